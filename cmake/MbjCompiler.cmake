@@ -1,0 +1,28 @@
+# Warnings and sanitizers, once, for every target of the project.
+
+set(MBJ_WARNINGS
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes
+  -Wmissing-prototypes -Wvla -Wformat=2 -Wcast-qual -Wswitch-enum -Wundef
+  -Wnull-dereference -Wpointer-arith -Wwrite-strings)
+if(MBJ_WERROR)
+  list(APPEND MBJ_WARNINGS -Werror)
+endif()
+
+add_library(mbj_compiler INTERFACE)
+target_compile_options(mbj_compiler INTERFACE ${MBJ_WARNINGS}
+  -fno-strict-aliasing -fstack-protector-strong)
+target_compile_definitions(mbj_compiler INTERFACE _POSIX_C_SOURCE=200809L
+  _FILE_OFFSET_BITS=64)
+if(MBJ_SANITIZE)
+  target_compile_options(mbj_compiler INTERFACE
+    -fsanitize=${MBJ_SANITIZE} -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
+  target_link_options(mbj_compiler INTERFACE -fsanitize=${MBJ_SANITIZE})
+endif()
+if(MBJ_COVERAGE)
+  target_compile_options(mbj_compiler INTERFACE --coverage -O0)
+  target_link_options(mbj_compiler INTERFACE --coverage)
+endif()
+if(MBJ_FUZZ)
+  target_compile_options(mbj_compiler INTERFACE -fsanitize=fuzzer-no-link)
+endif()

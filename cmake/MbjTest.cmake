@@ -1,0 +1,70 @@
+# mbj_test(<name> SOURCES ... LAYERS ... [LINKS ...] [TIMEOUT <seconds>])
+#
+# One test binary test_<name> of libcheck cases, registered as CTest <name>.
+# LAYERS are linked as objects, not as libmbj: a test may reach the hidden
+# symbols and the private headers of the layers it names, and a lower layer's
+# tests do not wait for the layers above it.  Name every layer that is needed,
+# lowest first.  Third-party libraries come along with the layers.
+
+function(mbj_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LAYERS;LINKS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(test_${name} ${ARG_SOURCES})
+  target_include_directories(test_${name} PRIVATE
+    "${CMAKE_CURRENT_SOURCE_DIR}")
+  target_link_libraries(test_${name} PRIVATE mbj_compiler mbj_test_support
+    ${ARG_LINKS} Threads::Threads)
+  foreach(layer IN LISTS ARG_LAYERS)
+    target_link_libraries(test_${name} PRIVATE mbj_${layer})
+    target_include_directories(test_${name} PRIVATE
+      "${PROJECT_SOURCE_DIR}/${layer}")
+  endforeach()
+  add_test(NAME ${name} COMMAND test_${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  # A sanitizer reports at the end of a process: of one, not of each case.
+  if(MBJ_SANITIZE)
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT CK_FORK=no)
+  endif()
+endfunction()
+
+# mbj_test_headers()
+#
+# Compiles every public header of the layers declared so far alone, twice in
+# one file (its guard works), as strict C11 without any feature macro.
+# Building test_headers is the test; running it merely counts.
+
+function(mbj_test_headers)
+  get_property(layers GLOBAL PROPERTY MBJ_LAYERS)
+  set(dir "${CMAKE_CURRENT_BINARY_DIR}/headers")
+  set(sources "${dir}/main.c")
+  set(calls "")
+  set(declarations "")
+  add_executable(test_headers)
+  foreach(layer IN LISTS layers)
+    get_target_property(headers ${layer} HEADER_SET)
+    get_target_property(roots ${layer} HEADER_DIRS)
+    target_include_directories(test_headers PRIVATE ${roots})
+    foreach(header IN LISTS headers)
+      get_filename_component(noun "${header}" NAME_WE)
+      set(function "header_${noun}")
+      string(CONCAT text
+        "#include <mbj/${noun}.h>\n#include <mbj/${noun}.h>\n"
+        "int ${function}(void);\nint ${function}(void)\n{\n\treturn 1;\n}\n")
+      file(CONFIGURE OUTPUT "${dir}/${noun}.c" CONTENT "${text}" @ONLY)
+      list(APPEND sources "${dir}/${noun}.c")
+      string(APPEND declarations "int ${function}(void);\n")
+      string(APPEND calls "\tcount += ${function}();\n")
+    endforeach()
+  endforeach()
+  string(CONCAT text "#include <stdio.h>\n${declarations}"
+    "int main(void)\n{\n\tint count = 0;\n${calls}"
+    "\tprintf(\"%d headers compile alone\\n\", count);\n"
+    "\treturn count == 0;\n}\n")
+  file(CONFIGURE OUTPUT "${dir}/main.c" CONTENT "${text}" @ONLY)
+  target_sources(test_headers PRIVATE ${sources})
+  target_compile_options(test_headers PRIVATE ${MBJ_WARNINGS})
+  add_test(NAME headers COMMAND test_headers)
+  set_tests_properties(headers PROPERTIES TIMEOUT 30)
+endfunction()
