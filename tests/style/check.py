@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""The rules of the house that a machine can hold.
+
+    check.py SOURCE_DIR
+
+Prints each violation as file:line: text and exits 1 where there is one.
+"""
+import pathlib
+import re
+import sys
+
+FILE_LINES_MAX = 600
+FUNCTION_LINES_MAX = 70
+LAYERS = ["base", "mailbox", "journal", "replay", "cli"]
+BANNED = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|"
+                    r"atol|alloca|system|tmpnam|mktemp)\s*\(")
+MARKERS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+PURE = re.compile(r"^(mailbox/(tree|diff)|journal/(plan|op|group)|"
+                  r"replay/(engine|verify_tree))[a-z_]*\.[ch]$")
+IMPURE_INCLUDE = re.compile(r'#\s*include\s*[<"](mbj/sys\.h|db\.h|time\.h|'
+                            r'unistd\.h|fcntl\.h|pthread\.h)[>"]')
+# A header may be reached through another: these names prove nothing, so only
+# direct use counts.
+QUARANTINE = [
+    (re.compile(r"#\s*include\s*<db\.h>"), re.compile(r"^mailbox/db")),
+    (re.compile(r"#\s*include\s*<unicode/"),
+     re.compile(r"^mailbox/(name|utf7)")),
+    (re.compile(r"#\s*include\s*<jansson\.h>"),
+     re.compile(r"^journal/jmap|^tests/|^fuzz/")),
+    (re.compile(r"\b(malloc|calloc|realloc|free)\s*\("),
+     re.compile(r"^base/alloc\.c$|^tests/|^fuzz/")),
+]
+
+
+def strip(text):
+    """Comments and strings blanked, line structure kept."""
+    def blank(match):
+        return re.sub(r"[^\n]", " ", match.group(0))
+    return re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', blank, text,
+                  flags=re.S)
+
+
+def functions(code):
+    """(first line, last line) of each top-level body in kernel shape."""
+    start = None
+    for number, line in enumerate(code.split("\n"), 1):
+        if line == "{":
+            start = number
+        elif line == "}" and start is not None:
+            yield start, number
+            start = None
+
+
+def check(root):
+    problems = []
+    sources = [p for layer in LAYERS + ["tests", "fuzz", "imap"]
+               for p in sorted((root / layer).rglob("*"))
+               if p.suffix in (".c", ".h", ".def")]
+    for path in sources:
+        name = path.relative_to(root).as_posix()
+        text = path.read_text(encoding="utf-8")
+        lines = text.split("\n")
+        code = strip(text)
+
+        def say(number, message):
+            problems.append(f"{name}:{number}: {message}")
+
+        if len(lines) - 1 > FILE_LINES_MAX:
+            say(1, f"{len(lines) - 1} lines, at most {FILE_LINES_MAX}")
+        if not text.startswith("/*"):
+            say(1, "a file begins with a comment that says what it is")
+        if path.suffix == ".c":
+            for first, last in functions(code):
+                if last - first + 1 > FUNCTION_LINES_MAX:
+                    say(first, f"function of {last - first + 1} lines, "
+                               f"at most {FUNCTION_LINES_MAX}")
+        if path.suffix == ".h" and "#ifndef MBJ_" not in text \
+                and "#ifndef TEST_" not in text:
+            say(1, "no include guard")
+        for number, line in enumerate(code.split("\n"), 1):
+            if BANNED.search(line):
+                say(number, "banned call: " + line.strip())
+            for pattern, home in QUARANTINE:
+                if pattern.search(line) and not home.search(name):
+                    say(number, "belongs elsewhere: " + line.strip())
+        for number, line in enumerate(lines, 1):
+            if MARKERS.search(line):
+                say(number, "left open: " + line.strip())
+            if re.search(r'#\s*include\s*"\.\./', line):
+                say(number, "includes through ../")
+            if PURE.match(name) and IMPURE_INCLUDE.search(line):
+                say(number, "a pure file includes " + line.strip())
+    return problems, len(sources)
+
+
+def links(root):
+    """Relative links of the documentation that lead nowhere."""
+    problems = []
+    for page in [root / "README.md", root / "CONTRIBUTING.md",
+                 root / "fuzz" / "README.md",
+                 *sorted((root / "docs").rglob("*.md"))]:
+        if not page.exists():
+            continue
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)",
+                                 page.read_text(encoding="utf-8")):
+            if not (page.parent / target).exists():
+                problems.append(f"{page.relative_to(root)}: link to {target} "
+                                "leads nowhere")
+    return problems
+
+
+def main():
+    root = pathlib.Path(sys.argv[1])
+    problems, count = check(root)
+    problems += links(root)
+    for problem in problems:
+        print(problem)
+    print(f"{count} files, {len(problems)} problems")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
