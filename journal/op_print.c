@@ -1,0 +1,143 @@
+/*
+ * A primitive as one line for people: the word, the mailbox, then each field
+ * with its name.  Not a format: nothing ever parses it.
+ *
+ * Names are quoted component by component and escaped (mbj_name_escape), so
+ * that no byte that a user chose can move a cursor or forge another line.
+ *
+ * Threads: pure.
+ */
+#include "op_table.h"
+
+#include <mbj/check.h>
+#include <mbj/tree.h>
+
+/* Bytes of a value that are shown; its size follows where there are more. */
+enum { SHOWN_MAX = 256 };
+
+static void id_print(struct mbj_buf *buf, struct mbj_id id)
+{
+	char text[MBJ_ID_TEXT_SIZE];
+
+	if (mbj_id_is_root(id)) {
+		mbj_buf_put_str(buf, "ROOT");
+	} else if (mbj_id_is_temp(id)) {
+		mbj_buf_put_str(buf, "TEMP");
+	} else {
+		mbj_id_print(id, text);
+		mbj_buf_put_str(buf, text);
+	}
+}
+
+static void hash_print(struct mbj_buf *buf, const struct mbj_hash *hash)
+{
+	for (size_t i = 0; i < MBJ_HASH_SIZE; i++)
+		mbj_buf_format(buf, "%02x", hash->b[i]);
+}
+
+/* In quotes, with those inside it escaped: the end is beyond doubt. */
+static void text_print(struct mbj_buf *buf, struct mbj_bytes text)
+{
+	size_t shown = text.n < SHOWN_MAX ? text.n : SHOWN_MAX;
+	size_t begin = 0;
+
+	mbj_buf_put_u8(buf, '"');
+	for (size_t i = 0; i <= shown; i++) {
+		if (i < shown && text.p[i] != '"')
+			continue;
+		if (i > begin)
+			mbj_name_escape(buf, mbj_bytes_make(text.p + begin,
+							    i - begin));
+		if (i < shown)
+			mbj_buf_put_str(buf, "\\\"");
+		begin = i + 1;
+	}
+	mbj_buf_put_u8(buf, '"');
+	if (shown < text.n)
+		mbj_buf_format(buf, "... (%zu bytes)", text.n);
+}
+
+static void path_print(struct mbj_buf *buf, struct mbj_bytes stored)
+{
+	size_t shown = stored.n < SHOWN_MAX ? stored.n : SHOWN_MAX;
+	size_t begin = 0;
+
+	for (size_t i = 0; i <= shown; i++) {
+		if (i < shown && stored.p[i] != 0)
+			continue;
+		if (begin > 0)
+			mbj_buf_put_u8(buf, '/');
+		text_print(buf, mbj_bytes_make(stored.p + begin, i - begin));
+		begin = i + 1;
+	}
+	if (shown < stored.n)
+		mbj_buf_format(buf, "... (%zu bytes)", stored.n);
+}
+
+static void value_print(struct mbj_buf *buf, enum op_type type, const void *p)
+{
+	const struct mbj_slot *slot = p;
+	const struct mbj_path *path = p;
+	const char *word;
+
+	switch (type) {
+	case OP_TYPE_FLAG:
+	case OP_TYPE_ATTR_KIND:
+		mbj_buf_format(buf, "%u", *(const uint8_t *)p);
+		return;
+	case OP_TYPE_DELIMITER:
+		mbj_buf_format(buf, "'%c'", *(const uint8_t *)p);
+		return;
+	case OP_TYPE_ROLE:
+		word = mbj_role_name((enum mbj_role) * (const uint8_t *)p);
+		mbj_buf_put_str(buf,
+				word == NULL || *word == 0 ? "none" : word);
+		return;
+	case OP_TYPE_U32:
+		mbj_buf_format(buf, "%lu", (unsigned long)*(const uint32_t *)p);
+		return;
+	case OP_TYPE_U64:
+	case OP_TYPE_REV:
+		mbj_buf_format(buf, "%llu",
+			       (unsigned long long)*(const uint64_t *)p);
+		return;
+	case OP_TYPE_ID:
+		id_print(buf, *(const struct mbj_id *)p);
+		return;
+	case OP_TYPE_HASH:
+		hash_print(buf, p);
+		return;
+	case OP_TYPE_ACCOUNT_NAME:
+	case OP_TYPE_ATTR_NAME:
+	case OP_TYPE_ATTR_VALUE:
+		text_print(buf, *(const struct mbj_bytes *)p);
+		return;
+	case OP_TYPE_SLOT:
+		id_print(buf, slot->parent);
+		mbj_buf_put_u8(buf, '/');
+		text_print(buf, slot->name.stored);
+		return;
+	case OP_TYPE_PATH:
+		path_print(buf, path->stored);
+		return;
+	}
+	MBJ_UNREACHABLE();
+}
+
+void mbj_op_print(struct mbj_buf *buf, const struct mbj_op *op)
+{
+	const struct op_layout *layout = op_layout_get(op->kind);
+
+	MBJ_ASSERT(layout != NULL);
+	mbj_buf_put_str(buf, layout->info->word);
+	for (size_t i = 0; i < layout->info->field_count; i++) {
+		const struct op_member *member = &layout->members[i];
+
+		mbj_buf_put_u8(buf, ' ');
+		/* The mailbox needs no name in front of it. */
+		if (member->type != OP_TYPE_ID)
+			mbj_buf_format(buf, "%s ",
+				       layout->info->fields[i].name);
+		value_print(buf, member->type, op_member_get(op, member));
+	}
+}
