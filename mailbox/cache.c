@@ -1,0 +1,320 @@
+/*
+ * The write-back record cache; see cache.h.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <mbj/check.h>
+#include <mbj/codec.h>
+#include <mbj/hash.h>
+
+#include "cache.h"
+
+enum { CACHE_RECORDS_MAX = 64 << 20, CACHE_UNDO_MAX = 256 << 20 };
+
+/* All keys and values of one transaction, and of the read cache. */
+#define CACHE_BYTES_MAX ((size_t)8 << 30)
+/* Arena bytes over which the read cache is emptied between transactions. */
+enum { CACHE_KEPT_MAX = 64 << 20 };
+
+struct record {
+	struct mbj_bytes key;
+	struct mbj_bytes value; /* while is_there */
+	uint64_t hash;
+	uint8_t table;
+	bool is_there;
+	bool is_dirty;
+};
+
+struct undo {
+	uint32_t record;
+	bool was_there;
+	struct mbj_bytes value;
+};
+
+struct cache {
+	struct mbj_arena *arena;
+	struct mbj_table index;
+	struct mbj_sip_key key;
+	struct record *records;
+	size_t count;
+	size_t capacity;
+	struct undo *undo;
+	size_t undo_count;
+	size_t undo_capacity;
+	uint32_t *dirty;
+	size_t dirty_count;
+	size_t dirty_capacity;
+	size_t records_max;
+	struct mbj_buf value; /* what the engine is read into */
+};
+
+enum mbj_rc cache_new(size_t records_max, struct mbj_id seed,
+		      struct cache **ret_cache, struct mbj_error *err)
+{
+	struct cache *cache = mbj_calloc(1, sizeof(*cache));
+	enum mbj_rc rc;
+
+	if (!cache)
+		return mbj_error_nomem(err);
+	cache->records_max = records_max;
+	cache->key.k0 = mbj_load_u64(seed.b);
+	cache->key.k1 = mbj_load_u64(seed.b + 8);
+	mbj_table_init(&cache->index);
+	mbj_buf_init(&cache->value, 1 << 20);
+	rc = mbj_arena_new(CACHE_BYTES_MAX, &cache->arena, err);
+	if (rc < 0)
+		cache_free(&cache);
+	else
+		*ret_cache = cache;
+	return rc;
+}
+
+void cache_free(struct cache **cache)
+{
+	struct cache *c = *cache;
+
+	if (!c)
+		return;
+	mbj_buf_done(&c->value);
+	mbj_table_done(&c->index);
+	mbj_arena_free(&c->arena);
+	mbj_free(c->records);
+	mbj_free(c->undo);
+	mbj_free(c->dirty);
+	mbj_free(c);
+	*cache = NULL;
+}
+
+/* The index of a record, or UINT32_MAX. */
+static uint32_t cache_find(const struct cache *cache, uint64_t hash,
+			   enum db_table table, struct mbj_bytes key)
+{
+	uint32_t at = mbj_table_seek(&cache->index, hash);
+	uint32_t i;
+
+	while (mbj_table_next(&cache->index, hash, &at, &i)) {
+		const struct record *record = &cache->records[i];
+
+		MBJ_ASSERT(i < cache->count);
+		if (record->table == table && record->hash == hash &&
+		    mbj_bytes_equal(record->key, key))
+			return i;
+	}
+	return UINT32_MAX;
+}
+
+static enum mbj_rc record_add(struct cache *cache, uint64_t hash,
+			      enum db_table table, struct mbj_bytes key,
+			      bool is_there, uint32_t *ret_index,
+			      struct mbj_error *err)
+{
+	struct record record = {.hash = hash,
+				.table = (uint8_t)table,
+				.is_there = is_there};
+	void *records = cache->records;
+	enum mbj_rc rc;
+
+	rc = mbj_array_reserve(&records, &cache->capacity, cache->count + 1,
+			       sizeof(*cache->records), CACHE_RECORDS_MAX, err);
+	cache->records = records;
+	if (rc < 0)
+		return rc;
+	if (!mbj_arena_dup(cache->arena, key, &record.key) ||
+	    (is_there &&
+	     !mbj_arena_dup(cache->arena, mbj_buf_view(&cache->value),
+			    &record.value)))
+		return mbj_error_nomem(err);
+	rc = mbj_table_add(&cache->index, hash, (uint32_t)cache->count, err);
+	if (rc < 0)
+		return rc;
+	*ret_index = (uint32_t)cache->count;
+	cache->records[cache->count++] = record;
+	return MBJ_OK;
+}
+
+/* The record, known or read from the engine, there or absent. */
+static enum mbj_rc record_load(struct cache *cache, struct db_txn *txn,
+			       enum db_table table, struct mbj_bytes key,
+			       uint32_t *ret_index, struct mbj_error *err)
+{
+	uint64_t hash = mbj_siphash(cache->key, key) + (uint64_t)table;
+	uint32_t index = cache_find(cache, hash, table, key);
+	enum mbj_rc rc;
+
+	if (index != UINT32_MAX) {
+		*ret_index = index;
+		return MBJ_OK;
+	}
+	mbj_buf_clear(&cache->value);
+	rc = db_get(txn, table, key, &cache->value, err);
+	if (rc < 0 && rc != MBJ_ENOTFOUND)
+		return rc;
+	return record_add(cache, hash, table, key, rc == MBJ_OK, ret_index,
+			  err);
+}
+
+enum mbj_rc cache_get(struct cache *cache, struct db_txn *txn,
+		      enum db_table table, struct mbj_bytes key,
+		      struct mbj_bytes *ret_value, struct mbj_error *err)
+{
+	uint32_t index;
+	enum mbj_rc rc;
+
+	rc = record_load(cache, txn, table, key, &index, err);
+	if (rc < 0)
+		return rc;
+	if (!cache->records[index].is_there)
+		return MBJ_ENOTFOUND;
+	*ret_value = cache->records[index].value;
+	return MBJ_OK;
+}
+
+/* Room in both lists first, so that a change cannot fail half-way. */
+static enum mbj_rc lists_reserve(struct cache *cache, struct mbj_error *err)
+{
+	void *undo = cache->undo;
+	void *dirty = cache->dirty;
+	enum mbj_rc rc;
+
+	rc = mbj_array_reserve(&undo, &cache->undo_capacity,
+			       cache->undo_count + 1, sizeof(*cache->undo),
+			       CACHE_UNDO_MAX, err);
+	cache->undo = undo;
+	if (rc < 0)
+		return rc;
+	/* Each record is in the dirty list once; rollback may add the rest. */
+	rc = mbj_array_reserve(&dirty, &cache->dirty_capacity, cache->count,
+			       sizeof(*cache->dirty), CACHE_RECORDS_MAX, err);
+	cache->dirty = dirty;
+	return rc;
+}
+
+static void record_dirty(struct cache *cache, uint32_t index)
+{
+	if (cache->records[index].is_dirty)
+		return;
+	MBJ_ASSERT(cache->dirty_count < cache->dirty_capacity);
+	cache->records[index].is_dirty = true;
+	cache->dirty[cache->dirty_count++] = index;
+}
+
+enum mbj_rc cache_set(struct cache *cache, struct db_txn *txn,
+		      enum db_table table, struct mbj_bytes key,
+		      const struct mbj_bytes *value, struct mbj_error *err)
+{
+	struct mbj_bytes copy = {NULL, 0};
+	struct record *record;
+	uint32_t index;
+	enum mbj_rc rc;
+
+	rc = record_load(cache, txn, table, key, &index, err);
+	if (rc < 0)
+		return rc;
+	rc = lists_reserve(cache, err);
+	if (rc < 0)
+		return rc;
+	if (value && !mbj_arena_dup(cache->arena, *value, &copy))
+		return mbj_error_nomem(err);
+	record = &cache->records[index];
+	cache->undo[cache->undo_count++] =
+		(struct undo){index, record->is_there, record->value};
+	record->is_there = value != NULL;
+	record->value = copy;
+	record_dirty(cache, index);
+	return MBJ_OK;
+}
+
+size_t cache_savepoint(const struct cache *cache)
+{
+	return cache->undo_count;
+}
+
+void cache_rollback(struct cache *cache, size_t savepoint)
+{
+	MBJ_ASSERT(savepoint <= cache->undo_count);
+	while (cache->undo_count > savepoint) {
+		const struct undo *undo = &cache->undo[--cache->undo_count];
+		struct record *record = &cache->records[undo->record];
+
+		record->is_there = undo->was_there;
+		record->value = undo->value;
+		/* It may have been flushed in between. */
+		record_dirty(cache, undo->record);
+	}
+}
+
+/* The engine likes its keys in order; qsort has no context to give. */
+struct sorted {
+	const struct record *record;
+	uint32_t index;
+};
+
+static int sorted_compare(const void *a, const void *b)
+{
+	const struct record *x = ((const struct sorted *)a)->record;
+	const struct record *y = ((const struct sorted *)b)->record;
+
+	if (x->table != y->table)
+		return x->table < y->table ? -1 : 1;
+	return mbj_bytes_compare(x->key, y->key);
+}
+
+enum mbj_rc cache_flush(struct cache *cache, struct db_txn *txn,
+			struct mbj_error *err)
+{
+	size_t count = cache->dirty_count;
+	struct sorted *sorted;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (count == 0)
+		return MBJ_OK;
+	sorted = mbj_calloc(count, sizeof(*sorted));
+	if (!sorted)
+		return mbj_error_nomem(err);
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = (struct sorted){&cache->records[cache->dirty[i]],
+					    cache->dirty[i]};
+	qsort(sorted, count, sizeof(*sorted), sorted_compare);
+	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
+		const struct record *record = sorted[i].record;
+
+		if (record->is_there)
+			rc = db_put(txn, (enum db_table)record->table,
+				    record->key, record->value, err);
+		else
+			rc = db_del(txn, (enum db_table)record->table,
+				    record->key, err);
+	}
+	mbj_free(sorted);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < count; i++)
+		cache->records[cache->dirty[i]].is_dirty = false;
+	cache->dirty_count = 0;
+	return MBJ_OK;
+}
+
+static void cache_empty(struct cache *cache)
+{
+	cache->count = 0;
+	cache->undo_count = 0;
+	cache->dirty_count = 0;
+	mbj_table_clear(&cache->index);
+	mbj_arena_reset(cache->arena);
+}
+
+void cache_committed(struct cache *cache)
+{
+	MBJ_ASSERT(cache->dirty_count == 0);
+	cache->undo_count = 0;
+	if (cache->count > cache->records_max ||
+	    mbj_arena_used(cache->arena) > CACHE_KEPT_MAX)
+		cache_empty(cache);
+}
+
+void cache_aborted(struct cache *cache)
+{
+	if (cache->undo_count > 0 || cache->dirty_count > 0)
+		cache_empty(cache);
+}

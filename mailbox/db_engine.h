@@ -1,0 +1,85 @@
+/*
+ * The engine seam: ordered tables of bytes with transactions.  Only db*.c
+ * includes <db.h>; another engine could take its place behind this header.
+ * Private to mailbox/.
+ *
+ * One writing transaction at a time (the caller's rule); reading ones are
+ * snapshots.  Durability is the journal's: commits are atomic, not synced.
+ */
+#ifndef MBJ_MAILBOX_DB_H
+#define MBJ_MAILBOX_DB_H
+
+#include <mbj/error.h>
+#include <mbj/memory.h>
+#include <mbj/types.h>
+
+/* X(name, file word): the tables. */
+#define DB_TABLE_MAP(X)                   \
+	X(META, "meta")                   \
+	X(ACCOUNTS, "accounts")           \
+	X(ACCOUNT_NAMES, "account-names") \
+	X(MAILBOXES, "mailboxes")         \
+	X(SLOTS, "slots")                 \
+	X(FLOORS, "floors")               \
+	X(SUBSCRIPTIONS, "subscriptions") \
+	X(ATTRIBUTES, "attributes")       \
+	X(TOMBSTONES, "tombstones")       \
+	X(PARKED, "parked")
+
+enum db_table {
+#define X(name, word) TABLE_##name,
+	DB_TABLE_MAP(X)
+#undef X
+		TABLE_COUNT
+};
+
+const char *db_table_name(enum db_table table);
+
+struct db;
+struct db_txn;
+struct db_cursor;
+
+struct db_options {
+	size_t cache_size;
+	size_t log_file_size;
+	size_t checkpoint_log_size;
+};
+
+/* Runs recovery.  Returns: MBJ_ECORRUPT where that fails. */
+enum mbj_rc db_open(const char *home, const struct db_options *options,
+		    struct db **ret_db, struct mbj_error *err) MBJ_MUST_CHECK;
+void db_close(struct db **db);
+bool db_is_failed(const struct db *db);
+enum mbj_rc db_checkpoint(struct db *db, bool is_forced,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+
+enum mbj_rc db_begin(struct db *db, bool is_reading, struct db_txn **ret_txn,
+		     struct mbj_error *err) MBJ_MUST_CHECK;
+/* The transaction is gone whatever is returned. */
+enum mbj_rc db_commit(struct db_txn **txn,
+		      struct mbj_error *err) MBJ_MUST_CHECK;
+void db_abort(struct db_txn **txn);
+
+/* The value is appended to ret_value.  MBJ_ENOTFOUND leaves err alone. */
+enum mbj_rc db_get(struct db_txn *txn, enum db_table table,
+		   struct mbj_bytes key, struct mbj_buf *ret_value,
+		   struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc db_put(struct db_txn *txn, enum db_table table,
+		   struct mbj_bytes key, struct mbj_bytes value,
+		   struct mbj_error *err) MBJ_MUST_CHECK;
+/* Deleting what is not there is no error. */
+enum mbj_rc db_del(struct db_txn *txn, enum db_table table,
+		   struct mbj_bytes key, struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* From the first key at or above start. */
+enum mbj_rc db_cursor_open(struct db_txn *txn, enum db_table table,
+			   struct mbj_bytes start,
+			   struct db_cursor **ret_cursor,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+/* Borrowed until the next call; MBJ_ENOTFOUND at the end (err untouched). */
+enum mbj_rc db_cursor_next(struct db_cursor *cursor, struct mbj_bytes *ret_key,
+			   struct mbj_bytes *ret_value,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+void db_cursor_close(struct db_cursor **cursor);
+
+#endif

@@ -1,0 +1,114 @@
+/*
+ * Additive digests of sets.  What an element is, and which bytes stand for a
+ * mailbox, is the state's business (state.h, invariant 2).
+ *
+ * The bytes hashed of an element: version (1), key (32), kind (1), element.
+ * SHA-256 works on 64-byte blocks with nine bytes of padding, so an element
+ * of at most 21 bytes costs one block, of at most 85 bytes two.
+ *
+ * Threads: pure, but for the caller's SHA-256 context.
+ */
+#include <mbj/check.h>
+#include <mbj/codec.h>
+#include <mbj/digest.h>
+#include <mbj/hash.h>
+
+enum { DIGEST_LANES = 4, DIGEST_HEAD_SIZE = 1 + MBJ_HASH_SIZE + 1 };
+
+_Static_assert(DIGEST_LANES * 8 == MBJ_HASH_SIZE,
+	       "the lanes take up one SHA-256 value");
+_Static_assert((int)MBJ_DIGEST_SIZE == (int)MBJ_HASH_SIZE,
+	       "an encoded digest is as long as a hash");
+
+enum mbj_rc mbj_digest_key(struct mbj_sha256 *sha, struct mbj_id lineage,
+			   struct mbj_hash *ret_key, struct mbj_error *err)
+{
+	const struct mbj_bytes parts[] = {
+		mbj_bytes_str("mbj digest key 1"),
+		mbj_bytes_make(lineage.b, sizeof(lineage.b)),
+	};
+
+	MBJ_ASSERT(sha != NULL);
+	MBJ_ASSERT(ret_key != NULL);
+	return mbj_sha256_digest(sha, parts, 2, ret_key, err);
+}
+
+static enum mbj_rc element_hash(struct mbj_sha256 *sha,
+				const struct mbj_hash *key, uint8_t kind,
+				struct mbj_bytes element,
+				struct mbj_digest *ret_lanes,
+				struct mbj_error *err)
+{
+	uint8_t head[DIGEST_HEAD_SIZE];
+	const struct mbj_bytes parts[] = {
+		mbj_bytes_make(head, sizeof(head)),
+		element,
+	};
+	struct mbj_hash hash;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(sha != NULL && key != NULL);
+	MBJ_ASSERT(element.p != NULL || element.n == 0);
+	head[0] = MBJ_DIGEST_VERSION;
+	memcpy(head + 1, key->b, sizeof(key->b));
+	head[DIGEST_HEAD_SIZE - 1] = kind;
+	rc = mbj_sha256_digest(sha, parts, 2, &hash, err);
+	if (rc < 0)
+		return rc;
+	mbj_digest_decode(hash.b, ret_lanes);
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_digest_add(struct mbj_digest *digest, struct mbj_sha256 *sha,
+			   const struct mbj_hash *key, uint8_t kind,
+			   struct mbj_bytes element, struct mbj_error *err)
+{
+	struct mbj_digest lanes;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(digest != NULL);
+	rc = element_hash(sha, key, kind, element, &lanes, err);
+	if (rc < 0)
+		return rc;
+	for (int i = 0; i < DIGEST_LANES; i++)
+		digest->lane[i] += lanes.lane[i];
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_digest_sub(struct mbj_digest *digest, struct mbj_sha256 *sha,
+			   const struct mbj_hash *key, uint8_t kind,
+			   struct mbj_bytes element, struct mbj_error *err)
+{
+	struct mbj_digest lanes;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(digest != NULL);
+	rc = element_hash(sha, key, kind, element, &lanes, err);
+	if (rc < 0)
+		return rc;
+	for (int i = 0; i < DIGEST_LANES; i++)
+		digest->lane[i] -= lanes.lane[i];
+	return MBJ_OK;
+}
+
+bool mbj_digest_equal(const struct mbj_digest *a, const struct mbj_digest *b)
+{
+	MBJ_ASSERT(a != NULL && b != NULL);
+	return memcmp(a->lane, b->lane, sizeof(a->lane)) == 0;
+}
+
+void mbj_digest_encode(const struct mbj_digest *digest,
+		       uint8_t bytes[MBJ_DIGEST_SIZE])
+{
+	MBJ_ASSERT(digest != NULL && bytes != NULL);
+	for (int i = 0; i < DIGEST_LANES; i++)
+		mbj_store_u64(bytes + 8 * i, digest->lane[i]);
+}
+
+void mbj_digest_decode(const uint8_t bytes[MBJ_DIGEST_SIZE],
+		       struct mbj_digest *ret_digest)
+{
+	MBJ_ASSERT(bytes != NULL && ret_digest != NULL);
+	for (int i = 0; i < DIGEST_LANES; i++)
+		ret_digest->lane[i] = mbj_load_u64(bytes + 8 * i);
+}

@@ -1,0 +1,28 @@
+/*
+ * Every limit of the mailbox model in one place; each has a test at its
+ * maximum and at one more.  Policy limits bind producers; a replica accepts
+ * what its primary accepted, within the safety limits of the formats.
+ */
+#ifndef MBJ_LIMITS_H
+#define MBJ_LIMITS_H
+
+enum {
+	/* Bytes of one name component, UTF-8 after NFC. */
+	MBJ_NAME_MAX = 255,
+	/* Bytes of its comparison key: folding expands at most threefold. */
+	MBJ_KEY_MAX = 3 * MBJ_NAME_MAX,
+	/* Components of a path, judged on the mailbox that an edit names. */
+	MBJ_DEPTH_MAX = 4096,
+	/* Bytes of a whole path, delimiters included, judged likewise. */
+	MBJ_PATH_MAX = 65536,
+	/* Bytes of an account's name. */
+	MBJ_ACCOUNT_NAME_MAX = 255,
+	/* Mailboxes of one account. */
+	MBJ_ACCOUNT_MAILBOXES_MAX = 4000000,
+	/* Bytes of one attribute's name (ACL identifier, METADATA entry). */
+	MBJ_ATTR_NAME_MAX = 1024,
+	/* Bytes of one attribute's value. */
+	MBJ_ATTR_VALUE_MAX = 65536,
+};
+
+#endif

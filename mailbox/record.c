@@ -1,0 +1,250 @@
+/*
+ * Keys and records of the state's tables; see record.h.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <mbj/check.h>
+
+#include "record.h"
+
+void key_account(struct mbj_buf *ret, struct mbj_id account)
+{
+	mbj_buf_clear(ret);
+	mbj_buf_put_id(ret, account);
+}
+
+void key_pair(struct mbj_buf *ret, struct mbj_id account, const void *p,
+	      size_t n)
+{
+	key_account(ret, account);
+	mbj_buf_put(ret, p, n);
+}
+
+void key_slot(struct mbj_buf *ret, struct mbj_id account, struct mbj_id parent,
+	      struct mbj_bytes key)
+{
+	key_pair(ret, account, parent.b, sizeof(parent.b));
+	mbj_buf_put_bytes(ret, key);
+}
+
+void key_attribute(struct mbj_buf *ret, struct mbj_id account,
+		   struct mbj_id mailbox, uint8_t kind, struct mbj_bytes name)
+{
+	key_pair(ret, account, mailbox.b, sizeof(mailbox.b));
+	mbj_buf_put_u8(ret, kind);
+	mbj_buf_put_bytes(ret, name);
+}
+
+static void record_begin(struct mbj_buf *ret)
+{
+	mbj_buf_clear(ret);
+	mbj_buf_put_u8(ret, RECORD_VERSION);
+}
+
+void record_account_element(struct mbj_buf *ret, const struct mbj_account *a)
+{
+	record_begin(ret);
+	mbj_buf_put_u8(ret, a->policy.is_folding);
+	mbj_buf_put_u8(ret, (uint8_t)a->policy.delimiter);
+	mbj_buf_put_u32(ret, a->uidvalidity_last);
+	mbj_buf_put_u64(ret, a->quota_messages);
+	mbj_buf_put_u64(ret, a->quota_size);
+	mbj_buf_put_block(ret, a->name);
+}
+
+void record_account_encode(struct mbj_buf *ret, const struct mbj_account *a)
+{
+	uint8_t digest[MBJ_DIGEST_SIZE];
+
+	record_account_element(ret, a);
+	mbj_buf_put_u64(ret, a->lsn.v);
+	mbj_buf_put_u64(ret, a->mailbox_count);
+	mbj_buf_put_u64(ret, a->subscription_count);
+	mbj_digest_encode(&a->digest, digest);
+	mbj_buf_put(ret, digest, sizeof(digest));
+}
+
+bool record_account_decode(struct mbj_id id, struct mbj_bytes value,
+			   struct mbj_account *ret)
+{
+	struct mbj_account a = {.id = id};
+	struct mbj_bytes digest;
+	struct mbj_reader r;
+	uint8_t version;
+
+	mbj_reader_init(&r, value);
+	version = mbj_read_u8(&r);
+	a.policy.is_folding = mbj_read_u8(&r) != 0;
+	a.policy.delimiter = (char)mbj_read_u8(&r);
+	a.uidvalidity_last = mbj_read_u32(&r);
+	a.quota_messages = mbj_read_u64(&r);
+	a.quota_size = mbj_read_u64(&r);
+	a.name = mbj_read_block(&r, MBJ_ACCOUNT_NAME_MAX);
+	a.lsn.v = mbj_read_u64(&r);
+	a.mailbox_count = mbj_read_u64(&r);
+	a.subscription_count = mbj_read_u64(&r);
+	digest = mbj_read_bytes(&r, MBJ_DIGEST_SIZE);
+	if (version != RECORD_VERSION || !mbj_reader_is_spent(&r))
+		return false;
+	mbj_digest_decode(digest.p, &a.digest);
+	*ret = a;
+	return true;
+}
+
+/* The key is left out where it equals the stored name, as it mostly does. */
+void record_mailbox_encode(struct mbj_buf *ret, const struct mbj_mailbox *m)
+{
+	struct mbj_bytes key = m->name.key;
+
+	if (mbj_bytes_equal(key, m->name.stored))
+		key.n = 0;
+	record_begin(ret);
+	mbj_buf_put_u8(ret, m->role);
+	mbj_buf_put_u8(ret, m->is_selectable);
+	mbj_buf_put_u32(ret, m->uidvalidity);
+	mbj_buf_put_u64(ret, m->rev);
+	mbj_buf_put_id(ret, m->parent);
+	mbj_buf_put_block(ret, m->name.stored);
+	mbj_buf_put_block(ret, key);
+}
+
+bool record_mailbox_decode(struct mbj_id id, struct mbj_bytes value,
+			   struct mbj_mailbox *ret)
+{
+	struct mbj_mailbox m = {.id = id};
+	struct mbj_reader r;
+	uint8_t selectable;
+	uint8_t version;
+
+	mbj_reader_init(&r, value);
+	version = mbj_read_u8(&r);
+	m.role = mbj_read_u8(&r);
+	selectable = mbj_read_u8(&r);
+	m.uidvalidity = mbj_read_u32(&r);
+	m.rev = mbj_read_u64(&r);
+	m.parent = mbj_read_id(&r);
+	m.name.stored = mbj_read_block(&r, MBJ_KEY_MAX);
+	m.name.key = mbj_read_block(&r, MBJ_KEY_MAX);
+	if (version != RECORD_VERSION || selectable > 1 ||
+	    !mbj_reader_is_spent(&r) || m.name.stored.n == 0)
+		return false;
+	m.is_selectable = selectable != 0;
+	if (m.name.key.n == 0)
+		m.name.key = m.name.stored;
+	*ret = m;
+	return true;
+}
+
+void record_tombstone_encode(struct mbj_buf *ret, const struct mbj_tombstone *t)
+{
+	record_begin(ret);
+	mbj_buf_put_u64(ret, t->rev);
+	mbj_buf_put_u32(ret, t->uidvalidity);
+	mbj_buf_put_u64(ret, t->lsn.v);
+}
+
+bool record_tombstone_decode(struct mbj_id id, struct mbj_bytes value,
+			     struct mbj_tombstone *ret)
+{
+	struct mbj_tombstone t = {.id = id};
+	struct mbj_reader r;
+	uint8_t version;
+
+	mbj_reader_init(&r, value);
+	version = mbj_read_u8(&r);
+	t.rev = mbj_read_u64(&r);
+	t.uidvalidity = mbj_read_u32(&r);
+	t.lsn.v = mbj_read_u64(&r);
+	if (version != RECORD_VERSION || !mbj_reader_is_spent(&r))
+		return false;
+	*ret = t;
+	return true;
+}
+
+void record_parked_encode(struct mbj_buf *ret, const struct mbj_parked *p)
+{
+	record_begin(ret);
+	mbj_buf_put_u64(ret, p->first.v);
+	mbj_buf_put_u64(ret, p->last.v);
+	mbj_buf_put_u64(ret, p->count);
+	mbj_buf_put_block(ret, p->reason);
+}
+
+bool record_parked_decode(struct mbj_id account, struct mbj_bytes value,
+			  struct mbj_parked *ret)
+{
+	struct mbj_parked p = {.account = account};
+	struct mbj_reader r;
+	uint8_t version;
+
+	mbj_reader_init(&r, value);
+	version = mbj_read_u8(&r);
+	p.first.v = mbj_read_u64(&r);
+	p.last.v = mbj_read_u64(&r);
+	p.count = mbj_read_u64(&r);
+	p.reason = mbj_read_block(&r, MBJ_ERROR_MESSAGE_MAX);
+	if (version != RECORD_VERSION || !mbj_reader_is_spent(&r))
+		return false;
+	*ret = p;
+	return true;
+}
+
+void record_watermark_encode(struct mbj_buf *ret, const struct mbj_watermark *w)
+{
+	record_begin(ret);
+	mbj_buf_put_u64(ret, w->lsn.v);
+	mbj_buf_put_u64(ret, w->epoch.v);
+	mbj_buf_put(ret, w->chain.b, sizeof(w->chain.b));
+}
+
+bool record_watermark_decode(struct mbj_bytes value, struct mbj_watermark *ret)
+{
+	struct mbj_watermark w = {0};
+	struct mbj_bytes chain;
+	struct mbj_reader r;
+	uint8_t version;
+
+	mbj_reader_init(&r, value);
+	version = mbj_read_u8(&r);
+	w.lsn.v = mbj_read_u64(&r);
+	w.epoch.v = mbj_read_u64(&r);
+	chain = mbj_read_bytes(&r, sizeof(w.chain.b));
+	if (version != RECORD_VERSION || !mbj_reader_is_spent(&r))
+		return false;
+	memcpy(w.chain.b, chain.p, sizeof(w.chain.b));
+	*ret = w;
+	return true;
+}
+
+bool record_u32_decode(struct mbj_bytes value, uint32_t *ret)
+{
+	if (value.n != 5 || value.p[0] != RECORD_VERSION)
+		return false;
+	*ret = mbj_load_u32(value.p + 1);
+	return true;
+}
+
+bool record_id_decode(struct mbj_bytes value, struct mbj_id *ret)
+{
+	if (value.n != 1 + sizeof(ret->b) || value.p[0] != RECORD_VERSION)
+		return false;
+	memcpy(ret->b, value.p + 1, sizeof(ret->b));
+	return true;
+}
+
+enum mbj_rc record_damaged(enum db_table table, struct mbj_bytes key,
+			   struct mbj_error *err)
+{
+	char text[2 * 48 + 1];
+	size_t n = key.n < 48 ? key.n : 48;
+
+	for (size_t i = 0; i < n; i++)
+		(void)snprintf(text + 2 * i, 3, "%02x", key.p[i]);
+	text[2 * n] = '\0';
+	return mbj_error_set(err, MBJ_ECORRUPT,
+			     "the state's table %s holds a damaged record at "
+			     "key %s%s",
+			     db_table_name(table), text,
+			     n < key.n ? "..." : "");
+}

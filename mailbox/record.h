@@ -1,0 +1,55 @@
+/*
+ * Keys and records of the state's tables: docs/FORMAT.md "State".
+ * Keys sort as their parts do (ids are compared as bytes); records are
+ * little-endian and begin with a version byte.  Private to mailbox/.
+ *
+ * Decoding never asserts: a damaged page is the world's fault.
+ */
+#ifndef MBJ_MAILBOX_RECORD_H
+#define MBJ_MAILBOX_RECORD_H
+
+#include <mbj/codec.h>
+#include <mbj/state.h>
+
+#include "db_engine.h"
+
+enum { RECORD_VERSION = 1 };
+
+/* Keys: ret is emptied first. */
+void key_account(struct mbj_buf *ret, struct mbj_id account);
+/* Account and the bytes of whatever comes next. */
+void key_pair(struct mbj_buf *ret, struct mbj_id account, const void *p,
+	      size_t n);
+void key_slot(struct mbj_buf *ret, struct mbj_id account, struct mbj_id parent,
+	      struct mbj_bytes key);
+void key_attribute(struct mbj_buf *ret, struct mbj_id account,
+		   struct mbj_id mailbox, uint8_t kind, struct mbj_bytes name);
+
+void record_account_encode(struct mbj_buf *ret, const struct mbj_account *a);
+/* What of an account is in its digest. */
+void record_account_element(struct mbj_buf *ret, const struct mbj_account *a);
+void record_mailbox_encode(struct mbj_buf *ret, const struct mbj_mailbox *m);
+void record_tombstone_encode(struct mbj_buf *ret,
+			     const struct mbj_tombstone *t);
+void record_parked_encode(struct mbj_buf *ret, const struct mbj_parked *p);
+void record_watermark_encode(struct mbj_buf *ret,
+			     const struct mbj_watermark *w);
+
+/* The id is the key's; borrowed from value.  False: damaged. */
+bool record_account_decode(struct mbj_id id, struct mbj_bytes value,
+			   struct mbj_account *ret);
+bool record_mailbox_decode(struct mbj_id id, struct mbj_bytes value,
+			   struct mbj_mailbox *ret);
+bool record_tombstone_decode(struct mbj_id id, struct mbj_bytes value,
+			     struct mbj_tombstone *ret);
+bool record_parked_decode(struct mbj_id account, struct mbj_bytes value,
+			  struct mbj_parked *ret);
+bool record_watermark_decode(struct mbj_bytes value, struct mbj_watermark *ret);
+bool record_u32_decode(struct mbj_bytes value, uint32_t *ret);
+bool record_id_decode(struct mbj_bytes value, struct mbj_id *ret);
+
+/* MBJ_ECORRUPT naming the table and the key. */
+enum mbj_rc record_damaged(enum db_table table, struct mbj_bytes key,
+			   struct mbj_error *err);
+
+#endif

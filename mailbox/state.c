@@ -1,0 +1,378 @@
+/*
+ * Opening and closing the state, and its transactions; see mbj/state.h.
+ *
+ * Not here: records (record.c), what is in them (state_account.c,
+ * state_mailbox.c, state_names.c), scans (state_scan.c).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <mbj/check.h>
+#include <mbj/version.h>
+
+#include "state_priv.h"
+
+/* Bytes that one transaction may hand out; a bound, not a reservation. */
+#define TXN_ARENA_MAX ((size_t)8 << 30)
+
+enum { TXN_RECORD_MAX = 1 << 20 };
+
+static const char lineage_key[] = "lineage";
+static const char watermark_key[] = "watermark";
+
+enum mbj_rc conflict(struct mbj_error *err, const char *format, ...)
+{
+	char message[MBJ_ERROR_MESSAGE_MAX];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	return mbj_error_set(err, MBJ_ECONFLICT, "%s", message);
+}
+
+/* A file that could redirect the environment's files anywhere. */
+static enum mbj_rc config_refuse(const struct mbj_sys *sys, const char *home,
+				 struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_path_join(path, home, "DB_CONFIG", err);
+	if (rc < 0)
+		return rc;
+	if (mbj_path_exists(sys, path))
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "%s is not ours and could send files "
+				     "anywhere: remove it",
+				     path);
+	return MBJ_OK;
+}
+
+/* The environment was made for this lineage, or is new and takes it. */
+static enum mbj_rc lineage_check(struct mbj_txn *txn, struct mbj_id lineage,
+				 struct mbj_error *err)
+{
+	struct mbj_bytes value;
+	struct mbj_id found;
+	enum mbj_rc rc;
+
+	mbj_buf_clear(&txn->key);
+	mbj_buf_put_str(&txn->key, lineage_key);
+	rc = txn_get(txn, TABLE_META, &value, err);
+	if (rc == MBJ_ENOTFOUND) {
+		mbj_buf_clear(&txn->value);
+		mbj_buf_put_u8(&txn->value, MBJ_FORMAT_STATE);
+		mbj_buf_put_id(&txn->value, lineage);
+		return txn_put(txn, TABLE_META, err);
+	}
+	if (rc < 0)
+		return rc;
+	if (value.n > 0 && value.p[0] > MBJ_FORMAT_STATE)
+		return mbj_error_set(err, MBJ_EUNSUPPORTED,
+				     "the state has format %u, this version "
+				     "knows %d",
+				     value.p[0], MBJ_FORMAT_STATE);
+	if (!record_id_decode(value, &found))
+		return record_damaged(TABLE_META, mbj_buf_view(&txn->key), err);
+	if (!mbj_id_equal(found, lineage))
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "the state belongs to another lineage");
+	return MBJ_OK;
+}
+
+static enum mbj_rc state_prepare(struct mbj_state *state, struct mbj_id lineage,
+				 struct mbj_error *err)
+{
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_begin(state, &txn, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_digest_key(txn->sha, lineage, &state->digest_key, err);
+	if (rc == MBJ_OK)
+		rc = lineage_check(txn, lineage, err);
+	if (rc == MBJ_OK)
+		rc = mbj_txn_commit(&txn, err);
+	mbj_txn_abort(&txn);
+	return rc;
+}
+
+enum mbj_rc mbj_state_open(const struct mbj_sys *sys, const char *home,
+			   struct mbj_id lineage,
+			   const struct mbj_state_options *options,
+			   struct mbj_state **ret_state, struct mbj_error *err)
+{
+	const struct db_options db_options = {options->cache_size,
+					      options->log_file_size,
+					      options->checkpoint_log_size};
+	struct mbj_state *state;
+	struct mbj_id seed;
+	enum mbj_rc rc;
+
+	rc = config_refuse(sys, home, err);
+	if (rc == MBJ_OK && !mbj_path_exists(sys, home))
+		rc = mbj_dir_make(sys, home, err);
+	if (rc == MBJ_OK)
+		rc = mbj_id_generate(sys, &seed, err);
+	if (rc < 0)
+		return rc;
+	state = mbj_calloc(1, sizeof(*state));
+	if (!state)
+		return mbj_error_nomem(err);
+	state->sys = sys;
+	rc = cache_new(options->records_cached_max, seed, &state->cache, err);
+	if (rc == MBJ_OK)
+		rc = db_open(home, &db_options, &state->db, err);
+	if (rc == MBJ_OK)
+		rc = state_prepare(state, lineage, err);
+	if (rc < 0) {
+		db_close(&state->db);
+		mbj_state_close(&state);
+	} else {
+		*ret_state = state;
+	}
+	return rc;
+}
+
+void mbj_state_close(struct mbj_state **state)
+{
+	struct mbj_state *s = *state;
+
+	if (!s)
+		return;
+	MBJ_ASSERT(!s->is_writing);
+	/* A checkpoint that fails costs the next opening some time. */
+	if (s->db && !db_is_failed(s->db))
+		(void)!db_checkpoint(s->db, true, NULL);
+	db_close(&s->db);
+	cache_free(&s->cache);
+	mbj_free(s);
+	*state = NULL;
+}
+
+enum mbj_rc mbj_state_destroy(const struct mbj_sys *sys, const char *home,
+			      struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_buf names;
+	enum mbj_rc rc;
+	int code;
+
+	mbj_buf_init(&names, 4 << 20);
+	rc = mbj_dir_list(sys, home, &names, err);
+	for (size_t at = 0; rc == MBJ_OK && at < names.n;
+	     at += strlen((const char *)names.p + at) + 1) {
+		rc = mbj_path_join(path, home, (const char *)names.p + at, err);
+		if (rc == MBJ_OK)
+			rc = mbj_file_remove(sys, path, err);
+	}
+	mbj_buf_done(&names);
+	if (rc < 0)
+		return rc;
+	code = sys->rmdir(sys->ctx, home);
+	if (code < 0)
+		return mbj_error_errno(err, -code, "cannot remove", home);
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_state_checkpoint(struct mbj_state *state, bool is_forced,
+				 struct mbj_error *err)
+{
+	return db_checkpoint(state->db, is_forced, err);
+}
+
+bool mbj_state_is_failed(const struct mbj_state *state)
+{
+	return db_is_failed(state->db);
+}
+
+static void txn_free(struct mbj_txn **txn)
+{
+	struct mbj_txn *t = *txn;
+
+	if (!t)
+		return;
+	if (!t->is_reading)
+		t->state->is_writing = false;
+	mbj_buf_done(&t->key);
+	mbj_buf_done(&t->value);
+	mbj_arena_free(&t->arena);
+	mbj_sha256_free(&t->sha);
+	mbj_free(t);
+	*txn = NULL;
+}
+
+static enum mbj_rc txn_new(struct mbj_state *state, bool is_reading,
+			   struct mbj_txn **ret_txn, struct mbj_error *err)
+{
+	struct mbj_txn *txn = mbj_calloc(1, sizeof(*txn));
+	enum mbj_rc rc;
+
+	if (!txn)
+		return mbj_error_nomem(err);
+	txn->state = state;
+	txn->is_reading = is_reading;
+	if (!is_reading) {
+		MBJ_ASSERT(!state->is_writing);
+		state->is_writing = true;
+	}
+	mbj_buf_init(&txn->key, TXN_RECORD_MAX);
+	mbj_buf_init(&txn->value, TXN_RECORD_MAX);
+	rc = mbj_arena_new(TXN_ARENA_MAX, &txn->arena, err);
+	if (rc == MBJ_OK)
+		rc = mbj_sha256_new(&txn->sha, err);
+	if (rc == MBJ_OK)
+		rc = db_begin(state->db, is_reading, &txn->txn, err);
+	if (rc < 0)
+		txn_free(&txn);
+	else
+		*ret_txn = txn;
+	return rc;
+}
+
+enum mbj_rc mbj_txn_begin(struct mbj_state *state, struct mbj_txn **ret_txn,
+			  struct mbj_error *err)
+{
+	return txn_new(state, false, ret_txn, err);
+}
+
+enum mbj_rc mbj_txn_begin_read(struct mbj_state *state,
+			       struct mbj_txn **ret_txn, struct mbj_error *err)
+{
+	return txn_new(state, true, ret_txn, err);
+}
+
+enum mbj_rc mbj_txn_flush(struct mbj_txn *txn, struct mbj_error *err)
+{
+	if (txn->is_reading)
+		return MBJ_OK;
+	return cache_flush(txn->state->cache, txn->txn, err);
+}
+
+enum mbj_rc mbj_txn_commit(struct mbj_txn **txn, struct mbj_error *err)
+{
+	struct cache *cache = (*txn)->state->cache;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(!(*txn)->is_reading);
+	rc = mbj_txn_flush(*txn, err);
+	if (rc < 0) {
+		mbj_txn_abort(txn);
+		return rc;
+	}
+	rc = db_commit(&(*txn)->txn, err);
+	if (rc == MBJ_OK)
+		cache_committed(cache);
+	else
+		cache_aborted(cache);
+	txn_free(txn);
+	return rc;
+}
+
+void mbj_txn_abort(struct mbj_txn **txn)
+{
+	if (!*txn)
+		return;
+	db_abort(&(*txn)->txn);
+	if (!(*txn)->is_reading)
+		cache_aborted((*txn)->state->cache);
+	txn_free(txn);
+}
+
+size_t mbj_txn_savepoint(struct mbj_txn *txn)
+{
+	MBJ_ASSERT(!txn->is_reading);
+	return cache_savepoint(txn->state->cache);
+}
+
+void mbj_txn_rollback(struct mbj_txn *txn, size_t savepoint)
+{
+	MBJ_ASSERT(!txn->is_reading);
+	cache_rollback(txn->state->cache, savepoint);
+}
+
+enum mbj_rc txn_get(struct mbj_txn *txn, enum db_table table,
+		    struct mbj_bytes *ret_value, struct mbj_error *err)
+{
+	struct mbj_bytes key = mbj_buf_view(&txn->key);
+	enum mbj_rc rc;
+
+	rc = mbj_buf_ok(&txn->key, err);
+	if (rc < 0)
+		return rc;
+	if (!txn->is_reading)
+		return cache_get(txn->state->cache, txn->txn, table, key,
+				 ret_value, err);
+	mbj_buf_clear(&txn->value);
+	rc = db_get(txn->txn, table, key, &txn->value, err);
+	if (rc < 0)
+		return rc;
+	if (!mbj_arena_dup(txn->arena, mbj_buf_view(&txn->value), ret_value))
+		return mbj_error_nomem(err);
+	return MBJ_OK;
+}
+
+enum mbj_rc txn_put(struct mbj_txn *txn, enum db_table table,
+		    struct mbj_error *err)
+{
+	struct mbj_bytes value = mbj_buf_view(&txn->value);
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(!txn->is_reading);
+	rc = mbj_buf_ok(&txn->value, err);
+	if (rc == MBJ_OK)
+		rc = mbj_buf_ok(&txn->key, err);
+	if (rc < 0)
+		return rc;
+	return cache_set(txn->state->cache, txn->txn, table,
+			 mbj_buf_view(&txn->key), &value, err);
+}
+
+enum mbj_rc txn_del(struct mbj_txn *txn, enum db_table table,
+		    struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(!txn->is_reading);
+	rc = mbj_buf_ok(&txn->key, err);
+	if (rc < 0)
+		return rc;
+	return cache_set(txn->state->cache, txn->txn, table,
+			 mbj_buf_view(&txn->key), NULL, err);
+}
+
+enum mbj_rc mbj_txn_watermark(struct mbj_txn *txn,
+			      struct mbj_watermark *ret_watermark,
+			      struct mbj_error *err)
+{
+	struct mbj_bytes value;
+	enum mbj_rc rc;
+
+	mbj_buf_clear(&txn->key);
+	mbj_buf_put_str(&txn->key, watermark_key);
+	rc = txn_get(txn, TABLE_META, &value, err);
+	if (rc == MBJ_ENOTFOUND) {
+		*ret_watermark = (struct mbj_watermark){0};
+		return MBJ_OK;
+	}
+	if (rc < 0)
+		return rc;
+	if (!record_watermark_decode(value, ret_watermark))
+		return record_damaged(TABLE_META, mbj_buf_view(&txn->key), err);
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_txn_watermark_set(struct mbj_txn *txn,
+				  const struct mbj_watermark *watermark,
+				  struct mbj_error *err)
+{
+	mbj_buf_clear(&txn->key);
+	mbj_buf_put_str(&txn->key, watermark_key);
+	record_watermark_encode(&txn->value, watermark);
+	return txn_put(txn, TABLE_META, err);
+}

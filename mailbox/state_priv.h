@@ -1,0 +1,68 @@
+/*
+ * What the files of the state share.  Private to mailbox/.
+ */
+#ifndef MBJ_MAILBOX_STATE_PRIV_H
+#define MBJ_MAILBOX_STATE_PRIV_H
+
+#include <mbj/hash.h>
+#include <mbj/state.h>
+
+#include "cache.h"
+#include "record.h"
+
+struct mbj_state {
+	const struct mbj_sys *sys;
+	struct db *db;
+	struct cache *cache;
+	struct mbj_hash digest_key;
+	bool is_writing; /* a writing transaction is open */
+};
+
+struct mbj_txn {
+	struct mbj_state *state;
+	struct db_txn *txn;
+	struct mbj_sha256 *sha;
+	struct mbj_arena *arena; /* what a reading one hands out */
+	struct mbj_buf key;
+	struct mbj_buf value;
+	bool is_reading;
+};
+
+/* The record at txn->key; MBJ_ENOTFOUND (err untouched) where none is. */
+enum mbj_rc txn_get(struct mbj_txn *txn, enum db_table table,
+		    struct mbj_bytes *ret_value,
+		    struct mbj_error *err) MBJ_MUST_CHECK;
+/* Put txn->value at txn->key. */
+enum mbj_rc txn_put(struct mbj_txn *txn, enum db_table table,
+		    struct mbj_error *err) MBJ_MUST_CHECK;
+/* Delete what is at txn->key. */
+enum mbj_rc txn_del(struct mbj_txn *txn, enum db_table table,
+		    struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * The same for tables that are in the account's digest: *account's digest
+ * follows, and the caller writes the account.
+ */
+enum mbj_rc txn_put_summed(struct mbj_txn *txn, enum db_table table,
+			   struct mbj_account *account,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc txn_del_summed(struct mbj_txn *txn, enum db_table table,
+			   struct mbj_account *account,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+/* What a record adds to a digest: its key behind the account, its value. */
+enum mbj_rc record_sum(struct mbj_txn *txn, enum db_table table,
+		       struct mbj_bytes key, struct mbj_bytes value,
+		       bool is_added, struct mbj_digest *digest,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
+/* The account's own element, by its values as they are. */
+enum mbj_rc account_sum(struct mbj_txn *txn, const struct mbj_account *account,
+			bool is_added, struct mbj_digest *digest,
+			struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc account_put(struct mbj_txn *txn, const struct mbj_account *account,
+			struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* MBJ_ECONFLICT. */
+MBJ_PRINTF(2, 3)
+enum mbj_rc conflict(struct mbj_error *err, const char *format, ...);
+
+#endif

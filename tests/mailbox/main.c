@@ -1,0 +1,16 @@
+/*
+ * The unit tests of the mailbox layer.
+ */
+#include "cases.h"
+
+int main(void)
+{
+	static const test_case_fn cases[] = {
+		test_tree_case,
+		test_settle_case,
+		test_diff_case,
+		test_digest_case,
+	};
+
+	return test_run("mailbox", cases, sizeof(cases) / sizeof(cases[0]));
+}
