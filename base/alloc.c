@@ -25,7 +25,9 @@ void *mbj_calloc(size_t count, size_t size)
 {
 	if (count == 0 || size == 0)
 		return calloc(1, 1);
-	/* calloc(3) itself refuses a product that wraps around. */
+	/* calloc(3) refuses it too, but under a sanitizer by stopping. */
+	if (count > SIZE_MAX / size)
+		return NULL;
 	return calloc(count, size);
 }
 

@@ -21,6 +21,9 @@ function(mbj_test name)
     target_include_directories(test_${name} PRIVATE
       "${PROJECT_SOURCE_DIR}/${layer}")
   endforeach()
+  # support/alloc_fault.c stands in front of the library's allocations.
+  target_link_options(test_${name} PRIVATE LINKER:--wrap=mbj_alloc
+    LINKER:--wrap=mbj_calloc LINKER:--wrap=mbj_realloc_array)
   add_test(NAME ${name} COMMAND test_${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
   # A sanitizer reports at the end of a process: of one, not of each case.
@@ -32,20 +35,19 @@ endfunction()
 # mbj_test_headers()
 #
 # Compiles every public header of the layers declared so far alone, twice in
-# one file (its guard works), as strict C11 without any feature macro.
-# Building test_headers is the test; running it merely counts.
+# one file (its guard works), as strict C11 without any feature macro, seeing
+# only what its layer may see.  Building test_headers is the test; running it
+# merely counts.
 
 function(mbj_test_headers)
   get_property(layers GLOBAL PROPERTY MBJ_LAYERS)
   set(dir "${CMAKE_CURRENT_BINARY_DIR}/headers")
-  set(sources "${dir}/main.c")
   set(calls "")
   set(declarations "")
-  add_executable(test_headers)
+  add_executable(test_headers "${dir}/main.c")
   foreach(layer IN LISTS layers)
     get_target_property(headers ${layer} HEADER_SET)
-    get_target_property(roots ${layer} HEADER_DIRS)
-    target_include_directories(test_headers PRIVATE ${roots})
+    set(sources "")
     foreach(header IN LISTS headers)
       get_filename_component(noun "${header}" NAME_WE)
       set(function "header_${noun}")
@@ -57,14 +59,18 @@ function(mbj_test_headers)
       string(APPEND declarations "int ${function}(void);\n")
       string(APPEND calls "\tcount += ${function}();\n")
     endforeach()
+    add_library(test_headers_${layer} OBJECT ${sources})
+    target_compile_options(test_headers_${layer} PRIVATE ${MBJ_WARNINGS})
+    target_include_directories(test_headers_${layer} PRIVATE
+      $<TARGET_PROPERTY:${layer},INTERFACE_INCLUDE_DIRECTORIES>)
+    target_sources(test_headers PRIVATE
+      $<TARGET_OBJECTS:test_headers_${layer}>)
   endforeach()
   string(CONCAT text "#include <stdio.h>\n${declarations}"
     "int main(void)\n{\n\tint count = 0;\n${calls}"
     "\tprintf(\"%d headers compile alone\\n\", count);\n"
     "\treturn count == 0;\n}\n")
   file(CONFIGURE OUTPUT "${dir}/main.c" CONTENT "${text}" @ONLY)
-  target_sources(test_headers PRIVATE ${sources})
-  target_compile_options(test_headers PRIVATE ${MBJ_WARNINGS})
   add_test(NAME headers COMMAND test_headers)
   set_tests_properties(headers PROPERTIES TIMEOUT 30)
 endfunction()

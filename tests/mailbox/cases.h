@@ -16,6 +16,7 @@
 TCase *test_diff_case(void);
 TCase *test_digest_case(void);
 TCase *test_settle_case(void);
+TCase *test_state_case(void);
 TCase *test_tree_case(void);
 
 /* The id whose text ends in number; never a reserved one. */

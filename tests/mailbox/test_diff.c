@@ -285,7 +285,7 @@ START_TEST(empty_sides_join)
 	struct mbj_error err;
 	struct mbj_diff diff;
 
-	change_randomly(full, &(struct test_rng){3}, 3, 1000);
+	change_randomly(full, &(struct test_rng){{3}}, 3, 1000);
 	ck_assert_uint_gt(mbj_tree_live_count(full), 0);
 	check_diff(empty, empty);
 	check_diff(empty, full);

@@ -60,6 +60,8 @@ START_TEST(any_order_gives_the_same_tree)
 	struct mbj_error err;
 	char name[16];
 
+	(void)test_rng_seed(&rng);
+
 	for (uint32_t i = 0; i < COUNT; i++) {
 		parent[i] =
 			i % 7 == 0 ? MBJ_NODE_ROOT : test_pick(&rng, i);

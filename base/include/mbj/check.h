@@ -22,12 +22,12 @@ MBJ_NORETURN MBJ_API void mbj_check_failed(const char *condition,
 }
 #endif
 
-#define MBJ_ASSERT(condition)                                                  \
-	((condition)                                                           \
-		 ? (void)0                                                     \
+#define MBJ_ASSERT(condition) \
+	((condition)          \
+		 ? (void)0    \
 		 : mbj_check_failed(#condition, __FILE__, __LINE__, __func__))
 
-#define MBJ_UNREACHABLE()                                                      \
+#define MBJ_UNREACHABLE() \
 	mbj_check_failed("unreachable", __FILE__, __LINE__, __func__)
 
 #endif

@@ -1,0 +1,104 @@
+/*
+ * SHA-256 against NIST's examples.
+ */
+#include <mbj/hash.h>
+
+#include "cases.h"
+
+static void hash_check(struct mbj_hash hash, const char *expected)
+{
+	static const char digits[] = "0123456789abcdef";
+	char text[2 * MBJ_HASH_SIZE + 1] = "";
+
+	for (size_t i = 0; i < MBJ_HASH_SIZE; i++) {
+		text[2 * i] = digits[hash.b[i] >> 4];
+		text[2 * i + 1] = digits[hash.b[i] & 15];
+	}
+	ck_assert_str_eq(text, expected);
+}
+
+/*
+ * Goal: the values are SHA-256's, and one context serves any number of
+ * inputs.  Method: the examples of FIPS 180-2 appendix B and no bytes, twice.
+ */
+START_TEST(sha256_known)
+{
+	static const struct {
+		const char *text, *expected;
+	} rows[] = {
+		{"", "e3b0c44298fc1c149afbf4c8996fb924"
+		     "27ae41e4649b934ca495991b7852b855"},
+		{"abc", "ba7816bf8f01cfea414140de5dae2223"
+			"b00361a396177a9cb410ff61f20015ad"},
+		{"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+		 "248d6a61d20638b8e5c026930c3e6039"
+		 "a33ce45964ff2167f6ecedd419db06c1"},
+	};
+	struct mbj_sha256 *sha = NULL;
+	struct mbj_hash hash;
+
+	ck_assert_int_eq(mbj_sha256_new(&sha, NULL), MBJ_OK);
+	for (size_t i = 0; i < 6; i++) {
+		struct mbj_bytes part = mbj_bytes_str(rows[i % 3].text);
+
+		ck_assert_int_eq(mbj_sha256_digest(sha, &part, 1, &hash, NULL),
+				 MBJ_OK);
+		hash_check(hash, rows[i % 3].expected);
+	}
+	mbj_sha256_free(&sha);
+	ck_assert_ptr_null(sha);
+	mbj_sha256_free(&sha);
+}
+END_TEST
+
+/*
+ * Goal: parts are concatenated, empty ones and none at all included.  Method:
+ * the same text whole and in parts.
+ */
+START_TEST(sha256_parts)
+{
+	struct mbj_bytes parts[] = {
+		mbj_bytes_str("a"),
+		mbj_bytes_make(NULL, 0),
+		mbj_bytes_str("bc"),
+	};
+	struct mbj_sha256 *sha = NULL;
+	struct mbj_hash hash;
+
+	ck_assert_int_eq(mbj_sha256_new(&sha, NULL), MBJ_OK);
+	ck_assert_int_eq(mbj_sha256_digest(sha, parts, 3, &hash, NULL), MBJ_OK);
+	hash_check(hash, "ba7816bf8f01cfea414140de5dae2223"
+			 "b00361a396177a9cb410ff61f20015ad");
+	ck_assert_int_eq(mbj_sha256_digest(sha, NULL, 0, &hash, NULL), MBJ_OK);
+	hash_check(hash, "e3b0c44298fc1c149afbf4c8996fb924"
+			 "27ae41e4649b934ca495991b7852b855");
+	mbj_sha256_free(&sha);
+}
+END_TEST
+
+/*
+ * Goal: without memory there is no context and nothing is written.  Method:
+ * fail the one allocation of ours.
+ */
+START_TEST(sha256_nomem)
+{
+	struct mbj_sha256 *sha = NULL;
+	struct mbj_error err;
+
+	test_alloc_fail_at(1);
+	ck_assert_int_eq(mbj_sha256_new(&sha, &err), MBJ_ENOMEM);
+	ck_assert_int_eq(err.rc, MBJ_ENOMEM);
+	ck_assert_ptr_null(sha);
+	test_alloc_fail_at(0);
+}
+END_TEST
+
+TCase *test_sha256_case(void)
+{
+	TCase *tc = tcase_create("sha256");
+
+	tcase_add_test(tc, sha256_known);
+	tcase_add_test(tc, sha256_parts);
+	tcase_add_test(tc, sha256_nomem);
+	return tc;
+}
