@@ -199,10 +199,10 @@ static void trailer_decode(struct mbj_group *group)
 		padding == 0 && mbj_crc32c(0, group->body) == mbj_load_u32(p);
 }
 
-enum mbj_rc mbj_group_parse(struct mbj_bytes b, struct mbj_group *ret_group,
-			    struct mbj_error *err)
+enum mbj_rc group_header_parse(struct mbj_bytes b, struct mbj_group *ret_group,
+			       struct mbj_error *err)
 {
-	struct mbj_group group;
+	struct mbj_group group = {.is_body_good = false};
 	uint32_t header_size = 0;
 	uint64_t size;
 	enum mbj_rc rc;
@@ -217,16 +217,33 @@ enum mbj_rc mbj_group_parse(struct mbj_bytes b, struct mbj_group *ret_group,
 	group.record = mbj_bytes_make(b.p, (size_t)size);
 	group.accounts = mbj_bytes_make(b.p + GROUP_OFFSET_ACCOUNTS,
 					header_size - GROUP_OFFSET_ACCOUNTS);
-	group.body = mbj_bytes_make(b.p + header_size, group.header.body_size);
 	rc = version_check(b.p, err);
 	if (rc == MBJ_OK)
 		rc = values_check(&group, err);
-	if (rc == MBJ_OK && b.n < size)
-		rc = short_record(b, size, err);
 	if (rc < 0) {
 		mbj_error_at(err, NULL, 0, group.header.lsn.v);
 		return rc;
 	}
+	*ret_group = group;
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_group_parse(struct mbj_bytes b, struct mbj_group *ret_group,
+			    struct mbj_error *err)
+{
+	struct mbj_group group;
+	enum mbj_rc rc;
+
+	rc = group_header_parse(b, &group, err);
+	if (rc < 0)
+		return rc;
+	if (b.n < group.record.n) {
+		rc = short_record(b, group.record.n, err);
+		mbj_error_at(err, NULL, 0, group.header.lsn.v);
+		return rc;
+	}
+	group.body = mbj_bytes_make(b.p + group.header.header_size,
+				    group.header.body_size);
 	trailer_decode(&group);
 	*ret_group = group;
 	return MBJ_OK;

@@ -57,6 +57,14 @@ static inline uint64_t group_record_size(uint32_t header_size,
 bool group_size_peek(struct mbj_bytes b, uint32_t *ret_header_size,
 		     uint64_t *ret_record_size);
 
+/*
+ * The header of a record alone: as mbj_group_parse, for bytes that need not
+ * hold more than the header.  Body, chain and is_body_good are not set, and
+ * record.n says how long the record is, not that it is there.
+ */
+enum mbj_rc group_header_parse(struct mbj_bytes b, struct mbj_group *ret_group,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* The value after a group: SHA-256(before, header, SHA-256(body)). */
 enum mbj_rc group_chain_make(struct mbj_sha256 *sha,
 			     const struct mbj_hash *before,

@@ -146,6 +146,7 @@ void mbj_state_close(struct mbj_state **state)
 	if (!s)
 		return;
 	MBJ_ASSERT(!s->is_writing);
+	MBJ_ASSERT(atomic_load(&s->readers) == 0);
 	/* A checkpoint that fails costs the next opening some time. */
 	if (s->db && !db_is_failed(s->db))
 		(void)!db_checkpoint(s->db, true, NULL);
@@ -186,6 +187,11 @@ enum mbj_rc mbj_state_checkpoint(struct mbj_state *state, bool is_forced,
 	return db_checkpoint(state->db, is_forced, err);
 }
 
+bool mbj_state_has_readers(const struct mbj_state *state)
+{
+	return atomic_load(&state->readers) > 0;
+}
+
 bool mbj_state_is_failed(const struct mbj_state *state)
 {
 	return db_is_failed(state->db);
@@ -197,7 +203,9 @@ static void txn_free(struct mbj_txn **txn)
 
 	if (!t)
 		return;
-	if (!t->is_reading)
+	if (t->is_reading)
+		atomic_fetch_sub(&t->state->readers, 1);
+	else
 		t->state->is_writing = false;
 	mbj_buf_done(&t->key);
 	mbj_buf_done(&t->value);
@@ -217,7 +225,9 @@ static enum mbj_rc txn_new(struct mbj_state *state, bool is_reading,
 		return mbj_error_nomem(err);
 	txn->state = state;
 	txn->is_reading = is_reading;
-	if (!is_reading) {
+	if (is_reading) {
+		atomic_fetch_add(&state->readers, 1);
+	} else {
 		MBJ_ASSERT(!state->is_writing);
 		state->is_writing = true;
 	}

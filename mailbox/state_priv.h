@@ -4,6 +4,8 @@
 #ifndef MBJ_MAILBOX_STATE_PRIV_H
 #define MBJ_MAILBOX_STATE_PRIV_H
 
+#include <stdatomic.h>
+
 #include <mbj/hash.h>
 #include <mbj/state.h>
 
@@ -15,7 +17,8 @@ struct mbj_state {
 	struct db *db;
 	struct cache *cache;
 	struct mbj_hash digest_key;
-	bool is_writing; /* a writing transaction is open */
+	bool is_writing;       /* a writing transaction is open */
+	atomic_size_t readers; /* reading ones that are open */
 };
 
 struct mbj_txn {

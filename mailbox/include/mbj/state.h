@@ -47,13 +47,13 @@ struct mbj_state;
 struct mbj_txn;
 
 struct mbj_state_options {
-	size_t cache_size;    /* bytes of Berkeley DB's page cache */
-	size_t log_file_size; /* bytes of one Berkeley DB log file */
+	size_t cache_size;	    /* bytes of Berkeley DB's page cache */
+	size_t log_file_size;	    /* bytes of one Berkeley DB log file */
 	size_t checkpoint_log_size; /* bytes of log between checkpoints */
 	size_t records_cached_max;  /* records kept between transactions */
 };
 
-#define MBJ_STATE_OPTIONS_DEFAULT                                              \
+#define MBJ_STATE_OPTIONS_DEFAULT \
 	((struct mbj_state_options){64u << 20, 16u << 20, 16u << 20, 65536})
 
 /*
@@ -77,6 +77,8 @@ enum mbj_rc mbj_state_destroy(const struct mbj_sys *sys, const char *home,
 /* Checkpoint by log volume; force: now.  Old log files go. */
 enum mbj_rc mbj_state_checkpoint(struct mbj_state *state, bool is_forced,
 				 struct mbj_error *err) MBJ_MUST_CHECK;
+/* A reading transaction is open: the state cannot be closed now. */
+bool mbj_state_has_readers(const struct mbj_state *state);
 /* The library could not go on: every further call fails; close and reopen. */
 bool mbj_state_is_failed(const struct mbj_state *state);
 
@@ -84,12 +86,12 @@ bool mbj_state_is_failed(const struct mbj_state *state);
 
 struct mbj_account {
 	struct mbj_id id;
-	struct mbj_bytes name;     /* UTF-8, 1..MBJ_ACCOUNT_NAME_MAX bytes */
+	struct mbj_bytes name; /* UTF-8, 1..MBJ_ACCOUNT_NAME_MAX bytes */
 	struct mbj_name_policy policy;
 	uint32_t uidvalidity_last; /* highest value ever given out */
 	uint64_t quota_messages;   /* limit, 0: none */
-	uint64_t quota_size;       /* limit in bytes, 0: none */
-	struct mbj_lsn lsn;        /* last group that named it */
+	uint64_t quota_size;	   /* limit in bytes, 0: none */
+	struct mbj_lsn lsn;	   /* last group that named it */
 	struct mbj_digest digest;
 	uint64_t mailbox_count;
 	uint64_t subscription_count;
@@ -97,11 +99,11 @@ struct mbj_account {
 
 struct mbj_mailbox {
 	struct mbj_id id;
-	struct mbj_id parent;  /* ROOT at the top, TEMP while parked */
-	struct mbj_name name;  /* parked: name and key are the id's text */
+	struct mbj_id parent; /* ROOT at the top, TEMP while parked */
+	struct mbj_name name; /* parked: name and key are the id's text */
 	uint32_t uidvalidity;
-	uint64_t rev;          /* primitives applied to it, create included */
-	uint8_t role;          /* enum mbj_role */
+	uint64_t rev; /* primitives applied to it, create included */
+	uint8_t role; /* enum mbj_role */
 	bool is_selectable;
 };
 
@@ -198,7 +200,8 @@ enum mbj_rc mbj_txn_floor_get(struct mbj_txn *txn, struct mbj_id account,
 			      uint32_t *ret_uidvalidity,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc mbj_txn_subscribed(struct mbj_txn *txn, struct mbj_id account,
-			       struct mbj_bytes path_key, bool *ret_is_subscribed,
+			       struct mbj_bytes path_key,
+			       bool *ret_is_subscribed,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc mbj_txn_parked_get(struct mbj_txn *txn, struct mbj_id account,
 			       struct mbj_parked *ret_parked,
@@ -335,10 +338,9 @@ enum mbj_rc mbj_txn_mailbox_set(struct mbj_txn *txn, struct mbj_id account,
  * An ACL entry or METADATA entry by kind and name; an empty value removes it.
  * The revision becomes rev + 1.
  */
-enum mbj_rc mbj_txn_mailbox_set_attr(struct mbj_txn *txn,
-				     struct mbj_id account, struct mbj_id id,
-				     uint64_t rev, uint8_t kind,
-				     struct mbj_bytes name,
+enum mbj_rc mbj_txn_mailbox_set_attr(struct mbj_txn *txn, struct mbj_id account,
+				     struct mbj_id id, uint64_t rev,
+				     uint8_t kind, struct mbj_bytes name,
 				     struct mbj_bytes value,
 				     struct mbj_error *err) MBJ_MUST_CHECK;
 

@@ -1,0 +1,176 @@
+/*
+ * The two tables as data, and the parser that obeys them.
+ *
+ * getopt_long is not used: which options are legal depends on the verb, and
+ * the message must say so.
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <mbj/check.h>
+
+#include "cli.h"
+
+static const struct cli_verb verbs[] = {
+#define MBJ_VERB(name, word, run, operands, min, max, summary, details) \
+	{CLI_VERB_##name, word, run, operands, min, max, summary, details},
+#include "verbs.def"
+#undef MBJ_VERB
+};
+
+#define FOR(name) (1u << CLI_VERB_##name)
+static const struct cli_option options[] = {
+#define MBJ_OPTION(kind, member, word, letter, metavar, verbs, help) \
+	{CLI_##kind, word,  letter,                                  \
+	 metavar,    verbs, offsetof(struct cli_options, member),    \
+	 help},
+#include "options.def"
+#undef MBJ_OPTION
+};
+
+_Static_assert(CLI_VERB_COUNT <= 32, "option bits are 32");
+
+const struct cli_verb *cli_verb_get(size_t index)
+{
+	return index < CLI_VERB_COUNT ? &verbs[index] : NULL;
+}
+
+const struct cli_verb *cli_verb_find(const char *word)
+{
+	for (size_t i = 0; i < CLI_VERB_COUNT; i++) {
+		if (strcmp(verbs[i].word, word) == 0)
+			return &verbs[i];
+	}
+	return NULL;
+}
+
+const struct cli_option *cli_option_get(size_t index)
+{
+	return index < sizeof(options) / sizeof(*options) ? &options[index]
+							  : NULL;
+}
+
+/* word is without dashes and without "=value". */
+static const struct cli_option *option_find(const char *word, size_t n,
+					    char letter)
+{
+	const struct cli_option *option;
+
+	for (size_t i = 0; (option = cli_option_get(i)); i++) {
+		if (letter ? option->letter == letter
+			   : strlen(option->word) == n &&
+				     memcmp(option->word, word, n) == 0)
+			return option;
+	}
+	return NULL;
+}
+
+static int option_store(const struct cli_call *call,
+			const struct cli_option *option, const char *value,
+			struct cli_options *ret_options)
+{
+	char *at = (char *)ret_options + option->offset;
+	unsigned long long number;
+	char *end;
+
+	if (option->kind == CLI_FLAG) {
+		*(bool *)(void *)at = true;
+		return CLI_OK;
+	}
+	if (option->kind == CLI_TEXT) {
+		*(const char **)(void *)at = value;
+		return CLI_OK;
+	}
+	errno = 0;
+	number = strtoull(value, &end, 10);
+	if (errno != 0 || *end != '\0' || end == value || *value == '-') {
+		cli_say(call, "--%s wants a number, not \"%s\"", option->word,
+			value);
+		return CLI_USAGE;
+	}
+	*(uint64_t *)(void *)at = number;
+	return CLI_OK;
+}
+
+/* One argument that begins with a dash; *at moves over a separate value. */
+static int option_take(struct cli_call *call, int argc, char **argv, int *at)
+{
+	const char *argument = argv[*at];
+	bool is_long = argument[1] == '-';
+	const char *word = argument + (is_long ? 2 : 1);
+	const char *equals = is_long ? strchr(word, '=') : NULL;
+	size_t n = equals ? (size_t)(equals - word) : strlen(word);
+	const char *value = equals ? equals + 1 : NULL;
+	const struct cli_option *option;
+
+	option = option_find(word, n, is_long || n != 1 ? 0 : word[0]);
+	if (!option || (!is_long && n != 1) ||
+	    !(option->verbs & 1u << call->verb->id)) {
+		cli_say(call, "%s has no option \"%s\"; see: mbj help %s",
+			call->verb->word, argument, call->verb->word);
+		return CLI_USAGE;
+	}
+	if (option->kind == CLI_FLAG && value) {
+		cli_say(call, "--%s takes no value", option->word);
+		return CLI_USAGE;
+	}
+	if (option->kind != CLI_FLAG && !value) {
+		if (*at + 1 >= argc) {
+			cli_say(call, "--%s needs a value: %s", option->word,
+				option->metavar);
+			return CLI_USAGE;
+		}
+		value = argv[++*at];
+	}
+	return option_store(call, option, value, &call->options);
+}
+
+static int operands_check(const struct cli_call *call)
+{
+	const struct cli_verb *verb = call->verb;
+
+	if (call->operand_count >= verb->operands_min &&
+	    call->operand_count <= verb->operands_max)
+		return CLI_OK;
+	cli_say(call, "usage: mbj %s [OPTION...]%s%s", verb->word,
+		verb->operands[0] ? " " : "", verb->operands);
+	return CLI_USAGE;
+}
+
+int cli_parse(int argc, char **argv, struct cli_call *ret_call)
+{
+	bool is_literal = false;
+	int kept = 2;
+	int status;
+
+	if (argc < 2) {
+		cli_say(ret_call, "no verb given; see: mbj help");
+		return CLI_USAGE;
+	}
+	ret_call->verb = cli_verb_find(argv[1]);
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		ret_call->verb = &verbs[CLI_VERB_HELP];
+	if (strcmp(argv[1], "--version") == 0)
+		ret_call->verb = &verbs[CLI_VERB_VERSION];
+	if (!ret_call->verb) {
+		cli_say(ret_call, "there is no verb \"%s\"; see: mbj help",
+			argv[1]);
+		return CLI_USAGE;
+	}
+	for (int i = 2; i < argc; i++) {
+		if (is_literal || argv[i][0] != '-' || argv[i][1] == '\0') {
+			argv[kept++] = argv[i];
+		} else if (strcmp(argv[i], "--") == 0) {
+			is_literal = true;
+		} else {
+			status = option_take(ret_call, argc, argv, &i);
+			if (status != CLI_OK)
+				return status;
+		}
+	}
+	ret_call->operands = (const char *const *)(argv + 2);
+	ret_call->operand_count = (size_t)(kept - 2);
+	return operands_check(ret_call);
+}

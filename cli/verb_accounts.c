@@ -1,0 +1,90 @@
+/*
+ * mbj accounts: the accounts of a store, in id order.
+ */
+#include <inttypes.h>
+
+#include <mbj/jmap.h>
+#include <mbj/replay.h>
+
+#include "cli.h"
+
+enum { ACCOUNTS_OUTPUT_MAX = 512 << 20 };
+
+static void put_account(struct mbj_buf *out, bool is_json, bool is_first,
+			const struct mbj_account *account)
+{
+	char id[MBJ_ID_TEXT_SIZE];
+
+	mbj_id_print(account->id, id);
+	if (!is_json) {
+		mbj_buf_format(out, "%s  %8" PRIu64 "  %10" PRIu64 "  ", id,
+			       account->mailbox_count, account->lsn.v);
+		mbj_name_escape(out, account->name);
+		mbj_buf_put_str(out, "\n");
+		return;
+	}
+	mbj_buf_format(out, "%s{\"id\":\"%s\",\"name\":", is_first ? "" : ",",
+		       id);
+	mbj_jmap_string_print(account->name, out);
+	mbj_buf_format(out,
+		       ",\"mailboxes\":%" PRIu64 ",\"subscriptions\":%" PRIu64
+		       ",\"state\":\"%" PRIu64 "\",\"foldsCase\":%s,"
+		       "\"delimiter\":\"%c\",\"uidValidity\":%" PRIu32 "}",
+		       account->mailbox_count, account->subscription_count,
+		       account->lsn.v,
+		       account->policy.is_folding ? "true" : "false",
+		       account->policy.delimiter, account->uidvalidity_last);
+}
+
+static enum mbj_rc put_accounts(struct mbj_txn *txn, bool is_json,
+				struct mbj_buf *out, struct mbj_error *err)
+{
+	struct mbj_account account;
+	struct mbj_scan scan = {0};
+	bool is_first = true;
+	enum mbj_rc rc;
+
+	rc = mbj_scan_accounts(txn, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_account(&scan, &account, err);
+		if (rc < 0)
+			break;
+		put_account(out, is_json, is_first, &account);
+		is_first = false;
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+int verb_accounts(const struct cli_call *call)
+{
+	bool is_json = call->options.is_json;
+	struct mbj_store *store = NULL;
+	struct mbj_txn *txn = NULL;
+	struct mbj_error err;
+	struct mbj_buf out;
+	enum mbj_rc rc;
+
+	rc = mbj_replica_open(call->operands[0], NULL, &store, &err);
+	if (rc < 0)
+		return cli_fail(call, &err);
+	mbj_buf_init(&out, ACCOUNTS_OUTPUT_MAX);
+	if (is_json)
+		mbj_buf_put_str(&out, "{\"schema\":\"mbj.accounts/1\","
+				      "\"list\":[");
+	else if (call->options.is_terminal)
+		mbj_buf_put_str(&out,
+				"ACCOUNT                           MAILBOXES  "
+				"  LAST LSN  NAME\n");
+	rc = mbj_store_read(store, &txn, &err);
+	if (rc == MBJ_OK)
+		rc = put_accounts(txn, is_json, &out, &err);
+	if (is_json)
+		mbj_buf_put_str(&out, "]}\n");
+	mbj_txn_abort(&txn);
+	mbj_store_close(&store);
+	if (rc == MBJ_OK)
+		return cli_write_done(call, &out);
+	mbj_buf_done(&out);
+	return cli_fail(call, &err);
+}

@@ -1,0 +1,409 @@
+/*
+ * The verbs that change an account: import, set, rename, reconcile.
+ *
+ * Each reads its document, fills a struct mbj_edit, submits it and prints what
+ * became of it; -n does the same as a dry run and prints the plan.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include <mbj/jmap.h>
+#include <mbj/replay.h>
+#include <mbj/utf7.h>
+
+#include "cli.h"
+
+enum { EDIT_OUTPUT_MAX = 512 << 20 };
+
+/* What the four verbs have in common while they run. */
+struct session {
+	const struct cli_call *call;
+	struct mbj_store *store;
+	struct mbj_edit edit;
+	struct mbj_outcome outcome;
+	struct mbj_error err;
+	struct mbj_buf input;
+	struct mbj_buf out;
+};
+
+static void session_init(struct session *s, const struct cli_call *call)
+{
+	memset(s, 0, sizeof(*s));
+	s->call = call;
+	s->edit = MBJ_EDIT_INIT;
+	s->edit.account = mbj_bytes_str(call->operands[1]);
+	s->edit.is_dry_run = call->options.is_dry_run;
+	s->edit.is_subscription_kept = call->options.is_subscription_kept;
+	mbj_buf_init(&s->out, EDIT_OUTPUT_MAX);
+}
+
+static void session_done(struct session *s)
+{
+	mbj_outcome_done(&s->outcome);
+	mbj_store_close(&s->store);
+	mbj_buf_done(&s->input);
+	mbj_buf_done(&s->out);
+}
+
+static enum mbj_rc session_open(struct session *s)
+{
+	return mbj_replica_open(s->call->operands[0], NULL, &s->store, &s->err);
+}
+
+/* The account as it stands, for its policy and its id. */
+static enum mbj_rc session_account(struct session *s,
+				   struct mbj_name_policy *ret_policy,
+				   struct mbj_id *ret_id)
+{
+	struct mbj_account account;
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(s->store, &txn, &s->err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_txn_account_find(txn, s->edit.account, &account, &s->err);
+	if (rc == MBJ_OK) {
+		*ret_policy = account.policy;
+		*ret_id = account.id;
+	} else if (rc == MBJ_ENOTFOUND) {
+		(void)mbj_error_set(&s->err, rc,
+				    "there is no account \"%s\" in %s; mbj "
+				    "accounts lists them, mbj import makes one",
+				    s->call->operands[1], s->call->operands[0]);
+	}
+	mbj_txn_abort(&txn);
+	return rc;
+}
+
+/* A dry run prints what would be journaled. */
+static enum mbj_rc put_plan(struct session *s)
+{
+	struct mbj_jmap_plan *plan = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_jmap_plan_load(&s->outcome, NULL, '/', &plan, &s->err);
+	if (rc < 0)
+		return rc;
+	if (s->call->options.is_json)
+		rc = mbj_jmap_plan_print(plan, &s->out, &s->err);
+	else
+		rc = mbj_jmap_plan_text(plan, &s->out, &s->err);
+	mbj_jmap_plan_free(&plan);
+	return rc;
+}
+
+/* What rename and reconcile print: the group, in a line or an object. */
+static enum mbj_rc put_group(struct session *s)
+{
+	const struct mbj_outcome *outcome = &s->outcome;
+	struct mbj_group group;
+	uint32_t ops = 0;
+	enum mbj_rc rc;
+
+	if (outcome->record.n > 0) {
+		rc = mbj_group_parse(mbj_buf_view(&outcome->record), &group,
+				     &s->err);
+		if (rc < 0)
+			return rc;
+		ops = group.header.op_count;
+	}
+	if (s->call->options.is_json)
+		mbj_buf_format(
+			&s->out,
+			"{\"schema\":\"mbj.%s/1\",\"oldState\":\"%" PRIu64
+			"\",\"newState\":\"%" PRIu64
+			"\",\"primitives\":%" PRIu32
+			",\"lowerBound\":%zu,\"parks\":%zu,"
+			"\"proven\":%s}\n",
+			s->call->verb->word, outcome->old_state.v,
+			outcome->new_state.v, ops, outcome->lower_bound,
+			outcome->parks, outcome->is_proven ? "true" : "false");
+	else if (outcome->lsn.v == 0)
+		mbj_buf_put_str(&s->out, "nothing to do\n");
+	else
+		mbj_buf_format(&s->out,
+			       "group %" PRIu64 ": %" PRIu32
+			       " primitives, %zu parked\n",
+			       outcome->lsn.v, ops, outcome->parks);
+	return mbj_buf_ok(&s->out, &s->err);
+}
+
+static int session_end(struct session *s, enum mbj_rc rc)
+{
+	int status;
+
+	if (rc < 0)
+		status = cli_fail(s->call, &s->err);
+	else
+		status = cli_write(s->call, mbj_buf_view(&s->out));
+	session_done(s);
+	return status;
+}
+
+static enum mbj_rc session_submit(struct session *s)
+{
+	return mbj_store_submit(s->store, &s->edit, &s->outcome, &s->err);
+}
+
+static int import_policy(const struct cli_call *call,
+			 struct mbj_name_policy *policy)
+{
+	const char *delimiter = call->options.delimiter;
+
+	policy->is_folding = call->options.is_folding;
+	if (!delimiter)
+		return CLI_OK;
+	if (strcmp(delimiter, "/") != 0 && strcmp(delimiter, ".") != 0) {
+		cli_say(call, "--delimiter is / or ., not \"%s\"", delimiter);
+		return CLI_USAGE;
+	}
+	policy->delimiter = delimiter[0];
+	return CLI_OK;
+}
+
+/* Parse a list for mode, with the session's store open or about to be. */
+static enum mbj_rc list_read(struct session *s, enum mbj_jmap_mode mode,
+			     struct mbj_name_policy policy,
+			     struct mbj_jmap_map **ret_map,
+			     struct mbj_jmap_list **ret_list)
+{
+	struct mbj_jmap_list_options options = MBJ_JMAP_LIST_OPTIONS_INIT;
+	enum mbj_rc rc;
+
+	options.mode = mode;
+	options.sys = mbj_sys_posix();
+	options.policy = policy;
+	rc = mbj_jmap_map_new(options.sys, ret_map, &s->err);
+	if (rc < 0)
+		return rc;
+	rc = cli_read("-", &s->input, &s->err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_jmap_list_parse(mbj_buf_view(&s->input), &options, *ret_map,
+				 ret_list, &s->err);
+	if (rc < 0)
+		return rc;
+	mbj_jmap_list_fill(*ret_list, &s->edit);
+	return MBJ_OK;
+}
+
+int verb_import(const struct cli_call *call)
+{
+	struct mbj_name_policy policy = MBJ_NAME_POLICY_DEFAULT;
+	struct mbj_jmap_list *list = NULL;
+	struct mbj_jmap_map *map = NULL;
+	struct session s;
+	enum mbj_rc rc;
+	int status;
+
+	status = import_policy(call, &policy);
+	if (status != CLI_OK)
+		return status;
+	session_init(&s, call);
+	rc = list_read(&s, MBJ_JMAP_IMPORT, policy, &map, &list);
+	if (rc == MBJ_OK)
+		rc = session_open(&s);
+	if (rc == MBJ_OK)
+		rc = session_submit(&s);
+	if (rc == MBJ_OK && call->options.is_dry_run)
+		rc = put_plan(&s);
+	else if (rc == MBJ_OK)
+		rc = mbj_jmap_import_print(list, &s.outcome, &s.out, &s.err);
+	if (rc == MBJ_OK && !mbj_id_is_root(s.outcome.inbox))
+		cli_say(call, "the list has no INBOX: %s one",
+			call->options.is_dry_run ? "would create" : "created");
+	mbj_jmap_list_free(&list);
+	mbj_jmap_map_free(&map);
+	return session_end(&s, rc);
+}
+
+int verb_reconcile(const struct cli_call *call)
+{
+	struct mbj_name_policy policy = MBJ_NAME_POLICY_DEFAULT;
+	struct mbj_jmap_list *list = NULL;
+	struct mbj_jmap_map *map = NULL;
+	struct mbj_id account;
+	struct session s;
+	enum mbj_rc rc;
+
+	session_init(&s, call);
+	rc = session_open(&s);
+	if (rc == MBJ_OK)
+		rc = session_account(&s, &policy, &account);
+	if (rc == MBJ_OK)
+		rc = list_read(&s, MBJ_JMAP_RECONCILE, policy, &map, &list);
+	if (rc == MBJ_OK)
+		rc = session_submit(&s);
+	if (rc == MBJ_OK)
+		rc = call->options.is_dry_run ? put_plan(&s) : put_group(&s);
+	mbj_jmap_list_free(&list);
+	mbj_jmap_map_free(&map);
+	return session_end(&s, rc);
+}
+
+/* Submit and print the response; *ret_refused counts what was not done. */
+static enum mbj_rc set_run(struct session *s, struct mbj_jmap_set **set,
+			   size_t *ret_refused)
+{
+	struct mbj_name_policy policy;
+	struct mbj_id account;
+	enum mbj_rc rc;
+
+	rc = cli_read("-", &s->input, &s->err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_jmap_set_parse(mbj_buf_view(&s->input), MBJ_JMAP_INPUT_MAX,
+				mbj_sys_posix(), set, &s->err);
+	if (rc < 0)
+		return rc;
+	rc = session_open(s);
+	if (rc < 0)
+		return rc;
+	rc = session_account(s, &policy, &account);
+	if (rc < 0)
+		return rc;
+	rc = mbj_jmap_set_account_check(*set, s->edit.account, account,
+					&s->err);
+	if (rc < 0)
+		return rc;
+	mbj_jmap_set_fill(*set, &s->edit);
+	rc = session_submit(s);
+	if (rc < 0)
+		return rc;
+	*ret_refused =
+		s->outcome.refused_count + mbj_jmap_set_refused_count(*set);
+	if (s->edit.is_dry_run)
+		return put_plan(s);
+	return mbj_jmap_set_print(*set, s->edit.account, &s->outcome, &s->out,
+				  &s->err);
+}
+
+int verb_set(const struct cli_call *call)
+{
+	struct mbj_jmap_set *set = NULL;
+	size_t refused = 0;
+	struct session s;
+	enum mbj_rc rc;
+	int status;
+
+	session_init(&s, call);
+	rc = set_run(&s, &set, &refused);
+	if (rc == MBJ_OK && refused > 0)
+		cli_say(call,
+			"%zu of the changes %s refused; the response "
+			"says why",
+			refused, refused == 1 ? "was" : "were");
+	mbj_jmap_set_free(&set);
+	status = session_end(&s, rc);
+	return status == CLI_OK && refused > 0 ? CLI_REFUSED : status;
+}
+
+/*
+ * "SOURCE>TARGET" with \> and \\ for the two characters themselves: unescaped
+ * in place in text.  False where there is not exactly one bare >.
+ */
+static bool rename_split(char *text, struct mbj_rename *ret_rename)
+{
+	char *to = text;
+	char *middle = NULL;
+
+	for (const char *from = text; *from; from++) {
+		if (from[0] == '\\' && (from[1] == '>' || from[1] == '\\')) {
+			*to++ = *++from;
+		} else if (*from == '>') {
+			if (middle)
+				return false;
+			middle = to;
+		} else {
+			*to++ = *from;
+		}
+	}
+	if (!middle)
+		return false;
+	ret_rename->source = mbj_bytes_make(text, (size_t)(middle - text));
+	ret_rename->target = mbj_bytes_make(middle, (size_t)(to - middle));
+	return true;
+}
+
+static enum mbj_rc path_from_utf7(struct mbj_utf7 *utf7,
+				  struct mbj_arena *arena,
+				  struct mbj_bytes *path, struct mbj_error *err)
+{
+	struct mbj_buf utf8;
+	enum mbj_rc rc;
+
+	mbj_buf_init(&utf8, 4 * MBJ_PATH_MAX);
+	rc = mbj_utf7_decode(utf7, *path, &utf8, err);
+	if (rc == MBJ_OK && !mbj_arena_dup(arena, mbj_buf_view(&utf8), path))
+		rc = mbj_error_nomem(err);
+	mbj_buf_done(&utf8);
+	return rc;
+}
+
+/* One operand into one rename, all its bytes in arena. */
+static enum mbj_rc rename_read(const struct cli_call *call, const char *operand,
+			       struct mbj_arena *arena, struct mbj_utf7 *utf7,
+			       struct mbj_rename *ret_rename,
+			       struct mbj_error *err)
+{
+	size_t n = strlen(operand);
+	char *text = mbj_arena_alloc(arena, n + 1);
+	enum mbj_rc rc;
+
+	if (!text)
+		return mbj_error_nomem(err);
+	memcpy(text, operand, n + 1);
+	if (!rename_split(text, ret_rename))
+		return mbj_error_refuse(err, MBJ_REFUSAL_INVALID_ARGUMENTS,
+					"rename", operand,
+					"a rename is SOURCE>TARGET with one "
+					"bare >, not \"%.100s\"",
+					operand);
+	if (!call->options.is_utf7)
+		return MBJ_OK;
+	rc = path_from_utf7(utf7, arena, &ret_rename->source, err);
+	if (rc < 0)
+		return rc;
+	return path_from_utf7(utf7, arena, &ret_rename->target, err);
+}
+
+int verb_rename(const struct cli_call *call)
+{
+	size_t count = call->operand_count - 2;
+	struct mbj_rename *renames = NULL;
+	struct mbj_arena *arena = NULL;
+	struct mbj_utf7 *utf7 = NULL;
+	struct mbj_name_policy policy;
+	struct mbj_id account;
+	struct session s;
+	enum mbj_rc rc;
+
+	session_init(&s, call);
+	rc = mbj_arena_new(256 << 20, &arena, &s.err);
+	if (rc == MBJ_OK)
+		rc = mbj_utf7_new(&utf7, &s.err);
+	if (rc == MBJ_OK) {
+		renames = mbj_calloc(count, sizeof(*renames));
+		if (!renames)
+			rc = mbj_error_nomem(&s.err);
+	}
+	for (size_t i = 0; rc == MBJ_OK && i < count; i++)
+		rc = rename_read(call, call->operands[i + 2], arena, utf7,
+				 &renames[i], &s.err);
+	s.edit.kind = MBJ_EDIT_RENAME;
+	s.edit.renames = renames;
+	s.edit.rename_count = count;
+	if (rc == MBJ_OK)
+		rc = session_open(&s);
+	if (rc == MBJ_OK)
+		rc = session_account(&s, &policy, &account);
+	if (rc == MBJ_OK)
+		rc = session_submit(&s);
+	if (rc == MBJ_OK)
+		rc = call->options.is_dry_run ? put_plan(&s) : put_group(&s);
+	mbj_utf7_free(&utf7);
+	mbj_arena_free(&arena);
+	mbj_free(renames);
+	return session_end(&s, rc);
+}

@@ -1,0 +1,203 @@
+/*
+ * mbj fsck: the whole journal, record by record, then every invariant of the
+ * state, account by account.  Read-only; with --rebuild the state is made
+ * again from the journal first.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include <mbj/jmap.h>
+#include <mbj/replay.h>
+
+#include "cli.h"
+
+struct fsck {
+	uint64_t groups;
+	uint64_t accounts;
+	uint64_t mailboxes;
+	uint64_t faults;
+	struct mbj_buf faults_json; /* comma-separated objects */
+};
+
+static void fault_add(const struct cli_call *call, struct fsck *fsck,
+		      const char *where, const struct mbj_error *err)
+{
+	struct mbj_buf *out = &fsck->faults_json;
+
+	cli_say(call, "%s: %s", where, err->message);
+	mbj_buf_format(out, "%s{\"where\":", fsck->faults ? "," : "");
+	mbj_jmap_string_print(mbj_bytes_str(where), out);
+	mbj_buf_put_str(out, ",\"text\":");
+	mbj_jmap_string_print(mbj_bytes_str(err->message), out);
+	mbj_buf_format(out, ",\"file\":");
+	mbj_jmap_string_print(mbj_bytes_str(err->file), out);
+	mbj_buf_format(out, ",\"offset\":%" PRIu64 ",\"lsn\":%" PRIu64 "}",
+		       err->offset, err->lsn);
+	fsck->faults++;
+}
+
+/* Every group from the anchor to the end: sums, density, chain, primitives. */
+static enum mbj_rc fsck_journal(const struct cli_call *call, const char *dir,
+				struct fsck *fsck, struct mbj_error *err)
+{
+	const struct mbj_sys *sys = mbj_sys_posix();
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_identity identity;
+	struct mbj_reader ops;
+	struct mbj_group group;
+	struct mbj_op op;
+	enum mbj_rc rc;
+
+	rc = mbj_identity_load(sys, dir, &identity, err);
+	if (rc < 0 || mbj_id_is_root(identity.lineage))
+		return rc;
+	rc = mbj_store_log_reader(sys, dir, &reader, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_seek(reader, identity.anchor.first, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_log_reader_next(reader, &group, err);
+		if (rc < 0)
+			break;
+		fsck->groups++;
+		if (!group.is_body_good) {
+			rc = mbj_error_set(err, MBJ_ECORRUPT,
+					   "the body of group %" PRIu64
+					   " is damaged",
+					   group.header.lsn.v);
+			break;
+		}
+		mbj_reader_init(&ops, group.body);
+		while (rc == MBJ_OK)
+			rc = mbj_group_op_next(&group, &ops, &op, err);
+		if (rc == MBJ_ENOTFOUND)
+			rc = MBJ_OK;
+	}
+	mbj_log_reader_close(&reader);
+	if (rc == MBJ_ENOTFOUND)
+		return MBJ_OK;
+	if (rc == MBJ_ECORRUPT) {
+		fault_add(call, fsck, "journal", err);
+		return MBJ_OK;
+	}
+	return rc;
+}
+
+static enum mbj_rc fsck_accounts(const struct cli_call *call,
+				 struct mbj_txn *txn, struct fsck *fsck,
+				 struct mbj_error *err)
+{
+	char where[MBJ_ID_TEXT_SIZE + 16];
+	char id[MBJ_ID_TEXT_SIZE];
+	struct mbj_account account;
+	struct mbj_scan scan = {0};
+	struct mbj_digest digest;
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	rc = mbj_scan_accounts(txn, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_account(&scan, &account, err);
+		if (rc < 0)
+			break;
+		fsck->accounts++;
+		fsck->mailboxes += account.mailbox_count;
+		rc = mbj_txn_account_check(txn, account.id, &digest, &why);
+		if (rc == MBJ_ECORRUPT) {
+			mbj_id_print(account.id, id);
+			(void)snprintf(where, sizeof(where), "account %s", id);
+			fault_add(call, fsck, where, &why);
+			rc = MBJ_OK;
+		} else if (rc < 0) {
+			*err = why;
+		}
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
+			      struct fsck *fsck, struct mbj_error *err)
+{
+	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
+	const struct mbj_store_recovery *recovery;
+	struct mbj_store *store = NULL;
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	options.is_rebuild_forced = call->options.is_rebuild;
+	rc = mbj_replica_open(dir, &options, &store, err);
+	if (rc < 0)
+		return rc;
+	recovery = mbj_store_recovery_get(store);
+	if (recovery->is_rebuilt)
+		cli_say(call, "the state was made again from the journal: %s",
+			recovery->reason);
+	if (recovery->torn_size)
+		cli_say(call,
+			"a torn tail of %" PRIu64
+			" bytes, never acknowledged, was set aside",
+			recovery->torn_size);
+	rc = mbj_store_read(store, &txn, err);
+	if (rc == MBJ_OK)
+		rc = fsck_accounts(call, txn, fsck, err);
+	mbj_txn_abort(&txn);
+	mbj_store_close(&store);
+	return rc;
+}
+
+static int fsck_report(const struct cli_call *call, struct fsck *fsck)
+{
+	struct mbj_buf out;
+	int status;
+
+	mbj_buf_init(&out, 64 << 20);
+	if (call->options.is_json)
+		mbj_buf_format(&out,
+			       "{\"schema\":\"mbj.fsck/1\",\"groups\":%" PRIu64
+			       ",\"accounts\":%" PRIu64
+			       ",\"mailboxes\":%" PRIu64
+			       ",\"faults\":[%.*s]}\n",
+			       fsck->groups, fsck->accounts, fsck->mailboxes,
+			       (int)fsck->faults_json.n,
+			       fsck->faults_json.n
+				       ? (const char *)fsck->faults_json.p
+				       : "");
+	else
+		mbj_buf_format(&out,
+			       "%s: %" PRIu64 " groups, %" PRIu64
+			       " accounts, %" PRIu64 " mailboxes, %" PRIu64
+			       " faults\n",
+			       fsck->faults ? "damaged" : "sound", fsck->groups,
+			       fsck->accounts, fsck->mailboxes, fsck->faults);
+	status = cli_write_done(call, &out);
+	if (status != CLI_OK)
+		return status;
+	return fsck->faults ? CLI_CORRUPT : CLI_OK;
+}
+
+int verb_fsck(const struct cli_call *call)
+{
+	const char *dir = call->operands[0];
+	struct fsck fsck = {0};
+	struct mbj_error err;
+	enum mbj_rc rc;
+	int status;
+
+	if (call->options.is_rebuild && call->options.is_dry_run) {
+		cli_say(call,
+			"would make the state of %s again from its journal",
+			dir);
+		return CLI_OK;
+	}
+	mbj_buf_init(&fsck.faults_json, 32 << 20);
+	rc = fsck_journal(call, dir, &fsck, &err);
+	/* A damaged journal cannot be trusted to judge the state by. */
+	if (rc == MBJ_OK && fsck.faults == 0)
+		rc = fsck_state(call, dir, &fsck, &err);
+	if (rc < 0)
+		status = cli_fail(call, &err);
+	else
+		status = fsck_report(call, &fsck);
+	mbj_buf_done(&fsck.faults_json);
+	return status;
+}

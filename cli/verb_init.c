@@ -1,0 +1,70 @@
+/*
+ * mbj init: make a store.
+ */
+#include <string.h>
+
+#include "cli.h"
+
+static bool role_parse(const char *word, enum mbj_store_role *ret_role)
+{
+#define X(name, number, text)                 \
+	if (strcmp(word, text) == 0) {        \
+		*ret_role = MBJ_STORE_##name; \
+		return true;                  \
+	}
+	MBJ_STORE_ROLE_MAP(X)
+#undef X
+	return false;
+}
+
+static int init_report(const struct cli_call *call, const char *dir)
+{
+	struct mbj_identity identity;
+	struct mbj_error err;
+	struct mbj_buf out;
+	char lineage[MBJ_ID_TEXT_SIZE];
+	char instance[MBJ_ID_TEXT_SIZE];
+
+	if (mbj_identity_load(mbj_sys_posix(), dir, &identity, &err) < 0)
+		return cli_fail(call, &err);
+	mbj_id_print(identity.lineage, lineage);
+	mbj_id_print(identity.instance, instance);
+	mbj_buf_init(&out, 4096);
+	if (call->options.is_json)
+		mbj_buf_format(&out,
+			       "{\"schema\":\"mbj.init/1\",\"role\":\"%s\","
+			       "\"lineage\":%s%s%s,\"instance\":\"%s\"}\n",
+			       mbj_store_role_name(identity.role),
+			       identity.role == MBJ_STORE_PRIMARY ? "\"" : "",
+			       identity.role == MBJ_STORE_PRIMARY ? lineage
+								  : "null",
+			       identity.role == MBJ_STORE_PRIMARY ? "\"" : "",
+			       instance);
+	else
+		mbj_buf_format(&out, "%s store, instance %s\n",
+			       mbj_store_role_name(identity.role), instance);
+	return cli_write_done(call, &out);
+}
+
+int verb_init(const struct cli_call *call)
+{
+	const char *dir = call->operands[0];
+	const char *word = call->options.role;
+	enum mbj_store_role role = MBJ_STORE_PRIMARY;
+	struct mbj_error err;
+
+	if (word && !role_parse(word, &role)) {
+		cli_say(call, "--role is primary or replica, not \"%s\"", word);
+		return CLI_USAGE;
+	}
+	if (call->options.is_dry_run) {
+		if (mbj_store_init_check(dir, NULL, &err) < 0)
+			return cli_fail(call, &err);
+		cli_say(call, "would make a %s store in %s",
+			mbj_store_role_name(role), dir);
+		return CLI_OK;
+	}
+	if (mbj_store_init(dir, role, NULL, &err) < 0)
+		return cli_fail(call, &err);
+	return init_report(call, dir);
+}

@@ -1,0 +1,129 @@
+/*
+ * mbj log: the journal's groups, read from segments alone and streamed.
+ */
+#include <inttypes.h>
+
+#include <mbj/jmap.h>
+#include <mbj/store.h>
+
+#include "cli.h"
+
+enum { LOG_OUTPUT_MAX = 1 << 30, LOG_FLUSH_SIZE = 1 << 20 };
+
+static void put_header(struct mbj_buf *out, const struct mbj_group *group)
+{
+	const struct mbj_group_header *header = &group->header;
+
+	mbj_buf_format(out, "group %" PRIu64 "  epoch %" PRIu64 "  ",
+		       header->lsn.v, header->epoch.v);
+	(void)mbj_jmap_time_print(header->time_us, out);
+	mbj_buf_format(out,
+		       "  %s  %" PRIu32 " accounts, %" PRIu32 " primitives\n",
+		       mbj_origin_name((enum mbj_origin)header->origin),
+		       header->account_count, header->op_count);
+}
+
+static enum mbj_rc put_group(struct mbj_buf *out, const struct mbj_group *group,
+			     struct mbj_error *err)
+{
+	struct mbj_reader reader;
+	struct mbj_op op;
+	enum mbj_rc rc = MBJ_OK;
+
+	put_header(out, group);
+	if (!group->is_body_good) {
+		mbj_buf_put_str(out, "    (its body is damaged)\n");
+		return mbj_buf_ok(out, err);
+	}
+	mbj_reader_init(&reader, group->body);
+	for (;;) {
+		rc = mbj_group_op_next(group, &reader, &op, err);
+		if (rc < 0)
+			break;
+		mbj_buf_put_str(out, "    ");
+		mbj_op_print(out, &op);
+		mbj_buf_put_str(out, "\n");
+	}
+	if (rc == MBJ_ENOTFOUND)
+		return mbj_buf_ok(out, err);
+	return rc;
+}
+
+/* Write out and empty the buffer once it is large, or always. */
+static int flush(const struct cli_call *call, struct mbj_buf *out, bool is_last)
+{
+	int status;
+
+	if (!is_last && out->n < LOG_FLUSH_SIZE)
+		return CLI_OK;
+	status = cli_write(call, mbj_buf_view(out));
+	mbj_buf_clear(out);
+	return status;
+}
+
+static int log_stream(const struct cli_call *call,
+		      struct mbj_log_reader *reader, struct mbj_buf *out)
+{
+	bool is_json = call->options.is_json;
+	bool is_first = true;
+	struct mbj_error err;
+	struct mbj_group group;
+	enum mbj_rc rc = MBJ_OK;
+	int status = CLI_OK;
+
+	if (is_json)
+		rc = mbj_jmap_log_begin(out, &err);
+	while (rc == MBJ_OK && status == CLI_OK) {
+		rc = mbj_log_reader_next(reader, &group, &err);
+		if (rc < 0 || (call->options.until &&
+			       group.header.lsn.v > call->options.until))
+			break;
+		rc = is_json ? mbj_jmap_log_group(&group, is_first, out, &err)
+			     : put_group(out, &group, &err);
+		is_first = false;
+		if (rc == MBJ_OK)
+			status = flush(call, out, false);
+	}
+	if (rc == MBJ_ENOTFOUND)
+		rc = MBJ_OK;
+	/* What precedes damage is shown, as a whole document. */
+	if (is_json && mbj_jmap_log_end(out, NULL) < 0 && rc == MBJ_OK)
+		rc = mbj_error_nomem(&err);
+	if (status == CLI_OK)
+		status = flush(call, out, true);
+	return rc < 0 ? cli_fail(call, &err) : status;
+}
+
+int verb_log(const struct cli_call *call)
+{
+	const struct mbj_sys *sys = mbj_sys_posix();
+	const char *dir = call->operands[0];
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_identity identity;
+	struct mbj_error err;
+	struct mbj_lsn from;
+	struct mbj_buf out;
+	enum mbj_rc rc;
+	int status;
+
+	if (mbj_identity_load(sys, dir, &identity, &err) < 0)
+		return cli_fail(call, &err);
+	if (mbj_id_is_root(identity.lineage)) {
+		cli_say(call, "%s has not received anything yet", dir);
+		return CLI_OK;
+	}
+	from.v = call->options.from ? call->options.from
+				    : identity.anchor.first.v;
+	rc = mbj_store_log_reader(sys, dir, &reader, &err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_seek(reader, from, &err);
+	if (rc == MBJ_OK) {
+		mbj_buf_init(&out, LOG_OUTPUT_MAX);
+		status = log_stream(call, reader, &out);
+		mbj_buf_done(&out);
+	} else {
+		status = cli_fail(call, &err);
+	}
+	mbj_log_reader_close(&reader);
+	return status;
+}

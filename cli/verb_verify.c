@@ -1,0 +1,181 @@
+/*
+ * mbj verify: compare two stores, account by account.
+ *
+ * A replica that lags is not equal, however right what it has is; parked
+ * accounts are expected to differ, and are told apart.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include <mbj/jmap.h>
+#include <mbj/replay.h>
+#include <mbj/verify.h>
+
+#include "cli.h"
+
+enum { VERIFY_OUTPUT_MAX = 256 << 20 };
+
+struct verify_count {
+	uint64_t parked; /* differences of parked accounts */
+	uint64_t real;
+	struct mbj_id account_parked; /* the parked account at hand */
+};
+
+static void count_difference(struct verify_count *count,
+			     const struct mbj_difference *difference)
+{
+	if (difference->kind == MBJ_DIFFERENCE_ACCOUNT_PARKED)
+		count->account_parked = difference->account;
+	if (mbj_id_equal(count->account_parked, difference->account))
+		count->parked++;
+	else
+		count->real++;
+}
+
+static void put_difference(struct mbj_buf *out, bool is_json, bool is_first,
+			   const struct mbj_difference *difference)
+{
+	char account[MBJ_ID_TEXT_SIZE];
+	char mailbox[MBJ_ID_TEXT_SIZE];
+
+	mbj_id_print(difference->account, account);
+	mbj_id_print(difference->mailbox, mailbox);
+	if (!is_json) {
+		mbj_buf_format(out, "%s %s%s%s: %s\n",
+			       mbj_difference_name(difference->kind),
+			       difference->account_name,
+			       mbj_id_is_root(difference->mailbox) ? "" : " ",
+			       mbj_id_is_root(difference->mailbox) ? ""
+								   : mailbox,
+			       difference->text);
+		return;
+	}
+	mbj_buf_format(out, "%s{\"kind\":\"%s\",\"accountId\":\"%s\",",
+		       is_first ? "" : ",",
+		       mbj_difference_name(difference->kind), account);
+	mbj_buf_put_str(out, "\"account\":");
+	mbj_jmap_string_print(mbj_bytes_str(difference->account_name), out);
+	if (!mbj_id_is_root(difference->mailbox))
+		mbj_buf_format(out, ",\"mailboxId\":\"%s\"", mailbox);
+	mbj_buf_put_str(out, ",\"text\":");
+	mbj_jmap_string_print(mbj_bytes_str(difference->text), out);
+	mbj_buf_put_str(out, "}");
+}
+
+static int verify_status(const struct mbj_verify_totals *totals,
+			 const struct verify_count *count)
+{
+	if (count->real > 0 || totals->first.v != totals->second.v)
+		return CLI_REFUSED;
+	return count->parked > 0 ? CLI_PARTIAL : CLI_OK;
+}
+
+static int verify_report(const struct cli_call *call,
+			 const struct mbj_verify_totals *totals,
+			 const struct verify_count *count, struct mbj_buf *out)
+{
+	int status = verify_status(totals, count);
+	int written;
+
+	if (call->options.is_json)
+		mbj_buf_format(out,
+			       "],\"accounts\":%" PRIu64
+			       ",\"accountsParked\":%" PRIu64
+			       ",\"first\":%" PRIu64 ",\"second\":%" PRIu64
+			       ",\"equal\":%s}\n",
+			       totals->accounts, totals->accounts_parked,
+			       totals->first.v, totals->second.v,
+			       status == CLI_OK ? "true" : "false");
+	else if (status == CLI_OK)
+		mbj_buf_format(out,
+			       "equal: %" PRIu64 " accounts at group %" PRIu64
+			       "\n",
+			       totals->accounts, totals->first.v);
+	else
+		mbj_buf_format(out,
+			       "%s: %" PRIu64 " accounts, %" PRIu64
+			       " parked; groups %" PRIu64 " and %" PRIu64 "\n",
+			       status == CLI_PARTIAL ? "partial" : "different",
+			       totals->accounts, totals->accounts_parked,
+			       totals->first.v, totals->second.v);
+	written = cli_write_done(call, out);
+	if (totals->first.v != totals->second.v)
+		cli_say(call,
+			"the stores stand at different groups, %" PRIu64
+			" and %" PRIu64 ": replay first",
+			totals->first.v, totals->second.v);
+	return written != CLI_OK ? written : status;
+}
+
+static int verify_run(const struct cli_call *call, struct mbj_store *first,
+		      struct mbj_store *second)
+{
+	bool is_json = call->options.is_json;
+	struct verify_count count = {0, 0, MBJ_ID_TEMP};
+	struct mbj_verify *verify = NULL;
+	struct mbj_difference difference;
+	struct mbj_verify_totals totals;
+	struct mbj_error err;
+	struct mbj_buf out;
+	enum mbj_rc rc;
+
+	mbj_buf_init(&out, VERIFY_OUTPUT_MAX);
+	if (is_json)
+		mbj_buf_put_str(&out, "{\"schema\":\"mbj.verify/1\","
+				      "\"differences\":[");
+	rc = mbj_verify_begin(first, second, &verify, &err);
+	while (rc == MBJ_OK) {
+		rc = mbj_verify_next(verify, &difference, &err);
+		if (rc < 0)
+			break;
+		put_difference(&out, is_json, count.real + count.parked == 0,
+			       &difference);
+		count_difference(&count, &difference);
+	}
+	if (verify)
+		mbj_verify_totals_get(verify, &totals);
+	mbj_verify_end(&verify);
+	if (rc == MBJ_ENOTFOUND)
+		return verify_report(call, &totals, &count, &out);
+	mbj_buf_done(&out);
+	return cli_fail(call, &err);
+}
+
+/* Same lineage, or one of them has none yet (then it is merely behind). */
+static int verify_lineage(const struct cli_call *call, struct mbj_store *first,
+			  struct mbj_store *second)
+{
+	const struct mbj_identity *a = mbj_store_identity(first);
+	const struct mbj_identity *b = mbj_store_identity(second);
+
+	if (mbj_id_equal(a->lineage, b->lineage) ||
+	    mbj_id_is_root(a->lineage) || mbj_id_is_root(b->lineage))
+		return CLI_OK;
+	cli_say(call,
+		"%s and %s are of different lineages: copies of "
+		"different stores",
+		call->operands[0], call->operands[1]);
+	return CLI_REFUSED;
+}
+
+int verb_verify(const struct cli_call *call)
+{
+	struct mbj_store *first = NULL;
+	struct mbj_store *second = NULL;
+	struct mbj_error err;
+	int status;
+
+	if (mbj_replica_open(call->operands[0], NULL, &first, &err) < 0)
+		return cli_fail(call, &err);
+	if (mbj_replica_open(call->operands[1], NULL, &second, &err) < 0) {
+		status = cli_fail(call, &err);
+		goto out;
+	}
+	status = verify_lineage(call, first, second);
+	if (status == CLI_OK)
+		status = verify_run(call, first, second);
+out:
+	mbj_store_close(&second);
+	mbj_store_close(&first);
+	return status;
+}

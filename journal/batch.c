@@ -1,0 +1,263 @@
+/*
+ * A batch: one transaction of the state, one write and one sync of the
+ * journal, one commit.  The primary's edits (batch_queue.c) and the groups that
+ * a replica receives (mbj_batch_*) take this one path.
+ *
+ *	  open --add*--> reserve, flush --> append, sync --> commit
+ *	            |            |               |              |
+ *	 failure: nothing     nothing         unknown        durable
+ *
+ * Not here: who waits for a batch, what a group means.
+ *
+ * Invariants:
+ *   1. the state's watermark never passes the journal's durable end;
+ *   2. whatever can be refused is refused before the journal is written;
+ *   3. once it is written the groups stand: a state that cannot commit is
+ *      brought forward from the journal, or the store is closed;
+ *   4. a failed journal write closes the store: its outcome is unknown.
+ *
+ * Threads: the leader's, or the one thread that feeds a replica.
+ */
+#include <mbj/check.h>
+
+#include "store_impl.h"
+
+enum mbj_rc batch_open(struct mbj_store *store, struct mbj_batch *batch,
+		       struct mbj_error *err)
+{
+	struct mbj_log_end end = store_log_end(store);
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(batch->txn == NULL);
+	MBJ_ASSERT(store->log != NULL);
+	rc = mbj_txn_begin(store->state, &txn, err);
+	if (rc < 0)
+		return rc;
+	batch->store = store;
+	batch->txn = txn;
+	batch->count = 0;
+	batch->is_moved = false;
+	batch->end = (struct mbj_watermark){end.lsn,
+					    store->superblock.identity.epoch,
+					    end.chain};
+	mbj_buf_clear(&batch->records);
+	return MBJ_OK;
+}
+
+void batch_drop(struct mbj_batch *batch)
+{
+	mbj_txn_abort(&batch->txn);
+	batch->count = 0;
+}
+
+/* Everything that can be refused without consequence. */
+static enum mbj_rc batch_prepare(struct mbj_batch *batch, struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	if (batch->count > 0)
+		rc = mbj_log_reserve(batch->store->log, batch->records.n, err);
+	if (rc == MBJ_OK)
+		rc = mbj_txn_watermark_set(batch->txn, &batch->end, err);
+	if (rc == MBJ_OK)
+		rc = mbj_txn_flush(batch->txn, err);
+	return rc;
+}
+
+/*
+ * The journal write.  A log that is still usable has written nothing; else
+ * nobody knows, and nothing may follow.
+ */
+static enum mbj_rc batch_journal(struct mbj_batch *batch,
+				 enum batch_stage *ret_stage,
+				 struct mbj_error *err)
+{
+	struct mbj_store *store = batch->store;
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	if (batch->count == 0)
+		return MBJ_OK;
+	rc = mbj_log_append(store->log, mbj_buf_view(&batch->records),
+			    batch->count, &why);
+	if (rc == MBJ_OK) {
+		store_end_note(store);
+		return MBJ_OK;
+	}
+	if (!mbj_log_is_failed(store->log)) {
+		*ret_stage = BATCH_NOTHING;
+	} else {
+		*ret_stage = BATCH_UNKNOWN;
+		why.rc = rc = MBJ_EIO;
+		(void)mbj_error_prefix(&why, rc,
+				       "outcome unknown, it may or may not "
+				       "have become durable: open the store "
+				       "again and look");
+		store_fail(store, &why);
+	}
+	if (err != NULL)
+		*err = why;
+	return rc;
+}
+
+/* The groups are in the journal: now the state must follow. */
+static enum mbj_rc batch_commit(struct mbj_batch *batch,
+				enum batch_stage *ret_stage,
+				struct mbj_error *err)
+{
+	struct mbj_store *store = batch->store;
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_commit(&batch->txn, &why);
+	if (rc < 0 && store->superblock.identity.role == MBJ_STORE_PRIMARY)
+		rc = store_state_recover(store, &why);
+	if (rc == MBJ_OK)
+		return MBJ_OK;
+	*ret_stage = BATCH_DURABLE;
+	why.rc = rc = MBJ_EIO;
+	(void)mbj_error_prefix(&why, rc,
+			       "it is durable in the journal, but the state "
+			       "cannot follow: open the store again");
+	store_fail(store, &why);
+	if (err != NULL)
+		*err = why;
+	return rc;
+}
+
+enum mbj_rc batch_finish(struct mbj_batch *batch, enum batch_stage *ret_stage,
+			 struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(batch->txn != NULL);
+	MBJ_ASSERT(batch->is_moved || batch->count == 0);
+	*ret_stage = BATCH_NOTHING;
+	if (!batch->is_moved) {
+		batch_drop(batch);
+		return MBJ_OK;
+	}
+	rc = batch_prepare(batch, err);
+	if (rc == MBJ_OK)
+		rc = batch_journal(batch, ret_stage, err);
+	if (rc < 0) {
+		batch_drop(batch);
+		return rc;
+	}
+	rc = batch_commit(batch, ret_stage, err);
+	batch->count = 0;
+	return rc;
+}
+
+void batch_checkpoint(struct mbj_store *store)
+{
+	enum mbj_rc rc;
+
+	rc = mbj_state_checkpoint(store->state, false, NULL);
+	(void)rc;
+}
+
+/* ------------------------------------------------------ received groups */
+
+enum mbj_rc mbj_batch_begin(struct mbj_store *store,
+			    struct mbj_batch **ret_batch, struct mbj_error *err)
+{
+	const struct mbj_identity *id = &store->superblock.identity;
+	struct mbj_watermark watermark;
+	enum mbj_rc rc;
+
+	rc = store_check(store, err);
+	if (rc < 0)
+		return rc;
+	if (id->role != MBJ_STORE_REPLICA)
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "%s is a primary: it receives no groups",
+				     store->dir);
+	if (store->log == NULL)
+		return mbj_error_set(err, MBJ_EFENCED, "%s has no lineage yet",
+				     store->dir);
+	rc = batch_open(store, &store->batch, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_txn_watermark(store->batch.txn, &watermark, err);
+	if (rc < 0) {
+		batch_drop(&store->batch);
+		return rc;
+	}
+	store->batch.end = watermark;
+	*ret_batch = &store->batch;
+	return MBJ_OK;
+}
+
+struct mbj_txn *mbj_batch_txn(struct mbj_batch *batch)
+{
+	MBJ_ASSERT(batch->txn != NULL);
+	return batch->txn;
+}
+
+/* The watermark follows, by exactly one group at a time. */
+static void batch_move(struct mbj_batch *batch, const struct mbj_group *group)
+{
+	MBJ_ASSERT(group->header.lsn.v == batch->end.lsn.v + 1);
+	batch->end.lsn = group->header.lsn;
+	batch->end.epoch = group->header.epoch;
+	batch->end.chain = group->chain;
+	batch->is_moved = true;
+}
+
+enum mbj_rc mbj_batch_add(struct mbj_batch *batch,
+			  const struct mbj_group *group, struct mbj_error *err)
+{
+	struct mbj_log_end end = store_log_end(batch->store);
+
+	/* Behind the journal's end only: groups within it are noted. */
+	MBJ_ASSERT(group->header.lsn.v == end.lsn.v + batch->count + 1);
+	MBJ_ASSERT(group->is_body_good);
+	if (group->record.n > BATCH_SIZE_MAX - batch->records.n)
+		return mbj_error_set(err, MBJ_ELIMIT,
+				     "a batch holds at most %d bytes",
+				     BATCH_SIZE_MAX);
+	mbj_buf_put_bytes(&batch->records, group->record);
+	if (batch->records.failed < 0) {
+		batch->records.failed = MBJ_OK;
+		return mbj_error_nomem(err);
+	}
+	batch->count++;
+	batch_move(batch, group);
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_batch_note(struct mbj_batch *batch,
+			   const struct mbj_group *group, struct mbj_error *err)
+{
+	struct mbj_log_end end = store_log_end(batch->store);
+
+	if (group->header.lsn.v > end.lsn.v)
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "group %llu is not in the journal of %s",
+				     (unsigned long long)group->header.lsn.v,
+				     batch->store->dir);
+	batch_move(batch, group);
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_batch_commit(struct mbj_batch **batch, struct mbj_error *err)
+{
+	struct mbj_store *store = (*batch)->store;
+	enum batch_stage stage;
+	enum mbj_rc rc;
+
+	rc = batch_finish(*batch, &stage, err);
+	*batch = NULL;
+	if (rc == MBJ_OK)
+		batch_checkpoint(store);
+	return rc;
+}
+
+void mbj_batch_abort(struct mbj_batch **batch)
+{
+	if (*batch != NULL)
+		batch_drop(*batch);
+	*batch = NULL;
+}

@@ -1,0 +1,409 @@
+/*
+ * One edit from end to end, in a transaction: find the account, resolve what
+ * is asked for into a wanted tree, plan, apply, encode.  The parts are listed
+ * in edit_work.h.
+ *
+ * Not here: when the group becomes durable (batch.c), what JSON an edit came
+ * from (jmap*.c).
+ *
+ * Invariants:
+ *   1. a failure leaves the transaction, the chain and the record's buffer as
+ *      they were;
+ *   2. nothing is journaled where nothing changes.
+ *
+ * Threads: as the transaction.
+ */
+#include "edit_run.h"
+
+#include <mbj/check.h>
+
+#include "edit_text.h"
+#include "edit_work.h"
+
+enum { MICROSECONDS = 1000000 };
+
+/* ------------------------------------------------- shared by resolvers */
+
+bool edit_is_inbox(const struct mbj_node *node)
+{
+	return node->parent == MBJ_NODE_ROOT &&
+	       mbj_name_is_inbox(node->name.key);
+}
+
+enum mbj_rc edit_name_make(struct edit_work *work, struct mbj_bytes utf8,
+			   bool is_top, const struct mbj_node *before,
+			   struct mbj_name *ret_name, struct mbj_error *err)
+{
+	MBJ_ASSERT(ret_name != NULL);
+	/* At the top a name may mean INBOX that meant nothing below. */
+	if (before != NULL && mbj_bytes_equal(before->name.stored, utf8) &&
+	    (!is_top || before->parent == MBJ_NODE_ROOT)) {
+		*ret_name = before->name;
+		return MBJ_OK;
+	}
+	return mbj_name_make(&work->account.policy, utf8, is_top,
+			     work->context->arena, ret_name, err);
+}
+
+enum mbj_rc edit_wish_add(struct edit_work *work, uint32_t item,
+			  bool is_subscribed, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(item < work->draft.count);
+	rc = mbj_array_reserve((void **)&work->wishes, &work->wish_capacity,
+			       work->wish_count + 1, sizeof(*work->wishes),
+			       EDIT_CHANGES_MAX, err);
+	if (rc == MBJ_OK)
+		work->wishes[work->wish_count++] =
+			(struct edit_wish){item, is_subscribed};
+	return rc;
+}
+
+enum mbj_rc edit_refuse_id(struct mbj_error *err, enum mbj_refusal refusal,
+			   const char *kind, struct mbj_id id, const char *why)
+{
+	char text[MBJ_ID_TEXT_SIZE];
+
+	MBJ_ASSERT(refusal != MBJ_REFUSAL_NONE);
+	mbj_id_print(id, text);
+	return mbj_error_refuse(err, refusal, kind, text, "mailbox %s %s", text,
+				why);
+}
+
+/* ------------------------------------------------------------- accounts */
+
+/* Length of the UTF-8 character at p (RFC 3629), 0 where there is none. */
+static size_t utf8_step(const uint8_t *p, size_t n)
+{
+	size_t size = p[0] < 0x80   ? 1
+		      : p[0] < 0xc2 ? 0
+		      : p[0] < 0xe0 ? 2
+		      : p[0] < 0xf0 ? 3
+		      : p[0] < 0xf5 ? 4
+				    : 0;
+
+	if (size == 0 || size > n)
+		return 0;
+	for (size_t i = 1; i < size; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	/* Overlong forms, surrogates, beyond U+10FFFF. */
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return size;
+}
+
+/* An account's name is an address or a login, not a mailbox's name. */
+static enum mbj_rc account_name_judge(struct mbj_bytes name,
+				      struct mbj_error *err)
+{
+	struct edit_text raw, shown;
+	const char *why = NULL;
+	size_t size = 1;
+
+	if (name.n == 0)
+		why = "is empty";
+	else if (name.n > MBJ_ACCOUNT_NAME_MAX)
+		why = "is longer than 255 bytes";
+	for (size_t at = 0; why == NULL && at < name.n; at += size) {
+		const uint8_t *p = name.p + at;
+
+		size = utf8_step(p, name.n - at);
+		if (size == 0)
+			why = "is not valid UTF-8";
+		else if (p[0] < 0x20 || p[0] == 0x7f ||
+			 (p[0] == 0xc2 && p[1] < 0xa0))
+			why = "contains a control character";
+	}
+	if (why == NULL)
+		return MBJ_OK;
+	return mbj_error_refuse(err, MBJ_REFUSAL_INVALID_PROPERTIES, "account",
+				edit_text_raw(&raw, name),
+				"the account name \"%s\" %s",
+				edit_text_show(&shown, name), why);
+}
+
+/* A miss is an answer: *ret_is_found. */
+static enum mbj_rc account_find(struct edit_work *work, struct mbj_bytes name,
+				struct mbj_account *ret_account,
+				bool *ret_is_found, struct mbj_error *err)
+{
+	struct mbj_txn *txn = work->context->txn;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_account_find(txn, name, ret_account, NULL);
+	if (rc < 0 && rc != MBJ_ENOTFOUND)
+		rc = mbj_txn_account_find(txn, name, ret_account, err);
+	if (rc < 0 && rc != MBJ_ENOTFOUND)
+		return rc;
+	*ret_is_found = rc == MBJ_OK;
+	return MBJ_OK;
+}
+
+/* A good name that no account has. */
+static enum mbj_rc account_name_claim(struct edit_work *work,
+				      struct mbj_bytes name,
+				      struct mbj_error *err)
+{
+	struct mbj_account other;
+	struct edit_text raw, shown;
+	bool is_found = false;
+	enum mbj_rc rc;
+
+	rc = account_name_judge(name, err);
+	if (rc == MBJ_OK)
+		rc = account_find(work, name, &other, &is_found, err);
+	if (rc < 0 || !is_found)
+		return rc;
+	(void)mbj_error_refuse(err, MBJ_REFUSAL_ALREADY_EXISTS, "account",
+			       edit_text_raw(&raw, name),
+			       "there is an account \"%s\" already",
+			       edit_text_show(&shown, name));
+	return edit_text_recode(err, MBJ_EEXISTS);
+}
+
+/* The counter of an import: the time, or above it what was imported. */
+static uint32_t import_uidvalidity_last(const struct edit_work *work)
+{
+	const struct mbj_edit *edit = work->edit;
+	int64_t seconds = work->context->time_us / MICROSECONDS;
+	uint32_t last = 1;
+
+	/* A clock beyond the year 2106 is no help. */
+	if (seconds > last && seconds <= UINT32_MAX)
+		last = (uint32_t)seconds;
+	for (size_t i = 0; i < edit->change_count; i++)
+		if ((edit->changes[i].has & MBJ_CHANGE_HAS_UIDVALIDITY) &&
+		    edit->changes[i].uidvalidity > last)
+			last = edit->changes[i].uidvalidity;
+	return last;
+}
+
+static enum mbj_rc account_import(struct edit_work *work, struct mbj_error *err)
+{
+	const struct mbj_edit *edit = work->edit;
+	enum mbj_rc rc;
+
+	if (edit->policy.delimiter != '/' && edit->policy.delimiter != '.')
+		return mbj_error_refuse(err, MBJ_REFUSAL_INVALID_ARGUMENTS,
+					"delimiter", NULL,
+					"the hierarchy delimiter is '/' or "
+					"'.'");
+	rc = account_name_claim(work, edit->account, err);
+	if (rc < 0)
+		return rc;
+	work->account.name = edit->account;
+	work->account.policy = edit->policy;
+	work->account.uidvalidity_last = import_uidvalidity_last(work);
+	return mbj_id_generate(work->context->sys, &work->account.id, err);
+}
+
+static enum mbj_rc account_open(struct edit_work *work, struct mbj_error *err)
+{
+	struct mbj_bytes name = work->edit->account;
+	struct edit_text raw, shown;
+	bool is_found;
+	enum mbj_rc rc;
+
+	if (work->edit->kind == MBJ_EDIT_IMPORT)
+		return account_import(work, err);
+	rc = account_find(work, name, &work->account, &is_found, err);
+	if (rc < 0 || is_found)
+		return rc;
+	(void)mbj_error_refuse(err, MBJ_REFUSAL_ACCOUNT_NOT_FOUND, "account",
+			       edit_text_raw(&raw, name),
+			       "there is no account \"%s\"",
+			       edit_text_show(&shown, name));
+	return edit_text_recode(err, MBJ_ENOTFOUND);
+}
+
+static enum mbj_rc account_delete(struct edit_work *work, struct mbj_error *err)
+{
+	struct mbj_op op = {
+		.kind = MBJ_OP_ACCOUNT_DELETE,
+		.name = work->account.name,
+	};
+
+	return edit_emit_op(&work->emit, &op, err);
+}
+
+static enum mbj_rc account_rename(struct edit_work *work, struct mbj_error *err)
+{
+	const struct mbj_edit *edit = work->edit;
+	struct mbj_op op = {
+		.kind = MBJ_OP_ACCOUNT_RENAME,
+		.name = work->account.name,
+	};
+	enum mbj_rc rc;
+
+	if (edit->rename_count != 1)
+		return mbj_error_refuse(err, MBJ_REFUSAL_INVALID_ARGUMENTS,
+					NULL, NULL,
+					"renaming an account takes one new "
+					"name");
+	op.value = edit->renames[0].target;
+	if (mbj_bytes_equal(op.name, op.value))
+		return MBJ_OK;
+	rc = account_name_claim(work, op.value, err);
+	if (rc == MBJ_OK)
+		rc = edit_emit_op(&work->emit, &op, err);
+	return rc;
+}
+
+/* ---------------------------------------------------------------- edits */
+
+static enum mbj_rc edit_check(const struct mbj_edit *edit,
+			      struct mbj_error *err)
+{
+	const char *why = NULL;
+
+	if (edit->size != sizeof(*edit))
+		why = "the edit is of another version of the library";
+	else if (edit->kind < MBJ_EDIT_SET ||
+		 edit->kind > MBJ_EDIT_ACCOUNT_RENAME)
+		why = "the edit is of an unknown kind";
+	else if (mbj_origin_name(edit->origin) == NULL)
+		why = "the edit is of an unknown origin";
+	if (why != NULL)
+		return mbj_error_refuse(err, MBJ_REFUSAL_INVALID_ARGUMENTS,
+					NULL, NULL, "%s", why);
+	if (edit->change_count <= EDIT_CHANGES_MAX &&
+	    edit->rename_count <= EDIT_CHANGES_MAX)
+		return MBJ_OK;
+	(void)mbj_error_refuse(err, MBJ_REFUSAL_TOO_LARGE, NULL, NULL,
+			       "an edit has at most %d changes",
+			       (int)EDIT_CHANGES_MAX);
+	return edit_text_recode(err, MBJ_ELIMIT);
+}
+
+static enum mbj_rc edit_check_state(const struct edit_work *work,
+				    struct mbj_error *err)
+{
+	const struct mbj_edit *edit = work->edit;
+
+	if (!edit->has_if_in_state ||
+	    edit->if_in_state.v == work->account.lsn.v)
+		return MBJ_OK;
+	(void)mbj_error_refuse(err, MBJ_REFUSAL_STATE_MISMATCH, NULL, NULL,
+			       "the account's state is %llu, not %llu; read it "
+			       "again",
+			       (unsigned long long)work->account.lsn.v,
+			       (unsigned long long)edit->if_in_state.v);
+	return edit_text_recode(err, MBJ_ECONFLICT);
+}
+
+/* Random keys: users choose the names that go into the tables. */
+static enum mbj_rc work_seed(struct edit_work *work, struct mbj_error *err)
+{
+	struct mbj_id random[2];
+	enum mbj_rc rc;
+
+	rc = mbj_id_generate(work->context->sys, &random[0], err);
+	if (rc == MBJ_OK)
+		rc = mbj_id_generate(work->context->sys, &random[1], err);
+	if (rc < 0)
+		return rc;
+	memcpy(&work->sip.k0, random[0].b, sizeof(work->sip.k0));
+	memcpy(&work->sip.k1, random[0].b + 8, sizeof(work->sip.k1));
+	memcpy(&work->seed, random[1].b, sizeof(work->seed));
+	return MBJ_OK;
+}
+
+static void work_done(struct edit_work *work)
+{
+	edit_view_done(&work->view);
+	edit_draft_done(&work->draft);
+	mbj_tree_free(&work->after);
+	mbj_free(work->wishes);
+}
+
+static enum mbj_rc work_resolve(struct edit_work *work, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = work_seed(work, err);
+	if (rc == MBJ_OK)
+		rc = edit_view_init(&work->view, work->context->txn,
+				    work->account.id, work->seed, err);
+	if (rc < 0)
+		return rc;
+	if (work->edit->kind == MBJ_EDIT_SET)
+		return edit_set_resolve(work, err);
+	if (work->edit->kind == MBJ_EDIT_RENAME)
+		return edit_rename_resolve(work, err);
+	return edit_whole_resolve(work, err);
+}
+
+static enum mbj_rc work_run(struct edit_work *work, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	work->uidvalidity_last = work->account.uidvalidity_last;
+	work->emit = (struct edit_emit){
+		.context = work->context,
+		.account = work->account.id,
+		.previous = work->account.lsn,
+		.origin = work->edit->origin,
+		.request = work->edit->request,
+	};
+	if (work->edit->kind == MBJ_EDIT_ACCOUNT_DELETE)
+		return account_delete(work, err);
+	if (work->edit->kind == MBJ_EDIT_ACCOUNT_RENAME)
+		return account_rename(work, err);
+	rc = work_resolve(work, err);
+	if (rc == MBJ_OK)
+		rc = edit_ops_run(work, err);
+	return rc;
+}
+
+static enum mbj_rc work_finish(struct edit_work *work,
+			       struct mbj_buf *ret_record,
+			       struct mbj_error *err)
+{
+	struct mbj_outcome *outcome = &work->outcome;
+	enum mbj_rc rc;
+
+	rc = edit_emit_finish(&work->emit, ret_record, err);
+	if (rc < 0)
+		return rc;
+	outcome->account = work->account.id;
+	outcome->old_state = work->account.lsn;
+	outcome->new_state = work->account.lsn;
+	if (work->emit.count > 0) {
+		outcome->lsn = work->context->lsn;
+		outcome->new_state = work->context->lsn;
+	}
+	return MBJ_OK;
+}
+
+enum mbj_rc edit_run(struct edit_context *context, const struct mbj_edit *edit,
+		     struct mbj_buf *ret_record,
+		     struct mbj_outcome *ret_outcome, struct mbj_error *err)
+{
+	struct edit_work work = {.context = context, .edit = edit};
+	size_t savepoint;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(context != NULL && context->txn != NULL);
+	MBJ_ASSERT(context->lsn.v > 0);
+	savepoint = mbj_txn_savepoint(context->txn);
+	rc = edit_check(edit, err);
+	if (rc == MBJ_OK)
+		rc = account_open(&work, err);
+	if (rc == MBJ_OK)
+		rc = edit_check_state(&work, err);
+	if (rc == MBJ_OK)
+		rc = work_run(&work, err);
+	if (rc == MBJ_OK)
+		rc = work_finish(&work, ret_record, err);
+	if (rc == MBJ_OK) {
+		*ret_outcome = work.outcome;
+	} else {
+		mbj_txn_rollback(context->txn, savepoint);
+		mbj_outcome_done(&work.outcome);
+	}
+	work_done(&work);
+	return rc;
+}

@@ -1,0 +1,308 @@
+/*
+ * Two trees to primitives: diff, plan, and then the group's content in this
+ * order: the account of an import; the steps of the plan; role and
+ * selectability; the names that were given up; subscriptions.
+ *
+ * Everything that reads more than single records (subscriptions) and all that
+ * can be refused comes before the first primitive.
+ *
+ * Invariants:
+ *   1. a mailbox's revision rises by one with each primitive on it;
+ *   2. a UIDVALIDITY value is chosen once and recorded; parked mailboxes take
+ *      theirs with the step that ends in their slot;
+ *   3. a create is never without a UIDVALIDITY if it is selectable.
+ *
+ * Threads: as the transaction.
+ */
+#include <mbj/check.h>
+#include <mbj/plan.h>
+
+#include "edit_names.h"
+#include "edit_subscribe.h"
+
+struct ops_run {
+	struct edit_work *work;
+	struct mbj_diff diff;
+	struct mbj_plan plan;
+	struct edit_names names;
+	struct edit_subscriptions subscriptions;
+	uint64_t *revs; /* [diff.count] as they rise */
+};
+
+/* The mailbox of a diff item in one tree, or NULL where it is not there. */
+static const struct mbj_node *ops_node(const struct ops_run *run,
+				       enum mbj_side side, uint32_t item)
+{
+	uint32_t at = run->diff.at[side][item];
+
+	MBJ_ASSERT(item < run->diff.count);
+	if (at == MBJ_NODE_NONE)
+		return NULL;
+	return mbj_tree_get(side == MBJ_BEFORE ? run->work->view.tree
+					       : run->work->after,
+			    at);
+}
+
+/* The mailbox of an item, wherever it is. */
+static struct mbj_id ops_id(const struct ops_run *run, uint32_t item)
+{
+	const struct mbj_node *node = ops_node(run, MBJ_BEFORE, item);
+
+	if (node == NULL)
+		node = ops_node(run, MBJ_AFTER, item);
+	MBJ_ASSERT(node != NULL);
+	return node->id;
+}
+
+/* ---------------------------------------------------------------- slots */
+
+static struct mbj_slot ops_slot(const struct ops_run *run, enum mbj_side side,
+				uint32_t item)
+{
+	const struct mbj_node *node = ops_node(run, side, item);
+	uint32_t parent = run->diff.items[item].parent[side];
+	struct mbj_slot slot = {.parent = MBJ_ID_ROOT};
+
+	MBJ_ASSERT(node != NULL);
+	slot.name = node->name;
+	if (parent == MBJ_NODE_ROOT)
+		return slot;
+	node = ops_node(run, side, parent);
+	MBJ_ASSERT(node != NULL);
+	slot.parent = node->id;
+	return slot;
+}
+
+/* Where a mailbox is parked: its id is its name there. */
+static struct mbj_slot ops_park(struct mbj_id id, char text[MBJ_ID_TEXT_SIZE])
+{
+	struct mbj_bytes name;
+
+	mbj_id_print(id, text);
+	name = mbj_bytes_make(text, MBJ_ID_TEXT_SIZE - 1);
+	return (struct mbj_slot){MBJ_ID_TEMP, {name, name}};
+}
+
+/* ---------------------------------------------------------------- steps */
+
+static enum mbj_rc ops_create(struct ops_run *run, const struct mbj_step *step,
+			      struct mbj_error *err)
+{
+	const struct mbj_node *node = ops_node(run, MBJ_AFTER, step->item);
+	char text[MBJ_ID_TEXT_SIZE];
+	struct mbj_op op = {.kind = MBJ_OP_MAILBOX_CREATE};
+	enum mbj_rc rc = MBJ_OK;
+
+	MBJ_ASSERT(node != NULL);
+	op.id = node->id;
+	op.role = node->role;
+	op.is_selectable = node->is_selectable;
+	op.to = step->is_to_temp ? ops_park(op.id, text)
+				 : ops_slot(run, MBJ_AFTER, step->item);
+	if (node->is_selectable)
+		op.uidvalidity = node->uidvalidity;
+	if (node->is_selectable && op.uidvalidity == 0)
+		rc = edit_names_fresh(run->work, &op.uidvalidity, err);
+	if (rc == MBJ_OK)
+		rc = edit_emit_op(&run->work->emit, &op, err);
+	run->revs[step->item] = 1;
+	return rc;
+}
+
+/* A mailbox that was there and takes another name: may its value stay? */
+static enum mbj_rc ops_choose(struct ops_run *run, uint32_t item,
+			      uint32_t *ret_uidvalidity, struct mbj_error *err)
+{
+	const struct mbj_node *before = ops_node(run, MBJ_BEFORE, item);
+	const struct mbj_node *after = ops_node(run, MBJ_AFTER, item);
+
+	*ret_uidvalidity = 0;
+	if (before == NULL || !before->is_selectable || !after->is_selectable)
+		return MBJ_OK;
+	return edit_names_choose(&run->names, run->diff.at[MBJ_AFTER][item],
+				 before->uidvalidity, ret_uidvalidity, err);
+}
+
+static enum mbj_rc ops_move(struct ops_run *run, const struct mbj_step *step,
+			    struct mbj_error *err)
+{
+	char from[MBJ_ID_TEXT_SIZE], to[MBJ_ID_TEXT_SIZE];
+	struct mbj_op op = {
+		.kind = MBJ_OP_MAILBOX_MOVE,
+		.id = ops_id(run, step->item),
+		.rev = run->revs[step->item]++,
+	};
+	enum mbj_rc rc = MBJ_OK;
+
+	op.from = step->is_from_temp ? ops_park(op.id, from)
+				     : ops_slot(run, MBJ_BEFORE, step->item);
+	op.to = step->is_to_temp ? ops_park(op.id, to)
+				 : ops_slot(run, MBJ_AFTER, step->item);
+	if (!step->is_to_temp)
+		rc = ops_choose(run, step->item, &op.uidvalidity, err);
+	if (rc == MBJ_OK)
+		rc = edit_emit_op(&run->work->emit, &op, err);
+	return rc;
+}
+
+static enum mbj_rc ops_delete(struct ops_run *run, const struct mbj_step *step,
+			      struct mbj_error *err)
+{
+	char from[MBJ_ID_TEXT_SIZE];
+	struct mbj_op op = {
+		.kind = MBJ_OP_MAILBOX_DELETE,
+		.id = ops_id(run, step->item),
+		.rev = run->revs[step->item]++,
+	};
+
+	op.from = step->is_from_temp ? ops_park(op.id, from)
+				     : ops_slot(run, MBJ_BEFORE, step->item);
+	return edit_emit_op(&run->work->emit, &op, err);
+}
+
+static enum mbj_rc ops_steps(struct ops_run *run, struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < run->plan.count; i++) {
+		const struct mbj_step *step = &run->plan.steps[i];
+
+		MBJ_ASSERT(step->item < run->diff.count);
+		if (step->kind == MBJ_STEP_CREATE) {
+			rc = ops_create(run, step, err);
+		} else if (step->kind == MBJ_STEP_DELETE) {
+			rc = ops_delete(run, step, err);
+		} else {
+			MBJ_ASSERT(step->kind == MBJ_STEP_MOVE);
+			rc = ops_move(run, step, err);
+		}
+	}
+	return rc;
+}
+
+/* ----------------------------------------------------------------- sets */
+
+static enum mbj_rc ops_set(struct ops_run *run, uint32_t item,
+			   struct mbj_error *err)
+{
+	const struct mbj_node *before = ops_node(run, MBJ_BEFORE, item);
+	const struct mbj_node *after = ops_node(run, MBJ_AFTER, item);
+	struct mbj_op op = {.kind = MBJ_OP_MAILBOX_SET};
+	enum mbj_rc rc = MBJ_OK;
+
+	if (before == NULL || after == NULL ||
+	    (before->role == after->role &&
+	     before->is_selectable == after->is_selectable))
+		return MBJ_OK;
+	op.id = after->id;
+	op.rev = run->revs[item]++;
+	op.role_before = before->role;
+	op.role = after->role;
+	op.is_selectable_before = before->is_selectable;
+	op.is_selectable = after->is_selectable;
+	/* It has no messages yet, so it is another mailbox to clients. */
+	if (!before->is_selectable && after->is_selectable)
+		rc = edit_names_fresh(run->work, &op.uidvalidity, err);
+	if (rc == MBJ_OK)
+		rc = edit_emit_op(&run->work->emit, &op, err);
+	return rc;
+}
+
+/* ---------------------------------------------------------------- names */
+
+/* A selectable mailbox that leaves its name, or stops showing it. */
+static bool ops_is_retiring(const struct ops_run *run, uint32_t item)
+{
+	const struct mbj_node *before = ops_node(run, MBJ_BEFORE, item);
+	const struct mbj_node *after = ops_node(run, MBJ_AFTER, item);
+
+	if (before == NULL || !before->is_selectable)
+		return false;
+	return run->diff.kind[item] != MBJ_DIFF_KEEP || !after->is_selectable;
+}
+
+static enum mbj_rc ops_retire(struct ops_run *run, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = edit_names_init(&run->names, run->work, err);
+	for (uint32_t i = 0; rc == MBJ_OK && i < run->diff.count; i++)
+		if (ops_is_retiring(run, i))
+			rc = edit_names_retire(&run->names,
+					       run->diff.at[MBJ_BEFORE][i],
+					       err);
+	return rc;
+}
+
+/* ------------------------------------------------------------------ run */
+
+static enum mbj_rc ops_account(struct edit_work *work, struct mbj_error *err)
+{
+	struct mbj_op op = {
+		.kind = MBJ_OP_ACCOUNT_CREATE,
+		.name = work->account.name,
+		.is_folding = work->account.policy.is_folding,
+		.delimiter = (uint8_t)work->account.policy.delimiter,
+		.uidvalidity = work->account.uidvalidity_last,
+	};
+
+	if (work->edit->kind != MBJ_EDIT_IMPORT)
+		return MBJ_OK;
+	return edit_emit_op(&work->emit, &op, err);
+}
+
+static enum mbj_rc ops_prepare(struct ops_run *run, struct mbj_error *err)
+{
+	const struct mbj_plan_options options = MBJ_PLAN_OPTIONS_DEFAULT;
+	struct edit_work *work = run->work;
+	enum mbj_rc rc;
+
+	rc = edit_draft_tree(&work->draft, work->seed, &work->after, err);
+	if (rc == MBJ_OK)
+		rc = mbj_diff_make(work->view.tree, work->after, &run->diff,
+				   err);
+	if (rc == MBJ_OK)
+		rc = mbj_plan_make(&run->diff, &options, &run->plan, err);
+	if (rc < 0)
+		return rc;
+	work->outcome.lower_bound = run->plan.lower_bound;
+	work->outcome.parks = run->plan.parks;
+	work->outcome.is_proven = run->plan.is_proven;
+	run->revs = mbj_calloc((size_t)run->diff.count + 1, sizeof(*run->revs));
+	if (run->revs == NULL)
+		return mbj_error_nomem(err);
+	for (uint32_t i = 0; i < run->diff.count; i++)
+		if (run->diff.at[MBJ_BEFORE][i] != MBJ_NODE_NONE)
+			run->revs[i] = ops_node(run, MBJ_BEFORE, i)->rev;
+	rc = ops_retire(run, err);
+	if (rc == MBJ_OK)
+		rc = edit_subscribe_plan(&run->subscriptions, work, &run->diff,
+					 err);
+	return rc;
+}
+
+enum mbj_rc edit_ops_run(struct edit_work *work, struct mbj_error *err)
+{
+	struct ops_run run = {.work = work};
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(work->after == NULL);
+	MBJ_ASSERT(work->draft.order != NULL);
+	rc = ops_prepare(&run, err);
+	if (rc == MBJ_OK)
+		rc = ops_account(work, err);
+	if (rc == MBJ_OK)
+		rc = ops_steps(&run, err);
+	for (uint32_t i = 0; rc == MBJ_OK && i < run.diff.count; i++)
+		rc = ops_set(&run, i, err);
+	if (rc == MBJ_OK)
+		rc = edit_names_emit(&run.names, err);
+	if (rc == MBJ_OK)
+		rc = edit_subscribe_emit(&run.subscriptions, err);
+	edit_subscribe_done(&run.subscriptions);
+	edit_names_done(&run.names);
+	mbj_plan_done(&run.plan);
+	mbj_diff_done(&run.diff);
+	mbj_free(run.revs);
+	return rc;
+}

@@ -1,0 +1,42 @@
+/*
+ * From a compound edit to a group, inside an open transaction: the seam
+ * between edit*.c (what the edit means) and store.c (when it becomes durable).
+ * Private to journal/.
+ */
+#ifndef MBJ_JOURNAL_EDIT_RUN_H
+#define MBJ_JOURNAL_EDIT_RUN_H
+
+#include <mbj/edit.h>
+#include <mbj/group.h>
+#include <mbj/hash.h>
+#include <mbj/state.h>
+#include <mbj/sys.h>
+
+/* What one batch lends to the edits in it. */
+struct edit_context {
+	const struct mbj_sys *sys; /* fresh ids of implied parents */
+	struct mbj_txn *txn;
+	struct mbj_sha256 *sha;
+	struct mbj_group_writer *writer;
+	struct mbj_arena *arena; /* reset by the caller between edits */
+	struct mbj_lsn lsn;	 /* the group's, should there be one */
+	struct mbj_epoch epoch;
+	int64_t time_us;
+	struct mbj_hash chain; /* before the group; after it on return */
+};
+
+/*
+ * Resolve, plan, check and apply edit to context->txn, and append its encoded
+ * group to ret_record.  An edit that changes nothing appends nothing and
+ * leaves ret_outcome->lsn 0.  For a dry run everything happens too: the
+ * caller rolls back.  ret_outcome->record is left empty: the caller copies it
+ * from ret_record where somebody wants it.
+ * On any failure transaction, chain and ret_record are as before.
+ * Returns: see mbj_store_submit.
+ */
+enum mbj_rc edit_run(struct edit_context *context, const struct mbj_edit *edit,
+		     struct mbj_buf *ret_record,
+		     struct mbj_outcome *ret_outcome,
+		     struct mbj_error *err) MBJ_MUST_CHECK;
+
+#endif

@@ -1,0 +1,129 @@
+/*
+ * Compound edits: what a caller wants to become true at once, before it is
+ * planned.  JMAP Mailbox/set, simultaneous renames, reconciliation with a
+ * wanted tree, import: all become a tree before and a tree after, and from
+ * there one call of the planner.
+ *
+ * Rules kept here (RFC 9051, RFC 3501, RFC 8474, RFC 8620, RFC 8621):
+ *   1. inferiors move along; parents that a rename needs are created as
+ *      \NonExistent mailboxes with ids of their own;
+ *   2. INBOX: at the top only, one per account, never moved or deleted;
+ *   3. a new mailbox takes a fresh UIDVALIDITY of the account's counter; a
+ *      moved one keeps its value unless its new name once showed a higher one;
+ *   4. subscriptions follow their mailboxes by default, all names at once;
+ *   5. alreadyExists, mailboxHasChild, cycles and depth are judged on the final
+ *      tree; of contradictory changes the later in processing order (creates,
+ *      updates, destroys, each in the request's order) is refused.
+ *
+ * Structures are inputs: all bytes are borrowed for the call.
+ */
+#ifndef MBJ_EDIT_H
+#define MBJ_EDIT_H
+
+#include <mbj/error.h>
+#include <mbj/group.h>
+#include <mbj/plan.h>
+#include <mbj/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum mbj_change_kind {
+	MBJ_CHANGE_CREATE = 1,
+	MBJ_CHANGE_UPDATE = 2,
+	MBJ_CHANGE_DESTROY = 3,
+};
+
+/* Which members of a change are given. */
+enum {
+	MBJ_CHANGE_HAS_NAME = 1 << 0,
+	MBJ_CHANGE_HAS_PARENT = 1 << 1,
+	MBJ_CHANGE_HAS_ROLE = 1 << 2,
+	MBJ_CHANGE_HAS_SUBSCRIBED = 1 << 3,
+	MBJ_CHANGE_HAS_SELECTABLE = 1 << 4,
+	MBJ_CHANGE_HAS_UIDVALIDITY = 1 << 5, /* import only */
+};
+
+struct mbj_change {
+	enum mbj_change_kind kind;
+	unsigned has;
+	struct mbj_id id;      /* a create's id is the caller's fresh one */
+	struct mbj_id parent;  /* ROOT, a mailbox, or a create of this edit */
+	struct mbj_bytes name; /* UTF-8 as given; judged here */
+	uint8_t role;
+	bool is_subscribed;
+	bool is_selectable;
+	uint32_t uidvalidity;
+};
+
+/* A rename by path, UTF-8 with the account's delimiter. */
+struct mbj_rename {
+	struct mbj_bytes source;
+	struct mbj_bytes target;
+};
+
+enum mbj_edit_kind {
+	/* changes; partial: what cannot be done is refused one by one */
+	MBJ_EDIT_SET = 1,
+	/* renames, all at once; all or nothing */
+	MBJ_EDIT_RENAME = 2,
+	/* changes of kind CREATE are the whole wanted tree; all or nothing */
+	MBJ_EDIT_RECONCILE = 3,
+	/* a new account with a tree of CREATEs; all or nothing */
+	MBJ_EDIT_IMPORT = 4,
+	MBJ_EDIT_ACCOUNT_DELETE = 5,
+	MBJ_EDIT_ACCOUNT_RENAME = 6, /* renames[0].target is the new name */
+};
+
+struct mbj_edit {
+	size_t size; /* sizeof(struct mbj_edit) */
+	enum mbj_edit_kind kind;
+	struct mbj_bytes account; /* its name */
+	const struct mbj_change *changes;
+	size_t change_count;
+	const struct mbj_rename *renames;
+	size_t rename_count;
+	struct mbj_name_policy policy; /* IMPORT */
+	bool has_if_in_state;
+	struct mbj_lsn if_in_state; /* the account's LSN */
+	bool is_dry_run;            /* plan and encode, change nothing */
+	bool is_subscription_kept;  /* subscriptions stay with the names */
+	enum mbj_origin origin;
+	struct mbj_id request; /* producer's request id, zero for none */
+};
+
+#define MBJ_EDIT_INIT ((struct mbj_edit){.size = sizeof(struct mbj_edit)})
+
+/* Why one change of a partial edit was refused. */
+struct mbj_change_result {
+	enum mbj_refusal refusal; /* NONE: done */
+	const char *property;     /* static: "name", "parentId", ... or NULL */
+	char *description;        /* one line, owned by the outcome, or NULL */
+};
+
+/*
+ * What became of an edit.  Init with zeroes; mbj_outcome_done frees.
+ */
+struct mbj_outcome {
+	struct mbj_lsn lsn;       /* the group, 0: nothing had to change */
+	struct mbj_lsn old_state; /* the account's LSN before */
+	struct mbj_lsn new_state; /* and after */
+	struct mbj_change_result *results; /* [change_count] for SET, or NULL */
+	size_t result_count;
+	size_t refused_count;
+	struct mbj_id account;  /* its id */
+	struct mbj_id inbox;    /* an INBOX that IMPORT created, else ROOT */
+	size_t lower_bound;     /* of the plan */
+	size_t parks;
+	bool is_proven;
+	struct mbj_buf record; /* the group, also of a dry run; empty: none */
+};
+
+MBJ_API void mbj_outcome_done(struct mbj_outcome *outcome);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

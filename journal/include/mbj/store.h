@@ -1,0 +1,207 @@
+/*
+ * A store: one directory with a superblock, the journal and the state; the
+ * unit of replication.  One process owns it (flock on "lock").
+ *
+ *	STORE/mbj.store   superblock: lineage, instance, role, epoch, anchor
+ *	STORE/lock        held by the owner, names its process
+ *	STORE/journal/    segments (mbj/log.h)
+ *	STORE/state/      Berkeley DB environment (mbj/state.h)
+ *
+ * On a primary, edits from any number of threads are combined into batches:
+ * one transaction, one write, one sync for all that wait.  On a replica the
+ * driver in replay/ feeds received groups through the same batch.
+ *
+ * Rules kept here: the state is never ahead of the durable journal; a failed
+ * write or sync closes the store with outcome "unknown"; groups that are
+ * durable stand, whatever the state's commit returns.
+ *
+ * Threads: mbj_store_submit and mbj_store_read from any thread; open, close
+ * and the batch calls from one at a time.
+ */
+#ifndef MBJ_STORE_H
+#define MBJ_STORE_H
+
+#include <mbj/apply.h>
+#include <mbj/edit.h>
+#include <mbj/error.h>
+#include <mbj/log.h>
+#include <mbj/state.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* X(name, number, word) */
+#define MBJ_STORE_ROLE_MAP(X)                                                  \
+	X(PRIMARY, 1, "primary")                                               \
+	X(REPLICA, 2, "replica")
+
+enum mbj_store_role {
+#define X(name, number, word) MBJ_STORE_##name = (number),
+	MBJ_STORE_ROLE_MAP(X)
+#undef X
+};
+
+MBJ_API const char *mbj_store_role_name(enum mbj_store_role role);
+
+/* Who a store is. */
+struct mbj_identity {
+	enum mbj_store_role role;
+	struct mbj_id lineage;     /* ROOT: a replica before its first stream */
+	struct mbj_id instance;    /* this copy */
+	struct mbj_epoch epoch;
+	struct mbj_id epoch_owner; /* instance that began the epoch */
+	struct mbj_anchor anchor;
+};
+
+struct mbj_store_options {
+	size_t size;                /* sizeof(struct mbj_store_options) */
+	const struct mbj_sys *sys;  /* NULL: the real one */
+	struct mbj_state_options state;
+	struct mbj_log_options log;
+	bool is_rebuild_forced;     /* throw the state away and rebuild it */
+};
+
+#define MBJ_STORE_OPTIONS_INIT                                                 \
+	((struct mbj_store_options){sizeof(struct mbj_store_options), NULL,    \
+				    MBJ_STATE_OPTIONS_DEFAULT,                 \
+				    MBJ_LOG_OPTIONS_DEFAULT, false})
+
+struct mbj_store;
+
+/*
+ * Make a new store in dir, which must not exist or be empty.  A primary gets
+ * a fresh lineage and epoch 1.  Durability: complete on disk on return; a
+ * crash before leaves something that init on the same empty place repeats.
+ * Returns: MBJ_EEXISTS where something is there.
+ */
+MBJ_API enum mbj_rc mbj_store_init(const char *dir, enum mbj_store_role role,
+				   const struct mbj_store_options *options,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* Would mbj_store_init refuse dir?  Changes nothing. */
+MBJ_API enum mbj_rc
+mbj_store_init_check(const char *dir, const struct mbj_store_options *options,
+		     struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * Open and own a store: lock, superblock, journal, state.  A damaged or
+ * missing environment is rebuilt from the journal.  On a primary the
+ * journal's tail is applied; on a replica mbj_replica_open does that.
+ * Returns: MBJ_ENOTFOUND (no store there), MBJ_EBUSY (naming the process),
+ * MBJ_ECORRUPT, MBJ_EUNSUPPORTED, MBJ_EFENCED, MBJ_EINVALID (group- or
+ * world-writable).
+ */
+MBJ_API enum mbj_rc mbj_store_open(const char *dir,
+				   const struct mbj_store_options *options,
+				   struct mbj_store **ret_store,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
+/* Accepts NULL.  Durability: nothing more than was promised before. */
+MBJ_API void mbj_store_close(struct mbj_store **store);
+
+MBJ_API const struct mbj_identity *
+mbj_store_identity(const struct mbj_store *store);
+MBJ_API const char *mbj_store_dir(const struct mbj_store *store);
+const struct mbj_sys *mbj_store_sys(const struct mbj_store *store);
+/* The journal's end. */
+MBJ_API struct mbj_log_end mbj_store_end(struct mbj_store *store);
+/* What opening had to do. */
+struct mbj_store_recovery {
+	uint64_t groups_applied; /* of the tail, or all when rebuilt */
+	uint64_t torn_size;      /* bytes of a torn tail set aside */
+	bool is_rebuilt;         /* the state was made anew */
+	char reason[MBJ_ERROR_MESSAGE_MAX]; /* why, where it was */
+};
+MBJ_API const struct mbj_store_recovery *
+mbj_store_recovery_get(const struct mbj_store *store);
+
+/* The superblock of any store, without owning it. */
+MBJ_API enum mbj_rc mbj_identity_load(const struct mbj_sys *sys,
+				      const char *dir,
+				      struct mbj_identity *ret_identity,
+				      struct mbj_error *err) MBJ_MUST_CHECK;
+/* True where some process owns it; *ret_pid is 0 where it is unknown. */
+MBJ_API enum mbj_rc mbj_store_is_owned(const struct mbj_sys *sys,
+				       const char *dir, bool *ret_is_owned,
+				       long *ret_pid,
+				       struct mbj_error *err) MBJ_MUST_CHECK;
+/* A reader of any store's journal: needs neither its state nor its lock. */
+MBJ_API enum mbj_rc mbj_store_log_reader(const struct mbj_sys *sys,
+					 const char *dir,
+					 struct mbj_log_reader **ret_reader,
+					 struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * Carry out one edit.  Blocks until its group is durable; many threads share
+ * one sync.  Thread-safe.
+ * Requires: a primary.
+ * Returns: MBJ_EINVALID with a refusal (the store as it was), MBJ_ENOTFOUND
+ * (no such account), MBJ_EEXISTS (account exists), MBJ_ECONFLICT (ifInState),
+ * MBJ_ELIMIT, MBJ_ENOSPC (nothing done), MBJ_EIO (outcome unknown: err says
+ * so; reopen and look), MBJ_EFENCED (a replica).
+ * Durability: on MBJ_OK the group survives power loss.
+ */
+MBJ_API enum mbj_rc mbj_store_submit(struct mbj_store *store,
+				     const struct mbj_edit *edit,
+				     struct mbj_outcome *ret_outcome,
+				     struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* A snapshot of the state; end it with mbj_txn_abort.  Thread-safe. */
+MBJ_API enum mbj_rc mbj_store_read(struct mbj_store *store,
+				   struct mbj_txn **ret_txn,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ------------------------------------------- the batch, for replay/ */
+
+/*
+ * Received groups: begin, then for each group add its bytes and apply it to
+ * the transaction as replay/ decides, then commit.  The store's watermark
+ * follows the last group added.
+ */
+struct mbj_batch;
+
+enum mbj_rc mbj_batch_begin(struct mbj_store *store,
+			    struct mbj_batch **ret_batch,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+struct mbj_txn *mbj_batch_txn(struct mbj_batch *batch);
+/*
+ * Stage a group for the journal.  Requires: it continues the journal, its
+ * header, body and chain were verified.
+ */
+enum mbj_rc mbj_batch_add(struct mbj_batch *batch,
+			  const struct mbj_group *group,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The same for a group that is in the journal already (catching up with the
+ * store's own tail): only the watermark moves.
+ */
+enum mbj_rc mbj_batch_note(struct mbj_batch *batch,
+			   const struct mbj_group *group,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Journal write and sync, then the state's commit.  *batch is gone whatever
+ * is returned.  Durability: on MBJ_OK groups, effects and watermark stand.
+ */
+enum mbj_rc mbj_batch_commit(struct mbj_batch **batch,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+void mbj_batch_abort(struct mbj_batch **batch);
+
+/*
+ * A replica takes its primary's lineage, epoch and anchor, once: superblock
+ * first, then an empty state keyed to the lineage.  Requires: nothing was
+ * journaled.  A crash in between leaves a replica of that lineage, empty.
+ */
+enum mbj_rc mbj_store_adopt(struct mbj_store *store,
+			    const struct mbj_identity *primary,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* How far the state is behind the journal: the watermark it holds. */
+enum mbj_rc mbj_store_applied(struct mbj_store *store,
+			      struct mbj_watermark *ret_watermark,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

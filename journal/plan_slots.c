@@ -1,0 +1,213 @@
+/*
+ * Who holds the slot that an item wants: a hash table from the slots of the
+ * tree before that will be vacated to their holders, asked once for every
+ * moved or created item.
+ *
+ * Users choose names, so they choose the numbers that are hashed here.  The
+ * table counts its probes; past PROBES_MEAN_MAX a slot on average it starts
+ * again with another multiplier.  Slots made to collide under one do not under
+ * the next, and to collide under all they would have to agree in more bits
+ * than a slot has: the time is linear whatever the names.
+ *
+ * Work goes in blocks: hash and prefetch, then probe, then compare, so that
+ * a block's cache misses overlap.
+ */
+#include "plan_priv.h"
+
+enum {
+	BLOCK_MAX = 32,
+	PROBES_MEAN_MAX = 8,
+	ATTEMPT_MAX = 8, /* the last may take as long as it takes */
+};
+
+/* The golden ratio's odd multiples of odd numbers: all odd, all different. */
+#define ATTEMPT_MULTIPLIER(i)                                                  \
+	((uint64_t)0x9e3779b97f4a7c15u * (2 * (uint64_t)(i)*0x5851f42du + 1))
+
+#define ENTRY_FREE ((uint64_t)0xffffffffu) /* value MBJ_NODE_NONE */
+
+struct slots {
+	const struct mbj_diff *diff;
+	uint64_t *entries; /* tag in the upper half, item in the lower */
+	size_t mask;
+	unsigned shift; /* of a hash, to its place */
+	uint64_t multiplier; /* odd; another one for each attempt */
+	uint64_t probes_left;
+};
+
+static uint64_t slots_hash(const struct slots *slots,
+			   const struct mbj_diff_item *item, enum mbj_side side)
+{
+	uint64_t h = (uint64_t)item->parent[side] << 32 | item->key[side];
+
+	h *= slots->multiplier;
+	h ^= h >> 32;
+	h *= 0xd6e8feb86659fd93u;
+	return h;
+}
+
+static size_t slots_place(const struct slots *slots, uint64_t hash)
+{
+	return (size_t)(hash >> slots->shift);
+}
+
+static bool slots_spend(struct slots *slots)
+{
+	if (slots->probes_left == 0)
+		return false;
+	slots->probes_left--;
+	return true;
+}
+
+/* Put count vacated slots in; false when too many probes were needed. */
+static bool slots_put(struct slots *slots, const uint32_t *items,
+		      uint32_t count)
+{
+	uint64_t hashes[BLOCK_MAX];
+
+	MBJ_ASSERT(count <= BLOCK_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		hashes[i] = slots_hash(slots, &slots->diff->items[items[i]],
+				       MBJ_BEFORE);
+		PLAN_PREFETCH(&slots->entries[slots_place(slots, hashes[i])]);
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		size_t at = slots_place(slots, hashes[i]);
+
+		while (slots->entries[at] != ENTRY_FREE) {
+			if (!slots_spend(slots))
+				return false;
+			at = (at + 1) & slots->mask;
+		}
+		slots->entries[at] = hashes[i] << 32 | items[i];
+	}
+	return true;
+}
+
+/* The first entry from *at on that carries the hash's tag. */
+static bool slots_seek(struct slots *slots, uint64_t hash, size_t *at,
+		       uint32_t *ret_item)
+{
+	while (slots->entries[*at] != ENTRY_FREE) {
+		uint64_t entry = slots->entries[*at];
+
+		*at = (*at + 1) & slots->mask;
+		if (entry >> 32 == (hash & 0xffffffffu)) {
+			*ret_item = (uint32_t)entry;
+			return true;
+		}
+		if (!slots_spend(slots))
+			break;
+	}
+	*ret_item = PLAN_NONE;
+	return false;
+}
+
+static bool slots_is_holder(const struct slots *slots, uint32_t wants,
+			    uint32_t holder)
+{
+	const struct mbj_diff_item *a = &slots->diff->items[wants];
+	const struct mbj_diff_item *b = &slots->diff->items[holder];
+
+	return a->parent[MBJ_AFTER] == b->parent[MBJ_BEFORE] &&
+	       a->key[MBJ_AFTER] == b->key[MBJ_BEFORE];
+}
+
+static bool slots_ask(struct slots *slots, const uint32_t *items,
+		      uint32_t count, uint32_t *occupant)
+{
+	uint64_t hashes[BLOCK_MAX];
+	uint32_t holders[BLOCK_MAX];
+	size_t at[BLOCK_MAX];
+
+	MBJ_ASSERT(count <= BLOCK_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		hashes[i] = slots_hash(slots, &slots->diff->items[items[i]],
+				       MBJ_AFTER);
+		at[i] = slots_place(slots, hashes[i]);
+		PLAN_PREFETCH(&slots->entries[at[i]]);
+	}
+	for (uint32_t i = 0; i < count; i++)
+		if (slots_seek(slots, hashes[i], &at[i], &holders[i]))
+			PLAN_PREFETCH(&slots->diff->items[holders[i]]);
+	for (uint32_t i = 0; i < count; i++) {
+		while (holders[i] != PLAN_NONE &&
+		       !slots_is_holder(slots, items[i], holders[i]))
+			(void)slots_seek(slots, hashes[i], &at[i], &holders[i]);
+		occupant[items[i]] = holders[i];
+	}
+	return slots->probes_left > 0;
+}
+
+static bool kind_vacates(unsigned kind)
+{
+	return kind == MBJ_DIFF_MOVE || kind == MBJ_DIFF_DELETE;
+}
+
+static bool kind_wants(unsigned kind)
+{
+	return kind == MBJ_DIFF_MOVE || kind == MBJ_DIFF_CREATE;
+}
+
+/* Everything in, then everything asked; false: try another multiplier. */
+static bool slots_match_once(struct slots *slots, const uint8_t *role,
+			       uint32_t *occupant)
+{
+	uint32_t block[BLOCK_MAX];
+	uint32_t filled = 0;
+
+	for (size_t i = 0; i <= slots->mask; i++)
+		slots->entries[i] = ENTRY_FREE;
+	for (uint32_t i = 0; i < slots->diff->count; i++) {
+		if (kind_vacates(role[i] & PLAN_ROLE_MASK))
+			block[filled++] = i;
+		if (filled < BLOCK_MAX)
+			continue;
+		if (!slots_put(slots, block, filled))
+			return false;
+		filled = 0;
+	}
+	if (!slots_put(slots, block, filled))
+		return false;
+	filled = 0;
+	for (uint32_t i = 0; i < slots->diff->count; i++) {
+		occupant[i] = PLAN_NONE;
+		if (kind_wants(role[i] & PLAN_ROLE_MASK))
+			block[filled++] = i;
+		if (filled < BLOCK_MAX)
+			continue;
+		if (!slots_ask(slots, block, filled, occupant))
+			return false;
+		filled = 0;
+	}
+	return slots_ask(slots, block, filled, occupant);
+}
+
+enum mbj_rc plan_slots_match(const struct mbj_diff *diff, const uint8_t *role,
+			     uint32_t *occupant, struct mbj_error *err)
+{
+	struct slots slots = {.diff = diff, .shift = 64 - 4};
+	size_t vacated = 0;
+	bool is_done = false;
+
+	for (uint32_t i = 0; i < diff->count; i++)
+		vacated += kind_vacates(role[i] & PLAN_ROLE_MASK);
+	while (((size_t)1 << (64 - slots.shift)) < 2 * vacated)
+		slots.shift--;
+	slots.mask = ((size_t)1 << (64 - slots.shift)) - 1;
+	MBJ_ASSERT(slots.shift > 32);
+	slots.entries = mbj_alloc((slots.mask + 1) * sizeof(*slots.entries));
+	if (slots.entries == NULL)
+		return mbj_error_nomem(err);
+	for (unsigned i = 1; i <= ATTEMPT_MAX && !is_done; i++) {
+		slots.multiplier = ATTEMPT_MULTIPLIER(i);
+		slots.probes_left =
+			i < ATTEMPT_MAX ? ((uint64_t)diff->count + BLOCK_MAX) *
+					       PROBES_MEAN_MAX
+				     : UINT64_MAX;
+		is_done = slots_match_once(&slots, role, occupant);
+	}
+	MBJ_ASSERT(is_done);
+	mbj_free(slots.entries);
+	return MBJ_OK;
+}

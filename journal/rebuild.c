@@ -1,0 +1,437 @@
+/*
+ * Bringing the state to where the journal is: at opening, and again when a
+ * commit failed in use.  The journal is the truth, so a state that is missing,
+ * damaged or does not take the journal's tail is set aside and made anew from
+ * the journal, by itself, once; what fails then is the journal's own fault.
+ *
+ * Not here: parked accounts.  A replica's tail is applied by replay/, which
+ * may set accounts aside; this file stops before it.
+ *
+ * Invariants:
+ *   1. a state that is ahead of the journal, or whose chain value differs, is
+ *      never used and never rebuilt over: one of the two belongs elsewhere,
+ *      and a person must say which;
+ *   2. the environment set aside goes only when its successor has everything.
+ *
+ * Threads: the leader's.
+ */
+#include <mbj/check.h>
+
+#include "store_impl.h"
+
+enum { TAIL_GROUPS_MAX = 1000, TAIL_SIZE_MAX = 4 << 20 };
+
+/* One attempt to bring the state up. */
+struct rebuild {
+	struct mbj_store *store;
+	struct mbj_store_recovery *recovery; /* what it took */
+	struct mbj_watermark watermark;	     /* of the state */
+	bool is_state_fault; /* of the last failure: rebuilding may help */
+};
+
+/* ------------------------------------------------------------ watermark */
+
+static enum mbj_rc watermark_get(struct mbj_store *store,
+				 struct mbj_watermark *ret_watermark,
+				 struct mbj_error *err)
+{
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_begin_read(store->state, &txn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_txn_watermark(txn, ret_watermark, err);
+	mbj_txn_abort(&txn);
+	return rc;
+}
+
+static enum mbj_rc reader_open(const struct mbj_store *store,
+			       struct mbj_lsn lsn,
+			       struct mbj_log_reader **ret_reader,
+			       struct mbj_error *err)
+{
+	const struct mbj_identity *id = &store->superblock.identity;
+	struct mbj_log_reader *reader = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_log_reader_open(store->sys, store->journal_dir, id->lineage,
+				 &id->anchor, true, &reader, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_seek(reader, lsn, err);
+	if (rc < 0) {
+		mbj_log_reader_close(&reader);
+		return rc;
+	}
+	*ret_reader = reader;
+	return MBJ_OK;
+}
+
+/* The journal's chain value at a watermark within it. */
+static enum mbj_rc chain_at(const struct mbj_store *store, struct mbj_lsn lsn,
+			    struct mbj_hash *ret_chain, struct mbj_error *err)
+{
+	const struct mbj_anchor *anchor = &store->superblock.identity.anchor;
+	struct mbj_log_end end = store_log_end(store);
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_group group;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(lsn.v <= end.lsn.v);
+	if (lsn.v == end.lsn.v) {
+		*ret_chain = end.chain;
+		return MBJ_OK;
+	}
+	if (lsn.v + 1 == anchor->first.v) {
+		*ret_chain = anchor->chain;
+		return MBJ_OK;
+	}
+	rc = reader_open(store, lsn, &reader, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_next(reader, &group, err);
+	if (rc == MBJ_OK)
+		*ret_chain = group.chain;
+	mbj_log_reader_close(&reader);
+	return rc;
+}
+
+/* State and journal must be one history, the state not the longer one. */
+static enum mbj_rc watermark_check(const struct mbj_store *store,
+				   const struct mbj_watermark *watermark,
+				   struct mbj_error *err)
+{
+	const struct mbj_anchor *anchor = &store->superblock.identity.anchor;
+	unsigned long long at = watermark->lsn.v;
+	struct mbj_log_end end = store_log_end(store);
+	struct mbj_hash chain;
+	enum mbj_rc rc;
+
+	if (watermark->lsn.v > end.lsn.v)
+		return mbj_error_set(err, MBJ_ECORRUPT,
+				     "%s: the state holds group %llu, the "
+				     "journal ends at %llu: part of the "
+				     "journal is missing; restore it from a "
+				     "replica",
+				     store->dir, at,
+				     (unsigned long long)end.lsn.v);
+	if (watermark->lsn.v + 1 < anchor->first.v)
+		return mbj_error_set(err, MBJ_ECORRUPT,
+				     "%s: the state ends at group %llu, the "
+				     "journal begins at %llu: restore the "
+				     "state from a snapshot",
+				     store->dir, at,
+				     (unsigned long long)anchor->first.v);
+	if (watermark->lsn.v == 0)
+		return MBJ_OK;
+	rc = chain_at(store, watermark->lsn, &chain, err);
+	if (rc < 0)
+		return rc;
+	if (memcmp(chain.b, watermark->chain.b, MBJ_HASH_SIZE) == 0)
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_ECORRUPT,
+			     "%s: state and journal are different histories: "
+			     "their chain values at group %llu differ",
+			     store->dir, at);
+}
+
+/* ---------------------------------------------------------------- tail */
+
+/* One group of the tail; a verdict is the state's fault, damage is not. */
+static enum mbj_rc tail_group(struct rebuild *rebuild, struct mbj_txn *txn,
+			      const struct mbj_group *group,
+			      struct mbj_error *err)
+{
+	struct mbj_apply_report report;
+	enum mbj_rc rc;
+
+	rc = mbj_apply_group(txn, group, &report, err);
+	if (rc < 0) {
+		rebuild->is_state_fault = rc == MBJ_ECORRUPT;
+		return rc;
+	}
+	if (report.verdict <= MBJ_VERDICT_ALREADY)
+		return MBJ_OK;
+	rebuild->is_state_fault = report.verdict != MBJ_VERDICT_CORRUPT;
+	return mbj_error_set(err, MBJ_ECORRUPT,
+			     "%s: group %llu of the journal does not follow "
+			     "from the state (%s): %s",
+			     rebuild->store->dir,
+			     (unsigned long long)group->header.lsn.v,
+			     mbj_verdict_name(report.verdict),
+			     report.why.message);
+}
+
+/*
+ * Groups of one transaction, into txn.  *ret_is_end: the journal has no more.
+ */
+static enum mbj_rc tail_fill(struct rebuild *rebuild, struct mbj_txn *txn,
+			     struct mbj_log_reader *reader, bool *ret_is_end,
+			     struct mbj_error *err)
+{
+	struct mbj_watermark *watermark = &rebuild->watermark;
+	size_t size = 0;
+	enum mbj_rc rc;
+
+	*ret_is_end = false;
+	for (size_t i = 0; i < TAIL_GROUPS_MAX && size < TAIL_SIZE_MAX; i++) {
+		struct mbj_group group;
+
+		rc = mbj_log_reader_next(reader, &group, err);
+		if (rc == MBJ_ENOTFOUND) {
+			*ret_is_end = true;
+			return MBJ_OK;
+		}
+		if (rc < 0)
+			return rc;
+		MBJ_ASSERT(group.header.lsn.v == watermark->lsn.v + 1);
+		rc = tail_group(rebuild, txn, &group, err);
+		if (rc < 0)
+			return rc;
+		watermark->lsn = group.header.lsn;
+		watermark->epoch = group.header.epoch;
+		watermark->chain = group.chain;
+		size += group.record.n;
+		rebuild->recovery->groups_applied++;
+	}
+	return MBJ_OK;
+}
+
+static enum mbj_rc tail_batch(struct rebuild *rebuild,
+			      struct mbj_log_reader *reader, bool *ret_is_end,
+			      struct mbj_error *err)
+{
+	struct mbj_lsn before = rebuild->watermark.lsn;
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_begin(rebuild->store->state, &txn, err);
+	if (rc == MBJ_OK)
+		rc = tail_fill(rebuild, txn, reader, ret_is_end, err);
+	if (rc < 0 || rebuild->watermark.lsn.v == before.v) {
+		mbj_txn_abort(&txn);
+		return rc;
+	}
+	rc = mbj_txn_watermark_set(txn, &rebuild->watermark, err);
+	if (rc < 0)
+		mbj_txn_abort(&txn);
+	else
+		rc = mbj_txn_commit(&txn, err);
+	if (rc == MBJ_ECORRUPT)
+		rebuild->is_state_fault = true;
+	return rc;
+}
+
+/* Everything in the journal behind the watermark. */
+static enum mbj_rc tail_apply(struct rebuild *rebuild, struct mbj_error *err)
+{
+	struct mbj_store *store = rebuild->store;
+	uint64_t end = store_log_end(store).lsn.v;
+	struct mbj_lsn next = {rebuild->watermark.lsn.v + 1};
+	struct mbj_log_reader *reader = NULL;
+	bool is_end = false;
+	enum mbj_rc rc;
+
+	if (next.v > end)
+		return MBJ_OK;
+	rc = reader_open(store, next, &reader, err);
+	while (rc == MBJ_OK && !is_end) {
+		rc = tail_batch(rebuild, reader, &is_end, err);
+		if (rc == MBJ_OK)
+			rc = mbj_state_checkpoint(store->state, false, err);
+	}
+	mbj_log_reader_close(&reader);
+	if (rc < 0)
+		return rc;
+	MBJ_ASSERT(rebuild->watermark.lsn.v == end);
+	return mbj_state_checkpoint(store->state, true, err);
+}
+
+/* --------------------------------------------------------- environment */
+
+static enum mbj_rc old_remove(const struct mbj_store *store,
+			      struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_path_join(path, store->dir, STORE_OLD_NAME, err);
+	if (rc == MBJ_OK && mbj_path_exists(store->sys, path))
+		rc = mbj_state_destroy(store->sys, path, err);
+	return rc;
+}
+
+/* Set the environment aside (if there is one) and remember why. */
+static enum mbj_rc state_discard(struct rebuild *rebuild, const char *reason,
+				 struct mbj_error *err)
+{
+	struct mbj_store *store = rebuild->store;
+	struct mbj_store_recovery *recovery = rebuild->recovery;
+	char path[MBJ_PATH_TEXT_MAX];
+	size_t n = strlen(reason);
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(store->state == NULL);
+	MBJ_ASSERT(n < sizeof(recovery->reason));
+	memcpy(recovery->reason, reason, n + 1);
+	recovery->is_rebuilt = true;
+	recovery->groups_applied = 0;
+	rc = old_remove(store, err);
+	if (rc == MBJ_OK)
+		rc = mbj_path_join(path, store->dir, STORE_OLD_NAME, err);
+	if (rc == MBJ_OK && mbj_path_exists(store->sys, store->state_dir))
+		rc = mbj_file_rename(store->sys, store->state_dir, path, err);
+	if (rc == MBJ_OK)
+		rc = mbj_dir_sync(store->sys, store->dir, err);
+	return rc;
+}
+
+/* Open the environment and read how far it is. */
+static enum mbj_rc state_open(struct rebuild *rebuild, struct mbj_error *err)
+{
+	struct mbj_store *store = rebuild->store;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(store->state == NULL);
+	rc = mbj_state_open(store->sys, store->state_dir,
+			    store->superblock.identity.lineage,
+			    &store->options.state, &store->state, err);
+	if (rc == MBJ_OK)
+		rc = watermark_get(store, &rebuild->watermark, err);
+	if (rc < 0)
+		mbj_state_close(&store->state);
+	return rc;
+}
+
+/* The environment as it is, or a fresh one where that cannot be used. */
+static enum mbj_rc state_attach(struct rebuild *rebuild, bool is_forced,
+				struct mbj_error *err)
+{
+	struct mbj_store *store = rebuild->store;
+	struct mbj_error damage;
+	const char *reason = NULL;
+	enum mbj_rc rc;
+
+	if (is_forced) {
+		reason = "asked for";
+	} else if (!mbj_path_exists(store->sys, store->state_dir)) {
+		reason = "the state directory is missing";
+	} else {
+		rc = state_open(rebuild, &damage);
+		if (rc == MBJ_ECORRUPT)
+			reason = damage.message;
+		else if (rc < 0 && err != NULL)
+			*err = damage;
+		if (rc != MBJ_ECORRUPT)
+			return rc;
+	}
+	rc = state_discard(rebuild, reason, err);
+	if (rc == MBJ_OK)
+		rc = state_open(rebuild, err);
+	return rc;
+}
+
+/* A state that opened as if new beside a journal that is not. */
+static void empty_note(struct rebuild *rebuild)
+{
+	static const char reason[] = "the state was empty";
+	struct mbj_store_recovery *recovery = rebuild->recovery;
+
+	if (recovery->is_rebuilt || rebuild->watermark.lsn.v > 0 ||
+	    store_log_end(rebuild->store).lsn.v == 0)
+		return;
+	recovery->is_rebuilt = true;
+	memcpy(recovery->reason, reason, sizeof(reason));
+}
+
+/* Compare with the journal and, on a primary, apply its tail. */
+static enum mbj_rc state_forward(struct rebuild *rebuild, struct mbj_error *err)
+{
+	struct mbj_store *store = rebuild->store;
+	enum mbj_rc rc;
+
+	rebuild->is_state_fault = false;
+	rc = watermark_check(store, &rebuild->watermark, err);
+	if (rc < 0)
+		return rc;
+	empty_note(rebuild);
+	if (store->superblock.identity.role != MBJ_STORE_PRIMARY)
+		return MBJ_OK;
+	rc = tail_apply(rebuild, err);
+	if (rc < 0 && mbj_state_is_failed(store->state))
+		rebuild->is_state_fault = true;
+	return rc;
+}
+
+/*
+ * The same, and once more with a state made anew where the old one was at
+ * fault; then what was set aside goes.  Requires: the state is open.
+ */
+static enum mbj_rc state_settle(struct rebuild *rebuild, struct mbj_error *err)
+{
+	struct mbj_store *store = rebuild->store;
+	struct mbj_error damage;
+	enum mbj_rc rc;
+
+	rc = state_forward(rebuild, &damage);
+	if (rc < 0 && rebuild->is_state_fault &&
+	    !rebuild->recovery->is_rebuilt) {
+		char reason[MBJ_ERROR_MESSAGE_MAX];
+
+		memcpy(reason, damage.message, sizeof(reason));
+		mbj_state_close(&store->state);
+		rc = state_discard(rebuild, reason, &damage);
+		if (rc == MBJ_OK)
+			rc = state_open(rebuild, &damage);
+		if (rc == MBJ_OK)
+			rc = state_forward(rebuild, &damage);
+	}
+	if (rc < 0 && err != NULL)
+		*err = damage;
+	if (rc < 0)
+		return rc;
+	return old_remove(store, err);
+}
+
+/* --------------------------------------------------------------- calls */
+
+enum mbj_rc store_recover(struct mbj_store *store, struct mbj_error *err)
+{
+	const struct mbj_identity *id = &store->superblock.identity;
+	struct rebuild rebuild = {.store = store, .recovery = &store->recovery};
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(store->state == NULL && store->log == NULL);
+	rc = state_attach(&rebuild, store->options.is_rebuild_forced, err);
+	if (rc < 0 || mbj_id_is_root(id->lineage))
+		return rc;
+	rc = mbj_log_open(store->sys, store->journal_dir, id->lineage,
+			  &id->anchor, rebuild.watermark.lsn,
+			  &store->options.log, &store->log, err);
+	if (rc < 0)
+		return rc;
+	store->recovery.torn_size = mbj_log_torn_get(store->log);
+	return state_settle(&rebuild, err);
+}
+
+enum mbj_rc store_state_recover(struct mbj_store *store, struct mbj_error *err)
+{
+	struct mbj_store_recovery recovery = {0};
+	struct rebuild rebuild = {.store = store, .recovery = &recovery};
+	enum mbj_rc rc;
+
+	if (!mbj_state_is_failed(store->state)) {
+		rc = watermark_get(store, &rebuild.watermark, err);
+		if (rc == MBJ_OK)
+			rc = state_forward(&rebuild, err);
+		if (rc == MBJ_OK)
+			return MBJ_OK;
+	}
+	rc = store_state_swap_begin(store, err);
+	if (rc < 0)
+		return rc;
+	mbj_state_close(&store->state);
+	rc = state_attach(&rebuild, false, err);
+	if (rc == MBJ_OK)
+		rc = state_settle(&rebuild, err);
+	store_state_swap_end(store);
+	return rc;
+}

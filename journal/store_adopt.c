@@ -1,0 +1,144 @@
+/*
+ * A replica takes its primary's identity: lineage and anchor once, the epoch
+ * whenever a newer reign began.
+ *
+ * Not here: whether a stream may be trusted (replay/).
+ *
+ * Invariants:
+ *   1. a lineage, once taken, is never exchanged;
+ *   2. epochs only rise, and one number has one owner;
+ *   3. a crash leaves a replica that has adopted, with an empty state at the
+ *      worst, or one that has not.
+ *
+ * Threads: one at a time, no snapshot open.
+ */
+#include <mbj/check.h>
+
+#include "store_impl.h"
+
+/* Journal and state of a lineage that this replica did not have before. */
+static enum mbj_rc lineage_take(struct mbj_store *store,
+				const struct superblock *superblock,
+				struct mbj_error *err)
+{
+	const struct mbj_identity *id = &superblock->identity;
+	struct mbj_lsn none = {0};
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(store->log == NULL);
+	mbj_state_close(&store->state);
+	rc = mbj_state_destroy(store->sys, store->state_dir, err);
+	if (rc == MBJ_OK)
+		rc = superblock_save(store->sys, store->dir, SUPERBLOCK_NAME,
+				     superblock, err);
+	if (rc < 0)
+		return rc;
+	store->superblock = *superblock;
+	rc = mbj_state_open(store->sys, store->state_dir, id->lineage,
+			    &store->options.state, &store->state, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_open(store->sys, store->journal_dir, id->lineage,
+				  &id->anchor, none, &store->options.log,
+				  &store->log, err);
+	return rc;
+}
+
+static enum mbj_rc lineage_adopt(struct mbj_store *store,
+				 const struct mbj_identity *primary,
+				 struct mbj_error *err)
+{
+	struct superblock superblock = store->superblock;
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	if (primary->anchor.first.v != 1)
+		return mbj_error_set(err, MBJ_EUNSUPPORTED,
+				     "the primary's journal begins at group "
+				     "%llu: %s needs a snapshot first",
+				     (unsigned long long)
+					     primary->anchor.first.v,
+				     store->dir);
+	superblock.identity.lineage = primary->lineage;
+	superblock.identity.epoch = primary->epoch;
+	superblock.identity.epoch_owner = primary->epoch_owner;
+	superblock.identity.anchor = primary->anchor;
+	rc = store_state_swap_begin(store, err);
+	if (rc < 0)
+		return rc;
+	rc = lineage_take(store, &superblock, &why);
+	store_state_swap_end(store);
+	if (rc == MBJ_OK) {
+		store_end_note(store);
+		return MBJ_OK;
+	}
+	store_fail(store, &why);
+	if (err != NULL)
+		*err = why;
+	return rc;
+}
+
+static enum mbj_rc epoch_adopt(struct mbj_store *store,
+			       const struct mbj_identity *primary,
+			       struct mbj_error *err)
+{
+	struct superblock superblock = store->superblock;
+	struct mbj_identity *id = &superblock.identity;
+	enum mbj_rc rc;
+
+	if (primary->epoch.v < id->epoch.v)
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "%s knows epoch %llu, the other side is "
+				     "in epoch %llu: it was replaced",
+				     store->dir,
+				     (unsigned long long)id->epoch.v,
+				     (unsigned long long)primary->epoch.v);
+	if (primary->epoch.v == id->epoch.v &&
+	    mbj_id_equal(primary->epoch_owner, id->epoch_owner))
+		return MBJ_OK;
+	if (primary->epoch.v == id->epoch.v)
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "%s: two stores were promoted to epoch "
+				     "%llu",
+				     store->dir,
+				     (unsigned long long)id->epoch.v);
+	id->epoch = primary->epoch;
+	id->epoch_owner = primary->epoch_owner;
+	rc = superblock_save(store->sys, store->dir, SUPERBLOCK_NAME,
+			     &superblock, err);
+	if (rc == MBJ_OK)
+		store->superblock = superblock;
+	return rc;
+}
+
+enum mbj_rc mbj_store_adopt(struct mbj_store *store,
+			    const struct mbj_identity *primary,
+			    struct mbj_error *err)
+{
+	const struct mbj_identity *id = &store->superblock.identity;
+	char ours[MBJ_ID_TEXT_SIZE];
+	char theirs[MBJ_ID_TEXT_SIZE];
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(store->batch.txn == NULL);
+	rc = store_check(store, err);
+	if (rc < 0)
+		return rc;
+	if (id->role != MBJ_STORE_REPLICA)
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "%s is a primary: it takes nobody's "
+				     "lineage",
+				     store->dir);
+	if (mbj_id_is_reserved(primary->lineage))
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "the other side has no lineage yet");
+	if (mbj_id_is_root(id->lineage))
+		return lineage_adopt(store, primary, err);
+	if (mbj_id_equal(id->lineage, primary->lineage))
+		return epoch_adopt(store, primary, err);
+	mbj_id_print(id->lineage, ours);
+	mbj_id_print(primary->lineage, theirs);
+	return mbj_error_set(err, MBJ_EFENCED,
+			     "%s is of lineage %s, the other side of lineage "
+			     "%s: another store",
+			     store->dir, ours, theirs);
+}

@@ -1,0 +1,159 @@
+/*
+ * The store's insides, shared by store*.c, batch*.c and rebuild.c.
+ *
+ * Who may touch what:
+ *   1. identity, paths, options, lock: written while opening and by
+ *      mbj_store_adopt, when nobody else may be inside;
+ *   2. the leader (one thread at a time: store->is_led) owns the log, the
+ *      state's writing transaction and the tools;
+ *   3. everything under "guarded" is read and written under the mutex.
+ */
+#ifndef MBJ_JOURNAL_STORE_IMPL_H
+#define MBJ_JOURNAL_STORE_IMPL_H
+
+#include <pthread.h>
+
+#include <mbj/store.h>
+
+#include "superblock.h"
+
+#define STORE_LOCK_NAME	   "lock"
+#define STORE_JOURNAL_NAME "journal"
+#define STORE_STATE_NAME   "state"
+#define STORE_OLD_NAME	   "state.old" /* set aside while another is made */
+#define STORE_INIT_NAME	   "mbj.init"  /* the superblock of one in the making */
+
+enum {
+	/* Records of one batch: room for one group of the largest size more. */
+	BATCH_SIZE_MAX = 2 * MBJ_GROUP_MAX,
+	/* What carrying out one edit may allocate besides its trees. */
+	STORE_ARENA_MAX = 1 << 30,
+};
+
+/* A batch on its way: one transaction, the records for one journal write. */
+struct mbj_batch {
+	struct mbj_store *store;
+	struct mbj_txn *txn;
+	struct mbj_buf records;
+	size_t count;		  /* groups in records */
+	struct mbj_watermark end; /* of the last group added or noted */
+	bool is_moved;		  /* end differs from the state's watermark */
+};
+
+struct request; /* one waiting edit, batch_queue.c */
+
+struct mbj_store {
+	const struct mbj_sys *sys;
+	struct mbj_store_options options;
+	char dir[MBJ_PATH_TEXT_MAX];
+	char journal_dir[MBJ_PATH_TEXT_MAX];
+	char state_dir[MBJ_PATH_TEXT_MAX];
+	struct mbj_file lock;
+	struct superblock superblock;
+	struct mbj_store_recovery recovery;
+
+	/* The leader's. */
+	struct mbj_log *log; /* NULL: a replica without a lineage */
+	struct mbj_batch batch;
+	struct mbj_sha256 *sha;
+	struct mbj_group_writer writer;
+	struct mbj_arena *arena;
+
+	/* Guarded. */
+	pthread_mutex_t mutex;
+	pthread_cond_t is_calm;	 /* state_users fell to 0, or a swap ended */
+	struct mbj_state *state; /* swapped by the leader alone */
+	size_t state_users;	 /* threads beginning a read right now */
+	bool is_swapping;
+	struct mbj_log_end end; /* published */
+	bool is_failed;
+	struct mbj_error failure;
+	struct request *waiting_head;
+	struct request **waiting_tail;
+	size_t waiting_count;
+	bool is_led;
+	size_t crowd; /* producers in the last batch or waiting at its end */
+};
+
+/* ------------------------------------------------------- store_lock.c */
+
+/*
+ * dir and what is in it belong to us and nobody else may write there.
+ * Returns: MBJ_ENOTFOUND (dir is not there), MBJ_EINVALID naming the path.
+ */
+enum mbj_rc store_owner_check(const struct mbj_sys *sys, const char *dir,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* Returns: MBJ_EBUSY naming the process. */
+enum mbj_rc store_lock_take(const struct mbj_sys *sys, const char *dir,
+			    struct mbj_file *ret_lock,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+/* Accepts one never taken. */
+void store_lock_drop(struct mbj_file *lock);
+
+/* ---------------------------------------------------------- rebuild.c */
+
+/*
+ * Bring journal and state up together: state, journal, comparison, and on a
+ * primary the journal's tail; a state that is missing, damaged or does not
+ * take the tail is made anew from the journal, once.
+ * Requires: the lock; identity loaded.
+ */
+enum mbj_rc store_recover(struct mbj_store *store,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The state fell behind the journal while the store was in use: apply the
+ * tail again, reopening the environment where it can do no more.
+ * Requires: the leader; no writing transaction.
+ */
+enum mbj_rc store_state_recover(struct mbj_store *store,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ------------------------------------------------------------ store.c */
+
+/* The caller's options, or the standard ones for NULL, with sys filled in. */
+enum mbj_rc store_options_take(const struct mbj_store_options *options,
+			       struct mbj_store_options *ret_options,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* Where the journal ends, also where it holds nothing yet. */
+struct mbj_log_end store_log_end(const struct mbj_store *store);
+/*
+ * Keep new readers out of the state and wait for those inside, so that the
+ * leader can close it and open it again.
+ */
+enum mbj_rc store_state_swap_begin(struct mbj_store *store,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
+void store_state_swap_end(struct mbj_store *store);
+/* Publish the journal's end to other threads. */
+void store_end_note(struct mbj_store *store);
+/* Close the store for everything, for this reason. */
+void store_fail(struct mbj_store *store, const struct mbj_error *why);
+/* MBJ_OK, or MBJ_EIO with the reason where the store is closed. */
+enum mbj_rc store_check(struct mbj_store *store,
+			struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ------------------------------------------------------------ batch.c */
+
+/* How far a batch that failed had come. */
+enum batch_stage {
+	BATCH_NOTHING, /* nothing happened: may be tried again */
+	BATCH_UNKNOWN, /* the journal write failed: the store is closed */
+	BATCH_DURABLE, /* in the journal, not in the state: closed too */
+};
+
+enum mbj_rc batch_open(struct mbj_store *store, struct mbj_batch *batch,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Reserve, flush, append and sync, commit.  The transaction is gone whatever
+ * is returned.  On failure *ret_stage says what is true.
+ */
+enum mbj_rc batch_finish(struct mbj_batch *batch, enum batch_stage *ret_stage,
+			 struct mbj_error *err) MBJ_MUST_CHECK;
+/* Forget it; the buffers stay. */
+void batch_drop(struct mbj_batch *batch);
+/*
+ * Checkpoint by volume, after the answer was given.  A failure changes no
+ * promise: the next one tries again, and a state that is broken says so there.
+ */
+void batch_checkpoint(struct mbj_store *store);
+
+#endif

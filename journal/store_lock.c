@@ -1,0 +1,207 @@
+/*
+ * Who owns a store: the lock file, held with flock(2) and naming its holder,
+ * and the permissions without which the lock would mean nothing.
+ *
+ * Not here: what the owner then does.
+ *
+ * Invariants:
+ *   1. the lock ends with the process, however that ends; the number in the
+ *      file is for messages, never for decisions about ownership;
+ *   2. asking for the owner holds the lock for an instant.  The asker leaves
+ *      no number, so an opener that meets it tries again for a moment.
+ *
+ * Threads: pure but for the files.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <mbj/check.h>
+
+#include "store_impl.h"
+
+enum {
+	LOCK_TEXT_SIZE = 22, /* "%-20ld\n" and a NUL */
+	LOCK_TRIES_MAX = 50, /* one millisecond apart */
+};
+
+/* ------------------------------------------------------- permissions */
+
+static enum mbj_rc path_owner_check(const struct mbj_sys *sys, const char *path,
+				    mode_t type, struct mbj_error *err)
+{
+	mode_t mode = 0;
+	uid_t uid = 0;
+	int result;
+	const char *fault = NULL;
+
+	result = sys->stat(sys->ctx, path, &mode, &uid);
+	if (result < 0)
+		return mbj_error_errno(err, -result, "cannot look at", path);
+	if ((mode & S_IFMT) != type)
+		fault = "is not what belongs there";
+	else if (uid != geteuid())
+		fault = "belongs to another user";
+	else if ((mode & (S_IWGRP | S_IWOTH)) != 0)
+		fault = "is writable for others: chmod go-w it";
+	if (fault == NULL)
+		return MBJ_OK;
+	mbj_error_set(err, MBJ_EINVALID, "%s %s", path, fault);
+	mbj_error_at(err, path, 0, 0);
+	return MBJ_EINVALID;
+}
+
+/* What a store may hold, and what kind of thing each must be. */
+static const struct {
+	const char *name;
+	mode_t type;
+} store_entries[] = {
+	{SUPERBLOCK_NAME, S_IFREG},    {STORE_LOCK_NAME, S_IFREG},
+	{STORE_JOURNAL_NAME, S_IFDIR}, {STORE_STATE_NAME, S_IFDIR},
+	{STORE_OLD_NAME, S_IFDIR},
+};
+
+enum mbj_rc store_owner_check(const struct mbj_sys *sys, const char *dir,
+			      struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	/* With "/." a link to the directory is followed: the operator's. */
+	rc = mbj_path_join(path, dir, ".", err);
+	if (rc == MBJ_OK)
+		rc = path_owner_check(sys, path, S_IFDIR, err);
+	if (rc == MBJ_ENOTFOUND)
+		return mbj_error_set(err, MBJ_ENOTFOUND,
+				     "%s is not a store (make one with init)",
+				     dir);
+	for (size_t i = 0; rc == MBJ_OK &&
+			   i < sizeof(store_entries) / sizeof(store_entries[0]);
+	     i++) {
+		rc = mbj_path_join(path, dir, store_entries[i].name, err);
+		if (rc < 0)
+			return rc;
+		rc = path_owner_check(sys, path, store_entries[i].type, err);
+		if (rc == MBJ_ENOTFOUND)
+			rc = MBJ_OK;
+	}
+	return rc;
+}
+
+/* --------------------------------------------------------------- lock */
+
+/* The number in the file, 0 where there is none. */
+static long lock_pid_read(struct mbj_file *file)
+{
+	char text[LOCK_TEXT_SIZE] = "";
+	size_t n = 0;
+	long pid;
+
+	if (mbj_file_read(file, 0, text, sizeof(text) - 1, &n, NULL) < 0)
+		return 0;
+	text[n] = '\0';
+	pid = strtol(text, NULL, 10);
+	return pid > 0 ? pid : 0;
+}
+
+/* A failure costs the message of the next one who asks, nothing else. */
+static void lock_pid_write(struct mbj_file *file, long pid)
+{
+	char text[LOCK_TEXT_SIZE];
+	enum mbj_rc rc;
+
+	(void)snprintf(text, sizeof(text), "%-20ld\n", pid);
+	rc = mbj_file_write(file, 0, text, sizeof(text) - 1, NULL);
+	(void)rc;
+}
+
+/* Somebody with this number is there (or may be: in another namespace). */
+static bool pid_is_live(long pid)
+{
+	return pid > 0 && kill((pid_t)pid, 0) == 0;
+}
+
+static enum mbj_rc lock_busy(const char *dir, long pid, struct mbj_error *err)
+{
+	if (pid > 0)
+		return mbj_error_set(err, MBJ_EBUSY,
+				     "%s is in use by process %ld", dir, pid);
+	return mbj_error_set(err, MBJ_EBUSY, "%s is in use by another process",
+			     dir);
+}
+
+enum mbj_rc store_lock_take(const struct mbj_sys *sys, const char *dir,
+			    struct mbj_file *ret_lock, struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_file file;
+	long pid = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_path_join(path, dir, STORE_LOCK_NAME, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(sys, path, O_RDWR | O_CREAT, &file, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_lock(&file, err);
+	for (int i = 0; rc == MBJ_EBUSY && i < LOCK_TRIES_MAX; i++) {
+		pid = lock_pid_read(&file);
+		if (pid_is_live(pid))
+			break;
+		(void)poll(NULL, 0, 1);
+		rc = mbj_file_lock(&file, err);
+	}
+	if (rc == MBJ_EBUSY)
+		rc = lock_busy(dir, pid, err);
+	if (rc < 0) {
+		mbj_file_close(&file);
+		return rc;
+	}
+	lock_pid_write(&file, (long)getpid());
+	*ret_lock = file;
+	return MBJ_OK;
+}
+
+void store_lock_drop(struct mbj_file *lock)
+{
+	if (lock->fd < 0)
+		return;
+	lock_pid_write(lock, 0);
+	mbj_file_close(lock);
+}
+
+enum mbj_rc mbj_store_is_owned(const struct mbj_sys *sys, const char *dir,
+			       bool *ret_is_owned, long *ret_pid,
+			       struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_file file;
+	long pid = 0;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(ret_is_owned != NULL && ret_pid != NULL);
+	if (sys == NULL)
+		sys = mbj_sys_posix();
+	rc = mbj_path_join(path, dir, STORE_LOCK_NAME, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(sys, path, O_RDONLY, &file, err);
+	if (rc == MBJ_ENOTFOUND)
+		return mbj_error_set(err, MBJ_ENOTFOUND,
+				     "%s is not a store (it has no lock file)",
+				     dir);
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_lock(&file, err);
+	if (rc == MBJ_EBUSY)
+		pid = lock_pid_read(&file);
+	mbj_file_close(&file);
+	if (rc != MBJ_OK && rc != MBJ_EBUSY)
+		return rc;
+	*ret_is_owned = rc == MBJ_EBUSY;
+	*ret_pid = pid;
+	return MBJ_OK;
+}

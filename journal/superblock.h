@@ -1,0 +1,63 @@
+/*
+ * The superblock: who a store is, one fixed record in "mbj.store", replaced
+ * as a whole.  Its bytes are docs/FORMAT.md section "Superblock":
+ *
+ *	  0   8  magic "MBJSTORE"
+ *	  8   4  format version, 1
+ *	 12   4  size of the record, checksum included, 256
+ *	 16   4  compatible flags: unknown ones pass and are kept
+ *	 20   4  incompatible flags: unknown ones refuse
+ *	 24   4  role, 1 primary, 2 replica
+ *	 28   4  zero
+ *	 32  16  lineage, zero: a replica before its first stream
+ *	 48  16  instance
+ *	 64   8  epoch
+ *	 72  16  instance that began the epoch
+ *	 88   8  anchor: LSN of the journal's first group
+ *	 96  32  anchor: chain value before that group
+ *	128 124  zero
+ *	252   4  CRC32C of all before
+ *
+ * A later version may be longer; magic, version, size and a CRC32C as the
+ * last four bytes stay, so that "newer" is told from "damaged".
+ *
+ * Threads: pure but for load and save, which touch one file.
+ */
+#ifndef MBJ_JOURNAL_SUPERBLOCK_H
+#define MBJ_JOURNAL_SUPERBLOCK_H
+
+#include <mbj/store.h>
+
+#define SUPERBLOCK_NAME "mbj.store"
+
+enum { SUPERBLOCK_SIZE = 256, SUPERBLOCK_SIZE_MAX = 4096 };
+
+struct superblock {
+	struct mbj_identity identity;
+	uint32_t compatible; /* flags as found, written back */
+};
+
+void superblock_encode(const struct superblock *superblock,
+		       uint8_t bytes[SUPERBLOCK_SIZE]);
+/*
+ * path is for messages.  Returns: MBJ_ECORRUPT (foreign or damaged),
+ * MBJ_EUNSUPPORTED (newer).
+ */
+enum mbj_rc superblock_decode(struct mbj_bytes bytes, const char *path,
+			      struct superblock *ret_superblock,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* Returns: MBJ_ENOTFOUND, naming dir, where there is none; as _decode. */
+enum mbj_rc superblock_load(const struct mbj_sys *sys, const char *dir,
+			    struct superblock *ret_superblock,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Replace dir/name (SUPERBLOCK_NAME but while a store is being made).
+ * Durability: on return the new record is on disk, never a mixture.
+ */
+enum mbj_rc superblock_save(const struct mbj_sys *sys, const char *dir,
+			    const char *name,
+			    const struct superblock *superblock,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * libmbj: all public headers.
+ *
+ * A program opens a store (mbj/store.h), submits edits (mbj/edit.h), reads the
+ * state (mbj/state.h); a replica replays a journal (mbj/replay.h).
+ */
+#ifndef MBJ_MBJ_H
+#define MBJ_MBJ_H
+
+#include <mbj/apply.h>
+#include <mbj/diff.h>
+#include <mbj/edit.h>
+#include <mbj/engine.h>
+#include <mbj/error.h>
+#include <mbj/group.h>
+#include <mbj/jmap.h>
+#include <mbj/log.h>
+#include <mbj/name.h>
+#include <mbj/op.h>
+#include <mbj/plan.h>
+#include <mbj/replay.h>
+#include <mbj/state.h>
+#include <mbj/store.h>
+#include <mbj/tree.h>
+#include <mbj/utf7.h>
+#include <mbj/verify.h>
+#include <mbj/version.h>
+
+#endif

@@ -1,0 +1,430 @@
+/*
+ * The replay driver: reads groups, asks the engine, performs its actions
+ * through the store's batch.  See mbj/replay.h.
+ *
+ * Two sources, one loop: another store's journal (groups are journaled here
+ * too), and this store's own tail after a crash (they are journaled already).
+ *
+ * Invariants:
+ *   1. a batch's groups, their effects and the watermark commit together;
+ *   2. what was good before a failure is committed before it is reported.
+ */
+#include <string.h>
+
+#include <mbj/check.h>
+#include <mbj/replay.h>
+
+/* One run over one source. */
+struct run {
+	struct mbj_store *store;
+	struct mbj_log_reader *reader;
+	struct mbj_engine *engine;
+	struct mbj_sha256 *sha;
+	struct mbj_hash chain; /* at the last group taken */
+	const struct mbj_replay_options *options;
+	struct mbj_replay_result *result;
+	bool is_own_tail;
+	bool is_at_end;
+	struct mbj_error stop; /* rc MBJ_OK: nothing stopped the run */
+};
+
+static enum mbj_rc account_park(struct mbj_txn *txn, struct mbj_id account,
+				struct mbj_lsn lsn, const char *reason,
+				struct mbj_error *err)
+{
+	struct mbj_parked parked;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_parked_get(txn, account, &parked, err);
+	if (rc == MBJ_ENOTFOUND) {
+		parked = (struct mbj_parked){
+			.account = account,
+			.first = lsn,
+			.reason = mbj_bytes_str(reason),
+		};
+	} else if (rc < 0) {
+		return rc;
+	}
+	MBJ_ASSERT(parked.last.v < lsn.v);
+	parked.last = lsn;
+	parked.count++;
+	return mbj_txn_parked_set(txn, &parked, err);
+}
+
+static enum mbj_rc group_set_aside(struct run *run, struct mbj_txn *txn,
+				   const struct mbj_group *group,
+				   const char *reason, struct mbj_error *err)
+{
+	struct mbj_group_account account;
+	enum mbj_rc rc;
+
+	for (uint32_t i = 0; i < group->header.account_count; i++) {
+		mbj_group_account_get(group, i, &account);
+		rc = account_park(txn, account.id, group->header.lsn, reason,
+				  err);
+		if (rc < 0)
+			return rc;
+	}
+	run->result->groups_parked++;
+	return MBJ_OK;
+}
+
+/* Carry out the engine's will for one group; false in ret_go_on ends the run.
+ */
+static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
+			      const struct mbj_group *group, bool *ret_go_on,
+			      struct mbj_error *err)
+{
+	struct mbj_txn *txn = mbj_batch_txn(batch);
+	struct mbj_apply_report report;
+	struct mbj_action action;
+	bool is_chained;
+	enum mbj_rc rc;
+
+	*ret_go_on = true;
+	is_chained = group->is_body_good &&
+		     mbj_group_chain_check(group, run->sha, &run->chain,
+					   NULL) == MBJ_OK;
+	rc = mbj_engine_group(run->engine, group, is_chained, &action, err);
+	if (rc < 0 || action.kind == MBJ_ACTION_SKIP)
+		return rc;
+	if (action.kind == MBJ_ACTION_APPLY) {
+		rc = mbj_apply_group(txn, group, &report, err);
+		if (rc < 0)
+			return rc;
+		rc = mbj_engine_applied_group(run->engine, group, &report,
+					      &action, err);
+		if (rc < 0)
+			return rc;
+	}
+	if (action.kind == MBJ_ACTION_REFUSE || action.kind == MBJ_ACTION_ASK) {
+		*ret_go_on = false;
+		mbj_error_set(&run->stop,
+			      action.kind == MBJ_ACTION_ASK ? MBJ_ECORRUPT
+							    : action.rc,
+			      "%s",
+			      action.kind == MBJ_ACTION_ASK
+				      ? "the source skips a group"
+				      : action.reason);
+		mbj_error_at(&run->stop, NULL, 0, group->header.lsn.v);
+		return MBJ_OK;
+	}
+	if (action.kind != MBJ_ACTION_DONE) {
+		rc = group_set_aside(run, txn, group, action.reason, err);
+		if (rc < 0)
+			return rc;
+	}
+	rc = run->is_own_tail ? mbj_batch_note(batch, group, err)
+			      : mbj_batch_add(batch, group, err);
+	if (rc < 0)
+		return rc;
+	run->chain = group->chain;
+	run->result->groups++;
+	return MBJ_OK;
+}
+
+/* Fill one batch from the source; is_at_end once there is nothing more. */
+static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
+			      uint32_t *ret_count, struct mbj_error *err)
+{
+	const struct mbj_replay_options *options = run->options;
+	struct mbj_group group;
+	uint32_t count = 0;
+	size_t size = 0;
+	bool go_on = true;
+	enum mbj_rc rc = MBJ_OK;
+
+	while (go_on && count < options->batch_groups_max &&
+	       size < options->batch_size_max) {
+		uint64_t next = mbj_engine_applied(run->engine).v + 1;
+
+		if (options->until.v != 0 && next > options->until.v) {
+			run->is_at_end = true;
+			break;
+		}
+		rc = mbj_log_reader_next(run->reader, &group, &run->stop);
+		if (rc == MBJ_ENOTFOUND) {
+			run->stop.rc = MBJ_OK;
+			run->is_at_end = true;
+			break;
+		}
+		if (rc < 0) /* damage in the source: keep what is good */
+			break;
+		rc = group_take(run, batch, &group, &go_on, err);
+		if (rc < 0)
+			return rc;
+		count += go_on;
+		size += group.record.n;
+	}
+	*ret_count = count;
+	return MBJ_OK;
+}
+
+/* Repeat batches until the source ends or something stops the run. */
+static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
+{
+	struct mbj_batch *batch = NULL;
+	uint32_t count;
+	enum mbj_rc rc = MBJ_OK;
+
+	while (!run->is_at_end && run->stop.rc == MBJ_OK) {
+		rc = mbj_batch_begin(run->store, &batch, err);
+		if (rc < 0)
+			goto out;
+		rc = batch_fill(run, batch, &count, err);
+		if (rc < 0)
+			goto out;
+		if (count == 0) {
+			mbj_batch_abort(&batch);
+			continue;
+		}
+		rc = mbj_batch_commit(&batch, err);
+		if (rc < 0)
+			goto out;
+	}
+	if (run->stop.rc != MBJ_OK) {
+		rc = run->stop.rc;
+		if (err)
+			*err = run->stop;
+	}
+out:
+	mbj_batch_abort(&batch);
+	return rc;
+}
+
+/* The engine as the replica stands, with its parked accounts. */
+static enum mbj_rc engine_start(struct mbj_store *store,
+				struct mbj_engine **ret_engine,
+				struct mbj_hash *ret_chain,
+				struct mbj_error *err)
+{
+	const struct mbj_identity *identity = mbj_store_identity(store);
+	struct mbj_engine *engine = NULL;
+	struct mbj_watermark applied;
+	struct mbj_scan scan = {0};
+	struct mbj_parked parked;
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_store_applied(store, &applied, err);
+	if (rc < 0)
+		return rc;
+	if (applied.lsn.v == 0)
+		applied.chain = identity->anchor.chain;
+	rc = mbj_engine_new(&(struct mbj_engine_start){identity->lineage,
+						       identity->epoch,
+						       identity->epoch_owner,
+						       applied.lsn,
+						       applied.chain},
+			    &engine, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_store_read(store, &txn, err);
+	if (rc < 0)
+		goto out;
+	rc = mbj_scan_parked(txn, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_parked(&scan, &parked, err);
+		if (rc == MBJ_OK)
+			rc = mbj_engine_park(engine, parked.account, err);
+	}
+	if (rc == MBJ_ENOTFOUND)
+		rc = MBJ_OK;
+	*ret_chain = applied.chain;
+out:
+	mbj_scan_done(&scan);
+	mbj_txn_abort(&txn);
+	if (rc < 0)
+		mbj_engine_free(&engine);
+	else
+		*ret_engine = engine;
+	return rc;
+}
+
+/* Run from the engine's watermark to the reader's end. */
+static enum mbj_rc
+run_from(struct mbj_store *store, struct mbj_log_reader *reader,
+	 struct mbj_engine *engine, const struct mbj_hash *chain,
+	 bool is_own_tail, const struct mbj_replay_options *options,
+	 struct mbj_replay_result *result, struct mbj_error *err)
+{
+	struct run run = {
+		.store = store,
+		.reader = reader,
+		.engine = engine,
+		.chain = *chain,
+		.options = options,
+		.result = result,
+		.is_own_tail = is_own_tail,
+	};
+	struct mbj_lsn next = {mbj_engine_applied(engine).v + 1};
+	enum mbj_rc rc;
+
+	rc = mbj_sha256_new(&run.sha, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_log_reader_seek(reader, next, err);
+	if (rc == MBJ_OK)
+		rc = run_all(&run, err);
+	mbj_sha256_free(&run.sha);
+	result->applied = mbj_engine_applied(engine);
+	result->accounts_parked = mbj_engine_parked_count(engine);
+	return rc;
+}
+
+enum mbj_rc mbj_replica_open(const char *dir,
+			     const struct mbj_store_options *options,
+			     struct mbj_store **ret_store,
+			     struct mbj_error *err)
+{
+	struct mbj_replay_options replay = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_replay_result result = {0};
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_engine *engine = NULL;
+	struct mbj_store *store = NULL;
+	struct mbj_hash chain;
+	enum mbj_rc rc;
+
+	rc = mbj_store_open(dir, options, &store, err);
+	if (rc < 0)
+		return rc;
+	if (mbj_store_identity(store)->role != MBJ_STORE_REPLICA)
+		goto out;
+	rc = engine_start(store, &engine, &chain, err);
+	if (rc < 0)
+		goto out;
+	if (mbj_engine_applied(engine).v == mbj_store_end(store).lsn.v)
+		goto out;
+	rc = mbj_store_log_reader(mbj_store_sys(store), dir, &reader, err);
+	if (rc < 0)
+		goto out;
+	rc = run_from(store, reader, engine, &chain, true, &replay, &result,
+		      err);
+	if (rc < 0)
+		goto out;
+	MBJ_ASSERT(result.applied.v == mbj_store_end(store).lsn.v);
+out:
+	mbj_log_reader_close(&reader);
+	mbj_engine_free(&engine);
+	if (rc < 0)
+		mbj_store_close(&store);
+	else
+		*ret_store = store;
+	return rc;
+}
+
+/* Read what the source says of itself at the replica's watermark. */
+static enum mbj_rc source_hello(const struct mbj_identity *source,
+				struct mbj_log_reader *reader,
+				struct mbj_lsn applied,
+				struct mbj_hello *ret_hello,
+				struct mbj_error *err)
+{
+	struct mbj_log_end end;
+	struct mbj_group group;
+	enum mbj_rc rc;
+
+	rc = mbj_log_reader_end(reader, &end, err);
+	if (rc < 0)
+		return rc;
+	*ret_hello = (struct mbj_hello){
+		.lineage = source->lineage,
+		.epoch = source->epoch,
+		.epoch_owner = source->epoch_owner,
+		.end = end.lsn,
+	};
+	if (applied.v == 0) {
+		ret_hello->has_chain = source->anchor.first.v == 1;
+		ret_hello->chain_there = source->anchor.chain;
+		return MBJ_OK;
+	}
+	if (applied.v > end.lsn.v || applied.v < source->anchor.first.v)
+		return MBJ_OK;
+	rc = mbj_log_reader_seek(reader, applied, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_log_reader_next(reader, &group, err);
+	if (rc < 0)
+		return rc;
+	ret_hello->has_chain = true;
+	ret_hello->chain_there = group.chain;
+	return MBJ_OK;
+}
+
+/* Refuse what must not be replayed; take the lineage on the first stream. */
+static enum mbj_rc source_accept(struct mbj_store *replica,
+				 const struct mbj_identity *source,
+				 bool is_dry_run, struct mbj_error *err)
+{
+	const struct mbj_identity *identity = mbj_store_identity(replica);
+
+	if (identity->role != MBJ_STORE_REPLICA)
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "%s is a primary: replay goes onto a "
+				     "replica",
+				     mbj_store_dir(replica));
+	if (mbj_id_is_root(source->lineage))
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "the source is a replica that has not "
+				     "received anything yet");
+	if (mbj_id_is_root(identity->lineage) && !is_dry_run)
+		return mbj_store_adopt(replica, source, err);
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_replay_journal(struct mbj_store *replica,
+			       const char *source_dir,
+			       const struct mbj_replay_options *options,
+			       struct mbj_replay_result *ret_result,
+			       struct mbj_error *err)
+{
+	const struct mbj_sys *sys = mbj_store_sys(replica);
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_engine *engine = NULL;
+	struct mbj_identity source;
+	struct mbj_action action;
+	struct mbj_hello hello;
+	struct mbj_hash chain;
+	enum mbj_rc rc;
+
+	memset(ret_result, 0, sizeof(*ret_result));
+	rc = mbj_identity_load(sys, source_dir, &source, err);
+	if (rc < 0)
+		return rc;
+	rc = source_accept(replica, &source, options->is_dry_run, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_store_log_reader(sys, source_dir, &reader, err);
+	if (rc < 0)
+		goto out;
+	rc = engine_start(replica, &engine, &chain, err);
+	if (rc < 0)
+		goto out;
+	ret_result->applied = mbj_engine_applied(engine);
+	ret_result->accounts_parked = mbj_engine_parked_count(engine);
+	rc = source_hello(&source, reader, ret_result->applied, &hello, err);
+	if (rc < 0)
+		goto out;
+	ret_result->source_end = hello.end;
+	if (mbj_id_is_root(mbj_store_identity(replica)->lineage)) {
+		/* A dry run onto a replica that has no lineage yet. */
+		ret_result->groups = hello.end.v;
+		goto out;
+	}
+	mbj_engine_hello(engine, &hello, &action);
+	if (action.kind == MBJ_ACTION_REFUSE) {
+		rc = mbj_error_set(err, action.rc, "%s: %s", source_dir,
+				   action.reason);
+		goto out;
+	}
+	if (options->is_dry_run) {
+		ret_result->groups = hello.end.v - ret_result->applied.v;
+		goto out;
+	}
+	rc = run_from(replica, reader, engine, &chain, false, options,
+		      ret_result, err);
+out:
+	mbj_log_reader_close(&reader);
+	mbj_engine_free(&engine);
+	return rc;
+}

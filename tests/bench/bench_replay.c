@@ -1,0 +1,369 @@
+/*
+ * How fast a replica replays, against Berkeley DB itself.
+ *
+ *	bench_replay [--quick] [DIRECTORY]
+ *
+ * replay    a journal of one-rename groups of 100 accounts, from the source's
+ *           segments to a committed replica: CPU time, groups a second
+ * puts      the records that this replay writes, put into bare Berkeley DB
+ *           tables of the same settings in equally large transactions
+ *
+ * The two take turns within a run and the median of the rounds counts.
+ * Output: a table, and one JSON object a line.
+ */
+#define _DEFAULT_SOURCE /* u_int in db.h */
+#include <db.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <mbj/codec.h>
+#include <mbj/replay.h>
+
+enum { ACCOUNTS = 100, BOXES = 10, ROUNDS_MAX = 9, BATCH = 1000 };
+
+struct bench {
+	unsigned rounds;
+	unsigned groups;
+	char dir[512];
+	char primary[600];
+};
+
+static double cpu_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static _Noreturn void stop(const char *what, const char *why)
+{
+	(void)fprintf(stderr, "bench_replay: %s: %s\n", what, why);
+	exit(1);
+}
+
+static struct mbj_id box_id(unsigned account, unsigned number)
+{
+	struct mbj_id id = {{0xbe}};
+
+	mbj_store_u32(id.b + 4, account * 2654435761u);
+	mbj_store_u32(id.b + 8, number * 2246822519u);
+	mbj_store_u32(id.b + 12, number);
+	return id;
+}
+
+/* ------------------------------------------------------------- journal */
+
+static void submit(struct mbj_store *store, const struct mbj_edit *edit)
+{
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct mbj_error err;
+
+	if (mbj_store_submit(store, edit, &outcome, &err) < 0)
+		stop("edit", err.message);
+	mbj_outcome_done(&outcome);
+}
+
+static void account_import(struct mbj_store *store, unsigned account)
+{
+	struct mbj_change changes[BOXES + 1];
+	char names[BOXES + 1][32];
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	char name[16];
+
+	for (unsigned i = 0; i <= BOXES; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "mailbox-%u", i);
+		changes[i] = (struct mbj_change){
+			.kind = MBJ_CHANGE_CREATE,
+			.has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT,
+			.id = box_id(account, i),
+			.name = mbj_bytes_str(i ? names[i] : "INBOX"),
+		};
+	}
+	(void)snprintf(name, sizeof(name), "u%u", account);
+	edit.kind = MBJ_EDIT_IMPORT;
+	edit.account = mbj_bytes_str(name);
+	edit.policy = MBJ_NAME_POLICY_DEFAULT;
+	edit.changes = changes;
+	edit.change_count = BOXES + 1;
+	submit(store, &edit);
+}
+
+/* Rename number turn: each mailbox in turn, to a name of the turn. */
+static void rename_one(struct mbj_store *store, unsigned turn)
+{
+	unsigned account = turn % ACCOUNTS;
+	unsigned box = 1 + turn / ACCOUNTS % BOXES;
+	struct mbj_change change = {
+		.kind = MBJ_CHANGE_UPDATE,
+		.has = MBJ_CHANGE_HAS_NAME,
+		.id = box_id(account, box),
+	};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	char account_name[16];
+	char name[32];
+
+	(void)snprintf(account_name, sizeof(account_name), "u%u", account);
+	(void)snprintf(name, sizeof(name), "renamed-%u-%u", box, turn);
+	change.name = mbj_bytes_str(name);
+	edit.kind = MBJ_EDIT_SET;
+	edit.account = mbj_bytes_str(account_name);
+	edit.changes = &change;
+	edit.change_count = 1;
+	submit(store, &edit);
+}
+
+static void journal_make(const struct bench *bench)
+{
+	struct mbj_store *store = NULL;
+	struct mbj_error err;
+
+	if (mbj_store_init(bench->primary, MBJ_STORE_PRIMARY, NULL, &err) < 0 ||
+	    mbj_store_open(bench->primary, NULL, &store, &err) < 0)
+		stop("primary", err.message);
+	for (unsigned i = 0; i < ACCOUNTS; i++)
+		account_import(store, i);
+	for (unsigned i = 0; i < bench->groups; i++)
+		rename_one(store, i);
+	mbj_store_close(&store);
+}
+
+/* CPU seconds of replaying the renames; the imports come first, untimed. */
+static double replay_time(const struct bench *bench, unsigned round)
+{
+	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_replay_result result;
+	struct mbj_store *store = NULL;
+	struct mbj_error err;
+	char dir[640];
+	double begin;
+
+	(void)snprintf(dir, sizeof(dir), "%s/r%u", bench->dir, round);
+	options.batch_groups_max = BATCH;
+	options.batch_size_max = 64u << 20;
+	options.until.v = ACCOUNTS;
+	if (mbj_store_init(dir, MBJ_STORE_REPLICA, NULL, &err) < 0 ||
+	    mbj_replica_open(dir, NULL, &store, &err) < 0 ||
+	    mbj_replay_journal(store, bench->primary, &options, &result, &err) <
+		    0)
+		stop("replica", err.message);
+	options.until.v = 0;
+	begin = cpu_s();
+	if (mbj_replay_journal(store, bench->primary, &options, &result, &err) <
+	    0)
+		stop("replay", err.message);
+	begin = cpu_s() - begin;
+	if (result.groups != bench->groups || result.groups_parked != 0)
+		stop("replay", "not all groups were applied");
+	mbj_store_close(&store);
+	return begin;
+}
+
+/* ---------------------------------------------------- bare Berkeley DB */
+
+enum { MAILBOXES, SLOTS, FLOORS, ROWS, TABLES };
+
+struct bare {
+	DB_ENV *env;
+	DB *tables[TABLES];
+};
+
+static void check(int code, const char *what)
+{
+	if (code != 0)
+		stop(what, db_strerror(code));
+}
+
+static void bare_open(struct bare *bare, const char *dir)
+{
+	static const char *const names[] = {"mailboxes", "slots", "floors",
+					    "rows"};
+
+	if (mkdir(dir, 0700) != 0)
+		stop(dir, "cannot be made");
+	check(db_env_create(&bare->env, 0), "env");
+	check(bare->env->set_cachesize(bare->env, 0, 64 << 20, 1), "cache");
+	check(bare->env->set_lg_bsize(bare->env, 1 << 20), "log buffer");
+	check(bare->env->set_lg_max(bare->env, 16 << 20), "log file");
+	check(bare->env->set_lk_max_locks(bare->env, 200000), "locks");
+	check(bare->env->set_lk_max_objects(bare->env, 200000), "objects");
+	check(bare->env->open(bare->env, dir,
+			      DB_CREATE | DB_PRIVATE | DB_INIT_TXN |
+				      DB_INIT_LOG | DB_INIT_MPOOL |
+				      DB_INIT_LOCK | DB_THREAD,
+			      0600),
+	      "open");
+	for (int i = 0; i < TABLES; i++) {
+		check(db_create(&bare->tables[i], bare->env, 0), "table");
+		check(bare->tables[i]->set_flags(bare->tables[i], DB_CHKSUM),
+		      "checksums");
+		check(bare->tables[i]->open(bare->tables[i], NULL, "state.db",
+					    names[i], DB_BTREE,
+					    DB_CREATE | DB_AUTO_COMMIT |
+						    DB_THREAD | DB_MULTIVERSION,
+					    0600),
+		      "open table");
+	}
+}
+
+static void bare_put(struct bare *bare, DB_TXN *txn, int table, void *key,
+		     size_t key_size, void *value, size_t value_size)
+{
+	DBT k;
+	DBT v;
+
+	memset(&k, 0, sizeof(k));
+	memset(&v, 0, sizeof(v));
+	k.data = key;
+	k.size = (u_int32_t)key_size;
+	v.data = value;
+	v.size = (u_int32_t)value_size;
+	check(bare->tables[table]->put(bare->tables[table], txn, &k, &v, 0),
+	      "put");
+}
+
+/* The slot of box as it was named in its last turn, or at import. */
+static size_t slot_key(uint8_t *key, unsigned account, unsigned box, long turn)
+{
+	struct mbj_id id = box_id(account, 0);
+
+	memset(key, 0, 32);
+	memcpy(key, id.b, sizeof(id.b));
+	if (turn < 0)
+		return 32 + (size_t)snprintf((char *)key + 32, 96, "mailbox-%u",
+					     box);
+	return 32 + (size_t)snprintf((char *)key + 32, 96, "renamed-%u-%ld",
+				     box, turn);
+}
+
+/* What one rename writes: mailbox, old slot gone, new slot, name's floor. */
+static void bare_rename(struct bare *bare, DB_TXN *txn, unsigned turn)
+{
+	unsigned account = turn % ACCOUNTS;
+	unsigned box = 1 + turn / ACCOUNTS % BOXES;
+	long before = (long)turn - ACCOUNTS * BOXES;
+	struct mbj_id id = box_id(account, box);
+	uint8_t key[128] = {0};
+	uint8_t value[128] = {1};
+	size_t n = slot_key(key, account, box, before);
+	DBT k;
+
+	memset(&k, 0, sizeof(k));
+	k.data = key;
+	k.size = (u_int32_t)n;
+	check(bare->tables[SLOTS]->del(bare->tables[SLOTS], txn, &k, 0),
+	      "delete");
+	n = slot_key(key, account, box, turn);
+	memcpy(value + 1, id.b, sizeof(id.b));
+	bare_put(bare, txn, SLOTS, key, n, value, 17);
+	memcpy(key + 16, id.b, sizeof(id.b));
+	bare_put(bare, txn, MAILBOXES, key, 32, value, 60);
+	for (unsigned i = 0; i < 32; i++)
+		key[16 + i] = (uint8_t)((turn * 2654435761u) >> (i % 4 * 8));
+	bare_put(bare, txn, FLOORS, key, 48, value, 5);
+}
+
+static double bare_time(const struct bench *bench, unsigned round)
+{
+	struct bare bare;
+	char dir[640];
+	uint8_t row[160] = {1};
+	double begin;
+	DB_TXN *txn;
+
+	(void)snprintf(dir, sizeof(dir), "%s/b%u", bench->dir, round);
+	bare_open(&bare, dir);
+	check(bare.env->txn_begin(bare.env, NULL, &txn, 0), "begin");
+	for (unsigned account = 0; account < ACCOUNTS; account++) {
+		for (unsigned box = 1; box <= BOXES; box++) {
+			uint8_t key[128];
+			size_t n = slot_key(key, account, box, -1);
+
+			bare_put(&bare, txn, SLOTS, key, n, row, 17);
+		}
+	}
+	check(txn->commit(txn, DB_TXN_NOSYNC), "commit");
+	begin = cpu_s();
+	for (unsigned turn = 0; turn < bench->groups;) {
+		check(bare.env->txn_begin(bare.env, NULL, &txn, 0), "begin");
+		for (unsigned i = 0; i < BATCH && turn < bench->groups; i++)
+			bare_rename(&bare, txn, turn++);
+		/* Accounts and the watermark, once a transaction. */
+		for (unsigned i = 0; i <= ACCOUNTS; i++) {
+			struct mbj_id id = box_id(i, 0);
+
+			bare_put(&bare, txn, ROWS, id.b, sizeof(id.b), row, 98);
+		}
+		check(txn->commit(txn, DB_TXN_NOSYNC), "commit");
+	}
+	begin = cpu_s() - begin;
+	for (int i = 0; i < TABLES; i++)
+		(void)bare.tables[i]->close(bare.tables[i], DB_NOSYNC);
+	(void)bare.env->close(bare.env, 0);
+	return begin;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a;
+	double y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *values, unsigned count)
+{
+	qsort(values, count, sizeof(*values), compare);
+	return values[count / 2];
+}
+
+static void report(const char *name, double value, const char *unit)
+{
+	(void)printf("{\"bench\":\"replay\",\"case\":\"%s\",\"value\":%.4g,"
+		     "\"unit\":\"%s\"}\n",
+		     name, value, unit);
+}
+
+int main(int argc, char **argv)
+{
+	struct bench bench = {.rounds = 5, .groups = 10000};
+	double replays[ROUNDS_MAX];
+	double puts[ROUNDS_MAX];
+	double ratios[ROUNDS_MAX];
+	const char *parent = "/tmp";
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--quick") == 0) {
+			bench.rounds = 1;
+			bench.groups = 500;
+		} else {
+			parent = argv[i];
+		}
+	}
+	(void)snprintf(bench.dir, sizeof(bench.dir), "%s/mbj-bench-XXXXXX",
+		       parent);
+	if (!mkdtemp(bench.dir))
+		stop(parent, "no directory can be made there");
+	(void)snprintf(bench.primary, sizeof(bench.primary), "%s/p", bench.dir);
+	journal_make(&bench);
+	for (unsigned i = 0; i < bench.rounds; i++) {
+		puts[i] = bare_time(&bench, i);
+		replays[i] = replay_time(&bench, i);
+		ratios[i] = puts[i] / replays[i];
+	}
+	(void)printf("%-28s %12s\n", "case", "median");
+	(void)printf("%-28s %12.0f groups/s of CPU\n", "replay",
+		     bench.groups / median(replays, bench.rounds));
+	(void)printf("%-28s %12.0f groups/s of CPU\n", "bare Berkeley DB puts",
+		     bench.groups / median(puts, bench.rounds));
+	(void)printf("%-28s %12.2f\n", "ratio", median(ratios, bench.rounds));
+	report("replay", bench.groups / median(replays, bench.rounds),
+	       "groups/s");
+	report("puts", bench.groups / median(puts, bench.rounds), "groups/s");
+	report("ratio", median(ratios, bench.rounds), "1");
+	return 0;
+}

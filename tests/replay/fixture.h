@@ -1,0 +1,58 @@
+/*
+ * What the tests of replay/ share: a primary and a replica in a directory of
+ * their own, and edits of one account.
+ */
+#ifndef TEST_REPLAY_FIXTURE_H
+#define TEST_REPLAY_FIXTURE_H
+
+#include <check.h>
+
+#include <mbj/mbj.h>
+
+#include "support.h"
+
+/* Fails the test with the error's text. */
+#define OK(call)                                                             \
+	do {                                                                 \
+		struct mbj_error err_;                                       \
+		struct mbj_error *err = &err_;                               \
+		enum mbj_rc rc_ = (call);                                    \
+		ck_assert_msg(rc_ == MBJ_OK, "%s: %s", #call, err_.message); \
+	} while (0)
+
+struct fixture {
+	char *tmpdir;
+	char primary_dir[MBJ_PATH_TEXT_MAX];
+	char replica_dir[MBJ_PATH_TEXT_MAX];
+	struct mbj_store *primary;
+	struct mbj_store *replica;
+};
+
+/* Both stores made and open. */
+void fixture_begin(struct fixture *f);
+void fixture_end(struct fixture *f);
+
+/* An id that is easy to read: its last byte. */
+struct mbj_id fixture_id(uint8_t number);
+/* Import an account with INBOX (id 1) and mailboxes m2..mN (ids 2..N). */
+void fixture_import(struct fixture *f, const char *account, uint8_t count);
+/* One rename by path, or the error that refused it. */
+void fixture_rename(struct fixture *f, const char *account, const char *source,
+		    const char *target);
+/* The name of a mailbox at the top of an account, in a store. */
+void fixture_name(struct mbj_store *store, const char *account,
+		  struct mbj_id mailbox, char text[MBJ_NAME_MAX + 1]);
+struct mbj_id fixture_account(struct mbj_store *store, const char *account);
+/* Replay all there is. */
+struct mbj_replay_result fixture_replay(struct fixture *f);
+/*
+ * Move a mailbox in the replica's state behind the journal's back: what a bug
+ * or a repaired page would leave.  Closes and reopens the replica.
+ */
+void fixture_diverge(struct fixture *f, const char *account,
+		     struct mbj_id mailbox, const char *name);
+/* Differences that verify lists between the two stores. */
+uint64_t fixture_differences(struct fixture *f,
+			     struct mbj_verify_totals *ret_totals);
+
+#endif

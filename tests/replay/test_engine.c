@@ -1,0 +1,219 @@
+/*
+ * The engine: each event in each situation, as plain values.
+ */
+#include <string.h>
+
+#include "fixture.h"
+
+/* A group that parses, naming count accounts. */
+struct made {
+	struct mbj_buf record;
+	struct mbj_group group;
+};
+
+static void made_init(struct made *made, uint64_t lsn, uint64_t epoch,
+		      uint8_t account, uint32_t count)
+{
+	struct mbj_group_writer writer;
+	struct mbj_sha256 *sha = NULL;
+	struct mbj_hash chain = {{0}};
+	uint32_t index;
+
+	mbj_group_writer_init(&writer);
+	mbj_buf_init(&made->record, 1 << 20);
+	OK(mbj_sha256_new(&sha, err));
+	mbj_group_writer_begin(&writer, (struct mbj_lsn){lsn},
+			       (struct mbj_epoch){epoch}, 0, MBJ_ORIGIN_LIVE,
+			       MBJ_ID_ROOT);
+	for (uint32_t i = 0; i < count; i++)
+		OK(mbj_group_writer_account(&writer,
+					    fixture_id((uint8_t)(account + i)),
+					    (struct mbj_lsn){0}, &index, err));
+	OK(mbj_group_writer_finish(&writer, sha, &chain, &made->record, err));
+	OK(mbj_group_parse(mbj_buf_view(&made->record), &made->group, err));
+	mbj_sha256_free(&sha);
+	mbj_group_writer_done(&writer);
+}
+
+static struct mbj_engine *engine_at(uint64_t lsn)
+{
+	struct mbj_engine_start start = {
+		.lineage = fixture_id(9),
+		.epoch = {3},
+		.epoch_owner = fixture_id(8),
+		.applied = {lsn},
+	};
+	struct mbj_engine *engine = NULL;
+
+	OK(mbj_engine_new(&start, &engine, err));
+	return engine;
+}
+
+static enum mbj_action_kind offer(struct mbj_engine *engine,
+				  const struct made *made, bool is_chained)
+{
+	struct mbj_action action;
+
+	OK(mbj_engine_group(engine, &made->group, is_chained, &action, err));
+	return action.kind;
+}
+
+static enum mbj_action_kind report(struct mbj_engine *engine,
+				   const struct made *made,
+				   enum mbj_verdict verdict)
+{
+	struct mbj_apply_report report = {.verdict = verdict};
+	struct mbj_action action;
+
+	report.why.rc = verdict == MBJ_VERDICT_APPLY ? MBJ_OK : MBJ_ECONFLICT;
+	OK(mbj_engine_applied_group(engine, &made->group, &report, &action,
+				    err));
+	return action.kind;
+}
+
+/*
+ * Goal: order and repetition are decided by LSN alone.  Method: offer the
+ * groups before, at, and after the next one.
+ */
+START_TEST(test_order)
+{
+	struct mbj_engine *engine = engine_at(5);
+	struct mbj_action action;
+	struct made made;
+
+	made_init(&made, 5, 3, 1, 1);
+	ck_assert_int_eq(offer(engine, &made, true), MBJ_ACTION_SKIP);
+	mbj_buf_done(&made.record);
+	made_init(&made, 7, 3, 1, 1);
+	OK(mbj_engine_group(engine, &made.group, true, &action, err));
+	ck_assert_int_eq(action.kind, MBJ_ACTION_ASK);
+	ck_assert_uint_eq(action.from.v, 6);
+	mbj_buf_done(&made.record);
+	made_init(&made, 6, 3, 1, 1);
+	ck_assert_int_eq(offer(engine, &made, true), MBJ_ACTION_APPLY);
+	ck_assert_int_eq(report(engine, &made, MBJ_VERDICT_APPLY),
+			 MBJ_ACTION_DONE);
+	ck_assert_uint_eq(mbj_engine_applied(engine).v, 6);
+	ck_assert_int_eq(offer(engine, &made, true), MBJ_ACTION_SKIP);
+	mbj_buf_done(&made.record);
+	mbj_engine_free(&engine);
+}
+END_TEST
+
+/*
+ * Goal: a failing group costs its accounts and nobody else.  Method: a
+ * conflict in a group of two accounts; groups of one, the other, a third.
+ */
+START_TEST(test_park)
+{
+	static const enum mbj_verdict bad[] = {MBJ_VERDICT_GAP,
+					       MBJ_VERDICT_CONFLICT,
+					       MBJ_VERDICT_CORRUPT};
+	struct mbj_engine *engine = engine_at(0);
+	uint64_t lsn = 1;
+	struct made made;
+
+	for (size_t i = 0; i < 3; i++) {
+		uint8_t account = (uint8_t)(10 + 10 * i);
+
+		made_init(&made, lsn++, 3, account, 2);
+		ck_assert_int_eq(offer(engine, &made, true), MBJ_ACTION_APPLY);
+		ck_assert_int_eq(report(engine, &made, bad[i]),
+				 MBJ_ACTION_PARK);
+		mbj_buf_done(&made.record);
+		ck_assert_uint_eq(mbj_engine_parked_count(engine), 2 * i + 2);
+		made_init(&made, lsn++, 3, (uint8_t)(account + 1), 1);
+		ck_assert_int_eq(offer(engine, &made, true), MBJ_ACTION_KEEP);
+		mbj_buf_done(&made.record);
+		made_init(&made, lsn++, 3, 200, 1);
+		ck_assert_int_eq(offer(engine, &made, true), MBJ_ACTION_APPLY);
+		ck_assert_int_eq(report(engine, &made, MBJ_VERDICT_ALREADY),
+				 MBJ_ACTION_DONE);
+		mbj_buf_done(&made.record);
+	}
+	ck_assert(!mbj_engine_is_parked(engine, fixture_id(200)));
+	/* A group of a parked account and another parks both. */
+	made_init(&made, lsn, 3, 31, 2);
+	ck_assert_int_eq(offer(engine, &made, true), MBJ_ACTION_KEEP);
+	ck_assert(mbj_engine_is_parked(engine, fixture_id(32)));
+	mbj_buf_done(&made.record);
+	mbj_engine_free(&engine);
+}
+END_TEST
+
+/*
+ * Goal: damage and impossible epochs stop the stream before anything moves.
+ * Method: a broken chain, a bad body, a later epoch than the source's.
+ */
+START_TEST(test_refuse)
+{
+	struct mbj_engine *engine = engine_at(0);
+	struct made made;
+
+	made_init(&made, 1, 3, 1, 1);
+	ck_assert_int_eq(offer(engine, &made, false), MBJ_ACTION_REFUSE);
+	made.group.is_body_good = false;
+	ck_assert_int_eq(offer(engine, &made, true), MBJ_ACTION_REFUSE);
+	mbj_buf_done(&made.record);
+	made_init(&made, 1, 4, 1, 1);
+	ck_assert_int_eq(offer(engine, &made, true), MBJ_ACTION_REFUSE);
+	mbj_buf_done(&made.record);
+	ck_assert_uint_eq(mbj_engine_applied(engine).v, 0);
+	mbj_engine_free(&engine);
+}
+END_TEST
+
+/*
+ * Goal: only the replica's own line of primaries is followed.  Method: one
+ * hello with one fact wrong at a time.
+ */
+START_TEST(test_hello)
+{
+	const struct mbj_hello good = {
+		.lineage = fixture_id(9),
+		.epoch = {3},
+		.epoch_owner = fixture_id(8),
+		.end = {5},
+		.has_chain = true,
+	};
+	struct mbj_engine *engine = engine_at(5);
+	struct mbj_action action;
+	struct mbj_hello bad[5];
+
+	for (size_t i = 0; i < 5; i++)
+		bad[i] = good;
+	bad[0].lineage = fixture_id(7);
+	bad[1].epoch.v = 2;
+	bad[2].epoch_owner = fixture_id(7);
+	bad[3].end.v = 4;
+	bad[4].chain_there.b[0] = 1;
+	for (size_t i = 0; i < 5; i++) {
+		mbj_engine_hello(engine, &bad[i], &action);
+		ck_assert_int_eq(action.kind, MBJ_ACTION_REFUSE);
+		ck_assert_int_eq(action.rc, MBJ_EFENCED);
+		ck_assert_str_ne(action.reason, "");
+	}
+	mbj_engine_hello(engine, &good, &action);
+	ck_assert_int_eq(action.kind, MBJ_ACTION_DONE);
+	/* A later epoch is followed, and the earlier one then fenced off. */
+	bad[0] = good;
+	bad[0].epoch.v = 4;
+	bad[0].epoch_owner = fixture_id(6);
+	mbj_engine_hello(engine, &bad[0], &action);
+	ck_assert_int_eq(action.kind, MBJ_ACTION_DONE);
+	mbj_engine_hello(engine, &good, &action);
+	ck_assert_int_eq(action.kind, MBJ_ACTION_REFUSE);
+	mbj_engine_free(&engine);
+}
+END_TEST
+
+TCase *test_engine_case(void)
+{
+	TCase *tcase = tcase_create("engine");
+
+	tcase_add_test(tcase, test_order);
+	tcase_add_test(tcase, test_park);
+	tcase_add_test(tcase, test_refuse);
+	tcase_add_test(tcase, test_hello);
+	return tcase;
+}
