@@ -65,12 +65,16 @@ static void facts_note(struct reply *reply, const struct mbj_op *op)
 {
 	uint64_t hash = reply_hash(reply, op->id);
 	uint32_t at = mbj_table_seek(&reply->by_id, hash), i;
-	bool is_placed = (op->kind == MBJ_OP_MAILBOX_CREATE ||
-			  op->kind == MBJ_OP_MAILBOX_MOVE) &&
+	bool is_create = op->kind == MBJ_OP_MAILBOX_CREATE;
+	bool is_placed = (is_create || op->kind == MBJ_OP_MAILBOX_MOVE) &&
 			 !mbj_id_is_temp(op->to.parent);
 
 	while (mbj_table_next(&reply->by_id, hash, &at, &i)) {
-		if (!mbj_id_equal(reply->set->items[i].change.id, op->id))
+		const struct mbj_change *change = &reply->set->items[i].change;
+
+		/* What its creation gave is no news to an update of "#k". */
+		if (!mbj_id_equal(change->id, op->id) ||
+		    (is_create && change->kind != MBJ_CHANGE_CREATE))
 			continue;
 		if (is_placed)
 			reply->facts[i].name = op->to.name.stored;

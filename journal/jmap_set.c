@@ -251,7 +251,7 @@ static enum mbj_rc update_read(struct set_parse *parse,
 	else if (item->refusal == MBJ_REFUSAL_NONE)
 		rc = set_item_read(set, item, value, err);
 	json_decref(value);
-	if (rc == MBJ_OK && item->refusal == MBJ_REFUSAL_NONE)
+	if (rc == MBJ_OK)
 		rc = item_resolve(set, item, err);
 	if (rc == MBJ_OK && item->parent_item != SET_NONE &&
 	    set->items[item->parent_item].refusal != MBJ_REFUSAL_NONE)
