@@ -316,6 +316,9 @@ enum mbj_rc list_entry_read(struct list_parse *parse, const json_t *object,
 	if (rc < 0)
 		return rc;
 	rc = entry_read_optional(index, entry.given, object, &change, err);
+	/* What mbj tree prints can be reconciled with; values stay theirs. */
+	if (parse->options->mode == MBJ_JMAP_RECONCILE)
+		change.has &= ~(unsigned)MBJ_CHANGE_HAS_UIDVALIDITY;
 	if (rc < 0)
 		return rc;
 	*ret_entry = entry;

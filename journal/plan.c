@@ -21,7 +21,7 @@ struct writer {
 	size_t count;
 	size_t capacity;
 	size_t parks;
-	uint32_t *seen;  /* [work->count] last knot whose climb passed, or 0 */
+	uint32_t *seen;	 /* [work->count] last knot whose climb passed, or 0 */
 	uint32_t *climb; /* [work->count] parked ones above, lowest first */
 };
 
@@ -186,9 +186,9 @@ static uint32_t work_largest_knot(const struct plan_work *work)
 	uint32_t size = 0;
 
 	for (uint32_t i = 0; i < work->order_count; i++) {
-		bool is_first = i == 0 || work->component[work->order[i]] !=
-						  work->component
-							  [work->order[i - 1]];
+		bool is_first =
+			i == 0 || work->component[work->order[i]] !=
+					  work->component[work->order[i - 1]];
 
 		size = is_first ? 1 : size + 1;
 		largest = size > largest ? size : largest;

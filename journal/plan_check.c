@@ -23,9 +23,9 @@
 struct replay {
 	const struct mbj_diff *diff;
 	uint32_t count;
-	uint32_t *slot;     /* [count] number of the slot it wants */
+	uint32_t *slot;	    /* [count] number of the slot it wants */
 	uint32_t *holder;   /* [2 * count] */
-	uint32_t *now;      /* [count] */
+	uint32_t *now;	    /* [count] */
 	uint32_t *children; /* [count] */
 	uint8_t *arrived;   /* [count] is where it is in the tree after */
 };
@@ -61,8 +61,8 @@ static enum mbj_rc groups_init(struct groups *groups,
 
 		if (group == NONE)
 			continue;
-		if (group > diff->count || diff->items[i].key[side] >=
-						   diff->key_count)
+		if (group > diff->count ||
+		    diff->items[i].key[side] >= diff->key_count)
 			return mbj_error_set(err, MBJ_ECORRUPT,
 					     "item %u has no place", i);
 		groups->begin[group + 1]++;
@@ -287,7 +287,7 @@ static void replay_step(struct replay *replay, const struct mbj_step *step)
 		new = MBJ_NODE_TEMP;
 	if (step->kind != MBJ_STEP_CREATE && !step->is_from_temp)
 		replay->holder[item] = NONE;
-	if (new != NONE && new != MBJ_NODE_TEMP)
+	if (new != NONE &&new != MBJ_NODE_TEMP)
 		replay->holder[replay->slot[item]] = item;
 	if (old < replay->count)
 		replay->children[old]--;
@@ -331,8 +331,7 @@ static enum mbj_rc replay_compare(const struct replay *replay,
 		uint32_t parent = item->parent[MBJ_AFTER];
 
 		if (replay->now[i] != parent ||
-		    (parent != NONE &&
-		     replay->holder[replay->slot[i]] != i) ||
+		    (parent != NONE && replay->holder[replay->slot[i]] != i) ||
 		    replay->arrived[i] == is_kept)
 			return mbj_error_set(err, MBJ_ECORRUPT,
 					     "the plan leaves item %u "

@@ -13,7 +13,7 @@
 enum { BITS_MAX = 64 };
 
 struct exact_node {
-	uint64_t need; /* must be done or parked before */
+	uint64_t need;	  /* must be done or parked before */
 	uint8_t above[2]; /* nearest above, or BITS_MAX */
 	bool is_create;
 	uint32_t member;
@@ -23,7 +23,7 @@ struct exact_state {
 	uint64_t done;
 	uint64_t parked;
 	uint32_t previous; /* state */
-	uint32_t move;     /* node << 1 | is park */
+	uint32_t move;	   /* node << 1 | is park */
 };
 
 struct exact {
@@ -106,9 +106,9 @@ static bool exact_walk(const struct exact *exact,
 	while (at != BITS_MAX && at != mover) {
 		if ((state->parked & bit(at)) != 0)
 			return true;
-		at = exact->nodes[at].above[(state->done & bit(at)) != 0
-						    ? MBJ_AFTER
-						    : MBJ_BEFORE];
+		at = exact->nodes[at]
+			     .above[(state->done & bit(at)) != 0 ? MBJ_AFTER
+								 : MBJ_BEFORE];
 	}
 	return at == BITS_MAX;
 }
@@ -218,8 +218,8 @@ static enum mbj_rc exact_expand(struct exact *exact, size_t at, bool is_park,
 {
 	struct exact_state state = exact->states[at];
 	uint64_t gone = state.done | state.parked;
-	uint64_t set = is_park ? exact->all & ~gone
-			       : exact_unsafe(exact, &state);
+	uint64_t set =
+		is_park ? exact->all & ~gone : exact_unsafe(exact, &state);
 
 	while (set != 0 && !exact->is_spent && !exact->is_complete) {
 		uint32_t b = lowest(set);
@@ -285,8 +285,8 @@ static void exact_number(struct exact *exact, uint8_t *node_of)
 		}
 	} while (exact->count > before);
 	MBJ_ASSERT(exact->count == knot->left);
-	exact->all = exact->count == BITS_MAX ? UINT64_MAX
-					      : bit(exact->count) - 1;
+	exact->all =
+		exact->count == BITS_MAX ? UINT64_MAX : bit(exact->count) - 1;
 }
 
 static enum mbj_rc exact_load(struct exact *exact, struct mbj_error *err)

@@ -213,8 +213,8 @@ static void fvs_reduce(struct fvs *fvs)
 
 static uint64_t node_score(const struct fvs *fvs, uint32_t v)
 {
-	uint64_t score = (uint64_t)fvs->nodes[v].degree[OUT] *
-			 fvs->nodes[v].degree[IN];
+	uint64_t score =
+		(uint64_t)fvs->nodes[v].degree[OUT] * fvs->nodes[v].degree[IN];
 
 	return score < UINT32_MAX ? score : UINT32_MAX;
 }

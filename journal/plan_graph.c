@@ -21,7 +21,7 @@ _Static_assert(2 * PLAN_COUNT_MAX < 0x7ffffff0, "indexes stay below marks");
 struct frame {
 	uint32_t node;
 	uint32_t cursor; /* arcs taken */
-	uint32_t index;  /* when it was visited */
+	uint32_t index;	 /* when it was visited */
 };
 
 struct search {
@@ -74,8 +74,10 @@ static void search_open(struct search *search, uint32_t node)
 			PLAN_PREFETCH(&search->graph->arcs[arcs[i]]);
 		}
 	search->mark[node] = search->next_index;
-	search->frames[search->depth++] = (struct frame){
-		.node = node, .cursor = 0, .index = search->next_index};
+	search->frames[search->depth++] =
+		(struct frame){.node = node,
+			       .cursor = 0,
+			       .index = search->next_index};
 	search->next_index++;
 }
 
@@ -159,8 +161,8 @@ enum mbj_rc plan_graph_components(const struct plan_graph *graph,
 		if (is_root[i] != 0 && search.mark[i] == 0)
 			search_from(&search, i);
 	for (uint32_t i = 0; i < count; i++)
-		component[i] = component[i] == 0 ? PLAN_NONE
-						 : MARK_TOP - component[i];
+		component[i] =
+			component[i] == 0 ? PLAN_NONE : MARK_TOP - component[i];
 	*ret_order_count = search.order_count;
 out:
 	mbj_free(search.stack);

@@ -73,8 +73,7 @@ static uint32_t load_above(const struct plan_solver *solver, uint32_t item,
 	uint32_t parent = work->diff->items[item].parent[side];
 	uint32_t above;
 
-	if (parent >= work->count ||
-	    work->tangle[parent] != work->tangle[item])
+	if (parent >= work->count || work->tangle[parent] != work->tangle[item])
 		return PLAN_NONE;
 	above = load_climb(solver, parent);
 	return above == PLAN_NONE ? PLAN_NONE : solver->local[above];
@@ -108,16 +107,14 @@ static void load_references(struct plan_solver *solver, uint32_t v)
 			load_member(solver, work->occupant[item], component);
 		if (parent < work->count &&
 		    plan_kind(work, parent) == MBJ_DIFF_CREATE)
-			member->parent =
-				load_member(solver, parent, component);
+			member->parent = load_member(solver, parent, component);
 	}
 	if (member->kind != MBJ_DIFF_CREATE) {
 		uint32_t parent = parents[MBJ_BEFORE];
 
 		if (parent < work->count &&
 		    plan_kind(work, parent) == MBJ_DIFF_DELETE)
-			member->keeper =
-				load_member(solver, parent, component);
+			member->keeper = load_member(solver, parent, component);
 	}
 	if (tangle == PLAN_NONE ||
 	    work->component[work->count + tangle] != component)
@@ -183,8 +180,8 @@ void plan_load(struct plan_solver *solver, const uint32_t *items,
 		load_links(knot, v);
 }
 
-enum mbj_rc plan_solver_init(struct plan_solver *solver,
-			     struct plan_work *work, uint32_t size_max,
+enum mbj_rc plan_solver_init(struct plan_solver *solver, struct plan_work *work,
+			     uint32_t size_max,
 			     const struct mbj_plan_options *options,
 			     struct mbj_error *err)
 {

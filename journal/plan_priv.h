@@ -79,7 +79,7 @@ enum {
 	PLAN_ROLE_MASK = 3,
 	PLAN_ROLE_DANGEROUS = 4, /* new parent in its own tangle */
 	PLAN_ROLE_RELABEL = 8,	 /* same slot, other stored name */
-	PLAN_ROLE_PARKED = 16,   /* in TEMP, while steps are written */
+	PLAN_ROLE_PARKED = 16,	 /* in TEMP, while steps are written */
 };
 
 struct plan_work {
@@ -211,18 +211,18 @@ struct knot_solution {
 struct plan_solver {
 	struct plan_work *work;
 	struct knot knot;
-	uint32_t *local;      /* [work->count] member number of an item */
-	uint32_t *above;      /* [work->count] see plan_load.c, or NULL */
-	uint32_t *candidates; /* [capacity] members that bound 1 parks */
+	uint32_t *local;	   /* [work->count] member number of an item */
+	uint32_t *above;	   /* [work->count] see plan_load.c, or NULL */
+	uint32_t *candidates;	   /* [capacity] members that bound 1 parks */
 	struct knot_solution best; /* of the knot at hand */
-	uint64_t effort_max;       /* knot.effort beyond which we make do */
-	uint64_t states_left;      /* of mbj_plan_options.nodes_max */
+	uint64_t effort_max;	   /* knot.effort beyond which we make do */
+	uint64_t states_left;	   /* of mbj_plan_options.nodes_max */
 	uint32_t exact_items_max;
 };
 
 /* Tables for knots of up to size_max members. */
-enum mbj_rc plan_solver_init(struct plan_solver *solver,
-			     struct plan_work *work, uint32_t size_max,
+enum mbj_rc plan_solver_init(struct plan_solver *solver, struct plan_work *work,
+			     uint32_t size_max,
 			     const struct mbj_plan_options *options,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 void plan_solver_done(struct plan_solver *solver);

@@ -21,7 +21,7 @@ enum {
 };
 
 /* The golden ratio's odd multiples of odd numbers: all odd, all different. */
-#define ATTEMPT_MULTIPLIER(i)                                                  \
+#define ATTEMPT_MULTIPLIER(i) \
 	((uint64_t)0x9e3779b97f4a7c15u * (2 * (uint64_t)(i)*0x5851f42du + 1))
 
 #define ENTRY_FREE ((uint64_t)0xffffffffu) /* value MBJ_NODE_NONE */
@@ -30,7 +30,7 @@ struct slots {
 	const struct mbj_diff *diff;
 	uint64_t *entries; /* tag in the upper half, item in the lower */
 	size_t mask;
-	unsigned shift; /* of a hash, to its place */
+	unsigned shift;	     /* of a hash, to its place */
 	uint64_t multiplier; /* odd; another one for each attempt */
 	uint64_t probes_left;
 };
@@ -151,7 +151,7 @@ static bool kind_wants(unsigned kind)
 
 /* Everything in, then everything asked; false: try another multiplier. */
 static bool slots_match_once(struct slots *slots, const uint8_t *role,
-			       uint32_t *occupant)
+			     uint32_t *occupant)
 {
 	uint32_t block[BLOCK_MAX];
 	uint32_t filled = 0;
@@ -203,8 +203,8 @@ enum mbj_rc plan_slots_match(const struct mbj_diff *diff, const uint8_t *role,
 		slots.multiplier = ATTEMPT_MULTIPLIER(i);
 		slots.probes_left =
 			i < ATTEMPT_MAX ? ((uint64_t)diff->count + BLOCK_MAX) *
-					       PROBES_MEAN_MAX
-				     : UINT64_MAX;
+						  PROBES_MEAN_MAX
+					: UINT64_MAX;
 		is_done = slots_match_once(&slots, role, occupant);
 	}
 	MBJ_ASSERT(is_done);

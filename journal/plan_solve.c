@@ -53,8 +53,8 @@ static void solve_by_candidates(struct plan_solver *solver, uint32_t count,
 	struct knot *knot = &solver->knot;
 
 	for (uint32_t i = 0; i < count && knot->left > 0; i++) {
-		uint32_t v = solver->candidates[is_backwards ? count - 1 - i
-							     : i];
+		uint32_t v =
+			solver->candidates[is_backwards ? count - 1 - i : i];
 
 		if (knot->members[v].state != KNOT_PENDING)
 			continue;
@@ -251,8 +251,8 @@ static void solve_drop_parks(struct plan_solver *solver)
 
 /* --------------------------------------------------------------- exact */
 
-static enum mbj_rc solve_exact(struct plan_solver *solver,
-			       bool *ret_is_proven, struct mbj_error *err)
+static enum mbj_rc solve_exact(struct plan_solver *solver, bool *ret_is_proven,
+			       struct mbj_error *err)
 {
 	const uint32_t bits_max = 64;
 	struct knot *knot = &solver->knot;

@@ -3,7 +3,7 @@
  * and a replica's, to which every record is applied at once; and short ways
  * of writing edits and trees down.
  *
- * A mailbox's id is a tag of at most 16 characters, padded with zeroes; an id
+ * A mailbox's id is a tag of at most 15 characters, padded with zeroes; an id
  * that was generated is shown as "?".  Words are separated by single spaces.
  */
 #ifndef TEST_JOURNAL_EDIT_LAB_H
@@ -25,7 +25,10 @@ struct edit_lab {
 	struct mbj_lsn lsn;
 	struct mbj_hash chain;
 	int64_t time_us;
-	enum mbj_rc rc;        /* of the last edit, as are these */
+	bool is_dry_run;      /* all edits are, until it is false again */
+	uint64_t fail_at;     /* allocation that fails in the next edit, once */
+	uint64_t allocations; /* of the last edit */
+	enum mbj_rc rc;	      /* of the last edit, as are these */
 	struct mbj_error error;
 	struct mbj_outcome outcome;
 	char text[EDIT_LAB_TEXT_MAX];
@@ -75,17 +78,17 @@ struct mbj_account edit_lab_account(struct edit_lab *lab, const char *account);
 unsigned edit_lab_ops(struct edit_lab *lab, enum mbj_op_kind kind);
 
 /* Fails, with the reason, where the last edit did. */
-#define EDIT_LAB_OK(lab, call)                                              \
-	ck_assert_msg((call) == MBJ_OK, "%s: %s: %s", #call,                \
+#define EDIT_LAB_OK(lab, call)                               \
+	ck_assert_msg((call) == MBJ_OK, "%s: %s: %s", #call, \
 		      mbj_rc_name((lab)->error.rc), (lab)->error.message)
 /* Must be refused for this reason, naming this. */
-#define EDIT_LAB_REFUSED(lab, call, why, what)                              \
-	do {                                                                \
-		ck_assert_int_lt((call), 0);                                \
-		ck_assert_str_eq(mbj_refusal_type((lab)->error.refusal),    \
-				 (why));                                    \
-		ck_assert_str_eq((lab)->error.subject, (what));             \
-		ck_assert_str_ne((lab)->error.message, "");                 \
+#define EDIT_LAB_REFUSED(lab, call, why, what)                           \
+	do {                                                             \
+		ck_assert_int_lt((call), 0);                             \
+		ck_assert_str_eq(mbj_refusal_type((lab)->error.refusal), \
+				 (why));                                 \
+		ck_assert_str_eq((lab)->error.subject, (what));          \
+		ck_assert_str_ne((lab)->error.message, "");              \
 	} while (0)
 
 #endif

@@ -9,6 +9,16 @@
 TCase *test_apply_case(void);
 TCase *test_apply_op_case(void);
 TCase *test_batch_case(void);
+TCase *test_edit_model_case(void);
+TCase *test_edit_names_case(void);
+TCase *test_edit_rename_case(void);
+TCase *test_edit_scale_case(void);
+TCase *test_edit_set_case(void);
+TCase *test_edit_subscribe_case(void);
+TCase *test_edit_whole_case(void);
+TCase *test_jmap_json_case(void);
+TCase *test_jmap_list_case(void);
+TCase *test_jmap_set_case(void);
 TCase *test_rebuild_case(void);
 TCase *test_store_case(void);
 TCase *test_superblock_case(void);

@@ -300,8 +300,8 @@ START_TEST(stories)
 			(void)snprintf(words, sizeof(words), "+n%u:%c", i, x);
 			EDIT_LAB_OK(&lab, edit_lab_set(&lab, "u", words));
 		} else {
-			(void)snprintf(words, sizeof(words), "%c>%c %c>%c %c>%c",
-				       x, y, y, z, z, x);
+			(void)snprintf(words, sizeof(words),
+				       "%c>%c %c>%c %c>%c", x, y, y, z, z, x);
 			(void)edit_lab_rename(&lab, "u", words);
 			(void)snprintf(words, sizeof(words), "%c>%c", x, y);
 			(void)edit_lab_rename(&lab, "u", words);

@@ -35,8 +35,9 @@ static const struct {
 } shapes[] = {
 	{"A", "A>B", "B=A", 1},
 	{"A A/x", "A>B", "B/x=A/x B=A", 1},
-	{"Work Work/x Old", "Work>Old Old>Work", "Old/x=Work/x Old=Work "
-						 "Work=Old",
+	{"Work Work/x Old", "Work>Old Old>Work",
+	 "Old/x=Work/x Old=Work "
+	 "Work=Old",
 	 3},
 	{"A B C", "A>B B>C C>A", "A=C B=A C=B", 4},
 	{"A A/B", "A/B>A A>A/B", "A/B=A A=A/B", 3},
@@ -49,8 +50,8 @@ static const struct {
 	{"A A/C", "A>X A/C>X/D", "X/D=A/C X=A", 2},
 	{"A A/B", "A>X A/B>A/B", "!A=? A/B=A/B X=A", 3},
 	{"A B", "A>B/X B>A/Y", "!A=? !B=? A/Y=B B/X=A", 5},
-	{"A A/B A/B/C", "A/B/C>A A>A/B/C A/B>Z",
-	 "!A/B=? A/B/C=A A=A/B/C Z=A/B", 4},
+	{"A A/B A/B/C", "A/B/C>A A>A/B/C A/B>Z", "!A/B=? A/B/C=A A=A/B/C Z=A/B",
+	 4},
 	{"A B", "A>A", "A=A B=B", 0},
 	/* The example that a greedy order of steps walks into a dead end on. */
 	{"w w/b v", "w/b>w v>w/b2 w>w/b2/w2", "w/b2/w2=w w/b2=v w=w/b", 3},
@@ -114,8 +115,7 @@ END_TEST
 START_TEST(inbox_inferiors)
 {
 	edit_lab_import(&lab, "u", "INBOX/a B");
-	EDIT_LAB_OK(&lab,
-		    edit_lab_rename(&lab, "u", "INBOX/a>A B>inbox/b"));
+	EDIT_LAB_OK(&lab, edit_lab_rename(&lab, "u", "INBOX/a>A B>inbox/b"));
 	check_tree("A=INBOX/a INBOX/b=B");
 }
 END_TEST

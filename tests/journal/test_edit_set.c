@@ -83,8 +83,9 @@ static const struct {
 	{"A B", "-A +n:A/N", "mailboxHasChild ok", "A/N=n A=A B=B"},
 
 	/* What depends on something refused. */
-	{"A", "+n:A +m:n/M +o:m/O", "alreadyExists invalidProperties "
-				    "invalidProperties",
+	{"A", "+n:A +m:n/M +o:m/O",
+	 "alreadyExists invalidProperties "
+	 "invalidProperties",
 	 "A=A"},
 	{"A", "+n:A//x +m:n/M", "invalidProperties invalidProperties", "A=A"},
 	{"A B", "+n:A =B:n/B", "alreadyExists invalidProperties", "A=A B=B"},
@@ -326,8 +327,9 @@ END_TEST
 START_TEST(attributes)
 {
 	edit_lab_import(&lab, "u", "A B");
-	EDIT_LAB_OK(&lab, edit_lab_set(&lab, "u", "=A:B?role=2,sub=1 "
-						  "=B?role=10,sub=1"));
+	EDIT_LAB_OK(&lab, edit_lab_set(&lab, "u",
+				       "=A:B?role=2,sub=1 "
+				       "=B?role=10,sub=1"));
 	ck_assert_str_eq(edit_lab_results(&lab), "alreadyExists ok");
 	ck_assert_uint_eq(edit_lab_mailbox(&lab, "u", "A").role, 0);
 	ck_assert_uint_eq(edit_lab_mailbox(&lab, "u", "A").rev, 1);

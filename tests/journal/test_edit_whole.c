@@ -133,9 +133,8 @@ END_TEST
 
 /* ---------------------------------------------------------------- import */
 
-static struct mbj_edit import_edit(const char *account,
-				   const struct mbj_change *changes,
-				   size_t count)
+static struct mbj_edit
+import_edit(const char *account, const struct mbj_change *changes, size_t count)
 {
 	struct mbj_edit edit = MBJ_EDIT_INIT;
 
@@ -209,8 +208,9 @@ END_TEST
 START_TEST(import_refused)
 {
 	static const char *const names[] = {
-		"", "a\tb", "a\x7f", "\xc2\x80", "\xff", "\xc0\xaf",
-		"\xed\xa0\x80", "\xf4\x90\x80\x80", "a\xe2\x82"};
+		"",	    "a\tb",	"a\x7f",	"\xc2\x80",
+		"\xff",	    "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+		"a\xe2\x82"};
 	char name[MBJ_ACCOUNT_NAME_MAX + 2];
 	struct mbj_edit edit = import_edit("u", NULL, 0);
 
@@ -260,9 +260,8 @@ START_TEST(import_clock)
 
 		lab.time_us = clocks[i].time_us;
 		EDIT_LAB_OK(&lab, edit_lab_run(&lab, &edit));
-		ck_assert_uint_eq(
-			edit_lab_account(&lab, name).uidvalidity_last,
-			clocks[i].last);
+		ck_assert_uint_eq(edit_lab_account(&lab, name).uidvalidity_last,
+				  clocks[i].last);
 	}
 }
 END_TEST

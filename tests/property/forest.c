@@ -180,46 +180,54 @@ static int shape_compare(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
+/* "(" + the shapes of the children, in order, + ")"; false: some lack one. */
+static bool shape_of(const struct forest_world *world,
+		     const struct forest *forest, int parent,
+		     char (*shapes)[SHAPE_SIZE], char *ret_shape)
+{
+	char children[FOREST_IDS_MAX][SHAPE_SIZE];
+	size_t count = 0;
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < world->ids; i++) {
+		if (forest->at[i].where != FOREST_IN_SLOT ||
+		    forest->at[i].parent != parent)
+			continue;
+		if (shapes[i][0] == '\0')
+			return false;
+		memcpy(children[count++], shapes[i], SHAPE_SIZE);
+	}
+	qsort(children, count, SHAPE_SIZE, shape_compare);
+	ret_shape[n++] = '(';
+	for (size_t k = 0; k < count; k++) {
+		size_t length = strlen(children[k]);
+
+		ck_assert_uint_lt(n + length + 1, SHAPE_SIZE);
+		memcpy(&ret_shape[n], children[k], length);
+		n += length;
+	}
+	ret_shape[n++] = ')';
+	ret_shape[n] = '\0';
+	return true;
+}
+
 /*
  * The shape of the forest as brackets, the shapes of siblings in order: equal
  * for two forests exactly where one is the other with its ids and, parent by
- * parent, its names renamed.  Deepest first, so that no recursion is needed.
+ * parent, its names renamed.  In rounds from the leaves up: no recursion.
  */
 static void forest_shape(const struct forest_world *world,
 			 const struct forest *forest, char *ret_shape)
 {
-	char shapes[FOREST_IDS_MAX + 1][SHAPE_SIZE];
-	bool is_done[FOREST_IDS_MAX + 1] = {false};
+	char shapes[FOREST_IDS_MAX][SHAPE_SIZE] = {{0}};
 
-	/* Entry ids is the root; its turn comes when all others had theirs. */
-	for (uint32_t round = 0; round <= world->ids; round++) {
-		for (uint32_t p = 0; p <= world->ids; p++) {
-			char kids[FOREST_IDS_MAX][SHAPE_SIZE];
-			size_t count = 0;
-			bool is_ready = !is_done[p];
+	while (!shape_of(world, forest, -1, shapes, ret_shape))
+		for (uint32_t i = 0; i < world->ids; i++) {
+			char shape[SHAPE_SIZE];
 
-			for (uint32_t i = 0; i < world->ids; i++) {
-				int parent = p == world->ids ? -1 : (int)p;
-
-				if (forest->at[i].where != FOREST_IN_SLOT ||
-				    forest->at[i].parent != parent)
-					continue;
-				is_ready = is_ready && is_done[i];
-				memcpy(kids[count++], shapes[i], SHAPE_SIZE);
-			}
-			if (!is_ready)
-				continue;
-			qsort(kids, count, SHAPE_SIZE, shape_compare);
-			shapes[p][0] = '(';
-			shapes[p][1] = '\0';
-			for (size_t k = 0; k < count; k++)
-				strncat(shapes[p], kids[k],
-					SHAPE_SIZE - strlen(shapes[p]) - 2);
-			strncat(shapes[p], ")", 2);
-			is_done[p] = true;
+			if (shape_of(world, forest, (int)i, shapes, shape))
+				memcpy(shapes[i], shape, SHAPE_SIZE);
 		}
-	}
-	memcpy(ret_shape, shapes[world->ids], SHAPE_SIZE);
 }
 
 /* Present ids are 0 .. k - 1, names of siblings 0 .. c - 1. */
@@ -318,10 +326,10 @@ static void search_steps(struct search *search, const struct forest *forest,
 	for (int parent = -1; parent < (int)world->ids; parent++)
 		for (uint32_t name = 0; name < world->names; name++)
 			if (forest_can_go(world, forest, id, parent, name))
-				search_find(search, forest, id,
-					    (struct forest_place){
-						    FOREST_IN_SLOT, parent,
-						    name});
+				search_find(
+					search, forest, id,
+					(struct forest_place){FOREST_IN_SLOT,
+							      parent, name});
 }
 
 size_t forest_search(const struct forest_world *world, uint32_t start,

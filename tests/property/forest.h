@@ -24,7 +24,7 @@ struct forest_world {
 	uint32_t ids;
 	uint32_t names;
 	uint32_t places; /* that an id can have */
-	uint32_t codes;  /* places to the power of ids */
+	uint32_t codes;	 /* places to the power of ids */
 };
 
 enum forest_where { FOREST_ABSENT, FOREST_IN_TEMP, FOREST_IN_SLOT };

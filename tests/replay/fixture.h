@@ -20,6 +20,10 @@
 		ck_assert_msg(rc_ == MBJ_OK, "%s: %s", #call, err_.message); \
 	} while (0)
 
+TCase *test_engine_case(void);
+TCase *test_replay_case(void);
+TCase *test_verify_case(void);
+
 struct fixture {
 	char *tmpdir;
 	char primary_dir[MBJ_PATH_TEXT_MAX];

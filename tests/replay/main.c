@@ -1,11 +1,7 @@
 /*
  * The tests of replay/.
  */
-#include "support.h"
-
-TCase *test_engine_case(void);
-TCase *test_replay_case(void);
-TCase *test_verify_case(void);
+#include "fixture.h"
 
 int main(void)
 {

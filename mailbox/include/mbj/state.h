@@ -54,7 +54,7 @@ struct mbj_state_options {
 };
 
 #define MBJ_STATE_OPTIONS_DEFAULT \
-	((struct mbj_state_options){64u << 20, 16u << 20, 16u << 20, 65536})
+	((struct mbj_state_options){64u << 20, 4u << 20, 16u << 20, 65536})
 
 /*
  * Open (or create) the environment in directory home, running recovery.

@@ -1,0 +1,28 @@
+/*
+ * The unit tests of the journal layer.
+ */
+#include "journal_cases.h"
+
+int main(void)
+{
+	static const test_case_fn cases[] = {
+		test_apply_case,
+		test_apply_op_case,
+		test_batch_case,
+		test_edit_model_case,
+		test_edit_names_case,
+		test_edit_rename_case,
+		test_edit_scale_case,
+		test_edit_set_case,
+		test_edit_subscribe_case,
+		test_edit_whole_case,
+		test_jmap_json_case,
+		test_jmap_list_case,
+		test_jmap_set_case,
+		test_rebuild_case,
+		test_store_case,
+		test_superblock_case,
+	};
+
+	return test_run("journal", cases, sizeof(cases) / sizeof(cases[0]));
+}
