@@ -51,17 +51,47 @@ void batch_drop(struct mbj_batch *batch)
 	batch->count = 0;
 }
 
-/* Everything that can be refused without consequence. */
-static enum mbj_rc batch_prepare(struct mbj_batch *batch, struct mbj_error *err)
+/*
+ * The store goes no further: why, in front of what was found.  Returns
+ * MBJ_EIO, whatever kind of failure it was.
+ */
+static enum mbj_rc batch_close(struct mbj_batch *batch, struct mbj_error *why,
+			       const char *prefix, struct mbj_error *err)
 {
+	why->rc = MBJ_EIO;
+	(void)mbj_error_prefix(why, MBJ_EIO, "%s", prefix);
+	store_fail(batch->store, why);
+	if (err != NULL)
+		*err = *why;
+	return MBJ_EIO;
+}
+
+/* Everything that can be refused without consequence. */
+static enum mbj_rc batch_prepare(struct mbj_batch *batch,
+				 enum batch_stage *ret_stage,
+				 struct mbj_error *err)
+{
+	struct mbj_store *store = batch->store;
+	struct mbj_error why;
 	enum mbj_rc rc = MBJ_OK;
 
 	if (batch->count > 0)
-		rc = mbj_log_reserve(batch->store->log, batch->records.n, err);
+		rc = mbj_log_reserve(store->log, batch->records.n, &why);
 	if (rc == MBJ_OK)
-		rc = mbj_txn_watermark_set(batch->txn, &batch->end, err);
+		rc = mbj_txn_watermark_set(batch->txn, &batch->end, &why);
 	if (rc == MBJ_OK)
-		rc = mbj_txn_flush(batch->txn, err);
+		rc = mbj_txn_flush(batch->txn, &why);
+	if (rc == MBJ_OK)
+		return MBJ_OK;
+	if (mbj_log_is_failed(store->log)) {
+		*ret_stage = BATCH_CLOSED;
+		return batch_close(batch, &why,
+				   "nothing was done, but the journal cannot "
+				   "go on: open the store again",
+				   err);
+	}
+	if (err != NULL)
+		*err = why;
 	return rc;
 }
 
@@ -85,16 +115,13 @@ static enum mbj_rc batch_journal(struct mbj_batch *batch,
 		store_end_note(store);
 		return MBJ_OK;
 	}
-	if (!mbj_log_is_failed(store->log)) {
-		*ret_stage = BATCH_NOTHING;
-	} else {
+	if (mbj_log_is_failed(store->log)) {
 		*ret_stage = BATCH_UNKNOWN;
-		why.rc = rc = MBJ_EIO;
-		(void)mbj_error_prefix(&why, rc,
-				       "outcome unknown, it may or may not "
-				       "have become durable: open the store "
-				       "again and look");
-		store_fail(store, &why);
+		return batch_close(batch, &why,
+				   "outcome unknown, it may or may not have "
+				   "become durable: open the store again and "
+				   "look",
+				   err);
 	}
 	if (err != NULL)
 		*err = why;
@@ -116,14 +143,10 @@ static enum mbj_rc batch_commit(struct mbj_batch *batch,
 	if (rc == MBJ_OK)
 		return MBJ_OK;
 	*ret_stage = BATCH_DURABLE;
-	why.rc = rc = MBJ_EIO;
-	(void)mbj_error_prefix(&why, rc,
-			       "it is durable in the journal, but the state "
-			       "cannot follow: open the store again");
-	store_fail(store, &why);
-	if (err != NULL)
-		*err = why;
-	return rc;
+	return batch_close(batch, &why,
+			   "it is durable in the journal, but the state "
+			   "cannot follow: open the store again",
+			   err);
 }
 
 enum mbj_rc batch_finish(struct mbj_batch *batch, enum batch_stage *ret_stage,
@@ -138,7 +161,7 @@ enum mbj_rc batch_finish(struct mbj_batch *batch, enum batch_stage *ret_stage,
 		batch_drop(batch);
 		return MBJ_OK;
 	}
-	rc = batch_prepare(batch, err);
+	rc = batch_prepare(batch, ret_stage, err);
 	if (rc == MBJ_OK)
 		rc = batch_journal(batch, ret_stage, err);
 	if (rc < 0) {

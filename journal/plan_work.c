@@ -8,7 +8,8 @@
  *                   -> the new parent, if that is created; or, if dangerous,
  *                      its tangle's hub (which leads to that parent too)
  *   deleted         -> each of its children before
- *   hub             -> every moved or created member of its tangle
+ *   hub             -> every changed member of its tangle: parking a deleted
+ *                      one takes what is below it out of the way as well
  * A tangle has a hub if one of its moved members is dangerous.
  */
 #include "plan_priv.h"
@@ -153,7 +154,7 @@ static uint32_t waits_keeper(const struct plan_work *work, uint32_t item)
 /* The hub that has item as a member, if any. */
 static uint32_t waits_hub(const struct plan_work *work, uint32_t item)
 {
-	if (!kind_moves(plan_kind(work, item)) ||
+	if (plan_kind(work, item) == MBJ_DIFF_KEEP ||
 	    work->tangle[item] == PLAN_NONE)
 		return PLAN_NONE;
 	return work->count + work->tangle[item];

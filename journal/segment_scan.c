@@ -38,7 +38,8 @@ struct scan_walk {
 	const struct segment_evidence *evidence;
 	struct mbj_sha256 *sha;
 	struct segment_scan *scan;
-	bool is_done; /* no more frames */
+	struct mbj_error why; /* what a group had against it */
+	bool is_done;	      /* no more frames */
 };
 
 static struct mbj_lsn lsn_next(const struct scan_walk *walk)
@@ -102,22 +103,17 @@ static enum mbj_rc payload_crc(struct scan_walk *walk, uint64_t at,
 	return MBJ_OK;
 }
 
-/*
- * One group of a frame whose checksums hold.  *ret_what: why it is damage, or
- * NULL.  Returns: the world's failures.
- */
-static enum mbj_rc group_verify(struct scan_walk *walk, uint64_t at,
-				uint64_t size_max, uint64_t *ret_size,
-				const char **ret_what, struct mbj_error *err)
+/* The bytes of the group at `at`; *ret_bytes is empty where there is none. */
+static enum mbj_rc group_find(struct scan_walk *walk, uint64_t at,
+			      uint64_t size_max, struct mbj_bytes *ret_bytes,
+			      struct mbj_error *err)
 {
-	struct mbj_log_end *end = &walk->scan->end;
 	uint32_t header_size = 0;
-	struct mbj_group group;
 	struct mbj_bytes bytes;
 	uint64_t size = 0;
 	enum mbj_rc rc;
 
-	*ret_what = "a group is damaged in a batch whose checksum holds";
+	*ret_bytes = mbj_bytes_make(NULL, 0);
 	if (size_max < GROUP_HEADER_SIZE_MIN)
 		return MBJ_OK;
 	rc = segment_view_get(walk->view, at, GROUP_HEADER_SIZE_MIN, &bytes,
@@ -127,20 +123,37 @@ static enum mbj_rc group_verify(struct scan_walk *walk, uint64_t at,
 	if (bytes.n < GROUP_HEADER_SIZE_MIN ||
 	    !group_size_peek(bytes, &header_size, &size) || size > size_max)
 		return MBJ_OK;
-	rc = segment_view_get(walk->view, at, (size_t)size, &bytes, err);
+	return segment_view_get(walk->view, at, (size_t)size, ret_bytes, err);
+}
+
+/*
+ * One group of a frame whose checksums hold.  *ret_what: why it is damage, or
+ * NULL.  Returns: the world's failures.
+ */
+static enum mbj_rc group_verify(struct scan_walk *walk, struct mbj_bytes bytes,
+				const char **ret_what, struct mbj_error *err)
+{
+	struct mbj_log_end *end = &walk->scan->end;
+	struct mbj_group group;
+	enum mbj_rc rc;
+
+	rc = mbj_group_parse(bytes, &group, &walk->why);
 	if (rc == MBJ_OK)
-		rc = mbj_group_parse(bytes, &group, err);
-	if (rc == MBJ_OK && group.header.lsn.v == lsn_next(walk).v)
-		rc = mbj_group_chain_check(&group, walk->sha, &end->chain, err);
-	else if (rc == MBJ_OK)
-		rc = MBJ_ECORRUPT;
+		rc = mbj_group_chain_check(&group, walk->sha, &end->chain,
+					   &walk->why);
+	if (rc == MBJ_OK && group.header.lsn.v != lsn_next(walk).v)
+		rc = mbj_error_set(&walk->why, MBJ_ECORRUPT,
+				   "group %llu is out of order",
+				   (unsigned long long)group.header.lsn.v);
+	*ret_what = rc < 0 ? walk->why.message : NULL;
 	if (rc == MBJ_ECORRUPT || rc == MBJ_ENOTFOUND)
 		return MBJ_OK;
-	if (rc < 0)
+	if (rc < 0) {
+		if (err != NULL)
+			*err = walk->why;
 		return rc;
+	}
 	*end = (struct mbj_log_end){group.header.lsn, group.chain};
-	*ret_size = size;
-	*ret_what = NULL;
 	return MBJ_OK;
 }
 
@@ -151,19 +164,21 @@ static enum mbj_rc groups_verify(struct scan_walk *walk,
 {
 	uint64_t left = frame->payload_size;
 	const char *what = NULL;
-	uint64_t size = 0;
+	struct mbj_bytes bytes;
 	enum mbj_rc rc;
 
 	for (uint32_t i = 0; i < frame->count; i++) {
-		rc = group_verify(walk, at, left, &size, &what, err);
+		rc = group_find(walk, at, left, &bytes, err);
+		if (rc == MBJ_OK)
+			rc = group_verify(walk, bytes, &what, err);
 		if (rc < 0)
 			return rc;
 		if (what != NULL) {
 			walk_damaged(walk, at, what);
 			return MBJ_OK;
 		}
-		at += size;
-		left -= size;
+		at += bytes.n;
+		left -= bytes.n;
 		published_check(walk, at);
 		if (walk->is_done)
 			return MBJ_OK;
@@ -299,7 +314,11 @@ enum mbj_rc segment_scan(struct segment_view *view,
 		.end = {{header->first.v - 1}, header->chain},
 		.end_at = SEGMENT_HEADER_SIZE,
 	};
-	struct scan_walk walk = {view, header, evidence, sha, &scan, false};
+	struct scan_walk walk = {.view = view,
+				 .header = header,
+				 .evidence = evidence,
+				 .sha = sha,
+				 .scan = &scan};
 	enum mbj_rc rc = MBJ_OK;
 
 	MBJ_ASSERT(header->first.v > 0);

@@ -136,6 +136,7 @@ enum mbj_rc store_check(struct mbj_store *store,
 /* How far a batch that failed had come. */
 enum batch_stage {
 	BATCH_NOTHING, /* nothing happened: may be tried again */
+	BATCH_CLOSED,  /* nothing happened, and the store is closed */
 	BATCH_UNKNOWN, /* the journal write failed: the store is closed */
 	BATCH_DURABLE, /* in the journal, not in the state: closed too */
 };

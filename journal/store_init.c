@@ -42,7 +42,12 @@ static enum mbj_rc dir_is_free(const struct mbj_sys *sys, const char *dir,
 	bool has_init;
 	enum mbj_rc rc;
 
-	rc = mbj_path_join(path, dir, STORE_INIT_NAME, err);
+	rc = mbj_path_join(path, dir, SUPERBLOCK_NAME, err);
+	if (rc == MBJ_OK && mbj_path_exists(sys, path))
+		rc = mbj_error_set(err, MBJ_EEXISTS, "%s is a store already",
+				   dir);
+	if (rc == MBJ_OK)
+		rc = mbj_path_join(path, dir, STORE_INIT_NAME, err);
 	if (rc < 0)
 		return rc;
 	has_init = mbj_path_exists(sys, path);
@@ -52,10 +57,7 @@ static enum mbj_rc dir_is_free(const struct mbj_sys *sys, const char *dir,
 	     at += strlen((const char *)names.p + at) + 1) {
 		const char *name = (const char *)names.p + at;
 
-		if (strcmp(name, SUPERBLOCK_NAME) == 0)
-			rc = mbj_error_set(err, MBJ_EEXISTS,
-					   "%s is a store already", dir);
-		else if (!name_is_leftover(name, has_init))
+		if (!name_is_leftover(name, has_init))
 			rc = mbj_error_set(err, MBJ_EEXISTS,
 					   "%s is not empty: a store needs a "
 					   "directory of its own",

@@ -185,7 +185,7 @@ static void lab_member(struct mbj_change *change, const char *member)
 		change->is_selectable = member[4] == '1';
 	} else if (strncmp(member, "role=", 5) == 0) {
 		change->has |= MBJ_CHANGE_HAS_ROLE;
-		change->role = (uint8_t)atoi(member + 5);
+		change->role = (uint8_t)strtoul(member + 5, NULL, 10);
 	} else if (strncmp(member, "uid=", 4) == 0) {
 		change->has |= MBJ_CHANGE_HAS_UIDVALIDITY;
 		change->uidvalidity = (uint32_t)strtoul(member + 4, NULL, 10);

@@ -132,12 +132,12 @@ const char *lab_text(struct mbj_buf *buf)
 
 void lab_same(const char *text, const char *wanted)
 {
-	ck_assert_msg(strcmp(text, wanted) == 0, "got:\n%s\nwanted:\n%s", text,
-		      wanted);
+	ck_assert_msg(strcmp(text, wanted) == 0,
+		      "got:\n%.3000s\nwanted:\n%.3000s", text, wanted);
 }
 
 void lab_has(const char *text, const char *part)
 {
-	ck_assert_msg(strstr(text, part) != NULL, "\"%s\" is not in:\n%s", part,
-		      text);
+	ck_assert_msg(strstr(text, part) != NULL,
+		      "\"%.3000s\" is not in:\n%.3000s", part, text);
 }

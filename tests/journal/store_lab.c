@@ -247,13 +247,11 @@ struct mbj_digest site_digest(struct mbj_store *store)
 {
 	struct mbj_digest sum = {{0}};
 	struct mbj_scan scan = {.txn = NULL};
-	struct mbj_txn *accounts = NULL;
 	struct mbj_txn *txn = NULL;
 	struct mbj_account account;
 
-	SITE_OK(mbj_store_read(store, &accounts, err));
 	SITE_OK(mbj_store_read(store, &txn, err));
-	SITE_OK(mbj_scan_accounts(accounts, &scan, err));
+	SITE_OK(mbj_scan_accounts(txn, &scan, err));
 	while (mbj_scan_next_account(&scan, &account, NULL) == MBJ_OK) {
 		struct mbj_digest digest;
 
@@ -263,7 +261,6 @@ struct mbj_digest site_digest(struct mbj_store *store)
 			sum.lane[i] += digest.lane[i] * (2 * account.lsn.v + 1);
 	}
 	mbj_scan_done(&scan);
-	mbj_txn_abort(&accounts);
 	mbj_txn_abort(&txn);
 	return sum;
 }

@@ -390,7 +390,9 @@ START_TEST(batch_journal_fails)
 		if (rc != MBJ_OK) {
 			closed++;
 			ck_assert_int_eq(rc, MBJ_EIO);
-			ck_assert_ptr_nonnull(strstr(error.message, "unknown"));
+			ck_assert(strstr(error.message, "unknown") != NULL ||
+				  strstr(error.message, "nothing was done") !=
+					  NULL);
 			ck_assert_ptr_nonnull(
 				strstr(error.message, "open the store again"));
 			SITE_FAILS(site_rename(site.store, 1, "m3", "q", NULL,
