@@ -51,7 +51,7 @@ static enum mbj_rc failed_error(struct mbj_error *err)
 {
 	return mbj_error_set(err, MBJ_EIO,
 			     "the journal failed earlier; what became of its "
-			     "last batch is unknown: reopen the store");
+			     "last batch is unknown: open the store again");
 }
 
 /*
@@ -257,7 +257,7 @@ enum mbj_rc mbj_log_append(struct mbj_log *log, struct mbj_bytes groups,
 		log_fail(log);
 		return mbj_error_prefix(err, MBJ_EIO,
 					"whether the batch is durable is "
-					"unknown; reopen the store");
+					"unknown; open the store again");
 	}
 	return MBJ_OK;
 }

@@ -561,11 +561,10 @@ class Scale(Case):
                         check=False)
         self.p = mount / "p"
         self.account(ROWS)
-        with open(mount / "ballast", "wb") as ballast:
+        with open(mount / "ballast", "wb", buffering=0) as ballast:
             try:
                 while True:
                     ballast.write(b"x" * 4096)
-                    ballast.flush()
             except OSError:
                 pass
         rows = ROWS + [(mailbox_id(1000 + i), f"m{i}", None)

@@ -232,6 +232,14 @@ START_TEST(rebuild_flips)
 		file_damage(path, at, 1, true);
 		SITE_OK(mbj_store_open(site.dir, &site.options, &site.store,
 				       err));
+		/* A page that opening does not read is found by reading. */
+		if (!site_is_sound(site.store)) {
+			mbj_store_close(&site.store);
+			SITE_OK(mbj_store_open(site.dir, &site.options,
+					       &site.store, err));
+			ck_assert(mbj_store_recovery_get(site.store)
+					  ->is_rebuilt);
+		}
 		digest = site_digest(site.store);
 		ck_assert_msg(mbj_digest_equal(&digest, &expected), "%s at %ld",
 			      path, at);
