@@ -46,6 +46,7 @@ struct cache {
 	size_t dirty_count;
 	size_t dirty_capacity;
 	size_t records_max;
+	uint32_t last; /* record looked up last: a get is often set next */
 	struct mbj_buf value; /* what the engine is read into */
 };
 
@@ -138,20 +139,30 @@ static enum mbj_rc record_load(struct cache *cache, struct db_txn *txn,
 			       enum db_table table, struct mbj_bytes key,
 			       uint32_t *ret_index, struct mbj_error *err)
 {
-	uint64_t hash = mbj_siphash(cache->key, key) + (uint64_t)table;
-	uint32_t index = cache_find(cache, hash, table, key);
+	uint32_t index = cache->last;
+	uint64_t hash;
 	enum mbj_rc rc;
 
-	if (index != UINT32_MAX) {
+	if (index < cache->count && cache->records[index].table == table &&
+	    mbj_bytes_equal(cache->records[index].key, key)) {
 		*ret_index = index;
 		return MBJ_OK;
 	}
-	mbj_buf_clear(&cache->value);
-	rc = db_get(txn, table, key, &cache->value, err);
-	if (rc < 0 && rc != MBJ_ENOTFOUND)
-		return rc;
-	return record_add(cache, hash, table, key, rc == MBJ_OK, ret_index,
-			  err);
+	hash = mbj_siphash(cache->key, key) + (uint64_t)table;
+	index = cache_find(cache, hash, table, key);
+	if (index == UINT32_MAX) {
+		mbj_buf_clear(&cache->value);
+		rc = db_get(txn, table, key, &cache->value, err);
+		if (rc < 0 && rc != MBJ_ENOTFOUND)
+			return rc;
+		rc = record_add(cache, hash, table, key, rc == MBJ_OK, &index,
+				err);
+		if (rc < 0)
+			return rc;
+	}
+	cache->last = index;
+	*ret_index = index;
+	return MBJ_OK;
 }
 
 enum mbj_rc cache_get(struct cache *cache, struct db_txn *txn,

@@ -8,7 +8,8 @@
  * the truth; no messages to standard error.
  *
  * Invariant: once failed, nothing is read or written until it is reopened.
- * Threads: the handles are free-threaded; see db_engine.h for the rule of writers.
+ * Threads: the handles are free-threaded; see db_engine.h for the rule of
+ * writers.
  */
 #define _DEFAULT_SOURCE /* u_int in db.h */
 #include <db.h>
@@ -23,9 +24,8 @@
 
 enum {
 	DB_PAGE_SIZE = 4096,
-	DB_LOCKS_MAX = 200000,
-	DB_LOCKERS_MAX = 4000,
-	DB_TXNS_MAX = 4000,
+	DB_LOCKS_INIT = 4000,
+	DB_TXNS_MAX = 1000,
 	DB_LOG_BUFFER_SIZE = 1 << 20,
 	DB_VALUE_GUESS = 512,
 	/* Bytes of a key or value: a folded path and its account. */
@@ -138,12 +138,12 @@ static int env_configure(DB_ENV *env, const struct db_options *options)
 		code = env->set_lg_bsize(env, DB_LOG_BUFFER_SIZE);
 	if (code == 0)
 		code = env->set_lg_max(env, (uint32_t)options->log_file_size);
+	/* Room to begin with; private regions grow on the heap as needed. */
 	if (code == 0)
-		code = env->set_lk_max_locks(env, DB_LOCKS_MAX);
+		code = env->set_memory_init(env, DB_MEM_LOCK, DB_LOCKS_INIT);
 	if (code == 0)
-		code = env->set_lk_max_objects(env, DB_LOCKS_MAX);
-	if (code == 0)
-		code = env->set_lk_max_lockers(env, DB_LOCKERS_MAX);
+		code = env->set_memory_init(env, DB_MEM_LOCKOBJECT,
+					    DB_LOCKS_INIT);
 	if (code == 0)
 		code = env->set_tx_max(env, DB_TXNS_MAX);
 	if (code == 0)

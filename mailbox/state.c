@@ -246,6 +246,7 @@ static void txn_free(struct mbj_txn **txn)
 		t->state->is_writing = false;
 	mbj_buf_done(&t->key);
 	mbj_buf_done(&t->value);
+	mbj_buf_done(&t->element);
 	mbj_arena_free(&t->arena);
 	mbj_sha256_free(&t->sha);
 	mbj_free(t);
@@ -270,6 +271,7 @@ static enum mbj_rc txn_new(struct mbj_state *state, bool is_reading,
 	}
 	mbj_buf_init(&txn->key, TXN_RECORD_MAX);
 	mbj_buf_init(&txn->value, TXN_RECORD_MAX);
+	mbj_buf_init(&txn->element, 2 * TXN_RECORD_MAX);
 	rc = mbj_arena_new(TXN_ARENA_MAX, &txn->arena, err);
 	if (rc == MBJ_OK)
 		rc = mbj_sha256_new(&txn->sha, err);

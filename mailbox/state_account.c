@@ -18,27 +18,24 @@ enum mbj_rc record_sum(struct mbj_txn *txn, enum db_table table,
 		       bool is_added, struct mbj_digest *digest,
 		       struct mbj_error *err)
 {
-	struct mbj_state *state = txn->state;
-	struct mbj_buf element;
+	struct mbj_buf *element = &txn->element;
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(key.n >= MBJ_ID_SIZE);
 	key.p += MBJ_ID_SIZE;
 	key.n -= MBJ_ID_SIZE;
-	mbj_buf_init(&element, 4 << 20);
-	mbj_buf_put_block(&element, key);
-	mbj_buf_put_bytes(&element, value);
-	rc = mbj_buf_ok(&element, err);
-	if (rc == MBJ_OK && is_added)
-		rc = mbj_digest_add(digest, txn->sha, &state->digest_key,
-				    (uint8_t)table, mbj_buf_view(&element),
-				    err);
-	else if (rc == MBJ_OK)
-		rc = mbj_digest_sub(digest, txn->sha, &state->digest_key,
-				    (uint8_t)table, mbj_buf_view(&element),
-				    err);
-	mbj_buf_done(&element);
-	return rc;
+	mbj_buf_clear(element);
+	mbj_buf_put_block(element, key);
+	mbj_buf_put_bytes(element, value);
+	rc = mbj_buf_ok(element, err);
+	if (rc < 0)
+		return rc;
+	if (is_added)
+		return mbj_digest_add(digest, txn->sha, &txn->state->digest_key,
+				      (uint8_t)table, mbj_buf_view(element),
+				      err);
+	return mbj_digest_sub(digest, txn->sha, &txn->state->digest_key,
+			      (uint8_t)table, mbj_buf_view(element), err);
 }
 
 enum mbj_rc account_sum(struct mbj_txn *txn, const struct mbj_account *account,
@@ -46,16 +43,16 @@ enum mbj_rc account_sum(struct mbj_txn *txn, const struct mbj_account *account,
 			struct mbj_error *err)
 {
 	struct mbj_bytes key = mbj_bytes_make(account->id.b, MBJ_ID_SIZE);
-	struct mbj_buf element;
+	struct mbj_buf values;
 	enum mbj_rc rc;
 
-	mbj_buf_init(&element, 4096);
-	record_account_element(&element, account);
-	rc = mbj_buf_ok(&element, err);
+	mbj_buf_init(&values, 4096);
+	record_account_element(&values, account);
+	rc = mbj_buf_ok(&values, err);
 	if (rc == MBJ_OK)
-		rc = record_sum(txn, TABLE_ACCOUNTS, key,
-				mbj_buf_view(&element), is_added, digest, err);
-	mbj_buf_done(&element);
+		rc = record_sum(txn, TABLE_ACCOUNTS, key, mbj_buf_view(&values),
+				is_added, digest, err);
+	mbj_buf_done(&values);
 	return rc;
 }
 

@@ -79,7 +79,8 @@ static enum mbj_rc parents_settle(struct loading *l, struct mbj_error *err)
 		}
 		mbj_tree_set_parent(l->tree, i, parent);
 	}
-	/* What comes along with a legal move may be deeper than policy has it. */
+	/* What comes along with a legal move may be deeper than policy has it.
+	 */
 	mbj_tree_accept(l->tree);
 	return tree_damaged(err, mbj_tree_settle(l->tree, err));
 }

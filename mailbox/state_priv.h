@@ -29,6 +29,7 @@ struct mbj_txn {
 	struct mbj_arena *arena; /* what a reading one hands out */
 	struct mbj_buf key;
 	struct mbj_buf value;
+	struct mbj_buf element; /* what a digest is made of */
 	bool is_reading;
 };
 

@@ -20,7 +20,8 @@ struct run {
 	struct mbj_log_reader *reader;
 	struct mbj_engine *engine;
 	struct mbj_sha256 *sha;
-	struct mbj_hash chain; /* at the last group taken */
+	struct mbj_hash chain; /* at the watermark when the run began */
+	bool is_linked;	       /* a group of the source continued it */
 	const struct mbj_replay_options *options;
 	struct mbj_replay_result *result;
 	bool is_own_tail;
@@ -82,9 +83,14 @@ static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
 	enum mbj_rc rc;
 
 	*ret_go_on = true;
-	is_chained = group->is_body_good &&
-		     mbj_group_chain_check(group, run->sha, &run->chain,
-					   NULL) == MBJ_OK;
+	/*
+	 * The reader has verified each group's chain value against the one
+	 * before; what is left to prove is that the first continues ours.
+	 */
+	is_chained = run->is_linked ||
+		     (group->is_body_good &&
+		      mbj_group_chain_check(group, run->sha, &run->chain,
+					    NULL) == MBJ_OK);
 	rc = mbj_engine_group(run->engine, group, is_chained, &action, err);
 	if (rc < 0 || action.kind == MBJ_ACTION_SKIP)
 		return rc;
@@ -118,7 +124,7 @@ static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
 			      : mbj_batch_add(batch, group, err);
 	if (rc < 0)
 		return rc;
-	run->chain = group->chain;
+	run->is_linked = true;
 	run->result->groups++;
 	return MBJ_OK;
 }

@@ -11,8 +11,10 @@
  * The two take turns within a run and the median of the rounds counts.
  * Output: a table, and one JSON object a line.
  */
-#define _DEFAULT_SOURCE /* u_int in db.h */
+#define _DEFAULT_SOURCE	    /* u_int in db.h */
+#define _XOPEN_SOURCE	700 /* nftw */
 #include <db.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +56,21 @@ static struct mbj_id box_id(unsigned account, unsigned number)
 	mbj_store_u32(id.b + 8, number * 2246822519u);
 	mbj_store_u32(id.b + 12, number);
 	return id;
+}
+
+static int entry_remove(const char *path, const struct stat *status, int kind,
+			struct FTW *where)
+{
+	(void)status;
+	(void)kind;
+	(void)where;
+	return remove(path);
+}
+
+static void dir_remove(const char *path)
+{
+	if (nftw(path, entry_remove, 16, FTW_DEPTH | FTW_PHYS) != 0)
+		stop(path, "cannot be removed");
 }
 
 /* ------------------------------------------------------------- journal */
@@ -188,9 +205,11 @@ static void bare_open(struct bare *bare, const char *dir)
 	check(db_env_create(&bare->env, 0), "env");
 	check(bare->env->set_cachesize(bare->env, 0, 64 << 20, 1), "cache");
 	check(bare->env->set_lg_bsize(bare->env, 1 << 20), "log buffer");
-	check(bare->env->set_lg_max(bare->env, 16 << 20), "log file");
-	check(bare->env->set_lk_max_locks(bare->env, 200000), "locks");
-	check(bare->env->set_lk_max_objects(bare->env, 200000), "objects");
+	check(bare->env->set_lg_max(bare->env, 4 << 20), "log file");
+	check(bare->env->set_memory_init(bare->env, DB_MEM_LOCK, 4000),
+	      "locks");
+	check(bare->env->set_memory_init(bare->env, DB_MEM_LOCKOBJECT, 4000),
+	      "objects");
 	check(bare->env->open(bare->env, dir,
 			      DB_CREATE | DB_PRIVATE | DB_INIT_TXN |
 				      DB_INIT_LOG | DB_INIT_MPOOL |
@@ -365,5 +384,6 @@ int main(int argc, char **argv)
 	       "groups/s");
 	report("puts", bench.groups / median(puts, bench.rounds), "groups/s");
 	report("ratio", median(ratios, bench.rounds), "1");
+	dir_remove(bench.dir);
 	return 0;
 }
