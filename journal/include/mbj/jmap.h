@@ -106,16 +106,19 @@ struct mbj_jmap_list_options {
 struct mbj_jmap_list;
 
 /*
- * Parse {"list": [{"id", "name", "parentId"}, ...]}: Mailbox/get arguments,
- * response or mbj.tree/1.  name and parentId (null at the top) are required;
- * role, isSubscribed and the extensions isSelectable and uidValidity are
- * taken where given (uidValidity by an import only); everything else is
- * ignored.  The list must be a valid tree by itself: unique ids, parents that
+ * Parse {"list": [{"id", "name", "parentId"}, ...]}: a Mailbox/get
+ * response, all or part of it, such as mbj.tree/1.  name and parentId (null at
+ * the top) are required; role, isSubscribed and the extensions isSelectable and
+ * uidValidity are taken where given, uidValidity not for reconciling; all else
+ * is ignored. The list must be a valid tree by itself: unique ids, parents that
  * are in it, no cycle, siblings with different names, at most MBJ_DEPTH_MAX
- * levels; names by mbj_name_make. Ownership: the list borrows nothing; the
- * caller frees it. Returns: MBJ_EINVALID with a refusal; subject is the entry's
- * id as given (kind "id"), or its index in the list (kind "entry") where it has
- * none; the property is named in the message.
+ * levels; names by mbj_name_make.
+ *
+ * Ownership: the list borrows nothing; the caller frees it.
+ *
+ * Returns: MBJ_EINVALID with a refusal; subject is the entry's id as given
+ * (kind "id"), its index in the list where it has none (kind "entry"), or
+ * its name (kind "name") where that is at fault; the message names all.
  */
 MBJ_API enum mbj_rc
 mbj_jmap_list_parse(struct mbj_bytes json,
