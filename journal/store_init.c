@@ -51,6 +51,12 @@ static enum mbj_rc dir_is_free(const struct mbj_sys *sys, const char *dir,
 	if (rc < 0)
 		return rc;
 	has_init = mbj_path_exists(sys, path);
+	rc = mbj_path_join(path, dir, SUPERBLOCK_NAME, err);
+	if (rc < 0)
+		return rc;
+	if (mbj_path_exists(sys, path))
+		return mbj_error_set(err, MBJ_EEXISTS, "%s is a store already",
+				     dir);
 	mbj_buf_init(&names, INIT_NAMES_MAX);
 	rc = mbj_dir_list(sys, dir, &names, err);
 	for (size_t at = 0; rc == MBJ_OK && at < names.n;
