@@ -177,6 +177,8 @@ void batch_checkpoint(struct mbj_store *store)
 {
 	enum mbj_rc rc;
 
+	if (store->state == NULL)
+		return;
 	rc = mbj_state_checkpoint(store->state, false, NULL);
 	(void)rc;
 }

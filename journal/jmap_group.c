@@ -231,10 +231,12 @@ static void put_time(struct jmap_out *out, int64_t time_us)
 
 	mbj_buf_init(&text, 64);
 	/* Outside the years that RFC 3339 can say there is no text. */
-	if (mbj_jmap_time_print(time_us, &text) && text.failed == MBJ_OK)
+	if (mbj_jmap_time_print(time_us, &text))
 		jmap_out_bytes(out, "time", mbj_buf_view(&text));
 	else
 		jmap_out_null(out, "time");
+	if (text.failed != MBJ_OK && out->buf->failed == MBJ_OK)
+		out->buf->failed = text.failed;
 	mbj_buf_done(&text);
 }
 

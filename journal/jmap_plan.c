@@ -372,13 +372,13 @@ static enum mbj_rc inbox_refuse(const struct mbj_jmap_map *map,
 				struct mbj_id id, const char *why,
 				struct mbj_error *err)
 {
-	char text[MBJ_JMAP_ID_MAX + 1];
-	struct mbj_buf buf;
+	char digits[MBJ_ID_TEXT_SIZE], text[MBJ_ERROR_SUBJECT_MAX];
+	struct mbj_bytes given;
 
-	mbj_buf_init(&buf, MBJ_JMAP_ID_MAX);
-	jmap_map_text(map, id, &buf);
-	(void)mbj_text_escape(text, sizeof(text), mbj_buf_view(&buf));
-	mbj_buf_done(&buf);
+	mbj_id_print(id, digits);
+	if (map == NULL || !mbj_jmap_map_find(map, id, &given))
+		given = mbj_bytes_str(digits);
+	(void)mbj_text_escape(text, sizeof(text), given);
 	return mbj_error_refuse(err, MBJ_REFUSAL_FORBIDDEN, "id", text, "%s",
 				why);
 }

@@ -41,6 +41,9 @@ static void put_label(struct dot *dot, struct mbj_bytes name)
 {
 	mbj_buf_clear(&dot->scratch);
 	mbj_name_escape(&dot->scratch, name);
+	/* The next label clears it: the failure must not go with it. */
+	if (dot->scratch.failed != MBJ_OK && dot->buf->failed == MBJ_OK)
+		dot->buf->failed = dot->scratch.failed;
 	for (size_t i = 0; i < dot->scratch.n; i++) {
 		char c = (char)dot->scratch.p[i];
 
@@ -318,9 +321,7 @@ static enum mbj_rc dot_put(struct dot *dot, struct mbj_error *err)
 	put_tree(dot, MBJ_AFTER);
 	put_waits(dot, &waits, is_knotted);
 	mbj_buf_put_str(dot->buf, "}\n");
-	rc = mbj_buf_ok(&dot->scratch, err);
-	if (rc == MBJ_OK)
-		rc = mbj_buf_ok(dot->buf, err);
+	rc = mbj_buf_ok(dot->buf, err);
 out:
 	mbj_free(is_knotted);
 	mbj_waits_done(&waits);

@@ -13,7 +13,7 @@
  *
  * 3 and 4 cost more than linear time, so they are begun only while a budget
  * for the whole plan lasts (knot.effort); when it runs out amid 3, bound 1's
- * members are parked in turn, which always ends.
+ * members are parked in turn, then whoever is left, which always ends.
  */
 #include "plan_priv.h"
 
@@ -61,7 +61,6 @@ static void solve_by_candidates(struct plan_solver *solver, uint32_t count,
 		plan_knot_park(knot, v);
 		plan_knot_close(knot);
 	}
-	MBJ_ASSERT(knot->left == 0);
 }
 
 static bool knot_has_unsettled(const struct knot *knot)
@@ -96,6 +95,7 @@ static enum mbj_rc solve_bound_1(struct plan_solver *solver,
 	}
 	for (int is_backwards = 0; is_backwards < 2; is_backwards++) {
 		solve_by_candidates(solver, count, is_backwards != 0);
+		MBJ_ASSERT(knot->left == 0);
 		solve_keep(solver);
 		plan_knot_undo(knot, base);
 		if (count == 1)
@@ -188,6 +188,10 @@ static void solve_bound_2(struct plan_solver *solver, uint32_t count)
 	}
 	if (knot->left > 0)
 		solve_by_candidates(solver, count, false);
+	/* Unsafe steps may have closed cycles that bound 1 does not cut. */
+	for (uint32_t v = 0; v < knot->count && knot->left > 0; v++)
+		if (knot_is_pending(knot, v))
+			knot_try(knot, v, true);
 	solve_keep(solver);
 	plan_knot_undo(knot, base);
 }

@@ -301,20 +301,53 @@ static enum mbj_rc state_open(struct rebuild *rebuild, struct mbj_error *err)
 	return rc;
 }
 
+/*
+ * A damaged page is met when it is read, which may be long after opening: who
+ * met it leaves word, and the next opening makes the state anew.
+ */
+static enum mbj_rc suspect_path(const struct mbj_store *store,
+				char path[MBJ_PATH_TEXT_MAX],
+				struct mbj_error *err)
+{
+	return mbj_path_join(path, store->state_dir, STORE_SUSPECT_NAME, err);
+}
+
+void store_suspect_note(const struct mbj_store *store)
+{
+	const struct mbj_bytes nothing = {NULL, 0};
+	enum mbj_rc rc;
+
+	/* Where it fails the damage is met again, and noted then. */
+	rc = mbj_file_replace(store->sys, store->state_dir, STORE_SUSPECT_NAME,
+			      nothing, NULL);
+	(void)rc;
+}
+
+/* Why the environment is not even tried, or NULL. */
+static const char *state_objection(const struct mbj_store *store,
+				   bool is_forced)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+
+	if (is_forced)
+		return "asked for";
+	if (!mbj_path_exists(store->sys, store->state_dir))
+		return "the state directory is missing";
+	if (suspect_path(store, path, NULL) == MBJ_OK &&
+	    mbj_path_exists(store->sys, path))
+		return "the state failed when it was last used";
+	return NULL;
+}
+
 /* The environment as it is, or a fresh one where that cannot be used. */
 static enum mbj_rc state_attach(struct rebuild *rebuild, bool is_forced,
 				struct mbj_error *err)
 {
-	struct mbj_store *store = rebuild->store;
+	const char *reason = state_objection(rebuild->store, is_forced);
 	struct mbj_error damage;
-	const char *reason = NULL;
 	enum mbj_rc rc;
 
-	if (is_forced) {
-		reason = "asked for";
-	} else if (!mbj_path_exists(store->sys, store->state_dir)) {
-		reason = "the state directory is missing";
-	} else {
+	if (reason == NULL) {
 		rc = state_open(rebuild, &damage);
 		if (rc == MBJ_ECORRUPT)
 			reason = damage.message;
@@ -412,26 +445,48 @@ enum mbj_rc store_recover(struct mbj_store *store, struct mbj_error *err)
 	return state_settle(&rebuild, err);
 }
 
-enum mbj_rc store_state_recover(struct mbj_store *store, struct mbj_error *err)
+/* Close the state and open it again, or make it anew: the second time. */
+static enum mbj_rc state_reopen(struct mbj_store *store, struct mbj_error *err)
 {
-	struct mbj_store_recovery recovery = {0};
+	struct mbj_store_recovery recovery = {.is_rebuilt = false};
 	struct rebuild rebuild = {.store = store, .recovery = &recovery};
+	bool is_forced = store->state_failures++ > 0;
 	enum mbj_rc rc;
 
-	if (!mbj_state_is_failed(store->state)) {
-		rc = watermark_get(store, &rebuild.watermark, err);
-		if (rc == MBJ_OK)
-			rc = state_forward(&rebuild, err);
-		if (rc == MBJ_OK)
-			return MBJ_OK;
-	}
 	rc = store_state_swap_begin(store, err);
 	if (rc < 0)
 		return rc;
 	mbj_state_close(&store->state);
-	rc = state_attach(&rebuild, false, err);
+	rc = state_attach(&rebuild, is_forced, err);
 	if (rc == MBJ_OK)
 		rc = state_settle(&rebuild, err);
+	if (rc < 0)
+		mbj_state_close(&store->state);
 	store_state_swap_end(store);
+	return rc;
+}
+
+enum mbj_rc store_state_recover(struct mbj_store *store, struct mbj_error *err)
+{
+	struct mbj_store_recovery recovery = {.is_rebuilt = false};
+	struct rebuild rebuild = {.store = store, .recovery = &recovery};
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(store->state != NULL);
+	if (!mbj_state_is_failed(store->state)) {
+		rc = watermark_get(store, &rebuild.watermark, &why);
+		if (rc == MBJ_OK)
+			rc = state_forward(&rebuild, &why);
+		if (rc == MBJ_OK)
+			return MBJ_OK;
+	}
+	rc = state_reopen(store, &why);
+	if (rc == MBJ_OK)
+		return MBJ_OK;
+	if (store->state == NULL)
+		store_fail(store, &why);
+	if (err != NULL)
+		*err = why;
 	return rc;
 }

@@ -14,9 +14,14 @@
  * Threads: see store.h; every function here that any thread may call takes
  * the mutex for what it reads.
  */
+#include <poll.h>
+
 #include <mbj/check.h>
 
 #include "store_impl.h"
+
+/* How long the leader waits for readers before it gives up on a state. */
+enum { SWAP_WAIT_MS = 5000 };
 
 const char *mbj_store_role_name(enum mbj_store_role role)
 {
@@ -144,6 +149,8 @@ void mbj_store_close(struct mbj_store **store)
 		return;
 	MBJ_ASSERT(!s->is_led && s->waiting_head == NULL);
 	MBJ_ASSERT(s->batch.txn == NULL);
+	if (s->state != NULL && mbj_state_is_failed(s->state))
+		store_suspect_note(s);
 	mbj_state_close(&s->state);
 	mbj_log_close(&s->log);
 	store_lock_drop(&s->lock);
@@ -337,22 +344,24 @@ static void state_leave(struct mbj_store *store)
 enum mbj_rc store_state_swap_begin(struct mbj_store *store,
 				   struct mbj_error *err)
 {
-	enum mbj_rc rc = MBJ_OK;
-
 	pthread_mutex_lock(&store->mutex);
 	MBJ_ASSERT(!store->is_swapping);
 	store->is_swapping = true;
 	while (store->state_users > 0)
 		pthread_cond_wait(&store->is_calm, &store->mutex);
 	pthread_mutex_unlock(&store->mutex);
-	if (store->state != NULL && mbj_state_has_readers(store->state)) {
-		rc = mbj_error_set(err, MBJ_EBUSY,
-				   "a snapshot of %s is still open: its state "
-				   "cannot be reopened under it",
-				   store->dir);
-		store_state_swap_end(store);
-	}
-	return rc;
+	/* Snapshots end by themselves; those of a failed state fail at once. */
+	for (int i = 0; i < SWAP_WAIT_MS && store->state != NULL &&
+			mbj_state_has_readers(store->state);
+	     i++)
+		(void)poll(NULL, 0, 1);
+	if (store->state == NULL || !mbj_state_has_readers(store->state))
+		return MBJ_OK;
+	store_state_swap_end(store);
+	return mbj_error_set(err, MBJ_EIO,
+			     "a snapshot of %s is still open: its state cannot "
+			     "be reopened under it",
+			     store->dir);
 }
 
 void store_state_swap_end(struct mbj_store *store)

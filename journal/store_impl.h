@@ -21,6 +21,7 @@
 #define STORE_JOURNAL_NAME "journal"
 #define STORE_STATE_NAME   "state"
 #define STORE_OLD_NAME	   "state.old" /* set aside while another is made */
+#define STORE_SUSPECT_NAME "suspect"   /* in state/: it failed in use */
 #define STORE_INIT_NAME	   "mbj.init"  /* the superblock of one in the making */
 
 enum {
@@ -53,7 +54,8 @@ struct mbj_store {
 	struct mbj_store_recovery recovery;
 
 	/* The leader's. */
-	struct mbj_log *log; /* NULL: a replica without a lineage */
+	struct mbj_log *log;	 /* NULL: a replica without a lineage */
+	unsigned state_failures; /* since opening */
 	struct mbj_batch batch;
 	struct mbj_sha256 *sha;
 	struct mbj_group_writer writer;
@@ -102,11 +104,16 @@ enum mbj_rc store_recover(struct mbj_store *store,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * The state fell behind the journal while the store was in use: apply the
- * tail again, reopening the environment where it can do no more.
+ * tail again, reopening the environment where it can do no more, making it
+ * anew where that did not help for long.  A store that is left without a
+ * state has failed.
  * Requires: the leader; no writing transaction.
  */
 enum mbj_rc store_state_recover(struct mbj_store *store,
 				struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* The next opening makes the state anew. */
+void store_suspect_note(const struct mbj_store *store);
 
 /* ------------------------------------------------------------ store.c */
 

@@ -13,12 +13,14 @@
 
 #include "support.h"
 
+TCase *test_jmap_entry_case(void);
 TCase *test_jmap_json_case(void);
 TCase *test_jmap_list_case(void);
 TCase *test_jmap_log_case(void);
 TCase *test_jmap_memory_case(void);
 TCase *test_jmap_plan_case(void);
 TCase *test_jmap_set_case(void);
+TCase *test_plan_dot_case(void);
 
 /* Fail with the library's own message. */
 #define lab_ok(call, err)                                             \

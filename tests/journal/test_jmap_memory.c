@@ -4,7 +4,7 @@
  */
 #include "jmap_lab.h"
 
-/* One run of everything; the code of the first thing that failed. */
+/* Lists, their plan and its forms; the code of what failed first. */
 static enum mbj_rc run_lists(struct mbj_error *err)
 {
 	static const char list_json[] =
@@ -63,6 +63,7 @@ static enum mbj_rc run_lists(struct mbj_error *err)
 	return rc;
 }
 
+/* A request, its answer, and the group behind it in each form. */
 static enum mbj_rc run_set(const struct mbj_outcome *outcome,
 			   struct mbj_error *err)
 {
@@ -74,6 +75,7 @@ static enum mbj_rc run_set(const struct mbj_outcome *outcome,
 		"\"destroy\":[\"q\"]}";
 	struct mbj_jmap_set *set = NULL;
 	struct mbj_jmap_plan *plan = NULL;
+	struct mbj_group group;
 	struct mbj_buf buf;
 	enum mbj_rc rc;
 
@@ -83,6 +85,11 @@ static enum mbj_rc run_set(const struct mbj_outcome *outcome,
 	if (rc == MBJ_OK)
 		rc = mbj_jmap_set_print(set, mbj_bytes_str("a"), outcome, &buf,
 					err);
+	if (rc == MBJ_OK)
+		rc = mbj_group_parse(mbj_buf_view(&outcome->record), &group,
+				     err);
+	if (rc == MBJ_OK)
+		rc = mbj_jmap_log_group(&group, true, &buf, err);
 	if (rc == MBJ_OK)
 		rc = mbj_jmap_plan_load(outcome, NULL, '/', &plan, err);
 	if (rc == MBJ_OK)
