@@ -34,38 +34,6 @@ enum mbj_rc conflict(struct mbj_error *err, const char *format, ...)
 	return mbj_error_set(err, MBJ_ECONFLICT, "%s", message);
 }
 
-/*
- * A page that fails its checksum may be found long after opening.  Whoever
- * closes a failed state leaves word, so that the next opening rebuilds it.
- */
-static const char damaged_name[] = "damaged";
-
-static void damaged_note(const struct mbj_state *state)
-{
-	const struct mbj_bytes none = {NULL, 0};
-
-	if (state->db && db_is_failed(state->db))
-		(void)!mbj_file_replace(state->sys, state->home, damaged_name,
-					none, NULL);
-}
-
-static enum mbj_rc damaged_refuse(const struct mbj_sys *sys, const char *home,
-				  struct mbj_error *err)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
-
-	rc = mbj_path_join(path, home, damaged_name, err);
-	if (rc < 0)
-		return rc;
-	if (mbj_path_exists(sys, path))
-		return mbj_error_set(err, MBJ_ECORRUPT,
-				     "the state in %s was found damaged when "
-				     "it was last used",
-				     home);
-	return MBJ_OK;
-}
-
 /* A file that could redirect the environment's files anywhere. */
 static enum mbj_rc config_refuse(const struct mbj_sys *sys, const char *home,
 				 struct mbj_error *err)
@@ -147,20 +115,16 @@ enum mbj_rc mbj_state_open(const struct mbj_sys *sys, const char *home,
 	enum mbj_rc rc;
 
 	rc = config_refuse(sys, home, err);
-	if (rc == MBJ_OK)
-		rc = damaged_refuse(sys, home, err);
 	if (rc == MBJ_OK && !mbj_path_exists(sys, home))
 		rc = mbj_dir_make(sys, home, err);
 	if (rc == MBJ_OK)
 		rc = mbj_id_generate(sys, &seed, err);
 	if (rc < 0)
 		return rc;
-	MBJ_ASSERT(strlen(home) < MBJ_PATH_TEXT_MAX);
 	state = mbj_calloc(1, sizeof(*state));
 	if (!state)
 		return mbj_error_nomem(err);
 	state->sys = sys;
-	memcpy(state->home, home, strlen(home) + 1);
 	rc = cache_new(options->records_cached_max, seed, &state->cache, err);
 	if (rc == MBJ_OK)
 		rc = db_open(home, &db_options, &state->db, err);
@@ -186,7 +150,6 @@ void mbj_state_close(struct mbj_state **state)
 	/* A checkpoint that fails costs the next opening some time. */
 	if (s->db && !db_is_failed(s->db))
 		(void)!db_checkpoint(s->db, true, NULL);
-	damaged_note(s);
 	db_close(&s->db);
 	cache_free(&s->cache);
 	mbj_free(s);

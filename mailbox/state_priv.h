@@ -14,7 +14,6 @@
 
 struct mbj_state {
 	const struct mbj_sys *sys;
-	char home[MBJ_PATH_TEXT_MAX];
 	struct db *db;
 	struct cache *cache;
 	struct mbj_hash digest_key;

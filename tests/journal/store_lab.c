@@ -247,9 +247,29 @@ void site_name(struct mbj_store *store, unsigned account, unsigned number,
 	mbj_txn_abort(&txn);
 }
 
-<<<<<<< HEAD
-struct mbj_digest site_digest(struct mbj_store *store)
-=======
+bool site_is_sound(struct mbj_store *store)
+{
+	struct mbj_scan scan = {.txn = NULL};
+	struct mbj_txn *txn = NULL;
+	struct mbj_account account;
+	struct mbj_digest digest;
+	struct mbj_error err;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(store, &txn, &err);
+	if (rc == MBJ_OK)
+		rc = mbj_scan_accounts(txn, &scan, &err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_account(&scan, &account, &err);
+		if (rc == MBJ_OK)
+			rc = mbj_txn_account_check(txn, account.id, &digest,
+						   &err);
+	}
+	mbj_scan_done(&scan);
+	mbj_txn_abort(&txn);
+	return rc == MBJ_ENOTFOUND;
+}
+
 /* One account's own digest, after checking its records. */
 static enum mbj_rc account_sum(struct mbj_txn *txn,
 			       const struct mbj_account *account,
@@ -270,7 +290,6 @@ static enum mbj_rc account_sum(struct mbj_txn *txn,
 enum mbj_rc site_digest_try(struct mbj_store *store,
 			    struct mbj_digest *ret_digest,
 			    struct mbj_error *err)
->>>>>>> origin/main
 {
 	struct mbj_digest sum = {{0}};
 	struct mbj_scan scan = {.txn = NULL};

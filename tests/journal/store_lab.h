@@ -90,6 +90,8 @@ enum mbj_rc site_rename(struct mbj_store *store, unsigned account,
 void site_name(struct mbj_store *store, unsigned account, unsigned number,
 	       char text[MBJ_NAME_MAX + 1]);
 /* Sum of all accounts' digests, after checking every account's records. */
+/* Every account can be read and checked. */
+bool site_is_sound(struct mbj_store *store);
 struct mbj_digest site_digest(struct mbj_store *store);
 /* The same where records may be damaged. */
 enum mbj_rc site_digest_try(struct mbj_store *store,
