@@ -210,15 +210,24 @@ static enum mbj_rc item_read_id(struct mbj_jmap_set *set, struct set_item *item,
 				struct mbj_error *err)
 {
 	struct mbj_bytes text = item->text;
+	bool is_reference = text.n > 0 && text.p[0] == '#';
 	uint32_t create;
 
-	if (text.n == 0 || text.p[0] != '#') {
+	if (is_reference)
+		text = mbj_bytes_make(text.p + 1, text.n - 1);
+	if (!json_is_id(text))
+		return arguments_refuse(item->change.kind == MBJ_CHANGE_UPDATE
+						? "update"
+						: "destroy",
+					err,
+					"names a mailbox by what is not an id");
+	if (!is_reference) {
 		if (set_id_parse(text, &item->change.id))
 			return MBJ_OK;
 		return set_item_blame(set, item, MBJ_REFUSAL_NOT_FOUND, no_text,
 				      "no mailbox has this id", err);
 	}
-	create = create_find(set, mbj_bytes_make(text.p + 1, text.n - 1));
+	create = create_find(set, text);
 	if (create == SET_NONE)
 		return set_item_blame(set, item, MBJ_REFUSAL_NOT_FOUND, no_text,
 				      "the request has no such create", err);
