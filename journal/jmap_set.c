@@ -116,8 +116,8 @@ static enum mbj_rc create_read(struct set_parse *parse,
 			       struct mbj_error *err)
 {
 	struct mbj_jmap_set *set = parse->set;
-	struct set_item *item;
-	json_t *value;
+	struct set_item *item = NULL;
+	json_t *value = NULL;
 	enum mbj_rc rc;
 
 	if (!json_is_id(piece->key))
@@ -127,6 +127,7 @@ static enum mbj_rc create_read(struct set_parse *parse,
 	rc = item_new(set, MBJ_CHANGE_CREATE, piece->key, &item, err);
 	if (rc < 0)
 		return rc;
+	MBJ_ASSERT(item != NULL);
 	rc = mbj_id_generate(parse->sys, &item->change.id, err);
 	if (rc < 0)
 		return rc;
@@ -243,13 +244,15 @@ static enum mbj_rc update_read(struct set_parse *parse,
 			       struct mbj_error *err)
 {
 	struct mbj_jmap_set *set = parse->set;
-	struct set_item *item;
-	json_t *value;
+	struct set_item *item = NULL;
+	json_t *value = NULL;
 	enum mbj_rc rc;
 
 	rc = item_new(set, MBJ_CHANGE_UPDATE, piece->key, &item, err);
-	if (rc == MBJ_OK)
-		rc = item_read_id(set, item, err);
+	if (rc < 0)
+		return rc;
+	MBJ_ASSERT(item != NULL);
+	rc = item_read_id(set, item, err);
 	if (rc == MBJ_OK)
 		rc = json_piece_load(parse->text, piece->value, &value, err);
 	if (rc < 0)
@@ -298,8 +301,8 @@ static enum mbj_rc destroy_read(struct set_parse *parse,
 				struct mbj_error *err)
 {
 	struct mbj_bytes text;
-	struct set_item *item;
-	json_t *value;
+	struct set_item *item = NULL;
+	json_t *value = NULL;
 	uint32_t number;
 	enum mbj_rc rc;
 
@@ -317,8 +320,10 @@ static enum mbj_rc destroy_read(struct set_parse *parse,
 	rc = jmap_index_add(seen, text, err);
 	if (rc == MBJ_OK)
 		rc = item_new(parse->set, MBJ_CHANGE_DESTROY, text, &item, err);
-	if (rc == MBJ_OK)
-		rc = item_read_id(parse->set, item, err);
+	if (rc < 0)
+		goto out;
+	MBJ_ASSERT(item != NULL);
+	rc = item_read_id(parse->set, item, err);
 out:
 	json_decref(value);
 	return rc;
@@ -416,7 +421,7 @@ static enum mbj_rc argument_read(struct set_parse *parse,
 				 struct mbj_error *err)
 {
 	struct mbj_bytes key = piece->key;
-	json_t *value;
+	json_t *value = NULL;
 	enum mbj_rc rc;
 
 	rc = json_piece_load(parse->text, piece->value, &value, err);
