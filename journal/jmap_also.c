@@ -198,7 +198,7 @@ static enum mbj_rc subscriptions_compare(struct mbj_jmap_plan *plan,
 {
 	struct paths paths = {.plan = plan};
 	size_t n = plan->diff->count;
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
 	mbj_table_init(&paths.by_pair);
 	paths.pairs = mbj_calloc(2 * n, sizeof(*paths.pairs));
@@ -206,15 +206,19 @@ static enum mbj_rc subscriptions_compare(struct mbj_jmap_plan *plan,
 	paths.of_item[0] = mbj_calloc(n, sizeof(uint32_t));
 	paths.of_item[1] = mbj_calloc(n, sizeof(uint32_t));
 	if (paths.pairs == NULL || paths.bits == NULL ||
-	    paths.of_item[0] == NULL || paths.of_item[1] == NULL)
+	    paths.of_item[0] == NULL || paths.of_item[1] == NULL) {
 		rc = mbj_error_nomem(err);
-	for (int side = 0; side < 2 && rc == MBJ_OK; side++)
-		rc = paths_side(&paths, side, err);
+		goto out;
+	}
+	rc = paths_side(&paths, MBJ_BEFORE, err);
+	if (rc == MBJ_OK)
+		rc = paths_side(&paths, MBJ_AFTER, err);
 	if (rc == MBJ_OK)
 		rc = paths_compare(&paths, MBJ_BEFORE, PLAN_NOTE_UNSUBSCRIBE,
 				   err);
 	if (rc == MBJ_OK)
 		rc = paths_compare(&paths, MBJ_AFTER, PLAN_NOTE_SUBSCRIBE, err);
+out:
 	mbj_table_done(&paths.by_pair);
 	mbj_free(paths.pairs);
 	mbj_free(paths.bits);

@@ -261,7 +261,11 @@ static enum mbj_rc walk_key(struct json_walk *walk, struct mbj_bytes *ret_key,
 	if (rc < 0)
 		return rc;
 	key = json_bytes(string);
-	if (jmap_index_find(walk->keys, key, &number))
+	/* Inside a piece jansson says so. */
+	if (memchr(key.p, 0, key.n) != NULL)
+		rc = json_refuse_at(walk->text, begin, "a key holds a NUL",
+				    err);
+	else if (jmap_index_find(walk->keys, key, &number))
 		rc = json_refuse_at(walk->text, begin,
 				    "the key was there before; keys of one "
 				    "object must differ",

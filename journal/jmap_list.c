@@ -98,7 +98,7 @@ static enum mbj_rc list_read(struct list_parse *parse, struct mbj_bytes slice,
 {
 	struct json_walk walk;
 	struct json_piece piece;
-	json_t *value;
+	json_t *value = NULL;
 	enum mbj_rc rc;
 
 	rc = json_walk_begin(&walk, parse->text, slice, NULL, "list", err);
@@ -132,7 +132,7 @@ static enum mbj_rc document_read(struct list_parse *parse,
 	struct mbj_bytes slice, list = no_text;
 	struct json_walk walk;
 	struct json_piece piece;
-	json_t *ignored;
+	json_t *ignored = NULL;
 	enum mbj_rc rc;
 
 	rc = json_document(parse->text, parse->options->input_max, &slice, err);

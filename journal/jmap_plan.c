@@ -107,11 +107,12 @@ mbj_jmap_plan_make(const struct mbj_tree *before, const struct mbj_tree *after,
 	made->parks = plan->parks;
 	made->is_proven = plan->is_proven;
 	made->steps = mbj_calloc(plan->count, sizeof(*made->steps));
-	rc = made->steps == NULL ? mbj_error_nomem(err) : MBJ_OK;
-	if (rc == MBJ_OK) {
-		steps_copy(made, plan);
-		rc = plan_notes_make(made, err);
+	if (made->steps == NULL) {
+		mbj_jmap_plan_free(&made);
+		return mbj_error_nomem(err);
 	}
+	steps_copy(made, plan);
+	rc = plan_notes_make(made, err);
 	if (rc < 0)
 		mbj_jmap_plan_free(&made);
 	else

@@ -270,8 +270,11 @@ enum mbj_rc mbj_jmap_set_print(const struct mbj_jmap_set *set,
 		   outcome->result_count == set->change_count);
 	mbj_table_init(&reply.by_id);
 	reply.facts = mbj_calloc(set->count, sizeof(*reply.facts));
-	rc = reply.facts == NULL ? mbj_error_nomem(err)
-				 : facts_index(&reply, err);
+	if (reply.facts == NULL) {
+		rc = mbj_error_nomem(err);
+		goto out;
+	}
+	rc = facts_index(&reply, err);
 	if (rc == MBJ_OK)
 		rc = facts_read(&reply, err);
 	if (rc < 0)

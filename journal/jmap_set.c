@@ -116,8 +116,8 @@ static enum mbj_rc create_read(struct set_parse *parse,
 			       struct mbj_error *err)
 {
 	struct mbj_jmap_set *set = parse->set;
-	struct set_item *item;
-	json_t *value;
+	struct set_item *item = NULL;
+	json_t *value = NULL;
 	enum mbj_rc rc;
 
 	if (!json_is_id(piece->key))
@@ -127,6 +127,7 @@ static enum mbj_rc create_read(struct set_parse *parse,
 	rc = item_new(set, MBJ_CHANGE_CREATE, piece->key, &item, err);
 	if (rc < 0)
 		return rc;
+	MBJ_ASSERT(item != NULL);
 	rc = mbj_id_generate(parse->sys, &item->change.id, err);
 	if (rc < 0)
 		return rc;
@@ -210,15 +211,24 @@ static enum mbj_rc item_read_id(struct mbj_jmap_set *set, struct set_item *item,
 				struct mbj_error *err)
 {
 	struct mbj_bytes text = item->text;
+	bool is_reference = text.n > 0 && text.p[0] == '#';
 	uint32_t create;
 
-	if (text.n == 0 || text.p[0] != '#') {
+	if (is_reference)
+		text = mbj_bytes_make(text.p + 1, text.n - 1);
+	if (!json_is_id(text))
+		return arguments_refuse(item->change.kind == MBJ_CHANGE_UPDATE
+						? "update"
+						: "destroy",
+					err,
+					"names a mailbox by what is not an id");
+	if (!is_reference) {
 		if (set_id_parse(text, &item->change.id))
 			return MBJ_OK;
 		return set_item_blame(set, item, MBJ_REFUSAL_NOT_FOUND, no_text,
 				      "no mailbox has this id", err);
 	}
-	create = create_find(set, mbj_bytes_make(text.p + 1, text.n - 1));
+	create = create_find(set, text);
 	if (create == SET_NONE)
 		return set_item_blame(set, item, MBJ_REFUSAL_NOT_FOUND, no_text,
 				      "the request has no such create", err);
@@ -234,13 +244,15 @@ static enum mbj_rc update_read(struct set_parse *parse,
 			       struct mbj_error *err)
 {
 	struct mbj_jmap_set *set = parse->set;
-	struct set_item *item;
-	json_t *value;
+	struct set_item *item = NULL;
+	json_t *value = NULL;
 	enum mbj_rc rc;
 
 	rc = item_new(set, MBJ_CHANGE_UPDATE, piece->key, &item, err);
-	if (rc == MBJ_OK)
-		rc = item_read_id(set, item, err);
+	if (rc < 0)
+		return rc;
+	MBJ_ASSERT(item != NULL);
+	rc = item_read_id(set, item, err);
 	if (rc == MBJ_OK)
 		rc = json_piece_load(parse->text, piece->value, &value, err);
 	if (rc < 0)
@@ -289,8 +301,8 @@ static enum mbj_rc destroy_read(struct set_parse *parse,
 				struct mbj_error *err)
 {
 	struct mbj_bytes text;
-	struct set_item *item;
-	json_t *value;
+	struct set_item *item = NULL;
+	json_t *value = NULL;
 	uint32_t number;
 	enum mbj_rc rc;
 
@@ -308,8 +320,10 @@ static enum mbj_rc destroy_read(struct set_parse *parse,
 	rc = jmap_index_add(seen, text, err);
 	if (rc == MBJ_OK)
 		rc = item_new(parse->set, MBJ_CHANGE_DESTROY, text, &item, err);
-	if (rc == MBJ_OK)
-		rc = item_read_id(parse->set, item, err);
+	if (rc < 0)
+		goto out;
+	MBJ_ASSERT(item != NULL);
+	rc = item_read_id(parse->set, item, err);
 out:
 	json_decref(value);
 	return rc;
@@ -407,7 +421,7 @@ static enum mbj_rc argument_read(struct set_parse *parse,
 				 struct mbj_error *err)
 {
 	struct mbj_bytes key = piece->key;
-	json_t *value;
+	json_t *value = NULL;
 	enum mbj_rc rc;
 
 	rc = json_piece_load(parse->text, piece->value, &value, err);

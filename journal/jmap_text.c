@@ -1,7 +1,7 @@
 /*
  * A plan for people: one line per step, in the order in which they happen.
  *
- *	3 steps, 1 park more than the 2 that are needed (proven shortest)
+ *	3 steps: 2 changes and 1 park (proven shortest)
  *	   1  park    Work
  *	   2  move    Old -> Work
  *	   3  place   Work -> Old
@@ -139,16 +139,14 @@ static void put_summary(const struct mbj_jmap_plan *plan, struct mbj_buf *buf)
 		mbj_buf_put_str(buf, "no mailbox changes its place\n");
 		return;
 	}
-	mbj_buf_format(buf, "%zu step%s", plan->count,
-		       plan->count == 1 ? "" : "s");
+	mbj_buf_format(buf, "%zu step%s: %zu change%s", plan->count,
+		       plan->count == 1 ? "" : "s", plan->lower_bound,
+		       plan->lower_bound == 1 ? "" : "s");
 	if (plan->parks == 0)
-		mbj_buf_put_str(buf, ", none more than needed\n");
+		mbj_buf_put_str(buf, ", no parks\n");
 	else
-		mbj_buf_format(buf,
-			       ", %zu park%s more than the %zu without which "
-			       "it cannot be done (%s)\n",
-			       plan->parks, plan->parks == 1 ? "" : "s",
-			       plan->lower_bound, proof);
+		mbj_buf_format(buf, " and %zu park%s (%s)\n", plan->parks,
+			       plan->parks == 1 ? "" : "s", proof);
 }
 
 static void put_also(const struct mbj_jmap_plan *plan,

@@ -1,36 +1,28 @@
 /*
- * Appending to the log; see mbj/log.h for the invariants.
+ * The log's writer: reserve, append, publish.
  *
- * Not here: opening it (log_open.c), reading it (log_reader.c), the bytes
- * (segment.c).
+ *	          reserve              append
+ *	  ready --zeroes, sync--> ready --write, sync, publish--> ready
+ *	    |  no space: ready, nothing done      |
+ *	    +-------- any other failure ----------+--> failed, until reopened
+ *
+ * Opening is log_open.c, segments are begun by log_segment.c.
+ *
+ * Invariants (beside those of mbj/log.h):
+ *   1. end is what is durable and published: it moves last;
+ *   2. a failed log writes nothing any more, but the mark "suspect";
+ *   3. nothing is written that mbj_group_parse or the chain would refuse.
+ *
+ * Threads: one at a time.
  */
+#include "log_impl.h"
+
 #include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <mbj/check.h>
 
-#include "group_record.h"
-#include "log_impl.h"
-
-/* Space is reserved in steps from this to log->options.reserve_max. */
-enum { RESERVE_MIN = 64 << 10, ZERO_SIZE = 64 << 10 };
-
-void mbj_log_close(struct mbj_log **log)
-{
-	struct mbj_log *l = *log;
-
-	if (!l)
-		return;
-	/* Evidence for the next opening; losing it costs only evidence. */
-	if (!l->is_failed && l->published.fd >= 0)
-		(void)!mbj_file_sync(&l->published, NULL);
-	mbj_file_close(&l->published);
-	mbj_file_close(&l->file);
-	mbj_buf_done(&l->frame);
-	mbj_free(l);
-	*log = NULL;
-}
+/* Larger staging buffers are not kept from batch to batch. */
+enum { FRAME_KEPT_MAX = 4 << 20 };
 
 struct mbj_log_end mbj_log_end_get(const struct mbj_log *log)
 {
@@ -47,186 +39,194 @@ bool mbj_log_is_failed(const struct mbj_log *log)
 	return log->is_failed;
 }
 
-static enum mbj_rc failed_error(struct mbj_error *err)
+enum mbj_rc log_fail(struct mbj_log *log, struct mbj_error *err)
 {
-	return mbj_error_set(err, MBJ_EIO,
-			     "the journal failed earlier; what became of its "
-			     "last batch is unknown: open the store again");
-}
-
-/*
- * The page cache cannot be trusted any more: leave word for the next opening,
- * as far as that is possible.
- */
-static void log_fail(struct mbj_log *log)
-{
-	const struct mbj_bytes none = {NULL, 0};
-
 	log->is_failed = true;
-	(void)!mbj_file_replace(log->sys, log->dir, LOG_SUSPECT_NAME, none,
-				NULL);
+	log_suspect_set(log->sys, log->dir);
+	if (err != NULL)
+		err->rc = MBJ_EIO;
+	return MBJ_EIO;
 }
 
-enum mbj_rc log_publish(struct mbj_log *log, struct mbj_error *err)
+enum mbj_rc log_publish(struct mbj_log *log, const struct mbj_log_end *end,
+			struct mbj_error *err)
 {
 	uint8_t bytes[LOG_PUBLISHED_SIZE];
 
-	log_published_encode(&log->end, bytes);
+	MBJ_ASSERT(!log->is_failed);
+	MBJ_ASSERT(end->lsn.v >= log->end.lsn.v);
+	log_published_encode(end, bytes);
 	return mbj_file_write(&log->published, 0, bytes, sizeof(bytes), err);
 }
 
-/* Zeroes from the file's size to size, and on disk. */
-static enum mbj_rc zeroes_write(struct mbj_log *log, uint64_t size,
-				struct mbj_error *err)
-{
-	static const uint8_t zeroes[ZERO_SIZE];
-	enum mbj_rc rc = MBJ_OK;
-
-	MBJ_ASSERT(log->size <= size);
-	while (rc == MBJ_OK && log->size < size) {
-		uint64_t left = size - log->size;
-		size_t n = left < ZERO_SIZE ? (size_t)left : ZERO_SIZE;
-
-		rc = mbj_file_write(&log->file, log->size, zeroes, n, err);
-		if (rc == MBJ_OK)
-			log->size += n;
-	}
-	if (rc == MBJ_OK)
-		rc = mbj_file_sync(&log->file, err);
-	return rc;
-}
-
-/* Bytes of a frame around size bytes of groups, padding included. */
-static uint64_t frame_size(size_t size)
-{
-	uint64_t all = (uint64_t)SEGMENT_FRAME_SIZE + size;
-
-	return (all + SEGMENT_ALIGN - 1) & ~(uint64_t)(SEGMENT_ALIGN - 1);
-}
-
-/* A header under a name that no reader looks at, then its own. */
-static enum mbj_rc segment_write(struct mbj_log *log,
-				 const struct segment_header *header,
+static enum mbj_rc failed_before(const struct mbj_log *log,
 				 struct mbj_error *err)
 {
-	uint8_t bytes[SEGMENT_HEADER_SIZE];
-	char name[SEGMENT_NAME_SIZE];
-
-	segment_header_encode(header, bytes);
-	segment_name_print(header->number, header->first, name);
-	return mbj_file_replace(log->sys, log->dir, name,
-				mbj_bytes_make(bytes, sizeof(bytes)), err);
+	return mbj_error_set(err, MBJ_EIO,
+			     "the journal failed before and takes nothing "
+			     "until it is opened again: %s",
+			     log->dir);
 }
 
-enum mbj_rc log_segment_begin(struct mbj_log *log, uint32_t number,
-			      struct mbj_log_end before, struct mbj_error *err)
+/* ------------------------------------------------------------ reserving */
+
+/* Where the zeroes should end so that a frame of size bytes fits. */
+static uint64_t reserve_target(const struct mbj_log *log, uint64_t from,
+			       uint64_t at, uint64_t size)
 {
-	struct segment_header header = {
-		.lineage = log->lineage,
-		.first = {before.lsn.v + 1},
-		.number = number,
-		.created_us = log->sys->now_us(log->sys->ctx),
-		.chain = before.chain,
-	};
-	struct mbj_file file = MBJ_FILE_CLOSED;
-	char path[MBJ_PATH_TEXT_MAX];
-	char name[SEGMENT_NAME_SIZE];
-	struct mbj_id salt;
+	uint64_t needed = at + size;
+	uint64_t target = from + log->reserve_step;
+
+	if (target > log->options.segment_size)
+		target = log->options.segment_size;
+	return target < needed ? needed : target;
+}
+
+static void reserve_step_grow(struct mbj_log *log)
+{
+	log->reserve_step *= 2;
+	if (log->reserve_step > log->options.reserve_max)
+		log->reserve_step = log->options.reserve_max;
+}
+
+/* More zeroes behind those of the segment. */
+static enum mbj_rc reserve_extend(struct mbj_log *log, uint64_t size,
+				  struct mbj_error *err)
+{
+	uint64_t target = reserve_target(log, log->reserved, log->at, size);
 	enum mbj_rc rc;
 
-	rc = mbj_id_generate(log->sys, &salt, err);
-	if (rc < 0)
-		return rc;
-	header.salt = mbj_load_u64(salt.b);
-	segment_name_print(number, header.first, name);
-	rc = segment_write(log, &header, err);
+	rc = log_zero_write(&log->segment, log->reserved, target, err);
 	if (rc == MBJ_OK)
-		rc = mbj_path_join(path, log->dir, name, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_open(log->sys, path, O_RDWR, &file, err);
-	if (rc < 0)
+		rc = mbj_file_sync(&log->segment, err);
+	if (rc == MBJ_ENOSPC)
 		return rc;
-	mbj_file_close(&log->file);
-	log->file = file;
-	log->header = header;
-	log->at = SEGMENT_HEADER_SIZE;
-	log->size = SEGMENT_HEADER_SIZE;
+	if (rc < 0)
+		return log_fail(log, err);
+	log->reserved = target;
 	return MBJ_OK;
+}
+
+static enum mbj_rc reserve_rotate(struct mbj_log *log, uint64_t size,
+				  struct mbj_error *err)
+{
+	uint64_t target;
+	enum mbj_rc rc;
+
+	target = reserve_target(log, SEGMENT_HEADER_SIZE, SEGMENT_HEADER_SIZE,
+				size);
+	rc = log_segment_begin(log, &log->end, target - SEGMENT_HEADER_SIZE,
+			       NULL, err);
+	if (rc == MBJ_EIO && !log->is_failed)
+		return log_fail(log, err);
+	return rc;
 }
 
 enum mbj_rc mbj_log_reserve(struct mbj_log *log, size_t size,
 			    struct mbj_error *err)
 {
-	uint64_t needed = frame_size(size);
-	uint64_t step;
+	uint64_t frame_size = (uint64_t)SEGMENT_FRAME_SIZE + size;
 	enum mbj_rc rc;
 
 	if (log->is_failed)
-		return failed_error(err);
-	if (log->at > SEGMENT_HEADER_SIZE &&
-	    log->at + needed > log->options.segment_size) {
-		rc = log_segment_begin(log, log->header.number + 1, log->end,
-				       err);
-		if (rc < 0)
-			return rc;
-	}
-	if (log->at + needed <= log->size)
+		return failed_before(log, err);
+	if (size > MBJ_LOG_BATCH_MAX)
+		return mbj_error_set(err, MBJ_ELIMIT,
+				     "a batch of %zu bytes, at most %d are "
+				     "legal",
+				     size, MBJ_LOG_BATCH_MAX);
+	/* A segment that holds something and would grow too large is full. */
+	if (log->segment.fd < 0 ||
+	    (log->at > SEGMENT_HEADER_SIZE &&
+	     log->at + frame_size > log->options.segment_size))
+		rc = reserve_rotate(log, frame_size, err);
+	else if (log->at + frame_size > log->reserved)
+		rc = reserve_extend(log, frame_size, err);
+	else
 		return MBJ_OK;
-	step = log->size < RESERVE_MIN ? RESERVE_MIN : log->size;
-	if (step > log->options.reserve_max)
-		step = log->options.reserve_max;
-	if (step < needed)
-		step = needed;
-	rc = zeroes_write(log, log->at + step, err);
-	/* Zeroes behind the end harm nobody, synced or not; a sync that fails
-	 * for another reason than space says that pages may be lost. */
-	if (rc < 0 && rc != MBJ_ENOSPC)
-		log_fail(log);
-	return rc;
+	if (rc < 0)
+		return rc;
+	reserve_step_grow(log);
+	MBJ_ASSERT(log->at + frame_size <= log->reserved);
+	return MBJ_OK;
 }
 
-/* The groups continue the log: our caller's promise, checked before the disk.
+/* ------------------------------------------------------------ appending */
+
+/*
+ * The groups continue the log (invariant 3): a caller's bug stops the process
+ * here, before it can reach the disk.
  */
-static struct mbj_log_end batch_check(const struct mbj_log *log,
-				      struct mbj_bytes groups, size_t count)
+static enum mbj_rc batch_check(const struct mbj_log *log,
+			       struct mbj_bytes groups, size_t count,
+			       struct mbj_log_end *ret_end,
+			       struct mbj_error *err)
 {
 	struct mbj_log_end end = log->end;
+	struct mbj_error why = {.rc = MBJ_OK};
 	struct mbj_group group;
-	size_t at = 0;
+	enum mbj_rc rc;
 
 	for (size_t i = 0; i < count; i++) {
-		enum mbj_rc rc = mbj_group_parse(mbj_bytes_make(groups.p + at,
-								groups.n - at),
-						 &group, NULL);
-
+		rc = mbj_group_parse(groups, &group, &why);
 		MBJ_ASSERT(rc == MBJ_OK);
 		MBJ_ASSERT(group.header.lsn.v == end.lsn.v + 1);
+		rc = mbj_group_chain_check(&group, log->sha, &end.chain, &why);
+		MBJ_ASSERT(rc == MBJ_OK || rc == MBJ_ENOMEM);
+		if (rc < 0) {
+			if (err != NULL)
+				*err = why;
+			return rc;
+		}
 		end = (struct mbj_log_end){group.header.lsn, group.chain};
-		at += group.record.n;
+		groups.p += group.record.n;
+		groups.n -= group.record.n;
 	}
-	MBJ_ASSERT(at == groups.n);
-	return end;
+	MBJ_ASSERT(groups.n == 0);
+	*ret_end = end;
+	return MBJ_OK;
 }
 
+/* Header and groups back to back, for one write. */
 static enum mbj_rc frame_make(struct mbj_log *log, struct mbj_bytes groups,
 			      size_t count, struct mbj_error *err)
 {
-	const struct segment_frame frame = {
+	uint8_t bytes[SEGMENT_FRAME_SIZE];
+	struct segment_frame frame = {
 		.payload_size = groups.n,
 		.first = {log->end.lsn.v + 1},
 		.count = (uint32_t)count,
 		.payload_crc = mbj_crc32c(0, groups),
 		.chain = log->end.chain,
 	};
-	uint8_t bytes[SEGMENT_FRAME_SIZE];
-	uint64_t size = frame_size(groups.n);
 
-	segment_frame_encode(&frame, log->header.salt, bytes);
+	segment_frame_encode(&frame, log->salt, bytes);
 	mbj_buf_clear(&log->frame);
 	mbj_buf_put(&log->frame, bytes, sizeof(bytes));
 	mbj_buf_put_bytes(&log->frame, groups);
-	mbj_buf_put_zero(&log->frame, (size_t)(size - log->frame.n));
 	return mbj_buf_ok(&log->frame, err);
+}
+
+/* Write, sync, publish: a failure of any has outcome unknown. */
+static enum mbj_rc frame_write(struct mbj_log *log,
+			       const struct mbj_log_end *end,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(log->at % SEGMENT_ALIGN == 0);
+	MBJ_ASSERT(log->at + log->frame.n <= log->reserved);
+	rc = mbj_file_write(&log->segment, log->at, log->frame.p, log->frame.n,
+			    err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_sync(&log->segment, err);
+	if (rc == MBJ_OK)
+		rc = log_publish(log, end, err);
+	if (rc < 0)
+		return log_fail(log, err);
+	log->at += log->frame.n;
+	log->end = *end;
+	return MBJ_OK;
 }
 
 enum mbj_rc mbj_log_append(struct mbj_log *log, struct mbj_bytes groups,
@@ -235,30 +235,62 @@ enum mbj_rc mbj_log_append(struct mbj_log *log, struct mbj_bytes groups,
 	struct mbj_log_end end;
 	enum mbj_rc rc;
 
-	if (log->is_failed)
-		return failed_error(err);
 	MBJ_ASSERT(count > 0 && count <= UINT32_MAX);
-	end = batch_check(log, groups, count);
 	rc = mbj_log_reserve(log, groups.n, err);
 	if (rc == MBJ_OK)
+		rc = batch_check(log, groups, count, &end, err);
+	if (rc == MBJ_OK)
 		rc = frame_make(log, groups, count, err);
+	if (rc == MBJ_OK)
+		rc = frame_write(log, &end, err);
+	if (log->frame.capacity > FRAME_KEPT_MAX)
+		mbj_buf_done(&log->frame);
+	return rc;
+}
+
+void mbj_log_close(struct mbj_log **log)
+{
+	enum mbj_rc rc = MBJ_OK;
+	struct mbj_log *l;
+
+	MBJ_ASSERT(log != NULL);
+	l = *log;
+	if (l == NULL)
+		return;
+	/* Evidence for the next opening: worth a sync, no loss without it. */
+	if (!l->is_failed && l->published.fd >= 0)
+		rc = mbj_file_sync(&l->published, NULL);
+	(void)rc;
+	mbj_file_close(&l->published);
+	mbj_file_close(&l->segment);
+	mbj_sha256_free(&l->sha);
+	mbj_buf_done(&l->frame);
+	mbj_free(l);
+	*log = NULL;
+}
+
+/* A segment that went between the listing and now counts as nothing. */
+static enum mbj_rc usage_add(const struct mbj_sys *sys, const char *dir,
+			     const char *name, struct mbj_log_usage *usage,
+			     struct mbj_error *err)
+{
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	char path[MBJ_PATH_TEXT_MAX];
+	uint64_t size = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_path_join(path, dir, name, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(sys, path, O_RDONLY, &file, err);
+	if (rc == MBJ_ENOTFOUND)
+		return MBJ_OK;
+	if (rc == MBJ_OK)
+		rc = mbj_file_size(&file, &size, err);
+	mbj_file_close(&file);
 	if (rc < 0)
 		return rc;
-	rc = mbj_file_write(&log->file, log->at, log->frame.p, log->frame.n,
-			    err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_sync(&log->file, err);
-	if (rc == MBJ_OK) {
-		log->at += log->frame.n;
-		log->end = end;
-		rc = log_publish(log, err);
-	}
-	if (rc < 0) {
-		log_fail(log);
-		return mbj_error_prefix(err, MBJ_EIO,
-					"whether the batch is durable is "
-					"unknown; open the store again");
-	}
+	usage->segments++;
+	usage->size += size;
 	return MBJ_OK;
 }
 
@@ -267,31 +299,22 @@ enum mbj_rc mbj_log_usage_get(const struct mbj_sys *sys, const char *dir,
 			      struct mbj_error *err)
 {
 	struct mbj_log_usage usage = {0, 0};
-	char path[MBJ_PATH_TEXT_MAX];
-	char name[SEGMENT_NAME_SIZE];
-	struct segment_list list;
-	uint64_t size;
+	struct mbj_buf names;
 	enum mbj_rc rc;
 
-	segment_list_init(&list);
-	rc = segment_list_load(&list, sys, dir, err);
-	for (size_t i = 0; rc == MBJ_OK && i < list.count; i++) {
-		struct mbj_file file = MBJ_FILE_CLOSED;
+	mbj_buf_init(&names, SEGMENT_NAMES_SIZE_MAX);
+	rc = mbj_dir_list(sys, dir, &names, err);
+	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
+		const char *name = (const char *)names.p + at;
+		struct mbj_lsn first;
+		uint32_t number;
 
-		segment_name_print(list.entries[i].number,
-				   list.entries[i].first, name);
-		rc = mbj_path_join(path, dir, name, err);
-		if (rc == MBJ_OK)
-			rc = mbj_file_open(sys, path, O_RDONLY, &file, err);
-		if (rc == MBJ_OK)
-			rc = mbj_file_size(&file, &size, err);
-		mbj_file_close(&file);
-		if (rc == MBJ_OK) {
-			usage.segments++;
-			usage.size += size;
-		}
+		at += strlen(name) + 1;
+		if (!segment_name_parse(name, &number, &first))
+			continue;
+		rc = usage_add(sys, dir, name, &usage, err);
 	}
-	segment_list_done(&list);
+	mbj_buf_done(&names);
 	if (rc == MBJ_OK)
 		*ret_usage = usage;
 	return rc;

@@ -1,269 +1,48 @@
 /*
- * Opening the log for writing: find its end, tell a torn tail from damage,
- * and make sure that everything up to the end is on disk before anybody is
- * told of it.  See mbj/log.h for the invariants.
+ * Opening a log for writing.
+ *
+ *	read "published" -> list segments -> headers -> scan the last segment
+ *	  -> sync it and the directory -> take over, begin or continue ->
+ *publish
+ *
+ * What happens to the last segment:
+ *	clean                       continue behind its last frame
+ *	torn                        begin a segment at end + 1, which voids the
+ *	                            torn bytes; they stay where they are
+ *	"suspect", or sync failed   copy its good frames into a new segment,
+ *	                            which voids all of it
+ *	damaged                     refuse, naming file, offset and LSN
+ *
+ * Invariants:
+ *   1. nothing is published or handed out before it was synced: after a kill
+ *      the tail may be in the page cache alone;
+ *   2. opening twice gives the same end as opening once, wherever the first
+ *      one stopped.
+ *
+ * Threads: one at a time.
  */
-#include <fcntl.h>
-#include <string.h>
-
-#include <mbj/check.h>
-#include <mbj/codec.h>
-#include <mbj/hash.h>
-
 #include "log_impl.h"
 
-static const uint8_t published_magic[8] = "MBJPUBL1";
+#include <fcntl.h>
 
-/* Where the fields of "published" are. */
-enum { PUBLISHED_LSN = 8, PUBLISHED_CHAIN = 16, PUBLISHED_CRC = 60 };
+#include <mbj/check.h>
 
-enum { COPY_SIZE = 1 << 20 };
-
-void log_published_encode(const struct mbj_log_end *end,
-			  uint8_t bytes[LOG_PUBLISHED_SIZE])
-{
-	memset(bytes, 0, LOG_PUBLISHED_SIZE);
-	memcpy(bytes, published_magic, sizeof(published_magic));
-	mbj_store_u64(bytes + PUBLISHED_LSN, end->lsn.v);
-	memcpy(bytes + PUBLISHED_CHAIN, end->chain.b, MBJ_HASH_SIZE);
-	mbj_store_u32(bytes + PUBLISHED_CRC,
-		      mbj_crc32c(0, mbj_bytes_make(bytes, PUBLISHED_CRC)));
-}
-
-static bool published_decode(const uint8_t bytes[LOG_PUBLISHED_SIZE],
-			     struct mbj_log_end *ret_end)
-{
-	if (memcmp(bytes, published_magic, sizeof(published_magic)) != 0 ||
-	    mbj_load_u32(bytes + PUBLISHED_CRC) !=
-		    mbj_crc32c(0, mbj_bytes_make(bytes, PUBLISHED_CRC)))
-		return false;
-	ret_end->lsn.v = mbj_load_u64(bytes + PUBLISHED_LSN);
-	memcpy(ret_end->chain.b, bytes + PUBLISHED_CHAIN, MBJ_HASH_SIZE);
-	return true;
-}
-
-enum mbj_rc log_published_load(const struct mbj_sys *sys, const char *dir,
-			       struct mbj_log_end *ret_end,
-			       struct mbj_error *err)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	struct mbj_buf bytes;
-	enum mbj_rc rc;
-
-	memset(ret_end, 0, sizeof(*ret_end));
-	rc = mbj_path_join(path, dir, LOG_PUBLISHED_NAME, err);
-	if (rc < 0)
-		return rc;
-	mbj_buf_init(&bytes, LOG_PUBLISHED_SIZE);
-	rc = mbj_file_load(sys, path, LOG_PUBLISHED_SIZE, &bytes, err);
-	if (rc == MBJ_OK && bytes.n == LOG_PUBLISHED_SIZE &&
-	    !published_decode(bytes.p, ret_end))
-		memset(ret_end, 0, sizeof(*ret_end));
-	mbj_buf_done(&bytes);
-	return rc == MBJ_ENOTFOUND || rc == MBJ_ELIMIT ? MBJ_OK : rc;
-}
-
-/* What opening finds out about the last segment. */
-struct last {
-	struct segment_view view;
-	struct segment_header header;
-	struct segment_scan scan;
-	char name[SEGMENT_NAME_SIZE];
+/* What opening knows on its way. */
+struct log_opening {
+	struct mbj_log *log;
+	const struct mbj_anchor *anchor;
+	struct segment_evidence evidence;
+	struct segment_list list;
+	struct segment_view view;     /* the last segment */
+	struct segment_header header; /* its header */
+	struct segment_scan scan;     /* and what became of it */
+	bool is_suspect;	      /* the mark "suspect" is there */
 };
 
-static enum mbj_rc last_scan(struct mbj_log *log,
-			     const struct segment_entry *entry,
-			     const struct segment_evidence *evidence,
-			     struct last *ret_last, struct mbj_error *err)
+static enum mbj_rc published_open(struct log_opening *opening,
+				  struct mbj_error *err)
 {
-	struct mbj_sha256 *sha = NULL;
-	enum mbj_rc rc;
-
-	segment_name_print(entry->number, entry->first, ret_last->name);
-	rc = segment_view_open(&ret_last->view, log->sys, log->dir,
-			       ret_last->name, log->lineage, &ret_last->header,
-			       err);
-	if (rc == MBJ_OK)
-		rc = mbj_sha256_new(&sha, err);
-	if (rc == MBJ_OK)
-		rc = segment_scan(&ret_last->view, &ret_last->header, evidence,
-				  sha, &ret_last->scan, err);
-	mbj_sha256_free(&sha);
-	if (rc < 0)
-		return rc;
-	if (ret_last->scan.tail == SEGMENT_DAMAGED) {
-		if (err)
-			*err = ret_last->scan.fault;
-		return MBJ_ECORRUPT;
-	}
-	return MBJ_OK;
-}
-
-/* Write on behind the last good frame of the segment that is there. */
-static enum mbj_rc last_continue(struct mbj_log *log, const struct last *last,
-				 struct mbj_error *err)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
-
-	rc = mbj_path_join(path, log->dir, last->name, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_open(log->sys, path, O_RDWR, &log->file, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_size(&log->file, &log->size, err);
-	if (rc < 0)
-		return rc;
-	log->header = last->header;
-	log->at = last->scan.end_at;
-	return MBJ_OK;
-}
-
-/*
- * Copy the good frames of the last segment into a new one that voids it.  The
- * salt is part of a frame's header, so the copy keeps the old one.
- */
-static enum mbj_rc last_copy(struct mbj_log *log, struct last *last,
-			     struct mbj_error *err)
-{
-	struct mbj_log_end before = {{last->header.first.v - 1},
-				     last->header.chain};
-	uint64_t salt = last->header.salt;
-	uint8_t bytes[SEGMENT_HEADER_SIZE];
-	struct mbj_bytes piece;
-	enum mbj_rc rc;
-
-	rc = log_segment_begin(log, last->header.number + 1, before, err);
-	if (rc < 0)
-		return rc;
-	log->header.salt = salt;
-	segment_header_encode(&log->header, bytes);
-	rc = mbj_file_write(&log->file, 0, bytes, sizeof(bytes), err);
-	while (rc == MBJ_OK && log->at < last->scan.end_at) {
-		uint64_t left = last->scan.end_at - log->at;
-
-		rc = segment_view_get(&last->view, log->at,
-				      left < COPY_SIZE ? (size_t)left
-						       : COPY_SIZE,
-				      &piece, err);
-		if (rc == MBJ_OK && piece.n == 0)
-			rc = mbj_error_set(err, MBJ_EIO,
-					   "%s became shorter while it was "
-					   "copied",
-					   last->name);
-		if (rc == MBJ_OK)
-			rc = mbj_file_write(&log->file, log->at, piece.p,
-					    piece.n, err);
-		if (rc == MBJ_OK)
-			log->at += piece.n;
-	}
-	log->size = log->at;
-	if (rc == MBJ_OK)
-		rc = mbj_file_sync(&log->file, err);
-	return rc;
-}
-
-/* The word that an earlier process left about its last batch. */
-static enum mbj_rc suspect_clear(struct mbj_log *log, struct mbj_error *err)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
-
-	rc = mbj_path_join(path, log->dir, LOG_SUSPECT_NAME, err);
-	if (rc == MBJ_OK && mbj_path_exists(log->sys, path))
-		rc = mbj_file_remove(log->sys, path, err);
-	return rc;
-}
-
-static bool is_suspect(const struct mbj_log *log)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-
-	return mbj_path_join(path, log->dir, LOG_SUSPECT_NAME, NULL) ==
-		       MBJ_OK &&
-	       mbj_path_exists(log->sys, path);
-}
-
-/* From what the scan found to a file that can be appended to. */
-static enum mbj_rc last_settle(struct mbj_log *log, struct last *last,
-			       struct mbj_error *err)
-{
-	bool must_copy = is_suspect(log);
-	enum mbj_rc rc = MBJ_OK;
-
-	log->end = last->scan.end;
-	if (!must_copy) {
-		rc = last_continue(log, last, err);
-		if (rc < 0)
-			return rc;
-		/* After a kill the tail may be in the page cache alone. */
-		must_copy = mbj_file_sync(&log->file, NULL) < 0;
-	}
-	if (must_copy) {
-		mbj_file_close(&log->file);
-		rc = last_copy(log, last, err);
-	} else if (last->scan.tail == SEGMENT_TORN) {
-		log->torn_size = last->scan.torn_size;
-		rc = log_segment_begin(log, last->header.number + 1, log->end,
-				       err);
-	}
-	if (rc == MBJ_OK)
-		rc = mbj_dir_sync(log->sys, log->dir, err);
-	if (rc == MBJ_OK)
-		rc = suspect_clear(log, err);
-	return rc;
-}
-
-static enum mbj_rc lost_error(const struct mbj_log *log, struct mbj_lsn lsn,
-			      struct mbj_error *err)
-{
-	enum mbj_rc rc;
-
-	rc = mbj_error_set(err, MBJ_ECORRUPT,
-			   "the journal in %s has lost groups: it was durable "
-			   "to group %llu",
-			   log->dir, (unsigned long long)lsn.v);
-	mbj_error_at(err, log->dir, 0, lsn.v);
-	return rc;
-}
-
-static enum mbj_rc log_begin(struct mbj_log *log,
-			     const struct mbj_anchor *anchor,
-			     const struct segment_evidence *evidence,
-			     struct mbj_error *err)
-{
-	struct segment_list list;
-	struct last last;
-	enum mbj_rc rc;
-
-	memset(&last, 0, sizeof(last));
-	segment_view_init(&last.view);
-	segment_list_init(&list);
-	rc = segment_list_load(&list, log->sys, log->dir, err);
-	if (rc < 0)
-		goto out;
-	if (list.count == 0) {
-		log->end = log_end_of_anchor(anchor);
-		rc = evidence->durable.v > log->end.lsn.v
-			     ? lost_error(log, evidence->durable, err)
-			     : log_segment_begin(log, 1, log->end, err);
-		goto out;
-	}
-	if (list.entries[0].first.v > anchor->first.v) {
-		rc = lost_error(log, anchor->first, err);
-		goto out;
-	}
-	rc = last_scan(log, &list.entries[list.count - 1], evidence, &last,
-		       err);
-	if (rc == MBJ_OK)
-		rc = last_settle(log, &last, err);
-out:
-	segment_view_done(&last.view);
-	segment_list_done(&list);
-	return rc;
-}
-
-static enum mbj_rc published_open(struct mbj_log *log, struct mbj_error *err)
-{
+	struct mbj_log *log = opening->log;
 	char path[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc;
 
@@ -272,8 +51,261 @@ static enum mbj_rc published_open(struct mbj_log *log, struct mbj_error *err)
 		rc = mbj_file_open(log->sys, path, O_RDWR | O_CREAT,
 				   &log->published, err);
 	if (rc == MBJ_OK)
-		rc = log_publish(log, err);
+		rc = log_published_read(&log->published,
+					&opening->evidence.published, err);
 	return rc;
+}
+
+static enum mbj_rc entry_open(struct log_opening *opening, size_t index,
+			      struct segment_header *ret_header,
+			      struct mbj_error *err)
+{
+	const struct segment_entry *entry = &opening->list.entries[index];
+	struct mbj_log *log = opening->log;
+	char name[SEGMENT_NAME_SIZE];
+
+	MBJ_ASSERT(index < opening->list.count);
+	segment_name_print(entry->number, entry->first, name);
+	return segment_view_open(&opening->view, log->sys, log->dir, name,
+				 log->lineage, ret_header, err);
+}
+
+/* Every header, and the anchor; leaves the last segment open. */
+static enum mbj_rc headers_check(struct log_opening *opening,
+				 struct mbj_error *err)
+{
+	const struct mbj_anchor *anchor = opening->anchor;
+	struct segment_header *header = &opening->header;
+	const struct segment_list *list = &opening->list;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(list->count > 0);
+	if (list->entries[0].first.v > anchor->first.v) {
+		rc = mbj_error_set(err, MBJ_ECORRUPT,
+				   "the journal begins at LSN %llu instead of "
+				   "%llu: segments are missing in %s",
+				   (unsigned long long)list->entries[0].first.v,
+				   (unsigned long long)anchor->first.v,
+				   opening->log->dir);
+		mbj_error_at(err, opening->log->dir, 0, anchor->first.v);
+		return rc;
+	}
+	for (size_t i = 0; i < list->count; i++) {
+		rc = entry_open(opening, i, header, err);
+		if (rc < 0)
+			return rc;
+		if (header->first.v == anchor->first.v &&
+		    memcmp(header->chain.b, anchor->chain.b, MBJ_HASH_SIZE))
+			return segment_fault(err, opening->view.file.path, 0,
+					     header->first,
+					     "a segment has another chain "
+					     "value than the store's anchor");
+	}
+	return MBJ_OK;
+}
+
+static enum mbj_rc scan_result(const struct segment_scan *scan,
+			       struct mbj_error *err)
+{
+	if (scan->tail != SEGMENT_DAMAGED)
+		return MBJ_OK;
+	if (err != NULL)
+		*err = scan->fault;
+	return scan->fault.rc;
+}
+
+/*
+ * The last segment was just begun: its header stands for groups of the one
+ * before it, so those are looked at too.
+ */
+static enum mbj_rc previous_check(struct log_opening *opening,
+				  struct mbj_error *err)
+{
+	struct mbj_log_end end = {{opening->header.first.v - 1},
+				  opening->header.chain};
+	struct segment_evidence evidence = {end.lsn, end, end.lsn};
+	struct segment_header header;
+	struct segment_scan scan;
+	size_t index;
+	enum mbj_rc rc;
+
+	index = segment_list_find(&opening->list, end.lsn);
+	if (index == opening->list.count)
+		return MBJ_OK;
+	rc = entry_open(opening, index, &header, err);
+	if (rc == MBJ_OK)
+		rc = segment_scan(&opening->view, &header, &evidence,
+				  opening->log->sha, &scan, err);
+	if (rc == MBJ_OK)
+		rc = scan_result(&scan, err);
+	if (rc == MBJ_OK)
+		rc = entry_open(opening, opening->list.count - 1,
+				&opening->header, err);
+	return rc;
+}
+
+static enum mbj_rc last_scan(struct log_opening *opening, struct mbj_error *err)
+{
+	struct mbj_log *log = opening->log;
+	enum mbj_rc rc;
+
+	rc = headers_check(opening, err);
+	if (rc == MBJ_OK)
+		rc = segment_scan(&opening->view, &opening->header,
+				  &opening->evidence, log->sha, &opening->scan,
+				  err);
+	if (rc == MBJ_OK)
+		rc = scan_result(&opening->scan, err);
+	if (rc == MBJ_OK && opening->scan.frames == 0)
+		rc = previous_check(opening, err);
+	if (rc < 0)
+		return rc;
+	log->number = opening->header.number;
+	log->salt = opening->header.salt;
+	log->end = opening->scan.end;
+	log->at = opening->scan.end_at;
+	log->torn_size = opening->scan.torn_size;
+	/* What is beyond may be a hole: a crash came before its sync. */
+	log->reserved = log->at;
+	return MBJ_OK;
+}
+
+/* Take the good frames of the last segment over into a new one. */
+static enum mbj_rc last_copy(struct log_opening *opening, struct mbj_error *err)
+{
+	struct mbj_log_end before = {{opening->header.first.v - 1},
+				     opening->header.chain};
+	struct log_copy copy = {&opening->view, opening->header.salt,
+				opening->scan.end_at};
+	struct mbj_log *log = opening->log;
+
+	/* No room reserved: a full disk must not stand in the way. */
+	return log_segment_begin(log, &before, 0, &copy, err);
+}
+
+/* Begin a segment; a full disk is met when it is needed. */
+static enum mbj_rc fresh_begin(struct mbj_log *log, struct mbj_error *err)
+{
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	rc = log_segment_begin(log, &log->end, 0, NULL, &why);
+	if (rc < 0 && rc != MBJ_ENOSPC && err != NULL)
+		*err = why;
+	return rc == MBJ_ENOSPC ? MBJ_OK : rc;
+}
+
+static enum mbj_rc last_settle(struct log_opening *opening,
+			       struct mbj_error *err)
+{
+	struct mbj_log *log = opening->log;
+	enum mbj_rc rc;
+
+	rc = mbj_file_open(log->sys, opening->view.file.path, O_RDWR,
+			   &log->segment, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_sync(&log->segment, NULL);
+	if (rc < 0) {
+		/* Said once: the next sync may succeed without the data. */
+		log_suspect_set(log->sys, log->dir);
+		opening->is_suspect = true;
+	}
+	rc = mbj_dir_sync(log->sys, log->dir, err);
+	if (rc < 0) {
+		log_suspect_set(log->sys, log->dir);
+		return rc;
+	}
+	if (opening->is_suspect || log->torn_size > 0)
+		mbj_file_close(&log->segment);
+	if (opening->is_suspect)
+		return last_copy(opening, err);
+	if (log->torn_size > 0)
+		return fresh_begin(log, err);
+	return MBJ_OK;
+}
+
+/* No segment yet: nothing may have been durable. */
+static enum mbj_rc empty_settle(struct log_opening *opening,
+				struct mbj_error *err)
+{
+	uint64_t durable = opening->evidence.durable.v;
+	struct mbj_log *log = opening->log;
+	enum mbj_rc rc;
+
+	if (durable < opening->evidence.published.lsn.v)
+		durable = opening->evidence.published.lsn.v;
+	log->end = (struct mbj_log_end){{opening->anchor->first.v - 1},
+					opening->anchor->chain};
+	if (durable > log->end.lsn.v) {
+		rc = mbj_error_set(err, MBJ_ECORRUPT,
+				   "the journal has no segments, but LSN %llu "
+				   "was durable: %s",
+				   (unsigned long long)durable, log->dir);
+		mbj_error_at(err, log->dir, 0, durable);
+		return rc;
+	}
+	return fresh_begin(log, err);
+}
+
+static enum mbj_rc opening_run(struct log_opening *opening,
+			       struct mbj_error *err)
+{
+	struct mbj_log *log = opening->log;
+	enum mbj_rc rc;
+
+	rc = published_open(opening, err);
+	if (rc == MBJ_OK)
+		rc = log_suspect_get(log->sys, log->dir, &opening->is_suspect,
+				     err);
+	if (rc == MBJ_OK)
+		rc = segment_list_load(&opening->list, log->sys, log->dir, err);
+	if (rc == MBJ_OK && opening->list.count == 0)
+		rc = empty_settle(opening, err);
+	else if (rc == MBJ_OK)
+		rc = last_scan(opening, err);
+	if (rc == MBJ_OK && opening->list.count > 0)
+		rc = last_settle(opening, err);
+	if (rc == MBJ_OK && opening->is_suspect)
+		rc = log_suspect_clear(log->sys, log->dir, err);
+	if (rc == MBJ_OK)
+		rc = log_publish(log, &log->end, err);
+	return rc;
+}
+
+static enum mbj_rc log_make(const struct mbj_sys *sys, const char *dir,
+			    struct mbj_id lineage,
+			    const struct mbj_log_options *options,
+			    struct mbj_log **ret_log, struct mbj_error *err)
+{
+	size_t length = strlen(dir);
+	struct mbj_log *log;
+	enum mbj_rc rc;
+
+	if (length >= MBJ_PATH_TEXT_MAX)
+		return mbj_error_set(err, MBJ_ELIMIT,
+				     "the path of a journal is over %d bytes",
+				     MBJ_PATH_TEXT_MAX - 1);
+	log = mbj_calloc(1, sizeof(*log));
+	if (log == NULL)
+		return mbj_error_nomem(err);
+	rc = mbj_sha256_new(&log->sha, err);
+	if (rc < 0) {
+		mbj_free(log);
+		return rc;
+	}
+	memcpy(log->dir, dir, length + 1);
+	log->sys = sys;
+	log->lineage = lineage;
+	log->options = *options;
+	log->published = MBJ_FILE_CLOSED;
+	log->segment = MBJ_FILE_CLOSED;
+	log->reserve_step = LOG_RESERVE_MIN;
+	if (log->reserve_step > options->reserve_max)
+		log->reserve_step = options->reserve_max;
+	mbj_buf_init(&log->frame, SEGMENT_FRAME_SIZE + MBJ_LOG_BATCH_MAX);
+	*ret_log = log;
+	return MBJ_OK;
 }
 
 enum mbj_rc mbj_log_open(const struct mbj_sys *sys, const char *dir,
@@ -282,36 +314,27 @@ enum mbj_rc mbj_log_open(const struct mbj_sys *sys, const char *dir,
 			 const struct mbj_log_options *options,
 			 struct mbj_log **ret_log, struct mbj_error *err)
 {
-	struct segment_evidence evidence = {.durable = known};
-	struct mbj_log *log;
+	struct log_opening opening = {.anchor = anchor,
+				      .evidence = {.durable = known}};
+	struct mbj_log *log = NULL;
 	enum mbj_rc rc;
 
+	MBJ_ASSERT(sys != NULL && dir != NULL);
 	MBJ_ASSERT(anchor->first.v > 0);
-	if (strlen(dir) >= MBJ_PATH_TEXT_MAX)
-		return mbj_error_set(err, MBJ_ELIMIT, "the path is too long");
-	log = mbj_calloc(1, sizeof(*log));
-	if (!log)
-		return mbj_error_nomem(err);
-	log->sys = sys;
-	memcpy(log->dir, dir, strlen(dir) + 1);
-	log->lineage = lineage;
-	log->options = *options;
-	log->file = MBJ_FILE_CLOSED;
-	log->published = MBJ_FILE_CLOSED;
-	mbj_buf_init(&log->frame, (size_t)1 << 31);
-	rc = log_published_load(sys, dir, &evidence.published, err);
-	if (evidence.durable.v < evidence.published.lsn.v)
-		evidence.durable = evidence.published.lsn;
-	if (rc == MBJ_OK)
-		rc = log_begin(log, anchor, &evidence, err);
-	if (rc == MBJ_OK)
-		rc = published_open(log, err);
+	rc = log_make(sys, dir, lineage, options, &log, err);
+	if (rc < 0)
+		return rc;
+	opening.log = log;
+	segment_list_init(&opening.list);
+	segment_view_init(&opening.view);
+	rc = opening_run(&opening, err);
+	segment_view_done(&opening.view);
+	segment_list_done(&opening.list);
 	if (rc < 0) {
-		/* Nothing was promised: closing must not leave evidence. */
-		log->is_failed = true;
+		mbj_file_close(&log->published);
 		mbj_log_close(&log);
-	} else {
-		*ret_log = log;
+		return mbj_error_prefix(err, rc, "cannot open the journal");
 	}
-	return rc;
+	*ret_log = log;
+	return MBJ_OK;
 }

@@ -1,117 +1,133 @@
 /*
- * Reading the log, by its owner or by anybody else; see mbj/log.h.
+ * The log's readers: how far one may read, and the public calls.
  *
- * A position is an LSN that is wanted; where it is on disk is looked up when
- * it is first read.  Every group handed out is verified: header, density,
- * chain.  The list of segments is read again where a wanted LSN is not where
- * it should be, since the writer may have begun a new segment.
+ * With an owner, that is the published LSN, read anew whenever a reader
+ * reaches it.  Without one it is what a scan of the last segment finds, synced
+ * before the first group is handed out.
+ *
+ * Invariants:
+ *   1. no group above the limit is handed out (inv 6 of mbj/log.h);
+ *   2. a journal that is damaged near its end can be read up to the damage,
+ *      and then says so: it never just ends.
+ *
+ * Threads: one at a time per reader.
  */
+#include "log_cursor.h"
+#include "log_impl.h"
+
 #include <fcntl.h>
-#include <string.h>
 
 #include <mbj/check.h>
 
-#include "group_record.h"
-#include "log_priv.h"
-
-/* First look at a group; most are smaller. */
-enum { READ_FIRST = 4 << 10 };
-
 struct mbj_log_reader {
-	const struct mbj_sys *sys;
 	char dir[MBJ_PATH_TEXT_MAX];
-	struct mbj_id lineage;
-	struct mbj_anchor anchor;
-	bool is_owned;
-	struct segment_list list;
-	struct segment_view view;
-	struct segment_header header;
-	size_t segment; /* index in list of what view shows */
 	struct mbj_sha256 *sha;
-	struct mbj_log_end end; /* may be read to here */
-	struct mbj_lsn wanted;	/* the next group */
-	bool is_placed;		/* at and chain are those of wanted */
-	uint64_t at;		/* next group or frame */
-	uint64_t frame_end;	/* of the frame around at, or at */
-	struct mbj_hash chain;	/* before wanted */
+	struct mbj_file published; /* closed: there was none yet */
+	struct log_cursor cursor;
+	struct mbj_lsn first; /* the anchor's */
+	struct mbj_log_end limit;
+	bool is_owned;
+	bool is_damaged;	/* without an owner: the chain is not known */
+	struct mbj_error fault; /* then: why */
 };
 
-void mbj_log_reader_close(struct mbj_log_reader **reader)
+static enum mbj_rc published_refresh(struct mbj_log_reader *reader,
+				     struct mbj_log_end *ret_end,
+				     struct mbj_error *err)
 {
-	struct mbj_log_reader *r = *reader;
-
-	if (!r)
-		return;
-	segment_view_done(&r->view);
-	segment_list_done(&r->list);
-	mbj_sha256_free(&r->sha);
-	mbj_free(r);
-	*reader = NULL;
-}
-
-/* Sync what an absent owner may have left in the page cache alone. */
-static enum mbj_rc file_sync(struct mbj_log_reader *r, const char *name,
-			     struct mbj_error *err)
-{
-	struct mbj_file file = MBJ_FILE_CLOSED;
 	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_error why;
 	enum mbj_rc rc;
 
-	rc = mbj_path_join(path, r->dir, name, err);
+	if (reader->published.fd < 0) {
+		rc = mbj_path_join(path, reader->dir, LOG_PUBLISHED_NAME, err);
+		if (rc < 0)
+			return rc;
+		rc = mbj_file_open(reader->cursor.sys, path, O_RDONLY,
+				   &reader->published, &why);
+		if (rc == MBJ_ENOTFOUND) {
+			*ret_end = (struct mbj_log_end){{0}, {{0}}};
+			return MBJ_OK;
+		}
+		if (rc < 0) {
+			if (err != NULL)
+				*err = why;
+			return rc;
+		}
+	}
+	return log_published_read(&reader->published, ret_end, err);
+}
+
+/* Move the limit to what is published now. */
+static enum mbj_rc limit_refresh(struct mbj_log_reader *reader,
+				 struct mbj_error *err)
+{
+	struct mbj_log_end end;
+	enum mbj_rc rc;
+
+	if (!reader->is_owned)
+		return MBJ_OK;
+	rc = published_refresh(reader, &end, err);
+	if (rc < 0)
+		return rc;
+	if (end.lsn.v > reader->limit.lsn.v) {
+		reader->limit = end;
+		segment_view_drop(&reader->cursor.view);
+	}
+	return MBJ_OK;
+}
+
+/* What was found must be on disk before anybody builds on it. */
+static enum mbj_rc last_sync(struct mbj_log_reader *reader,
+			     struct mbj_error *err)
+{
+	struct log_cursor *cursor = &reader->cursor;
+	enum mbj_rc rc;
+
+	rc = mbj_file_sync(&cursor->view.file, err);
 	if (rc == MBJ_OK)
-		rc = mbj_file_open(r->sys, path, O_RDONLY, &file, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_sync(&file, err);
-	mbj_file_close(&file);
-	if (rc == MBJ_OK)
-		rc = mbj_dir_sync(r->sys, r->dir, err);
+		rc = mbj_dir_sync(cursor->sys, cursor->dir, err);
 	return rc;
 }
 
-/* Without an owner: everything whole, once it is on disk. */
-static enum mbj_rc end_find(struct mbj_log_reader *r, struct mbj_error *err)
+/* No owner: the last segment itself says where it ends. */
+static enum mbj_rc limit_find(struct mbj_log_reader *reader,
+			      struct mbj_error *err)
 {
-	struct segment_evidence evidence = {{0}, {{0}, {{0}}}, {0}};
+	struct log_cursor *cursor = &reader->cursor;
+	struct segment_evidence evidence = {.durable = {0}};
 	const struct segment_entry *last;
 	char name[SEGMENT_NAME_SIZE];
 	struct segment_scan scan;
 	enum mbj_rc rc;
 
-	r->end = log_end_of_anchor(&r->anchor);
-	rc = log_published_load(r->sys, r->dir, &evidence.published, err);
-	if (rc < 0 || r->list.count == 0)
-		return rc;
-	evidence.durable = evidence.published.lsn;
-	last = &r->list.entries[r->list.count - 1];
-	segment_name_print(last->number, last->first, name);
-	rc = segment_view_open(&r->view, r->sys, r->dir, name, r->lineage,
-			       &r->header, err);
+	rc = published_refresh(reader, &evidence.published, err);
 	if (rc == MBJ_OK)
-		rc = file_sync(r, name, err);
-	if (rc == MBJ_OK)
-		rc = segment_scan(&r->view, &r->header, &evidence, r->sha,
-				  &scan, err);
-	segment_view_close(&r->view);
+		rc = segment_list_load(&cursor->list, cursor->sys, cursor->dir,
+				       err);
 	if (rc < 0)
 		return rc;
-	r->end = scan.end;
-	/* Reading on meets the damage and names it. */
-	if (scan.tail == SEGMENT_DAMAGED)
-		r->end.lsn = scan.known;
-	return MBJ_OK;
-}
-
-static enum mbj_rc end_refresh(struct mbj_log_reader *r, struct mbj_error *err)
-{
-	struct mbj_log_end published;
-	enum mbj_rc rc;
-
-	if (!r->is_owned)
+	if (cursor->list.count == 0)
 		return MBJ_OK;
-	rc = log_published_load(r->sys, r->dir, &published, err);
-	if (rc == MBJ_OK && published.lsn.v > r->end.lsn.v)
-		r->end = published;
-	return rc;
+	last = &cursor->list.entries[cursor->list.count - 1];
+	segment_name_print(last->number, last->first, name);
+	rc = segment_view_open(&cursor->view, cursor->sys, cursor->dir, name,
+			       cursor->lineage, &cursor->header, err);
+	if (rc == MBJ_OK)
+		rc = segment_scan(&cursor->view, &cursor->header, &evidence,
+				  reader->sha, &scan, err);
+	if (rc == MBJ_OK)
+		rc = last_sync(reader, err);
+	if (rc < 0)
+		return rc;
+	reader->is_damaged = scan.tail == SEGMENT_DAMAGED;
+	if (reader->is_damaged) {
+		reader->fault = scan.fault;
+		scan.end = (struct mbj_log_end){scan.known, {{0}}};
+	}
+	if (scan.end.lsn.v >= reader->limit.lsn.v)
+		reader->limit = scan.end;
+	return MBJ_OK;
 }
 
 enum mbj_rc mbj_log_reader_open(const struct mbj_sys *sys, const char *dir,
@@ -120,229 +136,79 @@ enum mbj_rc mbj_log_reader_open(const struct mbj_sys *sys, const char *dir,
 				struct mbj_log_reader **ret_reader,
 				struct mbj_error *err)
 {
-	struct mbj_log_reader *r;
+	struct mbj_log_reader *reader;
+	size_t length = strlen(dir);
 	enum mbj_rc rc;
 
-	if (strlen(dir) >= MBJ_PATH_TEXT_MAX)
-		return mbj_error_set(err, MBJ_ELIMIT, "the path is too long");
-	r = mbj_calloc(1, sizeof(*r));
-	if (!r)
+	MBJ_ASSERT(sys != NULL && anchor->first.v > 0);
+	if (length >= MBJ_PATH_TEXT_MAX)
+		return mbj_error_set(err, MBJ_ELIMIT,
+				     "the path of a journal is over %d bytes",
+				     MBJ_PATH_TEXT_MAX - 1);
+	reader = mbj_calloc(1, sizeof(*reader));
+	if (reader == NULL)
 		return mbj_error_nomem(err);
-	r->sys = sys;
-	memcpy(r->dir, dir, strlen(dir) + 1);
-	r->lineage = lineage;
-	r->anchor = *anchor;
-	r->is_owned = is_owned;
-	r->end = log_end_of_anchor(anchor);
-	r->wanted = anchor->first;
-	segment_list_init(&r->list);
-	segment_view_init(&r->view);
-	rc = mbj_sha256_new(&r->sha, err);
+	memcpy(reader->dir, dir, length + 1);
+	reader->published = MBJ_FILE_CLOSED;
+	reader->is_owned = is_owned;
+	reader->first = anchor->first;
+	reader->limit =
+		(struct mbj_log_end){{anchor->first.v - 1}, anchor->chain};
+	rc = mbj_sha256_new(&reader->sha, err);
+	log_cursor_init(&reader->cursor, sys, reader->dir, lineage,
+			reader->sha);
+	log_cursor_stand(&reader->cursor, &reader->limit);
 	if (rc == MBJ_OK)
-		rc = segment_list_load(&r->list, sys, dir, err);
-	if (rc == MBJ_OK)
-		rc = is_owned ? end_refresh(r, err) : end_find(r, err);
-	if (rc < 0)
-		mbj_log_reader_close(&r);
-	else
-		*ret_reader = r;
-	return rc;
+		rc = is_owned ? limit_refresh(reader, err)
+			      : limit_find(reader, err);
+	if (rc < 0) {
+		mbj_log_reader_close(&reader);
+		return rc;
+	}
+	segment_view_close(&reader->cursor.view);
+	*ret_reader = reader;
+	return MBJ_OK;
 }
 
-enum mbj_rc mbj_log_reader_end(struct mbj_log_reader *reader,
-			       struct mbj_log_end *ret_end,
-			       struct mbj_error *err)
+void mbj_log_reader_close(struct mbj_log_reader **reader)
 {
-	enum mbj_rc rc = end_refresh(reader, err);
+	struct mbj_log_reader *r;
 
-	if (rc == MBJ_OK)
-		*ret_end = reader->end;
-	return rc;
+	MBJ_ASSERT(reader != NULL);
+	r = *reader;
+	if (r == NULL)
+		return;
+	mbj_file_close(&r->published);
+	log_cursor_done(&r->cursor);
+	mbj_sha256_free(&r->sha);
+	mbj_free(r);
+	*reader = NULL;
 }
 
 enum mbj_rc mbj_log_reader_seek(struct mbj_log_reader *reader,
 				struct mbj_lsn lsn, struct mbj_error *err)
 {
-	enum mbj_rc rc = end_refresh(reader, err);
-
-	if (rc < 0)
-		return rc;
-	if (lsn.v < reader->anchor.first.v || lsn.v > reader->end.lsn.v + 1)
-		return mbj_error_set(
-			err, MBJ_ENOTFOUND,
-			"group %llu is not in the journal, which has %llu to "
-			"%llu",
-			(unsigned long long)lsn.v,
-			(unsigned long long)reader->anchor.first.v,
-			(unsigned long long)reader->end.lsn.v);
-	reader->wanted = lsn;
-	reader->is_placed = false;
-	return MBJ_OK;
-}
-
-static enum mbj_rc reader_fault(struct mbj_log_reader *r, const char *what,
-				struct mbj_error *err)
-{
-	return segment_fault(err, r->view.file.path, r->at, r->wanted, what);
-}
-
-/* Open the segment that counts for the wanted group. */
-static enum mbj_rc segment_select(struct mbj_log_reader *r,
-				  struct mbj_error *err)
-{
-	char name[SEGMENT_NAME_SIZE];
 	enum mbj_rc rc;
 
-	rc = segment_list_load(&r->list, r->sys, r->dir, err);
+	MBJ_ASSERT(lsn.v > 0);
+	rc = limit_refresh(reader, err);
 	if (rc < 0)
 		return rc;
-	r->segment = segment_list_find(&r->list, r->wanted);
-	if (r->segment == r->list.count) {
-		rc = mbj_error_set(err, MBJ_ECORRUPT,
-				   "no segment in %s holds group %llu", r->dir,
-				   (unsigned long long)r->wanted.v);
-		mbj_error_at(err, r->dir, 0, r->wanted.v);
-		return rc;
+	if (lsn.v < reader->first.v || lsn.v > reader->limit.lsn.v + 1)
+		return mbj_error_set(err, MBJ_ENOTFOUND,
+				     "group %llu is not in the journal in %s, "
+				     "which has %llu to %llu",
+				     (unsigned long long)lsn.v, reader->dir,
+				     (unsigned long long)reader->first.v,
+				     (unsigned long long)reader->limit.lsn.v);
+	if (lsn.v <= reader->limit.lsn.v)
+		return log_cursor_seek(&reader->cursor, lsn, err);
+	if (reader->is_damaged) {
+		if (err != NULL)
+			*err = reader->fault;
+		return reader->fault.rc;
 	}
-	segment_name_print(r->list.entries[r->segment].number,
-			   r->list.entries[r->segment].first, name);
-	rc = segment_view_open(&r->view, r->sys, r->dir, name, r->lineage,
-			       &r->header, err);
-	if (rc < 0)
-		return rc;
-	r->at = SEGMENT_HEADER_SIZE;
-	r->frame_end = r->at;
-	r->chain = r->header.chain;
-	return MBJ_OK;
-}
-
-/* The frame at r->at, which must be there: wanted is published. */
-static enum mbj_rc frame_enter(struct mbj_log_reader *r,
-			       struct segment_frame *ret_frame,
-			       struct mbj_error *err)
-{
-	struct mbj_bytes bytes;
-	enum mbj_rc rc;
-
-	rc = segment_view_get(&r->view, r->at, SEGMENT_FRAME_SIZE, &bytes, err);
-	if (rc < 0)
-		return rc;
-	if (bytes.n < SEGMENT_FRAME_SIZE ||
-	    !segment_frame_decode(bytes.p, r->header.salt, ret_frame)) {
-		/* What was read ahead may be older than what is there now. */
-		segment_view_drop(&r->view);
-		rc = segment_view_get(&r->view, r->at, SEGMENT_FRAME_SIZE,
-				      &bytes, err);
-		if (rc < 0)
-			return rc;
-		if (bytes.n < SEGMENT_FRAME_SIZE ||
-		    !segment_frame_decode(bytes.p, r->header.salt, ret_frame))
-			return reader_fault(r, "a batch header is damaged",
-					    err);
-	}
-	return MBJ_OK;
-}
-
-/* The group at r->at, not yet judged. */
-static enum mbj_rc group_get(struct mbj_log_reader *r,
-			     struct mbj_group *ret_group, struct mbj_error *err)
-{
-	uint64_t left = r->frame_end - r->at;
-	size_t n = left < READ_FIRST ? (size_t)left : READ_FIRST;
-	uint32_t header_size;
-	struct mbj_bytes bytes;
-	uint64_t size = 0;
-	enum mbj_rc rc;
-
-	rc = segment_view_get(&r->view, r->at, n, &bytes, err);
-	if (rc < 0)
-		return rc;
-	if (bytes.n < GROUP_HEADER_SIZE_MIN ||
-	    !group_size_peek(bytes, &header_size, &size) || size > left)
-		return reader_fault(r, "a group's header is damaged", err);
-	if (size > bytes.n) {
-		rc = segment_view_get(&r->view, r->at, (size_t)size, &bytes,
-				      err);
-		if (rc < 0)
-			return rc;
-	}
-	rc = mbj_group_parse(bytes, ret_group, err);
-	if (rc == MBJ_ENOTFOUND)
-		return reader_fault(r, "a group is cut short", err);
-	if (rc == MBJ_ECORRUPT)
-		return reader_fault(r, "a group's header is damaged", err);
-	return rc;
-}
-
-/* Frames are skipped by their headers until the one that holds wanted. */
-static enum mbj_rc place_frame(struct mbj_log_reader *r, struct mbj_error *err)
-{
-	struct segment_frame frame;
-	enum mbj_rc rc;
-
-	for (;;) {
-		rc = frame_enter(r, &frame, err);
-		if (rc < 0)
-			return rc;
-		if (frame.first.v > r->wanted.v)
-			return reader_fault(r, "a batch skips groups", err);
-		r->at += SEGMENT_FRAME_SIZE;
-		r->frame_end = r->at + frame.payload_size;
-		r->chain = frame.chain;
-		if (r->wanted.v < frame.first.v + frame.count)
-			return MBJ_OK;
-		r->at = r->frame_end;
-	}
-}
-
-/* Stand before the wanted group. */
-static enum mbj_rc reader_place(struct mbj_log_reader *r, struct mbj_error *err)
-{
-	struct mbj_group group;
-	enum mbj_rc rc;
-
-	rc = segment_select(r, err);
-	if (rc == MBJ_OK)
-		rc = place_frame(r, err);
-	while (rc == MBJ_OK) {
-		rc = group_get(r, &group, err);
-		if (rc < 0 || group.header.lsn.v == r->wanted.v)
-			break;
-		if (group.header.lsn.v > r->wanted.v ||
-		    r->at + group.record.n >= r->frame_end)
-			return reader_fault(r, "a batch lacks a group", err);
-		r->at += group.record.n;
-		r->chain = group.chain;
-	}
-	r->is_placed = rc == MBJ_OK;
-	return rc;
-}
-
-/* From the end of a frame into the next one, perhaps of another segment. */
-static enum mbj_rc reader_advance(struct mbj_log_reader *r,
-				  struct mbj_error *err)
-{
-	const struct segment_list *list = &r->list;
-	struct segment_frame frame;
-	enum mbj_rc rc;
-
-	if (r->segment + 1 < list->count &&
-	    list->entries[r->segment + 1].first.v <= r->wanted.v)
-		return reader_place(r, err);
-	rc = frame_enter(r, &frame, NULL);
-	/* The writer may have begun a new segment since. */
-	if (rc == MBJ_ECORRUPT)
-		return reader_place(r, err);
-	if (rc < 0)
-		return mbj_error_set(err, rc, "cannot read %s",
-				     r->view.file.path);
-	if (frame.first.v != r->wanted.v)
-		return reader_fault(r,
-				    "a batch does not continue the one "
-				    "before it",
-				    err);
-	r->at += SEGMENT_FRAME_SIZE;
-	r->frame_end = r->at + frame.payload_size;
+	log_cursor_stand(&reader->cursor, &reader->limit);
 	return MBJ_OK;
 }
 
@@ -350,40 +216,45 @@ enum mbj_rc mbj_log_reader_next(struct mbj_log_reader *reader,
 				struct mbj_group *ret_group,
 				struct mbj_error *err)
 {
-	struct mbj_log_reader *r = reader;
+	struct log_cursor *cursor = &reader->cursor;
+	const struct mbj_log_end *limit = &reader->limit;
 	struct mbj_group group;
 	enum mbj_rc rc;
 
-	if (r->wanted.v > r->end.lsn.v) {
-		rc = end_refresh(r, err);
+	if (cursor->before.lsn.v >= limit->lsn.v) {
+		rc = limit_refresh(reader, err);
 		if (rc < 0)
 			return rc;
-		if (r->wanted.v > r->end.lsn.v)
-			return MBJ_ENOTFOUND;
 	}
-	if (!r->is_placed)
-		rc = reader_place(r, err);
-	else
-		rc = r->at < r->frame_end ? MBJ_OK : reader_advance(r, err);
-	if (rc == MBJ_OK)
-		rc = group_get(r, &group, err);
+	if (cursor->before.lsn.v >= limit->lsn.v)
+		return MBJ_ENOTFOUND;
+	rc = log_cursor_next(cursor, &group, err);
 	if (rc < 0)
 		return rc;
-	if (group.header.lsn.v != r->wanted.v)
-		return reader_fault(r, "a group has another LSN", err);
-	if (group.is_body_good) {
-		rc = mbj_group_chain_check(&group, r->sha, &r->chain, NULL);
-		if (rc == MBJ_ECORRUPT)
-			return reader_fault(r,
-					    "a group's chain value does "
-					    "not follow",
-					    err);
-		if (rc < 0)
-			return mbj_error_set(err, rc, "SHA-256 failed");
-	}
-	r->at += group.record.n;
-	r->chain = group.chain;
-	r->wanted.v++;
+	if (!reader->is_damaged && group.header.lsn.v == limit->lsn.v &&
+	    memcmp(group.chain.b, limit->chain.b, MBJ_HASH_SIZE) != 0)
+		return segment_fault(err, cursor->view.file.path, cursor->at,
+				     limit->lsn,
+				     "a group has another chain value than was "
+				     "published");
 	*ret_group = group;
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_log_reader_end(struct mbj_log_reader *reader,
+			       struct mbj_log_end *ret_end,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = limit_refresh(reader, err);
+	if (rc < 0)
+		return rc;
+	if (reader->is_damaged) {
+		if (err != NULL)
+			*err = reader->fault;
+		return reader->fault.rc;
+	}
+	*ret_end = reader->limit;
 	return MBJ_OK;
 }

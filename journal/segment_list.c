@@ -16,11 +16,8 @@
 
 #include <mbj/check.h>
 
-enum {
-	/* A listing taken while files come and go may be torn: look again. */
-	ATTEMPTS_MAX = 3,
-	NAMES_SIZE_MAX = SEGMENT_COUNT_MAX * 32 + (1 << 20),
-};
+/* A listing taken while files come and go may be torn: look again. */
+enum { ATTEMPTS_MAX = 3 };
 
 void segment_list_init(struct segment_list *list)
 {
@@ -100,7 +97,7 @@ enum mbj_rc segment_list_load(struct segment_list *list,
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(list != NULL && dir != NULL);
-	mbj_buf_init(&names, NAMES_SIZE_MAX);
+	mbj_buf_init(&names, SEGMENT_NAMES_SIZE_MAX);
 	for (int attempt = 1;; attempt++) {
 		mbj_buf_clear(&names);
 		rc = mbj_dir_list(sys, dir, &names, err);

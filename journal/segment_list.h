@@ -12,7 +12,11 @@
 #include "segment.h"
 
 /* Segments of one journal. */
-enum { SEGMENT_COUNT_MAX = 1 << 20 };
+enum {
+	SEGMENT_COUNT_MAX = 1 << 20,
+	/* Their directory's listing, with some room for strangers. */
+	SEGMENT_NAMES_SIZE_MAX = SEGMENT_COUNT_MAX * 32 + (1 << 20),
+};
 
 struct segment_entry {
 	uint32_t number;

@@ -80,6 +80,7 @@ static const struct {
 	{"{\"accountId\":null,\"accountId\":null}", "1:19", "was there before"},
 	{"{\"accountId\":{\"a\":1,\"a\":1}}", NULL, "was there before"},
 	{"{\"accountId\":{\"a\\u0000\":1}}", NULL, "a key holds a NUL"},
+	{"{\"a\\u0000b\":1}", "1:2", "a key holds a NUL"},
 	{"\xef\xbb\xbf{}", "1:1", "byte order mark"},
 };
 

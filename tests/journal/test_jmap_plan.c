@@ -130,8 +130,7 @@ START_TEST(the_plan_text_is_golden)
 
 	swap_init(&lab);
 	lab_same(text(lab.shown),
-		 "5 steps, 1 park more than the 4 without which it cannot be "
-		 "done (proven shortest)\n"
+		 "5 steps: 4 changes and 1 park (proven shortest)\n"
 		 "   1  delete  b/gone\n"
 		 "   2  park    a\n"
 		 "   3  move    b -> a\n"
@@ -306,8 +305,7 @@ START_TEST(groups_are_plans)
 	lab_ok(mbj_jmap_plan_load(&outcome, NULL, '.', &plan, &err), err);
 	lab_has(print(plan), swap_golden);
 	lab_has(text(plan),
-		"4 steps, 1 park more than the 3 without which it cannot be "
-		"done (not proven shortest)\n"
+		"4 steps: 3 changes and 1 park (not proven shortest)\n"
 		"   1  park    a\n"
 		"   2  move    b -> a\n"
 		"   3  place   " ID_1 " -> b\n"
