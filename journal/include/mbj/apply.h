@@ -25,11 +25,11 @@ extern "C" {
 #endif
 
 /* X(name, word) */
-#define MBJ_VERDICT_MAP(X)                                                     \
-	X(APPLY, "apply")                                                      \
-	X(ALREADY, "already")                                                  \
-	X(GAP, "gap")                                                          \
-	X(CONFLICT, "conflict")                                                \
+#define MBJ_VERDICT_MAP(X)      \
+	X(APPLY, "apply")       \
+	X(ALREADY, "already")   \
+	X(GAP, "gap")           \
+	X(CONFLICT, "conflict") \
 	X(CORRUPT, "corrupt")
 
 enum mbj_verdict {
@@ -42,10 +42,10 @@ MBJ_API const char *mbj_verdict_name(enum mbj_verdict verdict);
 
 struct mbj_apply_report {
 	enum mbj_verdict verdict; /* of the whole group */
-	uint32_t op_index;        /* the primitive that decided, or op_count */
-	uint32_t applied;         /* primitives that changed something */
+	uint32_t op_index;	  /* the primitive that decided, or op_count */
+	uint32_t applied;	  /* primitives that changed something */
 	uint32_t already;
-	struct mbj_error why;     /* for GAP, CONFLICT, CORRUPT */
+	struct mbj_error why; /* for GAP, CONFLICT, CORRUPT */
 };
 
 /*

@@ -47,8 +47,7 @@ struct mbj_log_options {
 /* Bytes of the groups of one batch: over it, MBJ_ELIMIT. */
 enum { MBJ_LOG_BATCH_MAX = 4 * MBJ_GROUP_MAX };
 
-#define MBJ_LOG_OPTIONS_DEFAULT                                                \
-	((struct mbj_log_options){16u << 20, 4u << 20})
+#define MBJ_LOG_OPTIONS_DEFAULT ((struct mbj_log_options){16u << 20, 4u << 20})
 
 struct mbj_log;
 
@@ -92,8 +91,7 @@ enum mbj_rc mbj_log_reserve(struct mbj_log *log, size_t size,
  * Durability: on return the batch is on disk and published.
  */
 enum mbj_rc mbj_log_append(struct mbj_log *log, struct mbj_bytes groups,
-			   size_t count,
-			   struct mbj_error *err) MBJ_MUST_CHECK;
+			   size_t count, struct mbj_error *err) MBJ_MUST_CHECK;
 bool mbj_log_is_failed(const struct mbj_log *log);
 
 /* Reading, by the owner or by anybody else, without any lock held on entry. */

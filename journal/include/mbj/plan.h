@@ -41,7 +41,7 @@ enum mbj_step_kind {
 /* One primitive on one item of the diff. */
 struct mbj_step {
 	uint32_t item;
-	uint8_t kind;      /* enum mbj_step_kind */
+	uint8_t kind;	   /* enum mbj_step_kind */
 	bool is_from_temp; /* source slot is its park; else its slot before */
 	bool is_to_temp;   /* target is its park; else its slot after */
 };
@@ -50,13 +50,13 @@ struct mbj_plan {
 	struct mbj_step *steps;
 	size_t count;
 	size_t lower_bound; /* created + deleted + moved */
-	size_t parks;       /* count - lower_bound */
-	bool is_proven;     /* no plan is shorter */
+	size_t parks;	    /* count - lower_bound */
+	bool is_proven;	    /* no plan is shorter */
 };
 
 struct mbj_plan_options {
 	uint32_t exact_items_max; /* largest group searched exactly */
-	uint64_t nodes_max;       /* search states visited, all groups together */
+	uint64_t nodes_max; /* search states visited, all groups together */
 };
 
 #define MBJ_PLAN_OPTIONS_DEFAULT ((struct mbj_plan_options){32, 200000})

@@ -32,8 +32,8 @@ extern "C" {
 #endif
 
 /* X(name, number, word) */
-#define MBJ_STORE_ROLE_MAP(X)                                                  \
-	X(PRIMARY, 1, "primary")                                               \
+#define MBJ_STORE_ROLE_MAP(X)    \
+	X(PRIMARY, 1, "primary") \
 	X(REPLICA, 2, "replica")
 
 enum mbj_store_role {
@@ -47,24 +47,24 @@ MBJ_API const char *mbj_store_role_name(enum mbj_store_role role);
 /* Who a store is. */
 struct mbj_identity {
 	enum mbj_store_role role;
-	struct mbj_id lineage;     /* ROOT: a replica before its first stream */
-	struct mbj_id instance;    /* this copy */
+	struct mbj_id lineage;	/* ROOT: a replica before its first stream */
+	struct mbj_id instance; /* this copy */
 	struct mbj_epoch epoch;
 	struct mbj_id epoch_owner; /* instance that began the epoch */
 	struct mbj_anchor anchor;
 };
 
 struct mbj_store_options {
-	size_t size;                /* sizeof(struct mbj_store_options) */
-	const struct mbj_sys *sys;  /* NULL: the real one */
+	size_t size;		   /* sizeof(struct mbj_store_options) */
+	const struct mbj_sys *sys; /* NULL: the real one */
 	struct mbj_state_options state;
 	struct mbj_log_options log;
-	bool is_rebuild_forced;     /* throw the state away and rebuild it */
+	bool is_rebuild_forced; /* throw the state away and rebuild it */
 };
 
-#define MBJ_STORE_OPTIONS_INIT                                                 \
-	((struct mbj_store_options){sizeof(struct mbj_store_options), NULL,    \
-				    MBJ_STATE_OPTIONS_DEFAULT,                 \
+#define MBJ_STORE_OPTIONS_INIT                                              \
+	((struct mbj_store_options){sizeof(struct mbj_store_options), NULL, \
+				    MBJ_STATE_OPTIONS_DEFAULT,              \
 				    MBJ_LOG_OPTIONS_DEFAULT, false})
 
 struct mbj_store;
@@ -108,8 +108,8 @@ MBJ_API struct mbj_log_end mbj_store_end(struct mbj_store *store);
 /* What opening had to do. */
 struct mbj_store_recovery {
 	uint64_t groups_applied; /* of the tail, or all when rebuilt */
-	uint64_t torn_size;      /* bytes of a torn tail set aside */
-	bool is_rebuilt;         /* the state was made anew */
+	uint64_t torn_size;	 /* bytes of a torn tail set aside */
+	bool is_rebuilt;	 /* the state was made anew */
 	char reason[MBJ_ERROR_MESSAGE_MAX]; /* why, where it was */
 };
 MBJ_API const struct mbj_store_recovery *

@@ -36,10 +36,10 @@ struct mbj_diff_item {
 
 struct mbj_diff {
 	uint32_t count;
-	uint32_t key_count;          /* interned keys run below this */
+	uint32_t key_count;	     /* interned keys run below this */
 	struct mbj_diff_item *items; /* [count] */
-	uint32_t *at[2];             /* [count] node index in that tree, or NONE */
-	uint8_t *kind;               /* [count] enum mbj_diff_kind */
+	uint32_t *at[2]; /* [count] node index in that tree, or NONE */
+	uint8_t *kind;	 /* [count] enum mbj_diff_kind */
 };
 
 /*

@@ -28,7 +28,7 @@ extern "C" {
 /* Fixed for an account's life: changing either would re-key every name. */
 struct mbj_name_policy {
 	bool is_folding; /* siblings that differ in case only collide */
-	char delimiter;  /* hierarchy delimiter of paths: '/' or '.' */
+	char delimiter;	 /* hierarchy delimiter of paths: '/' or '.' */
 };
 
 #define MBJ_NAME_POLICY_DEFAULT ((struct mbj_name_policy){false, '/'})
@@ -38,7 +38,7 @@ struct mbj_name_policy {
 
 struct mbj_name {
 	struct mbj_bytes stored; /* NFC, 1..MBJ_NAME_MAX bytes */
-	struct mbj_bytes key;    /* may alias stored */
+	struct mbj_bytes key;	 /* may alias stored */
 };
 
 /*
@@ -70,12 +70,10 @@ MBJ_API bool mbj_name_is_inbox(struct mbj_bytes key);
  * normalised one by one; at most MBJ_DEPTH_MAX of them and MBJ_PATH_MAX bytes.
  * Ownership: *ret_names is an array in arena.
  */
-MBJ_API enum mbj_rc mbj_path_split(const struct mbj_name_policy *policy,
-				   struct mbj_bytes utf8,
-				   struct mbj_arena *arena,
-				   struct mbj_name **ret_names,
-				   size_t *ret_count,
-				   struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API enum mbj_rc
+mbj_path_split(const struct mbj_name_policy *policy, struct mbj_bytes utf8,
+	       struct mbj_arena *arena, struct mbj_name **ret_names,
+	       size_t *ret_count, struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * Append a name to buf so that it can be shown on a terminal or in a log

@@ -36,17 +36,17 @@ enum { MBJ_NODE_MAX = 0x7ffffff0 };
 #define MBJ_NODE_TEMP ((uint32_t)0xfffffffdu) /* parent of parked nodes */
 
 /* X(name, JMAP role): special uses (RFC 6154, RFC 8621 section 2). */
-#define MBJ_ROLE_MAP(X)                                                        \
-	X(NONE, 0, "")                                                         \
-	X(ALL, 1, "all")                                                       \
-	X(ARCHIVE, 2, "archive")                                               \
-	X(DRAFTS, 3, "drafts")                                                 \
-	X(FLAGGED, 4, "flagged")                                               \
-	X(IMPORTANT, 5, "important")                                           \
-	X(INBOX, 6, "inbox")                                                   \
-	X(JUNK, 7, "junk")                                                     \
-	X(SENT, 8, "sent")                                                     \
-	X(SUBSCRIBED, 9, "subscribed")                                         \
+#define MBJ_ROLE_MAP(X)                \
+	X(NONE, 0, "")                 \
+	X(ALL, 1, "all")               \
+	X(ARCHIVE, 2, "archive")       \
+	X(DRAFTS, 3, "drafts")         \
+	X(FLAGGED, 4, "flagged")       \
+	X(IMPORTANT, 5, "important")   \
+	X(INBOX, 6, "inbox")           \
+	X(JUNK, 7, "junk")             \
+	X(SENT, 8, "sent")             \
+	X(SUBSCRIBED, 9, "subscribed") \
 	X(TRASH, 10, "trash")
 
 enum mbj_role {
@@ -61,13 +61,13 @@ MBJ_API bool mbj_role_parse(struct mbj_bytes word, enum mbj_role *ret_role);
 
 struct mbj_node {
 	struct mbj_id id;
-	uint32_t parent;         /* index, MBJ_NODE_ROOT or MBJ_NODE_TEMP */
-	uint32_t uidvalidity;    /* 0: none (not selectable) */
-	struct mbj_name name;    /* in the tree's arena */
-	uint64_t rev;            /* revision: primitives applied so far */
-	uint8_t role;            /* enum mbj_role */
-	bool is_selectable;      /* false: \NonExistent, a place in a path */
-	bool is_subscribed;      /* views only; subscriptions are by name */
+	uint32_t parent;      /* index, MBJ_NODE_ROOT or MBJ_NODE_TEMP */
+	uint32_t uidvalidity; /* 0: none (not selectable) */
+	struct mbj_name name; /* in the tree's arena */
+	uint64_t rev;	      /* revision: primitives applied so far */
+	uint8_t role;	      /* enum mbj_role */
+	bool is_selectable;   /* false: \NonExistent, a place in a path */
+	bool is_subscribed;   /* views only; subscriptions are by name */
 	bool is_live;
 };
 

@@ -26,10 +26,12 @@ MBJ_API enum mbj_rc mbj_utf7_new(struct mbj_utf7 **ret_utf7,
 MBJ_API void mbj_utf7_free(struct mbj_utf7 **utf7);
 
 /* Whole paths may be given: the delimiter is ordinary ASCII. */
-MBJ_API enum mbj_rc mbj_utf7_decode(struct mbj_utf7 *utf7, struct mbj_bytes wire,
+MBJ_API enum mbj_rc mbj_utf7_decode(struct mbj_utf7 *utf7,
+				    struct mbj_bytes wire,
 				    struct mbj_buf *ret_utf8,
 				    struct mbj_error *err) MBJ_MUST_CHECK;
-MBJ_API enum mbj_rc mbj_utf7_encode(struct mbj_utf7 *utf7, struct mbj_bytes utf8,
+MBJ_API enum mbj_rc mbj_utf7_encode(struct mbj_utf7 *utf7,
+				    struct mbj_bytes utf8,
 				    struct mbj_buf *ret_wire,
 				    struct mbj_error *err) MBJ_MUST_CHECK;
 
