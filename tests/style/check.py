@@ -73,13 +73,18 @@ def check(root):
             say(1, "a file begins with a comment that says what it is")
         if path.suffix == ".c":
             for first, last in functions(code):
-                if last - first + 1 > FUNCTION_LINES_MAX:
+                # A table inside a test is data.
+                limit = FUNCTION_LINES_MAX * (2 if name.startswith("tests/")
+                                              else 1)
+                if last - first + 1 > limit:
                     say(first, f"function of {last - first + 1} lines, "
-                               f"at most {FUNCTION_LINES_MAX}")
+                               f"at most {limit}")
         if path.suffix == ".h" and not GUARD.search(text):
             say(1, "no include guard")
         for number, line in enumerate(code.split("\n"), 1):
-            if BANNED.search(line):
+            # Tests may run other programs.
+            if BANNED.search(line) and not (name.startswith("tests/") and
+                                            "system" in line):
                 say(number, "banned call: " + line.strip())
             for pattern, home in QUARANTINE:
                 if pattern.search(line) and not home.search(name):
