@@ -6,6 +6,7 @@
 int main(void)
 {
 	static const test_case_fn cases[] = {
+		test_db_case,
 		test_state_case,
 		test_tree_case,
 		test_settle_case,
