@@ -159,6 +159,9 @@ START_TEST(folding)
 	ck_assert_uint_eq(edit_lab_mailbox(&lab, "u", "A").rev, 2);
 	EDIT_LAB_REFUSED(&lab, edit_lab_rename(&lab, "u", "OTHER>mixed"),
 			 "alreadyExists", "mixed");
+	/* A name is spelled as in its own target, whoever names it before. */
+	EDIT_LAB_OK(&lab, edit_lab_rename(&lab, "u", "MIXED>New/x other>nEW"));
+	check_tree("nEW/x=A nEW=B");
 }
 END_TEST
 

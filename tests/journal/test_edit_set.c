@@ -219,6 +219,12 @@ START_TEST(depth)
 	(void)snprintf(words, sizeof(words), "=A:c%d/A", MBJ_DEPTH_MAX - 2);
 	EDIT_LAB_OK(&lab, edit_lab_set(&lab, "u", words));
 	ck_assert_str_eq(edit_lab_results(&lab), "ok");
+	/* Of two moves too deep the upper goes; the lower one is fine then. */
+	EDIT_LAB_OK(&lab, edit_lab_set(&lab, "u", "+n:N +m:M"));
+	(void)snprintf(words, sizeof(words), "=n:c%d/N =m:n/M",
+		       MBJ_DEPTH_MAX - 1);
+	EDIT_LAB_OK(&lab, edit_lab_set(&lab, "u", words));
+	ck_assert_str_eq(edit_lab_results(&lab), "invalidProperties ok");
 	/* A/x is too deep now: it may stay, but not be renamed there. */
 	EDIT_LAB_OK(&lab, edit_lab_set(&lab, "u", "=A/x:A/y"));
 	ck_assert_str_eq(edit_lab_results(&lab), "invalidProperties");

@@ -57,7 +57,14 @@ struct mbj_change {
 	uint32_t uidvalidity;
 };
 
-/* A rename by path, UTF-8 with the account's delimiter. */
+/*
+ * A rename by path, UTF-8 with the account's delimiter.  Sources are names of
+ * the tree before, targets of the tree after: on the way to a target each
+ * component is the mailbox that another rename moves to that path, else the
+ * child of that name that no rename moves away, else made anew, \NonExistent.
+ * A target below its own source is refused, unless another mailbox takes the
+ * source's name.
+ */
 struct mbj_rename {
 	struct mbj_bytes source;
 	struct mbj_bytes target;
@@ -87,7 +94,7 @@ struct mbj_edit {
 	struct mbj_name_policy policy; /* IMPORT */
 	bool has_if_in_state;
 	struct mbj_lsn if_in_state; /* the account's LSN */
-	bool is_dry_run;            /* plan and encode, change nothing */
+	bool is_dry_run;	    /* plan and encode, change nothing */
 	bool is_subscription_kept;  /* subscriptions stay with the names */
 	enum mbj_origin origin;
 	struct mbj_id request; /* producer's request id, zero for none */
@@ -98,23 +105,23 @@ struct mbj_edit {
 /* Why one change of a partial edit was refused. */
 struct mbj_change_result {
 	enum mbj_refusal refusal; /* NONE: done */
-	const char *property;     /* static: "name", "parentId", ... or NULL */
-	char *description;        /* one line, owned by the outcome, or NULL */
+	const char *property;	  /* static: "name", "parentId", ... or NULL */
+	char *description;	  /* one line, owned by the outcome, or NULL */
 };
 
 /*
  * What became of an edit.  Init with zeroes; mbj_outcome_done frees.
  */
 struct mbj_outcome {
-	struct mbj_lsn lsn;       /* the group, 0: nothing had to change */
+	struct mbj_lsn lsn;	  /* the group, 0: nothing had to change */
 	struct mbj_lsn old_state; /* the account's LSN before */
 	struct mbj_lsn new_state; /* and after */
 	struct mbj_change_result *results; /* [change_count] for SET, or NULL */
 	size_t result_count;
 	size_t refused_count;
-	struct mbj_id account;  /* its id */
-	struct mbj_id inbox;    /* an INBOX that IMPORT created, else ROOT */
-	size_t lower_bound;     /* of the plan */
+	struct mbj_id account; /* its id */
+	struct mbj_id inbox;   /* an INBOX that IMPORT created, else ROOT */
+	size_t lower_bound;    /* of the plan */
 	size_t parks;
 	bool is_proven;
 	struct mbj_buf record; /* the group, also of a dry run; empty: none */
