@@ -215,8 +215,6 @@ static enum mbj_rc judge_pairs(struct judge *judge)
 	for (uint32_t i = 0; rc == MBJ_OK && i < judge->claims.count; i++) {
 		const struct edit_slot *slot = &judge->claims.slots[i];
 
-		if (slot->keeper != MBJ_NODE_NONE)
-			continue; /* taken back just now: drained next */
 		while (rc == MBJ_OK && slot->last != slot->first)
 			rc = judge_refuse_taken(judge, slot->last);
 	}

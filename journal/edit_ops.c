@@ -19,6 +19,7 @@
 
 #include "edit_names.h"
 #include "edit_subscribe.h"
+#include "edit_text.h"
 
 struct ops_run {
 	struct edit_work *work;
@@ -251,6 +252,24 @@ static enum mbj_rc ops_account(struct edit_work *work, struct mbj_error *err)
 	return edit_emit_op(&work->emit, &op, err);
 }
 
+/* What no resolver has counted: parents made for the purpose, for one. */
+static enum mbj_rc ops_check_count(const struct ops_run *run,
+				   struct mbj_error *err)
+{
+	uint64_t count = run->work->account.mailbox_count;
+
+	for (uint32_t i = 0; i < run->diff.count; i++) {
+		count += run->diff.kind[i] == MBJ_DIFF_CREATE;
+		count -= run->diff.kind[i] == MBJ_DIFF_DELETE;
+	}
+	if (count <= MBJ_ACCOUNT_MAILBOXES_MAX)
+		return MBJ_OK;
+	(void)mbj_error_refuse(err, MBJ_REFUSAL_TOO_LARGE, NULL, NULL,
+			       "an account holds at most %d mailboxes",
+			       (int)MBJ_ACCOUNT_MAILBOXES_MAX);
+	return edit_text_recode(err, MBJ_ELIMIT);
+}
+
 static enum mbj_rc ops_prepare(struct ops_run *run, struct mbj_error *err)
 {
 	const struct mbj_plan_options options = MBJ_PLAN_OPTIONS_DEFAULT;
@@ -261,6 +280,8 @@ static enum mbj_rc ops_prepare(struct ops_run *run, struct mbj_error *err)
 	if (rc == MBJ_OK)
 		rc = mbj_diff_make(work->view.tree, work->after, &run->diff,
 				   err);
+	if (rc == MBJ_OK)
+		rc = ops_check_count(run, err);
 	if (rc == MBJ_OK)
 		rc = mbj_plan_make(&run->diff, &options, &run->plan, err);
 	if (rc < 0)

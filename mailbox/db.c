@@ -1,58 +1,31 @@
 /*
- * Berkeley DB behind db_engine.h.
+ * Berkeley DB behind db_engine.h: the environment and its tables.
+ * Transactions and records are in db_txn.c.
  *
  * Settings and why (docs/decisions/0005): private regions, so that a full disk
  * cannot become SIGBUS and a killed neighbour cannot wedge a lock; checksums
- * on every database; multi-version tables, so that snapshot readers neither
- * wait for the writer nor stop it; commits without sync, since the journal is
- * the truth; no messages to standard error.
+ * on every page; multi-version tables, so that snapshot readers neither wait
+ * for the writer nor stop it; commits without sync, since the journal is the
+ * truth; no messages to standard error.
  *
- * Invariant: once failed, nothing is read or written until it is reopened.
+ * Invariants:
+ *   1. once failed, nothing is read or written until it is reopened;
+ *   2. tables are created with the environment and never afterwards: one that
+ *      is missing later is damage, not an empty one.
+ *
  * Threads: the handles are free-threaded; see db_engine.h for the rule of
  * writers.
  */
 #define _DEFAULT_SOURCE /* u_int in db.h */
-#include <db.h>
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <mbj/check.h>
 
-#include "db_engine.h"
+#include "db_impl.h"
 
-enum {
-	DB_PAGE_SIZE = 4096,
-	DB_LOCKS_INIT = 4000,
-	DB_TXNS_MAX = 1000,
-	DB_LOG_BUFFER_SIZE = 1 << 20,
-	DB_VALUE_GUESS = 512,
-	/* Bytes of a key or value: a folded path and its account. */
-	DB_RECORD_MAX = 1 << 20,
-};
-
-struct db {
-	DB_ENV *env;
-	DB *tables[TABLE_COUNT];
-	size_t checkpoint_log_size;
-	atomic_bool is_failed;
-};
-
-struct db_txn {
-	struct db *db;
-	DB_TXN *txn;
-};
-
-struct db_cursor {
-	struct db *db;
-	DBC *cursor;
-	enum db_table table;
-	uint8_t *key;	/* [DB_RECORD_MAX] the start, then the last one */
-	uint8_t *value; /* [DB_RECORD_MAX] */
-	size_t start_size;
-	bool is_begun;
-};
+enum { DB_PAGE_SIZE = 4096, DB_LOG_BUFFER_SIZE = 1 << 20 };
 
 static const char *const table_names[] = {
 #define X(name, word) [TABLE_##name] = (word),
@@ -74,14 +47,18 @@ static enum mbj_rc code_rc(int code)
 {
 	switch (code) {
 	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
 		return MBJ_ENOSPC;
 	case ENOMEM:
 		return MBJ_ENOMEM;
 	case DB_RUNRECOVERY:
 	case DB_PAGE_NOTFOUND:
 	case DB_VERIFY_BAD:
+	case DB_LOG_VERIFY_BAD:
 	case DB_OLD_VERSION:
 	case DB_VERSION_MISMATCH:
+	case DB_NOTFOUND: /* of a log file; of a record it is no error */
 	case ENOENT:
 	case EINVAL:
 		return MBJ_ECORRUPT;
@@ -90,46 +67,70 @@ static enum mbj_rc code_rc(int code)
 	}
 }
 
-static enum mbj_rc db_error(struct db *db, int code, const char *what,
-			    const char *where, struct mbj_error *err)
+/* Take the engine's latest message, "" where there is none. */
+static void message_take(struct db *db, char text[DB_MESSAGE_MAX])
 {
-	enum mbj_rc rc = code_rc(code);
-
-	MBJ_ASSERT(code != 0);
-	if (rc == MBJ_ECORRUPT && db)
-		atomic_store(&db->is_failed, true);
-	return mbj_error_set(err, rc, "Berkeley DB cannot %s %s: %s", what,
-			     where, db_strerror(code));
+	pthread_mutex_lock(&db->message_mutex);
+	memcpy(text, db->message, DB_MESSAGE_MAX);
+	db->message[0] = '\0';
+	pthread_mutex_unlock(&db->message_mutex);
 }
 
-static enum mbj_rc failed_error(struct mbj_error *err)
+enum mbj_rc db_error(struct db *db, int code, const char *what,
+		     const char *where, struct mbj_error *err)
 {
+	enum mbj_rc rc = code_rc(code);
+	char text[DB_MESSAGE_MAX];
+
+	MBJ_ASSERT(code != 0);
+	if (rc == MBJ_ECORRUPT)
+		atomic_store(&db->is_failed, true);
+	message_take(db, text);
+	return mbj_error_set(err, rc, "Berkeley DB cannot %s %s: %s%s%s%s",
+			     what, where, db_strerror(code),
+			     text[0] != '\0' ? " (" : "", text,
+			     text[0] != '\0' ? ")" : "");
+}
+
+enum mbj_rc db_usable(const struct db *db, struct mbj_error *err)
+{
+	if (!atomic_load(&db->is_failed))
+		return MBJ_OK;
 	return mbj_error_set(err, MBJ_EIO,
 			     "the state failed earlier; close and reopen the "
 			     "store");
 }
 
 /* Messages are for the caller's error, not for standard error. */
-static void swallow_error(const DB_ENV *env, const char *prefix,
-			  const char *message)
+static void message_note(const DB_ENV *env, const char *prefix,
+			 const char *message)
 {
-	(void)env;
+	struct db *db = env->app_private;
+
 	(void)prefix;
-	(void)message;
+	pthread_mutex_lock(&db->message_mutex);
+	(void)snprintf(db->message, sizeof(db->message), "%s", message);
+	pthread_mutex_unlock(&db->message_mutex);
 }
 
-static void swallow_message(const DB_ENV *env, const char *message)
+static void message_drop(const DB_ENV *env, const char *message)
 {
 	(void)env;
 	(void)message;
 }
 
-static int env_configure(DB_ENV *env, const struct db_options *options)
+/*
+ * No sizes of the lock and transaction regions: in private memory they would
+ * only be limits, and a large group would meet them.
+ */
+static int env_configure(struct db *db, const struct db_options *options)
 {
+	DB_ENV *env = db->env;
 	int code;
 
-	env->set_errcall(env, swallow_error);
-	env->set_msgcall(env, swallow_message);
+	env->app_private = db;
+	env->set_errcall(env, message_note);
+	env->set_msgcall(env, message_drop);
 	code = env->set_cachesize(env, (uint32_t)(options->cache_size >> 30),
 				  (uint32_t)(options->cache_size &
 					     ((1u << 30) - 1)),
@@ -138,14 +139,6 @@ static int env_configure(DB_ENV *env, const struct db_options *options)
 		code = env->set_lg_bsize(env, DB_LOG_BUFFER_SIZE);
 	if (code == 0)
 		code = env->set_lg_max(env, (uint32_t)options->log_file_size);
-	/* Room to begin with; private regions grow on the heap as needed. */
-	if (code == 0)
-		code = env->set_memory_init(env, DB_MEM_LOCK, DB_LOCKS_INIT);
-	if (code == 0)
-		code = env->set_memory_init(env, DB_MEM_LOCKOBJECT,
-					    DB_LOCKS_INIT);
-	if (code == 0)
-		code = env->set_tx_max(env, DB_TXNS_MAX);
 	if (code == 0)
 		code = env->set_lk_detect(env, DB_LOCK_DEFAULT);
 	if (code == 0)
@@ -165,7 +158,7 @@ static enum mbj_rc env_open(struct db *db, const char *home,
 	code = db_env_create(&db->env, 0);
 	if (code != 0)
 		return db_error(db, code, "make an environment for", home, err);
-	code = env_configure(db->env, options);
+	code = env_configure(db, options);
 	if (code == 0)
 		code = db->env->open(db->env, home, flags, 0600);
 	/* A handle whose open failed may only be closed. */
@@ -174,27 +167,50 @@ static enum mbj_rc env_open(struct db *db, const char *home,
 	return MBJ_OK;
 }
 
-static enum mbj_rc table_open(struct db *db, enum db_table table,
-			      struct mbj_error *err)
+static int table_open(struct db *db, enum db_table table, DB_TXN *txn,
+		      bool is_new)
 {
-	const uint32_t flags =
-		DB_CREATE | DB_AUTO_COMMIT | DB_THREAD | DB_MULTIVERSION;
-	const char *name = table_names[table];
+	const uint32_t flags = DB_THREAD | DB_MULTIVERSION;
 	DB *handle;
 	int code;
 
 	code = db_create(&handle, db->env, 0);
 	if (code != 0)
-		return db_error(db, code, "make a handle for", name, err);
+		return code;
 	db->tables[table] = handle;
 	code = handle->set_pagesize(handle, DB_PAGE_SIZE);
 	if (code == 0)
 		code = handle->set_flags(handle, DB_CHKSUM);
 	if (code == 0)
-		code = handle->open(handle, NULL, "state.db", name, DB_BTREE,
-				    flags, 0600);
+		code = handle->open(handle, txn, "state.db", table_names[table],
+				    DB_BTREE, flags | (is_new ? DB_CREATE : 0),
+				    0600);
+	return code;
+}
+
+/* All tables in one transaction: they are all there, or none is. */
+static enum mbj_rc tables_open(struct db *db, bool is_new,
+			       struct mbj_error *err)
+{
+	DB_TXN *txn = NULL;
+	int code;
+
+	code = db->env->txn_begin(db->env, NULL, &txn, 0);
 	if (code != 0)
-		return db_error(db, code, "open table", name, err);
+		return db_error(db, code, "begin", "a transaction", err);
+	for (int i = 0; i < TABLE_COUNT; i++) {
+		enum mbj_rc rc;
+
+		code = table_open(db, (enum db_table)i, txn, is_new);
+		if (code == 0)
+			continue;
+		rc = db_error(db, code, "open table", table_names[i], err);
+		(void)txn->abort(txn);
+		return rc;
+	}
+	code = txn->commit(txn, 0);
+	if (code != 0)
+		return db_error(db, code, "commit", "the tables", err);
 	return MBJ_OK;
 }
 
@@ -206,10 +222,14 @@ enum mbj_rc db_open(const char *home, const struct db_options *options,
 
 	if (!db)
 		return mbj_error_nomem(err);
+	if (pthread_mutex_init(&db->message_mutex, NULL) != 0) {
+		mbj_free(db);
+		return mbj_error_nomem(err);
+	}
 	db->checkpoint_log_size = options->checkpoint_log_size;
 	rc = env_open(db, home, options, err);
-	for (int i = 0; rc == MBJ_OK && i < TABLE_COUNT; i++)
-		rc = table_open(db, (enum db_table)i, err);
+	if (rc == MBJ_OK)
+		rc = tables_open(db, options->is_new, err);
 	/* Recovering the same log again would cost the same again. */
 	if (rc == MBJ_OK)
 		rc = db_checkpoint(db, true, err);
@@ -232,6 +252,7 @@ void db_close(struct db **db)
 	}
 	if (d->env)
 		(void)d->env->close(d->env, 0);
+	(void)pthread_mutex_destroy(&d->message_mutex);
 	mbj_free(d);
 	*db = NULL;
 }
@@ -244,230 +265,15 @@ bool db_is_failed(const struct db *db)
 enum mbj_rc db_checkpoint(struct db *db, bool is_forced, struct mbj_error *err)
 {
 	uint32_t kib = (uint32_t)(db->checkpoint_log_size >> 10);
+	enum mbj_rc rc;
 	int code;
 
-	if (db_is_failed(db))
-		return failed_error(err);
+	rc = db_usable(db, err);
+	if (rc < 0)
+		return rc;
 	code = db->env->txn_checkpoint(db->env, is_forced ? 0 : kib, 0,
 				       is_forced ? DB_FORCE : 0);
 	if (code != 0)
 		return db_error(db, code, "checkpoint", "the state", err);
 	return MBJ_OK;
-}
-
-enum mbj_rc db_begin(struct db *db, bool is_reading, struct db_txn **ret_txn,
-		     struct mbj_error *err)
-{
-	struct db_txn *txn;
-	int code;
-
-	if (db_is_failed(db))
-		return failed_error(err);
-	txn = mbj_calloc(1, sizeof(*txn));
-	if (!txn)
-		return mbj_error_nomem(err);
-	txn->db = db;
-	code = db->env->txn_begin(db->env, NULL, &txn->txn,
-				  is_reading ? DB_TXN_SNAPSHOT : DB_TXN_NOSYNC);
-	if (code != 0) {
-		mbj_free(txn);
-		return db_error(db, code, "begin", "a transaction", err);
-	}
-	*ret_txn = txn;
-	return MBJ_OK;
-}
-
-enum mbj_rc db_commit(struct db_txn **txn, struct mbj_error *err)
-{
-	struct db *db = (*txn)->db;
-	int code = (*txn)->txn->commit((*txn)->txn, DB_TXN_NOSYNC);
-
-	mbj_free(*txn);
-	*txn = NULL;
-	if (code != 0)
-		return db_error(db, code, "commit", "a transaction", err);
-	return MBJ_OK;
-}
-
-void db_abort(struct db_txn **txn)
-{
-	if (!*txn)
-		return;
-	/* An abort that fails has made the environment panic already. */
-	if ((*txn)->txn->abort((*txn)->txn) != 0)
-		atomic_store(&(*txn)->db->is_failed, true);
-	mbj_free(*txn);
-	*txn = NULL;
-}
-
-/* Berkeley DB's parameter is not const, but keys and values given are. */
-static DBT dbt_in(struct mbj_bytes b)
-{
-	DBT dbt;
-	const void *p = b.p;
-
-	memset(&dbt, 0, sizeof(dbt));
-	memcpy(&dbt.data, &p, sizeof(p));
-	dbt.size = (uint32_t)b.n;
-	MBJ_ASSERT(b.n <= UINT32_MAX);
-	return dbt;
-}
-
-/* Room for at least n bytes at the end of buf. */
-static DBT dbt_out(struct mbj_buf *buf, size_t n)
-{
-	size_t begin = buf->n;
-	DBT dbt;
-
-	memset(&dbt, 0, sizeof(dbt));
-	mbj_buf_put_zero(buf, n);
-	if (buf->failed != MBJ_OK)
-		return dbt;
-	buf->n = begin;
-	dbt.data = buf->p + begin;
-	dbt.ulen = (uint32_t)n;
-	dbt.flags = DB_DBT_USERMEM;
-	return dbt;
-}
-
-enum mbj_rc db_get(struct db_txn *txn, enum db_table table,
-		   struct mbj_bytes key, struct mbj_buf *ret_value,
-		   struct mbj_error *err)
-{
-	DB *handle = txn->db->tables[table];
-	DBT k = dbt_in(key);
-	size_t room = DB_VALUE_GUESS;
-	DBT v;
-	int code;
-
-	if (db_is_failed(txn->db))
-		return failed_error(err);
-	do {
-		v = dbt_out(ret_value, room);
-		if (ret_value->failed != MBJ_OK)
-			return mbj_buf_ok(ret_value, err);
-		code = handle->get(handle, txn->txn, &k, &v, 0);
-		room = v.size;
-	} while (code == DB_BUFFER_SMALL);
-	if (code == DB_NOTFOUND)
-		return MBJ_ENOTFOUND;
-	if (code != 0)
-		return db_error(txn->db, code, "read table", table_names[table],
-				err);
-	ret_value->n += v.size;
-	return MBJ_OK;
-}
-
-enum mbj_rc db_put(struct db_txn *txn, enum db_table table,
-		   struct mbj_bytes key, struct mbj_bytes value,
-		   struct mbj_error *err)
-{
-	DB *handle = txn->db->tables[table];
-	DBT k = dbt_in(key);
-	DBT v = dbt_in(value);
-	int code;
-
-	if (db_is_failed(txn->db))
-		return failed_error(err);
-	code = handle->put(handle, txn->txn, &k, &v, 0);
-	if (code != 0)
-		return db_error(txn->db, code, "write table",
-				table_names[table], err);
-	return MBJ_OK;
-}
-
-enum mbj_rc db_del(struct db_txn *txn, enum db_table table,
-		   struct mbj_bytes key, struct mbj_error *err)
-{
-	DB *handle = txn->db->tables[table];
-	DBT k = dbt_in(key);
-	int code;
-
-	if (db_is_failed(txn->db))
-		return failed_error(err);
-	code = handle->del(handle, txn->txn, &k, 0);
-	if (code != 0 && code != DB_NOTFOUND)
-		return db_error(txn->db, code, "delete from table",
-				table_names[table], err);
-	return MBJ_OK;
-}
-
-enum mbj_rc db_cursor_open(struct db_txn *txn, enum db_table table,
-			   struct mbj_bytes start,
-			   struct db_cursor **ret_cursor, struct mbj_error *err)
-{
-	DB *handle = txn->db->tables[table];
-	struct db_cursor *cursor;
-	enum mbj_rc rc = MBJ_OK;
-	int code;
-
-	if (db_is_failed(txn->db))
-		return failed_error(err);
-	MBJ_ASSERT(start.n <= DB_RECORD_MAX);
-	cursor = mbj_calloc(1, sizeof(*cursor));
-	if (!cursor)
-		return mbj_error_nomem(err);
-	cursor->db = txn->db;
-	cursor->table = table;
-	cursor->start_size = start.n;
-	cursor->key = mbj_alloc(DB_RECORD_MAX);
-	cursor->value = mbj_alloc(DB_RECORD_MAX);
-	if (!cursor->key || !cursor->value) {
-		rc = mbj_error_nomem(err);
-	} else {
-		if (start.n)
-			memcpy(cursor->key, start.p, start.n);
-		code = handle->cursor(handle, txn->txn, &cursor->cursor, 0);
-		if (code != 0)
-			rc = db_error(txn->db, code, "scan table",
-				      table_names[table], err);
-	}
-	if (rc < 0)
-		db_cursor_close(&cursor);
-	else
-		*ret_cursor = cursor;
-	return rc;
-}
-
-enum mbj_rc db_cursor_next(struct db_cursor *cursor, struct mbj_bytes *ret_key,
-			   struct mbj_bytes *ret_value, struct mbj_error *err)
-{
-	DBT k;
-	DBT v;
-	int code;
-
-	if (db_is_failed(cursor->db))
-		return failed_error(err);
-	memset(&k, 0, sizeof(k));
-	memset(&v, 0, sizeof(v));
-	k.data = cursor->key;
-	k.size = (uint32_t)cursor->start_size;
-	v.data = cursor->value;
-	k.ulen = v.ulen = DB_RECORD_MAX;
-	k.flags = v.flags = DB_DBT_USERMEM;
-	code = cursor->cursor->get(cursor->cursor, &k, &v,
-				   cursor->is_begun ? DB_NEXT : DB_SET_RANGE);
-	if (code == DB_NOTFOUND)
-		return MBJ_ENOTFOUND;
-	if (code != 0)
-		return db_error(cursor->db, code, "scan table",
-				table_names[cursor->table], err);
-	cursor->is_begun = true;
-	*ret_key = mbj_bytes_make(cursor->key, k.size);
-	*ret_value = mbj_bytes_make(cursor->value, v.size);
-	return MBJ_OK;
-}
-
-void db_cursor_close(struct db_cursor **cursor)
-{
-	struct db_cursor *c = *cursor;
-
-	if (!c)
-		return;
-	if (c->cursor)
-		(void)c->cursor->close(c->cursor);
-	mbj_free(c->key);
-	mbj_free(c->value);
-	mbj_free(c);
-	*cursor = NULL;
 }

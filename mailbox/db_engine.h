@@ -43,6 +43,7 @@ struct db_options {
 	size_t cache_size;
 	size_t log_file_size;
 	size_t checkpoint_log_size;
+	bool is_new; /* make the tables; else they must be there */
 };
 
 /* Runs recovery.  Returns: MBJ_ECORRUPT where that fails. */
@@ -55,7 +56,10 @@ enum mbj_rc db_checkpoint(struct db *db, bool is_forced,
 
 enum mbj_rc db_begin(struct db *db, bool is_reading, struct db_txn **ret_txn,
 		     struct mbj_error *err) MBJ_MUST_CHECK;
-/* The transaction is gone whatever is returned. */
+/*
+ * The transaction is gone whatever is returned.  One in which a write failed
+ * is not committed: MBJ_EIO.
+ */
 enum mbj_rc db_commit(struct db_txn **txn,
 		      struct mbj_error *err) MBJ_MUST_CHECK;
 void db_abort(struct db_txn **txn);
@@ -71,7 +75,10 @@ enum mbj_rc db_put(struct db_txn *txn, enum db_table table,
 enum mbj_rc db_del(struct db_txn *txn, enum db_table table,
 		   struct mbj_bytes key, struct mbj_error *err) MBJ_MUST_CHECK;
 
-/* From the first key at or above start. */
+/*
+ * From the first key at or above start.  Read ahead: the table must not be
+ * written while it is open.
+ */
 enum mbj_rc db_cursor_open(struct db_txn *txn, enum db_table table,
 			   struct mbj_bytes start,
 			   struct db_cursor **ret_cursor,

@@ -18,7 +18,10 @@
 /* Bytes that one transaction may hand out; a bound, not a reservation. */
 #define TXN_ARENA_MAX ((size_t)8 << 30)
 
-enum { TXN_RECORD_MAX = 1 << 20 };
+enum {
+	TXN_RECORD_MAX = 1 << 20,
+	STATE_NAMES_MAX = 4 << 20, /* bytes of the file names in home */
+};
 
 static const char lineage_key[] = "lineage";
 static const char watermark_key[] = "watermark";
@@ -52,9 +55,36 @@ static enum mbj_rc config_refuse(const struct mbj_sys *sys, const char *home,
 	return MBJ_OK;
 }
 
+/*
+ * Whether there is an environment: its log or its tables.  Where only one of
+ * the two is left it is damaged, which opening it will find.
+ */
+static enum mbj_rc home_is_new(const struct mbj_sys *sys, const char *home,
+			       bool *ret_is_new, struct mbj_error *err)
+{
+	struct mbj_buf names;
+	bool is_new = true;
+	enum mbj_rc rc;
+
+	mbj_buf_init(&names, STATE_NAMES_MAX);
+	rc = mbj_dir_list(sys, home, &names, err);
+	for (size_t at = 0; rc == MBJ_OK && at < names.n;
+	     at += strlen((const char *)names.p + at) + 1) {
+		const char *name = (const char *)names.p + at;
+
+		if (strcmp(name, "state.db") == 0 ||
+		    strncmp(name, "log.", 4) == 0)
+			is_new = false;
+	}
+	mbj_buf_done(&names);
+	if (rc == MBJ_OK)
+		*ret_is_new = is_new;
+	return rc;
+}
+
 /* The environment was made for this lineage, or is new and takes it. */
 static enum mbj_rc lineage_check(struct mbj_txn *txn, struct mbj_id lineage,
-				 struct mbj_error *err)
+				 bool is_new, struct mbj_error *err)
 {
 	struct mbj_bytes value;
 	struct mbj_id found;
@@ -63,12 +93,15 @@ static enum mbj_rc lineage_check(struct mbj_txn *txn, struct mbj_id lineage,
 	mbj_buf_clear(&txn->key);
 	mbj_buf_put_str(&txn->key, lineage_key);
 	rc = txn_get(txn, TABLE_META, &value, err);
-	if (rc == MBJ_ENOTFOUND) {
+	if (rc == MBJ_ENOTFOUND && is_new) {
 		mbj_buf_clear(&txn->value);
 		mbj_buf_put_u8(&txn->value, MBJ_FORMAT_STATE);
 		mbj_buf_put_id(&txn->value, lineage);
 		return txn_put(txn, TABLE_META, err);
 	}
+	if (rc == MBJ_ENOTFOUND)
+		return mbj_error_set(err, MBJ_ECORRUPT,
+				     "the state does not say whose it is");
 	if (rc < 0)
 		return rc;
 	if (value.n > 0 && value.p[0] > MBJ_FORMAT_STATE)
@@ -85,7 +118,7 @@ static enum mbj_rc lineage_check(struct mbj_txn *txn, struct mbj_id lineage,
 }
 
 static enum mbj_rc state_prepare(struct mbj_state *state, struct mbj_id lineage,
-				 struct mbj_error *err)
+				 bool is_new, struct mbj_error *err)
 {
 	struct mbj_txn *txn = NULL;
 	enum mbj_rc rc;
@@ -95,10 +128,13 @@ static enum mbj_rc state_prepare(struct mbj_state *state, struct mbj_id lineage,
 		return rc;
 	rc = mbj_digest_key(txn->sha, lineage, &state->digest_key, err);
 	if (rc == MBJ_OK)
-		rc = lineage_check(txn, lineage, err);
+		rc = lineage_check(txn, lineage, is_new, err);
 	if (rc == MBJ_OK)
 		rc = mbj_txn_commit(&txn, err);
 	mbj_txn_abort(&txn);
+	/* From now on tables without a lineage are damage. */
+	if (rc == MBJ_OK && is_new)
+		rc = db_checkpoint(state->db, true, err);
 	return rc;
 }
 
@@ -107,9 +143,9 @@ enum mbj_rc mbj_state_open(const struct mbj_sys *sys, const char *home,
 			   const struct mbj_state_options *options,
 			   struct mbj_state **ret_state, struct mbj_error *err)
 {
-	const struct db_options db_options = {options->cache_size,
-					      options->log_file_size,
-					      options->checkpoint_log_size};
+	struct db_options db_options = {options->cache_size,
+					options->log_file_size,
+					options->checkpoint_log_size, true};
 	struct mbj_state *state;
 	struct mbj_id seed;
 	enum mbj_rc rc;
@@ -117,6 +153,8 @@ enum mbj_rc mbj_state_open(const struct mbj_sys *sys, const char *home,
 	rc = config_refuse(sys, home, err);
 	if (rc == MBJ_OK && !mbj_path_exists(sys, home))
 		rc = mbj_dir_make(sys, home, err);
+	if (rc == MBJ_OK)
+		rc = home_is_new(sys, home, &db_options.is_new, err);
 	if (rc == MBJ_OK)
 		rc = mbj_id_generate(sys, &seed, err);
 	if (rc < 0)
@@ -129,7 +167,7 @@ enum mbj_rc mbj_state_open(const struct mbj_sys *sys, const char *home,
 	if (rc == MBJ_OK)
 		rc = db_open(home, &db_options, &state->db, err);
 	if (rc == MBJ_OK)
-		rc = state_prepare(state, lineage, err);
+		rc = state_prepare(state, lineage, db_options.is_new, err);
 	if (rc < 0) {
 		db_close(&state->db);
 		mbj_state_close(&state);
@@ -164,7 +202,7 @@ enum mbj_rc mbj_state_destroy(const struct mbj_sys *sys, const char *home,
 	enum mbj_rc rc;
 	int code;
 
-	mbj_buf_init(&names, 4 << 20);
+	mbj_buf_init(&names, STATE_NAMES_MAX);
 	rc = mbj_dir_list(sys, home, &names, err);
 	for (size_t at = 0; rc == MBJ_OK && at < names.n;
 	     at += strlen((const char *)names.p + at) + 1) {

@@ -252,6 +252,50 @@ START_TEST(inward)
 END_TEST
 
 /*
+ * Where contradictions add up beyond reason, what is left of them is refused
+ * in one go.  The same inward moves, on a chain three times as deep as a
+ * mailbox may be named, which takes moving its parts below one another.
+ */
+START_TEST(inward_too_far)
+{
+	enum { PART = MBJ_DEPTH_MAX - 1, DEPTH = 3 * PART };
+	struct bulk bulk = bulk_new(DEPTH - 1);
+	unsigned cut_off = 0;
+	char words[64];
+
+	edit_lab_import(&lab, "u", "");
+	for (unsigned part = 0; part < 3; part++) {
+		unsigned first = (2 - part) * PART;
+		struct bulk chain = bulk_new(PART);
+
+		for (unsigned i = 0; i < PART; i++)
+			bulk_put(&chain, i, MBJ_CHANGE_CREATE, first + i,
+				 i > 0 ? number_id(first + i - 1) : MBJ_ID_ROOT,
+				 first + i);
+		EDIT_LAB_OK(&lab, bulk_run(&chain, MBJ_EDIT_SET));
+		bulk_free(&chain);
+		if (part == 0)
+			continue;
+		(void)snprintf(words, sizeof(words), "=m%u:m%u/m%u",
+			       first + PART, first + PART - 1, first + PART);
+		EDIT_LAB_OK(&lab, edit_lab_set(&lab, "u", words));
+		ck_assert_str_eq(edit_lab_results(&lab), "ok");
+	}
+	for (unsigned i = 0; i < DEPTH - 1; i++)
+		bulk_put(&bulk, i, MBJ_CHANGE_UPDATE, i, number_id(DEPTH - 1),
+			 i);
+	EDIT_LAB_OK(&lab, bulk_run(&bulk, MBJ_EDIT_SET));
+	ck_assert_uint_eq(lab.outcome.refused_count, DEPTH - 1);
+	for (unsigned i = 0; i < DEPTH - 1; i++)
+		cut_off +=
+			lab.outcome.results[i].refusal == MBJ_REFUSAL_TOO_LARGE;
+	ck_assert_uint_gt(cut_off, 0);
+	ck_assert_uint_lt(cut_off, DEPTH / 2);
+	bulk_free(&bulk);
+}
+END_TEST
+
+/*
  * A chain turned upside down is legal, however deep.  Give each the place
  * under the one that was below it.
  */
@@ -356,6 +400,7 @@ TCase *test_edit_scale_case(void)
 	tcase_add_test(tc, dominoes);
 	tcase_add_test(tc, one_name);
 	tcase_add_test(tc, inward);
+	tcase_add_test(tc, inward_too_far);
 	tcase_add_test(tc, inversion);
 	tcase_add_test(tc, pairs);
 	tcase_add_test(tc, replaced);

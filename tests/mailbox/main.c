@@ -6,8 +6,12 @@
 int main(void)
 {
 	static const test_case_fn cases[] = {
-		test_state_case, test_tree_case,   test_settle_case,
-		test_diff_case,	 test_digest_case,
+		test_db_case,
+		test_state_case,
+		test_tree_case,
+		test_settle_case,
+		test_diff_case,
+		test_digest_case,
 	};
 
 	return test_run("mailbox", cases, sizeof(cases) / sizeof(cases[0]));

@@ -57,7 +57,14 @@ struct mbj_change {
 	uint32_t uidvalidity;
 };
 
-/* A rename by path, UTF-8 with the account's delimiter. */
+/*
+ * A rename by path, UTF-8 with the account's delimiter.  Sources are names of
+ * the tree before, targets of the tree after: on the way to a target each
+ * component is the mailbox that another rename moves to that path, else the
+ * child of that name that no rename moves away, else made anew, \NonExistent.
+ * A target below its own source is refused, unless another mailbox takes the
+ * source's name.
+ */
 struct mbj_rename {
 	struct mbj_bytes source;
 	struct mbj_bytes target;

@@ -1,0 +1,342 @@
+/*
+ * The engine seam: tables, transactions, cursors, snapshots, and what is said
+ * of an environment with something missing.
+ */
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <mbj/sys.h>
+
+#include "cases.h"
+#include "db_engine.h"
+
+static struct mbj_error err;
+
+struct lab {
+	char *home;
+	struct db *db;
+};
+
+static enum mbj_rc lab_try(struct lab *lab, bool is_new)
+{
+	const struct db_options options = {
+		.cache_size = 4 << 20,
+		.log_file_size = 1 << 20,
+		.checkpoint_log_size = 1 << 20,
+		.is_new = is_new,
+	};
+
+	return db_open(lab->home, &options, &lab->db, &err);
+}
+
+static void lab_begin(struct lab *lab)
+{
+	lab->db = NULL;
+	lab->home = test_tmpdir_new();
+	test_ok(lab_try(lab, true), err);
+}
+
+static void lab_end(struct lab *lab)
+{
+	db_close(&lab->db);
+	test_tmpdir_free(&lab->home);
+}
+
+static struct db_txn *begin(struct lab *lab, bool is_reading)
+{
+	struct db_txn *txn = NULL;
+
+	test_ok(db_begin(lab->db, is_reading, &txn, &err), err);
+	return txn;
+}
+
+static void put(struct db_txn *txn, const char *key, struct mbj_bytes value)
+{
+	test_ok(db_put(txn, TABLE_SLOTS, mbj_bytes_str(key), value, &err), err);
+}
+
+static void expect(struct db_txn *txn, const char *key, const char *value)
+{
+	struct mbj_buf found;
+	enum mbj_rc rc;
+
+	mbj_buf_init(&found, 1 << 20);
+	rc = db_get(txn, TABLE_SLOTS, mbj_bytes_str(key), &found, &err);
+	if (value == NULL) {
+		ck_assert_int_eq(rc, MBJ_ENOTFOUND);
+	} else {
+		test_ok(rc, err);
+		ck_assert(mbj_bytes_equal(mbj_buf_view(&found),
+					  mbj_bytes_str(value)));
+	}
+	mbj_buf_done(&found);
+}
+
+/*
+ * Goal: commits stay and aborts go, in the table they were made in.  Method:
+ * a record of each, looked for before and after reopening.
+ */
+START_TEST(commits_stay_and_aborts_go)
+{
+	struct db_txn *txn;
+	struct lab lab;
+
+	lab_begin(&lab);
+	txn = begin(&lab, false);
+	put(txn, "a", mbj_bytes_str("1"));
+	put(txn, "b", mbj_bytes_str("2"));
+	test_ok(db_commit(&txn, &err), err);
+	ck_assert_ptr_null(txn);
+	txn = begin(&lab, false);
+	put(txn, "a", mbj_bytes_str("3"));
+	test_ok(db_del(txn, TABLE_SLOTS, mbj_bytes_str("b"), &err), err);
+	test_ok(db_del(txn, TABLE_SLOTS, mbj_bytes_str("b"), &err), err);
+	expect(txn, "b", NULL);
+	db_abort(&txn);
+	test_ok(db_checkpoint(lab.db, true, &err), err);
+	db_close(&lab.db);
+	test_ok(lab_try(&lab, false), err);
+	txn = begin(&lab, true);
+	expect(txn, "a", "1");
+	expect(txn, "b", "2");
+	expect(txn, "c", NULL);
+	db_abort(&txn);
+	lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: a snapshot is of the moment its transaction began, even where it
+ * reads for the first time after a later commit.  Method: such a commit.
+ */
+START_TEST(snapshots_are_of_their_beginning)
+{
+	struct db_txn *early;
+	struct db_txn *late;
+	struct db_txn *txn;
+	struct lab lab;
+
+	lab_begin(&lab);
+	txn = begin(&lab, false);
+	put(txn, "a", mbj_bytes_str("old"));
+	test_ok(db_commit(&txn, &err), err);
+	early = begin(&lab, true);
+	txn = begin(&lab, false);
+	put(txn, "a", mbj_bytes_str("new"));
+	put(txn, "b", mbj_bytes_str("new"));
+	test_ok(db_commit(&txn, &err), err);
+	late = begin(&lab, true);
+	expect(early, "a", "old");
+	expect(early, "b", NULL);
+	expect(late, "a", "new");
+	expect(late, "b", "new");
+	db_abort(&early);
+	db_abort(&late);
+	lab_end(&lab);
+}
+END_TEST
+
+/* The value of number: from empty to longer than what is read ahead. */
+static size_t value_size(unsigned number)
+{
+	return number % 37 == 36 ? 150000 : number % 7 * 90;
+}
+
+static void value_fill(unsigned number, uint8_t *value)
+{
+	for (size_t i = 0; i < value_size(number); i++)
+		value[i] = (uint8_t)(number + i * 31);
+}
+
+static struct mbj_bytes number_key(unsigned number, uint8_t key[4096])
+{
+	/* Some keys are longer than a page's quarter, too. */
+	size_t n = number % 11 == 10 ? 3000 : 4;
+
+	memset(key, 'k', 4096);
+	key[0] = (uint8_t)(number >> 8);
+	key[1] = (uint8_t)number;
+	return mbj_bytes_make(key, n);
+}
+
+enum { NUMBERS = 300 };
+
+static void numbers_put(struct lab *lab)
+{
+	struct db_txn *txn = begin(lab, false);
+	uint8_t *value = mbj_alloc(150000);
+	uint8_t key[4096];
+
+	ck_assert_ptr_nonnull(value);
+	for (unsigned i = 0; i < NUMBERS; i++) {
+		value_fill(i, value);
+		test_ok(db_put(txn, TABLE_SLOTS, number_key(i, key),
+			       mbj_bytes_make(value, value_size(i)), &err),
+			err);
+	}
+	mbj_free(value);
+	test_ok(db_commit(&txn, &err), err);
+}
+
+/* A scan from number first on meets all that follow, and the end. */
+static void numbers_expect(struct db_txn *txn, unsigned first, uint8_t *value)
+{
+	struct db_cursor *cursor = NULL;
+	struct mbj_bytes found_key;
+	struct mbj_bytes found;
+	uint8_t start[2] = {(uint8_t)(first >> 8), (uint8_t)first};
+	uint8_t key[4096];
+
+	test_ok(db_cursor_open(txn, TABLE_SLOTS, mbj_bytes_make(start, 2),
+			       &cursor, &err),
+		err);
+	for (unsigned i = first; i < NUMBERS; i++) {
+		test_ok(db_cursor_next(cursor, &found_key, &found, &err), err);
+		value_fill(i, value);
+		ck_assert(mbj_bytes_equal(found_key, number_key(i, key)));
+		ck_assert(
+			mbj_bytes_equal(found,
+					mbj_bytes_make(value, value_size(i))));
+	}
+	test_rc(db_cursor_next(cursor, &found_key, &found, &err),
+		MBJ_ENOTFOUND);
+	db_cursor_close(&cursor);
+	ck_assert_ptr_null(cursor);
+}
+
+/*
+ * Goal: a scan meets every record once, in order, whatever its size, singly
+ * and read ahead, committed or not.  Method: sizes from nothing to more than
+ * what is read ahead, scans from every start.
+ */
+START_TEST(scans_meet_every_record)
+{
+	uint8_t *value = mbj_alloc(150000);
+	struct db_txn *txn;
+	struct lab lab;
+
+	ck_assert_ptr_nonnull(value);
+	lab_begin(&lab);
+	numbers_put(&lab);
+	txn = begin(&lab, true);
+	for (unsigned first = 0; first <= NUMBERS; first++)
+		numbers_expect(txn, first, value);
+	db_abort(&txn);
+	txn = begin(&lab, false);
+	numbers_expect(txn, 0, value);
+	db_abort(&txn);
+	mbj_free(value);
+	lab_end(&lab);
+}
+END_TEST
+
+/* Remove files of home by how their names begin; returns how many. */
+static unsigned files_remove(const struct lab *lab, const char *begin_of_name)
+{
+	const struct mbj_sys *sys = mbj_sys_posix();
+	struct mbj_buf names;
+	unsigned count = 0;
+
+	mbj_buf_init(&names, 1 << 20);
+	test_ok(mbj_dir_list(sys, lab->home, &names, &err), err);
+	for (size_t at = 0; at < names.n;
+	     at += strlen((const char *)names.p + at) + 1) {
+		const char *name = (const char *)names.p + at;
+		char *path;
+
+		if (strncmp(name, begin_of_name, strlen(begin_of_name)) != 0)
+			continue;
+		path = test_path_dup(lab->home, name);
+		ck_assert_int_eq(unlink(path), 0);
+		free(path);
+		count++;
+	}
+	mbj_buf_done(&names);
+	return count;
+}
+
+/*
+ * Goal: an environment without its tables is damaged, never an empty one.
+ * Method: the file of the tables is removed, with the log and without.
+ */
+START_TEST(missing_tables_are_damage)
+{
+	for (int with_log = 0; with_log < 2; with_log++) {
+		struct lab lab;
+
+		lab_begin(&lab);
+		numbers_put(&lab);
+		db_close(&lab.db);
+		ck_assert_uint_eq(files_remove(&lab, "state.db"), 1);
+		if (with_log)
+			ck_assert_uint_gt(files_remove(&lab, "log."), 0);
+		test_rc(lab_try(&lab, false), MBJ_ECORRUPT);
+		ck_assert_ptr_null(lab.db);
+		lab_end(&lab);
+	}
+}
+END_TEST
+
+/*
+ * Goal: the engine's complaints are in the error, not on standard error.
+ * Method: standard error is a file while an opening fails.
+ */
+START_TEST(nothing_is_printed)
+{
+	struct lab lab;
+	char *path;
+	struct stat st;
+	int saved;
+
+	lab_begin(&lab);
+	path = test_path_dup(lab.home, "stderr");
+	db_close(&lab.db);
+	ck_assert_uint_eq(files_remove(&lab, "state.db"), 1);
+	fflush(stderr);
+	saved = dup(STDERR_FILENO);
+	ck_assert_ptr_nonnull(freopen(path, "w", stderr));
+	test_rc(lab_try(&lab, false), MBJ_ECORRUPT);
+	fflush(stderr);
+	ck_assert_int_ge(dup2(saved, STDERR_FILENO), 0);
+	ck_assert_int_eq(close(saved), 0);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_size, 0);
+	ck_assert_ptr_nonnull(strstr(err.message, "meta"));
+	free(path);
+	lab_end(&lab);
+}
+END_TEST
+
+/* Goal: files are for the owner alone.  Method: their modes. */
+START_TEST(files_are_private)
+{
+	struct lab lab;
+	struct stat st;
+	char *path;
+
+	lab_begin(&lab);
+	path = test_path_dup(lab.home, "state.db");
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 077, 0);
+	free(path);
+	path = test_path_dup(lab.home, "log.0000000001");
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 077, 0);
+	free(path);
+	lab_end(&lab);
+}
+END_TEST
+
+TCase *test_db_case(void)
+{
+	TCase *tc = tcase_create("db");
+
+	tcase_add_test(tc, commits_stay_and_aborts_go);
+	tcase_add_test(tc, snapshots_are_of_their_beginning);
+	tcase_add_test(tc, scans_meet_every_record);
+	tcase_add_test(tc, missing_tables_are_damage);
+	tcase_add_test(tc, nothing_is_printed);
+	tcase_add_test(tc, files_are_private);
+	return tc;
+}
