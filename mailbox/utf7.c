@@ -16,13 +16,17 @@
 
 #include "name_impl.h"
 
-/* UTF-16 units of a name or path on the way. */
-enum { UTF7_UNITS_MAX = 2 * MBJ_PATH_MAX };
+/*
+ * A wire form may be two and a half times as long as its name: two bytes of
+ * UTF-8 become "&AOQ-".  So the name is held to MBJ_PATH_MAX and its wire form
+ * to this; each byte of either makes one UTF-16 unit at most.
+ */
+enum { UTF7_WIRE_MAX = 3 * MBJ_PATH_MAX, UTF7_UNITS_MAX = UTF7_WIRE_MAX };
 
 struct mbj_utf7 {
 	UConverter *converter;
 	UChar *units; /* [UTF7_UNITS_MAX] */
-	char *bytes;  /* [4 * UTF7_UNITS_MAX] */
+	char *bytes;  /* [UTF7_WIRE_MAX] */
 };
 
 enum mbj_rc mbj_utf7_new(struct mbj_utf7 **ret_utf7, struct mbj_error *err)
@@ -33,7 +37,7 @@ enum mbj_rc mbj_utf7_new(struct mbj_utf7 **ret_utf7, struct mbj_error *err)
 	if (!utf7)
 		return mbj_error_nomem(err);
 	utf7->units = mbj_calloc(UTF7_UNITS_MAX, sizeof(*utf7->units));
-	utf7->bytes = mbj_alloc((size_t)4 * UTF7_UNITS_MAX);
+	utf7->bytes = mbj_alloc(UTF7_WIRE_MAX);
 	utf7->converter = ucnv_open("IMAP-mailbox-name", &code);
 	if (utf7->converter) {
 		ucnv_setToUCallBack(utf7->converter, UCNV_TO_U_CALLBACK_STOP,
@@ -83,9 +87,10 @@ static bool needs_no_converter(struct mbj_bytes name)
 	       (name.n == 0 || !memchr(name.p, '&', name.n));
 }
 
-static enum mbj_rc length_judge(struct mbj_bytes name, struct mbj_error *err)
+static enum mbj_rc length_judge(struct mbj_bytes name, size_t n, size_t max,
+				struct mbj_error *err)
 {
-	if (name.n <= MBJ_PATH_MAX)
+	if (n <= max)
 		return MBJ_OK;
 	return utf7_refuse(err, name, "is longer than any mailbox name");
 }
@@ -101,7 +106,7 @@ static enum mbj_rc wire_make(struct mbj_utf7 *utf7, struct mbj_bytes utf8,
 	(void)u_strFromUTF8(utf7->units, UTF7_UNITS_MAX, &units,
 			    (const char *)utf8.p, (int32_t)utf8.n, &code);
 	ucnv_resetFromUnicode(utf7->converter);
-	n = ucnv_fromUChars(utf7->converter, utf7->bytes, 4 * UTF7_UNITS_MAX,
+	n = ucnv_fromUChars(utf7->converter, utf7->bytes, UTF7_WIRE_MAX,
 			    utf7->units, units, &code);
 	if (U_FAILURE(code))
 		return utf7_refuse(err, utf8,
@@ -132,7 +137,7 @@ enum mbj_rc mbj_utf7_encode(struct mbj_utf7 *utf7, struct mbj_bytes utf8,
 	struct mbj_bytes wire = utf8;
 	enum mbj_rc rc;
 
-	rc = length_judge(utf8, err);
+	rc = length_judge(utf8, utf8.n, MBJ_PATH_MAX, err);
 	if (rc == MBJ_OK && !needs_no_converter(utf8)) {
 		if (has_control(utf8))
 			return utf7_refuse(err, utf8,
@@ -154,22 +159,35 @@ enum mbj_rc mbj_utf7_decode(struct mbj_utf7 *utf7, struct mbj_bytes wire,
 	struct mbj_bytes again;
 	int32_t units;
 	int32_t n = 0;
+	bool is_plain;
 	enum mbj_rc rc;
 
-	rc = length_judge(wire, err);
+	/* Plain wire is its own name. */
+	is_plain = needs_no_converter(wire);
+	rc = length_judge(wire, wire.n, is_plain ? MBJ_PATH_MAX : UTF7_WIRE_MAX,
+			  err);
 	if (rc < 0)
 		return rc;
-	if (needs_no_converter(wire)) {
+	if (is_plain) {
 		mbj_buf_put_bytes(ret_utf8, wire);
 		return mbj_buf_ok(ret_utf8, err);
 	}
 	ucnv_resetToUnicode(utf7->converter);
 	units = ucnv_toUChars(utf7->converter, utf7->units, UTF7_UNITS_MAX,
 			      (const char *)wire.p, (int32_t)wire.n, &code);
-	(void)u_strToUTF8(utf7->bytes, 4 * UTF7_UNITS_MAX, &n, utf7->units,
-			  units, &code);
+	if (U_SUCCESS(code)) {
+		(void)u_strToUTF8(utf7->bytes, UTF7_WIRE_MAX, &n, utf7->units,
+				  units, &code);
+		/* Then n is the length it would have, which is judged. */
+		if (code == U_BUFFER_OVERFLOW_ERROR)
+			code = U_ZERO_ERROR;
+	}
 	if (U_FAILURE(code))
 		return utf7_refuse(err, wire, "is not modified UTF-7");
+	MBJ_ASSERT(n >= 0);
+	rc = length_judge(wire, (size_t)n, MBJ_PATH_MAX, err);
+	if (rc < 0)
+		return rc;
 	mbj_buf_put(ret_utf8, utf7->bytes, (size_t)n);
 	rc = mbj_buf_ok(ret_utf8, err);
 	if (rc < 0)

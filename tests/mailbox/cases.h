@@ -16,9 +16,13 @@
 TCase *test_db_case(void);
 TCase *test_diff_case(void);
 TCase *test_digest_case(void);
+TCase *test_name_case(void);
+TCase *test_path_case(void);
 TCase *test_settle_case(void);
 TCase *test_state_case(void);
 TCase *test_tree_case(void);
+TCase *test_tree_model_case(void);
+TCase *test_utf7_case(void);
 
 /* The id whose text ends in number; never a reserved one. */
 static inline struct mbj_id test_id(uint64_t number)
@@ -52,11 +56,11 @@ static inline uint32_t test_pick(struct test_rng *rng, uint32_t bound)
 }
 
 /* Fail with the library's own message. */
-#define test_ok(call, err)                                             \
-	do {                                                           \
-		enum mbj_rc test_got = (call);                         \
-		ck_assert_msg(test_got == MBJ_OK, "%s: %s: %s", #call, \
-			      mbj_rc_name(test_got), (err).message);   \
+#define test_ok(call, err)                                                     \
+	do {                                                                   \
+		enum mbj_rc test_got = (call);                                 \
+		ck_assert_msg(test_got == MBJ_OK, "%s: %s: %s", #call,         \
+			      mbj_rc_name(test_got), (err).message);           \
 	} while (0)
 
 #define test_rc(call, expected)                                                \

@@ -9,9 +9,13 @@ int main(void)
 		test_db_case,
 		test_state_case,
 		test_tree_case,
+		test_tree_model_case,
 		test_settle_case,
 		test_diff_case,
 		test_digest_case,
+		test_name_case,
+		test_path_case,
+		test_utf7_case,
 	};
 
 	return test_run("mailbox", cases, sizeof(cases) / sizeof(cases[0]));

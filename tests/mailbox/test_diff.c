@@ -163,9 +163,9 @@ static void random_name(struct test_rng *rng, char name[16],
 			struct mbj_name *ret_name)
 {
 	/* One in three stores another case than its key. */
-	int length =
-		snprintf(name, 16, "%c%u", test_pick(rng, 3) == 0 ? 'N' : 'n',
-			 test_pick(rng, 20));
+	int length = snprintf(name, 16, "%c%u",
+			      test_pick(rng, 3) == 0 ? 'N' : 'n',
+			      test_pick(rng, 20));
 
 	name[8] = 'n';
 	memcpy(name + 9, name + 1, (size_t)length - 1);
@@ -192,7 +192,8 @@ static void change_randomly(struct mbj_tree *tree, struct test_rng *rng,
 	enum mbj_rc rc;
 
 	for (uint32_t i = 0; i < changes; i++) {
-		struct mbj_node node = {.id = test_id(test_pick(rng, ids))};
+		struct mbj_node node = {
+			.id = test_id(test_pick(rng, ids))};
 
 		random_name(rng, bytes, &node.name);
 		node.parent = random_parent(tree, rng);
@@ -324,6 +325,35 @@ START_TEST(change_of_case_is_a_move)
 }
 END_TEST
 
+/*
+ * Goal: out of memory anywhere in the join is an error, and nothing leaks.
+ * Method: fail the first, second, ... allocation until none fails.
+ */
+START_TEST(joins_survive_failed_allocations)
+{
+	struct mbj_tree *before = tree_make(1), *after = tree_make(2);
+	struct mbj_diff diff = {.count = 0};
+	struct test_rng rng;
+	uint64_t k = 0;
+	enum mbj_rc rc;
+
+	test_rng_init(&rng, 4);
+	change_randomly(before, &rng, 100, 50);
+	change_randomly(after, &rng, 300, 150);
+	do {
+		test_alloc_fail_at(++k);
+		rc = mbj_diff_make(before, after, &diff, NULL);
+		ck_assert(rc == MBJ_OK || rc == MBJ_ENOMEM);
+		ck_assert_int_eq(diff.count > 0, rc == MBJ_OK);
+	} while (rc < 0);
+	test_alloc_fail_at(0);
+	ck_assert_uint_gt(k, 8);
+	mbj_diff_done(&diff);
+	mbj_tree_free(&before);
+	mbj_tree_free(&after);
+}
+END_TEST
+
 TCase *test_diff_case(void)
 {
 	TCase *all = tcase_create("diff");
@@ -331,5 +361,6 @@ TCase *test_diff_case(void)
 	tcase_add_test(all, random_joins_match_the_slow_one);
 	tcase_add_test(all, empty_sides_join);
 	tcase_add_test(all, change_of_case_is_a_move);
+	tcase_add_test(all, joins_survive_failed_allocations);
 	return all;
 }
