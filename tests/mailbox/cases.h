@@ -56,11 +56,11 @@ static inline uint32_t test_pick(struct test_rng *rng, uint32_t bound)
 }
 
 /* Fail with the library's own message. */
-#define test_ok(call, err)                                                     \
-	do {                                                                   \
-		enum mbj_rc test_got = (call);                                 \
-		ck_assert_msg(test_got == MBJ_OK, "%s: %s: %s", #call,         \
-			      mbj_rc_name(test_got), (err).message);           \
+#define test_ok(call, err)                                             \
+	do {                                                           \
+		enum mbj_rc test_got = (call);                         \
+		ck_assert_msg(test_got == MBJ_OK, "%s: %s: %s", #call, \
+			      mbj_rc_name(test_got), (err).message);   \
 	} while (0)
 
 #define test_rc(call, expected)                                                \

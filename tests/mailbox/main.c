@@ -6,15 +6,9 @@
 int main(void)
 {
 	static const test_case_fn cases[] = {
-		test_db_case,
-		test_state_case,
-		test_tree_case,
-		test_tree_model_case,
-		test_settle_case,
-		test_diff_case,
-		test_digest_case,
-		test_name_case,
-		test_path_case,
+		test_db_case,	      test_state_case,	test_tree_case,
+		test_tree_model_case, test_settle_case, test_diff_case,
+		test_digest_case,     test_name_case,	test_path_case,
 		test_utf7_case,
 	};
 

@@ -163,9 +163,9 @@ static void random_name(struct test_rng *rng, char name[16],
 			struct mbj_name *ret_name)
 {
 	/* One in three stores another case than its key. */
-	int length = snprintf(name, 16, "%c%u",
-			      test_pick(rng, 3) == 0 ? 'N' : 'n',
-			      test_pick(rng, 20));
+	int length =
+		snprintf(name, 16, "%c%u", test_pick(rng, 3) == 0 ? 'N' : 'n',
+			 test_pick(rng, 20));
 
 	name[8] = 'n';
 	memcpy(name + 9, name + 1, (size_t)length - 1);
@@ -192,8 +192,7 @@ static void change_randomly(struct mbj_tree *tree, struct test_rng *rng,
 	enum mbj_rc rc;
 
 	for (uint32_t i = 0; i < changes; i++) {
-		struct mbj_node node = {
-			.id = test_id(test_pick(rng, ids))};
+		struct mbj_node node = {.id = test_id(test_pick(rng, ids))};
 
 		random_name(rng, bytes, &node.name);
 		node.parent = random_parent(tree, rng);

@@ -63,8 +63,7 @@ START_TEST(any_order_gives_the_same_tree)
 	(void)test_rng_seed(&rng);
 
 	for (uint32_t i = 0; i < COUNT; i++) {
-		parent[i] =
-			i % 7 == 0 ? MBJ_NODE_ROOT : test_pick(&rng, i);
+		parent[i] = i % 7 == 0 ? MBJ_NODE_ROOT : test_pick(&rng, i);
 		order[i] = i;
 	}
 	for (uint32_t i = COUNT; i > 1; i--) {

@@ -281,14 +281,12 @@ START_TEST(order_is_that_of_a_listing)
 	ck_assert_uint_eq(count, 0);
 	mbj_free(order);
 	for (uint32_t i = 0; i < 3000; i++) {
-		struct mbj_node node =
-			test_node(i,
-				  i % 100 == 3 ? MBJ_NODE_TEMP
-				  : i % 10 == 0
-					  ? MBJ_NODE_ROOT
-					  : test_pick(&rng,
-							   mbj_tree_size(tree)),
-				  names[test_pick(&rng, 10)]);
+		struct mbj_node node = test_node(
+			i,
+			i % 100 == 3  ? MBJ_NODE_TEMP
+			: i % 10 == 0 ? MBJ_NODE_ROOT
+				      : test_pick(&rng, mbj_tree_size(tree)),
+			names[test_pick(&rng, 10)]);
 		enum mbj_rc rc;
 		uint32_t index;
 
@@ -473,8 +471,8 @@ START_TEST(trees_survive_failed_allocations)
 
 			(void)snprintf(text, sizeof(text), "n%u", i);
 			node = test_node(i, MBJ_NODE_ROOT, text);
-			is_done = mbj_tree_add(t, &node, &index, NULL) ==
-				  MBJ_OK;
+			is_done =
+				mbj_tree_add(t, &node, &index, NULL) == MBJ_OK;
 			added += is_done;
 		}
 		is_done = is_done && use_memory(t);

@@ -303,8 +303,7 @@ static struct mbj_bytes repeat(uint8_t *bytes, const char *piece, size_t n)
  */
 START_TEST(longest_paths_make_the_round_trip)
 {
-	static const char *const pieces[] = {"a", "&",
-					     "\xc3\xa4\x61",
+	static const char *const pieces[] = {"a", "&", "\xc3\xa4\x61",
 					     "\xc3\xa4&", "\xe5\x8f\xb0/"};
 	size_t size = strlen(pieces[_i]);
 	size_t n = MBJ_PATH_MAX - MBJ_PATH_MAX % size;
