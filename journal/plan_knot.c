@@ -11,7 +11,9 @@
  *      parked members, whatever the order that led there;
  *   2. the ready list holds every pending member whose step is safe, once,
  *      and is empty after plan_knot_close;
- *   3. undoing restores everything but the ready list, which must be empty.
+ *   3. the waiting list holds every pending member whose step lacks nothing
+ *      but safety, once, and perhaps others until plan_knot_tidy;
+ *   4. undoing restores all of that; the ready list must be empty.
  */
 #include "plan_priv.h"
 
@@ -27,10 +29,11 @@ enum mbj_rc plan_knot_init(struct knot *knot, uint32_t size_max,
 	/* Every member is done or parked once, and settles once. */
 	knot->trail = mbj_alloc(2 * n * sizeof(*knot->trail));
 	knot->ready = mbj_alloc(n * sizeof(*knot->ready));
+	knot->waiting = mbj_alloc(n * sizeof(*knot->waiting));
 	knot->settling = mbj_alloc(n * sizeof(*knot->settling));
 	if (knot->members == NULL || knot->items == NULL ||
 	    knot->trail == NULL || knot->ready == NULL ||
-	    knot->settling == NULL) {
+	    knot->waiting == NULL || knot->settling == NULL) {
 		plan_knot_done(knot);
 		return mbj_error_nomem(err);
 	}
@@ -40,6 +43,7 @@ enum mbj_rc plan_knot_init(struct knot *knot, uint32_t size_max,
 void plan_knot_done(struct knot *knot)
 {
 	mbj_free(knot->settling);
+	mbj_free(knot->waiting);
 	mbj_free(knot->ready);
 	mbj_free(knot->trail);
 	mbj_free(knot->items);
@@ -52,6 +56,18 @@ static void knot_log(struct knot *knot, uint32_t v, uint32_t what)
 	MBJ_ASSERT(knot->trail_count < 2 * knot->capacity);
 	knot->trail[knot->trail_count++] = v << TRAIL_BITS | what;
 	knot->effort++;
+}
+
+/* A step that only lacks safety: a candidate for plan_knot_can_unsafe. */
+static void knot_list(struct knot *knot, uint32_t v)
+{
+	struct knot_member *member = &knot->members[v];
+
+	if (member->need > 0 || !member->is_unsettled || member->is_listed)
+		return;
+	MBJ_ASSERT(knot->waiting_count < knot->count);
+	member->is_listed = true;
+	knot->waiting[knot->waiting_count++] = v;
 }
 
 static bool member_is_safe(const struct knot_member *member)
@@ -73,6 +89,7 @@ static void knot_meet(struct knot *knot, uint32_t v)
 	MBJ_ASSERT(knot->members[v].need > 0);
 	knot->members[v].need--;
 	knot_offer(knot, v);
+	knot_list(knot, v);
 }
 
 /* v is settled: so is all that is done below it, and more steps are safe. */
@@ -154,8 +171,11 @@ void plan_knot_begin(struct knot *knot)
 	knot->left = knot->count;
 	knot->trail_count = 0;
 	knot->ready_count = 0;
-	for (uint32_t v = 0; v < knot->count; v++)
+	knot->waiting_count = 0;
+	for (uint32_t v = 0; v < knot->count; v++) {
 		knot_offer(knot, v);
+		knot_list(knot, v);
+	}
 }
 
 static void knot_unmeet(struct knot *knot, uint32_t v)
@@ -175,14 +195,17 @@ static void knot_unleave(struct knot *knot, uint32_t v)
 	for (uint32_t c = member->child_first; c != PLAN_NONE;
 	     c = knot->members[c].child_next)
 		knot_unmeet(knot, c);
+	knot_list(knot, v);
 }
 
 static void knot_unsettle(struct knot *knot, uint32_t v)
 {
 	knot->members[v].is_settled = false;
 	for (uint32_t c = knot->members[v].below_first; c != PLAN_NONE;
-	     c = knot->members[c].below_next)
+	     c = knot->members[c].below_next) {
 		knot->members[c].is_unsettled = true;
+		knot_list(knot, c);
+	}
 }
 
 void plan_knot_undo(struct knot *knot, uint32_t trail_count)
@@ -201,13 +224,34 @@ void plan_knot_undo(struct knot *knot, uint32_t trail_count)
 	}
 }
 
+static bool member_is_waiting(const struct knot_member *member)
+{
+	return member->state == KNOT_PENDING && member->need == 0 &&
+	       member->is_unsettled;
+}
+
+void plan_knot_tidy(struct knot *knot)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < knot->waiting_count; i++) {
+		uint32_t v = knot->waiting[i];
+
+		knot->effort++;
+		knot->members[v].is_listed =
+			member_is_waiting(&knot->members[v]);
+		if (knot->members[v].is_listed)
+			knot->waiting[kept++] = v;
+	}
+	knot->waiting_count = kept;
+}
+
 bool plan_knot_can_unsafe(struct knot *knot, uint32_t v)
 {
 	const struct knot_member *member = &knot->members[v];
 	uint32_t at = member->above[MBJ_AFTER];
 
-	if (member->state != KNOT_PENDING || member->need > 0 ||
-	    !member->is_unsettled)
+	if (!member_is_waiting(member))
 		return false;
 	/* Nothing is below a mailbox that does not exist yet. */
 	if (member->kind == MBJ_DIFF_CREATE)

@@ -201,12 +201,13 @@ enum mbj_rc plan_solver_init(struct plan_solver *solver, struct plan_work *work,
 		return rc;
 	solver->local = mbj_alloc(work->count * sizeof(*solver->local));
 	solver->candidates = mbj_alloc(size_max * sizeof(*solver->candidates));
+	solver->hard = mbj_alloc(size_max * sizeof(*solver->hard));
 	solver->best.entries =
 		mbj_alloc(size_max * sizeof(*solver->best.entries));
 	if (work->hub_count > 0)
 		solver->above = mbj_alloc(work->count * sizeof(*solver->above));
 	if (solver->local == NULL || solver->candidates == NULL ||
-	    solver->best.entries == NULL ||
+	    solver->hard == NULL || solver->best.entries == NULL ||
 	    (work->hub_count > 0 && solver->above == NULL)) {
 		plan_solver_done(solver);
 		return mbj_error_nomem(err);
@@ -220,6 +221,7 @@ void plan_solver_done(struct plan_solver *solver)
 {
 	mbj_free(solver->above);
 	mbj_free(solver->best.entries);
+	mbj_free(solver->hard);
 	mbj_free(solver->candidates);
 	mbj_free(solver->local);
 	plan_knot_done(&solver->knot);

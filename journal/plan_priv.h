@@ -143,8 +143,9 @@ struct knot_member {
 			   /* children */
 	uint8_t kind;	   /* enum mbj_diff_kind */
 	uint8_t state;	   /* enum knot_state */
-	bool is_unsettled; /* something above its target is not settled */
-	bool is_settled;
+	bool is_unsettled : 1; /* something above its target is not settled */
+	bool is_settled : 1;
+	bool is_listed : 1;   /* in the waiting list */
 	uint32_t occupant;    /* holds the slot that it wants */
 	uint32_t parent;      /* to be created first */
 	uint32_t child_first; /* list of those that wait for it to exist */
@@ -163,6 +164,8 @@ struct knot {
 	uint32_t trail_count;
 	uint32_t *ready; /* safe steps not taken yet */
 	uint32_t ready_count;
+	uint32_t *waiting; /* steps that lack nothing but safety */
+	uint32_t waiting_count;
 	uint32_t *settling; /* work list */
 	uint64_t effort;    /* members and arcs looked at, so far */
 };
@@ -181,6 +184,8 @@ void plan_knot_park(struct knot *knot, uint32_t v);
 void plan_knot_close(struct knot *knot);
 /* Take everything back that the trail holds beyond its first entries. */
 void plan_knot_undo(struct knot *knot, uint32_t trail_count);
+/* Drop from the waiting list whoever does not wait any more. */
+void plan_knot_tidy(struct knot *knot);
 /* A step that could be taken now although it is not safe. */
 bool plan_knot_can_unsafe(struct knot *knot, uint32_t v);
 
@@ -211,9 +216,10 @@ struct knot_solution {
 struct plan_solver {
 	struct plan_work *work;
 	struct knot knot;
-	uint32_t *local;	   /* [work->count] member number of an item */
-	uint32_t *above;	   /* [work->count] see plan_load.c, or NULL */
-	uint32_t *candidates;	   /* [capacity] members that bound 1 parks */
+	uint32_t *local;      /* [work->count] member number of an item */
+	uint32_t *above;      /* [work->count] see plan_load.c, or NULL */
+	uint32_t *candidates; /* [capacity] members that bound 1 parks */
+	uint32_t *hard; /* [capacity] the same if nothing were dangerous */
 	struct knot_solution best; /* of the knot at hand */
 	uint64_t effort_max;	   /* knot.effort beyond which we make do */
 	uint64_t states_left;	   /* of mbj_plan_options.nodes_max */

@@ -3,7 +3,8 @@
  *
  *   1. Safe steps, as far as they go: they never hurt.  Done?  No park.
  *   2. Bound 1: park a feedback vertex set of what is left, but each member of
- *      it only when nothing else can go on.
+ *      it only when nothing else can go on.  Then once more, with a set that
+ *      cuts only what has to be cut in any case, pushing on with unsafe steps.
  *   3. Bound 2: no plan but a look ahead: when stuck, try every step that can
  *      be taken though it is not safe, else every park, and choose the one
  *      after which most gets done.
@@ -11,9 +12,9 @@
  *   5. Search the rest exactly, where it is small and the lower bound is not
  *      met yet.
  *
- * 3 and 4 cost more than linear time, so they are begun only while a budget
- * for the whole plan lasts (knot.effort); when it runs out amid 3, bound 1's
- * members are parked in turn, then whoever is left, which always ends.
+ * Unsafe steps, 3 and 4 cost more than linear time, so they go on only while a
+ * budget for the whole plan lasts (knot.effort); when it runs out, candidates
+ * are parked in turn, then whoever is left, which always ends.
  */
 #include "plan_priv.h"
 
@@ -45,31 +46,70 @@ static void solve_keep(struct plan_solver *solver)
 	MBJ_ASSERT(best->count == knot->count);
 }
 
+static bool knot_is_pending(const struct knot *knot, uint32_t v)
+{
+	return v != PLAN_NONE && knot->members[v].state == KNOT_PENDING;
+}
+
+static void knot_try(struct knot *knot, uint32_t v, bool is_park)
+{
+	if (is_park)
+		plan_knot_park(knot, v);
+	else
+		plan_knot_do(knot, v);
+	plan_knot_close(knot);
+}
+
+/* Unsafe steps, round and round, until stuck, complete or too dear. */
+static void knot_push_on(struct plan_solver *solver)
+{
+	struct knot *knot = &solver->knot;
+	bool is_moving = true;
+
+	while (is_moving && knot->left > 0) {
+		is_moving = false;
+		plan_knot_tidy(knot);
+		for (uint32_t i = 0; i < knot->waiting_count; i++) {
+			uint32_t v = knot->waiting[i];
+
+			if (!knot_can_afford(solver, 1))
+				return;
+			knot->effort++;
+			if (!plan_knot_can_unsafe(knot, v))
+				continue;
+			knot_try(knot, v, false);
+			is_moving = true;
+		}
+	}
+}
+
 /* ------------------------------------------------------------- bound 1 */
 
-static void solve_by_candidates(struct plan_solver *solver, uint32_t count,
-				bool is_backwards)
+/*
+ * Park members of a list one by one, each only when nothing else can go on.
+ * is_pushing: unsafe steps count as going on.
+ */
+static void solve_by_list(struct plan_solver *solver, const uint32_t *list,
+			  uint32_t count, bool is_pushing)
 {
 	struct knot *knot = &solver->knot;
 
 	for (uint32_t i = 0; i < count && knot->left > 0; i++) {
-		uint32_t v =
-			solver->candidates[is_backwards ? count - 1 - i : i];
-
-		if (knot->members[v].state != KNOT_PENDING)
-			continue;
-		plan_knot_park(knot, v);
-		plan_knot_close(knot);
+		if (is_pushing)
+			knot_push_on(solver);
+		if (knot_is_pending(knot, list[i]))
+			knot_try(knot, list[i], true);
 	}
 }
 
-static bool knot_has_unsettled(const struct knot *knot)
+/* Whoever is left: the way out when candidates or effort are used up. */
+static void solve_park_rest(struct plan_solver *solver)
 {
-	for (uint32_t v = 0; v < knot->count; v++)
-		if (knot->members[v].state == KNOT_PENDING &&
-		    knot->members[v].is_unsettled)
-			return true;
-	return false;
+	struct knot *knot = &solver->knot;
+
+	for (uint32_t v = 0; v < knot->count && knot->left > 0; v++)
+		if (knot_is_pending(knot, v))
+			knot_try(knot, v, true);
 }
 
 static enum mbj_rc solve_bound_1(struct plan_solver *solver,
@@ -78,28 +118,30 @@ static enum mbj_rc solve_bound_1(struct plan_solver *solver,
 {
 	struct knot *knot = &solver->knot;
 	uint32_t base = knot->trail_count;
+	uint32_t hard_count;
 	uint32_t count;
 	uint32_t lower;
 	uint32_t lower_above;
 	enum mbj_rc rc;
 
-	rc = plan_fvs_find(knot, false, solver->candidates, &count, &lower,
+	rc = plan_fvs_find(knot, false, solver->hard, &hard_count, &lower, err);
+	if (rc < 0)
+		return rc;
+	rc = plan_fvs_find(knot, true, solver->candidates, &count, &lower_above,
 			   err);
 	if (rc < 0)
 		return rc;
-	if (knot_has_unsettled(knot)) {
-		rc = plan_fvs_find(knot, true, solver->candidates, &count,
-				   &lower_above, err);
-		if (rc < 0)
-			return rc;
-	}
-	for (int is_backwards = 0; is_backwards < 2; is_backwards++) {
-		solve_by_candidates(solver, count, is_backwards != 0);
-		MBJ_ASSERT(knot->left == 0);
+	solve_by_list(solver, solver->candidates, count, false);
+	solve_keep(solver);
+	plan_knot_undo(knot, base);
+	if (solver->best.parks > lower) {
+		for (uint32_t i = 0; i < hard_count; i++)
+			if (knot_is_pending(knot, solver->hard[i]))
+				knot_try(knot, solver->hard[i], true);
+		solve_by_list(solver, solver->candidates, count, true);
+		solve_park_rest(solver);
 		solve_keep(solver);
 		plan_knot_undo(knot, base);
-		if (count == 1)
-			break;
 	}
 	*ret_count = count;
 	*ret_lower = lower;
@@ -107,11 +149,6 @@ static enum mbj_rc solve_bound_1(struct plan_solver *solver,
 }
 
 /* ------------------------------------------------------------- bound 2 */
-
-static bool knot_is_pending(const struct knot *knot, uint32_t v)
-{
-	return v != PLAN_NONE && knot->members[v].state == KNOT_PENDING;
-}
 
 /* Some pending step waits for v. */
 static bool knot_is_waited_for(struct knot *knot, uint32_t v)
@@ -128,29 +165,27 @@ static bool knot_is_waited_for(struct knot *knot, uint32_t v)
 	return false;
 }
 
-static void knot_try(struct knot *knot, uint32_t v, bool is_park)
-{
-	if (is_park)
-		plan_knot_park(knot, v);
-	else
-		plan_knot_do(knot, v);
-	plan_knot_close(knot);
-}
-
 /*
  * The candidate after which most gets done; of unsafe steps those first that
  * another step waits for.  PLAN_NONE where there is none (never for parks).
  */
-static uint32_t solve_look_ahead(struct knot *knot, bool is_park)
+static uint32_t solve_look_ahead(struct plan_solver *solver, bool is_park)
 {
+	struct knot *knot = &solver->knot;
 	uint32_t base = knot->trail_count;
 	uint32_t left = knot->left;
 	uint32_t found = PLAN_NONE;
 	uint64_t found_score = 0;
+	uint32_t count;
 
-	for (uint32_t v = 0; v < knot->count; v++) {
+	plan_knot_tidy(knot);
+	count = is_park ? knot->count : knot->waiting_count;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t v = is_park ? i : knot->waiting[i];
 		uint64_t score;
 
+		if (found != PLAN_NONE && !knot_can_afford(solver, left))
+			break;
 		knot->effort++;
 		if (is_park ? !knot_is_pending(knot, v)
 			    : !plan_knot_can_unsafe(knot, v))
@@ -176,44 +211,23 @@ static void solve_bound_2(struct plan_solver *solver, uint32_t count)
 
 	while (knot->left > 0 &&
 	       knot_can_afford(solver, (uint64_t)knot->left * knot->left)) {
-		uint32_t v = solve_look_ahead(knot, false);
+		uint32_t v = solve_look_ahead(solver, false);
 
 		if (v != PLAN_NONE) {
 			knot_try(knot, v, false);
 			continue;
 		}
-		v = solve_look_ahead(knot, true);
+		v = solve_look_ahead(solver, true);
 		MBJ_ASSERT(v != PLAN_NONE);
 		knot_try(knot, v, true);
 	}
-	if (knot->left > 0)
-		solve_by_candidates(solver, count, false);
-	/* Unsafe steps may have closed cycles that bound 1 does not cut. */
-	for (uint32_t v = 0; v < knot->count && knot->left > 0; v++)
-		if (knot_is_pending(knot, v))
-			knot_try(knot, v, true);
+	solve_by_list(solver, solver->candidates, count, false);
+	solve_park_rest(solver);
 	solve_keep(solver);
 	plan_knot_undo(knot, base);
 }
 
 /* ------------------------------------------------------ needless parks */
-
-/* Unsafe steps, first come first served, until stuck or complete. */
-static void knot_push_on(struct knot *knot)
-{
-	bool is_moving = true;
-
-	while (knot->left > 0 && is_moving) {
-		is_moving = false;
-		for (uint32_t v = 0; v < knot->count && !is_moving; v++) {
-			knot->effort++;
-			if (!plan_knot_can_unsafe(knot, v))
-				continue;
-			knot_try(knot, v, false);
-			is_moving = true;
-		}
-	}
-}
 
 /* Complete the knot with the parks listed, but for the one at skip. */
 static bool solve_without(struct plan_solver *solver, const uint32_t *parks,
@@ -224,7 +238,7 @@ static bool solve_without(struct plan_solver *solver, const uint32_t *parks,
 	for (uint32_t i = 0; i < count; i++)
 		if (i != skip && knot_is_pending(knot, parks[i]))
 			knot_try(knot, parks[i], true);
-	knot_push_on(knot);
+	knot_push_on(solver);
 	return knot->left == 0;
 }
 
@@ -241,7 +255,7 @@ static void solve_drop_parks(struct plan_solver *solver)
 		if ((best->entries[i] & 3) == TRAIL_PARK)
 			parks[count++] = best->entries[i] >> TRAIL_BITS;
 	for (uint32_t i = count; i-- > 0;) {
-		if (!knot_can_afford(solver, (uint64_t)4 * knot->left))
+		if (!knot_can_afford(solver, (uint64_t)2 * knot->left))
 			return;
 		if (solve_without(solver, parks, count, i)) {
 			solve_keep(solver);
