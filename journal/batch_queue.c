@@ -104,8 +104,11 @@ static void request_run(struct mbj_batch *batch, struct request *request,
 	mbj_arena_reset(store->arena);
 	request->rc = edit_run(&context, request->edit, &batch->records,
 			       &request->outcome, &request->error);
-	record = mbj_bytes_make(batch->records.p + before,
-				batch->records.n - before);
+	/* Nothing may have been written yet: NULL has no offsets. */
+	record = mbj_bytes_make(NULL, 0);
+	if (batch->records.n > before)
+		record = mbj_bytes_make(batch->records.p + before,
+					batch->records.n - before);
 	if (request->rc == MBJ_OK)
 		request->rc = request_keep_record(request, record);
 	if (request->rc < 0 || request->edit->is_dry_run || record.n == 0) {
