@@ -249,6 +249,7 @@ START_TEST(random_joins_match_the_slow_one)
 {
 	struct test_rng rng;
 
+	(void)test_rng_seed(&rng);
 	for (int round = 0; round < 40; round++) {
 		uint32_t ids = 1 + test_pick(&rng, 120);
 		struct mbj_tree *before = tree_make(test_rng_next(&rng));
@@ -281,10 +282,12 @@ END_TEST
 START_TEST(empty_sides_join)
 {
 	struct mbj_tree *empty = tree_make(1), *full = tree_make(2);
+	struct test_rng rng;
 	struct mbj_error err;
 	struct mbj_diff diff;
 
-	change_randomly(full, &(struct test_rng){{3}}, 3, 1000);
+	test_rng_init(&rng, 3);
+	change_randomly(full, &rng, 3, 1000);
 	ck_assert_uint_gt(mbj_tree_live_count(full), 0);
 	check_diff(empty, empty);
 	check_diff(empty, full);

@@ -277,6 +277,7 @@ START_TEST(order_is_that_of_a_listing)
 	uint32_t *order = NULL;
 	size_t count = 0;
 
+	(void)test_rng_seed(&rng);
 	test_ok(mbj_tree_order(tree, &order, &count, &err), err);
 	ck_assert_uint_eq(count, 0);
 	mbj_free(order);

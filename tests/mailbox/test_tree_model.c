@@ -236,6 +236,7 @@ START_TEST(random_changes_match_the_model)
 	struct pair pair = {.tree = NULL};
 	struct mbj_error err;
 
+	(void)test_rng_seed(&rng);
 	test_ok(mbj_tree_new(test_rng_next(&rng), &pair.tree, &err), err);
 	for (int i = 1; i <= MODEL_OPS; i++) {
 		uint32_t choice = test_pick(&rng, 1000);

@@ -10,6 +10,9 @@
 
 #include "support.h"
 
+/* What .seeded holds once a generator has its seed. */
+#define SEEDED UINT64_C(0x6d626a2d73656564)
+
 static uint64_t splitmix64(uint64_t *state)
 {
 	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
@@ -23,6 +26,7 @@ void test_rng_init(struct test_rng *rng, uint64_t seed)
 {
 	for (size_t i = 0; i < 4; i++)
 		rng->s[i] = splitmix64(&seed);
+	rng->seeded = SEEDED;
 }
 
 uint64_t test_rng_seed(struct test_rng *rng)
@@ -61,6 +65,7 @@ uint64_t test_rng_next(struct test_rng *rng)
 	uint64_t result = rotate(s[1] * 5, 7) * 9;
 	uint64_t t = s[1] << 17;
 
+	ck_assert_msg(rng->seeded == SEEDED, "a generator without a seed");
 	s[2] ^= s[0];
 	s[3] ^= s[1];
 	s[1] ^= s[2];

@@ -43,6 +43,7 @@ void test_add_abort(TCase *tc, const TTest *test);
  */
 struct test_rng {
 	uint64_t s[4];
+	uint64_t seeded; /* a mark, so that one without a seed is caught */
 };
 
 void test_rng_init(struct test_rng *rng, uint64_t seed);
