@@ -2,8 +2,8 @@
  * Opening a log for writing.
  *
  *	read "published" -> list segments -> headers -> scan the last segment
- *	  -> sync it and the directory -> take over, begin or continue ->
- *publish
+ *	  -> sync it and the directory -> take over, begin or continue
+ *	  -> publish
  *
  * What happens to the last segment:
  *	clean                       continue behind its last frame

@@ -279,22 +279,22 @@ static void replay_step(struct replay *replay, const struct mbj_step *step)
 {
 	uint32_t item = step->item;
 	uint32_t old = replay->now[item];
-	uint32_t new = replay->diff->items[item].parent[MBJ_AFTER];
+	uint32_t place = replay->diff->items[item].parent[MBJ_AFTER];
 
 	if (step->kind == MBJ_STEP_DELETE)
-		new = NONE;
+		place = NONE;
 	else if (step->is_to_temp)
-		new = MBJ_NODE_TEMP;
+		place = MBJ_NODE_TEMP;
 	if (step->kind != MBJ_STEP_CREATE && !step->is_from_temp)
 		replay->holder[item] = NONE;
-	if (new != NONE &&new != MBJ_NODE_TEMP)
+	if (place != NONE && place != MBJ_NODE_TEMP)
 		replay->holder[replay->slot[item]] = item;
 	if (old < replay->count)
 		replay->children[old]--;
-	if (new < replay->count)
-		replay->children[new]++;
-	replay->now[item] = new;
-	replay->arrived[item] = new != MBJ_NODE_TEMP;
+	if (place < replay->count)
+		replay->children[place]++;
+	replay->now[item] = place;
+	replay->arrived[item] = place != MBJ_NODE_TEMP;
 }
 
 static enum mbj_rc replay_run(struct replay *replay,
