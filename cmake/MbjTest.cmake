@@ -21,9 +21,11 @@ function(mbj_test name)
     target_include_directories(test_${name} PRIVATE
       "${PROJECT_SOURCE_DIR}/${layer}")
   endforeach()
-  # support/alloc_fault.c stands in front of the library's allocations.
+  # support/alloc_fault.c stands in front of the library's allocations,
+  # support/mark_point.c in front of what an assertion costs that holds.
   target_link_options(test_${name} PRIVATE LINKER:--wrap=mbj_alloc
-    LINKER:--wrap=mbj_calloc LINKER:--wrap=mbj_realloc_array)
+    LINKER:--wrap=mbj_calloc LINKER:--wrap=mbj_realloc_array
+    LINKER:--wrap=_mark_point)
   add_test(NAME ${name} COMMAND test_${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
   # A sanitizer reports at the end of a process: of one, not of each case.
