@@ -13,6 +13,7 @@
 
 #include "support.h"
 
+TCase *test_cache_case(void);
 TCase *test_db_case(void);
 TCase *test_diff_case(void);
 TCase *test_digest_case(void);
