@@ -120,6 +120,13 @@ enum mbj_rc plan_slots_match(const struct mbj_diff *diff, const uint8_t *role,
 			     uint32_t *occupant,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 
+/*
+ * The hash of a slot under a multiplier, and the multiplier that is tried
+ * first (the golden ratio): here so that tests can make slots collide.
+ */
+#define PLAN_SLOTS_MULTIPLIER ((uint64_t)0x9e3779b97f4a7c15u)
+uint64_t plan_slots_hash(uint64_t multiplier, uint32_t parent, uint32_t key);
+
 /* ---------------------------------------------------------------- knot */
 
 enum knot_state { KNOT_PENDING = 0, KNOT_DONE = 1, KNOT_PARKED = 2 };

@@ -20,9 +20,9 @@ enum {
 	ATTEMPT_MAX = 8, /* the last may take as long as it takes */
 };
 
-/* The golden ratio's odd multiples of odd numbers: all odd, all different. */
+/* The first one's odd multiples: all odd, all different. */
 #define ATTEMPT_MULTIPLIER(i) \
-	((uint64_t)0x9e3779b97f4a7c15u * (2 * (uint64_t)(i)*0x5851f42du + 1))
+	(PLAN_SLOTS_MULTIPLIER * (2 * (uint64_t)(i)*0x5851f42du + 1))
 
 #define ENTRY_FREE ((uint64_t)0xffffffffu) /* value MBJ_NODE_NONE */
 
@@ -35,15 +35,21 @@ struct slots {
 	uint64_t probes_left;
 };
 
-static uint64_t slots_hash(const struct slots *slots,
-			   const struct mbj_diff_item *item, enum mbj_side side)
+uint64_t plan_slots_hash(uint64_t multiplier, uint32_t parent, uint32_t key)
 {
-	uint64_t h = (uint64_t)item->parent[side] << 32 | item->key[side];
+	uint64_t h = (uint64_t)parent << 32 | key;
 
-	h *= slots->multiplier;
+	h *= multiplier;
 	h ^= h >> 32;
 	h *= 0xd6e8feb86659fd93u;
 	return h;
+}
+
+static uint64_t slots_hash(const struct slots *slots,
+			   const struct mbj_diff_item *item, enum mbj_side side)
+{
+	return plan_slots_hash(slots->multiplier, item->parent[side],
+			       item->key[side]);
 }
 
 static size_t slots_place(const struct slots *slots, uint64_t hash)
@@ -199,12 +205,13 @@ enum mbj_rc plan_slots_match(const struct mbj_diff *diff, const uint8_t *role,
 	slots.entries = mbj_alloc((slots.mask + 1) * sizeof(*slots.entries));
 	if (slots.entries == NULL)
 		return mbj_error_nomem(err);
-	for (unsigned i = 1; i <= ATTEMPT_MAX && !is_done; i++) {
+	for (unsigned i = 0; i < ATTEMPT_MAX && !is_done; i++) {
 		slots.multiplier = ATTEMPT_MULTIPLIER(i);
 		slots.probes_left =
-			i < ATTEMPT_MAX ? ((uint64_t)diff->count + BLOCK_MAX) *
-						  PROBES_MEAN_MAX
-					: UINT64_MAX;
+			i + 1 < ATTEMPT_MAX
+				? ((uint64_t)diff->count + BLOCK_MAX) *
+					  PROBES_MEAN_MAX
+				: UINT64_MAX;
 		is_done = slots_match_once(&slots, role, occupant);
 	}
 	MBJ_ASSERT(is_done);
