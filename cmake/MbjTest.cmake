@@ -1,13 +1,17 @@
-# mbj_test(<name> SOURCES ... LAYERS ... [LINKS ...] [TIMEOUT <seconds>])
+# mbj_test(<name> SOURCES ... LAYERS ... [LINKS ...] [TIMEOUT <seconds>]
+#          [BY_NOUN])
 #
-# One test binary test_<name> of libcheck cases, registered as CTest <name>.
+# One test binary test_<name> of libcheck cases, registered as CTest <name>;
+# BY_NOUN: as one CTest <name>_<noun> for each source test_<noun>.c, so that a
+# large layer's tests run side by side and a failure names its noun.  A noun
+# whose case is not in main.c runs no test, and that is a failure.
 # LAYERS are linked as objects, not as libmbj: a test may reach the hidden
 # symbols and the private headers of the layers it names, and a lower layer's
 # tests do not wait for the layers above it.  Name every layer that is needed,
 # lowest first.  Third-party libraries come along with the layers.
 
 function(mbj_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LAYERS;LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "BY_NOUN" "TIMEOUT" "SOURCES;LAYERS;LINKS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
@@ -26,12 +30,27 @@ function(mbj_test name)
   target_link_options(test_${name} PRIVATE LINKER:--wrap=mbj_alloc
     LINKER:--wrap=mbj_calloc LINKER:--wrap=mbj_realloc_array
     LINKER:--wrap=_mark_point)
-  add_test(NAME ${name} COMMAND test_${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
-  # A sanitizer reports at the end of a process: of one, not of each case.
-  if(MBJ_SANITIZE)
-    set_tests_properties(${name} PROPERTIES ENVIRONMENT CK_FORK=no)
+  set(nouns "")
+  if(ARG_BY_NOUN)
+    set(nouns ${ARG_SOURCES})
+    list(FILTER nouns INCLUDE REGEX "^test_.*\\.c$")
+    list(TRANSFORM nouns REPLACE "^test_(.*)\\.c$" "\\1")
   endif()
+  # A sanitizer reports at the end of a process: of one, not of each case.
+  set(environment "")
+  if(MBJ_SANITIZE)
+    list(APPEND environment CK_FORK=no)
+  endif()
+  if(NOT ARG_BY_NOUN)
+    add_test(NAME ${name} COMMAND test_${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT}
+      ENVIRONMENT "${environment}")
+  endif()
+  foreach(noun IN LISTS nouns)
+    add_test(NAME ${name}_${noun} COMMAND test_${name})
+    set_tests_properties(${name}_${noun} PROPERTIES TIMEOUT ${ARG_TIMEOUT}
+      ENVIRONMENT "${environment};CK_RUN_CASE=${noun}")
+  endforeach()
 endfunction()
 
 # mbj_test_headers()
