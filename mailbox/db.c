@@ -1,31 +1,19 @@
 /*
- * Berkeley DB behind db_engine.h: the environment and its tables.
- * Transactions and records are in db_txn.c.
+ * The engine seam, see db_engine.h: which engine an environment is opened
+ * with, and the rules that hold for every engine.
  *
- * Settings and why (docs/decisions/0005): private regions, so that a full disk
- * cannot become SIGBUS and a killed neighbour cannot wedge a lock; checksums
- * on every page; multi-version tables, so that snapshot readers neither wait
- * for the writer nor stop it; commits without sync, since the journal is the
- * truth; no messages to standard error.
+ * Not here: an engine.  db_berkeley*.c is the one of real stores,
+ * db_memory*.c the one of tests.
  *
  * Invariants:
- *   1. once failed, nothing is read or written until it is reopened;
- *   2. tables are created with the environment and never afterwards: one that
- *      is missing later is damage, not an empty one.
+ *   1. no transaction ends while a cursor of it is open;
+ *   2. no key or value is longer than DB_RECORD_MAX.
  *
- * Threads: the handles are free-threaded; see db_engine.h for the rule of
- * writers.
+ * Threads: the engine's.
  */
-#define _DEFAULT_SOURCE /* u_int in db.h */
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-
 #include <mbj/check.h>
 
-#include "db_impl.h"
-
-enum { DB_PAGE_SIZE = 4096, DB_LOG_BUFFER_SIZE = 1 << 20 };
+#include "db_ops.h"
 
 static const char *const table_names[] = {
 #define X(name, word) [TABLE_##name] = (word),
@@ -39,241 +27,116 @@ const char *db_table_name(enum db_table table)
 	return table_names[table];
 }
 
-/*
- * What a code means to us.  Anything that says "these bytes are wrong" asks
- * for a rebuild; that costs time, never data.
- */
-static enum mbj_rc code_rc(int code)
+static const struct db_ops *engine_ops(enum mbj_state_engine engine)
 {
-	switch (code) {
-	case ENOSPC:
-	case EDQUOT:
-	case EFBIG:
-		return MBJ_ENOSPC;
-	case ENOMEM:
-		return MBJ_ENOMEM;
-	case DB_RUNRECOVERY:
-	case DB_PAGE_NOTFOUND:
-	case DB_VERIFY_BAD:
-	case DB_LOG_VERIFY_BAD:
-	case DB_OLD_VERSION:
-	case DB_VERSION_MISMATCH:
-	case DB_NOTFOUND: /* of a log file; of a record it is no error */
-	case ENOENT:
-	case EINVAL:
-		return MBJ_ECORRUPT;
-	default:
-		return MBJ_EIO;
-	}
-}
+	static const struct db_ops *const engines[] = {
+		[MBJ_STATE_BERKELEY_DB] = &db_berkeley_ops,
+		[MBJ_STATE_MEMORY] = &db_memory_ops,
+	};
 
-/* Take the engine's latest message, "" where there is none. */
-static void message_take(struct db *db, char text[DB_MESSAGE_MAX])
-{
-	pthread_mutex_lock(&db->message_mutex);
-	memcpy(text, db->message, DB_MESSAGE_MAX);
-	db->message[0] = '\0';
-	pthread_mutex_unlock(&db->message_mutex);
-}
-
-enum mbj_rc db_error(struct db *db, int code, const char *what,
-		     const char *where, struct mbj_error *err)
-{
-	enum mbj_rc rc = code_rc(code);
-	char text[DB_MESSAGE_MAX];
-
-	MBJ_ASSERT(code != 0);
-	if (rc == MBJ_ECORRUPT)
-		atomic_store(&db->is_failed, true);
-	message_take(db, text);
-	return mbj_error_set(err, rc, "Berkeley DB cannot %s %s: %s%s%s%s",
-			     what, where, db_strerror(code),
-			     text[0] != '\0' ? " (" : "", text,
-			     text[0] != '\0' ? ")" : "");
-}
-
-enum mbj_rc db_usable(const struct db *db, struct mbj_error *err)
-{
-	if (!atomic_load(&db->is_failed))
-		return MBJ_OK;
-	return mbj_error_set(err, MBJ_EIO,
-			     "the state failed earlier; close and reopen the "
-			     "store");
-}
-
-/* Messages are for the caller's error, not for standard error. */
-static void message_note(const DB_ENV *env, const char *prefix,
-			 const char *message)
-{
-	struct db *db = env->app_private;
-
-	(void)prefix;
-	pthread_mutex_lock(&db->message_mutex);
-	(void)snprintf(db->message, sizeof(db->message), "%s", message);
-	pthread_mutex_unlock(&db->message_mutex);
-}
-
-static void message_drop(const DB_ENV *env, const char *message)
-{
-	(void)env;
-	(void)message;
-}
-
-/*
- * No sizes of the lock and transaction regions: in private memory they would
- * only be limits, and a large group would meet them.
- */
-static int env_configure(struct db *db, const struct db_options *options)
-{
-	DB_ENV *env = db->env;
-	int code;
-
-	env->app_private = db;
-	env->set_errcall(env, message_note);
-	env->set_msgcall(env, message_drop);
-	code = env->set_cachesize(env, (uint32_t)(options->cache_size >> 30),
-				  (uint32_t)(options->cache_size &
-					     ((1u << 30) - 1)),
-				  1);
-	if (code == 0)
-		code = env->set_lg_bsize(env, DB_LOG_BUFFER_SIZE);
-	if (code == 0)
-		code = env->set_lg_max(env, (uint32_t)options->log_file_size);
-	if (code == 0)
-		code = env->set_lk_detect(env, DB_LOCK_DEFAULT);
-	if (code == 0)
-		code = env->log_set_config(env, DB_LOG_AUTO_REMOVE, 1);
-	return code;
-}
-
-static enum mbj_rc env_open(struct db *db, const char *home,
-			    const struct db_options *options,
-			    struct mbj_error *err)
-{
-	const uint32_t flags = DB_CREATE | DB_PRIVATE | DB_INIT_TXN |
-			       DB_INIT_LOG | DB_INIT_MPOOL | DB_INIT_LOCK |
-			       DB_THREAD | DB_RECOVER;
-	int code;
-
-	code = db_env_create(&db->env, 0);
-	if (code != 0)
-		return db_error(db, code, "make an environment for", home, err);
-	code = env_configure(db, options);
-	if (code == 0)
-		code = db->env->open(db->env, home, flags, 0600);
-	/* A handle whose open failed may only be closed. */
-	if (code != 0)
-		return db_error(db, code, "open the environment in", home, err);
-	return MBJ_OK;
-}
-
-static int table_open(struct db *db, enum db_table table, DB_TXN *txn,
-		      bool is_new)
-{
-	const uint32_t flags = DB_THREAD | DB_MULTIVERSION;
-	DB *handle;
-	int code;
-
-	code = db_create(&handle, db->env, 0);
-	if (code != 0)
-		return code;
-	db->tables[table] = handle;
-	code = handle->set_pagesize(handle, DB_PAGE_SIZE);
-	if (code == 0)
-		code = handle->set_flags(handle, DB_CHKSUM);
-	if (code == 0)
-		code = handle->open(handle, txn, "state.db", table_names[table],
-				    DB_BTREE, flags | (is_new ? DB_CREATE : 0),
-				    0600);
-	return code;
-}
-
-/* All tables in one transaction: they are all there, or none is. */
-static enum mbj_rc tables_open(struct db *db, bool is_new,
-			       struct mbj_error *err)
-{
-	DB_TXN *txn = NULL;
-	int code;
-
-	code = db->env->txn_begin(db->env, NULL, &txn, 0);
-	if (code != 0)
-		return db_error(db, code, "begin", "a transaction", err);
-	for (int i = 0; i < TABLE_COUNT; i++) {
-		enum mbj_rc rc;
-
-		code = table_open(db, (enum db_table)i, txn, is_new);
-		if (code == 0)
-			continue;
-		rc = db_error(db, code, "open table", table_names[i], err);
-		(void)txn->abort(txn);
-		return rc;
-	}
-	code = txn->commit(txn, 0);
-	if (code != 0)
-		return db_error(db, code, "commit", "the tables", err);
-	return MBJ_OK;
+	MBJ_ASSERT((size_t)engine < sizeof(engines) / sizeof(engines[0]));
+	return engines[engine];
 }
 
 enum mbj_rc db_open(const char *home, const struct db_options *options,
 		    struct db **ret_db, struct mbj_error *err)
 {
-	struct db *db = mbj_calloc(1, sizeof(*db));
-	enum mbj_rc rc;
-
-	if (!db)
-		return mbj_error_nomem(err);
-	if (pthread_mutex_init(&db->message_mutex, NULL) != 0) {
-		mbj_free(db);
-		return mbj_error_nomem(err);
-	}
-	db->checkpoint_log_size = options->checkpoint_log_size;
-	rc = env_open(db, home, options, err);
-	if (rc == MBJ_OK)
-		rc = tables_open(db, options->is_new, err);
-	/* Recovering the same log again would cost the same again. */
-	if (rc == MBJ_OK)
-		rc = db_checkpoint(db, true, err);
-	if (rc < 0)
-		db_close(&db);
-	else
-		*ret_db = db;
-	return rc;
+	return engine_ops(options->engine)->open(home, options, ret_db, err);
 }
 
 void db_close(struct db **db)
 {
-	struct db *d = *db;
-
-	if (!d)
-		return;
-	for (int i = 0; i < TABLE_COUNT; i++) {
-		if (d->tables[i])
-			(void)d->tables[i]->close(d->tables[i], DB_NOSYNC);
-	}
-	if (d->env)
-		(void)d->env->close(d->env, 0);
-	(void)pthread_mutex_destroy(&d->message_mutex);
-	mbj_free(d);
+	if (*db)
+		(*db)->ops->close(*db);
 	*db = NULL;
 }
 
 bool db_is_failed(const struct db *db)
 {
-	return atomic_load(&db->is_failed);
+	return db->ops->is_failed(db);
 }
 
 enum mbj_rc db_checkpoint(struct db *db, bool is_forced, struct mbj_error *err)
 {
-	uint32_t kib = (uint32_t)(db->checkpoint_log_size >> 10);
-	enum mbj_rc rc;
-	int code;
+	return db->ops->checkpoint(db, is_forced, err);
+}
 
-	rc = db_usable(db, err);
-	if (rc < 0)
-		return rc;
-	code = db->env->txn_checkpoint(db->env, is_forced ? 0 : kib, 0,
-				       is_forced ? DB_FORCE : 0);
-	if (code != 0)
-		return db_error(db, code, "checkpoint", "the state", err);
-	return MBJ_OK;
+enum mbj_rc db_begin(struct db *db, bool is_reading, struct db_txn **ret_txn,
+		     struct mbj_error *err)
+{
+	return db->ops->begin(db, is_reading, ret_txn, err);
+}
+
+enum mbj_rc db_commit(struct db_txn **txn, struct mbj_error *err)
+{
+	struct db_txn *t = *txn;
+
+	MBJ_ASSERT(t->cursor_count == 0);
+	*txn = NULL;
+	return t->db->ops->commit(t, err);
+}
+
+void db_abort(struct db_txn **txn)
+{
+	struct db_txn *t = *txn;
+
+	if (!t)
+		return;
+	MBJ_ASSERT(t->cursor_count == 0);
+	*txn = NULL;
+	t->db->ops->abort(t);
+}
+
+enum mbj_rc db_get(struct db_txn *txn, enum db_table table,
+		   struct mbj_bytes key, struct mbj_buf *ret_value,
+		   struct mbj_error *err)
+{
+	return txn->db->ops->get(txn, table, key, ret_value, err);
+}
+
+enum mbj_rc db_put(struct db_txn *txn, enum db_table table,
+		   struct mbj_bytes key, struct mbj_bytes value,
+		   struct mbj_error *err)
+{
+	MBJ_ASSERT(key.n <= DB_RECORD_MAX && value.n <= DB_RECORD_MAX);
+	return txn->db->ops->put(txn, table, key, value, err);
+}
+
+enum mbj_rc db_del(struct db_txn *txn, enum db_table table,
+		   struct mbj_bytes key, struct mbj_error *err)
+{
+	MBJ_ASSERT(key.n <= DB_RECORD_MAX);
+	return txn->db->ops->del(txn, table, key, err);
+}
+
+enum mbj_rc db_cursor_open(struct db_txn *txn, enum db_table table,
+			   struct mbj_bytes start,
+			   struct db_cursor **ret_cursor, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(start.n <= DB_RECORD_MAX);
+	rc = txn->db->ops->cursor_open(txn, table, start, ret_cursor, err);
+	if (rc == MBJ_OK)
+		txn->cursor_count++;
+	return rc;
+}
+
+enum mbj_rc db_cursor_next(struct db_cursor *cursor, struct mbj_bytes *ret_key,
+			   struct mbj_bytes *ret_value, struct mbj_error *err)
+{
+	return cursor->txn->db->ops->cursor_next(cursor, ret_key, ret_value,
+						 err);
+}
+
+void db_cursor_close(struct db_cursor **cursor)
+{
+	struct db_cursor *c = *cursor;
+
+	if (!c)
+		return;
+	MBJ_ASSERT(c->txn->cursor_count > 0);
+	c->txn->cursor_count--;
+	*cursor = NULL;
+	c->txn->db->ops->cursor_close(c);
 }

@@ -1,7 +1,7 @@
 /*
- * The engine seam: ordered tables of bytes with transactions.  Only db*.c
- * includes <db.h>; another engine could take its place behind this header.
- * Private to mailbox/.
+ * The engine seam: ordered tables of bytes with transactions, by the engine
+ * that was chosen when the environment was opened.  Only db*.c includes
+ * <db.h>.  Private to mailbox/.
  *
  * One writing transaction at a time (the caller's rule); reading ones are
  * snapshots.  Durability is the journal's: commits are atomic, not synced.
@@ -11,6 +11,8 @@
 
 #include <mbj/error.h>
 #include <mbj/memory.h>
+#include <mbj/state.h>
+#include <mbj/sys.h>
 #include <mbj/types.h>
 
 /* X(name, file word): the tables. */
@@ -35,6 +37,9 @@ enum db_table {
 
 const char *db_table_name(enum db_table table);
 
+/* The one file of an environment of the engine in memory. */
+#define DB_MEMORY_NAME "state.mem"
+
 struct db;
 struct db_txn;
 struct db_cursor;
@@ -44,6 +49,8 @@ struct db_options {
 	size_t log_file_size;
 	size_t checkpoint_log_size;
 	bool is_new; /* make the tables; else they must be there */
+	enum mbj_state_engine engine;
+	const struct mbj_sys *sys; /* for the engine in memory */
 };
 
 /* Runs recovery.  Returns: MBJ_ECORRUPT where that fails. */

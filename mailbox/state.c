@@ -73,7 +73,8 @@ static enum mbj_rc home_is_new(const struct mbj_sys *sys, const char *home,
 		const char *name = (const char *)names.p + at;
 
 		if (strcmp(name, "state.db") == 0 ||
-		    strncmp(name, "log.", 4) == 0)
+		    strncmp(name, "log.", 4) == 0 ||
+		    strcmp(name, DB_MEMORY_NAME) == 0)
 			is_new = false;
 	}
 	mbj_buf_done(&names);
@@ -143,9 +144,14 @@ enum mbj_rc mbj_state_open(const struct mbj_sys *sys, const char *home,
 			   const struct mbj_state_options *options,
 			   struct mbj_state **ret_state, struct mbj_error *err)
 {
-	struct db_options db_options = {options->cache_size,
-					options->log_file_size,
-					options->checkpoint_log_size, true};
+	struct db_options db_options = {
+		.cache_size = options->cache_size,
+		.log_file_size = options->log_file_size,
+		.checkpoint_log_size = options->checkpoint_log_size,
+		.is_new = true,
+		.engine = options->engine,
+		.sys = sys,
+	};
 	struct mbj_state *state;
 	struct mbj_id seed;
 	enum mbj_rc rc;

@@ -6,7 +6,8 @@
 #include "apply_lab.h"
 
 static const struct mbj_state_options lab_options = {4u << 20, 4u << 20,
-						     4u << 20, 1024};
+						     4u << 20, 1024,
+						     MBJ_STATE_BERKELEY_DB};
 
 void lab_begin(struct lab *lab)
 {

@@ -8,7 +8,8 @@
 #include <string.h>
 
 static const struct mbj_state_options lab_options = {4u << 20, 4u << 20,
-						     4u << 20, 4096};
+						     4u << 20, 4096,
+						     MBJ_STATE_BERKELEY_DB};
 
 enum { PRIMARY, REPLICA, CHANGES_MAX = EDIT_LAB_WORDS_MAX };
 

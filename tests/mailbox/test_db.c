@@ -1,6 +1,6 @@
 /*
- * The engine seam: tables, transactions, cursors, snapshots, and what is said
- * of an environment with something missing.
+ * The engine seam: tables, transactions, cursors, snapshots, with each engine;
+ * and what is said of an environment with something missing.
  */
 #include <string.h>
 #include <sys/stat.h>
@@ -13,8 +13,11 @@
 
 static struct mbj_error err;
 
+enum { ENGINES = MBJ_STATE_MEMORY + 1 };
+
 struct lab {
 	char *home;
+	enum mbj_state_engine engine;
 	struct db *db;
 };
 
@@ -25,14 +28,18 @@ static enum mbj_rc lab_try(struct lab *lab, bool is_new)
 		.log_file_size = 1 << 20,
 		.checkpoint_log_size = 1 << 20,
 		.is_new = is_new,
+		.engine = lab->engine,
+		.sys = mbj_sys_posix(),
 	};
 
 	return db_open(lab->home, &options, &lab->db, &err);
 }
 
-static void lab_begin(struct lab *lab)
+/* The index of a loop test is the engine. */
+static void lab_begin(struct lab *lab, int engine)
 {
 	lab->db = NULL;
+	lab->engine = (enum mbj_state_engine)engine;
 	lab->home = test_tmpdir_new();
 	test_ok(lab_try(lab, true), err);
 }
@@ -82,7 +89,7 @@ START_TEST(commits_stay_and_aborts_go)
 	struct db_txn *txn;
 	struct lab lab;
 
-	lab_begin(&lab);
+	lab_begin(&lab, _i);
 	txn = begin(&lab, false);
 	put(txn, "a", mbj_bytes_str("1"));
 	put(txn, "b", mbj_bytes_str("2"));
@@ -117,7 +124,7 @@ START_TEST(snapshots_are_of_their_beginning)
 	struct db_txn *txn;
 	struct lab lab;
 
-	lab_begin(&lab);
+	lab_begin(&lab, _i);
 	txn = begin(&lab, false);
 	put(txn, "a", mbj_bytes_str("old"));
 	test_ok(db_commit(&txn, &err), err);
@@ -217,7 +224,7 @@ START_TEST(scans_meet_every_record)
 	struct lab lab;
 
 	ck_assert_ptr_nonnull(value);
-	lab_begin(&lab);
+	lab_begin(&lab, _i);
 	numbers_put(&lab);
 	txn = begin(&lab, true);
 	for (unsigned first = 0; first <= NUMBERS; first++)
@@ -265,7 +272,7 @@ START_TEST(missing_tables_are_damage)
 	for (int with_log = 0; with_log < 2; with_log++) {
 		struct lab lab;
 
-		lab_begin(&lab);
+		lab_begin(&lab, MBJ_STATE_BERKELEY_DB);
 		numbers_put(&lab);
 		db_close(&lab.db);
 		ck_assert_uint_eq(files_remove(&lab, "state.db"), 1);
@@ -289,7 +296,7 @@ START_TEST(nothing_is_printed)
 	struct stat st;
 	int saved;
 
-	lab_begin(&lab);
+	lab_begin(&lab, MBJ_STATE_BERKELEY_DB);
 	path = test_path_dup(lab.home, "stderr");
 	db_close(&lab.db);
 	ck_assert_uint_eq(files_remove(&lab, "state.db"), 1);
@@ -315,7 +322,7 @@ START_TEST(files_are_private)
 	struct stat st;
 	char *path;
 
-	lab_begin(&lab);
+	lab_begin(&lab, MBJ_STATE_BERKELEY_DB);
 	path = test_path_dup(lab.home, "state.db");
 	ck_assert_int_eq(stat(path, &st), 0);
 	ck_assert_uint_eq(st.st_mode & 077, 0);
@@ -332,9 +339,9 @@ TCase *test_db_case(void)
 {
 	TCase *tc = tcase_create("db");
 
-	tcase_add_test(tc, commits_stay_and_aborts_go);
-	tcase_add_test(tc, snapshots_are_of_their_beginning);
-	tcase_add_test(tc, scans_meet_every_record);
+	tcase_add_loop_test(tc, commits_stay_and_aborts_go, 0, ENGINES);
+	tcase_add_loop_test(tc, snapshots_are_of_their_beginning, 0, ENGINES);
+	tcase_add_loop_test(tc, scans_meet_every_record, 0, ENGINES);
 	tcase_add_test(tc, missing_tables_are_damage);
 	tcase_add_test(tc, nothing_is_printed);
 	tcase_add_test(tc, files_are_private);

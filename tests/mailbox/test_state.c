@@ -1,5 +1,5 @@
 /*
- * The state on Berkeley DB: preconditions, savepoints, snapshots, reopening,
+ * The state on either engine: preconditions, savepoints, snapshots, reopening,
  * damage.
  */
 #include <fcntl.h>
@@ -23,26 +23,31 @@ struct lab {
 	struct mbj_state *state;
 	struct mbj_txn *txn;
 	struct mbj_id account;
+	enum mbj_state_engine engine;
 };
 
-static struct mbj_state_options lab_options(void)
+enum { ENGINES = MBJ_STATE_MEMORY + 1 };
+
+static struct mbj_state_options lab_options(const struct lab *lab)
 {
 	struct mbj_state_options options = MBJ_STATE_OPTIONS_DEFAULT;
 
 	options.cache_size = 4 << 20;
+	options.engine = lab->engine;
 	return options;
 }
 
 static void lab_open(struct lab *lab)
 {
-	struct mbj_state_options options = lab_options();
+	struct mbj_state_options options = lab_options(lab);
 
 	test_ok(mbj_state_open(mbj_sys_posix(), lab->home, test_id(999),
 			       &options, &lab->state, &err),
 		err);
 }
 
-static void lab_begin(struct lab *lab)
+/* The index of a loop test is the engine. */
+static void lab_begin(struct lab *lab, int engine)
 {
 	struct mbj_account account = {
 		.policy = MBJ_NAME_POLICY_DEFAULT,
@@ -50,6 +55,7 @@ static void lab_begin(struct lab *lab)
 	};
 
 	memset(lab, 0, sizeof(*lab));
+	lab->engine = (enum mbj_state_engine)engine;
 	lab->tmpdir = test_tmpdir_new();
 	lab->home = test_path_dup(lab->tmpdir, "state");
 	lab->account = test_id(1000);
@@ -133,7 +139,7 @@ START_TEST(test_preconditions)
 	struct mbj_digest after;
 	struct lab lab;
 
-	lab_begin(&lab);
+	lab_begin(&lab, _i);
 	test_ok(create(&lab, 1, 0, "a"), err);
 	test_ok(create(&lab, 2, 1, "b"), err);
 	test_ok(create(&lab, 3, 0, "c"), err);
@@ -282,7 +288,7 @@ START_TEST(test_model)
 	struct lab lab;
 
 	(void)test_rng_seed(&rng);
-	lab_begin(&lab);
+	lab_begin(&lab, _i);
 	lab_commit(&lab);
 	for (int round = 0; round < 600; round++) {
 		struct model saved = now;
@@ -350,7 +356,7 @@ START_TEST(test_snapshot)
 	struct mbj_mailbox found;
 	struct lab lab;
 
-	lab_begin(&lab);
+	lab_begin(&lab, _i);
 	test_ok(create(&lab, 1, 0, "a"), err);
 	lab_commit(&lab);
 	test_ok(mbj_txn_begin_read(lab.state, &reader, &err), err);
@@ -394,7 +400,7 @@ START_TEST(test_subscriptions)
 	struct lab lab;
 	int count = 0;
 
-	lab_begin(&lab);
+	lab_begin(&lab, _i);
 	subscribe(&lab, "a", 1);
 	subscribe(&lab, "a\0b", 3);
 	subscribe(&lab, "a\0b\0c", 5);
@@ -424,13 +430,15 @@ END_TEST
  */
 START_TEST(test_refusals)
 {
-	struct mbj_state_options options = MBJ_STATE_OPTIONS_DEFAULT;
+	static const char *const files[ENGINES] = {"state.db", "state.mem"};
+	struct mbj_state_options options;
 	struct mbj_state *state = NULL;
 	struct lab lab;
 	char *path;
 	int fd;
 
-	lab_begin(&lab);
+	lab_begin(&lab, _i);
+	options = lab_options(&lab);
 	test_ok(create(&lab, 1, 0, "a"), err);
 	lab_commit(&lab);
 	mbj_txn_abort(&lab.txn);
@@ -447,10 +455,10 @@ START_TEST(test_refusals)
 		MBJ_EINVALID);
 	ck_assert_int_eq(unlink(path), 0);
 	free(path);
-	path = test_path_dup(lab.home, "state.db");
+	path = test_path_dup(lab.home, files[_i]);
 	fd = open(path, O_RDWR);
 	ck_assert_int_ge(fd, 0);
-	for (off_t at = 100; at < 4096 * 30; at += 4096) {
+	for (off_t at = 60; at < 4096 * 30; at += 4096) {
 		char byte = 0;
 
 		if (pread(fd, &byte, 1, at) != 1)
@@ -493,7 +501,7 @@ static enum mbj_rc child_step(struct lab *lab, uint64_t rev)
 
 static _Noreturn void child_commit(struct lab *lab)
 {
-	struct mbj_state_options options = lab_options();
+	struct mbj_state_options options = lab_options(lab);
 	struct mbj_mailbox found = {.rev = 0};
 	enum mbj_rc rc;
 
@@ -522,7 +530,7 @@ START_TEST(test_kill)
 	struct lab lab;
 	int status = 0;
 
-	lab_begin(&lab);
+	lab_begin(&lab, MBJ_STATE_BERKELEY_DB);
 	test_ok(create(&lab, 1, 0, "a"), err);
 	test_ok(mbj_txn_watermark_set(lab.txn,
 				      &(struct mbj_watermark){.lsn = {1}},
@@ -566,11 +574,11 @@ TCase *test_state_case(void)
 	TCase *tc = tcase_create("state");
 
 	tcase_set_timeout(tc, 120);
-	tcase_add_test(tc, test_preconditions);
-	tcase_add_test(tc, test_model);
-	tcase_add_test(tc, test_snapshot);
-	tcase_add_test(tc, test_subscriptions);
-	tcase_add_test(tc, test_refusals);
+	tcase_add_loop_test(tc, test_preconditions, 0, ENGINES);
+	tcase_add_loop_test(tc, test_model, 0, ENGINES);
+	tcase_add_loop_test(tc, test_snapshot, 0, ENGINES);
+	tcase_add_loop_test(tc, test_subscriptions, 0, ENGINES);
+	tcase_add_loop_test(tc, test_refusals, 0, ENGINES);
 	if (test_can_fork())
 		tcase_add_test(tc, test_kill);
 	return tc;

@@ -46,15 +46,28 @@ extern "C" {
 struct mbj_state;
 struct mbj_txn;
 
+/*
+ * What keeps the records.  The engine in memory is for tests and simulations:
+ * all tables in memory, written as one file at each checkpoint and read as a
+ * whole when opened, through struct mbj_sys.  It keeps every promise of this
+ * header, but its checkpoints cost as much as the state is large.
+ */
+enum mbj_state_engine {
+	MBJ_STATE_BERKELEY_DB,
+	MBJ_STATE_MEMORY,
+};
+
 struct mbj_state_options {
 	size_t cache_size;	    /* bytes of Berkeley DB's page cache */
 	size_t log_file_size;	    /* bytes of one Berkeley DB log file */
 	size_t checkpoint_log_size; /* bytes of log between checkpoints */
 	size_t records_cached_max;  /* records kept between transactions */
+	enum mbj_state_engine engine;
 };
 
-#define MBJ_STATE_OPTIONS_DEFAULT \
-	((struct mbj_state_options){64u << 20, 4u << 20, 16u << 20, 65536})
+#define MBJ_STATE_OPTIONS_DEFAULT                                          \
+	((struct mbj_state_options){64u << 20, 4u << 20, 16u << 20, 65536, \
+				    MBJ_STATE_BERKELEY_DB})
 
 /*
  * Open (or create) the environment in directory home, running recovery.

@@ -14,7 +14,7 @@
 
 #include <mbj/check.h>
 
-#include "db_impl.h"
+#include "db_berkeley.h"
 
 enum {
 	DB_VALUE_GUESS = 512,
@@ -27,8 +27,8 @@ enum {
 
 _Static_assert(CURSOR_BULK_SIZE % 1024 == 0, "the engine's rule");
 
-struct db_cursor {
-	struct db_txn *txn;
+struct berkeley_cursor {
+	struct db_cursor base;
 	DBC *cursor;
 	enum db_table table;
 	uint32_t steps;
@@ -43,87 +43,93 @@ struct db_cursor {
 	void *bulk_at; /* the engine's place in bulk, NULL: used up */
 };
 
+static struct berkeley *env_of(const struct db_txn *txn)
+{
+	return berkeley_of(txn->db);
+}
+
+static DB_TXN *handle_of(struct db_txn *txn)
+{
+	return ((struct berkeley_txn *)txn)->handle;
+}
+
 static enum mbj_rc table_error(struct db_txn *txn, int code, const char *what,
 			       enum db_table table, struct mbj_error *err)
 {
-	return db_error(txn->db, code, what, db_table_name(table), err);
+	return berkeley_error(env_of(txn), code, what, db_table_name(table),
+			      err);
 }
 
 /* The snapshot is the engine's log at the first page read: read one now. */
-static int snapshot_pin(struct db_txn *txn)
+static int snapshot_pin(struct berkeley *db, DB_TXN *txn)
 {
-	DB *handle = txn->db->tables[TABLE_META];
+	DB *handle = db->tables[TABLE_META];
 	uint8_t byte = 0;
 	DBT key = dbt_in(mbj_bytes_make(&byte, sizeof(byte)));
 	DBT value = dbt_out(&byte, sizeof(byte));
-	int code = handle->get(handle, txn->txn, &key, &value, 0);
+	int code = handle->get(handle, txn, &key, &value, 0);
 
 	return code == DB_NOTFOUND || code == DB_BUFFER_SMALL ? 0 : code;
 }
 
-enum mbj_rc db_begin(struct db *db, bool is_reading, struct db_txn **ret_txn,
-		     struct mbj_error *err)
+enum mbj_rc berkeley_begin(struct db *base, bool is_reading,
+			   struct db_txn **ret_txn, struct mbj_error *err)
 {
-	struct db_txn *txn;
+	struct berkeley *db = berkeley_of(base);
+	struct berkeley_txn *txn;
 	enum mbj_rc rc;
 	int code;
 
-	rc = db_usable(db, err);
+	rc = berkeley_usable(db, err);
 	if (rc < 0)
 		return rc;
 	txn = mbj_calloc(1, sizeof(*txn));
 	if (!txn)
 		return mbj_error_nomem(err);
-	txn->db = db;
-	code = db->env->txn_begin(db->env, NULL, &txn->txn,
+	txn->base.db = base;
+	code = db->env->txn_begin(db->env, NULL, &txn->handle,
 				  is_reading ? DB_TXN_SNAPSHOT : DB_TXN_NOSYNC);
 	if (code != 0) {
 		mbj_free(txn);
-		return db_error(db, code, "begin", "a transaction", err);
+		return berkeley_error(db, code, "begin", "a transaction", err);
 	}
-	code = is_reading ? snapshot_pin(txn) : 0;
+	code = is_reading ? snapshot_pin(db, txn->handle) : 0;
 	if (code != 0) {
-		rc = db_error(db, code, "take", "a snapshot", err);
-		db_abort(&txn);
+		rc = berkeley_error(db, code, "take", "a snapshot", err);
+		berkeley_abort(&txn->base);
 		return rc;
 	}
-	*ret_txn = txn;
+	*ret_txn = &txn->base;
 	return MBJ_OK;
 }
 
-enum mbj_rc db_commit(struct db_txn **txn, struct mbj_error *err)
+enum mbj_rc berkeley_commit(struct db_txn *base, struct mbj_error *err)
 {
-	struct db_txn *t = *txn;
-	struct db *db = t->db;
+	struct berkeley_txn *txn = (struct berkeley_txn *)base;
+	struct berkeley *db = env_of(base);
 	int code;
 
-	MBJ_ASSERT(t->cursor_count == 0);
-	if (t->is_broken) {
-		db_abort(txn);
+	if (txn->is_broken) {
+		berkeley_abort(base);
 		return mbj_error_set(err, MBJ_EIO,
 				     "a write of this transaction failed; it "
 				     "was not committed");
 	}
-	code = t->txn->commit(t->txn, DB_TXN_NOSYNC);
-	mbj_free(t);
-	*txn = NULL;
+	code = txn->handle->commit(txn->handle, DB_TXN_NOSYNC);
+	mbj_free(txn);
 	if (code != 0)
-		return db_error(db, code, "commit", "a transaction", err);
+		return berkeley_error(db, code, "commit", "a transaction", err);
 	return MBJ_OK;
 }
 
-void db_abort(struct db_txn **txn)
+void berkeley_abort(struct db_txn *base)
 {
-	struct db_txn *t = *txn;
+	struct berkeley_txn *txn = (struct berkeley_txn *)base;
 
-	if (!t)
-		return;
-	MBJ_ASSERT(t->cursor_count == 0);
 	/* An abort that fails has made the environment panic already. */
-	if (t->txn->abort(t->txn) != 0)
-		atomic_store(&t->db->is_failed, true);
-	mbj_free(t);
-	*txn = NULL;
+	if (txn->handle->abort(txn->handle) != 0)
+		atomic_store(&env_of(base)->is_failed, true);
+	mbj_free(txn);
 }
 
 /* Room for at least n bytes at the end of buf, as the engine wants it. */
@@ -140,18 +146,18 @@ static DBT value_room(struct mbj_buf *buf, size_t n)
 	return dbt_out(buf->p + begin, n);
 }
 
-enum mbj_rc db_get(struct db_txn *txn, enum db_table table,
-		   struct mbj_bytes key, struct mbj_buf *ret_value,
-		   struct mbj_error *err)
+enum mbj_rc berkeley_get(struct db_txn *txn, enum db_table table,
+			 struct mbj_bytes key, struct mbj_buf *ret_value,
+			 struct mbj_error *err)
 {
-	DB *handle = txn->db->tables[table];
+	DB *handle = env_of(txn)->tables[table];
 	size_t room = DB_VALUE_GUESS;
 	DBT k = dbt_in(key);
 	DBT v;
 	enum mbj_rc rc;
 	int code;
 
-	rc = db_usable(txn->db, err);
+	rc = berkeley_usable(env_of(txn), err);
 	if (rc < 0)
 		return rc;
 	do {
@@ -163,7 +169,7 @@ enum mbj_rc db_get(struct db_txn *txn, enum db_table table,
 		v = value_room(ret_value, room);
 		if (ret_value->failed != MBJ_OK)
 			return mbj_buf_ok(ret_value, err);
-		code = handle->get(handle, txn->txn, &k, &v, 0);
+		code = handle->get(handle, handle_of(txn), &k, &v, 0);
 		room = v.size;
 	} while (code == DB_BUFFER_SMALL);
 	if (code == DB_NOTFOUND)
@@ -174,73 +180,71 @@ enum mbj_rc db_get(struct db_txn *txn, enum db_table table,
 	return MBJ_OK;
 }
 
-enum mbj_rc db_put(struct db_txn *txn, enum db_table table,
-		   struct mbj_bytes key, struct mbj_bytes value,
-		   struct mbj_error *err)
+enum mbj_rc berkeley_put(struct db_txn *txn, enum db_table table,
+			 struct mbj_bytes key, struct mbj_bytes value,
+			 struct mbj_error *err)
 {
-	DB *handle = txn->db->tables[table];
+	DB *handle = env_of(txn)->tables[table];
 	DBT k = dbt_in(key);
 	DBT v = dbt_in(value);
 	enum mbj_rc rc;
 	int code;
 
-	MBJ_ASSERT(key.n <= DB_RECORD_MAX && value.n <= DB_RECORD_MAX);
-	rc = db_usable(txn->db, err);
+	rc = berkeley_usable(env_of(txn), err);
 	if (rc < 0)
 		return rc;
-	code = handle->put(handle, txn->txn, &k, &v, 0);
+	code = handle->put(handle, handle_of(txn), &k, &v, 0);
 	if (code == 0)
 		return MBJ_OK;
-	txn->is_broken = true;
+	((struct berkeley_txn *)txn)->is_broken = true;
 	return table_error(txn, code, "write table", table, err);
 }
 
-enum mbj_rc db_del(struct db_txn *txn, enum db_table table,
-		   struct mbj_bytes key, struct mbj_error *err)
+enum mbj_rc berkeley_del(struct db_txn *txn, enum db_table table,
+			 struct mbj_bytes key, struct mbj_error *err)
 {
-	DB *handle = txn->db->tables[table];
+	DB *handle = env_of(txn)->tables[table];
 	DBT k = dbt_in(key);
 	enum mbj_rc rc;
 	int code;
 
-	MBJ_ASSERT(key.n <= DB_RECORD_MAX);
-	rc = db_usable(txn->db, err);
+	rc = berkeley_usable(env_of(txn), err);
 	if (rc < 0)
 		return rc;
-	code = handle->del(handle, txn->txn, &k, 0);
+	code = handle->del(handle, handle_of(txn), &k, 0);
 	if (code == 0 || code == DB_NOTFOUND)
 		return MBJ_OK;
-	txn->is_broken = true;
+	((struct berkeley_txn *)txn)->is_broken = true;
 	return table_error(txn, code, "delete from table", table, err);
 }
 
 /* ------------------------------------------------------------- cursors */
 
 /* Room for a key of n bytes, which the engine also wants for bulk reads. */
-static enum mbj_rc key_reserve(struct db_cursor *cursor, size_t n,
+static enum mbj_rc key_reserve(struct berkeley_cursor *cursor, size_t n,
 			       struct mbj_error *err)
 {
 	return mbj_array_reserve(&cursor->key, &cursor->key_capacity, n, 1,
 				 2 * DB_RECORD_MAX, err);
 }
 
-enum mbj_rc db_cursor_open(struct db_txn *txn, enum db_table table,
-			   struct mbj_bytes start,
-			   struct db_cursor **ret_cursor, struct mbj_error *err)
+enum mbj_rc berkeley_cursor_open(struct db_txn *txn, enum db_table table,
+				 struct mbj_bytes start,
+				 struct db_cursor **ret_cursor,
+				 struct mbj_error *err)
 {
-	DB *handle = txn->db->tables[table];
-	struct db_cursor *cursor;
+	DB *handle = env_of(txn)->tables[table];
+	struct berkeley_cursor *cursor;
 	enum mbj_rc rc;
 	int code;
 
-	MBJ_ASSERT(start.n <= DB_RECORD_MAX);
-	rc = db_usable(txn->db, err);
+	rc = berkeley_usable(env_of(txn), err);
 	if (rc < 0)
 		return rc;
 	cursor = mbj_calloc(1, sizeof(*cursor));
 	if (!cursor)
 		return mbj_error_nomem(err);
-	cursor->txn = txn;
+	cursor->base.txn = txn;
 	cursor->table = table;
 	cursor->key_size = start.n;
 	rc = key_reserve(cursor, start.n + DB_VALUE_GUESS, err);
@@ -250,16 +254,15 @@ enum mbj_rc db_cursor_open(struct db_txn *txn, enum db_table table,
 	if (rc == MBJ_OK) {
 		if (start.n > 0)
 			memcpy(cursor->key, start.p, start.n);
-		code = handle->cursor(handle, txn->txn, &cursor->cursor, 0);
+		code = handle->cursor(handle, handle_of(txn), &cursor->cursor,
+				      0);
 		if (code != 0)
 			rc = table_error(txn, code, "scan table", table, err);
-		else
-			txn->cursor_count++;
 	}
 	if (rc < 0)
-		db_cursor_close(&cursor);
+		berkeley_cursor_close(&cursor->base);
 	else
-		*ret_cursor = cursor;
+		*ret_cursor = &cursor->base;
 	return rc;
 }
 
@@ -268,7 +271,7 @@ enum mbj_rc db_cursor_open(struct db_txn *txn, enum db_table table,
  * has either not been touched or is that of the record wanted: in both cases
  * asking again finds the same one.
  */
-static enum mbj_rc cursor_single(struct db_cursor *cursor,
+static enum mbj_rc cursor_single(struct berkeley_cursor *cursor,
 				 struct mbj_bytes *ret_key,
 				 struct mbj_bytes *ret_value,
 				 struct mbj_error *err)
@@ -286,7 +289,7 @@ static enum mbj_rc cursor_single(struct db_cursor *cursor,
 		if (code == DB_NOTFOUND)
 			return MBJ_ENOTFOUND;
 		if (code != 0 && code != DB_BUFFER_SMALL)
-			return table_error(cursor->txn, code, "scan table",
+			return table_error(cursor->base.txn, code, "scan table",
 					   cursor->table, err);
 		if (k.size <= cursor->key_capacity)
 			cursor->key_size = k.size;
@@ -306,7 +309,8 @@ static enum mbj_rc cursor_single(struct db_cursor *cursor,
 }
 
 /* Read ahead; MBJ_ENOTFOUND at the table's end. */
-static enum mbj_rc bulk_fill(struct db_cursor *cursor, struct mbj_error *err)
+static enum mbj_rc bulk_fill(struct berkeley_cursor *cursor,
+			     struct mbj_error *err)
 {
 	size_t needed = CURSOR_BULK_SIZE;
 
@@ -330,7 +334,7 @@ static enum mbj_rc bulk_fill(struct db_cursor *cursor, struct mbj_error *err)
 		if (code == 0)
 			break;
 		if (code != DB_BUFFER_SMALL)
-			return table_error(cursor->txn, code, "scan table",
+			return table_error(cursor->base.txn, code, "scan table",
 					   cursor->table, err);
 		if (k.size > cursor->key_capacity)
 			rc = key_reserve(cursor, k.size, err);
@@ -343,7 +347,7 @@ static enum mbj_rc bulk_fill(struct db_cursor *cursor, struct mbj_error *err)
 	return MBJ_OK;
 }
 
-static enum mbj_rc cursor_bulk(struct db_cursor *cursor,
+static enum mbj_rc cursor_bulk(struct berkeley_cursor *cursor,
 			       struct mbj_bytes *ret_key,
 			       struct mbj_bytes *ret_value,
 			       struct mbj_error *err)
@@ -370,12 +374,15 @@ static enum mbj_rc cursor_bulk(struct db_cursor *cursor,
 	}
 }
 
-enum mbj_rc db_cursor_next(struct db_cursor *cursor, struct mbj_bytes *ret_key,
-			   struct mbj_bytes *ret_value, struct mbj_error *err)
+enum mbj_rc berkeley_cursor_next(struct db_cursor *base,
+				 struct mbj_bytes *ret_key,
+				 struct mbj_bytes *ret_value,
+				 struct mbj_error *err)
 {
+	struct berkeley_cursor *cursor = (struct berkeley_cursor *)base;
 	enum mbj_rc rc;
 
-	rc = db_usable(cursor->txn->db, err);
+	rc = berkeley_usable(env_of(base->txn), err);
 	if (rc < 0)
 		return rc;
 	if (cursor->steps >= CURSOR_SINGLE_STEPS)
@@ -386,20 +393,14 @@ enum mbj_rc db_cursor_next(struct db_cursor *cursor, struct mbj_bytes *ret_key,
 	return rc;
 }
 
-void db_cursor_close(struct db_cursor **cursor)
+void berkeley_cursor_close(struct db_cursor *base)
 {
-	struct db_cursor *c = *cursor;
+	struct berkeley_cursor *cursor = (struct berkeley_cursor *)base;
 
-	if (!c)
-		return;
-	if (c->cursor) {
-		MBJ_ASSERT(c->txn->cursor_count > 0);
-		c->txn->cursor_count--;
-		(void)c->cursor->close(c->cursor);
-	}
-	mbj_free(c->key);
-	mbj_free(c->value);
-	mbj_free(c->bulk);
-	mbj_free(c);
-	*cursor = NULL;
+	if (cursor->cursor)
+		(void)cursor->cursor->close(cursor->cursor);
+	mbj_free(cursor->key);
+	mbj_free(cursor->value);
+	mbj_free(cursor->bulk);
+	mbj_free(cursor);
 }

@@ -1,0 +1,289 @@
+/*
+ * Berkeley DB behind db_engine.h: the environment and its tables.
+ * Transactions and records are in db_berkeley_txn.c.
+ *
+ * Settings and why (docs/decisions/0005): private regions, so that a full disk
+ * cannot become SIGBUS and a killed neighbour cannot wedge a lock; checksums
+ * on every page; multi-version tables, so that snapshot readers neither wait
+ * for the writer nor stop it; commits without sync, since the journal is the
+ * truth; no messages to standard error.
+ *
+ * Invariants:
+ *   1. once failed, nothing is read or written until it is reopened;
+ *   2. tables are created with the environment and never afterwards: one that
+ *      is missing later is damage, not an empty one.
+ *
+ * Threads: the handles are free-threaded; see db_engine.h for the rule of
+ * writers.
+ */
+#define _DEFAULT_SOURCE /* u_int in db.h */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <mbj/check.h>
+
+#include "db_berkeley.h"
+
+enum { DB_PAGE_SIZE = 4096, DB_LOG_BUFFER_SIZE = 1 << 20 };
+
+/*
+ * What a code means to us.  Anything that says "these bytes are wrong" asks
+ * for a rebuild; that costs time, never data.
+ */
+static enum mbj_rc code_rc(int code)
+{
+	switch (code) {
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+		return MBJ_ENOSPC;
+	case ENOMEM:
+		return MBJ_ENOMEM;
+	case DB_RUNRECOVERY:
+	case DB_PAGE_NOTFOUND:
+	case DB_VERIFY_BAD:
+	case DB_LOG_VERIFY_BAD:
+	case DB_OLD_VERSION:
+	case DB_VERSION_MISMATCH:
+	case DB_NOTFOUND: /* of a log file; of a record it is no error */
+	case ENOENT:
+	case EINVAL:
+		return MBJ_ECORRUPT;
+	default:
+		return MBJ_EIO;
+	}
+}
+
+/* Take the engine's latest message, "" where there is none. */
+static void message_take(struct berkeley *db, char text[DB_MESSAGE_MAX])
+{
+	pthread_mutex_lock(&db->message_mutex);
+	memcpy(text, db->message, DB_MESSAGE_MAX);
+	db->message[0] = '\0';
+	pthread_mutex_unlock(&db->message_mutex);
+}
+
+enum mbj_rc berkeley_error(struct berkeley *db, int code, const char *what,
+			   const char *where, struct mbj_error *err)
+{
+	enum mbj_rc rc = code_rc(code);
+	char text[DB_MESSAGE_MAX];
+
+	MBJ_ASSERT(code != 0);
+	if (rc == MBJ_ECORRUPT)
+		atomic_store(&db->is_failed, true);
+	message_take(db, text);
+	return mbj_error_set(err, rc, "Berkeley DB cannot %s %s: %s%s%s%s",
+			     what, where, db_strerror(code),
+			     text[0] != '\0' ? " (" : "", text,
+			     text[0] != '\0' ? ")" : "");
+}
+
+enum mbj_rc berkeley_usable(const struct berkeley *db, struct mbj_error *err)
+{
+	if (!atomic_load(&db->is_failed))
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_EIO,
+			     "the state failed earlier; close and reopen the "
+			     "store");
+}
+
+/* Messages are for the caller's error, not for standard error. */
+static void message_note(const DB_ENV *env, const char *prefix,
+			 const char *message)
+{
+	struct berkeley *db = env->app_private;
+
+	(void)prefix;
+	pthread_mutex_lock(&db->message_mutex);
+	(void)snprintf(db->message, sizeof(db->message), "%s", message);
+	pthread_mutex_unlock(&db->message_mutex);
+}
+
+static void message_drop(const DB_ENV *env, const char *message)
+{
+	(void)env;
+	(void)message;
+}
+
+/*
+ * No sizes of the lock and transaction regions: in private memory they would
+ * only be limits, and a large group would meet them.
+ */
+static int env_configure(struct berkeley *db, const struct db_options *options)
+{
+	DB_ENV *env = db->env;
+	int code;
+
+	env->app_private = db;
+	env->set_errcall(env, message_note);
+	env->set_msgcall(env, message_drop);
+	code = env->set_cachesize(env, (uint32_t)(options->cache_size >> 30),
+				  (uint32_t)(options->cache_size &
+					     ((1u << 30) - 1)),
+				  1);
+	if (code == 0)
+		code = env->set_lg_bsize(env, DB_LOG_BUFFER_SIZE);
+	if (code == 0)
+		code = env->set_lg_max(env, (uint32_t)options->log_file_size);
+	if (code == 0)
+		code = env->set_lk_detect(env, DB_LOCK_DEFAULT);
+	if (code == 0)
+		code = env->log_set_config(env, DB_LOG_AUTO_REMOVE, 1);
+	return code;
+}
+
+static enum mbj_rc env_open(struct berkeley *db, const char *home,
+			    const struct db_options *options,
+			    struct mbj_error *err)
+{
+	const uint32_t flags = DB_CREATE | DB_PRIVATE | DB_INIT_TXN |
+			       DB_INIT_LOG | DB_INIT_MPOOL | DB_INIT_LOCK |
+			       DB_THREAD | DB_RECOVER;
+	int code;
+
+	code = db_env_create(&db->env, 0);
+	if (code != 0)
+		return berkeley_error(db, code, "make an environment for", home,
+				      err);
+	code = env_configure(db, options);
+	if (code == 0)
+		code = db->env->open(db->env, home, flags, 0600);
+	/* A handle whose open failed may only be closed. */
+	if (code != 0)
+		return berkeley_error(db, code, "open the environment in", home,
+				      err);
+	return MBJ_OK;
+}
+
+static int table_open(struct berkeley *db, enum db_table table, DB_TXN *txn,
+		      bool is_new)
+{
+	const uint32_t flags = DB_THREAD | DB_MULTIVERSION;
+	DB *handle;
+	int code;
+
+	code = db_create(&handle, db->env, 0);
+	if (code != 0)
+		return code;
+	db->tables[table] = handle;
+	code = handle->set_pagesize(handle, DB_PAGE_SIZE);
+	if (code == 0)
+		code = handle->set_flags(handle, DB_CHKSUM);
+	if (code == 0)
+		code = handle->open(handle, txn, "state.db",
+				    db_table_name(table), DB_BTREE,
+				    flags | (is_new ? DB_CREATE : 0), 0600);
+	return code;
+}
+
+/* All tables in one transaction: they are all there, or none is. */
+static enum mbj_rc tables_open(struct berkeley *db, bool is_new,
+			       struct mbj_error *err)
+{
+	DB_TXN *txn = NULL;
+	int code;
+
+	code = db->env->txn_begin(db->env, NULL, &txn, 0);
+	if (code != 0)
+		return berkeley_error(db, code, "begin", "a transaction", err);
+	for (int i = 0; i < TABLE_COUNT; i++) {
+		enum mbj_rc rc;
+
+		code = table_open(db, (enum db_table)i, txn, is_new);
+		if (code == 0)
+			continue;
+		rc = berkeley_error(db, code, "open table",
+				    db_table_name((enum db_table)i), err);
+		(void)txn->abort(txn);
+		return rc;
+	}
+	code = txn->commit(txn, 0);
+	if (code != 0)
+		return berkeley_error(db, code, "commit", "the tables", err);
+	return MBJ_OK;
+}
+
+static void berkeley_close(struct db *base)
+{
+	struct berkeley *db = berkeley_of(base);
+
+	for (int i = 0; i < TABLE_COUNT; i++) {
+		if (db->tables[i])
+			(void)db->tables[i]->close(db->tables[i], DB_NOSYNC);
+	}
+	if (db->env)
+		(void)db->env->close(db->env, 0);
+	(void)pthread_mutex_destroy(&db->message_mutex);
+	mbj_free(db);
+}
+
+static bool berkeley_is_failed(const struct db *base)
+{
+	const struct berkeley *db = (const struct berkeley *)base;
+
+	return atomic_load(&db->is_failed);
+}
+
+static enum mbj_rc berkeley_checkpoint(struct db *base, bool is_forced,
+				       struct mbj_error *err)
+{
+	struct berkeley *db = berkeley_of(base);
+	uint32_t kib = (uint32_t)(db->checkpoint_log_size >> 10);
+	enum mbj_rc rc;
+	int code;
+
+	rc = berkeley_usable(db, err);
+	if (rc < 0)
+		return rc;
+	code = db->env->txn_checkpoint(db->env, is_forced ? 0 : kib, 0,
+				       is_forced ? DB_FORCE : 0);
+	if (code != 0)
+		return berkeley_error(db, code, "checkpoint", "the state", err);
+	return MBJ_OK;
+}
+
+static enum mbj_rc berkeley_open(const char *home,
+				 const struct db_options *options,
+				 struct db **ret_db, struct mbj_error *err)
+{
+	struct berkeley *db = mbj_calloc(1, sizeof(*db));
+	enum mbj_rc rc;
+
+	if (!db)
+		return mbj_error_nomem(err);
+	if (pthread_mutex_init(&db->message_mutex, NULL) != 0) {
+		mbj_free(db);
+		return mbj_error_nomem(err);
+	}
+	db->base.ops = &db_berkeley_ops;
+	db->checkpoint_log_size = options->checkpoint_log_size;
+	rc = env_open(db, home, options, err);
+	if (rc == MBJ_OK)
+		rc = tables_open(db, options->is_new, err);
+	/* Recovering the same log again would cost the same again. */
+	if (rc == MBJ_OK)
+		rc = berkeley_checkpoint(&db->base, true, err);
+	if (rc < 0)
+		berkeley_close(&db->base);
+	else
+		*ret_db = &db->base;
+	return rc;
+}
+
+const struct db_ops db_berkeley_ops = {
+	.open = berkeley_open,
+	.close = berkeley_close,
+	.is_failed = berkeley_is_failed,
+	.checkpoint = berkeley_checkpoint,
+	.begin = berkeley_begin,
+	.commit = berkeley_commit,
+	.abort = berkeley_abort,
+	.get = berkeley_get,
+	.put = berkeley_put,
+	.del = berkeley_del,
+	.cursor_open = berkeley_cursor_open,
+	.cursor_next = berkeley_cursor_next,
+	.cursor_close = berkeley_cursor_close,
+};

@@ -1,0 +1,92 @@
+/*
+ * What the files that include <db.h> share.  Private to mailbox/db*.c; a file
+ * that includes this defines _DEFAULT_SOURCE at its top (u_int in db.h).
+ */
+#ifndef MBJ_MAILBOX_DB_IMPL_H
+#define MBJ_MAILBOX_DB_IMPL_H
+
+#include <db.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "db_ops.h"
+
+enum { DB_MESSAGE_MAX = 160 };
+
+struct berkeley {
+	struct db base;
+	DB_ENV *env;
+	DB *tables[TABLE_COUNT];
+	size_t checkpoint_log_size;
+	atomic_bool is_failed;
+	/* The engine's latest message, for the next error; any thread's. */
+	pthread_mutex_t message_mutex;
+	char message[DB_MESSAGE_MAX];
+};
+
+struct berkeley_txn {
+	struct db_txn base;
+	DB_TXN *handle;
+	bool is_broken; /* a write failed half-way: it can only abort */
+};
+
+/* The error of a code other than 0; the environment may have failed by it. */
+enum mbj_rc berkeley_error(struct berkeley *db, int code, const char *what,
+			   const char *where, struct mbj_error *err);
+/* MBJ_EIO where the environment has failed before. */
+enum mbj_rc berkeley_usable(const struct berkeley *db, struct mbj_error *err);
+
+/* db_berkeley_txn.c, for the table of functions. */
+enum mbj_rc berkeley_begin(struct db *db, bool is_reading,
+			   struct db_txn **ret_txn, struct mbj_error *err);
+enum mbj_rc berkeley_commit(struct db_txn *txn, struct mbj_error *err);
+void berkeley_abort(struct db_txn *txn);
+enum mbj_rc berkeley_get(struct db_txn *txn, enum db_table table,
+			 struct mbj_bytes key, struct mbj_buf *ret_value,
+			 struct mbj_error *err);
+enum mbj_rc berkeley_put(struct db_txn *txn, enum db_table table,
+			 struct mbj_bytes key, struct mbj_bytes value,
+			 struct mbj_error *err);
+enum mbj_rc berkeley_del(struct db_txn *txn, enum db_table table,
+			 struct mbj_bytes key, struct mbj_error *err);
+enum mbj_rc berkeley_cursor_open(struct db_txn *txn, enum db_table table,
+				 struct mbj_bytes start,
+				 struct db_cursor **ret_cursor,
+				 struct mbj_error *err);
+enum mbj_rc berkeley_cursor_next(struct db_cursor *cursor,
+				 struct mbj_bytes *ret_key,
+				 struct mbj_bytes *ret_value,
+				 struct mbj_error *err);
+void berkeley_cursor_close(struct db_cursor *cursor);
+
+/* Every environment of this engine begins with the seam's part. */
+static inline struct berkeley *berkeley_of(struct db *base)
+{
+	return (struct berkeley *)base;
+}
+
+/* Keys and values given to the engine are const, its parameters are not. */
+static inline DBT dbt_in(struct mbj_bytes b)
+{
+	const void *p = b.p;
+	DBT dbt;
+
+	memset(&dbt, 0, sizeof(dbt));
+	memcpy(&dbt.data, &p, sizeof(p));
+	dbt.size = (uint32_t)b.n;
+	return dbt;
+}
+
+/* The engine writes up to size bytes to p. */
+static inline DBT dbt_out(void *p, size_t size)
+{
+	DBT dbt;
+
+	memset(&dbt, 0, sizeof(dbt));
+	dbt.data = p;
+	dbt.ulen = (uint32_t)size;
+	dbt.flags = DB_DBT_USERMEM;
+	return dbt;
+}
+
+#endif
