@@ -499,7 +499,9 @@ static enum mbj_rc child_step(struct lab *lab, uint64_t rev)
 	return rc;
 }
 
-static _Noreturn void child_commit(struct lab *lab)
+/* Says so on the pipe when it has committed count times. */
+static _Noreturn void child_commit(struct lab *lab, uint64_t count,
+				   int pipe_out)
 {
 	struct mbj_state_options options = lab_options(lab);
 	struct mbj_mailbox found = {.rev = 0};
@@ -512,15 +514,21 @@ static _Noreturn void child_commit(struct lab *lab)
 	if (rc == MBJ_OK)
 		rc = mbj_txn_mailbox_get(lab->txn, lab->account, test_id(1),
 					 &found, &err);
-	for (uint64_t rev = found.rev; rc == MBJ_OK; rev++)
+	for (uint64_t rev = found.rev; rc == MBJ_OK; rev++) {
 		rc = child_step(lab, rev);
+		if (rc == MBJ_OK && rev - found.rev == count &&
+		    write(pipe_out, "", 1) != 1)
+			break;
+	}
 	fprintf(stderr, "child: %s\n", err.message);
 	_exit(1);
 }
 
 /*
  * Goal: after a kill the state is one of those committed, whole.  Method: a
- * child that commits in a loop is killed; watermark and revision must match.
+ * child that commits in a loop is killed, sooner and later; watermark and
+ * revision must match.  The engine writes its log when its buffer is full, so
+ * some thousand commits make sure that something outlives the kill.
  */
 START_TEST(test_kill)
 {
@@ -539,13 +547,20 @@ START_TEST(test_kill)
 	lab_commit(&lab);
 	mbj_txn_abort(&lab.txn);
 	mbj_state_close(&lab.state);
-	for (long i = 0; i < 8; i++) {
-		pid_t child = fork();
+	for (uint64_t i = 0; i < 8; i++) {
+		int ends[2];
+		char byte;
+		pid_t child;
 
+		ck_assert_int_eq(pipe(ends), 0);
+		child = fork();
 		ck_assert_int_ge(child, 0);
 		if (child == 0)
-			child_commit(&lab);
-		(void)nanosleep(&(struct timespec){0, 30000000 + 17000000L * i},
+			child_commit(&lab, 500 * i, ends[1]);
+		ck_assert_int_eq(close(ends[1]), 0);
+		ck_assert_int_eq(read(ends[0], &byte, 1), 1);
+		ck_assert_int_eq(close(ends[0]), 0);
+		(void)nanosleep(&(struct timespec){0, 1000000L * (long)i},
 				NULL);
 		ck_assert_int_eq(kill(child, SIGKILL), 0);
 		ck_assert_int_eq(waitpid(child, &status, 0), child);
