@@ -43,9 +43,7 @@ static enum mbj_rc fsck_journal(const struct cli_call *call, const char *dir,
 	const struct mbj_sys *sys = mbj_sys_posix();
 	struct mbj_log_reader *reader = NULL;
 	struct mbj_identity identity;
-	struct mbj_reader ops;
 	struct mbj_group group;
-	struct mbj_op op;
 	enum mbj_rc rc;
 
 	rc = mbj_identity_load(sys, dir, &identity, err);
@@ -59,18 +57,7 @@ static enum mbj_rc fsck_journal(const struct cli_call *call, const char *dir,
 		if (rc < 0)
 			break;
 		fsck->groups++;
-		if (!group.is_body_good) {
-			rc = mbj_error_set(err, MBJ_ECORRUPT,
-					   "the body of group %" PRIu64
-					   " is damaged",
-					   group.header.lsn.v);
-			break;
-		}
-		mbj_reader_init(&ops, group.body);
-		while (rc == MBJ_OK)
-			rc = mbj_group_op_next(&group, &ops, &op, err);
-		if (rc == MBJ_ENOTFOUND)
-			rc = MBJ_OK;
+		rc = mbj_group_check(&group, err);
 	}
 	mbj_log_reader_close(&reader);
 	if (rc == MBJ_ENOTFOUND)

@@ -1,7 +1,11 @@
 /*
  * Applying groups: back-links, digests, whole or not at all, and again.
  */
+#include <mbj/codec.h>
+#include <mbj/hash.h>
+
 #include "apply_lab.h"
+#include "group_record.h"
 #include "journal_cases.h"
 
 #define ROOT MBJ_ID_ROOT
@@ -65,6 +69,42 @@ START_TEST(apply_links)
 		mbj_buf_done(&records[i]);
 	lab_end(&primary);
 	lab_end(&replica);
+}
+END_TEST
+
+/*
+ * Goal: no group names an account twice: whoever parks its accounts relies on
+ * it.  Method: give the second account of a record the id of the first and
+ * seal the header again; it must not get past the header.
+ */
+START_TEST(apply_account_twice)
+{
+	struct lab_group make = {.accounts = {lab_account(1), lab_account(2)},
+				 .account_count = 2,
+				 .op_count = 2};
+	struct mbj_error error = {.rc = MBJ_OK};
+	struct mbj_group group;
+	struct mbj_buf record;
+	struct lab lab;
+	uint32_t size;
+
+	make.ops[0] = lab_op_account(0, "alice");
+	make.ops[1] = lab_op_account(1, "bob");
+	lab_begin(&lab);
+	lab_do(&lab, &make, &record);
+	LAB_OK(mbj_group_parse(mbj_buf_view(&record), &group, err));
+	memcpy(record.p + GROUP_OFFSET_ACCOUNTS + GROUP_ACCOUNT_SIZE,
+	       record.p + GROUP_OFFSET_ACCOUNTS, MBJ_ID_SIZE);
+	size = group.header.header_size - GROUP_OFFSET_HEADER_SIZE;
+	mbj_store_u32(record.p + GROUP_OFFSET_CRC,
+		      mbj_crc32c(0, mbj_bytes_make(
+					    record.p + GROUP_OFFSET_HEADER_SIZE,
+					    size)));
+	ck_assert_int_eq(mbj_group_parse(mbj_buf_view(&record), &group, &error),
+			 MBJ_ECORRUPT);
+	ck_assert_ptr_nonnull(strstr(error.message, "an account twice"));
+	mbj_buf_done(&record);
+	lab_end(&lab);
 }
 END_TEST
 
@@ -449,6 +489,7 @@ TCase *test_apply_case(void)
 	TCase *tc = tcase_create("apply");
 
 	tcase_add_test(tc, apply_links);
+	tcase_add_test(tc, apply_account_twice);
 	tcase_add_test(tc, apply_fork);
 	tcase_add_test(tc, apply_two_accounts);
 	tcase_add_test(tc, apply_whole_or_not);
