@@ -18,6 +18,7 @@
 #include <mbj/check.h>
 
 #include "edit_judge.h"
+#include "edit_roles.h"
 #include "edit_text.h"
 
 /* What a change asks for, as far as it stands by itself. */
@@ -35,7 +36,8 @@ struct set_run {
 	uint32_t count;
 	struct mbj_table by_id; /* first change of each kind and id */
 	struct set_target *targets;
-	uint64_t room; /* mailboxes that may still be created */
+	uint64_t room;		 /* mailboxes that may still be created */
+	struct edit_roles roles; /* before; loaded where a role is given */
 };
 
 /* The first change of this kind for this id, or MBJ_NODE_NONE. */
@@ -454,6 +456,34 @@ static enum mbj_rc set_attributes(struct set_run *run, struct mbj_error *err)
 	return MBJ_OK;
 }
 
+/*
+ * The tree in which all changes stand, then what of it must go.  A role is
+ * free once its holder is known to lose it, which the tree after decides;
+ * where that refuses another change, all begins again without it.  A change
+ * is refused but once, and each role has at most two turns: the first takes
+ * all claims but one, the second that one, where the holder stays after all.
+ */
+static enum mbj_rc set_settle(struct set_run *run, struct mbj_error *err)
+{
+	struct edit_work *work = run->work;
+	bool is_refused;
+	enum mbj_rc rc;
+
+	do {
+		edit_draft_done(&work->draft);
+		work->wish_count = 0;
+		rc = set_draft(run, err);
+		if (rc == MBJ_OK)
+			rc = edit_judge_run(work, err);
+		if (rc == MBJ_OK)
+			rc = set_attributes(run, err);
+		if (rc == MBJ_OK)
+			rc = edit_roles_judge(&run->roles, work, &is_refused,
+					      err);
+	} while (rc == MBJ_OK && is_refused);
+	return rc;
+}
+
 static enum mbj_rc set_check_kinds(const struct set_run *run,
 				   struct mbj_error *err)
 {
@@ -499,12 +529,11 @@ enum mbj_rc edit_set_resolve(struct edit_work *work, struct mbj_error *err)
 	if (rc == MBJ_OK)
 		rc = set_judge_each(&run, err);
 	if (rc == MBJ_OK)
-		rc = set_draft(&run, err);
+		rc = edit_roles_load(&run.roles, work, err);
 	if (rc == MBJ_OK)
-		rc = edit_judge_run(work, err);
-	if (rc == MBJ_OK)
-		rc = set_attributes(&run, err);
+		rc = set_settle(&run, err);
 out:
+	edit_roles_done(&run.roles);
 	mbj_table_done(&run.by_id);
 	mbj_free(run.targets);
 	return rc;

@@ -22,8 +22,8 @@
 #include <mbj/check.h>
 #include <mbj/codec.h>
 
+#include "edit_roles.h"
 #include "edit_text.h"
-#include "edit_work.h"
 
 struct whole_run {
 	struct edit_work *work;
@@ -246,6 +246,16 @@ static enum mbj_rc whole_attributes(struct whole_run *run, uint32_t i,
 
 /* ---------------------------------------------------------------- import */
 
+static bool whole_has_role(const struct whole_run *run, enum mbj_role role)
+{
+	const struct edit_draft *draft = &run->work->draft;
+
+	for (uint32_t i = 0; i < draft->count; i++)
+		if (draft->items[i].is_live && draft->items[i].role == role)
+			return true;
+	return false;
+}
+
 static bool whole_has_inbox(const struct whole_run *run)
 {
 	const struct edit_draft *draft = &run->work->draft;
@@ -277,7 +287,9 @@ static enum mbj_rc import_inbox(struct whole_run *run, struct mbj_error *err)
 				       MBJ_NODE_NONE, &item, err);
 	if (rc < 0)
 		return rc;
-	work->draft.items[item].role = MBJ_ROLE_INBOX;
+	/* A list may have given the role to another: then it stays there. */
+	if (!whole_has_role(run, MBJ_ROLE_INBOX))
+		work->draft.items[item].role = MBJ_ROLE_INBOX;
 	work->outcome.inbox = id;
 	return MBJ_OK;
 }
@@ -383,6 +395,8 @@ static enum mbj_rc whole_resolve(struct whole_run *run, struct mbj_error *err)
 		if (rc == MBJ_OK)
 			rc = whole_attributes(run, i, err);
 	}
+	if (rc == MBJ_OK)
+		rc = edit_roles_check(&run->work->draft, err);
 	if (rc == MBJ_OK && run->is_import)
 		rc = import_inbox(run, err);
 	if (rc == MBJ_OK && run->is_import)

@@ -6,6 +6,7 @@
  *	edit_set.c       SET: each change by itself
  *	edit_judge.c     SET: all changes together, on the final tree
  *	edit_rename.c    RENAME: paths to places
+ *	edit_roles.c     one mailbox for each role
  *	edit_whole.c     RECONCILE, IMPORT: a whole wanted tree
  *	edit_draft.c     the wanted tree
  *	edit_ops.c       both trees, through the planner, to primitives

@@ -122,6 +122,72 @@ static const struct {
 	{"A B", "=A:B/A?sel=0 +n:A?sel=0", "ok ok", "!A=n !B/A=A B=B"},
 };
 
+/*
+ * A role has one holder in the tree after: whoever keeps it, else the first
+ * change that gives it.  Import A (archive), A/x, B (trash) and C; set.
+ */
+static const struct {
+	const char *changes;
+	const char *results;
+	const char *after; /* who has archive and trash */
+} role_rows[] = {
+	{"=C?role=2", "invalidProperties", "A B"},
+	{"+n:N?role=2", "invalidProperties", "A B"},
+	{"=A?role=2", "ok", "A B"},
+	{"=A?role=0 =C?role=2", "ok ok", "C B"},
+	{"=C?role=2 =A?role=0", "ok ok", "C B"},
+	{"=A?role=10 =B?role=2", "ok ok", "B A"},
+	{"=A?role=10", "invalidProperties", "A B"},
+	{"=C?role=7 +n:N?role=7", "invalidProperties ok", "A B"},
+	{"=C?role=10 -B", "ok ok", "A C"},
+	{"+n:B?role=10 -B", "ok ok", "A n"},
+	/* Its holder stays after all: for its child, for another refusal. */
+	{"=C?role=2 -A", "invalidProperties mailboxHasChild", "A B"},
+	{"=A:B?role=0 =C?role=2", "alreadyExists invalidProperties", "A B"},
+	{"=A:B?role=0 =C?role=2 +n:N?role=2",
+	 "alreadyExists invalidProperties invalidProperties", "A B"},
+	/* The rest of a refused change goes with it, and what needs it. */
+	{"=C:D?role=2 +n:C", "invalidProperties alreadyExists", "A B"},
+	{"+n:N?role=2 +m:n/M -C", "invalidProperties invalidProperties ok",
+	 "A B"},
+	/* One role's refusal can be another's. */
+	{"=B:C?role=2 =A?role=0 =C:B?role=10", "ok ok ok", "B C"},
+	{"=B:C?role=2 =C:B?role=10", "invalidProperties alreadyExists", "A B"},
+};
+
+/* The tag of the only holder, "-" for none, "!" for several. */
+static void role_holder(uint8_t role, char tag[MBJ_ID_SIZE + 1])
+{
+	struct mbj_mailbox mailbox;
+	struct mbj_scan scan = {0};
+
+	(void)snprintf(tag, MBJ_ID_SIZE + 1, "-");
+	LAB_OK(mbj_scan_mailboxes(lab.txns[0], edit_lab_account(&lab, "u").id,
+				  &scan, err));
+	while (mbj_scan_next_mailbox(&scan, &mailbox, NULL) == MBJ_OK)
+		if (mailbox.role == role)
+			(void)snprintf(tag, MBJ_ID_SIZE + 1, "%.16s",
+				       tag[0] == '-'
+					       ? (const char *)mailbox.id.b
+					       : "!");
+	mbj_scan_done(&scan);
+}
+
+START_TEST(roles)
+{
+	char archive[MBJ_ID_SIZE + 1], trash[MBJ_ID_SIZE + 1], after[64];
+
+	edit_lab_import(&lab, "u", "A A/x B C");
+	EDIT_LAB_OK(&lab, edit_lab_set(&lab, "u", "=A?role=2 =B?role=10"));
+	EDIT_LAB_OK(&lab, edit_lab_set(&lab, "u", role_rows[_i].changes));
+	ck_assert_str_eq(edit_lab_results(&lab), role_rows[_i].results);
+	role_holder(MBJ_ROLE_ARCHIVE, archive);
+	role_holder(MBJ_ROLE_TRASH, trash);
+	(void)snprintf(after, sizeof(after), "%s %s", archive, trash);
+	ck_assert_str_eq(after, role_rows[_i].after);
+}
+END_TEST
+
 START_TEST(row)
 {
 	edit_lab_import(&lab, "u", rows[_i].before);
@@ -366,6 +432,8 @@ TCase *test_edit_set_case(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, row, 0, (int)(sizeof(rows) / sizeof(rows[0])));
+	tcase_add_loop_test(tc, roles, 0,
+			    (int)(sizeof(role_rows) / sizeof(role_rows[0])));
 	tcase_add_test(tc, tombstone);
 	tcase_add_test(tc, properties);
 	tcase_add_test(tc, depth);

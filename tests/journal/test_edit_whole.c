@@ -73,6 +73,8 @@ static const struct {
 	{"A:B/A", "invalidProperties", "parentId"}, /* B is not listed */
 	{"A", "invalidProperties", "name"},
 	{"A:A?role=77", "invalidProperties", "role"},
+	{"A:A?role=2 B:B?role=2", "invalidProperties", "role"},
+	{"A:A B:B n:N?role=6 m:M?role=6", "invalidProperties", "role"},
 	{"A:A?uid=7", "invalidProperties", "uidValidity"},
 	{"gone:G", "invalidProperties", "id"},
 	{"INBOX:A", "forbidden", "id"},
