@@ -378,6 +378,17 @@ static enum mbj_rc source_accept(struct mbj_store *replica,
 	return MBJ_OK;
 }
 
+/* How many groups a run would take, from the watermark to where it stops. */
+static uint64_t groups_lacking(const struct mbj_replay_options *options,
+			       const struct mbj_replay_result *result)
+{
+	uint64_t end = result->source_end.v;
+
+	if (options->until.v != 0 && options->until.v < end)
+		end = options->until.v;
+	return end > result->applied.v ? end - result->applied.v : 0;
+}
+
 enum mbj_rc mbj_replay_journal(struct mbj_store *replica,
 			       const char *source_dir,
 			       const struct mbj_replay_options *options,
@@ -414,7 +425,8 @@ enum mbj_rc mbj_replay_journal(struct mbj_store *replica,
 	ret_result->source_end = hello.end;
 	if (mbj_id_is_root(mbj_store_identity(replica)->lineage)) {
 		/* A dry run onto a replica that has no lineage yet. */
-		ret_result->groups = hello.end.v;
+		ret_result->applied.v = source.anchor.first.v - 1;
+		ret_result->groups = groups_lacking(options, ret_result);
 		goto out;
 	}
 	mbj_engine_hello(engine, &hello, &action);
@@ -424,7 +436,7 @@ enum mbj_rc mbj_replay_journal(struct mbj_store *replica,
 		goto out;
 	}
 	if (options->is_dry_run) {
-		ret_result->groups = hello.end.v - ret_result->applied.v;
+		ret_result->groups = groups_lacking(options, ret_result);
 		goto out;
 	}
 	rc = run_from(replica, reader, engine, &chain, false, options,

@@ -198,13 +198,16 @@ out:
 	return rc;
 }
 
+/* Either store may be the replica, and lack what is parked altogether. */
 static enum mbj_rc account_parked(struct mbj_verify *verify,
 				  struct mbj_id account, struct mbj_error *err)
 {
+	enum mbj_rc rc = MBJ_ENOTFOUND;
 	struct mbj_parked parked;
-	enum mbj_rc rc;
 
-	rc = mbj_txn_parked_get(verify->sides[1].txn, account, &parked, err);
+	for (int i = 0; i < 2 && rc == MBJ_ENOTFOUND; i++)
+		rc = mbj_txn_parked_get(verify->sides[i].txn, account, &parked,
+					err);
 	if (rc == MBJ_ENOTFOUND)
 		return MBJ_OK;
 	if (rc < 0)
@@ -225,9 +228,8 @@ static enum mbj_rc account_compare(struct mbj_verify *verify,
 {
 	struct mbj_digest digests[2];
 	bool is_good[2];
-	enum mbj_rc rc;
+	enum mbj_rc rc = MBJ_OK;
 
-	rc = account_parked(verify, verify->sides[1].account.id, err);
 	for (int i = 0; i < 2 && rc == MBJ_OK; i++)
 		rc = side_sum(verify, i, &digests[i], &is_good[i], err);
 	if (rc < 0)
@@ -260,6 +262,8 @@ static enum mbj_rc account_take(struct mbj_verify *verify,
 	verify->totals.accounts++;
 	rc = account_name_set(verify, order <= 0 ? &a->account : &b->account,
 			      err);
+	if (rc == MBJ_OK)
+		rc = account_parked(verify, verify->account, err);
 	if (rc < 0)
 		return rc;
 	if (order == 0)

@@ -109,23 +109,48 @@ struct mbj_replay_result fixture_replay(struct fixture *f)
 	return result;
 }
 
-void fixture_diverge(struct fixture *f, const char *account,
-		     struct mbj_id mailbox, const char *name)
+/* The replica's state by itself, its store closed. */
+static struct mbj_state *state_open(struct fixture *f)
 {
 	struct mbj_state_options options = MBJ_STATE_OPTIONS_DEFAULT;
-	struct mbj_id id = fixture_account(f->replica, account);
 	struct mbj_identity identity = *mbj_store_identity(f->replica);
-	char path[MBJ_PATH_TEXT_MAX];
 	struct mbj_state *state = NULL;
-	struct mbj_mailbox found;
-	struct mbj_slot from;
-	struct mbj_slot to;
-	struct mbj_txn *txn = NULL;
+	char path[MBJ_PATH_TEXT_MAX];
 
 	mbj_store_close(&f->replica);
 	OK(mbj_path_join(path, f->replica_dir, "state", err));
 	OK(mbj_state_open(mbj_sys_posix(), path, identity.lineage, &options,
 			  &state, err));
+	return state;
+}
+
+void fixture_park(struct fixture *f, struct mbj_id account, const char *reason)
+{
+	struct mbj_parked parked = {.account = account,
+				    .first = {1},
+				    .last = {1},
+				    .count = 1,
+				    .reason = mbj_bytes_str(reason)};
+	struct mbj_state *state = state_open(f);
+	struct mbj_txn *txn = NULL;
+
+	OK(mbj_txn_begin(state, &txn, err));
+	OK(mbj_txn_parked_set(txn, &parked, err));
+	OK(mbj_txn_commit(&txn, err));
+	mbj_state_close(&state);
+	OK(mbj_replica_open(f->replica_dir, NULL, &f->replica, err));
+}
+
+void fixture_diverge(struct fixture *f, const char *account,
+		     struct mbj_id mailbox, const char *name)
+{
+	struct mbj_id id = fixture_account(f->replica, account);
+	struct mbj_state *state = state_open(f);
+	struct mbj_mailbox found;
+	struct mbj_slot from;
+	struct mbj_slot to;
+	struct mbj_txn *txn = NULL;
+
 	OK(mbj_txn_begin(state, &txn, err));
 	OK(mbj_txn_mailbox_get(txn, id, mailbox, &found, err));
 	from = (struct mbj_slot){found.parent, found.name};

@@ -55,6 +55,8 @@ struct mbj_replay_result fixture_replay(struct fixture *f);
  */
 void fixture_diverge(struct fixture *f, const char *account,
 		     struct mbj_id mailbox, const char *name);
+/* Park an account in the replica's state, known there or not; reopens it. */
+void fixture_park(struct fixture *f, struct mbj_id account, const char *reason);
 /* Differences that verify lists between the two stores. */
 uint64_t fixture_differences(struct fixture *f,
 			     struct mbj_verify_totals *ret_totals);

@@ -151,6 +151,45 @@ START_TEST(test_conflict_parks_one_account)
 END_TEST
 
 /*
+ * Goal: a dry run counts what the run would take, and takes nothing.
+ * Method: before the first stream, behind, with a limit, and up to date.
+ */
+START_TEST(test_dry_run)
+{
+	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
+	static const uint64_t untils[] = {0, 1, 2, 9};
+	struct mbj_replay_result result;
+	struct fixture f;
+
+	fixture_begin(&f);
+	fixture_import(&f, "alice", 3);
+	fixture_rename(&f, "alice", "m2", "a");
+	fixture_rename(&f, "alice", "m3", "b");
+	options.is_dry_run = true;
+	for (uint64_t applied = 0; applied < 3; applied++) {
+		for (size_t i = 0; i < 4; i++) {
+			uint64_t end =
+				untils[i] == 0 || untils[i] > 3 ? 3 : untils[i];
+
+			options.until.v = untils[i];
+			OK(mbj_replay_journal(f.replica, f.primary_dir,
+					      &options, &result, err));
+			ck_assert_uint_eq(result.applied.v, applied);
+			ck_assert_uint_eq(result.groups,
+					  end > applied ? end - applied : 0);
+		}
+		options.is_dry_run = false;
+		options.until.v = applied + 1;
+		OK(mbj_replay_journal(f.replica, f.primary_dir, &options,
+				      &result, err));
+		ck_assert_uint_eq(result.groups, 1);
+		options.is_dry_run = true;
+	}
+	fixture_end(&f);
+}
+END_TEST
+
+/*
  * Goal: only the right journal is replayed.  Method: a primary as the target,
  * another lineage, a replica without one as the source.
  */
@@ -216,6 +255,7 @@ TCase *test_replay_case(void)
 	tcase_add_test(tcase, test_catch_up);
 	tcase_add_test(tcase, test_same_bytes);
 	tcase_add_test(tcase, test_conflict_parks_one_account);
+	tcase_add_test(tcase, test_dry_run);
 	tcase_add_test(tcase, test_refusals);
 	tcase_add_test(tcase, test_rebuild);
 	return tcase;

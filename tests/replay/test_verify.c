@@ -68,6 +68,46 @@ START_TEST(test_silent_change)
 }
 END_TEST
 
+/*
+ * Goal: a parked account is told as one wherever it is missing, and whichever
+ * store the replica is.  Method: park an account on the replica before its
+ * first group comes; verify both ways round.
+ */
+START_TEST(test_parked_and_missing)
+{
+	struct mbj_difference difference;
+	struct mbj_verify_totals totals;
+	struct mbj_verify *verify;
+	struct mbj_error last;
+	struct fixture f;
+
+	fixture_begin(&f);
+	fixture_import(&f, "bob", 2);
+	(void)fixture_replay(&f);
+	fixture_import(&f, "alice", 2);
+	fixture_park(&f, fixture_account(f.primary, "alice"), "a test");
+	ck_assert_uint_eq(fixture_replay(&f).groups_parked, 1);
+	for (int i = 0; i < 2; i++) {
+		verify = NULL;
+		OK(mbj_verify_begin(i ? f.replica : f.primary,
+				    i ? f.primary : f.replica, &verify, err));
+		OK(mbj_verify_next(verify, &difference, err));
+		ck_assert_int_eq(difference.kind,
+				 MBJ_DIFFERENCE_ACCOUNT_PARKED);
+		OK(mbj_verify_next(verify, &difference, err));
+		ck_assert_int_eq(difference.kind,
+				 i ? MBJ_DIFFERENCE_ACCOUNT_EXTRA
+				   : MBJ_DIFFERENCE_ACCOUNT_MISSING);
+		ck_assert_int_eq(mbj_verify_next(verify, &difference, &last),
+				 MBJ_ENOTFOUND);
+		mbj_verify_totals_get(verify, &totals);
+		ck_assert_uint_eq(totals.accounts_parked, 1);
+		mbj_verify_end(&verify);
+	}
+	fixture_end(&f);
+}
+END_TEST
+
 TCase *test_verify_case(void)
 {
 	TCase *tcase = tcase_create("verify");
@@ -75,5 +115,6 @@ TCase *test_verify_case(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, test_kinds);
 	tcase_add_test(tcase, test_silent_change);
+	tcase_add_test(tcase, test_parked_and_missing);
 	return tcase;
 }
