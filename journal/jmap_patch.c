@@ -1,6 +1,7 @@
 /*
  * One create's object or one update's patch (RFC 8620 section 5.3, RFC 8621
- * section 2) as a change: name, parentId, role, isSubscribed.
+ * section 2) as a change: name, parentId, role, isSubscribed; sortOrder is
+ * taken where it changes nothing.
  *
  * What is wrong with a property refuses this item and names the property; the
  * request goes on.  Values are judged by type only, mailboxes not at all:
@@ -155,6 +156,21 @@ static bool is_server_set(struct mbj_bytes key)
 	return false;
 }
 
+/* No order is kept: the default, which null is too, is all there is. */
+static enum mbj_rc item_read_sort_order(struct mbj_jmap_set *set,
+					struct set_item *item,
+					const json_t *value,
+					struct mbj_error *err)
+{
+	if (json_is_null(value) ||
+	    (json_is_integer(value) && json_integer_value(value) == 0))
+		return MBJ_OK;
+	return item_blame_property(set, item, "sortOrder",
+				   "no sort order is kept here: sortOrder is 0 "
+				   "for every mailbox",
+				   err);
+}
+
 /* Any property that cannot be set here. */
 static enum mbj_rc item_read_other(struct mbj_jmap_set *set,
 				   struct set_item *item, struct mbj_bytes key,
@@ -189,6 +205,8 @@ static enum mbj_rc item_read_property(struct mbj_jmap_set *set,
 		return item_read_role(set, item, value, err);
 	if (strcmp(key, "isSubscribed") == 0)
 		return item_read_subscribed(set, item, value, err);
+	if (strcmp(key, "sortOrder") == 0)
+		return item_read_sort_order(set, item, value, err);
 	return item_read_other(set, item, mbj_bytes_str(key), value, err);
 }
 

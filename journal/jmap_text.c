@@ -187,6 +187,7 @@ enum mbj_rc mbj_jmap_plan_text(const struct mbj_jmap_plan *plan,
 	struct plan_also_walk walk;
 	struct plan_also also;
 	bool is_first = true;
+	size_t retired = 0;
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(plan != NULL);
@@ -198,11 +199,23 @@ enum mbj_rc mbj_jmap_plan_text(const struct mbj_jmap_plan *plan,
 	}
 	plan_also_init(&walk, plan);
 	while ((rc = plan_also_next(&walk, &also, err)) == MBJ_OK) {
+		/* A hash is for programs: people are told how many. */
+		if (also.has & PLAN_ALSO_HASH) {
+			retired++;
+			continue;
+		}
 		if (is_first)
 			mbj_buf_put_str(ret_text, "also\n");
 		is_first = false;
 		put_also(plan, &also, ret_text);
 	}
 	plan_also_done(&walk);
+	if (retired > 0)
+		mbj_buf_format(
+			ret_text,
+			"%s      UIDVALIDITY kept in mind for %zu name%s "
+			"given up\n",
+			is_first ? "also\n" : "", retired,
+			retired == 1 ? "" : "s");
 	return rc == MBJ_ENOTFOUND ? mbj_buf_ok(ret_text, err) : rc;
 }

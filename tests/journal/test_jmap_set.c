@@ -205,7 +205,8 @@ END_TEST
 /* Every fault that an item can have by itself. */
 static const char bad_items[] =
 	"{\"create\":{"
-	"\"good\":{\"name\":\"g\",\"parentId\":null,\"role\":\"junk\"},"
+	"\"good\":{\"name\":\"g\",\"parentId\":null,\"role\":\"junk\","
+	"\"sortOrder\":0},"
 	"\"sort\":{\"name\":\"s\",\"sortOrder\":1,\"x\":2},"
 	"\"bare\":{},"
 	"\"kinds\":{\"name\":1,\"parentId\":2,\"role\":\"boss\","
@@ -231,7 +232,7 @@ static const char bad_items_answer[] =
 	"\"destroyed\":[\n\"" ID_3 "\"],\n"
 	"\"notCreated\":{\n"
 	"\"sort\":{\"type\":\"invalidProperties\",\"description\":"
-	"\"no such property can be set here\","
+	"\"no sort order is kept here: sortOrder is 0 for every mailbox\","
 	"\"properties\":[\"sortOrder\",\"x\"]},\n"
 	"\"bare\":{\"type\":\"invalidProperties\",\"description\":"
 	"\"a new mailbox needs a name\",\"properties\":[\"name\"]},\n"
