@@ -90,10 +90,15 @@ int cli_parse(int argc, char **argv, struct cli_call *ret_call);
 
 /* output.c */
 /* Say it, return the exit status that belongs to err. */
+int cli_complain(const struct cli_call *call, const struct mbj_error *err);
+/* And on standard output mbj.error/1, where it was asked for or refused. */
 int cli_fail(const struct cli_call *call, const struct mbj_error *err);
 int cli_exit_status(const struct mbj_error *err);
+/* A line on standard error, escaped for a terminal. */
 MBJ_PRINTF(2, 3)
 void cli_say(const struct cli_call *call, const char *format, ...);
+/* The store has no account of the name given: fill *err, return its code. */
+enum mbj_rc cli_no_account(const struct cli_call *call, struct mbj_error *err);
 /* Write it all to standard output; CLI_OK, or CLI_FAILED having said why. */
 int cli_write(const struct cli_call *call, struct mbj_bytes bytes);
 int cli_write_done(const struct cli_call *call, struct mbj_buf *buf);

@@ -139,6 +139,16 @@ static int operands_check(const struct cli_call *call)
 	return CLI_USAGE;
 }
 
+/* "mbj VERB --help", wherever it stands, is "mbj help VERB". */
+static int help_verb(struct cli_call *ret_call, char **argv)
+{
+	memset(&ret_call->options, 0, sizeof(ret_call->options));
+	ret_call->verb = &verbs[CLI_VERB_HELP];
+	ret_call->operands = (const char *const *)(argv + 1);
+	ret_call->operand_count = 1;
+	return CLI_OK;
+}
+
 int cli_parse(int argc, char **argv, struct cli_call *ret_call)
 {
 	bool is_literal = false;
@@ -164,6 +174,9 @@ int cli_parse(int argc, char **argv, struct cli_call *ret_call)
 			argv[kept++] = argv[i];
 		} else if (strcmp(argv[i], "--") == 0) {
 			is_literal = true;
+		} else if (strcmp(argv[i], "--help") == 0 ||
+			   strcmp(argv[i], "-h") == 0) {
+			return help_verb(ret_call, argv);
 		} else {
 			status = option_take(ret_call, argc, argv, &i);
 			if (status != CLI_OK)

@@ -11,9 +11,16 @@
 
 #include "cli.h"
 
+/* The longest message, with a path or two and all of it escaped. */
+enum { SAY_MAX = 2048, SAY_ESCAPED_MAX = 8192 };
+
 /* A code means a decision, and so does a status: this is the map. */
 int cli_exit_status(const struct mbj_error *err)
 {
+	/* Nothing was refused where there was nothing to do it to. */
+	if (err->refusal == MBJ_REFUSAL_ACCOUNT_NOT_FOUND &&
+	    err->rc == MBJ_ENOTFOUND)
+		return CLI_FAILED;
 	if (err->refusal != MBJ_REFUSAL_NONE)
 		return CLI_REFUSED;
 	switch (err->rc) {
@@ -42,14 +49,17 @@ int cli_exit_status(const struct mbj_error *err)
 
 void cli_say(const struct cli_call *call, const char *format, ...)
 {
+	char escaped[SAY_ESCAPED_MAX];
+	char text[SAY_MAX];
 	va_list args;
 
-	(void)fprintf(stderr, "mbj%s%s: ", call->verb ? " " : "",
-		      call->verb ? call->verb->word : "");
 	va_start(args, format);
-	(void)vfprintf(stderr, format, args);
+	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	(void)fputc('\n', stderr);
+	/* Operands are quoted as they came; what was escaped stays as it is. */
+	(void)mbj_text_escape(escaped, sizeof(escaped), mbj_bytes_str(text));
+	(void)fprintf(stderr, "mbj%s%s: %s\n", call->verb ? " " : "",
+		      call->verb ? call->verb->word : "", escaped);
 }
 
 /* Where it happened, unless the message says so already. */
@@ -70,22 +80,41 @@ static void say_place(const struct mbj_error *err, char *text, size_t size)
 		memcpy(text + at, "]", 2);
 }
 
-int cli_fail(const struct cli_call *call, const struct mbj_error *err)
+int cli_complain(const struct cli_call *call, const struct mbj_error *err)
 {
-	int status = cli_exit_status(err);
-	struct mbj_buf document;
 	char place[512];
 
 	say_place(err, place, sizeof(place));
 	cli_say(call, "%s%s", err->message, place);
-	if (status == CLI_REFUSED &&
-	    (err->refusal != MBJ_REFUSAL_NONE || call->options.is_json)) {
+	return cli_exit_status(err);
+}
+
+int cli_fail(const struct cli_call *call, const struct mbj_error *err)
+{
+	int status = cli_complain(call, err);
+	struct mbj_buf document;
+
+	if (err->refusal != MBJ_REFUSAL_NONE || call->options.is_json) {
 		mbj_buf_init(&document, 64 << 10);
 		if (mbj_jmap_error_print(err, &document, NULL) == MBJ_OK)
 			(void)cli_write(call, mbj_buf_view(&document));
 		mbj_buf_done(&document);
 	}
 	return status;
+}
+
+enum mbj_rc cli_no_account(const struct cli_call *call, struct mbj_error *err)
+{
+	const char *store = call->operands[0];
+	const char *account = call->operands[1];
+
+	(void)mbj_error_refuse(err, MBJ_REFUSAL_ACCOUNT_NOT_FOUND, "account",
+			       account,
+			       "there is no account \"%s\" in %s; mbj "
+			       "accounts lists them, mbj import makes one",
+			       account, store);
+	err->rc = MBJ_ENOTFOUND;
+	return MBJ_ENOTFOUND;
 }
 
 int cli_write(const struct cli_call *call, struct mbj_bytes bytes)

@@ -67,29 +67,58 @@ static enum mbj_rc session_account(struct session *s,
 		*ret_policy = account.policy;
 		*ret_id = account.id;
 	} else if (rc == MBJ_ENOTFOUND) {
-		(void)mbj_error_set(&s->err, rc,
-				    "there is no account \"%s\" in %s; mbj "
-				    "accounts lists them, mbj import makes one",
-				    s->call->operands[1], s->call->operands[0]);
+		rc = cli_no_account(s->call, &s->err);
 	}
 	mbj_txn_abort(&txn);
 	return rc;
 }
 
-/* A dry run prints what would be journaled. */
-static enum mbj_rc put_plan(struct session *s)
+/* The account's tree, from which lines get their paths; empty for import. */
+static enum mbj_rc session_tree(struct session *s, struct mbj_tree **ret_tree,
+				char *ret_delimiter)
 {
-	struct mbj_jmap_plan *plan = NULL;
+	struct mbj_account account;
+	struct mbj_txn *txn = NULL;
+	uint64_t seed;
 	enum mbj_rc rc;
 
-	rc = mbj_jmap_plan_load(&s->outcome, NULL, '/', &plan, &s->err);
+	rc = mbj_store_read(s->store, &txn, &s->err);
 	if (rc < 0)
 		return rc;
-	if (s->call->options.is_json)
+	rc = mbj_txn_account_find(txn, s->edit.account, &account, &s->err);
+	if (rc == MBJ_OK) {
+		*ret_delimiter = account.policy.delimiter;
+		rc = mbj_txn_tree_load(txn, account.id, ret_tree, &s->err);
+	} else if (rc == MBJ_ENOTFOUND) {
+		*ret_delimiter = s->edit.policy.delimiter;
+		/* The id to be is random, and nobody's to choose. */
+		memcpy(&seed, s->outcome.account.b, sizeof(seed));
+		rc = mbj_tree_new(seed, ret_tree, &s->err);
+	}
+	mbj_txn_abort(&txn);
+	return rc;
+}
+
+/* A dry run prints what would be journaled: for people, with paths. */
+static enum mbj_rc put_plan(struct session *s)
+{
+	bool is_json = s->call->options.is_json;
+	struct mbj_jmap_plan *plan = NULL;
+	struct mbj_tree *before = NULL;
+	char delimiter = '/';
+	enum mbj_rc rc = MBJ_OK;
+
+	if (!is_json)
+		rc = session_tree(s, &before, &delimiter);
+	if (rc == MBJ_OK)
+		rc = mbj_jmap_plan_load(&s->outcome, before, delimiter, &plan,
+					&s->err);
+	if (rc == MBJ_OK && is_json)
 		rc = mbj_jmap_plan_print(plan, &s->out, &s->err);
-	else
+	else if (rc == MBJ_OK)
 		rc = mbj_jmap_plan_text(plan, &s->out, &s->err);
 	mbj_jmap_plan_free(&plan);
+	mbj_tree_free(&before);
 	return rc;
 }
 
@@ -137,6 +166,12 @@ static int session_end(struct session *s, enum mbj_rc rc)
 		status = cli_fail(s->call, &s->err);
 	else
 		status = cli_write(s->call, mbj_buf_view(&s->out));
+	/* The answer is lost, the deed is not: say so, or it is tried again. */
+	if (rc == MBJ_OK && status != CLI_OK && s->outcome.lsn.v > 0 &&
+	    !s->edit.is_dry_run)
+		cli_say(s->call,
+			"the edit is done all the same: group %" PRIu64,
+			s->outcome.lsn.v);
 	session_done(s);
 	return status;
 }
@@ -247,6 +282,7 @@ static enum mbj_rc set_run(struct session *s, struct mbj_jmap_set **set,
 			   size_t *ret_refused)
 {
 	struct mbj_name_policy policy;
+	char text[MBJ_ID_TEXT_SIZE];
 	struct mbj_id account;
 	enum mbj_rc rc;
 
@@ -275,8 +311,9 @@ static enum mbj_rc set_run(struct session *s, struct mbj_jmap_set **set,
 		s->outcome.refused_count + mbj_jmap_set_refused_count(*set);
 	if (s->edit.is_dry_run)
 		return put_plan(s);
-	return mbj_jmap_set_print(*set, s->edit.account, &s->outcome, &s->out,
-				  &s->err);
+	mbj_id_print(account, text);
+	return mbj_jmap_set_print(*set, mbj_bytes_str(text), &s->outcome,
+				  &s->out, &s->err);
 }
 
 int verb_set(const struct cli_call *call)

@@ -132,23 +132,28 @@ static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
 	return rc;
 }
 
-static int fsck_report(const struct cli_call *call, struct fsck *fsck)
+static int fsck_report(const struct cli_call *call, struct fsck *fsck,
+		       bool is_dry_run)
 {
 	struct mbj_buf out;
 	int status;
 
 	mbj_buf_init(&out, 64 << 20);
-	if (call->options.is_json)
+	if (call->options.is_json) {
 		mbj_buf_format(&out,
 			       "{\"schema\":\"mbj.fsck/1\",\"groups\":%" PRIu64
 			       ",\"accounts\":%" PRIu64
 			       ",\"mailboxes\":%" PRIu64
-			       ",\"faults\":[%.*s]}\n",
+			       ",\"dryRun\":%s,\"faults\":[",
 			       fsck->groups, fsck->accounts, fsck->mailboxes,
-			       (int)fsck->faults_json.n,
-			       fsck->faults_json.n
-				       ? (const char *)fsck->faults_json.p
-				       : "");
+			       is_dry_run ? "true" : "false");
+		mbj_buf_put_bytes(&out, mbj_buf_view(&fsck->faults_json));
+		mbj_buf_put_str(&out, "]}\n");
+	} else if (is_dry_run && fsck->faults == 0)
+		mbj_buf_format(&out,
+			       "would make the state again from %" PRIu64
+			       " groups\n",
+			       fsck->groups);
 	else
 		mbj_buf_format(&out,
 			       "%s: %" PRIu64 " groups, %" PRIu64
@@ -165,26 +170,21 @@ static int fsck_report(const struct cli_call *call, struct fsck *fsck)
 int verb_fsck(const struct cli_call *call)
 {
 	const char *dir = call->operands[0];
+	bool is_dry_run = call->options.is_rebuild && call->options.is_dry_run;
 	struct fsck fsck = {0};
 	struct mbj_error err;
 	enum mbj_rc rc;
 	int status;
 
-	if (call->options.is_rebuild && call->options.is_dry_run) {
-		cli_say(call,
-			"would make the state of %s again from its journal",
-			dir);
-		return CLI_OK;
-	}
 	mbj_buf_init(&fsck.faults_json, 32 << 20);
 	rc = fsck_journal(call, dir, &fsck, &err);
 	/* A damaged journal cannot be trusted to judge the state by. */
-	if (rc == MBJ_OK && fsck.faults == 0)
+	if (rc == MBJ_OK && fsck.faults == 0 && !is_dry_run)
 		rc = fsck_state(call, dir, &fsck, &err);
 	if (rc < 0)
 		status = cli_fail(call, &err);
 	else
-		status = fsck_report(call, &fsck);
+		status = fsck_report(call, &fsck, is_dry_run);
 	mbj_buf_done(&fsck.faults_json);
 	return status;
 }

@@ -46,6 +46,21 @@ static int init_report(const struct cli_call *call, const char *dir)
 	return cli_write_done(call, &out);
 }
 
+static int init_report_dry(const struct cli_call *call,
+			   enum mbj_store_role role)
+{
+	struct mbj_buf out;
+
+	mbj_buf_init(&out, 4096);
+	mbj_buf_format(&out,
+		       call->options.is_json
+			       ? "{\"schema\":\"mbj.init/1\",\"role\":\"%s\","
+				 "\"lineage\":null,\"instance\":null}\n"
+			       : "would make a %s store\n",
+		       mbj_store_role_name(role));
+	return cli_write_done(call, &out);
+}
+
 int verb_init(const struct cli_call *call)
 {
 	const char *dir = call->operands[0];
@@ -60,9 +75,7 @@ int verb_init(const struct cli_call *call)
 	if (call->options.is_dry_run) {
 		if (mbj_store_init_check(dir, NULL, &err) < 0)
 			return cli_fail(call, &err);
-		cli_say(call, "would make a %s store in %s",
-			mbj_store_role_name(role), dir);
-		return CLI_OK;
+		return init_report_dry(call, role);
 	}
 	if (mbj_store_init(dir, role, NULL, &err) < 0)
 		return cli_fail(call, &err);

@@ -91,7 +91,26 @@ static int log_stream(const struct cli_call *call,
 		rc = mbj_error_nomem(&err);
 	if (status == CLI_OK)
 		status = flush(call, out, true);
-	return rc < 0 ? cli_fail(call, &err) : status;
+	return rc < 0 ? cli_complain(call, &err) : status;
+}
+
+/* A replica before its first replay. */
+static int log_nothing(const struct cli_call *call)
+{
+	enum mbj_rc rc = MBJ_OK;
+	struct mbj_error err;
+	struct mbj_buf out;
+
+	mbj_buf_init(&out, 4096);
+	cli_say(call, "%s has not received anything yet", call->operands[0]);
+	if (call->options.is_json)
+		rc = mbj_jmap_log_begin(&out, &err);
+	if (rc == MBJ_OK && call->options.is_json)
+		rc = mbj_jmap_log_end(&out, &err);
+	if (rc == MBJ_OK)
+		return cli_write_done(call, &out);
+	mbj_buf_done(&out);
+	return cli_fail(call, &err);
 }
 
 int verb_log(const struct cli_call *call)
@@ -108,10 +127,8 @@ int verb_log(const struct cli_call *call)
 
 	if (mbj_identity_load(sys, dir, &identity, &err) < 0)
 		return cli_fail(call, &err);
-	if (mbj_id_is_root(identity.lineage)) {
-		cli_say(call, "%s has not received anything yet", dir);
-		return CLI_OK;
-	}
+	if (mbj_id_is_root(identity.lineage))
+		return log_nothing(call);
 	from.v = call->options.from ? call->options.from
 				    : identity.anchor.first.v;
 	rc = mbj_store_log_reader(sys, dir, &reader, &err);

@@ -128,7 +128,8 @@ static int plan_documents(const struct cli_call *call)
 }
 
 /* The account's policy and whole tree, for parsing and for drawing. */
-static enum mbj_rc account_load(struct mbj_store *store, const char *name,
+static enum mbj_rc account_load(const struct cli_call *call,
+				struct mbj_store *store,
 				struct mbj_name_policy *ret_policy,
 				struct mbj_tree **ret_tree,
 				struct mbj_error *err)
@@ -140,10 +141,13 @@ static enum mbj_rc account_load(struct mbj_store *store, const char *name,
 	rc = mbj_store_read(store, &txn, err);
 	if (rc < 0)
 		return rc;
-	rc = mbj_txn_account_find(txn, mbj_bytes_str(name), &account, err);
+	rc = mbj_txn_account_find(txn, mbj_bytes_str(call->operands[1]),
+				  &account, err);
 	if (rc == MBJ_OK) {
 		*ret_policy = account.policy;
 		rc = mbj_txn_tree_load(txn, account.id, ret_tree, err);
+	} else if (rc == MBJ_ENOTFOUND) {
+		rc = cli_no_account(call, err);
 	}
 	mbj_txn_abort(&txn);
 	return rc;
@@ -151,7 +155,6 @@ static enum mbj_rc account_load(struct mbj_store *store, const char *name,
 
 static int plan_account(const struct cli_call *call)
 {
-	const char *name = call->operands[1];
 	struct mbj_edit edit = MBJ_EDIT_INIT;
 	struct mbj_outcome outcome = {0};
 	struct mbj_jmap_plan *shown = NULL;
@@ -164,13 +167,13 @@ static int plan_account(const struct cli_call *call)
 	enum mbj_rc rc;
 	int status;
 
-	edit.account = mbj_bytes_str(name);
+	edit.account = mbj_bytes_str(call->operands[1]);
 	edit.is_dry_run = true;
 	rc = mbj_jmap_map_new(mbj_sys_posix(), &map, &err);
 	if (rc == MBJ_OK)
 		rc = mbj_replica_open(call->operands[0], NULL, &store, &err);
 	if (rc == MBJ_OK)
-		rc = account_load(store, name, &policy, &tree, &err);
+		rc = account_load(call, store, &policy, &tree, &err);
 	if (rc == MBJ_OK)
 		rc = document_read(call->options.after, MBJ_JMAP_RECONCILE,
 				   policy, NULL, map, &after, &err);

@@ -113,7 +113,7 @@ static enum mbj_rc draw(const struct cli_call *call,
 }
 
 static enum mbj_rc tree_load(const struct cli_call *call,
-			     struct mbj_tree **ret_tree,
+			     struct mbj_tree **ret_tree, struct mbj_id *ret_id,
 			     struct mbj_lsn *ret_state, struct mbj_error *err)
 {
 	struct mbj_store *store = NULL;
@@ -129,9 +129,9 @@ static enum mbj_rc tree_load(const struct cli_call *call,
 		rc = mbj_txn_account_find(txn, mbj_bytes_str(call->operands[1]),
 					  &account, err);
 	if (rc == MBJ_ENOTFOUND)
-		(void)mbj_error_set(err, rc, "there is no account \"%s\" in %s",
-				    call->operands[1], call->operands[0]);
+		rc = cli_no_account(call, err);
 	if (rc == MBJ_OK) {
+		*ret_id = account.id;
 		*ret_state = account.lsn;
 		rc = mbj_txn_tree_load(txn, account.id, ret_tree, err);
 	}
@@ -145,17 +145,21 @@ int verb_tree(const struct cli_call *call)
 	bool is_drawing = call->options.is_terminal && !call->options.is_json;
 	struct mbj_tree *tree = NULL;
 	struct mbj_error err;
+	char text[MBJ_ID_TEXT_SIZE];
 	struct mbj_lsn state;
 	struct mbj_buf out;
+	struct mbj_id id;
 	enum mbj_rc rc;
 
 	mbj_buf_init(&out, TREE_OUTPUT_MAX);
-	rc = tree_load(call, &tree, &state, &err);
+	rc = tree_load(call, &tree, &id, &state, &err);
 	if (rc == MBJ_OK && (is_drawing || call->options.is_utf7))
 		rc = draw(call, tree, &out, &err);
-	else if (rc == MBJ_OK)
-		rc = mbj_jmap_tree_print(tree, mbj_bytes_str(call->operands[1]),
-					 state, NULL, &out, &err);
+	else if (rc == MBJ_OK) {
+		mbj_id_print(id, text);
+		rc = mbj_jmap_tree_print(tree, mbj_bytes_str(text), state, NULL,
+					 &out, &err);
+	}
 	mbj_tree_free(&tree);
 	if (rc == MBJ_OK)
 		return cli_write_done(call, &out);

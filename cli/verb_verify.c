@@ -147,15 +147,16 @@ static int verify_lineage(const struct cli_call *call, struct mbj_store *first,
 {
 	const struct mbj_identity *a = mbj_store_identity(first);
 	const struct mbj_identity *b = mbj_store_identity(second);
+	struct mbj_error err;
 
 	if (mbj_id_equal(a->lineage, b->lineage) ||
 	    mbj_id_is_root(a->lineage) || mbj_id_is_root(b->lineage))
 		return CLI_OK;
-	cli_say(call,
-		"%s and %s are of different lineages: copies of "
-		"different stores",
-		call->operands[0], call->operands[1]);
-	return CLI_REFUSED;
+	(void)mbj_error_set(&err, MBJ_EFENCED,
+			    "%s and %s are of different lineages: copies of "
+			    "different stores",
+			    call->operands[0], call->operands[1]);
+	return cli_fail(call, &err);
 }
 
 int verb_verify(const struct cli_call *call)
