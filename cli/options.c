@@ -85,7 +85,8 @@ static int option_store(const struct cli_call *call,
 	}
 	errno = 0;
 	number = strtoull(value, &end, 10);
-	if (errno != 0 || *end != '\0' || end == value || *value == '-') {
+	/* strtoull takes spaces and signs, and negative numbers for large. */
+	if (errno != 0 || *end != '\0' || *value < '0' || *value > '9') {
 		cli_say(call, "--%s wants a number, not \"%s\"", option->word,
 			value);
 		return CLI_USAGE;

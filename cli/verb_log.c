@@ -69,6 +69,7 @@ static int log_stream(const struct cli_call *call,
 	struct mbj_error err;
 	struct mbj_group group;
 	enum mbj_rc rc = MBJ_OK;
+	uint64_t damaged = 0; /* the first such group */
 	int status = CLI_OK;
 
 	if (is_json)
@@ -81,6 +82,8 @@ static int log_stream(const struct cli_call *call,
 		rc = is_json ? mbj_jmap_log_group(&group, is_first, out, &err)
 			     : put_group(out, &group, &err);
 		is_first = false;
+		if (!group.is_body_good && damaged == 0)
+			damaged = group.header.lsn.v;
 		if (rc == MBJ_OK)
 			status = flush(call, out, false);
 	}
@@ -91,6 +94,10 @@ static int log_stream(const struct cli_call *call,
 		rc = mbj_error_nomem(&err);
 	if (status == CLI_OK)
 		status = flush(call, out, true);
+	if (rc == MBJ_OK && damaged > 0)
+		rc = mbj_error_set(&err, MBJ_ECORRUPT,
+				   "the body of group %" PRIu64 " is damaged",
+				   damaged);
 	return rc < 0 ? cli_complain(call, &err) : status;
 }
 

@@ -202,6 +202,13 @@ int verb_plan(const struct cli_call *call)
 		cli_say(call, "--dot and --json exclude each other");
 		return CLI_USAGE;
 	}
+	if (options->before && options->after &&
+	    strcmp(options->before, "-") == 0 &&
+	    strcmp(options->after, "-") == 0) {
+		cli_say(call, "--before and --after cannot both be standard "
+			      "input");
+		return CLI_USAGE;
+	}
 	if (call->operand_count == 2 && options->after && !options->before)
 		return plan_account(call);
 	if (call->operand_count == 0 && options->after && options->before)

@@ -6,6 +6,7 @@
  */
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <mbj/jmap.h>
 #include <mbj/replay.h>
@@ -159,6 +160,16 @@ static int verify_lineage(const struct cli_call *call, struct mbj_store *first,
 	return cli_fail(call, &err);
 }
 
+/* One directory under two names would wait for its own lock. */
+static bool is_one_store(const char *first, const char *second)
+{
+	struct stat a;
+	struct stat b;
+
+	return stat(first, &a) == 0 && stat(second, &b) == 0 &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 int verb_verify(const struct cli_call *call)
 {
 	struct mbj_store *first = NULL;
@@ -166,6 +177,12 @@ int verb_verify(const struct cli_call *call)
 	struct mbj_error err;
 	int status;
 
+	if (is_one_store(call->operands[0], call->operands[1])) {
+		(void)mbj_error_set(&err, MBJ_EINVALID,
+				    "%s and %s are one store: name two",
+				    call->operands[0], call->operands[1]);
+		return cli_fail(call, &err);
+	}
 	if (mbj_replica_open(call->operands[0], NULL, &first, &err) < 0)
 		return cli_fail(call, &err);
 	if (mbj_replica_open(call->operands[1], NULL, &second, &err) < 0) {

@@ -13,6 +13,7 @@ import tempfile
 import unittest
 
 MBJ = os.environ.get("MBJ", "mbj")
+DIVERGE = os.environ.get("MBJ_DIVERGE")
 
 OK, FAILED, USAGE, REFUSED, PARTIAL, LOCKED, CORRUPT = 0, 1, 2, 3, 4, 5, 6
 TEMPORARY = 75
@@ -21,6 +22,12 @@ TEMPORARY = 75
 def mailbox_id(number):
     """A MAILBOXID that is easy to read in a failure."""
     return f"{number:032x}"
+
+
+INBOX = mailbox_id(1)
+A, B, C, D = (mailbox_id(n) for n in (10, 11, 12, 13))
+ROWS = [(INBOX, "INBOX", None), (A, "A", None), (B, "B", None),
+        (C, "C", A), (D, "D", B)]
 
 
 def listing(rows):
@@ -148,6 +155,27 @@ class Case(unittest.TestCase):
             return "/".join(reversed(names))
         return {path(i): i for i in tree}
 
+    def uidvalidity(self, store=None, name="alice"):
+        """{id: UIDVALIDITY} of an account."""
+        listed = self.mbj("tree", store or self.p, name, "--json").json()
+        return {m["id"]: m["uidValidity"] for m in listed["list"]}
+
+    def subscribed(self, store=None, name="alice"):
+        """The paths of an account that are subscribed, sorted."""
+        listed = self.mbj("tree", store or self.p, name, "--json").json()
+        paths = {i: p for p, i in self.paths(store, name).items()}
+        return sorted(paths[m["id"]] for m in listed["list"]
+                      if m["isSubscribed"])
+
+    def park(self):
+        """Make alice's first mailbox of ROWS one whose next group parks."""
+        if not DIVERGE:
+            self.skipTest("MBJ_DIVERGE names no mbj_diverge")
+        self.replay()
+        subprocess.run([DIVERGE, str(self.r), "alice", A, "elsewhere"],
+                       check=True)
+        self.mbj("rename", self.p, "alice", "A>Z")
+
     def replay(self, status=OK):
         return self.mbj("replay", self.p, self.r, status=status)
 
@@ -156,6 +184,12 @@ class Case(unittest.TestCase):
         self.mbj("verify", self.p, self.r)
         self.mbj("fsck", self.p)
         self.mbj("fsck", self.r)
+
+
+def truth(store):
+    """The bytes that a store's journal and superblock consist of."""
+    files = [store / "mbj.store", *sorted((store / "journal").iterdir())]
+    return {str(f.relative_to(store)): f.read_bytes() for f in files}
 
 
 def seed():

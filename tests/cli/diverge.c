@@ -1,0 +1,67 @@
+/*
+ * mbj_diverge REPLICA ACCOUNT MAILBOXID NAME
+ *
+ * Renames a mailbox in a replica's state behind its journal's back: what a bug
+ * or a repaired page would leave.  No verb can do that, and without it nothing
+ * is ever parked.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <mbj/replay.h>
+#include <mbj/state.h>
+
+static void must(enum mbj_rc rc, const struct mbj_error *err)
+{
+	if (rc == MBJ_OK)
+		return;
+	(void)fprintf(stderr, "mbj_diverge: %s\n", err->message);
+	exit(EXIT_FAILURE);
+}
+
+static void move(struct mbj_txn *txn, char **argv)
+{
+	struct mbj_account account;
+	struct mbj_mailbox mailbox;
+	struct mbj_error err;
+	struct mbj_slot from;
+	struct mbj_slot to;
+	struct mbj_id id;
+
+	must(mbj_txn_account_find(txn, mbj_bytes_str(argv[2]), &account, &err),
+	     &err);
+	if (!mbj_id_parse(mbj_bytes_str(argv[3]), &id))
+		must(mbj_error_set(&err, MBJ_EINVALID, "not an id"), &err);
+	must(mbj_txn_mailbox_get(txn, account.id, id, &mailbox, &err), &err);
+	from = (struct mbj_slot){mailbox.parent, mailbox.name};
+	to.parent = mailbox.parent;
+	to.name.stored = mbj_bytes_str(argv[4]);
+	to.name.key = to.name.stored;
+	must(mbj_txn_mailbox_move(txn, account.id, id, mailbox.rev, &from, &to,
+				  0, &err),
+	     &err);
+}
+
+int main(int argc, char **argv)
+{
+	struct mbj_state_options options = MBJ_STATE_OPTIONS_DEFAULT;
+	struct mbj_state *state = NULL;
+	struct mbj_identity identity;
+	struct mbj_txn *txn = NULL;
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_error err;
+
+	if (argc != 5)
+		return EXIT_FAILURE;
+	must(mbj_identity_load(mbj_sys_posix(), argv[1], &identity, &err),
+	     &err);
+	must(mbj_path_join(path, argv[1], "state", &err), &err);
+	must(mbj_state_open(mbj_sys_posix(), path, identity.lineage, &options,
+			    &state, &err),
+	     &err);
+	must(mbj_txn_begin(state, &txn, &err), &err);
+	move(txn, argv);
+	must(mbj_txn_commit(&txn, &err), &err);
+	mbj_state_close(&state);
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""What the command says of itself.
+"""
+import pathlib
+import shutil
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from mbjtest import (OK, run)  # noqa: E402
+
+
+class Help(unittest.TestCase):
+    def test_every_verb_explains_itself(self):
+        """Goal: help, man and completion exist.  Method: ask for them."""
+        overview = run("help")
+        self.assertEqual(overview.status, OK)
+        verbs = [line.split()[0] for line in overview.out.split("\n")
+                 if line.startswith("  ") and line.split()]
+        self.assertGreaterEqual(len(verbs), 15)
+        for verb in verbs:
+            self.assertEqual(run("help", verb).status, OK, verb)
+        self.assertIn(".SH EXIT STATUS", run("help", "--man").out)
+        self.assertIn("complete ", run("help", "--completion", "bash").out)
+        self.assertIn("mbj", run("version").out)
+        self.assertEqual(run("version", "--json").json()["schema"],
+                         "mbj.version/1")
+
+    def test_help_option(self):
+        """Goal: asked in any usual way, help answers.  Method: --help and -h
+        alone and behind a verb."""
+        for arguments in (("--help",), ("-h",), ("help",)):
+            self.assertIn("VERB", run(*arguments).out)
+        for arguments in (("rename", "--help"), ("rename", "-h"),
+                          ("rename", "P", "alice", "--help")):
+            self.assertEqual(run(*arguments).out, run("help", "rename").out)
+        self.assertIn("mbj", run("--version").out)
+
+    def test_completion_runs(self):
+        """Goal: the completion completes.  Method: bash, asked for a verb
+        and for an option."""
+        bash = shutil.which("bash")
+        if not bash:
+            self.skipTest("no bash here")
+        script = run("help", "--completion", "bash").out
+        for words, wanted in ((["mbj", "ren"], "rename"),
+                              (["mbj", "replay", "--un"], "--until")):
+            ask = (f"{script}\nCOMP_WORDS=({' '.join(words)})\n"
+                   f"COMP_CWORD={len(words) - 1}\n_mbj\n"
+                   "echo \"${COMPREPLY[@]}\"")
+            done = subprocess.run([bash, "-c", ask], capture_output=True,
+                                  check=False, text=True)
+            self.assertEqual(done.stdout.strip(), wanted, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
