@@ -7,10 +7,9 @@
  * can be refused comes before the first primitive.
  *
  * Invariants:
- *   1. a mailbox's revision rises by one with each primitive on it;
- *   2. a UIDVALIDITY value is chosen once and recorded; parked mailboxes take
+ *   1. a UIDVALIDITY value is chosen once and recorded; parked mailboxes take
  *      theirs with the step that ends in their slot;
- *   3. a create is never without a UIDVALIDITY if it is selectable.
+ *   2. a create is never without a UIDVALIDITY if it is selectable.
  *
  * Threads: as the transaction.
  */
@@ -20,6 +19,7 @@
 #include "edit_names.h"
 #include "edit_subscribe.h"
 #include "edit_text.h"
+#include "plan_op.h"
 
 struct ops_run {
 	struct edit_work *work;
@@ -27,88 +27,17 @@ struct ops_run {
 	struct mbj_plan plan;
 	struct edit_names names;
 	struct edit_subscriptions subscriptions;
-	uint64_t *revs; /* [diff.count] as they rise */
+	struct plan_op_source source; /* both trees, revisions as they rise */
 };
 
 /* The mailbox of a diff item in one tree, or NULL where it is not there. */
 static const struct mbj_node *ops_node(const struct ops_run *run,
 				       enum mbj_side side, uint32_t item)
 {
-	uint32_t at = run->diff.at[side][item];
-
-	MBJ_ASSERT(item < run->diff.count);
-	if (at == MBJ_NODE_NONE)
-		return NULL;
-	return mbj_tree_get(side == MBJ_BEFORE ? run->work->view.tree
-					       : run->work->after,
-			    at);
-}
-
-/* The mailbox of an item, wherever it is. */
-static struct mbj_id ops_id(const struct ops_run *run, uint32_t item)
-{
-	const struct mbj_node *node = ops_node(run, MBJ_BEFORE, item);
-
-	if (node == NULL)
-		node = ops_node(run, MBJ_AFTER, item);
-	MBJ_ASSERT(node != NULL);
-	return node->id;
-}
-
-/* ---------------------------------------------------------------- slots */
-
-static struct mbj_slot ops_slot(const struct ops_run *run, enum mbj_side side,
-				uint32_t item)
-{
-	const struct mbj_node *node = ops_node(run, side, item);
-	uint32_t parent = run->diff.items[item].parent[side];
-	struct mbj_slot slot = {.parent = MBJ_ID_ROOT};
-
-	MBJ_ASSERT(node != NULL);
-	slot.name = node->name;
-	if (parent == MBJ_NODE_ROOT)
-		return slot;
-	node = ops_node(run, side, parent);
-	MBJ_ASSERT(node != NULL);
-	slot.parent = node->id;
-	return slot;
-}
-
-/* Where a mailbox is parked: its id is its name there. */
-static struct mbj_slot ops_park(struct mbj_id id, char text[MBJ_ID_TEXT_SIZE])
-{
-	struct mbj_bytes name;
-
-	mbj_id_print(id, text);
-	name = mbj_bytes_make(text, MBJ_ID_TEXT_SIZE - 1);
-	return (struct mbj_slot){MBJ_ID_TEMP, {name, name}};
+	return plan_op_node(&run->source, side, item);
 }
 
 /* ---------------------------------------------------------------- steps */
-
-static enum mbj_rc ops_create(struct ops_run *run, const struct mbj_step *step,
-			      struct mbj_error *err)
-{
-	const struct mbj_node *node = ops_node(run, MBJ_AFTER, step->item);
-	char text[MBJ_ID_TEXT_SIZE];
-	struct mbj_op op = {.kind = MBJ_OP_MAILBOX_CREATE};
-	enum mbj_rc rc = MBJ_OK;
-
-	MBJ_ASSERT(node != NULL);
-	op.id = node->id;
-	op.role = node->role;
-	op.is_selectable = node->is_selectable;
-	op.to = step->is_to_temp ? ops_park(op.id, text)
-				 : ops_slot(run, MBJ_AFTER, step->item);
-	if (node->is_selectable)
-		op.uidvalidity = node->uidvalidity;
-	if (node->is_selectable && op.uidvalidity == 0)
-		rc = edit_names_fresh(run->work, &op.uidvalidity, err);
-	if (rc == MBJ_OK)
-		rc = edit_emit_op(&run->work->emit, &op, err);
-	run->revs[step->item] = 1;
-	return rc;
-}
 
 /* A mailbox that was there and takes another name: may its value stay? */
 static enum mbj_rc ops_choose(struct ops_run *run, uint32_t item,
@@ -124,59 +53,35 @@ static enum mbj_rc ops_choose(struct ops_run *run, uint32_t item,
 				 before->uidvalidity, ret_uidvalidity, err);
 }
 
-static enum mbj_rc ops_move(struct ops_run *run, const struct mbj_step *step,
-			    struct mbj_error *err)
+/* The value that a step gives its mailbox; 0: none, or the one it has. */
+static enum mbj_rc ops_value(struct ops_run *run, const struct mbj_step *step,
+			     struct mbj_op *op, struct mbj_error *err)
 {
-	char from[MBJ_ID_TEXT_SIZE], to[MBJ_ID_TEXT_SIZE];
-	struct mbj_op op = {
-		.kind = MBJ_OP_MAILBOX_MOVE,
-		.id = ops_id(run, step->item),
-		.rev = run->revs[step->item]++,
-	};
-	enum mbj_rc rc = MBJ_OK;
+	const struct mbj_node *after = ops_node(run, MBJ_AFTER, step->item);
 
-	op.from = step->is_from_temp ? ops_park(op.id, from)
-				     : ops_slot(run, MBJ_BEFORE, step->item);
-	op.to = step->is_to_temp ? ops_park(op.id, to)
-				 : ops_slot(run, MBJ_AFTER, step->item);
-	if (!step->is_to_temp)
-		rc = ops_choose(run, step->item, &op.uidvalidity, err);
-	if (rc == MBJ_OK)
-		rc = edit_emit_op(&run->work->emit, &op, err);
-	return rc;
-}
-
-static enum mbj_rc ops_delete(struct ops_run *run, const struct mbj_step *step,
-			      struct mbj_error *err)
-{
-	char from[MBJ_ID_TEXT_SIZE];
-	struct mbj_op op = {
-		.kind = MBJ_OP_MAILBOX_DELETE,
-		.id = ops_id(run, step->item),
-		.rev = run->revs[step->item]++,
-	};
-
-	op.from = step->is_from_temp ? ops_park(op.id, from)
-				     : ops_slot(run, MBJ_BEFORE, step->item);
-	return edit_emit_op(&run->work->emit, &op, err);
+	if (step->kind == MBJ_STEP_MOVE && !step->is_to_temp)
+		return ops_choose(run, step->item, &op->uidvalidity, err);
+	if (step->kind != MBJ_STEP_CREATE || !after->is_selectable)
+		return MBJ_OK;
+	op->uidvalidity = after->uidvalidity;
+	if (op->uidvalidity != 0)
+		return MBJ_OK;
+	return edit_names_fresh(run->work, &op->uidvalidity, err);
 }
 
 static enum mbj_rc ops_steps(struct ops_run *run, struct mbj_error *err)
 {
 	enum mbj_rc rc = MBJ_OK;
 
+	plan_op_begin(&run->source);
 	for (size_t i = 0; rc == MBJ_OK && i < run->plan.count; i++) {
 		const struct mbj_step *step = &run->plan.steps[i];
+		struct plan_op made;
 
-		MBJ_ASSERT(step->item < run->diff.count);
-		if (step->kind == MBJ_STEP_CREATE) {
-			rc = ops_create(run, step, err);
-		} else if (step->kind == MBJ_STEP_DELETE) {
-			rc = ops_delete(run, step, err);
-		} else {
-			MBJ_ASSERT(step->kind == MBJ_STEP_MOVE);
-			rc = ops_move(run, step, err);
-		}
+		plan_op_make(&run->source, step, &made);
+		rc = ops_value(run, step, &made.op, err);
+		if (rc == MBJ_OK)
+			rc = edit_emit_op(&run->work->emit, &made.op, err);
 	}
 	return rc;
 }
@@ -196,7 +101,7 @@ static enum mbj_rc ops_set(struct ops_run *run, uint32_t item,
 	     before->is_selectable == after->is_selectable))
 		return MBJ_OK;
 	op.id = after->id;
-	op.rev = run->revs[item]++;
+	op.rev = run->source.revs[item]++;
 	op.role_before = before->role;
 	op.role = after->role;
 	op.is_selectable_before = before->is_selectable;
@@ -289,12 +194,14 @@ static enum mbj_rc ops_prepare(struct ops_run *run, struct mbj_error *err)
 	work->outcome.lower_bound = run->plan.lower_bound;
 	work->outcome.parks = run->plan.parks;
 	work->outcome.is_proven = run->plan.is_proven;
-	run->revs = mbj_calloc((size_t)run->diff.count + 1, sizeof(*run->revs));
-	if (run->revs == NULL)
+	run->source = (struct plan_op_source){
+		.diff = &run->diff,
+		.tree = {work->view.tree, work->after},
+		.revs = mbj_calloc((size_t)run->diff.count + 1,
+				   sizeof(uint64_t)),
+	};
+	if (run->source.revs == NULL)
 		return mbj_error_nomem(err);
-	for (uint32_t i = 0; i < run->diff.count; i++)
-		if (run->diff.at[MBJ_BEFORE][i] != MBJ_NODE_NONE)
-			run->revs[i] = ops_node(run, MBJ_BEFORE, i)->rev;
 	rc = ops_retire(run, err);
 	if (rc == MBJ_OK)
 		rc = edit_subscribe_plan(&run->subscriptions, work, &run->diff,
@@ -324,6 +231,6 @@ enum mbj_rc edit_ops_run(struct edit_work *work, struct mbj_error *err)
 	edit_names_done(&run.names);
 	mbj_plan_done(&run.plan);
 	mbj_diff_done(&run.diff);
-	mbj_free(run.revs);
+	mbj_free(run.source.revs);
 	return rc;
 }
