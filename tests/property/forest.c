@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <check.h>
-
 #include "forest.h"
+#include "small.h"
 
 enum { PLACE_ABSENT = 0, PLACE_TEMP = 1, PLACE_SLOTS = 2 };
 
@@ -16,8 +15,8 @@ enum { SHAPE_SIZE = 2 * FOREST_IDS_MAX + 3, SHAPES_MAX = 64 };
 
 void forest_world_init(struct forest_world *world, uint32_t ids, uint32_t names)
 {
-	ck_assert_uint_le(ids, FOREST_IDS_MAX);
-	ck_assert_uint_le(names, FOREST_NAMES_MAX);
+	SMALL_CHECK(ids <= FOREST_IDS_MAX);
+	SMALL_CHECK(names <= FOREST_NAMES_MAX);
 	world->ids = ids;
 	world->names = names;
 	world->places = PLACE_SLOTS + (ids + 1) * names;
@@ -156,7 +155,7 @@ uint32_t *forest_list(const struct forest_world *world, size_t *ret_count)
 	size_t count = 0;
 	uint32_t *codes = malloc(capacity * sizeof(*codes));
 
-	ck_assert_ptr_nonnull(codes);
+	SMALL_CHECK(codes != NULL);
 	for (uint32_t code = 0; code < world->codes; code++) {
 		struct forest forest;
 
@@ -167,7 +166,7 @@ uint32_t *forest_list(const struct forest_world *world, size_t *ret_count)
 		if (count == capacity) {
 			capacity *= 2;
 			codes = realloc(codes, capacity * sizeof(*codes));
-			ck_assert_ptr_nonnull(codes);
+			SMALL_CHECK(codes != NULL);
 		}
 		codes[count++] = code;
 	}
@@ -202,7 +201,7 @@ static bool shape_of(const struct forest_world *world,
 	for (size_t k = 0; k < count; k++) {
 		size_t length = strlen(children[k]);
 
-		ck_assert_uint_lt(n + length + 1, SHAPE_SIZE);
+		SMALL_CHECK(n + length + 1 < SHAPE_SIZE);
 		memcpy(&ret_shape[n], children[k], length);
 		n += length;
 	}
@@ -275,7 +274,7 @@ uint32_t *forest_list_shapes(const struct forest_world *world,
 			is_new = strcmp(seen[k], shape) != 0;
 		if (!is_new)
 			continue;
-		ck_assert_uint_lt(kept, SHAPES_MAX);
+		SMALL_CHECK(kept < SHAPES_MAX);
 		memcpy(seen[kept], shape, SHAPE_SIZE);
 		codes[kept++] = codes[i];
 	}
@@ -349,7 +348,7 @@ size_t forest_search(const struct forest_world *world, uint32_t start,
 
 		forest_decode(world, queue[head], &forest);
 		search.next = (uint8_t)(distance[queue[head]] + 1);
-		ck_assert_uint_lt(search.next, FOREST_UNREACHED);
+		SMALL_CHECK(search.next < FOREST_UNREACHED);
 		for (uint32_t id = 0; id < world->ids; id++)
 			search_steps(&search, &forest, id,
 				     first.at[id].where != FOREST_ABSENT);
