@@ -84,6 +84,13 @@ enum mbj_rc mbj_buf_ok(const struct mbj_buf *buf, struct mbj_error *err)
 	return MBJ_OK;
 }
 
+/* The common case of buf_reserve: records are put together field by field. */
+static inline bool buf_has_room(const struct mbj_buf *buf, size_t extra)
+{
+	return buf->failed == MBJ_OK && extra <= buf->max - buf->n &&
+	       extra <= buf->capacity - buf->n;
+}
+
 /* Memory for extra more bytes and spare that do not count against max. */
 static bool buf_reserve(struct mbj_buf *buf, size_t extra, size_t spare)
 {
@@ -120,7 +127,7 @@ void mbj_buf_put(struct mbj_buf *buf, const void *p, size_t n)
 {
 	MBJ_ASSERT(buf != NULL);
 	MBJ_ASSERT(p != NULL || n == 0);
-	if (n == 0 || !buf_reserve(buf, n, 0))
+	if (n == 0 || (!buf_has_room(buf, n) && !buf_reserve(buf, n, 0)))
 		return;
 	memcpy(buf->p + buf->n, p, n);
 	buf->n += n;

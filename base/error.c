@@ -79,13 +79,14 @@ static void message_format(char message[MBJ_ERROR_MESSAGE_MAX],
 enum mbj_rc mbj_error_set(struct mbj_error *err, enum mbj_rc rc,
 			  const char *format, ...)
 {
-	struct mbj_error made = {.rc = rc};
+	struct mbj_error made;
 	va_list args;
 
 	MBJ_ASSERT(rc < 0);
 	MBJ_ASSERT(format != NULL);
 	if (err == NULL)
 		return rc;
+	made = (struct mbj_error){.rc = rc};
 	va_start(args, format);
 	message_format(made.message, format, args);
 	va_end(args);
