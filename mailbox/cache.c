@@ -46,7 +46,8 @@ struct cache {
 	size_t dirty_count;
 	size_t dirty_capacity;
 	size_t records_max;
-	uint32_t last; /* record looked up last: a get is often set next */
+	/* Each table's record looked up last: it is often wanted next. */
+	uint32_t last[TABLE_COUNT];
 	struct mbj_buf value; /* what the engine is read into */
 };
 
@@ -139,10 +140,11 @@ static enum mbj_rc record_load(struct cache *cache, struct db_txn *txn,
 			       enum db_table table, struct mbj_bytes key,
 			       uint32_t *ret_index, struct mbj_error *err)
 {
-	uint32_t index = cache->last;
+	uint32_t index = cache->last[table];
 	uint64_t hash;
 	enum mbj_rc rc;
 
+	MBJ_ASSERT(table < TABLE_COUNT);
 	if (index < cache->count && cache->records[index].table == table &&
 	    mbj_bytes_equal(cache->records[index].key, key)) {
 		*ret_index = index;
@@ -160,7 +162,7 @@ static enum mbj_rc record_load(struct cache *cache, struct db_txn *txn,
 		if (rc < 0)
 			return rc;
 	}
-	cache->last = index;
+	cache->last[table] = index;
 	*ret_index = index;
 	return MBJ_OK;
 }
@@ -255,20 +257,37 @@ void cache_rollback(struct cache *cache, size_t savepoint)
 	}
 }
 
-/* The engine likes its keys in order; qsort has no context to give. */
+/*
+ * The engine likes its keys in order; qsort has no context to give.  The
+ * first bytes of the key decide mostly, without a look at the record.
+ */
 struct sorted {
 	const struct record *record;
-	uint32_t index;
+	uint64_t begin; /* of the key, most significant byte first */
+	uint8_t table;
 };
+
+static uint64_t key_begin(struct mbj_bytes key)
+{
+	uint8_t bytes[8] = {0};
+	uint64_t begin = 0;
+
+	memcpy(bytes, key.p, key.n < sizeof(bytes) ? key.n : sizeof(bytes));
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		begin = begin << 8 | bytes[i];
+	return begin;
+}
 
 static int sorted_compare(const void *a, const void *b)
 {
-	const struct record *x = ((const struct sorted *)a)->record;
-	const struct record *y = ((const struct sorted *)b)->record;
+	const struct sorted *x = a;
+	const struct sorted *y = b;
 
 	if (x->table != y->table)
 		return x->table < y->table ? -1 : 1;
-	return mbj_bytes_compare(x->key, y->key);
+	if (x->begin != y->begin)
+		return x->begin < y->begin ? -1 : 1;
+	return mbj_bytes_compare(x->record->key, y->record->key);
 }
 
 enum mbj_rc cache_flush(struct cache *cache, struct db_txn *txn,
@@ -283,9 +302,12 @@ enum mbj_rc cache_flush(struct cache *cache, struct db_txn *txn,
 	sorted = mbj_calloc(count, sizeof(*sorted));
 	if (!sorted)
 		return mbj_error_nomem(err);
-	for (size_t i = 0; i < count; i++)
-		sorted[i] = (struct sorted){&cache->records[cache->dirty[i]],
-					    cache->dirty[i]};
+	for (size_t i = 0; i < count; i++) {
+		const struct record *record = &cache->records[cache->dirty[i]];
+
+		sorted[i] = (struct sorted){record, key_begin(record->key),
+					    record->table};
+	}
 	qsort(sorted, count, sizeof(*sorted), sorted_compare);
 	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
 		const struct record *record = sorted[i].record;
