@@ -183,6 +183,21 @@ enum mbj_rc mbj_state_open(const struct mbj_sys *sys, const char *home,
 	return rc;
 }
 
+static void memory_free(struct mbj_txn **txn)
+{
+	struct mbj_txn *t = *txn;
+
+	if (!t)
+		return;
+	mbj_buf_done(&t->key);
+	mbj_buf_done(&t->value);
+	mbj_buf_done(&t->element);
+	mbj_arena_free(&t->arena);
+	mbj_sha256_free(&t->sha);
+	mbj_free(t);
+	*txn = NULL;
+}
+
 void mbj_state_close(struct mbj_state **state)
 {
 	struct mbj_state *s = *state;
@@ -196,6 +211,7 @@ void mbj_state_close(struct mbj_state **state)
 		(void)!db_checkpoint(s->db, true, NULL);
 	db_close(&s->db);
 	cache_free(&s->cache);
+	memory_free(&s->writer);
 	mbj_free(s);
 	*state = NULL;
 }
@@ -241,27 +257,8 @@ bool mbj_state_is_failed(const struct mbj_state *state)
 	return db_is_failed(state->db);
 }
 
-static void txn_free(struct mbj_txn **txn)
-{
-	struct mbj_txn *t = *txn;
-
-	if (!t)
-		return;
-	if (t->is_reading)
-		atomic_fetch_sub(&t->state->readers, 1);
-	else
-		t->state->is_writing = false;
-	mbj_buf_done(&t->key);
-	mbj_buf_done(&t->value);
-	mbj_buf_done(&t->element);
-	mbj_arena_free(&t->arena);
-	mbj_sha256_free(&t->sha);
-	mbj_free(t);
-	*txn = NULL;
-}
-
-static enum mbj_rc txn_new(struct mbj_state *state, bool is_reading,
-			   struct mbj_txn **ret_txn, struct mbj_error *err)
+static enum mbj_rc memory_new(struct mbj_state *state, struct mbj_txn **ret_txn,
+			      struct mbj_error *err)
 {
 	struct mbj_txn *txn = mbj_calloc(1, sizeof(*txn));
 	enum mbj_rc rc;
@@ -269,21 +266,59 @@ static enum mbj_rc txn_new(struct mbj_state *state, bool is_reading,
 	if (!txn)
 		return mbj_error_nomem(err);
 	txn->state = state;
-	txn->is_reading = is_reading;
-	if (is_reading) {
-		atomic_fetch_add(&state->readers, 1);
-	} else {
-		MBJ_ASSERT(!state->is_writing);
-		state->is_writing = true;
-	}
 	mbj_buf_init(&txn->key, TXN_RECORD_MAX);
 	mbj_buf_init(&txn->value, TXN_RECORD_MAX);
 	mbj_buf_init(&txn->element, 2 * TXN_RECORD_MAX);
 	rc = mbj_arena_new(TXN_ARENA_MAX, &txn->arena, err);
 	if (rc == MBJ_OK)
 		rc = mbj_sha256_new(&txn->sha, err);
-	if (rc == MBJ_OK)
-		rc = db_begin(state->db, is_reading, &txn->txn, err);
+	if (rc < 0)
+		memory_free(&txn);
+	else
+		*ret_txn = txn;
+	return rc;
+}
+
+/*
+ * The end of a transaction.  There is one writing transaction at a time, and
+ * in a busy store one after the other: its memory stays for the next.
+ */
+static void txn_free(struct mbj_txn **txn)
+{
+	struct mbj_txn *t = *txn;
+
+	if (!t)
+		return;
+	if (t->is_reading) {
+		atomic_fetch_sub(&t->state->readers, 1);
+		memory_free(&t);
+	} else {
+		MBJ_ASSERT(t == t->state->writer);
+		t->state->is_writing = false;
+	}
+	*txn = NULL;
+}
+
+static enum mbj_rc txn_new(struct mbj_state *state, bool is_reading,
+			   struct mbj_txn **ret_txn, struct mbj_error *err)
+{
+	struct mbj_txn *txn = is_reading ? NULL : state->writer;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(is_reading || !state->is_writing);
+	if (!txn) {
+		rc = memory_new(state, &txn, err);
+		if (rc < 0)
+			return rc;
+	}
+	txn->is_reading = is_reading;
+	if (is_reading) {
+		atomic_fetch_add(&state->readers, 1);
+	} else {
+		state->writer = txn;
+		state->is_writing = true;
+	}
+	rc = db_begin(state->db, is_reading, &txn->txn, err);
 	if (rc < 0)
 		txn_free(&txn);
 	else

@@ -17,6 +17,8 @@ struct mbj_state {
 	struct db *db;
 	struct cache *cache;
 	struct mbj_hash digest_key;
+	struct mbj_txn
+		*writer;       /* the writing one's memory, kept when it ends */
 	bool is_writing;       /* a writing transaction is open */
 	atomic_size_t readers; /* reading ones that are open */
 };
