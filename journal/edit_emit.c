@@ -83,17 +83,20 @@ static enum mbj_rc emit_close(struct edit_emit *emit, struct mbj_error *err)
 {
 	struct edit_context *context = emit->context;
 	struct mbj_account account = {.id = emit->account};
-	bool is_dead;
+	bool is_dead = false;
 	enum mbj_rc rc;
 
-	rc = mbj_txn_account_is_dead(context->txn, emit->account, &is_dead,
-				     err);
-	if (rc == MBJ_OK && !is_dead)
+	/* Alive, as a rule; the LSN is not in the digest. */
+	rc = mbj_txn_account_get(context->txn, emit->account, &account, NULL);
+	if (rc == MBJ_ENOTFOUND) {
+		rc = mbj_txn_account_is_dead(context->txn, emit->account,
+					     &is_dead, err);
+		if (rc < 0)
+			return rc;
+	}
+	if (!is_dead)
 		rc = mbj_txn_account_set_lsn(context->txn, emit->account,
 					     context->lsn, err);
-	if (rc == MBJ_OK && !is_dead)
-		rc = mbj_txn_account_get(context->txn, emit->account, &account,
-					 err);
 	if (rc == MBJ_OK)
 		mbj_group_writer_digest(context->writer, emit->index,
 					&account.digest);

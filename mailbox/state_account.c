@@ -192,10 +192,13 @@ enum mbj_rc mbj_txn_account_find(struct mbj_txn *txn, struct mbj_bytes name,
 enum mbj_rc mbj_txn_account_is_dead(struct mbj_txn *txn, struct mbj_id id,
 				    bool *ret_is_dead, struct mbj_error *err)
 {
-	struct mbj_tombstone tombstone;
+	const struct mbj_id dead = DEAD_ACCOUNT;
+	struct mbj_bytes value;
 	enum mbj_rc rc;
 
-	rc = mbj_txn_tombstone_get(txn, id, DEAD_ACCOUNT, &tombstone, err);
+	/* That there is a record is the answer: a miss costs no message. */
+	key_pair(&txn->key, id, dead.b, sizeof(dead.b));
+	rc = txn_get(txn, TABLE_TOMBSTONES, &value, err);
 	if (rc < 0 && rc != MBJ_ENOTFOUND)
 		return rc;
 	*ret_is_dead = rc == MBJ_OK;
