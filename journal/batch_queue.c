@@ -90,6 +90,7 @@ static void request_run(struct mbj_batch *batch, struct request *request,
 	size_t before = batch->records.n;
 	struct edit_context context = {
 		.sys = store->sys,
+		.table_key = store->table_key,
 		.txn = batch->txn,
 		.sha = store->sha,
 		.writer = &store->writer,

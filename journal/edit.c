@@ -294,23 +294,6 @@ static enum mbj_rc edit_check_state(const struct edit_work *work,
 	return edit_text_recode(err, MBJ_ECONFLICT);
 }
 
-/* Random keys: users choose the names that go into the tables. */
-static enum mbj_rc work_seed(struct edit_work *work, struct mbj_error *err)
-{
-	struct mbj_id random[2];
-	enum mbj_rc rc;
-
-	rc = mbj_id_generate(work->context->sys, &random[0], err);
-	if (rc == MBJ_OK)
-		rc = mbj_id_generate(work->context->sys, &random[1], err);
-	if (rc < 0)
-		return rc;
-	memcpy(&work->sip.k0, random[0].b, sizeof(work->sip.k0));
-	memcpy(&work->sip.k1, random[0].b + 8, sizeof(work->sip.k1));
-	memcpy(&work->seed, random[1].b, sizeof(work->seed));
-	return MBJ_OK;
-}
-
 static void work_done(struct edit_work *work)
 {
 	edit_view_done(&work->view);
@@ -323,10 +306,11 @@ static enum mbj_rc work_resolve(struct edit_work *work, struct mbj_error *err)
 {
 	enum mbj_rc rc;
 
-	rc = work_seed(work, err);
-	if (rc == MBJ_OK)
-		rc = edit_view_init(&work->view, work->context->txn,
-				    work->account.id, work->seed, err);
+	/* Users choose the names that go into the tables: both are secret. */
+	work->sip = work->context->table_key;
+	work->seed = work->sip.k0 ^ work->sip.k1;
+	rc = edit_view_init(&work->view, work->context->txn, work->account.id,
+			    work->seed, err);
 	if (rc < 0)
 		return rc;
 	if (work->edit->kind == MBJ_EDIT_SET)

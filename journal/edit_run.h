@@ -15,6 +15,8 @@
 /* What one batch lends to the edits in it. */
 struct edit_context {
 	const struct mbj_sys *sys; /* fresh ids of implied parents */
+	/* Secret, for tables of names that users choose. */
+	struct mbj_sip_key table_key;
 	struct mbj_txn *txn;
 	struct mbj_sha256 *sha;
 	struct mbj_group_writer *writer;

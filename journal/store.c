@@ -78,6 +78,7 @@ static enum mbj_rc store_new(const char *dir,
 			     struct mbj_error *err)
 {
 	struct mbj_store *store = mbj_calloc(1, sizeof(*store));
+	struct mbj_id random;
 	enum mbj_rc rc;
 
 	if (store == NULL)
@@ -103,10 +104,15 @@ static enum mbj_rc store_new(const char *dir,
 		rc = mbj_sha256_new(&store->sha, err);
 	if (rc == MBJ_OK)
 		rc = mbj_arena_new(STORE_ARENA_MAX, &store->arena, err);
+	if (rc == MBJ_OK)
+		rc = mbj_id_generate(store->sys, &random, err);
 	if (rc < 0) {
 		mbj_store_close(&store);
 		return rc;
 	}
+	memcpy(&store->table_key.k0, random.b, sizeof(store->table_key.k0));
+	memcpy(&store->table_key.k1, random.b + sizeof(store->table_key.k0),
+	       sizeof(store->table_key.k1));
 	*ret_store = store;
 	return MBJ_OK;
 }

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 
+#include <mbj/hash.h>
 #include <mbj/store.h>
 
 #include "superblock.h"
@@ -60,6 +61,7 @@ struct mbj_store {
 	struct mbj_sha256 *sha;
 	struct mbj_group_writer writer;
 	struct mbj_arena *arena;
+	struct mbj_sip_key table_key; /* drawn at opening */
 
 	/* Guarded. */
 	pthread_mutex_t mutex;

@@ -109,6 +109,7 @@ enum mbj_rc edit_lab_run(struct edit_lab *lab, const struct mbj_edit *given)
 	const struct mbj_edit *edit = &copy;
 	struct edit_context context = {
 		.sys = mbj_sys_posix(),
+		.table_key = {lab->lsn.v, 7},
 		.txn = lab->txns[PRIMARY],
 		.sha = lab->sha,
 		.writer = &lab->writer,
