@@ -18,6 +18,12 @@ struct berkeley {
 	DB_ENV *env;
 	DB *tables[TABLE_COUNT];
 	size_t checkpoint_log_size;
+	/*
+	 * Log bytes, roughly, since the engine was last asked for a
+	 * checkpoint; the writer's.  It only says when to ask: how much log
+	 * there is, and so whether one is due, the engine knows.
+	 */
+	size_t log_estimate;
 	atomic_bool is_failed;
 	/* The engine's latest message, for the next error; any thread's. */
 	pthread_mutex_t message_mutex;

@@ -18,6 +18,8 @@
 
 enum {
 	DB_VALUE_GUESS = 512,
+	/* What the log has of a change beside key and value, roughly. */
+	DB_LOG_OVERHEAD = 192,
 	/* Steps of a cursor one by one, before it takes them in bulk. */
 	CURSOR_SINGLE_STEPS = 8,
 	CURSOR_BULK_SIZE = 64 << 10,
@@ -193,6 +195,7 @@ enum mbj_rc berkeley_put(struct db_txn *txn, enum db_table table,
 	rc = berkeley_usable(env_of(txn), err);
 	if (rc < 0)
 		return rc;
+	env_of(txn)->log_estimate += key.n + value.n + DB_LOG_OVERHEAD;
 	code = handle->put(handle, handle_of(txn), &k, &v, 0);
 	if (code == 0)
 		return MBJ_OK;
@@ -211,6 +214,7 @@ enum mbj_rc berkeley_del(struct db_txn *txn, enum db_table table,
 	rc = berkeley_usable(env_of(txn), err);
 	if (rc < 0)
 		return rc;
+	env_of(txn)->log_estimate += key.n + DB_LOG_OVERHEAD;
 	code = handle->del(handle, handle_of(txn), &k, 0);
 	if (code == 0 || code == DB_NOTFOUND)
 		return MBJ_OK;

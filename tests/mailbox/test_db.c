@@ -2,6 +2,7 @@
  * The engine seam: tables, transactions, cursors, snapshots, with each engine;
  * and what is said of an environment with something missing.
  */
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -335,6 +336,51 @@ START_TEST(files_are_private)
 }
 END_TEST
 
+/* Files of the engine's log. */
+static unsigned logs_count(const struct lab *lab)
+{
+	struct mbj_buf names;
+	unsigned count = 0;
+
+	mbj_buf_init(&names, 1 << 20);
+	test_ok(mbj_dir_list(mbj_sys_posix(), lab->home, &names, &err), err);
+	for (size_t at = 0; at < names.n;
+	     at += strlen((const char *)names.p + at) + 1)
+		count += strncmp((const char *)names.p + at, "log.", 4) == 0;
+	mbj_buf_done(&names);
+	return count;
+}
+
+/*
+ * Goal: the log does not grow without a bound although the engine is not
+ * asked for a checkpoint after each transaction.  Method: eight times the log
+ * between checkpoints, which leaves eight files or more where none is made.
+ */
+START_TEST(checkpoints_come_by_volume)
+{
+	uint8_t value[1000];
+	struct lab lab;
+
+	lab_begin(&lab, MBJ_STATE_BERKELEY_DB);
+	for (unsigned i = 0; i < 8000; i += 10) {
+		struct db_txn *txn = begin(&lab, false);
+
+		for (unsigned j = i; j < i + 10; j++) {
+			char key[16];
+
+			(void)snprintf(key, sizeof(key), "%u", j % 100);
+			/* Only what differs from before is logged. */
+			memset(value, (int)(j * 7 % 256), sizeof(value));
+			put(txn, key, mbj_bytes_make(value, sizeof(value)));
+		}
+		test_ok(db_commit(&txn, &err), err);
+		test_ok(db_checkpoint(lab.db, false, &err), err);
+	}
+	ck_assert_uint_le(logs_count(&lab), 4);
+	lab_end(&lab);
+}
+END_TEST
+
 TCase *test_db_case(void)
 {
 	TCase *tc = tcase_create("db");
@@ -342,6 +388,7 @@ TCase *test_db_case(void)
 	tcase_add_loop_test(tc, commits_stay_and_aborts_go, 0, ENGINES);
 	tcase_add_loop_test(tc, snapshots_are_of_their_beginning, 0, ENGINES);
 	tcase_add_loop_test(tc, scans_meet_every_record, 0, ENGINES);
+	tcase_add_test(tc, checkpoints_come_by_volume);
 	tcase_add_test(tc, missing_tables_are_damage);
 	tcase_add_test(tc, nothing_is_printed);
 	tcase_add_test(tc, files_are_private);
