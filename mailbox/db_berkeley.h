@@ -80,6 +80,8 @@ static inline DBT dbt_in(struct mbj_bytes b)
 	memset(&dbt, 0, sizeof(dbt));
 	memcpy(&dbt.data, &p, sizeof(p));
 	dbt.size = (uint32_t)b.n;
+	/* Tables with an order of ours would give back the key found, too. */
+	dbt.flags = DB_DBT_READONLY;
 	return dbt;
 }
 

@@ -381,6 +381,74 @@ START_TEST(checkpoints_come_by_volume)
 }
 END_TEST
 
+/* A key that shares its beginning with many, and may be one's beginning. */
+static struct mbj_bytes key_random(struct test_rng *rng, uint8_t key[64])
+{
+	static const uint8_t bytes[] = {0, 1, 'k', 0x7f, 0x80, 0xff};
+	size_t n = 1 + (size_t)test_rng_below(rng, 63);
+
+	memset(key, 'k', 64);
+	for (int i = 0; i < 3; i++)
+		key[test_rng_below(rng, 64)] =
+			bytes[test_rng_below(rng, sizeof(bytes))];
+	return mbj_bytes_make(key, n);
+}
+
+/*
+ * Goal: tables are in the order of their keys' bytes, the shorter first, and
+ * every key is found again through inner pages that keep parts of keys.
+ * Method: random keys over several levels, looked up, and scanned against the
+ * plain comparison.
+ */
+START_TEST(keys_are_in_the_order_of_their_bytes)
+{
+	enum { KEYS = 4000 };
+	static uint8_t keys[KEYS][64];
+	static struct mbj_bytes views[KEYS];
+	struct mbj_buf last;
+	struct mbj_buf found;
+	struct db_cursor *cursor = NULL;
+	struct mbj_bytes key, value;
+	struct test_rng rng;
+	struct db_txn *txn;
+	struct lab lab;
+	enum mbj_rc rc;
+
+	(void)test_rng_seed(&rng);
+	lab_begin(&lab, _i);
+	txn = begin(&lab, false);
+	for (unsigned i = 0; i < KEYS; i++) {
+		views[i] = key_random(&rng, keys[i]);
+		test_ok(db_put(txn, TABLE_SLOTS, views[i], views[i], &err),
+			err);
+	}
+	mbj_buf_init(&found, 1 << 20);
+	for (unsigned i = 0; i < KEYS; i++) {
+		mbj_buf_clear(&found);
+		test_ok(db_get(txn, TABLE_SLOTS, views[i], &found, &err), err);
+		ck_assert(mbj_bytes_equal(mbj_buf_view(&found), views[i]));
+	}
+	mbj_buf_init(&last, 1 << 20);
+	test_ok(db_cursor_open(txn, TABLE_SLOTS, mbj_bytes_make(NULL, 0),
+			       &cursor, &err),
+		err);
+	while ((rc = db_cursor_next(cursor, &key, &value, &err)) == MBJ_OK) {
+		ck_assert_int_lt(mbj_bytes_compare(mbj_buf_view(&last), key),
+				 0);
+		ck_assert(mbj_bytes_equal(key, value));
+		mbj_buf_clear(&last);
+		mbj_buf_put_bytes(&last, key);
+	}
+	test_rc(rc, MBJ_ENOTFOUND);
+	ck_assert_uint_gt(last.n, 0);
+	db_cursor_close(&cursor);
+	db_abort(&txn);
+	mbj_buf_done(&last);
+	mbj_buf_done(&found);
+	lab_end(&lab);
+}
+END_TEST
+
 TCase *test_db_case(void)
 {
 	TCase *tc = tcase_create("db");
@@ -388,6 +456,8 @@ TCase *test_db_case(void)
 	tcase_add_loop_test(tc, commits_stay_and_aborts_go, 0, ENGINES);
 	tcase_add_loop_test(tc, snapshots_are_of_their_beginning, 0, ENGINES);
 	tcase_add_loop_test(tc, scans_meet_every_record, 0, ENGINES);
+	tcase_add_loop_test(tc, keys_are_in_the_order_of_their_bytes, 0,
+			    ENGINES);
 	tcase_add_test(tc, checkpoints_come_by_volume);
 	tcase_add_test(tc, missing_tables_are_damage);
 	tcase_add_test(tc, nothing_is_printed);
