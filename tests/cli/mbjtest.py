@@ -143,9 +143,10 @@ class Case(unittest.TestCase):
         return tree_of(self.mbj("tree", store or self.p, name,
                                 "--json").json())
 
-    def paths(self, store=None, name="alice"):
-        """{path: id} of an account."""
-        tree = self.tree(store, name)
+    def by_path(self, store=None, name="alice"):
+        """{path: mailbox, as listed} of an account."""
+        document = self.mbj("tree", store or self.p, name, "--json").json()
+        tree = tree_of(document)
 
         def path(i):
             names = []
@@ -153,18 +154,15 @@ class Case(unittest.TestCase):
                 i, part = tree[i]
                 names.append(part)
             return "/".join(reversed(names))
-        return {path(i): i for i in tree}
+        return {path(m["id"]): m for m in document["list"]}
 
-    def uidvalidity(self, store=None, name="alice"):
-        """{id: UIDVALIDITY} of an account."""
-        listed = self.mbj("tree", store or self.p, name, "--json").json()
-        return {m["id"]: m["uidValidity"] for m in listed["list"]}
+    def paths(self, store=None, name="alice"):
+        """{path: id} of an account."""
+        return {p: m["id"] for p, m in self.by_path(store, name).items()}
 
     def subscribed(self, store=None, name="alice"):
         """The paths of an account that are subscribed, sorted."""
-        listed = self.mbj("tree", store or self.p, name, "--json").json()
-        paths = {i: p for p, i in self.paths(store, name).items()}
-        return sorted(paths[m["id"]] for m in listed["list"]
+        return sorted(p for p, m in self.by_path(store, name).items()
                       if m["isSubscribed"])
 
     def park(self):

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """What the command says of itself.
 """
+import os
 import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from mbjtest import (OK, run)  # noqa: E402
+from mbjtest import MBJ, OK, run  # noqa: E402
 
 
 class Help(unittest.TestCase):
@@ -36,6 +38,38 @@ class Help(unittest.TestCase):
                           ("rename", "P", "alice", "--help")):
             self.assertEqual(run(*arguments).out, run("help", "rename").out)
         self.assertIn("mbj", run("--version").out)
+
+    def test_readme(self):
+        """Goal: the README's session is a session.  Method: run its commands
+        on the demo's account, compare what it shows."""
+        bash = shutil.which("bash")
+        if not bash:
+            self.skipTest("no bash here")
+        root = pathlib.Path(__file__).resolve().parent.parent.parent
+        demo = (root / "docs" / "demo").read_text()
+        account = demo.split("alice.json <<'EOF'\n")[1].split("EOF\n")[0]
+        session = (root / "README.md").read_text().split("```\n")[1]
+        commands, shown, is_command = [], [], False
+        for line in session.splitlines():
+            if line.startswith("$ ") or is_command:
+                commands.append(line.removeprefix("$ "))
+                is_command = line.endswith("\\")
+            else:
+                shown.append(line)
+        with tempfile.TemporaryDirectory() as work:
+            bin_dir = pathlib.Path(work) / "bin"
+            bin_dir.mkdir()
+            (bin_dir / "mbj").symlink_to(pathlib.Path(MBJ).resolve())
+            (pathlib.Path(work) / "mailboxes.json").write_text(account)
+            script = "\n".join(["mbj init P >&2", "mbj init R --role replica "
+                                ">&2", *commands])
+            done = subprocess.run(
+                [bash, "-ec", script], cwd=work, capture_output=True,
+                text=True, check=False, env={
+                    **os.environ, "PATH": f"{bin_dir}:{os.environ['PATH']}"})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        # Of an import the map of ids is left out, which is never the same.
+        self.assertEqual(done.stdout.splitlines()[-len(shown):], shown)
 
     def test_completion_runs(self):
         """Goal: the completion completes.  Method: bash, asked for a verb

@@ -53,10 +53,12 @@ class Scenario(Case):
 
     def observe(self, store=None):
         """A pair of name and UIDVALIDITY means one mailbox for ever."""
-        values = self.uidvalidity(store)
-        for path, i in self.paths(store).items():
-            known = self.pairs.setdefault((path, values[i]), i)
-            self.assertEqual(known, i, f"{path} with UIDVALIDITY {values[i]}")
+        seen = self.by_path(store)
+        for path, mailbox in seen.items():
+            pair = path, mailbox["uidValidity"]
+            self.assertEqual(self.pairs.setdefault(pair, mailbox["id"]),
+                             mailbox["id"], f"{path} with UIDVALIDITY")
+        return seen
 
     def rename(self, *renames):
         self.mbj("rename", self.p, "alice", "--", *renames)
@@ -85,9 +87,10 @@ class Scenario(Case):
         INBOX left out."""
         self.agree()
         self.assertIn("replayed 0 groups", self.replay().out)
+        ends = []
         for store in (self.p, self.r):
-            self.observe(store)
-            paths = self.paths(store)
+            ends.append(self.observe(store))
+            paths = {path: m["id"] for path, m in ends[-1].items()}
             self.assertEqual(set(paths), {"INBOX", *expected})
             self.assertEqual(paths["INBOX"], self.ids["INBOX"])
             for now, then in expected.items():
@@ -96,8 +99,10 @@ class Scenario(Case):
                 else:
                     self.assertEqual(paths[now], self.ids[then], now)
             if subscribed is not None:
-                self.assertEqual(self.subscribed(store), sorted(subscribed))
-        self.assertEqual(self.uidvalidity(self.p), self.uidvalidity(self.r))
+                self.assertEqual(sorted(p for p, m in ends[-1].items()
+                                        if m["isSubscribed"]),
+                                 sorted(subscribed))
+        self.assertEqual(ends[0], ends[1], "all that a client sees")
 
 
 class Cyrus(Scenario):
@@ -204,13 +209,14 @@ class Cyrus(Scenario):
                    for i in range(1000)}
         self.settle(now)
 
-    def test_50_swaps_through_one_name(self):
-        """3.6.1: STUCK; 3.12.3: after 49 failed passes."""
-        self.start(*(f"{c}{i}" for i in range(50) for c in "ab"))
-        for i in range(50):
+    def test_many_swaps_through_one_name(self):
+        """50 of them, 3.6.1: STUCK; 3.12.3: after 49 failed passes."""
+        count = 16
+        self.start(*(f"{c}{i}" for i in range(count) for c in "ab"))
+        for i in range(count):
             for rename in (f"a{i}>T", f"b{i}>a{i}", f"T>b{i}"):
                 self.rename(rename)
-        self.settle({f"{c}{i}": f"{'ab'[c == 'a']}{i}" for i in range(50)
+        self.settle({f"{c}{i}": f"{'ab'[c == 'a']}{i}" for i in range(count)
                      for c in "ab"})
 
     def test_swap_of_names_that_differ_in_case(self):
@@ -255,14 +261,15 @@ class Cyrus(Scenario):
         """3.6.1: the replica stays wrong until that mailbox is touched."""
         self.start("A", "B")
         rng = seed()
-        for _ in range(10):
+        for _ in range(6):
             with subprocess.Popen([MBJ, "rename", str(self.p), "alice",
                                    "A>B", "B>A"], stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL) as process:
                 time.sleep(rng.uniform(0, 0.06))
                 process.send_signal(signal.SIGKILL)
             self.observe()
-            self.agree()
+            self.replay()
+            self.mbj("verify", self.p, self.r)
         a_is_a = self.paths()["A"] == self.ids["A"]
         self.settle({"A": "AB"[not a_is_a], "B": "BA"[not a_is_a]})
 
@@ -368,16 +375,15 @@ class Dovecot(Scenario):
         primary."""
         self.start("A/a", "B/b", "C/c")
         rng = seed()
-        for _ in range(10):
+        for _ in range(7):
             self.rename("A>B", "B>C", "C>A")
             with subprocess.Popen([MBJ, "replay", str(self.p), str(self.r)],
                                   stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL) as process:
                 time.sleep(rng.uniform(0, 0.06))
                 process.send_signal(signal.SIGKILL)
-            names = {p.split("/")[0] for p in self.paths(self.r)}
+            names = {p.split("/")[0] for p in self.observe(self.r)}
             self.assertEqual(names, {"INBOX", "A", "B", "C"})
-            self.observe(self.r)
         self.settle({"B": "A", "B/a": "A/a", "C": "B", "C/b": "B/b", "A": "C",
                      "A/c": "C/c"})
 
@@ -386,7 +392,7 @@ class Dovecot(Scenario):
         self.start(*(f"m{i}" for i in range(1000)))
         rng = seed()
         now = {f"m{i}": f"m{i}" for i in range(1000)}
-        for _ in range(8):
+        for _ in range(4):
             names = rng.sample(sorted(now), 100)
             targets = names[1:] + names[:1]
             with subprocess.Popen([MBJ, "replay", str(self.p), str(self.r)],
@@ -466,15 +472,14 @@ class Others(Scenario):
         names = [f"m{i}" for i in range(8)]
         self.start(*names, *(f"{n}/c" for n in names))
         rng = seed()
-        for _ in range(12):
-            here = [p for p in self.paths() if p != "INBOX"]
+        for _ in range(8):
+            here = [p for p in self.observe() if p != "INBOX"]
             picked = rng.sample(here, min(4, len(here)))
             targets = picked[:]
             random.Random(rng.random()).shuffle(targets)
             result = run("rename", self.p, "alice", *(
                 f"{a}>{b}" for a, b in zip(picked, targets) if a != b))
             self.assertIn(result.status, (0, 2, REFUSED), result.err)
-            self.observe()
             if rng.random() < 0.3:
                 self.replay()
         self.agree()
