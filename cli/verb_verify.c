@@ -125,6 +125,10 @@ static int verify_run(const struct cli_call *call, struct mbj_store *first,
 		mbj_buf_put_str(&out, "{\"schema\":\"mbj.verify/1\","
 				      "\"differences\":[");
 	rc = mbj_verify_begin(first, second, &verify, &err);
+	if (rc != MBJ_OK) {
+		mbj_buf_done(&out);
+		return cli_fail(call, &err);
+	}
 	while (rc == MBJ_OK) {
 		rc = mbj_verify_next(verify, &difference, &err);
 		if (rc < 0)
@@ -133,8 +137,7 @@ static int verify_run(const struct cli_call *call, struct mbj_store *first,
 			       &difference);
 		count_difference(&count, &difference);
 	}
-	if (verify)
-		mbj_verify_totals_get(verify, &totals);
+	mbj_verify_totals_get(verify, &totals);
 	mbj_verify_end(&verify);
 	if (rc == MBJ_ENOTFOUND)
 		return verify_report(call, &totals, &count, &out);

@@ -58,6 +58,26 @@ static enum mbj_rc tree_damaged(struct mbj_error *err, enum mbj_rc rc)
 			     why.message);
 }
 
+/* Only the scan's own end is an end: all else that is not found is a fault. */
+static enum mbj_rc nodes_load(struct mbj_txn *txn, struct mbj_id account,
+			      struct loading *l, struct mbj_error *err)
+{
+	struct mbj_mailbox mailbox;
+	struct mbj_scan scan = {0};
+	enum mbj_rc rc;
+
+	rc = mbj_scan_mailboxes(txn, account, &scan, err);
+	if (rc != MBJ_OK)
+		return rc;
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_mailbox(&scan, &mailbox, err);
+		if (rc == MBJ_OK)
+			rc = node_load(l, &mailbox, err);
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
 static enum mbj_rc parents_settle(struct loading *l, struct mbj_error *err)
 {
 	uint32_t parent;
@@ -132,8 +152,6 @@ enum mbj_rc mbj_txn_tree_load(struct mbj_txn *txn, struct mbj_id account,
 			      struct mbj_tree **ret_tree, struct mbj_error *err)
 {
 	struct loading l = {0};
-	struct mbj_mailbox mailbox;
-	struct mbj_scan scan = {0};
 	struct mbj_id seed;
 	enum mbj_rc rc;
 
@@ -141,19 +159,13 @@ enum mbj_rc mbj_txn_tree_load(struct mbj_txn *txn, struct mbj_id account,
 	if (rc == MBJ_OK)
 		rc = mbj_tree_new(mbj_load_u64(seed.b), &l.tree, err);
 	if (rc == MBJ_OK)
-		rc = mbj_scan_mailboxes(txn, account, &scan, err);
-	while (rc == MBJ_OK) {
-		rc = mbj_scan_next_mailbox(&scan, &mailbox, err);
-		if (rc == MBJ_OK)
-			rc = node_load(&l, &mailbox, err);
-	}
-	mbj_scan_done(&scan);
-	if (rc == MBJ_ENOTFOUND)
+		rc = nodes_load(txn, account, &l, err);
+	if (rc == MBJ_OK)
 		rc = parents_settle(&l, err);
 	if (rc == MBJ_OK)
 		rc = subscriptions_mark(txn, account, l.tree, err);
 	mbj_free(l.parents);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		mbj_tree_free(&l.tree);
 	else
 		*ret_tree = l.tree;
@@ -277,7 +289,7 @@ static enum mbj_rc sums_check(struct mbj_txn *txn,
 	for (size_t i = 0; rc == MBJ_OK && i < 4; i++)
 		rc = table_sum(txn, tables[i], account->id, &digest, &counts[i],
 			       err);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	*ret_digest = digest;
 	if (counts[0] != account->mailbox_count ||

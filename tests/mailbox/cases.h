@@ -23,6 +23,7 @@ TCase *test_path_case(void);
 TCase *test_settle_case(void);
 TCase *test_state_case(void);
 TCase *test_tree_case(void);
+TCase *test_tree_load_case(void);
 TCase *test_tree_model_case(void);
 TCase *test_utf7_case(void);
 
