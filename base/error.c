@@ -22,6 +22,13 @@
 
 #include "text.h"
 
+/* Here they are themselves, not what error.h makes analyzers see. */
+#undef mbj_error_set
+#undef mbj_error_refuse
+#undef mbj_error_errno
+#undef mbj_error_prefix
+#undef mbj_error_nomem
+
 /* Raw text before escaping, which never makes it shorter. */
 enum { SCRATCH_SIZE = 2 * MBJ_ERROR_MESSAGE_MAX, PATH_SHOWN_MAX = 320 };
 

@@ -64,16 +64,14 @@ static int path_replay(const char *path, uint8_t *bytes)
 int main(int argc, char **argv)
 {
 	uint8_t *bytes = malloc(INPUT_MAX);
+	int count = 0;
 	int total = 0;
 
-	for (int i = 1; bytes && i < argc; i++) {
-		int count = path_replay(argv[i], bytes);
-
-		if (count < 0)
-			return 1;
+	for (int i = 1; bytes && count >= 0 && i < argc; i++) {
+		count = path_replay(argv[i], bytes);
 		total += count;
 	}
 	free(bytes);
 	(void)printf("%d inputs replayed\n", total);
-	return total > 0 ? 0 : 1;
+	return count >= 0 && total > 0 ? 0 : 1;
 }

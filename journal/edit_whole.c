@@ -285,7 +285,7 @@ static enum mbj_rc import_inbox(struct whole_run *run, struct mbj_error *err)
 	if (rc == MBJ_OK)
 		rc = edit_draft_create(&work->draft, id, MBJ_NODE_ROOT, &name,
 				       MBJ_NODE_NONE, &item, err);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	/* A list may have given the role to another: then it stays there. */
 	if (!whole_has_role(run, MBJ_ROLE_INBOX))
@@ -374,7 +374,7 @@ static enum mbj_rc whole_begin(struct whole_run *run, struct mbj_error *err)
 	if (rc == MBJ_OK)
 		rc = edit_name_make(work, mbj_bytes_str("INBOX"), true, NULL,
 				    &inbox, err);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	run->inbox =
 		mbj_tree_find_slot(draft->before, MBJ_NODE_ROOT, inbox.key);

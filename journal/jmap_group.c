@@ -140,17 +140,14 @@ void jmap_op_out(struct jmap_out *out, const struct mbj_op *op)
 {
 	MBJ_ASSERT(out != NULL);
 	MBJ_ASSERT(op != NULL);
-	switch (op->kind) {
 #define MBJ_FIELD(type, member) put_##type(out, #member, op->member);
 #define MBJ_OP(name, number, word, since, fields, pre, post, inverse) \
-	case MBJ_OP_##name:                                           \
-		fields break;
+	if (op->kind == MBJ_OP_##name) {                              \
+		fields                                                \
+	}
 #include <mbj/op.def>
 #undef MBJ_OP
 #undef MBJ_FIELD
-	default:
-		break;
-	}
 }
 
 void jmap_path_text(struct mbj_bytes path, char delimiter, struct mbj_buf *buf)

@@ -109,7 +109,7 @@ static enum mbj_rc record_view(struct log_cursor *cursor, bool is_header_only,
 	MBJ_ASSERT(cursor->at <= cursor->frame_end);
 	rc = segment_view_get(&cursor->view, cursor->at, GROUP_HEADER_SIZE_MIN,
 			      &bytes, err);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	if (bytes.n < GROUP_HEADER_SIZE_MIN ||
 	    !group_size_peek(bytes, &header_size, &size) || size > room ||
@@ -315,7 +315,7 @@ enum mbj_rc log_cursor_next(struct log_cursor *cursor,
 	rc = group_reach(cursor, err);
 	if (rc == MBJ_OK)
 		rc = record_view(cursor, false, &bytes, err);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	rc = mbj_group_parse(bytes, &group, &why);
 	if (rc == MBJ_OK)

@@ -95,7 +95,8 @@ static enum mbj_rc headers_check(struct log_opening *opening,
 		if (rc < 0)
 			return rc;
 		if (header->first.v == anchor->first.v &&
-		    memcmp(header->chain.b, anchor->chain.b, MBJ_HASH_SIZE))
+		    memcmp(header->chain.b, anchor->chain.b, MBJ_HASH_SIZE) !=
+			    0)
 			return segment_fault(err, opening->view.file.path, 0,
 					     header->first,
 					     "a segment has another chain "

@@ -105,7 +105,7 @@ static enum mbj_rc limit_find(struct mbj_log_reader *reader,
 	if (rc == MBJ_OK)
 		rc = segment_list_load(&cursor->list, cursor->sys, cursor->dir,
 				       err);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	if (cursor->list.count == 0)
 		return MBJ_OK;
@@ -118,7 +118,7 @@ static enum mbj_rc limit_find(struct mbj_log_reader *reader,
 				  reader->sha, &scan, err);
 	if (rc == MBJ_OK)
 		rc = last_sync(reader, err);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	reader->is_damaged = scan.tail == SEGMENT_DAMAGED;
 	if (reader->is_damaged) {

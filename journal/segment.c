@@ -59,6 +59,7 @@ _Static_assert(SEGMENT_HEADER_SIZE % SEGMENT_ALIGN == 0, "frames are aligned");
 _Static_assert((int)GROUP_ALIGN == (int)SEGMENT_ALIGN,
 	       "records keep the alignment");
 
+#undef segment_fault
 enum mbj_rc segment_fault(struct mbj_error *err, const char *path, uint64_t at,
 			  struct mbj_lsn lsn, const char *what)
 {

@@ -86,5 +86,6 @@ bool segment_name_parse(const char *name, uint32_t *ret_number,
  */
 enum mbj_rc segment_fault(struct mbj_error *err, const char *path, uint64_t at,
 			  struct mbj_lsn lsn, const char *what);
+#define segment_fault(...) MBJ_FAILURE(segment_fault(__VA_ARGS__))
 
 #endif

@@ -254,7 +254,7 @@ enum mbj_rc mbj_store_log_reader(const struct mbj_sys *sys, const char *dir,
 	rc = mbj_path_join(path, dir, STORE_JOURNAL_NAME, err);
 	if (rc == MBJ_OK)
 		rc = owned_or_not(sys, dir, &is_owned, err);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	return mbj_log_reader_open(sys, path, identity.lineage,
 				   &identity.anchor, is_owned, ret_reader, err);

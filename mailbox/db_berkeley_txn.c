@@ -351,31 +351,38 @@ static enum mbj_rc bulk_fill(struct berkeley_cursor *cursor,
 	return MBJ_OK;
 }
 
+/* The next pair of those that were read at once; false at their end. */
+static bool bulk_take(struct berkeley_cursor *cursor, struct mbj_bytes *ret_key,
+		      struct mbj_bytes *ret_value)
+{
+	void *key;
+	void *value;
+	size_t key_size;
+	size_t value_size;
+
+	if (cursor->bulk_at == NULL)
+		return false;
+	DB_MULTIPLE_KEY_NEXT(cursor->bulk_at, &cursor->bulk_dbt, key, key_size,
+			     value, value_size);
+	if (cursor->bulk_at == NULL)
+		return false;
+	*ret_key = mbj_bytes_make(key, key_size);
+	*ret_value = mbj_bytes_make(value, value_size);
+	return true;
+}
+
 static enum mbj_rc cursor_bulk(struct berkeley_cursor *cursor,
 			       struct mbj_bytes *ret_key,
 			       struct mbj_bytes *ret_value,
 			       struct mbj_error *err)
 {
-	for (;;) {
-		void *key;
-		void *value;
-		size_t key_size;
-		size_t value_size;
-		enum mbj_rc rc;
+	while (!bulk_take(cursor, ret_key, ret_value)) {
+		enum mbj_rc rc = bulk_fill(cursor, err);
 
-		if (cursor->bulk_at != NULL) {
-			DB_MULTIPLE_KEY_NEXT(cursor->bulk_at, &cursor->bulk_dbt,
-					     key, key_size, value, value_size);
-			if (cursor->bulk_at != NULL) {
-				*ret_key = mbj_bytes_make(key, key_size);
-				*ret_value = mbj_bytes_make(value, value_size);
-				return MBJ_OK;
-			}
-		}
-		rc = bulk_fill(cursor, err);
 		if (rc < 0)
 			return rc;
 	}
+	return MBJ_OK;
 }
 
 enum mbj_rc berkeley_cursor_next(struct db_cursor *base,

@@ -50,6 +50,7 @@ static enum mbj_rc name_refuse(struct mbj_error *err, struct mbj_bytes utf8,
 	return mbj_error_refuse(err, MBJ_REFUSAL_INVALID_PROPERTIES, "name",
 				quoted, "the name %s %s", quoted, reason);
 }
+#define name_refuse(...) MBJ_FAILURE(name_refuse(__VA_ARGS__))
 
 /* Why a code point may not be in a name, or NULL. */
 static const char *point_fault(uint32_t point, char delimiter)
@@ -150,7 +151,7 @@ static enum mbj_rc unicode_make(const struct mbj_name_policy *policy,
 	if (U_FAILURE(code))
 		return icu_failed(code, utf8, err);
 	rc = wide_dup(&stored, utf8, arena, &name.stored, err);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	name.key = name.stored;
 	if (policy->is_folding) {
@@ -257,7 +258,7 @@ enum mbj_rc mbj_name_make(const struct mbj_name_policy *policy,
 		rc = name_refuse(err, utf8, "is over %d bytes", MBJ_NAME_MAX);
 	if (rc == MBJ_OK)
 		rc = lengths_judge(&name, utf8, err);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	if (has_reserved_prefix(name.key))
 		return name_refuse(err, utf8,

@@ -26,6 +26,7 @@ enum {
 static const char lineage_key[] = "lineage";
 static const char watermark_key[] = "watermark";
 
+#undef conflict
 enum mbj_rc conflict(struct mbj_error *err, const char *format, ...)
 {
 	char message[MBJ_ERROR_MESSAGE_MAX];

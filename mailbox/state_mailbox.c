@@ -27,7 +27,7 @@ enum mbj_rc mbj_txn_mailbox_get(struct mbj_txn *txn, struct mbj_id account,
 		mbj_id_print(id, text);
 		return mbj_error_set(err, rc, "there is no mailbox %s", text);
 	}
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	if (!record_mailbox_decode(id, value, ret_mailbox))
 		return record_damaged(TABLE_MAILBOXES, mbj_buf_view(&txn->key),
@@ -183,7 +183,7 @@ static enum mbj_rc mailbox_expect(struct mbj_txn *txn, struct mbj_id account,
 	rc = mbj_txn_mailbox_get(txn, account, id, ret_mailbox, err);
 	if (rc == MBJ_ENOTFOUND)
 		return conflict(err, "mailbox %s does not exist", text);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	if (ret_mailbox->rev != rev)
 		return conflict(err, "mailbox %s has revision %llu, not %llu",
@@ -301,7 +301,7 @@ enum mbj_rc mbj_txn_mailbox_move(struct mbj_txn *txn, struct mbj_id account,
 			      err);
 	if (rc == MBJ_OK)
 		rc = slot_put(txn, account, to->parent, to->name.key, id, err);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	mailbox.parent = to->parent;
 	mailbox.name = to->name;
@@ -387,7 +387,7 @@ enum mbj_rc mbj_txn_mailbox_delete(struct mbj_txn *txn, struct mbj_id account,
 	if (rc == MBJ_OK)
 		rc = slot_del(txn, account, mailbox.parent, mailbox.name.key,
 			      err);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	if (a.mailbox_count == 0)
 		return mbj_error_set(err, MBJ_ECORRUPT,
@@ -418,7 +418,7 @@ enum mbj_rc mbj_txn_mailbox_set(struct mbj_txn *txn, struct mbj_id account,
 	rc = account_expect(txn, account, &a, err);
 	if (rc == MBJ_OK)
 		rc = mailbox_expect(txn, account, id, rev, &mailbox, err);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	mailbox.role = role;
 	mailbox.is_selectable = is_selectable;
@@ -441,7 +441,7 @@ enum mbj_rc mbj_txn_mailbox_set_attr(struct mbj_txn *txn, struct mbj_id account,
 	rc = account_expect(txn, account, &a, err);
 	if (rc == MBJ_OK)
 		rc = mailbox_expect(txn, account, id, rev, &mailbox, err);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	if (name.n == 0 || name.n > MBJ_ATTR_NAME_MAX ||
 	    value.n > MBJ_ATTR_VALUE_MAX)
@@ -455,7 +455,7 @@ enum mbj_rc mbj_txn_mailbox_set_attr(struct mbj_txn *txn, struct mbj_id account,
 		mbj_buf_put_bytes(&txn->value, value);
 		rc = txn_put_summed(txn, TABLE_ATTRIBUTES, &a, err);
 	}
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	mailbox.rev++;
 	return mailbox_put(txn, &a, &mailbox, err);

@@ -87,7 +87,7 @@ enum mbj_rc mbj_txn_floor_raise(struct mbj_txn *txn, struct mbj_id account,
 	rc = account_expect(txn, account, &a, err);
 	if (rc == MBJ_OK)
 		rc = mbj_txn_floor_get(txn, account, name_hash, &floor, err);
-	if (rc < 0 || floor >= uidvalidity)
+	if (rc != MBJ_OK || floor >= uidvalidity)
 		return rc;
 	key_pair(&txn->key, account, name_hash->b, sizeof(name_hash->b));
 	mbj_buf_clear(&txn->value);

@@ -70,5 +70,6 @@ enum mbj_rc account_put(struct mbj_txn *txn, const struct mbj_account *account,
 /* MBJ_ECONFLICT. */
 MBJ_PRINTF(2, 3)
 enum mbj_rc conflict(struct mbj_error *err, const char *format, ...);
+#define conflict(...) MBJ_FAILURE(conflict(__VA_ARGS__))
 
 #endif

@@ -232,7 +232,7 @@ static enum mbj_rc account_compare(struct mbj_verify *verify,
 
 	for (int i = 0; i < 2 && rc == MBJ_OK; i++)
 		rc = side_sum(verify, i, &digests[i], &is_good[i], err);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	if (!is_good[0] || !is_good[1])
 		return MBJ_OK;

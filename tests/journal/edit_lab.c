@@ -152,13 +152,15 @@ enum mbj_rc edit_lab_run(struct edit_lab *lab, const struct mbj_edit *given)
 
 /* --------------------------------------------------------------- words */
 
-/* A copy of words, cut into words; frees nothing: the test ends soon. */
-static size_t lab_split(const char *words, char *list[EDIT_LAB_WORDS_MAX])
+/* The words of a copy, which the caller frees. */
+static size_t lab_split(const char *words, char **ret_copy,
+			char *list[EDIT_LAB_WORDS_MAX])
 {
 	size_t n = strlen(words) + 1, count = 0;
 	char *copy = malloc(n);
 	char *save = NULL;
 
+	*ret_copy = copy;
 	ck_assert_ptr_nonnull(copy);
 	memcpy(copy, words, n);
 	for (char *word = strtok_r(copy, " ", &save); word != NULL;
@@ -166,15 +168,7 @@ static size_t lab_split(const char *words, char *list[EDIT_LAB_WORDS_MAX])
 		ck_assert_uint_lt(count, EDIT_LAB_WORDS_MAX);
 		list[count++] = word;
 	}
-	if (count == 0)
-		free(copy);
 	return count;
-}
-
-static void lab_split_done(char *list[EDIT_LAB_WORDS_MAX], size_t count)
-{
-	if (count > 0)
-		free(list[0]);
 }
 
 static void lab_member(struct mbj_change *change, const char *member)
@@ -242,7 +236,8 @@ void edit_lab_import(struct edit_lab *lab, const char *account,
 	struct mbj_change changes[EDIT_LAB_WORDS_MAX + 1] = {{0}};
 	struct mbj_edit edit = lab_edit(account, MBJ_EDIT_IMPORT);
 	char *list[EDIT_LAB_WORDS_MAX];
-	size_t count = lab_split(words, list);
+	char *copy = NULL;
+	size_t count = lab_split(words, &copy, list);
 
 	for (size_t i = 0; i < count; i++) {
 		struct mbj_change *change = &changes[i];
@@ -274,7 +269,7 @@ void edit_lab_import(struct edit_lab *lab, const char *account,
 	edit.changes = changes;
 	edit.change_count = count + 1;
 	EDIT_LAB_OK(lab, edit_lab_run(lab, &edit));
-	lab_split_done(list, count);
+	free(copy);
 }
 
 enum mbj_rc edit_lab_rename(struct edit_lab *lab, const char *account,
@@ -283,7 +278,8 @@ enum mbj_rc edit_lab_rename(struct edit_lab *lab, const char *account,
 	struct mbj_rename renames[EDIT_LAB_WORDS_MAX];
 	struct mbj_edit edit = lab_edit(account, MBJ_EDIT_RENAME);
 	char *list[EDIT_LAB_WORDS_MAX];
-	size_t count = lab_split(words, list);
+	char *copy = NULL;
+	size_t count = lab_split(words, &copy, list);
 
 	for (size_t i = 0; i < count; i++) {
 		char *target = strchr(list[i], '>');
@@ -296,7 +292,7 @@ enum mbj_rc edit_lab_rename(struct edit_lab *lab, const char *account,
 	edit.renames = renames;
 	edit.rename_count = count;
 	lab->rc = edit_lab_run(lab, &edit);
-	lab_split_done(list, count);
+	free(copy);
 	return lab->rc;
 }
 
@@ -306,7 +302,8 @@ enum mbj_rc edit_lab_set(struct edit_lab *lab, const char *account,
 	struct mbj_change changes[EDIT_LAB_WORDS_MAX] = {{0}};
 	struct mbj_edit edit = lab_edit(account, MBJ_EDIT_SET);
 	char *list[EDIT_LAB_WORDS_MAX];
-	size_t count = lab_split(words, list);
+	char *copy = NULL;
+	size_t count = lab_split(words, &copy, list);
 
 	for (size_t i = 0; i < count; i++) {
 		changes[i].kind = list[i][0] == '+'   ? MBJ_CHANGE_CREATE
@@ -317,7 +314,7 @@ enum mbj_rc edit_lab_set(struct edit_lab *lab, const char *account,
 	edit.changes = changes;
 	edit.change_count = count;
 	lab->rc = edit_lab_run(lab, &edit);
-	lab_split_done(list, count);
+	free(copy);
 	return lab->rc;
 }
 
@@ -327,7 +324,8 @@ enum mbj_rc edit_lab_reconcile(struct edit_lab *lab, const char *account,
 	struct mbj_change changes[EDIT_LAB_WORDS_MAX] = {{0}};
 	struct mbj_edit edit = lab_edit(account, MBJ_EDIT_RECONCILE);
 	char *list[EDIT_LAB_WORDS_MAX];
-	size_t count = lab_split(words, list);
+	char *copy = NULL;
+	size_t count = lab_split(words, &copy, list);
 
 	for (size_t i = 0; i < count; i++) {
 		changes[i].kind = MBJ_CHANGE_CREATE;
@@ -336,7 +334,7 @@ enum mbj_rc edit_lab_reconcile(struct edit_lab *lab, const char *account,
 	edit.changes = changes;
 	edit.change_count = count;
 	lab->rc = edit_lab_run(lab, &edit);
-	lab_split_done(list, count);
+	free(copy);
 	return lab->rc;
 }
 

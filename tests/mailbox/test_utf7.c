@@ -255,7 +255,7 @@ START_TEST(accepted_wires_are_canonical)
 
 	(void)test_rng_seed(&rng);
 	for (int round = 0; round < 200000; round++) {
-		uint8_t bytes[32];
+		uint8_t bytes[32] = {0};
 		size_t n = 1 + test_pick(&rng, 12);
 		struct mbj_error err;
 

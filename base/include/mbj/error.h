@@ -146,6 +146,29 @@ MBJ_API enum mbj_rc mbj_error_prefix(struct mbj_error *err, enum mbj_rc rc,
 MBJ_API enum mbj_rc mbj_error_nomem(struct mbj_error *err);
 
 /*
+ * Static analyzers read one file at a time and cannot see that a function of
+ * another one returns nothing but failures: an output that is written on
+ * success only would look forgotten to them.  MBJ_FAILURE(call) tells them,
+ * and is the mere call to everybody else.
+ */
+#if defined(__clang_analyzer__) || defined(MBJ_ANALYZER)
+static inline enum mbj_rc mbj_failure(enum mbj_rc rc)
+{
+	if (rc >= MBJ_OK)
+		__builtin_unreachable();
+	return rc;
+}
+#define MBJ_FAILURE(call)     mbj_failure(call)
+#define mbj_error_set(...)    MBJ_FAILURE(mbj_error_set(__VA_ARGS__))
+#define mbj_error_refuse(...) MBJ_FAILURE(mbj_error_refuse(__VA_ARGS__))
+#define mbj_error_errno(...)  MBJ_FAILURE(mbj_error_errno(__VA_ARGS__))
+#define mbj_error_prefix(...) MBJ_FAILURE(mbj_error_prefix(__VA_ARGS__))
+#define mbj_error_nomem(err)  MBJ_FAILURE(mbj_error_nomem(err))
+#else
+#define MBJ_FAILURE(call) (call)
+#endif
+
+/*
  * Any bytes as one line of valid UTF-8 that a terminal shows and does not
  * obey: controls and bad bytes become \n, \x1b, \u{202e}; what does not fit
  * is cut with an ellipsis.  Error messages have been through it already.
