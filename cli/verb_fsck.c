@@ -57,7 +57,9 @@ static enum mbj_rc fsck_journal(const struct cli_call *call, const char *dir,
 		if (rc < 0)
 			break;
 		fsck->groups++;
-		rc = mbj_group_check(&group, err);
+		rc = group.is_body_good
+			     ? mbj_group_check(&group, err)
+			     : mbj_log_reader_fault(reader, &group, err);
 	}
 	mbj_log_reader_close(&reader);
 	if (rc == MBJ_ENOTFOUND)

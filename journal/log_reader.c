@@ -241,6 +241,19 @@ enum mbj_rc mbj_log_reader_next(struct mbj_log_reader *reader,
 	return MBJ_OK;
 }
 
+enum mbj_rc mbj_log_reader_fault(const struct mbj_log_reader *reader,
+				 const struct mbj_group *group,
+				 struct mbj_error *err)
+{
+	const struct log_cursor *cursor = &reader->cursor;
+
+	MBJ_ASSERT(!group->is_body_good);
+	MBJ_ASSERT(cursor->before.lsn.v == group->header.lsn.v);
+	return segment_fault(err, cursor->view.file.path,
+			     cursor->at - group->record.n, group->header.lsn,
+			     "the body of a group is damaged");
+}
+
 enum mbj_rc mbj_log_reader_end(struct mbj_log_reader *reader,
 			       struct mbj_log_end *ret_end,
 			       struct mbj_error *err)

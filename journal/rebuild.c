@@ -183,6 +183,8 @@ static enum mbj_rc tail_fill(struct rebuild *rebuild, struct mbj_txn *txn,
 		if (rc < 0)
 			return rc;
 		MBJ_ASSERT(group.header.lsn.v == watermark->lsn.v + 1);
+		if (!group.is_body_good)
+			return mbj_log_reader_fault(reader, &group, err);
 		rc = tail_group(rebuild, txn, &group, err);
 		if (rc < 0)
 			return rc;

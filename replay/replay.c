@@ -156,6 +156,12 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 		}
 		if (rc < 0) /* damage in the source: keep what is good */
 			break;
+		if (!group.is_body_good) {
+			/* Named by its place; what is good goes first. */
+			rc = mbj_log_reader_fault(run->reader, &group,
+						  &run->stop);
+			break;
+		}
 		rc = group_take(run, batch, &group, &go_on, err);
 		if (rc < 0)
 			return rc;

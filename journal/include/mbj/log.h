@@ -124,6 +124,13 @@ enum mbj_rc mbj_log_reader_seek(struct mbj_log_reader *reader,
 enum mbj_rc mbj_log_reader_next(struct mbj_log_reader *reader,
 				struct mbj_group *ret_group,
 				struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Say where the group that was handed out last lies: MBJ_ECORRUPT with file,
+ * offset and LSN.  Requires: its body is damaged.
+ */
+enum mbj_rc mbj_log_reader_fault(const struct mbj_log_reader *reader,
+				 const struct mbj_group *group,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
 /* The end that this reader may read to, refreshed from disk. */
 enum mbj_rc mbj_log_reader_end(struct mbj_log_reader *reader,
 			       struct mbj_log_end *ret_end,
