@@ -39,7 +39,7 @@ static enum mbj_rc element_hash(struct mbj_sha256 *sha,
 				struct mbj_digest *ret_lanes,
 				struct mbj_error *err)
 {
-	uint8_t head[DIGEST_HEAD_SIZE];
+	uint8_t head[DIGEST_HEAD_SIZE] = {MBJ_DIGEST_VERSION};
 	const struct mbj_bytes parts[] = {
 		mbj_bytes_make(head, sizeof(head)),
 		element,
@@ -49,7 +49,6 @@ static enum mbj_rc element_hash(struct mbj_sha256 *sha,
 
 	MBJ_ASSERT(sha != NULL && key != NULL);
 	MBJ_ASSERT(element.p != NULL || element.n == 0);
-	head[0] = MBJ_DIGEST_VERSION;
 	memcpy(head + 1, key->b, sizeof(key->b));
 	head[DIGEST_HEAD_SIZE - 1] = kind;
 	rc = mbj_sha256_digest(sha, parts, 2, &hash, err);
