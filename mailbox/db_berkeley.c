@@ -32,6 +32,17 @@ enum {
 	DB_CHECKPOINT_ASKS = 8,
 };
 
+/* Where the library keeps it from version 4.1 on: a u32 in our order. */
+uint32_t db_berkeley_last_page(struct mbj_bytes first_page)
+{
+	enum { LAST_PAGE_AT = 32 };
+	uint32_t number;
+
+	MBJ_ASSERT(first_page.n >= LAST_PAGE_AT + sizeof(number));
+	memcpy(&number, first_page.p + LAST_PAGE_AT, sizeof(number));
+	return number;
+}
+
 /*
  * What a code means to us.  Anything that says "these bytes are wrong" asks
  * for a rebuild; that costs time, never data.

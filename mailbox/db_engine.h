@@ -39,6 +39,11 @@ const char *db_table_name(enum db_table table);
 
 /* The one file of an environment of the engine in memory. */
 #define DB_MEMORY_NAME "state.mem"
+/*
+ * The number of the last page, as the first page of Berkeley DB's file has it:
+ * for a look at files that it is not to see yet.
+ */
+uint32_t db_berkeley_last_page(struct mbj_bytes first_page);
 
 struct db;
 struct db_txn;

@@ -13,6 +13,7 @@
 #include <mbj/check.h>
 #include <mbj/version.h>
 
+#include "seal.h"
 #include "state_priv.h"
 
 /* Bytes that one transaction may hand out; a bound, not a reservation. */
@@ -140,6 +141,29 @@ static enum mbj_rc state_prepare(struct mbj_state *state, struct mbj_id lineage,
 	return rc;
 }
 
+/*
+ * The files are what they were when they were closed, or at least nothing that
+ * Berkeley DB would stumble over; from here on they change.
+ */
+static enum mbj_rc home_check(const struct mbj_sys *sys, const char *home,
+			      enum mbj_state_engine engine, bool *ret_is_new,
+			      struct mbj_error *err)
+{
+	bool is_sealed = false;
+	enum mbj_rc rc;
+
+	rc = home_is_new(sys, home, ret_is_new, err);
+	/* The engine in memory reads its file as a whole, and checks it. */
+	if (rc < 0 || engine == MBJ_STATE_MEMORY)
+		return rc;
+	rc = seal_check(sys, home, &is_sealed, err);
+	if (rc < 0)
+		return rc;
+	if (is_sealed)
+		return seal_break(sys, home, err);
+	return *ret_is_new ? MBJ_OK : seal_pages_check(sys, home, err);
+}
+
 enum mbj_rc mbj_state_open(const struct mbj_sys *sys, const char *home,
 			   struct mbj_id lineage,
 			   const struct mbj_state_options *options,
@@ -161,7 +185,8 @@ enum mbj_rc mbj_state_open(const struct mbj_sys *sys, const char *home,
 	if (rc == MBJ_OK && !mbj_path_exists(sys, home))
 		rc = mbj_dir_make(sys, home, err);
 	if (rc == MBJ_OK)
-		rc = home_is_new(sys, home, &db_options.is_new, err);
+		rc = home_check(sys, home, options->engine, &db_options.is_new,
+				err);
 	if (rc == MBJ_OK)
 		rc = mbj_id_generate(sys, &seed, err);
 	if (rc < 0)
@@ -170,6 +195,9 @@ enum mbj_rc mbj_state_open(const struct mbj_sys *sys, const char *home,
 	if (!state)
 		return mbj_error_nomem(err);
 	state->sys = sys;
+	state->is_sealed_when_closed = options->engine == MBJ_STATE_BERKELEY_DB;
+	MBJ_ASSERT(strlen(home) < sizeof(state->home));
+	memcpy(state->home, home, strlen(home) + 1);
 	rc = cache_new(options->records_cached_max, seed, &state->cache, err);
 	if (rc == MBJ_OK)
 		rc = db_open(home, &db_options, &state->db, err);
@@ -202,15 +230,18 @@ static void memory_free(struct mbj_txn **txn)
 void mbj_state_close(struct mbj_state **state)
 {
 	struct mbj_state *s = *state;
+	bool is_whole;
 
 	if (!s)
 		return;
 	MBJ_ASSERT(!s->is_writing);
 	MBJ_ASSERT(atomic_load(&s->readers) == 0);
-	/* A checkpoint that fails costs the next opening some time. */
-	if (s->db && !db_is_failed(s->db))
-		(void)!db_checkpoint(s->db, true, NULL);
+	/* Without checkpoint or seal the next opening takes longer. */
+	is_whole = s->db && !db_is_failed(s->db) &&
+		   db_checkpoint(s->db, true, NULL) == MBJ_OK;
 	db_close(&s->db);
+	if (is_whole && s->is_sealed_when_closed)
+		(void)!seal_make(s->sys, s->home, NULL);
 	cache_free(&s->cache);
 	memory_free(&s->writer);
 	mbj_free(s);

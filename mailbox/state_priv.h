@@ -14,11 +14,13 @@
 
 struct mbj_state {
 	const struct mbj_sys *sys;
+	char home[MBJ_PATH_TEXT_MAX];
 	struct db *db;
 	struct cache *cache;
 	struct mbj_hash digest_key;
 	struct mbj_txn
-		*writer;       /* the writing one's memory, kept when it ends */
+		*writer; /* the writing one's memory, kept when it ends */
+	bool is_sealed_when_closed;
 	bool is_writing;       /* a writing transaction is open */
 	atomic_size_t readers; /* reading ones that are open */
 };

@@ -405,6 +405,7 @@ TCase *test_rebuild_case(void)
 {
 	TCase *tc = tcase_create("rebuild");
 
+	tcase_set_timeout(tc, 240); /* every opening syncs */
 	tcase_add_test(tc, rebuild_missing);
 	tcase_add_test(tc, rebuild_files);
 	tcase_add_test(tc, rebuild_flips);

@@ -1,0 +1,61 @@
+/*
+ * The seal of a state: what every page of every file of the environment was
+ * when it was closed.  Private to mailbox/.
+ *
+ * Berkeley DB takes a page of zeroes for one that was never written, and a
+ * damaged log for one that ends there; a file that is cut short or that has
+ * zeroes in it makes it loop or crash (tests/damage).  So it is not shown any
+ * file that differs from what it left: opening compares all of them with the
+ * seal first, and takes the seal away before the first write.
+ *
+ *	closed cleanly ---- "seal" is there, everything matches ----> opened
+ *	                            |                                   |
+ *	                     something differs                    "seal" is gone
+ *	                            |                                   |
+ *	                      made anew  <-- a page of zeroes -- killed: looked
+ *at
+ *
+ *	 0  8  magic "MBJSSEAL"
+ *	 8  4  version, 1
+ *	12  4  files
+ *	       for each, by name: u32 length and name, u64 size, u32 CRC32C of
+ *	       each 4,096 bytes (the last may be shorter)
+ *	    4  CRC32C of all before
+ *
+ * Threads: whoever opens or closes the state.
+ */
+#ifndef MBJ_MAILBOX_SEAL_H
+#define MBJ_MAILBOX_SEAL_H
+
+#include <mbj/sys.h>
+
+#define SEAL_NAME "seal"
+
+/*
+ * Compare the environment in home with its seal.  *ret_is_sealed: there was
+ * one, and nothing differs.
+ * Returns: MBJ_ECORRUPT naming file and page; MBJ_EIO where they cannot be
+ * read.
+ */
+enum mbj_rc seal_check(const struct mbj_sys *sys, const char *home,
+		       bool *ret_is_sealed,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
+/* From now on the files change.  Requires: one is there. */
+enum mbj_rc seal_break(const struct mbj_sys *sys, const char *home,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Seal what is there.  Requires: the environment is closed.  Durability: on
+ * disk; a crash before leaves the environment unsealed.
+ */
+enum mbj_rc seal_make(const struct mbj_sys *sys, const char *home,
+		      struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Where there is no seal: the tables in home are whole pages, none of them
+ * zeroes.  A kill may leave such a page by rights, where the file grew; the
+ * state is made anew then, which costs time alone.
+ * Returns: MBJ_ECORRUPT naming file and page.
+ */
+enum mbj_rc seal_pages_check(const struct mbj_sys *sys, const char *home,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+
+#endif
