@@ -1,0 +1,152 @@
+/*
+ * Damage to the state: Berkeley DB's tables and its log, after a clean close
+ * and after a kill.
+ */
+#include <stdio.h>
+
+#include "damage_cases.h"
+#include "sample.h"
+
+#include <mbj/replay.h>
+
+enum {
+	FLIPS_QUICK = 500,
+	BURSTS_QUICK = 200,
+	FLIPS_ZEROES = 20,
+	PAGE = 4096,
+	SECTOR = 512
+};
+
+struct state_trial {
+	struct sample sample;
+	const struct sample_image *image;
+};
+
+static enum damage_outcome outcome_wrong(char why[DAMAGE_WHY_MAX],
+					 const char *what,
+					 const struct mbj_error *err)
+{
+	(void)snprintf(why, DAMAGE_WHY_MAX, "%s: %s %s", what,
+		       mbj_rc_name(err->rc), err->message);
+	return DAMAGE_WRONG;
+}
+
+/* Open, and ask for everything. */
+static enum mbj_rc content_get(struct sample *sample,
+			       struct sample_content *ret_content,
+			       struct mbj_store_recovery *ret_recovery,
+			       struct mbj_error *err)
+{
+	struct mbj_store *store = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_replica_open(sample->dir, &sample->options, &store, err);
+	if (rc < 0)
+		return rc;
+	*ret_recovery = *mbj_store_recovery_get(store);
+	rc = sample_content_get(store, ret_content, err);
+	mbj_store_close(&store);
+	return rc;
+}
+
+/*
+ * The journal is whole, so whatever became of the state, the store opens and
+ * holds what it held; where that needed a new state, it says why.  Damage that
+ * is met only when it is read is told, and mended by the next opening.
+ */
+static enum damage_outcome state_try(void *ctx, const struct damage *damage,
+				     char why[DAMAGE_WHY_MAX])
+{
+	struct state_trial *trial = ctx;
+	struct sample *sample = &trial->sample;
+	struct mbj_store_recovery recovery = {.is_rebuilt = false};
+	struct mbj_error err = {.rc = MBJ_OK};
+	struct sample_content content;
+	bool is_named = false;
+	enum mbj_rc rc;
+
+	sample_restore(sample, trial->image, damage, (struct mbj_bytes){0});
+	rc = content_get(sample, &content, &recovery, &err);
+	if (rc == MBJ_ECORRUPT) {
+		is_named = true;
+		rc = content_get(sample, &content, &recovery, &err);
+	}
+	if (rc < 0)
+		return outcome_wrong(why, "open", &err);
+	if (!sample_content_equal(&content, &sample->content))
+		return outcome_wrong(why, "other content", &err);
+	if (recovery.is_rebuilt && recovery.reason[0] == '\0')
+		return outcome_wrong(why, "no reason", &err);
+	if (is_named)
+		return DAMAGE_NAMED;
+	return recovery.is_rebuilt ? DAMAGE_REBUILT : DAMAGE_HARMLESS;
+}
+
+static void state_run(struct state_trial *trial, uint64_t seed)
+{
+	const char *names[DAMAGE_FILES_MAX];
+	struct damage_plan plan = {.list = NULL};
+	struct test_rng rng;
+
+	test_rng_init(&rng, seed);
+	sample_names(trial->image, names);
+	for (unsigned i = 0; i < trial->image->count; i++) {
+		const struct sample_file *file = &trial->image->files[i];
+
+		if (strncmp(names[i], "state/", 6) != 0)
+			continue;
+		damage_plan_blocks(&plan, i, file->used, PAGE);
+		damage_plan_flips(&plan, i, 0, file->used, FLIPS_QUICK, &rng);
+		damage_plan_bursts(&plan, i, 0, file->used, BURSTS_QUICK, &rng);
+		if (damage_is_long())
+			damage_plan_blocks(&plan, i, file->used, SECTOR);
+		/* A log ends in megabytes of zeroes: some of them. */
+		if (file->n > file->used + PAGE)
+			damage_plan_flips(&plan, i, file->used,
+					  file->used + PAGE, FLIPS_ZEROES,
+					  &rng);
+	}
+	damage_run("state", &plan, names, state_try, trial);
+	damage_plan_done(&plan);
+}
+
+/*
+ * Goal: whatever happens to the files of a state that was closed, the store
+ * holds what it held.  Method: bits, bursts, pages and sectors of zeroes,
+ * cuts, files gone.
+ */
+START_TEST(state_closed)
+{
+	struct state_trial trial;
+
+	sample_begin(&trial.sample, 5);
+	trial.image = &trial.sample.late;
+	state_run(&trial, 5);
+	sample_end(&trial.sample);
+}
+END_TEST
+
+/*
+ * Goal: the same after a kill, when Berkeley DB has to recover first.
+ * Method: the files as they were in the middle of use.
+ */
+START_TEST(state_killed)
+{
+	struct state_trial trial;
+
+	sample_begin(&trial.sample, 6);
+	trial.image = &trial.sample.live;
+	state_run(&trial, 6);
+	sample_end(&trial.sample);
+}
+END_TEST
+
+TCase *test_state_case(void)
+{
+	TCase *tc = tcase_create("state");
+
+	tcase_set_timeout(tc, 360000);
+	tcase_add_test(tc, state_closed);
+	tcase_add_test(tc, state_killed);
+	return tc;
+}
