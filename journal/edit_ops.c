@@ -124,7 +124,8 @@ static bool ops_is_retiring(const struct ops_run *run, uint32_t item)
 
 	if (before == NULL || !before->is_selectable)
 		return false;
-	return run->diff.kind[item] != MBJ_DIFF_KEEP || !after->is_selectable;
+	return after == NULL || run->diff.kind[item] != MBJ_DIFF_KEEP ||
+	       !after->is_selectable;
 }
 
 static enum mbj_rc ops_retire(struct ops_run *run, struct mbj_error *err)

@@ -81,8 +81,8 @@ static struct mem_page *page_new(struct mem_record *const *records,
 		return NULL;
 	page->refs = 1;
 	page->count = count;
-	if (count > 0)
-		memcpy(page->records, records, count * sizeof(records[0]));
+	for (size_t i = 0; i < count; i++)
+		page->records[i] = records[i];
 	return page;
 }
 

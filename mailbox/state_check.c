@@ -282,7 +282,7 @@ static enum mbj_rc sums_check(struct mbj_txn *txn,
 					       TABLE_SUBSCRIPTIONS,
 					       TABLE_FLOORS, TABLE_ATTRIBUTES};
 	struct mbj_digest digest = {{0}};
-	uint64_t counts[4];
+	uint64_t counts[4] = {0};
 	enum mbj_rc rc;
 
 	rc = account_sum(txn, account, true, &digest, err);

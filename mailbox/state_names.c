@@ -81,7 +81,7 @@ enum mbj_rc mbj_txn_floor_raise(struct mbj_txn *txn, struct mbj_id account,
 				uint32_t uidvalidity, struct mbj_error *err)
 {
 	struct mbj_account a;
-	uint32_t floor;
+	uint32_t floor = 0;
 	enum mbj_rc rc;
 
 	rc = account_expect(txn, account, &a, err);
