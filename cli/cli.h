@@ -32,7 +32,8 @@ enum cli_exit {
 };
 
 enum cli_verb_id {
-#define MBJ_VERB(name, word, run, operands, min, max, summary, details) \
+#define MBJ_VERB(name, word, run, operands, min, max, summary, details, \
+		 example)                                               \
 	CLI_VERB_##name,
 #include "verbs.def"
 #undef MBJ_VERB
@@ -66,6 +67,7 @@ struct cli_verb {
 	size_t operands_max;
 	const char *summary;
 	const char *details;
+	const char *example; /* one line for a shell */
 };
 
 struct cli_option {
@@ -109,7 +111,8 @@ enum mbj_rc cli_read(const char *path, struct mbj_buf *ret_bytes,
 		     struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* One per verb. */
-#define MBJ_VERB(name, word, run, operands, min, max, summary, details) \
+#define MBJ_VERB(name, word, run, operands, min, max, summary, details, \
+		 example)                                               \
 	int run(const struct cli_call *call);
 #include "verbs.def"
 #undef MBJ_VERB

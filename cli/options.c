@@ -14,8 +14,10 @@
 #include "cli.h"
 
 static const struct cli_verb verbs[] = {
-#define MBJ_VERB(name, word, run, operands, min, max, summary, details) \
-	{CLI_VERB_##name, word, run, operands, min, max, summary, details},
+#define MBJ_VERB(name, word, run, operands, min, max, summary, details, \
+		 example)                                               \
+	{CLI_VERB_##name, word,	   run,	   operands, min, max,          \
+	 summary,	  details, example},
 #include "verbs.def"
 #undef MBJ_VERB
 };

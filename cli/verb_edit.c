@@ -197,11 +197,15 @@ static int import_policy(const struct cli_call *call,
 	return CLI_OK;
 }
 
-/* Parse a list for mode, with the session's store open or about to be. */
-static enum mbj_rc list_read(struct session *s, enum mbj_jmap_mode mode,
-			     struct mbj_name_policy policy,
-			     struct mbj_jmap_map **ret_map,
-			     struct mbj_jmap_list **ret_list)
+/*
+ * Parse the list that was read, for mode.  Reading comes before any store is
+ * opened: nobody waits for a lock while somebody types, and the tree of the
+ * same store can be piped in.
+ */
+static enum mbj_rc list_parse(struct session *s, enum mbj_jmap_mode mode,
+			      struct mbj_name_policy policy,
+			      struct mbj_jmap_map **ret_map,
+			      struct mbj_jmap_list **ret_list)
 {
 	struct mbj_jmap_list_options options = MBJ_JMAP_LIST_OPTIONS_INIT;
 	enum mbj_rc rc;
@@ -210,9 +214,6 @@ static enum mbj_rc list_read(struct session *s, enum mbj_jmap_mode mode,
 	options.sys = mbj_sys_posix();
 	options.policy = policy;
 	rc = mbj_jmap_map_new(options.sys, ret_map, &s->err);
-	if (rc < 0)
-		return rc;
-	rc = cli_read("-", &s->input, &s->err);
 	if (rc < 0)
 		return rc;
 	rc = mbj_jmap_list_parse(mbj_buf_view(&s->input), &options, *ret_map,
@@ -236,7 +237,9 @@ int verb_import(const struct cli_call *call)
 	if (status != CLI_OK)
 		return status;
 	session_init(&s, call);
-	rc = list_read(&s, MBJ_JMAP_IMPORT, policy, &map, &list);
+	rc = cli_read("-", &s.input, &s.err);
+	if (rc == MBJ_OK)
+		rc = list_parse(&s, MBJ_JMAP_IMPORT, policy, &map, &list);
 	if (rc == MBJ_OK)
 		rc = session_open(&s);
 	if (rc == MBJ_OK)
@@ -263,11 +266,13 @@ int verb_reconcile(const struct cli_call *call)
 	enum mbj_rc rc;
 
 	session_init(&s, call);
-	rc = session_open(&s);
+	rc = cli_read("-", &s.input, &s.err);
+	if (rc == MBJ_OK)
+		rc = session_open(&s);
 	if (rc == MBJ_OK)
 		rc = session_account(&s, &policy, &account);
 	if (rc == MBJ_OK)
-		rc = list_read(&s, MBJ_JMAP_RECONCILE, policy, &map, &list);
+		rc = list_parse(&s, MBJ_JMAP_RECONCILE, policy, &map, &list);
 	if (rc == MBJ_OK)
 		rc = session_submit(&s);
 	if (rc == MBJ_OK)

@@ -37,6 +37,7 @@ static void put_verb(struct mbj_buf *out, const struct cli_verb *verb)
 		if (option->verbs & 1u << verb->id)
 			put_option(out, option);
 	}
+	mbj_buf_format(out, "\nExample:\n  %s\n", verb->example);
 }
 
 static void put_overview(struct mbj_buf *out)
@@ -125,6 +126,9 @@ static void put_man_verb(struct mbj_buf *out, const struct cli_verb *verb)
 		put_troff(out, option->help);
 		mbj_buf_put_str(out, "\n");
 	}
+	mbj_buf_put_str(out, ".PP\nExample:\n.RS\n.B ");
+	put_troff(out, verb->example);
+	mbj_buf_put_str(out, "\n.RE\n");
 }
 
 static void put_man(struct mbj_buf *out)

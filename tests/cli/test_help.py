@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What the command says of itself.
 """
+import json
 import os
 import pathlib
 import shutil
@@ -70,6 +71,31 @@ class Help(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         # Of an import the map of ids is left out, which is never the same.
         self.assertEqual(done.stdout.splitlines()[-len(shown):], shown)
+
+    def test_examples(self):
+        """Goal: what help shows can be typed.  Method: every verb's example,
+        in the order of the overview, in one directory."""
+        bash = shutil.which("bash")
+        if not bash:
+            self.skipTest("no bash here")
+        verbs = [line.split()[0] for line in run("help").out.split("\n")
+                 if line.startswith("  ")]
+        with tempfile.TemporaryDirectory() as work:
+            (pathlib.Path(work) / "mbj").symlink_to(
+                pathlib.Path(MBJ).resolve())
+            (pathlib.Path(work) / "mailboxes.json").write_text(json.dumps(
+                {"list": [{"id": i, "name": i, "parentId": None}
+                          for i in ("Work", "Old")]}))
+            env = {**os.environ, "PATH": f"{work}:{os.environ['PATH']}"}
+            run("init", pathlib.Path(work) / "R", "--role", "replica")
+            for verb in verbs:
+                text = run("help", verb).out
+                example = text.split("Example:\n")[1].strip()
+                self.assertIn(f"mbj {verb}", example)
+                done = subprocess.run([bash, "-ec", example], cwd=work,
+                                      capture_output=True, env=env, text=True,
+                                      check=False)
+                self.assertEqual(done.returncode, 0, (example, done.stderr))
 
     def test_completion_runs(self):
         """Goal: the completion completes.  Method: bash, asked for a verb
