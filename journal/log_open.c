@@ -136,7 +136,8 @@ static enum mbj_rc previous_check(struct log_opening *opening,
 	rc = entry_open(opening, index, &header, err);
 	if (rc == MBJ_OK)
 		rc = segment_scan(&opening->view, &header, &evidence,
-				  opening->log->sha, &scan, err);
+				  SEGMENT_GROUPS, opening->log->sha, &scan,
+				  err);
 	if (rc == MBJ_OK)
 		rc = scan_result(&scan, err);
 	if (rc == MBJ_OK)
@@ -153,8 +154,8 @@ static enum mbj_rc last_scan(struct log_opening *opening, struct mbj_error *err)
 	rc = headers_check(opening, err);
 	if (rc == MBJ_OK)
 		rc = segment_scan(&opening->view, &opening->header,
-				  &opening->evidence, log->sha, &opening->scan,
-				  err);
+				  &opening->evidence, SEGMENT_GROUPS, log->sha,
+				  &opening->scan, err);
 	if (rc == MBJ_OK)
 		rc = scan_result(&opening->scan, err);
 	if (rc == MBJ_OK && opening->scan.frames == 0)

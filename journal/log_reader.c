@@ -115,7 +115,7 @@ static enum mbj_rc limit_find(struct mbj_log_reader *reader,
 			       cursor->lineage, &cursor->header, err);
 	if (rc == MBJ_OK)
 		rc = segment_scan(&cursor->view, &cursor->header, &evidence,
-				  reader->sha, &scan, err);
+				  SEGMENT_FRAMES, reader->sha, &scan, err);
 	if (rc == MBJ_OK)
 		rc = last_sync(reader, err);
 	if (rc != MBJ_OK)

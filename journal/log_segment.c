@@ -76,7 +76,8 @@ static enum mbj_rc copy_verify(struct mbj_log *log,
 
 	segment_view_init(&view);
 	view.file = *file; /* lent: the view must not close it */
-	rc = segment_scan(&view, header, &evidence, log->sha, &scan, err);
+	rc = segment_scan(&view, header, &evidence, SEGMENT_GROUPS, log->sha,
+			  &scan, err);
 	view.file = MBJ_FILE_CLOSED;
 	segment_view_done(&view);
 	if (rc < 0)

@@ -25,6 +25,7 @@
 #include "segment_scan.h"
 
 #include <mbj/check.h>
+#include <mbj/codec.h>
 #include <mbj/hash.h>
 
 #include "group_record.h"
@@ -36,6 +37,7 @@ struct scan_walk {
 	struct segment_view *view;
 	const struct segment_header *header;
 	const struct segment_evidence *evidence;
+	enum segment_depth depth;
 	struct mbj_sha256 *sha;
 	struct segment_scan *scan;
 	struct mbj_error why; /* what a group had against it */
@@ -188,6 +190,39 @@ static enum mbj_rc groups_verify(struct scan_walk *walk,
 	return MBJ_OK;
 }
 
+/*
+ * Past a frame whose checksums hold by the header of the one behind it, which
+ * has the chain in between: false where there is none, where a published LSN
+ * inside the frame is to be compared, or where groups are wanted.
+ */
+static enum mbj_rc frame_pass(struct scan_walk *walk,
+			      const struct segment_frame *frame, uint64_t at,
+			      bool *ret_is_passed, struct mbj_error *err)
+{
+	struct mbj_lsn published = walk->evidence->published.lsn;
+	uint64_t next = frame->first.v + frame->count;
+	struct segment_frame behind;
+	struct mbj_bytes bytes;
+	enum mbj_rc rc;
+
+	*ret_is_passed = false;
+	if (walk->depth != SEGMENT_FRAMES ||
+	    (published.v >= frame->first.v && published.v + 1 < next))
+		return MBJ_OK;
+	rc = segment_view_get(walk->view, at + frame->payload_size,
+			      SEGMENT_FRAME_SIZE, &bytes, err);
+	if (rc < 0)
+		return rc;
+	if (bytes.n < SEGMENT_FRAME_SIZE ||
+	    !segment_frame_decode(bytes.p, walk->header->salt, &behind) ||
+	    behind.first.v != next)
+		return MBJ_OK;
+	walk->scan->end = (struct mbj_log_end){{next - 1}, behind.chain};
+	published_check(walk, at + frame->payload_size);
+	*ret_is_passed = true;
+	return MBJ_OK;
+}
+
 /* One frame; a bad one ends the walk where it begins. */
 static enum mbj_rc frame_verify(struct scan_walk *walk, struct mbj_error *err)
 {
@@ -195,6 +230,7 @@ static enum mbj_rc frame_verify(struct scan_walk *walk, struct mbj_error *err)
 	uint64_t at = walk->scan->end_at;
 	struct segment_frame frame;
 	struct mbj_bytes bytes;
+	bool is_passed = false;
 	bool is_whole = false;
 	uint32_t crc = 0;
 	enum mbj_rc rc;
@@ -221,12 +257,27 @@ static enum mbj_rc frame_verify(struct scan_walk *walk, struct mbj_error *err)
 		walk->is_done = true;
 		return MBJ_OK;
 	}
-	rc = groups_verify(walk, &frame, at, err);
+	rc = frame_pass(walk, &frame, at, &is_passed, err);
+	if (rc == MBJ_OK && !is_passed)
+		rc = groups_verify(walk, &frame, at, err);
 	if (rc < 0 || walk->is_done)
 		return rc;
 	walk->scan->end_at = at + frame.payload_size;
 	walk->scan->frames++;
 	return MBJ_OK;
+}
+
+/* Zeroes at the end of a piece count for nothing: where they begin. */
+static size_t piece_trim(struct mbj_bytes piece)
+{
+	size_t n = piece.n;
+
+	while (n >= sizeof(uint64_t) &&
+	       mbj_load_u64(piece.p + n - sizeof(uint64_t)) == 0)
+		n -= sizeof(uint64_t);
+	while (n > 0 && piece.p[n - 1] == 0)
+		n--;
+	return n;
 }
 
 /* Headers of frames in a piece of the tail: the last LSN that they claim. */
@@ -257,6 +308,7 @@ static enum mbj_rc tail_walk(struct scan_walk *walk, struct mbj_error *err)
 	uint64_t at = walk->scan->end_at;
 	uint64_t dirty_at = at;
 	struct mbj_bytes piece;
+	size_t n;
 	enum mbj_rc rc;
 
 	for (;;) {
@@ -266,12 +318,10 @@ static enum mbj_rc tail_walk(struct scan_walk *walk, struct mbj_error *err)
 				      err);
 		if (rc < 0)
 			return rc;
-		for (size_t i = piece.n; i > 0; i--) {
-			if (piece.p[i - 1] != 0) {
-				dirty_at = at + i;
-				tail_look(walk, piece, at);
-				break;
-			}
+		n = piece_trim(piece);
+		if (n > 0) {
+			dirty_at = at + n;
+			tail_look(walk, piece, at);
 		}
 		if (piece.n < SCAN_PIECE + SEGMENT_FRAME_SIZE)
 			break;
@@ -306,8 +356,8 @@ static void tail_judge(struct scan_walk *walk)
 enum mbj_rc segment_scan(struct segment_view *view,
 			 const struct segment_header *header,
 			 const struct segment_evidence *evidence,
-			 struct mbj_sha256 *sha, struct segment_scan *ret_scan,
-			 struct mbj_error *err)
+			 enum segment_depth depth, struct mbj_sha256 *sha,
+			 struct segment_scan *ret_scan, struct mbj_error *err)
 {
 	struct segment_scan scan = {
 		.tail = SEGMENT_CLEAN,
@@ -317,6 +367,7 @@ enum mbj_rc segment_scan(struct segment_view *view,
 	struct scan_walk walk = {.view = view,
 				 .header = header,
 				 .evidence = evidence,
+				 .depth = depth,
 				 .sha = sha,
 				 .scan = &scan};
 	enum mbj_rc rc = MBJ_OK;

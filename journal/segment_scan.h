@@ -16,6 +16,17 @@ struct segment_evidence {
 	struct mbj_lsn stop;	      /* look no further than this, 0: all */
 };
 
+/* How far down a scan goes into batches that others follow. */
+enum segment_depth {
+	SEGMENT_GROUPS = 1, /* chain and content of every group */
+	/*
+	 * Their checksums and the chain values in the frames' headers: where
+	 * the segment ends, for a reader that will verify each group when it
+	 * comes to it.  The last batch is always verified by groups.
+	 */
+	SEGMENT_FRAMES = 2,
+};
+
 enum segment_tail {
 	SEGMENT_CLEAN = 1,   /* zeroes, or the end of the file, or stop */
 	SEGMENT_TORN = 2,    /* one batch that nobody was told of */
@@ -40,7 +51,8 @@ struct segment_scan {
 enum mbj_rc segment_scan(struct segment_view *view,
 			 const struct segment_header *header,
 			 const struct segment_evidence *evidence,
-			 struct mbj_sha256 *sha, struct segment_scan *ret_scan,
+			 enum segment_depth depth, struct mbj_sha256 *sha,
+			 struct segment_scan *ret_scan,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
 
 #endif
