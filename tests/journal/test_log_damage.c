@@ -5,9 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <mbj/codec.h>
-#include <mbj/hash.h>
-
 #include "journal_cases.h"
 #include "log_lab.h"
 
@@ -529,56 +526,6 @@ START_TEST(damage_forged)
 }
 END_TEST
 
-/* One bit of the first group of a batch, and every checksum above it mended. */
-static struct disk *mended(const struct damage *d, size_t batch)
-{
-	struct disk *disk = disk_dup(d->disk);
-	struct segment_header header;
-	struct segment_frame frame;
-	struct mbj_group group;
-	size_t n = 0;
-	uint8_t *p = disk_file(disk, d->segment, &n);
-	uint8_t *at = p + d->begin[batch];
-	uint8_t *body;
-
-	LAB_OK(segment_header_decode(mbj_bytes_make(p, n), d->segment, &header,
-				     err));
-	ck_assert(segment_frame_decode(at, header.salt, &frame));
-	LAB_OK(mbj_group_parse(mbj_bytes_make(at + SEGMENT_FRAME_SIZE,
-					      (size_t)frame.payload_size),
-			       &group, err));
-	body = at + SEGMENT_FRAME_SIZE + group.header.header_size;
-	body[group.body.n - 1] ^= 1;
-	mbj_store_u32(body + group.body.n, mbj_crc32c(0, group.body));
-	frame.payload_crc =
-		mbj_crc32c(0, mbj_bytes_make(at + SEGMENT_FRAME_SIZE,
-					     (size_t)frame.payload_size));
-	segment_frame_encode(&frame, header.salt, at);
-	return disk;
-}
-
-/*
- * Goal: a group that is not the chain's is noticed although all checksums hold:
- * when the log is opened, and at the latest when it is read by a reader that
- * passed its batch by the checksums.  Method: such a group in each batch.
- */
-START_TEST(damage_mended)
-{
-	struct damage d;
-
-	damage_begin(&d, 29, 7, 2, 2);
-	ck_assert_uint_gt(d.count, 3);
-	for (size_t i = 0; i < d.count; i++) {
-		struct disk *disk = mended(&d, i);
-
-		damage_read(&d, disk, false);
-		damage_named(&d, disk, d.last, d.begin[i] + SEGMENT_FRAME_SIZE);
-		disk_free(&disk);
-	}
-	damage_end(&d);
-}
-END_TEST
-
 /*
  * Goal: a segment that continues another history is noticed, although all its
  * checksums hold.  Method: the last segment of a fork in place of its own,
@@ -635,7 +582,6 @@ TCase *test_log_damage_case(void)
 	tcase_add_test(tc, damage_truncated);
 	tcase_add_test(tc, damage_torn);
 	tcase_add_test(tc, damage_forged);
-	tcase_add_test(tc, damage_mended);
 	tcase_add_test(tc, damage_history);
 	return tc;
 }
