@@ -421,6 +421,9 @@ static enum mbj_rc state_settle(struct rebuild *rebuild, struct mbj_error *err)
 	}
 	if (rc < 0 && err != NULL)
 		*err = damage;
+	/* Its entry before the other one goes. */
+	if (rc == MBJ_OK && rebuild->recovery->is_rebuilt)
+		rc = mbj_dir_sync(store->sys, store->dir, err);
 	if (rc < 0)
 		return rc;
 	return old_remove(store, err);

@@ -40,6 +40,9 @@ static enum mbj_rc lineage_take(struct mbj_store *store,
 		rc = mbj_log_open(store->sys, store->journal_dir, id->lineage,
 				  &id->anchor, none, &store->options.log,
 				  &store->log, err);
+	/* Else the state's entry could be lost, and the state with it. */
+	if (rc == MBJ_OK)
+		rc = mbj_dir_sync(store->sys, store->dir, err);
 	return rc;
 }
 

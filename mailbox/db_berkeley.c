@@ -27,7 +27,7 @@
 
 enum {
 	DB_PAGE_SIZE = 4096,
-	DB_LOG_BUFFER_SIZE = 1 << 20,
+	DB_LOG_BUFFER_SIZE_MAX = 1 << 20,
 	/* Times that a checkpoint is asked for until one is due. */
 	DB_CHECKPOINT_ASKS = 8,
 };
@@ -123,6 +123,12 @@ static void message_drop(const DB_ENV *env, const char *message)
 	(void)message;
 }
 
+/* The engine hands out memory that is ours to free. */
+static void *memory_resize(void *p, size_t n)
+{
+	return mbj_realloc_array(p, 1, n);
+}
+
 /*
  * No sizes of the lock and transaction regions: in private memory they would
  * only be limits, and a large group would meet them.
@@ -130,17 +136,22 @@ static void message_drop(const DB_ENV *env, const char *message)
 static int env_configure(struct berkeley *db, const struct db_options *options)
 {
 	DB_ENV *env = db->env;
+	/* The engine wants a log file to hold four of its buffers. */
+	size_t buffer_size = options->log_file_size / 4;
 	int code;
 
+	if (buffer_size > DB_LOG_BUFFER_SIZE_MAX)
+		buffer_size = DB_LOG_BUFFER_SIZE_MAX;
 	env->app_private = db;
 	env->set_errcall(env, message_note);
 	env->set_msgcall(env, message_drop);
-	code = env->set_cachesize(env, (uint32_t)(options->cache_size >> 30),
-				  (uint32_t)(options->cache_size &
-					     ((1u << 30) - 1)),
-				  1);
+	code = env->set_alloc(env, mbj_alloc, memory_resize, mbj_free);
 	if (code == 0)
-		code = env->set_lg_bsize(env, DB_LOG_BUFFER_SIZE);
+		code = env->set_cachesize(
+			env, (uint32_t)(options->cache_size >> 30),
+			(uint32_t)(options->cache_size & ((1u << 30) - 1)), 1);
+	if (code == 0)
+		code = env->set_lg_bsize(env, (uint32_t)buffer_size);
 	if (code == 0)
 		code = env->set_lg_max(env, (uint32_t)options->log_file_size);
 	if (code == 0)
@@ -307,13 +318,38 @@ static enum mbj_rc berkeley_checkpoint(struct db *base, bool is_forced,
 	return MBJ_OK;
 }
 
+/* Everything in its order; what fails is closed by the caller. */
+static enum mbj_rc berkeley_bring_up(struct berkeley *db,
+				     const struct db_options *options,
+				     struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = options->is_new ? berkeley_log_begin(db, err)
+			     : berkeley_home_sync(db, err);
+	if (rc == MBJ_OK)
+		rc = env_open(db, db->home, options, err);
+	if (rc == MBJ_OK)
+		rc = berkeley_log_ahead(db, err);
+	if (rc == MBJ_OK)
+		rc = tables_open(db, options->is_new, err);
+	if (rc == MBJ_OK && options->is_new)
+		rc = mbj_dir_sync(db->sys, db->home, err);
+	/* Recovering the same log again would cost the same again. */
+	if (rc == MBJ_OK)
+		rc = berkeley_checkpoint(&db->base, true, err);
+	return rc;
+}
+
 static enum mbj_rc berkeley_open(const char *home,
 				 const struct db_options *options,
 				 struct db **ret_db, struct mbj_error *err)
 {
 	struct berkeley *db = mbj_calloc(1, sizeof(*db));
+	size_t n = strlen(home);
 	enum mbj_rc rc;
 
+	MBJ_ASSERT(n < MBJ_PATH_TEXT_MAX);
 	if (!db)
 		return mbj_error_nomem(err);
 	if (pthread_mutex_init(&db->message_mutex, NULL) != 0) {
@@ -321,13 +357,11 @@ static enum mbj_rc berkeley_open(const char *home,
 		return mbj_error_nomem(err);
 	}
 	db->base.ops = &db_berkeley_ops;
+	db->sys = options->sys;
+	memcpy(db->home, home, n + 1);
+	db->log_file_size = options->log_file_size;
 	db->checkpoint_log_size = options->checkpoint_log_size;
-	rc = env_open(db, home, options, err);
-	if (rc == MBJ_OK)
-		rc = tables_open(db, options->is_new, err);
-	/* Recovering the same log again would cost the same again. */
-	if (rc == MBJ_OK)
-		rc = berkeley_checkpoint(&db->base, true, err);
+	rc = berkeley_bring_up(db, options, err);
 	if (rc < 0)
 		berkeley_close(&db->base);
 	else

@@ -17,6 +17,11 @@ struct berkeley {
 	struct db base;
 	DB_ENV *env;
 	DB *tables[TABLE_COUNT];
+	const struct mbj_sys *sys;
+	char home[MBJ_PATH_TEXT_MAX];
+	size_t log_file_size;
+	uint32_t log_file_last; /* the last one whose entry is on disk */
+	size_t log_volume;	/* written since that was looked at */
 	size_t checkpoint_log_size;
 	/*
 	 * Log bytes, roughly, since the engine was last asked for a
@@ -41,6 +46,21 @@ enum mbj_rc berkeley_error(struct berkeley *db, int code, const char *what,
 			   const char *where, struct mbj_error *err);
 /* MBJ_EIO where the environment has failed before. */
 enum mbj_rc berkeley_usable(const struct berkeley *db, struct mbj_error *err);
+
+/* ------------------------------------------------- db_berkeley_log.c */
+
+/* Entries of the first log files, on disk, before there is an environment. */
+enum mbj_rc berkeley_log_begin(struct berkeley *db,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* Everything that recovery will read is on disk. */
+enum mbj_rc berkeley_home_sync(struct berkeley *db,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* Entries of the log files that may be written next, on disk. */
+enum mbj_rc berkeley_log_ahead(struct berkeley *db,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* The same from time to time, before so many bytes are written. */
+enum mbj_rc berkeley_log_count(struct berkeley *db, size_t size,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* db_berkeley_txn.c, for the table of functions. */
 enum mbj_rc berkeley_begin(struct db *db, bool is_reading,

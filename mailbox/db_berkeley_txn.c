@@ -193,6 +193,8 @@ enum mbj_rc berkeley_put(struct db_txn *txn, enum db_table table,
 	int code;
 
 	rc = berkeley_usable(env_of(txn), err);
+	if (rc == MBJ_OK)
+		rc = berkeley_log_count(env_of(txn), key.n + value.n, err);
 	if (rc < 0)
 		return rc;
 	env_of(txn)->log_estimate += key.n + value.n + DB_LOG_OVERHEAD;
@@ -212,6 +214,8 @@ enum mbj_rc berkeley_del(struct db_txn *txn, enum db_table table,
 	int code;
 
 	rc = berkeley_usable(env_of(txn), err);
+	if (rc == MBJ_OK)
+		rc = berkeley_log_count(env_of(txn), key.n, err);
 	if (rc < 0)
 		return rc;
 	env_of(txn)->log_estimate += key.n + DB_LOG_OVERHEAD;

@@ -55,10 +55,13 @@ struct db_options {
 	size_t checkpoint_log_size;
 	bool is_new; /* make the tables; else they must be there */
 	enum mbj_state_engine engine;
-	const struct mbj_sys *sys; /* for the engine in memory */
+	const struct mbj_sys *sys; /* not for Berkeley DB's own calls */
 };
 
-/* Runs recovery.  Returns: MBJ_ECORRUPT where that fails. */
+/*
+ * Runs recovery.  Durability: the entries of a new environment are on disk.
+ * Returns: MBJ_ECORRUPT where that fails.
+ */
 enum mbj_rc db_open(const char *home, const struct db_options *options,
 		    struct db **ret_db, struct mbj_error *err) MBJ_MUST_CHECK;
 void db_close(struct db **db);

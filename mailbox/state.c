@@ -57,9 +57,30 @@ static enum mbj_rc config_refuse(const struct mbj_sys *sys, const char *home,
 	return MBJ_OK;
 }
 
+/* An empty log file is one made ahead of an environment, and no more. */
+static enum mbj_rc file_is_empty(const struct mbj_sys *sys, const char *home,
+				 const char *name, bool *ret_is_empty,
+				 struct mbj_error *err)
+{
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	char path[MBJ_PATH_TEXT_MAX];
+	uint64_t size = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_path_join(path, home, name, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(sys, path, O_RDONLY, &file, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_size(&file, &size, err);
+	mbj_file_close(&file);
+	if (rc == MBJ_OK)
+		*ret_is_empty = size == 0;
+	return rc;
+}
+
 /*
- * Whether there is an environment: its log or its tables.  Where only one of
- * the two is left it is damaged, which opening it will find.
+ * Whether there is no environment: neither tables nor anything in a log.
+ * Where only one of the two is left it is damaged, which opening it will find.
  */
 static enum mbj_rc home_is_new(const struct mbj_sys *sys, const char *home,
 			       bool *ret_is_new, struct mbj_error *err)
@@ -70,14 +91,15 @@ static enum mbj_rc home_is_new(const struct mbj_sys *sys, const char *home,
 
 	mbj_buf_init(&names, STATE_NAMES_MAX);
 	rc = mbj_dir_list(sys, home, &names, err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;
+	for (size_t at = 0; rc == MBJ_OK && is_new && at < names.n;
 	     at += strlen((const char *)names.p + at) + 1) {
 		const char *name = (const char *)names.p + at;
 
 		if (strcmp(name, "state.db") == 0 ||
-		    strncmp(name, "log.", 4) == 0 ||
 		    strcmp(name, DB_MEMORY_NAME) == 0)
 			is_new = false;
+		else if (strncmp(name, "log.", 4) == 0)
+			rc = file_is_empty(sys, home, name, &is_new, err);
 	}
 	mbj_buf_done(&names);
 	if (rc == MBJ_OK)

@@ -20,6 +20,7 @@ struct lab {
 static void lab_begin(struct lab *lab, size_t records_max)
 {
 	const struct db_options options = {
+		.sys = mbj_sys_posix(),
 		.cache_size = 4 << 20,
 		.log_file_size = 1 << 20,
 		.checkpoint_log_size = 1 << 20,
