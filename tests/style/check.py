@@ -24,7 +24,7 @@ IMPURE_INCLUDE = re.compile(r'#\s*include\s*[<"](mbj/sys\.h|db\.h|time\.h|'
 # direct use counts.
 QUARANTINE = [
     (re.compile(r"#\s*include\s*<db\.h>"),
-     re.compile(r"^mailbox/db|^tests/bench/")),
+     re.compile(r"^mailbox/db|^tests/bench/|^tests/disk/disk_db")),
     (re.compile(r"#\s*include\s*<unicode/"),
      re.compile(r"^mailbox/(name|utf7)")),
     (re.compile(r"#\s*include\s*<jansson\.h>"),

@@ -1,0 +1,172 @@
+/*
+ * What must be on disk before what, looked at in the trace itself.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "cut_lab.h"
+
+struct order {
+	struct cut_lab lab;
+	unsigned pages; /* writes of tables that were looked at */
+};
+
+/* The log files of the primary's state that hold something. */
+static void log_files_each(struct order *order, struct disk *disk,
+			   void (*see)(struct disk *disk, const char *path))
+{
+	char path[MBJ_PATH_TEXT_MAX];
+
+	for (unsigned i = 1; i < 64; i++) {
+		size_t n = 0;
+
+		(void)snprintf(path, sizeof(path), "%.900s/state/log.%010u",
+			       order->lab.primary.dir, i);
+		if (disk_file(disk, path, &n) != NULL && n > 0)
+			see(disk, path);
+	}
+}
+
+static void entry_see(struct disk *disk, const char *path)
+{
+	ck_assert_msg(disk_is_entered(disk, path),
+		      "a page goes out before the entry of %s", path);
+}
+
+static void entries_watch(void *context, struct disk *disk, enum disk_call call,
+			  const char *path)
+{
+	struct order *order = context;
+
+	if (call != DISK_CALL_WRITE || strcmp(path, "state.db") != 0)
+		return;
+	order->pages++;
+	log_files_each(order, disk, entry_see);
+}
+
+static void order_begin(struct order *order)
+{
+	memset(order, 0, sizeof(*order));
+	cut_lab_init(&order->lab, 1);
+	order->lab.options.state.log_file_size = 16u << 10;
+	order->lab.options.state.checkpoint_log_size = 1u << 10;
+	order->lab.options.sys = disk_sys(order->lab.live);
+	(void)disk_db_use(order->lab.live);
+	(void)snprintf(order->lab.primary.dir, MBJ_PATH_TEXT_MAX, "%.900s/p",
+		       order->lab.root);
+	SITE_OK(mbj_store_init(order->lab.primary.dir, MBJ_STORE_PRIMARY,
+			       &order->lab.options, err));
+	SITE_OK(mbj_store_open(order->lab.primary.dir, &order->lab.options,
+			       &order->lab.primary.store, err));
+}
+
+static void order_end(struct order *order)
+{
+	mbj_store_close(&order->lab.primary.store);
+	cut_lab_done(&order->lab);
+}
+
+/*
+ * Goal: no page is written on the strength of a log file whose entry a power
+ * cut could take away: recovery would take the shorter log for the whole.
+ * Method: many small log files; at each write of a page look at all of them.
+ */
+START_TEST(log_entries_before_pages)
+{
+	static struct order order;
+
+	order_begin(&order);
+	disk_watch(order.lab.live, entries_watch, &order);
+	for (unsigned i = 1; i <= 12; i++)
+		site_import(order.lab.primary.store, i, 12);
+	mbj_store_close(&order.lab.primary.store);
+	SITE_OK(mbj_store_open(order.lab.primary.dir, &order.lab.options,
+			       &order.lab.primary.store, err));
+	site_import(order.lab.primary.store, 13, 12);
+	ck_assert_uint_gt(order.pages, 50);
+	order_end(&order);
+}
+END_TEST
+
+static void content_see(struct disk *disk, const char *path)
+{
+	ck_assert_msg(disk_is_synced(disk, path),
+		      "recovery follows what is not on disk: %s", path);
+}
+
+/* The first page of a recovery: everything that it read is on disk. */
+static void recovery_watch(void *context, struct disk *disk,
+			   enum disk_call call, const char *path)
+{
+	struct order *order = context;
+	char table[MBJ_PATH_TEXT_MAX];
+
+	if (order->pages > 0 || call != DISK_CALL_WRITE ||
+	    (strcmp(path, "state.db") != 0 && strncmp(path, "log.", 4) != 0))
+		return;
+	order->pages++;
+	if (strcmp(path, "state.db") == 0) {
+		log_files_each(order, disk, content_see);
+		return;
+	}
+	(void)snprintf(table, sizeof(table), "%.900s/state/state.db",
+		       order->lab.primary.dir);
+	content_see(disk, table);
+}
+
+/*
+ * Goal: a recovery after a kill does not build on what is in the page cache
+ * alone, which a power cut soon after would take from under it.  Method: kill
+ * at each step of some edits; at the first write of the recovery look at what
+ * it read.
+ */
+static void kill_watch(void *context, struct disk *disk, enum disk_call call,
+		       const char *path)
+{
+	struct order *order = context;
+	struct disk *killed = order->lab.first;
+	struct mbj_store_options options = order->lab.options;
+	struct mbj_store *store = NULL;
+
+	(void)call;
+	(void)path;
+	disk_copy(killed, disk);
+	options.sys = disk_sys(killed);
+	(void)disk_db_use(killed);
+	order->pages = 0;
+	disk_watch(killed, recovery_watch, order);
+	SITE_OK(mbj_store_open(order->lab.primary.dir, &options, &store, err));
+	mbj_store_close(&store);
+	disk_watch(killed, NULL, NULL);
+	(void)disk_db_use(disk);
+}
+
+START_TEST(recovery_begins_on_disk)
+{
+	static struct order order;
+
+	order_begin(&order);
+	site_import(order.lab.primary.store, 1, 3);
+	disk_watch(order.lab.live, kill_watch, &order);
+	for (unsigned i = 2; i <= 4; i++)
+		site_import(order.lab.primary.store, i, 12);
+	disk_watch(order.lab.live, NULL, NULL);
+	order_end(&order);
+}
+END_TEST
+
+static TCase *test_order_case(void)
+{
+	TCase *tc = tcase_create("order");
+
+	tcase_add_test(tc, log_entries_before_pages);
+	tcase_add_test(tc, recovery_begins_on_disk);
+	return tc;
+}
+
+int main(void)
+{
+	static const test_case_fn cases[] = {test_order_case};
+
+	return test_run("order", cases, 1);
+}
