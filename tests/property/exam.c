@@ -1,60 +1,25 @@
 /*
- * One small edit through the shipped library; see exam.h.
+ * One small edit through the shipped library: the state, delivery and
+ * interruption; see exam.h.
  */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <mbj/apply.h>
-#include <mbj/diff.h>
-#include <mbj/plan.h>
-#include <mbj/tree.h>
-
-#include "exam.h"
-#include "plan_op.h"
+#include "exam_impl.h"
 #include "support.h"
 
 enum {
-	STEPS_MAX = 2 * SMALL_MAX,
 	/* Edits after which the transaction gives its memory back. */
 	CASES_PER_TXN = 512,
+	/* Edits of which one is delivered as a whole group too. */
+	GROUP_ONE_IN = 8,
 };
 
-#define EXAM_OK(call)                                                \
-	do {                                                         \
-		struct mbj_error err_ = {.rc = MBJ_OK};              \
-		struct mbj_error *err = &err_;                       \
-		if ((call) != MBJ_OK)                                \
-			small_die(err->message, __FILE__, __LINE__); \
-	} while (0)
+const struct mbj_id exam_account = {{0xac}};
 
-struct exam {
-	char *dir;
-	struct mbj_state *state;
-	struct mbj_txn *txn;
-	struct small_place base[SMALL_MAX]; /* the tree in the transaction */
-	uint32_t base_count;
-	struct mbj_tree *before; /* the same as a tree */
-	size_t start;		 /* savepoint with the base in place */
-	uint32_t cases_in_txn;
-	bool is_early;
-};
-
-/* A group as it was recorded: primitives, and where each leads. */
-struct script {
-	size_t count;
-	struct plan_op ops[STEPS_MAX];
-	uint32_t ids[STEPS_MAX];
-	struct small_place walk[STEPS_MAX + 1][SMALL_MAX]; /* after so many */
-};
-
-static const struct mbj_id exam_account = {{0xac}};
-
-static bool wrong(char why[EXAM_WHY_SIZE], const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static bool wrong(char why[EXAM_WHY_SIZE], const char *format, ...)
+bool wrong(char why[EXAM_WHY_SIZE], const char *format, ...)
 {
 	va_list args;
 
@@ -64,82 +29,7 @@ static bool wrong(char why[EXAM_WHY_SIZE], const char *format, ...)
 	return false;
 }
 
-/* --------------------------------------------------------------- names */
-
-static struct mbj_id id_of(int mailbox)
-{
-	struct mbj_id id = {{0xb0}};
-
-	if (mailbox == SMALL_ROOT)
-		return MBJ_ID_ROOT;
-	SMALL_CHECK(mailbox >= 0);
-	id.b[MBJ_ID_SIZE - 1] = (uint8_t)(mailbox + 1);
-	return id;
-}
-
-static uint32_t mailbox_of(struct mbj_id id)
-{
-	return (uint32_t)id.b[MBJ_ID_SIZE - 1] - 1;
-}
-
-static struct mbj_name name_of(struct small_place place)
-{
-	static const char digits[] = "0123456789abcdef";
-	struct mbj_bytes bytes = mbj_bytes_make(&digits[place.name], 1);
-
-	_Static_assert(sizeof(digits) - 1 == SMALL_NAMES, "a digit a name");
-	return (struct mbj_name){bytes, bytes};
-}
-
 /* ---------------------------------------------------------------- base */
-
-/* The mailboxes of a tree, parents first; the number of them. */
-static uint32_t tree_order(const struct small_place *tree, uint32_t count,
-			   uint32_t order[SMALL_MAX])
-{
-	uint32_t placed = 0;
-	uint32_t done = 0;
-	uint32_t before;
-
-	do {
-		before = done;
-		for (uint32_t i = 0; i < count; i++) {
-			int parent = tree[i].parent;
-
-			if ((placed & 1u << i) != 0 || parent == SMALL_ABSENT ||
-			    (parent >= 0 && (placed & 1u << parent) == 0))
-				continue;
-			placed |= 1u << i;
-			order[done++] = i;
-		}
-	} while (done > before);
-	return done;
-}
-
-static struct mbj_tree *tree_make(const struct small_place *tree,
-				  uint32_t count)
-{
-	uint32_t order[SMALL_MAX], index[SMALL_MAX] = {0};
-	uint32_t placed = tree_order(tree, count, order);
-	struct mbj_tree *made;
-
-	EXAM_OK(mbj_tree_new(1, &made, err));
-	for (uint32_t i = 0; i < placed; i++) {
-		struct small_place place = tree[order[i]];
-		struct mbj_node node = {
-			.id = id_of((int)order[i]),
-			.parent = place.parent < 0 ? MBJ_NODE_ROOT
-						   : index[place.parent],
-			.uidvalidity = order[i] + 1,
-			.name = name_of(place),
-			.rev = 1,
-			.is_selectable = true,
-		};
-
-		EXAM_OK(mbj_tree_add(made, &node, &index[order[i]], err));
-	}
-	return made;
-}
 
 /* A fresh transaction with the tree before in it. */
 static void exam_load(struct exam *exam, const struct small *small)
@@ -188,7 +78,7 @@ static void exam_start(struct exam *exam, const struct small *small)
 	exam->cases_in_txn++;
 }
 
-struct exam *exam_new(bool is_early)
+struct exam *exam_new(bool is_thorough)
 {
 	const struct mbj_id lineage = {{0xee}};
 	struct mbj_state_options options = MBJ_STATE_OPTIONS_DEFAULT;
@@ -196,13 +86,16 @@ struct exam *exam_new(bool is_early)
 	char *home;
 
 	SMALL_CHECK(exam != NULL);
-	exam->is_early = is_early;
+	exam->is_thorough = is_thorough;
 	options.engine = MBJ_STATE_MEMORY;
 	exam->dir = test_tmpdir_new();
 	home = test_path_dup(exam->dir, "state");
 	EXAM_OK(mbj_state_open(mbj_sys_posix(), home, lineage, &options,
 			       &exam->state, err));
 	free(home);
+	EXAM_OK(mbj_sha256_new(&exam->sha, err));
+	mbj_group_writer_init(&exam->writer);
+	mbj_buf_init(&exam->record, MBJ_GROUP_MAX);
 	return exam;
 }
 
@@ -211,142 +104,33 @@ void exam_free(struct exam **exam)
 	mbj_txn_abort(&(*exam)->txn);
 	mbj_state_close(&(*exam)->state);
 	mbj_tree_free(&(*exam)->before);
+	mbj_sha256_free(&(*exam)->sha);
+	mbj_group_writer_done(&(*exam)->writer);
+	mbj_buf_done(&(*exam)->record);
 	test_tmpdir_free(&(*exam)->dir);
 	free(*exam);
 	*exam = NULL;
 }
 
-/* ---------------------------------------------------------------- plan */
-
-/* One step by the rules of small.h; NULL, or what is wrong with it. */
-static const char *walk_step(const struct small *small,
-			     struct small_place *walk, uint32_t id,
-			     const struct mbj_step *step)
-{
-	struct small_place from = small->before[id];
-	struct small_place to = small->after[id];
-	bool is_create = from.parent == SMALL_ABSENT && !step->is_from_temp;
-	bool is_delete = to.parent == SMALL_ABSENT && !step->is_to_temp;
-	enum mbj_step_kind kind = MBJ_STEP_MOVE;
-
-	if (step->is_from_temp)
-		from = (struct small_place){SMALL_TEMP, 0};
-	if (step->is_to_temp)
-		to = (struct small_place){SMALL_TEMP, 0};
-	if (is_create)
-		kind = MBJ_STEP_CREATE;
-	else if (is_delete)
-		kind = MBJ_STEP_DELETE;
-	if (step->kind != kind)
-		return "is of the wrong kind";
-	if (!small_place_equal(walk[id], from))
-		return "begins elsewhere than where the mailbox is";
-	if (small_place_equal(from, to))
-		return "leads nowhere";
-	walk[id] = to;
-	if (!small_tree_is_valid(walk, small->count))
-		return "leaves no valid tree";
-	return NULL;
-}
-
-/* Follow the plan by the rules, and write down what is recorded of it. */
-static bool script_make(struct script *script, const struct small *small,
-			const struct plan_op_source *source,
-			const struct mbj_plan *plan, char why[EXAM_WHY_SIZE])
-{
-	if (plan->count > STEPS_MAX)
-		return wrong(why, "the plan has %zu steps", plan->count);
-	memcpy(script->walk[0], small->before, sizeof(script->walk[0]));
-	plan_op_begin(source);
-	for (size_t i = 0; i < plan->count; i++) {
-		struct plan_op *made = &script->ops[i];
-		struct small_place *walk = script->walk[i + 1];
-		const char *fault;
-		uint32_t id;
-
-		plan_op_make(source, &plan->steps[i], made);
-		if (made->op.kind == MBJ_OP_MAILBOX_CREATE)
-			made->op.uidvalidity = 100;
-		id = mailbox_of(made->op.id);
-		memcpy(walk, script->walk[i], sizeof(script->walk[i]));
-		fault = walk_step(small, walk, id, &plan->steps[i]);
-		if (fault != NULL)
-			return wrong(why, "step %zu of %zu, mailbox %c, %s",
-				     i + 1, plan->count, 'a' + (int)id, fault);
-		script->ids[i] = id;
-	}
-	script->count = plan->count;
-	if (!small_tree_equal(script->walk[plan->count], small->after,
-			      small->count))
-		return wrong(why, "the plan ends in another tree");
-	return true;
-}
-
-static bool plan_judge(const struct small *small, const struct mbj_plan *plan,
-		       uint32_t parks, struct exam_tally *tally,
-		       char why[EXAM_WHY_SIZE])
-{
-	uint32_t changes = small_changes(small);
-
-	if (plan->lower_bound != changes)
-		return wrong(why, "the plan counts %zu changes, there are %u",
-			     plan->lower_bound, changes);
-	if (plan->count != changes + parks || plan->parks != parks)
-		return wrong(why,
-			     "the plan has %zu steps and %zu parks, %u "
-			     "and %u are enough",
-			     plan->count, plan->parks, changes + parks, parks);
-	tally->steps += plan->count;
-	tally->parks[parks]++;
-	tally->beyond_cycles += parks > small_slot_cycles(small);
-	tally->unproven += !plan->is_proven;
-	return true;
-}
-
-/* Plan from one tree to the other: the group that would be recorded. */
-static bool script_plan(struct script *script, const struct small *small,
-			const struct mbj_tree *before,
-			const struct mbj_tree *after, uint32_t parks,
-			struct exam_tally *tally, char why[EXAM_WHY_SIZE])
-{
-	const struct mbj_plan_options options = MBJ_PLAN_OPTIONS_DEFAULT;
-	uint64_t revs[SMALL_MAX];
-	struct mbj_diff diff;
-	struct mbj_plan plan;
-	struct mbj_error error;
-	struct plan_op_source source = {&diff, {before, after}, revs};
-	bool is_good = false;
-
-	EXAM_OK(mbj_diff_make(before, after, &diff, err));
-	if (mbj_plan_make(&diff, &options, &plan, &error) < 0) {
-		(void)wrong(why, "no plan: %s", error.message);
-	} else {
-		is_good = plan_judge(small, &plan, parks, tally, why) &&
-			  script_make(script, small, &source, &plan, why);
-		mbj_plan_done(&plan);
-	}
-	mbj_diff_done(&diff);
-	return is_good;
-}
-
 /* ------------------------------------------------------------- deliver */
 
-static bool deliver(struct exam *exam, const struct script *script, size_t i,
-		    enum mbj_verdict wanted, char why[EXAM_WHY_SIZE])
+bool deliver(struct exam *exam, const struct mbj_op *op,
+	     enum mbj_verdict wanted, char why[EXAM_WHY_SIZE])
 {
 	const struct mbj_lsn lsn = {1};
 	struct mbj_error error = {.rc = MBJ_OK};
 	enum mbj_verdict verdict, again;
+	char text[MBJ_ID_TEXT_SIZE];
 
-	EXAM_OK(mbj_apply_op(exam->txn, exam_account, lsn, &script->ops[i].op,
-			     &verdict, err));
+	EXAM_OK(mbj_apply_op(exam->txn, exam_account, lsn, op, &verdict, err));
 	if (verdict == wanted)
 		return true;
 	/* Once more for the words: they cost too much to have them ready. */
-	(void)!mbj_apply_op(exam->txn, exam_account, lsn, &script->ops[i].op,
-			    &again, &error);
-	return wrong(why, "primitive %zu of %zu is %s, must be %s %s", i + 1,
-		     script->count, mbj_verdict_name(verdict),
+	(void)!mbj_apply_op(exam->txn, exam_account, lsn, op, &again, &error);
+	mbj_id_print(op->id, text);
+	return wrong(why, "%s of %s at revision %llu is %s, must be %s %s",
+		     mbj_op_info_get(op->kind)->word, text,
+		     (unsigned long long)op->rev, mbj_verdict_name(verdict),
 		     mbj_verdict_name(wanted), error.message);
 }
 
@@ -383,7 +167,8 @@ static bool redeliver(struct exam *exam, const struct script *script,
 	size_t savepoint = mbj_txn_savepoint(exam->txn);
 
 	for (size_t i = 0; i < count; i++)
-		if (!deliver(exam, script, i, MBJ_VERDICT_ALREADY, why))
+		if (!deliver(exam, &script->ops[i].op, MBJ_VERDICT_ALREADY,
+			     why))
 			return false;
 	tally->already += count;
 	if (mbj_txn_savepoint(exam->txn) != savepoint)
@@ -392,7 +177,7 @@ static bool redeliver(struct exam *exam, const struct script *script,
 	return true;
 }
 
-static struct mbj_digest exam_digest(struct exam *exam)
+struct mbj_digest exam_digest(struct exam *exam)
 {
 	struct mbj_account account;
 
@@ -413,7 +198,7 @@ static bool resume(struct exam *exam, const struct script *script, size_t done,
 	if (!redeliver(exam, script, done, tally, why))
 		return false;
 	for (size_t i = done; i < script->count; i++)
-		if (!deliver(exam, script, i, MBJ_VERDICT_APPLY, why))
+		if (!deliver(exam, &script->ops[i].op, MBJ_VERDICT_APPLY, why))
 			return false;
 	*ret_digest = exam_digest(exam);
 	mbj_txn_rollback(exam->txn, savepoint);
@@ -421,61 +206,19 @@ static bool resume(struct exam *exam, const struct script *script, size_t done,
 	return true;
 }
 
-/* What the rules say to primitive i where only done of them have happened. */
-static enum mbj_verdict early_verdict(const struct script *script,
-				      const struct small *small, size_t done,
-				      size_t i)
-{
-	struct small_place walk[SMALL_MAX];
-	uint32_t id = script->ids[i];
-
-	/* Another primitive of the same mailbox is missing. */
-	for (size_t j = done; j < i; j++)
-		if (script->ids[j] == id)
-			return MBJ_VERDICT_GAP;
-	memcpy(walk, script->walk[done], sizeof(walk));
-	walk[id] = script->walk[i + 1][id];
-	return small_tree_is_valid(walk, small->count) ? MBJ_VERDICT_APPLY
-						       : MBJ_VERDICT_CONFLICT;
-}
-
-/* Done of them have happened: those after the next one come too early. */
-static bool deliver_early(struct exam *exam, const struct small *small,
-			  const struct script *script, size_t done,
-			  struct exam_tally *tally, char why[EXAM_WHY_SIZE])
-{
-	size_t savepoint = mbj_txn_savepoint(exam->txn);
-
-	for (size_t i = done + 1; i < script->count; i++) {
-		enum mbj_verdict verdict =
-			early_verdict(script, small, done, i);
-
-		if (!deliver(exam, script, i, verdict, why))
-			return false;
-		tally->early++;
-		if (verdict == MBJ_VERDICT_APPLY)
-			mbj_txn_rollback(exam->txn, savepoint);
-		else if (mbj_txn_savepoint(exam->txn) != savepoint)
-			return wrong(why,
-				     "primitive %zu was refused, yet has "
-				     "changed something",
-				     i + 1);
-	}
-	return true;
-}
-
 /* Primitive by primitive, each time interrupted and resumed. */
 static bool script_run(struct exam *exam, const struct small *small,
-		       const struct script *script, struct exam_tally *tally,
-		       char why[EXAM_WHY_SIZE])
+		       const struct script *script, struct mbj_digest *ret_end,
+		       struct exam_tally *tally, char why[EXAM_WHY_SIZE])
 {
 	struct mbj_digest ends[STEPS_MAX];
 	struct mbj_digest end;
 
 	for (size_t i = 0; i < script->count; i++)
-		if ((exam->is_early &&
-		     !deliver_early(exam, small, script, i, tally, why)) ||
-		    !deliver(exam, script, i, MBJ_VERDICT_APPLY, why) ||
+		if ((exam->is_thorough &&
+		     !amiss_early(exam, small, script, i, tally, why)) ||
+		    !deliver(exam, &script->ops[i].op, MBJ_VERDICT_APPLY,
+			     why) ||
 		    !state_follows(exam, script, i, why) ||
 		    !resume(exam, script, i + 1, &ends[i], tally, why))
 			return false;
@@ -486,7 +229,8 @@ static bool script_run(struct exam *exam, const struct small *small,
 				     "resumed after %zu, the end is "
 				     "another state",
 				     i + 1);
-	return true;
+	*ret_end = end;
+	return !exam->is_thorough || amiss_after(exam, small, script, why);
 }
 
 /* ---------------------------------------------------------------- A-B-A */
@@ -529,7 +273,7 @@ static bool script_undo(struct exam *exam, const struct small *small,
 	if (!script_plan(&undo, &back, after, exam->before, parks, &rest, why))
 		return false;
 	for (size_t i = 0; i < undo.count; i++)
-		if (!deliver(exam, &undo, i, MBJ_VERDICT_APPLY, why))
+		if (!deliver(exam, &undo.ops[i].op, MBJ_VERDICT_APPLY, why))
 			return false;
 	tally->undone++;
 	return redeliver(exam, script, script->count, tally, why);
@@ -539,6 +283,7 @@ bool exam_case(struct exam *exam, const struct small *small, uint32_t parks,
 	       struct exam_tally *tally, char why[EXAM_WHY_SIZE])
 {
 	struct mbj_tree *after;
+	struct mbj_digest end;
 	struct script script;
 	bool is_good;
 
@@ -546,9 +291,14 @@ bool exam_case(struct exam *exam, const struct small *small, uint32_t parks,
 	after = tree_make(small->after, small->count);
 	is_good = script_plan(&script, small, exam->before, after, parks, tally,
 			      why) &&
-		  script_run(exam, small, &script, tally, why) &&
+		  script_run(exam, small, &script, &end, tally, why) &&
 		  (!small_can_be_undone(small) ||
 		   script_undo(exam, small, &script, after, parks, tally, why));
+	if (is_good && exam->is_thorough && tally->cases % GROUP_ONE_IN == 0) {
+		mbj_txn_rollback(exam->txn, exam->start);
+		is_good = amiss_group(exam, &script, &end, why);
+		tally->groups++;
+	}
 	mbj_tree_free(&after);
 	tally->cases++;
 	return is_good;

@@ -11,9 +11,11 @@
  *   3. interrupted after any step k, the state is what the rules say, and when
  *      the whole group is delivered again the first k primitives are `already`
  *      and change nothing, the others apply, and the end is the same state;
- *   4. at every such moment each later primitive, delivered too early, gets
- *      the verdict that the rules give it, and changes nothing where that is
- *      not to apply it;
+ *   4. at every such moment a primitive that comes too early, or begins in
+ *      another slot than the mailbox is in, gets the verdict that the rules
+ *      give it, and changes nothing where that is not to apply it; a group
+ *      (of one edit in eight) that ends elsewhere, follows a missing one,
+ *      leaves somebody parked or comes twice likewise;
  *   5. after a later group has undone the edit, all primitives delivered once
  *      more are `already` and change nothing (A-B-A); where mailboxes are
  *      created or deleted nothing can undo it, and this is left out.
@@ -39,16 +41,17 @@ struct exam_tally {
 	uint64_t resumes;
 	uint64_t already; /* primitives delivered again */
 	uint64_t early;	  /* primitives delivered too early */
+	uint64_t groups;  /* edits delivered as groups, right and wrong */
 	uint64_t undone;  /* edits that were undone, then delivered again */
 };
 
 struct exam;
 
 /*
- * In a directory of its own; the caller frees.  is_early: point 4 too, half
- * the time of an exam.
+ * In a directory of its own; the caller frees.  is_thorough: point 4
+ * too, half the time of an exam.
  */
-struct exam *exam_new(bool is_early);
+struct exam *exam_new(bool is_thorough);
 void exam_free(struct exam **exam);
 
 /*

@@ -184,6 +184,7 @@ static bool permutation_next(uint8_t *p, uint32_t count)
 {
 	uint32_t i = count - 1, j = count - 1;
 
+	SMALL_CHECK(count > 0);
 	while (i > 0 && p[i - 1] >= p[i])
 		i--;
 	if (i == 0)

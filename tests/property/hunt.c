@@ -19,6 +19,7 @@
 /* What the hunting process shares with the one that waits for it. */
 struct shared {
 	struct small at; /* the case it is looking at */
+	uint64_t looked; /* its number, from 1 */
 	struct exam_tally tally;
 	bool is_failed;
 	bool is_done;
@@ -58,6 +59,7 @@ static bool hunter_look(struct hunter *hunter, const struct small *small)
 	uint32_t parks = small_parks(hunter->search, small);
 
 	shared->at = *small;
+	shared->looked++;
 	if (exam_case(hunter->exam, small, parks, &shared->tally, shared->why))
 		return true;
 	shared->is_failed = true;
@@ -142,7 +144,7 @@ static void failure_print(const char *name, const struct shared *failed)
 	struct small small = failed->at;
 
 	small_print(&small, text);
-	printf("%s, case %" PRIu64 ": %s\n  %s\n", name, failed->tally.cases,
+	printf("%s, case %" PRIu64 ": %s\n  %s\n", name, failed->looked,
 	       failed->why, text);
 	minimise(&small);
 	small_print(&small, text);
@@ -185,9 +187,9 @@ void hunt_print(const char *name, const struct exam_tally *tally,
 	printf("%s: %" PRIu64 " edits, %" PRIu64 " steps, %" PRIu64
 	       " resumes, %.1f s\n"
 	       "  primitives again: %" PRIu64 ", too early: %" PRIu64
-	       "; edits undone: %" PRIu64 "\n",
+	       "; edits undone: %" PRIu64 ", as groups: %" PRIu64 "\n",
 	       name, tally->cases, tally->steps, tally->resumes, seconds,
-	       tally->already, tally->early, tally->undone);
+	       tally->already, tally->early, tally->undone, tally->groups);
 	printf("  parks:");
 	for (int i = 0; i <= EXAM_PARKS_MAX; i++)
 		if (tally->parks[i] > 0)
