@@ -4,12 +4,15 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "edit_lab.h"
 #include "edit_model.h"
 #include "journal_cases.h"
 
 enum { SET_ACCOUNTS = 10, SET_ROUNDS = 40, RUN_ACCOUNTS = 5, RUN_LENGTH = 20 };
+
+enum { SHOWN_MAX = SET_ROUNDS * MODEL_BOXES_MAX };
 
 static struct edit_lab lab;
 static struct test_rng rng;
@@ -40,6 +43,16 @@ static struct mbj_id box_id(int box)
 }
 
 /* ----------------------------------------------------------------- sets */
+
+static struct mbj_tree *load(const char *account)
+{
+	struct mbj_tree *tree = NULL;
+
+	LAB_OK(mbj_txn_tree_load(lab.txns[0],
+				 edit_lab_account(&lab, account).id, &tree,
+				 err));
+	return tree;
+}
 
 /* Mostly a mailbox that is there, now and then one that is not. */
 static int random_box(const struct model *model)
@@ -154,16 +167,135 @@ static void compare(const struct model *model, const struct model_wish *wishes,
 }
 
 /*
+ * Full names and the UIDVALIDITY that they had: all that were ever shown, and
+ * of those that a mailbox was moved away from, or deleted at, the highest.
+ */
+struct shown {
+	char path[1024];
+	uint32_t uidvalidity;
+	struct mbj_id id;
+};
+
+struct memory {
+	struct shown shown[SHOWN_MAX];
+	size_t shown_count;
+	struct shown left[SHOWN_MAX];
+	size_t left_count;
+};
+
+static void shown_get(const struct mbj_tree *tree, uint32_t index,
+		      struct shown *ret_shown)
+{
+	const struct mbj_node *node = mbj_tree_get(tree, index);
+	struct mbj_buf path;
+
+	*ret_shown = (struct shown){.uidvalidity = node->uidvalidity,
+				    .id = node->id};
+	mbj_buf_init(&path, sizeof(ret_shown->path) - 1);
+	mbj_tree_path(tree, index, '/', &path);
+	ck_assert_int_eq(path.failed, MBJ_OK);
+	memcpy(ret_shown->path, path.p, path.n);
+	mbj_buf_done(&path);
+}
+
+/* It is in both trees, in the same slot: nobody moved it by itself. */
+static bool is_unmoved(const struct mbj_tree *one, uint32_t index,
+		       const struct mbj_tree *other)
+{
+	const struct mbj_node *node = mbj_tree_get(one, index);
+	uint32_t found = mbj_tree_find(other, node->id);
+	const struct mbj_node *same;
+
+	if (found == MBJ_NODE_NONE)
+		return false;
+	same = mbj_tree_get(other, found);
+	if (!mbj_bytes_equal(node->name.key, same->name.key) ||
+	    (node->parent == MBJ_NODE_ROOT) != (same->parent == MBJ_NODE_ROOT))
+		return false;
+	return node->parent == MBJ_NODE_ROOT ||
+	       mbj_id_equal(mbj_tree_get(one, node->parent)->id,
+			    mbj_tree_get(other, same->parent)->id);
+}
+
+/*
+ * RFC 9051 section 2.3.1.1: a name and a UIDVALIDITY never mean two mailboxes,
+ * whatever happened in between.
+ */
+static void remember_shown(struct memory *memory, const struct shown *now)
+{
+	size_t k = 0;
+
+	while (k < memory->shown_count &&
+	       (memory->shown[k].uidvalidity != now->uidvalidity ||
+		strcmp(memory->shown[k].path, now->path) != 0))
+		k++;
+	if (k == memory->shown_count) {
+		ck_assert_uint_lt(k, SHOWN_MAX);
+		memory->shown[memory->shown_count++] = *now;
+	}
+	ck_assert_msg(mbj_id_equal(memory->shown[k].id, now->id),
+		      "two mailboxes were \"%s\" with UIDVALIDITY %u",
+		      now->path, (unsigned)now->uidvalidity);
+}
+
+static struct shown *left_find(struct memory *memory, const char *path)
+{
+	size_t k = 0;
+
+	while (k < memory->left_count &&
+	       strcmp(memory->left[k].path, path) != 0)
+		k++;
+	if (k == memory->left_count) {
+		ck_assert_uint_lt(k, SHOWN_MAX);
+		memcpy(memory->left[k].path, path, strlen(path) + 1);
+		memory->left[k].uidvalidity = 0;
+		memory->left_count++;
+	}
+	return &memory->left[k];
+}
+
+/* Names that were left first, then those that were taken. */
+static void look_at_names(struct memory *memory, const struct mbj_tree *before,
+			  const struct mbj_tree *after)
+{
+	struct shown now;
+
+	for (uint32_t i = 0; i < mbj_tree_size(before); i++) {
+		struct shown *left;
+
+		if (is_unmoved(before, i, after))
+			continue;
+		shown_get(before, i, &now);
+		left = left_find(memory, now.path);
+		if (left->uidvalidity < now.uidvalidity)
+			left->uidvalidity = now.uidvalidity;
+	}
+	for (uint32_t i = 0; i < mbj_tree_size(after); i++) {
+		shown_get(after, i, &now);
+		remember_shown(memory, &now);
+		/* It may come back to a name that it had itself. */
+		if (!is_unmoved(after, i, before))
+			ck_assert_uint_ge(
+				now.uidvalidity,
+				left_find(memory, now.path)->uidvalidity);
+	}
+}
+
+/*
  * SETs do what the model says, and refuse what it says.  Random requests on
  * few names, so that nearly everything is in the way of something.
  */
 START_TEST(sets)
 {
+	struct memory *memory = calloc(1, sizeof(*memory));
 	struct model model = {.count = 0};
 
+	ck_assert_ptr_nonnull(memory);
 	edit_lab_import(&lab, "u", "");
 	for (int round = 0; round < SET_ROUNDS; round++) {
 		struct model_wish wishes[MODEL_WISHES_MAX];
+		struct mbj_tree *before = load("u");
+		struct mbj_tree *after;
 		int count = 1 + below(MODEL_WISHES_MAX);
 
 		/* Creates first, where there is nothing to choose from yet. */
@@ -179,7 +311,12 @@ START_TEST(sets)
 		run_set(wishes, count);
 		model_set(&model, wishes, count);
 		compare(&model, wishes, count);
+		after = load("u");
+		look_at_names(memory, before, after);
+		mbj_tree_free(&before);
+		mbj_tree_free(&after);
 	}
+	free(memory);
 }
 END_TEST
 
@@ -204,16 +341,6 @@ static void random_path(const struct mbj_tree *tree, bool is_new,
 	memcpy(path, buf.p, buf.n);
 	path[buf.n] = '\0';
 	mbj_buf_done(&buf);
-}
-
-static struct mbj_tree *load(const char *account)
-{
-	struct mbj_tree *tree = NULL;
-
-	LAB_OK(mbj_txn_tree_load(lab.txns[0],
-				 edit_lab_account(&lab, account).id, &tree,
-				 err));
-	return tree;
 }
 
 static void reconcile(const struct mbj_tree *tree, const char *account)
