@@ -71,7 +71,8 @@ void test_alloc_fail_at(uint64_t k);
 uint64_t test_alloc_count(void);
 
 /*
- * A fresh directory below TMPDIR (or /tmp) and its removal with all in it.
+ * A fresh directory below TMPDIR (not set: /dev/shm if it has a gigabyte, else
+ * /tmp) and its removal with all in it.
  * Owned by the caller; _free sets the pointer to NULL.  It stays for looking
  * at where MBJ_KEEP is set in the environment, and its path is printed then.
  */
