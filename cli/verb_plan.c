@@ -147,7 +147,7 @@ static enum mbj_rc account_load(const struct cli_call *call,
 		*ret_policy = account.policy;
 		rc = mbj_txn_tree_load(txn, account.id, ret_tree, err);
 	} else if (rc == MBJ_ENOTFOUND) {
-		rc = cli_no_account(call, err);
+		rc = MBJ_FAILURE(cli_no_account(call, err));
 	}
 	mbj_txn_abort(&txn);
 	return rc;

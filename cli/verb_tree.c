@@ -129,7 +129,7 @@ static enum mbj_rc tree_load(const struct cli_call *call,
 		rc = mbj_txn_account_find(txn, mbj_bytes_str(call->operands[1]),
 					  &account, err);
 	if (rc == MBJ_ENOTFOUND)
-		rc = cli_no_account(call, err);
+		rc = MBJ_FAILURE(cli_no_account(call, err));
 	if (rc == MBJ_OK) {
 		*ret_id = account.id;
 		*ret_state = account.lsn;

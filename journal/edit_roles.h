@@ -13,8 +13,8 @@
 #include "edit_work.h"
 
 /* Roles are numbered densely, NONE among them. */
-#define X(name, number, word) +1
-enum { EDIT_ROLE_COUNT = MBJ_ROLE_MAP(X) };
+#define X(name, number, word) EDIT_ROLE_##name,
+enum { MBJ_ROLE_MAP(X) EDIT_ROLE_COUNT };
 #undef X
 
 struct edit_role_holder {

@@ -138,7 +138,7 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 	uint32_t count = 0;
 	size_t size = 0;
 	bool go_on = true;
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
 	while (go_on && count < options->batch_groups_max &&
 	       size < options->batch_size_max) {
@@ -154,14 +154,11 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 			run->is_at_end = true;
 			break;
 		}
-		if (rc < 0) /* damage in the source: keep what is good */
-			break;
-		if (!group.is_body_good) {
-			/* Named by its place; what is good goes first. */
+		if (rc == MBJ_OK && !group.is_body_good)
 			rc = mbj_log_reader_fault(run->reader, &group,
 						  &run->stop);
+		if (rc < 0) /* damage in the source: what is good goes first */
 			break;
-		}
 		rc = group_take(run, batch, &group, &go_on, err);
 		if (rc < 0)
 			return rc;

@@ -245,7 +245,7 @@ static enum mbj_rc accounts_get(struct mbj_txn *txn,
 {
 	struct mbj_scan scan = {.txn = NULL};
 	struct mbj_account account;
-	struct mbj_digest digest;
+	struct mbj_digest digest = {{0}};
 	enum mbj_rc rc;
 
 	rc = mbj_scan_accounts(txn, &scan, err);

@@ -113,6 +113,7 @@ static bool script_make(struct script *script, const struct small *small,
 			const struct plan_op_source *source,
 			const struct mbj_plan *plan, char why[EXAM_WHY_SIZE])
 {
+	script->count = 0;
 	if (plan->count > STEPS_MAX)
 		return wrong(why, "the plan has %zu steps", plan->count);
 	memcpy(script->walk[0], small->before, sizeof(script->walk[0]));

@@ -233,6 +233,7 @@ static bool types_before(struct types *types, const int8_t *before)
 {
 	uint8_t p[SMALL_MAX];
 
+	SMALL_CHECK(types->count > 0);
 	types->before = before;
 	types->renaming_count = 0;
 	for (uint32_t i = 0; i < types->count; i++)

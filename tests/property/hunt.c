@@ -82,6 +82,7 @@ static void hunter_live(struct shared *shared, const struct hunt *hunt,
 {
 	struct hunter hunter = {.shared = shared, .hunt = hunt};
 
+	SMALL_CHECK(hunt != NULL || small != NULL);
 	hunter.exam = exam_new(hunt == NULL || !hunt->is_hasty);
 	hunter.search = small_search_new();
 	if (small != NULL)

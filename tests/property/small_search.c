@@ -73,7 +73,7 @@ static bool search_can_arrive(const struct small_search *search, uint32_t done,
 {
 	const struct small *small = search->small;
 	uint32_t gone = done | parked;
-	int at = small->after[id].parent;
+	int8_t at = small->after[id].parent;
 
 	if (at == SMALL_ABSENT)
 		return (search->children[id] & ~gone) == 0;
