@@ -50,8 +50,6 @@ struct judge_item {
 	enum judge_state state;
 	uint32_t slot_before; /* MBJ_NODE_NONE: a create */
 	uint32_t slot_wanted; /* MBJ_NODE_NONE: neither move nor create */
-	uint32_t next;	      /* claimants of slot_wanted */
-	uint32_t previous;
 	uint32_t child_count;
 	uint32_t dependent;	 /* first item that wants to lie in a create */
 	uint32_t dependent_next; /* the next of the same create */
