@@ -138,7 +138,8 @@ static enum mbj_rc lineage_check(struct mbj_txn *txn, struct mbj_id lineage,
 		return record_damaged(TABLE_META, mbj_buf_view(&txn->key), err);
 	if (!mbj_id_equal(found, lineage))
 		return mbj_error_set(err, MBJ_EINVALID,
-				     "the state belongs to another lineage");
+				     "%s belongs to another lineage",
+				     txn->state->home);
 	return MBJ_OK;
 }
 

@@ -144,6 +144,21 @@ struct sample_image sample_part(const struct sample_image *image,
 	return part;
 }
 
+struct sample_image sample_mix(const struct sample_image *base,
+			       const char *prefix,
+			       const struct sample_image *other)
+{
+	struct sample_image mix = sample_part(other, prefix);
+
+	for (size_t i = 0; i < base->count; i++) {
+		if (strncmp(base->files[i].name, prefix, strlen(prefix)) == 0)
+			continue;
+		ck_assert_uint_lt(mix.count, DAMAGE_FILES_MAX);
+		mix.files[mix.count++] = base->files[i];
+	}
+	return mix;
+}
+
 void sample_names(const struct sample_image *image,
 		  const char *names[DAMAGE_FILES_MAX])
 {

@@ -61,6 +61,10 @@ void sample_end(struct sample *sample);
 /* The files whose names begin so; the bytes stay the image's. */
 struct sample_image sample_part(const struct sample_image *image,
 				const char *prefix);
+/* base, but for the files whose names begin so: those are other's. */
+struct sample_image sample_mix(const struct sample_image *base,
+			       const char *prefix,
+			       const struct sample_image *other);
 /* Names for damage_run. */
 void sample_names(const struct sample_image *image,
 		  const char *names[DAMAGE_FILES_MAX]);

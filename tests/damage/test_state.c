@@ -141,6 +141,85 @@ START_TEST(state_killed)
 }
 END_TEST
 
+/* What must become of a store whose files are of two times or two stores. */
+enum swap_end { SWAP_EQUAL, SWAP_REBUILT, SWAP_REFUSED };
+
+struct swap {
+	const char *what;
+	struct sample_image image;
+	enum swap_end end;
+	const char *word; /* in the refusal */
+};
+
+static void swap_check(struct sample *sample, const struct swap *swap)
+{
+	struct mbj_store_recovery recovery = {.is_rebuilt = false};
+	struct mbj_error error = {.rc = MBJ_OK};
+	struct sample_content content;
+	enum mbj_rc rc;
+
+	sample_restore(sample, &swap->image, NULL, (struct mbj_bytes){0});
+	rc = content_get(sample, &content, &recovery, &error);
+	if (swap->end == SWAP_REFUSED) {
+		ck_assert_msg(rc < 0, "%s: opened", swap->what);
+		ck_assert_msg(strstr(error.message, swap->word) != NULL &&
+				      strstr(error.message, sample->dir),
+			      "%s: %s", swap->what, error.message);
+		return;
+	}
+	ck_assert_msg(rc == MBJ_OK, "%s: %s", swap->what, error.message);
+	ck_assert_msg(sample_content_equal(&content, &sample->content),
+		      "%s: other content", swap->what);
+	ck_assert_msg(recovery.is_rebuilt == (swap->end == SWAP_REBUILT),
+		      "%s: %s", swap->what, recovery.reason);
+}
+
+/*
+ * Goal: a file of another time or of another store is never taken for one of
+ * ours.  Method: each kind of file, alone and with what belongs to it, from a
+ * copy taken half-way and from a store with another lineage.
+ */
+START_TEST(state_swapped)
+{
+	static struct sample ours;
+	static struct sample other;
+	const struct sample_image *late = &ours.late;
+
+	sample_begin(&ours, 7);
+	sample_begin(&other, 8);
+	const struct swap swaps[] = {
+		{"old state", sample_mix(late, "state/", &ours.early),
+		 SWAP_EQUAL, NULL},
+		{"old tables", sample_mix(late, "state/state.db", &ours.early),
+		 SWAP_REBUILT, NULL},
+		{"old log", sample_mix(late, "state/log", &ours.early),
+		 SWAP_REBUILT, NULL},
+		{"old seal", sample_mix(late, "state/seal", &ours.early),
+		 SWAP_REBUILT, NULL},
+		{"old mark", sample_mix(late, "journal/pub", &ours.early),
+		 SWAP_EQUAL, NULL},
+		{"old journal", sample_mix(late, "journal/", &ours.early),
+		 SWAP_REFUSED, "journal"},
+		{"their tables",
+		 sample_mix(late, "state/state.db", &other.late), SWAP_REBUILT,
+		 NULL},
+		{"their state", sample_mix(late, "state/", &other.late),
+		 SWAP_REFUSED, "lineage"},
+		{"their journal", sample_mix(late, "journal/0", &other.late),
+		 SWAP_REFUSED, "lineage"},
+		{"their mark", sample_mix(late, "journal/pub", &other.late),
+		 SWAP_REFUSED, "chain value"},
+		{"their superblock", sample_mix(late, "mbj.store", &other.late),
+		 SWAP_REFUSED, "lineage"},
+	};
+
+	for (size_t i = 0; i < sizeof(swaps) / sizeof(swaps[0]); i++)
+		swap_check(&ours, &swaps[i]);
+	sample_end(&ours);
+	sample_end(&other);
+}
+END_TEST
+
 TCase *test_state_case(void)
 {
 	TCase *tc = tcase_create("state");
@@ -148,5 +227,6 @@ TCase *test_state_case(void)
 	tcase_set_timeout(tc, 360000);
 	tcase_add_test(tc, state_closed);
 	tcase_add_test(tc, state_killed);
+	tcase_add_test(tc, state_swapped);
 	return tc;
 }
