@@ -156,6 +156,23 @@ class Damage(Case):
         segment.write_bytes(good)
         self.mbj("fsck", self.p)
 
+    def test_flipped_state_is_named(self):
+        """Goal: damage to the state costs nothing, and is told.  Method: one
+        bit of each file of it; fsck names file and page, the tree is the
+        same, and the next look finds nothing."""
+        self.account(ROWS)
+        tree = self.tree()
+        for name in ("state.db", "log.0000000001", "seal"):
+            file = self.p / "state" / name
+            bad = bytearray(file.read_bytes())
+            bad[len(bad.rstrip(b"\0")) // 2] ^= 0x10
+            file.write_bytes(bytes(bad))
+            said = self.mbj("fsck", self.p).err
+            self.assertIn(str(file), said)
+            self.assertRegex(said, "page [0-9]+ of|is damaged")
+            self.assertEqual(self.tree(), tree)
+            self.assertNotIn("again", self.mbj("fsck", self.p).err)
+
     def test_state_is_rebuilt(self):
         """Goal: Berkeley DB is expendable.  Method: delete it, zero a file,
         flip bytes in it; the tree is the same."""
