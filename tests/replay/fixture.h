@@ -22,6 +22,7 @@
 
 TCase *test_engine_case(void);
 TCase *test_replay_case(void);
+TCase *test_stack_case(void);
 TCase *test_verify_case(void);
 
 struct fixture {

@@ -8,6 +8,7 @@ int main(void)
 	static const test_case_fn cases[] = {
 		test_engine_case,
 		test_replay_case,
+		test_stack_case,
 		test_verify_case,
 	};
 
