@@ -23,6 +23,8 @@ if(MBJ_COVERAGE)
   target_compile_options(mbj_compiler INTERFACE --coverage -O0)
   target_link_options(mbj_compiler INTERFACE --coverage)
 endif()
-if(MBJ_FUZZ)
+# AFL++'s compiler brings its own instrumentation; whoever gives CFLAGS of
+# their own (OSS-Fuzz) has chosen theirs.
+if(MBJ_FUZZ AND NOT MBJ_FUZZ_AFL AND NOT CMAKE_C_FLAGS MATCHES "-fsanitize")
   target_compile_options(mbj_compiler INTERFACE -fsanitize=fuzzer-no-link)
 endif()

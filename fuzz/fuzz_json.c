@@ -8,7 +8,7 @@
 #include <mbj/check.h>
 #include <mbj/jmap.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 /* The same ids for the same input: what is found can be found again. */
 static int fuzz_random(void *ctx, void *p, size_t n)
@@ -69,6 +69,7 @@ static void fuzz_set(const struct mbj_sys *sys, struct mbj_bytes input)
 			  JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
 	MBJ_ASSERT(json != NULL);
 	json_decref(json);
+	FUZZ_CANARY(buf.n > 100);
 	mbj_buf_done(&buf);
 	mbj_jmap_set_free(&set);
 }

@@ -32,6 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 							  reader.offset - at)));
 		mbj_buf_clear(&printed);
 		mbj_op_print(&printed, &op);
+		FUZZ_CANARY(op.kind == MBJ_OP_MAILBOX_MOVE);
 	}
 	mbj_buf_done(&encoded);
 	mbj_buf_done(&printed);

@@ -109,6 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MBJ_ASSERT(mbj_plan_check(&pair.diff, plan.steps, plan.count, NULL) ==
 		   MBJ_OK);
 	MBJ_ASSERT(plan.count == plan.lower_bound + plan.parks);
+	FUZZ_CANARY(plan.parks > 1);
 	mbj_plan_done(&plan);
 	return 0;
 }

@@ -1,0 +1,405 @@
+/*
+ * Playing a script: what its steps ask for; see play.h.
+ *
+ * Not here: what is checked afterwards (play_check.c).
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "play.h"
+#include "play_check.h"
+
+static const char *const names[] = {"a", "b", "c",	  "d",
+				    "e", "f", "\xc3\xa9", "g"};
+
+enum { NAMES = sizeof(names) / sizeof(names[0]) };
+
+void play_say(const struct play *play, const char *format, ...)
+{
+	va_list args;
+
+	if (!play->is_verbose)
+		return;
+	(void)fprintf(stderr, "%3zu  ", play->step);
+	va_start(args, format);
+	(void)vfprintf(stderr, format, args);
+	va_end(args);
+	(void)fputc('\n', stderr);
+}
+
+void play_check(const struct play *play, bool is_true, const char *format, ...)
+{
+	va_list args;
+
+	if (is_true)
+		return;
+	(void)fprintf(stderr, "step %zu: ", play->step);
+	va_start(args, format);
+	(void)vfprintf(stderr, format, args);
+	va_end(args);
+	(void)fputc('\n', stderr);
+	abort();
+}
+
+/* ------------------------------------------------------------- operands */
+
+static struct model_box *box_pick(struct play *play, uint8_t operand)
+{
+	return &play->model.boxes[operand % play->model.count];
+}
+
+/* A parent, NULL for the top. */
+static struct model_box *parent_pick(struct play *play, uint8_t operand)
+{
+	size_t i = operand % (play->model.count + 1);
+
+	return i == play->model.count ? NULL : &play->model.boxes[i];
+}
+
+/* False where there is no room for such a path. */
+static bool path_make(const struct model_box *parent, const char *name,
+		      char path[MODEL_PATH_SIZE])
+{
+	const char *above = parent != NULL ? parent->path : "";
+
+	if (strlen(above) + strlen(name) + 2 > MODEL_PATH_SIZE)
+		return false;
+	(void)snprintf(path, MODEL_PATH_SIZE, "%s%s%s", above,
+		       parent != NULL ? "/" : "", name);
+	return true;
+}
+
+/* ---------------------------------------------------------------- steps */
+
+/* c with its upper half set: exactly where b is now. */
+static void step_rename(struct play *play, const struct script_step *step)
+{
+	struct model_rename *rename = &play->renames[play->rename_count];
+	const struct model_box *box = box_pick(play, step->a);
+	char made[MODEL_PATH_SIZE];
+
+	if (play->rename_count == PLAY_PENDING_MAX)
+		return;
+	memset(rename, 0, sizeof(*rename));
+	memcpy(rename->source, box->path, strlen(box->path));
+	if (step->c >= 0x80) {
+		const struct model_box *place = box_pick(play, step->b);
+
+		memcpy(rename->target, place->path, strlen(place->path));
+	} else {
+		const char *name = names[step->c % NAMES];
+		char deeper[2 * MODEL_NAME_SIZE + 1];
+
+		/* Some targets need parents that are not there yet. */
+		if (step->c >= 0x60)
+			(void)snprintf(deeper, sizeof(deeper), "%s/%s",
+				       names[step->c / 8 % NAMES], name);
+		else
+			(void)snprintf(deeper, sizeof(deeper), "%s", name);
+		if (!path_make(parent_pick(play, step->b), deeper, made))
+			return;
+		memcpy(rename->target, made, strlen(made));
+	}
+	play->rename_count++;
+	play_say(play, "rename  %s -> %s", rename->source, rename->target);
+}
+
+static struct mbj_id id_new(struct play *play)
+{
+	struct mbj_id id = {{0xc0}};
+
+	id.b[14] = (uint8_t)(++play->ids >> 8);
+	id.b[15] = (uint8_t)play->ids;
+	return id;
+}
+
+static bool is_pending(const struct play *play, struct mbj_id id)
+{
+	for (size_t i = 0; i < play->place_count; i++)
+		if (mbj_id_equal(play->places[i].id, id))
+			return true;
+	return false;
+}
+
+/* CREATE, MOVE, DESTROY: one change of a Mailbox/set. */
+static void step_place(struct play *play, const struct script_step *step,
+		       enum model_kind kind)
+{
+	struct model_place *place = &play->places[play->place_count];
+	const struct model_box *parent = parent_pick(play, step->b);
+	const struct model_box *box = box_pick(play, step->a);
+	size_t made = play->place_count;
+
+	if (play->place_count == PLAY_PENDING_MAX ||
+	    (kind != MODEL_NEW && is_pending(play, box->id)))
+		return;
+	memset(place, 0, sizeof(*place));
+	place->kind = kind;
+	place->id = kind == MODEL_NEW ? id_new(play) : box->id;
+	place->parent = parent != NULL ? parent->id : MBJ_ID_ROOT;
+	/* Some parents are made by the same request. */
+	while (step->c >= 0xc0 && made-- > 0)
+		if (play->places[made].kind == MODEL_NEW)
+			place->parent = play->places[made].id;
+	memcpy(place->name, names[step->c % NAMES],
+	       strlen(names[step->c % NAMES]));
+	play->place_count++;
+	if (kind == MODEL_GONE)
+		play_say(play, "destroy %s", box->path);
+	else
+		play_say(play, "%s %s -> %s in %s%s",
+			 kind == MODEL_NEW ? "create" : "move  ",
+			 kind == MODEL_NEW ? "new" : box->path, place->name,
+			 parent != NULL ? parent->path : "the top",
+			 step->c >= 0xc0 ? " or a new one" : "");
+}
+
+/* --------------------------------------------------------------- edits */
+
+static enum mbj_rc edit_submit(struct play *play, struct mbj_edit *edit,
+			       bool *ret_is_lost, struct mbj_outcome *outcome,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	edit->account = mbj_bytes_str(PLAY_ACCOUNT);
+	*ret_is_lost = false;
+	rc = play->site->submit(play, edit, ret_is_lost, outcome, err);
+	play_check(play, rc == MBJ_OK || rc == MBJ_EINVALID,
+		   "an edit failed: %s", err->message);
+	play_check(play, rc == MBJ_OK || err->refusal != MBJ_REFUSAL_NONE,
+		   "refused without a reason: %s", err->message);
+	play_say(play, "%s",
+		 rc < 0		  ? err->message
+		 : *ret_is_lost	  ? "submit, lost in a crash"
+		 : outcome->lsn.v ? "submit, done"
+				  : "submit, nothing to do");
+	return rc;
+}
+
+static void renames_submit(struct play *play)
+{
+	struct mbj_rename renames[PLAY_PENDING_MAX];
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct model after = play->model;
+	enum model_verdict verdict;
+	struct mbj_error err;
+	bool is_lost;
+	enum mbj_rc rc;
+
+	verdict = model_rename(&after, play->renames, play->rename_count);
+	if (verdict == MODEL_FULL || play->lsn + 1 > PLAY_LSN_MAX)
+		return;
+	for (size_t i = 0; i < play->rename_count; i++)
+		renames[i] = (struct mbj_rename){
+			mbj_bytes_str(play->renames[i].source),
+			mbj_bytes_str(play->renames[i].target)};
+	edit.kind = MBJ_EDIT_RENAME;
+	edit.renames = renames;
+	edit.rename_count = play->rename_count;
+	rc = edit_submit(play, &edit, &is_lost, &outcome, &err);
+	play_check(play, (rc == MBJ_OK) == (verdict == MODEL_DONE),
+		   "the library says %s, the model %s",
+		   rc == MBJ_OK ? "yes" : err.message,
+		   verdict == MODEL_DONE ? "yes" : "no");
+	if (rc == MBJ_OK && !is_lost)
+		play_primary_check(play, &after, &outcome);
+	mbj_outcome_done(&outcome);
+}
+
+static struct mbj_change change_of(const struct model_place *place)
+{
+	static const enum mbj_change_kind kinds[] = {
+		[MODEL_NEW] = MBJ_CHANGE_CREATE,
+		[MODEL_MOVE] = MBJ_CHANGE_UPDATE,
+		[MODEL_GONE] = MBJ_CHANGE_DESTROY,
+	};
+	struct mbj_change change = {.kind = kinds[place->kind],
+				    .id = place->id};
+
+	if (place->kind != MODEL_GONE) {
+		change.has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT;
+		change.parent = place->parent;
+		change.name = mbj_bytes_str(place->name);
+	}
+	return change;
+}
+
+/* True where the whole request leads to a tree that the library may have. */
+static bool is_all_possible(const struct play *play)
+{
+	struct model whole = play->model;
+
+	for (size_t i = 0; i < play->place_count; i++) {
+		const struct model_box *box =
+			model_of(&whole, play->places[i].id);
+
+		if (box != NULL && strcmp(box->path, "INBOX") == 0)
+			return false;
+	}
+	return model_set(&whole, play->places, play->place_count) == MODEL_DONE;
+}
+
+static void changes_submit(struct play *play)
+{
+	struct mbj_change changes[PLAY_PENDING_MAX];
+	struct model_place done[PLAY_PENDING_MAX];
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct model after = play->model;
+	enum model_verdict verdict;
+	struct mbj_error err;
+	const char *reason = "";
+	size_t count = 0;
+	bool is_lost;
+
+	if (play->model.count + play->place_count > MODEL_BOXES_MAX ||
+	    play->lsn + 1 > PLAY_LSN_MAX)
+		return;
+	for (size_t i = 0; i < play->place_count; i++)
+		changes[i] = change_of(&play->places[i]);
+	edit.kind = MBJ_EDIT_SET;
+	edit.changes = changes;
+	edit.change_count = play->place_count;
+	if (edit_submit(play, &edit, &is_lost, &outcome, &err) == MBJ_OK &&
+	    !is_lost) {
+		for (size_t i = 0; i < play->place_count; i++)
+			if (outcome.results[i].refusal == MBJ_REFUSAL_NONE)
+				done[count++] = play->places[i];
+			else
+				reason = mbj_refusal_type(
+					outcome.results[i].refusal);
+		play_check(play,
+			   count == play->place_count || !is_all_possible(play),
+			   "%zu of %zu changes refused without need: %s",
+			   play->place_count - count, play->place_count,
+			   reason);
+		verdict = model_set(&after, done, count);
+		play_check(play, verdict != MODEL_REFUSED,
+			   "what was accepted makes no tree");
+		if (verdict == MODEL_DONE)
+			play_primary_check(play, &after, &outcome);
+	}
+	mbj_outcome_done(&outcome);
+}
+
+/* The whole wanted tree as a list: those that are, with their new places. */
+static void reconcile_submit(struct play *play)
+{
+	struct mbj_change changes[MODEL_BOXES_MAX];
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct model after = play->model;
+	char parent[MODEL_PATH_SIZE];
+	struct mbj_error err;
+	bool is_lost;
+	enum mbj_rc rc;
+
+	if (!is_all_possible(play) || play->lsn + 1 > PLAY_LSN_MAX ||
+	    model_set(&after, play->places, play->place_count) != MODEL_DONE)
+		return;
+	for (size_t i = 0; i < after.count; i++) {
+		const char *slash = strrchr(after.boxes[i].path, '/');
+
+		model_parent(after.boxes[i].path, parent);
+		changes[i] = (struct mbj_change){
+			.kind = MBJ_CHANGE_CREATE,
+			.has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT,
+			.id = after.boxes[i].id,
+			.parent = slash != NULL ? model_at(&after, parent)->id
+						: MBJ_ID_ROOT,
+			.name = mbj_bytes_str(slash != NULL
+						      ? slash + 1
+						      : after.boxes[i].path),
+		};
+	}
+	edit.kind = MBJ_EDIT_RECONCILE;
+	edit.changes = changes;
+	edit.change_count = after.count;
+	rc = edit_submit(play, &edit, &is_lost, &outcome, &err);
+	play_check(play, rc == MBJ_OK, "a possible tree is refused: %s",
+		   err.message);
+	if (rc == MBJ_OK && !is_lost)
+		play_primary_check(play, &after, &outcome);
+	mbj_outcome_done(&outcome);
+}
+
+static void step_play(struct play *play, const struct script_step *step)
+{
+	switch ((enum script_verb)(step->verb % SCRIPT_VERBS)) {
+	case SCRIPT_RENAME:
+		step_rename(play, step);
+		break;
+	case SCRIPT_CREATE:
+		step_place(play, step, MODEL_NEW);
+		break;
+	case SCRIPT_MOVE:
+		step_place(play, step, MODEL_MOVE);
+		break;
+	case SCRIPT_DESTROY:
+		step_place(play, step, MODEL_GONE);
+		break;
+	case SCRIPT_SUBMIT:
+		if (play->rename_count > 0)
+			renames_submit(play);
+		if (play->place_count > 0)
+			changes_submit(play);
+		play->rename_count = 0;
+		play->place_count = 0;
+		break;
+	case SCRIPT_RECONCILE:
+		reconcile_submit(play);
+		play->place_count = 0;
+		break;
+	case SCRIPT_DELIVER:
+		play->site->deliver(play, step);
+		play_replica_check(play, 1 + step->a % PLAY_REPLICAS);
+		break;
+	case SCRIPT_CRASH:
+	case SCRIPT_VERBS:
+	default:
+		play->site->crash(play, step);
+		break;
+	}
+}
+
+void play_script(struct play *play, const uint8_t *data, size_t size)
+{
+	size_t n = size / SCRIPT_STEP_SIZE;
+
+	play_begin_check(play);
+	for (size_t i = 0; i < n && i < SCRIPT_STEPS_MAX; i++) {
+		struct script_step step;
+
+		memcpy(&step, data + i * SCRIPT_STEP_SIZE, sizeof(step));
+		play->step = i;
+		step_play(play, &step);
+	}
+	step_play(play, &(struct script_step){.verb = SCRIPT_SUBMIT});
+	play_end_check(play);
+}
+
+size_t play_first_tree(struct mbj_change changes[16])
+{
+	static const struct {
+		uint8_t above; /* 1 + index, 0: the top */
+		const char *name;
+	} tree[] = {{0, "INBOX"}, {0, "a"}, {0, "b"}, {2, "c"},
+		    {2, "a"},	  {4, "d"}, {3, "a"}};
+	size_t n = sizeof(tree) / sizeof(tree[0]);
+
+	for (size_t i = 0; i < n; i++) {
+		changes[i] = (struct mbj_change){
+			.kind = MBJ_CHANGE_CREATE,
+			.has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT,
+			.id = {{0xb0, (uint8_t)(i + 1)}},
+			.name = mbj_bytes_str(tree[i].name),
+		};
+		if (tree[i].above > 0)
+			changes[i].parent = changes[tree[i].above - 1].id;
+	}
+	return n;
+}
