@@ -37,6 +37,7 @@ static void submit(struct cut_lab *lab, struct mbj_edit *edit, unsigned account)
 	SITE_OK(mbj_store_submit(lab->primary.store, edit, &outcome, err));
 	ck_assert_uint_eq(outcome.refused_count, 0);
 	cut_edit_end(lab);
+	edit->account = mbj_bytes_make(NULL, 0);
 	mbj_outcome_done(&outcome);
 }
 
