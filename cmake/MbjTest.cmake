@@ -13,7 +13,7 @@
 function(mbj_test name)
   cmake_parse_arguments(ARG "BY_NOUN" "TIMEOUT" "SOURCES;LAYERS;LINKS" ${ARGN})
   if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 120)
+    set(ARG_TIMEOUT 300)
   endif()
   add_executable(test_${name} ${ARG_SOURCES})
   target_include_directories(test_${name} PRIVATE
