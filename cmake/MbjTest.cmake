@@ -29,7 +29,7 @@ function(mbj_test name)
   # support/mark_point.c in front of what an assertion costs that holds.
   target_link_options(test_${name} PRIVATE LINKER:--wrap=mbj_alloc
     LINKER:--wrap=mbj_calloc LINKER:--wrap=mbj_realloc_array
-    LINKER:--wrap=_mark_point)
+    LINKER:--wrap=mbj_free LINKER:--wrap=_mark_point)
   set(nouns "")
   if(ARG_BY_NOUN)
     set(nouns ${ARG_SOURCES})

@@ -370,9 +370,13 @@ enum mbj_rc mbj_store_submit(struct mbj_store *store,
 			queue_lead(store, &request);
 	}
 	(void)sem_destroy(&request.wake);
-	if (request.rc == MBJ_OK)
+	if (request.rc == MBJ_OK) {
 		*ret_outcome = request.outcome;
-	else if (err != NULL)
+		return MBJ_OK;
+	}
+	/* It may have come as far as having results. */
+	mbj_outcome_done(&request.outcome);
+	if (err != NULL)
 		*err = request.error;
 	return request.rc;
 }

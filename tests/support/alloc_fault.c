@@ -11,14 +11,30 @@ void *__real_mbj_realloc_array(void *p, size_t count, size_t size);
 void *__wrap_mbj_alloc(size_t size);
 void *__wrap_mbj_calloc(size_t count, size_t size);
 void *__wrap_mbj_realloc_array(void *p, size_t count, size_t size);
+void __real_mbj_free(void *p);
+void __wrap_mbj_free(void *p);
 
 static uint64_t alloc_count; /* since the last test_alloc_fail_at */
 static uint64_t alloc_fail_at;
+static bool alloc_is_for_good;
+static _Atomic int64_t alloc_blocks;
 
 void test_alloc_fail_at(uint64_t k)
 {
 	alloc_count = 0;
 	alloc_fail_at = k;
+	alloc_is_for_good = false;
+}
+
+void test_alloc_fail_from(uint64_t k)
+{
+	test_alloc_fail_at(k);
+	alloc_is_for_good = true;
+}
+
+int64_t test_alloc_blocks(void)
+{
+	return alloc_blocks;
 }
 
 uint64_t test_alloc_count(void)
@@ -28,20 +44,44 @@ uint64_t test_alloc_count(void)
 
 static bool alloc_fails(void)
 {
-	return ++alloc_count == alloc_fail_at;
+	uint64_t count = ++alloc_count;
+
+	if (alloc_fail_at == 0 || count < alloc_fail_at)
+		return false;
+	return count == alloc_fail_at || alloc_is_for_good;
+}
+
+static void *alloc_note(void *p)
+{
+	if (p != NULL)
+		alloc_blocks++;
+	return p;
 }
 
 void *__wrap_mbj_alloc(size_t size)
 {
-	return alloc_fails() ? NULL : __real_mbj_alloc(size);
+	return alloc_fails() ? NULL : alloc_note(__real_mbj_alloc(size));
 }
 
 void *__wrap_mbj_calloc(size_t count, size_t size)
 {
-	return alloc_fails() ? NULL : __real_mbj_calloc(count, size);
+	return alloc_fails() ? NULL
+			     : alloc_note(__real_mbj_calloc(count, size));
 }
 
 void *__wrap_mbj_realloc_array(void *p, size_t count, size_t size)
 {
-	return alloc_fails() ? NULL : __real_mbj_realloc_array(p, count, size);
+	void *moved;
+
+	if (alloc_fails())
+		return NULL;
+	moved = __real_mbj_realloc_array(p, count, size);
+	return p == NULL ? alloc_note(moved) : moved;
+}
+
+void __wrap_mbj_free(void *p)
+{
+	if (p != NULL)
+		alloc_blocks--;
+	__real_mbj_free(p);
 }

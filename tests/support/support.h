@@ -67,6 +67,10 @@ void test_rng_fill(struct test_rng *rng, void *p, size_t n);
  * A sweep runs its body with k = 1, 2 .. until test_alloc_count() < k.
  */
 void test_alloc_fail_at(uint64_t k);
+/* The same, and all later ones too. */
+void test_alloc_fail_from(uint64_t k);
+/* Blocks that the library holds. */
+int64_t test_alloc_blocks(void);
 /* Allocations since test_alloc_fail_at. */
 uint64_t test_alloc_count(void);
 

@@ -1,0 +1,131 @@
+/*
+ * The laboratory of faults: the stores that scenarios begin with, and reading
+ * them.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "fault_lab.h"
+
+enum { MAILBOXES = 6 };
+
+static void store_make(struct fault_lab *lab, const char *dir,
+		       enum mbj_store_role role, struct mbj_store **ret_store)
+{
+	SITE_OK(mbj_store_init(dir, role, &lab->options, err));
+	SITE_OK(mbj_replica_open(dir, &lab->options, ret_store, err));
+}
+
+static void replay_to(struct fault_lab *lab, struct mbj_store *store,
+		      uint64_t until)
+{
+	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_replay_result result;
+
+	options.until.v = until;
+	SITE_OK(mbj_replay_journal(store, lab->primary, &options, &result,
+				   err));
+}
+
+/* A mailbox moved behind the journal's back. */
+static void replica_bend(struct fault_lab *lab, struct mbj_id lineage)
+{
+	struct mbj_state *state = NULL;
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_account account;
+	struct mbj_mailbox found;
+	struct mbj_slot from;
+	struct mbj_slot to;
+	struct mbj_txn *txn = NULL;
+
+	SITE_OK(mbj_path_join(path, lab->bent, "state", err));
+	SITE_OK(mbj_state_open(lab->options.sys, path, lineage,
+			       &lab->options.state, &state, err));
+	SITE_OK(mbj_txn_begin(state, &txn, err));
+	SITE_OK(mbj_txn_account_find(txn, mbj_bytes_str("u1"), &account, err));
+	SITE_OK(mbj_txn_mailbox_get(txn, account.id, site_mailbox(1, 3), &found,
+				    err));
+	from = (struct mbj_slot){found.parent, found.name};
+	to.parent = found.parent;
+	to.name.stored = mbj_bytes_str("elsewhere");
+	to.name.key = to.name.stored;
+	SITE_OK(mbj_txn_mailbox_move(txn, account.id, site_mailbox(1, 3),
+				     found.rev, &from, &to, 0, err));
+	SITE_OK(mbj_txn_commit(&txn, err));
+	mbj_state_close(&state);
+}
+
+void fault_image_make(struct fault_lab *lab)
+{
+	struct mbj_store *store = NULL;
+	struct mbj_id lineage;
+
+	lab->options.sys = disk_sys(lab->image);
+	(void)disk_db_use(lab->image);
+	store_make(lab, lab->primary, MBJ_STORE_PRIMARY, &store);
+	lineage = mbj_store_identity(store)->lineage;
+	site_import(store, 1, MAILBOXES);
+	site_import(store, 2, 3);
+	SITE_OK(site_rename(store, 1, "m5", "x5", NULL, err));
+	SITE_OK(site_rename(store, 1, "x5", "m5", NULL, err));
+	SITE_OK(site_rename(store, 2, "m2", "n2", NULL, err));
+	mbj_store_close(&store);
+	store_make(lab, lab->replica, MBJ_STORE_REPLICA, &store);
+	replay_to(lab, store, 2);
+	mbj_store_close(&store);
+	store_make(lab, lab->fresh, MBJ_STORE_REPLICA, &store);
+	mbj_store_close(&store);
+	store_make(lab, lab->bent, MBJ_STORE_REPLICA, &store);
+	replay_to(lab, store, 2);
+	mbj_store_close(&store);
+	replica_bend(lab, lineage);
+	SITE_OK(mbj_replica_open(lab->bent, &lab->options, &store, err));
+	replay_to(lab, store, 3);
+	mbj_store_close(&store);
+}
+
+enum mbj_rc fault_journal_read(struct fault_lab *lab, const char *dir,
+			       uint64_t *ret_last, struct mbj_error *err)
+{
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_group group;
+	struct mbj_lsn first = {1};
+	enum mbj_rc rc;
+
+	*ret_last = 0;
+	rc = mbj_store_log_reader(lab->options.sys, dir, &reader, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_seek(reader, first, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_log_reader_next(reader, &group, err);
+		if (rc == MBJ_OK)
+			*ret_last = group.header.lsn.v;
+		if (rc == MBJ_OK && !group.is_body_good)
+			rc = mbj_error_set(err, MBJ_ECORRUPT,
+					   "a group's body is damaged");
+	}
+	mbj_log_reader_close(&reader);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+enum mbj_rc fault_accounts_check(struct mbj_store *store, struct mbj_error *err)
+{
+	struct mbj_scan scan = {.txn = NULL};
+	struct mbj_txn *txn = NULL;
+	struct mbj_account account;
+	struct mbj_digest digest;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(store, &txn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_scan_accounts(txn, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_account(&scan, &account, err);
+		if (rc == MBJ_OK)
+			rc = mbj_txn_account_check(txn, account.id, &digest,
+						   err);
+	}
+	mbj_scan_done(&scan);
+	mbj_txn_abort(&txn);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}

@@ -1,0 +1,59 @@
+/*
+ * The laboratory of faults: scenarios, each one operation of the library from
+ * stores at rest to stores at rest, on a disk in memory under our files and
+ * Berkeley DB's.  Any single call or allocation of a scenario can fail, once or
+ * from then on.
+ *
+ * What must hold after each fault:
+ *   1. the library answers: the clean run's result, or an error with words;
+ *   2. no OK that is not durable: what was acknowledged is there after a power
+ *      cut that loses all that was not synced;
+ *   3. nothing that the library allocated is left;
+ *   4. without the fault the stores open again, state and journal agree, every
+ *      account passes fsck's checks, and a further edit is carried out.
+ *
+ * Threads: one.
+ */
+#ifndef TEST_CRASH_FAULT_LAB_H
+#define TEST_CRASH_FAULT_LAB_H
+
+#include <mbj/mbj.h>
+
+#include "disk.h"
+#include "store_lab.h"
+
+struct fault_lab {
+	char *root;
+	struct disk *image; /* stores at rest, before the scenario */
+	struct disk *disk;  /* where it runs */
+	struct disk *after; /* behind a power cut */
+	struct mbj_store_options options;
+	char primary[MBJ_PATH_TEXT_MAX];
+	char replica[MBJ_PATH_TEXT_MAX]; /* half-way */
+	char fresh[MBJ_PATH_TEXT_MAX];	 /* without a lineage */
+	char bent[MBJ_PATH_TEXT_MAX];	 /* that parks an account */
+	char absent[MBJ_PATH_TEXT_MAX];	 /* nothing there */
+	uint64_t acked;	  /* by the scenario: groups of the primary */
+	uint64_t applied; /* of the replica that it used */
+	const char *applied_dir;
+	bool is_made; /* a store in absent was acknowledged */
+};
+
+struct fault_work {
+	const char *name;
+	enum mbj_rc (*run)(struct fault_lab *lab, struct mbj_error *err);
+};
+
+extern const struct fault_work fault_works[];
+extern const size_t fault_work_count;
+
+/* The stores that all scenarios begin with. */
+void fault_image_make(struct fault_lab *lab);
+/* A whole journal, group by group. */
+enum mbj_rc fault_journal_read(struct fault_lab *lab, const char *dir,
+			       uint64_t *ret_last, struct mbj_error *err);
+/* Every account of an open store by fsck's checks. */
+enum mbj_rc fault_accounts_check(struct mbj_store *store,
+				 struct mbj_error *err);
+
+#endif

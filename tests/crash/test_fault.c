@@ -1,0 +1,530 @@
+/*
+ * Every call and every allocation of every scenario fails.
+ *
+ *	MBJ_FAULTS=N             one of N places in each scenario (quick: 4)
+ *	MBJ_FAULT=SCENARIO       one scenario
+ *	MBJ_FAULT=SCENARIO:KIND:PLACE  one fault
+ */
+#define _GNU_SOURCE /* dladdr(3) */
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <execinfo.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fault_lab.h"
+
+enum { FAULTS_QUICK = 4, CHILD_ODDS = 32, DIED_IN_BERKELEY_DB = 77 };
+
+/* X(name, word): what fails, and for how long. */
+#define FAULT_KIND_MAP(X)        \
+	X(EIO, "eio")            \
+	X(EIO_ON, "eio+")        \
+	X(ENOSPC, "enospc")      \
+	X(ENOSPC_ON, "enospc+")  \
+	X(SHORT, "short")        \
+	X(SHORT_ON, "short+")    \
+	X(ENOMEM, "enomem")      \
+	X(ENOMEM_ON, "enomem+")  \
+	X(DB_ENOMEM, "dbenomem") \
+	X(DB_ENOMEM_ON, "dbenomem+")
+
+enum fault_kind {
+#define X(name, word) FAULT_##name,
+	FAULT_KIND_MAP(X)
+#undef X
+		FAULT_KIND_COUNT
+};
+
+static const char *const kind_words[] = {
+#define X(name, word) [FAULT_##name] = (word),
+	FAULT_KIND_MAP(X)
+#undef X
+};
+
+/* Calls that a full disk refuses. */
+enum {
+	CALLS_FULL = DISK_CALL_WRITE | DISK_CALL_CREATE | DISK_CALL_MKDIR |
+		     DISK_CALL_RENAME
+};
+
+struct place {
+	const struct fault_work *work;
+	enum fault_kind kind;
+	uint64_t at;
+};
+
+static uint64_t died;	/* in Berkeley DB */
+static uint64_t healed; /* states that were damaged, and made anew in use */
+
+/* This process tries one fault and ends. */
+static bool is_child;
+
+static void fault_wrong(const struct place *place, const char *what,
+			const char *message)
+{
+	printf("repeat with: MBJ_FAULT=%s:%s:%" PRIu64
+	       " CK_RUN_CASE=fault test_fault\n",
+	       place->work->name, kind_words[place->kind], place->at);
+	if (is_child)
+		printf("%s: %s\n", what, message);
+	fflush(stdout);
+	if (is_child)
+		_exit(1);
+	ck_abort_msg("%s:%s:%" PRIu64 ": %s: %s", place->work->name,
+		     kind_words[place->kind], place->at, what, message);
+}
+
+static void lab_init(struct fault_lab *lab)
+{
+	memset(lab, 0, sizeof(*lab));
+	lab->root = test_tmpdir_new();
+	lab->options = MBJ_STORE_OPTIONS_INIT;
+	lab->options.state.cache_size = 96u << 10;
+	lab->options.state.log_file_size = 64u << 10;
+	lab->options.state.checkpoint_log_size = 16u << 10;
+	lab->options.state.records_cached_max = 16;
+	lab->options.log.segment_size = 4u << 10;
+	lab->options.log.reserve_max = 2u << 10;
+	lab->image = disk_new(lab->root, 1);
+	lab->disk = disk_new(lab->root, 1);
+	lab->after = disk_new(lab->root, 1);
+	SITE_OK(mbj_path_join(lab->primary, lab->root, "primary", err));
+	SITE_OK(mbj_path_join(lab->replica, lab->root, "replica", err));
+	SITE_OK(mbj_path_join(lab->fresh, lab->root, "fresh", err));
+	SITE_OK(mbj_path_join(lab->bent, lab->root, "bent", err));
+	SITE_OK(mbj_path_join(lab->absent, lab->root, "absent", err));
+	fault_image_make(lab);
+}
+
+static void lab_done(struct fault_lab *lab)
+{
+	(void)disk_db_use(NULL);
+	disk_free(&lab->image);
+	disk_free(&lab->disk);
+	disk_free(&lab->after);
+	test_tmpdir_free(&lab->root);
+}
+
+/* ------------------------------------------------------------------ faults */
+
+static void fault_arm(struct disk *disk, enum fault_kind kind, uint64_t at)
+{
+	struct disk_fault fault = {DISK_CALL_ALL, at, EIO, false};
+
+	switch (kind) {
+	case FAULT_EIO_ON:
+		fault.is_for_good = true;
+		break;
+	case FAULT_ENOSPC_ON:
+	case FAULT_ENOSPC:
+		fault.calls = CALLS_FULL;
+		fault.errnum = ENOSPC;
+		fault.is_for_good = kind == FAULT_ENOSPC_ON;
+		break;
+	case FAULT_SHORT:
+	case FAULT_SHORT_ON:
+		fault.calls = DISK_CALL_WRITE;
+		fault.errnum = 0;
+		fault.is_for_good = kind == FAULT_SHORT_ON;
+		break;
+	case FAULT_ENOMEM:
+		test_alloc_fail_at(at);
+		return;
+	case FAULT_ENOMEM_ON:
+		test_alloc_fail_from(at);
+		return;
+	case FAULT_DB_ENOMEM:
+	case FAULT_DB_ENOMEM_ON:
+		disk_db_alloc_fail(at, kind == FAULT_DB_ENOMEM_ON);
+		return;
+	case FAULT_EIO:
+	case FAULT_KIND_COUNT:
+		break;
+	}
+	disk_fail(disk, &fault);
+}
+
+static void fault_disarm(struct disk *disk)
+{
+	disk_fail(disk, &(struct disk_fault){.calls = 0});
+	test_alloc_fail_at(0);
+	disk_db_alloc_fail(0, false);
+}
+
+/* Places at which this kind can strike. */
+static uint64_t fault_places(const struct disk *disk, enum fault_kind kind)
+{
+	if (kind == FAULT_ENOMEM || kind == FAULT_ENOMEM_ON)
+		return test_alloc_count();
+	if (kind == FAULT_DB_ENOMEM || kind == FAULT_DB_ENOMEM_ON)
+		return disk_db_allocs();
+	return disk_calls(disk);
+}
+
+static enum mbj_rc scenario_run(struct fault_lab *lab,
+				const struct fault_work *work,
+				struct mbj_error *err)
+{
+	lab->options.sys = disk_sys(lab->disk);
+	(void)disk_db_use(lab->disk);
+	lab->acked = 0;
+	lab->applied = 0;
+	lab->is_made = false;
+	memset(err, 0, sizeof(*err));
+	return work->run(lab, err);
+}
+
+/* ---------------------------------------------------------------- judging */
+
+/* A store opens, is sound, and ends at or behind what was acknowledged. */
+static void store_judge(struct fault_lab *lab, const struct place *place,
+			const char *dir, uint64_t acked, const char *when)
+{
+	struct mbj_store *store = NULL;
+	struct mbj_watermark watermark;
+	struct mbj_error err = {.rc = MBJ_OK};
+	uint64_t end, last = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_replica_open(dir, &lab->options, &store, &err);
+	if (rc == MBJ_OK)
+		rc = fault_accounts_check(store, &err);
+	/* Damage met when it is read: the next opening makes the state anew. */
+	if (rc == MBJ_ECORRUPT && store != NULL) {
+		healed++;
+		mbj_store_close(&store);
+		rc = mbj_replica_open(dir, &lab->options, &store, &err);
+		if (rc == MBJ_OK)
+			rc = fault_accounts_check(store, &err);
+	}
+	if (rc == MBJ_OK)
+		rc = mbj_store_applied(store, &watermark, &err);
+	if (rc < 0)
+		fault_wrong(place, when, err.message);
+	end = mbj_store_end(store).lsn.v;
+	if (end > 0 && (rc = fault_journal_read(lab, dir, &last, &err)) < 0)
+		fault_wrong(place, when, err.message);
+	if (end < acked || watermark.lsn.v != end || last != end)
+		fault_wrong(place, when, "groups are missing");
+	if (strcmp(dir, lab->primary) == 0) {
+		rc = site_rename(store, 2, "n2", "n3", NULL, &err);
+		/*
+		 * Berkeley DB takes a read error for the end of its log and
+		 * cuts it there; that shows when a page is written, and the
+		 * state is then made anew for the next edit.
+		 */
+		if (rc == MBJ_ECORRUPT || rc == MBJ_EIO) {
+			healed++;
+			rc = site_rename(store, 2, "n2", "n3", NULL, &err);
+		}
+		if (rc < 0)
+			fault_wrong(place, when, err.message);
+	}
+	mbj_store_close(&store);
+}
+
+static void stores_judge(struct fault_lab *lab, const struct place *place,
+			 struct disk *disk, const char *when)
+{
+	lab->options.sys = disk_sys(disk);
+	(void)disk_db_use(disk);
+	store_judge(lab, place, lab->primary, lab->acked, when);
+	if (lab->applied_dir != NULL)
+		store_judge(lab, place, lab->applied_dir, lab->applied, when);
+	if (disk_has(disk, lab->absent)) {
+		struct mbj_error err = {.rc = MBJ_OK};
+
+		if (!lab->is_made &&
+		    mbj_store_init(lab->absent, MBJ_STORE_PRIMARY,
+				   &lab->options, &err) < 0 &&
+		    err.rc != MBJ_EEXISTS)
+			fault_wrong(place, when, err.message);
+		store_judge(lab, place, lab->absent, 0, when);
+	}
+}
+
+static void fault_try(struct fault_lab *lab, const struct place *place,
+		      enum mbj_rc clean)
+{
+	int64_t blocks = test_alloc_blocks();
+	struct disk_choice choice = {.fates = NULL};
+	struct mbj_error err;
+	enum mbj_rc rc;
+
+	disk_copy(lab->disk, lab->image);
+	lab->applied_dir = NULL;
+	fault_arm(lab->disk, place->kind, place->at);
+	rc = scenario_run(lab, place->work, &err);
+	fault_disarm(lab->disk);
+	if (rc < 0 && err.message[0] == '\0')
+		fault_wrong(place, "an error without words", "");
+	if (rc == MBJ_OK && clean < 0)
+		fault_wrong(place, "a false OK", "");
+	if (test_alloc_blocks() != blocks)
+		fault_wrong(place, "a leak", err.message);
+	/* What was not synced is gone; then what a new process finds. */
+	disk_choose(lab->disk, DISK_CUT_NOTHING, 0, &choice);
+	disk_cut(lab->after, lab->disk, DISK_CUT_NOTHING, &choice);
+	disk_choice_done(&choice);
+	stores_judge(lab, place, lab->after, "after a power cut");
+	stores_judge(lab, place, lab->disk, "after a restart");
+}
+
+/*
+ * Berkeley DB 5.3.28 does not survive every failure of its own allocations: it
+ * follows null pointers.  That ends the process, as a kill does; so these
+ * faults are tried in children, and those that died in its library counted.
+ */
+static void crash_take(int number)
+{
+	void *frames[4];
+	int count = backtrace(frames, 4);
+	Dl_info info;
+
+	(void)number;
+	/* This function, the signal's frame, and then who did it. */
+	for (int i = 1; i < count; i++) {
+		if (dladdr(frames[i], &info) != 0 && info.dli_fname != NULL &&
+		    strstr(info.dli_fname, "libdb") != NULL)
+			_exit(DIED_IN_BERKELEY_DB);
+	}
+	_exit(1);
+}
+
+/* True where the child lived. */
+static bool child_try(struct fault_lab *lab, const struct place *place,
+		      enum mbj_rc clean)
+{
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		is_child = true;
+		(void)!freopen("/dev/null", "w", stderr);
+		(void)signal(SIGSEGV, crash_take);
+		fault_try(lab, place, clean);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == DIED_IN_BERKELEY_DB)
+		return false;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		fault_wrong(place, "the process died", "");
+	return true;
+}
+
+/* ------------------------------------------------------------------- sweep */
+
+static void place_try(struct fault_lab *lab, const struct place *place,
+		      enum mbj_rc clean)
+{
+	if (place->kind < FAULT_DB_ENOMEM)
+		fault_try(lab, place, clean);
+	else
+		died += !child_try(lab, place, clean);
+}
+
+/* One of so many places, the same ones for the same seed. */
+static uint64_t work_sweep(struct fault_lab *lab, const struct fault_work *work,
+			   enum fault_kind kind, unsigned odds,
+			   struct test_rng *rng)
+{
+	struct place place = {work, kind, 0};
+	struct mbj_error err;
+	uint64_t places, count = 0;
+	enum mbj_rc clean;
+
+	/* A child for each: fewer of them. */
+	if (kind >= FAULT_DB_ENOMEM && odds > 1)
+		odds *= CHILD_ODDS;
+
+	disk_copy(lab->disk, lab->image);
+	fault_arm(lab->disk, kind, 0);
+	clean = scenario_run(lab, work, &err);
+	places = fault_places(lab->disk, kind);
+	fault_disarm(lab->disk);
+	for (place.at = 1; place.at <= places; place.at++) {
+		if (odds > 1 && !test_rng_chance(rng, 1, odds))
+			continue;
+		place_try(lab, &place, clean);
+		count++;
+	}
+	return count;
+}
+
+static bool text_next(const char **text, const char *word)
+{
+	size_t n = strcspn(*text, ":");
+
+	if (strlen(word) != n || strncmp(*text, word, n) != 0)
+		return false;
+	*text += n;
+	*text += **text == ':';
+	return true;
+}
+
+/* One scenario, or one fault of it. */
+static uint64_t one_try(struct fault_lab *lab, const struct fault_work *work,
+			const char *text, struct test_rng *rng)
+{
+	struct mbj_error err;
+	uint64_t count = 0;
+	enum mbj_rc clean;
+
+	for (int kind = 0; kind < FAULT_KIND_COUNT; kind++) {
+		struct place place = {work, (enum fault_kind)kind, 0};
+		const char *rest = text;
+
+		if (*text == '\0') {
+			count += work_sweep(lab, work, place.kind, 1, rng);
+			continue;
+		}
+		if (!text_next(&rest, kind_words[kind]))
+			continue;
+		place.at = strtoull(rest, NULL, 10);
+		disk_copy(lab->disk, lab->image);
+		clean = scenario_run(lab, work, &err);
+		place_try(lab, &place, clean);
+		count++;
+	}
+	return count;
+}
+
+/*
+ * Goal: no failure of a call or of an allocation, once or for good, leaks,
+ * lies or leaves a store that cannot go on.  Method: fault_lab.h.
+ */
+START_TEST(fault_everywhere)
+{
+	const char *only = getenv("MBJ_FAULT");
+	const char *text = getenv("MBJ_FAULTS");
+	unsigned odds =
+		text != NULL ? (unsigned)strtoul(text, NULL, 10) : FAULTS_QUICK;
+	static struct fault_lab lab;
+	uint64_t counts[FAULT_KIND_COUNT] = {0};
+	uint64_t sum = 0;
+	struct test_rng rng;
+
+	(void)test_rng_seed(&rng);
+	lab_init(&lab);
+	for (size_t i = 0; i < fault_work_count; i++) {
+		const char *rest = only;
+
+		if (only != NULL && text_next(&rest, fault_works[i].name))
+			sum += one_try(&lab, &fault_works[i], rest, &rng);
+		for (int kind = 0; only == NULL && kind < FAULT_KIND_COUNT;
+		     kind++)
+			counts[kind] +=
+				work_sweep(&lab, &fault_works[i],
+					   (enum fault_kind)kind, odds, &rng);
+	}
+	for (int kind = 0; kind < FAULT_KIND_COUNT; kind++) {
+		printf("%s %" PRIu64 ", ", kind_words[kind], counts[kind]);
+		sum += counts[kind];
+	}
+	printf("%" PRIu64 " faults in %zu scenarios, %" PRIu64
+	       " died in Berkeley DB, %" PRIu64 " healed in use\n",
+	       sum, fault_work_count, died, healed);
+	ck_assert_uint_gt(sum, 0);
+	lab_done(&lab);
+}
+END_TEST
+
+/*
+ * Goal: a full disk refuses edits and nothing else; with space again the same
+ * store goes on, without being opened again.  Method: limits from nothing left
+ * to more than is needed; what was acknowledged is there after a power cut.
+ */
+START_TEST(full_disk_resumes)
+{
+	static struct fault_lab lab;
+	struct place place = {&(struct fault_work){"full", NULL}, FAULT_ENOSPC,
+			      0};
+	unsigned refused = 0;
+
+	lab_init(&lab);
+	for (uint64_t spare = 0; spare < 48u << 10; spare += 512) {
+		struct mbj_store *store = NULL;
+		struct mbj_error why = {.rc = MBJ_OK};
+		struct mbj_lsn lsn = {0};
+
+		place.at = spare;
+		disk_copy(lab.disk, lab.image);
+		lab.options.sys = disk_sys(lab.disk);
+		(void)disk_db_use(lab.disk);
+		SITE_OK(mbj_store_open(lab.primary, &lab.options, &store, err));
+		disk_limit(lab.disk, disk_used(lab.disk) + spare);
+		for (unsigned i = 0; i < 30; i++) {
+			enum mbj_rc rc =
+				site_rename(store, 1, i % 2 ? "p2" : "m2",
+					    i % 2 ? "m2" : "p2", &lsn, &why);
+
+			if (rc == MBJ_ENOSPC) {
+				refused++;
+				break;
+			}
+			if (rc < 0)
+				fault_wrong(&place, "not ENOSPC", why.message);
+		}
+		disk_limit(lab.disk, 0);
+		if (site_rename(store, 1, "m4", "q4", &lsn, &why) < 0)
+			fault_wrong(&place, "does not resume", why.message);
+		lab.acked = lsn.v;
+		lab.applied_dir = NULL;
+		mbj_store_close(&store);
+		stores_judge(&lab, &place, lab.disk, "after the full disk");
+	}
+	ck_assert_uint_gt(refused, 0);
+	lab_done(&lab);
+}
+END_TEST
+
+/*
+ * Goal: an edit that fails when its results are there already leaves no memory
+ * behind.  Method: memory ends at each allocation of a SET.
+ */
+START_TEST(set_out_of_memory)
+{
+	static struct fault_lab lab;
+	struct test_rng rng;
+	uint64_t count = 0;
+
+	test_rng_init(&rng, 1);
+	lab_init(&lab);
+	for (size_t i = 0; i < fault_work_count; i++) {
+		if (strcmp(fault_works[i].name, "set_destroy") == 0)
+			count += work_sweep(&lab, &fault_works[i],
+					    FAULT_ENOMEM_ON, 1, &rng);
+	}
+	ck_assert_uint_gt(count, 100);
+	lab_done(&lab);
+}
+END_TEST
+
+static TCase *test_fault_case(void)
+{
+	TCase *tc = tcase_create("fault");
+
+	tcase_set_timeout(tc, 36000);
+	tcase_add_test(tc, full_disk_resumes);
+	tcase_add_test(tc, set_out_of_memory);
+	tcase_add_test(tc, fault_everywhere);
+	return tc;
+}
+
+int main(void)
+{
+	static const test_case_fn cases[] = {test_fault_case};
+
+	return test_run("fault", cases, 1);
+}
