@@ -19,6 +19,7 @@ struct judge {
 	uint64_t end;
 };
 
+MBJ_PRINTF(2, 3)
 static bool wrong(struct judge *judge, const char *format, ...)
 {
 	struct cut_lab *lab = judge->lab;
