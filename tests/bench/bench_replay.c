@@ -7,8 +7,10 @@
  *           segments to a committed replica: CPU time, groups a second
  * puts      the records that this replay writes, put into bare Berkeley DB
  *           tables of the same settings in equally large transactions
+ * batch-B-size-N  renames replayed in an account with N mailboxes, B groups
+ *           in a transaction: CPU time a group
  *
- * The two take turns within a run and the median of the rounds counts.
+ * The first two take turns within a run and the median of the rounds counts.
  * Output: a table, and one JSON object a line.
  */
 #define _DEFAULT_SOURCE	    /* u_int in db.h */
@@ -85,14 +87,17 @@ static void submit(struct mbj_store *store, const struct mbj_edit *edit)
 	mbj_outcome_done(&outcome);
 }
 
-static void account_import(struct mbj_store *store, unsigned account)
+static void account_import(struct mbj_store *store, unsigned account,
+			   unsigned boxes)
 {
-	struct mbj_change changes[BOXES + 1];
-	char names[BOXES + 1][32];
+	struct mbj_change *changes = calloc(boxes + 1, sizeof(*changes));
+	char(*names)[32] = calloc(boxes + 1, sizeof(*names));
 	struct mbj_edit edit = MBJ_EDIT_INIT;
 	char name[16];
 
-	for (unsigned i = 0; i <= BOXES; i++) {
+	if (changes == NULL || names == NULL)
+		stop("import", "out of memory");
+	for (unsigned i = 0; i <= boxes; i++) {
 		(void)snprintf(names[i], sizeof(names[i]), "mailbox-%u", i);
 		changes[i] = (struct mbj_change){
 			.kind = MBJ_CHANGE_CREATE,
@@ -106,15 +111,16 @@ static void account_import(struct mbj_store *store, unsigned account)
 	edit.account = mbj_bytes_str(name);
 	edit.policy = MBJ_NAME_POLICY_DEFAULT;
 	edit.changes = changes;
-	edit.change_count = BOXES + 1;
+	edit.change_count = boxes + 1;
 	submit(store, &edit);
+	free(names);
+	free(changes);
 }
 
-/* Rename number turn: each mailbox in turn, to a name of the turn. */
-static void rename_one(struct mbj_store *store, unsigned turn)
+/* The mailbox gets a name of the turn. */
+static void box_rename(struct mbj_store *store, unsigned account, unsigned box,
+		       unsigned turn)
 {
-	unsigned account = turn % ACCOUNTS;
-	unsigned box = 1 + turn / ACCOUNTS % BOXES;
 	struct mbj_change change = {
 		.kind = MBJ_CHANGE_UPDATE,
 		.has = MBJ_CHANGE_HAS_NAME,
@@ -134,6 +140,12 @@ static void rename_one(struct mbj_store *store, unsigned turn)
 	submit(store, &edit);
 }
 
+/* Rename number turn: each account and each mailbox in turn. */
+static void rename_one(struct mbj_store *store, unsigned turn)
+{
+	box_rename(store, turn % ACCOUNTS, 1 + turn / ACCOUNTS % BOXES, turn);
+}
+
 static void journal_make(const struct bench *bench)
 {
 	struct mbj_store *store = NULL;
@@ -143,41 +155,68 @@ static void journal_make(const struct bench *bench)
 	    mbj_store_open(bench->primary, NULL, &store, &err) < 0)
 		stop("primary", err.message);
 	for (unsigned i = 0; i < ACCOUNTS; i++)
-		account_import(store, i);
+		account_import(store, i, BOXES);
 	for (unsigned i = 0; i < bench->groups; i++)
 		rename_one(store, i);
 	mbj_store_close(&store);
 }
 
-/* CPU seconds of replaying the renames; the imports come first, untimed. */
-static double replay_time(const struct bench *bench, unsigned round)
+/*
+ * CPU seconds of replaying count one-rename groups of primary into a new
+ * replica in dir; what comes before them is replayed first, untimed.
+ */
+static double replay_time(const char *primary, const char *dir, unsigned before,
+			  unsigned count, unsigned batch)
 {
 	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
 	struct mbj_replay_result result;
 	struct mbj_store *store = NULL;
 	struct mbj_error err;
-	char dir[640];
 	double begin;
 
-	(void)snprintf(dir, sizeof(dir), "%s/r%u", bench->dir, round);
-	options.batch_groups_max = BATCH;
+	options.batch_groups_max = batch;
 	options.batch_size_max = 64u << 20;
-	options.until.v = ACCOUNTS;
+	options.until.v = before;
 	if (mbj_store_init(dir, MBJ_STORE_REPLICA, NULL, &err) < 0 ||
 	    mbj_replica_open(dir, NULL, &store, &err) < 0 ||
-	    mbj_replay_journal(store, bench->primary, &options, &result, &err) <
-		    0)
+	    mbj_replay_journal(store, primary, &options, &result, &err) < 0)
 		stop("replica", err.message);
 	options.until.v = 0;
 	begin = cpu_s();
-	if (mbj_replay_journal(store, bench->primary, &options, &result, &err) <
-	    0)
+	if (mbj_replay_journal(store, primary, &options, &result, &err) < 0)
 		stop("replay", err.message);
 	begin = cpu_s() - begin;
-	if (result.groups != bench->groups || result.groups_parked != 0)
+	if (result.groups != count || result.groups_parked != 0)
 		stop("replay", "not all groups were applied");
 	mbj_store_close(&store);
 	return begin;
+}
+
+/*
+ * The same for renames all over one account, a group of it, in batches of one
+ * or of many: in a small account many share the pages that they change.
+ */
+static double sized_time(const struct bench *bench, unsigned boxes,
+			 unsigned batch)
+{
+	unsigned count = bench->groups;
+	struct mbj_store *store = NULL;
+	struct mbj_error err;
+	char primary[640];
+	char dir[640];
+
+	(void)snprintf(primary, sizeof(primary), "%s/sp%u-%u", bench->dir,
+		       boxes, batch);
+	(void)snprintf(dir, sizeof(dir), "%s/sr%u-%u", bench->dir, boxes,
+		       batch);
+	if (mbj_store_init(primary, MBJ_STORE_PRIMARY, NULL, &err) < 0 ||
+	    mbj_store_open(primary, NULL, &store, &err) < 0)
+		stop("primary", err.message);
+	account_import(store, 0, boxes);
+	for (unsigned i = 0; i < count; i++)
+		box_rename(store, 0, 1 + (i * 7919u) % boxes, i);
+	mbj_store_close(&store);
+	return replay_time(primary, dir, 1, count, batch) / count;
 }
 
 /* ---------------------------------------------------- bare Berkeley DB */
@@ -347,6 +386,27 @@ static void report(const char *name, double value, const char *unit)
 		     name, value, unit);
 }
 
+static void report_sizes(const struct bench *bench, unsigned batch)
+{
+	unsigned most = bench->groups < 10000 ? 1000 : 100000;
+	double least = 0;
+	double last = 0;
+	char name[32];
+
+	for (unsigned boxes = 10; boxes <= most; boxes *= 10) {
+		last = 1e6 * sized_time(bench, boxes, batch);
+		if (boxes == 10)
+			least = last;
+		(void)snprintf(name, sizeof(name), "batch-%u-size-%u", batch,
+			       boxes);
+		(void)printf("%-28s %12.2f us of CPU a group\n", name, last);
+		report(name, last, "us");
+	}
+	(void)snprintf(name, sizeof(name), "batch-%u-largest/10", batch);
+	(void)printf("%-28s %12.2f\n", name, last / least);
+	report(name, last / least, "1");
+}
+
 int main(int argc, char **argv)
 {
 	struct bench bench = {.rounds = 5, .groups = 10000};
@@ -354,6 +414,7 @@ int main(int argc, char **argv)
 	double puts[ROUNDS_MAX];
 	double ratios[ROUNDS_MAX];
 	const char *parent = "/tmp";
+	char dir[640];
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--quick") == 0) {
@@ -371,7 +432,9 @@ int main(int argc, char **argv)
 	journal_make(&bench);
 	for (unsigned i = 0; i < bench.rounds; i++) {
 		puts[i] = bare_time(&bench, i);
-		replays[i] = replay_time(&bench, i);
+		(void)snprintf(dir, sizeof(dir), "%s/r%u", bench.dir, i);
+		replays[i] = replay_time(bench.primary, dir, ACCOUNTS,
+					 bench.groups, BATCH);
 		ratios[i] = puts[i] / replays[i];
 	}
 	(void)printf("%-28s %12s\n", "case", "median");
@@ -384,6 +447,8 @@ int main(int argc, char **argv)
 	       "groups/s");
 	report("puts", bench.groups / median(puts, bench.rounds), "groups/s");
 	report("ratio", median(ratios, bench.rounds), "1");
+	report_sizes(&bench, 1);
+	report_sizes(&bench, BATCH);
 	dir_remove(bench.dir);
 	return 0;
 }
