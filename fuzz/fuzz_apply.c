@@ -31,7 +31,7 @@ static void account_make(struct mbj_state *state)
 
 	OK(mbj_txn_begin(state, &txn, NULL));
 	OK(mbj_txn_account_create(txn, &account, NULL));
-	for (uint8_t i = 0; i < MAILBOXES; i++) {
+	for (unsigned i = 0; i < MAILBOXES; i++) {
 		struct mbj_bytes name = mbj_bytes_str(names[i]);
 		struct mbj_mailbox mailbox = {
 			.id = {{(uint8_t)(i + 1)}},

@@ -105,8 +105,9 @@ static size_t mutate_once(struct script_step *steps, size_t n, size_t max,
 		return n - length;
 	case 5:
 		added[0] = steps[run];
-		steps[run] = steps[at % n];
-		steps[at % n] = added[0];
+		at = at < n ? at : 0;
+		steps[run] = steps[at];
+		steps[at] = added[0];
 		return n;
 	case 6:
 		reverse(steps + run, length);

@@ -66,12 +66,13 @@ static const struct mbj_rename turned[] = {{NAME("m2"), NAME("m3/a")},
 					   {NAME("m3"), NAME("m2")}};
 static const struct mbj_rename wrong[] = {{NAME("nowhere"), NAME("x")}};
 
-#define RENAMES(name, list, is_dry)                                           \
-	static enum mbj_rc run_##name(struct fault_lab *lab,                  \
-				      struct mbj_error *err)                  \
-	{                                                                     \
-		return renames_run(lab, list, sizeof(list) / sizeof(list[0]), \
-				   is_dry, err);                              \
+#define RENAMES(name, list, is_dry)                                          \
+	static enum mbj_rc run_##name(struct fault_lab *lab,                 \
+				      struct mbj_error *err)                 \
+	{                                                                    \
+		return renames_run(lab, (list),                              \
+				   sizeof(list) / sizeof((list)[0]), is_dry, \
+				   err);                                     \
 	}
 
 RENAMES(rename, one, false)

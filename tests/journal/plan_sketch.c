@@ -19,6 +19,15 @@ struct side {
 	char folded[PATHS_MAX][PATH_MAX_BYTES];
 };
 
+static void path_fold(char *folded, const char *path)
+{
+	size_t i = 0;
+
+	do
+		folded[i] = (char)tolower((unsigned char)path[i]);
+	while (path[i++] != '\0');
+}
+
 static void side_read(struct side *side, const char *text)
 {
 	side->count = 0;
@@ -31,9 +40,7 @@ static void side_read(struct side *side, const char *text)
 		side->letters[side->count] = text[0];
 		memcpy(path, text + 2, n - 2);
 		path[n - 2] = '\0';
-		for (size_t i = 0; i <= n - 2; i++)
-			side->folded[side->count][i] =
-				(char)tolower((unsigned char)path[i]);
+		path_fold(side->folded[side->count], path);
 		side->count++;
 		text += n;
 		text += strspn(text, " ");

@@ -196,6 +196,35 @@ START_TEST(group_truncated)
 }
 END_TEST
 
+/* Where the parts of a record begin. */
+struct parts {
+	size_t body;
+	size_t chain;
+};
+
+/* One bit of the record is wrong, at this byte. */
+static void flip_judge(struct mbj_bytes record, size_t at,
+		       const struct parts *parts, struct mbj_sha256 *sha,
+		       const struct mbj_hash *before)
+{
+	bool is_chain = at >= parts->chain && at < parts->chain + MBJ_HASH_SIZE;
+	struct mbj_group group;
+	struct mbj_error error;
+	enum mbj_rc rc;
+
+	rc = mbj_group_parse(record, &group, &error);
+	if (at < parts->body) {
+		ck_assert(rc == MBJ_ECORRUPT || rc == MBJ_ENOTFOUND);
+		return;
+	}
+	ck_assert_int_eq(rc, MBJ_OK);
+	ck_assert_int_eq(group.is_body_good, is_chain);
+	if (!is_chain)
+		LAB_FAILS(mbj_group_check(&group, err), MBJ_ECORRUPT);
+	LAB_FAILS(mbj_group_chain_check(&group, sha, before, err),
+		  MBJ_ECORRUPT);
+}
+
 /*
  * Goal: every flipped bit is noticed: in the header the record is refused, in
  * body or padding the body is bad, in the chain the chain is broken.  Method:
@@ -203,11 +232,8 @@ END_TEST
  */
 START_TEST(group_flips)
 {
-	struct mbj_error error;
 	struct lab_chain chain;
 	struct test_rng seed;
-	struct mbj_group group;
-	enum mbj_rc rc;
 
 	lab_chain_init(&chain, test_rng_seed(&seed));
 	for (unsigned i = 0; i < 12; i++) {
@@ -215,35 +241,17 @@ START_TEST(group_flips)
 		struct mbj_bytes record = lab_chain_add(&chain, i % 4);
 		uint8_t *p = chain.records.p + (record.p - chain.records.p);
 		struct mbj_group whole;
-		size_t body_at, chain_at;
+		struct parts parts;
 
 		LAB_OK(mbj_group_parse(record, &whole, err));
-		body_at = whole.header.header_size;
-		chain_at = body_at + whole.body.n + 4;
+		parts.body = whole.header.header_size;
+		parts.chain = parts.body + whole.body.n + 4;
 		for (size_t bit = 0; bit < record.n * 8; bit++) {
-			size_t at = bit / 8;
+			uint8_t mask = (uint8_t)(1u << bit % 8);
 
-			p[at] ^= (uint8_t)(1u << bit % 8);
-			rc = mbj_group_parse(record, &group, &error);
-			if (at < body_at) {
-				ck_assert(rc == MBJ_ECORRUPT ||
-					  rc == MBJ_ENOTFOUND);
-			} else if (at >= chain_at &&
-				   at < chain_at + MBJ_HASH_SIZE) {
-				ck_assert_int_eq(rc, MBJ_OK);
-				ck_assert(group.is_body_good);
-			} else {
-				ck_assert_int_eq(rc, MBJ_OK);
-				ck_assert(!group.is_body_good);
-				LAB_FAILS(mbj_group_check(&group, err),
-					  MBJ_ECORRUPT);
-			}
-			if (rc == MBJ_OK)
-				LAB_FAILS(mbj_group_chain_check(&group,
-								chain.sha,
-								&before, err),
-					  MBJ_ECORRUPT);
-			p[at] ^= (uint8_t)(1u << bit % 8);
+			p[bit / 8] ^= mask;
+			flip_judge(record, bit / 8, &parts, chain.sha, &before);
+			p[bit / 8] ^= mask;
 		}
 	}
 	lab_chain_done(&chain);

@@ -185,6 +185,17 @@ static struct disk *flipped(const struct damage *d, const char *name,
 	return disk;
 }
 
+/* Behind the last frame: nobody is to see it. */
+static void damage_unseen(const struct damage *d, struct disk *disk,
+			  uint64_t known)
+{
+	struct mbj_log *log = NULL;
+
+	LAB_OK(lab_log_try(disk, known, &log, err));
+	ck_assert_uint_eq(mbj_log_end_get(log).lsn.v, d->last);
+	mbj_log_close(&log);
+}
+
 /*
  * Goal: every flipped bit of the last segment is noticed and named, never
  * accepted, never the silent end.  Method: each bit in turn, opened with the
@@ -201,21 +212,16 @@ START_TEST(damage_flips)
 	(void)disk_file(d.disk, d.segment, &n);
 	for (size_t bit = 0; bit < n * 8; bit++) {
 		bool is_behind = bit / 8 >= d.begin[d.count];
-		struct mbj_log *log = NULL;
 		struct disk *disk;
 
 		for (unsigned i = 0; i < 2; i++) {
 			uint64_t known = i == 0 ? d.last : 0;
 
 			disk = flipped(&d, d.segment, bit);
-			if (!is_behind) {
+			if (is_behind)
+				damage_unseen(&d, disk, known);
+			else
 				damage_named(&d, disk, known, bit / 8);
-			} else {
-				LAB_OK(lab_log_try(disk, known, &log, err));
-				ck_assert_uint_eq(mbj_log_end_get(log).lsn.v,
-						  d.last);
-				mbj_log_close(&log);
-			}
 			disk_free(&disk);
 		}
 		disk = flipped(&d, d.segment, bit);
