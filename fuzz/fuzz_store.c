@@ -84,6 +84,8 @@ static void store_revive(struct play *play, int side)
 	disk_arm(site->disk, dirs[side], site->again);
 	site->again = 0;
 	recovery = mbj_store_recovery_get(store_open(play, side));
+	/* It has come back: what was to end that must not end an edit. */
+	disk_arm(site->disk, dirs[side], 0);
 	applied = site_applied(play, side);
 	play_say(play, "store %s comes back, is at group %llu, %llu torn",
 		 dirs[side], (unsigned long long)applied,
