@@ -100,27 +100,33 @@ static bool entries_name(const struct entries *entries, uint16_t inode)
 	return false;
 }
 
+/* True where an entry went whose directory has no name any more. */
+static bool entries_prune(const struct disk *disk, struct entries *entries)
+{
+	bool is_pruned = false;
+
+	for (size_t i = entries->count; i-- > 0;) {
+		uint16_t parent = entries->entry[i].parent;
+
+		if (parent == ROOT || entries_name(&disk->durable, parent) ||
+		    entries_name(&disk->now, parent))
+			continue;
+		disk_entry_drop(entries, &entries->entry[i]);
+		is_pruned = true;
+	}
+	return is_pruned;
+}
+
 /*
- * What a removed directory still has on the medium goes with it, or a new
- * directory that takes its inode would show it again.
+ * What a removed directory still has on the medium, and after a cut in sight
+ * too, goes with it, or a new directory that takes its inode would show it
+ * again.
  */
 static void orphans_drop(struct disk *disk)
 {
-	struct entries *durable = &disk->durable;
-	bool is_again = true;
-
-	while (is_again) {
-		is_again = false;
-		for (size_t i = durable->count; i-- > 0;) {
-			uint16_t parent = durable->entry[i].parent;
-
-			if (parent == ROOT || entries_name(durable, parent) ||
-			    entries_name(&disk->now, parent))
-				continue;
-			disk_entry_drop(durable, &durable->entry[i]);
-			is_again = true;
-		}
-	}
+	while (entries_prune(disk, &disk->durable) ||
+	       entries_prune(disk, &disk->now))
+		continue;
 }
 
 uint16_t disk_inode_new(struct disk *disk, uint16_t machine)
