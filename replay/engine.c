@@ -22,6 +22,7 @@ struct mbj_engine {
 	struct mbj_id epoch_owner;
 	struct mbj_lsn applied;
 	struct mbj_hash chain;
+	struct mbj_epoch applied_epoch;
 	struct mbj_lsn in_hand; /* group being applied, 0: none */
 	struct mbj_id *parked;
 	size_t parked_count;
@@ -57,6 +58,7 @@ enum mbj_rc mbj_engine_new(const struct mbj_engine_start *start,
 	engine->epoch_owner = start->epoch_owner;
 	engine->applied = start->applied;
 	engine->chain = start->chain;
+	engine->applied_epoch = start->applied_epoch;
 	mbj_table_init(&engine->parked_index);
 	*ret_engine = engine;
 	return MBJ_OK;
@@ -248,7 +250,37 @@ static void engine_advance(struct mbj_engine *engine,
 	MBJ_ASSERT(group->header.lsn.v == engine->applied.v + 1);
 	engine->applied = group->header.lsn;
 	engine->chain = group->chain;
+	engine->applied_epoch = group->header.epoch;
 	engine->in_hand.v = 0;
+}
+
+/*
+ * A group of an epoch that its source has not reached, or that had ended
+ * before the group in front of it: no primary writes these.
+ */
+static bool group_is_fenced(const struct mbj_engine *engine,
+			    const struct mbj_group *group,
+			    struct mbj_action *ret_action)
+{
+	unsigned long long lsn = group->header.lsn.v;
+	unsigned long long epoch = group->header.epoch.v;
+
+	if (epoch > engine->epoch.v) {
+		action_refuse(ret_action, MBJ_EFENCED,
+			      "group %llu is of epoch %llu, which its source "
+			      "(epoch %llu) cannot have",
+			      lsn, epoch, (unsigned long long)engine->epoch.v);
+		return true;
+	}
+	if (epoch < engine->applied_epoch.v) {
+		action_refuse(ret_action, MBJ_EFENCED,
+			      "group %llu is of epoch %llu, which had ended: "
+			      "the group before is of epoch %llu",
+			      lsn, epoch,
+			      (unsigned long long)engine->applied_epoch.v);
+		return true;
+	}
+	return false;
 }
 
 enum mbj_rc mbj_engine_group(struct mbj_engine *engine,
@@ -271,14 +303,8 @@ enum mbj_rc mbj_engine_group(struct mbj_engine *engine,
 		ret_action->from.v = engine->applied.v + 1;
 		return MBJ_OK;
 	}
-	if (group->header.epoch.v > engine->epoch.v) {
-		action_refuse(ret_action, MBJ_EFENCED,
-			      "group %llu is of epoch %llu, which its source "
-			      "(epoch %llu) cannot have",
-			      lsn, (unsigned long long)group->header.epoch.v,
-			      (unsigned long long)engine->epoch.v);
+	if (group_is_fenced(engine, group, ret_action))
 		return MBJ_OK;
-	}
 	if (!group->is_body_good || !is_chained) {
 		action_refuse(ret_action, MBJ_ECORRUPT, "group %llu: %s", lsn,
 			      group->is_body_good

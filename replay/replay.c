@@ -220,12 +220,11 @@ static enum mbj_rc engine_start(struct mbj_store *store,
 		return rc;
 	if (applied.lsn.v == 0)
 		applied.chain = identity->anchor.chain;
-	rc = mbj_engine_new(&(struct mbj_engine_start){identity->lineage,
-						       identity->epoch,
-						       identity->epoch_owner,
-						       applied.lsn,
-						       applied.chain},
-			    &engine, err);
+	rc = mbj_engine_new(
+		&(struct mbj_engine_start){identity->lineage, identity->epoch,
+					   identity->epoch_owner, applied.lsn,
+					   applied.chain, applied.epoch},
+		&engine, err);
 	if (rc < 0)
 		return rc;
 	rc = mbj_store_read(store, &txn, err);

@@ -42,6 +42,7 @@ static struct mbj_engine *engine_at(uint64_t lsn)
 		.epoch = {3},
 		.epoch_owner = fixture_id(8),
 		.applied = {lsn},
+		.applied_epoch = {lsn > 0 ? 2 : 0},
 	};
 	struct mbj_engine *engine = NULL;
 
@@ -164,6 +165,48 @@ START_TEST(test_refuse)
 END_TEST
 
 /*
+ * Goal: from group to group the epoch never falls, though the journal's older
+ * groups are of older epochs.  Method: behind a group of epoch 2, groups of
+ * epochs 1, 2, 3 and 2 again; the same where nothing is applied yet.
+ */
+START_TEST(test_epoch)
+{
+	static const struct {
+		uint64_t lsn;
+		uint64_t epoch;
+		bool is_taken;
+	} groups[] = {{6, 1, false}, {6, 2, true},  {7, 1, false},
+		      {7, 3, true},  {8, 2, false}, {8, 3, true}};
+	struct mbj_engine *engine = engine_at(5);
+	struct mbj_action action;
+	struct made made;
+
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		made_init(&made, groups[i].lsn, groups[i].epoch, 1, 1);
+		OK(mbj_engine_group(engine, &made.group, true, &action, err));
+		if (groups[i].is_taken) {
+			ck_assert_int_eq(action.kind, MBJ_ACTION_APPLY);
+			ck_assert_int_eq(report(engine, &made,
+						MBJ_VERDICT_APPLY),
+					 MBJ_ACTION_DONE);
+		} else {
+			ck_assert_int_eq(action.kind, MBJ_ACTION_REFUSE);
+			ck_assert_int_eq(action.rc, MBJ_EFENCED);
+			ck_assert_uint_eq(mbj_engine_applied(engine).v,
+					  groups[i].lsn - 1);
+		}
+		mbj_buf_done(&made.record);
+	}
+	mbj_engine_free(&engine);
+	engine = engine_at(0);
+	made_init(&made, 1, 1, 1, 1);
+	ck_assert_int_eq(offer(engine, &made, true), MBJ_ACTION_APPLY);
+	mbj_buf_done(&made.record);
+	mbj_engine_free(&engine);
+}
+END_TEST
+
+/*
  * Goal: only the replica's own line of primaries is followed.  Method: one
  * hello with one fact wrong at a time.
  */
@@ -214,6 +257,7 @@ TCase *test_engine_case(void)
 	tcase_add_test(tcase, test_order);
 	tcase_add_test(tcase, test_park);
 	tcase_add_test(tcase, test_refuse);
+	tcase_add_test(tcase, test_epoch);
 	tcase_add_test(tcase, test_hello);
 	return tcase;
 }

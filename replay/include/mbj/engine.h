@@ -18,7 +18,8 @@
  *   2. a group that names a parked account is kept, not applied, and parks all
  *      its accounts, so the order within every account holds;
  *   3. one account's failure never stops the others: only another lineage, an
- *      older or rival epoch, a broken chain or a hole stops a stream.
+ *      older or rival epoch, a broken chain or a hole stops a stream;
+ *   4. from group to group the epoch never falls.
  *
  * Threads: an engine belongs to one thread.
  */
@@ -41,8 +42,9 @@ struct mbj_engine_start {
 	struct mbj_id lineage; /* ROOT: none yet */
 	struct mbj_epoch epoch;
 	struct mbj_id epoch_owner;
-	struct mbj_lsn applied; /* the state's watermark */
-	struct mbj_hash chain;	/* at that LSN */
+	struct mbj_lsn applied;		/* the state's watermark */
+	struct mbj_hash chain;		/* at that LSN */
+	struct mbj_epoch applied_epoch; /* of that group, 0: none */
 };
 
 /* X(name, word) */
