@@ -1,39 +1,18 @@
 /*
- * The naive model.  Whoever moves first goes out of the tree, to the path
- * "\x01<number>", with all that is below it, deepest first; then each comes
- * back to where it is to be.
+ * The naive model.  Whoever is to move goes out of the tree, to "\x01<number>",
+ * with all that is below; then each comes back to where it is to be.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include <mbj/check.h>
+
 #include "model.h"
-
-enum { CHANGES_MAX = MODEL_BOXES_MAX };
-
-static unsigned depth_of(const char *path)
-{
-	unsigned depth = 0;
-
-	for (; *path != '\0'; path++)
-		depth += *path == '/';
-	return depth;
-}
-
-static bool is_away(const char *path)
-{
-	return path[0] == '\x01';
-}
-
-static void away_path(char path[MODEL_PATH_SIZE], size_t number)
-{
-	(void)snprintf(path, MODEL_PATH_SIZE, "\x01%zu", number);
-}
 
 struct model_box *model_at(struct model *model, const char *path)
 {
 	for (size_t i = 0; i < model->count; i++)
-		if (model->boxes[i].hole == 0 &&
-		    strcmp(model->boxes[i].path, path) == 0)
+		if (strcmp(model->boxes[i].path, path) == 0)
 			return &model->boxes[i];
 	return NULL;
 }
@@ -41,19 +20,26 @@ struct model_box *model_at(struct model *model, const char *path)
 struct model_box *model_of(struct model *model, struct mbj_id id)
 {
 	for (size_t i = 0; i < model->count; i++)
-		if (model->boxes[i].hole == 0 &&
-		    mbj_id_equal(model->boxes[i].id, id))
+		if (mbj_id_equal(model->boxes[i].id, id))
 			return &model->boxes[i];
 	return NULL;
 }
 
-void model_parent(const char *path, char parent[MODEL_PATH_SIZE])
+const char *model_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	size_t n = slash != NULL ? (size_t)(slash - path) : 0;
 
-	memcpy(parent, path, n);
-	parent[n] = '\0';
+	return slash != NULL ? slash + 1 : path;
+}
+
+struct model_box *model_above(struct model *model, const char *path)
+{
+	const char *name = model_name(path);
+	char above[MODEL_PATH_SIZE] = "";
+
+	if (name > path)
+		memcpy(above, path, (size_t)(name - path) - 1);
+	return model_at(model, above);
 }
 
 static struct model_box *box_add(struct model *model, const char *path)
@@ -62,204 +48,153 @@ static struct model_box *box_add(struct model *model, const char *path)
 
 	if (model->count == MODEL_BOXES_MAX)
 		return NULL;
-	memset(box, 0, sizeof(*box));
-	(void)snprintf(box->path, sizeof(box->path), "%s", path);
 	model->count++;
+	memset(box, 0, sizeof(*box));
+	memcpy(box->path, path, strlen(path));
 	return box;
 }
 
-/* One rename, of the mailbox at from and of all paths below it. */
-static bool rename_one(struct model *model, const char *from, const char *to)
+/* One rename, of a mailbox and so of all paths below it. */
+static void rename_one(struct model *model, const struct model_box *box,
+		       const char *to)
 {
-	size_t n = strlen(from);
+	size_t n = strlen(box->path);
+	char from[MODEL_PATH_SIZE];
+	char fresh[2 * MODEL_PATH_SIZE];
 
+	memcpy(from, box->path, sizeof(from));
 	for (size_t i = 0; i < model->count; i++) {
 		char *path = model->boxes[i].path;
-		char fresh[2 * MODEL_PATH_SIZE];
 
 		if (strncmp(path, from, n) != 0 ||
-		    (path[n] != '\0' && path[n] != '/') ||
-		    (path[n] == '\0' && model->boxes[i].hole != 0))
+		    (path[n] != '\0' && path[n] != '/'))
 			continue;
-		if (strlen(to) + strlen(path + n) >= MODEL_PATH_SIZE)
-			return false;
 		(void)snprintf(fresh, sizeof(fresh), "%s%s", to, path + n);
-		memcpy(path, fresh, strlen(fresh) + 1);
+		MBJ_ASSERT(strlen(fresh) < MODEL_PATH_SIZE);
+		memcpy(path, fresh, MODEL_PATH_SIZE);
 	}
-	return true;
 }
 
-static void holes_drop(struct model *model)
+static const char *away_path(char path[MODEL_NAME_SIZE], size_t number)
 {
-	for (size_t i = model->count; i-- > 0;)
-		if (model->boxes[i].hole != 0)
-			model->boxes[i] = model->boxes[--model->count];
+	(void)snprintf(path, MODEL_NAME_SIZE, "\x01%u", (unsigned char)number);
+	return path;
+}
+
+static bool is_away(const struct model_box *box)
+{
+	return box->path[0] == '\x01';
 }
 
 /*
- * The parents that a target needs are made, as long as rename i does not need
- * one in the very place that it left: it would lie below itself.
+ * The parents that a target needs are made, but never one in the very place
+ * that its mailbox left, which was below was_above: it would lie below itself.
  */
-static enum model_verdict parents_make(struct model *model, const char *target,
-				       size_t i)
+static enum model_verdict parents_make(struct model *model,
+				       const struct model_rename *rename,
+				       const struct model_box *was_above)
 {
-	char path[MODEL_PATH_SIZE];
+	const char *left = model_name(rename->source);
+	const struct model_box *above = NULL;
+	const char *at = rename->target;
 
-	for (const char *at = strchr(target, '/'); at != NULL;
-	     at = strchr(at + 1, '/')) {
+	while ((at = strchr(at, '/')) != NULL) {
+		char path[MODEL_PATH_SIZE] = "";
 		const struct model_box *box;
 
-		memcpy(path, target, (size_t)(at - target));
-		path[at - target] = '\0';
+		memcpy(path, rename->target, (size_t)(at++ - rename->target));
 		box = model_at(model, path);
-		if (box != NULL && !mbj_id_is_root(box->id))
-			continue;
-		for (size_t k = 0; k < model->count; k++)
-			if (model->boxes[k].hole == i + 1 &&
-			    strcmp(model->boxes[k].path, path) == 0)
-				return MODEL_REFUSED;
-		if (box == NULL && box_add(model, path) == NULL)
+		if ((box == NULL || mbj_id_is_root(box->id)) &&
+		    above == was_above && strcmp(model_name(path), left) == 0)
+			return MODEL_REFUSED;
+		above = box != NULL ? box : box_add(model, path);
+		if (above == NULL)
 			return MODEL_FULL;
 	}
-	return MODEL_DONE;
-}
-
-/* Out of the tree, leaving a hole that says who was there. */
-static enum model_verdict leave(struct model *model, const char *path, size_t i)
-{
-	char away[MODEL_PATH_SIZE];
-	struct model_box *hole;
-
-	away_path(away, i);
-	if (!rename_one(model, path, away))
-		return MODEL_FULL;
-	hole = box_add(model, path);
-	if (hole == NULL)
-		return MODEL_FULL;
-	hole->hole = (uint32_t)i + 1;
-	return MODEL_DONE;
-}
-
-static enum model_verdict arrive(struct model *model,
-				 const struct model_rename *rename, size_t i)
-{
-	char away[MODEL_PATH_SIZE];
-	enum model_verdict verdict;
-
-	away_path(away, i);
-	verdict = parents_make(model, rename->target, i);
-	if (verdict != MODEL_DONE)
-		return verdict;
-	if (model_at(model, rename->target) != NULL)
-		return MODEL_REFUSED;
-	return rename_one(model, away, rename->target) ? MODEL_DONE
-						       : MODEL_FULL;
+	return model_at(model, rename->target) == NULL ? MODEL_DONE
+						       : MODEL_REFUSED;
 }
 
 enum model_verdict model_rename(struct model *model,
 				const struct model_rename *renames,
 				size_t count)
 {
+	const struct model_box *above[MODEL_BOXES_MAX];
+	struct model_box *moving[MODEL_BOXES_MAX];
 	enum model_verdict verdict = MODEL_DONE;
+	char away[MODEL_NAME_SIZE];
 
 	for (size_t i = 0; i < count; i++) {
-		if (strcmp(renames[i].source, "INBOX") == 0 ||
-		    strcmp(renames[i].target, "INBOX") == 0 ||
-		    model_at(model, renames[i].source) == NULL)
+		moving[i] = model_at(model, renames[i].source);
+		above[i] = model_above(model, renames[i].source);
+		if (moving[i] == NULL ||
+		    strcmp(renames[i].source, "INBOX") == 0 ||
+		    strcmp(renames[i].target, "INBOX") == 0)
 			return MODEL_REFUSED;
 		for (size_t k = 0; k < i; k++)
-			if (strcmp(renames[i].source, renames[k].source) == 0)
+			if (moving[k] == moving[i])
 				return MODEL_REFUSED;
 	}
-	for (unsigned depth = MODEL_PATH_SIZE; depth-- > 0;)
-		for (size_t i = 0; i < count && verdict == MODEL_DONE; i++)
-			if (depth_of(renames[i].source) == depth)
-				verdict = leave(model, renames[i].source, i);
-	for (unsigned depth = 0; depth < MODEL_PATH_SIZE; depth++)
-		for (size_t i = 0; i < count && verdict == MODEL_DONE; i++)
-			if (depth_of(renames[i].target) == depth)
-				verdict = arrive(model, &renames[i], i);
-	holes_drop(model);
+	for (size_t i = 0; i < count; i++)
+		rename_one(model, moving[i], away_path(away, i));
+	/* Short paths first: others' parents may come with them. */
+	for (size_t n = 0; n < MODEL_PATH_SIZE; n++)
+		for (size_t i = 0; i < count && verdict == MODEL_DONE; i++) {
+			if (strlen(renames[i].target) != n)
+				continue;
+			verdict = parents_make(model, &renames[i], above[i]);
+			if (verdict == MODEL_DONE)
+				rename_one(model, moving[i], renames[i].target);
+		}
 	return verdict;
 }
 
-/* Put down what is away where its parent is; MODEL_REFUSED: not yet. */
-static enum model_verdict put_down(struct model *model,
-				   const struct model_place *place, size_t i)
+/* Back into the tree, if its parent is there and its place is free. */
+static void put_down(struct model *model, const struct model_box *box,
+		     const struct model_place *place)
 {
+	const struct model_box *above = model_of(model, place->parent);
+	bool is_top = mbj_id_is_root(place->parent);
 	char target[MODEL_PATH_SIZE + MODEL_NAME_SIZE + 1];
-	const struct model_box *parent = NULL;
-	char away[MODEL_PATH_SIZE];
 
-	away_path(away, i);
-	if (place->kind == MODEL_GONE || model_at(model, away) == NULL)
-		return MODEL_REFUSED;
-	if (!mbj_id_is_root(place->parent)) {
-		parent = model_of(model, place->parent);
-		if (parent == NULL || is_away(parent->path))
-			return MODEL_REFUSED;
-	}
+	if (place->kind == MODEL_GONE || !is_away(box) ||
+	    (!is_top && (above == NULL || is_away(above))))
+		return;
 	(void)snprintf(target, sizeof(target), "%s%s%s",
-		       parent != NULL ? parent->path : "",
-		       parent != NULL ? "/" : "", place->name);
-	if (model_at(model, target) != NULL)
-		return MODEL_REFUSED;
-	return rename_one(model, away, target) ? MODEL_DONE : MODEL_FULL;
+		       is_top ? "" : above->path, is_top ? "" : "/",
+		       place->name);
+	if (model_at(model, target) == NULL)
+		rename_one(model, box, target);
 }
 
 enum model_verdict model_set(struct model *model,
 			     const struct model_place *places, size_t count)
 {
-	char away[MODEL_PATH_SIZE];
-	char path[MODEL_PATH_SIZE];
-	bool is_again = true;
+	struct model_box *moving[MODEL_BOXES_MAX];
+	char away[MODEL_NAME_SIZE];
 
 	for (size_t i = 0; i < count; i++) {
-		struct model_box *box;
+		bool is_new = places[i].kind == MODEL_NEW;
 
-		if (places[i].kind != MODEL_NEW)
-			continue;
-		away_path(away, i);
-		box = box_add(model, away);
-		if (box == NULL)
-			return MODEL_FULL;
-		box->id = places[i].id;
+		moving[i] = is_new ? box_add(model, away_path(away, i))
+				   : model_of(model, places[i].id);
+		if (moving[i] == NULL)
+			return is_new ? MODEL_FULL : MODEL_REFUSED;
+		moving[i]->id = places[i].id;
+		rename_one(model, moving[i], away_path(away, i));
 	}
-	for (unsigned depth = MODEL_PATH_SIZE; depth-- > 0;)
-		for (size_t i = 0; i < count; i++) {
-			struct model_box *box = model_of(model, places[i].id);
-
-			if (places[i].kind == MODEL_NEW)
-				continue;
-			if (box == NULL)
-				return MODEL_REFUSED;
-			if (is_away(box->path) || depth_of(box->path) != depth)
-				continue;
-			away_path(away, i);
-			memcpy(path, box->path, sizeof(path));
-			(void)rename_one(model, path, away);
-		}
-	while (is_again) {
-		is_again = false;
-		for (size_t i = 0; i < count; i++) {
-			enum model_verdict verdict;
-
-			verdict = put_down(model, &places[i], i);
-			if (verdict == MODEL_FULL)
-				return verdict;
-			is_again |= verdict == MODEL_DONE;
-		}
-	}
+	/* A parent may come after its child. */
+	for (size_t turn = 0; turn < count; turn++)
+		for (size_t i = 0; i < count; i++)
+			put_down(model, moving[i], &places[i]);
 	for (size_t i = 0; i < count; i++) {
-		struct model_box *box;
+		struct model_box *box = model_of(model, places[i].id);
 
-		away_path(away, i);
-		box = model_at(model, away);
-		if (box != NULL && places[i].kind == MODEL_GONE)
+		if (places[i].kind == MODEL_GONE && box != NULL)
 			*box = model->boxes[--model->count];
 	}
 	for (size_t i = 0; i < model->count; i++)
-		if (is_away(model->boxes[i].path))
+		if (is_away(&model->boxes[i]))
 			return MODEL_REFUSED;
 	return MODEL_DONE;
 }

@@ -8,13 +8,13 @@
 
 #include <mbj/types.h>
 
+/* A path of all mailboxes, with names of two bytes, has room. */
 enum { MODEL_BOXES_MAX = 56, MODEL_PATH_SIZE = 176, MODEL_NAME_SIZE = 8 };
 
 struct model_box {
 	char path[MODEL_PATH_SIZE];
 	struct mbj_id id; /* ROOT: not known yet */
 	uint32_t uidvalidity;
-	uint32_t hole; /* 0: a mailbox; else 1 + the rename that left here */
 };
 
 struct model {
@@ -45,10 +45,11 @@ enum model_verdict {
 
 struct model_box *model_at(struct model *model, const char *path);
 struct model_box *model_of(struct model *model, struct mbj_id id);
-/* The path above, "" at the top. */
-void model_parent(const char *path, char parent[MODEL_PATH_SIZE]);
+/* The mailbox above a path, NULL at the top; and a path's last name. */
+struct model_box *model_above(struct model *model, const char *path);
+const char *model_name(const char *path);
 
-/* All at once; the model is spoilt unless MODEL_DONE. */
+/* All at once, at most MODEL_BOXES_MAX; spoilt unless MODEL_DONE. */
 enum model_verdict model_rename(struct model *model,
 				const struct model_rename *renames,
 				size_t count);

@@ -297,7 +297,6 @@ static void reconcile_submit(struct play *play)
 	struct mbj_edit edit = MBJ_EDIT_INIT;
 	struct mbj_outcome outcome = {.lsn = {0}};
 	struct model after = play->model;
-	char parent[MODEL_PATH_SIZE];
 	struct mbj_error err;
 	bool is_lost;
 	enum mbj_rc rc;
@@ -306,18 +305,15 @@ static void reconcile_submit(struct play *play)
 	    model_set(&after, play->places, play->place_count) != MODEL_DONE)
 		return;
 	for (size_t i = 0; i < after.count; i++) {
-		const char *slash = strrchr(after.boxes[i].path, '/');
+		const char *path = after.boxes[i].path;
+		const struct model_box *above = model_above(&after, path);
 
-		model_parent(after.boxes[i].path, parent);
 		changes[i] = (struct mbj_change){
 			.kind = MBJ_CHANGE_CREATE,
 			.has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT,
 			.id = after.boxes[i].id,
-			.parent = slash != NULL ? model_at(&after, parent)->id
-						: MBJ_ID_ROOT,
-			.name = mbj_bytes_str(slash != NULL
-						      ? slash + 1
-						      : after.boxes[i].path),
+			.parent = above != NULL ? above->id : MBJ_ID_ROOT,
+			.name = mbj_bytes_str(model_name(path)),
 		};
 	}
 	edit.kind = MBJ_EDIT_RECONCILE;

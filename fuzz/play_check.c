@@ -27,16 +27,10 @@ struct spot {
 
 static struct spot spot_of(struct model *model, const struct model_box *box)
 {
-	char parent[MODEL_PATH_SIZE];
-	const char *slash = strrchr(box->path, '/');
-	struct spot spot = {MBJ_ID_ROOT, box->path};
+	const struct model_box *above = model_above(model, box->path);
 
-	if (slash == NULL)
-		return spot;
-	model_parent(box->path, parent);
-	spot.parent = model_at(model, parent)->id;
-	spot.name = slash + 1;
-	return spot;
+	return (struct spot){above != NULL ? above->id : MBJ_ID_ROOT,
+			     model_name(box->path)};
 }
 
 /* Each pair of name and UIDVALIDITY means one mailbox, for ever. */
