@@ -1,6 +1,8 @@
 /*
  * Replays inputs without libFuzzer: each argument is a file, or a directory
  * of files.  Fails where it finds none, so that an empty corpus is noticed.
+ * With options first, where the target has a mutator of its own (FUZZ_DRIVE):
+ * see drive.h.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -8,6 +10,9 @@
 #include <sys/stat.h>
 
 #include "fuzz.h"
+#ifdef FUZZ_DRIVE
+#include "drive.h"
+#endif
 
 enum { INPUT_MAX = 4 << 20, PATH_TEXT_MAX = 4096 };
 
@@ -63,10 +68,15 @@ static int path_replay(const char *path, uint8_t *bytes)
 
 int main(int argc, char **argv)
 {
-	uint8_t *bytes = malloc(INPUT_MAX);
+	uint8_t *bytes;
 	int count = 0;
 	int total = 0;
 
+#ifdef FUZZ_DRIVE
+	if (argc > 1 && argv[1][0] == '-')
+		return drive(argc, argv);
+#endif
+	bytes = malloc(INPUT_MAX);
 	for (int i = 1; bytes && count >= 0 && i < argc; i++) {
 		count = path_replay(argv[i], bytes);
 		total += count;
