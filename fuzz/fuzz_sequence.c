@@ -5,7 +5,8 @@
  * Here the records are kept by states alone, on the engine in memory, within
  * one transaction a side that is never committed: a run costs what its steps
  * cost.  A crash of a replica takes it back to where an earlier commit was, a
- * crash of the primary makes it forget its last edit.  Whole stores, with
+ * crash of the primary makes it forget its last edit, and another may take its
+ * place, which begins an epoch.  Whole stores, with
  * their files, are fuzz_store's.
  *
  * The states are made once and begin each run as they were.
@@ -15,15 +16,18 @@
 
 #include <mbj/apply.h>
 #include <mbj/check.h>
+#include <mbj/codec.h>
 #include <mbj/engine.h>
 #include <mbj/group.h>
 
 #include "disk.h"
 #include "edit_run.h"
 #include "fuzz.h"
+#include "mend.h"
 #include "play.h"
 
-enum { FIRST_LSN = 1, RECORDS_MAX = 1 << 20 };
+enum { FIRST_LSN = 1, FIRST_EPOCH = 2, RECORDS_MAX = 1 << 20 };
+enum { GROUP_OFFSET_EPOCH = 24 };
 
 /* What one run needs of one side. */
 struct side {
@@ -46,6 +50,8 @@ struct site {
 	struct mbj_buf records;
 	size_t ends[PLAY_LSN_MAX + 2]; /* of each group in records */
 	struct mbj_hash chains[PLAY_LSN_MAX + 2];
+	uint64_t epochs[PLAY_LSN_MAX + 2];
+	uint64_t epoch; /* the primary's */
 	bool is_next_lost;
 };
 
@@ -78,7 +84,7 @@ static enum mbj_rc edit_carry_out(struct site *site, struct mbj_txn *txn,
 		.writer = &site->writer,
 		.arena = site->arena,
 		.lsn = {lsn},
-		.epoch = {1},
+		.epoch = {site->epoch},
 		.time_us = 1,
 		.chain = *chain,
 	};
@@ -113,6 +119,7 @@ static enum mbj_rc site_submit(struct play *play, const struct mbj_edit *edit,
 		return rc;
 	}
 	site->chains[lsn] = chain;
+	site->epochs[lsn] = site->epoch;
 	site->ends[lsn] = site->records.n;
 	play->record = record_of(site, lsn);
 	return rc;
@@ -125,14 +132,21 @@ static uint64_t site_applied(struct play *play, int side)
 	return mbj_engine_applied(site_of(play)->sides[side].engine).v;
 }
 
+/* Each epoch is another store's reign. */
+static struct mbj_id owner_of(uint64_t epoch)
+{
+	return (struct mbj_id){{1, (uint8_t)epoch}};
+}
+
 static void engine_begin(struct site *site, struct side *side, uint64_t lsn)
 {
 	const struct mbj_engine_start start = {
 		.lineage = site->lineage,
-		.epoch = {1},
-		.epoch_owner = {{1}},
+		.epoch = {site->epochs[lsn]},
+		.epoch_owner = owner_of(site->epochs[lsn]),
 		.applied = {lsn},
 		.chain = site->chains[lsn],
+		.applied_epoch = {site->epochs[lsn]},
 	};
 
 	mbj_engine_free(&side->engine);
@@ -183,11 +197,32 @@ static enum mbj_action_kind record_take(struct play *play, struct side *side,
 	return action.kind;
 }
 
+/* The primary says who it is, which is how a replica learns of a takeover. */
+static void primary_hear(struct play *play, struct side *side)
+{
+	const struct site *site = site_of(play);
+	uint64_t applied = mbj_engine_applied(side->engine).v;
+	const struct mbj_hello hello = {
+		.lineage = site->lineage,
+		.epoch = {site->epoch},
+		.epoch_owner = owner_of(site->epoch),
+		.end = {play->lsn},
+		.has_chain = true,
+		.chain_there = site->chains[applied],
+	};
+	struct mbj_action action;
+
+	mbj_engine_hello(side->engine, &hello, &action);
+	play_check(play, action.kind == MBJ_ACTION_DONE,
+		   "the primary is not heard: %s", action.reason);
+}
+
 /* In order, up to the given group. */
 static void groups_take(struct play *play, int number, uint64_t until)
 {
 	struct side *side = side_begin(site_of(play), number);
 
+	primary_hear(play, side);
 	for (uint64_t lsn = mbj_engine_applied(side->engine).v + 1;
 	     lsn <= until; lsn++)
 		play_check(play,
@@ -201,12 +236,13 @@ static void groups_take(struct play *play, int number, uint64_t until)
 static void group_take_alone(struct play *play, struct side *side, uint64_t lsn)
 {
 	uint64_t applied = mbj_engine_applied(side->engine).v;
+	enum mbj_action_kind got;
 	enum mbj_action_kind expected = lsn <= applied	     ? MBJ_ACTION_SKIP
 					: lsn == applied + 1 ? MBJ_ACTION_DONE
 							     : MBJ_ACTION_ASK;
-	enum mbj_action_kind got =
-		record_take(play, side, record_of(site_of(play), lsn));
 
+	primary_hear(play, side);
+	got = record_take(play, side, record_of(site_of(play), lsn));
 	play_check(play, got == expected, "group %llu after %llu: %s, not %s",
 		   (unsigned long long)lsn, (unsigned long long)applied,
 		   mbj_action_name(got), mbj_action_name(expected));
@@ -233,6 +269,47 @@ static void group_take_damaged(struct play *play, struct side *side,
 		   "a damaged group %llu was applied", (unsigned long long)lsn);
 }
 
+/*
+ * A group written again by a primary that was replaced, or by one that is yet
+ * to come, with checksums that are right, and half of them with a chain value
+ * that follows: known already, out of turn, or refused.
+ */
+static void group_take_forged(struct play *play, struct side *side,
+			      uint64_t lsn, const struct script_step *step)
+{
+	const struct site *site = site_of(play);
+	struct mbj_bytes record = record_of(site, lsn);
+	uint64_t applied = mbj_engine_applied(side->engine).v;
+	uint64_t epoch =
+		step->c < 0x80 ? site->epochs[lsn - 1] - 1 : site->epoch + 1;
+	struct mbj_hash chain = site->chains[lsn - 1];
+	size_t savepoint = mbj_txn_savepoint(side->txn);
+	uint8_t *copy = malloc(record.n);
+	enum mbj_action_kind got;
+
+	if (copy == NULL)
+		abort();
+	memcpy(copy, record.p, record.n);
+	mbj_store_u64(copy + GROUP_OFFSET_EPOCH, epoch);
+	MBJ_ASSERT(mend_group(copy, record.n,
+			      step->c & 0x40 ? chain.b : NULL) == record.n);
+	primary_hear(play, side);
+	got = record_take(play, side, mbj_bytes_make(copy, record.n));
+	free(copy);
+	play_check(play,
+		   got == (lsn <= applied	? MBJ_ACTION_SKIP
+			   : lsn == applied + 1 ? MBJ_ACTION_REFUSE
+						: MBJ_ACTION_ASK),
+		   "group %llu of epoch %llu after %llu: %s",
+		   (unsigned long long)lsn, (unsigned long long)epoch,
+		   (unsigned long long)applied, mbj_action_name(got));
+	play_check(play,
+		   mbj_engine_applied(side->engine).v == applied &&
+			   mbj_txn_savepoint(side->txn) == savepoint,
+		   "group %llu of another epoch left a trace",
+		   (unsigned long long)lsn);
+}
+
 /* A source of an earlier epoch, a rival, a stranger: never heard. */
 static void stranger_refuse(struct play *play, struct side *side, uint8_t which)
 {
@@ -240,12 +317,13 @@ static void stranger_refuse(struct play *play, struct side *side, uint8_t which)
 	struct mbj_lsn applied = mbj_engine_applied(side->engine);
 	struct mbj_hello hello = {
 		.lineage = site->lineage,
-		.epoch = {which % 3 == 0 ? 0 : 1},
-		.epoch_owner = {{which % 3 == 1 ? 2 : 1}},
+		.epoch = {site->epoch - (which % 3 == 0)},
+		.epoch_owner = owner_of(site->epoch + (which % 3 == 1)),
 		.end = {which % 3 == 2 ? applied.v - 1 : play->lsn},
 	};
 	struct mbj_action action;
 
+	primary_hear(play, side);
 	mbj_engine_hello(side->engine, &hello, &action);
 	play_check(play, action.kind == MBJ_ACTION_REFUSE,
 		   "a stranger is heard");
@@ -279,6 +357,10 @@ static void site_deliver(struct play *play, const struct script_step *step)
 			group_take_damaged(play, side, lsn, step,
 					   step->c % 8 == 4);
 		break;
+	case 6:
+		if (lsn > FIRST_LSN)
+			group_take_forged(play, side, lsn, step);
+		break;
 	default:
 		stranger_refuse(play, side, step->b);
 		break;
@@ -294,8 +376,12 @@ static void site_crash(struct play *play, const struct script_step *step)
 	uint64_t lsn;
 
 	if (number == PLAY_PRIMARY) {
-		site->is_next_lost = true;
-		play_say(play, "the primary will crash");
+		/* Another store may take over before the next edit. */
+		site->epoch += step->c >= 0x80;
+		site->is_next_lost = step->c < 0xc0;
+		play_say(play, "the primary %s, epoch %llu",
+			 site->is_next_lost ? "will crash" : "is replaced",
+			 (unsigned long long)site->epoch);
 		return;
 	}
 	if (side->txn == NULL)
@@ -369,6 +455,7 @@ static struct site *site_new(void)
 	options.engine = MBJ_STATE_MEMORY;
 	site->disk = disk_new();
 	site->lineage.b[0] = 0xed;
+	site->epoch = FIRST_EPOCH;
 	for (int side = 0; side < PLAY_SIDES; side++)
 		OK(mbj_state_open(disk_sys(site->disk), homes[side],
 				  site->lineage, &options, &site->states[side],
@@ -397,6 +484,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	disk_seed(site->disk, 1);
 	mbj_buf_clear(&site->records);
 	site->is_next_lost = false;
+	site->epoch = FIRST_EPOCH;
+	site->epochs[FIRST_LSN] = FIRST_EPOCH;
 	site->chains[FIRST_LSN] = site->first_chain;
 	site->ends[FIRST_LSN] = 0;
 	OK(mbj_txn_begin(site->states[PLAY_PRIMARY],
