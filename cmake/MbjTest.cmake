@@ -1,3 +1,8 @@
+# ThreadSanitizer knows nothing of a library that was not built for it: what
+# Berkeley DB does inside its own calls is not looked at, all of ours is.  A
+# race ends the process: children that are killed leave no other word of it.
+set(MBJ_TSAN "TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1")
+
 # mbj_test(<name> SOURCES ... LAYERS ... [LINKS ...] [TIMEOUT <seconds>]
 #          [BY_NOUN])
 #
@@ -40,6 +45,9 @@ function(mbj_test name)
   set(environment "")
   if(MBJ_SANITIZE)
     list(APPEND environment CK_FORK=no)
+  endif()
+  if(MBJ_SANITIZE MATCHES thread)
+    list(APPEND environment "${MBJ_TSAN}")
   endif()
   if(NOT ARG_BY_NOUN)
     add_test(NAME ${name} COMMAND test_${name})

@@ -51,7 +51,7 @@ struct bench {
 	char dir[512];
 	struct mbj_store_options options;
 	struct mbj_store *store;
-	size_t record_size;		/* of one rename's group */
+	_Atomic size_t record_size;	/* of one rename's group */
 	unsigned turn[THREADS_MAX + 8]; /* of each account: renames so far */
 };
 

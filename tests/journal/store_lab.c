@@ -128,15 +128,21 @@ struct mbj_store_options site_options(void)
 	return options;
 }
 
-void site_begin(struct site *site)
+void site_begin_on(struct site *site, enum mbj_state_engine engine)
 {
 	memset(site, 0, sizeof(*site));
 	site->tmp = test_tmpdir_new();
 	site->options = site_options();
+	site->options.state.engine = engine;
 	(void)snprintf(site->dir, sizeof(site->dir), "%s/store", site->tmp);
 	SITE_OK(mbj_store_init(site->dir, MBJ_STORE_PRIMARY, &site->options,
 			       err));
 	SITE_OK(mbj_store_open(site->dir, &site->options, &site->store, err));
+}
+
+void site_begin(struct site *site)
+{
+	site_begin_on(site, MBJ_STATE_BERKELEY_DB);
 }
 
 void site_end(struct site *site)

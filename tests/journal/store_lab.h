@@ -72,6 +72,7 @@ struct site {
 struct mbj_store_options site_options(void);
 /* A primary, made and open. */
 void site_begin(struct site *site);
+void site_begin_on(struct site *site, enum mbj_state_engine engine);
 void site_end(struct site *site);
 void site_reopen(struct site *site);
 /* dir/a or dir/a/b, in a buffer of the caller's. */

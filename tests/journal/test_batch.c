@@ -11,7 +11,16 @@
 
 /* ------------------------------------------------------------- threads */
 
-enum { CREW_MAX = 32, CREW_EDITS = 150, CREW_MAILBOXES = 8 };
+enum { CREW_MAX = 32, CREW_EDITS = 150, CREW_MAILBOXES = 8, ENGINES = 2 };
+
+/*
+ * Each test with threads runs on both: Berkeley DB is what is shipped, and in
+ * the engine in memory ThreadSanitizer sees every access.
+ */
+static const enum mbj_state_engine engines[ENGINES] = {
+	MBJ_STATE_BERKELEY_DB,
+	MBJ_STATE_MEMORY,
+};
 
 /* What one thread did: each acknowledged rename, in its order. */
 struct sailor {
@@ -115,7 +124,7 @@ START_TEST(batch_threads_apart)
 	uint64_t sum = 0;
 	struct site site;
 
-	site_begin(&site);
+	site_begin_on(&site, engines[_i]);
 	for (unsigned i = 1; i <= COUNT; i++)
 		site_import(site.store, i, 3);
 	crew = crew_run(site.store, COUNT, false, 0, sailor_alone);
@@ -180,7 +189,7 @@ START_TEST(batch_threads_meet)
 	uint64_t end;
 	struct site site;
 
-	site_begin(&site);
+	site_begin_on(&site, engines[_i]);
 	site_import(site.store, 1, CREW_MAILBOXES);
 	crew = crew_run(site.store, COUNT, true, test_rng_seed(&rng),
 			sailor_brawl);
@@ -242,7 +251,7 @@ START_TEST(batch_readers)
 	struct sailor *crew;
 	struct site site;
 
-	site_begin(&site);
+	site_begin_on(&site, engines[_i]);
 	for (unsigned i = 1; i <= COUNT; i++)
 		site_import(site.store, i, 3);
 	watch.store = site.store;
@@ -252,6 +261,61 @@ START_TEST(batch_readers)
 	atomic_store(&watch.is_over, true);
 	ck_assert_int_eq(pthread_join(reader, NULL), 0);
 	ck_assert_uint_gt(watch.reads, 0);
+	free(crew);
+	site_end(&site);
+}
+END_TEST
+
+struct follow {
+	const struct site *site;
+	uint64_t until;
+	uint64_t read; /* groups */
+};
+
+/* Every group that is there, and again from the next one, to the last. */
+static void *follow_run(void *context)
+{
+	struct follow *follow = context;
+
+	while (follow->read < follow->until) {
+		struct mbj_lsn next = {follow->read + 1};
+		struct mbj_log_reader *reader = NULL;
+		struct mbj_group group;
+
+		SITE_OK(mbj_store_log_reader(NULL, follow->site->dir, &reader,
+					     err));
+		SITE_OK(mbj_log_reader_seek(reader, next, err));
+		while (mbj_log_reader_next(reader, &group, NULL) == MBJ_OK) {
+			ck_assert_uint_eq(group.header.lsn.v, next.v);
+			ck_assert(group.is_body_good);
+			follow->read = next.v++;
+		}
+		mbj_log_reader_close(&reader);
+	}
+	return NULL;
+}
+
+/*
+ * Goal: whoever reads the journal while it is written meets whole groups, each
+ * once and in order.  Method: a thread follows it from the first group to the
+ * last while 4 threads rename.
+ */
+START_TEST(batch_followed)
+{
+	enum { COUNT = 4 };
+	struct follow follow = {.until = COUNT + COUNT * CREW_EDITS};
+	struct sailor *crew;
+	pthread_t reader;
+	struct site site;
+
+	site_begin_on(&site, engines[_i]);
+	for (unsigned i = 1; i <= COUNT; i++)
+		site_import(site.store, i, 3);
+	follow.site = &site;
+	ck_assert_int_eq(pthread_create(&reader, NULL, follow_run, &follow), 0);
+	crew = crew_run(site.store, COUNT, false, 0, sailor_alone);
+	ck_assert_int_eq(pthread_join(reader, NULL), 0);
+	ck_assert_uint_eq(follow.read, mbj_store_end(site.store).lsn.v);
 	free(crew);
 	site_end(&site);
 }
@@ -470,9 +534,10 @@ TCase *test_batch_case(void)
 {
 	TCase *tc = tcase_create("batch");
 
-	tcase_add_test(tc, batch_threads_apart);
-	tcase_add_test(tc, batch_threads_meet);
-	tcase_add_test(tc, batch_readers);
+	tcase_add_loop_test(tc, batch_threads_apart, 0, ENGINES);
+	tcase_add_loop_test(tc, batch_threads_meet, 0, ENGINES);
+	tcase_add_loop_test(tc, batch_readers, 0, ENGINES);
+	tcase_add_loop_test(tc, batch_followed, 0, ENGINES);
 	tcase_add_test(tc, batch_dry_run);
 	tcase_add_test(tc, batch_refusals);
 	tcase_add_test(tc, batch_journal_fails);

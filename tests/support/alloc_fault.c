@@ -2,6 +2,8 @@
  * Failing allocations: every allocation of the library goes through four
  * functions, which the linker puts these in front of (--wrap, see
  * cmake/MbjTest.cmake).
+ *
+ * Threads: any may allocate; what fails is set while one runs.
  */
 #include "support.h"
 
@@ -14,7 +16,7 @@ void *__wrap_mbj_realloc_array(void *p, size_t count, size_t size);
 void __real_mbj_free(void *p);
 void __wrap_mbj_free(void *p);
 
-static uint64_t alloc_count; /* since the last test_alloc_fail_at */
+static _Atomic uint64_t alloc_count; /* since the last test_alloc_fail_at */
 static uint64_t alloc_fail_at;
 static bool alloc_is_for_good;
 static _Atomic int64_t alloc_blocks;
