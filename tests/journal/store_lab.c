@@ -1,8 +1,10 @@
 /*
  * The fixture of the tests of stores.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <mbj/codec.h>
 
@@ -31,7 +33,9 @@ static int site_sys_judge(void *ctx, unsigned call)
 
 static int sys_open(void *ctx, const char *path, int flags, mode_t mode)
 {
-	int fault = site_sys_judge(ctx, SITE_CALL_OPEN);
+	unsigned calls = SITE_CALL_OPEN |
+			 ((flags & O_CREAT) != 0 ? SITE_CALL_CREATE : 0);
+	int fault = site_sys_judge(ctx, calls);
 
 	return fault != 0 ? fault : REAL(open)(CTX, path, flags, mode);
 }
@@ -57,7 +61,11 @@ static ssize_t sys_pwrite(void *ctx, int fd, const void *p, size_t n, off_t at)
 static int sys_fdatasync(void *ctx, int fd)
 {
 	int fault = site_sys_judge(ctx, SITE_CALL_SYNC);
+	const struct site_sys *sys = ctx;
+	const struct timespec time = {.tv_nsec = sys->sync_us * 1000};
 
+	if (sys->sync_us > 0)
+		(void)nanosleep(&time, NULL);
 	return fault != 0 ? fault : REAL(fdatasync)(CTX, fd);
 }
 

@@ -42,7 +42,8 @@ enum site_call {
 	SITE_CALL_RENAME = 1 << 4,
 	SITE_CALL_UNLINK = 1 << 5,
 	SITE_CALL_MKDIR = 1 << 6,
-	SITE_CALL_ALL = (1 << 7) - 1,
+	SITE_CALL_CREATE = 1 << 7, /* open with O_CREAT */
+	SITE_CALL_ALL = (1 << 8) - 1,
 };
 
 /* Any thread may call through it; the knobs are set while nobody does. */
@@ -53,6 +54,7 @@ struct site_sys {
 	bool is_for_good; /* all later ones fail too */
 	int errnum;
 	size_t write_size_min; /* shorter writes do not count */
+	long sync_us;	       /* what a sync takes longer, 0: nothing */
 	atomic_long count;
 };
 
