@@ -13,6 +13,7 @@
  *	edit_names.c     UIDVALIDITY of names
  *	edit_subscribe.c subscriptions
  *	edit_emit.c      primitives into group and transaction
+ *	edit_work.c      what the resolvers share
  *
  * Private to journal/edit*.
  *
@@ -67,7 +68,7 @@ enum mbj_rc edit_whole_resolve(struct edit_work *work,
 enum mbj_rc edit_ops_run(struct edit_work *work,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
 
-/* ------------------------------------------------- shared by resolvers */
+/* --------------------------------------------------------- edit_work.c */
 
 /*
  * Judge the name that an item is to get below parent.  A mailbox that keeps

@@ -1,0 +1,58 @@
+/*
+ * What the resolvers of an edit share: names, wishes, refusals.
+ *
+ * Not here: the order of an edit's parts (edit.c), which is why none of them
+ * needs to know edit.c.
+ *
+ * Threads: as the transaction.
+ */
+#include "edit_work.h"
+
+#include <mbj/check.h>
+
+bool edit_is_inbox(const struct mbj_node *node)
+{
+	return node->parent == MBJ_NODE_ROOT &&
+	       mbj_name_is_inbox(node->name.key);
+}
+
+enum mbj_rc edit_name_make(struct edit_work *work, struct mbj_bytes utf8,
+			   bool is_top, const struct mbj_node *before,
+			   struct mbj_name *ret_name, struct mbj_error *err)
+{
+	MBJ_ASSERT(ret_name != NULL);
+	/* At the top a name may mean INBOX that meant nothing below. */
+	if (before != NULL && mbj_bytes_equal(before->name.stored, utf8) &&
+	    (!is_top || before->parent == MBJ_NODE_ROOT)) {
+		*ret_name = before->name;
+		return MBJ_OK;
+	}
+	return mbj_name_make(&work->account.policy, utf8, is_top,
+			     work->context->arena, ret_name, err);
+}
+
+enum mbj_rc edit_wish_add(struct edit_work *work, uint32_t item,
+			  bool is_subscribed, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(item < work->draft.count);
+	rc = mbj_array_reserve((void **)&work->wishes, &work->wish_capacity,
+			       work->wish_count + 1, sizeof(*work->wishes),
+			       EDIT_CHANGES_MAX, err);
+	if (rc == MBJ_OK)
+		work->wishes[work->wish_count++] =
+			(struct edit_wish){item, is_subscribed};
+	return rc;
+}
+
+enum mbj_rc edit_refuse_id(struct mbj_error *err, enum mbj_refusal refusal,
+			   const char *kind, struct mbj_id id, const char *why)
+{
+	char text[MBJ_ID_TEXT_SIZE];
+
+	MBJ_ASSERT(refusal != MBJ_REFUSAL_NONE);
+	mbj_id_print(id, text);
+	return mbj_error_refuse(err, refusal, kind, text, "mailbox %s %s", text,
+				why);
+}
