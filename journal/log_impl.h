@@ -41,11 +41,13 @@ void log_published_encode(const struct mbj_log_end *end,
 bool log_published_decode(const uint8_t bytes[LOG_PUBLISHED_SIZE],
 			  struct mbj_log_end *ret_end);
 /*
- * What the file says now; lsn 0 where it says nothing: it is advice for
- * readers and evidence for openers, and its loss costs neither any group.
+ * What the file says now; lsn 0 where it says nothing: to openers it is
+ * evidence, and its loss costs no group.  *ret_is_damaged where it holds
+ * something else, which a reader beside an owner must not take for an end.
  */
 enum mbj_rc log_published_read(struct mbj_file *file,
 			       struct mbj_log_end *ret_end,
+			       bool *ret_is_damaged,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* True where an earlier process left the mark of a failed write or sync. */

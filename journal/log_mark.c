@@ -59,23 +59,24 @@ bool log_published_decode(const uint8_t bytes[LOG_PUBLISHED_SIZE],
 
 enum mbj_rc log_published_read(struct mbj_file *file,
 			       struct mbj_log_end *ret_end,
-			       struct mbj_error *err)
+			       bool *ret_is_damaged, struct mbj_error *err)
 {
 	struct mbj_log_end end = {{0}, {{0}}};
 	uint8_t bytes[LOG_PUBLISHED_SIZE];
+	bool is_damaged = true;
 	size_t n = 0;
 	enum mbj_rc rc;
 
-	for (int attempt = 0; attempt < READ_ATTEMPTS_MAX; attempt++) {
+	/* It may be read while it is written. */
+	for (int i = 0; is_damaged && i < READ_ATTEMPTS_MAX; i++) {
 		rc = mbj_file_read(file, 0, bytes, sizeof(bytes), &n, err);
 		if (rc < 0)
 			return rc;
-		if (n == 0)
-			break;
-		if (n == sizeof(bytes) && log_published_decode(bytes, &end))
-			break;
+		is_damaged = n > 0 && (n < sizeof(bytes) ||
+				       !log_published_decode(bytes, &end));
 	}
 	*ret_end = end;
+	*ret_is_damaged = is_damaged;
 	return MBJ_OK;
 }
 

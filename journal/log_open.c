@@ -44,6 +44,7 @@ static enum mbj_rc published_open(struct log_opening *opening,
 {
 	struct mbj_log *log = opening->log;
 	char path[MBJ_PATH_TEXT_MAX];
+	bool is_damaged;
 	enum mbj_rc rc;
 
 	rc = mbj_path_join(path, log->dir, LOG_PUBLISHED_NAME, err);
@@ -52,7 +53,8 @@ static enum mbj_rc published_open(struct log_opening *opening,
 				   &log->published, err);
 	if (rc == MBJ_OK)
 		rc = log_published_read(&log->published,
-					&opening->evidence.published, err);
+					&opening->evidence.published,
+					&is_damaged, err);
 	return rc;
 }
 

@@ -33,12 +33,14 @@ struct mbj_log_reader {
 
 static enum mbj_rc published_refresh(struct mbj_log_reader *reader,
 				     struct mbj_log_end *ret_end,
+				     bool *ret_is_damaged,
 				     struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
 	struct mbj_error why;
 	enum mbj_rc rc;
 
+	*ret_is_damaged = false;
 	if (reader->published.fd < 0) {
 		rc = mbj_path_join(path, reader->dir, LOG_PUBLISHED_NAME, err);
 		if (rc < 0)
@@ -55,21 +57,32 @@ static enum mbj_rc published_refresh(struct mbj_log_reader *reader,
 			return rc;
 		}
 	}
-	return log_published_read(&reader->published, ret_end, err);
+	return log_published_read(&reader->published, ret_end, ret_is_damaged,
+				  err);
 }
 
-/* Move the limit to what is published now. */
+/*
+ * Move the limit to what is published now.  One that cannot be read is no
+ * limit: what lies behind it must not look like a journal that ends here.
+ */
 static enum mbj_rc limit_refresh(struct mbj_log_reader *reader,
 				 struct mbj_error *err)
 {
 	struct mbj_log_end end;
+	bool is_damaged;
 	enum mbj_rc rc;
 
 	if (!reader->is_owned)
 		return MBJ_OK;
-	rc = published_refresh(reader, &end, err);
+	rc = published_refresh(reader, &end, &is_damaged, err);
 	if (rc < 0)
 		return rc;
+	if (is_damaged)
+		return mbj_error_set(err, MBJ_ECORRUPT,
+				     "%s/%s is damaged: how far this journal "
+				     "can be read while it is in use is known "
+				     "again after its owner's next change",
+				     reader->dir, LOG_PUBLISHED_NAME);
 	if (end.lsn.v > reader->limit.lsn.v) {
 		reader->limit = end;
 		segment_view_drop(&reader->cursor.view);
@@ -99,9 +112,10 @@ static enum mbj_rc limit_find(struct mbj_log_reader *reader,
 	const struct segment_entry *last;
 	char name[SEGMENT_NAME_SIZE];
 	struct segment_scan scan;
+	bool is_damaged;
 	enum mbj_rc rc;
 
-	rc = published_refresh(reader, &evidence.published, err);
+	rc = published_refresh(reader, &evidence.published, &is_damaged, err);
 	if (rc == MBJ_OK)
 		rc = segment_list_load(&cursor->list, cursor->sys, cursor->dir,
 				       err);

@@ -124,6 +124,50 @@ START_TEST(log_rotation)
 END_TEST
 
 /*
+ * Goal: beside an owner a damaged "published" is named, never taken for the
+ * end of the journal, and forgotten with the owner's next batch.  Method:
+ * every bit, and every shorter file but the empty one, under an open log.
+ */
+START_TEST(log_published_damaged)
+{
+	struct disk *disk = disk_new(3);
+	struct mbj_log_reader *reader = NULL;
+	struct lab_chain chain;
+	struct mbj_log *log;
+	uint64_t last;
+	size_t n = 0;
+
+	lab_chain_init(&chain, 24);
+	log = lab_log_open(disk, 0);
+	(void)lab_chain_add(&chain, 2);
+	last = chain.end.lsn.v;
+	LAB_OK(lab_append(log, &chain, last, last, err));
+	(void)disk_file(disk, "published", &n);
+	ck_assert_uint_eq(n, 64);
+	for (size_t bit = 0; bit < n * 8; bit++) {
+		uint8_t *p = disk_file(disk, "published", &n);
+
+		p[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		LAB_FAILS(lab_reader_try(disk, true, &reader, err),
+			  MBJ_ECORRUPT);
+		p[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	lab_read_all(disk, true, &chain, last);
+	for (n = 63; n > 0; n--) {
+		(void)disk_resize(disk, "published", n);
+		LAB_FAILS(lab_reader_try(disk, true, &reader, err),
+			  MBJ_ECORRUPT);
+	}
+	(void)lab_chain_add(&chain, 2);
+	LAB_OK(lab_append(log, &chain, last + 1, last + 1, err));
+	lab_read_all(disk, true, &chain, last + 1);
+	mbj_log_close(&log);
+	lab_chain_done(&chain);
+	disk_free(&disk);
+}
+END_TEST
+
+/*
  * Goal: one batch costs one write and one sync where room is reserved, and
  * one small write to publish it.  Method: calls counted.
  */
@@ -500,6 +544,7 @@ TCase *test_log_case(void)
 	tcase_add_test(tc, log_mended);
 	tcase_add_test(tc, log_life);
 	tcase_add_test(tc, log_rotation);
+	tcase_add_test(tc, log_published_damaged);
 	tcase_add_test(tc, log_calls);
 	tcase_add_test(tc, log_reserve_steps);
 	tcase_add_test(tc, log_full_disk);
