@@ -5,19 +5,17 @@
 
 #include "apply_lab.h"
 
-static const struct mbj_state_options lab_options = {4u << 20, 4u << 20,
-						     4u << 20, 1024,
-						     MBJ_STATE_BERKELEY_DB};
-
-void lab_begin(struct lab *lab)
+void lab_begin(struct lab *lab, enum mbj_state_engine engine)
 {
+	const struct mbj_state_options options = {4u << 20, 4u << 20, 4u << 20,
+						  1024, engine};
 	struct mbj_id lineage = {{0xee}};
 	char *home;
 
 	memset(lab, 0, sizeof(*lab));
 	lab->dir = test_tmpdir_new();
 	home = test_path_dup(lab->dir, "state");
-	LAB_OK(mbj_state_open(mbj_sys_posix(), home, lineage, &lab_options,
+	LAB_OK(mbj_state_open(mbj_sys_posix(), home, lineage, &options,
 			      &lab->state, err));
 	free(home);
 	LAB_OK(mbj_txn_begin(lab->state, &lab->txn, err));

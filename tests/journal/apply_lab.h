@@ -29,7 +29,8 @@ struct lab {
 			      mbj_rc_name(rc_), err->message);    \
 	} while (0)
 
-void lab_begin(struct lab *lab);
+/* The engine is in memory, but in one test of groups and one of primitives. */
+void lab_begin(struct lab *lab, enum mbj_state_engine engine);
 void lab_end(struct lab *lab);
 
 /* Ids that are easy to read: their first and last byte. */

@@ -7,14 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct mbj_state_options lab_options = {4u << 20, 4u << 20,
-						     4u << 20, 4096,
-						     MBJ_STATE_BERKELEY_DB};
-
 enum { PRIMARY, REPLICA, CHANGES_MAX = EDIT_LAB_WORDS_MAX };
 
-void edit_lab_begin(struct edit_lab *lab)
+void edit_lab_begin(struct edit_lab *lab, enum mbj_state_engine engine)
 {
+	const struct mbj_state_options options = {4u << 20, 4u << 20, 4u << 20,
+						  4096, engine};
 	static const char *const names[] = {"primary", "replica"};
 	struct mbj_id lineage = {{0xed}};
 
@@ -23,8 +21,8 @@ void edit_lab_begin(struct edit_lab *lab)
 	for (int i = 0; i < 2; i++) {
 		char *home = test_path_dup(lab->dir, names[i]);
 
-		LAB_OK(mbj_state_open(mbj_sys_posix(), home, lineage,
-				      &lab_options, &lab->states[i], err));
+		LAB_OK(mbj_state_open(mbj_sys_posix(), home, lineage, &options,
+				      &lab->states[i], err));
 		LAB_OK(mbj_txn_begin(lab->states[i], &lab->txns[i], err));
 		free(home);
 	}

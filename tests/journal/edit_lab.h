@@ -34,7 +34,11 @@ struct edit_lab {
 	char text[EDIT_LAB_TEXT_MAX];
 };
 
-void edit_lab_begin(struct edit_lab *lab);
+/*
+ * The engine is in memory where the edits alone are looked at; the model's and
+ * the large ones are on Berkeley DB.
+ */
+void edit_lab_begin(struct edit_lab *lab, enum mbj_state_engine engine);
 void edit_lab_end(struct edit_lab *lab);
 
 struct mbj_id edit_lab_id(const char *tag);

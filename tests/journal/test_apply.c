@@ -41,8 +41,8 @@ START_TEST(apply_links)
 	groups[0] = make;
 	groups[1] = group_create(1, "one");
 	groups[2] = group_create(2, "two");
-	lab_begin(&primary);
-	lab_begin(&replica);
+	lab_begin(&primary, MBJ_STATE_BERKELEY_DB);
+	lab_begin(&replica, MBJ_STATE_BERKELEY_DB);
 	for (size_t i = 0; i < 3; i++)
 		lab_do(&primary, &groups[i], &records[i]);
 
@@ -90,7 +90,7 @@ START_TEST(apply_account_twice)
 
 	make.ops[0] = lab_op_account(0, "alice");
 	make.ops[1] = lab_op_account(1, "bob");
-	lab_begin(&lab);
+	lab_begin(&lab, MBJ_STATE_MEMORY);
 	lab_do(&lab, &make, &record);
 	LAB_OK(mbj_group_parse(mbj_buf_view(&record), &group, err));
 	memcpy(record.p + GROUP_OFFSET_ACCOUNTS + GROUP_ACCOUNT_SIZE,
@@ -129,8 +129,8 @@ START_TEST(apply_fork)
 	struct lab replica;
 
 	make.ops[0] = lab_op_account(0, "alice");
-	lab_begin(&primary);
-	lab_begin(&replica);
+	lab_begin(&primary, MBJ_STATE_MEMORY);
+	lab_begin(&replica, MBJ_STATE_MEMORY);
 	lab_do(&primary, &make, &first);
 	(void)lab_apply(&replica, &first);
 	primary.lsn.v = 5; /* groups 2 to 5 named other accounts */
@@ -179,8 +179,8 @@ START_TEST(apply_two_accounts)
 	make.ops[1] = lab_op_account(1, "bob");
 	both.ops[0] = lab_op_create(0, 1, lab_slot(ROOT, "one"));
 	both.ops[1] = lab_op_create(1, 2, lab_slot(ROOT, "two"));
-	lab_begin(&primary);
-	lab_begin(&replica);
+	lab_begin(&primary, MBJ_STATE_MEMORY);
+	lab_begin(&replica, MBJ_STATE_MEMORY);
 	lab_do(&primary, &make, &first);
 	lab_do(&primary, &both, &record);
 	report = lab_apply(&replica, &first);
@@ -227,7 +227,7 @@ START_TEST(apply_whole_or_not)
 	size_t savepoint;
 	struct lab lab;
 
-	lab_begin(&lab);
+	lab_begin(&lab, MBJ_STATE_MEMORY);
 	lab_world(&lab);
 	group.ops[1] = lab_op_create(0, 7, lab_slot(ROOT, "six"));
 	group.op_count = 2;
@@ -288,7 +288,7 @@ START_TEST(apply_parks)
 
 	mbj_id_print(lab_mailbox(1), park1);
 	temp = lab_slot(MBJ_ID_TEMP, park1);
-	lab_begin(&lab);
+	lab_begin(&lab, MBJ_STATE_MEMORY);
 	lab_world(&lab);
 	group.ops[0] = lab_op_move(0, 1, 3, a, temp);
 	group.ops[1] = lab_op_move(0, 3, 1, b, a);
@@ -325,8 +325,8 @@ START_TEST(apply_account_end)
 
 	make.ops[0] = lab_op_account(0, "alice");
 	drop.ops[0] = lab_op_of(MBJ_OP_ACCOUNT_DELETE, "alice");
-	lab_begin(&primary);
-	lab_begin(&replica);
+	lab_begin(&primary, MBJ_STATE_MEMORY);
+	lab_begin(&replica, MBJ_STATE_MEMORY);
 	lab_do(&primary, &make, &records[0]);
 	lab_do(&primary, &one, &records[1]);
 	lab_do(&primary, &drop, &records[2]);
@@ -451,8 +451,8 @@ START_TEST(apply_redelivery)
 	struct lab replica;
 
 	(void)test_rng_seed(&rng);
-	lab_begin(&primary);
-	lab_begin(&replica);
+	lab_begin(&primary, MBJ_STATE_MEMORY);
+	lab_begin(&replica, MBJ_STATE_MEMORY);
 	walk.group.ops[0] = lab_op_account(0, "alice");
 	for (size_t i = 0; i < WALK_GROUPS; i++) {
 		struct mbj_digest before = lab_digest(&replica, lab_account(1));

@@ -132,7 +132,7 @@ START_TEST(apply_guards)
 	};
 	struct lab lab;
 
-	lab_begin(&lab);
+	lab_begin(&lab, MBJ_STATE_BERKELEY_DB);
 	lab_world(&lab);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		guard_check(&lab, &rows[i]);
@@ -154,7 +154,7 @@ START_TEST(apply_twice)
 	ops[1] = lab_op_retire(6);
 	ops[2] = lab_op_subscription(MBJ_OP_SUBSCRIBE);
 	ops[3] = lab_op_subscription(MBJ_OP_UNSUBSCRIBE);
-	lab_begin(&lab);
+	lab_begin(&lab, MBJ_STATE_MEMORY);
 	lab_world(&lab);
 	for (size_t i = 0; i < 4; i++) {
 		struct mbj_digest after;
@@ -190,7 +190,7 @@ START_TEST(apply_every_kind)
 	struct mbj_buf record;
 	struct lab lab;
 
-	lab_begin(&lab);
+	lab_begin(&lab, MBJ_STATE_MEMORY);
 	lab_world(&lab);
 	drop.ops[0] = lab_op_of(MBJ_OP_ACCOUNT_DELETE, "alice");
 	lab_do(&lab, &drop, &record);

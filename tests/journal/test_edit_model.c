@@ -19,7 +19,7 @@ static struct test_rng rng;
 
 static void setup(void)
 {
-	edit_lab_begin(&lab);
+	edit_lab_begin(&lab, MBJ_STATE_BERKELEY_DB);
 	(void)test_rng_seed(&rng);
 }
 

@@ -15,7 +15,7 @@ static struct edit_lab lab;
 
 static void setup(void)
 {
-	edit_lab_begin(&lab);
+	edit_lab_begin(&lab, MBJ_STATE_BERKELEY_DB);
 }
 
 static void teardown(void)
@@ -165,7 +165,7 @@ START_TEST(small)
 	uint64_t few = rename_cost(10), many;
 
 	edit_lab_end(&lab);
-	edit_lab_begin(&lab);
+	edit_lab_begin(&lab, MBJ_STATE_BERKELEY_DB);
 	many = rename_cost(3000);
 	ck_assert_uint_gt(few, 0);
 	ck_assert_uint_le(many, few + few / 4);

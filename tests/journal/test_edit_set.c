@@ -12,7 +12,7 @@ static struct edit_lab lab;
 
 static void setup(void)
 {
-	edit_lab_begin(&lab);
+	edit_lab_begin(&lab, MBJ_STATE_MEMORY);
 }
 
 static void teardown(void)
