@@ -27,7 +27,7 @@
 #include "play.h"
 
 enum { FIRST_LSN = 1, FIRST_EPOCH = 2, RECORDS_MAX = 1 << 20 };
-enum { GROUP_OFFSET_EPOCH = 24 };
+enum { GROUP_OFFSET_EPOCH = 24, GROUP_OFFSET_TIME = 32 };
 
 /* What one run needs of one side. */
 struct side {
@@ -270,44 +270,56 @@ static void group_take_damaged(struct play *play, struct side *side,
 }
 
 /*
- * A group written again by a primary that was replaced, or by one that is yet
- * to come, with checksums that are right, and half of them with a chain value
- * that follows: known already, out of turn, or refused.
+ * A group of another history, with checksums that are right: written by a
+ * primary that was replaced, or by one that is yet to come, half of them with
+ * a chain value that follows; or at another time, with one that does not.
  */
+static struct mbj_bytes group_forge(const struct site *site, uint64_t lsn,
+				    uint8_t how, uint8_t *copy)
+{
+	struct mbj_bytes record = record_of(site, lsn);
+	struct mbj_hash chain = site->chains[lsn - 1];
+	bool is_other_epoch = (how & 0x20) == 0;
+	bool is_chained = is_other_epoch && (how & 0x40) != 0;
+
+	memcpy(copy, record.p, record.n);
+	if (is_other_epoch)
+		mbj_store_u64(copy + GROUP_OFFSET_EPOCH,
+			      how < 0x80 ? site->epochs[lsn - 1] - 1
+					 : site->epoch + 1);
+	else
+		mbj_store_u64(copy + GROUP_OFFSET_TIME, how);
+	MBJ_ASSERT(mend_group(copy, record.n, is_chained ? chain.b : NULL) ==
+		   record.n);
+	return mbj_bytes_make(copy, record.n);
+}
+
+/* Known already, out of turn, or refused, and all as it was. */
 static void group_take_forged(struct play *play, struct side *side,
-			      uint64_t lsn, const struct script_step *step)
+			      uint64_t lsn, uint8_t how)
 {
 	const struct site *site = site_of(play);
-	struct mbj_bytes record = record_of(site, lsn);
 	uint64_t applied = mbj_engine_applied(side->engine).v;
-	uint64_t epoch =
-		step->c < 0x80 ? site->epochs[lsn - 1] - 1 : site->epoch + 1;
-	struct mbj_hash chain = site->chains[lsn - 1];
 	size_t savepoint = mbj_txn_savepoint(side->txn);
-	uint8_t *copy = malloc(record.n);
+	uint8_t *copy = malloc(record_of(site, lsn).n);
 	enum mbj_action_kind got;
 
 	if (copy == NULL)
 		abort();
-	memcpy(copy, record.p, record.n);
-	mbj_store_u64(copy + GROUP_OFFSET_EPOCH, epoch);
-	MBJ_ASSERT(mend_group(copy, record.n,
-			      step->c & 0x40 ? chain.b : NULL) == record.n);
 	primary_hear(play, side);
-	got = record_take(play, side, mbj_bytes_make(copy, record.n));
+	got = record_take(play, side, group_forge(site, lsn, how, copy));
 	free(copy);
 	play_check(play,
 		   got == (lsn <= applied	? MBJ_ACTION_SKIP
 			   : lsn == applied + 1 ? MBJ_ACTION_REFUSE
 						: MBJ_ACTION_ASK),
-		   "group %llu of epoch %llu after %llu: %s",
-		   (unsigned long long)lsn, (unsigned long long)epoch,
-		   (unsigned long long)applied, mbj_action_name(got));
+		   "group %llu, forged, after group %llu: %s",
+		   (unsigned long long)lsn, (unsigned long long)applied,
+		   mbj_action_name(got));
 	play_check(play,
 		   mbj_engine_applied(side->engine).v == applied &&
 			   mbj_txn_savepoint(side->txn) == savepoint,
-		   "group %llu of another epoch left a trace",
-		   (unsigned long long)lsn);
+		   "group %llu, forged, left a trace", (unsigned long long)lsn);
 }
 
 /* A source of an earlier epoch, a rival, a stranger: never heard. */
@@ -359,7 +371,7 @@ static void site_deliver(struct play *play, const struct script_step *step)
 		break;
 	case 6:
 		if (lsn > FIRST_LSN)
-			group_take_forged(play, side, lsn, step);
+			group_take_forged(play, side, lsn, step->c);
 		break;
 	default:
 		stranger_refuse(play, side, step->b);
