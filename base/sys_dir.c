@@ -21,7 +21,7 @@
 #include <mbj/check.h>
 #include <mbj/sys.h>
 
-enum { LOAD_CHUNK = 16384, NAMES_MAX = 1 << 20 };
+enum { LOAD_CHUNK = 4096, NAMES_MAX = 1 << 20 };
 
 enum mbj_rc mbj_dir_sync(const struct mbj_sys *sys, const char *path,
 			 struct mbj_error *err)

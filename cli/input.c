@@ -8,7 +8,7 @@
 
 #include "cli.h"
 
-enum { INPUT_MAX = 512 << 20, INPUT_STEP = 1 << 16 };
+enum { INPUT_MAX = 512 << 20, INPUT_STEP = 4096 };
 
 enum mbj_rc cli_read(const char *path, struct mbj_buf *ret_bytes,
 		     struct mbj_error *err)

@@ -12,7 +12,8 @@
 #include "cli.h"
 
 /* The longest message, with a path or two and all of it escaped. */
-enum { SAY_MAX = 2048, SAY_ESCAPED_MAX = 8192 };
+/* Enough for any message; one of bad bytes alone is cut. */
+enum { SAY_MAX = 2048, SAY_ESCAPED_MAX = 5120 };
 
 /* A code means a decision, and so does a status: this is the map. */
 int cli_exit_status(const struct mbj_error *err)

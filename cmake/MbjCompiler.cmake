@@ -19,6 +19,12 @@ if(MBJ_SANITIZE)
     -fno-sanitize-recover=all)
   target_link_options(mbj_compiler INTERFACE -fsanitize=${MBJ_SANITIZE})
 endif()
+# Threads of servers have small stacks: no function of library or command takes
+# more than a part of one.  What a sanitizer puts there is its own.
+add_library(mbj_frames INTERFACE)
+if(NOT MBJ_SANITIZE AND NOT MBJ_FUZZ)
+  target_compile_options(mbj_frames INTERFACE -Wframe-larger-than=8192)
+endif()
 if(MBJ_COVERAGE)
   target_compile_options(mbj_compiler INTERFACE --coverage -O0)
   target_link_options(mbj_compiler INTERFACE --coverage)

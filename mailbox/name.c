@@ -27,10 +27,17 @@ enum { NAME_UNITS_MAX = 4 * MBJ_KEY_MAX };
 /* Longer input cannot become short enough: NFC shrinks by a bounded factor. */
 enum { NAME_INPUT_MAX = 16 * MBJ_NAME_MAX };
 
-/* One name as UTF-16, in two buffers that take turns. */
+/* One name as UTF-16. */
 struct wide {
 	UChar units[NAME_UNITS_MAX];
 	int32_t length;
+};
+
+/* Two that take turns, and UTF-8 of one: too much for a small stack. */
+struct scratch {
+	struct wide stored;
+	struct wide other;
+	char text[3 * NAME_UNITS_MAX];
 };
 
 MBJ_PRINTF(3, 4)
@@ -115,58 +122,74 @@ static void wide_normalize(const struct wide *from, struct wide *to,
 				      NAME_UNITS_MAX, code);
 }
 
-/* UTF-8 of a wide name, in the arena. */
-static enum mbj_rc wide_dup(const struct wide *wide, struct mbj_bytes utf8,
+/* UTF-8 of what is stored there, in the arena. */
+static enum mbj_rc wide_dup(struct scratch *scratch, struct mbj_bytes utf8,
 			    struct mbj_arena *arena, struct mbj_bytes *ret,
 			    struct mbj_error *err)
 {
-	char text[3 * NAME_UNITS_MAX];
+	const struct wide *wide = &scratch->stored;
 	UErrorCode code = U_ZERO_ERROR;
 	int32_t n = 0;
 
-	(void)u_strToUTF8(text, sizeof(text), &n, wide->units, wide->length,
-			  &code);
+	(void)u_strToUTF8(scratch->text, sizeof(scratch->text), &n, wide->units,
+			  wide->length, &code);
 	if (U_FAILURE(code))
 		return icu_failed(code, utf8, err);
-	if (!mbj_arena_dup(arena, mbj_bytes_make(text, (size_t)n), ret))
+	if (!mbj_arena_dup(arena, mbj_bytes_make(scratch->text, (size_t)n),
+			   ret))
 		return mbj_error_nomem(err);
 	return MBJ_OK;
 }
 
 /* Stored form and key of a name that has more than ASCII in it. */
-static enum mbj_rc unicode_make(const struct mbj_name_policy *policy,
-				struct mbj_bytes utf8, struct mbj_arena *arena,
-				struct mbj_name *ret_name,
-				struct mbj_error *err)
+static enum mbj_rc wide_make(const struct mbj_name_policy *policy,
+			     struct mbj_bytes utf8, struct scratch *scratch,
+			     struct mbj_arena *arena, struct mbj_name *ret_name,
+			     struct mbj_error *err)
 {
+	struct wide *stored = &scratch->stored;
+	struct wide *other = &scratch->other;
 	UErrorCode code = U_ZERO_ERROR;
-	struct wide stored;
-	struct wide other;
 	struct mbj_name name;
 	enum mbj_rc rc;
 
-	(void)u_strFromUTF8(other.units, NAME_UNITS_MAX, &other.length,
+	(void)u_strFromUTF8(other->units, NAME_UNITS_MAX, &other->length,
 			    (const char *)utf8.p, (int32_t)utf8.n, &code);
-	wide_normalize(&other, &stored, &code);
+	wide_normalize(other, stored, &code);
 	if (U_FAILURE(code))
 		return icu_failed(code, utf8, err);
-	rc = wide_dup(&stored, utf8, arena, &name.stored, err);
+	rc = wide_dup(scratch, utf8, arena, &name.stored, err);
 	if (rc != MBJ_OK)
 		return rc;
 	name.key = name.stored;
 	if (policy->is_folding) {
-		other.length = u_strFoldCase(other.units, NAME_UNITS_MAX,
-					     stored.units, stored.length,
-					     U_FOLD_CASE_DEFAULT, &code);
-		wide_normalize(&other, &stored, &code);
+		other->length = u_strFoldCase(other->units, NAME_UNITS_MAX,
+					      stored->units, stored->length,
+					      U_FOLD_CASE_DEFAULT, &code);
+		wide_normalize(other, stored, &code);
 		if (U_FAILURE(code))
 			return icu_failed(code, utf8, err);
-		rc = wide_dup(&stored, utf8, arena, &name.key, err);
+		rc = wide_dup(scratch, utf8, arena, &name.key, err);
 		if (rc < 0)
 			return rc;
 	}
 	*ret_name = name;
 	return MBJ_OK;
+}
+
+static enum mbj_rc unicode_make(const struct mbj_name_policy *policy,
+				struct mbj_bytes utf8, struct mbj_arena *arena,
+				struct mbj_name *ret_name,
+				struct mbj_error *err)
+{
+	struct scratch *scratch = mbj_alloc(sizeof(*scratch));
+	enum mbj_rc rc;
+
+	if (scratch == NULL)
+		return mbj_error_nomem(err);
+	rc = wide_make(policy, utf8, scratch, arena, ret_name, err);
+	mbj_free(scratch);
+	return rc;
 }
 
 /* The same for ASCII, where NFC does nothing and folding is tolower. */

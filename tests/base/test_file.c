@@ -218,7 +218,7 @@ END_TEST
  */
 START_TEST(file_loads)
 {
-	static const size_t sizes[] = {0, 1, 16383, 16384, 16385, 40000};
+	static const size_t sizes[] = {0, 1, 4095, 4096, 4097, 40000};
 	size_t size = sizes[_i];
 	struct mbj_file file = file_make(mbj_sys_posix());
 	uint8_t *content = malloc(size + 1);
