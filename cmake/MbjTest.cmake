@@ -31,10 +31,12 @@ function(mbj_test name)
       "${PROJECT_SOURCE_DIR}/${layer}")
   endforeach()
   # support/alloc_fault.c stands in front of the library's allocations,
-  # support/mark_point.c in front of what an assertion costs that holds.
+  # support/mark_point.c in front of what an assertion costs that holds,
+  # support/run.c in front of how libcheck counts time.
   target_link_options(test_${name} PRIVATE LINKER:--wrap=mbj_alloc
     LINKER:--wrap=mbj_calloc LINKER:--wrap=mbj_realloc_array
-    LINKER:--wrap=mbj_free LINKER:--wrap=_mark_point)
+    LINKER:--wrap=mbj_free LINKER:--wrap=_mark_point
+    LINKER:--wrap=send_duration_info)
   set(nouns "")
   if(ARG_BY_NOUN)
     set(nouns ${ARG_SOURCES})

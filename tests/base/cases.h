@@ -14,6 +14,7 @@ TCase *test_crc32c_case(void);
 TCase *test_error_case(void);
 TCase *test_file_case(void);
 TCase *test_id_case(void);
+TCase *test_interrupt_case(void);
 TCase *test_replace_case(void);
 TCase *test_sha256_case(void);
 TCase *test_siphash_case(void);

@@ -32,6 +32,7 @@ enum { FAULTS_QUICK = 4, CHILD_SECONDS = 10, DIED_IN_BERKELEY_DB = 77 };
 	X(SHORT_ON, "short+")    \
 	X(ENOMEM, "enomem")      \
 	X(ENOMEM_ON, "enomem+")  \
+	X(DB_EINTR, "dbeintr")   \
 	X(DB_ENOMEM, "dbenomem") \
 	X(DB_ENOMEM_ON, "dbenomem+")
 
@@ -140,6 +141,9 @@ static void fault_arm(struct disk *disk, enum fault_kind kind, uint64_t at)
 	case FAULT_ENOMEM_ON:
 		test_alloc_fail_from(at);
 		return;
+	case FAULT_DB_EINTR:
+		disk_db_interrupt(at);
+		return;
 	case FAULT_DB_ENOMEM:
 	case FAULT_DB_ENOMEM_ON:
 		disk_db_alloc_fail(at, kind == FAULT_DB_ENOMEM_ON);
@@ -156,6 +160,7 @@ static void fault_disarm(struct disk *disk)
 	disk_fail(disk, &(struct disk_fault){.calls = 0});
 	test_alloc_fail_at(0);
 	disk_db_alloc_fail(0, false);
+	disk_db_interrupt(0);
 }
 
 /* Places at which this kind can strike. */
@@ -165,6 +170,8 @@ static uint64_t fault_places(const struct disk *disk, enum fault_kind kind)
 		return test_alloc_count();
 	if (kind == FAULT_DB_ENOMEM || kind == FAULT_DB_ENOMEM_ON)
 		return disk_db_allocs();
+	if (kind == FAULT_DB_EINTR)
+		return disk_db_calls();
 	return disk_calls(disk);
 }
 
@@ -267,6 +274,9 @@ static void fault_try(struct fault_lab *lab, const struct place *place,
 		fault_wrong(place, "an error without words", "");
 	if (rc == MBJ_OK && clean < 0)
 		fault_wrong(place, "a false OK", "");
+	if (place->kind == FAULT_DB_EINTR && rc != clean &&
+	    !disk_db_is_struck())
+		fault_wrong(place, "a signal was noticed", err.message);
 	if (test_alloc_blocks() != blocks)
 		fault_wrong(place, "a leak", err.message);
 	/* What was not synced is gone; then what a new process finds. */

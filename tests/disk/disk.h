@@ -153,6 +153,17 @@ struct disk *disk_db_use(struct disk *disk);
 /* Berkeley DB's allocations: count, and fail the at-th (0: none). */
 void disk_db_alloc_fail(uint64_t at, bool is_for_good);
 uint64_t disk_db_allocs(void);
+/*
+ * Its calls that a signal can interrupt: count, and interrupt the at-th (0:
+ * none).  Of ours none can: base/sys.c begins them again.
+ */
+void disk_db_interrupt(uint64_t at);
+uint64_t disk_db_calls(void);
+/*
+ * That one is not begun again: of calls that are replaced, Berkeley DB repeats
+ * reads alone (of those that are not, all but open).
+ */
+bool disk_db_is_struck(void);
 /* Blocks that Berkeley DB holds. */
 int64_t disk_db_blocks(void);
 

@@ -42,6 +42,9 @@ static struct {
 	uint64_t alloc_fail_at;
 	bool is_alloc_for_good;
 	int64_t blocks;
+	uint64_t calls; /* that a signal can interrupt */
+	uint64_t interrupt_at;
+	bool is_struck; /* in a call that it does not begin again */
 } hooks;
 
 /* ----------------------------------------------------------- descriptors */
@@ -109,12 +112,25 @@ static void placeholder_make(const char *path)
 	(void)close(fd);
 }
 
+/* A signal comes before the call has done anything. */
+static bool signal_comes(void)
+{
+	bool is_struck = ++hooks.calls == hooks.interrupt_at;
+
+	hooks.is_struck |= is_struck;
+	return is_struck;
+}
+
 static int hook_open(const char *path, int flags, ...)
 {
 	int slot;
 
 	if (hooks.disk == NULL) {
 		errno = EIO;
+		return -1;
+	}
+	if (signal_comes()) {
+		errno = EINTR;
 		return -1;
 	}
 	slot = disk_do_open(hooks.disk, path, flags);
@@ -147,8 +163,12 @@ static int hook_close(int fd)
 static ssize_t hook_pread(int fd, void *p, size_t n, off_t at)
 {
 	int slot = slot_of(fd);
-	ssize_t got = disk_do_read(hooks.disk, slot, p, n, (size_t)at);
+	ssize_t got = -EINTR;
 
+	if (signal_comes())
+		hooks.is_struck = false; /* it reads again, another way */
+	else
+		got = disk_do_read(hooks.disk, slot, p, n, (size_t)at);
 	hooks.disk->read_error[slot] = got < 0 ? (int)-got : 0;
 	hooks.disk->is_read_short[slot] = got >= 0 && (size_t)got < n;
 	return got < 0 ? -1 : got;
@@ -161,7 +181,10 @@ static int hook_seek(int fd, off_t at, int whence)
 
 	DISK_CHECK(whence == SEEK_SET);
 	hooks.disk->read_error[slot] = 0;
-	if (error != 0)
+	/* What was interrupted is read again, by read(2). */
+	if (error == EINTR)
+		hooks.disk->is_read_short[slot] = true;
+	else if (error != 0)
 		return result_of(-error);
 	hooks.disk->position[slot] = at;
 	/* Nothing else reads at a position: it would find no bytes. */
@@ -175,9 +198,11 @@ static int hook_seek(int fd, off_t at, int whence)
 static ssize_t hook_write(int fd, const void *p, size_t n)
 {
 	int slot = slot_of(fd);
-	ssize_t put = disk_do_write(hooks.disk, slot, p, n,
-				    (size_t)hooks.disk->position[slot]);
+	ssize_t put = -EINTR;
 
+	if (!signal_comes())
+		put = disk_do_write(hooks.disk, slot, p, n,
+				    (size_t)hooks.disk->position[slot]);
 	if (put > 0)
 		hooks.disk->position[slot] += put;
 	/* A short one is how a full disk shows first. */
@@ -187,11 +212,15 @@ static ssize_t hook_write(int fd, const void *p, size_t n)
 
 static int hook_fsync(int fd)
 {
+	if (signal_comes())
+		return result_of(-EINTR);
 	return result_of(disk_do_sync(hooks.disk, slot_of(fd)));
 }
 
 static int hook_ftruncate(int fd, off_t n)
 {
+	if (signal_comes())
+		return result_of(-EINTR);
 	return result_of(disk_do_truncate(hooks.disk, slot_of(fd), (size_t)n));
 }
 
@@ -337,6 +366,24 @@ uint64_t disk_db_allocs(void)
 int64_t disk_db_blocks(void)
 {
 	return hooks.blocks;
+}
+
+void disk_db_interrupt(uint64_t at)
+{
+	hooks.calls = 0;
+	hooks.interrupt_at = at;
+	if (at > 0)
+		hooks.is_struck = false;
+}
+
+uint64_t disk_db_calls(void)
+{
+	return hooks.calls;
+}
+
+bool disk_db_is_struck(void)
+{
+	return hooks.is_struck;
 }
 
 /* ------------------------------------------------------------- install */
