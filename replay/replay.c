@@ -87,10 +87,10 @@ static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
 	 * The reader has verified each group's chain value against the one
 	 * before; what is left to prove is that the first continues ours.
 	 */
+	MBJ_ASSERT(group->is_body_good);
 	is_chained = run->is_linked ||
-		     (group->is_body_good &&
-		      mbj_group_chain_check(group, run->sha, &run->chain,
-					    NULL) == MBJ_OK);
+		     mbj_group_chain_check(group, run->sha, &run->chain,
+					   NULL) == MBJ_OK;
 	rc = mbj_engine_group(run->engine, group, is_chained, &action, err);
 	if (rc < 0 || action.kind == MBJ_ACTION_SKIP)
 		return rc;
@@ -103,15 +103,11 @@ static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
 		if (rc < 0)
 			return rc;
 	}
-	if (action.kind == MBJ_ACTION_REFUSE || action.kind == MBJ_ACTION_ASK) {
+	/* The reader leaves no group out: there is nothing to ask for. */
+	MBJ_ASSERT(action.kind != MBJ_ACTION_ASK);
+	if (action.kind == MBJ_ACTION_REFUSE) {
 		*ret_go_on = false;
-		mbj_error_set(&run->stop,
-			      action.kind == MBJ_ACTION_ASK ? MBJ_ECORRUPT
-							    : action.rc,
-			      "%s",
-			      action.kind == MBJ_ACTION_ASK
-				      ? "the source skips a group"
-				      : action.reason);
+		mbj_error_set(&run->stop, action.rc, "%s", action.reason);
 		mbj_error_at(&run->stop, NULL, 0, group->header.lsn.v);
 		return MBJ_OK;
 	}

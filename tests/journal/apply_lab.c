@@ -9,15 +9,26 @@ void lab_begin(struct lab *lab, enum mbj_state_engine engine)
 {
 	const struct mbj_state_options options = {4u << 20, 4u << 20, 4u << 20,
 						  1024, engine};
-	struct mbj_id lineage = {{0xee}};
-	char *home;
 
-	memset(lab, 0, sizeof(*lab));
-	lab->dir = test_tmpdir_new();
-	home = test_path_dup(lab->dir, "state");
-	LAB_OK(mbj_state_open(mbj_sys_posix(), home, lineage, &options,
+	lab_begin_with(lab, &options);
+}
+
+void lab_reopen(struct lab *lab, const struct mbj_state_options *options)
+{
+	struct mbj_id lineage = {{0xee}};
+	char *home = test_path_dup(lab->dir, "state");
+
+	mbj_state_close(&lab->state);
+	LAB_OK(mbj_state_open(mbj_sys_posix(), home, lineage, options,
 			      &lab->state, err));
 	free(home);
+}
+
+void lab_begin_with(struct lab *lab, const struct mbj_state_options *options)
+{
+	memset(lab, 0, sizeof(*lab));
+	lab->dir = test_tmpdir_new();
+	lab_reopen(lab, options);
 	LAB_OK(mbj_txn_begin(lab->state, &lab->txn, err));
 	LAB_OK(mbj_sha256_new(&lab->sha, err));
 	mbj_group_writer_init(&lab->writer);

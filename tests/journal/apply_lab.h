@@ -31,6 +31,9 @@ struct lab {
 
 /* The engine is in memory, but in one test of groups and one of primitives. */
 void lab_begin(struct lab *lab, enum mbj_state_engine engine);
+void lab_begin_with(struct lab *lab, const struct mbj_state_options *options);
+/* The state alone, closed and opened again; no transaction is open. */
+void lab_reopen(struct lab *lab, const struct mbj_state_options *options);
 void lab_end(struct lab *lab);
 
 /* Ids that are easy to read: their first and last byte. */

@@ -7,6 +7,7 @@
 #include "support.h"
 
 TCase *test_apply_case(void);
+TCase *test_apply_fault_case(void);
 TCase *test_apply_op_case(void);
 TCase *test_batch_case(void);
 TCase *test_batch_crowd_case(void);
@@ -29,6 +30,8 @@ TCase *test_jmap_set_case(void);
 TCase *test_log_case(void);
 TCase *test_log_crash_case(void);
 TCase *test_log_damage_case(void);
+TCase *test_log_fault_case(void);
+TCase *test_log_mend_case(void);
 TCase *test_op_case(void);
 TCase *test_op_limits_case(void);
 TCase *test_plan_case(void);

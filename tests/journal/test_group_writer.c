@@ -141,12 +141,47 @@ START_TEST(group_bad_primitive)
 						 &record, &error),
 			 MBJ_EINVALID);
 	ck_assert_ptr_nonnull(strstr(error.message, "account-delete"));
+	ck_assert_int_eq(mbj_group_writer_finish(&writer, c.sha, &chain,
+						 &record, NULL),
+			 MBJ_EINVALID);
 	ck_assert_uint_eq(record.n, 0);
 	ck_assert_mem_eq(chain.b, before.b, MBJ_HASH_SIZE);
 	lab_writer_begin(&writer, 1, &c.lab);
 	mbj_group_writer_op(&writer, &op);
 	LAB_OK(mbj_group_writer_finish(&writer, c.sha, &chain, &record, err));
 	LAB_OK(lab_record_check(c.sha, mbj_buf_view(&record), &before, err));
+	mbj_buf_done(&record);
+	mbj_group_writer_done(&writer);
+	lab_chain_done(&c);
+}
+END_TEST
+
+/*
+ * Goal: a group has at most as many primitives as its header may say.  Method:
+ * a writer that has that many, and one more; the body need not hold them.
+ */
+START_TEST(group_ops_limit)
+{
+	struct mbj_error error = {.rc = MBJ_OK};
+	struct mbj_hash chain = lab_anchor().chain;
+	struct mbj_group_writer writer;
+	struct mbj_buf record;
+	struct lab_chain c;
+	struct mbj_op op;
+
+	lab_chain_init(&c, 10);
+	mbj_group_writer_done(NULL);
+	mbj_group_writer_init(&writer);
+	mbj_buf_init(&record, 1 << 20);
+	lab_writer_begin(&writer, 1, &c.lab);
+	op = lab_op(&c.lab, MBJ_OP_ACCOUNT_DELETE, 1);
+	writer.header.op_count = MBJ_GROUP_OPS_MAX;
+	mbj_group_writer_op(&writer, &op);
+	ck_assert_int_eq(mbj_group_writer_finish(&writer, c.sha, &chain,
+						 &record, &error),
+			 MBJ_ELIMIT);
+	ck_assert_ptr_nonnull(strstr(error.message, "split the edit"));
+	ck_assert_uint_eq(record.n, 0);
 	mbj_buf_done(&record);
 	mbj_group_writer_done(&writer);
 	lab_chain_done(&c);
@@ -222,6 +257,7 @@ TCase *test_group_writer_case(void)
 	tcase_add_test(tc, group_accounts_limit);
 	tcase_add_test(tc, group_size_limit);
 	tcase_add_test(tc, group_bad_primitive);
+	tcase_add_test(tc, group_ops_limit);
 	tcase_add_test(tc, group_no_memory);
 	return tc;
 }

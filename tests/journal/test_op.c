@@ -272,6 +272,32 @@ static void print_is(const struct mbj_op *op, const char *expected)
 	mbj_buf_done(&line);
 }
 
+/*
+ * Goal: two forms of a name are both compared, and so is the kind.  Method:
+ * keys that differ behind equal names, in a slot and in a path; two kinds with
+ * the same fields.
+ */
+START_TEST(op_equal_keys)
+{
+	struct mbj_op a = {.kind = MBJ_OP_MAILBOX_MOVE,
+			   .to.name = {mbj_bytes_str("n"), mbj_bytes_str("k")}};
+	struct mbj_op b = a;
+
+	ck_assert(mbj_op_equal(&a, &b));
+	b.to.name.key = mbj_bytes_str("l");
+	ck_assert(!mbj_op_equal(&a, &b));
+	a = (struct mbj_op){.kind = MBJ_OP_SUBSCRIBE,
+			    .path = {mbj_bytes_str("n"), mbj_bytes_str("k")}};
+	b = a;
+	ck_assert(mbj_op_equal(&a, &b));
+	b.path.key = mbj_bytes_str("l");
+	ck_assert(!mbj_op_equal(&a, &b));
+	b = a;
+	b.kind = MBJ_OP_UNSUBSCRIBE;
+	ck_assert(!mbj_op_equal(&a, &b));
+}
+END_TEST
+
 static struct mbj_name name_of_text(const char *stored)
 {
 	return (struct mbj_name){mbj_bytes_str(stored), mbj_bytes_str("key")};
@@ -316,6 +342,12 @@ START_TEST(op_print_lines)
 	print_is(&op, "mailbox-set 01000000000000000000000000000000 "
 		      "rev 18446744073709551614 role_before none role sent "
 		      "is_selectable_before 0 is_selectable 1 uidvalidity 0");
+	/* What was never judged is printed too: it is wanted in a message. */
+	op.role_before = 0xee;
+	op.uidvalidity = 1;
+	print_is(&op, "mailbox-set 01000000000000000000000000000000 "
+		      "rev 18446744073709551614 role_before none role sent "
+		      "is_selectable_before 0 is_selectable 1 uidvalidity 1");
 	op = (struct mbj_op){.kind = MBJ_OP_NAME_RETIRE, .uidvalidity = 9};
 	print_is(&op, "name-retire name_hash "
 		      "00000000000000000000000000000000"
@@ -357,6 +389,7 @@ TCase *test_op_case(void)
 	tcase_add_test(tc, op_numbers);
 	tcase_add_test(tc, op_round_trip);
 	tcase_add_test(tc, op_equal);
+	tcase_add_test(tc, op_equal_keys);
 	tcase_add_test(tc, op_truncated);
 	tcase_add_test(tc, op_flips);
 	tcase_add_test(tc, op_one_form);

@@ -208,6 +208,10 @@ START_TEST(op_limits_paths)
 	LIMIT(&lab, SUBSCRIBE, path, path, false);
 	path.key = path_bytes(&lab, 1, 3, 'A');
 	LIMIT(&lab, SUBSCRIBE, path, path, false);
+	/* Of any content, in a buffer that would hold it. */
+	path.stored = mbj_bytes_str("a");
+	path.key = path_bytes(&lab, 1, 3 * MBJ_PATH_MAX + 1, 'A');
+	LIMIT(&lab, SUBSCRIBE, path, path, false);
 	path.stored = mbj_bytes_make("a\0", 2);
 	path.key = path.stored;
 	LIMIT(&lab, SUBSCRIBE, path, path, false);

@@ -121,6 +121,7 @@ START_TEST(superblock_damage)
 	struct superblock superblock = superblock_sample(MBJ_STORE_PRIMARY);
 	struct superblock back;
 	uint8_t bytes[SUPERBLOCK_SIZE];
+	uint8_t longer[SUPERBLOCK_SIZE + 8];
 	struct mbj_error err;
 
 	superblock_encode(&superblock, bytes);
@@ -135,6 +136,17 @@ START_TEST(superblock_damage)
 						   "x", &back, NULL),
 				 MBJ_ECORRUPT);
 	ck_assert_int_eq(superblock_try(bytes, &err), MBJ_OK);
+	/* Whole, of this version, and longer than it is. */
+	memset(longer, 0, sizeof(longer));
+	memcpy(longer, bytes, sizeof(bytes));
+	mbj_store_u32(longer + sizeof(longer) - 4,
+		      mbj_crc32c(0,
+				 mbj_bytes_make(longer, sizeof(longer) - 4)));
+	ck_assert_int_eq(superblock_decode(mbj_bytes_make(longer,
+							  sizeof(longer)),
+					   "x", &back, &err),
+			 MBJ_ECORRUPT);
+	ck_assert_ptr_nonnull(strstr(err.message, "264 bytes"));
 }
 END_TEST
 

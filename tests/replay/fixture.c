@@ -8,14 +8,21 @@
 
 void fixture_begin(struct fixture *f)
 {
+	fixture_begin_with(f, NULL);
+}
+
+void fixture_begin_with(struct fixture *f,
+			const struct mbj_store_options *options)
+{
 	memset(f, 0, sizeof(*f));
+	f->options = options;
 	f->tmpdir = test_tmpdir_new();
 	OK(mbj_path_join(f->primary_dir, f->tmpdir, "p", err));
 	OK(mbj_path_join(f->replica_dir, f->tmpdir, "r", err));
-	OK(mbj_store_init(f->primary_dir, MBJ_STORE_PRIMARY, NULL, err));
-	OK(mbj_store_init(f->replica_dir, MBJ_STORE_REPLICA, NULL, err));
-	OK(mbj_replica_open(f->primary_dir, NULL, &f->primary, err));
-	OK(mbj_replica_open(f->replica_dir, NULL, &f->replica, err));
+	OK(mbj_store_init(f->primary_dir, MBJ_STORE_PRIMARY, options, err));
+	OK(mbj_store_init(f->replica_dir, MBJ_STORE_REPLICA, options, err));
+	OK(mbj_replica_open(f->primary_dir, f->options, &f->primary, err));
+	OK(mbj_replica_open(f->replica_dir, f->options, &f->replica, err));
 }
 
 void fixture_end(struct fixture *f)
@@ -117,6 +124,8 @@ static struct mbj_state *state_open(struct fixture *f)
 	struct mbj_state *state = NULL;
 	char path[MBJ_PATH_TEXT_MAX];
 
+	if (f->options != NULL)
+		options = f->options->state;
 	mbj_store_close(&f->replica);
 	OK(mbj_path_join(path, f->replica_dir, "state", err));
 	OK(mbj_state_open(mbj_sys_posix(), path, identity.lineage, &options,
@@ -138,7 +147,7 @@ void fixture_park(struct fixture *f, struct mbj_id account, const char *reason)
 	OK(mbj_txn_parked_set(txn, &parked, err));
 	OK(mbj_txn_commit(&txn, err));
 	mbj_state_close(&state);
-	OK(mbj_replica_open(f->replica_dir, NULL, &f->replica, err));
+	OK(mbj_replica_open(f->replica_dir, f->options, &f->replica, err));
 }
 
 void fixture_diverge(struct fixture *f, const char *account,
@@ -161,7 +170,7 @@ void fixture_diverge(struct fixture *f, const char *account,
 				err));
 	OK(mbj_txn_commit(&txn, err));
 	mbj_state_close(&state);
-	OK(mbj_replica_open(f->replica_dir, NULL, &f->replica, err));
+	OK(mbj_replica_open(f->replica_dir, f->options, &f->replica, err));
 }
 
 uint64_t fixture_differences(struct fixture *f,

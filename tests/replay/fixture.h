@@ -21,6 +21,7 @@
 	} while (0)
 
 TCase *test_engine_case(void);
+TCase *test_fault_case(void);
 TCase *test_replay_case(void);
 TCase *test_stack_case(void);
 TCase *test_verify_case(void);
@@ -31,10 +32,14 @@ struct fixture {
 	char replica_dir[MBJ_PATH_TEXT_MAX];
 	struct mbj_store *primary;
 	struct mbj_store *replica;
+	const struct mbj_store_options *options; /* NULL: the usual */
 };
 
 /* Both stores made and open. */
 void fixture_begin(struct fixture *f);
+/* The same with these options, also where a store is opened again. */
+void fixture_begin_with(struct fixture *f,
+			const struct mbj_store_options *options);
 void fixture_end(struct fixture *f);
 
 /* An id that is easy to read: its last byte. */

@@ -207,6 +207,83 @@ START_TEST(test_epoch)
 END_TEST
 
 /*
+ * Goal: a group of a later version waits for an upgrade: nobody is parked and
+ * the same group is offered again.  Method: such a report.
+ */
+START_TEST(test_unsupported)
+{
+	struct mbj_apply_report report = {.verdict = MBJ_VERDICT_CONFLICT};
+	struct mbj_engine *engine = engine_at(0);
+	struct mbj_action action;
+	struct made made;
+
+	made_init(&made, 1, 3, 1, 1);
+	mbj_error_set(&report.why, MBJ_EUNSUPPORTED, "a kind of tomorrow");
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(offer(engine, &made, true), MBJ_ACTION_APPLY);
+		OK(mbj_engine_applied_group(engine, &made.group, &report,
+					    &action, err));
+		ck_assert_int_eq(action.kind, MBJ_ACTION_REFUSE);
+		ck_assert_int_eq(action.rc, MBJ_EUNSUPPORTED);
+		ck_assert_ptr_nonnull(strstr(action.reason, "of tomorrow"));
+	}
+	ck_assert_uint_eq(mbj_engine_parked_count(engine), 0);
+	ck_assert_uint_eq(mbj_engine_applied(engine).v, 0);
+	mbj_buf_done(&made.record);
+	mbj_engine_free(&engine);
+}
+END_TEST
+
+/*
+ * Goal: where there is no memory to note a parked account, nothing moves.
+ * Method: each allocation of parking fails, for a group that fails and for
+ * one of an account that is parked already together with a new one.
+ */
+START_TEST(test_park_no_memory)
+{
+	struct mbj_apply_report report = {.verdict = MBJ_VERDICT_CONFLICT};
+	unsigned failures = 0;
+	struct made made;
+
+	mbj_error_set(&report.why, MBJ_ECONFLICT, "not here");
+	made_init(&made, 1, 3, 10, 2);
+	for (int is_keep = 0; is_keep < 2; is_keep++) {
+		enum mbj_rc rc = MBJ_ENOMEM;
+
+		for (uint64_t k = 1; rc != MBJ_OK; k++) {
+			struct mbj_engine *engine = engine_at(0);
+			struct mbj_action action;
+
+			if (is_keep)
+				OK(mbj_engine_park(engine, fixture_id(10),
+						   err));
+			else
+				ck_assert_int_eq(offer(engine, &made, true),
+						 MBJ_ACTION_APPLY);
+			/* The first ones were made with room for more. */
+			for (uint8_t i = 20; is_keep && i < 27; i++)
+				OK(mbj_engine_park(engine, fixture_id(i), err));
+			test_alloc_fail_at(k);
+			rc = is_keep ? mbj_engine_group(engine, &made.group,
+							true, &action, NULL)
+				     : mbj_engine_applied_group(engine,
+								&made.group,
+								&report,
+								&action, NULL);
+			test_alloc_fail_at(0);
+			failures += rc != MBJ_OK;
+			ck_assert(rc == MBJ_OK || rc == MBJ_ENOMEM);
+			ck_assert_uint_eq(mbj_engine_applied(engine).v,
+					  rc == MBJ_OK);
+			mbj_engine_free(&engine);
+		}
+	}
+	ck_assert_uint_gt(failures, 2);
+	mbj_buf_done(&made.record);
+}
+END_TEST
+
+/*
  * Goal: only the replica's own line of primaries is followed.  Method: one
  * hello with one fact wrong at a time.
  */
@@ -238,6 +315,10 @@ START_TEST(test_hello)
 	}
 	mbj_engine_hello(engine, &good, &action);
 	ck_assert_int_eq(action.kind, MBJ_ACTION_DONE);
+	/* Nothing to compare: the first group's own chain value decides. */
+	bad[4].has_chain = false;
+	mbj_engine_hello(engine, &bad[4], &action);
+	ck_assert_int_eq(action.kind, MBJ_ACTION_DONE);
 	/* A later epoch is followed, and the earlier one then fenced off. */
 	bad[0] = good;
 	bad[0].epoch.v = 4;
@@ -258,6 +339,8 @@ TCase *test_engine_case(void)
 	tcase_add_test(tcase, test_park);
 	tcase_add_test(tcase, test_refuse);
 	tcase_add_test(tcase, test_epoch);
+	tcase_add_test(tcase, test_unsupported);
+	tcase_add_test(tcase, test_park_no_memory);
 	tcase_add_test(tcase, test_hello);
 	return tcase;
 }

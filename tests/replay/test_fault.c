@@ -1,0 +1,225 @@
+/*
+ * Replay where something fails in the middle: memory, reads of the state, the
+ * source's bytes.  What was good before is kept, nothing is taken in part, and
+ * the same replay goes on afterwards.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fixture.h"
+#include "read_fault.h"
+#include "store_impl.h"
+
+enum { GROUPS = 7 };
+
+/*
+ * Both stores on the engine in memory, nothing cached between transactions;
+ * behind by groups 3 to 7: a conflict, groups of the account that it parks,
+ * and groups of another.
+ */
+static void behind_begin(struct fixture *f, struct mbj_store_options *options)
+{
+	*options = MBJ_STORE_OPTIONS_INIT;
+	options->state.engine = MBJ_STATE_MEMORY;
+	options->state.records_cached_max = 0;
+	fixture_begin_with(f, options);
+	fixture_import(f, "alice", 4);
+	fixture_import(f, "bob", 4);
+	(void)fixture_replay(f);
+	fixture_diverge(f, "alice", fixture_id(2), "elsewhere");
+	fixture_rename(f, "alice", "m2", "a");
+	fixture_rename(f, "bob", "m2", "b");
+	fixture_rename(f, "alice", "m3", "c");
+	fixture_rename(f, "bob", "m3", "d");
+	fixture_import(f, "carol", 2);
+}
+
+static enum mbj_rc behind_try(struct fixture *f,
+			      struct mbj_replay_result *ret_result,
+			      struct mbj_error *err)
+{
+	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
+
+	return mbj_replay_journal(f->replica, f->primary_dir, &options,
+				  ret_result, err);
+}
+
+static uint64_t applied_get(struct mbj_store *store)
+{
+	struct mbj_watermark watermark;
+
+	OK(mbj_store_applied(store, &watermark, err));
+	return watermark.lsn.v;
+}
+
+/* All groups are there, one account parked, nobody else behind. */
+static void behind_end(struct fixture *f)
+{
+	struct mbj_verify_totals totals;
+	char name[MBJ_NAME_MAX + 1];
+
+	ck_assert_uint_eq(applied_get(f->replica), GROUPS);
+	fixture_name(f->replica, "alice", fixture_id(3), name);
+	ck_assert_str_eq(name, "m3");
+	fixture_name(f->replica, "bob", fixture_id(3), name);
+	ck_assert_str_eq(name, "d");
+	(void)fixture_differences(f, &totals);
+	ck_assert_uint_eq(totals.accounts_parked, 1);
+	fixture_end(f);
+}
+
+/*
+ * Goal: no failed allocation parks an account or takes a group in part.
+ * Method: each allocation of a replay with a conflict fails, once and from
+ * then on, until one goes through.
+ */
+START_TEST(replay_no_memory)
+{
+	struct mbj_store_options options;
+	struct mbj_replay_result result;
+	struct fixture f;
+	unsigned failures = 0;
+
+	behind_begin(&f, &options);
+	for (uint64_t k = 1; applied_get(f.replica) < GROUPS; k++) {
+		struct mbj_error why = {.rc = MBJ_OK};
+		enum mbj_rc rc;
+
+		mbj_store_close(&f.replica);
+		OK(mbj_replica_open(f.replica_dir, &options, &f.replica, err));
+		ck_assert_uint_eq(applied_get(f.replica), 2);
+		if (_i == 0)
+			test_alloc_fail_at(k);
+		else
+			test_alloc_fail_from(k);
+		rc = behind_try(&f, &result, &why);
+		test_alloc_fail_at(0);
+		if (rc == MBJ_OK)
+			break;
+		ck_assert_int_eq(rc, MBJ_ENOMEM);
+		ck_assert_str_ne(why.message, "");
+		failures++;
+	}
+	ck_assert_uint_gt(failures, 20);
+	behind_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: a state that cannot be read is no conflict.  Method: each read of the
+ * replica's state fails, once and from then on; nobody is parked for it.
+ */
+START_TEST(replay_reads_fail)
+{
+	struct mbj_store_options options;
+	struct mbj_replay_result result;
+	struct fixture f;
+	unsigned failures = 0;
+
+	behind_begin(&f, &options);
+	for (uint64_t k = 1; applied_get(f.replica) < GROUPS; k++) {
+		struct mbj_error why = {.rc = MBJ_OK};
+		enum mbj_rc rc;
+
+		mbj_store_close(&f.replica);
+		OK(mbj_replica_open(f.replica_dir, &options, &f.replica, err));
+		ck_assert_uint_eq(applied_get(f.replica), 2);
+		read_fault_begin(f.replica->state);
+		read_fault_at(k, _i != 0);
+		rc = behind_try(&f, &result, &why);
+		read_fault_at(0, false);
+		if (rc == MBJ_OK)
+			continue;
+		ck_assert_int_eq(rc, MBJ_EIO);
+		ck_assert_str_ne(why.message, "");
+		failures++;
+	}
+	/* Failing once, most lookups are tried again and succeed. */
+	ck_assert_uint_gt(failures, _i == 0 ? 0 : 10);
+	behind_end(&f);
+}
+END_TEST
+
+/* Flip a bit of the primary's last byte but `behind` that is not zero. */
+static void journal_flip(struct fixture *f, size_t behind)
+{
+	static uint8_t bytes[1 << 20];
+	char path[MBJ_PATH_TEXT_MAX];
+	ssize_t n;
+	int fd;
+
+	OK(mbj_path_join(path, f->primary_dir,
+			 "journal/00000001-0000000000000001.seg", err));
+	fd = open(path, O_RDWR);
+	ck_assert_int_ge(fd, 0);
+	n = pread(fd, bytes, sizeof(bytes), 0);
+	while (n > 0 && bytes[n - 1] == 0)
+		n--;
+	ck_assert_int_gt(n, (ssize_t)behind);
+	bytes[(size_t)n - behind - 1] ^= 0x80;
+	ck_assert_int_eq(pwrite(fd, bytes, (size_t)n, 0), n);
+	ck_assert_int_eq(close(fd), 0);
+}
+
+/*
+ * Goal: damage in the source stops the stream behind what is good, says so,
+ * and is over when the source is mended.  Method: a bit of the last group's
+ * chain value, checksum, body and header in turn, far enough in to be behind
+ * the batch's own header.
+ */
+START_TEST(replay_source_damaged)
+{
+	static const size_t behind[] = {5, 33, 40, 120};
+	struct mbj_store_options options;
+	struct mbj_replay_result result;
+	struct fixture f;
+
+	behind_begin(&f, &options);
+	for (size_t i = 0; i < sizeof(behind) / sizeof(behind[0]); i++) {
+		struct mbj_error why = {.rc = MBJ_OK};
+
+		journal_flip(&f, behind[i]);
+		ck_assert_int_eq(behind_try(&f, &result, i == 3 ? NULL : &why),
+				 MBJ_ECORRUPT);
+		ck_assert(i == 3 || strstr(why.message, f.primary_dir) != NULL);
+		ck_assert_uint_eq(applied_get(f.replica), GROUPS - 1);
+		journal_flip(&f, behind[i]);
+	}
+	OK(behind_try(&f, &result, err));
+	behind_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: a group of an epoch that its source cannot have is not taken.  Method:
+ * a primary that writes one with an epoch that its superblock does not have.
+ */
+START_TEST(replay_later_epoch)
+{
+	struct mbj_store_options options;
+	struct mbj_replay_result result;
+	struct mbj_error why = {.rc = MBJ_OK};
+	struct fixture f;
+
+	behind_begin(&f, &options);
+	f.primary->superblock.identity.epoch.v++;
+	fixture_rename(&f, "bob", "m4", "e");
+	ck_assert_int_eq(behind_try(&f, &result, &why), MBJ_EFENCED);
+	ck_assert_ptr_nonnull(strstr(why.message, "epoch"));
+	ck_assert_uint_eq(why.lsn, GROUPS + 1);
+	behind_end(&f);
+}
+END_TEST
+
+TCase *test_fault_case(void)
+{
+	TCase *tcase = tcase_create("fault");
+
+	tcase_add_loop_test(tcase, replay_no_memory, 0, 2);
+	tcase_add_loop_test(tcase, replay_reads_fail, 0, 2);
+	tcase_add_test(tcase, replay_source_damaged);
+	tcase_add_test(tcase, replay_later_epoch);
+	return tcase;
+}
