@@ -92,7 +92,8 @@ enum mbj_rc db_del(struct db_txn *txn, enum db_table table,
 
 /*
  * From the first key at or above start.  Read ahead: the table must not be
- * written while it is open.
+ * written while it is open.  Never MBJ_ENOTFOUND: where there is no such key,
+ * the cursor stands at the end.
  */
 enum mbj_rc db_cursor_open(struct db_txn *txn, enum db_table table,
 			   struct mbj_bytes start,

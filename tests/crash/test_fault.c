@@ -1,8 +1,9 @@
 /*
  * Every call and every allocation of every scenario fails.
  *
- *	MBJ_FAULTS=N             one of N places in each scenario (quick: 4)
- *	MBJ_FAULT=SCENARIO       one scenario
+ *	MBJ_FAULTS=N[:M]         one of N places in each scenario (quick: 4),
+ *and one of M of Berkeley DB's own allocations (0: none; default: none, but all
+ *where N is 1) MBJ_FAULT=SCENARIO       one scenario
  *	MBJ_FAULT=SCENARIO:KIND:PLACE  one fault
  */
 #define _GNU_SOURCE /* dladdr(3) */
@@ -329,6 +330,8 @@ static bool child_try(struct fault_lab *lab, const struct place *place,
 		is_child = true;
 		(void)!freopen("/dev/null", "w", stderr);
 		(void)signal(SIGSEGV, crash_take);
+		/* libcheck's handler would end the test, not this child. */
+		(void)signal(SIGALRM, SIG_DFL);
 		(void)alarm(CHILD_SECONDS);
 		fault_try(lab, place, clean);
 		_exit(0);
@@ -364,10 +367,8 @@ static uint64_t work_sweep(struct fault_lab *lab, const struct fault_work *work,
 	uint64_t places, count = 0;
 	enum mbj_rc clean;
 
-	/* Each in a child that may loop until it is stopped: for nights. */
-	if (kind >= FAULT_DB_ENOMEM && odds > 1)
+	if (odds == 0)
 		return 0;
-
 	disk_copy(lab->disk, lab->image);
 	fault_arm(lab->disk, kind, 0);
 	clean = scenario_run(lab, work, &err);
@@ -420,6 +421,28 @@ static uint64_t one_try(struct fault_lab *lab, const struct fault_work *work,
 	return count;
 }
 
+/* One of so many places. */
+struct odds {
+	unsigned ours;
+	unsigned db; /* Berkeley DB's own allocations; 0: none */
+};
+
+/* Those of Berkeley DB take a child each, which may loop: for nights. */
+static struct odds odds_parse(const char *text)
+{
+	struct odds odds = {FAULTS_QUICK, 0};
+	char *rest;
+
+	if (text == NULL)
+		return odds;
+	odds.ours = (unsigned)strtoul(text, &rest, 10);
+	odds.db = odds.ours == 1;
+	if (*rest == ':')
+		odds.db = (unsigned)strtoul(rest + 1, NULL, 10);
+	ck_assert_uint_gt(odds.ours, 0);
+	return odds;
+}
+
 /*
  * Goal: no failure of a call or of an allocation, once or for good, leaks,
  * lies or leaves a store that cannot go on.  Method: fault_lab.h.
@@ -428,8 +451,7 @@ START_TEST(fault_everywhere)
 {
 	const char *only = getenv("MBJ_FAULT");
 	const char *text = getenv("MBJ_FAULTS");
-	unsigned odds =
-		text != NULL ? (unsigned)strtoul(text, NULL, 10) : FAULTS_QUICK;
+	struct odds odds = odds_parse(text);
 	static struct fault_lab lab;
 	uint64_t counts[FAULT_KIND_COUNT] = {0};
 	uint64_t sum = 0;
@@ -446,7 +468,10 @@ START_TEST(fault_everywhere)
 		     kind++)
 			counts[kind] +=
 				work_sweep(&lab, &fault_works[i],
-					   (enum fault_kind)kind, odds, &rng);
+					   (enum fault_kind)kind,
+					   kind < FAULT_DB_ENOMEM ? odds.ours
+								  : odds.db,
+					   &rng);
 	}
 	for (int kind = 0; kind < FAULT_KIND_COUNT; kind++) {
 		printf("%s %" PRIu64 ", ", kind_words[kind], counts[kind]);
