@@ -327,6 +327,7 @@ int drive(int argc, char **argv)
 	drive.corpus = calloc(SCRIPTS_MAX + 1, sizeof(*drive.corpus));
 	if (shared == MAP_FAILED || drive.corpus == NULL) {
 		perror("drive");
+		free(drive.corpus);
 		return 1;
 	}
 	drive.shared = shared;
