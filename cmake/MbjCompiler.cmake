@@ -20,13 +20,18 @@ if(MBJ_SANITIZE)
   target_link_options(mbj_compiler INTERFACE -fsanitize=${MBJ_SANITIZE})
 endif()
 # Threads of servers have small stacks: no function of library or command takes
-# more than a part of one.  What a sanitizer puts there is its own.
+# more than a part of one.  What a sanitizer puts there is its own,
+# and what is not optimised takes more.
 add_library(mbj_frames INTERFACE)
-if(NOT MBJ_SANITIZE AND NOT MBJ_FUZZ)
+if(NOT MBJ_SANITIZE AND NOT MBJ_FUZZ AND NOT MBJ_COVERAGE)
   target_compile_options(mbj_frames INTERFACE -Wframe-larger-than=8192)
 endif()
+# What is measured is the library and the command, as written: unoptimised,
+# with counters that threads may share.  The tests stay as fast as they are.
+add_library(mbj_measured INTERFACE)
 if(MBJ_COVERAGE)
-  target_compile_options(mbj_compiler INTERFACE --coverage -O0)
+  target_compile_options(mbj_measured INTERFACE --coverage -O0
+    -fprofile-update=atomic -Wno-maybe-uninitialized)
   target_link_options(mbj_compiler INTERFACE --coverage)
 endif()
 # AFL++'s compiler brings its own instrumentation; whoever gives CFLAGS of

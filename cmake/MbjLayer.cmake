@@ -11,7 +11,8 @@ function(mbj_layer name)
   target_sources(mbj_${name} PUBLIC FILE_SET HEADERS
     BASE_DIRS include FILES ${ARG_HEADERS})
   target_include_directories(mbj_${name} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
-  target_link_libraries(mbj_${name} PRIVATE mbj_compiler mbj_frames)
+  target_link_libraries(mbj_${name} PRIVATE mbj_compiler mbj_frames
+    mbj_measured)
   foreach(layer IN LISTS ARG_LAYERS)
     target_link_libraries(mbj_${name} PUBLIC mbj_${layer})
   endforeach()
