@@ -2,6 +2,8 @@
  * Reading a log from any group on, and opening it, where calls and allocations
  * fail: the right group or an error, never another one.
  */
+#include <errno.h>
+
 #include "journal_cases.h"
 #include "log_batches.h"
 #include "log_impl.h"
@@ -390,6 +392,35 @@ START_TEST(log_ends)
 }
 END_TEST
 
+static int64_t size_fails(void *ctx, int fd)
+{
+	(void)ctx;
+	(void)fd;
+	return -EIO;
+}
+
+/* Goal: a size that cannot be had is no size.  Method: asking fails. */
+START_TEST(log_usage_fails)
+{
+	struct mbj_log_usage usage = {77, 77};
+	struct mbj_sys sys;
+	struct batches f;
+
+	batches_begin(&f, 8);
+	sys = *disk_sys(f.disk);
+	sys.size = size_fails;
+	LAB_FAILS(mbj_log_usage_get(&sys, DISK_DIR, &usage, err), MBJ_EIO);
+	ck_assert_uint_eq(usage.segments, 77);
+	test_alloc_fail_at(1);
+	ck_assert_int_eq(mbj_log_usage_get(disk_sys(f.disk), DISK_DIR, &usage,
+					   NULL),
+			 MBJ_ENOMEM);
+	test_alloc_fail_at(0);
+	ck_assert_uint_eq(usage.segments, 77);
+	batches_end(&f);
+}
+END_TEST
+
 TCase *test_log_fault_case(void)
 {
 	TCase *tc = tcase_create("log_fault");
@@ -403,5 +434,6 @@ TCase *test_log_fault_case(void)
 	tcase_add_test(tc, log_open_calls_fail);
 	tcase_add_test(tc, log_last_damaged);
 	tcase_add_test(tc, log_ends);
+	tcase_add_test(tc, log_usage_fails);
 	return tc;
 }
