@@ -159,7 +159,7 @@ static enum mbj_rc wide_make(const struct mbj_name_policy *policy,
 	if (U_FAILURE(code))
 		return icu_failed(code, utf8, err);
 	rc = wide_dup(scratch, utf8, arena, &name.stored, err);
-	if (rc != MBJ_OK)
+	if (rc < 0)
 		return rc;
 	name.key = name.stored;
 	if (policy->is_folding) {
@@ -256,7 +256,7 @@ enum mbj_rc mbj_name_make(const struct mbj_name_policy *policy,
 			  struct mbj_arena *arena, struct mbj_name *ret_name,
 			  struct mbj_error *err)
 {
-	struct mbj_name name;
+	struct mbj_name name = {{NULL, 0}, {NULL, 0}};
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(policy->delimiter > 0x20 && policy->delimiter < 0x7f);

@@ -65,37 +65,51 @@ static void wrong_at(uint64_t k, enum wrong wrong)
 		read_fault_at(k, wrong == WRONG_FOR_GOOD);
 }
 
+/*
+ * A primitive whose k-th read fails: that failure with words, and true, or what
+ * it comes to anyway.  *ret_reads is how many reads there were.
+ */
+static bool op_fails(struct lab *lab, struct mbj_id account,
+		     const struct mbj_op *op, uint64_t k, enum wrong wrong,
+		     enum mbj_verdict clean, uint64_t *ret_reads)
+{
+	enum mbj_rc expected = wrong == WRONG_DAMAGED ? MBJ_ECORRUPT : MBJ_EIO;
+	enum mbj_verdict verdict = MBJ_VERDICT_CORRUPT;
+	struct mbj_error why = {.rc = MBJ_OK};
+	struct mbj_lsn lsn = {99};
+	enum mbj_rc rc;
+
+	LAB_OK(mbj_txn_begin(lab->state, &lab->txn, err));
+	wrong_at(k, wrong);
+	rc = mbj_apply_op(lab->txn, account, lsn, op, &verdict, &why);
+	*ret_reads = read_fault_count();
+	read_fault_at(0, false);
+	cold_end(lab);
+	if (rc == MBJ_OK) {
+		ck_assert_int_eq(verdict, clean);
+		return false;
+	}
+	ck_assert_int_eq(rc, expected);
+	ck_assert_int_eq(why.rc, expected);
+	ck_assert_str_ne(why.message, "");
+	return true;
+}
+
 /* Each read of one primitive fails; returns how many failed it. */
 static unsigned op_sweep(struct lab *lab, struct mbj_id account,
 			 const struct mbj_op *op, enum wrong wrong)
 {
-	enum mbj_rc expected = wrong == WRONG_DAMAGED ? MBJ_ECORRUPT : MBJ_EIO;
 	enum mbj_verdict clean = op_clean(lab, account, op);
-	struct mbj_lsn lsn = {99};
 	unsigned failures = 0;
 	uint64_t reads;
 
 	for (uint64_t k = 1;; k++) {
-		struct mbj_error why = {.rc = MBJ_OK};
-		enum mbj_verdict verdict = MBJ_VERDICT_CORRUPT;
-		enum mbj_rc rc;
+		bool is_failed =
+			op_fails(lab, account, op, k, wrong, clean, &reads);
 
-		LAB_OK(mbj_txn_begin(lab->state, &lab->txn, err));
-		wrong_at(k, wrong);
-		rc = mbj_apply_op(lab->txn, account, lsn, op, &verdict, &why);
-		reads = read_fault_count();
-		read_fault_at(0, false);
-		cold_end(lab);
-		if (rc == MBJ_OK) {
-			ck_assert_int_eq(verdict, clean);
-		} else {
-			ck_assert_int_eq(rc, expected);
-			ck_assert_int_eq(why.rc, expected);
-			ck_assert_str_ne(why.message, "");
-			failures++;
-		}
+		failures += is_failed;
 		/* A lookup is tried again, to have words for its failure. */
-		ck_assert(wrong != WRONG_FOR_GOOD || rc != MBJ_OK || reads < k);
+		ck_assert(wrong != WRONG_FOR_GOOD || is_failed || reads < k);
 		if (reads < k)
 			break;
 	}
