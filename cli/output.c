@@ -11,8 +11,7 @@
 
 #include "cli.h"
 
-/* The longest message, with a path or two and all of it escaped. */
-/* Enough for any message; one of bad bytes alone is cut. */
+/* The longest message, with a path or two; what is mostly escaped is cut. */
 enum { SAY_MAX = 2048, SAY_ESCAPED_MAX = 5120 };
 
 /* A code means a decision, and so does a status: this is the map. */

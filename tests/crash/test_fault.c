@@ -1,9 +1,10 @@
 /*
  * Every call and every allocation of every scenario fails.
  *
- *	MBJ_FAULTS=N[:M]         one of N places in each scenario (quick: 4),
- *and one of M of Berkeley DB's own allocations (0: none; default: none, but all
- *where N is 1) MBJ_FAULT=SCENARIO       one scenario
+ *	MBJ_FAULTS=N        one of N places in each scenario (quick: 4)
+ *	MBJ_FAULTS=N:M      and one of M of Berkeley DB's allocations;
+ *	                    left out: all of them where N is 1, else none
+ *	MBJ_FAULT=SCENARIO  one scenario
  *	MBJ_FAULT=SCENARIO:KIND:PLACE  one fault
  */
 #define _GNU_SOURCE /* dladdr(3) */

@@ -70,6 +70,15 @@ static void behind_end(struct fixture *f)
 	fixture_end(f);
 }
 
+/* What a failed attempt left is where it began. */
+static void behind_reopen(struct fixture *f,
+			  const struct mbj_store_options *options)
+{
+	mbj_store_close(&f->replica);
+	OK(mbj_replica_open(f->replica_dir, options, &f->replica, err));
+	ck_assert_uint_eq(applied_get(f->replica), 2);
+}
+
 /*
  * Goal: no failed allocation parks an account or takes a group in part.
  * Method: each allocation of a replay with a conflict fails, once and from
@@ -87,9 +96,7 @@ START_TEST(replay_no_memory)
 		struct mbj_error why = {.rc = MBJ_OK};
 		enum mbj_rc rc;
 
-		mbj_store_close(&f.replica);
-		OK(mbj_replica_open(f.replica_dir, &options, &f.replica, err));
-		ck_assert_uint_eq(applied_get(f.replica), 2);
+		behind_reopen(&f, &options);
 		if (_i == 0)
 			test_alloc_fail_at(k);
 		else
@@ -123,9 +130,7 @@ START_TEST(replay_reads_fail)
 		struct mbj_error why = {.rc = MBJ_OK};
 		enum mbj_rc rc;
 
-		mbj_store_close(&f.replica);
-		OK(mbj_replica_open(f.replica_dir, &options, &f.replica, err));
-		ck_assert_uint_eq(applied_get(f.replica), 2);
+		behind_reopen(&f, &options);
 		read_fault_begin(f.replica->state);
 		read_fault_at(k, _i != 0);
 		rc = behind_try(&f, &result, &why);
