@@ -70,6 +70,29 @@ static enum mbj_rc group_set_aside(struct run *run, struct mbj_txn *txn,
 	return MBJ_OK;
 }
 
+/*
+ * The reader has verified each group's chain value against the one before;
+ * what is left to prove is that the first continues ours.
+ */
+static enum mbj_rc link_check(struct run *run, const struct mbj_group *group,
+			      bool *ret_is_chained, struct mbj_error *err)
+{
+	struct mbj_error why = {.rc = MBJ_OK};
+	enum mbj_rc rc = MBJ_OK;
+
+	MBJ_ASSERT(group->is_body_good);
+	if (!run->is_linked)
+		rc = mbj_group_chain_check(group, run->sha, &run->chain, &why);
+	/* A fork is the engine's to judge, anything else says nothing of it. */
+	if (rc < 0 && rc != MBJ_ECORRUPT) {
+		if (err != NULL)
+			*err = why;
+		return rc;
+	}
+	*ret_is_chained = rc == MBJ_OK;
+	return MBJ_OK;
+}
+
 /* Carry out the engine's will for one group; false in ret_go_on ends the run.
  */
 static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
@@ -79,20 +102,15 @@ static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
 	struct mbj_txn *txn = mbj_batch_txn(batch);
 	struct mbj_apply_report report;
 	struct mbj_action action;
-	bool is_chained;
+	bool is_chained = false;
 	enum mbj_rc rc;
 
 	*ret_go_on = true;
-	/*
-	 * The reader has verified each group's chain value against the one
-	 * before; what is left to prove is that the first continues ours.
-	 */
-	MBJ_ASSERT(group->is_body_good);
-	is_chained = run->is_linked ||
-		     mbj_group_chain_check(group, run->sha, &run->chain,
-					   NULL) == MBJ_OK;
-	rc = mbj_engine_group(run->engine, group, is_chained, &action, err);
-	if (rc < 0 || action.kind == MBJ_ACTION_SKIP)
+	rc = link_check(run, group, &is_chained, err);
+	if (rc == MBJ_OK)
+		rc = mbj_engine_group(run->engine, group, is_chained, &action,
+				      err);
+	if (rc != MBJ_OK)
 		return rc;
 	if (action.kind == MBJ_ACTION_APPLY) {
 		rc = mbj_apply_group(txn, group, &report, err);
@@ -103,8 +121,9 @@ static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
 		if (rc < 0)
 			return rc;
 	}
-	/* The reader leaves no group out: there is nothing to ask for. */
+	/* The reader leaves no group out and hands out none a second time. */
 	MBJ_ASSERT(action.kind != MBJ_ACTION_ASK);
+	MBJ_ASSERT(action.kind != MBJ_ACTION_SKIP);
 	if (action.kind == MBJ_ACTION_REFUSE) {
 		*ret_go_on = false;
 		mbj_error_set(&run->stop, action.rc, "%s", action.reason);

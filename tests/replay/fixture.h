@@ -23,6 +23,7 @@
 TCase *test_engine_case(void);
 TCase *test_fault_case(void);
 TCase *test_replay_case(void);
+TCase *test_source_case(void);
 TCase *test_stack_case(void);
 TCase *test_verify_case(void);
 
