@@ -329,6 +329,9 @@ enum mbj_rc mbj_log_open(const struct mbj_sys *sys, const char *dir,
 	if (rc < 0)
 		return rc;
 	opening.log = log;
+	/* What the anchor stands on was durable when it was set. */
+	if (known.v < anchor->first.v - 1)
+		opening.evidence.durable.v = anchor->first.v - 1;
 	segment_list_init(&opening.list);
 	segment_view_init(&opening.view);
 	rc = opening_run(&opening, err);

@@ -90,6 +90,17 @@ static enum mbj_rc limit_refresh(struct mbj_log_reader *reader,
 	return MBJ_OK;
 }
 
+/* Without an owner: behind the limit there was more (invariant 2). */
+static enum mbj_rc damage_check(const struct mbj_log_reader *reader,
+				struct mbj_error *err)
+{
+	if (!reader->is_damaged)
+		return MBJ_OK;
+	if (err != NULL)
+		*err = reader->fault;
+	return reader->fault.rc;
+}
+
 /* What was found must be on disk before anybody builds on it. */
 static enum mbj_rc last_sync(struct mbj_log_reader *reader,
 			     struct mbj_error *err)
@@ -108,7 +119,8 @@ static enum mbj_rc limit_find(struct mbj_log_reader *reader,
 			      struct mbj_error *err)
 {
 	struct log_cursor *cursor = &reader->cursor;
-	struct segment_evidence evidence = {.durable = {0}};
+	/* So its end is the anchor or behind it, or that is damage. */
+	struct segment_evidence evidence = {.durable = reader->limit.lsn};
 	const struct segment_entry *last;
 	char name[SEGMENT_NAME_SIZE];
 	struct segment_scan scan;
@@ -139,8 +151,8 @@ static enum mbj_rc limit_find(struct mbj_log_reader *reader,
 		reader->fault = scan.fault;
 		scan.end = (struct mbj_log_end){scan.known, {{0}}};
 	}
-	if (scan.end.lsn.v >= reader->limit.lsn.v)
-		reader->limit = scan.end;
+	MBJ_ASSERT(scan.end.lsn.v >= reader->limit.lsn.v);
+	reader->limit = scan.end;
 	return MBJ_OK;
 }
 
@@ -217,13 +229,10 @@ enum mbj_rc mbj_log_reader_seek(struct mbj_log_reader *reader,
 				     (unsigned long long)reader->limit.lsn.v);
 	if (lsn.v <= reader->limit.lsn.v)
 		return log_cursor_seek(&reader->cursor, lsn, err);
-	if (reader->is_damaged) {
-		if (err != NULL)
-			*err = reader->fault;
-		return reader->fault.rc;
-	}
-	log_cursor_stand(&reader->cursor, &reader->limit);
-	return MBJ_OK;
+	rc = damage_check(reader, err);
+	if (rc == MBJ_OK)
+		log_cursor_stand(&reader->cursor, &reader->limit);
+	return rc;
 }
 
 enum mbj_rc mbj_log_reader_next(struct mbj_log_reader *reader,
@@ -240,8 +249,10 @@ enum mbj_rc mbj_log_reader_next(struct mbj_log_reader *reader,
 		if (rc < 0)
 			return rc;
 	}
-	if (cursor->before.lsn.v >= limit->lsn.v)
-		return MBJ_ENOTFOUND;
+	if (cursor->before.lsn.v >= limit->lsn.v) {
+		rc = damage_check(reader, err);
+		return rc == MBJ_OK ? MBJ_ENOTFOUND : rc;
+	}
 	rc = log_cursor_next(cursor, &group, err);
 	if (rc < 0)
 		return rc;
@@ -275,13 +286,9 @@ enum mbj_rc mbj_log_reader_end(struct mbj_log_reader *reader,
 	enum mbj_rc rc;
 
 	rc = limit_refresh(reader, err);
-	if (rc < 0)
-		return rc;
-	if (reader->is_damaged) {
-		if (err != NULL)
-			*err = reader->fault;
-		return reader->fault.rc;
-	}
-	*ret_end = reader->limit;
-	return MBJ_OK;
+	if (rc == MBJ_OK)
+		rc = damage_check(reader, err);
+	if (rc == MBJ_OK)
+		*ret_end = reader->limit;
+	return rc;
 }

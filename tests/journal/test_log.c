@@ -289,8 +289,8 @@ END_TEST
 
 /*
  * Goal: a journal that is not this store's is not opened, nor one that a
- * newer program wrote, nor one that lost files.  Method: another lineage,
- * other anchors, a segment removed at each place.
+ * newer program wrote, nor one that lost files or its end.  Method: another
+ * lineage, other anchors, a segment removed at each place.
  */
 START_TEST(log_refused)
 {
@@ -300,6 +300,8 @@ START_TEST(log_refused)
 	struct mbj_lsn none = {0};
 	struct mbj_log_reader *reader = NULL;
 	struct mbj_log *log = NULL;
+	struct mbj_log_end end;
+	struct mbj_group group;
 	struct lab_chain chain;
 	uint64_t last;
 
@@ -328,6 +330,24 @@ START_TEST(log_refused)
 		  MBJ_ECORRUPT);
 	LAB_FAILS(lab_log_try(disk, chain.end.lsn.v + 1, &log, err),
 		  MBJ_ECORRUPT);
+	/* An anchor may be the end, and not behind it. */
+	anchor = (struct mbj_anchor){{last + 1}, chain.end.chain};
+	for (int i = 0; i < 2; i++, anchor.first.v++) {
+		enum mbj_rc rc = i == 0 ? MBJ_OK : MBJ_ECORRUPT;
+
+		ck_assert_int_eq(mbj_log_open(disk_sys(disk), DISK_DIR,
+					      lab_lineage(), &anchor, none,
+					      &lab_options, &log, NULL),
+				 rc);
+		mbj_log_close(&log);
+		LAB_OK(mbj_log_reader_open(disk_sys(disk), DISK_DIR,
+					   lab_lineage(), &anchor, false,
+					   &reader, err));
+		ck_assert_int_eq(mbj_log_reader_end(reader, &end, NULL), rc);
+		ck_assert_int_eq(mbj_log_reader_next(reader, &group, NULL),
+				 i == 0 ? MBJ_ENOTFOUND : MBJ_ECORRUPT);
+		mbj_log_reader_close(&reader);
+	}
 	ck_assert_ptr_null(log);
 	for (size_t i = 0; disk_name(disk, i) != NULL; i++) {
 		struct disk *copy = disk_dup(disk);

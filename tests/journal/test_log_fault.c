@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 
+#include "hash_fault.h"
 #include "journal_cases.h"
 #include "log_batches.h"
 #include "log_impl.h"
@@ -116,6 +117,84 @@ START_TEST(log_reads_no_memory)
 }
 END_TEST
 
+/* The chain's next group, or nothing of it. */
+static enum mbj_rc digests_make(struct batches *f, struct mbj_error *err)
+{
+	struct mbj_group_writer *writer = &f->chain.writer;
+	struct mbj_hash chain = f->chain.end.chain;
+	struct mbj_buf record;
+	enum mbj_rc rc;
+
+	mbj_buf_init(&record, 1 << 20);
+	mbj_group_writer_begin(writer, (struct mbj_lsn){f->chain.end.lsn.v + 1},
+			       (struct mbj_epoch){7}, 0, MBJ_ORIGIN_LIVE,
+			       MBJ_ID_ROOT);
+	rc = mbj_group_writer_finish(writer, f->chain.sha, &chain, &record,
+				     err);
+	ck_assert_int_eq(record.n > 0, rc == MBJ_OK);
+	ck_assert_int_eq(memcmp(chain.b, f->chain.end.chain.b, MBJ_HASH_SIZE) !=
+				 0,
+			 rc == MBJ_OK);
+	mbj_buf_done(&record);
+	return rc;
+}
+
+/* A group made; the log opened, written, and read to the end. */
+static enum mbj_rc digests_run(struct batches *f, struct mbj_error *err)
+{
+	struct batches longer = *f;
+	struct mbj_log *log = NULL;
+	enum mbj_rc rc;
+
+	rc = digests_make(f, err);
+	if (rc == MBJ_OK)
+		rc = lab_log_try(f->disk, f->last, &log, err);
+	longer.last++;
+	if (rc == MBJ_OK) {
+		rc = lab_append(log, &f->chain, longer.last, longer.last, err);
+		ck_assert(!mbj_log_is_failed(log));
+		ck_assert_uint_eq(mbj_log_end_get(log).lsn.v,
+				  rc == MBJ_OK ? longer.last : f->last);
+	}
+	mbj_log_close(&log);
+	return rc == MBJ_OK ? batches_read(&longer, false, f->first, err) : rc;
+}
+
+/*
+ * Goal: a digest that fails is an error, and neither damage nor a group.
+ * Method: each digest of a log's life fails once, with and without somebody to
+ * tell.
+ */
+START_TEST(log_digests_fail)
+{
+	struct batches f, copy;
+	unsigned failures = 0;
+	enum mbj_rc rc = MBJ_ENOMEM;
+
+	batches_begin(&f, 18);
+	(void)lab_chain_add(&f.chain, 2);
+	copy = f;
+	for (uint64_t k = 1; rc == MBJ_ENOMEM; k++) {
+		struct mbj_error why = {.rc = MBJ_OK};
+
+		for (int is_told = 0; is_told < 2; is_told++) {
+			copy.disk = disk_dup(f.disk);
+			hash_fault_at(k);
+			rc = digests_run(&copy, is_told ? &why : NULL);
+			ck_assert_int_eq(rc == MBJ_ENOMEM,
+					 hash_fault_count() >= k);
+			hash_fault_at(0);
+			disk_free(&copy.disk);
+		}
+		ck_assert(rc != MBJ_ENOMEM || strstr(why.message, "fails"));
+		failures += rc == MBJ_ENOMEM;
+	}
+	ck_assert_int_eq(rc, MBJ_ENOTFOUND);
+	ck_assert_uint_gt(failures, 60);
+	batches_end(&f);
+}
+END_TEST
+
 /*
  * Goal: groups larger than what is read at once, or many of them, meet a
  * failing read at any place.  Method: a large segment; each read of going to a
@@ -174,12 +253,14 @@ static int random_fails(void *ctx, void *p, size_t n)
 
 /*
  * Goal: where no segment can be begun the log says so and is not used on.
- * Method: no file number left; no random bytes.
+ * Method: no file number left; no random bytes; no LSN left.
  */
 START_TEST(log_no_segment)
 {
+	struct mbj_log *log = NULL;
+	struct batches last;
+
 	for (int is_random = 0; is_random < 2; is_random++) {
-		struct mbj_log *log = NULL;
 		struct mbj_sys sys;
 		struct batches f;
 		enum mbj_rc rc = MBJ_OK;
@@ -204,6 +285,13 @@ START_TEST(log_no_segment)
 		mbj_log_close(&log);
 		batches_end(&f);
 	}
+	batches_begin(&last, 15);
+	log = lab_log_open(last.disk, last.last);
+	log->end.lsn.v = UINT64_MAX;
+	LAB_FAILS(mbj_log_reserve(log, lab_options.segment_size, err),
+		  MBJ_ELIMIT);
+	mbj_log_close(&log);
+	batches_end(&last);
 }
 END_TEST
 
@@ -297,15 +385,16 @@ START_TEST(log_open_calls_fail)
 }
 END_TEST
 
-/* What is published of the last group is another chain value. */
-static void published_bend(struct batches *f)
+/* Publish a group, with another chain value or its own. */
+static void published_set(struct batches *f, uint64_t lsn, bool is_bent)
 {
-	struct mbj_log_end end = lab_chain_end(&f->chain, f->last);
+	struct mbj_log_end end = lab_chain_end(&f->chain, lsn);
 	size_t n = 0;
 	uint8_t *p = disk_file(f->disk, LOG_PUBLISHED_NAME, &n);
 
 	ck_assert_uint_eq(n, LOG_PUBLISHED_SIZE);
-	end.chain.b[3] ^= 1;
+	if (is_bent)
+		end.chain.b[3] ^= 1;
 	log_published_encode(&end, p);
 }
 
@@ -326,7 +415,7 @@ START_TEST(log_last_damaged)
 
 		batches_begin(&f, 13);
 		if (is_bent) {
-			published_bend(&f);
+			published_set(&f, f.last, true);
 		} else {
 			p = disk_file(f.disk, disk_segment(f.disk), &n);
 			while (n > 0 && p[n - 1] == 0)
@@ -350,6 +439,37 @@ START_TEST(log_last_damaged)
 		LAB_FAILS(lab_log_try(f.disk, f.last, &log, err), MBJ_ECORRUPT);
 		batches_end(&f);
 	}
+}
+END_TEST
+
+/*
+ * Goal: what was published once is compared wherever in the last segment it
+ * is, and a journal that contradicts it never just ends.  Method: every LSN,
+ * with its own chain value and with another one, read without an owner from
+ * the first group on.
+ */
+START_TEST(log_published_inside)
+{
+	struct mbj_lsn last_first;
+	struct batches f;
+	uint32_t number;
+
+	batches_begin(&f, 16);
+	ck_assert(
+		segment_name_parse(disk_segment(f.disk), &number, &last_first));
+	for (uint64_t lsn = f.first; lsn <= f.last; lsn++) {
+		published_set(&f, lsn, false);
+		ck_assert_int_eq(batches_read(&f, false, f.first, NULL),
+				 MBJ_ENOTFOUND);
+		published_set(&f, lsn, true);
+		if (lsn + 1 < last_first.v)
+			ck_assert_int_eq(batches_read(&f, false, f.first, NULL),
+					 MBJ_ENOTFOUND);
+		else
+			LAB_FAILS(batches_read(&f, false, f.first, err),
+				  MBJ_ECORRUPT);
+	}
+	batches_end(&f);
 }
 END_TEST
 
@@ -428,11 +548,13 @@ TCase *test_log_fault_case(void)
 	tcase_add_test(tc, log_seek_everywhere);
 	tcase_add_test(tc, log_reads_fail);
 	tcase_add_test(tc, log_reads_no_memory);
+	tcase_add_test(tc, log_digests_fail);
 	tcase_add_test(tc, log_large_reads_fail);
 	tcase_add_test(tc, log_no_segment);
 	tcase_add_test(tc, log_long_paths);
 	tcase_add_test(tc, log_open_calls_fail);
 	tcase_add_test(tc, log_last_damaged);
+	tcase_add_test(tc, log_published_inside);
 	tcase_add_test(tc, log_ends);
 	tcase_add_test(tc, log_usage_fails);
 	return tc;
