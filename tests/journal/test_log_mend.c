@@ -167,6 +167,54 @@ START_TEST(log_fields_mended)
 END_TEST
 
 /*
+ * Goal: a reader that passes a batch by the header of the one behind it does
+ * not believe one that claims other groups.  Method: three batches in one
+ * segment, the second one's first LSN changed and mended; read without an
+ * owner, opened.
+ */
+START_TEST(log_behind_mended)
+{
+	struct batches f = {.disk = disk_new(17)};
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_log *log = NULL;
+	struct mbj_group group;
+	struct segment_header header;
+	struct segment_frame frame;
+	const char *name;
+	size_t n = 0;
+	uint8_t *p;
+
+	lab_chain_init(&f.chain, 17);
+	log = lab_log_open(f.disk, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		(void)lab_chain_add(&f.chain, 0);
+		f.last = f.chain.end.lsn.v;
+		LAB_OK(lab_append(log, &f.chain, f.last, f.last, err));
+	}
+	mbj_log_close(&log);
+	f.first = f.chain.first.v;
+	name = disk_segment(f.disk);
+	p = disk_file(f.disk, name, &n);
+	LAB_OK(segment_header_decode(mbj_bytes_make(p, n), name, &header, err));
+	ck_assert_uint_eq(header.first.v, f.first);
+	p += SEGMENT_HEADER_SIZE + SEGMENT_FRAME_SIZE +
+	     lab_chain_get(&f.chain, f.first).n;
+	ck_assert(segment_frame_decode(p, header.salt, &frame));
+	frame.first.v++;
+	segment_frame_encode(&frame, header.salt, p);
+	LAB_OK(lab_reader_try(f.disk, false, &reader, err));
+	LAB_OK(mbj_log_reader_next(reader, &group, err));
+	ck_assert_uint_eq(group.header.lsn.v, f.first);
+	for (unsigned i = 0; i < 2; i++)
+		LAB_FAILS(mbj_log_reader_next(reader, &group, err),
+			  MBJ_ECORRUPT);
+	mbj_log_reader_close(&reader);
+	LAB_FAILS(lab_log_try(f.disk, 0, &log, err), MBJ_ECORRUPT);
+	batches_end(&f);
+}
+END_TEST
+
+/*
  * Goal: one flipped bit anywhere never gives another group, wherever reading
  * begins.  Method: each byte of the first segment's first two batches.
  */
@@ -244,6 +292,7 @@ TCase *test_log_mend_case(void)
 	TCase *tc = tcase_create("log_mend");
 
 	tcase_add_loop_test(tc, log_fields_mended, 0, CHANGE_COUNT);
+	tcase_add_test(tc, log_behind_mended);
 	tcase_add_test(tc, log_bits_seek);
 	tcase_add_test(tc, log_cuts_seek);
 	return tc;

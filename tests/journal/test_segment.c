@@ -109,6 +109,29 @@ START_TEST(segment_header_versions)
 END_TEST
 
 /*
+ * Goal: a header that is whole by its own size, but not of this version's, is
+ * refused.  Method: shorter and longer ones, each sealed at its own end.
+ */
+START_TEST(segment_header_sizes)
+{
+	struct segment_header header = {.first = {1}, .number = 1}, copy;
+	uint8_t bytes[SEGMENT_HEADER_SIZE + 64] = {0};
+
+	for (uint32_t size = 76; size <= sizeof(bytes); size += 4) {
+		segment_header_encode(&header, bytes);
+		mbj_store_u32(bytes + 12, size);
+		mbj_store_u32(bytes + size - 4,
+			      mbj_crc32c(0, mbj_bytes_make(bytes, size - 4)));
+		if (size == SEGMENT_HEADER_SIZE)
+			LAB_OK(header_get(bytes, sizeof(bytes), &copy, err));
+		else
+			LAB_FAILS(header_get(bytes, sizeof(bytes), &copy, err),
+				  MBJ_ECORRUPT);
+	}
+}
+END_TEST
+
+/*
  * Goal: a frame's header comes back, and nothing else passes for one.
  * Method: random frames, every flipped bit, another segment's salt.
  */
@@ -365,6 +388,48 @@ START_TEST(segment_view_ranges)
 END_TEST
 
 /*
+ * Goal: the buffer grows for a large record, stays for more of them, and is
+ * given up with the next small one.  Method: ranges of a large file that no
+ * buffer has; its capacity after each.
+ */
+START_TEST(segment_view_shrinks)
+{
+	enum { SIZE = 4 << 20, READ = 256 << 10 };
+	static const size_t ranges[][3] = {
+		/* at, size, capacity afterwards */
+		{0, 3 << 20, 3 << 20}, {2 << 20, 2 << 20, 3 << 20},
+		{0, READ, READ},       {1 << 20, READ + 1, READ + 1},
+		{0, 1, READ + 1},
+	};
+	struct segment_header header = {.first = {41}, .number = 1}, copy;
+	struct disk *disk = disk_new(1);
+	char name[SEGMENT_NAME_SIZE];
+	struct segment_view view;
+	struct mbj_bytes bytes;
+	uint8_t *p;
+
+	header.lineage = lab_lineage();
+	segment_name_print(header.number, header.first, name);
+	p = disk_resize(disk, name, SIZE);
+	for (size_t i = 0; i < SIZE; i++)
+		p[i] = (uint8_t)(i >> 10);
+	segment_header_encode(&header, p);
+	segment_view_init(&view);
+	LAB_OK(segment_view_open(&view, disk_sys(disk), DISK_DIR, name,
+				 header.lineage, &copy, err));
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		LAB_OK(segment_view_get(&view, ranges[i][0], ranges[i][1],
+					&bytes, err));
+		ck_assert_uint_eq(bytes.n, ranges[i][1]);
+		ck_assert(memcmp(bytes.p, p + ranges[i][0], bytes.n) == 0);
+		ck_assert_uint_eq(view.capacity, ranges[i][2]);
+	}
+	segment_view_done(&view);
+	disk_free(&disk);
+}
+END_TEST
+
+/*
  * Goal: a segment under another's name, or of another lineage, is not read.
  * Method: one good file, moved and asked for by a stranger.
  */
@@ -412,12 +477,14 @@ TCase *test_segment_case(void)
 
 	tcase_add_test(tc, segment_header_flips);
 	tcase_add_test(tc, segment_header_versions);
+	tcase_add_test(tc, segment_header_sizes);
 	tcase_add_test(tc, segment_frames);
 	tcase_add_test(tc, segment_frame_limits);
 	tcase_add_test(tc, segment_names);
 	tcase_add_test(tc, segment_list_voids);
 	tcase_add_test(tc, segment_list_gaps);
 	tcase_add_test(tc, segment_view_ranges);
+	tcase_add_test(tc, segment_view_shrinks);
 	tcase_add_test(tc, segment_view_names);
 	return tc;
 }

@@ -147,6 +147,16 @@ START_TEST(superblock_damage)
 					   "x", &back, &err),
 			 MBJ_ECORRUPT);
 	ck_assert_ptr_nonnull(strstr(err.message, "264 bytes"));
+	/* The same where it says so. */
+	mbj_store_u32(longer + 12, sizeof(longer));
+	mbj_store_u32(longer + sizeof(longer) - 4,
+		      mbj_crc32c(0,
+				 mbj_bytes_make(longer, sizeof(longer) - 4)));
+	ck_assert_int_eq(superblock_decode(mbj_bytes_make(longer,
+							  sizeof(longer)),
+					   "x", &back, &err),
+			 MBJ_ECORRUPT);
+	ck_assert_ptr_nonnull(strstr(err.message, "264 bytes instead of 256"));
 }
 END_TEST
 
@@ -223,8 +233,8 @@ START_TEST(superblock_values)
 END_TEST
 
 /*
- * Goal: load says what is the matter with a directory.  Method: none, empty,
- * foreign file, file too long, good file.
+ * Goal: load says what is the matter with a directory.  Method: none, a name
+ * too long, empty, foreign file, file too long, good file.
  */
 START_TEST(superblock_files)
 {
@@ -235,9 +245,16 @@ START_TEST(superblock_files)
 	struct superblock back;
 	struct mbj_error err;
 	FILE *file;
+	char deep[MBJ_PATH_TEXT_MAX] = "";
 
 	ck_assert_int_eq(superblock_load(sys, "/nonexistent", &back, &err),
 			 MBJ_ENOTFOUND);
+	/* The longest that leaves room for the name is looked at. */
+	memset(deep, '/', sizeof(deep) - sizeof("/" SUPERBLOCK_NAME));
+	ck_assert_int_eq(superblock_load(sys, deep, &back, &err),
+			 MBJ_ENOTFOUND);
+	deep[strlen(deep)] = '/';
+	ck_assert_int_eq(superblock_load(sys, deep, &back, &err), MBJ_ELIMIT);
 	ck_assert_int_eq(superblock_load(sys, dir, &back, &err), MBJ_ENOTFOUND);
 	ck_assert_ptr_nonnull(strstr(err.message, dir));
 
