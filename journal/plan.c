@@ -128,7 +128,9 @@ static enum mbj_rc write_solution(struct writer *writer,
 
 /*
  * A knot that is one cycle of slots and nothing else: items[] runs along it,
- * each wants the slot of the next.  One park is enough and has to be.
+ * each wants the slot of the next.  One park is enough and has to be.  Nobody
+ * waits for a parent to be created: there is no slot to want in a mailbox
+ * that was not there before.
  */
 static bool knot_is_slot_cycle(const struct plan_work *work,
 			       const uint32_t *items, uint32_t count)
@@ -136,15 +138,10 @@ static bool knot_is_slot_cycle(const struct plan_work *work,
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t item = items[i];
 		uint32_t next = items[i + 1 < count ? i + 1 : 0];
-		uint32_t parent = work->diff->items[item].parent[MBJ_AFTER];
 
 		if (plan_kind(work, item) != MBJ_DIFF_MOVE ||
 		    plan_is_dangerous(work, item) ||
 		    work->occupant[item] != next)
-			return false;
-		if (parent < work->count &&
-		    plan_kind(work, parent) == MBJ_DIFF_CREATE &&
-		    work->component[parent] == work->component[item])
 			return false;
 	}
 	return true;
@@ -212,9 +209,9 @@ static enum mbj_rc work_untie(struct plan_work *work,
 		uint32_t count = work_next_knot(work, &at);
 		bool is_knot_proven = true;
 
+		/* A hub has the mailbox it was made for in its component. */
+		MBJ_ASSERT(count > 0);
 		number++;
-		if (count == 0)
-			continue;
 		if (count == 1) {
 			write_direct(writer, items[0]);
 			continue;

@@ -222,8 +222,10 @@ static const char *source_fault(const struct replay *replay,
 		return "the mailbox does not exist";
 	if (step->is_from_temp)
 		return now == MBJ_NODE_TEMP ? NULL : "it is not parked";
-	if (now == MBJ_NODE_TEMP || replay->holder[item] != item)
+	if (now == MBJ_NODE_TEMP)
 		return "it is not in its slot before";
+	/* It has not left yet, and a slot that is held is refused to others. */
+	MBJ_ASSERT(replay->holder[item] == item);
 	return NULL;
 }
 

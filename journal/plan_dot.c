@@ -194,9 +194,6 @@ static void put_waits(struct dot *dot, const struct mbj_waits *waits,
 	for (uint32_t i = 0; i < diff->count; i++)
 		is_knotted[i] = waits->component[i] != MBJ_NODE_NONE &&
 				waits->component_size[i] > 1;
-	for (uint32_t i = 0; i < waits->count; i++)
-		if (waits->edges[i][0] == waits->edges[i][1])
-			is_knotted[waits->edges[i][0]] = true;
 	mbj_buf_put_str(dot->buf, "  subgraph cluster_waits {\n"
 				  "    label=\"waits for\";\n"
 				  "    node [shape=box];\n");

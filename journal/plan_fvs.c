@@ -268,8 +268,10 @@ static uint32_t fvs_guess(struct fvs *fvs)
 		MBJ_ASSERT(fvs->heap_count > 0);
 		entry = heap_pop(fvs);
 		v = (uint32_t)entry;
-		if (fvs->nodes[v].is_gone || entry >> 32 < node_score(fvs, v))
+		if (fvs->nodes[v].is_gone)
 			continue;
+		/* Where its score has risen, the newer entry came up first. */
+		MBJ_ASSERT(entry >> 32 >= node_score(fvs, v));
 		if (entry >> 32 == node_score(fvs, v))
 			return v;
 		heap_push(fvs, v);

@@ -111,7 +111,8 @@ static void knot_settle(struct knot *knot, uint32_t v)
 
 			knot->effort++;
 			child->is_unsettled = false;
-			if (child->state == KNOT_DONE && !child->is_settled)
+			/* Settled it cannot be: it was below an unsettled. */
+			if (child->state == KNOT_DONE)
 				knot->settling[todo++] = c;
 			else
 				knot_offer(knot, c);
@@ -224,10 +225,13 @@ void plan_knot_undo(struct knot *knot, uint32_t trail_count)
 	}
 }
 
-static bool member_is_waiting(const struct knot_member *member)
+/* Lacks nothing but safety; what is safe is done, unless in the ready list. */
+static bool knot_is_waiting(const struct knot *knot, uint32_t v)
 {
-	return member->state == KNOT_PENDING && member->need == 0 &&
-	       member->is_unsettled;
+	const struct knot_member *member = &knot->members[v];
+
+	MBJ_ASSERT(knot->ready_count == 0);
+	return member->state == KNOT_PENDING && member->need == 0;
 }
 
 void plan_knot_tidy(struct knot *knot)
@@ -238,8 +242,7 @@ void plan_knot_tidy(struct knot *knot)
 		uint32_t v = knot->waiting[i];
 
 		knot->effort++;
-		knot->members[v].is_listed =
-			member_is_waiting(&knot->members[v]);
+		knot->members[v].is_listed = knot_is_waiting(knot, v);
 		if (knot->members[v].is_listed)
 			knot->waiting[kept++] = v;
 	}
@@ -251,7 +254,7 @@ bool plan_knot_can_unsafe(struct knot *knot, uint32_t v)
 	const struct knot_member *member = &knot->members[v];
 	uint32_t at = member->above[MBJ_AFTER];
 
-	if (!member_is_waiting(member))
+	if (!knot_is_waiting(knot, v))
 		return false;
 	/* Nothing is below a mailbox that does not exist yet. */
 	if (member->kind == MBJ_DIFF_CREATE)

@@ -10,20 +10,16 @@
  * start.  A tangle lies in one knot as far as danger goes (its hub), so one
  * memo array serves all knots.
  *
- * Which parent an item outside the knot has while the knot is untied: a kept
- * one has but one; one of an earlier knot is in its place after; a deleted one
- * still in some walk's way is in its place before.
+ * An item outside the knot, in a walk's way, has its parent after while the
+ * knot is untied: a kept one has no other, one of an earlier knot has arrived.
+ * A deleted one is no such item.  What is above anything after, is there after;
+ * so the walk could only begin at it, below it the member whose parent before
+ * it is.  It waits for that member to leave, and the hub, for whose sake the
+ * member is one, waits for it: it is a member itself.
  */
 #include "plan_priv.h"
 
 #define ABOVE_UNKNOWN MBJ_NODE_TEMP
-
-static uint32_t item_parent_now(const struct mbj_diff_item *item)
-{
-	return item->parent[MBJ_AFTER] != MBJ_NODE_NONE
-		       ? item->parent[MBJ_AFTER]
-		       : item->parent[MBJ_BEFORE];
-}
 
 /* True for an item that the knot of its own tangle's hub holds. */
 static bool load_is_member(const struct plan_work *work, uint32_t item)
@@ -59,9 +55,10 @@ static uint32_t load_climb(const struct plan_solver *solver, uint32_t item)
 			found = memo[at];
 			break;
 		}
-		at = item_parent_now(&items[at]);
+		MBJ_ASSERT(plan_kind(work, at) != MBJ_DIFF_DELETE);
+		at = items[at].parent[MBJ_AFTER];
 	}
-	for (uint32_t w = item; w != at; w = item_parent_now(&items[w]))
+	for (uint32_t w = item; w != at; w = items[w].parent[MBJ_AFTER])
 		memo[w] = found;
 	return found;
 }

@@ -191,9 +191,9 @@ void plan_knot_park(struct knot *knot, uint32_t v);
 void plan_knot_close(struct knot *knot);
 /* Take everything back that the trail holds beyond its first entries. */
 void plan_knot_undo(struct knot *knot, uint32_t trail_count);
-/* Drop from the waiting list whoever does not wait any more. */
+/* Once the knot is closed: strike from the waiting list who waits no more. */
 void plan_knot_tidy(struct knot *knot);
-/* A step that could be taken now although it is not safe. */
+/* Once it is closed: a step that could be taken now although it is not safe. */
 bool plan_knot_can_unsafe(struct knot *knot, uint32_t v);
 
 /* -------------------------------------------- feedback vertex sets */

@@ -107,9 +107,11 @@ static void solve_park_rest(struct plan_solver *solver)
 {
 	struct knot *knot = &solver->knot;
 
-	for (uint32_t v = 0; v < knot->count && knot->left > 0; v++)
+	for (uint32_t v = 0; knot->left > 0; v++) {
+		MBJ_ASSERT(v < knot->count);
 		if (knot_is_pending(knot, v))
 			knot_try(knot, v, true);
+	}
 }
 
 static enum mbj_rc solve_bound_1(struct plan_solver *solver,
@@ -135,9 +137,9 @@ static enum mbj_rc solve_bound_1(struct plan_solver *solver,
 	solve_keep(solver);
 	plan_knot_undo(knot, base);
 	if (solver->best.parks > lower) {
+		/* Each is pending still: it waits for a cycle without parks. */
 		for (uint32_t i = 0; i < hard_count; i++)
-			if (knot_is_pending(knot, solver->hard[i]))
-				knot_try(knot, solver->hard[i], true);
+			knot_try(knot, solver->hard[i], true);
 		solve_by_list(solver, solver->candidates, count, true);
 		solve_park_rest(solver);
 		solve_keep(solver);
@@ -150,19 +152,18 @@ static enum mbj_rc solve_bound_1(struct plan_solver *solver,
 
 /* ------------------------------------------------------------- bound 2 */
 
-/* Some pending step waits for v. */
-static bool knot_is_waited_for(struct knot *knot, uint32_t v)
+/*
+ * Some pending step waits for v, which is pending itself.  Those that are to
+ * go below it are: they wait for nothing else, so that parking v does more
+ * than parking one of them, and bound 2 parks whoever does most.
+ */
+static bool knot_is_waited_for(const struct knot *knot, uint32_t v)
 {
 	const struct knot_member *member = &knot->members[v];
 
-	if (knot_is_pending(knot, member->waiter) ||
-	    knot_is_pending(knot, member->keeper))
-		return true;
-	for (uint32_t c = member->child_first; c != PLAN_NONE;
-	     c = knot->members[c].child_next, knot->effort++)
-		if (knot_is_pending(knot, c))
-			return true;
-	return false;
+	return knot_is_pending(knot, member->waiter) ||
+	       knot_is_pending(knot, member->keeper) ||
+	       member->child_first != PLAN_NONE;
 }
 
 /*
@@ -235,8 +236,9 @@ static bool solve_without(struct plan_solver *solver, const uint32_t *parks,
 {
 	struct knot *knot = &solver->knot;
 
+	/* Each is pending: in the solution it was, with no fewer parked. */
 	for (uint32_t i = 0; i < count; i++)
-		if (i != skip && knot_is_pending(knot, parks[i]))
+		if (i != skip)
 			knot_try(knot, parks[i], true);
 	knot_push_on(solver);
 	return knot->left == 0;

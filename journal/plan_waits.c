@@ -15,6 +15,7 @@ static void edges_add(struct edges *edges, uint32_t from, uint32_t to)
 {
 	if (to == PLAN_NONE)
 		return;
+	MBJ_ASSERT(from != to);
 	if (edges->pairs != NULL) {
 		edges->pairs[edges->count][0] = from;
 		edges->pairs[edges->count][1] = to;
@@ -23,24 +24,26 @@ static void edges_add(struct edges *edges, uint32_t from, uint32_t to)
 }
 
 /*
- * The nearest moved or created mailbox at or above item's parent after, within
- * its tangle.  Kept ones in between are noted, so that the next walk is short.
+ * The nearest moved or created mailbox at or above the parent after of a
+ * dangerous item.  There is one, and in its tangle: a kept one leads nowhere
+ * but to its only parent, so that all that it is tangled with lies beyond.
+ * Kept ones in between are noted, so that the next walk is short.
  */
 static uint32_t waits_above(const struct plan_work *work, uint32_t item,
 			    uint32_t *memo)
 {
 	const struct mbj_diff_item *items = work->diff->items;
 	uint32_t first = items[item].parent[MBJ_AFTER];
-	uint32_t found = PLAN_NONE;
 	uint32_t at = first;
+	uint32_t found;
 
-	while (at < work->count && work->tangle[at] == work->tangle[item]) {
-		found = plan_kind(work, at) != MBJ_DIFF_KEEP ? at : memo[at];
-		if (found != MBJ_NODE_TEMP)
-			break;
-		found = PLAN_NONE;
+	while (plan_kind(work, at) == MBJ_DIFF_KEEP &&
+	       memo[at] == MBJ_NODE_TEMP) {
 		at = items[at].parent[MBJ_AFTER];
+		MBJ_ASSERT(at < work->count &&
+			   work->tangle[at] == work->tangle[item]);
 	}
+	found = plan_kind(work, at) != MBJ_DIFF_KEEP ? at : memo[at];
 	for (uint32_t w = first; w != at; w = items[w].parent[MBJ_AFTER])
 		memo[w] = found;
 	return found;

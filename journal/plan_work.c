@@ -19,12 +19,6 @@ static bool kind_moves(enum mbj_diff_kind kind)
 	return kind == MBJ_DIFF_MOVE || kind == MBJ_DIFF_CREATE;
 }
 
-static bool parent_is_sound(uint32_t parent, uint32_t count)
-{
-	return parent < count || parent == MBJ_NODE_ROOT ||
-	       parent == MBJ_NODE_NONE;
-}
-
 static void work_set_roles(struct plan_work *work)
 {
 	const struct mbj_diff *diff = work->diff;
@@ -32,8 +26,10 @@ static void work_set_roles(struct plan_work *work)
 	for (uint32_t i = 0; i < work->count; i++) {
 		const struct mbj_diff_item *item = &diff->items[i];
 
-		MBJ_ASSERT(parent_is_sound(item->parent[0], work->count));
-		MBJ_ASSERT(parent_is_sound(item->parent[1], work->count));
+		for (int side = 0; side < 2; side++)
+			MBJ_ASSERT(item->parent[side] < work->count ||
+				   item->parent[side] == MBJ_NODE_ROOT ||
+				   item->parent[side] == MBJ_NODE_NONE);
 		MBJ_ASSERT(diff->kind[i] <= MBJ_DIFF_DELETE);
 		work->role[i] = diff->kind[i];
 		if (diff->kind[i] == MBJ_DIFF_MOVE &&

@@ -305,6 +305,28 @@ START_TEST(test_waits)
 }
 END_TEST
 
+/*
+ * Goal: who goes below a kept mailbox waits for the nearest moved one above
+ * it, however many go there.  Method: v and w go below kept ones whose parent
+ * p moves out of v; v's way there is the longer one.
+ */
+START_TEST(test_waits_above_kept)
+{
+	struct sketch sketch;
+	struct mbj_waits waits;
+	struct mbj_error err;
+
+	sketch_make(&sketch,
+		    "w=W v=W/V p=W/V/P k=W/V/P/K j=W/V/P/K/J i=W/V/P/K/J/I",
+		    "p=P k=P/K j=P/K/J i=P/K/J/I v=P/K/J/I/V w=P/K/J/W");
+	ck_assert_int_eq(mbj_plan_waits(&sketch.diff, &waits, &err), MBJ_OK);
+	ck_assert(waits_has(&sketch, &waits, 'v', 'p'));
+	ck_assert(waits_has(&sketch, &waits, 'w', 'p'));
+	ck_assert_uint_eq(waits.count, 2);
+	mbj_waits_done(&waits);
+}
+END_TEST
+
 TCase *test_plan_case(void)
 {
 	TCase *tc = tcase_create("plan");
@@ -317,5 +339,6 @@ TCase *test_plan_case(void)
 	tcase_add_test(tc, test_options);
 	tcase_add_test(tc, test_memory);
 	tcase_add_test(tc, test_waits);
+	tcase_add_test(tc, test_waits_above_kept);
 	return tc;
 }

@@ -83,9 +83,9 @@ MBJ_API enum mbj_rc mbj_plan_check(const struct mbj_diff *diff,
 
 /*
  * The waits-for graph, for drawings and diagnosis: an edge from a changed
- * item to what its direct step waits for.  component[] numbers the strongly
- * connected groups; a group of more than one item (or one that waits for
- * itself) is a cycle.
+ * item to what its direct step waits for, which is never itself.  component[]
+ * numbers the strongly connected groups; in one of more than one item each
+ * waits, in the end, for itself.
  */
 struct mbj_waits {
 	uint32_t count; /* edges */
