@@ -121,10 +121,13 @@ enum mbj_rc plan_slots_match(const struct mbj_diff *diff, const uint8_t *role,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
- * The hash of a slot under a multiplier, and the multiplier that is tried
- * first (the golden ratio): here so that tests can make slots collide.
+ * The hash of a slot under a multiplier, and the multipliers that are tried,
+ * odd multiples of the golden ratio: here so that tests can make slots collide.
  */
-#define PLAN_SLOTS_MULTIPLIER ((uint64_t)0x9e3779b97f4a7c15u)
+enum { PLAN_SLOTS_ATTEMPT_MAX = 8 };
+#define PLAN_SLOTS_MULTIPLIER(attempt)   \
+	((uint64_t)0x9e3779b97f4a7c15u * \
+	 (2 * (uint64_t)(attempt)*0x5851f42du + 1))
 uint64_t plan_slots_hash(uint64_t multiplier, uint32_t parent, uint32_t key);
 
 /* ---------------------------------------------------------------- knot */

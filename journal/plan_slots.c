@@ -17,12 +17,7 @@
 enum {
 	BLOCK_MAX = 32,
 	PROBES_MEAN_MAX = 8,
-	ATTEMPT_MAX = 8, /* the last may take as long as it takes */
 };
-
-/* The first one's odd multiples: all odd, all different. */
-#define ATTEMPT_MULTIPLIER(i) \
-	(PLAN_SLOTS_MULTIPLIER * (2 * (uint64_t)(i)*0x5851f42du + 1))
 
 #define ENTRY_FREE ((uint64_t)0xffffffffu) /* value MBJ_NODE_NONE */
 
@@ -205,16 +200,16 @@ enum mbj_rc plan_slots_match(const struct mbj_diff *diff, const uint8_t *role,
 	slots.entries = mbj_alloc((slots.mask + 1) * sizeof(*slots.entries));
 	if (slots.entries == NULL)
 		return mbj_error_nomem(err);
-	for (unsigned i = 0; i < ATTEMPT_MAX && !is_done; i++) {
-		slots.multiplier = ATTEMPT_MULTIPLIER(i);
+	for (unsigned i = 0; !is_done; i++) {
+		MBJ_ASSERT(i < PLAN_SLOTS_ATTEMPT_MAX);
+		slots.multiplier = PLAN_SLOTS_MULTIPLIER(i);
 		slots.probes_left =
-			i + 1 < ATTEMPT_MAX
+			i + 1 < PLAN_SLOTS_ATTEMPT_MAX
 				? ((uint64_t)diff->count + BLOCK_MAX) *
 					  PROBES_MEAN_MAX
 				: UINT64_MAX;
 		is_done = slots_match_once(&slots, role, occupant);
 	}
-	MBJ_ASSERT(is_done);
 	mbj_free(slots.entries);
 	return MBJ_OK;
 }

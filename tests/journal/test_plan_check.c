@@ -117,6 +117,38 @@ START_TEST(test_nonsense)
 }
 END_TEST
 
+static void refuses_below(const struct sketch *sketch, const char *text)
+{
+	struct mbj_step steps[SKETCH_ITEMS_MAX];
+	struct mbj_error err;
+	size_t count = sketch_parse(sketch, text, steps);
+
+	ck_assert_int_eq(mbj_plan_check(&sketch->diff, steps, count, &err),
+			 MBJ_ECORRUPT);
+	ck_assert_ptr_nonnull(strstr(err.message, "mailbox or below"));
+}
+
+/*
+ * Goal: no step leads below the mailbox itself, and no walk goes on for ever,
+ * in tables that are no trees.  Method: one of its own place after in itself;
+ * and one that is to go below a ring.
+ */
+START_TEST(test_rings)
+{
+	struct sketch sketch;
+
+	sketch_make(&sketch, "a=A", "a=B");
+	sketch.items[0].parent[1] = 0;
+	refuses_below(&sketch, "a");
+	sketch_make(&sketch, "a=A b=B c=C d=C/D", "a=A b=B c=A/C d=A/C/D");
+	for (int side = 0; side < 2; side++) {
+		sketch.items[0].parent[side] = 1;
+		sketch.items[1].parent[side] = 0;
+	}
+	refuses_below(&sketch, "c");
+}
+END_TEST
+
 /*
  * An edit whose trees in between are deep: a chain of count mailboxes, each
  * with one more beside it, taken down from below and built up again.
@@ -221,6 +253,7 @@ TCase *test_plan_check_case(void)
 	tcase_add_loop_test(tc, test_replays, 0,
 			    (int)(sizeof(replays) / sizeof(replays[0])));
 	tcase_add_test(tc, test_nonsense);
+	tcase_add_test(tc, test_rings);
 	tcase_add_test(tc, test_deep);
 	tcase_add_test(tc, test_memory);
 	return tc;

@@ -169,6 +169,135 @@ START_TEST(large_trees_are_drawn_in_part)
 }
 END_TEST
 
+/*
+ * Goal: an arrow has a knot's colour where both its ends are in the knot, and
+ * none elsewhere.
+ * Method: d waits for its children, one of which waits for d's name; e waits
+ * for f, and neither is in a knot.
+ */
+START_TEST(arrows_of_a_knot_have_its_colour)
+{
+	struct lab_plan lab;
+	const char *drawn;
+
+	lab_plan_init(&lab,
+		      "{\"list\":[{\"id\":\"d\",\"name\":\"A\",\"parentId\":"
+		      "null},{\"id\":\"a\",\"name\":\"B\",\"parentId\":\"d\"},"
+		      "{\"id\":\"c\",\"name\":\"C\",\"parentId\":\"d\"},"
+		      "{\"id\":\"e\",\"name\":\"E\",\"parentId\":null},"
+		      "{\"id\":\"f\",\"name\":\"F\",\"parentId\":null}]}",
+		      "{\"list\":[{\"id\":\"a\",\"name\":\"A\",\"parentId\":"
+		      "null},{\"id\":\"c\",\"name\":\"C\",\"parentId\":null},"
+		      "{\"id\":\"e\",\"name\":\"F\",\"parentId\":null},"
+		      "{\"id\":\"f\",\"name\":\"G\",\"parentId\":null}]}");
+	drawn = dot(lab.shown);
+	lab_has(drawn, "    w0 -> w1 [color=");
+	lab_has(drawn, "    w1 -> w0 [color=");
+	lab_has(drawn, "    w0 -> w2;\n");
+	lab_has(drawn, "    w3 -> w4;\n");
+	lab_plan_done(&lab);
+}
+END_TEST
+
+/*
+ * Goal: one that is parked to be deleted is drawn as parked, although the tree
+ * after does not have it.
+ * Method: parking d takes i out from below t, so that t can go below i, and
+ * leaves its slot to j.
+ */
+START_TEST(deleted_ones_are_drawn_as_parked)
+{
+	struct lab_plan lab;
+
+	lab_plan_init(&lab,
+		      "{\"list\":[{\"id\":\"t\",\"name\":\"A\",\"parentId\":"
+		      "null},{\"id\":\"d\",\"name\":\"D\",\"parentId\":\"t\"},"
+		      "{\"id\":\"i\",\"name\":\"B\",\"parentId\":\"d\"},"
+		      "{\"id\":\"j\",\"name\":\"J\",\"parentId\":\"d\"}]}",
+		      "{\"list\":[{\"id\":\"i\",\"name\":\"A\",\"parentId\":"
+		      "null},{\"id\":\"t\",\"name\":\"D\",\"parentId\":\"i\"},"
+		      "{\"id\":\"j\",\"name\":\"D\",\"parentId\":\"t\"}]}");
+	ck_assert_uint_eq(lab.plan.parks, 1);
+	lab_has(dot(lab.shown), "    w1 [label=\"D\\nparked\", "
+				"fillcolor=\"#fcbba1\", peripheries=2, ");
+	lab_plan_done(&lab);
+}
+END_TEST
+
+/*
+ * Goal: what the tree after does not have any more is drawn before only.
+ * Method: a group that deletes one of two; the tree that is made of it keeps
+ * the number of the one that is gone.
+ */
+START_TEST(groups_leave_gaps_that_are_not_drawn)
+{
+	const struct mbj_name names[] = {
+		{mbj_bytes_str("left"), mbj_bytes_str("left")},
+		{mbj_bytes_str("gone"), mbj_bytes_str("gone")},
+	};
+	struct mbj_op op = {.kind = MBJ_OP_MAILBOX_DELETE,
+			    .id = lab_id(2),
+			    .rev = 1,
+			    .from = {MBJ_ID_ROOT, names[1]}};
+	struct mbj_jmap_plan *plan = NULL;
+	struct mbj_outcome outcome;
+	struct mbj_tree *tree = NULL;
+	struct mbj_error err;
+	const char *drawn;
+
+	lab_ok(mbj_tree_new(1, &tree, &err), err);
+	for (uint32_t i = 0; i < 2; i++) {
+		struct mbj_node node = {.id = lab_id(i + 1),
+					.parent = MBJ_NODE_ROOT,
+					.name = names[i],
+					.rev = 1};
+		uint32_t index;
+
+		lab_ok(mbj_tree_add(tree, &node, &index, &err), err);
+	}
+	lab_outcome_init(&outcome, &op, 1);
+	outcome.lower_bound = 1;
+	lab_ok(mbj_jmap_plan_load(&outcome, tree, '/', &plan, &err), err);
+	drawn = dot(plan);
+	lab_has(drawn, "    b1 [label=\"gone\", fillcolor=\"#fcbba1\"];\n");
+	lab_has(drawn, "    a0 [label=\"left\"];\n");
+	ck_assert_ptr_null(strstr(drawn, "    a1 "));
+	ck_assert_ptr_null(strstr(drawn, "amore"));
+	mbj_jmap_plan_free(&plan);
+	mbj_buf_done(&outcome.record);
+	mbj_tree_free(&tree);
+}
+END_TEST
+
+/*
+ * Goal: a drawing that is too large is told so, whatever fails after that.
+ * Method: no room for the first lines, and each allocation failing in turn; the
+ * last one is a label's, which comes when the room has run out.
+ */
+START_TEST(the_first_failure_is_told)
+{
+	struct lab_plan lab;
+	struct mbj_error err;
+	struct mbj_buf small;
+	uint64_t count;
+
+	lab_plan_init(&lab, odd_before, odd_after);
+	mbj_buf_init(&small, 64);
+	test_alloc_fail_at(0);
+	lab_rc(mbj_jmap_plan_dot(lab.shown, &small, &err), MBJ_ELIMIT);
+	count = test_alloc_count();
+	for (uint64_t k = 1; k <= count; k++) {
+		mbj_buf_clear(&small);
+		test_alloc_fail_at(k);
+		lab_rc(mbj_jmap_plan_dot(lab.shown, &small, &err),
+		       k < count ? MBJ_ENOMEM : MBJ_ELIMIT);
+	}
+	test_alloc_fail_at(0);
+	mbj_buf_done(&small);
+	lab_plan_done(&lab);
+}
+END_TEST
+
 TCase *test_plan_dot_case(void)
 {
 	TCase *tc = tcase_create("plan_dot");
@@ -177,5 +306,9 @@ TCase *test_plan_dot_case(void)
 	tcase_add_test(tc, drawings_show_the_knot);
 	tcase_add_test(tc, graphviz_renders_drawings);
 	tcase_add_test(tc, large_trees_are_drawn_in_part);
+	tcase_add_test(tc, arrows_of_a_knot_have_its_colour);
+	tcase_add_test(tc, deleted_ones_are_drawn_as_parked);
+	tcase_add_test(tc, groups_leave_gaps_that_are_not_drawn);
+	tcase_add_test(tc, the_first_failure_is_told);
 	return tc;
 }

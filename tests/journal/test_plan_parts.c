@@ -1,6 +1,6 @@
 /*
- * Tests of the planner's parts against naive ones: components, slots, a
- * knot and its way back.
+ * Tests of the planner's parts against naive ones: components, a knot and its
+ * way back.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -97,45 +97,6 @@ START_TEST(test_components)
 			ck_assert_uint_le(component[order[i]],
 					  component[order[i + 1]]);
 	}
-}
-END_TEST
-
-/* -------------------------------------------------------------- slots */
-
-/*
- * Goal: slots chosen to collide are matched right, and in time.  Method:
- * 300,000 of which the first hash says they begin in one place of 256; probing
- * them one by one would take minutes.
- */
-START_TEST(test_slots_hostile)
-{
-	const uint32_t count = 300000;
-	struct mbj_diff diff = {.count = count, .key_count = UINT32_MAX};
-	uint8_t *role = malloc(count);
-	uint32_t *occupant = malloc(count * sizeof(*occupant));
-	uint32_t key = 0;
-
-	diff.items = calloc(count, sizeof(*diff.items));
-	ck_assert(role != NULL && occupant != NULL && diff.items != NULL);
-	for (uint32_t i = 0; i < count; i++, key++) {
-		uint32_t parent = MBJ_NODE_ROOT;
-
-		while (plan_slots_hash(PLAN_SLOTS_MULTIPLIER, parent, key) >>
-			       56 !=
-		       0)
-			key++;
-		diff.items[i] =
-			(struct mbj_diff_item){{parent, parent}, {key, 0}};
-		role[i] = MBJ_DIFF_MOVE;
-	}
-	for (uint32_t i = 0; i < count; i++)
-		diff.items[i].key[1] = diff.items[(i + 7) % count].key[0];
-	ck_assert_int_eq(plan_slots_match(&diff, role, occupant, NULL), MBJ_OK);
-	for (uint32_t i = 0; i < count; i++)
-		ck_assert_uint_eq(occupant[i], (i + 7) % count);
-	free(diff.items);
-	free(occupant);
-	free(role);
 }
 END_TEST
 
@@ -276,7 +237,6 @@ TCase *test_plan_parts_case(void)
 
 	tcase_set_timeout(tc, 20);
 	tcase_add_test(tc, test_components);
-	tcase_add_test(tc, test_slots_hostile);
 	tcase_add_test(tc, test_knot);
 	return tc;
 }
