@@ -124,7 +124,7 @@ enum mbj_rc plan_slots_match(const struct mbj_diff *diff, const uint8_t *role,
  * The hash of a slot under a multiplier, and the multipliers that are tried,
  * odd multiples of the golden ratio: here so that tests can make slots collide.
  */
-enum { PLAN_SLOTS_ATTEMPT_MAX = 8 };
+enum { PLAN_SLOTS_ATTEMPT_MAX = 4 };
 #define PLAN_SLOTS_MULTIPLIER(attempt)   \
 	((uint64_t)0x9e3779b97f4a7c15u * \
 	 (2 * (uint64_t)(attempt)*0x5851f42du + 1))

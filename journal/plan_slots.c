@@ -4,10 +4,10 @@
  * moved or created item.
  *
  * Users choose names, so they choose the numbers that are hashed here.  The
- * table counts its probes; past PROBES_MEAN_MAX a slot on average it starts
+ * table counts its probes; past PROBES_MEAN_MAX an item on average it starts
  * again with another multiplier.  Slots made to collide under one do not under
- * the next, and to collide under all they would have to agree in more bits
- * than a slot has: the time is linear whatever the names.
+ * the next; but some can be made for each.  After the last attempt, therefore,
+ * the slots are sorted: O(n log n), whatever the names.
  *
  * Work goes in blocks: hash and prefetch, then probe, then compare, so that
  * a block's cache misses overlap.
@@ -184,6 +184,97 @@ static bool slots_match_once(struct slots *slots, const uint8_t *role,
 	return slots_ask(slots, block, filled, occupant);
 }
 
+/* ---------------------------------------------------- without hashing */
+
+static uint64_t slot_number(const struct slots *slots, uint32_t item,
+			    enum mbj_side side)
+{
+	const struct mbj_diff_item *place = &slots->diff->items[item];
+
+	return (uint64_t)place->parent[side] << 32 | place->key[side];
+}
+
+/* Make a heap of order[0 .. count - 1] again, in which order[at] is too low. */
+static void order_sink(const struct slots *slots, uint32_t *order, size_t at,
+		       size_t count)
+{
+	uint32_t item = order[at];
+	uint64_t number = slot_number(slots, item, MBJ_BEFORE);
+	size_t child;
+
+	while ((child = 2 * at + 1) < count) {
+		uint64_t largest = slot_number(slots, order[child], MBJ_BEFORE);
+
+		if (child + 1 < count) {
+			uint64_t other = slot_number(slots, order[child + 1],
+						     MBJ_BEFORE);
+
+			child += other > largest;
+			largest = other > largest ? other : largest;
+		}
+		if (largest <= number)
+			break;
+		order[at] = order[child];
+		at = child;
+	}
+	order[at] = item;
+}
+
+/* Heapsort: no recursion, no memory, no bad day. */
+static void order_sort(const struct slots *slots, uint32_t *order, size_t count)
+{
+	for (size_t at = count / 2; at-- > 0;)
+		order_sink(slots, order, at, count);
+	for (size_t end = count; end-- > 1;) {
+		uint32_t largest = order[0];
+
+		order[0] = order[end];
+		order[end] = largest;
+		order_sink(slots, order, 0, end);
+	}
+}
+
+/* Whoever vacates the slot that item wants. */
+static uint32_t order_find(const struct slots *slots, const uint32_t *order,
+			   size_t count, uint32_t item)
+{
+	uint64_t wanted = slot_number(slots, item, MBJ_AFTER);
+	size_t begin = 0;
+
+	while (count > 0) {
+		size_t half = count / 2;
+		uint32_t holder = order[begin + half];
+		uint64_t number = slot_number(slots, holder, MBJ_BEFORE);
+
+		if (number == wanted)
+			return holder;
+		if (number < wanted) {
+			begin += half + 1;
+			count -= half + 1;
+		} else {
+			count = half;
+		}
+	}
+	return PLAN_NONE;
+}
+
+static void slots_match_sorted(struct slots *slots, const uint8_t *role,
+			       uint32_t *occupant)
+{
+	/* The table has failed: its memory is free, and larger. */
+	uint32_t *order = (uint32_t *)slots->entries;
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < slots->diff->count; i++)
+		if (kind_vacates(role[i] & PLAN_ROLE_MASK))
+			order[count++] = i;
+	order_sort(slots, order, count);
+	for (uint32_t i = 0; i < slots->diff->count; i++)
+		occupant[i] = kind_wants(role[i] & PLAN_ROLE_MASK)
+				      ? order_find(slots, order, count, i)
+				      : PLAN_NONE;
+}
+
 enum mbj_rc plan_slots_match(const struct mbj_diff *diff, const uint8_t *role,
 			     uint32_t *occupant, struct mbj_error *err)
 {
@@ -200,16 +291,14 @@ enum mbj_rc plan_slots_match(const struct mbj_diff *diff, const uint8_t *role,
 	slots.entries = mbj_alloc((slots.mask + 1) * sizeof(*slots.entries));
 	if (slots.entries == NULL)
 		return mbj_error_nomem(err);
-	for (unsigned i = 0; !is_done; i++) {
-		MBJ_ASSERT(i < PLAN_SLOTS_ATTEMPT_MAX);
+	for (unsigned i = 0; i < PLAN_SLOTS_ATTEMPT_MAX && !is_done; i++) {
 		slots.multiplier = PLAN_SLOTS_MULTIPLIER(i);
 		slots.probes_left =
-			i + 1 < PLAN_SLOTS_ATTEMPT_MAX
-				? ((uint64_t)diff->count + BLOCK_MAX) *
-					  PROBES_MEAN_MAX
-				: UINT64_MAX;
+			((uint64_t)diff->count + BLOCK_MAX) * PROBES_MEAN_MAX;
 		is_done = slots_match_once(&slots, role, occupant);
 	}
+	if (!is_done)
+		slots_match_sorted(&slots, role, occupant);
 	mbj_free(slots.entries);
 	return MBJ_OK;
 }
