@@ -4,22 +4,40 @@
 #include <string.h>
 
 #include "fixture.h"
+#include "read_fault.h"
+#include "store_impl.h"
 
-/* The kinds listed, as bits. */
-static unsigned kinds_found(struct fixture *f)
+/*
+ * The kinds listed, as bits, all of one account; *ret_why, where it is wanted,
+ * is why there are no more, and rc MBJ_OK at the end.
+ */
+static unsigned verify_all(struct fixture *f, const char *account,
+			   struct mbj_error *ret_why)
 {
 	struct mbj_verify *verify = NULL;
 	struct mbj_difference difference;
-	struct mbj_error last;
+	struct mbj_error why = {.rc = MBJ_OK};
 	unsigned kinds = 0;
+	enum mbj_rc rc;
 
-	OK(mbj_verify_begin(f->primary, f->replica, &verify, err));
-	while (mbj_verify_next(verify, &difference, &last) == MBJ_OK) {
-		ck_assert_str_eq(difference.account_name, "alice");
+	rc = mbj_verify_begin(f->primary, f->replica, &verify, &why);
+	while (rc == MBJ_OK) {
+		rc = mbj_verify_next(verify, &difference, &why);
+		if (rc < 0)
+			break;
+		ck_assert_str_eq(difference.account_name, account);
 		kinds |= 1u << difference.kind;
 	}
 	mbj_verify_end(&verify);
+	ck_assert(rc == MBJ_ENOTFOUND || ret_why != NULL);
+	if (ret_why != NULL && rc != MBJ_ENOTFOUND)
+		*ret_why = why;
 	return kinds;
+}
+
+static unsigned kinds_found(struct fixture *f)
+{
+	return verify_all(f, "alice", NULL);
 }
 
 /*
@@ -108,6 +126,113 @@ START_TEST(test_parked_and_missing)
 }
 END_TEST
 
+/*
+ * Goal: what is in no mailbox is found too.  Method: an account of another
+ * name.
+ */
+START_TEST(test_account_differs)
+{
+	const struct mbj_rename rename = {.target = mbj_bytes_str("carol")};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_outcome outcome = {0};
+	struct fixture f;
+
+	fixture_begin(&f);
+	fixture_import(&f, "bob", 4);
+	(void)fixture_replay(&f);
+	fixture_import(&f, "alice", 4);
+	(void)fixture_replay(&f);
+	edit.kind = MBJ_EDIT_ACCOUNT_RENAME;
+	edit.account = mbj_bytes_str("bob");
+	edit.renames = &rename;
+	edit.rename_count = 1;
+	OK(mbj_store_submit(f.primary, &edit, &outcome, err));
+	mbj_outcome_done(&outcome);
+	ck_assert_uint_eq(verify_all(&f, "carol", NULL),
+			  1u << MBJ_DIFFERENCE_ACCOUNT_DIFFERS);
+	fixture_end(&f);
+}
+END_TEST
+
+/* Two stores on the engine in memory, nothing cached, one mailbox apart. */
+static void apart_begin(struct fixture *f, struct mbj_store_options *options)
+{
+	*options = MBJ_STORE_OPTIONS_INIT;
+	options->state.engine = MBJ_STATE_MEMORY;
+	options->state.records_cached_max = 0;
+	fixture_begin_with(f, options);
+	fixture_import(f, "alice", 4);
+	(void)fixture_replay(f);
+	fixture_rename(f, "alice", "m2", "x");
+}
+
+/*
+ * Goal: a state that cannot be read is an error and no difference; one whose
+ * records are damaged is named.  Method: each read of either state fails, once
+ * and from then on, or gives something else.
+ */
+START_TEST(test_reads_fail)
+{
+	struct mbj_store_options options;
+	unsigned failures = 0, damaged = 0;
+	struct fixture f;
+
+	apart_begin(&f, &options);
+	read_fault_begin((_i == 0 ? f.primary : f.replica)->state);
+	for (int how = 0; how < 3; how++) {
+		unsigned kinds = 0;
+		uint64_t k = 0;
+
+		do {
+			struct mbj_error why = {.rc = MBJ_OK};
+
+			if (how == 2)
+				read_fault_damage(++k);
+			else
+				read_fault_at(++k, how == 1);
+			kinds = verify_all(&f, "alice", &why);
+			ck_assert(why.rc == MBJ_OK || why.message[0] != '\0');
+			if (how < 2)
+				ck_assert(why.rc == MBJ_OK ||
+					  why.rc == MBJ_EIO);
+			failures += why.rc == MBJ_EIO;
+			damaged +=
+				why.rc == MBJ_ECORRUPT ||
+				(kinds & 1u << MBJ_DIFFERENCE_ACCOUNT_DAMAGED);
+		} while (read_fault_count() >= k);
+		ck_assert_uint_eq(kinds, 1u << MBJ_DIFFERENCE_MAILBOX_DIFFERS);
+	}
+	read_fault_at(0, false);
+	ck_assert_uint_gt(failures, 4);
+	ck_assert_uint_gt(damaged, 0);
+	fixture_end(&f);
+}
+END_TEST
+
+/* Goal: the same of allocations, and nothing is left.  Method: each fails. */
+START_TEST(test_no_memory)
+{
+	struct mbj_store_options options;
+	struct mbj_error why;
+	unsigned failures = 0;
+	struct fixture f;
+	int64_t blocks;
+
+	apart_begin(&f, &options);
+	blocks = test_alloc_blocks();
+	do {
+		why.rc = MBJ_OK;
+		test_alloc_fail_at(++failures);
+		(void)verify_all(&f, "alice", &why);
+		test_alloc_fail_at(0);
+		ck_assert(why.rc == MBJ_OK || why.rc == MBJ_ENOMEM);
+		ck_assert_int_eq(test_alloc_blocks(), blocks);
+	} while (why.rc != MBJ_OK);
+	ck_assert_uint_gt(failures, 10);
+	fixture_end(&f);
+}
+END_TEST
+
 TCase *test_verify_case(void)
 {
 	TCase *tcase = tcase_create("verify");
@@ -116,5 +241,8 @@ TCase *test_verify_case(void)
 	tcase_add_test(tcase, test_kinds);
 	tcase_add_test(tcase, test_silent_change);
 	tcase_add_test(tcase, test_parked_and_missing);
+	tcase_add_test(tcase, test_account_differs);
+	tcase_add_loop_test(tcase, test_reads_fail, 0, 2);
+	tcase_add_test(tcase, test_no_memory);
 	return tcase;
 }
