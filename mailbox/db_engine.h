@@ -15,7 +15,7 @@
 #include <mbj/sys.h>
 #include <mbj/types.h>
 
-/* X(name, file word): the tables. */
+/* X(name, file word): the tables; the order is the digest's, new ones last. */
 #define DB_TABLE_MAP(X)                   \
 	X(META, "meta")                   \
 	X(ACCOUNTS, "accounts")           \
@@ -26,7 +26,12 @@
 	X(SUBSCRIPTIONS, "subscriptions") \
 	X(ATTRIBUTES, "attributes")       \
 	X(TOMBSTONES, "tombstones")       \
-	X(PARKED, "parked")
+	X(PARKED, "parked")               \
+	X(CONTENTS, "contents")           \
+	X(MESSAGES, "messages")           \
+	X(VANISHED, "vanished")           \
+	X(BLOBS, "blobs")                 \
+	X(ORPHANS, "orphans")
 
 enum db_table {
 #define X(name, word) TABLE_##name,

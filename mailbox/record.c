@@ -61,6 +61,8 @@ void record_account_encode(struct mbj_buf *ret, const struct mbj_account *a)
 	mbj_buf_put_u64(ret, a->lsn.v);
 	mbj_buf_put_u64(ret, a->mailbox_count);
 	mbj_buf_put_u64(ret, a->subscription_count);
+	mbj_buf_put_u64(ret, a->message_count);
+	mbj_buf_put_u64(ret, a->message_size);
 	mbj_digest_encode(&a->digest, digest);
 	mbj_buf_put(ret, digest, sizeof(digest));
 }
@@ -84,6 +86,8 @@ bool record_account_decode(struct mbj_id id, struct mbj_bytes value,
 	a.lsn.v = mbj_read_u64(&r);
 	a.mailbox_count = mbj_read_u64(&r);
 	a.subscription_count = mbj_read_u64(&r);
+	a.message_count = mbj_read_u64(&r);
+	a.message_size = mbj_read_u64(&r);
 	digest = mbj_read_bytes(&r, MBJ_DIGEST_SIZE);
 	if (version != RECORD_VERSION || !mbj_reader_is_spent(&r))
 		return false;

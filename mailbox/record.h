@@ -9,6 +9,7 @@
 #define MBJ_MAILBOX_RECORD_H
 
 #include <mbj/codec.h>
+#include <mbj/message.h>
 #include <mbj/state.h>
 
 #include "db_engine.h"
@@ -47,6 +48,47 @@ bool record_parked_decode(struct mbj_id account, struct mbj_bytes value,
 bool record_watermark_decode(struct mbj_bytes value, struct mbj_watermark *ret);
 bool record_u32_decode(struct mbj_bytes value, uint32_t *ret);
 bool record_id_decode(struct mbj_bytes value, struct mbj_id *ret);
+
+/* ---- messages (record_message.c) */
+
+void key_series(struct mbj_buf *ret, struct mbj_id account,
+		struct mbj_series series);
+void key_message(struct mbj_buf *ret, struct mbj_id account,
+		 struct mbj_series series, uint32_t uid);
+void key_vanished(struct mbj_buf *ret, struct mbj_id account,
+		  struct mbj_id mailbox, uint64_t rev);
+/* The UID that ends a message's key, or 0. */
+uint32_t key_uid(struct mbj_bytes rest);
+
+void record_content_encode(struct mbj_buf *ret, const struct mbj_content *c);
+void record_message_encode(struct mbj_buf *ret, const struct mbj_message *m);
+void record_vanished_encode(struct mbj_buf *ret, const struct mbj_vanished *v);
+bool record_content_decode(struct mbj_bytes value, struct mbj_content *ret);
+bool record_message_decode(uint32_t uid, struct mbj_bytes value,
+			   struct mbj_message *ret);
+bool record_vanished_decode(struct mbj_bytes value, struct mbj_vanished *ret);
+
+/* How many messages have a blob, and since when none. */
+struct blob_count {
+	uint64_t count;
+	uint64_t size;
+	struct mbj_lsn since; /* where count is 0 */
+};
+
+void record_blob_encode(struct mbj_buf *ret, const struct blob_count *b);
+bool record_blob_decode(struct mbj_bytes value, struct blob_count *ret);
+
+/* A series without a mailbox, and whose expunge history goes with it. */
+struct orphan {
+	struct mbj_id account;
+	struct mbj_series series;
+	struct mbj_id mailbox;
+};
+
+void key_orphan(struct mbj_buf *ret, const struct orphan *o);
+void record_orphan_encode(struct mbj_buf *ret, const struct orphan *o);
+bool record_orphan_decode(struct mbj_bytes key, struct mbj_bytes value,
+			  struct orphan *ret);
 
 /* MBJ_ECORRUPT naming the table and the key. */
 enum mbj_rc record_damaged(enum db_table table, struct mbj_bytes key,

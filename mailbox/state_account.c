@@ -132,6 +132,17 @@ enum mbj_rc mbj_txn_account_get(struct mbj_txn *txn, struct mbj_id id,
 	return MBJ_OK;
 }
 
+enum mbj_rc account_expect(struct mbj_txn *txn, struct mbj_id id,
+			   struct mbj_account *ret_account,
+			   struct mbj_error *err)
+{
+	enum mbj_rc rc = mbj_txn_account_get(txn, id, ret_account, err);
+
+	if (rc == MBJ_ENOTFOUND)
+		return conflict(err, "the account does not exist");
+	return rc;
+}
+
 /* The id that a name belongs to; MBJ_ENOTFOUND (err untouched). */
 static enum mbj_rc name_get(struct mbj_txn *txn, struct mbj_bytes name,
 			    struct mbj_id *ret_id, struct mbj_error *err)
@@ -249,6 +260,8 @@ enum mbj_rc mbj_txn_account_create(struct mbj_txn *txn,
 	made.lsn.v = 0;
 	made.mailbox_count = 0;
 	made.subscription_count = 0;
+	made.message_count = 0;
+	made.message_size = 0;
 	memset(&made.digest, 0, sizeof(made.digest));
 	rc = account_sum(txn, &made, true, &made.digest, err);
 	if (rc == MBJ_OK)
@@ -291,7 +304,7 @@ enum mbj_rc mbj_txn_account_delete(struct mbj_txn *txn, struct mbj_id id,
 	static const enum db_table tables[] = {
 		TABLE_MAILBOXES,     TABLE_SLOTS,      TABLE_FLOORS,
 		TABLE_SUBSCRIPTIONS, TABLE_ATTRIBUTES, TABLE_TOMBSTONES,
-		TABLE_PARKED,
+		TABLE_PARKED,	     TABLE_CONTENTS,
 	};
 	const struct mbj_tombstone dead = {.id = DEAD_ACCOUNT, .lsn = lsn};
 	struct mbj_account account;
@@ -300,6 +313,8 @@ enum mbj_rc mbj_txn_account_delete(struct mbj_txn *txn, struct mbj_id id,
 	rc = mbj_txn_account_get(txn, id, &account, err);
 	if (rc == MBJ_ENOTFOUND)
 		return conflict(err, "the account does not exist");
+	if (rc == MBJ_OK)
+		rc = contents_drop(txn, id, err);
 	for (size_t i = 0; rc == MBJ_OK && i < sizeof(tables) / sizeof(*tables);
 	     i++)
 		rc = table_clear(txn, tables[i], id, err);

@@ -280,13 +280,15 @@ static enum mbj_rc sums_check(struct mbj_txn *txn,
 {
 	static const enum db_table tables[] = {TABLE_MAILBOXES,
 					       TABLE_SUBSCRIPTIONS,
-					       TABLE_FLOORS, TABLE_ATTRIBUTES};
+					       TABLE_FLOORS, TABLE_ATTRIBUTES,
+					       TABLE_CONTENTS};
 	struct mbj_digest digest = {{0}};
-	uint64_t counts[4] = {0};
+	uint64_t counts[sizeof(tables) / sizeof(*tables)] = {0};
 	enum mbj_rc rc;
 
 	rc = account_sum(txn, account, true, &digest, err);
-	for (size_t i = 0; rc == MBJ_OK && i < 4; i++)
+	for (size_t i = 0; rc == MBJ_OK && i < sizeof(tables) / sizeof(*tables);
+	     i++)
 		rc = table_sum(txn, tables[i], account->id, &digest, &counts[i],
 			       err);
 	if (rc != MBJ_OK)
@@ -328,6 +330,8 @@ enum mbj_rc mbj_txn_account_check(struct mbj_txn *txn, struct mbj_id account,
 		rc = temp_check(tree, err);
 	if (rc == MBJ_OK)
 		rc = slots_check(txn, account, tree, err);
+	if (rc == MBJ_OK)
+		rc = contents_check(txn, &a, tree, err);
 	mbj_tree_free(&tree);
 	return rc;
 }

@@ -206,17 +206,6 @@ static enum mbj_rc from_check(const struct mbj_mailbox *mailbox,
 			text);
 }
 
-static enum mbj_rc account_expect(struct mbj_txn *txn, struct mbj_id id,
-				  struct mbj_account *ret_account,
-				  struct mbj_error *err)
-{
-	enum mbj_rc rc = mbj_txn_account_get(txn, id, ret_account, err);
-
-	if (rc == MBJ_ENOTFOUND)
-		return conflict(err, "the account does not exist");
-	return rc;
-}
-
 /* The id was never used. */
 static enum mbj_rc id_is_new(struct mbj_txn *txn, struct mbj_id account,
 			     struct mbj_id id, struct mbj_error *err)
@@ -384,6 +373,8 @@ enum mbj_rc mbj_txn_mailbox_delete(struct mbj_txn *txn, struct mbj_id account,
 		rc = childless_check(txn, account, id, err);
 	if (rc == MBJ_OK)
 		rc = attributes_clear(txn, &a, id, err);
+	if (rc == MBJ_OK)
+		rc = content_drop(txn, &a, id, err);
 	if (rc == MBJ_OK)
 		rc = slot_del(txn, account, mailbox.parent, mailbox.name.key,
 			      err);

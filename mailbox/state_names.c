@@ -65,17 +65,6 @@ enum mbj_rc mbj_txn_floor_get(struct mbj_txn *txn, struct mbj_id account,
 	return MBJ_OK;
 }
 
-static enum mbj_rc account_expect(struct mbj_txn *txn, struct mbj_id id,
-				  struct mbj_account *ret_account,
-				  struct mbj_error *err)
-{
-	enum mbj_rc rc = mbj_txn_account_get(txn, id, ret_account, err);
-
-	if (rc == MBJ_ENOTFOUND)
-		return conflict(err, "the account does not exist");
-	return rc;
-}
-
 enum mbj_rc mbj_txn_floor_raise(struct mbj_txn *txn, struct mbj_id account,
 				const struct mbj_hash *name_hash,
 				uint32_t uidvalidity, struct mbj_error *err)

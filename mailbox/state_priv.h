@@ -22,6 +22,7 @@ struct mbj_state {
 		*writer; /* the writing one's memory, kept when it ends */
 	bool is_sealed_when_closed;
 	bool is_writing;       /* a writing transaction is open */
+	bool has_orphans;      /* there may be something to reap */
 	atomic_size_t readers; /* reading ones that are open */
 };
 
@@ -68,6 +69,43 @@ enum mbj_rc account_sum(struct mbj_txn *txn, const struct mbj_account *account,
 			struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc account_put(struct mbj_txn *txn, const struct mbj_account *account,
 			struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* MBJ_ECONFLICT where there is none. */
+enum mbj_rc account_expect(struct mbj_txn *txn, struct mbj_id id,
+			   struct mbj_account *ret_account,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* Scans: from txn->key on, as far as its first prefix_size bytes go. */
+enum mbj_rc scan_begin(struct mbj_txn *txn, enum db_table table,
+		       size_t prefix_size, struct mbj_scan *ret_scan,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
+/* The next record; rest is the key behind the prefix.  MBJ_ENOTFOUND: none. */
+enum mbj_rc scan_next(struct mbj_scan *scan, struct mbj_bytes *ret_key,
+		      struct mbj_bytes *ret_rest, struct mbj_bytes *ret_value,
+		      struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * The content of a mailbox goes: out of the account, whom the caller writes,
+ * and onto the list of what is to be reaped.
+ */
+enum mbj_rc content_drop(struct mbj_txn *txn, struct mbj_account *account,
+			 struct mbj_id mailbox,
+			 struct mbj_error *err) MBJ_MUST_CHECK;
+/* All contents of an account that goes; their records are left to the caller.
+ */
+enum mbj_rc contents_drop(struct mbj_txn *txn, struct mbj_id account,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+/* The account's contents against its tree and its messages: fsck. */
+enum mbj_rc contents_check(struct mbj_txn *txn,
+			   const struct mbj_account *account,
+			   const struct mbj_tree *tree,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+/* One message more or less has this blob. */
+enum mbj_rc blob_take(struct mbj_txn *txn, const struct mbj_hash *blob,
+		      uint64_t size, struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc blob_leave(struct mbj_txn *txn, const struct mbj_hash *blob,
+		       struct mbj_lsn lsn,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* MBJ_ECONFLICT. */
 MBJ_PRINTF(2, 3)

@@ -10,8 +10,9 @@
 
 enum { SCAN_PREFIX_MAX = 1 << 20 };
 
-static enum mbj_rc scan_begin(struct mbj_txn *txn, enum db_table table,
-			      struct mbj_scan *ret_scan, struct mbj_error *err)
+enum mbj_rc scan_begin(struct mbj_txn *txn, enum db_table table,
+		       size_t prefix_size, struct mbj_scan *ret_scan,
+		       struct mbj_error *err)
 {
 	struct mbj_bytes start = mbj_buf_view(&txn->key);
 	struct db_cursor *cursor = NULL;
@@ -30,7 +31,8 @@ static enum mbj_rc scan_begin(struct mbj_txn *txn, enum db_table table,
 	ret_scan->table = (uint8_t)table;
 	ret_scan->is_begun = true;
 	mbj_buf_init(&ret_scan->prefix, SCAN_PREFIX_MAX);
-	mbj_buf_put_bytes(&ret_scan->prefix, start);
+	MBJ_ASSERT(prefix_size <= start.n);
+	mbj_buf_put(&ret_scan->prefix, start.p, prefix_size);
 	rc = mbj_buf_ok(&ret_scan->prefix, err);
 	if (rc < 0)
 		mbj_scan_done(ret_scan);
@@ -48,10 +50,9 @@ void mbj_scan_done(struct mbj_scan *scan)
 	memset(scan, 0, sizeof(*scan));
 }
 
-/* The next record below the prefix; rest is the key behind it. */
-static enum mbj_rc scan_next(struct mbj_scan *scan, struct mbj_bytes *ret_key,
-			     struct mbj_bytes *ret_rest,
-			     struct mbj_bytes *ret_value, struct mbj_error *err)
+enum mbj_rc scan_next(struct mbj_scan *scan, struct mbj_bytes *ret_key,
+		      struct mbj_bytes *ret_rest, struct mbj_bytes *ret_value,
+		      struct mbj_error *err)
 {
 	size_t n = scan->prefix.n;
 	enum mbj_rc rc;
@@ -70,14 +71,14 @@ enum mbj_rc mbj_scan_accounts(struct mbj_txn *txn, struct mbj_scan *ret_scan,
 			      struct mbj_error *err)
 {
 	mbj_buf_clear(&txn->key);
-	return scan_begin(txn, TABLE_ACCOUNTS, ret_scan, err);
+	return scan_begin(txn, TABLE_ACCOUNTS, txn->key.n, ret_scan, err);
 }
 
 enum mbj_rc mbj_scan_mailboxes(struct mbj_txn *txn, struct mbj_id account,
 			       struct mbj_scan *ret_scan, struct mbj_error *err)
 {
 	key_account(&txn->key, account);
-	return scan_begin(txn, TABLE_MAILBOXES, ret_scan, err);
+	return scan_begin(txn, TABLE_MAILBOXES, txn->key.n, ret_scan, err);
 }
 
 enum mbj_rc mbj_scan_children(struct mbj_txn *txn, struct mbj_id account,
@@ -85,7 +86,7 @@ enum mbj_rc mbj_scan_children(struct mbj_txn *txn, struct mbj_id account,
 			      struct mbj_error *err)
 {
 	key_pair(&txn->key, account, parent.b, sizeof(parent.b));
-	return scan_begin(txn, TABLE_SLOTS, ret_scan, err);
+	return scan_begin(txn, TABLE_SLOTS, txn->key.n, ret_scan, err);
 }
 
 enum mbj_rc mbj_scan_subscriptions(struct mbj_txn *txn, struct mbj_id account,
@@ -94,14 +95,14 @@ enum mbj_rc mbj_scan_subscriptions(struct mbj_txn *txn, struct mbj_id account,
 				   struct mbj_error *err)
 {
 	key_pair(&txn->key, account, path_key.p, path_key.n);
-	return scan_begin(txn, TABLE_SUBSCRIPTIONS, ret_scan, err);
+	return scan_begin(txn, TABLE_SUBSCRIPTIONS, txn->key.n, ret_scan, err);
 }
 
 enum mbj_rc mbj_scan_parked(struct mbj_txn *txn, struct mbj_scan *ret_scan,
 			    struct mbj_error *err)
 {
 	mbj_buf_clear(&txn->key);
-	return scan_begin(txn, TABLE_PARKED, ret_scan, err);
+	return scan_begin(txn, TABLE_PARKED, txn->key.n, ret_scan, err);
 }
 
 static bool id_read(struct mbj_bytes b, struct mbj_id *ret_id)

@@ -23,6 +23,13 @@ enum {
 	MBJ_ATTR_NAME_MAX = 1024,
 	/* Bytes of one attribute's value. */
 	MBJ_ATTR_VALUE_MAX = 65536,
+	/* Bytes of one keyword, and of all of a message with their ends. */
+	MBJ_KEYWORD_MAX = 255,
+	MBJ_KEYWORDS_MAX = 8192,
+	/* Messages that one edit appends, copies or moves. */
+	MBJ_EDIT_MESSAGES_MAX = 100000,
+	/* Ranges of one UID set. */
+	MBJ_UID_RANGES_MAX = 8192,
 };
 
 #endif

@@ -19,8 +19,8 @@
  * Invariants:
  *   1. a slot record exists exactly for each live mailbox, and names it;
  *   2. an account's digest is the sum over its records (mbj/digest.h): the
- *      account element, mailboxes, floors, subscriptions, attributes;
- *      tombstones, slots and parking stay outside;
+ *      account element, mailboxes, floors, subscriptions, attributes,
+ *      contents (mbj/message.h); tombstones, slots and parking stay outside;
  *   3. account, digest, watermark and chain change in one transaction;
  *   4. at commit no mailbox has TEMP as its parent.
  *
@@ -108,6 +108,8 @@ struct mbj_account {
 	struct mbj_digest digest;
 	uint64_t mailbox_count;
 	uint64_t subscription_count;
+	uint64_t message_count; /* in all its mailboxes: usage of its quota */
+	uint64_t message_size;	/* bytes, each copy counted */
 };
 
 struct mbj_mailbox {

@@ -11,11 +11,11 @@
 extern "C" {
 #endif
 
-#define MBJ_VERSION "0.1.0"
+#define MBJ_VERSION "0.2.0"
 
 enum {
 	MBJ_FORMAT_JOURNAL = 1, /* segments, batch frames, groups */
-	MBJ_FORMAT_STATE = 1,	/* tables and records */
+	MBJ_FORMAT_STATE = 2,	/* tables and records */
 	MBJ_FORMAT_SUPERBLOCK = 1,
 };
 

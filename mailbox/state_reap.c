@@ -1,0 +1,192 @@
+/*
+ * How many messages have a blob, and what deleted mailboxes left behind; see
+ * mbj/message.h, invariant 4.  Local: nothing here is in a digest.
+ */
+#include <mbj/check.h>
+
+#include "state_priv.h"
+
+/* MBJ_ENOTFOUND leaves err alone; txn->key is the blob's. */
+static enum mbj_rc blob_get(struct mbj_txn *txn, const struct mbj_hash *blob,
+			    struct blob_count *ret_count, struct mbj_error *err)
+{
+	struct mbj_bytes value;
+	enum mbj_rc rc;
+
+	mbj_buf_clear(&txn->key);
+	mbj_buf_put(&txn->key, blob->b, sizeof(blob->b));
+	rc = txn_get(txn, TABLE_BLOBS, &value, err);
+	if (rc < 0)
+		return rc;
+	if (!record_blob_decode(value, ret_count))
+		return record_damaged(TABLE_BLOBS, mbj_buf_view(&txn->key),
+				      err);
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_txn_blob_count(struct mbj_txn *txn, const struct mbj_hash *blob,
+			       uint64_t *ret_count, struct mbj_error *err)
+{
+	struct blob_count count = {0};
+	enum mbj_rc rc = blob_get(txn, blob, &count, err);
+
+	if (rc < 0 && rc != MBJ_ENOTFOUND)
+		return rc;
+	*ret_count = count.count;
+	return MBJ_OK;
+}
+
+enum mbj_rc blob_take(struct mbj_txn *txn, const struct mbj_hash *blob,
+		      uint64_t size, struct mbj_error *err)
+{
+	struct blob_count count = {.size = size};
+	enum mbj_rc rc = blob_get(txn, blob, &count, err);
+
+	if (rc < 0 && rc != MBJ_ENOTFOUND)
+		return rc;
+	if (count.size != size)
+		return conflict(err,
+				"a message of %llu bytes has the digest of one "
+				"of %llu bytes",
+				(unsigned long long)size,
+				(unsigned long long)count.size);
+	count.count++;
+	count.since.v = 0;
+	record_blob_encode(&txn->value, &count);
+	return txn_put(txn, TABLE_BLOBS, err);
+}
+
+enum mbj_rc blob_leave(struct mbj_txn *txn, const struct mbj_hash *blob,
+		       struct mbj_lsn lsn, struct mbj_error *err)
+{
+	struct blob_count count;
+	enum mbj_rc rc = blob_get(txn, blob, &count, err);
+
+	if (rc == MBJ_ENOTFOUND || (rc == MBJ_OK && count.count == 0))
+		return mbj_error_set(err, MBJ_ECORRUPT,
+				     "the state counts fewer messages with a "
+				     "blob than there are");
+	if (rc < 0)
+		return rc;
+	count.count--;
+	if (count.count == 0)
+		count.since = lsn;
+	record_blob_encode(&txn->value, &count);
+	return txn_put(txn, TABLE_BLOBS, err);
+}
+
+/* ------------------------------------------------------------- reaping */
+
+struct reaping {
+	struct mbj_txn *txn;
+	struct mbj_lsn lsn;
+	size_t left; /* records that may still go */
+};
+
+/*
+ * Remove records below txn->key.  *ret_is_done: none is left there.  The
+ * cursor sees the engine's table, removals stay in the cache until it closes.
+ */
+static enum mbj_rc records_reap(struct reaping *reaping, enum db_table table,
+				bool *ret_is_done, struct mbj_error *err)
+{
+	struct mbj_txn *txn = reaping->txn;
+	struct mbj_scan scan = {0};
+	struct mbj_bytes key, rest, value;
+	struct mbj_message message;
+	enum mbj_rc rc;
+
+	rc = scan_begin(txn, table, txn->key.n, &scan, err);
+	while (rc == MBJ_OK && reaping->left > 0) {
+		rc = scan_next(&scan, &key, &rest, &value, err);
+		if (rc < 0)
+			break;
+		reaping->left--;
+		if (table == TABLE_MESSAGES) {
+			if (record_message_decode(key_uid(rest), value,
+						  &message))
+				rc = blob_leave(txn, &message.blob,
+						reaping->lsn, err);
+			else
+				rc = record_damaged(table, key, err);
+		}
+		if (rc < 0)
+			break;
+		mbj_buf_clear(&txn->key);
+		mbj_buf_put_bytes(&txn->key, key);
+		rc = txn_del(txn, table, err);
+	}
+	mbj_scan_done(&scan);
+	*ret_is_done = rc == MBJ_ENOTFOUND;
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+static enum mbj_rc orphan_first(struct mbj_txn *txn, struct orphan *ret_orphan,
+				struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_bytes key, rest, value;
+	enum mbj_rc rc;
+
+	mbj_buf_clear(&txn->key);
+	rc = scan_begin(txn, TABLE_ORPHANS, 0, &scan, err);
+	if (rc == MBJ_OK)
+		rc = scan_next(&scan, &key, &rest, &value, err);
+	if (rc == MBJ_OK && !record_orphan_decode(key, value, ret_orphan))
+		rc = record_damaged(TABLE_ORPHANS, key, err);
+	mbj_scan_done(&scan);
+	return rc;
+}
+
+static enum mbj_rc orphan_reap(struct reaping *reaping,
+			       const struct orphan *orphan,
+			       struct mbj_error *err)
+{
+	struct mbj_txn *txn = reaping->txn;
+	bool is_done = false;
+	enum mbj_rc rc;
+
+	key_series(&txn->key, orphan->account, orphan->series);
+	rc = records_reap(reaping, TABLE_MESSAGES, &is_done, err);
+	if (rc < 0 || !is_done)
+		return rc;
+	key_pair(&txn->key, orphan->account, orphan->mailbox.b,
+		 sizeof(orphan->mailbox.b));
+	rc = records_reap(reaping, TABLE_VANISHED, &is_done, err);
+	if (rc < 0 || !is_done)
+		return rc;
+	key_orphan(&txn->key, orphan);
+	return txn_del(txn, TABLE_ORPHANS, err);
+}
+
+enum mbj_rc mbj_txn_reap(struct mbj_txn *txn, size_t records_max,
+			 struct mbj_lsn lsn, bool *ret_is_done,
+			 struct mbj_error *err)
+{
+	struct reaping reaping = {txn, lsn, records_max};
+	struct orphan orphan;
+	enum mbj_rc rc;
+
+	*ret_is_done = !txn->state->has_orphans;
+	while (!*ret_is_done && reaping.left > 0) {
+		rc = orphan_first(txn, &orphan, err);
+		if (rc == MBJ_ENOTFOUND) {
+			*ret_is_done = true;
+			/* What goes in this transaction may come back. */
+			if (reaping.left == records_max)
+				txn->state->has_orphans = false;
+			return MBJ_OK;
+		}
+		/* Each costs something, however little it left. */
+		if (rc == MBJ_OK)
+			reaping.left--;
+		if (rc == MBJ_OK)
+			rc = orphan_reap(&reaping, &orphan, err);
+		/* Damage is fsck's to find; it is not met again and again. */
+		if (rc < 0) {
+			txn->state->has_orphans = false;
+			return rc;
+		}
+	}
+	return MBJ_OK;
+}
