@@ -14,23 +14,9 @@
  *
  * Threads: as the transaction.
  */
-#include <mbj/apply.h>
 #include <mbj/check.h>
 
-/* What the rules of one primitive share. */
-struct op_scope {
-	struct mbj_txn *txn;
-	struct mbj_id account;
-	struct mbj_lsn lsn;
-	const struct mbj_op *op;
-	struct mbj_mailbox mailbox; /* set by guard_revision on APPLY */
-};
-
-typedef enum mbj_rc op_guard(struct op_scope *scope,
-			     enum mbj_verdict *ret_verdict,
-			     struct mbj_error *err);
-typedef enum mbj_rc op_change(const struct op_scope *scope,
-			      struct mbj_error *err);
+#include "apply_op.h"
 
 const char *mbj_verdict_name(enum mbj_verdict verdict)
 {
@@ -48,9 +34,9 @@ const char *mbj_verdict_name(enum mbj_verdict verdict)
  * Lookups whose miss is an answer: without *err first, so that a miss costs
  * no message; again with it where something is really wrong.
  */
-static enum mbj_rc mailbox_find(const struct op_scope *scope,
-				struct mbj_mailbox *ret_mailbox,
-				bool *ret_is_found, struct mbj_error *err)
+enum mbj_rc op_mailbox_find(const struct op_scope *scope,
+			    struct mbj_mailbox *ret_mailbox, bool *ret_is_found,
+			    struct mbj_error *err)
 {
 	enum mbj_rc rc;
 
@@ -65,9 +51,8 @@ static enum mbj_rc mailbox_find(const struct op_scope *scope,
 	return MBJ_OK;
 }
 
-static enum mbj_rc tombstone_find(const struct op_scope *scope,
-				  uint64_t *ret_rev, bool *ret_is_found,
-				  struct mbj_error *err)
+enum mbj_rc op_tombstone_find(const struct op_scope *scope, uint64_t *ret_rev,
+			      bool *ret_is_found, struct mbj_error *err)
 {
 	struct mbj_tombstone tombstone;
 	enum mbj_rc rc;
@@ -120,9 +105,9 @@ static enum mbj_rc account_find(const struct op_scope *scope,
 
 /* ------------------------------------------------------------- guards */
 
-static enum mbj_rc guard_account(struct op_scope *scope,
-				 enum mbj_verdict *ret_verdict,
-				 struct mbj_error *err)
+enum mbj_rc op_guard_account(struct op_scope *scope,
+			     enum mbj_verdict *ret_verdict,
+			     struct mbj_error *err)
 {
 	struct mbj_account account;
 	bool is_found = false;
@@ -182,12 +167,12 @@ static enum mbj_rc guard_mailbox_absent(struct op_scope *scope,
 	uint64_t rev = 0;
 	enum mbj_rc rc;
 
-	rc = guard_account(scope, ret_verdict, err);
+	rc = op_guard_account(scope, ret_verdict, err);
 	if (rc < 0 || *ret_verdict != MBJ_VERDICT_APPLY)
 		return rc;
-	rc = mailbox_find(scope, &mailbox, &is_found, err);
+	rc = op_mailbox_find(scope, &mailbox, &is_found, err);
 	if (rc == MBJ_OK && !is_found)
-		rc = tombstone_find(scope, &rev, &is_found, err);
+		rc = op_tombstone_find(scope, &rev, &is_found, err);
 	if (rc == MBJ_OK && is_found)
 		*ret_verdict = MBJ_VERDICT_ALREADY;
 	return rc;
@@ -203,10 +188,10 @@ static enum mbj_rc guard_tombstone(struct op_scope *scope,
 	bool is_found = false;
 	enum mbj_rc rc;
 
-	rc = guard_account(scope, ret_verdict, err);
+	rc = op_guard_account(scope, ret_verdict, err);
 	if (rc < 0 || *ret_verdict != MBJ_VERDICT_APPLY)
 		return rc;
-	rc = tombstone_find(scope, &rev, &is_found, err);
+	rc = op_tombstone_find(scope, &rev, &is_found, err);
 	if (rc < 0)
 		return rc;
 	mbj_id_print(scope->op->id, text);
@@ -237,7 +222,7 @@ static enum mbj_rc guard_revision(struct op_scope *scope,
 	bool is_found = false;
 	enum mbj_rc rc;
 
-	rc = mailbox_find(scope, &scope->mailbox, &is_found, err);
+	rc = op_mailbox_find(scope, &scope->mailbox, &is_found, err);
 	if (rc < 0)
 		return rc;
 	if (!is_found)
@@ -289,7 +274,7 @@ static enum mbj_rc guard_floor(struct op_scope *scope,
 	uint32_t floor = 0;
 	enum mbj_rc rc;
 
-	rc = guard_account(scope, ret_verdict, err);
+	rc = op_guard_account(scope, ret_verdict, err);
 	if (rc < 0 || *ret_verdict != MBJ_VERDICT_APPLY)
 		return rc;
 	rc = mbj_txn_floor_get(scope->txn, scope->account,
@@ -307,7 +292,7 @@ static enum mbj_rc guard_subscription(struct op_scope *scope,
 	bool is_subscribed = false;
 	enum mbj_rc rc;
 
-	rc = guard_account(scope, ret_verdict, err);
+	rc = op_guard_account(scope, ret_verdict, err);
 	if (rc < 0 || *ret_verdict != MBJ_VERDICT_APPLY)
 		return rc;
 	rc = mbj_txn_subscribed(scope->txn, scope->account, scope->op->path.key,
@@ -447,13 +432,17 @@ static const struct op_rule op_rules[] = {
 	[MBJ_OP_ACCOUNT_CREATE] = {guard_account_create, change_account_create},
 	[MBJ_OP_ACCOUNT_DELETE] = {guard_account_named, change_account_delete},
 	[MBJ_OP_ACCOUNT_RENAME] = {guard_account_named, change_account_rename},
-	[MBJ_OP_ACCOUNT_SET] = {guard_account, change_account_set},
+	[MBJ_OP_ACCOUNT_SET] = {op_guard_account, change_account_set},
 	[MBJ_OP_MAILBOX_CREATE] = {guard_mailbox_absent, change_mailbox_create},
 	[MBJ_OP_MAILBOX_MOVE] = {guard_revision, change_mailbox_move},
 	[MBJ_OP_MAILBOX_DELETE] = {guard_revision, change_mailbox_delete},
 	[MBJ_OP_MAILBOX_SET] = {guard_values, change_mailbox_set},
 	[MBJ_OP_MAILBOX_SET_ATTR] = {guard_revision, change_mailbox_attr},
 	[MBJ_OP_NAME_RETIRE] = {guard_floor, change_floor},
+	[MBJ_OP_MESSAGE_APPEND] = {guard_content, change_message_append},
+	[MBJ_OP_MESSAGE_FLAGS] = {guard_content, change_message_flags},
+	[MBJ_OP_MESSAGE_EXPUNGE] = {guard_content, change_message_expunge},
+	[MBJ_OP_MESSAGE_TAKE_ALL] = {guard_content, change_message_take_all},
 	[MBJ_OP_SUBSCRIBE] = {guard_subscription, change_subscribe},
 	[MBJ_OP_UNSUBSCRIBE] = {guard_subscription, change_unsubscribe},
 };

@@ -16,6 +16,8 @@
 #include <mbj/check.h>
 #include <mbj/jmap.h>
 
+enum { MICROSECONDS = 1000000 };
+
 /* ------------------------------------------------------ fields by type */
 
 static void put_FLAG(struct jmap_out *out, const char *name, uint8_t value)
@@ -136,6 +138,76 @@ static void put_PATH(struct jmap_out *out, const char *name,
 		put_components(out, "key", path.key);
 }
 
+static void put_UID(struct jmap_out *out, const char *name, uint32_t value)
+{
+	jmap_out_number(out, name, value);
+}
+
+static void put_MODSEQ(struct jmap_out *out, const char *name, uint64_t value)
+{
+	jmap_out_number(out, name, value);
+}
+
+/* A UTCDate (RFC 8620 1.4), or null beyond what that can say. */
+static void put_time(struct jmap_out *out, const char *name, int64_t time_us)
+{
+	struct mbj_buf text;
+
+	mbj_buf_init(&text, 64);
+	/* Outside the years that RFC 3339 can say there is no text. */
+	if (mbj_jmap_time_print(time_us, &text))
+		jmap_out_bytes(out, name, mbj_buf_view(&text));
+	else
+		jmap_out_null(out, name);
+	if (text.failed != MBJ_OK && out->buf->failed == MBJ_OK)
+		out->buf->failed = text.failed;
+	mbj_buf_done(&text);
+}
+
+static void put_TIME(struct jmap_out *out, const char *name, int64_t value)
+{
+	if (value > INT64_MAX / MICROSECONDS ||
+	    value < INT64_MIN / MICROSECONDS)
+		jmap_out_null(out, name);
+	else
+		put_time(out, name, value * MICROSECONDS);
+}
+
+static void put_FLAGS(struct jmap_out *out, const char *name, uint8_t value)
+{
+	jmap_out_open(out, name, '[');
+	for (unsigned bit = 1; bit <= MBJ_FLAGS_ALL; bit <<= 1)
+		if (value & bit)
+			jmap_out_text(out, NULL,
+				      mbj_flag_name((enum mbj_flag)bit));
+	jmap_out_close(out);
+}
+
+static void put_FLAG_MODE(struct jmap_out *out, const char *name, uint8_t value)
+{
+	jmap_out_text(out, name,
+		      value == MBJ_FLAGS_ADD	  ? "add"
+		      : value == MBJ_FLAGS_REMOVE ? "remove"
+						  : "replace");
+}
+
+static void put_KEYWORDS(struct jmap_out *out, const char *name,
+			 struct mbj_bytes keywords)
+{
+	struct mbj_bytes keyword;
+
+	jmap_out_open(out, name, '[');
+	while (mbj_keywords_next(&keywords, &keyword))
+		jmap_out_bytes(out, NULL, keyword);
+	jmap_out_close(out);
+}
+
+static void put_UIDS(struct jmap_out *out, const char *name,
+		     struct mbj_bytes uids)
+{
+	jmap_out_uids(out, name, uids);
+}
+
 void jmap_op_out(struct jmap_out *out, const struct mbj_op *op)
 {
 	MBJ_ASSERT(out != NULL);
@@ -222,21 +294,6 @@ static enum mbj_rc put_operations(struct jmap_out *out,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
-static void put_time(struct jmap_out *out, int64_t time_us)
-{
-	struct mbj_buf text;
-
-	mbj_buf_init(&text, 64);
-	/* Outside the years that RFC 3339 can say there is no text. */
-	if (mbj_jmap_time_print(time_us, &text))
-		jmap_out_bytes(out, "time", mbj_buf_view(&text));
-	else
-		jmap_out_null(out, "time");
-	if (text.failed != MBJ_OK && out->buf->failed == MBJ_OK)
-		out->buf->failed = text.failed;
-	mbj_buf_done(&text);
-}
-
 static void put_origin(struct jmap_out *out, uint8_t origin)
 {
 	const char *word = mbj_origin_name((enum mbj_origin)origin);
@@ -267,7 +324,7 @@ enum mbj_rc mbj_jmap_log_group(const struct mbj_group *group, bool is_first,
 	jmap_out_open(&out, NULL, '{');
 	jmap_out_number(&out, "lsn", header->lsn.v);
 	jmap_out_number(&out, "epoch", header->epoch.v);
-	put_time(&out, header->time_us);
+	put_time(&out, "time", header->time_us);
 	put_origin(&out, header->origin);
 	jmap_out_id(&out, "request", header->request);
 	put_accounts(&out, group);

@@ -18,6 +18,7 @@
 
 #include <mbj/check.h>
 #include <mbj/jmap.h>
+#include <mbj/message.h>
 
 void jmap_out_init(struct jmap_out *out, struct mbj_buf *buf)
 {
@@ -167,6 +168,14 @@ void jmap_out_hex(struct jmap_out *out, const char *key, struct mbj_bytes b)
 
 		mbj_buf_put(out->buf, pair, sizeof(pair));
 	}
+	mbj_buf_put(out->buf, "\"", 1);
+}
+
+void jmap_out_uids(struct jmap_out *out, const char *key, struct mbj_bytes uids)
+{
+	out_begin(out, key);
+	mbj_buf_put(out->buf, "\"", 1);
+	mbj_uids_print(out->buf, uids);
 	mbj_buf_put(out->buf, "\"", 1);
 }
 

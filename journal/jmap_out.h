@@ -57,6 +57,9 @@ void jmap_out_null(struct jmap_out *out, const char *key);
 /* 32 hexadecimal digits; null for ROOT, "temp" for TEMP. */
 void jmap_out_id(struct jmap_out *out, const char *key, struct mbj_id id);
 void jmap_out_hex(struct jmap_out *out, const char *key, struct mbj_bytes b);
+/* A set of UIDs as IMAP writes it: "1:4,7". */
+void jmap_out_uids(struct jmap_out *out, const char *key,
+		   struct mbj_bytes uids);
 
 /*
  * The length of the well-formed UTF-8 sequence (RFC 3629) at the front of b,

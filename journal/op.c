@@ -142,11 +142,16 @@ static bool value_equal(enum op_type type, const void *a, const void *b)
 	case OP_TYPE_DELIMITER:
 	case OP_TYPE_ROLE:
 	case OP_TYPE_ATTR_KIND:
+	case OP_TYPE_FLAGS:
+	case OP_TYPE_FLAG_MODE:
 		return memcmp(a, b, 1) == 0;
 	case OP_TYPE_U32:
+	case OP_TYPE_UID:
 		return memcmp(a, b, sizeof(uint32_t)) == 0;
 	case OP_TYPE_U64:
 	case OP_TYPE_REV:
+	case OP_TYPE_MODSEQ:
+	case OP_TYPE_TIME:
 		return memcmp(a, b, sizeof(uint64_t)) == 0;
 	case OP_TYPE_ID:
 		return memcmp(a, b, sizeof(struct mbj_id)) == 0;
@@ -155,6 +160,8 @@ static bool value_equal(enum op_type type, const void *a, const void *b)
 	case OP_TYPE_ACCOUNT_NAME:
 	case OP_TYPE_ATTR_NAME:
 	case OP_TYPE_ATTR_VALUE:
+	case OP_TYPE_KEYWORDS:
+	case OP_TYPE_UIDS:
 		return mbj_bytes_equal(*(const struct mbj_bytes *)a,
 				       *(const struct mbj_bytes *)b);
 	case OP_TYPE_SLOT:
@@ -247,7 +254,20 @@ static bool value_is_good(enum op_type type, const void *p)
 	case OP_TYPE_U32:
 	case OP_TYPE_U64:
 	case OP_TYPE_HASH:
+	case OP_TYPE_TIME:
 		return true;
+	case OP_TYPE_UID:
+		return *(const uint32_t *)p - 1 < MBJ_UIDNEXT_MAX - 1;
+	case OP_TYPE_MODSEQ:
+		return *(const uint64_t *)p - 1 < MBJ_MODSEQ_MAX;
+	case OP_TYPE_FLAGS:
+		return *byte <= MBJ_FLAGS_ALL;
+	case OP_TYPE_FLAG_MODE:
+		return *byte >= MBJ_FLAGS_ADD && *byte <= MBJ_FLAGS_REPLACE;
+	case OP_TYPE_KEYWORDS:
+		return mbj_keywords_are_good(*bytes);
+	case OP_TYPE_UIDS:
+		return mbj_uids_are_good(*bytes);
 	case OP_TYPE_REV:
 		return *(const uint64_t *)p - 1 < UINT64_MAX - 1;
 	case OP_TYPE_ID:

@@ -19,6 +19,12 @@ enum { OFFSET_SIZE = 8 };
 
 _Static_assert(OP_HEADER_SIZE == OFFSET_SIZE + 4, "the size comes last");
 _Static_assert(4 * MBJ_PATH_MAX + 64 <= MBJ_OP_SIZE_MAX, "a path fits");
+_Static_assert(MBJ_KEYWORDS_MAX + MBJ_UID_RANGES_MAX * MBJ_UID_RANGE_SIZE +
+				       128 <=
+			       MBJ_OP_SIZE_MAX &&
+		       MBJ_UID_RANGES_MAX * MBJ_UID_RANGE_SIZE <=
+			       MBJ_ATTR_VALUE_MAX,
+	       "a set of UIDs fits, as a block and in a primitive");
 _Static_assert(MBJ_ATTR_NAME_MAX + MBJ_ATTR_VALUE_MAX + 64 <= MBJ_OP_SIZE_MAX,
 	       "an attribute fits");
 
@@ -43,13 +49,18 @@ static void value_put(struct mbj_buf *buf, enum op_type type, const void *p)
 	case OP_TYPE_DELIMITER:
 	case OP_TYPE_ROLE:
 	case OP_TYPE_ATTR_KIND:
+	case OP_TYPE_FLAGS:
+	case OP_TYPE_FLAG_MODE:
 		mbj_buf_put_u8(buf, *(const uint8_t *)p);
 		return;
 	case OP_TYPE_U32:
+	case OP_TYPE_UID:
 		mbj_buf_put_u32(buf, *(const uint32_t *)p);
 		return;
 	case OP_TYPE_U64:
 	case OP_TYPE_REV:
+	case OP_TYPE_MODSEQ:
+	case OP_TYPE_TIME:
 		mbj_buf_put_u64(buf, *(const uint64_t *)p);
 		return;
 	case OP_TYPE_ID:
@@ -61,6 +72,8 @@ static void value_put(struct mbj_buf *buf, enum op_type type, const void *p)
 	case OP_TYPE_ACCOUNT_NAME:
 	case OP_TYPE_ATTR_NAME:
 	case OP_TYPE_ATTR_VALUE:
+	case OP_TYPE_KEYWORDS:
+	case OP_TYPE_UIDS:
 		mbj_buf_put_block(buf, *(const struct mbj_bytes *)p);
 		return;
 	case OP_TYPE_SLOT:
@@ -119,13 +132,18 @@ static void value_read(struct mbj_reader *reader, enum op_type type, void *p)
 	case OP_TYPE_DELIMITER:
 	case OP_TYPE_ROLE:
 	case OP_TYPE_ATTR_KIND:
+	case OP_TYPE_FLAGS:
+	case OP_TYPE_FLAG_MODE:
 		*(uint8_t *)p = mbj_read_u8(reader);
 		return;
 	case OP_TYPE_U32:
+	case OP_TYPE_UID:
 		*(uint32_t *)p = mbj_read_u32(reader);
 		return;
 	case OP_TYPE_U64:
 	case OP_TYPE_REV:
+	case OP_TYPE_MODSEQ:
+	case OP_TYPE_TIME:
 		*(uint64_t *)p = mbj_read_u64(reader);
 		return;
 	case OP_TYPE_ID:
@@ -139,6 +157,8 @@ static void value_read(struct mbj_reader *reader, enum op_type type, void *p)
 	case OP_TYPE_ACCOUNT_NAME:
 	case OP_TYPE_ATTR_NAME:
 	case OP_TYPE_ATTR_VALUE:
+	case OP_TYPE_KEYWORDS:
+	case OP_TYPE_UIDS:
 		*(struct mbj_bytes *)p =
 			mbj_read_block(reader, MBJ_ATTR_VALUE_MAX);
 		return;

@@ -74,6 +74,54 @@ static void path_print(struct mbj_buf *buf, struct mbj_bytes stored)
 		mbj_buf_format(buf, "... (%zu bytes)", stored.n);
 }
 
+/* A set of many ranges as its beginning and its size. */
+static void uids_print(struct mbj_buf *buf, struct mbj_bytes uids)
+{
+	struct mbj_bytes shown = uids;
+
+	if (shown.n > SHOWN_MAX)
+		shown.n = SHOWN_MAX;
+	mbj_uids_print(buf, shown);
+	if (shown.n < uids.n)
+		mbj_buf_format(buf, "... (%zu ranges)", mbj_uids_count(uids));
+}
+
+static void flags_print(struct mbj_buf *buf, unsigned flags)
+{
+	const char *between = "";
+
+	mbj_buf_put_u8(buf, '(');
+	for (unsigned bit = 1; bit <= MBJ_FLAGS_ALL; bit <<= 1) {
+		if (!(flags & bit))
+			continue;
+		mbj_buf_format(buf, "%s%s", between,
+			       mbj_flag_name((enum mbj_flag)bit));
+		between = " ";
+	}
+	mbj_buf_put_u8(buf, ')');
+}
+
+static void keywords_print(struct mbj_buf *buf, struct mbj_bytes keywords)
+{
+	struct mbj_bytes keyword;
+	const char *between = "";
+
+	mbj_buf_put_u8(buf, '(');
+	while (mbj_keywords_next(&keywords, &keyword)) {
+		mbj_buf_put_str(buf, between);
+		mbj_buf_put_bytes(buf, keyword);
+		between = " ";
+	}
+	mbj_buf_put_u8(buf, ')');
+}
+
+static const char *flag_mode_word(unsigned mode)
+{
+	return mode == MBJ_FLAGS_ADD	  ? "add"
+	       : mode == MBJ_FLAGS_REMOVE ? "remove"
+					  : "replace";
+}
+
 static void value_print(struct mbj_buf *buf, enum op_type type, const void *p)
 {
 	const struct mbj_slot *slot = p;
@@ -94,12 +142,29 @@ static void value_print(struct mbj_buf *buf, enum op_type type, const void *p)
 				word == NULL || *word == 0 ? "none" : word);
 		return;
 	case OP_TYPE_U32:
+	case OP_TYPE_UID:
 		mbj_buf_format(buf, "%lu", (unsigned long)*(const uint32_t *)p);
 		return;
 	case OP_TYPE_U64:
 	case OP_TYPE_REV:
+	case OP_TYPE_MODSEQ:
 		mbj_buf_format(buf, "%llu",
 			       (unsigned long long)*(const uint64_t *)p);
+		return;
+	case OP_TYPE_TIME:
+		mbj_buf_format(buf, "%lld", (long long)*(const int64_t *)p);
+		return;
+	case OP_TYPE_FLAGS:
+		flags_print(buf, *(const uint8_t *)p);
+		return;
+	case OP_TYPE_FLAG_MODE:
+		mbj_buf_put_str(buf, flag_mode_word(*(const uint8_t *)p));
+		return;
+	case OP_TYPE_KEYWORDS:
+		keywords_print(buf, *(const struct mbj_bytes *)p);
+		return;
+	case OP_TYPE_UIDS:
+		uids_print(buf, *(const struct mbj_bytes *)p);
 		return;
 	case OP_TYPE_ID:
 		id_print(buf, *(const struct mbj_id *)p);
@@ -135,7 +200,7 @@ void mbj_op_print(struct mbj_buf *buf, const struct mbj_op *op)
 
 		mbj_buf_put_u8(buf, ' ');
 		/* The mailbox needs no name in front of it. */
-		if (member->type != OP_TYPE_ID)
+		if (member->offset != offsetof(struct mbj_op, id))
 			mbj_buf_format(buf, "%s ",
 				       layout->info->fields[i].name);
 		value_print(buf, member->type, op_member_get(op, member));

@@ -26,7 +26,14 @@
 	X(ATTR_NAME, sizeof(struct mbj_bytes))    \
 	X(ATTR_VALUE, sizeof(struct mbj_bytes))   \
 	X(SLOT, sizeof(struct mbj_slot))          \
-	X(PATH, sizeof(struct mbj_path))
+	X(PATH, sizeof(struct mbj_path))          \
+	X(UID, 4)                                 \
+	X(MODSEQ, 8)                              \
+	X(TIME, 8)                                \
+	X(FLAGS, 1)                               \
+	X(FLAG_MODE, 1)                           \
+	X(KEYWORDS, sizeof(struct mbj_bytes))     \
+	X(UIDS, sizeof(struct mbj_bytes))
 
 enum op_type {
 #define X(name, size) OP_TYPE_##name,

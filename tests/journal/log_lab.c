@@ -3,6 +3,7 @@
  */
 #include "log_lab.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <mbj/tree.h>
@@ -122,6 +123,64 @@ static struct mbj_path lab_path(struct lab_rng *lab)
 	return path;
 }
 
+/* Ascending: the number in front decides, whatever the case behind it. */
+static struct mbj_bytes lab_keywords(struct lab_rng *lab)
+{
+	size_t count = lab_size(lab, 0, MBJ_KEYWORDS_MAX / 16);
+	uint8_t *p = mbj_arena_alloc(lab->arena, count * 16 + 1);
+	size_t n = 0;
+
+	ck_assert_ptr_nonnull(p);
+	for (size_t i = 0; i < count; i++)
+		n += 1 + (size_t)snprintf((char *)p + n, 16, "$%04zu%s", i,
+					  test_rng_chance(&lab->rng, 1, 2)
+						  ? "Junk"
+						  : "nonjunk");
+	return mbj_bytes_make(p, n);
+}
+
+static struct mbj_bytes lab_uids(struct lab_rng *lab)
+{
+	size_t count = lab_size(lab, 1, MBJ_UID_RANGES_MAX);
+	uint32_t uid = 0;
+	struct mbj_bytes copy;
+	struct mbj_buf uids;
+
+	mbj_buf_init(&uids, MBJ_UID_RANGES_MAX * MBJ_UID_RANGE_SIZE);
+	for (size_t i = 0; i < count; i++) {
+		uint32_t first =
+			uid + 2 + (uint32_t)test_rng_below(&lab->rng, 1000);
+
+		uid = first + (uint32_t)test_rng_below(&lab->rng, 1000);
+		mbj_uids_put(&uids, first, uid);
+	}
+	ck_assert_int_eq(uids.failed, MBJ_OK);
+	ck_assert(mbj_arena_dup(lab->arena, mbj_buf_view(&uids), &copy));
+	mbj_buf_done(&uids);
+	return copy;
+}
+
+static void lab_message_value(struct lab_rng *lab, enum op_type type, void *p)
+{
+	struct test_rng *rng = &lab->rng;
+
+	if (type == OP_TYPE_UID)
+		*(uint32_t *)p =
+			(uint32_t)test_rng_between(rng, 1, UINT32_MAX - 1);
+	else if (type == OP_TYPE_MODSEQ)
+		*(uint64_t *)p = test_rng_between(rng, 1, INT64_MAX);
+	else if (type == OP_TYPE_TIME)
+		*(int64_t *)p = (int64_t)test_rng_next(rng);
+	else if (type == OP_TYPE_FLAGS)
+		*(uint8_t *)p = (uint8_t)test_rng_below(rng, 32);
+	else if (type == OP_TYPE_FLAG_MODE)
+		*(uint8_t *)p = (uint8_t)test_rng_between(rng, 1, 3);
+	else if (type == OP_TYPE_KEYWORDS)
+		*(struct mbj_bytes *)p = lab_keywords(lab);
+	else
+		*(struct mbj_bytes *)p = lab_uids(lab);
+}
+
 static void lab_value(struct lab_rng *lab, enum op_type type, void *p)
 {
 	struct test_rng *rng = &lab->rng;
@@ -175,6 +234,15 @@ static void lab_value(struct lab_rng *lab, enum op_type type, void *p)
 		return;
 	case OP_TYPE_PATH:
 		*(struct mbj_path *)p = lab_path(lab);
+		return;
+	case OP_TYPE_UID:
+	case OP_TYPE_MODSEQ:
+	case OP_TYPE_TIME:
+	case OP_TYPE_FLAGS:
+	case OP_TYPE_FLAG_MODE:
+	case OP_TYPE_KEYWORDS:
+	case OP_TYPE_UIDS:
+		lab_message_value(lab, type, p);
 		return;
 	}
 	ck_abort_msg("a field type without a generator");

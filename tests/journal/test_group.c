@@ -9,7 +9,7 @@
 #include "journal_cases.h"
 #include "log_lab.h"
 
-enum { ROUNDS = 300 };
+enum { ROUNDS = 300, UNKNOWN_KIND = 47 };
 
 /* Make header CRC32C, body CRC32C and chain right again after a change. */
 static void record_seal(struct mbj_sha256 *sha, struct mbj_bytes record)
@@ -414,7 +414,7 @@ START_TEST(group_content)
 		else if (i == 1)
 			mbj_store_u32(p + 4, 2);
 		else if (i == 2)
-			mbj_store_u16(p, 33);
+			mbj_store_u16(p, UNKNOWN_KIND);
 		else
 			mbj_store_u32(record.p + GROUP_OFFSET_OP_COUNT,
 				      i == 3 ? 1 : 3);

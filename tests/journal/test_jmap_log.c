@@ -24,10 +24,15 @@ static void teardown(void)
 #define ID_2	   "00000000000000000000000000000002"
 #define ID_ACCOUNT "00000000000000000000000000000acc"
 
+enum { EVERY_OP_MAX = 32 };
+
 /* One operation of each kind, every field with a value that shows. */
-static size_t every_op(struct mbj_op ops[16])
+static size_t every_op(struct mbj_op ops[EVERY_OP_MAX])
 {
 	static const char path[] = "B\0c", key[] = "b\0c";
+	static const uint8_t uids[] = {1, 0, 0, 0, 4, 0, 0, 0,
+				       7, 0, 0, 0, 7, 0, 0, 0};
+	static const char keywords[] = {'$', 'x', 0, 'a', 'B', 0};
 	struct mbj_slot slots[2] = {
 		{MBJ_ID_ROOT, {mbj_bytes_str("A"), mbj_bytes_str("a")}},
 		{lab_id(2), {mbj_bytes_str("b"), mbj_bytes_str("b")}},
@@ -56,7 +61,18 @@ static size_t every_op(struct mbj_op ops[16])
 			.is_folding = 1,
 			.delimiter = '.',
 			.attr_kind = MBJ_ATTR_ACL,
+			.target = lab_id(2),
+			.uid = 14,
+			.uids = mbj_bytes_make(uids, sizeof(uids)),
+			.blob = {{0xab, 0xcd}},
+			.size = 15,
+			.time = 951827696,
+			.flags = MBJ_FLAG_SEEN | MBJ_FLAG_ANSWERED,
+			.flag_mode = MBJ_FLAGS_REPLACE,
+			.keywords = mbj_bytes_make(keywords, sizeof(keywords)),
+			.modseq = UINT64_C(9007199254740995),
 		};
+	ck_assert_uint_le(n, EVERY_OP_MAX);
 	return n;
 }
 
@@ -96,6 +112,24 @@ static const char golden[] =
 	"{\"op\":\"name-retire\",\"account\":\"" ID_ACCOUNT
 	"\",\"name_hash\":\"ff0100000000000000000000000000000000000000000000"
 	"0000000000000000\",\"uidvalidity\":13},"
+	"{\"op\":\"message-append\",\"account\":\"" ID_ACCOUNT
+	"\",\"id\":\"" ID_1
+	"\",\"rev\":5,\"uid\":14,\"blob\":\"abcd000000000000000000000000"
+	"000000000000000000000000000000000000\",\"size\":15,"
+	"\"time\":\"2000-02-29T12:34:56.000000Z\","
+	"\"flags\":[\"\\\\Answered\",\"\\\\Seen\"],"
+	"\"keywords\":[\"$x\",\"aB\"],\"modseq\":9007199254740995},"
+	"{\"op\":\"message-flags\",\"account\":\"" ID_ACCOUNT
+	"\",\"id\":\"" ID_1 "\",\"rev\":5,\"uids\":\"1:4,7\","
+	"\"flag_mode\":\"replace\",\"flags\":[\"\\\\Answered\","
+	"\"\\\\Seen\"],\"keywords\":[\"$x\",\"aB\"],"
+	"\"modseq\":9007199254740995},"
+	"{\"op\":\"message-expunge\",\"account\":\"" ID_ACCOUNT
+	"\",\"id\":\"" ID_1 "\",\"rev\":5,\"uids\":\"1:4,7\","
+	"\"modseq\":9007199254740995},"
+	"{\"op\":\"message-take-all\",\"account\":\"" ID_ACCOUNT
+	"\",\"id\":\"" ID_1 "\",\"rev\":5,\"target\":\"" ID_2
+	"\",\"modseq\":9007199254740995},"
 	"{\"op\":\"subscribe\",\"account\":\"" ID_ACCOUNT
 	"\",\"path\":[\"B\",\"c\"],\"key\":[\"b\",\"c\"]},"
 	"{\"op\":\"unsubscribe\",\"account\":\"" ID_ACCOUNT
@@ -118,7 +152,7 @@ static struct mbj_group parse(const struct mbj_outcome *outcome)
 START_TEST(every_field_is_shown)
 {
 	struct mbj_outcome outcome;
-	struct mbj_op ops[16];
+	struct mbj_op ops[EVERY_OP_MAX];
 	struct mbj_group group;
 	struct mbj_error err;
 	char *shown;
@@ -146,7 +180,7 @@ END_TEST
 START_TEST(fields_are_the_tables)
 {
 	struct mbj_outcome outcome;
-	struct mbj_op ops[16];
+	struct mbj_op ops[EVERY_OP_MAX];
 	struct mbj_group group;
 	struct mbj_error err;
 	json_t *document, *list;
@@ -188,7 +222,7 @@ END_TEST
 START_TEST(any_number_of_groups_is_a_document)
 {
 	struct mbj_outcome outcome;
-	struct mbj_op ops[16];
+	struct mbj_op ops[EVERY_OP_MAX];
 	struct mbj_group group;
 	struct mbj_error err;
 
@@ -259,7 +293,7 @@ END_TEST
 START_TEST(full_buffers_are_errors)
 {
 	struct mbj_outcome outcome;
-	struct mbj_op ops[16];
+	struct mbj_op ops[EVERY_OP_MAX];
 	struct mbj_group group;
 	struct mbj_error error, err;
 	struct mbj_buf small;

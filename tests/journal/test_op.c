@@ -27,6 +27,8 @@ START_TEST(op_numbers)
 		{16, "mailbox-create"},	  {17, "mailbox-move"},
 		{18, "mailbox-delete"},	  {19, "mailbox-set"},
 		{20, "mailbox-set-attr"}, {21, "name-retire"},
+		{32, "message-append"},	  {33, "message-flags"},
+		{34, "message-expunge"},  {35, "message-take-all"},
 		{48, "subscribe"},	  {49, "unsubscribe"},
 	};
 	size_t count = sizeof(released) / sizeof(released[0]);

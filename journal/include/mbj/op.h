@@ -11,6 +11,7 @@
 #include <mbj/codec.h>
 #include <mbj/error.h>
 #include <mbj/memory.h>
+#include <mbj/message.h>
 #include <mbj/state.h>
 
 #ifdef __cplusplus
@@ -30,19 +31,29 @@ enum { MBJ_ATTR_ACL = 1, MBJ_ATTR_METADATA = 2 };
 
 /* One primitive; which members count is the table's word. */
 struct mbj_op {
-	uint16_t kind;	  /* enum mbj_op_kind */
-	uint32_t account; /* index among the group's accounts */
-	struct mbj_id id; /* mailbox */
-	uint64_t rev;	  /* its revision before */
+	uint16_t kind;	      /* enum mbj_op_kind */
+	uint32_t account;     /* index among the group's accounts */
+	struct mbj_id id;     /* mailbox */
+	uint64_t rev;	      /* its revision before, or its content's */
+	struct mbj_id target; /* a second mailbox */
 	struct mbj_slot from;
 	struct mbj_slot to;
 	struct mbj_path path;
 	struct mbj_bytes name;
 	struct mbj_bytes value;
+	struct mbj_bytes keywords;
+	struct mbj_bytes uids;
 	struct mbj_hash name_hash;
+	struct mbj_hash blob;
+	uint64_t size;
+	int64_t time; /* seconds since 1970 */
+	uint64_t modseq;
 	uint64_t quota_messages;
 	uint64_t quota_size;
 	uint32_t uidvalidity;
+	uint32_t uid;
+	uint8_t flags;
+	uint8_t flag_mode;
 	uint8_t role;
 	uint8_t role_before;
 	uint8_t is_selectable;
