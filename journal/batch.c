@@ -22,6 +22,9 @@
 
 #include "store_impl.h"
 
+/* Records of what deleted mailboxes left that one batch removes. */
+enum { REAPED_MAX = 1000 };
+
 enum mbj_rc batch_open(struct mbj_store *store, struct mbj_batch *batch,
 		       struct mbj_error *err)
 {
@@ -66,6 +69,20 @@ static enum mbj_rc batch_close(struct mbj_batch *batch, struct mbj_error *why,
 	return MBJ_EIO;
 }
 
+/*
+ * What deleted mailboxes left goes bit by bit, with what is written anyway.
+ * That nothing could be reaped is no reason to refuse anything.
+ */
+static void batch_reap(struct mbj_batch *batch)
+{
+	size_t savepoint = mbj_txn_savepoint(batch->txn);
+	bool is_done;
+
+	if (mbj_txn_reap(batch->txn, REAPED_MAX, batch->end.lsn, &is_done,
+			 NULL) < 0)
+		mbj_txn_rollback(batch->txn, savepoint);
+}
+
 /* Everything that can be refused without consequence. */
 static enum mbj_rc batch_prepare(struct mbj_batch *batch,
 				 enum batch_stage *ret_stage,
@@ -75,6 +92,7 @@ static enum mbj_rc batch_prepare(struct mbj_batch *batch,
 	struct mbj_error why;
 	enum mbj_rc rc = MBJ_OK;
 
+	batch_reap(batch);
 	if (batch->count > 0)
 		rc = mbj_log_reserve(store->log, batch->records.n, &why);
 	if (rc == MBJ_OK)

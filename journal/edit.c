@@ -212,8 +212,7 @@ static enum mbj_rc edit_check(const struct mbj_edit *edit,
 
 	if (edit->size != sizeof(*edit))
 		why = "the edit is of another version of the library";
-	else if (edit->kind < MBJ_EDIT_SET ||
-		 edit->kind > MBJ_EDIT_ACCOUNT_RENAME)
+	else if (edit->kind < MBJ_EDIT_SET || edit->kind > MBJ_EDIT_MESSAGES)
 		why = "the edit is of an unknown kind";
 	else if (mbj_origin_name(edit->origin) == NULL)
 		why = "the edit is of an unknown origin";
@@ -221,7 +220,8 @@ static enum mbj_rc edit_check(const struct mbj_edit *edit,
 		return mbj_error_refuse(err, MBJ_REFUSAL_INVALID_ARGUMENTS,
 					NULL, NULL, "%s", why);
 	if (edit->change_count <= EDIT_CHANGES_MAX &&
-	    edit->rename_count <= EDIT_CHANGES_MAX)
+	    edit->rename_count <= EDIT_CHANGES_MAX &&
+	    edit->message_count <= EDIT_CHANGES_MAX)
 		return MBJ_OK;
 	(void)mbj_error_refuse(err, MBJ_REFUSAL_TOO_LARGE, NULL, NULL,
 			       "an edit has at most %d changes",
@@ -287,6 +287,8 @@ static enum mbj_rc work_run(struct edit_work *work, struct mbj_error *err)
 		return account_delete(work, err);
 	if (work->edit->kind == MBJ_EDIT_ACCOUNT_RENAME)
 		return account_rename(work, err);
+	if (work->edit->kind == MBJ_EDIT_MESSAGES)
+		return edit_messages_run(work, err);
 	rc = work_resolve(work, err);
 	if (rc == MBJ_OK)
 		rc = edit_ops_run(work, err);

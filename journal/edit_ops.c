@@ -224,6 +224,8 @@ enum mbj_rc edit_ops_run(struct edit_work *work, struct mbj_error *err)
 		rc = ops_steps(&run, err);
 	for (uint32_t i = 0; rc == MBJ_OK && i < run.diff.count; i++)
 		rc = ops_set(&run, i, err);
+	if (rc == MBJ_OK && !mbj_id_is_root(work->inbox_taker))
+		rc = edit_take_all(work, work->inbox, work->inbox_taker, err);
 	if (rc == MBJ_OK)
 		rc = edit_names_emit(&run.names, err);
 	if (rc == MBJ_OK)

@@ -22,6 +22,9 @@
  * same one; hence renames cannot form a cycle, and the one conflict left is a
  * target whose present owner stays.  A parent left empty is not deleted.
  *
+ * INBOX stays where it is, with its id and what is below it: a new mailbox
+ * takes the target, and all messages of INBOX (RFC 9051 6.3.6).
+ *
  * Invariant: the nodes of the trie are in order, parents before children.
  *
  * Threads: as the transaction.
@@ -58,6 +61,7 @@ struct rename_run {
 	uint32_t *made;		  /* nodes that are new mailboxes */
 	size_t made_capacity;
 	uint32_t made_count;
+	uint32_t inbox; /* the rename that has INBOX as its source, or NONE */
 };
 
 static enum mbj_rc rename_refuse(struct mbj_error *err,
@@ -144,14 +148,15 @@ static enum mbj_rc source_enter(struct rename_run *run, uint32_t i,
 	if (rc < 0)
 		return rc;
 	node = mbj_tree_get(run->work->view.tree, run->sources[i]);
-	if (edit_is_inbox(node))
-		return rename_refuse(err, MBJ_REFUSAL_FORBIDDEN, path,
-				     "renaming ",
-				     " moves its messages, which this version "
-				     "does not journal yet");
-	if (source_find(run, run->sources[i]) != MBJ_NODE_NONE)
+	if (source_find(run, run->sources[i]) != MBJ_NODE_NONE ||
+	    (edit_is_inbox(node) && run->inbox != MBJ_NODE_NONE))
 		return rename_refuse(err, MBJ_REFUSAL_INVALID_ARGUMENTS, path,
 				     "", " is renamed twice");
+	/* Not among those that leave their places. */
+	if (edit_is_inbox(node)) {
+		run->inbox = i;
+		return MBJ_OK;
+	}
 	return mbj_table_add(&run->by_source,
 			     edit_hash_slot(run->work, run->sources[i],
 					    (struct mbj_bytes){0}),
@@ -283,6 +288,10 @@ static enum mbj_rc node_resolve(struct rename_run *run, uint32_t node,
 		leaver = source_find(run, holder);
 	if (own != MBJ_NODE_NONE) {
 		run->nodes[node].mailbox = run->sources[own];
+		if (own == run->inbox)
+			rc = node_make(run, node, err);
+		if (rc < 0)
+			return rc;
 		if (holder != MBJ_NODE_NONE && leaver == MBJ_NODE_NONE)
 			return rename_refuse(err, MBJ_REFUSAL_ALREADY_EXISTS,
 					     run->renames[own].target, "",
@@ -319,7 +328,7 @@ static enum mbj_rc rename_draft(struct rename_run *run, struct mbj_error *err)
 	struct edit_work *work = run->work;
 	struct edit_draft *draft = &work->draft;
 	struct mbj_id id;
-	uint32_t item;
+	uint32_t item = 0;
 	enum mbj_rc rc;
 
 	rc = edit_draft_init(draft, work->view.tree, err);
@@ -332,12 +341,21 @@ static enum mbj_rc rename_draft(struct rename_run *run, struct mbj_error *err)
 					       rename_item_of(run, node->above),
 					       &node->name, MBJ_NODE_NONE,
 					       &item, err);
-		if (rc == MBJ_OK)
-			draft->items[item].is_selectable = false;
+		if (rc < 0)
+			break;
+		draft->items[item].is_selectable = false;
+		if (node->rename == MBJ_NODE_NONE)
+			continue;
+		MBJ_ASSERT(node->rename == run->inbox);
+		draft->items[item].is_selectable = true;
+		draft->items[item].change = run->inbox;
+		work->inbox_taker = id;
 	}
 	for (uint32_t i = 0; rc == MBJ_OK && i < run->count; i++) {
 		const struct rename_node *node = &run->nodes[run->targets[i]];
 
+		if (i == run->inbox)
+			continue;
 		draft->items[run->sources[i]].parent =
 			rename_item_of(run, node->above);
 		draft->items[run->sources[i]].name = node->name;
@@ -357,7 +375,9 @@ static enum mbj_rc rename_check(struct rename_run *run, struct mbj_error *err)
 		return rc;
 	MBJ_ASSERT(cycle == MBJ_NODE_NONE);
 	for (uint32_t i = 0; i < run->count; i++) {
-		if (edit_draft_excess(&run->work->draft, run->sources[i]) ==
+		uint32_t item = rename_item_of(run, run->targets[i]);
+
+		if (edit_draft_excess(&run->work->draft, item) ==
 		    EDIT_EXCESS_NONE)
 			continue;
 		return rename_refuse(err, MBJ_REFUSAL_INVALID_PROPERTIES,
@@ -390,6 +410,7 @@ enum mbj_rc edit_rename_resolve(struct edit_work *work, struct mbj_error *err)
 		.work = work,
 		.renames = work->edit->renames,
 		.count = (uint32_t)work->edit->rename_count,
+		.inbox = MBJ_NODE_NONE,
 	};
 	enum mbj_rc rc;
 
@@ -400,6 +421,10 @@ enum mbj_rc edit_rename_resolve(struct edit_work *work, struct mbj_error *err)
 		rc = mbj_error_nomem(err);
 	else
 		rc = rename_resolve(&run, err);
+	if (rc == MBJ_OK && run.inbox != MBJ_NODE_NONE)
+		work->inbox =
+			mbj_tree_get(work->view.tree, run.sources[run.inbox])
+				->id;
 	mbj_table_done(&run.by_source);
 	mbj_table_done(&run.by_name);
 	mbj_free(run.sources);

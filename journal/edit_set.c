@@ -295,6 +295,7 @@ static enum mbj_rc set_judge_destroy(struct set_run *run, uint32_t i,
 				     struct mbj_error *err)
 {
 	struct set_target *target = &run->targets[i];
+	struct mbj_content content;
 	enum mbj_rc rc;
 
 	rc = edit_view_mailbox(&run->work->view, run->changes[i].id,
@@ -307,7 +308,15 @@ static enum mbj_rc set_judge_destroy(struct set_run *run, uint32_t i,
 	if (edit_is_inbox(mbj_tree_get(run->work->view.tree, target->node)))
 		return SET_REFUSE(run, i, MBJ_REFUSAL_FORBIDDEN, NULL, err,
 				  "INBOX cannot be deleted");
-	return MBJ_OK;
+	if (run->work->edit->is_emptying)
+		return MBJ_OK;
+	rc = mbj_txn_content_get(run->work->context->txn, run->work->account.id,
+				 run->changes[i].id, &content, err);
+	if (rc == MBJ_OK && content.message_count > 0)
+		rc = SET_REFUSE(run, i, MBJ_REFUSAL_HAS_EMAIL, NULL, err,
+				"the mailbox has messages, and "
+				"onDestroyRemoveEmails is not true");
+	return rc;
 }
 
 /*

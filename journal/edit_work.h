@@ -13,6 +13,7 @@
  *	edit_names.c     UIDVALIDITY of names
  *	edit_subscribe.c subscriptions
  *	edit_emit.c      primitives into group and transaction
+ *	edit_message.c   MESSAGES: step by step to primitives
  *	edit_work.c      what the resolvers share
  *
  * Private to journal/edit*.
@@ -49,6 +50,8 @@ struct edit_work {
 	size_t wish_count;
 	size_t wish_capacity;
 	uint32_t uidvalidity_last; /* the account's counter as it rises */
+	struct mbj_id inbox;	   /* whose messages the taker gets */
+	struct mbj_id inbox_taker; /* RENAME of INBOX: its new name's mailbox */
 	struct edit_emit emit;
 	struct mbj_outcome outcome; /* in the making */
 };
@@ -63,6 +66,14 @@ enum mbj_rc edit_rename_resolve(struct edit_work *work,
 				struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc edit_whole_resolve(struct edit_work *work,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* MESSAGES, emitted; no tree is looked at. */
+enum mbj_rc edit_messages_run(struct edit_work *work,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* A RENAME of INBOX: what is in it goes to target (RFC 9051 6.3.6). */
+enum mbj_rc edit_take_all(struct edit_work *work, struct mbj_id inbox,
+			  struct mbj_id target,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* From work->draft, sorted, to all mailbox primitives, emitted. */
 enum mbj_rc edit_ops_run(struct edit_work *work,

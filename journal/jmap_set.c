@@ -436,6 +436,8 @@ static enum mbj_rc argument_read(struct set_parse *parse,
 	else if (!json_is_boolean(value) && !json_is_null(value))
 		rc = arguments_refuse("onDestroyRemoveEmails", err,
 				      "must be true or false");
+	else
+		parse->set->is_emptying = json_is_true(value);
 	json_decref(value);
 	return rc;
 }
@@ -581,6 +583,7 @@ void mbj_jmap_set_fill(const struct mbj_jmap_set *set, struct mbj_edit *edit)
 	edit->change_count = set->change_count;
 	edit->has_if_in_state = set->has_if_in_state;
 	edit->if_in_state = set->if_in_state;
+	edit->is_emptying = set->is_emptying;
 }
 
 size_t mbj_jmap_set_refused_count(const struct mbj_jmap_set *set)

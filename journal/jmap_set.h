@@ -29,6 +29,7 @@ struct mbj_jmap_set {
 	struct mbj_bytes account; /* p NULL: not given */
 	struct mbj_lsn if_in_state;
 	bool has_if_in_state;
+	bool is_emptying;	   /* onDestroyRemoveEmails */
 	struct jmap_index creates; /* creation ids; number n is items[n] */
 	struct set_item *items;	   /* creates, updates, destroys */
 	size_t items_capacity;

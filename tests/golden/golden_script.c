@@ -311,6 +311,54 @@ static void write_by_hand(struct mbj_store **store, struct golden_sys *sys)
 	submit_ops(store, sys, "anna", ops, sizeof(ops) / sizeof(ops[0]));
 }
 
+/*
+ * Into INBOX, marked, copied, moved, expunged; the rest goes where INBOX is
+ * renamed to.
+ */
+static void write_messages(struct mbj_store *store)
+{
+	static const char keywords[] = "$Forwarded\0work";
+	static const char *const renamed[] = {"INBOX", "2024"};
+	uint8_t uids[MBJ_UID_RANGE_SIZE] = {2, 0, 0, 0, 3};
+	struct mbj_message_edit steps[] = {
+		{.kind = MBJ_MESSAGE_APPEND,
+		 .blob = {{1}},
+		 .size = 2048,
+		 .time = 1767225600},
+		{.kind = MBJ_MESSAGE_APPEND,
+		 .blob = {{2}},
+		 .size = 100,
+		 .time = -1,
+		 .flags = MBJ_FLAG_SEEN,
+		 .keywords = mbj_bytes_make(keywords, sizeof(keywords))},
+		{.kind = MBJ_MESSAGE_APPEND,
+		 .uid = 7,
+		 .blob = {{1}},
+		 .size = 2048,
+		 .modseq = 100},
+		{.kind = MBJ_MESSAGE_FLAGS,
+		 .mode = MBJ_FLAGS_ADD,
+		 .flags = MBJ_FLAG_ANSWERED | MBJ_FLAG_FLAGGED},
+		{.kind = MBJ_MESSAGE_COPY, .target = box('a', 4)},
+		{.kind = MBJ_MESSAGE_MOVE, .target = box('a', 10)},
+		{.kind = MBJ_MESSAGE_EXPUNGE},
+	};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+
+	edit.kind = MBJ_EDIT_MESSAGES;
+	edit.account = mbj_bytes_str("anna");
+	edit.messages = steps;
+	edit.message_count = sizeof(steps) / sizeof(steps[0]);
+	for (size_t i = 0; i < edit.message_count; i++) {
+		steps[i].mailbox = box('a', 1);
+		steps[i].uids = mbj_bytes_make(uids, sizeof(uids));
+	}
+	steps[6].mailbox = box('a', 4);
+	uids[0] = 1;
+	submit(store, &edit);
+	submit_renames(store, "anna", renamed, 1);
+}
+
 /* Back and forth, until there are some segments. */
 static void write_many(struct mbj_store *store)
 {
@@ -368,6 +416,7 @@ void golden_write(const char *dir)
 	write_renames(store);
 	write_sets(store);
 	write_by_hand(&store, &sys);
+	write_messages(store);
 	write_many(store);
 	write_ends(store);
 	mbj_store_close(&store);
@@ -456,6 +505,10 @@ static void put_accounts(struct mbj_buf *text, struct mbj_store *store)
 			 (unsigned long long)account.lsn.v,
 			 (unsigned long long)account.mailbox_count,
 			 (unsigned long long)account.subscription_count);
+		if (account.message_count > 0)
+			put_text(text, " messages %llu size %llu",
+				 (unsigned long long)account.message_count,
+				 (unsigned long long)account.message_size);
 		put_digest(text, &digest);
 		put_text(text, "\n");
 	}

@@ -13,6 +13,7 @@ TCase *test_batch_case(void);
 TCase *test_batch_crowd_case(void);
 TCase *test_edit_model_case(void);
 TCase *test_edit_names_case(void);
+TCase *test_edit_message_case(void);
 TCase *test_edit_rename_case(void);
 TCase *test_edit_scale_case(void);
 TCase *test_edit_set_case(void);

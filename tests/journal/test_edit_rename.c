@@ -86,8 +86,6 @@ static const struct {
 	{"A A/B", "A/B>A", "alreadyExists", "A"},
 	{"A B", "A>C B>C", "alreadyExists", "C"},
 	{"A", "A>B A>C", "invalidArguments", "A"},
-	{"A", "INBOX>A2", "forbidden", "INBOX"},
-	{"A", "inbox>A2", "forbidden", "inbox"},
 	{"A", "A>Inbox", "alreadyExists", "Inbox"},
 	{"A", "A>", "invalidProperties", ""},
 	{"A", "A>B//C", "invalidProperties", "B//C"},
@@ -117,19 +115,6 @@ START_TEST(inbox_inferiors)
 	edit_lab_import(&lab, "u", "INBOX/a B");
 	EDIT_LAB_OK(&lab, edit_lab_rename(&lab, "u", "INBOX/a>A B>inbox/b"));
 	check_tree("A=INBOX/a INBOX/b=B");
-}
-END_TEST
-
-/*
- * A refused INBOX says what is missing.  Look at the words.
- */
-START_TEST(inbox_words)
-{
-	edit_lab_import(&lab, "u", "A");
-	ck_assert_int_eq(edit_lab_rename(&lab, "u", "INBOX>B"), MBJ_EINVALID);
-	ck_assert_ptr_nonnull(strstr(lab.error.message,
-				     "moves its messages, which this version "
-				     "does not journal yet"));
 }
 END_TEST
 
@@ -242,7 +227,6 @@ TCase *test_edit_rename_case(void)
 	tcase_add_loop_test(tc, refusal, 0,
 			    (int)(sizeof(refusals) / sizeof(refusals[0])));
 	tcase_add_test(tc, inbox_inferiors);
-	tcase_add_test(tc, inbox_words);
 	tcase_add_test(tc, folding);
 	tcase_add_test(tc, swap_revisions);
 	tcase_add_test(tc, empty_parent);

@@ -59,11 +59,13 @@ enum mbj_rc {
 	X(NOT_FOUND, "notFound")                   \
 	X(ALREADY_EXISTS, "alreadyExists")         \
 	X(HAS_CHILD, "mailboxHasChild")            \
+	X(HAS_EMAIL, "mailboxHasEmail")            \
 	X(FORBIDDEN, "forbidden")                  \
 	X(TOO_LARGE, "tooLarge")                   \
 	X(STATE_MISMATCH, "stateMismatch")         \
 	X(WILL_DESTROY, "willDestroy")             \
-	X(ACCOUNT_NOT_FOUND, "accountNotFound")
+	X(ACCOUNT_NOT_FOUND, "accountNotFound")    \
+	X(OVER_QUOTA, "overQuota")
 
 enum mbj_refusal {
 #define X(name, type) MBJ_REFUSAL_##name,

@@ -22,6 +22,7 @@
 
 #include <mbj/error.h>
 #include <mbj/group.h>
+#include <mbj/message.h>
 #include <mbj/plan.h>
 #include <mbj/types.h>
 
@@ -81,6 +82,37 @@ enum mbj_edit_kind {
 	MBJ_EDIT_IMPORT = 4,
 	MBJ_EDIT_ACCOUNT_DELETE = 5,
 	MBJ_EDIT_ACCOUNT_RENAME = 6, /* renames[0].target is the new name */
+	MBJ_EDIT_MESSAGES = 7,	     /* messages, in order; all or nothing */
+};
+
+enum mbj_message_edit_kind {
+	MBJ_MESSAGE_APPEND = 1,
+	MBJ_MESSAGE_FLAGS = 2,
+	MBJ_MESSAGE_EXPUNGE = 3,
+	MBJ_MESSAGE_COPY = 4,	  /* flags and dates kept, UIDs given anew */
+	MBJ_MESSAGE_MOVE = 5,	  /* likewise, and expunged (RFC 6851) */
+	MBJ_MESSAGE_TAKE_ALL = 6, /* RENAME INBOX: all of it, UIDs kept */
+};
+
+/*
+ * One step of MBJ_EDIT_MESSAGES.  uids is a set in its one form
+ * (mbj/message.h); UIDs that are not there are passed over.  A blob is known by
+ * its digest alone: that its bytes are where they belong, and are durable, is
+ * the caller's to see to before.
+ */
+struct mbj_message_edit {
+	enum mbj_message_edit_kind kind;
+	struct mbj_id mailbox;
+	struct mbj_id target;	 /* COPY, MOVE, TAKE_ALL */
+	struct mbj_bytes uids;	 /* FLAGS, EXPUNGE, COPY, MOVE */
+	enum mbj_flag_mode mode; /* FLAGS */
+	uint32_t uid;		 /* APPEND; 0: UIDNEXT */
+	uint64_t modseq;	 /* of what changes; 0: the next */
+	uint8_t flags;		 /* APPEND, FLAGS */
+	struct mbj_bytes keywords;
+	struct mbj_hash blob; /* APPEND: SHA-256 */
+	uint64_t size;	      /* and bytes of it */
+	int64_t time;	      /* INTERNALDATE, seconds since 1970 */
 };
 
 struct mbj_edit {
@@ -91,11 +123,14 @@ struct mbj_edit {
 	size_t change_count;
 	const struct mbj_rename *renames;
 	size_t rename_count;
+	const struct mbj_message_edit *messages;
+	size_t message_count;
 	struct mbj_name_policy policy; /* IMPORT */
 	bool has_if_in_state;
 	struct mbj_lsn if_in_state; /* the account's LSN */
 	bool is_dry_run;	    /* plan and encode, change nothing */
-	bool is_subscription_kept;  /* subscriptions stay with the names */
+	bool is_emptying; /* SET may destroy mailboxes that hold messages */
+	bool is_subscription_kept; /* subscriptions stay with the names */
 	enum mbj_origin origin;
 	struct mbj_id request; /* producer's request id, zero for none */
 };
@@ -110,6 +145,17 @@ struct mbj_change_result {
 };
 
 /*
+ * What became of one step of MBJ_EDIT_MESSAGES: APPENDUID and COPYUID of RFC
+ * 4315 are uidvalidity and, one by one in ascending order, uids -> uid and up.
+ */
+struct mbj_message_result {
+	uint32_t uidvalidity;	/* of the mailbox where messages came in */
+	uint32_t uid;		/* the first of them there, 0: none */
+	uint64_t modseq;	/* HIGHESTMODSEQ of mailbox afterwards */
+	uint64_t message_count; /* that came in or went; 0 for FLAGS */
+};
+
+/*
  * What became of an edit.  Init with zeroes; mbj_outcome_done frees.
  */
 struct mbj_outcome {
@@ -119,6 +165,8 @@ struct mbj_outcome {
 	struct mbj_change_result *results; /* [change_count] for SET, or NULL */
 	size_t result_count;
 	size_t refused_count;
+	struct mbj_message_result *messages; /* [message_count], MESSAGES */
+	size_t message_count;
 	struct mbj_id account; /* its id */
 	struct mbj_id inbox;   /* an INBOX that IMPORT created, else ROOT */
 	size_t lower_bound;    /* of the plan */

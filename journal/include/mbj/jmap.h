@@ -188,7 +188,7 @@ mbj_jmap_set_account_check(const struct mbj_jmap_set *set,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * The request as an edit, borrowed from the set: sets kind, changes,
- * change_count, has_if_in_state and if_in_state, nothing else.
+ * change_count, has_if_in_state, if_in_state and is_emptying, nothing else.
  */
 MBJ_API void mbj_jmap_set_fill(const struct mbj_jmap_set *set,
 			       struct mbj_edit *edit);
