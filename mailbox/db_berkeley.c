@@ -123,6 +123,16 @@ static void message_drop(const DB_ENV *env, const char *message)
 	(void)message;
 }
 
+/* A panic need not be told of by the call that met it: an abort's is not. */
+static void event_note(DB_ENV *env, uint32_t event, void *info)
+{
+	struct berkeley *db = env->app_private;
+
+	(void)info;
+	if (event == DB_EVENT_PANIC)
+		atomic_store(&db->is_failed, true);
+}
+
 /* The engine hands out memory that is ours to free. */
 static void *memory_resize(void *p, size_t n)
 {
@@ -145,7 +155,9 @@ static int env_configure(struct berkeley *db, const struct db_options *options)
 	env->app_private = db;
 	env->set_errcall(env, message_note);
 	env->set_msgcall(env, message_drop);
-	code = env->set_alloc(env, mbj_alloc, memory_resize, mbj_free);
+	code = env->set_event_notify(env, event_note);
+	if (code == 0)
+		code = env->set_alloc(env, mbj_alloc, memory_resize, mbj_free);
 	if (code == 0)
 		code = env->set_cachesize(
 			env, (uint32_t)(options->cache_size >> 30),
@@ -274,6 +286,13 @@ static void berkeley_close(struct db *base)
 {
 	struct berkeley *db = berkeley_of(base);
 
+	/*
+	 * The engine closes nothing of an environment that panics, and would
+	 * leave all of its memory, cache and all, behind.  So it is told to
+	 * go on, and to write nothing, as if the process had been killed.
+	 */
+	if (db->env && atomic_load(&db->is_failed))
+		(void)db->env->set_flags(db->env, DB_NOPANIC | DB_NOFLUSH, 1);
 	for (int i = 0; i < TABLE_COUNT; i++) {
 		if (db->tables[i])
 			(void)db->tables[i]->close(db->tables[i], DB_NOSYNC);

@@ -73,6 +73,11 @@ void test_alloc_fail_from(uint64_t k);
 int64_t test_alloc_blocks(void);
 /* Allocations since test_alloc_fail_at. */
 uint64_t test_alloc_count(void);
+/*
+ * LeakSanitizer finds a leak now, whoever allocated it, and reports it on
+ * standard error; false where the build has none (preset asan has).
+ */
+bool test_leaks_found(void);
 
 /*
  * A fresh directory below TMPDIR (not set: /dev/shm if it has a gigabyte, else
