@@ -280,6 +280,25 @@ static enum mbj_rc accounts_get(struct mbj_txn *txn,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+static enum mbj_rc parked_get(struct mbj_txn *txn,
+			      struct sample_content *content,
+			      struct mbj_error *err)
+{
+	struct mbj_scan scan = {.txn = NULL};
+	struct mbj_parked parked;
+	enum mbj_rc rc;
+
+	rc = mbj_scan_parked(txn, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_parked(&scan, &parked, err);
+		if (rc == MBJ_OK)
+			content->parked +=
+				1 + 100 * parked.count + 10000 * parked.last.v;
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
 enum mbj_rc sample_content_get(struct mbj_store *store,
 			       struct sample_content *ret_content,
 			       struct mbj_error *err)
@@ -294,6 +313,8 @@ enum mbj_rc sample_content_get(struct mbj_store *store,
 		rc = mbj_txn_watermark(txn, &content.watermark, err);
 	if (rc == MBJ_OK)
 		rc = accounts_get(txn, &content, err);
+	if (rc == MBJ_OK)
+		rc = parked_get(txn, &content, err);
 	mbj_txn_abort(&txn);
 	if (rc == MBJ_OK)
 		*ret_content = content;
@@ -303,7 +324,7 @@ enum mbj_rc sample_content_get(struct mbj_store *store,
 bool sample_content_equal(const struct sample_content *a,
 			  const struct sample_content *b)
 {
-	return a->accounts == b->accounts &&
+	return a->accounts == b->accounts && a->parked == b->parked &&
 	       mbj_digest_equal(&a->digest, &b->digest) &&
 	       a->watermark.lsn.v == b->watermark.lsn.v &&
 	       memcmp(a->watermark.chain.b, b->watermark.chain.b,
@@ -448,6 +469,74 @@ void sample_begin(struct sample *sample, uint64_t seed)
 	mbj_store_close(&store);
 	image_load(sample, &sample->late);
 	records_load(sample);
+	sample->anew = sample->content;
+}
+
+/* A mailbox moved behind the journal's back: what a bug would leave. */
+static void state_bend(struct sample *sample)
+{
+	struct mbj_state *state = NULL;
+	struct mbj_txn *txn = NULL;
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_account account;
+	struct mbj_mailbox found;
+	struct mbj_slot from;
+	struct mbj_slot to;
+
+	path_make(sample, "state", "", path);
+	SITE_OK(mbj_state_open(&sample->sys.table, path,
+			       sample->identity.lineage, &sample->options.state,
+			       &state, err));
+	SITE_OK(mbj_txn_begin(state, &txn, err));
+	SITE_OK(mbj_txn_account_find(txn, mbj_bytes_str("u1"), &account, err));
+	SITE_OK(mbj_txn_mailbox_get(txn, account.id, site_mailbox(1, 3), &found,
+				    err));
+	from = (struct mbj_slot){found.parent, found.name};
+	to.parent = found.parent;
+	to.name.stored = mbj_bytes_str("elsewhere");
+	to.name.key = to.name.stored;
+	SITE_OK(mbj_txn_mailbox_move(txn, account.id, site_mailbox(1, 3),
+				     found.rev, &from, &to, 0, err));
+	SITE_OK(mbj_txn_commit(&txn, err));
+	mbj_state_close(&state);
+}
+
+static void replay_from(struct mbj_store *store, const char *primary,
+			uint64_t until)
+{
+	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_replay_result result;
+
+	options.until.v = until;
+	SITE_OK(mbj_replay_journal(store, primary, &options, &result, err));
+}
+
+void sample_replica_begin(struct sample *sample, uint64_t seed)
+{
+	struct mbj_store *store = NULL;
+	char primary[MBJ_PATH_TEXT_MAX];
+
+	sample_begin(sample, seed);
+	image_done(&sample->early);
+	image_done(&sample->live);
+	image_done(&sample->late);
+	memcpy(primary, sample->dir, sizeof(primary));
+	(void)snprintf(sample->dir, sizeof(sample->dir), "%s/r", sample->tmp);
+	path_make(sample, "journal", "", sample->journal_dir);
+	SITE_OK(mbj_store_init(sample->dir, MBJ_STORE_REPLICA, &sample->options,
+			       err));
+	store_open(sample, &store);
+	replay_from(store, primary, sample->groups / 2);
+	mbj_store_close(&store);
+	SITE_OK(mbj_identity_load(&sample->sys.table, sample->dir,
+				  &sample->identity, err));
+	state_bend(sample);
+	store_open(sample, &store);
+	replay_from(store, primary, 0);
+	SITE_OK(sample_content_get(store, &sample->content, err));
+	ck_assert_uint_gt(sample->content.parked, 0);
+	mbj_store_close(&store);
+	image_load(sample, &sample->late);
 }
 
 void sample_end(struct sample *sample)

@@ -32,6 +32,7 @@ struct sample_content {
 	struct mbj_watermark watermark;
 	struct mbj_log_end end;
 	uint64_t accounts;
+	uint64_t parked; /* accounts, and from which group on */
 };
 
 struct sample_sys {
@@ -51,11 +52,21 @@ struct sample {
 	struct sample_image live;      /* at the end, as a kill leaves it */
 	struct sample_image late;      /* closed, at the end */
 	struct sample_content content; /* of live and late */
-	struct mbj_buf records;	       /* all groups, back to back */
+	/*
+	 * Of a state made anew.  Parking is local to a replica: its journal
+	 * does not know of it, nor of what bent the state.
+	 */
+	struct sample_content anew;
+	struct mbj_buf records; /* all groups, back to back */
 	uint64_t groups;
 };
 
 void sample_begin(struct sample *sample, uint64_t seed);
+/*
+ * A replica of such a store whose state was bent half-way, so that one of its
+ * accounts is parked; there is a late image only.
+ */
+void sample_replica_begin(struct sample *sample, uint64_t seed);
 void sample_end(struct sample *sample);
 
 /* The files whose names begin so; the bytes stay the image's. */

@@ -20,6 +20,7 @@ enum {
 struct state_trial {
 	struct sample sample;
 	const struct sample_image *image;
+	size_t share; /* quick setting: one of so many flips and bursts */
 };
 
 static enum damage_outcome outcome_wrong(char why[DAMAGE_WHY_MAX],
@@ -73,7 +74,9 @@ static enum damage_outcome state_try(void *ctx, const struct damage *damage,
 	}
 	if (rc < 0)
 		return outcome_wrong(why, "open", &err);
-	if (!sample_content_equal(&content, &sample->content))
+	if (!sample_content_equal(&content, recovery.is_rebuilt
+						    ? &sample->anew
+						    : &sample->content))
 		return outcome_wrong(why, "other content", &err);
 	if (recovery.is_rebuilt && recovery.reason[0] == '\0')
 		return outcome_wrong(why, "no reason", &err);
@@ -96,8 +99,10 @@ static void state_run(struct state_trial *trial, uint64_t seed)
 		if (strncmp(names[i], "state/", 6) != 0)
 			continue;
 		damage_plan_blocks(&plan, i, file->used, PAGE);
-		damage_plan_flips(&plan, i, 0, file->used, FLIPS_QUICK, &rng);
-		damage_plan_bursts(&plan, i, 0, file->used, BURSTS_QUICK, &rng);
+		damage_plan_flips(&plan, i, 0, file->used,
+				  FLIPS_QUICK / trial->share, &rng);
+		damage_plan_bursts(&plan, i, 0, file->used,
+				   BURSTS_QUICK / trial->share, &rng);
 		if (damage_is_long())
 			damage_plan_blocks(&plan, i, file->used, SECTOR);
 		/* A log ends in megabytes of zeroes: some of them. */
@@ -117,7 +122,7 @@ static void state_run(struct state_trial *trial, uint64_t seed)
  */
 START_TEST(state_closed)
 {
-	struct state_trial trial;
+	struct state_trial trial = {.share = 1};
 
 	sample_begin(&trial.sample, 5);
 	trial.image = &trial.sample.late;
@@ -132,11 +137,27 @@ END_TEST
  */
 START_TEST(state_killed)
 {
-	struct state_trial trial;
+	struct state_trial trial = {.share = 1};
 
 	sample_begin(&trial.sample, 6);
 	trial.image = &trial.sample.live;
 	state_run(&trial, 6);
+	sample_end(&trial.sample);
+}
+END_TEST
+
+/*
+ * Goal: the same of a replica with a parked account that was closed: what was
+ * parked stays so, or the state is made anew and is what the journal says, with
+ * nothing parked. Method: as above.
+ */
+START_TEST(state_parked)
+{
+	struct state_trial trial = {.share = 5};
+
+	sample_replica_begin(&trial.sample, 9);
+	trial.image = &trial.sample.late;
+	state_run(&trial, 9);
 	sample_end(&trial.sample);
 }
 END_TEST
@@ -227,6 +248,7 @@ TCase *test_state_case(void)
 	tcase_set_timeout(tc, 360000);
 	tcase_add_test(tc, state_closed);
 	tcase_add_test(tc, state_killed);
+	tcase_add_test(tc, state_parked);
 	tcase_add_test(tc, state_swapped);
 	return tc;
 }
