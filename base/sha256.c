@@ -1,7 +1,8 @@
 /*
  * SHA-256 by libcrypto (FIPS 180-4): chain, digests, blob addresses.
  *
- * It is not incremental for callers: every use of ours knows its parts.
+ * Records know their parts and are hashed in one call; messages come piece by
+ * piece.
  *
  * This uses libcrypto's low-level interface, which OpenSSL 3 calls deprecated
  * in favour of EVP.  EVP allocates, erases and frees a context for every
@@ -50,24 +51,47 @@ void mbj_sha256_free(struct mbj_sha256 **sha)
 	*sha = NULL;
 }
 
-enum mbj_rc mbj_sha256_digest(struct mbj_sha256 *sha,
-			      const struct mbj_bytes *parts, size_t count,
-			      struct mbj_hash *ret_hash, struct mbj_error *err)
+enum mbj_rc mbj_sha256_begin(struct mbj_sha256 *sha, struct mbj_error *err)
+{
+	MBJ_ASSERT(sha != NULL);
+	if (SHA256_Init(&sha->ctx) != 1)
+		return sha256_failed(err);
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_sha256_update(struct mbj_sha256 *sha, struct mbj_bytes piece,
+			      struct mbj_error *err)
+{
+	MBJ_ASSERT(sha != NULL);
+	MBJ_ASSERT(piece.p != NULL || piece.n == 0);
+	if (piece.n > 0 && SHA256_Update(&sha->ctx, piece.p, piece.n) != 1)
+		return sha256_failed(err);
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_sha256_end(struct mbj_sha256 *sha, struct mbj_hash *ret_hash,
+			   struct mbj_error *err)
 {
 	struct mbj_hash hash;
 
 	MBJ_ASSERT(sha != NULL && ret_hash != NULL);
-	MBJ_ASSERT(parts != NULL || count == 0);
-	if (SHA256_Init(&sha->ctx) != 1)
-		return sha256_failed(err);
-	for (size_t i = 0; i < count; i++) {
-		if (parts[i].n == 0)
-			continue;
-		if (SHA256_Update(&sha->ctx, parts[i].p, parts[i].n) != 1)
-			return sha256_failed(err);
-	}
 	if (SHA256_Final(hash.b, &sha->ctx) != 1)
 		return sha256_failed(err);
 	*ret_hash = hash;
 	return MBJ_OK;
+}
+
+enum mbj_rc mbj_sha256_digest(struct mbj_sha256 *sha,
+			      const struct mbj_bytes *parts, size_t count,
+			      struct mbj_hash *ret_hash, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(parts != NULL || count == 0);
+	rc = mbj_sha256_begin(sha, err);
+	for (size_t i = 0; rc == MBJ_OK && i < count; i++)
+		rc = mbj_sha256_update(sha, parts[i], err);
+	if (rc == MBJ_OK)
+		rc = mbj_sha256_end(sha, ret_hash, err);
+	return rc;
 }

@@ -128,6 +128,12 @@ static int posix_rename(void *ctx, const char *from, const char *to)
 	return result_of(rename(from, to));
 }
 
+static int posix_link(void *ctx, const char *from, const char *to)
+{
+	(void)ctx;
+	return result_of(link(from, to));
+}
+
 static int posix_unlink(void *ctx, const char *path)
 {
 	(void)ctx;
@@ -230,6 +236,7 @@ const struct mbj_sys *mbj_sys_posix(void)
 		.size = posix_size,
 		.lock = posix_lock,
 		.rename = posix_rename,
+		.link = posix_link,
 		.unlink = posix_unlink,
 		.mkdir = posix_mkdir,
 		.rmdir = posix_rmdir,

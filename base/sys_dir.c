@@ -160,6 +160,28 @@ enum mbj_rc mbj_file_rename(const struct mbj_sys *sys, const char *from,
 	return MBJ_OK;
 }
 
+/* Words of link(2) for "not between these two, not by you". */
+static bool link_is_refused(int errnum)
+{
+	return errnum == EXDEV || errnum == EPERM || errnum == EACCES ||
+	       errnum == EMLINK || errnum == ENOSYS || errnum == EOPNOTSUPP;
+}
+
+enum mbj_rc mbj_file_link(const struct mbj_sys *sys, const char *from,
+			  const char *to, bool *ret_is_linked,
+			  struct mbj_error *err)
+{
+	int rc;
+
+	MBJ_ASSERT(sys != NULL && ret_is_linked != NULL);
+	MBJ_ASSERT(from != NULL && to != NULL);
+	rc = sys->link(sys->ctx, from, to);
+	if (rc < 0 && !link_is_refused(-rc))
+		return mbj_error_errno(err, -rc, "cannot link", from);
+	*ret_is_linked = rc == 0;
+	return MBJ_OK;
+}
+
 static enum mbj_rc load_too_large(const char *path, size_t max,
 				  struct mbj_error *err)
 {

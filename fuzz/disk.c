@@ -236,6 +236,15 @@ static int disk_unlink(void *ctx, const char *path)
 	return change_result(disk, machine, 0);
 }
 
+/* A file system without hard links: the library copies instead. */
+static int disk_link(void *ctx, const char *from, const char *to)
+{
+	(void)ctx;
+	(void)from;
+	(void)to;
+	return -EOPNOTSUPP;
+}
+
 static int disk_mkdir(void *ctx, const char *path, mode_t mode)
 {
 	struct disk *disk = ctx;
@@ -337,6 +346,7 @@ struct disk *disk_new(void)
 		.size = disk_size,
 		.lock = disk_lock,
 		.rename = disk_rename,
+		.link = disk_link,
 		.unlink = disk_unlink,
 		.mkdir = disk_mkdir,
 		.rmdir = disk_unlink,

@@ -107,6 +107,13 @@ static int fault_rename(void *ctx, const char *from, const char *to)
 	return rc < 0 ? rc : mbj_sys_posix()->rename(NULL, from, to);
 }
 
+static int fault_link(void *ctx, const char *from, const char *to)
+{
+	int rc = fault_step(ctx, "link");
+
+	return rc < 0 ? rc : mbj_sys_posix()->link(NULL, from, to);
+}
+
 static int fault_unlink(void *ctx, const char *path)
 {
 	int rc = fault_step(ctx, "unlink");
@@ -181,6 +188,7 @@ void fault_sys_init(struct fault_sys *fault, enum fault_kind kind, int fail_at,
 		.size = fault_size,
 		.lock = fault_lock,
 		.rename = fault_rename,
+		.link = fault_link,
 		.unlink = fault_unlink,
 		.mkdir = fault_mkdir,
 		.rmdir = fault_rmdir,

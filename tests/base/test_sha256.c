@@ -77,6 +77,33 @@ START_TEST(sha256_parts)
 END_TEST
 
 /*
+ * Goal: piece by piece is the same, and a new beginning forgets.  Method: the
+ * text in pieces, after some that were given up.
+ */
+START_TEST(sha256_pieces)
+{
+	struct mbj_sha256 *sha = NULL;
+	struct mbj_hash hash;
+
+	ck_assert_int_eq(mbj_sha256_new(&sha, NULL), MBJ_OK);
+	ck_assert_int_eq(mbj_sha256_begin(sha, NULL), MBJ_OK);
+	ck_assert_int_eq(mbj_sha256_update(sha, mbj_bytes_str("x"), NULL),
+			 MBJ_OK);
+	ck_assert_int_eq(mbj_sha256_begin(sha, NULL), MBJ_OK);
+	ck_assert_int_eq(mbj_sha256_update(sha, mbj_bytes_str("ab"), NULL),
+			 MBJ_OK);
+	ck_assert_int_eq(mbj_sha256_update(sha, mbj_bytes_make(NULL, 0), NULL),
+			 MBJ_OK);
+	ck_assert_int_eq(mbj_sha256_update(sha, mbj_bytes_str("c"), NULL),
+			 MBJ_OK);
+	ck_assert_int_eq(mbj_sha256_end(sha, &hash, NULL), MBJ_OK);
+	hash_check(hash, "ba7816bf8f01cfea414140de5dae2223"
+			 "b00361a396177a9cb410ff61f20015ad");
+	mbj_sha256_free(&sha);
+}
+END_TEST
+
+/*
  * Goal: without memory there is no context and nothing is written.  Method:
  * fail the one allocation of ours.
  */
@@ -99,6 +126,7 @@ TCase *test_sha256_case(void)
 
 	tcase_add_test(tc, sha256_known);
 	tcase_add_test(tc, sha256_parts);
+	tcase_add_test(tc, sha256_pieces);
 	tcase_add_test(tc, sha256_nomem);
 	return tc;
 }

@@ -274,14 +274,46 @@ int disk_do_rename(struct disk *disk, const char *from, const char *to)
 		return -ENOENT;
 	if (target >= 0 && disk->inodes[target].is_directory)
 		return -EEXIST;
-	if (!(from_directory == to_directory))
-		ck_abort_msg("%s goes to another directory", from);
+	/* Two names of one file: nothing is done (rename(2)). */
+	if (source == target)
+		return 0;
 	fault = call_judge(disk, DISK_CALL_RENAME, NULL);
 	if (fault < 0)
 		return fault;
-	inode_entry_change(&disk->inodes[from_directory], from_name, to_name,
-			   (size_t)source, ++disk->step);
+	disk->step++;
+	if (from_directory == to_directory) {
+		inode_entry_change(&disk->inodes[from_directory], from_name,
+				   to_name, (size_t)source, disk->step);
+	} else {
+		inode_entry_change(&disk->inodes[to_directory], "", to_name,
+				   (size_t)source, disk->step);
+		inode_entry_change(&disk->inodes[from_directory], from_name, "",
+				   (size_t)source, disk->step);
+	}
 	call_done(disk, DISK_CALL_RENAME, from);
+	return 0;
+}
+
+int disk_do_link(struct disk *disk, const char *from, const char *to)
+{
+	char from_name[NAME_SIZE], to_name[NAME_SIZE];
+	size_t from_directory, to_directory;
+	long source = path_find(disk, from, &from_directory, from_name);
+	long target = path_find(disk, to, &to_directory, to_name);
+	int fault;
+
+	if (source < 0 || target == -2)
+		return -ENOENT;
+	if (target >= 0)
+		return -EEXIST;
+	if (disk->inodes[source].is_directory)
+		return -EPERM;
+	fault = call_judge(disk, DISK_CALL_CREATE, NULL);
+	if (fault < 0)
+		return fault;
+	inode_entry_change(&disk->inodes[to_directory], "", to_name,
+			   (size_t)source, ++disk->step);
+	call_done(disk, DISK_CALL_CREATE, to);
 	return 0;
 }
 

@@ -9,7 +9,8 @@
  *     it made the file longer, the file may be longer with zeroes in it;
  *   - an entry made, renamed or removed survives once its directory is synced;
  *     of those after, some first ones do, directory by directory.  Syncing a
- *     file says nothing about its entry;
+ *     file says nothing about its entry.  A rename into another directory is
+ *     two such changes: a cut may leave both names, either, or none;
  *   - a sync that fails loses the writes before it for good, while reading
  *     still shows them (as Linux does).
  *
@@ -51,16 +52,16 @@ enum disk_cut_kind {
 const char *disk_cut_name(enum disk_cut_kind kind);
 
 /* X(name, bit, word): calls that can be counted and told to fail. */
-#define DISK_CALL_MAP(X)                                           \
-	X(CREATE, 0, "create") /* of a file; or cutting it to 0 */ \
-	X(WRITE, 1, "write")                                       \
-	X(SYNC, 2, "sync") /* of files and directories */          \
-	X(RENAME, 3, "rename")                                     \
-	X(UNLINK, 4, "unlink") /* and rmdir */                     \
-	X(READ, 5, "read")                                         \
-	X(MKDIR, 6, "mkdir")                                       \
-	X(TRUNCATE, 7, "truncate")                                 \
-	X(OPEN, 8, "open") /* of what is there */                  \
+#define DISK_CALL_MAP(X)                                             \
+	X(CREATE, 0, "create") /* of an entry; or cutting it to 0 */ \
+	X(WRITE, 1, "write")                                         \
+	X(SYNC, 2, "sync") /* of files and directories */            \
+	X(RENAME, 3, "rename")                                       \
+	X(UNLINK, 4, "unlink") /* and rmdir */                       \
+	X(READ, 5, "read")                                           \
+	X(MKDIR, 6, "mkdir")                                         \
+	X(TRUNCATE, 7, "truncate")                                   \
+	X(OPEN, 8, "open") /* of what is there */                    \
 	X(LOOK, 9, "look") /* stat, list, size, lock */
 
 enum disk_call {

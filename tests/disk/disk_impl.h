@@ -14,7 +14,7 @@
 	} while (0)
 
 enum {
-	NAME_SIZE = 48,
+	NAME_SIZE = 64,
 	INODES_MAX = 512,
 	OPEN_MAX = 128,
 	SECTOR_SIZE = 512,
@@ -138,6 +138,7 @@ int disk_do_truncate(struct disk *disk, int fd, size_t n);
 int64_t disk_do_size(struct disk *disk, int fd);
 int disk_do_lock(struct disk *disk, int fd);
 int disk_do_rename(struct disk *disk, const char *from, const char *to);
+int disk_do_link(struct disk *disk, const char *from, const char *to);
 int disk_do_unlink(struct disk *disk, const char *path, bool is_directory);
 int disk_do_mkdir(struct disk *disk, const char *path);
 /* The directory at path, or NULL with *ret_result. */

@@ -53,6 +53,11 @@ static int sys_rename(void *ctx, const char *from, const char *to)
 	return disk_do_rename(ctx, from, to);
 }
 
+static int sys_link(void *ctx, const char *from, const char *to)
+{
+	return disk_do_link(ctx, from, to);
+}
+
 static int sys_unlink(void *ctx, const char *path)
 {
 	return disk_do_unlink(ctx, path, false);
@@ -131,6 +136,7 @@ struct disk *disk_new(const char *root, uint64_t seed)
 		.size = sys_size,
 		.lock = sys_lock,
 		.rename = sys_rename,
+		.link = sys_link,
 		.unlink = sys_unlink,
 		.mkdir = sys_mkdir,
 		.rmdir = sys_rmdir,

@@ -13,6 +13,9 @@
 
 #include "support.h"
 
+TCase *test_blob_case(void);
+TCase *test_blob_fault_case(void);
+TCase *test_blob_thread_case(void);
 TCase *test_cache_case(void);
 TCase *test_db_case(void);
 TCase *test_db_memory_case(void);

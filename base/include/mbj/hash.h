@@ -41,6 +41,16 @@ enum mbj_rc mbj_sha256_digest(struct mbj_sha256 *sha,
 			      const struct mbj_bytes *parts, size_t count,
 			      struct mbj_hash *ret_hash,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The same piece by piece: begin, any number of updates, end.  A digest or a
+ * new beginning in between forgets the pieces.
+ */
+enum mbj_rc mbj_sha256_begin(struct mbj_sha256 *sha,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc mbj_sha256_update(struct mbj_sha256 *sha, struct mbj_bytes piece,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc mbj_sha256_end(struct mbj_sha256 *sha, struct mbj_hash *ret_hash,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * Open-addressing index: maps 64-bit hashes to 32-bit values (indexes into an

@@ -37,6 +37,8 @@ struct mbj_sys {
 	int64_t (*size)(void *ctx, int fd);
 	int (*lock)(void *ctx, int fd); /* exclusive, at once; -EWOULDBLOCK */
 	int (*rename)(void *ctx, const char *from, const char *to);
+	/* Of path itself: a symbolic link is not followed. */
+	int (*link)(void *ctx, const char *from, const char *to);
 	int (*unlink)(void *ctx, const char *path);
 	int (*mkdir)(void *ctx, const char *path, mode_t mode);
 	int (*rmdir)(void *ctx, const char *path);
@@ -103,6 +105,14 @@ enum mbj_rc mbj_file_remove(const struct mbj_sys *sys, const char *path,
 enum mbj_rc mbj_file_rename(const struct mbj_sys *sys, const char *from,
 			    const char *to,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * A hard link.  *ret_is_linked false: not here (another device, no such links
+ * in this file system, too many of them, no right to), the bytes have to be
+ * copied.  Returns: MBJ_ENOTFOUND, MBJ_EEXISTS.
+ */
+enum mbj_rc mbj_file_link(const struct mbj_sys *sys, const char *from,
+			  const char *to, bool *ret_is_linked,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * The whole file, at most max bytes (MBJ_ELIMIT), appended to ret_bytes, which
  * is as it was after a failure.

@@ -1,0 +1,279 @@
+/*
+ * Rounds: the folders of what was stored or found since the last one are
+ * synced once, for all who wait; see mbj/blob.h.
+ *
+ *	stored, found --> pending --round--> on disk: forgotten
+ *	                     ^         |
+ *	   written anew -----+         +--> its folder's sync failed: doubtful
+ *
+ * Not here: writing (blob_write.c).
+ *
+ * Invariants:
+ *   1. of an entry that may not be on disk there is a note, or its folder is
+ *      not clean and whoever finds it makes one;
+ *   2. a note's folder is dirty until its round begins;
+ *   3. no round succeeds while a doubtful note is left.
+ *
+ * Threads: see mbj/blob.h; one at a time leads a round, without the mutex
+ * while it syncs.
+ */
+#include <mbj/check.h>
+
+#include "blob_priv.h"
+
+/* A round's storage grows with notes; storing threads may overshoot a bit. */
+enum { NOTES_MAX = 2 * BLOB_PENDING_MAX };
+
+static struct blob_pending *note_at(const struct mbj_blobs *blobs, size_t i)
+{
+	return (struct blob_pending *)blobs->pending + i;
+}
+
+static bool digest_equal(const struct mbj_hash *a, const struct mbj_hash *b)
+{
+	return memcmp(a->b, b->b, MBJ_HASH_SIZE) == 0;
+}
+
+/* ----------------------------------------------------------------- notes */
+
+bool blob_is_doubtful(const struct mbj_blobs *blobs,
+		      const struct mbj_hash *digest)
+{
+	if (blobs->doubtful_count == 0)
+		return false;
+	for (size_t i = 0; i < blobs->pending_count; i++) {
+		if (note_at(blobs, i)->is_doubtful &&
+		    digest_equal(&note_at(blobs, i)->digest, digest))
+			return true;
+	}
+	return false;
+}
+
+enum mbj_rc blob_note_reserve(struct mbj_blobs *blobs, struct mbj_error *err)
+{
+	return mbj_array_reserve(&blobs->pending, &blobs->pending_capacity,
+				 blobs->pending_count + 1,
+				 sizeof(struct blob_pending), NOTES_MAX, err);
+}
+
+/* Take the i-th note away; the last one comes in its place. */
+static void note_drop(struct mbj_blobs *blobs, size_t i)
+{
+	MBJ_ASSERT(i < blobs->pending_count);
+	if (note_at(blobs, i)->is_doubtful) {
+		MBJ_ASSERT(blobs->doubtful_count > 0);
+		blobs->doubtful_count--;
+	}
+	*note_at(blobs, i) = *note_at(blobs, --blobs->pending_count);
+}
+
+static void doubt_forget(struct mbj_blobs *blobs, const struct mbj_hash *digest)
+{
+	if (blobs->doubtful_count == 0)
+		return;
+	for (size_t i = blobs->pending_count; i-- > 0;) {
+		if (note_at(blobs, i)->is_doubtful &&
+		    digest_equal(&note_at(blobs, i)->digest, digest))
+			note_drop(blobs, i);
+	}
+}
+
+static void note_add(struct mbj_blobs *blobs, const struct mbj_hash *digest)
+{
+	MBJ_ASSERT(blobs->pending_count < blobs->pending_capacity);
+	*note_at(blobs, blobs->pending_count++) = (struct blob_pending){
+		.digest = *digest,
+		.round = blobs->round,
+	};
+	blobs->is_dirty[digest->b[0]] = true;
+}
+
+void blob_note_made(struct mbj_blobs *blobs, const struct mbj_hash *digest)
+{
+	doubt_forget(blobs, digest);
+	note_add(blobs, digest);
+}
+
+enum mbj_rc blob_note_found(struct mbj_blobs *blobs,
+			    const struct mbj_hash *digest,
+			    struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	/* A pending one has its own note, in the next round at the latest. */
+	if (!blobs->is_owner || blobs->is_clean[digest->b[0]])
+		return MBJ_OK;
+	rc = blob_note_reserve(blobs, err);
+	if (rc == MBJ_OK)
+		note_add(blobs, digest);
+	return rc;
+}
+
+void blob_note_forget(struct mbj_blobs *blobs, const struct mbj_hash *digest)
+{
+	for (size_t i = blobs->pending_count; i-- > 0;) {
+		if (digest_equal(&note_at(blobs, i)->digest, digest))
+			note_drop(blobs, i);
+	}
+}
+
+enum mbj_rc blob_pending_bound(struct mbj_blobs *blobs, struct mbj_error *err)
+{
+	bool is_full;
+
+	pthread_mutex_lock(&blobs->mutex);
+	is_full = blobs->pending_count >= BLOB_PENDING_MAX;
+	pthread_mutex_unlock(&blobs->mutex);
+	return is_full ? mbj_blobs_sync(blobs, err) : MBJ_OK;
+}
+
+/* ---------------------------------------------------------------- a round */
+
+struct round {
+	uint64_t number;
+	enum mbj_rc rc; /* the first failure */
+	struct mbj_error error;
+	bool is_taken[BLOB_FOLDERS];
+	bool is_failed[BLOB_FOLDERS];
+};
+
+static void round_failed(struct round *round, enum mbj_rc rc,
+			 const struct mbj_error *why)
+{
+	if (round->rc < 0)
+		return;
+	round->rc = rc;
+	round->error = *why;
+}
+
+/* Some doubtful blob, if there is one. */
+static bool doubt_pick(struct mbj_blobs *blobs, struct mbj_hash *ret_digest)
+{
+	bool is_there = false;
+
+	pthread_mutex_lock(&blobs->mutex);
+	for (size_t i = 0;
+	     blobs->doubtful_count > 0 && !is_there && i < blobs->pending_count;
+	     i++) {
+		is_there = note_at(blobs, i)->is_doubtful;
+		if (is_there)
+			*ret_digest = note_at(blobs, i)->digest;
+	}
+	pthread_mutex_unlock(&blobs->mutex);
+	return is_there;
+}
+
+/* What an earlier round failed to sync is written anew, for this one. */
+static void round_renew(struct mbj_blobs *blobs, struct round *round)
+{
+	struct mbj_hash digest;
+	struct mbj_error error;
+
+	while (round->rc == MBJ_OK && doubt_pick(blobs, &digest)) {
+		enum mbj_rc rc = blob_renew(blobs, &digest, &error);
+
+		if (rc < 0)
+			round_failed(round, rc, &error);
+	}
+}
+
+static void round_take(struct mbj_blobs *blobs, struct round *round)
+{
+	pthread_mutex_lock(&blobs->mutex);
+	round->number = blobs->round++;
+	memcpy(round->is_taken, blobs->is_dirty, sizeof(round->is_taken));
+	memset(blobs->is_dirty, 0, sizeof(blobs->is_dirty));
+	pthread_mutex_unlock(&blobs->mutex);
+}
+
+static void round_sync(const struct mbj_blobs *blobs, struct round *round)
+{
+	for (unsigned folder = 0; folder < BLOB_FOLDERS; folder++) {
+		char path[MBJ_PATH_TEXT_MAX];
+		struct mbj_error error;
+		enum mbj_rc rc;
+
+		if (!round->is_taken[folder])
+			continue;
+		rc = blob_folder_path(blobs, folder, path, &error);
+		if (rc == MBJ_OK)
+			rc = mbj_dir_sync(blobs->sys, path, &error);
+		if (rc == MBJ_OK)
+			continue;
+		round->is_failed[folder] = true;
+		round_failed(round, rc, &error);
+	}
+}
+
+/* Under the mutex: what became of the notes, and of those who wait. */
+static void round_settle(struct mbj_blobs *blobs, const struct round *round)
+{
+	for (size_t i = blobs->pending_count; i-- > 0;) {
+		struct blob_pending *note = note_at(blobs, i);
+
+		if (note->round > round->number || note->is_doubtful)
+			continue;
+		MBJ_ASSERT(round->is_taken[note->digest.b[0]]);
+		if (!round->is_failed[note->digest.b[0]]) {
+			note_drop(blobs, i);
+			continue;
+		}
+		note->is_doubtful = true;
+		blobs->doubtful_count++;
+	}
+	for (unsigned folder = 0; folder < BLOB_FOLDERS; folder++) {
+		if (round->is_taken[folder])
+			blobs->is_clean[folder] = !round->is_failed[folder];
+	}
+	for (struct blob_waiter **at = &blobs->waiters; *at != NULL;) {
+		struct blob_waiter *waiter = *at;
+
+		if (waiter->round > round->number) {
+			at = &waiter->next;
+			continue;
+		}
+		*at = waiter->next;
+		waiter->rc = round->rc;
+		if (round->rc < 0 && waiter->err != NULL)
+			*waiter->err = round->error;
+		waiter->is_done = true;
+	}
+}
+
+/* Under the mutex, which is let go meanwhile. */
+static void round_lead(struct mbj_blobs *blobs)
+{
+	struct round round = {.rc = MBJ_OK};
+
+	MBJ_ASSERT(!blobs->is_leading);
+	blobs->is_leading = true;
+	pthread_mutex_unlock(&blobs->mutex);
+	round_renew(blobs, &round);
+	round_take(blobs, &round);
+	round_sync(blobs, &round);
+	pthread_mutex_lock(&blobs->mutex);
+	round_settle(blobs, &round);
+	blobs->is_leading = false;
+	(void)pthread_cond_broadcast(&blobs->round_over);
+}
+
+enum mbj_rc mbj_blobs_sync(struct mbj_blobs *blobs, struct mbj_error *err)
+{
+	struct blob_waiter self = {.err = err};
+
+	MBJ_ASSERT(blobs != NULL);
+	pthread_mutex_lock(&blobs->mutex);
+	self.round = blobs->round;
+	self.next = blobs->waiters;
+	blobs->waiters = &self;
+	while (!self.is_done) {
+		if (blobs->is_leading)
+			(void)pthread_cond_wait(&blobs->round_over,
+						&blobs->mutex);
+		else
+			round_lead(blobs);
+	}
+	pthread_mutex_unlock(&blobs->mutex);
+	MBJ_ASSERT(self.rc <= MBJ_OK);
+	return self.rc;
+}

@@ -1,0 +1,497 @@
+/*
+ * How blobs come in: pieces into a file in new/, its data synced, then renamed
+ * to its digest; see mbj/blob.h.
+ *
+ * Not here: when the name itself is on disk (blob_sync.c).
+ *
+ * Invariants:
+ *   1. only a complete file whose data are on disk gets a digest's name;
+ *   2. whether a blob is there, its renaming and its note are one step under
+ *      the mutex: of two threads that store the same content one finds the
+ *      other's;
+ *   3. a writer that ends leaves no file in new/, unless removing it fails.
+ *
+ * Threads: see mbj/blob.h.
+ */
+#define _DEFAULT_SOURCE /* S_ISREG */
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <mbj/check.h>
+#include <mbj/hash.h>
+
+#include "blob_priv.h"
+
+/* ---------------------------------------------------------------- placing */
+
+enum mbj_rc blob_keep(struct mbj_blobs *blobs, const struct mbj_hash *digest,
+		      uint64_t size, bool *ret_is_kept, struct mbj_error *err)
+{
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	char path[MBJ_PATH_TEXT_MAX];
+	uint64_t found = 0;
+	bool is_kept;
+	enum mbj_rc rc;
+
+	rc = blob_path(blobs, digest, path, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_open(blobs->sys, path, O_RDONLY | O_NOFOLLOW, &file, err);
+	if (rc == MBJ_ENOTFOUND) {
+		*ret_is_kept = false;
+		return MBJ_OK;
+	}
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_size(&file, &found, err);
+	mbj_file_close(&file);
+	is_kept = found == size && !blob_is_doubtful(blobs, digest);
+	if (rc == MBJ_OK && is_kept)
+		rc = blob_note_found(blobs, digest, err);
+	if (rc == MBJ_OK)
+		*ret_is_kept = is_kept;
+	return rc;
+}
+
+/* The first blob of its folder; where its entry fails it is not there. */
+static enum mbj_rc folder_make(const struct mbj_blobs *blobs, unsigned folder,
+			       struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = blob_folder_path(blobs, folder, path, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_dir_make(blobs->sys, path, err);
+	if (rc < 0 && rc != MBJ_EEXISTS)
+		return rc;
+	rc = mbj_dir_sync(blobs->sys, blobs->dir, err);
+	if (rc < 0)
+		(void)blobs->sys->rmdir(blobs->sys->ctx, path);
+	return rc;
+}
+
+/* Under the mutex. */
+static enum mbj_rc name_give(struct mbj_blobs *blobs, const char *fresh,
+			     const struct mbj_hash *digest,
+			     struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = blob_path(blobs, digest, path, err);
+	if (rc == MBJ_OK)
+		rc = blob_note_reserve(blobs, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_rename(blobs->sys, fresh, path, err);
+	if (rc == MBJ_ENOTFOUND) {
+		rc = folder_make(blobs, digest->b[0], err);
+		if (rc == MBJ_OK)
+			rc = mbj_file_rename(blobs->sys, fresh, path, err);
+	}
+	if (rc == MBJ_OK)
+		blob_note_made(blobs, digest);
+	return rc;
+}
+
+/* ----------------------------------------------------------------- writer */
+
+static void writer_free(struct mbj_blob_writer **writer)
+{
+	mbj_file_close(&(*writer)->file);
+	mbj_sha256_free(&(*writer)->sha);
+	mbj_free(*writer);
+	*writer = NULL;
+}
+
+/* With a path in new/ that nobody has, and no file yet. */
+static enum mbj_rc writer_new(struct mbj_blobs *blobs,
+			      struct mbj_blob_writer **ret_writer,
+			      struct mbj_error *err)
+{
+	struct mbj_blob_writer *writer;
+	char text[MBJ_ID_TEXT_SIZE];
+	struct mbj_id id;
+	enum mbj_rc rc;
+
+	writer = mbj_calloc(1, sizeof(*writer));
+	if (writer == NULL)
+		return mbj_error_nomem(err);
+	writer->blobs = blobs;
+	writer->file = MBJ_FILE_CLOSED;
+	rc = mbj_sha256_new(&writer->sha, err);
+	if (rc == MBJ_OK)
+		rc = mbj_sha256_begin(writer->sha, err);
+	if (rc == MBJ_OK)
+		rc = mbj_id_generate(blobs->sys, &id, err);
+	if (rc == MBJ_OK) {
+		mbj_id_print(id, text);
+		rc = mbj_path_join(writer->file.path, blobs->fresh, text, err);
+	}
+	if (rc == MBJ_OK)
+		*ret_writer = writer;
+	else
+		writer_free(&writer);
+	return rc;
+}
+
+enum mbj_rc mbj_blob_writer_begin(struct mbj_blobs *blobs,
+				  struct mbj_blob_writer **ret_writer,
+				  struct mbj_error *err)
+{
+	struct mbj_blob_writer *writer = NULL;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(blobs != NULL && blobs->is_owner);
+	MBJ_ASSERT(ret_writer != NULL);
+	rc = writer_new(blobs, &writer, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_open(blobs->sys, writer->file.path,
+			   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
+			   &writer->file, err);
+	if (rc == MBJ_OK)
+		*ret_writer = writer;
+	else
+		writer_free(&writer);
+	return rc;
+}
+
+void mbj_blob_writer_abort(struct mbj_blob_writer **writer)
+{
+	const struct mbj_sys *sys;
+
+	if (writer == NULL || *writer == NULL)
+		return;
+	/* Best effort: the next opening sweeps. */
+	sys = (*writer)->blobs->sys;
+	(void)sys->unlink(sys->ctx, (*writer)->file.path);
+	writer_free(writer);
+}
+
+/* Count and hash a piece. */
+static enum mbj_rc piece_add(struct mbj_blob_writer *writer,
+			     struct mbj_bytes piece, struct mbj_error *err)
+{
+	if (piece.n > MBJ_BLOB_MAX - writer->size)
+		return mbj_error_set(err, MBJ_ELIMIT,
+				     "a message is over the limit of %llu "
+				     "bytes",
+				     (unsigned long long)MBJ_BLOB_MAX);
+	writer->size += piece.n;
+	return mbj_sha256_update(writer->sha, piece, err);
+}
+
+enum mbj_rc mbj_blob_writer_write(struct mbj_blob_writer *writer,
+				  struct mbj_bytes piece, struct mbj_error *err)
+{
+	uint64_t at;
+
+	MBJ_ASSERT(writer != NULL);
+	MBJ_ASSERT(piece.p != NULL || piece.n == 0);
+	at = writer->size;
+	if (writer->rc == MBJ_OK)
+		writer->rc = piece_add(writer, piece, &writer->error);
+	if (writer->rc == MBJ_OK)
+		writer->rc = mbj_file_write(&writer->file, at, piece.p, piece.n,
+					    &writer->error);
+	if (writer->rc < 0 && err != NULL)
+		*err = writer->error;
+	return writer->rc;
+}
+
+/* *ret_is_kept: the content was there, the writer's file is not needed. */
+static enum mbj_rc writer_look(struct mbj_blob_writer *writer,
+			       const struct mbj_hash *digest, bool *ret_is_kept,
+			       struct mbj_error *err)
+{
+	struct mbj_blobs *blobs = writer->blobs;
+	enum mbj_rc rc;
+
+	rc = blob_keep(blobs, digest, writer->size, ret_is_kept, err);
+	/*
+	 * Renaming one name of a file to another one of it does nothing, so a
+	 * link cannot renew a doubtful entry; the next round will.
+	 */
+	if (rc == MBJ_OK && writer->is_link && blob_is_doubtful(blobs, digest))
+		*ret_is_kept = true;
+	return rc;
+}
+
+static enum mbj_rc writer_place(struct mbj_blob_writer *writer,
+				const struct mbj_hash *digest,
+				bool *ret_is_kept, struct mbj_error *err)
+{
+	struct mbj_blobs *blobs = writer->blobs;
+	enum mbj_rc rc;
+
+	pthread_mutex_lock(&blobs->mutex);
+	rc = writer_look(writer, digest, ret_is_kept, err);
+	pthread_mutex_unlock(&blobs->mutex);
+	if (rc < 0 || *ret_is_kept)
+		return rc;
+	rc = mbj_file_sync(&writer->file, err);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&blobs->mutex);
+	rc = writer_look(writer, digest, ret_is_kept, err);
+	if (rc == MBJ_OK && !*ret_is_kept)
+		rc = name_give(blobs, writer->file.path, digest, err);
+	pthread_mutex_unlock(&blobs->mutex);
+	return rc;
+}
+
+static enum mbj_rc writer_finish(struct mbj_blob_writer **writer,
+				 struct mbj_hash *ret_digest,
+				 uint64_t *ret_size, struct mbj_error *err)
+{
+	struct mbj_blob_writer *w = *writer;
+	struct mbj_hash digest;
+	bool is_kept = false;
+	enum mbj_rc rc = w->rc;
+
+	if (rc < 0 && err != NULL)
+		*err = w->error;
+	if (rc == MBJ_OK)
+		rc = mbj_sha256_end(w->sha, &digest, err);
+	if (rc == MBJ_OK)
+		rc = writer_place(w, &digest, &is_kept, err);
+	if (rc == MBJ_OK) {
+		*ret_digest = digest;
+		*ret_size = w->size;
+	}
+	if (rc < 0 || is_kept)
+		mbj_blob_writer_abort(writer);
+	else
+		writer_free(writer);
+	return rc;
+}
+
+enum mbj_rc mbj_blob_writer_finish(struct mbj_blob_writer **writer,
+				   struct mbj_hash *ret_digest,
+				   uint64_t *ret_size, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(writer != NULL && *writer != NULL);
+	MBJ_ASSERT(ret_digest != NULL && ret_size != NULL);
+	rc = blob_pending_bound((*writer)->blobs, err);
+	if (rc < 0) {
+		mbj_blob_writer_abort(writer);
+		return rc;
+	}
+	return writer_finish(writer, ret_digest, ret_size, err);
+}
+
+enum mbj_rc mbj_blob_put(struct mbj_blobs *blobs, struct mbj_bytes bytes,
+			 struct mbj_hash *ret_digest, struct mbj_error *err)
+{
+	struct mbj_blob_writer *writer = NULL;
+	uint64_t size;
+	enum mbj_rc rc;
+
+	rc = mbj_blob_writer_begin(blobs, &writer, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_blob_writer_write(writer, bytes, err);
+	if (rc == MBJ_OK)
+		return mbj_blob_writer_finish(&writer, ret_digest, &size, err);
+	mbj_blob_writer_abort(&writer);
+	return rc;
+}
+
+/* ------------------------------------------------------------- from a file */
+
+/* All of the file; one that is the writer's own is not written again. */
+static enum mbj_rc file_take(struct mbj_blob_writer *writer,
+			     struct mbj_file *file, struct mbj_error *err)
+{
+	uint8_t *piece = mbj_alloc(BLOB_PIECE_SIZE);
+	size_t got = BLOB_PIECE_SIZE;
+	uint64_t at = 0;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (piece == NULL)
+		return mbj_error_nomem(err);
+	while (rc == MBJ_OK && got == BLOB_PIECE_SIZE) {
+		rc = mbj_file_read(file, at, piece, BLOB_PIECE_SIZE, &got, err);
+		if (rc < 0)
+			break;
+		at += got;
+		if (file == &writer->file)
+			rc = piece_add(writer, mbj_bytes_make(piece, got), err);
+		else
+			rc = mbj_blob_writer_write(writer,
+						   mbj_bytes_make(piece, got),
+						   err);
+	}
+	mbj_free(piece);
+	return rc;
+}
+
+/* Nobody but its owner may write to it, and it is no link to elsewhere. */
+static bool file_may_be_linked(const struct mbj_sys *sys, const char *path)
+{
+	mode_t mode = 0;
+	uid_t uid = 0;
+
+	return sys->stat(sys->ctx, path, &mode, &uid) == 0 && S_ISREG(mode) &&
+	       (mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+/* A writer whose file is a link to path; NULL where there can be none. */
+static enum mbj_rc writer_link(struct mbj_blobs *blobs, const char *path,
+			       struct mbj_blob_writer **ret_writer,
+			       struct mbj_error *err)
+{
+	struct mbj_blob_writer *writer = NULL;
+	bool is_linked = false;
+	enum mbj_rc rc;
+
+	*ret_writer = NULL;
+	if (!file_may_be_linked(blobs->sys, path))
+		return MBJ_OK;
+	rc = writer_new(blobs, &writer, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_link(blobs->sys, path, writer->file.path, &is_linked,
+			   err);
+	if (rc < 0 || !is_linked) {
+		writer_free(&writer);
+		return rc;
+	}
+	MBJ_ASSERT(writer != NULL);
+	writer->is_link = true;
+	rc = mbj_file_open(blobs->sys, writer->file.path, O_RDONLY | O_NOFOLLOW,
+			   &writer->file, err);
+	if (rc == MBJ_OK)
+		*ret_writer = writer;
+	else
+		mbj_blob_writer_abort(&writer);
+	return rc;
+}
+
+/* A writer that has taken all of the file, not finished. */
+static enum mbj_rc source_take(struct mbj_blobs *blobs, struct mbj_file *source,
+			       bool may_link,
+			       struct mbj_blob_writer **ret_writer,
+			       struct mbj_error *err)
+{
+	struct mbj_blob_writer *writer = NULL;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (may_link)
+		rc = writer_link(blobs, source->path, &writer, err);
+	if (rc == MBJ_OK && writer == NULL)
+		rc = mbj_blob_writer_begin(blobs, &writer, err);
+	if (rc < 0)
+		return rc;
+	MBJ_ASSERT(writer != NULL);
+	rc = file_take(writer, writer->is_link ? &writer->file : source, err);
+	if (rc == MBJ_OK)
+		*ret_writer = writer;
+	else
+		mbj_blob_writer_abort(&writer);
+	return rc;
+}
+
+/* Finish what should be this digest; path is where it came from. */
+static enum mbj_rc writer_finish_as(struct mbj_blob_writer **writer,
+				    const struct mbj_hash *expected,
+				    uint64_t size, const char *path,
+				    struct mbj_error *err)
+{
+	struct mbj_blob_writer *w = *writer;
+	struct mbj_hash digest;
+	bool is_kept = false;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(w != NULL);
+	rc = mbj_sha256_end(w->sha, &digest, err);
+	if (rc == MBJ_OK && w->size != size)
+		rc = blob_damaged(path, "is not as long as its blob", err);
+	else if (rc == MBJ_OK &&
+		 memcmp(digest.b, expected->b, MBJ_HASH_SIZE) != 0)
+		rc = blob_damaged(path, "is not what its name says", err);
+	if (rc == MBJ_OK)
+		rc = writer_place(w, expected, &is_kept, err);
+	if (rc < 0 || is_kept)
+		mbj_blob_writer_abort(writer);
+	else
+		writer_free(writer);
+	return rc;
+}
+
+static enum mbj_rc blob_take(struct mbj_blobs *from, struct mbj_blobs *to,
+			     const struct mbj_hash *digest,
+			     const uint64_t *size, bool may_link,
+			     struct mbj_error *err)
+{
+	struct mbj_file source = MBJ_FILE_CLOSED;
+	struct mbj_blob_writer *writer = NULL;
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = blob_path(from, digest, path, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_open(from->sys, path, O_RDONLY | O_NOFOLLOW, &source,
+			   err);
+	if (rc == MBJ_ENOTFOUND)
+		return blob_missing(from, digest, err);
+	if (rc < 0)
+		return rc;
+	rc = source_take(to, &source, may_link, &writer, err);
+	mbj_file_close(&source);
+	if (rc < 0)
+		return rc;
+	MBJ_ASSERT(writer != NULL);
+	return writer_finish_as(&writer, digest,
+				size != NULL ? *size : writer->size, path, err);
+}
+
+enum mbj_rc blob_renew(struct mbj_blobs *blobs, const struct mbj_hash *digest,
+		       struct mbj_error *err)
+{
+	return blob_take(blobs, blobs, digest, NULL, false, err);
+}
+
+enum mbj_rc mbj_blob_copy(struct mbj_blobs *from, struct mbj_blobs *to,
+			  const struct mbj_hash *digest, uint64_t size,
+			  struct mbj_error *err)
+{
+	bool is_there = false;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(from != NULL && to != NULL && from != to);
+	MBJ_ASSERT(to->is_owner && digest != NULL);
+	rc = mbj_blob_has(to, digest, size, &is_there, err);
+	if (rc < 0 || is_there)
+		return rc;
+	return blob_take(from, to, digest, &size, from->sys == to->sys, err);
+}
+
+enum mbj_rc mbj_blob_import(struct mbj_blobs *blobs, const char *path,
+			    struct mbj_hash *ret_digest, uint64_t *ret_size,
+			    struct mbj_error *err)
+{
+	struct mbj_file source = MBJ_FILE_CLOSED;
+	struct mbj_blob_writer *writer = NULL;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(blobs != NULL && blobs->is_owner);
+	MBJ_ASSERT(path != NULL && ret_digest != NULL && ret_size != NULL);
+	/* What is no file must not make us wait; reading it fails. */
+	rc = mbj_file_open(blobs->sys, path, O_RDONLY | O_NONBLOCK | O_NOCTTY,
+			   &source, err);
+	if (rc < 0)
+		return rc;
+	rc = source_take(blobs, &source, true, &writer, err);
+	mbj_file_close(&source);
+	if (rc < 0)
+		return rc;
+	return mbj_blob_writer_finish(&writer, ret_digest, ret_size, err);
+}

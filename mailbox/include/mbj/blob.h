@@ -1,0 +1,181 @@
+/*
+ * Blobs: the bytes of messages, each named by its SHA-256 and stored once.
+ *
+ *	STORE/blobs/ab/cdef...	62 hexadecimal digits: one blob, complete
+ *	STORE/blobs/new/...	on its way in; swept when the owner opens
+ *
+ * A blob never changes.  It gets its name by rename(2), and its data are on
+ * disk before: so after a power cut no name stands for bytes that were lost,
+ * and a file that was there at opening needs no reading before it is relied
+ * on, only its folder a sync.  (The other way, to sync data in the round and to
+ * read what was there at opening, costs as many syncs, and a reading of each
+ * blob that comes a second time.)  A folder of blobs is made and synced into
+ * its parent before its first blob.
+ *
+ * Durability: of what mbj_blob_writer_finish, mbj_blob_put, mbj_blob_copy and
+ * mbj_blob_import stored, and of what mbj_blob_has found, all is on disk once
+ * mbj_blobs_sync returned MBJ_OK.  Where a sync fails, what it was about is
+ * not counted as stored: mbj_blob_has says no, storing the same content writes
+ * it anew, and the next round writes it anew itself; no mbj_blobs_sync is
+ * MBJ_OK before that succeeded.
+ *
+ * Threads: a struct mbj_blobs from any; a writer, a reader, a scan from one at
+ * a time.  A blob must not be removed while somebody stores the same content
+ * or relies on having found it: that is between the collector and its store.
+ *
+ * Errors: MBJ_ENOTFOUND names the digest, MBJ_ECORRUPT the file; MBJ_ENOSPC
+ * leaves nothing behind; what was stored before stays usable after any.
+ */
+#ifndef MBJ_BLOB_H
+#define MBJ_BLOB_H
+
+#include <mbj/error.h>
+#include <mbj/sys.h>
+#include <mbj/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Bytes of the longest blob. */
+#define MBJ_BLOB_MAX UINT32_MAX
+
+enum { MBJ_BLOB_TEXT_SIZE = 2 * MBJ_HASH_SIZE + 1 };
+
+/* 64 lower-case hexadecimal digits and a NUL. */
+MBJ_API void mbj_blob_print(const struct mbj_hash *digest,
+			    char text[MBJ_BLOB_TEXT_SIZE]);
+
+/* ------------------------------------------------------------- the folder */
+
+struct mbj_blobs;
+
+/*
+ * dir is STORE/blobs.  The owner, one process at a time, makes what is missing
+ * and sweeps what a crash left in new/.  Anybody else changes nothing, and
+ * finds no blobs where there is no folder.
+ * Requires: sys outlives it.
+ * Durability: the folder's own entry is on disk, and those in it.
+ */
+MBJ_API enum mbj_rc mbj_blobs_open(const struct mbj_sys *sys, const char *dir,
+				   bool is_owner, struct mbj_blobs **ret_blobs,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
+/* Requires: no writer, reader or scan of it is left.  Syncs nothing. */
+MBJ_API void mbj_blobs_close(struct mbj_blobs **blobs);
+
+/*
+ * Everything stored or found before this call is on disk on return.  Callers
+ * that meet share one round: each folder is synced once for all of them, and
+ * all of them get its error.
+ */
+MBJ_API enum mbj_rc mbj_blobs_sync(struct mbj_blobs *blobs,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ---------------------------------------------------------------- storing */
+
+struct mbj_blob_writer;
+
+/* Requires: the owner, here and below. */
+MBJ_API enum mbj_rc mbj_blob_writer_begin(struct mbj_blobs *blobs,
+					  struct mbj_blob_writer **ret_writer,
+					  struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Any number of pieces, written as they come.  The first failure stays: all
+ * that follows, finish included, returns it again.
+ * Returns: MBJ_ELIMIT above MBJ_BLOB_MAX bytes.
+ */
+MBJ_API enum mbj_rc mbj_blob_writer_write(struct mbj_blob_writer *writer,
+					  struct mbj_bytes piece,
+					  struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * In place under its digest, unless the same content is there already.
+ * Ownership: the writer is gone, whatever is returned.
+ */
+MBJ_API enum mbj_rc
+mbj_blob_writer_finish(struct mbj_blob_writer **writer,
+		       struct mbj_hash *ret_digest, uint64_t *ret_size,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API void mbj_blob_writer_abort(struct mbj_blob_writer **writer);
+
+/* All of it in one call. */
+MBJ_API enum mbj_rc mbj_blob_put(struct mbj_blobs *blobs,
+				 struct mbj_bytes bytes,
+				 struct mbj_hash *ret_digest,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * From another store: a hard link where the file system lets us, else a copy.
+ * All of it is read and compared with digest and size before it is in place.
+ * Returns: MBJ_ENOTFOUND, MBJ_ECORRUPT naming the file it comes from.
+ */
+MBJ_API enum mbj_rc mbj_blob_copy(struct mbj_blobs *from, struct mbj_blobs *to,
+				  const struct mbj_hash *digest, uint64_t size,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * From a file whose owner never changes it, as in a Maildir: a hard link where
+ * the file system lets us and nobody else may write to it, else a copy.
+ */
+MBJ_API enum mbj_rc mbj_blob_import(struct mbj_blobs *blobs, const char *path,
+				    struct mbj_hash *ret_digest,
+				    uint64_t *ret_size,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * For the collector.  A power cut before the next sync may bring it back.
+ * Returns: MBJ_ENOTFOUND.
+ */
+MBJ_API enum mbj_rc mbj_blob_remove(struct mbj_blobs *blobs,
+				    const struct mbj_hash *digest,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ---------------------------------------------------------------- reading */
+
+/* A file of that name and size is there; its bytes are not looked at. */
+MBJ_API enum mbj_rc mbj_blob_has(struct mbj_blobs *blobs,
+				 const struct mbj_hash *digest, uint64_t size,
+				 bool *ret_is_there,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
+
+struct mbj_blob_reader;
+
+MBJ_API enum mbj_rc mbj_blob_reader_open(struct mbj_blobs *blobs,
+					 const struct mbj_hash *digest,
+					 struct mbj_blob_reader **ret_reader,
+					 uint64_t *ret_size,
+					 struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The next n bytes, fewer at the end only.  The call that reaches the end
+ * compares the digest; a failure stays.
+ * Returns: MBJ_ECORRUPT.
+ */
+MBJ_API enum mbj_rc mbj_blob_reader_read(struct mbj_blob_reader *reader,
+					 void *p, size_t n, size_t *ret_got,
+					 struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API void mbj_blob_reader_close(struct mbj_blob_reader **reader);
+
+/* Read all of it: MBJ_ENOTFOUND, MBJ_ECORRUPT, or it is what it should be. */
+MBJ_API enum mbj_rc mbj_blob_verify(struct mbj_blobs *blobs,
+				    const struct mbj_hash *digest,
+				    uint64_t size,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
+
+struct mbj_blobs_scan;
+
+/*
+ * The digests present, in order, one folder in memory at a time; those that
+ * come or go meanwhile may be among them or not.  Files with other names are
+ * passed over.
+ */
+MBJ_API enum mbj_rc mbj_blobs_scan_begin(struct mbj_blobs *blobs,
+					 struct mbj_blobs_scan **ret_scan,
+					 struct mbj_error *err) MBJ_MUST_CHECK;
+/* *ret_is_there false: that was the last one. */
+MBJ_API enum mbj_rc mbj_blobs_scan_next(struct mbj_blobs_scan *scan,
+					struct mbj_hash *ret_digest,
+					bool *ret_is_there,
+					struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API void mbj_blobs_scan_end(struct mbj_blobs_scan **scan);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,428 @@
+/*
+ * The blob folder on a real file system: sizes, equal contents, where blobs
+ * come from, limits and damage.
+ */
+#define _DEFAULT_SOURCE /* truncate(2), symlink(2) */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "blob_lab.h"
+
+static char *tmp;
+static char *dir;
+static struct mbj_blobs *blobs;
+static struct mbj_error err;
+
+static void setup(void)
+{
+	tmp = test_tmpdir_new();
+	dir = test_path_dup(tmp, "blobs");
+	test_ok(mbj_blobs_open(mbj_sys_posix(), dir, true, &blobs, &err), err);
+}
+
+static void teardown(void)
+{
+	mbj_blobs_close(&blobs);
+	ck_assert_ptr_null(blobs);
+	free(dir);
+	test_tmpdir_free(&tmp);
+}
+
+static void file_make(const char *path, struct mbj_bytes bytes)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, bytes.p, bytes.n), (ssize_t)bytes.n);
+	close(fd);
+}
+
+static unsigned names_in(const char *name)
+{
+	char *path = test_path_dup(dir, name);
+	struct mbj_buf names;
+	unsigned count = 0;
+
+	mbj_buf_init(&names, 1 << 20);
+	test_ok(mbj_dir_list(mbj_sys_posix(), path, &names, &err), err);
+	for (size_t i = 0; i < names.n; i++)
+		count += names.p[i] == '\0';
+	mbj_buf_done(&names);
+	free(path);
+	return count;
+}
+
+/* Read in pieces of step bytes, compare. */
+static void read_check(const struct mbj_hash *digest, struct mbj_bytes expected,
+		       size_t step)
+{
+	uint8_t *piece = malloc(step);
+	struct mbj_blob_reader *reader = NULL;
+	uint64_t size = 0;
+	size_t at = 0;
+	size_t got = 0;
+
+	ck_assert_ptr_nonnull(piece);
+	test_ok(mbj_blob_reader_open(blobs, digest, &reader, &size, &err), err);
+	ck_assert_uint_eq(size, expected.n);
+	do {
+		test_ok(mbj_blob_reader_read(reader, piece, step, &got, &err),
+			err);
+		ck_assert_uint_le(got, expected.n - at);
+		ck_assert(got == 0 || memcmp(piece, expected.p + at, got) == 0);
+		at += got;
+	} while (got > 0);
+	ck_assert_uint_eq(at, expected.n);
+	mbj_blob_reader_close(&reader);
+	free(piece);
+}
+
+/*
+ * Goal: whatever its size, a blob is what was written, under SHA-256's name.
+ * Method: sizes around the pieces, written and read in pieces of other sizes.
+ */
+START_TEST(blob_sizes)
+{
+	static const size_t sizes[] = {0, 1, 65535, 65536, 65537, 10 << 20};
+	size_t n = sizes[_i];
+	uint8_t *bytes = malloc(n + 1);
+	struct mbj_blob_writer *writer = NULL;
+	struct mbj_bytes whole = mbj_bytes_make(bytes, n);
+	struct mbj_sha256 *sha = NULL;
+	struct mbj_hash digest, expected;
+	struct stat st;
+	char path[MBJ_PATH_TEXT_MAX];
+	uint64_t size = 1;
+	bool is_there = false;
+	struct test_rng rng;
+
+	ck_assert_ptr_nonnull(bytes);
+	test_rng_init(&rng, n);
+	test_rng_fill(&rng, bytes, n);
+	test_ok(mbj_blob_writer_begin(blobs, &writer, &err), err);
+	for (size_t at = 0; at < n;) {
+		size_t piece = n - at < 50000 ? n - at : 50000;
+
+		test_ok(mbj_blob_writer_write(writer,
+					      mbj_bytes_make(bytes + at, piece),
+					      &err),
+			err);
+		at += piece;
+	}
+	test_ok(mbj_blob_writer_finish(&writer, &digest, &size, &err), err);
+	ck_assert_ptr_null(writer);
+	ck_assert_uint_eq(size, n);
+	ck_assert_int_eq(mbj_sha256_new(&sha, NULL), MBJ_OK);
+	ck_assert_int_eq(mbj_sha256_digest(sha, &whole, 1, &expected, NULL),
+			 MBJ_OK);
+	mbj_sha256_free(&sha);
+	ck_assert(digest_equal(&digest, &expected));
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	test_ok(mbj_blob_has(blobs, &digest, n, &is_there, &err), err);
+	ck_assert(is_there);
+	test_ok(mbj_blob_has(blobs, &digest, n + 1, &is_there, &err), err);
+	ck_assert(!is_there);
+	test_ok(mbj_blob_verify(blobs, &digest, n, &err), err);
+	read_check(&digest, whole, n < 100 ? 7 : 65537);
+	read_check(&digest, whole, n + 1);
+	blob_file(path, dir, &digest);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0600);
+	ck_assert_uint_eq(names_in("new"), 0);
+	free(bytes);
+}
+END_TEST
+
+/*
+ * Goal: equal content is stored once, and a given-up writer leaves nothing.
+ * Method: write it twice, give a third up; look at files.
+ */
+START_TEST(blob_once)
+{
+	struct mbj_blob_writer *writer = NULL;
+	struct content content;
+	struct mbj_hash digest;
+	struct stat before, after;
+	char path[MBJ_PATH_TEXT_MAX];
+
+	content_make(&content, 3);
+	blob_file(path, dir, &content.digest);
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	ck_assert_int_eq(stat(path, &before), 0);
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	ck_assert(digest_equal(&digest, &content.digest));
+	ck_assert_int_eq(stat(path, &after), 0);
+	ck_assert_uint_eq(before.st_ino, after.st_ino);
+	test_ok(mbj_blob_writer_begin(blobs, &writer, &err), err);
+	ck_assert_uint_eq(names_in("new"), 1);
+	mbj_blob_writer_abort(&writer);
+	ck_assert_ptr_null(writer);
+	mbj_blob_writer_abort(&writer);
+	ck_assert_uint_eq(names_in("new"), 0);
+	ck_assert_uint_eq(blobs_count(blobs), 1);
+}
+END_TEST
+
+/*
+ * Goal: no blob is longer than MBJ_BLOB_MAX, and the failure stays.  Method:
+ * one byte more than that, which is refused before anybody looks at it.
+ */
+START_TEST(blob_limit)
+{
+	struct mbj_blob_writer *writer = NULL;
+	struct mbj_hash digest;
+	uint64_t size;
+
+	test_ok(mbj_blob_writer_begin(blobs, &writer, &err), err);
+	test_ok(mbj_blob_writer_write(writer, mbj_bytes_str("x"), &err), err);
+	test_rc(mbj_blob_writer_write(writer,
+				      mbj_bytes_make((const uint8_t *)"x",
+						     UINT32_MAX),
+				      &err),
+		MBJ_ELIMIT);
+	test_rc(mbj_blob_writer_write(writer, mbj_bytes_str("x"), &err),
+		MBJ_ELIMIT);
+	test_rc(mbj_blob_writer_finish(&writer, &digest, &size, &err),
+		MBJ_ELIMIT);
+	ck_assert_ptr_nonnull(strstr(err.message, "4294967295"));
+	ck_assert_ptr_null(writer);
+	ck_assert_uint_eq(names_in("new"), 0);
+	ck_assert_uint_eq(blobs_count(blobs), 0);
+}
+END_TEST
+
+static nlink_t links_of(const struct mbj_hash *digest)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	struct stat st;
+
+	blob_file(path, dir, digest);
+	ck_assert_int_eq(stat(path, &st), 0);
+	return st.st_nlink;
+}
+
+/*
+ * Goal: a file is linked where nobody else may write to it, and copied
+ * otherwise; what is no file is refused.  Method: one of each.
+ */
+START_TEST(blob_import)
+{
+	struct content content, other;
+	struct mbj_hash digest;
+	uint64_t size = 0;
+	char *path = test_path_dup(tmp, "mail");
+	char *link_path = test_path_dup(tmp, "symlink");
+
+	content_make(&content, 1);
+	content_make(&other, 2);
+	file_make(path, content_bytes(&content));
+	for (int i = 0; i < 2; i++) {
+		test_ok(mbj_blob_import(blobs, path, &digest, &size, &err),
+			err);
+		ck_assert(digest_equal(&digest, &content.digest));
+		ck_assert_uint_eq(size, content.n);
+		ck_assert_uint_eq(links_of(&digest), 2);
+	}
+	ck_assert_int_eq(unlink(path), 0);
+	file_make(path, content_bytes(&other));
+	ck_assert_int_eq(chmod(path, 0660), 0);
+	test_ok(mbj_blob_import(blobs, path, &digest, &size, &err), err);
+	ck_assert(digest_equal(&digest, &other.digest));
+	ck_assert_uint_eq(links_of(&digest), 1);
+	test_ok(mbj_blob_remove(blobs, &digest, &err), err);
+	ck_assert_int_eq(symlink(path, link_path), 0);
+	test_ok(mbj_blob_import(blobs, link_path, &digest, &size, &err), err);
+	ck_assert_uint_eq(links_of(&digest), 1);
+	test_rc(mbj_blob_import(blobs, tmp, &digest, &size, &err), MBJ_EIO);
+	ck_assert_int_eq(unlink(path), 0);
+	test_rc(mbj_blob_import(blobs, path, &digest, &size, &err),
+		MBJ_ENOTFOUND);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	test_rc(mbj_blob_import(blobs, path, &digest, &size, &err), MBJ_EIO);
+	ck_assert_uint_eq(names_in("new"), 0);
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	ck_assert_uint_eq(blobs_count(blobs), 2);
+	free(path);
+	free(link_path);
+}
+END_TEST
+
+static int link_refused(void *ctx, const char *from, const char *to)
+{
+	(void)ctx;
+	(void)from;
+	(void)to;
+	return -EXDEV;
+}
+
+/*
+ * Goal: a copy is verified before it counts, linked or not.  Method: copy what
+ * is good, damaged and missing, with and without hard links.
+ */
+START_TEST(blob_copy)
+{
+	struct mbj_sys sys = *mbj_sys_posix();
+	char *second_dir = test_path_dup(tmp, "second");
+	struct mbj_blobs *second = NULL;
+	struct content good, bad, gone;
+	struct mbj_hash digest;
+	char path[MBJ_PATH_TEXT_MAX];
+
+	if (_i == 1)
+		sys.link = link_refused;
+	mbj_blobs_close(&blobs);
+	test_ok(mbj_blobs_open(&sys, dir, true, &blobs, &err), err);
+	test_ok(mbj_blobs_open(&sys, second_dir, true, &second, &err), err);
+	content_make(&good, 1);
+	content_make(&bad, 2);
+	content_make(&gone, 4);
+	test_ok(mbj_blob_put(second, content_bytes(&good), &digest, &err), err);
+	test_ok(mbj_blob_put(second, content_bytes(&bad), &digest, &err), err);
+	blob_file(path, second_dir, &bad.digest);
+	bad.p[0] ^= 1;
+	file_make(path, content_bytes(&bad));
+	for (int i = 0; i < 2; i++)
+		test_ok(mbj_blob_copy(second, blobs, &good.digest, good.n,
+				      &err),
+			err);
+	ck_assert_uint_eq(links_of(&good.digest), _i == 0 ? 2 : 1);
+	test_rc(mbj_blob_copy(second, blobs, &bad.digest, bad.n, &err),
+		MBJ_ECORRUPT);
+	ck_assert_str_eq(err.file, path);
+	test_rc(mbj_blob_copy(second, blobs, &bad.digest, bad.n + 1, &err),
+		MBJ_ECORRUPT);
+	test_rc(mbj_blob_copy(second, blobs, &gone.digest, gone.n, &err),
+		MBJ_ENOTFOUND);
+	ck_assert_uint_eq(names_in("new"), 0);
+	ck_assert_uint_eq(blobs_count(blobs), 1);
+	mbj_blobs_close(&second);
+	mbj_blobs_close(&blobs);
+	test_ok(mbj_blobs_open(mbj_sys_posix(), dir, true, &blobs, &err), err);
+	free(second_dir);
+}
+END_TEST
+
+/*
+ * Goal: a damaged blob is never read to its end unnoticed; the file is named.
+ * Method: a bit, a byte less, a byte more, nothing left, no file; then store
+ * the content again, which mends what has another length.
+ */
+START_TEST(blob_damage)
+{
+	struct mbj_blob_reader *reader = NULL;
+	struct content content;
+	char path[MBJ_PATH_TEXT_MAX], text[MBJ_BLOB_TEXT_SIZE];
+	struct mbj_hash digest;
+	uint8_t bytes[1000];
+	uint64_t size = 0;
+	size_t got;
+
+	content_make(&content, 5);
+	blob_file(path, dir, &content.digest);
+	mbj_blob_print(&content.digest, text);
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	memcpy(bytes, content.p, content.n);
+	bytes[content.n] = 0;
+	bytes[content.n / 2] ^= _i == 0 ? 4 : 0;
+	if (_i < 4)
+		file_make(path, mbj_bytes_make(bytes,
+					       _i == 3 ? 0
+						       : content.n - (_i == 1) +
+								 (_i == 2)));
+	else
+		ck_assert_int_eq(unlink(path), 0);
+	test_rc(mbj_blob_verify(blobs, &digest, content.n, &err),
+		_i < 4 ? MBJ_ECORRUPT : MBJ_ENOTFOUND);
+	ck_assert_ptr_nonnull(strstr(err.message, _i < 4 ? path : text));
+	if (_i < 4) {
+		test_ok(mbj_blob_reader_open(blobs, &digest, &reader, &size,
+					     &err),
+			err);
+		for (int i = 0; i < 2; i++)
+			test_rc(mbj_blob_reader_read(reader, bytes,
+						     sizeof(bytes), &got, &err),
+				MBJ_ECORRUPT);
+		ck_assert_str_eq(err.file, path);
+		mbj_blob_reader_close(&reader);
+	} else {
+		test_rc(mbj_blob_reader_open(blobs, &digest, &reader, &size,
+					     &err),
+			MBJ_ENOTFOUND);
+		test_rc(mbj_blob_remove(blobs, &digest, &err), MBJ_ENOTFOUND);
+		ck_assert_ptr_nonnull(strstr(err.message, text));
+	}
+	if (_i == 0)
+		test_ok(mbj_blob_remove(blobs, &digest, &err), err);
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	test_ok(mbj_blob_verify(blobs, &digest, content.n, &err), err);
+}
+END_TEST
+
+/*
+ * Goal: who does not own the folder changes nothing and finds what is there.
+ * Method: open it beside the owner, and where there is none; what crashed
+ * writers left, and foreign names, are for the owner and nobody.
+ */
+START_TEST(blob_reader_beside)
+{
+	char *left = test_path_dup(dir, "new/left");
+	char *none = test_path_dup(tmp, "none");
+	struct mbj_blobs *beside = NULL;
+	struct content content;
+	struct mbj_hash digest;
+	char path[MBJ_PATH_TEXT_MAX];
+	bool is_there = false;
+
+	content_make(&content, 6);
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	blob_file(path, dir, &digest);
+	memcpy(path + strlen(path) - 2, "zz", 2);
+	file_make(path, mbj_bytes_str("foreign"));
+	path[strlen(path) - 2] = '\0';
+	file_make(path, mbj_bytes_str("foreign"));
+	file_make(left, mbj_bytes_str("left"));
+	test_ok(mbj_blobs_open(mbj_sys_posix(), dir, false, &beside, &err),
+		err);
+	test_ok(mbj_blob_has(beside, &digest, content.n, &is_there, &err), err);
+	ck_assert(is_there);
+	ck_assert_uint_eq(blobs_count(beside), 1);
+	test_ok(mbj_blobs_sync(beside, &err), err);
+	mbj_blobs_close(&beside);
+	ck_assert_uint_eq(names_in("new"), 1);
+	test_ok(mbj_blobs_open(mbj_sys_posix(), none, false, &beside, &err),
+		err);
+	test_ok(mbj_blob_has(beside, &digest, content.n, &is_there, &err), err);
+	ck_assert(!is_there);
+	ck_assert_uint_eq(blobs_count(beside), 0);
+	mbj_blobs_close(&beside);
+	ck_assert_int_eq(access(none, F_OK), -1);
+	mbj_blobs_close(&blobs);
+	test_ok(mbj_blobs_open(mbj_sys_posix(), dir, true, &blobs, &err), err);
+	ck_assert_uint_eq(names_in("new"), 0);
+	free(left);
+	free(none);
+}
+END_TEST
+
+TCase *test_blob_case(void)
+{
+	TCase *tc = tcase_create("blob");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_loop_test(tc, blob_sizes, 0, 6);
+	tcase_add_test(tc, blob_once);
+	tcase_add_test(tc, blob_limit);
+	tcase_add_test(tc, blob_import);
+	tcase_add_loop_test(tc, blob_copy, 0, 2);
+	tcase_add_loop_test(tc, blob_damage, 0, 5);
+	tcase_add_test(tc, blob_reader_beside);
+	return tc;
+}

@@ -1,0 +1,166 @@
+/*
+ * The blob folder with many threads: equal contents at once, rounds shared.
+ */
+#define _DEFAULT_SOURCE /* usleep(3) */
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include "blob_lab.h"
+#include "blob_priv.h"
+
+enum { THREADS = 4, PUTS = 40, CONTENTS = 25 };
+
+static char *tmp;
+static char *dir;
+
+static void setup(void)
+{
+	tmp = test_tmpdir_new();
+	dir = test_path_dup(tmp, "blobs");
+}
+
+static void teardown(void)
+{
+	free(dir);
+	test_tmpdir_free(&tmp);
+}
+
+struct worker {
+	pthread_t thread;
+	struct mbj_blobs *blobs;
+	unsigned number;
+	enum mbj_rc rc;
+	struct mbj_error err;
+};
+
+static void *worker_store(void *argument)
+{
+	struct worker *worker = argument;
+
+	for (unsigned i = 0; worker->rc == MBJ_OK && i < PUTS; i++) {
+		struct content content;
+		struct mbj_hash digest;
+		bool is_there = false;
+
+		content_make(&content, (i + worker->number) % CONTENTS);
+		worker->rc =
+			mbj_blob_put(worker->blobs, content_bytes(&content),
+				     &digest, &worker->err);
+		if (worker->rc == MBJ_OK)
+			worker->rc =
+				mbj_blobs_sync(worker->blobs, &worker->err);
+		if (worker->rc == MBJ_OK)
+			worker->rc =
+				mbj_blob_has(worker->blobs, &digest, content.n,
+					     &is_there, &worker->err);
+		if (worker->rc == MBJ_OK && !is_there)
+			worker->rc = MBJ_ENOTFOUND;
+	}
+	return NULL;
+}
+
+static void *worker_sync(void *argument)
+{
+	struct worker *worker = argument;
+
+	worker->rc = mbj_blobs_sync(worker->blobs, &worker->err);
+	return NULL;
+}
+
+static void workers_run(struct mbj_blobs *blobs, void *(*run)(void *))
+{
+	struct worker workers[THREADS];
+
+	memset(workers, 0, sizeof(workers));
+	for (unsigned i = 0; i < THREADS; i++) {
+		workers[i].blobs = blobs;
+		workers[i].number = i;
+		ck_assert_int_eq(pthread_create(&workers[i].thread, NULL, run,
+						&workers[i]),
+				 0);
+	}
+	for (unsigned i = 0; i < THREADS; i++) {
+		ck_assert_int_eq(pthread_join(workers[i].thread, NULL), 0);
+		test_ok(workers[i].rc, workers[i].err);
+	}
+}
+
+/*
+ * Goal: threads that store the same contents store each once, and all are told
+ * the truth.  Method: four threads, the same contents in turn.
+ */
+START_TEST(blob_threads_equal)
+{
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_error err;
+
+	test_ok(mbj_blobs_open(mbj_sys_posix(), dir, true, &blobs, &err), err);
+	workers_run(blobs, worker_store);
+	ck_assert_uint_eq(blobs_count(blobs), CONTENTS);
+	ck_assert_uint_eq(blobs->pending_count, 0);
+	mbj_blobs_close(&blobs);
+}
+END_TEST
+
+struct held {
+	struct mbj_sys table;
+	struct mbj_blobs *blobs; /* NULL: not held yet */
+	unsigned syncs;
+};
+
+/* The first round's sync waits until all the others wait for the next. */
+static int held_fsync(void *ctx, int fd)
+{
+	struct held *held = ctx;
+	unsigned waiting = 0;
+
+	held->syncs++;
+	while (held->blobs != NULL && held->syncs == 1 && waiting < THREADS) {
+		usleep(200);
+		waiting = 0;
+		pthread_mutex_lock(&held->blobs->mutex);
+		for (const struct blob_waiter *at = held->blobs->waiters;
+		     at != NULL; at = at->next)
+			waiting++;
+		pthread_mutex_unlock(&held->blobs->mutex);
+	}
+	return mbj_sys_posix()->fsync(NULL, fd);
+}
+
+/*
+ * Goal: whoever comes while a round is under way shares the next one.  Method:
+ * hold the first round until the three others wait; two rounds are all.
+ */
+START_TEST(blob_threads_share)
+{
+	struct held held = {.table = *mbj_sys_posix()};
+	struct mbj_blobs *blobs = NULL;
+	struct content content;
+	struct mbj_hash digest;
+	struct mbj_error err;
+
+	held.table.ctx = &held;
+	held.table.fsync = held_fsync;
+	test_ok(mbj_blobs_open(&held.table, dir, true, &blobs, &err), err);
+	content_make(&content, 1);
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	held.blobs = blobs;
+	held.syncs = 0;
+	workers_run(blobs, worker_sync);
+	ck_assert_uint_eq(held.syncs, 1);
+	ck_assert_uint_eq(blobs->round, 3);
+	mbj_blobs_close(&blobs);
+}
+END_TEST
+
+TCase *test_blob_thread_case(void)
+{
+	TCase *tc = tcase_create("blob_thread");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, blob_threads_equal);
+	tcase_add_test(tc, blob_threads_share);
+	return tc;
+}
