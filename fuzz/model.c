@@ -81,15 +81,7 @@ static const char *away_path(char path[MODEL_NAME_SIZE], size_t number)
 	return path;
 }
 
-static bool is_away(const struct model_box *box)
-{
-	return box->path[0] == '\x01';
-}
-
-/*
- * The parents that a target needs are made, but never one in the very place
- * that its mailbox left, which was below was_above: it would lie below itself.
- */
+/* Parents are made, but never where the mailbox was, below was_above. */
 static enum model_verdict parents_make(struct model *model,
 				       const struct model_rename *rename,
 				       const struct model_box *was_above)
@@ -128,15 +120,20 @@ enum model_verdict model_rename(struct model *model,
 		moving[i] = model_at(model, renames[i].source);
 		above[i] = model_above(model, renames[i].source);
 		if (moving[i] == NULL ||
-		    strcmp(renames[i].source, "INBOX") == 0 ||
 		    strcmp(renames[i].target, "INBOX") == 0)
 			return MODEL_REFUSED;
 		for (size_t k = 0; k < i; k++)
 			if (moving[k] == moving[i])
 				return MODEL_REFUSED;
 	}
+	/* INBOX stays: one that is new, TEMP till it is named, is renamed. */
 	for (size_t i = 0; i < count; i++)
-		rename_one(model, moving[i], away_path(away, i));
+		if (strcmp(renames[i].source, "INBOX") != 0)
+			rename_one(model, moving[i], away_path(away, i));
+		else if (!(moving[i] = box_add(model, away_path(away, i))))
+			return MODEL_FULL;
+		else
+			moving[i]->id = MBJ_ID_TEMP;
 	/* Short paths first: others' parents may come with them. */
 	for (size_t n = 0; n < MODEL_PATH_SIZE; n++)
 		for (size_t i = 0; i < count && verdict == MODEL_DONE; i++) {
@@ -146,6 +143,9 @@ enum model_verdict model_rename(struct model *model,
 			if (verdict == MODEL_DONE)
 				rename_one(model, moving[i], renames[i].target);
 		}
+	for (size_t i = 0; i < count; i++)
+		if (mbj_id_is_temp(moving[i]->id))
+			moving[i]->id = MBJ_ID_ROOT;
 	return verdict;
 }
 
@@ -157,8 +157,8 @@ static void put_down(struct model *model, const struct model_box *box,
 	bool is_top = mbj_id_is_root(place->parent);
 	char target[MODEL_PATH_SIZE + MODEL_NAME_SIZE + 1];
 
-	if (place->kind == MODEL_GONE || !is_away(box) ||
-	    (!is_top && (above == NULL || is_away(above))))
+	if (place->kind == MODEL_GONE || box->path[0] != '\x01' ||
+	    (!is_top && (above == NULL || above->path[0] == '\x01')))
 		return;
 	(void)snprintf(target, sizeof(target), "%s%s%s",
 		       is_top ? "" : above->path, is_top ? "" : "/",
@@ -194,7 +194,7 @@ enum model_verdict model_set(struct model *model,
 			*box = model->boxes[--model->count];
 	}
 	for (size_t i = 0; i < model->count; i++)
-		if (is_away(&model->boxes[i]))
+		if (model->boxes[i].path[0] == '\x01')
 			return MODEL_REFUSED;
 	return MODEL_DONE;
 }
