@@ -93,7 +93,10 @@ static enum mbj_rc batch_prepare(struct mbj_batch *batch,
 	enum mbj_rc rc = MBJ_OK;
 
 	batch_reap(batch);
+	/* Content first: no group is durable before what it needs. */
 	if (batch->count > 0)
+		rc = store_blobs_sync(store, &why);
+	if (rc == MBJ_OK && batch->count > 0)
 		rc = mbj_log_reserve(store->log, batch->records.n, &why);
 	if (rc == MBJ_OK)
 		rc = mbj_txn_watermark_set(batch->txn, &batch->end, &why);

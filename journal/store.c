@@ -69,6 +69,9 @@ static enum mbj_rc store_paths_set(struct mbj_store *store, const char *dir,
 	if (rc == MBJ_OK)
 		rc = mbj_path_join(store->state_dir, dir, STORE_STATE_NAME,
 				   err);
+	if (rc == MBJ_OK)
+		rc = mbj_path_join(store->blobs_dir, dir, STORE_BLOBS_NAME,
+				   err);
 	return rc;
 }
 
@@ -159,6 +162,7 @@ void mbj_store_close(struct mbj_store **store)
 		store_suspect_note(s);
 	mbj_state_close(&s->state);
 	mbj_log_close(&s->log);
+	mbj_blobs_close(&s->blobs);
 	store_lock_drop(&s->lock);
 	mbj_buf_done(&s->batch.records);
 	mbj_group_writer_done(&s->writer);
@@ -168,6 +172,47 @@ void mbj_store_close(struct mbj_store **store)
 	pthread_mutex_destroy(&s->mutex);
 	mbj_free(s);
 	*store = NULL;
+}
+
+/* ----------------------------------------------------------------- blobs */
+
+enum mbj_rc mbj_store_blobs(struct mbj_store *store,
+			    struct mbj_blobs **ret_blobs, struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	pthread_mutex_lock(&store->mutex);
+	if (store->blobs == NULL)
+		rc = mbj_blobs_open(store->sys, store->blobs_dir, true,
+				    &store->blobs, err);
+	*ret_blobs = store->blobs;
+	pthread_mutex_unlock(&store->mutex);
+	return rc;
+}
+
+enum mbj_rc mbj_store_blobs_read(const struct mbj_sys *sys, const char *dir,
+				 struct mbj_blobs **ret_blobs,
+				 struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	if (sys == NULL)
+		sys = mbj_sys_posix();
+	rc = mbj_path_join(path, dir, STORE_BLOBS_NAME, err);
+	if (rc < 0)
+		return rc;
+	return mbj_blobs_open(sys, path, false, ret_blobs, err);
+}
+
+enum mbj_rc store_blobs_sync(struct mbj_store *store, struct mbj_error *err)
+{
+	struct mbj_blobs *blobs;
+
+	pthread_mutex_lock(&store->mutex);
+	blobs = store->blobs;
+	pthread_mutex_unlock(&store->mutex);
+	return blobs == NULL ? MBJ_OK : mbj_blobs_sync(blobs, err);
 }
 
 /* ---------------------------------------------------------------- asking */

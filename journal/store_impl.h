@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 
+#include <mbj/blob.h>
 #include <mbj/hash.h>
 #include <mbj/store.h>
 
@@ -21,6 +22,7 @@
 #define STORE_LOCK_NAME	   "lock"
 #define STORE_JOURNAL_NAME "journal"
 #define STORE_STATE_NAME   "state"
+#define STORE_BLOBS_NAME   "blobs"
 #define STORE_OLD_NAME	   "state.old" /* set aside while another is made */
 #define STORE_SUSPECT_NAME "suspect"   /* in state/: it failed in use */
 #define STORE_INIT_NAME	   "mbj.init"  /* the superblock of one in the making */
@@ -50,6 +52,7 @@ struct mbj_store {
 	char dir[MBJ_PATH_TEXT_MAX];
 	char journal_dir[MBJ_PATH_TEXT_MAX];
 	char state_dir[MBJ_PATH_TEXT_MAX];
+	char blobs_dir[MBJ_PATH_TEXT_MAX];
 	struct mbj_file lock;
 	struct superblock superblock;
 	struct mbj_store_recovery recovery;
@@ -65,6 +68,7 @@ struct mbj_store {
 
 	/* Guarded. */
 	pthread_mutex_t mutex;
+	struct mbj_blobs *blobs; /* opened when first asked for */
 	pthread_cond_t is_calm;	 /* state_users fell to 0, or a swap ended */
 	struct mbj_state *state; /* swapped by the leader alone */
 	size_t state_users;	 /* threads beginning a read right now */
@@ -132,6 +136,12 @@ struct mbj_log_end store_log_end(const struct mbj_store *store);
 enum mbj_rc store_state_swap_begin(struct mbj_store *store,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
 void store_state_swap_end(struct mbj_store *store);
+/*
+ * The content of messages that was stored for edits, or groups, of a batch.
+ * Durability: on disk on return.
+ */
+enum mbj_rc store_blobs_sync(struct mbj_store *store,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
 /* Publish the journal's end to other threads. */
 void store_end_note(struct mbj_store *store);
 /* Close the store for everything, for this reason. */

@@ -64,6 +64,28 @@ enum mbj_rc mbj_txn_slot_get(struct mbj_txn *txn, struct mbj_id account,
 	return rc;
 }
 
+enum mbj_rc mbj_txn_path_find(struct mbj_txn *txn,
+			      const struct mbj_account *account,
+			      struct mbj_bytes path,
+			      struct mbj_mailbox *ret_mailbox,
+			      struct mbj_error *err)
+{
+	struct mbj_id id = MBJ_ID_ROOT;
+	struct mbj_name *names;
+	size_t count;
+	enum mbj_rc rc;
+
+	rc = mbj_path_split(&account->policy, path, txn->arena, &names, &count,
+			    err);
+	for (size_t i = 0; rc == MBJ_OK && i < count; i++)
+		rc = slot_find(txn, account->id, id, names[i].key, &id, err);
+	if (rc == MBJ_ENOTFOUND)
+		return mbj_error_set(err, rc, "there is no such mailbox");
+	if (rc < 0)
+		return rc;
+	return mbj_txn_mailbox_get(txn, account->id, id, ret_mailbox, err);
+}
+
 static enum mbj_rc slot_put(struct mbj_txn *txn, struct mbj_id account,
 			    struct mbj_id parent, struct mbj_bytes key,
 			    struct mbj_id id, struct mbj_error *err)

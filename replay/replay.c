@@ -12,7 +12,8 @@
 #include <string.h>
 
 #include <mbj/check.h>
-#include <mbj/replay.h>
+
+#include "replay_blobs.h"
 
 /* One run over one source. */
 struct run {
@@ -24,6 +25,7 @@ struct run {
 	bool is_linked;	       /* a group of the source continued it */
 	const struct mbj_replay_options *options;
 	struct mbj_replay_result *result;
+	struct replay_blobs blobs;
 	bool is_own_tail;
 	bool is_at_end;
 	struct mbj_error stop; /* rc MBJ_OK: nothing stopped the run */
@@ -135,6 +137,9 @@ static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
 		if (rc < 0)
 			return rc;
 	}
+	rc = replay_blobs_fetch(&run->blobs, group, err);
+	if (rc < 0)
+		return rc;
 	rc = run->is_own_tail ? mbj_batch_note(batch, group, err)
 			      : mbj_batch_add(batch, group, err);
 	if (rc < 0)
@@ -264,11 +269,14 @@ out:
 	return rc;
 }
 
-/* Run from the engine's watermark to the reader's end. */
+/*
+ * Run from the engine's watermark to the reader's end: over another store's
+ * journal, or, where source_dir is NULL, this one's own tail.
+ */
 static enum mbj_rc
 run_from(struct mbj_store *store, struct mbj_log_reader *reader,
 	 struct mbj_engine *engine, const struct mbj_hash *chain,
-	 bool is_own_tail, const struct mbj_replay_options *options,
+	 const char *source_dir, const struct mbj_replay_options *options,
 	 struct mbj_replay_result *result, struct mbj_error *err)
 {
 	struct run run = {
@@ -278,7 +286,10 @@ run_from(struct mbj_store *store, struct mbj_log_reader *reader,
 		.chain = *chain,
 		.options = options,
 		.result = result,
-		.is_own_tail = is_own_tail,
+		.blobs = {.source_dir = source_dir,
+			  .store = store,
+			  .result = result},
+		.is_own_tail = source_dir == NULL,
 	};
 	struct mbj_lsn next = {mbj_engine_applied(engine).v + 1};
 	enum mbj_rc rc;
@@ -290,6 +301,7 @@ run_from(struct mbj_store *store, struct mbj_log_reader *reader,
 	if (rc == MBJ_OK)
 		rc = run_all(&run, err);
 	mbj_sha256_free(&run.sha);
+	replay_blobs_done(&run.blobs);
 	result->applied = mbj_engine_applied(engine);
 	result->accounts_parked = mbj_engine_parked_count(engine);
 	return rc;
@@ -321,7 +333,7 @@ enum mbj_rc mbj_replica_open(const char *dir,
 	rc = mbj_store_log_reader(mbj_store_sys(store), dir, &reader, err);
 	if (rc < 0)
 		goto out;
-	rc = run_from(store, reader, engine, &chain, true, &replay, &result,
+	rc = run_from(store, reader, engine, &chain, NULL, &replay, &result,
 		      err);
 	if (rc < 0)
 		goto out;
@@ -456,7 +468,7 @@ enum mbj_rc mbj_replay_journal(struct mbj_store *replica,
 		ret_result->groups = groups_lacking(options, ret_result);
 		goto out;
 	}
-	rc = run_from(replica, reader, engine, &chain, false, options,
+	rc = run_from(replica, reader, engine, &chain, source_dir, options,
 		      ret_result, err);
 out:
 	mbj_log_reader_close(&reader);

@@ -22,6 +22,7 @@
 #define MBJ_STORE_H
 
 #include <mbj/apply.h>
+#include <mbj/blob.h>
 #include <mbj/edit.h>
 #include <mbj/error.h>
 #include <mbj/log.h>
@@ -114,6 +115,21 @@ struct mbj_store_recovery {
 };
 MBJ_API const struct mbj_store_recovery *
 mbj_store_recovery_get(const struct mbj_store *store);
+
+/*
+ * Where the content of messages is kept; the folder is made when it is first
+ * asked for.  What is stored there before an edit is submitted is on disk
+ * before the edit's group is: one round of syncs for a batch.
+ * Ownership: the store's, until it is closed.  Threads: any.
+ */
+MBJ_API enum mbj_rc mbj_store_blobs(struct mbj_store *store,
+				    struct mbj_blobs **ret_blobs,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
+/* That of any store, to read from, without owning it. */
+MBJ_API enum mbj_rc mbj_store_blobs_read(const struct mbj_sys *sys,
+					 const char *dir,
+					 struct mbj_blobs **ret_blobs,
+					 struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* The superblock of any store, without owning it. */
 MBJ_API enum mbj_rc mbj_identity_load(const struct mbj_sys *sys,

@@ -209,6 +209,15 @@ enum mbj_rc mbj_txn_tombstone_get(struct mbj_txn *txn, struct mbj_id account,
 				  struct mbj_id id,
 				  struct mbj_tombstone *ret_tombstone,
 				  struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The mailbox at a path, UTF-8 with the account's delimiter.  Returns:
+ * MBJ_EINVALID (no path), MBJ_ENOTFOUND.
+ */
+enum mbj_rc mbj_txn_path_find(struct mbj_txn *txn,
+			      const struct mbj_account *account,
+			      struct mbj_bytes path,
+			      struct mbj_mailbox *ret_mailbox,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
 /* 0 where the name was never retired. */
 enum mbj_rc mbj_txn_floor_get(struct mbj_txn *txn, struct mbj_id account,
 			      const struct mbj_hash *name_hash,

@@ -24,6 +24,9 @@ struct mbj_replay_result {
 	uint64_t accounts_parked;  /* parked now, this run's and earlier ones */
 	struct mbj_lsn applied;	   /* the watermark afterwards */
 	struct mbj_lsn source_end; /* the source's last durable group */
+	/* Contents of messages that the source has not, or damaged. */
+	uint64_t blobs_missing;
+	struct mbj_error blobs_why; /* of the first of them */
 };
 
 struct mbj_replay_options {
@@ -52,7 +55,7 @@ MBJ_API enum mbj_rc mbj_replica_open(const char *dir,
 
 /*
  * Apply to replica what it lacks of the journal in source_dir, reading only
- * its superblock and segments: source may be in use, or dead.
+ * its superblock, segments and blobs: source may be in use, or dead.
  * Returns: MBJ_EFENCED (not a replica, another lineage, ahead, forked, an
  * older epoch), MBJ_ECORRUPT (naming the damage; what precedes it is
  * applied), MBJ_ENOSPC, ...  Parked accounts are not an error: see the result.
