@@ -101,6 +101,8 @@ MBJ_PRINTF(2, 3)
 void cli_say(const struct cli_call *call, const char *format, ...);
 /* The store has no account of the name given: fill *err, return its code. */
 enum mbj_rc cli_no_account(const struct cli_call *call, struct mbj_error *err);
+/* An account has no mailbox at this path: likewise. */
+enum mbj_rc cli_no_mailbox(const char *path, struct mbj_error *err);
 /* Write it all to standard output; CLI_OK, or CLI_FAILED having said why. */
 int cli_write(const struct cli_call *call, struct mbj_bytes bytes);
 int cli_write_done(const struct cli_call *call, struct mbj_buf *buf);

@@ -117,6 +117,16 @@ enum mbj_rc cli_no_account(const struct cli_call *call, struct mbj_error *err)
 	return MBJ_ENOTFOUND;
 }
 
+enum mbj_rc cli_no_mailbox(const char *path, struct mbj_error *err)
+{
+	(void)mbj_error_refuse(err, MBJ_REFUSAL_NOT_FOUND, "mailbox", path,
+			       "there is no mailbox \"%.200s\"; mbj tree "
+			       "lists them",
+			       path);
+	err->rc = MBJ_ENOTFOUND;
+	return MBJ_ENOTFOUND;
+}
+
 int cli_write(const struct cli_call *call, struct mbj_bytes bytes)
 {
 	size_t done = 0;

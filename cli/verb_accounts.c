@@ -28,9 +28,11 @@ static void put_account(struct mbj_buf *out, bool is_json, bool is_first,
 	mbj_jmap_string_print(account->name, out);
 	mbj_buf_format(out,
 		       ",\"mailboxes\":%" PRIu64 ",\"subscriptions\":%" PRIu64
+		       ",\"messages\":%" PRIu64 ",\"size\":%" PRIu64
 		       ",\"state\":\"%" PRIu64 "\",\"foldsCase\":%s,"
 		       "\"delimiter\":\"%c\",\"uidValidity\":%" PRIu32 "}",
 		       account->mailbox_count, account->subscription_count,
+		       account->message_count, account->message_size,
 		       account->lsn.v,
 		       account->policy.is_folding ? "true" : "false",
 		       account->policy.delimiter, account->uidvalidity_last);

@@ -11,175 +11,7 @@
 #include <mbj/replay.h>
 #include <mbj/utf7.h>
 
-#include "cli.h"
-
-enum { EDIT_OUTPUT_MAX = 512 << 20 };
-
-/* What the four verbs have in common while they run. */
-struct session {
-	const struct cli_call *call;
-	struct mbj_store *store;
-	struct mbj_edit edit;
-	struct mbj_outcome outcome;
-	struct mbj_error err;
-	struct mbj_buf input;
-	struct mbj_buf out;
-};
-
-static void session_init(struct session *s, const struct cli_call *call)
-{
-	memset(s, 0, sizeof(*s));
-	s->call = call;
-	s->edit = MBJ_EDIT_INIT;
-	s->edit.account = mbj_bytes_str(call->operands[1]);
-	s->edit.is_dry_run = call->options.is_dry_run;
-	s->edit.is_subscription_kept = call->options.is_subscription_kept;
-	mbj_buf_init(&s->out, EDIT_OUTPUT_MAX);
-}
-
-static void session_done(struct session *s)
-{
-	mbj_outcome_done(&s->outcome);
-	mbj_store_close(&s->store);
-	mbj_buf_done(&s->input);
-	mbj_buf_done(&s->out);
-}
-
-static enum mbj_rc session_open(struct session *s)
-{
-	return mbj_replica_open(s->call->operands[0], NULL, &s->store, &s->err);
-}
-
-/* The account as it stands, for its policy and its id. */
-static enum mbj_rc session_account(struct session *s,
-				   struct mbj_name_policy *ret_policy,
-				   struct mbj_id *ret_id)
-{
-	struct mbj_account account;
-	struct mbj_txn *txn = NULL;
-	enum mbj_rc rc;
-
-	rc = mbj_store_read(s->store, &txn, &s->err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_txn_account_find(txn, s->edit.account, &account, &s->err);
-	if (rc == MBJ_OK) {
-		*ret_policy = account.policy;
-		*ret_id = account.id;
-	} else if (rc == MBJ_ENOTFOUND) {
-		rc = cli_no_account(s->call, &s->err);
-	}
-	mbj_txn_abort(&txn);
-	return rc;
-}
-
-/* The account's tree, from which lines get their paths; empty for import. */
-static enum mbj_rc session_tree(struct session *s, struct mbj_tree **ret_tree,
-				char *ret_delimiter)
-{
-	struct mbj_account account;
-	struct mbj_txn *txn = NULL;
-	uint64_t seed;
-	enum mbj_rc rc;
-
-	rc = mbj_store_read(s->store, &txn, &s->err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_txn_account_find(txn, s->edit.account, &account, &s->err);
-	if (rc == MBJ_OK) {
-		*ret_delimiter = account.policy.delimiter;
-		rc = mbj_txn_tree_load(txn, account.id, ret_tree, &s->err);
-	} else if (rc == MBJ_ENOTFOUND) {
-		*ret_delimiter = s->edit.policy.delimiter;
-		/* The id to be is random, and nobody's to choose. */
-		memcpy(&seed, s->outcome.account.b, sizeof(seed));
-		rc = mbj_tree_new(seed, ret_tree, &s->err);
-	}
-	mbj_txn_abort(&txn);
-	return rc;
-}
-
-/* A dry run prints what would be journaled: for people, with paths. */
-static enum mbj_rc put_plan(struct session *s)
-{
-	bool is_json = s->call->options.is_json;
-	struct mbj_jmap_plan *plan = NULL;
-	struct mbj_tree *before = NULL;
-	char delimiter = '/';
-	enum mbj_rc rc = MBJ_OK;
-
-	if (!is_json)
-		rc = session_tree(s, &before, &delimiter);
-	if (rc == MBJ_OK)
-		rc = mbj_jmap_plan_load(&s->outcome, before, delimiter, &plan,
-					&s->err);
-	if (rc == MBJ_OK && is_json)
-		rc = mbj_jmap_plan_print(plan, &s->out, &s->err);
-	else if (rc == MBJ_OK)
-		rc = mbj_jmap_plan_text(plan, &s->out, &s->err);
-	mbj_jmap_plan_free(&plan);
-	mbj_tree_free(&before);
-	return rc;
-}
-
-/* What rename and reconcile print: the group, in a line or an object. */
-static enum mbj_rc put_group(struct session *s)
-{
-	const struct mbj_outcome *outcome = &s->outcome;
-	struct mbj_group group;
-	uint32_t ops = 0;
-	enum mbj_rc rc;
-
-	if (outcome->record.n > 0) {
-		rc = mbj_group_parse(mbj_buf_view(&outcome->record), &group,
-				     &s->err);
-		if (rc < 0)
-			return rc;
-		ops = group.header.op_count;
-	}
-	if (s->call->options.is_json)
-		mbj_buf_format(
-			&s->out,
-			"{\"schema\":\"mbj.%s/1\",\"oldState\":\"%" PRIu64
-			"\",\"newState\":\"%" PRIu64
-			"\",\"primitives\":%" PRIu32
-			",\"lowerBound\":%zu,\"parks\":%zu,"
-			"\"proven\":%s}\n",
-			s->call->verb->word, outcome->old_state.v,
-			outcome->new_state.v, ops, outcome->lower_bound,
-			outcome->parks, outcome->is_proven ? "true" : "false");
-	else if (outcome->lsn.v == 0)
-		mbj_buf_put_str(&s->out, "nothing to do\n");
-	else
-		mbj_buf_format(&s->out,
-			       "group %" PRIu64 ": %" PRIu32
-			       " primitives, %zu parked\n",
-			       outcome->lsn.v, ops, outcome->parks);
-	return mbj_buf_ok(&s->out, &s->err);
-}
-
-static int session_end(struct session *s, enum mbj_rc rc)
-{
-	int status;
-
-	if (rc < 0)
-		status = cli_fail(s->call, &s->err);
-	else
-		status = cli_write(s->call, mbj_buf_view(&s->out));
-	/* The answer is lost, the deed is not: say so, or it is tried again. */
-	if (rc == MBJ_OK && status != CLI_OK && s->outcome.lsn.v > 0 &&
-	    !s->edit.is_dry_run)
-		cli_say(s->call,
-			"the edit is done all the same: group %" PRIu64,
-			s->outcome.lsn.v);
-	session_done(s);
-	return status;
-}
-
-static enum mbj_rc session_submit(struct session *s)
-{
-	return mbj_store_submit(s->store, &s->edit, &s->outcome, &s->err);
-}
+#include "session.h"
 
 static int import_policy(const struct cli_call *call,
 			 struct mbj_name_policy *policy)
@@ -245,7 +77,7 @@ int verb_import(const struct cli_call *call)
 	if (rc == MBJ_OK)
 		rc = session_submit(&s);
 	if (rc == MBJ_OK && call->options.is_dry_run)
-		rc = put_plan(&s);
+		rc = session_put_plan(&s);
 	else if (rc == MBJ_OK)
 		rc = mbj_jmap_import_print(list, &s.outcome, &s.out, &s.err);
 	if (rc == MBJ_OK && !mbj_id_is_root(s.outcome.inbox))
@@ -276,7 +108,8 @@ int verb_reconcile(const struct cli_call *call)
 	if (rc == MBJ_OK)
 		rc = session_submit(&s);
 	if (rc == MBJ_OK)
-		rc = call->options.is_dry_run ? put_plan(&s) : put_group(&s);
+		rc = call->options.is_dry_run ? session_put_plan(&s)
+					      : session_put_group(&s);
 	mbj_jmap_list_free(&list);
 	mbj_jmap_map_free(&map);
 	return session_end(&s, rc);
@@ -315,7 +148,7 @@ static enum mbj_rc set_run(struct session *s, struct mbj_jmap_set **set,
 	*ret_refused =
 		s->outcome.refused_count + mbj_jmap_set_refused_count(*set);
 	if (s->edit.is_dry_run)
-		return put_plan(s);
+		return session_put_plan(s);
 	mbj_id_print(account, text);
 	return mbj_jmap_set_print(*set, mbj_bytes_str(text), &s->outcome,
 				  &s->out, &s->err);
@@ -443,7 +276,8 @@ int verb_rename(const struct cli_call *call)
 	if (rc == MBJ_OK)
 		rc = session_submit(&s);
 	if (rc == MBJ_OK)
-		rc = call->options.is_dry_run ? put_plan(&s) : put_group(&s);
+		rc = call->options.is_dry_run ? session_put_plan(&s)
+					      : session_put_group(&s);
 	mbj_utf7_free(&utf7);
 	mbj_arena_free(&arena);
 	mbj_free(renames);

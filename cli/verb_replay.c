@@ -22,10 +22,11 @@ static int replay_report(const struct cli_call *call,
 			"{\"schema\":\"mbj.replay/1\",\"groups\":%" PRIu64
 			",\"groupsParked\":%" PRIu64
 			",\"accountsParked\":%" PRIu64 ",\"applied\":%" PRIu64
-			",\"sourceEnd\":%" PRIu64 ",\"dryRun\":%s}\n",
+			",\"sourceEnd\":%" PRIu64 ",\"blobsMissing\":%" PRIu64
+			",\"dryRun\":%s}\n",
 			result->groups, result->groups_parked,
 			result->accounts_parked, result->applied.v,
-			result->source_end.v,
+			result->source_end.v, result->blobs_missing,
 			call->options.is_dry_run ? "true" : "false");
 	else
 		mbj_buf_format(&out,
@@ -34,8 +35,16 @@ static int replay_report(const struct cli_call *call,
 			       would, result->groups, result->applied.v,
 			       result->source_end.v);
 	status = cli_write_done(call, &out);
-	if (status != CLI_OK || result->accounts_parked == 0)
+	if (status != CLI_OK ||
+	    (result->accounts_parked == 0 && result->blobs_missing == 0))
 		return status;
+	if (result->blobs_missing > 0)
+		cli_say(call,
+			"the contents of %" PRIu64 " messages could not be "
+			"fetched; the first: %s",
+			result->blobs_missing, result->blobs_why.message);
+	if (result->accounts_parked == 0)
+		return CLI_PARTIAL;
 	cli_say(call,
 		"%" PRIu64 " accounts are parked: mbj status shows them, all "
 		"others go on",

@@ -206,6 +206,24 @@ MBJ_API enum mbj_rc mbj_jmap_set_print(const struct mbj_jmap_set *set,
 				       struct mbj_buf *ret_json,
 				       struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* ------------------------------------------------------------ messages */
+
+/*
+ * mbj.messages/1: a mailbox's UIDVALIDITY, UIDNEXT, HIGHESTMODSEQ and its
+ * messages, or a table of them for people.
+ * Returns: MBJ_ELIMIT where ret_json's maximum is reached.
+ */
+MBJ_API enum mbj_rc
+mbj_jmap_messages_print(struct mbj_txn *txn, struct mbj_id account,
+			const struct mbj_mailbox *mailbox,
+			struct mbj_buf *ret_json,
+			struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API enum mbj_rc
+mbj_jmap_messages_text(struct mbj_txn *txn, struct mbj_id account,
+		       const struct mbj_mailbox *mailbox,
+		       struct mbj_buf *ret_text,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* --------------------------------------------------------------- plans */
 
 /* A plan with what is needed to show it; for all three ways of showing. */

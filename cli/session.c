@@ -1,0 +1,221 @@
+/*
+ * One edit of one account from the command line: open, submit, say what became
+ * of it.  See session.h.
+ */
+#include "session.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include <mbj/jmap.h>
+#include <mbj/replay.h>
+#include <mbj/utf7.h>
+
+enum { EDIT_OUTPUT_MAX = 512 << 20 };
+
+void session_init(struct session *s, const struct cli_call *call)
+{
+	memset(s, 0, sizeof(*s));
+	s->call = call;
+	s->edit = MBJ_EDIT_INIT;
+	s->edit.account = mbj_bytes_str(call->operands[1]);
+	s->edit.is_dry_run = call->options.is_dry_run;
+	s->edit.is_subscription_kept = call->options.is_subscription_kept;
+	mbj_buf_init(&s->out, EDIT_OUTPUT_MAX);
+}
+
+static void session_done(struct session *s)
+{
+	mbj_outcome_done(&s->outcome);
+	mbj_store_close(&s->store);
+	mbj_buf_done(&s->input);
+	mbj_buf_done(&s->out);
+}
+
+enum mbj_rc session_open(struct session *s)
+{
+	return mbj_replica_open(s->call->operands[0], NULL, &s->store, &s->err);
+}
+
+/* The account as it stands, for its policy and its id. */
+enum mbj_rc session_account(struct session *s,
+			    struct mbj_name_policy *ret_policy,
+			    struct mbj_id *ret_id)
+{
+	struct mbj_account account;
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(s->store, &txn, &s->err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_txn_account_find(txn, s->edit.account, &account, &s->err);
+	if (rc == MBJ_OK) {
+		*ret_policy = account.policy;
+		*ret_id = account.id;
+	} else if (rc == MBJ_ENOTFOUND) {
+		rc = cli_no_account(s->call, &s->err);
+	}
+	mbj_txn_abort(&txn);
+	return rc;
+}
+
+/* An operand as UTF-8: it is that already, or modified UTF-7. */
+static enum mbj_rc path_read(struct session *s, const char *path,
+			     struct mbj_buf *ret_utf8)
+{
+	struct mbj_utf7 *utf7 = NULL;
+	enum mbj_rc rc;
+
+	if (!s->call->options.is_utf7) {
+		mbj_buf_put_str(ret_utf8, path);
+		return mbj_buf_ok(ret_utf8, &s->err);
+	}
+	rc = mbj_utf7_new(&utf7, &s->err);
+	if (rc == MBJ_OK)
+		rc = mbj_utf7_decode(utf7, mbj_bytes_str(path), ret_utf8,
+				     &s->err);
+	mbj_utf7_free(&utf7);
+	return rc;
+}
+
+enum mbj_rc session_mailbox(struct session *s, const char *path,
+			    struct mbj_account *ret_account,
+			    struct mbj_mailbox *ret_mailbox,
+			    struct mbj_content *ret_content)
+{
+	struct mbj_txn *txn = NULL;
+	struct mbj_buf utf8;
+	enum mbj_rc rc;
+
+	mbj_buf_init(&utf8, 4 * MBJ_PATH_MAX);
+	rc = path_read(s, path, &utf8);
+	if (rc == MBJ_OK)
+		rc = mbj_store_read(s->store, &txn, &s->err);
+	if (rc == MBJ_OK) {
+		rc = mbj_txn_account_find(txn, s->edit.account, ret_account,
+					  &s->err);
+		if (rc == MBJ_ENOTFOUND)
+			rc = MBJ_FAILURE(cli_no_account(s->call, &s->err));
+	}
+	if (rc == MBJ_OK) {
+		rc = mbj_txn_path_find(txn, ret_account, mbj_buf_view(&utf8),
+				       ret_mailbox, &s->err);
+		if (rc == MBJ_ENOTFOUND)
+			rc = cli_no_mailbox(path, &s->err);
+	}
+	if (rc == MBJ_OK)
+		rc = mbj_txn_content_get(txn, ret_account->id, ret_mailbox->id,
+					 ret_content, &s->err);
+	mbj_txn_abort(&txn);
+	mbj_buf_done(&utf8);
+	return rc;
+}
+
+/* The account's tree, from which lines get their paths; empty for import. */
+static enum mbj_rc session_tree(struct session *s, struct mbj_tree **ret_tree,
+				char *ret_delimiter)
+{
+	struct mbj_account account;
+	struct mbj_txn *txn = NULL;
+	uint64_t seed;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(s->store, &txn, &s->err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_txn_account_find(txn, s->edit.account, &account, &s->err);
+	if (rc == MBJ_OK) {
+		*ret_delimiter = account.policy.delimiter;
+		rc = mbj_txn_tree_load(txn, account.id, ret_tree, &s->err);
+	} else if (rc == MBJ_ENOTFOUND) {
+		*ret_delimiter = s->edit.policy.delimiter;
+		/* The id to be is random, and nobody's to choose. */
+		memcpy(&seed, s->outcome.account.b, sizeof(seed));
+		rc = mbj_tree_new(seed, ret_tree, &s->err);
+	}
+	mbj_txn_abort(&txn);
+	return rc;
+}
+
+/* A dry run prints what would be journaled: for people, with paths. */
+enum mbj_rc session_put_plan(struct session *s)
+{
+	bool is_json = s->call->options.is_json;
+	struct mbj_jmap_plan *plan = NULL;
+	struct mbj_tree *before = NULL;
+	char delimiter = '/';
+	enum mbj_rc rc = MBJ_OK;
+
+	if (!is_json)
+		rc = session_tree(s, &before, &delimiter);
+	if (rc == MBJ_OK)
+		rc = mbj_jmap_plan_load(&s->outcome, before, delimiter, &plan,
+					&s->err);
+	if (rc == MBJ_OK && is_json)
+		rc = mbj_jmap_plan_print(plan, &s->out, &s->err);
+	else if (rc == MBJ_OK)
+		rc = mbj_jmap_plan_text(plan, &s->out, &s->err);
+	mbj_jmap_plan_free(&plan);
+	mbj_tree_free(&before);
+	return rc;
+}
+
+/* What rename and reconcile print: the group, in a line or an object. */
+enum mbj_rc session_put_group(struct session *s)
+{
+	const struct mbj_outcome *outcome = &s->outcome;
+	struct mbj_group group;
+	uint32_t ops = 0;
+	enum mbj_rc rc;
+
+	if (outcome->record.n > 0) {
+		rc = mbj_group_parse(mbj_buf_view(&outcome->record), &group,
+				     &s->err);
+		if (rc < 0)
+			return rc;
+		ops = group.header.op_count;
+	}
+	if (s->call->options.is_json)
+		mbj_buf_format(
+			&s->out,
+			"{\"schema\":\"mbj.%s/1\",\"oldState\":\"%" PRIu64
+			"\",\"newState\":\"%" PRIu64
+			"\",\"primitives\":%" PRIu32
+			",\"lowerBound\":%zu,\"parks\":%zu,"
+			"\"proven\":%s}\n",
+			s->call->verb->word, outcome->old_state.v,
+			outcome->new_state.v, ops, outcome->lower_bound,
+			outcome->parks, outcome->is_proven ? "true" : "false");
+	else if (outcome->lsn.v == 0)
+		mbj_buf_put_str(&s->out, "nothing to do\n");
+	else
+		mbj_buf_format(&s->out,
+			       "group %" PRIu64 ": %" PRIu32
+			       " primitives, %zu parked\n",
+			       outcome->lsn.v, ops, outcome->parks);
+	return mbj_buf_ok(&s->out, &s->err);
+}
+
+int session_end(struct session *s, enum mbj_rc rc)
+{
+	int status;
+
+	if (rc < 0)
+		status = cli_fail(s->call, &s->err);
+	else
+		status = cli_write(s->call, mbj_buf_view(&s->out));
+	/* The answer is lost, the deed is not: say so, or it is tried again. */
+	if (rc == MBJ_OK && status != CLI_OK && s->outcome.lsn.v > 0 &&
+	    !s->edit.is_dry_run)
+		cli_say(s->call,
+			"the edit is done all the same: group %" PRIu64,
+			s->outcome.lsn.v);
+	session_done(s);
+	return status;
+}
+
+enum mbj_rc session_submit(struct session *s)
+{
+	return mbj_store_submit(s->store, &s->edit, &s->outcome, &s->err);
+}

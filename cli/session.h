@@ -1,0 +1,39 @@
+/*
+ * What the verbs that change an account have in common while they run: the
+ * store, the edit, its outcome, what is read and what is printed.
+ */
+#ifndef MBJ_CLI_SESSION_H
+#define MBJ_CLI_SESSION_H
+
+#include "cli.h"
+
+struct session {
+	const struct cli_call *call;
+	struct mbj_store *store;
+	struct mbj_edit edit;
+	struct mbj_outcome outcome;
+	struct mbj_error err;
+	struct mbj_buf input;
+	struct mbj_buf out;
+};
+
+/* The account is the second operand. */
+void session_init(struct session *s, const struct cli_call *call);
+enum mbj_rc session_open(struct session *s) MBJ_MUST_CHECK;
+/* The account as it stands, for its policy and its id. */
+enum mbj_rc session_account(struct session *s,
+			    struct mbj_name_policy *ret_policy,
+			    struct mbj_id *ret_id) MBJ_MUST_CHECK;
+/* The mailbox at a path of the account, as options say it is written. */
+enum mbj_rc session_mailbox(struct session *s, const char *path,
+			    struct mbj_account *ret_account,
+			    struct mbj_mailbox *ret_mailbox,
+			    struct mbj_content *ret_content) MBJ_MUST_CHECK;
+enum mbj_rc session_submit(struct session *s) MBJ_MUST_CHECK;
+/* What a dry run would journal; what was: the group, a line or an object. */
+enum mbj_rc session_put_plan(struct session *s) MBJ_MUST_CHECK;
+enum mbj_rc session_put_group(struct session *s) MBJ_MUST_CHECK;
+/* Print or complain, free everything, return the exit status. */
+int session_end(struct session *s, enum mbj_rc rc);
+
+#endif

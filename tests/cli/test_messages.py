@@ -1,0 +1,218 @@
+"""Messages, from outside: deliver, messages, cat, flag, expunge, mv, and what
+a replica has of them."""
+import hashlib
+import subprocess
+import unittest
+
+import mbjtest
+from mbjtest import (CORRUPT, FAILED, INBOX, OK, PARTIAL, REFUSED, ROWS,
+                     USAGE, Case)
+
+NO_INPUT, NO_USER, CANNOT_CREATE, TEMPFAIL = 66, 67, 73, 75
+
+
+class Messages(Case):
+    def setUp(self):
+        super().setUp()
+        self.account(ROWS)
+
+    def deliver(self, body, mailbox="INBOX"):
+        return self.mbj("deliver", self.p, "alice", mailbox, "--json",
+                        stdin=body).json()
+
+    def listed(self, mailbox="INBOX", store=None):
+        return self.mbj("messages", store or self.p, "alice", mailbox,
+                        "--json").json()
+
+    def short(self, mailbox="INBOX", store=None):
+        """[(uid, size, flags)] of a mailbox."""
+        return [(m["uid"], m["size"], m["flags"])
+                for m in self.listed(mailbox, store)["messages"]]
+
+    def cat(self, mailbox, uid, store=None):
+        done = subprocess.run([mbjtest.MBJ, "cat", str(store or self.p),
+                               "alice", mailbox, str(uid)],
+                              capture_output=True, check=False)
+        self.assertEqual(done.returncode, OK, done.stderr)
+        return done.stdout
+
+    def blob(self, body, store=None):
+        digest = hashlib.sha256(body).hexdigest()
+        return (store or self.p) / "blobs" / digest[:2] / digest[2:]
+
+    def replay(self, status=OK):
+        return self.mbj("replay", self.p, self.r, status=status)
+
+    def equal(self):
+        self.replay()
+        self.mbj("verify", self.p, self.r)
+        for mailbox in self.paths():
+            self.assertEqual(self.listed(mailbox),
+                             self.listed(mailbox, self.r), mailbox)
+
+    def test_a_message_from_end_to_end(self):
+        """Goal: what is delivered is listed, comes out byte for byte, here
+        and on a replica.  Method: bytes of every kind, one of 3 MB."""
+        bodies = [b"Subject: hi\r\n\r\nhello\r\n", bytes(range(256)) * 3,
+                  b"\n" * 3_000_000]
+        for uid, body in enumerate(bodies, 1):
+            answer = self.deliver(body)
+            self.assertEqual((answer["uid"], answer["size"]),
+                             (uid, len(body)))
+        listed = self.listed()
+        self.assertEqual(listed["schema"], "mbj.messages/1")
+        self.assertEqual(listed["mailboxId"], INBOX)
+        self.assertEqual(listed["uidNext"], 4)
+        self.assertEqual([m["blobId"] for m in listed["messages"]],
+                         [hashlib.sha256(b).hexdigest() for b in bodies])
+        self.equal()
+        for uid, body in enumerate(bodies, 1):
+            self.assertEqual(self.cat("INBOX", uid), body)
+            self.assertEqual(self.cat("INBOX", uid, self.r), body)
+        self.mbj("fsck", self.p)
+        self.mbj("fsck", self.r, "--rebuild")
+        self.equal()
+
+    def test_flags(self):
+        """Goal: added, removed, replaced, on sets, without regard to case;
+        what changes nothing is no group."""
+        for body in (b"a", b"bb", b"ccc"):
+            self.deliver(body)
+        flag = ["flag", self.p, "alice", "INBOX"]
+        self.mbj(*flag, "1:2", "\\seen", "$Forwarded", "work")
+        self.mbj(*flag, "2:*", "\\Flagged", "$forwarded")
+        self.assertEqual(self.short(), [
+            (1, 1, ["\\Seen", "$Forwarded", "work"]),
+            (2, 2, ["\\Flagged", "\\Seen", "$Forwarded", "work"]),
+            (3, 3, ["\\Flagged", "$forwarded"])])
+        self.mbj(*flag, "1,2", "WORK", "\\Seen", "--remove")
+        self.mbj(*flag, "3", "--replace")
+        self.assertEqual(self.short(), [
+            (1, 1, ["$Forwarded"]), (2, 2, ["\\Flagged", "$Forwarded"]),
+            (3, 3, [])])
+        before = self.listed()
+        self.assertIn("message-flags", self.mbj(*flag, "1", "\\Seen",
+                                                "-n").out)
+        self.assertEqual(self.listed(), before)
+        self.equal()
+
+    def test_copy_move_expunge(self):
+        """Goal: one content however often it is copied; UIDs are never used
+        again; what is not there is passed over."""
+        for body in (b"one", b"two", b"three", b"one"):
+            self.deliver(body)
+        self.mbj("mv", self.p, "alice", "INBOX", "1:2", "A", "--copy")
+        self.mbj("mv", self.p, "alice", "INBOX", "2,4,9", "B")
+        self.assertEqual(self.short(), [(1, 3, []), (3, 5, [])])
+        self.assertEqual(self.short("A"), [(1, 3, []), (2, 3, [])])
+        self.assertEqual(self.short("B"), [(1, 3, []), (2, 3, [])])
+        blobs = [p for p in (self.p / "blobs").rglob("*") if p.is_file()]
+        self.assertEqual(len(blobs), 3)
+        self.mbj("expunge", self.p, "alice", "INBOX", "3:*")
+        self.mbj("expunge", self.p, "alice", "INBOX", "77")
+        self.assertEqual(self.deliver(b"four")["uid"], 5)
+        self.assertEqual(self.cat("B", 2), b"one")
+        self.equal()
+        self.assertEqual(self.cat("B", 2, self.r), b"one")
+
+    def test_rename_inbox_takes_the_messages(self):
+        """Goal: RFC 9051 6.3.6.  Method: INBOX>Old, beside a swap."""
+        for body in (b"a", b"b", b"c"):
+            self.deliver(body)
+        self.mbj("expunge", self.p, "alice", "INBOX", "2")
+        uidvalidity = self.listed()["uidValidity"]
+        self.assertIn("message-take-all",
+                      self.mbj("rename", self.p, "alice", "INBOX>Old",
+                               "-n").out)
+        self.mbj("rename", self.p, "alice", "INBOX>Old", "A>B", "B>A")
+        self.assertEqual(self.paths()["INBOX"], INBOX)
+        self.assertEqual(self.short(), [])
+        self.assertEqual(self.short("Old"), [(1, 1, []), (3, 1, [])])
+        self.assertEqual(self.listed()["uidValidity"], uidvalidity)
+        self.assertNotEqual(self.listed("Old")["uidValidity"], uidvalidity)
+        self.assertEqual(self.deliver(b"d")["uid"], 4)
+        self.equal()
+
+    def test_mailboxes_with_messages_go_when_told(self):
+        """Goal: Mailbox/set destroys no mail unless it is said; reconcile
+        says it by leaving the mailbox out; what was left behind is reaped."""
+        self.deliver(b"kept?", "C" if "C" in self.paths() else "A/C")
+        path = next(p for p in self.paths() if p.endswith("C"))
+        mailbox = self.paths()[path]
+        answer = self.mbj("set", self.p, "alice", status=REFUSED,
+                          stdin={"destroy": [mailbox]}).json()
+        self.assertEqual(answer["notDestroyed"][mailbox]["type"],
+                         "mailboxHasEmail")
+        self.mbj("set", self.p, "alice", stdin={
+            "destroy": [mailbox], "onDestroyRemoveEmails": True})
+        self.deliver(b"next")
+        self.mbj("fsck", self.p)
+        self.equal()
+
+    def test_deliver_speaks_sysexits(self):
+        """Goal: an MTA bounces only what can never be delivered."""
+        deliver = ["deliver", self.p]
+        self.mbj(*deliver, "nobody", stdin=b"x", status=NO_USER)
+        self.mbj(*deliver, "alice", "nowhere", stdin=b"x",
+                 status=CANNOT_CREATE)
+        self.mbj(*deliver, "alice", "a//b", stdin=b"x", status=CANNOT_CREATE)
+        self.mbj(*deliver, "alice", stdin=b"", status=NO_INPUT)
+        self.mbj("deliver", self.dir / "none", "alice", stdin=b"x",
+                 status=TEMPFAIL)
+        self.mbj("deliver", self.r, "alice", stdin=b"x", status=TEMPFAIL)
+        self.assertEqual(self.mbj(*deliver, "alice", stdin=b"x").out, "")
+        self.assertEqual(self.short(), [(1, 1, [])])
+
+    def test_bad_input(self):
+        """Goal: each mistake is named, nothing is done."""
+        self.deliver(b"x")
+        before = self.mbj("log", self.p).out
+        for status, *arguments in (
+                (REFUSED, "flag", "INBOX", "1", "\\Recent"),
+                (REFUSED, "flag", "INBOX", "1", "two words"),
+                (REFUSED, "flag", "INBOX", "0", "x"),
+                (REFUSED, "flag", "INBOX", "1:", "x"),
+                (USAGE, "flag", "INBOX", "1", "x", "--remove", "--replace"),
+                (REFUSED, "flag", "nowhere", "1", "x"),
+                (REFUSED, "expunge", "INBOX", "all"),
+                (REFUSED, "mv", "INBOX", "1", "nowhere"),
+                (REFUSED, "cat", "INBOX", "2"),
+                (REFUSED, "cat", "INBOX", "1:2"),
+                (REFUSED, "messages", "nowhere")):
+            verb, *rest = arguments
+            result = self.mbj(verb, self.p, "alice", *rest, status=status)
+            if status != USAGE:
+                named = [r for r in rest if r in result.err]
+                self.assertTrue(named, result.err)
+        self.assertEqual(self.mbj("log", self.p).out,
+                         before)
+
+    def test_lost_and_damaged_content(self):
+        """Goal: content that is gone or damaged is named, by cat and by
+        replay, and stops nothing else."""
+        for body in (b"first", b"second", b"third"):
+            self.deliver(body)
+        self.blob(b"first").unlink()
+        path = self.blob(b"second")
+        path.chmod(0o600)
+        path.write_bytes(b"sEcond")
+        result = self.mbj("cat", self.p, "alice", "INBOX", "2",
+                          status=CORRUPT)
+        self.assertIn(path.name, result.err)
+        result = self.mbj("cat", self.p, "alice", "INBOX", "1", status=FAILED)
+        self.assertIn(hashlib.sha256(b"first").hexdigest(), result.err)
+        result = self.replay(status=PARTIAL)
+        self.assertIn("2 messages", result.err)
+        self.mbj("verify", self.p, self.r)
+        self.assertEqual(self.cat("INBOX", 3, self.r), b"third")
+
+    def test_usage(self):
+        """Goal: usage is shown with the account."""
+        self.deliver(b"12345")
+        self.deliver(b"123", "A")
+        account = self.mbj("accounts", self.p, "--json").json()["list"][0]
+        self.assertEqual((account["messages"], account["size"]), (2, 8))
+
+
+if __name__ == "__main__":
+    unittest.main()
