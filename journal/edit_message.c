@@ -130,7 +130,13 @@ static enum mbj_rc append_judge(const struct step *step,
 {
 	const struct mbj_message_edit *edit = step->edit;
 	const char *why = NULL;
+	uint64_t count, size;
+	enum mbj_rc rc;
 
+	rc = mbj_txn_blob_count(step->work->context->txn, &edit->blob, &count,
+				&size, err);
+	if (rc < 0)
+		return rc;
 	if (edit->uid != 0 && edit->uid < content->uidnext)
 		why = "has a UIDNEXT above the UID";
 	else if (content->uidnext == MBJ_UIDNEXT_MAX ||
@@ -141,6 +147,8 @@ static enum mbj_rc append_judge(const struct step *step,
 	else if (edit->flags > MBJ_FLAGS_ALL ||
 		 !mbj_keywords_are_good(edit->keywords))
 		why = "cannot take these flags";
+	else if ((count > 0 || size != 0) && size != edit->size)
+		why = "is given a digest that a message of another size has";
 	if (why == NULL)
 		return MBJ_OK;
 	return step_refuse(err, MBJ_REFUSAL_INVALID_PROPERTIES, "mailbox",

@@ -25,7 +25,8 @@ static enum mbj_rc blob_get(struct mbj_txn *txn, const struct mbj_hash *blob,
 }
 
 enum mbj_rc mbj_txn_blob_count(struct mbj_txn *txn, const struct mbj_hash *blob,
-			       uint64_t *ret_count, struct mbj_error *err)
+			       uint64_t *ret_count, uint64_t *ret_size,
+			       struct mbj_error *err)
 {
 	struct blob_count count = {0};
 	enum mbj_rc rc = blob_get(txn, blob, &count, err);
@@ -33,6 +34,7 @@ enum mbj_rc mbj_txn_blob_count(struct mbj_txn *txn, const struct mbj_hash *blob,
 	if (rc < 0 && rc != MBJ_ENOTFOUND)
 		return rc;
 	*ret_count = count.count;
+	*ret_size = count.size;
 	return MBJ_OK;
 }
 

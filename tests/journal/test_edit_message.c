@@ -269,6 +269,8 @@ START_TEST(message_refused)
 	REFUSED(MBJ_EINVALID, INVALID_PROPERTIES, "A");
 	append(&s, "A", 1)->size = (uint64_t)UINT32_MAX + 1;
 	REFUSED(MBJ_EINVALID, INVALID_PROPERTIES, "A");
+	append(&s, "A", 1)->size = 7;
+	REFUSED(MBJ_EINVALID, INVALID_PROPERTIES, "A");
 	append(&s, "A", 1)->flags = 0x20;
 	REFUSED(MBJ_EINVALID, INVALID_PROPERTIES, "A");
 	append(&s, "A", 1)->keywords = mbj_bytes_make("b\0a", 4);
@@ -288,6 +290,28 @@ START_TEST(message_refused)
 	step_add(&s, MBJ_MESSAGE_TAKE_ALL, "A")->target = edit_lab_id("A");
 	REFUSED(MBJ_EINVALID, FORBIDDEN, "A");
 #undef REFUSED
+}
+END_TEST
+
+/* Goal: keywords that become too many are refused, with the message's UID. */
+START_TEST(message_keywords_full)
+{
+	char keywords[MBJ_KEYWORDS_MAX];
+	struct steps s = {.count = 0};
+
+	for (size_t i = 0; i < sizeof(keywords); i += 8)
+		(void)snprintf(keywords + i, 8, "%07zu", i);
+	edit_lab_import(&lab, "u", "A");
+	append(&s, "A", 1);
+	append(&s, "A", 2)->keywords =
+		mbj_bytes_make(keywords, sizeof(keywords));
+	EDIT_LAB_OK(&lab, run(&s));
+	step_add(&s, MBJ_MESSAGE_FLAGS, "A")->keywords = mbj_bytes_make("k", 2);
+	step_uids(&s, "1:*");
+	EDIT_LAB_REFUSED(&lab, run(&s), "tooLarge", "");
+	ck_assert_int_eq(lab.rc, MBJ_ELIMIT);
+	ck_assert_ptr_nonnull(strstr(lab.error.message, "message 2"));
+	ck_assert_uint_eq(content("A").modseq, 3);
 }
 END_TEST
 
@@ -499,6 +523,7 @@ TCase *test_edit_message_case(void)
 	tcase_add_test(tc, message_steps);
 	tcase_add_test(tc, message_nothing);
 	tcase_add_test(tc, message_refused);
+	tcase_add_test(tc, message_keywords_full);
 	tcase_add_test(tc, message_quota);
 	tcase_add_test(tc, message_destroyed);
 	tcase_add_test(tc, inbox_renamed);

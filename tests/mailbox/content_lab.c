@@ -194,7 +194,7 @@ static void blobs_equal(struct content_lab *lab)
 	for (unsigned blob = 0; blob < CONTENT_BLOBS; blob++) {
 		struct mbj_hash hash = content_blob(blob);
 		uint64_t expected = lab->model->left[blob];
-		uint64_t count;
+		uint64_t count, size;
 
 		for (unsigned i = 0; i < CONTENT_BOXES; i++)
 			for (uint32_t uid = 1; uid < CONTENT_UIDS_MAX; uid++)
@@ -205,7 +205,9 @@ static void blobs_equal(struct content_lab *lab)
 					    lab->model->boxes[i]
 							    .messages[uid]
 							    .blob == blob;
-		test_ok(mbj_txn_blob_count(lab->txn, &hash, &count, &err), err);
+		test_ok(mbj_txn_blob_count(lab->txn, &hash, &count, &size,
+					   &err),
+			err);
 		ck_assert_uint_eq(count, expected);
 	}
 }

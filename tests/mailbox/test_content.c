@@ -212,7 +212,7 @@ END_TEST
  */
 START_TEST(content_account_deleted)
 {
-	uint64_t count = 0;
+	uint64_t count = 0, size = 0;
 	bool is_done = false;
 	struct content_lab lab;
 
@@ -232,7 +232,8 @@ START_TEST(content_account_deleted)
 	for (unsigned blob = 0; blob < CONTENT_BLOBS; blob++) {
 		struct mbj_hash hash = content_blob(blob);
 
-		test_ok(mbj_txn_blob_count(lab.txn, &hash, &count, &err), err);
+		test_ok(mbj_txn_blob_count(lab.txn, &hash, &count, &size, &err),
+			err);
 		ck_assert_uint_eq(count, 0);
 	}
 	test_ok(mbj_txn_commit(&lab.txn, &err), err);

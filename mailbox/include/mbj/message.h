@@ -174,9 +174,13 @@ enum mbj_rc mbj_scan_vanished(struct mbj_txn *txn, struct mbj_id account,
 enum mbj_rc mbj_scan_next_vanished(struct mbj_scan *scan,
 				   struct mbj_vanished *ret_vanished,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
-/* Messages with this digest in the whole store, 0 where it is not known. */
+/*
+ * Messages with this digest in the whole store, and their size: as long as the
+ * store remembers the digest every one of them has that size.  0 and 0: it
+ * does not know it.
+ */
 enum mbj_rc mbj_txn_blob_count(struct mbj_txn *txn, const struct mbj_hash *blob,
-			       uint64_t *ret_count,
+			       uint64_t *ret_count, uint64_t *ret_size,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* ------------------------------------------------------------- mutations */
