@@ -215,6 +215,46 @@ START_TEST(apply_every_kind)
 }
 END_TEST
 
+/*
+ * Goal: primitives of messages are judged by the revision of the content.
+ * Method: at, below and above it, on live, deleted and unknown mailboxes.
+ */
+START_TEST(apply_messages)
+{
+	static const struct {
+		uint8_t mailbox;
+		uint64_t rev;
+		uint32_t uid;
+		enum mbj_verdict verdict;
+	} rows[] = {
+		{1, 2, 1, MBJ_VERDICT_GAP},	 {1, 1, 1, MBJ_VERDICT_APPLY},
+		{1, 1, 2, MBJ_VERDICT_ALREADY},	 {1, 3, 2, MBJ_VERDICT_GAP},
+		{1, 2, 1, MBJ_VERDICT_CONFLICT}, {1, 2, 2, MBJ_VERDICT_APPLY},
+		{4, 9, 1, MBJ_VERDICT_ALREADY},	 {77, 1, 1, MBJ_VERDICT_GAP},
+	};
+	struct mbj_lsn lsn = {99};
+	struct lab lab;
+
+	lab_begin(&lab, MBJ_STATE_MEMORY);
+	lab_world(&lab);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct mbj_op op = {.kind = MBJ_OP_MESSAGE_APPEND,
+				    .id = lab_mailbox(rows[i].mailbox),
+				    .rev = rows[i].rev,
+				    .uid = rows[i].uid,
+				    .size = 1,
+				    .modseq = 5};
+		enum mbj_verdict verdict;
+
+		LAB_OK(mbj_apply_op(lab.txn, lab_account(1), lsn, &op, &verdict,
+				    err));
+		ck_assert_msg(verdict == rows[i].verdict, "row %zu: %s", i,
+			      mbj_verdict_name(verdict));
+	}
+	lab_end(&lab);
+}
+END_TEST
+
 TCase *test_apply_op_case(void)
 {
 	TCase *tc = tcase_create("apply_op");
@@ -222,5 +262,6 @@ TCase *test_apply_op_case(void)
 	tcase_add_test(tc, apply_guards);
 	tcase_add_test(tc, apply_twice);
 	tcase_add_test(tc, apply_every_kind);
+	tcase_add_test(tc, apply_messages);
 	return tc;
 }
