@@ -76,6 +76,7 @@ static void submit(struct bench *bench, struct mbj_edit *edit, unsigned account,
 	if ((outcome.lsn.v > 0) != has_group)
 		stop("edit", "it did something else than it should");
 	mbj_outcome_done(&outcome);
+	edit->account = (struct mbj_bytes){NULL, 0};
 }
 
 static void account_import(struct bench *bench, unsigned account)
