@@ -122,7 +122,7 @@ static enum mbj_rc walk_next(struct walk *walk, struct mbj_message *ret_message,
 			     struct mbj_error *err)
 {
 	const struct content_edit *edit = walk->edit;
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
 	for (;;) {
 		while (walk->next <= walk->last) {

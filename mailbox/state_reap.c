@@ -127,7 +127,7 @@ static enum mbj_rc orphan_first(struct mbj_txn *txn, struct orphan *ret_orphan,
 				struct mbj_error *err)
 {
 	struct mbj_scan scan = {0};
-	struct mbj_bytes key, rest, value;
+	struct mbj_bytes key = {NULL, 0}, rest, value;
 	enum mbj_rc rc;
 
 	mbj_buf_clear(&txn->key);
@@ -180,10 +180,10 @@ enum mbj_rc mbj_txn_reap(struct mbj_txn *txn, size_t records_max,
 			return MBJ_OK;
 		}
 		/* Each costs something, however little it left. */
-		if (rc == MBJ_OK)
+		if (rc == MBJ_OK) {
 			reaping.left--;
-		if (rc == MBJ_OK)
 			rc = orphan_reap(&reaping, &orphan, err);
+		}
 		/* Damage is fsck's to find; it is not met again and again. */
 		if (rc < 0) {
 			txn->state->has_orphans = false;
