@@ -1,7 +1,8 @@
 /*
  * mbj fsck: the whole journal, record by record, then every invariant of the
- * state, account by account.  Read-only; with --rebuild the state is made
- * again from the journal first.
+ * state, account by account.  It mends nothing but what any opening does, and
+ * a state in which it finds fault is made anew by the next one; with --rebuild
+ * it is made again from the journal first.
  */
 #include <inttypes.h>
 #include <string.h>

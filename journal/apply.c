@@ -50,22 +50,6 @@ static bool run_is_decided(const struct group_run *run)
 	return run->report.verdict > MBJ_VERDICT_ALREADY;
 }
 
-/* Lookups whose miss is an answer cost no message (see apply_op.c). */
-static enum mbj_rc account_get(struct group_run *run, struct mbj_id id,
-			       struct mbj_account *ret_account,
-			       bool *ret_is_found, struct mbj_error *err)
-{
-	enum mbj_rc rc;
-
-	rc = mbj_txn_account_get(run->txn, id, ret_account, NULL);
-	if (rc != MBJ_OK && rc != MBJ_ENOTFOUND)
-		rc = mbj_txn_account_get(run->txn, id, ret_account, err);
-	if (rc != MBJ_OK && rc != MBJ_ENOTFOUND)
-		return rc;
-	*ret_is_found = rc == MBJ_OK;
-	return MBJ_OK;
-}
-
 /* An account that is not there: dead, about to be created, or missing. */
 static enum mbj_rc link_judge_absent(struct group_run *run,
 				     const struct mbj_group_account *recorded,
@@ -97,7 +81,8 @@ static enum mbj_rc link_judge(struct group_run *run,
 	bool is_found = false;
 	enum mbj_rc rc;
 
-	rc = account_get(run, recorded->id, &account, &is_found, err);
+	rc = mbj_txn_account_seek(run->txn, recorded->id, &account, &is_found,
+				  err);
 	if (rc < 0)
 		return rc;
 	if (!is_found)
@@ -238,7 +223,7 @@ static enum mbj_rc account_digest(struct group_run *run, struct mbj_id id,
 	bool is_dead = false;
 	enum mbj_rc rc;
 
-	rc = account_get(run, id, &account, &is_found, err);
+	rc = mbj_txn_account_seek(run->txn, id, &account, &is_found, err);
 	if (rc == MBJ_OK && is_found) {
 		*ret_digest = account.digest;
 		return mbj_txn_account_set_lsn(run->txn, id,

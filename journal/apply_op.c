@@ -30,25 +30,12 @@ const char *mbj_verdict_name(enum mbj_verdict verdict)
 	return words[verdict];
 }
 
-/*
- * Lookups whose miss is an answer: without *err first, so that a miss costs
- * no message; again with it where something is really wrong.
- */
 enum mbj_rc op_mailbox_find(const struct op_scope *scope,
 			    struct mbj_mailbox *ret_mailbox, bool *ret_is_found,
 			    struct mbj_error *err)
 {
-	enum mbj_rc rc;
-
-	rc = mbj_txn_mailbox_get(scope->txn, scope->account, scope->op->id,
-				 ret_mailbox, NULL);
-	if (rc != MBJ_OK && rc != MBJ_ENOTFOUND)
-		rc = mbj_txn_mailbox_get(scope->txn, scope->account,
-					 scope->op->id, ret_mailbox, err);
-	if (rc != MBJ_OK && rc != MBJ_ENOTFOUND)
-		return rc;
-	*ret_is_found = rc == MBJ_OK;
-	return MBJ_OK;
+	return mbj_txn_mailbox_seek(scope->txn, scope->account, scope->op->id,
+				    ret_mailbox, ret_is_found, err);
 }
 
 enum mbj_rc op_tombstone_find(const struct op_scope *scope, uint64_t *ret_rev,
@@ -57,17 +44,11 @@ enum mbj_rc op_tombstone_find(const struct op_scope *scope, uint64_t *ret_rev,
 	struct mbj_tombstone tombstone;
 	enum mbj_rc rc;
 
-	rc = mbj_txn_tombstone_get(scope->txn, scope->account, scope->op->id,
-				   &tombstone, NULL);
-	if (rc != MBJ_OK && rc != MBJ_ENOTFOUND)
-		rc = mbj_txn_tombstone_get(scope->txn, scope->account,
-					   scope->op->id, &tombstone, err);
-	if (rc != MBJ_OK && rc != MBJ_ENOTFOUND)
-		return rc;
-	*ret_is_found = rc == MBJ_OK;
-	if (*ret_is_found)
+	rc = mbj_txn_tombstone_seek(scope->txn, scope->account, scope->op->id,
+				    &tombstone, ret_is_found, err);
+	if (rc == MBJ_OK && *ret_is_found)
 		*ret_rev = tombstone.rev;
-	return MBJ_OK;
+	return rc;
 }
 
 /* The account of a primitive; where it is not live the verdict is made. */
@@ -81,15 +62,10 @@ static enum mbj_rc account_find(const struct op_scope *scope,
 	bool is_dead = false;
 	enum mbj_rc rc;
 
-	rc = mbj_txn_account_get(scope->txn, scope->account, ret_account, NULL);
-	if (rc != MBJ_OK && rc != MBJ_ENOTFOUND)
-		rc = mbj_txn_account_get(scope->txn, scope->account,
-					 ret_account, err);
-	if (rc != MBJ_OK && rc != MBJ_ENOTFOUND)
+	rc = mbj_txn_account_seek(scope->txn, scope->account, ret_account,
+				  ret_is_found, err);
+	if (rc < 0 || *ret_is_found)
 		return rc;
-	*ret_is_found = rc == MBJ_OK;
-	if (*ret_is_found)
-		return MBJ_OK;
 	rc = mbj_txn_account_is_dead(scope->txn, scope->account, &is_dead, err);
 	if (rc < 0)
 		return rc;

@@ -71,16 +71,21 @@ static enum mbj_rc batch_close(struct mbj_batch *batch, struct mbj_error *why,
 
 /*
  * What deleted mailboxes left goes bit by bit, with what is written anyway.
- * That nothing could be reaped is no reason to refuse anything.
+ * That nothing could be reaped is no reason to refuse anything, unless nothing
+ * else can be written any more either: then it is the reason.
  */
-static void batch_reap(struct mbj_batch *batch)
+static enum mbj_rc batch_reap(struct mbj_batch *batch, struct mbj_error *err)
 {
 	size_t savepoint = mbj_txn_savepoint(batch->txn);
 	bool is_done;
+	enum mbj_rc rc;
 
-	if (mbj_txn_reap(batch->txn, REAPED_MAX, batch->end.lsn, &is_done,
-			 NULL) < 0)
-		mbj_txn_rollback(batch->txn, savepoint);
+	rc = mbj_txn_reap(batch->txn, REAPED_MAX, batch->end.lsn, &is_done,
+			  err);
+	if (rc == MBJ_OK)
+		return MBJ_OK;
+	mbj_txn_rollback(batch->txn, savepoint);
+	return mbj_state_is_failed(batch->store->state) ? rc : MBJ_OK;
 }
 
 /* Everything that can be refused without consequence. */
@@ -90,11 +95,11 @@ static enum mbj_rc batch_prepare(struct mbj_batch *batch,
 {
 	struct mbj_store *store = batch->store;
 	struct mbj_error why;
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
-	batch_reap(batch);
+	rc = batch_reap(batch, &why);
 	/* Content first: no group is durable before what it needs. */
-	if (batch->count > 0)
+	if (rc == MBJ_OK && batch->count > 0)
 		rc = store_blobs_sync(store, &why);
 	if (rc == MBJ_OK && batch->count > 0)
 		rc = mbj_log_reserve(store->log, batch->records.n, &why);
@@ -163,6 +168,12 @@ static enum mbj_rc batch_commit(struct mbj_batch *batch,
 		rc = store_state_recover(store, &why);
 	if (rc == MBJ_OK)
 		return MBJ_OK;
+	/* Groups that were noted only: the state is where it was. */
+	if (batch->count == 0) {
+		if (err != NULL)
+			*err = why;
+		return rc;
+	}
 	*ret_stage = BATCH_DURABLE;
 	return batch_close(batch, &why,
 			   "it is durable in the journal, but the state "

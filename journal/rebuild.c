@@ -5,7 +5,9 @@
  * the journal, by itself, once; what fails then is the journal's own fault.
  *
  * Not here: parked accounts.  A replica's tail is applied by replay/, which
- * may set accounts aside; this file stops before it.
+ * may set accounts aside; this file stops before it, and goes on when it is
+ * told that the state did not take the tail (mbj_store_state_renew) or has all
+ * of it (mbj_store_state_settled).
  *
  * Invariants:
  *   1. a state that is ahead of the journal, or whose chain value differs, is
@@ -261,6 +263,33 @@ static enum mbj_rc old_remove(const struct mbj_store *store,
 	return rc;
 }
 
+/* The state has everything: what was set aside for it goes. */
+static enum mbj_rc old_retire(const struct mbj_store *store,
+			      struct mbj_store_recovery *recovery,
+			      struct mbj_error *err)
+{
+	static const char reason[] =
+		"an earlier opening had begun it and was killed";
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_path_join(path, store->dir, STORE_OLD_NAME, err);
+	if (rc < 0)
+		return rc;
+	/* Nobody was told: that opening never returned. */
+	if (!recovery->is_rebuilt && mbj_path_exists(store->sys, path)) {
+		recovery->is_rebuilt = true;
+		memcpy(recovery->reason, reason, sizeof(reason));
+	}
+	/* Its entry before the other one goes. */
+	if (recovery->is_rebuilt) {
+		rc = mbj_dir_sync(store->sys, store->dir, err);
+		if (rc < 0)
+			return rc;
+	}
+	return old_remove(store, err);
+}
+
 /* Set the environment aside (if there is one) and remember why. */
 static enum mbj_rc state_discard(struct rebuild *rebuild, const char *reason,
 				 struct mbj_error *err)
@@ -304,8 +333,9 @@ static enum mbj_rc state_open(struct rebuild *rebuild, struct mbj_error *err)
 }
 
 /*
- * A damaged page is met when it is read, which may be long after opening: who
- * met it leaves word, and the next opening makes the state anew.
+ * A damaged page is met when it is read, and records that contradict each other
+ * when they are checked, which may be long after opening: who met them leaves
+ * word, and the next opening makes the state anew.
  */
 static enum mbj_rc suspect_path(const struct mbj_store *store,
 				char path[MBJ_PATH_TEXT_MAX],
@@ -337,7 +367,7 @@ static const char *state_objection(const struct mbj_store *store,
 		return "the state directory is missing";
 	if (suspect_path(store, path, NULL) == MBJ_OK &&
 	    mbj_path_exists(store->sys, path))
-		return "the state failed when it was last used";
+		return "the state failed when it was last used or checked";
 	return NULL;
 }
 
@@ -396,9 +426,24 @@ static enum mbj_rc state_forward(struct rebuild *rebuild, struct mbj_error *err)
 	return rc;
 }
 
+/* The state that was closed is set aside for an empty one. */
+static enum mbj_rc state_renew(struct rebuild *rebuild, const char *reason,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = state_discard(rebuild, reason, err);
+	if (rc == MBJ_OK)
+		rc = state_open(rebuild, err);
+	if (rc == MBJ_OK)
+		rc = state_forward(rebuild, err);
+	return rc;
+}
+
 /*
  * The same, and once more with a state made anew where the old one was at
- * fault; then what was set aside goes.  Requires: the state is open.
+ * fault; then what was set aside goes, unless a replica's tail is still to
+ * come.  Requires: the state is open.
  */
 static enum mbj_rc state_settle(struct rebuild *rebuild, struct mbj_error *err)
 {
@@ -413,20 +458,13 @@ static enum mbj_rc state_settle(struct rebuild *rebuild, struct mbj_error *err)
 
 		memcpy(reason, damage.message, sizeof(reason));
 		mbj_state_close(&store->state);
-		rc = state_discard(rebuild, reason, &damage);
-		if (rc == MBJ_OK)
-			rc = state_open(rebuild, &damage);
-		if (rc == MBJ_OK)
-			rc = state_forward(rebuild, &damage);
+		rc = state_renew(rebuild, reason, &damage);
 	}
 	if (rc < 0 && err != NULL)
 		*err = damage;
-	/* Its entry before the other one goes. */
-	if (rc == MBJ_OK && rebuild->recovery->is_rebuilt)
-		rc = mbj_dir_sync(store->sys, store->dir, err);
-	if (rc < 0)
+	if (rc < 0 || rebuild->watermark.lsn.v < store_log_end(store).lsn.v)
 		return rc;
-	return old_remove(store, err);
+	return old_retire(store, rebuild->recovery, err);
 }
 
 /* --------------------------------------------------------------- calls */
@@ -448,6 +486,32 @@ enum mbj_rc store_recover(struct mbj_store *store, struct mbj_error *err)
 		return rc;
 	store->recovery.torn_size = mbj_log_torn_get(store->log);
 	return state_settle(&rebuild, err);
+}
+
+enum mbj_rc mbj_store_state_renew(struct mbj_store *store,
+				  const struct mbj_error *why,
+				  struct mbj_error *err)
+{
+	struct rebuild rebuild = {.store = store, .recovery = &store->recovery};
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(store->superblock.identity.role == MBJ_STORE_REPLICA);
+	MBJ_ASSERT(store->state != NULL && !store->recovery.is_rebuilt);
+	rc = store_state_swap_begin(store, err);
+	if (rc < 0)
+		return rc;
+	mbj_state_close(&store->state);
+	rc = state_renew(&rebuild, why->message, err);
+	if (rc < 0)
+		mbj_state_close(&store->state);
+	store_state_swap_end(store);
+	return rc;
+}
+
+enum mbj_rc mbj_store_state_settled(struct mbj_store *store,
+				    struct mbj_error *err)
+{
+	return old_retire(store, &store->recovery, err);
 }
 
 /* Close the state and open it again, or make it anew: the second time. */

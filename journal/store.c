@@ -158,7 +158,7 @@ void mbj_store_close(struct mbj_store **store)
 		return;
 	MBJ_ASSERT(!s->is_led && s->waiting_head == NULL);
 	MBJ_ASSERT(s->batch.txn == NULL);
-	if (s->state != NULL && mbj_state_is_failed(s->state))
+	if (s->state != NULL && mbj_state_is_suspect(s->state))
 		store_suspect_note(s);
 	mbj_state_close(&s->state);
 	mbj_log_close(&s->log);
@@ -246,6 +246,16 @@ struct mbj_log_end mbj_store_end(struct mbj_store *store)
 	end = store->end;
 	pthread_mutex_unlock(&store->mutex);
 	return end;
+}
+
+bool mbj_store_state_is_suspect(const struct mbj_store *store)
+{
+	return mbj_state_is_suspect(store->state);
+}
+
+bool mbj_store_state_was_sealed(const struct mbj_store *store)
+{
+	return mbj_state_was_sealed(store->state);
 }
 
 enum mbj_rc mbj_identity_load(const struct mbj_sys *sys, const char *dir,

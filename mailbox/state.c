@@ -177,19 +177,19 @@ static enum mbj_rc state_prepare(struct mbj_state *state, struct mbj_id lineage,
  */
 static enum mbj_rc home_check(const struct mbj_sys *sys, const char *home,
 			      enum mbj_state_engine engine, bool *ret_is_new,
-			      struct mbj_error *err)
+			      bool *ret_is_sealed, struct mbj_error *err)
 {
-	bool is_sealed = false;
 	enum mbj_rc rc;
 
+	*ret_is_sealed = true;
 	rc = home_is_new(sys, home, ret_is_new, err);
 	/* The engine in memory reads its file as a whole, and checks it. */
 	if (rc < 0 || engine == MBJ_STATE_MEMORY)
 		return rc;
-	rc = seal_check(sys, home, &is_sealed, err);
+	rc = seal_check(sys, home, ret_is_sealed, err);
 	if (rc < 0)
 		return rc;
-	if (is_sealed)
+	if (*ret_is_sealed)
 		return seal_break(sys, home, err);
 	return *ret_is_new ? MBJ_OK : seal_pages_check(sys, home, err);
 }
@@ -208,6 +208,7 @@ enum mbj_rc mbj_state_open(const struct mbj_sys *sys, const char *home,
 		.sys = sys,
 	};
 	struct mbj_state *state;
+	bool is_sealed = false;
 	struct mbj_id seed;
 	enum mbj_rc rc;
 
@@ -216,7 +217,7 @@ enum mbj_rc mbj_state_open(const struct mbj_sys *sys, const char *home,
 		rc = mbj_dir_make(sys, home, err);
 	if (rc == MBJ_OK)
 		rc = home_check(sys, home, options->engine, &db_options.is_new,
-				err);
+				&is_sealed, err);
 	if (rc == MBJ_OK)
 		rc = mbj_id_generate(sys, &seed, err);
 	if (rc < 0)
@@ -226,6 +227,7 @@ enum mbj_rc mbj_state_open(const struct mbj_sys *sys, const char *home,
 		return mbj_error_nomem(err);
 	state->sys = sys;
 	state->has_orphans = true;
+	state->was_sealed = is_sealed || db_options.is_new;
 	state->is_sealed_when_closed = options->engine == MBJ_STATE_BERKELEY_DB;
 	MBJ_ASSERT(strlen(home) < sizeof(state->home));
 	memcpy(state->home, home, strlen(home) + 1);
@@ -318,6 +320,16 @@ bool mbj_state_has_readers(const struct mbj_state *state)
 bool mbj_state_is_failed(const struct mbj_state *state)
 {
 	return db_is_failed(state->db);
+}
+
+bool mbj_state_is_suspect(const struct mbj_state *state)
+{
+	return db_is_failed(state->db) || atomic_load(&state->is_suspect);
+}
+
+bool mbj_state_was_sealed(const struct mbj_state *state)
+{
+	return state->was_sealed;
 }
 
 static enum mbj_rc memory_new(struct mbj_state *state, struct mbj_txn **ret_txn,

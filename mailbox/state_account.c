@@ -110,26 +110,38 @@ enum mbj_rc account_put(struct mbj_txn *txn, const struct mbj_account *account,
 	return txn_put(txn, TABLE_ACCOUNTS, err);
 }
 
-enum mbj_rc mbj_txn_account_get(struct mbj_txn *txn, struct mbj_id id,
-				struct mbj_account *ret_account,
-				struct mbj_error *err)
+enum mbj_rc mbj_txn_account_seek(struct mbj_txn *txn, struct mbj_id id,
+				 struct mbj_account *ret_account,
+				 bool *ret_is_found, struct mbj_error *err)
 {
 	struct mbj_bytes value;
-	char text[MBJ_ID_TEXT_SIZE];
 	enum mbj_rc rc;
 
 	key_account(&txn->key, id);
 	rc = txn_get(txn, TABLE_ACCOUNTS, &value, err);
-	if (rc == MBJ_ENOTFOUND) {
-		mbj_id_print(id, text);
-		return mbj_error_set(err, rc, "there is no account %s", text);
-	}
-	if (rc < 0)
+	if (rc < 0 && rc != MBJ_ENOTFOUND)
 		return rc;
-	if (!record_account_decode(id, value, ret_account))
+	if (rc == MBJ_OK && !record_account_decode(id, value, ret_account))
 		return record_damaged(TABLE_ACCOUNTS, mbj_buf_view(&txn->key),
 				      err);
+	*ret_is_found = rc == MBJ_OK;
 	return MBJ_OK;
+}
+
+enum mbj_rc mbj_txn_account_get(struct mbj_txn *txn, struct mbj_id id,
+				struct mbj_account *ret_account,
+				struct mbj_error *err)
+{
+	char text[MBJ_ID_TEXT_SIZE];
+	bool is_found = false;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_account_seek(txn, id, ret_account, &is_found, err);
+	if (rc < 0 || is_found)
+		return rc;
+	mbj_id_print(id, text);
+	return mbj_error_set(err, MBJ_ENOTFOUND, "there is no account %s",
+			     text);
 }
 
 enum mbj_rc account_expect(struct mbj_txn *txn, struct mbj_id id,

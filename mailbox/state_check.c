@@ -333,5 +333,7 @@ enum mbj_rc mbj_txn_account_check(struct mbj_txn *txn, struct mbj_id account,
 	if (rc == MBJ_OK)
 		rc = contents_check(txn, &a, tree, err);
 	mbj_tree_free(&tree);
+	if (rc == MBJ_ECORRUPT)
+		atomic_store(&txn->state->is_suspect, true);
 	return rc;
 }

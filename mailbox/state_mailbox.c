@@ -12,27 +12,41 @@
 /* Steps of a walk up: a legal tree is never deeper, replicas' included. */
 enum { WALK_MAX = 2 * MBJ_DEPTH_MAX };
 
+enum mbj_rc mbj_txn_mailbox_seek(struct mbj_txn *txn, struct mbj_id account,
+				 struct mbj_id id,
+				 struct mbj_mailbox *ret_mailbox,
+				 bool *ret_is_found, struct mbj_error *err)
+{
+	struct mbj_bytes value;
+	enum mbj_rc rc;
+
+	key_pair(&txn->key, account, id.b, sizeof(id.b));
+	rc = txn_get(txn, TABLE_MAILBOXES, &value, err);
+	if (rc < 0 && rc != MBJ_ENOTFOUND)
+		return rc;
+	if (rc == MBJ_OK && !record_mailbox_decode(id, value, ret_mailbox))
+		return record_damaged(TABLE_MAILBOXES, mbj_buf_view(&txn->key),
+				      err);
+	*ret_is_found = rc == MBJ_OK;
+	return MBJ_OK;
+}
+
 enum mbj_rc mbj_txn_mailbox_get(struct mbj_txn *txn, struct mbj_id account,
 				struct mbj_id id,
 				struct mbj_mailbox *ret_mailbox,
 				struct mbj_error *err)
 {
-	struct mbj_bytes value;
 	char text[MBJ_ID_TEXT_SIZE];
+	bool is_found = false;
 	enum mbj_rc rc;
 
-	key_pair(&txn->key, account, id.b, sizeof(id.b));
-	rc = txn_get(txn, TABLE_MAILBOXES, &value, err);
-	if (rc == MBJ_ENOTFOUND) {
-		mbj_id_print(id, text);
-		return mbj_error_set(err, rc, "there is no mailbox %s", text);
-	}
-	if (rc != MBJ_OK)
+	rc = mbj_txn_mailbox_seek(txn, account, id, ret_mailbox, &is_found,
+				  err);
+	if (rc < 0 || is_found)
 		return rc;
-	if (!record_mailbox_decode(id, value, ret_mailbox))
-		return record_damaged(TABLE_MAILBOXES, mbj_buf_view(&txn->key),
-				      err);
-	return MBJ_OK;
+	mbj_id_print(id, text);
+	return mbj_error_set(err, MBJ_ENOTFOUND, "there is no mailbox %s",
+			     text);
 }
 
 /* MBJ_ENOTFOUND leaves err alone. */

@@ -8,27 +8,40 @@
 
 #include "state_priv.h"
 
+enum mbj_rc mbj_txn_tombstone_seek(struct mbj_txn *txn, struct mbj_id account,
+				   struct mbj_id id,
+				   struct mbj_tombstone *ret_tombstone,
+				   bool *ret_is_found, struct mbj_error *err)
+{
+	struct mbj_bytes value;
+	enum mbj_rc rc;
+
+	key_pair(&txn->key, account, id.b, sizeof(id.b));
+	rc = txn_get(txn, TABLE_TOMBSTONES, &value, err);
+	if (rc < 0 && rc != MBJ_ENOTFOUND)
+		return rc;
+	if (rc == MBJ_OK && !record_tombstone_decode(id, value, ret_tombstone))
+		return record_damaged(TABLE_TOMBSTONES, mbj_buf_view(&txn->key),
+				      err);
+	*ret_is_found = rc == MBJ_OK;
+	return MBJ_OK;
+}
+
 enum mbj_rc mbj_txn_tombstone_get(struct mbj_txn *txn, struct mbj_id account,
 				  struct mbj_id id,
 				  struct mbj_tombstone *ret_tombstone,
 				  struct mbj_error *err)
 {
-	struct mbj_bytes value;
 	char text[MBJ_ID_TEXT_SIZE];
+	bool is_found = false;
 	enum mbj_rc rc;
 
-	key_pair(&txn->key, account, id.b, sizeof(id.b));
-	rc = txn_get(txn, TABLE_TOMBSTONES, &value, err);
-	if (rc == MBJ_ENOTFOUND) {
-		mbj_id_print(id, text);
-		return mbj_error_set(err, rc, "%s was never deleted", text);
-	}
-	if (rc < 0)
+	rc = mbj_txn_tombstone_seek(txn, account, id, ret_tombstone, &is_found,
+				    err);
+	if (rc < 0 || is_found)
 		return rc;
-	if (!record_tombstone_decode(id, value, ret_tombstone))
-		return record_damaged(TABLE_TOMBSTONES, mbj_buf_view(&txn->key),
-				      err);
-	return MBJ_OK;
+	mbj_id_print(id, text);
+	return mbj_error_set(err, MBJ_ENOTFOUND, "%s was never deleted", text);
 }
 
 enum mbj_rc mbj_txn_name_hash(struct mbj_txn *txn,

@@ -21,9 +21,11 @@ struct mbj_state {
 	struct mbj_txn
 		*writer; /* the writing one's memory, kept when it ends */
 	bool is_sealed_when_closed;
-	bool is_writing;       /* a writing transaction is open */
-	bool has_orphans;      /* there may be something to reap */
-	atomic_size_t readers; /* reading ones that are open */
+	bool was_sealed;	/* or new: no kill came before this opening */
+	atomic_bool is_suspect; /* a check of its records failed */
+	bool is_writing;	/* a writing transaction is open */
+	bool has_orphans;	/* there may be something to reap */
+	atomic_size_t readers;	/* reading ones that are open */
 };
 
 struct mbj_txn {

@@ -3,7 +3,8 @@
  * through the store's batch.  See mbj/replay.h.
  *
  * Two sources, one loop: another store's journal (groups are journaled here
- * too), and this store's own tail after a crash (they are journaled already).
+ * too), and this store's own tail after a crash (they are journaled already;
+ * see replica.c).
  *
  * Invariants:
  *   1. a batch's groups, their effects and the watermark commit together;
@@ -14,11 +15,12 @@
 #include <mbj/check.h>
 
 #include "replay_blobs.h"
+#include "replay_run.h"
 
 /* One run over one source. */
 struct run {
 	struct mbj_store *store;
-	struct mbj_log_reader *reader;
+	const struct replay_source *source;
 	struct mbj_engine *engine;
 	struct mbj_sha256 *sha;
 	struct mbj_hash chain; /* at the watermark when the run began */
@@ -26,7 +28,6 @@ struct run {
 	const struct mbj_replay_options *options;
 	struct mbj_replay_result *result;
 	struct replay_blobs blobs;
-	bool is_own_tail;
 	bool is_at_end;
 	struct mbj_error stop; /* rc MBJ_OK: nothing stopped the run */
 };
@@ -95,6 +96,31 @@ static enum mbj_rc link_check(struct run *run, const struct mbj_group *group,
 	return MBJ_OK;
 }
 
+/* Apply a group, and ask the engine what to do about the verdict. */
+static enum mbj_rc group_apply(struct run *run, struct mbj_txn *txn,
+			       const struct mbj_group *group,
+			       struct mbj_action *ret_action,
+			       struct mbj_error *err)
+{
+	struct mbj_apply_report report;
+	enum mbj_rc rc;
+
+	rc = mbj_apply_group(txn, group, &report, err);
+	if (rc == MBJ_OK)
+		rc = mbj_engine_applied_group(run->engine, group, &report,
+					      ret_action, err);
+	if (rc != MBJ_OK)
+		return rc;
+	/* A group that is damaged itself is no witness. */
+	if (ret_action->kind != MBJ_ACTION_PARK || run->source->is_parking ||
+	    report.verdict == MBJ_VERDICT_CORRUPT)
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_ECORRUPT,
+			     "%s: the state does not take its own journal: "
+			     "%.400s",
+			     mbj_store_dir(run->store), ret_action->reason);
+}
+
 /* Carry out the engine's will for one group; false in ret_go_on ends the run.
  */
 static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
@@ -102,7 +128,6 @@ static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
 			      struct mbj_error *err)
 {
 	struct mbj_txn *txn = mbj_batch_txn(batch);
-	struct mbj_apply_report report;
 	struct mbj_action action;
 	bool is_chained = false;
 	enum mbj_rc rc;
@@ -115,11 +140,7 @@ static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
 	if (rc != MBJ_OK)
 		return rc;
 	if (action.kind == MBJ_ACTION_APPLY) {
-		rc = mbj_apply_group(txn, group, &report, err);
-		if (rc < 0)
-			return rc;
-		rc = mbj_engine_applied_group(run->engine, group, &report,
-					      &action, err);
+		rc = group_apply(run, txn, group, &action, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -140,8 +161,8 @@ static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
 	rc = replay_blobs_fetch(&run->blobs, group, err);
 	if (rc < 0)
 		return rc;
-	rc = run->is_own_tail ? mbj_batch_note(batch, group, err)
-			      : mbj_batch_add(batch, group, err);
+	rc = run->source->dir == NULL ? mbj_batch_note(batch, group, err)
+				      : mbj_batch_add(batch, group, err);
 	if (rc < 0)
 		return rc;
 	run->is_linked = true;
@@ -168,14 +189,15 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 			run->is_at_end = true;
 			break;
 		}
-		rc = mbj_log_reader_next(run->reader, &group, &run->stop);
+		rc = mbj_log_reader_next(run->source->reader, &group,
+					 &run->stop);
 		if (rc == MBJ_ENOTFOUND) {
 			run->stop.rc = MBJ_OK;
 			run->is_at_end = true;
 			break;
 		}
 		if (rc == MBJ_OK && !group.is_body_good)
-			rc = mbj_log_reader_fault(run->reader, &group,
+			rc = mbj_log_reader_fault(run->source->reader, &group,
 						  &run->stop);
 		if (rc < 0) /* damage in the source: what is good goes first */
 			break;
@@ -221,8 +243,7 @@ out:
 	return rc;
 }
 
-/* The engine as the replica stands, with its parked accounts. */
-static enum mbj_rc engine_start(struct mbj_store *store,
+enum mbj_rc replay_engine_start(struct mbj_store *store,
 				struct mbj_engine **ret_engine,
 				struct mbj_hash *ret_chain,
 				struct mbj_error *err)
@@ -269,27 +290,22 @@ out:
 	return rc;
 }
 
-/*
- * Run from the engine's watermark to the reader's end: over another store's
- * journal, or, where source_dir is NULL, this one's own tail.
- */
-static enum mbj_rc
-run_from(struct mbj_store *store, struct mbj_log_reader *reader,
-	 struct mbj_engine *engine, const struct mbj_hash *chain,
-	 const char *source_dir, const struct mbj_replay_options *options,
-	 struct mbj_replay_result *result, struct mbj_error *err)
+enum mbj_rc
+replay_run_from(struct mbj_store *store, struct replay_source *source,
+		struct mbj_engine *engine, const struct mbj_hash *chain,
+		const struct mbj_replay_options *options,
+		struct mbj_replay_result *result, struct mbj_error *err)
 {
 	struct run run = {
 		.store = store,
-		.reader = reader,
+		.source = source,
 		.engine = engine,
 		.chain = *chain,
 		.options = options,
 		.result = result,
-		.blobs = {.source_dir = source_dir,
+		.blobs = {.source_dir = source->dir,
 			  .store = store,
 			  .result = result},
-		.is_own_tail = source_dir == NULL,
 	};
 	struct mbj_lsn next = {mbj_engine_applied(engine).v + 1};
 	enum mbj_rc rc;
@@ -297,54 +313,16 @@ run_from(struct mbj_store *store, struct mbj_log_reader *reader,
 	rc = mbj_sha256_new(&run.sha, err);
 	if (rc < 0)
 		return rc;
-	rc = mbj_log_reader_seek(reader, next, err);
-	if (rc == MBJ_OK)
+	rc = mbj_log_reader_seek(source->reader, next, err);
+	source->is_stopped = rc < 0;
+	if (rc == MBJ_OK) {
 		rc = run_all(&run, err);
+		source->is_stopped = run.stop.rc != MBJ_OK;
+	}
 	mbj_sha256_free(&run.sha);
 	replay_blobs_done(&run.blobs);
 	result->applied = mbj_engine_applied(engine);
 	result->accounts_parked = mbj_engine_parked_count(engine);
-	return rc;
-}
-
-enum mbj_rc mbj_replica_open(const char *dir,
-			     const struct mbj_store_options *options,
-			     struct mbj_store **ret_store,
-			     struct mbj_error *err)
-{
-	struct mbj_replay_options replay = MBJ_REPLAY_OPTIONS_INIT;
-	struct mbj_replay_result result = {0};
-	struct mbj_log_reader *reader = NULL;
-	struct mbj_engine *engine = NULL;
-	struct mbj_store *store = NULL;
-	struct mbj_hash chain;
-	enum mbj_rc rc;
-
-	rc = mbj_store_open(dir, options, &store, err);
-	if (rc < 0)
-		return rc;
-	if (mbj_store_identity(store)->role != MBJ_STORE_REPLICA)
-		goto out;
-	rc = engine_start(store, &engine, &chain, err);
-	if (rc < 0)
-		goto out;
-	if (mbj_engine_applied(engine).v == mbj_store_end(store).lsn.v)
-		goto out;
-	rc = mbj_store_log_reader(mbj_store_sys(store), dir, &reader, err);
-	if (rc < 0)
-		goto out;
-	rc = run_from(store, reader, engine, &chain, NULL, &replay, &result,
-		      err);
-	if (rc < 0)
-		goto out;
-	MBJ_ASSERT(result.applied.v == mbj_store_end(store).lsn.v);
-out:
-	mbj_log_reader_close(&reader);
-	mbj_engine_free(&engine);
-	if (rc < 0)
-		mbj_store_close(&store);
-	else
-		*ret_store = store;
 	return rc;
 }
 
@@ -425,7 +403,7 @@ enum mbj_rc mbj_replay_journal(struct mbj_store *replica,
 			       struct mbj_error *err)
 {
 	const struct mbj_sys *sys = mbj_store_sys(replica);
-	struct mbj_log_reader *reader = NULL;
+	struct replay_source from = {.dir = source_dir, .is_parking = true};
 	struct mbj_engine *engine = NULL;
 	struct mbj_identity source;
 	struct mbj_action action;
@@ -440,15 +418,16 @@ enum mbj_rc mbj_replay_journal(struct mbj_store *replica,
 	rc = source_accept(replica, &source, options->is_dry_run, err);
 	if (rc < 0)
 		return rc;
-	rc = mbj_store_log_reader(sys, source_dir, &reader, err);
+	rc = mbj_store_log_reader(sys, source_dir, &from.reader, err);
 	if (rc < 0)
 		goto out;
-	rc = engine_start(replica, &engine, &chain, err);
+	rc = replay_engine_start(replica, &engine, &chain, err);
 	if (rc < 0)
 		goto out;
 	ret_result->applied = mbj_engine_applied(engine);
 	ret_result->accounts_parked = mbj_engine_parked_count(engine);
-	rc = source_hello(&source, reader, ret_result->applied, &hello, err);
+	rc = source_hello(&source, from.reader, ret_result->applied, &hello,
+			  err);
 	if (rc < 0)
 		goto out;
 	ret_result->source_end = hello.end;
@@ -468,10 +447,10 @@ enum mbj_rc mbj_replay_journal(struct mbj_store *replica,
 		ret_result->groups = groups_lacking(options, ret_result);
 		goto out;
 	}
-	rc = run_from(replica, reader, engine, &chain, source_dir, options,
-		      ret_result, err);
+	rc = replay_run_from(replica, &from, engine, &chain, options,
+			     ret_result, err);
 out:
-	mbj_log_reader_close(&reader);
+	mbj_log_reader_close(&from.reader);
 	mbj_engine_free(&engine);
 	return rc;
 }

@@ -511,7 +511,8 @@ static void replay_from(struct mbj_store *store, const char *primary,
 	SITE_OK(mbj_replay_journal(store, primary, &options, &result, err));
 }
 
-void sample_replica_begin(struct sample *sample, uint64_t seed)
+void sample_replica_begin(struct sample *sample, uint64_t seed,
+			  bool is_parked_before)
 {
 	struct mbj_store *store = NULL;
 	char primary[MBJ_PATH_TEXT_MAX];
@@ -532,9 +533,15 @@ void sample_replica_begin(struct sample *sample, uint64_t seed)
 				  &sample->identity, err));
 	state_bend(sample);
 	store_open(sample, &store);
+	if (is_parked_before) {
+		replay_from(store, primary, sample->groups * 3 / 4);
+		mbj_store_close(&store);
+		store_open(sample, &store);
+	}
 	replay_from(store, primary, 0);
 	SITE_OK(sample_content_get(store, &sample->content, err));
 	ck_assert_uint_gt(sample->content.parked, 0);
+	image_load(sample, &sample->live);
 	mbj_store_close(&store);
 	image_load(sample, &sample->late);
 }

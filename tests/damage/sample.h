@@ -64,9 +64,12 @@ struct sample {
 void sample_begin(struct sample *sample, uint64_t seed);
 /*
  * A replica of such a store whose state was bent half-way, so that one of its
- * accounts is parked; there is a late image only.
+ * accounts is parked; there are a live and a late image.  is_parked_before:
+ * the live image knows it, and keeps the rest of the account's groups; else
+ * that is in what a kill took from it, and its journal says it once more.
  */
-void sample_replica_begin(struct sample *sample, uint64_t seed);
+void sample_replica_begin(struct sample *sample, uint64_t seed,
+			  bool is_parked_before);
 void sample_end(struct sample *sample);
 
 /* The files whose names begin so; the bytes stay the image's. */

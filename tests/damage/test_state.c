@@ -155,9 +155,39 @@ START_TEST(state_parked)
 {
 	struct state_trial trial = {.share = 5};
 
-	sample_replica_begin(&trial.sample, 9);
+	sample_replica_begin(&trial.sample, 9, false);
 	trial.image = &trial.sample.late;
 	state_run(&trial, 9);
+	sample_end(&trial.sample);
+}
+END_TEST
+
+/*
+ * Goal: the same after a kill, when the replica's own journal has groups that
+ * its state has to take once more.  Method: as above.
+ */
+START_TEST(state_parked_killed)
+{
+	struct state_trial trial = {.share = 5};
+
+	sample_replica_begin(&trial.sample, 10, true);
+	trial.image = &trial.sample.live;
+	state_run(&trial, 10);
+	sample_end(&trial.sample);
+}
+END_TEST
+
+/*
+ * Goal: the same where the kill took the parking with it, so that the state
+ * contradicts its own journal: it is made anew.  Method: as above.
+ */
+START_TEST(state_parking_killed)
+{
+	struct state_trial trial = {.share = 5};
+
+	sample_replica_begin(&trial.sample, 11, false);
+	trial.image = &trial.sample.live;
+	state_run(&trial, 11);
 	sample_end(&trial.sample);
 }
 END_TEST
@@ -249,6 +279,8 @@ TCase *test_state_case(void)
 	tcase_add_test(tc, state_closed);
 	tcase_add_test(tc, state_killed);
 	tcase_add_test(tc, state_parked);
+	tcase_add_test(tc, state_parked_killed);
+	tcase_add_test(tc, state_parking_killed);
 	tcase_add_test(tc, state_swapped);
 	return tc;
 }

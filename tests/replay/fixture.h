@@ -22,6 +22,7 @@
 
 TCase *test_engine_case(void);
 TCase *test_fault_case(void);
+TCase *test_open_case(void);
 TCase *test_replay_case(void);
 TCase *test_source_case(void);
 TCase *test_stack_case(void);

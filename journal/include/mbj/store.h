@@ -211,6 +211,28 @@ enum mbj_rc mbj_store_adopt(struct mbj_store *store,
 			    const struct mbj_identity *primary,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 
+/*
+ * A replica's state while it is being opened, between mbj_store_open and the
+ * end of its journal's tail, which replay/ applies.
+ */
+
+/* See mbj_state_is_suspect. */
+bool mbj_store_state_is_suspect(const struct mbj_store *store);
+/* See mbj_state_was_sealed. */
+bool mbj_store_state_was_sealed(const struct mbj_store *store);
+/*
+ * It does not take its own journal's tail, for this reason: set it aside, and
+ * begin an empty one that has the whole journal before it.  Once in an
+ * opening: recovery says that it was, and why.
+ * Requires: a replica, no snapshot and no batch; not made anew before.
+ */
+enum mbj_rc mbj_store_state_renew(struct mbj_store *store,
+				  const struct mbj_error *why,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
+/* It has all of the journal: what was set aside for it goes. */
+enum mbj_rc mbj_store_state_settled(struct mbj_store *store,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* How far the state is behind the journal: the watermark it holds. */
 enum mbj_rc mbj_store_applied(struct mbj_store *store,
 			      struct mbj_watermark *ret_watermark,

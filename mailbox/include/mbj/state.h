@@ -94,6 +94,13 @@ enum mbj_rc mbj_state_checkpoint(struct mbj_state *state, bool is_forced,
 bool mbj_state_has_readers(const struct mbj_state *state);
 /* The library could not go on: every further call fails; close and reopen. */
 bool mbj_state_is_failed(const struct mbj_state *state);
+/* That, or mbj_txn_account_check found records that contradict each other. */
+bool mbj_state_is_suspect(const struct mbj_state *state);
+/*
+ * It was closed before it was opened, and every page compared, or it was new.
+ * After a kill nobody has compared anything.
+ */
+bool mbj_state_was_sealed(const struct mbj_state *state);
 
 /* ------------------------------------------------------------ records */
 
@@ -209,6 +216,24 @@ enum mbj_rc mbj_txn_tombstone_get(struct mbj_txn *txn, struct mbj_id account,
 				  struct mbj_id id,
 				  struct mbj_tombstone *ret_tombstone,
 				  struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The same where a miss is an answer: it costs no message, and a read that
+ * fails is made once, so that its words are those of what was met first.
+ */
+enum mbj_rc mbj_txn_account_seek(struct mbj_txn *txn, struct mbj_id id,
+				 struct mbj_account *ret_account,
+				 bool *ret_is_found,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc mbj_txn_mailbox_seek(struct mbj_txn *txn, struct mbj_id account,
+				 struct mbj_id id,
+				 struct mbj_mailbox *ret_mailbox,
+				 bool *ret_is_found,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc mbj_txn_tombstone_seek(struct mbj_txn *txn, struct mbj_id account,
+				   struct mbj_id id,
+				   struct mbj_tombstone *ret_tombstone,
+				   bool *ret_is_found,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * The mailbox at a path, UTF-8 with the account's delimiter.  Returns:
  * MBJ_EINVALID (no path), MBJ_ENOTFOUND.
@@ -392,7 +417,8 @@ enum mbj_rc mbj_txn_parked_clear(struct mbj_txn *txn, struct mbj_id account,
 /*
  * Check every invariant of one account against its records: slots, parents,
  * cycles, counts, digest, TEMP empty.  Returns: MBJ_ECORRUPT naming the first
- * fault; ret_digest is what the records really sum to.
+ * fault; ret_digest is what the records really sum to.  The state is suspect
+ * from then on.
  */
 enum mbj_rc mbj_txn_account_check(struct mbj_txn *txn, struct mbj_id account,
 				  struct mbj_digest *ret_digest,
