@@ -196,6 +196,25 @@ static int posix_stat(void *ctx, const char *path, mode_t *mode, uid_t *uid)
 	return 0;
 }
 
+static int posix_mtime(void *ctx, int fd, int64_t *ret_time)
+{
+	struct stat st;
+
+	(void)ctx;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	*ret_time = st.st_mtim.tv_sec;
+	return 0;
+}
+
+static int posix_set_mtime(void *ctx, int fd, int64_t time)
+{
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = time}};
+
+	(void)ctx;
+	return result_of(futimens(fd, times));
+}
+
 static int64_t posix_now_us(void *ctx)
 {
 	struct timespec now;
@@ -242,6 +261,8 @@ const struct mbj_sys *mbj_sys_posix(void)
 		.rmdir = posix_rmdir,
 		.list = posix_list,
 		.stat = posix_stat,
+		.mtime = posix_mtime,
+		.set_mtime = posix_set_mtime,
 		.now_us = posix_now_us,
 		.random = posix_random,
 	};

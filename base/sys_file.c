@@ -181,6 +181,44 @@ enum mbj_rc mbj_file_size(struct mbj_file *file, uint64_t *ret_size,
 	return MBJ_OK;
 }
 
+enum mbj_rc mbj_file_time(struct mbj_file *file, int64_t *ret_time,
+			  struct mbj_error *err)
+{
+	int rc;
+
+	file_check(file);
+	MBJ_ASSERT(ret_time != NULL);
+	rc = file->sys->mtime(file->sys->ctx, file->fd, ret_time);
+	if (rc < 0)
+		return mbj_error_errno(err, -rc, "cannot ask the time of",
+				       file->path);
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_file_set_time(struct mbj_file *file, int64_t time,
+			      struct mbj_error *err)
+{
+	int rc;
+
+	file_check(file);
+	rc = file->sys->set_mtime(file->sys->ctx, file->fd, time);
+	if (rc < 0)
+		return mbj_error_errno(err, -rc, "cannot set the time of",
+				       file->path);
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_file_sync_all(struct mbj_file *file, struct mbj_error *err)
+{
+	int rc;
+
+	file_check(file);
+	rc = file->sys->fsync(file->sys->ctx, file->fd);
+	if (rc < 0)
+		return mbj_error_errno(err, -rc, "cannot sync", file->path);
+	return MBJ_OK;
+}
+
 enum mbj_rc mbj_file_lock(struct mbj_file *file, struct mbj_error *err)
 {
 	enum mbj_rc code;

@@ -241,6 +241,78 @@ START_TEST(sys_clock_and_random)
 }
 END_TEST
 
+static int time_fails(void *ctx, int fd, int64_t *ret_time)
+{
+	(void)ctx;
+	(void)fd;
+	(void)ret_time;
+	return -EIO;
+}
+
+static int set_time_fails(void *ctx, int fd, int64_t time)
+{
+	(void)ctx;
+	(void)fd;
+	(void)time;
+	return -EPERM;
+}
+
+static int sync_fails(void *ctx, int fd)
+{
+	(void)ctx;
+	(void)fd;
+	return -ENOSPC;
+}
+
+/*
+ * Goal: a file's time is what was set, before 1970 too; failures name the file.
+ * Method: set, sync, close, open, ask; a table whose calls fail.
+ */
+START_TEST(sys_times)
+{
+	static const int64_t times[] = {0, -86400, 1795682950, 4102444800};
+	char *path = test_path_dup(dir, "timed");
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	struct mbj_sys bad = *mbj_sys_posix();
+	struct mbj_error err;
+	int64_t got = 7;
+
+	file_touch("timed");
+	for (size_t i = 0; i < sizeof(times) / sizeof(*times); i++) {
+		ck_assert_int_eq(mbj_file_open(mbj_sys_posix(), path, O_RDWR,
+					       &file, NULL),
+				 MBJ_OK);
+		ck_assert_int_eq(mbj_file_set_time(&file, times[i], NULL),
+				 MBJ_OK);
+		ck_assert_int_eq(mbj_file_sync_all(&file, NULL), MBJ_OK);
+		mbj_file_close(&file);
+		ck_assert_int_eq(mbj_file_open(mbj_sys_posix(), path, O_RDONLY,
+					       &file, NULL),
+				 MBJ_OK);
+		ck_assert_int_eq(mbj_file_time(&file, &got, NULL), MBJ_OK);
+		ck_assert_int_eq(got, times[i]);
+		mbj_file_close(&file);
+	}
+	bad.mtime = time_fails;
+	bad.set_mtime = set_time_fails;
+	bad.fsync = sync_fails;
+	ck_assert_int_eq(mbj_file_open(&bad, path, O_RDWR, &file, NULL),
+			 MBJ_OK);
+	ck_assert_int_eq(mbj_file_time(&file, &got, &err), MBJ_EIO);
+	ck_assert(strstr(err.message, path) != NULL);
+	ck_assert_int_eq(mbj_file_set_time(&file, 1, &err), MBJ_EIO);
+	ck_assert(strstr(err.message, path) != NULL);
+	ck_assert_int_eq(mbj_file_sync_all(&file, &err), MBJ_ENOSPC);
+	ck_assert(strstr(err.message, path) != NULL);
+	ck_assert_int_eq(got, 4102444800);
+	mbj_file_close(&file);
+	/* A descriptor that is none. */
+	ck_assert_int_eq(mbj_sys_posix()->mtime(NULL, -1, &got), -EBADF);
+	ck_assert_int_eq(mbj_sys_posix()->set_mtime(NULL, -1, 1), -EBADF);
+	free(path);
+}
+END_TEST
+
 TCase *test_sys_case(void)
 {
 	TCase *tc = tcase_create("sys");
@@ -252,5 +324,6 @@ TCase *test_sys_case(void)
 	tcase_add_test(tc, sys_names);
 	tcase_add_test(tc, sys_exists);
 	tcase_add_test(tc, sys_clock_and_random);
+	tcase_add_test(tc, sys_times);
 	return tc;
 }

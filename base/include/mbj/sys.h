@@ -46,6 +46,9 @@ struct mbj_sys {
 	int (*list)(void *ctx, const char *path, struct mbj_buf *names);
 	/* st_mode, st_uid of path itself (no link followed). */
 	int (*stat)(void *ctx, const char *path, mode_t *mode, uid_t *uid);
+	/* When an open file's content last changed: seconds since 1970, UTC. */
+	int (*mtime)(void *ctx, int fd, int64_t *ret_time);
+	int (*set_mtime)(void *ctx, int fd, int64_t time);
 	int64_t (*now_us)(void *ctx); /* microseconds UTC since 1970 */
 	int (*random)(void *ctx, void *p, size_t n);
 };
@@ -87,6 +90,14 @@ enum mbj_rc mbj_file_sync(struct mbj_file *file,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc mbj_file_size(struct mbj_file *file, uint64_t *ret_size,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
+/* When its content last changed, in seconds since 1970; and saying so. */
+enum mbj_rc mbj_file_time(struct mbj_file *file, int64_t *ret_time,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc mbj_file_set_time(struct mbj_file *file, int64_t time,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* fsync(2).  Durability: what was written before, and its time. */
+enum mbj_rc mbj_file_sync_all(struct mbj_file *file,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
 /* Returns: MBJ_EBUSY where another process holds it. */
 enum mbj_rc mbj_file_lock(struct mbj_file *file,
 			  struct mbj_error *err) MBJ_MUST_CHECK;

@@ -1,0 +1,105 @@
+/*
+ * Writing a folder: each message by way of tmp, its bytes and time on disk
+ * before it gets its name in cur; the lists behind them all.
+ *
+ * A run that was killed is repeated: what has its name is complete, what is in
+ * tmp is written again.
+ *
+ * Threads: stateless.
+ */
+#include <fcntl.h>
+
+#include <mbj/check.h>
+#include <mbj/maildir.h>
+
+static enum mbj_rc dir_make(const struct mbj_sys *sys, const char *path,
+			    struct mbj_error *err)
+{
+	enum mbj_rc rc = mbj_dir_make(sys, path, err);
+
+	return rc == MBJ_EEXISTS ? MBJ_OK : rc;
+}
+
+enum mbj_rc mbj_maildir_folder_make(const struct mbj_sys *sys, const char *dir,
+				    bool is_inbox, struct mbj_error *err)
+{
+	static const char *const parts[] = {"cur", "new", "tmp"};
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = dir_make(sys, dir, err);
+
+	for (size_t i = 0; rc == MBJ_OK && i < 3; i++) {
+		rc = mbj_path_join(path, dir, parts[i], err);
+		if (rc == MBJ_OK)
+			rc = dir_make(sys, path, err);
+	}
+	if (rc < 0 || is_inbox)
+		return rc;
+	/* An empty file that tells those who deliver where they are. */
+	rc = mbj_path_join(path, dir, "maildirfolder", err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(sys, path, O_WRONLY | O_CREAT, &file, err);
+	mbj_file_close(&file);
+	return rc;
+}
+
+static enum mbj_rc path_make(const char *dir, const char *part,
+			     const char *name, char path[MBJ_PATH_TEXT_MAX],
+			     struct mbj_error *err)
+{
+	char below[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = mbj_path_join(below, dir, part, err);
+
+	return rc == MBJ_OK ? mbj_path_join(path, below, name, err) : rc;
+}
+
+enum mbj_rc mbj_maildir_message_begin(const struct mbj_sys *sys,
+				      const char *dir, const char *base,
+				      struct mbj_file *ret_file,
+				      struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = path_make(dir, "tmp", base, path, err);
+
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(sys, path, O_WRONLY | O_CREAT | O_TRUNC,
+				   ret_file, err);
+	return rc;
+}
+
+enum mbj_rc mbj_maildir_message_finish(struct mbj_file *file, const char *dir,
+				       const char *name, int64_t time,
+				       struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = path_make(dir, "cur", name, path, err);
+
+	if (rc == MBJ_OK)
+		rc = mbj_file_set_time(file, time, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_sync_all(file, err);
+	mbj_file_close(file);
+	if (rc == MBJ_OK)
+		rc = mbj_file_rename(file->sys, file->path, path, err);
+	return rc;
+}
+
+enum mbj_rc mbj_maildir_folder_end(const struct mbj_sys *sys, const char *dir,
+				   struct mbj_bytes uidlist,
+				   struct mbj_bytes keywords,
+				   struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = mbj_path_join(path, dir, "cur", err);
+
+	if (rc == MBJ_OK)
+		rc = mbj_dir_sync(sys, path, err);
+	if (rc == MBJ_OK && keywords.n > 0)
+		rc = mbj_file_replace(sys, dir, MBJ_MAILDIR_KEYWORDS, keywords,
+				      err);
+	/* Syncs the folder, and with it the names of its parts. */
+	if (rc == MBJ_OK)
+		rc = mbj_file_replace(sys, dir, MBJ_MAILDIR_UIDLIST, uidlist,
+				      err);
+	return rc;
+}
