@@ -48,5 +48,6 @@ TCase *test_rebuild_case(void);
 TCase *test_segment_case(void);
 TCase *test_store_case(void);
 TCase *test_superblock_case(void);
+TCase *test_wire_case(void);
 
 #endif

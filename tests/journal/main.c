@@ -27,6 +27,7 @@ int main(void)
 		test_plan_slots_case,	test_plan_solve_case,
 		test_rebuild_case,	test_segment_case,
 		test_store_case,	test_superblock_case,
+		test_wire_case,
 	};
 
 	return test_run("journal", cases, sizeof(cases) / sizeof(cases[0]));

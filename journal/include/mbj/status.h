@@ -1,0 +1,72 @@
+/*
+ * What a store and the service that owns it say of themselves.
+ *
+ * Threads: values; one at a time per object.
+ */
+#ifndef MBJ_STATUS_H
+#define MBJ_STATUS_H
+
+#include <mbj/log.h>
+#include <mbj/store.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct mbj_client_parked {
+	struct mbj_parked parked;
+	struct mbj_bytes name; /* the account's; empty: this store lacks it */
+};
+
+/* One connection, as the service sees it. */
+struct mbj_client_peer {
+	uint64_t process;
+	uint32_t uid;
+	uint32_t gid;
+	uint64_t requests;
+	uint64_t idle_ms;
+};
+
+/* X(member, JSON, what it is): what the service has done since it began. */
+#define MBJ_SERVICE_STATS_MAP(X)                                       \
+	X(process, "process", "its process, 0: no service")            \
+	X(up_ms, "upMs", "milliseconds since it began")                \
+	X(connections, "connections", "open now")                      \
+	X(connections_max, "connectionsMax", "allowed at once")        \
+	X(accepted, "accepted", "connections ever")                    \
+	X(refused, "refused", "connections: too many, or not allowed") \
+	X(requests, "requests", "answered")                            \
+	X(edits, "edits", "carried out")                               \
+	X(workers, "workers", "threads begun")                         \
+	X(memory, "memory", "bytes of long requests and answers, now") \
+	X(memory_max, "memoryMax", "before long requests have to wait")
+
+struct mbj_service_stats {
+#define X(member, word, what) uint64_t member;
+	MBJ_SERVICE_STATS_MAP(X)
+#undef X
+};
+
+struct mbj_client_status {
+	struct mbj_identity identity;
+	struct mbj_log_end end;
+	struct mbj_log_usage usage;
+	struct mbj_watermark applied;
+	struct mbj_store_recovery recovery;
+	uint64_t account_count;
+	struct mbj_client_parked *parked;
+	size_t parked_count;
+	struct mbj_service_stats service;
+	struct mbj_client_peer *peers;
+	size_t peer_count;
+	struct mbj_buf bytes; /* what parked borrows */
+};
+
+/* Accepts NULL, and one that is all zero. */
+MBJ_API void mbj_client_status_done(struct mbj_client_status *status);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

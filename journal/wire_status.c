@@ -1,0 +1,164 @@
+/*
+ * What the service says of itself and its store, over the wire.
+ *
+ * Threads: pure functions.
+ */
+#include <mbj/check.h>
+
+#include "wire.h"
+
+enum {
+	PARKED_SIZE_MIN = MBJ_ID_SIZE + 8 + 8 + 8 + 4 + 4,
+	PEER_SIZE = 8 + 4 + 4 + 8 + 8,
+};
+
+static void parked_encode(struct mbj_buf *buf,
+			  const struct mbj_client_parked *p)
+{
+	mbj_buf_put_id(buf, p->parked.account);
+	mbj_buf_put_u64(buf, p->parked.first.v);
+	mbj_buf_put_u64(buf, p->parked.last.v);
+	mbj_buf_put_u64(buf, p->parked.count);
+	wire_text_encode(buf, p->parked.reason, MBJ_ERROR_MESSAGE_MAX);
+	wire_text_encode(buf, p->name, MBJ_ACCOUNT_NAME_MAX);
+}
+
+void wire_status_encode(struct mbj_buf *buf,
+			const struct mbj_client_status *status)
+{
+	wire_identity_encode(buf, &status->identity);
+	mbj_buf_put_u64(buf, status->end.lsn.v);
+	wire_put_hash(buf, &status->end.chain);
+	mbj_buf_put_u64(buf, status->usage.segments);
+	mbj_buf_put_u64(buf, status->usage.size);
+	mbj_buf_put_u64(buf, status->applied.lsn.v);
+	mbj_buf_put_u64(buf, status->applied.epoch.v);
+	wire_put_hash(buf, &status->applied.chain);
+	mbj_buf_put_u64(buf, status->recovery.groups_applied);
+	mbj_buf_put_u64(buf, status->recovery.torn_size);
+	mbj_buf_put_u8(buf, status->recovery.is_rebuilt);
+	mbj_buf_put_block(buf, mbj_bytes_str(status->recovery.reason));
+	mbj_buf_put_u64(buf, status->account_count);
+#define X(member, word, what) mbj_buf_put_u64(buf, status->service.member);
+	MBJ_SERVICE_STATS_MAP(X)
+#undef X
+	mbj_buf_put_u32(buf, (uint32_t)status->parked_count);
+	for (size_t i = 0; i < status->parked_count; i++)
+		parked_encode(buf, &status->parked[i]);
+	mbj_buf_put_u32(buf, (uint32_t)status->peer_count);
+	for (size_t i = 0; i < status->peer_count; i++) {
+		mbj_buf_put_u64(buf, status->peers[i].process);
+		mbj_buf_put_u32(buf, status->peers[i].uid);
+		mbj_buf_put_u32(buf, status->peers[i].gid);
+		mbj_buf_put_u64(buf, status->peers[i].requests);
+		mbj_buf_put_u64(buf, status->peers[i].idle_ms);
+	}
+}
+
+static enum mbj_rc numbers_decode(struct mbj_reader *reader,
+				  struct mbj_client_status *s,
+				  struct mbj_error *err)
+{
+	struct mbj_bytes reason;
+
+	s->end.lsn.v = mbj_read_u64(reader);
+	s->end.chain = wire_read_hash(reader);
+	s->usage.segments = mbj_read_u64(reader);
+	s->usage.size = mbj_read_u64(reader);
+	s->applied.lsn.v = mbj_read_u64(reader);
+	s->applied.epoch.v = mbj_read_u64(reader);
+	s->applied.chain = wire_read_hash(reader);
+	s->recovery.groups_applied = mbj_read_u64(reader);
+	s->recovery.torn_size = mbj_read_u64(reader);
+	s->recovery.is_rebuilt = wire_read_bool(reader);
+	reason = mbj_read_block(reader, MBJ_ERROR_MESSAGE_MAX - 1);
+	s->account_count = mbj_read_u64(reader);
+#define X(member, word, what) s->service.member = mbj_read_u64(reader);
+	MBJ_SERVICE_STATS_MAP(X)
+#undef X
+	if (!mbj_reader_ok(reader) ||
+	    (reason.n > 0 && memchr(reason.p, '\0', reason.n) != NULL))
+		return wire_bad(err, "status");
+	if (reason.n > 0)
+		memcpy(s->recovery.reason, reason.p, reason.n);
+	s->recovery.reason[reason.n] = '\0';
+	return MBJ_OK;
+}
+
+static enum mbj_rc parked_decode(struct mbj_reader *reader,
+				 struct mbj_client_status *s,
+				 struct mbj_error *err)
+{
+	uint32_t count = mbj_read_u32(reader);
+
+	if (count > mbj_reader_left(reader) / PARKED_SIZE_MIN)
+		return wire_bad(err, "number of parked accounts");
+	if (count == 0)
+		return MBJ_OK;
+	s->parked = mbj_calloc(count, sizeof(*s->parked));
+	if (s->parked == NULL)
+		return mbj_error_nomem(err);
+	s->parked_count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		struct mbj_client_parked *p = &s->parked[i];
+
+		p->parked.account = mbj_read_id(reader);
+		p->parked.first.v = mbj_read_u64(reader);
+		p->parked.last.v = mbj_read_u64(reader);
+		p->parked.count = mbj_read_u64(reader);
+		p->parked.reason =
+			mbj_read_block(reader, MBJ_ERROR_MESSAGE_MAX);
+		p->name = mbj_read_block(reader, MBJ_ACCOUNT_NAME_MAX);
+	}
+	return mbj_reader_ok(reader) ? MBJ_OK : wire_bad(err, "parked account");
+}
+
+static enum mbj_rc peers_decode(struct mbj_reader *reader,
+				struct mbj_client_status *s,
+				struct mbj_error *err)
+{
+	uint32_t count = mbj_read_u32(reader);
+
+	if (count > mbj_reader_left(reader) / PEER_SIZE)
+		return wire_bad(err, "number of connections");
+	if (count == 0)
+		return MBJ_OK;
+	s->peers = mbj_calloc(count, sizeof(*s->peers));
+	if (s->peers == NULL)
+		return mbj_error_nomem(err);
+	s->peer_count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		s->peers[i].process = mbj_read_u64(reader);
+		s->peers[i].uid = mbj_read_u32(reader);
+		s->peers[i].gid = mbj_read_u32(reader);
+		s->peers[i].requests = mbj_read_u64(reader);
+		s->peers[i].idle_ms = mbj_read_u64(reader);
+	}
+	return mbj_reader_ok(reader) ? MBJ_OK : wire_bad(err, "connection");
+}
+
+enum mbj_rc wire_status_decode(struct mbj_reader *reader,
+			       struct mbj_client_status *ret_status,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = wire_identity_decode(reader, &ret_status->identity, err);
+	if (rc == MBJ_OK)
+		rc = numbers_decode(reader, ret_status, err);
+	if (rc == MBJ_OK)
+		rc = parked_decode(reader, ret_status, err);
+	if (rc == MBJ_OK)
+		rc = peers_decode(reader, ret_status, err);
+	return rc;
+}
+
+void mbj_client_status_done(struct mbj_client_status *status)
+{
+	if (status == NULL)
+		return;
+	mbj_free(status->parked);
+	mbj_free(status->peers);
+	mbj_buf_done(&status->bytes);
+	*status = (struct mbj_client_status){0};
+}
