@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -45,6 +46,8 @@ int main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	status = cli_parse(argc, argv, &call);
 	if (status != CLI_OK)
-		return status;
+		return call.verb != NULL && call.verb->id == CLI_VERB_DELIVER
+			       ? EX_USAGE
+			       : status;
 	return call.verb->run(&call);
 }

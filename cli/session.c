@@ -21,6 +21,7 @@ void session_init(struct session *s, const struct cli_call *call)
 	s->edit.account = mbj_bytes_str(call->operands[1]);
 	s->edit.is_dry_run = call->options.is_dry_run;
 	s->edit.is_subscription_kept = call->options.is_subscription_kept;
+	s->edit.is_emptying = call->options.is_emptying;
 	mbj_buf_init(&s->out, EDIT_OUTPUT_MAX);
 }
 
@@ -110,6 +111,52 @@ enum mbj_rc session_mailbox(struct session *s, const char *path,
 	mbj_txn_abort(&txn);
 	mbj_buf_done(&utf8);
 	return rc;
+}
+
+static enum mbj_rc uid_last(struct session *s, struct mbj_id account,
+			    const struct mbj_content *content,
+			    uint32_t *ret_uid)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_message message;
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	*ret_uid = 0;
+	rc = mbj_store_read(s->store, &txn, &s->err);
+	if (rc == MBJ_OK)
+		rc = mbj_scan_messages(txn, account, content->series, 1, &scan,
+				       &s->err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_message(&scan, &message, &s->err);
+		if (rc == MBJ_OK)
+			*ret_uid = message.uid;
+	}
+	mbj_scan_done(&scan);
+	mbj_txn_abort(&txn);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+enum mbj_rc session_uids(struct session *s, const char *text,
+			 struct mbj_id account,
+			 const struct mbj_content *content,
+			 struct mbj_buf *ret_uids)
+{
+	uint32_t last = 0;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (strchr(text, '*') != NULL)
+		rc = uid_last(s, account, content, &last);
+	if (rc < 0)
+		return rc;
+	rc = mbj_uids_parse(mbj_bytes_str(text), last, ret_uids, &s->err);
+	if (rc != MBJ_EINVALID)
+		return rc;
+	return mbj_error_refuse(&s->err, MBJ_REFUSAL_INVALID_ARGUMENTS, "uids",
+				text,
+				"a set of UIDs is written like 1:4,7,9:*, not "
+				"\"%.100s\"",
+				text);
 }
 
 /* The account's tree, from which lines get their paths; empty for import. */

@@ -29,6 +29,14 @@ enum mbj_rc session_mailbox(struct session *s, const char *path,
 			    struct mbj_account *ret_account,
 			    struct mbj_mailbox *ret_mailbox,
 			    struct mbj_content *ret_content) MBJ_MUST_CHECK;
+/*
+ * A set of UIDs as IMAP writes it, of the mailbox: * is the last that there is
+ * (RFC 9051: the largest number in use), which costs a walk through them.
+ */
+enum mbj_rc session_uids(struct session *s, const char *text,
+			 struct mbj_id account,
+			 const struct mbj_content *content,
+			 struct mbj_buf *ret_uids) MBJ_MUST_CHECK;
 enum mbj_rc session_submit(struct session *s) MBJ_MUST_CHECK;
 /* What a dry run would journal; what was: the group, a line or an object. */
 enum mbj_rc session_put_plan(struct session *s) MBJ_MUST_CHECK;

@@ -1,16 +1,20 @@
 /*
- * mbj fsck: the whole journal, record by record, then every invariant of the
- * state, account by account.  It mends nothing but what any opening does, and
- * a state in which it finds fault is made anew by the next one; with --rebuild
- * it is made again from the journal first.
+ * mbj fsck: the whole journal, record by record, then the state, account by
+ * account, then the contents of all messages: that they are there, or, with
+ * --deep, byte for byte.  It mends nothing but what any opening does, and a
+ * state in which it finds fault is made anew by the next one; with --rebuild it
+ * is made again from the journal first.
  */
 #include <inttypes.h>
 #include <string.h>
 
+#include <mbj/blob.h>
 #include <mbj/jmap.h>
 #include <mbj/replay.h>
 
 #include "cli.h"
+
+enum { CONTENTS_SHOWN = 100 };
 
 struct fsck {
 	uint64_t groups;
@@ -105,6 +109,68 @@ static enum mbj_rc fsck_accounts(const struct cli_call *call,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+/* One content as it should be, or why not. */
+static enum mbj_rc content_check(struct mbj_blobs *blobs, bool is_deep,
+				 const struct mbj_hash *blob, uint64_t size,
+				 struct mbj_error *why)
+{
+	struct mbj_blob_reader *reader = NULL;
+	char text[MBJ_BLOB_TEXT_SIZE];
+	uint64_t found;
+	enum mbj_rc rc;
+
+	if (is_deep)
+		return mbj_blob_verify(blobs, blob, size, why);
+	rc = mbj_blob_reader_open(blobs, blob, &reader, &found, why);
+	mbj_blob_reader_close(&reader);
+	mbj_blob_print(blob, text);
+	if (rc == MBJ_OK && found != size)
+		rc = mbj_error_set(why, MBJ_ECORRUPT,
+				   "blob %s has %" PRIu64
+				   " bytes, not %" PRIu64,
+				   text, found, size);
+	return rc;
+}
+
+/*
+ * Whatever keeps a content from being read is a fault of that content: fsck
+ * goes on to the next, and shows so many by name.
+ */
+static enum mbj_rc fsck_contents(const struct cli_call *call, const char *dir,
+				 struct mbj_txn *txn, struct fsck *fsck,
+				 struct mbj_error *err)
+{
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_scan scan = {0};
+	struct mbj_hash blob;
+	struct mbj_error why;
+	uint64_t count, size, wrong = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_store_blobs_read(NULL, dir, &blobs, err);
+	if (rc == MBJ_OK)
+		rc = mbj_scan_blobs(txn, false, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_blob(&scan, &blob, &count, &size, err);
+		if (rc < 0)
+			break;
+		if (count == 0 || content_check(blobs, call->options.is_deep,
+						&blob, size, &why) == MBJ_OK)
+			continue;
+		if (++wrong <= CONTENTS_SHOWN)
+			fault_add(call, fsck, "content", &why);
+	}
+	mbj_scan_done(&scan);
+	mbj_blobs_close(&blobs);
+	if (wrong > CONTENTS_SHOWN) {
+		(void)mbj_error_set(&why, MBJ_ECORRUPT,
+				    "and %" PRIu64 " contents more",
+				    wrong - CONTENTS_SHOWN);
+		fault_add(call, fsck, "content", &why);
+	}
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
 static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
 			      struct fsck *fsck, struct mbj_error *err)
 {
@@ -130,6 +196,8 @@ static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
 	rc = mbj_store_read(store, &txn, err);
 	if (rc == MBJ_OK)
 		rc = fsck_accounts(call, txn, fsck, err);
+	if (rc == MBJ_OK)
+		rc = fsck_contents(call, dir, txn, fsck, err);
 	mbj_txn_abort(&txn);
 	mbj_store_close(&store);
 	return rc;

@@ -1,8 +1,7 @@
 /*
  * The verbs that change messages that are there: flag, expunge, mv.
  *
- * UIDs are written as IMAP does; * is the last that there is when the verb
- * looks.  What is not there is passed over, as IMAP passes it over.
+ * What of a set of UIDs is not there is passed over, as IMAP passes it over.
  */
 #include <string.h>
 
@@ -48,15 +47,8 @@ static enum mbj_rc message_open(struct message_session *m)
 		rc = session_mailbox(&m->s, operands[2], &account, &mailbox,
 				     &content);
 	if (rc == MBJ_OK)
-		rc = mbj_uids_parse(mbj_bytes_str(operands[3]),
-				    content.uidnext - 1, &m->uids, &m->s.err);
-	if (rc == MBJ_EINVALID)
-		rc = mbj_error_refuse(
-			&m->s.err, MBJ_REFUSAL_INVALID_ARGUMENTS, "uids",
-			operands[3],
-			"a set of UIDs is written like 1:4,7,9:*, "
-			"not \"%.100s\"",
-			operands[3]);
+		rc = session_uids(&m->s, operands[3], account.id, &content,
+				  &m->uids);
 	if (rc < 0)
 		return rc;
 	m->step.mailbox = mailbox.id;

@@ -50,8 +50,7 @@ static enum mbj_rc message_find(struct session *s, const char *uid,
 	rc = session_mailbox(s, s->call->operands[2], &account, &mailbox,
 			     &content);
 	if (rc == MBJ_OK)
-		rc = mbj_uids_parse(mbj_bytes_str(uid), content.uidnext - 1,
-				    &uids, &s->err);
+		rc = session_uids(s, uid, account.id, &content, &uids);
 	if (rc == MBJ_OK)
 		rc = mbj_store_read(s->store, &txn, &s->err);
 	if (rc < 0)

@@ -4,8 +4,7 @@
  * Invariants:
  *   1. the group holds exactly what was applied, in that order;
  *   2. a primitive of ours applies: it was planned on what the transaction
- *      holds.  Only names (UIDVALIDITY marks, subscriptions) may be already,
- *      and only keywords that become too many are found out here;
+ *      holds.  Only names (UIDVALIDITY marks, subscriptions) may be already;
  *   3. the chain moves on with a finished record only.
  *
  * Threads: as the transaction.
@@ -14,8 +13,6 @@
 
 #include <mbj/apply.h>
 #include <mbj/check.h>
-
-#include "edit_text.h"
 
 static enum mbj_rc emit_begin(struct edit_emit *emit, struct mbj_error *err)
 {
@@ -75,12 +72,6 @@ enum mbj_rc edit_emit_op(struct edit_emit *emit, struct mbj_op *op,
 	if (verdict == MBJ_VERDICT_APPLY ||
 	    (verdict == MBJ_VERDICT_ALREADY && op_may_be_already(op)))
 		return MBJ_OK;
-	if (verdict == MBJ_VERDICT_CONFLICT &&
-	    op->kind == MBJ_OP_MESSAGE_FLAGS) {
-		(void)mbj_error_refuse(err, MBJ_REFUSAL_TOO_LARGE, NULL, NULL,
-				       "%s", why.message);
-		return edit_text_recode(err, MBJ_ELIMIT);
-	}
 	return mbj_error_set(err, MBJ_ECORRUPT,
 			     "a primitive planned on the state does not apply "
 			     "to it (%s: %s); run mbj fsck",

@@ -358,6 +358,32 @@ static enum mbj_rc whole_check(struct whole_run *run, struct mbj_error *err)
 	return MBJ_OK;
 }
 
+/* What the list leaves out goes, but mail only where that is said. */
+static enum mbj_rc whole_check_messages(const struct whole_run *run,
+					struct mbj_error *err)
+{
+	const struct edit_work *work = run->work;
+	const struct edit_draft *draft = &work->draft;
+
+	for (uint32_t i = 0; i < draft->before_count; i++) {
+		struct mbj_content content;
+		enum mbj_rc rc;
+
+		if (draft->items[i].is_live)
+			continue;
+		rc = mbj_txn_content_get(work->context->txn, work->account.id,
+					 draft->items[i].id, &content, err);
+		if (rc < 0)
+			return rc;
+		if (content.message_count > 0)
+			return edit_refuse_id(
+				err, MBJ_REFUSAL_HAS_EMAIL, "id",
+				draft->items[i].id,
+				"has messages and is not in the list");
+	}
+	return MBJ_OK;
+}
+
 static enum mbj_rc whole_begin(struct whole_run *run, struct mbj_error *err)
 {
 	struct edit_work *work = run->work;
@@ -403,6 +429,8 @@ static enum mbj_rc whole_resolve(struct whole_run *run, struct mbj_error *err)
 		rc = import_uidvalidity(run, err);
 	if (rc == MBJ_OK)
 		rc = whole_check(run, err);
+	if (rc == MBJ_OK && !run->work->edit->is_emptying)
+		rc = whole_check_messages(run, err);
 	return rc;
 }
 

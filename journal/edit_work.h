@@ -14,6 +14,7 @@
  *	edit_subscribe.c subscriptions
  *	edit_emit.c      primitives into group and transaction
  *	edit_message.c   MESSAGES: step by step to primitives
+ *	edit_message_set.c  of these what is there already
  *	edit_work.c      what the resolvers share
  *
  * Private to journal/edit*.

@@ -273,6 +273,12 @@ static enum mbj_rc tables_open(struct berkeley *db, bool is_new,
 			continue;
 		rc = berkeley_error(db, code, "open table",
 				    db_table_name((enum db_table)i), err);
+		if (code == ENOENT)
+			rc = mbj_error_set(err, rc,
+					   "state.db has no table %s: an "
+					   "earlier version made it, or it is "
+					   "damaged",
+					   db_table_name((enum db_table)i));
 		(void)txn->abort(txn);
 		return rc;
 	}

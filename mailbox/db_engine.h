@@ -31,7 +31,8 @@
 	X(MESSAGES, "messages")           \
 	X(VANISHED, "vanished")           \
 	X(BLOBS, "blobs")                 \
-	X(ORPHANS, "orphans")
+	X(ORPHANS, "orphans")             \
+	X(WANTED, "wanted")
 
 enum db_table {
 #define X(name, word) TABLE_##name,

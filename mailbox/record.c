@@ -36,7 +36,7 @@ void key_attribute(struct mbj_buf *ret, struct mbj_id account,
 	mbj_buf_put_bytes(ret, name);
 }
 
-static void record_begin(struct mbj_buf *ret)
+void record_begin(struct mbj_buf *ret)
 {
 	mbj_buf_clear(ret);
 	mbj_buf_put_u8(ret, RECORD_VERSION);

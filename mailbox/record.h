@@ -26,6 +26,8 @@ void key_slot(struct mbj_buf *ret, struct mbj_id account, struct mbj_id parent,
 void key_attribute(struct mbj_buf *ret, struct mbj_id account,
 		   struct mbj_id mailbox, uint8_t kind, struct mbj_bytes name);
 
+/* An empty buffer with the version in it. */
+void record_begin(struct mbj_buf *ret);
 void record_account_encode(struct mbj_buf *ret, const struct mbj_account *a);
 /* What of an account is in its digest. */
 void record_account_element(struct mbj_buf *ret, const struct mbj_account *a);

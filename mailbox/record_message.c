@@ -52,12 +52,6 @@ void key_vanished(struct mbj_buf *ret, struct mbj_id account,
 	mbj_buf_put(ret, bytes, sizeof(bytes));
 }
 
-static void record_begin(struct mbj_buf *ret)
-{
-	mbj_buf_clear(ret);
-	mbj_buf_put_u8(ret, RECORD_VERSION);
-}
-
 void record_content_encode(struct mbj_buf *ret, const struct mbj_content *c)
 {
 	uint8_t digest[MBJ_DIGEST_SIZE];

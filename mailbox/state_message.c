@@ -168,11 +168,15 @@ static enum mbj_rc uids_check(const struct content_edit *edit,
 
 /* ---------------------------------------------------------------- flags */
 
-/* A message with its flags changed; keywords are built in scratch. */
-static enum mbj_rc message_mark(struct content_edit *edit,
-				const struct mbj_flags_change *change,
-				struct mbj_message *message,
-				struct mbj_buf *scratch, struct mbj_error *err)
+/*
+ * What a change makes of a message; its keywords are built in scratch.
+ * *ret_is_changed false: nothing.
+ */
+static enum mbj_rc message_after(const struct mbj_flags_change *change,
+				 const struct mbj_message *message,
+				 struct mbj_buf *scratch,
+				 struct mbj_message *ret_after,
+				 bool *ret_is_changed, struct mbj_error *err)
 {
 	struct mbj_message after = *message;
 	enum mbj_rc rc;
@@ -195,17 +199,83 @@ static enum mbj_rc message_mark(struct content_edit *edit,
 	if (rc < 0)
 		return rc;
 	after.keywords = mbj_buf_view(scratch);
-	if (after.flags == message->flags &&
-	    mbj_bytes_equal(after.keywords, message->keywords))
-		return MBJ_OK;
+	*ret_is_changed = after.flags != message->flags ||
+			  !mbj_bytes_equal(after.keywords, message->keywords);
 	after.modseq = change->modseq;
+	*ret_after = after;
+	return MBJ_OK;
+}
+
+static enum mbj_rc message_replace(struct content_edit *edit,
+				   const struct mbj_message *message,
+				   const struct mbj_message *after,
+				   struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
 	key_message(&edit->txn->key, edit->account.id, edit->content.series,
 		    message->uid);
 	record_message_encode(&edit->txn->value, message);
 	rc = message_sum(edit, mbj_buf_view(&edit->txn->value), false, err);
 	if (rc == MBJ_OK)
-		rc = message_put(edit, &after, err);
+		rc = message_put(edit, after, err);
 	return rc;
+}
+
+/* All messages of the set, changed or, for is_dry, counted only. */
+static enum mbj_rc messages_mark(struct content_edit *edit,
+				 const struct mbj_flags_change *change,
+				 bool is_dry, uint64_t *ret_count,
+				 struct mbj_error *err)
+{
+	struct mbj_message message, after;
+	struct mbj_buf scratch;
+	bool is_changed = false;
+	struct walk walk;
+	enum mbj_rc rc;
+
+	*ret_count = 0;
+	rc = uids_check(edit, change->uids, err);
+	if (rc == MBJ_OK && (change->flags > MBJ_FLAGS_ALL ||
+			     !mbj_keywords_are_good(change->keywords)))
+		rc = conflict(err, "the flags are none");
+	if (rc < 0)
+		return rc;
+	mbj_buf_init(&scratch, MBJ_KEYWORDS_MAX);
+	walk_begin(&walk, edit, change->uids);
+	while (rc == MBJ_OK) {
+		rc = walk_next(&walk, &message, err);
+		if (rc == MBJ_OK)
+			rc = message_after(change, &message, &scratch, &after,
+					   &is_changed, err);
+		if (rc < 0 || !is_changed)
+			continue;
+		++*ret_count;
+		if (!is_dry)
+			rc = message_replace(edit, &message, &after, err);
+	}
+	mbj_scan_done(&walk.scan);
+	mbj_buf_done(&scratch);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+enum mbj_rc mbj_txn_message_flags_count(struct mbj_txn *txn,
+					struct mbj_id account,
+					struct mbj_id mailbox,
+					const struct mbj_flags_change *change,
+					uint64_t *ret_count,
+					struct mbj_error *err)
+{
+	struct content_edit edit = {.txn = txn, .mailbox = mailbox};
+	enum mbj_rc rc;
+
+	rc = account_expect(txn, account, &edit.account, err);
+	if (rc == MBJ_OK)
+		rc = mbj_txn_content_get(txn, account, mailbox, &edit.content,
+					 err);
+	if (rc < 0)
+		return rc;
+	return messages_mark(&edit, change, true, ret_count, err);
 }
 
 enum mbj_rc mbj_txn_message_flags(struct mbj_txn *txn, struct mbj_id account,
@@ -215,31 +285,14 @@ enum mbj_rc mbj_txn_message_flags(struct mbj_txn *txn, struct mbj_id account,
 {
 	size_t savepoint = mbj_txn_savepoint(txn);
 	struct content_edit edit;
-	struct mbj_message message;
-	struct mbj_buf scratch;
-	struct walk walk;
+	uint64_t count;
 	enum mbj_rc rc;
 
 	rc = content_open(txn, account, mailbox, rev, change->modseq, &edit,
 			  err);
 	if (rc == MBJ_OK)
-		rc = uids_check(&edit, change->uids, err);
-	if (rc == MBJ_OK && (change->flags > MBJ_FLAGS_ALL ||
-			     !mbj_keywords_are_good(change->keywords)))
-		rc = conflict(err, "the flags are none");
-	if (rc < 0)
-		return rc;
-	mbj_buf_init(&scratch, MBJ_KEYWORDS_MAX);
-	walk_begin(&walk, &edit, change->uids);
-	while (rc == MBJ_OK) {
-		rc = walk_next(&walk, &message, err);
-		if (rc == MBJ_OK)
-			rc = message_mark(&edit, change, &message, &scratch,
-					  err);
-	}
-	mbj_scan_done(&walk.scan);
-	mbj_buf_done(&scratch);
-	if (rc == MBJ_ENOTFOUND)
+		rc = messages_mark(&edit, change, false, &count, err);
+	if (rc == MBJ_OK)
 		rc = content_close(&edit, change->modseq, err);
 	if (rc < 0)
 		mbj_txn_rollback(txn, savepoint);

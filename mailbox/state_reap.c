@@ -1,83 +1,10 @@
 /*
- * How many messages have a blob, and what deleted mailboxes left behind; see
- * mbj/message.h, invariant 4.  Local: nothing here is in a digest.
+ * What deleted mailboxes left behind goes bit by bit; see mbj/message.h.
+ * Local: nothing here is in a digest.
  */
 #include <mbj/check.h>
 
 #include "state_priv.h"
-
-/* MBJ_ENOTFOUND leaves err alone; txn->key is the blob's. */
-static enum mbj_rc blob_get(struct mbj_txn *txn, const struct mbj_hash *blob,
-			    struct blob_count *ret_count, struct mbj_error *err)
-{
-	struct mbj_bytes value;
-	enum mbj_rc rc;
-
-	mbj_buf_clear(&txn->key);
-	mbj_buf_put(&txn->key, blob->b, sizeof(blob->b));
-	rc = txn_get(txn, TABLE_BLOBS, &value, err);
-	if (rc < 0)
-		return rc;
-	if (!record_blob_decode(value, ret_count))
-		return record_damaged(TABLE_BLOBS, mbj_buf_view(&txn->key),
-				      err);
-	return MBJ_OK;
-}
-
-enum mbj_rc mbj_txn_blob_count(struct mbj_txn *txn, const struct mbj_hash *blob,
-			       uint64_t *ret_count, uint64_t *ret_size,
-			       struct mbj_error *err)
-{
-	struct blob_count count = {0};
-	enum mbj_rc rc = blob_get(txn, blob, &count, err);
-
-	if (rc < 0 && rc != MBJ_ENOTFOUND)
-		return rc;
-	*ret_count = count.count;
-	*ret_size = count.size;
-	return MBJ_OK;
-}
-
-enum mbj_rc blob_take(struct mbj_txn *txn, const struct mbj_hash *blob,
-		      uint64_t size, struct mbj_error *err)
-{
-	struct blob_count count = {.size = size};
-	enum mbj_rc rc = blob_get(txn, blob, &count, err);
-
-	if (rc < 0 && rc != MBJ_ENOTFOUND)
-		return rc;
-	if (count.size != size)
-		return conflict(err,
-				"a message of %llu bytes has the digest of one "
-				"of %llu bytes",
-				(unsigned long long)size,
-				(unsigned long long)count.size);
-	count.count++;
-	count.since.v = 0;
-	record_blob_encode(&txn->value, &count);
-	return txn_put(txn, TABLE_BLOBS, err);
-}
-
-enum mbj_rc blob_leave(struct mbj_txn *txn, const struct mbj_hash *blob,
-		       struct mbj_lsn lsn, struct mbj_error *err)
-{
-	struct blob_count count;
-	enum mbj_rc rc = blob_get(txn, blob, &count, err);
-
-	if (rc == MBJ_ENOTFOUND || (rc == MBJ_OK && count.count == 0))
-		return mbj_error_set(err, MBJ_ECORRUPT,
-				     "the state counts fewer messages with a "
-				     "blob than there are");
-	if (rc < 0)
-		return rc;
-	count.count--;
-	if (count.count == 0)
-		count.since = lsn;
-	record_blob_encode(&txn->value, &count);
-	return txn_put(txn, TABLE_BLOBS, err);
-}
-
-/* ------------------------------------------------------------- reaping */
 
 struct reaping {
 	struct mbj_txn *txn;
@@ -185,10 +112,10 @@ enum mbj_rc mbj_txn_reap(struct mbj_txn *txn, size_t records_max,
 			rc = orphan_reap(&reaping, &orphan, err);
 		}
 		/* Damage is fsck's to find; it is not met again and again. */
-		if (rc < 0) {
+		if (rc == MBJ_ECORRUPT)
 			txn->state->has_orphans = false;
+		if (rc < 0)
 			return rc;
-		}
 	}
 	return MBJ_OK;
 }

@@ -158,7 +158,7 @@ static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
 		if (rc < 0)
 			return rc;
 	}
-	rc = replay_blobs_fetch(&run->blobs, group, err);
+	rc = replay_blobs_fetch(&run->blobs, txn, group, err);
 	if (rc < 0)
 		return rc;
 	rc = run->source->dir == NULL ? mbj_batch_note(batch, group, err)
@@ -215,11 +215,21 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 {
 	struct mbj_batch *batch = NULL;
+	bool is_settled = run->source->dir == NULL;
 	uint32_t count;
 	enum mbj_rc rc = MBJ_OK;
 
+	if (!is_settled)
+		rc = replay_blobs_retry(&run->blobs, err);
+	if (rc < 0)
+		return rc;
 	while (!run->is_at_end && run->stop.rc == MBJ_OK) {
 		rc = mbj_batch_begin(run->store, &batch, err);
+		if (rc < 0)
+			goto out;
+		if (!is_settled)
+			rc = replay_blobs_settle(&run->blobs,
+						 mbj_batch_txn(batch), err);
 		if (rc < 0)
 			goto out;
 		rc = batch_fill(run, batch, &count, err);
@@ -232,6 +242,7 @@ static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 		rc = mbj_batch_commit(&batch, err);
 		if (rc < 0)
 			goto out;
+		is_settled = true;
 	}
 	if (run->stop.rc != MBJ_OK) {
 		rc = run->stop.rc;
@@ -315,6 +326,7 @@ replay_run_from(struct mbj_store *store, struct replay_source *source,
 		return rc;
 	rc = mbj_log_reader_seek(source->reader, next, err);
 	source->is_stopped = rc < 0;
+	result->accounts_parked = mbj_engine_parked_count(engine);
 	if (rc == MBJ_OK) {
 		rc = run_all(&run, err);
 		source->is_stopped = run.stop.rc != MBJ_OK;

@@ -1,5 +1,8 @@
 /*
  * Fetching the content of messages; see replay_blobs.h.
+ *
+ * Invariant: what a group in the journal needs and is not here is noted in the
+ * state, in the group's transaction.
  */
 #include "replay_blobs.h"
 
@@ -10,40 +13,49 @@ static enum mbj_rc blobs_open(struct replay_blobs *blobs, struct mbj_error *err)
 {
 	enum mbj_rc rc;
 
-	if (blobs->from != NULL)
+	if (blobs->to != NULL)
 		return MBJ_OK;
 	rc = mbj_store_blobs(blobs->store, &blobs->to, err);
-	if (rc == MBJ_OK)
+	if (rc == MBJ_OK && blobs->source_dir != NULL)
 		rc = mbj_store_blobs_read(mbj_store_sys(blobs->store),
 					  blobs->source_dir, &blobs->from, err);
 	return rc;
 }
 
+/*
+ * Copy, unless it is here.  Where that fails, the source is to blame if it
+ * cannot be read from beginning to end: *ret_is_here false.
+ */
 static enum mbj_rc blob_fetch(struct replay_blobs *blobs,
-			      const struct mbj_op *op, struct mbj_error *err)
+			      const struct mbj_hash *blob, uint64_t size,
+			      bool *ret_is_here, struct mbj_error *err)
 {
 	struct mbj_error why = {.rc = MBJ_OK};
-	bool is_there = false;
+	struct mbj_error there;
 	enum mbj_rc rc;
 
+	*ret_is_here = true;
 	rc = blobs_open(blobs, err);
 	if (rc == MBJ_OK)
-		rc = mbj_blob_has(blobs->to, &op->blob, op->size, &is_there,
-				  err);
-	if (rc < 0 || is_there)
+		rc = mbj_blob_has(blobs->to, blob, size, ret_is_here, err);
+	if (rc < 0 || *ret_is_here || blobs->from == NULL)
 		return rc;
-	rc = mbj_blob_copy(blobs->from, blobs->to, &op->blob, op->size, &why);
-	if (rc == MBJ_ENOTFOUND || rc == MBJ_ECORRUPT) {
-		if (blobs->result->blobs_missing++ == 0)
-			blobs->result->blobs_why = why;
-		return MBJ_OK;
+	rc = mbj_blob_copy(blobs->from, blobs->to, blob, size, &why);
+	*ret_is_here = rc == MBJ_OK;
+	if (rc == MBJ_OK)
+		return rc;
+	rc = mbj_blob_verify(blobs->from, blob, size, &there);
+	if (rc == MBJ_OK || rc == MBJ_ENOMEM) {
+		if (err != NULL)
+			*err = why;
+		return why.rc;
 	}
-	if (rc < 0 && err != NULL)
-		*err = why;
-	return rc;
+	if (blobs->result->blobs_missing++ == 0)
+		blobs->result->blobs_why = there;
+	return MBJ_OK;
 }
 
-enum mbj_rc replay_blobs_fetch(struct replay_blobs *blobs,
+enum mbj_rc replay_blobs_fetch(struct replay_blobs *blobs, struct mbj_txn *txn,
 			       const struct mbj_group *group,
 			       struct mbj_error *err)
 {
@@ -51,18 +63,107 @@ enum mbj_rc replay_blobs_fetch(struct replay_blobs *blobs,
 	struct mbj_op op;
 	enum mbj_rc rc = MBJ_OK;
 
-	if (blobs->source_dir == NULL)
-		return MBJ_OK;
 	MBJ_ASSERT(group->is_body_good);
 	mbj_reader_init(&reader, group->body);
 	while (rc == MBJ_OK) {
+		bool is_here = true;
+
 		/* What cannot be decoded is the apply's to judge. */
 		if (mbj_group_op_next(group, &reader, &op, NULL) != MBJ_OK)
 			break;
 		if (op.kind == MBJ_OP_MESSAGE_APPEND)
-			rc = blob_fetch(blobs, &op, err);
+			rc = blob_fetch(blobs, &op.blob, op.size, &is_here,
+					err);
+		if (rc == MBJ_OK && !is_here)
+			rc = mbj_txn_blob_want(txn, &op.blob, op.size, true,
+					       err);
 	}
 	return rc;
+}
+
+/*
+ * Whether any message has it; of accounts that are parked, whose messages the
+ * state does not know yet, one may.
+ */
+static enum mbj_rc blob_is_needed(const struct replay_blobs *blobs,
+				  struct mbj_txn *txn,
+				  const struct mbj_hash *blob, bool *ret_is,
+				  struct mbj_error *err)
+{
+	uint64_t count = 0;
+	uint64_t size;
+	enum mbj_rc rc = mbj_txn_blob_count(txn, blob, &count, &size, err);
+
+	*ret_is = count > 0 || blobs->result->accounts_parked > 0;
+	return rc;
+}
+
+static enum mbj_rc scan_next(const struct replay_blobs *blobs,
+			     struct mbj_scan *scan, struct mbj_hash *ret_blob,
+			     uint64_t *ret_size, bool *ret_is_needed,
+			     struct mbj_error *err)
+{
+	uint64_t count;
+	enum mbj_rc rc;
+
+	*ret_is_needed = false;
+	rc = mbj_scan_next_blob(scan, ret_blob, &count, ret_size, err);
+	if (rc < 0)
+		return rc;
+	return blob_is_needed(blobs, scan->txn, ret_blob, ret_is_needed, err);
+}
+
+enum mbj_rc replay_blobs_retry(struct replay_blobs *blobs,
+			       struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_txn *txn = NULL;
+	struct mbj_hash blob;
+	uint64_t size;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(blobs->store, &txn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_scan_blobs(txn, true, &scan, err);
+	while (rc == MBJ_OK) {
+		bool is_needed, is_here;
+
+		rc = scan_next(blobs, &scan, &blob, &size, &is_needed, err);
+		if (rc == MBJ_OK && is_needed)
+			rc = blob_fetch(blobs, &blob, size, &is_here, err);
+	}
+	mbj_scan_done(&scan);
+	mbj_txn_abort(&txn);
+	if (rc == MBJ_ENOTFOUND)
+		rc = MBJ_OK;
+	if (rc == MBJ_OK && blobs->to != NULL)
+		rc = mbj_blobs_sync(blobs->to, err);
+	return rc;
+}
+
+enum mbj_rc replay_blobs_settle(struct replay_blobs *blobs, struct mbj_txn *txn,
+				struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_hash blob;
+	uint64_t size;
+	enum mbj_rc rc;
+
+	rc = mbj_scan_blobs(txn, true, &scan, err);
+	while (rc == MBJ_OK) {
+		bool is_needed, is_here = true;
+
+		rc = scan_next(blobs, &scan, &blob, &size, &is_needed, err);
+		/* The start of this run has asked for it, and opened both. */
+		if (rc == MBJ_OK && is_needed)
+			rc = mbj_blob_has(blobs->to, &blob, size, &is_here,
+					  err);
+		/* Into the cache: no table is touched under the scan. */
+		if (rc == MBJ_OK)
+			rc = mbj_txn_blob_want(txn, &blob, size, !is_here, err);
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
 void replay_blobs_done(struct replay_blobs *blobs)

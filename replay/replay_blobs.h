@@ -8,20 +8,28 @@
 #include <mbj/replay.h>
 
 struct replay_blobs {
-	const char *source_dir; /* NULL: nothing is to be fetched */
+	const char *source_dir; /* NULL: there is none to fetch from */
 	struct mbj_store *store;
 	struct mbj_replay_result *result;
 	struct mbj_blobs *from; /* both opened with the first message */
 	struct mbj_blobs *to;
 };
 
+/* What earlier runs could not fetch.  Durability: on disk on return. */
+enum mbj_rc replay_blobs_retry(struct replay_blobs *blobs,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* After a retry: note in a batch what of all that is still wanted. */
+enum mbj_rc replay_blobs_settle(struct replay_blobs *blobs, struct mbj_txn *txn,
+				struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * Store what messages of the group need and the replica has not.  On disk with
- * the group's batch (journal/batch.c).  What the source has not either, or has
- * damaged, is counted: the group is no less true for it, and whoever expunged
- * the message since is right to have dropped its content.
+ * the group's batch (journal/batch.c).  What the source cannot give is counted
+ * and noted, for the next run: the group is no less true for it, it costs no
+ * other account, and a message that was expunged since has lost its content
+ * rightly.  Only what is wrong here is an error.  Without a source, what is not
+ * here is noted: so a state made anew from the journal knows it, too.
  */
-enum mbj_rc replay_blobs_fetch(struct replay_blobs *blobs,
+enum mbj_rc replay_blobs_fetch(struct replay_blobs *blobs, struct mbj_txn *txn,
 			       const struct mbj_group *group,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 void replay_blobs_done(struct replay_blobs *blobs);

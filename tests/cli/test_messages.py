@@ -1,6 +1,7 @@
 """Messages, from outside: deliver, messages, cat, flag, expunge, mv, and what
 a replica has of them."""
 import hashlib
+import shutil
 import subprocess
 import unittest
 
@@ -8,7 +9,7 @@ import mbjtest
 from mbjtest import (CORRUPT, FAILED, INBOX, OK, PARTIAL, REFUSED, ROWS,
                      USAGE, Case)
 
-NO_INPUT, NO_USER, CANNOT_CREATE, TEMPFAIL = 66, 67, 73, 75
+EX_USAGE, NO_INPUT, NO_USER, CANNOT_CREATE, TEMPFAIL = 64, 66, 67, 73, 75
 
 
 class Messages(Case):
@@ -133,9 +134,56 @@ class Messages(Case):
         self.assertEqual(self.deliver(b"d")["uid"], 4)
         self.equal()
 
+    def test_flags_that_are_there_already(self):
+        """Goal: a flag that changes nothing is no group, takes no modseq and
+        reaches no replica."""
+        self.deliver(b"a")
+        flag = ["flag", self.p, "alice", "INBOX"]
+        self.mbj(*flag, "1", "\\Seen", "work")
+        before = self.mbj("log", self.p).out, self.listed()
+        for arguments in (["1", "\\Seen"], ["1", "WORK"],
+                          ["1", "\\Flagged", "--remove"],
+                          ["1", "work", "\\Seen", "--replace"],
+                          ["2:7", "\\Seen"]):
+            self.mbj(*flag, *arguments)
+        self.assertEqual((self.mbj("log", self.p).out, self.listed()), before)
+
+    def test_star_is_the_last_that_there_is(self):
+        """Goal: RFC 9051: * is the largest UID in use, not UIDNEXT - 1; of a
+        mailbox without messages it names none."""
+        for body in (b"a", b"bb", b"ccc"):
+            self.deliver(body)
+        self.mbj("expunge", self.p, "alice", "INBOX", "3")
+        self.assertEqual(self.cat("INBOX", "*"), b"bb")
+        self.mbj("flag", self.p, "alice", "INBOX", "9:*", "x")
+        self.assertEqual(self.short(), [(1, 1, []), (2, 2, ["x"])])
+        self.mbj("expunge", self.p, "alice", "INBOX", "*")
+        self.assertEqual(self.short(), [(1, 1, [])])
+        self.mbj("expunge", self.p, "alice", "INBOX", "1:*")
+        before = self.mbj("log", self.p).out
+        self.mbj("expunge", self.p, "alice", "INBOX", "*")
+        self.assertEqual(self.mbj("log", self.p).out, before)
+
+    def test_reconcile_deletes_no_mail_untold(self):
+        """Goal: a list that leaves a mailbox with messages out, by mistake or
+        because it is old, deletes nothing of it; --remove-messages does."""
+        self.deliver(b"kept", "A")
+        wanted = {"list": [{"id": INBOX, "name": "INBOX", "parentId": None}]}
+        before = self.mbj("log", self.p).out
+        result = self.mbj("reconcile", self.p, "alice", "--json",
+                          stdin=wanted, status=REFUSED)
+        self.assertEqual(result.json()["type"], "mailboxHasEmail")
+        self.assertEqual(result.json()["id"], self.paths()["A"])
+        self.assertEqual(self.mbj("log", self.p).out, before)
+        self.assertEqual(self.cat("A", 1), b"kept")
+        self.mbj("reconcile", self.p, "alice", "--remove-messages",
+                 stdin=wanted)
+        self.assertEqual(list(self.paths()), ["INBOX"])
+        self.equal()
+
     def test_mailboxes_with_messages_go_when_told(self):
-        """Goal: Mailbox/set destroys no mail unless it is said; reconcile
-        says it by leaving the mailbox out; what was left behind is reaped."""
+        """Goal: Mailbox/set destroys no mail unless it is said; what was left
+        behind is reaped."""
         self.deliver(b"kept?", "C" if "C" in self.paths() else "A/C")
         path = next(p for p in self.paths() if p.endswith("C"))
         mailbox = self.paths()[path]
@@ -160,6 +208,8 @@ class Messages(Case):
         self.mbj("deliver", self.dir / "none", "alice", stdin=b"x",
                  status=TEMPFAIL)
         self.mbj("deliver", self.r, "alice", stdin=b"x", status=TEMPFAIL)
+        self.mbj("deliver", self.p, stdin=b"x", status=EX_USAGE)
+        self.mbj(*deliver, "alice", "--nosuch", stdin=b"x", status=EX_USAGE)
         self.assertEqual(self.mbj(*deliver, "alice", stdin=b"x").out, "")
         self.assertEqual(self.short(), [(1, 1, [])])
 
@@ -205,6 +255,89 @@ class Messages(Case):
         self.assertIn("2 messages", result.err)
         self.mbj("verify", self.p, self.r)
         self.assertEqual(self.cat("INBOX", 3, self.r), b"third")
+
+    def test_content_comes_later(self):
+        """Goal: what a replay could not fetch, a later one fetches, also
+        where it has no group to apply, where the state was made anew between,
+        and where more messages came meanwhile; what was expunged meanwhile is
+        not asked for any more.  Method: three contents are put away."""
+        bodies = [b"first", b"second", b"third"]
+        for body in bodies:
+            self.deliver(body)
+        away = {self.blob(b): b for b in bodies}
+        for path in away:
+            path.rename(self.dir / path.name)
+        self.assertIn("3 messages", self.replay(status=PARTIAL).err)
+        self.assertIn("3 messages", self.replay(status=PARTIAL).err)
+        self.mbj("expunge", self.p, "alice", "INBOX", "3")
+        self.deliver(b"fourth")
+        self.replay(status=PARTIAL)
+        self.assertIn("2 messages", self.replay(status=PARTIAL).err)
+        result = self.mbj("fsck", self.r, status=CORRUPT)
+        self.mbj("fsck", self.r, "--rebuild", status=CORRUPT)
+        for path in away:
+            (self.dir / path.name).rename(path)
+        self.replay()
+        for uid, body in ((1, b"first"), (2, b"second"), (4, b"fourth")):
+            self.assertEqual(self.cat("INBOX", uid, self.r), body)
+        self.mbj("fsck", self.r, "--deep")
+        self.assertFalse(self.blob(b"third", self.r).exists())
+        for body in bodies[:2]:
+            self.assertIn(hashlib.sha256(body).hexdigest(), result.err)
+
+    def test_lost_blob_folder_of_a_replica(self):
+        """Goal: all contents lost, the state made anew: the next replay
+        brings them back."""
+        for body in (b"first", b"second"):
+            self.deliver(body)
+        self.replay()
+        shutil.rmtree(self.r / "blobs")
+        self.assertIn("2 faults", self.mbj("fsck", self.r,
+                                           status=CORRUPT).out)
+        self.mbj("fsck", self.r, "--rebuild", status=CORRUPT)
+        self.replay()
+        self.assertIn("0 faults", self.mbj("fsck", self.r, "--deep").out)
+
+    def test_a_source_file_that_cannot_be_read(self):
+        """Goal: one content that cannot be read costs that message, nobody
+        else.  Method: a directory in its place (as root, modes do not
+        count)."""
+        self.mbj("import", self.p, "bob", stdin=mbjtest.listing(
+            [(mbjtest.mailbox_id(99), "INBOX", None)]))
+        self.deliver(b"first")
+        self.mbj("deliver", self.p, "bob", stdin=b"bob's")
+        path = self.blob(b"first")
+        path.unlink()
+        path.mkdir()
+        result = self.replay(status=PARTIAL)
+        self.assertIn("1 messages", result.err)
+        self.assertIn(path.name, result.err)
+        self.mbj("verify", self.p, self.r)
+        done = subprocess.run([mbjtest.MBJ, "cat", str(self.r), "bob",
+                               "INBOX", "1"], capture_output=True, check=True)
+        self.assertEqual(done.stdout, b"bob's")
+
+    def test_fsck_looks_at_contents(self):
+        """Goal: a content that is gone or cut short is named by fsck, one
+        byte that is another by --deep."""
+        for body in (b"first", b"second", b"third"):
+            self.deliver(body)
+        self.assertIn("0 faults", self.mbj("fsck", self.p, "--deep").out)
+        path = self.blob(b"third")
+        path.chmod(0o600)
+        path.write_bytes(b"thirD")
+        self.mbj("fsck", self.p)
+        result = self.mbj("fsck", self.p, "--deep", "--json", status=CORRUPT)
+        self.assertEqual(len(result.json()["faults"]), 1)
+        self.assertIn(path.name, result.out)
+        self.blob(b"first").unlink()
+        path = self.blob(b"second")
+        path.chmod(0o600)
+        path.write_bytes(b"secon")
+        result = self.mbj("fsck", self.p, status=CORRUPT)
+        self.assertIn("2 faults", result.out)
+        for body in (b"first", b"second"):
+            self.assertIn(hashlib.sha256(body).hexdigest(), result.err)
 
     def test_usage(self):
         """Goal: usage is shown with the account."""

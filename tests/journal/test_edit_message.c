@@ -96,6 +96,19 @@ static const struct mbj_message_result *result(size_t step)
 	return &lab.outcome.messages[step];
 }
 
+/* The UIDs that COPY or MOVE found. */
+static void check_uids(size_t step, const char *expected)
+{
+	struct mbj_buf text;
+
+	mbj_buf_init(&text, SET_SIZE);
+	mbj_uids_print(&text, mbj_buf_view(&result(step)->uids));
+	ck_assert_uint_eq(text.n, strlen(expected));
+	if (text.n > 0)
+		ck_assert_mem_eq(text.p, expected, text.n);
+	mbj_buf_done(&text);
+}
+
 static struct mbj_content content(const char *mailbox)
 {
 	struct mbj_account account = edit_lab_account(&lab, "u");
@@ -176,6 +189,7 @@ START_TEST(message_steps)
 	check_box("B", "1:2:8:2 2:3:0:2 3:1:0:2:k:l");
 	ck_assert_uint_eq(result(0)->uid, 1);
 	ck_assert_uint_eq(result(0)->message_count, 3);
+	check_uids(0, "2,10:11");
 	ck_assert_uint_eq(result(0)->uidvalidity,
 			  edit_lab_mailbox(&lab, "u", "B").uidvalidity);
 
@@ -190,6 +204,8 @@ START_TEST(message_steps)
 	check_box("B", "2:3:0:2 3:1:0:2:k:l 5:3:4:4");
 	ck_assert_uint_eq(result(0)->uid, 4);
 	ck_assert_uint_eq(result(0)->message_count, 2);
+	check_uids(0, "1,10");
+	check_uids(1, "");
 	ck_assert_uint_eq(content("A").modseq, 6);
 	ck_assert_uint_eq(content("B").uidnext, 6);
 	ck_assert_uint_eq(edit_lab_account(&lab, "u").message_count, 5);
@@ -225,6 +241,40 @@ START_TEST(message_nothing)
 	EDIT_LAB_OK(&lab, run(&s));
 	ck_assert_uint_eq(lab.outcome.lsn.v, 0);
 	ck_assert_uint_eq(result(2)->uid, 0);
+}
+END_TEST
+
+/*
+ * Goal: flags that are as they are to be make no primitive, though others of
+ * the edit do.  Method: modseq and revision of the mailbox stay.
+ */
+START_TEST(message_flags_nothing)
+{
+	struct steps s = {.count = 0};
+	struct mbj_content before;
+
+	edit_lab_import(&lab, "u", "A B");
+	append(&s, "A", 1)->flags = MBJ_FLAG_SEEN;
+	append(&s, "A", 2)->keywords = mbj_bytes_make("k", 2);
+	EDIT_LAB_OK(&lab, run(&s));
+	before = content("A");
+	step_add(&s, MBJ_MESSAGE_FLAGS, "A")->flags = MBJ_FLAG_SEEN;
+	step_uids(&s, "1");
+	step_add(&s, MBJ_MESSAGE_FLAGS, "A")->keywords = mbj_bytes_make("K", 2);
+	step_uids(&s, "2:9");
+	step_add(&s, MBJ_MESSAGE_FLAGS, "A")->mode = MBJ_FLAGS_REMOVE;
+	s.list[2].flags = MBJ_FLAG_DRAFT;
+	step_uids(&s, "1:*");
+	step_add(&s, MBJ_MESSAGE_FLAGS, "A")->mode = MBJ_FLAGS_REPLACE;
+	s.list[3].flags = MBJ_FLAG_SEEN;
+	step_uids(&s, "1");
+	append(&s, "B", 3);
+	EDIT_LAB_OK(&lab, run(&s));
+	check_box("A", "1:1:8:2 2:2:0:3:k");
+	ck_assert_uint_eq(content("A").rev, before.rev);
+	ck_assert_uint_eq(content("A").modseq, before.modseq);
+	ck_assert_uint_eq(result(0)->modseq, before.modseq);
+	check_box("B", "1:3:0:2");
 }
 END_TEST
 
@@ -522,6 +572,7 @@ TCase *test_edit_message_case(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, message_steps);
 	tcase_add_test(tc, message_nothing);
+	tcase_add_test(tc, message_flags_nothing);
 	tcase_add_test(tc, message_refused);
 	tcase_add_test(tc, message_keywords_full);
 	tcase_add_test(tc, message_quota);

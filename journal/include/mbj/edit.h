@@ -129,7 +129,7 @@ struct mbj_edit {
 	bool has_if_in_state;
 	struct mbj_lsn if_in_state; /* the account's LSN */
 	bool is_dry_run;	    /* plan and encode, change nothing */
-	bool is_emptying; /* SET may destroy mailboxes that hold messages */
+	bool is_emptying; /* mailboxes with messages may go: SET, RECONCILE */
 	bool is_subscription_kept; /* subscriptions stay with the names */
 	enum mbj_origin origin;
 	struct mbj_id request; /* producer's request id, zero for none */
@@ -147,12 +147,14 @@ struct mbj_change_result {
 /*
  * What became of one step of MBJ_EDIT_MESSAGES: APPENDUID and COPYUID of RFC
  * 4315 are uidvalidity and, one by one in ascending order, uids -> uid and up.
+ * Ownership: uids is the outcome's.
  */
 struct mbj_message_result {
 	uint32_t uidvalidity;	/* of the mailbox where messages came in */
 	uint32_t uid;		/* the first of them there, 0: none */
 	uint64_t modseq;	/* HIGHESTMODSEQ of mailbox afterwards */
-	uint64_t message_count; /* that came in or went; 0 for FLAGS */
+	uint64_t message_count; /* that came in, changed or went */
+	struct mbj_buf uids;	/* that COPY and MOVE found, a set */
 };
 
 /*

@@ -26,7 +26,7 @@ enum {
 	/* Bytes of one keyword, and of all of a message with their ends. */
 	MBJ_KEYWORD_MAX = 255,
 	MBJ_KEYWORDS_MAX = 8192,
-	/* Messages that one edit appends, copies or moves. */
+	/* Messages that one step of an edit copies, moves or expunges. */
 	MBJ_EDIT_MESSAGES_MAX = 100000,
 	/* Ranges of one UID set. */
 	MBJ_UID_RANGES_MAX = 8192,

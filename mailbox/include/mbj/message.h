@@ -16,8 +16,8 @@
  *   3. every change of content raises its revision by one and HIGHESTMODSEQ
  *      at least to the change's (RFC 7162);
  *   4. a blob's count is the number of messages that have its digest, reaped
- *      ones excluded.  Counts, expunge history and what is to be reaped are
- *      local: outside the digest.
+ *      ones excluded.  Counts, expunge history, what is to be reaped and what
+ *      could not be fetched are local: outside the digest.
  *
  * A mailbox that never held a message has no record of its content: revision
  * 1, UIDNEXT 1, HIGHESTMODSEQ 1.
@@ -174,16 +174,33 @@ enum mbj_rc mbj_scan_vanished(struct mbj_txn *txn, struct mbj_id account,
 enum mbj_rc mbj_scan_next_vanished(struct mbj_scan *scan,
 				   struct mbj_vanished *ret_vanished,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
+/* The size of a blob that the state knows nothing of. */
+#define MBJ_BLOB_UNKNOWN UINT64_MAX
 /*
  * Messages with this digest in the whole store, and their size: as long as the
- * store remembers the digest every one of them has that size.  0 and 0: it
- * does not know it.
+ * state remembers the digest every one of them has that size.
  */
 enum mbj_rc mbj_txn_blob_count(struct mbj_txn *txn, const struct mbj_hash *blob,
 			       uint64_t *ret_count, uint64_t *ret_size,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 
+/*
+ * All blobs that the state remembers, or those that are wanted; of these the
+ * count is 0.  By digest.
+ */
+enum mbj_rc mbj_scan_blobs(struct mbj_txn *txn, bool is_wanted_only,
+			   struct mbj_scan *ret_scan,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc mbj_scan_next_blob(struct mbj_scan *scan, struct mbj_hash *ret_blob,
+			       uint64_t *ret_count, uint64_t *ret_size,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* ------------------------------------------------------------- mutations */
+
+/* Note that a blob could not be fetched, or that it has been. */
+enum mbj_rc mbj_txn_blob_want(struct mbj_txn *txn, const struct mbj_hash *blob,
+			      uint64_t size, bool is_wanted,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * As all mutations of mbj/state.h: what does not fit is MBJ_ECONFLICT and
@@ -206,6 +223,16 @@ enum mbj_rc mbj_txn_message_flags(struct mbj_txn *txn, struct mbj_id account,
 				  struct mbj_id mailbox, uint64_t rev,
 				  const struct mbj_flags_change *change,
 				  struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * How many messages that would change.  Returns also what the change would:
+ * MBJ_ECONFLICT names the message whose keywords would be too many.
+ */
+enum mbj_rc mbj_txn_message_flags_count(struct mbj_txn *txn,
+					struct mbj_id account,
+					struct mbj_id mailbox,
+					const struct mbj_flags_change *change,
+					uint64_t *ret_count,
+					struct mbj_error *err) MBJ_MUST_CHECK;
 /* Those of uids that are there; lsn is noted where a blob's count ends. */
 enum mbj_rc mbj_txn_message_expunge(struct mbj_txn *txn, struct mbj_id account,
 				    struct mbj_id mailbox, uint64_t rev,
