@@ -32,7 +32,8 @@
 enum {
 	WORD_MAX = 32,
 	RESULT_SIZE_MIN = 1 + 4 + 4,
-	MESSAGE_RESULT_SIZE = 4 + 4 + 8 + 8,
+	MESSAGE_RESULT_SIZE_MIN = 4 + 4 + 8 + 8 + 4,
+	RESULT_UIDS_MAX = MBJ_EDIT_MESSAGES_MAX * MBJ_UID_RANGE_SIZE,
 };
 
 static const char *const words[] = {
@@ -131,6 +132,7 @@ void wire_outcome_encode(struct mbj_buf *buf, const struct mbj_outcome *outcome)
 		mbj_buf_put_u32(buf, m->uid);
 		mbj_buf_put_u64(buf, m->modseq);
 		mbj_buf_put_u64(buf, m->message_count);
+		mbj_buf_put_block(buf, mbj_buf_view(&m->uids));
 	}
 	wire_text_encode(buf, mbj_buf_view(&outcome->record), MBJ_GROUP_MAX);
 }
@@ -155,13 +157,32 @@ static enum mbj_rc results_decode(struct mbj_reader *reader,
 	return rc;
 }
 
+static enum mbj_rc message_result_decode(struct mbj_reader *reader,
+					 struct mbj_message_result *ret_result,
+					 struct mbj_error *err)
+{
+	struct mbj_bytes uids;
+
+	ret_result->uidvalidity = mbj_read_u32(reader);
+	ret_result->uid = mbj_read_u32(reader);
+	ret_result->modseq = mbj_read_u64(reader);
+	ret_result->message_count = mbj_read_u64(reader);
+	uids = mbj_read_block(reader, RESULT_UIDS_MAX);
+	if (!mbj_reader_ok(reader) || (uids.n > 0 && !mbj_uids_are_good(uids)))
+		return wire_bad(err, "set of UIDs");
+	mbj_buf_init(&ret_result->uids, RESULT_UIDS_MAX);
+	mbj_buf_put_bytes(&ret_result->uids, uids);
+	return mbj_buf_ok(&ret_result->uids, err);
+}
+
 static enum mbj_rc message_results_decode(struct mbj_reader *reader,
 					  struct mbj_outcome *outcome,
 					  struct mbj_error *err)
 {
 	uint32_t count = mbj_read_u32(reader);
+	enum mbj_rc rc = MBJ_OK;
 
-	if (count > mbj_reader_left(reader) / MESSAGE_RESULT_SIZE)
+	if (count > mbj_reader_left(reader) / MESSAGE_RESULT_SIZE_MIN)
 		return wire_bad(err, "number of results");
 	if (count == 0)
 		return MBJ_OK;
@@ -169,15 +190,9 @@ static enum mbj_rc message_results_decode(struct mbj_reader *reader,
 	if (outcome->messages == NULL)
 		return mbj_error_nomem(err);
 	outcome->message_count = count;
-	for (uint32_t i = 0; i < count; i++) {
-		struct mbj_message_result *m = &outcome->messages[i];
-
-		m->uidvalidity = mbj_read_u32(reader);
-		m->uid = mbj_read_u32(reader);
-		m->modseq = mbj_read_u64(reader);
-		m->message_count = mbj_read_u64(reader);
-	}
-	return MBJ_OK;
+	for (uint32_t i = 0; rc == MBJ_OK && i < count; i++)
+		rc = message_result_decode(reader, &outcome->messages[i], err);
+	return rc;
 }
 
 static bool outcome_head_decode(struct mbj_reader *reader,

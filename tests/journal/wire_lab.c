@@ -106,7 +106,13 @@ static void outcome_fill(struct mbj_outcome *o)
 	ck_assert_ptr_nonnull(o->results[1].description);
 	memcpy(o->results[1].description, why, sizeof(why));
 	o->message_count = 1;
-	o->messages[0] = (struct mbj_message_result){1, 2, 3, 4};
+	o->messages[0] = (struct mbj_message_result){.uidvalidity = 1,
+						     .uid = 2,
+						     .modseq = 3,
+						     .message_count = 4};
+	mbj_buf_init(&o->messages[0].uids, 64);
+	mbj_uids_put(&o->messages[0].uids, 5, 6);
+	mbj_uids_put(&o->messages[0].uids, 9, 9);
 	mbj_buf_init(&o->record, MBJ_GROUP_MAX);
 	mbj_buf_put_str(&o->record, "a group");
 }
@@ -287,6 +293,16 @@ static void result_equal(const struct mbj_change_result *a,
 	ck_assert_pstr_eq(a->description, b->description);
 }
 
+static void step_result_equal(const struct mbj_message_result *a,
+			      const struct mbj_message_result *b)
+{
+	ck_assert_uint_eq(a->uidvalidity, b->uidvalidity);
+	ck_assert_uint_eq(a->uid, b->uid);
+	ck_assert_uint_eq(a->modseq, b->modseq);
+	ck_assert_uint_eq(a->message_count, b->message_count);
+	bytes_equal(mbj_buf_view(&a->uids), mbj_buf_view(&b->uids));
+}
+
 void wire_lab_outcome_equal(const struct mbj_outcome *a,
 			    const struct mbj_outcome *b)
 {
@@ -298,10 +314,8 @@ void wire_lab_outcome_equal(const struct mbj_outcome *a,
 		result_equal(&a->results[i], &b->results[i]);
 	ck_assert_uint_eq(a->refused_count, b->refused_count);
 	ck_assert_uint_eq(a->message_count, b->message_count);
-	bytes_equal(mbj_bytes_make(a->messages,
-				   a->message_count * sizeof(*a->messages)),
-		    mbj_bytes_make(b->messages,
-				   b->message_count * sizeof(*b->messages)));
+	for (size_t i = 0; i < a->message_count; i++)
+		step_result_equal(&a->messages[i], &b->messages[i]);
 	ck_assert_mem_eq(&a->account, &b->account, sizeof(a->account));
 	ck_assert_mem_eq(&a->inbox, &b->inbox, sizeof(a->inbox));
 	ck_assert_uint_eq(a->lower_bound, b->lower_bound);
