@@ -11,7 +11,7 @@
 #include <mbj/replay.h>
 #include <mbj/utf7.h>
 
-#include "session.h"
+#include "mail.h"
 
 static int import_policy(const struct cli_call *call,
 			 struct mbj_name_policy *policy)
@@ -68,6 +68,18 @@ int verb_import(const struct cli_call *call)
 	status = import_policy(call, &policy);
 	if (status != CLI_OK)
 		return status;
+	if (call->options.maildir && call->options.mbox) {
+		cli_say(call, "--maildir and --mbox exclude each other");
+		return CLI_USAGE;
+	}
+	if (call->operand_count > 2 && !call->options.mbox) {
+		cli_say(call, "a mailbox is named for --mbox alone");
+		return CLI_USAGE;
+	}
+	if (call->options.maildir)
+		return mail_import_maildir(call, &policy);
+	if (call->options.mbox)
+		return mail_import_mbox(call, &policy);
 	session_init(&s, call);
 	rc = cli_read("-", &s.input, &s.err);
 	if (rc == MBJ_OK)

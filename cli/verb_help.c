@@ -49,11 +49,12 @@ static void put_overview(struct mbj_buf *out)
 			     "replay.\n\n");
 	for (size_t i = 0; (verb = cli_verb_get(i)); i++)
 		mbj_buf_format(out, "  %-10s %s\n", verb->word, verb->summary);
-	mbj_buf_put_str(out,
-			"\nExit status: 0 ok, 1 failed, 2 usage, 3 refused or "
-			"different, 4 something is parked,\n5 in use, 6 "
-			"damaged, 75 temporary (no space, no memory).\n"
-			"More: mbj help VERB\n");
+	mbj_buf_put_str(
+		out,
+		"\nExit status: 0 ok, 1 failed, 2 usage, 3 refused or "
+		"different,\n4 something is parked or left out, "
+		"5 in use, 6 damaged,\n75 temporary (no space, no memory).\n"
+		"More: mbj help VERB\n");
 }
 
 static void put_completion(struct mbj_buf *out)
@@ -141,7 +142,7 @@ static void put_man(struct mbj_buf *out)
 		{"1", "failed"},
 		{"2", "usage"},
 		{"3", "refused for safety, not current, or different"},
-		{"4", "partial: something is parked"},
+		{"4", "partial: something is parked, or was left out"},
 		{"5", "the store is in use by another process"},
 		{"6", "damage was found"},
 		{"75", "temporary: no space or memory; try again"},
