@@ -8,12 +8,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include <mbj/blob.h>
 #include <mbj/jmap.h>
 #include <mbj/replay.h>
 
 #include "cli.h"
+#include "contents.h"
 
+/* Faults of contents that are shown one by one. */
 enum { CONTENTS_SHOWN = 100 };
 
 struct fsck {
@@ -109,59 +110,22 @@ static enum mbj_rc fsck_accounts(const struct cli_call *call,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
-/* One content as it should be, or why not. */
-static enum mbj_rc content_check(struct mbj_blobs *blobs, bool is_deep,
-				 const struct mbj_hash *blob, uint64_t size,
-				 struct mbj_error *why)
-{
-	struct mbj_blob_reader *reader = NULL;
-	char text[MBJ_BLOB_TEXT_SIZE];
-	uint64_t found;
-	enum mbj_rc rc;
-
-	if (is_deep)
-		return mbj_blob_verify(blobs, blob, size, why);
-	rc = mbj_blob_reader_open(blobs, blob, &reader, &found, why);
-	mbj_blob_reader_close(&reader);
-	mbj_blob_print(blob, text);
-	if (rc == MBJ_OK && found != size)
-		rc = mbj_error_set(why, MBJ_ECORRUPT,
-				   "blob %s has %" PRIu64
-				   " bytes, not %" PRIu64,
-				   text, found, size);
-	return rc;
-}
-
-/*
- * Whatever keeps a content from being read is a fault of that content: fsck
- * goes on to the next, and shows so many by name.
- */
 static enum mbj_rc fsck_contents(const struct cli_call *call, const char *dir,
 				 struct mbj_txn *txn, struct fsck *fsck,
 				 struct mbj_error *err)
 {
-	struct mbj_blobs *blobs = NULL;
-	struct mbj_scan scan = {0};
-	struct mbj_hash blob;
+	struct contents contents;
 	struct mbj_error why;
-	uint64_t count, size, wrong = 0;
+	uint64_t wrong = 0;
 	enum mbj_rc rc;
 
-	rc = mbj_store_blobs_read(NULL, dir, &blobs, err);
-	if (rc == MBJ_OK)
-		rc = mbj_scan_blobs(txn, false, &scan, err);
+	rc = contents_begin(&contents, txn, dir, call->options.is_deep, err);
 	while (rc == MBJ_OK) {
-		rc = mbj_scan_next_blob(&scan, &blob, &count, &size, err);
-		if (rc < 0)
-			break;
-		if (count == 0 || content_check(blobs, call->options.is_deep,
-						&blob, size, &why) == MBJ_OK)
-			continue;
-		if (++wrong <= CONTENTS_SHOWN)
+		rc = contents_next_fault(&contents, &why, err);
+		if (rc == MBJ_OK && ++wrong <= CONTENTS_SHOWN)
 			fault_add(call, fsck, "content", &why);
 	}
-	mbj_scan_done(&scan);
-	mbj_blobs_close(&blobs);
+	contents_end(&contents);
 	if (wrong > CONTENTS_SHOWN) {
 		(void)mbj_error_set(&why, MBJ_ECORRUPT,
 				    "and %" PRIu64 " contents more",

@@ -40,8 +40,9 @@ static int replay_report(const struct cli_call *call,
 		return status;
 	if (result->blobs_missing > 0)
 		cli_say(call,
-			"the contents of %" PRIu64 " messages could not be "
-			"fetched; the first: %s",
+			"%" PRIu64
+			" contents of messages could not be fetched, "
+			"the next replay asks again; the first: %s",
 			result->blobs_missing, result->blobs_why.message);
 	if (result->accounts_parked == 0)
 		return CLI_PARTIAL;

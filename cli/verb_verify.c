@@ -2,7 +2,9 @@
  * mbj verify: compare two stores, account by account.
  *
  * A replica that lags is not equal, however right what it has is; parked
- * accounts are expected to differ, and are told apart.
+ * accounts are expected to differ, and are told apart.  With --deep the
+ * contents of messages are read, too: a replica whose tree is equal and whose
+ * mail is not there is no replica.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -13,12 +15,14 @@
 #include <mbj/verify.h>
 
 #include "cli.h"
+#include "contents.h"
 
 enum { VERIFY_OUTPUT_MAX = 256 << 20 };
 
 struct verify_count {
 	uint64_t parked; /* differences of parked accounts */
 	uint64_t real;
+	uint64_t contents;	      /* that are missing or damaged */
 	struct mbj_id account_parked; /* the parked account at hand */
 };
 
@@ -63,12 +67,59 @@ static void put_difference(struct mbj_buf *out, bool is_json, bool is_first,
 	mbj_buf_put_str(out, "}");
 }
 
+/* The contents of one store that are not as they should be. */
+static enum mbj_rc put_contents(const struct cli_call *call,
+				struct mbj_store *store, const char *dir,
+				struct verify_count *count, struct mbj_buf *out,
+				struct mbj_error *err)
+{
+	struct contents contents = {.txn = NULL};
+	struct mbj_txn *txn = NULL;
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(store, &txn, err);
+	if (rc == MBJ_OK)
+		rc = contents_begin(&contents, txn, dir, true, err);
+	while (rc == MBJ_OK) {
+		rc = contents_next_fault(&contents, &why, err);
+		if (rc < 0)
+			break;
+		if (call->options.is_json) {
+			mbj_buf_put_str(out, count->contents == 0
+						     ? "{\"store\":"
+						     : ",{\"store\":");
+			mbj_jmap_string_print(mbj_bytes_str(dir), out);
+			mbj_buf_put_str(out, ",\"text\":");
+			mbj_jmap_string_print(mbj_bytes_str(why.message), out);
+			mbj_buf_put_str(out, "}");
+		} else {
+			mbj_buf_format(out, "content of %s: %s\n", dir,
+				       why.message);
+		}
+		count->contents++;
+	}
+	contents_end(&contents);
+	mbj_txn_abort(&txn);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
 static int verify_status(const struct mbj_verify_totals *totals,
 			 const struct verify_count *count)
 {
+	if (count->contents > 0)
+		return CLI_CORRUPT;
 	if (count->real > 0 || totals->first.v != totals->second.v)
 		return CLI_REFUSED;
 	return count->parked > 0 ? CLI_PARTIAL : CLI_OK;
+}
+
+static const char *status_word(int status)
+{
+	return status == CLI_OK	       ? "equal"
+	       : status == CLI_PARTIAL ? "partial"
+	       : status == CLI_CORRUPT ? "damaged"
+				       : "different";
 }
 
 static int verify_report(const struct cli_call *call,
@@ -89,30 +140,54 @@ static int verify_report(const struct cli_call *call,
 			       status == CLI_OK ? "true" : "false");
 	else if (status == CLI_OK)
 		mbj_buf_format(out,
-			       "equal: %" PRIu64 " accounts at group %" PRIu64
+			       "%s: %" PRIu64 " accounts at group %" PRIu64
 			       "\n",
-			       totals->accounts, totals->first.v);
+			       status_word(status), totals->accounts,
+			       totals->first.v);
 	else
 		mbj_buf_format(out,
 			       "%s: %" PRIu64 " accounts, %" PRIu64
 			       " parked; groups %" PRIu64 " and %" PRIu64 "\n",
-			       status == CLI_PARTIAL ? "partial" : "different",
-			       totals->accounts, totals->accounts_parked,
-			       totals->first.v, totals->second.v);
+			       status_word(status), totals->accounts,
+			       totals->accounts_parked, totals->first.v,
+			       totals->second.v);
 	written = cli_write_done(call, out);
 	if (totals->first.v != totals->second.v)
 		cli_say(call,
 			"the stores stand at different groups, %" PRIu64
 			" and %" PRIu64 ": replay first",
 			totals->first.v, totals->second.v);
+	if (count->contents > 0)
+		cli_say(call,
+			"%" PRIu64 " contents of messages are missing or "
+			"damaged",
+			count->contents);
 	return written != CLI_OK ? written : status;
+}
+
+/* The contents of both; a store without a lineage has none. */
+static enum mbj_rc verify_contents(const struct cli_call *call,
+				   struct mbj_store *const stores[2],
+				   struct verify_count *count,
+				   struct mbj_buf *out, struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	if (call->options.is_json)
+		mbj_buf_put_str(out, "],\"contents\":[");
+	for (int i = 0; rc == MBJ_OK && i < 2; i++) {
+		if (!mbj_id_is_root(mbj_store_identity(stores[i])->lineage))
+			rc = put_contents(call, stores[i], call->operands[i],
+					  count, out, err);
+	}
+	return rc;
 }
 
 static int verify_run(const struct cli_call *call, struct mbj_store *first,
 		      struct mbj_store *second)
 {
 	bool is_json = call->options.is_json;
-	struct verify_count count = {0, 0, MBJ_ID_TEMP};
+	struct verify_count count = {.account_parked = MBJ_ID_TEMP};
 	struct mbj_verify *verify = NULL;
 	struct mbj_difference difference;
 	struct mbj_verify_totals totals;
@@ -139,6 +214,12 @@ static int verify_run(const struct cli_call *call, struct mbj_store *first,
 	}
 	mbj_verify_totals_get(verify, &totals);
 	mbj_verify_end(&verify);
+	if (rc == MBJ_ENOTFOUND && call->options.is_deep) {
+		rc = verify_contents(call,
+				     (struct mbj_store *[]){first, second},
+				     &count, &out, &err);
+		rc = rc == MBJ_OK ? MBJ_ENOTFOUND : rc;
+	}
 	if (rc == MBJ_ENOTFOUND)
 		return verify_report(call, &totals, &count, &out);
 	mbj_buf_done(&out);

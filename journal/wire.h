@@ -251,8 +251,9 @@ enum mbj_rc wire_node_decode(struct mbj_reader *reader,
 /* Failures of decoders. */
 static inline enum mbj_rc wire_bad(struct mbj_error *err, const char *what)
 {
-	return mbj_error_set(err, MBJ_ECORRUPT, "a frame's %s cannot be read",
-			     what);
+	(void)mbj_error_set(err, MBJ_ECORRUPT, "a frame's %s cannot be read",
+			    what);
+	return MBJ_ECORRUPT;
 }
 /* 0 or 1; anything else fails the reader. */
 bool wire_read_bool(struct mbj_reader *reader);

@@ -87,6 +87,22 @@ enum mbj_rc blob_leave(struct mbj_txn *txn, const struct mbj_hash *blob,
 	return txn_put(txn, TABLE_BLOBS, err);
 }
 
+enum mbj_rc mbj_txn_blob_forget(struct mbj_txn *txn,
+				const struct mbj_hash *blob,
+				struct mbj_error *err)
+{
+	struct blob_count count;
+	enum mbj_rc rc = blob_get(txn, blob, &count, err);
+
+	if (rc == MBJ_ENOTFOUND)
+		return MBJ_OK;
+	if (rc == MBJ_OK && count.count > 0)
+		return conflict(err, "messages have that blob");
+	if (rc < 0)
+		return rc;
+	return txn_del(txn, TABLE_BLOBS, err);
+}
+
 /* ------------------------------------------------------------- scanning */
 
 enum mbj_rc mbj_scan_blobs(struct mbj_txn *txn, bool is_wanted_only,

@@ -332,9 +332,11 @@ replay_run_from(struct mbj_store *store, struct replay_source *source,
 		source->is_stopped = run.stop.rc != MBJ_OK;
 	}
 	mbj_sha256_free(&run.sha);
-	replay_blobs_done(&run.blobs);
 	result->applied = mbj_engine_applied(engine);
 	result->accounts_parked = mbj_engine_parked_count(engine);
+	if (rc == MBJ_OK && source->dir != NULL)
+		rc = replay_blobs_count(&run.blobs, err);
+	replay_blobs_done(&run.blobs);
 	return rc;
 }
 

@@ -31,7 +31,6 @@ static enum mbj_rc blob_fetch(struct replay_blobs *blobs,
 			      bool *ret_is_here, struct mbj_error *err)
 {
 	struct mbj_error why = {.rc = MBJ_OK};
-	struct mbj_error there;
 	enum mbj_rc rc;
 
 	*ret_is_here = true;
@@ -44,14 +43,12 @@ static enum mbj_rc blob_fetch(struct replay_blobs *blobs,
 	*ret_is_here = rc == MBJ_OK;
 	if (rc == MBJ_OK)
 		return rc;
-	rc = mbj_blob_verify(blobs->from, blob, size, &there);
+	rc = mbj_blob_verify(blobs->from, blob, size, NULL);
 	if (rc == MBJ_OK || rc == MBJ_ENOMEM) {
 		if (err != NULL)
 			*err = why;
 		return why.rc;
 	}
-	if (blobs->result->blobs_missing++ == 0)
-		blobs->result->blobs_why = there;
 	return MBJ_OK;
 }
 
@@ -163,6 +160,50 @@ enum mbj_rc replay_blobs_settle(struct replay_blobs *blobs, struct mbj_txn *txn,
 			rc = mbj_txn_blob_want(txn, &blob, size, !is_here, err);
 	}
 	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+/* One that is not here: count it, and of the first say why. */
+static void blob_miss(struct replay_blobs *blobs, const struct mbj_hash *blob,
+		      uint64_t size)
+{
+	struct mbj_replay_result *result = blobs->result;
+	char text[MBJ_BLOB_TEXT_SIZE];
+
+	if (result->blobs_missing++ > 0 ||
+	    mbj_blob_verify(blobs->from, blob, size, &result->blobs_why) < 0)
+		return;
+	mbj_blob_print(blob, text);
+	(void)mbj_error_set(&result->blobs_why, MBJ_ENOTFOUND,
+			    "blob %s came too late for this run", text);
+}
+
+enum mbj_rc replay_blobs_count(struct replay_blobs *blobs,
+			       struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_txn *txn = NULL;
+	struct mbj_hash blob;
+	uint64_t size;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(blobs->store, &txn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_scan_blobs(txn, true, &scan, err);
+	while (rc == MBJ_OK) {
+		bool is_needed, is_here = true;
+
+		rc = scan_next(blobs, &scan, &blob, &size, &is_needed, err);
+		if (rc == MBJ_OK && is_needed)
+			rc = blobs_open(blobs, err);
+		if (rc == MBJ_OK && is_needed)
+			rc = mbj_blob_has(blobs->to, &blob, size, &is_here,
+					  err);
+		if (rc == MBJ_OK && !is_here)
+			blob_miss(blobs, &blob, size);
+	}
+	mbj_scan_done(&scan);
+	mbj_txn_abort(&txn);
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 

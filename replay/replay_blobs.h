@@ -23,14 +23,20 @@ enum mbj_rc replay_blobs_settle(struct replay_blobs *blobs, struct mbj_txn *txn,
 				struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * Store what messages of the group need and the replica has not.  On disk with
- * the group's batch (journal/batch.c).  What the source cannot give is counted
- * and noted, for the next run: the group is no less true for it, it costs no
- * other account, and a message that was expunged since has lost its content
- * rightly.  Only what is wrong here is an error.  Without a source, what is not
- * here is noted: so a state made anew from the journal knows it, too.
+ * the group's batch (journal/batch.c).  What the source cannot give is noted,
+ * for the next run: the group is no less true for it, it costs no other
+ * account, and a message that was expunged since has lost its content rightly.
+ * Only what is wrong here is an error.  Without a source, what is not here is
+ * noted: so a state made anew from the journal knows it, too.
  */
 enum mbj_rc replay_blobs_fetch(struct replay_blobs *blobs, struct mbj_txn *txn,
 			       const struct mbj_group *group,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * At the end of a run: what messages need and is not here.  What was expunged
+ * further on in the journal nobody misses, and the source may have dropped it.
+ */
+enum mbj_rc replay_blobs_count(struct replay_blobs *blobs,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 void replay_blobs_done(struct replay_blobs *blobs);
 

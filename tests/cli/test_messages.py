@@ -252,7 +252,7 @@ class Messages(Case):
         result = self.mbj("cat", self.p, "alice", "INBOX", "1", status=FAILED)
         self.assertIn(hashlib.sha256(b"first").hexdigest(), result.err)
         result = self.replay(status=PARTIAL)
-        self.assertIn("2 messages", result.err)
+        self.assertIn("2 contents", result.err)
         self.mbj("verify", self.p, self.r)
         self.assertEqual(self.cat("INBOX", 3, self.r), b"third")
 
@@ -267,12 +267,12 @@ class Messages(Case):
         away = {self.blob(b): b for b in bodies}
         for path in away:
             path.rename(self.dir / path.name)
-        self.assertIn("3 messages", self.replay(status=PARTIAL).err)
-        self.assertIn("3 messages", self.replay(status=PARTIAL).err)
+        self.assertIn("3 contents", self.replay(status=PARTIAL).err)
+        self.assertIn("3 contents", self.replay(status=PARTIAL).err)
         self.mbj("expunge", self.p, "alice", "INBOX", "3")
         self.deliver(b"fourth")
         self.replay(status=PARTIAL)
-        self.assertIn("2 messages", self.replay(status=PARTIAL).err)
+        self.assertIn("2 contents", self.replay(status=PARTIAL).err)
         result = self.mbj("fsck", self.r, status=CORRUPT)
         self.mbj("fsck", self.r, "--rebuild", status=CORRUPT)
         for path in away:
@@ -310,12 +310,95 @@ class Messages(Case):
         path.unlink()
         path.mkdir()
         result = self.replay(status=PARTIAL)
-        self.assertIn("1 messages", result.err)
+        self.assertIn("1 contents", result.err)
         self.assertIn(path.name, result.err)
         self.mbj("verify", self.p, self.r)
         done = subprocess.run([mbjtest.MBJ, "cat", str(self.r), "bob",
                                "INBOX", "1"], capture_output=True, check=True)
         self.assertEqual(done.stdout, b"bob's")
+
+    def test_gc(self):
+        """Goal: contents go with the last message that has them, deleted
+        mailboxes' included, and what was stored for a message that never
+        came; everything else stays; twice is once."""
+        for body in (b"kept", b"expunged", b"both", b"both"):
+            self.deliver(body)
+        self.deliver(b"deleted", "A")
+        self.deliver(b"both", "A")
+        stray = self.blob(b"never appended")
+        stray.parent.mkdir(exist_ok=True)
+        stray.write_bytes(b"never appended")
+        other = stray.with_name("notes.txt")
+        other.write_bytes(b"not a blob")
+        self.mbj("expunge", self.p, "alice", "INBOX", "2:3")
+        self.destroy_below("A")
+        log = self.mbj("log", self.p).out
+        self.mbj("gc", self.p, "-n")
+        self.assertTrue(stray.exists())
+        result = self.mbj("gc", self.p, "--json").json()
+        size = len(b"expunged" + b"deleted" + b"never appended")
+        self.assertEqual((result["removed"], result["size"], result["kept"]),
+                         (3, size, 2))
+        self.assertEqual(self.mbj("log", self.p).out, log)
+        self.assertEqual(self.mbj("gc", self.p).out,
+                         "removed 0 contents of 0 bytes; 2 stay\n")
+        for body in (b"expunged", b"deleted", b"never appended"):
+            self.assertFalse(self.blob(body).exists(), body)
+        self.assertTrue(other.exists())
+        self.mbj("fsck", self.p, "--deep")
+        self.assertEqual(self.cat("INBOX", 4), b"both")
+        self.deliver(b"expunged")
+        self.assertEqual(self.cat("INBOX", 5), b"expunged")
+
+    def destroy_below(self, top):
+        """Destroy a mailbox with all that is below it."""
+        ids = [i for p, i in self.paths().items()
+               if p == top or p.startswith(top + "/")]
+        self.mbj("set", self.p, "alice", stdin={
+            "destroy": ids, "onDestroyRemoveEmails": True})
+
+    def test_gc_before_a_replica_has_read(self):
+        """Goal: a replica that lags behind a collection ends equal, and
+        nothing is reported missing: nobody has that message any more."""
+        self.deliver(b"first")
+        self.deliver(b"second")
+        self.mbj("expunge", self.p, "alice", "INBOX", "1")
+        self.mbj("gc", self.p)
+        self.equal()
+        self.assertEqual(self.cat("INBOX", 2, self.r), b"second")
+        self.mbj("gc", self.r)
+        self.mbj("verify", self.p, self.r, "--deep")
+
+    def test_gc_where_accounts_are_parked(self):
+        """Goal: refused: groups that are kept may need any content."""
+        self.deliver(b"first")
+        self.park()
+        self.deliver(b"second")
+        self.replay(status=PARTIAL)
+        self.assertIn("parked", self.mbj("gc", self.r, status=REFUSED).err)
+        self.assertTrue(self.blob(b"second", self.r).exists())
+
+    def test_verify_deep(self):
+        """Goal: contents missing or damaged in either store are named, though
+        the trees are equal."""
+        for body in (b"first", b"second"):
+            self.deliver(body)
+        self.replay()
+        self.assertIn("equal", self.mbj("verify", self.p, self.r,
+                                        "--deep").out)
+        self.blob(b"first").unlink()
+        path = self.blob(b"second", self.r)
+        path.unlink()
+        path.write_bytes(b"secOnd")
+        self.mbj("verify", self.p, self.r)
+        result = self.mbj("verify", self.p, self.r, "--deep", status=CORRUPT)
+        self.assertIn(hashlib.sha256(b"first").hexdigest(), result.out)
+        self.assertIn(path.name, result.out)
+        result = self.mbj("verify", self.p, self.r, "--deep", "--json",
+                          status=CORRUPT).json()
+        self.assertEqual([c["store"] for c in result["contents"]],
+                         [str(self.p), str(self.r)])
+        self.assertFalse(result["equal"])
 
     def test_fsck_looks_at_contents(self):
         """Goal: a content that is gone or cut short is named by fsck, one

@@ -202,6 +202,11 @@ enum mbj_rc mbj_txn_blob_want(struct mbj_txn *txn, const struct mbj_hash *blob,
 			      uint64_t size, bool is_wanted,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* Drop the record of a blob that no message has; its file is the caller's. */
+enum mbj_rc mbj_txn_blob_forget(struct mbj_txn *txn,
+				const struct mbj_hash *blob,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+
 /*
  * As all mutations of mbj/state.h: what does not fit is MBJ_ECONFLICT and
  * changes nothing.  rev is the content's revision before.

@@ -24,7 +24,7 @@ struct mbj_replay_result {
 	uint64_t accounts_parked;  /* parked now, this run's and earlier ones */
 	struct mbj_lsn applied;	   /* the watermark afterwards */
 	struct mbj_lsn source_end; /* the source's last durable group */
-	/* Contents of messages that the source has not, or damaged. */
+	/* Contents that messages need here, and the source could not give. */
 	uint64_t blobs_missing;
 	struct mbj_error blobs_why; /* of the first of them */
 };

@@ -1,0 +1,33 @@
+/*
+ * Looking at the contents of all messages of a store, one by one.
+ */
+#ifndef MBJ_CLI_CONTENTS_H
+#define MBJ_CLI_CONTENTS_H
+
+#include <mbj/blob.h>
+#include <mbj/message.h>
+#include <mbj/store.h>
+
+struct contents {
+	struct mbj_txn *txn;
+	struct mbj_blobs *blobs;
+	struct mbj_scan scan;
+	bool is_deep;
+};
+
+/*
+ * That they are there, or, where is_deep, byte for byte.
+ * Requires: txn, a read of the store in dir, outlives it.
+ */
+enum mbj_rc contents_begin(struct contents *c, struct mbj_txn *txn,
+			   const char *dir, bool is_deep,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The next one that is not as it should be; whatever keeps it from being read
+ * is a fault of that content.  Returns: MBJ_ENOTFOUND, there is none.
+ */
+enum mbj_rc contents_next_fault(struct contents *c, struct mbj_error *ret_why,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+void contents_end(struct contents *c);
+
+#endif
