@@ -84,6 +84,7 @@ enum mbj_rc cut_truth_read(struct mbj_store *store, struct cut_truth *ret_truth,
 {
 	struct cut_truth truth;
 	struct mbj_scan scan = {.txn = NULL};
+	struct mbj_blobs *blobs = NULL;
 	struct mbj_txn *txn = NULL;
 	struct mbj_account account;
 	enum mbj_rc rc;
@@ -97,8 +98,12 @@ enum mbj_rc cut_truth_read(struct mbj_store *store, struct cut_truth *ret_truth,
 		rc = mbj_scan_next_account(&scan, &account, err);
 		if (rc == MBJ_OK)
 			rc = account_add(txn, &account, &truth, err);
+		if (rc == MBJ_OK)
+			rc = cut_content_add(store, txn, account.id, &blobs,
+					     &truth, err);
 	}
 	mbj_scan_done(&scan);
+	mbj_blobs_close(&blobs);
 	if (rc == MBJ_ENOTFOUND)
 		rc = parked_count(txn, &truth, err);
 	mbj_txn_abort(&txn);
@@ -201,6 +206,8 @@ static bool truth_is(const struct cut_truth *truth,
 		     const struct cut_truth *found)
 {
 	return truth->is_known && truth->parked == found->parked &&
+	       truth->messages == found->messages &&
+	       truth->message_sum == found->message_sum &&
 	       mbj_digest_equal(&truth->digest, &found->digest);
 }
 
@@ -295,7 +302,8 @@ static bool judge_rebuild(struct judge *judge)
 	judge->options.is_rebuild_forced = false;
 	if (!judge_read(judge))
 		return false;
-	if (!mbj_digest_equal(&before.digest, &judge->found.digest))
+	if (!mbj_digest_equal(&before.digest, &judge->found.digest) ||
+	    before.message_sum != judge->found.message_sum)
 		return wrong(judge, "the journal implies another state");
 	return true;
 }
@@ -328,6 +336,38 @@ static bool edit_once(struct judge *judge, unsigned account)
 	return true;
 }
 
+/*
+ * Messages with content that an earlier one has, or that was begun before the
+ * cut and may be there or not.
+ */
+static bool deliver_once(struct judge *judge)
+{
+	struct mbj_message_edit steps[4];
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_error err = {.rc = MBJ_OK};
+	enum mbj_rc rc = MBJ_OK;
+
+	for (unsigned i = 0; i < 4 && rc == MBJ_OK; i++) {
+		steps[i] = (struct mbj_message_edit){
+			.kind = MBJ_MESSAGE_APPEND,
+			.mailbox = site_mailbox(200, 1),
+		};
+		rc = cut_content_put(judge->store, 2 * i, &steps[i].blob,
+				     &steps[i].size, &err);
+	}
+	edit.kind = MBJ_EDIT_MESSAGES;
+	edit.account = mbj_bytes_str("u200");
+	edit.messages = steps;
+	edit.message_count = 4;
+	if (rc == MBJ_OK)
+		rc = mbj_store_submit(judge->store, &edit, &outcome, &err);
+	mbj_outcome_done(&outcome);
+	if (rc < 0)
+		return wrong(judge, "cannot deliver: %s", err.message);
+	return true;
+}
+
 /* Edits of a recovered primary stand, whatever a further cut leaves. */
 static bool judge_extend(struct judge *judge)
 {
@@ -346,6 +386,8 @@ static bool judge_extend(struct judge *judge)
 		if (!edit_once(judge, 200 + i))
 			return false;
 	}
+	if (judge->found.messages > 0 && !deliver_once(judge))
+		return false;
 	if (cut_truth_read(judge->store, &before, &err) < 0)
 		return wrong(judge, "cannot be read: %s", err.message);
 	end = mbj_store_end(judge->store);
@@ -362,6 +404,7 @@ static bool judge_extend(struct judge *judge)
 				 disk_cut_name(kind));
 	if (is_right &&
 	    (!mbj_digest_equal(&before.digest, &judge->found.digest) ||
+	     before.message_sum != judge->found.message_sum ||
 	     memcmp(&before.chain, &judge->found.chain, sizeof(before.chain)) !=
 		     0))
 		is_right =

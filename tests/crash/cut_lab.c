@@ -306,6 +306,7 @@ void cut_work_run(struct cut_lab *lab, const struct cut_work *work)
 static bool truth_equal(const struct cut_truth *a, const struct cut_truth *b)
 {
 	return a->is_known == b->is_known && a->parked == b->parked &&
+	       a->messages == b->messages && a->message_sum == b->message_sum &&
 	       memcmp(a->chain.b, b->chain.b, sizeof(a->chain.b)) == 0 &&
 	       mbj_digest_equal(&a->digest, &b->digest);
 }

@@ -13,8 +13,10 @@
  *      last one tried: nothing lost, nothing made up;
  *   3. each group of the journal has the chain value that it had, from the
  *      first to the end;
- *   4. the state's watermark is that end, and accounts, digests and parked
- *      accounts are those that belong to it: nothing missing, nothing twice;
+ *   4. the state's watermark is that end, and accounts, digests, parked
+ *      accounts and messages (UIDs, modseqs, flags, by their records) are those
+ *      that belong to it: nothing missing, nothing twice; the content of each
+ *      message is there, byte for byte;
  *   5. every account passes fsck's checks;
  *   6. it goes on: a replica replays the rest; of some, the state made anew
  *      from the journal is the same; on some, edits survive a further cut;
@@ -40,6 +42,8 @@ struct cut_truth {
 	struct mbj_hash chain;
 	struct mbj_digest digest; /* of all accounts, with their LSNs */
 	uint64_t parked;	  /* accounts */
+	uint64_t messages;	  /* in all mailboxes */
+	uint64_t message_sum;	  /* where each is, and what it is */
 };
 
 struct cut_side {
@@ -135,7 +139,35 @@ bool cut_check(struct cut_lab *lab, struct disk *disk, bool is_deep);
 enum mbj_rc cut_truth_read(struct mbj_store *store, struct cut_truth *ret_truth,
 			   struct mbj_error *err);
 
+/* ---------------------------------------------------- cut_content.c */
+
+/*
+ * Add the messages of an account, and read the content of each from *blobs,
+ * which is opened when the first one comes.  Content that is not there, or is
+ * another one, is MBJ_EIO: it is no fault of the state.
+ */
+enum mbj_rc cut_content_add(struct mbj_store *store, struct mbj_txn *txn,
+			    struct mbj_id account, struct mbj_blobs **blobs,
+			    struct cut_truth *truth, struct mbj_error *err);
+/* Store what a number stands for; the longer ones take several writes. */
+enum mbj_rc cut_content_put(struct mbj_store *store, unsigned number,
+			    struct mbj_hash *ret_digest, uint64_t *ret_size,
+			    struct mbj_error *err);
+
+/* --------------------------------------------------- cut_messages.c */
+
+void cut_messages_run(struct cut_lab *lab);
+void cut_fetch_prepare(struct cut_lab *lab);
+void cut_fetch_run(struct cut_lab *lab);
+
 /* ------------------------------------------------------- cut_work.c */
+
+/* An edit of account "uN", acknowledged. */
+void cut_submit(struct cut_lab *lab, struct mbj_edit *edit, unsigned account);
+void cut_rename(struct cut_lab *lab, unsigned account, const char *from,
+		const char *to);
+/* A primary with an account "u1": INBOX and mailboxes m2 to m6. */
+void cut_primary_prepare(struct cut_lab *lab);
 
 extern const struct cut_work cut_works[];
 extern const size_t cut_work_count;

@@ -18,15 +18,15 @@ static void import(struct cut_lab *lab, unsigned account, unsigned count)
 	cut_edit_end(lab);
 }
 
-static void rename_one(struct cut_lab *lab, unsigned account, const char *from,
-		       const char *to)
+void cut_rename(struct cut_lab *lab, unsigned account, const char *from,
+		const char *to)
 {
 	cut_edit_begin(lab);
 	SITE_OK(site_rename(lab->primary.store, account, from, to, NULL, err));
 	cut_edit_end(lab);
 }
 
-static void submit(struct cut_lab *lab, struct mbj_edit *edit, unsigned account)
+void cut_submit(struct cut_lab *lab, struct mbj_edit *edit, unsigned account)
 {
 	struct mbj_outcome outcome = {.lsn = {0}};
 	char name[16];
@@ -54,7 +54,7 @@ static void swap(struct cut_lab *lab, unsigned account, const char *a,
 	edit.kind = MBJ_EDIT_RENAME;
 	edit.renames = renames;
 	edit.rename_count = 2;
-	submit(lab, &edit, account);
+	cut_submit(lab, &edit, account);
 }
 
 /* The names of mailboxes 2 .. MAILBOXES go round by one, one is new. */
@@ -86,7 +86,7 @@ static void set_cycle(struct cut_lab *lab, unsigned account, unsigned turn)
 	edit.kind = MBJ_EDIT_SET;
 	edit.changes = changes;
 	edit.change_count = MAILBOXES;
-	submit(lab, &edit, account);
+	cut_submit(lab, &edit, account);
 }
 
 /* A whole tree: each mailbox below the one before, in another order. */
@@ -113,18 +113,18 @@ static void reconcile(struct cut_lab *lab, unsigned account, unsigned turn)
 	edit.kind = MBJ_EDIT_RECONCILE;
 	edit.changes = changes;
 	edit.change_count = MAILBOXES;
-	submit(lab, &edit, account);
+	cut_submit(lab, &edit, account);
 }
 
 /* ------------------------------------------------------------ workloads */
 
-static void primary_prepare(struct cut_lab *lab)
+void cut_primary_prepare(struct cut_lab *lab)
 {
 	cut_init(lab, &lab->primary);
 	cut_open(lab, &lab->primary);
 	import(lab, 1, MAILBOXES);
-	rename_one(lab, 1, "m3", "n3");
-	rename_one(lab, 1, "n3", "m3");
+	cut_rename(lab, 1, "m3", "n3");
+	cut_rename(lab, 1, "n3", "m3");
 }
 
 static void init_run(struct cut_lab *lab)
@@ -142,7 +142,7 @@ static void append_run(struct cut_lab *lab)
 	for (unsigned i = 0; i < 3; i++) {
 		swap(lab, 1, "m2", "m3");
 		set_cycle(lab, 1, i);
-		rename_one(lab, 1, "m5",
+		cut_rename(lab, 1, "m5",
 			   i == 0   ? "old0"
 			   : i == 1 ? "old1"
 				    : "old2");
@@ -179,7 +179,7 @@ static void checkpoint_prepare(struct cut_lab *lab)
 {
 	lab->options.state.log_file_size = 16u << 10;
 	lab->options.state.checkpoint_log_size = 1u << 10;
-	primary_prepare(lab);
+	cut_primary_prepare(lab);
 }
 
 static void checkpoint_run(struct cut_lab *lab)
@@ -192,7 +192,7 @@ static void checkpoint_run(struct cut_lab *lab)
 
 static void rebuild_prepare(struct cut_lab *lab)
 {
-	primary_prepare(lab);
+	cut_primary_prepare(lab);
 	for (unsigned i = 0; i < 4; i++)
 		set_cycle(lab, 1, i);
 	cut_close(lab, &lab->primary);
@@ -210,7 +210,7 @@ static void rebuild_run(struct cut_lab *lab)
 
 static void replica_prepare(struct cut_lab *lab)
 {
-	primary_prepare(lab);
+	cut_primary_prepare(lab);
 	append_run(lab);
 	import(lab, 2, 4);
 	cut_close(lab, &lab->primary);
@@ -289,14 +289,16 @@ static void quarantine_run(struct cut_lab *lab)
 
 const struct cut_work cut_works[] = {
 	{"init", NULL, init_run},
-	{"append", primary_prepare, append_run},
-	{"import", primary_prepare, import_run},
-	{"reconcile", primary_prepare, reconcile_run},
-	{"rotate", primary_prepare, rotate_run},
+	{"append", cut_primary_prepare, append_run},
+	{"import", cut_primary_prepare, import_run},
+	{"reconcile", cut_primary_prepare, reconcile_run},
+	{"rotate", cut_primary_prepare, rotate_run},
 	{"checkpoint", checkpoint_prepare, checkpoint_run},
 	{"rebuild", rebuild_prepare, rebuild_run},
 	{"replay", replica_prepare, replay_run},
 	{"both", replica_prepare, both_run},
 	{"quarantine", quarantine_prepare, quarantine_run},
+	{"messages", cut_primary_prepare, cut_messages_run},
+	{"fetch", cut_fetch_prepare, cut_fetch_run},
 };
 const size_t cut_work_count = sizeof(cut_works) / sizeof(cut_works[0]);

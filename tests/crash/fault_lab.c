@@ -85,6 +85,22 @@ static void replica_bend(struct fault_lab *lab, struct mbj_id lineage)
 	mbj_state_close(&state);
 }
 
+/* A replica of a time when the content was not to be had. */
+static void lacking_make(struct fault_lab *lab)
+{
+	struct mbj_store *store = NULL;
+	char there[MBJ_PATH_TEXT_MAX];
+	char away[MBJ_PATH_TEXT_MAX];
+
+	SITE_OK(mbj_path_join(there, lab->primary, "blobs", err));
+	SITE_OK(mbj_path_join(away, lab->primary, "blobs.away", err));
+	store_make(lab, lab->lacking, MBJ_STORE_REPLICA, &store);
+	SITE_OK(mbj_file_rename(lab->options.sys, there, away, err));
+	replay_to(lab, store, 0);
+	SITE_OK(mbj_file_rename(lab->options.sys, away, there, err));
+	mbj_store_close(&store);
+}
+
 void fault_image_make(struct fault_lab *lab)
 {
 	struct mbj_store *store = NULL;
@@ -99,6 +115,7 @@ void fault_image_make(struct fault_lab *lab)
 	SITE_OK(site_rename(store, 1, "m5", "x5", NULL, err));
 	SITE_OK(site_rename(store, 1, "x5", "m5", NULL, err));
 	SITE_OK(site_rename(store, 2, "m2", "n2", NULL, err));
+	fault_messages_make(lab, store);
 	mbj_store_close(&store);
 	store_make(lab, lab->replica, MBJ_STORE_REPLICA, &store);
 	replay_to(lab, store, 2);
@@ -112,6 +129,7 @@ void fault_image_make(struct fault_lab *lab)
 	SITE_OK(mbj_replica_open(lab->bent, &lab->options, &store, err));
 	replay_to(lab, store, 3);
 	mbj_store_close(&store);
+	lacking_make(lab);
 }
 
 enum mbj_rc fault_journal_read(struct fault_lab *lab, const char *dir,

@@ -11,7 +11,9 @@
  *   3. nothing that the library allocated is left, by our own counting, nor
  *      anything that others allocated for it, says LeakSanitizer where it is
  *      built in;
- *   4. without the fault the stores open again, state and journal agree, every
+ *   4. the content of each message is there, byte for byte, but for what a
+ *      replica has noted that it wants, which a replay then fetches;
+ *   5. without the fault the stores open again, state and journal agree, every
  *      account passes fsck's checks, and a further edit is carried out.
  *
  * Threads: one.
@@ -34,6 +36,7 @@ struct fault_lab {
 	char replica[MBJ_PATH_TEXT_MAX]; /* half-way */
 	char fresh[MBJ_PATH_TEXT_MAX];	 /* without a lineage */
 	char bent[MBJ_PATH_TEXT_MAX];	 /* that parks an account */
+	char lacking[MBJ_PATH_TEXT_MAX]; /* a group whose content it wants */
 	char absent[MBJ_PATH_TEXT_MAX];	 /* nothing there */
 	uint64_t acked;	  /* by the scenario: groups of the primary */
 	uint64_t applied; /* of the replica that it used */
@@ -49,6 +52,35 @@ struct fault_work {
 
 extern const struct fault_work fault_works[];
 extern const size_t fault_work_count;
+
+/* X(name): scenarios of fault_messages.c. */
+#define FAULT_MESSAGE_MAP(X) \
+	X(deliver)           \
+	X(deliver_known)     \
+	X(deliver_more)      \
+	X(flags)             \
+	X(expunge)           \
+	X(copy)              \
+	X(move)              \
+	X(take_all)          \
+	X(reap)              \
+	X(cat)               \
+	X(fetch)
+
+#define X(name)                                             \
+	enum mbj_rc fault_run_##name(struct fault_lab *lab, \
+				     struct mbj_error *err);
+FAULT_MESSAGE_MAP(X)
+#undef X
+
+/* An account u3 with messages in its INBOX. */
+void fault_messages_make(struct fault_lab *lab, struct mbj_store *store);
+/* The content of every message of it, but of those wanted. */
+enum mbj_rc fault_contents_read(struct mbj_store *store, uint64_t *ret_wanted,
+				struct mbj_error *err);
+/* Accounts and contents; a replica fetches what it wants first. */
+enum mbj_rc fault_store_check(struct fault_lab *lab, struct mbj_store *store,
+			      struct mbj_error *err);
 
 /* The stores that all scenarios begin with. */
 void fault_image_make(struct fault_lab *lab);

@@ -114,6 +114,7 @@ static void lab_init(struct fault_lab *lab)
 	SITE_OK(mbj_path_join(lab->replica, lab->root, "replica", err));
 	SITE_OK(mbj_path_join(lab->fresh, lab->root, "fresh", err));
 	SITE_OK(mbj_path_join(lab->bent, lab->root, "bent", err));
+	SITE_OK(mbj_path_join(lab->lacking, lab->root, "lacking", err));
 	SITE_OK(mbj_path_join(lab->absent, lab->root, "absent", err));
 	fault_image_make(lab);
 }
@@ -216,14 +217,14 @@ static void store_judge(struct fault_lab *lab, const struct place *place,
 
 	rc = mbj_replica_open(dir, &lab->options, &store, &err);
 	if (rc == MBJ_OK)
-		rc = fault_accounts_check(store, &err);
+		rc = fault_store_check(lab, store, &err);
 	/* Damage met when it is read: the next opening makes the state anew. */
 	if (rc == MBJ_ECORRUPT && store != NULL) {
 		healed++;
 		mbj_store_close(&store);
 		rc = mbj_replica_open(dir, &lab->options, &store, &err);
 		if (rc == MBJ_OK)
-			rc = fault_accounts_check(store, &err);
+			rc = fault_store_check(lab, store, &err);
 	}
 	if (rc == MBJ_OK)
 		rc = mbj_store_applied(store, &watermark, &err);
