@@ -220,6 +220,8 @@ static enum mbj_rc renames_decode(struct mbj_reader *reader,
 	rc = list_reserve(reader, count, RENAME_SIZE_MIN, sizeof(*renames),
 			  arena, &list, err);
 	renames = list;
+	if (renames == NULL) /* none, or no memory */
+		return rc;
 	for (uint32_t i = 0; rc == MBJ_OK && i < count; i++) {
 		renames[i].source = mbj_read_block(reader, WIRE_TEXT_MAX);
 		renames[i].target = mbj_read_block(reader, WIRE_TEXT_MAX);
