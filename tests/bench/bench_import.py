@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How fast a Maildir comes in and goes out, against `cp -r` and a sync.
 
-    MBJ=.../mbj bench_import.py [--quick] [DIRECTORY]
+    MBJ=.../mbj bench_import.py [--quick] [--count N] [DIRECTORY]
 
 Messages of 4 KiB in five folders with UIDs.  A round is: copy the Maildir with
 `cp -r` and `sync -f` its file system; import it into a new account of a new
@@ -9,6 +9,7 @@ store; export that.  The three take turns on one file system, the median
 counts.  A copy is made durable by one sync at its end; an import is after each
 group, an export after each message.  Output: a table, and one JSON object.
 """
+import argparse
 import json
 import os
 import pathlib
@@ -67,10 +68,16 @@ def one_round(work, source):
 
 
 def main():
-    arguments = [a for a in sys.argv[1:] if a != "--quick"]
-    is_quick = len(arguments) < len(sys.argv) - 1
-    where = arguments[0] if arguments else os.environ.get("TMPDIR", "/tmp")
-    count, rounds = (200, 1) if is_quick else (5000, 5)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("where", nargs="?",
+                        default=os.environ.get("TMPDIR", "/tmp"))
+    arguments = parser.parse_args()
+    where, count = arguments.where, arguments.count
+    rounds = 3
+    if arguments.quick:
+        count, rounds = 200, 1
     with tempfile.TemporaryDirectory(prefix="mbj-bench-", dir=where) as name:
         source = pathlib.Path(name) / "Maildir"
         maildir_make(source, count)
