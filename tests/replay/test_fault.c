@@ -196,6 +196,63 @@ START_TEST(replay_source_damaged)
 }
 END_TEST
 
+/* A message of the primary, with its content. */
+static void message_append(struct fixture *f, const char *account)
+{
+	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_APPEND,
+					.mailbox = fixture_id(1)};
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_bytes text = mbj_bytes_str("Subject: x\r\n\r\n");
+	struct mbj_blobs *blobs = NULL;
+
+	OK(mbj_store_blobs(f->primary, &blobs, err));
+	OK(mbj_blob_put(blobs, text, &step.blob, err));
+	step.size = text.n;
+	edit.kind = MBJ_EDIT_MESSAGES;
+	edit.account = mbj_bytes_str(account);
+	edit.messages = &step;
+	edit.message_count = 1;
+	OK(mbj_store_submit(f->primary, &edit, &outcome, err));
+	mbj_outcome_done(&outcome);
+}
+
+/*
+ * Goal: content that is at the source and cannot be stored here stops the
+ * replay before its group; when there is room again it goes on.  Method: a
+ * file where the replica's folder of blobs is to be.
+ */
+START_TEST(replay_blobs_refused)
+{
+	const struct mbj_sys *sys = mbj_sys_posix();
+	struct mbj_bytes nothing = {NULL, 0};
+	struct mbj_store_options options;
+	struct mbj_replay_result result;
+	struct mbj_error why = {.rc = MBJ_OK};
+	struct mbj_verify_totals totals;
+	char path[MBJ_PATH_TEXT_MAX];
+	struct fixture f;
+
+	options = MBJ_STORE_OPTIONS_INIT;
+	options.state.engine = MBJ_STATE_MEMORY;
+	fixture_begin_with(&f, &options);
+	fixture_import(&f, "alice", 2);
+	message_append(&f, "alice");
+	fixture_rename(&f, "alice", "m2", "a");
+	OK(mbj_path_join(path, f.replica_dir, "blobs", err));
+	OK(mbj_file_replace(sys, f.replica_dir, "blobs", nothing, err));
+	ck_assert_int_lt(behind_try(&f, &result, &why), 0);
+	ck_assert_ptr_nonnull(strstr(why.message, f.replica_dir));
+	ck_assert_uint_eq(applied_get(f.replica), 0);
+	OK(mbj_file_remove(sys, path, err));
+	OK(behind_try(&f, &result, err));
+	ck_assert_uint_eq(result.blobs_missing, 0);
+	ck_assert_uint_eq(applied_get(f.replica), 3);
+	ck_assert_uint_eq(fixture_differences(&f, &totals), 0);
+	fixture_end(&f);
+}
+END_TEST
+
 /*
  * Goal: a group of an epoch that its source cannot have is not taken.  Method:
  * a primary that writes one with an epoch that its superblock does not have.
@@ -224,6 +281,7 @@ TCase *test_fault_case(void)
 	tcase_add_loop_test(tcase, replay_no_memory, 0, 2);
 	tcase_add_loop_test(tcase, replay_reads_fail, 0, 2);
 	tcase_add_test(tcase, replay_source_damaged);
+	tcase_add_test(tcase, replay_blobs_refused);
 	tcase_add_test(tcase, replay_later_epoch);
 	return tcase;
 }
