@@ -353,7 +353,7 @@ static enum mbj_rc maildir_run(struct maildir_import *m)
 	if (rc == MBJ_OK)
 		rc = subscriptions_read(m, dir);
 	if (rc == MBJ_OK)
-		rc = session_open(&m->s);
+		rc = session_open_store(&m->s);
 	if (rc == MBJ_OK && !m->s.edit.is_dry_run)
 		rc = mbj_store_blobs(m->s.store, &m->blobs, &m->s.err);
 	if (rc == MBJ_OK)

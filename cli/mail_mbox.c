@@ -391,7 +391,7 @@ static enum mbj_rc mbox_run(struct mbox_import *m)
 	if (rc == MBJ_OK && is_dir)
 		rc = folders_find(m, place);
 	if (rc == MBJ_OK)
-		rc = session_open(&m->s);
+		rc = session_open_store(&m->s);
 	if (rc == MBJ_OK && !is_dir)
 		rc = folder_named(m, place);
 	if (rc == MBJ_OK && !m->s.edit.is_dry_run)

@@ -28,14 +28,29 @@ void session_init(struct session *s, const struct cli_call *call)
 static void session_done(struct session *s)
 {
 	mbj_outcome_done(&s->outcome);
-	mbj_store_close(&s->store);
+	mbj_client_close(&s->client);
 	mbj_buf_done(&s->input);
 	mbj_buf_done(&s->out);
 }
 
 enum mbj_rc session_open(struct session *s)
 {
-	return mbj_replica_open(s->call->operands[0], NULL, &s->store, &s->err);
+	return mbj_client_open(s->call->operands[0], &s->client, &s->err);
+}
+
+enum mbj_rc session_open_store(struct session *s)
+{
+	struct mbj_store *store = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_replica_open(s->call->operands[0], NULL, &store, &s->err);
+	if (rc == MBJ_OK)
+		rc = mbj_client_take(store, &s->client, &s->err);
+	if (rc < 0)
+		mbj_store_close(&store);
+	else
+		s->store = store;
+	return rc;
 }
 
 /* The account as it stands, for its policy and its id. */
@@ -44,20 +59,15 @@ enum mbj_rc session_account(struct session *s,
 			    struct mbj_id *ret_id)
 {
 	struct mbj_account account;
-	struct mbj_txn *txn = NULL;
 	enum mbj_rc rc;
 
-	rc = mbj_store_read(s->store, &txn, &s->err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_txn_account_find(txn, s->edit.account, &account, &s->err);
+	rc = mbj_client_account(s->client, s->edit.account, &account, &s->err);
 	if (rc == MBJ_OK) {
 		*ret_policy = account.policy;
 		*ret_id = account.id;
 	} else if (rc == MBJ_ENOTFOUND) {
 		rc = cli_no_account(s->call, &s->err);
 	}
-	mbj_txn_abort(&txn);
 	return rc;
 }
 
@@ -81,75 +91,34 @@ static enum mbj_rc path_read(struct session *s, const char *path,
 }
 
 enum mbj_rc session_mailbox(struct session *s, const char *path,
-			    struct mbj_account *ret_account,
-			    struct mbj_mailbox *ret_mailbox,
-			    struct mbj_content *ret_content)
+			    const char *uids, struct mbj_place *ret_place)
 {
-	struct mbj_txn *txn = NULL;
+	bool is_last_wanted = uids != NULL && strchr(uids, '*') != NULL;
 	struct mbj_buf utf8;
 	enum mbj_rc rc;
 
 	mbj_buf_init(&utf8, 4 * MBJ_PATH_MAX);
 	rc = path_read(s, path, &utf8);
 	if (rc == MBJ_OK)
-		rc = mbj_store_read(s->store, &txn, &s->err);
-	if (rc == MBJ_OK) {
-		rc = mbj_txn_account_find(txn, s->edit.account, ret_account,
-					  &s->err);
-		if (rc == MBJ_ENOTFOUND)
-			rc = MBJ_FAILURE(cli_no_account(s->call, &s->err));
-	}
-	if (rc == MBJ_OK) {
-		rc = mbj_txn_path_find(txn, ret_account, mbj_buf_view(&utf8),
-				       ret_mailbox, &s->err);
-		if (rc == MBJ_ENOTFOUND)
-			rc = cli_no_mailbox(path, &s->err);
-	}
-	if (rc == MBJ_OK)
-		rc = mbj_txn_content_get(txn, ret_account->id, ret_mailbox->id,
-					 ret_content, &s->err);
-	mbj_txn_abort(&txn);
+		rc = mbj_client_mailbox(s->client, s->edit.account,
+					mbj_buf_view(&utf8), is_last_wanted,
+					ret_place, &s->err);
+	if (rc == MBJ_ENOTFOUND)
+		rc = s->err.refusal == MBJ_REFUSAL_ACCOUNT_NOT_FOUND
+			     ? cli_no_account(s->call, &s->err)
+			     : cli_no_mailbox(path, &s->err);
 	mbj_buf_done(&utf8);
 	return rc;
 }
 
-static enum mbj_rc uid_last(struct session *s, struct mbj_id account,
-			    const struct mbj_content *content,
-			    uint32_t *ret_uid)
-{
-	struct mbj_scan scan = {0};
-	struct mbj_message message;
-	struct mbj_txn *txn = NULL;
-	enum mbj_rc rc;
-
-	*ret_uid = 0;
-	rc = mbj_store_read(s->store, &txn, &s->err);
-	if (rc == MBJ_OK)
-		rc = mbj_scan_messages(txn, account, content->series, 1, &scan,
-				       &s->err);
-	while (rc == MBJ_OK) {
-		rc = mbj_scan_next_message(&scan, &message, &s->err);
-		if (rc == MBJ_OK)
-			*ret_uid = message.uid;
-	}
-	mbj_scan_done(&scan);
-	mbj_txn_abort(&txn);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
-}
-
 enum mbj_rc session_uids(struct session *s, const char *text,
-			 struct mbj_id account,
-			 const struct mbj_content *content,
+			 const struct mbj_place *place,
 			 struct mbj_buf *ret_uids)
 {
-	uint32_t last = 0;
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
-	if (strchr(text, '*') != NULL)
-		rc = uid_last(s, account, content, &last);
-	if (rc < 0)
-		return rc;
-	rc = mbj_uids_parse(mbj_bytes_str(text), last, ret_uids, &s->err);
+	rc = mbj_uids_parse(mbj_bytes_str(text), place->last_uid, ret_uids,
+			    &s->err);
 	if (rc != MBJ_EINVALID)
 		return rc;
 	return mbj_error_refuse(&s->err, MBJ_REFUSAL_INVALID_ARGUMENTS, "uids",
@@ -164,25 +133,26 @@ static enum mbj_rc session_tree(struct session *s, struct mbj_tree **ret_tree,
 				char *ret_delimiter)
 {
 	struct mbj_account account;
-	struct mbj_txn *txn = NULL;
 	uint64_t seed;
 	enum mbj_rc rc;
 
-	rc = mbj_store_read(s->store, &txn, &s->err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_txn_account_find(txn, s->edit.account, &account, &s->err);
-	if (rc == MBJ_OK) {
-		*ret_delimiter = account.policy.delimiter;
-		rc = mbj_txn_tree_load(txn, account.id, ret_tree, &s->err);
-	} else if (rc == MBJ_ENOTFOUND) {
+	rc = mbj_client_tree(s->client, s->edit.account, &account, ret_tree,
+			     &s->err);
+	if (rc == MBJ_ENOTFOUND) {
 		*ret_delimiter = s->edit.policy.delimiter;
 		/* The id to be is random, and nobody's to choose. */
 		memcpy(&seed, s->outcome.account.b, sizeof(seed));
-		rc = mbj_tree_new(seed, ret_tree, &s->err);
+		return mbj_tree_new(seed, ret_tree, &s->err);
 	}
-	mbj_txn_abort(&txn);
-	return rc;
+	if (rc < 0)
+		return rc;
+	*ret_delimiter = account.policy.delimiter;
+	/* Others may have been there between the plan and this. */
+	if (account.lsn.v != s->outcome.old_state.v)
+		return mbj_error_set(&s->err, MBJ_ECONFLICT,
+				     "the account was changed meanwhile: try "
+				     "again");
+	return MBJ_OK;
 }
 
 /* A dry run prints what would be journaled: for people, with paths. */
@@ -264,5 +234,5 @@ int session_end(struct session *s, enum mbj_rc rc)
 
 enum mbj_rc session_submit(struct session *s)
 {
-	return mbj_store_submit(s->store, &s->edit, &s->outcome, &s->err);
+	return mbj_client_submit(s->client, &s->edit, &s->outcome, &s->err);
 }

@@ -5,11 +5,14 @@
 #ifndef MBJ_CLI_SESSION_H
 #define MBJ_CLI_SESSION_H
 
+#include <mbj/open.h>
+
 #include "cli.h"
 
 struct session {
 	const struct cli_call *call;
-	struct mbj_store *store;
+	struct mbj_client *client; /* the store's, whoever owns it */
+	struct mbj_store *store;   /* where the verb needs it for itself */
 	struct mbj_edit edit;
 	struct mbj_outcome outcome;
 	struct mbj_error err;
@@ -20,22 +23,25 @@ struct session {
 /* The account is the second operand. */
 void session_init(struct session *s, const struct cli_call *call);
 enum mbj_rc session_open(struct session *s) MBJ_MUST_CHECK;
+/* In this process: MBJ_EBUSY where a service, or anybody, has the store. */
+enum mbj_rc session_open_store(struct session *s) MBJ_MUST_CHECK;
 /* The account as it stands, for its policy and its id. */
 enum mbj_rc session_account(struct session *s,
 			    struct mbj_name_policy *ret_policy,
 			    struct mbj_id *ret_id) MBJ_MUST_CHECK;
-/* The mailbox at a path of the account, as options say it is written. */
+/*
+ * The mailbox at a path of the account, as options say it is written; uids is
+ * the set of UIDs that it is for, or NULL.
+ */
 enum mbj_rc session_mailbox(struct session *s, const char *path,
-			    struct mbj_account *ret_account,
-			    struct mbj_mailbox *ret_mailbox,
-			    struct mbj_content *ret_content) MBJ_MUST_CHECK;
+			    const char *uids,
+			    struct mbj_place *ret_place) MBJ_MUST_CHECK;
 /*
  * A set of UIDs as IMAP writes it, of the mailbox: * is the last that there is
  * (RFC 9051: the largest number in use), which costs a walk through them.
  */
 enum mbj_rc session_uids(struct session *s, const char *text,
-			 struct mbj_id account,
-			 const struct mbj_content *content,
+			 const struct mbj_place *place,
 			 struct mbj_buf *ret_uids) MBJ_MUST_CHECK;
 enum mbj_rc session_submit(struct session *s) MBJ_MUST_CHECK;
 /* What a dry run would journal; what was: the group, a line or an object. */

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 
 #include <mbj/jmap.h>
-#include <mbj/replay.h>
+#include <mbj/open.h>
 
 #include "cli.h"
 
@@ -38,36 +38,19 @@ static void put_account(struct mbj_buf *out, bool is_json, bool is_first,
 		       account->policy.delimiter, account->uidvalidity_last);
 }
 
-static enum mbj_rc put_accounts(struct mbj_txn *txn, bool is_json,
-				struct mbj_buf *out, struct mbj_error *err)
-{
-	struct mbj_account account;
-	struct mbj_scan scan = {0};
-	bool is_first = true;
-	enum mbj_rc rc;
-
-	rc = mbj_scan_accounts(txn, &scan, err);
-	while (rc == MBJ_OK) {
-		rc = mbj_scan_next_account(&scan, &account, err);
-		if (rc < 0)
-			break;
-		put_account(out, is_json, is_first, &account);
-		is_first = false;
-	}
-	mbj_scan_done(&scan);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
-}
-
 int verb_accounts(const struct cli_call *call)
 {
 	bool is_json = call->options.is_json;
-	struct mbj_store *store = NULL;
-	struct mbj_txn *txn = NULL;
+	struct mbj_client_accounts list = {0};
+	struct mbj_client *client = NULL;
 	struct mbj_error err;
 	struct mbj_buf out;
 	enum mbj_rc rc;
 
-	rc = mbj_replica_open(call->operands[0], NULL, &store, &err);
+	rc = mbj_client_open(call->operands[0], &client, &err);
+	if (rc == MBJ_OK)
+		rc = mbj_client_accounts(client, &list, &err);
+	mbj_client_close(&client);
 	if (rc < 0)
 		return cli_fail(call, &err);
 	mbj_buf_init(&out, ACCOUNTS_OUTPUT_MAX);
@@ -78,15 +61,10 @@ int verb_accounts(const struct cli_call *call)
 		mbj_buf_put_str(&out,
 				"ACCOUNT                           MAILBOXES  "
 				"  LAST LSN  NAME\n");
-	rc = mbj_store_read(store, &txn, &err);
-	if (rc == MBJ_OK)
-		rc = put_accounts(txn, is_json, &out, &err);
+	for (size_t i = 0; i < list.count; i++)
+		put_account(&out, is_json, i == 0, &list.accounts[i]);
 	if (is_json)
 		mbj_buf_put_str(&out, "]}\n");
-	mbj_txn_abort(&txn);
-	mbj_store_close(&store);
-	if (rc == MBJ_OK)
-		return cli_write_done(call, &out);
-	mbj_buf_done(&out);
-	return cli_fail(call, &err);
+	mbj_client_accounts_done(&list);
+	return cli_write_done(call, &out);
 }

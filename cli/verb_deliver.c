@@ -5,75 +5,24 @@
  * EX_TEMPFAIL, whatever went wrong here; only a user or a mailbox that is not
  * there bounces.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#include <mbj/blob.h>
-
 #include "session.h"
-
-enum { DELIVER_STEP = 65536 };
-
-/* Standard input, as it is, into the writer. */
-static enum mbj_rc body_read(struct mbj_blob_writer *writer,
-			     struct mbj_error *err)
-{
-	uint8_t *step = mbj_alloc(DELIVER_STEP);
-	enum mbj_rc rc = MBJ_OK;
-	ssize_t n = 1;
-
-	if (step == NULL)
-		return mbj_error_nomem(err);
-	while (rc == MBJ_OK && n != 0) {
-		n = read(STDIN_FILENO, step, DELIVER_STEP);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			rc = mbj_error_errno(err, errno, "cannot read",
-					     "standard input");
-		else if (n > 0)
-			rc = mbj_blob_writer_write(
-				writer, mbj_bytes_make(step, (size_t)n), err);
-	}
-	mbj_free(step);
-	return rc;
-}
-
-/* The body, stored; durable before the group that needs it (batch.c). */
-static enum mbj_rc body_store(struct session *s, struct mbj_message_edit *step)
-{
-	struct mbj_blob_writer *writer = NULL;
-	struct mbj_blobs *blobs;
-	enum mbj_rc rc;
-
-	rc = mbj_store_blobs(s->store, &blobs, &s->err);
-	if (rc == MBJ_OK)
-		rc = mbj_blob_writer_begin(blobs, &writer, &s->err);
-	if (rc == MBJ_OK)
-		rc = body_read(writer, &s->err);
-	if (rc == MBJ_OK)
-		rc = mbj_blob_writer_finish(&writer, &step->blob, &step->size,
-					    &s->err);
-	mbj_blob_writer_abort(&writer);
-	return rc;
-}
 
 static enum mbj_rc deliver(struct session *s, struct mbj_message_edit *step,
 			   bool *ret_is_found)
 {
 	const struct cli_call *call = s->call;
-	struct mbj_account account;
-	struct mbj_mailbox mailbox;
-	struct mbj_content content;
+	struct mbj_place place;
 	enum mbj_rc rc;
 
 	rc = session_open(s);
 	if (rc < 0)
 		return rc;
 	/* Nobody is unknown where mail does not belong. */
-	if (mbj_store_identity(s->store)->role != MBJ_STORE_PRIMARY)
+	if (mbj_client_identity(s->client)->role != MBJ_STORE_PRIMARY)
 		return mbj_error_set(
 			&s->err, MBJ_EFENCED,
 			"%s is a replica: mail goes to its primary",
@@ -81,13 +30,15 @@ static enum mbj_rc deliver(struct session *s, struct mbj_message_edit *step,
 	rc = session_mailbox(s,
 			     call->operand_count > 2 ? call->operands[2]
 						     : "INBOX",
-			     &account, &mailbox, &content);
+			     NULL, &place);
 	*ret_is_found = rc != MBJ_ENOTFOUND && rc != MBJ_EINVALID;
 	if (rc < 0)
 		return rc;
-	step->mailbox = mailbox.id;
+	step->mailbox = place.mailbox.id;
 	step->time = mbj_sys_posix()->now_us(mbj_sys_posix()->ctx) / 1000000;
-	rc = body_store(s, step);
+	/* Stored; durable before the group that needs it (batch.c). */
+	rc = mbj_body_put_fd(s->client, STDIN_FILENO, "standard input",
+			     &step->blob, &step->size, &s->err);
 	if (rc == MBJ_OK && step->size == 0)
 		rc = mbj_error_refuse(&s->err, MBJ_REFUSAL_INVALID_ARGUMENTS,
 				      NULL, NULL,

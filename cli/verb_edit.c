@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include <mbj/jmap.h>
-#include <mbj/replay.h>
 #include <mbj/utf7.h>
 
 #include "mail.h"

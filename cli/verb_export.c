@@ -536,7 +536,7 @@ static enum mbj_rc subscriptions_export(struct export *e)
 static enum mbj_rc export_run(struct export *e)
 {
 	struct session *s = &e->s;
-	enum mbj_rc rc = session_open(s);
+	enum mbj_rc rc = session_open_store(s);
 
 	if (rc == MBJ_OK)
 		rc = mbj_store_blobs(s->store, &e->blobs, &s->err);

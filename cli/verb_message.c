@@ -37,21 +37,17 @@ static void message_begin(struct message_session *m,
 static enum mbj_rc message_open(struct message_session *m)
 {
 	const char *const *operands = m->s.call->operands;
-	struct mbj_account account;
-	struct mbj_mailbox mailbox;
-	struct mbj_content content;
+	struct mbj_place place;
 	enum mbj_rc rc;
 
 	rc = session_open(&m->s);
 	if (rc == MBJ_OK)
-		rc = session_mailbox(&m->s, operands[2], &account, &mailbox,
-				     &content);
+		rc = session_mailbox(&m->s, operands[2], operands[3], &place);
 	if (rc == MBJ_OK)
-		rc = session_uids(&m->s, operands[3], account.id, &content,
-				  &m->uids);
+		rc = session_uids(&m->s, operands[3], &place, &m->uids);
 	if (rc < 0)
 		return rc;
-	m->step.mailbox = mailbox.id;
+	m->step.mailbox = place.mailbox.id;
 	m->step.uids = mbj_buf_view(&m->uids);
 	return MBJ_OK;
 }
@@ -157,9 +153,7 @@ int verb_expunge(const struct cli_call *call)
 int verb_mv(const struct cli_call *call)
 {
 	struct message_session m;
-	struct mbj_account account;
-	struct mbj_mailbox target;
-	struct mbj_content content;
+	struct mbj_place target;
 	enum mbj_rc rc;
 
 	message_begin(&m, call,
@@ -167,9 +161,8 @@ int verb_mv(const struct cli_call *call)
 					    : MBJ_MESSAGE_MOVE);
 	rc = message_open(&m);
 	if (rc == MBJ_OK)
-		rc = session_mailbox(&m.s, call->operands[4], &account, &target,
-				     &content);
+		rc = session_mailbox(&m.s, call->operands[4], NULL, &target);
 	if (rc == MBJ_OK)
-		m.step.target = target.id;
+		m.step.target = target.mailbox.id;
 	return message_end(&m, rc);
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include <mbj/jmap.h>
-#include <mbj/replay.h>
+#include <mbj/open.h>
 
 #include "cli.h"
 
@@ -127,30 +127,19 @@ static int plan_documents(const struct cli_call *call)
 	return status;
 }
 
-/* The account's policy and whole tree, for parsing and for drawing. */
+/* The account's policy, state and whole tree, for parsing and for drawing. */
 static enum mbj_rc account_load(const struct cli_call *call,
-				struct mbj_store *store,
-				struct mbj_name_policy *ret_policy,
+				struct mbj_client *client,
+				struct mbj_account *ret_account,
 				struct mbj_tree **ret_tree,
 				struct mbj_error *err)
 {
-	struct mbj_account account;
-	struct mbj_txn *txn = NULL;
 	enum mbj_rc rc;
 
-	rc = mbj_store_read(store, &txn, err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_txn_account_find(txn, mbj_bytes_str(call->operands[1]),
-				  &account, err);
-	if (rc == MBJ_OK) {
-		*ret_policy = account.policy;
-		rc = mbj_txn_tree_load(txn, account.id, ret_tree, err);
-	} else if (rc == MBJ_ENOTFOUND) {
-		rc = MBJ_FAILURE(cli_no_account(call, err));
-	}
-	mbj_txn_abort(&txn);
-	return rc;
+	rc = mbj_client_tree(client, mbj_bytes_str(call->operands[1]),
+			     ret_account, ret_tree, err);
+	return rc == MBJ_ENOTFOUND ? MBJ_FAILURE(cli_no_account(call, err))
+				   : rc;
 }
 
 static int plan_account(const struct cli_call *call)
@@ -159,10 +148,10 @@ static int plan_account(const struct cli_call *call)
 	struct mbj_outcome outcome = {0};
 	struct mbj_jmap_plan *shown = NULL;
 	struct mbj_jmap_map *map = NULL;
-	struct mbj_store *store = NULL;
+	struct mbj_client *client = NULL;
 	struct mbj_tree *tree = NULL;
 	struct document after = {0};
-	struct mbj_name_policy policy;
+	struct mbj_account account;
 	struct mbj_error err;
 	enum mbj_rc rc;
 	int status;
@@ -171,26 +160,29 @@ static int plan_account(const struct cli_call *call)
 	edit.is_dry_run = true;
 	rc = mbj_jmap_map_new(mbj_sys_posix(), &map, &err);
 	if (rc == MBJ_OK)
-		rc = mbj_replica_open(call->operands[0], NULL, &store, &err);
+		rc = mbj_client_open(call->operands[0], &client, &err);
 	if (rc == MBJ_OK)
-		rc = account_load(call, store, &policy, &tree, &err);
+		rc = account_load(call, client, &account, &tree, &err);
 	if (rc == MBJ_OK)
 		rc = document_read(call->options.after, MBJ_JMAP_RECONCILE,
-				   policy, NULL, map, &after, &err);
+				   account.policy, NULL, map, &after, &err);
 	if (rc == MBJ_OK) {
 		mbj_jmap_list_fill(after.list, &edit);
-		rc = mbj_store_submit(store, &edit, &outcome, &err);
+		/* The plan is for this tree, whoever else is at work. */
+		edit.has_if_in_state = true;
+		edit.if_in_state = account.lsn;
+		rc = mbj_client_submit(client, &edit, &outcome, &err);
 	}
 	if (rc == MBJ_OK)
-		rc = mbj_jmap_plan_load(&outcome, tree, policy.delimiter,
-					&shown, &err);
+		rc = mbj_jmap_plan_load(&outcome, tree,
+					account.policy.delimiter, &shown, &err);
 	status = rc < 0 ? cli_fail(call, &err) : plan_show(call, shown);
 	mbj_jmap_plan_free(&shown);
 	mbj_outcome_done(&outcome);
 	document_done(&after);
 	mbj_tree_free(&tree);
 	mbj_jmap_map_free(&map);
-	mbj_store_close(&store);
+	mbj_client_close(&client);
 	return status;
 }
 

@@ -1,28 +1,23 @@
 /*
  * mbj status: who a store is and where it stands.  While another process owns
- * the store, what its superblock and segments say; else the state too.
+ * the store, what its superblock and segments say; else, and where that process
+ * is a service, the state too.
  */
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <mbj/jmap.h>
-#include <mbj/replay.h>
+#include <mbj/open.h>
 
 #include "cli.h"
 
 enum { STATUS_OUTPUT_MAX = 64 << 20 };
 
 struct status {
-	struct mbj_identity identity;
-	struct mbj_log_end end;
-	struct mbj_log_usage usage;
-	struct mbj_watermark applied;
-	struct mbj_store_recovery recovery;
-	uint64_t accounts;
-	uint64_t parked;
-	bool is_owned;
+	struct mbj_client_status store; /* of one in use: its journal only */
+	bool is_owned;			/* and by no service that answers */
 	long pid;
-	struct mbj_buf parked_text; /* lines, or JSON objects */
 };
 
 static enum mbj_rc status_journal(const char *dir, struct status *status,
@@ -33,7 +28,7 @@ static enum mbj_rc status_journal(const char *dir, struct status *status,
 	char path[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc;
 
-	rc = mbj_identity_load(sys, dir, &status->identity, err);
+	rc = mbj_identity_load(sys, dir, &status->store.identity, err);
 	if (rc < 0)
 		return rc;
 	rc = mbj_store_is_owned(sys, dir, &status->is_owned, &status->pid, err);
@@ -42,113 +37,124 @@ static enum mbj_rc status_journal(const char *dir, struct status *status,
 	rc = mbj_path_join(path, dir, "journal", err);
 	if (rc < 0)
 		return rc;
-	rc = mbj_log_usage_get(sys, path, &status->usage, err);
-	if (rc < 0 || mbj_id_is_root(status->identity.lineage))
+	rc = mbj_log_usage_get(sys, path, &status->store.usage, err);
+	if (rc < 0 || mbj_id_is_root(status->store.identity.lineage))
 		return rc;
 	rc = mbj_store_log_reader(sys, dir, &reader, err);
 	if (rc == MBJ_OK)
-		rc = mbj_log_reader_end(reader, &status->end, err);
+		rc = mbj_log_reader_end(reader, &status->store.end, err);
 	mbj_log_reader_close(&reader);
 	return rc;
 }
 
-static void put_parked(struct status *status, bool is_json,
-		       const struct mbj_parked *parked, struct mbj_bytes name)
+static bool is_socket(const char *path)
 {
-	struct mbj_buf *out = &status->parked_text;
-	char id[MBJ_ID_TEXT_SIZE];
+	const struct mbj_sys *sys = mbj_sys_posix();
+	mode_t mode;
+	uid_t uid;
 
-	mbj_id_print(parked->account, id);
-	if (is_json) {
-		mbj_buf_format(out, "%s{\"accountId\":\"%s\",\"account\":",
-			       status->parked ? "," : "", id);
-		mbj_jmap_string_print(name, out);
-		mbj_buf_format(out,
-			       ",\"first\":%" PRIu64 ",\"last\":%" PRIu64
-			       ",\"groups\":%" PRIu64 ",\"reason\":",
-			       parked->first.v, parked->last.v, parked->count);
-		mbj_jmap_string_print(parked->reason, out);
-		mbj_buf_put_str(out, "}");
-		return;
-	}
-	mbj_buf_put_str(out, "parked     ");
-	mbj_name_escape(out, name);
-	mbj_buf_format(out, " (%s): %" PRIu64 " groups from %" PRIu64 ": ", id,
-		       parked->count, parked->first.v);
-	mbj_name_escape(out, parked->reason);
-	mbj_buf_put_str(out, "\n");
+	return sys->stat(sys->ctx, path, &mode, &uid) == 0 && S_ISSOCK(mode);
 }
 
-static enum mbj_rc status_accounts(struct mbj_txn *txn, struct status *status,
-				   struct mbj_error *err)
+/* The state too, where it is ours to open or a service tells. */
+static enum mbj_rc status_state(const char *path, struct status *status,
+				struct mbj_error *err)
 {
-	struct mbj_account account;
-	struct mbj_scan scan = {0};
+	struct mbj_client *client = NULL;
 	enum mbj_rc rc;
 
-	rc = mbj_scan_accounts(txn, &scan, err);
-	while (rc == MBJ_OK) {
-		rc = mbj_scan_next_account(&scan, &account, err);
-		status->accounts += rc == MBJ_OK;
-	}
-	mbj_scan_done(&scan);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
-}
-
-static enum mbj_rc status_parked(struct mbj_txn *txn, bool is_json,
-				 struct status *status, struct mbj_error *err)
-{
-	struct mbj_account account;
-	struct mbj_parked parked;
-	struct mbj_scan scan = {0};
-	struct mbj_bytes name;
-	enum mbj_rc rc;
-
-	rc = mbj_scan_parked(txn, &scan, err);
-	while (rc == MBJ_OK) {
-		rc = mbj_scan_next_parked(&scan, &parked, err);
-		if (rc < 0)
-			break;
-		name = mbj_bytes_str("(an account this replica lacks)");
-		if (mbj_txn_account_get(txn, parked.account, &account, NULL) ==
-		    MBJ_OK)
-			name = account.name;
-		put_parked(status, is_json, &parked, name);
-		status->parked++;
-	}
-	mbj_scan_done(&scan);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
-}
-
-static enum mbj_rc status_state(const char *dir, bool is_json,
-				struct status *status, struct mbj_error *err)
-{
-	struct mbj_store *store = NULL;
-	struct mbj_txn *txn = NULL;
-	enum mbj_rc rc;
-
-	rc = mbj_replica_open(dir, NULL, &store, err);
-	if (rc < 0)
-		return rc;
-	status->end = mbj_store_end(store);
-	status->recovery = *mbj_store_recovery_get(store);
-	rc = mbj_store_applied(store, &status->applied, err);
-	if (rc < 0)
-		goto out;
-	rc = mbj_store_read(store, &txn, err);
-	if (rc < 0)
-		goto out;
-	rc = status_accounts(txn, status, err);
+	rc = mbj_client_open(path, &client, err);
+	if (rc == MBJ_EBUSY && status->is_owned)
+		return MBJ_OK;
 	if (rc == MBJ_OK)
-		rc = status_parked(txn, is_json, status, err);
-out:
-	mbj_txn_abort(&txn);
-	mbj_store_close(&store);
+		rc = mbj_client_status(client, &status->store, err);
+	if (rc == MBJ_OK)
+		status->is_owned = false;
+	mbj_client_close(&client);
 	return rc;
 }
 
-static void put_json(const struct status *s, struct mbj_buf *out)
+static struct mbj_bytes parked_name(const struct mbj_client_parked *parked)
 {
+	if (parked->name.n > 0)
+		return parked->name;
+	return mbj_bytes_str("(an account this replica lacks)");
+}
+
+static void put_parked_json(const struct mbj_client_parked *p, bool is_first,
+			    struct mbj_buf *out)
+{
+	char id[MBJ_ID_TEXT_SIZE];
+
+	mbj_id_print(p->parked.account, id);
+	mbj_buf_format(out, "%s{\"accountId\":\"%s\",\"account\":",
+		       is_first ? "" : ",", id);
+	mbj_jmap_string_print(parked_name(p), out);
+	mbj_buf_format(out,
+		       ",\"first\":%" PRIu64 ",\"last\":%" PRIu64
+		       ",\"groups\":%" PRIu64 ",\"reason\":",
+		       p->parked.first.v, p->parked.last.v, p->parked.count);
+	mbj_jmap_string_print(p->parked.reason, out);
+	mbj_buf_put_str(out, "}");
+}
+
+static void put_parked_text(const struct mbj_client_parked *p,
+			    struct mbj_buf *out)
+{
+	char id[MBJ_ID_TEXT_SIZE];
+
+	mbj_id_print(p->parked.account, id);
+	mbj_buf_put_str(out, "parked     ");
+	mbj_name_escape(out, parked_name(p));
+	mbj_buf_format(out, " (%s): %" PRIu64 " groups from %" PRIu64 ": ", id,
+		       p->parked.count, p->parked.first.v);
+	mbj_name_escape(out, p->parked.reason);
+	mbj_buf_put_str(out, "\n");
+}
+
+static void put_service_json(const struct mbj_client_status *s,
+			     struct mbj_buf *out)
+{
+	mbj_buf_put_str(out, ",\"service\":{");
+#define X(member, word, what) \
+	mbj_buf_format(out, "\"" word "\":%" PRIu64 ",", s->service.member);
+	MBJ_SERVICE_STATS_MAP(X)
+#undef X
+	mbj_buf_put_str(out, "\"clients\":[");
+	for (size_t i = 0; i < s->peer_count; i++)
+		mbj_buf_format(out,
+			       "%s{\"process\":%" PRIu64 ",\"uid\":%" PRIu32
+			       ",\"gid\":%" PRIu32 ",\"requests\":%" PRIu64
+			       ",\"idleMs\":%" PRIu64 "}",
+			       i ? "," : "", s->peers[i].process,
+			       s->peers[i].uid, s->peers[i].gid,
+			       s->peers[i].requests, s->peers[i].idle_ms);
+	mbj_buf_put_str(out, "]}");
+}
+
+static void put_service_text(const struct mbj_client_status *s,
+			     struct mbj_buf *out)
+{
+	const struct mbj_service_stats *service = &s->service;
+
+	mbj_buf_format(out,
+		       "service    process %" PRIu64 ", %" PRIu64 " of %" PRIu64
+		       " connections, %" PRIu64 " requests, %" PRIu64
+		       " edits\n",
+		       service->process, service->connections,
+		       service->connections_max, service->requests,
+		       service->edits);
+	for (size_t i = 0; i < s->peer_count; i++)
+		mbj_buf_format(out,
+			       "client     process %" PRIu64 ", user %" PRIu32
+			       ", group %" PRIu32 ", %" PRIu64 " requests\n",
+			       s->peers[i].process, s->peers[i].uid,
+			       s->peers[i].gid, s->peers[i].requests);
+}
+
+static void put_json(const struct status *status, struct mbj_buf *out)
+{
+	const struct mbj_client_status *s = &status->store;
 	char lineage[MBJ_ID_TEXT_SIZE];
 	char instance[MBJ_ID_TEXT_SIZE];
 
@@ -166,20 +172,29 @@ static void put_json(const struct status *s, struct mbj_buf *out)
 		       ",\"journalSize\":%" PRIu64 ",",
 		       instance, s->identity.epoch.v, s->end.lsn.v,
 		       s->usage.segments, s->usage.size);
-	if (s->is_owned)
-		mbj_buf_format(out, "\"ownedBy\":%ld}\n", s->pid);
+	if (status->is_owned) {
+		mbj_buf_format(out, "\"ownedBy\":%ld}\n", status->pid);
+		return;
+	}
+	if (s->service.process == 0)
+		mbj_buf_put_str(out, "\"ownedBy\":null");
 	else
-		mbj_buf_format(out,
-			       "\"ownedBy\":null,\"applied\":%" PRIu64
-			       ",\"accounts\":%" PRIu64 ",\"parked\":[%.*s]}\n",
-			       s->applied.lsn.v, s->accounts,
-			       (int)s->parked_text.n,
-			       s->parked_text.n ? (const char *)s->parked_text.p
-						: "");
+		mbj_buf_format(out, "\"ownedBy\":%" PRIu64, s->service.process);
+	mbj_buf_format(out,
+		       ",\"applied\":%" PRIu64 ",\"accounts\":%" PRIu64
+		       ",\"parked\":[",
+		       s->applied.lsn.v, s->account_count);
+	for (size_t i = 0; i < s->parked_count; i++)
+		put_parked_json(&s->parked[i], i == 0, out);
+	mbj_buf_put_str(out, "]");
+	if (s->service.process != 0)
+		put_service_json(s, out);
+	mbj_buf_put_str(out, "}\n");
 }
 
-static void put_text(const struct status *s, struct mbj_buf *out)
+static void put_text(const struct status *status, struct mbj_buf *out)
 {
+	const struct mbj_client_status *s = &status->store;
 	char lineage[MBJ_ID_TEXT_SIZE];
 	char instance[MBJ_ID_TEXT_SIZE];
 
@@ -195,47 +210,46 @@ static void put_text(const struct status *s, struct mbj_buf *out)
 		       ", %" PRIu64 " segments, %" PRIu64 " bytes\n",
 		       s->identity.epoch.v, s->end.lsn.v, s->usage.segments,
 		       s->usage.size);
-	if (s->is_owned) {
-		mbj_buf_format(out, "in use     by process %ld\n", s->pid);
+	if (status->is_owned) {
+		mbj_buf_format(out, "in use     by process %ld\n", status->pid);
 		return;
 	}
 	mbj_buf_format(out,
 		       "applied    to group %" PRIu64 "\naccounts   %" PRIu64
-		       ", %" PRIu64 " parked\n",
-		       s->applied.lsn.v, s->accounts, s->parked);
-	mbj_buf_put_bytes(out, mbj_buf_view(&s->parked_text));
+		       ", %zu parked\n",
+		       s->applied.lsn.v, s->account_count, s->parked_count);
+	for (size_t i = 0; i < s->parked_count; i++)
+		put_parked_text(&s->parked[i], out);
 	if (s->recovery.is_rebuilt)
 		mbj_buf_format(out, "rebuilt    %s\n", s->recovery.reason);
+	if (s->service.process != 0)
+		put_service_text(s, out);
 }
 
 int verb_status(const struct cli_call *call)
 {
-	const char *dir = call->operands[0];
+	const char *path = call->operands[0];
 	struct status status;
 	struct mbj_error err;
 	struct mbj_buf out;
-	enum mbj_rc rc;
+	enum mbj_rc rc = MBJ_OK;
 	int written;
 
 	memset(&status, 0, sizeof(status));
-	mbj_buf_init(&status.parked_text, STATUS_OUTPUT_MAX);
-	mbj_buf_init(&out, STATUS_OUTPUT_MAX);
-	rc = status_journal(dir, &status, &err);
-	if (rc == MBJ_OK && !status.is_owned)
-		rc = status_state(dir, call->options.is_json, &status, &err);
+	if (!is_socket(path))
+		rc = status_journal(path, &status, &err);
 	if (rc == MBJ_OK)
-		rc = mbj_buf_ok(&status.parked_text, &err);
-	if (rc < 0) {
-		mbj_buf_done(&status.parked_text);
+		rc = status_state(path, &status, &err);
+	if (rc < 0)
 		return cli_fail(call, &err);
-	}
+	mbj_buf_init(&out, STATUS_OUTPUT_MAX);
 	if (call->options.is_json)
 		put_json(&status, &out);
 	else
 		put_text(&status, &out);
-	mbj_buf_done(&status.parked_text);
 	written = cli_write_done(call, &out);
-	if (written != CLI_OK)
-		return written;
-	return status.parked > 0 ? CLI_PARTIAL : CLI_OK;
+	if (written == CLI_OK && status.store.parked_count > 0)
+		written = CLI_PARTIAL;
+	mbj_client_status_done(&status.store);
+	return written;
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include <mbj/jmap.h>
-#include <mbj/replay.h>
+#include <mbj/open.h>
 #include <mbj/utf7.h>
 
 #include "cli.h"
@@ -116,27 +116,22 @@ static enum mbj_rc tree_load(const struct cli_call *call,
 			     struct mbj_tree **ret_tree, struct mbj_id *ret_id,
 			     struct mbj_lsn *ret_state, struct mbj_error *err)
 {
-	struct mbj_store *store = NULL;
-	struct mbj_txn *txn = NULL;
+	struct mbj_client *client = NULL;
 	struct mbj_account account;
 	enum mbj_rc rc;
 
-	rc = mbj_replica_open(call->operands[0], NULL, &store, err);
+	rc = mbj_client_open(call->operands[0], &client, err);
 	if (rc < 0)
 		return rc;
-	rc = mbj_store_read(store, &txn, err);
-	if (rc == MBJ_OK)
-		rc = mbj_txn_account_find(txn, mbj_bytes_str(call->operands[1]),
-					  &account, err);
+	rc = mbj_client_tree(client, mbj_bytes_str(call->operands[1]), &account,
+			     ret_tree, err);
 	if (rc == MBJ_ENOTFOUND)
 		rc = MBJ_FAILURE(cli_no_account(call, err));
 	if (rc == MBJ_OK) {
 		*ret_id = account.id;
 		*ret_state = account.lsn;
-		rc = mbj_txn_tree_load(txn, account.id, ret_tree, err);
 	}
-	mbj_txn_abort(&txn);
-	mbj_store_close(&store);
+	mbj_client_close(&client);
 	return rc;
 }
 

@@ -4,7 +4,7 @@
  * Names of properties are those of Email (RFC 8621 section 4) where it has
  * them: blobId, size, receivedAt; flags are IMAP's own words.
  *
- * Threads: as the transaction.
+ * Threads: one at a time per list.
  */
 #include <mbj/check.h>
 #include <mbj/jmap.h>
@@ -56,47 +56,6 @@ static void put_message(struct jmap_out *out, const struct mbj_message *message,
 	jmap_out_close(out);
 }
 
-enum mbj_rc mbj_jmap_messages_print(struct mbj_txn *txn, struct mbj_id account,
-				    const struct mbj_mailbox *mailbox,
-				    struct mbj_buf *ret_json,
-				    struct mbj_error *err)
-{
-	struct mbj_content content;
-	struct mbj_scan scan = {0};
-	struct mbj_message message;
-	struct mbj_buf scratch;
-	struct jmap_out out;
-	enum mbj_rc rc;
-
-	MBJ_ASSERT(mailbox != NULL);
-	rc = mbj_txn_content_get(txn, account, mailbox->id, &content, err);
-	if (rc < 0)
-		return rc;
-	mbj_buf_init(&scratch, 64);
-	jmap_out_init(&out, ret_json);
-	jmap_out_open(&out, NULL, '{');
-	jmap_out_text(&out, "schema", "mbj.messages/1");
-	jmap_out_id(&out, "mailboxId", mailbox->id);
-	jmap_out_number(&out, "uidValidity", mailbox->uidvalidity);
-	jmap_out_number(&out, "uidNext", content.uidnext);
-	jmap_out_number(&out, "highestModSeq", content.modseq);
-	jmap_out_number(&out, "totalSize", content.message_size);
-	jmap_out_open_lines(&out, "messages", '[');
-	rc = mbj_scan_messages(txn, account, content.series, 1, &scan, err);
-	while (rc == MBJ_OK && ret_json->failed == MBJ_OK) {
-		rc = mbj_scan_next_message(&scan, &message, err);
-		if (rc == MBJ_OK)
-			put_message(&out, &message, &scratch);
-	}
-	mbj_scan_done(&scan);
-	mbj_buf_done(&scratch);
-	if (rc < 0 && rc != MBJ_ENOTFOUND)
-		return rc;
-	jmap_out_close(&out);
-	jmap_out_close(&out);
-	return jmap_out_finish(&out, err);
-}
-
 static void put_row(struct mbj_buf *buf, const struct mbj_message *message,
 		    struct mbj_buf *scratch)
 {
@@ -123,31 +82,71 @@ static void put_row(struct mbj_buf *buf, const struct mbj_message *message,
 	mbj_buf_put_str(buf, "\n");
 }
 
-enum mbj_rc mbj_jmap_messages_text(struct mbj_txn *txn, struct mbj_id account,
-				   const struct mbj_mailbox *mailbox,
-				   struct mbj_buf *ret_text,
-				   struct mbj_error *err)
-{
-	struct mbj_content content;
-	struct mbj_scan scan = {0};
-	struct mbj_message message;
-	struct mbj_buf scratch;
-	enum mbj_rc rc;
+/* ------------------------------------------------------------- the list */
 
-	MBJ_ASSERT(mailbox != NULL);
-	rc = mbj_txn_content_get(txn, account, mailbox->id, &content, err);
-	if (rc < 0)
-		return rc;
-	mbj_buf_init(&scratch, 64);
-	mbj_buf_format(ret_text, "%10s  %12s  %-19s  %s\n", "UID", "SIZE",
-		       "RECEIVED", "FLAGS");
-	rc = mbj_scan_messages(txn, account, content.series, 1, &scan, err);
-	while (rc == MBJ_OK && ret_text->failed == MBJ_OK) {
-		rc = mbj_scan_next_message(&scan, &message, err);
-		if (rc == MBJ_OK)
-			put_row(ret_text, &message, &scratch);
+struct mbj_jmap_messages {
+	bool is_json;
+	struct jmap_out out;
+	struct mbj_buf *buf;
+	struct mbj_buf scratch;
+};
+
+enum mbj_rc mbj_jmap_messages_begin(const struct mbj_mailbox *mailbox,
+				    const struct mbj_content *content,
+				    bool is_json, struct mbj_buf *ret_text,
+				    struct mbj_jmap_messages **ret_messages,
+				    struct mbj_error *err)
+{
+	struct mbj_jmap_messages *m = mbj_calloc(1, sizeof(*m));
+
+	MBJ_ASSERT(mailbox != NULL && content != NULL);
+	if (m == NULL)
+		return mbj_error_nomem(err);
+	m->is_json = is_json;
+	m->buf = ret_text;
+	mbj_buf_init(&m->scratch, 64);
+	*ret_messages = m;
+	if (!is_json) {
+		mbj_buf_format(ret_text, "%10s  %12s  %-19s  %s\n", "UID",
+			       "SIZE", "RECEIVED", "FLAGS");
+		return MBJ_OK;
 	}
-	mbj_scan_done(&scan);
-	mbj_buf_done(&scratch);
-	return rc < 0 && rc != MBJ_ENOTFOUND ? rc : mbj_buf_ok(ret_text, err);
+	jmap_out_init(&m->out, ret_text);
+	jmap_out_open(&m->out, NULL, '{');
+	jmap_out_text(&m->out, "schema", "mbj.messages/1");
+	jmap_out_id(&m->out, "mailboxId", mailbox->id);
+	jmap_out_number(&m->out, "uidValidity", mailbox->uidvalidity);
+	jmap_out_number(&m->out, "uidNext", content->uidnext);
+	jmap_out_number(&m->out, "highestModSeq", content->modseq);
+	jmap_out_number(&m->out, "totalSize", content->message_size);
+	jmap_out_open_lines(&m->out, "messages", '[');
+	return MBJ_OK;
+}
+
+void mbj_jmap_messages_put(struct mbj_jmap_messages *messages,
+			   const struct mbj_message *message)
+{
+	if (messages->is_json)
+		put_message(&messages->out, message, &messages->scratch);
+	else
+		put_row(messages->buf, message, &messages->scratch);
+}
+
+enum mbj_rc mbj_jmap_messages_end(struct mbj_jmap_messages *messages,
+				  struct mbj_error *err)
+{
+	if (!messages->is_json)
+		return mbj_buf_ok(messages->buf, err);
+	jmap_out_close(&messages->out);
+	jmap_out_close(&messages->out);
+	return jmap_out_finish(&messages->out, err);
+}
+
+void mbj_jmap_messages_free(struct mbj_jmap_messages **messages)
+{
+	if (*messages == NULL)
+		return;
+	mbj_buf_done(&(*messages)->scratch);
+	mbj_free(*messages);
+	*messages = NULL;
 }

@@ -47,6 +47,7 @@ TCase *test_plan_slots_case(void);
 TCase *test_plan_solve_case(void);
 TCase *test_rebuild_case(void);
 TCase *test_segment_case(void);
+TCase *test_service_case(void);
 TCase *test_store_case(void);
 TCase *test_superblock_case(void);
 TCase *test_wire_case(void);

@@ -47,6 +47,7 @@ int main(void)
 		test_plan_solve_case,
 		test_rebuild_case,
 		test_segment_case,
+		test_service_case,
 		test_store_case,
 		test_superblock_case,
 		test_wire_case,

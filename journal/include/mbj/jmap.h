@@ -210,19 +210,24 @@ MBJ_API enum mbj_rc mbj_jmap_set_print(const struct mbj_jmap_set *set,
 
 /*
  * mbj.messages/1: a mailbox's UIDVALIDITY, UIDNEXT, HIGHESTMODSEQ and its
- * messages, or a table of them for people.
- * Returns: MBJ_ELIMIT where ret_json's maximum is reached.
+ * messages, or a table of them for people; in pieces: begin, the messages,
+ * end.  Ownership: borrows ret_text until it is freed.
+ * Returns: MBJ_ELIMIT where ret_text's maximum is reached.
  */
+struct mbj_jmap_messages;
+
 MBJ_API enum mbj_rc
-mbj_jmap_messages_print(struct mbj_txn *txn, struct mbj_id account,
-			const struct mbj_mailbox *mailbox,
-			struct mbj_buf *ret_json,
+mbj_jmap_messages_begin(const struct mbj_mailbox *mailbox,
+			const struct mbj_content *content, bool is_json,
+			struct mbj_buf *ret_text,
+			struct mbj_jmap_messages **ret_messages,
 			struct mbj_error *err) MBJ_MUST_CHECK;
-MBJ_API enum mbj_rc
-mbj_jmap_messages_text(struct mbj_txn *txn, struct mbj_id account,
-		       const struct mbj_mailbox *mailbox,
-		       struct mbj_buf *ret_text,
-		       struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API void mbj_jmap_messages_put(struct mbj_jmap_messages *messages,
+				   const struct mbj_message *message);
+MBJ_API enum mbj_rc mbj_jmap_messages_end(struct mbj_jmap_messages *messages,
+					  struct mbj_error *err) MBJ_MUST_CHECK;
+/* Accepts NULL. */
+MBJ_API void mbj_jmap_messages_free(struct mbj_jmap_messages **messages);
 
 /* --------------------------------------------------------------- plans */
 

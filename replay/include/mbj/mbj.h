@@ -8,6 +8,7 @@
 #define MBJ_MBJ_H
 
 #include <mbj/apply.h>
+#include <mbj/client.h>
 #include <mbj/diff.h>
 #include <mbj/edit.h>
 #include <mbj/engine.h>
@@ -17,9 +18,12 @@
 #include <mbj/log.h>
 #include <mbj/name.h>
 #include <mbj/op.h>
+#include <mbj/open.h>
 #include <mbj/plan.h>
 #include <mbj/replay.h>
+#include <mbj/service.h>
 #include <mbj/state.h>
+#include <mbj/status.h>
 #include <mbj/store.h>
 #include <mbj/tree.h>
 #include <mbj/utf7.h>

@@ -1,0 +1,92 @@
+/*
+ * mbj serve: own a store for all who use it, until told to stop.
+ *
+ * Signals become readable at a descriptor, so that the service stops in good
+ * order wherever it is.  systemd hands over a socket (LISTEN_FDS) and is told
+ * (NOTIFY_SOCKET), without any library of its own.
+ */
+#define _GNU_SOURCE /* signalfd(2) */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <mbj/replay.h>
+#include <mbj/service.h>
+
+#include "cli.h"
+
+enum { LISTEN_FD = 3 }; /* the first one that systemd hands over */
+
+/* SIGTERM and SIGINT are not taken but read; -1: not to be had. */
+static int stop_open(void)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
+		return -1;
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* The socket that was handed to this very process, or -1. */
+static int listen_fd_find(void)
+{
+	const char *pid = getenv("LISTEN_PID");
+	const char *count = getenv("LISTEN_FDS");
+
+	if (pid == NULL || count == NULL || strcmp(count, "1") != 0 ||
+	    strtol(pid, NULL, 10) != (long)getpid())
+		return -1;
+	return LISTEN_FD;
+}
+
+static bool number_take(const struct cli_call *call, const char *word,
+			uint64_t number, uint32_t *ret_number)
+{
+	if (number == 0)
+		return true;
+	if (number > INT_MAX) {
+		cli_say(call, "--%s is too large", word);
+		return false;
+	}
+	*ret_number = (uint32_t)number;
+	return true;
+}
+
+int verb_serve(const struct cli_call *call)
+{
+	struct mbj_service_options options = MBJ_SERVICE_OPTIONS_INIT;
+	struct mbj_store *store = NULL;
+	struct mbj_error err;
+	int status = CLI_OK;
+	enum mbj_rc rc;
+
+	options.socket = call->options.socket;
+	options.group = call->options.group;
+	options.listen_fd = listen_fd_find();
+	options.notify = getenv("NOTIFY_SOCKET");
+	if (!number_take(call, "connections", call->options.connections,
+			 &options.connections_max) ||
+	    !number_take(call, "timeout", call->options.timeout,
+			 &options.timeout_ms))
+		return CLI_USAGE;
+	options.stop_fd = stop_open();
+	if (options.stop_fd < 0) {
+		cli_say(call, "cannot wait for signals: %s", strerror(errno));
+		return CLI_FAILED;
+	}
+	rc = mbj_replica_open(call->operands[0], NULL, &store, &err);
+	if (rc == MBJ_OK)
+		rc = mbj_service_run(store, &options, &err);
+	mbj_store_close(&store);
+	if (rc < 0)
+		status = cli_fail(call, &err);
+	(void)close(options.stop_fd);
+	return status;
+}

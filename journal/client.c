@@ -1,0 +1,254 @@
+/*
+ * A client: opening, closing, calls, edits.
+ *
+ * Not here: links (client_link.c), bytes of messages (client_body.c), reading
+ * (client_read.c).
+ */
+#include <mbj/check.h>
+
+#include "client_impl.h"
+#include "socket.h"
+
+enum { CLIENT_ARENA_MAX = 512 << 20 };
+
+/* ------------------------------------------------------- open and close */
+
+static enum mbj_rc client_new(const struct mbj_client_options *options,
+			      struct mbj_client **ret_client,
+			      struct mbj_error *err)
+{
+	struct mbj_client *client;
+
+	if (options != NULL && options->size != sizeof(*options))
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "struct mbj_client_options has another "
+				     "size here: built against other headers");
+	client = mbj_calloc(1, sizeof(*client));
+	if (client == NULL)
+		return mbj_error_nomem(err);
+	client->options = MBJ_CLIENT_OPTIONS_INIT;
+	if (options != NULL)
+		client->options = *options;
+	if (client->options.connections_max == 0)
+		client->options.connections_max = 1;
+	if (pthread_mutex_init(&client->mutex, NULL) != 0) {
+		mbj_free(client);
+		return mbj_error_nomem(err);
+	}
+	if (pthread_cond_init(&client->is_free, NULL) != 0) {
+		pthread_mutex_destroy(&client->mutex);
+		mbj_free(client);
+		return mbj_error_nomem(err);
+	}
+	*ret_client = client;
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_client_connect(const char *socket_path,
+			       const struct mbj_client_options *options,
+			       struct mbj_client **ret_client,
+			       struct mbj_error *err)
+{
+	struct mbj_client *client = NULL;
+	struct link *link = NULL;
+	enum mbj_rc rc;
+
+	rc = client_new(options, &client, err);
+	if (rc < 0)
+		return rc;
+	if (strlen(socket_path) < sizeof(client->path)) {
+		memcpy(client->path, socket_path, strlen(socket_path) + 1);
+		rc = link_take(client, true, &link, err);
+	} else {
+		rc = mbj_error_set(err, MBJ_EINVALID,
+				   "the socket's path is too long");
+	}
+	link_give(client, &link, false);
+	if (rc < 0)
+		mbj_client_close(&client);
+	else
+		*ret_client = client;
+	return rc;
+}
+
+enum mbj_rc mbj_client_take(struct mbj_store *store,
+			    struct mbj_client **ret_client,
+			    struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(store != NULL);
+	rc = client_new(NULL, ret_client, err);
+	if (rc == MBJ_OK)
+		(*ret_client)->store = store;
+	return rc;
+}
+
+void mbj_client_close(struct mbj_client **client)
+{
+	struct mbj_client *c = *client;
+
+	if (c == NULL)
+		return;
+	links_close(c);
+	mbj_store_close(&c->store);
+	pthread_cond_destroy(&c->is_free);
+	pthread_mutex_destroy(&c->mutex);
+	mbj_free(c);
+	*client = NULL;
+}
+
+bool mbj_client_is_served(const struct mbj_client *client)
+{
+	return client->store == NULL;
+}
+
+const struct mbj_identity *mbj_client_identity(const struct mbj_client *client)
+{
+	return client->store != NULL ? mbj_store_identity(client->store)
+				     : &client->identity;
+}
+
+struct mbj_store *mbj_client_store(struct mbj_client *client)
+{
+	return client->store;
+}
+
+/* ----------------------------------------------------------------- calls */
+
+void answer_init(struct answer *answer)
+{
+	memset(answer, 0, sizeof(*answer));
+	mbj_buf_init(&answer->body, WIRE_LIST_MAX);
+}
+
+void answer_done(struct answer *answer)
+{
+	mbj_outcome_done(&answer->message.outcome);
+	mbj_client_status_done(&answer->message.status);
+	mbj_buf_done(&answer->body);
+	mbj_arena_free(&answer->arena);
+}
+
+enum mbj_rc answer_decode(struct answer *answer, enum wire_kind kind,
+			  struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	if (answer->arena == NULL)
+		rc = mbj_arena_new(CLIENT_ARENA_MAX, &answer->arena, err);
+	if (rc < 0)
+		return rc;
+	memset(&answer->message, 0, sizeof(answer->message));
+	return wire_decode(mbj_buf_view(&answer->body), kind, WIRE_ANSWER,
+			   answer->arena, &answer->message, err);
+}
+
+/*
+ * Reading again does no harm; everything else was perhaps done.  A link that
+ * was idle may have outlived its service.
+ */
+static enum mbj_rc call_served(struct mbj_client *client, enum wire_kind kind,
+			       const struct wire_message *request,
+			       struct mbj_buf *ret_body, struct mbj_error *err)
+{
+	bool is_again = kind != WIRE_SUBMIT && kind != WIRE_STOP;
+	struct link *link = NULL;
+	bool is_broken = false;
+	enum mbj_rc rc;
+
+	rc = link_take(client, false, &link, err);
+	if (rc < 0)
+		return rc;
+	rc = link_call(client, link, kind, request, ret_body, &is_broken, err);
+	link_give(client, &link, is_broken);
+	if (!is_broken || !is_again)
+		return rc;
+	rc = link_take(client, true, &link, err);
+	if (rc < 0)
+		return rc;
+	rc = link_call(client, link, kind, request, ret_body, &is_broken, err);
+	link_give(client, &link, is_broken);
+	return rc;
+}
+
+enum mbj_rc client_call(struct mbj_client *client, enum wire_kind kind,
+			const struct wire_message *request,
+			struct answer *ret_answer, struct mbj_error *err)
+{
+	struct seat seat = {.store = client->store};
+	enum mbj_rc rc;
+
+	answer_init(ret_answer);
+	if (client->store == NULL)
+		rc = call_served(client, kind, request, &ret_answer->body, err);
+	else
+		rc = seat_run(&seat, kind, request, &ret_answer->body, err);
+	if (rc == MBJ_OK)
+		rc = answer_decode(ret_answer, kind, err);
+	return rc;
+}
+
+/* ----------------------------------------------------------------- edits */
+
+enum mbj_rc mbj_client_submit(struct mbj_client *client,
+			      const struct mbj_edit *edit,
+			      struct mbj_outcome *ret_outcome,
+			      struct mbj_error *err)
+{
+	struct wire_message request = {.edit = *edit};
+	struct answer answer;
+	enum mbj_rc rc;
+
+	if (client->store != NULL)
+		return seat_submit(client->store, edit, ret_outcome, err);
+	if (edit->size != sizeof(*edit))
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "struct mbj_edit has another size here: "
+				     "built against other headers");
+	rc = client_call(client, WIRE_SUBMIT, &request, &answer, err);
+	if (rc == MBJ_OK) {
+		*ret_outcome = answer.message.outcome;
+		answer.message.outcome = (struct mbj_outcome){0};
+	}
+	answer_done(&answer);
+	return rc;
+}
+
+/* ---------------------------------------------------------------- status */
+
+enum mbj_rc mbj_client_status(struct mbj_client *client,
+			      struct mbj_client_status *ret_status,
+			      struct mbj_error *err)
+{
+	struct wire_message request = {0};
+	struct answer answer;
+	enum mbj_rc rc;
+
+	if (client->store != NULL)
+		return seat_status(client->store, ret_status, err);
+	rc = client_call(client, WIRE_STATUS, &request, &answer, err);
+	if (rc == MBJ_OK) {
+		*ret_status = answer.message.status;
+		/* What it borrows goes along. */
+		ret_status->bytes = answer.body;
+		answer.message.status = (struct mbj_client_status){0};
+		mbj_buf_init(&answer.body, 0);
+	}
+	answer_done(&answer);
+	return rc;
+}
+
+enum mbj_rc mbj_client_stop(struct mbj_client *client, struct mbj_error *err)
+{
+	struct wire_message request = {0};
+	struct answer answer;
+	enum mbj_rc rc;
+
+	if (client->store != NULL)
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "there is no service to stop");
+	rc = client_call(client, WIRE_STOP, &request, &answer, err);
+	answer_done(&answer);
+	return rc;
+}

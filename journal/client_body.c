@@ -1,0 +1,260 @@
+/*
+ * Bytes of messages through a client: into the store and out of it, piece by
+ * piece.  A writer and a reader have a seat or a link for themselves.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include <mbj/check.h>
+
+#include "client_impl.h"
+
+/* What writer and reader have in common. */
+struct way {
+	struct mbj_client *client;
+	struct seat seat;
+	struct link *link; /* NULL: the seat */
+	bool is_broken;
+	struct mbj_error failure; /* the first one stays: rc < 0 */
+	struct answer answer;	  /* the last one */
+};
+
+struct mbj_body_writer {
+	struct way way;
+};
+
+struct mbj_body_reader {
+	struct way way;
+	struct mbj_bytes rest; /* of the last answer */
+	bool is_spent;
+};
+
+static enum mbj_rc way_begin(struct way *way, struct mbj_client *client,
+			     struct mbj_error *err)
+{
+	memset(way, 0, sizeof(*way));
+	way->client = client;
+	way->seat.store = client->store;
+	answer_init(&way->answer);
+	if (client->store != NULL)
+		return MBJ_OK;
+	return link_take(client, false, &way->link, err);
+}
+
+/* A link with something half done on it is not for the next call. */
+static void way_end(struct way *way, bool is_clean)
+{
+	seat_done(&way->seat);
+	link_give(way->client, &way->link, way->is_broken || !is_clean);
+	answer_done(&way->answer);
+}
+
+static enum mbj_rc way_call(struct way *way, enum wire_kind kind,
+			    const struct wire_message *request,
+			    struct mbj_error *err)
+{
+	struct mbj_error why = {.rc = MBJ_OK};
+	enum mbj_rc rc;
+
+	if (way->failure.rc < 0)
+		goto failed;
+	mbj_buf_clear(&way->answer.body);
+	if (way->link == NULL)
+		rc = seat_run(&way->seat, kind, request, &way->answer.body,
+			      &why);
+	else
+		rc = link_call(way->client, way->link, kind, request,
+			       &way->answer.body, &way->is_broken, &why);
+	if (rc == MBJ_OK)
+		rc = answer_decode(&way->answer, kind, &why);
+	if (rc == MBJ_OK)
+		return rc;
+	way->failure = why;
+failed:
+	if (err != NULL)
+		*err = way->failure;
+	return way->failure.rc;
+}
+
+/* ---------------------------------------------------------------- writing */
+
+enum mbj_rc mbj_body_begin(struct mbj_client *client,
+			   struct mbj_body_writer **ret_writer,
+			   struct mbj_error *err)
+{
+	struct mbj_body_writer *writer = mbj_alloc(sizeof(*writer));
+	enum mbj_rc rc;
+
+	if (writer == NULL)
+		return mbj_error_nomem(err);
+	rc = way_begin(&writer->way, client, err);
+	if (rc == MBJ_OK) {
+		*ret_writer = writer;
+		return MBJ_OK;
+	}
+	way_end(&writer->way, false);
+	mbj_free(writer);
+	return rc;
+}
+
+enum mbj_rc mbj_body_write(struct mbj_body_writer *writer,
+			   struct mbj_bytes piece, struct mbj_error *err)
+{
+	struct wire_message request = {0};
+	enum mbj_rc rc = MBJ_OK;
+
+	while (rc == MBJ_OK && piece.n > 0) {
+		request.data = piece;
+		if (request.data.n > WIRE_PIECE_MAX)
+			request.data.n = WIRE_PIECE_MAX;
+		piece.p += request.data.n;
+		piece.n -= request.data.n;
+		rc = way_call(&writer->way, WIRE_BLOB_WRITE, &request, err);
+	}
+	return rc;
+}
+
+enum mbj_rc mbj_body_finish(struct mbj_body_writer **writer,
+			    struct mbj_hash *ret_digest, uint64_t *ret_size,
+			    struct mbj_error *err)
+{
+	struct wire_message request = {0};
+	struct way *way = &(*writer)->way;
+	enum mbj_rc rc;
+
+	rc = way_call(way, WIRE_BLOB_FINISH, &request, err);
+	if (rc == MBJ_OK) {
+		*ret_digest = way->answer.message.digest;
+		*ret_size = way->answer.message.size;
+	}
+	way_end(way, rc == MBJ_OK);
+	mbj_free(*writer);
+	*writer = NULL;
+	return rc;
+}
+
+void mbj_body_abort(struct mbj_body_writer **writer)
+{
+	if (*writer == NULL)
+		return;
+	/* The service drops what a connection leaves. */
+	way_end(&(*writer)->way, false);
+	mbj_free(*writer);
+	*writer = NULL;
+}
+
+enum mbj_rc mbj_body_put(struct mbj_client *client, struct mbj_bytes bytes,
+			 struct mbj_hash *ret_digest, struct mbj_error *err)
+{
+	struct mbj_body_writer *writer = NULL;
+	uint64_t size;
+	enum mbj_rc rc;
+
+	rc = mbj_body_begin(client, &writer, err);
+	if (rc == MBJ_OK)
+		rc = mbj_body_write(writer, bytes, err);
+	if (rc == MBJ_OK)
+		rc = mbj_body_finish(&writer, ret_digest, &size, err);
+	mbj_body_abort(&writer);
+	return rc;
+}
+
+static enum mbj_rc body_copy(struct mbj_body_writer *writer, int fd,
+			     const char *name, uint8_t *step,
+			     struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+	ssize_t n = 1;
+
+	while (rc == MBJ_OK && n != 0) {
+		n = read(fd, step, WIRE_PIECE_MAX);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			rc = mbj_error_errno(err, errno, "cannot read", name);
+		else
+			rc = mbj_body_write(writer,
+					    mbj_bytes_make(step, (size_t)n),
+					    err);
+	}
+	return rc;
+}
+
+enum mbj_rc mbj_body_put_fd(struct mbj_client *client, int fd, const char *name,
+			    struct mbj_hash *ret_digest, uint64_t *ret_size,
+			    struct mbj_error *err)
+{
+	struct mbj_body_writer *writer = NULL;
+	uint8_t *step = mbj_alloc(WIRE_PIECE_MAX);
+	enum mbj_rc rc;
+
+	if (step == NULL)
+		return mbj_error_nomem(err);
+	rc = mbj_body_begin(client, &writer, err);
+	if (rc == MBJ_OK)
+		rc = body_copy(writer, fd, name, step, err);
+	if (rc == MBJ_OK)
+		rc = mbj_body_finish(&writer, ret_digest, ret_size, err);
+	mbj_body_abort(&writer);
+	mbj_free(step);
+	return rc;
+}
+
+/* ---------------------------------------------------------------- reading */
+
+enum mbj_rc mbj_body_open(struct mbj_client *client,
+			  const struct mbj_hash *digest,
+			  struct mbj_body_reader **ret_reader,
+			  uint64_t *ret_size, struct mbj_error *err)
+{
+	struct wire_message request = {.digest = *digest};
+	struct mbj_body_reader *reader = mbj_calloc(1, sizeof(*reader));
+	enum mbj_rc rc;
+
+	if (reader == NULL)
+		return mbj_error_nomem(err);
+	rc = way_begin(&reader->way, client, err);
+	if (rc == MBJ_OK)
+		rc = way_call(&reader->way, WIRE_BLOB_OPEN, &request, err);
+	if (rc == MBJ_OK) {
+		*ret_size = reader->way.answer.message.size;
+		*ret_reader = reader;
+		return MBJ_OK;
+	}
+	way_end(&reader->way, false);
+	mbj_free(reader);
+	return rc;
+}
+
+enum mbj_rc mbj_body_read(struct mbj_body_reader *reader, void *p, size_t n,
+			  size_t *ret_got, struct mbj_error *err)
+{
+	struct wire_message request = {.size = WIRE_PIECE_MAX};
+	enum mbj_rc rc;
+
+	if (reader->rest.n == 0 && !reader->is_spent && n > 0) {
+		rc = way_call(&reader->way, WIRE_BLOB_READ, &request, err);
+		if (rc < 0)
+			return rc;
+		reader->rest = reader->way.answer.message.data;
+		reader->is_spent = reader->rest.n == 0;
+	}
+	if (n > reader->rest.n)
+		n = reader->rest.n;
+	*ret_got = n;
+	if (n == 0)
+		return MBJ_OK;
+	memcpy(p, reader->rest.p, n);
+	reader->rest.p += n;
+	reader->rest.n -= n;
+	return MBJ_OK;
+}
+
+void mbj_body_close(struct mbj_body_reader **reader)
+{
+	if (*reader == NULL)
+		return;
+	way_end(&(*reader)->way, (*reader)->is_spent);
+	mbj_free(*reader);
+	*reader = NULL;
+}

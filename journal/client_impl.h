@@ -1,0 +1,68 @@
+/*
+ * A client's parts to each other: links to the service, and calls.
+ */
+#ifndef MBJ_CLIENT_IMPL_H
+#define MBJ_CLIENT_IMPL_H
+
+#include <pthread.h>
+
+#include <mbj/client.h>
+
+#include "seat.h"
+
+/* A connection that said hello. */
+struct link {
+	struct link *next; /* among the idle */
+	int fd;
+	uint64_t number; /* of its last request */
+};
+
+struct mbj_client {
+	struct mbj_store *store; /* NULL: served */
+	struct mbj_client_options options;
+	struct mbj_identity identity;
+	char path[MBJ_PATH_TEXT_MAX]; /* the socket's */
+	pthread_mutex_t mutex;
+	pthread_cond_t is_free; /* a link was given back */
+	struct link *idle;
+	size_t link_count; /* idle or not */
+};
+
+/* A call's answer. */
+struct answer {
+	struct mbj_buf body;
+	struct mbj_arena *arena;
+	struct wire_message message; /* borrows from both */
+};
+
+/*
+ * A link for one call or more; waits where there are as many as allowed.
+ * fresh: a new one, not one that may have been idle for long.
+ */
+enum mbj_rc link_take(struct mbj_client *client, bool is_fresh,
+		      struct link **ret_link,
+		      struct mbj_error *err) MBJ_MUST_CHECK;
+/* Back to the idle ones, or, where it is broken, gone. */
+void link_give(struct mbj_client *client, struct link **link, bool is_broken);
+/*
+ * One request and its answer's body.  *ret_is_broken: the link is of no more
+ * use.  A refusal is its error.
+ */
+enum mbj_rc link_call(struct mbj_client *client, struct link *link,
+		      enum wire_kind kind, const struct wire_message *request,
+		      struct mbj_buf *ret_body, bool *ret_is_broken,
+		      struct mbj_error *err) MBJ_MUST_CHECK;
+void links_close(struct mbj_client *client);
+
+/* A call by whatever link is idle, or on the store; _done in any case. */
+enum mbj_rc client_call(struct mbj_client *client, enum wire_kind kind,
+			const struct wire_message *request,
+			struct answer *ret_answer,
+			struct mbj_error *err) MBJ_MUST_CHECK;
+/* A body into a message. */
+enum mbj_rc answer_decode(struct answer *answer, enum wire_kind kind,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+void answer_init(struct answer *answer);
+void answer_done(struct answer *answer);
+
+#endif

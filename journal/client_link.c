@@ -1,0 +1,316 @@
+/*
+ * Links: connections to the service, kept for the next call.
+ *
+ * Threads: a link belongs to who took it; the idle ones are under the client's
+ * mutex.
+ */
+#include <errno.h>
+#include <poll.h>
+
+#include <mbj/check.h>
+
+#include "client_impl.h"
+#include "socket.h"
+
+enum { RECEIVE_STEP = 64 << 10 };
+
+/* ----------------------------------------------------------------- bytes */
+
+/* Ready for events, or an error that says why not. */
+static enum mbj_rc link_wait(const struct mbj_client *client,
+			     const struct link *link, short events,
+			     struct mbj_error *err)
+{
+	struct pollfd fd = {link->fd, events, 0};
+	int timeout = client->options.timeout_ms == 0
+			      ? -1
+			      : (int)client->options.timeout_ms;
+	int ready;
+
+	do {
+		ready = poll(&fd, 1, timeout);
+	} while (ready < 0 && errno == EINTR);
+	if (ready > 0)
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_EIO,
+			     "the service at %s does not answer; the outcome "
+			     "is unknown",
+			     client->path);
+}
+
+static enum mbj_rc link_lost(const struct mbj_client *client,
+			     struct mbj_error *err)
+{
+	return mbj_error_set(err, MBJ_EIO,
+			     "the service at %s went away; the outcome of what "
+			     "was asked is unknown",
+			     client->path);
+}
+
+static enum mbj_rc link_send(const struct mbj_client *client,
+			     const struct link *link, struct mbj_bytes bytes,
+			     struct mbj_error *err)
+{
+	size_t done = 0;
+	enum mbj_rc rc;
+
+	while (done < bytes.n) {
+		ssize_t n =
+			socket_send(link->fd, bytes.p + done, bytes.n - done);
+
+		if (n == -EAGAIN) {
+			rc = link_wait(client, link, POLLOUT, err);
+			if (rc < 0)
+				return rc;
+			continue;
+		}
+		if (n < 0)
+			return link_lost(client, err);
+		done += (size_t)n;
+	}
+	return MBJ_OK;
+}
+
+static enum mbj_rc link_receive(const struct mbj_client *client,
+				const struct link *link, void *p, size_t n,
+				struct mbj_error *err)
+{
+	uint8_t *at = p;
+	enum mbj_rc rc;
+
+	while (n > 0) {
+		ssize_t got;
+
+		rc = link_wait(client, link, POLLIN, err);
+		if (rc < 0)
+			return rc;
+		got = socket_receive(link->fd, at, n);
+		if (got == -EAGAIN)
+			continue;
+		if (got <= 0)
+			return link_lost(client, err);
+		at += got;
+		n -= (size_t)got;
+	}
+	return MBJ_OK;
+}
+
+/* ------------------------------------------------------------------ calls */
+
+/* Memory grows with what really comes. */
+static enum mbj_rc body_receive(const struct mbj_client *client,
+				const struct link *link, size_t size,
+				struct mbj_buf *body, struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	while (rc == MBJ_OK && size > 0) {
+		size_t step = size < RECEIVE_STEP ? size : RECEIVE_STEP;
+
+		mbj_buf_put_zero(body, step);
+		rc = mbj_buf_ok(body, err);
+		if (rc == MBJ_OK)
+			rc = link_receive(client, link,
+					  body->p + body->n - step, step, err);
+		size -= step;
+	}
+	return rc;
+}
+
+/* The answer to the last request, or the refusal that it got. */
+static enum mbj_rc link_answer(const struct mbj_client *client,
+			       const struct link *link, enum wire_kind kind,
+			       struct mbj_buf *ret_body, bool *ret_is_broken,
+			       struct mbj_error *err)
+{
+	uint8_t bytes[WIRE_HEAD_SIZE];
+	struct wire_head head = {.size = 0};
+	enum mbj_rc rc;
+
+	rc = link_receive(client, link, bytes, sizeof(bytes), err);
+	if (rc == MBJ_OK)
+		rc = wire_head_decode(bytes, &head, err);
+	if (rc < 0)
+		return rc;
+	/* A refusal of the connection itself has no number. */
+	if (head.side == WIRE_REQUEST ||
+	    (head.side == WIRE_ANSWER &&
+	     (head.kind != kind || head.number != link->number)))
+		return mbj_error_set(err, MBJ_ECORRUPT,
+				     "the service at %s answers what was not "
+				     "asked",
+				     client->path);
+	rc = body_receive(client, link, head.size, ret_body, err);
+	if (rc < 0)
+		return rc;
+	*ret_is_broken = head.side == WIRE_REFUSAL &&
+			 (head.kind != kind || head.number != link->number);
+	if (head.side != WIRE_REFUSAL)
+		return MBJ_OK;
+	return wire_error_decode(mbj_buf_view(ret_body), err);
+}
+
+enum mbj_rc link_call(struct mbj_client *client, struct link *link,
+		      enum wire_kind kind, const struct wire_message *request,
+		      struct mbj_buf *ret_body, bool *ret_is_broken,
+		      struct mbj_error *err)
+{
+	struct wire_head head = {.kind = kind, .side = WIRE_REQUEST};
+	struct mbj_buf out;
+	enum mbj_rc rc;
+	bool is_sent;
+
+	*ret_is_broken = false;
+	mbj_buf_init(&out, wire_size_max(kind, WIRE_REQUEST) + WIRE_HEAD_SIZE);
+	mbj_buf_put_zero(&out, WIRE_HEAD_SIZE);
+	wire_encode(&out, kind, WIRE_REQUEST, request);
+	rc = mbj_buf_ok(&out, err);
+	if (rc < 0) {
+		mbj_buf_done(&out);
+		return mbj_error_prefix(err, rc, "cannot be sent to %s",
+					client->path);
+	}
+	head.number = ++link->number;
+	head.size = (uint32_t)(out.n - WIRE_HEAD_SIZE);
+	wire_head_encode(&head, out.p);
+	*ret_is_broken = true;
+	rc = link_send(client, link, mbj_buf_view(&out), err);
+	mbj_buf_done(&out);
+	/* Whoever was turned away finds the reason to be read. */
+	is_sent = rc == MBJ_OK;
+	mbj_buf_clear(ret_body);
+	rc = link_answer(client, link, kind, ret_body, ret_is_broken, err);
+	if (!is_sent)
+		*ret_is_broken = true;
+	return rc;
+}
+
+/* ------------------------------------------------------------------ links */
+
+static void link_close(struct link **link)
+{
+	if (*link != NULL)
+		socket_close((*link)->fd);
+	mbj_free(*link);
+	*link = NULL;
+}
+
+static enum mbj_rc link_hello(struct mbj_client *client, struct link *link,
+			      struct mbj_error *err)
+{
+	struct answer answer;
+	bool is_broken;
+	enum mbj_rc rc;
+
+	answer_init(&answer);
+	answer.message.version_lowest = WIRE_VERSION;
+	answer.message.version_highest = WIRE_VERSION;
+	rc = link_call(client, link, WIRE_HELLO, &answer.message, &answer.body,
+		       &is_broken, err);
+	if (rc == MBJ_OK)
+		rc = answer_decode(&answer, WIRE_HELLO, err);
+	if (rc == MBJ_OK) {
+		pthread_mutex_lock(&client->mutex);
+		client->identity = answer.message.welcome.identity;
+		pthread_mutex_unlock(&client->mutex);
+	}
+	answer_done(&answer);
+	return rc;
+}
+
+static enum mbj_rc link_open(struct mbj_client *client, struct link **ret_link,
+			     struct mbj_error *err)
+{
+	struct link *link = mbj_calloc(1, sizeof(*link));
+	enum mbj_rc rc;
+
+	if (link == NULL)
+		return mbj_error_nomem(err);
+	link->fd = -1;
+	rc = socket_connect(client->path, &link->fd, err);
+	if (rc == MBJ_OK)
+		rc = link_hello(client, link, err);
+	if (rc < 0)
+		link_close(&link);
+	else
+		*ret_link = link;
+	return rc;
+}
+
+/* Nothing is said by a service that nothing was asked: it is gone then. */
+static bool link_is_good(const struct link *link)
+{
+	struct pollfd fd = {link->fd, POLLIN, 0};
+
+	return poll(&fd, 1, 0) == 0;
+}
+
+/* One of the idle, NULL: make one (it is counted), waiting while it must. */
+static struct link *idle_take(struct mbj_client *client, bool is_fresh)
+{
+	struct link *link;
+
+	pthread_mutex_lock(&client->mutex);
+	while (client->idle == NULL &&
+	       client->link_count >= client->options.connections_max)
+		pthread_cond_wait(&client->is_free, &client->mutex);
+	link = client->idle;
+	if (link != NULL)
+		client->idle = link->next;
+	else
+		client->link_count++;
+	pthread_mutex_unlock(&client->mutex);
+	if (link != NULL && (is_fresh || !link_is_good(link)))
+		link_close(&link);
+	return link;
+}
+
+enum mbj_rc link_take(struct mbj_client *client, bool is_fresh,
+		      struct link **ret_link, struct mbj_error *err)
+{
+	struct link *link = idle_take(client, is_fresh);
+	enum mbj_rc rc = MBJ_OK;
+
+	if (link == NULL)
+		rc = link_open(client, &link, err);
+	if (rc == MBJ_OK) {
+		*ret_link = link;
+		return MBJ_OK;
+	}
+	pthread_mutex_lock(&client->mutex);
+	client->link_count--;
+	pthread_cond_signal(&client->is_free);
+	pthread_mutex_unlock(&client->mutex);
+	return rc;
+}
+
+void link_give(struct mbj_client *client, struct link **link, bool is_broken)
+{
+	if (*link == NULL)
+		return;
+	if (is_broken)
+		link_close(link);
+	pthread_mutex_lock(&client->mutex);
+	if (*link != NULL) {
+		(*link)->next = client->idle;
+		client->idle = *link;
+	} else {
+		client->link_count--;
+	}
+	pthread_cond_signal(&client->is_free);
+	pthread_mutex_unlock(&client->mutex);
+	*link = NULL;
+}
+
+void links_close(struct mbj_client *client)
+{
+	struct link *next;
+
+	for (struct link *link = client->idle; link != NULL; link = next) {
+		next = link->next;
+		link_close(&link);
+		client->link_count--;
+	}
+	client->idle = NULL;
+	MBJ_ASSERT(client->link_count == 0);
+}

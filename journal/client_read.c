@@ -1,0 +1,221 @@
+/*
+ * Reading through a client: what an answer lists becomes arrays and trees.
+ */
+#include <mbj/check.h>
+
+#include "client_impl.h"
+
+enum mbj_rc mbj_client_account(struct mbj_client *client, struct mbj_bytes name,
+			       struct mbj_account *ret_account,
+			       struct mbj_error *err)
+{
+	struct wire_message request = {.name = name};
+	struct answer answer;
+	enum mbj_rc rc;
+
+	rc = client_call(client, WIRE_ACCOUNT, &request, &answer, err);
+	if (rc == MBJ_OK)
+		*ret_account = answer.message.account;
+	answer_done(&answer);
+	return rc;
+}
+
+enum mbj_rc mbj_client_mailbox(struct mbj_client *client,
+			       struct mbj_bytes account, struct mbj_bytes path,
+			       bool is_last_wanted, struct mbj_place *ret_place,
+			       struct mbj_error *err)
+{
+	struct wire_message request = {.name = account,
+				       .path = path,
+				       .is_last_wanted = is_last_wanted};
+	struct answer answer;
+	enum mbj_rc rc;
+
+	rc = client_call(client, WIRE_MAILBOX, &request, &answer, err);
+	if (rc == MBJ_OK) {
+		ret_place->account = answer.message.account;
+		ret_place->mailbox = answer.message.mailbox;
+		ret_place->content = answer.message.content;
+		ret_place->last_uid = answer.message.last_uid;
+	}
+	answer_done(&answer);
+	return rc;
+}
+
+/* Room for as many records as the answer says, which is bounded by its size. */
+static enum mbj_rc list_begin(const struct answer *answer, size_t size,
+			      struct mbj_reader *ret_reader, void **ret_array,
+			      struct mbj_error *err)
+{
+	uint32_t count = answer->message.count;
+
+	mbj_reader_init(ret_reader, answer->message.list);
+	*ret_array = mbj_calloc((size_t)count + 1, size);
+	return *ret_array == NULL ? mbj_error_nomem(err) : MBJ_OK;
+}
+
+static enum mbj_rc list_end(const struct mbj_reader *reader, enum mbj_rc rc,
+			    struct mbj_error *err)
+{
+	if (rc < 0 || mbj_reader_is_spent(reader))
+		return rc;
+	return wire_bad(err, "list");
+}
+
+enum mbj_rc mbj_client_accounts(struct mbj_client *client,
+				struct mbj_client_accounts *ret_list,
+				struct mbj_error *err)
+{
+	struct wire_message request = {0};
+	struct mbj_client_accounts list = {0};
+	struct mbj_reader reader;
+	struct answer answer;
+	void *array = NULL;
+	enum mbj_rc rc;
+
+	rc = client_call(client, WIRE_ACCOUNTS, &request, &answer, err);
+	if (rc == MBJ_OK)
+		rc = list_begin(&answer, sizeof(*list.accounts), &reader,
+				&array, err);
+	list.accounts = array;
+	while (rc == MBJ_OK && list.count < answer.message.count)
+		rc = wire_account_decode(&reader, &list.accounts[list.count++],
+					 err);
+	if (rc == MBJ_OK)
+		rc = list_end(&reader, rc, err);
+	if (rc == MBJ_OK) {
+		list.bytes = answer.body;
+		mbj_buf_init(&answer.body, 0);
+		*ret_list = list;
+	} else {
+		mbj_free(array);
+	}
+	answer_done(&answer);
+	return rc;
+}
+
+void mbj_client_accounts_done(struct mbj_client_accounts *list)
+{
+	mbj_free(list->accounts);
+	mbj_buf_done(&list->bytes);
+	*list = (struct mbj_client_accounts){0};
+}
+
+enum mbj_rc mbj_client_messages(struct mbj_client *client,
+				struct mbj_id account, struct mbj_id mailbox,
+				uint32_t first_uid, uint32_t limit,
+				uint64_t rev,
+				struct mbj_client_messages *ret_page,
+				struct mbj_error *err)
+{
+	struct wire_message request = {.account_id = account,
+				       .mailbox_id = mailbox,
+				       .uid = first_uid,
+				       .limit = limit,
+				       .rev = rev};
+	struct mbj_client_messages page = {0};
+	struct mbj_reader reader;
+	struct answer answer;
+	void *array = NULL;
+	enum mbj_rc rc;
+
+	rc = client_call(client, WIRE_MESSAGES, &request, &answer, err);
+	if (rc == MBJ_OK)
+		rc = list_begin(&answer, sizeof(*page.messages), &reader,
+				&array, err);
+	page.messages = array;
+	while (rc == MBJ_OK && page.count < answer.message.count)
+		rc = wire_message_decode(&reader, &page.messages[page.count++],
+					 err);
+	if (rc == MBJ_OK)
+		rc = list_end(&reader, rc, err);
+	if (rc == MBJ_OK) {
+		page.content = answer.message.content;
+		/* UIDNEXT is above every UID: no page is behind it. */
+		if (page.count > 0)
+			page.next_uid = page.messages[page.count - 1].uid + 1;
+		if (page.next_uid >= page.content.uidnext)
+			page.next_uid = 0;
+		page.bytes = answer.body;
+		mbj_buf_init(&answer.body, 0);
+		*ret_page = page;
+	} else {
+		mbj_free(array);
+	}
+	answer_done(&answer);
+	return rc;
+}
+
+void mbj_client_messages_done(struct mbj_client_messages *page)
+{
+	mbj_free(page->messages);
+	mbj_buf_done(&page->bytes);
+	*page = (struct mbj_client_messages){0};
+}
+
+/* ------------------------------------------------------------------ trees */
+
+static enum mbj_rc tree_build(const struct wire_message *message,
+			      struct mbj_tree *tree, struct mbj_error *err)
+{
+	struct mbj_reader reader;
+	struct mbj_node node;
+	uint32_t parent;
+	uint32_t index;
+	enum mbj_rc rc;
+
+	mbj_reader_init(&reader, message->list);
+	rc = mbj_tree_reserve(tree, message->count, err);
+	for (uint32_t i = 0; rc == MBJ_OK && i < message->count; i++) {
+		rc = wire_node_decode(&reader, &node, err);
+		if (rc < 0)
+			break;
+		parent = node.parent;
+		/* Parents come first: there are no others to point to. */
+		if (parent != MBJ_NODE_ROOT && parent >= i)
+			return wire_bad(err, "tree");
+		rc = mbj_tree_add_loose(tree, &node, &index, err);
+		if (rc < 0)
+			break;
+		if (index != i)
+			return wire_bad(err, "tree");
+		mbj_tree_set_parent(tree, index, parent);
+		mbj_tree_edit(tree, index)->is_subscribed = node.is_subscribed;
+	}
+	if (rc == MBJ_OK)
+		rc = list_end(&reader, rc, err);
+	if (rc < 0)
+		return rc;
+	mbj_tree_accept(tree);
+	return mbj_tree_settle(tree, err);
+}
+
+enum mbj_rc mbj_client_tree(struct mbj_client *client, struct mbj_bytes account,
+			    struct mbj_account *ret_account,
+			    struct mbj_tree **ret_tree, struct mbj_error *err)
+{
+	struct wire_message request = {.name = account};
+	struct mbj_tree *tree = NULL;
+	struct answer answer;
+	struct mbj_id seed;
+	enum mbj_rc rc;
+
+	if (client->store != NULL)
+		return seat_tree(client->store, account, ret_account, ret_tree,
+				 err);
+	rc = client_call(client, WIRE_TREE, &request, &answer, err);
+	if (rc == MBJ_OK)
+		rc = mbj_id_generate(mbj_sys_posix(), &seed, err);
+	if (rc == MBJ_OK)
+		rc = mbj_tree_new(mbj_load_u64(seed.b), &tree, err);
+	if (rc == MBJ_OK)
+		rc = tree_build(&answer.message, tree, err);
+	if (rc == MBJ_OK) {
+		*ret_account = answer.message.account;
+		*ret_tree = tree;
+	} else {
+		mbj_tree_free(&tree);
+	}
+	answer_done(&answer);
+	return rc;
+}

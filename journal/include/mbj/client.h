@@ -1,0 +1,214 @@
+/*
+ * A store as a producer sees it: the same calls whether the process owns the
+ * store or the service does (mbj/service.h).  mbj_client_open of mbj/open.h
+ * finds out which.
+ *
+ * Names that a record would borrow are left out (empty) where a call says so:
+ * the caller has given them.
+ *
+ * Where the service goes away in the middle of a call the error is MBJ_EIO and
+ * says so; of a submit the outcome is then unknown, as after a crash.  Reads
+ * are tried again once by themselves.
+ *
+ * Threads: a struct mbj_client from any; calls of one do not wait for each
+ * other, up to connections_max of them.  A writer, a reader from one at a time;
+ * each has a connection for itself.
+ */
+#ifndef MBJ_CLIENT_H
+#define MBJ_CLIENT_H
+
+#include <mbj/message.h>
+#include <mbj/status.h>
+#include <mbj/store.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct mbj_client;
+
+struct mbj_client_options {
+	size_t size; /* sizeof(struct mbj_client_options) */
+	/* Milliseconds without a byte of an answer, 0: for ever. */
+	uint32_t timeout_ms;
+	uint32_t connections_max;
+};
+
+#define MBJ_CLIENT_OPTIONS_INIT                                         \
+	((struct mbj_client_options){sizeof(struct mbj_client_options), \
+				     120000, 64})
+
+/*
+ * Speak to the service at a Unix socket.
+ * Returns: MBJ_ENOTFOUND (nobody listens there), MBJ_EBUSY (it takes no more
+ * connections), MBJ_EUNSUPPORTED (it speaks other versions), MBJ_EFENCED (it
+ * does not know us).
+ */
+MBJ_API enum mbj_rc mbj_client_connect(const char *socket_path,
+				       const struct mbj_client_options *options,
+				       struct mbj_client **ret_client,
+				       struct mbj_error *err) MBJ_MUST_CHECK;
+/* Use a store that this process opened.  Ownership: the client's. */
+MBJ_API enum mbj_rc mbj_client_take(struct mbj_store *store,
+				    struct mbj_client **ret_client,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Accepts NULL.  Requires: no call, writer or reader of it is left.  Closes the
+ * store that it took.
+ */
+MBJ_API void mbj_client_close(struct mbj_client **client);
+
+/* The service answers, not a store of this process. */
+MBJ_API bool mbj_client_is_served(const struct mbj_client *client);
+MBJ_API const struct mbj_identity *
+mbj_client_identity(const struct mbj_client *client);
+/* The store that it took, or NULL. */
+MBJ_API struct mbj_store *mbj_client_store(struct mbj_client *client);
+
+/* ----------------------------------------------------------------- edits */
+
+/*
+ * mbj_store_submit, of the store that it took or the service's.
+ * Returns: also MBJ_ENOTFOUND where a message to append has no bytes in the
+ * store, MBJ_ELIMIT where an edit is too long to send.
+ */
+MBJ_API enum mbj_rc mbj_client_submit(struct mbj_client *client,
+				      const struct mbj_edit *edit,
+				      struct mbj_outcome *ret_outcome,
+				      struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* --------------------------------------------------- bodies of messages */
+
+/*
+ * The bytes of a message, before the edit that appends it names them by digest
+ * and size; on disk before that edit's group is.
+ */
+struct mbj_body_writer;
+
+MBJ_API enum mbj_rc mbj_body_begin(struct mbj_client *client,
+				   struct mbj_body_writer **ret_writer,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
+/* Any number of pieces of any size.  The first failure stays. */
+MBJ_API enum mbj_rc mbj_body_write(struct mbj_body_writer *writer,
+				   struct mbj_bytes piece,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
+/* Ownership: the writer is gone, whatever is returned. */
+MBJ_API enum mbj_rc mbj_body_finish(struct mbj_body_writer **writer,
+				    struct mbj_hash *ret_digest,
+				    uint64_t *ret_size,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API void mbj_body_abort(struct mbj_body_writer **writer);
+/* All of it from memory. */
+MBJ_API enum mbj_rc mbj_body_put(struct mbj_client *client,
+				 struct mbj_bytes bytes,
+				 struct mbj_hash *ret_digest,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
+/* All that can be read from a descriptor; name is for messages. */
+MBJ_API enum mbj_rc mbj_body_put_fd(struct mbj_client *client, int fd,
+				    const char *name,
+				    struct mbj_hash *ret_digest,
+				    uint64_t *ret_size,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
+
+struct mbj_body_reader;
+
+MBJ_API enum mbj_rc mbj_body_open(struct mbj_client *client,
+				  const struct mbj_hash *digest,
+				  struct mbj_body_reader **ret_reader,
+				  uint64_t *ret_size,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
+/* As mbj_blob_reader_read: *ret_got is 0 at the end, and only there. */
+MBJ_API enum mbj_rc mbj_body_read(struct mbj_body_reader *reader, void *p,
+				  size_t n, size_t *ret_got,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API void mbj_body_close(struct mbj_body_reader **reader);
+
+/* --------------------------------------------------------------- reading */
+
+/* The name is left out.  Returns: MBJ_ENOTFOUND. */
+MBJ_API enum mbj_rc mbj_client_account(struct mbj_client *client,
+				       struct mbj_bytes name,
+				       struct mbj_account *ret_account,
+				       struct mbj_error *err) MBJ_MUST_CHECK;
+
+struct mbj_client_accounts {
+	struct mbj_account *accounts; /* in id order, with their names */
+	size_t count;
+	struct mbj_buf bytes; /* what they borrow */
+};
+
+MBJ_API enum mbj_rc mbj_client_accounts(struct mbj_client *client,
+					struct mbj_client_accounts *ret_list,
+					struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API void mbj_client_accounts_done(struct mbj_client_accounts *list);
+
+/* A mailbox, found by its path. */
+struct mbj_place {
+	struct mbj_account account; /* the name is left out */
+	struct mbj_mailbox mailbox; /* likewise */
+	struct mbj_content content;
+	uint32_t last_uid; /* of the messages there, where it was asked for */
+};
+
+/*
+ * path: UTF-8 with the account's delimiter.
+ * Returns: MBJ_ENOTFOUND with refusal accountNotFound or notFound,
+ * MBJ_EINVALID (no path).
+ */
+MBJ_API enum mbj_rc mbj_client_mailbox(struct mbj_client *client,
+				       struct mbj_bytes account,
+				       struct mbj_bytes path,
+				       bool is_last_wanted,
+				       struct mbj_place *ret_place,
+				       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * All mailboxes of an account, with is_subscribed, at one instant.
+ * Ownership: the caller frees the tree.
+ */
+MBJ_API enum mbj_rc mbj_client_tree(struct mbj_client *client,
+				    struct mbj_bytes account,
+				    struct mbj_account *ret_account,
+				    struct mbj_tree **ret_tree,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* Messages of a mailbox from one UID on. */
+struct mbj_client_messages {
+	struct mbj_content content;
+	struct mbj_message *messages; /* ascending by UID */
+	size_t count;
+	uint32_t next_uid;    /* to go on with, 0: there are no more */
+	struct mbj_buf bytes; /* what they borrow */
+};
+
+enum { MBJ_CLIENT_MESSAGES_MAX = 10000 }; /* of one answer */
+
+/*
+ * rev 0, or the content's revision that an earlier page told: MBJ_ECONFLICT
+ * where it has changed since.  limit 0: as many as one answer may have.
+ */
+MBJ_API enum mbj_rc
+mbj_client_messages(struct mbj_client *client, struct mbj_id account,
+		    struct mbj_id mailbox, uint32_t first_uid, uint32_t limit,
+		    uint64_t rev, struct mbj_client_messages *ret_page,
+		    struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API void mbj_client_messages_done(struct mbj_client_messages *page);
+
+/* ---------------------------------------------------------------- status */
+
+MBJ_API enum mbj_rc mbj_client_status(struct mbj_client *client,
+				      struct mbj_client_status *ret_status,
+				      struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * Ask the service to stop in good order.  Returns: MBJ_EFENCED where we are
+ * neither its user nor root, MBJ_EINVALID without a service.
+ */
+MBJ_API enum mbj_rc mbj_client_stop(struct mbj_client *client,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * The service: one process owns a store, many use it through a Unix socket
+ * (mbj/client.h).  The store is the caller's, opened before and closed after.
+ *
+ * One thread, the caller's, owns all sockets; requests are carried out by
+ * worker threads, at most one of a connection at a time, so that edits of many
+ * connections share a batch and its sync.  While a request of a connection is
+ * carried out, and until its answer is read, nothing more is read from it.
+ *
+ * Who may: the service's own user and root may do everything; others, whom the
+ * socket's permissions admit (its group), may do everything but stop it.
+ *
+ * Threads: one call at a time per store.
+ */
+#ifndef MBJ_SERVICE_H
+#define MBJ_SERVICE_H
+
+#include <mbj/store.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where it listens, unless it is told to elsewhere: STORE/socket. */
+#define MBJ_SERVICE_SOCKET "socket"
+
+struct mbj_service_options {
+	size_t size;	    /* sizeof(struct mbj_service_options) */
+	const char *socket; /* path; NULL: MBJ_SERVICE_SOCKET in the store */
+	const char *group;  /* its group, by name or number; NULL: ours */
+	uint32_t mode;	    /* of the socket */
+	int listen_fd;	    /* a socket that listens already; -1: none */
+	int stop_fd;	    /* readable: stop in good order; -1: none */
+	const char *notify; /* systemd's NOTIFY_SOCKET, or NULL */
+	uint32_t workers_max;
+	uint32_t connections_max;
+	/* A request that began, or an answer, that gets no further. */
+	uint32_t timeout_ms;
+	/* Bytes of requests and answers above 64 KiB, all connections. */
+	size_t memory_max;
+};
+
+#define MBJ_SERVICE_OPTIONS_INIT                                           \
+	((struct mbj_service_options){.size = sizeof(                      \
+					      struct mbj_service_options), \
+				      .mode = 0660,                        \
+				      .listen_fd = -1,                     \
+				      .stop_fd = -1,                       \
+				      .workers_max = 64,                   \
+				      .connections_max = 512,              \
+				      .timeout_ms = 30000,                 \
+				      .memory_max = 256u << 20})
+
+/*
+ * Serve until it is told to stop: no more connections, what was received whole
+ * is carried out and answered.
+ * Returns: MBJ_EBUSY (somebody listens at that path), MBJ_EINVALID (no such
+ * group, a path that is too long).
+ */
+MBJ_API enum mbj_rc mbj_service_run(struct mbj_store *store,
+				    const struct mbj_service_options *options,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

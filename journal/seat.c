@@ -1,0 +1,417 @@
+/*
+ * Requests carried out on a store: edits, bytes of messages, reading.
+ *
+ * A list is one snapshot.  What a snapshot lends is encoded before it ends.
+ */
+#include "seat.h"
+
+#include <mbj/check.h>
+#include <mbj/client.h>
+
+enum { PAGE_SIZE_MAX = 8 << 20 };
+
+void seat_done(struct seat *seat)
+{
+	mbj_blob_writer_abort(&seat->writer);
+	mbj_blob_reader_close(&seat->reader);
+}
+
+/* ----------------------------------------------------------------- edits */
+
+/* Messages that nobody has the bytes of are not for the journal. */
+static enum mbj_rc body_check(struct mbj_blobs *blobs,
+			      const struct mbj_message_edit *step,
+			      struct mbj_error *err)
+{
+	char text[MBJ_BLOB_TEXT_SIZE];
+	bool is_there = false;
+	enum mbj_rc rc;
+
+	rc = mbj_blob_has(blobs, &step->blob, step->size, &is_there, err);
+	if (rc < 0 || is_there)
+		return rc;
+	mbj_blob_print(&step->blob, text);
+	return mbj_error_set(err, MBJ_ENOTFOUND,
+			     "a message's bytes %s (%llu) are not in the "
+			     "store: they come before the edit",
+			     text, (unsigned long long)step->size);
+}
+
+enum mbj_rc seat_submit(struct mbj_store *store, const struct mbj_edit *edit,
+			struct mbj_outcome *ret_outcome, struct mbj_error *err)
+{
+	struct mbj_blobs *blobs = NULL;
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < edit->message_count; i++) {
+		if (edit->messages[i].kind != MBJ_MESSAGE_APPEND)
+			continue;
+		if (blobs == NULL)
+			rc = mbj_store_blobs(store, &blobs, err);
+		if (rc == MBJ_OK)
+			rc = body_check(blobs, &edit->messages[i], err);
+	}
+	if (rc < 0)
+		return rc;
+	return mbj_store_submit(store, edit, ret_outcome, err);
+}
+
+/* --------------------------------------------------------- bytes of messages
+ */
+
+static enum mbj_rc blob_open(struct seat *seat, const struct mbj_hash *digest,
+			     uint64_t *ret_size, struct mbj_error *err)
+{
+	struct mbj_blobs *blobs;
+	enum mbj_rc rc;
+
+	mbj_blob_reader_close(&seat->reader);
+	rc = mbj_store_blobs(seat->store, &blobs, err);
+	if (rc < 0)
+		return rc;
+	return mbj_blob_reader_open(blobs, digest, &seat->reader, ret_size,
+				    err);
+}
+
+static enum mbj_rc blob_read(struct seat *seat, uint64_t size, uint8_t *piece,
+			     struct mbj_bytes *ret_data, struct mbj_error *err)
+{
+	size_t n = size < WIRE_PIECE_MAX ? (size_t)size : WIRE_PIECE_MAX;
+	size_t got = 0;
+	enum mbj_rc rc;
+
+	if (seat->reader == NULL)
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "no message is being read here");
+	rc = mbj_blob_reader_read(seat->reader, piece, n, &got, err);
+	if (rc < 0)
+		return rc;
+	*ret_data = mbj_bytes_make(piece, got);
+	return MBJ_OK;
+}
+
+static enum mbj_rc blob_write(struct seat *seat, struct mbj_bytes data,
+			      struct mbj_error *err)
+{
+	struct mbj_blobs *blobs;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (seat->writer == NULL)
+		rc = mbj_store_blobs(seat->store, &blobs, err);
+	if (rc == MBJ_OK && seat->writer == NULL)
+		rc = mbj_blob_writer_begin(blobs, &seat->writer, err);
+	if (rc == MBJ_OK)
+		rc = mbj_blob_writer_write(seat->writer, data, err);
+	return rc;
+}
+
+static enum mbj_rc blob_finish(struct seat *seat, struct wire_message *answer,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	/* No bytes at all are a content, too. */
+	if (seat->writer == NULL)
+		rc = blob_write(seat, mbj_bytes_make(NULL, 0), err);
+	if (rc == MBJ_OK)
+		rc = mbj_blob_writer_finish(&seat->writer, &answer->digest,
+					    &answer->size, err);
+	return rc;
+}
+
+/* --------------------------------------------------------------- reading */
+
+/* The account of a name; what is not there is told from what failed. */
+static enum mbj_rc account_find(struct mbj_txn *txn, struct mbj_bytes name,
+				struct mbj_account *ret_account,
+				struct mbj_error *err)
+{
+	char text[MBJ_ERROR_SUBJECT_MAX];
+	enum mbj_rc rc = mbj_txn_account_find(txn, name, ret_account, err);
+
+	if (rc != MBJ_ENOTFOUND)
+		return rc;
+	(void)mbj_text_escape(text, sizeof(text), name);
+	(void)mbj_error_refuse(err, MBJ_REFUSAL_ACCOUNT_NOT_FOUND, "account",
+			       text, "there is no account \"%s\"", text);
+	if (err != NULL)
+		err->rc = MBJ_ENOTFOUND;
+	return MBJ_ENOTFOUND;
+}
+
+/* The last of the messages that there are, 0 where there is none. */
+static enum mbj_rc last_uid_find(struct mbj_txn *txn, struct mbj_id account,
+				 const struct mbj_content *content,
+				 uint32_t *ret_uid, struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_message message;
+	enum mbj_rc rc;
+
+	*ret_uid = 0;
+	rc = mbj_scan_messages(txn, account, content->series, 1, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_message(&scan, &message, err);
+		if (rc == MBJ_OK)
+			*ret_uid = message.uid;
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+static enum mbj_rc mailbox_find(struct mbj_txn *txn,
+				const struct wire_message *request,
+				struct wire_message *answer,
+				struct mbj_error *err)
+{
+	char text[MBJ_ERROR_SUBJECT_MAX];
+	enum mbj_rc rc;
+
+	rc = account_find(txn, request->name, &answer->account, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_txn_path_find(txn, &answer->account, request->path,
+			       &answer->mailbox, err);
+	if (rc == MBJ_ENOTFOUND) {
+		(void)mbj_text_escape(text, sizeof(text), request->path);
+		(void)mbj_error_refuse(err, MBJ_REFUSAL_NOT_FOUND, "mailbox",
+				       text, "there is no mailbox \"%s\"",
+				       text);
+		if (err != NULL)
+			err->rc = MBJ_ENOTFOUND;
+	}
+	if (rc == MBJ_OK)
+		rc = mbj_txn_content_get(txn, answer->account.id,
+					 answer->mailbox.id, &answer->content,
+					 err);
+	if (rc == MBJ_OK && request->is_last_wanted)
+		rc = last_uid_find(txn, answer->account.id, &answer->content,
+				   &answer->last_uid, err);
+	/* The caller has given them. */
+	answer->account.name = mbj_bytes_make(NULL, 0);
+	answer->mailbox.name = (struct mbj_name){{NULL, 0}, {NULL, 0}};
+	return rc;
+}
+
+static enum mbj_rc accounts_list(struct mbj_txn *txn, struct mbj_buf *list,
+				 uint32_t *ret_count, struct mbj_error *err)
+{
+	struct mbj_account account;
+	struct mbj_scan scan = {0};
+	enum mbj_rc rc;
+
+	rc = mbj_scan_accounts(txn, &scan, err);
+	while (rc == MBJ_OK && list->failed == MBJ_OK) {
+		rc = mbj_scan_next_account(&scan, &account, err);
+		if (rc < 0)
+			break;
+		wire_account_encode(list, &account);
+		++*ret_count;
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+/* As many as the answer may have, from a UID on. */
+static enum mbj_rc page_list(struct mbj_txn *txn,
+			     const struct wire_message *request,
+			     struct wire_message *answer, struct mbj_buf *list,
+			     struct mbj_error *err)
+{
+	uint32_t limit = request->limit;
+	struct mbj_scan scan = {0};
+	struct mbj_message message;
+	enum mbj_rc rc;
+
+	if (limit == 0 || limit > MBJ_CLIENT_MESSAGES_MAX)
+		limit = MBJ_CLIENT_MESSAGES_MAX;
+	rc = mbj_scan_messages(txn, request->account_id, answer->content.series,
+			       request->uid ? request->uid : 1, &scan, err);
+	while (rc == MBJ_OK && answer->count < limit &&
+	       list->n < PAGE_SIZE_MAX && list->failed == MBJ_OK) {
+		rc = mbj_scan_next_message(&scan, &message, err);
+		if (rc < 0)
+			break;
+		wire_message_encode(list, &message);
+		answer->count++;
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+static enum mbj_rc messages_list(struct mbj_txn *txn,
+				 const struct wire_message *request,
+				 struct wire_message *answer,
+				 struct mbj_buf *list, struct mbj_error *err)
+{
+	struct mbj_mailbox mailbox;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_mailbox_get(txn, request->account_id, request->mailbox_id,
+				 &mailbox, err);
+	if (rc == MBJ_OK)
+		rc = mbj_txn_content_get(txn, request->account_id, mailbox.id,
+					 &answer->content, err);
+	if (rc < 0)
+		return rc;
+	if (request->rev != 0 && request->rev != answer->content.rev)
+		return mbj_error_set(err, MBJ_ECONFLICT,
+				     "the messages of the mailbox have changed "
+				     "since its first page was read");
+	return page_list(txn, request, answer, list, err);
+}
+
+enum mbj_rc seat_tree(struct mbj_store *store, struct mbj_bytes name,
+		      struct mbj_account *ret_account,
+		      struct mbj_tree **ret_tree, struct mbj_error *err)
+{
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(store, &txn, err);
+	if (rc == MBJ_OK)
+		rc = account_find(txn, name, ret_account, err);
+	if (rc == MBJ_OK)
+		rc = mbj_txn_tree_load(txn, ret_account->id, ret_tree, err);
+	ret_account->name = mbj_bytes_make(NULL, 0);
+	mbj_txn_abort(&txn);
+	return rc;
+}
+
+/* Parents first, each parent by its place among them. */
+static enum mbj_rc nodes_list(const struct mbj_tree *tree, struct mbj_buf *list,
+			      uint32_t *ret_count, struct mbj_error *err)
+{
+	uint32_t *places = NULL;
+	uint32_t *order = NULL;
+	struct mbj_node node;
+	size_t count = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_tree_order(tree, &order, &count, err);
+	if (rc < 0)
+		return rc;
+	places = mbj_calloc((size_t)mbj_tree_size(tree) + 1, sizeof(*places));
+	if (places == NULL)
+		rc = mbj_error_nomem(err);
+	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
+		node = *mbj_tree_get(tree, order[i]);
+		places[order[i]] = (uint32_t)i;
+		if (node.parent < mbj_tree_size(tree))
+			node.parent = places[node.parent];
+		wire_node_encode(list, &node);
+	}
+	*ret_count = (uint32_t)count;
+	mbj_free(places);
+	mbj_free(order);
+	return rc;
+}
+
+static enum mbj_rc tree_run(struct seat *seat,
+			    const struct wire_message *request,
+			    struct wire_message *answer, struct mbj_buf *list,
+			    struct mbj_error *err)
+{
+	struct mbj_tree *tree = NULL;
+	enum mbj_rc rc;
+
+	rc = seat_tree(seat->store, request->name, &answer->account, &tree,
+		       err);
+	if (rc == MBJ_OK)
+		rc = nodes_list(tree, list, &answer->count, err);
+	mbj_tree_free(&tree);
+	return rc;
+}
+
+/* Kinds that read in one snapshot; list is what they list. */
+static enum mbj_rc read_run(struct seat *seat, enum wire_kind kind,
+			    const struct wire_message *request,
+			    struct wire_message *answer, struct mbj_buf *list,
+			    struct mbj_error *err)
+{
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(seat->store, &txn, err);
+	if (rc < 0)
+		return rc;
+	if (kind == WIRE_ACCOUNT) {
+		rc = account_find(txn, request->name, &answer->account, err);
+		answer->account.name = mbj_bytes_make(NULL, 0);
+	} else if (kind == WIRE_MAILBOX) {
+		rc = mailbox_find(txn, request, answer, err);
+	} else if (kind == WIRE_ACCOUNTS) {
+		rc = accounts_list(txn, list, &answer->count, err);
+	} else {
+		MBJ_ASSERT(kind == WIRE_MESSAGES);
+		rc = messages_list(txn, request, answer, list, err);
+	}
+	mbj_txn_abort(&txn);
+	return rc;
+}
+
+/* --------------------------------------------------------------- requests */
+
+static enum mbj_rc kind_run(struct seat *seat, enum wire_kind kind,
+			    const struct wire_message *request,
+			    struct wire_message *answer, struct mbj_buf *list,
+			    struct mbj_error *err)
+{
+	switch (kind) {
+	case WIRE_SUBMIT:
+		return seat_submit(seat->store, &request->edit,
+				   &answer->outcome, err);
+	case WIRE_ACCOUNT:
+	case WIRE_ACCOUNTS:
+	case WIRE_MAILBOX:
+	case WIRE_MESSAGES:
+		return read_run(seat, kind, request, answer, list, err);
+	case WIRE_TREE:
+		return tree_run(seat, request, answer, list, err);
+	case WIRE_BLOB_OPEN:
+		return blob_open(seat, &request->digest, &answer->size, err);
+	case WIRE_BLOB_READ:
+		mbj_buf_put_zero(list, WIRE_PIECE_MAX);
+		if (mbj_buf_ok(list, err) < 0)
+			return MBJ_ENOMEM;
+		return blob_read(seat, request->size, list->p, &answer->data,
+				 err);
+	case WIRE_BLOB_WRITE:
+		return blob_write(seat, request->data, err);
+	case WIRE_BLOB_FINISH:
+		return blob_finish(seat, answer, err);
+	case WIRE_BLOB_ABORT:
+		mbj_blob_writer_abort(&seat->writer);
+		return MBJ_OK;
+	case WIRE_HELLO:
+	case WIRE_STATUS:
+	case WIRE_STOP:
+		break;
+	}
+	MBJ_UNREACHABLE();
+}
+
+enum mbj_rc seat_run(struct seat *seat, enum wire_kind kind,
+		     const struct wire_message *request,
+		     struct mbj_buf *ret_body, struct mbj_error *err)
+{
+	struct wire_message *answer = mbj_calloc(1, sizeof(*answer));
+	struct mbj_buf list;
+	enum mbj_rc rc;
+
+	if (answer == NULL)
+		return mbj_error_nomem(err);
+	mbj_buf_init(&list, WIRE_LIST_MAX - WIRE_SMALL_MAX);
+	rc = kind_run(seat, kind, request, answer, &list, err);
+	if (rc == MBJ_OK)
+		rc = mbj_buf_ok(&list, err);
+	if (rc == MBJ_OK) {
+		answer->list = mbj_buf_view(&list);
+		wire_encode(ret_body, kind, WIRE_ANSWER, answer);
+		rc = mbj_buf_ok(ret_body, err);
+	}
+	mbj_outcome_done(&answer->outcome);
+	mbj_buf_done(&list);
+	mbj_free(answer);
+	return rc;
+}

@@ -1,0 +1,120 @@
+/*
+ * What a store says of itself, the service's part left out.
+ */
+#include <mbj/check.h>
+
+#include "seat.h"
+#include "store_impl.h"
+
+enum { PARKED_MAX = 100000, PARKED_BYTES_MAX = 128 << 20 };
+
+static enum mbj_rc accounts_count(struct mbj_txn *txn, uint64_t *ret_count,
+				  struct mbj_error *err)
+{
+	struct mbj_account account;
+	struct mbj_scan scan = {0};
+	enum mbj_rc rc;
+
+	rc = mbj_scan_accounts(txn, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_account(&scan, &account, err);
+		*ret_count += rc == MBJ_OK;
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+/* A copy in bytes; where it is, is settled when all are there. */
+static struct mbj_bytes bytes_keep(struct mbj_buf *bytes, struct mbj_bytes b)
+{
+	struct mbj_bytes kept = {NULL, b.n};
+
+	mbj_buf_put_bytes(bytes, b);
+	return kept;
+}
+
+static void bytes_settle(const struct mbj_buf *bytes, struct mbj_bytes *b,
+			 size_t *at)
+{
+	if (b->n > 0)
+		b->p = bytes->p + *at;
+	*at += b->n;
+}
+
+static enum mbj_rc parked_add(struct mbj_txn *txn, struct mbj_client_status *s,
+			      const struct mbj_parked *parked, size_t *capacity,
+			      struct mbj_error *err)
+{
+	struct mbj_account account;
+	struct mbj_client_parked *p;
+	void *array = s->parked;
+	enum mbj_rc rc;
+
+	rc = mbj_array_reserve(&array, capacity, s->parked_count + 1,
+			       sizeof(*p), PARKED_MAX, err);
+	if (rc < 0)
+		return rc;
+	s->parked = array;
+	p = &s->parked[s->parked_count++];
+	p->parked = *parked;
+	p->parked.reason = bytes_keep(&s->bytes, parked->reason);
+	p->name = mbj_bytes_make(NULL, 0);
+	if (mbj_txn_account_get(txn, parked->account, &account, NULL) == MBJ_OK)
+		p->name = bytes_keep(&s->bytes, account.name);
+	return MBJ_OK;
+}
+
+static enum mbj_rc parked_list(struct mbj_txn *txn, struct mbj_client_status *s,
+			       struct mbj_error *err)
+{
+	struct mbj_parked parked;
+	struct mbj_scan scan = {0};
+	size_t capacity = 0;
+	size_t at = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_scan_parked(txn, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_parked(&scan, &parked, err);
+		if (rc == MBJ_OK)
+			rc = parked_add(txn, s, &parked, &capacity, err);
+	}
+	mbj_scan_done(&scan);
+	if (rc != MBJ_ENOTFOUND)
+		return rc;
+	rc = mbj_buf_ok(&s->bytes, err);
+	for (size_t i = 0; rc == MBJ_OK && i < s->parked_count; i++) {
+		bytes_settle(&s->bytes, &s->parked[i].parked.reason, &at);
+		bytes_settle(&s->bytes, &s->parked[i].name, &at);
+	}
+	return rc;
+}
+
+enum mbj_rc seat_status(struct mbj_store *store,
+			struct mbj_client_status *ret_status,
+			struct mbj_error *err)
+{
+	struct mbj_client_status s = {0};
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	mbj_buf_init(&s.bytes, PARKED_BYTES_MAX);
+	s.identity = *mbj_store_identity(store);
+	s.end = mbj_store_end(store);
+	s.recovery = *mbj_store_recovery_get(store);
+	rc = mbj_log_usage_get(store->sys, store->journal_dir, &s.usage, err);
+	if (rc == MBJ_OK)
+		rc = mbj_store_read(store, &txn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_txn_watermark(txn, &s.applied, err);
+	if (rc == MBJ_OK)
+		rc = accounts_count(txn, &s.account_count, err);
+	if (rc == MBJ_OK)
+		rc = parked_list(txn, &s, err);
+	mbj_txn_abort(&txn);
+	if (rc < 0)
+		mbj_client_status_done(&s);
+	else
+		*ret_status = s;
+	return rc;
+}

@@ -1,0 +1,331 @@
+/*
+ * The loop: who may come in, who has something to say, who takes too long, and
+ * the end of it all.
+ *
+ * Not here: a connection (service_peer.c), a request (service_work.c), threads
+ * (service_pool.c), calls for sockets (socket.c).
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <mbj/check.h>
+
+#include "service_impl.h"
+
+enum {
+	TICK_MS = 1000, /* how often the slow are looked for */
+	END_MS = 10000, /* for answers to be read, once it stops */
+	PAUSE_MS = 100, /* no accepting without descriptors */
+	POLL_FIXED = 3, /* what is polled besides connections */
+	CONNECTIONS_MOST = 65536,
+	WORKERS_MOST = 1024,
+};
+
+/* ------------------------------------------------------------- beginning */
+
+static enum mbj_rc options_take(const struct mbj_service_options *options,
+				struct service *service, struct mbj_error *err)
+{
+	service->options = MBJ_SERVICE_OPTIONS_INIT;
+	if (options != NULL && options->size != sizeof(*options))
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "struct mbj_service_options has another "
+				     "size here: built against other headers");
+	if (options != NULL)
+		service->options = *options;
+	if (service->options.workers_max < 1 ||
+	    service->options.workers_max > WORKERS_MOST ||
+	    service->options.connections_max < 1 ||
+	    service->options.connections_max > CONNECTIONS_MOST)
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "a service has 1 to %d workers and 1 to "
+				     "%d connections",
+				     WORKERS_MOST, CONNECTIONS_MOST);
+	return MBJ_OK;
+}
+
+static enum mbj_rc service_listen(struct service *service,
+				  struct mbj_error *err)
+{
+	const struct mbj_service_options *options = &service->options;
+	enum mbj_rc rc;
+
+	if (options->listen_fd >= 0) {
+		service->listen_fd = options->listen_fd;
+		return socket_adopt(options->listen_fd, service->path, err);
+	}
+	if (options->socket == NULL)
+		rc = mbj_path_join(service->path, mbj_store_dir(service->store),
+				   MBJ_SERVICE_SOCKET, err);
+	else if (strlen(options->socket) < sizeof(service->path))
+		rc = MBJ_OK;
+	else
+		rc = mbj_error_set(err, MBJ_EINVALID,
+				   "the socket's path is too long");
+	if (rc < 0)
+		return rc;
+	if (options->socket != NULL)
+		memcpy(service->path, options->socket,
+		       strlen(options->socket) + 1);
+	rc = socket_listen(service->path, (mode_t)options->mode, options->group,
+			   &service->listen_fd, err);
+	service->is_ours = rc == MBJ_OK;
+	return rc;
+}
+
+static enum mbj_rc service_init(struct service *service,
+				struct mbj_store *store,
+				const struct mbj_service_options *options,
+				struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	memset(service, 0, sizeof(*service));
+	service->store = store;
+	service->listen_fd = -1;
+	rc = options_take(options, service, err);
+	if (rc < 0)
+		return rc;
+	service->began_ms = mbj_monotonic_ms();
+	service->stats.process = (uint64_t)getpid();
+	service->stats.connections_max = service->options.connections_max;
+	service->stats.memory_max = service->options.memory_max;
+	service->peers = mbj_calloc(service->options.connections_max,
+				    sizeof(struct peer *));
+	service->scratch = mbj_alloc(SERVICE_SMALL_SIZE);
+	if (service->peers == NULL || service->scratch == NULL)
+		return mbj_error_nomem(err);
+	rc = pool_init(&service->pool, service->options.workers_max, err);
+	if (rc == MBJ_OK)
+		rc = service_listen(service, err);
+	return rc;
+}
+
+static void listener_close(struct service *service)
+{
+	/* One that was handed to us is its owner's. */
+	if (service->is_ours)
+		socket_remove(service->path);
+	service->is_ours = false;
+	socket_close(service->listen_fd);
+	service->listen_fd = -1;
+}
+
+static void service_done(struct service *service)
+{
+	listener_close(service);
+	pool_done(&service->pool);
+	for (size_t i = 0; i < service->peer_count; i++)
+		peer_free(&service->peers[i]);
+	mbj_free(service->peers);
+	mbj_free(service->scratch);
+}
+
+/* -------------------------------------------------------------- coming in */
+
+/* Not let in, and told why, as far as that goes without waiting. */
+static void turn_away(struct service *service, int fd, enum mbj_rc rc,
+		      const char *why)
+{
+	struct peer *peer = peer_new(service, fd);
+	struct mbj_error err;
+
+	service->stats.refused++;
+	if (peer == NULL) {
+		socket_close(fd);
+		return;
+	}
+	(void)mbj_error_set(&err, rc, "%s", why);
+	if (peer_refuse(peer, &err))
+		peer_flush(peer);
+	peer_free(&peer);
+}
+
+static void let_in(struct service *service, int fd)
+{
+	struct socket_peer who;
+	struct peer *peer;
+	char why[128];
+
+	socket_peer_get(service->path, fd, &who);
+	if (!who.is_allowed) {
+		turn_away(service, fd, MBJ_EFENCED,
+			  "the service is not for this user: it is for its "
+			  "own, root and the socket's group");
+		return;
+	}
+	if (service->peer_count == service->options.connections_max) {
+		(void)snprintf(why, sizeof(why),
+			       "%u connections are open, as many as the "
+			       "service takes: try again",
+			       service->options.connections_max);
+		turn_away(service, fd, MBJ_EBUSY, why);
+		return;
+	}
+	peer = peer_new(service, fd);
+	if (peer == NULL) {
+		service->stats.refused++;
+		socket_close(fd);
+		return;
+	}
+	peer->who = who;
+	service->peers[service->peer_count++] = peer;
+	service->stats.accepted++;
+}
+
+static void service_accept(struct service *service)
+{
+	int fd;
+
+	while ((fd = socket_accept(service->listen_fd)) >= 0)
+		let_in(service, fd);
+	if (fd != -EAGAIN)
+		service->accept_ms = mbj_monotonic_ms() + PAUSE_MS;
+}
+
+/* ------------------------------------------------------------------- loop */
+
+static void service_stop(struct service *service)
+{
+	if (service->is_stopping)
+		return;
+	service->is_stopping = true;
+	service->end_ms = mbj_monotonic_ms() + END_MS;
+	socket_notify(service->options.notify, "STOPPING=1");
+	listener_close(service);
+}
+
+static void service_take(struct service *service)
+{
+	struct peer *next;
+
+	for (struct peer *p = pool_take(&service->pool); p != NULL; p = next) {
+		next = p->next;
+		peer_back(p);
+		if (p->is_stopping)
+			service_stop(service);
+		/* Its next request may be there already. */
+		if (p->state == PEER_HEAD && !service->is_stopping)
+			peer_read(p);
+	}
+}
+
+/* Free those that are gone or too slow, and, at the end, those that wait. */
+static void service_sweep(struct service *service, int64_t now)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < service->peer_count; i++) {
+		struct peer *p = service->peers[i];
+		bool is_over = now > peer_deadline(p);
+
+		if (service->is_stopping)
+			is_over = (p->state != PEER_BUSY &&
+				   p->state != PEER_WRITE) ||
+				  (p->state == PEER_WRITE &&
+				   now > service->end_ms);
+		if (p->state == PEER_GONE || is_over)
+			peer_free(&p);
+		else
+			service->peers[kept++] = p;
+	}
+	service->peer_count = kept;
+	for (size_t i = 0; i < kept; i++)
+		peer_room(service->peers[i]);
+}
+
+static short peer_events(const struct peer *peer)
+{
+	switch (peer->state) {
+	case PEER_HEAD:
+	case PEER_BODY:
+		return POLLIN;
+	case PEER_WRITE:
+		return POLLOUT;
+	case PEER_ROOM:
+	case PEER_BUSY:
+	case PEER_GONE:
+		break;
+	}
+	return 0;
+}
+
+/* Fill fds; a connection that is nobody's to poll has descriptor -1. */
+static void polls_fill(struct service *service, struct pollfd *fds, int64_t now)
+{
+	bool is_open = service->listen_fd >= 0 && now >= service->accept_ms;
+
+	fds[0] = (struct pollfd){service->pool.wake_fd, POLLIN, 0};
+	fds[1] =
+		(struct pollfd){service->is_stopping ? -1
+						     : service->options.stop_fd,
+				POLLIN, 0};
+	fds[2] = (struct pollfd){is_open ? service->listen_fd : -1, POLLIN, 0};
+	for (size_t i = 0; i < service->peer_count; i++) {
+		const struct peer *p = service->peers[i];
+		short events = peer_events(p);
+
+		fds[POLL_FIXED + i] =
+			(struct pollfd){events ? p->fd : -1, events, 0};
+	}
+}
+
+static void service_turn(struct service *service, struct pollfd *fds)
+{
+	int64_t now = mbj_monotonic_ms();
+	size_t count = service->peer_count;
+	int timeout = now < service->accept_ms ? PAUSE_MS : TICK_MS;
+	int ready;
+
+	polls_fill(service, fds, now);
+	ready = poll(fds, (nfds_t)(POLL_FIXED + count), timeout);
+	if (ready > 0 && fds[1].revents != 0)
+		service_stop(service);
+	for (size_t i = 0; ready > 0 && i < count; i++) {
+		struct peer *p = service->peers[i];
+
+		if (fds[POLL_FIXED + i].revents == 0)
+			continue;
+		if (p->state == PEER_WRITE)
+			peer_write(p);
+		else
+			peer_read(p);
+	}
+	if (ready > 0 && fds[0].revents != 0)
+		service_take(service);
+	if (ready > 0 && fds[2].revents != 0 && service->listen_fd >= 0)
+		service_accept(service);
+	service_sweep(service, mbj_monotonic_ms());
+}
+
+enum mbj_rc mbj_service_run(struct mbj_store *store,
+			    const struct mbj_service_options *options,
+			    struct mbj_error *err)
+{
+	struct service *service = mbj_alloc(sizeof(*service));
+	struct pollfd *fds = NULL;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(store != NULL);
+	if (service == NULL)
+		return mbj_error_nomem(err);
+	rc = service_init(service, store, options, err);
+	if (rc == MBJ_OK) {
+		fds = mbj_calloc(
+			POLL_FIXED + (size_t)service->options.connections_max,
+			sizeof(*fds));
+		if (fds == NULL)
+			rc = mbj_error_nomem(err);
+	}
+	if (rc == MBJ_OK) {
+		socket_notify(service->options.notify, "READY=1");
+		while (!service->is_stopping || service->peer_count > 0)
+			service_turn(service, fds);
+	}
+	service_done(service);
+	mbj_free(fds);
+	mbj_free(service);
+	return rc;
+}

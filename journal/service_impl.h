@@ -1,0 +1,127 @@
+/*
+ * The service's parts to each other: connections, the pool of workers, the
+ * loop.
+ *
+ * A connection belongs to the loop, but for BUSY ones: those are a worker's
+ * until it hands them back (pool_take).
+ *
+ *	HEAD -> BODY -> BUSY -> WRITE -> HEAD ...
+ *	          |      ^
+ *	          +-> ROOM (long, and no memory left for it)
+ */
+#ifndef MBJ_SERVICE_IMPL_H
+#define MBJ_SERVICE_IMPL_H
+
+#include <pthread.h>
+
+#include <mbj/service.h>
+
+#include "seat.h"
+#include "socket.h"
+
+enum {
+	SERVICE_SMALL_SIZE = 64 << 10, /* what a connection has in any case */
+};
+
+enum peer_state {
+	PEER_HEAD,  /* waiting for, or reading, a head */
+	PEER_BODY,  /* reading a body */
+	PEER_ROOM,  /* waiting for memory */
+	PEER_BUSY,  /* a worker's */
+	PEER_WRITE, /* its answer is being sent */
+	PEER_GONE,  /* to be freed */
+};
+
+struct service;
+
+/* One connection. */
+struct peer {
+	struct service *service;
+	struct peer *next; /* in a queue of the pool */
+	int fd;
+	enum peer_state state;
+	struct socket_peer who;
+	struct seat seat;
+	bool is_greeted;
+	bool is_ending;	  /* its answer is the last */
+	bool is_edit;	  /* its request was an edit that was carried out */
+	bool is_stopping; /* its request asked the service to stop */
+	uint8_t head[WIRE_HEAD_SIZE];
+	size_t head_count; /* bytes of it that are there */
+	struct wire_head request;
+	struct mbj_buf in;  /* the body */
+	struct mbj_buf out; /* head and body of the answer */
+	size_t out_at;	    /* bytes of it that are sent */
+	size_t reserved;    /* of the service's memory */
+	int64_t began_ms;   /* reading or writing */
+	int64_t last_ms;    /* when it was last heard of */
+	uint64_t request_count;
+	struct mbj_client_status status; /* for STATUS: made by the loop */
+};
+
+/* Worker threads and what waits for them. */
+struct pool {
+	pthread_mutex_t mutex;
+	pthread_cond_t work;
+	struct peer *queue_head;
+	struct peer **queue_tail;
+	struct peer *done; /* carried out, not yet taken back */
+	size_t queued;
+	size_t idle;
+	size_t count; /* threads begun */
+	size_t max;
+	pthread_t *threads; /* [max] */
+	bool is_ending;
+	int wake_fd; /* readable while done may have something */
+};
+
+struct service {
+	struct mbj_store *store;
+	struct mbj_service_options options;
+	char path[MBJ_PATH_TEXT_MAX]; /* the socket's, "" for none */
+	bool is_ours;		      /* we made the file, we remove it */
+	int listen_fd;		      /* -1: closed */
+	struct pool pool;
+	struct peer **peers; /* [connections_max] */
+	size_t peer_count;
+	struct mbj_service_stats stats;
+	int64_t began_ms;
+	int64_t accept_ms; /* no accepting before: out of descriptors */
+	int64_t end_ms;	   /* when what is left is cut, once stopping */
+	bool is_stopping;
+	uint8_t *scratch; /* SERVICE_SMALL_SIZE */
+};
+
+/* service_work.c: what a worker does with a connection */
+void work_run(struct peer *peer);
+
+/* service_pool.c */
+enum mbj_rc pool_init(struct pool *pool, size_t max,
+		      struct mbj_error *err) MBJ_MUST_CHECK;
+/* Waits for what is being carried out; all threads end. */
+void pool_done(struct pool *pool);
+/* Hand a connection to the workers.  Requires: nobody touches it until then. */
+void pool_give(struct pool *pool, struct peer *peer);
+/* Those that are done, linked by next; NULL: none. */
+struct peer *pool_take(struct pool *pool);
+
+/* service_peer.c */
+/* Ownership of fd: the peer's.  NULL: no memory. */
+struct peer *peer_new(struct service *service, int fd);
+void peer_free(struct peer **peer);
+/* Bytes may be there: read until a request is whole and given to the pool. */
+void peer_read(struct peer *peer);
+/* There may be room for bytes: send what is left of the answer. */
+void peer_write(struct peer *peer);
+/* Send as much as goes at once; any thread that has the peer. */
+void peer_flush(struct peer *peer);
+/* A worker has finished with it. */
+void peer_back(struct peer *peer);
+/* Memory was given back: go on, if that is what it waits for. */
+void peer_room(struct peer *peer);
+/* Put an answer, or a refusal, into out.  False: no memory even for that. */
+bool peer_refuse(struct peer *peer, const struct mbj_error *why);
+/* When it is to be cut off for getting no further; INT64_MAX: never. */
+int64_t peer_deadline(const struct peer *peer);
+
+#endif

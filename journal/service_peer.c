@@ -1,0 +1,345 @@
+/*
+ * A connection: its request comes in, its answer goes out, and it is counted
+ * what that takes.  Nothing beyond the request is read before its answer is
+ * gone: a client that does not read does not get to ask.
+ *
+ * Threads: the loop's, and a worker's while the state is BUSY.
+ */
+#include <errno.h>
+
+#include <mbj/check.h>
+
+#include "service_impl.h"
+
+/* Slowest that a long request or answer may be: bytes a millisecond. */
+enum { SLOWEST = 64 };
+
+struct peer *peer_new(struct service *service, int fd)
+{
+	struct peer *peer = mbj_calloc(1, sizeof(*peer));
+
+	if (peer == NULL)
+		return NULL;
+	peer->service = service;
+	peer->fd = fd;
+	peer->state = PEER_HEAD;
+	peer->seat.store = service->store;
+	peer->began_ms = mbj_monotonic_ms();
+	peer->last_ms = peer->began_ms;
+	mbj_buf_init(&peer->in, WIRE_EDIT_MAX);
+	mbj_buf_init(&peer->out, WIRE_LIST_MAX + WIRE_HEAD_SIZE);
+	return peer;
+}
+
+/* Give back what it had of the service's memory. */
+static void memory_release(struct peer *peer)
+{
+	struct service *service = peer->service;
+
+	MBJ_ASSERT(service->stats.memory >= peer->reserved);
+	service->stats.memory -= peer->reserved;
+	peer->reserved = 0;
+}
+
+void peer_free(struct peer **peer)
+{
+	struct peer *p = *peer;
+
+	if (p == NULL)
+		return;
+	MBJ_ASSERT(p->state != PEER_BUSY);
+	memory_release(p);
+	seat_done(&p->seat);
+	mbj_client_status_done(&p->status);
+	mbj_buf_done(&p->in);
+	mbj_buf_done(&p->out);
+	socket_close(p->fd);
+	mbj_free(p);
+	*peer = NULL;
+}
+
+/* ---------------------------------------------------------------- answers */
+
+bool peer_refuse(struct peer *peer, const struct mbj_error *why)
+{
+	struct wire_head head = {
+		.kind = peer->request.kind ? peer->request.kind : WIRE_HELLO,
+		.side = WIRE_REFUSAL,
+		.number = peer->request.number,
+	};
+
+	MBJ_ASSERT(why->rc < 0);
+	mbj_buf_clear(&peer->out);
+	mbj_buf_put_zero(&peer->out, WIRE_HEAD_SIZE);
+	wire_error_encode(&peer->out, why);
+	if (peer->out.failed != MBJ_OK) {
+		mbj_buf_clear(&peer->out);
+		peer->is_ending = true;
+		return false;
+	}
+	head.size = (uint32_t)(peer->out.n - WIRE_HEAD_SIZE);
+	wire_head_encode(&head, peer->out.p);
+	return true;
+}
+
+void peer_flush(struct peer *peer)
+{
+	while (peer->out_at < peer->out.n) {
+		ssize_t n = socket_send(peer->fd, peer->out.p + peer->out_at,
+					peer->out.n - peer->out_at);
+
+		if (n == -EAGAIN)
+			return;
+		if (n < 0) {
+			/* Nobody is there to read it. */
+			peer->is_ending = true;
+			peer->out_at = peer->out.n;
+			return;
+		}
+		peer->out_at += (size_t)n;
+	}
+}
+
+/* Keep the memory that any connection has, and no more. */
+static void buf_trim(struct mbj_buf *buf)
+{
+	size_t max = buf->max;
+
+	if (buf->capacity <= SERVICE_SMALL_SIZE) {
+		mbj_buf_clear(buf);
+		return;
+	}
+	mbj_buf_done(buf);
+	mbj_buf_init(buf, max);
+}
+
+/* Ready for the next request. */
+static void peer_reset(struct peer *peer)
+{
+	buf_trim(&peer->in);
+	buf_trim(&peer->out);
+	memory_release(peer);
+	peer->head_count = 0;
+	peer->out_at = 0;
+	peer->state = PEER_HEAD;
+}
+
+void peer_write(struct peer *peer)
+{
+	size_t before = peer->out_at;
+
+	MBJ_ASSERT(peer->state == PEER_WRITE);
+	peer_flush(peer);
+	if (peer->out_at > before)
+		peer->last_ms = mbj_monotonic_ms();
+	if (peer->out_at < peer->out.n)
+		return;
+	if (peer->is_ending)
+		peer->state = PEER_GONE;
+	else
+		peer_reset(peer);
+}
+
+/* A refusal that ends the connection. */
+static void peer_end(struct peer *peer, const struct mbj_error *why)
+{
+	peer->is_ending = true;
+	peer->state = PEER_WRITE;
+	peer->began_ms = mbj_monotonic_ms();
+	(void)peer_refuse(peer, why);
+	peer_write(peer);
+}
+
+void peer_back(struct peer *peer)
+{
+	struct service *service = peer->service;
+
+	MBJ_ASSERT(peer->state == PEER_BUSY);
+	peer->request_count++;
+	service->stats.requests++;
+	service->stats.edits += peer->is_edit;
+	peer->last_ms = mbj_monotonic_ms();
+	peer->began_ms = peer->last_ms;
+	peer->state = PEER_WRITE;
+	/* A long answer counts, too, as long as it is here. */
+	if (peer->out.capacity > SERVICE_SMALL_SIZE) {
+		peer->reserved += peer->out.capacity;
+		service->stats.memory += peer->out.capacity;
+	}
+	peer_write(peer);
+}
+
+/* ---------------------------------------------------------------- requests */
+
+/* True: the head is good and there is memory for the body. */
+static bool head_take(struct peer *peer)
+{
+	struct mbj_error err;
+	enum mbj_rc rc;
+
+	rc = wire_head_decode(peer->head, &peer->request, &err);
+	if (rc == MBJ_OK && peer->request.side != WIRE_REQUEST)
+		rc = mbj_error_set(&err, MBJ_ECORRUPT,
+				   "a client sends requests, not answers");
+	if (rc == MBJ_OK && !peer->is_greeted &&
+	    peer->request.kind != WIRE_HELLO)
+		rc = mbj_error_set(&err, MBJ_ECORRUPT,
+				   "a client says hello before it asks for "
+				   "\"%s\"",
+				   wire_kind_word(peer->request.kind));
+	if (rc < 0) {
+		peer_end(peer, &err);
+		return false;
+	}
+	mbj_buf_clear(&peer->in);
+	peer->state = PEER_ROOM;
+	peer_room(peer);
+	return peer->state == PEER_BODY;
+}
+
+void peer_room(struct peer *peer)
+{
+	struct mbj_service_stats *stats = &peer->service->stats;
+	size_t size = peer->request.size;
+
+	if (peer->state != PEER_ROOM)
+		return;
+	if (size > SERVICE_SMALL_SIZE) {
+		/* One that is alone gets it, however much it is. */
+		if (stats->memory > 0 &&
+		    stats->memory + size > stats->memory_max)
+			return;
+		stats->memory += size;
+		peer->reserved = size;
+	}
+	peer->began_ms = mbj_monotonic_ms();
+	peer->state = PEER_BODY;
+}
+
+/* What a STATUS is to say of the service: only the loop knows. */
+static void status_note(struct peer *peer)
+{
+	struct service *service = peer->service;
+	struct mbj_client_status *status = &peer->status;
+	int64_t now = mbj_monotonic_ms();
+
+	mbj_client_status_done(status);
+	status->service = service->stats;
+	status->service.up_ms = (uint64_t)(now - service->began_ms);
+	status->service.connections = service->peer_count;
+	status->service.workers = service->pool.count;
+	status->peers = mbj_calloc(service->peer_count, sizeof(*status->peers));
+	if (status->peers == NULL)
+		return;
+	status->peer_count = service->peer_count;
+	for (size_t i = 0; i < service->peer_count; i++) {
+		const struct peer *p = service->peers[i];
+
+		status->peers[i] = (struct mbj_client_peer){
+			.process = (uint64_t)p->who.process,
+			.uid = (uint32_t)p->who.uid,
+			.gid = (uint32_t)p->who.gid,
+			.requests = p->request_count,
+			.idle_ms = (uint64_t)(now - p->last_ms),
+		};
+	}
+}
+
+static void peer_dispatch(struct peer *peer)
+{
+	if (peer->request.kind == WIRE_STATUS)
+		status_note(peer);
+	peer->state = PEER_BUSY;
+	pool_give(&peer->service->pool, peer);
+}
+
+/* Read at most n bytes; 0: nothing now, or the connection is gone. */
+static size_t peer_receive(struct peer *peer, void *p, size_t n)
+{
+	ssize_t got = socket_receive(peer->fd, p, n);
+
+	if (got == -EAGAIN)
+		return 0;
+	if (got <= 0) {
+		/* What it had not sent whole was not asked for. */
+		peer->state = PEER_GONE;
+		return 0;
+	}
+	peer->last_ms = mbj_monotonic_ms();
+	return (size_t)got;
+}
+
+/* True: go on reading. */
+static bool head_read(struct peer *peer)
+{
+	size_t n;
+
+	if (peer->head_count == 0)
+		peer->began_ms = mbj_monotonic_ms();
+	n = peer_receive(peer, peer->head + peer->head_count,
+			 WIRE_HEAD_SIZE - peer->head_count);
+	peer->head_count += n;
+	if (n == 0)
+		return false;
+	return peer->head_count < WIRE_HEAD_SIZE || head_take(peer);
+}
+
+static bool body_read(struct peer *peer)
+{
+	size_t left = peer->request.size - peer->in.n;
+	struct mbj_error err;
+	size_t n = 0;
+
+	if (left > 0)
+		n = peer_receive(peer, peer->service->scratch,
+				 left < SERVICE_SMALL_SIZE
+					 ? left
+					 : SERVICE_SMALL_SIZE);
+	if (n == 0 && left > 0)
+		return false;
+	mbj_buf_put(&peer->in, peer->service->scratch, n);
+	if (mbj_buf_ok(&peer->in, &err) < 0) {
+		peer_end(peer, &err);
+		return false;
+	}
+	if (peer->in.n < peer->request.size)
+		return true;
+	peer_dispatch(peer);
+	return false;
+}
+
+void peer_read(struct peer *peer)
+{
+	bool is_on = true;
+
+	while (is_on)
+		is_on = peer->state == PEER_HEAD   ? head_read(peer)
+			: peer->state == PEER_BODY ? body_read(peer)
+						   : false;
+}
+
+/* ------------------------------------------------------------------- time */
+
+int64_t peer_deadline(const struct peer *peer)
+{
+	int64_t timeout = peer->service->options.timeout_ms;
+	size_t size = 0;
+
+	switch (peer->state) {
+	case PEER_HEAD:
+		if (peer->is_greeted && peer->head_count == 0)
+			return INT64_MAX;
+		break;
+	case PEER_BODY:
+		size = peer->request.size;
+		break;
+	case PEER_WRITE:
+		size = peer->out.n;
+		break;
+	case PEER_ROOM:
+	case PEER_BUSY:
+	case PEER_GONE:
+		return INT64_MAX;
+	}
+	return peer->began_ms + timeout + (int64_t)(size / SLOWEST);
+}

@@ -1,0 +1,165 @@
+/*
+ * What a worker does: decode a request, carry it out, put its answer together
+ * and send what goes at once.
+ *
+ * Threads: a worker's, for the connection that it has.
+ */
+#include <unistd.h>
+
+#include <mbj/check.h>
+
+#include "service_impl.h"
+
+enum { WORK_ARENA_MAX = 512 << 20 };
+
+static enum mbj_rc hello_run(struct peer *peer,
+			     const struct wire_message *request,
+			     struct wire_message *answer, struct mbj_error *err)
+{
+	struct service *service = peer->service;
+
+	if (request->version_lowest > WIRE_VERSION ||
+	    request->version_highest < WIRE_VERSION)
+		return mbj_error_set(err, MBJ_EUNSUPPORTED,
+				     "the service speaks version %d of the "
+				     "protocol, the client %u to %u",
+				     WIRE_VERSION, request->version_lowest,
+				     request->version_highest);
+	answer->welcome = (struct wire_welcome){
+		.version = WIRE_VERSION,
+		.is_owner = peer->who.is_owner,
+		.process = (uint64_t)getpid(),
+		.identity = *mbj_store_identity(service->store),
+		.dir = mbj_bytes_str(mbj_store_dir(service->store)),
+	};
+	return MBJ_OK;
+}
+
+/* What the loop has noted of the service, and what the store says. */
+static enum mbj_rc status_run(struct peer *peer, struct wire_message *answer,
+			      struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = seat_status(peer->service->store, &answer->status, err);
+	if (rc < 0)
+		return rc;
+	answer->status.service = peer->status.service;
+	answer->status.peers = peer->status.peers;
+	answer->status.peer_count = peer->status.peer_count;
+	peer->status.peers = NULL;
+	peer->status.peer_count = 0;
+	return MBJ_OK;
+}
+
+static enum mbj_rc stop_run(struct peer *peer, struct mbj_error *err)
+{
+	if (!peer->who.is_owner)
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "only the service's user and root may "
+				     "stop it");
+	peer->is_stopping = true;
+	return MBJ_OK;
+}
+
+/* Kinds that are the service's own. */
+static enum mbj_rc own_run(struct peer *peer,
+			   const struct wire_message *request,
+			   struct mbj_error *err)
+{
+	struct wire_message *answer = mbj_calloc(1, sizeof(*answer));
+	enum mbj_rc rc;
+
+	if (answer == NULL)
+		return mbj_error_nomem(err);
+	if (peer->request.kind == WIRE_HELLO)
+		rc = hello_run(peer, request, answer, err);
+	else if (peer->request.kind == WIRE_STATUS)
+		rc = status_run(peer, answer, err);
+	else
+		rc = stop_run(peer, err);
+	if (rc == MBJ_OK) {
+		wire_encode(&peer->out, peer->request.kind, WIRE_ANSWER,
+			    answer);
+		rc = mbj_buf_ok(&peer->out, err);
+	}
+	mbj_client_status_done(&answer->status);
+	mbj_free(answer);
+	return rc;
+}
+
+static enum mbj_rc request_run(struct peer *peer, struct mbj_arena *arena,
+			       struct wire_message *request,
+			       struct mbj_error *err)
+{
+	enum wire_kind kind = peer->request.kind;
+	enum mbj_rc rc;
+
+	rc = wire_decode(mbj_buf_view(&peer->in), kind, WIRE_REQUEST, arena,
+			 request, err);
+	if (rc < 0) {
+		/* Who sends that will not do better next time. */
+		peer->is_ending = true;
+		return rc;
+	}
+	if (kind == WIRE_HELLO || kind == WIRE_STATUS || kind == WIRE_STOP)
+		return own_run(peer, request, err);
+	return seat_run(&peer->seat, kind, request, &peer->out, err);
+}
+
+/* The head before the body that is in out; a failure is a refusal. */
+static void answer_put(struct peer *peer, enum mbj_rc rc,
+		       const struct mbj_error *why)
+{
+	struct wire_head head = {
+		.kind = peer->request.kind,
+		.side = WIRE_ANSWER,
+		.number = peer->request.number,
+	};
+	size_t size = peer->out.n - WIRE_HEAD_SIZE;
+
+	if (rc == MBJ_OK && size <= wire_size_max(head.kind, WIRE_ANSWER)) {
+		head.size = (uint32_t)size;
+		wire_head_encode(&head, peer->out.p);
+		return;
+	}
+	if (rc == MBJ_OK) {
+		struct mbj_error limit;
+
+		(void)mbj_error_set(&limit, MBJ_ELIMIT,
+				    "an answer \"%s\" of %zu bytes is longer "
+				    "than the service can give",
+				    wire_kind_word(head.kind), size);
+		(void)peer_refuse(peer, &limit);
+		return;
+	}
+	(void)peer_refuse(peer, why);
+}
+
+void work_run(struct peer *peer)
+{
+	struct wire_message *request = mbj_calloc(1, sizeof(*request));
+	struct mbj_arena *arena = NULL;
+	struct mbj_error err = {.rc = MBJ_OK};
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(peer->state == PEER_BUSY);
+	mbj_buf_clear(&peer->out);
+	mbj_buf_put_zero(&peer->out, WIRE_HEAD_SIZE);
+	peer->out_at = 0;
+	rc = request == NULL ? mbj_error_nomem(&err)
+			     : mbj_buf_ok(&peer->out, &err);
+	if (rc == MBJ_OK)
+		rc = mbj_arena_new(WORK_ARENA_MAX, &arena, &err);
+	if (rc == MBJ_OK)
+		rc = request_run(peer, arena, request, &err);
+	peer->is_edit = rc == MBJ_OK && peer->request.kind == WIRE_SUBMIT;
+	if (rc == MBJ_OK)
+		peer->is_greeted = true;
+	else if (peer->request.kind == WIRE_HELLO)
+		peer->is_ending = true;
+	answer_put(peer, rc, &err);
+	mbj_arena_free(&arena);
+	mbj_free(request);
+	peer_flush(peer);
+}

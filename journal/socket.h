@@ -1,0 +1,49 @@
+/*
+ * Unix sockets: the only file that calls for them.  Descriptors are closed on
+ * exec and never block.
+ *
+ * Threads: stateless; a descriptor from one thread at a time.
+ */
+#ifndef MBJ_SOCKET_H
+#define MBJ_SOCKET_H
+
+#include <sys/types.h>
+
+#include <mbj/error.h>
+#include <mbj/sys.h>
+
+/* Who is on the other side, as the kernel says. */
+struct socket_peer {
+	long process;
+	uid_t uid;
+	gid_t gid;
+	bool is_owner;	 /* our own user, or root */
+	bool is_allowed; /* that, or one whom the socket's file admits */
+};
+
+/* Returns: MBJ_ENOTFOUND where nobody listens. */
+enum mbj_rc socket_connect(const char *path, int *ret_fd,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Listen at path with these permissions from the first moment on.  A socket of
+ * a dead service is replaced.  Returns: MBJ_EBUSY where somebody answers.
+ */
+enum mbj_rc socket_listen(const char *path, mode_t mode, const char *group,
+			  int *ret_fd, struct mbj_error *err) MBJ_MUST_CHECK;
+/* One that somebody else opened for us: make it as ours are. */
+enum mbj_rc socket_adopt(int fd, char ret_path[MBJ_PATH_TEXT_MAX],
+			 struct mbj_error *err) MBJ_MUST_CHECK;
+/* The next connection, -EAGAIN where there is none, or -errno. */
+int socket_accept(int listen_fd);
+/* path: of the file that admits, or "". */
+void socket_peer_get(const char *path, int fd, struct socket_peer *ret_peer);
+/* As send(2) and recv(2), no signal; -errno. */
+ssize_t socket_send(int fd, const void *p, size_t n);
+ssize_t socket_receive(int fd, void *p, size_t n);
+void socket_close(int fd);
+/* Remove a socket's file, if there is one and it is a socket. */
+void socket_remove(const char *path);
+/* Tell systemd, if it wants to know; failures are not ours. */
+void socket_notify(const char *notify_path, const char *text);
+
+#endif

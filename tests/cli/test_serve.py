@@ -1,0 +1,389 @@
+"""The service, from outside: real processes, real sockets, real Berkeley DB."""
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+import unittest
+
+import mbjtest
+from mbjtest import LOCKED, OK, REFUSED, ROWS, USAGE, Case, listing, run
+
+HEAD = struct.Struct("<IHHQ")
+HELLO = b"mbj wire" + struct.pack("<HH", 1, 1)
+
+
+class Service(Case):
+    """A primary with alice, and its service where a test begins one."""
+
+    def setUp(self):
+        super().setUp()
+        self.account(ROWS)
+        self.server = None
+        self.addCleanup(self.kill)
+
+    def serve(self, *options, store=None, env=None, fds=(), wait=True,
+              preexec=None):
+        self.server = subprocess.Popen(
+            [mbjtest.MBJ, "serve", str(store or self.p), *options],
+            stderr=subprocess.PIPE, env=env, pass_fds=fds, preexec_fn=preexec)
+        if wait:
+            self.wait_for((store or self.p) / "socket")
+        return self.server
+
+    def wait_for(self, path):
+        for _ in range(2000):
+            try:
+                self.connect(path).close()
+                return
+            except OSError:
+                self.assertIsNone(self.server.poll(), "the service ended")
+                time.sleep(0.01)
+        self.fail("the service does not listen")
+
+    def kill(self):
+        if self.server is not None:
+            self.server.kill()
+            self.server.wait()
+            self.server.stderr.close()
+            self.server = None
+
+    def stop(self):
+        """Stop in good order; returns what it said."""
+        self.server.send_signal(signal.SIGTERM)
+        _, err = self.server.communicate(timeout=60)
+        self.assertEqual(self.server.returncode, OK, err)
+        self.server = None
+        return err
+
+    def connect(self, path=None):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(30)
+        s.connect(str(path or self.p / "socket"))
+        return s
+
+    def hello(self, path=None):
+        s = self.connect(path)
+        s.sendall(HEAD.pack(len(HELLO), 1, 0, 7) + HELLO)
+        size, kind, side, number = HEAD.unpack(self.read(s, HEAD.size))
+        self.assertEqual((kind, side, number), (1, 1, 7))
+        self.read(s, size)
+        return s
+
+    def read(self, s, n):
+        got = b""
+        while len(got) < n:
+            piece = s.recv(n - len(got))
+            self.assertTrue(piece, "the service closed the connection")
+            got += piece
+        return got
+
+    # ------------------------------------------------------------- verbs
+
+    def everything(self, store):
+        """Each verb that goes through the service: (words, input)."""
+        return [
+            (("accounts", store, "--json"), None),
+            (("tree", store, "alice"), None),
+            (("tree", store, "nobody"), None),
+            (("set", store, "alice"),
+             {"update": {mbjtest.A: {"name": "Work"},
+                         mbjtest.B: {"parentId": "0" * 31 + "9"}}}),
+            (("set", store, "alice"), {"destroy": [mbjtest.A]}),
+            (("rename", store, "alice", "B>Work", "Work>B"), None),
+            (("rename", store, "alice", "none>more"), None),
+            (("rename", store, "alice", "-n", "B>Z"), None),
+            (("rename", store, "alice", "--json", "B>Z/Y"), None),
+            (("reconcile", store, "alice", "-n", "--json"), listing(ROWS)),
+            (("reconcile", store, "alice"), listing(ROWS)),
+            (("plan", store, "alice", "--after", "-"), listing(ROWS[:3])),
+            (("import", store, "bob", "-n"), listing(ROWS)),
+            (("import", store, "alice"), listing(ROWS)),
+            (("deliver", store, "alice", "INBOX"), b"one\r\n"),
+            (("deliver", store, "alice", "none"), b"one\r\n"),
+            (("deliver", store, "nobody"), b"one\r\n"),
+            (("deliver", store, "alice"), b""),
+            (("deliver", store, "alice", "INBOX", "--json"), b"x" * 999_999),
+            (("flag", store, "alice", "INBOX", "1:*", "\\Seen", "$y"), None),
+            (("mv", store, "alice", "INBOX", "2", "A", "--copy"), None),
+            (("mv", store, "alice", "INBOX", "1", "A"), None),
+            (("messages", store, "alice", "none"), None),
+            (("cat", store, "alice", "A", "1"), None),
+            (("cat", store, "alice", "A", "2"), None),
+            (("cat", store, "alice", "A", "*"), None),
+            (("cat", store, "alice", "A", "77"), None),
+            (("expunge", store, "alice", "A", "1"), None),
+            (("expunge", store, "alice", "A", "x"), None),
+            (("tree", store, "alice"), None),
+            (("log", store), None),
+        ]
+
+    @staticmethod
+    def plain(text, store):
+        """Without what is another one in each store: its path, ids of its
+        own, times, UIDVALIDITY values that begin with the time."""
+        import re
+        text = text.replace(str(store), "STORE")
+        text = re.sub(r"\b(1[5-9]|2\d)\d{8}\b", "UIDVALIDITY", text)
+        text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text)
+        text = re.sub(r"\b[0-9a-f]{64}\b", "HASH", text)
+        return re.sub(r"\b(?!0{24})[0-9a-f]{32}\b", "ID", text)
+
+    def test_same_output(self):
+        """Goal: a verb says the same with and without a service.  Method:
+        each, refusals too, on two stores that were made alike."""
+        other = self.dir / "q"
+        self.mbj("init", other)
+        self.mbj("import", other, "alice", stdin=listing(ROWS))
+        self.serve()
+        for one, two in zip(self.everything(self.p), self.everything(other)):
+            served = run(*one[0], stdin=one[1])
+            direct = run(*two[0], stdin=two[1])
+            for name in ("out", "err"):
+                self.assertEqual(
+                    self.plain(getattr(served, name), self.p),
+                    self.plain(getattr(direct, name), other), one[0])
+            self.assertEqual(served.status, direct.status, one[0])
+        # The same verbs, the same socket, by its own path.
+        by_socket = self.mbj("tree", self.p / "socket", "alice")
+        self.assertEqual(by_socket.out, self.mbj("tree", self.p, "alice").out)
+        for mailbox in ("INBOX", "A"):
+            served = self.mbj("messages", self.p, "alice", mailbox).out
+            direct = self.mbj("messages", other, "alice", mailbox).out
+            self.assertEqual(self.plain(served, self.p),
+                             self.plain(direct, other))
+        before = self.mbj("messages", self.p, "alice", "INBOX").out
+        self.stop()
+        self.assertEqual(self.mbj("messages", self.p, "alice", "INBOX").out,
+                         before)
+
+    def test_status(self):
+        """Goal: status says the same, and what the service is.  Method: with
+        and without; what only an owner may do says who that is."""
+        alone = self.mbj("status", self.p, "--json").json()
+        lines = self.mbj("status", self.p).out
+        self.serve()
+        served = self.mbj("status", self.p, "--json").json()
+        service = served.pop("service")
+        self.assertEqual(served["ownedBy"], self.server.pid)
+        self.assertEqual({**served, "ownedBy": None}, alone)
+        self.assertEqual(service["process"], self.server.pid)
+        self.assertEqual(service["clients"][0]["uid"], os.getuid())
+        self.assertTrue(self.mbj("status", self.p).out.startswith(lines))
+        for verb in (("fsck", self.p), ("serve", self.p),
+                     ("replay", self.r, self.p)):
+            said = self.mbj(*verb, status=LOCKED)
+            self.assertIn(str(self.server.pid), said.err)
+        self.mbj("replay", self.p, self.r)
+        self.stop()
+
+    def test_orderly_stop(self):
+        """Goal: SIGTERM ends it cleanly with a request under way and idle
+        clients.  Method: the store opens again without anything to mend."""
+        self.serve()
+        idle = self.hello()
+        half = self.hello()
+        half.sendall(HEAD.pack(1000, 2, 0, 8) + b"half")
+        self.stop()
+        self.assertEqual(idle.recv(1), b"")
+        idle.close()
+        half.close()
+        self.assertFalse((self.p / "socket").exists())
+        self.mbj("fsck", self.p)
+
+    def test_usage(self):
+        """Goal: what cannot be served is said.  Method: a group that is none,
+        a number that is none, no store, a socket where there is no folder."""
+        self.mbj("serve", self.p, "--group", "no-such-group", status=REFUSED)
+        self.mbj("serve", self.p, "--connections", "x", status=USAGE)
+        self.mbj("serve", self.p, "--connections", "99999999999",
+                 status=USAGE)
+        self.mbj("serve", self.dir / "none", status=mbjtest.FAILED)
+        self.mbj("serve", self.p, "--socket", self.dir / "none" / "s",
+                 status=mbjtest.FAILED)
+        self.mbj("fsck", self.p)
+
+    # ----------------------------------------------------------- clients
+
+    def test_slow_and_silent(self):
+        """Goal: clients that say nothing, or half of something, block nobody
+        and do not stay.  Method: eight of each, and a verb meanwhile."""
+        self.serve("--timeout", "300", "--connections", "40")
+        silent = [self.connect() for _ in range(8)]
+        half = [self.hello() for _ in range(8)]
+        for s in half:
+            s.sendall(HEAD.pack(60 << 20, 2, 0, 8) + b"slow")
+        idle = self.hello()
+        self.mbj("rename", self.p, "alice", "A>Z")
+        for s in silent:
+            self.assertEqual(s.recv(1), b"")
+            s.close()
+        # 60 MB may take their time; the kernel tells when it is not theirs.
+        for s in half:
+            s.close()
+        idle.sendall(HEAD.pack(0, 4, 0, 9))
+        self.assertEqual(HEAD.unpack(self.read(idle, HEAD.size))[1:],
+                         (4, 1, 9))
+        idle.close()
+        self.stop()
+
+    def test_does_not_read(self):
+        """Goal: one who asks and does not read costs no more than one answer.
+        Method: 10,000 requests sent, none read; others go on."""
+        self.serve()
+        s = self.hello()
+        s.settimeout(1)
+        try:
+            for i in range(10000):
+                s.sendall(HEAD.pack(4 + 5, 6, 0, i) + b"\5\0\0\0alice")
+        except socket.timeout:
+            pass
+        self.mbj("rename", self.p, "alice", "A>Z")
+        status = self.mbj("status", self.p, "--json").json()["service"]
+        self.assertLess(status["requests"], 10000)
+        s.close()
+        self.stop()
+
+    def test_too_many(self):
+        """Goal: one connection too many is told so.  Method: a verb finds
+        the service full, and works once there is room."""
+        self.serve("--connections", "2")
+        two = [self.hello(), self.hello()]
+        said = self.mbj("tree", self.p, "alice", status=LOCKED)
+        self.assertIn("2 connections are open", said.err)
+        two.pop().close()
+        for _ in range(100):
+            if run("tree", self.p, "alice").status == OK:
+                break
+            time.sleep(0.02)
+        self.mbj("tree", self.p, "alice")
+        two.pop().close()
+        self.stop()
+
+    # -------------------------------------------------------------- kills
+
+    def test_kill(self):
+        """Goal: nothing that was acknowledged is lost when the service is
+        killed.  Method: four clients deliver, kill -9 at random, again and
+        again; a stale socket is no hindrance."""
+        rng = mbjtest.seed()
+        sure = []
+        lock = threading.Lock()
+
+        def produce(number, until):
+            i = 0
+            while time.monotonic() < until:
+                i += 1
+                body = f"{number}.{i}.{until}\n".encode()
+                done = run("deliver", self.p, "alice", "INBOX", "--json",
+                           stdin=body)
+                if done.status == OK:
+                    with lock:
+                        sure.append((done.json()["uid"], body))
+
+        for _ in range(int(os.environ.get("MBJ_KILLS", "5"))):
+            self.serve()
+            until = time.monotonic() + 0.4 + rng.random()
+            threads = [threading.Thread(target=produce, args=(n, until))
+                       for n in range(4)]
+            for t in threads:
+                t.start()
+            time.sleep(0.2 + rng.random() / 2)
+            self.server.kill()
+            self.server.wait()
+            for t in threads:
+                t.join()
+            self.kill()
+        self.assertGreater(len(sure), 10)
+        listed = {m["uid"]: m["size"] for m in self.mbj(
+            "messages", self.p, "alice", "INBOX").json()["messages"]}
+        for uid, body in sure:
+            self.assertEqual(listed.get(uid), len(body), uid)
+        uid, body = random.Random(1).choice(sure)
+        self.assertEqual(self.mbj("cat", self.p, "alice", "INBOX",
+                                  uid).out.encode(), body)
+        self.mbj("fsck", self.p)
+
+    # ------------------------------------------------------------ systemd
+
+    def test_activation(self):
+        """Goal: a socket that systemd opened is used, and left alone.
+        Method: one at descriptor 3, as sd_listen_fds(3) has it."""
+        path = self.dir / "handed"
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen(8)
+        early = self.connect(path)
+        script = ('exec 3<&{0}; export LISTEN_PID=$$ LISTEN_FDS=1; '
+                  'exec "$@"').format(listener.fileno())
+        self.server = subprocess.Popen(
+            ["bash", "-c", script, "-", mbjtest.MBJ, "serve", str(self.p)],
+            stderr=subprocess.PIPE, pass_fds=[listener.fileno()])
+        listener.close()
+        # Whoever came before the service was there is served.
+        early.sendall(HEAD.pack(len(HELLO), 1, 0, 1) + HELLO)
+        self.assertEqual(HEAD.unpack(self.read(early, HEAD.size))[1:],
+                         (1, 1, 1))
+        early.close()
+        self.mbj("tree", path, "alice")
+        self.assertFalse((self.p / "socket").exists())
+        self.stop()
+        self.assertTrue(path.exists())
+
+    def test_notify(self):
+        """Goal: systemd is told when it listens and when it stops.  Method: a
+        datagram socket of our own, by path and as an abstract name."""
+        for name in (str(self.dir / "notify"), f"\0mbj-test-{os.getpid()}"):
+            told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            told.settimeout(30)
+            told.bind(name)
+            self.serve(wait=False, env={
+                **os.environ, "NOTIFY_SOCKET": name.replace("\0", "@")})
+            self.assertEqual(told.recv(100), b"READY=1")
+            self.hello().close()
+            self.stop()
+            self.assertEqual(told.recv(100), b"STOPPING=1")
+            told.close()
+
+    # -------------------------------------------------------------- rights
+
+    def test_permissions(self):
+        """Goal: the socket is its group's from the first moment.  Method: its
+        mode and group; another service there is not pushed away."""
+        path = self.dir / "elsewhere"
+        self.serve("--socket", str(path), "--group", str(os.getgid()),
+                   wait=False)
+        self.wait_for(path)
+        self.assertEqual(path.stat().st_mode & 0o7777, 0o660)
+        self.assertEqual(path.stat().st_gid, os.getgid())
+        other = self.dir / "q"
+        self.mbj("init", other)
+        said = self.mbj("serve", other, "--socket", path, status=LOCKED)
+        self.assertIn("another service", said.err)
+        self.mbj("tree", path, "alice")
+        self.stop()
+
+    @unittest.skipUnless(os.getuid() == 0, "takes root to be another user")
+    def test_another_user(self):
+        """Goal: only members of the group get in.  Method: a user with and
+        without it, at a socket whose file would let everybody connect."""
+        os.chmod(self.dir, 0o755)
+        path = self.dir / "elsewhere"
+        self.serve("--socket", str(path), "--group", "12345", wait=False)
+        self.wait_for(path)
+
+        def as_user(*groups):
+            return subprocess.run(
+                [mbjtest.MBJ, "tree", str(path), "alice"],
+                capture_output=True, user=12346, group=12346,
+                extra_groups=groups, check=False)
+        self.assertEqual(as_user(12345).returncode, OK)
+        self.assertNotEqual(as_user().returncode, OK)
+        self.stop()
+
+
+if __name__ == "__main__":
+    unittest.main()
