@@ -13,6 +13,7 @@
 #include <mbj/check.h>
 
 #include "service_impl.h"
+#include "store_impl.h"
 
 enum {
 	TICK_MS = 1000, /* how often the slow are looked for */
@@ -210,6 +211,13 @@ static void service_take(struct service *service)
 		if (p->state == PEER_HEAD && !service->is_stopping)
 			peer_read(p);
 	}
+	/* One that can do no more is no help to anybody: whoever watches over
+	 * the service begins it anew, and the store with it. */
+	if (!service->is_failed &&
+	    store_check(service->store, &service->failure) < 0) {
+		service->is_failed = true;
+		service_stop(service);
+	}
 }
 
 /* Free those that are gone or too slow, and, at the end, those that wait. */
@@ -323,6 +331,11 @@ enum mbj_rc mbj_service_run(struct mbj_store *store,
 		socket_notify(service->options.notify, "READY=1");
 		while (!service->is_stopping || service->peer_count > 0)
 			service_turn(service, fds);
+		if (service->is_failed) {
+			rc = service->failure.rc;
+			if (err != NULL)
+				*err = service->failure;
+		}
 	}
 	service_done(service);
 	mbj_free(fds);

@@ -89,6 +89,8 @@ struct service {
 	int64_t accept_ms; /* no accepting before: out of descriptors */
 	int64_t end_ms;	   /* when what is left is cut, once stopping */
 	bool is_stopping;
+	bool is_failed; /* the store is, for why */
+	struct mbj_error failure;
 	uint8_t *scratch; /* SERVICE_SMALL_SIZE */
 };
 

@@ -299,6 +299,39 @@ START_TEST(test_stop)
 END_TEST
 
 /*
+ * Goal: a store that fails ends the service, with the reason, after who asked
+ * has been told; a new one goes on from what is durable.  Method: syncs fail.
+ */
+START_TEST(test_store_fails)
+{
+	struct mbj_lsn lsn = {0};
+	struct mbj_error error;
+	struct served s;
+
+	served_begin(&s);
+	SITE_OK(client_rename(s.client, 1, "m2", "kept", &lsn, err));
+	site_sys_arm(&s.sys, SITE_CALL_SYNC, 1, EIO, true);
+	SITE_FAILS(client_rename(s.client, 1, "m3", "lost", NULL, err), MBJ_EIO,
+		   &error);
+	ck_assert_ptr_nonnull(strstr(error.message, "outcome unknown"));
+	ck_assert_int_eq(pthread_join(s.thread, NULL), 0);
+	ck_assert_int_eq(s.rc, MBJ_EIO);
+	ck_assert_ptr_nonnull(strstr(s.err.message, "open it again"));
+	ck_assert_int_ne(access(s.path, F_OK), 0);
+	mbj_client_close(&s.client);
+	site_sys_arm(&s.sys, 0, 0, 0, false);
+	mbj_store_close(&s.site.store);
+	SITE_OK(mbj_store_open(s.site.dir, &s.site.options, &s.site.store,
+			       err));
+	ck_assert_uint_ge(mbj_store_end(s.site.store).lsn.v, lsn.v);
+	ck_assert(site_is_sound(s.site.store));
+	(void)close(s.stop[0]);
+	(void)close(s.stop[1]);
+	site_end(&s.site);
+}
+END_TEST
+
+/*
  * Goal: a client that dies in the middle of a request harms nobody, and what
  * it had not sent whole is not done.  Method: cut at every byte of hello and an
  * edit; then another client works.
@@ -443,6 +476,7 @@ TCase *test_service_case(void)
 	tcase_add_test(tc, test_group_commit);
 	tcase_add_test(tc, test_calls);
 	tcase_add_test(tc, test_stop);
+	tcase_add_test(tc, test_store_fails);
 	tcase_add_test(tc, test_cut_at_every_byte);
 	tcase_add_test(tc, test_strangers);
 	return tc;

@@ -53,9 +53,10 @@ struct mbj_service_options {
 
 /*
  * Serve until it is told to stop: no more connections, what was received whole
- * is carried out and answered.
- * Returns: MBJ_EBUSY (somebody listens at that path), MBJ_EINVALID (no such
- * group, a path that is too long).
+ * is carried out and answered.  A store that fails ends it, too, once all who
+ * wait have been told.
+ * Returns: MBJ_EIO (the store failed: open it again), MBJ_EBUSY (somebody
+ * listens at that path), MBJ_EINVALID (no such group, a path that is too long).
  */
 MBJ_API enum mbj_rc mbj_service_run(struct mbj_store *store,
 				    const struct mbj_service_options *options,
