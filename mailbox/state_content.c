@@ -106,11 +106,20 @@ enum mbj_rc content_close(struct content_edit *edit, uint64_t modseq,
 	return rc;
 }
 
-enum mbj_rc message_sum(struct content_edit *edit, struct mbj_bytes value,
-			bool is_added, struct mbj_error *err)
+enum mbj_rc message_sum(struct content_edit *edit, bool is_added,
+			struct mbj_error *err)
 {
-	return record_sum(edit->txn, TABLE_MESSAGES,
-			  mbj_buf_view(&edit->txn->key), value, is_added,
+	struct mbj_txn *txn = edit->txn;
+	enum mbj_rc rc;
+
+	/* What did not fit into memory would be summed all the same. */
+	rc = mbj_buf_ok(&txn->key, err);
+	if (rc == MBJ_OK)
+		rc = mbj_buf_ok(&txn->value, err);
+	if (rc < 0)
+		return rc;
+	return record_sum(txn, TABLE_MESSAGES, mbj_buf_view(&txn->key),
+			  mbj_buf_view(&txn->value), is_added,
 			  &edit->content.digest, err);
 }
 
@@ -124,7 +133,7 @@ enum mbj_rc message_put(struct content_edit *edit,
 	key_message(&txn->key, edit->account.id, edit->content.series,
 		    message->uid);
 	record_message_encode(&txn->value, message);
-	rc = message_sum(edit, mbj_buf_view(&txn->value), true, err);
+	rc = message_sum(edit, true, err);
 	if (rc == MBJ_OK)
 		rc = txn_put(txn, TABLE_MESSAGES, err);
 	return rc;

@@ -28,9 +28,9 @@ enum mbj_rc content_close(struct content_edit *edit, uint64_t modseq,
 enum mbj_rc message_put(struct content_edit *edit,
 			const struct mbj_message *message,
 			struct mbj_error *err) MBJ_MUST_CHECK;
-/* The share of the record value at txn->key. */
-enum mbj_rc message_sum(struct content_edit *edit, struct mbj_bytes value,
-			bool is_added, struct mbj_error *err) MBJ_MUST_CHECK;
+/* The share of the message that is in txn->key and txn->value. */
+enum mbj_rc message_sum(struct content_edit *edit, bool is_added,
+			struct mbj_error *err) MBJ_MUST_CHECK;
 /* One message of size more or less, in content and account. */
 enum mbj_rc content_count(struct content_edit *edit, uint64_t size,
 			  bool is_added, struct mbj_error *err) MBJ_MUST_CHECK;

@@ -216,7 +216,7 @@ static enum mbj_rc message_replace(struct content_edit *edit,
 	key_message(&edit->txn->key, edit->account.id, edit->content.series,
 		    message->uid);
 	record_message_encode(&edit->txn->value, message);
-	rc = message_sum(edit, mbj_buf_view(&edit->txn->value), false, err);
+	rc = message_sum(edit, false, err);
 	if (rc == MBJ_OK)
 		rc = message_put(edit, after, err);
 	return rc;
@@ -311,7 +311,7 @@ static enum mbj_rc message_remove(struct content_edit *edit,
 	key_message(&txn->key, edit->account.id, edit->content.series,
 		    message->uid);
 	record_message_encode(&txn->value, message);
-	rc = message_sum(edit, mbj_buf_view(&txn->value), false, err);
+	rc = message_sum(edit, false, err);
 	if (rc == MBJ_OK)
 		rc = txn_del(txn, TABLE_MESSAGES, err);
 	if (rc == MBJ_OK)

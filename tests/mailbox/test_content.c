@@ -207,6 +207,71 @@ START_TEST(content_keywords_full)
 }
 END_TEST
 
+/* One message with a long record, in a transaction that has no memory yet. */
+static void long_message_begin(struct content_lab *lab, int engine)
+{
+	char keywords[MBJ_KEYWORDS_MAX];
+	struct mbj_message message = sample(1);
+
+	for (size_t i = 0; i < sizeof(keywords); i += 8)
+		(void)snprintf(keywords + i, 8, "%07zu", i);
+	message.keywords = mbj_bytes_make(keywords, sizeof(keywords));
+	content_lab_begin(lab, engine);
+	test_ok(mbj_txn_message_append(lab->txn, lab->account,
+				       content_box_id(&lab->model->boxes[0]), 1,
+				       &message, &err),
+		err);
+	test_ok(mbj_txn_commit(&lab->txn, &err), err);
+	mbj_state_close(&lab->state);
+	content_lab_open(lab);
+}
+
+/*
+ * Goal: memory that ends is said, and never leaves a digest that is another
+ * than its records sum to.  Method: each allocation of a change of flags, and
+ * of an expunge, fails once, in a transaction of its own.
+ */
+START_TEST(content_no_memory)
+{
+	uint8_t uids[] = {1, 0, 0, 0, 1, 0, 0, 0};
+	struct mbj_flags_change change = {
+		.uids = mbj_bytes_make(uids, sizeof(uids)),
+		.mode = MBJ_FLAGS_ADD,
+		.flags = MBJ_FLAG_SEEN,
+		.modseq = 9,
+	};
+	bool is_expunge = _i % 2 == 1;
+	bool is_met = true;
+	unsigned failed = 0;
+
+	for (uint64_t at = 1; is_met; at++) {
+		struct mbj_digest summed;
+		struct content_lab lab;
+		struct mbj_id id;
+		enum mbj_rc rc;
+
+		long_message_begin(&lab, _i / 2);
+		id = content_box_id(&lab.model->boxes[0]);
+		test_alloc_fail_at(at);
+		rc = is_expunge ? mbj_txn_message_expunge(lab.txn, lab.account,
+							  id, 2, change.uids, 9,
+							  (struct mbj_lsn){3},
+							  &err)
+				: mbj_txn_message_flags(lab.txn, lab.account,
+							id, 2, &change, &err);
+		is_met = test_alloc_count() >= at;
+		test_alloc_fail_at(0);
+		failed += rc != MBJ_OK;
+		ck_assert(rc == MBJ_OK || (is_met && rc == MBJ_ENOMEM));
+		test_ok(mbj_txn_account_check(lab.txn, lab.account, &summed,
+					      &err),
+			err);
+		content_lab_end(&lab);
+	}
+	ck_assert_uint_gt(failed, 3);
+}
+END_TEST
+
 /*
  * Goal: an account that goes takes its messages along, by and by.
  */
@@ -250,6 +315,7 @@ TCase *test_content_case(void)
 	tcase_add_loop_test(tc, content_model, 0, ENGINES);
 	tcase_add_loop_test(tc, content_refused, 0, ENGINES);
 	tcase_add_loop_test(tc, content_keywords_full, 0, ENGINES);
+	tcase_add_loop_test(tc, content_no_memory, 0, 2 * ENGINES);
 	tcase_add_loop_test(tc, content_account_deleted, 0, ENGINES);
 	return tc;
 }
