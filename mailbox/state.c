@@ -420,6 +420,13 @@ enum mbj_rc mbj_txn_flush(struct mbj_txn *txn, struct mbj_error *err)
 	return cache_flush(txn->state->cache, txn->txn, err);
 }
 
+/* Nothing of the transaction came about: what was reaped is back. */
+static void undone(struct mbj_txn *txn)
+{
+	cache_aborted(txn->state->cache);
+	txn->state->has_orphans = true;
+}
+
 enum mbj_rc mbj_txn_commit(struct mbj_txn **txn, struct mbj_error *err)
 {
 	struct cache *cache = (*txn)->state->cache;
@@ -435,7 +442,7 @@ enum mbj_rc mbj_txn_commit(struct mbj_txn **txn, struct mbj_error *err)
 	if (rc == MBJ_OK)
 		cache_committed(cache);
 	else
-		cache_aborted(cache);
+		undone(*txn);
 	txn_free(txn);
 	return rc;
 }
@@ -446,7 +453,7 @@ void mbj_txn_abort(struct mbj_txn **txn)
 		return;
 	db_abort(&(*txn)->txn);
 	if (!(*txn)->is_reading)
-		cache_aborted((*txn)->state->cache);
+		undone(*txn);
 	txn_free(txn);
 }
 
@@ -460,6 +467,7 @@ void mbj_txn_rollback(struct mbj_txn *txn, size_t savepoint)
 {
 	MBJ_ASSERT(!txn->is_reading);
 	cache_rollback(txn->state->cache, savepoint);
+	txn->state->has_orphans = true; /* what was reaped may be back */
 }
 
 enum mbj_rc txn_get(struct mbj_txn *txn, enum db_table table,

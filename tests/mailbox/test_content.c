@@ -306,6 +306,49 @@ START_TEST(content_account_deleted)
 }
 END_TEST
 
+/*
+ * Goal: what was reaped and came back is reaped again.  Method: reaped to the
+ * end, and once more, rolled back; the same, given up.
+ */
+START_TEST(content_reap_undone)
+{
+	uint64_t count = 0, size = 0;
+	bool is_done = false;
+	struct content_lab lab;
+	struct mbj_hash hash = content_blob(0);
+
+	content_lab_begin(&lab, _i);
+	for (unsigned i = 0; i < 60; i++)
+		content_append(&lab, &lab.model->boxes[i % CONTENT_BOXES]);
+	test_ok(mbj_txn_account_delete(lab.txn, lab.account,
+				       (struct mbj_lsn){5}, &err),
+		err);
+	test_ok(mbj_txn_commit(&lab.txn, &err), err);
+	for (unsigned way = 0; way < 3; way++) {
+		size_t savepoint;
+
+		test_ok(mbj_txn_begin(lab.state, &lab.txn, &err), err);
+		savepoint = mbj_txn_savepoint(lab.txn);
+		for (unsigned i = 0; i < 2; i++)
+			test_ok(mbj_txn_reap(lab.txn, 1000, (struct mbj_lsn){6},
+					     &is_done, &err),
+				err);
+		ck_assert(is_done);
+		if (way == 0)
+			mbj_txn_rollback(lab.txn, savepoint);
+		if (way < 2)
+			mbj_txn_abort(&lab.txn);
+		else
+			test_ok(mbj_txn_commit(&lab.txn, &err), err);
+	}
+	test_ok(mbj_txn_begin(lab.state, &lab.txn, &err), err);
+	test_ok(mbj_txn_blob_count(lab.txn, &hash, &count, &size, &err), err);
+	ck_assert_uint_eq(count, 0);
+	ck_assert_uint_ne(size, MBJ_BLOB_UNKNOWN);
+	content_lab_end(&lab);
+}
+END_TEST
+
 TCase *test_content_case(void)
 {
 	enum { ENGINES = MBJ_STATE_MEMORY + 1 };
@@ -317,5 +360,6 @@ TCase *test_content_case(void)
 	tcase_add_loop_test(tc, content_keywords_full, 0, ENGINES);
 	tcase_add_loop_test(tc, content_no_memory, 0, 2 * ENGINES);
 	tcase_add_loop_test(tc, content_account_deleted, 0, ENGINES);
+	tcase_add_loop_test(tc, content_reap_undone, 0, ENGINES);
 	return tc;
 }
