@@ -392,7 +392,7 @@ class Export(Mail):
 
 
 class Resume(Mail):
-    KILLS = int(os.environ.get("MBJ_KILLS", "12"))
+    KILLS = int(os.environ.get("MBJ_KILLS", "8"))
 
     def killed(self, rng, *arguments):
         """Run until it is through, killed at random until then; how often."""
