@@ -143,8 +143,28 @@ mail_target_append(struct mail_target *target, uint32_t uid,
 enum mbj_rc mail_target_flush(struct mail_target *target,
 			      uint32_t uidnext) MBJ_MUST_CHECK;
 
-/* ------------------------------------------------ mail_maildir.c, mail_mbox.c
- */
+/* ---------------------------------------------------------- mail_import.c */
+
+/* An import on its way, whatever it is of. */
+struct mail_import {
+	struct session s;
+	struct mail_report report;
+	struct mail_folders folders;
+	const struct mbj_sys *sys;
+	struct mbj_blobs *blobs; /* NULL: a dry run */
+	struct mbj_utf7 *utf7;	 /* where the source's names need it */
+	uint8_t *step;		 /* MAIL_STEP bytes of a message or a file */
+};
+
+enum mbj_rc
+mail_import_begin(struct mail_import *m, const struct cli_call *call,
+		  const struct mbj_name_policy *policy) MBJ_MUST_CHECK;
+/* The store, and where bodies go. */
+enum mbj_rc mail_import_open(struct mail_import *m) MBJ_MUST_CHECK;
+/* Say how it went and free everything, begun whole or not. */
+int mail_import_end(struct mail_import *m, enum mbj_rc rc);
+
+/* ------------------------------------------ mail_maildir.c, mail_mbox.c */
 
 int mail_import_maildir(const struct cli_call *call,
 			const struct mbj_name_policy *policy);

@@ -5,20 +5,10 @@
 
 #include "mail.h"
 
-struct maildir_import {
-	struct session s;
-	struct mail_report report;
-	struct mail_folders folders;
-	const struct mbj_sys *sys;
-	struct mbj_blobs *blobs; /* NULL: a dry run */
-	struct mbj_utf7 *utf7;
-	uint8_t *step; /* MAIL_STEP bytes of a body */
-};
-
 /* ------------------------------------------------------------- mailboxes */
 
 /* The UIDVALIDITY and the id that a folder's list gives, before it is read. */
-static void list_peek(struct maildir_import *m, struct mail_folder *folder)
+static void list_peek(struct mail_import *m, struct mail_folder *folder)
 {
 	struct mbj_uidlist list;
 	struct mbj_error err;
@@ -35,7 +25,7 @@ static void list_peek(struct maildir_import *m, struct mail_folder *folder)
 	mbj_buf_done(&text);
 }
 
-static enum mbj_rc folder_add(struct maildir_import *m, struct mbj_bytes path,
+static enum mbj_rc folder_add(struct mail_import *m, struct mbj_bytes path,
 			      const char *place)
 {
 	struct mail_folder *folder;
@@ -48,7 +38,7 @@ static enum mbj_rc folder_add(struct maildir_import *m, struct mbj_bytes path,
 }
 
 /* What has neither is somebody else's, and no mailbox. */
-static bool place_has_parts(const struct maildir_import *m, const char *place)
+static bool place_has_parts(const struct mail_import *m, const char *place)
 {
 	char path[MBJ_PATH_TEXT_MAX];
 	struct mbj_error err;
@@ -59,7 +49,7 @@ static bool place_has_parts(const struct maildir_import *m, const char *place)
 		mbj_path_exists(m->sys, path));
 }
 
-static enum mbj_rc folders_find(struct maildir_import *m, const char *dir)
+static enum mbj_rc folders_find(struct mail_import *m, const char *dir)
 {
 	char place[MBJ_PATH_TEXT_MAX];
 	struct mbj_buf names, path;
@@ -96,7 +86,7 @@ static enum mbj_rc folders_find(struct maildir_import *m, const char *dir)
 }
 
 /* One subscription: of a mailbox that is there, or it cannot be kept. */
-static void subscription_take(struct maildir_import *m, struct mbj_buf *path)
+static void subscription_take(struct mail_import *m, struct mbj_buf *path)
 {
 	bool is_found = false;
 
@@ -117,7 +107,7 @@ static void subscription_take(struct maildir_import *m, struct mbj_buf *path)
 			  (const char *)path->p);
 }
 
-static enum mbj_rc subscriptions_read(struct maildir_import *m, const char *dir)
+static enum mbj_rc subscriptions_read(struct mail_import *m, const char *dir)
 {
 	struct mbj_maildir_subscriptions list;
 	struct mbj_buf text, path;
@@ -149,7 +139,7 @@ static enum mbj_rc subscriptions_read(struct maildir_import *m, const char *dir)
 
 /* The run over one folder. */
 struct folder_run {
-	struct maildir_import *m;
+	struct mail_import *m;
 	const struct mail_folder *folder;
 	struct mbj_maildir_folder *maildir;
 	struct mail_target *target;
@@ -173,7 +163,7 @@ static void message_bad(struct folder_run *run, size_t index)
  * The bytes of an open file.  *ret_is_bad: not to be had, err says why; what is
  * returned is the store's.
  */
-static enum mbj_rc body_copy(struct maildir_import *m, struct mbj_file *file,
+static enum mbj_rc body_copy(struct mail_import *m, struct mbj_file *file,
 			     struct mail_body *body, bool *ret_is_bad)
 {
 	uint64_t at = 0;
@@ -199,7 +189,7 @@ static enum mbj_rc body_copy(struct maildir_import *m, struct mbj_file *file,
 static enum mbj_rc message_take(struct folder_run *run, size_t index,
 				uint32_t uid)
 {
-	struct maildir_import *m = run->m;
+	struct mail_import *m = run->m;
 	struct mbj_maildir_message found;
 	struct mbj_message message = {.uid = uid};
 	struct mbj_file file = MBJ_FILE_CLOSED;
@@ -294,7 +284,7 @@ static enum mbj_rc messages_take(struct folder_run *run)
 	return rc;
 }
 
-static enum mbj_rc folder_import(struct maildir_import *m,
+static enum mbj_rc folder_import(struct mail_import *m,
 				 const struct mail_folder *folder)
 {
 	struct folder_run run = {.m = m, .folder = folder};
@@ -332,7 +322,7 @@ static enum mbj_rc folder_import(struct maildir_import *m,
 	return rc;
 }
 
-static enum mbj_rc maildir_run(struct maildir_import *m)
+static enum mbj_rc maildir_run(struct mail_import *m)
 {
 	const char *dir = m->s.call->options.maildir;
 	struct mbj_maildir_folder *inbox = NULL;
@@ -347,15 +337,11 @@ static enum mbj_rc maildir_run(struct maildir_import *m)
 		return mbj_error_prefix(&m->s.err, rc, "%s is no Maildir", dir);
 	rc = mbj_utf7_new(&m->utf7, &m->s.err);
 	if (rc == MBJ_OK)
-		rc = mail_folders_init(&m->folders, &m->s.err);
-	if (rc == MBJ_OK)
 		rc = folders_find(m, dir);
 	if (rc == MBJ_OK)
 		rc = subscriptions_read(m, dir);
 	if (rc == MBJ_OK)
-		rc = session_open_store(&m->s);
-	if (rc == MBJ_OK && !m->s.edit.is_dry_run)
-		rc = mbj_store_blobs(m->s.store, &m->blobs, &m->s.err);
+		rc = mail_import_open(m);
 	if (rc == MBJ_OK)
 		rc = mail_folders_make(&m->folders, &m->s, &m->report);
 	for (size_t i = 0; rc == MBJ_OK && i < m->folders.count; i++)
@@ -366,16 +352,11 @@ static enum mbj_rc maildir_run(struct maildir_import *m)
 int mail_import_maildir(const struct cli_call *call,
 			const struct mbj_name_policy *policy)
 {
-	struct maildir_import m = {.sys = mbj_sys_posix()};
+	struct mail_import m;
 	enum mbj_rc rc;
 
-	session_init(&m.s, call);
-	m.s.edit.policy = *policy;
-	mail_report_init(&m.report, call);
-	m.step = mbj_alloc(MAIL_STEP);
-	rc = m.step != NULL ? maildir_run(&m) : mbj_error_nomem(&m.s.err);
-	mbj_free(m.step);
-	mbj_utf7_free(&m.utf7);
-	mail_folders_done(&m.folders);
-	return mail_report_end(&m.report, &m.s, rc, "import-mail", "imported");
+	rc = mail_import_begin(&m, call, policy);
+	if (rc == MBJ_OK)
+		rc = maildir_run(&m);
+	return mail_import_end(&m, rc);
 }

@@ -11,20 +11,10 @@
 
 #include "mail.h"
 
-struct mbox_import {
-	struct session s;
-	struct mail_report report;
-	struct mail_folders folders;
-	const struct mbj_sys *sys;
-	struct mbj_blobs *blobs; /* NULL: a dry run */
-	struct mbj_utf7 *utf7;	 /* NULL: names are UTF-8 */
-	uint8_t *step;		 /* MAIL_STEP bytes of a file */
-};
-
 /* ------------------------------------------------------------- mailboxes */
 
 /* A mailbox's path from an operand: components apart. */
-static enum mbj_rc path_read(struct mbox_import *m, const char *text,
+static enum mbj_rc path_read(struct mail_import *m, const char *text,
 			     char delimiter, struct mbj_buf *ret_path)
 {
 	enum mbj_rc rc = MBJ_OK;
@@ -49,7 +39,7 @@ struct walk {
 	struct mbj_buf path;
 };
 
-static enum mbj_rc mode_get(struct mbox_import *m, const char *place,
+static enum mbj_rc mode_get(struct mail_import *m, const char *place,
 			    mode_t *ret_mode)
 {
 	uid_t uid;
@@ -60,7 +50,7 @@ static enum mbj_rc mode_get(struct mbox_import *m, const char *place,
 }
 
 /* One entry: below is its path under the root. */
-static enum mbj_rc entry_take(struct mbox_import *m, struct walk *walk,
+static enum mbj_rc entry_take(struct mail_import *m, struct walk *walk,
 			      const char *place, const char *below)
 {
 	struct mail_folder *folder;
@@ -86,7 +76,7 @@ static enum mbj_rc entry_take(struct mbox_import *m, struct walk *walk,
 }
 
 /* The entries of one directory; below "" is the root. */
-static enum mbj_rc dir_take(struct mbox_import *m, struct walk *walk,
+static enum mbj_rc dir_take(struct mail_import *m, struct walk *walk,
 			    const char *below)
 {
 	char dir[MBJ_PATH_TEXT_MAX], place[MBJ_PATH_TEXT_MAX];
@@ -122,7 +112,7 @@ static enum mbj_rc dir_take(struct mbox_import *m, struct walk *walk,
 	return rc;
 }
 
-static enum mbj_rc folders_find(struct mbox_import *m, const char *root)
+static enum mbj_rc folders_find(struct mail_import *m, const char *root)
 {
 	struct walk walk = {.root = root};
 	char below[MBJ_PATH_TEXT_MAX];
@@ -147,7 +137,7 @@ static enum mbj_rc folders_find(struct mbox_import *m, const char *root)
 }
 
 /* A file into the mailbox that is named, or INBOX. */
-static enum mbj_rc folder_named(struct mbox_import *m, const char *place)
+static enum mbj_rc folder_named(struct mail_import *m, const char *place)
 {
 	const struct cli_call *call = m->s.call;
 	struct mail_folder *folder;
@@ -180,7 +170,7 @@ static enum mbj_rc folder_named(struct mbox_import *m, const char *place)
 
 /* The run over one file. */
 struct file_run {
-	struct mbox_import *m;
+	struct mail_import *m;
 	const struct mail_folder *folder;
 	struct mail_target *target;
 	struct mbj_mbox *mbox;
@@ -281,7 +271,7 @@ static enum mbj_rc events_take(struct file_run *run, bool *ret_is_none)
 
 static enum mbj_rc file_read(struct file_run *run, struct mbj_file *file)
 {
-	struct mbox_import *m = run->m;
+	struct mail_import *m = run->m;
 	struct mbj_error why;
 	uint64_t at = 0, size = 0;
 	size_t n = MAIL_STEP;
@@ -310,7 +300,7 @@ static enum mbj_rc file_read(struct file_run *run, struct mbj_file *file)
 static enum mbj_rc file_open(struct file_run *run, struct mbj_file *file,
 			     bool *ret_is_open)
 {
-	struct mbox_import *m = run->m;
+	struct mail_import *m = run->m;
 	enum mbj_rc rc;
 
 	rc = mbj_file_open(m->sys, run->folder->place, O_RDONLY | O_NONBLOCK,
@@ -324,7 +314,7 @@ static enum mbj_rc file_open(struct file_run *run, struct mbj_file *file,
 	return MBJ_OK;
 }
 
-static enum mbj_rc folder_import(struct mbox_import *m,
+static enum mbj_rc folder_import(struct mail_import *m,
 				 const struct mail_folder *folder)
 {
 	struct file_run run = {.m = m, .folder = folder};
@@ -353,7 +343,7 @@ static enum mbj_rc folder_import(struct mbox_import *m,
 }
 
 /* What --mbox names: a directory is walked, all else is one file. */
-static enum mbj_rc source_look(struct mbox_import *m, bool *ret_is_dir)
+static enum mbj_rc source_look(struct mail_import *m, bool *ret_is_dir)
 {
 	const char *place = m->s.call->options.mbox;
 	char below[MBJ_PATH_TEXT_MAX];
@@ -378,7 +368,7 @@ static enum mbj_rc source_look(struct mbox_import *m, bool *ret_is_dir)
 	return rc;
 }
 
-static enum mbj_rc mbox_run(struct mbox_import *m)
+static enum mbj_rc mbox_run(struct mail_import *m)
 {
 	const char *place = m->s.call->options.mbox;
 	bool is_dir = false;
@@ -386,16 +376,12 @@ static enum mbj_rc mbox_run(struct mbox_import *m)
 
 	if (rc == MBJ_OK && m->s.call->options.is_utf7)
 		rc = mbj_utf7_new(&m->utf7, &m->s.err);
-	if (rc == MBJ_OK)
-		rc = mail_folders_init(&m->folders, &m->s.err);
 	if (rc == MBJ_OK && is_dir)
 		rc = folders_find(m, place);
 	if (rc == MBJ_OK)
-		rc = session_open_store(&m->s);
+		rc = mail_import_open(m);
 	if (rc == MBJ_OK && !is_dir)
 		rc = folder_named(m, place);
-	if (rc == MBJ_OK && !m->s.edit.is_dry_run)
-		rc = mbj_store_blobs(m->s.store, &m->blobs, &m->s.err);
 	if (rc == MBJ_OK)
 		rc = mail_folders_make(&m->folders, &m->s, &m->report);
 	for (size_t i = 0; rc == MBJ_OK && i < m->folders.count; i++)
@@ -406,16 +392,11 @@ static enum mbj_rc mbox_run(struct mbox_import *m)
 int mail_import_mbox(const struct cli_call *call,
 		     const struct mbj_name_policy *policy)
 {
-	struct mbox_import m = {.sys = mbj_sys_posix()};
+	struct mail_import m;
 	enum mbj_rc rc;
 
-	session_init(&m.s, call);
-	m.s.edit.policy = *policy;
-	mail_report_init(&m.report, call);
-	m.step = mbj_alloc(MAIL_STEP);
-	rc = m.step != NULL ? mbox_run(&m) : mbj_error_nomem(&m.s.err);
-	mbj_free(m.step);
-	mbj_utf7_free(&m.utf7);
-	mail_folders_done(&m.folders);
-	return mail_report_end(&m.report, &m.s, rc, "import-mail", "imported");
+	rc = mail_import_begin(&m, call, policy);
+	if (rc == MBJ_OK)
+		rc = mbox_run(&m);
+	return mail_import_end(&m, rc);
 }
