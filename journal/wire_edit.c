@@ -201,6 +201,8 @@ static enum mbj_rc changes_decode(struct mbj_reader *reader,
 	rc = list_reserve(reader, count, CHANGE_SIZE_MIN, sizeof(*changes),
 			  arena, &list, err);
 	changes = list;
+	if (list == NULL)
+		return rc;
 	for (uint32_t i = 0; rc == MBJ_OK && i < count; i++)
 		if (!change_decode(reader, &changes[i]))
 			rc = wire_bad(err, "change of a mailbox");
@@ -220,7 +222,7 @@ static enum mbj_rc renames_decode(struct mbj_reader *reader,
 	rc = list_reserve(reader, count, RENAME_SIZE_MIN, sizeof(*renames),
 			  arena, &list, err);
 	renames = list;
-	if (renames == NULL) /* none, or no memory */
+	if (list == NULL)
 		return rc;
 	for (uint32_t i = 0; rc == MBJ_OK && i < count; i++) {
 		renames[i].source = mbj_read_block(reader, WIRE_TEXT_MAX);
@@ -244,6 +246,8 @@ static enum mbj_rc steps_decode(struct mbj_reader *reader,
 	rc = list_reserve(reader, count, MESSAGE_SIZE_MIN, sizeof(*steps),
 			  arena, &list, err);
 	steps = list;
+	if (list == NULL)
+		return rc;
 	for (uint32_t i = 0; rc == MBJ_OK && i < count; i++)
 		if (!step_decode(reader, &steps[i]))
 			rc = wire_bad(err, "change of messages");

@@ -219,10 +219,6 @@ static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 	uint32_t count;
 	enum mbj_rc rc = MBJ_OK;
 
-	if (!is_settled)
-		rc = replay_blobs_retry(&run->blobs, err);
-	if (rc < 0)
-		return rc;
 	while (!run->is_at_end && run->stop.rc == MBJ_OK) {
 		rc = mbj_batch_begin(run->store, &batch, err);
 		if (rc < 0)
@@ -334,8 +330,14 @@ replay_run_from(struct mbj_store *store, struct replay_source *source,
 	mbj_sha256_free(&run.sha);
 	result->applied = mbj_engine_applied(engine);
 	result->accounts_parked = mbj_engine_parked_count(engine);
-	if (rc == MBJ_OK && source->dir != NULL)
-		rc = replay_blobs_count(&run.blobs, err);
+	/* A journal that is damaged keeps no content from coming. */
+	if (source->dir != NULL && (rc == MBJ_OK || source->is_stopped)) {
+		enum mbj_rc rest;
+
+		rest = replay_blobs_finish(&run.blobs,
+					   rc == MBJ_OK ? err : NULL);
+		rc = rc == MBJ_OK ? rest : rc;
+	}
 	replay_blobs_done(&run.blobs);
 	return rc;
 }

@@ -24,11 +24,12 @@ static enum mbj_rc blobs_open(struct replay_blobs *blobs, struct mbj_error *err)
 
 /*
  * Copy, unless it is here.  Where that fails, the source is to blame if it
- * cannot be read from beginning to end: *ret_is_here false.
+ * cannot be read from beginning to end: *ret_is_here false, and ret_why.
  */
 static enum mbj_rc blob_fetch(struct replay_blobs *blobs,
 			      const struct mbj_hash *blob, uint64_t size,
-			      bool *ret_is_here, struct mbj_error *err)
+			      bool *ret_is_here, struct mbj_error *ret_why,
+			      struct mbj_error *err)
 {
 	struct mbj_error why = {.rc = MBJ_OK};
 	enum mbj_rc rc;
@@ -43,13 +44,10 @@ static enum mbj_rc blob_fetch(struct replay_blobs *blobs,
 	*ret_is_here = rc == MBJ_OK;
 	if (rc == MBJ_OK)
 		return rc;
-	rc = mbj_blob_verify(blobs->from, blob, size, NULL);
-	if (rc == MBJ_OK || rc == MBJ_ENOMEM) {
-		if (err != NULL)
-			*err = why;
-		return why.rc;
-	}
-	return MBJ_OK;
+	rc = mbj_blob_verify(blobs->from, blob, size, ret_why);
+	if (rc != MBJ_OK && rc != MBJ_ENOMEM)
+		return MBJ_OK;
+	return mbj_error_set(err, why.rc, "%s", why.message);
 }
 
 enum mbj_rc replay_blobs_fetch(struct replay_blobs *blobs, struct mbj_txn *txn,
@@ -70,7 +68,7 @@ enum mbj_rc replay_blobs_fetch(struct replay_blobs *blobs, struct mbj_txn *txn,
 			break;
 		if (op.kind == MBJ_OP_MESSAGE_APPEND)
 			rc = blob_fetch(blobs, &op.blob, op.size, &is_here,
-					err);
+					NULL, err);
 		if (rc == MBJ_OK && !is_here)
 			rc = mbj_txn_blob_want(txn, &op.blob, op.size, true,
 					       err);
@@ -110,34 +108,6 @@ static enum mbj_rc scan_next(const struct replay_blobs *blobs,
 	return blob_is_needed(blobs, scan->txn, ret_blob, ret_is_needed, err);
 }
 
-enum mbj_rc replay_blobs_retry(struct replay_blobs *blobs,
-			       struct mbj_error *err)
-{
-	struct mbj_scan scan = {0};
-	struct mbj_txn *txn = NULL;
-	struct mbj_hash blob;
-	uint64_t size;
-	enum mbj_rc rc;
-
-	rc = mbj_store_read(blobs->store, &txn, err);
-	if (rc == MBJ_OK)
-		rc = mbj_scan_blobs(txn, true, &scan, err);
-	while (rc == MBJ_OK) {
-		bool is_needed, is_here;
-
-		rc = scan_next(blobs, &scan, &blob, &size, &is_needed, err);
-		if (rc == MBJ_OK && is_needed)
-			rc = blob_fetch(blobs, &blob, size, &is_here, err);
-	}
-	mbj_scan_done(&scan);
-	mbj_txn_abort(&txn);
-	if (rc == MBJ_ENOTFOUND)
-		rc = MBJ_OK;
-	if (rc == MBJ_OK && blobs->to != NULL)
-		rc = mbj_blobs_sync(blobs->to, err);
-	return rc;
-}
-
 enum mbj_rc replay_blobs_settle(struct replay_blobs *blobs, struct mbj_txn *txn,
 				struct mbj_error *err)
 {
@@ -151,7 +121,8 @@ enum mbj_rc replay_blobs_settle(struct replay_blobs *blobs, struct mbj_txn *txn,
 		bool is_needed, is_here = true;
 
 		rc = scan_next(blobs, &scan, &blob, &size, &is_needed, err);
-		/* The start of this run has asked for it, and opened both. */
+		if (rc == MBJ_OK && is_needed)
+			rc = blobs_open(blobs, err);
 		if (rc == MBJ_OK && is_needed)
 			rc = mbj_blob_has(blobs->to, &blob, size, &is_here,
 					  err);
@@ -163,26 +134,13 @@ enum mbj_rc replay_blobs_settle(struct replay_blobs *blobs, struct mbj_txn *txn,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
-/* One that is not here: count it, and of the first say why. */
-static void blob_miss(struct replay_blobs *blobs, const struct mbj_hash *blob,
-		      uint64_t size)
+enum mbj_rc replay_blobs_finish(struct replay_blobs *blobs,
+				struct mbj_error *err)
 {
 	struct mbj_replay_result *result = blobs->result;
-	char text[MBJ_BLOB_TEXT_SIZE];
-
-	if (result->blobs_missing++ > 0 ||
-	    mbj_blob_verify(blobs->from, blob, size, &result->blobs_why) < 0)
-		return;
-	mbj_blob_print(blob, text);
-	(void)mbj_error_set(&result->blobs_why, MBJ_ENOTFOUND,
-			    "blob %s came too late for this run", text);
-}
-
-enum mbj_rc replay_blobs_count(struct replay_blobs *blobs,
-			       struct mbj_error *err)
-{
 	struct mbj_scan scan = {0};
 	struct mbj_txn *txn = NULL;
+	struct mbj_error why;
 	struct mbj_hash blob;
 	uint64_t size;
 	enum mbj_rc rc;
@@ -195,16 +153,18 @@ enum mbj_rc replay_blobs_count(struct replay_blobs *blobs,
 
 		rc = scan_next(blobs, &scan, &blob, &size, &is_needed, err);
 		if (rc == MBJ_OK && is_needed)
-			rc = blobs_open(blobs, err);
-		if (rc == MBJ_OK && is_needed)
-			rc = mbj_blob_has(blobs->to, &blob, size, &is_here,
-					  err);
-		if (rc == MBJ_OK && !is_here)
-			blob_miss(blobs, &blob, size);
+			rc = blob_fetch(blobs, &blob, size, &is_here, &why,
+					err);
+		if (rc == MBJ_OK && !is_here && result->blobs_missing++ == 0)
+			result->blobs_why = why;
 	}
 	mbj_scan_done(&scan);
 	mbj_txn_abort(&txn);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+	if (rc == MBJ_ENOTFOUND)
+		rc = MBJ_OK;
+	if (rc == MBJ_OK && blobs->to != NULL)
+		rc = mbj_blobs_sync(blobs->to, err);
+	return rc;
 }
 
 void replay_blobs_done(struct replay_blobs *blobs)

@@ -15,10 +15,7 @@ struct replay_blobs {
 	struct mbj_blobs *to;
 };
 
-/* What earlier runs could not fetch.  Durability: on disk on return. */
-enum mbj_rc replay_blobs_retry(struct replay_blobs *blobs,
-			       struct mbj_error *err) MBJ_MUST_CHECK;
-/* After a retry: note in a batch what of all that is still wanted. */
+/* Note in a batch what of all that earlier runs wanted is still wanted. */
 enum mbj_rc replay_blobs_settle(struct replay_blobs *blobs, struct mbj_txn *txn,
 				struct mbj_error *err) MBJ_MUST_CHECK;
 /*
@@ -33,11 +30,13 @@ enum mbj_rc replay_blobs_fetch(struct replay_blobs *blobs, struct mbj_txn *txn,
 			       const struct mbj_group *group,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 /*
- * At the end of a run: what messages need and is not here.  What was expunged
- * further on in the journal nobody misses, and the source may have dropped it.
+ * At the end of a run: ask once more for what is wanted, and count what
+ * messages need and is still not here.  What was expunged further on in the
+ * journal nobody misses, and the source may have dropped it. Durability: what
+ * came is on disk on return.
  */
-enum mbj_rc replay_blobs_count(struct replay_blobs *blobs,
-			       struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc replay_blobs_finish(struct replay_blobs *blobs,
+				struct mbj_error *err) MBJ_MUST_CHECK;
 void replay_blobs_done(struct replay_blobs *blobs);
 
 #endif

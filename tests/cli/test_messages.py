@@ -285,6 +285,22 @@ class Messages(Case):
         for body in bodies[:2]:
             self.assertIn(hashlib.sha256(body).hexdigest(), result.err)
 
+    def test_a_replica_that_cannot_store(self):
+        """Goal: what is wrong here is an error that names the place here; the
+        source is not blamed and nothing is skipped.  Method: a file where the
+        content's folder would be."""
+        self.deliver(b"first")
+        self.replay()
+        self.deliver(b"second")
+        folder = self.blob(b"second", self.r).parent
+        self.assertNotEqual(folder, self.blob(b"first", self.r).parent)
+        folder.write_bytes(b"")
+        result = self.replay(status=FAILED)
+        self.assertIn(str(folder), result.err)
+        folder.unlink()
+        self.equal()
+        self.assertEqual(self.cat("INBOX", 2, self.r), b"second")
+
     def test_lost_blob_folder_of_a_replica(self):
         """Goal: all contents lost, the state made anew: the next replay
         brings them back."""

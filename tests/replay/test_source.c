@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <mbj/blob.h>
+
 #include "fixture.h"
 #include "hash_fault.h"
 #include "store_impl.h"
@@ -401,6 +403,57 @@ START_TEST(source_watermark_damaged)
 }
 END_TEST
 
+/*
+ * Goal: damage in a source's journal stops groups, not contents that earlier
+ * ones wanted.  Method: a message whose content is away; it comes back, and a
+ * group behind it is damaged.
+ */
+START_TEST(source_damaged_gives_contents)
+{
+	static const char text[] = "a message\n";
+	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_APPEND,
+					.mailbox = fixture_id(3),
+					.size = sizeof(text)};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct mbj_blobs *from = NULL, *to = NULL;
+	struct mbj_error why = {.rc = MBJ_OK};
+	struct mbj_replay_result result;
+	bool is_there = false;
+	struct source s;
+
+	source_begin(&s, 3, false);
+	OK(mbj_store_blobs(s.f.primary, &from, err));
+	OK(mbj_store_blobs(s.f.replica, &to, err));
+	OK(mbj_blob_put(from, mbj_bytes_make(text, sizeof(text)), &step.blob,
+			err));
+	edit.kind = MBJ_EDIT_MESSAGES;
+	edit.account = mbj_bytes_str("alice");
+	edit.messages = &step;
+	edit.message_count = 1;
+	OK(mbj_store_submit(s.f.primary, &edit, &outcome, err));
+	mbj_outcome_done(&outcome);
+	OK(mbj_blob_remove(from, &step.blob, err));
+	OK(mbj_replay_journal(s.f.replica, s.f.primary_dir, &options, &result,
+			      err));
+	ck_assert_uint_eq(result.blobs_missing, 1);
+	OK(mbj_blob_put(from, mbj_bytes_make(text, sizeof(text)), &step.blob,
+			err));
+	fixture_rename(&s.f, "alice", "a", "b");
+	fixture_rename(&s.f, "alice", "b", "c");
+	file_flip(s.f.primary_dir, group_get(&s, 5).record, 30);
+	ck_assert_int_eq(mbj_replay_journal(s.f.replica, s.f.primary_dir,
+					    &options, &result, &why),
+			 MBJ_ECORRUPT);
+	ck_assert_uint_eq(applied_get(s.f.replica), 4);
+	ck_assert_uint_eq(result.blobs_missing, 0);
+	OK(mbj_blob_has(to, &step.blob, step.size, &is_there, err));
+	ck_assert(is_there);
+	source_end(&s);
+}
+END_TEST
+
 /* Batches in a store's first segment. */
 static unsigned batches_count(const char *dir)
 {
@@ -472,6 +525,7 @@ TCase *test_source_case(void)
 	tcase_add_test(tcase, source_digests_fail);
 	tcase_add_test(tcase, source_reads_fail);
 	tcase_add_test(tcase, source_watermark_damaged);
+	tcase_add_test(tcase, source_damaged_gives_contents);
 	tcase_add_loop_test(tcase, source_batch_size, 0, 4);
 	return tcase;
 }
