@@ -213,23 +213,29 @@ void site_import(struct mbj_store *store, unsigned account, unsigned count)
 	free(names);
 }
 
+void site_rename_make(struct site_rename *ret, unsigned account,
+		      const char *source, const char *target)
+{
+	ret->rename = (struct mbj_rename){mbj_bytes_str(source),
+					  mbj_bytes_str(target)};
+	(void)snprintf(ret->account, sizeof(ret->account), "u%u", account);
+	ret->edit = MBJ_EDIT_INIT;
+	ret->edit.kind = MBJ_EDIT_RENAME;
+	ret->edit.account = mbj_bytes_str(ret->account);
+	ret->edit.renames = &ret->rename;
+	ret->edit.rename_count = 1;
+}
+
 enum mbj_rc site_rename(struct mbj_store *store, unsigned account,
 			const char *source, const char *target,
 			struct mbj_lsn *ret_lsn, struct mbj_error *err)
 {
-	const struct mbj_rename rename = {mbj_bytes_str(source),
-					  mbj_bytes_str(target)};
-	struct mbj_edit edit = MBJ_EDIT_INIT;
 	struct mbj_outcome outcome = {.lsn = {0}};
-	char name[16];
+	struct site_rename rename;
 	enum mbj_rc rc;
 
-	(void)snprintf(name, sizeof(name), "u%u", account);
-	edit.kind = MBJ_EDIT_RENAME;
-	edit.account = mbj_bytes_str(name);
-	edit.renames = &rename;
-	edit.rename_count = 1;
-	rc = mbj_store_submit(store, &edit, &outcome, err);
+	site_rename_make(&rename, account, source, target);
+	rc = mbj_store_submit(store, &rename.edit, &outcome, err);
 	if (rc == MBJ_OK && ret_lsn != NULL)
 		*ret_lsn = outcome.lsn;
 	mbj_outcome_done(&outcome);

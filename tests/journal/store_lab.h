@@ -85,7 +85,16 @@ void site_path(const struct site *site, const char *name,
 struct mbj_id site_mailbox(unsigned account, unsigned number);
 /* An account "uN" with INBOX (number 1) and mailboxes m2..mCOUNT. */
 void site_import(struct mbj_store *store, unsigned account, unsigned count);
-/* Rename by path; the outcome's LSN, and its record where wanted. */
+/* An edit that renames by path, and what it borrows. */
+struct site_rename {
+	struct mbj_edit edit;
+	struct mbj_rename rename;
+	char account[16];
+};
+
+void site_rename_make(struct site_rename *ret, unsigned account,
+		      const char *source, const char *target);
+/* Rename by path; the outcome's LSN where wanted. */
 enum mbj_rc site_rename(struct mbj_store *store, unsigned account,
 			const char *source, const char *target,
 			struct mbj_lsn *ret_lsn, struct mbj_error *err);

@@ -91,19 +91,12 @@ static enum mbj_rc client_rename(struct mbj_client *client, unsigned account,
 				 const char *source, const char *target,
 				 struct mbj_lsn *ret_lsn, struct mbj_error *err)
 {
-	struct mbj_rename rename = {mbj_bytes_str(source),
-				    mbj_bytes_str(target)};
-	struct mbj_edit edit = MBJ_EDIT_INIT;
 	struct mbj_outcome outcome = {0};
-	char name[16];
+	struct site_rename rename;
 	enum mbj_rc rc;
 
-	(void)snprintf(name, sizeof(name), "u%u", account);
-	edit.kind = MBJ_EDIT_RENAME;
-	edit.account = mbj_bytes_str(name);
-	edit.renames = &rename;
-	edit.rename_count = 1;
-	rc = mbj_client_submit(client, &edit, &outcome, err);
+	site_rename_make(&rename, account, source, target);
+	rc = mbj_client_submit(client, &rename.edit, &outcome, err);
 	if (rc == MBJ_OK && ret_lsn != NULL)
 		*ret_lsn = outcome.lsn;
 	mbj_outcome_done(&outcome);
@@ -276,6 +269,84 @@ START_TEST(test_calls)
 	served_end(&s);
 	free(body);
 	free(back);
+}
+END_TEST
+
+static void digest_of(const void *p, size_t n, struct mbj_hash *ret_digest)
+{
+	struct mbj_bytes part = mbj_bytes_make(p, n);
+	struct mbj_sha256 *sha = NULL;
+
+	SITE_OK(mbj_sha256_new(&sha, err));
+	SITE_OK(mbj_sha256_digest(sha, &part, 1, ret_digest, err));
+	mbj_sha256_free(&sha);
+}
+
+/* A body in pieces of one size; two at once, of which one is given up. */
+static void body_try(struct mbj_client *client, const uint8_t *body, size_t n,
+		     size_t piece)
+{
+	struct mbj_body_writer *writer = NULL, *other = NULL;
+	struct mbj_body_reader *reader = NULL;
+	struct mbj_hash expected, digest;
+	uint64_t size = 0;
+	struct mbj_error error;
+
+	digest_of(body, n, &expected);
+	SITE_OK(mbj_body_begin(client, &other, err));
+	SITE_OK(mbj_body_write(other, mbj_bytes_make("given up", 8), err));
+	SITE_OK(mbj_body_begin(client, &writer, err));
+	for (size_t at = 0; at < n; at += piece) {
+		size_t left = n - at;
+
+		SITE_OK(mbj_body_write(
+			writer,
+			mbj_bytes_make(body + at, left < piece ? left : piece),
+			err));
+	}
+	mbj_body_abort(&other);
+	ck_assert_ptr_null(other);
+	SITE_OK(mbj_body_finish(&writer, &digest, &size, err));
+	ck_assert_ptr_null(writer);
+	ck_assert_uint_eq(size, n);
+	ck_assert_mem_eq(&digest, &expected, sizeof(digest));
+	SITE_OK(mbj_body_open(client, &digest, &reader, &size, err));
+	ck_assert_uint_eq(size, n);
+	mbj_body_close(&reader);
+	digest_of("given up", 8, &expected);
+	SITE_FAILS(mbj_body_open(client, &expected, &reader, &size, err),
+		   MBJ_ENOTFOUND, &error);
+}
+
+/*
+ * Goal: a body in pieces of any size is the body, through the service and on a
+ * store of one's own; one that is given up is nowhere.
+ */
+START_TEST(test_bodies)
+{
+	static const size_t pieces[] = {1000, 262144, 262145, BODY_SIZE};
+	uint8_t *body = malloc(BODY_SIZE);
+	struct mbj_client *client = NULL;
+	struct served s;
+
+	ck_assert_ptr_nonnull(body);
+	served_begin(&s);
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces); i++) {
+		memset(body, (int)i + 1, BODY_SIZE);
+		body_try(s.client, body, BODY_SIZE, pieces[i]);
+	}
+	mbj_client_close(&s.client);
+	ck_assert_int_eq(write(s.stop[1], "x", 1), 1);
+	served_join(&s);
+	SITE_OK(mbj_client_take(s.site.store, &client, err));
+	s.site.store = NULL;
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces); i++) {
+		memset(body, (int)i + 11, BODY_SIZE);
+		body_try(client, body, BODY_SIZE, pieces[i]);
+	}
+	mbj_client_close(&client);
+	free(body);
+	site_end(&s.site);
 }
 END_TEST
 
@@ -475,6 +546,7 @@ TCase *test_service_case(void)
 
 	tcase_add_test(tc, test_group_commit);
 	tcase_add_test(tc, test_calls);
+	tcase_add_test(tc, test_bodies);
 	tcase_add_test(tc, test_stop);
 	tcase_add_test(tc, test_store_fails);
 	tcase_add_test(tc, test_cut_at_every_byte);
