@@ -176,14 +176,15 @@ enum mbj_rc client_call(struct mbj_client *client, enum wire_kind kind,
 			const struct wire_message *request,
 			struct answer *ret_answer, struct mbj_error *err)
 {
-	struct seat seat = {.store = client->store};
+	struct dispatcher dispatcher = {.store = client->store};
 	enum mbj_rc rc;
 
 	answer_init(ret_answer);
 	if (client->store == NULL)
 		rc = call_served(client, kind, request, &ret_answer->body, err);
 	else
-		rc = seat_run(&seat, kind, request, &ret_answer->body, err);
+		rc = dispatch_run(&dispatcher, kind, request, &ret_answer->body,
+				  err);
 	if (rc == MBJ_OK)
 		rc = answer_decode(ret_answer, kind, err);
 	return rc;
@@ -201,7 +202,7 @@ enum mbj_rc mbj_client_submit(struct mbj_client *client,
 	enum mbj_rc rc;
 
 	if (client->store != NULL)
-		return seat_submit(client->store, edit, ret_outcome, err);
+		return dispatch_submit(client->store, edit, ret_outcome, err);
 	if (edit->size != sizeof(*edit))
 		return mbj_error_set(err, MBJ_EINVALID,
 				     "struct mbj_edit has another size here: "
@@ -226,7 +227,7 @@ enum mbj_rc mbj_client_status(struct mbj_client *client,
 	enum mbj_rc rc;
 
 	if (client->store != NULL)
-		return seat_status(client->store, ret_status, err);
+		return dispatch_status(client->store, ret_status, err);
 	rc = client_call(client, WIRE_STATUS, &request, &answer, err);
 	if (rc == MBJ_OK) {
 		*ret_status = answer.message.status;

@@ -1,6 +1,6 @@
 /*
  * Bytes of messages through a client: into the store and out of it, piece by
- * piece.  A writer and a reader have a seat or a link for themselves.
+ * piece.  A writer and a reader have a dispatcher or a link for themselves.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -12,8 +12,8 @@
 /* What writer and reader have in common. */
 struct way {
 	struct mbj_client *client;
-	struct seat seat;
-	struct link *link; /* NULL: the seat */
+	struct dispatcher dispatcher;
+	struct link *link; /* NULL: the dispatcher */
 	bool is_broken;
 	struct mbj_error failure; /* the first one stays: rc < 0 */
 	struct answer answer;	  /* the last one */
@@ -34,7 +34,7 @@ static enum mbj_rc way_begin(struct way *way, struct mbj_client *client,
 {
 	memset(way, 0, sizeof(*way));
 	way->client = client;
-	way->seat.store = client->store;
+	way->dispatcher.store = client->store;
 	answer_init(&way->answer);
 	if (client->store != NULL)
 		return MBJ_OK;
@@ -44,7 +44,7 @@ static enum mbj_rc way_begin(struct way *way, struct mbj_client *client,
 /* A link with something half done on it is not for the next call. */
 static void way_end(struct way *way, bool is_clean)
 {
-	seat_done(&way->seat);
+	dispatch_done(&way->dispatcher);
 	link_give(way->client, &way->link, way->is_broken || !is_clean);
 	answer_done(&way->answer);
 }
@@ -60,8 +60,8 @@ static enum mbj_rc way_call(struct way *way, enum wire_kind kind,
 		goto failed;
 	mbj_buf_clear(&way->answer.body);
 	if (way->link == NULL)
-		rc = seat_run(&way->seat, kind, request, &way->answer.body,
-			      &why);
+		rc = dispatch_run(&way->dispatcher, kind, request,
+				  &way->answer.body, &why);
 	else
 		rc = link_call(way->client, way->link, kind, request,
 			       &way->answer.body, &way->is_broken, &why);

@@ -8,7 +8,7 @@
 
 #include <mbj/client.h>
 
-#include "seat.h"
+#include "dispatch.h"
 
 /* A connection that said hello. */
 struct link {

@@ -16,7 +16,7 @@
 
 #include <mbj/service.h>
 
-#include "seat.h"
+#include "dispatch.h"
 #include "socket.h"
 
 enum {
@@ -41,7 +41,7 @@ struct peer {
 	int fd;
 	enum peer_state state;
 	struct socket_peer who;
-	struct seat seat;
+	struct dispatcher dispatcher;
 	bool is_greeted;
 	bool is_ending;	  /* its answer is the last */
 	bool is_edit;	  /* its request was an edit that was carried out */

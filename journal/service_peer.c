@@ -23,7 +23,7 @@ struct peer *peer_new(struct service *service, int fd)
 	peer->service = service;
 	peer->fd = fd;
 	peer->state = PEER_HEAD;
-	peer->seat.store = service->store;
+	peer->dispatcher.store = service->store;
 	peer->began_ms = mbj_monotonic_ms();
 	peer->last_ms = peer->began_ms;
 	mbj_buf_init(&peer->in, WIRE_EDIT_MAX);
@@ -49,7 +49,7 @@ void peer_free(struct peer **peer)
 		return;
 	MBJ_ASSERT(p->state != PEER_BUSY);
 	memory_release(p);
-	seat_done(&p->seat);
+	dispatch_done(&p->dispatcher);
 	mbj_client_status_done(&p->status);
 	mbj_buf_done(&p->in);
 	mbj_buf_done(&p->out);

@@ -41,7 +41,7 @@ static enum mbj_rc status_run(struct peer *peer, struct wire_message *answer,
 {
 	enum mbj_rc rc;
 
-	rc = seat_status(peer->service->store, &answer->status, err);
+	rc = dispatch_status(peer->service->store, &answer->status, err);
 	if (rc < 0)
 		return rc;
 	answer->status.service = peer->status.service;
@@ -104,7 +104,7 @@ static enum mbj_rc request_run(struct peer *peer, struct mbj_arena *arena,
 	}
 	if (kind == WIRE_HELLO || kind == WIRE_STATUS || kind == WIRE_STOP)
 		return own_run(peer, request, err);
-	return seat_run(&peer->seat, kind, request, &peer->out, err);
+	return dispatch_run(&peer->dispatcher, kind, request, &peer->out, err);
 }
 
 /* The head before the body that is in out; a failure is a refusal. */

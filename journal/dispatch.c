@@ -3,17 +3,17 @@
  *
  * A list is one snapshot.  What a snapshot lends is encoded before it ends.
  */
-#include "seat.h"
+#include "dispatch.h"
 
 #include <mbj/check.h>
 #include <mbj/client.h>
 
 enum { PAGE_SIZE_MAX = 8 << 20 };
 
-void seat_done(struct seat *seat)
+void dispatch_done(struct dispatcher *dispatcher)
 {
-	mbj_blob_writer_abort(&seat->writer);
-	mbj_blob_reader_close(&seat->reader);
+	mbj_blob_writer_abort(&dispatcher->writer);
+	mbj_blob_reader_close(&dispatcher->reader);
 }
 
 /* ----------------------------------------------------------------- edits */
@@ -37,8 +37,10 @@ static enum mbj_rc body_check(struct mbj_blobs *blobs,
 			     text, (unsigned long long)step->size);
 }
 
-enum mbj_rc seat_submit(struct mbj_store *store, const struct mbj_edit *edit,
-			struct mbj_outcome *ret_outcome, struct mbj_error *err)
+enum mbj_rc dispatch_submit(struct mbj_store *store,
+			    const struct mbj_edit *edit,
+			    struct mbj_outcome *ret_outcome,
+			    struct mbj_error *err)
 {
 	struct mbj_blobs *blobs = NULL;
 	enum mbj_rc rc = MBJ_OK;
@@ -59,63 +61,67 @@ enum mbj_rc seat_submit(struct mbj_store *store, const struct mbj_edit *edit,
 /* --------------------------------------------------------- bytes of messages
  */
 
-static enum mbj_rc blob_open(struct seat *seat, const struct mbj_hash *digest,
-			     uint64_t *ret_size, struct mbj_error *err)
+static enum mbj_rc blob_open(struct dispatcher *dispatcher,
+			     const struct mbj_hash *digest, uint64_t *ret_size,
+			     struct mbj_error *err)
 {
 	struct mbj_blobs *blobs;
 	enum mbj_rc rc;
 
-	mbj_blob_reader_close(&seat->reader);
-	rc = mbj_store_blobs(seat->store, &blobs, err);
+	mbj_blob_reader_close(&dispatcher->reader);
+	rc = mbj_store_blobs(dispatcher->store, &blobs, err);
 	if (rc < 0)
 		return rc;
-	return mbj_blob_reader_open(blobs, digest, &seat->reader, ret_size,
-				    err);
+	return mbj_blob_reader_open(blobs, digest, &dispatcher->reader,
+				    ret_size, err);
 }
 
-static enum mbj_rc blob_read(struct seat *seat, uint64_t size, uint8_t *piece,
-			     struct mbj_bytes *ret_data, struct mbj_error *err)
+static enum mbj_rc blob_read(struct dispatcher *dispatcher, uint64_t size,
+			     uint8_t *piece, struct mbj_bytes *ret_data,
+			     struct mbj_error *err)
 {
 	size_t n = size < WIRE_PIECE_MAX ? (size_t)size : WIRE_PIECE_MAX;
 	size_t got = 0;
 	enum mbj_rc rc;
 
-	if (seat->reader == NULL)
+	if (dispatcher->reader == NULL)
 		return mbj_error_set(err, MBJ_EINVALID,
 				     "no message is being read here");
-	rc = mbj_blob_reader_read(seat->reader, piece, n, &got, err);
+	rc = mbj_blob_reader_read(dispatcher->reader, piece, n, &got, err);
 	if (rc < 0)
 		return rc;
 	*ret_data = mbj_bytes_make(piece, got);
 	return MBJ_OK;
 }
 
-static enum mbj_rc blob_write(struct seat *seat, struct mbj_bytes data,
-			      struct mbj_error *err)
+static enum mbj_rc blob_write(struct dispatcher *dispatcher,
+			      struct mbj_bytes data, struct mbj_error *err)
 {
 	struct mbj_blobs *blobs;
 	enum mbj_rc rc = MBJ_OK;
 
-	if (seat->writer == NULL)
-		rc = mbj_store_blobs(seat->store, &blobs, err);
-	if (rc == MBJ_OK && seat->writer == NULL)
-		rc = mbj_blob_writer_begin(blobs, &seat->writer, err);
+	if (dispatcher->writer == NULL)
+		rc = mbj_store_blobs(dispatcher->store, &blobs, err);
+	if (rc == MBJ_OK && dispatcher->writer == NULL)
+		rc = mbj_blob_writer_begin(blobs, &dispatcher->writer, err);
 	if (rc == MBJ_OK)
-		rc = mbj_blob_writer_write(seat->writer, data, err);
+		rc = mbj_blob_writer_write(dispatcher->writer, data, err);
 	return rc;
 }
 
-static enum mbj_rc blob_finish(struct seat *seat, struct wire_message *answer,
+static enum mbj_rc blob_finish(struct dispatcher *dispatcher,
+			       struct wire_message *answer,
 			       struct mbj_error *err)
 {
 	enum mbj_rc rc = MBJ_OK;
 
 	/* No bytes at all are a content, too. */
-	if (seat->writer == NULL)
-		rc = blob_write(seat, mbj_bytes_make(NULL, 0), err);
+	if (dispatcher->writer == NULL)
+		rc = blob_write(dispatcher, mbj_bytes_make(NULL, 0), err);
 	if (rc == MBJ_OK)
-		rc = mbj_blob_writer_finish(&seat->writer, &answer->digest,
-					    &answer->size, err);
+		rc = mbj_blob_writer_finish(&dispatcher->writer,
+					    &answer->digest, &answer->size,
+					    err);
 	return rc;
 }
 
@@ -261,9 +267,9 @@ static enum mbj_rc messages_list(struct mbj_txn *txn,
 	return page_list(txn, request, answer, list, err);
 }
 
-enum mbj_rc seat_tree(struct mbj_store *store, struct mbj_bytes name,
-		      struct mbj_account *ret_account,
-		      struct mbj_tree **ret_tree, struct mbj_error *err)
+enum mbj_rc dispatch_tree(struct mbj_store *store, struct mbj_bytes name,
+			  struct mbj_account *ret_account,
+			  struct mbj_tree **ret_tree, struct mbj_error *err)
 {
 	struct mbj_txn *txn = NULL;
 	enum mbj_rc rc;
@@ -307,7 +313,7 @@ static enum mbj_rc nodes_list(const struct mbj_tree *tree, struct mbj_buf *list,
 	return rc;
 }
 
-static enum mbj_rc tree_run(struct seat *seat,
+static enum mbj_rc tree_run(struct dispatcher *dispatcher,
 			    const struct wire_message *request,
 			    struct wire_message *answer, struct mbj_buf *list,
 			    struct mbj_error *err)
@@ -315,8 +321,8 @@ static enum mbj_rc tree_run(struct seat *seat,
 	struct mbj_tree *tree = NULL;
 	enum mbj_rc rc;
 
-	rc = seat_tree(seat->store, request->name, &answer->account, &tree,
-		       err);
+	rc = dispatch_tree(dispatcher->store, request->name, &answer->account,
+			   &tree, err);
 	if (rc == MBJ_OK)
 		rc = nodes_list(tree, list, &answer->count, err);
 	mbj_tree_free(&tree);
@@ -324,7 +330,7 @@ static enum mbj_rc tree_run(struct seat *seat,
 }
 
 /* Kinds that read in one snapshot; list is what they list. */
-static enum mbj_rc read_run(struct seat *seat, enum wire_kind kind,
+static enum mbj_rc read_run(struct dispatcher *dispatcher, enum wire_kind kind,
 			    const struct wire_message *request,
 			    struct wire_message *answer, struct mbj_buf *list,
 			    struct mbj_error *err)
@@ -332,7 +338,7 @@ static enum mbj_rc read_run(struct seat *seat, enum wire_kind kind,
 	struct mbj_txn *txn = NULL;
 	enum mbj_rc rc;
 
-	rc = mbj_store_read(seat->store, &txn, err);
+	rc = mbj_store_read(dispatcher->store, &txn, err);
 	if (rc < 0)
 		return rc;
 	if (kind == WIRE_ACCOUNT) {
@@ -352,36 +358,37 @@ static enum mbj_rc read_run(struct seat *seat, enum wire_kind kind,
 
 /* --------------------------------------------------------------- requests */
 
-static enum mbj_rc kind_run(struct seat *seat, enum wire_kind kind,
+static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 			    const struct wire_message *request,
 			    struct wire_message *answer, struct mbj_buf *list,
 			    struct mbj_error *err)
 {
 	switch (kind) {
 	case WIRE_SUBMIT:
-		return seat_submit(seat->store, &request->edit,
-				   &answer->outcome, err);
+		return dispatch_submit(dispatcher->store, &request->edit,
+				       &answer->outcome, err);
 	case WIRE_ACCOUNT:
 	case WIRE_ACCOUNTS:
 	case WIRE_MAILBOX:
 	case WIRE_MESSAGES:
-		return read_run(seat, kind, request, answer, list, err);
+		return read_run(dispatcher, kind, request, answer, list, err);
 	case WIRE_TREE:
-		return tree_run(seat, request, answer, list, err);
+		return tree_run(dispatcher, request, answer, list, err);
 	case WIRE_BLOB_OPEN:
-		return blob_open(seat, &request->digest, &answer->size, err);
+		return blob_open(dispatcher, &request->digest, &answer->size,
+				 err);
 	case WIRE_BLOB_READ:
 		mbj_buf_put_zero(list, WIRE_PIECE_MAX);
 		if (mbj_buf_ok(list, err) < 0)
 			return MBJ_ENOMEM;
-		return blob_read(seat, request->size, list->p, &answer->data,
-				 err);
+		return blob_read(dispatcher, request->size, list->p,
+				 &answer->data, err);
 	case WIRE_BLOB_WRITE:
-		return blob_write(seat, request->data, err);
+		return blob_write(dispatcher, request->data, err);
 	case WIRE_BLOB_FINISH:
-		return blob_finish(seat, answer, err);
+		return blob_finish(dispatcher, answer, err);
 	case WIRE_BLOB_ABORT:
-		mbj_blob_writer_abort(&seat->writer);
+		mbj_blob_writer_abort(&dispatcher->writer);
 		return MBJ_OK;
 	case WIRE_HELLO:
 	case WIRE_STATUS:
@@ -391,9 +398,9 @@ static enum mbj_rc kind_run(struct seat *seat, enum wire_kind kind,
 	MBJ_UNREACHABLE();
 }
 
-enum mbj_rc seat_run(struct seat *seat, enum wire_kind kind,
-		     const struct wire_message *request,
-		     struct mbj_buf *ret_body, struct mbj_error *err)
+enum mbj_rc dispatch_run(struct dispatcher *dispatcher, enum wire_kind kind,
+			 const struct wire_message *request,
+			 struct mbj_buf *ret_body, struct mbj_error *err)
 {
 	struct wire_message *answer = mbj_calloc(1, sizeof(*answer));
 	struct mbj_buf list;
@@ -402,7 +409,7 @@ enum mbj_rc seat_run(struct seat *seat, enum wire_kind kind,
 	if (answer == NULL)
 		return mbj_error_nomem(err);
 	mbj_buf_init(&list, WIRE_LIST_MAX - WIRE_SMALL_MAX);
-	rc = kind_run(seat, kind, request, answer, &list, err);
+	rc = kind_run(dispatcher, kind, request, answer, &list, err);
 	if (rc == MBJ_OK)
 		rc = mbj_buf_ok(&list, err);
 	if (rc == MBJ_OK) {

@@ -3,7 +3,7 @@
  */
 #include <mbj/check.h>
 
-#include "seat.h"
+#include "dispatch.h"
 #include "store_impl.h"
 
 enum { PARKED_MAX = 100000, PARKED_BYTES_MAX = 128 << 20 };
@@ -90,9 +90,9 @@ static enum mbj_rc parked_list(struct mbj_txn *txn, struct mbj_client_status *s,
 	return rc;
 }
 
-enum mbj_rc seat_status(struct mbj_store *store,
-			struct mbj_client_status *ret_status,
-			struct mbj_error *err)
+enum mbj_rc dispatch_status(struct mbj_store *store,
+			    struct mbj_client_status *ret_status,
+			    struct mbj_error *err)
 {
 	struct mbj_client_status s = {0};
 	struct mbj_txn *txn = NULL;

@@ -1,0 +1,46 @@
+/*
+ * Requests carried out on a store, whoever asks: a connection of the service,
+ * or a client in the process that owns the store.  A dispatcher is for one of
+ * them: it may have one message's bytes on their way in and one on their way
+ * out.
+ *
+ * Threads: one at a time per dispatcher; any number of dispatchers per store.
+ */
+#ifndef MBJ_DISPATCH_H
+#define MBJ_DISPATCH_H
+
+#include "wire.h"
+
+struct dispatcher {
+	struct mbj_store *store;
+	struct mbj_blob_writer *writer;
+	struct mbj_blob_reader *reader;
+};
+
+/* What was on its way in is dropped.  All zero is fine. */
+void dispatch_done(struct dispatcher *dispatcher);
+
+/*
+ * Carry out a request of any kind but HELLO, STATUS and STOP; the answer's body
+ * is appended.
+ */
+enum mbj_rc dispatch_run(struct dispatcher *dispatcher, enum wire_kind kind,
+			 const struct wire_message *request,
+			 struct mbj_buf *ret_body,
+			 struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* mbj_store_submit, once the bytes of what it appends are there. */
+enum mbj_rc dispatch_submit(struct mbj_store *store,
+			    const struct mbj_edit *edit,
+			    struct mbj_outcome *ret_outcome,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc dispatch_tree(struct mbj_store *store, struct mbj_bytes name,
+			  struct mbj_account *ret_account,
+			  struct mbj_tree **ret_tree,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+/* All but what the service says of itself. */
+enum mbj_rc dispatch_status(struct mbj_store *store,
+			    struct mbj_client_status *ret_status,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+
+#endif
