@@ -14,7 +14,8 @@ enum {
 	CROWD = 8,
 	CROWD_MAILBOXES = 3,
 	CROWD_EDITS = 120,
-	SYNC_US = 100, /* as long as it takes the others to queue up */
+	SYNC_US = 100,	     /* as long as it takes the others to queue up */
+	SYNC_LONG_US = 2000, /* and where the machine has more to do */
 };
 
 /* One thread with an account of its own, whose mailbox 2 it renames. */
@@ -191,6 +192,7 @@ START_TEST(crowd_journal_fails)
 		unsigned calls = n % 2 == 0 ? SITE_CALL_SYNC : SITE_CALL_PWRITE;
 
 		crowd_begin(&crowd);
+		crowd.sys.sync_us = SYNC_LONG_US;
 		site_sys_arm(&crowd.sys, calls, n, EIO, n % 4 < 2);
 		crowd_run(&crowd, &model);
 		site_sys_arm(&crowd.sys, 0, 0, 0, false);
