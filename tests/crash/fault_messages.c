@@ -62,7 +62,10 @@ static enum mbj_rc blob_read(struct mbj_blobs *blobs,
 	return rc;
 }
 
-/* A replica may have noted that it could not have it, and asks again. */
+/*
+ * A replica may have noted that it could not have it, and asks again; once it
+ * has come, the note stays until the next group.
+ */
 static enum mbj_rc blob_is_wanted(struct mbj_txn *txn,
 				  const struct mbj_hash *blob, bool *ret_is,
 				  struct mbj_error *err)
@@ -83,7 +86,7 @@ static enum mbj_rc blob_is_wanted(struct mbj_txn *txn,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
-/* Every message of a mailbox; what is wanted is counted, not read. */
+/* Every message of a mailbox; what is wanted and not here is counted. */
 static enum mbj_rc mailbox_read(struct mbj_txn *txn, struct mbj_id account,
 				struct mbj_id mailbox, struct mbj_blobs *blobs,
 				uint64_t *wanted, struct mbj_error *err)
@@ -108,9 +111,12 @@ static enum mbj_rc mailbox_read(struct mbj_txn *txn, struct mbj_id account,
 		if (rc == MBJ_OK)
 			rc = blob_is_wanted(txn, &message.blob, &is_wanted,
 					    err);
-		*wanted += is_wanted;
-		if (rc == MBJ_OK && !is_wanted)
+		if (rc == MBJ_OK)
 			rc = blob_read(blobs, &message, err);
+		if (rc == MBJ_ENOTFOUND && is_wanted) {
+			++*wanted;
+			rc = MBJ_OK;
+		}
 	}
 	mbj_scan_done(&scan);
 	return rc;
