@@ -7,8 +7,8 @@
  *	MBJ_FAULT=SCENARIO  one scenario
  *	MBJ_FAULT=SCENARIO:KIND:PLACE  one fault; 0: each of that kind
  *
- * Where LeakSanitizer is built in, it is asked after each kind of a scenario,
- * with MBJ_FAULT after each fault.
+ * Where LeakSanitizer is built in, it is asked after each scenario, with
+ * MBJ_FAULT after each fault.
  */
 #define _GNU_SOURCE /* dladdr(3) */
 
@@ -399,10 +399,6 @@ static uint64_t work_sweep(struct fault_lab *lab, const struct fault_work *work,
 		place_try(lab, &place, clean);
 		count++;
 	}
-	/* Looking takes as long as a fault does; place 0: after one of them. */
-	place.at = 0;
-	if (count > 0 && test_leaks_found())
-		fault_wrong(&place, "LeakSanitizer found a leak", "");
 	return count;
 }
 
@@ -496,6 +492,10 @@ START_TEST(fault_everywhere)
 					   kind < FAULT_DB_ENOMEM ? odds.ours
 								  : odds.db,
 					   &rng);
+		/* Looking takes as long as ten faults do. */
+		if (test_leaks_found())
+			ck_abort_msg("MBJ_FAULT=%s: LeakSanitizer found a leak",
+				     fault_works[i].name);
 	}
 	for (int kind = 0; kind < FAULT_KIND_COUNT; kind++) {
 		printf("%s %" PRIu64 ", ", kind_words[kind], counts[kind]);
