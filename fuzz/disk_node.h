@@ -8,7 +8,7 @@
 #include "disk.h"
 
 enum {
-	NAME_SIZE = 48,
+	NAME_SIZE = 72, /* those of blobs have 62 bytes */
 	ENTRIES_MAX = 96,
 	INODES_MAX = 128,
 	OPEN_MAX = 32,

@@ -483,8 +483,13 @@ static struct site *site_new(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct play_site calls = {
-		site_submit, site_deliver, site_crash,	 site_catch_up,
-		site_look,   site_looked,  site_applied,
+		.submit = site_submit,
+		.deliver = site_deliver,
+		.crash = site_crash,
+		.catch_up = site_catch_up,
+		.look = site_look,
+		.looked = site_looked,
+		.applied = site_applied,
 	};
 	static struct site *site; /* made once, the same for each run */
 	static struct play play;
@@ -507,10 +512,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	play.is_verbose = fuzz_is_verbose();
 	play.account = site->account;
 	play.lsn = FIRST_LSN;
-	play.rename_count = 0;
-	play.place_count = 0;
-	play.ids = 0;
-	play.seen_count = 0;
 	play_script(&play, data, size);
 	for (int side = 0; side < PLAY_SIDES; side++) {
 		mbj_txn_abort(&site->sides[side].txn);

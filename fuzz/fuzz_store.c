@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <mbj/blob.h>
 #include <mbj/check.h>
 #include <mbj/replay.h>
 
@@ -146,6 +147,68 @@ static enum mbj_rc site_submit(struct play *play, const struct mbj_edit *edit,
 	mbj_outcome_done(&foreseen);
 	play->record = mbj_bytes_make(outcome->record.p, outcome->record.n);
 	return rc;
+}
+
+static enum mbj_rc content_write(struct mbj_store *store,
+				 struct mbj_bytes content,
+				 struct mbj_error *err)
+{
+	struct mbj_blob_writer *writer = NULL;
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_hash blob;
+	uint64_t size;
+	enum mbj_rc rc;
+
+	rc = mbj_store_blobs(store, &blobs, err);
+	if (rc == MBJ_OK)
+		rc = mbj_blob_writer_begin(blobs, &writer, err);
+	if (rc == MBJ_OK)
+		rc = mbj_blob_writer_write(writer, content, err);
+	if (rc == MBJ_OK)
+		rc = mbj_blob_writer_finish(&writer, &blob, &size, err);
+	mbj_blob_writer_abort(&writer);
+	return rc;
+}
+
+static bool site_content_put(struct play *play, struct mbj_bytes content)
+{
+	struct site *site = site_of(play);
+	struct mbj_error err;
+	enum mbj_rc rc;
+
+	rc = content_write(store_open(play, PLAY_PRIMARY), content, &err);
+	if (disk_is_dead(site->disk)) {
+		site->armed = -1;
+		store_revive(play, PLAY_PRIMARY);
+		return false;
+	}
+	play_check(play, rc == MBJ_OK, "content is not stored: %s",
+		   err.message);
+	return true;
+}
+
+static void site_content_check(struct play *play, int side,
+			       const struct mbj_hash *blob)
+{
+	struct mbj_blob_reader *reader = NULL;
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_error err;
+	uint8_t bytes[16];
+	uint64_t size;
+	size_t got = 1;
+	enum mbj_rc rc;
+
+	rc = mbj_store_blobs_read(disk_sys(site_of(play)->disk), dirs[side],
+				  &blobs, &err);
+	if (rc == MBJ_OK)
+		rc = mbj_blob_reader_open(blobs, blob, &reader, &size, &err);
+	while (rc == MBJ_OK && got > 0)
+		rc = mbj_blob_reader_read(reader, bytes, sizeof(bytes), &got,
+					  &err);
+	mbj_blob_reader_close(&reader);
+	mbj_blobs_close(&blobs);
+	play_check(play, rc == MBJ_OK, "store %s: content: %s", dirs[side],
+		   err.message);
 }
 
 /* ------------------------------------------------------------- replicas */
@@ -286,8 +349,15 @@ static struct site *site_new(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct play_site calls = {
-		site_submit, site_deliver, site_crash,	 site_catch_up,
-		site_look,   site_looked,  site_applied,
+		.submit = site_submit,
+		.deliver = site_deliver,
+		.crash = site_crash,
+		.catch_up = site_catch_up,
+		.look = site_look,
+		.looked = site_looked,
+		.applied = site_applied,
+		.content_put = site_content_put,
+		.content_check = site_content_check,
 	};
 	static struct site *site; /* made once, the same for each run */
 	static struct play play;
@@ -308,10 +378,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	play.is_verbose = fuzz_is_verbose();
 	play.account = site->account;
 	play.lsn = 1;
-	play.rename_count = 0;
-	play.place_count = 0;
-	play.ids = 0;
-	play.seen_count = 0;
 	play_script(&play, data, size);
 	disk_arm(site->disk, dirs[PLAY_PRIMARY], 0);
 	for (int side = 0; side < PLAY_SIDES; side++)

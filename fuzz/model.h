@@ -6,7 +6,7 @@
 #ifndef FUZZ_MODEL_H
 #define FUZZ_MODEL_H
 
-#include <mbj/types.h>
+#include "model_mail.h"
 
 /* A path of all mailboxes, with names of two bytes, has room. */
 enum { MODEL_BOXES_MAX = 56, MODEL_PATH_SIZE = 176, MODEL_NAME_SIZE = 8 };
@@ -15,11 +15,15 @@ struct model_box {
 	char path[MODEL_PATH_SIZE];
 	struct mbj_id id; /* ROOT: not known yet */
 	uint32_t uidvalidity;
+	uint32_t uidnext; /* 0: never had a message */
+	uint64_t rev;	  /* of its content, as seen last, 0: never */
+	uint64_t modseq;
 };
 
 struct model {
 	size_t count;
 	struct model_box boxes[MODEL_BOXES_MAX];
+	struct model_mail mail; /* by ids; model_mail.c's */
 };
 
 struct model_rename {
@@ -55,5 +59,15 @@ enum model_verdict model_rename(struct model *model,
 				size_t count);
 enum model_verdict model_set(struct model *model,
 			     const struct model_place *places, size_t count);
+
+/* Steps on messages, in order, all or nothing; spoilt unless MODEL_DONE. */
+enum model_verdict model_mail_run(struct model *model,
+				  struct model_mail_step *steps, size_t count);
+/* One mailbox hands all that it has over to a new one; there is room. */
+void model_mail_take(struct model *model, struct mbj_id from, struct mbj_id to);
+/* What was in mailboxes that are no longer there is left. */
+void model_mail_leave(struct model *model);
+/* Messages that are there. */
+size_t model_mail_count(const struct model *model, struct mbj_id mailbox);
 
 #endif

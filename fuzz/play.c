@@ -10,6 +10,7 @@
 
 #include "play.h"
 #include "play_check.h"
+#include "play_mail.h"
 
 static const char *const names[] = {"a", "b", "c",	  "d",
 				    "e", "f", "\xc3\xa9", "g"};
@@ -162,25 +163,35 @@ static void step_place(struct play *play, const struct script_step *step,
 
 /* --------------------------------------------------------------- edits */
 
-static enum mbj_rc edit_submit(struct play *play, struct mbj_edit *edit,
-			       bool *ret_is_lost, struct mbj_outcome *outcome,
-			       struct mbj_error *err)
+enum mbj_rc play_submit(struct play *play, struct mbj_edit *edit,
+			bool *ret_is_lost, struct mbj_outcome *outcome,
+			struct mbj_error *err)
 {
 	enum mbj_rc rc;
 
 	edit->account = mbj_bytes_str(PLAY_ACCOUNT);
 	*ret_is_lost = false;
 	rc = play->site->submit(play, edit, ret_is_lost, outcome, err);
-	play_check(play, rc == MBJ_OK || rc == MBJ_EINVALID,
-		   "an edit failed: %s", err->message);
 	play_check(play, rc == MBJ_OK || err->refusal != MBJ_REFUSAL_NONE,
-		   "refused without a reason: %s", err->message);
+		   "an edit failed: %s", err->message);
 	play_say(play, "%s",
 		 rc < 0		  ? err->message
 		 : *ret_is_lost	  ? "submit, lost in a crash"
 		 : outcome->lsn.v ? "submit, done"
 				  : "submit, nothing to do");
 	return rc;
+}
+
+/* What INBOX handed over; ids are known by now. */
+static void inbox_take(struct play *play)
+{
+	struct model *model = &play->model;
+
+	for (size_t i = 0; i < play->rename_count; i++)
+		if (strcmp(play->renames[i].source, "INBOX") == 0)
+			model_mail_take(
+				model, model_at(model, "INBOX")->id,
+				model_at(model, play->renames[i].target)->id);
 }
 
 static void renames_submit(struct play *play)
@@ -195,7 +206,8 @@ static void renames_submit(struct play *play)
 	enum mbj_rc rc;
 
 	verdict = model_rename(&after, play->renames, play->rename_count);
-	if (verdict == MODEL_FULL || play->lsn + 1 > PLAY_LSN_MAX)
+	if (verdict == MODEL_FULL || play->lsn + 1 > PLAY_LSN_MAX ||
+	    after.mail.count * 2 > MODEL_MESSAGES_MAX)
 		return;
 	for (size_t i = 0; i < play->rename_count; i++)
 		renames[i] = (struct mbj_rename){
@@ -204,13 +216,16 @@ static void renames_submit(struct play *play)
 	edit.kind = MBJ_EDIT_RENAME;
 	edit.renames = renames;
 	edit.rename_count = play->rename_count;
-	rc = edit_submit(play, &edit, &is_lost, &outcome, &err);
+	rc = play_submit(play, &edit, &is_lost, &outcome, &err);
 	play_check(play, (rc == MBJ_OK) == (verdict == MODEL_DONE),
 		   "the library says %s, the model %s",
 		   rc == MBJ_OK ? "yes" : err.message,
 		   verdict == MODEL_DONE ? "yes" : "no");
-	if (rc == MBJ_OK && !is_lost)
+	if (rc == MBJ_OK && !is_lost) {
 		play_primary_check(play, &after, &outcome);
+		inbox_take(play);
+		play_mail_check(play);
+	}
 	mbj_outcome_done(&outcome);
 }
 
@@ -233,7 +248,7 @@ static struct mbj_change change_of(const struct model_place *place)
 }
 
 /* True where the whole request leads to a tree that the library may have. */
-static bool is_all_possible(const struct play *play)
+static bool is_all_possible(const struct play *play, bool is_emptying)
 {
 	struct model whole = play->model;
 
@@ -243,11 +258,24 @@ static bool is_all_possible(const struct play *play)
 
 		if (box != NULL && strcmp(box->path, "INBOX") == 0)
 			return false;
+		if (!is_emptying && play->places[i].kind == MODEL_GONE &&
+		    model_mail_count(&whole, play->places[i].id) > 0)
+			return false;
 	}
 	return model_set(&whole, play->places, play->place_count) == MODEL_DONE;
 }
 
-static void changes_submit(struct play *play)
+/* One of the changes was carried out. */
+static void change_done(const struct play *play,
+			const struct model_place *place, bool is_emptying)
+{
+	play_check(play,
+		   is_emptying || place->kind != MODEL_GONE ||
+			   model_mail_count(&play->model, place->id) == 0,
+		   "a mailbox went with messages that were to stay");
+}
+
+static void changes_submit(struct play *play, bool is_emptying)
 {
 	struct mbj_change changes[PLAY_PENDING_MAX];
 	struct model_place done[PLAY_PENDING_MAX];
@@ -268,22 +296,28 @@ static void changes_submit(struct play *play)
 	edit.kind = MBJ_EDIT_SET;
 	edit.changes = changes;
 	edit.change_count = play->place_count;
-	if (edit_submit(play, &edit, &is_lost, &outcome, &err) == MBJ_OK &&
+	edit.is_emptying = is_emptying;
+	if (play_submit(play, &edit, &is_lost, &outcome, &err) == MBJ_OK &&
 	    !is_lost) {
 		for (size_t i = 0; i < play->place_count; i++)
-			if (outcome.results[i].refusal == MBJ_REFUSAL_NONE)
+			if (outcome.results[i].refusal == MBJ_REFUSAL_NONE) {
+				change_done(play, &play->places[i],
+					    is_emptying);
 				done[count++] = play->places[i];
-			else
+			} else {
 				reason = mbj_refusal_type(
 					outcome.results[i].refusal);
+			}
 		play_check(play,
-			   count == play->place_count || !is_all_possible(play),
+			   count == play->place_count ||
+				   !is_all_possible(play, is_emptying),
 			   "%zu of %zu changes refused without need: %s",
 			   play->place_count - count, play->place_count,
 			   reason);
 		verdict = model_set(&after, done, count);
 		play_check(play, verdict != MODEL_REFUSED,
 			   "what was accepted makes no tree");
+		model_mail_leave(&after);
 		if (verdict == MODEL_DONE)
 			play_primary_check(play, &after, &outcome);
 	}
@@ -291,7 +325,7 @@ static void changes_submit(struct play *play)
 }
 
 /* The whole wanted tree as a list: those that are, with their new places. */
-static void reconcile_submit(struct play *play)
+static void reconcile_submit(struct play *play, bool is_emptying)
 {
 	struct mbj_change changes[MODEL_BOXES_MAX];
 	struct mbj_edit edit = MBJ_EDIT_INIT;
@@ -301,7 +335,8 @@ static void reconcile_submit(struct play *play)
 	bool is_lost;
 	enum mbj_rc rc;
 
-	if (!is_all_possible(play) || play->lsn + 1 > PLAY_LSN_MAX ||
+	if (!is_all_possible(play, is_emptying) ||
+	    play->lsn + 1 > PLAY_LSN_MAX ||
 	    model_set(&after, play->places, play->place_count) != MODEL_DONE)
 		return;
 	for (size_t i = 0; i < after.count; i++) {
@@ -319,7 +354,9 @@ static void reconcile_submit(struct play *play)
 	edit.kind = MBJ_EDIT_RECONCILE;
 	edit.changes = changes;
 	edit.change_count = after.count;
-	rc = edit_submit(play, &edit, &is_lost, &outcome, &err);
+	edit.is_emptying = is_emptying;
+	model_mail_leave(&after);
+	rc = play_submit(play, &edit, &is_lost, &outcome, &err);
 	play_check(play, rc == MBJ_OK, "a possible tree is refused: %s",
 		   err.message);
 	if (rc == MBJ_OK && !is_lost)
@@ -329,6 +366,8 @@ static void reconcile_submit(struct play *play)
 
 static void step_play(struct play *play, const struct script_step *step)
 {
+	bool is_emptying = step->a < 0x80;
+
 	switch ((enum script_verb)(step->verb % SCRIPT_VERBS)) {
 	case SCRIPT_RENAME:
 		step_rename(play, step);
@@ -346,12 +385,15 @@ static void step_play(struct play *play, const struct script_step *step)
 		if (play->rename_count > 0)
 			renames_submit(play);
 		if (play->place_count > 0)
-			changes_submit(play);
+			changes_submit(play, is_emptying);
+		if (play->mail_count > 0)
+			play_mail_submit(play);
 		play->rename_count = 0;
 		play->place_count = 0;
+		play->mail_count = 0;
 		break;
 	case SCRIPT_RECONCILE:
-		reconcile_submit(play);
+		reconcile_submit(play, is_emptying);
 		play->place_count = 0;
 		break;
 	case SCRIPT_DELIVER:
@@ -359,9 +401,21 @@ static void step_play(struct play *play, const struct script_step *step)
 		play_replica_check(play, 1 + step->a % PLAY_REPLICAS);
 		break;
 	case SCRIPT_CRASH:
+		play->site->crash(play, step);
+		break;
+	case SCRIPT_APPEND:
+		play_mail_step(play, step, MODEL_APPEND);
+		break;
+	case SCRIPT_FLAGS:
+		play_mail_step(play, step, MODEL_FLAGS);
+		break;
+	case SCRIPT_EXPUNGE:
+		play_mail_step(play, step, MODEL_EXPUNGE);
+		break;
+	case SCRIPT_COPY:
 	case SCRIPT_VERBS:
 	default:
-		play->site->crash(play, step);
+		play_mail_step(play, step, MODEL_COPY);
 		break;
 	}
 }
@@ -370,6 +424,11 @@ void play_script(struct play *play, const uint8_t *data, size_t size)
 {
 	size_t n = size / SCRIPT_STEP_SIZE;
 
+	play->rename_count = 0;
+	play->place_count = 0;
+	play->ids = 0;
+	play->seen_count = 0;
+	play_mail_begin(play);
 	play_begin_check(play);
 	for (size_t i = 0; i < n && i < SCRIPT_STEPS_MAX; i++) {
 		struct script_step step;

@@ -7,7 +7,9 @@
  *      only there; a plan has as many steps as mailboxes differ, and parks;
  *   3. a pair of name and UIDVALIDITY never means two mailboxes;
  *   4. a replica is the primary of some earlier group, by digest;
- *   5. after everything was delivered all are one, record by record.
+ *   5. after everything was delivered all are one, record by record;
+ *   6. messages, their UIDs, flags and content are the model's, UIDNEXT and
+ *      HIGHESTMODSEQ only rise, what was expunged is told for ever.
  *
  * Where the records are kept is the site's: states alone (fuzz_sequence), or
  * whole stores on a disk that can be cut (fuzz_store).
@@ -45,6 +47,15 @@ struct play_site {
 	void (*looked)(struct play *play, int side, struct mbj_txn **txn);
 	/* The last group that a side has applied. */
 	uint64_t (*applied)(struct play *play, int side);
+	/*
+	 * Store content on the primary, before a group has it: false where
+	 * the primary crashed instead, and forgot what was stored since its
+	 * last group.  And see that a side can read it.  NULL: the site has no
+	 * content.
+	 */
+	bool (*content_put)(struct play *play, struct mbj_bytes content);
+	void (*content_check)(struct play *play, int side,
+			      const struct mbj_hash *blob);
 };
 
 /* A name that once meant a mailbox. */
@@ -68,7 +79,10 @@ struct play {
 	size_t rename_count;
 	struct model_place places[PLAY_PENDING_MAX];
 	size_t place_count;
-	uint32_t ids; /* given out */
+	struct model_mail_step mails[PLAY_PENDING_MAX];
+	size_t mail_count;
+	struct mbj_hash contents[MODEL_CONTENTS]; /* made with the first run */
+	uint32_t ids;				  /* given out */
 	struct play_seen seen[256];
 	size_t seen_count;
 };
@@ -82,6 +96,11 @@ size_t play_first_tree(struct mbj_change changes[16]);
  * that of its import.
  */
 void play_script(struct play *play, const uint8_t *data, size_t size);
+
+/* Carry out what the account is to become; refusals have their reasons. */
+enum mbj_rc play_submit(struct play *play, struct mbj_edit *edit,
+			bool *ret_is_lost, struct mbj_outcome *outcome,
+			struct mbj_error *err);
 
 /* One line about what happens, where somebody wants to see it. */
 MBJ_PRINTF(2, 3)

@@ -8,6 +8,7 @@
 #include <mbj/group.h>
 
 #include "play_check.h"
+#include "play_mail.h"
 
 /* ------------------------------------------------------------- the tree */
 
@@ -192,6 +193,7 @@ void play_begin_check(struct play *play)
 	struct mbj_txn *txn = play->site->look(play, PLAY_PRIMARY);
 
 	play->model.count = 0;
+	memset(&play->model.mail, 0, sizeof(play->model.mail));
 	for (size_t i = 0; i < n; i++) {
 		struct model_box *box = &play->model.boxes[i];
 		const struct model_box *above;
@@ -275,6 +277,7 @@ void play_end_check(struct play *play)
 	primary = records_sum(play, PLAY_PRIMARY);
 	play_check(play, mbj_digest_equal(&primary, &play->digests[play->lsn]),
 		   "the primary's records deny its digest");
+	play_mail_end_check(play, PLAY_PRIMARY);
 	for (int side = 1; side < PLAY_SIDES; side++) {
 		struct mbj_txn *txn = play->site->look(play, side);
 		bool is_begun = txn != NULL;
@@ -291,5 +294,6 @@ void play_end_check(struct play *play)
 		replica = records_sum(play, side);
 		play_check(play, mbj_digest_equal(&primary, &replica),
 			   "replica %d is not the primary", side);
+		play_mail_end_check(play, side);
 	}
 }

@@ -1,7 +1,8 @@
 /*
  * Mutations of scripts, see script.h: steps are added, dropped, swapped,
  * reversed, rotated and doubled; whole idioms (a swap, a ring, a delivery
- * after a crash) are put in, because chance alone rarely closes a ring.
+ * after a crash, mail that comes and is moved) are put in, because chance alone
+ * rarely closes a ring.
  */
 #include <string.h>
 
@@ -47,6 +48,31 @@ static size_t ring_make(struct dice *dice, struct script_step *steps)
 	return n;
 }
 
+/* Messages come, and something happens to them; or INBOX is renamed. */
+static size_t mail_make(struct dice *dice, struct script_step *steps)
+{
+	uint32_t verb = SCRIPT_FLAGS + roll(dice, 4);
+	size_t count = 1 + roll(dice, 2);
+	uint32_t box = roll(dice, 8);
+	size_t n = 0;
+
+	while (n < count)
+		steps[n++] = step_of(SCRIPT_APPEND, box, roll(dice, 4),
+				     roll(dice, 256));
+	if (verb > SCRIPT_COPY) {
+		for (size_t i = 0; i < n; i++)
+			steps[i].a = 0; /* INBOX sorts first */
+		steps[n++] = step_of(SCRIPT_SUBMIT, 0, 0, 0);
+		steps[n++] = step_of(SCRIPT_RENAME, 0, roll(dice, 8),
+				     roll(dice, 0x60));
+	} else {
+		steps[n++] = step_of((enum script_verb)verb, box,
+				     roll(dice, 256), roll(dice, 256));
+	}
+	steps[n++] = step_of(SCRIPT_SUBMIT, 0, 0, 0);
+	return n;
+}
+
 /* Put steps in at a place of the script; what does not fit falls off. */
 static size_t insert(struct script_step *steps, size_t n, size_t max, size_t at,
 		     const struct script_step *added, size_t count)
@@ -84,7 +110,7 @@ static size_t mutate_once(struct script_step *steps, size_t n, size_t max,
 	size_t run = n > 1 ? roll(dice, n) : 0; /* where a run begins */
 	size_t length = n > 1 ? 1 + roll(dice, n - run) : 0;
 
-	switch (n > 1 ? roll(dice, 10) : roll(dice, 4)) {
+	switch (n > 1 ? roll(dice, 11) : roll(dice, 5)) {
 	case 0:
 		return insert(steps, n, max, at, added, ring_make(dice, added));
 	case 1:
@@ -100,22 +126,28 @@ static size_t mutate_once(struct script_step *steps, size_t n, size_t max,
 		added[0] = step_any(dice);
 		return insert(steps, n, max, at, added, 1);
 	case 4:
+		/* Messages cost most of a run's time, and are not the mission.
+		 */
+		return insert(steps, n, max, at, added,
+			      roll(dice, 4) ? ring_make(dice, added)
+					    : mail_make(dice, added));
+	case 5:
 		memmove(steps + run, steps + run + length,
 			(n - run - length) * sizeof(*steps));
 		return n - length;
-	case 5:
+	case 6:
 		added[0] = steps[run];
 		at = at < n ? at : 0;
 		steps[run] = steps[at];
 		steps[at] = added[0];
 		return n;
-	case 6:
+	case 7:
 		reverse(steps + run, length);
 		return n;
-	case 7:
+	case 8:
 		rotate(steps + run, length);
 		return n;
-	case 8:
+	case 9:
 		length = length < 8 ? length : 8;
 		memcpy(added, steps + run, length * sizeof(*steps));
 		return insert(steps, n, max, at, added, length);

@@ -11,15 +11,19 @@
 #include <stdint.h>
 
 /* X(name, what a, b, c are) */
-#define SCRIPT_VERB_MAP(X)                                              \
-	X(RENAME, "mailbox; other mailbox or parent; name or its slot") \
-	X(SUBMIT, "-; -; -: renames, then changes, each at once")       \
-	X(CREATE, "-; parent; name")                                    \
-	X(MOVE, "mailbox; parent; name")                                \
-	X(DESTROY, "mailbox; -; -")                                     \
-	X(RECONCILE, "-; -; -: the tree with the changes, as a list")   \
-	X(DELIVER, "replica; group; how")                               \
-	X(CRASH, "who; when; what is kept")
+#define SCRIPT_VERB_MAP(X)                                                    \
+	X(RENAME, "mailbox; other mailbox or parent; name or its slot")       \
+	X(SUBMIT, "emptying; -; -: renames, changes, messages, each at once") \
+	X(CREATE, "-; parent; name")                                          \
+	X(MOVE, "mailbox; parent; name")                                      \
+	X(DESTROY, "mailbox; -; -")                                           \
+	X(RECONCILE, "emptying; -; -: the tree with the changes, as a list")  \
+	X(DELIVER, "replica; group; how")                                     \
+	X(CRASH, "who; when; what is kept")                                   \
+	X(APPEND, "mailbox; UID and content; flags: a message")               \
+	X(FLAGS, "mailbox; UIDs; how, and which flags")                       \
+	X(EXPUNGE, "mailbox; UIDs; -")                                        \
+	X(COPY, "mailbox; UIDs; other mailbox, copy or move")
 
 enum script_verb {
 #define X(name, text) SCRIPT_##name,
