@@ -14,9 +14,10 @@
 
 #include <mbj/replay.h>
 
+#include "history.h"
 #include "store_lab.h"
 
-enum { BATCHES = 8, MAILBOXES = 6 };
+enum { BATCHES = 8 };
 
 static const char *const folders[] = {"", "journal", "state", "state.old"};
 
@@ -367,45 +368,7 @@ enum mbj_rc sample_journal_read(const struct sample *sample, bool is_owned,
 	return MBJ_OK;
 }
 
-/* -------------------------------------------------------------- history */
-
-static void change_submit(struct mbj_store *store,
-			  const struct mbj_change *changes, size_t count)
-{
-	struct mbj_edit edit = MBJ_EDIT_INIT;
-	struct mbj_outcome outcome = {.lsn = {0}};
-
-	edit.kind = MBJ_EDIT_SET;
-	edit.account = mbj_bytes_str("u1");
-	edit.changes = changes;
-	edit.change_count = count;
-	SITE_OK(mbj_store_submit(store, &edit, &outcome, err));
-	ck_assert_uint_eq(outcome.refused_count, 0);
-	mbj_outcome_done(&outcome);
-}
-
-/* One of each kind of change, all at once; step makes it differ. */
-static void history_step(struct mbj_store *store, unsigned step)
-{
-	unsigned fresh = MAILBOXES + 1 + step;
-	struct mbj_change changes[4] = {
-		{.kind = MBJ_CHANGE_CREATE,
-		 .has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT |
-			MBJ_CHANGE_HAS_SUBSCRIBED,
-		 .id = site_mailbox(1, fresh),
-		 .name = mbj_bytes_str("\xc3\x84pfel"),
-		 .parent = site_mailbox(1, 2 + step % (MAILBOXES - 1)),
-		 .is_subscribed = true},
-		{.kind = MBJ_CHANGE_DESTROY, .id = site_mailbox(1, fresh - 1)},
-	};
-	char from[16];
-	char to[16];
-
-	change_submit(store, changes, step == 0 ? 1 : 2);
-	(void)snprintf(from, sizeof(from), step == 0 ? "m3" : "n%u", step);
-	(void)snprintf(to, sizeof(to), "n%u", step + 1);
-	SITE_OK(site_rename(store, 2, from, to, NULL, err));
-}
+/* -------------------------------------------------------------- samples */
 
 static void store_open(struct sample *sample, struct mbj_store **ret_store)
 {
@@ -455,8 +418,7 @@ void sample_begin(struct sample *sample, uint64_t seed)
 	SITE_OK(mbj_identity_load(&sample->sys.table, sample->dir,
 				  &sample->identity, err));
 	store_open(sample, &store);
-	site_import(store, 1, MAILBOXES);
-	site_import(store, 2, MAILBOXES);
+	history_begin(store);
 	for (unsigned i = 0; i < BATCHES / 2; i++)
 		history_step(store, i);
 	mbj_store_close(&store);
