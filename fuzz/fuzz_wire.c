@@ -25,6 +25,8 @@ static void records_check(enum wire_kind kind, const struct wire_message *m)
 	struct mbj_message message;
 	struct mbj_reader reader;
 	struct mbj_node node;
+	struct mbj_attr attr;
+	struct mbj_path path;
 	enum mbj_rc rc = MBJ_OK;
 
 	mbj_reader_init(&reader, m->list);
@@ -32,6 +34,10 @@ static void records_check(enum wire_kind kind, const struct wire_message *m)
 		rc = kind == WIRE_TREE ? wire_node_decode(&reader, &node, NULL)
 		     : kind == WIRE_ACCOUNTS
 			     ? wire_account_decode(&reader, &account, NULL)
+		     : kind == WIRE_ATTRS
+			     ? wire_attr_decode(&reader, &attr, NULL)
+		     : kind == WIRE_SUBSCRIPTIONS
+			     ? wire_path_decode(&reader, &path, NULL)
 			     : wire_message_decode(&reader, &message, NULL);
 }
 

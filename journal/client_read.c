@@ -153,6 +153,91 @@ void mbj_client_messages_done(struct mbj_client_messages *page)
 	*page = (struct mbj_client_messages){0};
 }
 
+/* ------------------------------------------------------------- metadata */
+
+enum mbj_rc mbj_client_attrs(struct mbj_client *client,
+			     struct mbj_bytes account, struct mbj_bytes path,
+			     struct mbj_client_attrs *ret_list,
+			     struct mbj_error *err)
+{
+	struct wire_message request = {.name = account, .path = path};
+	struct mbj_client_attrs list = {.count = 0};
+	struct mbj_reader reader;
+	struct answer answer;
+	void *array = NULL;
+	enum mbj_rc rc;
+
+	rc = client_call(client, WIRE_ATTRS, &request, &answer, err);
+	if (rc == MBJ_OK)
+		rc = list_begin(&answer, sizeof(*list.attrs), &reader, &array,
+				err);
+	list.attrs = array;
+	while (rc == MBJ_OK && list.count < answer.message.count)
+		rc = wire_attr_decode(&reader, &list.attrs[list.count++], err);
+	if (rc == MBJ_OK)
+		rc = list_end(&reader, rc, err);
+	if (rc == MBJ_OK) {
+		list.account = answer.message.account;
+		list.mailbox = answer.message.mailbox;
+		for (size_t i = 0; i < list.count; i++)
+			list.attrs[i].mailbox = list.mailbox.id;
+		list.bytes = answer.body;
+		mbj_buf_init(&answer.body, 0);
+		*ret_list = list;
+	} else {
+		mbj_free(array);
+	}
+	answer_done(&answer);
+	return rc;
+}
+
+void mbj_client_attrs_done(struct mbj_client_attrs *list)
+{
+	mbj_free(list->attrs);
+	mbj_buf_done(&list->bytes);
+	*list = (struct mbj_client_attrs){.count = 0};
+}
+
+enum mbj_rc mbj_client_subscriptions(struct mbj_client *client,
+				     struct mbj_bytes account,
+				     struct mbj_client_subscriptions *ret_list,
+				     struct mbj_error *err)
+{
+	struct wire_message request = {.name = account};
+	struct mbj_client_subscriptions list = {.count = 0};
+	struct mbj_reader reader;
+	struct answer answer;
+	void *array = NULL;
+	enum mbj_rc rc;
+
+	rc = client_call(client, WIRE_SUBSCRIPTIONS, &request, &answer, err);
+	if (rc == MBJ_OK)
+		rc = list_begin(&answer, sizeof(*list.paths), &reader, &array,
+				err);
+	list.paths = array;
+	while (rc == MBJ_OK && list.count < answer.message.count)
+		rc = wire_path_decode(&reader, &list.paths[list.count++], err);
+	if (rc == MBJ_OK)
+		rc = list_end(&reader, rc, err);
+	if (rc == MBJ_OK) {
+		list.account = answer.message.account;
+		list.bytes = answer.body;
+		mbj_buf_init(&answer.body, 0);
+		*ret_list = list;
+	} else {
+		mbj_free(array);
+	}
+	answer_done(&answer);
+	return rc;
+}
+
+void mbj_client_subscriptions_done(struct mbj_client_subscriptions *list)
+{
+	mbj_free(list->paths);
+	mbj_buf_done(&list->bytes);
+	*list = (struct mbj_client_subscriptions){.count = 0};
+}
+
 /* ------------------------------------------------------------------ trees */
 
 static enum mbj_rc tree_build(const struct wire_message *message,

@@ -165,10 +165,10 @@ static enum mbj_rc last_uid_find(struct mbj_txn *txn, struct mbj_id account,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
-static enum mbj_rc mailbox_find(struct mbj_txn *txn,
-				const struct wire_message *request,
-				struct wire_message *answer,
-				struct mbj_error *err)
+/* The mailbox at the path of the account of that name. */
+static enum mbj_rc path_find(struct mbj_txn *txn,
+			     const struct wire_message *request,
+			     struct wire_message *answer, struct mbj_error *err)
 {
 	char text[MBJ_ERROR_SUBJECT_MAX];
 	enum mbj_rc rc;
@@ -186,6 +186,23 @@ static enum mbj_rc mailbox_find(struct mbj_txn *txn,
 		if (err != NULL)
 			err->rc = MBJ_ENOTFOUND;
 	}
+	return rc;
+}
+
+/* What a request gave need not come back. */
+static void names_drop(struct wire_message *answer)
+{
+	answer->account.name = mbj_bytes_make(NULL, 0);
+	answer->mailbox.name = (struct mbj_name){{NULL, 0}, {NULL, 0}};
+}
+
+static enum mbj_rc mailbox_find(struct mbj_txn *txn,
+				const struct wire_message *request,
+				struct wire_message *answer,
+				struct mbj_error *err)
+{
+	enum mbj_rc rc = path_find(txn, request, answer, err);
+
 	if (rc == MBJ_OK)
 		rc = mbj_txn_content_get(txn, answer->account.id,
 					 answer->mailbox.id, &answer->content,
@@ -193,10 +210,63 @@ static enum mbj_rc mailbox_find(struct mbj_txn *txn,
 	if (rc == MBJ_OK && request->is_last_wanted)
 		rc = last_uid_find(txn, answer->account.id, &answer->content,
 				   &answer->last_uid, err);
-	/* The caller has given them. */
-	answer->account.name = mbj_bytes_make(NULL, 0);
-	answer->mailbox.name = (struct mbj_name){{NULL, 0}, {NULL, 0}};
+	names_drop(answer);
 	return rc;
+}
+
+static enum mbj_rc attrs_list(struct mbj_txn *txn,
+			      const struct wire_message *request,
+			      struct wire_message *answer, struct mbj_buf *list,
+			      struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_attr attr;
+	enum mbj_rc rc = path_find(txn, request, answer, err);
+
+	if (rc == MBJ_OK)
+		rc = mbj_scan_attrs(txn, answer->account.id, answer->mailbox.id,
+				    MBJ_ATTR_ANY, &scan, err);
+	names_drop(answer);
+	if (rc < 0)
+		return rc;
+	while (rc == MBJ_OK && list->failed == MBJ_OK) {
+		rc = mbj_scan_next_attr(&scan, &attr, err);
+		if (rc < 0)
+			break;
+		wire_attr_encode(list, &attr);
+		answer->count++;
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+static enum mbj_rc subscriptions_list(struct mbj_txn *txn,
+				      const struct wire_message *request,
+				      struct wire_message *answer,
+				      struct mbj_buf *list,
+				      struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_path path;
+	enum mbj_rc rc;
+
+	rc = account_find(txn, request->name, &answer->account, err);
+	if (rc == MBJ_OK)
+		rc = mbj_scan_subscriptions(txn, answer->account.id,
+					    mbj_bytes_make(NULL, 0), &scan,
+					    err);
+	names_drop(answer);
+	if (rc < 0)
+		return rc;
+	while (rc == MBJ_OK && list->failed == MBJ_OK) {
+		rc = mbj_scan_next_subscription(&scan, &path, err);
+		if (rc < 0)
+			break;
+		wire_path_encode(list, &path);
+		answer->count++;
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
 static enum mbj_rc accounts_list(struct mbj_txn *txn, struct mbj_buf *list,
@@ -348,6 +418,10 @@ static enum mbj_rc read_run(struct dispatcher *dispatcher, enum wire_kind kind,
 		rc = mailbox_find(txn, request, answer, err);
 	} else if (kind == WIRE_ACCOUNTS) {
 		rc = accounts_list(txn, list, &answer->count, err);
+	} else if (kind == WIRE_ATTRS) {
+		rc = attrs_list(txn, request, answer, list, err);
+	} else if (kind == WIRE_SUBSCRIPTIONS) {
+		rc = subscriptions_list(txn, request, answer, list, err);
 	} else {
 		MBJ_ASSERT(kind == WIRE_MESSAGES);
 		rc = messages_list(txn, request, answer, list, err);
@@ -371,6 +445,8 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 	case WIRE_ACCOUNTS:
 	case WIRE_MAILBOX:
 	case WIRE_MESSAGES:
+	case WIRE_ATTRS:
+	case WIRE_SUBSCRIPTIONS:
 		return read_run(dispatcher, kind, request, answer, list, err);
 	case WIRE_TREE:
 		return tree_run(dispatcher, request, answer, list, err);

@@ -24,50 +24,19 @@ enum { MICROSECONDS = 1000000 };
 
 /* ------------------------------------------------------------- accounts */
 
-/* Length of the UTF-8 character at p (RFC 3629), 0 where there is none. */
-static size_t utf8_step(const uint8_t *p, size_t n)
-{
-	size_t size = p[0] < 0x80   ? 1
-		      : p[0] < 0xc2 ? 0
-		      : p[0] < 0xe0 ? 2
-		      : p[0] < 0xf0 ? 3
-		      : p[0] < 0xf5 ? 4
-				    : 0;
-
-	if (size == 0 || size > n)
-		return 0;
-	for (size_t i = 1; i < size; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong forms, surrogates, beyond U+10FFFF. */
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return size;
-}
-
 /* An account's name is an address or a login, not a mailbox's name. */
 static enum mbj_rc account_name_judge(struct mbj_bytes name,
 				      struct mbj_error *err)
 {
 	struct edit_text raw, shown;
-	const char *why = NULL;
-	size_t size = 1;
+	const char *why;
 
 	if (name.n == 0)
 		why = "is empty";
 	else if (name.n > MBJ_ACCOUNT_NAME_MAX)
 		why = "is longer than 255 bytes";
-	for (size_t at = 0; why == NULL && at < name.n; at += size) {
-		const uint8_t *p = name.p + at;
-
-		size = utf8_step(p, name.n - at);
-		if (size == 0)
-			why = "is not valid UTF-8";
-		else if (p[0] < 0x20 || p[0] == 0x7f ||
-			 (p[0] == 0xc2 && p[1] < 0xa0))
-			why = "contains a control character";
-	}
+	else
+		why = edit_text_fault(name);
 	if (why == NULL)
 		return MBJ_OK;
 	return mbj_error_refuse(err, MBJ_REFUSAL_INVALID_PROPERTIES, "account",
@@ -176,7 +145,15 @@ static enum mbj_rc account_delete(struct edit_work *work, struct mbj_error *err)
 		.kind = MBJ_OP_ACCOUNT_DELETE,
 		.name = work->account.name,
 	};
+	struct edit_text raw, shown;
 
+	if (work->account.message_count > 0 && !work->edit->is_emptying)
+		return mbj_error_refuse(err, MBJ_REFUSAL_HAS_EMAIL, "account",
+					edit_text_raw(&raw, op.name),
+					"the account \"%s\" has %llu messages",
+					edit_text_show(&shown, op.name),
+					(unsigned long long)
+						work->account.message_count);
 	return edit_emit_op(&work->emit, &op, err);
 }
 
@@ -212,7 +189,7 @@ static enum mbj_rc edit_check(const struct mbj_edit *edit,
 
 	if (edit->size != sizeof(*edit))
 		why = "the edit is of another version of the library";
-	else if (edit->kind < MBJ_EDIT_SET || edit->kind > MBJ_EDIT_MESSAGES)
+	else if (edit->kind < MBJ_EDIT_SET || edit->kind > MBJ_EDIT_METADATA)
 		why = "the edit is of an unknown kind";
 	else if (mbj_origin_name(edit->origin) == NULL)
 		why = "the edit is of an unknown origin";
@@ -221,7 +198,8 @@ static enum mbj_rc edit_check(const struct mbj_edit *edit,
 					NULL, NULL, "%s", why);
 	if (edit->change_count <= EDIT_CHANGES_MAX &&
 	    edit->rename_count <= EDIT_CHANGES_MAX &&
-	    edit->message_count <= EDIT_CHANGES_MAX)
+	    edit->message_count <= EDIT_CHANGES_MAX &&
+	    edit->metadata_count <= EDIT_CHANGES_MAX)
 		return MBJ_OK;
 	(void)mbj_error_refuse(err, MBJ_REFUSAL_TOO_LARGE, NULL, NULL,
 			       "an edit has at most %d changes",
@@ -289,6 +267,8 @@ static enum mbj_rc work_run(struct edit_work *work, struct mbj_error *err)
 		return account_rename(work, err);
 	if (work->edit->kind == MBJ_EDIT_MESSAGES)
 		return edit_messages_run(work, err);
+	if (work->edit->kind == MBJ_EDIT_METADATA)
+		return edit_metadata_run(work, err);
 	rc = work_resolve(work, err);
 	if (rc == MBJ_OK)
 		rc = edit_ops_run(work, err);

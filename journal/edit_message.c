@@ -18,9 +18,7 @@ enum mbj_rc step_refuse(struct mbj_error *err, enum mbj_refusal refusal,
 			const char *kind, struct mbj_id id, enum mbj_rc rc,
 			const char *why)
 {
-	if (edit_refuse_id(err, refusal, kind, id, why) == MBJ_EINVALID)
-		return edit_text_recode(err, rc);
-	return rc;
+	return edit_refuse_id_as(err, refusal, kind, id, rc, why);
 }
 
 /* A mailbox that can hold messages. */
@@ -28,16 +26,10 @@ enum mbj_rc step_mailbox_open(struct edit_work *work, struct mbj_id id,
 			      const char *kind, struct mbj_mailbox *ret_mailbox,
 			      struct mbj_error *err)
 {
-	struct mbj_txn *txn = work->context->txn;
-	enum mbj_rc rc;
+	enum mbj_rc rc = edit_mailbox_find(work, id, kind, ret_mailbox, err);
 
-	rc = mbj_txn_mailbox_get(txn, work->account.id, id, ret_mailbox, NULL);
-	if (rc == MBJ_ENOTFOUND)
-		return step_refuse(err, MBJ_REFUSAL_NOT_FOUND, kind, id, rc,
-				   "does not exist");
 	if (rc < 0)
-		return mbj_txn_mailbox_get(txn, work->account.id, id,
-					   ret_mailbox, err);
+		return rc;
 	if (!ret_mailbox->is_selectable)
 		return step_refuse(err, MBJ_REFUSAL_FORBIDDEN, kind, id,
 				   MBJ_EINVALID, "cannot hold messages");

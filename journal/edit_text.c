@@ -74,3 +74,42 @@ enum mbj_rc edit_text_recode(struct mbj_error *err, enum mbj_rc rc)
 		err->rc = rc;
 	return rc;
 }
+
+/* Length of the UTF-8 character at p (RFC 3629), 0 where there is none. */
+static size_t utf8_step(const uint8_t *p, size_t n)
+{
+	size_t size = p[0] < 0x80   ? 1
+		      : p[0] < 0xc2 ? 0
+		      : p[0] < 0xe0 ? 2
+		      : p[0] < 0xf0 ? 3
+		      : p[0] < 0xf5 ? 4
+				    : 0;
+
+	if (size == 0 || size > n)
+		return 0;
+	for (size_t i = 1; i < size; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	/* Overlong forms, surrogates, beyond U+10FFFF. */
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return size;
+}
+
+const char *edit_text_fault(struct mbj_bytes text)
+{
+	size_t size;
+
+	for (size_t at = 0; at < text.n; at += size) {
+		const uint8_t *p = text.p + at;
+
+		size = utf8_step(p, text.n - at);
+		if (size == 0)
+			return "is not valid UTF-8";
+		if (p[0] < 0x20 || p[0] == 0x7f ||
+		    (p[0] == 0xc2 && p[1] < 0xa0))
+			return "contains a control character";
+	}
+	return NULL;
+}

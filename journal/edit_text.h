@@ -21,6 +21,12 @@ const char *edit_text_show(struct edit_text *text, struct mbj_bytes utf8);
  */
 const char *edit_text_raw(struct edit_text *text, struct mbj_bytes utf8);
 
+/*
+ * What is wrong with a text that is to be UTF-8 without control characters, as
+ * words that follow its name; NULL for nothing.
+ */
+const char *edit_text_fault(struct mbj_bytes text);
+
 /* err->rc where the code of a refusal is not MBJ_EINVALID; returns rc. */
 enum mbj_rc edit_text_recode(struct mbj_error *err, enum mbj_rc rc);
 

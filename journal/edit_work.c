@@ -10,6 +10,8 @@
 
 #include <mbj/check.h>
 
+#include "edit_text.h"
+
 bool edit_is_inbox(const struct mbj_node *node)
 {
 	return node->parent == MBJ_NODE_ROOT &&
@@ -55,4 +57,28 @@ enum mbj_rc edit_refuse_id(struct mbj_error *err, enum mbj_refusal refusal,
 	mbj_id_print(id, text);
 	return mbj_error_refuse(err, refusal, kind, text, "mailbox %s %s", text,
 				why);
+}
+
+enum mbj_rc edit_refuse_id_as(struct mbj_error *err, enum mbj_refusal refusal,
+			      const char *kind, struct mbj_id id,
+			      enum mbj_rc rc, const char *why)
+{
+	if (edit_refuse_id(err, refusal, kind, id, why) == MBJ_EINVALID)
+		return edit_text_recode(err, rc);
+	return rc;
+}
+
+enum mbj_rc edit_mailbox_find(struct edit_work *work, struct mbj_id id,
+			      const char *kind, struct mbj_mailbox *ret_mailbox,
+			      struct mbj_error *err)
+{
+	bool is_found = false;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_mailbox_seek(work->context->txn, work->account.id, id,
+				  ret_mailbox, &is_found, err);
+	if (rc < 0 || is_found)
+		return rc;
+	return edit_refuse_id_as(err, MBJ_REFUSAL_NOT_FOUND, kind, id,
+				 MBJ_ENOTFOUND, "does not exist");
 }

@@ -15,6 +15,8 @@
  *	edit_emit.c      primitives into group and transaction
  *	edit_message.c   MESSAGES: step by step to primitives
  *	edit_message_set.c  of these what is there already
+ *	edit_metadata.c  METADATA: quota, rights, entries, subscribed names
+ *	edit_rights.c    rights as RFC 4314 writes them
  *	edit_work.c      what the resolvers share
  *
  * Private to journal/edit*.
@@ -71,6 +73,9 @@ enum mbj_rc edit_whole_resolve(struct edit_work *work,
 /* MESSAGES, emitted; no tree is looked at. */
 enum mbj_rc edit_messages_run(struct edit_work *work,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* METADATA, emitted; likewise. */
+enum mbj_rc edit_metadata_run(struct edit_work *work,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
 /* A RENAME of INBOX: what is in it goes to target (RFC 9051 6.3.6). */
 enum mbj_rc edit_take_all(struct edit_work *work, struct mbj_id inbox,
 			  struct mbj_id target,
@@ -101,6 +106,15 @@ enum mbj_rc edit_wish_add(struct edit_work *work, uint32_t item,
 enum mbj_rc edit_refuse_id(struct mbj_error *err, enum mbj_refusal refusal,
 			   const char *kind, struct mbj_id id,
 			   const char *why) MBJ_MUST_CHECK;
+
+/* The same with a code of its own. */
+enum mbj_rc edit_refuse_id_as(struct mbj_error *err, enum mbj_refusal refusal,
+			      const char *kind, struct mbj_id id,
+			      enum mbj_rc rc, const char *why) MBJ_MUST_CHECK;
+/* A mailbox of the account, refused as notFound where it is none. */
+enum mbj_rc edit_mailbox_find(struct edit_work *work, struct mbj_id id,
+			      const char *kind, struct mbj_mailbox *ret_mailbox,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
 
 static inline uint64_t edit_hash_id(const struct edit_work *work,
 				    struct mbj_id id)

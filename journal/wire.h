@@ -16,6 +16,7 @@
 #ifndef MBJ_WIRE_H
 #define MBJ_WIRE_H
 
+#include <mbj/attribute.h>
 #include <mbj/codec.h>
 #include <mbj/message.h>
 #include <mbj/status.h>
@@ -92,14 +93,19 @@ enum wire_field {
 	X(BLOB_ABORT, 12, "blob-abort", WIRE_HAS_NONE, 0, WIRE_HAS_NONE, 0)    \
 	X(STATUS, 13, "status", WIRE_HAS_NONE, 0, WIRE_HAS_STATUS,             \
 	  WIRE_LIST_MAX)                                                       \
-	X(STOP, 14, "stop", WIRE_HAS_NONE, 0, WIRE_HAS_NONE, 0)
+	X(STOP, 14, "stop", WIRE_HAS_NONE, 0, WIRE_HAS_NONE, 0)                \
+	X(ATTRS, 15, "attributes", WIRE_HAS_NAME | WIRE_HAS_PATH,              \
+	  WIRE_PATH_MAX + WIRE_SMALL_MAX,                                      \
+	  WIRE_HAS_ACCOUNT | WIRE_HAS_MAILBOX | WIRE_HAS_LIST, WIRE_LIST_MAX)  \
+	X(SUBSCRIPTIONS, 16, "subscriptions", WIRE_HAS_NAME, WIRE_SMALL_MAX,   \
+	  WIRE_HAS_ACCOUNT | WIRE_HAS_LIST, WIRE_LIST_MAX)
 
 enum wire_kind {
 #define X(name, number, word, asked, asked_max, answered, answered_max) \
 	WIRE_##name = (number),
 	WIRE_KIND_MAP(X)
 #undef X
-		WIRE_KIND_LAST = WIRE_STOP
+		WIRE_KIND_LAST = WIRE_SUBSCRIPTIONS
 };
 
 /* Whose body it is. */
@@ -246,6 +252,17 @@ enum mbj_rc wire_message_decode(struct mbj_reader *reader,
 void wire_node_encode(struct mbj_buf *buf, const struct mbj_node *node);
 enum mbj_rc wire_node_decode(struct mbj_reader *reader,
 			     struct mbj_node *ret_node,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* Of the mailbox that the answer names: without its id. */
+void wire_attr_encode(struct mbj_buf *buf, const struct mbj_attr *attr);
+enum mbj_rc wire_attr_decode(struct mbj_reader *reader,
+			     struct mbj_attr *ret_attr,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+/* A subscribed name. */
+void wire_path_encode(struct mbj_buf *buf, const struct mbj_path *path);
+enum mbj_rc wire_path_decode(struct mbj_reader *reader,
+			     struct mbj_path *ret_path,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* Failures of decoders. */

@@ -29,6 +29,8 @@ enum {
 	RENAME_SIZE_MIN = 8,
 	MESSAGE_SIZE_MIN =
 		4 + 2 * MBJ_ID_SIZE + 4 + 8 + 4 + 4 + MBJ_HASH_SIZE + 8 + 8,
+	METADATA_SIZE_MIN = 4 + MBJ_ID_SIZE + 8 + 8 + 4 + 4,
+	METADATA_HAS_ALL = MBJ_METADATA_HAS_MESSAGES | MBJ_METADATA_HAS_SIZE,
 };
 
 static void change_encode(struct mbj_buf *buf, const struct mbj_change *change)
@@ -112,6 +114,55 @@ static bool step_decode(struct mbj_reader *reader, struct mbj_message_edit *m)
 	return mbj_reader_ok(reader);
 }
 
+static void metadata_encode(struct mbj_buf *buf,
+			    const struct mbj_metadata_edit *m)
+{
+	mbj_buf_put_u8(buf, (uint8_t)m->kind);
+	mbj_buf_put_u8(buf, (uint8_t)m->mode);
+	mbj_buf_put_u8(buf, (uint8_t)m->has);
+	mbj_buf_put_u8(buf, m->is_removed);
+	mbj_buf_put_id(buf, m->mailbox);
+	mbj_buf_put_u64(buf, m->quota_messages);
+	mbj_buf_put_u64(buf, m->quota_size);
+	wire_text_encode(buf, m->name, WIRE_TEXT_MAX);
+	wire_text_encode(buf, m->value, WIRE_TEXT_MAX);
+}
+
+static bool metadata_decode(struct mbj_reader *reader,
+			    struct mbj_metadata_edit *m)
+{
+	unsigned kind = mbj_read_u8(reader);
+	unsigned mode = mbj_read_u8(reader);
+	unsigned has = mbj_read_u8(reader);
+
+	m->is_removed = wire_read_bool(reader);
+	m->mailbox = mbj_read_id(reader);
+	m->quota_messages = mbj_read_u64(reader);
+	m->quota_size = mbj_read_u64(reader);
+	m->name = mbj_read_block(reader, WIRE_TEXT_MAX);
+	m->value = mbj_read_block(reader, WIRE_TEXT_MAX);
+	if (kind < MBJ_METADATA_QUOTA || kind > MBJ_METADATA_UNSUBSCRIBE ||
+	    mode > MBJ_RIGHTS_REMOVE ||
+	    (has & ~(unsigned)METADATA_HAS_ALL) != 0)
+		return false;
+	m->kind = (enum mbj_metadata_edit_kind)kind;
+	m->mode = (enum mbj_rights_mode)mode;
+	m->has = has;
+	return mbj_reader_ok(reader);
+}
+
+/* Last, and of this kind of edit alone: the others are as they always were. */
+static void metadata_list_encode(struct mbj_buf *buf,
+				 const struct mbj_edit *edit)
+{
+	if (edit->kind != MBJ_EDIT_METADATA)
+		return;
+	mbj_buf_put_u32(buf, (uint32_t)edit->metadata_count);
+	for (size_t i = 0; i < edit->metadata_count && buf->failed == MBJ_OK;
+	     i++)
+		metadata_encode(buf, &edit->metadata[i]);
+}
+
 void wire_edit_encode(struct mbj_buf *buf, const struct mbj_edit *edit)
 {
 	unsigned bits =
@@ -142,6 +193,7 @@ void wire_edit_encode(struct mbj_buf *buf, const struct mbj_edit *edit)
 	for (size_t i = 0; i < edit->message_count && buf->failed == MBJ_OK;
 	     i++)
 		step_encode(buf, &edit->messages[i]);
+	metadata_list_encode(buf, edit);
 }
 
 /* The edit's own numbers, without its lists. */
@@ -156,7 +208,7 @@ static bool edit_head_decode(struct mbj_reader *reader, struct mbj_edit *edit)
 	edit->if_in_state.v = mbj_read_u64(reader);
 	edit->request = mbj_read_id(reader);
 	edit->account = mbj_read_block(reader, WIRE_TEXT_MAX);
-	if (kind < MBJ_EDIT_SET || kind > MBJ_EDIT_MESSAGES ||
+	if (kind < MBJ_EDIT_SET || kind > MBJ_EDIT_METADATA ||
 	    (bits & ~(unsigned)EDIT_BITS) != 0 || origin > MBJ_ORIGIN_SALVAGE)
 		return false;
 	edit->kind = (enum mbj_edit_kind)kind;
@@ -256,6 +308,31 @@ static enum mbj_rc steps_decode(struct mbj_reader *reader,
 	return rc;
 }
 
+static enum mbj_rc metadata_list_decode(struct mbj_reader *reader,
+					struct mbj_arena *arena,
+					struct mbj_edit *edit,
+					struct mbj_error *err)
+{
+	struct mbj_metadata_edit *metadata;
+	uint32_t count = mbj_read_u32(reader);
+	void *list;
+	enum mbj_rc rc;
+
+	if (!mbj_reader_ok(reader))
+		return wire_bad(err, "number of changes");
+	rc = list_reserve(reader, count, METADATA_SIZE_MIN, sizeof(*metadata),
+			  arena, &list, err);
+	metadata = list;
+	if (list == NULL)
+		return rc;
+	for (uint32_t i = 0; rc == MBJ_OK && i < count; i++)
+		if (!metadata_decode(reader, &metadata[i]))
+			rc = wire_bad(err, "change of metadata");
+	edit->metadata = metadata;
+	edit->metadata_count = count;
+	return rc;
+}
+
 enum mbj_rc wire_edit_decode(struct mbj_reader *reader, struct mbj_arena *arena,
 			     struct mbj_edit *ret_edit, struct mbj_error *err)
 {
@@ -273,5 +350,7 @@ enum mbj_rc wire_edit_decode(struct mbj_reader *reader, struct mbj_arena *arena,
 		rc = renames_decode(reader, arena, counts[1], ret_edit, err);
 	if (rc == MBJ_OK)
 		rc = steps_decode(reader, arena, counts[2], ret_edit, err);
+	if (rc == MBJ_OK && ret_edit->kind == MBJ_EDIT_METADATA)
+		rc = metadata_list_decode(reader, arena, ret_edit, err);
 	return rc;
 }

@@ -15,13 +15,16 @@
 	X("entry")        \
 	X("flag")         \
 	X("id")           \
+	X("identifier")   \
 	X("isSelectable") \
 	X("isSubscribed") \
 	X("mailbox")      \
 	X("name")         \
 	X("parentId")     \
 	X("path")         \
+	X("quota")        \
 	X("rename")       \
+	X("rights")       \
 	X("role")         \
 	X("source")       \
 	X("target")       \

@@ -1,6 +1,6 @@
 /*
  * Records over the wire: accounts, mailboxes, contents, messages, nodes of
- * trees, identities.
+ * trees, attributes, subscribed names, identities.
  *
  * Threads: pure functions.
  */
@@ -26,29 +26,42 @@ static struct mbj_digest digest_decode(struct mbj_reader *reader)
 	return digest;
 }
 
-/* A name, and its key only where it is another one. */
-static void name_encode(struct mbj_buf *buf, const struct mbj_name *name)
+/* A name or path, and its key only where it is another one. */
+static void keyed_encode(struct mbj_buf *buf, struct mbj_bytes stored,
+			 struct mbj_bytes key, size_t max)
 {
-	bool has_key = !mbj_bytes_equal(name->stored, name->key);
+	bool has_key = !mbj_bytes_equal(stored, key);
 
-	wire_text_encode(buf, name->stored, MBJ_KEY_MAX);
+	wire_text_encode(buf, stored, max);
 	mbj_buf_put_u8(buf, has_key);
 	if (has_key)
-		wire_text_encode(buf, name->key, MBJ_KEY_MAX);
+		wire_text_encode(buf, key, max);
+}
+
+static void keyed_decode(struct mbj_reader *reader, size_t max,
+			 struct mbj_bytes *ret_stored,
+			 struct mbj_bytes *ret_key)
+{
+	*ret_stored = mbj_read_block(reader, max);
+	*ret_key = *ret_stored;
+	if (!wire_read_bool(reader))
+		return;
+	*ret_key = mbj_read_block(reader, max);
+	/* One form only. */
+	if (mbj_bytes_equal(*ret_key, *ret_stored))
+		reader->failed = true;
+}
+
+static void name_encode(struct mbj_buf *buf, const struct mbj_name *name)
+{
+	keyed_encode(buf, name->stored, name->key, MBJ_KEY_MAX);
 }
 
 static struct mbj_name name_decode(struct mbj_reader *reader)
 {
 	struct mbj_name name;
 
-	name.stored = mbj_read_block(reader, MBJ_KEY_MAX);
-	name.key = name.stored;
-	if (!wire_read_bool(reader))
-		return name;
-	name.key = mbj_read_block(reader, MBJ_KEY_MAX);
-	/* One form only. */
-	if (mbj_bytes_equal(name.key, name.stored))
-		reader->failed = true;
+	keyed_decode(reader, MBJ_KEY_MAX, &name.stored, &name.key);
 	return name;
 }
 
@@ -222,6 +235,43 @@ enum mbj_rc wire_node_decode(struct mbj_reader *reader,
 	    mbj_role_name((enum mbj_role)n.role) == NULL)
 		return wire_bad(err, "mailbox of a tree");
 	*ret_node = n;
+	return MBJ_OK;
+}
+
+void wire_attr_encode(struct mbj_buf *buf, const struct mbj_attr *attr)
+{
+	mbj_buf_put_u8(buf, attr->kind);
+	wire_text_encode(buf, attr->name, MBJ_ATTR_NAME_MAX);
+	wire_text_encode(buf, attr->value, MBJ_ATTR_VALUE_MAX);
+}
+
+enum mbj_rc wire_attr_decode(struct mbj_reader *reader,
+			     struct mbj_attr *ret_attr, struct mbj_error *err)
+{
+	struct mbj_attr a = {.kind = mbj_read_u8(reader)};
+
+	a.name = mbj_read_block(reader, MBJ_ATTR_NAME_MAX);
+	a.value = mbj_read_block(reader, MBJ_ATTR_VALUE_MAX);
+	if (!mbj_reader_ok(reader) || mbj_attr_kind_name(a.kind) == NULL)
+		return wire_bad(err, "attribute");
+	*ret_attr = a;
+	return MBJ_OK;
+}
+
+void wire_path_encode(struct mbj_buf *buf, const struct mbj_path *path)
+{
+	keyed_encode(buf, path->stored, path->key, (size_t)3 * MBJ_PATH_MAX);
+}
+
+enum mbj_rc wire_path_decode(struct mbj_reader *reader,
+			     struct mbj_path *ret_path, struct mbj_error *err)
+{
+	struct mbj_path p;
+
+	keyed_decode(reader, (size_t)3 * MBJ_PATH_MAX, &p.stored, &p.key);
+	if (!mbj_reader_ok(reader))
+		return wire_bad(err, "subscribed name");
+	*ret_path = p;
 	return MBJ_OK;
 }
 

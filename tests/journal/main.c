@@ -15,6 +15,8 @@ int main(void)
 		test_edit_model_case,
 		test_edit_names_case,
 		test_edit_message_case,
+		test_edit_metadata_case,
+		test_edit_metadata_model_case,
 		test_edit_rename_case,
 		test_edit_scale_case,
 		test_edit_set_case,

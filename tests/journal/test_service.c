@@ -318,9 +318,52 @@ static void body_try(struct mbj_client *client, const uint8_t *body, size_t n,
 		   MBJ_ENOTFOUND, &error);
 }
 
+/* What a client writes of metadata, it reads. */
+static void metadata_try(struct mbj_client *client, const char *name)
+{
+	struct mbj_client_subscriptions names = {.count = 0};
+	struct mbj_client_attrs list = {.count = 0};
+	struct mbj_bytes account = mbj_bytes_str("u1");
+	struct mbj_metadata_edit steps[2] = {
+		{.kind = MBJ_METADATA_ENTRY, .value = mbj_bytes_str("x")},
+		{.kind = MBJ_METADATA_SUBSCRIBE, .name = mbj_bytes_str(name)},
+	};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_outcome outcome = {0};
+	struct mbj_place place;
+	struct mbj_error error;
+
+	SITE_OK(mbj_client_mailbox(client, account, mbj_bytes_str("m2"), false,
+				   &place, err));
+	steps[0].mailbox = place.mailbox.id;
+	steps[0].name = mbj_bytes_str("/shared/comment");
+	edit.kind = MBJ_EDIT_METADATA;
+	edit.account = account;
+	edit.metadata = steps;
+	edit.metadata_count = 2;
+	SITE_OK(mbj_client_submit(client, &edit, &outcome, err));
+	mbj_outcome_done(&outcome);
+	SITE_OK(mbj_client_attrs(client, account, mbj_bytes_str("m2"), &list,
+				 err));
+	ck_assert_uint_eq(list.count, 1);
+	ck_assert(mbj_id_equal(list.attrs[0].mailbox, place.mailbox.id));
+	ck_assert(mbj_bytes_equal(list.attrs[0].value, steps[0].value));
+	mbj_client_attrs_done(&list);
+	SITE_OK(mbj_client_subscriptions(client, account, &names, err));
+	ck_assert(mbj_bytes_equal(names.paths[0].stored, steps[1].name));
+	mbj_client_subscriptions_done(&names);
+	SITE_FAILS(mbj_client_attrs(client, account, mbj_bytes_str("none"),
+				    &list, err),
+		   MBJ_ENOTFOUND, &error);
+	SITE_FAILS(mbj_client_subscriptions(client, mbj_bytes_str("nobody"),
+					    &names, err),
+		   MBJ_ENOTFOUND, &error);
+	ck_assert_int_eq(error.refusal, MBJ_REFUSAL_ACCOUNT_NOT_FOUND);
+}
+
 /*
  * Goal: a body in pieces of any size is the body, through the service and on a
- * store of one's own; one that is given up is nowhere.
+ * store of one's own; one that is given up is nowhere.  Metadata likewise.
  */
 START_TEST(test_bodies)
 {
@@ -335,6 +378,7 @@ START_TEST(test_bodies)
 		memset(body, (int)i + 1, BODY_SIZE);
 		body_try(s.client, body, BODY_SIZE, pieces[i]);
 	}
+	metadata_try(s.client, "b");
 	mbj_client_close(&s.client);
 	ck_assert_int_eq(write(s.stop[1], "x", 1), 1);
 	served_join(&s);
@@ -344,6 +388,7 @@ START_TEST(test_bodies)
 		memset(body, (int)i + 11, BODY_SIZE);
 		body_try(client, body, BODY_SIZE, pieces[i]);
 	}
+	metadata_try(client, "a");
 	mbj_client_close(&client);
 	free(body);
 	site_end(&s.site);

@@ -253,7 +253,8 @@ END_TEST
 
 /*
  * Goal: a count costs no memory that its bytes do not pay for.  Method: an
- * edit of nothing that says it has 4,000,000,000 changes, renames, steps.
+ * edit of nothing that says it has 4,000,000,000 changes, renames, steps of
+ * messages, of metadata.
  */
 START_TEST(test_lies)
 {
@@ -263,12 +264,12 @@ START_TEST(test_lies)
 	struct mbj_buf body;
 	size_t at;
 
-	edit.kind = MBJ_EDIT_SET;
+	edit.kind = MBJ_EDIT_METADATA;
 	m.edit = edit;
 	ck_assert_int_eq(mbj_arena_new(1 << 16, &arena, NULL), MBJ_OK);
 	mbj_buf_init(&body, BODY_MAX);
 	wire_encode(&body, WIRE_SUBMIT, WIRE_REQUEST, &m);
-	at = body.n - 12 + 4 * (size_t)_i;
+	at = body.n - 16 + 4 * (size_t)_i;
 	mbj_store_u32(body.p + at, 4000000000u);
 	ck_assert_int_eq(wire_decode(mbj_buf_view(&body), WIRE_SUBMIT,
 				     WIRE_REQUEST, arena, &m, NULL),
@@ -368,15 +369,65 @@ START_TEST(test_records)
 END_TEST
 
 /*
+ * Goal: attributes and subscribed names are as before.  Method: read again, cut
+ * at every byte; a kind that is none, a key that is the name.
+ */
+START_TEST(test_metadata_records)
+{
+	struct mbj_attr attr = {.kind = MBJ_ATTR_METADATA,
+				.name = mbj_bytes_str("/shared/a"),
+				.value = mbj_bytes_make("a\0b", 3)};
+	struct mbj_path path = {mbj_bytes_make("A\0B", 3),
+				mbj_bytes_make("a\0b", 3)};
+	struct mbj_reader reader;
+	struct mbj_attr a;
+	struct mbj_path p;
+	struct mbj_buf buf;
+
+	mbj_buf_init(&buf, BODY_MAX);
+	wire_attr_encode(&buf, &attr);
+	mbj_reader_init(&reader, mbj_buf_view(&buf));
+	ck_assert_int_eq(wire_attr_decode(&reader, &a, NULL), MBJ_OK);
+	ck_assert(mbj_reader_is_spent(&reader) && a.kind == attr.kind);
+	ck_assert(mbj_bytes_equal(a.name, attr.name));
+	ck_assert(mbj_bytes_equal(a.value, attr.value));
+	for (size_t i = 0; i < buf.n; i++) {
+		mbj_reader_init(&reader, mbj_bytes_make(buf.p, i));
+		ck_assert_int_eq(wire_attr_decode(&reader, &a, NULL),
+				 MBJ_ECORRUPT);
+	}
+	buf.p[0] = 3;
+	mbj_reader_init(&reader, mbj_buf_view(&buf));
+	ck_assert_int_eq(wire_attr_decode(&reader, &a, NULL), MBJ_ECORRUPT);
+	mbj_buf_clear(&buf);
+	wire_path_encode(&buf, &path);
+	mbj_reader_init(&reader, mbj_buf_view(&buf));
+	ck_assert_int_eq(wire_path_decode(&reader, &p, NULL), MBJ_OK);
+	ck_assert(mbj_reader_is_spent(&reader));
+	ck_assert(mbj_bytes_equal(p.stored, path.stored));
+	ck_assert(mbj_bytes_equal(p.key, path.key));
+	for (size_t i = 0; i < buf.n; i++) {
+		mbj_reader_init(&reader, mbj_bytes_make(buf.p, i));
+		ck_assert_int_eq(wire_path_decode(&reader, &p, NULL),
+				 MBJ_ECORRUPT);
+	}
+	memcpy(buf.p + buf.n - 3, path.stored.p, 3);
+	mbj_reader_init(&reader, mbj_buf_view(&buf));
+	ck_assert_int_eq(wire_path_decode(&reader, &p, NULL), MBJ_ECORRUPT);
+	mbj_buf_done(&buf);
+}
+END_TEST
+
+/*
  * Goal: no memory is no crash and no leak.  Method: each allocation of
  * decoding an outcome and a status fails.
  */
 START_TEST(test_memory)
 {
 	static const int numbers[] = {
-		2 * 1 + 1,		  /* submit, answered */
-		2 * (KIND_COUNT - 2) + 1, /* status, answered */
-		2 * 1,			  /* submit, asked */
+		2 * 1 + 1,		   /* submit, answered */
+		2 * (WIRE_STATUS - 1) + 1, /* status, answered */
+		2 * 1,			   /* submit, asked */
 	};
 	struct wire_message m;
 	struct sample s;
@@ -409,9 +460,10 @@ TCase *test_wire_case(void)
 	tcase_add_loop_test(tc, test_damaged, 0, 2 * KIND_COUNT);
 	tcase_add_test(tc, test_heads);
 	tcase_add_test(tc, test_errors);
-	tcase_add_loop_test(tc, test_lies, 0, 3);
+	tcase_add_loop_test(tc, test_lies, 0, 4);
 	tcase_add_test(tc, test_too_long);
 	tcase_add_test(tc, test_records);
+	tcase_add_test(tc, test_metadata_records);
 	tcase_add_loop_test(tc, test_memory, 0, 3);
 	return tc;
 }

@@ -23,6 +23,19 @@ static struct mbj_hash hash_of(uint8_t b)
 	return hash;
 }
 
+static const struct mbj_metadata_edit metadata[] = {
+	{.kind = MBJ_METADATA_ACL,
+	 .mailbox = {{7}},
+	 .name = {(const uint8_t *)"bob", 3},
+	 .value = {(const uint8_t *)"lr", 2},
+	 .mode = MBJ_RIGHTS_REMOVE,
+	 .is_removed = true},
+	{.kind = MBJ_METADATA_QUOTA,
+	 .has = MBJ_METADATA_HAS_SIZE,
+	 .quota_messages = 10,
+	 .quota_size = 1ull << 60},
+};
+
 static void edit_fill(struct mbj_edit *edit)
 {
 	static const struct mbj_change changes[] = {
@@ -64,7 +77,8 @@ static void edit_fill(struct mbj_edit *edit)
 	};
 
 	*edit = MBJ_EDIT_INIT;
-	edit->kind = MBJ_EDIT_RENAME;
+	/* The one kind that has all lists. */
+	edit->kind = MBJ_EDIT_METADATA;
 	edit->account = TEXT("alice");
 	edit->changes = changes;
 	edit->change_count = 3;
@@ -72,6 +86,8 @@ static void edit_fill(struct mbj_edit *edit)
 	edit->rename_count = 2;
 	edit->messages = steps;
 	edit->message_count = 2;
+	edit->metadata = metadata;
+	edit->metadata_count = 2;
 	edit->policy = (struct mbj_name_policy){true, '.'};
 	edit->has_if_in_state = true;
 	edit->if_in_state.v = 1ull << 50;
@@ -258,6 +274,20 @@ static void step_equal(const struct mbj_message_edit *a,
 	ck_assert_int_eq(a->time, b->time);
 }
 
+static void metadata_equal(const struct mbj_metadata_edit *a,
+			   const struct mbj_metadata_edit *b)
+{
+	ck_assert_int_eq(a->kind, b->kind);
+	ck_assert(mbj_id_equal(a->mailbox, b->mailbox));
+	bytes_equal(a->name, b->name);
+	bytes_equal(a->value, b->value);
+	ck_assert_int_eq(a->mode, b->mode);
+	ck_assert(a->is_removed == b->is_removed);
+	ck_assert_uint_eq(a->has, b->has);
+	ck_assert_uint_eq(a->quota_messages, b->quota_messages);
+	ck_assert_uint_eq(a->quota_size, b->quota_size);
+}
+
 void wire_lab_edit_equal(const struct mbj_edit *a, const struct mbj_edit *b)
 {
 	ck_assert_uint_eq(a->size, b->size);
@@ -274,6 +304,9 @@ void wire_lab_edit_equal(const struct mbj_edit *a, const struct mbj_edit *b)
 	ck_assert_uint_eq(a->message_count, b->message_count);
 	for (size_t i = 0; i < a->message_count; i++)
 		step_equal(&a->messages[i], &b->messages[i]);
+	ck_assert_uint_eq(a->metadata_count, b->metadata_count);
+	for (size_t i = 0; i < a->metadata_count; i++)
+		metadata_equal(&a->metadata[i], &b->metadata[i]);
 	ck_assert(a->policy.is_folding == b->policy.is_folding);
 	ck_assert_int_eq(a->policy.delimiter, b->policy.delimiter);
 	ck_assert(a->has_if_in_state == b->has_if_in_state);

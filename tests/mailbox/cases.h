@@ -13,6 +13,7 @@
 
 #include "support.h"
 
+TCase *test_attribute_case(void);
 TCase *test_blob_case(void);
 TCase *test_blob_fault_case(void);
 TCase *test_blob_thread_case(void);

@@ -17,6 +17,7 @@
 #ifndef MBJ_CLIENT_H
 #define MBJ_CLIENT_H
 
+#include <mbj/attribute.h>
 #include <mbj/message.h>
 #include <mbj/status.h>
 #include <mbj/store.h>
@@ -171,6 +172,39 @@ MBJ_API enum mbj_rc mbj_client_tree(struct mbj_client *client,
 				    struct mbj_account *ret_account,
 				    struct mbj_tree **ret_tree,
 				    struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* The attributes of a mailbox: its access control list and its METADATA. */
+struct mbj_client_attrs {
+	struct mbj_account account; /* the name is left out */
+	struct mbj_mailbox mailbox; /* likewise */
+	struct mbj_attr *attrs;	    /* by kind and name */
+	size_t count;
+	struct mbj_buf bytes; /* what they borrow */
+};
+
+/* As mbj_client_mailbox. */
+MBJ_API enum mbj_rc mbj_client_attrs(struct mbj_client *client,
+				     struct mbj_bytes account,
+				     struct mbj_bytes path,
+				     struct mbj_client_attrs *ret_list,
+				     struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API void mbj_client_attrs_done(struct mbj_client_attrs *list);
+
+/* The names that an account subscribes, whether or not there are mailboxes. */
+struct mbj_client_subscriptions {
+	struct mbj_account account; /* the name is left out */
+	struct mbj_path *paths;	    /* by key */
+	size_t count;
+	struct mbj_buf bytes; /* what they borrow */
+};
+
+/* Returns: MBJ_ENOTFOUND. */
+MBJ_API enum mbj_rc
+mbj_client_subscriptions(struct mbj_client *client, struct mbj_bytes account,
+			 struct mbj_client_subscriptions *ret_list,
+			 struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API void
+mbj_client_subscriptions_done(struct mbj_client_subscriptions *list);
 
 /* Messages of a mailbox from one UID on. */
 struct mbj_client_messages {

@@ -80,9 +80,10 @@ enum mbj_edit_kind {
 	MBJ_EDIT_RECONCILE = 3,
 	/* a new account with a tree of CREATEs; all or nothing */
 	MBJ_EDIT_IMPORT = 4,
-	MBJ_EDIT_ACCOUNT_DELETE = 5,
+	MBJ_EDIT_ACCOUNT_DELETE = 5, /* one with messages: is_emptying */
 	MBJ_EDIT_ACCOUNT_RENAME = 6, /* renames[0].target is the new name */
 	MBJ_EDIT_MESSAGES = 7,	     /* messages, in order; all or nothing */
+	MBJ_EDIT_METADATA = 8,	     /* metadata, in order; all or nothing */
 };
 
 enum mbj_message_edit_kind {
@@ -115,6 +116,62 @@ struct mbj_message_edit {
 	int64_t time;	      /* INTERNALDATE, seconds since 1970 */
 };
 
+enum mbj_metadata_edit_kind {
+	MBJ_METADATA_QUOTA = 1, /* limits of the account (RFC 9208) */
+	MBJ_METADATA_ACL = 2,	/* rights of an identifier (RFC 4314) */
+	MBJ_METADATA_ENTRY = 3, /* an entry of METADATA (RFC 5464) */
+	/* a name, whether there is a mailbox of that name or not */
+	MBJ_METADATA_SUBSCRIBE = 4,
+	MBJ_METADATA_UNSUBSCRIBE = 5,
+};
+
+/* What the rights given do to those that the identifier has. */
+enum mbj_rights_mode {
+	MBJ_RIGHTS_REPLACE = 0,
+	MBJ_RIGHTS_ADD = 1,
+	MBJ_RIGHTS_REMOVE = 2,
+};
+
+/* Which limits a step on the quota gives. */
+enum {
+	MBJ_METADATA_HAS_MESSAGES = 1 << 0,
+	MBJ_METADATA_HAS_SIZE = 1 << 1,
+};
+
+/*
+ * One step of MBJ_EDIT_METADATA; one that changes nothing is no primitive.
+ *
+ * QUOTA: limits on messages and their bytes in all mailboxes together, each
+ * copy counted; IMAP's MESSAGE and, in bytes where IMAP counts units of 1024,
+ * STORAGE.  0 is no limit, MBJ_QUOTA_MAX the highest.  A limit below what is
+ * there removes nothing: it keeps more from coming.
+ *
+ * ACL: name is the identifier, UTF-8 without control characters, with "-" in
+ * front for rights that are taken away; value the rights, of lrswipkxtea and
+ * digits, c for kx and d for te.  They are recorded once each, in that order.
+ * An identifier without rights has no entry.
+ *
+ * ENTRY: name is /private/... or /shared/... of printable ASCII without * and
+ * %, no component empty; recorded in lower case, since case means nothing.
+ * /private is the account's owner's.  value is any bytes but none: an entry
+ * that is empty cannot be told from one that is not there.
+ *
+ * SUBSCRIBE, UNSUBSCRIBE: name is a path, as of a rename.
+ */
+struct mbj_metadata_edit {
+	enum mbj_metadata_edit_kind kind;
+	struct mbj_id mailbox; /* ACL, ENTRY */
+	struct mbj_bytes name;
+	struct mbj_bytes value;
+	enum mbj_rights_mode mode; /* ACL */
+	bool is_removed;	   /* ACL, ENTRY: the entry goes (NIL) */
+	unsigned has;		   /* QUOTA: which of these */
+	uint64_t quota_messages;
+	uint64_t quota_size; /* bytes */
+};
+
+#define MBJ_QUOTA_MAX ((uint64_t)INT64_MAX) /* number64 of RFC 9208 */
+
 struct mbj_edit {
 	size_t size; /* sizeof(struct mbj_edit) */
 	enum mbj_edit_kind kind;
@@ -125,11 +182,14 @@ struct mbj_edit {
 	size_t rename_count;
 	const struct mbj_message_edit *messages;
 	size_t message_count;
+	const struct mbj_metadata_edit *metadata;
+	size_t metadata_count;
 	struct mbj_name_policy policy; /* IMPORT */
 	bool has_if_in_state;
 	struct mbj_lsn if_in_state; /* the account's LSN */
 	bool is_dry_run;	    /* plan and encode, change nothing */
-	bool is_emptying; /* mailboxes with messages may go: SET, RECONCILE */
+	/* mailboxes with messages may go: SET, RECONCILE, ACCOUNT_DELETE */
+	bool is_emptying;
 	bool is_subscription_kept; /* subscriptions stay with the names */
 	enum mbj_origin origin;
 	struct mbj_id request; /* producer's request id, zero for none */

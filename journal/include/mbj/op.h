@@ -8,6 +8,7 @@
 #ifndef MBJ_OP_H
 #define MBJ_OP_H
 
+#include <mbj/attribute.h>
 #include <mbj/codec.h>
 #include <mbj/error.h>
 #include <mbj/memory.h>
@@ -26,8 +27,6 @@ enum mbj_op_kind {
 #undef MBJ_OP
 };
 #undef MBJ_FIELD
-
-enum { MBJ_ATTR_ACL = 1, MBJ_ATTR_METADATA = 2 };
 
 /* One primitive; which members count is the table's word. */
 struct mbj_op {

@@ -23,6 +23,10 @@ enum {
 	MBJ_ATTR_NAME_MAX = 1024,
 	/* Bytes of one attribute's value. */
 	MBJ_ATTR_VALUE_MAX = 65536,
+	/* Attributes of one mailbox, of both kinds together. */
+	MBJ_MAILBOX_ATTRS_MAX = 1000,
+	/* Names of one account that can be subscribed by themselves. */
+	MBJ_ACCOUNT_SUBSCRIPTIONS_MAX = 100000,
 	/* Bytes of one keyword, and of all of a message with their ends. */
 	MBJ_KEYWORD_MAX = 255,
 	MBJ_KEYWORDS_MAX = 8192,

@@ -8,6 +8,7 @@
 #define MBJ_MBJ_H
 
 #include <mbj/apply.h>
+#include <mbj/attribute.h>
 #include <mbj/client.h>
 #include <mbj/diff.h>
 #include <mbj/edit.h>
