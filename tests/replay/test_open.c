@@ -417,6 +417,60 @@ START_TEST(open_no_memory)
 }
 END_TEST
 
+/* A group whose checksums are right and whose body says nothing. */
+static void garbage_journal(struct fixture *f, const char *name)
+{
+	struct mbj_log_end end = mbj_store_end(f->primary);
+	const struct mbj_identity *identity = mbj_store_identity(f->primary);
+	struct mbj_op op = {.kind = MBJ_OP_ACCOUNT_DELETE,
+			    .name = mbj_bytes_str(name)};
+	struct mbj_group_writer writer;
+	struct mbj_sha256 *sha = NULL;
+	struct mbj_account account;
+	struct mbj_txn *txn = NULL;
+	struct mbj_buf record;
+
+	OK(mbj_store_read(f->primary, &txn, err));
+	OK(mbj_txn_account_find(txn, mbj_bytes_str(name), &account, err));
+	OK(mbj_sha256_new(&sha, err));
+	mbj_buf_init(&record, 4096);
+	mbj_group_writer_init(&writer);
+	mbj_group_writer_begin(&writer, (struct mbj_lsn){end.lsn.v + 1},
+			       identity->epoch, 1, MBJ_ORIGIN_LIVE,
+			       MBJ_ID_ROOT);
+	OK(mbj_group_writer_account(&writer, account.id, account.lsn,
+				    &op.account, err));
+	mbj_group_writer_op(&writer, &op);
+	memset(writer.body.p, 0xff, writer.body.n);
+	OK(mbj_group_writer_finish(&writer, sha, &end.chain, &record, err));
+	OK(mbj_log_append(f->primary->log, mbj_buf_view(&record), 1, err));
+	mbj_group_writer_done(&writer);
+	mbj_buf_done(&record);
+	mbj_sha256_free(&sha);
+	mbj_txn_abort(&txn);
+}
+
+/*
+ * Goal: a group that is rubbish under good checksums parks its account, and is
+ * no reason to doubt the state: nothing is made anew for it.
+ */
+START_TEST(open_garbage)
+{
+	struct fixture f;
+
+	two_begin(&f, NULL);
+	state_keep(&f);
+	garbage_journal(&f, "alice");
+	ck_assert_uint_eq(fixture_replay(&f).groups_parked, 1);
+	state_return(&f);
+	reopen(&f);
+	ck_assert(!recovery_of(&f)->is_rebuilt);
+	ck_assert_uint_eq(fixture_replay(&f).accounts_parked, 1);
+	ck_assert_uint_eq(mbj_store_end(f.replica).lsn.v, 3);
+	fixture_end(&f);
+}
+END_TEST
+
 TCase *test_open_case(void)
 {
 	TCase *tcase = tcase_create("open");
@@ -429,5 +483,6 @@ TCase *test_open_case(void)
 	tcase_add_test(tcase, open_suspect);
 	tcase_add_test(tcase, open_twice);
 	tcase_add_loop_test(tcase, open_no_memory, 0, 3);
+	tcase_add_test(tcase, open_garbage);
 	return tcase;
 }
