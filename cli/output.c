@@ -42,6 +42,7 @@ int cli_exit_status(const struct mbj_error *err)
 		return CLI_TEMPORARY;
 	case MBJ_ENOTFOUND:
 	case MBJ_EIO:
+	case MBJ_EBEHIND:
 		return CLI_FAILED;
 	}
 	return CLI_FAILED;

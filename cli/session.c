@@ -33,8 +33,25 @@ static void session_done(struct session *s)
 	mbj_buf_done(&s->out);
 }
 
+enum mbj_rc session_request(struct session *s)
+{
+	const char *text = s->call->options.request_id;
+
+	if (text == NULL)
+		return MBJ_OK;
+	if (*text == '\0')
+		return mbj_error_refuse(&s->err, MBJ_REFUSAL_INVALID_ARGUMENTS,
+					NULL, NULL, "--request-id is empty");
+	return mbj_request_id_make(mbj_bytes_str(text), &s->edit.request,
+				   &s->err);
+}
+
 enum mbj_rc session_open(struct session *s)
 {
+	enum mbj_rc rc = session_request(s);
+
+	if (rc < 0)
+		return rc;
 	return mbj_client_open(s->call->operands[0], &s->client, &s->err);
 }
 

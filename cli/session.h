@@ -23,6 +23,8 @@ struct session {
 /* The account is the second operand. */
 void session_init(struct session *s, const struct cli_call *call);
 enum mbj_rc session_open(struct session *s) MBJ_MUST_CHECK;
+/* The edit's request id, where one was given; session_open sees to it. */
+enum mbj_rc session_request(struct session *s) MBJ_MUST_CHECK;
 /* In this process: MBJ_EBUSY where a service, or anybody, has the store. */
 enum mbj_rc session_open_store(struct session *s) MBJ_MUST_CHECK;
 /* The account as it stands, for its policy and its id. */

@@ -35,7 +35,6 @@ static enum mbj_rc deliver(struct session *s, struct mbj_message_edit *step,
 	if (rc < 0)
 		return rc;
 	step->mailbox = place.mailbox.id;
-	step->time = mbj_sys_posix()->now_us(mbj_sys_posix()->ctx) / 1000000;
 	/* Stored; durable before the group that needs it (batch.c). */
 	rc = mbj_body_put_fd(s->client, STDIN_FILENO, "standard input",
 			     &step->blob, &step->size, &s->err);
@@ -47,6 +46,25 @@ static enum mbj_rc deliver(struct session *s, struct mbj_message_edit *step,
 	if (rc == MBJ_OK)
 		rc = session_submit(s);
 	return rc;
+}
+
+/*
+ * The message is there, and is not to be sent again, whatever is wrong with
+ * the store: that is for who looks after it.  Its UID is not known here.
+ */
+static int deliver_behind(struct session *s, uint64_t size)
+{
+	cli_say(s->call, "the message was delivered as group %" PRIu64 "; %s",
+		s->err.lsn, s->err.message);
+	if (s->call->options.is_json)
+		mbj_buf_format(&s->out,
+			       "{\"schema\":\"mbj.deliver/1\",\"newState\":"
+			       "\"%" PRIu64
+			       "\",\"uidValidity\":null,\"uid\":null,"
+			       "\"size\":%" PRIu64 "}\n",
+			       s->err.lsn, size);
+	(void)session_end(s, MBJ_OK);
+	return EX_OK;
 }
 
 static int deliver_status(const struct mbj_error *err, bool is_found)
@@ -65,7 +83,10 @@ static int deliver_status(const struct mbj_error *err, bool is_found)
 
 int verb_deliver(const struct cli_call *call)
 {
-	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_APPEND};
+	struct mbj_message_edit step = {
+		.kind = MBJ_MESSAGE_APPEND,
+		.time = MBJ_TIME_NOW,
+	};
 	bool is_found = true;
 	struct session s;
 	enum mbj_rc rc;
@@ -76,6 +97,8 @@ int verb_deliver(const struct cli_call *call)
 	s.edit.messages = &step;
 	s.edit.message_count = 1;
 	rc = deliver(&s, &step, &is_found);
+	if (rc == MBJ_EBEHIND)
+		return deliver_behind(&s, step.size);
 	if (rc == MBJ_OK && !call->options.is_json) {
 		/* An MTA takes what is printed for a reason to complain. */
 		(void)session_end(&s, rc);

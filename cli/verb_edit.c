@@ -130,16 +130,23 @@ int verb_reconcile(const struct cli_call *call)
 static enum mbj_rc set_run(struct session *s, struct mbj_jmap_set **set,
 			   size_t *ret_refused)
 {
+	struct mbj_request_sys request_sys;
 	struct mbj_name_policy policy;
 	char text[MBJ_ID_TEXT_SIZE];
 	struct mbj_id account;
 	enum mbj_rc rc;
 
 	rc = cli_read("-", &s->input, &s->err);
+	if (rc == MBJ_OK)
+		rc = session_request(s);
 	if (rc < 0)
 		return rc;
+	/* Asked again, it creates mailboxes of the same ids. */
+	mbj_request_sys_init(&request_sys, s->edit.request);
 	rc = mbj_jmap_set_parse(mbj_buf_view(&s->input), MBJ_JMAP_INPUT_MAX,
-				mbj_sys_posix(), set, &s->err);
+				s->call->options.request_id ? &request_sys.table
+							    : mbj_sys_posix(),
+				set, &s->err);
 	if (rc < 0)
 		return rc;
 	rc = session_open(s);

@@ -397,6 +397,15 @@ static enum mbj_rc change_unsubscribe(const struct op_scope *scope,
 				   err);
 }
 
+/* A receipt is for who asks again, not for the state. */
+static enum mbj_rc change_nothing(const struct op_scope *scope,
+				  struct mbj_error *err)
+{
+	(void)scope;
+	(void)err;
+	return MBJ_OK;
+}
+
 /* -------------------------------------------------------------- table */
 
 struct op_rule {
@@ -421,6 +430,7 @@ static const struct op_rule op_rules[] = {
 	[MBJ_OP_MESSAGE_TAKE_ALL] = {guard_content, change_message_take_all},
 	[MBJ_OP_SUBSCRIBE] = {guard_subscription, change_subscribe},
 	[MBJ_OP_UNSUBSCRIBE] = {guard_subscription, change_unsubscribe},
+	[MBJ_OP_RECEIPT] = {op_guard_account, change_nothing},
 };
 
 /* What stops the store rather than the account. */

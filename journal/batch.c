@@ -45,6 +45,8 @@ enum mbj_rc batch_open(struct mbj_store *store, struct mbj_batch *batch,
 					    store->superblock.identity.epoch,
 					    end.chain};
 	mbj_buf_clear(&batch->records);
+	/* A batch that came to nothing left its requests behind. */
+	recall_end_set(&store->recall, end.lsn);
 	return MBJ_OK;
 }
 

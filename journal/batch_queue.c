@@ -28,6 +28,7 @@
 #include <mbj/check.h>
 
 #include "edit_run.h"
+#include "receipt.h"
 #include "store_impl.h"
 
 enum {
@@ -79,6 +80,39 @@ static enum mbj_rc request_keep_record(struct request *request,
 }
 
 /*
+ * A request with an id: carried out before, or to be known again.  A dry run
+ * neither asks nor is remembered, and shows its receipt all the same.
+ */
+static enum mbj_rc request_recall(struct mbj_batch *batch,
+				  struct request *request,
+				  struct mbj_hash *hash, bool *ret_is_known)
+{
+	const struct mbj_edit *edit = request->edit;
+	struct mbj_edit real = *edit;
+	enum mbj_rc rc;
+
+	real.is_dry_run = false;
+	rc = receipt_hash(batch->store->sha, &real, hash, &request->error);
+	if (rc < 0 || edit->is_dry_run)
+		return rc;
+	return store_recall(batch->store, batch, edit->request, hash,
+			    ret_is_known, &request->outcome, &request->error);
+}
+
+/* It is in the batch. */
+static void request_note(struct mbj_batch *batch, const struct request *request,
+			 const struct edit_context *context)
+{
+	batch->count++;
+	batch->end.lsn = context->lsn;
+	batch->end.chain = context->chain;
+	batch->is_moved = true;
+	if (context->edit_hash != NULL)
+		recall_add(&batch->store->recall, request->edit->request,
+			   context->lsn);
+}
+
+/*
  * Carry one edit out in the batch's transaction.  Whatever fails, and every
  * dry run, leaves the batch as it was.
  */
@@ -101,7 +135,15 @@ static void request_run(struct mbj_batch *batch, struct request *request,
 		.chain = batch->end.chain,
 	};
 	struct mbj_bytes record;
+	struct mbj_hash hash;
+	bool is_known = false;
 
+	if (!mbj_id_is_root(request->edit->request)) {
+		request->rc = request_recall(batch, request, &hash, &is_known);
+		if (request->rc < 0 || is_known)
+			return;
+		context.edit_hash = &hash;
+	}
 	mbj_arena_reset(store->arena);
 	request->rc = edit_run(&context, request->edit, &batch->records,
 			       &request->outcome, &request->error);
@@ -117,10 +159,7 @@ static void request_run(struct mbj_batch *batch, struct request *request,
 		batch->records.n = before;
 		return;
 	}
-	batch->count++;
-	batch->end.lsn = context.lsn;
-	batch->end.chain = context.chain;
-	batch->is_moved = true;
+	request_note(batch, request, &context);
 }
 
 /* ---------------------------------------------------------------- batch */
@@ -189,6 +228,22 @@ static void requests_fail(struct request *list, const struct request *end,
 }
 
 /*
+ * The answer to all of [list, end) whose groups are durable, while the state
+ * is behind and the store closed.  Who was refused, was.
+ */
+static void requests_behind(struct request *list, const struct request *end,
+			    struct mbj_error *why)
+{
+	for (struct request *r = list; r != end; r = r->next) {
+		if (r->rc < 0)
+			continue;
+		why->rc = r->edit->is_dry_run ? MBJ_EIO : MBJ_EBEHIND;
+		why->lsn = r->edit->is_dry_run ? 0 : r->outcome.lsn.v;
+		request_fail(r, why->rc, why);
+	}
+}
+
+/*
  * One batch, answered: all that it took have their rc.  Where it failed
  * before the journal was written each is tried once more by itself, so that
  * one that cannot be had does not cost the others.  Returns the first request
@@ -205,14 +260,18 @@ static struct request *batch_run(struct mbj_store *store, struct request *list)
 	rc = batch_try(store, list, false, &end, &stage, &why);
 	if (rc == MBJ_OK)
 		return end;
-	if (stage != BATCH_NOTHING) {
+	if (stage == BATCH_DURABLE)
+		requests_behind(list, end, &why);
+	else if (stage != BATCH_NOTHING)
 		requests_fail(list, end, rc, &why);
+	if (stage != BATCH_NOTHING)
 		return end;
-	}
 	for (struct request *r = list; r != end; r = after) {
 		request_reset(r);
 		rc = batch_try(store, r, true, &after, &stage, &why);
-		if (rc < 0)
+		if (rc < 0 && stage == BATCH_DURABLE)
+			requests_behind(r, after, &why);
+		else if (rc < 0)
 			request_fail(r, rc, &why);
 	}
 	return end;

@@ -145,14 +145,17 @@ enum mbj_rc answer_decode(struct answer *answer, enum wire_kind kind,
 }
 
 /*
- * Reading again does no harm; everything else was perhaps done.  A link that
- * was idle may have outlived its service.
+ * Reading again does no harm, nor does an edit that is known again by its
+ * request id; everything else was perhaps done.  A link that was idle may have
+ * outlived its service.
  */
 static enum mbj_rc call_served(struct mbj_client *client, enum wire_kind kind,
 			       const struct wire_message *request,
 			       struct mbj_buf *ret_body, struct mbj_error *err)
 {
-	bool is_again = kind != WIRE_SUBMIT && kind != WIRE_STOP;
+	bool is_again = kind == WIRE_SUBMIT
+				? !mbj_id_is_root(request->edit.request)
+				: kind != WIRE_STOP;
 	struct link *link = NULL;
 	bool is_broken = false;
 	enum mbj_rc rc;

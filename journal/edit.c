@@ -19,6 +19,7 @@
 
 #include "edit_text.h"
 #include "edit_work.h"
+#include "receipt.h"
 
 enum { MICROSECONDS = 1000000 };
 
@@ -280,19 +281,21 @@ static enum mbj_rc work_finish(struct edit_work *work,
 			       struct mbj_error *err)
 {
 	struct mbj_outcome *outcome = &work->outcome;
-	enum mbj_rc rc;
+	enum mbj_rc rc = MBJ_OK;
 
-	rc = edit_emit_finish(&work->emit, ret_record, err);
-	if (rc < 0)
-		return rc;
 	outcome->account = work->account.id;
 	outcome->old_state = work->account.lsn;
 	outcome->new_state = work->account.lsn;
 	if (work->emit.count > 0) {
 		outcome->lsn = work->context->lsn;
 		outcome->new_state = work->context->lsn;
+		if (work->context->edit_hash != NULL)
+			rc = receipt_emit(&work->emit, work->context->edit_hash,
+					  outcome, err);
 	}
-	return MBJ_OK;
+	if (rc == MBJ_OK)
+		rc = edit_emit_finish(&work->emit, ret_record, err);
+	return rc;
 }
 
 enum mbj_rc edit_run(struct edit_context *context, const struct mbj_edit *edit,

@@ -4,7 +4,8 @@
  * Invariants:
  *   1. the group holds exactly what was applied, in that order;
  *   2. a primitive of ours applies: it was planned on what the transaction
- *      holds.  Only names (UIDVALIDITY marks, subscriptions) may be already;
+ *      holds.  Only names (UIDVALIDITY marks, subscriptions) and receipts may
+ *      be already;
  *   3. the chain moves on with a finished record only.
  *
  * Threads: as the transaction.
@@ -41,7 +42,9 @@ static enum mbj_rc emit_check(const struct edit_emit *emit,
 static bool op_may_be_already(const struct mbj_op *op)
 {
 	return op->kind == MBJ_OP_NAME_RETIRE || op->kind == MBJ_OP_SUBSCRIBE ||
-	       op->kind == MBJ_OP_UNSUBSCRIBE;
+	       op->kind == MBJ_OP_UNSUBSCRIBE ||
+	       /* The account may be deleted by now. */
+	       op->kind == MBJ_OP_RECEIPT;
 }
 
 enum mbj_rc edit_emit_op(struct edit_emit *emit, struct mbj_op *op,

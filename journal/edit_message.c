@@ -14,6 +14,8 @@
 #include "edit_message.h"
 #include "edit_text.h"
 
+enum { MICROSECONDS = 1000000 };
+
 enum mbj_rc step_refuse(struct mbj_error *err, enum mbj_refusal refusal,
 			const char *kind, struct mbj_id id, enum mbj_rc rc,
 			const char *why)
@@ -151,6 +153,8 @@ static enum mbj_rc step_append(struct step *step, struct mbj_error *err)
 	op.rev = content.rev;
 	if (op.uid == 0)
 		op.uid = content.uidnext;
+	if (op.time == MBJ_TIME_NOW)
+		op.time = step->work->context->time_us / MICROSECONDS;
 	rc = edit_emit_op(&step->work->emit, &op, err);
 	step->result->uidvalidity = step->mailbox.uidvalidity;
 	step->result->uid = op.uid;

@@ -21,7 +21,9 @@ struct edit_context {
 	struct mbj_sha256 *sha;
 	struct mbj_group_writer *writer;
 	struct mbj_arena *arena; /* reset by the caller between edits */
-	struct mbj_lsn lsn;	 /* the group's, should there be one */
+	/* By which the edit is known again; NULL: no receipt of it. */
+	const struct mbj_hash *edit_hash;
+	struct mbj_lsn lsn; /* the group's, should there be one */
 	struct mbj_epoch epoch;
 	int64_t time_us;
 	struct mbj_hash chain; /* before the group; after it on return */

@@ -103,6 +103,14 @@ static void put_ATTR_VALUE(struct jmap_out *out, const char *name,
 	jmap_out_close(out);
 }
 
+static void put_OUTCOME(struct jmap_out *out, const char *name,
+			struct mbj_bytes bytes)
+{
+	jmap_out_open(out, name, '{');
+	jmap_out_hex(out, "hex", bytes);
+	jmap_out_close(out);
+}
+
 static void put_SLOT(struct jmap_out *out, const char *name,
 		     struct mbj_slot slot)
 {

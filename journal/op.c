@@ -162,6 +162,7 @@ static bool value_equal(enum op_type type, const void *a, const void *b)
 	case OP_TYPE_ATTR_VALUE:
 	case OP_TYPE_KEYWORDS:
 	case OP_TYPE_UIDS:
+	case OP_TYPE_OUTCOME:
 		return mbj_bytes_equal(*(const struct mbj_bytes *)a,
 				       *(const struct mbj_bytes *)b);
 	case OP_TYPE_SLOT:
@@ -278,6 +279,8 @@ static bool value_is_good(enum op_type type, const void *p)
 		return text_is_good(bytes, MBJ_ATTR_NAME_MAX);
 	case OP_TYPE_ATTR_VALUE:
 		return bytes->n <= MBJ_ATTR_VALUE_MAX;
+	case OP_TYPE_OUTCOME:
+		return bytes->n > 0 && bytes->n <= MBJ_ATTR_VALUE_MAX;
 	case OP_TYPE_SLOT:
 		return mbj_name_is_safe(slot->name.stored, slot->name.key);
 	case OP_TYPE_PATH:

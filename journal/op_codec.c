@@ -74,6 +74,7 @@ static void value_put(struct mbj_buf *buf, enum op_type type, const void *p)
 	case OP_TYPE_ATTR_VALUE:
 	case OP_TYPE_KEYWORDS:
 	case OP_TYPE_UIDS:
+	case OP_TYPE_OUTCOME:
 		mbj_buf_put_block(buf, *(const struct mbj_bytes *)p);
 		return;
 	case OP_TYPE_SLOT:
@@ -159,6 +160,7 @@ static void value_read(struct mbj_reader *reader, enum op_type type, void *p)
 	case OP_TYPE_ATTR_VALUE:
 	case OP_TYPE_KEYWORDS:
 	case OP_TYPE_UIDS:
+	case OP_TYPE_OUTCOME:
 		*(struct mbj_bytes *)p =
 			mbj_read_block(reader, MBJ_ATTR_VALUE_MAX);
 		return;

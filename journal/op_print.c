@@ -177,6 +177,10 @@ static void value_print(struct mbj_buf *buf, enum op_type type, const void *p)
 	case OP_TYPE_ATTR_VALUE:
 		text_print(buf, *(const struct mbj_bytes *)p);
 		return;
+	case OP_TYPE_OUTCOME:
+		mbj_buf_format(buf, "%zu bytes",
+			       ((const struct mbj_bytes *)p)->n);
+		return;
 	case OP_TYPE_SLOT:
 		id_print(buf, slot->parent);
 		mbj_buf_put_u8(buf, '/');

@@ -33,7 +33,8 @@
 	X(FLAGS, 1)                               \
 	X(FLAG_MODE, 1)                           \
 	X(KEYWORDS, sizeof(struct mbj_bytes))     \
-	X(UIDS, sizeof(struct mbj_bytes))
+	X(UIDS, sizeof(struct mbj_bytes))         \
+	X(OUTCOME, sizeof(struct mbj_bytes))
 
 enum op_type {
 #define X(name, size) OP_TYPE_##name,

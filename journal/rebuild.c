@@ -47,10 +47,10 @@ static enum mbj_rc watermark_get(struct mbj_store *store,
 	return rc;
 }
 
-static enum mbj_rc reader_open(const struct mbj_store *store,
-			       struct mbj_lsn lsn,
-			       struct mbj_log_reader **ret_reader,
-			       struct mbj_error *err)
+enum mbj_rc store_log_reader_open(const struct mbj_store *store,
+				  struct mbj_lsn lsn,
+				  struct mbj_log_reader **ret_reader,
+				  struct mbj_error *err)
 {
 	const struct mbj_identity *id = &store->superblock.identity;
 	struct mbj_log_reader *reader = NULL;
@@ -87,7 +87,7 @@ static enum mbj_rc chain_at(const struct mbj_store *store, struct mbj_lsn lsn,
 		*ret_chain = anchor->chain;
 		return MBJ_OK;
 	}
-	rc = reader_open(store, lsn, &reader, err);
+	rc = store_log_reader_open(store, lsn, &reader, err);
 	if (rc == MBJ_OK)
 		rc = mbj_log_reader_next(reader, &group, err);
 	if (rc == MBJ_OK)
@@ -236,7 +236,7 @@ static enum mbj_rc tail_apply(struct rebuild *rebuild, struct mbj_error *err)
 
 	if (next.v > end)
 		return MBJ_OK;
-	rc = reader_open(store, next, &reader, err);
+	rc = store_log_reader_open(store, next, &reader, err);
 	while (rc == MBJ_OK && !is_end) {
 		rc = tail_batch(rebuild, reader, &is_end, err);
 		if (rc == MBJ_OK)

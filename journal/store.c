@@ -47,6 +47,12 @@ enum mbj_rc store_options_take(const struct mbj_store_options *options,
 				     "size here: built against other headers");
 	if (options != NULL)
 		*ret_options = *options;
+	if (ret_options->request_window == 0 ||
+	    ret_options->request_window > MBJ_REQUEST_WINDOW_MAX)
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "the window of requests has 1 to %d "
+				     "groups",
+				     MBJ_REQUEST_WINDOW_MAX);
 	if (ret_options->sys == NULL)
 		ret_options->sys = mbj_sys_posix();
 	return MBJ_OK;
@@ -90,6 +96,7 @@ static enum mbj_rc store_new(const char *dir,
 	store->waiting_tail = &store->waiting_head;
 	mbj_buf_init(&store->batch.records, BATCH_SIZE_MAX);
 	mbj_group_writer_init(&store->writer);
+	mbj_table_init(&store->recall.table);
 	if (pthread_mutex_init(&store->mutex, NULL) != 0) {
 		mbj_free(store);
 		return mbj_error_nomem(err);
@@ -116,6 +123,8 @@ static enum mbj_rc store_new(const char *dir,
 	memcpy(&store->table_key.k0, random.b, sizeof(store->table_key.k0));
 	memcpy(&store->table_key.k1, random.b + sizeof(store->table_key.k0),
 	       sizeof(store->table_key.k1));
+	recall_init(&store->recall, store->table_key,
+		    store->options.request_window);
 	*ret_store = store;
 	return MBJ_OK;
 }
@@ -166,6 +175,7 @@ void mbj_store_close(struct mbj_store **store)
 	store_lock_drop(&s->lock);
 	mbj_buf_done(&s->batch.records);
 	mbj_group_writer_done(&s->writer);
+	recall_done(&s->recall);
 	mbj_arena_free(&s->arena);
 	mbj_sha256_free(&s->sha);
 	pthread_cond_destroy(&s->is_calm);

@@ -17,6 +17,7 @@
 #include <mbj/hash.h>
 #include <mbj/store.h>
 
+#include "recall.h"
 #include "superblock.h"
 
 #define STORE_LOCK_NAME	   "lock"
@@ -65,6 +66,8 @@ struct mbj_store {
 	struct mbj_group_writer writer;
 	struct mbj_arena *arena;
 	struct mbj_sip_key table_key; /* drawn at opening */
+	struct recall recall;	      /* requests of the last groups */
+	bool is_recall_loaded;
 
 	/* Guarded. */
 	pthread_mutex_t mutex;
@@ -118,8 +121,27 @@ enum mbj_rc store_recover(struct mbj_store *store,
 enum mbj_rc store_state_recover(struct mbj_store *store,
 				struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* A reader of the store's own journal, before the group with this LSN. */
+enum mbj_rc store_log_reader_open(const struct mbj_store *store,
+				  struct mbj_lsn lsn,
+				  struct mbj_log_reader **ret_reader,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* The next opening makes the state anew. */
 void store_suspect_note(const struct mbj_store *store);
+
+/* ------------------------------------------------------ store_recall.c */
+
+/*
+ * Was this request carried out before?  *ret_outcome is its outcome then; where
+ * it was not, there is room for it in the window.  hash: of the edit.
+ * Returns: MBJ_ECONFLICT (it was another edit), MBJ_EEXISTS (it is not known
+ * what became of it); what reading the journal returns.
+ */
+enum mbj_rc store_recall(struct mbj_store *store, const struct mbj_batch *batch,
+			 struct mbj_id request, const struct mbj_hash *hash,
+			 bool *ret_is_known, struct mbj_outcome *ret_outcome,
+			 struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* ------------------------------------------------------------ store.c */
 

@@ -86,7 +86,9 @@ static void submit(struct mbj_store *store, struct mbj_edit *edit)
 {
 	struct mbj_outcome outcome = {.lsn = {0}};
 
+	/* An id of its own for each: the next group's number is that. */
 	edit->request.b[0] = (uint8_t)edit->kind;
+	mbj_store_be64(edit->request.b + 8, mbj_store_end(store).lsn.v);
 	GOLDEN_OK(mbj_store_submit(store, edit, &outcome, err));
 	ck_assert_uint_eq(outcome.refused_count, 0);
 	ck_assert_uint_gt(outcome.lsn.v, 0);

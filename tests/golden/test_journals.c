@@ -100,6 +100,55 @@ START_TEST(journals_open)
 }
 END_TEST
 
+static void version_answers(const char *dir)
+{
+	struct mbj_store_options options = golden_options();
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	char *tmp = test_tmpdir_new();
+	char *copy = test_path_dup(tmp, "store");
+	struct mbj_store *store = NULL;
+	struct mbj_error error;
+	uint64_t end;
+
+	golden_copy(dir, copy);
+	GOLDEN_OK(mbj_store_open(copy, &options, &store, err));
+	end = mbj_store_end(store).lsn.v;
+	edit.kind = MBJ_EDIT_IMPORT;
+	edit.account = mbj_bytes_str("somebody new");
+	edit.policy = MBJ_NAME_POLICY_DEFAULT;
+	/* What the script of these versions gave to its imports. */
+	edit.request.b[0] = MBJ_EDIT_IMPORT;
+	ck_assert_int_eq(mbj_store_submit(store, &edit, &outcome, &error),
+			 MBJ_EEXISTS);
+	ck_assert_uint_gt(error.lsn, 0);
+	ck_assert_uint_eq(mbj_store_end(store).lsn.v, end);
+	edit.request.b[1] = 1;
+	GOLDEN_OK(mbj_store_submit(store, &edit, &outcome, err));
+	ck_assert_uint_eq(outcome.lsn.v, end + 1);
+	mbj_outcome_done(&outcome);
+	mbj_store_close(&store);
+	free(copy);
+	test_tmpdir_free(&tmp);
+}
+
+/*
+ * Goal: journals whose groups have request ids and no receipts, as 0.1 and the
+ * first of 0.2 wrote them, refuse to do such a request again, whose outcome
+ * they cannot tell, and take others.
+ */
+START_TEST(journals_without_receipts)
+{
+	char *dirs[] = {test_path_dup(GOLDEN_DIR, "0.1"),
+			test_path_dup(GOLDEN_DIR, "0.2")};
+
+	for (unsigned i = 0; i < 2; i++) {
+		version_answers(dirs[i]);
+		free(dirs[i]);
+	}
+}
+END_TEST
+
 /* ------------------------------------------------------- write it again */
 
 static void file_again(const char *dir, const char *name)
@@ -152,9 +201,11 @@ END_TEST
 
 /* ------------------------------------------------------------ coverage */
 
+enum { KINDS_MAX = 128 };
+
 /* What a journal has in it. */
 struct seen {
-	bool kinds[64];
+	bool kinds[KINDS_MAX];
 	bool is_parked;
 	bool is_placed;
 	bool has_new_uidvalidity;
@@ -167,7 +218,7 @@ static void seen_group(struct seen *seen, const struct mbj_group *group)
 
 	mbj_reader_init(&reader, group->body);
 	while (mbj_group_op_next(group, &reader, &op, NULL) == MBJ_OK) {
-		ck_assert_uint_lt(op.kind, 64);
+		ck_assert_uint_lt(op.kind, KINDS_MAX);
 		seen->kinds[op.kind] = true;
 		if (op.kind != MBJ_OP_MAILBOX_MOVE)
 			continue;
@@ -273,6 +324,7 @@ TCase *test_journals_case(void)
 
 	tcase_add_test(tc, journals_have_this_version);
 	tcase_add_test(tc, journals_open);
+	tcase_add_test(tc, journals_without_receipts);
 	tcase_add_test(tc, journals_encode_again);
 	tcase_add_test(tc, journals_script);
 	return tc;

@@ -229,6 +229,11 @@ static void lab_value(struct lab_rng *lab, enum op_type type, void *p)
 			lab_random_text(lab,
 					lab_size(lab, 0, MBJ_ATTR_VALUE_MAX));
 		return;
+	case OP_TYPE_OUTCOME:
+		*(struct mbj_bytes *)p =
+			lab_random_text(lab,
+					lab_size(lab, 1, MBJ_ATTR_VALUE_MAX));
+		return;
 	case OP_TYPE_SLOT:
 		*(struct mbj_slot *)p = lab_slot(lab);
 		return;

@@ -51,6 +51,7 @@ static size_t every_op(struct mbj_op ops[EVERY_OP_MAX])
 			.name = mbj_bytes_str("n\"m"),
 			.value = mbj_bytes_str("v"),
 			.name_hash = {{0xff, 0x01}},
+			.edit_hash = {{0xfe, 0x01}},
 			.quota_messages = UINT64_C(9007199254740993),
 			.quota_size = 12,
 			.uidvalidity = 13,
@@ -133,7 +134,10 @@ static const char golden[] =
 	"{\"op\":\"subscribe\",\"account\":\"" ID_ACCOUNT
 	"\",\"path\":[\"B\",\"c\"],\"key\":[\"b\",\"c\"]},"
 	"{\"op\":\"unsubscribe\",\"account\":\"" ID_ACCOUNT
-	"\",\"path\":[\"B\",\"c\"],\"key\":[\"b\",\"c\"]}],\"chain\":\"";
+	"\",\"path\":[\"B\",\"c\"],\"key\":[\"b\",\"c\"]},"
+	"{\"op\":\"receipt\",\"account\":\"" ID_ACCOUNT
+	"\",\"edit_hash\":\"fe01000000000000000000000000000000000000000000000"
+	"000000000000000\",\"value\":{\"hex\":\"76\"}}],\"chain\":\"";
 
 static struct mbj_group parse(const struct mbj_outcome *outcome)
 {

@@ -30,6 +30,7 @@ START_TEST(op_numbers)
 		{32, "message-append"},	  {33, "message-flags"},
 		{34, "message-expunge"},  {35, "message-take-all"},
 		{48, "subscribe"},	  {49, "unsubscribe"},
+		{96, "receipt"},
 	};
 	size_t count = sizeof(released) / sizeof(released[0]);
 	size_t known = 0;
@@ -350,6 +351,12 @@ START_TEST(op_print_lines)
 	print_is(&op, "mailbox-set 01000000000000000000000000000000 "
 		      "rev 18446744073709551614 role_before none role sent "
 		      "is_selectable_before 0 is_selectable 1 uidvalidity 1");
+	op = (struct mbj_op){.kind = MBJ_OP_RECEIPT,
+			     .edit_hash = {{0xfe}},
+			     .value = mbj_bytes_make("\x1b\n\0", 3)};
+	print_is(&op, "receipt edit_hash "
+		      "fe000000000000000000000000000000"
+		      "00000000000000000000000000000000 value 3 bytes");
 	op = (struct mbj_op){.kind = MBJ_OP_NAME_RETIRE, .uidvalidity = 9};
 	print_is(&op, "name-retire name_hash "
 		      "00000000000000000000000000000000"

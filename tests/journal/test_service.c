@@ -13,95 +13,13 @@
 #include <mbj/client.h>
 #include <mbj/service.h>
 
+#include "commit_fault.h"
 #include "journal_cases.h"
+#include "served_lab.h"
 #include "socket.h"
-#include "store_lab.h"
 #include "wire.h"
 
-enum { CLIENTS = 12, EDITS = 10, BODY_SIZE = 700000 };
-
-/* A store, its service in a thread of its own, and how to stop that. */
-struct served {
-	struct site site;
-	struct site_sys sys;
-	struct mbj_service_options options;
-	struct mbj_client *client;
-	char path[MBJ_PATH_TEXT_MAX];
-	pthread_t thread;
-	int stop[2];
-	enum mbj_rc rc;
-	struct mbj_error err;
-};
-
-static void *served_run(void *arg)
-{
-	struct served *s = arg;
-
-	s->rc = mbj_service_run(s->site.store, &s->options, &s->err);
-	return NULL;
-}
-
-/* The client is there once the service is. */
-static void served_begin(struct served *s)
-{
-	enum mbj_rc rc = MBJ_ENOTFOUND;
-
-	memset(s, 0, sizeof(*s));
-	site_begin(&s->site);
-	site_sys_init(&s->sys);
-	mbj_store_close(&s->site.store);
-	s->site.options.sys = &s->sys.table;
-	SITE_OK(mbj_store_open(s->site.dir, &s->site.options, &s->site.store,
-			       err));
-	for (unsigned i = 0; i < CLIENTS; i++)
-		site_import(s->site.store, i, 3);
-	ck_assert_int_eq(pipe(s->stop), 0);
-	s->options = MBJ_SERVICE_OPTIONS_INIT;
-	s->options.stop_fd = s->stop[0];
-	s->options.connections_max = CLIENTS + 2;
-	ck_assert_int_eq(pthread_create(&s->thread, NULL, served_run, s), 0);
-	site_path(&s->site, "socket", s->path);
-	for (int i = 0; i < 1000 && rc == MBJ_ENOTFOUND; i++) {
-		rc = mbj_client_connect(s->path, NULL, &s->client, NULL);
-		if (rc == MBJ_ENOTFOUND)
-			(void)poll(NULL, 0, 5);
-	}
-	ck_assert_int_eq(rc, MBJ_OK);
-}
-
-static void served_join(struct served *s)
-{
-	ck_assert_int_eq(pthread_join(s->thread, NULL), 0);
-	ck_assert_msg(s->rc == MBJ_OK, "%s", s->err.message);
-	(void)close(s->stop[0]);
-	(void)close(s->stop[1]);
-}
-
-static void served_end(struct served *s)
-{
-	mbj_client_close(&s->client);
-	ck_assert_int_eq(write(s->stop[1], "x", 1), 1);
-	served_join(s);
-	ck_assert_int_ne(access(s->path, F_OK), 0);
-	ck_assert(site_is_sound(s->site.store));
-	site_end(&s->site);
-}
-
-static enum mbj_rc client_rename(struct mbj_client *client, unsigned account,
-				 const char *source, const char *target,
-				 struct mbj_lsn *ret_lsn, struct mbj_error *err)
-{
-	struct mbj_outcome outcome = {0};
-	struct site_rename rename;
-	enum mbj_rc rc;
-
-	site_rename_make(&rename, account, source, target);
-	rc = mbj_client_submit(client, &rename.edit, &outcome, err);
-	if (rc == MBJ_OK && ret_lsn != NULL)
-		*ret_lsn = outcome.lsn;
-	mbj_outcome_done(&outcome);
-	return rc;
-}
+enum { CLIENTS = SERVED_ACCOUNTS, EDITS = 10, BODY_SIZE = 700000 };
 
 struct producer {
 	struct served *served;
@@ -117,7 +35,7 @@ static void *producer_run(void *arg)
 	for (int i = 0; i < EDITS && !p->is_failed; i++) {
 		bool is_back = i % 2 == 1;
 
-		p->is_failed = client_rename(p->served->client, p->number,
+		p->is_failed = served_rename(p->served->client, p->number,
 					     is_back ? "other" : "m2",
 					     is_back ? "m2" : "other", NULL,
 					     &err) != MBJ_OK;
@@ -407,9 +325,57 @@ START_TEST(test_stop)
 	served_begin(&s);
 	SITE_OK(mbj_client_stop(s.client, err));
 	served_join(&s);
-	SITE_FAILS(client_rename(s.client, 0, "m2", "x", NULL, err),
+	SITE_FAILS(served_rename(s.client, 0, "m2", "x", NULL, err),
 		   MBJ_ENOTFOUND, &error);
 	mbj_client_close(&s.client);
+	site_end(&s.site);
+}
+END_TEST
+
+/*
+ * Goal: through the service, too, a request is answered again, and one that is
+ * durable where the state cannot follow is told from one whose outcome is
+ * unknown; the next service answers it.  Method: commits fail.
+ */
+START_TEST(test_requests)
+{
+	struct mbj_outcome first = {0}, again = {0};
+	struct site_rename rename;
+	struct mbj_error error;
+	struct served s;
+	uint64_t end;
+
+	served_begin(&s);
+	site_rename_make(&rename, 1, "m2", "kept");
+	rename.edit.request.b[0] = 1;
+	SITE_OK(mbj_client_submit(s.client, &rename.edit, &first, err));
+	SITE_OK(mbj_client_submit(s.client, &rename.edit, &again, err));
+	end = mbj_store_end(s.site.store).lsn.v;
+	ck_assert_uint_eq(first.lsn.v, end);
+	ck_assert_uint_eq(again.lsn.v, end);
+	ck_assert(mbj_bytes_equal(mbj_buf_view(&first.record),
+				  mbj_buf_view(&again.record)));
+	mbj_outcome_done(&first);
+	mbj_outcome_done(&again);
+	site_rename_make(&rename, 1, "m3", "behind");
+	rename.edit.request.b[0] = 2;
+	commit_fault_set(true);
+	SITE_FAILS(mbj_client_submit(s.client, &rename.edit, &again, err),
+		   MBJ_EBEHIND, &error);
+	ck_assert_uint_eq(error.lsn, end + 1);
+	ck_assert_int_eq(pthread_join(s.thread, NULL), 0);
+	ck_assert_int_eq(s.rc, MBJ_EIO);
+	commit_fault_set(false);
+	mbj_client_close(&s.client);
+	site_reopen(&s.site);
+	SITE_OK(mbj_client_take(s.site.store, &s.client, err));
+	SITE_OK(mbj_client_submit(s.client, &rename.edit, &again, err));
+	ck_assert_uint_eq(again.lsn.v, end + 1);
+	mbj_outcome_done(&again);
+	s.site.store = NULL;
+	mbj_client_close(&s.client);
+	(void)close(s.stop[0]);
+	(void)close(s.stop[1]);
 	site_end(&s.site);
 }
 END_TEST
@@ -425,9 +391,9 @@ START_TEST(test_store_fails)
 	struct served s;
 
 	served_begin(&s);
-	SITE_OK(client_rename(s.client, 1, "m2", "kept", &lsn, err));
+	SITE_OK(served_rename(s.client, 1, "m2", "kept", &lsn, err));
 	site_sys_arm(&s.sys, SITE_CALL_SYNC, 1, EIO, true);
-	SITE_FAILS(client_rename(s.client, 1, "m3", "lost", NULL, err), MBJ_EIO,
+	SITE_FAILS(served_rename(s.client, 1, "m3", "lost", NULL, err), MBJ_EIO,
 		   &error);
 	ck_assert_ptr_nonnull(strstr(error.message, "outcome unknown"));
 	ck_assert_int_eq(pthread_join(s.thread, NULL), 0);
@@ -494,7 +460,7 @@ START_TEST(test_cut_at_every_byte)
 			socket_close(fd);
 		} while (rc != MBJ_OK);
 	}
-	SITE_OK(client_rename(s.client, 3, "m2", "kept", &lsn, err));
+	SITE_OK(served_rename(s.client, 3, "m2", "kept", &lsn, err));
 	ck_assert_uint_eq(lsn.v, before.v + 1);
 	mbj_buf_done(&bytes);
 	served_end(&s);
@@ -580,7 +546,7 @@ START_TEST(test_strangers)
 	ck_assert_int_eq(strange(s.path, bytes, 0, &why), MBJ_EBUSY);
 	while (count > 0)
 		socket_close(fds[--count]);
-	SITE_OK(client_rename(s.client, 0, "m2", "x", NULL, err));
+	SITE_OK(served_rename(s.client, 0, "m2", "x", NULL, err));
 	served_end(&s);
 }
 END_TEST
@@ -593,6 +559,7 @@ TCase *test_service_case(void)
 	tcase_add_test(tc, test_calls);
 	tcase_add_test(tc, test_bodies);
 	tcase_add_test(tc, test_stop);
+	tcase_add_test(tc, test_requests);
 	tcase_add_test(tc, test_store_fails);
 	tcase_add_test(tc, test_cut_at_every_byte);
 	tcase_add_test(tc, test_strangers);

@@ -39,7 +39,8 @@ extern "C" {
 	X(ENOMEM, -9, "out of memory")                        \
 	X(EBUSY, -10, "in use by another process")            \
 	X(ELIMIT, -11, "over a limit")                        \
-	X(EINVALID, -12, "invalid input")
+	X(EINVALID, -12, "invalid input")                     \
+	X(EBEHIND, -13, "durable, but the state is behind")
 
 enum mbj_rc {
 #define X(name, value, text) MBJ_##name = (value),

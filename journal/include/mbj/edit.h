@@ -114,6 +114,7 @@ struct mbj_message_edit {
 	struct mbj_hash blob; /* APPEND: SHA-256 */
 	uint64_t size;	      /* and bytes of it */
 	int64_t time;	      /* INTERNALDATE, seconds since 1970 */
+			      /* or MBJ_TIME_NOW */
 };
 
 enum mbj_metadata_edit_kind {
@@ -172,6 +173,9 @@ struct mbj_metadata_edit {
 
 #define MBJ_QUOTA_MAX ((uint64_t)INT64_MAX) /* number64 of RFC 9208 */
 
+/* The INTERNALDATE that the store's clock says when it carries the edit out. */
+#define MBJ_TIME_NOW INT64_MIN
+
 struct mbj_edit {
 	size_t size; /* sizeof(struct mbj_edit) */
 	enum mbj_edit_kind kind;
@@ -192,7 +196,7 @@ struct mbj_edit {
 	bool is_emptying;
 	bool is_subscription_kept; /* subscriptions stay with the names */
 	enum mbj_origin origin;
-	struct mbj_id request; /* producer's request id, zero for none */
+	struct mbj_id request; /* mbj/request.h; zero for none */
 };
 
 #define MBJ_EDIT_INIT ((struct mbj_edit){.size = sizeof(struct mbj_edit)})

@@ -44,6 +44,7 @@ struct mbj_op {
 	struct mbj_bytes uids;
 	struct mbj_hash name_hash;
 	struct mbj_hash blob;
+	struct mbj_hash edit_hash; /* of the edit that a receipt is for */
 	uint64_t size;
 	int64_t time; /* seconds since 1970 */
 	uint64_t modseq;

@@ -26,6 +26,7 @@
 #include <mbj/edit.h>
 #include <mbj/error.h>
 #include <mbj/log.h>
+#include <mbj/request.h>
 #include <mbj/state.h>
 
 #ifdef __cplusplus
@@ -61,12 +62,15 @@ struct mbj_store_options {
 	struct mbj_state_options state;
 	struct mbj_log_options log;
 	bool is_rebuild_forced; /* throw the state away and rebuild it */
+	/* Groups after which a request may be forgotten: mbj/request.h. */
+	uint32_t request_window;
 };
 
 #define MBJ_STORE_OPTIONS_INIT                                              \
 	((struct mbj_store_options){sizeof(struct mbj_store_options), NULL, \
 				    MBJ_STATE_OPTIONS_DEFAULT,              \
-				    MBJ_LOG_OPTIONS_DEFAULT, false})
+				    MBJ_LOG_OPTIONS_DEFAULT, false,         \
+				    MBJ_REQUEST_WINDOW})
 
 struct mbj_store;
 
@@ -154,8 +158,13 @@ MBJ_API enum mbj_rc mbj_store_log_reader(const struct mbj_sys *sys,
  * Returns: MBJ_EINVALID with a refusal (the store as it was), MBJ_ENOTFOUND
  * (no such account), MBJ_EEXISTS (account exists), MBJ_ECONFLICT (ifInState),
  * MBJ_ELIMIT, MBJ_ENOSPC (nothing done), MBJ_EIO (outcome unknown: err says
- * so; reopen and look), MBJ_EFENCED (a replica).
- * Durability: on MBJ_OK the group survives power loss.
+ * so; reopen and look, or ask again with the same request id), MBJ_EBEHIND
+ * (durable as group err->lsn, but the state cannot follow and the store is
+ * closed: not to be repeated; carried out when it is opened again), MBJ_EFENCED
+ * (a replica).  Of a request that was carried out before: its outcome then,
+ * MBJ_ECONFLICT (its id is another edit's) or MBJ_EEXISTS (nothing is known of
+ * it but its group); see mbj/request.h.
+ * Durability: on MBJ_OK and MBJ_EBEHIND the group survives power loss.
  */
 MBJ_API enum mbj_rc mbj_store_submit(struct mbj_store *store,
 				     const struct mbj_edit *edit,

@@ -1,0 +1,39 @@
+/*
+ * What the tests of the service share: a store, its service in a thread of this
+ * process, a client.
+ */
+#ifndef TEST_JOURNAL_SERVED_LAB_H
+#define TEST_JOURNAL_SERVED_LAB_H
+
+#include <pthread.h>
+
+#include <mbj/client.h>
+#include <mbj/service.h>
+
+#include "store_lab.h"
+
+enum { SERVED_ACCOUNTS = 12 }; /* "u0" and so on, with INBOX, m2 and m3 */
+
+/* A store, its service in a thread of its own, and how to stop that. */
+struct served {
+	struct site site;
+	struct site_sys sys;
+	struct mbj_service_options options;
+	struct mbj_client *client;
+	char path[MBJ_PATH_TEXT_MAX];
+	pthread_t thread;
+	int stop[2];
+	enum mbj_rc rc;
+	struct mbj_error err;
+};
+
+/* The client is there once the service is. */
+void served_begin(struct served *s);
+void served_join(struct served *s);
+/* It stops in good order, and the store is sound. */
+void served_end(struct served *s);
+enum mbj_rc served_rename(struct mbj_client *client, unsigned account,
+			  const char *source, const char *target,
+			  struct mbj_lsn *ret_lsn, struct mbj_error *err);
+
+#endif
