@@ -55,3 +55,22 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/cli/mbj.1
   DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/cli/mbj.bash RENAME mbj
   DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+
+# Section 3, from the public headers; a machine without Python does without.
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_Interpreter_FOUND)
+  set(headers)
+  foreach(layer IN LISTS layers)
+    string(REPLACE "mbj_" "" folder ${layer})
+    file(GLOB found CONFIGURE_DEPENDS
+      "${PROJECT_SOURCE_DIR}/${folder}/include/mbj/*.h")
+    list(APPEND headers ${found})
+  endforeach()
+  add_custom_command(OUTPUT man3/mbj.3
+    COMMAND Python3::Interpreter "${PROJECT_SOURCE_DIR}/cmake/man3.py"
+      ${PROJECT_VERSION} man3 ${headers}
+    DEPENDS cmake/man3.py ${headers} VERBATIM)
+  add_custom_target(mbj_man3 ALL DEPENDS man3/mbj.3)
+  install(DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/man3
+    DESTINATION ${CMAKE_INSTALL_MANDIR})
+endif()
