@@ -96,6 +96,11 @@ int cli_complain(const struct cli_call *call, const struct mbj_error *err);
 /* And on standard output mbj.error/1, where it was asked for or refused. */
 int cli_fail(const struct cli_call *call, const struct mbj_error *err);
 int cli_exit_status(const struct mbj_error *err);
+/*
+ * The role that --role asks for; *role is the one without it.  CLI_USAGE,
+ * having said what is wrong.
+ */
+int cli_role_parse(const struct cli_call *call, enum mbj_store_role *role);
 /* A line on standard error, escaped for a terminal. */
 MBJ_PRINTF(2, 3)
 void cli_say(const struct cli_call *call, const char *format, ...);

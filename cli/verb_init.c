@@ -5,16 +5,21 @@
 
 #include "cli.h"
 
-static bool role_parse(const char *word, enum mbj_store_role *ret_role)
+int cli_role_parse(const struct cli_call *call, enum mbj_store_role *role)
 {
-#define X(name, number, text)                 \
-	if (strcmp(word, text) == 0) {        \
-		*ret_role = MBJ_STORE_##name; \
-		return true;                  \
+	const char *word = call->options.role;
+
+	if (word == NULL)
+		return CLI_OK;
+#define X(name, number, text)             \
+	if (strcmp(word, text) == 0) {    \
+		*role = MBJ_STORE_##name; \
+		return CLI_OK;            \
 	}
 	MBJ_STORE_ROLE_MAP(X)
 #undef X
-	return false;
+	cli_say(call, "--role is primary or replica, not \"%s\"", word);
+	return CLI_USAGE;
 }
 
 static int init_report(const struct cli_call *call, const char *dir)
@@ -64,14 +69,12 @@ static int init_report_dry(const struct cli_call *call,
 int verb_init(const struct cli_call *call)
 {
 	const char *dir = call->operands[0];
-	const char *word = call->options.role;
 	enum mbj_store_role role = MBJ_STORE_PRIMARY;
 	struct mbj_error err;
+	int status = cli_role_parse(call, &role);
 
-	if (word && !role_parse(word, &role)) {
-		cli_say(call, "--role is primary or replica, not \"%s\"", word);
-		return CLI_USAGE;
-	}
+	if (status != CLI_OK)
+		return status;
 	if (call->options.is_dry_run) {
 		if (mbj_store_init_check(dir, NULL, &err) < 0)
 			return cli_fail(call, &err);

@@ -129,6 +129,30 @@ static enum mbj_rc store_new(const char *dir,
 	return MBJ_OK;
 }
 
+static enum mbj_rc restoring_refuse(const char *dir, struct mbj_error *err)
+{
+	return mbj_error_set(err, MBJ_EFENCED,
+			     "%s is being restored, or was when that was "
+			     "stopped: it is not whole before \"mbj restore\" "
+			     "has come to its end",
+			     dir);
+}
+
+static enum mbj_rc store_superblock_load(struct mbj_store *store,
+					 struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = superblock_load(store->sys, store->dir, &store->superblock, err);
+	if (rc < 0 ||
+	    store->superblock.is_restoring == store->options.is_restoring)
+		return rc;
+	if (store->superblock.is_restoring)
+		return restoring_refuse(store->dir, err);
+	return mbj_error_set(err, MBJ_EEXISTS, "%s is a store already",
+			     store->dir);
+}
+
 enum mbj_rc mbj_store_open(const char *dir,
 			   const struct mbj_store_options *options,
 			   struct mbj_store **ret_store, struct mbj_error *err)
@@ -143,11 +167,11 @@ enum mbj_rc mbj_store_open(const char *dir,
 	rc = store_owner_check(store->sys, dir, err);
 	/* Asked before the lock, so that no lock file is left elsewhere. */
 	if (rc == MBJ_OK)
-		rc = superblock_load(store->sys, dir, &store->superblock, err);
+		rc = store_superblock_load(store, err);
 	if (rc == MBJ_OK)
 		rc = store_lock_take(store->sys, dir, &store->lock, err);
 	if (rc == MBJ_OK)
-		rc = superblock_load(store->sys, dir, &store->superblock, err);
+		rc = store_superblock_load(store, err);
 	if (rc == MBJ_OK)
 		rc = store_recover(store, err);
 	if (rc < 0) {
@@ -278,6 +302,8 @@ enum mbj_rc mbj_identity_load(const struct mbj_sys *sys, const char *dir,
 	if (sys == NULL)
 		sys = mbj_sys_posix();
 	rc = superblock_load(sys, dir, &superblock, err);
+	if (rc == MBJ_OK && superblock.is_restoring)
+		rc = restoring_refuse(dir, err);
 	if (rc == MBJ_OK)
 		*ret_identity = superblock.identity;
 	return rc;
@@ -323,6 +349,17 @@ enum mbj_rc mbj_store_log_reader(const struct mbj_sys *sys, const char *dir,
 		return rc;
 	return mbj_log_reader_open(sys, path, identity.lineage,
 				   &identity.anchor, is_owned, ret_reader, err);
+}
+
+enum mbj_rc mbj_store_log_reader_own(const struct mbj_store *store,
+				     struct mbj_log_reader **ret_reader,
+				     struct mbj_error *err)
+{
+	const struct mbj_identity *id = &store->superblock.identity;
+
+	MBJ_ASSERT(!mbj_id_is_root(id->lineage));
+	return mbj_log_reader_open(store->sys, store->journal_dir, id->lineage,
+				   &id->anchor, true, ret_reader, err);
 }
 
 struct mbj_log_end store_log_end(const struct mbj_store *store)

@@ -1,6 +1,6 @@
 /*
  * A replica takes its primary's identity: lineage and anchor once, the epoch
- * whenever a newer reign began.
+ * whenever a newer reign began; and what was restored takes its role.
  *
  * Not here: whether a stream may be trusted (replay/).
  *
@@ -106,6 +106,36 @@ static enum mbj_rc epoch_adopt(struct mbj_store *store,
 				     (unsigned long long)id->epoch.v);
 	id->epoch = primary->epoch;
 	id->epoch_owner = primary->epoch_owner;
+	rc = superblock_save(store->sys, store->dir, SUPERBLOCK_NAME,
+			     &superblock, err);
+	if (rc == MBJ_OK)
+		store->superblock = superblock;
+	return rc;
+}
+
+enum mbj_rc mbj_store_restored(struct mbj_store *store,
+			       enum mbj_store_role role, struct mbj_error *err)
+{
+	struct superblock superblock = store->superblock;
+	struct mbj_identity *id = &superblock.identity;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(superblock.is_restoring && store->batch.txn == NULL);
+	superblock.is_restoring = false;
+	if (role == MBJ_STORE_PRIMARY && mbj_id_is_root(id->lineage))
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "%s has no lineage yet: there is nothing "
+				     "to be the primary of",
+				     store->dir);
+	if (role == MBJ_STORE_PRIMARY && id->epoch.v == UINT64_MAX)
+		return mbj_error_set(err, MBJ_ELIMIT,
+				     "%s is in the last epoch that there is",
+				     store->dir);
+	if (role == MBJ_STORE_PRIMARY) {
+		id->role = role;
+		id->epoch.v++;
+		id->epoch_owner = id->instance;
+	}
 	rc = superblock_save(store->sys, store->dir, SUPERBLOCK_NAME,
 			     &superblock, err);
 	if (rc == MBJ_OK)

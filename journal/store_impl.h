@@ -27,6 +27,7 @@
 #define STORE_OLD_NAME	   "state.old" /* set aside while another is made */
 #define STORE_SUSPECT_NAME "suspect"   /* in state/: it failed in use */
 #define STORE_INIT_NAME	   "mbj.init"  /* the superblock of one in the making */
+#define STORE_BACKUP_NAME  "mbj.backup"
 
 enum {
 	/* Records of one batch: room for one group of the largest size more. */

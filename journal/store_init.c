@@ -198,6 +198,7 @@ static enum mbj_rc store_make(const struct mbj_sys *sys, const char *dir,
 		rc = leftovers_remove(sys, journal_dir, state_dir, err);
 	if (rc == MBJ_OK)
 		rc = identity_make(sys, role, &superblock.identity, err);
+	superblock.is_restoring = options->is_restoring;
 	if (rc == MBJ_OK)
 		rc = superblock_save(sys, dir, STORE_INIT_NAME, &superblock,
 				     err);
@@ -230,6 +231,7 @@ enum mbj_rc mbj_store_init(const char *dir, enum mbj_store_role role,
 	rc = store_options_take(options, &taken, err);
 	if (rc < 0)
 		return rc;
+	MBJ_ASSERT(!taken.is_restoring || role == MBJ_STORE_REPLICA);
 	sys = taken.sys;
 	if (dir[0] == '\0' || strlen(dir) >= MBJ_PATH_TEXT_MAX)
 		return mbj_error_set(err, MBJ_EINVALID,

@@ -21,7 +21,8 @@ static const char superblock_magic[8] = {'M', 'B', 'J', 'S',
 
 enum {
 	SUPERBLOCK_VERSION = 1,
-	INCOMPATIBLE_KNOWN = 0,
+	INCOMPATIBLE_RESTORING = 1,
+	INCOMPATIBLE_KNOWN = INCOMPATIBLE_RESTORING,
 	OFFSET_VERSION = 8,
 	OFFSET_SIZE = 12,
 	OFFSET_COMPATIBLE = 16,
@@ -54,6 +55,9 @@ void superblock_encode(const struct superblock *superblock,
 	mbj_store_u32(bytes + OFFSET_VERSION, SUPERBLOCK_VERSION);
 	mbj_store_u32(bytes + OFFSET_SIZE, SUPERBLOCK_SIZE);
 	mbj_store_u32(bytes + OFFSET_COMPATIBLE, superblock->compatible);
+	if (superblock->is_restoring)
+		mbj_store_u32(bytes + OFFSET_INCOMPATIBLE,
+			      INCOMPATIBLE_RESTORING);
 	mbj_store_u32(bytes + OFFSET_ROLE, (uint32_t)id->role);
 	memcpy(bytes + OFFSET_LINEAGE, id->lineage.b, MBJ_ID_SIZE);
 	memcpy(bytes + OFFSET_INSTANCE, id->instance.b, MBJ_ID_SIZE);
@@ -155,7 +159,13 @@ enum mbj_rc superblock_decode(struct mbj_bytes bytes, const char *path,
 		identity_decode(bytes.p, &superblock.identity);
 		superblock.compatible =
 			mbj_load_u32(bytes.p + OFFSET_COMPATIBLE);
-		if (!identity_is_sane(&superblock.identity))
+		superblock.is_restoring =
+			(mbj_load_u32(bytes.p + OFFSET_INCOMPATIBLE) &
+			 INCOMPATIBLE_RESTORING) != 0;
+		/* A restore makes a replica, and settles the role last. */
+		if (!identity_is_sane(&superblock.identity) ||
+		    (superblock.is_restoring &&
+		     superblock.identity.role != MBJ_STORE_REPLICA))
 			rc = mbj_error_set(err, MBJ_ECORRUPT,
 					   "the superblock has values that "
 					   "cannot be");

@@ -7,6 +7,7 @@
  *	 12   4  size of the record, checksum included, 256
  *	 16   4  compatible flags: unknown ones pass and are kept
  *	 20   4  incompatible flags: unknown ones refuse
+ *		 1: it is being restored, what it holds is not whole
  *	 24   4  role, 1 primary, 2 replica
  *	 28   4  zero
  *	 32  16  lineage, zero: a replica before its first stream
@@ -35,6 +36,7 @@ enum { SUPERBLOCK_SIZE = 256, SUPERBLOCK_SIZE_MAX = 4096 };
 struct superblock {
 	struct mbj_identity identity;
 	uint32_t compatible; /* flags as found, written back */
+	bool is_restoring;   /* the incompatible flag 1 */
 };
 
 void superblock_encode(const struct superblock *superblock,

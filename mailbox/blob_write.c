@@ -459,19 +459,44 @@ enum mbj_rc blob_renew(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 	return blob_take(blobs, blobs, digest, NULL, false, err);
 }
 
-enum mbj_rc mbj_blob_copy(struct mbj_blobs *from, struct mbj_blobs *to,
-			  const struct mbj_hash *digest, uint64_t size,
-			  struct mbj_error *err)
+/* *ret_is_there: it was, nothing was done. */
+static enum mbj_rc blob_bring(struct mbj_blobs *from, struct mbj_blobs *to,
+			      const struct mbj_hash *digest, uint64_t size,
+			      bool may_link, bool *ret_is_there,
+			      struct mbj_error *err)
 {
-	bool is_there = false;
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(from != NULL && to != NULL && from != to);
 	MBJ_ASSERT(to->is_owner && digest != NULL);
-	rc = mbj_blob_has(to, digest, size, &is_there, err);
+	*ret_is_there = false;
+	rc = mbj_blob_has(to, digest, size, ret_is_there, err);
+	if (rc < 0 || *ret_is_there)
+		return rc;
+	return blob_take(from, to, digest, &size, may_link, err);
+}
+
+enum mbj_rc mbj_blob_copy(struct mbj_blobs *from, struct mbj_blobs *to,
+			  const struct mbj_hash *digest, uint64_t size,
+			  struct mbj_error *err)
+{
+	bool is_there;
+
+	return blob_bring(from, to, digest, size, from->sys == to->sys,
+			  &is_there, err);
+}
+
+enum mbj_rc mbj_blob_duplicate(struct mbj_blobs *from, struct mbj_blobs *to,
+			       const struct mbj_hash *digest, uint64_t size,
+			       struct mbj_error *err)
+{
+	bool is_there;
+	enum mbj_rc rc;
+
+	rc = blob_bring(from, to, digest, size, false, &is_there, err);
 	if (rc < 0 || is_there)
 		return rc;
-	return blob_take(from, to, digest, &size, from->sys == to->sys, err);
+	return mbj_blob_verify(to, digest, size, err);
 }
 
 enum mbj_rc mbj_blob_import(struct mbj_blobs *blobs, const char *path,

@@ -312,7 +312,8 @@ replay_run_from(struct mbj_store *store, struct replay_source *source,
 		.result = result,
 		.blobs = {.source_dir = source->dir,
 			  .store = store,
-			  .result = result},
+			  .result = result,
+			  .is_duplicating = options->is_duplicating},
 	};
 	struct mbj_lsn next = {mbj_engine_applied(engine).v + 1};
 	enum mbj_rc rc;
@@ -396,6 +397,7 @@ static enum mbj_rc source_accept(struct mbj_store *replica,
 		return mbj_error_set(err, MBJ_EFENCED,
 				     "the source is a replica that has not "
 				     "received anything yet");
+	/* Of one that has a lineage, only what the engine accepts is taken. */
 	if (mbj_id_is_root(identity->lineage) && !is_dry_run)
 		return mbj_store_adopt(replica, source, err);
 	return MBJ_OK;
@@ -463,6 +465,10 @@ enum mbj_rc mbj_replay_journal(struct mbj_store *replica,
 		ret_result->groups = groups_lacking(options, ret_result);
 		goto out;
 	}
+	/* A newer reign, which what reigned before is fenced by from now on. */
+	rc = mbj_store_adopt(replica, &source, err);
+	if (rc < 0)
+		goto out;
 	rc = replay_run_from(replica, &from, engine, &chain, options,
 			     ret_result, err);
 out:

@@ -40,7 +40,10 @@ static enum mbj_rc blob_fetch(struct replay_blobs *blobs,
 		rc = mbj_blob_has(blobs->to, blob, size, ret_is_here, err);
 	if (rc < 0 || *ret_is_here || blobs->from == NULL)
 		return rc;
-	rc = mbj_blob_copy(blobs->from, blobs->to, blob, size, &why);
+	rc = blobs->is_duplicating
+		     ? mbj_blob_duplicate(blobs->from, blobs->to, blob, size,
+					  &why)
+		     : mbj_blob_copy(blobs->from, blobs->to, blob, size, &why);
 	*ret_is_here = rc == MBJ_OK;
 	if (rc == MBJ_OK)
 		return rc;

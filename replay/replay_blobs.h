@@ -11,6 +11,7 @@ struct replay_blobs {
 	const char *source_dir; /* NULL: there is none to fetch from */
 	struct mbj_store *store;
 	struct mbj_replay_result *result;
+	bool is_duplicating;
 	struct mbj_blobs *from; /* both opened with the first message */
 	struct mbj_blobs *to;
 };

@@ -65,8 +65,7 @@ static enum mbj_rc tail_run(struct tail *tail, struct mbj_engine *engine,
 
 	if (mbj_engine_applied(engine).v == end)
 		return MBJ_OK;
-	rc = mbj_store_log_reader(mbj_store_sys(store), mbj_store_dir(store),
-				  &source.reader, err);
+	rc = mbj_store_log_reader_own(store, &source.reader, err);
 	if (rc < 0) {
 		*ret_is_stopped = true;
 		return rc;

@@ -101,11 +101,24 @@ static void lacking_make(struct fault_lab *lab)
 	mbj_store_close(&store);
 }
 
+static void paths_make(struct fault_lab *lab)
+{
+	SITE_OK(mbj_path_join(lab->primary, lab->root, "primary", err));
+	SITE_OK(mbj_path_join(lab->replica, lab->root, "replica", err));
+	SITE_OK(mbj_path_join(lab->fresh, lab->root, "fresh", err));
+	SITE_OK(mbj_path_join(lab->bent, lab->root, "bent", err));
+	SITE_OK(mbj_path_join(lab->lacking, lab->root, "lacking", err));
+	SITE_OK(mbj_path_join(lab->absent, lab->root, "absent", err));
+	SITE_OK(mbj_path_join(lab->backup, lab->root, "backup", err));
+	SITE_OK(mbj_path_join(lab->restored, lab->root, "restored", err));
+}
+
 void fault_image_make(struct fault_lab *lab)
 {
 	struct mbj_store *store = NULL;
 	struct mbj_id lineage;
 
+	paths_make(lab);
 	lab->options.sys = disk_sys(lab->image);
 	(void)disk_db_use(lab->image);
 	store_make(lab, lab->primary, MBJ_STORE_PRIMARY, &store);
@@ -130,6 +143,7 @@ void fault_image_make(struct fault_lab *lab)
 	replay_to(lab, store, 3);
 	mbj_store_close(&store);
 	lacking_make(lab);
+	fault_backup_make(lab);
 }
 
 enum mbj_rc fault_journal_read(struct fault_lab *lab, const char *dir,

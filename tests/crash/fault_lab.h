@@ -33,16 +33,19 @@ struct fault_lab {
 	struct disk *after; /* behind a power cut */
 	struct mbj_store_options options;
 	char primary[MBJ_PATH_TEXT_MAX];
-	char replica[MBJ_PATH_TEXT_MAX]; /* half-way */
-	char fresh[MBJ_PATH_TEXT_MAX];	 /* without a lineage */
-	char bent[MBJ_PATH_TEXT_MAX];	 /* that parks an account */
-	char lacking[MBJ_PATH_TEXT_MAX]; /* a group whose content it wants */
-	char absent[MBJ_PATH_TEXT_MAX];	 /* nothing there */
+	char replica[MBJ_PATH_TEXT_MAX];  /* half-way */
+	char fresh[MBJ_PATH_TEXT_MAX];	  /* without a lineage */
+	char bent[MBJ_PATH_TEXT_MAX];	  /* that parks an account */
+	char lacking[MBJ_PATH_TEXT_MAX];  /* a group whose content it wants */
+	char absent[MBJ_PATH_TEXT_MAX];	  /* nothing there */
+	char backup[MBJ_PATH_TEXT_MAX];	  /* half-way */
+	char restored[MBJ_PATH_TEXT_MAX]; /* nothing there; of the backup */
 	uint64_t acked;	  /* by the scenario: groups of the primary */
 	uint64_t applied; /* of the replica that it used */
 	const char *applied_dir;
-	bool is_made;  /* a store in absent was acknowledged */
-	bool is_alone; /* leaks are looked for after each fault */
+	bool is_made;	  /* a store in absent was acknowledged */
+	bool is_restored; /* one in restored was */
+	bool is_alone;	  /* leaks are looked for after each fault */
 };
 
 struct fault_work {
@@ -72,6 +75,27 @@ extern const size_t fault_work_count;
 				     struct mbj_error *err);
 FAULT_MESSAGE_MAP(X)
 #undef X
+
+/* X(name): scenarios of fault_backup.c. */
+#define FAULT_BACKUP_MAP(X) \
+	X(backup)           \
+	X(backup_first)     \
+	X(restore)
+
+#define X(name)                                             \
+	enum mbj_rc fault_run_##name(struct fault_lab *lab, \
+				     struct mbj_error *err);
+FAULT_BACKUP_MAP(X)
+#undef X
+
+/* A backup of the stores as they are. */
+void fault_backup_make(struct fault_lab *lab);
+/*
+ * What is in backup, and in absent, is what its mark says; what is in restored
+ * is a store where it was acknowledged, and otherwise becomes one.
+ */
+enum mbj_rc fault_backups_check(struct fault_lab *lab, struct disk *disk,
+				struct mbj_error *err);
 
 /* An account u3 with messages in its INBOX. */
 void fault_messages_make(struct fault_lab *lab, struct mbj_store *store);

@@ -572,6 +572,7 @@ const struct fault_work fault_works[] = {WORK(init),
 					 WORK(applied),
 #define X(name) WORK_OF(name),
 					 FAULT_MESSAGE_MAP(X)
+						 FAULT_BACKUP_MAP(X)
 #undef X
 };
 const size_t fault_work_count = sizeof(fault_works) / sizeof(fault_works[0]);

@@ -110,12 +110,6 @@ static void lab_init(struct fault_lab *lab)
 	lab->image = disk_new(lab->root, 1);
 	lab->disk = disk_new(lab->root, 1);
 	lab->after = disk_new(lab->root, 1);
-	SITE_OK(mbj_path_join(lab->primary, lab->root, "primary", err));
-	SITE_OK(mbj_path_join(lab->replica, lab->root, "replica", err));
-	SITE_OK(mbj_path_join(lab->fresh, lab->root, "fresh", err));
-	SITE_OK(mbj_path_join(lab->bent, lab->root, "bent", err));
-	SITE_OK(mbj_path_join(lab->lacking, lab->root, "lacking", err));
-	SITE_OK(mbj_path_join(lab->absent, lab->root, "absent", err));
 	fault_image_make(lab);
 }
 
@@ -199,6 +193,7 @@ static enum mbj_rc scenario_run(struct fault_lab *lab,
 	lab->acked = 0;
 	lab->applied = 0;
 	lab->is_made = false;
+	lab->is_restored = false;
 	memset(err, 0, sizeof(*err));
 	return work->run(lab, err);
 }
@@ -255,6 +250,8 @@ static void store_judge(struct fault_lab *lab, const struct place *place,
 static void stores_judge(struct fault_lab *lab, const struct place *place,
 			 struct disk *disk, const char *when)
 {
+	struct mbj_error why = {.rc = MBJ_OK};
+
 	lab->options.sys = disk_sys(disk);
 	(void)disk_db_use(disk);
 	store_judge(lab, place, lab->primary, lab->acked, when);
@@ -270,6 +267,8 @@ static void stores_judge(struct fault_lab *lab, const struct place *place,
 			fault_wrong(place, when, err.message);
 		store_judge(lab, place, lab->absent, 0, when);
 	}
+	if (fault_backups_check(lab, disk, &why) < 0)
+		fault_wrong(place, when, why.message);
 }
 
 static void fault_try(struct fault_lab *lab, const struct place *place,

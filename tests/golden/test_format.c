@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <mbj/backup_mark.h>
 #include <mbj/codec.h>
 
 #include "golden.h"
@@ -184,6 +185,42 @@ START_TEST(format_files)
 END_TEST
 
 /*
+ * Goal: the mark of a backup is what is read and written, and stands for the
+ * group of the other examples.  Method: put where it belongs, read, saved.
+ */
+START_TEST(format_backup)
+{
+	const struct mbj_sys *sys = mbj_sys_posix();
+	struct document *document = document_read();
+	const struct example *example = example_get(document, "backup-mark");
+	const struct example *published = example_get(document, "published");
+	char *dir = test_tmpdir_new();
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_backup_mark mark;
+	struct mbj_log_end end;
+	struct mbj_buf again;
+
+	mbj_buf_init(&again, BYTES_MAX);
+	GOLDEN_OK(mbj_path_join(path, dir, "mbj.backup", err));
+	GOLDEN_OK(mbj_file_replace(sys, dir, "mbj.backup",
+				   example_bytes(example), err));
+	GOLDEN_OK(mbj_backup_mark_load(sys, dir, &mark, err));
+	GOLDEN_OK(mbj_file_remove(sys, path, err));
+	GOLDEN_OK(mbj_backup_mark_save(sys, dir, &mark, err));
+	GOLDEN_OK(mbj_file_load(sys, path, BYTES_MAX, &again, err));
+	example_compare(example, mbj_buf_view(&again));
+	ck_assert(log_published_decode(published->p, &end));
+	ck_assert(mbj_backup_is_whole(&mark));
+	ck_assert_uint_eq(mark.end.lsn.v, end.lsn.v);
+	ck_assert_mem_eq(mark.end.chain.b, end.chain.b, MBJ_HASH_SIZE);
+	ck_assert_uint_eq(mark.contents, 3);
+	mbj_buf_done(&again);
+	test_tmpdir_free(&dir);
+	free(document);
+}
+END_TEST
+
+/*
  * Goal: there is an example of each primitive, and it means what is written
  * above it.  Method: decoded, printed and encoded again.
  */
@@ -216,7 +253,7 @@ START_TEST(format_primitives)
 		example_compare(example, mbj_buf_view(&again));
 	}
 	/* Every block is one that a test knows. */
-	ck_assert_uint_eq(document->count, mbj_op_info_count() + 5);
+	ck_assert_uint_eq(document->count, mbj_op_info_count() + 6);
 	mbj_buf_done(&again);
 	mbj_buf_done(&line);
 	free(document);
@@ -228,6 +265,7 @@ TCase *test_format_case(void)
 	TCase *tc = tcase_create("format");
 
 	tcase_add_test(tc, format_files);
+	tcase_add_test(tc, format_backup);
 	tcase_add_test(tc, format_primitives);
 	return tc;
 }

@@ -27,13 +27,21 @@ struct mbj_collect_result {
  * Requires: meanwhile nobody submits, stores content or relies on content that
  * no message has yet: a service collects before it serves.
  * Returns: MBJ_EFENCED where accounts are parked, whose groups may need what
- * nobody has yet.
+ * nobody has yet; or in a backup that was stopped while it was brought forward,
+ * since what it was before may need what its state no longer has.
  * Durability: a power cut may bring back some of what was removed; the next
  * collection removes it again.  Interrupted, it has done a part.
  */
 MBJ_API enum mbj_rc mbj_store_collect(struct mbj_store *store, bool is_dry_run,
 				      struct mbj_collect_result *ret_result,
 				      struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * The first half of it: of what deleted mailboxes left, nothing counts as a
+ * message any more.  Requires: nobody submits.
+ */
+enum mbj_rc mbj_store_reap(struct mbj_store *store,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
 
 #ifdef __cplusplus
 }

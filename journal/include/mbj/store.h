@@ -64,13 +64,18 @@ struct mbj_store_options {
 	bool is_rebuild_forced; /* throw the state away and rebuild it */
 	/* Groups after which a request may be forgotten: mbj/request.h. */
 	uint32_t request_window;
+	/*
+	 * For mbj/backup.h: init makes a replica that nobody else opens before
+	 * mbj_store_restored, and open takes no other.
+	 */
+	bool is_restoring;
 };
 
 #define MBJ_STORE_OPTIONS_INIT                                              \
 	((struct mbj_store_options){sizeof(struct mbj_store_options), NULL, \
 				    MBJ_STATE_OPTIONS_DEFAULT,              \
 				    MBJ_LOG_OPTIONS_DEFAULT, false,         \
-				    MBJ_REQUEST_WINDOW})
+				    MBJ_REQUEST_WINDOW, false})
 
 struct mbj_store;
 
@@ -150,6 +155,10 @@ MBJ_API enum mbj_rc mbj_store_log_reader(const struct mbj_sys *sys,
 					 const char *dir,
 					 struct mbj_log_reader **ret_reader,
 					 struct mbj_error *err) MBJ_MUST_CHECK;
+/* That of a store in the caller's hands, which has a lineage. */
+enum mbj_rc mbj_store_log_reader_own(const struct mbj_store *store,
+				     struct mbj_log_reader **ret_reader,
+				     struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * Carry out one edit.  Blocks until its group is durable; many threads share
@@ -219,6 +228,19 @@ void mbj_batch_abort(struct mbj_batch **batch);
 enum mbj_rc mbj_store_adopt(struct mbj_store *store,
 			    const struct mbj_identity *primary,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * A store that was being restored has all that it should: whoever finds it
+ * from now on may open it.  As a primary it begins a new epoch, so that one of
+ * the same lineage that is alive after all, or another one that is restored,
+ * is told from it.
+ * Returns: MBJ_EFENCED for a primary that has no lineage.
+ * Durability: on return it is what was asked for; after a crash before, it is
+ * still being restored.
+ */
+enum mbj_rc mbj_store_restored(struct mbj_store *store,
+			       enum mbj_store_role role,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * A replica's state while it is being opened, between mbj_store_open and the

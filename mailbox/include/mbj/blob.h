@@ -111,6 +111,15 @@ MBJ_API enum mbj_rc mbj_blob_copy(struct mbj_blobs *from, struct mbj_blobs *to,
 				  const struct mbj_hash *digest, uint64_t size,
 				  struct mbj_error *err) MBJ_MUST_CHECK;
 /*
+ * The same for what must outlive the original: never a link to it, and what
+ * was written is read back.
+ */
+MBJ_API enum mbj_rc mbj_blob_duplicate(struct mbj_blobs *from,
+				       struct mbj_blobs *to,
+				       const struct mbj_hash *digest,
+				       uint64_t size,
+				       struct mbj_error *err) MBJ_MUST_CHECK;
+/*
  * From a file whose owner never changes it, as in a Maildir: a hard link where
  * the file system lets us and nobody else may write to it, else a copy.
  */

@@ -9,7 +9,10 @@
 
 #include <mbj/apply.h>
 #include <mbj/attribute.h>
+#include <mbj/backup.h>
+#include <mbj/backup_mark.h>
 #include <mbj/client.h>
+#include <mbj/collect.h>
 #include <mbj/diff.h>
 #include <mbj/edit.h>
 #include <mbj/engine.h>

@@ -35,6 +35,7 @@ struct mbj_replay_options {
 	uint32_t batch_groups_max; /* groups of one transaction */
 	size_t batch_size_max;	   /* and their bytes */
 	bool is_dry_run;	   /* count what would be replayed */
+	bool is_duplicating;	   /* contents by mbj_blob_duplicate */
 };
 
 #define MBJ_REPLAY_OPTIONS_INIT                                         \
@@ -42,6 +43,7 @@ struct mbj_replay_options {
 				     {0},                               \
 				     1000,                              \
 				     4u << 20,                          \
+				     false,                             \
 				     false})
 
 /*

@@ -1,0 +1,89 @@
+/*
+ * mbj backup and mbj restore: a verified copy of a store, and a store again.
+ */
+#include <inttypes.h>
+
+#include <mbj/backup.h>
+
+#include "cli.h"
+
+/* What both print. */
+static int copy_report(const struct cli_call *call, const char *schema,
+		       const char *done, const char *would,
+		       const struct mbj_backup_result *result)
+{
+	bool is_dry_run = call->options.is_dry_run;
+	struct mbj_buf out;
+	int status;
+
+	mbj_buf_init(&out, 4096);
+	if (call->options.is_json)
+		mbj_buf_format(&out,
+			       "{\"schema\":\"%s\",\"before\":%" PRIu64
+			       ",\"group\":%" PRIu64 ",\"contents\":%" PRIu64
+			       ",\"size\":%" PRIu64 ",\"mended\":%" PRIu64
+			       ",\"contentsLost\":%" PRIu64
+			       ",\"accountsParked\":%" PRIu64
+			       ",\"dryRun\":%s}\n",
+			       schema, result->before.v, result->end.v,
+			       result->contents, result->size, result->mended,
+			       result->contents_lost, result->accounts_parked,
+			       is_dry_run ? "true" : "false");
+	else if (is_dry_run)
+		mbj_buf_format(&out, "would %s to group %" PRIu64 "\n", would,
+			       result->end.v);
+	else
+		mbj_buf_format(&out,
+			       "%s group %" PRIu64 ", %" PRIu64
+			       " contents of %" PRIu64 " bytes\n",
+			       done, result->end.v, result->contents,
+			       result->size);
+	status = cli_write_done(call, &out);
+	if (status != CLI_OK || result->accounts_parked == 0)
+		return status;
+	cli_say(call,
+		"%" PRIu64
+		" accounts are parked in it: their groups are there, "
+		"of their contents %" PRIu64 " are not",
+		result->accounts_parked, result->contents_lost);
+	return CLI_PARTIAL;
+}
+
+int verb_backup(const struct cli_call *call)
+{
+	struct mbj_backup_options options = MBJ_BACKUP_OPTIONS_INIT;
+	struct mbj_backup_result result;
+	struct mbj_error err;
+
+	options.is_deep = call->options.is_deep;
+	options.is_dry_run = call->options.is_dry_run;
+	if (mbj_backup(call->operands[0], call->operands[1], &options, &result,
+		       &err) < 0)
+		return cli_fail(call, &err);
+	if (result.mended > 0)
+		cli_say(call,
+			"%" PRIu64 " contents were missing or damaged in %s: "
+			"they were copied again",
+			result.mended, call->operands[1]);
+	return copy_report(call, "mbj.backup/1", "backed up to", "back up",
+			   &result);
+}
+
+int verb_restore(const struct cli_call *call)
+{
+	struct mbj_restore_options options = MBJ_RESTORE_OPTIONS_INIT;
+	struct mbj_backup_result result;
+	struct mbj_error err;
+	int status;
+
+	status = cli_role_parse(call, &options.role);
+	if (status != CLI_OK)
+		return status;
+	options.until.v = call->options.until;
+	options.is_dry_run = call->options.is_dry_run;
+	if (mbj_restore(call->operands[0], call->operands[1], &options, &result,
+			&err) < 0)
+		return cli_fail(call, &err);
+	return copy_report(call, "mbj.restore/1", "restored to", "restore",
+			   &result);
+}

@@ -1,0 +1,247 @@
+/*
+ * Bringing a replica to where another store is, and proving it; see
+ * backup_copy.h.
+ *
+ * Invariants:
+ *   1. contents are judged by the state of the copy at its own last group: the
+ *      source's may be further on, and have dropped what was expunged since;
+ *   2. what fails here is an error, what fails at the source is a content that
+ *      is lost, unless the source has come further meanwhile.
+ *
+ * Threads: the caller's, alone with the copy.
+ */
+#include "backup_copy.h"
+
+#include <inttypes.h>
+
+#include <mbj/blob.h>
+#include <mbj/check.h>
+#include <mbj/collect.h>
+#include <mbj/message.h>
+#include <mbj/replay.h>
+
+/*
+ * Between two attempts the source was collected, which its owner does alone
+ * with it: more than a few times in one run is no way to use a store.
+ */
+enum { ATTEMPTS_MAX = 8 };
+
+/* Contents that the copy's messages have, one by one. */
+struct contents {
+	struct backup_copy *copy;
+	struct mbj_blobs *from;
+	struct mbj_blobs *to;
+	uint64_t lost;
+	struct mbj_error why; /* of the first one lost */
+};
+
+static enum mbj_rc content_is_good(const struct contents *c,
+				   const struct mbj_hash *blob, uint64_t size,
+				   bool *ret_is_good, struct mbj_error *err)
+{
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	rc = mbj_blob_has(c->to, blob, size, ret_is_good, err);
+	if (rc < 0 || !*ret_is_good || !c->copy->is_deep)
+		return rc;
+	rc = mbj_blob_verify(c->to, blob, size, &why);
+	*ret_is_good = rc == MBJ_OK;
+	if (rc == MBJ_OK || rc == MBJ_ECORRUPT)
+		return MBJ_OK;
+	if (err != NULL)
+		*err = why;
+	return rc;
+}
+
+/*
+ * From the source, in place of what is damaged here: that goes first, as what
+ * has name and size is taken for the content.
+ */
+static enum mbj_rc content_mend(struct contents *c, const struct mbj_hash *blob,
+				uint64_t size, struct mbj_error *err)
+{
+	struct mbj_error why;
+	struct mbj_error there;
+	enum mbj_rc rc;
+
+	rc = mbj_blob_verify(c->from, blob, size, &there);
+	if (rc == MBJ_ENOMEM) {
+		if (err != NULL)
+			*err = there;
+		return rc;
+	}
+	if (rc < 0) {
+		if (c->lost++ == 0)
+			c->why = there;
+		return MBJ_OK;
+	}
+	rc = mbj_blob_remove(c->to, blob, &why);
+	if (rc == MBJ_OK || rc == MBJ_ENOTFOUND)
+		rc = mbj_blob_duplicate(c->from, c->to, blob, size, &why);
+	c->copy->result->mended += rc == MBJ_OK;
+	if (rc < 0 && err != NULL)
+		*err = why;
+	return rc;
+}
+
+static enum mbj_rc contents_scan(struct contents *c, struct mbj_txn *txn,
+				 struct mbj_error *err)
+{
+	struct mbj_backup_result *result = c->copy->result;
+	struct mbj_scan scan = {0};
+	struct mbj_hash blob;
+	uint64_t count, size;
+	bool is_good;
+	enum mbj_rc rc;
+
+	rc = mbj_scan_blobs(txn, false, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_blob(&scan, &blob, &count, &size, err);
+		if (rc < 0 || count == 0)
+			continue;
+		result->contents++;
+		result->size += size;
+		rc = content_is_good(c, &blob, size, &is_good, err);
+		if (rc == MBJ_OK && !is_good)
+			rc = content_mend(c, &blob, size, err);
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+/* Every content of every message, and mended where it was not there. */
+static enum mbj_rc contents_check(struct contents *c, struct mbj_error *err)
+{
+	struct mbj_backup_result *result = c->copy->result;
+	struct mbj_store *store = c->copy->store;
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	result->contents = 0;
+	result->size = 0;
+	c->lost = 0;
+	rc = mbj_store_blobs(store, &c->to, err);
+	if (rc == MBJ_OK)
+		rc = mbj_store_blobs_read(mbj_store_sys(store), c->copy->source,
+					  &c->from, err);
+	if (rc == MBJ_OK)
+		rc = mbj_store_read(store, &txn, err);
+	if (rc == MBJ_OK)
+		rc = contents_scan(c, txn, err);
+	mbj_txn_abort(&txn);
+	if (rc == MBJ_OK)
+		rc = mbj_blobs_sync(c->to, err);
+	mbj_blobs_close(&c->from);
+	return rc;
+}
+
+static enum mbj_rc groups_take(struct backup_copy *copy,
+			       struct mbj_replay_result *ret_replayed,
+			       struct mbj_error *err)
+{
+	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
+	enum mbj_rc rc;
+
+	options.until = copy->until;
+	options.is_duplicating = true;
+	rc = mbj_replay_journal(copy->store, copy->source, &options,
+				ret_replayed, err);
+	/* What deleted mailboxes held need not be there, nor at the source. */
+	if (rc == MBJ_OK)
+		rc = mbj_store_reap(copy->store, err);
+	return rc;
+}
+
+/* Has the source a group that this copy has not looked at? */
+static enum mbj_rc source_is_further(const struct backup_copy *copy,
+				     struct mbj_lsn applied, bool *ret_is,
+				     struct mbj_error *err)
+{
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_log_end end = {{0}, {{0}}};
+	enum mbj_rc rc;
+
+	*ret_is = false;
+	if (copy->until.v != 0)
+		return MBJ_OK;
+	rc = mbj_store_log_reader(mbj_store_sys(copy->store), copy->source,
+				  &reader, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_end(reader, &end, err);
+	mbj_log_reader_close(&reader);
+	*ret_is = rc == MBJ_OK && end.lsn.v > applied.v;
+	return rc;
+}
+
+static enum mbj_rc contents_lost(const struct contents *c,
+				 struct mbj_lsn applied, struct mbj_error *err)
+{
+	if (err != NULL) {
+		*err = c->why;
+		/* Missing or bent: what was to be there is not to be had. */
+		err->rc = MBJ_ECORRUPT;
+	}
+	return mbj_error_prefix(err, MBJ_ECORRUPT,
+				"%" PRIu64 " contents that messages at group "
+				"%" PRIu64 " have are lost; the first",
+				c->lost, applied.v);
+}
+
+enum mbj_rc backup_copy_run(struct backup_copy *copy, struct mbj_error *err)
+{
+	struct contents contents = {.copy = copy};
+	struct mbj_replay_result replayed;
+	bool is_again = true;
+	enum mbj_rc rc = MBJ_OK;
+
+	for (int i = 0; rc == MBJ_OK && is_again; i++) {
+		is_again = false;
+		rc = groups_take(copy, &replayed, err);
+		if (rc == MBJ_OK)
+			rc = contents_check(&contents, err);
+		if (rc == MBJ_OK && contents.lost > 0 && i < ATTEMPTS_MAX)
+			rc = source_is_further(copy, replayed.applied,
+					       &is_again, err);
+	}
+	if (rc < 0)
+		return rc;
+	copy->result->accounts_parked = replayed.accounts_parked;
+	copy->result->end = replayed.applied;
+	copy->result->contents_lost = contents.lost;
+	if (contents.lost > 0 && replayed.accounts_parked == 0)
+		return contents_lost(&contents, replayed.applied, err);
+	return MBJ_OK;
+}
+
+enum mbj_rc backup_copy_read(const struct backup_copy *copy,
+			     struct mbj_log_end *ret_end, struct mbj_error *err)
+{
+	const struct mbj_anchor *anchor =
+		&mbj_store_identity(copy->store)->anchor;
+	struct mbj_log_end end = mbj_store_end(copy->store);
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_lsn next = {copy->from.v + 1};
+	struct mbj_group group;
+	enum mbj_rc rc;
+
+	*ret_end = end;
+	if (next.v < anchor->first.v)
+		next = anchor->first;
+	rc = mbj_store_log_reader_own(copy->store, &reader, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_seek(reader, next, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_log_reader_next(reader, &group, err);
+		if (rc == MBJ_OK && !group.is_body_good)
+			rc = mbj_log_reader_fault(reader, &group, err);
+		if (rc == MBJ_OK)
+			next.v = group.header.lsn.v + 1;
+	}
+	mbj_log_reader_close(&reader);
+	if (rc != MBJ_ENOTFOUND)
+		return rc;
+	/* The reader compares the last chain value with the published one. */
+	MBJ_ASSERT(next.v == end.lsn.v + 1);
+	return MBJ_OK;
+}

@@ -1,0 +1,32 @@
+/*
+ * What backup and restore share: a replica that is brought to where another
+ * store is, and proof that all of it is there.  Private to replay/.
+ */
+#ifndef MBJ_REPLAY_BACKUP_COPY_H
+#define MBJ_REPLAY_BACKUP_COPY_H
+
+#include <mbj/backup.h>
+
+struct backup_copy {
+	const char *source;
+	struct mbj_store *store;
+	struct mbj_lsn until; /* 0: all there is */
+	struct mbj_lsn from;  /* groups up to here were read back before */
+	bool is_deep;
+	struct mbj_backup_result *result;
+};
+
+/*
+ * Groups and contents, as far as source has them.  A collection at the source
+ * meanwhile is met by going on to where it knew more.
+ * Returns: MBJ_ECORRUPT where a content that messages need is lost.
+ * Durability: all of it is on disk on return.
+ */
+enum mbj_rc backup_copy_run(struct backup_copy *copy,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+/* The journal as it is on disk: sums, density, chain, primitives. */
+enum mbj_rc backup_copy_read(const struct backup_copy *copy,
+			     struct mbj_log_end *ret_end,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+
+#endif
