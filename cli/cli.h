@@ -75,7 +75,7 @@ struct cli_option {
 	const char *word;
 	char letter;
 	const char *metavar;
-	uint32_t verbs; /* bit 1 << enum cli_verb_id */
+	uint64_t verbs; /* bit 1 << enum cli_verb_id */
 	size_t offset;	/* in struct cli_options */
 	const char *help;
 };
@@ -84,6 +84,8 @@ struct cli_option {
 const struct cli_verb *cli_verb_get(size_t index); /* NULL past the end */
 const struct cli_verb *cli_verb_find(const char *word);
 const struct cli_option *cli_option_get(size_t index);
+bool cli_option_is_for(const struct cli_option *option,
+		       const struct cli_verb *verb);
 /*
  * Parse argv into call.  Returns CLI_OK or CLI_USAGE, having said what is
  * wrong.  Operands are a prefix of argv, which is reordered.

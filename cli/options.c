@@ -22,7 +22,7 @@ static const struct cli_verb verbs[] = {
 #undef MBJ_VERB
 };
 
-#define FOR(name) (1u << CLI_VERB_##name)
+#define FOR(name) (UINT64_C(1) << CLI_VERB_##name)
 static const struct cli_option options[] = {
 #define MBJ_OPTION(kind, member, word, letter, metavar, verbs, help) \
 	{CLI_##kind, word,  letter,                                  \
@@ -32,7 +32,7 @@ static const struct cli_option options[] = {
 #undef MBJ_OPTION
 };
 
-_Static_assert(CLI_VERB_COUNT <= 32, "option bits are 32");
+_Static_assert(CLI_VERB_COUNT <= 64, "option bits are 64");
 
 const struct cli_verb *cli_verb_get(size_t index)
 {
@@ -52,6 +52,12 @@ const struct cli_option *cli_option_get(size_t index)
 {
 	return index < sizeof(options) / sizeof(*options) ? &options[index]
 							  : NULL;
+}
+
+bool cli_option_is_for(const struct cli_option *option,
+		       const struct cli_verb *verb)
+{
+	return (option->verbs & UINT64_C(1) << verb->id) != 0;
 }
 
 /* word is without dashes and without "=value". */
@@ -110,7 +116,7 @@ static int option_take(struct cli_call *call, int argc, char **argv, int *at)
 
 	option = option_find(word, n, is_long || n != 1 ? 0 : word[0]);
 	if (!option || (!is_long && n != 1) ||
-	    !(option->verbs & 1u << call->verb->id)) {
+	    !cli_option_is_for(option, call->verb)) {
 		cli_say(call, "%s has no option \"%s\"; see: mbj help %s",
 			call->verb->word, argument, call->verb->word);
 		return CLI_USAGE;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <mbj/jmap.h>
+#include <mbj/log.h>
 #include <mbj/replay.h>
 #include <mbj/utf7.h>
 
@@ -88,9 +89,8 @@ enum mbj_rc session_account(struct session *s,
 	return rc;
 }
 
-/* An operand as UTF-8: it is that already, or modified UTF-7. */
-static enum mbj_rc path_read(struct session *s, const char *path,
-			     struct mbj_buf *ret_utf8)
+enum mbj_rc session_path(struct session *s, const char *path,
+			 struct mbj_buf *ret_utf8)
 {
 	struct mbj_utf7 *utf7 = NULL;
 	enum mbj_rc rc;
@@ -107,6 +107,21 @@ static enum mbj_rc path_read(struct session *s, const char *path,
 	return rc;
 }
 
+int session_policy(const struct cli_call *call, struct mbj_name_policy *policy)
+{
+	const char *delimiter = call->options.delimiter;
+
+	policy->is_folding = call->options.is_folding;
+	if (!delimiter)
+		return CLI_OK;
+	if (strcmp(delimiter, "/") != 0 && strcmp(delimiter, ".") != 0) {
+		cli_say(call, "--delimiter is / or ., not \"%s\"", delimiter);
+		return CLI_USAGE;
+	}
+	policy->delimiter = delimiter[0];
+	return CLI_OK;
+}
+
 enum mbj_rc session_mailbox(struct session *s, const char *path,
 			    const char *uids, struct mbj_place *ret_place)
 {
@@ -115,7 +130,7 @@ enum mbj_rc session_mailbox(struct session *s, const char *path,
 	enum mbj_rc rc;
 
 	mbj_buf_init(&utf8, 4 * MBJ_PATH_MAX);
-	rc = path_read(s, path, &utf8);
+	rc = session_path(s, path, &utf8);
 	if (rc == MBJ_OK)
 		rc = mbj_client_mailbox(s->client, s->edit.account,
 					mbj_buf_view(&utf8), is_last_wanted,
@@ -252,4 +267,40 @@ int session_end(struct session *s, enum mbj_rc rc)
 enum mbj_rc session_submit(struct session *s)
 {
 	return mbj_client_submit(s->client, &s->edit, &s->outcome, &s->err);
+}
+
+/* Of a dry run: what would be journaled, primitive by primitive. */
+static enum mbj_rc session_put_ops(struct session *s)
+{
+	struct mbj_reader reader;
+	struct mbj_group group;
+	struct mbj_op op;
+	enum mbj_rc rc;
+
+	if (s->outcome.record.n == 0) {
+		mbj_buf_put_str(&s->out, "nothing to do\n");
+		return mbj_buf_ok(&s->out, &s->err);
+	}
+	rc = mbj_group_parse(mbj_buf_view(&s->outcome.record), &group, &s->err);
+	if (rc < 0)
+		return rc;
+	mbj_reader_init(&reader, group.body);
+	while ((rc = mbj_group_op_next(&group, &reader, &op, &s->err)) ==
+	       MBJ_OK) {
+		mbj_op_print(&s->out, &op);
+		mbj_buf_put_str(&s->out, "\n");
+	}
+	return rc == MBJ_ENOTFOUND ? mbj_buf_ok(&s->out, &s->err) : rc;
+}
+
+enum mbj_rc session_run(struct session *s)
+{
+	enum mbj_rc rc = session_submit(s);
+
+	if (rc < 0)
+		return rc;
+	if (!s->edit.is_dry_run)
+		return session_put_group(s);
+	return s->call->options.is_json ? session_put_plan(s)
+					: session_put_ops(s);
 }

@@ -31,6 +31,12 @@ enum mbj_rc session_open_store(struct session *s) MBJ_MUST_CHECK;
 enum mbj_rc session_account(struct session *s,
 			    struct mbj_name_policy *ret_policy,
 			    struct mbj_id *ret_id) MBJ_MUST_CHECK;
+/* An operand as UTF-8: it is that already, or modified UTF-7. */
+enum mbj_rc session_path(struct session *s, const char *path,
+			 struct mbj_buf *ret_utf8) MBJ_MUST_CHECK;
+/* What an account's names are to be like, as options say; CLI_OK or CLI_USAGE.
+ */
+int session_policy(const struct cli_call *call, struct mbj_name_policy *policy);
 /*
  * The mailbox at a path of the account, as options say it is written; uids is
  * the set of UIDs that it is for, or NULL.
@@ -49,6 +55,11 @@ enum mbj_rc session_submit(struct session *s) MBJ_MUST_CHECK;
 /* What a dry run would journal; what was: the group, a line or an object. */
 enum mbj_rc session_put_plan(struct session *s) MBJ_MUST_CHECK;
 enum mbj_rc session_put_group(struct session *s) MBJ_MUST_CHECK;
+/*
+ * Submit what has no tree, and print what became of it: the group, or, of a dry
+ * run, its primitives.
+ */
+enum mbj_rc session_run(struct session *s) MBJ_MUST_CHECK;
 /* Print or complain, free everything, return the exit status. */
 int session_end(struct session *s, enum mbj_rc rc);
 

@@ -12,22 +12,6 @@
 
 #include "mail.h"
 
-static int import_policy(const struct cli_call *call,
-			 struct mbj_name_policy *policy)
-{
-	const char *delimiter = call->options.delimiter;
-
-	policy->is_folding = call->options.is_folding;
-	if (!delimiter)
-		return CLI_OK;
-	if (strcmp(delimiter, "/") != 0 && strcmp(delimiter, ".") != 0) {
-		cli_say(call, "--delimiter is / or ., not \"%s\"", delimiter);
-		return CLI_USAGE;
-	}
-	policy->delimiter = delimiter[0];
-	return CLI_OK;
-}
-
 /*
  * Parse the list that was read, for mode.  Reading comes before any store is
  * opened: nobody waits for a lock while somebody types, and the tree of the
@@ -64,7 +48,7 @@ int verb_import(const struct cli_call *call)
 	enum mbj_rc rc;
 	int status;
 
-	status = import_policy(call, &policy);
+	status = session_policy(call, &policy);
 	if (status != CLI_OK)
 		return status;
 	if (call->options.maildir && call->options.mbox) {

@@ -34,7 +34,7 @@ static void put_verb(struct mbj_buf *out, const struct cli_verb *verb)
 		mbj_buf_format(out, "%s\n", verb->details);
 	mbj_buf_put_str(out, "\n");
 	for (size_t i = 0; (option = cli_option_get(i)); i++) {
-		if (option->verbs & 1u << verb->id)
+		if (cli_option_is_for(option, verb))
 			put_option(out, option);
 	}
 	mbj_buf_format(out, "\nExample:\n  %s\n", verb->example);
@@ -48,7 +48,7 @@ static void put_overview(struct mbj_buf *out)
 			     "Rename-safe mailbox operation journal and "
 			     "replay.\n\n");
 	for (size_t i = 0; (verb = cli_verb_get(i)); i++)
-		mbj_buf_format(out, "  %-10s %s\n", verb->word, verb->summary);
+		mbj_buf_format(out, "  %-13s %s\n", verb->word, verb->summary);
 	mbj_buf_put_str(
 		out,
 		"\nExit status: 0 ok, 1 failed, 2 usage, 3 refused or "
@@ -72,7 +72,7 @@ static void put_completion(struct mbj_buf *out)
 	for (size_t i = 0; (verb = cli_verb_get(i)); i++) {
 		mbj_buf_format(out, "\t%s) words='", verb->word);
 		for (size_t j = 0; (option = cli_option_get(j)); j++) {
-			if (option->verbs & 1u << verb->id)
+			if (cli_option_is_for(option, verb))
 				mbj_buf_format(out, "--%s ", option->word);
 		}
 		mbj_buf_put_str(out, "' ;;\n");
@@ -114,7 +114,7 @@ static void put_man_verb(struct mbj_buf *out, const struct cli_verb *verb)
 		mbj_buf_put_str(out, "\n");
 	}
 	for (size_t i = 0; (option = cli_option_get(i)); i++) {
-		if (!(option->verbs & 1u << verb->id))
+		if (!cli_option_is_for(option, verb))
 			continue;
 		mbj_buf_put_str(out, ".TP\n.B ");
 		if (option->letter)

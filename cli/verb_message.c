@@ -5,8 +5,6 @@
  */
 #include <string.h>
 
-#include <mbj/log.h>
-
 #include "session.h"
 
 enum { KEYWORDS_ROOM = 2 * MBJ_KEYWORDS_MAX };
@@ -52,41 +50,13 @@ static enum mbj_rc message_open(struct message_session *m)
 	return MBJ_OK;
 }
 
-/* Of a dry run: what would be journaled, primitive by primitive. */
-static enum mbj_rc message_put_plan(struct message_session *m)
-{
-	struct session *s = &m->s;
-	struct mbj_reader reader;
-	struct mbj_group group;
-	struct mbj_op op;
-	enum mbj_rc rc;
-
-	if (s->outcome.record.n == 0) {
-		mbj_buf_put_str(&s->out, "nothing to do\n");
-		return mbj_buf_ok(&s->out, &s->err);
-	}
-	rc = mbj_group_parse(mbj_buf_view(&s->outcome.record), &group, &s->err);
-	if (rc < 0)
-		return rc;
-	mbj_reader_init(&reader, group.body);
-	while ((rc = mbj_group_op_next(&group, &reader, &op, &s->err)) ==
-	       MBJ_OK) {
-		mbj_op_print(&s->out, &op);
-		mbj_buf_put_str(&s->out, "\n");
-	}
-	return rc == MBJ_ENOTFOUND ? mbj_buf_ok(&s->out, &s->err) : rc;
-}
-
 /* An empty set of UIDs is nothing to do, not a mistake. */
 static int message_end(struct message_session *m, enum mbj_rc rc)
 {
 	if (rc == MBJ_OK && m->step.uids.n == 0)
 		m->s.edit.message_count = 0;
 	if (rc == MBJ_OK)
-		rc = session_submit(&m->s);
-	if (rc == MBJ_OK)
-		rc = m->s.edit.is_dry_run ? message_put_plan(m)
-					  : session_put_group(&m->s);
+		rc = session_run(&m->s);
 	mbj_buf_done(&m->uids);
 	mbj_buf_done(&m->keywords[0]);
 	mbj_buf_done(&m->keywords[1]);

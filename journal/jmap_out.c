@@ -387,3 +387,17 @@ enum mbj_rc mbj_jmap_error_print(const struct mbj_error *error,
 	jmap_out_close(&out);
 	return jmap_out_finish(&out, err);
 }
+
+void mbj_jmap_value_print(struct mbj_bytes value, struct mbj_buf *ret_json)
+{
+	struct jmap_out out;
+
+	if (jmap_utf8_is_valid(value)) {
+		mbj_jmap_string_print(value, ret_json);
+		return;
+	}
+	jmap_out_init(&out, ret_json);
+	jmap_out_open(&out, NULL, '{');
+	jmap_out_hex(&out, "hex", value);
+	jmap_out_close(&out);
+}

@@ -319,6 +319,13 @@ MBJ_API enum mbj_rc mbj_jmap_error_print(const struct mbj_error *error,
 					 struct mbj_buf *ret_json,
 					 struct mbj_error *err) MBJ_MUST_CHECK;
 
+/*
+ * Bytes that are mostly text, as mbj.log/1 has values of METADATA: a string
+ * where they are UTF-8, else {"hex": "..."}.
+ */
+MBJ_API void mbj_jmap_value_print(struct mbj_bytes value,
+				  struct mbj_buf *ret_json);
+
 /* One JSON string with its quotes. */
 MBJ_API void mbj_jmap_string_print(struct mbj_bytes utf8,
 				   struct mbj_buf *ret_json);
