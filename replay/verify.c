@@ -167,34 +167,35 @@ static enum mbj_rc side_sum(struct mbj_verify *verify, int which,
 	return rc;
 }
 
-/* The digests differ: find the mailboxes. */
+/* The digests differ: find what does. */
 static enum mbj_rc account_explain(struct mbj_verify *verify,
 				   struct mbj_error *err)
 {
-	const struct mbj_account *a = &verify->sides[0].account;
-	const struct mbj_account *b = &verify->sides[1].account;
-	struct mbj_tree *first = NULL;
-	struct mbj_tree *second = NULL;
+	struct verify_pair pair = {.txns = {NULL, NULL}};
 	uint64_t before = verify->list.total;
-	enum mbj_rc rc;
+	enum mbj_rc rc = MBJ_OK;
 
-	rc = mbj_txn_tree_load(verify->sides[0].txn, a->id, &first, err);
-	if (rc < 0)
-		goto out;
-	rc = mbj_txn_tree_load(verify->sides[1].txn, b->id, &second, err);
-	if (rc < 0)
-		goto out;
-	rc = verify_trees(first, second, a->policy.delimiter, &verify->list,
-			  err);
-	if (rc < 0 || verify->list.total != before)
-		goto out;
-	rc = verify_list_add(&verify->list, MBJ_DIFFERENCE_ACCOUNT_DIFFERS,
-			     MBJ_ID_ROOT, err,
-			     "the mailboxes are equal; name, policy, "
-			     "subscriptions or UIDVALIDITY records differ");
-out:
-	mbj_tree_free(&first);
-	mbj_tree_free(&second);
+	for (int i = 0; rc == MBJ_OK && i < 2; i++) {
+		pair.txns[i] = verify->sides[i].txn;
+		pair.accounts[i] = verify->sides[i].account;
+		rc = mbj_txn_tree_load(pair.txns[i], pair.accounts[i].id,
+				       &pair.trees[i], err);
+	}
+	if (rc == MBJ_OK)
+		rc = verify_trees(pair.trees[0], pair.trees[1],
+				  pair.accounts[0].policy.delimiter,
+				  &verify->list, err);
+	if (rc == MBJ_OK)
+		rc = verify_account(&pair, &verify->list, err);
+	if (rc == MBJ_OK && verify->list.total == before)
+		rc = verify_list_add(&verify->list,
+				     MBJ_DIFFERENCE_ACCOUNT_DIFFERS,
+				     MBJ_ID_ROOT, err,
+				     "the mailboxes and their metadata are "
+				     "equal; messages or UIDVALIDITY records "
+				     "differ");
+	for (int i = 0; i < 2; i++)
+		mbj_tree_free(&pair.trees[i]);
 	return rc;
 }
 

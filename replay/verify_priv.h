@@ -1,6 +1,7 @@
 /*
- * Between verify.c (accounts) and verify_tree.c (mailboxes): the list of
- * differences found in the account at hand.  Private to replay/.
+ * Between verify.c (accounts), verify_tree.c (mailboxes) and verify_account.c
+ * (what is beside them): the list of differences found in the account at hand.
+ * Private to replay/.
  */
 #ifndef MBJ_REPLAY_VERIFY_PRIV_H
 #define MBJ_REPLAY_VERIFY_PRIV_H
@@ -31,5 +32,17 @@ enum mbj_rc verify_trees(const struct mbj_tree *first,
 			 const struct mbj_tree *second, char delimiter,
 			 struct verify_list *list,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* One account on both sides. */
+struct verify_pair {
+	struct mbj_txn *txns[2];
+	struct mbj_account accounts[2];
+	struct mbj_tree *trees[2];
+};
+
+/* What differs beside the trees: record, attributes, subscribed names. */
+enum mbj_rc verify_account(const struct verify_pair *pair,
+			   struct verify_list *list,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
 
 #endif

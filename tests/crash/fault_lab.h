@@ -68,7 +68,8 @@ extern const size_t fault_work_count;
 	X(take_all)          \
 	X(reap)              \
 	X(cat)               \
-	X(fetch)
+	X(fetch)             \
+	X(metadata)
 
 #define X(name)                                             \
 	enum mbj_rc fault_run_##name(struct fault_lab *lab, \

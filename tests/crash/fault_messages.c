@@ -288,6 +288,42 @@ enum mbj_rc fault_run_deliver_more(struct fault_lab *lab, struct mbj_error *err)
 	return deliver_run(lab, 6, 3, err);
 }
 
+/* One step of each kind, two of which are about one entry. */
+enum mbj_rc fault_run_metadata(struct fault_lab *lab, struct mbj_error *err)
+{
+	const struct mbj_metadata_edit steps[] = {
+		{.kind = MBJ_METADATA_QUOTA,
+		 .has = MBJ_METADATA_HAS_SIZE,
+		 .quota_size = 1 << 30},
+		{.kind = MBJ_METADATA_ACL,
+		 .mailbox = site_mailbox(ACCOUNT, 2),
+		 .name = mbj_bytes_str("bob"),
+		 .value = mbj_bytes_str("lr")},
+		{.kind = MBJ_METADATA_ACL,
+		 .mailbox = site_mailbox(ACCOUNT, 2),
+		 .name = mbj_bytes_str("bob"),
+		 .value = mbj_bytes_str("s"),
+		 .mode = MBJ_RIGHTS_ADD},
+		{.kind = MBJ_METADATA_ENTRY,
+		 .mailbox = site_mailbox(ACCOUNT, 2),
+		 .name = mbj_bytes_str("/shared/comment"),
+		 .value = mbj_bytes_str("x")},
+		{.kind = MBJ_METADATA_SUBSCRIBE, .name = mbj_bytes_str("a/b")},
+	};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_store *store = NULL;
+	enum mbj_rc rc;
+
+	edit.kind = MBJ_EDIT_METADATA;
+	edit.metadata = steps;
+	edit.metadata_count = sizeof(steps) / sizeof(steps[0]);
+	rc = mbj_replica_open(lab->primary, &lab->options, &store, err);
+	if (rc == MBJ_OK)
+		rc = submit(lab, store, &edit, err);
+	mbj_store_close(&store);
+	return rc;
+}
+
 /* One step about messages 1 and 2 of INBOX. */
 static enum mbj_rc set_run(struct fault_lab *lab,
 			   enum mbj_message_edit_kind kind,

@@ -1,6 +1,7 @@
 /*
  * Verification: what differs is found and named.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "fixture.h"
@@ -154,6 +155,115 @@ START_TEST(test_account_differs)
 }
 END_TEST
 
+/* Steps of metadata, on the primary's account alice. */
+static void metadata(struct fixture *f, const struct mbj_metadata_edit *steps,
+		     size_t count)
+{
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_outcome outcome = {0};
+
+	edit.kind = MBJ_EDIT_METADATA;
+	edit.account = mbj_bytes_str("alice");
+	edit.metadata = steps;
+	edit.metadata_count = count;
+	OK(mbj_store_submit(f->primary, &edit, &outcome, err));
+	mbj_outcome_done(&outcome);
+}
+
+/* All texts, a line each, that are not of a revision. */
+static void texts_read(struct mbj_store *first, struct mbj_store *second,
+		       char *text, size_t size)
+{
+	struct mbj_verify *verify = NULL;
+	struct mbj_difference difference;
+	struct mbj_error why;
+	size_t n = 0;
+
+	text[0] = '\0';
+	OK(mbj_verify_begin(first, second, &verify, err));
+	while (mbj_verify_next(verify, &difference, &why) == MBJ_OK) {
+		if (strstr(difference.text, ": revision") != NULL)
+			continue;
+		n += (size_t)snprintf(text + n, size - n, "%s %s\n",
+				      mbj_difference_name(difference.kind),
+				      difference.text);
+		ck_assert_uint_lt(n, size);
+	}
+	mbj_verify_end(&verify);
+}
+
+/*
+ * Goal: what differs in limits, attributes and subscribed names is named, once
+ * each, from whichever side.  Method: a replica one group behind, and both ways
+ * round.
+ */
+START_TEST(test_metadata)
+{
+	const struct mbj_metadata_edit before[] = {
+		{.kind = MBJ_METADATA_ACL,
+		 .mailbox = fixture_id(2),
+		 .name = mbj_bytes_str("ann"),
+		 .value = mbj_bytes_str("l")},
+		{.kind = MBJ_METADATA_ACL,
+		 .mailbox = fixture_id(2),
+		 .name = mbj_bytes_str("bob"),
+		 .value = mbj_bytes_str("l")},
+		{.kind = MBJ_METADATA_SUBSCRIBE,
+		 .name = mbj_bytes_str("old/x")},
+	};
+	const struct mbj_metadata_edit after[] = {
+		{.kind = MBJ_METADATA_ACL,
+		 .mailbox = fixture_id(2),
+		 .name = mbj_bytes_str("ann"),
+		 .is_removed = true},
+		{.kind = MBJ_METADATA_ACL,
+		 .mailbox = fixture_id(2),
+		 .name = mbj_bytes_str("bob"),
+		 .value = mbj_bytes_str("r")},
+		{.kind = MBJ_METADATA_ENTRY,
+		 .mailbox = fixture_id(3),
+		 .name = mbj_bytes_str("/shared/x"),
+		 .value = mbj_bytes_str("y\n")},
+		{.kind = MBJ_METADATA_QUOTA,
+		 .has = MBJ_METADATA_HAS_SIZE,
+		 .quota_size = 7},
+		{.kind = MBJ_METADATA_UNSUBSCRIBE,
+		 .name = mbj_bytes_str("old/x")},
+		{.kind = MBJ_METADATA_SUBSCRIBE, .name = mbj_bytes_str("new")},
+	};
+	char text[4096];
+	struct fixture f;
+
+	fixture_begin(&f);
+	fixture_import(&f, "alice", 4);
+	metadata(&f, before, 3);
+	(void)fixture_replay(&f);
+	texts_read(f.primary, f.replica, text, sizeof(text));
+	ck_assert_str_eq(text, "");
+	metadata(&f, after, 6);
+	texts_read(f.primary, f.replica, text, sizeof(text));
+	ck_assert_str_eq(
+		text,
+		"account-differs quota of bytes 7 in the first store, 0 in the "
+		"second\n"
+		"mailbox-differs acl \"ann\" is only in the second store\n"
+		"mailbox-differs acl \"bob\" is \"r\" in the first store, "
+		"\"l\" in the second\n"
+		"mailbox-differs metadata \"/shared/x\" is only in the first "
+		"store\n"
+		"account-differs \"new\" is subscribed only in the first store\n"
+		"account-differs \"old/x\" is subscribed only in the second "
+		"store\n");
+	texts_read(f.replica, f.primary, text, sizeof(text));
+	ck_assert_ptr_nonnull(strstr(text, "\"ann\" is only in the first"));
+	ck_assert_ptr_nonnull(strstr(text, "\"l\" in the first store, \"r\""));
+	(void)fixture_replay(&f);
+	texts_read(f.primary, f.replica, text, sizeof(text));
+	ck_assert_str_eq(text, "");
+	fixture_end(&f);
+}
+END_TEST
+
 /* Two stores on the engine in memory, nothing cached, one mailbox apart. */
 static void apart_begin(struct fixture *f, struct mbj_store_options *options)
 {
@@ -240,6 +350,7 @@ TCase *test_verify_case(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, test_kinds);
 	tcase_add_test(tcase, test_silent_change);
+	tcase_add_test(tcase, test_metadata);
 	tcase_add_test(tcase, test_parked_and_missing);
 	tcase_add_test(tcase, test_account_differs);
 	tcase_add_loop_test(tcase, test_reads_fail, 0, 2);
