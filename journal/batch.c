@@ -41,6 +41,7 @@ enum mbj_rc batch_open(struct mbj_store *store, struct mbj_batch *batch,
 	batch->txn = txn;
 	batch->count = 0;
 	batch->is_moved = false;
+	batch->is_content_open = false;
 	batch->end = (struct mbj_watermark){end.lsn,
 					    store->superblock.identity.epoch,
 					    end.chain};
@@ -101,7 +102,7 @@ static enum mbj_rc batch_prepare(struct mbj_batch *batch,
 
 	rc = batch_reap(batch, &why);
 	/* Content first: no group is durable before what it needs. */
-	if (rc == MBJ_OK && batch->count > 0)
+	if (rc == MBJ_OK && batch->count > 0 && batch->is_content_open)
 		rc = store_blobs_sync(store, &why);
 	if (rc == MBJ_OK && batch->count > 0)
 		rc = mbj_log_reserve(store->log, batch->records.n, &why);
@@ -245,6 +246,7 @@ enum mbj_rc mbj_batch_begin(struct mbj_store *store,
 		return rc;
 	}
 	store->batch.end = watermark;
+	store->batch.is_content_open = true;
 	*ret_batch = &store->batch;
 	return MBJ_OK;
 }

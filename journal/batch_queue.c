@@ -103,6 +103,8 @@ static enum mbj_rc request_recall(struct mbj_batch *batch,
 static void request_note(struct mbj_batch *batch, const struct request *request,
 			 const struct edit_context *context)
 {
+	if (!store_content_is_settled(batch->store, request->edit))
+		batch->is_content_open = true;
 	batch->count++;
 	batch->end.lsn = context->lsn;
 	batch->end.chain = context->chain;

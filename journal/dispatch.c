@@ -8,6 +8,8 @@
 #include <mbj/check.h>
 #include <mbj/client.h>
 
+#include "store_impl.h"
+
 enum { PAGE_SIZE_MAX = 8 << 20 };
 
 void dispatch_done(struct dispatcher *dispatcher)
@@ -37,6 +39,25 @@ static enum mbj_rc body_check(struct mbj_blobs *blobs,
 			     text, (unsigned long long)step->size);
 }
 
+/*
+ * The bytes of a few messages get their places on disk here, in the producer's
+ * own thread, not all one after the other in the batch.  What fails is the
+ * batch's to mend or to tell.
+ */
+static void bodies_settle(struct mbj_blobs *blobs, const struct mbj_edit *edit)
+{
+	enum mbj_rc rc;
+
+	if (blobs == NULL || edit->message_count > STORE_SETTLE_MAX)
+		return;
+	for (size_t i = 0; i < edit->message_count; i++) {
+		if (edit->messages[i].kind != MBJ_MESSAGE_APPEND)
+			continue;
+		rc = mbj_blob_settle(blobs, &edit->messages[i].blob, NULL);
+		(void)rc;
+	}
+}
+
 enum mbj_rc dispatch_submit(struct mbj_store *store,
 			    const struct mbj_edit *edit,
 			    struct mbj_outcome *ret_outcome,
@@ -55,6 +76,7 @@ enum mbj_rc dispatch_submit(struct mbj_store *store,
 	}
 	if (rc < 0)
 		return rc;
+	bodies_settle(blobs, edit);
 	return mbj_store_submit(store, edit, ret_outcome, err);
 }
 

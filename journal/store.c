@@ -239,13 +239,38 @@ enum mbj_rc mbj_store_blobs_read(const struct mbj_sys *sys, const char *dir,
 	return mbj_blobs_open(sys, path, false, ret_blobs, err);
 }
 
-enum mbj_rc store_blobs_sync(struct mbj_store *store, struct mbj_error *err)
+static struct mbj_blobs *blobs_get(struct mbj_store *store)
 {
 	struct mbj_blobs *blobs;
 
 	pthread_mutex_lock(&store->mutex);
 	blobs = store->blobs;
 	pthread_mutex_unlock(&store->mutex);
+	return blobs;
+}
+
+bool store_content_is_settled(struct mbj_store *store,
+			      const struct mbj_edit *edit)
+{
+	struct mbj_blobs *blobs = blobs_get(store);
+	bool is_settled = true;
+
+	if (blobs == NULL || edit->message_count == 0)
+		return true;
+	if (edit->message_count > STORE_SETTLE_MAX)
+		return false;
+	for (size_t i = 0; is_settled && i < edit->message_count; i++)
+		if (edit->messages[i].kind == MBJ_MESSAGE_APPEND)
+			is_settled =
+				mbj_blob_is_settled(blobs,
+						    &edit->messages[i].blob);
+	return is_settled;
+}
+
+enum mbj_rc store_blobs_sync(struct mbj_store *store, struct mbj_error *err)
+{
+	struct mbj_blobs *blobs = blobs_get(store);
+
 	return blobs == NULL ? MBJ_OK : mbj_blobs_sync(blobs, err);
 }
 

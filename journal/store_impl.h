@@ -34,6 +34,8 @@ enum {
 	BATCH_SIZE_MAX = 2 * MBJ_GROUP_MAX,
 	/* What carrying out one edit may allocate besides its trees. */
 	STORE_ARENA_MAX = 1 << 30,
+	/* Steps of an edit whose content its producer syncs by itself. */
+	STORE_SETTLE_MAX = 4,
 };
 
 /* A batch on its way: one transaction, the records for one journal write. */
@@ -44,6 +46,7 @@ struct mbj_batch {
 	size_t count;		  /* groups in records */
 	struct mbj_watermark end; /* of the last group added or noted */
 	bool is_moved;		  /* end differs from the state's watermark */
+	bool is_content_open;	  /* content that it needs may not be on disk */
 };
 
 struct request; /* one waiting edit, batch_queue.c */
@@ -159,6 +162,12 @@ struct mbj_log_end store_log_end(const struct mbj_store *store);
 enum mbj_rc store_state_swap_begin(struct mbj_store *store,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
 void store_state_swap_end(struct mbj_store *store);
+/*
+ * Is all content on disk that this edit appends?  False also where that takes
+ * long to say.
+ */
+bool store_content_is_settled(struct mbj_store *store,
+			      const struct mbj_edit *edit);
 /*
  * The content of messages that was stored for edits, or groups, of a batch.
  * Durability: on disk on return.

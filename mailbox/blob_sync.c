@@ -6,6 +6,10 @@
  *	                     ^         |
  *	   written anew -----+         +--> its folder's sync failed: doubtful
  *
+ * A round syncs one folder after the other.  Threads that have a blob or two
+ * each sync theirs before, at the same time (mbj_blob_settle): the disk then
+ * does many at once, and the round finds little left.
+ *
  * Not here: writing (blob_write.c).
  *
  * Invariants:
@@ -205,8 +209,25 @@ static void round_sync(const struct mbj_blobs *blobs, struct round *round)
 	}
 }
 
+/*
+ * Invariant 3, against a thread that synced a folder of the round by itself
+ * (mbj_blob_settle), in vain.
+ */
+static void round_doubt(const struct mbj_blobs *blobs, struct round *round)
+{
+	struct mbj_error error;
+	enum mbj_rc rc;
+
+	if (blobs->doubtful_count == 0)
+		return;
+	rc = mbj_error_set(&error, MBJ_EIO,
+			   "the folder of a blob in %s could not be synced",
+			   blobs->dir);
+	round_failed(round, rc, &error);
+}
+
 /* Under the mutex: what became of the notes, and of those who wait. */
-static void round_settle(struct mbj_blobs *blobs, const struct round *round)
+static void round_settle(struct mbj_blobs *blobs, struct round *round)
 {
 	for (size_t i = blobs->pending_count; i-- > 0;) {
 		struct blob_pending *note = note_at(blobs, i);
@@ -221,6 +242,7 @@ static void round_settle(struct mbj_blobs *blobs, const struct round *round)
 		note->is_doubtful = true;
 		blobs->doubtful_count++;
 	}
+	round_doubt(blobs, round);
 	for (unsigned folder = 0; folder < BLOB_FOLDERS; folder++) {
 		if (round->is_taken[folder])
 			blobs->is_clean[folder] = !round->is_failed[folder];
@@ -276,4 +298,70 @@ enum mbj_rc mbj_blobs_sync(struct mbj_blobs *blobs, struct mbj_error *err)
 	pthread_mutex_unlock(&blobs->mutex);
 	MBJ_ASSERT(self.rc <= MBJ_OK);
 	return self.rc;
+}
+
+/* ------------------------------------------------------------- one folder */
+
+/* Under the mutex: what was noted in it up to this round. */
+static void folder_settle(struct mbj_blobs *blobs, unsigned folder,
+			  uint64_t round, bool is_failed)
+{
+	bool is_left = false;
+
+	for (size_t i = blobs->pending_count; i-- > 0;) {
+		struct blob_pending *note = note_at(blobs, i);
+
+		if (note->digest.b[0] != folder || note->is_doubtful)
+			continue;
+		if (note->round > round) {
+			is_left = true;
+		} else if (!is_failed) {
+			note_drop(blobs, i);
+		} else {
+			note->is_doubtful = true;
+			blobs->doubtful_count++;
+		}
+	}
+	blobs->is_clean[folder] = !is_failed;
+	if (!is_failed && !is_left)
+		blobs->is_dirty[folder] = false;
+}
+
+enum mbj_rc mbj_blob_settle(struct mbj_blobs *blobs,
+			    const struct mbj_hash *digest,
+			    struct mbj_error *err)
+{
+	unsigned folder = digest->b[0];
+	char path[MBJ_PATH_TEXT_MAX];
+	uint64_t round = 0;
+	bool is_dirty;
+	enum mbj_rc rc;
+
+	pthread_mutex_lock(&blobs->mutex);
+	/* It stays dirty meanwhile: a round that begins takes it as well. */
+	is_dirty = blobs->is_dirty[folder];
+	if (is_dirty)
+		round = blobs->round++;
+	pthread_mutex_unlock(&blobs->mutex);
+	if (!is_dirty)
+		return MBJ_OK;
+	rc = blob_folder_path(blobs, folder, path, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_dir_sync(blobs->sys, path, err);
+	pthread_mutex_lock(&blobs->mutex);
+	folder_settle(blobs, folder, round, rc < 0);
+	pthread_mutex_unlock(&blobs->mutex);
+	return rc;
+}
+
+bool mbj_blob_is_settled(struct mbj_blobs *blobs, const struct mbj_hash *digest)
+{
+	bool is_pending = false;
+
+	pthread_mutex_lock(&blobs->mutex);
+	for (size_t i = 0; !is_pending && i < blobs->pending_count; i++)
+		is_pending = digest_equal(&note_at(blobs, i)->digest, digest);
+	pthread_mutex_unlock(&blobs->mutex);
+	return !is_pending;
 }

@@ -40,6 +40,9 @@ static enum mbj_rc content_put(struct mbj_store *store, unsigned number,
 	if (rc == MBJ_OK)
 		rc = mbj_blob_writer_finish(&writer, &step->blob, &step->size,
 					    err);
+	/* Some producers settle what they stored by themselves. */
+	if (rc == MBJ_OK && number % 2 == 0)
+		rc = mbj_blob_settle(blobs, &step->blob, err);
 	mbj_blob_writer_abort(&writer);
 	return rc;
 }

@@ -3,6 +3,7 @@
  */
 #define _DEFAULT_SOURCE /* usleep(3) */
 
+#include <errno.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -47,6 +48,9 @@ static void *worker_store(void *argument)
 		worker->rc =
 			mbj_blob_put(worker->blobs, content_bytes(&content),
 				     &digest, &worker->err);
+		if (worker->rc == MBJ_OK && i % 3 != 0)
+			worker->rc = mbj_blob_settle(worker->blobs, &digest,
+						     &worker->err);
 		if (worker->rc == MBJ_OK)
 			worker->rc =
 				mbj_blobs_sync(worker->blobs, &worker->err);
@@ -155,6 +159,82 @@ START_TEST(blob_threads_share)
 }
 END_TEST
 
+/* Two syncs of one folder: the first fails, while the second is under way. */
+struct pair {
+	struct mbj_sys table;
+	struct mbj_blobs *blobs;
+	struct mbj_hash digest;
+	_Atomic unsigned syncs;
+	enum mbj_rc rc;
+};
+
+static size_t pair_doubts(struct pair *pair)
+{
+	size_t count;
+
+	pthread_mutex_lock(&pair->blobs->mutex);
+	count = pair->blobs->doubtful_count;
+	pthread_mutex_unlock(&pair->blobs->mutex);
+	return count;
+}
+
+static int pair_fsync(void *ctx, int fd)
+{
+	struct pair *pair = ctx;
+
+	if (pair->blobs == NULL)
+		return mbj_sys_posix()->fsync(NULL, fd);
+	if (++pair->syncs == 1) {
+		while (pair->syncs < 2)
+			usleep(200);
+		return -EIO;
+	}
+	while (pair->syncs == 2 && pair_doubts(pair) == 0)
+		usleep(200);
+	return mbj_sys_posix()->fsync(NULL, fd);
+}
+
+static void *pair_settle(void *argument)
+{
+	struct pair *pair = argument;
+
+	pair->rc = mbj_blob_settle(pair->blobs, &pair->digest, NULL);
+	return NULL;
+}
+
+/*
+ * Goal: a folder whose sync failed for one thread is no success for a round
+ * that synced it at the same time; the next round writes its blobs anew.
+ */
+START_TEST(blob_settle_fails_beside)
+{
+	struct pair pair = {.table = *mbj_sys_posix()};
+	struct mbj_blobs *blobs = NULL;
+	struct content content;
+	pthread_t thread;
+	struct mbj_error err;
+
+	pair.table.ctx = &pair;
+	pair.table.fsync = pair_fsync;
+	test_ok(mbj_blobs_open(&pair.table, dir, true, &blobs, &err), err);
+	content_make(&content, 1);
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &pair.digest,
+			     &err),
+		err);
+	pair.blobs = blobs;
+	ck_assert_int_eq(pthread_create(&thread, NULL, pair_settle, &pair), 0);
+	while (pair.syncs < 1)
+		usleep(200);
+	test_rc(mbj_blobs_sync(blobs, &err), MBJ_EIO);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(pair.rc, MBJ_EIO);
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	ck_assert_uint_eq(blobs->doubtful_count, 0);
+	ck_assert_uint_eq(blobs_count(blobs), 1);
+	mbj_blobs_close(&blobs);
+}
+END_TEST
+
 TCase *test_blob_thread_case(void)
 {
 	TCase *tc = tcase_create("blob_thread");
@@ -162,5 +242,6 @@ TCase *test_blob_thread_case(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, blob_threads_equal);
 	tcase_add_test(tc, blob_threads_share);
+	tcase_add_test(tc, blob_settle_fails_beside);
 	return tc;
 }

@@ -64,6 +64,23 @@ MBJ_API enum mbj_rc mbj_blobs_open(const struct mbj_sys *sys, const char *dir,
 MBJ_API void mbj_blobs_close(struct mbj_blobs **blobs);
 
 /*
+ * Sync the folder of this blob alone, unless that is done: for many threads at
+ * once, each before a mbj_blobs_sync that would else do one folder after the
+ * other.  Where it fails the blob is not settled, and that tells why, or mends
+ * it.
+ */
+MBJ_API enum mbj_rc mbj_blob_settle(struct mbj_blobs *blobs,
+				    const struct mbj_hash *digest,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * Of a blob that was stored or found here: is it on disk already, so that it
+ * needs no mbj_blobs_sync?
+ */
+MBJ_API bool mbj_blob_is_settled(struct mbj_blobs *blobs,
+				 const struct mbj_hash *digest);
+
+/*
  * Everything stored or found before this call is on disk on return.  Callers
  * that meet share one round: each folder is synced once for all of them, and
  * all of them get its error.
