@@ -69,16 +69,16 @@ MBJ_API void mbj_blobs_close(struct mbj_blobs **blobs);
  * other.  Where it fails the blob is not settled, and that tells why, or mends
  * it.
  */
-MBJ_API enum mbj_rc mbj_blob_settle(struct mbj_blobs *blobs,
-				    const struct mbj_hash *digest,
-				    struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc mbj_blob_settle(struct mbj_blobs *blobs,
+			    const struct mbj_hash *digest,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * Of a blob that was stored or found here: is it on disk already, so that it
  * needs no mbj_blobs_sync?
  */
-MBJ_API bool mbj_blob_is_settled(struct mbj_blobs *blobs,
-				 const struct mbj_hash *digest);
+bool mbj_blob_is_settled(struct mbj_blobs *blobs,
+			 const struct mbj_hash *digest);
 
 /*
  * Everything stored or found before this call is on disk on return.  Callers
