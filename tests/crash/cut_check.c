@@ -122,7 +122,16 @@ static bool judge_open(struct judge *judge)
 	enum mbj_rc rc;
 
 	rc = mbj_replica_open(side->dir, &judge->options, &judge->store, &err);
-	if (rc == MBJ_ENOTFOUND && !side->is_promised) {
+	if (side->is_restored && !side->is_promised &&
+	    (rc == MBJ_ENOTFOUND || rc == MBJ_EFENCED)) {
+		judge->lab->counts.unmade++;
+		rc = cut_restore(judge->lab, side->dir, &judge->options, &err);
+		if (rc < 0)
+			return wrong(judge, "cannot be restored again: %s",
+				     err.message);
+		rc = mbj_replica_open(side->dir, &judge->options, &judge->store,
+				      &err);
+	} else if (rc == MBJ_ENOTFOUND && !side->is_promised) {
 		judge->lab->counts.unmade++;
 		rc = mbj_store_init(side->dir, side->role, &judge->options,
 				    &err);
@@ -239,6 +248,32 @@ static bool judge_state(struct judge *judge)
 		     judge->end, judge->found.parked, truth->parked);
 }
 
+/* A backup is what its mark says, and its mark what was acknowledged. */
+static bool judge_mark(struct judge *judge)
+{
+	const struct cut_side *side = judge->side;
+	struct mbj_error err = {.rc = MBJ_OK};
+	struct mbj_backup_mark mark;
+	enum mbj_rc rc;
+
+	if (!side->is_backup)
+		return true;
+	rc = mbj_backup_mark_load(judge->options.sys, side->dir, &mark, &err);
+	if (rc < 0 && rc != MBJ_ENOTFOUND)
+		return wrong(judge, "no mark: %s", err.message);
+	if (rc == MBJ_ENOTFOUND || !mbj_backup_is_whole(&mark))
+		return side->marked == 0 ||
+		       wrong(judge, "a mark that was acknowledged is lost");
+	if (mark.end.lsn.v < side->marked || mark.end.lsn.v > judge->end)
+		return wrong(judge,
+			     "marked at %" PRIu64 ", the journal ends at "
+			     "%" PRIu64 ", and %" PRIu64 " was acknowledged",
+			     mark.end.lsn.v, judge->end, side->marked);
+	return memcmp(&mark.end.chain, &side->truth[mark.end.lsn.v].chain,
+		      sizeof(mark.end.chain)) == 0 ||
+	       wrong(judge, "the mark is of another journal");
+}
+
 static bool judge_all(struct judge *judge)
 {
 	const struct cut_side *side = judge->side;
@@ -255,7 +290,7 @@ static bool judge_all(struct judge *judge)
 			     "ends at %" PRIu64 ", but only %" PRIu64
 			     " was tried",
 			     judge->end, side->tried);
-	return judge_journal(judge) && judge_state(judge);
+	return judge_journal(judge) && judge_state(judge) && judge_mark(judge);
 }
 
 /* ------------------------------------------------------------- going on */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <mbj/backup.h>
+
 #include "cut_lab.h"
 
 enum { DEEP_ODDS = 16 };
@@ -277,6 +279,9 @@ static void work_pass(struct cut_lab *lab, const struct cut_work *work,
 		side->is_tried = false;
 		side->is_promised = false;
 		side->is_quiet = false;
+		side->is_backup = false;
+		side->is_restored = false;
+		side->marked = 0;
 		side->acked = 0;
 		side->tried = 0;
 	}
@@ -392,4 +397,15 @@ void cut_replay(struct cut_lab *lab, uint64_t until, uint32_t batch)
 	side->acked = replay_once(lab, until, batch);
 	truth_note(lab, side);
 	ck_assert_uint_eq(side->acked, until);
+}
+
+enum mbj_rc cut_restore(const struct cut_lab *lab, const char *dir,
+			const struct mbj_store_options *options,
+			struct mbj_error *err)
+{
+	struct mbj_restore_options restore = MBJ_RESTORE_OPTIONS_INIT;
+	struct mbj_backup_result result;
+
+	restore.store = options;
+	return mbj_restore(lab->backup, dir, &restore, &result, err);
 }

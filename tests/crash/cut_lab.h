@@ -54,6 +54,9 @@ struct cut_side {
 	bool is_tried;		 /* init was called */
 	bool is_promised;	 /* and returned */
 	bool is_quiet;		 /* nothing of it is changing: checked rarely */
+	bool is_backup;		 /* of the primary, by mbj_backup */
+	uint64_t marked;	 /* by the last one acknowledged */
+	bool is_restored;	 /* by mbj_restore, from lab->backup */
 	uint64_t acked;		 /* the last group known to be durable */
 	uint64_t tried;		 /* the last group that may be there */
 	struct cut_truth truth[CUT_LSN_MAX];
@@ -88,6 +91,7 @@ struct cut_work {
 
 struct cut_lab {
 	char *root;
+	char backup[MBJ_PATH_TEXT_MAX]; /* what the replica is restored from */
 	struct disk *live;
 	struct disk *first;  /* after the cut */
 	struct disk *second; /* after the cut during recovery */
@@ -128,6 +132,11 @@ void cut_edit_end(struct cut_lab *lab);
 /* Groups up to until (0: all) onto the replica, so many in one batch. */
 void cut_replay(struct cut_lab *lab, uint64_t until, uint32_t batch);
 
+/* From lab->backup; again, or for the first time after a cut. */
+enum mbj_rc cut_restore(const struct cut_lab *lab, const char *dir,
+			const struct mbj_store_options *options,
+			struct mbj_error *err);
+
 /* ------------------------------------------------------ cut_check.c */
 
 /*
@@ -159,6 +168,13 @@ enum mbj_rc cut_content_put(struct mbj_store *store, unsigned number,
 void cut_messages_run(struct cut_lab *lab);
 void cut_fetch_prepare(struct cut_lab *lab);
 void cut_fetch_run(struct cut_lab *lab);
+
+/* ----------------------------------------------------- cut_backup.c */
+
+void cut_backup_prepare(struct cut_lab *lab);
+void cut_backup_run(struct cut_lab *lab);
+void cut_restore_prepare(struct cut_lab *lab);
+void cut_restore_run(struct cut_lab *lab);
 
 /* ------------------------------------------------------- cut_work.c */
 

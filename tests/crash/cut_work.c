@@ -300,5 +300,7 @@ const struct cut_work cut_works[] = {
 	{"quarantine", quarantine_prepare, quarantine_run},
 	{"messages", cut_primary_prepare, cut_messages_run},
 	{"fetch", cut_fetch_prepare, cut_fetch_run},
+	{"backup", cut_backup_prepare, cut_backup_run},
+	{"restore", cut_restore_prepare, cut_restore_run},
 };
 const size_t cut_work_count = sizeof(cut_works) / sizeof(cut_works[0]);
