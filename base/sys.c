@@ -20,6 +20,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -224,6 +225,18 @@ int64_t mbj_monotonic_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static int64_t posix_space(void *ctx, const char *path)
+{
+	struct statvfs vfs;
+
+	(void)ctx;
+	if (statvfs(path, &vfs) < 0)
+		return -errno;
+	if (vfs.f_frsize == 0 || vfs.f_bavail > INT64_MAX / vfs.f_frsize)
+		return INT64_MAX;
+	return (int64_t)(vfs.f_bavail * vfs.f_frsize);
+}
+
 static int64_t posix_now_us(void *ctx)
 {
 	struct timespec now;
@@ -274,6 +287,7 @@ const struct mbj_sys *mbj_sys_posix(void)
 		.set_mtime = posix_set_mtime,
 		.now_us = posix_now_us,
 		.random = posix_random,
+		.space = posix_space,
 	};
 
 	return &posix;

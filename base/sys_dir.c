@@ -53,6 +53,16 @@ enum mbj_rc mbj_dir_make(const struct mbj_sys *sys, const char *path,
 	return MBJ_OK;
 }
 
+uint64_t mbj_space_left(const struct mbj_sys *sys, const char *path)
+{
+	int64_t left;
+
+	MBJ_ASSERT(sys != NULL && path != NULL);
+	left = sys->space == NULL ? -1 : sys->space(sys->ctx, path);
+	/* What cannot be told is no reason to refuse anything. */
+	return left < 0 ? UINT64_MAX : (uint64_t)left;
+}
+
 static int name_compare(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);

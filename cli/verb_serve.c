@@ -62,6 +62,7 @@ static bool number_take(const struct cli_call *call, const char *word,
 int verb_serve(const struct cli_call *call)
 {
 	struct mbj_service_options options = MBJ_SERVICE_OPTIONS_INIT;
+	struct mbj_store_options usual = MBJ_STORE_OPTIONS_INIT;
 	struct mbj_store *store = NULL;
 	struct mbj_error err;
 	int status = CLI_OK;
@@ -81,7 +82,9 @@ int verb_serve(const struct cli_call *call)
 		cli_say(call, "cannot wait for signals: %s", strerror(errno));
 		return CLI_FAILED;
 	}
-	rc = mbj_replica_open(call->operands[0], NULL, &store, &err);
+	if (call->options.keep_free != 0)
+		usual.space_min = call->options.keep_free;
+	rc = mbj_replica_open(call->operands[0], &usual, &store, &err);
 	if (rc == MBJ_OK)
 		rc = mbj_service_run(store, &options, &err);
 	mbj_store_close(&store);

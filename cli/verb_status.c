@@ -187,6 +187,11 @@ static void put_json(const struct status *status, struct mbj_buf *out)
 	for (size_t i = 0; i < s->parked_count; i++)
 		put_parked_json(&s->parked[i], i == 0, out);
 	mbj_buf_put_str(out, "]");
+	if (s->space.left != UINT64_MAX)
+		mbj_buf_format(out,
+			       ",\"spaceLeft\":%" PRIu64
+			       ",\"spaceMin\":%" PRIu64,
+			       s->space.left, s->space.min);
 	if (s->service.process != 0)
 		put_service_json(s, out);
 	mbj_buf_put_str(out, "}\n");
@@ -220,6 +225,13 @@ static void put_text(const struct status *status, struct mbj_buf *out)
 		       s->applied.lsn.v, s->account_count, s->parked_count);
 	for (size_t i = 0; i < s->parked_count; i++)
 		put_parked_text(&s->parked[i], out);
+	if (s->space.left != UINT64_MAX)
+		mbj_buf_format(out, "space      %" PRIu64 " bytes left%s\n",
+			       s->space.left,
+			       s->space.left < s->space.min
+				       ? ", edits are refused before there is "
+					 "more"
+				       : "");
 	if (s->recovery.is_rebuilt)
 		mbj_buf_format(out, "rebuilt    %s\n", s->recovery.reason);
 	if (s->service.process != 0)

@@ -275,6 +275,16 @@ enum mbj_rc mbj_batch_add(struct mbj_batch *batch,
 	/* Behind the journal's end only: groups within it are noted. */
 	MBJ_ASSERT(group->header.lsn.v == end.lsn.v + batch->count + 1);
 	MBJ_ASSERT(group->is_body_good);
+	/* Once for each batch. */
+	if (batch->count == 0) {
+		struct mbj_store_space space =
+			mbj_store_space_get(batch->store);
+		enum mbj_rc rc;
+
+		rc = store_space_check(batch->store, &space, false, err);
+		if (rc < 0)
+			return rc;
+	}
 	if (group->record.n > BATCH_SIZE_MAX - batch->records.n)
 		return mbj_error_set(err, MBJ_ELIMIT,
 				     "a batch holds at most %d bytes",

@@ -114,12 +114,23 @@ static void request_note(struct mbj_batch *batch, const struct request *request,
 			   context->lsn);
 }
 
+/* It journals, and after it there is less to keep. */
+static bool edit_is_freeing(const struct mbj_edit *edit)
+{
+	if (edit->kind == MBJ_EDIT_ACCOUNT_DELETE)
+		return true;
+	for (size_t i = 0; i < edit->message_count; i++)
+		if (edit->messages[i].kind != MBJ_MESSAGE_EXPUNGE)
+			return false;
+	return edit->kind == MBJ_EDIT_MESSAGES;
+}
+
 /*
  * Carry one edit out in the batch's transaction.  Whatever fails, and every
  * dry run, leaves the batch as it was.
  */
 static void request_run(struct mbj_batch *batch, struct request *request,
-			int64_t time_us)
+			const struct mbj_store_space *space, int64_t time_us)
 {
 	struct mbj_store *store = batch->store;
 	size_t savepoint = mbj_txn_savepoint(batch->txn);
@@ -147,8 +158,13 @@ static void request_run(struct mbj_batch *batch, struct request *request,
 		context.edit_hash = &hash;
 	}
 	mbj_arena_reset(store->arena);
-	request->rc = edit_run(&context, request->edit, &batch->records,
-			       &request->outcome, &request->error);
+	if (!request->edit->is_dry_run)
+		request->rc = store_space_check(store, space,
+						edit_is_freeing(request->edit),
+						&request->error);
+	if (request->rc == MBJ_OK)
+		request->rc = edit_run(&context, request->edit, &batch->records,
+				       &request->outcome, &request->error);
 	/* Nothing may have been written yet: NULL has no offsets. */
 	record = mbj_bytes_make(NULL, 0);
 	if (batch->records.n > before)
@@ -196,6 +212,7 @@ static enum mbj_rc batch_try(struct mbj_store *store, struct request *list,
 {
 	struct mbj_batch *batch = &store->batch;
 	int64_t time_us = store->sys->now_us(store->sys->ctx);
+	const struct mbj_store_space space = mbj_store_space_get(store);
 	struct request *request = list;
 	size_t taken = 0;
 	enum mbj_rc rc;
@@ -206,7 +223,7 @@ static enum mbj_rc batch_try(struct mbj_store *store, struct request *list,
 	if (rc < 0)
 		return rc;
 	do {
-		request_run(batch, request, time_us);
+		request_run(batch, request, &space, time_us);
 		request = request->next;
 		taken++;
 	} while (request != NULL && !is_alone && !batch_is_full(batch, taken));
@@ -418,6 +435,7 @@ enum mbj_rc mbj_store_submit(struct mbj_store *store,
 	if (rc < 0)
 		return rc;
 	request.edit = edit;
+	request.rc = MBJ_OK;
 	memset(&request.outcome, 0, sizeof(request.outcome));
 	request.is_told_to_lead = false;
 	request.next = NULL;

@@ -214,11 +214,15 @@ enum mbj_rc mbj_store_blobs(struct mbj_store *store,
 			    struct mbj_blobs **ret_blobs, struct mbj_error *err)
 {
 	enum mbj_rc rc = MBJ_OK;
+	bool is_first;
 
 	pthread_mutex_lock(&store->mutex);
-	if (store->blobs == NULL)
+	is_first = store->blobs == NULL;
+	if (is_first)
 		rc = mbj_blobs_open(store->sys, store->blobs_dir, true,
 				    &store->blobs, err);
+	if (rc == MBJ_OK && is_first)
+		mbj_blobs_keep_free(store->blobs, store->options.space_min);
 	*ret_blobs = store->blobs;
 	pthread_mutex_unlock(&store->mutex);
 	return rc;
@@ -272,6 +276,33 @@ enum mbj_rc store_blobs_sync(struct mbj_store *store, struct mbj_error *err)
 	struct mbj_blobs *blobs = blobs_get(store);
 
 	return blobs == NULL ? MBJ_OK : mbj_blobs_sync(blobs, err);
+}
+
+/* ----------------------------------------------------------------- space */
+
+struct mbj_store_space mbj_store_space_get(const struct mbj_store *store)
+{
+	return (struct mbj_store_space){
+		mbj_space_left(store->sys, store->dir),
+		store->options.space_min,
+	};
+}
+
+enum mbj_rc store_space_check(const struct mbj_store *store,
+			      const struct mbj_store_space *space,
+			      bool is_freeing, struct mbj_error *err)
+{
+	uint64_t needed = is_freeing ? space->min / 2 : space->min;
+
+	if (space->left >= needed)
+		return MBJ_OK;
+	return mbj_error_set(
+		err, MBJ_ENOSPC,
+		"%s has no space left but for %llu bytes, and %llu "
+		"are kept free: nothing is written before there "
+		"is more",
+		store->dir, (unsigned long long)space->left,
+		(unsigned long long)needed);
 }
 
 /* ---------------------------------------------------------------- asking */

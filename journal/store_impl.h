@@ -174,6 +174,14 @@ bool store_content_is_settled(struct mbj_store *store,
  */
 enum mbj_rc store_blobs_sync(struct mbj_store *store,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * MBJ_ENOSPC where less is left than edits leave; half of that is enough for
+ * one that makes room.
+ */
+enum mbj_rc store_space_check(const struct mbj_store *store,
+			      const struct mbj_store_space *space,
+			      bool is_freeing,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
 /* Publish the journal's end to other threads. */
 void store_end_note(struct mbj_store *store);
 /* Close the store for everything, for this reason. */

@@ -32,6 +32,7 @@ struct blob_waiter {
 struct mbj_blobs {
 	const struct mbj_sys *sys;
 	bool is_owner;
+	uint64_t space_min;    /* set before anybody stores */
 	pthread_mutex_t mutex; /* guards what follows up to the paths */
 	pthread_cond_t round_over;
 	bool is_leading;

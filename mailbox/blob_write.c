@@ -138,15 +138,13 @@ static enum mbj_rc writer_new(struct mbj_blobs *blobs,
 	return rc;
 }
 
-enum mbj_rc mbj_blob_writer_begin(struct mbj_blobs *blobs,
-				  struct mbj_blob_writer **ret_writer,
-				  struct mbj_error *err)
+static enum mbj_rc writer_begin(struct mbj_blobs *blobs,
+				struct mbj_blob_writer **ret_writer,
+				struct mbj_error *err)
 {
 	struct mbj_blob_writer *writer = NULL;
 	enum mbj_rc rc;
 
-	MBJ_ASSERT(blobs != NULL && blobs->is_owner);
-	MBJ_ASSERT(ret_writer != NULL);
 	rc = writer_new(blobs, &writer, err);
 	if (rc < 0)
 		return rc;
@@ -158,6 +156,38 @@ enum mbj_rc mbj_blob_writer_begin(struct mbj_blobs *blobs,
 	else
 		writer_free(&writer);
 	return rc;
+}
+
+void mbj_blobs_keep_free(struct mbj_blobs *blobs, uint64_t size)
+{
+	MBJ_ASSERT(blobs->is_owner && blobs->pending_count == 0);
+	blobs->space_min = size;
+}
+
+static enum mbj_rc space_check(const struct mbj_blobs *blobs,
+			       struct mbj_error *err)
+{
+	uint64_t left = mbj_space_left(blobs->sys, blobs->dir);
+
+	if (left >= blobs->space_min)
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_ENOSPC,
+			     "%s has no space left but for %llu bytes, and "
+			     "%llu are kept free: nothing is stored",
+			     blobs->dir, (unsigned long long)left,
+			     (unsigned long long)blobs->space_min);
+}
+
+enum mbj_rc mbj_blob_writer_begin(struct mbj_blobs *blobs,
+				  struct mbj_blob_writer **ret_writer,
+				  struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(blobs != NULL && blobs->is_owner);
+	MBJ_ASSERT(ret_writer != NULL);
+	rc = space_check(blobs, err);
+	return rc < 0 ? rc : writer_begin(blobs, ret_writer, err);
 }
 
 void mbj_blob_writer_abort(struct mbj_blob_writer **writer)
@@ -386,7 +416,7 @@ static enum mbj_rc source_take(struct mbj_blobs *blobs, struct mbj_file *source,
 	if (may_link)
 		rc = writer_link(blobs, source->path, &writer, err);
 	if (rc == MBJ_OK && writer == NULL)
-		rc = mbj_blob_writer_begin(blobs, &writer, err);
+		rc = writer_begin(blobs, &writer, err);
 	if (rc < 0)
 		return rc;
 	MBJ_ASSERT(writer != NULL);
@@ -473,7 +503,8 @@ static enum mbj_rc blob_bring(struct mbj_blobs *from, struct mbj_blobs *to,
 	rc = mbj_blob_has(to, digest, size, ret_is_there, err);
 	if (rc < 0 || *ret_is_there)
 		return rc;
-	return blob_take(from, to, digest, &size, may_link, err);
+	rc = space_check(to, err);
+	return rc < 0 ? rc : blob_take(from, to, digest, &size, may_link, err);
 }
 
 enum mbj_rc mbj_blob_copy(struct mbj_blobs *from, struct mbj_blobs *to,
@@ -509,6 +540,9 @@ enum mbj_rc mbj_blob_import(struct mbj_blobs *blobs, const char *path,
 
 	MBJ_ASSERT(blobs != NULL && blobs->is_owner);
 	MBJ_ASSERT(path != NULL && ret_digest != NULL && ret_size != NULL);
+	rc = space_check(blobs, err);
+	if (rc < 0)
+		return rc;
 	/* What is no file must not make us wait; reading it fails. */
 	rc = mbj_file_open(blobs->sys, path, O_RDONLY | O_NONBLOCK | O_NOCTTY,
 			   &source, err);

@@ -241,6 +241,32 @@ START_TEST(sys_clock_and_random)
 }
 END_TEST
 
+static int64_t space_fails(void *ctx, const char *path)
+{
+	(void)ctx;
+	(void)path;
+	return -EIO;
+}
+
+/*
+ * Goal: space is told where it can be, and no limit is made up elsewhere.
+ * Method: a directory, a path that is not there, a call that fails, none.
+ */
+START_TEST(sys_space)
+{
+	struct mbj_sys bad = *mbj_sys_posix();
+	uint64_t left = mbj_space_left(mbj_sys_posix(), dir);
+
+	ck_assert_uint_lt(left, UINT64_MAX);
+	ck_assert_uint_eq(mbj_space_left(mbj_sys_posix(), "/nowhere/at/all"),
+			  UINT64_MAX);
+	bad.space = space_fails;
+	ck_assert_uint_eq(mbj_space_left(&bad, dir), UINT64_MAX);
+	bad.space = NULL;
+	ck_assert_uint_eq(mbj_space_left(&bad, dir), UINT64_MAX);
+}
+END_TEST
+
 static int time_fails(void *ctx, int fd, int64_t *ret_time)
 {
 	(void)ctx;
@@ -325,5 +351,6 @@ TCase *test_sys_case(void)
 	tcase_add_test(tc, sys_exists);
 	tcase_add_test(tc, sys_clock_and_random);
 	tcase_add_test(tc, sys_times);
+	tcase_add_test(tc, sys_space);
 	return tc;
 }

@@ -7,8 +7,8 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from mbjtest import (A, Case, INBOX, OK, ROWS, listing,  # noqa: E402
-                     mailbox_id, run)
+from mbjtest import (A, Case, INBOX, OK, ROWS, TEMPORARY,  # noqa: E402
+                     listing, mailbox_id, run)
 
 
 class Scale(Case):
@@ -24,6 +24,8 @@ class Scale(Case):
                         check=False)
         self.p = mount / "p"
         self.account(ROWS)
+        self.mbj("deliver", self.p, "alice", stdin=b"x" * 100000)
+        self.mark(mount)
         with open(mount / "ballast", "wb", buffering=0) as ballast:
             try:
                 while True:
@@ -39,6 +41,29 @@ class Scale(Case):
         self.assertEqual(len(self.tree()), len(ROWS))
         self.mbj("fsck", self.p)
         self.mbj("rename", self.p, "alice", "A>Z")
+
+    def mark(self, mount):
+        """Below the mark: refused before anything is written, and what makes
+        room, and what only reads, goes on."""
+        status = self.mbj("status", self.p, "--json").json()
+        spare = status["spaceLeft"] - status["spaceMin"]
+        self.assertGreater(spare, 0)
+        ballast = mount / "little"
+        ballast.write_bytes(b"x" * (spare + 65536))
+        end = self.mbj("status", self.p, "--json").json()["journalEnd"]
+        for words in (("rename", self.p, "alice", "A>Z"),
+                      ("deliver", self.p, "alice")):
+            result = self.mbj(*words, stdin=b"y" * 100, status=TEMPORARY)
+            self.assertIn("kept free", result.err)
+        self.assertIn("refused", self.mbj("status", self.p).out)
+        self.assertEqual(
+            self.mbj("status", self.p, "--json").json()["journalEnd"], end)
+        self.mbj("expunge", self.p, "alice", "INBOX", "1")
+        self.assertEqual(
+            self.mbj("gc", self.p, "--json").json()["removed"], 1)
+        self.mbj("replay", self.p, self.r)
+        ballast.unlink()
+        self.mbj("rename", self.p, "alice", "A>Z", "-n")
 
     def test_many(self):
         """Goal: size is no limit.  Method: 20,000 mailboxes permuted."""

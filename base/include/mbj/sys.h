@@ -51,6 +51,8 @@ struct mbj_sys {
 	int (*set_mtime)(void *ctx, int fd, int64_t time);
 	int64_t (*now_us)(void *ctx); /* microseconds UTC since 1970 */
 	int (*random)(void *ctx, void *p, size_t n);
+	/* What we may still take of its file system; NULL: no limit. */
+	int64_t (*space)(void *ctx, const char *path);
 };
 
 MBJ_API const struct mbj_sys *mbj_sys_posix(void);
@@ -120,6 +122,8 @@ enum mbj_rc mbj_file_remove(const struct mbj_sys *sys, const char *path,
 enum mbj_rc mbj_file_rename(const struct mbj_sys *sys, const char *from,
 			    const char *to,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
+/* Bytes that are left for us where path is; UINT64_MAX: no limit is known. */
+uint64_t mbj_space_left(const struct mbj_sys *sys, const char *path);
 /*
  * A hard link.  *ret_is_linked false: not here (another device, no such links
  * in this file system, too many of them, no right to), the bytes have to be

@@ -51,6 +51,7 @@ struct mbj_client_status {
 	struct mbj_identity identity;
 	struct mbj_log_end end;
 	struct mbj_log_usage usage;
+	struct mbj_store_space space;
 	struct mbj_watermark applied;
 	struct mbj_store_recovery recovery;
 	uint64_t account_count;

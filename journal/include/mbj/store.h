@@ -56,11 +56,25 @@ struct mbj_identity {
 	struct mbj_anchor anchor;
 };
 
+/*
+ * A log file of Berkeley DB and a step of a segment's reserve, 4 MiB each, and
+ * as much again for the pages of a checkpoint.
+ */
+#define MBJ_STORE_SPACE_MIN (16u << 20)
+
 struct mbj_store_options {
 	size_t size;		   /* sizeof(struct mbj_store_options) */
 	const struct mbj_sys *sys; /* NULL: the real one */
 	struct mbj_state_options state;
 	struct mbj_log_options log;
+	/*
+	 * Bytes of the file system that edits leave free, 0: none.  Below it
+	 * they are refused with MBJ_ENOSPC, before anything is written; those
+	 * that only remove messages, or an account, go on down to half of it.
+	 * So the state is checkpointed and closed, and a collection makes room.
+	 * A mark, no promise: others may fill the disk past it.
+	 */
+	uint64_t space_min;
 	bool is_rebuild_forced; /* throw the state away and rebuild it */
 	/* Groups after which a request may be forgotten: mbj/request.h. */
 	uint32_t request_window;
@@ -74,7 +88,8 @@ struct mbj_store_options {
 #define MBJ_STORE_OPTIONS_INIT                                              \
 	((struct mbj_store_options){sizeof(struct mbj_store_options), NULL, \
 				    MBJ_STATE_OPTIONS_DEFAULT,              \
-				    MBJ_LOG_OPTIONS_DEFAULT, false,         \
+				    MBJ_LOG_OPTIONS_DEFAULT,                \
+				    MBJ_STORE_SPACE_MIN, false,             \
 				    MBJ_REQUEST_WINDOW, false})
 
 struct mbj_store;
@@ -159,6 +174,15 @@ MBJ_API enum mbj_rc mbj_store_log_reader(const struct mbj_sys *sys,
 enum mbj_rc mbj_store_log_reader_own(const struct mbj_store *store,
 				     struct mbj_log_reader **ret_reader,
 				     struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* Bytes that are left for the store, UINT64_MAX: not to be told. */
+struct mbj_store_space {
+	uint64_t left;
+	uint64_t min; /* that edits leave */
+};
+
+MBJ_API struct mbj_store_space
+mbj_store_space_get(const struct mbj_store *store);
 
 /*
  * Carry out one edit.  Blocks until its group is durable; many threads share

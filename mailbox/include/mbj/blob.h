@@ -81,6 +81,13 @@ bool mbj_blob_is_settled(struct mbj_blobs *blobs,
 			 const struct mbj_hash *digest);
 
 /*
+ * From now on nothing is stored where fewer bytes are left: MBJ_ENOSPC, before
+ * anything is written.  What is found needs none, nor what a round writes anew.
+ * Requires: nobody stores yet.
+ */
+void mbj_blobs_keep_free(struct mbj_blobs *blobs, uint64_t size);
+
+/*
  * Everything stored or found before this call is on disk on return.  Callers
  * that meet share one round: each folder is synced once for all of them, and
  * all of them get its error.

@@ -1,0 +1,197 @@
+/*
+ * Space that edits leave free: what is refused below the mark, before anything
+ * is written, and what goes on.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <mbj/blob.h>
+#include <mbj/collect.h>
+
+#include "journal_cases.h"
+#include "store_lab.h"
+
+enum { MARK = 1 << 20 };
+
+struct lab {
+	struct site site;
+	struct mbj_sys sys;
+	int64_t left; /* or an error number, negative */
+	struct mbj_error err;
+};
+
+static int64_t lab_space(void *ctx, const char *path)
+{
+	const struct lab *lab = ctx;
+
+	ck_assert_ptr_nonnull(path);
+	return lab->left;
+}
+
+static void lab_begin(struct lab *lab)
+{
+	memset(lab, 0, sizeof(*lab));
+	site_begin(&lab->site);
+	site_import(lab->site.store, 1, 4);
+	/* The real one ignores its context. */
+	lab->sys = *mbj_sys_posix();
+	lab->sys.ctx = lab;
+	lab->sys.space = lab_space;
+	lab->left = MARK;
+	lab->site.options.sys = &lab->sys;
+	lab->site.options.space_min = MARK;
+	site_reopen(&lab->site);
+}
+
+static enum mbj_rc rename_try(struct lab *lab)
+{
+	static const char *const names[] = {"m2", "x2"};
+	uint64_t turn = mbj_store_end(lab->site.store).lsn.v % 2;
+
+	return site_rename(lab->site.store, 1, names[1 - turn], names[turn],
+			   NULL, &lab->err);
+}
+
+static enum mbj_rc submit(struct lab *lab, struct mbj_edit *edit)
+{
+	struct mbj_outcome outcome = {.lsn = {0}};
+	enum mbj_rc rc;
+
+	edit->account = mbj_bytes_str("u1");
+	rc = mbj_store_submit(lab->site.store, edit, &outcome, &lab->err);
+	mbj_outcome_done(&outcome);
+	return rc;
+}
+
+static enum mbj_rc message_try(struct lab *lab, enum mbj_message_edit_kind kind,
+			       const struct mbj_hash *blob, uint64_t size)
+{
+	static const uint8_t uids[] = {1, 0, 0, 0, 1, 0, 0, 0};
+	struct mbj_message_edit step = {.kind = kind,
+					.mailbox = site_mailbox(1, 1)};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+
+	if (blob != NULL) {
+		step.blob = *blob;
+		step.size = size;
+	} else {
+		step.uids = mbj_bytes_make(uids, sizeof(uids));
+	}
+	edit.kind = MBJ_EDIT_MESSAGES;
+	edit.messages = &step;
+	edit.message_count = 1;
+	return submit(lab, &edit);
+}
+
+/*
+ * Goal: at the mark edits are carried out, one byte below it they are refused,
+ * with words, and nothing is written; dry runs, reading and closing go on; so
+ * do edits once there is space.  Method: a file system that says what it is
+ * told to say.
+ */
+START_TEST(space_edits)
+{
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_rename rename = {mbj_bytes_str("m3"), mbj_bytes_str("x3")};
+	struct lab lab;
+	uint64_t end;
+
+	lab_begin(&lab);
+	ck_assert_int_eq(rename_try(&lab), MBJ_OK);
+	end = mbj_store_end(lab.site.store).lsn.v;
+	lab.left = MARK - 1;
+	ck_assert_int_eq(rename_try(&lab), MBJ_ENOSPC);
+	ck_assert_ptr_nonnull(strstr(lab.err.message, "1048575 bytes"));
+	ck_assert_uint_eq(mbj_store_end(lab.site.store).lsn.v, end);
+	edit.kind = MBJ_EDIT_RENAME;
+	edit.renames = &rename;
+	edit.rename_count = 1;
+	edit.is_dry_run = true;
+	ck_assert_int_eq(submit(&lab, &edit), MBJ_OK);
+	ck_assert(site_is_sound(lab.site.store));
+	ck_assert_uint_eq(mbj_store_space_get(lab.site.store).left, MARK - 1);
+	ck_assert_uint_eq(mbj_store_space_get(lab.site.store).min, MARK);
+	site_reopen(&lab.site);
+	ck_assert_uint_eq(mbj_store_end(lab.site.store).lsn.v, end);
+	lab.left = MARK;
+	ck_assert_int_eq(rename_try(&lab), MBJ_OK);
+	site_end(&lab.site);
+}
+END_TEST
+
+/*
+ * Goal: below the mark nothing is stored; what removes messages goes on down
+ * to half of it, and a collection whatever is left.  Method: a message of
+ * each time.
+ */
+START_TEST(space_messages)
+{
+	struct mbj_collect_result collected;
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_hash blob;
+	struct lab lab;
+
+	lab_begin(&lab);
+	SITE_OK(mbj_store_blobs(lab.site.store, &blobs, err));
+	SITE_OK(mbj_blob_put(blobs, mbj_bytes_str("one"), &blob, err));
+	ck_assert_int_eq(message_try(&lab, MBJ_MESSAGE_APPEND, &blob, 3),
+			 MBJ_OK);
+	lab.left = MARK - 1;
+	SITE_FAILS(mbj_blob_put(blobs, mbj_bytes_str("two"), &blob, err),
+		   MBJ_ENOSPC, &lab.err);
+	SITE_FAILS(mbj_blob_import(blobs, "/etc/passwd", &blob, &(uint64_t){0},
+				   err),
+		   MBJ_ENOSPC, &lab.err);
+	ck_assert_int_eq(message_try(&lab, MBJ_MESSAGE_APPEND, &blob, 3),
+			 MBJ_ENOSPC);
+	lab.left = MARK / 2 - 1;
+	ck_assert_int_eq(message_try(&lab, MBJ_MESSAGE_EXPUNGE, NULL, 0),
+			 MBJ_ENOSPC);
+	lab.left = MARK / 2;
+	ck_assert_int_eq(message_try(&lab, MBJ_MESSAGE_EXPUNGE, NULL, 0),
+			 MBJ_OK);
+	lab.left = 0;
+	SITE_OK(mbj_store_collect(lab.site.store, false, &collected, err));
+	ck_assert_uint_eq(collected.removed, 1);
+	edit.kind = MBJ_EDIT_ACCOUNT_DELETE;
+	ck_assert_int_eq(submit(&lab, &edit), MBJ_ENOSPC);
+	lab.left = MARK / 2;
+	ck_assert_int_eq(submit(&lab, &edit), MBJ_OK);
+	site_end(&lab.site);
+}
+END_TEST
+
+/*
+ * Goal: what cannot be told refuses nothing, and no mark refuses nothing.
+ * Method: an error, no such call, a mark of 0.
+ */
+START_TEST(space_unknown)
+{
+	struct lab lab;
+
+	lab_begin(&lab);
+	lab.left = -EIO;
+	ck_assert_int_eq(rename_try(&lab), MBJ_OK);
+	ck_assert_uint_eq(mbj_store_space_get(lab.site.store).left, UINT64_MAX);
+	lab.sys.space = NULL;
+	ck_assert_int_eq(rename_try(&lab), MBJ_OK);
+	lab.sys.space = lab_space;
+	lab.left = 0;
+	ck_assert_int_eq(rename_try(&lab), MBJ_ENOSPC);
+	lab.site.options.space_min = 0;
+	site_reopen(&lab.site);
+	ck_assert_int_eq(rename_try(&lab), MBJ_OK);
+	site_end(&lab.site);
+}
+END_TEST
+
+TCase *test_space_case(void)
+{
+	TCase *tc = tcase_create("space");
+
+	tcase_add_test(tc, space_edits);
+	tcase_add_test(tc, space_messages);
+	tcase_add_test(tc, space_unknown);
+	return tc;
+}
