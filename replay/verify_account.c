@@ -126,8 +126,10 @@ static enum mbj_rc attr_differs(const struct mbj_attr *a,
 {
 	const struct mbj_attr *any = a != NULL ? a : b;
 	char name[QUOTE_MAX], first[QUOTE_MAX], second[QUOTE_MAX];
-	const char *kind = mbj_attr_kind_name(any->kind);
+	const char *kind;
 
+	MBJ_ASSERT(any != NULL);
+	kind = mbj_attr_kind_name(any->kind);
 	(void)mbj_text_escape(name, sizeof(name), any->name);
 	if (a == NULL || b == NULL)
 		return verify_list_add(list, MBJ_DIFFERENCE_MAILBOX_DIFFERS,
