@@ -120,16 +120,15 @@ static int attr_compare(const struct stream *a, const struct stream *b)
 			  : mbj_bytes_compare(a->attr.name, b->attr.name);
 }
 
-static enum mbj_rc attr_differs(const struct mbj_attr *a,
+/* any is a or b, the one that there is; the other may be NULL. */
+static enum mbj_rc attr_differs(const struct mbj_attr *any,
+				const struct mbj_attr *a,
 				const struct mbj_attr *b,
 				struct verify_list *list, struct mbj_error *err)
 {
-	const struct mbj_attr *any = a != NULL ? a : b;
 	char name[QUOTE_MAX], first[QUOTE_MAX], second[QUOTE_MAX];
-	const char *kind;
+	const char *kind = mbj_attr_kind_name(any->kind);
 
-	MBJ_ASSERT(any != NULL);
-	kind = mbj_attr_kind_name(any->kind);
 	(void)mbj_text_escape(name, sizeof(name), any->name);
 	if (a == NULL || b == NULL)
 		return verify_list_add(list, MBJ_DIFFERENCE_MAILBOX_DIFFERS,
@@ -157,8 +156,8 @@ static enum mbj_rc attr_judge(const struct verify_pair *pair,
 	for (int i = 0; i < 2; i++)
 		if (mbj_tree_find(pair->trees[i], mailbox) == MBJ_NODE_NONE)
 			return MBJ_OK;
-	return attr_differs(order <= 0 ? a : NULL, order >= 0 ? b : NULL, list,
-			    err);
+	return attr_differs(order <= 0 ? a : b, order <= 0 ? a : NULL,
+			    order >= 0 ? b : NULL, list, err);
 }
 
 static enum mbj_rc attrs_compare(const struct verify_pair *pair,
