@@ -23,21 +23,34 @@
 
 enum { LOAD_CHUNK = 4096, NAMES_MAX = 1 << 20 };
 
-enum mbj_rc mbj_dir_sync(const struct mbj_sys *sys, const char *path,
-			 struct mbj_error *err)
+/* One call on a directory's descriptor. */
+static enum mbj_rc dir_call(const struct mbj_sys *sys, const char *path,
+			    int (*call)(void *ctx, int fd), const char *what,
+			    struct mbj_error *err)
 {
 	int fd, rc;
 
-	MBJ_ASSERT(sys != NULL);
 	MBJ_ASSERT(path != NULL);
 	fd = sys->open(sys->ctx, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return mbj_error_errno(err, -fd, "cannot open directory", path);
-	rc = sys->fsync(sys->ctx, fd);
+	rc = call(sys->ctx, fd);
 	(void)sys->close(sys->ctx, fd);
-	if (rc < 0)
-		return mbj_error_errno(err, -rc, "cannot sync directory", path);
-	return MBJ_OK;
+	return rc < 0 ? mbj_error_errno(err, -rc, what, path) : MBJ_OK;
+}
+
+enum mbj_rc mbj_dir_sync(const struct mbj_sys *sys, const char *path,
+			 struct mbj_error *err)
+{
+	MBJ_ASSERT(sys != NULL);
+	return dir_call(sys, path, sys->fsync, "cannot sync directory", err);
+}
+
+enum mbj_rc mbj_fs_sync(const struct mbj_sys *sys, const char *path,
+			struct mbj_error *err)
+{
+	MBJ_ASSERT(sys != NULL);
+	return dir_call(sys, path, sys->syncfs, "cannot sync what is in", err);
 }
 
 enum mbj_rc mbj_dir_make(const struct mbj_sys *sys, const char *path,

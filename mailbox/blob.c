@@ -179,6 +179,7 @@ enum mbj_rc mbj_blobs_open(const struct mbj_sys *sys, const char *dir,
 	blobs->sys = sys;
 	blobs->is_owner = is_owner;
 	blobs->round = 1;
+	mbj_table_init(&blobs->deferred_table);
 	rc = mbj_path_join(blobs->fresh, dir, "new", err);
 	if (rc == MBJ_OK)
 		rc = locks_init(blobs, err);
@@ -204,6 +205,7 @@ void mbj_blobs_close(struct mbj_blobs **blobs)
 		return;
 	b = *blobs;
 	MBJ_ASSERT(!b->is_leading && b->waiters == NULL);
+	blob_bulk_drop(b);
 	(void)pthread_cond_destroy(&b->round_over);
 	(void)pthread_mutex_destroy(&b->mutex);
 	mbj_free(b->pending);

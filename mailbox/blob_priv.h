@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include <mbj/blob.h>
+#include <mbj/hash.h>
 
 enum {
 	BLOB_FOLDERS = 256,	     /* by the first byte of the digest */
@@ -19,6 +20,13 @@ struct blob_pending {
 	struct mbj_hash digest;
 	uint64_t round;	  /* that will sync its folder */
 	bool is_doubtful; /* a round that should have failed */
+};
+
+/* Complete in new/, without its digest's name. */
+struct blob_deferred {
+	struct mbj_hash digest;
+	uint64_t size;
+	struct mbj_id fresh;
 };
 
 struct blob_waiter {
@@ -42,6 +50,11 @@ struct mbj_blobs {
 	size_t pending_count;
 	size_t pending_capacity;
 	size_t doubtful_count;
+	bool is_bulk;
+	void *deferred; /* struct blob_deferred */
+	size_t deferred_count;
+	size_t deferred_capacity;
+	struct mbj_table deferred_table; /* digest -> place */
 	/* Entries that no round took up yet. */
 	bool is_dirty[BLOB_FOLDERS];
 	/* Of the entries, all but the pending ones are on disk. */
@@ -55,7 +68,8 @@ struct mbj_sha256;
 struct mbj_blob_writer {
 	struct mbj_blobs *blobs;
 	struct mbj_sha256 *sha;
-	struct mbj_file file; /* in new/ */
+	struct mbj_file file; /* in new/, under this name */
+	struct mbj_id fresh;
 	uint64_t size;
 	bool is_link; /* of a file that is somebody else's too */
 	enum mbj_rc rc;
@@ -99,7 +113,33 @@ void blob_note_forget(struct mbj_blobs *blobs, const struct mbj_hash *digest);
 enum mbj_rc blob_pending_bound(struct mbj_blobs *blobs,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* -------------------------------------------------------- blob_bulk.c */
+
+/* The caller holds the mutex for these. */
+bool blob_is_deferred(const struct mbj_blobs *blobs,
+		      const struct mbj_hash *digest, uint64_t size);
+bool blob_may_defer(const struct mbj_blobs *blobs,
+		    const struct mbj_hash *digest);
+/* A round is due. */
+bool blob_deferred_are_many(const struct mbj_blobs *blobs);
+enum mbj_rc blob_defer(struct mbj_blobs *blobs,
+		       const struct blob_deferred *deferred,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
+/* All that is deferred gets its name, and is pending as any other. */
+enum mbj_rc blob_bulk_round(struct mbj_blobs *blobs,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+/* At closing: what is deferred was promised to nobody. */
+void blob_bulk_drop(struct mbj_blobs *blobs);
+
 /* ------------------------------------------------------- blob_write.c */
+
+/*
+ * Under the mutex: a complete file in new/, its data on disk, becomes the
+ * blob, and is noted for the next round.
+ */
+enum mbj_rc blob_name_give(struct mbj_blobs *blobs, const char *fresh,
+			   const struct mbj_hash *digest,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * Under the mutex: a file of that size is there and may be relied on after

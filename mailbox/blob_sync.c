@@ -126,7 +126,8 @@ enum mbj_rc blob_pending_bound(struct mbj_blobs *blobs, struct mbj_error *err)
 	bool is_full;
 
 	pthread_mutex_lock(&blobs->mutex);
-	is_full = blobs->pending_count >= BLOB_PENDING_MAX;
+	is_full = blobs->pending_count >= BLOB_PENDING_MAX ||
+		  blob_deferred_are_many(blobs);
 	pthread_mutex_unlock(&blobs->mutex);
 	return is_full ? mbj_blobs_sync(blobs, err) : MBJ_OK;
 }
@@ -282,9 +283,15 @@ static void round_lead(struct mbj_blobs *blobs)
 enum mbj_rc mbj_blobs_sync(struct mbj_blobs *blobs, struct mbj_error *err)
 {
 	struct blob_waiter self = {.err = err};
+	enum mbj_rc rc;
 
 	MBJ_ASSERT(blobs != NULL);
 	pthread_mutex_lock(&blobs->mutex);
+	rc = blob_bulk_round(blobs, err);
+	if (rc < 0) {
+		pthread_mutex_unlock(&blobs->mutex);
+		return rc;
+	}
 	self.round = blobs->round;
 	self.next = blobs->waiters;
 	blobs->waiters = &self;

@@ -2,7 +2,8 @@
  * How blobs come in: pieces into a file in new/, its data synced, then renamed
  * to its digest; see mbj/blob.h.
  *
- * Not here: when the name itself is on disk (blob_sync.c).
+ * Not here: when the name itself is on disk (blob_sync.c); many blobs that
+ * share the sync of their data (blob_bulk.c).
  *
  * Invariants:
  *   1. only a complete file whose data are on disk gets a digest's name;
@@ -34,6 +35,9 @@ enum mbj_rc blob_keep(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 	bool is_kept;
 	enum mbj_rc rc;
 
+	*ret_is_kept = blob_is_deferred(blobs, digest, size);
+	if (*ret_is_kept)
+		return MBJ_OK;
 	rc = blob_path(blobs, digest, path, err);
 	if (rc < 0)
 		return rc;
@@ -73,10 +77,8 @@ static enum mbj_rc folder_make(const struct mbj_blobs *blobs, unsigned folder,
 	return rc;
 }
 
-/* Under the mutex. */
-static enum mbj_rc name_give(struct mbj_blobs *blobs, const char *fresh,
-			     const struct mbj_hash *digest,
-			     struct mbj_error *err)
+enum mbj_rc blob_name_give(struct mbj_blobs *blobs, const char *fresh,
+			   const struct mbj_hash *digest, struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc;
@@ -114,7 +116,6 @@ static enum mbj_rc writer_new(struct mbj_blobs *blobs,
 {
 	struct mbj_blob_writer *writer;
 	char text[MBJ_ID_TEXT_SIZE];
-	struct mbj_id id;
 	enum mbj_rc rc;
 
 	writer = mbj_calloc(1, sizeof(*writer));
@@ -126,9 +127,9 @@ static enum mbj_rc writer_new(struct mbj_blobs *blobs,
 	if (rc == MBJ_OK)
 		rc = mbj_sha256_begin(writer->sha, err);
 	if (rc == MBJ_OK)
-		rc = mbj_id_generate(blobs->sys, &id, err);
+		rc = mbj_id_generate(blobs->sys, &writer->fresh, err);
 	if (rc == MBJ_OK) {
-		mbj_id_print(id, text);
+		mbj_id_print(writer->fresh, text);
 		rc = mbj_path_join(writer->file.path, blobs->fresh, text, err);
 	}
 	if (rc == MBJ_OK)
@@ -256,12 +257,20 @@ static enum mbj_rc writer_place(struct mbj_blob_writer *writer,
 				bool *ret_is_kept, struct mbj_error *err)
 {
 	struct mbj_blobs *blobs = writer->blobs;
+	bool is_deferred = false;
 	enum mbj_rc rc;
 
 	pthread_mutex_lock(&blobs->mutex);
 	rc = writer_look(writer, digest, ret_is_kept, err);
+	if (rc == MBJ_OK && !*ret_is_kept && blob_may_defer(blobs, digest)) {
+		const struct blob_deferred deferred = {*digest, writer->size,
+						       writer->fresh};
+
+		is_deferred = true;
+		rc = blob_defer(blobs, &deferred, err);
+	}
 	pthread_mutex_unlock(&blobs->mutex);
-	if (rc < 0 || *ret_is_kept)
+	if (rc < 0 || *ret_is_kept || is_deferred)
 		return rc;
 	rc = mbj_file_sync(&writer->file, err);
 	if (rc < 0)
@@ -269,7 +278,7 @@ static enum mbj_rc writer_place(struct mbj_blob_writer *writer,
 	pthread_mutex_lock(&blobs->mutex);
 	rc = writer_look(writer, digest, ret_is_kept, err);
 	if (rc == MBJ_OK && !*ret_is_kept)
-		rc = name_give(blobs, writer->file.path, digest, err);
+		rc = blob_name_give(blobs, writer->file.path, digest, err);
 	pthread_mutex_unlock(&blobs->mutex);
 	return rc;
 }

@@ -16,6 +16,8 @@ static enum mbj_rc blobs_open(struct replay_blobs *blobs, struct mbj_error *err)
 	if (blobs->to != NULL)
 		return MBJ_OK;
 	rc = mbj_store_blobs(blobs->store, &blobs->to, err);
+	if (rc == MBJ_OK)
+		rc = mbj_blobs_bulk(blobs->to, true, err);
 	if (rc == MBJ_OK && blobs->source_dir != NULL)
 		rc = mbj_store_blobs_read(mbj_store_sys(blobs->store),
 					  blobs->source_dir, &blobs->from, err);
@@ -172,5 +174,8 @@ enum mbj_rc replay_blobs_finish(struct replay_blobs *blobs,
 
 void replay_blobs_done(struct replay_blobs *blobs)
 {
+	/* Of a run that failed nothing was promised, and nothing is now. */
+	if (blobs->to != NULL && mbj_blobs_bulk(blobs->to, false, NULL) < 0)
+		blobs->to = NULL;
 	mbj_blobs_close(&blobs->from);
 }

@@ -169,6 +169,61 @@ START_TEST(blob_once)
 END_TEST
 
 /*
+ * Goal: of many blobs none has its name before the round, and one that fits is
+ * found meanwhile and not stored twice; what is left at the end of the bulk is
+ * stored, what is left at closing is not.
+ */
+START_TEST(blob_bulk)
+{
+	enum { MANY = 5 };
+	struct content content[MANY];
+	struct mbj_hash digest;
+	char path[MBJ_PATH_TEXT_MAX];
+	bool is_there = false;
+
+	test_ok(mbj_blobs_bulk(blobs, true, &err), err);
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < MANY; i++) {
+			content_make(&content[i], 10 * round + i);
+			for (unsigned again = 0; again < 2; again++)
+				test_ok(mbj_blob_put(blobs,
+						     content_bytes(&content[i]),
+						     &digest, &err),
+					err);
+			test_ok(mbj_blob_has(blobs, &digest, content[i].n,
+					     &is_there, &err),
+				err);
+			ck_assert(is_there);
+			test_ok(mbj_blob_has(blobs, &digest, content[i].n + 1,
+					     &is_there, &err),
+				err);
+			ck_assert(!is_there);
+			blob_file(path, dir, &digest);
+			ck_assert_int_ne(access(path, F_OK), 0);
+		}
+		ck_assert_uint_eq(names_in("new"), MANY);
+		ck_assert_uint_eq(blobs_count(blobs), round * MANY);
+		if (round == 0)
+			test_ok(mbj_blobs_sync(blobs, &err), err);
+		else
+			test_ok(mbj_blobs_bulk(blobs, false, &err), err);
+		ck_assert_uint_eq(names_in("new"), 0);
+		ck_assert_uint_eq(blobs_count(blobs), (round + 1) * MANY);
+		read_check(&digest, content_bytes(&content[MANY - 1]), 100);
+	}
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	test_ok(mbj_blobs_bulk(blobs, true, &err), err);
+	content_make(&content[0], 100);
+	test_ok(mbj_blob_put(blobs, content_bytes(&content[0]), &digest, &err),
+		err);
+	mbj_blobs_close(&blobs);
+	ck_assert_uint_eq(names_in("new"), 0);
+	test_ok(mbj_blobs_open(mbj_sys_posix(), dir, true, &blobs, &err), err);
+	ck_assert_uint_eq(blobs_count(blobs), 2 * MANY);
+}
+END_TEST
+
+/*
  * Goal: no blob is longer than MBJ_BLOB_MAX, and the failure stays.  Method:
  * one byte more than that, which is refused before anybody looks at it.
  */
@@ -419,6 +474,7 @@ TCase *test_blob_case(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, blob_sizes, 0, 6);
 	tcase_add_test(tc, blob_once);
+	tcase_add_test(tc, blob_bulk);
 	tcase_add_test(tc, blob_limit);
 	tcase_add_test(tc, blob_import);
 	tcase_add_loop_test(tc, blob_copy, 0, 2);

@@ -94,6 +94,16 @@ void mbj_blobs_keep_free(struct mbj_blobs *blobs, uint64_t size);
  */
 MBJ_API enum mbj_rc mbj_blobs_sync(struct mbj_blobs *blobs,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * From now on many blobs come, or no longer.  Meanwhile storing waits for no
+ * disk: the next mbj_blobs_sync syncs the file system once for the data of all
+ * (syncfs(2), which waits for what others have written, too), where storing
+ * syncs each file otherwise.  What was stored since the last sync cannot be
+ * read before it.  If that fails, none of it is there.  false: what is left is
+ * stored, not yet synced.
+ */
+MBJ_API enum mbj_rc mbj_blobs_bulk(struct mbj_blobs *blobs, bool is_bulk,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* ---------------------------------------------------------------- storing */
 

@@ -1,0 +1,218 @@
+/*
+ * How long it takes until a store can be used: with a long journal and many
+ * mailboxes, and, beside it, with next to nothing.
+ *
+ *	bench_open [--quick] [DIRECTORY]
+ *
+ * Both stores were closed in good order, and their files are in the page
+ * cache.  Syncs are left out while the journal is written, not afterwards.
+ *
+ * Output: one JSON object a line; times in milliseconds, the median.
+ */
+#define _XOPEN_SOURCE 700 /* nftw */
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <mbj/codec.h>
+#include <mbj/store.h>
+#include <mbj/sys.h>
+
+enum { PER_ACCOUNT = 1000, OPENS = 9 };
+
+struct size {
+	const char *name;
+	unsigned mailboxes;
+	unsigned groups; /* of one rename each */
+};
+
+static double wall_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static _Noreturn void stop(const char *what, const char *why)
+{
+	(void)fprintf(stderr, "bench_open: %s: %s\n", what, why);
+	exit(1);
+}
+
+static int entry_remove(const char *path, const struct stat *status, int kind,
+			struct FTW *where)
+{
+	(void)status;
+	(void)kind;
+	(void)where;
+	return remove(path);
+}
+
+static int sync_not(void *ctx, int fd)
+{
+	(void)ctx;
+	(void)fd;
+	return 0;
+}
+
+static struct mbj_id mailbox_id(unsigned number)
+{
+	struct mbj_id id = {{0xbe}};
+
+	mbj_store_u32(id.b + 4, number + 1);
+	return id;
+}
+
+static void submit(struct mbj_store *store, struct mbj_edit *edit,
+		   unsigned account)
+{
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct mbj_error err;
+	char name[16];
+
+	(void)snprintf(name, sizeof(name), "u%u", account);
+	edit->account = mbj_bytes_str(name);
+	if (mbj_store_submit(store, edit, &outcome, &err) < 0)
+		stop("edit", err.message);
+	if (outcome.lsn.v == 0)
+		stop("edit", "it changed nothing");
+	mbj_outcome_done(&outcome);
+}
+
+static void account_import(struct mbj_store *store, unsigned account,
+			   unsigned count)
+{
+	struct mbj_change *changes = calloc(count, sizeof(*changes));
+	char(*names)[16] = calloc(count, sizeof(*names));
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+
+	if (changes == NULL || names == NULL)
+		stop("import", "out of memory");
+	for (unsigned i = 0; i < count; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "m%u", i);
+		changes[i].kind = MBJ_CHANGE_CREATE;
+		changes[i].has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT;
+		changes[i].id = mailbox_id(account * PER_ACCOUNT + i);
+		changes[i].name = mbj_bytes_str(names[i]);
+	}
+	edit.kind = MBJ_EDIT_IMPORT;
+	edit.policy = MBJ_NAME_POLICY_DEFAULT;
+	edit.changes = changes;
+	edit.change_count = count;
+	submit(store, &edit, account);
+	free(changes);
+	free(names);
+}
+
+/* Mailbox after mailbox gets a new name. */
+static void renames_make(struct mbj_store *store, const struct size *size)
+{
+	for (unsigned i = 0; i < size->groups; i++) {
+		unsigned number = (unsigned)(i * 7919ull % size->mailboxes);
+		struct mbj_change change = {.kind = MBJ_CHANGE_UPDATE,
+					    .has = MBJ_CHANGE_HAS_NAME,
+					    .id = mailbox_id(number)};
+		struct mbj_edit edit = MBJ_EDIT_INIT;
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "n%u", i);
+		change.name = mbj_bytes_str(name);
+		edit.kind = MBJ_EDIT_SET;
+		edit.changes = &change;
+		edit.change_count = 1;
+		submit(store, &edit, number / PER_ACCOUNT);
+	}
+}
+
+static void store_make(const char *dir, const struct size *size)
+{
+	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
+	struct mbj_sys sys = *mbj_sys_posix();
+	struct mbj_store *store = NULL;
+	struct mbj_error err;
+	unsigned accounts = (size->mailboxes + PER_ACCOUNT - 1) / PER_ACCOUNT;
+
+	sys.fdatasync = sync_not;
+	sys.fsync = sync_not;
+	options.sys = &sys;
+	if (mbj_store_init(dir, MBJ_STORE_PRIMARY, &options, &err) < 0 ||
+	    mbj_store_open(dir, &options, &store, &err) < 0)
+		stop(dir, err.message);
+	for (unsigned i = 0; i < accounts; i++)
+		account_import(store, i,
+			       size->mailboxes < PER_ACCOUNT ? size->mailboxes
+							     : PER_ACCOUNT);
+	renames_make(store, size);
+	mbj_store_close(&store);
+}
+
+static int compare(const void *a, const void *b)
+{
+	double one = *(const double *)a;
+	double two = *(const double *)b;
+
+	return (one > two) - (one < two);
+}
+
+static double median(double times[OPENS])
+{
+	qsort(times, OPENS, sizeof(*times), compare);
+	return times[OPENS / 2];
+}
+
+static double run(const char *root, const struct size *size)
+{
+	double opened[OPENS], closed[OPENS], ms;
+	struct mbj_store *store = NULL;
+	struct mbj_error err;
+	char dir[600];
+
+	(void)snprintf(dir, sizeof(dir), "%s/%s", root, size->name);
+	store_make(dir, size);
+	for (unsigned i = 0; i < OPENS; i++) {
+		double begin = wall_ms();
+
+		if (mbj_store_open(dir, NULL, &store, &err) < 0)
+			stop("open", err.message);
+		opened[i] = wall_ms() - begin;
+		if (mbj_store_end(store).lsn.v < size->groups ||
+		    mbj_store_recovery_get(store)->groups_applied > 0)
+			stop("open", "it was not what was closed");
+		begin = wall_ms();
+		mbj_store_close(&store);
+		closed[i] = wall_ms() - begin;
+	}
+	ms = median(opened);
+	(void)printf("{\"bench\":\"open\",\"store\":\"%s\",\"groups\":%u,"
+		     "\"mailboxes\":%u,\"open_ms\":%.1f,\"open_max_ms\":%.1f,"
+		     "\"close_ms\":%.1f}\n",
+		     size->name, size->groups, size->mailboxes, ms,
+		     opened[OPENS - 1], median(closed));
+	(void)fflush(stdout);
+	return ms;
+}
+
+int main(int argc, char **argv)
+{
+	bool is_quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
+	const char *parent = argc > 1 + is_quick ? argv[1 + is_quick] : "/tmp";
+	struct size small = {"small", 10, 10};
+	struct size large = {"large", is_quick ? 2000 : 100000,
+			     is_quick ? 2000 : 1000000};
+	char root[512];
+	double one, other;
+
+	(void)snprintf(root, sizeof(root), "%s/bench_open-XXXXXX", parent);
+	if (mkdtemp(root) == NULL)
+		stop(root, "no directory");
+	one = run(root, &small);
+	other = run(root, &large);
+	(void)printf("{\"bench\":\"open\",\"ratio\":%.2f}\n", other / one);
+	(void)nftw(root, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
+	return 0;
+}
