@@ -53,6 +53,13 @@ static struct blob_deferred *deferred_find(const struct mbj_blobs *blobs,
 }
 
 bool blob_is_deferred(const struct mbj_blobs *blobs,
+		      const struct mbj_hash *digest)
+{
+	return blobs->deferred_count > 0 &&
+	       deferred_find(blobs, digest) != NULL;
+}
+
+bool blob_defers_size(const struct mbj_blobs *blobs,
 		      const struct mbj_hash *digest, uint64_t size)
 {
 	const struct blob_deferred *found;

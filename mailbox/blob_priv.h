@@ -117,6 +117,9 @@ enum mbj_rc blob_pending_bound(struct mbj_blobs *blobs,
 
 /* The caller holds the mutex for these. */
 bool blob_is_deferred(const struct mbj_blobs *blobs,
+		      const struct mbj_hash *digest);
+/* And has that size. */
+bool blob_defers_size(const struct mbj_blobs *blobs,
 		      const struct mbj_hash *digest, uint64_t size);
 bool blob_may_defer(const struct mbj_blobs *blobs,
 		    const struct mbj_hash *digest);

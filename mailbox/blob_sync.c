@@ -345,13 +345,15 @@ enum mbj_rc mbj_blob_settle(struct mbj_blobs *blobs,
 	enum mbj_rc rc;
 
 	pthread_mutex_lock(&blobs->mutex);
+	rc = blob_is_deferred(blobs, digest) ? blob_bulk_round(blobs, err)
+					     : MBJ_OK;
 	/* It stays dirty meanwhile: a round that begins takes it as well. */
-	is_dirty = blobs->is_dirty[folder];
+	is_dirty = rc == MBJ_OK && blobs->is_dirty[folder];
 	if (is_dirty)
 		round = blobs->round++;
 	pthread_mutex_unlock(&blobs->mutex);
 	if (!is_dirty)
-		return MBJ_OK;
+		return rc;
 	rc = blob_folder_path(blobs, folder, path, err);
 	if (rc < 0)
 		return rc;
@@ -364,9 +366,10 @@ enum mbj_rc mbj_blob_settle(struct mbj_blobs *blobs,
 
 bool mbj_blob_is_settled(struct mbj_blobs *blobs, const struct mbj_hash *digest)
 {
-	bool is_pending = false;
+	bool is_pending;
 
 	pthread_mutex_lock(&blobs->mutex);
+	is_pending = blob_is_deferred(blobs, digest);
 	for (size_t i = 0; !is_pending && i < blobs->pending_count; i++)
 		is_pending = digest_equal(&note_at(blobs, i)->digest, digest);
 	pthread_mutex_unlock(&blobs->mutex);

@@ -35,7 +35,7 @@ enum mbj_rc blob_keep(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 	bool is_kept;
 	enum mbj_rc rc;
 
-	*ret_is_kept = blob_is_deferred(blobs, digest, size);
+	*ret_is_kept = blob_defers_size(blobs, digest, size);
 	if (*ret_is_kept)
 		return MBJ_OK;
 	rc = blob_path(blobs, digest, path, err);

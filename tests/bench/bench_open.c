@@ -82,6 +82,7 @@ static void submit(struct mbj_store *store, struct mbj_edit *edit,
 	if (outcome.lsn.v == 0)
 		stop("edit", "it changed nothing");
 	mbj_outcome_done(&outcome);
+	edit->account = (struct mbj_bytes){NULL, 0};
 }
 
 static void account_import(struct mbj_store *store, unsigned account,

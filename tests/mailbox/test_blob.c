@@ -200,6 +200,8 @@ START_TEST(blob_bulk)
 			ck_assert(!is_there);
 			blob_file(path, dir, &digest);
 			ck_assert_int_ne(access(path, F_OK), 0);
+			/* A batch must not think that it is on disk. */
+			ck_assert(!mbj_blob_is_settled(blobs, &digest));
 		}
 		ck_assert_uint_eq(names_in("new"), MANY);
 		ck_assert_uint_eq(blobs_count(blobs), round * MANY);
@@ -216,10 +218,16 @@ START_TEST(blob_bulk)
 	content_make(&content[0], 100);
 	test_ok(mbj_blob_put(blobs, content_bytes(&content[0]), &digest, &err),
 		err);
+	test_ok(mbj_blob_settle(blobs, &digest, &err), err);
+	ck_assert(mbj_blob_is_settled(blobs, &digest));
+	read_check(&digest, content_bytes(&content[0]), 100);
+	content_make(&content[0], 101);
+	test_ok(mbj_blob_put(blobs, content_bytes(&content[0]), &digest, &err),
+		err);
 	mbj_blobs_close(&blobs);
 	ck_assert_uint_eq(names_in("new"), 0);
 	test_ok(mbj_blobs_open(mbj_sys_posix(), dir, true, &blobs, &err), err);
-	ck_assert_uint_eq(blobs_count(blobs), 2 * MANY);
+	ck_assert_uint_eq(blobs_count(blobs), 2 * MANY + 1);
 }
 END_TEST
 
