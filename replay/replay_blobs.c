@@ -16,7 +16,8 @@ static enum mbj_rc blobs_open(struct replay_blobs *blobs, struct mbj_error *err)
 	if (blobs->to != NULL)
 		return MBJ_OK;
 	rc = mbj_store_blobs(blobs->store, &blobs->to, err);
-	if (rc == MBJ_OK)
+	/* What is read back at once has no time to wait for a round. */
+	if (rc == MBJ_OK && !blobs->is_duplicating)
 		rc = mbj_blobs_bulk(blobs->to, true, err);
 	if (rc == MBJ_OK && blobs->source_dir != NULL)
 		rc = mbj_store_blobs_read(mbj_store_sys(blobs->store),
