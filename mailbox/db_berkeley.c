@@ -288,21 +288,28 @@ static enum mbj_rc tables_open(struct berkeley *db, bool is_new,
 	return MBJ_OK;
 }
 
+/*
+ * The engine closes nothing of an environment that panics, and would leave all
+ * of its memory, cache and all, behind.  So it is told to go on, and to write
+ * nothing, as if the process had been killed.
+ */
+static void panic_pass_over(struct berkeley *db)
+{
+	if (db->env && atomic_load(&db->is_failed))
+		(void)db->env->set_flags(db->env, DB_NOPANIC | DB_NOFLUSH, 1);
+}
+
 static void berkeley_close(struct db *base)
 {
 	struct berkeley *db = berkeley_of(base);
 
-	/*
-	 * The engine closes nothing of an environment that panics, and would
-	 * leave all of its memory, cache and all, behind.  So it is told to
-	 * go on, and to write nothing, as if the process had been killed.
-	 */
-	if (db->env && atomic_load(&db->is_failed))
-		(void)db->env->set_flags(db->env, DB_NOPANIC | DB_NOFLUSH, 1);
+	/* Closing a table is logged, and may be what it panics of. */
 	for (int i = 0; i < TABLE_COUNT; i++) {
+		panic_pass_over(db);
 		if (db->tables[i])
 			(void)db->tables[i]->close(db->tables[i], DB_NOSYNC);
 	}
+	panic_pass_over(db);
 	if (db->env)
 		(void)db->env->close(db->env, 0);
 	(void)pthread_mutex_destroy(&db->message_mutex);
