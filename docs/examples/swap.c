@@ -34,8 +34,8 @@ static enum mbj_rc swap(struct mbj_client *client, char **names,
 	struct mbj_bytes name = mbj_bytes_str(names[0]);
 	struct mbj_outcome outcome = {.lsn = {0}};
 	struct mbj_edit edit = MBJ_EDIT_INIT;
-	struct mbj_place one, other;
-	struct mbj_account account;
+	struct mbj_place one = {0}, other = {0};
+	struct mbj_account account = {0};
 	struct mbj_tree *tree = NULL;
 	struct mbj_change changes[2];
 	enum mbj_rc rc;
