@@ -97,7 +97,7 @@ static enum mbj_rc mark_check(struct fault_lab *lab, const char *dir,
 }
 
 /* A restore that was not acknowledged is finished, or made from the start. */
-static enum mbj_rc restored_check(struct fault_lab *lab, struct mbj_error *err)
+static enum mbj_rc restored_try(struct fault_lab *lab, struct mbj_error *err)
 {
 	struct mbj_store *store = NULL;
 	enum mbj_rc rc;
@@ -113,6 +113,14 @@ static enum mbj_rc restored_check(struct fault_lab *lab, struct mbj_error *err)
 		rc = fault_store_check(lab, store, err);
 	mbj_store_close(&store);
 	return rc;
+}
+
+static enum mbj_rc restored_check(struct fault_lab *lab, struct mbj_error *err)
+{
+	enum mbj_rc rc = restored_try(lab, err);
+
+	/* Damage met when it is read: the next opening makes the state anew. */
+	return rc == MBJ_ECORRUPT ? restored_try(lab, err) : rc;
 }
 
 enum mbj_rc fault_backups_check(struct fault_lab *lab, struct disk *disk,
