@@ -233,6 +233,28 @@ START_TEST(superblock_values)
 END_TEST
 
 /*
+ * Goal: that a store is being restored comes back, and only a replica can be.
+ */
+START_TEST(superblock_restoring)
+{
+	struct superblock sample, found;
+	uint8_t bytes[SUPERBLOCK_SIZE];
+	struct mbj_error err;
+
+	sample = superblock_sample(MBJ_STORE_REPLICA);
+	sample.is_restoring = true;
+	superblock_encode(&sample, bytes);
+	ck_assert_int_eq(superblock_decode(mbj_bytes_make(bytes, sizeof(bytes)),
+					   "s", &found, &err),
+			 MBJ_OK);
+	ck_assert(found.is_restoring);
+	sample.identity.role = MBJ_STORE_PRIMARY;
+	superblock_encode(&sample, bytes);
+	ck_assert_int_eq(superblock_try(bytes, &err), MBJ_ECORRUPT);
+}
+END_TEST
+
+/*
  * Goal: load says what is the matter with a directory.  Method: none, a name
  * too long, empty, foreign file, file too long, good file.
  */
@@ -291,6 +313,7 @@ TCase *test_superblock_case(void)
 	tcase_add_test(tc, superblock_damage);
 	tcase_add_test(tc, superblock_newer);
 	tcase_add_test(tc, superblock_values);
+	tcase_add_test(tc, superblock_restoring);
 	tcase_add_test(tc, superblock_files);
 	return tc;
 }
