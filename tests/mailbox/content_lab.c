@@ -365,28 +365,6 @@ static void step_expunge(struct content_lab *lab, struct content_box *box,
 	box->expunges++;
 }
 
-static void step_take_all(struct content_lab *lab, struct content_box *box,
-			  struct content_box *target)
-{
-	uint64_t modseq = modseq_next(lab, box);
-
-	if (box == target || target->rev != 1)
-		return;
-	test_ok(mbj_txn_message_take_all(lab->txn, lab->account,
-					 content_box_id(box), box->rev,
-					 content_box_id(target), modseq, &err),
-		err);
-	memcpy(target->messages, box->messages, sizeof(box->messages));
-	memset(box->messages, 0, sizeof(box->messages));
-	target->rev = 2;
-	target->uidnext = box->uidnext;
-	target->modseq = box->modseq;
-	box->expunges += box->uidnext > 1;
-	box->rev++;
-	box->modseq = modseq;
-	lab->done[3]++;
-}
-
 /* Deleted, with all that is in it, and another one in its place. */
 static void step_replace(struct content_lab *lab, struct content_box *box)
 {
@@ -405,6 +383,32 @@ static void step_replace(struct content_lab *lab, struct content_box *box)
 			box->messages[uid].is_there;
 	box_create(lab, box);
 	lab->done[4]++;
+}
+
+static void step_take_all(struct content_lab *lab, struct content_box *box,
+			  struct content_box *target)
+{
+	uint64_t modseq;
+
+	/* It must be as it was made, which few are by themselves. */
+	if (target->rev != 1 && test_rng_chance(&lab->rng, 1, 4))
+		step_replace(lab, target);
+	if (box == target || target->rev != 1)
+		return;
+	modseq = modseq_next(lab, box);
+	test_ok(mbj_txn_message_take_all(lab->txn, lab->account,
+					 content_box_id(box), box->rev,
+					 content_box_id(target), modseq, &err),
+		err);
+	memcpy(target->messages, box->messages, sizeof(box->messages));
+	memset(box->messages, 0, sizeof(box->messages));
+	target->rev = 2;
+	target->uidnext = box->uidnext;
+	target->modseq = box->modseq;
+	box->expunges += box->uidnext > 1;
+	box->rev++;
+	box->modseq = modseq;
+	lab->done[3]++;
 }
 
 static void step_reap(struct content_lab *lab)
