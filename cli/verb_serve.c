@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -44,6 +45,18 @@ static int listen_fd_find(void)
 	    strtol(pid, NULL, 10) != (long)getpid())
 		return -1;
 	return LISTEN_FD;
+}
+
+/* Each connection takes some: all that we may have. */
+static void descriptors_raise(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	/* Where it is refused, the service takes fewer connections. */
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static bool number_take(const struct cli_call *call, const char *word,
@@ -84,6 +97,7 @@ int verb_serve(const struct cli_call *call)
 	}
 	if (call->options.keep_free != 0)
 		usual.space_min = call->options.keep_free;
+	descriptors_raise();
 	rc = mbj_replica_open(call->operands[0], &usual, &store, &err);
 	if (rc == MBJ_OK)
 		rc = mbj_service_run(store, &options, &err);

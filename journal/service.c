@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <mbj/check.h>
@@ -22,6 +23,11 @@ enum {
 	POLL_FIXED = 3, /* what is polled besides connections */
 	CONNECTIONS_MOST = 65536,
 	WORKERS_MOST = 1024,
+	/* Descriptors: of the store and its environment, of a connection (a
+	 * body that comes in pieces has a file), of a request. */
+	STORE_FDS = 40,
+	CONNECTION_FDS = 2,
+	WORKER_FDS = 2,
 };
 
 /* ------------------------------------------------------------- beginning */
@@ -44,6 +50,38 @@ static enum mbj_rc options_take(const struct mbj_service_options *options,
 				     "a service has 1 to %d workers and 1 to "
 				     "%d connections",
 				     WORKERS_MOST, CONNECTIONS_MOST);
+	return MBJ_OK;
+}
+
+/*
+ * No more connections than there are descriptors for: one too many is told so,
+ * where without a descriptor it would wait and never know.
+ */
+static enum mbj_rc connections_fit(struct mbj_service_options *options,
+				   struct mbj_error *err)
+{
+	struct rlimit limit;
+	rlim_t fit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+	    limit.rlim_cur == RLIM_INFINITY)
+		return MBJ_OK;
+	fit = limit.rlim_cur < STORE_FDS ? 0 : limit.rlim_cur - STORE_FDS;
+	/* Few connections have as many requests; many, as there are workers. */
+	if (fit / (CONNECTION_FDS + WORKER_FDS) <= options->workers_max)
+		fit /= CONNECTION_FDS + WORKER_FDS;
+	else
+		fit = (fit - (rlim_t)options->workers_max * WORKER_FDS) /
+		      CONNECTION_FDS;
+	if (fit == 0)
+		return mbj_error_set(err, MBJ_ELIMIT,
+				     "%ju open files are allowed, and a "
+				     "service takes %d: raise the limit "
+				     "(RLIMIT_NOFILE)",
+				     (uintmax_t)limit.rlim_cur,
+				     STORE_FDS + CONNECTION_FDS + WORKER_FDS);
+	if (fit < options->connections_max)
+		options->connections_max = (uint32_t)fit;
 	return MBJ_OK;
 }
 
@@ -87,6 +125,8 @@ static enum mbj_rc service_init(struct service *service,
 	service->store = store;
 	service->listen_fd = -1;
 	rc = options_take(options, service, err);
+	if (rc == MBJ_OK)
+		rc = connections_fit(&service->options, err);
 	if (rc < 0)
 		return rc;
 	service->began_ms = mbj_monotonic_ms();

@@ -2,85 +2,19 @@
 import os
 import random
 import shutil
-import signal
 import socket
-import struct
 import subprocess
 import threading
 import time
 import unittest
 
 import mbjtest
-from mbjtest import LOCKED, OK, REFUSED, ROWS, USAGE, Case, listing, run
-
-HEAD = struct.Struct("<IHHQ")
-HELLO = b"mbj wire" + struct.pack("<HH", 1, 1)
+from mbjtest import LOCKED, OK, REFUSED, ROWS, USAGE, listing, run
+from servetest import HEAD, HELLO, ServiceCase
 
 
-class Service(Case):
-    """A primary with alice, and its service where a test begins one."""
-
-    def setUp(self):
-        super().setUp()
-        self.account(ROWS)
-        self.server = None
-        self.addCleanup(self.kill)
-
-    def serve(self, *options, store=None, env=None, fds=(), wait=True,
-              preexec=None):
-        self.server = subprocess.Popen(
-            [mbjtest.MBJ, "serve", str(store or self.p), *options],
-            stderr=subprocess.PIPE, env=env, pass_fds=fds, preexec_fn=preexec)
-        if wait:
-            self.wait_for((store or self.p) / "socket")
-        return self.server
-
-    def wait_for(self, path):
-        for _ in range(2000):
-            try:
-                self.connect(path).close()
-                return
-            except OSError:
-                self.assertIsNone(self.server.poll(), "the service ended")
-                time.sleep(0.01)
-        self.fail("the service does not listen")
-
-    def kill(self):
-        if self.server is not None:
-            self.server.kill()
-            self.server.wait()
-            self.server.stderr.close()
-            self.server = None
-
-    def stop(self):
-        """Stop in good order; returns what it said."""
-        self.server.send_signal(signal.SIGTERM)
-        _, err = self.server.communicate(timeout=60)
-        self.assertEqual(self.server.returncode, OK, err)
-        self.server = None
-        return err
-
-    def connect(self, path=None):
-        s = socket.socket(socket.AF_UNIX)
-        s.settimeout(30)
-        s.connect(str(path or self.p / "socket"))
-        return s
-
-    def hello(self, path=None):
-        s = self.connect(path)
-        s.sendall(HEAD.pack(len(HELLO), 1, 0, 7) + HELLO)
-        size, kind, side, number = HEAD.unpack(self.read(s, HEAD.size))
-        self.assertEqual((kind, side, number), (1, 1, 7))
-        self.read(s, size)
-        return s
-
-    def read(self, s, n):
-        got = b""
-        while len(got) < n:
-            piece = s.recv(n - len(got))
-            self.assertTrue(piece, "the service closed the connection")
-            got += piece
-        return got
+class Service(ServiceCase):
+    """What it does where all is well, and where clients are not."""
 
     # ------------------------------------------------------------- verbs
 

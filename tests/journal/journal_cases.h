@@ -52,6 +52,7 @@ TCase *test_request_case(void);
 TCase *test_request_fault_case(void);
 TCase *test_segment_case(void);
 TCase *test_service_case(void);
+TCase *test_service_fault_case(void);
 TCase *test_space_case(void);
 TCase *test_store_case(void);
 TCase *test_superblock_case(void);

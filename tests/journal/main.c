@@ -52,6 +52,7 @@ int main(void)
 		test_request_fault_case,
 		test_segment_case,
 		test_service_case,
+		test_service_fault_case,
 		test_space_case,
 		test_store_case,
 		test_superblock_case,

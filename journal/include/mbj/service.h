@@ -33,6 +33,7 @@ struct mbj_service_options {
 	int stop_fd;	    /* readable: stop in good order; -1: none */
 	const char *notify; /* systemd's NOTIFY_SOCKET, or NULL */
 	uint32_t workers_max;
+	/* Fewer, where RLIMIT_NOFILE leaves no room for so many. */
 	uint32_t connections_max;
 	/* A request that began, or an answer, that gets no further. */
 	uint32_t timeout_ms;
@@ -56,7 +57,8 @@ struct mbj_service_options {
  * is carried out and answered.  A store that fails ends it, too, once all who
  * wait have been told.
  * Returns: MBJ_EIO (the store failed: open it again), MBJ_EBUSY (somebody
- * listens at that path), MBJ_EINVALID (no such group, a path that is too long).
+ * listens at that path), MBJ_EINVALID (no such group, a path that is too long),
+ * MBJ_ELIMIT (too few open files are allowed for even one connection).
  */
 MBJ_API enum mbj_rc mbj_service_run(struct mbj_store *store,
 				    const struct mbj_service_options *options,

@@ -1,0 +1,220 @@
+"""The service where something runs out: descriptors, the disk, memory, the
+folder of contents.  Nothing acknowledged is lost, and it goes on by itself."""
+import os
+import resource
+import shutil
+import subprocess
+import threading
+import unittest
+
+import mbjtest
+from mbjtest import CORRUPT, FAILED, LOCKED, OK, TEMPORARY, run
+from servetest import HEAD, ServiceCase
+
+CLIENTS = 64
+
+
+def limit(what, n):
+    return lambda: resource.setrlimit(what, (n, n))
+
+
+class Scarce(ServiceCase):
+
+    def disk(self, size):
+        """The stores on a file system of their own that is as small."""
+        disk = self.dir / "disk"
+        disk.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none",
+                           disk], stderr=subprocess.DEVNULL,
+                          check=False).returncode != 0:
+            self.skipTest("cannot mount a small file system")
+        self.addCleanup(subprocess.run, ["umount", "-l", disk], check=False)
+        self.addCleanup(self.kill)
+        shutil.copytree(self.p, disk / "p")
+        self.p = disk / "p"
+        return disk
+
+    def deliver(self, body, status=OK):
+        return self.mbj("deliver", self.p, "alice", "INBOX", "--json",
+                        stdin=body, status=status)
+
+    def messages(self):
+        return {m["uid"]: m["size"] for m in self.mbj(
+            "messages", self.p, "alice", "INBOX").json()["messages"]}
+
+    def test_many_clients(self):
+        """Goal: 64 clients at once get what each alone would get.  Method:
+        each delivers and reads back; none of it is lost or mixed up."""
+        self.serve()
+        failed = []
+
+        def produce(number):
+            for i in range(2):
+                body = f"{number}.{i}\n" * (number + 1)
+                done = run("deliver", self.p, "alice", "INBOX", "--json",
+                           stdin=body)
+                back = done.status == OK and run(
+                    "cat", self.p, "alice", "INBOX", done.json()["uid"])
+                if not back or back.out != body:
+                    failed.append((number, done.err, back and back.err))
+        threads = [threading.Thread(target=produce, args=(n,))
+                   for n in range(CLIENTS)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(failed, [])
+        self.assertEqual(len(self.messages()), 2 * CLIENTS)
+        self.stop()
+        self.mbj("fsck", self.p)
+
+    def test_descriptors(self):
+        """Goal: without descriptors for one more, a client is told at once,
+        and those that are in are served.  Method: a limit of 64 open files,
+        clients that stay."""
+        self.serve(preexec=limit(resource.RLIMIT_NOFILE, 64))
+        most = self.mbj("status", self.p, "--json").json()["service"][
+            "connectionsMax"]
+        self.assertLess(most, 64)
+        stay = [self.hello() for _ in range(most)]
+        said = self.deliver(b"one\r\n", status=TEMPORARY)
+        self.assertIn(f"{most} connections are open", said.err)
+        self.assertIn("connections are open", self.mbj(
+            "tree", self.p, "alice", status=LOCKED).err)
+        stay.pop().close()
+        self.until(lambda: run("tree", self.p, "alice").status == OK)
+        # All at once, and each of them with work that takes descriptors.
+        while stay:
+            stay.pop().close()
+        self.until(lambda: run("tree", self.p, "alice").status == OK)
+        for _ in range(3):
+            self.deliver(os.urandom(300_000))
+        self.assertEqual(len(self.messages()), 3)
+        self.stop()
+
+    def test_no_descriptors(self):
+        """Goal: a limit that leaves none for clients is named."""
+        said = subprocess.run(
+            [mbjtest.MBJ, "serve", str(self.p)], capture_output=True,
+            preexec_fn=limit(resource.RLIMIT_NOFILE, 30), check=False)
+        self.assertNotEqual(said.returncode, OK)
+        self.assertIn(b"30 open files are allowed", said.stderr)
+        self.mbj("fsck", self.p)
+
+    def test_full_disk(self):
+        """Goal: a full disk refuses, loses nothing, and needs nobody to go on
+        once it has space.  Method: a small tmpfs, filled and emptied."""
+        disk = self.disk("128m")
+        self.serve()
+        sure = {}
+        for i in range(3):
+            body = os.urandom(10_000)
+            sure[self.deliver(body).json()["uid"]] = len(body)
+        ballast = disk / "ballast"
+        with open(ballast, "wb") as f, self.assertRaises(OSError):
+            while True:
+                os.write(f.fileno(), b"x" * 65536)
+        said = self.deliver(b"no room\r\n", status=TEMPORARY)
+        self.assertIn("no space left", said.err)
+        self.assertIn("no space left", self.mbj(
+            "rename", self.p, "alice", "A>Z", status=TEMPORARY).err)
+        self.mbj("tree", self.p, "alice")
+        self.assertEqual(self.messages(), sure)
+        ballast.unlink()
+        self.mbj("rename", self.p, "alice", "A>Z")
+        sure[self.deliver(b"room\r\n").json()["uid"]] = 6
+        self.assertEqual(self.messages(), sure)
+        self.stop()
+        self.mbj("fsck", self.p)
+
+    def test_read_only(self):
+        """Goal: where the disk can no longer be written, that is what is
+        said, and nothing acknowledged is lost.  Method: a file system that
+        is made read-only under a store that is closed; then writable."""
+        disk = self.disk("64m")
+        self.serve()
+        sure = self.deliver(b"kept\r\n").json()["uid"]
+        self.stop()
+        remount = ["mount", "-o", "remount,ro", "none", disk]
+        subprocess.run(remount, check=True)
+        for words in (["serve", self.p], ["deliver", self.p, "alice"],
+                      ["tree", self.p, "alice"]):
+            said = run(*words, stdin=b"lost\r\n")
+            self.assertNotEqual(said.status, OK)
+            self.assertIn("Read-only file system", said.err)
+            self.assertIn(str(self.p), said.err)
+        remount[2] = "remount,rw"
+        subprocess.run(remount, check=True)
+        self.assertEqual(list(self.messages()), [sure])
+        self.mbj("fsck", self.p)
+
+    def test_memory(self):
+        """Goal: without memory a client is told, and the service lives.
+        Method: an address space that the requests of four do not fit into,
+        which ask for the longest there are; then others go on."""
+        self.serve()
+        with open(f"/proc/{self.server.pid}/status", encoding="ascii") as f:
+            size = [int(line.split()[1]) << 10 for line in f
+                    if line.startswith("VmSize")][0]
+        self.stop()
+        if size > 1 << 40:
+            self.skipTest("a sanitizer needs its own memory")
+        self.serve(preexec=limit(resource.RLIMIT_AS, size + (100 << 20)))
+        answers = []
+
+        def ask():
+            s = self.hello()
+            try:
+                s.sendall(HEAD.pack(60 << 20, 2, 0, 9))
+                for _ in range(60):
+                    s.sendall(b"\xff" * (1 << 20))
+            except OSError:
+                pass  # It says why, and reads no more.
+            try:
+                answers.append(s.recv(1000))
+            except OSError:
+                answers.append(b"")
+            s.close()
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertTrue(any(b"out of memory" in a for a in answers), answers)
+        for _ in range(3):
+            self.deliver(b"after that\r\n")
+        self.stop()
+        self.mbj("fsck", self.p)
+
+    def test_lost_contents(self):
+        """Goal: contents that somebody removed are named, one by one, and
+        others can be stored.  Method: the folder removed beneath the
+        service, and while it is away."""
+        self.serve()
+        lost = self.deliver(b"lost\r\n").json()["uid"]
+        self.stop()
+        shutil.rmtree(self.p / "blobs")
+        self.serve()
+        said = self.mbj("cat", self.p, "alice", "INBOX", lost, status=FAILED)
+        self.assertIn("no blob", said.err)
+        kept = self.deliver(b"kept\r\n").json()["uid"]
+        self.assertEqual(self.mbj("cat", self.p, "alice", "INBOX", kept).out,
+                         "kept\r\n")
+        self.assertEqual(sorted(self.messages()), [lost, kept])
+        # The same content again is what was lost.
+        self.deliver(b"lost\r\n")
+        self.assertEqual(self.mbj("cat", self.p, "alice", "INBOX", lost).out,
+                         "lost\r\n")
+        shutil.rmtree(self.p / "blobs")
+        said = self.deliver(b"nowhere\r\n", status=TEMPORARY)
+        self.assertIn(str(self.p / "blobs"), said.err)
+        self.stop()
+        self.serve()
+        self.deliver(b"after that\r\n")
+        self.stop()
+        said = self.mbj("fsck", self.p, status=CORRUPT)
+        self.assertEqual(said.err.count("no blob"), 2)
+
+
+if __name__ == "__main__":
+    unittest.main()

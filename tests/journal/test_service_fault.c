@@ -1,0 +1,164 @@
+/*
+ * The service where memory fails: whoever asked is told, or loses the
+ * connection, and the next one is served.
+ */
+#include <poll.h>
+#include <stdio.h>
+
+#include "journal_cases.h"
+#include "served_lab.h"
+
+enum { REFUSED_MIN = 50, ALLOCS_MAX = 4000 };
+
+/* One client's work: a body, its message, and what can be read. */
+struct errand {
+	const char *path;
+	uint64_t number;
+	bool is_appended; /* and acknowledged */
+};
+
+static enum mbj_rc errand_append(struct errand *errand,
+				 struct mbj_client *client,
+				 struct mbj_error *err)
+{
+	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_APPEND};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_outcome outcome = {0};
+	struct mbj_place place;
+	char body[32];
+	enum mbj_rc rc;
+	int n = snprintf(body, sizeof(body), "%llu",
+			 (unsigned long long)errand->number);
+
+	rc = mbj_body_put(client, mbj_bytes_make(body, (size_t)n), &step.blob,
+			  err);
+	if (rc == MBJ_OK)
+		rc = mbj_client_mailbox(client, mbj_bytes_str("u1"),
+					mbj_bytes_str("m2"), false, &place,
+					err);
+	if (rc < 0)
+		return rc;
+	step.size = (uint64_t)n;
+	step.mailbox = place.mailbox.id;
+	edit.kind = MBJ_EDIT_MESSAGES;
+	edit.account = mbj_bytes_str("u1");
+	edit.messages = &step;
+	edit.message_count = 1;
+	rc = mbj_client_submit(client, &edit, &outcome, err);
+	errand->is_appended = rc == MBJ_OK;
+	mbj_outcome_done(&outcome);
+	return rc;
+}
+
+static enum mbj_rc errand_read(struct mbj_client *client, struct mbj_error *err)
+{
+	struct mbj_client_messages page = {0};
+	struct mbj_client_status status = {0};
+	struct mbj_tree *tree = NULL;
+	struct mbj_account account;
+	struct mbj_place place;
+	enum mbj_rc rc;
+
+	rc = mbj_client_tree(client, mbj_bytes_str("u1"), &account, &tree, err);
+	mbj_tree_free(&tree);
+	if (rc == MBJ_OK)
+		rc = mbj_client_mailbox(client, mbj_bytes_str("u1"),
+					mbj_bytes_str("m2"), false, &place,
+					err);
+	if (rc == MBJ_OK)
+		rc = mbj_client_messages(client, account.id, place.mailbox.id,
+					 1, 50, 0, &page, err);
+	mbj_client_messages_done(&page);
+	if (rc == MBJ_OK)
+		rc = mbj_client_status(client, &status, err);
+	mbj_client_status_done(&status);
+	return rc;
+}
+
+static enum mbj_rc errand_run(struct errand *errand, struct mbj_error *err)
+{
+	struct mbj_client *client = NULL;
+	enum mbj_rc rc;
+
+	errand->is_appended = false;
+	errand->number++;
+	rc = mbj_client_connect(errand->path, NULL, &client, err);
+	if (rc == MBJ_OK)
+		rc = errand_append(errand, client, err);
+	if (rc == MBJ_OK)
+		rc = errand_read(client, err);
+	mbj_client_close(&client);
+	return rc;
+}
+
+static uint64_t message_count(struct mbj_client *client)
+{
+	struct mbj_place place;
+
+	SITE_OK(mbj_client_mailbox(client, mbj_bytes_str("u1"),
+				   mbj_bytes_str("m2"), true, &place, err));
+	return place.content.message_count;
+}
+
+/* Try each allocation; what is acknowledged is counted. */
+static uint64_t allocations_fail(struct errand *errand, bool is_for_good)
+{
+	uint64_t sure = 0, counted = 0;
+	unsigned refused = 0;
+	struct mbj_error error;
+	uint64_t k = 0;
+
+	do {
+		enum mbj_rc rc;
+
+		k++;
+		if (is_for_good)
+			test_alloc_fail_from(k);
+		else
+			test_alloc_fail_at(k);
+		rc = errand_run(errand, &error);
+		counted = test_alloc_count();
+		test_alloc_fail_at(0);
+		refused += rc < 0;
+		if (rc < 0)
+			ck_assert_msg(rc == MBJ_ENOMEM || rc == MBJ_EIO ||
+					      rc == MBJ_ENOTFOUND,
+				      "allocation %llu: %s",
+				      (unsigned long long)k, error.message);
+		sure += errand->is_appended;
+		SITE_OK(errand_run(errand, err));
+		sure += errand->is_appended;
+	} while (counted >= k && k < ALLOCS_MAX);
+	ck_assert_uint_lt(k, ALLOCS_MAX);
+	ck_assert_uint_gt(refused, REFUSED_MIN);
+	return sure;
+}
+
+/*
+ * Goal: an allocation that fails costs a request or a connection, never the
+ * service, and an append that was acknowledged is there.  Method: each one of
+ * a client's errand fails, whichever side it is on, alone or with all that
+ * follow; after each, the errand succeeds.
+ */
+START_TEST(test_allocations)
+{
+	struct errand errand = {.number = 0}; /* no content comes twice */
+	struct served s;
+	uint64_t sure;
+
+	served_begin(&s);
+	errand.path = s.path;
+	sure = allocations_fail(&errand, false);
+	sure += allocations_fail(&errand, true);
+	ck_assert_uint_ge(message_count(s.client), sure);
+	served_end(&s);
+}
+END_TEST
+
+TCase *test_service_fault_case(void)
+{
+	TCase *tc = tcase_create("service_fault");
+
+	tcase_add_test(tc, test_allocations);
+	return tc;
+}
