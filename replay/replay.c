@@ -2,9 +2,9 @@
  * The replay driver: reads groups, asks the engine, performs its actions
  * through the store's batch.  See mbj/replay.h.
  *
- * Two sources, one loop: another store's journal (groups are journaled here
+ * Any source, one loop: another store's journal (groups are journaled here
  * too), and this store's own tail after a crash (they are journaled already;
- * see replica.c).
+ * see replica.c).  What a source is: replay_run.h.
  *
  * Invariants:
  *   1. a batch's groups, their effects and the watermark commit together;
@@ -16,11 +16,12 @@
 
 #include "replay_blobs.h"
 #include "replay_run.h"
+#include "source_dir.h"
 
 /* One run over one source. */
 struct run {
 	struct mbj_store *store;
-	const struct replay_source *source;
+	struct replay_source *source;
 	struct mbj_engine *engine;
 	struct mbj_sha256 *sha;
 	struct mbj_hash chain; /* at the watermark when the run began */
@@ -161,8 +162,8 @@ static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
 	rc = replay_blobs_fetch(&run->blobs, txn, group, err);
 	if (rc < 0)
 		return rc;
-	rc = run->source->dir == NULL ? mbj_batch_note(batch, group, err)
-				      : mbj_batch_add(batch, group, err);
+	rc = run->source->is_own ? mbj_batch_note(batch, group, err)
+				 : mbj_batch_add(batch, group, err);
 	if (rc < 0)
 		return rc;
 	run->is_linked = true;
@@ -175,6 +176,7 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 			      uint32_t *ret_count, struct mbj_error *err)
 {
 	const struct mbj_replay_options *options = run->options;
+	struct replay_source *source = run->source;
 	struct mbj_group group;
 	uint32_t count = 0;
 	size_t size = 0;
@@ -189,16 +191,12 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 			run->is_at_end = true;
 			break;
 		}
-		rc = mbj_log_reader_next(run->source->reader, &group,
-					 &run->stop);
+		rc = source->ops->next(source, &group, &run->stop);
 		if (rc == MBJ_ENOTFOUND) {
 			run->stop.rc = MBJ_OK;
 			run->is_at_end = true;
 			break;
 		}
-		if (rc == MBJ_OK && !group.is_body_good)
-			rc = mbj_log_reader_fault(run->source->reader, &group,
-						  &run->stop);
 		if (rc < 0) /* damage in the source: what is good goes first */
 			break;
 		rc = group_take(run, batch, &group, &go_on, err);
@@ -215,7 +213,7 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 {
 	struct mbj_batch *batch = NULL;
-	bool is_settled = run->source->dir == NULL;
+	bool is_settled = run->source->is_own;
 	uint32_t count;
 	enum mbj_rc rc = MBJ_OK;
 
@@ -310,7 +308,7 @@ replay_run_from(struct mbj_store *store, struct replay_source *source,
 		.chain = *chain,
 		.options = options,
 		.result = result,
-		.blobs = {.source_dir = source->dir,
+		.blobs = {.source = source,
 			  .store = store,
 			  .result = result,
 			  .is_duplicating = options->is_duplicating},
@@ -321,7 +319,7 @@ replay_run_from(struct mbj_store *store, struct replay_source *source,
 	rc = mbj_sha256_new(&run.sha, err);
 	if (rc < 0)
 		return rc;
-	rc = mbj_log_reader_seek(source->reader, next, err);
+	rc = source->ops->seek(source, next, err);
 	source->is_stopped = rc < 0;
 	result->accounts_parked = mbj_engine_parked_count(engine);
 	if (rc == MBJ_OK) {
@@ -332,7 +330,7 @@ replay_run_from(struct mbj_store *store, struct replay_source *source,
 	result->applied = mbj_engine_applied(engine);
 	result->accounts_parked = mbj_engine_parked_count(engine);
 	/* A journal that is damaged keeps no content from coming. */
-	if (source->dir != NULL && (rc == MBJ_OK || source->is_stopped)) {
+	if (!source->is_own && (rc == MBJ_OK || source->is_stopped)) {
 		enum mbj_rc rest;
 
 		rest = replay_blobs_finish(&run.blobs,
@@ -341,44 +339,6 @@ replay_run_from(struct mbj_store *store, struct replay_source *source,
 	}
 	replay_blobs_done(&run.blobs);
 	return rc;
-}
-
-/* Read what the source says of itself at the replica's watermark. */
-static enum mbj_rc source_hello(const struct mbj_identity *source,
-				struct mbj_log_reader *reader,
-				struct mbj_lsn applied,
-				struct mbj_hello *ret_hello,
-				struct mbj_error *err)
-{
-	struct mbj_log_end end;
-	struct mbj_group group;
-	enum mbj_rc rc;
-
-	rc = mbj_log_reader_end(reader, &end, err);
-	if (rc < 0)
-		return rc;
-	*ret_hello = (struct mbj_hello){
-		.lineage = source->lineage,
-		.epoch = source->epoch,
-		.epoch_owner = source->epoch_owner,
-		.end = end.lsn,
-	};
-	if (applied.v == 0) {
-		ret_hello->has_chain = source->anchor.first.v == 1;
-		ret_hello->chain_there = source->anchor.chain;
-		return MBJ_OK;
-	}
-	if (applied.v > end.lsn.v || applied.v < source->anchor.first.v)
-		return MBJ_OK;
-	rc = mbj_log_reader_seek(reader, applied, err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_log_reader_next(reader, &group, err);
-	if (rc < 0)
-		return rc;
-	ret_hello->has_chain = true;
-	ret_hello->chain_there = group.chain;
-	return MBJ_OK;
 }
 
 /* Refuse what must not be replayed; take the lineage on the first stream. */
@@ -414,50 +374,43 @@ static uint64_t groups_lacking(const struct mbj_replay_options *options,
 	return end > result->applied.v ? end - result->applied.v : 0;
 }
 
-enum mbj_rc mbj_replay_journal(struct mbj_store *replica,
-			       const char *source_dir,
-			       const struct mbj_replay_options *options,
-			       struct mbj_replay_result *ret_result,
-			       struct mbj_error *err)
+enum mbj_rc replay_source_run(struct mbj_store *replica,
+			      struct replay_source *source,
+			      const struct mbj_replay_options *options,
+			      struct mbj_replay_result *ret_result,
+			      struct mbj_error *err)
 {
-	const struct mbj_sys *sys = mbj_store_sys(replica);
-	struct replay_source from = {.dir = source_dir, .is_parking = true};
 	struct mbj_engine *engine = NULL;
-	struct mbj_identity source;
+	struct mbj_identity identity;
 	struct mbj_action action;
 	struct mbj_hello hello;
 	struct mbj_hash chain;
 	enum mbj_rc rc;
 
 	memset(ret_result, 0, sizeof(*ret_result));
-	rc = mbj_identity_load(sys, source_dir, &source, err);
+	rc = source->ops->identity(source, &identity, err);
+	if (rc == MBJ_OK)
+		rc = source_accept(replica, &identity, options->is_dry_run,
+				   err);
+	if (rc == MBJ_OK)
+		rc = replay_engine_start(replica, &engine, &chain, err);
 	if (rc < 0)
 		return rc;
-	rc = source_accept(replica, &source, options->is_dry_run, err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_store_log_reader(sys, source_dir, &from.reader, err);
-	if (rc < 0)
-		goto out;
-	rc = replay_engine_start(replica, &engine, &chain, err);
-	if (rc < 0)
-		goto out;
 	ret_result->applied = mbj_engine_applied(engine);
 	ret_result->accounts_parked = mbj_engine_parked_count(engine);
-	rc = source_hello(&source, from.reader, ret_result->applied, &hello,
-			  err);
+	rc = source->ops->hello(source, ret_result->applied, &hello, err);
 	if (rc < 0)
 		goto out;
 	ret_result->source_end = hello.end;
 	if (mbj_id_is_root(mbj_store_identity(replica)->lineage)) {
 		/* A dry run onto a replica that has no lineage yet. */
-		ret_result->applied.v = source.anchor.first.v - 1;
+		ret_result->applied.v = identity.anchor.first.v - 1;
 		ret_result->groups = groups_lacking(options, ret_result);
 		goto out;
 	}
 	mbj_engine_hello(engine, &hello, &action);
 	if (action.kind == MBJ_ACTION_REFUSE) {
-		rc = mbj_error_set(err, action.rc, "%s: %s", source_dir,
+		rc = mbj_error_set(err, action.rc, "%s: %s", source->name,
 				   action.reason);
 		goto out;
 	}
@@ -466,13 +419,27 @@ enum mbj_rc mbj_replay_journal(struct mbj_store *replica,
 		goto out;
 	}
 	/* A newer reign, which what reigned before is fenced by from now on. */
-	rc = mbj_store_adopt(replica, &source, err);
+	rc = mbj_store_adopt(replica, &identity, err);
 	if (rc < 0)
 		goto out;
-	rc = replay_run_from(replica, &from, engine, &chain, options,
+	rc = replay_run_from(replica, source, engine, &chain, options,
 			     ret_result, err);
 out:
-	mbj_log_reader_close(&from.reader);
 	mbj_engine_free(&engine);
+	return rc;
+}
+
+enum mbj_rc mbj_replay_journal(struct mbj_store *replica,
+			       const char *source_dir,
+			       const struct mbj_replay_options *options,
+			       struct mbj_replay_result *ret_result,
+			       struct mbj_error *err)
+{
+	struct source_dir from;
+	enum mbj_rc rc;
+
+	source_dir_init(&from, mbj_store_sys(replica), source_dir);
+	rc = replay_source_run(replica, &from.source, options, ret_result, err);
+	source_dir_done(&from);
 	return rc;
 }

@@ -19,41 +19,27 @@ static enum mbj_rc blobs_open(struct replay_blobs *blobs, struct mbj_error *err)
 	/* What is read back at once has no time to wait for a round. */
 	if (rc == MBJ_OK && !blobs->is_duplicating)
 		rc = mbj_blobs_bulk(blobs->to, true, err);
-	if (rc == MBJ_OK && blobs->source_dir != NULL)
-		rc = mbj_store_blobs_read(mbj_store_sys(blobs->store),
-					  blobs->source_dir, &blobs->from, err);
 	return rc;
 }
 
-/*
- * Copy, unless it is here.  Where that fails, the source is to blame if it
- * cannot be read from beginning to end: *ret_is_here false, and ret_why.
- */
+/* Fetch, unless it is here. */
 static enum mbj_rc blob_fetch(struct replay_blobs *blobs,
 			      const struct mbj_hash *blob, uint64_t size,
 			      bool *ret_is_here, struct mbj_error *ret_why,
 			      struct mbj_error *err)
 {
-	struct mbj_error why = {.rc = MBJ_OK};
+	struct replay_content content = {blob, size, blobs->is_duplicating};
+	struct replay_source *source = blobs->source;
 	enum mbj_rc rc;
 
 	*ret_is_here = true;
 	rc = blobs_open(blobs, err);
 	if (rc == MBJ_OK)
 		rc = mbj_blob_has(blobs->to, blob, size, ret_is_here, err);
-	if (rc < 0 || *ret_is_here || blobs->from == NULL)
+	if (rc < 0 || *ret_is_here || source->is_own)
 		return rc;
-	rc = blobs->is_duplicating
-		     ? mbj_blob_duplicate(blobs->from, blobs->to, blob, size,
-					  &why)
-		     : mbj_blob_copy(blobs->from, blobs->to, blob, size, &why);
-	*ret_is_here = rc == MBJ_OK;
-	if (rc == MBJ_OK)
-		return rc;
-	rc = mbj_blob_verify(blobs->from, blob, size, ret_why);
-	if (rc != MBJ_OK && rc != MBJ_ENOMEM)
-		return MBJ_OK;
-	return mbj_error_set(err, why.rc, "%s", why.message);
+	return source->ops->content(source, blobs->to, &content, ret_is_here,
+				    ret_why, err);
 }
 
 enum mbj_rc replay_blobs_fetch(struct replay_blobs *blobs, struct mbj_txn *txn,
@@ -154,7 +140,7 @@ enum mbj_rc replay_blobs_finish(struct replay_blobs *blobs,
 	rc = mbj_store_read(blobs->store, &txn, err);
 	if (rc == MBJ_OK)
 		rc = mbj_scan_blobs(txn, true, &scan, err);
-	while (rc == MBJ_OK) {
+	while (rc == MBJ_OK && !blobs->source->is_brief) {
 		bool is_needed, is_here = true;
 
 		rc = scan_next(blobs, &scan, &blob, &size, &is_needed, err);
@@ -178,5 +164,4 @@ void replay_blobs_done(struct replay_blobs *blobs)
 	/* Of a run that failed nothing was promised, and nothing is now. */
 	if (blobs->to != NULL && mbj_blobs_bulk(blobs->to, false, NULL) < 0)
 		blobs->to = NULL;
-	mbj_blobs_close(&blobs->from);
 }

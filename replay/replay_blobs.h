@@ -5,15 +5,14 @@
 #ifndef MBJ_REPLAY_BLOBS_H
 #define MBJ_REPLAY_BLOBS_H
 
-#include <mbj/replay.h>
+#include "replay_run.h"
 
 struct replay_blobs {
-	const char *source_dir; /* NULL: there is none to fetch from */
+	struct replay_source *source;
 	struct mbj_store *store;
 	struct mbj_replay_result *result;
 	bool is_duplicating;
-	struct mbj_blobs *from; /* both opened with the first message */
-	struct mbj_blobs *to;
+	struct mbj_blobs *to; /* opened with the first message */
 };
 
 /* Note in a batch what of all that earlier runs wanted is still wanted. */

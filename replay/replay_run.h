@@ -1,21 +1,70 @@
 /*
- * Between replay.c (the loop over a source) and replica.c (opening a replica,
- * whose source is its own journal).  Private to replay/.
+ * Between the loop over a source (replay.c), sources (source_dir.c) and
+ * replica.c (opening a replica, whose source is its own journal).  Private to
+ * replay/.
  */
 #ifndef MBJ_REPLAY_RUN_H
 #define MBJ_REPLAY_RUN_H
 
+#include <mbj/blob.h>
 #include <mbj/replay.h>
+
+struct replay_content {
+	const struct mbj_hash *digest;
+	uint64_t size;
+	bool is_duplicating; /* never a link, and read back */
+};
+
+struct replay_source;
+
+/* What a source does; NULL where the replica's own journal never is asked. */
+struct replay_source_ops {
+	/* Who it is. */
+	enum mbj_rc (*identity)(struct replay_source *source,
+				struct mbj_identity *ret_identity,
+				struct mbj_error *err);
+	/* What it says of itself at the replica's watermark. */
+	enum mbj_rc (*hello)(struct replay_source *source,
+			     struct mbj_lsn applied,
+			     struct mbj_hello *ret_hello,
+			     struct mbj_error *err);
+	/* Stand before this group; last + 1 is legal: at the end. */
+	enum mbj_rc (*seek)(struct replay_source *source, struct mbj_lsn lsn,
+			    struct mbj_error *err);
+	/*
+	 * The next group, in order, its chain value verified against that of
+	 * the one before, its body good; borrowed until the next call.
+	 * Returns: MBJ_ENOTFOUND at the end, else the source's fault, named.
+	 */
+	enum mbj_rc (*next)(struct replay_source *source,
+			    struct mbj_group *ret_group, struct mbj_error *err);
+	/*
+	 * Store a content that the replica has not.  Where the source is to
+	 * blame that it cannot be had: *ret_is_here false, and why.  Only what
+	 * is wrong at the replica is an error.
+	 */
+	enum mbj_rc (*content)(struct replay_source *source,
+			       struct mbj_blobs *to,
+			       const struct replay_content *content,
+			       bool *ret_is_here, struct mbj_error *ret_why,
+			       struct mbj_error *err);
+};
 
 /* Where groups come from. */
 struct replay_source {
-	struct mbj_log_reader *reader;
-	const char *dir; /* its store, NULL: the journal is the replica's own */
+	const struct replay_source_ops *ops;
+	const char *name; /* for messages */
+	bool is_own;	  /* the journal is the replica's: nothing to fetch */
 	/*
 	 * A group that conflicts parks its accounts.  Else it speaks against
 	 * the state, and the run fails with MBJ_ECORRUPT.
 	 */
 	bool is_parking;
+	/*
+	 * One run of many: what earlier ones wanted is neither asked for nor
+	 * counted.
+	 */
+	bool is_brief;
 	/* Out: what failed was the source, or the engine's will. */
 	bool is_stopped;
 };
@@ -33,5 +82,11 @@ enum mbj_rc replay_run_from(struct mbj_store *store,
 			    const struct mbj_replay_options *options,
 			    struct mbj_replay_result *result,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
+/* All of it: meet the source, refuse or take its lineage, run. */
+enum mbj_rc replay_source_run(struct mbj_store *replica,
+			      struct replay_source *source,
+			      const struct mbj_replay_options *options,
+			      struct mbj_replay_result *ret_result,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
 
 #endif

@@ -13,7 +13,7 @@
  */
 #include <mbj/check.h>
 
-#include "replay_run.h"
+#include "source_dir.h"
 
 /* One attempt to bring the state to the journal's end. */
 struct tail {
@@ -57,23 +57,24 @@ static enum mbj_rc tail_run(struct tail *tail, struct mbj_engine *engine,
 			    struct mbj_error *err)
 {
 	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
-	struct replay_source source = {.is_parking = tail->is_parking};
 	struct mbj_replay_result result = {0};
 	struct mbj_store *store = tail->store;
 	uint64_t end = mbj_store_end(store).lsn.v;
+	struct source_dir own;
 	enum mbj_rc rc;
 
 	if (mbj_engine_applied(engine).v == end)
 		return MBJ_OK;
-	rc = mbj_store_log_reader_own(store, &source.reader, err);
+	rc = source_dir_own(&own, store, err);
 	if (rc < 0) {
 		*ret_is_stopped = true;
 		return rc;
 	}
-	rc = replay_run_from(store, &source, engine, chain, &options, &result,
-			     err);
-	mbj_log_reader_close(&source.reader);
-	*ret_is_stopped = source.is_stopped;
+	own.source.is_parking = tail->is_parking;
+	rc = replay_run_from(store, &own.source, engine, chain, &options,
+			     &result, err);
+	source_dir_done(&own);
+	*ret_is_stopped = own.source.is_stopped;
 	MBJ_ASSERT(rc < 0 || result.applied.v == end);
 	return rc;
 }
