@@ -135,6 +135,22 @@ static enum mbj_rc fsck_contents(const struct cli_call *call, const char *dir,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+static void rebuilt_say(const struct cli_call *call,
+			const struct mbj_store_recovery *recovery)
+{
+	if (recovery->snapshots_damaged > 0)
+		cli_say(call, "%" PRIu64 " snapshots were of no use: %s",
+			recovery->snapshots_damaged, recovery->snapshot_fault);
+	if (recovery->snapshot.v == 0)
+		cli_say(call, "the state was made again from the journal: %s",
+			recovery->reason);
+	else
+		cli_say(call,
+			"the state was made again from the snapshot of group "
+			"%" PRIu64 " and the journal behind it: %s",
+			recovery->snapshot.v, recovery->reason);
+}
+
 static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
 			      struct fsck *fsck, struct mbj_error *err)
 {
@@ -150,8 +166,7 @@ static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
 		return rc;
 	recovery = mbj_store_recovery_get(store);
 	if (recovery->is_rebuilt)
-		cli_say(call, "the state was made again from the journal: %s",
-			recovery->reason);
+		rebuilt_say(call, recovery);
 	if (recovery->torn_size)
 		cli_say(call,
 			"a torn tail of %" PRIu64

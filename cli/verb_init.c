@@ -3,6 +3,8 @@
  */
 #include <string.h>
 
+#include <mbj/replay.h>
+
 #include "cli.h"
 
 int cli_role_parse(const struct cli_call *call, enum mbj_store_role *role)
@@ -29,9 +31,13 @@ static int init_report(const struct cli_call *call, const char *dir)
 	struct mbj_buf out;
 	char lineage[MBJ_ID_TEXT_SIZE];
 	char instance[MBJ_ID_TEXT_SIZE];
+	const char *quote;
+	bool is_anybody;
 
 	if (mbj_identity_load(mbj_sys_posix(), dir, &identity, &err) < 0)
 		return cli_fail(call, &err);
+	is_anybody = !mbj_id_is_root(identity.lineage);
+	quote = is_anybody ? "\"" : "";
 	mbj_id_print(identity.lineage, lineage);
 	mbj_id_print(identity.instance, instance);
 	mbj_buf_init(&out, 4096);
@@ -39,12 +45,8 @@ static int init_report(const struct cli_call *call, const char *dir)
 		mbj_buf_format(&out,
 			       "{\"schema\":\"mbj.init/1\",\"role\":\"%s\","
 			       "\"lineage\":%s%s%s,\"instance\":\"%s\"}\n",
-			       mbj_store_role_name(identity.role),
-			       identity.role == MBJ_STORE_PRIMARY ? "\"" : "",
-			       identity.role == MBJ_STORE_PRIMARY ? lineage
-								  : "null",
-			       identity.role == MBJ_STORE_PRIMARY ? "\"" : "",
-			       instance);
+			       mbj_store_role_name(identity.role), quote,
+			       is_anybody ? lineage : "null", quote, instance);
 	else
 		mbj_buf_format(&out, "%s store, instance %s\n",
 			       mbj_store_role_name(identity.role), instance);
@@ -69,18 +71,28 @@ static int init_report_dry(const struct cli_call *call,
 int verb_init(const struct cli_call *call)
 {
 	const char *dir = call->operands[0];
-	enum mbj_store_role role = MBJ_STORE_PRIMARY;
+	const char *source = call->options.from_snapshot;
+	enum mbj_store_role role =
+		source == NULL ? MBJ_STORE_PRIMARY : MBJ_STORE_REPLICA;
 	struct mbj_error err;
+	struct mbj_lsn lsn;
 	int status = cli_role_parse(call, &role);
 
 	if (status != CLI_OK)
 		return status;
+	if (source != NULL && role != MBJ_STORE_REPLICA) {
+		cli_say(call, "--from-snapshot makes a replica");
+		return CLI_USAGE;
+	}
 	if (call->options.is_dry_run) {
 		if (mbj_store_init_check(dir, NULL, &err) < 0)
 			return cli_fail(call, &err);
 		return init_report_dry(call, role);
 	}
-	if (mbj_store_init(dir, role, NULL, &err) < 0)
+	if (source != NULL &&
+	    mbj_replica_init(dir, source, NULL, &lsn, &err) < 0)
+		return cli_fail(call, &err);
+	if (source == NULL && mbj_store_init(dir, role, NULL, &err) < 0)
 		return cli_fail(call, &err);
 	return init_report(call, dir);
 }

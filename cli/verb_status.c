@@ -168,9 +168,10 @@ static void put_json(const struct status *status, struct mbj_buf *out)
 		mbj_buf_format(out, "\"lineage\":\"%s\",", lineage);
 	mbj_buf_format(out,
 		       "\"instance\":\"%s\",\"epoch\":%" PRIu64
-		       ",\"journalEnd\":%" PRIu64 ",\"segments\":%" PRIu64
-		       ",\"journalSize\":%" PRIu64 ",",
-		       instance, s->identity.epoch.v, s->end.lsn.v,
+		       ",\"journalFirst\":%" PRIu64 ",\"journalEnd\":%" PRIu64
+		       ",\"segments\":%" PRIu64 ",\"journalSize\":%" PRIu64 ",",
+		       instance, s->identity.epoch.v,
+		       s->identity.anchor.first.v, s->end.lsn.v,
 		       s->usage.segments, s->usage.size);
 	if (status->is_owned) {
 		mbj_buf_format(out, "\"ownedBy\":%ld}\n", status->pid);
@@ -210,11 +211,15 @@ static void put_text(const struct status *status, struct mbj_buf *out)
 		       mbj_id_is_root(s->identity.lineage) ? "none yet"
 							   : lineage,
 		       instance);
+	mbj_buf_format(out, "epoch      %" PRIu64 "\njournal    ",
+		       s->identity.epoch.v);
+	if (s->identity.anchor.first.v > 1)
+		mbj_buf_format(out, "from group %" PRIu64 " ",
+			       s->identity.anchor.first.v);
 	mbj_buf_format(out,
-		       "epoch      %" PRIu64 "\njournal    to group %" PRIu64
-		       ", %" PRIu64 " segments, %" PRIu64 " bytes\n",
-		       s->identity.epoch.v, s->end.lsn.v, s->usage.segments,
-		       s->usage.size);
+		       "to group %" PRIu64 ", %" PRIu64 " segments, %" PRIu64
+		       " bytes\n",
+		       s->end.lsn.v, s->usage.segments, s->usage.size);
 	if (status->is_owned) {
 		mbj_buf_format(out, "in use     by process %ld\n", status->pid);
 		return;

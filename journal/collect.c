@@ -7,7 +7,6 @@
  *
  * Threads: the caller's, alone with the store.
  */
-#include <mbj/backup_mark.h>
 #include <mbj/blob.h>
 #include <mbj/collect.h>
 #include <mbj/message.h>
@@ -49,27 +48,6 @@ static enum mbj_rc parked_refuse(struct mbj_store *store, struct mbj_error *err)
 		"content: nothing is collected until they are "
 		"applied",
 		mbj_store_dir(store));
-}
-
-/* A backup is what its mark says, not what its state has come to. */
-static enum mbj_rc backup_refuse(struct mbj_store *store, struct mbj_error *err)
-{
-	struct mbj_backup_mark mark;
-	enum mbj_rc rc;
-
-	rc = mbj_backup_mark_load(store->sys, store->dir, &mark, err);
-	if (rc == MBJ_ENOTFOUND)
-		return MBJ_OK;
-	if (rc < 0)
-		return rc;
-	if (mbj_backup_is_whole(&mark) &&
-	    mark.end.lsn.v == mbj_store_end(store).lsn.v)
-		return MBJ_OK;
-	return mbj_error_set(err, MBJ_EFENCED,
-			     "%s is a backup that was not finished: nothing is "
-			     "collected before \"mbj backup\" has come to its "
-			     "end",
-			     store->dir);
 }
 
 enum mbj_rc mbj_store_reap(struct mbj_store *store, struct mbj_error *err)
@@ -195,7 +173,7 @@ enum mbj_rc mbj_store_collect(struct mbj_store *store, bool is_dry_run,
 		return rc;
 	rc = parked_refuse(store, err);
 	if (rc == MBJ_OK)
-		rc = backup_refuse(store, err);
+		rc = store_backup_refuse(store, "collected", err);
 	if (rc == MBJ_OK && !is_dry_run)
 		rc = mbj_store_reap(store, err);
 	if (rc == MBJ_OK)

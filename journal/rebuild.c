@@ -29,6 +29,7 @@ struct rebuild {
 	struct mbj_store_recovery *recovery; /* what it took */
 	struct mbj_watermark watermark;	     /* of the state */
 	bool is_state_fault; /* of the last failure: rebuilding may help */
+	bool is_whole;	     /* from the journal alone: no snapshot helped */
 };
 
 /* ------------------------------------------------------------ watermark */
@@ -68,9 +69,8 @@ enum mbj_rc store_log_reader_open(const struct mbj_store *store,
 	return MBJ_OK;
 }
 
-/* The journal's chain value at a watermark within it. */
-static enum mbj_rc chain_at(const struct mbj_store *store, struct mbj_lsn lsn,
-			    struct mbj_hash *ret_chain, struct mbj_error *err)
+enum mbj_rc store_chain_at(const struct mbj_store *store, struct mbj_lsn lsn,
+			   struct mbj_hash *ret_chain, struct mbj_error *err)
 {
 	const struct mbj_anchor *anchor = &store->superblock.identity.anchor;
 	struct mbj_log_end end = store_log_end(store);
@@ -118,13 +118,13 @@ static enum mbj_rc watermark_check(const struct mbj_store *store,
 	if (watermark->lsn.v + 1 < anchor->first.v)
 		return mbj_error_set(err, MBJ_ECORRUPT,
 				     "%s: the state ends at group %llu, the "
-				     "journal begins at %llu: restore the "
-				     "state from a snapshot",
+				     "journal begins at %llu, and no snapshot "
+				     "in between is good",
 				     store->dir, at,
 				     (unsigned long long)anchor->first.v);
 	if (watermark->lsn.v == 0)
 		return MBJ_OK;
-	rc = chain_at(store, watermark->lsn, &chain, err);
+	rc = store_chain_at(store, watermark->lsn, &chain, err);
 	if (rc < 0)
 		return rc;
 	if (memcmp(chain.b, watermark->chain.b, MBJ_HASH_SIZE) == 0)
@@ -305,6 +305,7 @@ static enum mbj_rc state_discard(struct rebuild *rebuild, const char *reason,
 	memcpy(recovery->reason, reason, n + 1);
 	recovery->is_rebuilt = true;
 	recovery->groups_applied = 0;
+	recovery->snapshot.v = 0;
 	rc = old_remove(store, err);
 	if (rc == MBJ_OK)
 		rc = mbj_path_join(path, store->dir, STORE_OLD_NAME, err);
@@ -315,16 +316,21 @@ static enum mbj_rc state_discard(struct rebuild *rebuild, const char *reason,
 	return rc;
 }
 
+enum mbj_rc store_state_open(struct mbj_store *store, struct mbj_error *err)
+{
+	MBJ_ASSERT(store->state == NULL);
+	return mbj_state_open(store->sys, store->state_dir,
+			      store->superblock.identity.lineage,
+			      &store->options.state, &store->state, err);
+}
+
 /* Open the environment and read how far it is. */
 static enum mbj_rc state_open(struct rebuild *rebuild, struct mbj_error *err)
 {
 	struct mbj_store *store = rebuild->store;
 	enum mbj_rc rc;
 
-	MBJ_ASSERT(store->state == NULL);
-	rc = mbj_state_open(store->sys, store->state_dir,
-			    store->superblock.identity.lineage,
-			    &store->options.state, &store->state, err);
+	rc = store_state_open(store, err);
 	if (rc == MBJ_OK)
 		rc = watermark_get(store, &rebuild->watermark, err);
 	if (rc < 0)
@@ -332,41 +338,15 @@ static enum mbj_rc state_open(struct rebuild *rebuild, struct mbj_error *err)
 	return rc;
 }
 
-/*
- * A damaged page is met when it is read, and records that contradict each other
- * when they are checked, which may be long after opening: who met them leaves
- * word, and the next opening makes the state anew.
- */
-static enum mbj_rc suspect_path(const struct mbj_store *store,
-				char path[MBJ_PATH_TEXT_MAX],
-				struct mbj_error *err)
-{
-	return mbj_path_join(path, store->state_dir, STORE_SUSPECT_NAME, err);
-}
-
-void store_suspect_note(const struct mbj_store *store)
-{
-	const struct mbj_bytes nothing = {NULL, 0};
-	enum mbj_rc rc;
-
-	/* Where it fails the damage is met again, and noted then. */
-	rc = mbj_file_replace(store->sys, store->state_dir, STORE_SUSPECT_NAME,
-			      nothing, NULL);
-	(void)rc;
-}
-
 /* Why the environment is not even tried, or NULL. */
 static const char *state_objection(const struct mbj_store *store,
 				   bool is_forced)
 {
-	char path[MBJ_PATH_TEXT_MAX];
-
 	if (is_forced)
 		return "asked for";
 	if (!mbj_path_exists(store->sys, store->state_dir))
 		return "the state directory is missing";
-	if (suspect_path(store, path, NULL) == MBJ_OK &&
-	    mbj_path_exists(store->sys, path))
+	if (store_suspect_is(store))
 		return "the state failed when it was last used or checked";
 	return NULL;
 }
@@ -414,10 +394,17 @@ static enum mbj_rc state_forward(struct rebuild *rebuild, struct mbj_error *err)
 	enum mbj_rc rc;
 
 	rebuild->is_state_fault = false;
+	empty_note(rebuild);
+	if (rebuild->watermark.lsn.v == 0 && !rebuild->is_whole) {
+		rc = store_state_fill(store, store->superblock.is_restoring,
+				      &rebuild->watermark, rebuild->recovery,
+				      err);
+		if (rc < 0)
+			return rc;
+	}
 	rc = watermark_check(store, &rebuild->watermark, err);
 	if (rc < 0)
 		return rc;
-	empty_note(rebuild);
 	if (store->superblock.identity.role != MBJ_STORE_PRIMARY)
 		return MBJ_OK;
 	rc = tail_apply(rebuild, err);
@@ -441,8 +428,29 @@ static enum mbj_rc state_renew(struct rebuild *rebuild, const char *reason,
 }
 
 /*
- * The same, and once more with a state made anew where the old one was at
- * fault; then what was set aside goes, unless a replica's tail is still to
+ * Another attempt may help: the first with a new state; and where that came
+ * from a snapshot, which may have had the fault already, one from the journal
+ * alone.
+ */
+static bool again_may_help(struct rebuild *rebuild)
+{
+	const struct mbj_store *store = rebuild->store;
+	const struct mbj_store_recovery *recovery = rebuild->recovery;
+
+	if (!rebuild->is_state_fault)
+		return false;
+	if (!recovery->is_rebuilt)
+		return true;
+	if (recovery->snapshot.v == 0 ||
+	    store->superblock.identity.anchor.first.v != 1)
+		return false;
+	rebuild->is_whole = true;
+	return true;
+}
+
+/*
+ * The same, and again with a state made anew where the old one was at fault;
+ * then what was set aside goes, unless a replica's tail is still to
  * come.  Requires: the state is open.
  */
 static enum mbj_rc state_settle(struct rebuild *rebuild, struct mbj_error *err)
@@ -452,8 +460,7 @@ static enum mbj_rc state_settle(struct rebuild *rebuild, struct mbj_error *err)
 	enum mbj_rc rc;
 
 	rc = state_forward(rebuild, &damage);
-	if (rc < 0 && rebuild->is_state_fault &&
-	    !rebuild->recovery->is_rebuilt) {
+	while (rc < 0 && again_may_help(rebuild)) {
 		char reason[MBJ_ERROR_MESSAGE_MAX];
 
 		memcpy(reason, damage.message, sizeof(reason));
@@ -485,6 +492,7 @@ enum mbj_rc store_recover(struct mbj_store *store, struct mbj_error *err)
 	if (rc < 0)
 		return rc;
 	store->recovery.torn_size = mbj_log_torn_get(store->log);
+	store_trim_finish(store);
 	return state_settle(&rebuild, err);
 }
 

@@ -13,6 +13,7 @@
  * Threads: one at a time, no snapshot open.
  */
 #include <mbj/check.h>
+#include <mbj/trim.h>
 
 #include "store_impl.h"
 
@@ -46,29 +47,44 @@ static enum mbj_rc lineage_take(struct mbj_store *store,
 	return rc;
 }
 
+/* snapshot, which may be NULL, is what the state is filled from. */
 static enum mbj_rc lineage_adopt(struct mbj_store *store,
 				 const struct mbj_identity *primary,
+				 const struct mbj_snapshot_info *snapshot,
 				 struct mbj_error *err)
 {
 	struct superblock superblock = store->superblock;
+	struct mbj_watermark watermark = {{0}, {0}, {{0}}};
 	struct mbj_error why;
 	enum mbj_rc rc;
 
-	if (primary->anchor.first.v != 1)
-		return mbj_error_set(err, MBJ_EUNSUPPORTED,
-				     "the primary's journal begins at group "
-				     "%llu: %s needs a snapshot first",
-				     (unsigned long long)
-					     primary->anchor.first.v,
-				     store->dir);
+	if (primary->anchor.first.v != 1 && snapshot == NULL)
+		return mbj_error_set(
+			err, MBJ_EFENCED,
+			"the other side's journal begins at group %llu: %s is "
+			"to be made from a snapshot of it, with \"mbj init "
+			"--from-snapshot\"",
+			(unsigned long long)primary->anchor.first.v,
+			store->dir);
 	superblock.identity.lineage = primary->lineage;
 	superblock.identity.epoch = primary->epoch;
 	superblock.identity.epoch_owner = primary->epoch_owner;
 	superblock.identity.anchor = primary->anchor;
+	if (snapshot != NULL) {
+		superblock.identity.anchor.first.v =
+			snapshot->watermark.lsn.v + 1;
+		superblock.identity.anchor.chain = snapshot->watermark.chain;
+	}
 	rc = store_state_swap_begin(store, err);
 	if (rc < 0)
 		return rc;
 	rc = lineage_take(store, &superblock, &why);
+	if (rc == MBJ_OK && snapshot != NULL)
+		rc = store_state_fill(store, true, &watermark, &store->recovery,
+				      &why);
+	if (rc == MBJ_OK && snapshot != NULL && watermark.lsn.v == 0)
+		rc = mbj_error_set(&why, MBJ_ECORRUPT, "%s: %.400s", store->dir,
+				   store->recovery.snapshot_fault);
 	store_state_swap_end(store);
 	if (rc == MBJ_OK) {
 		store_end_note(store);
@@ -165,7 +181,7 @@ enum mbj_rc mbj_store_adopt(struct mbj_store *store,
 		return mbj_error_set(err, MBJ_EFENCED,
 				     "the other side has no lineage yet");
 	if (mbj_id_is_root(id->lineage))
-		return lineage_adopt(store, primary, err);
+		return lineage_adopt(store, primary, NULL, err);
 	if (mbj_id_equal(id->lineage, primary->lineage))
 		return epoch_adopt(store, primary, err);
 	mbj_id_print(id->lineage, ours);
@@ -174,4 +190,27 @@ enum mbj_rc mbj_store_adopt(struct mbj_store *store,
 			     "%s is of lineage %s, the other side of lineage "
 			     "%s: another store",
 			     store->dir, ours, theirs);
+}
+
+enum mbj_rc mbj_store_adopt_snapshot(struct mbj_store *store,
+				     const struct mbj_identity *primary,
+				     const struct mbj_snapshot_info *snapshot,
+				     struct mbj_error *err)
+{
+	const struct mbj_identity *id = &store->superblock.identity;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(store->batch.txn == NULL);
+	rc = store_check(store, err);
+	if (rc < 0)
+		return rc;
+	if (id->role != MBJ_STORE_REPLICA || !mbj_id_is_root(id->lineage))
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "%s has something already: a snapshot "
+				     "fills a new replica only",
+				     store->dir);
+	if (!mbj_id_equal(primary->lineage, snapshot->lineage))
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "the snapshot is of another lineage");
+	return lineage_adopt(store, primary, snapshot, err);
 }

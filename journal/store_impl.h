@@ -20,14 +20,15 @@
 #include "recall.h"
 #include "superblock.h"
 
-#define STORE_LOCK_NAME	   "lock"
-#define STORE_JOURNAL_NAME "journal"
-#define STORE_STATE_NAME   "state"
-#define STORE_BLOBS_NAME   "blobs"
-#define STORE_OLD_NAME	   "state.old" /* set aside while another is made */
-#define STORE_SUSPECT_NAME "suspect"   /* in state/: it failed in use */
-#define STORE_INIT_NAME	   "mbj.init"  /* the superblock of one in the making */
-#define STORE_BACKUP_NAME  "mbj.backup"
+#define STORE_LOCK_NAME	     "lock"
+#define STORE_JOURNAL_NAME   "journal"
+#define STORE_STATE_NAME     "state"
+#define STORE_BLOBS_NAME     "blobs"
+#define STORE_SNAPSHOTS_NAME "snapshots"
+#define STORE_OLD_NAME	     "state.old" /* set aside while another is made */
+#define STORE_SUSPECT_NAME   "suspect"	 /* in state/: it failed in use */
+#define STORE_INIT_NAME	     "mbj.init" /* the superblock of one in the making */
+#define STORE_BACKUP_NAME    "mbj.backup"
 
 enum {
 	/* Records of one batch: room for one group of the largest size more. */
@@ -131,8 +132,43 @@ enum mbj_rc store_log_reader_open(const struct mbj_store *store,
 				  struct mbj_log_reader **ret_reader,
 				  struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* The journal's chain value at an LSN within it, or right before its first. */
+enum mbj_rc store_chain_at(const struct mbj_store *store, struct mbj_lsn lsn,
+			   struct mbj_hash *ret_chain,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+/* Open the environment, or make an empty one. */
+enum mbj_rc store_state_open(struct mbj_store *store,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ----------------------------------------------------- store_suspect.c */
+
 /* The next opening makes the state anew. */
 void store_suspect_note(const struct mbj_store *store);
+bool store_suspect_is(const struct mbj_store *store);
+/* The same where it must not fail, and the end of it.  Durability: on disk. */
+enum mbj_rc store_suspect_set(const struct mbj_store *store,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc store_suspect_clear(const struct mbj_store *store,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ---------------------------------------------------- store_snapshot.c */
+
+/*
+ * Fill an empty state from the newest good snapshot that lies in the journal;
+ * *watermark is then its group.  Without one nothing happens.  Those that are
+ * damaged are noted in *recovery.
+ */
+enum mbj_rc store_state_fill(struct mbj_store *store, bool is_wanting,
+			     struct mbj_watermark *watermark,
+			     struct mbj_store_recovery *recovery,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+/* Refuse where the store is a backup that is not what its mark says. */
+enum mbj_rc store_backup_refuse(struct mbj_store *store, const char *what,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+/* --------------------------------------------------------------- trim.c */
+
+/* Segments before the journal's beginning go, as well as that can be done. */
+void store_trim_finish(const struct mbj_store *store);
 
 /* ------------------------------------------------------ store_recall.c */
 

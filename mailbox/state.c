@@ -520,6 +520,23 @@ enum mbj_rc txn_del(struct mbj_txn *txn, enum db_table table,
 			 mbj_buf_view(&txn->key), NULL, err);
 }
 
+enum mbj_rc txn_lineage_get(struct mbj_txn *txn, struct mbj_id *ret_lineage,
+			    struct mbj_error *err)
+{
+	struct mbj_bytes value;
+	enum mbj_rc rc;
+
+	mbj_buf_clear(&txn->key);
+	mbj_buf_put_str(&txn->key, lineage_key);
+	rc = txn_get(txn, TABLE_META, &value, err);
+	if (rc == MBJ_ENOTFOUND ||
+	    (rc == MBJ_OK && value.n != 1 + sizeof(ret_lineage->b)))
+		return record_damaged(TABLE_META, mbj_buf_view(&txn->key), err);
+	if (rc == MBJ_OK)
+		memcpy(ret_lineage->b, value.p + 1, sizeof(ret_lineage->b));
+	return rc;
+}
+
 enum mbj_rc mbj_txn_watermark(struct mbj_txn *txn,
 			      struct mbj_watermark *ret_watermark,
 			      struct mbj_error *err)

@@ -39,6 +39,9 @@ struct mbj_txn {
 	bool is_reading;
 };
 
+/* Whose the state is. */
+enum mbj_rc txn_lineage_get(struct mbj_txn *txn, struct mbj_id *ret_lineage,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
 /* The record at txn->key; MBJ_ENOTFOUND (err untouched) where none is. */
 enum mbj_rc txn_get(struct mbj_txn *txn, enum db_table table,
 		    struct mbj_bytes *ret_value,

@@ -136,6 +136,24 @@ static enum mbj_rc contents_check(struct contents *c, struct mbj_error *err)
 	return rc;
 }
 
+/* A copy that has nothing, of a journal that does not begin at group 1. */
+static enum mbj_rc beginning_take(struct backup_copy *copy,
+				  struct mbj_error *err)
+{
+	struct mbj_snapshot_info info;
+	struct mbj_identity source;
+	enum mbj_rc rc;
+
+	if (!mbj_id_is_root(mbj_store_identity(copy->store)->lineage))
+		return MBJ_OK;
+	rc = mbj_identity_load(mbj_store_sys(copy->store), copy->source,
+			       &source, err);
+	if (rc < 0 || source.anchor.first.v <= 1)
+		return rc;
+	return mbj_replica_seed(copy->store, copy->source, copy->until, &info,
+				err);
+}
+
 static enum mbj_rc groups_take(struct backup_copy *copy,
 			       struct mbj_replay_result *ret_replayed,
 			       struct mbj_error *err)
@@ -145,8 +163,10 @@ static enum mbj_rc groups_take(struct backup_copy *copy,
 
 	options.until = copy->until;
 	options.is_duplicating = true;
-	rc = mbj_replay_journal(copy->store, copy->source, &options,
-				ret_replayed, err);
+	rc = beginning_take(copy, err);
+	if (rc == MBJ_OK)
+		rc = mbj_replay_journal(copy->store, copy->source, &options,
+					ret_replayed, err);
 	/* What deleted mailboxes held need not be there, nor at the source. */
 	if (rc == MBJ_OK)
 		rc = mbj_store_reap(copy->store, err);

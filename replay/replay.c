@@ -10,6 +10,7 @@
  *   1. a batch's groups, their effects and the watermark commit together;
  *   2. what was good before a failure is committed before it is reported.
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include <mbj/check.h>
@@ -341,6 +342,39 @@ replay_run_from(struct mbj_store *store, struct replay_source *source,
 	return rc;
 }
 
+/* Groups that the replica lacks are gone from the source. */
+static enum mbj_rc beginning_check(const struct mbj_store *replica,
+				   const struct replay_source *source,
+				   const struct mbj_identity *identity,
+				   struct mbj_lsn applied,
+				   struct mbj_error *err)
+{
+	if (applied.v + 1 >= identity->anchor.first.v)
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_EFENCED,
+			     "%s ends at group %" PRIu64
+			     ", the journal of %s begins at %" PRIu64
+			     ": what is in between was trimmed; make a new "
+			     "replica, with \"mbj init --role replica "
+			     "--from-snapshot\"",
+			     mbj_store_dir(replica), applied.v, source->name,
+			     identity->anchor.first.v);
+}
+
+/* A run that failed because the source was trimmed under it says so. */
+static enum mbj_rc trim_notice(const struct mbj_store *replica,
+			       struct replay_source *source, enum mbj_rc rc,
+			       struct mbj_lsn applied, struct mbj_error *err)
+{
+	struct mbj_identity now;
+
+	if ((rc != MBJ_ECORRUPT && rc != MBJ_ENOTFOUND) ||
+	    source->ops->identity(source, &now, NULL) < 0 ||
+	    applied.v + 1 >= now.anchor.first.v)
+		return rc;
+	return beginning_check(replica, source, &now, applied, err);
+}
+
 /* Refuse what must not be replayed; take the lineage on the first stream. */
 static enum mbj_rc source_accept(struct mbj_store *replica,
 				 const struct mbj_identity *source,
@@ -404,7 +438,8 @@ enum mbj_rc replay_source_run(struct mbj_store *replica,
 	ret_result->source_end = hello.end;
 	if (mbj_id_is_root(mbj_store_identity(replica)->lineage)) {
 		/* A dry run onto a replica that has no lineage yet. */
-		ret_result->applied.v = identity.anchor.first.v - 1;
+		rc = beginning_check(replica, source, &identity,
+				     ret_result->applied, err);
 		ret_result->groups = groups_lacking(options, ret_result);
 		goto out;
 	}
@@ -414,6 +449,10 @@ enum mbj_rc replay_source_run(struct mbj_store *replica,
 				   action.reason);
 		goto out;
 	}
+	rc = beginning_check(replica, source, &identity, ret_result->applied,
+			     err);
+	if (rc < 0)
+		goto out;
 	if (options->is_dry_run) {
 		ret_result->groups = groups_lacking(options, ret_result);
 		goto out;
@@ -424,6 +463,7 @@ enum mbj_rc replay_source_run(struct mbj_store *replica,
 		goto out;
 	rc = replay_run_from(replica, source, engine, &chain, options,
 			     ret_result, err);
+	rc = trim_notice(replica, source, rc, ret_result->applied, err);
 out:
 	mbj_engine_free(&engine);
 	return rc;

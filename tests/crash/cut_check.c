@@ -122,10 +122,13 @@ static bool judge_open(struct judge *judge)
 	enum mbj_rc rc;
 
 	rc = mbj_replica_open(side->dir, &judge->options, &judge->store, &err);
-	if (side->is_restored && !side->is_promised &&
+	if ((side->is_restored || side->is_seeded) && !side->is_promised &&
 	    (rc == MBJ_ENOTFOUND || rc == MBJ_EFENCED)) {
 		judge->lab->counts.unmade++;
-		rc = cut_restore(judge->lab, side->dir, &judge->options, &err);
+		rc = side->is_seeded ? cut_seed(judge->lab, side->dir,
+						&judge->options, &err)
+				     : cut_restore(judge->lab, side->dir,
+						   &judge->options, &err);
 		if (rc < 0)
 			return wrong(judge, "cannot be restored again: %s",
 				     err.message);
@@ -180,15 +183,17 @@ static bool judge_journal(struct judge *judge)
 	const struct cut_side *side = judge->side;
 	struct mbj_log_reader *reader = NULL;
 	struct mbj_error err = {.rc = MBJ_OK};
+	struct mbj_lsn first = mbj_store_identity(judge->store)->anchor.first;
 	struct mbj_group group;
-	uint64_t lsn = 0;
+	uint64_t lsn;
 	enum mbj_rc rc;
 
 	if (judge->end == 0)
 		return true;
+	lsn = first.v - 1;
 	rc = mbj_store_log_reader(judge->options.sys, side->dir, &reader, &err);
 	if (rc == MBJ_OK)
-		rc = mbj_log_reader_seek(reader, (struct mbj_lsn){1}, &err);
+		rc = mbj_log_reader_seek(reader, first, &err);
 	while (rc == MBJ_OK) {
 		rc = mbj_log_reader_next(reader, &group, &err);
 		if (rc < 0)
@@ -234,7 +239,7 @@ static bool judge_state(struct judge *judge)
 			     "the state is at %" PRIu64
 			     ", the journal at %" PRIu64,
 			     watermark.lsn.v, judge->end);
-	if (!truth->is_known)
+	if (!truth->is_known && !judge->side->is_seeded)
 		return wrong(judge, "nothing is known of group %" PRIu64,
 			     judge->end);
 	if (truth_is(truth, &judge->found))

@@ -409,3 +409,12 @@ enum mbj_rc cut_restore(const struct cut_lab *lab, const char *dir,
 	restore.store = options;
 	return mbj_restore(lab->backup, dir, &restore, &result, err);
 }
+
+enum mbj_rc cut_seed(const struct cut_lab *lab, const char *dir,
+		     const struct mbj_store_options *options,
+		     struct mbj_error *err)
+{
+	struct mbj_lsn lsn;
+
+	return mbj_replica_init(dir, lab->primary.dir, options, &lsn, err);
+}

@@ -12,7 +12,7 @@
  *   2. it ends at or behind the last group acknowledged, and not behind the
  *      last one tried: nothing lost, nothing made up;
  *   3. each group of the journal has the chain value that it had, from the
- *      first to the end;
+ *      first that is left to the end;
  *   4. the state's watermark is that end, and accounts, digests, parked
  *      accounts and messages (UIDs, modseqs, flags, by their records) are those
  *      that belong to it: nothing missing, nothing twice; the content of each
@@ -57,6 +57,7 @@ struct cut_side {
 	bool is_backup;		 /* of the primary, by mbj_backup */
 	uint64_t marked;	 /* by the last one acknowledged */
 	bool is_restored;	 /* by mbj_restore, from lab->backup */
+	bool is_seeded;		 /* from a snapshot of the primary */
 	uint64_t acked;		 /* the last group known to be durable */
 	uint64_t tried;		 /* the last group that may be there */
 	struct cut_truth truth[CUT_LSN_MAX];
@@ -137,6 +138,11 @@ enum mbj_rc cut_restore(const struct cut_lab *lab, const char *dir,
 			const struct mbj_store_options *options,
 			struct mbj_error *err);
 
+/* A replica from the primary's snapshot; again, or for the first time. */
+enum mbj_rc cut_seed(const struct cut_lab *lab, const char *dir,
+		     const struct mbj_store_options *options,
+		     struct mbj_error *err);
+
 /* ------------------------------------------------------ cut_check.c */
 
 /*
@@ -175,6 +181,13 @@ void cut_backup_prepare(struct cut_lab *lab);
 void cut_backup_run(struct cut_lab *lab);
 void cut_restore_prepare(struct cut_lab *lab);
 void cut_restore_run(struct cut_lab *lab);
+
+/* ------------------------------------------------------- cut_trim.c */
+
+void cut_trim_prepare(struct cut_lab *lab);
+void cut_trim_run(struct cut_lab *lab);
+void cut_seed_prepare(struct cut_lab *lab);
+void cut_seed_run(struct cut_lab *lab);
 
 /* ------------------------------------------------------- cut_work.c */
 

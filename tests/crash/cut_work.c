@@ -302,5 +302,7 @@ const struct cut_work cut_works[] = {
 	{"fetch", cut_fetch_prepare, cut_fetch_run},
 	{"backup", cut_backup_prepare, cut_backup_run},
 	{"restore", cut_restore_prepare, cut_restore_run},
+	{"trim", cut_trim_prepare, cut_trim_run},
+	{"seed", cut_seed_prepare, cut_seed_run},
 };
 const size_t cut_work_count = sizeof(cut_works) / sizeof(cut_works[0]);

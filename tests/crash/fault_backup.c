@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <mbj/backup.h>
+#include <mbj/trim.h>
 
 #include "fault_lab.h"
 
@@ -52,6 +53,35 @@ static enum mbj_rc restore_run(struct fault_lab *lab, enum mbj_store_role role,
 enum mbj_rc fault_run_restore(struct fault_lab *lab, struct mbj_error *err)
 {
 	return restore_run(lab, MBJ_STORE_PRIMARY, err);
+}
+
+enum mbj_rc fault_run_snapshot(struct fault_lab *lab, struct mbj_error *err)
+{
+	struct mbj_snapshot_result result;
+	struct mbj_store *store = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_store_open(lab->primary, &lab->options, &store, err);
+	if (rc == MBJ_OK)
+		rc = mbj_store_snapshot(store, &result, err);
+	mbj_store_close(&store);
+	return rc;
+}
+
+/* And the state is made anew from it. */
+enum mbj_rc fault_run_snapshot_rebuild(struct fault_lab *lab,
+				       struct mbj_error *err)
+{
+	struct mbj_store_options options = lab->options;
+	struct mbj_store *store = NULL;
+	enum mbj_rc rc;
+
+	rc = fault_run_snapshot(lab, err);
+	options.is_rebuild_forced = true;
+	if (rc == MBJ_OK)
+		rc = mbj_store_open(lab->primary, &options, &store, err);
+	mbj_store_close(&store);
+	return rc;
 }
 
 /* One group less than the primary comes to have, and contents to fetch. */

@@ -81,7 +81,9 @@ FAULT_MESSAGE_MAP(X)
 #define FAULT_BACKUP_MAP(X) \
 	X(backup)           \
 	X(backup_first)     \
-	X(restore)
+	X(restore)          \
+	X(snapshot)         \
+	X(snapshot_rebuild)
 
 #define X(name)                                             \
 	enum mbj_rc fault_run_##name(struct fault_lab *lab, \

@@ -56,6 +56,7 @@ TCase *test_service_fault_case(void);
 TCase *test_space_case(void);
 TCase *test_store_case(void);
 TCase *test_superblock_case(void);
+TCase *test_trim_case(void);
 TCase *test_wire_case(void);
 
 #endif

@@ -56,6 +56,7 @@ int main(void)
 		test_space_case,
 		test_store_case,
 		test_superblock_case,
+		test_trim_case,
 		test_wire_case,
 	};
 

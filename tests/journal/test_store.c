@@ -352,8 +352,7 @@ START_TEST(store_adopts)
 
 	other = primary;
 	other.anchor.first.v = 7;
-	SITE_FAILS(mbj_store_adopt(replica, &other, err), MBJ_EUNSUPPORTED,
-		   &error);
+	SITE_FAILS(mbj_store_adopt(replica, &other, err), MBJ_EFENCED, &error);
 	SITE_OK(mbj_store_adopt(replica, &primary, err));
 	mbj_store_close(&replica);
 	SITE_OK(mbj_store_open(dir, &options, &replica, err));

@@ -187,7 +187,12 @@ static void status_fill(struct mbj_client_status *s)
 	s->usage = (struct mbj_log_usage){39, 40};
 	s->space = (struct mbj_store_space){401, 402};
 	s->applied = (struct mbj_watermark){{41}, {42}, hash_of(0x43)};
-	s->recovery = (struct mbj_store_recovery){44, 45, true, "because"};
+	s->recovery = (struct mbj_store_recovery){
+		.groups_applied = 44,
+		.torn_size = 45,
+		.is_rebuilt = true,
+		.reason = "because",
+	};
 	s->account_count = 46;
 #define X(member, word, what) s->service.member = number++;
 	MBJ_SERVICE_STATS_MAP(X)

@@ -15,7 +15,7 @@ int main(void)
 		test_utf7_case,	      test_content_case,
 		test_uids_case,	      test_blob_case,
 		test_blob_fault_case, test_blob_thread_case,
-		test_attribute_case,
+		test_attribute_case,  test_snapshot_case,
 	};
 
 	return test_run("mailbox", cases, sizeof(cases) / sizeof(cases[0]));

@@ -187,8 +187,9 @@ START_TEST(source_begins_later)
 	source_begin(&s, 4, false);
 	alice = fixture_account(s.f.primary, "alice");
 	source_append(&s, &alice, 1);
-	ck_assert_int_eq(source_try(&s, &result, &why), MBJ_ENOTFOUND);
-	ck_assert_ptr_nonnull(strstr(why.message, "group 3 is not in"));
+	ck_assert_int_eq(source_try(&s, &result, &why), MBJ_EFENCED);
+	ck_assert_ptr_nonnull(strstr(why.message, "ends at group 2, "));
+	ck_assert_ptr_nonnull(strstr(why.message, "begins at 4: "));
 	ck_assert_uint_eq(applied_get(s.f.replica), 2);
 	source_end(&s);
 }

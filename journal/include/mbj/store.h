@@ -6,6 +6,7 @@
  *	STORE/lock        held by the owner, names its process
  *	STORE/journal/    segments (mbj/log.h)
  *	STORE/state/      Berkeley DB environment (mbj/state.h)
+ *	STORE/snapshots/  what the state was (mbj/trim.h)
  *
  * On a primary, edits from any number of threads are combined into batches:
  * one transaction, one write, one sync for all that wait.  On a replica the
@@ -75,7 +76,8 @@ struct mbj_store_options {
 	 * A mark, no promise: others may fill the disk past it.
 	 */
 	uint64_t space_min;
-	bool is_rebuild_forced; /* throw the state away and rebuild it */
+	/* Throw the state away; make it from a snapshot and the journal. */
+	bool is_rebuild_forced;
 	/* Groups after which a request may be forgotten: mbj/request.h. */
 	uint32_t request_window;
 	/*
@@ -136,6 +138,9 @@ struct mbj_store_recovery {
 	uint64_t torn_size;	 /* bytes of a torn tail set aside */
 	bool is_rebuilt;	 /* the state was made anew */
 	char reason[MBJ_ERROR_MESSAGE_MAX]; /* why, where it was */
+	struct mbj_lsn snapshot;    /* that it was made from, 0: the journal */
+	uint64_t snapshots_damaged; /* that were tried and passed over */
+	char snapshot_fault[MBJ_ERROR_MESSAGE_MAX]; /* of the first of them */
 };
 MBJ_API const struct mbj_store_recovery *
 mbj_store_recovery_get(const struct mbj_store *store);

@@ -26,10 +26,12 @@
 #include <mbj/plan.h>
 #include <mbj/replay.h>
 #include <mbj/service.h>
+#include <mbj/snapshot.h>
 #include <mbj/state.h>
 #include <mbj/status.h>
 #include <mbj/store.h>
 #include <mbj/tree.h>
+#include <mbj/trim.h>
 #include <mbj/utf7.h>
 #include <mbj/verify.h>
 #include <mbj/version.h>

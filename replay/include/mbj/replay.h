@@ -12,6 +12,7 @@
 #define MBJ_REPLAY_H
 
 #include <mbj/engine.h>
+#include <mbj/snapshot.h>
 #include <mbj/store.h>
 
 #ifdef __cplusplus
@@ -59,15 +60,39 @@ MBJ_API enum mbj_rc mbj_replica_open(const char *dir,
  * Apply to replica what it lacks of the journal in source_dir, reading only
  * its superblock, segments and blobs: source may be in use, or dead.
  * Returns: MBJ_EFENCED (not a replica, another lineage, ahead, forked, an
- * older epoch), MBJ_ECORRUPT (naming the damage; what precedes it is
- * applied), MBJ_ENOSPC, ...  Parked accounts are not an error: see the result.
- * Durability: what the result counts is on disk, journal and watermark.
+ * older epoch, source was trimmed past what the replica has), MBJ_ECORRUPT
+ * (naming the damage; what precedes it is applied), MBJ_ENOSPC, ...  Parked
+ * accounts are not an error: see the result. Durability: what the result counts
+ * is on disk, journal and watermark.
  */
 MBJ_API enum mbj_rc mbj_replay_journal(struct mbj_store *replica,
 				       const char *source_dir,
 				       const struct mbj_replay_options *options,
 				       struct mbj_replay_result *ret_result,
 				       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * Make a replica of source in dir (as mbj_store_init) from the newest good
+ * snapshot there, for a journal that does not begin at group 1 any more, or to
+ * save the time of replaying it; replay does the rest, contents included.  One
+ * that was stopped is gone on with.  *ret_lsn is the group that it has.
+ * A request whose group lies at that one or before is not known there.
+ * Returns: MBJ_ENOTFOUND (no snapshot), MBJ_ECORRUPT (none is good),
+ * MBJ_EEXISTS, MBJ_EFENCED.
+ * Durability: on return the replica is on disk.
+ */
+MBJ_API enum mbj_rc mbj_replica_init(const char *dir, const char *source,
+				     const struct mbj_store_options *options,
+				     struct mbj_lsn *ret_lsn,
+				     struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The same into an open one that has nothing yet; until, if not 0, is the last
+ * group that the snapshot may have.
+ */
+enum mbj_rc mbj_replica_seed(struct mbj_store *replica, const char *source,
+			     struct mbj_lsn until,
+			     struct mbj_snapshot_info *ret_info,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
 
 #ifdef __cplusplus
 }

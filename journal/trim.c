@@ -1,0 +1,338 @@
+/*
+ * Trimming the journal; see mbj/trim.h.
+ *
+ *	checkpoint -> how far by every reason -> a good snapshot at or past that
+ *	  -> superblock: the journal begins later -> segments go, lowest first,
+ *	     each entry synced before the next
+ *
+ * Where a crash leaves segments that lie before the journal's beginning, they
+ * are void, as the superblock says, and go at the next opening.
+ *
+ * Invariants:
+ *   1. the superblock says so before any byte is gone;
+ *   2. file numbers never get a gap: what is left at any time is what the list
+ *      of segments calls whole;
+ *   3. from the journal's beginning to its end there is a good snapshot, or the
+ *      beginning is group 1.
+ *
+ * Threads: one at a time, nobody else inside.
+ */
+#include <fcntl.h>
+
+#include <mbj/check.h>
+#include <mbj/trim.h>
+
+#include "segment_list.h"
+#include "segment_view.h"
+#include "store_impl.h"
+
+const char *mbj_trim_reason_name(enum mbj_trim_reason reason)
+{
+	static const char *const words[] = {
+#define X(name, number, word, what) [number] = (word),
+		MBJ_TRIM_REASON_MAP(X)
+#undef X
+	};
+
+	MBJ_ASSERT((size_t)reason < sizeof(words) / sizeof(words[0]));
+	return words[reason];
+}
+
+const char *mbj_trim_reason_text(enum mbj_trim_reason reason)
+{
+	static const char *const texts[] = {
+#define X(name, number, word, what) [number] = (what),
+		MBJ_TRIM_REASON_MAP(X)
+#undef X
+	};
+
+	MBJ_ASSERT((size_t)reason < sizeof(texts) / sizeof(texts[0]));
+	return texts[reason];
+}
+
+struct trimming {
+	struct mbj_store *store;
+	const struct mbj_trim_options *options;
+	struct mbj_trim_result *result;
+	struct segment_list list;
+	/* Groups from here on stay, for the result's reason. */
+	uint64_t bound;
+	struct mbj_anchor anchor; /* wanted */
+	uint32_t number;	  /* of the segment that it is in */
+};
+
+static void bound_lower(struct trimming *t, uint64_t lsn,
+			enum mbj_trim_reason why)
+{
+	if (lsn >= t->bound)
+		return;
+	t->bound = lsn;
+	t->result->why = why;
+}
+
+/* --------------------------------------------------------------- reasons */
+
+static enum mbj_rc state_bound(struct trimming *t, struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_watermark watermark;
+	struct mbj_parked parked;
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(t->store, &txn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_txn_watermark(txn, &watermark, err);
+	if (rc == MBJ_OK) {
+		bound_lower(t, watermark.lsn.v + 1, MBJ_TRIM_STATE);
+		rc = mbj_scan_parked(txn, &scan, err);
+	}
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_parked(&scan, &parked, err);
+		if (rc == MBJ_OK)
+			bound_lower(t, parked.first.v, MBJ_TRIM_PARKED);
+	}
+	mbj_scan_done(&scan);
+	mbj_txn_abort(&txn);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+static enum mbj_rc entry_look(const struct trimming *t, size_t index,
+			      struct segment_header *ret_header,
+			      uint64_t *ret_size, struct mbj_error *err)
+{
+	const struct segment_entry *entry = &t->list.entries[index];
+	const struct mbj_store *store = t->store;
+	struct segment_view view;
+	char name[SEGMENT_NAME_SIZE];
+	enum mbj_rc rc;
+
+	segment_view_init(&view);
+	segment_name_print(entry->number, entry->first, name);
+	rc = segment_view_open(&view, store->sys, store->journal_dir, name,
+			       store->superblock.identity.lineage, ret_header,
+			       err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_size(&view.file, ret_size, err);
+	segment_view_done(&view);
+	return rc;
+}
+
+/*
+ * From the newest segment back: the bytes that are to be kept, and the time.
+ * A segment was written to until the next one was begun.
+ */
+static enum mbj_rc segments_bound(struct trimming *t, struct mbj_error *err)
+{
+	const struct mbj_sys *sys = t->store->sys;
+	int64_t cutoff = sys->now_us(sys->ctx) - t->options->keep_us;
+	struct segment_header header = {.number = 0};
+	bool is_old = t->options->keep_us <= 0;
+	bool is_enough = t->options->keep_size == 0;
+	uint64_t size = 0, kept = 0;
+
+	for (size_t i = t->list.count; i > 0 && !(is_old && is_enough); i--) {
+		enum mbj_rc rc = entry_look(t, i - 1, &header, &size, err);
+
+		if (rc < 0)
+			return rc;
+		kept += size;
+		if (!is_old)
+			bound_lower(t, header.first.v, MBJ_TRIM_AGE);
+		is_old = is_old || header.created_us <= cutoff;
+		if (!is_enough)
+			bound_lower(t, header.first.v, MBJ_TRIM_SIZE);
+		is_enough = is_enough || kept >= t->options->keep_size;
+	}
+	return MBJ_OK;
+}
+
+static enum mbj_rc bound_find(struct trimming *t, struct mbj_error *err)
+{
+	uint64_t end = store_log_end(t->store).lsn.v;
+	uint64_t window = t->options->keep_requests;
+	enum mbj_rc rc;
+
+	t->bound = t->list.entries[t->list.count - 1].first.v;
+	t->result->why = MBJ_TRIM_NEWEST;
+	bound_lower(t, end > window ? end - window + 1 : 1, MBJ_TRIM_REQUESTS);
+	/*
+	 * Here go the replicas that are known, each with the last group that it
+	 * has acknowledged, as soon as there is a register of them.
+	 */
+	rc = state_bound(t, err);
+	if (rc == MBJ_OK)
+		rc = segments_bound(t, err);
+	return rc;
+}
+
+/* The segment with that group begins the journal. */
+static enum mbj_rc anchor_find(struct trimming *t, struct mbj_error *err)
+{
+	struct segment_header header = {.number = 0};
+	size_t index;
+	uint64_t size = 0;
+	enum mbj_rc rc;
+
+	index = segment_list_find(&t->list, (struct mbj_lsn){t->bound});
+	t->anchor = t->store->superblock.identity.anchor;
+	if (index == t->list.count ||
+	    t->list.entries[index].first.v <= t->anchor.first.v)
+		return MBJ_OK;
+	rc = entry_look(t, index, &header, &size, err);
+	if (rc < 0)
+		return rc;
+	t->anchor.first = header.first;
+	t->anchor.chain = header.chain;
+	t->number = header.number;
+	return MBJ_OK;
+}
+
+/* ---------------------------------------------------------------- removal */
+
+/*
+ * Files with a number below that one go, lowest first; counted only where that
+ * is wanted.
+ */
+static enum mbj_rc files_remove(const struct mbj_store *store, uint32_t number,
+				bool is_counting,
+				struct mbj_trim_result *result,
+				struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_buf names;
+	enum mbj_rc rc;
+
+	mbj_buf_init(&names, SEGMENT_NAMES_SIZE_MAX);
+	rc = mbj_dir_list(store->sys, store->journal_dir, &names, err);
+	for (size_t at = 0; rc == MBJ_OK && at < names.n;
+	     at += strlen((const char *)names.p + at) + 1) {
+		const char *name = (const char *)names.p + at;
+		struct mbj_file file = MBJ_FILE_CLOSED;
+		struct mbj_lsn first;
+		uint64_t size = 0;
+		uint32_t found;
+
+		if (!segment_name_parse(name, &found, &first) ||
+		    found >= number)
+			continue;
+		rc = mbj_path_join(path, store->journal_dir, name, err);
+		if (rc == MBJ_OK)
+			rc = mbj_file_open(store->sys, path, O_RDONLY, &file,
+					   err);
+		if (rc == MBJ_OK)
+			rc = mbj_file_size(&file, &size, err);
+		mbj_file_close(&file);
+		if (rc == MBJ_OK && !is_counting)
+			rc = mbj_file_remove(store->sys, path, err);
+		if (rc == MBJ_OK && !is_counting)
+			rc = mbj_dir_sync(store->sys, store->journal_dir, err);
+		result->segments += rc == MBJ_OK;
+		result->size += rc == MBJ_OK ? size : 0;
+	}
+	mbj_buf_done(&names);
+	return rc;
+}
+
+static enum mbj_rc anchor_move(struct trimming *t, struct mbj_error *err)
+{
+	struct mbj_store *store = t->store;
+	struct superblock superblock = store->superblock;
+	struct mbj_snapshot_result snapshot;
+	enum mbj_rc rc;
+
+	rc = mbj_store_snapshot(store, &snapshot, err);
+	if (rc < 0)
+		return mbj_error_prefix(err, rc, "nothing was trimmed");
+	/* At the watermark, which bounded what goes. */
+	MBJ_ASSERT(snapshot.info.watermark.lsn.v + 1 >= t->anchor.first.v);
+	t->result->snapshot = snapshot.info.watermark.lsn;
+	superblock.identity.anchor = t->anchor;
+	rc = superblock_save(store->sys, store->dir, SUPERBLOCK_NAME,
+			     &superblock, err);
+	if (rc < 0)
+		return rc;
+	store->superblock = superblock;
+	/* What was read of it may lie before its beginning. */
+	store->is_recall_loaded = false;
+	return files_remove(store, t->number, false, t->result, err);
+}
+
+static enum mbj_rc trim_run(struct trimming *t, struct mbj_error *err)
+{
+	struct mbj_trim_result *result = t->result;
+	struct mbj_store *store = t->store;
+	enum mbj_rc rc;
+
+	rc = mbj_state_checkpoint(store->state, true, err);
+	if (rc == MBJ_OK)
+		rc = segment_list_load(&t->list, store->sys, store->journal_dir,
+				       err);
+	if (rc < 0 || t->list.count == 0)
+		return rc;
+	rc = bound_find(t, err);
+	if (rc == MBJ_OK)
+		rc = anchor_find(t, err);
+	if (rc < 0 || t->number == 0)
+		return rc;
+	result->first = t->anchor.first;
+	return t->options->is_dry_run
+		       ? files_remove(store, t->number, true, result, err)
+		       : anchor_move(t, err);
+}
+
+enum mbj_rc mbj_store_trim(struct mbj_store *store,
+			   const struct mbj_trim_options *options,
+			   struct mbj_trim_result *ret_result,
+			   struct mbj_error *err)
+{
+	struct mbj_trim_result result = {.segments = 0};
+	struct trimming t = {.store = store,
+			     .options = options,
+			     .result = &result};
+	enum mbj_rc rc;
+
+	if (options->size != sizeof(*options))
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "the options of a trim have another size "
+				     "here: built against other headers");
+	rc = store_check(store, err);
+	if (rc < 0)
+		return rc;
+	if (store->log == NULL)
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "%s is a replica that has not received "
+				     "anything yet",
+				     store->dir);
+	rc = store_backup_refuse(store, "trimmed", err);
+	if (rc < 0)
+		return rc;
+	result.before = store->superblock.identity.anchor.first;
+	result.first = result.before;
+	result.end = store_log_end(store).lsn;
+	segment_list_init(&t.list);
+	rc = trim_run(&t, err);
+	segment_list_done(&t.list);
+	if (rc == MBJ_OK)
+		*ret_result = result;
+	return rc;
+}
+
+void store_trim_finish(const struct mbj_store *store)
+{
+	struct mbj_trim_result result = {.segments = 0};
+	struct segment_list list;
+	enum mbj_rc rc;
+	size_t index;
+
+	segment_list_init(&list);
+	rc = segment_list_load(&list, store->sys, store->journal_dir, NULL);
+	index = segment_list_find(&list,
+				  store->superblock.identity.anchor.first);
+	/* What cannot be removed now is void all the same. */
+	if (rc == MBJ_OK && index < list.count && index > 0)
+		rc = files_remove(store, list.entries[index].number, false,
+				  &result, NULL);
+	(void)rc;
+	segment_list_done(&list);
+}

@@ -1,0 +1,232 @@
+/*
+ * What the records of one account sum up to, as they come by.
+ *
+ * Method: an account's digest is the sum over its elements, a mailbox's digest
+ * the sum over its messages; sums are free of order, so that all messages of
+ * all mailboxes are compared with the sum of their mailboxes' digests, without
+ * keeping either.  Messages of a series that waits to be reaped are in no
+ * mailbox: these series come first and are kept, there are few.
+ *
+ * Threads: one at a time per sum.
+ */
+#include <mbj/check.h>
+
+#include "snapshot_priv.h"
+
+enum {
+	ELEMENT_MAX = 1 << 20,
+	SERIES_SIZE = MBJ_ID_SIZE + 4,
+	/* Deleted mailboxes of one account that nobody has reaped. */
+	ORPHANS_MAX = 1 << 24,
+};
+
+void snapshot_digest_add(struct mbj_digest *sum, const struct mbj_digest *more)
+{
+	for (size_t i = 0; i < sizeof(sum->lane) / sizeof(*sum->lane); i++)
+		sum->lane[i] += more->lane[i];
+}
+
+void snapshot_sum_init(struct snapshot_sum *sum)
+{
+	*sum = (struct snapshot_sum){.is_account = false};
+	mbj_buf_init(&sum->name, MBJ_ACCOUNT_NAME_MAX);
+	mbj_buf_init(&sum->values, ELEMENT_MAX);
+	mbj_buf_init(&sum->element, ELEMENT_MAX);
+}
+
+void snapshot_sum_done(struct snapshot_sum *sum)
+{
+	mbj_buf_done(&sum->name);
+	mbj_buf_done(&sum->values);
+	mbj_buf_done(&sum->element);
+	mbj_free(sum->orphans);
+	sum->orphans = NULL;
+}
+
+void snapshot_sum_begin(struct snapshot_sum *sum, struct mbj_id account)
+{
+	const struct snapshot_sum before = *sum;
+
+	/* The memory stays, what was counted does not. */
+	*sum = (struct snapshot_sum){
+		.account.id = account,
+		.name = before.name,
+		.values = before.values,
+		.element = before.element,
+		.orphans = before.orphans,
+		.orphan_capacity = before.orphan_capacity,
+	};
+	mbj_buf_clear(&sum->name);
+}
+
+/* Onto one of the digests of the sum. */
+static enum mbj_rc element_add(struct snapshot_sum *sum,
+			       struct mbj_digest *digest,
+			       const struct snapshot_summing *with,
+			       const struct snapshot_record *record,
+			       struct mbj_error *err)
+{
+	struct mbj_buf *element = &sum->element;
+	enum mbj_rc rc;
+
+	mbj_buf_clear(element);
+	mbj_buf_put_block(element, record->key);
+	mbj_buf_put_bytes(element, record->value);
+	rc = mbj_buf_ok(element, err);
+	if (rc < 0)
+		return rc;
+	return mbj_digest_add(digest, with->sha, &with->key,
+			      (uint8_t)record->table, mbj_buf_view(element),
+			      err);
+}
+
+/* The account's own record: its element is the beginning of it. */
+static enum mbj_rc account_add(struct snapshot_sum *sum,
+			       const struct snapshot_summing *with,
+			       const struct snapshot_record *record,
+			       struct mbj_error *err)
+{
+	struct snapshot_record element = *record;
+	struct mbj_account account;
+	bool is_good;
+	enum mbj_rc rc;
+
+	is_good =
+		record_account_decode(sum->account.id, record->value, &account);
+	MBJ_ASSERT(is_good);
+	mbj_buf_put_bytes(&sum->name, account.name);
+	rc = mbj_buf_ok(&sum->name, err);
+	if (rc < 0)
+		return rc;
+	account.name = mbj_buf_view(&sum->name);
+	sum->account = account;
+	sum->is_account = true;
+	record_account_element(&sum->values, &account);
+	element.value = mbj_buf_view(&sum->values);
+	rc = mbj_buf_ok(&sum->values, err);
+	if (rc < 0)
+		return rc;
+	return element_add(sum, &sum->digest, with, &element, err);
+}
+
+static struct mbj_series series_of(struct mbj_bytes key)
+{
+	struct mbj_series series;
+
+	MBJ_ASSERT(key.n >= SERIES_SIZE);
+	memcpy(series.mailbox.b, key.p, MBJ_ID_SIZE);
+	series.birth = key_uid(mbj_bytes_make(key.p + MBJ_ID_SIZE, 4));
+	return series;
+}
+
+static int series_order(struct mbj_series a, struct mbj_series b)
+{
+	int order = mbj_id_compare(a.mailbox, b.mailbox);
+
+	return order != 0 ? order : (a.birth > b.birth) - (a.birth < b.birth);
+}
+
+static enum mbj_rc orphan_add(struct snapshot_sum *sum,
+			      const struct snapshot_record *record,
+			      struct mbj_error *err)
+{
+	void *orphans = sum->orphans;
+	enum mbj_rc rc;
+
+	rc = mbj_array_reserve(&orphans, &sum->orphan_capacity,
+			       sum->orphan_count + 1, sizeof(*sum->orphans),
+			       ORPHANS_MAX, err);
+	sum->orphans = orphans;
+	if (rc == MBJ_OK)
+		sum->orphans[sum->orphan_count++] = series_of(record->key);
+	return rc;
+}
+
+static enum mbj_rc message_add(struct snapshot_sum *sum,
+			       const struct snapshot_summing *with,
+			       const struct snapshot_record *record,
+			       struct mbj_error *err)
+{
+	struct mbj_series series = series_of(record->key);
+	struct mbj_message message;
+	bool is_good;
+
+	is_good = record_message_decode(snapshot_key_uid(record->key),
+					record->value, &message);
+	MBJ_ASSERT(is_good);
+	while (sum->orphan_at < sum->orphan_count &&
+	       series_order(sum->orphans[sum->orphan_at], series) < 0)
+		sum->orphan_at++;
+	if (sum->orphan_at < sum->orphan_count &&
+	    series_order(sum->orphans[sum->orphan_at], series) == 0)
+		return MBJ_OK;
+	sum->message_count++;
+	sum->message_size += message.size;
+	return element_add(sum, &sum->messages, with, record, err);
+}
+
+enum mbj_rc snapshot_sum_add(struct snapshot_sum *sum,
+			     const struct snapshot_summing *with,
+			     const struct snapshot_record *record,
+			     struct mbj_error *err)
+{
+	struct mbj_content content;
+
+	switch (record->table) {
+	case TABLE_ACCOUNTS:
+		return account_add(sum, with, record, err);
+	case TABLE_CONTENTS:
+		if (record_content_decode(record->value, &content))
+			snapshot_digest_add(&sum->contents, &content.digest);
+		break;
+	case TABLE_MAILBOXES:
+		sum->mailboxes++;
+		break;
+	case TABLE_SUBSCRIPTIONS:
+		sum->subscriptions++;
+		break;
+	case TABLE_FLOORS:
+	case TABLE_ATTRIBUTES:
+		break;
+	case TABLE_ORPHANS:
+		return orphan_add(sum, record, err);
+	case TABLE_MESSAGES:
+		return message_add(sum, with, record, err);
+	case TABLE_META:
+	case TABLE_ACCOUNT_NAMES:
+	case TABLE_SLOTS:
+	case TABLE_TOMBSTONES:
+	case TABLE_PARKED:
+	case TABLE_VANISHED:
+	case TABLE_BLOBS:
+	case TABLE_WANTED:
+	case TABLE_COUNT:
+		return MBJ_OK; /* in no digest */
+	}
+	return element_add(sum, &sum->digest, with, record, err);
+}
+
+enum mbj_rc snapshot_sum_judge(const struct snapshot_sum *sum,
+			       struct mbj_error *err)
+{
+	static const struct mbj_digest nothing = {{0}};
+	const struct mbj_account *a = &sum->account;
+	bool is_good;
+
+	/* Of a dead account only what is local is left. */
+	if (!sum->is_account)
+		is_good = mbj_digest_equal(&sum->digest, &nothing) &&
+			  sum->message_count == 0;
+	else
+		is_good = mbj_digest_equal(&sum->digest, &a->digest) &&
+			  mbj_digest_equal(&sum->messages, &sum->contents) &&
+			  sum->mailboxes == a->mailbox_count &&
+			  sum->subscriptions == a->subscription_count &&
+			  sum->message_count == a->message_count &&
+			  sum->message_size == a->message_size;
+	if (is_good)
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_ECORRUPT,
+			     "the records of an account do not sum to its "
+			     "digests and counts");
+}

@@ -1,0 +1,222 @@
+/*
+ * A replica from nothing for a store whose journal does not begin at group 1:
+ * the newest good snapshot of the source is copied, the copy judged, and the
+ * state filled from it; the groups behind it come by replay, as do the contents
+ * of all messages, which are noted as wanted.
+ *
+ * Invariants:
+ *   1. the source is only read: its owner may be using it;
+ *   2. what the state was filled from is in the replica's own directory before
+ *      its superblock says that its journal begins behind it.
+ *
+ * Threads: the caller's, alone with the replica.
+ */
+#include <fcntl.h>
+
+#include <mbj/check.h>
+#include <mbj/replay.h>
+#include <mbj/trim.h>
+
+enum { COPY_SIZE = 256 << 10 };
+
+static enum mbj_rc bytes_copy(struct mbj_file *from, struct mbj_file *to,
+			      struct mbj_error *err)
+{
+	uint8_t *p = mbj_alloc(COPY_SIZE);
+	size_t got = COPY_SIZE;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (p == NULL)
+		return mbj_error_nomem(err);
+	for (uint64_t at = 0; rc == MBJ_OK && got == COPY_SIZE; at += got) {
+		rc = mbj_file_read(from, at, p, COPY_SIZE, &got, err);
+		if (rc == MBJ_OK)
+			rc = mbj_file_write(to, at, p, got, err);
+	}
+	mbj_free(p);
+	return rc == MBJ_OK ? mbj_file_sync(to, err) : rc;
+}
+
+static enum mbj_rc file_copy(const struct mbj_sys *sys, const char *from,
+			     const char *to, struct mbj_error *err)
+{
+	struct mbj_file source = MBJ_FILE_CLOSED;
+	struct mbj_file target = MBJ_FILE_CLOSED;
+	enum mbj_rc rc;
+
+	rc = mbj_file_open(sys, from, O_RDONLY | O_NOFOLLOW, &source, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(sys, to,
+				   O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW,
+				   &target, err);
+	if (rc == MBJ_OK)
+		rc = bytes_copy(&source, &target, err);
+	mbj_file_close(&source);
+	mbj_file_close(&target);
+	return rc;
+}
+
+static enum mbj_rc copy_judge(const struct mbj_sys *sys, const char *path,
+			      struct mbj_snapshot_info *ret_info,
+			      struct mbj_error *err)
+{
+	struct mbj_snapshot *snapshot = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_snapshot_open(sys, path, &snapshot, err);
+	if (rc == MBJ_OK)
+		rc = mbj_snapshot_verify(snapshot, err);
+	if (rc == MBJ_OK)
+		*ret_info = *mbj_snapshot_info_get(snapshot);
+	mbj_snapshot_close(&snapshot);
+	return rc;
+}
+
+/* Copy one and judge the copy, which goes again where it is not good. */
+static enum mbj_rc snapshot_copy(struct mbj_store *replica, const char *source,
+				 struct mbj_lsn lsn,
+				 struct mbj_snapshot_info *ret_info,
+				 struct mbj_error *err)
+{
+	const struct mbj_sys *sys = mbj_store_sys(replica);
+	char dir[MBJ_PATH_TEXT_MAX];
+	char from[MBJ_PATH_TEXT_MAX];
+	char to[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_store_snapshots_make(replica, dir, err);
+	if (rc == MBJ_OK)
+		rc = mbj_snapshot_path(from, source, lsn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_snapshot_path(to, mbj_store_dir(replica), lsn, err);
+	if (rc < 0)
+		return rc;
+	rc = file_copy(sys, from, to, err);
+	if (rc == MBJ_OK)
+		rc = copy_judge(sys, to, ret_info, err);
+	if (rc == MBJ_OK)
+		return mbj_dir_sync(sys, dir, err);
+	(void)sys->unlink(sys->ctx, to);
+	return rc;
+}
+
+static enum mbj_rc none_good(const char *source, struct mbj_lsn until,
+			     const struct mbj_error *why, struct mbj_error *err)
+{
+	if (why->rc != MBJ_OK) {
+		if (err != NULL)
+			*err = *why;
+		return mbj_error_prefix(err, why->rc,
+					"no snapshot in %s is good; the first",
+					source);
+	}
+	if (until.v != 0)
+		return mbj_error_set(err, MBJ_ENOTFOUND,
+				     "%s has no snapshot of group %llu or one "
+				     "before it",
+				     source, (unsigned long long)until.v);
+	return mbj_error_set(err, MBJ_ENOTFOUND,
+			     "%s has no snapshot: \"mbj snapshot\" makes one",
+			     source);
+}
+
+static enum mbj_rc snapshot_find(struct mbj_store *replica, const char *source,
+				 struct mbj_lsn until,
+				 struct mbj_snapshot_info *ret_info,
+				 struct mbj_error *err)
+{
+	struct mbj_error first = {.rc = MBJ_OK};
+	struct mbj_lsn *lsns = NULL;
+	struct mbj_error why;
+	size_t count = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_snapshots_list(mbj_store_sys(replica), source, &lsns, &count,
+				err);
+	if (rc < 0)
+		return rc;
+	rc = MBJ_ENOTFOUND;
+	for (size_t i = 0; rc == MBJ_ENOTFOUND && i < count; i++) {
+		if (until.v != 0 && lsns[i].v > until.v)
+			continue;
+		rc = snapshot_copy(replica, source, lsns[i], ret_info, &why);
+		if (rc == MBJ_OK)
+			break;
+		/* Gone meanwhile, or bad: the next older one may do. */
+		if (rc == MBJ_ENOTFOUND || rc == MBJ_ECORRUPT ||
+		    rc == MBJ_EUNSUPPORTED) {
+			if (first.rc == MBJ_OK)
+				first = why;
+			rc = MBJ_ENOTFOUND;
+		} else if (err != NULL) {
+			*err = why;
+		}
+	}
+	mbj_free(lsns);
+	return rc == MBJ_ENOTFOUND ? none_good(source, until, &first, err) : rc;
+}
+
+enum mbj_rc mbj_replica_seed(struct mbj_store *replica, const char *source,
+			     struct mbj_lsn until,
+			     struct mbj_snapshot_info *ret_info,
+			     struct mbj_error *err)
+{
+	struct mbj_identity identity;
+	enum mbj_rc rc;
+
+	rc = mbj_identity_load(mbj_store_sys(replica), source, &identity, err);
+	if (rc == MBJ_OK && mbj_id_is_root(identity.lineage))
+		rc = mbj_error_set(err, MBJ_EFENCED,
+				   "%s is a replica that has not received "
+				   "anything yet",
+				   source);
+	if (rc == MBJ_OK)
+		rc = snapshot_find(replica, source, until, ret_info, err);
+	if (rc == MBJ_OK)
+		rc = mbj_store_adopt_snapshot(replica, &identity, ret_info,
+					      err);
+	return rc;
+}
+
+/* A new one, or what an earlier attempt that was stopped left. */
+static enum mbj_rc target_open(const char *dir,
+			       const struct mbj_store_options *options,
+			       struct mbj_store **ret_store,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = mbj_replica_open(dir, options, ret_store, err);
+	if (rc != MBJ_ENOTFOUND)
+		return rc;
+	rc = mbj_store_init(dir, MBJ_STORE_REPLICA, options, err);
+	if (rc == MBJ_OK)
+		rc = mbj_replica_open(dir, options, ret_store, err);
+	return rc;
+}
+
+enum mbj_rc mbj_replica_init(const char *dir, const char *source,
+			     const struct mbj_store_options *options,
+			     struct mbj_lsn *ret_lsn, struct mbj_error *err)
+{
+	struct mbj_store_options marked =
+		options != NULL ? *options : MBJ_STORE_OPTIONS_INIT;
+	struct mbj_store *store = NULL;
+	struct mbj_snapshot_info info;
+	struct mbj_lsn lsn = {0};
+	enum mbj_rc rc;
+
+	marked.is_restoring = true;
+	rc = target_open(dir, &marked, &store, err);
+	if (rc < 0)
+		return rc;
+	if (mbj_id_is_root(mbj_store_identity(store)->lineage))
+		rc = mbj_replica_seed(store, source, lsn, &info, err);
+	lsn = mbj_store_end(store).lsn;
+	if (rc == MBJ_OK)
+		rc = mbj_store_restored(store, MBJ_STORE_REPLICA, err);
+	mbj_store_close(&store);
+	if (rc == MBJ_OK)
+		*ret_lsn = lsn;
+	return rc;
+}
