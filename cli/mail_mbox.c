@@ -115,7 +115,6 @@ static enum mbj_rc dir_take(struct mail_import *m, struct walk *walk,
 static enum mbj_rc folders_find(struct mail_import *m, const char *root)
 {
 	struct walk walk = {.root = root};
-	char below[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc = MBJ_OK;
 
 	mbj_buf_init(&walk.dirs, MBJ_MAILDIR_LIST_MAX);
@@ -124,11 +123,16 @@ static enum mbj_rc folders_find(struct mail_import *m, const char *root)
 	mbj_buf_put_u8(&walk.dirs, 0);
 	while (rc == MBJ_OK && walk.at < walk.dirs.n) {
 		const char *dir = (const char *)walk.dirs.p + walk.at;
+		size_t size = strlen(dir) + 1;
+		char *below = mbj_arena_alloc(m->folders.arena, size);
 
+		if (below == NULL) {
+			rc = mbj_error_nomem(&m->s.err);
+			break;
+		}
 		/* The buffer moves while entries are put into it. */
-		MBJ_ASSERT(strlen(dir) < sizeof(below));
-		memcpy(below, dir, strlen(dir) + 1);
-		walk.at += strlen(below) + 1;
+		memcpy(below, dir, size);
+		walk.at += size;
 		rc = dir_take(m, &walk, below);
 	}
 	mbj_buf_done(&walk.dirs);

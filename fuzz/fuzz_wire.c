@@ -27,6 +27,7 @@ static void records_check(enum wire_kind kind, const struct wire_message *m)
 	struct mbj_node node;
 	struct mbj_attr attr;
 	struct mbj_path path;
+	struct mbj_client_intent intent;
 	enum mbj_rc rc = MBJ_OK;
 
 	mbj_reader_init(&reader, m->list);
@@ -38,6 +39,8 @@ static void records_check(enum wire_kind kind, const struct wire_message *m)
 			     ? wire_attr_decode(&reader, &attr, NULL)
 		     : kind == WIRE_SUBSCRIPTIONS
 			     ? wire_path_decode(&reader, &path, NULL)
+		     : kind == WIRE_INTENTS
+			     ? wire_intent_decode(&reader, &intent, NULL)
 			     : wire_message_decode(&reader, &message, NULL);
 }
 

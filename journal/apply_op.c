@@ -430,6 +430,8 @@ static const struct op_rule op_rules[] = {
 	[MBJ_OP_MESSAGE_TAKE_ALL] = {guard_content, change_message_take_all},
 	[MBJ_OP_SUBSCRIBE] = {guard_subscription, change_subscribe},
 	[MBJ_OP_UNSUBSCRIBE] = {guard_subscription, change_unsubscribe},
+	[MBJ_OP_INTENT] = {guard_intent, change_intent},
+	[MBJ_OP_OUTCOME] = {guard_outcome, change_outcome},
 	[MBJ_OP_RECEIPT] = {op_guard_account, change_nothing},
 };
 

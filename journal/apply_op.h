@@ -2,7 +2,7 @@
  * The rules of primitives: for each kind a guard, which says from revisions and
  * values what to do, and a change, which does it.  apply_op.c has the table and
  * the rules of accounts, mailboxes and names, apply_message.c those of
- * messages.  Private to journal/apply*.
+ * messages, apply_intent.c those of intents.  Private to journal/apply*.
  */
 #ifndef MBJ_JOURNAL_APPLY_OP_H
 #define MBJ_JOURNAL_APPLY_OP_H
@@ -39,5 +39,10 @@ op_change change_message_append;
 op_change change_message_flags;
 op_change change_message_expunge;
 op_change change_message_take_all;
+
+op_guard guard_intent;
+op_guard guard_outcome;
+op_change change_intent;
+op_change change_outcome;
 
 #endif

@@ -117,7 +117,10 @@ static void request_note(struct mbj_batch *batch, const struct request *request,
 /* It journals, and after it there is less to keep. */
 static bool edit_is_freeing(const struct mbj_edit *edit)
 {
-	if (edit->kind == MBJ_EDIT_ACCOUNT_DELETE)
+	if (edit->stage == MBJ_STAGE_INTENT)
+		return false;
+	if (edit->kind == MBJ_EDIT_ACCOUNT_DELETE ||
+	    edit->stage == MBJ_STAGE_FAILED)
 		return true;
 	for (size_t i = 0; i < edit->message_count; i++)
 		if (edit->messages[i].kind != MBJ_MESSAGE_EXPUNGE)

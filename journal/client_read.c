@@ -1,6 +1,8 @@
 /*
  * Reading through a client: what an answer lists becomes arrays and trees.
  */
+#include <stdlib.h>
+
 #include <mbj/check.h>
 
 #include "client_impl.h"
@@ -236,6 +238,58 @@ void mbj_client_subscriptions_done(struct mbj_client_subscriptions *list)
 	mbj_free(list->paths);
 	mbj_buf_done(&list->bytes);
 	*list = (struct mbj_client_subscriptions){.count = 0};
+}
+
+/* --------------------------------------------------------------- intents */
+
+static int intent_compare(const void *a, const void *b)
+{
+	const struct mbj_client_intent *x = a, *y = b;
+
+	return (x->intent.lsn.v > y->intent.lsn.v) -
+	       (x->intent.lsn.v < y->intent.lsn.v);
+}
+
+enum mbj_rc mbj_client_intents(struct mbj_client *client,
+			       struct mbj_bytes account,
+			       struct mbj_client_intents *ret_list,
+			       struct mbj_error *err)
+{
+	struct wire_message request = {.name = account};
+	struct mbj_client_intents list = {.count = 0};
+	struct mbj_reader reader;
+	struct answer answer;
+	void *array = NULL;
+	enum mbj_rc rc;
+
+	rc = client_call(client, WIRE_INTENTS, &request, &answer, err);
+	if (rc == MBJ_OK)
+		rc = list_begin(&answer, sizeof(*list.intents), &reader, &array,
+				err);
+	list.intents = array;
+	while (rc == MBJ_OK && list.count < answer.message.count)
+		rc = wire_intent_decode(&reader, &list.intents[list.count++],
+					err);
+	if (rc == MBJ_OK)
+		rc = list_end(&reader, rc, err);
+	if (rc == MBJ_OK) {
+		qsort(list.intents, list.count, sizeof(*list.intents),
+		      intent_compare);
+		list.bytes = answer.body;
+		mbj_buf_init(&answer.body, 0);
+		*ret_list = list;
+	} else {
+		mbj_free(array);
+	}
+	answer_done(&answer);
+	return rc;
+}
+
+void mbj_client_intents_done(struct mbj_client_intents *list)
+{
+	mbj_free(list->intents);
+	mbj_buf_done(&list->bytes);
+	*list = (struct mbj_client_intents){.count = 0};
 }
 
 /* ------------------------------------------------------------------ trees */

@@ -66,6 +66,9 @@ enum mbj_rc dispatch_submit(struct mbj_store *store,
 	struct mbj_blobs *blobs = NULL;
 	enum mbj_rc rc = MBJ_OK;
 
+	/* An intent's messages are still to come. */
+	if (edit->stage == MBJ_STAGE_INTENT)
+		return mbj_store_submit(store, edit, ret_outcome, err);
 	for (size_t i = 0; rc == MBJ_OK && i < edit->message_count; i++) {
 		if (edit->messages[i].kind != MBJ_MESSAGE_APPEND)
 			continue;
@@ -291,6 +294,43 @@ static enum mbj_rc subscriptions_list(struct mbj_txn *txn,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+/* Those of an account, or, where no name is given, of all. */
+static enum mbj_rc intents_list(struct mbj_txn *txn,
+				const struct wire_message *request,
+				struct wire_message *answer,
+				struct mbj_buf *list, struct mbj_error *err)
+{
+	struct mbj_account account = {.id = MBJ_ID_ROOT};
+	struct mbj_client_intent intent;
+	struct mbj_scan scan = {0};
+	enum mbj_rc rc = MBJ_OK;
+
+	if (request->name.n > 0)
+		rc = account_find(txn, request->name, &account, err);
+	if (rc == MBJ_OK)
+		rc = mbj_scan_intents(txn, account.id, &scan, err);
+	if (rc < 0)
+		return rc;
+	while (rc == MBJ_OK && list->failed == MBJ_OK) {
+		rc = mbj_scan_next_intent(&scan, &intent.intent, err);
+		if (rc < 0)
+			break;
+		rc = mbj_txn_account_get(txn, intent.intent.account, &account,
+					 err);
+		/* An account that goes takes its intents along. */
+		if (rc == MBJ_ENOTFOUND)
+			rc = mbj_error_set(err, MBJ_ECORRUPT,
+					   "an intent is of no account");
+		if (rc < 0)
+			break;
+		intent.account = account.name;
+		wire_intent_encode(list, &intent);
+		answer->count++;
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
 static enum mbj_rc accounts_list(struct mbj_txn *txn, struct mbj_buf *list,
 				 uint32_t *ret_count, struct mbj_error *err)
 {
@@ -444,6 +484,8 @@ static enum mbj_rc read_run(struct dispatcher *dispatcher, enum wire_kind kind,
 		rc = attrs_list(txn, request, answer, list, err);
 	} else if (kind == WIRE_SUBSCRIPTIONS) {
 		rc = subscriptions_list(txn, request, answer, list, err);
+	} else if (kind == WIRE_INTENTS) {
+		rc = intents_list(txn, request, answer, list, err);
 	} else {
 		MBJ_ASSERT(kind == WIRE_MESSAGES);
 		rc = messages_list(txn, request, answer, list, err);
@@ -469,6 +511,7 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 	case WIRE_MESSAGES:
 	case WIRE_ATTRS:
 	case WIRE_SUBSCRIPTIONS:
+	case WIRE_INTENTS:
 		return read_run(dispatcher, kind, request, answer, list, err);
 	case WIRE_TREE:
 		return tree_run(dispatcher, request, answer, list, err);

@@ -90,6 +90,29 @@ static enum mbj_rc parked_list(struct mbj_txn *txn, struct mbj_client_status *s,
 	return rc;
 }
 
+static enum mbj_rc intents_count(struct mbj_txn *txn,
+				 struct mbj_client_status *s,
+				 struct mbj_error *err)
+{
+	struct mbj_lsn first = {UINT64_MAX};
+	struct mbj_intent intent;
+	struct mbj_scan scan = {0};
+	enum mbj_rc rc;
+
+	rc = mbj_scan_intents(txn, MBJ_ID_ROOT, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_intent(&scan, &intent, err);
+		s->intent_count += rc == MBJ_OK;
+		/* Clocks may go back, groups do not. */
+		if (rc == MBJ_OK && intent.lsn.v < first.v) {
+			first = intent.lsn;
+			s->intent_oldest = intent.time;
+		}
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
 enum mbj_rc dispatch_status(struct mbj_store *store,
 			    struct mbj_client_status *ret_status,
 			    struct mbj_error *err)
@@ -110,6 +133,8 @@ enum mbj_rc dispatch_status(struct mbj_store *store,
 		rc = mbj_txn_watermark(txn, &s.applied, err);
 	if (rc == MBJ_OK)
 		rc = accounts_count(txn, &s.account_count, err);
+	if (rc == MBJ_OK)
+		rc = intents_count(txn, &s, err);
 	if (rc == MBJ_OK)
 		rc = parked_list(txn, &s, err);
 	mbj_txn_abort(&txn);

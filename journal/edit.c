@@ -17,6 +17,7 @@
 
 #include <mbj/check.h>
 
+#include "edit_intent.h"
 #include "edit_text.h"
 #include "edit_work.h"
 #include "receipt.h"
@@ -190,13 +191,15 @@ static enum mbj_rc edit_check(const struct mbj_edit *edit,
 
 	if (edit->size != sizeof(*edit))
 		why = "the edit is of another version of the library";
-	else if (edit->kind < MBJ_EDIT_SET || edit->kind > MBJ_EDIT_METADATA)
+	else if (edit->kind < MBJ_EDIT_SET || edit->kind > MBJ_EDIT_INTENT)
 		why = "the edit is of an unknown kind";
 	else if (mbj_origin_name(edit->origin) == NULL)
 		why = "the edit is of an unknown origin";
 	if (why != NULL)
 		return mbj_error_refuse(err, MBJ_REFUSAL_INVALID_ARGUMENTS,
 					NULL, NULL, "%s", why);
+	if (edit_stage_check(edit, err) < 0)
+		return MBJ_EINVALID;
 	if (edit->change_count <= EDIT_CHANGES_MAX &&
 	    edit->rename_count <= EDIT_CHANGES_MAX &&
 	    edit->message_count <= EDIT_CHANGES_MAX &&
@@ -250,18 +253,10 @@ static enum mbj_rc work_resolve(struct edit_work *work, struct mbj_error *err)
 	return edit_whole_resolve(work, err);
 }
 
-static enum mbj_rc work_run(struct edit_work *work, struct mbj_error *err)
+static enum mbj_rc kind_run(struct edit_work *work, struct mbj_error *err)
 {
 	enum mbj_rc rc;
 
-	work->uidvalidity_last = work->account.uidvalidity_last;
-	work->emit = (struct edit_emit){
-		.context = work->context,
-		.account = work->account.id,
-		.previous = work->account.lsn,
-		.origin = work->edit->origin,
-		.request = work->edit->request,
-	};
 	if (work->edit->kind == MBJ_EDIT_ACCOUNT_DELETE)
 		return account_delete(work, err);
 	if (work->edit->kind == MBJ_EDIT_ACCOUNT_RENAME)
@@ -273,6 +268,52 @@ static enum mbj_rc work_run(struct edit_work *work, struct mbj_error *err)
 	rc = work_resolve(work, err);
 	if (rc == MBJ_OK)
 		rc = edit_ops_run(work, err);
+	return rc;
+}
+
+/* The edit and the outcome, whichever can be last. */
+static enum mbj_rc outcome_run(struct edit_work *work, struct mbj_error *err)
+{
+	bool is_last = work->edit->kind == MBJ_EDIT_ACCOUNT_DELETE;
+	enum mbj_rc rc = edit_intent_find(work, err);
+
+	/* Nothing of an account is open once it is gone. */
+	if (rc == MBJ_OK && is_last)
+		rc = edit_intent_close(work, err);
+	if (rc == MBJ_OK && work->edit->stage == MBJ_STAGE_DONE)
+		rc = kind_run(work, err);
+	if (rc == MBJ_OK)
+		rc = edit_stage_whole(work->edit, &work->outcome, err);
+	if (rc == MBJ_OK && !is_last)
+		rc = edit_intent_close(work, err);
+	return rc;
+}
+
+/* intent: where one is recorded, not looked for. */
+static enum mbj_rc work_run(struct edit_work *work,
+			    const struct edit_intent *intent,
+			    struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	work->uidvalidity_last = work->account.uidvalidity_last;
+	work->emit = (struct edit_emit){
+		.context = work->context,
+		.account = work->account.id,
+		.previous = work->account.lsn,
+		.origin = work->edit->origin,
+		.request = work->edit->request,
+	};
+	if (work->edit->stage == MBJ_STAGE_INTENT && intent != NULL)
+		return edit_intent_emit(work, intent, err);
+	if (work->edit->stage == MBJ_STAGE_DONE ||
+	    work->edit->stage == MBJ_STAGE_FAILED)
+		return outcome_run(work, err);
+	rc = kind_run(work, err);
+	if (rc == MBJ_OK && edit_has_storage(work->edit))
+		rc = edit_stage_whole(work->edit, &work->outcome, err);
+	if (rc == MBJ_OK && work->edit->stage == MBJ_STAGE_RESOLVE)
+		rc = edit_resolve_run(work, err);
 	return rc;
 }
 
@@ -298,24 +339,23 @@ static enum mbj_rc work_finish(struct edit_work *work,
 	return rc;
 }
 
-enum mbj_rc edit_run(struct edit_context *context, const struct mbj_edit *edit,
-		     struct mbj_buf *ret_record,
-		     struct mbj_outcome *ret_outcome, struct mbj_error *err)
+static enum mbj_rc
+edit_perform(struct edit_context *context, const struct mbj_edit *edit,
+	     const struct edit_intent *intent, struct mbj_buf *ret_record,
+	     struct mbj_outcome *ret_outcome, struct mbj_error *err)
 {
 	struct edit_work work = {.context = context, .edit = edit};
-	size_t savepoint;
+	size_t savepoint = mbj_txn_savepoint(context->txn);
 	enum mbj_rc rc;
 
-	MBJ_ASSERT(context != NULL && context->txn != NULL);
-	MBJ_ASSERT(context->lsn.v > 0);
-	savepoint = mbj_txn_savepoint(context->txn);
-	rc = edit_check(edit, err);
-	if (rc == MBJ_OK)
-		rc = account_open(&work, err);
+	rc = account_open(&work, err);
 	if (rc == MBJ_OK)
 		rc = edit_check_state(&work, err);
+	if (rc == MBJ_OK && edit->kind == MBJ_EDIT_INTENT &&
+	    edit->stage == MBJ_STAGE_DONE)
+		rc = edit_intent_recorded(&work, err);
 	if (rc == MBJ_OK)
-		rc = work_run(&work, err);
+		rc = work_run(&work, intent, err);
 	if (rc == MBJ_OK)
 		rc = work_finish(&work, ret_record, err);
 	if (rc == MBJ_OK) {
@@ -325,5 +365,57 @@ enum mbj_rc edit_run(struct edit_context *context, const struct mbj_edit *edit,
 		mbj_outcome_done(&work.outcome);
 	}
 	work_done(&work);
+	return rc;
+}
+
+/*
+ * What an intent is about: its edit is carried out, looked at and rolled back,
+ * as if it had never been.
+ */
+static enum mbj_rc intent_plan(struct edit_context *context,
+			       const struct mbj_edit *edit,
+			       struct edit_intent *ret_intent,
+			       struct mbj_error *err)
+{
+	const struct mbj_hash *hash = context->edit_hash;
+	const struct mbj_hash chain = context->chain;
+	size_t savepoint = mbj_txn_savepoint(context->txn);
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct mbj_buf record;
+	enum mbj_rc rc;
+
+	context->edit_hash = NULL;
+	mbj_buf_init(&record, MBJ_GROUP_MAX);
+	rc = edit_perform(context, edit, NULL, &record, &outcome, err);
+	if (rc == MBJ_OK)
+		rc = edit_intent_after(ret_intent, context, &outcome,
+				       mbj_buf_view(&record), err);
+	mbj_txn_rollback(context->txn, savepoint);
+	context->edit_hash = hash;
+	context->chain = chain;
+	if (rc == MBJ_OK)
+		rc = edit_intent_before(ret_intent, context, edit, err);
+	mbj_outcome_done(&outcome);
+	mbj_buf_done(&record);
+	return rc;
+}
+
+enum mbj_rc edit_run(struct edit_context *context, const struct mbj_edit *edit,
+		     struct mbj_buf *ret_record,
+		     struct mbj_outcome *ret_outcome, struct mbj_error *err)
+{
+	struct edit_intent intent = {.count = 0};
+	bool is_intent = edit->stage == MBJ_STAGE_INTENT;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(context != NULL && context->txn != NULL);
+	MBJ_ASSERT(context->lsn.v > 0);
+	rc = edit_check(edit, err);
+	if (rc == MBJ_OK && is_intent)
+		rc = intent_plan(context, edit, &intent, err);
+	if (rc == MBJ_OK)
+		rc = edit_perform(context, edit, is_intent ? &intent : NULL,
+				  ret_record, ret_outcome, err);
+	edit_intent_done(&intent);
 	return rc;
 }

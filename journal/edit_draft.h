@@ -19,7 +19,8 @@ struct edit_item {
 	uint32_t uidvalidity; /* 0: chosen later, where it is selectable */
 	uint8_t role;
 	bool is_selectable;
-	bool is_live; /* in the tree after */
+	bool is_live;		  /* in the tree after */
+	bool is_uidvalidity_told; /* the server has it: no other is chosen */
 };
 
 struct edit_draft {

@@ -37,6 +37,26 @@ static const struct mbj_node *ops_node(const struct ops_run *run,
 	return plan_op_node(&run->source, side, item);
 }
 
+/* A mailbox that was there, of which the list says the UIDVALIDITY. */
+static bool ops_is_told(const struct ops_run *run, uint32_t item)
+{
+	uint32_t before = run->diff.at[MBJ_BEFORE][item];
+	const struct mbj_node *after = ops_node(run, MBJ_AFTER, item);
+
+	/* Items of mailboxes that were there have their nodes' numbers. */
+	return before != MBJ_NODE_NONE && after != NULL &&
+	       after->is_selectable &&
+	       run->work->draft.items[before].is_uidvalidity_told;
+}
+
+/* And it is another one than it had. */
+static bool ops_is_renumbered(const struct ops_run *run, uint32_t item)
+{
+	return ops_is_told(run, item) &&
+	       ops_node(run, MBJ_AFTER, item)->uidvalidity !=
+		       ops_node(run, MBJ_BEFORE, item)->uidvalidity;
+}
+
 /* ---------------------------------------------------------------- steps */
 
 /* A mailbox that was there and takes another name: may its value stay? */
@@ -47,6 +67,11 @@ static enum mbj_rc ops_choose(struct ops_run *run, uint32_t item,
 	const struct mbj_node *after = ops_node(run, MBJ_AFTER, item);
 
 	*ret_uidvalidity = 0;
+	if (ops_is_told(run, item)) {
+		if (after->uidvalidity != before->uidvalidity)
+			*ret_uidvalidity = after->uidvalidity;
+		return MBJ_OK;
+	}
 	if (before == NULL || !before->is_selectable || !after->is_selectable)
 		return MBJ_OK;
 	return edit_names_choose(&run->names, run->diff.at[MBJ_AFTER][item],
@@ -94,11 +119,14 @@ static enum mbj_rc ops_set(struct ops_run *run, uint32_t item,
 	const struct mbj_node *before = ops_node(run, MBJ_BEFORE, item);
 	const struct mbj_node *after = ops_node(run, MBJ_AFTER, item);
 	struct mbj_op op = {.kind = MBJ_OP_MAILBOX_SET};
+	/* One that moves was given it with its move. */
+	bool is_renumbered = ops_is_renumbered(run, item) &&
+			     run->diff.kind[item] == MBJ_DIFF_KEEP;
 	enum mbj_rc rc = MBJ_OK;
 
 	if (before == NULL || after == NULL ||
 	    (before->role == after->role &&
-	     before->is_selectable == after->is_selectable))
+	     before->is_selectable == after->is_selectable && !is_renumbered))
 		return MBJ_OK;
 	op.id = after->id;
 	op.rev = run->source.revs[item]++;
@@ -107,7 +135,10 @@ static enum mbj_rc ops_set(struct ops_run *run, uint32_t item,
 	op.is_selectable_before = before->is_selectable;
 	op.is_selectable = after->is_selectable;
 	/* It has no messages yet, so it is another mailbox to clients. */
-	if (!before->is_selectable && after->is_selectable)
+	if (is_renumbered)
+		op.uidvalidity = after->uidvalidity;
+	else if (!before->is_selectable && after->is_selectable &&
+		 !ops_is_told(run, item))
 		rc = edit_names_fresh(run->work, &op.uidvalidity, err);
 	if (rc == MBJ_OK)
 		rc = edit_emit_op(&run->work->emit, &op, err);
@@ -125,7 +156,7 @@ static bool ops_is_retiring(const struct ops_run *run, uint32_t item)
 	if (before == NULL || !before->is_selectable)
 		return false;
 	return after == NULL || run->diff.kind[item] != MBJ_DIFF_KEEP ||
-	       !after->is_selectable;
+	       !after->is_selectable || ops_is_renumbered(run, item);
 }
 
 static enum mbj_rc ops_retire(struct ops_run *run, struct mbj_error *err)

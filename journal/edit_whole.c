@@ -62,11 +62,13 @@ static enum mbj_rc whole_judge_members(const struct whole_run *run, uint32_t i,
 	    mbj_role_name((enum mbj_role)change->role) == NULL)
 		return whole_refuse(run, i, MBJ_REFUSAL_INVALID_PROPERTIES,
 				    "role", "has an unknown role", err);
-	if ((change->has & MBJ_CHANGE_HAS_UIDVALIDITY) && !run->is_import)
+	if ((change->has & MBJ_CHANGE_HAS_UIDVALIDITY) && !run->is_import &&
+	    (!edit_has_storage(run->work->edit) || change->uidvalidity == 0))
 		return whole_refuse(run, i, MBJ_REFUSAL_INVALID_PROPERTIES,
 				    "uidValidity",
 				    "is given a UIDVALIDITY, which only an "
-				    "import can be",
+				    "import, or a server with a storage of its "
+				    "own, can do",
 				    err);
 	return MBJ_OK;
 }
@@ -226,18 +228,53 @@ static enum mbj_rc whole_place(struct whole_run *run, uint32_t i,
 	return whole_judge_inbox(run, i, err);
 }
 
+/*
+ * What the list says, also where it was another value: the server's clients see
+ * it.  Messages known under another one are not those that it has now.
+ */
+static enum mbj_rc whole_uidvalidity(struct whole_run *run, uint32_t i,
+				     struct edit_item *item,
+				     struct mbj_error *err)
+{
+	const struct mbj_change *change = &run->changes[i];
+	struct edit_work *work = run->work;
+	struct mbj_content content;
+	enum mbj_rc rc;
+
+	item->is_uidvalidity_told = true;
+	if (!run->is_import && item->uidvalidity != 0 &&
+	    item->uidvalidity != change->uidvalidity) {
+		rc = mbj_txn_content_get(work->context->txn, work->account.id,
+					 item->id, &content, err);
+		if (rc < 0)
+			return rc;
+		if (content.message_count > 0)
+			return edit_refuse_id_as(
+				err, MBJ_REFUSAL_HAS_EMAIL, "uidValidity",
+				item->id, MBJ_ECONFLICT,
+				"has messages under another UIDVALIDITY than "
+				"the list gives it");
+	}
+	item->uidvalidity = change->uidvalidity;
+	return MBJ_OK;
+}
+
 static enum mbj_rc whole_attributes(struct whole_run *run, uint32_t i,
 				    struct mbj_error *err)
 {
 	const struct mbj_change *change = &run->changes[i];
 	struct edit_item *item = &run->work->draft.items[run->items[i]];
+	enum mbj_rc rc;
 
 	if (change->has & MBJ_CHANGE_HAS_ROLE)
 		item->role = change->role;
 	if (change->has & MBJ_CHANGE_HAS_SELECTABLE)
 		item->is_selectable = change->is_selectable;
-	if (change->has & MBJ_CHANGE_HAS_UIDVALIDITY)
-		item->uidvalidity = change->uidvalidity;
+	if (change->has & MBJ_CHANGE_HAS_UIDVALIDITY) {
+		rc = whole_uidvalidity(run, i, item, err);
+		if (rc < 0)
+			return rc;
+	}
 	if (!(change->has & MBJ_CHANGE_HAS_SUBSCRIBED))
 		return MBJ_OK;
 	return edit_wish_add(run->work, run->items[i], change->is_subscribed,

@@ -13,6 +13,8 @@
  *	edit_names.c     UIDVALIDITY of names
  *	edit_subscribe.c subscriptions
  *	edit_emit.c      primitives into group and transaction
+ *	edit_intent.c    stages: intents, and their outcomes
+ *	edit_resolve.c   RESOLVE: which intents a list settles
  *	edit_message.c   MESSAGES: step by step to primitives
  *	edit_message_set.c  of these what is there already
  *	edit_metadata.c  METADATA: quota, rights, entries, subscribed names
@@ -115,6 +117,12 @@ enum mbj_rc edit_refuse_id_as(struct mbj_error *err, enum mbj_refusal refusal,
 enum mbj_rc edit_mailbox_find(struct edit_work *work, struct mbj_id id,
 			      const char *kind, struct mbj_mailbox *ret_mailbox,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* The server of the edit's account keeps its mail itself. */
+static inline bool edit_has_storage(const struct mbj_edit *edit)
+{
+	return edit->stage != MBJ_STAGE_NONE;
+}
 
 static inline uint64_t edit_hash_id(const struct edit_work *work,
 				    struct mbj_id id)

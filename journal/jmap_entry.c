@@ -233,21 +233,22 @@ static enum mbj_rc entry_read_role(uint32_t index, struct mbj_bytes id,
 		shown);
 }
 
-static enum mbj_rc entry_read_uidvalidity(uint32_t index, struct mbj_bytes id,
-					  const json_t *value,
-					  uint32_t *ret_value,
-					  struct mbj_error *err)
+/* UIDVALIDITY, or UIDNEXT: word is its name. */
+static enum mbj_rc entry_read_number(uint32_t index, struct mbj_bytes id,
+				     const char *word, const json_t *value,
+				     uint32_t *ret_value, struct mbj_error *err)
 {
 	json_int_t number;
 
 	if (!json_is_integer(value))
-		return list_entry_refuse_type(index, id, "uidValidity",
-					      "a whole number", value, err);
+		return list_entry_refuse_type(index, id, word, "a whole number",
+					      value, err);
 	number = json_integer_value(value);
 	if (number < 1 || number > (json_int_t)UINT32_MAX)
-		return list_entry_refuse(
-			index, id, MBJ_REFUSAL_INVALID_PROPERTIES, err,
-			"uidValidity must be from 1 to 4294967295");
+		return list_entry_refuse(index, id,
+					 MBJ_REFUSAL_INVALID_PROPERTIES, err,
+					 "%s must be from 1 to 4294967295",
+					 word);
 	*ret_value = (uint32_t)number;
 	return MBJ_OK;
 }
@@ -255,6 +256,7 @@ static enum mbj_rc entry_read_uidvalidity(uint32_t index, struct mbj_bytes id,
 /* What an entry may leave out. */
 static enum mbj_rc entry_read_optional(uint32_t index, struct mbj_bytes id,
 				       const json_t *object,
+				       bool is_server_state,
 				       struct mbj_change *change,
 				       struct mbj_error *err)
 {
@@ -281,8 +283,14 @@ static enum mbj_rc entry_read_optional(uint32_t index, struct mbj_bytes id,
 	value = json_object_get(object, "uidValidity");
 	if (rc == MBJ_OK && value != NULL && !json_is_null(value)) {
 		change->has |= MBJ_CHANGE_HAS_UIDVALIDITY;
-		rc = entry_read_uidvalidity(index, id, value,
-					    &change->uidvalidity, err);
+		rc = entry_read_number(index, id, "uidValidity", value,
+				       &change->uidvalidity, err);
+	}
+	value = is_server_state ? json_object_get(object, "uidNext") : NULL;
+	if (rc == MBJ_OK && value != NULL && !json_is_null(value)) {
+		change->has |= MBJ_CHANGE_HAS_UIDNEXT;
+		rc = entry_read_number(index, id, "uidNext", value,
+				       &change->uidnext, err);
 	}
 	return rc;
 }
@@ -315,9 +323,11 @@ enum mbj_rc list_entry_read(struct list_parse *parse, const json_t *object,
 			     entry.parent.p == NULL, ret_name, err);
 	if (rc < 0)
 		return rc;
-	rc = entry_read_optional(index, entry.given, object, &change, err);
+	rc = entry_read_optional(index, entry.given, object,
+				 parse->options->is_server_state, &change, err);
 	/* What mbj tree prints can be reconciled with; values stay theirs. */
-	if (parse->options->mode == MBJ_JMAP_RECONCILE)
+	if (parse->options->mode == MBJ_JMAP_RECONCILE &&
+	    !parse->options->is_server_state)
 		change.has &= ~(unsigned)MBJ_CHANGE_HAS_UIDVALIDITY;
 	if (rc < 0)
 		return rc;

@@ -111,6 +111,20 @@ static void put_OUTCOME(struct jmap_out *out, const char *name,
 	jmap_out_close(out);
 }
 
+static void put_RESULT(struct jmap_out *out, const char *name, uint8_t value)
+{
+	const char *word = mbj_intent_result_name(value);
+
+	MBJ_ASSERT(word != NULL);
+	jmap_out_text(out, name, word);
+}
+
+static void put_INTENT(struct jmap_out *out, const char *name,
+		       struct mbj_bytes bytes)
+{
+	put_OUTCOME(out, name, bytes);
+}
+
 static void put_SLOT(struct jmap_out *out, const char *name,
 		     struct mbj_slot slot)
 {

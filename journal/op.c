@@ -144,6 +144,7 @@ static bool value_equal(enum op_type type, const void *a, const void *b)
 	case OP_TYPE_ATTR_KIND:
 	case OP_TYPE_FLAGS:
 	case OP_TYPE_FLAG_MODE:
+	case OP_TYPE_RESULT:
 		return memcmp(a, b, 1) == 0;
 	case OP_TYPE_U32:
 	case OP_TYPE_UID:
@@ -163,6 +164,7 @@ static bool value_equal(enum op_type type, const void *a, const void *b)
 	case OP_TYPE_KEYWORDS:
 	case OP_TYPE_UIDS:
 	case OP_TYPE_OUTCOME:
+	case OP_TYPE_INTENT:
 		return mbj_bytes_equal(*(const struct mbj_bytes *)a,
 				       *(const struct mbj_bytes *)b);
 	case OP_TYPE_SLOT:
@@ -281,6 +283,10 @@ static bool value_is_good(enum op_type type, const void *p)
 		return bytes->n <= MBJ_ATTR_VALUE_MAX;
 	case OP_TYPE_OUTCOME:
 		return bytes->n > 0 && bytes->n <= MBJ_ATTR_VALUE_MAX;
+	case OP_TYPE_INTENT:
+		return bytes->n > 0 && bytes->n <= MBJ_INTENT_SIZE_MAX;
+	case OP_TYPE_RESULT:
+		return mbj_intent_result_name(*byte) != NULL;
 	case OP_TYPE_SLOT:
 		return mbj_name_is_safe(slot->name.stored, slot->name.key);
 	case OP_TYPE_PATH:

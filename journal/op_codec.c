@@ -25,6 +25,8 @@ _Static_assert(MBJ_KEYWORDS_MAX + MBJ_UID_RANGES_MAX * MBJ_UID_RANGE_SIZE +
 		       MBJ_UID_RANGES_MAX * MBJ_UID_RANGE_SIZE <=
 			       MBJ_ATTR_VALUE_MAX,
 	       "a set of UIDs fits, as a block and in a primitive");
+_Static_assert((int)MBJ_INTENT_SIZE_MAX <= (int)MBJ_ATTR_VALUE_MAX,
+	       "an intent fits where a value does");
 _Static_assert(MBJ_ATTR_NAME_MAX + MBJ_ATTR_VALUE_MAX + 64 <= MBJ_OP_SIZE_MAX,
 	       "an attribute fits");
 
@@ -51,6 +53,7 @@ static void value_put(struct mbj_buf *buf, enum op_type type, const void *p)
 	case OP_TYPE_ATTR_KIND:
 	case OP_TYPE_FLAGS:
 	case OP_TYPE_FLAG_MODE:
+	case OP_TYPE_RESULT:
 		mbj_buf_put_u8(buf, *(const uint8_t *)p);
 		return;
 	case OP_TYPE_U32:
@@ -75,6 +78,7 @@ static void value_put(struct mbj_buf *buf, enum op_type type, const void *p)
 	case OP_TYPE_KEYWORDS:
 	case OP_TYPE_UIDS:
 	case OP_TYPE_OUTCOME:
+	case OP_TYPE_INTENT:
 		mbj_buf_put_block(buf, *(const struct mbj_bytes *)p);
 		return;
 	case OP_TYPE_SLOT:
@@ -135,6 +139,7 @@ static void value_read(struct mbj_reader *reader, enum op_type type, void *p)
 	case OP_TYPE_ATTR_KIND:
 	case OP_TYPE_FLAGS:
 	case OP_TYPE_FLAG_MODE:
+	case OP_TYPE_RESULT:
 		*(uint8_t *)p = mbj_read_u8(reader);
 		return;
 	case OP_TYPE_U32:
@@ -161,6 +166,7 @@ static void value_read(struct mbj_reader *reader, enum op_type type, void *p)
 	case OP_TYPE_KEYWORDS:
 	case OP_TYPE_UIDS:
 	case OP_TYPE_OUTCOME:
+	case OP_TYPE_INTENT:
 		*(struct mbj_bytes *)p =
 			mbj_read_block(reader, MBJ_ATTR_VALUE_MAX);
 		return;

@@ -122,11 +122,24 @@ static const char *flag_mode_word(unsigned mode)
 					  : "replace";
 }
 
+static void role_print(struct mbj_buf *buf, uint8_t role)
+{
+	const char *word = mbj_role_name((enum mbj_role)role);
+
+	mbj_buf_put_str(buf, word == NULL || *word == 0 ? "none" : word);
+}
+
+static void result_print(struct mbj_buf *buf, uint8_t result)
+{
+	const char *word = mbj_intent_result_name(result);
+
+	mbj_buf_put_str(buf, word == NULL ? "unknown" : word);
+}
+
 static void value_print(struct mbj_buf *buf, enum op_type type, const void *p)
 {
 	const struct mbj_slot *slot = p;
 	const struct mbj_path *path = p;
-	const char *word;
 
 	switch (type) {
 	case OP_TYPE_FLAG:
@@ -137,9 +150,7 @@ static void value_print(struct mbj_buf *buf, enum op_type type, const void *p)
 		mbj_buf_format(buf, "'%c'", *(const uint8_t *)p);
 		return;
 	case OP_TYPE_ROLE:
-		word = mbj_role_name((enum mbj_role) * (const uint8_t *)p);
-		mbj_buf_put_str(buf,
-				word == NULL || *word == 0 ? "none" : word);
+		role_print(buf, *(const uint8_t *)p);
 		return;
 	case OP_TYPE_U32:
 	case OP_TYPE_UID:
@@ -177,7 +188,11 @@ static void value_print(struct mbj_buf *buf, enum op_type type, const void *p)
 	case OP_TYPE_ATTR_VALUE:
 		text_print(buf, *(const struct mbj_bytes *)p);
 		return;
+	case OP_TYPE_RESULT:
+		result_print(buf, *(const uint8_t *)p);
+		return;
 	case OP_TYPE_OUTCOME:
+	case OP_TYPE_INTENT:
 		mbj_buf_format(buf, "%zu bytes",
 			       ((const struct mbj_bytes *)p)->n);
 		return;

@@ -34,7 +34,9 @@
 	X(FLAG_MODE, 1)                           \
 	X(KEYWORDS, sizeof(struct mbj_bytes))     \
 	X(UIDS, sizeof(struct mbj_bytes))         \
-	X(OUTCOME, sizeof(struct mbj_bytes))
+	X(OUTCOME, sizeof(struct mbj_bytes))      \
+	X(INTENT, sizeof(struct mbj_bytes))       \
+	X(RESULT, 1)
 
 enum op_type {
 #define X(name, size) OP_TYPE_##name,

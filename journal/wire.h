@@ -18,6 +18,7 @@
 
 #include <mbj/attribute.h>
 #include <mbj/codec.h>
+#include <mbj/intent.h>
 #include <mbj/message.h>
 #include <mbj/status.h>
 
@@ -98,14 +99,16 @@ enum wire_field {
 	  WIRE_PATH_MAX + WIRE_SMALL_MAX,                                      \
 	  WIRE_HAS_ACCOUNT | WIRE_HAS_MAILBOX | WIRE_HAS_LIST, WIRE_LIST_MAX)  \
 	X(SUBSCRIPTIONS, 16, "subscriptions", WIRE_HAS_NAME, WIRE_SMALL_MAX,   \
-	  WIRE_HAS_ACCOUNT | WIRE_HAS_LIST, WIRE_LIST_MAX)
+	  WIRE_HAS_ACCOUNT | WIRE_HAS_LIST, WIRE_LIST_MAX)                     \
+	X(INTENTS, 17, "intents", WIRE_HAS_NAME, WIRE_SMALL_MAX,               \
+	  WIRE_HAS_LIST, WIRE_LIST_MAX)
 
 enum wire_kind {
 #define X(name, number, word, asked, asked_max, answered, answered_max) \
 	WIRE_##name = (number),
 	WIRE_KIND_MAP(X)
 #undef X
-		WIRE_KIND_LAST = WIRE_SUBSCRIPTIONS
+		WIRE_KIND_LAST = WIRE_INTENTS
 };
 
 /* Whose body it is. */
@@ -264,6 +267,13 @@ void wire_path_encode(struct mbj_buf *buf, const struct mbj_path *path);
 enum mbj_rc wire_path_decode(struct mbj_reader *reader,
 			     struct mbj_path *ret_path,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* An open intent, and the name of its account. */
+void wire_intent_encode(struct mbj_buf *buf,
+			const struct mbj_client_intent *intent);
+enum mbj_rc wire_intent_decode(struct mbj_reader *reader,
+			       struct mbj_client_intent *ret_intent,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* Failures of decoders. */
 static inline enum mbj_rc wire_bad(struct mbj_error *err, const char *what)

@@ -16,14 +16,15 @@ enum {
 	EDIT_IS_EMPTYING = 1 << 2,
 	EDIT_IS_SUBSCRIPTION_KEPT = 1 << 3,
 	EDIT_IS_FOLDING = 1 << 4,
-	EDIT_BITS = (1 << 5) - 1,
+	EDIT_HAS_STAGE = 1 << 5,
+	EDIT_BITS = (1 << 6) - 1,
 };
 
 enum { CHANGE_IS_SUBSCRIBED = 1 << 0, CHANGE_IS_SELECTABLE = 1 << 1 };
 
 enum {
 	CHANGE_BITS = CHANGE_IS_SUBSCRIBED | CHANGE_IS_SELECTABLE,
-	CHANGE_HAS_ALL = (MBJ_CHANGE_HAS_UIDVALIDITY << 1) - 1,
+	CHANGE_HAS_ALL = (MBJ_CHANGE_HAS_UIDNEXT << 1) - 1,
 	/* The least bytes that one takes. */
 	CHANGE_SIZE_MIN = 4 + 4 + 2 * MBJ_ID_SIZE + 4,
 	RENAME_SIZE_MIN = 8,
@@ -46,6 +47,8 @@ static void change_encode(struct mbj_buf *buf, const struct mbj_change *change)
 	mbj_buf_put_id(buf, change->id);
 	mbj_buf_put_id(buf, change->parent);
 	wire_text_encode(buf, change->name, WIRE_TEXT_MAX);
+	if (change->has & MBJ_CHANGE_HAS_UIDNEXT)
+		mbj_buf_put_u32(buf, change->uidnext);
 }
 
 static bool change_decode(struct mbj_reader *reader, struct mbj_change *change)
@@ -60,6 +63,8 @@ static bool change_decode(struct mbj_reader *reader, struct mbj_change *change)
 	change->id = mbj_read_id(reader);
 	change->parent = mbj_read_id(reader);
 	change->name = mbj_read_block(reader, WIRE_TEXT_MAX);
+	if (has & MBJ_CHANGE_HAS_UIDNEXT)
+		change->uidnext = mbj_read_u32(reader);
 	if (kind < MBJ_CHANGE_CREATE || kind > MBJ_CHANGE_DESTROY ||
 	    (has & ~(unsigned)CHANGE_HAS_ALL) != 0 ||
 	    (bits & ~(unsigned)CHANGE_BITS) != 0 ||
@@ -163,6 +168,30 @@ static void metadata_list_encode(struct mbj_buf *buf,
 		metadata_encode(buf, &edit->metadata[i]);
 }
 
+/* Behind all else, of edits that have a stage. */
+static void stage_encode(struct mbj_buf *buf, const struct mbj_edit *edit)
+{
+	if (edit->stage == MBJ_STAGE_NONE)
+		return;
+	mbj_buf_put_u8(buf, (uint8_t)edit->stage);
+	mbj_buf_put_id(buf, edit->intent);
+	wire_text_encode(buf, edit->producer, WIRE_TEXT_MAX);
+}
+
+static enum mbj_rc stage_decode(struct mbj_reader *reader,
+				struct mbj_edit *edit, struct mbj_error *err)
+{
+	unsigned stage = mbj_read_u8(reader);
+
+	edit->intent = mbj_read_id(reader);
+	edit->producer = mbj_read_block(reader, WIRE_TEXT_MAX);
+	if (!mbj_reader_ok(reader) || stage < MBJ_STAGE_INTENT ||
+	    stage > MBJ_STAGE_RESOLVE)
+		return wire_bad(err, "stage of an edit");
+	edit->stage = (enum mbj_intent_stage)stage;
+	return MBJ_OK;
+}
+
 void wire_edit_encode(struct mbj_buf *buf, const struct mbj_edit *edit)
 {
 	unsigned bits =
@@ -170,7 +199,8 @@ void wire_edit_encode(struct mbj_buf *buf, const struct mbj_edit *edit)
 		(edit->is_dry_run ? EDIT_IS_DRY_RUN : 0) |
 		(edit->is_emptying ? EDIT_IS_EMPTYING : 0) |
 		(edit->is_subscription_kept ? EDIT_IS_SUBSCRIPTION_KEPT : 0) |
-		(edit->policy.is_folding ? EDIT_IS_FOLDING : 0);
+		(edit->policy.is_folding ? EDIT_IS_FOLDING : 0) |
+		(edit->stage != MBJ_STAGE_NONE ? EDIT_HAS_STAGE : 0);
 
 	mbj_buf_put_u8(buf, (uint8_t)edit->kind);
 	mbj_buf_put_u8(buf, (uint8_t)bits);
@@ -194,10 +224,12 @@ void wire_edit_encode(struct mbj_buf *buf, const struct mbj_edit *edit)
 	     i++)
 		step_encode(buf, &edit->messages[i]);
 	metadata_list_encode(buf, edit);
+	stage_encode(buf, edit);
 }
 
 /* The edit's own numbers, without its lists. */
-static bool edit_head_decode(struct mbj_reader *reader, struct mbj_edit *edit)
+static bool edit_head_decode(struct mbj_reader *reader, struct mbj_edit *edit,
+			     bool *ret_has_stage)
 {
 	unsigned kind = mbj_read_u8(reader);
 	unsigned bits = mbj_read_u8(reader);
@@ -208,7 +240,7 @@ static bool edit_head_decode(struct mbj_reader *reader, struct mbj_edit *edit)
 	edit->if_in_state.v = mbj_read_u64(reader);
 	edit->request = mbj_read_id(reader);
 	edit->account = mbj_read_block(reader, WIRE_TEXT_MAX);
-	if (kind < MBJ_EDIT_SET || kind > MBJ_EDIT_METADATA ||
+	if (kind < MBJ_EDIT_SET || kind > MBJ_EDIT_INTENT ||
 	    (bits & ~(unsigned)EDIT_BITS) != 0 || origin > MBJ_ORIGIN_SALVAGE)
 		return false;
 	edit->kind = (enum mbj_edit_kind)kind;
@@ -218,6 +250,7 @@ static bool edit_head_decode(struct mbj_reader *reader, struct mbj_edit *edit)
 	edit->is_emptying = (bits & EDIT_IS_EMPTYING) != 0;
 	edit->is_subscription_kept = (bits & EDIT_IS_SUBSCRIPTION_KEPT) != 0;
 	edit->policy.is_folding = (bits & EDIT_IS_FOLDING) != 0;
+	*ret_has_stage = (bits & EDIT_HAS_STAGE) != 0;
 	return mbj_reader_ok(reader);
 }
 
@@ -337,9 +370,10 @@ enum mbj_rc wire_edit_decode(struct mbj_reader *reader, struct mbj_arena *arena,
 			     struct mbj_edit *ret_edit, struct mbj_error *err)
 {
 	uint32_t counts[3];
+	bool has_stage = false;
 	enum mbj_rc rc;
 
-	if (!edit_head_decode(reader, ret_edit))
+	if (!edit_head_decode(reader, ret_edit, &has_stage))
 		return wire_bad(err, "edit");
 	for (int i = 0; i < 3; i++)
 		counts[i] = mbj_read_u32(reader);
@@ -352,5 +386,7 @@ enum mbj_rc wire_edit_decode(struct mbj_reader *reader, struct mbj_arena *arena,
 		rc = steps_decode(reader, arena, counts[2], ret_edit, err);
 	if (rc == MBJ_OK && ret_edit->kind == MBJ_EDIT_METADATA)
 		rc = metadata_list_decode(reader, arena, ret_edit, err);
+	if (rc == MBJ_OK && has_stage)
+		rc = stage_decode(reader, ret_edit, err);
 	return rc;
 }

@@ -16,12 +16,14 @@
 	X("flag")         \
 	X("id")           \
 	X("identifier")   \
+	X("intent")       \
 	X("isSelectable") \
 	X("isSubscribed") \
 	X("mailbox")      \
 	X("name")         \
 	X("parentId")     \
 	X("path")         \
+	X("producer")     \
 	X("quota")        \
 	X("rename")       \
 	X("rights")       \
@@ -36,6 +38,8 @@ enum {
 	WORD_MAX = 32,
 	RESULT_SIZE_MIN = 1 + 4 + 4,
 	MESSAGE_RESULT_SIZE_MIN = 4 + 4 + 8 + 8 + 4,
+	IS_PROVEN = 1 << 0,
+	HAS_INTENTS = 1 << 1,
 	RESULT_UIDS_MAX = MBJ_EDIT_MESSAGES_MAX * MBJ_UID_RANGE_SIZE,
 };
 
@@ -113,8 +117,17 @@ static enum mbj_rc result_decode(struct mbj_reader *reader,
 	return MBJ_OK;
 }
 
+/* Without intents the bytes are those that there were before them. */
+static bool outcome_has_intents(const struct mbj_outcome *outcome)
+{
+	return !mbj_id_is_root(outcome->intent) ||
+	       outcome->intents_closed > 0 || outcome->intents_left > 0;
+}
+
 void wire_outcome_encode(struct mbj_buf *buf, const struct mbj_outcome *outcome)
 {
+	bool has_intents = outcome_has_intents(outcome);
+
 	mbj_buf_put_u64(buf, outcome->lsn.v);
 	mbj_buf_put_u64(buf, outcome->old_state.v);
 	mbj_buf_put_u64(buf, outcome->new_state.v);
@@ -122,7 +135,13 @@ void wire_outcome_encode(struct mbj_buf *buf, const struct mbj_outcome *outcome)
 	mbj_buf_put_id(buf, outcome->inbox);
 	mbj_buf_put_u64(buf, outcome->lower_bound);
 	mbj_buf_put_u64(buf, outcome->parks);
-	mbj_buf_put_u8(buf, outcome->is_proven);
+	mbj_buf_put_u8(buf, (uint8_t)((outcome->is_proven ? IS_PROVEN : 0) |
+				      (has_intents ? HAS_INTENTS : 0)));
+	if (has_intents) {
+		mbj_buf_put_id(buf, outcome->intent);
+		mbj_buf_put_u64(buf, outcome->intents_closed);
+		mbj_buf_put_u64(buf, outcome->intents_left);
+	}
 	mbj_buf_put_u64(buf, outcome->refused_count);
 	mbj_buf_put_u32(buf, (uint32_t)outcome->result_count);
 	for (size_t i = 0; i < outcome->result_count; i++)
@@ -201,6 +220,8 @@ static enum mbj_rc message_results_decode(struct mbj_reader *reader,
 static bool outcome_head_decode(struct mbj_reader *reader,
 				struct mbj_outcome *outcome)
 {
+	unsigned bits;
+
 	outcome->lsn.v = mbj_read_u64(reader);
 	outcome->old_state.v = mbj_read_u64(reader);
 	outcome->new_state.v = mbj_read_u64(reader);
@@ -208,7 +229,16 @@ static bool outcome_head_decode(struct mbj_reader *reader,
 	outcome->inbox = mbj_read_id(reader);
 	outcome->lower_bound = (size_t)mbj_read_u64(reader);
 	outcome->parks = (size_t)mbj_read_u64(reader);
-	outcome->is_proven = wire_read_bool(reader);
+	bits = mbj_read_u8(reader);
+	outcome->is_proven = (bits & IS_PROVEN) != 0;
+	if (bits & HAS_INTENTS) {
+		outcome->intent = mbj_read_id(reader);
+		outcome->intents_closed = mbj_read_u64(reader);
+		outcome->intents_left = mbj_read_u64(reader);
+	}
+	if (bits > (IS_PROVEN | HAS_INTENTS) ||
+	    outcome_has_intents(outcome) != ((bits & HAS_INTENTS) != 0))
+		return false;
 	outcome->refused_count = (size_t)mbj_read_u64(reader);
 	return mbj_reader_ok(reader);
 }

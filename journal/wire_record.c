@@ -307,3 +307,33 @@ enum mbj_rc wire_identity_decode(struct mbj_reader *reader,
 	*ret_identity = i;
 	return MBJ_OK;
 }
+
+/* --------------------------------------------------------------- intents */
+
+void wire_intent_encode(struct mbj_buf *buf,
+			const struct mbj_client_intent *intent)
+{
+	mbj_buf_put_id(buf, intent->intent.account);
+	mbj_buf_put_id(buf, intent->intent.id);
+	mbj_buf_put_u64(buf, intent->intent.lsn.v);
+	mbj_buf_put_u64(buf, (uint64_t)intent->intent.time);
+	wire_text_encode(buf, intent->account, MBJ_ACCOUNT_NAME_MAX);
+	wire_text_encode(buf, intent->intent.producer, MBJ_ATTR_NAME_MAX);
+	wire_text_encode(buf, intent->intent.body, MBJ_INTENT_SIZE_MAX);
+}
+
+enum mbj_rc wire_intent_decode(struct mbj_reader *reader,
+			       struct mbj_client_intent *ret_intent,
+			       struct mbj_error *err)
+{
+	struct mbj_intent *intent = &ret_intent->intent;
+
+	intent->account = mbj_read_id(reader);
+	intent->id = mbj_read_id(reader);
+	intent->lsn.v = mbj_read_u64(reader);
+	intent->time = (int64_t)mbj_read_u64(reader);
+	ret_intent->account = mbj_read_block(reader, MBJ_ACCOUNT_NAME_MAX);
+	intent->producer = mbj_read_block(reader, MBJ_ATTR_NAME_MAX);
+	intent->body = mbj_read_block(reader, MBJ_INTENT_SIZE_MAX);
+	return mbj_reader_ok(reader) ? MBJ_OK : wire_bad(err, "intent");
+}

@@ -41,6 +41,8 @@ void wire_status_encode(struct mbj_buf *buf,
 	mbj_buf_put_u8(buf, status->recovery.is_rebuilt);
 	mbj_buf_put_block(buf, mbj_bytes_str(status->recovery.reason));
 	mbj_buf_put_u64(buf, status->account_count);
+	mbj_buf_put_u64(buf, status->intent_count);
+	mbj_buf_put_u64(buf, (uint64_t)status->intent_oldest);
 #define X(member, word, what) mbj_buf_put_u64(buf, status->service.member);
 	MBJ_SERVICE_STATS_MAP(X)
 #undef X
@@ -77,6 +79,8 @@ static enum mbj_rc numbers_decode(struct mbj_reader *reader,
 	s->recovery.is_rebuilt = wire_read_bool(reader);
 	reason = mbj_read_block(reader, MBJ_ERROR_MESSAGE_MAX - 1);
 	s->account_count = mbj_read_u64(reader);
+	s->intent_count = mbj_read_u64(reader);
+	s->intent_oldest = (int64_t)mbj_read_u64(reader);
 #define X(member, word, what) s->service.member = mbj_read_u64(reader);
 	MBJ_SERVICE_STATS_MAP(X)
 #undef X

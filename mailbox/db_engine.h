@@ -32,7 +32,8 @@
 	X(VANISHED, "vanished")           \
 	X(BLOBS, "blobs")                 \
 	X(ORPHANS, "orphans")             \
-	X(WANTED, "wanted")
+	X(WANTED, "wanted")               \
+	X(INTENTS, "intents")
 
 enum db_table {
 #define X(name, word) TABLE_##name,

@@ -9,6 +9,7 @@
 #define MBJ_MAILBOX_RECORD_H
 
 #include <mbj/codec.h>
+#include <mbj/intent.h>
 #include <mbj/message.h>
 #include <mbj/state.h>
 
@@ -50,6 +51,10 @@ bool record_parked_decode(struct mbj_id account, struct mbj_bytes value,
 bool record_watermark_decode(struct mbj_bytes value, struct mbj_watermark *ret);
 bool record_u32_decode(struct mbj_bytes value, uint32_t *ret);
 bool record_id_decode(struct mbj_bytes value, struct mbj_id *ret);
+
+/* state_intent.c */
+bool record_intent_decode(struct mbj_id account, struct mbj_id id,
+			  struct mbj_bytes value, struct mbj_intent *ret);
 
 /* ---- messages (record_message.c) */
 

@@ -295,6 +295,7 @@ bool snapshot_record_is_good(const struct snapshot_record *r)
 {
 	struct mbj_account account;
 	struct mbj_parked parked;
+	struct mbj_intent intent;
 	struct blob_count blob;
 	uint32_t uidvalidity;
 
@@ -316,6 +317,10 @@ bool snapshot_record_is_good(const struct snapshot_record *r)
 		return r->key.n > 0 && rest_is_good(r->value);
 	case TABLE_ATTRIBUTES:
 		return r->key.n > MBJ_ID_SIZE + 1 && rest_is_good(r->value);
+	case TABLE_INTENTS:
+		return r->key.n == MBJ_ID_SIZE &&
+		       record_intent_decode(MBJ_ID_ROOT, MBJ_ID_ROOT, r->value,
+					    &intent);
 	case TABLE_MESSAGES:
 	case TABLE_VANISHED:
 	case TABLE_ORPHANS:

@@ -187,6 +187,7 @@ enum mbj_rc snapshot_sum_add(struct snapshot_sum *sum,
 		break;
 	case TABLE_FLOORS:
 	case TABLE_ATTRIBUTES:
+	case TABLE_INTENTS:
 		break;
 	case TABLE_ORPHANS:
 		return orphan_add(sum, record, err);

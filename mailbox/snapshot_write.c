@@ -26,8 +26,8 @@
 /* In the order of a reader: what it has to know of a message comes before. */
 static const enum db_table account_tables[] = {
 	TABLE_ACCOUNTS,	     TABLE_TOMBSTONES, TABLE_MAILBOXES, TABLE_FLOORS,
-	TABLE_SUBSCRIPTIONS, TABLE_ATTRIBUTES, TABLE_PARKED,	TABLE_CONTENTS,
-	TABLE_ORPHANS,	     TABLE_MESSAGES,   TABLE_VANISHED,
+	TABLE_SUBSCRIPTIONS, TABLE_ATTRIBUTES, TABLE_PARKED,	TABLE_INTENTS,
+	TABLE_CONTENTS,	     TABLE_ORPHANS,    TABLE_MESSAGES,	TABLE_VANISHED,
 };
 
 static const enum db_table local_tables[] = {TABLE_BLOBS, TABLE_WANTED};

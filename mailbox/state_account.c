@@ -316,7 +316,7 @@ enum mbj_rc mbj_txn_account_delete(struct mbj_txn *txn, struct mbj_id id,
 	static const enum db_table tables[] = {
 		TABLE_MAILBOXES,     TABLE_SLOTS,      TABLE_FLOORS,
 		TABLE_SUBSCRIPTIONS, TABLE_ATTRIBUTES, TABLE_TOMBSTONES,
-		TABLE_PARKED,	     TABLE_CONTENTS,
+		TABLE_PARKED,	     TABLE_CONTENTS,   TABLE_INTENTS,
 	};
 	const struct mbj_tombstone dead = {.id = DEAD_ACCOUNT, .lsn = lsn};
 	struct mbj_account account;

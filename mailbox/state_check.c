@@ -278,10 +278,9 @@ static enum mbj_rc sums_check(struct mbj_txn *txn,
 			      struct mbj_digest *ret_digest,
 			      struct mbj_error *err)
 {
-	static const enum db_table tables[] = {TABLE_MAILBOXES,
-					       TABLE_SUBSCRIPTIONS,
-					       TABLE_FLOORS, TABLE_ATTRIBUTES,
-					       TABLE_CONTENTS};
+	static const enum db_table tables[] = {
+		TABLE_MAILBOXES,  TABLE_SUBSCRIPTIONS, TABLE_FLOORS,
+		TABLE_ATTRIBUTES, TABLE_CONTENTS,      TABLE_INTENTS};
 	struct mbj_digest digest = {{0}};
 	uint64_t counts[sizeof(tables) / sizeof(*tables)] = {0};
 	enum mbj_rc rc;

@@ -361,6 +361,49 @@ static void write_messages(struct mbj_store *store)
 	submit_renames(store, "anna", renamed, 1);
 }
 
+/*
+ * Intents of a server with a storage of its own: one done, one given up, one
+ * settled by its mailboxes, one left open.
+ */
+static void write_intents(struct mbj_store *store)
+{
+	const struct mbj_rename rename = {mbj_bytes_str("Neu"),
+					  mbj_bytes_str("Alt")};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+
+	for (unsigned i = 0; i < 4; i++) {
+		edit = MBJ_EDIT_INIT;
+		edit.kind = MBJ_EDIT_RENAME;
+		edit.account = mbj_bytes_str("intents");
+		edit.renames = &rename;
+		edit.rename_count = 1;
+		edit.stage = MBJ_STAGE_INTENT;
+		edit.intent = box('i', 100 + i);
+		edit.producer = mbj_bytes_str("imap");
+		if (i == 0)
+			submit_changes(store, MBJ_EDIT_IMPORT, "intents",
+				       (struct mbj_change[]){
+					       create('i', 1, 0, "Neu")},
+				       1);
+		submit(store, &edit);
+		edit.kind = MBJ_EDIT_INTENT;
+		edit.rename_count = 0;
+		if (i == 0)
+			edit.stage = MBJ_STAGE_FAILED;
+		if (i == 1)
+			edit.stage = MBJ_STAGE_DONE;
+		if (edit.stage != MBJ_STAGE_INTENT)
+			submit(store, &edit);
+		if (i != 1)
+			continue;
+		/* Back again, for the next. */
+		edit = MBJ_EDIT_INIT;
+		submit_changes(store, MBJ_EDIT_RECONCILE, "intents",
+			       (struct mbj_change[]){create('i', 1, 0, "Neu")},
+			       1);
+	}
+}
+
 /* Back and forth, until there are some segments. */
 static void write_many(struct mbj_store *store)
 {
@@ -418,6 +461,7 @@ void golden_write(const char *dir)
 	write_renames(store);
 	write_sets(store);
 	write_by_hand(&store, &sys);
+	write_intents(store);
 	write_messages(store);
 	write_many(store);
 	write_ends(store);

@@ -234,6 +234,14 @@ static void lab_value(struct lab_rng *lab, enum op_type type, void *p)
 			lab_random_text(lab,
 					lab_size(lab, 1, MBJ_ATTR_VALUE_MAX));
 		return;
+	case OP_TYPE_INTENT:
+		*(struct mbj_bytes *)p =
+			lab_random_text(lab,
+					lab_size(lab, 1, MBJ_INTENT_SIZE_MAX));
+		return;
+	case OP_TYPE_RESULT:
+		*(uint8_t *)p = (uint8_t)test_rng_between(rng, 1, 3);
+		return;
 	case OP_TYPE_SLOT:
 		*(struct mbj_slot *)p = lab_slot(lab);
 		return;

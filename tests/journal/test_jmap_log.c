@@ -62,6 +62,8 @@ static size_t every_op(struct mbj_op ops[EVERY_OP_MAX])
 			.is_folding = 1,
 			.delimiter = '.',
 			.attr_kind = MBJ_ATTR_ACL,
+			.result = MBJ_INTENT_OTHER,
+			.is_found = 1,
 			.target = lab_id(2),
 			.uid = 14,
 			.uids = mbj_bytes_make(uids, sizeof(uids)),
@@ -135,6 +137,11 @@ static const char golden[] =
 	"\",\"path\":[\"B\",\"c\"],\"key\":[\"b\",\"c\"]},"
 	"{\"op\":\"unsubscribe\",\"account\":\"" ID_ACCOUNT
 	"\",\"path\":[\"B\",\"c\"],\"key\":[\"b\",\"c\"]},"
+	"{\"op\":\"intent\",\"account\":\"" ID_ACCOUNT "\",\"id\":\"" ID_1
+	"\",\"name\":\"n\\\"m\",\"time\":\"2000-02-29T12:34:56.000000Z\","
+	"\"value\":{\"hex\":\"76\"}},"
+	"{\"op\":\"outcome\",\"account\":\"" ID_ACCOUNT "\",\"id\":\"" ID_1
+	"\",\"result\":\"other\",\"is_found\":true},"
 	"{\"op\":\"receipt\",\"account\":\"" ID_ACCOUNT
 	"\",\"edit_hash\":\"fe01000000000000000000000000000000000000000000000"
 	"000000000000000\",\"value\":{\"hex\":\"76\"}}],\"chain\":\"";

@@ -30,6 +30,7 @@ START_TEST(op_numbers)
 		{32, "message-append"},	  {33, "message-flags"},
 		{34, "message-expunge"},  {35, "message-take-all"},
 		{48, "subscribe"},	  {49, "unsubscribe"},
+		{80, "intent"},		  {81, "outcome"},
 		{96, "receipt"},
 	};
 	size_t count = sizeof(released) / sizeof(released[0]);

@@ -122,6 +122,8 @@ START_TEST(op_limits_texts)
 		   false);
 	limit_text(&lab, MBJ_OP_MAILBOX_SET_ATTR, value, 0, MBJ_ATTR_VALUE_MAX,
 		   true);
+	limit_text(&lab, MBJ_OP_INTENT, name, 1, MBJ_ATTR_NAME_MAX, false);
+	limit_text(&lab, MBJ_OP_INTENT, value, 1, MBJ_INTENT_SIZE_MAX, true);
 	limit_text(&lab, MBJ_OP_RECEIPT, value, 1, MBJ_ATTR_VALUE_MAX, true);
 	lab_rng_done(&lab);
 }

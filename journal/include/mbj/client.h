@@ -206,6 +206,20 @@ mbj_client_subscriptions(struct mbj_client *client, struct mbj_bytes account,
 MBJ_API void
 mbj_client_subscriptions_done(struct mbj_client_subscriptions *list);
 
+/* Open intents (mbj/edit.h; mbj/doubt.h says what they are about). */
+struct mbj_client_intents {
+	struct mbj_client_intent *intents; /* the oldest first */
+	size_t count;
+	struct mbj_buf bytes; /* what they borrow */
+};
+
+/* account: a name, or empty for all.  Returns: MBJ_ENOTFOUND. */
+MBJ_API enum mbj_rc mbj_client_intents(struct mbj_client *client,
+				       struct mbj_bytes account,
+				       struct mbj_client_intents *ret_list,
+				       struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API void mbj_client_intents_done(struct mbj_client_intents *list);
+
 /* Messages of a mailbox from one UID on. */
 struct mbj_client_messages {
 	struct mbj_content content;

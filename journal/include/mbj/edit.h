@@ -43,7 +43,9 @@ enum {
 	MBJ_CHANGE_HAS_ROLE = 1 << 2,
 	MBJ_CHANGE_HAS_SUBSCRIBED = 1 << 3,
 	MBJ_CHANGE_HAS_SELECTABLE = 1 << 4,
-	MBJ_CHANGE_HAS_UIDVALIDITY = 1 << 5, /* import only */
+	/* an import, or an edit with a stage: what the server's storage has */
+	MBJ_CHANGE_HAS_UIDVALIDITY = 1 << 5,
+	MBJ_CHANGE_HAS_UIDNEXT = 1 << 6, /* MBJ_STAGE_RESOLVE only */
 };
 
 struct mbj_change {
@@ -56,6 +58,7 @@ struct mbj_change {
 	bool is_subscribed;
 	bool is_selectable;
 	uint32_t uidvalidity;
+	uint32_t uidnext;
 };
 
 /*
@@ -84,6 +87,7 @@ enum mbj_edit_kind {
 	MBJ_EDIT_ACCOUNT_RENAME = 6, /* renames[0].target is the new name */
 	MBJ_EDIT_MESSAGES = 7,	     /* messages, in order; all or nothing */
 	MBJ_EDIT_METADATA = 8,	     /* metadata, in order; all or nothing */
+	MBJ_EDIT_INTENT = 9,	     /* what an intent holds: stages below */
 };
 
 enum mbj_message_edit_kind {
@@ -173,6 +177,53 @@ struct mbj_metadata_edit {
 
 #define MBJ_QUOTA_MAX ((uint64_t)INT64_MAX) /* number64 of RFC 9208 */
 
+/*
+ * Stages of a change that is not made here, but in the mail storage of the
+ * server that tells of it, which cannot share the store's transaction:
+ *
+ *	INTENT    before: the edit is planned, and so judged, but not carried
+ *	          out; that it is about to be is durable when the call returns,
+ *	          and the intent open.  An edit that would be refused is refused
+ *	          now, while nothing has happened.
+ *	DONE      after: the edit, which is what came out and may be another
+ *	          one, and the outcome are one group.  As of INTENT, a SET is
+ *	          all or nothing.
+ *	FAILED    after: it did not come to it.
+ *	RESOLVE   whenever intents were left open (somebody died in between):
+ *	          RECONCILE with the mailboxes that the server's storage has.
+ *	          The difference is planned and becomes one group with the
+ *	          outcomes of the intents that it settles.
+ *
+ * Where a stage is refused the intent stays as it was.  One that is not open
+ * any more is MBJ_ENOTFOUND: no outcome is recorded twice.  An INTENT and its
+ * outcome are two edits: request ids are for one of them each.
+ *
+ * INTENT: intent is the id that it gets, ROOT for the request id or, without
+ * one, a fresh one; producer says who is asking.  SET, RENAME, RECONCILE,
+ * MESSAGES and METADATA, of MBJ_INTENT_SIZE_MAX bytes at most with what they
+ * put in doubt.
+ *
+ * DONE, FAILED: intent is its id.  MBJ_EDIT_INTENT is what the intent itself
+ * holds, and the only kind that FAILED takes; what messages came out must be
+ * said.
+ *
+ * RESOLVE: the list is to have been read after the account's state was, which
+ * if_in_state says: any change or intent since is a stateMismatch, and so no
+ * intent is judged by a list that is older.  It settles all intents about
+ * mailboxes.  One about messages that were to come in is settled where a
+ * mailbox's UIDNEXT shows that none did, or the mailbox is gone; others about
+ * messages, and about metadata, stay open: a list of mailboxes does not show
+ * what became of them.  UIDVALIDITY values that are given are recorded,
+ * unless a mailbox has messages under another one.
+ */
+enum mbj_intent_stage {
+	MBJ_STAGE_NONE = 0, /* the store is the storage */
+	MBJ_STAGE_INTENT = 1,
+	MBJ_STAGE_DONE = 2,
+	MBJ_STAGE_FAILED = 3,
+	MBJ_STAGE_RESOLVE = 4,
+};
+
 /* The INTERNALDATE that the store's clock says when it carries the edit out. */
 #define MBJ_TIME_NOW INT64_MIN
 
@@ -197,6 +248,9 @@ struct mbj_edit {
 	bool is_subscription_kept; /* subscriptions stay with the names */
 	enum mbj_origin origin;
 	struct mbj_id request; /* mbj/request.h; zero for none */
+	enum mbj_intent_stage stage;
+	struct mbj_id intent;	   /* INTENT, DONE, FAILED */
+	struct mbj_bytes producer; /* INTENT: 1 .. MBJ_PRODUCER_MAX bytes */
 };
 
 #define MBJ_EDIT_INIT ((struct mbj_edit){.size = sizeof(struct mbj_edit)})
@@ -238,7 +292,10 @@ struct mbj_outcome {
 	size_t lower_bound;    /* of the plan */
 	size_t parks;
 	bool is_proven;
-	struct mbj_buf record; /* the group, also of a dry run; empty: none */
+	struct mbj_id intent;	 /* that was opened or closed, else ROOT */
+	uint64_t intents_closed; /* by RESOLVE */
+	uint64_t intents_left;	 /* that it could not settle */
+	struct mbj_buf record;	 /* the group, also of a dry run; empty: none */
 };
 
 MBJ_API void mbj_outcome_done(struct mbj_outcome *outcome);

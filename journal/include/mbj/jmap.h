@@ -95,6 +95,11 @@ struct mbj_jmap_list_options {
 	 */
 	const struct mbj_tree *base;
 	size_t input_max;
+	/*
+	 * RECONCILE: what a server's own storage has (MBJ_STAGE_RESOLVE):
+	 * uidValidity and the extension uidNext are taken where given.
+	 */
+	bool is_server_state;
 };
 
 #define MBJ_JMAP_LIST_OPTIONS_INIT                                             \
@@ -109,10 +114,10 @@ struct mbj_jmap_list;
  * Parse {"list": [{"id", "name", "parentId"}, ...]}: a Mailbox/get
  * response, all or part of it, such as mbj.tree/1.  name and parentId (null at
  * the top) are required; role, isSubscribed and the extensions isSelectable and
- * uidValidity are taken where given, uidValidity not for reconciling; all else
- * is ignored. The list must be a valid tree by itself: unique ids, parents that
- * are in it, no cycle, siblings with different names, at most MBJ_DEPTH_MAX
- * levels; names by mbj_name_make.
+ * uidValidity are taken where given, uidValidity for reconciling with a
+ * server's state only; all else is ignored. The list must be a valid tree by
+ * itself: unique ids, parents that are in it, no cycle, siblings with different
+ * names, at most MBJ_DEPTH_MAX levels; names by mbj_name_make.
  *
  * Ownership: the list borrows nothing; the caller frees it.
  *

@@ -11,6 +11,7 @@
 #include <mbj/attribute.h>
 #include <mbj/codec.h>
 #include <mbj/error.h>
+#include <mbj/intent.h>
 #include <mbj/memory.h>
 #include <mbj/message.h>
 #include <mbj/state.h>
@@ -32,7 +33,7 @@ enum mbj_op_kind {
 struct mbj_op {
 	uint16_t kind;	      /* enum mbj_op_kind */
 	uint32_t account;     /* index among the group's accounts */
-	struct mbj_id id;     /* mailbox */
+	struct mbj_id id;     /* mailbox, or intent */
 	uint64_t rev;	      /* its revision before, or its content's */
 	struct mbj_id target; /* a second mailbox */
 	struct mbj_slot from;
@@ -61,6 +62,8 @@ struct mbj_op {
 	uint8_t is_folding;
 	uint8_t delimiter;
 	uint8_t attr_kind;
+	uint8_t result; /* enum mbj_intent_result */
+	uint8_t is_found;
 };
 
 /* Largest encoding of one operation, header included. */

@@ -6,6 +6,7 @@
 #ifndef MBJ_STATUS_H
 #define MBJ_STATUS_H
 
+#include <mbj/intent.h>
 #include <mbj/log.h>
 #include <mbj/store.h>
 
@@ -16,6 +17,12 @@ extern "C" {
 struct mbj_client_parked {
 	struct mbj_parked parked;
 	struct mbj_bytes name; /* the account's; empty: this store lacks it */
+};
+
+/* An open intent, as lists have it. */
+struct mbj_client_intent {
+	struct mbj_intent intent;
+	struct mbj_bytes account; /* its name */
 };
 
 /* One connection, as the service sees it. */
@@ -55,6 +62,8 @@ struct mbj_client_status {
 	struct mbj_watermark applied;
 	struct mbj_store_recovery recovery;
 	uint64_t account_count;
+	uint64_t intent_count; /* open ones, of all accounts */
+	int64_t intent_oldest; /* since when, seconds since 1970; 0: none */
 	struct mbj_client_parked *parked;
 	size_t parked_count;
 	struct mbj_service_stats service;

@@ -34,6 +34,12 @@ enum {
 	MBJ_EDIT_MESSAGES_MAX = 100000,
 	/* Ranges of one UID set. */
 	MBJ_UID_RANGES_MAX = 8192,
+	/* Intents of one account that are open at a time. */
+	MBJ_ACCOUNT_INTENTS_MAX = 100,
+	/* Bytes of what one intent is about. */
+	MBJ_INTENT_SIZE_MAX = 65536,
+	/* Bytes of the name of a producer of intents. */
+	MBJ_PRODUCER_MAX = 255,
 };
 
 #endif

@@ -20,7 +20,8 @@
  *   1. a slot record exists exactly for each live mailbox, and names it;
  *   2. an account's digest is the sum over its records (mbj/digest.h): the
  *      account element, mailboxes, floors, subscriptions, attributes,
- *      contents (mbj/message.h); tombstones, slots and parking stay outside;
+ *      contents (mbj/message.h), open intents (mbj/intent.h); tombstones,
+ *      slots and parking stay outside;
  *   3. account, digest, watermark and chain change in one transaction;
  *   4. at commit no mailbox has TEMP as its parent.
  *

@@ -15,7 +15,7 @@ extern "C" {
 
 enum {
 	MBJ_FORMAT_JOURNAL = 1, /* segments, batch frames, groups */
-	MBJ_FORMAT_STATE = 3,	/* tables and records */
+	MBJ_FORMAT_STATE = 4,	/* tables and records */
 	MBJ_FORMAT_SUPERBLOCK = 1,
 };
 

@@ -14,10 +14,12 @@
 #include <mbj/client.h>
 #include <mbj/collect.h>
 #include <mbj/diff.h>
+#include <mbj/doubt.h>
 #include <mbj/edit.h>
 #include <mbj/engine.h>
 #include <mbj/error.h>
 #include <mbj/group.h>
+#include <mbj/intent.h>
 #include <mbj/jmap.h>
 #include <mbj/log.h>
 #include <mbj/name.h>

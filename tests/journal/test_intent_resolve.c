@@ -1,0 +1,213 @@
+/*
+ * Intents that were left open, and what a list of mailboxes says of them.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "intent_lab.h"
+#include "journal_cases.h"
+
+/* --------------------------------------------------------------- resolve */
+
+static const struct intent_seen as_it_was[] = {
+	{"INBOX", NULL, "INBOX", 0, 0}, {"A", NULL, "A", 0, 0},
+	{"A/x", "A", "x", 0, 0},	{"B", NULL, "B", 0, 0},
+	{"S", NULL, "S", 0, 0},
+};
+
+/*
+ * Goal: a list of the server's mailboxes settles what is about mailboxes: done,
+ * not done, or neither, and the tree is the list's.  Method: three intents, of
+ * which one came true, one did not and one came out differently; a mailbox
+ * that the server made with an id of its own.
+ */
+START_TEST(resolve_results)
+{
+	const struct intent_seen seen[] = {
+		{"INBOX", NULL, "INBOX", 0, 0}, {"A", NULL, "A2", 0, 0},
+		{"A/x", "A", "x", 0, 0},	{"B", NULL, "B", 0, 0},
+		{"S", NULL, "elsewhere", 0, 0}, {"own", NULL, "New", 0, 0},
+	};
+	struct mbj_change create = {.kind = MBJ_CHANGE_CREATE,
+				    .has = MBJ_CHANGE_HAS_NAME |
+					   MBJ_CHANGE_HAS_PARENT,
+				    .id = edit_lab_id("ours"),
+				    .name = mbj_bytes_str("New")};
+	struct mbj_edit edit = intent_edit(MBJ_STAGE_INTENT, "i4");
+	unsigned results[4] = {0};
+	struct mbj_reader reader;
+	struct mbj_group group;
+	struct mbj_op op;
+
+	EDIT_LAB_OK(&intent_lab,
+		    intent_renamed(MBJ_STAGE_INTENT, "i1", "A", "A2"));
+	EDIT_LAB_OK(&intent_lab,
+		    intent_renamed(MBJ_STAGE_INTENT, "i2", "B", "B2"));
+	EDIT_LAB_OK(&intent_lab,
+		    intent_renamed(MBJ_STAGE_INTENT, "i3", "S", "S2"));
+	edit.kind = MBJ_EDIT_SET;
+	edit.changes = &create;
+	edit.change_count = 1;
+	EDIT_LAB_OK(&intent_lab, edit_lab_run(&intent_lab, &edit));
+	ck_assert_str_eq(intent_doubts("i4"), "create >New;");
+	EDIT_LAB_REFUSED(&intent_lab,
+			 intent_resolved(seen, 6, intent_lab.lsn.v - 1),
+			 "stateMismatch", "");
+	ck_assert_uint_eq(intent_open_count(), 4);
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 6, intent_lab.lsn.v));
+	ck_assert_uint_eq(intent_lab.outcome.intents_closed, 4);
+	ck_assert_uint_eq(intent_lab.outcome.intents_left, 0);
+	ck_assert_uint_eq(intent_open_count(), 0);
+	ck_assert_str_eq(edit_lab_tree(&intent_lab, "u"),
+			 "A2/x=A/x A2=A B=B New=own elsewhere=S");
+	LAB_OK(mbj_group_parse(mbj_buf_view(&intent_lab.record), &group, err));
+	mbj_reader_init(&reader, group.body);
+	while (mbj_group_op_next(&group, &reader, &op, NULL) == MBJ_OK) {
+		if (op.kind != MBJ_OP_OUTCOME)
+			continue;
+		ck_assert_uint_eq(op.is_found, 1);
+		ck_assert_uint_ge(op.id.b[1], '1');
+		ck_assert_uint_le(op.id.b[1], '4');
+		results[op.id.b[1] - '1'] = op.result;
+	}
+	ck_assert_uint_eq(results[0], MBJ_INTENT_DONE);
+	ck_assert_uint_eq(results[1], MBJ_INTENT_FAILED);
+	ck_assert_uint_eq(results[2], MBJ_INTENT_OTHER);
+	ck_assert_uint_eq(results[3], MBJ_INTENT_DONE);
+	/* Nothing open, nothing different: no group. */
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 6, 0));
+	ck_assert_uint_eq(intent_lab.outcome.lsn.v, 0);
+}
+END_TEST
+
+/*
+ * Goal: what a list of mailboxes does not show stays open: messages that came
+ * in, metadata.  Method: UIDNEXT as it was, higher, not given; the mailbox
+ * gone.
+ */
+START_TEST(resolve_messages)
+{
+	const struct mbj_metadata_edit step = {.kind = MBJ_METADATA_ACL,
+					       .mailbox = edit_lab_id("A"),
+					       .name = mbj_bytes_str("bob"),
+					       .value = mbj_bytes_str("lr")};
+	struct mbj_edit edit = intent_edit(MBJ_STAGE_INTENT, "acl");
+	struct intent_seen seen[5];
+
+	memcpy(seen, as_it_was, sizeof(seen));
+	EDIT_LAB_OK(&intent_lab, intent_appended(MBJ_STAGE_INTENT, "in", "B"));
+	ck_assert_str_eq(intent_doubts("in"), "append B>B;");
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 5, 0));
+	ck_assert_uint_eq(intent_lab.outcome.intents_left, 1);
+	seen[3].uidnext = 2;
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 5, 0));
+	ck_assert_uint_eq(intent_lab.outcome.intents_left, 1);
+	ck_assert_uint_eq(intent_open_count(), 1);
+	/* The intent does not say what came out: its producer must. */
+	EDIT_LAB_REFUSED(&intent_lab, intent_told(MBJ_STAGE_DONE, "in"),
+			 "invalidArguments",
+			 "696e0000000000000000000000000000");
+	seen[3].uidnext = 1;
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 5, 0));
+	ck_assert_uint_eq(intent_lab.outcome.intents_closed, 1);
+	ck_assert_str_eq(intent_result(), "failed");
+
+	EDIT_LAB_OK(&intent_lab, intent_appended(MBJ_STAGE_INTENT, "in", "B"));
+	EDIT_LAB_OK(&intent_lab, intent_appended(MBJ_STAGE_DONE, "in", "B"));
+	ck_assert_uint_eq(intent_lab.outcome.messages[0].uid, 1);
+
+	EDIT_LAB_OK(&intent_lab, intent_appended(MBJ_STAGE_INTENT, "in", "S"));
+	edit.kind = MBJ_EDIT_METADATA;
+	edit.metadata = &step;
+	edit.metadata_count = 1;
+	EDIT_LAB_OK(&intent_lab, edit_lab_run(&intent_lab, &edit));
+	ck_assert_str_eq(intent_doubts("acl"), "attributes A>A;");
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 4, 0));
+	ck_assert_uint_eq(intent_lab.outcome.intents_closed, 1);
+	ck_assert_uint_eq(intent_lab.outcome.intents_left, 1);
+	ck_assert_str_eq(intent_result(), "other");
+	EDIT_LAB_OK(&intent_lab, intent_told(MBJ_STAGE_DONE, "acl"));
+	ck_assert_uint_eq(edit_lab_ops(&intent_lab, MBJ_OP_MAILBOX_SET_ATTR),
+			  1);
+	ck_assert_uint_eq(intent_open_count(), 0);
+}
+END_TEST
+
+/*
+ * Goal: UIDVALIDITY values are the server's where it says them: of mailboxes
+ * that it made, of those that it moved, and where it gave another; but not
+ * under messages that were known under another.  Method: each in turn.
+ */
+START_TEST(resolve_uidvalidity)
+{
+	struct mbj_change create = {.kind = MBJ_CHANGE_CREATE,
+				    .has = MBJ_CHANGE_HAS_NAME |
+					   MBJ_CHANGE_HAS_PARENT |
+					   MBJ_CHANGE_HAS_UIDVALIDITY,
+				    .id = edit_lab_id("N"),
+				    .name = mbj_bytes_str("N"),
+				    .uidvalidity = 4000000000};
+	struct mbj_edit edit = intent_edit(MBJ_STAGE_INTENT, "i");
+	struct intent_seen seen[6];
+	uint32_t before;
+
+	memcpy(seen, as_it_was, sizeof(as_it_was));
+	edit.kind = MBJ_EDIT_SET;
+	edit.changes = &create;
+	edit.change_count = 1;
+	EDIT_LAB_OK(&intent_lab, edit_lab_run(&intent_lab, &edit));
+	EDIT_LAB_OK(&intent_lab, intent_told(MBJ_STAGE_DONE, "i"));
+	ck_assert_uint_eq(edit_lab_mailbox(&intent_lab, "u", "N").uidvalidity,
+			  4000000000);
+	/* Without a stage it is nobody's to give. */
+	edit.stage = MBJ_STAGE_NONE;
+	create.id = edit_lab_id("O");
+	create.name = mbj_bytes_str("O");
+	EDIT_LAB_OK(&intent_lab, edit_lab_run(&intent_lab, &edit));
+	ck_assert_uint_eq(intent_lab.outcome.refused_count, 1);
+
+	seen[5] = (struct intent_seen){"N", NULL, "N", 0, 0};
+	before = edit_lab_mailbox(&intent_lab, "u", "A").uidvalidity;
+	seen[1].uidvalidity = 5;
+	EDIT_LAB_OK(&intent_lab,
+		    intent_renamed(MBJ_STAGE_INTENT, "i", "A", "A2"));
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 6, 0));
+	ck_assert_str_eq(intent_result(), "other");
+	ck_assert_uint_ne(before, 5);
+	ck_assert_uint_eq(edit_lab_mailbox(&intent_lab, "u", "A").uidvalidity,
+			  5);
+	ck_assert_uint_eq(edit_lab_ops(&intent_lab, MBJ_OP_MAILBOX_SET), 1);
+	/* Moved where a higher value was shown: it keeps what it has. */
+	seen[1].name = "B";
+	seen[3].name = "A";
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 6, 0));
+	ck_assert_uint_eq(edit_lab_mailbox(&intent_lab, "u", "A").uidvalidity,
+			  5);
+	ck_assert_str_eq(edit_lab_tree(&intent_lab, "u"),
+			 "A=B B/x=A/x B=A N=N S=S");
+	/* Moved, and another value: with the move. */
+	seen[1].name = "C";
+	seen[1].uidvalidity = 6;
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 6, 0));
+	ck_assert_uint_eq(edit_lab_mailbox(&intent_lab, "u", "A").uidvalidity,
+			  6);
+	ck_assert_uint_eq(edit_lab_ops(&intent_lab, MBJ_OP_MAILBOX_SET), 0);
+	EDIT_LAB_OK(&intent_lab, intent_appended(MBJ_STAGE_NONE, "", "A"));
+	seen[1].uidvalidity = 7;
+	EDIT_LAB_REFUSED(&intent_lab, intent_resolved(seen, 6, 0),
+			 "mailboxHasEmail", "41000000000000000000000000000000");
+	ck_assert_int_eq(intent_lab.rc, MBJ_ECONFLICT);
+}
+END_TEST
+
+TCase *test_intent_resolve_case(void)
+{
+	TCase *tc = tcase_create("intent_resolve");
+
+	tcase_add_checked_fixture(tc, intent_lab_begin, intent_lab_end);
+	tcase_add_test(tc, resolve_results);
+	tcase_add_test(tc, resolve_messages);
+	tcase_add_test(tc, resolve_uidvalidity);
+	return tc;
+}
