@@ -19,7 +19,8 @@ void session_init(struct session *s, const struct cli_call *call)
 	memset(s, 0, sizeof(*s));
 	s->call = call;
 	s->edit = MBJ_EDIT_INIT;
-	s->edit.account = mbj_bytes_str(call->operands[1]);
+	if (call->operand_count > 1)
+		s->edit.account = mbj_bytes_str(call->operands[1]);
 	s->edit.is_dry_run = call->options.is_dry_run;
 	s->edit.is_subscription_kept = call->options.is_subscription_kept;
 	s->edit.is_emptying = call->options.is_emptying;
@@ -210,6 +211,29 @@ enum mbj_rc session_put_plan(struct session *s)
 	return rc;
 }
 
+/* What became of intents, where the edit has a stage. */
+static void session_put_intents(struct session *s)
+{
+	const struct mbj_outcome *outcome = &s->outcome;
+	bool is_json = s->call->options.is_json;
+	char id[MBJ_ID_TEXT_SIZE];
+
+	mbj_id_print(outcome->intent, id);
+	if (s->edit.stage == MBJ_STAGE_RESOLVE && is_json)
+		mbj_buf_format(&s->out,
+			       ",\"intentsClosed\":%" PRIu64
+			       ",\"intentsLeft\":%" PRIu64,
+			       outcome->intents_closed, outcome->intents_left);
+	else if (s->edit.stage == MBJ_STAGE_RESOLVE)
+		mbj_buf_format(&s->out,
+			       "%" PRIu64 " intents closed, %" PRIu64 " left\n",
+			       outcome->intents_closed, outcome->intents_left);
+	else if (s->edit.stage != MBJ_STAGE_NONE && is_json)
+		mbj_buf_format(&s->out, ",\"id\":\"%s\"", id);
+	else if (s->edit.stage == MBJ_STAGE_INTENT)
+		mbj_buf_format(&s->out, "intent %s is open\n", id);
+}
+
 /* What rename and reconcile print: the group, in a line or an object. */
 enum mbj_rc session_put_group(struct session *s)
 {
@@ -232,7 +256,7 @@ enum mbj_rc session_put_group(struct session *s)
 			"\",\"newState\":\"%" PRIu64
 			"\",\"primitives\":%" PRIu32
 			",\"lowerBound\":%zu,\"parks\":%zu,"
-			"\"proven\":%s}\n",
+			"\"proven\":%s",
 			s->call->verb->word, outcome->old_state.v,
 			outcome->new_state.v, ops, outcome->lower_bound,
 			outcome->parks, outcome->is_proven ? "true" : "false");
@@ -243,6 +267,9 @@ enum mbj_rc session_put_group(struct session *s)
 			       "group %" PRIu64 ": %" PRIu32
 			       " primitives, %zu parked\n",
 			       outcome->lsn.v, ops, outcome->parks);
+	session_put_intents(s);
+	if (s->call->options.is_json)
+		mbj_buf_put_str(&s->out, "}\n");
 	return mbj_buf_ok(&s->out, &s->err);
 }
 

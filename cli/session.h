@@ -9,6 +9,8 @@
 
 #include "cli.h"
 
+struct mbj_jmap_set;
+
 struct session {
 	const struct cli_call *call;
 	struct mbj_client *client; /* the store's, whoever owns it */
@@ -51,6 +53,15 @@ enum mbj_rc session_mailbox(struct session *s, const char *path,
 enum mbj_rc session_uids(struct session *s, const char *text,
 			 const struct mbj_place *place,
 			 struct mbj_buf *ret_uids) MBJ_MUST_CHECK;
+/*
+ * The edit from Mailbox/set arguments on standard input, or from operands
+ * SOURCE>TARGET from the third on; the store is opened for the former.
+ * Ownership: the caller frees the set, or the arena, once the edit is done.
+ */
+enum mbj_rc session_set(struct session *s, struct mbj_jmap_set **set,
+			struct mbj_id *ret_account) MBJ_MUST_CHECK;
+enum mbj_rc session_renames(struct session *s,
+			    struct mbj_arena **ret_arena) MBJ_MUST_CHECK;
 enum mbj_rc session_submit(struct session *s) MBJ_MUST_CHECK;
 /* What a dry run would journal; what was: the group, a line or an object. */
 enum mbj_rc session_put_plan(struct session *s) MBJ_MUST_CHECK;

@@ -28,6 +28,7 @@ static enum mbj_rc list_parse(struct session *s, enum mbj_jmap_mode mode,
 	options.mode = mode;
 	options.sys = mbj_sys_posix();
 	options.policy = policy;
+	options.is_server_state = s->call->options.is_resolve;
 	rc = mbj_jmap_map_new(options.sys, ret_map, &s->err);
 	if (rc < 0)
 		return rc;
@@ -90,7 +91,9 @@ int verb_reconcile(const struct cli_call *call)
 	struct mbj_jmap_map *map = NULL;
 	struct mbj_id account;
 	struct session s;
+	uint64_t left;
 	enum mbj_rc rc;
+	int status;
 
 	session_init(&s, call);
 	rc = cli_read("-", &s.input, &s.err);
@@ -100,6 +103,12 @@ int verb_reconcile(const struct cli_call *call)
 		rc = session_account(&s, &policy, &account);
 	if (rc == MBJ_OK)
 		rc = list_parse(&s, MBJ_JMAP_RECONCILE, policy, &map, &list);
+	if (call->options.is_resolve) {
+		s.edit.stage = MBJ_STAGE_RESOLVE;
+		s.edit.origin = MBJ_ORIGIN_RECONCILE;
+	}
+	s.edit.has_if_in_state = call->options.as_of > 0;
+	s.edit.if_in_state.v = call->options.as_of;
 	if (rc == MBJ_OK)
 		rc = session_submit(&s);
 	if (rc == MBJ_OK)
@@ -107,17 +116,20 @@ int verb_reconcile(const struct cli_call *call)
 					      : session_put_group(&s);
 	mbj_jmap_list_free(&list);
 	mbj_jmap_map_free(&map);
-	return session_end(&s, rc);
+	left = s.outcome.intents_left;
+	status = session_end(&s, rc);
+	if (status != CLI_OK || left == 0)
+		return status;
+	cli_say(call, "%" PRIu64 " %s not to be told from a list of mailboxes",
+		left, left == 1 ? "intent is" : "intents are");
+	return CLI_PARTIAL;
 }
 
-/* Submit and print the response; *ret_refused counts what was not done. */
-static enum mbj_rc set_run(struct session *s, struct mbj_jmap_set **set,
-			   size_t *ret_refused)
+enum mbj_rc session_set(struct session *s, struct mbj_jmap_set **set,
+			struct mbj_id *ret_account)
 {
 	struct mbj_request_sys request_sys;
 	struct mbj_name_policy policy;
-	char text[MBJ_ID_TEXT_SIZE];
-	struct mbj_id account;
 	enum mbj_rc rc;
 
 	rc = cli_read("-", &s->input, &s->err);
@@ -136,15 +148,27 @@ static enum mbj_rc set_run(struct session *s, struct mbj_jmap_set **set,
 	rc = session_open(s);
 	if (rc < 0)
 		return rc;
-	rc = session_account(s, &policy, &account);
+	rc = session_account(s, &policy, ret_account);
 	if (rc < 0)
 		return rc;
-	rc = mbj_jmap_set_account_check(*set, s->edit.account, account,
+	rc = mbj_jmap_set_account_check(*set, s->edit.account, *ret_account,
 					&s->err);
-	if (rc < 0)
-		return rc;
-	mbj_jmap_set_fill(*set, &s->edit);
-	rc = session_submit(s);
+	if (rc == MBJ_OK)
+		mbj_jmap_set_fill(*set, &s->edit);
+	return rc;
+}
+
+/* Submit and print the response; *ret_refused counts what was not done. */
+static enum mbj_rc set_run(struct session *s, struct mbj_jmap_set **set,
+			   size_t *ret_refused)
+{
+	char text[MBJ_ID_TEXT_SIZE];
+	struct mbj_id account;
+	enum mbj_rc rc;
+
+	rc = session_set(s, set, &account);
+	if (rc == MBJ_OK)
+		rc = session_submit(s);
 	if (rc < 0)
 		return rc;
 	*ret_refused =
@@ -245,32 +269,41 @@ static enum mbj_rc rename_read(const struct cli_call *call, const char *operand,
 	return path_from_utf7(utf7, arena, &ret_rename->target, err);
 }
 
+enum mbj_rc session_renames(struct session *s, struct mbj_arena **ret_arena)
+{
+	size_t count = s->call->operand_count - 2;
+	struct mbj_rename *renames = NULL;
+	struct mbj_utf7 *utf7 = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_arena_new(256 << 20, ret_arena, &s->err);
+	if (rc == MBJ_OK)
+		rc = mbj_utf7_new(&utf7, &s->err);
+	if (rc == MBJ_OK) {
+		renames = mbj_arena_alloc(*ret_arena, count * sizeof(*renames));
+		if (!renames)
+			rc = mbj_error_nomem(&s->err);
+	}
+	for (size_t i = 0; rc == MBJ_OK && i < count; i++)
+		rc = rename_read(s->call, s->call->operands[i + 2], *ret_arena,
+				 utf7, &renames[i], &s->err);
+	s->edit.kind = MBJ_EDIT_RENAME;
+	s->edit.renames = renames;
+	s->edit.rename_count = count;
+	mbj_utf7_free(&utf7);
+	return rc;
+}
+
 int verb_rename(const struct cli_call *call)
 {
-	size_t count = call->operand_count - 2;
-	struct mbj_rename *renames = NULL;
 	struct mbj_arena *arena = NULL;
-	struct mbj_utf7 *utf7 = NULL;
 	struct mbj_name_policy policy;
 	struct mbj_id account;
 	struct session s;
 	enum mbj_rc rc;
 
 	session_init(&s, call);
-	rc = mbj_arena_new(256 << 20, &arena, &s.err);
-	if (rc == MBJ_OK)
-		rc = mbj_utf7_new(&utf7, &s.err);
-	if (rc == MBJ_OK) {
-		renames = mbj_calloc(count, sizeof(*renames));
-		if (!renames)
-			rc = mbj_error_nomem(&s.err);
-	}
-	for (size_t i = 0; rc == MBJ_OK && i < count; i++)
-		rc = rename_read(call, call->operands[i + 2], arena, utf7,
-				 &renames[i], &s.err);
-	s.edit.kind = MBJ_EDIT_RENAME;
-	s.edit.renames = renames;
-	s.edit.rename_count = count;
+	rc = session_renames(&s, &arena);
 	if (rc == MBJ_OK)
 		rc = session_open(&s);
 	if (rc == MBJ_OK)
@@ -280,8 +313,6 @@ int verb_rename(const struct cli_call *call)
 	if (rc == MBJ_OK)
 		rc = call->options.is_dry_run ? session_put_plan(&s)
 					      : session_put_group(&s);
-	mbj_utf7_free(&utf7);
 	mbj_arena_free(&arena);
-	mbj_free(renames);
 	return session_end(&s, rc);
 }

@@ -152,6 +152,15 @@ static void put_service_text(const struct mbj_client_status *s,
 			       s->peers[i].gid, s->peers[i].requests);
 }
 
+/* Seconds; a clock may have gone back since. */
+static int64_t intent_age(const struct mbj_client_status *s)
+{
+	const struct mbj_sys *sys = mbj_sys_posix();
+	int64_t now = sys->now_us(sys->ctx) / 1000000;
+
+	return now > s->intent_oldest ? now - s->intent_oldest : 0;
+}
+
 static void put_json(const struct status *status, struct mbj_buf *out)
 {
 	const struct mbj_client_status *s = &status->store;
@@ -187,7 +196,10 @@ static void put_json(const struct status *status, struct mbj_buf *out)
 		       s->applied.lsn.v, s->account_count);
 	for (size_t i = 0; i < s->parked_count; i++)
 		put_parked_json(&s->parked[i], i == 0, out);
-	mbj_buf_put_str(out, "]");
+	mbj_buf_format(out, "],\"openIntents\":%" PRIu64, s->intent_count);
+	if (s->intent_count > 0)
+		mbj_buf_format(out, ",\"oldestIntentAge\":%" PRId64,
+			       intent_age(s));
 	if (s->space.left != UINT64_MAX)
 		mbj_buf_format(out,
 			       ",\"spaceLeft\":%" PRIu64
@@ -230,6 +242,11 @@ static void put_text(const struct status *status, struct mbj_buf *out)
 		       s->applied.lsn.v, s->account_count, s->parked_count);
 	for (size_t i = 0; i < s->parked_count; i++)
 		put_parked_text(&s->parked[i], out);
+	if (s->intent_count > 0)
+		mbj_buf_format(out,
+			       "intents    %" PRIu64
+			       " open, the oldest for %" PRId64 " s\n",
+			       s->intent_count, intent_age(s));
 	if (s->space.left != UINT64_MAX)
 		mbj_buf_format(out, "space      %" PRIu64 " bytes left%s\n",
 			       s->space.left,

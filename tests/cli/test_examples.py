@@ -52,8 +52,42 @@ class Examples(Case):
         self.bad(1, "nobody", "swap", self.p, "nobody", "A", "B")
         self.bad(2, "STORE", "swap", self.p)
 
+    def intent(self):
+        """A server with its own storage, killed between its steps."""
+        folders = self.p.parent / "folders"
+        for number, name in enumerate(("Work", "Old", "Sent")):
+            (folders / name).mkdir(parents=True)
+            (folders / name / "id").write_text(mbjtest.mailbox_id(900 + number))
+        arguments = ("intent", self.p, "imap", folders)
+
+        def same():
+            self.assertEqual(set(self.paths(name="imap")) - {"INBOX"},
+                             {f.name for f in folders.iterdir()})
+        self.good(*arguments)
+        same()
+        self.good(*arguments, "Work", "Jobs")
+        same()
+        # Before the directory was renamed, and behind that.
+        for step, wanted in (("intent", {"Jobs", "Old", "Sent"}),
+                             ("rename", {"Jobs", "Older", "Sent"})):
+            died = example(*arguments, "Old", "Older", step)
+            self.assertEqual(died.returncode, -9, died.stderr)
+            self.assertIn("open for", self.mbj("intents", self.p, "imap").out)
+            self.assertEqual({f.name for f in folders.iterdir()}, wanted)
+            self.assertEqual(self.good(*arguments), "1 intents resolved\n")
+            same()
+            self.assertEqual(self.mbj("intents", self.p).out, "")
+        # The storage refuses what the tree would take: the outcome says so.
+        (folders / "Full").mkdir()
+        (folders / "Full" / "id").write_text(mbjtest.mailbox_id(950))
+        self.bad(1, "stays", *arguments, "Sent", "Full")
+        self.assertEqual(self.mbj("intents", self.p).out, "")
+        self.bad(1, "nowhere", *arguments, "nowhere", "x")
+        self.bad(2, "STORE", "intent", self.p)
+
     def test_alone(self):
         self.play()
+        self.intent()
         self.assertIn("0 differences", self.good("mirror", self.p, self.r))
         self.mbj("verify", self.p, self.r)
         self.bad(1, "primary", "mirror", self.p, self.p)
@@ -66,6 +100,7 @@ class Examples(Case):
                     break
                 time.sleep(0.01)
             self.play()
+            self.intent()
         finally:
             server.terminate()
             self.assertEqual(server.wait(60), OK)
