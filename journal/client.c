@@ -7,6 +7,7 @@
 #include <mbj/check.h>
 
 #include "client_impl.h"
+#include "edit_run.h"
 #include "socket.h"
 
 enum { CLIENT_ARENA_MAX = 512 << 20 };
@@ -210,6 +211,9 @@ enum mbj_rc mbj_client_submit(struct mbj_client *client,
 		return mbj_error_set(err, MBJ_EINVALID,
 				     "struct mbj_edit has another size here: "
 				     "built against other headers");
+	rc = edit_values_check(edit, err);
+	if (rc < 0)
+		return rc;
 	rc = client_call(client, WIRE_SUBMIT, &request, &answer, err);
 	if (rc == MBJ_OK) {
 		*ret_outcome = answer.message.outcome;

@@ -54,14 +54,20 @@ enum mbj_rc step_modseq_choose(const struct step *step,
 {
 	uint64_t modseq = step->edit->modseq;
 
-	if (modseq == 0)
-		modseq = content->modseq + 1;
-	if (modseq < content->modseq || modseq > MBJ_MODSEQ_MAX)
-		return step_refuse(
-			err, MBJ_REFUSAL_INVALID_PROPERTIES, "mailbox",
-			step->edit->mailbox, MBJ_EINVALID,
-			"has this HIGHESTMODSEQ passed, or none left");
-	*ret_modseq = modseq;
+	if (modseq == 0 && content->modseq == MBJ_MODSEQ_MAX)
+		return step_refuse(err, MBJ_REFUSAL_TOO_LARGE, "mailbox",
+				   step->edit->mailbox, MBJ_ELIMIT,
+				   "has no modseq left");
+	if (modseq > STEP_MODSEQ_MAX)
+		return step_refuse(err, MBJ_REFUSAL_INVALID_PROPERTIES,
+				   "mailbox", step->edit->mailbox, MBJ_EINVALID,
+				   "cannot be given a modseq above "
+				   "4611686018427387903");
+	if (modseq != 0 && modseq < content->modseq)
+		return step_refuse(err, MBJ_REFUSAL_INVALID_PROPERTIES,
+				   "mailbox", step->edit->mailbox, MBJ_EINVALID,
+				   "has this HIGHESTMODSEQ passed");
+	*ret_modseq = modseq != 0 ? modseq : content->modseq + 1;
 	return MBJ_OK;
 }
 

@@ -7,6 +7,12 @@
 
 #include "edit_work.h"
 
+/*
+ * The highest modseq that an edit may ask for: a mailbox at the very last one
+ * can change no more, and half of them are more than it will ever use.
+ */
+#define STEP_MODSEQ_MAX (MBJ_MODSEQ_MAX / 2)
+
 /* One step on its way. */
 struct step {
 	struct edit_work *work;

@@ -227,6 +227,31 @@ static const char *entry_fault(struct mbj_bytes name)
 	return NULL;
 }
 
+static enum mbj_rc value_check(const struct mbj_metadata_edit *step,
+			       struct mbj_error *err)
+{
+	if (step->is_removed || step->value.n <= MBJ_ATTR_VALUE_MAX)
+		return MBJ_OK;
+	(void)mbj_error_refuse(err, MBJ_REFUSAL_TOO_LARGE, "entry", NULL,
+			       "an entry's value has %zu bytes, at most %d are "
+			       "allowed",
+			       step->value.n, (int)MBJ_ATTR_VALUE_MAX);
+	return edit_text_recode(err, MBJ_ELIMIT);
+}
+
+enum mbj_rc edit_values_check(const struct mbj_edit *edit,
+			      struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	if (edit->kind != MBJ_EDIT_METADATA)
+		return MBJ_OK;
+	for (size_t i = 0; rc == MBJ_OK && i < edit->metadata_count; i++)
+		if (edit->metadata[i].kind == MBJ_METADATA_ENTRY)
+			rc = value_check(&edit->metadata[i], err);
+	return rc;
+}
+
 static enum mbj_rc step_entry(struct edit_work *work,
 			      const struct mbj_metadata_edit *step,
 			      struct mbj_error *err)
@@ -234,6 +259,7 @@ static enum mbj_rc step_entry(struct edit_work *work,
 	const char *why = entry_fault(step->name);
 	struct mbj_bytes value = step->value;
 	uint8_t *name;
+	enum mbj_rc rc;
 
 	if (why == NULL && !step->is_removed && value.n == 0)
 		why = "cannot be empty: it is removed, or has a value";
@@ -241,14 +267,9 @@ static enum mbj_rc step_entry(struct edit_work *work,
 		return text_refuse(err, "entry", step->name, why);
 	if (step->is_removed)
 		value.n = 0;
-	if (value.n > MBJ_ATTR_VALUE_MAX) {
-		(void)mbj_error_refuse(err, MBJ_REFUSAL_TOO_LARGE, "entry",
-				       NULL,
-				       "an entry's value has %zu bytes, at "
-				       "most %d are allowed",
-				       value.n, (int)MBJ_ATTR_VALUE_MAX);
-		return edit_text_recode(err, MBJ_ELIMIT);
-	}
+	rc = value_check(step, err);
+	if (rc < 0)
+		return rc;
 	name = mbj_arena_alloc(work->context->arena, step->name.n);
 	if (name == NULL)
 		return mbj_error_nomem(err);

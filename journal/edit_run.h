@@ -43,4 +43,11 @@ enum mbj_rc edit_run(struct edit_context *context, const struct mbj_edit *edit,
 		     struct mbj_outcome *ret_outcome,
 		     struct mbj_error *err) MBJ_MUST_CHECK;
 
+/*
+ * Values of METADATA that are too long, for who sends an edit elsewhere: longer
+ * texts do not fit into a frame, and would be refused for another limit.
+ */
+enum mbj_rc edit_values_check(const struct mbj_edit *edit,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+
 #endif

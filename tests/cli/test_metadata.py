@@ -49,6 +49,9 @@ SESSION = (
     (("setmetadata", "A", "/vendor/x", "y"), None, REFUSED),
     (("setmetadata", "A", "/shared/x", ""), None, REFUSED),
     (("setmetadata", "A", "/shared/x"), b"x" * 65537, REFUSED),
+    # More than a text of the service's frames: the same words.
+    (("setmetadata", "A", "/shared/x"), b"x" * (1 << 20), REFUSED),
+    (("setmetadata", "A", "/shared/x"), b"x" * ((1 << 20) + 1), REFUSED),
     (("setmetadata", "A", "/shared/x", "y", "--remove"), None, USAGE),
     (("subscribe", "a//b"), None, REFUSED),
     (("setquota",), None, USAGE),

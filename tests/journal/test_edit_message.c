@@ -315,6 +315,9 @@ START_TEST(message_refused)
 	REFUSED(MBJ_EINVALID, INVALID_PROPERTIES, "A");
 	append(&s, "A", 1)->modseq = 2;
 	REFUSED(MBJ_EINVALID, INVALID_PROPERTIES, "A");
+	append(&s, "A", 1)->modseq = MBJ_MODSEQ_MAX / 2 + 1;
+	REFUSED(MBJ_EINVALID, INVALID_PROPERTIES, "A");
+	ck_assert_ptr_nonnull(strstr(lab.error.message, "above 46116860184"));
 	append(&s, "A", 1)->modseq = MBJ_MODSEQ_MAX + 1;
 	REFUSED(MBJ_EINVALID, INVALID_PROPERTIES, "A");
 	append(&s, "A", 1)->size = (uint64_t)UINT32_MAX + 1;
