@@ -277,7 +277,7 @@ enum mbj_rc snapshot_seek(struct mbj_snapshot *snapshot, struct mbj_id account,
 	uint8_t head[SNAPSHOT_CHUNK_HEAD_SIZE];
 	struct snapshot_chunk chunk = {.number = 0};
 	char text[MBJ_ID_TEXT_SIZE];
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
 	MBJ_ASSERT(!mbj_id_is_reserved(account));
 	snapshot->next_at = SNAPSHOT_HEAD_SIZE;

@@ -1,6 +1,7 @@
 /*
  * How long it takes until a store can be used: with a long journal and many
- * mailboxes, and, beside it, with next to nothing.
+ * mailboxes, and, beside it, with next to nothing; and until a lost state is
+ * there again, from the journal alone and from a snapshot.
  *
  *	bench_open [--quick] [DIRECTORY]
  *
@@ -21,6 +22,7 @@
 #include <mbj/codec.h>
 #include <mbj/store.h>
 #include <mbj/sys.h>
+#include <mbj/trim.h>
 
 enum { PER_ACCOUNT = 1000, OPENS = 9 };
 
@@ -198,6 +200,54 @@ static double run(const char *root, const struct size *size)
 	return ms;
 }
 
+/* A state made anew: *ret_lsn is the snapshot that it was made from. */
+static double rebuild_ms(const char *dir, uint64_t *ret_lsn)
+{
+	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
+	struct mbj_store *store = NULL;
+	struct mbj_error err;
+	double begin = wall_ms();
+	double ms;
+
+	options.is_rebuild_forced = true;
+	if (mbj_store_open(dir, &options, &store, &err) < 0)
+		stop("rebuild", err.message);
+	ms = wall_ms() - begin;
+	*ret_lsn = mbj_store_recovery_get(store)->snapshot.v;
+	mbj_store_close(&store);
+	return ms;
+}
+
+static void rebuild_run(const char *root, const struct size *size)
+{
+	struct mbj_snapshot_result taken;
+	struct mbj_store *store = NULL;
+	double journal, snapshot, from;
+	struct mbj_error err;
+	char dir[600];
+	uint64_t lsn;
+
+	(void)snprintf(dir, sizeof(dir), "%s/%s", root, size->name);
+	journal = rebuild_ms(dir, &lsn);
+	if (lsn != 0 || mbj_store_open(dir, NULL, &store, &err) < 0)
+		stop(dir, "no store to take a snapshot of");
+	snapshot = wall_ms();
+	if (mbj_store_snapshot(store, &taken, &err) < 0)
+		stop("snapshot", err.message);
+	snapshot = wall_ms() - snapshot;
+	mbj_store_close(&store);
+	from = rebuild_ms(dir, &lsn);
+	if (lsn != taken.info.watermark.lsn.v)
+		stop("rebuild", "not from the snapshot");
+	(void)printf("{\"bench\":\"rebuild\",\"groups\":%u,"
+		     "\"mailboxes\":%u,\"journal_ms\":%.0f,"
+		     "\"snapshot_ms\":%.0f,\"snapshot_bytes\":%llu,"
+		     "\"from_snapshot_ms\":%.0f}\n",
+		     size->groups, size->mailboxes, journal, snapshot,
+		     (unsigned long long)taken.info.size, from);
+	(void)fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
 	bool is_quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
@@ -214,6 +264,7 @@ int main(int argc, char **argv)
 	one = run(root, &small);
 	other = run(root, &large);
 	(void)printf("{\"bench\":\"open\",\"ratio\":%.2f}\n", other / one);
+	rebuild_run(root, &large);
 	(void)nftw(root, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
 	return 0;
 }
