@@ -180,6 +180,7 @@ enum mbj_rc mbj_store_is_owned(const struct mbj_sys *sys, const char *dir,
 			       struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_error why;
 	struct mbj_file file;
 	long pid = 0;
 	enum mbj_rc rc;
@@ -196,12 +197,16 @@ enum mbj_rc mbj_store_is_owned(const struct mbj_sys *sys, const char *dir,
 				     dir);
 	if (rc < 0)
 		return rc;
-	rc = mbj_file_lock(&file, err);
+	/* That somebody has it is an answer, and no failure. */
+	rc = mbj_file_lock(&file, &why);
 	if (rc == MBJ_EBUSY)
 		pid = lock_pid_read(&file);
 	mbj_file_close(&file);
-	if (rc != MBJ_OK && rc != MBJ_EBUSY)
+	if (rc != MBJ_OK && rc != MBJ_EBUSY) {
+		if (err != NULL)
+			*err = why;
 		return rc;
+	}
 	*ret_is_owned = rc == MBJ_EBUSY;
 	*ret_pid = pid;
 	return MBJ_OK;
