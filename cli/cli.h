@@ -15,6 +15,7 @@
 
 #include <mbj/error.h>
 #include <mbj/memory.h>
+#include <mbj/replay.h>
 #include <mbj/store.h>
 
 enum { MBJ_OPERANDS_MAX = 100000 };
@@ -113,6 +114,16 @@ enum mbj_rc cli_no_mailbox(const char *path, struct mbj_error *err);
 /* Write it all to standard output; CLI_OK, or CLI_FAILED having said why. */
 int cli_write(const struct cli_call *call, struct mbj_bytes bytes);
 int cli_write_done(const struct cli_call *call, struct mbj_buf *buf);
+
+/* verb_replay.c: what a replay came to, and the exit status of that. */
+int cli_replay_report(const struct cli_call *call,
+		      const struct mbj_replay_result *result);
+
+/*
+ * signals.c: SIGTERM and SIGINT are not taken from now on but can be read;
+ * -1, having said why: not to be had.  close(2) it.
+ */
+int cli_stop_open(const struct cli_call *call);
 
 /* input.c */
 /* The whole of a file, or of standard input for "-". */

@@ -7,8 +7,8 @@
 
 #include "cli.h"
 
-static int replay_report(const struct cli_call *call,
-			 const struct mbj_replay_result *result)
+int cli_replay_report(const struct cli_call *call,
+		      const struct mbj_replay_result *result)
 {
 	const char *would =
 		call->options.is_dry_run ? "would replay" : "replayed";
@@ -69,7 +69,7 @@ int verb_replay(const struct cli_call *call)
 	if (mbj_replay_journal(store, source, &options, &result, &err) < 0)
 		status = cli_fail(call, &err);
 	else
-		status = replay_report(call, &result);
+		status = cli_replay_report(call, &result);
 	mbj_store_close(&store);
 	return status;
 }

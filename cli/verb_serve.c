@@ -5,14 +5,10 @@
  * order wherever it is.  systemd hands over a socket (LISTEN_FDS) and is told
  * (NOTIFY_SOCKET), without any library of its own.
  */
-#define _GNU_SOURCE /* signalfd(2) */
-#include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <mbj/replay.h>
@@ -21,19 +17,6 @@
 #include "cli.h"
 
 enum { LISTEN_FD = 3 }; /* the first one that systemd hands over */
-
-/* SIGTERM and SIGINT are not taken but read; -1: not to be had. */
-static int stop_open(void)
-{
-	sigset_t set;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGINT);
-	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
-		return -1;
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
 
 /* The socket that was handed to this very process, or -1. */
 static int listen_fd_find(void)
@@ -90,11 +73,9 @@ int verb_serve(const struct cli_call *call)
 	    !number_take(call, "timeout", call->options.timeout,
 			 &options.timeout_ms))
 		return CLI_USAGE;
-	options.stop_fd = stop_open();
-	if (options.stop_fd < 0) {
-		cli_say(call, "cannot wait for signals: %s", strerror(errno));
+	options.stop_fd = cli_stop_open(call);
+	if (options.stop_fd < 0)
 		return CLI_FAILED;
-	}
 	if (call->options.keep_free != 0)
 		usual.space_min = call->options.keep_free;
 	descriptors_raise();

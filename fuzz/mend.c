@@ -15,6 +15,7 @@ enum {
 	FRAME_SIZE = 72,
 	GROUP_SIZE = 72,
 	BODY_CRC_SIZE = 4,
+	STREAM_SIZE = 16,
 };
 
 static void crc_put(uint8_t *at, const uint8_t *from, size_t n)
@@ -96,6 +97,22 @@ static size_t frame_mend(uint8_t *data, size_t size, const uint8_t *salt,
 	crc_put(data + 36, data + FRAME_SIZE, payload);
 	crc_put(data + 4, data + 8, FRAME_SIZE - 8);
 	return (FRAME_SIZE + payload + 7) / 8 * 8;
+}
+
+void mend_stream(uint8_t *data, size_t size)
+{
+	size_t at = 1;
+
+	while (at < size && size - at >= STREAM_SIZE) {
+		uint8_t *head = data + at;
+		size_t body = mbj_load_u32(head);
+
+		if (body > size - at - STREAM_SIZE)
+			return;
+		crc_put(head + 8, head + STREAM_SIZE, body);
+		crc_put(head + 12, head, 12);
+		at += STREAM_SIZE + body;
+	}
 }
 
 void mend_segment(uint8_t *data, size_t size)

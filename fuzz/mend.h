@@ -15,6 +15,8 @@ void mend_superblock(uint8_t *data, size_t size);
  * the chain stays as it is.  Returns its size, 0 where it is none.
  */
 size_t mend_group(uint8_t *data, size_t size, uint8_t *chain);
+/* A byte, then frames of a stream: their heads and bodies. */
+void mend_stream(uint8_t *data, size_t size);
 void mend_segment(uint8_t *data, size_t size);
 
 #endif

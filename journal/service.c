@@ -382,3 +382,8 @@ enum mbj_rc mbj_service_run(struct mbj_store *store,
 	mbj_free(service);
 	return rc;
 }
+
+void mbj_service_notify(const char *notify, const char *text)
+{
+	socket_notify(notify, text);
+}

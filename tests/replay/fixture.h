@@ -27,6 +27,8 @@ TCase *test_open_case(void);
 TCase *test_replay_case(void);
 TCase *test_source_case(void);
 TCase *test_stack_case(void);
+TCase *test_stream_case(void);
+TCase *test_stream_frame_case(void);
 TCase *test_verify_case(void);
 
 struct fixture {

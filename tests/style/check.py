@@ -17,7 +17,7 @@ BANNED = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|"
 MARKERS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 GUARD = re.compile(r"^#ifndef ([A-Z0-9_]+_H)\n#define \1$", re.M)
 PURE = re.compile(r"^(mailbox/(tree|diff)|journal/(plan|op|group)|"
-                  r"replay/(engine|verify_tree)|"
+                  r"replay/(engine|verify_tree|stream_frame)|"
                   r"imap/(maildir_(name|path|list)|mbox))[a-z_]*\.[ch]$")
 IMPURE_INCLUDE = re.compile(r'#\s*include\s*[<"](mbj/sys\.h|db\.h|time\.h|'
                             r'unistd\.h|fcntl\.h|pthread\.h)[>"]')

@@ -64,6 +64,12 @@ MBJ_API enum mbj_rc mbj_service_run(struct mbj_store *store,
 				    const struct mbj_service_options *options,
 				    struct mbj_error *err) MBJ_MUST_CHECK;
 
+/*
+ * Tell systemd how a process is ("READY=1") that is no service of ours but is
+ * run like one.  notify: NOTIFY_SOCKET, or NULL.  Failures are not ours.
+ */
+void mbj_service_notify(const char *notify, const char *text);
+
 #ifdef __cplusplus
 }
 #endif

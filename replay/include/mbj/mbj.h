@@ -32,6 +32,7 @@
 #include <mbj/state.h>
 #include <mbj/status.h>
 #include <mbj/store.h>
+#include <mbj/stream.h>
 #include <mbj/tree.h>
 #include <mbj/trim.h>
 #include <mbj/utf7.h>

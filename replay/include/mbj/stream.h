@@ -1,0 +1,84 @@
+/*
+ * Streams: a replica on another host follows its source.
+ *
+ * Two processes, one on each host, with a pair of descriptors between them
+ * that somebody else has made and authenticated: ssh, usually.  The source
+ * serves one replica (mbj_stream_send); the replica pulls (mbj_stream_follow).
+ * Each replica has a connection of its own; a replica may be the source of
+ * others.
+ *
+ * Not here: snapshots (mbj_replica_init); a replica that lacks what the source
+ * has trimmed is refused.
+ *
+ * The source reads superblock, segments and contents, as mbj_replay_journal
+ * does: its store may be in use, or dead.  Nothing that a peer sent reaches
+ * Berkeley DB but what applying a group that passed all checks puts there.
+ *
+ * Requires: SIGPIPE is ignored.
+ *
+ * Threads: one at a time per store and per connection.
+ */
+#ifndef MBJ_STREAM_H
+#define MBJ_STREAM_H
+
+#include <mbj/replay.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct mbj_stream_options {
+	size_t size;	     /* sizeof(struct mbj_stream_options) */
+	int in_fd;	     /* from the peer */
+	int out_fd;	     /* to the peer; may be the same */
+	int stop_fd;	     /* readable: stop in good order; -1: none */
+	uint32_t timeout_ms; /* for a frame, in or out */
+	/* The replica's: how long the source may keep silent, having nothing.
+	 */
+	uint32_t wait_ms;
+	bool is_once; /* the replica's: end where the source ends */
+	/* The source's: what its files are read through; NULL: the machine. */
+	const struct mbj_sys *sys;
+};
+
+#define MBJ_STREAM_OPTIONS_INIT                                               \
+	((struct mbj_stream_options){sizeof(struct mbj_stream_options), 0, 1, \
+				     -1, 60000, 10000, false, NULL})
+
+/*
+ * Serve one replica what is in the store in dir, until it hangs up or is not
+ * heard of for timeout_ms, or until it is told to stop.  A replica that applies
+ * a batch is silent: give it minutes.
+ * Returns: MBJ_ENOTFOUND, MBJ_ECORRUPT (dir is no store, before anything is
+ * said), MBJ_EIO (the connection broke), MBJ_EUNSUPPORTED (another protocol);
+ * the replica has been told what can be told.
+ */
+MBJ_API enum mbj_rc mbj_stream_send(const char *dir,
+				    const struct mbj_stream_options *options,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
+
+struct mbj_stream_result {
+	struct mbj_replay_result replay; /* as of mbj_replay_journal */
+	bool is_met;			 /* the source was met and accepted */
+	bool is_lost;	 /* the connection failed: make another */
+	bool is_stopped; /* it was told to stop: MBJ_OK */
+};
+
+/*
+ * Bring the replica to where the source is, and, but for is_once, keep it
+ * there.  What came is applied before a failure is returned.
+ * Returns: MBJ_OK (once: it is there; else it was told to stop), what
+ * mbj_replay_journal returns; is_lost tells failures that another connection
+ * may mend from those that it will not.  *ret_result is written in any case.
+ * Durability: what the result counts is on disk, journal and watermark.
+ */
+MBJ_API enum mbj_rc mbj_stream_follow(struct mbj_store *replica,
+				      const struct mbj_stream_options *options,
+				      struct mbj_stream_result *ret_result,
+				      struct mbj_error *err) MBJ_MUST_CHECK;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,416 @@
+/*
+ * Groups of a stream; see source_stream.h.
+ */
+#include "source_stream.h"
+
+#include <mbj/check.h>
+
+enum {
+	FETCH_SIZE = 1 << 20,
+	/* A larger window is a large group: nothing is asked for beside it. */
+	AHEAD_MAX = 2 * FETCH_SIZE,
+	PUMP_GROUPS = 64,
+	WINDOW_MAX = FETCH_SIZE + MBJ_GROUP_MAX,
+};
+
+static struct source_stream *stream_of(struct replay_source *source)
+{
+	return (struct source_stream *)source;
+}
+
+/* What the peer sent is not what it should be: the connection is no use. */
+static enum mbj_rc peer_bad(struct source_stream *s, struct mbj_error *err,
+			    const char *what)
+{
+	s->link.is_lost = true;
+	return mbj_error_set(err, MBJ_ECORRUPT, "the source sent %s", what);
+}
+
+/* ----------------------------------------------------------------- hello */
+
+static enum mbj_rc welcome_take(struct source_stream *s,
+				const struct stream_message *m,
+				struct mbj_error *err)
+{
+	if (m->version != STREAM_VERSION)
+		return mbj_error_set(err, MBJ_EUNSUPPORTED,
+				     "the source speaks version %u of the "
+				     "stream, not %d",
+				     m->version, STREAM_VERSION);
+	s->identity = m->identity;
+	s->end = m->end;
+	s->hello = (struct mbj_hello){
+		.lineage = m->identity.lineage,
+		.epoch = m->identity.epoch,
+		.epoch_owner = m->identity.epoch_owner,
+		.end = m->end,
+		.has_chain = m->has_chain,
+		.chain_there = m->chain,
+	};
+	return MBJ_OK;
+}
+
+/* A fault that another connection mends is one of the connection. */
+static void fault_take(struct source_stream *s, const struct mbj_error *fault)
+{
+	if (fault->rc == MBJ_EBUSY)
+		s->link.is_lost = true;
+}
+
+static enum mbj_rc hello_say(struct source_stream *s, struct mbj_error *err)
+{
+	const struct mbj_identity *identity = mbj_store_identity(s->store);
+	struct mbj_watermark applied;
+	struct stream_message m = {.version_lowest = STREAM_VERSION,
+				   .version_highest = STREAM_VERSION,
+				   .lineage = identity->lineage,
+				   .epoch = identity->epoch};
+	enum stream_kind kind = STREAM_FAULT;
+	enum mbj_rc rc;
+
+	rc = mbj_store_applied(s->store, &applied, err);
+	if (rc < 0)
+		return rc;
+	m.applied = applied.lsn;
+	m.chain = applied.chain;
+	s->applied = applied.lsn;
+	rc = stream_link_send(&s->link, STREAM_HELLO, &m, err);
+	if (rc == MBJ_OK)
+		rc = stream_link_receive(&s->link, 0, &kind, &m, err);
+	if (rc < 0)
+		return rc;
+	if (kind == STREAM_WELCOME)
+		return welcome_take(s, &m, err);
+	if (kind != STREAM_FAULT)
+		return peer_bad(s, err, "no welcome");
+	fault_take(s, &m.error);
+	if (err != NULL)
+		*err = m.error;
+	return m.error.rc;
+}
+
+static enum mbj_rc stream_identity(struct replay_source *source,
+				   struct mbj_identity *ret_identity,
+				   struct mbj_error *err)
+{
+	(void)err;
+	*ret_identity = stream_of(source)->identity;
+	return MBJ_OK;
+}
+
+static enum mbj_rc stream_hello(struct replay_source *source,
+				struct mbj_lsn applied,
+				struct mbj_hello *ret_hello,
+				struct mbj_error *err)
+{
+	/* Nobody else has the replica: it stands where it said it does. */
+	(void)applied;
+	(void)err;
+	*ret_hello = stream_of(source)->hello;
+	return MBJ_OK;
+}
+
+/* --------------------------------------------------------------- windows */
+
+static void window_clear(struct stream_window *window)
+{
+	mbj_buf_clear(&window->records);
+	window->at = 0;
+	window->count = 0;
+	window->fault.rc = MBJ_OK;
+}
+
+static enum mbj_rc fetch_ask(struct source_stream *s, uint32_t wait_ms,
+			     struct mbj_error *err)
+{
+	struct stream_message m = {.from = s->fetch,
+				   .bytes_max = FETCH_SIZE,
+				   .wait_ms = wait_ms,
+				   .received = mbj_store_end(s->store).lsn,
+				   .applied = s->applied,
+				   .parked = s->parked};
+
+	MBJ_ASSERT(!s->is_asked && !s->is_here);
+	if (m.received.v < m.applied.v)
+		m.received = m.applied;
+	return stream_link_send(&s->link, STREAM_FETCH, &m, err);
+}
+
+/* The end of an answer: what it says has to be what came. */
+static enum mbj_rc end_take(struct source_stream *s,
+			    struct stream_window *window,
+			    const struct stream_message *m,
+			    struct mbj_error *err)
+{
+	if (m->size != window->records.n || (m->count == 0) != (m->size == 0) ||
+	    m->end.v + 1 < s->fetch.v + m->count)
+		return peer_bad(s, err, "groups, and says that it sent others");
+	window->count = m->count;
+	s->fetch.v += m->count;
+	s->end = m->end;
+	return MBJ_OK;
+}
+
+/* The next frame of an answer; *ret_is_whole: it was the last one. */
+static enum mbj_rc frame_receive(struct source_stream *s, uint32_t wait_ms,
+				 struct stream_window *window,
+				 bool *ret_is_whole, struct mbj_error *err)
+{
+	struct stream_message m;
+	enum stream_kind kind;
+	enum mbj_rc rc;
+
+	rc = stream_link_receive(&s->link, wait_ms, &kind, &m, err);
+	if (rc < 0)
+		return rc;
+	*ret_is_whole = kind != STREAM_GROUPS;
+	if (kind == STREAM_END)
+		return end_take(s, window, &m, err);
+	if (kind == STREAM_FAULT) {
+		/* How many groups there are shows as they are read. */
+		window->fault = m.error;
+		window->count = UINT32_MAX;
+		fault_take(s, &m.error);
+		return MBJ_OK;
+	}
+	if (kind != STREAM_GROUPS)
+		return peer_bad(s, err, "something else than groups");
+	mbj_buf_put_bytes(&window->records, m.data);
+	rc = mbj_buf_ok(&window->records, err);
+	if (rc == MBJ_ELIMIT)
+		return peer_bad(s, err, "more than a group may have");
+	return rc;
+}
+
+static enum mbj_rc window_receive(struct source_stream *s, uint32_t wait_ms,
+				  struct stream_window *window,
+				  struct mbj_error *err)
+{
+	bool is_whole = false;
+	enum mbj_rc rc = MBJ_OK;
+
+	while (rc == MBJ_OK && !is_whole)
+		rc = frame_receive(s, wait_ms, window, &is_whole, err);
+	return rc;
+}
+
+enum mbj_rc source_stream_settle(struct source_stream *s, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	if (!s->is_asked)
+		return MBJ_OK;
+	s->is_asked = false;
+	rc = window_receive(s, 0, &s->ahead, err);
+	s->is_here = rc == MBJ_OK;
+	return rc;
+}
+
+/*
+ * Take what has come of the window ahead, so that the source need not wait for
+ * room while this one is applied.
+ */
+static enum mbj_rc ahead_pump(struct source_stream *s, struct mbj_error *err)
+{
+	bool is_whole = false;
+	bool is_input = true;
+	enum mbj_rc rc = MBJ_OK;
+
+	while (rc == MBJ_OK && s->is_asked && is_input) {
+		rc = stream_link_wait(&s->link, -1, 0, &is_input, err);
+		if (rc == MBJ_OK && is_input)
+			rc = frame_receive(s, 0, &s->ahead, &is_whole, err);
+		if (rc == MBJ_OK && is_whole) {
+			s->is_asked = false;
+			s->is_here = true;
+		}
+	}
+	return rc;
+}
+
+/* Have the next window, and ask for the one behind it where there is one. */
+static enum mbj_rc window_next(struct source_stream *s, struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	if (!s->is_asked && !s->is_here) {
+		rc = fetch_ask(s, 0, err);
+		s->is_asked = rc == MBJ_OK;
+	}
+	if (rc == MBJ_OK)
+		rc = source_stream_settle(s, err);
+	if (rc == MBJ_OK) {
+		struct stream_window spent = s->window;
+
+		s->window = s->ahead;
+		s->ahead = spent;
+		s->is_here = false;
+		window_clear(&s->ahead);
+		s->held = 0;
+	}
+	if (rc == MBJ_OK && s->window.fault.rc == MBJ_OK &&
+	    s->fetch.v <= s->end.v && s->window.records.n <= AHEAD_MAX) {
+		rc = fetch_ask(s, 0, err);
+		s->is_asked = rc == MBJ_OK;
+	}
+	return rc;
+}
+
+/* ---------------------------------------------------------------- groups */
+
+static enum mbj_rc stream_seek(struct replay_source *source, struct mbj_lsn lsn,
+			       struct mbj_error *err)
+{
+	struct source_stream *s = stream_of(source);
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(lsn.v > 0);
+	if (s->next.v == lsn.v)
+		return MBJ_OK;
+	rc = source_stream_settle(s, err);
+	if (rc < 0)
+		return rc;
+	window_clear(&s->window);
+	window_clear(&s->ahead);
+	s->is_here = false;
+	s->next = lsn;
+	s->fetch = lsn;
+	s->has_chain = false;
+	return MBJ_OK;
+}
+
+/* The group at the window's place: it came whole and continues the last. */
+static enum mbj_rc group_read(struct source_stream *s,
+			      struct mbj_group *ret_group,
+			      struct mbj_error *err)
+{
+	struct stream_window *window = &s->window;
+	struct mbj_bytes left = {window->records.p + window->at,
+				 window->records.n - window->at};
+	struct mbj_group group;
+	enum mbj_rc rc;
+
+	rc = mbj_group_parse(left, &group, err);
+	if (rc == MBJ_EUNSUPPORTED)
+		return rc;
+	if (rc < 0 || !group.is_body_good)
+		return peer_bad(s, err, "a group that is damaged");
+	if (group.header.lsn.v != s->next.v || window->count == 0)
+		return peer_bad(s, err, "another group than was asked for");
+	if (s->has_chain)
+		rc = mbj_group_chain_check(&group, s->sha, &s->chain, err);
+	if (rc == MBJ_ECORRUPT)
+		return peer_bad(s, err,
+				"a group that does not continue the "
+				"one before");
+	if (rc < 0)
+		return rc;
+	s->held = window->at;
+	window->at += group.record.n;
+	window->count--;
+	s->chain = group.chain;
+	s->has_chain = true;
+	s->next.v++;
+	*ret_group = group;
+	return MBJ_OK;
+}
+
+static enum mbj_rc stream_next(struct replay_source *source,
+			       struct mbj_group *ret_group,
+			       struct mbj_error *err)
+{
+	struct source_stream *s = stream_of(source);
+	enum mbj_rc rc;
+
+	while (s->window.at == s->window.records.n) {
+		if (s->window.fault.rc != MBJ_OK) {
+			if (err != NULL)
+				*err = s->window.fault;
+			return s->window.fault.rc;
+		}
+		if (s->window.count > 0)
+			return peer_bad(s, err, "fewer groups than it says");
+		if (!s->is_asked && !s->is_here && s->fetch.v > s->end.v)
+			return MBJ_ENOTFOUND;
+		if (stream_link_is_told(&s->link)) {
+			s->link.is_lost = true;
+			return mbj_error_set(err, MBJ_EIO, "told to stop");
+		}
+		rc = window_next(s, err);
+		if (rc < 0)
+			return rc;
+	}
+	/* A fault that makes the connection useless comes behind its groups. */
+	if (s->link.is_lost && s->window.fault.rc == MBJ_OK)
+		return mbj_error_set(err, MBJ_EIO, "the connection is lost");
+	if (s->next.v % PUMP_GROUPS == 0) {
+		rc = ahead_pump(s, err);
+		if (rc < 0)
+			return rc;
+	}
+	return group_read(s, ret_group, err);
+}
+
+enum mbj_rc source_stream_wait(struct source_stream *s, uint32_t wait_ms,
+			       bool *ret_is_more, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(s->window.at == s->window.records.n);
+	MBJ_ASSERT(!s->is_asked && !s->is_here);
+	window_clear(&s->window);
+	rc = fetch_ask(s, wait_ms, err);
+	if (rc == MBJ_OK)
+		rc = window_receive(s, wait_ms, &s->window, err);
+	if (rc < 0)
+		return rc;
+	s->held = 0;
+	*ret_is_more = s->window.records.n > 0 ||
+		       s->window.fault.rc != MBJ_OK || s->fetch.v <= s->end.v;
+	return MBJ_OK;
+}
+
+/* ------------------------------------------------------------------- all */
+
+static const struct replay_source_ops stream_ops = {
+	.identity = stream_identity,
+	.hello = stream_hello,
+	.seek = stream_seek,
+	.next = stream_next,
+	.content = source_stream_content,
+};
+
+enum mbj_rc source_stream_begin(struct source_stream *s,
+				struct mbj_store *store,
+				const struct mbj_stream_options *options,
+				struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	*s = (struct source_stream){
+		.source = {.ops = &stream_ops,
+			   .name = "the source",
+			   .is_parking = true},
+		.store = store,
+	};
+	mbj_buf_init(&s->window.records, WINDOW_MAX);
+	mbj_buf_init(&s->ahead.records, WINDOW_MAX);
+	mbj_buf_init(&s->asked, STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE);
+	rc = stream_link_begin(&s->link, options->in_fd, options->out_fd,
+			       options->stop_fd, options->timeout_ms,
+			       STREAM_SOURCE, err);
+	if (rc == MBJ_OK)
+		rc = mbj_sha256_new(&s->sha, err);
+	if (rc == MBJ_OK)
+		rc = hello_say(s, err);
+	return rc;
+}
+
+void source_stream_done(struct source_stream *s)
+{
+	stream_link_done(&s->link);
+	mbj_sha256_free(&s->sha);
+	mbj_buf_done(&s->window.records);
+	mbj_buf_done(&s->ahead.records);
+	mbj_buf_done(&s->asked);
+}

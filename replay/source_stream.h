@@ -1,0 +1,80 @@
+/*
+ * A stream as a source of groups and contents.  Private to replay/.
+ *
+ * Groups are asked for in windows; while one is applied the next is on its way
+ * already.  Contents are asked for together: when one is lacking, so are
+ * usually those of the groups behind it.
+ *
+ * Invariants:
+ *   1. what is handed out continues what was handed out before it (LSN, chain)
+ *      and came undamaged;
+ *   2. with a group ahead of another one, memory is one group of the largest
+ *      size and two windows at most;
+ *   3. once the link is lost, nothing more is handed out.
+ *
+ * Threads: one.
+ */
+#ifndef MBJ_SOURCE_STREAM_H
+#define MBJ_SOURCE_STREAM_H
+
+#include <mbj/stream.h>
+
+#include "replay_run.h"
+#include "stream_link.h"
+
+/* Groups that were received, and how far they have been handed out. */
+struct stream_window {
+	struct mbj_buf records;
+	size_t at;
+	uint32_t count; /* groups that are left */
+	/* Behind them; MBJ_OK: the source had no fault. */
+	struct mbj_error fault;
+};
+
+struct source_stream {
+	struct replay_source source; /* first */
+	struct stream_link link;
+	struct mbj_store *store;
+	struct mbj_identity identity;
+	struct mbj_hello hello;
+	struct mbj_sha256 *sha;
+	struct stream_window window;
+	struct stream_window ahead; /* is_here: received, too */
+	bool is_asked;		    /* a fetch is on its way, for ahead */
+	bool is_here;
+	struct mbj_lsn fetch; /* the next one asks from here */
+	struct mbj_lsn end;   /* the source's, as it said last */
+	struct mbj_lsn next;  /* to be handed out */
+	struct mbj_hash chain;
+	bool has_chain; /* of the group before next */
+	size_t held;	/* where the group handed out last begins */
+	struct mbj_lsn applied;
+	struct mbj_lsn parked;
+	struct mbj_buf asked; /* contents, as they were asked for */
+};
+
+/* Say hello, hear who the source is.  _done in any case. */
+enum mbj_rc source_stream_begin(struct source_stream *s,
+				struct mbj_store *store,
+				const struct mbj_stream_options *options,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+void source_stream_done(struct source_stream *s);
+/*
+ * Wait until the source has more than was handed out, at most wait_ms.
+ * Requires: all was handed out.
+ */
+enum mbj_rc source_stream_wait(struct source_stream *s, uint32_t wait_ms,
+			       bool *ret_is_more,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* source_contents.c: an operation of the source. */
+enum mbj_rc source_stream_content(struct replay_source *source,
+				  struct mbj_blobs *to,
+				  const struct replay_content *content,
+				  bool *ret_is_here, struct mbj_error *ret_why,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
+/* Receive what was asked for ahead, so that something else can be asked. */
+enum mbj_rc source_stream_settle(struct source_stream *s,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
+
+#endif

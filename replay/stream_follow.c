@@ -1,0 +1,136 @@
+/*
+ * The replica's side of a stream: meet the source, catch up, stay.
+ *
+ * Each time that the source has more is a run of the loop that replays a
+ * journal (replay.c), so that what came is committed, and counted, before more
+ * is waited for.
+ *
+ * Threads: one.
+ */
+#include <mbj/check.h>
+#include <mbj/stream.h>
+
+#include "source_stream.h"
+
+/* What earlier runs wanted is asked for again no more often than this. */
+enum { WANTED_MS = 60000 };
+
+/* The first group that any parked account set aside. */
+static enum mbj_rc parked_find(struct mbj_store *store,
+			       struct mbj_lsn *ret_parked,
+			       struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_lsn oldest = {0};
+	struct mbj_parked parked;
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(store, &txn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_scan_parked(txn, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_parked(&scan, &parked, err);
+		if (rc == MBJ_OK &&
+		    (oldest.v == 0 || parked.first.v < oldest.v))
+			oldest = parked.first;
+	}
+	mbj_scan_done(&scan);
+	mbj_txn_abort(&txn);
+	if (rc != MBJ_ENOTFOUND)
+		return rc;
+	*ret_parked = oldest;
+	return MBJ_OK;
+}
+
+/* What the source is told from now on of how far the replica is. */
+static enum mbj_rc progress_note(struct source_stream *s,
+				 const struct mbj_replay_result *result,
+				 struct mbj_error *err)
+{
+	s->applied = result->applied;
+	s->parked.v = 0;
+	if (result->accounts_parked == 0)
+		return MBJ_OK;
+	return parked_find(s->store, &s->parked, err);
+}
+
+/* What the source has sent, and whatever else it has. */
+static enum mbj_rc round_run(struct source_stream *s,
+			     struct mbj_replay_result *result,
+			     struct mbj_error *err)
+{
+	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_engine *engine = NULL;
+	struct mbj_hash chain;
+	enum mbj_rc rc;
+
+	if (!s->source.is_brief)
+		result->blobs_missing = 0;
+	rc = replay_engine_start(s->store, &engine, &chain, err);
+	if (rc == MBJ_OK)
+		rc = replay_run_from(s->store, &s->source, engine, &chain,
+				     &options, result, err);
+	mbj_engine_free(&engine);
+	result->source_end = s->end;
+	if (rc == MBJ_OK)
+		rc = progress_note(s, result, err);
+	return rc;
+}
+
+/* Until something ends it. */
+static enum mbj_rc rounds_run(struct source_stream *s,
+			      const struct mbj_stream_options *options,
+			      struct mbj_replay_result *result,
+			      struct mbj_error *err)
+{
+	int64_t asked = mbj_monotonic_ms();
+	enum mbj_rc rc = MBJ_OK;
+
+	while (rc == MBJ_OK) {
+		int64_t now;
+		bool is_more;
+
+		rc = source_stream_wait(s, options->wait_ms, &is_more, err);
+		if (rc < 0)
+			break;
+		now = mbj_monotonic_ms();
+		s->source.is_brief = now - asked < WANTED_MS;
+		if (!s->source.is_brief)
+			asked = now;
+		if (is_more || !s->source.is_brief)
+			rc = round_run(s, result, err);
+	}
+	return rc;
+}
+
+enum mbj_rc mbj_stream_follow(struct mbj_store *replica,
+			      const struct mbj_stream_options *options,
+			      struct mbj_stream_result *ret_result,
+			      struct mbj_error *err)
+{
+	struct mbj_replay_options usual = MBJ_REPLAY_OPTIONS_INIT;
+	struct source_stream s;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(options->size == sizeof(*options));
+	MBJ_ASSERT(options->wait_ms <= STREAM_WAIT_MAX);
+	memset(ret_result, 0, sizeof(*ret_result));
+	rc = source_stream_begin(&s, replica, options, err);
+	if (rc == MBJ_OK) {
+		rc = replay_source_run(replica, &s.source, &usual,
+				       &ret_result->replay, err);
+		ret_result->replay.source_end = s.end;
+	}
+	if (rc == MBJ_OK)
+		rc = progress_note(&s, &ret_result->replay, err);
+	ret_result->is_met = rc == MBJ_OK || ret_result->replay.groups > 0;
+	if (rc == MBJ_OK && !options->is_once)
+		rc = rounds_run(&s, options, &ret_result->replay, err);
+	ret_result->is_lost = rc < 0 && s.link.is_lost;
+	ret_result->is_stopped = s.link.is_told;
+	if (s.link.is_told && rc < 0 && s.link.is_lost)
+		rc = MBJ_OK;
+	source_stream_done(&s);
+	return rc;
+}

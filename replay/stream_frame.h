@@ -1,0 +1,151 @@
+/*
+ * The bytes between a replica and the source that it follows (docs/FORMAT.md,
+ * "Stream").
+ *
+ * A frame is a head of STREAM_HEAD_SIZE bytes and a body; both are under a
+ * CRC32C, so that what is damaged on the way is never taken for what was sent.
+ * What a body has follows from its kind alone: one table gives each kind who
+ * sends it, its fields, and the most that its body may have.  Pure: no
+ * descriptors, no store, no clock.
+ *
+ * The replica asks and the source answers, each question in order:
+ *
+ *	hello     ->  welcome | fault
+ *	fetch     ->  groups... , then end | fault
+ *	contents  ->  for each: piece..., then here | lost
+ *
+ * Bytes are hostile.  What is wrong is MBJ_ECORRUPT (or MBJ_EUNSUPPORTED,
+ * MBJ_ELIMIT) naming the field; nothing is allocated for what a frame says it
+ * has.  One message has one form: decoded and encoded again it is the same
+ * bytes.
+ *
+ * Threads: pure functions.
+ */
+#ifndef MBJ_STREAM_FRAME_H
+#define MBJ_STREAM_FRAME_H
+
+#include <mbj/codec.h>
+#include <mbj/error.h>
+#include <mbj/memory.h>
+#include <mbj/store.h>
+
+enum {
+	STREAM_VERSION = 1,
+	STREAM_HEAD_SIZE = 16,
+	STREAM_FRAME_MAX = 1 << 20, /* head and body */
+	STREAM_DATA_MAX = STREAM_FRAME_MAX - STREAM_HEAD_SIZE,
+	STREAM_CONTENTS_MAX = 256, /* asked for at once */
+	STREAM_CONTENT_SIZE = MBJ_HASH_SIZE + 8,
+	STREAM_WAIT_MAX = 60000,    /* ms that a fetch may wait */
+	STREAM_FETCH_MAX = 1 << 24, /* bytes that it may ask for */
+	STREAM_SMALL_MAX = 1024,
+};
+
+/* X(name, bit, what it holds): in the order in which a body has them. */
+#define STREAM_FIELD_MAP(X)                                                 \
+	X(VERSIONS, 0, "magic, lowest and highest version spoken")          \
+	X(REPLICA, 1, "lineage, epoch, applied LSN, chain value there")     \
+	X(SOURCE, 2, "version, identity, last LSN, chain value at replica") \
+	X(WANT, 3, "first LSN, bytes, ms to wait, LSNs that are safe")      \
+	X(DATA, 4, "bytes")                                                 \
+	X(END, 5, "groups and bytes that were sent, the source's last LSN") \
+	X(DIGESTS, 6, "a number of SHA-256 and sizes")                      \
+	X(ERROR, 7, "an error")
+
+enum stream_field {
+#define X(name, bit, what) STREAM_HAS_##name = 1 << (bit),
+	STREAM_FIELD_MAP(X)
+#undef X
+		STREAM_HAS_NONE = 0
+};
+
+enum stream_side { STREAM_REPLICA = 0, STREAM_SOURCE = 1 };
+
+/* X(name, number, word, who sends it, fields, most bytes of its body).
+ * Numbers stay what they are. */
+#define STREAM_KIND_MAP(X)                                                    \
+	X(HELLO, 1, "hello", STREAM_REPLICA,                                  \
+	  STREAM_HAS_VERSIONS | STREAM_HAS_REPLICA, STREAM_SMALL_MAX)         \
+	X(WELCOME, 2, "welcome", STREAM_SOURCE, STREAM_HAS_SOURCE,            \
+	  STREAM_SMALL_MAX)                                                   \
+	X(FETCH, 3, "fetch", STREAM_REPLICA, STREAM_HAS_WANT,                 \
+	  STREAM_SMALL_MAX)                                                   \
+	X(GROUPS, 4, "groups", STREAM_SOURCE, STREAM_HAS_DATA,                \
+	  STREAM_DATA_MAX)                                                    \
+	X(END, 5, "end", STREAM_SOURCE, STREAM_HAS_END, STREAM_SMALL_MAX)     \
+	X(CONTENTS, 6, "contents", STREAM_REPLICA, STREAM_HAS_DIGESTS,        \
+	  4 + STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE)                      \
+	X(PIECE, 7, "piece", STREAM_SOURCE, STREAM_HAS_DATA, STREAM_DATA_MAX) \
+	X(HERE, 8, "here", STREAM_SOURCE, STREAM_HAS_NONE, 0)                 \
+	X(LOST, 9, "lost", STREAM_SOURCE, STREAM_HAS_ERROR, STREAM_SMALL_MAX) \
+	X(FAULT, 10, "fault", STREAM_SOURCE, STREAM_HAS_ERROR, STREAM_SMALL_MAX)
+
+enum stream_kind {
+#define X(name, number, word, side, fields, size_max) STREAM_##name = (number),
+	STREAM_KIND_MAP(X)
+#undef X
+		STREAM_KIND_LAST = STREAM_FAULT
+};
+
+struct stream_head {
+	enum stream_kind kind;
+	uint32_t size; /* bytes of the body */
+	uint32_t crc;  /* CRC32C of the body */
+};
+
+/* What a body says; members that its kind has not are as they were. */
+struct stream_message {
+	uint16_t version_lowest;
+	uint16_t version_highest;
+	struct mbj_id lineage; /* ROOT: none yet */
+	struct mbj_epoch epoch;
+	struct mbj_lsn applied; /* on the replica's disk, with its effects */
+	struct mbj_hash chain;	/* at applied; there, as the source has it */
+	uint16_t version;
+	bool has_chain;
+	struct mbj_identity identity;
+	struct mbj_lsn end; /* the source's last group */
+	struct mbj_lsn from;
+	uint32_t bytes_max;
+	uint32_t wait_ms;
+	struct mbj_lsn received; /* on the replica's disk */
+	struct mbj_lsn parked;	 /* the oldest group set aside, 0: none */
+	struct mbj_bytes data;	 /* never empty */
+	uint32_t count;
+	uint64_t size;
+	struct mbj_bytes contents; /* stream_content_get */
+	struct mbj_error error;
+};
+
+const char *stream_kind_word(enum stream_kind kind);
+/* The most bytes that a body may have. */
+size_t stream_size_max(enum stream_kind kind);
+
+/* Append a frame.  Requires: message is within the limits. */
+void stream_encode(struct mbj_buf *buf, enum stream_kind kind,
+		   const struct stream_message *message);
+/*
+ * Returns: MBJ_ECORRUPT (its CRC32C, no such kind, not one that this side
+ * sends), MBJ_ELIMIT (more bytes than that kind may have), before anything is
+ * allocated for them.
+ */
+enum mbj_rc stream_head_decode(const uint8_t bytes[STREAM_HEAD_SIZE],
+			       enum stream_side side,
+			       struct stream_head *ret_head,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The whole of a body, its CRC32C first.  Byte strings are borrowed from it.
+ * Requires: body.n == head->size.
+ */
+enum mbj_rc stream_body_decode(const struct stream_head *head,
+			       struct mbj_bytes body,
+			       struct stream_message *ret_message,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* One of the contents asked for.  Requires: index < count. */
+void stream_content_put(struct mbj_buf *buf, const struct mbj_hash *digest,
+			uint64_t size);
+void stream_content_get(const struct stream_message *message, uint32_t index,
+			struct mbj_hash *ret_digest, uint64_t *ret_size);
+
+#endif

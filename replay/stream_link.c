@@ -1,0 +1,245 @@
+/*
+ * Frames over descriptors; see stream_link.h.
+ */
+#include "stream_link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <mbj/check.h>
+
+static bool nonblock_set(int fd, int *ret_flags)
+{
+	*ret_flags = fcntl(fd, F_GETFL);
+	return *ret_flags >= 0 &&
+	       fcntl(fd, F_SETFL, *ret_flags | O_NONBLOCK) == 0;
+}
+
+enum mbj_rc stream_link_begin(struct stream_link *link, int in, int out,
+			      int stop_fd, uint32_t timeout_ms,
+			      enum stream_side peer, struct mbj_error *err)
+{
+	MBJ_ASSERT(in >= 0 && out >= 0 && timeout_ms > 0);
+	*link = (struct stream_link){
+		.in = in,
+		.out = out,
+		.stop_fd = stop_fd,
+		.in_flags = -1,
+		.out_flags = -1,
+		.timeout_ms = timeout_ms,
+		.peer = peer,
+	};
+	mbj_buf_init(&link->output, STREAM_FRAME_MAX);
+	link->input = mbj_alloc(STREAM_FRAME_MAX);
+	if (link->input == NULL)
+		return mbj_error_nomem(err);
+	/* Both may be one description: the flags are those from before. */
+	if (!nonblock_set(in, &link->in_flags) ||
+	    !nonblock_set(out, &link->out_flags))
+		return mbj_error_errno(err, errno,
+				       "cannot use the descriptors "
+				       "of",
+				       "a stream");
+	return MBJ_OK;
+}
+
+void stream_link_done(struct stream_link *link)
+{
+	if (link->out_flags >= 0)
+		(void)fcntl(link->out, F_SETFL, link->out_flags);
+	if (link->in_flags >= 0)
+		(void)fcntl(link->in, F_SETFL, link->in_flags);
+	link->in_flags = -1;
+	link->out_flags = -1;
+	mbj_buf_done(&link->output);
+	mbj_free(link->input);
+	link->input = NULL;
+}
+
+static enum mbj_rc link_lose(struct stream_link *link, struct mbj_error *err,
+			     const char *why)
+{
+	link->is_lost = true;
+	return mbj_error_set(err, MBJ_EIO, "%s", why);
+}
+
+static int poll_ms(int64_t until)
+{
+	int64_t left = until - mbj_monotonic_ms();
+
+	return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
+bool stream_link_is_told(struct stream_link *link)
+{
+	struct pollfd fd = {.fd = link->stop_fd, .events = POLLIN};
+
+	if (link->stop_fd >= 0 && poll(&fd, 1, 0) > 0)
+		link->is_told = true;
+	return link->is_told;
+}
+
+/*
+ * Until fd is ready, or that time.  *ret_is_ready false: the time is over.
+ */
+static enum mbj_rc fd_wait(struct stream_link *link, int fd, short events,
+			   int64_t until, bool *ret_is_ready,
+			   struct mbj_error *err)
+{
+	struct pollfd fds[] = {{.fd = fd, .events = events},
+			       {.fd = link->stop_fd, .events = POLLIN}};
+	int n;
+
+	do {
+		n = poll(fds, 2, poll_ms(until));
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return link_lose(link, err, "cannot wait for the peer");
+	if (fds[1].revents != 0) {
+		link->is_told = true;
+		return link_lose(link, err, "told to stop");
+	}
+	*ret_is_ready = fds[0].revents != 0;
+	return MBJ_OK;
+}
+
+enum mbj_rc stream_link_wait(struct stream_link *link, int fd, int64_t ms,
+			     bool *ret_is_input, struct mbj_error *err)
+{
+	struct pollfd fds[] = {{.fd = link->in, .events = POLLIN},
+			       {.fd = link->stop_fd, .events = POLLIN},
+			       {.fd = fd, .events = POLLIN}};
+	int64_t until = mbj_monotonic_ms() + ms;
+	int n;
+
+	do {
+		n = poll(fds, 3, poll_ms(until));
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return link_lose(link, err, "cannot wait for the peer");
+	if (fds[1].revents != 0) {
+		link->is_told = true;
+		return link_lose(link, err, "told to stop");
+	}
+	*ret_is_input = fds[0].revents != 0;
+	return MBJ_OK;
+}
+
+/* ------------------------------------------------------------------ bytes */
+
+static enum mbj_rc bytes_send(struct stream_link *link, struct mbj_bytes bytes,
+			      struct mbj_error *err)
+{
+	int64_t until = mbj_monotonic_ms() + link->timeout_ms;
+	bool is_ready = true;
+	enum mbj_rc rc;
+
+	while (bytes.n > 0) {
+		ssize_t n = write(link->out, bytes.p, bytes.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+			link->is_ended = errno == EPIPE || errno == ECONNRESET;
+			return link_lose(link, err, "the peer hung up");
+		}
+		if (n > 0) {
+			bytes.p += n;
+			bytes.n -= (size_t)n;
+			continue;
+		}
+		rc = fd_wait(link, link->out, POLLOUT, until, &is_ready, err);
+		if (rc < 0)
+			return rc;
+		if (!is_ready)
+			return link_lose(link, err,
+					 "the peer takes nothing any more");
+	}
+	return MBJ_OK;
+}
+
+static enum mbj_rc bytes_receive(struct stream_link *link, uint8_t *p, size_t n,
+				 int64_t until, struct mbj_error *err)
+{
+	bool is_ready = true;
+	size_t got = 0;
+	enum mbj_rc rc;
+
+	while (got < n) {
+		ssize_t more = read(link->in, p + got, n - got);
+
+		if (more < 0 && errno == EINTR)
+			continue;
+		if (more == 0) {
+			/* Between frames, which heads begin. */
+			link->is_ended = got == 0 && n == STREAM_HEAD_SIZE;
+			return link_lose(link, err, "the peer hung up");
+		}
+		if (more < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+			return link_lose(link, err, "the peer is gone");
+		if (more > 0) {
+			got += (size_t)more;
+			continue;
+		}
+		rc = fd_wait(link, link->in, POLLIN, until, &is_ready, err);
+		if (rc < 0)
+			return rc;
+		if (!is_ready)
+			return link_lose(link, err,
+					 "the peer has not been heard of for "
+					 "too long");
+	}
+	return MBJ_OK;
+}
+
+/* ----------------------------------------------------------------- frames */
+
+enum mbj_rc stream_link_send(struct stream_link *link, enum stream_kind kind,
+			     const struct stream_message *message,
+			     struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	if (link->is_lost)
+		return link_lose(link, err, "the connection is lost");
+	mbj_buf_clear(&link->output);
+	stream_encode(&link->output, kind, message);
+	rc = mbj_buf_ok(&link->output, err);
+	if (rc < 0)
+		return rc;
+	return bytes_send(link, mbj_buf_view(&link->output), err);
+}
+
+enum mbj_rc stream_link_receive(struct stream_link *link, uint32_t wait_ms,
+				enum stream_kind *ret_kind,
+				struct stream_message *ret_message,
+				struct mbj_error *err)
+{
+	int64_t until = mbj_monotonic_ms() + link->timeout_ms + wait_ms;
+	struct stream_head head;
+	enum mbj_rc rc;
+
+	if (link->is_lost)
+		return link_lose(link, err, "the connection is lost");
+	rc = bytes_receive(link, link->input, STREAM_HEAD_SIZE, until, err);
+	if (rc < 0)
+		return rc;
+	rc = stream_head_decode(link->input, link->peer, &head, err);
+	if (rc == MBJ_OK)
+		rc = bytes_receive(link, link->input, head.size,
+				   mbj_monotonic_ms() + link->timeout_ms, err);
+	memset(ret_message, 0, sizeof(*ret_message));
+	if (rc == MBJ_OK)
+		rc = stream_body_decode(&head,
+					mbj_bytes_make(link->input, head.size),
+					ret_message, err);
+	if (rc < 0) {
+		link->is_lost = true;
+		return rc;
+	}
+	*ret_kind = head.kind;
+	return MBJ_OK;
+}

@@ -1,0 +1,64 @@
+/*
+ * One side of a stream: frames over a pair of descriptors, with deadlines.
+ * Private to replay/.
+ *
+ * The only file of the layer that reads and writes descriptors itself.  They
+ * are made not to block for as long as the link has them.
+ *
+ * Invariants:
+ *   1. no frame, in or out, takes longer than timeout_ms;
+ *   2. after a failure is_lost is set, and nothing more is sent or read;
+ *   3. its memory is two frames, taken at the beginning.
+ *
+ * Threads: one.
+ */
+#ifndef MBJ_STREAM_LINK_H
+#define MBJ_STREAM_LINK_H
+
+#include "stream_frame.h"
+
+struct stream_link {
+	int in;
+	int out;
+	int stop_fd; /* readable: break off; -1: none */
+	int in_flags;
+	int out_flags;
+	int64_t timeout_ms;
+	enum stream_side peer;
+	uint8_t *input;
+	struct mbj_buf output;
+	bool is_lost;  /* the connection failed, or its bytes */
+	bool is_told;  /* stop_fd was readable */
+	bool is_ended; /* the peer hung up, not within a frame of its */
+};
+
+enum mbj_rc stream_link_begin(struct stream_link *link, int in, int out,
+			      int stop_fd, uint32_t timeout_ms,
+			      enum stream_side peer,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* The descriptors block again as they did; they are the caller's. */
+void stream_link_done(struct stream_link *link);
+
+enum mbj_rc stream_link_send(struct stream_link *link, enum stream_kind kind,
+			     const struct stream_message *message,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The next frame; it may begin wait_ms later than others.  What it has is
+ * borrowed until the next call.
+ * Returns: MBJ_EIO (lost, told to stop, hung up), what decoding returns.
+ */
+enum mbj_rc stream_link_receive(struct stream_link *link, uint32_t wait_ms,
+				enum stream_kind *ret_kind,
+				struct stream_message *ret_message,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+/* Is it told to stop?  Looks, and does not wait. */
+bool stream_link_is_told(struct stream_link *link);
+/*
+ * Wait until the peer says something or hangs up (*ret_is_input), or fd (-1:
+ * none) is readable, or the time is over.  Returns: MBJ_EIO told to stop.
+ */
+enum mbj_rc stream_link_wait(struct stream_link *link, int fd, int64_t ms,
+			     bool *ret_is_input,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+
+#endif

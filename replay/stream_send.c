@@ -1,0 +1,436 @@
+/*
+ * The source's side of a stream: answers what one replica asks.
+ *
+ * Reads what mbj_replay_journal reads of a directory, and locks nothing.  A
+ * store without an owner is read to where its last segment ends; what an owner
+ * publishes later is followed from then on.
+ *
+ * Invariants:
+ *   1. no group is sent above what is durable (the log reader's);
+ *   2. no group with a damaged body is sent: the fault is named instead;
+ *   3. one batch of groups and one piece are all that is in memory.
+ *
+ * Threads: one.
+ */
+#include <mbj/blob.h>
+#include <mbj/check.h>
+#include <mbj/log.h>
+#include <mbj/stream.h>
+
+#include "source_dir.h"
+#include "stream_link.h"
+#include "stream_watch.h"
+
+enum {
+	/* A frame of data: small enough for a slow line and its deadline. */
+	PIECE_SIZE = 64 << 10,
+	/* Where nobody tells us that something was published. */
+	POLL_MS = 20,
+};
+
+struct server {
+	const struct mbj_sys *sys;
+	const char *dir;
+	struct stream_link link;
+	struct stream_watch watch;
+	struct mbj_identity identity;
+	struct mbj_log_reader *reader; /* NULL: nothing to read yet */
+	struct mbj_log_reader *live;   /* to be the next reader, or NULL */
+	bool is_live;		       /* reader reads what is published */
+	struct mbj_lsn next;	       /* where reader stands, 0: unknown */
+	struct mbj_buf piece;
+	struct stream_message request;
+	uint8_t asked[STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE];
+};
+
+static enum mbj_rc fault_send(struct server *s, const struct mbj_error *why,
+			      struct mbj_error *err)
+{
+	struct stream_message m = {.error = *why};
+
+	s->next.v = 0;
+	return stream_link_send(&s->link, STREAM_FAULT, &m, err);
+}
+
+/* ----------------------------------------------------------------- hello */
+
+static enum mbj_rc welcome_make(struct server *s,
+				const struct stream_message *hello,
+				struct stream_message *ret_welcome,
+				struct mbj_error *err)
+{
+	struct mbj_hello there = {.end = {0}};
+	enum mbj_rc rc = MBJ_OK;
+
+	if (hello->version_lowest > STREAM_VERSION ||
+	    hello->version_highest < STREAM_VERSION)
+		return mbj_error_set(err, MBJ_EUNSUPPORTED,
+				     "the replica speaks versions %u to %u of "
+				     "the stream, the source speaks %d",
+				     hello->version_lowest,
+				     hello->version_highest, STREAM_VERSION);
+	if (!mbj_id_is_root(s->identity.lineage)) {
+		rc = mbj_store_log_reader(s->sys, s->dir, &s->reader, err);
+		if (rc == MBJ_OK)
+			rc = source_hello_read(&s->identity, s->reader,
+					       hello->applied, &there, err);
+	}
+	if (rc < 0)
+		return rc;
+	*ret_welcome = (struct stream_message){
+		.version = STREAM_VERSION,
+		.identity = s->identity,
+		.end = there.end,
+		.has_chain = there.has_chain,
+		.chain = there.chain_there,
+	};
+	return MBJ_OK;
+}
+
+static enum mbj_rc hello_answer(struct server *s, struct mbj_error *err)
+{
+	struct mbj_error why = {.rc = MBJ_OK};
+	struct stream_message welcome;
+	struct stream_message hello;
+	enum stream_kind kind;
+	enum mbj_rc rc;
+
+	rc = stream_link_receive(&s->link, 0, &kind, &hello, err);
+	if (rc < 0)
+		return rc;
+	if (kind != STREAM_HELLO)
+		(void)mbj_error_set(&why, MBJ_EINVALID,
+				    "a stream begins with hello, not %s",
+				    stream_kind_word(kind));
+	else
+		(void)welcome_make(s, &hello, &welcome, &why);
+	if (why.rc == MBJ_OK)
+		return stream_link_send(&s->link, STREAM_WELCOME, &welcome,
+					err);
+	rc = fault_send(s, &why, err);
+	if (rc == MBJ_OK && err != NULL)
+		*err = why;
+	return rc == MBJ_OK ? why.rc : rc;
+}
+
+/* ---------------------------------------------------------------- groups */
+
+static enum mbj_rc piece_flush(struct server *s, enum stream_kind kind,
+			       struct mbj_error *err)
+{
+	struct stream_message m = {.data = mbj_buf_view(&s->piece)};
+	enum mbj_rc rc = MBJ_OK;
+
+	if (s->piece.n > 0)
+		rc = stream_link_send(&s->link, kind, &m, err);
+	mbj_buf_clear(&s->piece);
+	return rc;
+}
+
+/* A record, of whatever size, behind what is in the piece. */
+static enum mbj_rc record_send(struct server *s, struct mbj_bytes record,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	while (rc == MBJ_OK && record.n > 0) {
+		size_t n = PIECE_SIZE - s->piece.n;
+
+		n = n < record.n ? n : record.n;
+		mbj_buf_put(&s->piece, record.p, n);
+		rc = mbj_buf_ok(&s->piece, err);
+		record.p += n;
+		record.n -= n;
+		if (rc == MBJ_OK && s->piece.n == PIECE_SIZE)
+			rc = piece_flush(s, STREAM_GROUPS, err);
+	}
+	return rc;
+}
+
+/*
+ * What there is from where the reader stands, at least one group and no more
+ * than begin within bytes_max.  What is wrong with the source is *ret_why.
+ */
+static enum mbj_rc groups_send(struct server *s, uint32_t bytes_max,
+			       struct stream_message *sent,
+			       struct mbj_error *ret_why, struct mbj_error *err)
+{
+	struct mbj_group group;
+	enum mbj_rc rc;
+
+	while (sent->size < bytes_max) {
+		enum mbj_rc is_there;
+
+		is_there = mbj_log_reader_next(s->reader, &group, ret_why);
+		if (is_there == MBJ_ENOTFOUND) {
+			ret_why->rc = MBJ_OK;
+			break;
+		}
+		if (is_there == MBJ_OK && !group.is_body_good)
+			is_there = mbj_log_reader_fault(s->reader, &group,
+							ret_why);
+		if (is_there < 0)
+			break;
+		rc = record_send(s, group.record, err);
+		if (rc < 0)
+			return rc;
+		s->next.v = group.header.lsn.v + 1;
+		sent->size += group.record.n;
+		sent->count++;
+	}
+	return piece_flush(s, STREAM_GROUPS, err);
+}
+
+/* What is published now, where that is more than the reader can read. */
+static enum mbj_rc reader_renew(struct server *s, bool *ret_is_more,
+				struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_log_end end = {{0}, {{0}}};
+	enum mbj_rc rc = MBJ_OK;
+
+	*ret_is_more = false;
+	if (s->is_live)
+		return MBJ_OK;
+	if (s->live == NULL) {
+		rc = mbj_path_join(path, s->dir, STREAM_JOURNAL_NAME, err);
+		if (rc == MBJ_OK)
+			rc = mbj_log_reader_open(s->sys, path,
+						 s->identity.lineage,
+						 &s->identity.anchor, true,
+						 &s->live, err);
+	}
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_end(s->live, &end, err);
+	/* Torn by a crash, and nobody has the store: its owner mends it. */
+	if (rc == MBJ_ECORRUPT)
+		return MBJ_OK;
+	if (rc < 0 || end.lsn.v < s->next.v)
+		return rc;
+	mbj_log_reader_close(&s->reader);
+	s->reader = s->live;
+	s->live = NULL;
+	s->is_live = true;
+	*ret_is_more = true;
+	return mbj_log_reader_seek(s->reader, s->next, err);
+}
+
+/* Another reign, or a journal that was trimmed, is for another hello. */
+static enum mbj_rc identity_check(struct server *s, struct mbj_error *err)
+{
+	struct mbj_identity now;
+	enum mbj_rc rc = mbj_identity_load(s->sys, s->dir, &now, err);
+
+	if (rc < 0)
+		return rc;
+	if (s->reader == NULL ||
+	    !mbj_id_equal(now.lineage, s->identity.lineage) ||
+	    now.anchor.first.v != s->identity.anchor.first.v ||
+	    now.epoch.v != s->identity.epoch.v ||
+	    !mbj_id_equal(now.epoch_owner, s->identity.epoch_owner))
+		return mbj_error_set(err, MBJ_EBUSY,
+				     "the source is not what it was when the "
+				     "connection was made: make it again");
+	return MBJ_OK;
+}
+
+static enum mbj_rc fetch_stand(struct server *s, struct mbj_lsn from,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc = identity_check(s, err);
+
+	if (rc == MBJ_OK && s->next.v != from.v)
+		rc = mbj_log_reader_seek(s->reader, from, err);
+	if (rc == MBJ_OK)
+		s->next = from;
+	return rc;
+}
+
+/* Until there is more, the time is over, or the replica says something. */
+static enum mbj_rc change_wait(struct server *s, int64_t until,
+			       bool *ret_is_over, struct mbj_error *err)
+{
+	int64_t left = until - mbj_monotonic_ms();
+	bool is_input = false;
+	enum mbj_rc rc;
+
+	*ret_is_over = left <= 0;
+	if (*ret_is_over)
+		return MBJ_OK;
+	if (s->watch.fd < 0 && left > POLL_MS)
+		left = POLL_MS;
+	rc = stream_link_wait(&s->link, s->watch.fd, left, &is_input, err);
+	stream_watch_drain(&s->watch);
+	*ret_is_over = is_input;
+	return rc;
+}
+
+static enum mbj_rc fetch_answer(struct server *s,
+				const struct stream_message *want,
+				struct mbj_error *err)
+{
+	int64_t until = mbj_monotonic_ms() + want->wait_ms;
+	struct mbj_error why = {.rc = MBJ_OK};
+	struct stream_message sent = {.count = 0};
+	struct mbj_log_end end;
+	bool is_over = false;
+	bool is_more = false;
+	enum mbj_rc rc;
+
+	(void)fetch_stand(s, want->from, &why);
+	while (why.rc == MBJ_OK) {
+		rc = groups_send(s, want->bytes_max, &sent, &why, err);
+		if (rc < 0)
+			return rc;
+		if (sent.count > 0 || is_over || why.rc != MBJ_OK)
+			break;
+		(void)reader_renew(s, &is_more, &why);
+		if (why.rc != MBJ_OK || is_more)
+			continue;
+		rc = change_wait(s, until, &is_over, err);
+		if (rc < 0)
+			return rc;
+	}
+	/* Segments that are gone were trimmed, or it is damage. */
+	if (why.rc == MBJ_ECORRUPT || why.rc == MBJ_ENOTFOUND)
+		(void)identity_check(s, &why);
+	if (why.rc != MBJ_OK || mbj_log_reader_end(s->reader, &end, &why) < 0)
+		return fault_send(s, &why, err);
+	sent.end = end.lsn;
+	return stream_link_send(&s->link, STREAM_END, &sent, err);
+}
+
+/* -------------------------------------------------------------- contents */
+
+/* Pieces; what is wrong with the content is *ret_why. */
+static enum mbj_rc content_send(struct server *s, struct mbj_blobs *blobs,
+				const struct mbj_hash *digest, uint64_t size,
+				struct mbj_error *ret_why,
+				struct mbj_error *err)
+{
+	struct mbj_blob_reader *reader = NULL;
+	uint64_t there = 0;
+	size_t n = 1;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (mbj_blob_reader_open(blobs, digest, &reader, &there, ret_why) < 0)
+		return MBJ_OK;
+	if (there != size)
+		(void)mbj_error_set(ret_why, MBJ_ECORRUPT,
+				    "a content has %llu bytes, not %llu",
+				    (unsigned long long)there,
+				    (unsigned long long)size);
+	while (rc == MBJ_OK && ret_why->rc == MBJ_OK && n > 0) {
+		if (mbj_blob_reader_read(reader, s->piece.p, PIECE_SIZE, &n,
+					 ret_why) < 0)
+			break;
+		s->piece.n = n;
+		rc = piece_flush(s, STREAM_PIECE, err);
+	}
+	mbj_blob_reader_close(&reader);
+	return rc;
+}
+
+static enum mbj_rc contents_answer(struct server *s, struct mbj_error *err)
+{
+	struct mbj_error closed = {.rc = MBJ_OK};
+	struct mbj_blobs *blobs = NULL;
+	enum mbj_rc rc = MBJ_OK;
+
+	/* What was received is gone with the next frame. */
+	memcpy(s->asked, s->request.contents.p, s->request.contents.n);
+	s->request.contents.p = s->asked;
+	if (mbj_store_blobs_read(s->sys, s->dir, &blobs, &closed) < 0)
+		MBJ_ASSERT(closed.rc < 0 && blobs == NULL);
+	for (uint32_t i = 0; rc == MBJ_OK && i < s->request.count; i++) {
+		struct stream_message answer = {.error = closed};
+		struct mbj_hash digest;
+		uint64_t size;
+
+		stream_content_get(&s->request, i, &digest, &size);
+		if (closed.rc == MBJ_OK)
+			rc = content_send(s, blobs, &digest, size,
+					  &answer.error, err);
+		if (rc == MBJ_OK)
+			rc = stream_link_send(&s->link,
+					      answer.error.rc == MBJ_OK
+						      ? STREAM_HERE
+						      : STREAM_LOST,
+					      &answer, err);
+	}
+	mbj_blobs_close(&blobs);
+	return rc;
+}
+
+/* ------------------------------------------------------------------ all */
+
+static enum mbj_rc requests_answer(struct server *s, struct mbj_error *err)
+{
+	enum stream_kind kind;
+	enum mbj_rc rc = MBJ_OK;
+
+	while (rc == MBJ_OK) {
+		rc = stream_link_receive(&s->link, STREAM_WAIT_MAX, &kind,
+					 &s->request, err);
+		if (rc < 0)
+			break;
+		if (kind == STREAM_FETCH)
+			rc = fetch_answer(s, &s->request, err);
+		else if (kind == STREAM_CONTENTS)
+			rc = contents_answer(s, err);
+		else
+			rc = mbj_error_set(err, MBJ_EINVALID,
+					   "the replica said hello twice");
+	}
+	return rc;
+}
+
+static enum mbj_rc serve(struct server *s,
+			 const struct mbj_stream_options *options,
+			 struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	mbj_buf_init(&s->piece, PIECE_SIZE);
+	/* All of it at once: contents are read into it. */
+	mbj_buf_put_zero(&s->piece, PIECE_SIZE);
+	stream_watch_open(&s->watch, s->dir);
+	rc = stream_link_begin(&s->link, options->in_fd, options->out_fd,
+			       options->stop_fd, options->timeout_ms,
+			       STREAM_REPLICA, err);
+	if (rc == MBJ_OK)
+		rc = mbj_buf_ok(&s->piece, err);
+	mbj_buf_clear(&s->piece);
+	if (rc == MBJ_OK)
+		rc = hello_answer(s, err);
+	if (rc == MBJ_OK)
+		rc = requests_answer(s, err);
+	if (s->link.is_ended || s->link.is_told)
+		rc = MBJ_OK;
+	stream_link_done(&s->link);
+	stream_watch_close(&s->watch);
+	mbj_log_reader_close(&s->reader);
+	mbj_log_reader_close(&s->live);
+	mbj_buf_done(&s->piece);
+	return rc;
+}
+
+enum mbj_rc mbj_stream_send(const char *dir,
+			    const struct mbj_stream_options *options,
+			    struct mbj_error *err)
+{
+	struct server *s;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(options->size == sizeof(*options));
+	s = mbj_calloc(1, sizeof(*s));
+	if (s == NULL)
+		return mbj_error_nomem(err);
+	s->sys = options->sys != NULL ? options->sys : mbj_sys_posix();
+	s->dir = dir;
+	rc = mbj_identity_load(s->sys, dir, &s->identity, err);
+	if (rc == MBJ_OK)
+		rc = serve(s, options, err);
+	mbj_free(s);
+	return rc;
+}

@@ -1,0 +1,487 @@
+/*
+ * What a stream costs, and how far behind it is.
+ *
+ *	bench_stream [--quick] [DIRECTORY]
+ *
+ * throughput  a journal of one-rename groups, and one of messages, from a
+ *             source process through a pair of sockets to a new replica,
+ *against mbj_replay_journal of the same journal: groups a second latency     a
+ *primary commits RATE groups a second; for each the time from the return of
+ *mbj_store_submit, when it is on disk, to when the replica's journal has
+ *published it; beside it what one fdatasync of a file there takes
+ *
+ * Output: a table, and one JSON object a line.
+ */
+#define _DEFAULT_SOURCE
+#define _XOPEN_SOURCE 700 /* nftw */
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <mbj/blob.h>
+#include <mbj/codec.h>
+#include <mbj/stream.h>
+
+extern char **environ;
+
+enum { BOXES = 10, ROUNDS_MAX = 9, RATE = 100, SYNCS = 200 };
+
+struct bench {
+	unsigned rounds;
+	unsigned groups;
+	unsigned messages;
+	unsigned live; /* groups of the latency */
+	char dir[512];
+};
+
+static double now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* Of the replica's process alone. */
+static double cpu_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void sleep_until(double s)
+{
+	struct timespec t = {(time_t)s, (long)((s - (double)(time_t)s) * 1e9)};
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) != 0)
+		;
+}
+
+static _Noreturn void stop(const char *what, const char *why)
+{
+	(void)fprintf(stderr, "bench_stream: %s: %s\n", what, why);
+	exit(1);
+}
+
+static int entry_remove(const char *path, const struct stat *status, int kind,
+			struct FTW *where)
+{
+	(void)status;
+	(void)kind;
+	(void)where;
+	return remove(path);
+}
+
+/* ------------------------------------------------------------- journal */
+
+static void submit(struct mbj_store *store, const struct mbj_edit *edit)
+{
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct mbj_error err;
+
+	if (mbj_store_submit(store, edit, &outcome, &err) < 0)
+		stop("edit", err.message);
+	mbj_outcome_done(&outcome);
+}
+
+static struct mbj_id box_id(unsigned number)
+{
+	struct mbj_id id = {{0xbe}};
+
+	mbj_store_u32(id.b + 12, number + 1);
+	return id;
+}
+
+static void account_import(struct mbj_store *store)
+{
+	struct mbj_change changes[BOXES + 1];
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	char names[BOXES + 1][32];
+
+	for (unsigned i = 0; i <= BOXES; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "mailbox-%u", i);
+		changes[i] = (struct mbj_change){
+			.kind = MBJ_CHANGE_CREATE,
+			.has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT,
+			.id = box_id(i),
+			.name = mbj_bytes_str(i ? names[i] : "INBOX"),
+		};
+	}
+	edit.kind = MBJ_EDIT_IMPORT;
+	edit.account = mbj_bytes_str("u");
+	edit.policy = MBJ_NAME_POLICY_DEFAULT;
+	edit.changes = changes;
+	edit.change_count = BOXES + 1;
+	submit(store, &edit);
+}
+
+static void box_rename(struct mbj_store *store, unsigned turn)
+{
+	struct mbj_change change = {
+		.kind = MBJ_CHANGE_UPDATE,
+		.has = MBJ_CHANGE_HAS_NAME,
+		.id = box_id(1 + turn % BOXES),
+	};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	char name[32];
+
+	(void)snprintf(name, sizeof(name), "renamed-%u", turn);
+	change.name = mbj_bytes_str(name);
+	edit.kind = MBJ_EDIT_SET;
+	edit.account = mbj_bytes_str("u");
+	edit.changes = &change;
+	edit.change_count = 1;
+	submit(store, &edit);
+}
+
+/* A message of 8 KiB, no two alike. */
+static void message_append(struct mbj_store *store, unsigned turn)
+{
+	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_APPEND,
+					.mailbox = box_id(0),
+					.size = 8192};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_error err;
+	char bytes[8192];
+
+	memset(bytes, 'x', sizeof(bytes));
+	(void)snprintf(bytes, sizeof(bytes), "message %u\r\n", turn);
+	if (mbj_store_blobs(store, &blobs, &err) < 0 ||
+	    mbj_blob_put(blobs, mbj_bytes_make(bytes, sizeof(bytes)),
+			 &step.blob, &err) < 0)
+		stop("message", err.message);
+	edit.kind = MBJ_EDIT_MESSAGES;
+	edit.account = mbj_bytes_str("u");
+	edit.messages = &step;
+	edit.message_count = 1;
+	submit(store, &edit);
+}
+
+static void journal_make(const char *dir, unsigned groups, unsigned messages)
+{
+	struct mbj_store *store = NULL;
+	struct mbj_error err;
+
+	if (mbj_store_init(dir, MBJ_STORE_PRIMARY, NULL, &err) < 0 ||
+	    mbj_store_open(dir, NULL, &store, &err) < 0)
+		stop("primary", err.message);
+	account_import(store);
+	for (unsigned i = 0; i < groups; i++)
+		box_rename(store, i);
+	for (unsigned i = 0; i < messages; i++)
+		message_append(store, i);
+	mbj_store_close(&store);
+}
+
+/* ------------------------------------------------------------- streams */
+
+/* This program as the source, on standard input and output. */
+static int source_main(const char *dir)
+{
+	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+	struct mbj_error err;
+
+	return mbj_stream_send(dir, &options, &err) < 0;
+}
+
+/*
+ * A process that serves dir at the other end of *ret_fd.  Another program's, as
+ * it is in life: a fork would leave the replica's memory to be copied.
+ */
+static pid_t source_begin(const char *dir, int *ret_fd)
+{
+	char path[700];
+	char word[] = "--send";
+	char program[] = "bench_stream";
+	char *arguments[] = {program, word, path, NULL};
+	posix_spawn_file_actions_t actions;
+	pid_t process = -1;
+	int fds[2];
+
+	(void)snprintf(path, sizeof(path), "%s", dir);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0 ||
+	    fcntl(fds[0], F_SETFD, FD_CLOEXEC) != 0 ||
+	    fcntl(fds[1], F_SETFD, FD_CLOEXEC) != 0 ||
+	    posix_spawn_file_actions_init(&actions) != 0)
+		stop("socket", "cannot be made");
+	(void)posix_spawn_file_actions_adddup2(&actions, fds[1], 0);
+	(void)posix_spawn_file_actions_adddup2(&actions, fds[1], 1);
+	if (posix_spawn(&process, "/proc/self/exe", &actions, NULL, arguments,
+			environ) != 0)
+		stop("source", "cannot be started");
+	(void)posix_spawn_file_actions_destroy(&actions);
+	(void)close(fds[1]);
+	*ret_fd = fds[0];
+	return process;
+}
+
+static void source_end(pid_t process, int fd)
+{
+	int status = 0;
+
+	(void)close(fd);
+	if (waitpid(process, &status, 0) != process || status != 0)
+		stop("source", "failed");
+}
+
+static void replica_open(const char *dir, struct mbj_store **ret_store)
+{
+	struct mbj_error err;
+
+	if (mbj_store_init(dir, MBJ_STORE_REPLICA, NULL, &err) < 0 ||
+	    mbj_replica_open(dir, NULL, ret_store, &err) < 0)
+		stop("replica", err.message);
+}
+
+/*
+ * Seconds that a new replica takes for all of it, through a stream or not, and
+ * of them seconds of its processor.
+ */
+static double replica_time(const char *primary, const char *dir,
+			   uint64_t groups, bool is_stream, double *ret_cpu)
+{
+	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+	struct mbj_replay_options usual = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_stream_result result = {.is_met = false};
+	struct mbj_store *store = NULL;
+	struct mbj_error err;
+	pid_t process = 0;
+	double begin;
+	enum mbj_rc rc;
+
+	replica_open(dir, &store);
+	begin = now_s();
+	*ret_cpu = cpu_s();
+	if (is_stream) {
+		process = source_begin(primary, &options.in_fd);
+		options.out_fd = options.in_fd;
+		options.is_once = true;
+		rc = mbj_stream_follow(store, &options, &result, &err);
+	} else {
+		rc = mbj_replay_journal(store, primary, &usual, &result.replay,
+					&err);
+	}
+	begin = now_s() - begin;
+	*ret_cpu = cpu_s() - *ret_cpu;
+	if (rc < 0)
+		stop("replica", err.message);
+	if (result.replay.groups != groups || result.replay.blobs_missing != 0)
+		stop("replica", "not all came");
+	if (is_stream)
+		source_end(process, options.in_fd);
+	mbj_store_close(&store);
+	return begin;
+}
+
+/* ------------------------------------------------------------- latency */
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a;
+	double y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double quantile(double *values, unsigned count, unsigned percent)
+{
+	qsort(values, count, sizeof(*values), compare);
+	return values[(size_t)(count - 1) * percent / 100];
+}
+
+static void report(const char *name, double value, const char *unit)
+{
+	(void)printf("%-28s %12.4g %s\n", name, value, unit);
+	(void)printf("{\"bench\":\"stream\",\"case\":\"%s\",\"value\":%.4g,"
+		     "\"unit\":\"%s\"}\n",
+		     name, value, unit);
+}
+
+/* A process that follows primary until it is killed. */
+static pid_t follower_begin(const char *primary, const char *dir)
+{
+	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+	struct mbj_stream_result result;
+	struct mbj_store *store = NULL;
+	struct mbj_error err;
+	pid_t process = fork();
+
+	if (process < 0)
+		stop("follower", "cannot fork");
+	if (process > 0)
+		return process;
+	replica_open(dir, &store);
+	(void)source_begin(primary, &options.in_fd);
+	options.out_fd = options.in_fd;
+	_exit(mbj_stream_follow(store, &options, &result, &err) < 0);
+}
+
+/* The LSN that is published, 0: none. */
+static uint64_t published(int *fd, const char *dir)
+{
+	char path[700];
+	uint8_t bytes[16];
+
+	(void)snprintf(path, sizeof(path), "%s/journal/published", dir);
+	if (*fd < 0)
+		*fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (*fd < 0 || pread(*fd, bytes, sizeof(bytes), 0) != sizeof(bytes))
+		return 0;
+	return mbj_load_u64(bytes + 8);
+}
+
+static void published_wait(int *fd, const char *dir, uint64_t lsn)
+{
+	double until = now_s() + 30;
+	struct timespec pause = {0, 100000};
+
+	while (published(fd, dir) < lsn) {
+		if (now_s() > until)
+			stop("replica", "does not follow");
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
+static void syncs_report(const char *dir)
+{
+	double times[SYNCS];
+	char path[700];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/sync", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		stop(path, "cannot be made");
+	for (int i = 0; i < SYNCS; i++) {
+		times[i] = now_s();
+		if (pwrite(fd, path, 256, 256 * (off_t)i) != 256 ||
+		    fdatasync(fd) != 0)
+			stop(path, "cannot be written");
+		times[i] = 1e3 * (now_s() - times[i]);
+	}
+	(void)close(fd);
+	report("fdatasync-p50", quantile(times, SYNCS, 50), "ms");
+	report("fdatasync-p99", quantile(times, SYNCS, 99), "ms");
+}
+
+static void latency_run(const struct bench *bench)
+{
+	double *times = calloc(bench->live, sizeof(*times));
+	struct mbj_store *store = NULL;
+	struct mbj_error err;
+	char primary[640];
+	char dir[640];
+	pid_t follower;
+	double begin;
+	int fd = -1;
+
+	if (times == NULL)
+		stop("latency", "out of memory");
+	(void)snprintf(primary, sizeof(primary), "%s/lp", bench->dir);
+	(void)snprintf(dir, sizeof(dir), "%s/lr", bench->dir);
+	journal_make(primary, 0, 0);
+	follower = follower_begin(primary, dir);
+	published_wait(&fd, dir, 1);
+	if (mbj_store_open(primary, NULL, &store, &err) < 0)
+		stop("primary", err.message);
+	begin = now_s();
+	for (unsigned i = 0; i < bench->live; i++) {
+		sleep_until(begin + (double)i / RATE);
+		box_rename(store, i);
+		times[i] = now_s();
+		published_wait(&fd, dir, 2 + i);
+		times[i] = 1e3 * (now_s() - times[i]);
+	}
+	report("groups/s", bench->live / (now_s() - begin), "1/s");
+	report("latency-p50", quantile(times, bench->live, 50), "ms");
+	report("latency-p99", quantile(times, bench->live, 99), "ms");
+	syncs_report(bench->dir);
+	(void)kill(follower, SIGKILL);
+	(void)waitpid(follower, NULL, 0);
+	(void)close(fd);
+	mbj_store_close(&store);
+	free(times);
+}
+
+static void throughput_run(const struct bench *bench, const char *name,
+			   unsigned groups, unsigned messages)
+{
+	double ratios[ROUNDS_MAX];
+	double local[ROUNDS_MAX];
+	double stream[ROUNDS_MAX];
+	double cpus[ROUNDS_MAX];
+	char primary[640];
+	char dir[700];
+	char what[64];
+
+	(void)snprintf(primary, sizeof(primary), "%s/p-%s", bench->dir, name);
+	journal_make(primary, groups, messages);
+	for (unsigned i = 0; i < bench->rounds; i++) {
+		uint64_t count = 1 + groups + messages;
+		double local_cpu;
+		double stream_cpu;
+
+		(void)snprintf(dir, sizeof(dir), "%s-l%u", primary, i);
+		local[i] = replica_time(primary, dir, count, false, &local_cpu);
+		(void)snprintf(dir, sizeof(dir), "%s-s%u", primary, i);
+		stream[i] =
+			replica_time(primary, dir, count, true, &stream_cpu);
+		ratios[i] = local[i] / stream[i];
+		cpus[i] = local_cpu / stream_cpu;
+	}
+	(void)snprintf(what, sizeof(what), "%s-local", name);
+	report(what, (groups + messages) / quantile(local, bench->rounds, 50),
+	       "groups/s");
+	(void)snprintf(what, sizeof(what), "%s-stream", name);
+	report(what, (groups + messages) / quantile(stream, bench->rounds, 50),
+	       "groups/s");
+	(void)snprintf(what, sizeof(what), "%s-ratio", name);
+	report(what, quantile(ratios, bench->rounds, 50), "1");
+	(void)snprintf(what, sizeof(what), "%s-cpu-ratio", name);
+	report(what, quantile(cpus, bench->rounds, 50), "1");
+}
+
+int main(int argc, char **argv)
+{
+	struct bench bench = {.rounds = 5,
+			      .groups = 20000,
+			      .messages = 3000,
+			      .live = 2000};
+	const char *parent = "/tmp";
+
+	if (argc == 3 && strcmp(argv[1], "--send") == 0)
+		return source_main(argv[2]);
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--quick") == 0) {
+			bench = (struct bench){.rounds = 1,
+					       .groups = 100,
+					       .messages = 10,
+					       .live = 20};
+		} else {
+			parent = argv[i];
+		}
+	}
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)snprintf(bench.dir, sizeof(bench.dir), "%s/mbj-bench-XXXXXX",
+		       parent);
+	if (!mkdtemp(bench.dir))
+		stop(parent, "no directory can be made there");
+	throughput_run(&bench, "renames", bench.groups, 0);
+	throughput_run(&bench, "messages", 0, bench.messages);
+	latency_run(&bench);
+	if (nftw(bench.dir, entry_remove, 16, FTW_DEPTH | FTW_PHYS) != 0)
+		stop(bench.dir, "cannot be removed");
+	return 0;
+}

@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+"""Streams, from outside: mbj send and mbj follow, with pipes between them."""
+import os
+import pathlib
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import mbjtest  # noqa: E402
+from mbjtest import (CORRUPT, FAILED, LOCKED, MBJ, OK, PARTIAL,  # noqa: E402
+                     REFUSED, ROWS, USAGE, listing, run, truth)
+from servetest import ServiceCase  # noqa: E402
+
+KILLS = int(os.environ.get("MBJ_KILLS") or 6)
+
+
+class StreamCase(ServiceCase):
+    def setUp(self):
+        super().setUp()
+        self.follower = None
+        self.addCleanup(self.follower_kill)
+
+    def carrier(self, source=None):
+        return f"{shlex.quote(MBJ)} send {shlex.quote(str(source or self.p))}"
+
+    def once(self, *options, source=None, replica=None, status=OK):
+        return self.mbj("follow", replica or self.r, "--once", "--exec",
+                        self.carrier(source), *options, status=status)
+
+    def follow(self, carrier=None, *options, env=None):
+        self.follower = subprocess.Popen(
+            [MBJ, "follow", str(self.r), "--json", "--exec",
+             carrier or self.carrier(), *options],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+        return self.follower
+
+    def follower_kill(self):
+        if self.follower is not None:
+            self.follower.kill()
+            self.follower.communicate()
+            self.follower = None
+
+    def follower_stop(self, status=OK):
+        self.follower.send_signal(signal.SIGTERM)
+        out, err = self.follower.communicate(timeout=60)
+        self.assertEqual(self.follower.returncode, status, err)
+        self.follower = None
+        return out, err
+
+    def equal(self):
+        self.mbj("verify", "--deep", self.p, self.r)
+        self.mbj("fsck", "--deep", self.r)
+
+    def until_lsn(self, lsn):
+        mark = self.r / "journal" / "published"
+
+        def is_there():
+            try:
+                return int.from_bytes(mark.read_bytes()[8:16],
+                                      "little") >= lsn
+            except OSError:
+                return False
+        self.until(is_there)
+
+
+class Stream(StreamCase):
+    """What a stream does where nothing is killed."""
+
+    def test_once(self):
+        """Goal: --once is mbj replay.  Method: the same journal, with mail, by
+        both: equal results, equal journals; again, nothing happens; then
+        more."""
+        other = self.dir / "other"
+        self.mbj("init", other, "--role", "replica")
+        for i in range(20):
+            self.mbj("deliver", self.p, "alice", stdin=b"x%d" % i * 9999)
+        result = self.once("--json").json()
+        self.assertEqual(result, self.mbj("replay", self.p, other,
+                                          "--json").json())
+        self.assertEqual(result["groups"], 21)
+        self.equal()
+        self.assertEqual(self.mbj("log", self.r, "--json").out,
+                         self.mbj("log", self.p, "--json").out)
+        self.assertEqual(self.once().out,
+                         "replayed 0 groups; at group 21 of 21\n")
+        self.mbj("rename", self.p, "alice", "A>Z")
+        self.assertEqual(self.once("--json").json()["groups"], 1)
+        self.equal()
+
+    def test_chain(self):
+        """Goal: a replica feeds another; the source may be in use, by its
+        service or a follower.  Method: p -> r -> s, r being followed."""
+        s = self.dir / "s"
+        self.mbj("init", s, "--role", "replica")
+        self.serve()
+        self.follow()
+        self.mbj("deliver", self.p, "alice", stdin=b"hello")
+        self.until_lsn(2)
+        self.once(source=self.r, replica=s)
+        self.follower_stop()
+        self.mbj("verify", "--deep", self.r, s)
+
+    def test_live(self):
+        """Goal: what is written is there a moment later, without an end.
+        Method: a follower, edits through a service and by themselves, a source
+        that had no owner when it was connected to; SIGTERM; the output."""
+        self.follow()
+        self.until_lsn(1)
+        self.mbj("rename", self.p, "alice", "A>Z")
+        self.until_lsn(2)
+        self.serve()
+        for i in range(10):
+            self.mbj("deliver", self.p, "alice", stdin=b"x" * (1 + 70_000 * i))
+            self.until_lsn(3 + i)
+        self.assertEqual(run("tree", self.r, "alice").status, LOCKED)
+        out, err = self.follower_stop()
+        self.assertEqual(err, b"")
+        self.assertIn(b'"groups":12,', out)
+        self.stop()
+        self.equal()
+
+    def test_systemd(self):
+        """Goal: systemd is told.  Method: its socket."""
+        path = str(self.dir / "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind(path)
+            notify.settimeout(30)
+            self.follow(env={**os.environ, "NOTIFY_SOCKET": path})
+            self.assertEqual(notify.recv(100), b"READY=1")
+            self.until_lsn(1)
+            self.follower_stop()
+            self.assertEqual(notify.recv(100), b"STOPPING=1")
+
+    def test_reconnects(self):
+        """Goal: a connection that ends is made again.  Method: a carrier that
+        fails the first time, and one that falls silent after 700 bytes, twice."""
+        flag = self.dir / "flag"
+        self.follow(f"if test -e {flag}; then {self.carrier()}; else "
+                    f"touch {flag}; fi")
+        self.until_lsn(1)
+        _, err = self.follower_stop()
+        self.assertIn(b"another one is made", err)
+        for i in range(30):
+            self.mbj("deliver", self.p, "alice", stdin=b"%d" % i)
+        count = self.dir / "count"
+        self.follow(f"echo x >> {count}; if test $(wc -l < {count}) -gt 2; "
+                    f"then {self.carrier()}; else "
+                    f"{self.carrier()} | dd bs=1 count=700 2>/dev/null; fi",
+                    "--timeout", "500")
+        self.until_lsn(31)
+        self.follower_stop()
+        self.equal()
+
+    def test_refused(self):
+        """Goal: exit statuses.  Method: another store; a primary; a replica
+        that is ahead; a follower that has it; no source; no --exec."""
+        q = self.dir / "q"
+        s = self.dir / "s"
+        self.mbj("init", q, "--role", "primary")
+        self.mbj("init", s, "--role", "replica")
+        self.once(replica=s)
+        self.mbj("rename", self.p, "alice", "A>Z")
+        self.once()
+        before = truth(self.r)
+        self.once(source=q, status=REFUSED)
+        self.once(source=s, status=REFUSED)
+        self.once(source=self.dir / "none", status=FAILED)
+        self.assertEqual(truth(self.r), before)
+        self.once(replica=q, status=REFUSED)
+        self.mbj("follow", self.r, status=USAGE)
+        self.mbj("follow", self.r, "--exec", "x", "--timeout", "9999999999",
+                 status=USAGE)
+        self.mbj("send", self.p, "--timeout", "9999999999", status=USAGE,
+                 stdin=b"")
+        # For good, not for another try.
+        self.follow(self.carrier(q))
+        _, err = self.follower.communicate(timeout=60)
+        self.assertEqual(self.follower.returncode, REFUSED, err)
+        self.follow()
+        self.mbj("rename", self.p, "alice", "Z>A")
+        self.until_lsn(3)
+        self.once(status=LOCKED)
+        self.follower_stop()
+
+    def test_parked(self):
+        """Goal: exit status 4, as mbj replay has it.  Method: an account that
+        parks; another goes on."""
+        self.park()
+        self.mbj("import", self.p, "bob", stdin=listing(ROWS))
+        result = self.once("--json", status=PARTIAL).json()
+        self.assertEqual((result["groups"], result["accountsParked"]), (2, 1))
+        self.follow()
+        self.mbj("rename", self.p, "bob", "A>Z")
+        self.until_lsn(4)
+        self.follower_stop(PARTIAL)
+
+    def test_damaged(self):
+        """Goal: what the source has lost is named, and what is good comes.
+        Method: a content damaged, then a group."""
+        self.mbj("deliver", self.p, "alice", stdin=b"A" * 5000)
+        blob = next(f for f in (self.p / "blobs").glob("??/*"))
+        good = blob.read_bytes()
+        blob.chmod(0o600)
+        blob.write_bytes(good[:-1] + b"B")
+        result = self.once("--json", status=PARTIAL)
+        self.assertEqual(result.json()["blobsMissing"], 1)
+        self.assertIn("could not be fetched", result.err)
+        blob.write_bytes(good)
+        self.once()
+        self.equal()
+        self.mbj("rename", self.p, "alice", "A>Zebra")
+        self.mbj("rename", self.p, "alice", "B>Yak")
+        segment = sorted((self.p / "journal").glob("*.seg"))[-1]
+        whole = segment.read_bytes()
+        at = whole.index(b"Zebra")
+        segment.write_bytes(whole[:at] + b"X" + whole[at + 1:])
+        self.assertIn(segment.name, self.once(status=CORRUPT).err)
+        segment.write_bytes(whole)
+        self.once()
+        self.equal()
+
+
+class StreamKilled(StreamCase):
+    """Killed at any moment, either side."""
+
+    def test_killed(self):
+        """Goal: nothing that was acknowledged is lost, nothing comes twice.
+        Method: a writer writes; source, replica or carrier is killed at random
+        (MBJ_KILLS times); at the end both stores are equal."""
+        rng = mbjtest.seed()
+        self.serve()
+        acknowledged = []
+        is_over = threading.Event()
+
+        def write():
+            number = 0
+            while not is_over.is_set():
+                number += 1
+                body = b"%d" % number * (number % 100)
+                done = run("deliver", self.p, "alice", stdin=body or b"x")
+                if done.status == OK:
+                    acknowledged.append(number)
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(KILLS):
+                pidfile = self.dir / "pid"
+                self.follow(f"echo $$ > {pidfile}; exec {self.carrier()}")
+                time.sleep(rng.uniform(0.05, 0.6))
+                if rng.random() < 0.5:
+                    try:
+                        os.kill(int(pidfile.read_text() or 0), signal.SIGKILL)
+                    except (OSError, ValueError):
+                        pass
+                    time.sleep(rng.uniform(0, 0.5))
+                self.follower_kill()
+        finally:
+            is_over.set()
+            writer.join()
+        self.stop()
+        self.assertTrue(acknowledged)
+        self.once()
+        self.equal()
+        messages = self.mbj("messages", self.r, "alice", "INBOX",
+                            "--json").json()
+        self.assertEqual(len(messages["messages"]), len(acknowledged))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
