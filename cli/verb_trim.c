@@ -156,7 +156,7 @@ static int snapshot_report(const struct cli_call *call,
 
 int verb_snapshot(const struct cli_call *call)
 {
-	struct mbj_snapshot_result result;
+	struct mbj_snapshot_result result = {0};
 	struct mbj_store *store = NULL;
 	struct mbj_error err;
 	enum mbj_rc rc;
@@ -272,7 +272,7 @@ static int trim_report(const struct cli_call *call,
 int verb_trim(const struct cli_call *call)
 {
 	struct mbj_trim_options options = MBJ_TRIM_OPTIONS_INIT;
-	struct mbj_trim_result result;
+	struct mbj_trim_result result = {0};
 	struct mbj_store *store = NULL;
 	struct mbj_error err;
 	enum mbj_rc rc;

@@ -211,7 +211,7 @@ static enum mbj_rc contents_lost(const struct contents *c,
 enum mbj_rc backup_copy_run(struct backup_copy *copy, struct mbj_error *err)
 {
 	struct contents contents = {.copy = copy};
-	struct mbj_replay_result replayed;
+	struct mbj_replay_result replayed = {0};
 	bool is_again = true;
 	enum mbj_rc rc = MBJ_OK;
 

@@ -181,6 +181,17 @@ static void lab_message_value(struct lab_rng *lab, enum op_type type, void *p)
 		*(struct mbj_bytes *)p = lab_uids(lab);
 }
 
+static struct mbj_bytes lab_text_value(struct lab_rng *lab, enum op_type type)
+{
+	size_t least = type == OP_TYPE_ATTR_VALUE ? 0 : 1;
+	size_t most = type == OP_TYPE_ACCOUNT_NAME ? MBJ_ACCOUNT_NAME_MAX
+		      : type == OP_TYPE_ATTR_NAME  ? MBJ_ATTR_NAME_MAX
+		      : type == OP_TYPE_INTENT	   ? MBJ_INTENT_SIZE_MAX
+						   : MBJ_ATTR_VALUE_MAX;
+
+	return lab_random_text(lab, lab_size(lab, least, most));
+}
+
 static void lab_value(struct lab_rng *lab, enum op_type type, void *p)
 {
 	struct test_rng *rng = &lab->rng;
@@ -215,29 +226,11 @@ static void lab_value(struct lab_rng *lab, enum op_type type, void *p)
 		test_rng_fill(rng, p, MBJ_HASH_SIZE);
 		return;
 	case OP_TYPE_ACCOUNT_NAME:
-		*(struct mbj_bytes *)p =
-			lab_random_text(lab,
-					lab_size(lab, 1, MBJ_ACCOUNT_NAME_MAX));
-		return;
 	case OP_TYPE_ATTR_NAME:
-		*(struct mbj_bytes *)p =
-			lab_random_text(lab,
-					lab_size(lab, 1, MBJ_ATTR_NAME_MAX));
-		return;
 	case OP_TYPE_ATTR_VALUE:
-		*(struct mbj_bytes *)p =
-			lab_random_text(lab,
-					lab_size(lab, 0, MBJ_ATTR_VALUE_MAX));
-		return;
 	case OP_TYPE_OUTCOME:
-		*(struct mbj_bytes *)p =
-			lab_random_text(lab,
-					lab_size(lab, 1, MBJ_ATTR_VALUE_MAX));
-		return;
 	case OP_TYPE_INTENT:
-		*(struct mbj_bytes *)p =
-			lab_random_text(lab,
-					lab_size(lab, 1, MBJ_INTENT_SIZE_MAX));
+		*(struct mbj_bytes *)p = lab_text_value(lab, type);
 		return;
 	case OP_TYPE_RESULT:
 		*(uint8_t *)p = (uint8_t)test_rng_between(rng, 1, 3);
