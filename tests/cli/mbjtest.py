@@ -3,6 +3,7 @@
 A test gets its own directory and runs the real command.  Plans are checked by
 a simulation of their own that shares nothing with the library.
 """
+import hashlib
 import json
 import os
 import pathlib
@@ -109,6 +110,61 @@ def simulate(before, steps):
 
 def tree_of(document):
     return {m["id"]: (m["parentId"], m["name"]) for m in document["list"]}
+
+
+class Content:
+    """The bytes of a message in a store: a file, or a record of a pack."""
+
+    def __init__(self, store, body):
+        self.body = body
+        self.digest = hashlib.sha256(body).hexdigest()
+        self.packs = store / "blobs" / "packs"
+        self.file = store / "blobs" / self.digest[:2] / self.digest[2:]
+        self.kept = None
+
+    def record(self):
+        """Its newest record: a pack, where it begins there."""
+        for pack in sorted(self.packs.glob("*.pack"), reverse=True):
+            data = pack.read_bytes()
+            at = data.rfind(bytes.fromhex(self.digest))
+            while at >= 0 and data[at - 32:at - 28] != b"MBJC":
+                at = data.rfind(bytes.fromhex(self.digest), 0, at)
+            if at >= 0:
+                return pack, at - 32
+        return None
+
+    def exists(self):
+        return self.file.exists() or self.record() is not None
+
+    def change(self, path, at, data):
+        path.chmod(0o600)
+        with path.open("r+b") as f:
+            f.seek(at)
+            f.write(data)
+
+    def lose(self):
+        """No file; no header that tells of the record."""
+        if self.file.exists():
+            self.kept = self.file, self.file.read_bytes()
+            self.file.unlink()
+            return
+        pack, at = self.record()
+        self.kept = pack, at, pack.read_bytes()[at:at + 64]
+        self.change(pack, at, bytes(64))
+
+    def give_back(self):
+        if len(self.kept) == 2:
+            self.file.write_bytes(self.kept[1])
+        else:
+            self.change(*self.kept)
+
+    def damage(self, at=0):
+        """One byte becomes another one."""
+        path, begin = self.file, at
+        if not self.file.exists():
+            path, begin = self.record()
+            begin += 64 + at
+        self.change(path, begin, bytes([self.body[at] ^ 0x55]))
 
 
 class Case(unittest.TestCase):

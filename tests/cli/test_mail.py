@@ -328,13 +328,11 @@ class Export(Mail):
         for body in (b"first", b"second", b"third"):
             self.mbj("deliver", self.p, "bob", stdin=body)
         for body, change in ((b"first", None), (b"second", b"sEcond")):
-            digest = hashlib.sha256(body).hexdigest()
-            path = self.p / "blobs" / digest[:2] / digest[2:]
-            path.chmod(0o600)
+            content = mbjtest.Content(self.p, body)
             if change:
-                path.write_bytes(change)
+                content.damage(1)
             else:
-                path.unlink()
+                content.lose()
         answer = self.mbj("export", self.p, "bob", self.m, status=PARTIAL)
         self.assertIn("INBOX, UID 1", answer.err)
         self.assertIn("INBOX, UID 2", answer.err)

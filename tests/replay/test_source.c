@@ -411,7 +411,8 @@ END_TEST
  */
 START_TEST(source_damaged_gives_contents)
 {
-	static const char text[] = "a message\n";
+	/* Long enough for a file of its own, which goes at once. */
+	static const char text[200000];
 	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
 	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_APPEND,
 					.mailbox = fixture_id(3),
