@@ -163,7 +163,7 @@ enum mbj_rc packs_add(struct mbj_blobs *blobs, struct pack *pack,
 	if (packs->count == PACKS_MAX)
 		return mbj_error_set(err, MBJ_ELIMIT, "%s has %d packs",
 				     packs->dir, PACKS_MAX);
-	list = mbj_realloc_array(packs->list, packs->count + 1, sizeof(*list));
+	list = mbj_realloc_array(packs->list, packs->count + 1, sizeof(void *));
 	if (list == NULL)
 		return mbj_error_nomem(err);
 	MBJ_ASSERT(packs->count == 0 ||
@@ -177,6 +177,7 @@ enum mbj_rc packs_add(struct mbj_blobs *blobs, struct pack *pack,
 
 static void pack_leave(struct mbj_blobs *blobs, struct pack *pack)
 {
+	MBJ_ASSERT(pack != NULL);
 	if (blobs->packs.open == pack)
 		blobs->packs.open = NULL;
 	pack->is_dropped = true;
@@ -192,7 +193,7 @@ void packs_drop(struct mbj_blobs *blobs, struct pack *pack)
 	while (packs->list[at] != pack)
 		at++;
 	memmove(&packs->list[at], &packs->list[at + 1],
-		(packs->count - at - 1) * sizeof(*packs->list));
+		(packs->count - at - 1) * sizeof(void *));
 	packs->count--;
 	pack_leave(blobs, pack);
 }
@@ -221,8 +222,8 @@ static enum mbj_rc listing_pack(struct mbj_blobs *blobs,
 		return MBJ_OK;
 	}
 	rc = mbj_array_reserve((void **)&listing->list, &listing->capacity,
-			       listing->count + 1, sizeof(struct pack *),
-			       PACKS_MAX, err);
+			       listing->count + 1, sizeof(void *), PACKS_MAX,
+			       err);
 	if (rc < 0)
 		return rc;
 	while (listing->old < packs->count &&

@@ -24,7 +24,7 @@ static enum mbj_rc index_load(struct mbj_blobs *blobs, struct pack *pack,
 			      size_t *ret_count, struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
-	struct pack_index index;
+	struct pack_index index = {.count = 0};
 	struct mbj_buf bytes;
 	enum mbj_rc rc;
 

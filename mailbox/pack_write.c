@@ -72,12 +72,8 @@ enum mbj_rc packs_open(struct mbj_blobs *blobs, struct mbj_error *err)
 	struct packs *packs = &blobs->packs;
 	enum mbj_rc rc;
 
-	rc = mbj_dir_make(blobs->sys, packs->dir, err);
-	if (rc == MBJ_EEXISTS)
-		rc = MBJ_OK;
 	/* Who made what is in it may have died before this; so always. */
-	if (rc == MBJ_OK)
-		rc = mbj_dir_sync(blobs->sys, packs->dir, err);
+	rc = mbj_dir_sync(blobs->sys, packs->dir, err);
 	if (rc == MBJ_OK)
 		rc = packs_list(blobs, err);
 	if (rc == MBJ_OK && packs->count > 0)

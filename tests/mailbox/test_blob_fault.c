@@ -117,7 +117,7 @@ static void last_check(struct disk *disk)
 }
 
 /* A whole life afterwards: all that was promised is there, the rest works. */
-static void after_check(struct course *course, struct disk *disk)
+static void after_check(struct course *course, struct disk *disk, bool is_last)
 {
 	struct mbj_blobs *blobs = NULL;
 	struct mbj_buf names;
@@ -152,7 +152,8 @@ static void after_check(struct course *course, struct disk *disk)
 	ck_assert_uint_eq(blobs_count(blobs), CONTENTS);
 	mbj_blobs_close(&blobs);
 	nothing_open(disk);
-	last_check(disk);
+	if (is_last)
+		last_check(disk);
 }
 
 /* And with the power cut right now, and all lost that was not synced. */
@@ -163,7 +164,7 @@ static void cut_check(struct course *course)
 
 	disk_choose(course->disk, DISK_CUT_NOTHING, 1, &choice);
 	disk_cut(after, course->disk, DISK_CUT_NOTHING, &choice);
-	after_check(course, after);
+	after_check(course, after, true);
 	disk_choice_done(&choice);
 	disk_free(&after);
 }
@@ -199,8 +200,9 @@ START_TEST(blob_each_call_fails)
 		/* What is done at closing, as indexes, is for the next one. */
 		if (has_failed && is_for_good && at <= course.closing_at)
 			ck_assert_uint_gt(course.failures, 0);
-		cut_check(&course);
-		after_check(&course, course.disk);
+		if (_i / 4 != LOOSE)
+			cut_check(&course);
+		after_check(&course, course.disk, false);
 		disk_free(&course.disk);
 	}
 	/* The last play had no failure at all. */
@@ -229,7 +231,7 @@ START_TEST(blob_each_allocation_fails)
 		ck_assert_int_eq(test_alloc_blocks(), blocks);
 		/* An index is for the next one's speed. */
 		ck_assert(count < at || course.failures > 0 || _i == SMALL);
-		after_check(&course, course.disk);
+		after_check(&course, course.disk, false);
 		disk_free(&course.disk);
 	} while (count >= at);
 	ck_assert_uint_eq(course.failures, 0);
@@ -256,7 +258,7 @@ static void cut_all(void *context, struct disk *disk, enum disk_call call,
 			disk_choose(disk, kind, seed + disk_step(disk) * SEEDS,
 				    &choice);
 			disk_cut(cutter->after, disk, kind, &choice);
-			after_check(cutter->course, cutter->after);
+			after_check(cutter->course, cutter->after, seed == 1);
 			cutter->cuts++;
 		}
 	}
