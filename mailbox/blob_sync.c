@@ -225,6 +225,11 @@ static void round_sync_pack(const struct mbj_blobs *blobs, struct round *round)
 	rc = mbj_file_sync(&round->pack->file, &error);
 	if (rc == MBJ_OK && round->is_entry_new)
 		rc = mbj_dir_sync(blobs->sys, blobs->packs.dir, &error);
+	/* Who removes it beneath us leaves a file that nobody will find. */
+	if (rc == MBJ_OK &&
+	    !mbj_path_exists(blobs->sys, round->pack->file.path))
+		rc = mbj_error_set(&error, MBJ_EIO, "%s is gone",
+				   round->pack->file.path);
 	if (rc == MBJ_OK)
 		return;
 	round->is_pack_failed = true;
