@@ -173,7 +173,7 @@ static struct mbj_state *other_open(const struct snapshot_lab *lab,
 
 	(void)snprintf(home, sizeof(home), "%s/%s", lab->content.tmpdir, name);
 	options.cache_size = 4 << 20;
-	options.engine = engine;
+	options.engine = (enum mbj_state_engine)engine;
 	test_ok(mbj_state_open(mbj_sys_posix(), home, test_id(999), &options,
 			       &state, &err),
 		err);
