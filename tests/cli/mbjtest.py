@@ -143,28 +143,37 @@ class Content:
             f.write(data)
 
     def lose(self):
-        """No file; no header that tells of the record."""
+        """No file; no header that tells of a record."""
         if self.file.exists():
-            self.kept = self.file, self.file.read_bytes()
+            self.kept = self.file.read_bytes()
             self.file.unlink()
             return
-        pack, at = self.record()
-        self.kept = pack, at, pack.read_bytes()[at:at + 64]
-        self.change(pack, at, bytes(64))
+        self.kept = []
+        while (found := self.record()) is not None:
+            pack, at = found
+            self.kept.append((pack, at, pack.read_bytes()[at:at + 64]))
+            self.change(pack, at, bytes(64))
 
     def give_back(self):
-        if len(self.kept) == 2:
-            self.file.write_bytes(self.kept[1])
-        else:
-            self.change(*self.kept)
+        if isinstance(self.kept, bytes):
+            self.file.write_bytes(self.kept)
+            return
+        for change in self.kept:
+            self.change(*change)
 
-    def damage(self, at=0):
-        """One byte becomes another one."""
+    def put(self, at, byte):
         path, begin = self.file, at
         if not self.file.exists():
             path, begin = self.record()
             begin += 64 + at
-        self.change(path, begin, bytes([self.body[at] ^ 0x55]))
+        self.change(path, begin, bytes([byte]))
+
+    def damage(self, at=0):
+        """One byte becomes another one."""
+        self.put(at, self.body[at] ^ 0x55)
+
+    def mend(self, at=0):
+        self.put(at, self.body[at])
 
 
 class Case(unittest.TestCase):

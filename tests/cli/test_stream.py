@@ -204,14 +204,12 @@ class Stream(StreamCase):
         """Goal: what the source has lost is named, and what is good comes.
         Method: a content damaged, then a group."""
         self.mbj("deliver", self.p, "alice", stdin=b"A" * 5000)
-        blob = next(f for f in (self.p / "blobs").glob("??/*"))
-        good = blob.read_bytes()
-        blob.chmod(0o600)
-        blob.write_bytes(good[:-1] + b"B")
+        content = mbjtest.Content(self.p, b"A" * 5000)
+        content.damage(4999)
         result = self.once("--json", status=PARTIAL)
         self.assertEqual(result.json()["blobsMissing"], 1)
         self.assertIn("could not be fetched", result.err)
-        blob.write_bytes(good)
+        content.mend(4999)
         self.once()
         self.equal()
         self.mbj("rename", self.p, "alice", "A>Zebra")
