@@ -12,9 +12,10 @@
 
 /* What a comparison says; the first two are both true where nothing differs. */
 struct verdict {
-	bool is_done;	/* all is as it was to become */
-	bool is_undone; /* all is as it was */
-	bool is_known;	/* a list of mailboxes tells */
+	bool is_done;	   /* all is as it was to become */
+	bool is_undone;	   /* all is as it was */
+	bool is_known;	   /* a list of mailboxes tells */
+	bool has_messages; /* in doubt too */
 };
 
 /* What the list says of a mailbox that was there before it; NULL: nothing. */
@@ -66,18 +67,23 @@ static enum mbj_rc tree_judge(struct edit_work *work,
 			      scratch, &now, err);
 	if (rc < 0)
 		return rc;
-	if (doubt->before.n == 0)
-		return created_judge(work, doubt, now, verdict, err);
-	if (!mbj_bytes_equal(now, doubt->after))
-		verdict->is_done = false;
-	if (!mbj_bytes_equal(now, doubt->before))
-		verdict->is_undone = false;
+	if (doubt->before.n == 0) {
+		rc = created_judge(work, doubt, now, verdict, err);
+	} else {
+		if (!mbj_bytes_equal(now, doubt->after))
+			verdict->is_done = false;
+		if (!mbj_bytes_equal(now, doubt->before))
+			verdict->is_undone = false;
+	}
 	/* Made anew under its id: neither. */
 	if (change != NULL && (change->has & MBJ_CHANGE_HAS_UIDVALIDITY) &&
 	    doubt->uidvalidity != 0 &&
 	    change->uidvalidity != doubt->uidvalidity)
-		*verdict = (struct verdict){.is_known = true};
-	return MBJ_OK;
+		verdict->is_done = verdict->is_undone = false;
+	/* A list does not show whether they moved. */
+	if (doubt->what & (MBJ_DOUBT_APPEND | MBJ_DOUBT_MESSAGES))
+		verdict->has_messages = true;
+	return rc;
 }
 
 /*
@@ -115,7 +121,7 @@ static enum mbj_rc intent_judge(struct edit_work *work,
 				uint8_t *scratch, struct verdict *ret_verdict,
 				struct mbj_error *err)
 {
-	struct verdict verdict = {true, true, true};
+	struct verdict verdict = {true, true, true, false};
 	struct mbj_intent_view view;
 	struct mbj_doubt doubt;
 	enum mbj_rc rc;
@@ -131,6 +137,9 @@ static enum mbj_rc intent_judge(struct edit_work *work,
 		rc = view.kind == MBJ_EDIT_MESSAGES
 			     ? messages_judge(work, &doubt, &verdict, err)
 			     : tree_judge(work, &doubt, scratch, &verdict, err);
+	/* Of mailboxes only what was not done says it of messages too. */
+	if (verdict.has_messages && !(verdict.is_undone && !verdict.is_done))
+		verdict.is_known = false;
 	if (rc == MBJ_OK)
 		*ret_verdict = verdict;
 	return rc;

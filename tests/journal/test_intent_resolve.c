@@ -135,6 +135,34 @@ START_TEST(resolve_messages)
 END_TEST
 
 /*
+ * Goal: a list does not say whether the messages of an INBOX that was renamed
+ * have moved, only that they have not.  Method: the target not there, and
+ * there.
+ */
+START_TEST(resolve_with_messages)
+{
+	struct intent_seen seen[6];
+
+	memcpy(seen, as_it_was, sizeof(as_it_was));
+	seen[5] = (struct intent_seen){"own", NULL, "Old", 0, 0};
+	EDIT_LAB_OK(&intent_lab, intent_appended(MBJ_STAGE_NONE, "", "INBOX"));
+	EDIT_LAB_OK(&intent_lab,
+		    intent_renamed(MBJ_STAGE_INTENT, "i", "INBOX", "Old"));
+	ck_assert_str_eq(intent_doubts("i"),
+			 "create append >Old;messages INBOX>INBOX;");
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 5, intent_lab.lsn.v));
+	ck_assert_str_eq(intent_result(), "failed");
+	EDIT_LAB_OK(&intent_lab,
+		    intent_renamed(MBJ_STAGE_INTENT, "i", "INBOX", "Old"));
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 6, intent_lab.lsn.v));
+	ck_assert_uint_eq(intent_lab.outcome.intents_closed, 0);
+	ck_assert_uint_eq(intent_lab.outcome.intents_left, 1);
+	ck_assert_uint_eq(intent_open_count(), 1);
+	ck_assert_str_eq(intent_result(), "none");
+}
+END_TEST
+
+/*
  * Goal: UIDVALIDITY values are the server's where it says them: of mailboxes
  * that it made, of those that it moved, and where it gave another; but not
  * under messages that were known under another.  Method: each in turn.
@@ -208,6 +236,7 @@ TCase *test_intent_resolve_case(void)
 	tcase_add_checked_fixture(tc, intent_lab_begin, intent_lab_end);
 	tcase_add_test(tc, resolve_results);
 	tcase_add_test(tc, resolve_messages);
+	tcase_add_test(tc, resolve_with_messages);
 	tcase_add_test(tc, resolve_uidvalidity);
 	return tc;
 }
