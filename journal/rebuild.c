@@ -13,7 +13,8 @@
  *   1. a state that is ahead of the journal, or whose chain value differs, is
  *      never used and never rebuilt over: one of the two belongs elsewhere,
  *      and a person must say which;
- *   2. the environment set aside goes only when its successor has everything.
+ *   2. the environment set aside goes only when its successor has everything;
+ *   3. none is set aside before it is known what the next one is made from.
  *
  * Threads: the leader's.
  */
@@ -58,7 +59,7 @@ enum mbj_rc store_log_reader_open(const struct mbj_store *store,
 	enum mbj_rc rc;
 
 	rc = mbj_log_reader_open(store->sys, store->journal_dir, id->lineage,
-				 &id->anchor, true, &reader, err);
+				 &id->anchor, store->log != NULL, &reader, err);
 	if (rc == MBJ_OK)
 		rc = mbj_log_reader_seek(reader, lsn, err);
 	if (rc < 0) {
@@ -69,20 +70,14 @@ enum mbj_rc store_log_reader_open(const struct mbj_store *store,
 	return MBJ_OK;
 }
 
-enum mbj_rc store_chain_at(const struct mbj_store *store, struct mbj_lsn lsn,
-			   struct mbj_hash *ret_chain, struct mbj_error *err)
+enum mbj_rc store_chain_read(const struct mbj_store *store, struct mbj_lsn lsn,
+			     struct mbj_hash *ret_chain, struct mbj_error *err)
 {
 	const struct mbj_anchor *anchor = &store->superblock.identity.anchor;
-	struct mbj_log_end end = store_log_end(store);
 	struct mbj_log_reader *reader = NULL;
 	struct mbj_group group;
 	enum mbj_rc rc;
 
-	MBJ_ASSERT(lsn.v <= end.lsn.v);
-	if (lsn.v == end.lsn.v) {
-		*ret_chain = end.chain;
-		return MBJ_OK;
-	}
 	if (lsn.v + 1 == anchor->first.v) {
 		*ret_chain = anchor->chain;
 		return MBJ_OK;
@@ -94,6 +89,18 @@ enum mbj_rc store_chain_at(const struct mbj_store *store, struct mbj_lsn lsn,
 		*ret_chain = group.chain;
 	mbj_log_reader_close(&reader);
 	return rc;
+}
+
+enum mbj_rc store_chain_at(const struct mbj_store *store, struct mbj_lsn lsn,
+			   struct mbj_hash *ret_chain, struct mbj_error *err)
+{
+	struct mbj_log_end end = store_log_end(store);
+
+	MBJ_ASSERT(lsn.v <= end.lsn.v);
+	if (lsn.v != end.lsn.v)
+		return store_chain_read(store, lsn, ret_chain, err);
+	*ret_chain = end.chain;
+	return MBJ_OK;
 }
 
 /* State and journal must be one history, the state not the longer one. */
@@ -251,18 +258,6 @@ static enum mbj_rc tail_apply(struct rebuild *rebuild, struct mbj_error *err)
 
 /* --------------------------------------------------------- environment */
 
-static enum mbj_rc old_remove(const struct mbj_store *store,
-			      struct mbj_error *err)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
-
-	rc = mbj_path_join(path, store->dir, STORE_OLD_NAME, err);
-	if (rc == MBJ_OK && mbj_path_exists(store->sys, path))
-		rc = mbj_state_destroy(store->sys, path, err);
-	return rc;
-}
-
 /* The state has everything: what was set aside for it goes. */
 static enum mbj_rc old_retire(const struct mbj_store *store,
 			      struct mbj_store_recovery *recovery,
@@ -287,33 +282,31 @@ static enum mbj_rc old_retire(const struct mbj_store *store,
 		if (rc < 0)
 			return rc;
 	}
-	return old_remove(store, err);
+	return store_aside_remove(store, err);
 }
 
-/* Set the environment aside (if there is one) and remember why. */
+/*
+ * Set the environment aside (if there is one) and remember why; refused where
+ * no other can be made.
+ */
 static enum mbj_rc state_discard(struct rebuild *rebuild, const char *reason,
 				 struct mbj_error *err)
 {
 	struct mbj_store *store = rebuild->store;
 	struct mbj_store_recovery *recovery = rebuild->recovery;
-	char path[MBJ_PATH_TEXT_MAX];
 	size_t n = strlen(reason);
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(store->state == NULL);
 	MBJ_ASSERT(n < sizeof(recovery->reason));
+	rc = store_snapshot_require(store, reason, err);
+	if (rc < 0)
+		return rc;
 	memcpy(recovery->reason, reason, n + 1);
 	recovery->is_rebuilt = true;
 	recovery->groups_applied = 0;
 	recovery->snapshot.v = 0;
-	rc = old_remove(store, err);
-	if (rc == MBJ_OK)
-		rc = mbj_path_join(path, store->dir, STORE_OLD_NAME, err);
-	if (rc == MBJ_OK && mbj_path_exists(store->sys, store->state_dir))
-		rc = mbj_file_rename(store->sys, store->state_dir, path, err);
-	if (rc == MBJ_OK)
-		rc = mbj_dir_sync(store->sys, store->dir, err);
-	return rc;
+	return store_aside_set(store, err);
 }
 
 enum mbj_rc store_state_open(struct mbj_store *store, struct mbj_error *err)

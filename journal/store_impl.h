@@ -25,8 +25,9 @@
 #define STORE_STATE_NAME     "state"
 #define STORE_BLOBS_NAME     "blobs"
 #define STORE_SNAPSHOTS_NAME "snapshots"
-#define STORE_OLD_NAME	     "state.old" /* set aside while another is made */
-#define STORE_SUSPECT_NAME   "suspect"	 /* in state/: it failed in use */
+#define STORE_OLD_NAME	     "state.old"  /* set aside while another is made */
+#define STORE_PART_NAME	     "state.part" /* an unfinished one, on its way out */
+#define STORE_SUSPECT_NAME   "suspect"	  /* in state/: it failed in use */
 #define STORE_INIT_NAME	     "mbj.init" /* the superblock of one in the making */
 #define STORE_BACKUP_NAME    "mbj.backup"
 
@@ -136,6 +137,13 @@ enum mbj_rc store_log_reader_open(const struct mbj_store *store,
 enum mbj_rc store_chain_at(const struct mbj_store *store, struct mbj_lsn lsn,
 			   struct mbj_hash *ret_chain,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The same from the files alone: by any thread, and before the log is open.
+ * Returns: MBJ_ENOTFOUND (the journal ends before it).
+ */
+enum mbj_rc store_chain_read(const struct mbj_store *store, struct mbj_lsn lsn,
+			     struct mbj_hash *ret_chain,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
 /* Open the environment, or make an empty one. */
 enum mbj_rc store_state_open(struct mbj_store *store,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
@@ -151,6 +159,21 @@ enum mbj_rc store_suspect_set(const struct mbj_store *store,
 enum mbj_rc store_suspect_clear(const struct mbj_store *store,
 				struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* ------------------------------------------------------- store_aside.c */
+
+/*
+ * What stands in state/ (if anything does) goes out of the way.  Where an older
+ * one was set aside already and has no successor yet, that one stays, and this
+ * one, which did not become its successor, goes for good: by a name of its own,
+ * so that no crash leaves a half of it in state/.
+ * Durability: the entries are on disk.
+ */
+enum mbj_rc store_aside_set(const struct mbj_store *store,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+/* The state has everything: what was set aside for it goes. */
+enum mbj_rc store_aside_remove(const struct mbj_store *store,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* ---------------------------------------------------- store_snapshot.c */
 
 /*
@@ -162,6 +185,14 @@ enum mbj_rc store_state_fill(struct mbj_store *store, bool is_wanting,
 			     struct mbj_watermark *watermark,
 			     struct mbj_store_recovery *recovery,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Where the journal alone does not make a state there must be a snapshot that
+ * does, read and judged to its end, before a state is given up for this reason.
+ * Returns: MBJ_EUNSUPPORTED (the newest is of another version), MBJ_ECORRUPT.
+ */
+enum mbj_rc store_snapshot_require(const struct mbj_store *store,
+				   const char *reason,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
 /* Refuse where the store is a backup that is not what its mark says. */
 enum mbj_rc store_backup_refuse(struct mbj_store *store, const char *what,
 				struct mbj_error *err) MBJ_MUST_CHECK;

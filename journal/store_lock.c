@@ -63,7 +63,7 @@ static const struct {
 	{SUPERBLOCK_NAME, S_IFREG},    {STORE_LOCK_NAME, S_IFREG},
 	{STORE_JOURNAL_NAME, S_IFDIR}, {STORE_STATE_NAME, S_IFDIR},
 	{STORE_OLD_NAME, S_IFDIR},     {STORE_BLOBS_NAME, S_IFDIR},
-	{STORE_BACKUP_NAME, S_IFREG},
+	{STORE_PART_NAME, S_IFDIR},    {STORE_BACKUP_NAME, S_IFREG},
 };
 
 enum mbj_rc store_owner_check(const struct mbj_sys *sys, const char *dir,

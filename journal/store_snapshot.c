@@ -321,7 +321,7 @@ static enum mbj_rc snapshot_fits(const struct mbj_store *store,
 				     "the snapshot of group %llu is another "
 				     "store's, or another group's",
 				     (unsigned long long)lsn.v);
-	rc = store_chain_at(store, lsn, &chain, err);
+	rc = store_chain_read(store, lsn, &chain, err);
 	if (rc < 0 ||
 	    memcmp(chain.b, info->watermark.chain.b, MBJ_HASH_SIZE) == 0)
 		return rc;
@@ -398,4 +398,68 @@ enum mbj_rc store_state_fill(struct mbj_store *store, bool is_wanting,
 	}
 	mbj_free(lsns);
 	return rc;
+}
+
+/* -------------------------------------------------------- before filling */
+
+/* All of it can be read, and it belongs to this journal. */
+static enum mbj_rc snapshot_check(const struct mbj_store *store,
+				  struct mbj_lsn lsn, struct mbj_error *err)
+{
+	struct mbj_snapshot_info info;
+	enum mbj_rc rc;
+
+	rc = snapshot_judge(store, lsn, &info, err);
+	return rc == MBJ_OK ? snapshot_fits(store, &info, lsn, err) : rc;
+}
+
+static enum mbj_rc none_refuse(const struct mbj_store *store,
+			       const char *reason, const struct mbj_error *why,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc =
+		why->rc == MBJ_EUNSUPPORTED ? MBJ_EUNSUPPORTED : MBJ_ECORRUPT;
+
+	return mbj_error_set(
+		err, rc,
+		"%s: the state is not made anew (%.90s), and stays as it is: "
+		"the journal begins at group %llu, and no snapshot from there "
+		"on is good%s%.160s",
+		store->dir, reason,
+		(unsigned long long)store->superblock.identity.anchor.first.v,
+		why->rc == MBJ_OK ? "" : "; the newest: ",
+		why->rc == MBJ_OK ? "" : why->message);
+}
+
+enum mbj_rc store_snapshot_require(const struct mbj_store *store,
+				   const char *reason, struct mbj_error *err)
+{
+	const struct mbj_anchor *anchor = &store->superblock.identity.anchor;
+	struct mbj_error first = {.rc = MBJ_OK};
+	struct mbj_lsn *lsns = NULL;
+	struct mbj_error why;
+	size_t count = 0;
+	enum mbj_rc rc;
+
+	if (anchor->first.v <= 1)
+		return MBJ_OK;
+	rc = mbj_snapshots_list(store->sys, store->dir, &lsns, &count, err);
+	if (rc < 0)
+		return rc;
+	rc = MBJ_ENOTFOUND;
+	for (size_t i = 0; rc == MBJ_ENOTFOUND && i < count; i++) {
+		if (lsns[i].v + 1 < anchor->first.v)
+			break;
+		rc = snapshot_check(store, lsns[i], &why);
+		if (fault_is_its_own(rc)) {
+			if (first.rc == MBJ_OK)
+				first = why;
+			rc = MBJ_ENOTFOUND;
+		} else if (rc < 0 && err != NULL) {
+			*err = why;
+		}
+	}
+	mbj_free(lsns);
+	return rc == MBJ_ENOTFOUND ? none_refuse(store, reason, &first, err)
+				   : rc;
 }

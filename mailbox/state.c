@@ -134,7 +134,7 @@ static enum mbj_rc lineage_check(struct mbj_txn *txn, struct mbj_id lineage,
 				     "the state has format %u, this version "
 				     "knows %d",
 				     value.p[0], MBJ_FORMAT_STATE);
-	/* The journal knows it all: made anew, it has today's format. */
+	/* Made anew, where something knows it all, it has today's format. */
 	if (value.n > 0 && value.p[0] < MBJ_FORMAT_STATE)
 		return mbj_error_set(err, MBJ_ECORRUPT,
 				     "the state has format %u, from an earlier "

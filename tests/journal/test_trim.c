@@ -303,6 +303,7 @@ START_TEST(trim_snapshot_damaged)
 				  &house.site.store, err),
 		   MBJ_ECORRUPT, &error);
 	ck_assert_ptr_nonnull(strstr(error.message, "no snapshot"));
+	ck_assert_ptr_nonnull(strstr(error.message, path));
 	file_flip(path, 300);
 	SITE_OK(mbj_store_open(house.site.dir, &house.site.options,
 			       &house.site.store, err));
@@ -401,6 +402,127 @@ static void interrupted(bool is_trim)
 	site_end(&house.site);
 }
 
+/* Try to open dir, as it is or with a new state; no store comes of it. */
+static void fails_to_open(const struct house *house, const char *dir,
+			  bool is_forced)
+{
+	struct mbj_store_options options = house->site.options;
+	struct mbj_store *store = NULL;
+	struct mbj_error error;
+
+	options.is_rebuild_forced = is_forced;
+	SITE_FAILS(mbj_store_open(dir, &options, &store, err), MBJ_ECORRUPT,
+		   &error);
+	ck_assert_ptr_nonnull(strstr(error.message, "no snapshot"));
+}
+
+/* The state that dir has, if that can be used, is the house's. */
+static bool opens(const struct house *house, const char *dir)
+{
+	struct mbj_store_options options = house->site.options;
+	struct mbj_store *store = NULL;
+	struct mbj_digest digest;
+
+	if (mbj_store_open(dir, &options, &store, NULL) < 0)
+		return false;
+	digest = site_digest(store);
+	ck_assert(mbj_digest_equal(&digest, &house->digest));
+	ck_assert_uint_eq(mbj_store_recovery_get(store)->snapshot.v, 0);
+	mbj_store_close(&store);
+	return true;
+}
+
+static void in(const char *dir, const char *what)
+{
+	char command[2 * MBJ_PATH_TEXT_MAX];
+
+	(void)snprintf(command, sizeof(command), "cd '%s' && %s", dir, what);
+	ck_assert_int_eq(system(command), 0);
+}
+
+/*
+ * Goal: no state is given up that no other follows.  Method: a trimmed store
+ * whose only snapshot is bent is asked for a new state, once and again, and
+ * finds its own suspect, or gone while an older one is set aside: it says what
+ * is lacking and keeps what it has.
+ */
+START_TEST(trim_state_kept)
+{
+	struct house house;
+	char path[MBJ_PATH_TEXT_MAX];
+	const char *dir = house.site.dir;
+
+	house_begin(&house);
+	(void)trimmed(&house);
+	mbj_store_close(&house.site.store);
+	snapshot_file(&house, house.end, path);
+	file_flip(path, 300);
+	for (int i = 0; i < 3; i++)
+		fails_to_open(&house, dir, true);
+	ck_assert(opens(&house, dir));
+
+	in(dir, "touch state/suspect");
+	for (int i = 0; i < 2; i++)
+		fails_to_open(&house, dir, false);
+	in(dir, "rm state/suspect && test ! -e state.old");
+	ck_assert(opens(&house, dir));
+
+	in(dir, "mv state state.old");
+	for (int i = 0; i < 4; i++)
+		fails_to_open(&house, dir, i % 2 == 0);
+	in(dir, "test ! -e state && mv state.old state");
+	ck_assert(opens(&house, dir));
+	file_flip(path, 300);
+	SITE_OK(mbj_store_open(dir, &house.site.options, &house.site.store,
+			       err));
+	(void)rebuilt(&house);
+	site_end(&house.site);
+}
+END_TEST
+
+/*
+ * Goal: what was set aside is there until a whole state has taken its place,
+ * however often that is tried.  Method: an earlier attempt left state.old and
+ * a part; each call of the next one fails for good, and then all snapshots go.
+ */
+START_TEST(trim_aside_kept)
+{
+	struct site_sys sys;
+	struct house house;
+	char dir[MBJ_PATH_TEXT_MAX];
+	bool is_done = false;
+	long k;
+
+	house_begin(&house);
+	(void)trimmed(&house);
+	mbj_store_close(&house.site.store);
+	in(house.site.dir, "mv state state.old && cp -a state.old state && "
+			   "touch state/suspect state/part");
+	site_sys_init(&sys);
+	for (k = 1; !is_done; k += 1 + k / 8) {
+		struct mbj_store_options options = house.site.options;
+		struct mbj_store *store = NULL;
+		enum mbj_rc rc;
+
+		copy(&house, "try", dir);
+		options.sys = &sys.table;
+		site_sys_arm(&sys, SITE_CALL_ALL, k, EIO, true);
+		rc = mbj_store_open(dir, &options, &store, NULL);
+		is_done = atomic_load(&sys.count) < k;
+		ck_assert(!is_done || rc == MBJ_OK);
+		site_sys_arm(&sys, 0, 0, 0, false);
+		mbj_store_close(&store);
+		in(dir, "rm -r snapshots");
+		if (rc == MBJ_OK || opens(&house, dir))
+			continue;
+		in(dir, "rm -rf state && mv state.old state");
+		ck_assert_msg(opens(&house, dir), "call %ld", k);
+	}
+	ck_assert_int_gt(k, 40);
+	site_end(&house.site);
+}
+END_TEST
+
 START_TEST(trim_interrupted)
 {
 	interrupted(true);
@@ -469,6 +591,8 @@ TCase *test_trim_case(void)
 	tcase_add_test(tc, trim_reasons);
 	tcase_add_test(tc, trim_snapshot_damaged);
 	tcase_add_test(tc, trim_snapshots_kept);
+	tcase_add_test(tc, trim_state_kept);
+	tcase_add_test(tc, trim_aside_kept);
 	tcase_add_test(tc, trim_interrupted);
 	tcase_add_test(tc, trim_rebuild_interrupted);
 	tcase_add_test(tc, trim_snapshot_meanwhile);
