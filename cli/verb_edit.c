@@ -95,6 +95,12 @@ int verb_reconcile(const struct cli_call *call)
 	enum mbj_rc rc;
 	int status;
 
+	/* An older list would close what was announced since. */
+	if (call->options.is_resolve && call->options.as_of == 0) {
+		cli_say(call, "--resolve takes --as-of STATE: the account's "
+			      "state, read before the list");
+		return CLI_USAGE;
+	}
 	session_init(&s, call);
 	rc = cli_read("-", &s.input, &s.err);
 	if (rc == MBJ_OK)

@@ -61,6 +61,9 @@ enum mbj_rc edit_stage_check(const struct mbj_edit *edit, struct mbj_error *err)
 		if (edit->kind != MBJ_EDIT_RECONCILE)
 			why = "intents are resolved by the list of all "
 			      "mailboxes";
+		else if (!edit->has_if_in_state)
+			why = "intents are resolved by a list that says which "
+			      "state it was read after";
 		break;
 	default:
 		why = "the edit is of an unknown stage";

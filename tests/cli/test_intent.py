@@ -112,7 +112,10 @@ class Intents(Case):
             node["uidNext"] = 1
         self.mbj("reconcile", self.p, "alice", "--resolve", "--as-of",
                  str(int(state) - 1), stdin=tree, status=REFUSED)
-        self.mbj("reconcile", self.p, "alice", "--resolve", "-n", stdin=tree)
+        self.mbj("reconcile", self.p, "alice", "--resolve", stdin=tree,
+                 status=USAGE)
+        self.mbj("reconcile", self.p, "alice", "--resolve", "-n", "--as-of",
+                 state, stdin=tree)
         self.assertEqual(len(self.intents()), 1)
         done = self.mbj("reconcile", self.p, "alice", "--resolve", "--as-of",
                         state, "--json", stdin=tree).json()
@@ -120,8 +123,8 @@ class Intents(Case):
         self.assertIn("Q", self.paths())
         self.assertIn("result done is_found 1", self.mbj("log", self.p).out)
         tree["list"][0]["uidNext"] = "x"
-        self.mbj("reconcile", self.p, "alice", "--resolve", stdin=tree,
-                 status=REFUSED)
+        self.mbj("reconcile", self.p, "alice", "--resolve", "--as-of",
+                 self.listing()["state"], stdin=tree, status=REFUSED)
 
     def test_killed(self):
         """Goal: whoever is killed, whenever, what is resolved is the server's

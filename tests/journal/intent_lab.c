@@ -78,8 +78,9 @@ enum mbj_rc intent_resolved(const struct intent_seen *seen, size_t count,
 	edit.kind = MBJ_EDIT_RECONCILE;
 	edit.changes = changes;
 	edit.change_count = count;
-	edit.has_if_in_state = as_of > 0;
-	edit.if_in_state.v = as_of;
+	edit.has_if_in_state = true;
+	edit.if_in_state.v =
+		as_of > 0 ? as_of : edit_lab_account(&intent_lab, "u").lsn.v;
 	return edit_lab_run(&intent_lab, &edit);
 }
 

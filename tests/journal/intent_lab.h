@@ -35,7 +35,7 @@ struct intent_seen {
 	uint32_t uidnext;
 };
 
-/* as_of 0: whatever the account's state. */
+/* as_of 0: the account's state as it is. */
 enum mbj_rc intent_resolved(const struct intent_seen *seen, size_t count,
 			    uint64_t as_of);
 

@@ -102,6 +102,11 @@ START_TEST(intent_refusals)
 	EDIT_LAB_REFUSED(&intent_lab,
 			 intent_renamed(MBJ_STAGE_RESOLVE, "i", "A", "C"),
 			 "invalidArguments", "");
+	/* A list of no known time would close what was announced since. */
+	edit = intent_edit(MBJ_STAGE_RESOLVE, "");
+	edit.kind = MBJ_EDIT_RECONCILE;
+	EDIT_LAB_REFUSED(&intent_lab, edit_lab_run(&intent_lab, &edit),
+			 "invalidArguments", "");
 	EDIT_LAB_REFUSED(&intent_lab,
 			 intent_renamed((enum mbj_intent_stage)5, "i", "A",
 					"C"),

@@ -142,6 +142,17 @@ static void tree_compare(void)
 	mbj_txn_abort(&txn);
 }
 
+static struct mbj_lsn account_state(void)
+{
+	struct mbj_account account;
+	struct mbj_txn *txn = NULL;
+
+	SITE_OK(mbj_store_read(server.site.store, &txn, err));
+	SITE_OK(mbj_txn_account_find(txn, mbj_bytes_str("u"), &account, err));
+	mbj_txn_abort(&txn);
+	return account.lsn;
+}
+
 /* The next start: everything that was left is settled by the list. */
 static void resolve(void)
 {
@@ -153,6 +164,8 @@ static void resolve(void)
 	edit.stage = MBJ_STAGE_RESOLVE;
 	edit.changes = changes;
 	edit.change_count = list_fill(changes);
+	edit.has_if_in_state = true;
+	edit.if_in_state = account_state();
 	SITE_OK(submit(&edit, &outcome, err));
 	ck_assert_uint_eq(outcome.intents_closed, server.open_count);
 	ck_assert_uint_eq(outcome.intents_left, 0);
