@@ -11,7 +11,7 @@
  *
  * Threads: stateless.
  */
-#define _GNU_SOURCE /* flock(2), getrandom(2) */
+#define _GNU_SOURCE /* flock(2), getrandom(2), syncfs(2) */
 
 #include <dirent.h>
 #include <errno.h>
@@ -100,6 +100,17 @@ static int posix_fsync(void *ctx, int fd)
 	(void)ctx;
 	do
 		rc = fsync(fd);
+	while (was_interrupted(rc));
+	return result_of(rc);
+}
+
+static int posix_syncfs(void *ctx, int fd)
+{
+	int rc;
+
+	(void)ctx;
+	do
+		rc = syncfs(fd);
 	while (was_interrupted(rc));
 	return result_of(rc);
 }
@@ -274,6 +285,7 @@ const struct mbj_sys *mbj_sys_posix(void)
 		.pwrite = posix_pwrite,
 		.fdatasync = posix_fdatasync,
 		.fsync = posix_fsync,
+		.syncfs = posix_syncfs,
 		.size = posix_size,
 		.lock = posix_lock,
 		.rename = posix_rename,

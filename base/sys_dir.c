@@ -46,6 +46,13 @@ enum mbj_rc mbj_dir_sync(const struct mbj_sys *sys, const char *path,
 	return dir_call(sys, path, sys->fsync, "cannot sync directory", err);
 }
 
+enum mbj_rc mbj_fs_sync(const struct mbj_sys *sys, const char *path,
+			struct mbj_error *err)
+{
+	MBJ_ASSERT(sys != NULL);
+	return dir_call(sys, path, sys->syncfs, "cannot sync what is in", err);
+}
+
 enum mbj_rc mbj_dir_make(const struct mbj_sys *sys, const char *path,
 			 struct mbj_error *err)
 {

@@ -24,6 +24,8 @@ enum mbj_rc mail_import_open(struct mail_import *m)
 
 	if (rc == MBJ_OK && !m->s.edit.is_dry_run)
 		rc = mbj_store_blobs(m->s.store, &m->blobs, &m->s.err);
+	if (rc == MBJ_OK && m->blobs != NULL)
+		rc = mbj_blobs_bulk(m->blobs, true, &m->s.err);
 	return rc;
 }
 

@@ -172,6 +172,28 @@ static int disk_sync(void *ctx, int fd)
 	return 0;
 }
 
+/* Less than it may do: only the data of files in the directory. */
+static int disk_syncfs(void *ctx, int fd)
+{
+	struct disk *disk = ctx;
+	uint16_t directory = disk->handles[fd].inode;
+
+	if (change_judge(disk, disk->inodes[directory].machine) < 0 ||
+	    machine_judge(disk, disk->inodes[directory].machine) < 0)
+		return -EIO;
+	for (size_t i = 0; i < disk->now.count; i++) {
+		struct inode *inode = &disk->inodes[disk->now.entry[i].inode];
+
+		if (disk->now.entry[i].parent != directory ||
+		    inode->is_directory)
+			continue;
+		disk_inode_sync(inode, SIZE_MAX);
+		inode->dirty_from = 0;
+		inode->dirty_to = 0;
+	}
+	return 0;
+}
+
 static int64_t disk_size(void *ctx, int fd)
 {
 	struct disk *disk = ctx;
@@ -343,6 +365,7 @@ struct disk *disk_new(void)
 		.pwrite = disk_pwrite,
 		.fdatasync = disk_sync,
 		.fsync = disk_sync,
+		.syncfs = disk_syncfs,
 		.size = disk_size,
 		.lock = disk_lock,
 		.rename = disk_rename,

@@ -183,8 +183,6 @@ enum mbj_rc mbj_store_collect(struct mbj_store *store, bool is_dry_run,
 	if (rc == MBJ_OK)
 		rc = files_collect(&c, err);
 	if (rc == MBJ_OK && !is_dry_run)
-		rc = mbj_blobs_compact(c.blobs, err);
-	if (rc == MBJ_OK && !is_dry_run)
 		rc = records_collect(store, err);
 	if (is_dry_run)
 		mbj_blobs_close(&c.blobs);

@@ -62,35 +62,14 @@ enum mbj_rc blob_path(const struct mbj_blobs *blobs,
 	return mbj_path_join(path, folder, text + 2, err);
 }
 
-int blob_digit_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-enum mbj_rc blob_digest(struct mbj_bytes bytes, struct mbj_hash *ret_digest,
-			struct mbj_error *err)
-{
-	struct mbj_sha256 *sha = NULL;
-	enum mbj_rc rc = mbj_sha256_new(&sha, err);
-
-	if (rc == MBJ_OK)
-		rc = mbj_sha256_digest(sha, &bytes, 1, ret_digest, err);
-	mbj_sha256_free(&sha);
-	return rc;
-}
-
-enum mbj_rc blob_missing(struct mbj_blobs *blobs, const struct mbj_hash *digest,
-			 struct mbj_error *err)
+enum mbj_rc blob_missing(const struct mbj_blobs *blobs,
+			 const struct mbj_hash *digest, struct mbj_error *err)
 {
 	char text[MBJ_BLOB_TEXT_SIZE];
-	char where[MBJ_PATH_TEXT_MAX + 64] = "";
 
 	mbj_blob_print(digest, text);
-	packs_suspect(blobs, digest, where, sizeof(where));
-	return mbj_error_set(err, MBJ_ENOTFOUND, "no blob %s in %s%s", text,
-			     blobs->dir, where);
+	return mbj_error_set(err, MBJ_ENOTFOUND, "no blob %s in %s", text,
+			     blobs->dir);
 }
 
 enum mbj_rc blob_damaged(const char *path, const char *what,
@@ -154,29 +133,8 @@ static enum mbj_rc fresh_sweep(const struct mbj_blobs *blobs,
 	return rc;
 }
 
-/* Which folders there are. */
-static enum mbj_rc folders_look(struct mbj_blobs *blobs, struct mbj_error *err)
-{
-	struct mbj_buf names;
-	enum mbj_rc rc;
-
-	mbj_buf_init(&names, SWEEP_NAMES_MAX);
-	rc = mbj_dir_list(blobs->sys, blobs->dir, &names, err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
-		const char *name = (const char *)names.p + at;
-		size_t n = strlen(name);
-		int high = n == 2 ? blob_digit_value(name[0]) : -1;
-		int low = n == 2 ? blob_digit_value(name[1]) : -1;
-
-		at += n + 1;
-		if (high >= 0 && low >= 0)
-			blobs->has_folder[high << 4 | low] = true;
-	}
-	mbj_buf_done(&names);
-	return rc;
-}
-
-static enum mbj_rc owner_begin(struct mbj_blobs *blobs, struct mbj_error *err)
+static enum mbj_rc owner_begin(const struct mbj_blobs *blobs,
+			       struct mbj_error *err)
 {
 	char parent[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc;
@@ -185,8 +143,6 @@ static enum mbj_rc owner_begin(struct mbj_blobs *blobs, struct mbj_error *err)
 	rc = folder_have(blobs->sys, blobs->dir, err);
 	if (rc == MBJ_OK)
 		rc = folder_have(blobs->sys, blobs->fresh, err);
-	if (rc == MBJ_OK)
-		rc = folder_have(blobs->sys, blobs->packs.dir, err);
 	/* Who made them may have died before this; so always. */
 	if (rc == MBJ_OK)
 		rc = mbj_dir_sync(blobs->sys, parent, err);
@@ -194,10 +150,6 @@ static enum mbj_rc owner_begin(struct mbj_blobs *blobs, struct mbj_error *err)
 		rc = mbj_dir_sync(blobs->sys, blobs->dir, err);
 	if (rc == MBJ_OK)
 		rc = fresh_sweep(blobs, err);
-	if (rc == MBJ_OK)
-		rc = folders_look(blobs, err);
-	if (rc == MBJ_OK)
-		rc = packs_open(blobs, err);
 	return rc;
 }
 
@@ -227,26 +179,21 @@ enum mbj_rc mbj_blobs_open(const struct mbj_sys *sys, const char *dir,
 	blobs->sys = sys;
 	blobs->is_owner = is_owner;
 	blobs->round = 1;
+	mbj_table_init(&blobs->deferred_table);
 	rc = mbj_path_join(blobs->fresh, dir, "new", err);
-	if (rc == MBJ_OK) {
-		memcpy(blobs->dir, dir, strlen(dir) + 1);
-		rc = packs_init(blobs, err);
-	}
 	if (rc == MBJ_OK)
 		rc = locks_init(blobs, err);
 	if (rc < 0) {
 		mbj_free(blobs);
 		return rc;
 	}
+	memcpy(blobs->dir, dir, strlen(dir) + 1);
 	if (is_owner)
 		rc = owner_begin(blobs, err);
-	if (rc < 0) {
-		/* What it could not open is not its to close. */
-		blobs->is_owner = false;
+	if (rc < 0)
 		mbj_blobs_close(&blobs);
-	} else {
+	else
 		*ret_blobs = blobs;
-	}
 	return rc;
 }
 
@@ -258,9 +205,7 @@ void mbj_blobs_close(struct mbj_blobs **blobs)
 		return;
 	b = *blobs;
 	MBJ_ASSERT(!b->is_leading && b->waiters == NULL);
-	if (b->is_owner)
-		packs_close(b);
-	packs_done(b);
+	blob_bulk_drop(b);
 	(void)pthread_cond_destroy(&b->round_over);
 	(void)pthread_mutex_destroy(&b->mutex);
 	mbj_free(b->pending);
@@ -269,21 +214,6 @@ void mbj_blobs_close(struct mbj_blobs **blobs)
 }
 
 /* ---------------------------------------------------- having and removing */
-
-/* Not the owner's: what came since it looked for the last time. */
-static enum mbj_rc look_again(struct mbj_blobs *blobs,
-			      const struct mbj_hash *digest, uint64_t size,
-			      bool *ret_is_there, struct mbj_error *err)
-{
-	enum mbj_rc rc = MBJ_OK;
-
-	for (unsigned i = 0; rc == MBJ_OK && !*ret_is_there && i < 2; i++) {
-		rc = packs_look_again(blobs, i > 0, err);
-		if (rc == MBJ_OK)
-			rc = blob_keep(blobs, digest, size, ret_is_there, err);
-	}
-	return rc;
-}
 
 enum mbj_rc mbj_blob_has(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 			 uint64_t size, bool *ret_is_there,
@@ -299,28 +229,9 @@ enum mbj_rc mbj_blob_has(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 		return rc;
 	pthread_mutex_lock(&blobs->mutex);
 	rc = blob_keep(blobs, digest, size, &is_there, err);
-	if (rc == MBJ_OK && !blobs->is_owner)
-		rc = look_again(blobs, digest, size, &is_there, err);
 	pthread_mutex_unlock(&blobs->mutex);
 	if (rc == MBJ_OK)
 		*ret_is_there = is_there;
-	return rc;
-}
-
-static enum mbj_rc file_remove(struct mbj_blobs *blobs,
-			       const struct mbj_hash *digest,
-			       struct mbj_error *err)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
-
-	if (!blobs->has_folder[digest->b[0]])
-		return MBJ_ENOTFOUND;
-	rc = blob_path(blobs, digest, path, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_remove(blobs->sys, path, err);
-	if (rc == MBJ_OK || rc == MBJ_ENOTFOUND)
-		blob_note_forget(blobs, digest);
 	return rc;
 }
 
@@ -328,17 +239,20 @@ enum mbj_rc mbj_blob_remove(struct mbj_blobs *blobs,
 			    const struct mbj_hash *digest,
 			    struct mbj_error *err)
 {
-	bool is_packed = false;
+	char path[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(blobs != NULL && blobs->is_owner);
 	MBJ_ASSERT(digest != NULL);
+	rc = blob_path(blobs, digest, path, err);
+	if (rc < 0)
+		return rc;
 	pthread_mutex_lock(&blobs->mutex);
-	rc = packs_remove(blobs, digest, &is_packed, err);
-	if (rc == MBJ_OK)
-		rc = file_remove(blobs, digest, err);
+	rc = mbj_file_remove(blobs->sys, path, err);
+	if (rc == MBJ_OK || rc == MBJ_ENOTFOUND)
+		blob_note_forget(blobs, digest);
 	pthread_mutex_unlock(&blobs->mutex);
 	if (rc == MBJ_ENOTFOUND)
-		return is_packed ? MBJ_OK : blob_missing(blobs, digest, err);
+		return blob_missing(blobs, digest, err);
 	return rc;
 }

@@ -9,8 +9,6 @@
 #include <mbj/blob.h>
 #include <mbj/hash.h>
 
-#include "pack.h"
-
 enum {
 	BLOB_FOLDERS = 256,	     /* by the first byte of the digest */
 	BLOB_PIECE_SIZE = 64 << 10,  /* of a file on its way through */
@@ -22,6 +20,13 @@ struct blob_pending {
 	struct mbj_hash digest;
 	uint64_t round;	  /* that will sync its folder */
 	bool is_doubtful; /* a round that should have failed */
+};
+
+/* Complete in new/, without its digest's name. */
+struct blob_deferred {
+	struct mbj_hash digest;
+	uint64_t size;
+	struct mbj_id fresh;
 };
 
 struct blob_waiter {
@@ -45,9 +50,11 @@ struct mbj_blobs {
 	size_t pending_count;
 	size_t pending_capacity;
 	size_t doubtful_count;
-	struct packs packs;
-	/* The owner: folders that there are. */
-	bool has_folder[BLOB_FOLDERS];
+	bool is_bulk;
+	void *deferred; /* struct blob_deferred */
+	size_t deferred_count;
+	size_t deferred_capacity;
+	struct mbj_table deferred_table; /* digest -> place */
 	/* Entries that no round took up yet. */
 	bool is_dirty[BLOB_FOLDERS];
 	/* Of the entries, all but the pending ones are on disk. */
@@ -61,8 +68,8 @@ struct mbj_sha256;
 struct mbj_blob_writer {
 	struct mbj_blobs *blobs;
 	struct mbj_sha256 *sha;
-	struct mbj_buf bytes; /* all of it, until it is too long for a pack */
-	struct mbj_file file; /* in new/ from then on */
+	struct mbj_file file; /* in new/, under this name */
+	struct mbj_id fresh;
 	uint64_t size;
 	bool is_link; /* of a file that is somebody else's too */
 	enum mbj_rc rc;
@@ -79,11 +86,8 @@ enum mbj_rc blob_path(const struct mbj_blobs *blobs,
 		      char path[MBJ_PATH_TEXT_MAX],
 		      struct mbj_error *err) MBJ_MUST_CHECK;
 /* MBJ_ENOTFOUND naming the digest. */
-enum mbj_rc blob_missing(struct mbj_blobs *blobs, const struct mbj_hash *digest,
-			 struct mbj_error *err);
-int blob_digit_value(char c);
-enum mbj_rc blob_digest(struct mbj_bytes bytes, struct mbj_hash *ret_digest,
-			struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc blob_missing(const struct mbj_blobs *blobs,
+			 const struct mbj_hash *digest, struct mbj_error *err);
 /* MBJ_ECORRUPT naming the file. */
 enum mbj_rc blob_damaged(const char *path, const char *what,
 			 struct mbj_error *err);
@@ -109,41 +113,26 @@ void blob_note_forget(struct mbj_blobs *blobs, const struct mbj_hash *digest);
 enum mbj_rc blob_pending_bound(struct mbj_blobs *blobs,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 
-/* What a round failed to sync is stored anew, in a pack. */
-void blob_doubt_forget(struct mbj_blobs *blobs, const struct mbj_hash *digest);
+/* -------------------------------------------------------- blob_bulk.c */
 
-/*
- * Lead the rounds, alone, until that is given back: for who changes packs.
- * With the mutex, which is let go while it waits.
- */
-void blob_lead_begin(struct mbj_blobs *blobs);
-void blob_lead_end(struct mbj_blobs *blobs);
-
-/* -------------------------------------------------------- blob_read.c */
-
-/* Where the bytes of a blob are: a file of their own, or a piece of a pack. */
-struct blob_source {
-	struct pack *pack; /* NULL: file */
-	struct pack_entry entry;
-	struct mbj_file file;
-	uint64_t at;
-	uint64_t size;
-};
-
-/* Returns: MBJ_ENOTFOUND naming the digest. */
-enum mbj_rc blob_source_open(struct mbj_blobs *blobs,
-			     const struct mbj_hash *digest,
-			     struct blob_source *ret_source,
-			     struct mbj_error *err) MBJ_MUST_CHECK;
-void blob_source_close(struct mbj_blobs *blobs, struct blob_source *source);
-static inline struct mbj_file *blob_source_file(struct blob_source *source)
-{
-	return source->pack != NULL ? &source->pack->file : &source->file;
-}
-/* MBJ_ECORRUPT naming file and content. */
-enum mbj_rc blob_source_damaged(const struct mbj_blobs *blobs,
-				const struct blob_source *source,
-				const char *what, struct mbj_error *err);
+/* The caller holds the mutex for these. */
+bool blob_is_deferred(const struct mbj_blobs *blobs,
+		      const struct mbj_hash *digest);
+/* And has that size. */
+bool blob_defers_size(const struct mbj_blobs *blobs,
+		      const struct mbj_hash *digest, uint64_t size);
+bool blob_may_defer(const struct mbj_blobs *blobs,
+		    const struct mbj_hash *digest);
+/* A round is due. */
+bool blob_deferred_are_many(const struct mbj_blobs *blobs);
+enum mbj_rc blob_defer(struct mbj_blobs *blobs,
+		       const struct blob_deferred *deferred,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
+/* All that is deferred gets its name, and is pending as any other. */
+enum mbj_rc blob_bulk_round(struct mbj_blobs *blobs,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+/* At closing: what is deferred was promised to nobody. */
+void blob_bulk_drop(struct mbj_blobs *blobs);
 
 /* ------------------------------------------------------- blob_write.c */
 
@@ -162,31 +151,6 @@ enum mbj_rc blob_name_give(struct mbj_blobs *blobs, const char *fresh,
 enum mbj_rc blob_keep(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 		      uint64_t size, bool *ret_is_kept,
 		      struct mbj_error *err) MBJ_MUST_CHECK;
-/* Enough is left to store anything. */
-enum mbj_rc blob_space_check(const struct mbj_blobs *blobs,
-			     struct mbj_error *err) MBJ_MUST_CHECK;
-/* A content that is short enough for a pack. */
-enum mbj_rc blob_store(struct mbj_blobs *blobs, const struct mbj_hash *digest,
-		       struct mbj_bytes bytes,
-		       struct mbj_error *err) MBJ_MUST_CHECK;
-enum mbj_rc blob_fresh_path(const struct mbj_blobs *blobs,
-			    char path[MBJ_PATH_TEXT_MAX],
-			    struct mbj_error *err) MBJ_MUST_CHECK;
-enum mbj_rc blob_writer_new(struct mbj_blobs *blobs,
-			    struct mbj_blob_writer **ret_writer,
-			    struct mbj_error *err) MBJ_MUST_CHECK;
-void blob_writer_free(struct mbj_blob_writer **writer);
-/* Count and hash a piece. */
-enum mbj_rc blob_writer_count(struct mbj_blob_writer *writer,
-			      struct mbj_bytes piece,
-			      struct mbj_error *err) MBJ_MUST_CHECK;
-/* *ret_is_kept: the content was there, the writer's file is not needed. */
-enum mbj_rc blob_writer_place(struct mbj_blob_writer *writer,
-			      const struct mbj_hash *digest, bool *ret_is_kept,
-			      struct mbj_error *err) MBJ_MUST_CHECK;
-
-/* ------------------------------------------------------- blob_bring.c */
-
 /* Write a doubtful blob anew, from what is read of it. */
 enum mbj_rc blob_renew(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 		       struct mbj_error *err) MBJ_MUST_CHECK;

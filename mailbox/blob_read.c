@@ -1,9 +1,11 @@
 /*
- * How blobs are read: piece by piece, compared with their names at the end.
- * See mbj/blob.h.
+ * How blobs are read: piece by piece, compared with their names at the end;
+ * and which ones there are.  See mbj/blob.h.
  *
- * Invariant: whoever was given the last byte of a blob was told whether all of
- * them are the blob's.
+ * Invariants:
+ *   1. whoever was given the last byte of a blob was told whether all of them
+ *      are the blob's;
+ *   2. a scan holds the names of one folder.
  *
  * Threads: see mbj/blob.h.
  */
@@ -14,15 +16,10 @@
 
 #include "blob_priv.h"
 
-/*
- * A pack that goes while we look was compacted, by another process; more than
- * a few times in a row is no chance.
- */
-enum { LOOKS_MAX = 8 };
+enum { FOLDER_NAMES_MAX = 64 << 20 };
 
 struct mbj_blob_reader {
-	struct mbj_blobs *blobs;
-	struct blob_source source;
+	struct mbj_file file;
 	struct mbj_sha256 *sha;
 	struct mbj_hash digest;
 	uint64_t size;
@@ -31,115 +28,6 @@ struct mbj_blob_reader {
 	enum mbj_rc rc; /* the failure that stays */
 	struct mbj_error error;
 };
-
-/* ----------------------------------------------------------------- source */
-
-/* *ret_is_gone: it was in a pack that is not there any more. */
-static enum mbj_rc pack_source(struct mbj_blobs *blobs,
-			       const struct mbj_hash *digest,
-			       struct blob_source *source, bool *ret_is_there,
-			       bool *ret_is_gone, struct mbj_error *err)
-{
-	struct pack_place place = {NULL, 0, 0};
-	enum mbj_rc rc;
-
-	*ret_is_gone = false;
-	pthread_mutex_lock(&blobs->mutex);
-	rc = packs_find(blobs, digest, &place, ret_is_there, err);
-	if (rc == MBJ_OK && *ret_is_there) {
-		rc = pack_use(blobs, place.pack, err);
-		source->pack = rc == MBJ_OK ? place.pack : NULL;
-		source->entry = (struct pack_entry){
-			.digest = *digest,
-			.at = (uint32_t)(place.at / PACK_ALIGN),
-			.size = place.size,
-		};
-		source->at = place.at + PACK_RECORD_SIZE;
-		source->size = place.size;
-		*ret_is_gone = rc == MBJ_ENOTFOUND;
-	}
-	pthread_mutex_unlock(&blobs->mutex);
-	return rc;
-}
-
-static enum mbj_rc file_source(const struct mbj_blobs *blobs,
-			       const struct mbj_hash *digest,
-			       struct blob_source *source,
-			       struct mbj_error *err)
-{
-	enum mbj_rc rc = blob_path(blobs, digest, source->file.path, err);
-
-	if (rc == MBJ_OK)
-		rc = mbj_file_open(blobs->sys, source->file.path,
-				   O_RDONLY | O_NOFOLLOW, &source->file, err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_file_size(&source->file, &source->size, err);
-	if (rc < 0)
-		mbj_file_close(&source->file);
-	return rc;
-}
-
-static enum mbj_rc source_again(struct mbj_blobs *blobs, bool is_thorough,
-				struct mbj_error *err)
-{
-	enum mbj_rc rc;
-
-	pthread_mutex_lock(&blobs->mutex);
-	rc = packs_look_again(blobs, is_thorough, err);
-	pthread_mutex_unlock(&blobs->mutex);
-	return rc;
-}
-
-enum mbj_rc blob_source_open(struct mbj_blobs *blobs,
-			     const struct mbj_hash *digest,
-			     struct blob_source *ret_source,
-			     struct mbj_error *err)
-{
-	bool is_thorough = false;
-
-	*ret_source = (struct blob_source){.file = MBJ_FILE_CLOSED};
-	for (int i = 0; i < LOOKS_MAX; i++) {
-		bool is_there = false, is_gone = false;
-		enum mbj_rc rc;
-
-		rc = pack_source(blobs, digest, ret_source, &is_there, &is_gone,
-				 err);
-		if (rc == MBJ_OK && !is_there)
-			rc = file_source(blobs, digest, ret_source, err);
-		if (rc != MBJ_ENOTFOUND)
-			return rc;
-		if (blobs->is_owner || (is_thorough && !is_gone))
-			break;
-		is_thorough = i > 0 || is_gone;
-		rc = source_again(blobs, is_thorough, err);
-		if (rc < 0)
-			return rc;
-	}
-	return blob_missing(blobs, digest, err);
-}
-
-void blob_source_close(struct mbj_blobs *blobs, struct blob_source *source)
-{
-	mbj_file_close(&source->file);
-	source->file.fd = -1;
-	if (source->pack == NULL)
-		return;
-	pthread_mutex_lock(&blobs->mutex);
-	pack_unuse(blobs, source->pack);
-	pthread_mutex_unlock(&blobs->mutex);
-	source->pack = NULL;
-}
-
-enum mbj_rc blob_source_damaged(const struct mbj_blobs *blobs,
-				const struct blob_source *source,
-				const char *what, struct mbj_error *err)
-{
-	if (source->pack == NULL)
-		return blob_damaged(source->file.path, what, err);
-	return pack_damaged(blobs, source->pack, pack_entry_at(&source->entry),
-			    &source->entry.digest, what, err);
-}
 
 /* ----------------------------------------------------------------- reader */
 
@@ -156,19 +44,24 @@ enum mbj_rc mbj_blob_reader_open(struct mbj_blobs *blobs,
 	reader = mbj_calloc(1, sizeof(*reader));
 	if (reader == NULL)
 		return mbj_error_nomem(err);
-	reader->blobs = blobs;
-	reader->source.file = MBJ_FILE_CLOSED;
+	reader->file = MBJ_FILE_CLOSED;
 	reader->digest = *digest;
 	rc = mbj_sha256_new(&reader->sha, err);
 	if (rc == MBJ_OK)
 		rc = mbj_sha256_begin(reader->sha, err);
 	if (rc == MBJ_OK)
-		rc = blob_source_open(blobs, digest, &reader->source, err);
+		rc = blob_path(blobs, digest, reader->file.path, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(blobs->sys, reader->file.path,
+				   O_RDONLY | O_NOFOLLOW, &reader->file, err);
+	if (rc == MBJ_ENOTFOUND)
+		rc = blob_missing(blobs, digest, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_size(&reader->file, &reader->size, err);
 	if (rc < 0) {
 		mbj_blob_reader_close(&reader);
 		return rc;
 	}
-	reader->size = reader->source.size;
 	*ret_size = reader->size;
 	*ret_reader = reader;
 	return MBJ_OK;
@@ -178,7 +71,7 @@ void mbj_blob_reader_close(struct mbj_blob_reader **reader)
 {
 	if (reader == NULL || *reader == NULL)
 		return;
-	blob_source_close((*reader)->blobs, &(*reader)->source);
+	mbj_file_close(&(*reader)->file);
 	mbj_sha256_free(&(*reader)->sha);
 	mbj_free(*reader);
 	*reader = NULL;
@@ -195,32 +88,25 @@ static enum mbj_rc reader_judge(struct mbj_blob_reader *reader,
 		return rc;
 	reader->is_judged = true;
 	if (memcmp(found.b, reader->digest.b, MBJ_HASH_SIZE) != 0)
-		return blob_source_damaged(reader->blobs, &reader->source,
-					   "is not what its name says", err);
+		return blob_damaged(reader->file.path,
+				    "is not what its name says", err);
 	return MBJ_OK;
 }
 
 static enum mbj_rc reader_next(struct mbj_blob_reader *reader, void *p,
 			       size_t n, size_t *ret_got, struct mbj_error *err)
 {
-	struct blob_source *source = &reader->source;
 	uint64_t left = reader->size - reader->at;
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
 	if (n > left)
 		n = (size_t)left;
-	if (source->pack != NULL && reader->at == 0)
-		rc = pack_record_check(reader->blobs, source->pack,
-				       &source->entry, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_read(blob_source_file(source),
-				   source->at + reader->at, p, n, ret_got, err);
+	rc = mbj_file_read(&reader->file, reader->at, p, n, ret_got, err);
 	if (rc < 0)
 		return rc;
 	if (*ret_got < n)
-		return blob_source_damaged(reader->blobs, source,
-					   "became shorter while it was read",
-					   err);
+		return blob_damaged(reader->file.path,
+				    "became shorter while it was read", err);
 	rc = mbj_sha256_update(reader->sha, mbj_bytes_make(p, n), err);
 	reader->at += n;
 	if (rc == MBJ_OK && reader->at == reader->size && !reader->is_judged)
@@ -275,10 +161,121 @@ enum mbj_rc mbj_blob_verify(struct mbj_blobs *blobs,
 	if (rc < 0)
 		return rc;
 	if (found != size)
-		rc = blob_source_damaged(blobs, &reader->source,
-					 "is not as long as its blob", err);
+		rc = blob_damaged(reader->file.path,
+				  "is not as long as its blob", err);
 	else
 		rc = reader_spend(reader, err);
 	mbj_blob_reader_close(&reader);
 	return rc;
+}
+
+/* ------------------------------------------------------------------- scan */
+
+struct mbj_blobs_scan {
+	const struct mbj_blobs *blobs;
+	unsigned folder; /* the one that comes next */
+	struct mbj_buf names;
+	size_t at;
+};
+
+enum mbj_rc mbj_blobs_scan_begin(struct mbj_blobs *blobs,
+				 struct mbj_blobs_scan **ret_scan,
+				 struct mbj_error *err)
+{
+	struct mbj_blobs_scan *scan;
+
+	MBJ_ASSERT(blobs != NULL);
+	MBJ_ASSERT(ret_scan != NULL);
+	scan = mbj_calloc(1, sizeof(*scan));
+	if (scan == NULL)
+		return mbj_error_nomem(err);
+	scan->blobs = blobs;
+	mbj_buf_init(&scan->names, FOLDER_NAMES_MAX);
+	*ret_scan = scan;
+	return MBJ_OK;
+}
+
+void mbj_blobs_scan_end(struct mbj_blobs_scan **scan)
+{
+	if (scan == NULL || *scan == NULL)
+		return;
+	mbj_buf_done(&(*scan)->names);
+	mbj_free(*scan);
+	*scan = NULL;
+}
+
+static int digit_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The digest of a file's name in a folder; false: it is no blob's. */
+static bool name_parse(unsigned folder, const char *name,
+		       struct mbj_hash *ret_digest)
+{
+	if (strlen(name) != MBJ_BLOB_TEXT_SIZE - 3)
+		return false;
+	ret_digest->b[0] = (uint8_t)folder;
+	for (size_t i = 1; i < MBJ_HASH_SIZE; i++) {
+		int high = digit_value(name[2 * i - 2]);
+		int low = digit_value(name[2 * i - 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		ret_digest->b[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
+/* The names of the next folder, none where it is not there. */
+static enum mbj_rc scan_fill(struct mbj_blobs_scan *scan, struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = blob_folder_path(scan->blobs, scan->folder, path, err);
+	if (rc == MBJ_OK)
+		rc = mbj_dir_list(scan->blobs->sys, path, &scan->names, err);
+	if (rc == MBJ_ENOTFOUND) {
+		mbj_buf_clear(&scan->names);
+		rc = MBJ_OK;
+	}
+	if (rc < 0)
+		return rc;
+	scan->folder++;
+	scan->at = 0;
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_blobs_scan_next(struct mbj_blobs_scan *scan,
+				struct mbj_hash *ret_digest, bool *ret_is_there,
+				struct mbj_error *err)
+{
+	struct mbj_hash digest;
+
+	MBJ_ASSERT(scan != NULL);
+	MBJ_ASSERT(ret_digest != NULL && ret_is_there != NULL);
+	for (;;) {
+		while (scan->at < scan->names.n) {
+			const char *name =
+				(const char *)scan->names.p + scan->at;
+
+			scan->at += strlen(name) + 1;
+			if (!name_parse(scan->folder - 1, name, &digest))
+				continue;
+			*ret_digest = digest;
+			*ret_is_there = true;
+			return MBJ_OK;
+		}
+		if (scan->folder == BLOB_FOLDERS) {
+			*ret_is_there = false;
+			return MBJ_OK;
+		}
+		enum mbj_rc rc = scan_fill(scan, err);
+
+		if (rc < 0)
+			return rc;
+	}
 }

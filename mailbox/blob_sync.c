@@ -1,16 +1,16 @@
 /*
- * Rounds: the open pack, and the folders of what was stored or found since the
- * last one, are synced once, for all who wait; see mbj/blob.h.
+ * Rounds: the folders of what was stored or found since the last one are
+ * synced once, for all who wait; see mbj/blob.h.
  *
  *	stored, found --> pending --round--> on disk: forgotten
  *	                     ^         |
- *	   written anew -----+         +--> its sync failed: doubtful
+ *	   written anew -----+         +--> its folder's sync failed: doubtful
  *
- * A round syncs the pack, then one folder after the other: of what is not
- * packed there is little.
+ * A round syncs one folder after the other.  Threads that have a blob or two
+ * each sync theirs before, at the same time (mbj_blob_settle): the disk then
+ * does many at once, and the round finds little left.
  *
- * Not here: writing (blob_write.c, pack_write.c), what becomes of packs
- * (pack_round.c).
+ * Not here: writing (blob_write.c).
  *
  * Invariants:
  *   1. of an entry that may not be on disk there is a note, or its folder is
@@ -71,7 +71,7 @@ static void note_drop(struct mbj_blobs *blobs, size_t i)
 	*note_at(blobs, i) = *note_at(blobs, --blobs->pending_count);
 }
 
-void blob_doubt_forget(struct mbj_blobs *blobs, const struct mbj_hash *digest)
+static void doubt_forget(struct mbj_blobs *blobs, const struct mbj_hash *digest)
 {
 	if (blobs->doubtful_count == 0)
 		return;
@@ -94,7 +94,7 @@ static void note_add(struct mbj_blobs *blobs, const struct mbj_hash *digest)
 
 void blob_note_made(struct mbj_blobs *blobs, const struct mbj_hash *digest)
 {
-	blob_doubt_forget(blobs, digest);
+	doubt_forget(blobs, digest);
 	note_add(blobs, digest);
 }
 
@@ -127,7 +127,7 @@ enum mbj_rc blob_pending_bound(struct mbj_blobs *blobs, struct mbj_error *err)
 
 	pthread_mutex_lock(&blobs->mutex);
 	is_full = blobs->pending_count >= BLOB_PENDING_MAX ||
-		  packs_are_due(blobs);
+		  blob_deferred_are_many(blobs);
 	pthread_mutex_unlock(&blobs->mutex);
 	return is_full ? mbj_blobs_sync(blobs, err) : MBJ_OK;
 }
@@ -140,10 +140,6 @@ struct round {
 	struct mbj_error error;
 	bool is_taken[BLOB_FOLDERS];
 	bool is_failed[BLOB_FOLDERS];
-	struct pack *pack; /* to be synced up to pack_end, in use; or NULL */
-	uint64_t pack_end;
-	bool is_entry_new;
-	bool is_pack_failed;
 };
 
 static void round_failed(struct round *round, enum mbj_rc rc,
@@ -184,25 +180,6 @@ static void round_renew(struct mbj_blobs *blobs, struct round *round)
 		if (rc < 0)
 			round_failed(round, rc, &error);
 	}
-	if (round->rc == MBJ_OK) {
-		enum mbj_rc rc = packs_renew(blobs, &error);
-
-		if (rc < 0)
-			round_failed(round, rc, &error);
-	}
-}
-
-/* Under the mutex. */
-static void round_take_pack(struct packs *packs, struct round *round)
-{
-	struct pack *open = packs->open;
-
-	if (open == NULL || (open->synced == open->end && !packs->is_entry_new))
-		return;
-	open->users++;
-	round->pack = open;
-	round->pack_end = open->end;
-	round->is_entry_new = packs->is_entry_new;
 }
 
 static void round_take(struct mbj_blobs *blobs, struct round *round)
@@ -211,34 +188,11 @@ static void round_take(struct mbj_blobs *blobs, struct round *round)
 	round->number = blobs->round++;
 	memcpy(round->is_taken, blobs->is_dirty, sizeof(round->is_taken));
 	memset(blobs->is_dirty, 0, sizeof(blobs->is_dirty));
-	round_take_pack(&blobs->packs, round);
 	pthread_mutex_unlock(&blobs->mutex);
-}
-
-static void round_sync_pack(const struct mbj_blobs *blobs, struct round *round)
-{
-	struct mbj_error error;
-	enum mbj_rc rc;
-
-	if (round->pack == NULL)
-		return;
-	rc = mbj_file_sync(&round->pack->file, &error);
-	if (rc == MBJ_OK && round->is_entry_new)
-		rc = mbj_dir_sync(blobs->sys, blobs->packs.dir, &error);
-	/* Who removes it beneath us leaves a file that nobody will find. */
-	if (rc == MBJ_OK &&
-	    !mbj_path_exists(blobs->sys, round->pack->file.path))
-		rc = mbj_error_set(&error, MBJ_EIO, "%s is gone",
-				   round->pack->file.path);
-	if (rc == MBJ_OK)
-		return;
-	round->is_pack_failed = true;
-	round_failed(round, rc, &error);
 }
 
 static void round_sync(const struct mbj_blobs *blobs, struct round *round)
 {
-	round_sync_pack(blobs, round);
 	for (unsigned folder = 0; folder < BLOB_FOLDERS; folder++) {
 		char path[MBJ_PATH_TEXT_MAX];
 		struct mbj_error error;
@@ -256,19 +210,21 @@ static void round_sync(const struct mbj_blobs *blobs, struct round *round)
 	}
 }
 
-static void round_settle_pack(struct mbj_blobs *blobs, struct round *round)
+/*
+ * Invariant 3, against a thread that synced a folder of the round by itself
+ * (mbj_blob_settle), in vain.
+ */
+static void round_doubt(const struct mbj_blobs *blobs, struct round *round)
 {
-	struct pack *pack = round->pack;
+	struct mbj_error error;
+	enum mbj_rc rc;
 
-	if (pack == NULL)
+	if (blobs->doubtful_count == 0)
 		return;
-	if (round->is_pack_failed) {
-		packs_doubt(blobs, pack);
-	} else {
-		pack->synced = round->pack_end;
-		blobs->packs.is_entry_new = false;
-	}
-	pack_unuse(blobs, pack);
+	rc = mbj_error_set(&error, MBJ_EIO,
+			   "the folder of a blob in %s could not be synced",
+			   blobs->dir);
+	round_failed(round, rc, &error);
 }
 
 /* Under the mutex: what became of the notes, and of those who wait. */
@@ -287,9 +243,7 @@ static void round_settle(struct mbj_blobs *blobs, struct round *round)
 		note->is_doubtful = true;
 		blobs->doubtful_count++;
 	}
-	round_settle_pack(blobs, round);
-	MBJ_ASSERT(round->rc < 0 ||
-		   (blobs->doubtful_count == 0 && !packs_have_doubts(blobs)));
+	round_doubt(blobs, round);
 	for (unsigned folder = 0; folder < BLOB_FOLDERS; folder++) {
 		if (round->is_taken[folder])
 			blobs->is_clean[folder] = !round->is_failed[folder];
@@ -322,24 +276,6 @@ static void round_lead(struct mbj_blobs *blobs)
 	round_sync(blobs, &round);
 	pthread_mutex_lock(&blobs->mutex);
 	round_settle(blobs, &round);
-	/* They have their answers; no index is theirs to wait for. */
-	(void)pthread_cond_broadcast(&blobs->round_over);
-	pthread_mutex_unlock(&blobs->mutex);
-	packs_index(blobs);
-	pthread_mutex_lock(&blobs->mutex);
-	blob_lead_end(blobs);
-}
-
-void blob_lead_begin(struct mbj_blobs *blobs)
-{
-	while (blobs->is_leading)
-		(void)pthread_cond_wait(&blobs->round_over, &blobs->mutex);
-	blobs->is_leading = true;
-}
-
-void blob_lead_end(struct mbj_blobs *blobs)
-{
-	MBJ_ASSERT(blobs->is_leading);
 	blobs->is_leading = false;
 	(void)pthread_cond_broadcast(&blobs->round_over);
 }
@@ -347,9 +283,15 @@ void blob_lead_end(struct mbj_blobs *blobs)
 enum mbj_rc mbj_blobs_sync(struct mbj_blobs *blobs, struct mbj_error *err)
 {
 	struct blob_waiter self = {.err = err};
+	enum mbj_rc rc;
 
 	MBJ_ASSERT(blobs != NULL);
 	pthread_mutex_lock(&blobs->mutex);
+	rc = blob_bulk_round(blobs, err);
+	if (rc < 0) {
+		pthread_mutex_unlock(&blobs->mutex);
+		return rc;
+	}
 	self.round = blobs->round;
 	self.next = blobs->waiters;
 	blobs->waiters = &self;
@@ -365,15 +307,61 @@ enum mbj_rc mbj_blobs_sync(struct mbj_blobs *blobs, struct mbj_error *err)
 	return self.rc;
 }
 
-/* ------------------------------------------------------------ one content */
+/* ------------------------------------------------------------- one folder */
+
+/* Under the mutex: what was noted in it up to this round. */
+static void folder_settle(struct mbj_blobs *blobs, unsigned folder,
+			  uint64_t round, bool is_failed)
+{
+	bool is_left = false;
+
+	for (size_t i = blobs->pending_count; i-- > 0;) {
+		struct blob_pending *note = note_at(blobs, i);
+
+		if (note->digest.b[0] != folder || note->is_doubtful)
+			continue;
+		if (note->round > round) {
+			is_left = true;
+		} else if (!is_failed) {
+			note_drop(blobs, i);
+		} else {
+			note->is_doubtful = true;
+			blobs->doubtful_count++;
+		}
+	}
+	blobs->is_clean[folder] = !is_failed;
+	if (!is_failed && !is_left)
+		blobs->is_dirty[folder] = false;
+}
 
 enum mbj_rc mbj_blob_settle(struct mbj_blobs *blobs,
 			    const struct mbj_hash *digest,
 			    struct mbj_error *err)
 {
-	if (mbj_blob_is_settled(blobs, digest))
-		return MBJ_OK;
-	return mbj_blobs_sync(blobs, err);
+	unsigned folder = digest->b[0];
+	char path[MBJ_PATH_TEXT_MAX];
+	uint64_t round = 0;
+	bool is_dirty;
+	enum mbj_rc rc;
+
+	pthread_mutex_lock(&blobs->mutex);
+	rc = blob_is_deferred(blobs, digest) ? blob_bulk_round(blobs, err)
+					     : MBJ_OK;
+	/* It stays dirty meanwhile: a round that begins takes it as well. */
+	is_dirty = rc == MBJ_OK && blobs->is_dirty[folder];
+	if (is_dirty)
+		round = blobs->round++;
+	pthread_mutex_unlock(&blobs->mutex);
+	if (!is_dirty)
+		return rc;
+	rc = blob_folder_path(blobs, folder, path, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_dir_sync(blobs->sys, path, err);
+	pthread_mutex_lock(&blobs->mutex);
+	folder_settle(blobs, folder, round, rc < 0);
+	pthread_mutex_unlock(&blobs->mutex);
+	return rc;
 }
 
 bool mbj_blob_is_settled(struct mbj_blobs *blobs, const struct mbj_hash *digest)
@@ -381,7 +369,7 @@ bool mbj_blob_is_settled(struct mbj_blobs *blobs, const struct mbj_hash *digest)
 	bool is_pending;
 
 	pthread_mutex_lock(&blobs->mutex);
-	is_pending = packs_is_pending(blobs, digest);
+	is_pending = blob_is_deferred(blobs, digest);
 	for (size_t i = 0; !is_pending && i < blobs->pending_count; i++)
 		is_pending = digest_equal(&note_at(blobs, i)->digest, digest);
 	pthread_mutex_unlock(&blobs->mutex);

@@ -1,9 +1,9 @@
 /*
- * How blobs come in: short ones as a whole into a pack, longer ones piece by
- * piece into a file in new/, its data synced, then renamed to its digest; see
- * mbj/blob.h.
+ * How blobs come in: pieces into a file in new/, its data synced, then renamed
+ * to its digest; see mbj/blob.h.
  *
- * Not here: when that is on disk (blob_sync.c); packs (pack_write.c).
+ * Not here: when the name itself is on disk (blob_sync.c); many blobs that
+ * share the sync of their data (blob_bulk.c).
  *
  * Invariants:
  *   1. only a complete file whose data are on disk gets a digest's name;
@@ -14,7 +14,10 @@
  *
  * Threads: see mbj/blob.h.
  */
+#define _DEFAULT_SOURCE /* S_ISREG */
+
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <mbj/check.h>
 #include <mbj/hash.h>
@@ -29,16 +32,11 @@ enum mbj_rc blob_keep(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 	struct mbj_file file = MBJ_FILE_CLOSED;
 	char path[MBJ_PATH_TEXT_MAX];
 	uint64_t found = 0;
-	struct pack_place place;
 	bool is_kept;
 	enum mbj_rc rc;
 
-	rc = packs_find(blobs, digest, &place, &is_kept, err);
-	if (rc < 0)
-		return rc;
-	*ret_is_kept = is_kept && place.size == size;
-	if (*ret_is_kept ||
-	    (blobs->is_owner && !blobs->has_folder[digest->b[0]]))
+	*ret_is_kept = blob_defers_size(blobs, digest, size);
+	if (*ret_is_kept)
 		return MBJ_OK;
 	rc = blob_path(blobs, digest, path, err);
 	if (rc < 0)
@@ -61,7 +59,7 @@ enum mbj_rc blob_keep(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 }
 
 /* The first blob of its folder; where its entry fails it is not there. */
-static enum mbj_rc folder_make(struct mbj_blobs *blobs, unsigned folder,
+static enum mbj_rc folder_make(const struct mbj_blobs *blobs, unsigned folder,
 			       struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
@@ -76,8 +74,6 @@ static enum mbj_rc folder_make(struct mbj_blobs *blobs, unsigned folder,
 	rc = mbj_dir_sync(blobs->sys, blobs->dir, err);
 	if (rc < 0)
 		(void)blobs->sys->rmdir(blobs->sys->ctx, path);
-	else
-		blobs->has_folder[folder] = true;
 	return rc;
 }
 
@@ -105,20 +101,21 @@ enum mbj_rc blob_name_give(struct mbj_blobs *blobs, const char *fresh,
 
 /* ----------------------------------------------------------------- writer */
 
-void blob_writer_free(struct mbj_blob_writer **writer)
+static void writer_free(struct mbj_blob_writer **writer)
 {
 	mbj_file_close(&(*writer)->file);
-	mbj_buf_done(&(*writer)->bytes);
 	mbj_sha256_free(&(*writer)->sha);
 	mbj_free(*writer);
 	*writer = NULL;
 }
 
-enum mbj_rc blob_writer_new(struct mbj_blobs *blobs,
-			    struct mbj_blob_writer **ret_writer,
-			    struct mbj_error *err)
+/* With a path in new/ that nobody has, and no file yet. */
+static enum mbj_rc writer_new(struct mbj_blobs *blobs,
+			      struct mbj_blob_writer **ret_writer,
+			      struct mbj_error *err)
 {
 	struct mbj_blob_writer *writer;
+	char text[MBJ_ID_TEXT_SIZE];
 	enum mbj_rc rc;
 
 	writer = mbj_calloc(1, sizeof(*writer));
@@ -126,48 +123,39 @@ enum mbj_rc blob_writer_new(struct mbj_blobs *blobs,
 		return mbj_error_nomem(err);
 	writer->blobs = blobs;
 	writer->file = MBJ_FILE_CLOSED;
-	mbj_buf_init(&writer->bytes, (size_t)blobs->packs.body_max);
 	rc = mbj_sha256_new(&writer->sha, err);
 	if (rc == MBJ_OK)
 		rc = mbj_sha256_begin(writer->sha, err);
 	if (rc == MBJ_OK)
+		rc = mbj_id_generate(blobs->sys, &writer->fresh, err);
+	if (rc == MBJ_OK) {
+		mbj_id_print(writer->fresh, text);
+		rc = mbj_path_join(writer->file.path, blobs->fresh, text, err);
+	}
+	if (rc == MBJ_OK)
 		*ret_writer = writer;
 	else
-		blob_writer_free(&writer);
+		writer_free(&writer);
 	return rc;
 }
 
-/* A path in new/ that nobody has. */
-enum mbj_rc blob_fresh_path(const struct mbj_blobs *blobs,
-			    char path[MBJ_PATH_TEXT_MAX], struct mbj_error *err)
-{
-	char text[MBJ_ID_TEXT_SIZE];
-	struct mbj_id id;
-	enum mbj_rc rc;
-
-	rc = mbj_id_generate(blobs->sys, &id, err);
-	if (rc < 0)
-		return rc;
-	mbj_id_print(id, text);
-	return mbj_path_join(path, blobs->fresh, text, err);
-}
-
-/* It is too long for a pack: a file, of what there is so far. */
-static enum mbj_rc writer_spill(struct mbj_blob_writer *writer,
+static enum mbj_rc writer_begin(struct mbj_blobs *blobs,
+				struct mbj_blob_writer **ret_writer,
 				struct mbj_error *err)
 {
-	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_blob_writer *writer = NULL;
 	enum mbj_rc rc;
 
-	rc = blob_fresh_path(writer->blobs, path, err);
+	rc = writer_new(blobs, &writer, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_open(blobs->sys, writer->file.path,
+			   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
+			   &writer->file, err);
 	if (rc == MBJ_OK)
-		rc = mbj_file_open(writer->blobs->sys, path,
-				   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
-				   &writer->file, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_write(&writer->file, 0, writer->bytes.p,
-				    writer->bytes.n, err);
-	mbj_buf_done(&writer->bytes);
+		*ret_writer = writer;
+	else
+		writer_free(&writer);
 	return rc;
 }
 
@@ -177,8 +165,8 @@ void mbj_blobs_keep_free(struct mbj_blobs *blobs, uint64_t size)
 	blobs->space_min = size;
 }
 
-enum mbj_rc blob_space_check(const struct mbj_blobs *blobs,
-			     struct mbj_error *err)
+static enum mbj_rc space_check(const struct mbj_blobs *blobs,
+			       struct mbj_error *err)
 {
 	uint64_t left = mbj_space_left(blobs->sys, blobs->dir);
 
@@ -199,8 +187,8 @@ enum mbj_rc mbj_blob_writer_begin(struct mbj_blobs *blobs,
 
 	MBJ_ASSERT(blobs != NULL && blobs->is_owner);
 	MBJ_ASSERT(ret_writer != NULL);
-	rc = blob_space_check(blobs, err);
-	return rc < 0 ? rc : blob_writer_new(blobs, ret_writer, err);
+	rc = space_check(blobs, err);
+	return rc < 0 ? rc : writer_begin(blobs, ret_writer, err);
 }
 
 void mbj_blob_writer_abort(struct mbj_blob_writer **writer)
@@ -211,14 +199,13 @@ void mbj_blob_writer_abort(struct mbj_blob_writer **writer)
 		return;
 	/* Best effort: the next opening sweeps. */
 	sys = (*writer)->blobs->sys;
-	if ((*writer)->file.fd >= 0 || (*writer)->is_link)
-		(void)sys->unlink(sys->ctx, (*writer)->file.path);
-	blob_writer_free(writer);
+	(void)sys->unlink(sys->ctx, (*writer)->file.path);
+	writer_free(writer);
 }
 
 /* Count and hash a piece. */
-enum mbj_rc blob_writer_count(struct mbj_blob_writer *writer,
-			      struct mbj_bytes piece, struct mbj_error *err)
+static enum mbj_rc piece_add(struct mbj_blob_writer *writer,
+			     struct mbj_bytes piece, struct mbj_error *err)
 {
 	if (piece.n > MBJ_BLOB_MAX - writer->size)
 		return mbj_error_set(err, MBJ_ELIMIT,
@@ -227,23 +214,6 @@ enum mbj_rc blob_writer_count(struct mbj_blob_writer *writer,
 				     (unsigned long long)MBJ_BLOB_MAX);
 	writer->size += piece.n;
 	return mbj_sha256_update(writer->sha, piece, err);
-}
-
-static enum mbj_rc piece_put(struct mbj_blob_writer *writer, uint64_t at,
-			     struct mbj_bytes piece, struct mbj_error *err)
-{
-	enum mbj_rc rc = MBJ_OK;
-
-	if (writer->file.fd < 0 &&
-	    writer->size <= writer->blobs->packs.body_max) {
-		mbj_buf_put_bytes(&writer->bytes, piece);
-		return mbj_buf_ok(&writer->bytes, err);
-	}
-	if (writer->file.fd < 0)
-		rc = writer_spill(writer, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_write(&writer->file, at, piece.p, piece.n, err);
-	return rc;
 }
 
 enum mbj_rc mbj_blob_writer_write(struct mbj_blob_writer *writer,
@@ -255,9 +225,10 @@ enum mbj_rc mbj_blob_writer_write(struct mbj_blob_writer *writer,
 	MBJ_ASSERT(piece.p != NULL || piece.n == 0);
 	at = writer->size;
 	if (writer->rc == MBJ_OK)
-		writer->rc = blob_writer_count(writer, piece, &writer->error);
+		writer->rc = piece_add(writer, piece, &writer->error);
 	if (writer->rc == MBJ_OK)
-		writer->rc = piece_put(writer, at, piece, &writer->error);
+		writer->rc = mbj_file_write(&writer->file, at, piece.p, piece.n,
+					    &writer->error);
 	if (writer->rc < 0 && err != NULL)
 		*err = writer->error;
 	return writer->rc;
@@ -281,17 +252,25 @@ static enum mbj_rc writer_look(struct mbj_blob_writer *writer,
 	return rc;
 }
 
-enum mbj_rc blob_writer_place(struct mbj_blob_writer *writer,
-			      const struct mbj_hash *digest, bool *ret_is_kept,
-			      struct mbj_error *err)
+static enum mbj_rc writer_place(struct mbj_blob_writer *writer,
+				const struct mbj_hash *digest,
+				bool *ret_is_kept, struct mbj_error *err)
 {
 	struct mbj_blobs *blobs = writer->blobs;
+	bool is_deferred = false;
 	enum mbj_rc rc;
 
 	pthread_mutex_lock(&blobs->mutex);
 	rc = writer_look(writer, digest, ret_is_kept, err);
+	if (rc == MBJ_OK && !*ret_is_kept && blob_may_defer(blobs, digest)) {
+		const struct blob_deferred deferred = {*digest, writer->size,
+						       writer->fresh};
+
+		is_deferred = true;
+		rc = blob_defer(blobs, &deferred, err);
+	}
 	pthread_mutex_unlock(&blobs->mutex);
-	if (rc < 0 || *ret_is_kept)
+	if (rc < 0 || *ret_is_kept || is_deferred)
 		return rc;
 	rc = mbj_file_sync(&writer->file, err);
 	if (rc < 0)
@@ -300,24 +279,6 @@ enum mbj_rc blob_writer_place(struct mbj_blob_writer *writer,
 	rc = writer_look(writer, digest, ret_is_kept, err);
 	if (rc == MBJ_OK && !*ret_is_kept)
 		rc = blob_name_give(blobs, writer->file.path, digest, err);
-	pthread_mutex_unlock(&blobs->mutex);
-	return rc;
-}
-
-/* A short one, as a whole. */
-enum mbj_rc blob_store(struct mbj_blobs *blobs, const struct mbj_hash *digest,
-		       struct mbj_bytes bytes, struct mbj_error *err)
-{
-	bool is_kept = false;
-	enum mbj_rc rc;
-
-	pthread_mutex_lock(&blobs->mutex);
-	rc = blob_keep(blobs, digest, bytes.n, &is_kept, err);
-	if (rc == MBJ_OK && !is_kept) {
-		rc = packs_append(blobs, digest, bytes, err);
-		if (rc == MBJ_OK)
-			blob_doubt_forget(blobs, digest);
-	}
 	pthread_mutex_unlock(&blobs->mutex);
 	return rc;
 }
@@ -335,11 +296,8 @@ static enum mbj_rc writer_finish(struct mbj_blob_writer **writer,
 		*err = w->error;
 	if (rc == MBJ_OK)
 		rc = mbj_sha256_end(w->sha, &digest, err);
-	if (rc == MBJ_OK && w->file.fd < 0)
-		rc = blob_store(w->blobs, &digest, mbj_buf_view(&w->bytes),
-				err);
-	else if (rc == MBJ_OK)
-		rc = blob_writer_place(w, &digest, &is_kept, err);
+	if (rc == MBJ_OK)
+		rc = writer_place(w, &digest, &is_kept, err);
 	if (rc == MBJ_OK) {
 		*ret_digest = digest;
 		*ret_size = w->size;
@@ -347,7 +305,7 @@ static enum mbj_rc writer_finish(struct mbj_blob_writer **writer,
 	if (rc < 0 || is_kept)
 		mbj_blob_writer_abort(writer);
 	else
-		blob_writer_free(writer);
+		writer_free(writer);
 	return rc;
 }
 
@@ -367,22 +325,6 @@ enum mbj_rc mbj_blob_writer_finish(struct mbj_blob_writer **writer,
 	return writer_finish(writer, ret_digest, ret_size, err);
 }
 
-static enum mbj_rc short_put(struct mbj_blobs *blobs, struct mbj_bytes bytes,
-			     struct mbj_hash *ret_digest, struct mbj_error *err)
-{
-	struct mbj_hash digest;
-	enum mbj_rc rc;
-
-	rc = blob_pending_bound(blobs, err);
-	if (rc == MBJ_OK)
-		rc = blob_digest(bytes, &digest, err);
-	if (rc == MBJ_OK)
-		rc = blob_store(blobs, &digest, bytes, err);
-	if (rc == MBJ_OK)
-		*ret_digest = digest;
-	return rc;
-}
-
 enum mbj_rc mbj_blob_put(struct mbj_blobs *blobs, struct mbj_bytes bytes,
 			 struct mbj_hash *ret_digest, struct mbj_error *err)
 {
@@ -390,11 +332,6 @@ enum mbj_rc mbj_blob_put(struct mbj_blobs *blobs, struct mbj_bytes bytes,
 	uint64_t size;
 	enum mbj_rc rc;
 
-	MBJ_ASSERT(blobs != NULL && blobs->is_owner);
-	if (bytes.n <= blobs->packs.body_max) {
-		rc = blob_space_check(blobs, err);
-		return rc < 0 ? rc : short_put(blobs, bytes, ret_digest, err);
-	}
 	rc = mbj_blob_writer_begin(blobs, &writer, err);
 	if (rc < 0)
 		return rc;
@@ -403,4 +340,226 @@ enum mbj_rc mbj_blob_put(struct mbj_blobs *blobs, struct mbj_bytes bytes,
 		return mbj_blob_writer_finish(&writer, ret_digest, &size, err);
 	mbj_blob_writer_abort(&writer);
 	return rc;
+}
+
+/* ------------------------------------------------------------- from a file */
+
+/* All of the file; one that is the writer's own is not written again. */
+static enum mbj_rc file_take(struct mbj_blob_writer *writer,
+			     struct mbj_file *file, struct mbj_error *err)
+{
+	uint8_t *piece = mbj_alloc(BLOB_PIECE_SIZE);
+	size_t got = BLOB_PIECE_SIZE;
+	uint64_t at = 0;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (piece == NULL)
+		return mbj_error_nomem(err);
+	while (rc == MBJ_OK && got == BLOB_PIECE_SIZE) {
+		rc = mbj_file_read(file, at, piece, BLOB_PIECE_SIZE, &got, err);
+		if (rc < 0)
+			break;
+		at += got;
+		if (file == &writer->file)
+			rc = piece_add(writer, mbj_bytes_make(piece, got), err);
+		else
+			rc = mbj_blob_writer_write(writer,
+						   mbj_bytes_make(piece, got),
+						   err);
+	}
+	mbj_free(piece);
+	return rc;
+}
+
+/* Nobody but its owner may write to it, and it is no link to elsewhere. */
+static bool file_may_be_linked(const struct mbj_sys *sys, const char *path)
+{
+	mode_t mode = 0;
+	uid_t uid = 0;
+
+	return sys->stat(sys->ctx, path, &mode, &uid) == 0 && S_ISREG(mode) &&
+	       (mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+/* A writer whose file is a link to path; NULL where there can be none. */
+static enum mbj_rc writer_link(struct mbj_blobs *blobs, const char *path,
+			       struct mbj_blob_writer **ret_writer,
+			       struct mbj_error *err)
+{
+	struct mbj_blob_writer *writer = NULL;
+	bool is_linked = false;
+	enum mbj_rc rc;
+
+	*ret_writer = NULL;
+	if (!file_may_be_linked(blobs->sys, path))
+		return MBJ_OK;
+	rc = writer_new(blobs, &writer, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_link(blobs->sys, path, writer->file.path, &is_linked,
+			   err);
+	if (rc < 0 || !is_linked) {
+		writer_free(&writer);
+		return rc;
+	}
+	MBJ_ASSERT(writer != NULL);
+	writer->is_link = true;
+	rc = mbj_file_open(blobs->sys, writer->file.path, O_RDONLY | O_NOFOLLOW,
+			   &writer->file, err);
+	if (rc == MBJ_OK)
+		*ret_writer = writer;
+	else
+		mbj_blob_writer_abort(&writer);
+	return rc;
+}
+
+/* A writer that has taken all of the file, not finished. */
+static enum mbj_rc source_take(struct mbj_blobs *blobs, struct mbj_file *source,
+			       bool may_link,
+			       struct mbj_blob_writer **ret_writer,
+			       struct mbj_error *err)
+{
+	struct mbj_blob_writer *writer = NULL;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (may_link)
+		rc = writer_link(blobs, source->path, &writer, err);
+	if (rc == MBJ_OK && writer == NULL)
+		rc = writer_begin(blobs, &writer, err);
+	if (rc < 0)
+		return rc;
+	MBJ_ASSERT(writer != NULL);
+	rc = file_take(writer, writer->is_link ? &writer->file : source, err);
+	if (rc == MBJ_OK)
+		*ret_writer = writer;
+	else
+		mbj_blob_writer_abort(&writer);
+	return rc;
+}
+
+/* Finish what should be this digest; path is where it came from. */
+static enum mbj_rc writer_finish_as(struct mbj_blob_writer **writer,
+				    const struct mbj_hash *expected,
+				    uint64_t size, const char *path,
+				    struct mbj_error *err)
+{
+	struct mbj_blob_writer *w = *writer;
+	struct mbj_hash digest;
+	bool is_kept = false;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(w != NULL);
+	rc = mbj_sha256_end(w->sha, &digest, err);
+	if (rc == MBJ_OK && w->size != size)
+		rc = blob_damaged(path, "is not as long as its blob", err);
+	else if (rc == MBJ_OK &&
+		 memcmp(digest.b, expected->b, MBJ_HASH_SIZE) != 0)
+		rc = blob_damaged(path, "is not what its name says", err);
+	if (rc == MBJ_OK)
+		rc = writer_place(w, expected, &is_kept, err);
+	if (rc < 0 || is_kept)
+		mbj_blob_writer_abort(writer);
+	else
+		writer_free(writer);
+	return rc;
+}
+
+static enum mbj_rc blob_take(struct mbj_blobs *from, struct mbj_blobs *to,
+			     const struct mbj_hash *digest,
+			     const uint64_t *size, bool may_link,
+			     struct mbj_error *err)
+{
+	struct mbj_file source = MBJ_FILE_CLOSED;
+	struct mbj_blob_writer *writer = NULL;
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = blob_path(from, digest, path, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_open(from->sys, path, O_RDONLY | O_NOFOLLOW, &source,
+			   err);
+	if (rc == MBJ_ENOTFOUND)
+		return blob_missing(from, digest, err);
+	if (rc < 0)
+		return rc;
+	rc = source_take(to, &source, may_link, &writer, err);
+	mbj_file_close(&source);
+	if (rc < 0)
+		return rc;
+	MBJ_ASSERT(writer != NULL);
+	return writer_finish_as(&writer, digest,
+				size != NULL ? *size : writer->size, path, err);
+}
+
+enum mbj_rc blob_renew(struct mbj_blobs *blobs, const struct mbj_hash *digest,
+		       struct mbj_error *err)
+{
+	return blob_take(blobs, blobs, digest, NULL, false, err);
+}
+
+/* *ret_is_there: it was, nothing was done. */
+static enum mbj_rc blob_bring(struct mbj_blobs *from, struct mbj_blobs *to,
+			      const struct mbj_hash *digest, uint64_t size,
+			      bool may_link, bool *ret_is_there,
+			      struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(from != NULL && to != NULL && from != to);
+	MBJ_ASSERT(to->is_owner && digest != NULL);
+	*ret_is_there = false;
+	rc = mbj_blob_has(to, digest, size, ret_is_there, err);
+	if (rc < 0 || *ret_is_there)
+		return rc;
+	rc = space_check(to, err);
+	return rc < 0 ? rc : blob_take(from, to, digest, &size, may_link, err);
+}
+
+enum mbj_rc mbj_blob_copy(struct mbj_blobs *from, struct mbj_blobs *to,
+			  const struct mbj_hash *digest, uint64_t size,
+			  struct mbj_error *err)
+{
+	bool is_there;
+
+	return blob_bring(from, to, digest, size, from->sys == to->sys,
+			  &is_there, err);
+}
+
+enum mbj_rc mbj_blob_duplicate(struct mbj_blobs *from, struct mbj_blobs *to,
+			       const struct mbj_hash *digest, uint64_t size,
+			       struct mbj_error *err)
+{
+	bool is_there;
+	enum mbj_rc rc;
+
+	rc = blob_bring(from, to, digest, size, false, &is_there, err);
+	if (rc < 0 || is_there)
+		return rc;
+	return mbj_blob_verify(to, digest, size, err);
+}
+
+enum mbj_rc mbj_blob_import(struct mbj_blobs *blobs, const char *path,
+			    struct mbj_hash *ret_digest, uint64_t *ret_size,
+			    struct mbj_error *err)
+{
+	struct mbj_file source = MBJ_FILE_CLOSED;
+	struct mbj_blob_writer *writer = NULL;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(blobs != NULL && blobs->is_owner);
+	MBJ_ASSERT(path != NULL && ret_digest != NULL && ret_size != NULL);
+	rc = space_check(blobs, err);
+	if (rc < 0)
+		return rc;
+	/* What is no file must not make us wait; reading it fails. */
+	rc = mbj_file_open(blobs->sys, path, O_RDONLY | O_NONBLOCK | O_NOCTTY,
+			   &source, err);
+	if (rc < 0)
+		return rc;
+	rc = source_take(blobs, &source, true, &writer, err);
+	mbj_file_close(&source);
+	if (rc < 0)
+		return rc;
+	return mbj_blob_writer_finish(&writer, ret_digest, ret_size, err);
 }

@@ -338,6 +338,7 @@ replay_run_from(struct mbj_store *store, struct replay_source *source,
 					   rc == MBJ_OK ? err : NULL);
 		rc = rc == MBJ_OK ? rest : rc;
 	}
+	replay_blobs_done(&run.blobs);
 	return rc;
 }
 

@@ -11,9 +11,15 @@
 
 static enum mbj_rc blobs_open(struct replay_blobs *blobs, struct mbj_error *err)
 {
+	enum mbj_rc rc;
+
 	if (blobs->to != NULL)
 		return MBJ_OK;
-	return mbj_store_blobs(blobs->store, &blobs->to, err);
+	rc = mbj_store_blobs(blobs->store, &blobs->to, err);
+	/* What is read back at once has no time to wait for a round. */
+	if (rc == MBJ_OK && !blobs->is_duplicating)
+		rc = mbj_blobs_bulk(blobs->to, true, err);
+	return rc;
 }
 
 /* Fetch, unless it is here. */
@@ -151,4 +157,11 @@ enum mbj_rc replay_blobs_finish(struct replay_blobs *blobs,
 	if (rc == MBJ_OK && blobs->to != NULL)
 		rc = mbj_blobs_sync(blobs->to, err);
 	return rc;
+}
+
+void replay_blobs_done(struct replay_blobs *blobs)
+{
+	/* Of a run that failed nothing was promised, and nothing is now. */
+	if (blobs->to != NULL && mbj_blobs_bulk(blobs->to, false, NULL) < 0)
+		blobs->to = NULL;
 }

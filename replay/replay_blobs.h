@@ -37,5 +37,6 @@ enum mbj_rc replay_blobs_fetch(struct replay_blobs *blobs, struct mbj_txn *txn,
  */
 enum mbj_rc replay_blobs_finish(struct replay_blobs *blobs,
 				struct mbj_error *err) MBJ_MUST_CHECK;
+void replay_blobs_done(struct replay_blobs *blobs);
 
 #endif

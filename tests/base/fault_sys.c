@@ -86,6 +86,13 @@ static int fault_fsync(void *ctx, int fd)
 	return rc < 0 ? rc : mbj_sys_posix()->fsync(NULL, fd);
 }
 
+static int fault_syncfs(void *ctx, int fd)
+{
+	int rc = fault_step(ctx, "syncfs");
+
+	return rc < 0 ? rc : mbj_sys_posix()->syncfs(NULL, fd);
+}
+
 static int64_t fault_size(void *ctx, int fd)
 {
 	int rc = fault_step(ctx, "size");
@@ -185,6 +192,7 @@ void fault_sys_init(struct fault_sys *fault, enum fault_kind kind, int fail_at,
 		.pwrite = fault_pwrite,
 		.fdatasync = fault_fdatasync,
 		.fsync = fault_fsync,
+		.syncfs = fault_syncfs,
 		.size = fault_size,
 		.lock = fault_lock,
 		.rename = fault_rename,

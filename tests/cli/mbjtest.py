@@ -113,60 +113,18 @@ def tree_of(document):
 
 
 class Content:
-    """The bytes of a message in a store: a file, or a record of a pack."""
+    """The bytes of a message in a store, to be damaged and mended."""
 
     def __init__(self, store, body):
         self.body = body
-        self.digest = hashlib.sha256(body).hexdigest()
-        self.packs = store / "blobs" / "packs"
-        self.file = store / "blobs" / self.digest[:2] / self.digest[2:]
-        self.kept = None
-
-    def record(self):
-        """Its newest record: a pack, where it begins there."""
-        for pack in sorted(self.packs.glob("*.pack"), reverse=True):
-            data = pack.read_bytes()
-            at = data.rfind(bytes.fromhex(self.digest))
-            while at >= 0 and data[at - 32:at - 28] != b"MBJC":
-                at = data.rfind(bytes.fromhex(self.digest), 0, at)
-            if at >= 0:
-                return pack, at - 32
-        return None
-
-    def exists(self):
-        return self.file.exists() or self.record() is not None
-
-    def change(self, path, at, data):
-        path.chmod(0o600)
-        with path.open("r+b") as f:
-            f.seek(at)
-            f.write(data)
-
-    def lose(self):
-        """No file; no header that tells of a record."""
-        if self.file.exists():
-            self.kept = self.file.read_bytes()
-            self.file.unlink()
-            return
-        self.kept = []
-        while (found := self.record()) is not None:
-            pack, at = found
-            self.kept.append((pack, at, pack.read_bytes()[at:at + 64]))
-            self.change(pack, at, bytes(64))
-
-    def give_back(self):
-        if isinstance(self.kept, bytes):
-            self.file.write_bytes(self.kept)
-            return
-        for change in self.kept:
-            self.change(*change)
+        digest = hashlib.sha256(body).hexdigest()
+        self.file = store / "blobs" / digest[:2] / digest[2:]
 
     def put(self, at, byte):
-        path, begin = self.file, at
-        if not self.file.exists():
-            path, begin = self.record()
-            begin += 64 + at
-        self.change(path, begin, bytes([byte]))
+        self.file.chmod(0o600)
+        with self.file.open("r+b") as f:
+            f.seek(at)
+            f.write(bytes([byte]))
 
     def damage(self, at=0):
         """One byte becomes another one."""

@@ -328,11 +328,13 @@ class Export(Mail):
         for body in (b"first", b"second", b"third"):
             self.mbj("deliver", self.p, "bob", stdin=body)
         for body, change in ((b"first", None), (b"second", b"sEcond")):
-            content = mbjtest.Content(self.p, body)
+            digest = hashlib.sha256(body).hexdigest()
+            path = self.p / "blobs" / digest[:2] / digest[2:]
+            path.chmod(0o600)
             if change:
-                content.damage(1)
+                path.write_bytes(change)
             else:
-                content.lose()
+                path.unlink()
         answer = self.mbj("export", self.p, "bob", self.m, status=PARTIAL)
         self.assertIn("INBOX, UID 1", answer.err)
         self.assertIn("INBOX, UID 2", answer.err)

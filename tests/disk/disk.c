@@ -227,6 +227,25 @@ int disk_do_sync(struct disk *disk, int fd)
 	return 0;
 }
 
+int disk_do_syncfs(struct disk *disk, int fd)
+{
+	const struct inode *directory = inode_of(disk, fd);
+	int fault = call_judge(disk, DISK_CALL_SYNC, NULL);
+
+	DISK_CHECK(directory->is_directory);
+	for (size_t i = 0; i < directory->now.count; i++) {
+		size_t child = directory->now.p[i].inode;
+
+		if (!disk->inodes[child].is_directory)
+			inode_synced(&disk->inodes[child], fault < 0);
+	}
+	if (fault < 0)
+		return fault;
+	disk->step++;
+	call_done(disk, DISK_CALL_SYNC, disk->open_names[fd]);
+	return 0;
+}
+
 int disk_do_truncate(struct disk *disk, int fd, size_t n)
 {
 	struct inode *inode = inode_of(disk, fd);

@@ -38,6 +38,11 @@ static int sys_sync(void *ctx, int fd)
 	return disk_do_sync(ctx, fd);
 }
 
+static int sys_syncfs(void *ctx, int fd)
+{
+	return disk_do_syncfs(ctx, fd);
+}
+
 static int64_t sys_size(void *ctx, int fd)
 {
 	return disk_do_size(ctx, fd);
@@ -133,6 +138,7 @@ struct disk *disk_new(const char *root, uint64_t seed)
 		.pwrite = sys_pwrite,
 		.fdatasync = sys_sync,
 		.fsync = sys_sync,
+		.syncfs = sys_syncfs,
 		.size = sys_size,
 		.lock = sys_lock,
 		.rename = sys_rename,

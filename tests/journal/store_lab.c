@@ -76,6 +76,13 @@ static int sys_fsync(void *ctx, int fd)
 	return fault != 0 ? fault : REAL(fsync)(CTX, fd);
 }
 
+static int sys_syncfs(void *ctx, int fd)
+{
+	int fault = site_sys_judge(ctx, SITE_CALL_SYNC);
+
+	return fault != 0 ? fault : REAL(syncfs)(CTX, fd);
+}
+
 static int sys_rename(void *ctx, const char *from, const char *to)
 {
 	int fault = site_sys_judge(ctx, SITE_CALL_RENAME);
@@ -107,6 +114,7 @@ void site_sys_init(struct site_sys *sys)
 	sys->table.pwrite = sys_pwrite;
 	sys->table.fdatasync = sys_fdatasync;
 	sys->table.fsync = sys_fsync;
+	sys->table.syncfs = sys_syncfs;
 	sys->table.rename = sys_rename;
 	sys->table.unlink = sys_unlink;
 	sys->table.mkdir = sys_mkdir;

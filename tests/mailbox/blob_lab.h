@@ -56,14 +56,6 @@ static inline void blob_file(char path[MBJ_PATH_TEXT_MAX], const char *dir,
 		       text + 2);
 }
 
-/* dir/packs/00000001.pack of a number. */
-static inline void path_pack(char path[MBJ_PATH_TEXT_MAX], const char *dir,
-			     unsigned number)
-{
-	(void)snprintf(path, MBJ_PATH_TEXT_MAX, "%s/packs/%08x.pack", dir,
-		       number);
-}
-
 /* Blobs present, each of which is what its name says. */
 static inline unsigned blobs_count(struct mbj_blobs *blobs)
 {

@@ -1,7 +1,6 @@
 /*
  * The blob folder on a real file system: sizes, equal contents, where blobs
- * come from, limits and damage.  Of short contents, which are packed, there is
- * more in test_pack*.c; most tests here pack nothing.
+ * come from, limits and damage.
  */
 #define _DEFAULT_SOURCE /* truncate(2), symlink(2) */
 
@@ -11,7 +10,6 @@
 #include <unistd.h>
 
 #include "blob_lab.h"
-#include "blob_priv.h"
 
 static char *tmp;
 static char *dir;
@@ -23,12 +21,6 @@ static void setup(void)
 	tmp = test_tmpdir_new();
 	dir = test_path_dup(tmp, "blobs");
 	test_ok(mbj_blobs_open(mbj_sys_posix(), dir, true, &blobs, &err), err);
-}
-
-/* Every content is a file of its own, as the long ones are. */
-static void pack_nothing(struct mbj_blobs *some)
-{
-	some->packs.body_max = 0;
 }
 
 static void teardown(void)
@@ -94,11 +86,8 @@ static void read_check(const struct mbj_hash *digest, struct mbj_bytes expected,
  */
 START_TEST(blob_sizes)
 {
-	static const size_t sizes[] = {0,	 1,
-				       65535,	 65536,
-				       65537,	 PACKS_BODY_MAX,
-				       10 << 20, PACKS_BODY_MAX + 1};
-	size_t n = sizes[_i % 8];
+	static const size_t sizes[] = {0, 1, 65535, 65536, 65537, 10 << 20};
+	size_t n = sizes[_i];
 	uint8_t *bytes = malloc(n + 1);
 	struct mbj_blob_writer *writer = NULL;
 	struct mbj_bytes whole = mbj_bytes_make(bytes, n);
@@ -113,8 +102,6 @@ START_TEST(blob_sizes)
 	ck_assert_ptr_nonnull(bytes);
 	test_rng_init(&rng, n);
 	test_rng_fill(&rng, bytes, n);
-	if (_i >= 8)
-		pack_nothing(blobs);
 	test_ok(mbj_blob_writer_begin(blobs, &writer, &err), err);
 	for (size_t at = 0; at < n;) {
 		size_t piece = n - at < 50000 ? n - at : 50000;
@@ -142,8 +129,6 @@ START_TEST(blob_sizes)
 	read_check(&digest, whole, n < 100 ? 7 : 65537);
 	read_check(&digest, whole, n + 1);
 	blob_file(path, dir, &digest);
-	if (n <= blobs->packs.body_max)
-		path_pack(path, dir, 1);
 	ck_assert_int_eq(stat(path, &st), 0);
 	ck_assert_uint_eq(st.st_mode & 07777, 0600);
 	ck_assert_uint_eq(names_in("new"), 0);
@@ -163,7 +148,6 @@ START_TEST(blob_once)
 	struct stat before, after;
 	char path[MBJ_PATH_TEXT_MAX];
 
-	pack_nothing(blobs);
 	content_make(&content, 3);
 	blob_file(path, dir, &content.digest);
 	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
@@ -175,13 +159,75 @@ START_TEST(blob_once)
 	ck_assert_int_eq(stat(path, &after), 0);
 	ck_assert_uint_eq(before.st_ino, after.st_ino);
 	test_ok(mbj_blob_writer_begin(blobs, &writer, &err), err);
-	test_ok(mbj_blob_writer_write(writer, mbj_bytes_str("x"), &err), err);
 	ck_assert_uint_eq(names_in("new"), 1);
 	mbj_blob_writer_abort(&writer);
 	ck_assert_ptr_null(writer);
 	mbj_blob_writer_abort(&writer);
 	ck_assert_uint_eq(names_in("new"), 0);
 	ck_assert_uint_eq(blobs_count(blobs), 1);
+}
+END_TEST
+
+/*
+ * Goal: of many blobs none has its name before the round, and one that fits is
+ * found meanwhile and not stored twice; what is left at the end of the bulk is
+ * stored, what is left at closing is not.
+ */
+START_TEST(blob_bulk)
+{
+	enum { MANY = 5 };
+	struct content content[MANY];
+	struct mbj_hash digest;
+	char path[MBJ_PATH_TEXT_MAX];
+	bool is_there = false;
+
+	test_ok(mbj_blobs_bulk(blobs, true, &err), err);
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < MANY; i++) {
+			content_make(&content[i], 10 * round + i);
+			for (unsigned again = 0; again < 2; again++)
+				test_ok(mbj_blob_put(blobs,
+						     content_bytes(&content[i]),
+						     &digest, &err),
+					err);
+			test_ok(mbj_blob_has(blobs, &digest, content[i].n,
+					     &is_there, &err),
+				err);
+			ck_assert(is_there);
+			test_ok(mbj_blob_has(blobs, &digest, content[i].n + 1,
+					     &is_there, &err),
+				err);
+			ck_assert(!is_there);
+			blob_file(path, dir, &digest);
+			ck_assert_int_ne(access(path, F_OK), 0);
+			/* A batch must not think that it is on disk. */
+			ck_assert(!mbj_blob_is_settled(blobs, &digest));
+		}
+		ck_assert_uint_eq(names_in("new"), MANY);
+		ck_assert_uint_eq(blobs_count(blobs), round * MANY);
+		if (round == 0)
+			test_ok(mbj_blobs_sync(blobs, &err), err);
+		else
+			test_ok(mbj_blobs_bulk(blobs, false, &err), err);
+		ck_assert_uint_eq(names_in("new"), 0);
+		ck_assert_uint_eq(blobs_count(blobs), (round + 1) * MANY);
+		read_check(&digest, content_bytes(&content[MANY - 1]), 100);
+	}
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	test_ok(mbj_blobs_bulk(blobs, true, &err), err);
+	content_make(&content[0], 100);
+	test_ok(mbj_blob_put(blobs, content_bytes(&content[0]), &digest, &err),
+		err);
+	test_ok(mbj_blob_settle(blobs, &digest, &err), err);
+	ck_assert(mbj_blob_is_settled(blobs, &digest));
+	read_check(&digest, content_bytes(&content[0]), 100);
+	content_make(&content[0], 101);
+	test_ok(mbj_blob_put(blobs, content_bytes(&content[0]), &digest, &err),
+		err);
+	mbj_blobs_close(&blobs);
+	ck_assert_uint_eq(names_in("new"), 0);
+	test_ok(mbj_blobs_open(mbj_sys_posix(), dir, true, &blobs, &err), err);
+	ck_assert_uint_eq(blobs_count(blobs), 2 * MANY + 1);
 }
 END_TEST
 
@@ -235,7 +281,6 @@ START_TEST(blob_import)
 	char *path = test_path_dup(tmp, "mail");
 	char *link_path = test_path_dup(tmp, "symlink");
 
-	pack_nothing(blobs);
 	content_make(&content, 1);
 	content_make(&other, 2);
 	file_make(path, content_bytes(&content));
@@ -296,8 +341,6 @@ START_TEST(blob_copy)
 	mbj_blobs_close(&blobs);
 	test_ok(mbj_blobs_open(&sys, dir, true, &blobs, &err), err);
 	test_ok(mbj_blobs_open(&sys, second_dir, true, &second, &err), err);
-	pack_nothing(blobs);
-	pack_nothing(second);
 	content_make(&good, 1);
 	content_make(&bad, 2);
 	content_make(&gone, 4);
@@ -342,7 +385,6 @@ START_TEST(blob_damage)
 	uint64_t size = 0;
 	size_t got;
 
-	pack_nothing(blobs);
 	content_make(&content, 5);
 	blob_file(path, dir, &content.digest);
 	mbj_blob_print(&content.digest, text);
@@ -401,7 +443,6 @@ START_TEST(blob_reader_beside)
 	char path[MBJ_PATH_TEXT_MAX];
 	bool is_there = false;
 
-	pack_nothing(blobs);
 	content_make(&content, 6);
 	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
 		err);
@@ -439,8 +480,9 @@ TCase *test_blob_case(void)
 	TCase *tc = tcase_create("blob");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_loop_test(tc, blob_sizes, 0, 16);
+	tcase_add_loop_test(tc, blob_sizes, 0, 6);
 	tcase_add_test(tc, blob_once);
+	tcase_add_test(tc, blob_bulk);
 	tcase_add_test(tc, blob_limit);
 	tcase_add_test(tc, blob_import);
 	tcase_add_loop_test(tc, blob_copy, 0, 2);

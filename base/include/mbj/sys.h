@@ -34,6 +34,8 @@ struct mbj_sys {
 	ssize_t (*pwrite)(void *ctx, int fd, const void *p, size_t n, off_t at);
 	int (*fdatasync)(void *ctx, int fd);
 	int (*fsync)(void *ctx, int fd);
+	/* The file system that the descriptor is on, all of it. */
+	int (*syncfs)(void *ctx, int fd);
 	int64_t (*size)(void *ctx, int fd);
 	int (*lock)(void *ctx, int fd); /* exclusive, at once; -EWOULDBLOCK */
 	int (*rename)(void *ctx, const char *from, const char *to);
@@ -111,6 +113,13 @@ enum mbj_rc mbj_file_lock(struct mbj_file *file,
 /* fsync(2) of a directory: its entries are on disk. */
 enum mbj_rc mbj_dir_sync(const struct mbj_sys *sys, const char *path,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * syncfs(2): what was written to files in a directory, and all else on its
+ * file system, is on disk.  For many files: it costs what others have written.
+ * Reports failed writes since Linux 5.8.
+ */
+enum mbj_rc mbj_fs_sync(const struct mbj_sys *sys, const char *path,
+			struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc mbj_dir_make(const struct mbj_sys *sys, const char *path,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
 /* Entry names in byte order replace names, each NUL-terminated. */

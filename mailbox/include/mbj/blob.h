@@ -1,25 +1,23 @@
 /*
  * Blobs: the bytes of messages, each named by its SHA-256 and stored once.
  *
- *	STORE/blobs/packs/0000001a.pack	short ones, many to a file
- *	STORE/blobs/packs/0000001a.index	which ones, and where
- *	STORE/blobs/ab/cdef...	62 hexadecimal digits: a long one, complete
+ *	STORE/blobs/ab/cdef...	62 hexadecimal digits: one blob, complete
  *	STORE/blobs/new/...	on its way in; swept when the owner opens
  *
- * A blob never changes.  A short one is appended to the last pack; after an end
- * that was not clean, the owner compares what may not have come to the disk
- * with its digest before it relies on it.  A long one gets its name by
- * rename(2), and its data are on disk before: so after a power cut no name
- * stands for bytes that were lost.  A folder of blobs is made and synced into
+ * A blob never changes.  It gets its name by rename(2), and its data are on
+ * disk before: so after a power cut no name stands for bytes that were lost,
+ * and a file that was there at opening needs no reading before it is relied
+ * on, only its folder a sync.  (The other way, to sync data in the round and to
+ * read what was there at opening, costs as many syncs, and a reading of each
+ * blob that comes a second time.)  A folder of blobs is made and synced into
  * its parent before its first blob.
  *
  * Durability: of what mbj_blob_writer_finish, mbj_blob_put, mbj_blob_copy and
  * mbj_blob_import stored, and of what mbj_blob_has found, all is on disk once
- * mbj_blobs_sync returned MBJ_OK.  Storing a short blob waits for no disk,
- * unless much is waiting.  Where a sync fails, what it was about is not counted
- * as stored: mbj_blob_has says no, storing the same content writes it anew, and
- * the next round writes it anew itself; no mbj_blobs_sync is MBJ_OK before that
- * succeeded.
+ * mbj_blobs_sync returned MBJ_OK.  Where a sync fails, what it was about is
+ * not counted as stored: mbj_blob_has says no, storing the same content writes
+ * it anew, and the next round writes it anew itself; no mbj_blobs_sync is
+ * MBJ_OK before that succeeded.
  *
  * Threads: a struct mbj_blobs from any; a writer, a reader, a scan from one at
  * a time.  A blob must not be removed while somebody stores the same content
@@ -62,15 +60,14 @@ struct mbj_blobs;
 MBJ_API enum mbj_rc mbj_blobs_open(const struct mbj_sys *sys, const char *dir,
 				   bool is_owner, struct mbj_blobs **ret_blobs,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
-/*
- * Requires: no writer, reader or scan of it is left.  Nothing is promised of
- * what was not synced.
- */
+/* Requires: no writer, reader or scan of it is left.  Syncs nothing. */
 MBJ_API void mbj_blobs_close(struct mbj_blobs **blobs);
 
 /*
- * This blob is on disk on return, as are those that share its round: for many
- * threads at once, each before a mbj_blobs_sync that then finds little left.
+ * Sync the folder of this blob alone, unless that is done: for many threads at
+ * once, each before a mbj_blobs_sync that would else do one folder after the
+ * other.  Where it fails the blob is not settled, and that tells why, or mends
+ * it.
  */
 enum mbj_rc mbj_blob_settle(struct mbj_blobs *blobs,
 			    const struct mbj_hash *digest,
@@ -97,6 +94,17 @@ void mbj_blobs_keep_free(struct mbj_blobs *blobs, uint64_t size);
  */
 MBJ_API enum mbj_rc mbj_blobs_sync(struct mbj_blobs *blobs,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * From now on many blobs come, or no longer.  Meanwhile storing waits for no
+ * disk: the next mbj_blobs_sync syncs the file system once for the data of all
+ * (syncfs(2), which waits for what others have written, too), where storing
+ * syncs each file otherwise.  What was stored since the last sync cannot be
+ * read before it.  If that fails, none of it is there.  false: what is left is
+ * stored, not yet synced.
+ */
+MBJ_API enum mbj_rc mbj_blobs_bulk(struct mbj_blobs *blobs, bool is_bulk,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* ---------------------------------------------------------------- storing */
 
 struct mbj_blob_writer;
@@ -129,8 +137,7 @@ MBJ_API enum mbj_rc mbj_blob_put(struct mbj_blobs *blobs,
 				 struct mbj_hash *ret_digest,
 				 struct mbj_error *err) MBJ_MUST_CHECK;
 /*
- * From another store: of a long one a hard link where the file system lets us,
- * else a copy.
+ * From another store: a hard link where the file system lets us, else a copy.
  * All of it is read and compared with digest and size before it is in place.
  * Returns: MBJ_ENOTFOUND, MBJ_ECORRUPT naming the file it comes from.
  */
@@ -147,9 +154,8 @@ MBJ_API enum mbj_rc mbj_blob_duplicate(struct mbj_blobs *from,
 				       uint64_t size,
 				       struct mbj_error *err) MBJ_MUST_CHECK;
 /*
- * From a file whose owner never changes it, as in a Maildir: of a long one a
- * hard link where the file system lets us and nobody else may write to it, else
- * a copy.
+ * From a file whose owner never changes it, as in a Maildir: a hard link where
+ * the file system lets us and nobody else may write to it, else a copy.
  */
 MBJ_API enum mbj_rc mbj_blob_import(struct mbj_blobs *blobs, const char *path,
 				    struct mbj_hash *ret_digest,
@@ -163,17 +169,9 @@ MBJ_API enum mbj_rc mbj_blob_remove(struct mbj_blobs *blobs,
 				    const struct mbj_hash *digest,
 				    struct mbj_error *err) MBJ_MUST_CHECK;
 
-/*
- * For the collector, after it: give back the space of what was removed, where
- * that is worth it.  What is left is on disk before what it was copied from
- * goes.
- */
-enum mbj_rc mbj_blobs_compact(struct mbj_blobs *blobs,
-			      struct mbj_error *err) MBJ_MUST_CHECK;
-
 /* ---------------------------------------------------------------- reading */
 
-/* One of that digest and size is there; its bytes are not looked at. */
+/* A file of that name and size is there; its bytes are not looked at. */
 MBJ_API enum mbj_rc mbj_blob_has(struct mbj_blobs *blobs,
 				 const struct mbj_hash *digest, uint64_t size,
 				 bool *ret_is_there,
@@ -205,9 +203,9 @@ MBJ_API enum mbj_rc mbj_blob_verify(struct mbj_blobs *blobs,
 struct mbj_blobs_scan;
 
 /*
- * The digests present, in order, those of one first byte in memory at a time;
- * those that come or go meanwhile may be among them or not.  Files with other
- * names are passed over.
+ * The digests present, in order, one folder in memory at a time; those that
+ * come or go meanwhile may be among them or not.  Files with other names are
+ * passed over.
  */
 MBJ_API enum mbj_rc mbj_blobs_scan_begin(struct mbj_blobs *blobs,
 					 struct mbj_blobs_scan **ret_scan,

@@ -1,0 +1,252 @@
+/*
+ * Many blobs at once: complete files stay in new/ under their own names until
+ * one sync of the file system has their data on disk; then they get their
+ * digests' names, as any other; see mbj_blobs_bulk in mbj/blob.h.
+ *
+ *	finished --> deferred --bulk round--> named, pending (blob_sync.c)
+ *
+ * Invariants:
+ *   1. as elsewhere: only a complete file whose data are on disk gets a
+ *      digest's name;
+ *   2. what is deferred is found as if it were there, and counts as stored no
+ *      earlier than anything else: after the next mbj_blobs_sync;
+ *   3. of a round that fails nothing is left deferred.
+ *
+ * Threads: as mbj/blob.h, under the mutex; a bulk round keeps it.
+ */
+#include <fcntl.h>
+
+#include <mbj/check.h>
+#include <mbj/codec.h>
+
+#include "blob_priv.h"
+
+enum {
+	DEFERRED_MAX = 4096, /* files that wait in new/ */
+	FEW = 2,	     /* are cheaper to sync one by one */
+};
+
+static struct blob_deferred *deferred_at(const struct mbj_blobs *blobs,
+					 size_t i)
+{
+	return (struct blob_deferred *)blobs->deferred + i;
+}
+
+/* Digests are spread as they are; who makes them alike costs himself time. */
+static uint64_t digest_hash(const struct mbj_hash *digest)
+{
+	return mbj_load_u64(digest->b + 8);
+}
+
+static struct blob_deferred *deferred_find(const struct mbj_blobs *blobs,
+					   const struct mbj_hash *digest)
+{
+	uint64_t hash = digest_hash(digest);
+	uint32_t at = mbj_table_seek(&blobs->deferred_table, hash);
+	uint32_t i;
+
+	while (mbj_table_next(&blobs->deferred_table, hash, &at, &i))
+		if (memcmp(deferred_at(blobs, i)->digest.b, digest->b,
+			   MBJ_HASH_SIZE) == 0)
+			return deferred_at(blobs, i);
+	return NULL;
+}
+
+bool blob_is_deferred(const struct mbj_blobs *blobs,
+		      const struct mbj_hash *digest)
+{
+	return blobs->deferred_count > 0 &&
+	       deferred_find(blobs, digest) != NULL;
+}
+
+bool blob_defers_size(const struct mbj_blobs *blobs,
+		      const struct mbj_hash *digest, uint64_t size)
+{
+	const struct blob_deferred *found;
+
+	if (blobs->deferred_count == 0)
+		return false;
+	found = deferred_find(blobs, digest);
+	return found != NULL && found->size == size;
+}
+
+bool blob_may_defer(const struct mbj_blobs *blobs,
+		    const struct mbj_hash *digest)
+{
+	return blobs->is_bulk && !blob_is_doubtful(blobs, digest) &&
+	       deferred_find(blobs, digest) == NULL;
+}
+
+bool blob_deferred_are_many(const struct mbj_blobs *blobs)
+{
+	return blobs->deferred_count >= DEFERRED_MAX;
+}
+
+enum mbj_rc blob_defer(struct mbj_blobs *blobs,
+		       const struct blob_deferred *deferred,
+		       struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(blobs->is_bulk);
+	rc = mbj_array_reserve(&blobs->deferred, &blobs->deferred_capacity,
+			       blobs->deferred_count + 1, sizeof(*deferred),
+			       2 * DEFERRED_MAX, err);
+	if (rc == MBJ_OK)
+		rc = mbj_table_add(&blobs->deferred_table,
+				   digest_hash(&deferred->digest),
+				   (uint32_t)blobs->deferred_count, err);
+	if (rc == MBJ_OK)
+		*deferred_at(blobs, blobs->deferred_count++) = *deferred;
+	return rc;
+}
+
+/* ---------------------------------------------------------------- a round */
+
+static enum mbj_rc fresh_path(const struct mbj_blobs *blobs,
+			      const struct blob_deferred *deferred,
+			      char path[MBJ_PATH_TEXT_MAX],
+			      struct mbj_error *err)
+{
+	char text[MBJ_ID_TEXT_SIZE];
+
+	mbj_id_print(deferred->fresh, text);
+	return mbj_path_join(path, blobs->fresh, text, err);
+}
+
+static enum mbj_rc file_sync(const struct mbj_blobs *blobs,
+			     const struct blob_deferred *deferred,
+			     struct mbj_error *err)
+{
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = fresh_path(blobs, deferred, path, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(blobs->sys, path, O_RDONLY | O_NOFOLLOW,
+				   &file, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_sync(&file, err);
+	mbj_file_close(&file);
+	return rc;
+}
+
+static enum mbj_rc data_sync(const struct mbj_blobs *blobs,
+			     struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	if (blobs->deferred_count > FEW)
+		return mbj_fs_sync(blobs->sys, blobs->fresh, err);
+	for (size_t i = 0; rc == MBJ_OK && i < blobs->deferred_count; i++)
+		rc = file_sync(blobs, deferred_at(blobs, i), err);
+	return rc;
+}
+
+/* As blob_write.c's: where its entry fails it is not there. */
+static void folders_unmake(const struct mbj_blobs *blobs,
+			   const bool is_made[BLOB_FOLDERS])
+{
+	for (unsigned i = 0; i < BLOB_FOLDERS; i++) {
+		char path[MBJ_PATH_TEXT_MAX];
+
+		if (is_made[i] &&
+		    blob_folder_path(blobs, i, path, NULL) == MBJ_OK)
+			(void)blobs->sys->rmdir(blobs->sys->ctx, path);
+	}
+}
+
+/* The folders that are needed, with one sync for those that are new. */
+static enum mbj_rc folders_make(const struct mbj_blobs *blobs,
+				struct mbj_error *err)
+{
+	bool is_needed[BLOB_FOLDERS] = {false};
+	bool is_made[BLOB_FOLDERS] = {false};
+	bool is_any_made = false;
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; i < blobs->deferred_count; i++)
+		is_needed[deferred_at(blobs, i)->digest.b[0]] = true;
+	for (unsigned i = 0; rc == MBJ_OK && i < BLOB_FOLDERS; i++) {
+		char path[MBJ_PATH_TEXT_MAX];
+
+		if (!is_needed[i])
+			continue;
+		rc = blob_folder_path(blobs, i, path, err);
+		if (rc == MBJ_OK)
+			rc = mbj_dir_make(blobs->sys, path, err);
+		is_made[i] = rc == MBJ_OK;
+		is_any_made |= is_made[i];
+		if (rc == MBJ_EEXISTS)
+			rc = MBJ_OK;
+	}
+	if (rc == MBJ_OK && is_any_made)
+		rc = mbj_dir_sync(blobs->sys, blobs->dir, err);
+	if (rc < 0)
+		folders_unmake(blobs, is_made);
+	return rc;
+}
+
+/* Each leaves the list, named or not; the first failure is returned. */
+static enum mbj_rc names_give(struct mbj_blobs *blobs, enum mbj_rc rc,
+			      struct mbj_error *err)
+{
+	for (size_t i = 0; i < blobs->deferred_count; i++) {
+		const struct blob_deferred *deferred = deferred_at(blobs, i);
+		struct mbj_error why;
+		char path[MBJ_PATH_TEXT_MAX];
+		enum mbj_rc one;
+
+		one = fresh_path(blobs, deferred, path, &why);
+		if (one == MBJ_OK && rc == MBJ_OK)
+			one = blob_name_give(blobs, path, &deferred->digest,
+					     &why);
+		/* Best effort: the next opening sweeps. */
+		if (one < 0 || rc < 0)
+			(void)blobs->sys->unlink(blobs->sys->ctx, path);
+		if (one < 0 && rc == MBJ_OK) {
+			rc = one;
+			if (err != NULL)
+				*err = why;
+		}
+	}
+	blobs->deferred_count = 0;
+	mbj_table_clear(&blobs->deferred_table);
+	return rc;
+}
+
+enum mbj_rc blob_bulk_round(struct mbj_blobs *blobs, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	if (blobs->deferred_count == 0)
+		return MBJ_OK;
+	rc = data_sync(blobs, err);
+	if (rc == MBJ_OK)
+		rc = folders_make(blobs, err);
+	return names_give(blobs, rc, err);
+}
+
+void blob_bulk_drop(struct mbj_blobs *blobs)
+{
+	(void)names_give(blobs, MBJ_EIO, NULL);
+	mbj_table_done(&blobs->deferred_table);
+	mbj_free(blobs->deferred);
+	blobs->deferred = NULL;
+	blobs->deferred_capacity = 0;
+}
+
+enum mbj_rc mbj_blobs_bulk(struct mbj_blobs *blobs, bool is_bulk,
+			   struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	MBJ_ASSERT(blobs != NULL && blobs->is_owner);
+	pthread_mutex_lock(&blobs->mutex);
+	if (!is_bulk)
+		rc = blob_bulk_round(blobs, err);
+	blobs->is_bulk = is_bulk;
+	pthread_mutex_unlock(&blobs->mutex);
+	return rc;
+}
