@@ -150,6 +150,16 @@ static void identity_encode(struct mbj_buf *buf, const struct mbj_identity *id)
 	hash_put(buf, &id->anchor.chain);
 }
 
+/* Whoever adopts it keeps it in a superblock, which takes no other. */
+static bool identity_can_be(const struct mbj_identity *id)
+{
+	if (mbj_id_is_reserved(id->instance) || mbj_id_is_temp(id->lineage))
+		return false;
+	return mbj_id_is_root(id->lineage) ||
+	       (id->epoch.v > 0 && id->anchor.first.v > 0 &&
+		!mbj_id_is_reserved(id->epoch_owner));
+}
+
 static enum mbj_rc identity_decode(struct mbj_reader *reader,
 				   struct mbj_identity *ret_id,
 				   struct mbj_error *err)
@@ -165,8 +175,7 @@ static enum mbj_rc identity_decode(struct mbj_reader *reader,
 	id.anchor.chain = hash_read(reader);
 	if (!mbj_reader_ok(reader) ||
 	    (role != MBJ_STORE_PRIMARY && role != MBJ_STORE_REPLICA) ||
-	    mbj_id_is_temp(id.lineage) ||
-	    (!mbj_id_is_root(id.lineage) && id.anchor.first.v == 0))
+	    !identity_can_be(&id))
 		return bad(err, "identity");
 	id.role = (enum mbj_store_role)role;
 	*ret_id = id;

@@ -174,8 +174,6 @@ START_TEST(stream_fenced)
 	};
 	if (_i == 0)
 		m.identity.lineage.b[3] ^= 1;
-	else if (_i == 1)
-		m.identity.epoch.v--;
 	else if (_i == 2)
 		m.identity.epoch_owner.b[3] ^= 1;
 	else if (_i == 3)
@@ -187,6 +185,15 @@ START_TEST(stream_fenced)
 	else if (_i == 6)
 		m.identity.anchor.first.v = GROUPS + 2;
 	mbj_buf_init(&answer, BYTES_MAX);
+	if (_i == 1) {
+		/* It has met a later reign. */
+		m.identity.epoch.v++;
+		stream_encode(&answer, STREAM_WELCOME, &m);
+		OK(replica_hear(lab.f.replica, mbj_buf_view(&answer), &result,
+				err));
+		mbj_buf_clear(&answer);
+		m.identity.epoch.v--;
+	}
 	stream_encode(&answer, STREAM_WELCOME, &m);
 	if (_i == 7) {
 		OK(replica_hear(lab.f.replica, mbj_buf_view(&answer), &result,
@@ -197,6 +204,46 @@ START_TEST(stream_fenced)
 					      &why),
 				 MBJ_EFENCED);
 		ck_assert(!result.is_lost && !result.is_met);
+	}
+	mbj_buf_done(&answer);
+	replica_check(&lab);
+	lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: a source that says what no superblock can keep is not believed, by a
+ * replica that would adopt it or has a lineage.  Method: a welcome without an
+ * epoch, with a reserved owner of it, with a reserved instance.
+ */
+START_TEST(stream_impossible)
+{
+	struct mbj_stream_result result;
+	struct stream_message m = {.version = STREAM_VERSION, .end = {GROUPS}};
+	struct mbj_error why;
+	struct mbj_buf answer;
+	struct lab lab;
+
+	lab_begin(&lab);
+	m.identity = *mbj_store_identity(lab.f.primary);
+	if (_i == 0)
+		m.identity.epoch.v = 0;
+	else if (_i == 1)
+		m.identity.epoch_owner = MBJ_ID_ROOT;
+	else
+		m.identity.instance = MBJ_ID_ROOT;
+	mbj_buf_init(&answer, BYTES_MAX);
+	stream_encode(&answer, STREAM_WELCOME, &m);
+	for (int again = 0; again < 2; again++) {
+		ck_assert_int_eq(replica_hear(lab.f.replica,
+					      mbj_buf_view(&answer), &result,
+					      &why),
+				 MBJ_ECORRUPT);
+		ck_assert(result.is_lost && !result.is_met);
+		if (again == 0)
+			OK(replica_hear(lab.f.replica,
+					mbj_buf_view(&lab.answers), &result,
+					err));
 	}
 	mbj_buf_done(&answer);
 	replica_check(&lab);
@@ -474,6 +521,7 @@ TCase *test_stream_case(void)
 	tcase_add_test(tcase, stream_flipped);
 	tcase_add_test(tcase, stream_no_memory);
 	tcase_add_loop_test(tcase, stream_fenced, 0, 8);
+	tcase_add_loop_test(tcase, stream_impossible, 0, 3);
 	tcase_add_test(tcase, stream_other_protocol);
 	tcase_add_test(tcase, stream_silent);
 	tcase_add_test(tcase, stream_lacking);
