@@ -50,11 +50,25 @@ static enum mbj_rc welcome_take(struct source_stream *s,
 	return MBJ_OK;
 }
 
-/* A fault that another connection mends is one of the connection. */
-static void fault_take(struct source_stream *s, const struct mbj_error *fault)
+/*
+ * What the source says is wrong with it.  Where another connection may find it
+ * otherwise, this one is as good as lost.  "Not there" is no end of the groups,
+ * which is what it means to who reads them here.
+ */
+static enum mbj_rc fault_take(struct source_stream *s,
+			      const struct mbj_error *fault,
+			      struct mbj_error *err)
 {
-	if (fault->rc == MBJ_EBUSY)
+	enum mbj_rc rc = fault->rc == MBJ_ENOTFOUND ? MBJ_EIO : fault->rc;
+
+	MBJ_ASSERT(rc < MBJ_OK);
+	if (rc == MBJ_EBUSY || rc == MBJ_EIO || rc == MBJ_ENOMEM)
 		s->link.is_lost = true;
+	if (err != NULL) {
+		*err = *fault;
+		err->rc = rc;
+	}
+	return rc;
 }
 
 static enum mbj_rc hello_say(struct source_stream *s, struct mbj_error *err)
@@ -83,10 +97,7 @@ static enum mbj_rc hello_say(struct source_stream *s, struct mbj_error *err)
 		return welcome_take(s, &m, err);
 	if (kind != STREAM_FAULT)
 		return peer_bad(s, err, "no welcome");
-	fault_take(s, &m.error);
-	if (err != NULL)
-		*err = m.error;
-	return m.error.rc;
+	return fault_take(s, &m.error, err);
 }
 
 static enum mbj_rc stream_identity(struct replay_source *source,
@@ -170,7 +181,6 @@ static enum mbj_rc frame_receive(struct source_stream *s, uint32_t wait_ms,
 		/* How many groups there are shows as they are read. */
 		window->fault = m.error;
 		window->count = UINT32_MAX;
-		fault_take(s, &m.error);
 		return MBJ_OK;
 	}
 	if (kind != STREAM_GROUPS)
@@ -323,11 +333,8 @@ static enum mbj_rc stream_next(struct replay_source *source,
 	enum mbj_rc rc;
 
 	while (s->window.at == s->window.records.n) {
-		if (s->window.fault.rc != MBJ_OK) {
-			if (err != NULL)
-				*err = s->window.fault;
-			return s->window.fault.rc;
-		}
+		if (s->window.fault.rc != MBJ_OK)
+			return fault_take(s, &s->window.fault, err);
 		if (s->window.count > 0)
 			return peer_bad(s, err, "fewer groups than it says");
 		if (!s->is_asked && !s->is_here && s->fetch.v > s->end.v)
@@ -340,8 +347,7 @@ static enum mbj_rc stream_next(struct replay_source *source,
 		if (rc < 0)
 			return rc;
 	}
-	/* A fault that makes the connection useless comes behind its groups. */
-	if (s->link.is_lost && s->window.fault.rc == MBJ_OK)
+	if (s->link.is_lost)
 		return mbj_error_set(err, MBJ_EIO, "the connection is lost");
 	if (s->next.v % PUMP_GROUPS == 0) {
 		rc = ahead_pump(s, err);

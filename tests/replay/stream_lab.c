@@ -62,10 +62,10 @@ enum mbj_rc source_ask(const char *dir, const struct mbj_buf *requests,
 	return rc;
 }
 
-/* A replica hears these bytes, and then that the source hangs up. */
-enum mbj_rc replica_hear(struct mbj_store *replica, struct mbj_bytes answers,
-			 struct mbj_stream_result *ret_result,
-			 struct mbj_error *ret_why)
+static enum mbj_rc replica_run(struct mbj_store *replica,
+			       struct mbj_bytes answers, bool is_once,
+			       struct mbj_stream_result *ret_result,
+			       struct mbj_error *ret_why)
 {
 	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
 	struct pair pair;
@@ -76,11 +76,27 @@ enum mbj_rc replica_hear(struct mbj_store *replica, struct mbj_bytes answers,
 	ck_assert_int_eq(shutdown(pair.far, SHUT_WR), 0);
 	options.in_fd = pair.near;
 	options.out_fd = pair.near;
-	options.is_once = true;
+	options.is_once = is_once;
 	options.timeout_ms = 2000;
 	rc = mbj_stream_follow(replica, &options, ret_result, ret_why);
 	pair_close(&pair);
 	return rc;
+}
+
+/* A replica hears these bytes, and then that the source hangs up. */
+enum mbj_rc replica_hear(struct mbj_store *replica, struct mbj_bytes answers,
+			 struct mbj_stream_result *ret_result,
+			 struct mbj_error *ret_why)
+{
+	return replica_run(replica, answers, true, ret_result, ret_why);
+}
+
+/* The same, and it would hear more. */
+enum mbj_rc replica_stay(struct mbj_store *replica, struct mbj_bytes answers,
+			 struct mbj_stream_result *ret_result,
+			 struct mbj_error *ret_why)
+{
+	return replica_run(replica, answers, false, ret_result, ret_why);
 }
 
 void hello_put(struct mbj_buf *buf, uint16_t lowest, uint16_t highest,

@@ -36,6 +36,9 @@ enum mbj_rc source_ask(const char *dir, const struct mbj_buf *requests,
 enum mbj_rc replica_hear(struct mbj_store *replica, struct mbj_bytes answers,
 			 struct mbj_stream_result *ret_result,
 			 struct mbj_error *ret_why);
+enum mbj_rc replica_stay(struct mbj_store *replica, struct mbj_bytes answers,
+			 struct mbj_stream_result *ret_result,
+			 struct mbj_error *ret_why);
 void hello_put(struct mbj_buf *buf, uint16_t lowest, uint16_t highest,
 	       uint64_t applied);
 void fetch_put(struct mbj_buf *buf, uint64_t from, uint32_t bytes_max);

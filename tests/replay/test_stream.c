@@ -330,6 +330,52 @@ START_TEST(stream_silent)
 }
 END_TEST
 
+/* ------------------------------------------------------------- the replica */
+
+/*
+ * Goal: what the source says is wrong with it is never taken for its end, and
+ * another connection is worth it unless it is damage.  Method: each such fault
+ * behind the first window, once; behind all groups, live, twice: the first is
+ * what is told.
+ */
+START_TEST(stream_fault)
+{
+	static const enum mbj_rc codes[] = {MBJ_ENOTFOUND, MBJ_EIO, MBJ_ENOMEM,
+					    MBJ_EBUSY, MBJ_ECORRUPT};
+	bool is_once = _i % 2;
+	enum mbj_rc code = codes[_i / 2];
+	uint64_t groups = is_once ? 1 : GROUPS;
+	struct stream_message m = {.count = 0};
+	struct mbj_stream_result result;
+	struct mbj_error why;
+	struct lab lab;
+	enum mbj_rc rc;
+
+	lab_begin(&lab);
+	mbj_buf_clear(&lab.requests);
+	hello_put(&lab.requests, 1, 1, 0);
+	fetch_put(&lab.requests, 1, is_once ? 1 : 1 << 20);
+	if (!is_once)
+		contents_put(&lab.requests, &lab.blob, LAB_TEXT_SIZE);
+	OK(source_ask(lab.f.primary_dir, &lab.requests, &lab.answers, err));
+	(void)mbj_error_set(&m.error, code, "a segment is what it is");
+	stream_encode(&lab.answers, STREAM_FAULT, &m);
+	stream_encode(&lab.answers, STREAM_FAULT, &m);
+	rc = (is_once ? replica_hear : replica_stay)(lab.f.replica,
+						     mbj_buf_view(&lab.answers),
+						     &result, &why);
+	ck_assert_int_eq(rc, code == MBJ_ENOTFOUND ? MBJ_EIO : code);
+	ck_assert_int_eq(why.rc, rc);
+	ck_assert_str_eq(why.message, "a segment is what it is");
+	ck_assert_int_eq(result.is_lost, code != MBJ_ECORRUPT);
+	ck_assert(result.is_met);
+	ck_assert_uint_eq(result.replay.groups, groups);
+	ck_assert_uint_eq(result.replay.applied.v, groups);
+	replica_resume(&lab);
+	lab_end(&lab);
+}
+END_TEST
+
 /* -------------------------------------------------------------- the source */
 
 /*
@@ -524,6 +570,7 @@ TCase *test_stream_case(void)
 	tcase_add_loop_test(tcase, stream_impossible, 0, 3);
 	tcase_add_test(tcase, stream_other_protocol);
 	tcase_add_test(tcase, stream_silent);
+	tcase_add_loop_test(tcase, stream_fault, 0, 10);
 	tcase_add_test(tcase, stream_lacking);
 	tcase_add_loop_test(tcase, stream_content_lost, 0, 2);
 	tcase_add_test(tcase, stream_large_and_chained);
