@@ -123,8 +123,11 @@ static enum mbj_rc stream_hello(struct replay_source *source,
 
 /* --------------------------------------------------------------- windows */
 
+/* The memory of a large group is given back: two would be twice the limit. */
 static void window_clear(struct stream_window *window)
 {
+	if (window->records.capacity > AHEAD_MAX)
+		mbj_buf_done(&window->records);
 	mbj_buf_clear(&window->records);
 	window->at = 0;
 	window->count = 0;
@@ -244,6 +247,8 @@ static enum mbj_rc window_next(struct source_stream *s, struct mbj_error *err)
 	enum mbj_rc rc = MBJ_OK;
 
 	if (!s->is_asked && !s->is_here) {
+		window_clear(&s->window);
+		s->held = 0;
 		rc = fetch_ask(s, 0, err);
 		s->is_asked = rc == MBJ_OK;
 	}
@@ -259,7 +264,8 @@ static enum mbj_rc window_next(struct source_stream *s, struct mbj_error *err)
 		s->held = 0;
 	}
 	if (rc == MBJ_OK && s->window.fault.rc == MBJ_OK &&
-	    s->fetch.v <= s->end.v && s->window.records.n <= AHEAD_MAX) {
+	    s->fetch.v <= s->end.v && s->window.records.n > 0 &&
+	    s->window.records.n <= AHEAD_MAX) {
 		rc = fetch_ask(s, 0, err);
 		s->is_asked = rc == MBJ_OK;
 	}
@@ -346,6 +352,9 @@ static enum mbj_rc stream_next(struct replay_source *source,
 		rc = window_next(s, err);
 		if (rc < 0)
 			return rc;
+		/* Whatever it says of its end: it has nothing now. */
+		if (s->window.records.n == 0 && s->window.count == 0)
+			return MBJ_ENOTFOUND;
 	}
 	if (s->link.is_lost)
 		return mbj_error_set(err, MBJ_EIO, "the connection is lost");

@@ -2,6 +2,7 @@
  * Both ends of a stream; see stream_lab.h.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -222,4 +223,50 @@ void replica_resume(struct lab *lab)
 	ck_assert(result.is_met && !result.is_lost && !result.is_stopped);
 	mbj_buf_done(&requests);
 	replica_check(lab);
+}
+
+/* An edit of 20,000 names, which is one group of more than 2 MiB. */
+void large_import(struct lab *lab)
+{
+	enum { COUNT = 20000 };
+	struct mbj_change *changes = calloc(COUNT, sizeof(*changes));
+	char(*names)[100] = calloc(COUNT, sizeof(*names));
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+
+	ck_assert(changes != NULL && names != NULL);
+	for (int i = 0; i < COUNT; i++) {
+		struct mbj_id id = {{0xcc}};
+
+		mbj_store_u32(id.b + 8, (uint32_t)i);
+		(void)snprintf(names[i], sizeof(names[i]), "%090d", i);
+		changes[i] = (struct mbj_change){
+			.kind = MBJ_CHANGE_CREATE,
+			.has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT,
+			.id = id,
+			.name = mbj_bytes_str(i == 0 ? "INBOX" : names[i]),
+		};
+	}
+	edit.kind = MBJ_EDIT_IMPORT;
+	edit.account = mbj_bytes_str("bob");
+	edit.policy = MBJ_NAME_POLICY_DEFAULT;
+	edit.changes = changes;
+	edit.change_count = COUNT;
+	OK(mbj_store_submit(lab->f.primary, &edit, &outcome, err));
+	mbj_outcome_done(&outcome);
+	free(names);
+	free(changes);
+}
+
+/* Serve until the replica hangs up. */
+void *sender_run(void *context)
+{
+	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+	struct sender *sender = context;
+
+	options.in_fd = sender->fd;
+	options.out_fd = sender->fd;
+	sender->rc = mbj_stream_send(sender->dir, &options, NULL);
+	(void)shutdown(sender->fd, SHUT_RDWR);
+	return NULL;
 }

@@ -28,6 +28,13 @@ struct lab {
 	struct mbj_buf answers;
 };
 
+/* A source for a thread, which is sender_run. */
+struct sender {
+	const char *dir;
+	int fd;
+	enum mbj_rc rc;
+};
+
 /* What each does is said where it is. */
 void pair_open(struct pair *pair);
 void pair_close(struct pair *pair);
@@ -49,5 +56,7 @@ void lab_end(struct lab *lab);
 void replica_renew(struct lab *lab, int number);
 void replica_check(struct lab *lab);
 void replica_resume(struct lab *lab);
+void large_import(struct lab *lab);
+void *sender_run(void *context);
 
 #endif

@@ -212,46 +212,6 @@ START_TEST(stream_fenced)
 END_TEST
 
 /*
- * Goal: a source that says what no superblock can keep is not believed, by a
- * replica that would adopt it or has a lineage.  Method: a welcome without an
- * epoch, with a reserved owner of it, with a reserved instance.
- */
-START_TEST(stream_impossible)
-{
-	struct mbj_stream_result result;
-	struct stream_message m = {.version = STREAM_VERSION, .end = {GROUPS}};
-	struct mbj_error why;
-	struct mbj_buf answer;
-	struct lab lab;
-
-	lab_begin(&lab);
-	m.identity = *mbj_store_identity(lab.f.primary);
-	if (_i == 0)
-		m.identity.epoch.v = 0;
-	else if (_i == 1)
-		m.identity.epoch_owner = MBJ_ID_ROOT;
-	else
-		m.identity.instance = MBJ_ID_ROOT;
-	mbj_buf_init(&answer, BYTES_MAX);
-	stream_encode(&answer, STREAM_WELCOME, &m);
-	for (int again = 0; again < 2; again++) {
-		ck_assert_int_eq(replica_hear(lab.f.replica,
-					      mbj_buf_view(&answer), &result,
-					      &why),
-				 MBJ_ECORRUPT);
-		ck_assert(result.is_lost && !result.is_met);
-		if (again == 0)
-			OK(replica_hear(lab.f.replica,
-					mbj_buf_view(&lab.answers), &result,
-					err));
-	}
-	mbj_buf_done(&answer);
-	replica_check(&lab);
-	lab_end(&lab);
-}
-END_TEST
-
-/*
  * Goal: another protocol is said to be one, on both sides.  Method: a hello of
  * later versions, a welcome of another one, something that is no hello, and no
  * mbj at all.
@@ -326,52 +286,6 @@ START_TEST(stream_silent)
 	ck_assert(result.is_stopped);
 	OK(mbj_stream_send(lab.f.primary_dir, &options, err));
 	pair_close(&pair);
-	lab_end(&lab);
-}
-END_TEST
-
-/* ------------------------------------------------------------- the replica */
-
-/*
- * Goal: what the source says is wrong with it is never taken for its end, and
- * another connection is worth it unless it is damage.  Method: each such fault
- * behind the first window, once; behind all groups, live, twice: the first is
- * what is told.
- */
-START_TEST(stream_fault)
-{
-	static const enum mbj_rc codes[] = {MBJ_ENOTFOUND, MBJ_EIO, MBJ_ENOMEM,
-					    MBJ_EBUSY, MBJ_ECORRUPT};
-	bool is_once = _i % 2;
-	enum mbj_rc code = codes[_i / 2];
-	uint64_t groups = is_once ? 1 : GROUPS;
-	struct stream_message m = {.count = 0};
-	struct mbj_stream_result result;
-	struct mbj_error why;
-	struct lab lab;
-	enum mbj_rc rc;
-
-	lab_begin(&lab);
-	mbj_buf_clear(&lab.requests);
-	hello_put(&lab.requests, 1, 1, 0);
-	fetch_put(&lab.requests, 1, is_once ? 1 : 1 << 20);
-	if (!is_once)
-		contents_put(&lab.requests, &lab.blob, LAB_TEXT_SIZE);
-	OK(source_ask(lab.f.primary_dir, &lab.requests, &lab.answers, err));
-	(void)mbj_error_set(&m.error, code, "a segment is what it is");
-	stream_encode(&lab.answers, STREAM_FAULT, &m);
-	stream_encode(&lab.answers, STREAM_FAULT, &m);
-	rc = (is_once ? replica_hear : replica_stay)(lab.f.replica,
-						     mbj_buf_view(&lab.answers),
-						     &result, &why);
-	ck_assert_int_eq(rc, code == MBJ_ENOTFOUND ? MBJ_EIO : code);
-	ck_assert_int_eq(why.rc, rc);
-	ck_assert_str_eq(why.message, "a segment is what it is");
-	ck_assert_int_eq(result.is_lost, code != MBJ_ECORRUPT);
-	ck_assert(result.is_met);
-	ck_assert_uint_eq(result.replay.groups, groups);
-	ck_assert_uint_eq(result.replay.applied.v, groups);
-	replica_resume(&lab);
 	lab_end(&lab);
 }
 END_TEST
@@ -471,60 +385,18 @@ END_TEST
 
 /* ------------------------------------------------------------------- live */
 
-struct sender {
-	const char *dir;
-	int fd;
-	enum mbj_rc rc;
-};
-
-static void *sender_run(void *context)
-{
-	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
-	struct sender *sender = context;
-
-	options.in_fd = sender->fd;
-	options.out_fd = sender->fd;
-	sender->rc = mbj_stream_send(sender->dir, &options, NULL);
-	(void)shutdown(sender->fd, SHUT_RDWR);
-	return NULL;
-}
-
 /*
  * Goal: a group larger than a frame comes through, and a replica feeds others.
  * Method: an edit of 20,000 names, to a replica, and from it to a second one.
  */
 START_TEST(stream_large_and_chained)
 {
-	enum { COUNT = 20000 };
 	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
-	struct mbj_change *changes = calloc(COUNT, sizeof(*changes));
-	char(*names)[100] = calloc(COUNT, sizeof(*names));
-	struct mbj_outcome outcome = {.lsn = {0}};
-	struct mbj_edit edit = MBJ_EDIT_INIT;
 	struct mbj_stream_result result;
 	struct lab lab;
 
-	ck_assert(changes != NULL && names != NULL);
 	lab_begin(&lab);
-	for (int i = 0; i < COUNT; i++) {
-		struct mbj_id id = {{0xcc}};
-
-		mbj_store_u32(id.b + 8, (uint32_t)i);
-		(void)snprintf(names[i], sizeof(names[i]), "%090d", i);
-		changes[i] = (struct mbj_change){
-			.kind = MBJ_CHANGE_CREATE,
-			.has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT,
-			.id = id,
-			.name = mbj_bytes_str(i == 0 ? "INBOX" : names[i]),
-		};
-	}
-	edit.kind = MBJ_EDIT_IMPORT;
-	edit.account = mbj_bytes_str("bob");
-	edit.policy = MBJ_NAME_POLICY_DEFAULT;
-	edit.changes = changes;
-	edit.change_count = COUNT;
-	OK(mbj_store_submit(lab.f.primary, &edit, &outcome, err));
-	mbj_outcome_done(&outcome);
+	large_import(&lab);
 	options.is_once = true;
 	for (int i = 0; i < 2; i++) {
 		char before[MBJ_PATH_TEXT_MAX];
@@ -552,8 +424,6 @@ START_TEST(stream_large_and_chained)
 		ck_assert_uint_eq(result.replay.groups, GROUPS + 1);
 		replica_check(&lab);
 	}
-	free(names);
-	free(changes);
 	lab_end(&lab);
 }
 END_TEST
@@ -567,10 +437,8 @@ TCase *test_stream_case(void)
 	tcase_add_test(tcase, stream_flipped);
 	tcase_add_test(tcase, stream_no_memory);
 	tcase_add_loop_test(tcase, stream_fenced, 0, 8);
-	tcase_add_loop_test(tcase, stream_impossible, 0, 3);
 	tcase_add_test(tcase, stream_other_protocol);
 	tcase_add_test(tcase, stream_silent);
-	tcase_add_loop_test(tcase, stream_fault, 0, 10);
 	tcase_add_test(tcase, stream_lacking);
 	tcase_add_loop_test(tcase, stream_content_lost, 0, 2);
 	tcase_add_test(tcase, stream_large_and_chained);
