@@ -369,14 +369,18 @@ enum mbj_rc mbj_identity_load(const struct mbj_sys *sys, const char *dir,
 static enum mbj_rc owned_or_not(const struct mbj_sys *sys, const char *dir,
 				bool *ret_is_owned, struct mbj_error *err)
 {
+	struct mbj_error why = {.rc = MBJ_OK};
 	long pid;
 	enum mbj_rc rc;
 
-	rc = mbj_store_is_owned(sys, dir, ret_is_owned, &pid, err);
-	if (rc != MBJ_ENOTFOUND)
-		return rc;
-	*ret_is_owned = false;
-	return MBJ_OK;
+	rc = mbj_store_is_owned(sys, dir, ret_is_owned, &pid, &why);
+	if (rc == MBJ_ENOTFOUND) {
+		*ret_is_owned = false;
+		return MBJ_OK;
+	}
+	if (rc < 0 && err != NULL)
+		*err = why;
+	return rc;
 }
 
 enum mbj_rc mbj_store_log_reader(const struct mbj_sys *sys, const char *dir,

@@ -38,10 +38,22 @@ struct server {
 	struct mbj_log_reader *live;   /* to be the next reader, or NULL */
 	bool is_live;		       /* reader reads what is published */
 	struct mbj_lsn next;	       /* where reader stands, 0: unknown */
+	struct mbj_blobs *blobs;       /* NULL: none were asked for */
 	struct mbj_buf piece;
 	struct stream_message request;
 	uint8_t asked[STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE];
 };
+
+/*
+ * What a call says is wrong, where it failed in the end: one that was helped
+ * may have said something, too.
+ */
+static void why_note(enum mbj_rc rc, const struct mbj_error *said,
+		     struct mbj_error *ret_why)
+{
+	if (rc < 0)
+		*ret_why = *said;
+}
 
 static enum mbj_rc fault_send(struct server *s, const struct mbj_error *why,
 			      struct mbj_error *err)
@@ -89,6 +101,7 @@ static enum mbj_rc welcome_make(struct server *s,
 
 static enum mbj_rc hello_answer(struct server *s, struct mbj_error *err)
 {
+	struct mbj_error said = {.rc = MBJ_OK};
 	struct mbj_error why = {.rc = MBJ_OK};
 	struct stream_message welcome;
 	struct stream_message hello;
@@ -103,7 +116,7 @@ static enum mbj_rc hello_answer(struct server *s, struct mbj_error *err)
 				    "a stream begins with hello, not %s",
 				    stream_kind_word(kind));
 	else
-		(void)welcome_make(s, &hello, &welcome, &why);
+		why_note(welcome_make(s, &hello, &welcome, &said), &said, &why);
 	if (why.rc == MBJ_OK)
 		return stream_link_send(&s->link, STREAM_WELCOME, &welcome,
 					err);
@@ -155,20 +168,20 @@ static enum mbj_rc groups_send(struct server *s, uint32_t bytes_max,
 			       struct stream_message *sent,
 			       struct mbj_error *ret_why, struct mbj_error *err)
 {
+	struct mbj_error said = {.rc = MBJ_OK};
 	struct mbj_group group;
 	enum mbj_rc rc;
 
 	while (sent->size < bytes_max) {
 		enum mbj_rc is_there;
 
-		is_there = mbj_log_reader_next(s->reader, &group, ret_why);
-		if (is_there == MBJ_ENOTFOUND) {
-			ret_why->rc = MBJ_OK;
+		is_there = mbj_log_reader_next(s->reader, &group, &said);
+		if (is_there == MBJ_ENOTFOUND)
 			break;
-		}
 		if (is_there == MBJ_OK && !group.is_body_good)
-			is_there = mbj_log_reader_fault(s->reader, &group,
-							ret_why);
+			is_there =
+				mbj_log_reader_fault(s->reader, &group, &said);
+		why_note(is_there, &said, ret_why);
 		if (is_there < 0)
 			break;
 		rc = record_send(s, group.record, err);
@@ -215,7 +228,10 @@ static enum mbj_rc reader_renew(struct server *s, bool *ret_is_more,
 	return mbj_log_reader_seek(s->reader, s->next, err);
 }
 
-/* Another reign, or a journal that was trimmed, is for another hello. */
+/*
+ * Another store in its place, another reign, or a journal that was trimmed, is
+ * for another hello.
+ */
 static enum mbj_rc identity_check(struct server *s, struct mbj_error *err)
 {
 	struct mbj_identity now;
@@ -225,6 +241,7 @@ static enum mbj_rc identity_check(struct server *s, struct mbj_error *err)
 		return rc;
 	if (s->reader == NULL ||
 	    !mbj_id_equal(now.lineage, s->identity.lineage) ||
+	    !mbj_id_equal(now.instance, s->identity.instance) ||
 	    now.anchor.first.v != s->identity.anchor.first.v ||
 	    now.epoch.v != s->identity.epoch.v ||
 	    !mbj_id_equal(now.epoch_owner, s->identity.epoch_owner))
@@ -270,6 +287,7 @@ static enum mbj_rc fetch_answer(struct server *s,
 				struct mbj_error *err)
 {
 	int64_t until = mbj_monotonic_ms() + want->wait_ms;
+	struct mbj_error said = {.rc = MBJ_OK};
 	struct mbj_error why = {.rc = MBJ_OK};
 	struct stream_message sent = {.count = 0};
 	struct mbj_log_end end;
@@ -277,14 +295,14 @@ static enum mbj_rc fetch_answer(struct server *s,
 	bool is_more = false;
 	enum mbj_rc rc;
 
-	(void)fetch_stand(s, want->from, &why);
+	why_note(fetch_stand(s, want->from, &said), &said, &why);
 	while (why.rc == MBJ_OK) {
 		rc = groups_send(s, want->bytes_max, &sent, &why, err);
 		if (rc < 0)
 			return rc;
 		if (sent.count > 0 || is_over || why.rc != MBJ_OK)
 			break;
-		(void)reader_renew(s, &is_more, &why);
+		why_note(reader_renew(s, &is_more, &said), &said, &why);
 		if (why.rc != MBJ_OK || is_more)
 			continue;
 		rc = change_wait(s, until, &is_over, err);
@@ -293,8 +311,11 @@ static enum mbj_rc fetch_answer(struct server *s,
 	}
 	/* Segments that are gone were trimmed, or it is damage. */
 	if (why.rc == MBJ_ECORRUPT || why.rc == MBJ_ENOTFOUND)
-		(void)identity_check(s, &why);
-	if (why.rc != MBJ_OK || mbj_log_reader_end(s->reader, &end, &why) < 0)
+		why_note(identity_check(s, &said), &said, &why);
+	if (why.rc == MBJ_OK)
+		why_note(mbj_log_reader_end(s->reader, &end, &said), &said,
+			 &why);
+	if (why.rc != MBJ_OK)
 		return fault_send(s, &why, err);
 	sent.end = end.lsn;
 	return stream_link_send(&s->link, STREAM_END, &sent, err);
@@ -302,55 +323,71 @@ static enum mbj_rc fetch_answer(struct server *s,
 
 /* -------------------------------------------------------------- contents */
 
-/* Pieces; what is wrong with the content is *ret_why. */
-static enum mbj_rc content_send(struct server *s, struct mbj_blobs *blobs,
-				const struct mbj_hash *digest, uint64_t size,
-				struct mbj_error *ret_why,
-				struct mbj_error *err)
+/* Its pieces; what is wrong with it is *ret_why. */
+static enum mbj_rc pieces_send(struct server *s, struct mbj_blob_reader *reader,
+			       struct mbj_error *ret_why, struct mbj_error *err)
 {
-	struct mbj_blob_reader *reader = NULL;
-	uint64_t there = 0;
+	struct mbj_error said = {.rc = MBJ_OK};
 	size_t n = 1;
 	enum mbj_rc rc = MBJ_OK;
 
-	if (mbj_blob_reader_open(blobs, digest, &reader, &there, ret_why) < 0)
-		return MBJ_OK;
-	if (there != size)
-		(void)mbj_error_set(ret_why, MBJ_ECORRUPT,
-				    "a content has %llu bytes, not %llu",
-				    (unsigned long long)there,
-				    (unsigned long long)size);
-	while (rc == MBJ_OK && ret_why->rc == MBJ_OK && n > 0) {
-		if (mbj_blob_reader_read(reader, s->piece.p, PIECE_SIZE, &n,
-					 ret_why) < 0)
+	while (rc == MBJ_OK && n > 0) {
+		enum mbj_rc is_read;
+
+		is_read = mbj_blob_reader_read(reader, s->piece.p, PIECE_SIZE,
+					       &n, &said);
+		why_note(is_read, &said, ret_why);
+		if (is_read < 0)
 			break;
 		s->piece.n = n;
 		rc = piece_flush(s, STREAM_PIECE, err);
 	}
+	return rc;
+}
+
+/* A content; what is wrong with it is *ret_why. */
+static enum mbj_rc content_send(struct server *s, const struct mbj_hash *digest,
+				uint64_t size, struct mbj_error *ret_why,
+				struct mbj_error *err)
+{
+	struct mbj_error said = {.rc = MBJ_OK};
+	struct mbj_blob_reader *reader = NULL;
+	uint64_t there = 0;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (s->blobs == NULL)
+		rc = mbj_store_blobs_read(s->sys, s->dir, &s->blobs, &said);
+	if (rc == MBJ_OK)
+		rc = mbj_blob_reader_open(s->blobs, digest, &reader, &there,
+					  &said);
+	why_note(rc, &said, ret_why);
+	if (rc < 0)
+		return MBJ_OK;
+	if (there == size)
+		rc = pieces_send(s, reader, ret_why, err);
+	else
+		(void)mbj_error_set(ret_why, MBJ_ECORRUPT,
+				    "a content has %llu bytes, not %llu",
+				    (unsigned long long)there,
+				    (unsigned long long)size);
 	mbj_blob_reader_close(&reader);
 	return rc;
 }
 
 static enum mbj_rc contents_answer(struct server *s, struct mbj_error *err)
 {
-	struct mbj_error closed = {.rc = MBJ_OK};
-	struct mbj_blobs *blobs = NULL;
 	enum mbj_rc rc = MBJ_OK;
 
 	/* What was received is gone with the next frame. */
 	memcpy(s->asked, s->request.contents.p, s->request.contents.n);
 	s->request.contents.p = s->asked;
-	if (mbj_store_blobs_read(s->sys, s->dir, &blobs, &closed) < 0)
-		MBJ_ASSERT(closed.rc < 0 && blobs == NULL);
 	for (uint32_t i = 0; rc == MBJ_OK && i < s->request.count; i++) {
-		struct stream_message answer = {.error = closed};
+		struct stream_message answer = {.error = {.rc = MBJ_OK}};
 		struct mbj_hash digest;
 		uint64_t size;
 
 		stream_content_get(&s->request, i, &digest, &size);
-		if (closed.rc == MBJ_OK)
-			rc = content_send(s, blobs, &digest, size,
-					  &answer.error, err);
+		rc = content_send(s, &digest, size, &answer.error, err);
 		if (rc == MBJ_OK)
 			rc = stream_link_send(&s->link,
 					      answer.error.rc == MBJ_OK
@@ -358,7 +395,6 @@ static enum mbj_rc contents_answer(struct server *s, struct mbj_error *err)
 						      : STREAM_LOST,
 					      &answer, err);
 	}
-	mbj_blobs_close(&blobs);
 	return rc;
 }
 
@@ -411,6 +447,7 @@ static enum mbj_rc serve(struct server *s,
 	stream_watch_close(&s->watch);
 	mbj_log_reader_close(&s->reader);
 	mbj_log_reader_close(&s->live);
+	mbj_blobs_close(&s->blobs);
 	mbj_buf_done(&s->piece);
 	return rc;
 }

@@ -157,6 +157,21 @@ class Stream(StreamCase):
         self.follower_stop()
         self.equal()
 
+    def test_backs_off(self):
+        """Goal: a source that is met, and hangs up with nothing, is not asked
+        again and again.  Method: a carrier that ends behind the welcome, on a
+        replica that lacks nothing; how often it is called."""
+        self.once()
+        count = self.dir / "count"
+        self.follow(f"echo x >> {count}; "
+                    f"{self.carrier()} | dd bs=1 count=156 2>/dev/null")
+        self.until(count.exists)
+        time.sleep(1.7)
+        _, err = self.follower_stop()
+        self.assertIn(b"another one is made", err)
+        # Waits of 125, 250, 500 and 1,000 ms at least are between five.
+        self.assertLessEqual(len(count.read_text().split()), 5)
+
     def test_refused(self):
         """Goal: exit statuses.  Method: another store; a primary; a replica
         that is ahead; a follower that has it; no source; no --exec."""

@@ -1,12 +1,14 @@
 /*
  * A stream whose other end is not what one would wish: a source that is
- * hostile, or not well.
+ * hostile, or not well, or changes while it is asked.
  */
 #include <pthread.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <mbj/blob.h>
 
 #include "source_stream.h"
 #include "stream_lab.h"
@@ -178,6 +180,178 @@ START_TEST(peer_memory)
 }
 END_TEST
 
+/* ------------------------------------------------- a source that is unlike */
+
+/*
+ * Goal: what a store without an owner lacks is no fault.  Method: its lock file
+ * is removed, and its "published" damaged, which costs evidence only; all of it
+ * comes, and then that there is no more.
+ */
+START_TEST(peer_unowned)
+{
+	char lock[MBJ_PATH_TEXT_MAX];
+	char published[MBJ_PATH_TEXT_MAX];
+	struct mbj_stream_result result;
+	struct mbj_buf requests;
+	struct lab lab;
+	size_t whole;
+	FILE *file;
+
+	lab_begin(&lab);
+	mbj_store_close(&lab.f.primary);
+	OK(mbj_path_join(lock, lab.f.primary_dir, "lock", err));
+	OK(mbj_path_join(published, lab.f.primary_dir, "journal/published",
+			 err));
+	if (_i == 0) {
+		ck_assert_int_eq(unlink(lock), 0);
+	} else {
+		file = fopen(published, "r+");
+		ck_assert_ptr_nonnull(file);
+		ck_assert_int_eq(fseek(file, 9, SEEK_SET), 0);
+		ck_assert_int_ne(fputc(0x5a, file), EOF);
+		ck_assert_int_eq(fclose(file), 0);
+	}
+	whole = lab.answers.n;
+	OK(source_ask(lab.f.primary_dir, &lab.requests, &lab.answers, err));
+	ck_assert_uint_eq(lab.answers.n, whole);
+	OK(replica_hear(lab.f.replica, mbj_buf_view(&lab.answers), &result,
+			err));
+	ck_assert_uint_eq(result.replay.groups, GROUPS);
+	ck_assert_uint_eq(result.replay.blobs_missing, 0);
+	mbj_buf_init(&requests, BYTES_MAX);
+	hello_put(&requests, 1, 1, GROUPS);
+	fetch_put(&requests, GROUPS + 1, 1);
+	OK(source_ask(lab.f.primary_dir, &requests, &lab.answers, err));
+	/* An end as its last frame: of 20 bytes, which no fault has. */
+	ck_assert_uint_gt(lab.answers.n, STREAM_HEAD_SIZE + 20);
+	ck_assert_uint_eq(mbj_load_u16(lab.answers.p + lab.answers.n - 20 -
+				       STREAM_HEAD_SIZE + 4),
+			  STREAM_END);
+	mbj_buf_done(&requests);
+	lab_end(&lab);
+}
+END_TEST
+
+/* A source that is asked from here, one thing after the other. */
+struct talk {
+	struct pair pair;
+	struct sender sender;
+	pthread_t thread;
+	struct stream_link link;
+};
+
+static enum stream_kind talk_ask(struct talk *talk, enum stream_kind kind,
+				 const struct stream_message *request,
+				 struct stream_message *ret_answer)
+{
+	enum stream_kind answer = kind;
+
+	OK(stream_link_send(&talk->link, kind, request, err));
+	OK(stream_link_receive(&talk->link, 0, &answer, ret_answer, err));
+	return answer;
+}
+
+static void talk_begin(struct talk *talk, const char *dir)
+{
+	struct stream_message m = {.version_lowest = STREAM_VERSION,
+				   .version_highest = STREAM_VERSION};
+
+	pair_open(&talk->pair);
+	talk->sender = (struct sender){.dir = dir, .fd = talk->pair.far};
+	ck_assert_int_eq(pthread_create(&talk->thread, NULL, sender_run,
+					&talk->sender),
+			 0);
+	OK(stream_link_begin(&talk->link, talk->pair.near, talk->pair.near, -1,
+			     10000, STREAM_SOURCE, err));
+	ck_assert_int_eq(talk_ask(talk, STREAM_HELLO, &m, &m), STREAM_WELCOME);
+}
+
+static void talk_end(struct talk *talk)
+{
+	stream_link_done(&talk->link);
+	(void)shutdown(talk->pair.near, SHUT_RDWR);
+	ck_assert_int_eq(pthread_join(talk->thread, NULL), 0);
+	pair_close(&talk->pair);
+}
+
+/*
+ * Goal: another store in the source's place is noticed, whose lineage, reign
+ * and journal are the same.  Method: a replica is asked, and exchanged for
+ * another one.
+ */
+START_TEST(peer_replaced)
+{
+	struct stream_message want = {.from = {GROUPS + 1}, .bytes_max = 1};
+	struct mbj_stream_result result;
+	struct stream_message m;
+	char first[MBJ_PATH_TEXT_MAX];
+	char away[MBJ_PATH_TEXT_MAX];
+	struct talk talk;
+	struct lab lab;
+
+	lab_begin(&lab);
+	OK(replica_hear(lab.f.replica, mbj_buf_view(&lab.answers), &result,
+			err));
+	memcpy(first, lab.f.replica_dir, sizeof(first));
+	replica_renew(&lab, 1);
+	OK(replica_hear(lab.f.replica, mbj_buf_view(&lab.answers), &result,
+			err));
+	mbj_store_close(&lab.f.replica);
+	talk_begin(&talk, lab.f.replica_dir);
+	ck_assert_int_eq(talk_ask(&talk, STREAM_FETCH, &want, &m), STREAM_END);
+	OK(mbj_path_join(away, lab.f.tmpdir, "away", err));
+	ck_assert_int_eq(rename(lab.f.replica_dir, away), 0);
+	ck_assert_int_eq(rename(first, lab.f.replica_dir), 0);
+	ck_assert_int_eq(talk_ask(&talk, STREAM_FETCH, &want, &m),
+			 STREAM_FAULT);
+	ck_assert_int_eq(m.error.rc, MBJ_EBUSY);
+	talk_end(&talk);
+	lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: a content that came to the source after it was first asked for others
+ * is found, and is not called lost because it was looked for twice.  Method:
+ * one that is there, one that is not, and then is.
+ */
+START_TEST(peer_content_late)
+{
+	struct mbj_bytes text = mbj_bytes_str("Subject: late\r\n\r\n");
+	struct stream_message want = {.count = 1};
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_buf contents;
+	struct mbj_hash digest;
+	struct stream_message m;
+	enum stream_kind kind;
+	struct talk talk;
+	struct lab lab;
+
+	lab_begin(&lab);
+	talk_begin(&talk, lab.f.primary_dir);
+	mbj_buf_init(&contents, BYTES_MAX);
+	/* Its digest, by a store that is not asked. */
+	OK(mbj_store_blobs(lab.f.replica, &blobs, err));
+	OK(mbj_blob_put(blobs, text, &digest, err));
+	stream_content_put(&contents, &digest, text.n);
+	want.contents = mbj_buf_view(&contents);
+	ck_assert_int_eq(talk_ask(&talk, STREAM_CONTENTS, &want, &m),
+			 STREAM_LOST);
+	ck_assert_int_eq(m.error.rc, MBJ_ENOTFOUND);
+	OK(mbj_store_blobs(lab.f.primary, &blobs, err));
+	OK(mbj_blob_put(blobs, text, &digest, err));
+	OK(mbj_blobs_sync(blobs, err));
+	ck_assert_int_eq(talk_ask(&talk, STREAM_CONTENTS, &want, &m),
+			 STREAM_PIECE);
+	ck_assert(mbj_bytes_equal(m.data, text));
+	OK(stream_link_receive(&talk.link, 0, &kind, &m, err));
+	ck_assert_int_eq(kind, STREAM_HERE);
+	mbj_buf_done(&contents);
+	talk_end(&talk);
+	lab_end(&lab);
+}
+END_TEST
+
 TCase *test_stream_peer_case(void)
 {
 	TCase *tcase = tcase_create("stream_peer");
@@ -186,5 +360,8 @@ TCase *test_stream_peer_case(void)
 	tcase_add_loop_test(tcase, peer_fault, 0, 10);
 	tcase_add_test(tcase, peer_far_end);
 	tcase_add_test(tcase, peer_memory);
+	tcase_add_loop_test(tcase, peer_unowned, 0, 2);
+	tcase_add_test(tcase, peer_replaced);
+	tcase_add_test(tcase, peer_content_late);
 	return tcase;
 }
