@@ -53,9 +53,11 @@ static void total_add(struct follow *f, const struct mbj_stream_result *result)
 static enum mbj_rc connection_run(struct follow *f)
 {
 	struct mbj_stream_result result = {.is_lost = false};
+	int64_t began = mbj_monotonic_ms();
 	struct carrier carrier;
 	enum mbj_rc rc;
 
+	f->is_over = f->options.is_once;
 	rc = carrier_begin(f->command, &carrier, &f->err);
 	if (rc < 0)
 		return rc;
@@ -66,7 +68,9 @@ static enum mbj_rc connection_run(struct follow *f)
 	total_add(f, &result);
 	f->is_over = f->options.is_once || result.is_stopped ||
 		     (rc < 0 && !result.is_lost);
-	if (result.is_met)
+	/* One that brings nothing, and ends at once, may do so for ever. */
+	if (result.is_met && (result.replay.groups > 0 ||
+			      mbj_monotonic_ms() - began > f->backoff_ms))
 		f->backoff_ms = BACKOFF_MIN_MS;
 	return rc;
 }

@@ -159,18 +159,32 @@ class Stream(StreamCase):
 
     def test_backs_off(self):
         """Goal: a source that is met, and hangs up with nothing, is not asked
-        again and again.  Method: a carrier that ends behind the welcome, on a
-        replica that lacks nothing; how often it is called."""
+        again and again.  Method: a carrier that hears the hello (92 bytes) and
+        says the welcome (156) to a replica that lacks nothing; how often it is
+        called."""
         self.once()
         count = self.dir / "count"
-        self.follow(f"echo x >> {count}; "
-                    f"{self.carrier()} | dd bs=1 count=156 2>/dev/null")
+        said = self.dir / "said"
+        self.mbj("follow", self.r, "--once", "--exec",
+                 f"{self.carrier()} | tee {said}")
+        self.follow(f"echo x >> {count}; head -c 92 >/dev/null; "
+                    f"head -c 156 {said}")
         self.until(count.exists)
         time.sleep(1.7)
         _, err = self.follower_stop()
         self.assertIn(b"another one is made", err)
         # Waits of 125, 250, 500 and 1,000 ms at least are between five.
         self.assertLessEqual(len(count.read_text().split()), 5)
+
+    def test_no_carrier(self):
+        """Goal: --once is once where no carrier can be started.  Method: ten
+        descriptors, which a store needs and no pipe finds."""
+        done = subprocess.run(
+            ["sh", "-c", 'ulimit -n 10; exec "$@"', "sh", MBJ, "follow",
+             str(self.r), "--once", "--exec", "true"],
+            capture_output=True, timeout=30, check=False)
+        self.assertEqual(done.returncode, FAILED, done.stderr)
+        self.assertIn(b"cannot run", done.stderr)
 
     def test_refused(self):
         """Goal: exit statuses.  Method: another store; a primary; a replica
