@@ -389,9 +389,13 @@ static enum mbj_rc state_forward(struct rebuild *rebuild, struct mbj_error *err)
 	rebuild->is_state_fault = false;
 	empty_note(rebuild);
 	if (rebuild->watermark.lsn.v == 0 && !rebuild->is_whole) {
-		rc = store_state_fill(store, store->superblock.is_restoring,
-				      &rebuild->watermark, rebuild->recovery,
-				      err);
+		/* No snapshot says what of it a replica has not fetched. */
+		bool is_wanting =
+			store->superblock.is_restoring ||
+			store->superblock.identity.role == MBJ_STORE_REPLICA;
+
+		rc = store_state_fill(store, is_wanting, &rebuild->watermark,
+				      rebuild->recovery, err);
 		if (rc < 0)
 			return rc;
 	}
