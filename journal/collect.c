@@ -23,31 +23,39 @@ struct collecting {
 	bool is_dry_run;
 };
 
-/* Groups that are kept for later know of contents that the state does not. */
-static enum mbj_rc parked_refuse(struct mbj_store *store, struct mbj_error *err)
+enum mbj_rc store_parked_refuse(const struct mbj_store *store,
+				struct mbj_txn *txn, const char *what,
+				struct mbj_error *err)
 {
 	struct mbj_scan scan = {0};
 	struct mbj_parked parked;
+	enum mbj_rc rc;
+
+	rc = mbj_scan_parked(txn, &scan, err);
+	if (rc == MBJ_OK)
+		rc = mbj_scan_next_parked(&scan, &parked, err);
+	mbj_scan_done(&scan);
+	if (rc == MBJ_ENOTFOUND)
+		return MBJ_OK;
+	if (rc < 0)
+		return rc;
+	return mbj_error_set(err, MBJ_EFENCED,
+			     "%s has accounts parked: nothing is %s until "
+			     "their groups are applied",
+			     store->dir, what);
+}
+
+/* Groups that are kept for later know of contents that the state does not. */
+static enum mbj_rc parked_refuse(struct mbj_store *store, struct mbj_error *err)
+{
 	struct mbj_txn *txn = NULL;
 	enum mbj_rc rc;
 
 	rc = mbj_store_read(store, &txn, err);
 	if (rc == MBJ_OK)
-		rc = mbj_scan_parked(txn, &scan, err);
-	if (rc == MBJ_OK)
-		rc = mbj_scan_next_parked(&scan, &parked, err);
-	mbj_scan_done(&scan);
+		rc = store_parked_refuse(store, txn, "collected", err);
 	mbj_txn_abort(&txn);
-	if (rc == MBJ_ENOTFOUND)
-		return MBJ_OK;
-	if (rc < 0)
-		return rc;
-	return mbj_error_set(
-		err, MBJ_EFENCED,
-		"%s has accounts parked, whose groups may need any "
-		"content: nothing is collected until they are "
-		"applied",
-		mbj_store_dir(store));
+	return rc;
 }
 
 enum mbj_rc mbj_store_reap(struct mbj_store *store, struct mbj_error *err)

@@ -196,6 +196,13 @@ enum mbj_rc store_snapshot_require(const struct mbj_store *store,
 /* Refuse where the store is a backup that is not what its mark says. */
 enum mbj_rc store_backup_refuse(struct mbj_store *store, const char *what,
 				struct mbj_error *err) MBJ_MUST_CHECK;
+/* ------------------------------------------------------------ collect.c */
+
+/* Refuse where this transaction sees accounts that are parked. */
+enum mbj_rc store_parked_refuse(const struct mbj_store *store,
+				struct mbj_txn *txn, const char *what,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* --------------------------------------------------------------- trim.c */
 
 /* Segments before the journal's beginning go, as well as that can be done. */

@@ -232,6 +232,9 @@ static enum mbj_rc snapshot_make(struct mbj_store *store, const char *dir,
 	rc = mbj_store_read(store, &txn, err);
 	if (rc == MBJ_OK)
 		rc = mbj_txn_watermark(txn, &watermark, err);
+	/* What they diverged to would outlive every state made from it. */
+	if (rc == MBJ_OK)
+		rc = store_parked_refuse(store, txn, "kept", err);
 	if (rc != MBJ_OK) {
 		mbj_txn_abort(&txn);
 		return rc;

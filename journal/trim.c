@@ -74,27 +74,19 @@ static void bound_lower(struct trimming *t, uint64_t lsn,
 
 static enum mbj_rc state_bound(struct trimming *t, struct mbj_error *err)
 {
-	struct mbj_scan scan = {0};
 	struct mbj_watermark watermark;
-	struct mbj_parked parked;
 	struct mbj_txn *txn = NULL;
 	enum mbj_rc rc;
 
 	rc = mbj_store_read(t->store, &txn, err);
 	if (rc == MBJ_OK)
 		rc = mbj_txn_watermark(txn, &watermark, err);
-	if (rc == MBJ_OK) {
+	if (rc == MBJ_OK)
+		rc = store_parked_refuse(t->store, txn, "trimmed", err);
+	if (rc == MBJ_OK)
 		bound_lower(t, watermark.lsn.v + 1, MBJ_TRIM_STATE);
-		rc = mbj_scan_parked(txn, &scan, err);
-	}
-	while (rc == MBJ_OK) {
-		rc = mbj_scan_next_parked(&scan, &parked, err);
-		if (rc == MBJ_OK)
-			bound_lower(t, parked.first.v, MBJ_TRIM_PARKED);
-	}
-	mbj_scan_done(&scan);
 	mbj_txn_abort(&txn);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+	return rc;
 }
 
 static enum mbj_rc entry_look(const struct trimming *t, size_t index,

@@ -232,10 +232,16 @@ class Trim(Case):
                        check=True)
         self.replay(status=PARTIAL)
         parked = self.parked()
-        done = self.trim(*KEEP, store=self.r)
-        self.assertLessEqual(done["first"], parked)
+        for verb, options in (("trim", KEEP), ("trim", ("-n", *KEEP)),
+                              ("snapshot", ())):
+            result = self.mbj(verb, self.r, *options, status=REFUSED)
+            self.assertIn("parked", result.err)
+        self.assertEqual(self.snapshots(self.r), [])
         self.assertEqual(self.parked(), parked)
+        # So that this heals it.
         self.mbj("fsck", self.r, "--rebuild")
+        self.agree()
+        self.mbj("snapshot", self.r)
 
     def test_refusals(self):
         for option in ("--keep-days", "--keep-bytes", "--keep-requests"):

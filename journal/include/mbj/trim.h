@@ -36,7 +36,7 @@ struct mbj_snapshot_result {
  * A snapshot of the state as it is, while others read and submit.  One call at
  * a time.
  * Returns: MBJ_EFENCED (nothing was received yet; a backup that was not
- * finished), MBJ_ENOSPC, MBJ_ECORRUPT (the state is).
+ * finished; accounts are parked), MBJ_ENOSPC, MBJ_ECORRUPT (the state is).
  * Durability: as mbj_snapshot_write.
  */
 MBJ_API enum mbj_rc mbj_store_snapshot(struct mbj_store *store,
@@ -64,13 +64,12 @@ enum mbj_rc mbj_store_snapshots_make(struct mbj_store *store,
 				     struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* X(name, number, word, what): why the journal is kept from some group on. */
-#define MBJ_TRIM_REASON_MAP(X)                                             \
-	X(NEWEST, 0, "newest", "the newest segment is written to")         \
-	X(STATE, 1, "state", "the state is not further")                   \
-	X(AGE, 2, "age", "they are not old enough")                        \
-	X(SIZE, 3, "size", "so many bytes are to be kept")                 \
-	X(REQUESTS, 4, "requests", "requests are recognised by their ids") \
-	X(PARKED, 5, "parked", "a parked account needs them")
+#define MBJ_TRIM_REASON_MAP(X)                                     \
+	X(NEWEST, 0, "newest", "the newest segment is written to") \
+	X(STATE, 1, "state", "the state is not further")           \
+	X(AGE, 2, "age", "they are not old enough")                \
+	X(SIZE, 3, "size", "so many bytes are to be kept")         \
+	X(REQUESTS, 4, "requests", "requests are recognised by their ids")
 
 enum mbj_trim_reason {
 #define X(name, number, word, what) MBJ_TRIM_##name = (number),
@@ -110,11 +109,11 @@ struct mbj_trim_result {
 /*
  * Remove the segments from the journal's beginning on that nobody needs: the
  * state has all their groups and was checkpointed, a good snapshot (made for it
- * where there is none) stands at their last group or behind it, no parked
- * account has a group in them, and they are older than the options say.
+ * where there is none) stands at their last group or behind it, and they
+ * are older than the options say.
  * Requires: meanwhile nobody submits or reads the journal, as for a collection.
  * Returns: MBJ_EFENCED (nothing was received yet; a backup that was not
- * finished).
+ * finished; accounts are parked).
  * Durability: the superblock says where the journal begins before a segment
  * goes; what a crash leaves before that goes at the next opening.
  */
