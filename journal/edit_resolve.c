@@ -10,8 +10,9 @@
 
 #include "edit_intent.h"
 
-/* What a comparison says; the first two are both true where nothing differs. */
+/* An open intent, and what a comparison says of it. */
 struct verdict {
+	struct mbj_id id;
 	bool is_done;	   /* all is as it was to become */
 	bool is_undone;	   /* all is as it was */
 	bool is_known;	   /* a list of mailboxes tells */
@@ -30,27 +31,78 @@ static const struct mbj_change *change_find(const struct edit_work *work,
 	return &work->edit->changes[draft->items[item].change];
 }
 
-/* One that was to be made: the server may have given it an id of its own. */
+static bool intent_creates(const struct mbj_intent *intent,
+			   struct mbj_bytes path)
+{
+	struct mbj_intent_view view;
+	struct mbj_doubt doubt;
+
+	/* One that cannot be read is no witness. */
+	if (mbj_intent_read(intent->body, &view, NULL) != MBJ_OK)
+		return false;
+	while (mbj_doubt_next(&view.doubts, &doubt))
+		if ((doubt.what & MBJ_DOUBT_CREATE) &&
+		    mbj_bytes_equal(doubt.after, path))
+			return true;
+	return false;
+}
+
+/* Another open intent was to make a mailbox there, too. */
+static enum mbj_rc rival_find(struct edit_work *work, struct mbj_id id,
+			      struct mbj_bytes path, bool *ret_is_found,
+			      struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_intent intent;
+	enum mbj_rc rc;
+
+	*ret_is_found = false;
+	rc = mbj_scan_intents(work->context->txn, work->account.id, &scan, err);
+	while (rc == MBJ_OK && !*ret_is_found) {
+		rc = mbj_scan_next_intent(&scan, &intent, err);
+		if (rc == MBJ_OK && !mbj_id_equal(intent.id, id))
+			*ret_is_found = intent_creates(&intent, path);
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+/*
+ * One that was to be made: the server may have given it an id of its own.  One
+ * that was there before the list is another edit's, and one that two intents
+ * were to make may be either's.
+ */
 static enum mbj_rc created_judge(struct edit_work *work,
 				 const struct mbj_doubt *doubt,
 				 struct mbj_bytes now, struct verdict *verdict,
 				 struct mbj_error *err)
 {
 	struct mbj_mailbox mailbox;
-	enum mbj_rc rc = MBJ_OK;
+	bool is_rivalled = false;
+	enum mbj_rc rc;
 
-	if (now.n == 0)
-		rc = mbj_txn_path_find(work->context->txn, &work->account,
-				       doubt->after, &mailbox, err);
-	/* A name of then may be none today. */
-	if (rc < 0 && rc != MBJ_ENOTFOUND && rc != MBJ_EINVALID)
-		return rc;
-	if (rc < 0)
-		verdict->is_done = false;
-	else
+	if (now.n > 0) {
 		verdict->is_undone = false;
-	if (now.n > 0 && !mbj_bytes_equal(now, doubt->after))
+		if (!mbj_bytes_equal(now, doubt->after))
+			verdict->is_done = false;
+		return MBJ_OK;
+	}
+	rc = mbj_txn_path_find(work->context->txn, &work->account, doubt->after,
+			       &mailbox, err);
+	/* A name of then may be none today. */
+	if (rc == MBJ_ENOTFOUND || rc == MBJ_EINVALID) {
 		verdict->is_done = false;
+		return MBJ_OK;
+	}
+	if (rc == MBJ_OK)
+		rc = rival_find(work, verdict->id, doubt->after, &is_rivalled,
+				err);
+	if (rc < 0)
+		return rc;
+	if (is_rivalled ||
+	    mbj_tree_find(work->draft.before, mailbox.id) != MBJ_NODE_NONE)
+		verdict->is_known = false;
+	verdict->is_undone = false;
 	return MBJ_OK;
 }
 
@@ -87,8 +139,8 @@ static enum mbj_rc tree_judge(struct edit_work *work,
 }
 
 /*
- * Messages: a UIDNEXT that has not risen says that none came in; a mailbox
- * that is gone has none.
+ * Messages: a UIDNEXT that has not risen, under the same UIDVALIDITY, says that
+ * none came in; a mailbox that is gone has none.
  */
 static enum mbj_rc messages_judge(struct edit_work *work,
 				  const struct mbj_doubt *doubt,
@@ -111,7 +163,8 @@ static enum mbj_rc messages_judge(struct edit_work *work,
 	}
 	if (doubt->what != MBJ_DOUBT_APPEND || change == NULL ||
 	    !(change->has & MBJ_CHANGE_HAS_UIDNEXT) ||
-	    change->uidnext != doubt->uidnext)
+	    change->uidnext != doubt->uidnext ||
+	    mailbox.uidvalidity != doubt->uidvalidity)
 		verdict->is_known = false;
 	return MBJ_OK;
 }
@@ -121,7 +174,7 @@ static enum mbj_rc intent_judge(struct edit_work *work,
 				uint8_t *scratch, struct verdict *ret_verdict,
 				struct mbj_error *err)
 {
-	struct verdict verdict = {true, true, true, false};
+	struct verdict verdict = {intent->id, true, true, true, false};
 	struct mbj_intent_view view;
 	struct mbj_doubt doubt;
 	enum mbj_rc rc;
@@ -140,77 +193,89 @@ static enum mbj_rc intent_judge(struct edit_work *work,
 	/* Of mailboxes only what was not done says it of messages too. */
 	if (verdict.has_messages && !(verdict.is_undone && !verdict.is_done))
 		verdict.is_known = false;
+	/* It was about mailboxes, and not about their places: a role. */
+	if (view.doubt_count > 0 && verdict.is_done && verdict.is_undone)
+		verdict.is_known = false;
 	if (rc == MBJ_OK)
 		*ret_verdict = verdict;
 	return rc;
 }
 
-static enum mbj_rc intent_settle(struct edit_work *work, struct mbj_id id,
-				 uint8_t *scratch, struct mbj_error *err)
+static enum mbj_rc verdict_take(struct edit_work *work,
+				const struct verdict *verdict,
+				struct mbj_error *err)
 {
 	enum mbj_intent_result result = MBJ_INTENT_OTHER;
-	struct mbj_intent intent;
-	struct verdict verdict = {.is_known = false};
-	bool is_found = false;
-	enum mbj_rc rc;
 
-	rc = mbj_txn_intent_seek(work->context->txn, work->account.id, id,
-				 &intent, &is_found, err);
-	if (rc == MBJ_OK && is_found)
-		rc = intent_judge(work, &intent, scratch, &verdict, err);
-	if (rc < 0 || !is_found)
-		return rc;
-	if (!verdict.is_known) {
+	if (!verdict->is_known) {
 		work->outcome.intents_left++;
 		return MBJ_OK;
 	}
-	if (verdict.is_done && !verdict.is_undone)
+	if (verdict->is_done && !verdict->is_undone)
 		result = MBJ_INTENT_DONE;
-	else if (verdict.is_undone && !verdict.is_done)
+	else if (verdict->is_undone && !verdict->is_done)
 		result = MBJ_INTENT_FAILED;
 	work->outcome.intents_closed++;
-	return edit_outcome_emit(work, id, result, true, err);
+	return edit_outcome_emit(work, verdict->id, result, true, err);
 }
 
-/* All ids first: nothing is changed during a scan. */
-static enum mbj_rc ids_list(struct edit_work *work, struct mbj_id **ret_ids,
-			    size_t *ret_count, struct mbj_error *err)
+/* All ids first: nothing else is read during a scan. */
+static enum mbj_rc ids_list(struct edit_work *work,
+			    struct verdict **ret_verdicts, size_t *ret_count,
+			    struct mbj_error *err)
 {
 	struct mbj_scan scan = {0};
 	struct mbj_intent intent;
+	void *verdicts = NULL;
 	size_t capacity = 0;
-	void *ids = NULL;
 	enum mbj_rc rc;
 
 	rc = mbj_scan_intents(work->context->txn, work->account.id, &scan, err);
 	while (rc == MBJ_OK) {
 		rc = mbj_scan_next_intent(&scan, &intent, err);
 		if (rc == MBJ_OK)
-			rc = mbj_array_reserve(&ids, &capacity, *ret_count + 1,
-					       sizeof(struct mbj_id),
+			rc = mbj_array_reserve(&verdicts, &capacity,
+					       *ret_count + 1,
+					       sizeof(**ret_verdicts),
 					       MBJ_NODE_MAX, err);
-		if (rc != MBJ_OK)
-			break;
-		((struct mbj_id *)ids)[(*ret_count)++] = intent.id;
+		*ret_verdicts = verdicts;
+		if (rc == MBJ_OK)
+			(*ret_verdicts)[(*ret_count)++] =
+				(struct verdict){.id = intent.id};
 	}
 	mbj_scan_done(&scan);
-	*ret_ids = ids;
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+static enum mbj_rc id_judge(struct edit_work *work, struct verdict *verdict,
+			    uint8_t *scratch, struct mbj_error *err)
+{
+	struct mbj_intent intent;
+	bool is_found = false;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_intent_seek(work->context->txn, work->account.id,
+				 verdict->id, &intent, &is_found, err);
+	MBJ_ASSERT(rc < 0 || is_found);
+	return rc < 0 ? rc : intent_judge(work, &intent, scratch, verdict, err);
 }
 
 enum mbj_rc edit_resolve_run(struct edit_work *work, struct mbj_error *err)
 {
 	uint8_t *scratch =
 		mbj_arena_alloc(work->context->arena, MBJ_INTENT_SIZE_MAX);
-	struct mbj_id *ids = NULL;
+	struct verdict *verdicts = NULL;
 	size_t count = 0;
 	enum mbj_rc rc;
 
 	if (scratch == NULL)
 		return mbj_error_nomem(err);
-	rc = ids_list(work, &ids, &count, err);
+	rc = ids_list(work, &verdicts, &count, err);
+	/* All are judged before the first is closed: they are witnesses. */
 	for (size_t i = 0; rc == MBJ_OK && i < count; i++)
-		rc = intent_settle(work, ids[i], scratch, err);
-	mbj_free(ids);
+		rc = id_judge(work, &verdicts[i], scratch, err);
+	for (size_t i = 0; rc == MBJ_OK && i < count; i++)
+		rc = verdict_take(work, &verdicts[i], err);
+	mbj_free(verdicts);
 	return rc;
 }

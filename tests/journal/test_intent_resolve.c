@@ -162,6 +162,86 @@ START_TEST(resolve_with_messages)
 }
 END_TEST
 
+/* An intent to make a mailbox of that id at "New". */
+static void creation_announce(const char *id, const char *mailbox)
+{
+	struct mbj_change create = {.kind = MBJ_CHANGE_CREATE,
+				    .has = MBJ_CHANGE_HAS_NAME |
+					   MBJ_CHANGE_HAS_PARENT,
+				    .id = edit_lab_id(mailbox),
+				    .name = mbj_bytes_str("New")};
+	struct mbj_edit edit = intent_edit(MBJ_STAGE_INTENT, id);
+
+	edit.kind = MBJ_EDIT_SET;
+	edit.changes = &create;
+	edit.change_count = 1;
+	EDIT_LAB_OK(&intent_lab, edit_lab_run(&intent_lab, &edit));
+}
+
+/*
+ * Goal: a mailbox at the place of one that was to be made is not taken for it
+ * where it may be another's.  Method: two intents for one place, of which the
+ * list shows one by its id, or one by an id of the server's own; a mailbox that
+ * was there before the list.
+ */
+START_TEST(resolve_rivals)
+{
+	struct intent_seen seen[6];
+
+	memcpy(seen, as_it_was, sizeof(as_it_was));
+	creation_announce("i1", "X1");
+	creation_announce("i2", "X2");
+	seen[5] = (struct intent_seen){"own", NULL, "New", 0, 0};
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 6, 0));
+	ck_assert_uint_eq(intent_lab.outcome.intents_left, 2);
+	/* By now it was there before the list. */
+	EDIT_LAB_OK(&intent_lab, intent_told(MBJ_STAGE_FAILED, "i2"));
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 6, 0));
+	ck_assert_uint_eq(intent_lab.outcome.intents_left, 1);
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 5, 0));
+	ck_assert_str_eq(intent_result(), "failed");
+
+	creation_announce("i1", "X1");
+	creation_announce("i2", "X2");
+	seen[5] = (struct intent_seen){"X2", NULL, "New", 0, 0};
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 6, 0));
+	ck_assert_str_eq(intent_result(), "done");
+	ck_assert_uint_eq(intent_lab.outcome.intents_closed, 1);
+	ck_assert_uint_eq(intent_lab.outcome.intents_left, 1);
+}
+END_TEST
+
+/*
+ * Goal: what is no mailbox's place stays open: a list does not show it.
+ * Method: a role; and messages where the server numbered a mailbox anew.
+ */
+START_TEST(resolve_unseen)
+{
+	struct mbj_change role = {.kind = MBJ_CHANGE_UPDATE,
+				  .has = MBJ_CHANGE_HAS_ROLE,
+				  .id = edit_lab_id("A"),
+				  .role = MBJ_ROLE_ARCHIVE};
+	struct mbj_edit edit = intent_edit(MBJ_STAGE_INTENT, "role");
+	struct intent_seen seen[5];
+
+	memcpy(seen, as_it_was, sizeof(seen));
+	edit.kind = MBJ_EDIT_SET;
+	edit.changes = &role;
+	edit.change_count = 1;
+	EDIT_LAB_OK(&intent_lab, edit_lab_run(&intent_lab, &edit));
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 5, 0));
+	ck_assert_uint_eq(intent_lab.outcome.intents_left, 1);
+	EDIT_LAB_OK(&intent_lab, intent_told(MBJ_STAGE_FAILED, "role"));
+	EDIT_LAB_OK(&intent_lab, intent_appended(MBJ_STAGE_INTENT, "in", "B"));
+	seen[3].uidnext = 1;
+	seen[3].uidvalidity =
+		edit_lab_mailbox(&intent_lab, "u", "B").uidvalidity + 1;
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 5, 0));
+	ck_assert_uint_eq(intent_lab.outcome.intents_left, 1);
+	ck_assert_uint_eq(intent_lab.outcome.intents_closed, 0);
+}
+END_TEST
+
 /*
  * Goal: UIDVALIDITY values are the server's where it says them: of mailboxes
  * that it made, of those that it moved, and where it gave another; but not
@@ -237,6 +317,8 @@ TCase *test_intent_resolve_case(void)
 	tcase_add_test(tc, resolve_results);
 	tcase_add_test(tc, resolve_messages);
 	tcase_add_test(tc, resolve_with_messages);
+	tcase_add_test(tc, resolve_rivals);
+	tcase_add_test(tc, resolve_unseen);
 	tcase_add_test(tc, resolve_uidvalidity);
 	return tc;
 }
