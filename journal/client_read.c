@@ -64,6 +64,28 @@ static enum mbj_rc list_end(const struct mbj_reader *reader, enum mbj_rc rc,
 	return wire_bad(err, "list");
 }
 
+/*
+ * All records were taken, with this result: the bytes that they borrow from
+ * become the list's, or the array goes.  Requires: reader is set where rc is
+ * MBJ_OK.
+ */
+static enum mbj_rc list_keep(struct answer *answer,
+			     const struct mbj_reader *reader, enum mbj_rc rc,
+			     void *array, struct mbj_buf *ret_bytes,
+			     struct mbj_error *err)
+{
+	if (rc == MBJ_OK)
+		rc = list_end(reader, rc, err);
+	if (rc < 0) {
+		mbj_free(array);
+		return rc;
+	}
+	MBJ_ASSERT(array != NULL);
+	*ret_bytes = answer->body;
+	mbj_buf_init(&answer->body, 0);
+	return MBJ_OK;
+}
+
 enum mbj_rc mbj_client_accounts(struct mbj_client *client,
 				struct mbj_client_accounts *ret_list,
 				struct mbj_error *err)
@@ -83,15 +105,9 @@ enum mbj_rc mbj_client_accounts(struct mbj_client *client,
 	while (rc == MBJ_OK && list.count < answer.message.count)
 		rc = wire_account_decode(&reader, &list.accounts[list.count++],
 					 err);
+	rc = list_keep(&answer, &reader, rc, array, &list.bytes, err);
 	if (rc == MBJ_OK)
-		rc = list_end(&reader, rc, err);
-	if (rc == MBJ_OK) {
-		list.bytes = answer.body;
-		mbj_buf_init(&answer.body, 0);
 		*ret_list = list;
-	} else {
-		mbj_free(array);
-	}
 	answer_done(&answer);
 	return rc;
 }
@@ -129,8 +145,7 @@ enum mbj_rc mbj_client_messages(struct mbj_client *client,
 	while (rc == MBJ_OK && page.count < answer.message.count)
 		rc = wire_message_decode(&reader, &page.messages[page.count++],
 					 err);
-	if (rc == MBJ_OK)
-		rc = list_end(&reader, rc, err);
+	rc = list_keep(&answer, &reader, rc, array, &page.bytes, err);
 	if (rc == MBJ_OK) {
 		page.content = answer.message.content;
 		/* UIDNEXT is above every UID: no page is behind it. */
@@ -138,11 +153,7 @@ enum mbj_rc mbj_client_messages(struct mbj_client *client,
 			page.next_uid = page.messages[page.count - 1].uid + 1;
 		if (page.next_uid >= page.content.uidnext)
 			page.next_uid = 0;
-		page.bytes = answer.body;
-		mbj_buf_init(&answer.body, 0);
 		*ret_page = page;
-	} else {
-		mbj_free(array);
 	}
 	answer_done(&answer);
 	return rc;
@@ -176,18 +187,13 @@ enum mbj_rc mbj_client_attrs(struct mbj_client *client,
 	list.attrs = array;
 	while (rc == MBJ_OK && list.count < answer.message.count)
 		rc = wire_attr_decode(&reader, &list.attrs[list.count++], err);
-	if (rc == MBJ_OK)
-		rc = list_end(&reader, rc, err);
+	rc = list_keep(&answer, &reader, rc, array, &list.bytes, err);
 	if (rc == MBJ_OK) {
 		list.account = answer.message.account;
 		list.mailbox = answer.message.mailbox;
 		for (size_t i = 0; i < list.count; i++)
 			list.attrs[i].mailbox = list.mailbox.id;
-		list.bytes = answer.body;
-		mbj_buf_init(&answer.body, 0);
 		*ret_list = list;
-	} else {
-		mbj_free(array);
 	}
 	answer_done(&answer);
 	return rc;
@@ -219,15 +225,10 @@ enum mbj_rc mbj_client_subscriptions(struct mbj_client *client,
 	list.paths = array;
 	while (rc == MBJ_OK && list.count < answer.message.count)
 		rc = wire_path_decode(&reader, &list.paths[list.count++], err);
-	if (rc == MBJ_OK)
-		rc = list_end(&reader, rc, err);
+	rc = list_keep(&answer, &reader, rc, array, &list.bytes, err);
 	if (rc == MBJ_OK) {
 		list.account = answer.message.account;
-		list.bytes = answer.body;
-		mbj_buf_init(&answer.body, 0);
 		*ret_list = list;
-	} else {
-		mbj_free(array);
 	}
 	answer_done(&answer);
 	return rc;
@@ -270,16 +271,11 @@ enum mbj_rc mbj_client_intents(struct mbj_client *client,
 	while (rc == MBJ_OK && list.count < answer.message.count)
 		rc = wire_intent_decode(&reader, &list.intents[list.count++],
 					err);
-	if (rc == MBJ_OK)
-		rc = list_end(&reader, rc, err);
+	rc = list_keep(&answer, &reader, rc, array, &list.bytes, err);
 	if (rc == MBJ_OK) {
 		qsort(list.intents, list.count, sizeof(*list.intents),
 		      intent_compare);
-		list.bytes = answer.body;
-		mbj_buf_init(&answer.body, 0);
 		*ret_list = list;
-	} else {
-		mbj_free(array);
 	}
 	answer_done(&answer);
 	return rc;
