@@ -82,6 +82,25 @@ bool stream_link_is_told(struct stream_link *link)
 	return link->is_told;
 }
 
+/* Until one of them is ready, or that time; the second tells us to stop. */
+static enum mbj_rc fds_wait(struct stream_link *link, struct pollfd *fds,
+			    nfds_t count, int64_t until, struct mbj_error *err)
+{
+	int n;
+
+	fds[1] = (struct pollfd){.fd = link->stop_fd, .events = POLLIN};
+	do {
+		n = poll(fds, count, poll_ms(until));
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return link_lose(link, err, "cannot wait for the peer");
+	if (fds[1].revents != 0) {
+		link->is_told = true;
+		return link_lose(link, err, "told to stop");
+	}
+	return MBJ_OK;
+}
+
 /*
  * Until fd is ready, or that time.  *ret_is_ready false: the time is over.
  */
@@ -89,43 +108,24 @@ static enum mbj_rc fd_wait(struct stream_link *link, int fd, short events,
 			   int64_t until, bool *ret_is_ready,
 			   struct mbj_error *err)
 {
-	struct pollfd fds[] = {{.fd = fd, .events = events},
-			       {.fd = link->stop_fd, .events = POLLIN}};
-	int n;
+	struct pollfd fds[2] = {{.fd = fd, .events = events}};
+	enum mbj_rc rc = fds_wait(link, fds, 2, until, err);
 
-	do {
-		n = poll(fds, 2, poll_ms(until));
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return link_lose(link, err, "cannot wait for the peer");
-	if (fds[1].revents != 0) {
-		link->is_told = true;
-		return link_lose(link, err, "told to stop");
-	}
-	*ret_is_ready = fds[0].revents != 0;
-	return MBJ_OK;
+	if (rc == MBJ_OK)
+		*ret_is_ready = fds[0].revents != 0;
+	return rc;
 }
 
 enum mbj_rc stream_link_wait(struct stream_link *link, int fd, int64_t ms,
 			     bool *ret_is_input, struct mbj_error *err)
 {
-	struct pollfd fds[] = {{.fd = link->in, .events = POLLIN},
-			       {.fd = link->stop_fd, .events = POLLIN},
-			       {.fd = fd, .events = POLLIN}};
-	int64_t until = mbj_monotonic_ms() + ms;
-	int n;
+	struct pollfd fds[3] = {{.fd = link->in, .events = POLLIN},
+				[2] = {.fd = fd, .events = POLLIN}};
+	enum mbj_rc rc = fds_wait(link, fds, 3, mbj_monotonic_ms() + ms, err);
 
-	do {
-		n = poll(fds, 3, poll_ms(until));
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return link_lose(link, err, "cannot wait for the peer");
-	if (fds[1].revents != 0) {
-		link->is_told = true;
-		return link_lose(link, err, "told to stop");
-	}
-	*ret_is_input = fds[0].revents != 0;
-	return MBJ_OK;
+	if (rc == MBJ_OK)
+		*ret_is_input = fds[0].revents != 0;
+	return rc;
 }
 
 /* ------------------------------------------------------------------ bytes */
