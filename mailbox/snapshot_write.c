@@ -35,7 +35,13 @@ static const enum db_table local_tables[] = {TABLE_BLOBS, TABLE_WANTED};
 enum {
 	ACCOUNT_TABLES = sizeof(account_tables) / sizeof(*account_tables),
 	LOCAL_TABLES = sizeof(local_tables) / sizeof(*local_tables),
+	/* META is in the head; SLOTS and ACCOUNT_NAMES follow from others. */
+	TABLES_LEFT_OUT = 3,
 };
+
+_Static_assert((int)ACCOUNT_TABLES + (int)LOCAL_TABLES + TABLES_LEFT_OUT ==
+		       (int)TABLE_COUNT,
+	       "a new table is in snapshots, or is named here");
 
 /* Where a table is. */
 struct source {

@@ -120,8 +120,10 @@ static enum mbj_rc none_good(const char *source, struct mbj_lsn until,
 			     source);
 }
 
+/* The newest good one that the source's journal, which begins there, reaches.
+ */
 static enum mbj_rc snapshot_find(struct mbj_store *replica, const char *source,
-				 struct mbj_lsn until,
+				 struct mbj_lsn begin, struct mbj_lsn until,
 				 struct mbj_snapshot_info *ret_info,
 				 struct mbj_error *err)
 {
@@ -137,7 +139,8 @@ static enum mbj_rc snapshot_find(struct mbj_store *replica, const char *source,
 		return rc;
 	rc = MBJ_ENOTFOUND;
 	for (size_t i = 0; rc == MBJ_ENOTFOUND && i < count; i++) {
-		if (until.v != 0 && lsns[i].v > until.v)
+		if ((until.v != 0 && lsns[i].v > until.v) ||
+		    lsns[i].v + 1 < begin.v)
 			continue;
 		rc = snapshot_copy(replica, source, lsns[i], ret_info, &why);
 		if (rc == MBJ_OK)
@@ -171,7 +174,8 @@ enum mbj_rc mbj_replica_seed(struct mbj_store *replica, const char *source,
 				   "anything yet",
 				   source);
 	if (rc == MBJ_OK)
-		rc = snapshot_find(replica, source, until, ret_info, err);
+		rc = snapshot_find(replica, source, identity.anchor.first,
+				   until, ret_info, err);
 	if (rc == MBJ_OK)
 		rc = mbj_store_adopt_snapshot(replica, &identity, ret_info,
 					      err);

@@ -42,8 +42,9 @@ enum mbj_rc source_hello_read(const struct mbj_identity *source,
 		.epoch_owner = source->epoch_owner,
 		.end = end.lsn,
 	};
-	if (applied.v == 0) {
-		ret_hello->has_chain = source->anchor.first.v == 1;
+	/* Just before its first group, the anchor says it. */
+	if (applied.v + 1 == source->anchor.first.v) {
+		ret_hello->has_chain = true;
 		ret_hello->chain_there = source->anchor.chain;
 		return MBJ_OK;
 	}

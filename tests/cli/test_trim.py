@@ -190,6 +190,36 @@ class Trim(Case):
         self.assertIn("no snapshot", result.err)
         self.mbj("tree", self.dir / "z", "alice", status=REFUSED)
 
+    def test_older_snapshot(self):
+        """Goal: no replica is made of a snapshot that the journal does not
+        reach back to.  Method: an old one put back, the newest damaged."""
+        self.mbj("snapshot", self.p)
+        old = self.snapshots()[0]
+        kept = old.read_bytes()
+        self.grow()
+        self.trim(*KEEP)
+        old.write_bytes(kept)
+        flip(self.snapshots()[-1], 300)
+        result = self.mbj("init", self.dir / "made", "--from-snapshot", self.p,
+                          status=CORRUPT)
+        self.assertIn("no snapshot", result.err)
+
+    def test_fork_at_the_beginning(self):
+        """Goal: a replica that stands just before a trimmed journal is
+        compared with it.  Method: two stores that differ in an early group;
+        of one as many groups as the other has trimmed."""
+        other = self.dir / "other"
+        shutil.copytree(self.p, other)
+        self.mbj("rename", self.p, "alice", "B>Ours")
+        self.mbj("rename", other, "alice", "B>Theirs")
+        for store in (self.p, other):
+            self.grow(store=store)
+        first = self.trim(*KEEP)["first"]
+        self.mbj("replay", other, self.r, "--until", first - 1)
+        self.assertEqual(self.status(self.r)["journalEnd"], first - 1)
+        result = self.mbj("replay", self.p, self.r, status=REFUSED)
+        self.assertIn("forked", result.err)
+
     def test_backup(self):
         backup, back = self.dir / "b", self.dir / "back"
         self.grow()
