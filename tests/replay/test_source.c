@@ -149,22 +149,33 @@ END_TEST
 /*
  * Goal: one that begins there with another history is refused, and nothing of
  * it is taken.  Method: the same, its first group following another chain
- * value; with and without somebody to tell.
+ * value, which its anchor says, or does not; with and without somebody to tell.
  */
 START_TEST(source_forked_before)
 {
+	bool is_lying = _i == 1;
+	enum mbj_rc expected = is_lying ? MBJ_ECORRUPT : MBJ_EFENCED;
 	struct mbj_error why = {.rc = MBJ_OK};
 	struct mbj_replay_result result;
+	struct superblock superblock;
 	struct mbj_id alice;
 	struct source s;
 
 	source_begin(&s, 3, true);
 	alice = fixture_account(s.f.primary, "alice");
 	source_append(&s, &alice, 1);
-	ck_assert_int_eq(source_try(&s, &result, NULL), MBJ_ECORRUPT);
-	ck_assert_int_eq(source_try(&s, &result, &why), MBJ_ECORRUPT);
-	ck_assert_ptr_nonnull(strstr(why.message, "does not follow"));
-	ck_assert_uint_eq(why.lsn, 3);
+	if (is_lying) {
+		superblock = s.f.primary->superblock;
+		superblock.identity.anchor = s.anchor;
+		superblock.identity.anchor.chain.b[5] ^= 1;
+		OK(superblock_save(mbj_sys_posix(), s.dir, SUPERBLOCK_NAME,
+				   &superblock, err));
+	}
+	ck_assert_int_eq(source_try(&s, &result, NULL), expected);
+	ck_assert_int_eq(source_try(&s, &result, &why), expected);
+	ck_assert_ptr_nonnull(
+		strstr(why.message, is_lying ? "does not follow" : "forked"));
+	ck_assert_uint_eq(why.lsn, is_lying ? 3 : 0);
 	ck_assert_uint_eq(result.groups, 0);
 	ck_assert_uint_eq(applied_get(s.f.replica), 2);
 	/* The replica's own line goes on. */
@@ -519,7 +530,7 @@ TCase *test_source_case(void)
 	TCase *tcase = tcase_create("source");
 
 	tcase_add_test(tcase, source_begins_behind);
-	tcase_add_test(tcase, source_forked_before);
+	tcase_add_loop_test(tcase, source_forked_before, 0, 2);
 	tcase_add_test(tcase, source_begins_later);
 	tcase_add_test(tcase, source_ends_before);
 	tcase_add_test(tcase, source_park_no_memory);
