@@ -143,6 +143,30 @@ enum mbj_rc mbj_store_snapshots_make(struct mbj_store *store,
 	return rc;
 }
 
+/* It belongs to this journal. */
+static enum mbj_rc snapshot_fits(const struct mbj_store *store,
+				 const struct mbj_snapshot_info *info,
+				 struct mbj_lsn lsn, struct mbj_error *err)
+{
+	struct mbj_hash chain;
+	enum mbj_rc rc;
+
+	if (info->watermark.lsn.v != lsn.v ||
+	    !mbj_id_equal(info->lineage, store->superblock.identity.lineage))
+		return mbj_error_set(err, MBJ_ECORRUPT,
+				     "the snapshot of group %llu is another "
+				     "store's, or another group's",
+				     (unsigned long long)lsn.v);
+	rc = store_chain_read(store, lsn, &chain, err);
+	if (rc < 0 ||
+	    memcmp(chain.b, info->watermark.chain.b, MBJ_HASH_SIZE) == 0)
+		return rc;
+	return mbj_error_set(err, MBJ_ECORRUPT,
+			     "the snapshot of group %llu and the journal are "
+			     "different histories",
+			     (unsigned long long)lsn.v);
+}
+
 /* MBJ_ECORRUPT, MBJ_EUNSUPPORTED, MBJ_ENOTFOUND: it is not to be had. */
 static enum mbj_rc snapshot_judge(const struct mbj_store *store,
 				  struct mbj_lsn lsn,
@@ -156,6 +180,9 @@ static enum mbj_rc snapshot_judge(const struct mbj_store *store,
 	rc = mbj_snapshot_path(path, store->dir, lsn, err);
 	if (rc == MBJ_OK)
 		rc = mbj_snapshot_open(store->sys, path, &snapshot, err);
+	if (rc == MBJ_OK)
+		rc = snapshot_fits(store, mbj_snapshot_info_get(snapshot), lsn,
+				   err);
 	if (rc == MBJ_OK)
 		rc = mbj_snapshot_verify(snapshot, err);
 	if (rc == MBJ_OK)
@@ -183,6 +210,7 @@ static enum mbj_rc old_remove(const struct mbj_store *store, const char *dir,
 			      struct mbj_snapshot_result *result,
 			      struct mbj_error *err)
 {
+	const struct mbj_anchor *anchor = &store->superblock.identity.anchor;
 	struct mbj_snapshot_info info;
 	struct mbj_lsn *lsns = NULL;
 	char path[MBJ_PATH_TEXT_MAX];
@@ -200,6 +228,10 @@ static enum mbj_rc old_remove(const struct mbj_store *store, const char *dir,
 			result->removed += rc == MBJ_OK;
 			continue;
 		}
+		/* Of a history that was given up, or behind the journal. */
+		if (lsns[i].v > result->info.watermark.lsn.v ||
+		    lsns[i].v + 1 < anchor->first.v)
+			continue;
 		/* This one was read just now. */
 		if (lsns[i].v == result->info.watermark.lsn.v) {
 			good++;
@@ -310,30 +342,6 @@ static enum mbj_rc state_fill(const struct filling *filling,
 	return rc;
 }
 
-/* It belongs to this journal. */
-static enum mbj_rc snapshot_fits(const struct mbj_store *store,
-				 const struct mbj_snapshot_info *info,
-				 struct mbj_lsn lsn, struct mbj_error *err)
-{
-	struct mbj_hash chain;
-	enum mbj_rc rc;
-
-	if (info->watermark.lsn.v != lsn.v ||
-	    !mbj_id_equal(info->lineage, store->superblock.identity.lineage))
-		return mbj_error_set(err, MBJ_ECORRUPT,
-				     "the snapshot of group %llu is another "
-				     "store's, or another group's",
-				     (unsigned long long)lsn.v);
-	rc = store_chain_read(store, lsn, &chain, err);
-	if (rc < 0 ||
-	    memcmp(chain.b, info->watermark.chain.b, MBJ_HASH_SIZE) == 0)
-		return rc;
-	return mbj_error_set(err, MBJ_ECORRUPT,
-			     "the snapshot of group %llu and the journal are "
-			     "different histories",
-			     (unsigned long long)lsn.v);
-}
-
 /* From this one; a state that was filled in part is made empty again. */
 static enum mbj_rc snapshot_try(const struct filling *filling,
 				struct mbj_lsn lsn, struct mbj_error *err)
@@ -410,10 +418,8 @@ static enum mbj_rc snapshot_check(const struct mbj_store *store,
 				  struct mbj_lsn lsn, struct mbj_error *err)
 {
 	struct mbj_snapshot_info info;
-	enum mbj_rc rc;
 
-	rc = snapshot_judge(store, lsn, &info, err);
-	return rc == MBJ_OK ? snapshot_fits(store, &info, lsn, err) : rc;
+	return snapshot_judge(store, lsn, &info, err);
 }
 
 static enum mbj_rc none_refuse(const struct mbj_store *store,

@@ -204,6 +204,28 @@ class Trim(Case):
                           status=CORRUPT)
         self.assertIn("no snapshot", result.err)
 
+    def test_foreign_snapshots(self):
+        """Goal: snapshots of a history that was given up are not counted, and
+        cost nothing that is good.  Method: two of a copy that went on, beside
+        the store; one for the very group that it is at."""
+        other = self.dir / "other"
+        shutil.copytree(self.p, other)
+        for name in ("Theirs", "Others"):
+            self.mbj("rename", other, "alice", f"B>{name}")
+            self.mbj("snapshot", other)
+            self.mbj("rename", other, "alice", f"{name}>B")
+        self.mbj("rename", self.p, "alice", "B>Ours")
+        (self.p / "snapshots").mkdir()
+        for path in self.snapshots(other):
+            shutil.copy(path, self.p / "snapshots" / path.name)
+        for rename in ("Ours>Mine", "Mine>Yours"):
+            self.mbj("snapshot", self.p)
+            end = self.status()["journalEnd"]
+            self.assertIn(f"from the snapshot of group {end} ", self.mbj(
+                "fsck", self.p, "--rebuild").err)
+            self.mbj("rename", self.p, "alice", rename)
+        self.mbj("fsck", self.p)
+
     def test_fork_at_the_beginning(self):
         """Goal: a replica that stands just before a trimmed journal is
         compared with it.  Method: two stores that differ in an early group;
