@@ -278,12 +278,18 @@ class StreamKilled(StreamCase):
         try:
             for _ in range(KILLS):
                 pidfile = self.dir / "pid"
-                self.follow(f"echo $$ > {pidfile}; exec {self.carrier()}")
+                pidfile.unlink(missing_ok=True)
+                # Whole or not there: no number would be our own group's.
+                self.follow(f"echo $$ > {pidfile}.new; "
+                            f"mv {pidfile}.new {pidfile}; "
+                            f"exec {self.carrier()}")
                 time.sleep(rng.uniform(0.05, 0.6))
-                if rng.random() < 0.5:
+                if rng.random() < 0.5 and pidfile.exists():
+                    pid = int(pidfile.read_text())
+                    self.assertGreater(pid, 1)
                     try:
-                        os.kill(int(pidfile.read_text() or 0), signal.SIGKILL)
-                    except (OSError, ValueError):
+                        os.kill(pid, signal.SIGKILL)
+                    except ProcessLookupError:
                         pass
                     time.sleep(rng.uniform(0, 0.5))
                 self.follower_kill()
