@@ -176,6 +176,24 @@ START_TEST(crowd_leaves_nothing)
 END_TEST
 
 /*
+ * Who comes after the failure is told that nothing was done.  How many of the
+ * crowd itself come that late is the scheduler's to say, and no assertion's.
+ */
+static void crowd_is_closed(const struct crowd *crowd)
+{
+	for (unsigned i = 0; i < CROWD; i++) {
+		struct mbj_error error;
+
+		ck_assert_int_eq(site_rename(crowd->site.store, i + 1,
+					     crowd->workers[i].name, "late",
+					     NULL, &error),
+				 MBJ_EIO);
+		ck_assert_ptr_nonnull(
+			strstr(error.message, "nothing was done"));
+	}
+}
+
+/*
  * Goal: a failed journal write closes the store for all: who was answered has
  * it, the others are told that it is unknown or that nothing was done, and
  * both are true.  Method: 8 threads rename until they fail; the n-th write or
@@ -185,7 +203,6 @@ START_TEST(crowd_journal_fails)
 {
 	const struct worker model = {.edits = CROWD_EDITS, .is_stopping = true};
 	unsigned unknown = 0;
-	unsigned nothing = 0;
 	static struct crowd crowd;
 
 	for (long n = 1; n <= 40; n++) {
@@ -204,16 +221,14 @@ START_TEST(crowd_journal_fails)
 			ck_assert_ptr_nonnull(
 				strstr(worker->error.message, "open"));
 			unknown += worker->tried[0] != '\0';
-			nothing += strstr(worker->error.message,
-					  "nothing was done") != NULL;
 		}
+		crowd_is_closed(&crowd);
 		site_reopen(&crowd.site);
 		crowd_check(&crowd);
 		crowd_compare(&crowd);
 		site_end(&crowd.site);
 	}
 	ck_assert_uint_gt(unknown, 10);
-	ck_assert_uint_gt(nothing, 10);
 }
 END_TEST
 
