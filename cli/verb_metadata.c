@@ -1,5 +1,6 @@
 /*
- * mbj acl and metadata, setacl and setmetadata: the attributes of a mailbox.
+ * mbj acl and metadata, setacl and setmetadata: the attributes of a mailbox,
+ * and of an account, which is the mailbox ''.
  */
 #include <string.h>
 
@@ -58,15 +59,17 @@ static void attrs_put(struct session *s, const struct mbj_client_attrs *list,
 		      uint8_t kind)
 {
 	bool is_json = s->call->options.is_json;
+	bool is_account = mbj_id_is_root(list->mailbox.id);
 	char id[MBJ_ID_TEXT_SIZE];
 	bool is_first = true;
 
-	mbj_id_print(list->mailbox.id, id);
+	mbj_id_print(is_account ? list->account.id : list->mailbox.id, id);
 	if (is_json)
 		mbj_buf_format(&s->out,
-			       "{\"schema\":\"mbj.%s/1\",\"mailboxId\":\"%s\","
+			       "{\"schema\":\"mbj.%s/1\",\"%s\":\"%s\","
 			       "\"list\":[",
-			       s->call->verb->word, id);
+			       s->call->verb->word,
+			       is_account ? "accountId" : "mailboxId", id);
 	for (size_t i = 0; i < list->count; i++) {
 		if (list->attrs[i].kind != kind)
 			continue;
@@ -85,6 +88,9 @@ int verb_acl(const struct cli_call *call)
 
 	session_init(&s, call);
 	rc = attrs_read(&s, &list);
+	/* An account has no list: there is no mailbox of that name. */
+	if (rc == MBJ_OK && mbj_id_is_root(list.mailbox.id))
+		rc = cli_no_mailbox(call->operands[2], &s.err);
 	if (rc == MBJ_OK)
 		attrs_put(&s, &list, MBJ_ATTR_ACL);
 	mbj_client_attrs_done(&list);
@@ -145,15 +151,15 @@ int verb_metadata(const struct cli_call *call)
 
 /* -------------------------------------------------------------- writing */
 
-/* One step on the mailbox that the third operand names. */
+/* One step on the mailbox that the third operand names, or on the account. */
 static int step_run(struct session *s, struct mbj_metadata_edit *step,
 		    enum mbj_rc rc)
 {
-	struct mbj_place place;
+	struct mbj_place place = {.mailbox = {.id = MBJ_ID_ROOT}};
 
 	if (rc == MBJ_OK)
 		rc = session_open(s);
-	if (rc == MBJ_OK)
+	if (rc == MBJ_OK && step->kind != MBJ_METADATA_ACCOUNT_ENTRY)
 		rc = session_mailbox(s, s->call->operands[2], NULL, &place);
 	if (rc == MBJ_OK) {
 		step->mailbox = place.mailbox.id;
@@ -189,6 +195,8 @@ int verb_setmetadata(const struct cli_call *call)
 	struct session s;
 	enum mbj_rc rc = MBJ_OK;
 
+	if (call->operands[2][0] == '\0')
+		step.kind = MBJ_METADATA_ACCOUNT_ENTRY;
 	step.is_removed = call->options.is_remove;
 	if (step.is_removed && has_value) {
 		cli_say(call, "--remove takes no VALUE");

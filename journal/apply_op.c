@@ -316,6 +316,13 @@ static enum mbj_rc change_account_set(const struct op_scope *scope,
 					 scope->op->quota_size, err);
 }
 
+static enum mbj_rc change_account_attr(const struct op_scope *scope,
+				       struct mbj_error *err)
+{
+	return mbj_txn_account_set_attr(scope->txn, scope->account,
+					scope->op->name, scope->op->value, err);
+}
+
 static enum mbj_rc change_mailbox_create(const struct op_scope *scope,
 					 struct mbj_error *err)
 {
@@ -418,6 +425,7 @@ static const struct op_rule op_rules[] = {
 	[MBJ_OP_ACCOUNT_DELETE] = {guard_account_named, change_account_delete},
 	[MBJ_OP_ACCOUNT_RENAME] = {guard_account_named, change_account_rename},
 	[MBJ_OP_ACCOUNT_SET] = {op_guard_account, change_account_set},
+	[MBJ_OP_ACCOUNT_SET_ATTR] = {op_guard_account, change_account_attr},
 	[MBJ_OP_MAILBOX_CREATE] = {guard_mailbox_absent, change_mailbox_create},
 	[MBJ_OP_MAILBOX_MOVE] = {guard_revision, change_mailbox_move},
 	[MBJ_OP_MAILBOX_DELETE] = {guard_revision, change_mailbox_delete},

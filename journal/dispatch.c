@@ -246,8 +246,13 @@ static enum mbj_rc attrs_list(struct mbj_txn *txn,
 {
 	struct mbj_scan scan = {0};
 	struct mbj_attr attr;
-	enum mbj_rc rc = path_find(txn, request, answer, err);
+	enum mbj_rc rc;
 
+	/* No path: the account's own, as in IMAP. */
+	answer->mailbox.id = MBJ_ID_ROOT;
+	rc = request->path.n == 0
+		     ? account_find(txn, request->name, &answer->account, err)
+		     : path_find(txn, request, answer, err);
 	if (rc == MBJ_OK)
 		rc = mbj_scan_attrs(txn, answer->account.id, answer->mailbox.id,
 				    MBJ_ATTR_ANY, &scan, err);

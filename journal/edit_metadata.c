@@ -72,6 +72,9 @@ static enum mbj_rc attr_count_check(struct edit_work *work,
 				    struct mbj_id mailbox,
 				    struct mbj_error *err)
 {
+	bool is_account = mbj_id_is_root(mailbox);
+	size_t most =
+		is_account ? MBJ_ACCOUNT_ATTRS_MAX : MBJ_MAILBOX_ATTRS_MAX;
 	struct mbj_scan scan = {0};
 	struct mbj_attr attr;
 	size_t count = 0;
@@ -79,7 +82,7 @@ static enum mbj_rc attr_count_check(struct edit_work *work,
 
 	rc = mbj_scan_attrs(work->context->txn, work->account.id, mailbox,
 			    MBJ_ATTR_ANY, &scan, err);
-	while (rc == MBJ_OK && count < MBJ_MAILBOX_ATTRS_MAX) {
+	while (rc == MBJ_OK && count < most) {
 		rc = mbj_scan_next_attr(&scan, &attr, err);
 		count += rc == MBJ_OK;
 	}
@@ -88,15 +91,40 @@ static enum mbj_rc attr_count_check(struct edit_work *work,
 		return MBJ_OK;
 	if (rc < 0)
 		return rc;
+	if (is_account)
+		return edit_refuse_id_as(
+			err, MBJ_REFUSAL_TOO_LARGE, "account", work->account.id,
+			MBJ_ELIMIT,
+			"has as many entries as an account may have");
 	return edit_refuse_id_as(err, MBJ_REFUSAL_TOO_LARGE, "mailbox", mailbox,
 				 MBJ_ELIMIT,
 				 "has as many entries as a mailbox may have");
 }
 
 /* An empty value is no entry. */
-static enum mbj_rc attr_set(struct edit_work *work, struct mbj_id id,
-			    uint8_t kind, struct mbj_bytes name,
-			    struct mbj_bytes value, struct mbj_error *err)
+static enum mbj_rc attr_emit(struct edit_work *work, struct mbj_op *op,
+			     struct mbj_error *err)
+{
+	struct mbj_bytes before = {NULL, 0};
+	bool is_found = false;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_attr_seek(work->context->txn, work->account.id, op->id,
+			       op->attr_kind, op->name, &before, &is_found,
+			       err);
+	if (rc < 0 || mbj_bytes_equal(before, op->value))
+		return rc;
+	if (!is_found)
+		rc = attr_count_check(work, op->id, err);
+	if (rc < 0)
+		return rc;
+	return edit_emit_op(&work->emit, op, err);
+}
+
+static enum mbj_rc mailbox_attr_set(struct edit_work *work, struct mbj_id id,
+				    uint8_t kind, struct mbj_bytes name,
+				    struct mbj_bytes value,
+				    struct mbj_error *err)
 {
 	struct mbj_op op = {
 		.kind = MBJ_OP_MAILBOX_SET_ATTR,
@@ -105,23 +133,13 @@ static enum mbj_rc attr_set(struct edit_work *work, struct mbj_id id,
 		.name = name,
 		.value = value,
 	};
-	struct mbj_bytes before = {NULL, 0};
 	struct mbj_mailbox mailbox;
-	bool is_found = false;
-	enum mbj_rc rc;
+	enum mbj_rc rc = edit_mailbox_find(work, id, "mailbox", &mailbox, err);
 
-	rc = edit_mailbox_find(work, id, "mailbox", &mailbox, err);
-	if (rc == MBJ_OK)
-		rc = mbj_txn_attr_seek(work->context->txn, work->account.id, id,
-				       kind, name, &before, &is_found, err);
-	if (rc < 0 || mbj_bytes_equal(before, value))
-		return rc;
-	if (!is_found)
-		rc = attr_count_check(work, id, err);
 	if (rc < 0)
 		return rc;
 	op.rev = mailbox.rev;
-	return edit_emit_op(&work->emit, &op, err);
+	return attr_emit(work, &op, err);
 }
 
 /* ------------------------------------------------------------------ ACL */
@@ -185,8 +203,8 @@ static enum mbj_rc step_acl(struct edit_work *work,
 	if (rc < 0)
 		return rc;
 	edit_rights_print(rights, text);
-	return attr_set(work, step->mailbox, MBJ_ATTR_ACL, step->name,
-			mbj_bytes_str(text), err);
+	return mailbox_attr_set(work, step->mailbox, MBJ_ATTR_ACL, step->name,
+				mbj_bytes_str(text), err);
 }
 
 /* -------------------------------------------------------------- entries */
@@ -247,7 +265,8 @@ enum mbj_rc edit_values_check(const struct mbj_edit *edit,
 	if (edit->kind != MBJ_EDIT_METADATA)
 		return MBJ_OK;
 	for (size_t i = 0; rc == MBJ_OK && i < edit->metadata_count; i++)
-		if (edit->metadata[i].kind == MBJ_METADATA_ENTRY)
+		if (edit->metadata[i].kind == MBJ_METADATA_ENTRY ||
+		    edit->metadata[i].kind == MBJ_METADATA_ACCOUNT_ENTRY)
 			rc = value_check(&edit->metadata[i], err);
 	return rc;
 }
@@ -275,8 +294,19 @@ static enum mbj_rc step_entry(struct edit_work *work,
 		return mbj_error_nomem(err);
 	for (size_t i = 0; i < step->name.n; i++)
 		name[i] = ascii_lower(step->name.p[i]);
-	return attr_set(work, step->mailbox, MBJ_ATTR_METADATA,
-			mbj_bytes_make(name, step->name.n), value, err);
+	if (step->kind == MBJ_METADATA_ENTRY)
+		return mailbox_attr_set(work, step->mailbox, MBJ_ATTR_METADATA,
+					mbj_bytes_make(name, step->name.n),
+					value, err);
+	return attr_emit(work,
+			 &(struct mbj_op){
+				 .kind = MBJ_OP_ACCOUNT_SET_ATTR,
+				 .id = MBJ_ID_ROOT,
+				 .attr_kind = MBJ_ATTR_METADATA,
+				 .name = mbj_bytes_make(name, step->name.n),
+				 .value = value,
+			 },
+			 err);
 }
 
 /* -------------------------------------------------------- subscriptions */
@@ -379,6 +409,7 @@ static enum mbj_rc step_run(struct edit_work *work,
 			break;
 		return step_acl(work, step, err);
 	case MBJ_METADATA_ENTRY:
+	case MBJ_METADATA_ACCOUNT_ENTRY:
 		return step_entry(work, step, err);
 	case MBJ_METADATA_SUBSCRIBE:
 	case MBJ_METADATA_UNSUBSCRIBE:

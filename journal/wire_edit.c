@@ -146,7 +146,7 @@ static bool metadata_decode(struct mbj_reader *reader,
 	m->quota_size = mbj_read_u64(reader);
 	m->name = mbj_read_block(reader, WIRE_TEXT_MAX);
 	m->value = mbj_read_block(reader, WIRE_TEXT_MAX);
-	if (kind < MBJ_METADATA_QUOTA || kind > MBJ_METADATA_UNSUBSCRIBE ||
+	if (kind < MBJ_METADATA_QUOTA || kind > MBJ_METADATA_ACCOUNT_ENTRY ||
 	    mode > MBJ_RIGHTS_REMOVE ||
 	    (has & ~(unsigned)METADATA_HAS_ALL) != 0)
 		return false;

@@ -1,6 +1,7 @@
 /*
- * Reading the attributes of mailboxes; see mbj/attribute.h.  They are written
- * with their mailbox, whose revision they raise (state_mailbox.c).
+ * Attributes of mailboxes and of accounts; see mbj/attribute.h.  Those of a
+ * mailbox raise its revision when they are written (state_mailbox.c); those of
+ * the account are under ROOT, which is no mailbox's id.
  */
 #include <string.h>
 
@@ -46,6 +47,39 @@ enum mbj_rc mbj_txn_attr_seek(struct mbj_txn *txn, struct mbj_id account,
 				      err);
 	*ret_is_found = rc == MBJ_OK;
 	return MBJ_OK;
+}
+
+enum mbj_rc attribute_put(struct mbj_txn *txn, struct mbj_account *account,
+			  struct mbj_id mailbox, uint8_t kind,
+			  struct mbj_bytes name, struct mbj_bytes value,
+			  struct mbj_error *err)
+{
+	if (name.n == 0 || name.n > MBJ_ATTR_NAME_MAX ||
+	    value.n > MBJ_ATTR_VALUE_MAX)
+		return conflict(err, "the entry's name or value is too long");
+	key_attribute(&txn->key, account->id, mailbox, kind, name);
+	if (value.n == 0)
+		return txn_del_summed(txn, TABLE_ATTRIBUTES, account, err);
+	mbj_buf_clear(&txn->value);
+	mbj_buf_put_u8(&txn->value, RECORD_VERSION);
+	mbj_buf_put_bytes(&txn->value, value);
+	return txn_put_summed(txn, TABLE_ATTRIBUTES, account, err);
+}
+
+enum mbj_rc mbj_txn_account_set_attr(struct mbj_txn *txn, struct mbj_id id,
+				     struct mbj_bytes name,
+				     struct mbj_bytes value,
+				     struct mbj_error *err)
+{
+	struct mbj_account account;
+	enum mbj_rc rc = account_expect(txn, id, &account, err);
+
+	if (rc == MBJ_OK)
+		rc = attribute_put(txn, &account, MBJ_ID_ROOT,
+				   MBJ_ATTR_METADATA, name, value, err);
+	if (rc == MBJ_OK)
+		rc = account_put(txn, &account, err);
+	return rc;
 }
 
 enum mbj_rc mbj_scan_attrs(struct mbj_txn *txn, struct mbj_id account,

@@ -468,20 +468,8 @@ enum mbj_rc mbj_txn_mailbox_set_attr(struct mbj_txn *txn, struct mbj_id account,
 	rc = account_expect(txn, account, &a, err);
 	if (rc == MBJ_OK)
 		rc = mailbox_expect(txn, account, id, rev, &mailbox, err);
-	if (rc != MBJ_OK)
-		return rc;
-	if (name.n == 0 || name.n > MBJ_ATTR_NAME_MAX ||
-	    value.n > MBJ_ATTR_VALUE_MAX)
-		return conflict(err, "the entry's name or value is too long");
-	key_attribute(&txn->key, account, id, kind, name);
-	if (value.n == 0) {
-		rc = txn_del_summed(txn, TABLE_ATTRIBUTES, &a, err);
-	} else {
-		mbj_buf_clear(&txn->value);
-		mbj_buf_put_u8(&txn->value, RECORD_VERSION);
-		mbj_buf_put_bytes(&txn->value, value);
-		rc = txn_put_summed(txn, TABLE_ATTRIBUTES, &a, err);
-	}
+	if (rc == MBJ_OK)
+		rc = attribute_put(txn, &a, id, kind, name, value, err);
 	if (rc != MBJ_OK)
 		return rc;
 	mailbox.rev++;

@@ -63,6 +63,11 @@ enum mbj_rc txn_put_summed(struct mbj_txn *txn, enum db_table table,
 enum mbj_rc txn_del_summed(struct mbj_txn *txn, enum db_table table,
 			   struct mbj_account *account,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
+/* An attribute as it is recorded; likewise. */
+enum mbj_rc attribute_put(struct mbj_txn *txn, struct mbj_account *account,
+			  struct mbj_id mailbox, uint8_t kind,
+			  struct mbj_bytes name, struct mbj_bytes value,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
 /* What a record adds to a digest: its key behind the account, its value. */
 enum mbj_rc record_sum(struct mbj_txn *txn, enum db_table table,
 		       struct mbj_bytes key, struct mbj_bytes value,

@@ -1,6 +1,6 @@
 /*
  * Differences of one account beside its tree, once the digests differ: name,
- * policy and limits, attributes of mailboxes, subscribed names without a
+ * policy and limits, attributes, subscribed names without a
  * mailbox (the others are the tree's to tell).
  *
  * Both sides are in key order, and are merged.  A mailbox that only one side
@@ -129,16 +129,18 @@ static enum mbj_rc attr_differs(const struct mbj_attr *any,
 	char name[QUOTE_MAX], first[QUOTE_MAX], second[QUOTE_MAX];
 	const char *kind = mbj_attr_kind_name(any->kind);
 
+	enum mbj_difference_kind differs =
+		mbj_id_is_root(any->mailbox) ? MBJ_DIFFERENCE_ACCOUNT_DIFFERS
+					     : MBJ_DIFFERENCE_MAILBOX_DIFFERS;
+
 	(void)mbj_text_escape(name, sizeof(name), any->name);
 	if (a == NULL || b == NULL)
-		return verify_list_add(list, MBJ_DIFFERENCE_MAILBOX_DIFFERS,
-				       any->mailbox, err,
+		return verify_list_add(list, differs, any->mailbox, err,
 				       "%s \"%s\" is only in the %s store",
 				       kind, name, side_word(a == NULL));
 	(void)mbj_text_escape(first, sizeof(first), a->value);
 	(void)mbj_text_escape(second, sizeof(second), b->value);
-	return verify_list_add(list, MBJ_DIFFERENCE_MAILBOX_DIFFERS,
-			       any->mailbox, err,
+	return verify_list_add(list, differs, any->mailbox, err,
 			       "%s \"%s\" is \"%s\" in the first store, \"%s\" "
 			       "in the second",
 			       kind, name, first, second);
@@ -153,7 +155,7 @@ static enum mbj_rc attr_judge(const struct verify_pair *pair,
 
 	if (order == 0 && mbj_bytes_equal(a->value, b->value))
 		return MBJ_OK;
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; !mbj_id_is_root(mailbox) && i < 2; i++)
 		if (mbj_tree_find(pair->trees[i], mailbox) == MBJ_NODE_NONE)
 			return MBJ_OK;
 	return attr_differs(order <= 0 ? a : b, order <= 0 ? a : NULL,

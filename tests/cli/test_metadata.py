@@ -41,6 +41,16 @@ SESSION = (
     (("subscriptions", "--utf7", "--json"), None, OK),
     (("unsubscribe", "A", "nothing"), None, OK),
     (("subscriptions", "--json"), None, OK),
+    # The account's own: IMAP's mailbox "".
+    (("setmetadata", "", "/shared/Admin", "a@b"), None, OK),
+    (("setmetadata", "", "/private/x", "y", "-n"), None, OK),
+    (("metadata", ""), None, OK),
+    (("metadata", "", "--json"), None, OK),
+    (("metadata", "", "/shared/admin"), None, OK),
+    (("metadata", "", "/shared/other"), None, REFUSED),
+    (("setmetadata", "", "/shared//x", "y"), None, REFUSED),
+    (("acl", ""), None, REFUSED),
+    (("setacl", "", "bob", "l"), None, REFUSED),
     # What is wrong is named.
     (("setacl", "A", "bob", "lz"), None, REFUSED),
     (("setacl", "A", "", "l"), None, REFUSED),
@@ -104,8 +114,15 @@ class Metadata(Case):
         of it equal; both replicated."""
         first = self.session()
         said = {(verb, *operands): out for verb, operands, out, _ in first}
+        for verb, operands, _, err in first:
+            if verb == "acl" and operands == [""]:
+                self.assertIn('there is no mailbox ""', err)
         self.assertEqual(said["acl", "A"], "-bob  w\n")
         self.assertEqual(said["metadata", "A", "/shared/COMMENT"], "a\nb")
+        self.assertEqual(said["metadata", ""], "/shared/admin: a@b\n")
+        self.assertEqual(said["metadata", "", "--json"],
+                         '{"schema":"mbj.metadata/1","accountId":"ID",'
+                         '"list":[{"entry":"/shared/admin","value":"a@b"}]}\n')
         self.assertEqual(said["subscriptions", "--json"],
                          '{"schema":"mbj.subscriptions/1",'
                          '"list":["INBOX","Lists/mbj","é"]}\n')

@@ -308,6 +308,9 @@ static void write_by_hand(struct mbj_store **store, struct golden_sys *sys)
 		 .attr_kind = MBJ_ATTR_METADATA,
 		 .name = mbj_bytes_str("/private/comment"),
 		 .value = mbj_bytes_str("first\nsecond")},
+		{.kind = MBJ_OP_ACCOUNT_SET_ATTR,
+		 .name = mbj_bytes_str("/shared/admin"),
+		 .value = mbj_bytes_str("mailto:hostmaster@example.org")},
 	};
 
 	submit_ops(store, sys, "anna", ops, sizeof(ops) / sizeof(ops[0]));

@@ -16,6 +16,7 @@ int main(void)
 		test_edit_names_case,
 		test_edit_message_case,
 		test_edit_metadata_case,
+		test_edit_metadata_account_case,
 		test_edit_metadata_model_case,
 		test_edit_rename_case,
 		test_edit_scale_case,

@@ -195,6 +195,7 @@ START_TEST(apply_reads_fail)
 		lab_op_of(MBJ_OP_ACCOUNT_RENAME, "alice"),
 		lab_op_of(MBJ_OP_ACCOUNT_DELETE, "alice"),
 		lab_op_of(MBJ_OP_ACCOUNT_SET, ""),
+		lab_op_of(MBJ_OP_ACCOUNT_SET_ATTR, "/shared/x"),
 	};
 	unsigned failures = 0;
 	struct lab lab;

@@ -129,6 +129,10 @@ START_TEST(apply_guards)
 		{"delete another", lab_op_of(MBJ_OP_ACCOUNT_DELETE, "bob"),
 		 MBJ_VERDICT_CONFLICT},
 		{"quota", lab_op_of(MBJ_OP_ACCOUNT_SET, ""), MBJ_VERDICT_APPLY},
+		{"entry", lab_op_of(MBJ_OP_ACCOUNT_SET_ATTR, "/shared/x"),
+		 MBJ_VERDICT_APPLY},
+		{"entry of no name", lab_op_of(MBJ_OP_ACCOUNT_SET_ATTR, ""),
+		 MBJ_VERDICT_CONFLICT},
 	};
 	struct lab lab;
 

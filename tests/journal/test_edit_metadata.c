@@ -495,7 +495,7 @@ START_TEST(all_or_nothing)
 		 .has = MBJ_METADATA_HAS_MESSAGES,
 		 .quota_messages = 9},
 		{.kind = MBJ_METADATA_UNSUBSCRIBE, .name = mbj_bytes_str("S")},
-		{.kind = (enum mbj_metadata_edit_kind)6},
+		{.kind = (enum mbj_metadata_edit_kind)7},
 	};
 	uint64_t k = 0;
 

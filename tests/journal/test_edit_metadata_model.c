@@ -30,6 +30,7 @@ struct model_box {
 
 struct model {
 	struct model_box boxes[BOXES];
+	struct model_box own; /* entries of the account */
 	bool subscribed[PATHS];
 	uint64_t messages, size;
 };
@@ -128,7 +129,7 @@ static struct mbj_metadata_edit
 random_step(struct model *model, unsigned generation, struct scratch *scratch)
 {
 	struct mbj_metadata_edit step = {.kind = MBJ_METADATA_QUOTA};
-	unsigned kind = below(6), box = below(BOXES), path = below(PATHS);
+	unsigned kind = below(7), box = below(BOXES), path = below(PATHS);
 
 	while (!model->boxes[box].is_live)
 		box = below(BOXES);
@@ -137,6 +138,9 @@ random_step(struct model *model, unsigned generation, struct scratch *scratch)
 	} else if (kind < 4) {
 		step = random_entry(&model->boxes[box], scratch);
 	} else if (kind == 4) {
+		step = random_entry(&model->own, scratch);
+		step.kind = MBJ_METADATA_ACCOUNT_ENTRY;
+	} else if (kind == 5) {
 		model->subscribed[path] = below(2) == 0;
 		step.kind = model->subscribed[path] ? MBJ_METADATA_SUBSCRIBE
 						    : MBJ_METADATA_UNSUBSCRIBE;
@@ -308,6 +312,7 @@ static void compare(const struct model *model, const char *name,
 	for (unsigned i = 0; i < BOXES; i++)
 		count += compare_box(lab.txns[1], account.id, &model->boxes[i],
 				     box_id(generation, i));
+	count += compare_box(lab.txns[1], account.id, &model->own, MBJ_ID_ROOT);
 	LAB_OK(mbj_scan_account_attrs(lab.txns[1], account.id, &scan, err));
 	while (mbj_scan_next_attr(&scan, &attr, NULL) == MBJ_OK)
 		count--;

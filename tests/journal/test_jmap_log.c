@@ -94,6 +94,8 @@ static const char golden[] =
 	"\",\"name\":\"n\\\"m\",\"value\":\"v\"},"
 	"{\"op\":\"account-set\",\"account\":\"" ID_ACCOUNT
 	"\",\"quota_messages\":9007199254740993,\"quota_size\":12},"
+	"{\"op\":\"account-set-attr\",\"account\":\"" ID_ACCOUNT
+	"\",\"name\":\"n\\\"m\",\"value\":\"v\"},"
 	"{\"op\":\"mailbox-create\",\"account\":\"" ID_ACCOUNT
 	"\",\"id\":\"" ID_1 "\",\"to\":{\"parentId\":\"" ID_2
 	"\",\"name\":\"b\"},\"uidvalidity\":13,\"role\":\"trash\","

@@ -24,14 +24,14 @@ START_TEST(op_numbers)
 	} released[] = {
 		{1, "account-create"},	  {2, "account-delete"},
 		{3, "account-rename"},	  {4, "account-set"},
-		{16, "mailbox-create"},	  {17, "mailbox-move"},
-		{18, "mailbox-delete"},	  {19, "mailbox-set"},
-		{20, "mailbox-set-attr"}, {21, "name-retire"},
-		{32, "message-append"},	  {33, "message-flags"},
-		{34, "message-expunge"},  {35, "message-take-all"},
-		{48, "subscribe"},	  {49, "unsubscribe"},
-		{80, "intent"},		  {81, "outcome"},
-		{96, "receipt"},
+		{5, "account-set-attr"},  {16, "mailbox-create"},
+		{17, "mailbox-move"},	  {18, "mailbox-delete"},
+		{19, "mailbox-set"},	  {20, "mailbox-set-attr"},
+		{21, "name-retire"},	  {32, "message-append"},
+		{33, "message-flags"},	  {34, "message-expunge"},
+		{35, "message-take-all"}, {48, "subscribe"},
+		{49, "unsubscribe"},	  {80, "intent"},
+		{81, "outcome"},	  {96, "receipt"},
 	};
 	size_t count = sizeof(released) / sizeof(released[0]);
 	size_t known = 0;

@@ -118,6 +118,10 @@ START_TEST(op_limits_texts)
 		   false);
 	limit_text(&lab, MBJ_OP_ACCOUNT_RENAME, value, 1, MBJ_ACCOUNT_NAME_MAX,
 		   false);
+	limit_text(&lab, MBJ_OP_ACCOUNT_SET_ATTR, name, 1, MBJ_ATTR_NAME_MAX,
+		   false);
+	limit_text(&lab, MBJ_OP_ACCOUNT_SET_ATTR, value, 0, MBJ_ATTR_VALUE_MAX,
+		   true);
 	limit_text(&lab, MBJ_OP_MAILBOX_SET_ATTR, name, 1, MBJ_ATTR_NAME_MAX,
 		   false);
 	limit_text(&lab, MBJ_OP_MAILBOX_SET_ATTR, value, 0, MBJ_ATTR_VALUE_MAX,

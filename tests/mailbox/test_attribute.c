@@ -134,6 +134,65 @@ START_TEST(lists)
 }
 END_TEST
 
+static void set_account(struct lab *lab, const char *name, const char *value)
+{
+	test_ok(mbj_txn_account_set_attr(lab->txn, lab->account,
+					 mbj_bytes_str(name),
+					 mbj_bytes_str(value), &err),
+		err);
+}
+
+/*
+ * Goal: an account has entries of its own, which are in its digest and are no
+ * mailbox's.  Method: set, replaced and removed between those of mailboxes; the
+ * digest is another one each time, sums to the records, and is the first one
+ * again at the end.
+ */
+START_TEST(account_entries)
+{
+	struct mbj_digest digests[4];
+	struct mbj_account account;
+	struct mbj_digest summed;
+	struct lab lab;
+
+	lab_begin(&lab);
+	set(&lab, 1, MBJ_ATTR_METADATA, "n", "m");
+	for (int i = 0; i < 4; i++) {
+		if (i > 0)
+			set_account(&lab, "n",
+				    i == 1   ? "a"
+				    : i == 2 ? "b"
+					     : "");
+		test_ok(mbj_txn_account_get(lab.txn, lab.account, &account,
+					    &err),
+			err);
+		digests[i] = account.digest;
+		test_ok(mbj_txn_account_check(lab.txn, lab.account, &summed,
+					      &err),
+			err);
+		ck_assert(mbj_digest_equal(&summed, &account.digest));
+		ck_assert_str_eq(listed(&lab, 0, 0), i == 1   ? "n=a n=m "
+						     : i == 2 ? "n=b n=m "
+							      : "n=m ");
+		ck_assert_str_eq(listed(&lab, 1, MBJ_ATTR_ANY), "n=m ");
+	}
+	ck_assert(!mbj_digest_equal(&digests[0], &digests[1]));
+	ck_assert(!mbj_digest_equal(&digests[1], &digests[2]));
+	ck_assert(mbj_digest_equal(&digests[0], &digests[3]));
+	ck_assert_int_eq(mbj_txn_account_set_attr(lab.txn, test_id(77),
+						  mbj_bytes_str("n"),
+						  mbj_bytes_str("v"), &err),
+			 MBJ_ECONFLICT);
+	/* With the account they go. */
+	set_account(&lab, "n", "a");
+	test_ok(mbj_txn_account_delete(lab.txn, lab.account,
+				       (struct mbj_lsn){9}, &err),
+		err);
+	ck_assert_str_eq(listed(&lab, 0, 0), "");
+	lab_end(&lab);
+}
+END_TEST
+
 /* Records that are none: kind, size of the name, bytes of the record. */
 static const struct {
 	uint8_t kind;
@@ -186,6 +245,7 @@ TCase *test_attribute_case(void)
 	TCase *tc = tcase_create("attribute");
 
 	tcase_add_test(tc, lists);
+	tcase_add_test(tc, account_entries);
 	tcase_add_loop_test(tc, damaged, 0,
 			    sizeof(damages) / sizeof(damages[0]));
 	return tc;

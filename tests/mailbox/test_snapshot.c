@@ -81,6 +81,10 @@ static void strangers_add(struct mbj_txn *txn)
 					 mbj_bytes_str("lrs"), &err),
 		err);
 	test_ok(mbj_txn_account_set_quota(txn, test_id(2002), 5, 6, &err), err);
+	test_ok(mbj_txn_account_set_attr(txn, test_id(2002),
+					 mbj_bytes_str("/shared/admin"),
+					 mbj_bytes_str("mailto:a@b"), &err),
+		err);
 	test_ok(mbj_txn_account_delete(txn, test_id(2003), (struct mbj_lsn){9},
 				       &err),
 		err);

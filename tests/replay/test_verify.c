@@ -230,6 +230,9 @@ START_TEST(test_metadata)
 		{.kind = MBJ_METADATA_UNSUBSCRIBE,
 		 .name = mbj_bytes_str("old/x")},
 		{.kind = MBJ_METADATA_SUBSCRIBE, .name = mbj_bytes_str("new")},
+		{.kind = MBJ_METADATA_ACCOUNT_ENTRY,
+		 .name = mbj_bytes_str("/shared/admin"),
+		 .value = mbj_bytes_str("a@b")},
 	};
 	char text[4096];
 	struct fixture f;
@@ -240,12 +243,14 @@ START_TEST(test_metadata)
 	(void)fixture_replay(&f);
 	texts_read(f.primary, f.replica, text, sizeof(text));
 	ck_assert_str_eq(text, "");
-	metadata(&f, after, 6);
+	metadata(&f, after, 7);
 	texts_read(f.primary, f.replica, text, sizeof(text));
 	ck_assert_str_eq(
 		text,
 		"account-differs quota of bytes 7 in the first store, 0 in the "
 		"second\n"
+		"account-differs metadata \"/shared/admin\" is only in the "
+		"first store\n"
 		"mailbox-differs acl \"ann\" is only in the second store\n"
 		"mailbox-differs acl \"bob\" is \"r\" in the first store, "
 		"\"l\" in the second\n"

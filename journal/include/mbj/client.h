@@ -173,10 +173,13 @@ MBJ_API enum mbj_rc mbj_client_tree(struct mbj_client *client,
 				    struct mbj_tree **ret_tree,
 				    struct mbj_error *err) MBJ_MUST_CHECK;
 
-/* The attributes of a mailbox: its access control list and its METADATA. */
+/*
+ * The attributes of a mailbox, its access control list and its METADATA; with
+ * an empty path those of the account itself (RFC 5464's server annotations).
+ */
 struct mbj_client_attrs {
 	struct mbj_account account; /* the name is left out */
-	struct mbj_mailbox mailbox; /* likewise */
+	struct mbj_mailbox mailbox; /* likewise; its id ROOT: the account's */
 	struct mbj_attr *attrs;	    /* by kind and name */
 	size_t count;
 	struct mbj_buf bytes; /* what they borrow */

@@ -128,6 +128,8 @@ enum mbj_metadata_edit_kind {
 	/* a name, whether there is a mailbox of that name or not */
 	MBJ_METADATA_SUBSCRIBE = 4,
 	MBJ_METADATA_UNSUBSCRIBE = 5,
+	/* an entry of the account itself, IMAP's mailbox "" (RFC 5464) */
+	MBJ_METADATA_ACCOUNT_ENTRY = 6,
 };
 
 /* What the rights given do to those that the identifier has. */
@@ -156,7 +158,8 @@ enum {
  * digits, c for kx and d for te.  They are recorded once each, in that order.
  * An identifier without rights has no entry.
  *
- * ENTRY: name is /private/... or /shared/... of printable ASCII without * and
+ * ENTRY, ACCOUNT_ENTRY: name is /private/... or /shared/... of printable ASCII
+ * without * and
  * %, no component empty; recorded in lower case, since case means nothing.
  * /private is the account's owner's.  value is any bytes but none: an entry
  * that is empty cannot be told from one that is not there.
@@ -169,7 +172,7 @@ struct mbj_metadata_edit {
 	struct mbj_bytes name;
 	struct mbj_bytes value;
 	enum mbj_rights_mode mode; /* ACL */
-	bool is_removed;	   /* ACL, ENTRY: the entry goes (NIL) */
+	bool is_removed;	   /* ACL, entries: it goes (NIL) */
 	unsigned has;		   /* QUOTA: which of these */
 	uint64_t quota_messages;
 	uint64_t quota_size; /* bytes */

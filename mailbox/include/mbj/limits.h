@@ -25,6 +25,8 @@ enum {
 	MBJ_ATTR_VALUE_MAX = 65536,
 	/* Attributes of one mailbox, of both kinds together. */
 	MBJ_MAILBOX_ATTRS_MAX = 1000,
+	/* METADATA entries of an account itself. */
+	MBJ_ACCOUNT_ATTRS_MAX = 1000,
 	/* Names of one account that can be subscribed by themselves. */
 	MBJ_ACCOUNT_SUBSCRIPTIONS_MAX = 100000,
 	/* Bytes of one keyword, and of all of a message with their ends. */

@@ -342,6 +342,11 @@ enum mbj_rc mbj_txn_account_rename(struct mbj_txn *txn, struct mbj_id id,
 enum mbj_rc mbj_txn_account_set_quota(struct mbj_txn *txn, struct mbj_id id,
 				      uint64_t messages, uint64_t size,
 				      struct mbj_error *err) MBJ_MUST_CHECK;
+/* An entry of the account's own METADATA; an empty value removes it. */
+enum mbj_rc mbj_txn_account_set_attr(struct mbj_txn *txn, struct mbj_id id,
+				     struct mbj_bytes name,
+				     struct mbj_bytes value,
+				     struct mbj_error *err) MBJ_MUST_CHECK;
 /* Note the group that named it; outside the digest. */
 enum mbj_rc mbj_txn_account_set_lsn(struct mbj_txn *txn, struct mbj_id id,
 				    struct mbj_lsn lsn,
