@@ -164,6 +164,24 @@ enum mbj_rc mail_import_open(struct mail_import *m) MBJ_MUST_CHECK;
 /* Say how it went and free everything, begun whole or not. */
 int mail_import_end(struct mail_import *m, enum mbj_rc rc);
 
+/* ------------------------------------------------------------- mail_acl.c */
+
+/* The folder's dovecot-acl, as far as IMAP can say it. */
+enum mbj_rc mail_acl_import(struct mail_import *m,
+			    const struct mail_folder *folder) MBJ_MUST_CHECK;
+
+/* And out, before the folder is synced; what its file cannot hold is noted. */
+struct mail_acl_source {
+	struct mbj_txn *txn;
+	struct mbj_id account;
+	struct mbj_id mailbox;
+	const char *title; /* for people */
+	const char *dir;   /* the folder; NULL: a dry run */
+};
+enum mbj_rc mail_acl_export(const struct mail_acl_source *source,
+			    struct mail_report *report,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* ------------------------------------------ mail_maildir.c, mail_mbox.c */
 
 int mail_import_maildir(const struct cli_call *call,

@@ -316,6 +316,8 @@ static enum mbj_rc folder_import(struct mail_import *m,
 			  "UIDVALIDITY");
 	if (rc == MBJ_OK)
 		rc = messages_take(&run);
+	if (rc == MBJ_OK)
+		rc = mail_acl_import(m, folder);
 	mail_target_close(&run.target);
 	mbj_free(run.is_late);
 	mbj_maildir_folder_close(&run.maildir);

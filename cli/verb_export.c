@@ -390,6 +390,20 @@ static enum mbj_rc messages_export(struct mailbox_run *run)
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+static enum mbj_rc acl_export(struct mailbox_run *run)
+{
+	struct export *e = run->e;
+	const struct mail_acl_source source = {
+		.txn = e->txn,
+		.account = e->account.id,
+		.mailbox = run->node->id,
+		.title = run->title,
+		.dir = e->s.edit.is_dry_run ? NULL : run->dir,
+	};
+
+	return mail_acl_export(&source, &e->report, &e->s.err);
+}
+
 static enum mbj_rc mailbox_write(struct mailbox_run *run, bool is_inbox)
 {
 	struct export *e = run->e;
@@ -407,6 +421,8 @@ static enum mbj_rc mailbox_write(struct mailbox_run *run, bool is_inbox)
 		rc = mbj_buf_ok(&run->uidlist, &e->s.err);
 	if (rc == MBJ_OK && !is_dry_run)
 		rc = names_sweep(run);
+	if (rc == MBJ_OK)
+		rc = acl_export(run);
 	if (rc == MBJ_OK && !is_dry_run)
 		rc = mbj_maildir_folder_end(e->sys, run->dir,
 					    mbj_buf_view(&run->uidlist),

@@ -13,11 +13,11 @@
 #include <mbj/maildir.h>
 
 #include "maildir_path.h"
+#include "maildir_text.h"
 
 #define SUBSCRIPTIONS_HEAD "V\t2\n\n"
 
-/* Cut the next line off, without its end.  False: nothing is left. */
-static bool line_next(struct mbj_bytes *rest, struct mbj_bytes *ret_line)
+bool maildir_line_next(struct mbj_bytes *rest, struct mbj_bytes *ret_line)
 {
 	const uint8_t *end;
 
@@ -85,7 +85,7 @@ enum mbj_rc mbj_uidlist_begin(struct mbj_bytes text,
 	struct mbj_uidlist list = {.rest = text};
 	struct mbj_bytes line, word;
 
-	if (!line_next(&list.rest, &line))
+	if (!maildir_line_next(&list.rest, &line))
 		return mbj_error_set(err, MBJ_EINVALID, "it is empty");
 	if (!number_parse(word_next(&line), &list.version))
 		return mbj_error_set(err, MBJ_EINVALID,
@@ -134,7 +134,7 @@ bool mbj_uidlist_next(struct mbj_uidlist *list, uint32_t *ret_uid,
 	struct mbj_bytes line;
 	uint32_t uid;
 
-	while (line_next(&list->rest, &line)) {
+	while (maildir_line_next(&list->rest, &line)) {
 		if (!number_parse(word_next(&line), &uid) ||
 		    uid <= list->last || uid == MBJ_UIDNEXT_MAX ||
 		    !line_name(list, line, ret_name)) {
@@ -176,7 +176,7 @@ void mbj_maildir_keywords_parse(struct mbj_bytes text,
 	uint32_t letter;
 
 	memset(ret_words, 0, MBJ_MAILDIR_LETTERS * sizeof(*ret_words));
-	while (line_next(&text, &line))
+	while (maildir_line_next(&text, &line))
 		if (number_parse(word_next(&line), &letter) &&
 		    letter < MBJ_MAILDIR_LETTERS && mbj_keyword_is_good(line))
 			ret_words[letter] = line;
@@ -212,7 +212,7 @@ mbj_maildir_subscriptions_next(struct mbj_maildir_subscriptions *list,
 	struct mbj_bytes line;
 
 	do
-		if (!line_next(&list->rest, &line))
+		if (!maildir_line_next(&list->rest, &line))
 			return MBJ_ENOTFOUND;
 	while (line.n == 0);
 	return maildir_path_split(utf7, line, list->is_tabbed ? '\t' : '.',

@@ -75,6 +75,35 @@ class Maildir(Mail):
         self.agree()
         self.assertEqual(self.kept(self.r), wanted)
 
+    def test_acl(self):
+        """Goal: access control lists come over, and go out as they were; what
+        IMAP cannot say is named.  Method: a folder with one of each kind,
+        twice; an export beside it."""
+        mailtest.write(self.m, [Folder(["INBOX"], []), Folder(["A"], [])], [])
+        kept = (b"anyone l\nuser=bob lr\ngroup=staff lrs\n"
+                b"-user=eve r\n\"user=a b\" lr\n")
+        (self.m / ".A" / "dovecot-acl").write_bytes(
+            kept + b"user=anyone lr\nuser=bob s\nuser=x l :own\n")
+        answer = self.take("--maildir", self.m)
+        self.assertEqual(answer.json()["notes"], 2)
+        self.assertIn('user=anyone lr', answer.err)
+        self.assertIn('user=x l :own', answer.err)
+        listed = ("$staff  lrs\n-eve  r\na b  lr\nanyone  l\nbob  lrs\n")
+        self.assertEqual(self.mbj("acl", self.p, "alice", "A").out, listed)
+        # Given here, and not taken away by another import.
+        self.mbj("setacl", self.p, "alice", "A", "bob", "+w9")
+        self.take("--maildir", self.m)
+        self.assertEqual(self.mbj("acl", self.p, "alice", "A").out,
+                         listed.replace("bob  lrs", "bob  lrsw9"))
+        self.agree()
+        out = self.dir / "out"
+        answer = self.mbj("export", self.p, "alice", out)
+        self.assertIn("A: 1 entries of its access control list", answer.err)
+        self.assertEqual(
+            sorted((out / ".A" / "dovecot-acl").read_bytes().splitlines()),
+            sorted(kept.replace(b"bob lr", b"bob lrsw").splitlines()))
+        self.assertFalse((out / "dovecot-acl").exists())
+
     def test_bad_messages(self):
         """Goal: each is named with its reason, counted, and costs nothing
         else."""
@@ -538,6 +567,33 @@ class Peer(Mail):
         return {path: (box["uidValidity"], box["uidNext"], ids[path],
                        [(m[0], m[4], m[3], m[2]) for m in box["messages"]])
                 for path, box in self.kept().items()}
+
+    def test_acl(self):
+        """Goal: rights that Dovecot keeps are ours, and ours are its.  Method:
+        it writes a list; import; one more; export in its place; it reads."""
+        def rights():
+            return sorted(line.split("\t") for line in self.doveadm(
+                "-f", "tab", "acl", "get", "A").splitlines()[1:])
+
+        with self.conf.open("a") as conf:
+            conf.write("mail_plugins = acl\nplugin {\n acl = vfile\n}\n")
+        self.doveadm("mailbox", "create", "A")
+        for who, *what in (("user=bob", "lookup", "read"),
+                           ("group=the staff", "lookup", "-write"),
+                           ("anyone", "lookup", "post"),
+                           ("owner", "all")):
+            self.doveadm("acl", "set", "--", "A", who, *what)
+        before = rights()
+        self.take("--maildir", self.home / "Maildir")
+        self.assertEqual(self.mbj("acl", self.p, "alice", "A").out,
+                         "$the staff  l\n-$the staff  w\nanyone  lp\n"
+                         "bob  lr\nowner  lrswipkxtea\n")
+        self.mbj("setacl", self.p, "alice", "A", "ann", "ls")
+        shutil.rmtree(self.home / "Maildir")
+        self.mbj("export", self.p, "alice", self.home / "Maildir")
+        self.own()
+        self.assertEqual(rights(), sorted(before + [
+            ["user=ann", "", "lookup write-seen"]]))
 
     def test_round_trip(self):
         """Goal: what Dovecot serves is what we import, and what we export is

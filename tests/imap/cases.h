@@ -6,6 +6,7 @@
 
 #include "support.h"
 
+TCase *test_acl_case(void);
 TCase *test_date_case(void);
 TCase *test_folder_case(void);
 TCase *test_list_case(void);

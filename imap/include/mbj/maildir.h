@@ -6,6 +6,7 @@
  *	DIR/.A.B/{cur,new,tmp}		A/B, its name in modified UTF-7
  *	.../dovecot-uidlist		UIDVALIDITY, UIDNEXT, UIDs, MAILBOXID
  *	.../dovecot-keywords		what the letters a to z of names mean
+ *	.../dovecot-acl			who may do what
  *	DIR/subscriptions
  *
  * INTERNALDATE is a file's mtime.  Paths of mailboxes are UTF-8, their
@@ -43,6 +44,7 @@ enum {
 #define MBJ_MAILDIR_UIDLIST	  "dovecot-uidlist"
 #define MBJ_MAILDIR_KEYWORDS	  "dovecot-keywords"
 #define MBJ_MAILDIR_SUBSCRIPTIONS "subscriptions"
+#define MBJ_MAILDIR_ACL		  "dovecot-acl"
 
 /* --------------------------------------------------------- names of files */
 
@@ -114,6 +116,27 @@ void mbj_maildir_keywords_parse(
 	struct mbj_bytes text, struct mbj_bytes ret_words[MBJ_MAILDIR_LETTERS]);
 void mbj_maildir_keywords_put(struct mbj_buf *buf, unsigned letter,
 			      struct mbj_bytes word);
+
+/*
+ * dovecot-acl, a line for an identifier.  Identifiers are as Dovecot shows them
+ * in IMAP (RFC 4314): a user's name for user=NAME, $NAME for group=NAME, !$NAME
+ * for group-override=NAME, and anyone, authenticated, owner; with - in front
+ * for rights that are taken away.
+ *
+ * Name and rights of the next line; rights are letters of lrswtipekxa.
+ * Returns: MBJ_EINVALID for a line that is none, or that IMAP cannot say: it
+ * costs itself.  MBJ_ENOTFOUND (err untouched): that was all.
+ */
+enum mbj_rc mbj_maildir_acl_next(struct mbj_bytes *rest,
+				 struct mbj_buf *ret_name,
+				 struct mbj_bytes *ret_rights,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * False: something of it has no place in the file, which are rights of the
+ * site's own (digits) and names with control characters.
+ */
+bool mbj_maildir_acl_put(struct mbj_buf *buf, struct mbj_bytes name,
+			 struct mbj_bytes rights);
 
 /* subscriptions, versions 1 and 2. */
 struct mbj_maildir_subscriptions {

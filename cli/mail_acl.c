@@ -1,0 +1,182 @@
+/*
+ * Access control lists on their way from and to Dovecot's dovecot-acl.
+ *
+ * What the file grants is added to what the mailbox has, in one edit: run
+ * again, nothing changes, and nothing that was given here is taken away.
+ */
+#include <mbj/attribute.h>
+
+#include "mail.h"
+
+enum {
+	LINE_MAX_HERE = 4096,
+	LIST_SIZE_MAX = MBJ_MAILBOX_ATTRS_MAX * LINE_MAX_HERE,
+};
+
+/* -------------------------------------------------------------- reading */
+
+struct acl_run {
+	struct mail_import *m;
+	const struct mail_folder *folder;
+	struct mbj_arena *arena; /* names of steps */
+	struct mbj_metadata_edit *steps;
+	size_t count;
+};
+
+static enum mbj_rc step_add(struct acl_run *run, struct mbj_bytes name,
+			    struct mbj_bytes rights)
+{
+	struct mbj_metadata_edit *step = &run->steps[run->count++];
+
+	*step = (struct mbj_metadata_edit){
+		.kind = MBJ_METADATA_ACL,
+		.mailbox = run->folder->mailbox,
+		.value = rights,
+		.mode = MBJ_RIGHTS_ADD,
+	};
+	return mbj_arena_dup(run->arena, name, &step->name)
+		       ? MBJ_OK
+		       : mbj_error_nomem(&run->m->s.err);
+}
+
+static enum mbj_rc lines_take(struct acl_run *run, struct mbj_bytes text)
+{
+	struct mbj_error *err = &run->m->s.err;
+	struct mbj_bytes rights;
+	struct mbj_buf name;
+	enum mbj_rc rc = MBJ_OK;
+
+	mbj_buf_init(&name, LINE_MAX_HERE);
+	while (rc == MBJ_OK) {
+		mbj_buf_clear(&name);
+		rc = mbj_maildir_acl_next(&text, &name, &rights, err);
+		if (rc == MBJ_OK && run->count == MBJ_MAILBOX_ATTRS_MAX) {
+			mail_note(&run->m->report, run->folder->place,
+				  "%s has more than %d entries",
+				  MBJ_MAILDIR_ACL, MBJ_MAILBOX_ATTRS_MAX);
+			break;
+		}
+		if (rc == MBJ_OK) {
+			rc = step_add(run, mbj_buf_view(&name), rights);
+		} else if (rc == MBJ_EINVALID || rc == MBJ_ELIMIT) {
+			mail_note(&run->m->report, run->folder->place, "%s: %s",
+				  MBJ_MAILDIR_ACL, err->message);
+			mbj_buf_done(&name);
+			mbj_buf_init(&name, LINE_MAX_HERE);
+			rc = MBJ_OK;
+		}
+	}
+	mbj_buf_done(&name);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+static enum mbj_rc steps_submit(struct acl_run *run)
+{
+	struct session *s = &run->m->s;
+	enum mbj_rc rc;
+
+	if (run->count == 0 || s->edit.is_dry_run)
+		return MBJ_OK;
+	s->edit.kind = MBJ_EDIT_METADATA;
+	s->edit.origin = MBJ_ORIGIN_BULK;
+	s->edit.metadata = run->steps;
+	s->edit.metadata_count = run->count;
+	rc = session_submit(s);
+	s->edit.metadata = NULL;
+	s->edit.metadata_count = 0;
+	mbj_outcome_done(&s->outcome);
+	if (rc != MBJ_EINVALID && rc != MBJ_ELIMIT)
+		return rc;
+	mail_note(&run->m->report, run->folder->place, "%s is not kept: %s",
+		  MBJ_MAILDIR_ACL, s->err.message);
+	return MBJ_OK;
+}
+
+enum mbj_rc mail_acl_import(struct mail_import *m,
+			    const struct mail_folder *folder)
+{
+	struct acl_run run = {.m = m, .folder = folder};
+	struct mbj_buf text;
+	enum mbj_rc rc = MBJ_OK;
+
+	mbj_buf_init(&text, LIST_SIZE_MAX);
+	if (!mbj_maildir_list_load(m->sys, folder->place, MBJ_MAILDIR_ACL,
+				   &text, &m->s.err)) {
+		if (m->s.err.rc < 0)
+			mail_note(&m->report, folder->place, "%s",
+				  m->s.err.message);
+		mbj_buf_done(&text);
+		return MBJ_OK;
+	}
+	run.steps = mbj_calloc(MBJ_MAILBOX_ATTRS_MAX, sizeof(*run.steps));
+	if (run.steps == NULL)
+		rc = mbj_error_nomem(&m->s.err);
+	if (rc == MBJ_OK)
+		rc = mbj_arena_new(LIST_SIZE_MAX, &run.arena, &m->s.err);
+	if (rc == MBJ_OK)
+		rc = lines_take(&run, mbj_buf_view(&text));
+	if (rc == MBJ_OK)
+		rc = steps_submit(&run);
+	mbj_arena_free(&run.arena);
+	mbj_free(run.steps);
+	mbj_buf_done(&text);
+	return rc;
+}
+
+/* -------------------------------------------------------------- writing */
+
+static enum mbj_rc list_print(const struct mail_acl_source *source,
+			      struct mbj_buf *text, size_t *ret_cut_count,
+			      struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_attr attr;
+	enum mbj_rc rc;
+
+	rc = mbj_scan_attrs(source->txn, source->account, source->mailbox,
+			    MBJ_ATTR_ACL, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_attr(&scan, &attr, err);
+		if (rc == MBJ_OK)
+			*ret_cut_count += !mbj_maildir_acl_put(text, attr.name,
+							       attr.value);
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? mbj_buf_ok(text, err) : rc;
+}
+
+static enum mbj_rc list_write(const char *dir, struct mbj_bytes text,
+			      struct mbj_error *err)
+{
+	const struct mbj_sys *sys = mbj_sys_posix();
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	if (text.n > 0)
+		return mbj_file_replace(sys, dir, MBJ_MAILDIR_ACL, text, err);
+	/* What an earlier run wrote, of a list that there is no more. */
+	rc = mbj_path_join(path, dir, MBJ_MAILDIR_ACL, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_remove(sys, path, err);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+enum mbj_rc mail_acl_export(const struct mail_acl_source *source,
+			    struct mail_report *report, struct mbj_error *err)
+{
+	size_t cut_count = 0;
+	struct mbj_buf text;
+	enum mbj_rc rc;
+
+	mbj_buf_init(&text, LIST_SIZE_MAX);
+	rc = list_print(source, &text, &cut_count, err);
+	if (rc == MBJ_OK && source->dir != NULL)
+		rc = list_write(source->dir, mbj_buf_view(&text), err);
+	if (rc == MBJ_OK && cut_count > 0)
+		mail_note(report, source->title,
+			  "%zu entries of its access control list lose what "
+			  "%s cannot hold",
+			  cut_count, MBJ_MAILDIR_ACL);
+	mbj_buf_done(&text);
+	return rc;
+}

@@ -1,0 +1,133 @@
+/*
+ * dovecot-acl.
+ */
+#include <string.h>
+
+#include <mbj/maildir.h>
+
+#include "cases.h"
+
+enum { TEXT_MAX = 4096 };
+
+/* A line of the file and what IMAP says, both ways. */
+static const struct {
+	const char *line;
+	const char *name;
+	const char *rights;
+} acl_lines[] = {
+	{"user=bob lrs\n", "bob", "lrs"},
+	{"user=a@b.c lrswtipekxa\n", "a@b.c", "lrswtipekxa"},
+	{"group=staff lr\n", "$staff", "lr"},
+	{"group-override=staff k\n", "!$staff", "k"},
+	{"anyone l\n", "anyone", "l"},
+	{"authenticated lr\n", "authenticated", "lr"},
+	{"owner a\n", "owner", "a"},
+	{"-user=bob w\n", "-bob", "w"},
+	{"-anyone w\n", "-anyone", "w"},
+	{"-group=staff w\n", "-$staff", "w"},
+	{"\"user=bob the builder\" lr\n", "bob the builder", "lr"},
+	{"\"-group=the \\\"old\\\" \\\\guard\" lr\n", "-$the \"old\" \\guard",
+	 "lr"},
+	{"user=\xc3\xa9 l\n", "\xc3\xa9", "l"},
+	{"user=\"quoted\" l\n", "\"quoted\"", "l"},
+};
+
+/* Goal: what is written is what was read. */
+START_TEST(both_ways)
+{
+	struct mbj_bytes rest = mbj_bytes_str(acl_lines[_i].line), rights;
+	struct mbj_buf name, again;
+	struct mbj_error err;
+
+	mbj_buf_init(&name, TEXT_MAX);
+	mbj_buf_init(&again, TEXT_MAX);
+	ck_assert_int_eq(mbj_maildir_acl_next(&rest, &name, &rights, &err),
+			 MBJ_OK);
+	ck_assert(mbj_bytes_equal(mbj_buf_view(&name),
+				  mbj_bytes_str(acl_lines[_i].name)));
+	ck_assert(mbj_bytes_equal(rights, mbj_bytes_str(acl_lines[_i].rights)));
+	ck_assert_int_eq(mbj_maildir_acl_next(&rest, &name, &rights, &err),
+			 MBJ_ENOTFOUND);
+	ck_assert(mbj_maildir_acl_put(&again, mbj_bytes_str(acl_lines[_i].name),
+				      mbj_bytes_str(acl_lines[_i].rights)));
+	ck_assert(mbj_bytes_equal(mbj_buf_view(&again),
+				  mbj_bytes_str(acl_lines[_i].line)));
+	mbj_buf_done(&name);
+	mbj_buf_done(&again);
+}
+END_TEST
+
+/* Lines that are none, or that IMAP has no words for. */
+static const char *const bad_lines[] = {
+	"bob lr",	    "user= lr",	      "user=anyone lr",
+	"user=$staff lr",   "user=-bob lr",   "user=#x lr",
+	"user=!$staff lr",  "user=bob",	      "user=bob ",
+	"user=bob lrc",	    "user=bob l 9",   "user=bob l :own",
+	"\"user=a b lr",    "\"user=a b\"lr", "\"user=a\\",
+	"-\"user=a b\" lr", "nobody=x lr",
+};
+
+/*
+ * Goal: a line that is none costs itself, with its words; comments, other
+ * spaces and a last line without an end are no fault.
+ */
+START_TEST(lines)
+{
+	struct mbj_buf name, text;
+	struct mbj_bytes rest, rights;
+	struct mbj_error err;
+
+	mbj_buf_init(&name, TEXT_MAX);
+	mbj_buf_init(&text, TEXT_MAX);
+	mbj_buf_put_str(&text, "# a comment\n\n");
+	mbj_buf_put_str(&text, bad_lines[_i]);
+	mbj_buf_put_str(&text, "\nanonymous \t lr \t");
+	rest = mbj_buf_view(&text);
+	ck_assert_int_eq(mbj_maildir_acl_next(&rest, &name, &rights, &err),
+			 MBJ_EINVALID);
+	ck_assert_ptr_nonnull(strstr(err.message, "user") != NULL
+				      ? strstr(err.message, "user")
+				      : strstr(err.message, bad_lines[_i]));
+	ck_assert_int_eq(mbj_maildir_acl_next(&rest, &name, &rights, &err),
+			 MBJ_OK);
+	ck_assert(
+		mbj_bytes_equal(mbj_buf_view(&name), mbj_bytes_str("anyone")));
+	ck_assert(mbj_bytes_equal(rights, mbj_bytes_str("lr")));
+	ck_assert_int_eq(mbj_maildir_acl_next(&rest, &name, &rights, &err),
+			 MBJ_ENOTFOUND);
+	mbj_buf_done(&name);
+	mbj_buf_done(&text);
+}
+END_TEST
+
+/* Goal: what has no place in the file is told of, the rest is written. */
+START_TEST(cut)
+{
+	struct mbj_buf text;
+
+	mbj_buf_init(&text, TEXT_MAX);
+	ck_assert(!mbj_maildir_acl_put(&text, mbj_bytes_str("bob"),
+				       mbj_bytes_str("l09r")));
+	ck_assert(!mbj_maildir_acl_put(&text, mbj_bytes_str("ann"),
+				       mbj_bytes_str("0")));
+	ck_assert(!mbj_maildir_acl_put(&text, mbj_bytes_str("a\nuser=eve"),
+				       mbj_bytes_str("a")));
+	ck_assert(!mbj_maildir_acl_put(&text, mbj_bytes_str(""),
+				       mbj_bytes_str("a")));
+	ck_assert(mbj_bytes_equal(mbj_buf_view(&text),
+				  mbj_bytes_str("user=bob lr\n")));
+	mbj_buf_done(&text);
+}
+END_TEST
+
+TCase *test_acl_case(void)
+{
+	TCase *tc = tcase_create("acl");
+
+	tcase_add_loop_test(tc, both_ways, 0,
+			    sizeof(acl_lines) / sizeof(acl_lines[0]));
+	tcase_add_loop_test(tc, lines, 0,
+			    sizeof(bad_lines) / sizeof(bad_lines[0]));
+	tcase_add_test(tc, cut);
+	return tc;
+}
