@@ -2,7 +2,7 @@
  * A client: opening, closing, calls, edits.
  *
  * Not here: links (client_link.c), bytes of messages (client_body.c), reading
- * (client_read.c).
+ * (client_read.c), what a store of this process does (client_take.c).
  */
 #include <mbj/check.h>
 
@@ -14,9 +14,8 @@ enum { CLIENT_ARENA_MAX = 512 << 20 };
 
 /* ------------------------------------------------------- open and close */
 
-static enum mbj_rc client_new(const struct mbj_client_options *options,
-			      struct mbj_client **ret_client,
-			      struct mbj_error *err)
+enum mbj_rc client_new(const struct mbj_client_options *options,
+		       struct mbj_client **ret_client, struct mbj_error *err)
 {
 	struct mbj_client *client;
 
@@ -72,19 +71,6 @@ enum mbj_rc mbj_client_connect(const char *socket_path,
 	return rc;
 }
 
-enum mbj_rc mbj_client_take(struct mbj_store *store,
-			    struct mbj_client **ret_client,
-			    struct mbj_error *err)
-{
-	enum mbj_rc rc;
-
-	MBJ_ASSERT(store != NULL);
-	rc = client_new(NULL, ret_client, err);
-	if (rc == MBJ_OK)
-		(*ret_client)->store = store;
-	return rc;
-}
-
 void mbj_client_close(struct mbj_client **client)
 {
 	struct mbj_client *c = *client;
@@ -92,7 +78,8 @@ void mbj_client_close(struct mbj_client **client)
 	if (c == NULL)
 		return;
 	links_close(c);
-	mbj_store_close(&c->store);
+	if (c->store != NULL)
+		c->local->close(&c->store);
 	pthread_cond_destroy(&c->is_free);
 	pthread_mutex_destroy(&c->mutex);
 	mbj_free(c);
@@ -106,7 +93,7 @@ bool mbj_client_is_served(const struct mbj_client *client)
 
 const struct mbj_identity *mbj_client_identity(const struct mbj_client *client)
 {
-	return client->store != NULL ? mbj_store_identity(client->store)
+	return client->store != NULL ? client->local->identity(client->store)
 				     : &client->identity;
 }
 
@@ -187,8 +174,8 @@ enum mbj_rc client_call(struct mbj_client *client, enum wire_kind kind,
 	if (client->store == NULL)
 		rc = call_served(client, kind, request, &ret_answer->body, err);
 	else
-		rc = dispatch_run(&dispatcher, kind, request, &ret_answer->body,
-				  err);
+		rc = client->local->run(&dispatcher, kind, request,
+					&ret_answer->body, err);
 	if (rc == MBJ_OK)
 		rc = answer_decode(ret_answer, kind, err);
 	return rc;
@@ -206,7 +193,8 @@ enum mbj_rc mbj_client_submit(struct mbj_client *client,
 	enum mbj_rc rc;
 
 	if (client->store != NULL)
-		return dispatch_submit(client->store, edit, ret_outcome, err);
+		return client->local->submit(client->store, edit, ret_outcome,
+					     err);
 	if (edit->size != sizeof(*edit))
 		return mbj_error_set(err, MBJ_EINVALID,
 				     "struct mbj_edit has another size here: "
@@ -234,7 +222,7 @@ enum mbj_rc mbj_client_status(struct mbj_client *client,
 	enum mbj_rc rc;
 
 	if (client->store != NULL)
-		return dispatch_status(client->store, ret_status, err);
+		return client->local->status(client->store, ret_status, err);
 	rc = client_call(client, WIRE_STATUS, &request, &answer, err);
 	if (rc == MBJ_OK) {
 		*ret_status = answer.message.status;

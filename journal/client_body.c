@@ -44,7 +44,8 @@ static enum mbj_rc way_begin(struct way *way, struct mbj_client *client,
 /* A link with something half done on it is not for the next call. */
 static void way_end(struct way *way, bool is_clean)
 {
-	dispatch_done(&way->dispatcher);
+	if (way->client->store != NULL)
+		way->client->local->done(&way->dispatcher);
 	link_give(way->client, &way->link, way->is_broken || !is_clean);
 	answer_done(&way->answer);
 }
@@ -60,8 +61,8 @@ static enum mbj_rc way_call(struct way *way, enum wire_kind kind,
 		goto failed;
 	mbj_buf_clear(&way->answer.body);
 	if (way->link == NULL)
-		rc = dispatch_run(&way->dispatcher, kind, request,
-				  &way->answer.body, &why);
+		rc = way->client->local->run(&way->dispatcher, kind, request,
+					     &way->answer.body, &why);
 	else
 		rc = link_call(way->client, way->link, kind, request,
 			       &way->answer.body, &way->is_broken, &why);

@@ -17,8 +17,34 @@ struct link {
 	uint64_t number; /* of its last request */
 };
 
+/*
+ * What is done in this process, for a client that took a store.  Behind
+ * pointers, so that a program that only connects is not linked with the store,
+ * its planner and its database.
+ */
+struct client_local {
+	void (*close)(struct mbj_store **store);
+	const struct mbj_identity *(*identity)(const struct mbj_store *store);
+	/* As the functions of dispatch.h. */
+	enum mbj_rc (*run)(struct dispatcher *dispatcher, enum wire_kind kind,
+			   const struct wire_message *request,
+			   struct mbj_buf *ret_body, struct mbj_error *err);
+	void (*done)(struct dispatcher *dispatcher);
+	enum mbj_rc (*submit)(struct mbj_store *store,
+			      const struct mbj_edit *edit,
+			      struct mbj_outcome *ret_outcome,
+			      struct mbj_error *err);
+	enum mbj_rc (*tree)(struct mbj_store *store, struct mbj_bytes name,
+			    struct mbj_account *ret_account,
+			    struct mbj_tree **ret_tree, struct mbj_error *err);
+	enum mbj_rc (*status)(struct mbj_store *store,
+			      struct mbj_client_status *ret_status,
+			      struct mbj_error *err);
+};
+
 struct mbj_client {
-	struct mbj_store *store; /* NULL: served */
+	struct mbj_store *store;	  /* NULL: served */
+	const struct client_local *local; /* where there is a store */
 	struct mbj_client_options options;
 	struct mbj_identity identity;
 	char path[MBJ_PATH_TEXT_MAX]; /* the socket's */
@@ -34,6 +60,11 @@ struct answer {
 	struct mbj_arena *arena;
 	struct wire_message message; /* borrows from both */
 };
+
+/* One with neither store nor link yet.  options may be NULL. */
+enum mbj_rc client_new(const struct mbj_client_options *options,
+		       struct mbj_client **ret_client,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * A link for one call or more; waits where there are as many as allowed.

@@ -336,8 +336,8 @@ enum mbj_rc mbj_client_tree(struct mbj_client *client, struct mbj_bytes account,
 	enum mbj_rc rc;
 
 	if (client->store != NULL)
-		return dispatch_tree(client->store, account, ret_account,
-				     ret_tree, err);
+		return client->local->tree(client->store, account, ret_account,
+					   ret_tree, err);
 	rc = client_call(client, WIRE_TREE, &request, &answer, err);
 	if (rc == MBJ_OK)
 		rc = mbj_id_generate(mbj_sys_posix(), &seed, err);

@@ -20,6 +20,7 @@
 #include <mbj/check.h>
 
 #include "edit_rights.h"
+#include "edit_run.h"
 #include "edit_text.h"
 #include "edit_work.h"
 
@@ -245,32 +246,6 @@ static const char *entry_fault(struct mbj_bytes name)
 	return NULL;
 }
 
-static enum mbj_rc value_check(const struct mbj_metadata_edit *step,
-			       struct mbj_error *err)
-{
-	if (step->is_removed || step->value.n <= MBJ_ATTR_VALUE_MAX)
-		return MBJ_OK;
-	(void)mbj_error_refuse(err, MBJ_REFUSAL_TOO_LARGE, "entry", NULL,
-			       "an entry's value has %zu bytes, at most %d are "
-			       "allowed",
-			       step->value.n, (int)MBJ_ATTR_VALUE_MAX);
-	return edit_text_recode(err, MBJ_ELIMIT);
-}
-
-enum mbj_rc edit_values_check(const struct mbj_edit *edit,
-			      struct mbj_error *err)
-{
-	enum mbj_rc rc = MBJ_OK;
-
-	if (edit->kind != MBJ_EDIT_METADATA)
-		return MBJ_OK;
-	for (size_t i = 0; rc == MBJ_OK && i < edit->metadata_count; i++)
-		if (edit->metadata[i].kind == MBJ_METADATA_ENTRY ||
-		    edit->metadata[i].kind == MBJ_METADATA_ACCOUNT_ENTRY)
-			rc = value_check(&edit->metadata[i], err);
-	return rc;
-}
-
 static enum mbj_rc step_entry(struct edit_work *work,
 			      const struct mbj_metadata_edit *step,
 			      struct mbj_error *err)
@@ -286,7 +261,7 @@ static enum mbj_rc step_entry(struct edit_work *work,
 		return text_refuse(err, "entry", step->name, why);
 	if (step->is_removed)
 		value.n = 0;
-	rc = value_check(step, err);
+	rc = edit_value_check(step, err);
 	if (rc < 0)
 		return rc;
 	name = mbj_arena_alloc(work->context->arena, step->name.n);

@@ -1,6 +1,5 @@
 /*
- * What an edit reports: the refusals of a SET one by one, and the outcome's
- * end.
+ * What an edit reports: the refusals of a SET one by one.
  *
  * Threads: one at a time per outcome.
  */
@@ -41,18 +40,4 @@ enum mbj_rc edit_result_set(struct edit_work *work, uint32_t change,
 	result->property = property;
 	work->outcome.refused_count++;
 	return MBJ_OK;
-}
-
-void mbj_outcome_done(struct mbj_outcome *outcome)
-{
-	if (outcome == NULL)
-		return;
-	for (size_t i = 0; i < outcome->result_count; i++)
-		mbj_free(outcome->results[i].description);
-	mbj_free(outcome->results);
-	for (size_t i = 0; i < outcome->message_count; i++)
-		mbj_buf_done(&outcome->messages[i].uids);
-	mbj_free(outcome->messages);
-	mbj_buf_done(&outcome->record);
-	*outcome = (struct mbj_outcome){0};
 }

@@ -49,5 +49,8 @@ enum mbj_rc edit_run(struct edit_context *context, const struct mbj_edit *edit,
  */
 enum mbj_rc edit_values_check(const struct mbj_edit *edit,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* The same of one step, an ENTRY. */
+enum mbj_rc edit_value_check(const struct mbj_metadata_edit *step,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
 
 #endif

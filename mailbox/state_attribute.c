@@ -13,13 +13,6 @@
 /* Account, mailbox and kind in front of a name. */
 enum { ATTR_HEAD_SIZE = 2 * MBJ_ID_SIZE + 1 };
 
-const char *mbj_attr_kind_name(uint8_t kind)
-{
-	return kind == MBJ_ATTR_ACL	   ? "acl"
-	       : kind == MBJ_ATTR_METADATA ? "metadata"
-					   : NULL;
-}
-
 static bool value_decode(struct mbj_bytes record, struct mbj_bytes *ret_value)
 {
 	/* An empty value is no record. */

@@ -1,0 +1,36 @@
+/*
+ * Limits that an edit is held to before it is sent or planned.  Known to a
+ * client that only connects: nothing of the planner is needed here.
+ *
+ * Threads: pure.
+ */
+#include <mbj/attribute.h>
+
+#include "edit_run.h"
+#include "edit_text.h"
+
+enum mbj_rc edit_value_check(const struct mbj_metadata_edit *step,
+			     struct mbj_error *err)
+{
+	if (step->is_removed || step->value.n <= MBJ_ATTR_VALUE_MAX)
+		return MBJ_OK;
+	(void)mbj_error_refuse(err, MBJ_REFUSAL_TOO_LARGE, "entry", NULL,
+			       "an entry's value has %zu bytes, at most %d are "
+			       "allowed",
+			       step->value.n, (int)MBJ_ATTR_VALUE_MAX);
+	return edit_text_recode(err, MBJ_ELIMIT);
+}
+
+enum mbj_rc edit_values_check(const struct mbj_edit *edit,
+			      struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	if (edit->kind != MBJ_EDIT_METADATA)
+		return MBJ_OK;
+	for (size_t i = 0; rc == MBJ_OK && i < edit->metadata_count; i++)
+		if (edit->metadata[i].kind == MBJ_METADATA_ENTRY ||
+		    edit->metadata[i].kind == MBJ_METADATA_ACCOUNT_ENTRY)
+			rc = edit_value_check(&edit->metadata[i], err);
+	return rc;
+}
