@@ -93,12 +93,12 @@ static enum mbj_rc set_judge_members(struct set_run *run, uint32_t i,
 				  "same id");
 	if ((change->has & MBJ_CHANGE_HAS_UIDVALIDITY) &&
 	    (!edit_has_storage(run->work->edit) || change->uidvalidity == 0 ||
-	     change->kind != MBJ_CHANGE_CREATE))
+	     change->kind == MBJ_CHANGE_DESTROY))
 		return SET_REFUSE(run, i, MBJ_REFUSAL_INVALID_PROPERTIES,
 				  "uidValidity", err,
 				  "only an import, or a server with a "
-				  "storage of its own for a mailbox that it "
-				  "makes, can give a UIDVALIDITY");
+				  "storage of its own, can give a "
+				  "UIDVALIDITY");
 	if ((change->has & MBJ_CHANGE_HAS_ROLE) &&
 	    mbj_role_name((enum mbj_role)change->role) == NULL)
 		return SET_REFUSE(run, i, MBJ_REFUSAL_INVALID_PROPERTIES,
@@ -460,11 +460,14 @@ static enum mbj_rc set_attributes(struct set_run *run, struct mbj_error *err)
 		if (change->has & MBJ_CHANGE_HAS_SELECTABLE)
 			draft->items[item].is_selectable =
 				change->is_selectable;
+		rc = MBJ_OK;
 		if (change->has & MBJ_CHANGE_HAS_UIDVALIDITY)
-			draft->items[item].uidvalidity = change->uidvalidity;
-		if (!(change->has & MBJ_CHANGE_HAS_SUBSCRIBED))
-			continue;
-		rc = edit_wish_add(run->work, item, change->is_subscribed, err);
+			rc = edit_uidvalidity_tell(run->work,
+						   &draft->items[item],
+						   change->uidvalidity, err);
+		if (rc == MBJ_OK && (change->has & MBJ_CHANGE_HAS_SUBSCRIBED))
+			rc = edit_wish_add(run->work, item,
+					   change->is_subscribed, err);
 		if (rc < 0)
 			return rc;
 	}

@@ -228,37 +228,6 @@ static enum mbj_rc whole_place(struct whole_run *run, uint32_t i,
 	return whole_judge_inbox(run, i, err);
 }
 
-/*
- * What the list says, also where it was another value: the server's clients see
- * it.  Messages known under another one are not those that it has now.
- */
-static enum mbj_rc whole_uidvalidity(struct whole_run *run, uint32_t i,
-				     struct edit_item *item,
-				     struct mbj_error *err)
-{
-	const struct mbj_change *change = &run->changes[i];
-	struct edit_work *work = run->work;
-	struct mbj_content content;
-	enum mbj_rc rc;
-
-	item->is_uidvalidity_told = true;
-	if (!run->is_import && item->uidvalidity != 0 &&
-	    item->uidvalidity != change->uidvalidity) {
-		rc = mbj_txn_content_get(work->context->txn, work->account.id,
-					 item->id, &content, err);
-		if (rc < 0)
-			return rc;
-		if (content.message_count > 0)
-			return edit_refuse_id_as(
-				err, MBJ_REFUSAL_HAS_EMAIL, "uidValidity",
-				item->id, MBJ_ECONFLICT,
-				"has messages under another UIDVALIDITY than "
-				"the list gives it");
-	}
-	item->uidvalidity = change->uidvalidity;
-	return MBJ_OK;
-}
-
 static enum mbj_rc whole_attributes(struct whole_run *run, uint32_t i,
 				    struct mbj_error *err)
 {
@@ -271,7 +240,8 @@ static enum mbj_rc whole_attributes(struct whole_run *run, uint32_t i,
 	if (change->has & MBJ_CHANGE_HAS_SELECTABLE)
 		item->is_selectable = change->is_selectable;
 	if (change->has & MBJ_CHANGE_HAS_UIDVALIDITY) {
-		rc = whole_uidvalidity(run, i, item, err);
+		rc = edit_uidvalidity_tell(run->work, item, change->uidvalidity,
+					   err);
 		if (rc < 0)
 			return rc;
 	}

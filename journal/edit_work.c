@@ -82,3 +82,27 @@ enum mbj_rc edit_mailbox_find(struct edit_work *work, struct mbj_id id,
 	return edit_refuse_id_as(err, MBJ_REFUSAL_NOT_FOUND, kind, id,
 				 MBJ_ENOTFOUND, "does not exist");
 }
+
+enum mbj_rc edit_uidvalidity_tell(struct edit_work *work,
+				  struct edit_item *item, uint32_t uidvalidity,
+				  struct mbj_error *err)
+{
+	struct mbj_content content = {.message_count = 0};
+	enum mbj_rc rc = MBJ_OK;
+
+	MBJ_ASSERT(uidvalidity != 0);
+	/* One that is new has none. */
+	if (item->uidvalidity != 0 && item->uidvalidity != uidvalidity)
+		rc = mbj_txn_content_get(work->context->txn, work->account.id,
+					 item->id, &content, err);
+	if (rc < 0)
+		return rc;
+	if (content.message_count > 0)
+		return edit_refuse_id_as(err, MBJ_REFUSAL_HAS_EMAIL,
+					 "uidValidity", item->id, MBJ_ECONFLICT,
+					 "has messages under another "
+					 "UIDVALIDITY than it is given");
+	item->is_uidvalidity_told = true;
+	item->uidvalidity = uidvalidity;
+	return MBJ_OK;
+}

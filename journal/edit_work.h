@@ -100,6 +100,15 @@ enum mbj_rc edit_name_make(struct edit_work *work, struct mbj_bytes utf8,
 /* True for the node that is the account's INBOX. */
 bool edit_is_inbox(const struct mbj_node *node);
 
+/*
+ * What a server with a storage of its own says of a mailbox's UIDVALIDITY, also
+ * where it was another value: its clients see it.  Messages known under
+ * another one are not those that it has now: MBJ_ECONFLICT, hasEmail.
+ */
+enum mbj_rc edit_uidvalidity_tell(struct edit_work *work,
+				  struct edit_item *item, uint32_t uidvalidity,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
+
 enum mbj_rc edit_wish_add(struct edit_work *work, uint32_t item,
 			  bool is_subscribed,
 			  struct mbj_error *err) MBJ_MUST_CHECK;

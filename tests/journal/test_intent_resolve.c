@@ -309,6 +309,52 @@ START_TEST(resolve_uidvalidity)
 }
 END_TEST
 
+/* A SET of one mailbox that was there: name and UIDVALIDITY. */
+static enum mbj_rc renumbered(const char *id, const char *name,
+			      uint32_t uidvalidity)
+{
+	const struct mbj_change update = {
+		.kind = MBJ_CHANGE_UPDATE,
+		.has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_UIDVALIDITY,
+		.id = edit_lab_id(id),
+		.name = mbj_bytes_str(name),
+		.uidvalidity = uidvalidity,
+	};
+	struct mbj_edit edit = intent_edit(MBJ_STAGE_INTENT, "i");
+	enum mbj_rc rc;
+
+	edit.kind = MBJ_EDIT_SET;
+	edit.changes = &update;
+	edit.change_count = 1;
+	rc = edit_lab_run(&intent_lab, &edit);
+	return rc < 0 ? rc : intent_told(MBJ_STAGE_DONE, "i");
+}
+
+/*
+ * Goal: so in an outcome of a rename that is told one by one.  Method: to a
+ * name that showed a higher value, with a value that it keeps; with another;
+ * the same under a message.
+ */
+START_TEST(set_uidvalidity)
+{
+	uint32_t a = edit_lab_mailbox(&intent_lab, "u", "A").uidvalidity;
+
+	EDIT_LAB_OK(&intent_lab, renumbered("B", "t", 4000000000));
+	ck_assert_uint_eq(edit_lab_mailbox(&intent_lab, "u", "B").uidvalidity,
+			  4000000000);
+	EDIT_LAB_OK(&intent_lab, renumbered("B", "u", 4000000000));
+	EDIT_LAB_OK(&intent_lab, renumbered("A", "t", a));
+	ck_assert_uint_eq(edit_lab_mailbox(&intent_lab, "u", "A").uidvalidity,
+			  a);
+	EDIT_LAB_OK(&intent_lab, intent_appended(MBJ_STAGE_NONE, "", "A"));
+	EDIT_LAB_OK(&intent_lab, renumbered("A", "v", a));
+	EDIT_LAB_REFUSED(&intent_lab, renumbered("A", "w", a + 1),
+			 "mailboxHasEmail", "41000000000000000000000000000000");
+	ck_assert_int_eq(intent_lab.rc, MBJ_ECONFLICT);
+	ck_assert_uint_eq(intent_open_count(), 0);
+}
+END_TEST
+
 TCase *test_intent_resolve_case(void)
 {
 	TCase *tc = tcase_create("intent_resolve");
@@ -320,5 +366,6 @@ TCase *test_intent_resolve_case(void)
 	tcase_add_test(tc, resolve_rivals);
 	tcase_add_test(tc, resolve_unseen);
 	tcase_add_test(tc, resolve_uidvalidity);
+	tcase_add_test(tc, set_uidvalidity);
 	return tc;
 }
