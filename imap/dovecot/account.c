@@ -1,0 +1,418 @@
+/*
+ * The user's account, and what it may still be in doubt about.  See account.h.
+ */
+#include "account.h"
+
+#include <stdlib.h>
+
+#include <mbj/check.h>
+#include <mbj/doubt.h>
+#include <mbj/memory.h>
+#include <mbj/sys.h>
+
+enum {
+	/* A user waits for the answer, and others for the user's lock. */
+	ACCOUNT_TIMEOUT_MS = 30000,
+	ACCOUNT_ENTRIES_MAX = MBJ_NODE_MAX,
+	ACCOUNT_MEMORY_MAX = 256 << 20,
+};
+
+void account_done(struct account *account)
+{
+	mbj_tree_free(&account->tree);
+	mbj_client_close(&account->client);
+}
+
+static enum mbj_rc account_connect(struct account *account,
+				   struct mbj_error *err)
+{
+	struct mbj_client_options options = MBJ_CLIENT_OPTIONS_INIT;
+	enum mbj_rc rc;
+
+	if (account->client != NULL)
+		return MBJ_OK;
+	options.timeout_ms = ACCOUNT_TIMEOUT_MS;
+	options.connections_max = 1;
+	rc = mbj_client_connect(account->socket, &options, &account->client,
+				err);
+	if (rc == MBJ_ENOTFOUND)
+		rc = mbj_error_set(err, MBJ_EIO, "nobody listens at %s",
+				   account->socket);
+	return rc;
+}
+
+/* --------------------------------------------------------------- entering */
+
+static bool intent_is_ours(const struct mbj_client_intent *open)
+{
+	return mbj_bytes_equal(open->intent.producer,
+			       mbj_bytes_str(ACCOUNT_PRODUCER));
+}
+
+/* The tree at one instant, and the intents that are open. */
+static enum mbj_rc account_look(struct account *account, struct mbj_error *err)
+{
+	struct mbj_bytes name = mbj_bytes_str(account->name);
+	struct mbj_client_intents open = {.count = 0};
+	struct mbj_account found;
+	enum mbj_rc rc;
+
+	mbj_tree_free(&account->tree);
+	account->intent_count = 0;
+	rc = mbj_client_intents(account->client, name, &open, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < open.count; i++)
+		account->intent_count += intent_is_ours(&open.intents[i]);
+	mbj_client_intents_done(&open);
+	rc = mbj_client_tree(account->client, name, &found, &account->tree,
+			     err);
+	if (rc < 0)
+		return rc;
+	account->state = found.lsn;
+	if (found.policy.delimiter == account->delimiter)
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_EINVALID,
+			     "the account has paths with '%c', Dovecot's "
+			     "namespace has '%c'",
+			     found.policy.delimiter, account->delimiter);
+}
+
+enum mbj_rc account_enter(struct account *account, enum account_need *ret_need,
+			  struct mbj_error *err)
+{
+	enum mbj_rc rc = account_connect(account, err);
+
+	if (rc == MBJ_OK)
+		rc = account_look(account, err);
+	/* No account is an answer; nobody who answers is not. */
+	if (rc < 0 && err->refusal != MBJ_REFUSAL_ACCOUNT_NOT_FOUND)
+		return rc;
+	*ret_need =
+		rc < 0 || account->intent_count > 0 || !account->is_subscribed
+			? ACCOUNT_LISTING
+			: ACCOUNT_READY;
+	return MBJ_OK;
+}
+
+/* --------------------------------------------------------------- stages */
+
+struct mbj_edit account_set(const struct account *account,
+			    const struct changes *changes)
+{
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+
+	edit.kind = MBJ_EDIT_SET;
+	edit.account = mbj_bytes_str(account->name);
+	edit.changes = changes->list;
+	edit.change_count = changes->count;
+	edit.is_emptying = true;
+	/* Dovecot's are by name, and stay. */
+	edit.is_subscription_kept = true;
+	return edit;
+}
+
+struct mbj_edit account_subscribe(const struct account *account,
+				  const struct mbj_metadata_edit *steps,
+				  size_t count)
+{
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+
+	edit.kind = MBJ_EDIT_METADATA;
+	edit.account = mbj_bytes_str(account->name);
+	edit.metadata = steps;
+	edit.metadata_count = count;
+	return edit;
+}
+
+/* Asked again by itself where the service was restarted meanwhile. */
+static enum mbj_rc submit(struct account *account, struct mbj_edit *edit,
+			  struct mbj_outcome *ret_outcome,
+			  struct mbj_error *err)
+{
+	enum mbj_rc rc = mbj_id_generate(mbj_sys_posix(), &edit->request, err);
+
+	if (rc == MBJ_OK)
+		rc = mbj_client_submit(account->client, edit, ret_outcome, err);
+	return rc;
+}
+
+enum mbj_rc account_intent(struct account *account, struct mbj_edit *edit,
+			   struct mbj_error *err)
+{
+	struct mbj_outcome outcome = {.lsn = {0}};
+	enum mbj_rc rc;
+
+	edit->stage = MBJ_STAGE_INTENT;
+	edit->producer = mbj_bytes_str(ACCOUNT_PRODUCER);
+	rc = submit(account, edit, &outcome, err);
+	if (rc == MBJ_OK)
+		account->intent = outcome.intent;
+	mbj_outcome_done(&outcome);
+	return rc;
+}
+
+static enum mbj_rc outcome_tell(struct account *account, struct mbj_edit *edit,
+				struct mbj_error *err)
+{
+	struct mbj_outcome outcome = {.lsn = {0}};
+	enum mbj_rc rc;
+
+	edit->intent = account->intent;
+	edit->producer = (struct mbj_bytes){NULL, 0};
+	rc = submit(account, edit, &outcome, err);
+	mbj_outcome_done(&outcome);
+	return rc;
+}
+
+enum mbj_rc account_done_tell(struct account *account, struct mbj_edit *edit,
+			      struct mbj_error *err)
+{
+	edit->stage = MBJ_STAGE_DONE;
+	return outcome_tell(account, edit, err);
+}
+
+enum mbj_rc account_failed_tell(struct account *account, struct mbj_error *err)
+{
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+
+	edit.kind = MBJ_EDIT_INTENT;
+	edit.account = mbj_bytes_str(account->name);
+	edit.stage = MBJ_STAGE_FAILED;
+	return outcome_tell(account, &edit, err);
+}
+
+/* --------------------------------------------------------- subscriptions */
+
+static int bytes_order(const void *a, const void *b)
+{
+	return mbj_bytes_compare(*(const struct mbj_bytes *)a,
+				 *(const struct mbj_bytes *)b);
+}
+
+struct steps {
+	struct mbj_metadata_edit *list;
+	size_t count;
+	size_t capacity;
+};
+
+static enum mbj_rc step_add(struct steps *steps,
+			    enum mbj_metadata_edit_kind kind,
+			    struct mbj_bytes name, struct mbj_error *err)
+{
+	void *list = steps->list;
+	enum mbj_rc rc;
+
+	rc = mbj_array_reserve(&list, &steps->capacity, steps->count + 1,
+			       sizeof(*steps->list), ACCOUNT_ENTRIES_MAX, err);
+	steps->list = list;
+	if (rc == MBJ_OK)
+		steps->list[steps->count++] =
+			(struct mbj_metadata_edit){.kind = kind, .name = name};
+	return rc;
+}
+
+/* Recorded paths have NUL between their names, as no name can have. */
+static enum mbj_rc paths_join(const struct account *account,
+			      const struct mbj_client_subscriptions *have,
+			      struct mbj_arena *arena,
+			      struct mbj_bytes **ret_paths,
+			      struct mbj_error *err)
+{
+	struct mbj_bytes *paths;
+
+	paths = mbj_arena_alloc(arena, (have->count + 1) * sizeof(*paths));
+	if (paths == NULL)
+		return mbj_error_nomem(err);
+	for (size_t i = 0; i < have->count; i++) {
+		struct mbj_bytes from = have->paths[i].stored;
+		uint8_t *to = mbj_arena_alloc(arena, from.n);
+
+		if (to == NULL)
+			return mbj_error_nomem(err);
+		for (size_t k = 0; k < from.n; k++)
+			to[k] = from.p[k] == 0 ? (uint8_t)account->delimiter
+					       : from.p[k];
+		paths[i] = mbj_bytes_make(to, from.n);
+	}
+	*ret_paths = paths;
+	return MBJ_OK;
+}
+
+/* Both sorted: what has only one of them. */
+static enum mbj_rc steps_find(struct steps *steps,
+			      const struct account_listing *listing,
+			      const struct mbj_bytes *have, size_t have_count,
+			      struct mbj_error *err)
+{
+	size_t i = 0, k = 0;
+	enum mbj_rc rc = MBJ_OK;
+
+	while (rc == MBJ_OK &&
+	       (i < listing->subscription_count || k < have_count)) {
+		int order =
+			i == listing->subscription_count ? 1
+			: k == have_count
+				? -1
+				: mbj_bytes_compare(listing->subscriptions[i],
+						    have[k]);
+
+		if (order < 0)
+			rc = step_add(steps, MBJ_METADATA_SUBSCRIBE,
+				      listing->subscriptions[i], err);
+		else if (order > 0)
+			rc = step_add(steps, MBJ_METADATA_UNSUBSCRIBE, have[k],
+				      err);
+		i += order <= 0;
+		k += order >= 0;
+	}
+	return rc;
+}
+
+/* The difference as one edit, or as what came out of the first open intent. */
+static enum mbj_rc subscriptions_tell(struct account *account,
+				      const struct mbj_client_intents *open,
+				      const struct steps *steps,
+				      struct mbj_error *err)
+{
+	struct mbj_edit edit =
+		account_subscribe(account, steps->list, steps->count);
+	struct mbj_outcome outcome = {.lsn = {0}};
+	bool is_told = steps->count == 0;
+	enum mbj_rc rc = MBJ_OK;
+
+	/* Mailboxes are told by then: what is left open is told here. */
+	for (size_t i = 0; rc == MBJ_OK && i < open->count; i++) {
+		if (!intent_is_ours(&open->intents[i]))
+			continue;
+		account->intent = open->intents[i].intent.id;
+		rc = is_told ? account_failed_tell(account, err)
+			     : account_done_tell(account, &edit, err);
+		is_told = true;
+	}
+	if (rc == MBJ_OK && !is_told)
+		rc = submit(account, &edit, &outcome, err);
+	mbj_outcome_done(&outcome);
+	return rc;
+}
+
+static enum mbj_rc subscriptions_settle(struct account *account,
+					const struct account_listing *listing,
+					struct mbj_error *err)
+{
+	struct mbj_bytes name = mbj_bytes_str(account->name);
+	struct mbj_client_subscriptions have = {.count = 0};
+	struct mbj_client_intents open = {.count = 0};
+	struct steps steps = {.count = 0};
+	struct mbj_arena *arena = NULL;
+	struct mbj_bytes *paths = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_client_subscriptions(account->client, name, &have, err);
+	if (rc == MBJ_OK)
+		rc = mbj_arena_new(ACCOUNT_MEMORY_MAX, &arena, err);
+	if (rc == MBJ_OK)
+		rc = paths_join(account, &have, arena, &paths, err);
+	if (rc == MBJ_OK)
+		rc = mbj_client_intents(account->client, name, &open, err);
+	if (rc == MBJ_OK) {
+		qsort(listing->subscriptions, listing->subscription_count,
+		      sizeof(*listing->subscriptions), bytes_order);
+		qsort(paths, have.count, sizeof(*paths), bytes_order);
+		rc = steps_find(&steps, listing, paths, have.count, err);
+	}
+	if (rc == MBJ_OK)
+		rc = subscriptions_tell(account, &open, &steps, err);
+	mbj_free(steps.list);
+	mbj_arena_free(&arena);
+	mbj_client_intents_done(&open);
+	mbj_client_subscriptions_done(&have);
+	return rc;
+}
+
+/* -------------------------------------------------------------- settling */
+
+/*
+ * The whole wanted tree, of creates.  A place keeps the id that it has in the
+ * store, unless that is a mailbox's there.
+ */
+static enum mbj_rc whole_make(const struct account *account,
+			      const struct account_listing *listing,
+			      struct changes *ret_whole, struct mbj_error *err)
+{
+	struct mbj_tree *wanted = NULL;
+	enum mbj_rc rc = mbj_tree_new(0, &wanted, err);
+	struct changes known;
+
+	changes_init(&known, account->tree, account->delimiter);
+	changes_init(ret_whole, wanted, account->delimiter);
+	for (size_t i = 0; rc == MBJ_OK && i < listing->folder_count; i++) {
+		const struct account_folder *folder = &listing->folders[i];
+		bool is_place = mbj_id_is_root(folder->id);
+		uint32_t node = MBJ_NODE_NONE;
+		struct mbj_id id = folder->id;
+
+		if (is_place && account->tree != NULL)
+			node = changes_find(&known, folder->path);
+		if (node != MBJ_NODE_NONE &&
+		    !mbj_tree_get(account->tree, node)->is_selectable)
+			id = mbj_tree_get(account->tree, node)->id;
+		else if (is_place)
+			rc = mbj_id_generate(mbj_sys_posix(), &id, err);
+		if (rc == MBJ_OK)
+			rc = changes_whole_add(ret_whole, wanted, folder->path,
+					       id, !is_place, err);
+		changes_uidvalidity(ret_whole, id, folder->uidvalidity);
+	}
+	mbj_tree_free(&wanted);
+	ret_whole->tree = NULL;
+	return rc;
+}
+
+/* IMPORT where there is no account, else the list that settles doubts. */
+static enum mbj_rc tree_settle(struct account *account,
+			       const struct account_listing *listing,
+			       struct mbj_error *err)
+{
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct changes whole;
+	struct mbj_edit edit;
+	enum mbj_rc rc;
+
+	rc = whole_make(account, listing, &whole, err);
+	edit = account_set(account, &whole);
+	if (account->tree == NULL) {
+		edit.kind = MBJ_EDIT_IMPORT;
+		edit.policy.delimiter = account->delimiter;
+	} else {
+		edit.kind = MBJ_EDIT_RECONCILE;
+		edit.stage = MBJ_STAGE_RESOLVE;
+		edit.has_if_in_state = true;
+		edit.if_in_state = account->state;
+	}
+	if (rc == MBJ_OK)
+		rc = submit(account, &edit, &outcome, err);
+	mbj_outcome_done(&outcome);
+	changes_done(&whole);
+	return rc;
+}
+
+enum mbj_rc account_settle(struct account *account,
+			   const struct account_listing *listing,
+			   struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	if (account->tree == NULL || account->intent_count > 0 ||
+	    account->is_stale)
+		rc = tree_settle(account, listing, err);
+	if (rc == MBJ_OK)
+		rc = subscriptions_settle(account, listing, err);
+	if (rc == MBJ_OK)
+		rc = account_look(account, err);
+	if (rc == MBJ_OK) {
+		account->is_subscribed = true;
+		account->is_stale = false;
+	}
+	return rc;
+}

@@ -1,0 +1,82 @@
+/*
+ * A user's account in the store, spoken to through the service.
+ *
+ * Whoever calls holds the user's lock (capture.c) from account_enter until the
+ * outcome was told: so an intent that account_enter finds open was left by
+ * somebody who died, or could not tell its outcome.
+ *
+ * Threads: one at a time per object.
+ */
+#ifndef MBJ_DOVECOT_ACCOUNT_H
+#define MBJ_DOVECOT_ACCOUNT_H
+
+#include <mbj/client.h>
+
+#include "changes.h"
+
+#define ACCOUNT_PRODUCER "dovecot"
+
+struct account {
+	const char *socket; /* of the service */
+	const char *name;
+	char delimiter;
+	struct mbj_client *client; /* NULL: not yet */
+	/* As of account_enter. */
+	struct mbj_lsn state;
+	struct mbj_tree *tree;
+	size_t intent_count; /* open ones of ours */
+	struct mbj_id intent;
+	bool is_subscribed; /* subscriptions were compared once */
+	bool is_stale;	    /* Dovecot has another tree: settle it */
+};
+
+/* What Dovecot has, for where the store has nothing or is in doubt. */
+struct account_folder {
+	struct mbj_bytes path;
+	struct mbj_id id; /* ROOT: a place in paths only */
+	uint32_t uidvalidity;
+};
+
+struct account_listing {
+	struct account_folder *folders; /* each behind what it is below */
+	size_t folder_count;
+	struct mbj_bytes *subscriptions;
+	size_t subscription_count;
+};
+
+enum account_need {
+	ACCOUNT_READY,
+	ACCOUNT_LISTING, /* call account_settle first */
+};
+
+void account_done(struct account *account);
+
+/* Connect where we are not, and see how the account is. */
+enum mbj_rc account_enter(struct account *account, enum account_need *ret_need,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Make the account, or settle what an earlier change left open, by a listing
+ * that was read after account_enter.  The account is entered then.
+ */
+enum mbj_rc account_settle(struct account *account,
+			   const struct account_listing *listing,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* Before: durable once it returns.  Remembers the intent. */
+enum mbj_rc account_intent(struct account *account, struct mbj_edit *edit,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+/* After: it was done, and edit is what came out. */
+enum mbj_rc account_done_tell(struct account *account, struct mbj_edit *edit,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* After: it was not done. */
+enum mbj_rc account_failed_tell(struct account *account,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* A SET of changes, an edit of one subscription (step is borrowed). */
+struct mbj_edit account_set(const struct account *account,
+			    const struct changes *changes);
+struct mbj_edit account_subscribe(const struct account *account,
+				  const struct mbj_metadata_edit *steps,
+				  size_t count);
+
+#endif

@@ -1,0 +1,141 @@
+/*
+ * libmbj's plugin for Dovecot: the module, its settings, what it hangs on users
+ * and mailboxes.  docs/DOVECOT.md.
+ *
+ * Not here: what is done around a change (capture.c), reading Dovecot's lists
+ * (list.c).
+ */
+#include "plugin.h"
+
+#include <mail-storage-hooks.h>
+#include <module-context.h>
+
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
+void mbj_plugin_init(struct module *module);
+void mbj_plugin_deinit(void);
+extern const char *mbj_plugin_version;
+
+/* Dovecot loads no module that was built for another of its versions. */
+const char *mbj_plugin_version = DOVECOT_ABI_VERSION;
+
+static MODULE_CONTEXT_DEFINE_INIT(capture_user_module,
+				  &mail_user_module_register);
+static MODULE_CONTEXT_DEFINE_INIT(capture_box_module,
+				  &mail_storage_module_register);
+
+struct capture_user *capture_user_of(struct mail_user *user)
+{
+	return MODULE_CONTEXT(user, capture_user_module);
+}
+
+struct capture_box *capture_box_of(struct mailbox *box)
+{
+	return MODULE_CONTEXT_REQUIRE(box, capture_box_module);
+}
+
+bool capture_covers(const struct mail_namespace *ns)
+{
+	static const char *const FORMATS[] = {"sdbox", "mdbox", "maildir"};
+
+	if (ns->type != MAIL_NAMESPACE_TYPE_PRIVATE || ns->alias_for != NULL ||
+	    ns->owner != ns->user || ns->storage == NULL)
+		return false;
+	for (size_t i = 0; i < N_ELEMENTS(FORMATS); i++)
+		if (strcmp(ns->storage->name, FORMATS[i]) == 0)
+			return true;
+	return false;
+}
+
+/* ----------------------------------------------------------------- hooks */
+
+static void user_deinit(struct mail_user *user)
+{
+	struct capture_user *capture = capture_user_of(user);
+
+	account_done(&capture->account);
+	capture->module_ctx.super.deinit(user);
+}
+
+static void user_created(struct mail_user *user)
+{
+	struct mail_user_vfuncs *v = user->vlast;
+	struct capture_user *capture;
+
+	/* Others' folders that are shared, a message in a file. */
+	if (user->autocreated)
+		return;
+	capture = p_new(user->pool, struct capture_user, 1);
+	capture->user = user;
+	capture->account.socket = mail_user_plugin_getenv(user, "mbj_socket");
+	capture->account.name = mail_user_plugin_getenv(user, "mbj_account");
+	if (capture->account.name == NULL)
+		capture->account.name = user->username;
+	if (capture->account.socket == NULL) {
+		user->error = "mbj: plugin { mbj_socket } is not set";
+		return;
+	}
+	capture->module_ctx.super = *v;
+	user->vlast = &capture->module_ctx.super;
+	v->deinit = user_deinit;
+	MODULE_CONTEXT_SET(user, capture_user_module, capture);
+}
+
+static void namespaces_created(struct mail_namespace *namespaces)
+{
+	struct mail_user *user = namespaces->user;
+	struct capture_user *capture = capture_user_of(user);
+	const char *path, *why = NULL;
+
+	if (capture == NULL || user->error != NULL)
+		return;
+	capture->inbox = mail_namespace_find_inbox(namespaces);
+	capture->account.delimiter = mail_namespace_get_sep(capture->inbox);
+	if (!capture_covers(capture->inbox))
+		why = "INBOX is not in a private sdbox, mdbox or Maildir";
+	else if (!mailbox_list_get_root_path(capture->inbox->list,
+					     MAILBOX_LIST_PATH_TYPE_INDEX,
+					     &path))
+		why = "indexes in memory leave no place for the user's lock";
+	for (struct mail_namespace *ns = namespaces; ns != NULL; ns = ns->next)
+		if (capture_covers(ns) &&
+		    mail_namespace_get_sep(ns) != capture->account.delimiter)
+			why = "private namespaces have different separators";
+	if (why != NULL)
+		user->error = p_strdup_printf(user->pool,
+					      "mbj: %s: nothing of it "
+					      "can be captured",
+					      why);
+}
+
+static void mailbox_allocated(struct mailbox *box)
+{
+	struct mailbox_vfuncs *v = box->vlast;
+	struct capture_box *mine;
+
+	if (capture_user_of(box->storage->user) == NULL)
+		return;
+	mine = p_new(box->pool, struct capture_box, 1);
+	mine->module_ctx.super = *v;
+	box->vlast = &mine->module_ctx.super;
+	MODULE_CONTEXT_SET(box, capture_box_module, mine);
+	capture_mailbox(box, v);
+}
+
+static const struct mail_storage_hooks HOOKS = {
+	.mail_user_created = user_created,
+	.mail_namespaces_created = namespaces_created,
+	.mailbox_allocated = mailbox_allocated,
+};
+
+void mbj_plugin_init(struct module *module)
+{
+	mail_storage_hooks_add(module, &HOOKS);
+}
+
+void mbj_plugin_deinit(void)
+{
+	mail_storage_hooks_remove(&HOOKS);
+}

@@ -1,0 +1,61 @@
+/*
+ * The plugin's parts that know Dovecot to each other.
+ */
+#ifndef MBJ_DOVECOT_PLUGIN_H
+#define MBJ_DOVECOT_PLUGIN_H
+
+/* What <config.h> of Dovecot says of its own compiler is not ours. */
+#include <lib.h>
+
+#include <mail-namespace.h>
+#include <mail-storage-private.h>
+#include <mail-user.h>
+#include <mailbox-list-private.h>
+
+#include "account.h"
+
+struct capture_user {
+	union mail_user_module_context module_ctx;
+	struct mail_user *user;
+	struct mail_namespace *inbox; /* whose list's lock is the account's */
+	struct account account;
+};
+
+struct capture_box {
+	union mailbox_module_context module_ctx;
+};
+
+/* NULL: nothing of this user is captured. */
+struct capture_user *capture_user_of(struct mail_user *user);
+struct capture_box *capture_box_of(struct mailbox *box);
+
+/* The user's own, in a format that keeps GUIDs. */
+bool capture_covers(const struct mail_namespace *ns);
+
+/* Stand in front of what a mailbox does. */
+void capture_mailbox(struct mailbox *box, struct mailbox_vfuncs *v);
+
+/* ------------------------------------------------------------ reading */
+
+enum folder_kind {
+	FOLDER_NONE,
+	FOLDER_PLACE, /* \NoSelect, \NonExistent */
+	FOLDER_MAILBOX,
+};
+
+/*
+ * What is at a name now: id and UIDVALIDITY are of a mailbox.
+ * Returns: -1 with *ret_why, a sentence for the log.
+ */
+int folder_look(struct mailbox_list *list, const char *vname,
+		enum folder_kind *ret_kind, struct account_folder *ret_folder,
+		const char **ret_why);
+
+/*
+ * All that is captured of a user.  In memory of the data stack.
+ * Returns: -1 with *ret_why.
+ */
+int listing_read(struct capture_user *capture,
+		 struct account_listing *ret_listing, const char **ret_why);
+
+#endif

@@ -1,0 +1,385 @@
+"""A real Dovecot on a directory of its own, with the plugin, and the service
+whose journal it fills.  Listens on a loopback port; as root the mail is
+another user's, as anybody else everything is one's own."""
+import imaplib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "cli"))
+import mbjtest  # noqa: E402 (from the tests of the command)
+
+DOVECOT = shutil.which("dovecot", path=os.environ.get("PATH", "") +
+                       ":/usr/sbin:/usr/local/sbin")
+PLUGIN = os.environ.get("MBJ_DOVECOT_PLUGIN", "")
+MAIL_UID = 5000 if os.getuid() == 0 else os.getuid()
+MAIL_GID = 5000 if os.getuid() == 0 else os.getgid()
+USER = "alice"
+
+CONFIG = """
+base_dir = {d}/run
+state_dir = {d}/state
+log_path = {d}/log
+protocols = imap
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+auth_mechanisms = plain
+first_valid_uid = {uid}
+last_valid_uid = {uid}
+first_valid_gid = {gid}
+default_internal_user = {internal}
+default_login_user = {login}
+default_internal_group = {group}
+mail_plugin_dir = {d}/modules
+mail_plugins = mbj
+mail_location = {location}
+mail_max_userip_connections = 100
+mail_fsync = never
+passdb {{
+  driver = static
+  args = nopassword=y
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={d}/mail/%u
+}}
+namespace inbox {{
+  inbox = yes
+  separator = {separator}
+}}
+plugin {{
+  mbj_socket = {socket}
+}}
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service anvil {{
+  chroot =
+}}
+service stats {{
+  chroot =
+}}
+"""
+
+
+def can_run():
+    return DOVECOT is not None and os.path.exists(PLUGIN)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Dovecot:
+    """Begun by start, ended by stop; log is what it said."""
+
+    def __init__(self, directory, service_socket, location, separator):
+        self.d = pathlib.Path(directory)
+        self.port = free_port()
+        self.process = None
+        for name in ("run", "state", "modules", "mail"):
+            (self.d / name).mkdir(parents=True)
+        (self.d / "modules" / "lib95_mbj_plugin.so").symlink_to(PLUGIN)
+        root = os.getuid() == 0
+        names = ("dovecot", "dovenull", "dovecot")
+        if root:
+            os.chown(self.d / "mail", MAIL_UID, MAIL_GID)
+        else:
+            import grp
+            import pwd
+            me = pwd.getpwuid(os.getuid()).pw_name
+            names = (me, me, grp.getgrgid(os.getgid()).gr_name)
+        self.conf = self.d / "dovecot.conf"
+        self.conf.write_text(CONFIG.format(
+            d=self.d, uid=MAIL_UID, gid=MAIL_GID, internal=names[0],
+            login=names[1], group=names[2], location=location,
+            separator=separator, socket=service_socket, port=self.port))
+
+    def start(self):
+        self.process = subprocess.Popen([DOVECOT, "-F", "-c", self.conf],
+                                        stderr=subprocess.DEVNULL)
+        for _ in range(2000):
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                return
+            except OSError:
+                if self.process.poll() is not None:
+                    raise AssertionError(f"dovecot ended:\n{self.log()}")
+                time.sleep(0.01)
+        raise AssertionError(f"dovecot does not listen:\n{self.log()}")
+
+    def stop(self):
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(30)
+            self.process = None
+
+    def log(self):
+        try:
+            return (self.d / "log").read_text("utf-8", "replace")
+        except OSError:
+            return ""
+
+    def doveadm(self, *words):
+        done = subprocess.run(["doveadm", "-c", self.conf, *words],
+                              capture_output=True, check=False, timeout=60)
+        return done.returncode, (done.stdout + done.stderr).decode()
+
+    def login(self):
+        client = imaplib.IMAP4("127.0.0.1", self.port)
+        client.login(USER, "x")
+        return client
+
+    def kill_imap(self):
+        """SIGKILL to the processes that serve connections: our children."""
+        for pid in children(self.process.pid):
+            if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "imap":
+                os.kill(pid, signal.SIGKILL)
+
+
+def children(parent):
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            text = pathlib.Path(f"/proc/{entry}/stat").read_text()
+        except OSError:
+            continue
+        if int(text.rsplit(")", 1)[1].split()[1]) == parent:
+            yield int(entry)
+
+
+def decode(name):
+    """A name of a LIST answer: modified UTF-7, quoted or not."""
+    if name.startswith(b'"'):
+        name = re.sub(rb'\\(.)', rb'\1', name[1:-1])
+    text = name.decode()
+
+    def one(match):
+        if match.group(1) == "":
+            return "&"
+        return ("+" + match.group(1).replace(",", "/") + "-").encode(
+            ).decode("utf-7")
+    return re.sub(r"&([^-]*)-", one, text)
+
+
+def encode(text):
+    """The other way, quoted."""
+    out = re.sub(r"[^\x20-\x25\x27-\x7e]+|&", lambda m: "&-"
+                 if m.group(0) == "&" else "&" + m.group(0).encode(
+                     "utf-7").decode()[1:].rstrip("-").replace("/", ",") +
+                 "-", text)
+    return '"' + out.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def tree_of(client):
+    """What Dovecot's own LIST and STATUS say: path to GUID, None of a place."""
+    tree = {}
+    status, lines = client.list()
+    assert status == "OK"
+    for line in lines:
+        if isinstance(line, tuple):
+            flags, name = line[0], line[1]
+            flags = flags.split(b")")[0]
+        else:
+            match = re.match(rb'\(([^)]*)\) (?:"[^"]*"|NIL) (.*)$', line)
+            flags, name = match.group(1), match.group(2)
+        path = decode(name)
+        if b"noselect" in flags.lower() or b"nonexistent" in flags.lower():
+            tree[path] = None
+            continue
+        status, answer = client.status(encode(path), "(X-GUID UIDVALIDITY)")
+        if status != "OK":  # a list may be older than what it lists
+            assert b"exist" in answer[0], answer
+            tree[path] = None
+            continue
+        text = b" ".join(a if isinstance(a, bytes) else a[1] for a in answer)
+        tree[path] = (re.search(rb"X-GUID ([0-9a-f]+)", text).group(1)
+                      .decode(),
+                      int(re.search(rb"UIDVALIDITY (\d+)", text).group(1)))
+    return tree
+
+
+def subscribed(client):
+    status, lines = client.lsub()
+    assert status == "OK"
+    return {decode(re.match(rb'\([^)]*\) (?:"[^"]*"|NIL) (.*)$', line)
+                   .group(1)) for line in lines if line}
+
+
+class Relay:
+    """Stands between plugin and service, and holds a request back when it is
+    told to: so a process is killed exactly there."""
+    HEAD = 16
+    SUBMIT = 2
+
+    def __init__(self, path, target):
+        self.path, self.target = str(path), str(target)
+        self.hold = None  # "intent": its answer, "outcome": the request
+        self.held = threading.Event()
+        self.submits = 0
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        os.chmod(self.path, 0o777)
+        self.listener.listen(64)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(peer,),
+                             daemon=True).start()
+
+    def frame(self, source):
+        head = self.read(source, self.HEAD)
+        size = int.from_bytes(head[0:4], "little")
+        return head, head + self.read(source, size)
+
+    @staticmethod
+    def read(source, size):
+        data = b""
+        while len(data) < size:
+            piece = source.recv(size - len(data))
+            if not piece:
+                raise OSError("closed")
+            data += piece
+        return data
+
+    def serve(self, peer):
+        with peer, socket.socket(socket.AF_UNIX) as service:
+            try:
+                service.connect(self.target)
+                while True:
+                    head, whole = self.frame(peer)
+                    is_submit = int.from_bytes(head[4:6],
+                                               "little") == self.SUBMIT
+                    self.submits += is_submit
+                    if is_submit and self.hold == "outcome" and \
+                            self.submits == 2:
+                        self.held.set()
+                        peer.recv(1)  # until it is killed
+                        return
+                    service.sendall(whole)
+                    _, answer = self.frame(service)
+                    if is_submit and self.hold == "intent":
+                        self.held.set()
+                        peer.recv(1)  # until it is killed
+                        return
+                    peer.sendall(answer)
+            except OSError:
+                return
+
+    def arm(self, hold):
+        self.submits = 0
+        self.held.clear()
+        self.hold = hold
+
+    def close(self):
+        self.listener.close()
+
+
+class DovecotCase(mbjtest.Case):
+    """Stores p and r, the service of p, Dovecot in front of it."""
+    LOCATION = "sdbox:~/mail"
+    SEPARATOR = "/"
+    with_relay = False
+
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.dir, 0o755)
+        self.server = self.relay = self.dovecot = None
+        self.socket = self.dir / "mbj.socket"
+        self.addCleanup(self.end)
+        self.mbj("init", self.p)
+        where = self.socket
+        if self.with_relay:
+            where = self.dir / "relay"
+            self.relay = Relay(where, self.socket)
+        self.serve()
+        self.dovecot = Dovecot(self.dir / "dovecot", where, self.LOCATION,
+                               self.SEPARATOR)
+        self.dovecot.start()
+
+    def end(self):
+        if self.dovecot is not None:
+            self.dovecot.stop()
+        self.stop_service()
+        if self.relay is not None:
+            self.relay.close()
+
+    def serve(self):
+        self.server = subprocess.Popen(
+            [mbjtest.MBJ, "serve", str(self.p), "--socket", str(self.socket),
+             "--group", str(MAIL_GID)], stderr=subprocess.DEVNULL)
+        for _ in range(2000):
+            try:
+                with socket.socket(socket.AF_UNIX) as peer:
+                    peer.connect(str(self.socket))
+                return
+            except OSError:
+                self.assertIsNone(self.server.poll(), "the service ended")
+                time.sleep(0.01)
+        self.fail("the service does not listen")
+
+    def stop_service(self):
+        if self.server is not None:
+            self.server.terminate()
+            self.server.wait(30)
+            self.server = None
+
+    # ------------------------------------------------------------ comparing
+
+    def told(self, store=None):
+        """What the journal's side says, as tree_of has it."""
+        document = self.mbj("tree", store or self.socket, USER,
+                            "--json").json()
+        nodes = {m["id"]: m for m in document["list"]}
+
+        def path(i):
+            names = []
+            while i is not None:
+                names.append(nodes[i]["name"])
+                i = nodes[i]["parentId"]
+            return self.SEPARATOR.join(reversed(names))
+        return {path(i): (i, m["uidValidity"]) if m["isSelectable"] else None
+                for i, m in nodes.items()}
+
+    def told_subscribed(self, store=None):
+        out = self.mbj("subscriptions", store or self.socket, USER,
+                       "--json").json()
+        return set(out["list"])
+
+    def intents(self):
+        return self.mbj("intents", self.socket, USER, "--json").json()["list"]
+
+    def same(self, client):
+        """Dovecot and the store have the same tree and subscriptions."""
+        self.assertEqual(self.told(), tree_of(client), self.dovecot.log())
+        self.assertEqual(self.told_subscribed(), subscribed(client))
+        self.assertEqual(self.intents(), [])
+
+    def ok(self, answer):
+        self.assertEqual(answer[0], "OK", (answer, self.dovecot.log()))
+
+    def no(self, answer, text=""):
+        self.assertEqual(answer[0], "NO", (answer, self.dovecot.log()))
+        self.assertIn(text, str(answer[1]))

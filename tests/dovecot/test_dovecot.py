@@ -1,0 +1,237 @@
+"""The plugin in a real Dovecot: what users do to folders is in the journal."""
+import os
+import re
+import subprocess
+import sys
+import unittest
+
+import dovetest
+from dovetest import DovecotCase, encode
+
+
+class Sdbox(DovecotCase):
+    """Folders, in dbox: places in paths are directories."""
+
+    def sessions(self):
+        one, two = self.dovecot.login(), self.dovecot.login()
+        self.addCleanup(two.shutdown)
+        self.addCleanup(one.shutdown)
+        return one, two
+
+    def path(self, *names):
+        return encode(self.SEPARATOR.join(names))
+
+    def test_day(self):
+        """Goal: after whatever users do, the store has Dovecot's tree, with
+        its GUIDs and UIDVALIDITY values, and so has a replica.  Method: two
+        sessions of one user; what came out is asked of LIST and STATUS."""
+        one, two = self.sessions()
+        path = self.path
+        self.ok(one.create("A"))
+        self.same(two)
+        self.ok(two.create("B"))
+        self.ok(one.create(path("x", "y", "z")))
+        self.ok(two.create(encode("Gr\u00fc\u00dfe & \u6f22")))
+        self.same(one)
+        before = dovetest.tree_of(one)
+        self.ok(one.rename("A", "t"))
+        self.ok(two.rename("B", "A"))
+        self.ok(one.rename("t", "B"))
+        after = dovetest.tree_of(two)
+        self.assertEqual((after["A"], after["B"]), (before["B"], before["A"]))
+        self.same(two)
+        self.ok(two.rename(path("x", "y"), path("B", "deep", "y")))
+        self.same(one)
+        self.ok(one.create(path("B", "deep")))
+        self.same(one)
+        self.ok(one.rename("B", "B2"))
+        self.same(one)
+        self.ok(one.rename(path("B2", "deep"), "deep"))
+        self.ok(one.create(path("deep", "y")))
+        self.same(one)
+        self.ok(one.delete(path("deep", "y")))
+        self.same(two)
+        self.ok(one.delete(path("deep", "y", "z")))
+        self.same(two)
+        self.ok(one.delete("B2"))
+        self.ok(one.create("B2"))
+        self.same(two)
+        self.ok(one.subscribe("A"))
+        self.assertEqual(self.dovecot.doveadm(
+            "mailbox", "subscribe", "-u", dovetest.USER,
+            self.SEPARATOR.join(("no", "such")))[0], 0)
+        self.same(one)
+        self.ok(one.rename("A", "A9"))
+        self.ok(one.unsubscribe("A"))
+        self.ok(one.unsubscribe("A"))
+        self.same(two)
+        self.no(one.create("A9"))
+        self.no(one.delete("none"))
+        self.no(one.rename("A9", "B2"))
+        self.same(two)
+        self.replica()
+        for line in self.dovecot.log().splitlines():
+            self.assertNotRegex(line, "mbj|[Pp]anic|Error", line)
+
+    def replica(self):
+        """A replica of the journal has the same."""
+        self.stop_service()
+        self.mbj("init", self.r, "--role", "replica")
+        self.agree()
+        self.assertEqual(self.told(self.p), self.told(self.r))
+        self.assertEqual(self.told_subscribed(self.p),
+                         self.told_subscribed(self.r))
+        self.serve()
+
+    def test_first_use(self):
+        """Goal: folders that were there before the plugin are in the account
+        that the first change makes.  Method: made without the plugin."""
+        for words in (["create", "-s", self.SEPARATOR.join(("old", "one"))],
+                      ["create", "two"], ["subscribe", "INBOX", "gone"]):
+            status, _ = self.dovecot.doveadm(
+                "-o", "mail_plugins=", "mailbox", words[0], "-u",
+                dovetest.USER, *words[1:])
+            self.assertEqual(status, 0)
+        self.mbj("tree", self.socket, dovetest.USER,
+                 status=dovetest.mbjtest.FAILED)
+        one, _ = self.sessions()
+        self.ok(one.create("three"))
+        self.same(one)
+        self.assertIn("gone", self.told_subscribed())
+        self.assertEqual(self.dovecot.doveadm(
+            "mailbox", "rename", "-u", dovetest.USER, "two", "four"), (0, ""))
+        self.same(one)
+
+    def test_behind(self):
+        """Goal: changes that were made without the plugin are found when a
+        mailbox that they are about is changed, and nothing is mixed up.
+        Method: a swap without it, then a rename with it."""
+        one, _ = self.sessions()
+        for name in ("A", "B"):
+            self.ok(one.create(name))
+        for source, target in (("A", "t"), ("B", "A"), ("t", "B")):
+            self.assertEqual(self.dovecot.doveadm(
+                "-o", "mail_plugins=", "mailbox", "rename", "-u",
+                dovetest.USER, source, target)[0], 0)
+        self.ok(one.rename("A", "C"))
+        self.same(one)
+
+    def test_away(self):
+        """Goal: without the service nothing changes, on either side, and
+        nothing has to be mended afterwards.  Method: it is stopped, all kinds
+        of changes are tried, it is begun again."""
+        one, two = self.sessions()
+        for name in ("A", "B"):
+            self.ok(one.create(name))
+        before = dovetest.tree_of(one)
+        self.stop_service()
+        for answer in (one.create("C"), one.delete("A"), one.rename("A", "C"),
+                       two.subscribe("A"), one.create("B")):
+            self.no(answer, "UNAVAILABLE")
+        self.assertEqual(dovetest.tree_of(two), before)
+        self.assertEqual(dovetest.subscribed(two), set())
+        self.serve()
+        self.same(two)
+        self.ok(two.rename("A", "C"))
+        self.ok(one.subscribe("C"))
+        self.same(one)
+
+    def test_refused(self):
+        """Goal: what the journal cannot have does not happen in Dovecot.
+        Method: a name that mbj refuses; an identity that would change."""
+        one, _ = self.sessions()
+        self.ok(one.create("A"))
+        self.no(one.create(encode("line\u2028end")), "CANNOT")
+        self.no(one.rename("A", encode("line\u2028end")), "CANNOT")
+        status, _ = self.dovecot.doveadm(
+            "mailbox", "update", "-u", dovetest.USER, "--mailbox-guid",
+            "0123456789abcdef0123456789abcdef", "A")
+        self.assertNotEqual(status, 0)
+        self.same(one)
+
+
+class Maildir(Sdbox):
+    """The same where a mailbox's name is one directory: Maildir++."""
+    LOCATION = "maildir:~/Maildir"
+    SEPARATOR = "."
+
+
+class Killed(DovecotCase):
+    """Processes that die between an intent and its outcome."""
+    with_relay = True
+
+    def die(self, at, change):
+        """change, of which the process dies at that point."""
+        client = self.dovecot.login()
+        self.relay.arm(at)
+        name, *words = change
+        tag = client._new_tag().decode()
+        client.send(" ".join([tag, name, *words]).encode() + b"\r\n")
+        self.assertTrue(self.relay.held.wait(30), self.dovecot.log())
+        self.dovecot.kill_imap()
+        client.shutdown()
+        self.relay.arm(None)
+
+    def test_killed(self):
+        """Goal: a change that was announced and whose process died is settled
+        before the next one, as what Dovecot has.  Method: SIGKILL while the
+        answer to the intent is held back (it did not happen), and while the
+        outcome is (it did)."""
+        client = self.dovecot.login()
+        for name in ("A", "B", "C"):
+            self.ok(client.create(name))
+        client.shutdown()
+        known = 0
+        for change, is_done in (
+                (("RENAME", "A", "A2"), lambda t: "A2" in t),
+                (("CREATE", "D"), lambda t: "D" in t),
+                (("DELETE", "B"), lambda t: "B" not in t),
+                (("SUBSCRIBE", "C"), None)):
+            for at in ("intent", "outcome"):
+                self.die(at, change)
+                known += 1
+                (left,) = self.intents()
+                self.assertEqual(left["producer"], "dovecot")
+                client = self.dovecot.login()
+                if is_done is not None:
+                    self.assertEqual(is_done(dovetest.tree_of(client)),
+                                     at == "outcome")
+                else:
+                    self.assertEqual("C" in dovetest.subscribed(client),
+                                     at == "outcome")
+                self.ok(client.create(f"n{known}"))
+                self.same(client)
+                client.shutdown()
+        self.stop_service()
+        results = re.findall(r"result (\w+) is_found 1",
+                             self.mbj("log", self.p).out)
+        self.assertEqual(sorted(results), 3 * ["done"] + 3 * ["failed"])
+        self.serve()
+
+
+class Linked(unittest.TestCase):
+    def test_linked(self):
+        """Goal: no database, and nothing else of the store, comes into a
+        process of Dovecot with the plugin.  Method: what the loader loads for
+        it, and the names in it."""
+        loaded = subprocess.run(["ldd", dovetest.PLUGIN], check=True,
+                                capture_output=True, text=True).stdout
+        self.assertNotRegex(loaded, r"libdb|icu|jansson|stdc\+\+")
+        names = subprocess.run(["nm", dovetest.PLUGIN], check=True,
+                               capture_output=True, text=True).stdout
+        self.assertIn("mbj_client_connect", names)
+        self.assertNotRegex(names, r"\b(db_env_create|db_open|mbj_store_open|"
+                            r"mbj_plan_make|dispatch_run)\b")
+        shown = subprocess.run(["nm", "-D", "--defined-only",
+                                dovetest.PLUGIN], check=True,
+                               capture_output=True, text=True).stdout
+        self.assertEqual({line.split()[-1] for line in shown.splitlines()},
+                         {"mbj_plugin_init", "mbj_plugin_deinit",
+                          "mbj_plugin_version"})
+
+
+if __name__ == "__main__":
+    if not dovetest.can_run():
+        print("SKIPPED: there is no Dovecot, or no plugin for it")
+        sys.exit(77)
+    unittest.main(warnings=os.environ.get("PYTHONWARNINGS", "ignore"))
