@@ -115,6 +115,10 @@ enum mbj_rc cli_no_mailbox(const char *path, struct mbj_error *err);
 int cli_write(const struct cli_call *call, struct mbj_bytes bytes);
 int cli_write_done(const struct cli_call *call, struct mbj_buf *buf);
 
+/* group.c: a group and its primitives, a line each. */
+enum mbj_rc cli_group_print(const struct mbj_group *group, struct mbj_buf *out,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* verb_replay.c: what a replay came to, and the exit status of that. */
 int cli_replay_report(const struct cli_call *call,
 		      const struct mbj_replay_result *result);

@@ -10,45 +10,6 @@
 
 enum { LOG_OUTPUT_MAX = 1 << 30, LOG_FLUSH_SIZE = 1 << 20 };
 
-static void put_header(struct mbj_buf *out, const struct mbj_group *group)
-{
-	const struct mbj_group_header *header = &group->header;
-
-	mbj_buf_format(out, "group %" PRIu64 "  epoch %" PRIu64 "  ",
-		       header->lsn.v, header->epoch.v);
-	(void)mbj_jmap_time_print(header->time_us, out);
-	mbj_buf_format(out,
-		       "  %s  %" PRIu32 " accounts, %" PRIu32 " primitives\n",
-		       mbj_origin_name((enum mbj_origin)header->origin),
-		       header->account_count, header->op_count);
-}
-
-static enum mbj_rc put_group(struct mbj_buf *out, const struct mbj_group *group,
-			     struct mbj_error *err)
-{
-	struct mbj_reader reader;
-	struct mbj_op op;
-	enum mbj_rc rc = MBJ_OK;
-
-	put_header(out, group);
-	if (!group->is_body_good) {
-		mbj_buf_put_str(out, "    (its body is damaged)\n");
-		return mbj_buf_ok(out, err);
-	}
-	mbj_reader_init(&reader, group->body);
-	for (;;) {
-		rc = mbj_group_op_next(group, &reader, &op, err);
-		if (rc < 0)
-			break;
-		mbj_buf_put_str(out, "    ");
-		mbj_op_print(out, &op);
-		mbj_buf_put_str(out, "\n");
-	}
-	if (rc == MBJ_ENOTFOUND)
-		return mbj_buf_ok(out, err);
-	return rc;
-}
-
 /* Write out and empty the buffer once it is large, or always. */
 static int flush(const struct cli_call *call, struct mbj_buf *out, bool is_last)
 {
@@ -80,7 +41,7 @@ static int log_stream(const struct cli_call *call,
 			       group.header.lsn.v > call->options.until))
 			break;
 		rc = is_json ? mbj_jmap_log_group(&group, is_first, out, &err)
-			     : put_group(out, &group, &err);
+			     : cli_group_print(&group, out, &err);
 		is_first = false;
 		if (!group.is_body_good && damaged == 0)
 			damaged = group.header.lsn.v;

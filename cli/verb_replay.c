@@ -23,10 +23,12 @@ int cli_replay_report(const struct cli_call *call,
 			",\"groupsParked\":%" PRIu64
 			",\"accountsParked\":%" PRIu64 ",\"applied\":%" PRIu64
 			",\"sourceEnd\":%" PRIu64 ",\"blobsMissing\":%" PRIu64
-			",\"dryRun\":%s}\n",
+			",\"groupsRetried\":%" PRIu64
+			",\"accountsHealed\":%" PRIu64 ",\"dryRun\":%s}\n",
 			result->groups, result->groups_parked,
 			result->accounts_parked, result->applied.v,
 			result->source_end.v, result->blobs_missing,
+			result->groups_retried, result->accounts_healed,
 			call->options.is_dry_run ? "true" : "false");
 	else
 		mbj_buf_format(&out,
@@ -35,6 +37,11 @@ int cli_replay_report(const struct cli_call *call,
 			       would, result->groups, result->applied.v,
 			       result->source_end.v);
 	status = cli_write_done(call, &out);
+	if (status == CLI_OK && result->groups_retried > 0)
+		cli_say(call,
+			"%" PRIu64 " groups that had been set aside are "
+			"carried out, %" PRIu64 " accounts go on",
+			result->groups_retried, result->accounts_healed);
 	if (status != CLI_OK ||
 	    (result->accounts_parked == 0 && result->blobs_missing == 0))
 		return status;
@@ -47,7 +54,8 @@ int cli_replay_report(const struct cli_call *call,
 	if (result->accounts_parked == 0)
 		return CLI_PARTIAL;
 	cli_say(call,
-		"%" PRIu64 " accounts are parked: mbj status shows them, all "
+		"%" PRIu64
+		" accounts are parked: mbj quarantine shows them, all "
 		"others go on",
 		result->accounts_parked);
 	return CLI_PARTIAL;

@@ -11,6 +11,7 @@
 #include <mbj/open.h>
 
 #include "cli.h"
+#include "parked.h"
 
 enum { STATUS_OUTPUT_MAX = 64 << 20 };
 
@@ -72,44 +73,6 @@ static enum mbj_rc status_state(const char *path, struct status *status,
 		status->is_owned = false;
 	mbj_client_close(&client);
 	return rc;
-}
-
-static struct mbj_bytes parked_name(const struct mbj_client_parked *parked)
-{
-	if (parked->name.n > 0)
-		return parked->name;
-	return mbj_bytes_str("(an account this replica lacks)");
-}
-
-static void put_parked_json(const struct mbj_client_parked *p, bool is_first,
-			    struct mbj_buf *out)
-{
-	char id[MBJ_ID_TEXT_SIZE];
-
-	mbj_id_print(p->parked.account, id);
-	mbj_buf_format(out, "%s{\"accountId\":\"%s\",\"account\":",
-		       is_first ? "" : ",", id);
-	mbj_jmap_string_print(parked_name(p), out);
-	mbj_buf_format(out,
-		       ",\"first\":%" PRIu64 ",\"last\":%" PRIu64
-		       ",\"groups\":%" PRIu64 ",\"reason\":",
-		       p->parked.first.v, p->parked.last.v, p->parked.count);
-	mbj_jmap_string_print(p->parked.reason, out);
-	mbj_buf_put_str(out, "}");
-}
-
-static void put_parked_text(const struct mbj_client_parked *p,
-			    struct mbj_buf *out)
-{
-	char id[MBJ_ID_TEXT_SIZE];
-
-	mbj_id_print(p->parked.account, id);
-	mbj_buf_put_str(out, "parked     ");
-	mbj_name_escape(out, parked_name(p));
-	mbj_buf_format(out, " (%s): %" PRIu64 " groups from %" PRIu64 ": ", id,
-		       p->parked.count, p->parked.first.v);
-	mbj_name_escape(out, p->parked.reason);
-	mbj_buf_put_str(out, "\n");
 }
 
 static void put_service_json(const struct mbj_client_status *s,
@@ -195,7 +158,7 @@ static void put_json(const struct status *status, struct mbj_buf *out)
 		       ",\"parked\":[",
 		       s->applied.lsn.v, s->account_count);
 	for (size_t i = 0; i < s->parked_count; i++)
-		put_parked_json(&s->parked[i], i == 0, out);
+		parked_json(&s->parked[i], i == 0, out);
 	mbj_buf_format(out, "],\"openIntents\":%" PRIu64, s->intent_count);
 	if (s->intent_count > 0)
 		mbj_buf_format(out, ",\"oldestIntentAge\":%" PRId64,
@@ -240,8 +203,10 @@ static void put_text(const struct status *status, struct mbj_buf *out)
 		       "applied    to group %" PRIu64 "\naccounts   %" PRIu64
 		       ", %zu parked\n",
 		       s->applied.lsn.v, s->account_count, s->parked_count);
-	for (size_t i = 0; i < s->parked_count; i++)
-		put_parked_text(&s->parked[i], out);
+	for (size_t i = 0; i < s->parked_count; i++) {
+		mbj_buf_put_str(out, "parked     ");
+		parked_text(&s->parked[i], out);
+	}
 	if (s->intent_count > 0)
 		mbj_buf_format(out,
 			       "intents    %" PRIu64

@@ -313,6 +313,11 @@ enum mbj_rc mbj_batch_note(struct mbj_batch *batch,
 	return MBJ_OK;
 }
 
+void mbj_batch_touch(struct mbj_batch *batch)
+{
+	batch->is_moved = true;
+}
+
 enum mbj_rc mbj_batch_commit(struct mbj_batch **batch, struct mbj_error *err)
 {
 	struct mbj_store *store = (*batch)->store;

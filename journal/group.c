@@ -283,6 +283,18 @@ void mbj_group_account_get(const struct mbj_group *group, uint32_t index,
 			  &ret_account->digest);
 }
 
+bool mbj_group_names(const struct mbj_group *group, struct mbj_id account)
+{
+	struct mbj_group_account named;
+
+	for (uint32_t i = 0; i < group->header.account_count; i++) {
+		mbj_group_account_get(group, i, &named);
+		if (mbj_id_equal(named.id, account))
+			return true;
+	}
+	return false;
+}
+
 enum mbj_rc group_chain_make(struct mbj_sha256 *sha,
 			     const struct mbj_hash *before,
 			     struct mbj_bytes header, struct mbj_bytes body,

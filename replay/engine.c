@@ -16,6 +16,8 @@
 #include <mbj/engine.h>
 #include <mbj/hash.h>
 
+#include "reason.h"
+
 struct mbj_engine {
 	struct mbj_id lineage;
 	struct mbj_epoch epoch;
@@ -356,11 +358,7 @@ enum mbj_rc mbj_engine_applied_group(struct mbj_engine *engine,
 	if (rc < 0)
 		return rc;
 	action_set(ret_action, MBJ_ACTION_PARK);
-	(void)snprintf(ret_action->reason, sizeof(ret_action->reason),
-		       "group %llu, primitive %u: %s: %.400s",
-		       (unsigned long long)group->header.lsn.v,
-		       report->op_index, mbj_verdict_name(report->verdict),
-		       report->why.message);
+	replay_reason_print(group, report, ret_action->reason);
 	engine_advance(engine, group);
 	return MBJ_OK;
 }

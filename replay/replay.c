@@ -342,6 +342,21 @@ replay_run_from(struct mbj_store *store, struct replay_source *source,
 	return rc;
 }
 
+enum mbj_rc replay_retry(struct mbj_store *store, struct replay_source *source,
+			 struct mbj_replay_result *result,
+			 struct mbj_error *err)
+{
+	struct mbj_retry_result retried;
+	enum mbj_rc rc;
+
+	rc = retry_by_itself(store, &source->pace, &retried, err);
+	if (rc == MBJ_OK) {
+		result->groups_retried += retried.groups;
+		result->accounts_healed += retried.accounts_healed;
+	}
+	return rc;
+}
+
 /* Groups that the replica lacks are gone from the source. */
 static enum mbj_rc beginning_check(const struct mbj_store *replica,
 				   const struct replay_source *source,
@@ -426,6 +441,8 @@ enum mbj_rc replay_source_run(struct mbj_store *replica,
 	if (rc == MBJ_OK)
 		rc = source_accept(replica, &identity, options->is_dry_run,
 				   err);
+	if (rc == MBJ_OK && !options->is_dry_run)
+		rc = replay_retry(replica, source, ret_result, err);
 	if (rc == MBJ_OK)
 		rc = replay_engine_start(replica, &engine, &chain, err);
 	if (rc < 0)

@@ -9,6 +9,8 @@
 #include <mbj/blob.h>
 #include <mbj/replay.h>
 
+#include "quarantine_run.h"
+
 struct replay_content {
 	const struct mbj_hash *digest;
 	uint64_t size;
@@ -65,6 +67,8 @@ struct replay_source {
 	 * counted.
 	 */
 	bool is_brief;
+	/* When what is aside is tried again. */
+	struct retry_pace pace;
 	/* Out: what failed was the source, or the engine's will. */
 	bool is_stopped;
 };
@@ -74,6 +78,13 @@ enum mbj_rc replay_engine_start(struct mbj_store *store,
 				struct mbj_engine **ret_engine,
 				struct mbj_hash *ret_chain,
 				struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Try what is aside, where the pace says so.
+ * Requires: a replica that has a lineage; no engine.
+ */
+enum mbj_rc replay_retry(struct mbj_store *store, struct replay_source *source,
+			 struct mbj_replay_result *result,
+			 struct mbj_error *err) MBJ_MUST_CHECK;
 /* Run from the engine's watermark, with this chain value, to the end. */
 enum mbj_rc replay_run_from(struct mbj_store *store,
 			    struct replay_source *source,

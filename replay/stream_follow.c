@@ -63,11 +63,14 @@ static enum mbj_rc round_run(struct source_stream *s,
 	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
 	struct mbj_engine *engine = NULL;
 	struct mbj_hash chain;
-	enum mbj_rc rc;
+	enum mbj_rc rc = MBJ_OK;
 
-	if (!s->source.is_brief)
+	if (!s->source.is_brief) {
 		result->blobs_missing = 0;
-	rc = replay_engine_start(s->store, &engine, &chain, err);
+		rc = replay_retry(s->store, &s->source, result, err);
+	}
+	if (rc == MBJ_OK)
+		rc = replay_engine_start(s->store, &engine, &chain, err);
 	if (rc == MBJ_OK)
 		rc = replay_run_from(s->store, &s->source, engine, &chain,
 				     &options, result, err);

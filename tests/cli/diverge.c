@@ -1,9 +1,10 @@
 /*
  * mbj_diverge REPLICA ACCOUNT MAILBOXID NAME
+ * mbj_diverge REPLICA ACCOUNT +NAME|-NAME
  *
- * Renames a mailbox in a replica's state behind its journal's back: what a bug
- * or a repaired page would leave.  No verb can do that, and without it nothing
- * is ever parked.
+ * Renames a mailbox, or subscribes a name or no longer, in a replica's state
+ * behind its journal's back: what a bug or a repaired page would leave.  No
+ * verb can do that, and without it nothing is ever parked.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +43,21 @@ static void move(struct mbj_txn *txn, char **argv)
 	     &err);
 }
 
+static void subscribe(struct mbj_txn *txn, char **argv)
+{
+	struct mbj_bytes name = mbj_bytes_str(argv[3] + 1);
+	const struct mbj_path path = {name, name};
+	struct mbj_account account;
+	struct mbj_error err;
+
+	must(mbj_txn_account_find(txn, mbj_bytes_str(argv[2]), &account, &err),
+	     &err);
+	must(argv[3][0] == '+'
+		     ? mbj_txn_subscribe(txn, account.id, &path, &err)
+		     : mbj_txn_unsubscribe(txn, account.id, &path, &err),
+	     &err);
+}
+
 int main(int argc, char **argv)
 {
 	struct mbj_state_options options = MBJ_STATE_OPTIONS_DEFAULT;
@@ -51,7 +67,7 @@ int main(int argc, char **argv)
 	char path[MBJ_PATH_TEXT_MAX];
 	struct mbj_error err;
 
-	if (argc != 5)
+	if (argc != 4 && argc != 5)
 		return EXIT_FAILURE;
 	must(mbj_identity_load(mbj_sys_posix(), argv[1], &identity, &err),
 	     &err);
@@ -60,7 +76,10 @@ int main(int argc, char **argv)
 			    &state, &err),
 	     &err);
 	must(mbj_txn_begin(state, &txn, &err), &err);
-	move(txn, argv);
+	if (argc == 5)
+		move(txn, argv);
+	else
+		subscribe(txn, argv);
 	must(mbj_txn_commit(&txn, &err), &err);
 	mbj_state_close(&state);
 	return EXIT_SUCCESS;

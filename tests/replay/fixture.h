@@ -23,7 +23,9 @@
 TCase *test_backup_case(void);
 TCase *test_engine_case(void);
 TCase *test_fault_case(void);
+TCase *test_healing_case(void);
 TCase *test_open_case(void);
+TCase *test_quarantine_case(void);
 TCase *test_replay_case(void);
 TCase *test_source_case(void);
 TCase *test_stack_case(void);

@@ -285,7 +285,7 @@ START_TEST(open_parked_damaged)
 	struct fixture f;
 
 	two_begin(&f, NULL);
-	fixture_park(&f, fixture_account(f.replica, "alice"), "by hand");
+	fixture_diverge(&f, "alice", fixture_id(2), "elsewhere");
 	/* Known nowhere: nothing to look at. */
 	fixture_park(&f, fixture_id(77), "by hand");
 	tail_make(&f);

@@ -84,6 +84,9 @@ MBJ_API enum mbj_rc mbj_group_parse(struct mbj_bytes b,
 MBJ_API void mbj_group_account_get(const struct mbj_group *group,
 				   uint32_t index,
 				   struct mbj_group_account *ret_account);
+/* The group names the account: it is in that account's order. */
+MBJ_API bool mbj_group_names(const struct mbj_group *group,
+			     struct mbj_id account);
 /*
  * Compare the recorded chain with what chain_before implies.  Returns:
  * MBJ_ECORRUPT, also for a damaged body: nothing can be said of it.

@@ -242,6 +242,12 @@ enum mbj_rc mbj_batch_note(struct mbj_batch *batch,
 			   const struct mbj_group *group,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 /*
+ * What was done in the transaction is to be committed although no group came:
+ * groups that had been set aside took effect.  The watermark stays.
+ * Durability: as mbj_txn_commit.
+ */
+void mbj_batch_touch(struct mbj_batch *batch);
+/*
  * Journal write and sync, then the state's commit.  *batch is gone whatever
  * is returned.  Durability: on MBJ_OK groups, effects and watermark stand.
  */

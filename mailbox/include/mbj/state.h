@@ -148,7 +148,7 @@ struct mbj_watermark {
 /* Groups set aside for one account; they stay in the journal. */
 struct mbj_parked {
 	struct mbj_id account;
-	struct mbj_lsn first;
+	struct mbj_lsn first; /* that waits; within a retry: at the earliest */
 	struct mbj_lsn last;
 	uint64_t count;
 	struct mbj_bytes reason; /* one line, <= MBJ_ERROR_MESSAGE_MAX */

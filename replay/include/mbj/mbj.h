@@ -26,6 +26,7 @@
 #include <mbj/op.h>
 #include <mbj/open.h>
 #include <mbj/plan.h>
+#include <mbj/quarantine.h>
 #include <mbj/replay.h>
 #include <mbj/service.h>
 #include <mbj/snapshot.h>

@@ -28,6 +28,9 @@ struct mbj_replay_result {
 	/* Contents that messages need here, and the source could not give. */
 	uint64_t blobs_missing;
 	struct mbj_error blobs_why; /* of the first of them */
+	/* Tried again by itself: mbj/quarantine.h. */
+	uint64_t groups_retried;  /* that had been set aside, carried out */
+	uint64_t accounts_healed; /* of which nothing waits any more */
 };
 
 struct mbj_replay_options {

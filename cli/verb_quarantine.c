@@ -1,0 +1,284 @@
+/*
+ * mbj quarantine: accounts that are set aside on a replica.
+ *
+ * list and show read: the state through whoever owns the store, and what waits
+ * from its segments.  retry wants the store for itself.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include <mbj/jmap.h>
+#include <mbj/open.h>
+#include <mbj/quarantine.h>
+
+#include "cli.h"
+#include "parked.h"
+
+enum {
+	QUARANTINE_OUTPUT_MAX = 1 << 30,
+	QUARANTINE_FLUSH_SIZE = 1 << 20,
+};
+
+static enum mbj_rc status_get(const struct cli_call *call,
+			      struct mbj_client_status *ret_status,
+			      struct mbj_error *err)
+{
+	struct mbj_client *client = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_client_open(call->operands[0], &client, err);
+	if (rc == MBJ_OK)
+		rc = mbj_client_status(client, ret_status, err);
+	mbj_client_close(&client);
+	return rc;
+}
+
+/* ------------------------------------------------------------------- list */
+
+static int quarantine_list(const struct cli_call *call)
+{
+	struct mbj_client_status status;
+	struct mbj_error err;
+	struct mbj_buf out;
+	int written;
+
+	memset(&status, 0, sizeof(status));
+	if (status_get(call, &status, &err) < 0)
+		return cli_fail(call, &err);
+	mbj_buf_init(&out, QUARANTINE_OUTPUT_MAX);
+	if (call->options.is_json)
+		mbj_buf_put_str(&out, "{\"schema\":\"mbj.quarantine/1\","
+				      "\"list\":[");
+	for (size_t i = 0; i < status.parked_count; i++) {
+		if (call->options.is_json)
+			parked_json(&status.parked[i], i == 0, &out);
+		else
+			parked_text(&status.parked[i], &out);
+	}
+	if (call->options.is_json)
+		mbj_buf_put_str(&out, "]}\n");
+	written = cli_write_done(call, &out);
+	if (written == CLI_OK && status.parked_count > 0)
+		written = CLI_PARTIAL;
+	mbj_client_status_done(&status);
+	return written;
+}
+
+/* ------------------------------------------------------------------- show */
+
+/* By name, or by id: a replica may lack the account itself. */
+static const struct mbj_client_parked *
+parked_find(const struct mbj_client_status *status, const char *text)
+{
+	char id[MBJ_ID_TEXT_SIZE];
+
+	for (size_t i = 0; i < status->parked_count; i++) {
+		const struct mbj_client_parked *p = &status->parked[i];
+
+		mbj_id_print(p->parked.account, id);
+		if (mbj_bytes_equal(p->name, mbj_bytes_str(text)) ||
+		    strcmp(id, text) == 0)
+			return p;
+	}
+	return NULL;
+}
+
+static enum mbj_rc not_aside(const struct cli_call *call, struct mbj_error *err)
+{
+	return mbj_error_set(err, MBJ_ENOTFOUND,
+			     "%s: no account \"%.300s\" is set aside",
+			     call->operands[0], call->operands[2]);
+}
+
+/* What waits, in its order. */
+static enum mbj_rc groups_print(const struct cli_call *call,
+				struct mbj_log_reader *reader,
+				const struct mbj_parked *parked,
+				struct mbj_buf *out, int *ret_status,
+				struct mbj_error *err)
+{
+	bool is_json = call->options.is_json;
+	struct mbj_group group;
+	bool is_first = true;
+	enum mbj_rc rc;
+
+	rc = mbj_log_reader_seek(reader, parked->first, err);
+	while (rc == MBJ_OK && *ret_status == CLI_OK) {
+		rc = mbj_log_reader_next(reader, &group, err);
+		if (rc < 0 || group.header.lsn.v > parked->last.v)
+			break;
+		if (!mbj_group_names(&group, parked->account))
+			continue;
+		rc = is_json ? mbj_jmap_log_group(&group, is_first, out, err)
+			     : cli_group_print(&group, out, err);
+		is_first = false;
+		if (out->n < QUARANTINE_FLUSH_SIZE)
+			continue;
+		*ret_status = cli_write(call, mbj_buf_view(out));
+		mbj_buf_clear(out);
+	}
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+static int parked_show(const struct cli_call *call,
+		       const struct mbj_client_parked *parked)
+{
+	const struct mbj_sys *sys = mbj_sys_posix();
+	bool is_json = call->options.is_json;
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_error err;
+	struct mbj_buf out;
+	int status = CLI_OK;
+	enum mbj_rc rc;
+
+	rc = mbj_store_log_reader(sys, call->operands[0], &reader, &err);
+	mbj_buf_init(&out, QUARANTINE_OUTPUT_MAX);
+	if (rc == MBJ_OK && is_json) {
+		mbj_buf_put_str(&out, "{\"schema\":\"mbj.quarantine.account/1\""
+				      ",\"account\":");
+		parked_json(parked, true, &out);
+		mbj_buf_put_str(&out, ",\"waiting\":[");
+	} else if (rc == MBJ_OK) {
+		parked_text(parked, &out);
+	}
+	if (rc == MBJ_OK)
+		rc = groups_print(call, reader, &parked->parked, &out, &status,
+				  &err);
+	mbj_log_reader_close(&reader);
+	if (rc < 0) {
+		mbj_buf_done(&out);
+		return cli_complain(call, &err);
+	}
+	if (is_json)
+		mbj_buf_put_str(&out, "]}\n");
+	if (status == CLI_OK)
+		status = cli_write_done(call, &out);
+	else
+		mbj_buf_done(&out);
+	return status == CLI_OK ? CLI_PARTIAL : status;
+}
+
+static int quarantine_show(const struct cli_call *call)
+{
+	const struct mbj_client_parked *parked;
+	struct mbj_client_status status;
+	struct mbj_error err;
+	int result;
+
+	memset(&status, 0, sizeof(status));
+	if (status_get(call, &status, &err) < 0)
+		return cli_fail(call, &err);
+	parked = parked_find(&status, call->operands[2]);
+	if (parked != NULL) {
+		result = parked_show(call, parked);
+	} else {
+		(void)not_aside(call, &err);
+		result = cli_fail(call, &err);
+	}
+	mbj_client_status_done(&status);
+	return result;
+}
+
+/* ------------------------------------------------------------------ retry */
+
+/* ROOT for all; of an id it is seen later whether it is aside. */
+static enum mbj_rc account_get(const struct cli_call *call,
+			       struct mbj_store *store, struct mbj_id *ret_id,
+			       struct mbj_error *err)
+{
+	struct mbj_bytes name;
+	struct mbj_account account;
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	if (call->operand_count == 2) {
+		*ret_id = MBJ_ID_ROOT;
+		return MBJ_OK;
+	}
+	name = mbj_bytes_str(call->operands[2]);
+	rc = mbj_store_read(store, &txn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_txn_account_find(txn, name, &account, err);
+	if (rc == MBJ_OK)
+		*ret_id = account.id;
+	mbj_txn_abort(&txn);
+	if (rc != MBJ_ENOTFOUND)
+		return rc;
+	return mbj_id_parse(name, ret_id) && !mbj_id_is_reserved(*ret_id)
+		       ? MBJ_OK
+		       : not_aside(call, err);
+}
+
+static int retry_report(const struct cli_call *call,
+			const struct mbj_retry_result *result)
+{
+	struct mbj_buf out;
+	int status;
+
+	mbj_buf_init(&out, 4096);
+	if (call->options.is_json)
+		mbj_buf_format(&out,
+			       "{\"schema\":\"mbj.retry/1\",\"groups\":%" PRIu64
+			       ",\"accountsHealed\":%" PRIu64
+			       ",\"accountsParked\":%" PRIu64 "}\n",
+			       result->groups, result->accounts_healed,
+			       result->accounts_parked);
+	else
+		mbj_buf_format(&out,
+			       "carried out %" PRIu64 " groups; %" PRIu64
+			       " accounts go on\n",
+			       result->groups, result->accounts_healed);
+	status = cli_write_done(call, &out);
+	if (status != CLI_OK || result->accounts_parked == 0)
+		return status;
+	cli_say(call,
+		"%" PRIu64 " accounts are set aside: mbj quarantine %s list "
+		"shows them, and why",
+		result->accounts_parked, call->operands[0]);
+	return CLI_PARTIAL;
+}
+
+static int quarantine_retry(const struct cli_call *call)
+{
+	struct mbj_retry_options options = MBJ_RETRY_OPTIONS_INIT;
+	struct mbj_retry_result result = {0};
+	struct mbj_store *store = NULL;
+	struct mbj_error err;
+	enum mbj_rc rc;
+
+	rc = mbj_replica_open(call->operands[0], NULL, &store, &err);
+	if (rc == MBJ_OK)
+		rc = account_get(call, store, &options.account, &err);
+	if (rc == MBJ_OK)
+		rc = mbj_quarantine_retry(store, &options, &result, &err);
+	mbj_store_close(&store);
+	return rc < 0 ? cli_fail(call, &err) : retry_report(call, &result);
+}
+
+/* ------------------------------------------------------------------- verb */
+
+static int usage(const struct cli_call *call, const char *what)
+{
+	cli_say(call, "%s; see: mbj help quarantine", what);
+	return CLI_USAGE;
+}
+
+int verb_quarantine(const struct cli_call *call)
+{
+	const char *word = call->operands[1];
+	bool has_account = call->operand_count == 3;
+
+	if (call->options.is_all && strcmp(word, "retry") != 0)
+		return usage(call, "--all is for retry");
+	if (strcmp(word, "list") == 0)
+		return has_account ? usage(call, "list takes no account")
+				   : quarantine_list(call);
+	if (strcmp(word, "show") == 0)
+		return has_account ? quarantine_show(call)
+				   : usage(call, "show wants an account");
+	if (strcmp(word, "retry") != 0)
+		return usage(call, "list, show or retry");
+	if (has_account == call->options.is_all)
+		return usage(call, "retry wants an account, or --all");
+	return quarantine_retry(call);
+}

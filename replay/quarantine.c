@@ -1,0 +1,429 @@
+/*
+ * Carrying out what waits for accounts that are aside; see mbj/quarantine.h.
+ *
+ * One pass over the replica's own journal, from the first group that waits for
+ * an active account.  mbj_apply_group decides whether a group's turn has come:
+ * its back-links are the order of each account.
+ *
+ * Invariants:
+ *   1. a group's effects and the records of who waits commit together;
+ *   2. of an active account no group before the pass still waits, so that its
+ *      record may say so wherever a transaction ends;
+ *   3. an account that stopped is not touched again in the same pass.
+ *
+ * Not here: whether an attempt is worth it (quarantine_try.c).
+ */
+#include "quarantine_run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <mbj/apply.h>
+#include <mbj/check.h>
+
+#include "reason.h"
+
+/* Accounts that can be aside at once, as the engine has it. */
+enum { WAITING_MAX = 1 << 24 };
+
+/* One pass. */
+struct pass {
+	struct mbj_store *store;
+	struct waiting_list *list;
+	const struct mbj_retry_options *options;
+	struct mbj_retry_result *result;
+	struct mbj_log_reader *reader;
+	struct mbj_batch *batch;
+	struct mbj_lsn at; /* the group in hand, or the next one */
+	uint64_t end;	   /* the state's watermark */
+	uint64_t read;	   /* groups */
+	size_t active;	   /* accounts */
+	uint32_t count;	   /* groups carried out in this transaction */
+	size_t size;	   /* and their bytes */
+	bool is_changed;   /* there is something to commit */
+};
+
+/* ------------------------------------------------------------ who waits */
+
+static enum mbj_rc list_add(struct waiting_list *list, size_t *capacity,
+			    const struct mbj_parked *parked,
+			    struct mbj_error *err)
+{
+	void *items = list->items;
+	enum mbj_rc rc;
+
+	rc = mbj_array_reserve(&items, capacity, list->count + 1,
+			       sizeof(*list->items), WAITING_MAX, err);
+	list->items = items;
+	if (rc == MBJ_OK)
+		list->items[list->count++] = (struct waiting){
+			.account = parked->account,
+			.first = parked->first,
+			.last = parked->last,
+			.count = parked->count,
+		};
+	return rc;
+}
+
+enum mbj_rc waiting_load(struct mbj_store *store, struct waiting_list *ret_list,
+			 struct mbj_error *err)
+{
+	struct waiting_list list = {NULL, 0};
+	struct mbj_scan scan = {0};
+	struct mbj_parked parked;
+	struct mbj_txn *txn = NULL;
+	size_t capacity = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(store, &txn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_scan_parked(txn, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_parked(&scan, &parked, err);
+		if (rc == MBJ_OK)
+			rc = list_add(&list, &capacity, &parked, err);
+	}
+	mbj_scan_done(&scan);
+	mbj_txn_abort(&txn);
+	if (rc != MBJ_ENOTFOUND) {
+		waiting_done(&list);
+		return rc;
+	}
+	*ret_list = list;
+	return MBJ_OK;
+}
+
+void waiting_done(struct waiting_list *list)
+{
+	mbj_free(list->items);
+	*list = (struct waiting_list){NULL, 0};
+}
+
+static int account_order(const void *key, const void *item)
+{
+	const struct mbj_id *account = key;
+	const struct waiting *w = item;
+
+	return mbj_id_compare(*account, w->account);
+}
+
+struct waiting *waiting_find(const struct waiting_list *list,
+			     struct mbj_id account)
+{
+	if (list->count == 0)
+		return NULL;
+	return bsearch(&account, list->items, list->count, sizeof(*list->items),
+		       account_order);
+}
+
+/* --------------------------------------------------------- their records */
+
+static enum mbj_rc record_write(struct pass *pass, struct waiting *w,
+				const char *reason, struct mbj_error *err)
+{
+	struct mbj_txn *txn = mbj_batch_txn(pass->batch);
+	const struct mbj_parked parked = {
+		.account = w->account,
+		.first = w->first,
+		.last = w->last,
+		.count = w->count,
+		.reason = mbj_bytes_str(reason),
+	};
+
+	w->is_changed = false;
+	pass->is_changed = true;
+	return mbj_txn_parked_set(txn, &parked, err);
+}
+
+/* Nothing of it waits any more. */
+static enum mbj_rc waiting_end(struct pass *pass, struct waiting *w,
+			       struct mbj_error *err)
+{
+	w->is_active = false;
+	w->is_changed = false;
+	w->is_over = true;
+	pass->active--;
+	pass->is_changed = true;
+	pass->result->accounts_healed++;
+	return mbj_txn_parked_clear(mbj_batch_txn(pass->batch), w->account,
+				    err);
+}
+
+/* This group of it took effect. */
+static enum mbj_rc waiting_advance(struct pass *pass, struct waiting *w,
+				   struct mbj_error *err)
+{
+	if (!w->is_active) {
+		w->is_active = true;
+		pass->active++;
+	}
+	w->is_changed = true;
+	w->first.v = pass->at.v + 1;
+	w->count -= w->count > 0;
+	return pass->at.v >= w->last.v ? waiting_end(pass, w, err) : MBJ_OK;
+}
+
+/* It still fails, here and for this reason. */
+static enum mbj_rc waiting_stop(struct pass *pass, struct waiting *w,
+				const char *reason, struct mbj_error *err)
+{
+	w->is_active = false;
+	w->first = pass->at;
+	pass->active--;
+	return record_write(pass, w, reason, err);
+}
+
+/* ---------------------------------------------------------- transactions */
+
+static enum mbj_rc turn_begin(struct pass *pass, struct mbj_error *err)
+{
+	pass->count = 0;
+	pass->size = 0;
+	pass->is_changed = false;
+	return mbj_batch_begin(pass->store, &pass->batch, err);
+}
+
+/*
+ * Commit what was done.  Active accounts that came on wait from the group in
+ * hand on, at the earliest; is_all: the others as well.
+ */
+static enum mbj_rc turn_end(struct pass *pass, bool is_all,
+			    struct mbj_error *err)
+{
+	struct waiting_list *list = pass->list;
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < list->count; i++) {
+		struct waiting *w = &list->items[i];
+
+		if (!w->is_active || !(w->is_changed || is_all))
+			continue;
+		if (w->first.v < pass->at.v)
+			w->first = pass->at;
+		rc = record_write(pass, w, "what waits is being carried out",
+				  err);
+	}
+	if (rc == MBJ_OK && pass->is_changed) {
+		mbj_batch_touch(pass->batch);
+		return mbj_batch_commit(&pass->batch, err);
+	}
+	mbj_batch_abort(&pass->batch);
+	return rc;
+}
+
+static bool turn_is_full(const struct pass *pass)
+{
+	return pass->count >= pass->options->batch_groups_max ||
+	       pass->size >= pass->options->batch_size_max;
+}
+
+/* ------------------------------------------------------------ the journal */
+
+static bool group_is_awaited(const struct pass *pass,
+			     const struct mbj_group *group)
+{
+	struct mbj_group_account account;
+
+	for (uint32_t i = 0; i < group->header.account_count; i++) {
+		const struct waiting *w;
+
+		mbj_group_account_get(group, i, &account);
+		w = waiting_find(pass->list, account.id);
+		if (w != NULL && w->is_active && w->first.v <= pass->at.v)
+			return true;
+	}
+	return false;
+}
+
+/* What the attempt means for each account of the group that is aside. */
+static enum mbj_rc group_settle(struct pass *pass,
+				const struct mbj_group *group,
+				const char *reason, struct mbj_error *err)
+{
+	struct mbj_group_account account;
+	enum mbj_rc rc = MBJ_OK;
+
+	for (uint32_t i = 0; rc == MBJ_OK && i < group->header.account_count;
+	     i++) {
+		struct waiting *w;
+
+		mbj_group_account_get(group, i, &account);
+		w = waiting_find(pass->list, account.id);
+		if (w == NULL || w->is_over)
+			continue;
+		if (reason == NULL)
+			rc = waiting_advance(pass, w, err);
+		else if (w->is_active)
+			rc = waiting_stop(pass, w, reason, err);
+	}
+	return rc;
+}
+
+static enum mbj_rc group_retry(struct pass *pass, const struct mbj_group *group,
+			       struct mbj_error *err)
+{
+	char reason[MBJ_ERROR_MESSAGE_MAX];
+	struct mbj_apply_report report;
+	enum mbj_rc rc;
+
+	rc = mbj_apply_group(mbj_batch_txn(pass->batch), group, &report, err);
+	if (rc < 0)
+		return rc;
+	if (report.verdict > MBJ_VERDICT_ALREADY) {
+		replay_reason_print(group, &report, reason);
+		return group_settle(pass, group, reason, err);
+	}
+	pass->count++;
+	pass->size += group->record.n;
+	pass->result->groups++;
+	return group_settle(pass, group, NULL, err);
+}
+
+/* Of accounts that are active still, all groups that there are came by. */
+static enum mbj_rc active_end(struct pass *pass, struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < pass->list->count; i++) {
+		if (pass->list->items[i].is_active)
+			rc = waiting_end(pass, &pass->list->items[i], err);
+	}
+	return rc;
+}
+
+/* Groups until nobody is active; *ret_is_bound: or until enough were read. */
+static enum mbj_rc groups_run(struct pass *pass, bool *ret_is_bound,
+			      struct mbj_error *err)
+{
+	uint64_t max = pass->options->read_max;
+	struct mbj_group group;
+	enum mbj_rc rc = MBJ_OK;
+
+	*ret_is_bound = false;
+	for (; rc == MBJ_OK && pass->active > 0; pass->at.v++) {
+		if (pass->at.v > pass->end)
+			return active_end(pass, err);
+		*ret_is_bound = max > 0 && pass->read++ == max;
+		if (*ret_is_bound)
+			return MBJ_OK;
+		rc = mbj_log_reader_next(pass->reader, &group, err);
+		if (rc < 0)
+			return rc;
+		MBJ_ASSERT(group.header.lsn.v == pass->at.v);
+		if (!group_is_awaited(pass, &group))
+			continue;
+		if (turn_is_full(pass)) {
+			rc = turn_end(pass, false, err);
+			if (rc == MBJ_OK)
+				rc = turn_begin(pass, err);
+		}
+		if (rc == MBJ_OK)
+			rc = group_retry(pass, &group, err);
+	}
+	return rc;
+}
+
+/* The first group that waits for anybody who is active. */
+static struct mbj_lsn begin_find(struct pass *pass)
+{
+	struct mbj_lsn begin = {UINT64_MAX};
+
+	for (size_t i = 0; i < pass->list->count; i++) {
+		const struct waiting *w = &pass->list->items[i];
+
+		if (!w->is_active)
+			continue;
+		pass->active++;
+		if (w->first.v < begin.v)
+			begin = w->first;
+	}
+	return begin;
+}
+
+static enum mbj_rc pass_run(struct pass *pass, struct mbj_error *err)
+{
+	struct mbj_watermark applied;
+	bool is_bound;
+	enum mbj_rc rc, ended;
+
+	rc = mbj_store_applied(pass->store, &applied, err);
+	if (rc == MBJ_OK)
+		rc = mbj_store_log_reader_own(pass->store, &pass->reader, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_seek(pass->reader, pass->at, err);
+	if (rc == MBJ_OK)
+		rc = turn_begin(pass, err);
+	if (rc < 0)
+		return rc;
+	pass->end = applied.lsn.v;
+	rc = groups_run(pass, &is_bound, err);
+	/* Damage in the journal: what came before it is good. */
+	if (pass->batch == NULL || (rc < 0 && rc != MBJ_ECORRUPT))
+		return rc;
+	ended = turn_end(pass, is_bound, rc == MBJ_OK ? err : NULL);
+	return rc == MBJ_OK ? ended : rc;
+}
+
+enum mbj_rc waiting_run(struct mbj_store *store, struct waiting_list *list,
+			const struct mbj_retry_options *options,
+			struct mbj_retry_result *ret_result,
+			struct mbj_error *err)
+{
+	struct pass pass = {.store = store,
+			    .list = list,
+			    .options = options,
+			    .result = ret_result};
+	enum mbj_rc rc = MBJ_OK;
+
+	*ret_result = (struct mbj_retry_result){.groups = 0};
+	pass.at = begin_find(&pass);
+	if (pass.active > 0)
+		rc = pass_run(&pass, err);
+	mbj_batch_abort(&pass.batch);
+	mbj_log_reader_close(&pass.reader);
+	ret_result->accounts_parked = list->count - ret_result->accounts_healed;
+	return rc;
+}
+
+/* ----------------------------------------------------------------- calls */
+
+static enum mbj_rc not_aside(struct mbj_id account, struct mbj_error *err)
+{
+	char text[MBJ_ID_TEXT_SIZE];
+
+	mbj_id_print(account, text);
+	return mbj_error_set(err, MBJ_ENOTFOUND,
+			     "account %s is not set aside: nothing waits",
+			     text);
+}
+
+enum mbj_rc mbj_quarantine_retry(struct mbj_store *replica,
+				 const struct mbj_retry_options *options,
+				 struct mbj_retry_result *ret_result,
+				 struct mbj_error *err)
+{
+	bool is_all = mbj_id_is_root(options->account);
+	struct waiting_list list = {NULL, 0};
+	struct mbj_batch *batch = NULL;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(options->size == sizeof(*options));
+	MBJ_ASSERT(options->batch_groups_max > 0);
+	/* Not a replica, no lineage, closed: the batch knows. */
+	rc = mbj_batch_begin(replica, &batch, err);
+	mbj_batch_abort(&batch);
+	if (rc == MBJ_OK)
+		rc = waiting_load(replica, &list, err);
+	if (rc < 0)
+		return rc;
+	if (!is_all && waiting_find(&list, options->account) == NULL)
+		rc = not_aside(options->account, err);
+	for (size_t i = 0; i < list.count; i++)
+		list.items[i].is_active =
+			is_all ||
+			mbj_id_equal(list.items[i].account, options->account);
+	if (rc == MBJ_OK)
+		rc = waiting_run(replica, &list, options, ret_result, err);
+	waiting_done(&list);
+	return rc;
+}

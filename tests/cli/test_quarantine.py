@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Accounts that are set aside on a replica, from outside."""
+import json
+import pathlib
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from mbjtest import (A, B, DIVERGE, FAILED, LOCKED, OK, PARTIAL,  # noqa: E402
+                     REFUSED, ROWS, USAGE, listing, run)
+from servetest import ServiceCase  # noqa: E402
+
+
+class Quarantine(ServiceCase):
+    def setUp(self):
+        super().setUp()
+        if not DIVERGE:
+            self.skipTest("MBJ_DIVERGE names no mbj_diverge")
+        self.mbj("import", self.p, "bob", stdin=listing(ROWS))
+        self.replay()
+
+    def ghost(self, name, is_there=True):
+        """A subscription that only the replica has."""
+        subprocess.run([DIVERGE, self.r, name,
+                        ("+" if is_there else "-") + "ghost"], check=True)
+
+    def aside(self, *names):
+        for name in names:
+            self.ghost(name)
+            self.mbj("rename", self.p, name, "A>Z")
+            self.mbj("subscribe", self.p, name, "Lists")
+        self.replay(status=PARTIAL)
+
+    def quarantine(self, *arguments, status=OK):
+        return self.mbj("quarantine", self.r, *arguments, status=status)
+
+    def read(self, *arguments, status=PARTIAL):
+        """Status 4 says it, reading verbs say nothing more."""
+        result = run("quarantine", self.r, *arguments)
+        self.assertEqual(result.status, status, result.err)
+        return result
+
+    def test_list_and_show(self):
+        """Goal: who waits, since when, how much, and why.  Method: one of two
+        accounts aside, as text, as JSON, through a service."""
+        self.assertEqual(self.read("list", status=OK).out, "")
+        self.assertEqual(
+            self.read("list", "--json", status=OK).json(),
+            {"schema": "mbj.quarantine/1", "list": []})
+        self.aside("alice")
+        for _ in range(2):
+            line = self.read("list").out
+            self.assertRegex(line, r"^alice \([0-9a-f]{32}\): 2 groups from 3: "
+                                   r"group 3, after its \d+ primitives: "
+                                   r"conflict: .*another content")
+            entry = self.read("list", "--json").json()["list"][0]
+            self.assertEqual((entry["account"], entry["first"], entry["last"],
+                              entry["groups"]), ("alice", 3, 4, 2))
+            self.assertTrue(entry["reason"].startswith("group 3, "))
+            shown = self.read("show", "alice").out
+            self.assertLess(shown.index("mailbox-move"),
+                            shown.index('subscribe path "Lists"'))
+            document = self.read("show", entry["accountId"], "--json").json()
+            self.assertEqual(document["account"], entry)
+            self.assertEqual([g["lsn"] for g in document["waiting"]], [3, 4])
+            if self.server is None:
+                self.serve(store=self.r)
+        self.mbj("quarantine", self.r, "retry", "alice", status=LOCKED)
+
+    def test_conflict_names(self):
+        """Goal: the reason names primitive and mailbox.  Method: a mailbox
+        that is elsewhere on the replica."""
+        subprocess.run([DIVERGE, self.r, "alice", A, "elsewhere"], check=True)
+        self.mbj("rename", self.p, "alice", "B>elsewhere")
+        self.replay(status=PARTIAL)
+        self.assertIn(f"primitive 0 (mailbox-move {B} \"B\"): conflict: ",
+                      self.read("list").out)
+
+    def test_retry(self):
+        """Goal: what waits is carried out when it can be, in order, for one or
+        for all.  Method: mended one after the other."""
+        self.aside("alice", "bob")
+        result = self.quarantine("retry", "--all", status=PARTIAL)
+        self.assertIn("carried out 0 groups", result.out)
+        self.assertIn("2 accounts are set aside", result.err)
+        self.ghost("alice", False)
+        retried = self.quarantine("retry", "alice", "--json", status=PARTIAL)
+        self.assertEqual(json.loads(retried.out), {
+            "schema": "mbj.retry/1", "groups": 2, "accountsHealed": 1,
+            "accountsParked": 1})
+        self.assertEqual(self.tree(self.r), self.tree(self.p))
+        self.ghost("bob", False)
+        self.assertEqual(self.quarantine("retry", "--all").out,
+                         "carried out 2 groups; 1 accounts go on\n")
+        self.assertEqual(self.read("list", status=OK).out, "")
+        self.agree()
+        self.mbj("snapshot", self.r)
+        self.mbj("fsck", self.r, "--rebuild")
+        self.agree()
+
+    def test_by_itself(self):
+        """Goal: a replay brings back who can come.  Method: a mended one."""
+        self.aside("alice", "bob")
+        self.ghost("alice", False)
+        result = self.replay(status=PARTIAL)
+        self.assertIn("2 groups that had been set aside are carried out, 1 "
+                      "accounts go on", result.err)
+        self.assertRegex(self.read("list").out, r"^bob .*\n$")
+        self.ghost("bob", False)
+        document = self.mbj("replay", self.p, self.r, "--json").json()
+        self.assertEqual((document["groupsRetried"], document["accountsHealed"],
+                          document["accountsParked"]), (2, 1, 0))
+        self.agree()
+
+    def test_name_taken(self):
+        """Goal: who waited only for another account comes with it.  Method: a
+        name that an account which is aside still has on the replica."""
+        self.ghost("bob")
+        self.mbj("account", "rename", self.p, "bob", "robert")
+        self.mbj("account", "create", self.p, "bob")
+        self.replay(status=PARTIAL)
+        entry = [p for p in self.read("list", "--json").json()["list"]
+                 if "lacks" in p["account"]]
+        self.assertEqual(len(entry), 1)
+        self.assertIn("account-create", entry[0]["reason"])
+        self.quarantine("show", "robert", status=FAILED)
+        self.read("show", entry[0]["accountId"])
+        self.quarantine("retry", entry[0]["accountId"], status=PARTIAL)
+        self.ghost("bob", False)
+        self.replay()
+        self.agree()
+
+    def test_bad_calls(self):
+        """Goal: every wrong call says what is wrong.  Method: each of them."""
+        for arguments in (("list", "alice"), ("show",), ("retry",),
+                          ("retry", "alice", "--all"), ("list", "--all"),
+                          ("mend", "alice")):
+            self.assertIn("mbj help quarantine",
+                          self.quarantine(*arguments, status=USAGE).err)
+        self.assertIn("no account \"carol\" is set aside",
+                      self.quarantine("show", "carol", status=FAILED).err)
+        self.quarantine("retry", "carol", status=FAILED)
+        self.assertIn("not set aside",
+                      self.quarantine("retry", "alice", status=FAILED).err)
+        self.mbj("quarantine", self.p, "retry", "--all", status=REFUSED)
+        self.mbj("quarantine", self.dir / "none", "list", status=FAILED)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,109 @@
+/*
+ * What the tests of accounts that are set aside share; see aside_lab.h.
+ */
+#include "aside_lab.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "store_impl.h"
+
+void aside_ghost(struct fixture *f, const char *account, bool is_there)
+{
+	const struct mbj_bytes name = mbj_bytes_str("ghost");
+	const struct mbj_path path = {name, name};
+	struct mbj_account found;
+	struct mbj_txn *txn = NULL;
+
+	OK(mbj_txn_begin(f->replica->state, &txn, err));
+	OK(mbj_txn_account_find(txn, mbj_bytes_str(account), &found, err));
+	OK(is_there ? mbj_txn_subscribe(txn, found.id, &path, err)
+		    : mbj_txn_unsubscribe(txn, found.id, &path, err));
+	OK(mbj_txn_commit(&txn, err));
+}
+
+static bool parked_get(struct fixture *f, const char *account,
+		       struct mbj_parked *ret_parked,
+		       char reason[MBJ_ERROR_MESSAGE_MAX])
+{
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	OK(mbj_store_read(f->replica, &txn, err));
+	rc = mbj_txn_parked_get(txn, fixture_account(f->primary, account),
+				ret_parked, NULL);
+	if (rc == MBJ_OK)
+		(void)snprintf(reason, MBJ_ERROR_MESSAGE_MAX, "%.*s",
+			       (int)ret_parked->reason.n,
+			       (const char *)ret_parked->reason.p);
+	mbj_txn_abort(&txn);
+	return rc == MBJ_OK;
+}
+
+/* So many wait for the account, from this group on; 0: it is not aside. */
+void aside_waits(struct fixture *f, const char *account, uint64_t count,
+		 uint64_t first, const char *words)
+{
+	char reason[MBJ_ERROR_MESSAGE_MAX] = "";
+	struct mbj_parked parked;
+
+	if (!parked_get(f, account, &parked, reason)) {
+		ck_assert_uint_eq(count, 0);
+		return;
+	}
+	ck_assert_uint_eq(parked.count, count);
+	ck_assert_uint_eq(parked.first.v, first);
+	ck_assert_msg(strstr(reason, words) != NULL, "%s", reason);
+}
+
+struct mbj_retry_result aside_retry_with(struct fixture *f, const char *account,
+					 uint32_t batch, uint64_t read_max)
+{
+	struct mbj_retry_options options = MBJ_RETRY_OPTIONS_INIT;
+	struct mbj_retry_result result;
+
+	if (account != NULL)
+		options.account = fixture_account(f->primary, account);
+	options.batch_groups_max = batch;
+	options.read_max = read_max;
+	OK(mbj_quarantine_retry(f->replica, &options, &result, err));
+	return result;
+}
+
+struct mbj_retry_result aside_retry(struct fixture *f, const char *account)
+{
+	return aside_retry_with(f, account, 1000, 0);
+}
+
+void aside_equal(struct fixture *f)
+{
+	struct mbj_verify_totals totals;
+
+	ck_assert_uint_eq(fixture_differences(f, &totals), 0);
+	ck_assert_uint_eq(totals.accounts_parked, 0);
+	ck_assert_uint_eq(totals.first.v, totals.second.v);
+}
+
+/*
+ * Groups 3 to 8, alternately of alice and bob, of whom those wait that have a
+ * ghost.
+ */
+void aside_begin(struct fixture *f, bool is_bob,
+		 const struct mbj_store_options *options)
+{
+	static const char *const names[] = {"m2", "m3", "m4"};
+
+	fixture_begin_with(f, options);
+	fixture_import(f, "alice", 4);
+	fixture_import(f, "bob", 4);
+	(void)fixture_replay(f);
+	aside_ghost(f, "alice", true);
+	if (is_bob)
+		aside_ghost(f, "bob", true);
+	for (size_t i = 0; i < 3; i++) {
+		fixture_rename(f, "alice", names[i],
+			       i == 0 ? "a" : names[i - 1]);
+		fixture_rename(f, "bob", names[i], i == 0 ? "b" : names[i - 1]);
+	}
+	ck_assert_uint_eq(fixture_replay(f).groups_parked, is_bob ? 6 : 3);
+}
