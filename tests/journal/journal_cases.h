@@ -35,6 +35,7 @@ TCase *test_jmap_log_case(void);
 TCase *test_jmap_memory_case(void);
 TCase *test_jmap_plan_case(void);
 TCase *test_jmap_set_case(void);
+TCase *test_limits_case(void);
 TCase *test_log_case(void);
 TCase *test_log_copy_case(void);
 TCase *test_log_crash_case(void);

@@ -35,6 +35,7 @@ int main(void)
 		test_jmap_memory_case,
 		test_jmap_plan_case,
 		test_jmap_set_case,
+		test_limits_case,
 		test_log_case,
 		test_log_copy_case,
 		test_log_crash_case,

@@ -211,15 +211,15 @@ struct mbj_metadata_edit {
  * said.
  *
  * RESOLVE: the list is to have been read after the account's state was, which
- * if_in_state says: any change or intent since is a stateMismatch, and so no
- * intent is judged by a list that is older.  It settles intents about
- * mailboxes; where messages were to move with it, as from an INBOX that is
- * renamed, only if it was not done, and otherwise whoever made the list must
- * tell.  One about messages that were to come in is settled where a
- * mailbox's UIDNEXT shows that none did, or the mailbox is gone; others about
+ * if_in_state says (refused without if_in_state): any change or intent since is
+ * a stateMismatch, and so no intent is judged by a list that is older.  It
+ * settles intents about mailboxes; where messages were to move with it, as from
+ * an INBOX that is renamed, only if it was not done, and otherwise whoever made
+ * the list must tell.  One about messages that were to come in is settled where
+ * a mailbox's UIDNEXT shows that none did, or the mailbox is gone; others about
  * messages, and about metadata, stay open: a list of mailboxes does not show
- * what became of them.  UIDVALIDITY values that are given are recorded,
- * unless a mailbox has messages under another one.
+ * what became of them.  UIDVALIDITY values that are given are recorded, unless
+ * a mailbox has messages under another one.
  */
 enum mbj_intent_stage {
 	MBJ_STAGE_NONE = 0, /* the store is the storage */

@@ -1,7 +1,8 @@
 /*
  * Every limit of the mailbox model in one place; each has a test at its
- * maximum and at one more.  Policy limits bind producers; a replica accepts
- * what its primary accepted, within the safety limits of the formats.
+ * maximum and at one more (docs/LIMITS.md).  Policy limits bind producers; a
+ * replica accepts what its primary accepted, within the safety limits of the
+ * formats.
  */
 #ifndef MBJ_LIMITS_H
 #define MBJ_LIMITS_H
