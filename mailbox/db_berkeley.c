@@ -24,6 +24,7 @@
 #include <mbj/check.h>
 
 #include "db_berkeley.h"
+#include "seal.h"
 
 enum {
 	DB_PAGE_SIZE = 4096,
@@ -323,6 +324,21 @@ static bool berkeley_is_failed(const struct db *base)
 	return atomic_load(&db->is_failed);
 }
 
+/* Has there been one since the last that we know of?  Asking may be refused. */
+static bool checkpoint_is_new(struct berkeley *db)
+{
+	DB_TXN_STAT *stat = NULL;
+	bool is_new;
+
+	if (db->env->txn_stat(db->env, &stat, 0) != 0)
+		return false;
+	is_new = stat->st_last_ckp.file != db->checkpoint.file ||
+		 stat->st_last_ckp.offset != db->checkpoint.offset;
+	db->checkpoint = stat->st_last_ckp;
+	mbj_free(stat);
+	return is_new;
+}
+
 /*
  * Asking is not free, even where no checkpoint is due: the engine looks for
  * log files to remove, which opens and reads some.  After each batch that cost
@@ -347,6 +363,8 @@ static enum mbj_rc berkeley_checkpoint(struct db *base, bool is_forced,
 				       is_forced ? DB_FORCE : 0);
 	if (code != 0)
 		return berkeley_error(db, code, "checkpoint", "the state", err);
+	if (checkpoint_is_new(db))
+		seal_pages_note(db->sys, db->home);
 	return MBJ_OK;
 }
 

@@ -23,6 +23,7 @@ struct berkeley {
 	uint32_t log_file_last; /* the last one whose entry is on disk */
 	size_t log_volume;	/* written since that was looked at */
 	size_t checkpoint_log_size;
+	DB_LSN checkpoint; /* the last one that was noted (seal.h) */
 	/*
 	 * Log bytes, roughly, since the engine was last asked for a
 	 * checkpoint; the writer's.  It only says when to ask: how much log

@@ -28,11 +28,13 @@ enum {
 	SEAL_SIZE_MAX = 1 << 30, /* a state of 1 TiB */
 	SEAL_NAMES_MAX = 4 << 20,
 	SEAL_HEAD_SIZE = 16,
+	PAGES_SIZE = 20,
 };
 
 _Static_assert(SEAL_PIECE % SEAL_PAGE == 0, "pieces are whole pages");
 
 static const char seal_magic[8] = {'M', 'B', 'J', 'S', 'S', 'E', 'A', 'L'};
+static const char pages_magic[8] = {'M', 'B', 'J', 'S', 'P', 'A', 'G', 'E'};
 static const char tables_name[] = "state.db";
 
 /* A file on its way through: one page at a time. */
@@ -380,7 +382,65 @@ static bool page_is_zero(struct mbj_bytes page)
 	return page.p[0] == 0 && memcmp(page.p, page.p + 1, page.n - 1) == 0;
 }
 
-static enum mbj_rc pages_walk(struct seal_walk *walk, struct mbj_error *err)
+static enum mbj_rc pages_count(const struct mbj_sys *sys, const char *home,
+			       uint64_t *ret_count)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_file file;
+	uint64_t size = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_path_join(path, home, tables_name, NULL);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(sys, path, O_RDONLY, &file, NULL);
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_size(&file, &size, NULL);
+	mbj_file_close(&file);
+	*ret_count = size / SEAL_PAGE;
+	return rc;
+}
+
+void seal_pages_note(const struct mbj_sys *sys, const char *home)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	uint8_t bytes[PAGES_SIZE];
+	struct mbj_file file;
+	uint64_t count = 0;
+
+	if (pages_count(sys, home, &count) < 0 ||
+	    mbj_path_join(path, home, SEAL_PAGES_NAME, NULL) < 0 ||
+	    mbj_file_open(sys, path, O_WRONLY | O_CREAT, &file, NULL) < 0)
+		return;
+	memcpy(bytes, pages_magic, sizeof(pages_magic));
+	mbj_store_u64(bytes + 8, count);
+	mbj_store_u32(bytes + 16, mbj_crc32c(0, mbj_bytes_make(bytes, 16)));
+	(void)!mbj_file_write(&file, 0, bytes, sizeof(bytes), NULL);
+	mbj_file_close(&file);
+}
+
+/* All that there are, where nothing can be told. */
+static uint64_t pages_noted(const struct mbj_sys *sys, const char *home)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	uint64_t count = UINT64_MAX;
+	struct mbj_buf note;
+
+	mbj_buf_init(&note, PAGES_SIZE);
+	if (mbj_path_join(path, home, SEAL_PAGES_NAME, NULL) == MBJ_OK &&
+	    mbj_file_load(sys, path, PAGES_SIZE, &note, NULL) == MBJ_OK &&
+	    note.n == PAGES_SIZE &&
+	    memcmp(note.p, pages_magic, sizeof(pages_magic)) == 0 &&
+	    mbj_load_u32(note.p + 16) ==
+		    mbj_crc32c(0, mbj_bytes_make(note.p, 16)))
+		count = mbj_load_u64(note.p + 8);
+	mbj_buf_done(&note);
+	return count;
+}
+
+/* count: pages that recovery does not write, whatever else it does. */
+static enum mbj_rc pages_walk(struct seal_walk *walk, uint64_t count,
+			      struct mbj_error *err)
 {
 	uint64_t last = 0;
 	struct mbj_bytes page;
@@ -390,11 +450,11 @@ static enum mbj_rc pages_walk(struct seal_walk *walk, struct mbj_error *err)
 		rc = walk_next(walk, &page, err);
 		if (rc < 0)
 			return rc;
-		if (page.n == 0 && i > last)
+		if (page.n == 0 && i > 0 && (i > last || i >= count))
 			return MBJ_OK;
 		if (page.n < SEAL_PAGE)
 			return page_fault(walk, page, "is cut off", err);
-		if (page_is_zero(page))
+		if (i < count && page_is_zero(page))
 			return page_fault(walk, page,
 					  "was never written, or lost", err);
 		if (i == 0)
@@ -412,7 +472,7 @@ enum mbj_rc seal_pages_check(const struct mbj_sys *sys, const char *home,
 		return mbj_error_nomem(err);
 	rc = walk_open(walk, sys, home, tables_name, err);
 	if (rc == MBJ_OK)
-		rc = pages_walk(walk, err);
+		rc = pages_walk(walk, pages_noted(sys, home), err);
 	if (rc == MBJ_ENOTFOUND)
 		rc = file_fault(home, tables_name, "is missing", err);
 	mbj_file_close(&walk->file);

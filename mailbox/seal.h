@@ -29,7 +29,8 @@
 
 #include <mbj/sys.h>
 
-#define SEAL_NAME "seal"
+#define SEAL_NAME	"seal"
+#define SEAL_PAGES_NAME "seal.pages"
 
 /*
  * Compare the environment in home with its seal.  *ret_is_sealed: there was
@@ -50,10 +51,22 @@ enum mbj_rc seal_break(const struct mbj_sys *sys, const char *home,
 enum mbj_rc seal_make(const struct mbj_sys *sys, const char *home,
 		      struct mbj_error *err) MBJ_MUST_CHECK;
 /*
- * Where there is no seal: the tables in home are whole pages, none of them
- * zeroes.  A kill may leave such a page by rights, where the file grew; the
- * state is made anew then, which costs time alone.
- * Returns: MBJ_ECORRUPT naming file and page.
+ * A checkpoint was completed: all pages that the tables have now are written
+ * and synced.  What it is noted in ("seal.pages") is itself not synced: after a
+ * power cut it says too little, or nothing.  So does it where it cannot be
+ * written.
+ *
+ *	 0  8  magic "MBJSPAGE"
+ *	 8  8  pages
+ *	16  4  CRC32C of all before
+ */
+void seal_pages_note(const struct mbj_sys *sys, const char *home);
+/*
+ * Where there is no seal: the tables in home are whole pages, and none that was
+ * there at the last checkpoint is zeroes.  Those behind it may be: the file
+ * grew when the process was killed, and Berkeley DB's recovery writes them from
+ * its log, all of them.  Where no checkpoint was noted none may be. Returns:
+ * MBJ_ECORRUPT naming file and page.
  */
 enum mbj_rc seal_pages_check(const struct mbj_sys *sys, const char *home,
 			     struct mbj_error *err) MBJ_MUST_CHECK;

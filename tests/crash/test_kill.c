@@ -125,7 +125,8 @@ static void round_check(struct site *site, uint32_t turns[PRODUCERS],
 			const uint32_t acks[PRODUCERS])
 {
 	SITE_OK(mbj_store_open(site->dir, &site->options, &site->store, err));
-	ck_assert(!mbj_store_recovery_get(site->store)->is_rebuilt);
+	ck_assert_msg(!mbj_store_recovery_get(site->store)->is_rebuilt, "%s",
+		      mbj_store_recovery_get(site->store)->reason);
 	(void)site_digest(site->store);
 	for (unsigned i = 0; i < PRODUCERS; i++) {
 		char text[MBJ_NAME_MAX + 1];

@@ -24,6 +24,7 @@ TCase *test_diff_case(void);
 TCase *test_digest_case(void);
 TCase *test_name_case(void);
 TCase *test_path_case(void);
+TCase *test_seal_case(void);
 TCase *test_settle_case(void);
 TCase *test_state_case(void);
 TCase *test_tree_case(void);

@@ -6,16 +6,17 @@
 int main(void)
 {
 	static const test_case_fn cases[] = {
-		test_cache_case,      test_db_case,
-		test_db_memory_case,  test_state_case,
-		test_tree_case,	      test_tree_load_case,
-		test_tree_model_case, test_settle_case,
-		test_diff_case,	      test_digest_case,
-		test_name_case,	      test_path_case,
-		test_utf7_case,	      test_content_case,
-		test_uids_case,	      test_blob_case,
-		test_blob_fault_case, test_blob_thread_case,
-		test_attribute_case,  test_snapshot_case,
+		test_cache_case,       test_db_case,
+		test_db_memory_case,   test_state_case,
+		test_tree_case,	       test_tree_load_case,
+		test_tree_model_case,  test_seal_case,
+		test_settle_case,      test_diff_case,
+		test_digest_case,      test_name_case,
+		test_path_case,	       test_utf7_case,
+		test_content_case,     test_uids_case,
+		test_blob_case,	       test_blob_fault_case,
+		test_blob_thread_case, test_attribute_case,
+		test_snapshot_case,
 	};
 
 	return test_run("mailbox", cases, sizeof(cases) / sizeof(cases[0]));
