@@ -1,6 +1,7 @@
 /*
  * Running a carrier; see carrier.h.
  */
+#define _GNU_SOURCE /* pipe2(2) */
 #include "carrier.h"
 
 #include <errno.h>
@@ -20,11 +21,7 @@ enum { STEP_MS = 10, HINT_STEPS = 200, KILL_STEPS = 400 };
 /* Ends that no other program inherits: [0] is read, [1] written. */
 static int pipe_open(int ends[2])
 {
-	if (pipe(ends) != 0)
-		return -1;
-	(void)fcntl(ends[0], F_SETFD, FD_CLOEXEC);
-	(void)fcntl(ends[1], F_SETFD, FD_CLOEXEC);
-	return 0;
+	return pipe2(ends, O_CLOEXEC);
 }
 
 static void pipe_close(const int ends[2])

@@ -33,6 +33,16 @@ static bool descriptors_keep(void)
 	return true;
 }
 
+/* Who calls these verbs has exit statuses of its own. */
+static int usage_status(const struct cli_call *call, int status)
+{
+	if (call->verb != NULL && call->verb->id == CLI_VERB_DELIVER)
+		return EX_USAGE;
+	if (call->verb != NULL && call->verb->id == CLI_VERB_CHECK)
+		return 3; /* UNKNOWN */
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	struct cli_call call;
@@ -46,8 +56,6 @@ int main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	status = cli_parse(argc, argv, &call);
 	if (status != CLI_OK)
-		return call.verb != NULL && call.verb->id == CLI_VERB_DELIVER
-			       ? EX_USAGE
-			       : status;
+		return usage_status(&call, status);
 	return call.verb->run(&call);
 }

@@ -3,18 +3,23 @@
  *
  * Signals become readable at a descriptor, so that the service stops in good
  * order wherever it is.  systemd hands over a socket (LISTEN_FDS) and is told
- * (NOTIFY_SOCKET), without any library of its own.
+ * (NOTIFY_SOCKET), without any library of its own.  A replica that follows a
+ * source meanwhile has a thread for that; clients read beside it.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <mbj/replay.h>
 #include <mbj/service.h>
 
-#include "cli.h"
+#include "follower.h"
 
 enum { LISTEN_FD = 3 }; /* the first one that systemd hands over */
 
@@ -27,6 +32,8 @@ static int listen_fd_find(void)
 	if (pid == NULL || count == NULL || strcmp(count, "1") != 0 ||
 	    strtol(pid, NULL, 10) != (long)getpid())
 		return -1;
+	/* Not for the command that connects to a source. */
+	(void)fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC);
 	return LISTEN_FD;
 }
 
@@ -55,14 +62,101 @@ static bool number_take(const struct cli_call *call, const char *word,
 	return true;
 }
 
+/* ------------------------------------------------------------- following */
+
+/* What keeps the store where a source is, while it is served. */
+struct following {
+	struct follower follower;
+	struct mbj_upstream *upstream;
+	struct mbj_store *store;
+	pthread_t thread;
+	int stop_fd; /* ours to write */
+	bool is_running;
+};
+
+static void *following_run(void *context)
+{
+	struct following *following = context;
+	struct follower *f = &following->follower;
+
+	/* What is here goes on being served; the status says why no more
+	 * comes. */
+	if (follower_run(f, following->store) < 0)
+		(void)cli_complain(f->call, &f->err);
+	return NULL;
+}
+
+static int following_begin(struct following *following,
+			   const struct cli_call *call)
+{
+	struct mbj_error err;
+	int status;
+
+	if (mbj_upstream_new(&following->upstream, &err) < 0)
+		return cli_fail(call, &err);
+	following->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (following->stop_fd < 0) {
+		cli_say(call, "no descriptor to stop by: %s", strerror(errno));
+		return CLI_FAILED;
+	}
+	status = follower_init(&following->follower, call, following->stop_fd,
+			       following->upstream);
+	if (status != CLI_OK)
+		return status;
+	if (pthread_create(&following->thread, NULL, following_run,
+			   following) != 0) {
+		cli_say(call, "no thread to follow with");
+		return CLI_TEMPORARY;
+	}
+	following->is_running = true;
+	return CLI_OK;
+}
+
+static void following_end(struct following *following)
+{
+	if (following->is_running) {
+		(void)eventfd_write(following->stop_fd, 1);
+		(void)pthread_join(following->thread, NULL);
+	}
+	follower_done(&following->follower);
+	mbj_upstream_free(&following->upstream);
+	if (following->stop_fd >= 0)
+		(void)close(following->stop_fd);
+}
+
+/* --------------------------------------------------------------- serving */
+
+static int serve_run(const struct cli_call *call,
+		     struct mbj_service_options *options,
+		     struct mbj_store *store)
+{
+	struct following following = {.store = store, .stop_fd = -1};
+	struct mbj_error err;
+	int status = CLI_OK;
+
+	if (call->options.exec != NULL &&
+	    mbj_store_identity(store)->role != MBJ_STORE_REPLICA) {
+		(void)mbj_error_set(&err, MBJ_EFENCED,
+				    "%s is a primary: it follows nobody",
+				    call->operands[0]);
+		return cli_fail(call, &err);
+	}
+	if (call->options.exec != NULL)
+		status = following_begin(&following, call);
+	options->upstream = following.upstream;
+	if (status == CLI_OK && mbj_service_run(store, options, &err) < 0)
+		status = cli_fail(call, &err);
+	following_end(&following);
+	return status;
+}
+
 int verb_serve(const struct cli_call *call)
 {
 	struct mbj_service_options options = MBJ_SERVICE_OPTIONS_INIT;
 	struct mbj_store_options usual = MBJ_STORE_OPTIONS_INIT;
 	struct mbj_store *store = NULL;
 	struct mbj_error err;
-	int status = CLI_OK;
-	enum mbj_rc rc;
+	int status;
 
 	options.socket = call->options.socket;
 	options.group = call->options.group;
@@ -79,12 +173,11 @@ int verb_serve(const struct cli_call *call)
 	if (call->options.keep_free != 0)
 		usual.space_min = call->options.keep_free;
 	descriptors_raise();
-	rc = mbj_replica_open(call->operands[0], &usual, &store, &err);
-	if (rc == MBJ_OK)
-		rc = mbj_service_run(store, &options, &err);
-	mbj_store_close(&store);
-	if (rc < 0)
+	if (mbj_replica_open(call->operands[0], &usual, &store, &err) < 0)
 		status = cli_fail(call, &err);
+	else
+		status = serve_run(call, &options, store);
+	mbj_store_close(&store);
 	(void)close(options.stop_fd);
 	return status;
 }

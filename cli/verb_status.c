@@ -4,76 +4,13 @@
  * is a service, the state too.
  */
 #include <inttypes.h>
-#include <string.h>
-#include <sys/stat.h>
 
 #include <mbj/jmap.h>
-#include <mbj/open.h>
 
-#include "cli.h"
 #include "parked.h"
+#include "status.h"
 
 enum { STATUS_OUTPUT_MAX = 64 << 20 };
-
-struct status {
-	struct mbj_client_status store; /* of one in use: its journal only */
-	bool is_owned;			/* and by no service that answers */
-	long pid;
-};
-
-static enum mbj_rc status_journal(const char *dir, struct status *status,
-				  struct mbj_error *err)
-{
-	const struct mbj_sys *sys = mbj_sys_posix();
-	struct mbj_log_reader *reader = NULL;
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
-
-	rc = mbj_identity_load(sys, dir, &status->store.identity, err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_store_is_owned(sys, dir, &status->is_owned, &status->pid, err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_path_join(path, dir, "journal", err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_log_usage_get(sys, path, &status->store.usage, err);
-	if (rc < 0 || mbj_id_is_root(status->store.identity.lineage))
-		return rc;
-	rc = mbj_store_log_reader(sys, dir, &reader, err);
-	if (rc == MBJ_OK)
-		rc = mbj_log_reader_end(reader, &status->store.end, err);
-	mbj_log_reader_close(&reader);
-	return rc;
-}
-
-static bool is_socket(const char *path)
-{
-	const struct mbj_sys *sys = mbj_sys_posix();
-	mode_t mode;
-	uid_t uid;
-
-	return sys->stat(sys->ctx, path, &mode, &uid) == 0 && S_ISSOCK(mode);
-}
-
-/* The state too, where it is ours to open or a service tells. */
-static enum mbj_rc status_state(const char *path, struct status *status,
-				struct mbj_error *err)
-{
-	struct mbj_client *client = NULL;
-	enum mbj_rc rc;
-
-	rc = mbj_client_open(path, &client, err);
-	if (rc == MBJ_EBUSY && status->is_owned)
-		return MBJ_OK;
-	if (rc == MBJ_OK)
-		rc = mbj_client_status(client, &status->store, err);
-	if (rc == MBJ_OK)
-		status->is_owned = false;
-	mbj_client_close(&client);
-	return rc;
-}
 
 static void put_service_json(const struct mbj_client_status *s,
 			     struct mbj_buf *out)
@@ -115,16 +52,60 @@ static void put_service_text(const struct mbj_client_status *s,
 			       s->peers[i].gid, s->peers[i].requests);
 }
 
-/* Seconds; a clock may have gone back since. */
-static int64_t intent_age(const struct mbj_client_status *s)
+static void put_upstream_json(const struct mbj_client_status *s,
+			      struct mbj_buf *out)
 {
-	const struct mbj_sys *sys = mbj_sys_posix();
-	int64_t now = sys->now_us(sys->ctx) / 1000000;
+	const struct mbj_upstream_status *u = &s->upstream;
 
-	return now > s->intent_oldest ? now - s->intent_oldest : 0;
+	if (u->state == MBJ_UPSTREAM_NONE)
+		return;
+	mbj_buf_format(out,
+		       ",\"upstream\":{\"state\":\"%s\",\"met\":%s,"
+		       "\"wasCurrent\":%s,\"groupsBehind\":%" PRIu64,
+		       mbj_upstream_word(u->state),
+		       u->was_met ? "true" : "false",
+		       u->was_current ? "true" : "false", cli_status_behind(s));
+#define X(member, word, what) \
+	mbj_buf_format(out, ",\"" word "\":%" PRIu64, u->member);
+	MBJ_UPSTREAM_NUMBERS_MAP(X)
+#undef X
+	mbj_buf_put_str(out, ",\"reason\":");
+	mbj_jmap_string_print(mbj_bytes_str(u->reason), out);
+	mbj_buf_put_str(out, "}");
 }
 
-static void put_json(const struct status *status, struct mbj_buf *out)
+static void put_upstream_text(const struct mbj_client_status *s,
+			      struct mbj_buf *out)
+{
+	const struct mbj_upstream_status *u = &s->upstream;
+
+	if (u->state == MBJ_UPSTREAM_NONE)
+		return;
+	mbj_buf_format(out, "upstream   %s", mbj_upstream_word(u->state));
+	if (u->was_current)
+		mbj_buf_format(out, ", current %" PRIu64 ".%" PRIu64 " s ago",
+			       u->lag_ms / 1000, u->lag_ms / 100 % 10);
+	else
+		mbj_buf_format(out,
+			       ", not current for %" PRIu64 " s, since it "
+			       "began",
+			       u->up_ms / 1000);
+	if (u->was_met)
+		mbj_buf_format(out,
+			       ", %" PRIu64
+			       " groups behind the source's %" PRIu64,
+			       cli_status_behind(s), u->end);
+	if (u->lost > 0)
+		mbj_buf_format(out, ", %" PRIu64 " contents lost there",
+			       u->lost);
+	if (u->reason[0] != '\0') {
+		mbj_buf_put_str(out, ": ");
+		mbj_name_escape(out, mbj_bytes_str(u->reason));
+	}
+	mbj_buf_put_str(out, "\n");
+}
+
+static void put_json(const struct cli_status *status, struct mbj_buf *out)
 {
 	const struct mbj_client_status *s = &status->store;
 	char lineage[MBJ_ID_TEXT_SIZE];
@@ -162,18 +143,19 @@ static void put_json(const struct status *status, struct mbj_buf *out)
 	mbj_buf_format(out, "],\"openIntents\":%" PRIu64, s->intent_count);
 	if (s->intent_count > 0)
 		mbj_buf_format(out, ",\"oldestIntentAge\":%" PRId64,
-			       intent_age(s));
+			       cli_status_intent_age(s));
 	if (s->space.left != UINT64_MAX)
 		mbj_buf_format(out,
 			       ",\"spaceLeft\":%" PRIu64
 			       ",\"spaceMin\":%" PRIu64,
 			       s->space.left, s->space.min);
+	put_upstream_json(s, out);
 	if (s->service.process != 0)
 		put_service_json(s, out);
 	mbj_buf_put_str(out, "}\n");
 }
 
-static void put_text(const struct status *status, struct mbj_buf *out)
+static void put_text(const struct cli_status *status, struct mbj_buf *out)
 {
 	const struct mbj_client_status *s = &status->store;
 	char lineage[MBJ_ID_TEXT_SIZE];
@@ -211,7 +193,7 @@ static void put_text(const struct status *status, struct mbj_buf *out)
 		mbj_buf_format(out,
 			       "intents    %" PRIu64
 			       " open, the oldest for %" PRId64 " s\n",
-			       s->intent_count, intent_age(s));
+			       s->intent_count, cli_status_intent_age(s));
 	if (s->space.left != UINT64_MAX)
 		mbj_buf_format(out, "space      %" PRIu64 " bytes left%s\n",
 			       s->space.left,
@@ -219,6 +201,7 @@ static void put_text(const struct status *status, struct mbj_buf *out)
 				       ? ", edits are refused before there is "
 					 "more"
 				       : "");
+	put_upstream_text(s, out);
 	if (s->recovery.is_rebuilt)
 		mbj_buf_format(out, "rebuilt    %s\n", s->recovery.reason);
 	if (s->service.process != 0)
@@ -227,19 +210,12 @@ static void put_text(const struct status *status, struct mbj_buf *out)
 
 int verb_status(const struct cli_call *call)
 {
-	const char *path = call->operands[0];
-	struct status status;
+	struct cli_status status;
 	struct mbj_error err;
 	struct mbj_buf out;
-	enum mbj_rc rc = MBJ_OK;
 	int written;
 
-	memset(&status, 0, sizeof(status));
-	if (!is_socket(path))
-		rc = status_journal(path, &status, &err);
-	if (rc == MBJ_OK)
-		rc = status_state(path, &status, &err);
-	if (rc < 0)
+	if (cli_status_load(call->operands[0], false, &status, &err) < 0)
 		return cli_fail(call, &err);
 	mbj_buf_init(&out, STATUS_OUTPUT_MAX);
 	if (call->options.is_json)
@@ -249,6 +225,6 @@ int verb_status(const struct cli_call *call)
 	written = cli_write_done(call, &out);
 	if (written == CLI_OK && status.store.parked_count > 0)
 		written = CLI_PARTIAL;
-	mbj_client_status_done(&status.store);
+	cli_status_done(&status);
 	return written;
 }

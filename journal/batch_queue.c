@@ -409,7 +409,7 @@ static void request_wait(struct request *request)
 		continue; /* interrupted by a signal */
 }
 
-static enum mbj_rc edit_admit(const struct mbj_store *store,
+static enum mbj_rc edit_admit(struct mbj_store *store,
 			      const struct mbj_edit *edit,
 			      struct mbj_error *err)
 {
@@ -417,7 +417,7 @@ static enum mbj_rc edit_admit(const struct mbj_store *store,
 		return mbj_error_set(err, MBJ_EINVALID,
 				     "struct mbj_edit has another size here: "
 				     "built against other headers");
-	if (store->superblock.identity.role != MBJ_STORE_PRIMARY)
+	if (store_role(store) != MBJ_STORE_PRIMARY)
 		return mbj_error_set(err, MBJ_EFENCED,
 				     "%s is a replica: edits go to its "
 				     "primary",

@@ -122,7 +122,7 @@ enum mbj_rc dispatch_status(struct mbj_store *store,
 	enum mbj_rc rc;
 
 	mbj_buf_init(&s.bytes, PARKED_BYTES_MAX);
-	s.identity = *mbj_store_identity(store);
+	s.identity = mbj_store_identity_copy(store);
 	s.end = mbj_store_end(store);
 	s.recovery = *mbj_store_recovery_get(store);
 	s.space = mbj_store_space_get(store);

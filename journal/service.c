@@ -251,8 +251,14 @@ static void service_take(struct service *service)
 		if (p->state == PEER_HEAD && !service->is_stopping)
 			peer_read(p);
 	}
-	/* One that can do no more is no help to anybody: whoever watches over
-	 * the service begins it anew, and the store with it. */
+}
+
+/*
+ * A store that can do no more is no help to anybody: whoever watches over the
+ * service begins it anew, and the store with it.
+ */
+static void service_check(struct service *service)
+{
 	if (!service->is_failed &&
 	    store_check(service->store, &service->failure) < 0) {
 		service->is_failed = true;
@@ -343,6 +349,7 @@ static void service_turn(struct service *service, struct pollfd *fds)
 	}
 	if (ready > 0 && fds[0].revents != 0)
 		service_take(service);
+	service_check(service);
 	if (ready > 0 && fds[2].revents != 0 && service->listen_fd >= 0)
 		service_accept(service);
 	service_sweep(service, mbj_monotonic_ms());

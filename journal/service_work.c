@@ -29,7 +29,7 @@ static enum mbj_rc hello_run(struct peer *peer,
 		.version = WIRE_VERSION,
 		.is_owner = peer->who.is_owner,
 		.process = (uint64_t)getpid(),
-		.identity = *mbj_store_identity(service->store),
+		.identity = mbj_store_identity_copy(service->store),
 		.dir = mbj_bytes_str(mbj_store_dir(service->store)),
 	};
 	return MBJ_OK;
@@ -44,6 +44,9 @@ static enum mbj_rc status_run(struct peer *peer, struct wire_message *answer,
 	rc = dispatch_status(peer->service->store, &answer->status, err);
 	if (rc < 0)
 		return rc;
+	if (peer->service->options.upstream != NULL)
+		mbj_upstream_get(peer->service->options.upstream,
+				 &answer->status.upstream);
 	answer->status.service = peer->status.service;
 	answer->status.peers = peer->status.peers;
 	answer->status.peer_count = peer->status.peer_count;

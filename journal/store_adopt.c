@@ -34,7 +34,7 @@ static enum mbj_rc lineage_take(struct mbj_store *store,
 				     superblock, err);
 	if (rc < 0)
 		return rc;
-	store->superblock = *superblock;
+	store_identity_take(store, superblock);
 	rc = mbj_state_open(store->sys, store->state_dir, id->lineage,
 			    &store->options.state, &store->state, err);
 	if (rc == MBJ_OK)
@@ -125,7 +125,7 @@ static enum mbj_rc epoch_adopt(struct mbj_store *store,
 	rc = superblock_save(store->sys, store->dir, SUPERBLOCK_NAME,
 			     &superblock, err);
 	if (rc == MBJ_OK)
-		store->superblock = superblock;
+		store_identity_take(store, &superblock);
 	return rc;
 }
 
@@ -155,7 +155,7 @@ enum mbj_rc mbj_store_restored(struct mbj_store *store,
 	rc = superblock_save(store->sys, store->dir, SUPERBLOCK_NAME,
 			     &superblock, err);
 	if (rc == MBJ_OK)
-		store->superblock = superblock;
+		store_identity_take(store, &superblock);
 	return rc;
 }
 

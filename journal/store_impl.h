@@ -2,8 +2,9 @@
  * The store's insides, shared by store*.c, batch*.c and rebuild.c.
  *
  * Who may touch what:
- *   1. identity, paths, options, lock: written while opening and by
- *      mbj_store_adopt, when nobody else may be inside;
+ *   1. paths, options, lock: written while opening, before anybody else is
+ *      inside; the superblock also by mbj_store_adopt, under the mutex, whose
+ *      thread alone reads it without;
  *   2. the leader (one thread at a time: store->is_led) owns the log, the
  *      state's writing transaction and the tools;
  *   3. everything under "guarded" is read and written under the mutex.
@@ -256,6 +257,10 @@ enum mbj_rc store_space_check(const struct mbj_store *store,
 			      const struct mbj_store_space *space,
 			      bool is_freeing,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_store_role store_role(struct mbj_store *store);
+/* The superblock on disk is this one now. */
+void store_identity_take(struct mbj_store *store,
+			 const struct superblock *superblock);
 /* Publish the journal's end to other threads. */
 void store_end_note(struct mbj_store *store);
 /* Close the store for everything, for this reason. */

@@ -23,6 +23,18 @@ static void parked_encode(struct mbj_buf *buf,
 	wire_text_encode(buf, p->name, MBJ_ACCOUNT_NAME_MAX);
 }
 
+static void upstream_encode(struct mbj_buf *buf,
+			    const struct mbj_upstream_status *upstream)
+{
+	mbj_buf_put_u8(buf, (uint8_t)upstream->state);
+	mbj_buf_put_u8(buf, upstream->was_met);
+	mbj_buf_put_u8(buf, upstream->was_current);
+#define X(member, word, what) mbj_buf_put_u64(buf, upstream->member);
+	MBJ_UPSTREAM_NUMBERS_MAP(X)
+#undef X
+	mbj_buf_put_block(buf, mbj_bytes_str(upstream->reason));
+}
+
 void wire_status_encode(struct mbj_buf *buf,
 			const struct mbj_client_status *status)
 {
@@ -57,13 +69,47 @@ void wire_status_encode(struct mbj_buf *buf,
 		mbj_buf_put_u64(buf, status->peers[i].requests);
 		mbj_buf_put_u64(buf, status->peers[i].idle_ms);
 	}
+	upstream_encode(buf, &status->upstream);
+}
+
+/* A text of ours, for an array of MBJ_ERROR_MESSAGE_MAX bytes. */
+static bool message_read(struct mbj_reader *reader, char *ret_text)
+{
+	struct mbj_bytes text =
+		mbj_read_block(reader, MBJ_ERROR_MESSAGE_MAX - 1);
+
+	if (!mbj_reader_ok(reader) ||
+	    (text.n > 0 && memchr(text.p, '\0', text.n) != NULL))
+		return false;
+	if (text.n > 0)
+		memcpy(ret_text, text.p, text.n);
+	ret_text[text.n] = '\0';
+	return true;
+}
+
+static enum mbj_rc upstream_decode(struct mbj_reader *reader,
+				   struct mbj_upstream_status *upstream,
+				   struct mbj_error *err)
+{
+	uint8_t state = mbj_read_u8(reader);
+
+	upstream->was_met = wire_read_bool(reader);
+	upstream->was_current = wire_read_bool(reader);
+#define X(member, word, what) upstream->member = mbj_read_u64(reader);
+	MBJ_UPSTREAM_NUMBERS_MAP(X)
+#undef X
+	if (state > MBJ_UPSTREAM_LAST ||
+	    !message_read(reader, upstream->reason))
+		return wire_bad(err, "upstream");
+	upstream->state = (enum mbj_upstream_state)state;
+	return MBJ_OK;
 }
 
 static enum mbj_rc numbers_decode(struct mbj_reader *reader,
 				  struct mbj_client_status *s,
 				  struct mbj_error *err)
 {
-	struct mbj_bytes reason;
+	bool is_text;
 
 	s->end.lsn.v = mbj_read_u64(reader);
 	s->end.chain = wire_read_hash(reader);
@@ -77,20 +123,15 @@ static enum mbj_rc numbers_decode(struct mbj_reader *reader,
 	s->recovery.groups_applied = mbj_read_u64(reader);
 	s->recovery.torn_size = mbj_read_u64(reader);
 	s->recovery.is_rebuilt = wire_read_bool(reader);
-	reason = mbj_read_block(reader, MBJ_ERROR_MESSAGE_MAX - 1);
+	is_text = message_read(reader, s->recovery.reason);
 	s->account_count = mbj_read_u64(reader);
 	s->intent_count = mbj_read_u64(reader);
 	s->intent_oldest = (int64_t)mbj_read_u64(reader);
 #define X(member, word, what) s->service.member = mbj_read_u64(reader);
 	MBJ_SERVICE_STATS_MAP(X)
 #undef X
-	if (!mbj_reader_ok(reader) ||
-	    (reason.n > 0 && memchr(reason.p, '\0', reason.n) != NULL))
-		return wire_bad(err, "status");
-	if (reason.n > 0)
-		memcpy(s->recovery.reason, reason.p, reason.n);
-	s->recovery.reason[reason.n] = '\0';
-	return MBJ_OK;
+	return is_text && mbj_reader_ok(reader) ? MBJ_OK
+						: wire_bad(err, "status");
 }
 
 static enum mbj_rc parked_decode(struct mbj_reader *reader,
@@ -158,6 +199,8 @@ enum mbj_rc wire_status_decode(struct mbj_reader *reader,
 		rc = parked_decode(reader, ret_status, err);
 	if (rc == MBJ_OK)
 		rc = peers_decode(reader, ret_status, err);
+	if (rc == MBJ_OK)
+		rc = upstream_decode(reader, &ret_status->upstream, err);
 	return rc;
 }
 

@@ -238,6 +238,10 @@ static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 		if (rc < 0)
 			goto out;
 		is_settled = true;
+		if (run->source->ops->applied != NULL)
+			run->source->ops->applied(run->source,
+						  mbj_engine_applied(
+							  run->engine));
 	}
 	if (run->stop.rc != MBJ_OK) {
 		rc = run->stop.rc;

@@ -50,6 +50,11 @@ struct replay_source_ops {
 			       const struct replay_content *content,
 			       bool *ret_is_here, struct mbj_error *ret_why,
 			       struct mbj_error *err);
+	/*
+	 * All up to here is on the replica's disk, with its effects.  NULL: of
+	 * no interest to it.
+	 */
+	void (*applied)(struct replay_source *source, struct mbj_lsn lsn);
 };
 
 /* Where groups come from. */

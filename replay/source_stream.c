@@ -162,6 +162,7 @@ static enum mbj_rc end_take(struct source_stream *s,
 	window->count = m->count;
 	s->fetch.v += m->count;
 	s->end = m->end;
+	mbj_upstream_hear(s->upstream, s->end);
 	return MBJ_OK;
 }
 
@@ -281,6 +282,12 @@ static enum mbj_rc stream_seek(struct replay_source *source, struct mbj_lsn lsn,
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(lsn.v > 0);
+	/* Groups are asked for only once the source has been accepted. */
+	if (!s->is_met) {
+		s->is_met = true;
+		mbj_upstream_meet(s->upstream);
+		mbj_upstream_hear(s->upstream, s->end);
+	}
 	if (s->next.v == lsn.v)
 		return MBJ_OK;
 	rc = source_stream_settle(s, err);
@@ -385,6 +392,14 @@ enum mbj_rc source_stream_wait(struct source_stream *s, uint32_t wait_ms,
 	return MBJ_OK;
 }
 
+static void stream_applied(struct replay_source *source, struct mbj_lsn lsn)
+{
+	struct source_stream *s = stream_of(source);
+
+	s->applied = lsn;
+	mbj_upstream_apply(s->upstream, lsn);
+}
+
 /* ------------------------------------------------------------------- all */
 
 static const struct replay_source_ops stream_ops = {
@@ -393,6 +408,7 @@ static const struct replay_source_ops stream_ops = {
 	.seek = stream_seek,
 	.next = stream_next,
 	.content = source_stream_content,
+	.applied = stream_applied,
 };
 
 enum mbj_rc source_stream_begin(struct source_stream *s,
@@ -407,6 +423,7 @@ enum mbj_rc source_stream_begin(struct source_stream *s,
 			   .name = "the source",
 			   .is_parking = true},
 		.store = store,
+		.upstream = options->upstream,
 	};
 	mbj_buf_init(&s->window.records, WINDOW_MAX);
 	mbj_buf_init(&s->ahead.records, WINDOW_MAX);

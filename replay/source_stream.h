@@ -35,6 +35,8 @@ struct source_stream {
 	struct replay_source source; /* first */
 	struct stream_link link;
 	struct mbj_store *store;
+	struct mbj_upstream *upstream; /* or NULL */
+	bool is_met;		       /* it was accepted */
 	struct mbj_identity identity;
 	struct mbj_hello hello;
 	struct mbj_sha256 *sha;

@@ -49,6 +49,8 @@ static enum mbj_rc progress_note(struct source_stream *s,
 				 struct mbj_error *err)
 {
 	s->applied = result->applied;
+	mbj_upstream_apply(s->upstream, result->applied);
+	mbj_upstream_lose(s->upstream, result->blobs_missing);
 	s->parked.v = 0;
 	if (result->accounts_parked == 0)
 		return MBJ_OK;
@@ -127,7 +129,7 @@ enum mbj_rc mbj_stream_follow(struct mbj_store *replica,
 	}
 	if (rc == MBJ_OK)
 		rc = progress_note(&s, &ret_result->replay, err);
-	ret_result->is_met = rc == MBJ_OK || ret_result->replay.groups > 0;
+	ret_result->is_met = s.is_met;
 	if (rc == MBJ_OK && !options->is_once)
 		rc = rounds_run(&s, options, &ret_result->replay, err);
 	ret_result->is_lost = rc < 0 && s.link.is_lost;

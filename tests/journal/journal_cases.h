@@ -62,6 +62,7 @@ TCase *test_space_case(void);
 TCase *test_store_case(void);
 TCase *test_superblock_case(void);
 TCase *test_trim_case(void);
+TCase *test_upstream_case(void);
 TCase *test_wire_case(void);
 
 #endif

@@ -62,6 +62,7 @@ int main(void)
 		test_store_case,
 		test_superblock_case,
 		test_trim_case,
+		test_upstream_case,
 		test_wire_case,
 	};
 

@@ -208,6 +208,15 @@ static void status_fill(struct mbj_client_status *s)
 	s->peer_count = 2;
 	s->peers[0] = (struct mbj_client_peer){61, 62, 63, 64, 65};
 	s->peers[1] = (struct mbj_client_peer){71, 72, 73, 74, 75};
+	s->upstream = (struct mbj_upstream_status){
+		.state = MBJ_UPSTREAM_WAITING,
+		.was_met = true,
+		.reason = "the connection is lost",
+	};
+	number = 80;
+#define X(member, word, what) s->upstream.member = number++;
+	MBJ_UPSTREAM_NUMBERS_MAP(X)
+#undef X
 }
 
 void wire_lab_fill(struct wire_message *m, struct mbj_buf *records)

@@ -16,6 +16,7 @@
 #define MBJ_SERVICE_H
 
 #include <mbj/store.h>
+#include <mbj/upstream.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -39,6 +40,8 @@ struct mbj_service_options {
 	uint32_t timeout_ms;
 	/* Bytes of requests and answers above 64 KiB, all connections. */
 	size_t memory_max;
+	/* How the store follows a source meanwhile, for its status, or NULL. */
+	struct mbj_upstream *upstream;
 };
 
 #define MBJ_SERVICE_OPTIONS_INIT                                           \

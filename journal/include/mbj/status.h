@@ -9,6 +9,7 @@
 #include <mbj/intent.h>
 #include <mbj/log.h>
 #include <mbj/store.h>
+#include <mbj/upstream.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -69,7 +70,8 @@ struct mbj_client_status {
 	struct mbj_service_stats service;
 	struct mbj_client_peer *peers;
 	size_t peer_count;
-	struct mbj_buf bytes; /* what parked borrows */
+	struct mbj_upstream_status upstream; /* of a service that follows */
+	struct mbj_buf bytes;		     /* what parked borrows */
 };
 
 /* Accepts NULL, and one that is all zero. */

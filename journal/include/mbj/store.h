@@ -126,8 +126,13 @@ MBJ_API enum mbj_rc mbj_store_open(const char *dir,
 /* Accepts NULL.  Durability: nothing more than was promised before. */
 MBJ_API void mbj_store_close(struct mbj_store **store);
 
+/*
+ * Threads: on a replica, of whoever feeds it groups; those beside it take a
+ * copy, since a new primary's epoch is taken while they read.
+ */
 MBJ_API const struct mbj_identity *
 mbj_store_identity(const struct mbj_store *store);
+MBJ_API struct mbj_identity mbj_store_identity_copy(struct mbj_store *store);
 MBJ_API const char *mbj_store_dir(const struct mbj_store *store);
 const struct mbj_sys *mbj_store_sys(const struct mbj_store *store);
 /* The journal's end. */

@@ -22,6 +22,7 @@
 #define MBJ_STREAM_H
 
 #include <mbj/replay.h>
+#include <mbj/upstream.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -39,11 +40,13 @@ struct mbj_stream_options {
 	bool is_once; /* the replica's: end where the source ends */
 	/* The source's: what its files are read through; NULL: the machine. */
 	const struct mbj_sys *sys;
+	/* The replica's: where it is noted how it stands, or NULL. */
+	struct mbj_upstream *upstream;
 };
 
 #define MBJ_STREAM_OPTIONS_INIT                                               \
 	((struct mbj_stream_options){sizeof(struct mbj_stream_options), 0, 1, \
-				     -1, 60000, 10000, false, NULL})
+				     -1, 60000, 10000, false, NULL, NULL})
 
 /*
  * Serve one replica what is in the store in dir, until it hangs up or is not

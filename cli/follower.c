@@ -1,0 +1,130 @@
+/*
+ * See follower.h.  Connections are made by a command and end when they will;
+ * the library says of each failure whether another one may mend it.
+ */
+#include "follower.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+
+#include "carrier.h"
+
+enum {
+	TIMEOUT_MS = 60000,
+	/* How often the source says that it has nothing new, so that a replica
+	 * that is current knows it as of no longer ago. */
+	WAIT_MS = 1000,
+	/* Between connections: doubled each time, to a limit, less a part by
+	 * chance, so that many replicas do not come back all at once. */
+	BACKOFF_MIN_MS = 250,
+	BACKOFF_MAX_MS = 30000,
+};
+
+int follower_init(struct follower *f, const struct cli_call *call, int stop_fd,
+		  struct mbj_upstream *upstream)
+{
+	size_t size;
+
+	memset(f, 0, sizeof(*f));
+	f->call = call;
+	f->options = MBJ_STREAM_OPTIONS_INIT;
+	f->options.timeout_ms = TIMEOUT_MS;
+	f->options.wait_ms = WAIT_MS;
+	f->options.is_once = call->options.is_once;
+	f->options.stop_fd = stop_fd;
+	f->options.upstream = upstream;
+	f->backoff_ms = BACKOFF_MIN_MS;
+	size = strlen(call->options.exec) + 1;
+	f->command = mbj_alloc(size);
+	if (f->command == NULL) {
+		cli_say(call, "out of memory");
+		return CLI_TEMPORARY;
+	}
+	memcpy(f->command, call->options.exec, size);
+	return CLI_OK;
+}
+
+void follower_done(struct follower *f)
+{
+	mbj_free(f->command);
+	f->command = NULL;
+}
+
+/* Counts go on from connection to connection, the rest is as it is now. */
+static void total_add(struct follower *f,
+		      const struct mbj_stream_result *result)
+{
+	uint64_t groups = f->total.groups + result->replay.groups;
+	uint64_t parked = f->total.groups_parked + result->replay.groups_parked;
+
+	if (!result->is_met)
+		return;
+	f->total = result->replay;
+	f->total.groups = groups;
+	f->total.groups_parked = parked;
+}
+
+/* One connection, from its command to its end. */
+static enum mbj_rc connection_run(struct follower *f)
+{
+	struct mbj_stream_result result = {.is_lost = false};
+	int64_t began = mbj_monotonic_ms();
+	struct carrier carrier;
+	enum mbj_rc rc;
+
+	f->is_over = f->options.is_once;
+	mbj_upstream_connect(f->options.upstream);
+	rc = carrier_begin(f->command, &carrier, &f->err);
+	if (rc < 0)
+		return rc;
+	f->options.in_fd = carrier.in;
+	f->options.out_fd = carrier.out;
+	rc = mbj_stream_follow(f->store, &f->options, &result, &f->err);
+	carrier_end(&carrier);
+	total_add(f, &result);
+	f->is_over = f->options.is_once || result.is_stopped ||
+		     (rc < 0 && !result.is_lost);
+	/* One that brings nothing, and ends at once, may do so for ever. */
+	if (result.is_met && (result.replay.groups > 0 ||
+			      mbj_monotonic_ms() - began > f->backoff_ms))
+		f->backoff_ms = BACKOFF_MIN_MS;
+	return rc;
+}
+
+/* True: told to stop meanwhile. */
+static bool backoff_wait(struct follower *f)
+{
+	struct pollfd fd = {.fd = f->options.stop_fd, .events = POLLIN};
+	int64_t ms = f->backoff_ms;
+	uint32_t chance = 0;
+
+	if (mbj_sys_posix()->random(NULL, &chance, sizeof(chance)) == 0)
+		ms -= (int64_t)(chance % (uint64_t)(ms / 2 + 1));
+	f->backoff_ms = f->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS
+							   : f->backoff_ms * 2;
+	return poll(&fd, 1, (int)ms) > 0;
+}
+
+enum mbj_rc follower_run(struct follower *f, struct mbj_store *store)
+{
+	enum mbj_rc rc;
+
+	f->store = store;
+	for (;;) {
+		rc = connection_run(f);
+		if (rc == MBJ_OK || f->is_over)
+			break;
+		mbj_upstream_part(f->options.upstream, false, &f->err);
+		cli_say(f->call,
+			"the connection ended, another one is made: "
+			"%s",
+			f->err.message);
+		if (backoff_wait(f)) {
+			rc = MBJ_OK;
+			break;
+		}
+	}
+	mbj_upstream_part(f->options.upstream, true, rc < 0 ? &f->err : NULL);
+	return rc;
+}

@@ -1,0 +1,34 @@
+/*
+ * Following a source through a command: one connection after the other, until
+ * told to stop, or until none will mend it.
+ */
+#ifndef MBJ_CLI_FOLLOWER_H
+#define MBJ_CLI_FOLLOWER_H
+
+#include <mbj/stream.h>
+
+#include "cli.h"
+
+struct follower {
+	const struct cli_call *call;
+	struct mbj_store *store;
+	char *command; /* ours, as posix_spawn(3) wants it */
+	struct mbj_stream_options options;
+	struct mbj_replay_result total;
+	struct mbj_error err; /* of the connection that ended it */
+	int64_t backoff_ms;
+	bool is_over;
+};
+
+/*
+ * By --exec.  upstream, which may be NULL, is where it is noted how the replica
+ * stands.  CLI_OK, or having said why another exit status.
+ */
+int follower_init(struct follower *f, const struct cli_call *call, int stop_fd,
+		  struct mbj_upstream *upstream);
+void follower_done(struct follower *f);
+/* MBJ_OK: told to stop, or, for --once, there.  Else f->err. */
+enum mbj_rc follower_run(struct follower *f,
+			 struct mbj_store *store) MBJ_MUST_CHECK;
+
+#endif

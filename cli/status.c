@@ -1,0 +1,126 @@
+/*
+ * Asking a store how it is; see status.h.
+ */
+#include "status.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include <mbj/open.h>
+#include <mbj/service.h>
+
+static enum mbj_rc status_journal(const char *dir, struct cli_status *status,
+				  struct mbj_error *err)
+{
+	const struct mbj_sys *sys = mbj_sys_posix();
+	struct mbj_log_reader *reader = NULL;
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_identity_load(sys, dir, &status->store.identity, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_store_is_owned(sys, dir, &status->is_owned, &status->pid, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_path_join(path, dir, "journal", err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_log_usage_get(sys, path, &status->store.usage, err);
+	if (rc < 0 || mbj_id_is_root(status->store.identity.lineage))
+		return rc;
+	rc = mbj_store_log_reader(sys, dir, &reader, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_end(reader, &status->store.end, err);
+	mbj_log_reader_close(&reader);
+	return rc;
+}
+
+static bool is_socket(const char *path)
+{
+	const struct mbj_sys *sys = mbj_sys_posix();
+	mode_t mode;
+	uid_t uid;
+
+	return sys->stat(sys->ctx, path, &mode, &uid) == 0 && S_ISSOCK(mode);
+}
+
+static enum mbj_rc service_connect(const char *path,
+				   struct mbj_client **ret_client,
+				   struct mbj_error *err)
+{
+	char socket[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = MBJ_OK;
+
+	if (is_socket(path))
+		return mbj_client_connect(path, NULL, ret_client, err);
+	rc = mbj_path_join(socket, path, MBJ_SERVICE_SOCKET, err);
+	if (rc == MBJ_OK)
+		rc = mbj_client_connect(socket, NULL, ret_client, err);
+	return rc;
+}
+
+/* The state too, where it is ours to open or a service tells. */
+static enum mbj_rc status_state(const char *path, bool is_looking,
+				struct cli_status *status,
+				struct mbj_error *err)
+{
+	struct mbj_client *client = NULL;
+	enum mbj_rc rc;
+
+	if (is_looking)
+		rc = service_connect(path, &client, err);
+	else
+		rc = mbj_client_open(path, &client, err);
+	/* Somebody else has it, or nobody, who is not to be disturbed. */
+	if ((rc == MBJ_EBUSY && status->is_owned) ||
+	    (rc == MBJ_ENOTFOUND && is_looking))
+		return MBJ_OK;
+	if (rc == MBJ_OK)
+		rc = mbj_client_status(client, &status->store, err);
+	if (rc == MBJ_OK) {
+		status->is_owned = false;
+		status->is_served = status->store.service.process != 0;
+	}
+	mbj_client_close(&client);
+	return rc;
+}
+
+enum mbj_rc cli_status_load(const char *path, bool is_looking,
+			    struct cli_status *ret_status,
+			    struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	memset(ret_status, 0, sizeof(*ret_status));
+	if (!is_socket(path))
+		rc = status_journal(path, ret_status, err);
+	if (rc == MBJ_OK)
+		rc = status_state(path, is_looking, ret_status, err);
+	if (rc < 0)
+		cli_status_done(ret_status);
+	return rc;
+}
+
+void cli_status_done(struct cli_status *status)
+{
+	mbj_client_status_done(&status->store);
+}
+
+/* A clock may have gone back since. */
+int64_t cli_status_intent_age(const struct mbj_client_status *status)
+{
+	const struct mbj_sys *sys = mbj_sys_posix();
+	int64_t now = sys->now_us(sys->ctx) / 1000000;
+
+	if (status->intent_count == 0 || now < status->intent_oldest)
+		return 0;
+	return now - status->intent_oldest;
+}
+
+uint64_t cli_status_behind(const struct mbj_client_status *status)
+{
+	uint64_t end = status->upstream.end;
+
+	return end > status->applied.lsn.v ? end - status->applied.lsn.v : 0;
+}

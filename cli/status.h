@@ -1,0 +1,33 @@
+/*
+ * What is known of a store from outside, for status, check and metrics.
+ */
+#ifndef MBJ_CLI_STATUS_H
+#define MBJ_CLI_STATUS_H
+
+#include <mbj/client.h>
+
+#include "cli.h"
+
+struct cli_status {
+	struct mbj_client_status store; /* of one in use: its journal only */
+	bool is_owned;			/* and by no service that answers */
+	bool is_served;			/* a service answered */
+	long pid;
+};
+
+/*
+ * path: a store, or a service's socket.  Where nobody owns the store it is
+ * opened, unless is_looking: then its journal is all that is told of it.
+ * Ownership: cli_status_done; on failure nothing.
+ */
+enum mbj_rc cli_status_load(const char *path, bool is_looking,
+			    struct cli_status *ret_status,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+void cli_status_done(struct cli_status *status);
+
+/* How long the oldest open intent is open, in seconds; 0: none is. */
+int64_t cli_status_intent_age(const struct mbj_client_status *status);
+/* Groups that the source is known to have and the replica has not applied. */
+uint64_t cli_status_behind(const struct mbj_client_status *status);
+
+#endif

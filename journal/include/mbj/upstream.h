@@ -1,0 +1,97 @@
+/*
+ * How a replica stands to the source that it follows: a board that whoever
+ * follows writes on, and whoever answers for the store reads.
+ *
+ * Lag is time, by one monotonic clock of this machine: how long ago the
+ * replica is known to have had all that its source had.  No wall clock is in
+ * it, of either side, so that a clock that is wrong by a day changes nothing.
+ * It grows while the connection is cut, and while the source does not answer:
+ * what is not known to be current is not called so.
+ *
+ * Threads: any.
+ */
+#ifndef MBJ_UPSTREAM_H
+#define MBJ_UPSTREAM_H
+
+#include <mbj/error.h>
+#include <mbj/group.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* X(name, number, word, what it is) */
+#define MBJ_UPSTREAM_MAP(X)                                         \
+	X(NONE, 0, "none", "nothing is followed")                   \
+	X(CONNECTING, 1, "connecting", "the source is not met yet") \
+	X(FOLLOWING, 2, "following", "connected and accepted")      \
+	X(WAITING, 3, "waiting",                                    \
+	  "the connection ended, another one "                      \
+	  "will be made")                                           \
+	X(ENDED, 4, "ended", "for good, for the reason given")
+
+enum mbj_upstream_state {
+#define X(name, number, word, what) MBJ_UPSTREAM_##name = (number),
+	MBJ_UPSTREAM_MAP(X)
+#undef X
+		MBJ_UPSTREAM_LAST = MBJ_UPSTREAM_ENDED
+};
+
+MBJ_API const char *mbj_upstream_word(enum mbj_upstream_state state);
+
+/* X(member, JSON, what it is) */
+#define MBJ_UPSTREAM_NUMBERS_MAP(X)                                       \
+	X(end, "sourceEnd", "the source's last group, as it said last")   \
+	X(connections, "connections", "that were accepted")               \
+	X(up_ms, "upMs", "milliseconds since following began")            \
+	X(heard_ms, "heardMs", "milliseconds since the source was heard") \
+	X(lag_ms, "lagMs", "milliseconds since the replica was current")  \
+	X(lost, "contentsLost", "needed here, and the source had them not")
+
+struct mbj_upstream_status {
+	enum mbj_upstream_state state;
+	bool was_met;	  /* ever, since following began; else end is 0 */
+	bool was_current; /* the same; else lag_ms is up_ms */
+#define X(member, word, what) uint64_t member;
+	MBJ_UPSTREAM_NUMBERS_MAP(X)
+#undef X
+	char reason[MBJ_ERROR_MESSAGE_MAX]; /* of the last end, or "" */
+};
+
+struct mbj_upstream;
+
+/* Ownership: the caller's, who outlives whoever has it. */
+MBJ_API enum mbj_rc mbj_upstream_new(struct mbj_upstream **ret_upstream,
+				     struct mbj_error *err) MBJ_MUST_CHECK;
+/* Accepts NULL. */
+MBJ_API void mbj_upstream_free(struct mbj_upstream **upstream);
+
+/*
+ * Whoever makes connections notes that one is being made, and that it ended;
+ * why may be NULL.  All accept NULL for the board.
+ */
+MBJ_API void mbj_upstream_connect(struct mbj_upstream *upstream);
+MBJ_API void mbj_upstream_part(struct mbj_upstream *upstream, bool is_for_good,
+			       const struct mbj_error *why);
+
+/* What follows is mbj_stream_follow's to note. */
+
+/* The source was met and accepted. */
+void mbj_upstream_meet(struct mbj_upstream *upstream);
+/* It was heard, and says that it ends there. */
+void mbj_upstream_hear(struct mbj_upstream *upstream, struct mbj_lsn end);
+/*
+ * All up to here is in the replica's state.  Where that is the source's end,
+ * the replica was current at the moment when it was heard.
+ */
+void mbj_upstream_apply(struct mbj_upstream *upstream, struct mbj_lsn applied);
+/* Contents that messages here need, and the source could not give. */
+void mbj_upstream_lose(struct mbj_upstream *upstream, uint64_t lost);
+MBJ_API void mbj_upstream_get(struct mbj_upstream *upstream,
+			      struct mbj_upstream_status *ret_status);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,172 @@
+/*
+ * The board of mbj/upstream.h.
+ *
+ * Invariants:
+ *   1. current_ms never lies after heard_ms: what the source had is known only
+ *      as of when it was heard;
+ *   2. neither goes back.
+ */
+#include <pthread.h>
+#include <stdio.h>
+
+#include <mbj/memory.h>
+#include <mbj/sys.h>
+#include <mbj/upstream.h>
+
+struct mbj_upstream {
+	pthread_mutex_t mutex;
+	struct mbj_upstream_status status; /* its times are made when asked */
+	struct mbj_lsn applied;
+	/* An end that was heard of and is not reached yet, the oldest such. */
+	struct mbj_lsn mark;
+	int64_t mark_ms;
+	int64_t began_ms;
+	int64_t heard_ms;
+	int64_t current_ms;
+};
+
+/*
+ * The replica was current at the latest moment of which it is known what the
+ * source had then.  A source that writes all the time is never caught up with:
+ * what is reached are ends that were heard of, one after the other.
+ */
+static void upstream_settle(struct mbj_upstream *upstream)
+{
+	struct mbj_upstream_status *status = &upstream->status;
+
+	if (!status->was_met || upstream->applied.v < upstream->mark.v)
+		return;
+	status->was_current = true;
+	upstream->current_ms = upstream->mark_ms;
+	if (upstream->applied.v >= status->end)
+		upstream->current_ms = upstream->heard_ms;
+	upstream->mark.v = status->end;
+	upstream->mark_ms = upstream->heard_ms;
+}
+
+const char *mbj_upstream_word(enum mbj_upstream_state state)
+{
+	switch (state) {
+#define X(name, number, word, what) \
+	case MBJ_UPSTREAM_##name:   \
+		return word;
+		MBJ_UPSTREAM_MAP(X)
+#undef X
+	}
+	return "unknown";
+}
+
+enum mbj_rc mbj_upstream_new(struct mbj_upstream **ret_upstream,
+			     struct mbj_error *err)
+{
+	struct mbj_upstream *upstream = mbj_calloc(1, sizeof(*upstream));
+
+	if (upstream == NULL)
+		return mbj_error_nomem(err);
+	if (pthread_mutex_init(&upstream->mutex, NULL) != 0) {
+		mbj_free(upstream);
+		return mbj_error_nomem(err);
+	}
+	upstream->began_ms = mbj_monotonic_ms();
+	upstream->status.state = MBJ_UPSTREAM_CONNECTING;
+	*ret_upstream = upstream;
+	return MBJ_OK;
+}
+
+void mbj_upstream_free(struct mbj_upstream **upstream)
+{
+	if (*upstream == NULL)
+		return;
+	pthread_mutex_destroy(&(*upstream)->mutex);
+	mbj_free(*upstream);
+	*upstream = NULL;
+}
+
+void mbj_upstream_connect(struct mbj_upstream *upstream)
+{
+	if (upstream == NULL)
+		return;
+	pthread_mutex_lock(&upstream->mutex);
+	upstream->status.state = MBJ_UPSTREAM_CONNECTING;
+	pthread_mutex_unlock(&upstream->mutex);
+}
+
+void mbj_upstream_meet(struct mbj_upstream *upstream)
+{
+	if (upstream == NULL)
+		return;
+	pthread_mutex_lock(&upstream->mutex);
+	upstream->status.state = MBJ_UPSTREAM_FOLLOWING;
+	upstream->status.connections++;
+	upstream->status.reason[0] = '\0';
+	pthread_mutex_unlock(&upstream->mutex);
+}
+
+void mbj_upstream_hear(struct mbj_upstream *upstream, struct mbj_lsn end)
+{
+	if (upstream == NULL)
+		return;
+	pthread_mutex_lock(&upstream->mutex);
+	upstream->heard_ms = mbj_monotonic_ms();
+	upstream->status.end = end.v;
+	if (!upstream->status.was_met) {
+		upstream->mark = end;
+		upstream->mark_ms = upstream->heard_ms;
+	}
+	upstream->status.was_met = true;
+	upstream_settle(upstream);
+	pthread_mutex_unlock(&upstream->mutex);
+}
+
+void mbj_upstream_lose(struct mbj_upstream *upstream, uint64_t lost)
+{
+	if (upstream == NULL)
+		return;
+	pthread_mutex_lock(&upstream->mutex);
+	upstream->status.lost = lost;
+	pthread_mutex_unlock(&upstream->mutex);
+}
+
+void mbj_upstream_apply(struct mbj_upstream *upstream, struct mbj_lsn applied)
+{
+	if (upstream == NULL)
+		return;
+	pthread_mutex_lock(&upstream->mutex);
+	upstream->applied = applied;
+	upstream_settle(upstream);
+	pthread_mutex_unlock(&upstream->mutex);
+}
+
+void mbj_upstream_part(struct mbj_upstream *upstream, bool is_for_good,
+		       const struct mbj_error *why)
+{
+	struct mbj_upstream_status *status;
+
+	if (upstream == NULL)
+		return;
+	status = &upstream->status;
+	pthread_mutex_lock(&upstream->mutex);
+	status->state = is_for_good ? MBJ_UPSTREAM_ENDED : MBJ_UPSTREAM_WAITING;
+	(void)snprintf(status->reason, sizeof(status->reason), "%s",
+		       why != NULL ? why->message : "");
+	pthread_mutex_unlock(&upstream->mutex);
+}
+
+void mbj_upstream_get(struct mbj_upstream *upstream,
+		      struct mbj_upstream_status *ret_status)
+{
+	int64_t now;
+
+	pthread_mutex_lock(&upstream->mutex);
+	/* Under the mutex, so that nothing noted lies after it. */
+	now = mbj_monotonic_ms();
+	*ret_status = upstream->status;
+	ret_status->up_ms = (uint64_t)(now - upstream->began_ms);
+	ret_status->heard_ms = ret_status->up_ms;
+	ret_status->lag_ms = ret_status->up_ms;
+	if (ret_status->was_met)
+		ret_status->heard_ms = (uint64_t)(now - upstream->heard_ms);
+	if (ret_status->was_current)
+		ret_status->lag_ms = (uint64_t)(now - upstream->current_ms);
+	pthread_mutex_unlock(&upstream->mutex);
+}

@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""A replica that is served while it follows, and those who watch it: mbj serve
+--exec, status, check and metrics."""
+import os
+import pathlib
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from mbjtest import FAILED, MBJ, OK, PARTIAL, REFUSED, run  # noqa: E402
+from servetest import ServiceCase  # noqa: E402
+
+WELL, WARNING, CRITICAL, UNKNOWN = range(4)
+METRIC = re.compile(r'(mbj_[a-z_]+)\{store="((?:[^"\\\n]|\\.)*)"\} '
+                    r"([0-9]+(?:\.[0-9]{3})?)")
+
+
+class WatchCase(ServiceCase):
+    def setUp(self):
+        super().setUp()
+        self.carrier = f"{shlex.quote(MBJ)} send {shlex.quote(str(self.p))}"
+
+    def follow(self, *options, carrier=None):
+        return self.serve("--exec", carrier or self.carrier, *options,
+                          store=self.r)
+
+    def status(self):
+        return self.mbj("status", self.r, "--json").json()
+
+    def current_wait(self, lsn):
+        def is_there():
+            u = self.status()["upstream"]
+            return u["wasCurrent"] and u["sourceEnd"] >= lsn
+        self.until(is_there)
+
+    def check(self, level, *options, store=None):
+        result = run("check", store or self.r, *options)
+        self.assertEqual(result.status, level, (result.out, result.err))
+        line = result.out
+        word = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[level]
+        self.assertTrue(line.startswith(f"MBJ {word}: "), line)
+        self.assertEqual(line.count("\n"), 1)
+        self.assertLessEqual(line.count("|"), 1)
+        return line
+
+    def metrics(self, store=None):
+        numbers, kinds = {}, {}
+        for line in run("metrics", store or self.r).out.splitlines():
+            if line.startswith("# TYPE "):
+                _, _, name, kind = line.split(" ")
+                self.assertIn(kind, ("gauge", "counter"))
+                kinds[name] = kind
+            elif not line.startswith("# HELP "):
+                match = METRIC.fullmatch(line)
+                self.assertIsNotNone(match, line)
+                self.assertNotIn(match[1], numbers)
+                numbers[match[1]] = float(match[3])
+        self.assertEqual(set(numbers), set(kinds))
+        return numbers
+
+
+class Watch(WatchCase):
+    def test_serves_and_follows(self):
+        """Goal: clients read a replica that follows, and learn how it stands.
+        Method: a new replica, edits on the primary, reads on both; the same by
+        all who watch; at the end both are equal."""
+        self.follow()
+        self.current_wait(1)
+        for i in range(5):
+            self.mbj("deliver", self.p, "alice", stdin=b"hello %d" % i)
+        self.mbj("rename", self.p, "alice", "A>Z")
+        self.current_wait(7)
+        self.assertEqual(self.tree(self.r), self.tree(self.p))
+        self.assertEqual(run("messages", self.r, "alice", "INBOX").out,
+                         run("messages", self.p, "alice", "INBOX").out)
+        refused = self.mbj("rename", self.r, "alice", "Z>A", status=REFUSED)
+        self.assertIn("replica", refused.err)
+        status = self.status()
+        self.assertEqual(status["applied"], 7)
+        upstream = status["upstream"]
+        self.assertEqual(upstream["state"], "following")
+        self.assertEqual(upstream["groupsBehind"], 0)
+        self.assertEqual(upstream["connections"], 1)
+        self.assertIn("following, current ", run("status", self.r).out)
+        line = self.check(WELL)
+        self.assertRegex(line, r" lag=[0-9]+\.[0-9]{3}s;60;300 behind=0$")
+        numbers = self.metrics()
+        self.assertEqual(numbers["mbj_up"], 1)
+        self.assertEqual(numbers["mbj_primary"], 0)
+        self.assertEqual(numbers["mbj_applied_lsn"], 7)
+        self.assertEqual(numbers["mbj_upstream_connected"], 1)
+        self.assertEqual(numbers["mbj_lag_known"], 1)
+        self.assertLess(numbers["mbj_lag_seconds"], 60)
+        self.stop()
+        self.mbj("verify", "--deep", self.p, self.r)
+        self.mbj("fsck", "--deep", self.r)
+
+    def test_cut_link(self):
+        """Goal: lag grows while nothing is heard, and someone is woken.
+        Method: a source that falls silent; then one that is killed and gone."""
+        pid = self.dir / "pid"
+        gate = self.dir / "gate"
+        self.follow(carrier=f"test -e {gate} && exit 1; "
+                            f"echo $$ > {pid}; exec {self.carrier}")
+        self.current_wait(1)
+        source = int(pid.read_text())
+        os.kill(source, signal.SIGSTOP)
+        self.mbj("deliver", self.p, "alice", stdin=b"hello")
+        self.until(lambda: self.status()["upstream"]["lagMs"] >= 2000)
+        line = self.check(CRITICAL, "--critical", "2", "--warning", "1")
+        self.assertIn("current 2.", line)
+        self.check(WARNING, "--critical", "100", "--warning", "1")
+        self.check(WELL)
+        gate.touch()
+        os.kill(source, signal.SIGKILL)
+        self.until(lambda:
+                   self.status()["upstream"]["state"] == "waiting")
+        before = self.status()["upstream"]
+        self.assertNotEqual(before["reason"], "")
+        self.assertGreaterEqual(before["lagMs"], 2000)
+        self.assertEqual(self.metrics()["mbj_upstream_connected"], 0)
+        self.check(CRITICAL, "--critical", "2")
+        gate.unlink()
+        self.current_wait(2)
+        self.assertEqual(self.status()["upstream"]["connections"], 2)
+        self.check(WELL)
+
+    def test_never_met(self):
+        """Goal: a replica that was not current since it began is not called
+        well, however young.  Method: a source that is never there."""
+        self.follow(carrier="exit 1")
+        self.until(lambda:
+                   self.status()["upstream"]["state"] == "waiting")
+        self.assertIn("not current since it began",
+                      self.check(WARNING, "--warning", "1000"))
+        self.until(lambda: self.status()["upstream"]["upMs"] >= 1000)
+        self.check(CRITICAL, "--critical", "1")
+        numbers = self.metrics()
+        self.assertEqual(numbers["mbj_lag_known"], 0)
+        self.assertGreaterEqual(numbers["mbj_lag_seconds"], 1)
+
+    def test_refused(self):
+        """Goal: a replica whose source is another store goes on serving, and
+        says that it follows no more.  Method: a source of another lineage."""
+        self.replay()
+        other = self.dir / "other"
+        self.mbj("init", other)
+        self.follow(carrier=f"{shlex.quote(MBJ)} send {other}")
+        self.until(lambda: self.status()["upstream"]["state"] == "ended")
+        self.assertIn("follows no more", self.check(CRITICAL))
+        self.assertEqual(self.tree(self.r), self.tree(self.p))
+        self.stop()
+
+    def test_parked(self):
+        """Goal: parked accounts are warned of.  Method: one."""
+        self.park()
+        self.follow()
+        self.until(lambda: self.status_parked())
+        self.assertIn("1 accounts parked", self.check(WARNING))
+        self.assertEqual(self.metrics()["mbj_accounts_parked"], 1)
+
+    def status_parked(self):
+        result = run("status", self.r, "--json")
+        return result.status == PARTIAL and \
+            result.json()["upstream"]["wasCurrent"]
+
+    def test_others(self):
+        """Goal: each other way to be, or not to be, a store.  Method: one that
+        nobody serves, one in use, a primary, none, a damaged one, a full one,
+        a replica that follows nobody; and wrong usage."""
+        self.assertIn("nobody serves", self.check(CRITICAL))
+        self.assertEqual(self.metrics()["mbj_up"], 0)
+        self.assertEqual(self.metrics(self.p)["mbj_journal_end_lsn"], 1)
+        self.check(UNKNOWN, store=self.dir / "none")
+        self.assertEqual(run("metrics", self.dir / "none").status, FAILED)
+        self.assertEqual(run("check").status, UNKNOWN)
+        self.assertEqual(run("check", self.p, "--warning", "x").status,
+                         UNKNOWN)
+        follower = subprocess.Popen(
+            [MBJ, "follow", str(self.r), "--exec", "exec sleep 100"],
+            stderr=subprocess.DEVNULL)
+        self.addCleanup(lambda: (follower.kill(), follower.wait()))
+        self.until(lambda: run("check", self.r).status == UNKNOWN)
+        self.assertIn("does not answer", self.check(UNKNOWN))
+        follower.kill()
+        follower.wait()
+        self.serve("--keep-free", str(1 << 60), store=self.p)
+        self.assertIn("edits are refused", self.check(CRITICAL, store=self.p))
+        self.stop()
+        self.serve(store=self.p)
+        self.assertIn("primary, to group 1", self.check(WELL, store=self.p))
+        self.stop()
+        refused = run("serve", self.p, "--exec", self.carrier)
+        self.assertEqual(refused.status, REFUSED)
+        self.assertIn("follows nobody", refused.err)
+        self.serve(store=self.r)
+        self.assertIn("follows nobody", self.check(WARNING))
+        self.stop()
+        (self.r / "mbj.store").write_bytes(b"x" * 512)
+        self.check(CRITICAL)
+
+    def test_killed(self):
+        """Goal: whoever is killed, the replica goes on with what it has.
+        Method: kill -9 of the service in the middle of it, five times."""
+        for i in range(5):
+            self.follow()
+            for j in range(10):
+                self.mbj("deliver", self.p, "alice", stdin=b"%d" % j)
+            self.kill()
+        self.follow()
+        self.current_wait(51)
+        self.stop()
+        self.mbj("verify", "--deep", self.p, self.r)
+
+
+if __name__ == "__main__":
+    unittest.main()
