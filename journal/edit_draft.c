@@ -87,6 +87,12 @@ enum mbj_rc edit_draft_create(struct edit_draft *draft, struct mbj_id id,
 	return MBJ_OK;
 }
 
+bool edit_draft_is_inbox(const struct edit_draft *draft, uint32_t item)
+{
+	return draft->items[item].parent == MBJ_NODE_ROOT &&
+	       mbj_name_is_inbox(draft->items[item].name.key);
+}
+
 bool edit_draft_is_placed(const struct edit_draft *draft, uint32_t item)
 {
 	const struct edit_item *wanted = &draft->items[item];

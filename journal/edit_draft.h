@@ -49,6 +49,8 @@ enum mbj_rc edit_draft_create(struct edit_draft *draft, struct mbj_id id,
 			      uint32_t change, uint32_t *ret_item,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* Its slot is that of INBOX. */
+bool edit_draft_is_inbox(const struct edit_draft *draft, uint32_t item);
 /* The item's slot or stored name differs from before, or it is new. */
 bool edit_draft_is_placed(const struct edit_draft *draft, uint32_t item);
 

@@ -67,12 +67,27 @@ static enum mbj_rc rival_find(struct edit_work *work, struct mbj_id id,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+/* Whoever is at a place was there when this was announced, and was to leave. */
+static bool doubt_was_there(const struct mbj_intent_view *view,
+			    struct mbj_id mailbox, struct mbj_bytes path)
+{
+	struct mbj_bytes doubts = view->doubts;
+	struct mbj_doubt doubt;
+
+	while (mbj_doubt_next(&doubts, &doubt))
+		if (mbj_id_equal(doubt.mailbox, mailbox) &&
+		    mbj_bytes_equal(doubt.before, path))
+			return true;
+	return false;
+}
+
 /*
  * One that was to be made: the server may have given it an id of its own.  One
  * that was there before the list is another edit's, and one that two intents
  * were to make may be either's.
  */
 static enum mbj_rc created_judge(struct edit_work *work,
+				 const struct mbj_intent_view *view,
 				 const struct mbj_doubt *doubt,
 				 struct mbj_bytes now, struct verdict *verdict,
 				 struct mbj_error *err)
@@ -90,7 +105,8 @@ static enum mbj_rc created_judge(struct edit_work *work,
 	rc = mbj_txn_path_find(work->context->txn, &work->account, doubt->after,
 			       &mailbox, err);
 	/* A name of then may be none today. */
-	if (rc == MBJ_ENOTFOUND || rc == MBJ_EINVALID) {
+	if (rc == MBJ_ENOTFOUND || rc == MBJ_EINVALID ||
+	    (rc == MBJ_OK && doubt_was_there(view, mailbox.id, doubt->after))) {
 		verdict->is_done = false;
 		return MBJ_OK;
 	}
@@ -107,6 +123,7 @@ static enum mbj_rc created_judge(struct edit_work *work,
 }
 
 static enum mbj_rc tree_judge(struct edit_work *work,
+			      const struct mbj_intent_view *view,
 			      const struct mbj_doubt *doubt, uint8_t *scratch,
 			      struct verdict *verdict, struct mbj_error *err)
 {
@@ -120,7 +137,7 @@ static enum mbj_rc tree_judge(struct edit_work *work,
 	if (rc < 0)
 		return rc;
 	if (doubt->before.n == 0) {
-		rc = created_judge(work, doubt, now, verdict, err);
+		rc = created_judge(work, view, doubt, now, verdict, err);
 	} else {
 		if (!mbj_bytes_equal(now, doubt->after))
 			verdict->is_done = false;
@@ -175,11 +192,12 @@ static enum mbj_rc intent_judge(struct edit_work *work,
 				struct mbj_error *err)
 {
 	struct verdict verdict = {intent->id, true, true, true, false};
-	struct mbj_intent_view view;
+	struct mbj_intent_view view, all;
 	struct mbj_doubt doubt;
 	enum mbj_rc rc;
 
 	rc = mbj_intent_read(intent->body, &view, err);
+	all = view;
 	/* A later version's, say: it stays open, and is told of. */
 	if (rc < 0)
 		return MBJ_OK;
@@ -189,7 +207,8 @@ static enum mbj_rc intent_judge(struct edit_work *work,
 	       mbj_doubt_next(&view.doubts, &doubt))
 		rc = view.kind == MBJ_EDIT_MESSAGES
 			     ? messages_judge(work, &doubt, &verdict, err)
-			     : tree_judge(work, &doubt, scratch, &verdict, err);
+			     : tree_judge(work, &all, &doubt, scratch, &verdict,
+					  err);
 	/* Of mailboxes only what was not done says it of messages too. */
 	if (verdict.has_messages && !(verdict.is_undone && !verdict.is_done))
 		verdict.is_known = false;

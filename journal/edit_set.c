@@ -258,7 +258,7 @@ static enum mbj_rc set_judge_place(struct set_run *run, uint32_t i,
 		!mbj_bytes_equal(target->name.stored, node.name.stored);
 	if (!target->is_placed)
 		return MBJ_OK;
-	if (edit_is_inbox(&node))
+	if (edit_is_inbox(&node) && !edit_has_storage(run->work->edit))
 		return SET_REFUSE(run, i, MBJ_REFUSAL_FORBIDDEN,
 				  parent_node != node.parent ? "parentId"
 							     : "name",
@@ -309,7 +309,8 @@ static enum mbj_rc set_judge_destroy(struct set_run *run, uint32_t i,
 	if (target->node == MBJ_NODE_NONE)
 		return SET_REFUSE(run, i, MBJ_REFUSAL_NOT_FOUND, NULL, err,
 				  "there is no mailbox with this id");
-	if (edit_is_inbox(mbj_tree_get(run->work->view.tree, target->node)))
+	if (edit_is_inbox(mbj_tree_get(run->work->view.tree, target->node)) &&
+	    !edit_has_storage(run->work->edit))
 		return SET_REFUSE(run, i, MBJ_REFUSAL_FORBIDDEN, NULL, err,
 				  "INBOX cannot be deleted");
 	if (run->work->edit->is_emptying)
@@ -550,6 +551,8 @@ enum mbj_rc edit_set_resolve(struct edit_work *work, struct mbj_error *err)
 		rc = edit_roles_load(&run.roles, work, err);
 	if (rc == MBJ_OK)
 		rc = set_settle(&run, err);
+	if (rc == MBJ_OK)
+		rc = edit_inbox_check(work, err);
 out:
 	edit_roles_done(&run.roles);
 	mbj_table_done(&run.by_id);

@@ -5,7 +5,8 @@
  * with the id given.
  *
  * INBOX: where the list of a RECONCILE leaves it out, it stays; a list that
- * gives its place to another mailbox, or it another place, is refused.  An
+ * gives its place to another mailbox, or it another place, is refused unless
+ * it has a stage: then it is the server's to say which mailbox is INBOX.  An
  * import without one gets one.
  *
  * Members not given: a mailbox that exists keeps what it has; a new one is
@@ -184,9 +185,7 @@ static enum mbj_rc whole_judge_inbox(const struct whole_run *run, uint32_t i,
 {
 	const struct edit_draft *draft = &run->work->draft;
 	const struct mbj_change *change = &run->changes[i];
-	const struct edit_item *item = &draft->items[run->items[i]];
-	bool is_there = item->parent == MBJ_NODE_ROOT &&
-			mbj_name_is_inbox(item->name.key);
+	bool is_there = edit_draft_is_inbox(draft, run->items[i]);
 	bool is_it = run->items[i] == run->inbox;
 
 	if ((is_there || is_it) && (change->has & MBJ_CHANGE_HAS_SELECTABLE) &&
@@ -195,7 +194,8 @@ static enum mbj_rc whole_judge_inbox(const struct whole_run *run, uint32_t i,
 				    "isSelectable",
 				    "is INBOX, which is always selectable",
 				    err);
-	if (run->inbox == MBJ_NODE_NONE || is_there == is_it)
+	if (run->inbox == MBJ_NODE_NONE || is_there == is_it ||
+	    edit_has_storage(run->work->edit))
 		return MBJ_OK;
 	if (is_it)
 		return whole_refuse(run, i, MBJ_REFUSAL_FORBIDDEN, "id",
@@ -416,6 +416,20 @@ static enum mbj_rc whole_begin(struct whole_run *run, struct mbj_error *err)
 	return MBJ_OK;
 }
 
+/* One that the list does not name leaves its place to one that it names. */
+static void whole_inbox_yield(const struct whole_run *run)
+{
+	const struct edit_draft *draft = &run->work->draft;
+
+	if (run->inbox == MBJ_NODE_NONE ||
+	    draft->items[run->inbox].change != MBJ_NODE_NONE)
+		return;
+	for (uint32_t i = 0; i < draft->count; i++)
+		if (i != run->inbox && draft->items[i].is_live &&
+		    edit_draft_is_inbox(draft, i))
+			draft->items[run->inbox].is_live = false;
+}
+
 static enum mbj_rc whole_resolve(struct whole_run *run, struct mbj_error *err)
 {
 	enum mbj_rc rc;
@@ -427,6 +441,10 @@ static enum mbj_rc whole_resolve(struct whole_run *run, struct mbj_error *err)
 		rc = whole_place(run, i, err);
 		if (rc == MBJ_OK)
 			rc = whole_attributes(run, i, err);
+	}
+	if (rc == MBJ_OK) {
+		whole_inbox_yield(run);
+		rc = edit_inbox_check(run->work, err);
 	}
 	if (rc == MBJ_OK)
 		rc = edit_roles_check(&run->work->draft, err);

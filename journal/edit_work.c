@@ -106,3 +106,25 @@ enum mbj_rc edit_uidvalidity_tell(struct edit_work *work,
 	item->uidvalidity = uidvalidity;
 	return MBJ_OK;
 }
+
+enum mbj_rc edit_inbox_check(const struct edit_work *work,
+			     struct mbj_error *err)
+{
+	const struct edit_draft *draft = &work->draft;
+	bool is_left = false, is_taken = false;
+
+	for (uint32_t i = 0; i < draft->count; i++) {
+		const struct edit_item *item = &draft->items[i];
+		bool is_there = item->is_live && edit_draft_is_inbox(draft, i);
+
+		is_taken = is_taken || (is_there && item->is_selectable);
+		is_left = is_left ||
+			  (i < draft->before_count && !is_there &&
+			   edit_is_inbox(mbj_tree_get(draft->before, i)));
+	}
+	if (!is_left || is_taken)
+		return MBJ_OK;
+	return mbj_error_refuse(err, MBJ_REFUSAL_FORBIDDEN, "name", "INBOX",
+				"INBOX gets another name, or goes, only where "
+				"another mailbox becomes INBOX");
+}

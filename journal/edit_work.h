@@ -101,6 +101,13 @@ enum mbj_rc edit_name_make(struct edit_work *work, struct mbj_bytes utf8,
 bool edit_is_inbox(const struct mbj_node *node);
 
 /*
+ * With a stage another mailbox may become INBOX, and INBOX get another name (as
+ * Dovecot's RENAME of INBOX has it).  Where it leaves its place one that can be
+ * selected takes it.
+ */
+enum mbj_rc edit_inbox_check(const struct edit_work *work,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+/*
  * What a server with a storage of its own says of a mailbox's UIDVALIDITY, also
  * where it was another value: its clients see it.  Messages known under
  * another one are not those that it has now: MBJ_ECONFLICT, hasEmail.

@@ -355,6 +355,88 @@ START_TEST(set_uidvalidity)
 }
 END_TEST
 
+/* INBOX's mailbox becomes "old", N becomes INBOX; count 1: only the first. */
+static enum mbj_rc inbox_given(enum mbj_intent_stage stage, size_t count)
+{
+	const struct mbj_change changes[] = {
+		{.kind = MBJ_CHANGE_UPDATE,
+		 .has = MBJ_CHANGE_HAS_NAME,
+		 .id = edit_lab_id("INBOX"),
+		 .name = mbj_bytes_str("old")},
+		{.kind = MBJ_CHANGE_CREATE,
+		 .has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT,
+		 .id = edit_lab_id("N"),
+		 .name = mbj_bytes_str("INBOX")},
+	};
+	struct mbj_edit edit = intent_edit(stage, stage ? "i" : "");
+
+	edit.kind = MBJ_EDIT_SET;
+	edit.changes = changes;
+	edit.change_count = count;
+	return edit_lab_run(&intent_lab, &edit);
+}
+
+/* The name of a mailbox at the top. */
+static const char *inbox_path(const char *id)
+{
+	static char name[MBJ_NAME_MAX + 1];
+	struct mbj_mailbox mailbox = edit_lab_mailbox(&intent_lab, "u", id);
+
+	(void)snprintf(name, sizeof(name), "%.*s", (int)mailbox.name.stored.n,
+		       (const char *)mailbox.name.stored.p);
+	return name;
+}
+
+/*
+ * Goal: a server with a storage of its own says which mailbox is INBOX, and
+ * there always is one; nobody else says it.  Method: INBOX's mailbox gets a
+ * name, with and without a successor; not done, done, told by lists only;
+ * another mailbox in its place; one that goes.
+ */
+START_TEST(resolve_inbox)
+{
+	struct mbj_change gone = {.kind = MBJ_CHANGE_DESTROY,
+				  .id = edit_lab_id("N")};
+	struct mbj_edit edit = intent_edit(MBJ_STAGE_INTENT, "i");
+	struct intent_seen seen[6];
+
+	memcpy(seen, as_it_was, sizeof(as_it_was));
+	EDIT_LAB_OK(&intent_lab, inbox_given(MBJ_STAGE_NONE, 2));
+	ck_assert_uint_eq(intent_lab.outcome.refused_count, 2);
+	EDIT_LAB_REFUSED(&intent_lab, inbox_given(MBJ_STAGE_INTENT, 1),
+			 "forbidden", "INBOX");
+	EDIT_LAB_OK(&intent_lab, inbox_given(MBJ_STAGE_INTENT, 2));
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 5, 0));
+	ck_assert_str_eq(intent_result(), "failed");
+
+	EDIT_LAB_OK(&intent_lab, inbox_given(MBJ_STAGE_INTENT, 2));
+	EDIT_LAB_OK(&intent_lab, intent_told(MBJ_STAGE_DONE, "i"));
+	ck_assert_str_eq(inbox_path("INBOX"), "old");
+	ck_assert_str_eq(inbox_path("N"), "INBOX");
+	/* By a list alone: they change places. */
+	seen[5] = (struct intent_seen){"N", NULL, "t", 0, 0};
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 6, 0));
+	ck_assert_str_eq(inbox_path("INBOX"), "INBOX");
+	ck_assert_str_eq(inbox_path("N"), "t");
+	/* One that the list leaves out yields to one that it names, */
+	seen[0].id = "J";
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 6, 0));
+	ck_assert_str_eq(inbox_path("J"), "INBOX");
+	/* or else stays; but gives no name away without a successor. */
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen + 1, 5, 0));
+	ck_assert_str_eq(inbox_path("J"), "INBOX");
+	seen[0].name = "u";
+	EDIT_LAB_REFUSED(&intent_lab, intent_resolved(seen, 6, 0), "forbidden",
+			 "INBOX");
+	edit.kind = MBJ_EDIT_SET;
+	edit.changes = &gone;
+	edit.change_count = 1;
+	gone.id = edit_lab_id("J");
+	EDIT_LAB_REFUSED(&intent_lab, edit_lab_run(&intent_lab, &edit),
+			 "forbidden", "INBOX");
+}
+END_TEST
+
 TCase *test_intent_resolve_case(void)
 {
 	TCase *tc = tcase_create("intent_resolve");
@@ -367,5 +449,6 @@ TCase *test_intent_resolve_case(void)
 	tcase_add_test(tc, resolve_unseen);
 	tcase_add_test(tc, resolve_uidvalidity);
 	tcase_add_test(tc, set_uidvalidity);
+	tcase_add_test(tc, resolve_inbox);
 	return tc;
 }

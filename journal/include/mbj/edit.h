@@ -7,7 +7,8 @@
  * Rules kept here (RFC 9051, RFC 3501, RFC 8474, RFC 8620, RFC 8621):
  *   1. inferiors move along; parents that a rename needs are created as
  *      \NonExistent mailboxes with ids of their own;
- *   2. INBOX: at the top only, one per account, never moved or deleted;
+ *   2. INBOX: at the top only, one per account, never moved or deleted, but
+ *      that a server with a storage of its own says which mailbox it is;
  *   3. a new mailbox takes a fresh UIDVALIDITY of the account's counter; a
  *      moved one keeps its value unless its new name once showed a higher one;
  *   4. subscriptions follow their mailboxes by default, all names at once;
@@ -209,6 +210,10 @@ struct mbj_metadata_edit {
  * DONE, FAILED: intent is its id.  MBJ_EDIT_INTENT is what the intent itself
  * holds, and the only kind that FAILED takes; what messages came out must be
  * said.
+ *
+ * Which mailbox is INBOX is the server's to say in a SET or RECONCILE with a
+ * stage: it may take another name, or go, where another takes its place in the
+ * same edit.
  *
  * RESOLVE: the list is to have been read after the account's state was, which
  * if_in_state says (refused without if_in_state): any change or intent since is
