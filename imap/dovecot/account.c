@@ -332,38 +332,90 @@ static enum mbj_rc subscriptions_settle(struct account *account,
 
 /* -------------------------------------------------------------- settling */
 
+static bool path_is_inbox(struct mbj_bytes path)
+{
+	return mbj_bytes_equal(path, mbj_bytes_str("INBOX"));
+}
+
 /*
- * The whole wanted tree, of creates.  A place keeps the id that it has in the
+ * One folder of the whole wanted tree.  A place keeps the id that it has in the
  * store, unless that is a mailbox's there.
  */
+static enum mbj_rc whole_take(const struct account *account,
+			      const struct account_folder *folder,
+			      struct mbj_tree *wanted, struct changes *whole,
+			      struct mbj_error *err)
+{
+	bool is_place = mbj_id_is_root(folder->id);
+	const struct mbj_node *node = NULL;
+	struct mbj_id id = folder->id;
+	struct changes known;
+	uint32_t at = MBJ_NODE_NONE;
+	enum mbj_rc rc = MBJ_OK;
+
+	changes_init(&known, account->tree, account->delimiter);
+	if (account->tree != NULL)
+		at = is_place ? changes_find(&known, folder->path)
+			      : mbj_tree_find(account->tree, id);
+	if (at != MBJ_NODE_NONE)
+		node = mbj_tree_get(account->tree, at);
+	if (is_place && node != NULL && !node->is_selectable)
+		id = node->id;
+	else if (is_place)
+		rc = mbj_id_generate(mbj_sys_posix(), &id, err);
+	if (rc == MBJ_OK)
+		rc = changes_whole_add(whole, wanted, folder->path, id,
+				       !is_place, err);
+	if (rc < 0)
+		return rc;
+	changes_uidvalidity(whole, id, folder->uidvalidity);
+	if (path_is_inbox(folder->path))
+		changes_role(whole, id, MBJ_ROLE_INBOX);
+	else if (node != NULL && node->role == MBJ_ROLE_INBOX)
+		changes_role(whole, id, MBJ_ROLE_NONE);
+	return MBJ_OK;
+}
+
+/* INBOX got another name, and Dovecot has not made the next one yet. */
+static bool inbox_is_lacking(const struct account *account,
+			     const struct account_listing *listing)
+{
+	uint32_t at = MBJ_NODE_NONE;
+	bool is_elsewhere = false;
+	struct changes known;
+
+	changes_init(&known, account->tree, account->delimiter);
+	if (account->tree != NULL)
+		at = changes_find(&known, mbj_bytes_str("INBOX"));
+	for (size_t i = 0; i < listing->folder_count; i++) {
+		if (path_is_inbox(listing->folders[i].path))
+			return false;
+		if (at != MBJ_NODE_NONE &&
+		    mbj_id_equal(listing->folders[i].id,
+				 mbj_tree_get(account->tree, at)->id))
+			is_elsewhere = true;
+	}
+	return is_elsewhere;
+}
+
 static enum mbj_rc whole_make(const struct account *account,
 			      const struct account_listing *listing,
 			      struct changes *ret_whole, struct mbj_error *err)
 {
+	struct account_folder inbox = {.path = mbj_bytes_str("INBOX")};
 	struct mbj_tree *wanted = NULL;
 	enum mbj_rc rc = mbj_tree_new(0, &wanted, err);
-	struct changes known;
 
-	changes_init(&known, account->tree, account->delimiter);
 	changes_init(ret_whole, wanted, account->delimiter);
-	for (size_t i = 0; rc == MBJ_OK && i < listing->folder_count; i++) {
-		const struct account_folder *folder = &listing->folders[i];
-		bool is_place = mbj_id_is_root(folder->id);
-		uint32_t node = MBJ_NODE_NONE;
-		struct mbj_id id = folder->id;
-
-		if (is_place && account->tree != NULL)
-			node = changes_find(&known, folder->path);
-		if (node != MBJ_NODE_NONE &&
-		    !mbj_tree_get(account->tree, node)->is_selectable)
-			id = mbj_tree_get(account->tree, node)->id;
-		else if (is_place)
-			rc = mbj_id_generate(mbj_sys_posix(), &id, err);
+	if (rc == MBJ_OK && inbox_is_lacking(account, listing)) {
+		rc = mbj_id_generate(mbj_sys_posix(), &inbox.id, err);
 		if (rc == MBJ_OK)
-			rc = changes_whole_add(ret_whole, wanted, folder->path,
-					       id, !is_place, err);
-		changes_uidvalidity(ret_whole, id, folder->uidvalidity);
+			rc = whole_take(account, &inbox, wanted, ret_whole,
+					err);
 	}
+	for (size_t i = 0; rc == MBJ_OK && i < listing->folder_count; i++)
+		rc = whole_take(account, &listing->folders[i], wanted,
+				ret_whole, err);
 	mbj_tree_free(&wanted);
 	ret_whole->tree = NULL;
 	return rc;

@@ -1,7 +1,7 @@
 /*
  * A user's account in the store, spoken to through the service.
  *
- * Whoever calls holds the user's lock (capture.c) from account_enter until the
+ * Whoever calls holds the user's lock (turn.c) from account_enter until the
  * outcome was told: so an intent that account_enter finds open was left by
  * somebody who died, or could not tell its outcome.
  *

@@ -2,231 +2,17 @@
  * What is done around a change of a mailbox: an intent in the journal before,
  * the outcome after, and the change refused where the journal cannot have it.
  *
- * All of it is under the lock of the user's list of mailboxes, which Dovecot
- * takes for create, delete and rename anyway: so one user's changes are in one
- * order in Dovecot and in the journal, and an intent that is found open is
- * nobody's any more.  It is settled by what Dovecot has, before anything else.
- *
  * What Dovecot refuses after an intent, or turns into something else than was
- * announced, is settled the same way.
+ * announced, is settled by what it has (turn.h).
  */
-#include "plugin.h"
+#include "turn.h"
 
 #include <guid.h>
 #include <mail-storage.h>
 
-struct turn {
-	struct capture_user *capture;
-	struct account *account;
-	struct mailbox *box;
-	struct mailbox_vfuncs *super;
-	const char *why; /* Dovecot's own failure, or NULL */
-	struct mbj_error err;
-};
-
-/* ------------------------------------------------------------- refusing */
-
-/* Nothing was changed: the client gets a NO, the log the reason. */
-static int turn_refuse(struct turn *turn)
-{
-	struct mail_storage *storage = turn->box->storage;
-
-	if (turn->why != NULL) {
-		mail_storage_set_critical(storage, "mbj: %s", turn->why);
-		return -1;
-	}
-	/* It is the edit that is wrong, not the journal. */
-	if (turn->err.refusal != MBJ_REFUSAL_NONE)
-		mail_storage_set_error(
-			storage, MAIL_ERROR_NOTPOSSIBLE,
-			t_strdup_printf("The journal refuses it: %s",
-					turn->err.message));
-	else
-		mail_storage_set_error(storage, MAIL_ERROR_UNAVAILABLE,
-				       "Mailboxes cannot be changed now: the "
-				       "journal is not available");
-	e_error(turn->box->event, "mbj: refused: %s", turn->err.message);
-	return -1;
-}
-
-static int turn_refuse_text(struct turn *turn, const char *text)
-{
-	mail_storage_set_error(turn->box->storage, MAIL_ERROR_NOTPOSSIBLE,
-			       text);
-	return -1;
-}
-
-/* -------------------------------------------------------------- settling */
-
-/* Make the account as Dovecot is, and close what is open. */
-static int turn_settle(struct turn *turn)
-{
-	struct account_listing listing;
-
-	if (listing_read(turn->capture, &listing, &turn->why) < 0)
-		return -1;
-	return account_settle(turn->account, &listing, &turn->err) < 0 ? -1 : 0;
-}
-
-/* The account and Dovecot are not the same: once, they are made so. */
-static int turn_refresh(struct turn *turn)
-{
-	turn->account->is_stale = true;
-	return turn_settle(turn);
-}
-
-/*
- * A change was announced, and what came out is not what was: its outcome is
- * what Dovecot has.  Where even that fails, the next change begins with it.
- */
-static void turn_look_again(struct turn *turn)
-{
-	enum account_need need;
-
-	mail_storage_last_error_push(turn->box->storage);
-	turn->why = NULL;
-	turn->account->is_stale = true;
-	if (account_enter(turn->account, &need, &turn->err) < 0 ||
-	    turn_settle(turn) < 0)
-		e_error(turn->box->event,
-			"mbj: the outcome of a change is not told yet: %s",
-			turn->why != NULL ? turn->why : turn->err.message);
-	mail_storage_last_error_pop(turn->box->storage);
-}
-
-static void turn_end(struct turn *turn)
-{
-	mailbox_list_unlock(turn->capture->inbox->list);
-}
-
-static int turn_begin(struct turn *turn, struct mailbox *box)
-{
-	struct mailbox_list *list;
-	enum account_need need = ACCOUNT_READY;
-	int ret = 0;
-
-	memset(turn, 0, sizeof(*turn));
-	turn->capture = capture_user_of(box->storage->user);
-	turn->account = &turn->capture->account;
-	turn->box = box;
-	turn->super = &capture_box_of(box)->module_ctx.super;
-	list = turn->capture->inbox->list;
-	if (mailbox_list_lock(list) < 0) {
-		mail_storage_copy_list_error(box->storage, list);
-		return -1;
-	}
-	if (account_enter(turn->account, &need, &turn->err) < 0)
-		ret = -1;
-	else if (need == ACCOUNT_LISTING)
-		ret = turn_settle(turn);
-	if (ret < 0) {
-		(void)turn_refuse(turn);
-		turn_end(turn);
-	}
-	return ret;
-}
-
 static bool box_is_captured(struct mailbox *box)
 {
 	return capture_covers(box->list->ns);
-}
-
-/* --------------------------------------------------------------- stages */
-
-static int turn_intent(struct turn *turn, const struct changes *changes)
-{
-	struct mbj_edit edit = account_set(turn->account, changes);
-
-	if (account_intent(turn->account, &edit, &turn->err) < 0)
-		return turn_refuse(turn);
-	return 0;
-}
-
-static void turn_done(struct turn *turn, const struct changes *changes,
-		      enum mbj_rc rc)
-{
-	struct mbj_edit edit = account_set(turn->account, changes);
-
-	if (rc == MBJ_OK)
-		rc = account_done_tell(turn->account, &edit, &turn->err);
-	if (rc < 0) {
-		e_warning(turn->box->event,
-			  "mbj: a change is told by the list: %s",
-			  turn->err.message);
-		turn_look_again(turn);
-	}
-}
-
-/*
- * The node of a mailbox or place that Dovecot has at a path: the same one
- * there, or none.
- */
-static uint32_t node_of(const struct turn *turn, enum folder_kind kind,
-			const struct account_folder *folder)
-{
-	const struct mbj_tree *tree = turn->account->tree;
-	struct changes changes;
-	uint32_t node;
-
-	changes_init(&changes, tree, turn->account->delimiter);
-	node = changes_find(&changes, folder->path);
-	if (node == MBJ_NODE_NONE)
-		return node;
-	if (mbj_tree_get(tree, node)->is_selectable !=
-		    (kind == FOLDER_MAILBOX) ||
-	    (kind == FOLDER_MAILBOX &&
-	     !mbj_id_equal(mbj_tree_get(tree, node)->id, folder->id)))
-		return MBJ_NODE_NONE;
-	return node;
-}
-
-/* As node_of; where the account is another one it is made as Dovecot is. */
-static int node_find(struct turn *turn, enum folder_kind kind,
-		     const struct account_folder *folder, uint32_t *ret_node)
-{
-	*ret_node = node_of(turn, kind, folder);
-	if (*ret_node != MBJ_NODE_NONE)
-		return 0;
-	if (turn_refresh(turn) < 0)
-		return turn_refuse(turn);
-	*ret_node = node_of(turn, kind, folder);
-	if (*ret_node != MBJ_NODE_NONE)
-		return 0;
-	return turn_refuse_text(turn, "The journal has not this mailbox; its "
-				      "name may be another one in Unicode's "
-				      "normal form C");
-}
-
-/* Places above that nothing keeps any more, and that Dovecot has not. */
-static enum mbj_rc orphans_delete(struct turn *turn, struct changes *changes,
-				  uint32_t node)
-{
-	struct mailbox_list *list = turn->box->list;
-	enum mbj_rc rc = MBJ_OK;
-
-	while (rc == MBJ_OK) {
-		enum folder_kind kind;
-		struct account_folder folder;
-		struct mbj_buf path;
-
-		node = changes_orphan(changes, node);
-		if (node == MBJ_NODE_NONE)
-			break;
-		mbj_buf_init(&path, MBJ_PATH_MAX);
-		mbj_tree_path(changes->tree, node, changes->delimiter, &path);
-		mbj_buf_put_u8(&path, 0);
-		rc = mbj_buf_ok(&path, &turn->err);
-		if (rc == MBJ_OK && folder_look(list, (const char *)path.p,
-						&kind, &folder, &turn->why) < 0)
-			rc = mbj_error_set(&turn->err, MBJ_EIO, "%s",
-					   turn->why);
-		mbj_buf_done(&path);
-		if (rc == MBJ_OK && kind != FOLDER_NONE)
-			break;
-		if (rc == MBJ_OK)
-			rc = changes_delete(changes, node, false, &turn->err);
-	}
-	return rc;
 }
 
 /* ---------------------------------------------------------------- create */
@@ -285,9 +71,14 @@ static int folder_create(struct turn *turn, const struct mailbox_update *update,
 		turn_look_again(turn);
 		return ret;
 	}
+	/* It found the index of an older one. */
+	if (kind == FOLDER_MAILBOX && !mbj_id_equal(folder.id, id) &&
+	    folder_renew(turn->capture, turn->box->list, turn->box->vname, id,
+			 &turn->why) < 0) {
+		turn_look_again(turn);
+		return ret;
+	}
 	changes_init(&changes, turn->account->tree, turn->account->delimiter);
-	if (kind == FOLDER_MAILBOX)
-		id = folder.id;
 	rc = changes_create(&changes, path, id, kind == FOLDER_MAILBOX,
 			    &turn->err);
 	changes_uidvalidity(&changes, id, folder.uidvalidity);
@@ -309,7 +100,9 @@ static int create_choose(struct turn *turn, const struct mailbox_update *update,
 		return turn_refuse(turn);
 	/* It will refuse. */
 	if (kind == FOLDER_MAILBOX || (kind == FOLDER_PLACE && directory))
-		return turn->super->create_box(box, update, directory);
+		return turn_unannounced(turn,
+					turn->super->create_box(box, update,
+								directory));
 	changes_init(&changes, turn->account->tree, turn->account->delimiter);
 	node = changes_find(&changes, folder.path);
 	if (box->inbox_user && node != MBJ_NODE_NONE)
@@ -360,7 +153,7 @@ static void deleted_tell(struct turn *turn, uint32_t node)
 	changes_init(&changes, tree, turn->account->delimiter);
 	rc = changes_delete(&changes, node, is_place_left, &turn->err);
 	if (rc == MBJ_OK && !is_place_left)
-		rc = orphans_delete(turn, &changes, node);
+		rc = turn_orphans(turn, &changes, node);
 	turn_done(turn, &changes, rc);
 	changes_done(&changes);
 }
@@ -379,8 +172,8 @@ static int folder_delete(struct turn *turn)
 	if (folder_look(box->list, box->vname, &kind, &folder, &turn->why) < 0)
 		return turn_refuse(turn);
 	if (kind == FOLDER_NONE)
-		return turn->super->delete_box(box);
-	if (node_find(turn, kind, &folder, &node) < 0)
+		return turn_unannounced(turn, turn->super->delete_box(box));
+	if (turn_node(turn, kind, &folder, &node) < 0)
 		return -1;
 	has_children = mbj_tree_child_count(turn->account->tree, node) > 0;
 	if (has_children && kind == FOLDER_PLACE)
@@ -434,7 +227,7 @@ static void renamed_tell(struct turn *turn, struct mailbox *dest, uint32_t node)
 	rc = changes_move(&changes, node, folder.path, &turn->err);
 	changes_uidvalidity(&changes, moved->id, folder.uidvalidity);
 	if (rc == MBJ_OK)
-		rc = orphans_delete(turn, &changes, node);
+		rc = turn_orphans(turn, &changes, node);
 	turn_done(turn, &changes, rc);
 	changes_done(&changes);
 }
@@ -455,8 +248,9 @@ static int folder_rename(struct turn *turn, struct mailbox *dest)
 			&turn->why) < 0)
 		return turn_refuse(turn);
 	if (kind == FOLDER_NONE || target_kind == FOLDER_MAILBOX)
-		return turn->super->rename_box(src, dest);
-	if (node_find(turn, kind, &folder, &node) < 0)
+		return turn_unannounced(turn,
+					turn->super->rename_box(src, dest));
+	if (turn_node(turn, kind, &folder, &node) < 0)
 		return -1;
 	changes_init(&changes, turn->account->tree, turn->account->delimiter);
 	rc = changes_move(&changes, node, target.path, &turn->err);
@@ -469,6 +263,76 @@ static int folder_rename(struct turn *turn, struct mailbox *dest)
 		turn_look_again(turn);
 	else
 		renamed_tell(turn, dest, node);
+	return ret;
+}
+
+/*
+ * dbox gives INBOX's mailbox the other name, with all that is below it, and
+ * makes another INBOX when somebody opens it: with the GUID that is announced
+ * here (inbox_create).
+ */
+static void inbox_renamed_tell(struct turn *turn, struct mailbox *dest,
+			       uint32_t node, struct mbj_id new_inbox)
+{
+	const struct mbj_tree *tree = turn->account->tree;
+	struct account_folder folder, inbox;
+	enum folder_kind kind, inbox_kind;
+	struct changes changes;
+	enum mbj_rc rc;
+
+	if (folder_look(dest->list, dest->vname, &kind, &folder, &turn->why) <
+		    0 ||
+	    folder_look(turn->box->list, turn->box->vname, &inbox_kind, &inbox,
+			&turn->why) < 0 ||
+	    kind != FOLDER_MAILBOX || inbox_kind == FOLDER_MAILBOX ||
+	    !mbj_id_equal(folder.id, mbj_tree_get(tree, node)->id) ||
+	    mbj_tree_child_count(tree, node) > 0) {
+		turn_look_again(turn);
+		return;
+	}
+	changes_init(&changes, tree, turn->account->delimiter);
+	rc = changes_inbox_move(&changes, node, folder.path, new_inbox,
+				&turn->err);
+	changes_uidvalidity(&changes, folder.id, folder.uidvalidity);
+	turn_done(turn, &changes, rc);
+	changes_done(&changes);
+}
+
+static int inbox_rename(struct turn *turn, struct mailbox *dest)
+{
+	struct mailbox *src = turn->box;
+	struct account_folder folder, target;
+	enum folder_kind kind, target_kind;
+	struct changes changes;
+	struct mbj_id id;
+	uint32_t node;
+	enum mbj_rc rc;
+	int ret;
+
+	if (folder_look(src->list, src->vname, &kind, &folder, &turn->why) <
+		    0 ||
+	    folder_look(dest->list, dest->vname, &target_kind, &target,
+			&turn->why) < 0)
+		return turn_refuse(turn);
+	/* A Maildir refuses it, too. */
+	if (kind != FOLDER_MAILBOX || target_kind == FOLDER_MAILBOX ||
+	    strcmp(src->storage->name, "maildir") == 0)
+		return turn_unannounced(turn,
+					turn->super->rename_box(src, dest));
+	if (turn_node(turn, kind, &folder, &node) < 0)
+		return -1;
+	guid_128_generate(id.b);
+	changes_init(&changes, turn->account->tree, turn->account->delimiter);
+	rc = changes_inbox_move(&changes, node, target.path, id, &turn->err);
+	ret = rc < 0 ? turn_refuse(turn) : turn_intent(turn, &changes);
+	changes_done(&changes);
+	if (ret < 0)
+		return ret;
+	ret = turn->super->rename_box(src, dest);
+	if (ret < 0)
+		turn_look_again(turn);
+	else
+		inbox_renamed_tell(turn, dest, node, id);
 	return ret;
 }
 
@@ -486,12 +350,10 @@ static int capture_rename_box(struct mailbox *src, struct mailbox *dest)
 					"Mailboxes do not leave or enter "
 					"what the journal has by a "
 					"rename");
-	if (src->inbox_user)
-		return turn_refuse_text(&turn, "INBOX cannot be renamed: the "
-					       "journal cannot follow yet");
 	if (turn_begin(&turn, src) < 0)
 		return -1;
-	ret = folder_rename(&turn, dest);
+	ret = src->inbox_user ? inbox_rename(&turn, dest)
+			      : folder_rename(&turn, dest);
 	turn_end(&turn);
 	return ret;
 }
@@ -535,6 +397,7 @@ static int capture_update_box(struct mailbox *box,
 	enum folder_kind kind;
 
 	if (!box_is_captured(box) || box->creating ||
+	    capture_user_of(box->storage->user)->is_renewing ||
 	    (guid_128_is_empty(update->mailbox_guid) &&
 	     update->uid_validity == 0))
 		return capture_box_of(box)->module_ctx.super.update_box(box,

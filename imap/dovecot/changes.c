@@ -141,11 +141,7 @@ static enum mbj_rc slot_make(struct changes *changes, struct mbj_bytes path,
 static enum mbj_rc children_hand(struct changes *changes, uint32_t node,
 				 struct mbj_id id, struct mbj_error *err)
 {
-	struct mbj_change change = {
-		.kind = MBJ_CHANGE_UPDATE,
-		.has = MBJ_CHANGE_HAS_PARENT,
-		.parent = id,
-	};
+	struct mbj_change change = {.kind = MBJ_CHANGE_UPDATE, .parent = id};
 	enum mbj_rc rc = MBJ_OK;
 
 	if (mbj_tree_child_count(changes->tree, node) == 0)
@@ -158,6 +154,11 @@ static enum mbj_rc children_hand(struct changes *changes, uint32_t node,
 		    mbj_id_equal(child->id, id))
 			continue;
 		change.id = child->id;
+		/* Its clients see no change. */
+		change.has = MBJ_CHANGE_HAS_PARENT;
+		if (child->uidvalidity != 0)
+			change.has |= MBJ_CHANGE_HAS_UIDVALIDITY;
+		change.uidvalidity = child->uidvalidity;
 		rc = change_add(changes, &change, err);
 	}
 	return rc;
@@ -246,6 +247,37 @@ enum mbj_rc changes_move(struct changes *changes, uint32_t node,
 		rc = change_add(changes, &change, err);
 	if (rc == MBJ_OK)
 		rc = holder_replace(changes, holder, path, change.id, err);
+	return rc;
+}
+
+void changes_role(struct changes *changes, struct mbj_id id, enum mbj_role role)
+{
+	for (size_t i = 0; i < changes->count; i++) {
+		struct mbj_change *change = &changes->list[i];
+
+		if (change->kind == MBJ_CHANGE_DESTROY ||
+		    !mbj_id_equal(change->id, id))
+			continue;
+		change->has |= MBJ_CHANGE_HAS_ROLE;
+		change->role = (uint8_t)role;
+	}
+}
+
+enum mbj_rc changes_inbox_move(struct changes *changes, uint32_t inbox,
+			       struct mbj_bytes path, struct mbj_id new_inbox,
+			       struct mbj_error *err)
+{
+	const struct mbj_node *node = mbj_tree_get(changes->tree, inbox);
+	enum mbj_rc rc;
+
+	rc = create_add(changes, new_inbox, MBJ_ID_ROOT, node->name.stored,
+			true, err);
+	if (rc == MBJ_OK)
+		rc = changes_move(changes, inbox, path, err);
+	if (rc == MBJ_OK && node->role == MBJ_ROLE_INBOX) {
+		changes_role(changes, new_inbox, MBJ_ROLE_INBOX);
+		changes_role(changes, node->id, MBJ_ROLE_NONE);
+	}
 	return rc;
 }
 

@@ -50,6 +50,13 @@ enum mbj_rc changes_whole_add(struct changes *changes, struct mbj_tree *wanted,
 enum mbj_rc changes_move(struct changes *changes, uint32_t node,
 			 struct mbj_bytes path,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * INBOX goes to a path under its id, with all that is below it, and a new
+ * mailbox is INBOX.
+ */
+enum mbj_rc changes_inbox_move(struct changes *changes, uint32_t inbox,
+			       struct mbj_bytes path, struct mbj_id new_inbox,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
 /* A mailbox goes; is_place_left: its name stays as a place in paths. */
 enum mbj_rc changes_delete(struct changes *changes, uint32_t node,
 			   bool is_place_left,
@@ -60,6 +67,9 @@ enum mbj_rc changes_delete(struct changes *changes, uint32_t node,
  * nothing of these changes comes below it.  MBJ_NODE_NONE: there is none.
  */
 uint32_t changes_orphan(const struct changes *changes, uint32_t node);
+/* Role of a mailbox that these changes create or move. */
+void changes_role(struct changes *changes, struct mbj_id id,
+		  enum mbj_role role);
 /* UIDVALIDITY of a mailbox that these changes create or move. */
 void changes_uidvalidity(struct changes *changes, struct mbj_id id,
 			 uint32_t uidvalidity);

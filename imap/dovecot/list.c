@@ -57,6 +57,9 @@ static int mailbox_look(struct mailbox_list *list, const char *vname,
 	if (ret == 0 &&
 	    (existence == MAILBOX_EXISTENCE_SELECT || inbox_is_implied(box)))
 		ret = box_read(box, folder);
+	/* What another session deleted may be in this one's list yet. */
+	if (ret < 0 && mailbox_get_last_mail_error(box) == MAIL_ERROR_NOTFOUND)
+		ret = 0;
 	if (ret < 0)
 		*ret_why =
 			t_strdup_printf("cannot read mailbox %s: %s", vname,
@@ -101,6 +104,28 @@ int folder_look(struct mailbox_list *list, const char *vname,
 		return -1;
 	*ret_kind = is_there ? FOLDER_PLACE : FOLDER_NONE;
 	return 0;
+}
+
+int folder_renew(struct capture_user *capture, struct mailbox_list *list,
+		 const char *vname, struct mbj_id id, const char **ret_why)
+{
+	struct mailbox_update update = {.uid_validity = 0};
+	struct mailbox *box =
+		mailbox_alloc(list, vname, MAILBOX_FLAG_IGNORE_ACLS);
+	int ret;
+
+	memcpy(update.mailbox_guid, id.b, sizeof(id.b));
+	capture->is_renewing = true;
+	ret = mailbox_update(box, &update);
+	capture->is_renewing = false;
+	if (ret < 0)
+		*ret_why =
+			t_strdup_printf("cannot give mailbox %s a new GUID: %s",
+					vname,
+					mailbox_get_last_internal_error(box,
+									NULL));
+	mailbox_free(&box);
+	return ret;
 }
 
 /* ---------------------------------------------------------------- all */

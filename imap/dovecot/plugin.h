@@ -19,6 +19,7 @@ struct capture_user {
 	struct mail_user *user;
 	struct mail_namespace *inbox; /* whose list's lock is the account's */
 	struct account account;
+	bool is_renewing; /* folder_renew */
 };
 
 struct capture_box {
@@ -50,6 +51,13 @@ enum folder_kind {
 int folder_look(struct mailbox_list *list, const char *vname,
 		enum folder_kind *ret_kind, struct account_folder *ret_folder,
 		const char **ret_why);
+
+/*
+ * Give a mailbox another GUID.
+ * Returns: -1 with *ret_why.
+ */
+int folder_renew(struct capture_user *capture, struct mailbox_list *list,
+		 const char *vname, struct mbj_id id, const char **ret_why);
 
 /*
  * All that is captured of a user.  In memory of the data stack.

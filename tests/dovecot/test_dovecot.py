@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import unittest
 
 import dovetest
@@ -73,6 +74,12 @@ class Sdbox(DovecotCase):
         for line in self.dovecot.log().splitlines():
             self.assertNotRegex(line, "mbj|[Pp]anic|Error", line)
 
+    def behind(self, source, target):
+        """A rename by a process without the plugin."""
+        self.assertEqual(self.dovecot.doveadm(
+            "-o", "mail_plugins=", "mailbox", "rename", "-u", dovetest.USER,
+            source, target), (0, ""))
+
     def replica(self):
         """A replica of the journal has the same."""
         self.stop_service()
@@ -110,11 +117,33 @@ class Sdbox(DovecotCase):
         for name in ("A", "B"):
             self.ok(one.create(name))
         for source, target in (("A", "t"), ("B", "A"), ("t", "B")):
-            self.assertEqual(self.dovecot.doveadm(
-                "-o", "mail_plugins=", "mailbox", "rename", "-u",
-                dovetest.USER, source, target)[0], 0)
+            self.behind(source, target)
         self.ok(one.rename("A", "C"))
         self.same(one)
+
+    def test_again(self):
+        """Goal: a mailbox that comes back with the GUID of one that went gets
+        another GUID, and the account goes on.  Method: its directory is put
+        aside behind Dovecot, a change settles that it is gone, it is put
+        back, and the next change meets it."""
+        one, _ = self.sessions()
+        for name in ("A", "B"):
+            self.ok(one.create(name))
+        guid = dovetest.tree_of(one)["A"][0]
+        mail = self.dovecot.d / "mail" / dovetest.USER
+        (box,) = [d for d in mail.rglob("*") if d.name in ("A", ".A") and
+                  d.is_dir()]
+        aside = self.dir / "aside"
+        box.rename(aside)
+        self.behind("B", "C")
+        self.ok(self.sessions()[0].rename("C", "D"))
+        self.assertNotIn("A", self.told())
+        aside.rename(box)
+        self.behind("D", "E")
+        two = self.sessions()[0]
+        self.ok(two.rename("E", "F"))
+        self.assertNotEqual(dovetest.tree_of(two)["A"][0], guid)
+        self.same(two)
 
     def test_away(self):
         """Goal: without the service nothing changes, on either side, and
@@ -136,6 +165,41 @@ class Sdbox(DovecotCase):
         self.ok(one.subscribe("C"))
         self.same(one)
 
+    def test_crowd(self):
+        """Goal: sessions that change the same folders at the same time leave
+        the store with Dovecot's tree.  Method: three of them, names from a
+        few, whatever Dovecot says to each."""
+        rng = dovetest.mbjtest.seed()
+        names = [self.path(*n) for n in (
+            "a", "b", "c", "ab", "bc") for n in (n, "x" + n)]
+        self.ok(self.sessions()[0].create("a"))
+
+        def work(client, steps):
+            for step, one, two in steps:
+                if step == 0:
+                    client.create(one)
+                elif step == 1:
+                    client.delete(one)
+                elif step == 2:
+                    client.subscribe(one)
+                else:
+                    client.rename(one, two)
+        crowd = [threading.Thread(target=work, args=(
+            self.sessions()[0], [(rng.randrange(6), *rng.sample(names, 2))
+                                 for _ in range(30)])) for _ in range(3)]
+        for one in crowd:
+            one.start()
+        for one in crowd:
+            one.join(120)
+            self.assertFalse(one.is_alive())
+        try:
+            self.same(self.sessions()[0])
+        except AssertionError:
+            print(self.dovecot.log())
+            raise
+        self.assertNotIn("told by the list", self.dovecot.log())
+        self.replica()
+
     def test_refused(self):
         """Goal: what the journal cannot have does not happen in Dovecot.
         Method: a name that mbj refuses; an identity that would change."""
@@ -148,6 +212,34 @@ class Sdbox(DovecotCase):
             "0123456789abcdef0123456789abcdef", "A")
         self.assertNotEqual(status, 0)
         self.same(one)
+
+
+    def test_inbox(self):
+        """Goal: where RENAME of INBOX hands its mailbox over (dbox), so it is
+        in the journal, and the next INBOX is the same on both sides; where it
+        is refused (Maildir), nothing happened.  Method: twice, then below."""
+        one, two = self.sessions()
+        self.ok(one.select("INBOX"))
+        first = dovetest.tree_of(one)["INBOX"]
+        answer = one.rename("INBOX", "old")
+        if self.LOCATION.startswith("maildir"):
+            self.no(answer, "CANNOT")
+            self.ok(one.create("A"))
+            self.same(one)
+            return
+        self.ok(answer)
+        self.assertEqual(self.told()["old"], first)
+        self.assertNotEqual(self.told()["INBOX"], first)
+        self.ok(two.select("INBOX"))
+        self.same(two)
+        self.ok(two.create(self.path("INBOX", "below")))
+        self.same(two)
+        self.ok(two.rename("INBOX", "older"))
+        self.ok(one.select("INBOX"))
+        self.same(one)
+        self.ok(one.rename("old", "oldest"))
+        self.same(one)
+        self.replica()
 
 
 class Maildir(Sdbox):
@@ -186,6 +278,7 @@ class Killed(DovecotCase):
                 (("RENAME", "A", "A2"), lambda t: "A2" in t),
                 (("CREATE", "D"), lambda t: "D" in t),
                 (("DELETE", "B"), lambda t: "B" not in t),
+                (("RENAME", "INBOX", "old"), lambda t: "old" in t),
                 (("SUBSCRIBE", "C"), None)):
             for at in ("intent", "outcome"):
                 self.die(at, change)
@@ -205,7 +298,7 @@ class Killed(DovecotCase):
         self.stop_service()
         results = re.findall(r"result (\w+) is_found 1",
                              self.mbj("log", self.p).out)
-        self.assertEqual(sorted(results), 3 * ["done"] + 3 * ["failed"])
+        self.assertEqual(sorted(results), 4 * ["done"] + 4 * ["failed"])
         self.serve()
 
 

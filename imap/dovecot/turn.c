@@ -1,0 +1,257 @@
+/*
+ * One change of a user's mailboxes, from the lock to the outcome.  See turn.h.
+ */
+#include "turn.h"
+
+#include <guid.h>
+#include <mail-storage.h>
+
+/* ------------------------------------------------------------- refusing */
+
+/* Nothing was changed: the client gets a NO, the log the reason. */
+int turn_refuse(struct turn *turn)
+{
+	struct mail_storage *storage = turn->box->storage;
+
+	if (turn->why != NULL) {
+		mail_storage_set_critical(storage, "mbj: %s", turn->why);
+		return -1;
+	}
+	/* It is the edit that is wrong, not the journal. */
+	if (turn->err.refusal != MBJ_REFUSAL_NONE)
+		mail_storage_set_error(
+			storage, MAIL_ERROR_NOTPOSSIBLE,
+			t_strdup_printf("The journal refuses it: %s",
+					turn->err.message));
+	else
+		mail_storage_set_error(storage, MAIL_ERROR_UNAVAILABLE,
+				       "Mailboxes cannot be changed now: the "
+				       "journal is not available");
+	e_error(turn->box->event, "mbj: refused: %s", turn->err.message);
+	return -1;
+}
+
+int turn_refuse_text(struct turn *turn, const char *text)
+{
+	mail_storage_set_error(turn->box->storage, MAIL_ERROR_NOTPOSSIBLE,
+			       text);
+	return -1;
+}
+
+/* -------------------------------------------------------------- settling */
+
+/*
+ * Ids are used once, in the journal.  A mailbox that comes back with the GUID
+ * of one that went is another one and gets another GUID: Dovecot, where
+ * sessions delete and make mailboxes of one name at the same time, finds the
+ * index of the old one in its memory, and somebody may put back what was
+ * taken away behind it.
+ * Returns: 1 renewed, 0 it was not that.
+ */
+static int turn_renew(struct turn *turn, const struct account_listing *listing)
+{
+	struct mail_namespace *all = turn->capture->user->namespaces;
+	struct mbj_id id, fresh;
+
+	if (turn->err.refusal != MBJ_REFUSAL_INVALID_PROPERTIES ||
+	    turn->err.subject_kind == NULL ||
+	    strcmp(turn->err.subject_kind, "id") != 0 ||
+	    !mbj_id_parse(mbj_bytes_str(turn->err.subject), &id))
+		return 0;
+	for (size_t i = 0; i < listing->folder_count; i++) {
+		const char *vname = (const char *)listing->folders[i].path.p;
+
+		if (!mbj_id_equal(listing->folders[i].id, id))
+			continue;
+		e_warning(turn->box->event, "mbj: new GUID for %s: %s", vname,
+			  turn->err.message);
+		guid_128_generate(fresh.b);
+		return folder_renew(turn->capture,
+				    mail_namespace_find(all, vname)->list,
+				    vname, fresh, &turn->why) < 0
+			       ? -1
+			       : 1;
+	}
+	return 0;
+}
+
+/* Make the account as Dovecot is, and close what is open. */
+static int turn_settle(struct turn *turn)
+{
+	struct account_listing listing = {.folder_count = 0};
+	size_t tries = 0;
+	int ret;
+
+	do {
+		if (listing_read(turn->capture, &listing, &turn->why) < 0)
+			return -1;
+		if (account_settle(turn->account, &listing, &turn->err) ==
+		    MBJ_OK)
+			return 0;
+		ret = turn_renew(turn, &listing);
+	} while (ret > 0 && tries++ < listing.folder_count);
+	return -1;
+}
+
+/* The account and Dovecot are not the same: once, they are made so. */
+int turn_refresh(struct turn *turn)
+{
+	turn->account->is_stale = true;
+	return turn_settle(turn);
+}
+
+/*
+ * A change was announced, and what came out is not what was: its outcome is
+ * what Dovecot has.  Where even that fails, the next change begins with it.
+ */
+void turn_look_again(struct turn *turn)
+{
+	enum account_need need;
+
+	mail_storage_last_error_push(turn->box->storage);
+	turn->why = NULL;
+	turn->account->is_stale = true;
+	if (account_enter(turn->account, &need, &turn->err) < 0 ||
+	    turn_settle(turn) < 0)
+		e_error(turn->box->event,
+			"mbj: the outcome of a change is not told yet: %s",
+			turn->why != NULL ? turn->why : turn->err.message);
+	mail_storage_last_error_pop(turn->box->storage);
+}
+
+/* Dovecot was expected to refuse, so nothing was announced; but it did it. */
+int turn_unannounced(struct turn *turn, int ret)
+{
+	if (ret == 0)
+		turn_look_again(turn);
+	return ret;
+}
+
+void turn_end(struct turn *turn)
+{
+	mailbox_list_unlock(turn->capture->inbox->list);
+}
+
+int turn_begin(struct turn *turn, struct mailbox *box)
+{
+	struct mailbox_list *list;
+	enum account_need need = ACCOUNT_READY;
+	int ret = 0;
+
+	memset(turn, 0, sizeof(*turn));
+	turn->capture = capture_user_of(box->storage->user);
+	turn->account = &turn->capture->account;
+	turn->box = box;
+	turn->super = &capture_box_of(box)->module_ctx.super;
+	list = turn->capture->inbox->list;
+	if (mailbox_list_lock(list) < 0) {
+		mail_storage_copy_list_error(box->storage, list);
+		return -1;
+	}
+	if (account_enter(turn->account, &need, &turn->err) < 0)
+		ret = -1;
+	else if (need == ACCOUNT_LISTING)
+		ret = turn_settle(turn);
+	if (ret < 0) {
+		(void)turn_refuse(turn);
+		turn_end(turn);
+	}
+	return ret;
+}
+
+/* --------------------------------------------------------------- stages */
+
+int turn_intent(struct turn *turn, const struct changes *changes)
+{
+	struct mbj_edit edit = account_set(turn->account, changes);
+
+	if (account_intent(turn->account, &edit, &turn->err) < 0)
+		return turn_refuse(turn);
+	return 0;
+}
+
+void turn_done(struct turn *turn, const struct changes *changes, enum mbj_rc rc)
+{
+	struct mbj_edit edit = account_set(turn->account, changes);
+
+	if (rc == MBJ_OK)
+		rc = account_done_tell(turn->account, &edit, &turn->err);
+	if (rc < 0) {
+		e_warning(turn->box->event,
+			  "mbj: a change is told by the list: %s",
+			  turn->err.message);
+		turn_look_again(turn);
+	}
+}
+
+/*
+ * The node of a mailbox or place that Dovecot has at a path: the same one
+ * there, or none.
+ */
+static uint32_t node_of(const struct turn *turn, enum folder_kind kind,
+			const struct account_folder *folder)
+{
+	const struct mbj_tree *tree = turn->account->tree;
+	struct changes changes;
+	uint32_t node;
+
+	changes_init(&changes, tree, turn->account->delimiter);
+	node = changes_find(&changes, folder->path);
+	if (node == MBJ_NODE_NONE)
+		return node;
+	if (mbj_tree_get(tree, node)->is_selectable !=
+		    (kind == FOLDER_MAILBOX) ||
+	    (kind == FOLDER_MAILBOX &&
+	     !mbj_id_equal(mbj_tree_get(tree, node)->id, folder->id)))
+		return MBJ_NODE_NONE;
+	return node;
+}
+
+/* As node_of; where the account is another one it is made as Dovecot is. */
+int turn_node(struct turn *turn, enum folder_kind kind,
+	      const struct account_folder *folder, uint32_t *ret_node)
+{
+	*ret_node = node_of(turn, kind, folder);
+	if (*ret_node != MBJ_NODE_NONE)
+		return 0;
+	if (turn_refresh(turn) < 0)
+		return turn_refuse(turn);
+	*ret_node = node_of(turn, kind, folder);
+	if (*ret_node != MBJ_NODE_NONE)
+		return 0;
+	return turn_refuse_text(turn, "The journal has not this mailbox; its "
+				      "name may be another one in Unicode's "
+				      "normal form C");
+}
+
+/* Places above that nothing keeps any more, and that Dovecot has not. */
+enum mbj_rc turn_orphans(struct turn *turn, struct changes *changes,
+			 uint32_t node)
+{
+	struct mailbox_list *list = turn->box->list;
+	enum mbj_rc rc = MBJ_OK;
+
+	while (rc == MBJ_OK) {
+		enum folder_kind kind;
+		struct account_folder folder;
+		struct mbj_buf path;
+
+		node = changes_orphan(changes, node);
+		if (node == MBJ_NODE_NONE)
+			break;
+		mbj_buf_init(&path, MBJ_PATH_MAX);
+		mbj_tree_path(changes->tree, node, changes->delimiter, &path);
+		mbj_buf_put_u8(&path, 0);
+		rc = mbj_buf_ok(&path, &turn->err);
+		if (rc == MBJ_OK && folder_look(list, (const char *)path.p,
+						&kind, &folder, &turn->why) < 0)
+			rc = mbj_error_set(&turn->err, MBJ_EIO, "%s",
+					   turn->why);
+		mbj_buf_done(&path);
+		if (rc == MBJ_OK && kind != FOLDER_NONE)
+			break;
+		if (rc == MBJ_OK)
+			rc = changes_delete(changes, node, false, &turn->err);
+	}
+	return rc;
+}

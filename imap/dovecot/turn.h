@@ -1,0 +1,59 @@
+/*
+ * One change of a user's mailboxes: the lock, the account, an intent, the
+ * outcome, and what is done where one of them fails.
+ *
+ * All of it is under the lock of the user's list of mailboxes, which Dovecot
+ * takes for create, delete and rename anyway: so one user's changes are in one
+ * order in Dovecot and in the journal, and an intent that is found open is
+ * nobody's any more.  It is settled by what Dovecot has, before anything else.
+ */
+#ifndef MBJ_DOVECOT_TURN_H
+#define MBJ_DOVECOT_TURN_H
+
+#include "plugin.h"
+
+struct turn {
+	struct capture_user *capture;
+	struct account *account;
+	struct mailbox *box;
+	struct mailbox_vfuncs *super;
+	const char *why; /* Dovecot's own failure, or NULL */
+	struct mbj_error err;
+};
+
+/* Lock, and settle what is open.  Returns: -1, told to the client. */
+int turn_begin(struct turn *turn, struct mailbox *box);
+void turn_end(struct turn *turn);
+
+/* Nothing was changed: a NO to the client, the reason to the log.  -1. */
+int turn_refuse(struct turn *turn);
+int turn_refuse_text(struct turn *turn, const char *text);
+
+/* The account and Dovecot are not the same: they are made so.  0 or -1. */
+int turn_refresh(struct turn *turn);
+
+/* Announce.  Returns: -1, told to the client. */
+int turn_intent(struct turn *turn, const struct changes *changes);
+/* What came out, where making the changes gave rc. */
+void turn_done(struct turn *turn, const struct changes *changes,
+	       enum mbj_rc rc);
+/*
+ * What came out is not what was announced: the outcome is what Dovecot has.
+ * Where even that fails, the next change begins with it.
+ */
+void turn_look_again(struct turn *turn);
+/* It was to be refused, and so not announced; where ret is 0 it was done. */
+int turn_unannounced(struct turn *turn, int ret);
+
+/*
+ * The node of a mailbox or place that Dovecot has; where the account has it not
+ * there it is made as Dovecot is.
+ * Returns: -1, told to the client.
+ */
+int turn_node(struct turn *turn, enum folder_kind kind,
+	      const struct account_folder *folder, uint32_t *ret_node);
+/* Places above node that nothing keeps any more, and Dovecot has not. */
+enum mbj_rc turn_orphans(struct turn *turn, struct changes *changes,
+			 uint32_t node);
+
+#endif
