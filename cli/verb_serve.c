@@ -172,6 +172,7 @@ int verb_serve(const struct cli_call *call)
 		return CLI_FAILED;
 	if (call->options.keep_free != 0)
 		usual.space_min = call->options.keep_free;
+	usual.reserve_size = usual.space_min;
 	descriptors_raise();
 	if (mbj_replica_open(call->operands[0], &usual, &store, &err) < 0)
 		status = cli_fail(call, &err);

@@ -147,8 +147,9 @@ static void put_json(const struct cli_status *status, struct mbj_buf *out)
 	if (s->space.left != UINT64_MAX)
 		mbj_buf_format(out,
 			       ",\"spaceLeft\":%" PRIu64
-			       ",\"spaceMin\":%" PRIu64,
-			       s->space.left, s->space.min);
+			       ",\"spaceMin\":%" PRIu64
+			       ",\"spaceReserve\":%" PRIu64,
+			       s->space.left, s->space.min, s->space.reserve);
 	put_upstream_json(s, out);
 	if (s->service.process != 0)
 		put_service_json(s, out);
@@ -201,6 +202,11 @@ static void put_text(const struct cli_status *status, struct mbj_buf *out)
 				       ? ", edits are refused before there is "
 					 "more"
 				       : "");
+	if (s->space.left != UINT64_MAX && s->space.reserve > 0)
+		mbj_buf_format(out,
+			       "reserve    %" PRIu64
+			       " bytes, for when no space is left\n",
+			       s->space.reserve);
 	put_upstream_text(s, out);
 	if (s->recovery.is_rebuilt)
 		mbj_buf_format(out, "rebuilt    %s\n", s->recovery.reason);

@@ -277,8 +277,7 @@ enum mbj_rc mbj_batch_add(struct mbj_batch *batch,
 	MBJ_ASSERT(group->is_body_good);
 	/* Once for each batch. */
 	if (batch->count == 0) {
-		struct mbj_store_space space =
-			mbj_store_space_get(batch->store);
+		struct mbj_store_space space = store_space_look(batch->store);
 		enum mbj_rc rc;
 
 		rc = store_space_check(batch->store, &space, false, err);

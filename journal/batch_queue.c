@@ -133,7 +133,7 @@ static bool edit_is_freeing(const struct mbj_edit *edit)
  * dry run, leaves the batch as it was.
  */
 static void request_run(struct mbj_batch *batch, struct request *request,
-			const struct mbj_store_space *space, int64_t time_us)
+			struct mbj_store_space *space, int64_t time_us)
 {
 	struct mbj_store *store = batch->store;
 	size_t savepoint = mbj_txn_savepoint(batch->txn);
@@ -215,7 +215,7 @@ static enum mbj_rc batch_try(struct mbj_store *store, struct request *list,
 {
 	struct mbj_batch *batch = &store->batch;
 	int64_t time_us = store->sys->now_us(store->sys->ctx);
-	const struct mbj_store_space space = mbj_store_space_get(store);
+	struct mbj_store_space space = store_space_look(store);
 	struct request *request = list;
 	size_t taken = 0;
 	enum mbj_rc rc;

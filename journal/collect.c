@@ -182,8 +182,10 @@ enum mbj_rc mbj_store_collect(struct mbj_store *store, bool is_dry_run,
 	rc = parked_refuse(store, err);
 	if (rc == MBJ_OK)
 		rc = store_backup_refuse(store, "collected", err);
-	if (rc == MBJ_OK && !is_dry_run)
+	if (rc == MBJ_OK && !is_dry_run) {
+		store_reserve_use(store);
 		rc = mbj_store_reap(store, err);
+	}
 	if (rc == MBJ_OK)
 		rc = is_dry_run ? mbj_store_blobs_read(store->sys, store->dir,
 						       &c.blobs, err)
@@ -194,5 +196,7 @@ enum mbj_rc mbj_store_collect(struct mbj_store *store, bool is_dry_run,
 		rc = records_collect(store, err);
 	if (is_dry_run)
 		mbj_blobs_close(&c.blobs);
+	else if (rc == MBJ_OK)
+		store_reserve_make(store);
 	return rc;
 }

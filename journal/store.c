@@ -153,14 +153,14 @@ static enum mbj_rc store_superblock_load(struct mbj_store *store,
 			     store->dir);
 }
 
-enum mbj_rc mbj_store_open(const char *dir,
-			   const struct mbj_store_options *options,
-			   struct mbj_store **ret_store, struct mbj_error *err)
+static enum mbj_rc open_once(const char *dir,
+			     const struct mbj_store_options *options,
+			     struct mbj_store **ret_store,
+			     struct mbj_error *err)
 {
 	struct mbj_store *store = NULL;
 	enum mbj_rc rc;
 
-	MBJ_ASSERT(dir != NULL && ret_store != NULL);
 	rc = store_new(dir, options, &store, err);
 	if (rc < 0)
 		return rc;
@@ -179,8 +179,26 @@ enum mbj_rc mbj_store_open(const char *dir,
 		return rc;
 	}
 	store_end_note(store);
+	store_reserve_make(store);
 	*ret_store = store;
 	return MBJ_OK;
+}
+
+enum mbj_rc mbj_store_open(const char *dir,
+			   const struct mbj_store_options *options,
+			   struct mbj_store **ret_store, struct mbj_error *err)
+{
+	const struct mbj_sys *sys = options != NULL && options->sys != NULL
+					    ? options->sys
+					    : mbj_sys_posix();
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(dir != NULL && ret_store != NULL);
+	rc = open_once(dir, options, ret_store, err);
+	/* Recovery writes: what is kept for a full disk is for that first. */
+	if (rc == MBJ_ENOSPC && store_reserve_give(sys, dir))
+		rc = open_once(dir, options, ret_store, err);
+	return rc;
 }
 
 void mbj_store_close(struct mbj_store **store)
@@ -276,33 +294,6 @@ enum mbj_rc store_blobs_sync(struct mbj_store *store, struct mbj_error *err)
 	struct mbj_blobs *blobs = blobs_get(store);
 
 	return blobs == NULL ? MBJ_OK : mbj_blobs_sync(blobs, err);
-}
-
-/* ----------------------------------------------------------------- space */
-
-struct mbj_store_space mbj_store_space_get(const struct mbj_store *store)
-{
-	return (struct mbj_store_space){
-		mbj_space_left(store->sys, store->dir),
-		store->options.space_min,
-	};
-}
-
-enum mbj_rc store_space_check(const struct mbj_store *store,
-			      const struct mbj_store_space *space,
-			      bool is_freeing, struct mbj_error *err)
-{
-	uint64_t needed = is_freeing ? space->min / 2 : space->min;
-
-	if (space->left >= needed)
-		return MBJ_OK;
-	return mbj_error_set(
-		err, MBJ_ENOSPC,
-		"%s has no space left but for %llu bytes, and %llu "
-		"are kept free: nothing is written before there "
-		"is more",
-		store->dir, (unsigned long long)space->left,
-		(unsigned long long)needed);
 }
 
 /* ---------------------------------------------------------------- asking */

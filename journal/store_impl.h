@@ -249,14 +249,6 @@ bool store_content_is_settled(struct mbj_store *store,
  */
 enum mbj_rc store_blobs_sync(struct mbj_store *store,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
-/*
- * MBJ_ENOSPC where less is left than edits leave; half of that is enough for
- * one that makes room.
- */
-enum mbj_rc store_space_check(const struct mbj_store *store,
-			      const struct mbj_store_space *space,
-			      bool is_freeing,
-			      struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_store_role store_role(struct mbj_store *store);
 /* The superblock on disk is this one now. */
 void store_identity_take(struct mbj_store *store,
@@ -268,6 +260,24 @@ void store_fail(struct mbj_store *store, const struct mbj_error *why);
 /* MBJ_OK, or MBJ_EIO with the reason where the store is closed. */
 enum mbj_rc store_check(struct mbj_store *store,
 			struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ------------------------------------------------------ store_space.c */
+
+/* Without the reserve: that costs more, and nothing here asks for it. */
+struct mbj_store_space store_space_look(const struct mbj_store *store);
+/*
+ * MBJ_ENOSPC where less is left than edits leave; half of that is enough for
+ * one that makes room, and the reserve is given up for it: *space follows.
+ */
+enum mbj_rc store_space_check(const struct mbj_store *store,
+			      struct mbj_store_space *space, bool is_freeing,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* Where it is wanted and there is room.  Requires: the lock, and no edits. */
+void store_reserve_make(struct mbj_store *store);
+/* True: there was one, and its bytes are free.  Any thread. */
+bool store_reserve_give(const struct mbj_sys *sys, const char *dir);
+/* Give it up where edits that make room would not be carried out either. */
+void store_reserve_use(const struct mbj_store *store);
 
 /* ------------------------------------------------------------ batch.c */
 

@@ -303,8 +303,12 @@ enum mbj_rc mbj_store_trim(struct mbj_store *store,
 	result.first = result.before;
 	result.end = store_log_end(store).lsn;
 	segment_list_init(&t.list);
+	if (!options->is_dry_run)
+		store_reserve_use(store);
 	rc = trim_run(&t, err);
 	segment_list_done(&t.list);
+	if (rc == MBJ_OK && !options->is_dry_run)
+		store_reserve_make(store);
 	if (rc == MBJ_OK)
 		*ret_result = result;
 	return rc;

@@ -45,6 +45,7 @@ void wire_status_encode(struct mbj_buf *buf,
 	mbj_buf_put_u64(buf, status->usage.size);
 	mbj_buf_put_u64(buf, status->space.left);
 	mbj_buf_put_u64(buf, status->space.min);
+	mbj_buf_put_u64(buf, status->space.reserve);
 	mbj_buf_put_u64(buf, status->applied.lsn.v);
 	mbj_buf_put_u64(buf, status->applied.epoch.v);
 	wire_put_hash(buf, &status->applied.chain);
@@ -117,6 +118,7 @@ static enum mbj_rc numbers_decode(struct mbj_reader *reader,
 	s->usage.size = mbj_read_u64(reader);
 	s->space.left = mbj_read_u64(reader);
 	s->space.min = mbj_read_u64(reader);
+	s->space.reserve = mbj_read_u64(reader);
 	s->applied.lsn.v = mbj_read_u64(reader);
 	s->applied.epoch.v = mbj_read_u64(reader);
 	s->applied.chain = wire_read_hash(reader);

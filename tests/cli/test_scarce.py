@@ -120,7 +120,25 @@ class Scarce(ServiceCase):
             "rename", self.p, "alice", "A>Z", status=TEMPORARY).err)
         self.mbj("tree", self.p, "alice")
         self.assertEqual(self.messages(), sure)
+        # What makes room has room: the service kept some.
+        said = self.mbj("status", self.p).out
+        self.assertIn("edits are refused", said)
+        self.assertIn("reserve    16777216 bytes", said)
+        uid = min(sure)
+        self.mbj("expunge", self.p, "alice", "INBOX", str(uid))
+        del sure[uid]
+        self.assertEqual(self.messages(), sure)
+        status = self.mbj("status", self.p, "--json").json()
+        self.assertEqual(status["spaceReserve"], 0)
+        self.deliver(b"still no room for more\r\n" * 400_000,
+                     status=TEMPORARY)
+        self.stop()
+        self.mbj("gc", self.p)
+        self.assertEqual(self.messages(), sure)
         ballast.unlink()
+        self.serve()
+        status = self.mbj("status", self.p, "--json").json()
+        self.assertEqual(status["spaceReserve"], 16 << 20)
         self.mbj("rename", self.p, "alice", "A>Z")
         sure[self.deliver(b"room\r\n").json()["uid"]] = 6
         self.assertEqual(self.messages(), sure)

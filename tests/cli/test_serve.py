@@ -103,7 +103,7 @@ class Service(ServiceCase):
             return "".join(
                 line for line in
                 self.mbj("status", self.p).out.splitlines(True)
-                if not line.startswith("space "))
+                if not line.startswith(("space ", "reserve ")))
         alone = self.mbj("status", self.p, "--json").json()
         lines = text()
         self.serve()
@@ -111,6 +111,9 @@ class Service(ServiceCase):
         service = served.pop("service")
         self.assertGreater(min(alone.pop("spaceLeft"),
                                served.pop("spaceLeft")), 0)
+        # A service keeps some of it.
+        self.assertEqual((alone.pop("spaceReserve"),
+                          served.pop("spaceReserve")), (0, 16 << 20))
         self.assertEqual(served["ownedBy"], self.server.pid)
         self.assertEqual({**served, "ownedBy": None}, alone)
         self.assertEqual(service["process"], self.server.pid)

@@ -3,12 +3,14 @@
  * is written, and what goes on.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <mbj/blob.h>
 #include <mbj/collect.h>
 
 #include "journal_cases.h"
+#include "store_impl.h"
 #include "store_lab.h"
 
 enum { MARK = 1 << 20 };
@@ -186,6 +188,114 @@ START_TEST(space_unknown)
 }
 END_TEST
 
+static void reserve_path(const struct lab *lab, char path[MBJ_PATH_TEXT_MAX])
+{
+	SITE_OK(mbj_path_join(path, lab->site.dir, "reserve", err));
+}
+
+/*
+ * Goal: a reserve is made where there is room for it beside the mark, and
+ * given up for what makes room, once: an expunge, a collection; then made
+ * again.  Method: a file system that says what it is told to say.
+ */
+START_TEST(space_reserve)
+{
+	struct mbj_collect_result collected;
+	struct mbj_blobs *blobs = NULL;
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_hash blob;
+	struct lab lab;
+
+	lab_begin(&lab);
+	reserve_path(&lab, path);
+	lab.site.options.reserve_size = 3 * 4096;
+	lab.left = MARK + 3 * 4096 - 1;
+	site_reopen(&lab.site);
+	ck_assert_uint_eq(mbj_store_space_get(lab.site.store).reserve, 0);
+	lab.left++;
+	site_reopen(&lab.site);
+	ck_assert_uint_eq(mbj_store_space_get(lab.site.store).reserve,
+			  3 * 4096);
+	SITE_OK(mbj_store_blobs(lab.site.store, &blobs, err));
+	SITE_OK(mbj_blob_put(blobs, mbj_bytes_str("one"), &blob, err));
+	ck_assert_int_eq(message_try(&lab, MBJ_MESSAGE_APPEND, &blob, 3),
+			 MBJ_OK);
+	/* Nobody's else: neither an edit nor an opening that has room. */
+	lab.left = MARK / 2 - 1;
+	ck_assert_int_eq(rename_try(&lab), MBJ_ENOSPC);
+	site_reopen(&lab.site);
+	ck_assert(mbj_path_exists(mbj_sys_posix(), path));
+	/* As far as this file system says, giving it up was no help. */
+	ck_assert_int_eq(message_try(&lab, MBJ_MESSAGE_EXPUNGE, NULL, 0),
+			 MBJ_ENOSPC);
+	ck_assert(!mbj_path_exists(mbj_sys_posix(), path));
+	lab.left = 2 * MARK;
+	SITE_OK(mbj_store_collect(lab.site.store, true, &collected, err));
+	ck_assert(!mbj_path_exists(mbj_sys_posix(), path));
+	SITE_OK(mbj_store_collect(lab.site.store, false, &collected, err));
+	ck_assert(mbj_path_exists(mbj_sys_posix(), path));
+	lab.left = MARK / 2 - 1;
+	SITE_OK(mbj_store_collect(lab.site.store, false, &collected, err));
+	ck_assert(!mbj_path_exists(mbj_sys_posix(), path));
+	/* A short one is filled up; one that cannot be told is left alone. */
+	SITE_OK(mbj_file_replace(mbj_sys_posix(), lab.site.dir, "reserve",
+				 mbj_bytes_str("short"), err));
+	lab.left = -EIO;
+	site_reopen(&lab.site);
+	ck_assert_uint_eq(mbj_store_space_get(lab.site.store).reserve, 0);
+	lab.left = 2 * MARK;
+	site_reopen(&lab.site);
+	ck_assert_uint_eq(mbj_store_space_get(lab.site.store).reserve,
+			  3 * 4096);
+	site_end(&lab.site);
+}
+END_TEST
+
+/* No directory can be made while there is a reserve. */
+static int full_mkdir(void *ctx, const char *path, mode_t mode)
+{
+	const struct mbj_sys *real = mbj_sys_posix();
+	char reserve[MBJ_PATH_TEXT_MAX];
+
+	reserve_path(ctx, reserve);
+	if (mbj_path_exists(real, reserve))
+		return -ENOSPC;
+	return real->mkdir(real->ctx, path, mode);
+}
+
+/*
+ * Goal: an opening that has no space gives the reserve up and goes on.
+ * Method: the state has to be made anew, and its directory cannot be, as long
+ * as there is a reserve.
+ */
+START_TEST(space_opening)
+{
+	char path[MBJ_PATH_TEXT_MAX], state[MBJ_PATH_TEXT_MAX];
+	char gone[MBJ_PATH_TEXT_MAX];
+	struct lab lab;
+	uint64_t end;
+
+	lab_begin(&lab);
+	reserve_path(&lab, path);
+	end = mbj_store_end(lab.site.store).lsn.v;
+	mbj_store_close(&lab.site.store);
+	SITE_OK(mbj_file_replace(mbj_sys_posix(), lab.site.dir, "reserve",
+				 mbj_bytes_str("0"), err));
+	SITE_OK(mbj_path_join(state, lab.site.dir, STORE_STATE_NAME, err));
+	SITE_OK(mbj_path_join(gone, lab.site.dir, "gone", err));
+	ck_assert_int_eq(rename(state, gone), 0);
+	lab.sys.mkdir = full_mkdir;
+	SITE_OK(mbj_store_open(lab.site.dir, &lab.site.options, &lab.site.store,
+			       err));
+	ck_assert(mbj_store_recovery_get(lab.site.store)->is_rebuilt);
+	ck_assert(!mbj_path_exists(mbj_sys_posix(), path));
+	ck_assert_uint_eq(mbj_store_end(lab.site.store).lsn.v, end);
+	ck_assert(site_is_sound(lab.site.store));
+	ck_assert_int_eq(rename_try(&lab), MBJ_OK);
+	site_end(&lab.site);
+}
+END_TEST
+
 TCase *test_space_case(void)
 {
 	TCase *tc = tcase_create("space");
@@ -193,5 +303,7 @@ TCase *test_space_case(void)
 	tcase_add_test(tc, space_edits);
 	tcase_add_test(tc, space_messages);
 	tcase_add_test(tc, space_unknown);
+	tcase_add_test(tc, space_reserve);
+	tcase_add_test(tc, space_opening);
 	return tc;
 }

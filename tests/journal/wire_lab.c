@@ -185,7 +185,7 @@ static void status_fill(struct mbj_client_status *s)
 	};
 	s->end = (struct mbj_log_end){{37}, hash_of(0x38)};
 	s->usage = (struct mbj_log_usage){39, 40};
-	s->space = (struct mbj_store_space){401, 402};
+	s->space = (struct mbj_store_space){401, 402, 403};
 	s->applied = (struct mbj_watermark){{41}, {42}, hash_of(0x43)};
 	s->recovery = (struct mbj_store_recovery){
 		.groups_applied = 44,

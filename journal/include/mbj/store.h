@@ -85,6 +85,14 @@ struct mbj_store_options {
 	 * mbj_store_restored, and open takes no other.
 	 */
 	bool is_restoring;
+	/*
+	 * Bytes that are kept in a file for when others have filled the disk
+	 * all the same, 0: none.  Given up by an opening that has no space, by
+	 * edits that only remove, by a collection and by a trim; made again
+	 * once there is room for it beside space_min, when the store is opened
+	 * or something was collected or trimmed.
+	 */
+	uint64_t reserve_size;
 };
 
 #define MBJ_STORE_OPTIONS_INIT                                              \
@@ -92,7 +100,7 @@ struct mbj_store_options {
 				    MBJ_STATE_OPTIONS_DEFAULT,              \
 				    MBJ_LOG_OPTIONS_DEFAULT,                \
 				    MBJ_STORE_SPACE_MIN, false,             \
-				    MBJ_REQUEST_WINDOW, false})
+				    MBJ_REQUEST_WINDOW, false, 0})
 
 struct mbj_store;
 
@@ -188,7 +196,8 @@ enum mbj_rc mbj_store_log_reader_own(const struct mbj_store *store,
 /* Bytes that are left for the store, UINT64_MAX: not to be told. */
 struct mbj_store_space {
 	uint64_t left;
-	uint64_t min; /* that edits leave */
+	uint64_t min;	  /* that edits leave */
+	uint64_t reserve; /* that are kept for a full disk */
 };
 
 MBJ_API struct mbj_store_space

@@ -1,0 +1,121 @@
+/*
+ * Space: what edits leave free, and what is kept for when nothing is left all
+ * the same, since others fill the disk too.
+ *
+ *	STORE/reserve	zeroes, as many bytes as edits leave free
+ *
+ * It is made when the store is opened by who asks for it and there is room for
+ * both; given up, as a whole, by what cannot go on without: an opening, and
+ * what makes room.  Whoever makes room makes it again.
+ *
+ * Invariant: the file is worth nothing: it may be there, be short or be gone at
+ * any time.
+ *
+ * Threads: as store_impl.h says of each.
+ */
+#include <fcntl.h>
+
+#include "log_impl.h"
+#include "store_impl.h"
+
+#define RESERVE_NAME "reserve"
+
+/* What the file has; 0 where there is none. */
+static uint64_t reserve_size(const struct mbj_sys *sys, const char *path)
+{
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	uint64_t size = 0;
+
+	if (!mbj_path_exists(sys, path) ||
+	    mbj_file_open(sys, path, O_RDONLY, &file, NULL) < 0)
+		return 0;
+	if (mbj_file_size(&file, &size, NULL) < 0)
+		size = 0;
+	mbj_file_close(&file);
+	return size;
+}
+
+struct mbj_store_space store_space_look(const struct mbj_store *store)
+{
+	return (struct mbj_store_space){
+		.left = mbj_space_left(store->sys, store->dir),
+		.min = store->options.space_min,
+	};
+}
+
+struct mbj_store_space mbj_store_space_get(const struct mbj_store *store)
+{
+	struct mbj_store_space space = store_space_look(store);
+	char path[MBJ_PATH_TEXT_MAX];
+
+	/* Where the system tells nothing there is nothing to keep. */
+	if (space.left != UINT64_MAX &&
+	    mbj_path_join(path, store->dir, RESERVE_NAME, NULL) == MBJ_OK)
+		space.reserve = reserve_size(store->sys, path);
+	return space;
+}
+
+void store_reserve_make(struct mbj_store *store)
+{
+	struct mbj_store_space space = mbj_store_space_get(store);
+	uint64_t wanted = store->options.reserve_size;
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	if (wanted == 0 || space.left == UINT64_MAX || space.reserve >= wanted)
+		return;
+	/* Edits come first. */
+	if (space.left + space.reserve < space.min + wanted)
+		return;
+	rc = mbj_path_join(path, store->dir, RESERVE_NAME, NULL);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(store->sys, path, O_RDWR | O_CREAT, &file,
+				   NULL);
+	if (rc == MBJ_OK)
+		rc = log_zero_write(&file, space.reserve, wanted, NULL);
+	if (rc == MBJ_OK)
+		rc = mbj_file_sync(&file, NULL);
+	mbj_file_close(&file);
+	/* A part of it is no reserve: whoever needs it has that much less. */
+	if (rc < 0)
+		(void)store_reserve_give(store->sys, store->dir);
+}
+
+bool store_reserve_give(const struct mbj_sys *sys, const char *dir)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+
+	return mbj_path_join(path, dir, RESERVE_NAME, NULL) == MBJ_OK &&
+	       mbj_path_exists(sys, path) &&
+	       mbj_file_remove(sys, path, NULL) == MBJ_OK;
+}
+
+void store_reserve_use(const struct mbj_store *store)
+{
+	struct mbj_store_space space = store_space_look(store);
+
+	if (space.left < space.min / 2)
+		(void)store_reserve_give(store->sys, store->dir);
+}
+
+enum mbj_rc store_space_check(const struct mbj_store *store,
+			      struct mbj_store_space *space, bool is_freeing,
+			      struct mbj_error *err)
+{
+	uint64_t needed = is_freeing ? space->min / 2 : space->min;
+
+	if (space->left >= needed)
+		return MBJ_OK;
+	if (is_freeing && store_reserve_give(store->sys, store->dir))
+		*space = store_space_look(store);
+	if (space->left >= needed)
+		return MBJ_OK;
+	return mbj_error_set(
+		err, MBJ_ENOSPC,
+		"%s has no space left but for %llu bytes, and %llu "
+		"are kept free: nothing is written before there "
+		"is more",
+		store->dir, (unsigned long long)space->left,
+		(unsigned long long)needed);
+}
