@@ -60,13 +60,19 @@ bool cli_option_is_for(const struct cli_option *option,
 	return (option->verbs & UINT64_C(1) << verb->id) != 0;
 }
 
-/* word is without dashes and without "=value". */
-static const struct cli_option *option_find(const char *word, size_t n,
+/*
+ * The verb's option of that name: another verb may have one of its own that
+ * means something else.  word is without dashes and without "=value".
+ */
+static const struct cli_option *option_find(const struct cli_verb *verb,
+					    const char *word, size_t n,
 					    char letter)
 {
 	const struct cli_option *option;
 
 	for (size_t i = 0; (option = cli_option_get(i)); i++) {
+		if (!cli_option_is_for(option, verb))
+			continue;
 		if (letter ? option->letter == letter
 			   : strlen(option->word) == n &&
 				     memcmp(option->word, word, n) == 0)
@@ -114,9 +120,9 @@ static int option_take(struct cli_call *call, int argc, char **argv, int *at)
 	const char *value = equals ? equals + 1 : NULL;
 	const struct cli_option *option;
 
-	option = option_find(word, n, is_long || n != 1 ? 0 : word[0]);
-	if (!option || (!is_long && n != 1) ||
-	    !cli_option_is_for(option, call->verb)) {
+	option = option_find(call->verb, word, n,
+			     is_long || n != 1 ? 0 : word[0]);
+	if (!option || (!is_long && n != 1)) {
 		cli_say(call, "%s has no option \"%s\"; see: mbj help %s",
 			call->verb->word, argument, call->verb->word);
 		return CLI_USAGE;

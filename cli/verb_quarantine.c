@@ -2,7 +2,7 @@
  * mbj quarantine: accounts that are set aside on a replica.
  *
  * list and show read: the state through whoever owns the store, and what waits
- * from its segments.  retry wants the store for itself.
+ * from its segments.  retry and resync want the store for themselves.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -255,6 +255,68 @@ static int quarantine_retry(const struct cli_call *call)
 	return rc < 0 ? cli_fail(call, &err) : retry_report(call, &result);
 }
 
+/* ----------------------------------------------------------------- resync */
+
+static int resync_report(const struct cli_call *call,
+			 const struct mbj_resync_result *result)
+{
+	const struct mbj_replay_result *replay = &result->replay;
+	struct mbj_buf out;
+	int status;
+
+	mbj_buf_init(&out, 4096);
+	if (call->options.is_json)
+		mbj_buf_format(
+			&out,
+			"{\"schema\":\"mbj.resync/1\",\"snapshot\":%" PRIu64
+			",\"groups\":%" PRIu64 ",\"isAside\":%s"
+			",\"applied\":%" PRIu64 ",\"blobsMissing\":%" PRIu64
+			"}\n",
+			result->snapshot.v, result->groups,
+			result->is_aside ? "true" : "false", replay->applied.v,
+			replay->blobs_missing);
+	else
+		mbj_buf_format(&out,
+			       "made again from the snapshot of group %" PRIu64
+			       " and %" PRIu64 " groups behind it; at group "
+			       "%" PRIu64 "\n",
+			       result->snapshot.v, result->groups,
+			       replay->applied.v);
+	status = cli_write_done(call, &out);
+	if (status == CLI_OK && replay->blobs_missing > 0)
+		cli_say(call,
+			"%" PRIu64 " contents of messages could not be "
+			"fetched, the next replay asks again; the first: %s",
+			replay->blobs_missing, replay->blobs_why.message);
+	if (status == CLI_OK && result->is_aside)
+		cli_say(call,
+			"a group behind the snapshot fails, and the account "
+			"is set aside: a newer snapshot of %s may help",
+			call->options.from_store);
+	if (status == CLI_OK && (result->is_aside || replay->blobs_missing > 0))
+		return CLI_PARTIAL;
+	return status;
+}
+
+static int quarantine_resync(const struct cli_call *call)
+{
+	const char *source = call->options.from_store;
+	struct mbj_resync_result result = {.groups = 0};
+	struct mbj_id account = MBJ_ID_ROOT;
+	struct mbj_store *store = NULL;
+	struct mbj_error err;
+	enum mbj_rc rc;
+
+	rc = mbj_replica_open(call->operands[0], NULL, &store, &err);
+	if (rc == MBJ_OK)
+		rc = account_get(call, store, &account, &err);
+	if (rc == MBJ_OK)
+		rc = mbj_quarantine_resync(store, account, source, &result,
+					   &err);
+	mbj_store_close(&store);
+	return rc < 0 ? cli_fail(call, &err) : resync_report(call, &result);
+}
+
 /* ------------------------------------------------------------------- verb */
 
 static int usage(const struct cli_call *call, const char *what)
@@ -270,14 +332,20 @@ int verb_quarantine(const struct cli_call *call)
 
 	if (call->options.is_all && strcmp(word, "retry") != 0)
 		return usage(call, "--all is for retry");
+	if ((call->options.from_store != NULL) != (strcmp(word, "resync") == 0))
+		return usage(call,
+			     "resync wants --from, and nothing else does");
 	if (strcmp(word, "list") == 0)
 		return has_account ? usage(call, "list takes no account")
 				   : quarantine_list(call);
 	if (strcmp(word, "show") == 0)
 		return has_account ? quarantine_show(call)
 				   : usage(call, "show wants an account");
+	if (strcmp(word, "resync") == 0)
+		return has_account ? quarantine_resync(call)
+				   : usage(call, "resync wants an account");
 	if (strcmp(word, "retry") != 0)
-		return usage(call, "list, show or retry");
+		return usage(call, "list, show, retry or resync");
 	if (has_account == call->options.is_all)
 		return usage(call, "retry wants an account, or --all");
 	return quarantine_retry(call);

@@ -165,43 +165,83 @@ enum mbj_rc mbj_snapshot_load(struct mbj_snapshot *snapshot,
 
 /* ------------------------------------------------------------ one account */
 
-/* Neither alive nor dead here, and its name is free. */
-static enum mbj_rc account_absent(struct mbj_txn *txn,
-				  const struct mbj_account *account,
-				  struct mbj_error *err)
+/* All of it judged; *ret_is_there: the snapshot has anything of it. */
+static enum mbj_rc account_judge(struct mbj_snapshot *snapshot,
+				 struct mbj_id id, bool *ret_is_there,
+				 struct mbj_error *err)
 {
-	struct mbj_account other;
-	bool is_dead = false;
+	struct snapshot_record record;
+	struct mbj_error why;
 	enum mbj_rc rc;
 
-	rc = mbj_txn_account_get(txn, account->id, &other, NULL);
-	if (rc == MBJ_OK)
-		return conflict(err, "the account is there already");
+	rc = snapshot_seek(snapshot, id, &why);
+	*ret_is_there = rc == MBJ_OK;
+	while (rc == MBJ_OK)
+		rc = snapshot_next(snapshot, &record, &why);
 	if (rc == MBJ_ENOTFOUND)
-		rc = mbj_txn_account_find(txn, account->name, &other, NULL);
+		return MBJ_OK;
+	if (err != NULL)
+		*err = why;
+	return rc;
+}
+
+/* What the account has in the state goes; another one may have its name. */
+static enum mbj_rc account_make_room(struct mbj_snapshot *snapshot,
+				     struct mbj_id id, struct mbj_txn *txn,
+				     struct mbj_error *err)
+{
+	const struct snapshot_sum *sum = &snapshot->sum;
+	struct mbj_account other;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_account_wipe(txn, id, snapshot->info.watermark.lsn, err);
+	if (rc < 0 || !sum->is_account)
+		return rc;
+	rc = mbj_txn_account_find(txn, sum->account.name, &other, err);
 	if (rc == MBJ_OK)
-		return conflict(err, "another account has that name");
-	if (rc == MBJ_ENOTFOUND)
-		rc = mbj_txn_account_is_dead(txn, account->id, &is_dead, err);
-	if (rc == MBJ_OK && is_dead)
-		return conflict(err, "the account was deleted here");
+		return conflict(err,
+				"another account has the name that %s has for "
+				"it",
+				snapshot->file.path);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+static enum mbj_rc message_load(struct loading *l,
+				const struct snapshot_record *record,
+				struct mbj_error *err)
+{
+	struct mbj_message message;
+	enum mbj_rc rc;
+
+	if (!record_message_decode(snapshot_key_uid(record->key), record->value,
+				   &message))
+		return record_damaged(record->table, record->key, err);
+	rc = blob_take(l->txn, &message.blob, message.size, err);
+	if (rc == MBJ_OK && l->is_wanting)
+		rc = mbj_txn_blob_want(l->txn, &message.blob, message.size,
+				       true, err);
 	return rc;
 }
 
 enum mbj_rc mbj_snapshot_account_load(struct mbj_snapshot *snapshot,
 				      struct mbj_id id, struct mbj_txn *txn,
-				      struct mbj_error *err)
+				      bool is_wanting, struct mbj_error *err)
 {
-	struct loading l = {.txn = txn, .account = id};
-	struct mbj_account account;
+	struct loading l = {.txn = txn,
+			    .account = id,
+			    .is_wanting = is_wanting};
 	struct snapshot_record record;
-	struct mbj_message message;
+	bool is_there = false;
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(!txn->is_reading);
-	rc = mbj_snapshot_account_get(snapshot, id, &account, err);
-	if (rc == MBJ_OK)
-		rc = account_absent(txn, &account, err);
+	rc = account_judge(snapshot, id, &is_there, err);
+	if (rc < 0)
+		return rc;
+	if (!is_there)
+		return mbj_txn_account_wipe(txn, id,
+					    snapshot->info.watermark.lsn, err);
+	rc = account_make_room(snapshot, id, txn, err);
 	if (rc == MBJ_OK)
 		rc = snapshot_seek(snapshot, id, err);
 	if (rc < 0)
@@ -211,10 +251,10 @@ enum mbj_rc mbj_snapshot_account_load(struct mbj_snapshot *snapshot,
 		if (rc < 0)
 			break;
 		rc = record_load(&l, &record, err);
-		if (rc == MBJ_OK && record.table == TABLE_MESSAGES &&
-		    record_message_decode(snapshot_key_uid(record.key),
-					  record.value, &message))
-			rc = blob_take(txn, &message.blob, message.size, err);
+		if (record.table == TABLE_ORPHANS)
+			txn->state->has_orphans = true;
+		if (rc == MBJ_OK && record.table == TABLE_MESSAGES)
+			rc = message_load(&l, &record, err);
 	}
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }

@@ -310,14 +310,37 @@ static enum mbj_rc table_clear(struct mbj_txn *txn, enum db_table table,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
-enum mbj_rc mbj_txn_account_delete(struct mbj_txn *txn, struct mbj_id id,
-				   struct mbj_lsn lsn, struct mbj_error *err)
+/* What the account has but for messages, its name and itself. */
+static enum mbj_rc tables_clear(struct mbj_txn *txn, struct mbj_id id,
+				struct mbj_error *err)
 {
 	static const enum db_table tables[] = {
 		TABLE_MAILBOXES,     TABLE_SLOTS,      TABLE_FLOORS,
 		TABLE_SUBSCRIPTIONS, TABLE_ATTRIBUTES, TABLE_TOMBSTONES,
 		TABLE_PARKED,	     TABLE_CONTENTS,   TABLE_INTENTS,
 	};
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < sizeof(tables) / sizeof(*tables);
+	     i++)
+		rc = table_clear(txn, tables[i], id, err);
+	return rc;
+}
+
+/* The account's own record and its name. */
+static enum mbj_rc account_remove(struct mbj_txn *txn,
+				  const struct mbj_account *account,
+				  struct mbj_error *err)
+{
+	enum mbj_rc rc = name_del(txn, account->name, err);
+
+	key_account(&txn->key, account->id);
+	return rc == MBJ_OK ? txn_del(txn, TABLE_ACCOUNTS, err) : rc;
+}
+
+enum mbj_rc mbj_txn_account_delete(struct mbj_txn *txn, struct mbj_id id,
+				   struct mbj_lsn lsn, struct mbj_error *err)
+{
 	const struct mbj_tombstone dead = {.id = DEAD_ACCOUNT, .lsn = lsn};
 	struct mbj_account account;
 	enum mbj_rc rc;
@@ -327,20 +350,36 @@ enum mbj_rc mbj_txn_account_delete(struct mbj_txn *txn, struct mbj_id id,
 		return conflict(err, "the account does not exist");
 	if (rc == MBJ_OK)
 		rc = contents_drop(txn, id, err);
-	for (size_t i = 0; rc == MBJ_OK && i < sizeof(tables) / sizeof(*tables);
-	     i++)
-		rc = table_clear(txn, tables[i], id, err);
 	if (rc == MBJ_OK)
-		rc = name_del(txn, account.name, err);
-	if (rc < 0)
-		return rc;
-	key_account(&txn->key, id);
-	rc = txn_del(txn, TABLE_ACCOUNTS, err);
+		rc = tables_clear(txn, id, err);
+	if (rc == MBJ_OK)
+		rc = account_remove(txn, &account, err);
 	if (rc < 0)
 		return rc;
 	key_pair(&txn->key, id, dead.id.b, sizeof(dead.id.b));
 	record_tombstone_encode(&txn->value, &dead);
 	return txn_put(txn, TABLE_TOMBSTONES, err);
+}
+
+enum mbj_rc mbj_txn_account_wipe(struct mbj_txn *txn, struct mbj_id id,
+				 struct mbj_lsn lsn, struct mbj_error *err)
+{
+	struct mbj_account account;
+	bool is_found = false;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_account_seek(txn, id, &account, &is_found, err);
+	if (rc == MBJ_OK)
+		rc = messages_wipe(txn, id, lsn, err);
+	if (rc == MBJ_OK)
+		rc = table_clear(txn, TABLE_VANISHED, id, err);
+	if (rc == MBJ_OK)
+		rc = table_clear(txn, TABLE_ORPHANS, id, err);
+	if (rc == MBJ_OK)
+		rc = tables_clear(txn, id, err);
+	if (rc == MBJ_OK && is_found)
+		rc = account_remove(txn, &account, err);
+	return rc;
 }
 
 /* Change what is in the account's own element. */

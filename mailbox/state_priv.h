@@ -105,6 +105,10 @@ enum mbj_rc content_drop(struct mbj_txn *txn, struct mbj_account *account,
  */
 enum mbj_rc contents_drop(struct mbj_txn *txn, struct mbj_id account,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
+/* All messages of the account, whatever mailbox or none has them. */
+enum mbj_rc messages_wipe(struct mbj_txn *txn, struct mbj_id account,
+			  struct mbj_lsn lsn,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
 /* The account's contents against its tree and its messages: fsck. */
 enum mbj_rc contents_check(struct mbj_txn *txn,
 			   const struct mbj_account *account,

@@ -32,6 +32,9 @@ static enum mbj_rc records_reap(struct reaping *reaping, enum db_table table,
 			break;
 		reaping->left--;
 		if (table == TABLE_MESSAGES) {
+			/* Behind a series, or behind that of an account. */
+			if (rest.n > 4)
+				rest = mbj_bytes_make(rest.p + rest.n - 4, 4);
 			if (record_message_decode(key_uid(rest), value,
 						  &message))
 				rc = blob_leave(txn, &message.blob,
@@ -86,6 +89,16 @@ static enum mbj_rc orphan_reap(struct reaping *reaping,
 		return rc;
 	key_orphan(&txn->key, orphan);
 	return txn_del(txn, TABLE_ORPHANS, err);
+}
+
+enum mbj_rc messages_wipe(struct mbj_txn *txn, struct mbj_id account,
+			  struct mbj_lsn lsn, struct mbj_error *err)
+{
+	struct reaping reaping = {txn, lsn, SIZE_MAX};
+	bool is_done;
+
+	key_account(&txn->key, account);
+	return records_reap(&reaping, TABLE_MESSAGES, &is_done, err);
 }
 
 enum mbj_rc mbj_txn_reap(struct mbj_txn *txn, size_t records_max,

@@ -11,92 +11,29 @@
  *
  * Threads: the caller's, alone with the replica.
  */
-#include <fcntl.h>
-
 #include <mbj/check.h>
 #include <mbj/replay.h>
 #include <mbj/trim.h>
 
-enum { COPY_SIZE = 256 << 10 };
+#include "snapshot_copy.h"
 
-static enum mbj_rc bytes_copy(struct mbj_file *from, struct mbj_file *to,
-			      struct mbj_error *err)
-{
-	uint8_t *p = mbj_alloc(COPY_SIZE);
-	size_t got = COPY_SIZE;
-	enum mbj_rc rc = MBJ_OK;
-
-	if (p == NULL)
-		return mbj_error_nomem(err);
-	for (uint64_t at = 0; rc == MBJ_OK && got == COPY_SIZE; at += got) {
-		rc = mbj_file_read(from, at, p, COPY_SIZE, &got, err);
-		if (rc == MBJ_OK)
-			rc = mbj_file_write(to, at, p, got, err);
-	}
-	mbj_free(p);
-	return rc == MBJ_OK ? mbj_file_sync(to, err) : rc;
-}
-
-static enum mbj_rc file_copy(const struct mbj_sys *sys, const char *from,
-			     const char *to, struct mbj_error *err)
-{
-	struct mbj_file source = MBJ_FILE_CLOSED;
-	struct mbj_file target = MBJ_FILE_CLOSED;
-	enum mbj_rc rc;
-
-	rc = mbj_file_open(sys, from, O_RDONLY | O_NOFOLLOW, &source, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_open(sys, to,
-				   O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW,
-				   &target, err);
-	if (rc == MBJ_OK)
-		rc = bytes_copy(&source, &target, err);
-	mbj_file_close(&source);
-	mbj_file_close(&target);
-	return rc;
-}
-
-static enum mbj_rc copy_judge(const struct mbj_sys *sys, const char *path,
-			      struct mbj_snapshot_info *ret_info,
-			      struct mbj_error *err)
-{
-	struct mbj_snapshot *snapshot = NULL;
-	enum mbj_rc rc;
-
-	rc = mbj_snapshot_open(sys, path, &snapshot, err);
-	if (rc == MBJ_OK)
-		rc = mbj_snapshot_verify(snapshot, err);
-	if (rc == MBJ_OK)
-		*ret_info = *mbj_snapshot_info_get(snapshot);
-	mbj_snapshot_close(&snapshot);
-	return rc;
-}
-
-/* Copy one and judge the copy, which goes again where it is not good. */
-static enum mbj_rc snapshot_copy(struct mbj_store *replica, const char *source,
+/* One that is good becomes one's own. */
+static enum mbj_rc snapshot_take(struct mbj_store *replica, const char *source,
 				 struct mbj_lsn lsn,
 				 struct mbj_snapshot_info *ret_info,
 				 struct mbj_error *err)
 {
-	const struct mbj_sys *sys = mbj_store_sys(replica);
-	char dir[MBJ_PATH_TEXT_MAX];
-	char from[MBJ_PATH_TEXT_MAX];
-	char to[MBJ_PATH_TEXT_MAX];
+	struct snapshot_copy copy;
 	enum mbj_rc rc;
 
-	rc = mbj_store_snapshots_make(replica, dir, err);
-	if (rc == MBJ_OK)
-		rc = mbj_snapshot_path(from, source, lsn, err);
-	if (rc == MBJ_OK)
-		rc = mbj_snapshot_path(to, mbj_store_dir(replica), lsn, err);
+	rc = snapshot_copy_make(replica, source, lsn, &copy, err);
 	if (rc < 0)
 		return rc;
-	rc = file_copy(sys, from, to, err);
-	if (rc == MBJ_OK)
-		rc = copy_judge(sys, to, ret_info, err);
-	if (rc == MBJ_OK)
-		return mbj_dir_sync(sys, dir, err);
-	(void)sys->unlink(sys->ctx, to);
+	rc = snapshot_copy_keep(&copy, err);
+	if (rc < 0)
+		snapshot_copy_drop(&copy);
+	else
+		*ret_info = copy.info;
 	return rc;
 }
 
@@ -142,12 +79,11 @@ static enum mbj_rc snapshot_find(struct mbj_store *replica, const char *source,
 		if ((until.v != 0 && lsns[i].v > until.v) ||
 		    lsns[i].v + 1 < begin.v)
 			continue;
-		rc = snapshot_copy(replica, source, lsns[i], ret_info, &why);
+		rc = snapshot_take(replica, source, lsns[i], ret_info, &why);
 		if (rc == MBJ_OK)
 			break;
 		/* Gone meanwhile, or bad: the next older one may do. */
-		if (rc == MBJ_ENOTFOUND || rc == MBJ_ECORRUPT ||
-		    rc == MBJ_EUNSUPPORTED) {
+		if (snapshot_copy_is_fault(rc)) {
 			if (first.rc == MBJ_OK)
 				first = why;
 			rc = MBJ_ENOTFOUND;

@@ -33,6 +33,7 @@ TCase *test_tree_model_case(void);
 TCase *test_utf7_case(void);
 TCase *test_content_case(void);
 TCase *test_snapshot_case(void);
+TCase *test_snapshot_account_case(void);
 TCase *test_uids_case(void);
 
 /* The id whose text ends in number; never a reserved one. */

@@ -16,7 +16,7 @@ int main(void)
 		test_content_case,     test_uids_case,
 		test_blob_case,	       test_blob_fault_case,
 		test_blob_thread_case, test_attribute_case,
-		test_snapshot_case,
+		test_snapshot_case,    test_snapshot_account_case,
 	};
 
 	return test_run("mailbox", cases, sizeof(cases) / sizeof(cases[0]));

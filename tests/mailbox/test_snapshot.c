@@ -9,156 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <mbj/attribute.h>
 #include <mbj/hash.h>
-#include <mbj/snapshot.h>
 
-#include "content_lab.h"
+#include "snapshot_lab.h"
 
-enum { STEPS = 400, SMALL_STEPS = 24 };
+enum { SMALL_STEPS = 24 };
 
 static struct mbj_error err;
-
-static int64_t frozen_us(void *ctx)
-{
-	(void)ctx;
-	return 1767225600000000;
-}
-
-/* The real system, at one instant: the same state has the same bytes. */
-static const struct mbj_sys *frozen_sys(void)
-{
-	static struct mbj_sys sys;
-
-	sys = *mbj_sys_posix();
-	sys.now_us = frozen_us;
-	return &sys;
-}
-
-struct snapshot_lab {
-	struct content_lab content;
-	struct mbj_snapshot_info info;
-	char dir[MBJ_PATH_TEXT_MAX];
-	char path[MBJ_PATH_TEXT_MAX]; /* of the snapshot */
-};
-
-/* Accounts that are there, were deleted, are parked; attributes, names. */
-static void strangers_add(struct mbj_txn *txn)
-{
-	struct mbj_account account = {
-		.policy = MBJ_NAME_POLICY_DEFAULT,
-	};
-	struct mbj_mailbox mailbox = {
-		.parent = MBJ_ID_ROOT,
-		.uidvalidity = 7,
-		.is_selectable = true,
-		.name = {mbj_bytes_str("Ünter"), mbj_bytes_str("ünter")},
-	};
-	const struct mbj_parked parked = {
-		.account = test_id(777),
-		.first.v = 3,
-		.last.v = 4,
-		.count = 2,
-		.reason = mbj_bytes_str("no such account"),
-	};
-	struct mbj_path path = {mbj_bytes_str("Some\0where"),
-				mbj_bytes_str("Some\0where")};
-	char name[16];
-
-	for (uint32_t i = 0; i < 5; i++) {
-		account.id = test_id(2000 + i);
-		(void)snprintf(name, sizeof(name), "other%u", i);
-		account.name = mbj_bytes_str(name);
-		test_ok(mbj_txn_account_create(txn, &account, &err), err);
-		mailbox.id = test_id(3000 + i);
-		test_ok(mbj_txn_mailbox_create(txn, account.id, &mailbox, &err),
-			err);
-	}
-	path.stored.n = path.key.n = sizeof("Some\0where") - 1;
-	test_ok(mbj_txn_subscribe(txn, test_id(2001), &path, &err), err);
-	test_ok(mbj_txn_mailbox_set_attr(txn, test_id(2001), test_id(3001), 1,
-					 MBJ_ATTR_ACL, mbj_bytes_str("bob"),
-					 mbj_bytes_str("lrs"), &err),
-		err);
-	test_ok(mbj_txn_account_set_quota(txn, test_id(2002), 5, 6, &err), err);
-	test_ok(mbj_txn_account_set_attr(txn, test_id(2002),
-					 mbj_bytes_str("/shared/admin"),
-					 mbj_bytes_str("mailto:a@b"), &err),
-		err);
-	test_ok(mbj_txn_account_delete(txn, test_id(2003), (struct mbj_lsn){9},
-				       &err),
-		err);
-	test_ok(mbj_txn_parked_set(txn, &parked, &err), err);
-}
-
-static void watermark_set(struct mbj_txn *txn, uint64_t lsn)
-{
-	const struct mbj_watermark watermark = {{lsn},
-						{3},
-						{{0xc0, 0xff, 0xee}}};
-
-	test_ok(mbj_txn_watermark_set(txn, &watermark, &err), err);
-}
-
-/* Of what the state has now into the lab's directory. */
-static void snapshot_take(struct mbj_state *state, const char *dir,
-			  struct mbj_snapshot_info *ret_info,
-			  char path[MBJ_PATH_TEXT_MAX])
-{
-	char name[MBJ_SNAPSHOT_NAME_SIZE];
-	struct mbj_txn *txn = NULL;
-
-	test_ok(mbj_txn_begin_read(state, &txn, &err), err);
-	test_ok(mbj_snapshot_write(frozen_sys(), dir, txn, ret_info, &err),
-		err);
-	mbj_txn_abort(&txn);
-	mbj_snapshot_name_print(ret_info->watermark.lsn, name);
-	test_ok(mbj_path_join(path, dir, name, &err), err);
-}
-
-static void snapshot_lab_begin(struct snapshot_lab *lab, int engine,
-			       unsigned steps)
-{
-	struct mbj_buf uids;
-
-	content_lab_begin(&lab->content, engine);
-	mbj_buf_init(&uids, 1 << 12);
-	for (unsigned i = 0; i < steps; i++)
-		content_step(&lab->content, &uids);
-	mbj_buf_done(&uids);
-	/* The last steps may have left none. */
-	content_append(&lab->content, &lab->content.model->boxes[0]);
-	strangers_add(lab->content.txn);
-	watermark_set(lab->content.txn, 41);
-	test_ok(mbj_txn_commit(&lab->content.txn, &err), err);
-	(void)snprintf(lab->dir, sizeof(lab->dir), "%s/snapshots",
-		       lab->content.tmpdir);
-	ck_assert_int_eq(mkdir(lab->dir, 0700), 0);
-	snapshot_take(lab->content.state, lab->dir, &lab->info, lab->path);
-}
-
-static void snapshot_lab_end(struct snapshot_lab *lab)
-{
-	test_ok(mbj_txn_begin(lab->content.state, &lab->content.txn, &err),
-		err);
-	content_lab_end(&lab->content);
-}
-
-static uint8_t *bytes_load(const char *path, size_t *ret_n)
-{
-	struct mbj_buf buf;
-	uint8_t *bytes;
-
-	mbj_buf_init(&buf, 64 << 20);
-	test_ok(mbj_file_load(mbj_sys_posix(), path, 64 << 20, &buf, &err),
-		err);
-	bytes = malloc(buf.n);
-	ck_assert_ptr_nonnull(bytes);
-	memcpy(bytes, buf.p, buf.n);
-	*ret_n = buf.n;
-	mbj_buf_done(&buf);
-	return bytes;
-}
 
 static void bytes_store(const char *path, const uint8_t *p, size_t n)
 {
@@ -167,55 +24,6 @@ static void bytes_store(const char *path, const uint8_t *p, size_t n)
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(write(fd, p, n), (ssize_t)n);
 	close(fd);
-}
-
-/* A state of its own beside the lab's. */
-static struct mbj_state *other_open(const struct snapshot_lab *lab,
-				    const char *name, int engine)
-{
-	struct mbj_state_options options = MBJ_STATE_OPTIONS_DEFAULT;
-	struct mbj_state *state = NULL;
-	char home[MBJ_PATH_TEXT_MAX];
-
-	(void)snprintf(home, sizeof(home), "%s/%s", lab->content.tmpdir, name);
-	options.cache_size = 4 << 20;
-	options.engine = (enum mbj_state_engine)engine;
-	test_ok(mbj_state_open(mbj_sys_posix(), home, test_id(999), &options,
-			       &state, &err),
-		err);
-	return state;
-}
-
-static struct mbj_snapshot *opened(const char *path)
-{
-	struct mbj_snapshot *snapshot = NULL;
-
-	test_ok(mbj_snapshot_open(NULL, path, &snapshot, &err), err);
-	return snapshot;
-}
-
-static void accounts_check(struct mbj_state *state, unsigned expected)
-{
-	struct mbj_account account;
-	struct mbj_digest digest;
-	struct mbj_scan scan = {0};
-	struct mbj_txn *txn = NULL;
-	unsigned count = 0;
-	enum mbj_rc rc;
-
-	test_ok(mbj_txn_begin_read(state, &txn, &err), err);
-	test_ok(mbj_scan_accounts(txn, &scan, &err), err);
-	while ((rc = mbj_scan_next_account(&scan, &account, &err)) == MBJ_OK) {
-		test_ok(mbj_txn_account_check(txn, account.id, &digest, &err),
-			err);
-		test_ok(mbj_txn_account_find(txn, account.name, &account, &err),
-			err);
-		count++;
-	}
-	ck_assert_int_eq(rc, MBJ_ENOTFOUND);
-	mbj_scan_done(&scan);
-	mbj_txn_abort(&txn);
-	ck_assert_uint_eq(count, expected);
 }
 
 /*
@@ -233,23 +41,23 @@ START_TEST(snapshot_whole)
 	uint8_t *first, *second;
 	size_t n, m;
 
-	snapshot_lab_begin(&lab, _i, STEPS);
-	first = bytes_load(lab.path, &n);
+	snapshot_lab_begin(&lab, _i, SNAPSHOT_LAB_STEPS);
+	first = snapshot_lab_load(lab.path, &n);
 	ck_assert_uint_eq(n, lab.info.size);
 	(void)snprintf(again_dir, sizeof(again_dir), "%s/again",
 		       lab.content.tmpdir);
 	ck_assert_int_eq(mkdir(again_dir, 0700), 0);
 	for (int engine = 0; engine < 2; engine++) {
 		struct mbj_state *state =
-			other_open(&lab, engine ? "filled1" : "filled0",
-				   engine);
+			snapshot_lab_open(&lab, engine ? "filled1" : "filled0",
+					  engine);
 
-		snapshot = opened(lab.path);
+		snapshot = snapshot_lab_opened(lab.path);
 		test_ok(mbj_snapshot_load(snapshot, state, false, &err), err);
 		mbj_snapshot_close(&snapshot);
-		accounts_check(state, 5);
-		snapshot_take(state, again_dir, &info, again);
-		second = bytes_load(again, &m);
+		snapshot_lab_check(state, 5);
+		snapshot_lab_take(state, again_dir, &info, again);
+		second = snapshot_lab_load(again, &m);
 		ck_assert_uint_eq(n, m);
 		ck_assert_int_eq(memcmp(first, second, n), 0);
 		free(second);
@@ -258,56 +66,6 @@ START_TEST(snapshot_whole)
 	ck_assert_uint_eq(info.accounts, 5);
 	ck_assert_uint_gt(info.messages, 0);
 	free(first);
-	snapshot_lab_end(&lab);
-}
-END_TEST
-
-/*
- * Goal: one account can be taken out of a snapshot, whole, and no other comes
- * along.  Method: each into a state of its own; what is not there, was deleted,
- * or is there already, is said.
- */
-START_TEST(snapshot_account)
-{
-	struct mbj_id ids[] = {test_id(2000), test_id(2001), test_id(2004),
-			       MBJ_ID_ROOT};
-	struct mbj_account account;
-	struct mbj_snapshot *snapshot;
-	struct snapshot_lab lab;
-	struct mbj_txn *txn = NULL;
-	char name[16];
-
-	snapshot_lab_begin(&lab, MBJ_STATE_BERKELEY_DB, STEPS);
-	ids[3] = lab.content.account;
-	snapshot = opened(lab.path);
-	for (unsigned i = 0; i < 4; i++) {
-		struct mbj_state *state;
-
-		(void)snprintf(name, sizeof(name), "one%u", i);
-		state = other_open(&lab, name, MBJ_STATE_MEMORY);
-		test_ok(mbj_txn_begin(state, &txn, &err), err);
-		test_ok(mbj_snapshot_account_load(snapshot, ids[i], txn, &err),
-			err);
-		test_rc(mbj_snapshot_account_load(snapshot, ids[i], txn, &err),
-			MBJ_ECONFLICT);
-		test_ok(mbj_txn_commit(&txn, &err), err);
-		accounts_check(state, 1);
-		mbj_state_close(&state);
-	}
-	test_ok(mbj_snapshot_account_get(snapshot, test_id(2001), &account,
-					 &err),
-		err);
-	ck_assert(mbj_bytes_equal(account.name, mbj_bytes_str("other1")));
-	ck_assert_uint_eq(account.subscription_count, 1);
-	test_rc(mbj_snapshot_account_get(snapshot, test_id(2003), &account,
-					 &err),
-		MBJ_ENOTFOUND);
-	test_rc(mbj_snapshot_account_get(snapshot, test_id(1), &account, &err),
-		MBJ_ENOTFOUND);
-	test_rc(mbj_snapshot_account_get(snapshot, test_id(999999), &account,
-					 &err),
-		MBJ_ENOTFOUND);
-	mbj_snapshot_close(&snapshot);
 	snapshot_lab_end(&lab);
 }
 END_TEST
@@ -341,7 +99,7 @@ START_TEST(snapshot_damage)
 	size_t n;
 
 	snapshot_lab_begin(&lab, MBJ_STATE_MEMORY, SMALL_STEPS);
-	bytes = bytes_load(lab.path, &n);
+	bytes = snapshot_lab_load(lab.path, &n);
 	(void)snprintf(path, sizeof(path), "%s/bent", lab.content.tmpdir);
 	for (size_t bit = 0; bit < 8 * n; bit++) {
 		bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -397,9 +155,9 @@ START_TEST(snapshot_forged)
 	size_t n;
 
 	snapshot_lab_begin(&lab, MBJ_STATE_MEMORY, SMALL_STEPS);
-	bytes = bytes_load(lab.path, &n);
+	bytes = snapshot_lab_load(lab.path, &n);
 	(void)snprintf(path, sizeof(path), "%s/forged", lab.content.tmpdir);
-	state = other_open(&lab, "forged.state", MBJ_STATE_MEMORY);
+	state = snapshot_lab_open(&lab, "forged.state", MBJ_STATE_MEMORY);
 	for (size_t at = 256; at < n - 128; at += 48 + size) {
 		memcpy(&size, bytes + at + 16, sizeof(size));
 		memcpy(id.b, bytes + at + 32, sizeof(id.b));
@@ -407,7 +165,7 @@ START_TEST(snapshot_forged)
 			bytes[at + 48 + i] ^= 1;
 			chunk_mend(bytes + at, size);
 			bytes_store(path, bytes, n);
-			snapshot = opened(path);
+			snapshot = snapshot_lab_opened(path);
 			test_rc(mbj_snapshot_load(snapshot, state, false, &err),
 				MBJ_ECORRUPT);
 			/* What is in no digest may be judged alone as good. */
@@ -448,7 +206,7 @@ START_TEST(snapshot_versions)
 	size_t n;
 
 	snapshot_lab_begin(&lab, MBJ_STATE_MEMORY, SMALL_STEPS);
-	bytes = bytes_load(lab.path, &n);
+	bytes = snapshot_lab_load(lab.path, &n);
 	(void)snprintf(path, sizeof(path), "%s/newer", lab.content.tmpdir);
 	for (size_t i = 0; i < sizeof(newer) / sizeof(*newer); i++) {
 		uint8_t before = bytes[newer[i].at];
@@ -510,7 +268,7 @@ START_TEST(snapshot_memory)
 	for (uint64_t k = 1; !is_done; k++) {
 		test_ok(mbj_txn_begin_read(lab.content.state, &txn, &err), err);
 		test_alloc_fail_at(k);
-		rc = mbj_snapshot_write(frozen_sys(), lab.dir, txn, &info,
+		rc = mbj_snapshot_write(snapshot_lab_sys(), lab.dir, txn, &info,
 					&err);
 		is_done = test_alloc_count() < k;
 		test_alloc_fail_at(0);
@@ -538,7 +296,6 @@ TCase *test_snapshot_case(void)
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, snapshot_whole, 0, 2);
-	tcase_add_test(tc, snapshot_account);
 	tcase_add_test(tc, snapshot_damage);
 	tcase_add_test(tc, snapshot_forged);
 	tcase_add_test(tc, snapshot_versions);

@@ -88,14 +88,22 @@ void aside_equal(struct fixture *f)
  * Groups 3 to 8, alternately of alice and bob, of whom those wait that have a
  * ghost.
  */
-void aside_begin(struct fixture *f, bool is_bob,
-		 const struct mbj_store_options *options)
+void aside_delete(struct fixture *f, const char *account)
+{
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_outcome outcome = {0};
+
+	edit.kind = MBJ_EDIT_ACCOUNT_DELETE;
+	edit.account = mbj_bytes_str(account);
+	edit.is_emptying = true;
+	OK(mbj_store_submit(f->primary, &edit, &outcome, err));
+	mbj_outcome_done(&outcome);
+}
+
+void aside_rename(struct fixture *f, bool is_bob)
 {
 	static const char *const names[] = {"m2", "m3", "m4"};
 
-	fixture_begin_with(f, options);
-	fixture_import(f, "alice", 4);
-	fixture_import(f, "bob", 4);
 	(void)fixture_replay(f);
 	aside_ghost(f, "alice", true);
 	if (is_bob)
@@ -106,4 +114,13 @@ void aside_begin(struct fixture *f, bool is_bob,
 		fixture_rename(f, "bob", names[i], i == 0 ? "b" : names[i - 1]);
 	}
 	ck_assert_uint_eq(fixture_replay(f).groups_parked, is_bob ? 6 : 3);
+}
+
+void aside_begin(struct fixture *f, bool is_bob,
+		 const struct mbj_store_options *options)
+{
+	fixture_begin_with(f, options);
+	fixture_import(f, "alice", 4);
+	fixture_import(f, "bob", 4);
+	aside_rename(f, is_bob);
 }

@@ -23,6 +23,9 @@ struct mbj_retry_result aside_retry_with(struct fixture *f, const char *account,
 struct mbj_retry_result aside_retry(struct fixture *f, const char *account);
 /* Nobody is aside, and the two stores are the same. */
 void aside_equal(struct fixture *f);
+void aside_delete(struct fixture *f, const char *account);
+/* All but the making of stores and accounts of what follows. */
+void aside_rename(struct fixture *f, bool is_bob);
 /*
  * Groups 3 to 8, alternately of alice and bob: alice has a ghost, and waits;
  * so does bob where it is said.

@@ -294,6 +294,32 @@ struct play {
 	unsigned swaps[PEOPLE]; /* how often its m2 and m3 changed places */
 };
 
+static void play_resync(struct play *play, unsigned who)
+{
+	struct fixture *f = &play->f;
+	struct mbj_snapshot_result snapshot;
+	struct mbj_resync_result result;
+
+	OK(mbj_store_snapshot(f->primary, &snapshot, err));
+	OK(mbj_quarantine_resync(f->replica,
+				 fixture_account(f->primary, people[who]),
+				 f->primary_dir, &result, err));
+	ck_assert(!result.is_aside);
+	play->has_ghost[who] = false;
+}
+
+/* Nobody's ghost is in the journal, nor in a snapshot of the primary. */
+static void play_rebuild(struct play *play)
+{
+	struct mbj_store_options options = *play->f.options;
+	struct fixture *f = &play->f;
+
+	options.is_rebuild_forced = true;
+	mbj_store_close(&f->replica);
+	OK(mbj_replica_open(f->replica_dir, &options, &f->replica, err));
+	memset(play->has_ghost, 0, sizeof(play->has_ghost));
+}
+
 static void play_step(struct play *play)
 {
 	struct fixture *f = &play->f;
@@ -302,7 +328,7 @@ static void play_step(struct play *play)
 						{"m3", "m2"},
 						{"x", "m3"}};
 
-	switch (test_rng_below(&play->rng, 8)) {
+	switch (test_rng_below(&play->rng, 10)) {
 	case 0:
 		play->has_ghost[who] = !play->has_ghost[who];
 		aside_ghost(f, people[who], play->has_ghost[who]);
@@ -320,6 +346,12 @@ static void play_step(struct play *play)
 		break;
 	case 3:
 		(void)fixture_replay(f);
+		break;
+	case 4:
+		play_resync(play, who);
+		break;
+	case 5:
+		play_rebuild(play);
 		break;
 	default:
 		/* Each turn wants the one before it: any other order fails. */

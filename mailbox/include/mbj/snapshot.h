@@ -87,14 +87,18 @@ mbj_snapshot_account_get(struct mbj_snapshot *snapshot, struct mbj_id id,
 			 struct mbj_account *ret_account,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
 /*
- * Everything of one account into a writing transaction, judged.  On failure the
- * transaction has a part of it: roll back.
- * Requires: the state has nothing of that account.
- * Returns: MBJ_ENOTFOUND, MBJ_ECORRUPT, MBJ_ECONFLICT (another account has its
- * name, or it is there).
+ * Make an account in a writing transaction what it is in the snapshot, judged
+ * first: what the state has of it goes without a trace, and where the snapshot
+ * has nothing of it nothing comes.  Of one that was deleted its tombstone
+ * comes, and what is still to be reaped.  is_wanting: every content that its
+ * messages have is noted as wanted (mbj/message.h).  On failure the transaction
+ * has a part of it: roll back.
+ * Requires: memory for what it had and has, about 700 bytes for each message.
+ * Returns: MBJ_ECORRUPT, MBJ_ECONFLICT (another account has its name).
  */
 enum mbj_rc mbj_snapshot_account_load(struct mbj_snapshot *snapshot,
 				      struct mbj_id id, struct mbj_txn *txn,
+				      bool is_wanting,
 				      struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * All of it into a state that holds nothing, judged; the watermark comes last,

@@ -336,6 +336,15 @@ enum mbj_rc mbj_txn_account_create(struct mbj_txn *txn,
 enum mbj_rc mbj_txn_account_delete(struct mbj_txn *txn, struct mbj_id id,
 				   struct mbj_lsn lsn,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The same without a trace, for an account that is to be made anew: all its
+ * messages at once, also those that wait to be reaped, its tombstones, and its
+ * own.  One that is not there, or was deleted, is good, too.
+ * Requires: memory for what it had, about 700 bytes for each message.
+ */
+enum mbj_rc mbj_txn_account_wipe(struct mbj_txn *txn, struct mbj_id id,
+				 struct mbj_lsn lsn,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc mbj_txn_account_rename(struct mbj_txn *txn, struct mbj_id id,
 				   struct mbj_bytes from, struct mbj_bytes to,
 				   struct mbj_error *err) MBJ_MUST_CHECK;

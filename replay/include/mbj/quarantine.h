@@ -20,7 +20,7 @@
 #ifndef MBJ_QUARANTINE_H
 #define MBJ_QUARANTINE_H
 
-#include <mbj/store.h>
+#include <mbj/replay.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -59,6 +59,39 @@ mbj_quarantine_retry(struct mbj_store *replica,
 		     const struct mbj_retry_options *options,
 		     struct mbj_retry_result *ret_result,
 		     struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* Messages of an account that is made again in one transaction. */
+enum { MBJ_RESYNC_MESSAGES_MAX = 200000 };
+
+struct mbj_resync_result {
+	struct mbj_lsn snapshot; /* that the account was made from */
+	uint64_t groups;	 /* behind it, carried out */
+	bool is_aside;		 /* one of them fails: its account waits */
+	struct mbj_replay_result replay; /* contents that are missing, too */
+};
+
+/*
+ * Make one account of the replica again, aside or not, from a snapshot in the
+ * directory of source, which may be in use, and from the replica's own journal
+ * behind that. The replica is brought to where source is first; the contents of
+ * the account's messages are fetched last. The snapshot is copied into the
+ * replica's own directory, so that a state that is made anew has the account as
+ * it is now. What the replica had of it, and source had not, is gone.
+ * Returns: what mbj_replay_journal returns; MBJ_EFENCED (source has no snapshot
+ * of a group that the replica's journal has, and none of its own is newer
+ * than), MBJ_ECORRUPT (none is good: damaged, of another history, or it denies
+ * what this journal recorded of the account), MBJ_ENOTFOUND (nobody knows the
+ * account), MBJ_ELIMIT (more than MBJ_RESYNC_MESSAGES_MAX messages: the
+ * snapshot is there, a state that is made anew begins with it),
+ * MBJ_ECONFLICT (another account has its name here: a newer snapshot helps).
+ * Durability: as mbj_quarantine_retry; stopped anywhere the account is what it
+ * was, or waits in order from some group on, and the call can be made again.
+ */
+MBJ_API enum mbj_rc mbj_quarantine_resync(struct mbj_store *replica,
+					  struct mbj_id account,
+					  const char *source,
+					  struct mbj_resync_result *ret_result,
+					  struct mbj_error *err) MBJ_MUST_CHECK;
 
 #ifdef __cplusplus
 }

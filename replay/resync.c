@@ -1,0 +1,441 @@
+/*
+ * Resync: one account of a replica made again from a snapshot of its source,
+ * and from the replica's own journal behind that.
+ *
+ *	replay -> copy and judge a snapshot -> its name
+ *	  -> one transaction: what the account had goes, what the snapshot has
+ *	     comes, and what its journal has behind it waits
+ *	  -> carry out what waits -> fetch contents
+ *
+ * Invariants:
+ *   1. the snapshot is of the replica's own history: lineage, chain value, and
+ *      for the account the digest that its own journal recorded;
+ *   2. it is in the replica's own directory, and newer than any other there,
+ *      before the state is changed: a state that is made anew begins with it,
+ *      and so has the account as it is now;
+ *   3. wherever it is stopped, the account is what it was, or what the journal
+ *      says of some group, with the rest waiting in order.
+ *
+ * Threads: one at a time per store.
+ */
+#include <string.h>
+
+#include <mbj/check.h>
+#include <mbj/quarantine.h>
+#include <mbj/trim.h>
+
+#include "quarantine_run.h"
+#include "snapshot_copy.h"
+
+struct resync {
+	struct mbj_store *store;
+	struct mbj_id account;
+	const char *source;
+	struct mbj_lsn end; /* the state's watermark */
+	struct snapshot_copy copy;
+	bool is_there;		   /* the snapshot has the account */
+	uint64_t messages;	   /* of it, there or here */
+	struct mbj_parked waiting; /* what its journal has behind it */
+};
+
+/* ----------------------------------------------------------- the snapshot */
+
+/* The chain value of one's own journal there. */
+static enum mbj_rc chain_get(const struct mbj_store *store, struct mbj_lsn lsn,
+			     struct mbj_hash *ret_chain, struct mbj_error *err)
+{
+	const struct mbj_anchor *anchor = &mbj_store_identity(store)->anchor;
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_group group;
+	enum mbj_rc rc;
+
+	if (lsn.v + 1 == anchor->first.v) {
+		*ret_chain = anchor->chain;
+		return MBJ_OK;
+	}
+	rc = mbj_store_log_reader_own(store, &reader, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_seek(reader, lsn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_next(reader, &group, err);
+	if (rc == MBJ_OK)
+		*ret_chain = group.chain;
+	mbj_log_reader_close(&reader);
+	return rc;
+}
+
+/* It is of this history. */
+static enum mbj_rc history_check(const struct resync *resync,
+				 struct mbj_error *err)
+{
+	const struct mbj_snapshot_info *info = &resync->copy.info;
+	const struct mbj_identity *own = mbj_store_identity(resync->store);
+	unsigned long long lsn = info->watermark.lsn.v;
+	struct mbj_hash chain;
+	enum mbj_rc rc;
+
+	if (!mbj_id_equal(info->lineage, own->lineage))
+		return mbj_error_set(err, MBJ_ECORRUPT,
+				     "the snapshot of group %llu is another "
+				     "store's",
+				     lsn);
+	rc = chain_get(resync->store, info->watermark.lsn, &chain, err);
+	if (rc < 0 ||
+	    memcmp(chain.b, info->watermark.chain.b, MBJ_HASH_SIZE) == 0)
+		return rc;
+	return mbj_error_set(err, MBJ_ECORRUPT,
+			     "the snapshot of group %llu and the journal are "
+			     "different histories",
+			     lsn);
+}
+
+/* The account's last group in it: this journal recorded the same digest. */
+static enum mbj_rc digest_check(const struct resync *resync,
+				const struct mbj_account *account,
+				struct mbj_error *err)
+{
+	const struct mbj_identity *own = mbj_store_identity(resync->store);
+	struct mbj_group_account recorded;
+	struct mbj_log_reader *reader = NULL;
+	bool is_same = false;
+	struct mbj_group group;
+	enum mbj_rc rc;
+
+	/* Of what was trimmed the chain value alone speaks. */
+	if (account->lsn.v < own->anchor.first.v)
+		return MBJ_OK;
+	rc = mbj_store_log_reader_own(resync->store, &reader, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_seek(reader, account->lsn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_next(reader, &group, err);
+	for (uint32_t i = 0; rc == MBJ_OK && i < group.header.account_count;
+	     i++) {
+		mbj_group_account_get(&group, i, &recorded);
+		is_same =
+			is_same ||
+			(mbj_id_equal(recorded.id, resync->account) &&
+			 mbj_digest_equal(&recorded.digest, &account->digest));
+	}
+	mbj_log_reader_close(&reader);
+	if (rc < 0 || is_same)
+		return rc;
+	return mbj_error_set(err, MBJ_ECORRUPT,
+			     "the snapshot of group %llu has the account "
+			     "otherwise than group %llu of the journal says",
+			     (unsigned long long)
+				     resync->copy.info.watermark.lsn.v,
+			     (unsigned long long)account->lsn.v);
+}
+
+/* What the snapshot has of the account: judged before anything is changed. */
+static enum mbj_rc account_check(struct resync *resync, struct mbj_error *err)
+{
+	struct mbj_snapshot *snapshot = NULL;
+	struct mbj_account account;
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	rc = mbj_snapshot_open(resync->copy.sys, resync->copy.temp, &snapshot,
+			       err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_snapshot_account_get(snapshot, resync->account, &account,
+				      &why);
+	resync->is_there = rc == MBJ_OK;
+	resync->messages = resync->is_there ? account.message_count : 0;
+	if (rc == MBJ_OK)
+		rc = digest_check(resync, &account, &why);
+	mbj_snapshot_close(&snapshot);
+	/* Deleted, or not made yet. */
+	if (rc == MBJ_ENOTFOUND)
+		return MBJ_OK;
+	if (rc < 0 && err != NULL)
+		*err = why;
+	return rc;
+}
+
+static enum mbj_rc copy_try(struct resync *resync, struct mbj_lsn lsn,
+			    struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = snapshot_copy_make(resync->store, resync->source, lsn,
+				&resync->copy, err);
+	if (rc < 0)
+		return rc;
+	if (resync->copy.info.watermark.lsn.v != lsn.v)
+		rc = mbj_error_set(err, MBJ_ECORRUPT,
+				   "the snapshot of group %llu is another "
+				   "group's",
+				   (unsigned long long)lsn.v);
+	if (rc == MBJ_OK)
+		rc = history_check(resync, err);
+	if (rc == MBJ_OK)
+		rc = account_check(resync, err);
+	if (rc == MBJ_OK)
+		rc = snapshot_copy_keep(&resync->copy, err);
+	if (rc < 0)
+		snapshot_copy_drop(&resync->copy);
+	return rc;
+}
+
+/*
+ * The first group that a snapshot may have: one's own journal goes on from
+ * there, and a state that is made anew takes it before any other.
+ */
+static enum mbj_rc least_find(const struct resync *resync,
+			      struct mbj_lsn *ret_least, struct mbj_error *err)
+{
+	const struct mbj_anchor *anchor =
+		&mbj_store_identity(resync->store)->anchor;
+	struct mbj_lsn *lsns = NULL;
+	size_t count = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_snapshots_list(mbj_store_sys(resync->store),
+				mbj_store_dir(resync->store), &lsns, &count,
+				err);
+	ret_least->v = anchor->first.v > 1 ? anchor->first.v - 1 : 1;
+	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
+		/* Others are of a history that was given up. */
+		if (lsns[i].v <= resync->end.v && lsns[i].v > ret_least->v)
+			*ret_least = lsns[i];
+	}
+	mbj_free(lsns);
+	return rc;
+}
+
+static enum mbj_rc none_good(const struct resync *resync, struct mbj_lsn least,
+			     const struct mbj_error *why, struct mbj_error *err)
+{
+	if (why->rc != MBJ_OK) {
+		if (err != NULL)
+			*err = *why;
+		return mbj_error_prefix(err, why->rc,
+					"no snapshot in %s is good; the newest",
+					resync->source);
+	}
+	return mbj_error_set(err, MBJ_EFENCED,
+			     "%s has no snapshot of a group from %llu to %llu, "
+			     "which the replica could begin with: \"mbj "
+			     "snapshot\" makes one there",
+			     resync->source, (unsigned long long)least.v,
+			     (unsigned long long)resync->end.v);
+}
+
+static enum mbj_rc copy_find(struct resync *resync, struct mbj_error *err)
+{
+	struct mbj_error first = {.rc = MBJ_OK};
+	struct mbj_lsn least = {0};
+	struct mbj_lsn *lsns = NULL;
+	struct mbj_error why;
+	size_t count = 0;
+	enum mbj_rc rc;
+
+	rc = least_find(resync, &least, err);
+	if (rc == MBJ_OK)
+		rc = mbj_snapshots_list(mbj_store_sys(resync->store),
+					resync->source, &lsns, &count, err);
+	if (rc < 0)
+		return rc;
+	rc = MBJ_ENOTFOUND;
+	for (size_t i = 0; rc == MBJ_ENOTFOUND && i < count; i++) {
+		if (lsns[i].v < least.v || lsns[i].v > resync->end.v)
+			continue;
+		rc = copy_try(resync, lsns[i], &why);
+		if (snapshot_copy_is_fault(rc)) {
+			if (first.rc == MBJ_OK)
+				first = why;
+			rc = MBJ_ENOTFOUND;
+		} else if (rc < 0 && err != NULL) {
+			*err = why;
+		}
+	}
+	mbj_free(lsns);
+	return rc == MBJ_ENOTFOUND ? none_good(resync, least, &first, err) : rc;
+}
+
+/* ------------------------------------------------------------- the account */
+
+/* What one's own journal has of the account behind the snapshot. */
+static enum mbj_rc waiting_find_all(struct resync *resync,
+				    struct mbj_error *err)
+{
+	struct mbj_parked *waiting = &resync->waiting;
+	struct mbj_lsn at = {resync->copy.info.watermark.lsn.v + 1};
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_group group;
+	enum mbj_rc rc;
+
+	*waiting = (struct mbj_parked){
+		.account = resync->account,
+		.reason = mbj_bytes_str("what its snapshot has not is being "
+					"carried out"),
+	};
+	rc = mbj_store_log_reader_own(resync->store, &reader, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_seek(reader, at, err);
+	for (; rc == MBJ_OK && at.v <= resync->end.v; at.v++) {
+		rc = mbj_log_reader_next(reader, &group, err);
+		if (rc < 0 || !mbj_group_names(&group, resync->account))
+			continue;
+		if (waiting->count++ == 0)
+			waiting->first = at;
+		waiting->last = at;
+	}
+	mbj_log_reader_close(&reader);
+	return rc;
+}
+
+/* There, in the snapshot or in the journal behind it, or aside. */
+static enum mbj_rc known_check(const struct resync *resync, struct mbj_txn *txn,
+			       bool is_found, struct mbj_error *err)
+{
+	char text[MBJ_ID_TEXT_SIZE];
+	struct mbj_parked parked;
+	enum mbj_rc rc;
+
+	if (is_found || resync->is_there || resync->waiting.count > 0)
+		return MBJ_OK;
+	rc = mbj_txn_parked_get(txn, resync->account, &parked, err);
+	if (rc != MBJ_ENOTFOUND)
+		return rc;
+	mbj_id_print(resync->account, text);
+	return mbj_error_set(err, MBJ_ENOTFOUND,
+			     "neither %s nor %s knows an account %s",
+			     mbj_store_dir(resync->store), resync->source,
+			     text);
+}
+
+/* What is too large for one transaction, a state that is made anew takes. */
+static enum mbj_rc size_check(const struct resync *resync,
+			      struct mbj_error *err)
+{
+	if (resync->messages <= MBJ_RESYNC_MESSAGES_MAX)
+		return MBJ_OK;
+	return mbj_error_set(
+		err, MBJ_ELIMIT,
+		"the account has %llu messages, one with more than "
+		"%d is not made again by itself: \"mbj fsck "
+		"--rebuild\" makes the whole state again, from "
+		"the snapshot that %s has now",
+		(unsigned long long)resync->messages, MBJ_RESYNC_MESSAGES_MAX,
+		mbj_store_dir(resync->store));
+}
+
+/* One transaction. */
+static enum mbj_rc account_replace(struct resync *resync, struct mbj_txn *txn,
+				   struct mbj_error *err)
+{
+	struct mbj_snapshot *snapshot = NULL;
+	struct mbj_account account;
+	bool is_found = false;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_account_seek(txn, resync->account, &account, &is_found,
+				  err);
+	if (rc == MBJ_OK && is_found &&
+	    account.message_count > resync->messages)
+		resync->messages = account.message_count;
+	if (rc == MBJ_OK)
+		rc = size_check(resync, err);
+	if (rc == MBJ_OK)
+		rc = known_check(resync, txn, is_found, err);
+	if (rc == MBJ_OK)
+		rc = mbj_snapshot_open(resync->copy.sys, resync->copy.path,
+				       &snapshot, err);
+	if (rc == MBJ_OK)
+		rc = mbj_snapshot_account_load(snapshot, resync->account, txn,
+					       true, err);
+	mbj_snapshot_close(&snapshot);
+	if (rc == MBJ_OK)
+		rc = resync->waiting.count > 0
+			     ? mbj_txn_parked_set(txn, &resync->waiting, err)
+			     : mbj_txn_parked_clear(txn, resync->account, err);
+	return rc;
+}
+
+static enum mbj_rc account_make(struct resync *resync, struct mbj_error *err)
+{
+	struct mbj_batch *batch = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_batch_begin(resync->store, &batch, err);
+	if (rc < 0)
+		return rc;
+	rc = account_replace(resync, mbj_batch_txn(batch), err);
+	if (rc == MBJ_OK) {
+		mbj_batch_touch(batch);
+		rc = mbj_batch_commit(&batch, err);
+	}
+	mbj_batch_abort(&batch);
+	return rc;
+}
+
+/* ------------------------------------------------------------------- call */
+
+/* Carry out what waits for it; *ret_is_aside: there is something left. */
+static enum mbj_rc rest_carry_out(struct resync *resync,
+				  struct mbj_resync_result *result,
+				  struct mbj_error *err)
+{
+	struct mbj_retry_options options = MBJ_RETRY_OPTIONS_INIT;
+	struct mbj_retry_result retried = {.groups = 0};
+	enum mbj_rc rc;
+
+	if (resync->waiting.count == 0)
+		return MBJ_OK;
+	options.account = resync->account;
+	rc = mbj_quarantine_retry(resync->store, &options, &retried, err);
+	result->groups = retried.groups;
+	result->is_aside = retried.accounts_healed == 0;
+	return rc;
+}
+
+/* The account, from a snapshot to the end of one's own journal. */
+static enum mbj_rc account_resync(struct resync *resync,
+				  struct mbj_resync_result *result,
+				  struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = copy_find(resync, err);
+	if (rc == MBJ_OK)
+		rc = waiting_find_all(resync, err);
+	if (rc == MBJ_OK)
+		rc = account_make(resync, err);
+	if (rc == MBJ_OK)
+		rc = rest_carry_out(resync, result, err);
+	result->snapshot = resync->copy.info.watermark.lsn;
+	return rc;
+}
+
+enum mbj_rc mbj_quarantine_resync(struct mbj_store *replica,
+				  struct mbj_id account, const char *source,
+				  struct mbj_resync_result *ret_result,
+				  struct mbj_error *err)
+{
+	struct mbj_replay_options usual = MBJ_REPLAY_OPTIONS_INIT;
+	struct resync resync = {.store = replica,
+				.account = account,
+				.source = source};
+	struct mbj_watermark applied;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(!mbj_id_is_reserved(account));
+	memset(ret_result, 0, sizeof(*ret_result));
+	rc = mbj_replay_journal(replica, source, &usual, &ret_result->replay,
+				err);
+	if (rc == MBJ_OK)
+		rc = mbj_store_applied(replica, &applied, err);
+	if (rc != MBJ_OK)
+		return rc;
+	resync.end = applied.lsn;
+	rc = account_resync(&resync, ret_result, err);
+	/* And the contents of its messages. */
+	if (rc == MBJ_OK)
+		rc = mbj_replay_journal(replica, source, &usual,
+					&ret_result->replay, err);
+	return rc;
+}

@@ -1,0 +1,115 @@
+/*
+ * Copying snapshots; see snapshot_copy.h.
+ */
+#include "snapshot_copy.h"
+
+#include <fcntl.h>
+
+#include <mbj/trim.h>
+
+/* That of a snapshot in the making, which the next one overwrites. */
+#define COPY_TEMP_NAME "snapshot.tmp"
+
+enum { COPY_SIZE = 256 << 10 };
+
+static enum mbj_rc bytes_copy(struct mbj_file *from, struct mbj_file *to,
+			      struct mbj_error *err)
+{
+	uint8_t *p = mbj_alloc(COPY_SIZE);
+	size_t got = COPY_SIZE;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (p == NULL)
+		return mbj_error_nomem(err);
+	for (uint64_t at = 0; rc == MBJ_OK && got == COPY_SIZE; at += got) {
+		rc = mbj_file_read(from, at, p, COPY_SIZE, &got, err);
+		if (rc == MBJ_OK)
+			rc = mbj_file_write(to, at, p, got, err);
+	}
+	mbj_free(p);
+	return rc == MBJ_OK ? mbj_file_sync(to, err) : rc;
+}
+
+static enum mbj_rc file_copy(const struct mbj_sys *sys, const char *from,
+			     const char *to, struct mbj_error *err)
+{
+	struct mbj_file source = MBJ_FILE_CLOSED;
+	struct mbj_file target = MBJ_FILE_CLOSED;
+	enum mbj_rc rc;
+
+	rc = mbj_file_open(sys, from, O_RDONLY | O_NOFOLLOW, &source, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(sys, to,
+				   O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW,
+				   &target, err);
+	if (rc == MBJ_OK)
+		rc = bytes_copy(&source, &target, err);
+	mbj_file_close(&source);
+	mbj_file_close(&target);
+	return rc;
+}
+
+static enum mbj_rc copy_judge(const struct mbj_sys *sys, const char *path,
+			      struct mbj_snapshot_info *ret_info,
+			      struct mbj_error *err)
+{
+	struct mbj_snapshot *snapshot = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_snapshot_open(sys, path, &snapshot, err);
+	if (rc == MBJ_OK)
+		rc = mbj_snapshot_verify(snapshot, err);
+	if (rc == MBJ_OK)
+		*ret_info = *mbj_snapshot_info_get(snapshot);
+	mbj_snapshot_close(&snapshot);
+	return rc;
+}
+
+bool snapshot_copy_is_fault(enum mbj_rc rc)
+{
+	return rc == MBJ_ENOTFOUND || rc == MBJ_ECORRUPT ||
+	       rc == MBJ_EUNSUPPORTED;
+}
+
+enum mbj_rc snapshot_copy_make(struct mbj_store *store, const char *source,
+			       struct mbj_lsn lsn,
+			       struct snapshot_copy *ret_copy,
+			       struct mbj_error *err)
+{
+	struct snapshot_copy copy = {.sys = mbj_store_sys(store)};
+	char from[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_store_snapshots_make(store, copy.dir, err);
+	if (rc == MBJ_OK)
+		rc = mbj_snapshot_path(from, source, lsn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_snapshot_path(copy.path, mbj_store_dir(store), lsn,
+				       err);
+	if (rc == MBJ_OK)
+		rc = mbj_path_join(copy.temp, copy.dir, COPY_TEMP_NAME, err);
+	if (rc < 0)
+		return rc;
+	rc = file_copy(copy.sys, from, copy.temp, err);
+	if (rc == MBJ_OK)
+		rc = copy_judge(copy.sys, copy.temp, &copy.info, err);
+	if (rc < 0)
+		snapshot_copy_drop(&copy);
+	else
+		*ret_copy = copy;
+	return rc;
+}
+
+enum mbj_rc snapshot_copy_keep(const struct snapshot_copy *copy,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = mbj_file_rename(copy->sys, copy->temp, copy->path, err);
+	return rc == MBJ_OK ? mbj_dir_sync(copy->sys, copy->dir, err) : rc;
+}
+
+void snapshot_copy_drop(const struct snapshot_copy *copy)
+{
+	(void)copy->sys->unlink(copy->sys->ctx, copy->temp);
+}

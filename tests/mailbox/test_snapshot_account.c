@@ -1,0 +1,149 @@
+/*
+ * One account out of a snapshot: whole, into an empty state and into one that
+ * has gone on.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "snapshot_lab.h"
+
+static struct mbj_error err;
+
+/*
+ * Goal: one account can be taken out of a snapshot, whole, and no other comes
+ * along.  Method: each into a state of its own; what is not there, was deleted,
+ * is said.
+ */
+START_TEST(snapshot_account)
+{
+	struct mbj_id ids[] = {test_id(2000), test_id(2001), test_id(2004),
+			       MBJ_ID_ROOT};
+	struct mbj_account account;
+	struct mbj_snapshot *snapshot;
+	struct snapshot_lab lab;
+	struct mbj_txn *txn = NULL;
+	char name[16];
+
+	snapshot_lab_begin(&lab, MBJ_STATE_BERKELEY_DB, SNAPSHOT_LAB_STEPS);
+	ids[3] = lab.content.account;
+	snapshot = snapshot_lab_opened(lab.path);
+	for (unsigned i = 0; i < 4; i++) {
+		struct mbj_state *state;
+
+		(void)snprintf(name, sizeof(name), "one%u", i);
+		state = snapshot_lab_open(&lab, name, MBJ_STATE_MEMORY);
+		test_ok(mbj_txn_begin(state, &txn, &err), err);
+		/* The second one finds it there, and makes it the same. */
+		for (unsigned times = 0; times < 2; times++)
+			test_ok(mbj_snapshot_account_load(snapshot, ids[i], txn,
+							  false, &err),
+				err);
+		test_ok(mbj_txn_commit(&txn, &err), err);
+		snapshot_lab_check(state, 1);
+		mbj_state_close(&state);
+	}
+	test_ok(mbj_snapshot_account_get(snapshot, test_id(2001), &account,
+					 &err),
+		err);
+	ck_assert(mbj_bytes_equal(account.name, mbj_bytes_str("other1")));
+	ck_assert_uint_eq(account.subscription_count, 1);
+	test_rc(mbj_snapshot_account_get(snapshot, test_id(2003), &account,
+					 &err),
+		MBJ_ENOTFOUND);
+	test_rc(mbj_snapshot_account_get(snapshot, test_id(1), &account, &err),
+		MBJ_ENOTFOUND);
+	test_rc(mbj_snapshot_account_get(snapshot, test_id(999999), &account,
+					 &err),
+		MBJ_ENOTFOUND);
+	mbj_snapshot_close(&snapshot);
+	snapshot_lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: an account can be made again what it was, wherever it has gone since:
+ * all but the order of its records' coming is as before.  Method: in a filled
+ * state one account deleted, one renamed, one that was never there, one that
+ * was deleted alive, and each loaded again; the next snapshot is the same
+ * file, byte for byte.
+ */
+START_TEST(snapshot_account_again)
+{
+	const struct mbj_id dead = test_id(2003);
+	const struct mbj_id unknown = test_id(4711);
+	struct mbj_id ids[] = {test_id(2000), test_id(2001), test_id(2004),
+			       MBJ_ID_ROOT,   dead,	     unknown};
+	struct mbj_account made = {.id = unknown,
+				   .name = mbj_bytes_str("unknown"),
+				   .policy = MBJ_NAME_POLICY_DEFAULT};
+	char again_dir[MBJ_PATH_TEXT_MAX], again[MBJ_PATH_TEXT_MAX];
+	struct mbj_snapshot_info info;
+	struct mbj_snapshot *snapshot;
+	struct snapshot_lab lab;
+	struct mbj_state *state;
+	struct mbj_txn *txn = NULL;
+	uint8_t *first, *second;
+	bool is_dead = false;
+	size_t n, m;
+
+	snapshot_lab_begin(&lab, MBJ_STATE_BERKELEY_DB, SNAPSHOT_LAB_STEPS);
+	ids[3] = lab.content.account;
+	first = snapshot_lab_load(lab.path, &n);
+	(void)snprintf(again_dir, sizeof(again_dir), "%s/again",
+		       lab.content.tmpdir);
+	ck_assert_int_eq(mkdir(again_dir, 0700), 0);
+	state = snapshot_lab_open(&lab, "filled",
+				  _i == 0 ? MBJ_STATE_MEMORY
+					  : MBJ_STATE_BERKELEY_DB);
+	snapshot = snapshot_lab_opened(lab.path);
+	test_ok(mbj_snapshot_load(snapshot, state, false, &err), err);
+	test_ok(mbj_txn_begin(state, &txn, &err), err);
+	test_ok(mbj_txn_account_delete(txn, ids[3], (struct mbj_lsn){99}, &err),
+		err);
+	test_ok(mbj_txn_account_rename(txn, ids[1], mbj_bytes_str("other1"),
+				       mbj_bytes_str("elsewhere"), &err),
+		err);
+	test_ok(mbj_txn_account_create(txn, &made, &err), err);
+	test_ok(mbj_txn_commit(&txn, &err), err);
+	test_ok(mbj_txn_begin(state, &txn, &err), err);
+	for (size_t i = 0; i < sizeof(ids) / sizeof(*ids); i++)
+		test_ok(mbj_snapshot_account_load(snapshot, ids[i], txn, false,
+						  &err),
+			err);
+	test_ok(mbj_txn_account_is_dead(txn, dead, &is_dead, &err), err);
+	ck_assert(is_dead);
+	test_ok(mbj_txn_commit(&txn, &err), err);
+	snapshot_lab_check(state, 5);
+	snapshot_lab_take(state, again_dir, &info, again);
+	second = snapshot_lab_load(again, &m);
+	ck_assert_uint_eq(n, m);
+	ck_assert_int_eq(memcmp(first, second, n), 0);
+	/* Another account with its name: said, and taken back. */
+	test_ok(mbj_txn_begin(state, &txn, &err), err);
+	test_ok(mbj_txn_account_rename(txn, ids[1], mbj_bytes_str("other1"),
+				       mbj_bytes_str("elsewhere"), &err),
+		err);
+	made.name = mbj_bytes_str("other1");
+	test_ok(mbj_txn_account_create(txn, &made, &err), err);
+	test_rc(mbj_snapshot_account_load(snapshot, ids[1], txn, false, &err),
+		MBJ_ECONFLICT);
+	mbj_txn_abort(&txn);
+	mbj_snapshot_close(&snapshot);
+	mbj_state_close(&state);
+	free(first);
+	free(second);
+	snapshot_lab_end(&lab);
+}
+END_TEST
+
+TCase *test_snapshot_account_case(void)
+{
+	TCase *tc = tcase_create("snapshot_account");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, snapshot_account);
+	tcase_add_loop_test(tc, snapshot_account_again, 0, 2);
+	return tc;
+}
