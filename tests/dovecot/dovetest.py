@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -21,7 +22,6 @@ DOVECOT = shutil.which("dovecot", path=os.environ.get("PATH", "") +
 PLUGIN = os.environ.get("MBJ_DOVECOT_PLUGIN", "")
 MAIL_UID = 5000 if os.getuid() == 0 else os.getuid()
 MAIL_GID = 5000 if os.getuid() == 0 else os.getgid()
-USER = "alice"
 
 CONFIG = """
 base_dir = {d}/run
@@ -141,9 +141,9 @@ class Dovecot:
                               capture_output=True, check=False, timeout=60)
         return done.returncode, (done.stdout + done.stderr).decode()
 
-    def login(self):
+    def login(self, user):
         client = imaplib.IMAP4("127.0.0.1", self.port)
-        client.login(USER, "x")
+        client.login(user, "x")
         return client
 
     def kill_imap(self):
@@ -298,59 +298,91 @@ class Relay:
 
 
 class DovecotCase(mbjtest.Case):
-    """Stores p and r, the service of p, Dovecot in front of it."""
+    """Store p, its service, and Dovecot in front of it, for all tests of a
+    class, since Dovecot takes a second to begin; each has a user of its own,
+    and store r."""
     LOCATION = "sdbox:~/mail"
     SEPARATOR = "/"
     with_relay = False
 
+    @classmethod
+    def setUpClass(cls):
+        cls.home = pathlib.Path(tempfile.mkdtemp(prefix="mbj-test-"))
+        cls.addClassCleanup(shutil.rmtree, cls.home, ignore_errors=True)
+        os.chmod(cls.home, 0o755)
+        cls.store, cls.socket = cls.home / "p", cls.home / "mbj.socket"
+        cls.server = cls.relay = None
+        where = cls.socket
+        if cls.with_relay:
+            where = cls.home / "relay"
+            cls.relay = Relay(where, cls.socket)
+            cls.addClassCleanup(cls.relay.close)
+        subprocess.run([mbjtest.MBJ, "init", cls.store], check=True,
+                       stdout=subprocess.DEVNULL)
+        cls.addClassCleanup(cls.stop_service)
+        cls.serve()
+        cls.dovecot = Dovecot(cls.home / "dovecot", where, cls.LOCATION,
+                              cls.SEPARATOR)
+        cls.addClassCleanup(cls.dovecot.stop)
+        cls.dovecot.start()
+
     def setUp(self):
         super().setUp()
-        os.chmod(self.dir, 0o755)
-        self.server = self.relay = self.dovecot = None
-        self.socket = self.dir / "mbj.socket"
-        self.addCleanup(self.end)
-        self.mbj("init", self.p)
-        where = self.socket
-        if self.with_relay:
-            where = self.dir / "relay"
-            self.relay = Relay(where, self.socket)
-        self.serve()
-        self.dovecot = Dovecot(self.dir / "dovecot", where, self.LOCATION,
-                               self.SEPARATOR)
-        self.dovecot.start()
+        self.p = self.store
+        self.user = self.id().rsplit("_", 1)[1]
+        if self.server is None:  # an earlier test failed without it
+            self.serve()
 
-    def end(self):
-        if self.dovecot is not None:
-            self.dovecot.stop()
-        self.stop_service()
-        if self.relay is not None:
-            self.relay.close()
-
-    def serve(self):
-        self.server = subprocess.Popen(
-            [mbjtest.MBJ, "serve", str(self.p), "--socket", str(self.socket),
-             "--group", str(MAIL_GID)], stderr=subprocess.DEVNULL)
+    @classmethod
+    def serve(cls):
+        cls.server = subprocess.Popen(
+            [mbjtest.MBJ, "serve", str(cls.store), "--socket",
+             str(cls.socket), "--group", str(MAIL_GID)],
+            stderr=subprocess.DEVNULL)
         for _ in range(2000):
             try:
                 with socket.socket(socket.AF_UNIX) as peer:
-                    peer.connect(str(self.socket))
+                    peer.connect(str(cls.socket))
                 return
             except OSError:
-                self.assertIsNone(self.server.poll(), "the service ended")
+                assert cls.server.poll() is None, "the service ended"
                 time.sleep(0.01)
-        self.fail("the service does not listen")
+        raise AssertionError("the service does not listen")
 
-    def stop_service(self):
-        if self.server is not None:
-            self.server.terminate()
-            self.server.wait(30)
-            self.server = None
+    @classmethod
+    def stop_service(cls):
+        if cls.server is not None:
+            cls.server.terminate()
+            cls.server.wait(30)
+            cls.server = None
+
+    def login(self):
+        client = self.dovecot.login(self.user)
+        self.addCleanup(self.leave, client)
+        return client
+
+    @staticmethod
+    def leave(client):
+        try:
+            client.shutdown()
+        except OSError:
+            pass  # it was left, or killed
+
+    def log(self):
+        """What Dovecot said of this user."""
+        return "\n".join(line for line in self.dovecot.log().splitlines()
+                         if f"({self.user})" in line)
+
+    def doveadm(self, *words, without=()):
+        """An answer of doveadm mailbox WORD -u USER ..."""
+        return self.dovecot.doveadm(*without, "mailbox", words[0], "-u",
+                                    self.user, *words[1:])
 
     # ------------------------------------------------------------ comparing
 
     def told(self, store=None):
         """What the journal's side says, as tree_of has it."""
-        document = self.mbj("tree", store or self.socket, USER,
+        document = self.mbj("tree", store or self.socket, self.user,
                             "--json").json()
         nodes = {m["id"]: m for m in document["list"]}
 
@@ -364,22 +396,22 @@ class DovecotCase(mbjtest.Case):
                 for i, m in nodes.items()}
 
     def told_subscribed(self, store=None):
-        out = self.mbj("subscriptions", store or self.socket, USER,
+        out = self.mbj("subscriptions", store or self.socket, self.user,
                        "--json").json()
         return set(out["list"])
 
     def intents(self):
-        return self.mbj("intents", self.socket, USER, "--json").json()["list"]
+        return self.mbj("intents", self.socket, self.user, "--json").json()["list"]
 
     def same(self, client):
         """Dovecot and the store have the same tree and subscriptions."""
-        self.assertEqual(self.told(), tree_of(client), self.dovecot.log())
+        self.assertEqual(self.told(), tree_of(client), self.log())
         self.assertEqual(self.told_subscribed(), subscribed(client))
         self.assertEqual(self.intents(), [])
 
     def ok(self, answer):
-        self.assertEqual(answer[0], "OK", (answer, self.dovecot.log()))
+        self.assertEqual(answer[0], "OK", (answer, self.log()))
 
     def no(self, answer, text=""):
-        self.assertEqual(answer[0], "NO", (answer, self.dovecot.log()))
+        self.assertEqual(answer[0], "NO", (answer, self.log()))
         self.assertIn(text, str(answer[1]))

@@ -9,15 +9,14 @@ import unittest
 import dovetest
 from dovetest import DovecotCase, encode
 
+WITHOUT = ("-o", "mail_plugins=")
+
 
 class Sdbox(DovecotCase):
     """Folders, in dbox: places in paths are directories."""
 
     def sessions(self):
-        one, two = self.dovecot.login(), self.dovecot.login()
-        self.addCleanup(two.shutdown)
-        self.addCleanup(one.shutdown)
-        return one, two
+        return self.login(), self.login()
 
     def path(self, *names):
         return encode(self.SEPARATOR.join(names))
@@ -58,9 +57,8 @@ class Sdbox(DovecotCase):
         self.ok(one.create("B2"))
         self.same(two)
         self.ok(one.subscribe("A"))
-        self.assertEqual(self.dovecot.doveadm(
-            "mailbox", "subscribe", "-u", dovetest.USER,
-            self.SEPARATOR.join(("no", "such")))[0], 0)
+        self.assertEqual(self.doveadm(
+            "subscribe", self.SEPARATOR.join(("no", "such"))), (0, ""))
         self.same(one)
         self.ok(one.rename("A", "A9"))
         self.ok(one.unsubscribe("A"))
@@ -71,14 +69,13 @@ class Sdbox(DovecotCase):
         self.no(one.rename("A9", "B2"))
         self.same(two)
         self.replica()
-        for line in self.dovecot.log().splitlines():
+        for line in self.log().splitlines():
             self.assertNotRegex(line, "mbj|[Pp]anic|Error", line)
 
     def behind(self, source, target):
         """A rename by a process without the plugin."""
-        self.assertEqual(self.dovecot.doveadm(
-            "-o", "mail_plugins=", "mailbox", "rename", "-u", dovetest.USER,
-            source, target), (0, ""))
+        self.assertEqual(self.doveadm("rename", source, target,
+                                      without=WITHOUT), (0, ""))
 
     def replica(self):
         """A replica of the journal has the same."""
@@ -95,18 +92,14 @@ class Sdbox(DovecotCase):
         that the first change makes.  Method: made without the plugin."""
         for words in (["create", "-s", self.SEPARATOR.join(("old", "one"))],
                       ["create", "two"], ["subscribe", "INBOX", "gone"]):
-            status, _ = self.dovecot.doveadm(
-                "-o", "mail_plugins=", "mailbox", words[0], "-u",
-                dovetest.USER, *words[1:])
-            self.assertEqual(status, 0)
-        self.mbj("tree", self.socket, dovetest.USER,
+            self.assertEqual(self.doveadm(*words, without=WITHOUT), (0, ""))
+        self.mbj("tree", self.socket, self.user,
                  status=dovetest.mbjtest.FAILED)
         one, _ = self.sessions()
         self.ok(one.create("three"))
         self.same(one)
         self.assertIn("gone", self.told_subscribed())
-        self.assertEqual(self.dovecot.doveadm(
-            "mailbox", "rename", "-u", dovetest.USER, "two", "four"), (0, ""))
+        self.assertEqual(self.doveadm("rename", "two", "four"), (0, ""))
         self.same(one)
 
     def test_behind(self):
@@ -130,7 +123,7 @@ class Sdbox(DovecotCase):
         for name in ("A", "B"):
             self.ok(one.create(name))
         guid = dovetest.tree_of(one)["A"][0]
-        mail = self.dovecot.d / "mail" / dovetest.USER
+        mail = self.home / "dovecot" / "mail" / self.user
         (box,) = [d for d in mail.rglob("*") if d.name in ("A", ".A") and
                   d.is_dir()]
         aside = self.dir / "aside"
@@ -195,9 +188,9 @@ class Sdbox(DovecotCase):
         try:
             self.same(self.sessions()[0])
         except AssertionError:
-            print(self.dovecot.log())
+            print(self.log())
             raise
-        self.assertNotIn("told by the list", self.dovecot.log())
+        self.assertNotIn("told by the list", self.log())
         self.replica()
 
     def test_refused(self):
@@ -207,9 +200,8 @@ class Sdbox(DovecotCase):
         self.ok(one.create("A"))
         self.no(one.create(encode("line\u2028end")), "CANNOT")
         self.no(one.rename("A", encode("line\u2028end")), "CANNOT")
-        status, _ = self.dovecot.doveadm(
-            "mailbox", "update", "-u", dovetest.USER, "--mailbox-guid",
-            "0123456789abcdef0123456789abcdef", "A")
+        status, _ = self.doveadm("update", "--mailbox-guid",
+                                 "0123456789abcdef0123456789abcdef", "A")
         self.assertNotEqual(status, 0)
         self.same(one)
 
@@ -254,12 +246,12 @@ class Killed(DovecotCase):
 
     def die(self, at, change):
         """change, of which the process dies at that point."""
-        client = self.dovecot.login()
+        client = self.login()
         self.relay.arm(at)
         name, *words = change
         tag = client._new_tag().decode()
         client.send(" ".join([tag, name, *words]).encode() + b"\r\n")
-        self.assertTrue(self.relay.held.wait(30), self.dovecot.log())
+        self.assertTrue(self.relay.held.wait(30), self.log())
         self.dovecot.kill_imap()
         client.shutdown()
         self.relay.arm(None)
@@ -269,7 +261,7 @@ class Killed(DovecotCase):
         before the next one, as what Dovecot has.  Method: SIGKILL while the
         answer to the intent is held back (it did not happen), and while the
         outcome is (it did)."""
-        client = self.dovecot.login()
+        client = self.login()
         for name in ("A", "B", "C"):
             self.ok(client.create(name))
         client.shutdown()
@@ -285,7 +277,7 @@ class Killed(DovecotCase):
                 known += 1
                 (left,) = self.intents()
                 self.assertEqual(left["producer"], "dovecot")
-                client = self.dovecot.login()
+                client = self.login()
                 if is_done is not None:
                     self.assertEqual(is_done(dovetest.tree_of(client)),
                                      at == "outcome")
