@@ -449,12 +449,42 @@ static enum mbj_rc tree_settle(struct account *account,
 	return rc;
 }
 
+/* It has at least one of the account's mailboxes, or there is but INBOX. */
+static bool listing_is_ours(const struct account *account,
+			    const struct account_listing *listing)
+{
+	const struct mbj_tree *tree = account->tree;
+	uint32_t inbox;
+	struct changes known;
+
+	changes_init(&known, tree, account->delimiter);
+	inbox = changes_find(&known, mbj_bytes_str("INBOX"));
+	for (size_t i = 0; i < listing->folder_count; i++)
+		if (!mbj_id_is_root(listing->folders[i].id) &&
+		    mbj_tree_find(tree, listing->folders[i].id) !=
+			    MBJ_NODE_NONE)
+			return true;
+	for (uint32_t i = 0; i < mbj_tree_size(tree); i++)
+		if (mbj_tree_get(tree, i)->is_live &&
+		    mbj_tree_get(tree, i)->is_selectable && i != inbox)
+			return false;
+	return true;
+}
+
 enum mbj_rc account_settle(struct account *account,
 			   const struct account_listing *listing,
 			   struct mbj_error *err)
 {
 	enum mbj_rc rc = MBJ_OK;
 
+	if (account->tree != NULL && !account->is_adopting &&
+	    !listing_is_ours(account, listing))
+		return mbj_error_refuse(
+			err, MBJ_REFUSAL_FORBIDDEN, "account", account->name,
+			"no mailbox of account %s is in this mail storage: it "
+			"is another one, or not mounted (mbj_adopt = yes takes "
+			"it)",
+			account->name);
 	if (account->tree == NULL || account->intent_count > 0 ||
 	    account->is_stale)
 		rc = tree_settle(account, listing, err);

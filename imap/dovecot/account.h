@@ -20,6 +20,7 @@ struct account {
 	const char *socket; /* of the service */
 	const char *name;
 	char delimiter;
+	bool is_adopting; /* a storage that has nothing in common, too */
 	struct mbj_client *client; /* NULL: not yet */
 	/* As of account_enter. */
 	struct mbj_lsn state;
@@ -56,7 +57,9 @@ enum mbj_rc account_enter(struct account *account, enum account_need *ret_need,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * Make the account, or settle what an earlier change left open, by a listing
- * that was read after account_enter.  The account is entered then.
+ * that was read after account_enter.  The account is entered then.  A listing
+ * that has no mailbox of an account with several is another storage's, or of
+ * one that is not mounted: forbidden, unless is_adopting.
  */
 enum mbj_rc account_settle(struct account *account,
 			   const struct account_listing *listing,

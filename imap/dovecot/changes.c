@@ -302,6 +302,27 @@ enum mbj_rc changes_delete(struct changes *changes, uint32_t node,
 	return rc;
 }
 
+enum mbj_rc changes_replace(struct changes *changes, uint32_t node,
+			    struct mbj_id id, struct mbj_error *err)
+{
+	const struct mbj_node *old = mbj_tree_get(changes->tree, node);
+	const struct mbj_change same = {.kind = MBJ_CHANGE_UPDATE,
+					.id = old->id};
+	enum mbj_rc rc;
+
+	if (mbj_id_equal(id, old->id))
+		return change_add(changes, &same, err);
+	rc = create_add(changes, id, id_of(changes, old->parent),
+			old->name.stored, true, err);
+	if (rc == MBJ_OK && old->role != MBJ_ROLE_NONE)
+		changes_role(changes, id, (enum mbj_role)old->role);
+	if (rc == MBJ_OK)
+		rc = children_hand(changes, node, id, err);
+	if (rc == MBJ_OK)
+		rc = destroy_add(changes, node, err);
+	return rc;
+}
+
 uint32_t changes_orphan(const struct changes *changes, uint32_t node)
 {
 	uint32_t parent = mbj_tree_get(changes->tree, node)->parent;

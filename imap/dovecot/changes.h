@@ -62,6 +62,13 @@ enum mbj_rc changes_delete(struct changes *changes, uint32_t node,
 			   bool is_place_left,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 /*
+ * A mailbox is another one from now on, where it is, or is the same with
+ * another UIDVALIDITY (changes_uidvalidity).
+ */
+enum mbj_rc changes_replace(struct changes *changes, uint32_t node,
+			    struct mbj_id id,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+/*
  * The place above node that nothing else keeps once it has left, asked from
  * the bottom up: node's parent, where that is a place, has no other child and
  * nothing of these changes comes below it.  MBJ_NODE_NONE: there is none.

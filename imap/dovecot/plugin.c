@@ -71,6 +71,8 @@ static void user_created(struct mail_user *user)
 	capture->user = user;
 	capture->account.socket = mail_user_plugin_getenv(user, "mbj_socket");
 	capture->account.name = mail_user_plugin_getenv(user, "mbj_account");
+	capture->account.is_adopting =
+		mail_user_plugin_getenv_bool(user, "mbj_adopt");
 	if (capture->account.name == NULL)
 		capture->account.name = user->username;
 	if (capture->account.socket == NULL) {

@@ -143,6 +143,11 @@ int turn_begin(struct turn *turn, struct mailbox *box)
 	turn->account = &turn->capture->account;
 	turn->box = box;
 	turn->super = &capture_box_of(box)->module_ctx.super;
+	/* Its two users have one name, and storages of their own. */
+	if (box->storage->user->dsyncing)
+		return turn_refuse_text(turn, "dsync changes nothing that the "
+					      "journal has: run it with -o "
+					      "mail_plugins=");
 	list = turn->capture->inbox->list;
 	if (mailbox_list_lock(list) < 0) {
 		mail_storage_copy_list_error(box->storage, list);

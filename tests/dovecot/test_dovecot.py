@@ -1,6 +1,7 @@
 """The plugin in a real Dovecot: what users do to folders is in the journal."""
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -158,6 +159,58 @@ class Sdbox(DovecotCase):
         self.ok(one.subscribe("C"))
         self.same(one)
 
+    def test_others(self):
+        """Goal: whoever changes folders is captured.  Method: doveadm, with
+        identities that change; a delivery that makes its mailbox."""
+        one, _ = self.sessions()
+        path = self.SEPARATOR.join
+        for words in (["create", "A", path(("A", "b"))],
+                      ["update", "--mailbox-guid", "01234567" * 4, "A"],
+                      ["update", "--uid-validity", "4000000000", "A"],
+                      ["update", "--mailbox-guid", "89abcdef" * 4, "INBOX"],
+                      ["rename", "A", "B"], ["create", "C"],
+                      ["delete", "C"]):
+            self.assertEqual(self.doveadm(*words), (0, ""), words)
+            self.same(self.login())
+        self.assertEqual(self.told()["B"], ("01234567" * 4, 4000000000))
+        subprocess.run(
+            ["/usr/lib/dovecot/dovecot-lda", "-c", self.dovecot.conf, "-o",
+             "lda_mailbox_autocreate=yes", "-o",
+             "lda_mailbox_autosubscribe=yes", "-d", self.user, "-m", "new"],
+            input=b"Subject: x\n\nx\n", check=True, timeout=60)
+        self.same(one)
+        self.assertIn("new", self.told())
+
+    def test_elsewhere(self):
+        """Goal: another storage under the same user's name, or none at all
+        where one was, changes nothing in the journal.  Method: dsync to a
+        directory, a command with another location, the mail gone."""
+        one = self.login()
+        for name in ("A", "B"):
+            self.ok(one.create(name))
+        self.ok(one.subscribe("A"))
+        before = self.told()
+        other = f"maildir:{self.home}/dovecot/mail/other-{self.user}"
+        status, text = self.dovecot.doveadm("backup", "-u", self.user, other)
+        self.assertNotEqual(status, 0)
+        self.assertIn("dsync changes nothing", text)
+        self.assertEqual(self.dovecot.doveadm(
+            *WITHOUT, "backup", "-u", self.user, other)[0], 0)
+        elsewhere = ("-o", f"mail_location={other}-2")
+        status, text = self.doveadm("create", "C", without=elsewhere)
+        self.assertNotEqual(status, 0)
+        self.assertIn("no mailbox of account", text)
+        mail = self.home / "dovecot" / "mail" / self.user
+        mail.rename(self.dir / "aside")
+        self.no(self.login().create("C"), "no mailbox of account")
+        shutil.rmtree(mail, ignore_errors=True)
+        (self.dir / "aside").rename(mail)
+        self.assertEqual(self.told(), before)
+        self.assertEqual(self.told_subscribed(), {"A"})
+        two = self.login()
+        self.ok(two.create("C"))
+        self.same(two)
+
     def test_crowd(self):
         """Goal: sessions that change the same folders at the same time leave
         the store with Dovecot's tree.  Method: three of them, names from a
@@ -195,14 +248,11 @@ class Sdbox(DovecotCase):
 
     def test_refused(self):
         """Goal: what the journal cannot have does not happen in Dovecot.
-        Method: a name that mbj refuses; an identity that would change."""
+        Method: a name that mbj refuses, for a new mailbox and an old one."""
         one, _ = self.sessions()
         self.ok(one.create("A"))
         self.no(one.create(encode("line\u2028end")), "CANNOT")
         self.no(one.rename("A", encode("line\u2028end")), "CANNOT")
-        status, _ = self.doveadm("update", "--mailbox-guid",
-                                 "0123456789abcdef0123456789abcdef", "A")
-        self.assertNotEqual(status, 0)
         self.same(one)
 
 
