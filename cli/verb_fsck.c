@@ -3,12 +3,14 @@
  * account, then the contents of all messages: that they are there, or, with
  * --deep, byte for byte.  It mends nothing but what any opening does, and a
  * state in which it finds fault is made anew by the next one; with --rebuild it
- * is made again from the journal first.
+ * is made again from the journal first.  With --repair, and where there is no
+ * fault, what belongs to nothing is removed.
  */
 #include <inttypes.h>
 #include <string.h>
 
 #include <mbj/jmap.h>
+#include <mbj/repair.h>
 #include <mbj/replay.h>
 
 #include "cli.h"
@@ -22,7 +24,8 @@ struct fsck {
 	uint64_t accounts;
 	uint64_t mailboxes;
 	uint64_t faults;
-	struct mbj_buf faults_json; /* comma-separated objects */
+	struct mbj_buf faults_json;  /* comma-separated objects */
+	struct mbj_buf repairs_json; /* likewise */
 };
 
 static void fault_add(const struct cli_call *call, struct fsck *fsck,
@@ -135,6 +138,45 @@ static enum mbj_rc fsck_contents(const struct cli_call *call, const char *dir,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+static void finding_say(const struct cli_call *call,
+			const struct mbj_repair_finding *finding)
+{
+	const char *word = mbj_repair_kind_name(finding->kind);
+
+	if (finding->kind == MBJ_REPAIR_STRANGER)
+		cli_say(call, "%s: nothing that is known, left alone",
+			finding->path);
+	else
+		cli_say(call, "%s: %s, %s", finding->path, word,
+			finding->is_removed ? "removed" : "would be removed");
+}
+
+static enum mbj_rc fsck_repair(const struct cli_call *call,
+			       struct mbj_store *store, struct fsck *fsck,
+			       struct mbj_error *err)
+{
+	struct mbj_repair repair = {.count = 0};
+	struct mbj_buf *out = &fsck->repairs_json;
+	enum mbj_rc rc;
+
+	rc = mbj_store_repair(store, call->options.is_dry_run, &repair, err);
+	for (size_t i = 0; rc == MBJ_OK && i < repair.count; i++) {
+		const struct mbj_repair_finding *finding = &repair.findings[i];
+
+		finding_say(call, finding);
+		mbj_buf_format(out,
+			       "%s{\"kind\":\"%s\",\"removed\":%s,"
+			       "\"path\":",
+			       i > 0 ? "," : "",
+			       mbj_repair_kind_name(finding->kind),
+			       finding->is_removed ? "true" : "false");
+		mbj_jmap_string_print(mbj_bytes_str(finding->path), out);
+		mbj_buf_put_str(out, "}");
+	}
+	mbj_repair_done(&repair);
+	return rc;
+}
+
 static void rebuilt_say(const struct cli_call *call,
 			const struct mbj_store_recovery *recovery)
 {
@@ -178,6 +220,8 @@ static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
 	if (rc == MBJ_OK)
 		rc = fsck_contents(call, dir, txn, fsck, err);
 	mbj_txn_abort(&txn);
+	if (rc == MBJ_OK && call->options.is_repair && fsck->faults == 0)
+		rc = fsck_repair(call, store, fsck, err);
 	mbj_store_close(&store);
 	return rc;
 }
@@ -198,7 +242,14 @@ static int fsck_report(const struct cli_call *call, struct fsck *fsck,
 			       fsck->groups, fsck->accounts, fsck->mailboxes,
 			       is_dry_run ? "true" : "false");
 		mbj_buf_put_bytes(&out, mbj_buf_view(&fsck->faults_json));
-		mbj_buf_put_str(&out, "]}\n");
+		mbj_buf_put_str(&out, "]");
+		if (call->options.is_repair) {
+			mbj_buf_put_str(&out, ",\"repairs\":[");
+			mbj_buf_put_bytes(&out,
+					  mbj_buf_view(&fsck->repairs_json));
+			mbj_buf_put_str(&out, "]");
+		}
+		mbj_buf_put_str(&out, "}\n");
 	} else if (is_dry_run && fsck->faults == 0)
 		mbj_buf_format(&out,
 			       "would make the state again from %" PRIu64
@@ -227,14 +278,20 @@ int verb_fsck(const struct cli_call *call)
 	int status;
 
 	mbj_buf_init(&fsck.faults_json, 32 << 20);
+	mbj_buf_init(&fsck.repairs_json, 512 << 20);
 	rc = fsck_journal(call, dir, &fsck, &err);
 	/* A damaged journal cannot be trusted to judge the state by. */
 	if (rc == MBJ_OK && fsck.faults == 0 && !is_dry_run)
 		rc = fsck_state(call, dir, &fsck, &err);
+	if (rc == MBJ_OK && call->options.is_repair && fsck.faults > 0)
+		cli_say(call, "nothing is repaired where there are faults");
+	if (rc == MBJ_OK)
+		rc = mbj_buf_ok(&fsck.repairs_json, &err);
 	if (rc < 0)
 		status = cli_fail(call, &err);
 	else
 		status = fsck_report(call, &fsck, is_dry_run);
 	mbj_buf_done(&fsck.faults_json);
+	mbj_buf_done(&fsck.repairs_json);
 	return status;
 }

@@ -31,6 +31,7 @@
 #define STORE_SUSPECT_NAME   "suspect"	  /* in state/: it failed in use */
 #define STORE_INIT_NAME	     "mbj.init" /* the superblock of one in the making */
 #define STORE_BACKUP_NAME    "mbj.backup"
+#define STORE_RESERVE_NAME   "reserve"
 
 enum {
 	/* Records of one batch: room for one group of the largest size more. */

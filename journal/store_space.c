@@ -18,8 +18,6 @@
 #include "log_impl.h"
 #include "store_impl.h"
 
-#define RESERVE_NAME "reserve"
-
 /* What the file has; 0 where there is none. */
 static uint64_t reserve_size(const struct mbj_sys *sys, const char *path)
 {
@@ -50,7 +48,7 @@ struct mbj_store_space mbj_store_space_get(const struct mbj_store *store)
 
 	/* Where the system tells nothing there is nothing to keep. */
 	if (space.left != UINT64_MAX &&
-	    mbj_path_join(path, store->dir, RESERVE_NAME, NULL) == MBJ_OK)
+	    mbj_path_join(path, store->dir, STORE_RESERVE_NAME, NULL) == MBJ_OK)
 		space.reserve = reserve_size(store->sys, path);
 	return space;
 }
@@ -68,7 +66,7 @@ void store_reserve_make(struct mbj_store *store)
 	/* Edits come first. */
 	if (space.left + space.reserve < space.min + wanted)
 		return;
-	rc = mbj_path_join(path, store->dir, RESERVE_NAME, NULL);
+	rc = mbj_path_join(path, store->dir, STORE_RESERVE_NAME, NULL);
 	if (rc == MBJ_OK)
 		rc = mbj_file_open(store->sys, path, O_RDWR | O_CREAT, &file,
 				   NULL);
@@ -86,7 +84,7 @@ bool store_reserve_give(const struct mbj_sys *sys, const char *dir)
 {
 	char path[MBJ_PATH_TEXT_MAX];
 
-	return mbj_path_join(path, dir, RESERVE_NAME, NULL) == MBJ_OK &&
+	return mbj_path_join(path, dir, STORE_RESERVE_NAME, NULL) == MBJ_OK &&
 	       mbj_path_exists(sys, path) &&
 	       mbj_file_remove(sys, path, NULL) == MBJ_OK;
 }

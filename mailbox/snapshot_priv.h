@@ -35,8 +35,6 @@
 
 #include "state_priv.h"
 
-#define SNAPSHOT_TEMP_NAME "snapshot.tmp"
-
 enum {
 	SNAPSHOT_VERSION = 1,
 	SNAPSHOT_HEAD_SIZE = 256,

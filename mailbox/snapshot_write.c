@@ -332,7 +332,7 @@ enum mbj_rc mbj_snapshot_write(const struct mbj_sys *sys, const char *dir,
 		return rc;
 	w.info.time_us = sys->now_us(sys->ctx);
 	mbj_snapshot_name_print(w.info.watermark.lsn, name);
-	rc = mbj_path_join(temp, dir, SNAPSHOT_TEMP_NAME, err);
+	rc = mbj_path_join(temp, dir, MBJ_SNAPSHOT_TEMP_NAME, err);
 	if (rc == MBJ_OK)
 		rc = mbj_path_join(path, dir, name, err);
 	if (rc < 0)

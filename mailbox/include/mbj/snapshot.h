@@ -30,6 +30,9 @@ extern "C" {
 /* A name with its NUL: 16 hexadecimal digits, ".snap". */
 enum { MBJ_SNAPSHOT_NAME_SIZE = 22 };
 
+/* One on its way in; the next one is written over it. */
+#define MBJ_SNAPSHOT_TEMP_NAME "snapshot.tmp"
+
 struct mbj_snapshot_info {
 	struct mbj_id lineage;
 	struct mbj_watermark watermark; /* the group that it is the state at */
