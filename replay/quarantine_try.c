@@ -41,7 +41,6 @@ void retry_pace_note(struct retry_pace *pace, bool has_helped)
 struct look {
 	struct mbj_txn *txn;
 	struct mbj_log_reader *reader;
-	uint64_t end; /* the state's watermark */
 };
 
 /*
@@ -55,7 +54,7 @@ static enum mbj_rc first_find(const struct look *look, const struct waiting *w,
 	enum mbj_rc rc = mbj_log_reader_seek(look->reader, w->first, err);
 
 	for (uint64_t i = 0; rc == MBJ_OK && i < LOOK_READ_MAX; i++) {
-		if (w->first.v + i > look->end || w->first.v + i > w->last.v)
+		if (w->first.v + i > w->last.v)
 			return MBJ_EEXISTS;
 		rc = mbj_log_reader_next(look->reader, ret_group, err);
 		if (rc == MBJ_OK && mbj_group_names(ret_group, w->account))
@@ -113,7 +112,7 @@ static enum mbj_rc list_look(struct mbj_store *store, struct waiting_list *list,
 {
 	struct mbj_batch *batch = NULL;
 	struct mbj_watermark applied;
-	struct look look = {NULL, NULL, 0};
+	struct look look = {NULL, NULL};
 	enum mbj_rc rc;
 
 	rc = mbj_store_applied(store, &applied, err);
@@ -123,7 +122,6 @@ static enum mbj_rc list_look(struct mbj_store *store, struct waiting_list *list,
 		rc = mbj_batch_begin(store, &batch, err);
 	if (rc == MBJ_OK) {
 		look.txn = mbj_batch_txn(batch);
-		look.end = applied.lsn.v;
 		/* Where the journal goes on, others have their turn. */
 		rc = accounts_look(&look, list,
 				   applied.lsn.v + tries * LOOKS_MAX,

@@ -2,13 +2,14 @@
 """Accounts that are set aside on a replica, from outside."""
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from mbjtest import (A, B, DIVERGE, FAILED, LOCKED, MBJ, OK,  # noqa: E402
+from mbjtest import (A, B, CORRUPT, DIVERGE, FAILED, LOCKED, MBJ, OK,  # noqa: E402
                      PARTIAL, REFUSED, ROWS, USAGE, listing, run, seed)
 from servetest import ServiceCase  # noqa: E402
 
@@ -163,6 +164,22 @@ class Quarantine(ServiceCase):
         self.mbj("fsck", self.r, "--rebuild")
         self.agree()
         self.mbj("verify", self.p, self.r, "--deep")
+
+    def test_resync_fork(self):
+        """Goal: a snapshot of a history that has forked is not taken.  Method:
+        a copy of the primary that went on by itself."""
+        self.aside("alice")
+        shutil.copytree(self.p, self.dir / "fork")
+        for store, name in ((self.p, "one"), (self.dir / "fork", "two")):
+            self.mbj("subscribe", store, "bob", name)
+        self.mbj("snapshot", self.dir / "fork")
+        (self.p / "snapshots").mkdir(mode=0o700)
+        for snapshot in (self.dir / "fork" / "snapshots").iterdir():
+            shutil.copy(snapshot, self.p / "snapshots")
+        self.assertIn("different histories",
+                      self.quarantine("resync", "alice", "--from", self.p,
+                                      status=CORRUPT).err)
+        self.assertRegex(self.read("list").out, r"^alice .*\n$")
 
     def test_resync_killed(self):
         """Goal: kill -9 at any time leaves an account that is what it was, or

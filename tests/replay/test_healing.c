@@ -118,8 +118,9 @@ END_TEST
 
 /* ---------------------------------------------------------------- damage */
 
-/* Change a byte of the group's body in the replica's only segment. */
-static void journal_damage(struct fixture *f, uint64_t lsn)
+/* Change a byte of the group's body, or of its header, in the replica's only
+ * segment. */
+static void journal_damage(struct fixture *f, uint64_t lsn, bool is_header)
 {
 	struct mbj_log_reader *reader = NULL;
 	struct mbj_group group;
@@ -142,8 +143,10 @@ static void journal_damage(struct fixture *f, uint64_t lsn)
 		name += strlen(name) + 1;
 	OK(mbj_path_join(path, dir, name, err));
 	OK(mbj_file_load(mbj_sys_posix(), path, 64 << 20, &bytes, err));
-	found = memmem(bytes.p, bytes.n, group.body.p, group.body.n);
+	found = memmem(bytes.p, bytes.n, group.record.p, group.record.n);
 	ck_assert_ptr_nonnull(found);
+	if (!is_header)
+		found += group.body.p - group.record.p;
 	fd = open(path, O_WRONLY);
 	byte = found[20] ^ 0x40;
 	ck_assert_int_eq(pwrite(fd, &byte, 1, found + 20 - bytes.p), 1);
@@ -153,31 +156,85 @@ static void journal_damage(struct fixture *f, uint64_t lsn)
 	mbj_buf_done(&bytes);
 }
 
+/* Groups 3 to 5, alice's, each in a batch of its own. */
+static void damage_begin(struct fixture *f)
+{
+	static const char *const names[] = {"m2", "m3", "m4"};
+
+	fixture_begin(f);
+	fixture_import(f, "alice", 4);
+	fixture_import(f, "bob", 4);
+	(void)fixture_replay(f);
+	aside_ghost(f, "alice", true);
+	for (size_t i = 0; i < 3; i++) {
+		fixture_rename(f, "alice", names[i],
+			       i == 0 ? "a" : names[i - 1]);
+		ck_assert_uint_eq(fixture_replay(f).groups_parked, 1);
+	}
+	aside_ghost(f, "alice", false);
+}
+
 /*
  * Goal: a damaged group costs the account that waits for it, and no replay of
  * the others; what is before it is carried out.  Method: the second of three
- * groups that wait, and then the first.
+ * groups that wait, and the first: their bodies, their headers, on request and
+ * by itself.
  */
 START_TEST(healing_damage)
 {
 	struct mbj_retry_options options = MBJ_RETRY_OPTIONS_INIT;
 	struct mbj_retry_result result;
 	struct mbj_error why = {.rc = MBJ_OK};
-	uint64_t lsn = _i == 0 ? 5 : 3;
+	bool is_header = _i / 2 % 2 == 1;
+	uint64_t lsn = _i % 2 == 0 ? 4 : 3;
 	struct fixture f;
-	enum mbj_rc rc;
 
-	aside_begin(&f, false, NULL);
-	aside_ghost(&f, "alice", false);
-	journal_damage(&f, lsn);
-	rc = mbj_quarantine_retry(f.replica, &options, &result, &why);
-	ck_assert(rc == MBJ_OK || rc == MBJ_ECORRUPT);
-	if (rc < 0)
-		ck_assert_ptr_nonnull(strstr(why.message, ".seg"));
-	aside_waits(&f, "alice", lsn == 5 ? 2 : 3, lsn, "");
-	fixture_rename(&f, "bob", "b", "z");
+	damage_begin(&f);
+	journal_damage(&f, lsn, is_header);
+	if (_i / 4 == 0) {
+		ck_assert_int_eq(mbj_quarantine_retry(f.replica, &options,
+						      &result, &why),
+				 is_header ? MBJ_ECORRUPT : MBJ_OK);
+		if (is_header)
+			ck_assert_ptr_nonnull(strstr(why.message, ".seg"));
+	}
+	fixture_rename(&f, "bob", "m2", "z");
 	ck_assert_uint_eq(fixture_replay(&f).groups, 1);
-	aside_waits(&f, "alice", lsn == 5 ? 2 : 3, lsn, "");
+	aside_waits(&f, "alice", lsn == 4 ? 2 : 3, lsn, "");
+	fixture_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: an account whose next group is far away comes back as well.  Method:
+ * more groups of another one in between than a look reads.
+ */
+START_TEST(healing_far)
+{
+	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
+	struct retry_pace waiting = {.left = 1};
+	struct mbj_retry_result result;
+	struct fixture f;
+
+	options.state.engine = MBJ_STATE_MEMORY;
+	fixture_begin_with(&f, &options);
+	fixture_import(&f, "alice", 4);
+	fixture_import(&f, "bob", 4);
+	(void)fixture_replay(&f);
+	aside_ghost(&f, "alice", true);
+	fixture_rename(&f, "alice", "m2", "a");
+	for (int i = 0; i < 300; i++)
+		fixture_rename(&f, "bob", i % 2 ? "x" : "m2",
+			       i % 2 ? "m2" : "x");
+	fixture_rename(&f, "alice", "a", "z");
+	ck_assert_uint_eq(fixture_replay(&f).groups_parked, 2);
+	aside_ghost(&f, "alice", false);
+	ck_assert_uint_eq(aside_retry_with(&f, NULL, 1000, 1).groups, 1);
+	aside_waits(&f, "alice", 1, 4, "");
+	OK(retry_by_itself(f.replica, &waiting, &result, err));
+	ck_assert_uint_eq(result.groups, 0);
+	ck_assert_uint_eq(fixture_replay(&f).groups_retried, 1);
+	aside_equal(&f);
 	fixture_end(&f);
 }
 END_TEST
@@ -400,7 +457,8 @@ TCase *test_healing_case(void)
 	tcase_add_test(tcase, healing_by_itself);
 	tcase_add_test(tcase, healing_many);
 	tcase_add_test(tcase, healing_pace);
-	tcase_add_loop_test(tcase, healing_damage, 0, 2);
+	tcase_add_loop_test(tcase, healing_damage, 0, 8);
+	tcase_add_test(tcase, healing_far);
 	tcase_add_loop_test(tcase, healing_no_memory, 0, 4);
 	tcase_add_loop_test(tcase, healing_reads_fail, 0, 4);
 	tcase_add_test(tcase, healing_random);

@@ -51,6 +51,23 @@ START_TEST(quarantine_retry_order)
 END_TEST
 
 /*
+ * Goal: who has not had a turn when a transaction ends waits on as before.
+ * Method: two accounts, a transaction for each group.
+ */
+START_TEST(quarantine_retry_singly)
+{
+	struct fixture f;
+
+	aside_begin(&f, true, NULL);
+	aside_ghost(&f, "alice", false);
+	aside_ghost(&f, "bob", false);
+	ck_assert_uint_eq(aside_retry_with(&f, NULL, 1, 0).groups, 6);
+	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
  * Goal: bytes bound a transaction as well as groups do.  Method: one byte.
  */
 START_TEST(quarantine_retry_size)
@@ -86,11 +103,14 @@ START_TEST(quarantine_retry_bounded)
 	ck_assert_uint_eq(result.groups, 1);
 	aside_waits(&f, "alice", 2, 4, "being carried out");
 	aside_waits(&f, "bob", 3, 4, "group 4");
+	/* Who had no turn waits from where the pass ended, too. */
+	ck_assert_uint_eq(aside_retry_with(&f, NULL, 1000, 1).groups, 1);
+	aside_waits(&f, "alice", 2, 5, "being carried out");
 	do {
 		result = aside_retry_with(&f, NULL, 1000, 2);
 		passes++;
 	} while (result.accounts_parked > 0);
-	ck_assert_uint_eq(passes, 3);
+	ck_assert_uint_eq(passes, 2);
 	aside_equal(&f);
 	fixture_end(&f);
 }
@@ -260,9 +280,41 @@ START_TEST(quarantine_retry_both)
 }
 END_TEST
 
+/*
+ * Goal: a group that names an account which is not aside takes effect for that
+ * one, too, as its own guards say.  Method: the record of one of two gone.
+ */
+START_TEST(quarantine_retry_other)
+{
+	struct mbj_retry_result result;
+	struct mbj_txn *txn = NULL;
+	struct mbj_buf record;
+	struct fixture f;
+
+	fixture_begin(&f);
+	fixture_import(&f, "alice", 4);
+	fixture_import(&f, "bob", 4);
+	(void)fixture_replay(&f);
+	mbj_buf_init(&record, 1 << 20);
+	both_make(&f, &record);
+	both_keep(&f, &record);
+	OK(mbj_txn_begin(f.replica->state, &txn, err));
+	OK(mbj_txn_parked_clear(txn, fixture_account(f.primary, "bob"), err));
+	OK(mbj_txn_commit(&txn, err));
+	result = aside_retry(&f, NULL);
+	ck_assert_uint_eq(result.groups, 1);
+	ck_assert_uint_eq(result.accounts_healed, 1);
+	ck_assert_uint_eq(result.accounts_parked, 0);
+	mbj_buf_done(&record);
+	fixture_end(&f);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- words */
 
-static void reason_is(const struct mbj_op *op, uint32_t at, bool is_body_good,
+enum body { BODY_DAMAGED, BODY_GOOD, BODY_CUT };
+
+static void reason_is(const struct mbj_op *op, uint32_t at, enum body body,
 		      const char *expected)
 {
 	struct mbj_apply_report report = {.verdict = MBJ_VERDICT_GAP,
@@ -288,7 +340,9 @@ static void reason_is(const struct mbj_op *op, uint32_t at, bool is_body_good,
 	OK(mbj_group_parse(mbj_buf_view(&record), &group, err));
 	ck_assert(mbj_group_names(&group, fixture_id(9)));
 	ck_assert(!mbj_group_names(&group, fixture_id(8)));
-	group.is_body_good = is_body_good;
+	group.is_body_good = body != BODY_DAMAGED;
+	if (body == BODY_CUT)
+		group.body.n = 3;
 	mbj_error_set(&report.why, MBJ_ECONFLICT, "why");
 	replay_reason_print(&group, &report, reason);
 	ck_assert_str_eq(reason, expected);
@@ -311,27 +365,30 @@ START_TEST(quarantine_reason)
 
 	op.to.name =
 		(struct mbj_name){mbj_bytes_str("Work"), mbj_bytes_str("Work")};
-	reason_is(&op, 0, true,
+	reason_is(&op, 0, BODY_GOOD,
 		  "group 7, primitive 0 (mailbox-create "
 		  "00000000000000000000000000000005 \"Work\"): gap: why");
-	reason_is(&op, 1, true, "group 7, after its 1 primitives: gap: why");
-	reason_is(&op, 0, false, "group 7, primitive 0: gap: why");
+	reason_is(&op, 1, BODY_GOOD,
+		  "group 7, after its 1 primitives: gap: why");
+	reason_is(&op, 0, BODY_DAMAGED, "group 7, primitive 0: gap: why");
+	reason_is(&op, 0, BODY_CUT, "group 7, primitive 0: gap: why");
 	memset(name, 'n', MBJ_NAME_MAX);
 	name[MBJ_NAME_MAX] = '\0';
 	op.to.name =
 		(struct mbj_name){mbj_bytes_str(name), mbj_bytes_str(name)};
-	reason_is(&op, 0, true,
+	reason_is(&op, 0, BODY_GOOD,
 		  "group 7, primitive 0 (mailbox-create "
 		  "00000000000000000000000000000005): gap: why");
 	op = (struct mbj_op){.kind = MBJ_OP_SUBSCRIBE,
 			     .path = {mbj_bytes_str("a"), mbj_bytes_str("a")}};
-	reason_is(&op, 0, true, "group 7, primitive 0 (subscribe): gap: why");
+	reason_is(&op, 0, BODY_GOOD,
+		  "group 7, primitive 0 (subscribe): gap: why");
 	op = (struct mbj_op){.kind = MBJ_OP_MAILBOX_DELETE,
 			     .id = fixture_id(5),
 			     .rev = 1};
 	op.from.name =
 		(struct mbj_name){mbj_bytes_str("Old"), mbj_bytes_str("Old")};
-	reason_is(&op, 0, true,
+	reason_is(&op, 0, BODY_GOOD,
 		  "group 7, primitive 0 (mailbox-delete "
 		  "00000000000000000000000000000005 \"Old\"): gap: why");
 }
@@ -343,12 +400,14 @@ TCase *test_quarantine_case(void)
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, quarantine_retry_order, 0, 2);
+	tcase_add_test(tcase, quarantine_retry_singly);
 	tcase_add_test(tcase, quarantine_retry_size);
 	tcase_add_test(tcase, quarantine_retry_bounded);
 	tcase_add_test(tcase, quarantine_retry_stops);
 	tcase_add_test(tcase, quarantine_retry_refused);
 	tcase_add_test(tcase, quarantine_retry_nothing);
 	tcase_add_test(tcase, quarantine_retry_both);
+	tcase_add_test(tcase, quarantine_retry_other);
 	tcase_add_test(tcase, quarantine_reason);
 	return tcase;
 }
