@@ -138,6 +138,34 @@ static void lists_check(struct mbj_utf7 *utf7, struct mbj_bytes input)
 	mbj_buf_done(&path);
 }
 
+/* Each entry of a list is written and read again. */
+static void acl_check(struct mbj_bytes input)
+{
+	struct mbj_buf name, text, again;
+	struct mbj_bytes rights, back, rest;
+	enum mbj_rc rc;
+
+	mbj_buf_init(&name, 2 * INPUT_MAX);
+	mbj_buf_init(&text, 4 * INPUT_MAX);
+	mbj_buf_init(&again, 2 * INPUT_MAX);
+	while ((rc = mbj_maildir_acl_next(&input, &name, &rights, NULL)) !=
+	       MBJ_ENOTFOUND) {
+		mbj_buf_clear(&text);
+		if (rc != MBJ_OK ||
+		    !mbj_maildir_acl_put(&text, mbj_buf_view(&name), rights))
+			continue;
+		rest = mbj_buf_view(&text);
+		MBJ_ASSERT(mbj_maildir_acl_next(&rest, &again, &back, NULL) ==
+			   MBJ_OK);
+		MBJ_ASSERT(mbj_bytes_equal(mbj_buf_view(&again),
+					   mbj_buf_view(&name)));
+		MBJ_ASSERT(mbj_bytes_equal(back, rights) && rest.n == 0);
+	}
+	mbj_buf_done(&name);
+	mbj_buf_done(&text);
+	mbj_buf_done(&again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct mbj_utf7 *utf7 = NULL;
@@ -153,6 +181,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	case 'u':
 		uidlist_check(input);
+		return 0;
+	case 'a':
+		acl_check(input);
 		return 0;
 	case 'n':
 		name_check(input);

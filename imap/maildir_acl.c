@@ -35,6 +35,11 @@ static bool begins(struct mbj_bytes text, const char *word)
 	return text.n >= n && memcmp(text.p, word, n) == 0;
 }
 
+static bool is_letter(uint8_t c)
+{
+	return c != '\0' && strchr(acl_letters, c) != NULL;
+}
+
 static bool is_word(struct mbj_bytes text)
 {
 	for (size_t i = 0; i < sizeof(acl_words) / sizeof(acl_words[0]); i++)
@@ -116,8 +121,7 @@ static const char *rights_read(struct mbj_bytes text,
 
 	while (text.n > 0 && (text.p[0] == ' ' || text.p[0] == '\t'))
 		text = mbj_bytes_make(text.p + 1, text.n - 1);
-	while (n < text.n && text.p[n] != '\0' &&
-	       strchr(acl_letters, text.p[n]) != NULL)
+	while (n < text.n && is_letter(text.p[n]))
 		n++;
 	*ret_rights = mbj_bytes_make(text.p, n);
 	while (n < text.n && (text.p[n] == ' ' || text.p[n] == '\t'))
@@ -198,13 +202,13 @@ bool mbj_maildir_acl_put(struct mbj_buf *buf, struct mbj_bytes name,
 		if (name.p[i] < 0x20 || name.p[i] == 0x7f)
 			return false;
 	for (size_t i = 0; i < rights.n; i++)
-		count += strchr(acl_letters, rights.p[i]) != NULL;
+		count += is_letter(rights.p[i]);
 	if (count == 0 || name.n == 0)
 		return false;
 	identifier_put(buf, name);
 	mbj_buf_put_u8(buf, ' ');
 	for (size_t i = 0; i < rights.n; i++)
-		if (strchr(acl_letters, rights.p[i]) != NULL)
+		if (is_letter(rights.p[i]))
 			mbj_buf_put_u8(buf, rights.p[i]);
 	mbj_buf_put_str(buf, "\n");
 	return count == rights.n;

@@ -112,6 +112,8 @@ START_TEST(cut)
 				       mbj_bytes_str("0")));
 	ck_assert(!mbj_maildir_acl_put(&text, mbj_bytes_str("a\nuser=eve"),
 				       mbj_bytes_str("a")));
+	ck_assert(!mbj_maildir_acl_put(&text, mbj_bytes_str("nul"),
+				       mbj_bytes_make("", 1)));
 	ck_assert(!mbj_maildir_acl_put(&text, mbj_bytes_str(""),
 				       mbj_bytes_str("a")));
 	ck_assert(mbj_bytes_equal(mbj_buf_view(&text),
