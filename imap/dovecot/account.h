@@ -50,6 +50,7 @@ enum account_need {
 	ACCOUNT_LISTING, /* call account_settle first */
 };
 
+/* Leave the service; account_enter connects again. */
 void account_done(struct account *account);
 
 /* Connect where we are not, and see how the account is. */

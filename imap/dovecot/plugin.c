@@ -75,7 +75,8 @@ static void user_created(struct mail_user *user)
 		mail_user_plugin_getenv_bool(user, "mbj_adopt");
 	if (capture->account.name == NULL)
 		capture->account.name = user->username;
-	if (capture->account.socket == NULL) {
+	if (capture->account.socket == NULL ||
+	    capture->account.socket[0] == '\0') {
 		user->error = "mbj: plugin { mbj_socket } is not set";
 		return;
 	}

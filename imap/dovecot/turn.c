@@ -129,6 +129,8 @@ int turn_unannounced(struct turn *turn, int ret)
 
 void turn_end(struct turn *turn)
 {
+	/* Sessions are many, and most change no folder for long. */
+	account_done(turn->account);
 	mailbox_list_unlock(turn->capture->inbox->list);
 }
 

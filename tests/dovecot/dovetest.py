@@ -53,6 +53,7 @@ userdb {{
 }}
 namespace inbox {{
   inbox = yes
+  prefix = {prefix}
   separator = {separator}
 }}
 plugin {{
@@ -89,7 +90,8 @@ def free_port():
 class Dovecot:
     """Begun by start, ended by stop; log is what it said."""
 
-    def __init__(self, directory, service_socket, location, separator):
+    def __init__(self, directory, service_socket, location, separator,
+                 prefix):
         self.d = pathlib.Path(directory)
         self.port = free_port()
         self.process = None
@@ -109,7 +111,7 @@ class Dovecot:
         self.conf.write_text(CONFIG.format(
             d=self.d, uid=MAIL_UID, gid=MAIL_GID, internal=names[0],
             login=names[1], group=names[2], location=location,
-            separator=separator, socket=service_socket, port=self.port))
+            separator=separator, prefix=prefix, socket=service_socket, port=self.port))
 
     def start(self):
         self.process = subprocess.Popen([DOVECOT, "-F", "-c", self.conf],
@@ -303,6 +305,7 @@ class DovecotCase(mbjtest.Case):
     and store r."""
     LOCATION = "sdbox:~/mail"
     SEPARATOR = "/"
+    PREFIX = ""
     with_relay = False
 
     @classmethod
@@ -322,7 +325,7 @@ class DovecotCase(mbjtest.Case):
         cls.addClassCleanup(cls.stop_service)
         cls.serve()
         cls.dovecot = Dovecot(cls.home / "dovecot", where, cls.LOCATION,
-                              cls.SEPARATOR)
+                              cls.SEPARATOR, cls.PREFIX)
         cls.addClassCleanup(cls.dovecot.stop)
         cls.dovecot.start()
 

@@ -65,6 +65,8 @@ class Sdbox(DovecotCase):
         self.ok(one.unsubscribe("A"))
         self.ok(one.unsubscribe("A"))
         self.same(two)
+        self.assertEqual(self.mbj("status", self.socket, "--json").json()
+                         ["service"]["connections"], 1)  # that one
         self.no(one.create("A9"))
         self.no(one.delete("none"))
         self.no(one.rename("A9", "B2"))
@@ -181,6 +183,18 @@ class Sdbox(DovecotCase):
         self.same(one)
         self.assertIn("new", self.told())
 
+    def test_settings(self):
+        """Goal: a user of whom nothing could be captured is refused, with the
+        reason.  Method: no socket, no lock, a format without GUIDs."""
+        for setting, why in (
+                ("plugin/mbj_socket=", "mbj_socket"),
+                ("mail_location=sdbox:~/m:INDEX=MEMORY", "lock"),
+                ("mail_location=mbox:~/m", "INBOX is not in")):
+            status, text = self.doveadm("create", "A",
+                                        without=("-o", setting))
+            self.assertNotEqual(status, 0)
+            self.assertIn(why, text)
+
     def test_elsewhere(self):
         """Goal: another storage under the same user's name, or none at all
         where one was, changes nothing in the journal.  Method: dsync to a
@@ -288,6 +302,32 @@ class Maildir(Sdbox):
     """The same where a mailbox's name is one directory: Maildir++."""
     LOCATION = "maildir:~/Maildir"
     SEPARATOR = "."
+
+
+class Mdbox(Sdbox):
+    """The same once more: several mailboxes in one storage."""
+    LOCATION = "mdbox:~/mail"
+
+
+class Prefix(DovecotCase):
+    """All folders are below INBOX, as many Maildirs have it."""
+    LOCATION = "maildir:~/Maildir"
+    SEPARATOR = "."
+    PREFIX = "INBOX."
+
+    def test_prefix(self):
+        """Goal: names are those that users see, prefix and all.  Method: one
+        change of each kind, then another session's first one."""
+        one = self.login()
+        for change in (("create", "INBOX.a"), ("create", "INBOX.a.b.c"),
+                       ("rename", "INBOX.a.b", "INBOX.q"),
+                       ("subscribe", "INBOX.q.c"), ("delete", "INBOX.a"),
+                       ("delete", "INBOX.q.c")):
+            self.ok(getattr(one, change[0])(*change[1:]))
+            self.same(one)
+        two = self.login()
+        self.ok(two.create("INBOX.z"))
+        self.same(two)
 
 
 class Killed(DovecotCase):
