@@ -102,7 +102,8 @@ static int create_choose(struct turn *turn, const struct mailbox_update *update,
 	if (kind == FOLDER_MAILBOX || (kind == FOLDER_PLACE && directory))
 		return turn_unannounced(turn,
 					turn->super->create_box(box, update,
-								directory));
+								directory),
+					box);
 	changes_init(&changes, turn->account->tree, turn->account->delimiter);
 	node = changes_find(&changes, folder.path);
 	if (box->inbox_user && node != MBJ_NODE_NONE)
@@ -172,7 +173,8 @@ static int folder_delete(struct turn *turn)
 	if (folder_look(box->list, box->vname, &kind, &folder, &turn->why) < 0)
 		return turn_refuse(turn);
 	if (kind == FOLDER_NONE)
-		return turn_unannounced(turn, turn->super->delete_box(box));
+		return turn_unannounced(turn, turn->super->delete_box(box),
+					box);
 	if (turn_node(turn, kind, &folder, &node) < 0)
 		return -1;
 	has_children = mbj_tree_child_count(turn->account->tree, node) > 0;
@@ -249,7 +251,8 @@ static int folder_rename(struct turn *turn, struct mailbox *dest)
 		return turn_refuse(turn);
 	if (kind == FOLDER_NONE || target_kind == FOLDER_MAILBOX)
 		return turn_unannounced(turn,
-					turn->super->rename_box(src, dest));
+					turn->super->rename_box(src, dest),
+					dest);
 	if (turn_node(turn, kind, &folder, &node) < 0)
 		return -1;
 	changes_init(&changes, turn->account->tree, turn->account->delimiter);
@@ -318,7 +321,8 @@ static int inbox_rename(struct turn *turn, struct mailbox *dest)
 	if (kind != FOLDER_MAILBOX || target_kind == FOLDER_MAILBOX ||
 	    strcmp(src->storage->name, "maildir") == 0)
 		return turn_unannounced(turn,
-					turn->super->rename_box(src, dest));
+					turn->super->rename_box(src, dest),
+					dest);
 	if (turn_node(turn, kind, &folder, &node) < 0)
 		return -1;
 	guid_128_generate(id.b);

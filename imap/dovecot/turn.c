@@ -119,14 +119,6 @@ void turn_look_again(struct turn *turn)
 	mail_storage_last_error_pop(turn->box->storage);
 }
 
-/* Dovecot was expected to refuse, so nothing was announced; but it did it. */
-int turn_unannounced(struct turn *turn, int ret)
-{
-	if (ret == 0)
-		turn_look_again(turn);
-	return ret;
-}
-
 void turn_end(struct turn *turn)
 {
 	/* Sessions are many, and most change no folder for long. */
@@ -212,6 +204,44 @@ static uint32_t node_of(const struct turn *turn, enum folder_kind kind,
 	     !mbj_id_equal(mbj_tree_get(tree, node)->id, folder->id)))
 		return MBJ_NODE_NONE;
 	return node;
+}
+
+/* A name, and all above it, are in the account as they are in Dovecot. */
+static bool name_is_told(struct turn *turn, struct mailbox *box)
+{
+	const char *end = box->vname;
+
+	while (*end != '\0') {
+		struct account_folder folder;
+		enum folder_kind kind;
+		const char *name;
+
+		end = strchr(end + 1, turn->account->delimiter);
+		if (end == NULL)
+			end = box->vname + strlen(box->vname);
+		name = t_strdup_until(box->vname, end);
+		if (folder_look(box->list, name, &kind, &folder, &turn->why) <
+			    0 ||
+		    (kind != FOLDER_NONE &&
+		     node_of(turn, kind, &folder) == MBJ_NODE_NONE))
+			return false;
+	}
+	return true;
+}
+
+int turn_unannounced(struct turn *turn, int ret, struct mailbox *box)
+{
+	bool is_told = false;
+
+	if (ret < 0) {
+		/* dbox makes the places above a name, and fails then. */
+		mail_storage_last_error_push(turn->box->storage);
+		is_told = name_is_told(turn, box);
+		mail_storage_last_error_pop(turn->box->storage);
+	}
+	if (!is_told)
+		turn_look_again(turn);
+	return ret;
 }
 
 /* As node_of; where the account is another one it is made as Dovecot is. */

@@ -42,8 +42,11 @@ void turn_done(struct turn *turn, const struct changes *changes,
  * Where even that fails, the next change begins with it.
  */
 void turn_look_again(struct turn *turn);
-/* It was to be refused, and so not announced; where ret is 0 it was done. */
-int turn_unannounced(struct turn *turn, int ret);
+/*
+ * It was to be refused, and so not announced: where it was done after all, or
+ * left something at box's name, that is told.  Returns: ret.
+ */
+int turn_unannounced(struct turn *turn, int ret, struct mailbox *box);
 
 /*
  * The node of a mailbox or place that Dovecot has; where the account has it not
