@@ -45,7 +45,7 @@ void cut_lab_init(struct cut_lab *lab, uint64_t seed)
 	lab->seed = seed;
 	lab->rounds = 1;
 	lab->step_odds = 1;
-	lab->again_odds = 64;
+	lab->again_odds = 128;
 	lab->live = disk_new(lab->root, 0);
 	lab->first = disk_new(lab->root, 0);
 	lab->second = disk_new(lab->root, 0);

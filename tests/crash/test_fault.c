@@ -1,7 +1,7 @@
 /*
  * Every call and every allocation of every scenario fails.
  *
- *	MBJ_FAULTS=N        one of N places in each scenario (quick: 6)
+ *	MBJ_FAULTS=N        one of N places in each scenario (quick: 8)
  *	MBJ_FAULTS=N:M      and one of M of Berkeley DB's allocations;
  *	                    left out: all of them where N is 1, else none
  *	MBJ_FAULT=SCENARIO  one scenario
@@ -26,7 +26,7 @@
 #include "fault_lab.h"
 
 enum {
-	FAULTS_QUICK = 6,
+	FAULTS_QUICK = 8,
 	CHILD_SECONDS = 10,
 	DIED_IN_BERKELEY_DB = 77,
 	/*
