@@ -401,22 +401,37 @@ static enum mbj_rc pages_count(const struct mbj_sys *sys, const char *home,
 	return rc;
 }
 
-void seal_pages_note(const struct mbj_sys *sys, const char *home)
+static enum mbj_rc pages_note(const struct mbj_sys *sys, const char *home,
+			      const char *path)
 {
-	char path[MBJ_PATH_TEXT_MAX];
 	uint8_t bytes[PAGES_SIZE];
 	struct mbj_file file;
 	uint64_t count = 0;
+	enum mbj_rc rc;
 
-	if (pages_count(sys, home, &count) < 0 ||
-	    mbj_path_join(path, home, SEAL_PAGES_NAME, NULL) < 0 ||
-	    mbj_file_open(sys, path, O_WRONLY | O_CREAT, &file, NULL) < 0)
-		return;
+	rc = pages_count(sys, home, &count);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(sys, path, O_WRONLY | O_CREAT, &file, NULL);
+	if (rc < 0)
+		return rc;
 	memcpy(bytes, pages_magic, sizeof(pages_magic));
 	mbj_store_u64(bytes + 8, count);
 	mbj_store_u32(bytes + 16, mbj_crc32c(0, mbj_bytes_make(bytes, 16)));
-	(void)!mbj_file_write(&file, 0, bytes, sizeof(bytes), NULL);
+	rc = mbj_file_write(&file, 0, bytes, sizeof(bytes), NULL);
+	if (rc == MBJ_OK)
+		rc = mbj_file_sync(&file, NULL);
 	mbj_file_close(&file);
+	return rc;
+}
+
+void seal_pages_note(const struct mbj_sys *sys, const char *home)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+
+	if (mbj_path_join(path, home, SEAL_PAGES_NAME, NULL) < 0)
+		return;
+	if (pages_note(sys, home, path) < 0)
+		(void)!mbj_file_remove(sys, path, NULL);
 }
 
 /* All that there are, where nothing can be told. */

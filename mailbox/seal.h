@@ -52,9 +52,9 @@ enum mbj_rc seal_make(const struct mbj_sys *sys, const char *home,
 		      struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * A checkpoint was completed: all pages that the tables have now are written
- * and synced.  What it is noted in ("seal.pages") is itself not synced: after a
- * power cut it says too little, or nothing.  So does it where it cannot be
- * written.
+ * and synced.  It is noted in "seal.pages", which is synced but for its entry:
+ * after a power cut it may not be there, as where it could not be written, and
+ * one right after a checkpoint may leave what the checkpoint before it noted.
  *
  *	 0  8  magic "MBJSPAGE"
  *	 8  8  pages
