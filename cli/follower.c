@@ -65,6 +65,16 @@ static void total_add(struct follower *f,
 	f->total.groups_parked = parked;
 }
 
+/* Would another connection be refused as this one was? */
+static bool failure_is_final(const struct follower *f, enum mbj_rc rc,
+			     const struct mbj_stream_result *result)
+{
+	if (rc == MBJ_OK || result->is_lost)
+		return false;
+	return !f->is_lasting || rc == MBJ_EFENCED || rc == MBJ_EUNSUPPORTED ||
+	       rc == MBJ_EINVALID;
+}
+
 /* One connection, from its command to its end. */
 static enum mbj_rc connection_run(struct follower *f)
 {
@@ -84,7 +94,7 @@ static enum mbj_rc connection_run(struct follower *f)
 	carrier_end(&carrier);
 	total_add(f, &result);
 	f->is_over = f->options.is_once || result.is_stopped ||
-		     (rc < 0 && !result.is_lost);
+		     failure_is_final(f, rc, &result);
 	/* One that brings nothing, and ends at once, may do so for ever. */
 	if (result.is_met && (result.replay.groups > 0 ||
 			      mbj_monotonic_ms() - began > f->backoff_ms))

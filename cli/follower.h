@@ -18,6 +18,9 @@ struct follower {
 	struct mbj_error err; /* of the connection that ended it */
 	int64_t backoff_ms;
 	bool is_over;
+	/* What a service follows with: only a refusal ends it, whatever else
+	 * is wrong may be mended while it serves on. */
+	bool is_lasting;
 };
 
 /*

@@ -9,6 +9,9 @@
 #include <mbj/open.h>
 #include <mbj/service.h>
 
+/* For a service to answer whoever looks: monitoring gives up after ten. */
+enum { LOOK_MS = 5000 };
+
 static enum mbj_rc status_journal(const char *dir, struct cli_status *status,
 				  struct mbj_error *err)
 {
@@ -49,56 +52,74 @@ static enum mbj_rc service_connect(const char *path,
 				   struct mbj_client **ret_client,
 				   struct mbj_error *err)
 {
+	struct mbj_client_options options = MBJ_CLIENT_OPTIONS_INIT;
 	char socket[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc = MBJ_OK;
 
+	options.timeout_ms = LOOK_MS;
 	if (is_socket(path))
-		return mbj_client_connect(path, NULL, ret_client, err);
+		return mbj_client_connect(path, &options, ret_client, err);
 	rc = mbj_path_join(socket, path, MBJ_SERVICE_SOCKET, err);
 	if (rc == MBJ_OK)
-		rc = mbj_client_connect(socket, NULL, ret_client, err);
+		rc = mbj_client_connect(socket, &options, ret_client, err);
 	return rc;
 }
 
-/* The state too, where it is ours to open or a service tells. */
-static enum mbj_rc status_state(const char *path, bool is_looking,
-				struct cli_status *status,
-				struct mbj_error *err)
+static enum mbj_rc client_ask(struct mbj_client *client,
+			      struct cli_status *status, struct mbj_error *err)
 {
-	struct mbj_client *client = NULL;
 	enum mbj_rc rc;
 
-	if (is_looking)
-		rc = service_connect(path, &client, err);
-	else
-		rc = mbj_client_open(path, &client, err);
-	/* Somebody else has it, or nobody, who is not to be disturbed. */
-	if ((rc == MBJ_EBUSY && status->is_owned) ||
-	    (rc == MBJ_ENOTFOUND && is_looking))
-		return MBJ_OK;
-	if (rc == MBJ_OK)
-		rc = mbj_client_status(client, &status->store, err);
+	rc = mbj_client_status(client, &status->store, err);
 	if (rc == MBJ_OK) {
 		status->is_owned = false;
 		status->is_served = status->store.service.process != 0;
 	}
-	mbj_client_close(&client);
 	return rc;
 }
 
-enum mbj_rc cli_status_load(const char *path, bool is_looking,
-			    struct cli_status *ret_status,
+enum mbj_rc cli_status_load(const char *path, struct cli_status *ret_status,
 			    struct mbj_error *err)
 {
+	struct mbj_client *client = NULL;
 	enum mbj_rc rc = MBJ_OK;
 
 	memset(ret_status, 0, sizeof(*ret_status));
 	if (!is_socket(path))
 		rc = status_journal(path, ret_status, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_client_open(path, &client, err);
+	if (rc == MBJ_EBUSY && ret_status->is_owned)
+		return MBJ_OK;
 	if (rc == MBJ_OK)
-		rc = status_state(path, is_looking, ret_status, err);
+		rc = client_ask(client, ret_status, err);
+	mbj_client_close(&client);
 	if (rc < 0)
 		cli_status_done(ret_status);
+	return rc;
+}
+
+enum mbj_rc cli_status_look(const char *path, struct cli_status *ret_status,
+			    struct mbj_error *err)
+{
+	struct mbj_error *why = &ret_status->why;
+	struct mbj_client *client = NULL;
+	enum mbj_rc rc;
+
+	memset(ret_status, 0, sizeof(*ret_status));
+	/* The service first: a journal may change its shape under a look. */
+	rc = service_connect(path, &client, why);
+	if (rc == MBJ_OK)
+		rc = client_ask(client, ret_status, why);
+	mbj_client_close(&client);
+	if (rc == MBJ_OK)
+		return MBJ_OK;
+	mbj_client_status_done(&ret_status->store);
+	if (is_socket(path))
+		return MBJ_OK;
+	rc = status_journal(path, ret_status, err);
+	ret_status->has_journal = rc == MBJ_OK;
 	return rc;
 }
 

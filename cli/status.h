@@ -13,15 +13,22 @@ struct cli_status {
 	bool is_owned;			/* and by no service that answers */
 	bool is_served;			/* a service answered */
 	long pid;
+	/* Of a look at one that is not served. */
+	struct mbj_error why; /* MBJ_ENOTFOUND: nobody listens */
+	bool has_journal;     /* what that says is in store */
 };
 
 /*
  * path: a store, or a service's socket.  Where nobody owns the store it is
- * opened, unless is_looking: then its journal is all that is told of it.
- * Ownership: cli_status_done; on failure nothing.
+ * opened.  Ownership: cli_status_done; on failure nothing.
  */
-enum mbj_rc cli_status_load(const char *path, bool is_looking,
-			    struct cli_status *ret_status,
+enum mbj_rc cli_status_load(const char *path, struct cli_status *ret_status,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The same, opening nothing: a service that does not answer in a few seconds
+ * is no failure, but is_served is false.
+ */
+enum mbj_rc cli_status_look(const char *path, struct cli_status *ret_status,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 void cli_status_done(struct cli_status *status);
 

@@ -171,7 +171,7 @@ int verb_check(const struct cli_call *call)
 	if (options->critical != 0)
 		check.critical_s = options->critical;
 	mbj_buf_init(&check.text, CHECK_OUTPUT_MAX / 2);
-	if (cli_status_load(call->operands[0], true, &status, &err) < 0) {
+	if (cli_status_look(call->operands[0], &status, &err) < 0) {
 		found(&check,
 		      err.rc == MBJ_ECORRUPT ? LEVEL_CRITICAL : LEVEL_UNKNOWN,
 		      "%s", err.message);
@@ -179,9 +179,12 @@ int verb_check(const struct cli_call *call)
 	}
 	if (status.is_served)
 		check_store(&check, &status.store);
+	else if (status.why.rc != MBJ_ENOTFOUND)
+		found(&check, LEVEL_CRITICAL, "the service does not answer: %s",
+		      status.why.message);
 	else if (status.is_owned)
 		found(&check, LEVEL_UNKNOWN,
-		      "process %ld has the store, and does not answer",
+		      "process %ld has the store, and is no service",
 		      status.pid);
 	else
 		found(&check, LEVEL_CRITICAL, "nobody serves the store");

@@ -102,7 +102,7 @@ static void put_upstream(struct metrics *m, const struct mbj_client_status *s)
 		   "1: the source is connected and accepted.");
 	put_number(m, "upstream_connections_total", "counter", u->connections,
 		   "Connections to the source that were accepted.");
-	put_number(m, "upstream_end_lsn", "counter", u->end,
+	put_number(m, "upstream_end_lsn", "gauge", u->end,
 		   "Last group of the source, as it said last.");
 	put_number(m, "lag_groups", "gauge", cli_status_behind(s),
 		   "Groups that the source is known to have more.");
@@ -122,7 +122,9 @@ static void put_store(struct metrics *m, const struct cli_status *status)
 	put_number(m, "up", "gauge", status->is_served,
 		   "1: a service answers for the store.");
 #define X(name, type, value, help) put_number(m, name, type, value, help);
-	METRICS_STORE_MAP(X)
+	if (status->is_served || status->has_journal) {
+		METRICS_STORE_MAP(X)
+	}
 	if (!status->is_served)
 		return;
 	METRICS_SERVED_MAP(X)
@@ -141,7 +143,7 @@ int verb_metrics(const struct cli_call *call)
 	struct metrics m;
 	struct mbj_error err;
 
-	if (cli_status_load(call->operands[0], true, &status, &err) < 0)
+	if (cli_status_look(call->operands[0], &status, &err) < 0)
 		return cli_fail(call, &err);
 	mbj_buf_init(&m.out, METRICS_OUTPUT_MAX);
 	mbj_buf_init(&m.label, METRICS_OUTPUT_MAX / 64);

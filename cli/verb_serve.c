@@ -103,6 +103,7 @@ static int following_begin(struct following *following,
 			       following->upstream);
 	if (status != CLI_OK)
 		return status;
+	following->follower.is_lasting = true;
 	if (pthread_create(&following->thread, NULL, following_run,
 			   following) != 0) {
 		cli_say(call, "no thread to follow with");

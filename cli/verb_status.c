@@ -221,7 +221,7 @@ int verb_status(const struct cli_call *call)
 	struct mbj_buf out;
 	int written;
 
-	if (cli_status_load(call->operands[0], false, &status, &err) < 0)
+	if (cli_status_load(call->operands[0], &status, &err) < 0)
 		return cli_fail(call, &err);
 	mbj_buf_init(&out, STATUS_OUTPUT_MAX);
 	if (call->options.is_json)

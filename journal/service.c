@@ -259,6 +259,7 @@ static void service_take(struct service *service)
  */
 static void service_check(struct service *service)
 {
+	store_state_watch(service->store);
 	if (!service->is_failed &&
 	    store_check(service->store, &service->failure) < 0) {
 		service->is_failed = true;

@@ -298,39 +298,6 @@ enum mbj_rc store_blobs_sync(struct mbj_store *store, struct mbj_error *err)
 
 /* ---------------------------------------------------------------- asking */
 
-const struct mbj_identity *mbj_store_identity(const struct mbj_store *store)
-{
-	return &store->superblock.identity;
-}
-
-struct mbj_identity mbj_store_identity_copy(struct mbj_store *store)
-{
-	struct mbj_identity identity;
-
-	pthread_mutex_lock(&store->mutex);
-	identity = store->superblock.identity;
-	pthread_mutex_unlock(&store->mutex);
-	return identity;
-}
-
-enum mbj_store_role store_role(struct mbj_store *store)
-{
-	enum mbj_store_role role;
-
-	pthread_mutex_lock(&store->mutex);
-	role = store->superblock.identity.role;
-	pthread_mutex_unlock(&store->mutex);
-	return role;
-}
-
-void store_identity_take(struct mbj_store *store,
-			 const struct superblock *superblock)
-{
-	pthread_mutex_lock(&store->mutex);
-	store->superblock = *superblock;
-	pthread_mutex_unlock(&store->mutex);
-}
-
 const char *mbj_store_dir(const struct mbj_store *store)
 {
 	return store->dir;
@@ -526,6 +493,24 @@ static void state_leave(struct mbj_store *store)
 	if (store->is_swapping && store->state_users == 0)
 		pthread_cond_broadcast(&store->is_calm);
 	pthread_mutex_unlock(&store->mutex);
+}
+
+void store_state_watch(struct mbj_store *store)
+{
+	struct mbj_error why;
+	bool is_failed;
+
+	pthread_mutex_lock(&store->mutex);
+	is_failed = !store->is_failed && !store->is_swapping &&
+		    store->superblock.identity.role == MBJ_STORE_REPLICA &&
+		    store->state != NULL && mbj_state_is_failed(store->state);
+	pthread_mutex_unlock(&store->mutex);
+	if (!is_failed)
+		return;
+	(void)mbj_error_set(&why, MBJ_EIO,
+			    "the state of %s has failed: open the store again",
+			    store->dir);
+	store_fail(store, &why);
 }
 
 enum mbj_rc store_state_swap_begin(struct mbj_store *store,

@@ -10,7 +10,8 @@
  *   3. a crash leaves a replica that has adopted, with an empty state at the
  *      worst, or one that has not.
  *
- * Threads: one at a time, no snapshot open.
+ * Threads: whoever feeds the replica; readers are kept out of the state while
+ * it is exchanged, and may be there while an epoch is taken.
  */
 #include <mbj/check.h>
 #include <mbj/trim.h>

@@ -250,14 +250,15 @@ bool store_content_is_settled(struct mbj_store *store,
  */
 enum mbj_rc store_blobs_sync(struct mbj_store *store,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
-enum mbj_store_role store_role(struct mbj_store *store);
-/* The superblock on disk is this one now. */
-void store_identity_take(struct mbj_store *store,
-			 const struct superblock *superblock);
 /* Publish the journal's end to other threads. */
 void store_end_note(struct mbj_store *store);
 /* Close the store for everything, for this reason. */
 void store_fail(struct mbj_store *store, const struct mbj_error *why);
+/*
+ * On a replica, close the store where its state has failed, as nothing there
+ * mends it; on a primary the next edit does.
+ */
+void store_state_watch(struct mbj_store *store);
 /* MBJ_OK, or MBJ_EIO with the reason where the store is closed. */
 enum mbj_rc store_check(struct mbj_store *store,
 			struct mbj_error *err) MBJ_MUST_CHECK;
@@ -279,6 +280,13 @@ void store_reserve_make(struct mbj_store *store);
 bool store_reserve_give(const struct mbj_sys *sys, const char *dir);
 /* Give it up where edits that make room would not be carried out either. */
 void store_reserve_use(const struct mbj_store *store);
+
+/* --------------------------------------------------- store_identity.c */
+
+enum mbj_store_role store_role(struct mbj_store *store);
+/* The superblock on disk is this one now. */
+void store_identity_take(struct mbj_store *store,
+			 const struct superblock *superblock);
 
 /* ------------------------------------------------------------ batch.c */
 

@@ -2,8 +2,8 @@
  * The board of mbj/upstream.h.
  *
  * Invariants:
- *   1. current_ms never lies after heard_ms: what the source had is known only
- *      as of when it was heard;
+ *   1. current_ms never lies after known_ms, which is when the source was asked
+ *      for what it said last: only as of then is it known what it had;
  *   2. neither goes back.
  */
 #include <pthread.h>
@@ -22,6 +22,7 @@ struct mbj_upstream {
 	int64_t mark_ms;
 	int64_t began_ms;
 	int64_t heard_ms;
+	int64_t known_ms;
 	int64_t current_ms;
 };
 
@@ -39,9 +40,9 @@ static void upstream_settle(struct mbj_upstream *upstream)
 	status->was_current = true;
 	upstream->current_ms = upstream->mark_ms;
 	if (upstream->applied.v >= status->end)
-		upstream->current_ms = upstream->heard_ms;
+		upstream->current_ms = upstream->known_ms;
 	upstream->mark.v = status->end;
-	upstream->mark_ms = upstream->heard_ms;
+	upstream->mark_ms = upstream->known_ms;
 }
 
 const char *mbj_upstream_word(enum mbj_upstream_state state)
@@ -102,17 +103,20 @@ void mbj_upstream_meet(struct mbj_upstream *upstream)
 	pthread_mutex_unlock(&upstream->mutex);
 }
 
-void mbj_upstream_hear(struct mbj_upstream *upstream, struct mbj_lsn end)
+void mbj_upstream_hear(struct mbj_upstream *upstream, struct mbj_lsn end,
+		       int64_t asked_ms)
 {
 	if (upstream == NULL)
 		return;
 	pthread_mutex_lock(&upstream->mutex);
 	upstream->heard_ms = mbj_monotonic_ms();
-	upstream->status.end = end.v;
-	if (!upstream->status.was_met) {
+	upstream->known_ms = asked_ms;
+	/* One that ends earlier is another source: the mark is not its. */
+	if (!upstream->status.was_met || end.v < upstream->mark.v) {
 		upstream->mark = end;
-		upstream->mark_ms = upstream->heard_ms;
+		upstream->mark_ms = asked_ms;
 	}
+	upstream->status.end = end.v;
 	upstream->status.was_met = true;
 	upstream_settle(upstream);
 	pthread_mutex_unlock(&upstream->mutex);

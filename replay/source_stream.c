@@ -88,6 +88,7 @@ static enum mbj_rc hello_say(struct source_stream *s, struct mbj_error *err)
 	m.applied = applied.lsn;
 	m.chain = applied.chain;
 	s->applied = applied.lsn;
+	s->asked_ms = mbj_monotonic_ms();
 	rc = stream_link_send(&s->link, STREAM_HELLO, &m, err);
 	if (rc == MBJ_OK)
 		rc = stream_link_receive(&s->link, 0, &kind, &m, err);
@@ -147,6 +148,7 @@ static enum mbj_rc fetch_ask(struct source_stream *s, uint32_t wait_ms,
 	MBJ_ASSERT(!s->is_asked && !s->is_here);
 	if (m.received.v < m.applied.v)
 		m.received = m.applied;
+	s->asked_ms = mbj_monotonic_ms();
 	return stream_link_send(&s->link, STREAM_FETCH, &m, err);
 }
 
@@ -162,7 +164,7 @@ static enum mbj_rc end_take(struct source_stream *s,
 	window->count = m->count;
 	s->fetch.v += m->count;
 	s->end = m->end;
-	mbj_upstream_hear(s->upstream, s->end);
+	mbj_upstream_hear(s->upstream, s->end, s->asked_ms);
 	return MBJ_OK;
 }
 
@@ -286,7 +288,7 @@ static enum mbj_rc stream_seek(struct replay_source *source, struct mbj_lsn lsn,
 	if (!s->is_met) {
 		s->is_met = true;
 		mbj_upstream_meet(s->upstream);
-		mbj_upstream_hear(s->upstream, s->end);
+		mbj_upstream_hear(s->upstream, s->end, s->asked_ms);
 	}
 	if (s->next.v == lsn.v)
 		return MBJ_OK;
@@ -397,7 +399,9 @@ static void stream_applied(struct replay_source *source, struct mbj_lsn lsn)
 	struct source_stream *s = stream_of(source);
 
 	s->applied = lsn;
-	mbj_upstream_apply(s->upstream, lsn);
+	/* Contents of a group that the link broke in are not here. */
+	if (!s->link.is_lost)
+		mbj_upstream_apply(s->upstream, lsn);
 }
 
 /* ------------------------------------------------------------------- all */

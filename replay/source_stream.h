@@ -37,6 +37,7 @@ struct source_stream {
 	struct mbj_store *store;
 	struct mbj_upstream *upstream; /* or NULL */
 	bool is_met;		       /* it was accepted */
+	int64_t asked_ms;	       /* the last question */
 	struct mbj_identity identity;
 	struct mbj_hello hello;
 	struct mbj_sha256 *sha;

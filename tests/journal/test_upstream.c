@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include <mbj/sys.h>
 #include <mbj/upstream.h>
 
 #include "journal_cases.h"
@@ -17,6 +18,12 @@ static struct mbj_upstream *board_new(void)
 
 	ck_assert_int_eq(mbj_upstream_new(&board, NULL), MBJ_OK);
 	return board;
+}
+
+/* The source says so now, and was asked just before. */
+static void hear(struct mbj_upstream *board, uint64_t end)
+{
+	mbj_upstream_hear(board, (struct mbj_lsn){end}, mbj_monotonic_ms());
 }
 
 static struct mbj_upstream_status look(struct mbj_upstream *board)
@@ -44,7 +51,7 @@ START_TEST(board_is_not_current)
 	ck_assert_int_eq(status.state, MBJ_UPSTREAM_CONNECTING);
 	step();
 	mbj_upstream_meet(board);
-	mbj_upstream_hear(board, (struct mbj_lsn){9});
+	hear(board, 9);
 	mbj_upstream_apply(board, (struct mbj_lsn){8});
 	status = look(board);
 	ck_assert(status.was_met && !status.was_current);
@@ -72,10 +79,10 @@ START_TEST(board_follows_a_busy_source)
 	struct mbj_upstream_status status;
 
 	mbj_upstream_meet(board);
-	mbj_upstream_hear(board, (struct mbj_lsn){10});
+	hear(board, 10);
 	for (uint64_t end = 20; end <= 100; end += 10) {
 		step();
-		mbj_upstream_hear(board, (struct mbj_lsn){end});
+		hear(board, end);
 		mbj_upstream_apply(board, (struct mbj_lsn){end - 10});
 		status = look(board);
 		ck_assert(status.was_current);
@@ -97,7 +104,7 @@ START_TEST(board_grows_when_cut)
 	struct mbj_error why;
 
 	mbj_upstream_meet(board);
-	mbj_upstream_hear(board, (struct mbj_lsn){3});
+	hear(board, 3);
 	mbj_upstream_apply(board, (struct mbj_lsn){3});
 	(void)mbj_error_set(&why, MBJ_EIO, "cut");
 	mbj_upstream_part(board, false, &why);
@@ -124,6 +131,51 @@ START_TEST(board_grows_when_cut)
 }
 END_TEST
 
+/*
+ * Goal: what is said was true when it was asked, not when it is read.  Method:
+ * an answer that was held up.
+ */
+START_TEST(board_counts_from_the_question)
+{
+	struct mbj_upstream *board = board_new();
+	int64_t asked = mbj_monotonic_ms();
+	struct mbj_upstream_status status;
+
+	mbj_upstream_meet(board);
+	step();
+	mbj_upstream_hear(board, (struct mbj_lsn){5}, asked);
+	mbj_upstream_apply(board, (struct mbj_lsn){5});
+	status = look(board);
+	ck_assert(status.was_current);
+	ck_assert_uint_ge(status.lag_ms, STEP_MS);
+	ck_assert_uint_lt(status.heard_ms, status.lag_ms);
+	mbj_upstream_free(&board);
+}
+END_TEST
+
+/*
+ * Goal: a source that replaces another, and has less, is followed.  Method: the
+ * first one's end is never reached.
+ */
+START_TEST(board_takes_another_source)
+{
+	struct mbj_upstream *board = board_new();
+	struct mbj_upstream_status status;
+
+	mbj_upstream_meet(board);
+	hear(board, 100);
+	mbj_upstream_apply(board, (struct mbj_lsn){90});
+	ck_assert(!look(board).was_current);
+	mbj_upstream_meet(board);
+	hear(board, 92);
+	mbj_upstream_apply(board, (struct mbj_lsn){92});
+	status = look(board);
+	ck_assert(status.was_current);
+	ck_assert_uint_eq(status.end, 92);
+	mbj_upstream_free(&board);
+}
+END_TEST
+
 /* Goal: who follows without a board needs none; each state has its word. */
 START_TEST(board_is_optional)
 {
@@ -131,7 +183,7 @@ START_TEST(board_is_optional)
 
 	mbj_upstream_connect(NULL);
 	mbj_upstream_meet(NULL);
-	mbj_upstream_hear(NULL, (struct mbj_lsn){1});
+	mbj_upstream_hear(NULL, (struct mbj_lsn){1}, 0);
 	mbj_upstream_apply(NULL, (struct mbj_lsn){1});
 	mbj_upstream_lose(NULL, 1);
 	mbj_upstream_part(NULL, true, NULL);
@@ -153,6 +205,8 @@ TCase *test_upstream_case(void)
 	tcase_add_test(tc, board_is_not_current);
 	tcase_add_test(tc, board_follows_a_busy_source);
 	tcase_add_test(tc, board_grows_when_cut);
+	tcase_add_test(tc, board_counts_from_the_question);
+	tcase_add_test(tc, board_takes_another_source);
 	tcase_add_test(tc, board_is_optional);
 	return tc;
 }

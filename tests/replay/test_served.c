@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -27,7 +28,7 @@ struct served {
 	char socket[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc follow_rc;
 	enum mbj_rc serve_rc;
-	bool is_behind; /* a reader found a tree that was never there */
+	atomic_bool is_behind; /* a reader found a tree that was never there */
 };
 
 static void *follow_main(void *context)

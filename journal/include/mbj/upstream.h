@@ -78,11 +78,16 @@ MBJ_API void mbj_upstream_part(struct mbj_upstream *upstream, bool is_for_good,
 
 /* The source was met and accepted. */
 void mbj_upstream_meet(struct mbj_upstream *upstream);
-/* It was heard, and says that it ends there. */
-void mbj_upstream_hear(struct mbj_upstream *upstream, struct mbj_lsn end);
+/*
+ * It was heard, and says that it ends there.  asked_ms: of mbj_monotonic_ms,
+ * when it was asked; what it says was true no earlier, and nobody knows how
+ * much later.
+ */
+void mbj_upstream_hear(struct mbj_upstream *upstream, struct mbj_lsn end,
+		       int64_t asked_ms);
 /*
  * All up to here is in the replica's state.  Where that is the source's end,
- * the replica was current at the moment when it was heard.
+ * the replica was current when it was asked.
  */
 void mbj_upstream_apply(struct mbj_upstream *upstream, struct mbj_lsn applied);
 /* Contents that messages here need, and the source could not give. */
