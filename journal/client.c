@@ -135,7 +135,7 @@ enum mbj_rc answer_decode(struct answer *answer, enum wire_kind kind,
 /*
  * Reading again does no harm, nor does an edit that is known again by its
  * request id; everything else was perhaps done.  A link that was idle may have
- * outlived its service.
+ * outlived its service; whoever does not answer in time would not do so twice.
  */
 static enum mbj_rc call_served(struct mbj_client *client, enum wire_kind kind,
 			       const struct wire_message *request,
@@ -152,6 +152,7 @@ static enum mbj_rc call_served(struct mbj_client *client, enum wire_kind kind,
 	if (rc < 0)
 		return rc;
 	rc = link_call(client, link, kind, request, ret_body, &is_broken, err);
+	is_again = is_again && !link->is_late;
 	link_give(client, &link, is_broken);
 	if (!is_broken || !is_again)
 		return rc;

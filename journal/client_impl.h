@@ -15,6 +15,7 @@ struct link {
 	struct link *next; /* among the idle */
 	int fd;
 	uint64_t number; /* of its last request */
+	bool is_late;	 /* it did not answer in time */
 };
 
 /*
@@ -52,6 +53,7 @@ struct mbj_client {
 	pthread_cond_t is_free; /* a link was given back */
 	struct link *idle;
 	size_t link_count; /* idle or not */
+	int64_t waited_ms; /* all calls, together */
 };
 
 /* A call's answer. */

@@ -5,9 +5,11 @@
  * mutex.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 
 #include <mbj/check.h>
+#include <mbj/sys.h>
 
 #include "client_impl.h"
 #include "socket.h"
@@ -16,22 +18,50 @@ enum { RECEIVE_STEP = 64 << 10 };
 
 /* ----------------------------------------------------------------- bytes */
 
+/* How long one wait may be, -1: for ever. */
+static int64_t wait_max(struct mbj_client *client)
+{
+	const struct mbj_client_options *options = &client->options;
+	int64_t ms =
+		options->timeout_ms == 0 ? -1 : (int64_t)options->timeout_ms;
+	int64_t left;
+
+	if (options->patience_ms == 0)
+		return ms;
+	pthread_mutex_lock(&client->mutex);
+	left = (int64_t)options->patience_ms - client->waited_ms;
+	pthread_mutex_unlock(&client->mutex);
+	if (left < 0)
+		left = 0;
+	return ms < 0 || left < ms ? left : ms;
+}
+
+static void wait_count(struct mbj_client *client, int64_t since)
+{
+	pthread_mutex_lock(&client->mutex);
+	client->waited_ms += mbj_monotonic_ms() - since;
+	pthread_mutex_unlock(&client->mutex);
+}
+
 /* Ready for events, or an error that says why not. */
-static enum mbj_rc link_wait(const struct mbj_client *client,
-			     const struct link *link, short events,
-			     struct mbj_error *err)
+static enum mbj_rc link_wait(struct mbj_client *client, struct link *link,
+			     short events, struct mbj_error *err)
 {
 	struct pollfd fd = {link->fd, events, 0};
-	int timeout = client->options.timeout_ms == 0
-			      ? -1
-			      : (int)client->options.timeout_ms;
+	int64_t since = mbj_monotonic_ms();
+	int64_t ms = wait_max(client);
 	int ready;
 
 	do {
-		ready = poll(&fd, 1, timeout);
+		int64_t left = since + ms - mbj_monotonic_ms();
+
+		left = left < 0 ? 0 : left > INT_MAX ? INT_MAX : left;
+		ready = poll(&fd, 1, ms < 0 ? -1 : (int)left);
 	} while (ready < 0 && errno == EINTR);
+	wait_count(client, since);
 	if (ready > 0)
 		return MBJ_OK;
+	link->is_late = true;
 	return mbj_error_set(err, MBJ_EIO,
 			     "the service at %s does not answer; the outcome "
 			     "is unknown",
@@ -47,9 +77,8 @@ static enum mbj_rc link_lost(const struct mbj_client *client,
 			     client->path);
 }
 
-static enum mbj_rc link_send(const struct mbj_client *client,
-			     const struct link *link, struct mbj_bytes bytes,
-			     struct mbj_error *err)
+static enum mbj_rc link_send(struct mbj_client *client, struct link *link,
+			     struct mbj_bytes bytes, struct mbj_error *err)
 {
 	size_t done = 0;
 	enum mbj_rc rc;
@@ -71,9 +100,8 @@ static enum mbj_rc link_send(const struct mbj_client *client,
 	return MBJ_OK;
 }
 
-static enum mbj_rc link_receive(const struct mbj_client *client,
-				const struct link *link, void *p, size_t n,
-				struct mbj_error *err)
+static enum mbj_rc link_receive(struct mbj_client *client, struct link *link,
+				void *p, size_t n, struct mbj_error *err)
 {
 	uint8_t *at = p;
 	enum mbj_rc rc;
@@ -98,9 +126,9 @@ static enum mbj_rc link_receive(const struct mbj_client *client,
 /* ------------------------------------------------------------------ calls */
 
 /* Memory grows with what really comes. */
-static enum mbj_rc body_receive(const struct mbj_client *client,
-				const struct link *link, size_t size,
-				struct mbj_buf *body, struct mbj_error *err)
+static enum mbj_rc body_receive(struct mbj_client *client, struct link *link,
+				size_t size, struct mbj_buf *body,
+				struct mbj_error *err)
 {
 	enum mbj_rc rc = MBJ_OK;
 
@@ -118,10 +146,9 @@ static enum mbj_rc body_receive(const struct mbj_client *client,
 }
 
 /* The answer to the last request, or the refusal that it got. */
-static enum mbj_rc link_answer(const struct mbj_client *client,
-			       const struct link *link, enum wire_kind kind,
-			       struct mbj_buf *ret_body, bool *ret_is_broken,
-			       struct mbj_error *err)
+static enum mbj_rc link_answer(struct mbj_client *client, struct link *link,
+			       enum wire_kind kind, struct mbj_buf *ret_body,
+			       bool *ret_is_broken, struct mbj_error *err)
 {
 	uint8_t bytes[WIRE_HEAD_SIZE];
 	struct wire_head head = {.size = 0};
@@ -222,12 +249,15 @@ static enum mbj_rc link_open(struct mbj_client *client, struct link **ret_link,
 			     struct mbj_error *err)
 {
 	struct link *link = mbj_calloc(1, sizeof(*link));
+	int64_t since;
 	enum mbj_rc rc;
 
 	if (link == NULL)
 		return mbj_error_nomem(err);
 	link->fd = -1;
-	rc = socket_connect(client->path, &link->fd, err);
+	since = mbj_monotonic_ms();
+	rc = socket_connect(client->path, wait_max(client), &link->fd, err);
+	wait_count(client, since);
 	if (rc == MBJ_OK)
 		rc = link_hello(client, link, err);
 	if (rc < 0)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,12 @@
 #include <mbj/check.h>
 #include <mbj/sys.h>
 
-enum { BACKLOG = 128, GROUPS_MAX = 1024, GROUP_ENTRY_MAX = 16384 };
+enum {
+	BACKLOG = 128,
+	CONNECT_STEP_MS = 10,
+	GROUPS_MAX = 1024,
+	GROUP_ENTRY_MAX = 16384,
+};
 
 void socket_close(int fd)
 {
@@ -71,7 +77,27 @@ static enum mbj_rc address_make(const char *path, struct sockaddr_un *ret_un,
 			     "the socket's name is too long: %s", path);
 }
 
-enum mbj_rc socket_connect(const char *path, int *ret_fd, struct mbj_error *err)
+/* Linux has no event for a place in the queue of who listens. */
+static bool connect_wait(int fd, const struct sockaddr_un *un, int64_t wait_ms)
+{
+	int64_t until = mbj_monotonic_ms() + wait_ms;
+	int status;
+
+	for (;;) {
+		status = connect(fd, (const struct sockaddr *)un, sizeof(*un));
+		if (status == 0 || (errno != EAGAIN && errno != EINTR))
+			break;
+		if (wait_ms >= 0 && mbj_monotonic_ms() >= until) {
+			errno = EAGAIN;
+			break;
+		}
+		(void)poll(NULL, 0, CONNECT_STEP_MS);
+	}
+	return status == 0;
+}
+
+enum mbj_rc socket_connect(const char *path, int64_t wait_ms, int *ret_fd,
+			   struct mbj_error *err)
 {
 	struct sockaddr_un un;
 	enum mbj_rc rc;
@@ -81,19 +107,21 @@ enum mbj_rc socket_connect(const char *path, int *ret_fd, struct mbj_error *err)
 	rc = address_make(path, &un, &dir, err);
 	if (rc < 0)
 		return rc;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		rc = mbj_error_errno(err, errno, "cannot make a socket for",
 				     path);
-	else if (connect(fd, (const struct sockaddr *)&un, sizeof(un)) != 0)
-		rc = errno == ECONNREFUSED || errno == ENOTSOCK
-			     ? mbj_error_set(err, MBJ_ENOTFOUND,
-					     "nobody listens at %s", path)
-			     : mbj_error_errno(err, errno, "cannot connect to",
-					       path);
-	else if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0)
-		rc = mbj_error_errno(err, errno, "cannot use a socket to",
-				     path);
+	else if (connect_wait(fd, &un, wait_ms))
+		rc = MBJ_OK;
+	else if (errno == ECONNREFUSED || errno == ENOTSOCK)
+		rc = mbj_error_set(err, MBJ_ENOTFOUND, "nobody listens at %s",
+				   path);
+	else if (errno == EAGAIN)
+		rc = mbj_error_set(err, MBJ_EBUSY,
+				   "the service at %s takes no connection",
+				   path);
+	else
+		rc = mbj_error_errno(err, errno, "cannot connect to", path);
 	socket_close(dir);
 	if (rc < 0) {
 		socket_close(fd);
@@ -137,7 +165,7 @@ static enum mbj_rc path_check(const char *path, struct mbj_error *err)
 	enum mbj_rc rc;
 	int fd = -1;
 
-	rc = socket_connect(path, &fd, err);
+	rc = socket_connect(path, 0, &fd, err);
 	socket_close(fd);
 	if (rc == MBJ_OK)
 		return mbj_error_set(err, MBJ_EBUSY,

@@ -21,8 +21,11 @@ struct socket_peer {
 	bool is_allowed; /* that, or one whom the socket's file admits */
 };
 
-/* Returns: MBJ_ENOTFOUND where nobody listens. */
-enum mbj_rc socket_connect(const char *path, int *ret_fd,
+/*
+ * wait_ms: for somebody who listens and is too busy, -1 for ever.
+ * Returns: MBJ_ENOTFOUND where nobody listens, MBJ_EBUSY.
+ */
+enum mbj_rc socket_connect(const char *path, int64_t wait_ms, int *ret_fd,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * Listen at path with these permissions from the first moment on.  A socket of

@@ -453,7 +453,7 @@ START_TEST(test_cut_at_every_byte)
 
 		/* More than the service takes may still be closing. */
 		do {
-			SITE_OK(socket_connect(s.path, &fd, err));
+			SITE_OK(socket_connect(s.path, -1, &fd, err));
 			rc = socket_send(fd, bytes.p, n) == (ssize_t)n
 				     ? MBJ_OK
 				     : MBJ_EIO;
@@ -476,7 +476,7 @@ static enum mbj_rc strange(const char *path, const void *bytes, size_t n,
 	size_t got = 0;
 	int fd;
 
-	SITE_OK(socket_connect(path, &fd, err));
+	SITE_OK(socket_connect(path, -1, &fd, err));
 	if (n > 0)
 		ck_assert_int_eq(socket_send(fd, bytes, n), (ssize_t)n);
 	for (;;) {
@@ -542,7 +542,7 @@ START_TEST(test_strangers)
 			 MBJ_EUNSUPPORTED);
 	/* One is the client's own. */
 	for (; count < CLIENTS + 1; count++)
-		SITE_OK(socket_connect(s.path, &fds[count], err));
+		SITE_OK(socket_connect(s.path, -1, &fds[count], err));
 	ck_assert_int_eq(strange(s.path, bytes, 0, &why), MBJ_EBUSY);
 	while (count > 0)
 		socket_close(fds[--count]);

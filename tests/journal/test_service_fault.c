@@ -1,14 +1,15 @@
 /*
  * The service where memory fails: whoever asked is told, or loses the
- * connection, and the next one is served.
+ * connection, and the next one is served.  And one that hangs.
  */
 #include <poll.h>
 #include <stdio.h>
 
 #include "journal_cases.h"
 #include "served_lab.h"
+#include "socket.h"
 
-enum { REFUSED_MIN = 50, ALLOCS_MAX = 4000 };
+enum { REFUSED_MIN = 50, ALLOCS_MAX = 4000, QUEUE_MAX = 256 };
 
 /* One client's work: a body, its message, and what can be read. */
 struct errand {
@@ -155,10 +156,50 @@ START_TEST(test_allocations)
 }
 END_TEST
 
+/*
+ * Goal: who listens and does not answer keeps nobody for longer than was said.
+ * Method: a socket that listens and of which nobody accepts; clients with
+ * patience, until connections wait in vain, too.  Time is not looked at: the
+ * test would not end.
+ */
+START_TEST(test_patience)
+{
+	struct mbj_client_options options = MBJ_CLIENT_OPTIONS_INIT;
+	struct mbj_client *client = NULL;
+	int fds[QUEUE_MAX];
+	enum mbj_rc rc = MBJ_OK;
+	struct site site;
+	char path[MBJ_PATH_TEXT_MAX];
+	int listening = -1;
+	int count = 0;
+
+	site_begin(&site);
+	site_path(&site, "hung", path);
+	SITE_OK(socket_listen(path, 0600, NULL, &listening, err));
+	options.timeout_ms = 0;
+	options.patience_ms = 20;
+	ck_assert_int_eq(mbj_client_connect(path, &options, &client, NULL),
+			 MBJ_EIO);
+	while (rc == MBJ_OK && count < QUEUE_MAX) {
+		rc = socket_connect(path, 0, &fds[count], NULL);
+		count += rc == MBJ_OK;
+	}
+	ck_assert_int_eq(rc, MBJ_EBUSY);
+	ck_assert_int_eq(mbj_client_connect(path, &options, &client, NULL),
+			 MBJ_EBUSY);
+	ck_assert_ptr_null(client);
+	while (count > 0)
+		socket_close(fds[--count]);
+	socket_close(listening);
+	site_end(&site);
+}
+END_TEST
+
 TCase *test_service_fault_case(void)
 {
 	TCase *tc = tcase_create("service_fault");
 
 	tcase_add_test(tc, test_allocations);
+	tcase_add_test(tc, test_patience);
 	return tc;
 }

@@ -8,7 +8,7 @@
  *
  * Where the service goes away in the middle of a call the error is MBJ_EIO and
  * says so; of a submit the outcome is then unknown, as after a crash.  Reads
- * are tried again once by themselves.
+ * are tried again once by themselves, but not after a time-out.
  *
  * Threads: a struct mbj_client from any; calls of one do not wait for each
  * other, up to connections_max of them.  A writer, a reader from one at a time;
@@ -33,11 +33,17 @@ struct mbj_client_options {
 	/* Milliseconds without a byte of an answer, 0: for ever. */
 	uint32_t timeout_ms;
 	uint32_t connections_max;
+	/*
+	 * Milliseconds that all calls together wait for the service, from
+	 * mbj_client_connect on, 0: for ever.  Whoever holds a lock of others
+	 * gives it back after that.
+	 */
+	uint32_t patience_ms;
 };
 
 #define MBJ_CLIENT_OPTIONS_INIT                                         \
 	((struct mbj_client_options){sizeof(struct mbj_client_options), \
-				     120000, 64})
+				     120000, 64, 0})
 
 /*
  * Speak to the service at a Unix socket.
