@@ -11,8 +11,6 @@
 #include <mbj/sys.h>
 
 enum {
-	/* A user waits for the answer, and others for the user's lock. */
-	ACCOUNT_TIMEOUT_MS = 30000,
 	ACCOUNT_ENTRIES_MAX = MBJ_NODE_MAX,
 	ACCOUNT_MEMORY_MAX = 256 << 20,
 };
@@ -31,7 +29,8 @@ static enum mbj_rc account_connect(struct account *account,
 
 	if (account->client != NULL)
 		return MBJ_OK;
-	options.timeout_ms = ACCOUNT_TIMEOUT_MS;
+	options.timeout_ms = account->patience_ms;
+	options.patience_ms = account->patience_ms;
 	options.connections_max = 1;
 	rc = mbj_client_connect(account->socket, &options, &account->client,
 				err);
@@ -88,10 +87,10 @@ enum mbj_rc account_enter(struct account *account, enum account_need *ret_need,
 	/* No account is an answer; nobody who answers is not. */
 	if (rc < 0 && err->refusal != MBJ_REFUSAL_ACCOUNT_NOT_FOUND)
 		return rc;
-	*ret_need =
-		rc < 0 || account->intent_count > 0 || !account->is_subscribed
-			? ACCOUNT_LISTING
-			: ACCOUNT_READY;
+	*ret_need = rc < 0 || account->intent_count > 0 ||
+				    !account->is_subscribed || account->is_stale
+			    ? ACCOUNT_LISTING
+			    : ACCOUNT_READY;
 	return MBJ_OK;
 }
 

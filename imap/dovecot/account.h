@@ -20,6 +20,11 @@ struct account {
 	const char *socket; /* of the service */
 	const char *name;
 	char delimiter;
+	/*
+	 * One turn waits for the service no longer: a user does for the answer,
+	 * and that user's other sessions for the lock.
+	 */
+	uint32_t patience_ms;
 	bool is_adopting; /* a storage that has nothing in common, too */
 	struct mbj_client *client; /* NULL: not yet */
 	/* As of account_enter. */

@@ -10,11 +10,6 @@
 #include <guid.h>
 #include <mail-storage.h>
 
-static bool box_is_captured(struct mailbox *box)
-{
-	return capture_covers(box->list->ns);
-}
-
 /* ---------------------------------------------------------------- create */
 
 /*
@@ -43,7 +38,7 @@ static int inbox_create(struct turn *turn, uint32_t node,
 static int folder_create(struct turn *turn, const struct mailbox_update *update,
 			 bool directory)
 {
-	struct mbj_bytes path = mbj_bytes_str(turn->box->vname);
+	struct mbj_bytes path = mbj_bytes_str(turn->at.vname);
 	struct mailbox_update given = {.uid_validity = 0};
 	struct account_folder folder = {.uidvalidity = 0};
 	enum folder_kind kind = FOLDER_NONE;
@@ -65,7 +60,7 @@ static int folder_create(struct turn *turn, const struct mailbox_update *update,
 		return ret;
 	ret = turn->super->create_box(turn->box, &given, directory);
 	if (ret < 0 ||
-	    folder_look(turn->box->list, turn->box->vname, &kind, &folder,
+	    folder_look(turn->at.list, turn->at.vname, &kind, &folder,
 			&turn->why) < 0 ||
 	    kind == FOLDER_NONE) {
 		turn_look_again(turn);
@@ -73,7 +68,7 @@ static int folder_create(struct turn *turn, const struct mailbox_update *update,
 	}
 	/* It found the index of an older one. */
 	if (kind == FOLDER_MAILBOX && !mbj_id_equal(folder.id, id) &&
-	    folder_renew(turn->capture, turn->box->list, turn->box->vname, id,
+	    folder_renew(turn->capture, turn->at.list, turn->at.vname, id,
 			 &turn->why) < 0) {
 		turn_look_again(turn);
 		return ret;
@@ -96,7 +91,8 @@ static int create_choose(struct turn *turn, const struct mailbox_update *update,
 	struct changes changes;
 	uint32_t node;
 
-	if (folder_look(box->list, box->vname, &kind, &folder, &turn->why) < 0)
+	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
+			&turn->why) < 0)
 		return turn_refuse(turn);
 	/* It will refuse. */
 	if (kind == FOLDER_MAILBOX || (kind == FOLDER_PLACE && directory))
@@ -122,7 +118,7 @@ static int capture_create_box(struct mailbox *box,
 	struct turn turn;
 	int ret;
 
-	if (!box_is_captured(box))
+	if (turn_passes(box))
 		return capture_box_of(box)->module_ctx.super.create_box(
 			box, update, directory);
 	if (turn_begin(&turn, box) < 0)
@@ -143,7 +139,7 @@ static void deleted_tell(struct turn *turn, uint32_t node)
 	bool is_place_left;
 	enum mbj_rc rc;
 
-	if (folder_look(turn->box->list, turn->box->vname, &kind, &folder,
+	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
 			&turn->why) < 0 ||
 	    kind == FOLDER_MAILBOX) {
 		turn_look_again(turn);
@@ -170,7 +166,8 @@ static int folder_delete(struct turn *turn)
 	enum mbj_rc rc;
 	int ret;
 
-	if (folder_look(box->list, box->vname, &kind, &folder, &turn->why) < 0)
+	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
+			&turn->why) < 0)
 		return turn_refuse(turn);
 	if (kind == FOLDER_NONE)
 		return turn_unannounced(turn, turn->super->delete_box(box),
@@ -199,7 +196,7 @@ static int capture_delete_box(struct mailbox *box)
 	struct turn turn;
 	int ret;
 
-	if (!box_is_captured(box))
+	if (turn_passes(box))
 		return capture_box_of(box)->module_ctx.super.delete_box(box);
 	if (turn_begin(&turn, box) < 0)
 		return -1;
@@ -210,7 +207,7 @@ static int capture_delete_box(struct mailbox *box)
 
 /* ---------------------------------------------------------------- rename */
 
-static void renamed_tell(struct turn *turn, struct mailbox *dest, uint32_t node)
+static void renamed_tell(struct turn *turn, uint32_t node)
 {
 	const struct mbj_node *moved = mbj_tree_get(turn->account->tree, node);
 	struct account_folder folder;
@@ -218,8 +215,8 @@ static void renamed_tell(struct turn *turn, struct mailbox *dest, uint32_t node)
 	struct changes changes;
 	enum mbj_rc rc;
 
-	if (folder_look(dest->list, dest->vname, &kind, &folder, &turn->why) <
-		    0 ||
+	if (folder_look(turn->to.list, turn->to.vname, &kind, &folder,
+			&turn->why) < 0 ||
 	    (kind == FOLDER_MAILBOX) != moved->is_selectable ||
 	    (kind == FOLDER_MAILBOX && !mbj_id_equal(folder.id, moved->id))) {
 		turn_look_again(turn);
@@ -244,9 +241,9 @@ static int folder_rename(struct turn *turn, struct mailbox *dest)
 	enum mbj_rc rc;
 	int ret;
 
-	if (folder_look(src->list, src->vname, &kind, &folder, &turn->why) <
-		    0 ||
-	    folder_look(dest->list, dest->vname, &target_kind, &target,
+	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
+			&turn->why) < 0 ||
+	    folder_look(turn->to.list, turn->to.vname, &target_kind, &target,
 			&turn->why) < 0)
 		return turn_refuse(turn);
 	if (kind == FOLDER_NONE || target_kind == FOLDER_MAILBOX)
@@ -265,7 +262,7 @@ static int folder_rename(struct turn *turn, struct mailbox *dest)
 	if (ret < 0)
 		turn_look_again(turn);
 	else
-		renamed_tell(turn, dest, node);
+		renamed_tell(turn, node);
 	return ret;
 }
 
@@ -274,8 +271,8 @@ static int folder_rename(struct turn *turn, struct mailbox *dest)
  * makes another INBOX when somebody opens it: with the GUID that is announced
  * here (inbox_create).
  */
-static void inbox_renamed_tell(struct turn *turn, struct mailbox *dest,
-			       uint32_t node, struct mbj_id new_inbox)
+static void inbox_renamed_tell(struct turn *turn, uint32_t node,
+			       struct mbj_id new_inbox)
 {
 	const struct mbj_tree *tree = turn->account->tree;
 	struct account_folder folder, inbox;
@@ -283,9 +280,9 @@ static void inbox_renamed_tell(struct turn *turn, struct mailbox *dest,
 	struct changes changes;
 	enum mbj_rc rc;
 
-	if (folder_look(dest->list, dest->vname, &kind, &folder, &turn->why) <
-		    0 ||
-	    folder_look(turn->box->list, turn->box->vname, &inbox_kind, &inbox,
+	if (folder_look(turn->to.list, turn->to.vname, &kind, &folder,
+			&turn->why) < 0 ||
+	    folder_look(turn->at.list, turn->at.vname, &inbox_kind, &inbox,
 			&turn->why) < 0 ||
 	    kind != FOLDER_MAILBOX || inbox_kind == FOLDER_MAILBOX ||
 	    !mbj_id_equal(folder.id, mbj_tree_get(tree, node)->id) ||
@@ -312,9 +309,9 @@ static int inbox_rename(struct turn *turn, struct mailbox *dest)
 	enum mbj_rc rc;
 	int ret;
 
-	if (folder_look(src->list, src->vname, &kind, &folder, &turn->why) <
-		    0 ||
-	    folder_look(dest->list, dest->vname, &target_kind, &target,
+	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
+			&turn->why) < 0 ||
+	    folder_look(turn->to.list, turn->to.vname, &target_kind, &target,
 			&turn->why) < 0)
 		return turn_refuse(turn);
 	/* A Maildir refuses it, too. */
@@ -336,7 +333,7 @@ static int inbox_rename(struct turn *turn, struct mailbox *dest)
 	if (ret < 0)
 		turn_look_again(turn);
 	else
-		inbox_renamed_tell(turn, dest, node, id);
+		inbox_renamed_tell(turn, node, id);
 	return ret;
 }
 
@@ -345,17 +342,23 @@ static int capture_rename_box(struct mailbox *src, struct mailbox *dest)
 	struct turn turn;
 	int ret;
 
-	if (!box_is_captured(src) && !box_is_captured(dest))
+	if (turn_passes(src) && turn_passes(dest))
 		return capture_box_of(src)->module_ctx.super.rename_box(src,
 									dest);
 	turn.box = src;
-	if (!box_is_captured(src) || !box_is_captured(dest))
+	if (src->list != dest->list && (src->list->ns->alias_for != NULL ||
+					dest->list->ns->alias_for != NULL))
+		return turn_refuse_text(&turn,
+					"Mailboxes are renamed by names of one "
+					"namespace, not of it and its alias");
+	if (turn_passes(src) || turn_passes(dest))
 		return turn_refuse_text(&turn,
 					"Mailboxes do not leave or enter "
 					"what the journal has by a "
 					"rename");
 	if (turn_begin(&turn, src) < 0)
 		return -1;
+	turn.to = turn_spot(dest);
 	ret = src->inbox_user ? inbox_rename(&turn, dest)
 			      : folder_rename(&turn, dest);
 	turn_end(&turn);
@@ -366,25 +369,26 @@ static int capture_rename_box(struct mailbox *src, struct mailbox *dest)
 
 static int capture_set_subscribed(struct mailbox *box, bool set)
 {
-	const struct mbj_metadata_edit step = {
+	struct mbj_metadata_edit step = {
 		.kind = set ? MBJ_METADATA_SUBSCRIBE : MBJ_METADATA_UNSUBSCRIBE,
-		.name = mbj_bytes_str(box->vname),
 	};
 	struct mbj_edit edit;
 	struct turn turn;
 	int ret;
 
-	if (!box_is_captured(box))
+	if (turn_passes(box))
 		return capture_box_of(box)->module_ctx.super.set_subscribed(
 			box, set);
 	if (turn_begin(&turn, box) < 0)
 		return -1;
+	step.name = mbj_bytes_str(turn.at.vname);
 	edit = account_subscribe(turn.account, &step, 1);
 	if (account_intent(turn.account, &edit, &turn.err) < 0) {
 		ret = turn_refuse(&turn);
 	} else {
 		ret = turn.super->set_subscribed(box, set);
-		if (ret < 0 ||
+		/* By an alias it may have gone elsewhere. */
+		if (ret < 0 || box->list->ns->alias_for != NULL ||
 		    account_done_tell(turn.account, &edit, &turn.err) < 0)
 			turn_look_again(&turn);
 	}
@@ -399,7 +403,7 @@ static void updated_tell(struct turn *turn, uint32_t node)
 	struct changes changes;
 	enum mbj_rc rc;
 
-	if (folder_look(turn->box->list, turn->box->vname, &kind, &folder,
+	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
 			&turn->why) < 0 ||
 	    kind != FOLDER_MAILBOX) {
 		turn_look_again(turn);
@@ -425,7 +429,8 @@ static int folder_update(struct turn *turn, const struct mailbox_update *update)
 	enum mbj_rc rc;
 	int ret;
 
-	if (folder_look(box->list, box->vname, &kind, &folder, &turn->why) < 0)
+	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
+			&turn->why) < 0)
 		return turn_refuse(turn);
 	id = folder.id;
 	if (!guid_128_is_empty(update->mailbox_guid))
@@ -459,7 +464,7 @@ static int capture_update_box(struct mailbox *box,
 	int ret;
 
 	/* What is made is told as that. */
-	if (!box_is_captured(box) || box->creating ||
+	if (turn_passes(box) || box->creating ||
 	    capture_user_of(box->storage->user)->is_renewing ||
 	    (guid_128_is_empty(update->mailbox_guid) &&
 	     update->uid_validity == 0))

@@ -6,6 +6,8 @@
  */
 #include "plugin.h"
 
+#include <sys/stat.h>
+
 #include <array.h>
 #include <mailbox-list-iter.h>
 
@@ -36,10 +38,21 @@ static int box_read(struct mailbox *box, struct account_folder *folder)
 	return 0;
 }
 
-/* A Maildir is its INBOX: opening it is all that makes it, unannounced. */
-static bool inbox_is_implied(const struct mailbox *box)
+/*
+ * A Maildir++ is its INBOX: opening it is all that makes it, unannounced.
+ * Where there is none, or with other layouts, opening it would create it.
+ */
+static bool inbox_is_implied(struct mailbox *box)
 {
-	return box->inbox_user && strcmp(box->storage->name, "maildir") == 0;
+	const char *layout = box->list->name, *path;
+	struct stat st;
+
+	return box->inbox_user && strcmp(box->storage->name, "maildir") == 0 &&
+	       (strcmp(layout, MAILBOX_LIST_NAME_MAILDIRPLUSPLUS) == 0 ||
+		strcmp(layout, MAILBOX_LIST_NAME_IMAPDIR) == 0) &&
+	       mailbox_get_path_to(box, MAILBOX_LIST_PATH_TYPE_MAILBOX, &path) >
+		       0 &&
+	       stat(path, &st) == 0;
 }
 
 /* id ROOT: no mailbox is there. */

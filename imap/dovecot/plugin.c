@@ -14,6 +14,8 @@
 #include <config.h>
 #endif
 
+enum { TIMEOUT_SECONDS = 30, TIMEOUT_SECONDS_MAX = 50 };
+
 void mbj_plugin_init(struct module *module);
 void mbj_plugin_deinit(void);
 extern const char *mbj_plugin_version;
@@ -49,6 +51,11 @@ bool capture_covers(const struct mail_namespace *ns)
 	return false;
 }
 
+struct mail_namespace *capture_unalias(struct mail_namespace *ns)
+{
+	return ns->alias_for != NULL ? ns->alias_for : ns;
+}
+
 /* ----------------------------------------------------------------- hooks */
 
 static void user_deinit(struct mail_user *user)
@@ -57,6 +64,19 @@ static void user_deinit(struct mail_user *user)
 
 	account_done(&capture->account);
 	capture->module_ctx.super.deinit(user);
+}
+
+/* Others wait for the user's lock, for a minute. */
+static bool timeout_get(struct mail_user *user, uint32_t *ret_ms)
+{
+	const char *text = mail_user_plugin_getenv(user, "mbj_timeout");
+	unsigned int seconds = TIMEOUT_SECONDS;
+
+	if (text != NULL && (str_to_uint(text, &seconds) < 0 || seconds < 1 ||
+			     seconds > TIMEOUT_SECONDS_MAX))
+		return false;
+	*ret_ms = seconds * 1000;
+	return true;
 }
 
 static void user_created(struct mail_user *user)
@@ -80,6 +100,11 @@ static void user_created(struct mail_user *user)
 		user->error = "mbj: plugin { mbj_socket } is not set";
 		return;
 	}
+	if (!timeout_get(user, &capture->account.patience_ms)) {
+		user->error = "mbj: plugin { mbj_timeout } is not 1 to 50 "
+			      "seconds";
+		return;
+	}
 	capture->module_ctx.super = *v;
 	user->vlast = &capture->module_ctx.super;
 	v->deinit = user_deinit;
@@ -96,7 +121,10 @@ static void namespaces_created(struct mail_namespace *namespaces)
 		return;
 	capture->inbox = mail_namespace_find_inbox(namespaces);
 	capture->account.delimiter = mail_namespace_get_sep(capture->inbox);
-	if (!capture_covers(capture->inbox))
+	/* Under its prefix "INBOX" is not INBOX then, but a folder. */
+	if (capture->inbox->alias_for != NULL)
+		why = "an alias of INBOX's namespace comes before it";
+	else if (!capture_covers(capture->inbox))
 		why = "INBOX is not in a private sdbox, mdbox or Maildir";
 	else if (!mailbox_list_get_root_path(capture->inbox->list,
 					     MAILBOX_LIST_PATH_TYPE_INDEX,

@@ -20,6 +20,9 @@ struct capture_user {
 	struct mail_namespace *inbox; /* whose list's lock is the account's */
 	struct account account;
 	bool is_renewing; /* folder_renew */
+	/* What changes mailboxes may have Dovecot make others on its way. */
+	bool is_in_turn;
+	bool is_nested; /* one was changed so, and not told yet */
 };
 
 struct capture_box {
@@ -30,8 +33,10 @@ struct capture_box {
 struct capture_user *capture_user_of(struct mail_user *user);
 struct capture_box *capture_box_of(struct mailbox *box);
 
-/* The user's own, in a format that keeps GUIDs. */
+/* The user's own, in a format that keeps GUIDs, under its first name. */
 bool capture_covers(const struct mail_namespace *ns);
+/* The namespace of which one shows the mailboxes once more, or itself. */
+struct mail_namespace *capture_unalias(struct mail_namespace *ns);
 
 /* Stand in front of what a mailbox does. */
 void capture_mailbox(struct mailbox *box, struct mailbox_vfuncs *v);

@@ -119,16 +119,45 @@ void turn_look_again(struct turn *turn)
 	mail_storage_last_error_pop(turn->box->storage);
 }
 
+struct spot turn_spot(struct mailbox *box)
+{
+	struct mail_namespace *ns = box->list->ns;
+	struct spot spot = {box->list, box->vname};
+
+	if (ns->alias_for == NULL)
+		return spot;
+	spot.list = ns->alias_for->list;
+	spot.vname = t_strdup(mailbox_list_get_vname(spot.list, box->name));
+	return spot;
+}
+
+bool turn_passes(struct mailbox *box)
+{
+	struct capture_user *capture = capture_user_of(box->storage->user);
+
+	if (!capture_covers(capture_unalias(box->list->ns)))
+		return true;
+	if (capture->is_in_turn)
+		capture->is_nested = true;
+	return capture->is_in_turn;
+}
+
 void turn_end(struct turn *turn)
 {
+	struct capture_user *capture = turn->capture;
+
+	if (capture->is_nested)
+		turn_look_again(turn);
+	capture->is_nested = false;
+	capture->is_in_turn = false;
 	/* Sessions are many, and most change no folder for long. */
 	account_done(turn->account);
-	mailbox_list_unlock(turn->capture->inbox->list);
+	mailbox_list_unlock(turn->locked);
 }
 
 int turn_begin(struct turn *turn, struct mailbox *box)
 {
-	struct mailbox_list *list;
+	struct mail_namespace *ns = box->list->ns;
 	enum account_need need = ACCOUNT_READY;
 	int ret = 0;
 
@@ -136,17 +165,22 @@ int turn_begin(struct turn *turn, struct mailbox *box)
 	turn->capture = capture_user_of(box->storage->user);
 	turn->account = &turn->capture->account;
 	turn->box = box;
+	turn->at = turn_spot(box);
 	turn->super = &capture_box_of(box)->module_ctx.super;
 	/* Its two users have one name, and storages of their own. */
 	if (box->storage->user->dsyncing)
 		return turn_refuse_text(turn, "dsync changes nothing that the "
 					      "journal has: run it with -o "
 					      "mail_plugins=");
-	list = turn->capture->inbox->list;
-	if (mailbox_list_lock(list) < 0) {
-		mail_storage_copy_list_error(box->storage, list);
+	/* Dovecot may hold it, by the list of an alias. */
+	turn->locked = capture_unalias(ns) == turn->capture->inbox
+			       ? ns->list
+			       : turn->capture->inbox->list;
+	if (mailbox_list_lock(turn->locked) < 0) {
+		mail_storage_copy_list_error(box->storage, turn->locked);
 		return -1;
 	}
+	turn->capture->is_in_turn = true;
 	if (account_enter(turn->account, &need, &turn->err) < 0)
 		ret = -1;
 	else if (need == ACCOUNT_LISTING)
@@ -209,7 +243,8 @@ static uint32_t node_of(const struct turn *turn, enum folder_kind kind,
 /* A name, and all above it, are in the account as they are in Dovecot. */
 static bool name_is_told(struct turn *turn, struct mailbox *box)
 {
-	const char *end = box->vname;
+	struct spot at = turn_spot(box);
+	const char *end = at.vname;
 
 	while (*end != '\0') {
 		struct account_folder folder;
@@ -218,9 +253,9 @@ static bool name_is_told(struct turn *turn, struct mailbox *box)
 
 		end = strchr(end + 1, turn->account->delimiter);
 		if (end == NULL)
-			end = box->vname + strlen(box->vname);
-		name = t_strdup_until(box->vname, end);
-		if (folder_look(box->list, name, &kind, &folder, &turn->why) <
+			end = at.vname + strlen(at.vname);
+		name = t_strdup_until(at.vname, end);
+		if (folder_look(at.list, name, &kind, &folder, &turn->why) <
 			    0 ||
 		    (kind != FOLDER_NONE &&
 		     node_of(turn, kind, &folder) == MBJ_NODE_NONE))
@@ -265,7 +300,7 @@ int turn_node(struct turn *turn, enum folder_kind kind,
 enum mbj_rc turn_orphans(struct turn *turn, struct changes *changes,
 			 uint32_t node)
 {
-	struct mailbox_list *list = turn->box->list;
+	struct mailbox_list *list = turn->at.list;
 	enum mbj_rc rc = MBJ_OK;
 
 	while (rc == MBJ_OK) {

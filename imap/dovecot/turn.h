@@ -12,14 +12,28 @@
 
 #include "plugin.h"
 
+/* Where a mailbox is: by its first name, where its namespace is an alias. */
+struct spot {
+	struct mailbox_list *list;
+	const char *vname;
+};
+
 struct turn {
 	struct capture_user *capture;
 	struct account *account;
 	struct mailbox *box;
+	struct spot at; /* box's */
+	struct spot to; /* where it goes, of a rename */
+	struct mailbox_list *locked;
 	struct mailbox_vfuncs *super;
 	const char *why; /* Dovecot's own failure, or NULL */
 	struct mbj_error err;
 };
+
+/* In memory of the data stack. */
+struct spot turn_spot(struct mailbox *box);
+/* The account is not changed for box, or by what a change itself does. */
+bool turn_passes(struct mailbox *box);
 
 /* Lock, and settle what is open.  Returns: -1, told to the client. */
 int turn_begin(struct turn *turn, struct mailbox *box);

@@ -56,6 +56,7 @@ namespace inbox {{
   prefix = {prefix}
   separator = {separator}
 }}
+{more}
 plugin {{
   mbj_socket = {socket}
 }}
@@ -91,7 +92,7 @@ class Dovecot:
     """Begun by start, ended by stop; log is what it said."""
 
     def __init__(self, directory, service_socket, location, separator,
-                 prefix):
+                 prefix, more):
         self.d = pathlib.Path(directory)
         self.port = free_port()
         self.process = None
@@ -111,7 +112,8 @@ class Dovecot:
         self.conf.write_text(CONFIG.format(
             d=self.d, uid=MAIL_UID, gid=MAIL_GID, internal=names[0],
             login=names[1], group=names[2], location=location,
-            separator=separator, prefix=prefix, socket=service_socket, port=self.port))
+            separator=separator, prefix=prefix, more=more,
+            socket=service_socket, port=self.port))
 
     def start(self):
         self.process = subprocess.Popen([DOVECOT, "-F", "-c", self.conf],
@@ -306,6 +308,7 @@ class DovecotCase(mbjtest.Case):
     LOCATION = "sdbox:~/mail"
     SEPARATOR = "/"
     PREFIX = ""
+    MORE = ""  # settings
     with_relay = False
 
     @classmethod
@@ -325,7 +328,7 @@ class DovecotCase(mbjtest.Case):
         cls.addClassCleanup(cls.stop_service)
         cls.serve()
         cls.dovecot = Dovecot(cls.home / "dovecot", where, cls.LOCATION,
-                              cls.SEPARATOR, cls.PREFIX)
+                              cls.SEPARATOR, cls.PREFIX, cls.MORE)
         cls.addClassCleanup(cls.dovecot.stop)
         cls.dovecot.start()
 

@@ -2,9 +2,11 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 import unittest
 
 import dovetest
@@ -188,6 +190,7 @@ class Sdbox(DovecotCase):
         reason.  Method: no socket, no lock, a format without GUIDs."""
         for setting, why in (
                 ("plugin/mbj_socket=", "mbj_socket"),
+                ("plugin/mbj_timeout=0", "mbj_timeout"),
                 ("mail_location=sdbox:~/m:INDEX=MEMORY", "lock"),
                 ("mail_location=mbox:~/m", "INBOX is not in")):
             status, text = self.doveadm("create", "A",
@@ -328,6 +331,97 @@ class Prefix(DovecotCase):
         two = self.login()
         self.ok(two.create("INBOX.z"))
         self.same(two)
+
+
+class Elsewhere(DovecotCase):
+    """A Maildir in directories within directories, its indexes elsewhere."""
+    LOCATION = "maildir:~/Maildir:LAYOUT=fs:INDEX=~/indexes"
+
+    def test_layout(self):
+        """Goal: where opening INBOX would create it, looking for it does not.
+        Method: the first login and the first change of a user that has
+        nothing, with INBOX opened before and not."""
+        one = self.login()
+        self.ok(one.create("A"))
+        self.ok(one.create("x/y"))
+        self.ok(one.rename("x", "z"))
+        self.ok(one.select("INBOX"))
+        self.same(one)
+        self.ok(one.delete("z/y"))
+        self.same(self.login())
+        self.assertNotRegex(self.log(), "killed|[Pp]anic")
+
+    def test_selected(self):
+        one = self.login()
+        self.ok(one.select("INBOX"))
+        self.same(one)
+        self.ok(one.create("A"))
+        self.same(one)
+        self.assertNotRegex(self.log(), "killed|[Pp]anic")
+
+
+class Alias(DovecotCase):
+    """The same mailboxes under a second prefix, as for clients of Courier."""
+    LOCATION = "maildir:~/Maildir"
+    SEPARATOR = "."
+    MORE = """
+namespace compat {
+  alias_for =
+  hidden = yes
+  list = no
+  location = maildir:~/Maildir
+  prefix = INBOX.
+  separator = .
+}
+"""
+
+    def test_alias(self):
+        """Goal: what is changed by an alias's names is in the journal, by the
+        first names.  Method: each kind of change by either."""
+        one = self.login()
+        for change in (("create", "INBOX.A"), ("create", "B"),
+                       ("create", "INBOX.A.b.c"),
+                       ("rename", "INBOX.A", "INBOX.D"), ("rename", "B", "E"),
+                       ("subscribe", "INBOX.D"), ("subscribe", "E"),
+                       ("unsubscribe", "INBOX.E"), ("delete", "INBOX.D.b.c"),
+                       ("delete", "D"), ("create", "B"), ("select", "INBOX")):
+            self.ok(getattr(one, change[0])(*change[1:]))
+            self.same(self.login())
+        self.no(one.rename("INBOX.B", "B2"), "alias")
+        self.same(one)
+        self.assertEqual(set(self.told()), {"INBOX", "B", "E"})
+
+    def test_first(self):
+        """Goal: where the alias comes first, and Dovecot has two INBOXes, the
+        user is refused, and told so.  Method: prefixes the other way round."""
+        status, text = self.doveadm("create", "A", without=(
+            "-o", "namespace/compat/prefix=",
+            "-o", "namespace/compat/alias_for=INBOX.",
+            "-o", "namespace/inbox/prefix=INBOX."))
+        self.assertNotEqual(status, 0)
+        self.assertIn("an alias of INBOX's namespace comes before it", text)
+
+
+class Hung(DovecotCase):
+    """A service that is there and does not answer."""
+    MORE = "plugin {\n  mbj_timeout = 2\n}\n"
+
+    def test_hung(self):
+        """Goal: a change that the service does not answer is refused, in a
+        time in which others still wait for the user's lock, and it is seen
+        afterwards whether it was done.  Method: SIGSTOP of the service."""
+        one = self.login()
+        self.ok(one.create("A"))
+        self.server.send_signal(signal.SIGSTOP)
+        try:
+            begin = time.monotonic()
+            self.no(one.create("B"), "UNAVAILABLE")
+            self.assertLess(time.monotonic() - begin, 45)
+        finally:
+            self.server.send_signal(signal.SIGCONT)
+        self.assertEqual(set(dovetest.tree_of(one)), {"INBOX", "A"})
+        self.ok(one.create("C"))
+        self.same(one)
 
 
 class Killed(DovecotCase):
