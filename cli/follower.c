@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "carrier.h"
 
@@ -20,6 +21,35 @@ enum {
 	BACKOFF_MIN_MS = 250,
 	BACKOFF_MAX_MS = 30000,
 };
+
+static bool name_is_text(const char *name)
+{
+	char escaped[MBJ_REPLICA_NAME_MAX + 1];
+
+	return strlen(name) <= MBJ_REPLICA_NAME_MAX &&
+	       mbj_text_escape(escaped, sizeof(escaped), mbj_bytes_str(name)) ==
+		       strlen(name) &&
+	       strcmp(name, escaped) == 0;
+}
+
+/* What the source is to call us. */
+static bool name_take(struct follower *f)
+{
+	const char *name = f->call->options.name;
+
+	f->options.name = f->name;
+	if (name != NULL && !name_is_text(name)) {
+		cli_say(f->call, "--name is a text of at most %d bytes",
+			MBJ_REPLICA_NAME_MAX);
+		return false;
+	}
+	if (name != NULL)
+		memcpy(f->name, name, strlen(name) + 1);
+	else if (gethostname(f->name, sizeof(f->name) - 1) < 0 ||
+		 !name_is_text(f->name))
+		f->name[0] = '\0';
+	return true;
+}
 
 int follower_init(struct follower *f, const struct cli_call *call, int stop_fd,
 		  struct mbj_upstream *upstream)
@@ -35,6 +65,8 @@ int follower_init(struct follower *f, const struct cli_call *call, int stop_fd,
 	f->options.stop_fd = stop_fd;
 	f->options.upstream = upstream;
 	f->backoff_ms = BACKOFF_MIN_MS;
+	if (!name_take(f))
+		return CLI_USAGE;
 	size = strlen(call->options.exec) + 1;
 	f->command = mbj_alloc(size);
 	if (f->command == NULL) {

@@ -5,6 +5,7 @@
 #ifndef MBJ_CLI_FOLLOWER_H
 #define MBJ_CLI_FOLLOWER_H
 
+#include <mbj/replicas.h>
 #include <mbj/stream.h>
 
 #include "cli.h"
@@ -16,6 +17,7 @@ struct follower {
 	struct mbj_stream_options options;
 	struct mbj_replay_result total;
 	struct mbj_error err; /* of the connection that ended it */
+	char name[MBJ_REPLICA_NAME_MAX + 1];
 	int64_t backoff_ms;
 	bool is_over;
 	/* What a service follows with: only a refusal ends it, whatever else

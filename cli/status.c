@@ -78,23 +78,42 @@ static enum mbj_rc client_ask(struct mbj_client *client,
 	return rc;
 }
 
+static enum mbj_rc status_state(const char *path, struct cli_status *status,
+				struct mbj_error *err)
+{
+	struct mbj_client *client = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_client_open(path, &client, err);
+	if (rc == MBJ_EBUSY && status->is_owned)
+		return MBJ_OK;
+	if (rc == MBJ_OK)
+		rc = client_ask(client, status, err);
+	mbj_client_close(&client);
+	return rc;
+}
+
+static enum mbj_rc status_replicas(const char *path, struct cli_status *status,
+				   struct mbj_error *err)
+{
+	if (is_socket(path))
+		return MBJ_OK;
+	return mbj_replica_notes_load(NULL, path, &status->replicas,
+				      &status->replica_count, err);
+}
+
 enum mbj_rc cli_status_load(const char *path, struct cli_status *ret_status,
 			    struct mbj_error *err)
 {
-	struct mbj_client *client = NULL;
 	enum mbj_rc rc = MBJ_OK;
 
 	memset(ret_status, 0, sizeof(*ret_status));
 	if (!is_socket(path))
 		rc = status_journal(path, ret_status, err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_client_open(path, &client, err);
-	if (rc == MBJ_EBUSY && ret_status->is_owned)
-		return MBJ_OK;
 	if (rc == MBJ_OK)
-		rc = client_ask(client, ret_status, err);
-	mbj_client_close(&client);
+		rc = status_state(path, ret_status, err);
+	if (rc == MBJ_OK)
+		rc = status_replicas(path, ret_status, err);
 	if (rc < 0)
 		cli_status_done(ret_status);
 	return rc;
@@ -114,18 +133,23 @@ enum mbj_rc cli_status_look(const char *path, struct cli_status *ret_status,
 		rc = client_ask(client, ret_status, why);
 	mbj_client_close(&client);
 	if (rc == MBJ_OK)
-		return MBJ_OK;
+		return status_replicas(path, ret_status, err);
 	mbj_client_status_done(&ret_status->store);
 	if (is_socket(path))
 		return MBJ_OK;
 	rc = status_journal(path, ret_status, err);
 	ret_status->has_journal = rc == MBJ_OK;
+	if (rc == MBJ_OK)
+		rc = status_replicas(path, ret_status, err);
 	return rc;
 }
 
 void cli_status_done(struct cli_status *status)
 {
 	mbj_client_status_done(&status->store);
+	mbj_free(status->replicas);
+	status->replicas = NULL;
+	status->replica_count = 0;
 }
 
 /* A clock may have gone back since. */

@@ -5,6 +5,7 @@
 #define MBJ_CLI_STATUS_H
 
 #include <mbj/client.h>
+#include <mbj/replicas.h>
 
 #include "cli.h"
 
@@ -16,6 +17,9 @@ struct cli_status {
 	/* Of a look at one that is not served. */
 	struct mbj_error why; /* MBJ_ENOTFOUND: nobody listens */
 	bool has_journal;     /* what that says is in store */
+	/* The register, where path is a store. */
+	struct mbj_replica_note *replicas;
+	size_t replica_count;
 };
 
 /*

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
+#include "replicas.h"
 #include "status.h"
 
 enum {
@@ -99,9 +100,34 @@ static void check_upstream(struct check *check,
 		      "%" PRIu64 " contents that the source has lost", u->lost);
 }
 
-static void check_store(struct check *check, const struct mbj_client_status *s)
+/* A primary that dies is only as well as its best replica. */
+static void check_replicas(struct check *check, const struct cli_status *status)
 {
+	uint64_t lag = 0;
+
+	if (status->replica_count == 0)
+		return;
+	if (!cli_replicas_best(status->replicas, status->replica_count, &lag)) {
+		found(check, LEVEL_WARNING,
+		      "of no replica, of %zu, is it known how far it is",
+		      status->replica_count);
+		return;
+	}
+	found(check,
+	      lag / 1000 >= check->critical_s  ? LEVEL_CRITICAL
+	      : lag / 1000 >= check->warning_s ? LEVEL_WARNING
+					       : LEVEL_OK,
+	      "the best of %zu replicas was current %" PRIu64 ".%" PRIu64
+	      " s ago",
+	      status->replica_count, lag / 1000, lag / 100 % 10);
+}
+
+static void check_store(struct check *check, const struct cli_status *status)
+{
+	const struct mbj_client_status *s = &status->store;
+
 	check_upstream(check, s);
+	check_replicas(check, status);
 	if (s->parked_count > 0)
 		found(check, LEVEL_WARNING, "%zu accounts parked",
 		      s->parked_count);
@@ -178,7 +204,7 @@ int verb_check(const struct cli_call *call)
 		return check_end(&check, NULL);
 	}
 	if (status.is_served)
-		check_store(&check, &status.store);
+		check_store(&check, &status);
 	else if (status.why.rc != MBJ_ENOTFOUND)
 		found(&check, LEVEL_CRITICAL, "the service does not answer: %s",
 		      status.why.message);

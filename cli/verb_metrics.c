@@ -4,6 +4,7 @@
  */
 #include <inttypes.h>
 
+#include "replicas.h"
 #include "status.h"
 
 enum { METRICS_OUTPUT_MAX = 1 << 20 };
@@ -118,6 +119,7 @@ static void put_upstream(struct metrics *m, const struct mbj_client_status *s)
 static void put_store(struct metrics *m, const struct cli_status *status)
 {
 	const struct mbj_client_status *s = &status->store;
+	uint64_t lag = 0;
 
 	put_number(m, "up", "gauge", status->is_served,
 		   "1: a service answers for the store.");
@@ -135,6 +137,11 @@ static void put_store(struct metrics *m, const struct cli_status *status)
 	put_seconds(m, "up_seconds", s->service.up_ms,
 		    "Since the service began.");
 	put_upstream(m, s);
+	put_number(m, "replicas", "gauge", status->replica_count,
+		   "Replicas in the register.");
+	if (cli_replicas_best(status->replicas, status->replica_count, &lag))
+		put_seconds(m, "replica_lag_seconds_least", lag,
+			    "Since the best of them was current.");
 }
 
 int verb_metrics(const struct cli_call *call)

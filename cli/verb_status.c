@@ -8,6 +8,7 @@
 #include <mbj/jmap.h>
 
 #include "parked.h"
+#include "replicas.h"
 #include "status.h"
 
 enum { STATUS_OUTPUT_MAX = 64 << 20 };
@@ -150,6 +151,8 @@ static void put_json(const struct cli_status *status, struct mbj_buf *out)
 			       ",\"spaceMin\":%" PRIu64
 			       ",\"spaceReserve\":%" PRIu64,
 			       s->space.left, s->space.min, s->space.reserve);
+	mbj_buf_put_str(out, ",\"replicas\":");
+	cli_replicas_json(status->replicas, status->replica_count, out);
 	put_upstream_json(s, out);
 	if (s->service.process != 0)
 		put_service_json(s, out);
@@ -208,6 +211,8 @@ static void put_text(const struct cli_status *status, struct mbj_buf *out)
 			       " bytes, for when no space is left\n",
 			       s->space.reserve);
 	put_upstream_text(s, out);
+	cli_replicas_text("replica    ", status->replicas,
+			  status->replica_count, out);
 	if (s->recovery.is_rebuilt)
 		mbj_buf_format(out, "rebuilt    %s\n", s->recovery.reason);
 	if (s->service.process != 0)

@@ -26,6 +26,7 @@
 #define STORE_STATE_NAME     "state"
 #define STORE_BLOBS_NAME     "blobs"
 #define STORE_SNAPSHOTS_NAME "snapshots"
+#define STORE_REPLICAS_NAME  "replicas"
 #define STORE_OLD_NAME	     "state.old"  /* set aside while another is made */
 #define STORE_PART_NAME	     "state.part" /* an unfinished one, on its way out */
 #define STORE_SUSPECT_NAME   "suspect"	  /* in state/: it failed in use */

@@ -20,6 +20,7 @@
 #include <fcntl.h>
 
 #include <mbj/check.h>
+#include <mbj/replicas.h>
 #include <mbj/trim.h>
 
 #include "segment_list.h"
@@ -139,6 +140,21 @@ static enum mbj_rc segments_bound(struct trimming *t, struct mbj_error *err)
 	return MBJ_OK;
 }
 
+/* What a registered replica has on its disk it asks for no more. */
+static enum mbj_rc replicas_bound(struct trimming *t, struct mbj_error *err)
+{
+	struct mbj_replica_note *notes = NULL;
+	size_t count = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_replica_notes_load(t->store->sys, t->store->dir, &notes,
+				    &count, err);
+	for (size_t i = 0; rc == MBJ_OK && i < count; i++)
+		bound_lower(t, notes[i].received.v + 1, MBJ_TRIM_REPLICA);
+	mbj_free(notes);
+	return rc;
+}
+
 static enum mbj_rc bound_find(struct trimming *t, struct mbj_error *err)
 {
 	uint64_t end = store_log_end(t->store).lsn.v;
@@ -148,11 +164,9 @@ static enum mbj_rc bound_find(struct trimming *t, struct mbj_error *err)
 	t->bound = t->list.entries[t->list.count - 1].first.v;
 	t->result->why = MBJ_TRIM_NEWEST;
 	bound_lower(t, end > window ? end - window + 1 : 1, MBJ_TRIM_REQUESTS);
-	/*
-	 * Here go the replicas that are known, each with the last group that it
-	 * has acknowledged, as soon as there is a register of them.
-	 */
-	rc = state_bound(t, err);
+	rc = replicas_bound(t, err);
+	if (rc == MBJ_OK)
+		rc = state_bound(t, err);
 	if (rc == MBJ_OK)
 		rc = segments_bound(t, err);
 	return rc;

@@ -78,7 +78,9 @@ static enum mbj_rc hello_say(struct source_stream *s, struct mbj_error *err)
 	struct stream_message m = {.version_lowest = STREAM_VERSION,
 				   .version_highest = STREAM_VERSION,
 				   .lineage = identity->lineage,
-				   .epoch = identity->epoch};
+				   .epoch = identity->epoch,
+				   .instance = identity->instance,
+				   .name = s->name};
 	enum stream_kind kind = STREAM_FAULT;
 	enum mbj_rc rc;
 
@@ -429,6 +431,8 @@ enum mbj_rc source_stream_begin(struct source_stream *s,
 		.store = store,
 		.upstream = options->upstream,
 	};
+	if (options->name != NULL)
+		s->name = mbj_bytes_str(options->name);
 	mbj_buf_init(&s->window.records, WINDOW_MAX);
 	mbj_buf_init(&s->ahead.records, WINDOW_MAX);
 	mbj_buf_init(&s->asked, STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE);

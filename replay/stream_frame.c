@@ -304,6 +304,8 @@ static void field_encode(struct mbj_buf *buf, enum stream_field field,
 		mbj_buf_put_u64(buf, m->epoch.v);
 		mbj_buf_put_u64(buf, m->applied.v);
 		hash_put(buf, &m->chain);
+		mbj_buf_put_id(buf, m->instance);
+		mbj_buf_put_block(buf, m->name);
 		return;
 	case STREAM_HAS_SOURCE:
 		source_encode(buf, m);
@@ -349,6 +351,27 @@ static enum mbj_rc versions_decode(struct mbj_reader *reader,
 	return MBJ_OK;
 }
 
+static enum mbj_rc replica_decode(struct mbj_reader *reader,
+				  struct stream_message *m,
+				  struct mbj_error *err)
+{
+	char text[MBJ_REPLICA_NAME_MAX + 1];
+
+	m->lineage = mbj_read_id(reader);
+	m->epoch.v = mbj_read_u64(reader);
+	m->applied.v = mbj_read_u64(reader);
+	m->chain = hash_read(reader);
+	m->instance = mbj_read_id(reader);
+	m->name = mbj_read_block(reader, MBJ_REPLICA_NAME_MAX);
+	if (!mbj_reader_ok(reader))
+		return bad(err, "replica");
+	/* It is kept, and shown. */
+	if (mbj_text_escape(text, sizeof(text), m->name) != m->name.n ||
+	    (m->name.n > 0 && memcmp(text, m->name.p, m->name.n) != 0))
+		return bad(err, "name of a replica");
+	return MBJ_OK;
+}
+
 static enum mbj_rc digests_decode(struct mbj_reader *reader,
 				  struct stream_message *m,
 				  struct mbj_error *err)
@@ -369,11 +392,7 @@ static enum mbj_rc field_decode(struct mbj_reader *reader,
 	case STREAM_HAS_VERSIONS:
 		return versions_decode(reader, m, err);
 	case STREAM_HAS_REPLICA:
-		m->lineage = mbj_read_id(reader);
-		m->epoch.v = mbj_read_u64(reader);
-		m->applied.v = mbj_read_u64(reader);
-		m->chain = hash_read(reader);
-		return mbj_reader_ok(reader) ? MBJ_OK : bad(err, "replica");
+		return replica_decode(reader, m, err);
 	case STREAM_HAS_SOURCE:
 		return source_decode(reader, m, err);
 	case STREAM_HAS_WANT:

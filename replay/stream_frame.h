@@ -27,6 +27,7 @@
 #include <mbj/codec.h>
 #include <mbj/error.h>
 #include <mbj/memory.h>
+#include <mbj/replicas.h>
 #include <mbj/store.h>
 
 enum {
@@ -44,7 +45,8 @@ enum {
 /* X(name, bit, what it holds): in the order in which a body has them. */
 #define STREAM_FIELD_MAP(X)                                                 \
 	X(VERSIONS, 0, "magic, lowest and highest version spoken")          \
-	X(REPLICA, 1, "lineage, epoch, applied LSN, chain value there")     \
+	X(REPLICA, 1,                                                       \
+	  "lineage, epoch, applied LSN, chain value there, instance, name") \
 	X(SOURCE, 2, "version, identity, last LSN, chain value at replica") \
 	X(WANT, 3, "first LSN, bytes, ms to wait, LSNs that are safe")      \
 	X(DATA, 4, "bytes")                                                 \
@@ -101,6 +103,8 @@ struct stream_message {
 	struct mbj_epoch epoch;
 	struct mbj_lsn applied; /* on the replica's disk, with its effects */
 	struct mbj_hash chain;	/* at applied; there, as the source has it */
+	struct mbj_id instance; /* the replica's */
+	struct mbj_bytes name;	/* at most MBJ_REPLICA_NAME_MAX bytes */
 	uint16_t version;
 	bool has_chain;
 	struct mbj_identity identity;

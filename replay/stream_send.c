@@ -26,6 +26,8 @@ enum {
 	PIECE_SIZE = 64 << 10,
 	/* Where nobody tells us that something was published. */
 	POLL_MS = 20,
+	/* Between writes of what is known of the replica. */
+	REGISTER_MS = 5000,
 };
 
 struct server {
@@ -36,10 +38,14 @@ struct server {
 	struct mbj_identity identity;
 	struct mbj_log_reader *reader; /* NULL: nothing to read yet */
 	struct mbj_log_reader *live;   /* to be the next reader, or NULL */
-	bool is_live;		       /* reader reads what is published */
-	struct mbj_lsn next;	       /* where reader stands, 0: unknown */
-	struct mbj_blobs *blobs;       /* NULL: none were asked for */
+	bool is_registering;
+	bool is_live;		 /* reader reads what is published */
+	struct mbj_lsn next;	 /* where reader stands, 0: unknown */
+	struct mbj_blobs *blobs; /* NULL: none were asked for */
 	struct mbj_buf piece;
+	struct mbj_replica_note note; /* instance ROOT: not registered */
+	struct mbj_upstream *board;   /* the same lag, seen from here */
+	int64_t note_ms;	      /* when it is written next */
 	struct stream_message request;
 	uint8_t asked[STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE];
 };
@@ -62,6 +68,67 @@ static enum mbj_rc fault_send(struct server *s, const struct mbj_error *why,
 
 	s->next.v = 0;
 	return stream_link_send(&s->link, STREAM_FAULT, &m, err);
+}
+
+/* -------------------------------------------------------------- register */
+
+/*
+ * What is known of the replica, into the store, now and then.  Failing to is no
+ * reason to serve it no more: what is there says for how long nothing was
+ * heard.
+ */
+static void register_write(struct server *s)
+{
+	struct mbj_upstream_status status;
+	int64_t now = mbj_monotonic_ms();
+
+	if (mbj_id_is_root(s->note.instance))
+		return;
+	mbj_upstream_get(s->board, &status);
+	s->note.was_current = status.was_current;
+	s->note.current_ms = now - (int64_t)status.lag_ms;
+	(void)!mbj_replica_note_save(s->sys, s->dir, &s->note, NULL);
+	s->note_ms = now + REGISTER_MS;
+}
+
+/* A fetch says how far the replica is, and what it has accepted. */
+static void register_fetch(struct server *s, const struct stream_message *want)
+{
+	if (s->board == NULL)
+		return;
+	mbj_upstream_apply(s->board, want->applied);
+	s->note.received = want->received;
+	s->note.applied = want->applied;
+	s->note.parked = want->parked;
+	s->note.heard_us = s->sys->now_us(s->sys->ctx);
+	s->note.heard_ms = mbj_monotonic_ms();
+	s->note.is_connected = true;
+	if (s->note.heard_ms >= s->note_ms)
+		register_write(s);
+}
+
+static enum mbj_rc register_begin(struct server *s,
+				  const struct stream_message *hello,
+				  struct mbj_error *err)
+{
+	if (mbj_id_is_reserved(hello->instance))
+		return MBJ_OK;
+	s->note.instance = hello->instance;
+	s->note.boot = mbj_boot_id();
+	if (hello->name.n > 0)
+		memcpy(s->note.name, hello->name.p, hello->name.n);
+	s->note.name[hello->name.n] = '\0';
+	return mbj_upstream_new(&s->board, err);
+}
+
+static void register_end(struct server *s)
+{
+	/* One that never fetched was refused, or refused us. */
+	if (s->note.is_connected) {
+		s->note.is_connected = false;
+		register_write(s);
+	}
+	mbj_upstream_free(&s->board);
 }
 
 /* ----------------------------------------------------------------- hello */
@@ -117,6 +184,8 @@ static enum mbj_rc hello_answer(struct server *s, struct mbj_error *err)
 				    stream_kind_word(kind));
 	else
 		why_note(welcome_make(s, &hello, &welcome, &said), &said, &why);
+	if (why.rc == MBJ_OK && s->is_registering)
+		why_note(register_begin(s, &hello, &said), &said, &why);
 	if (why.rc == MBJ_OK)
 		return stream_link_send(&s->link, STREAM_WELCOME, &welcome,
 					err);
@@ -295,6 +364,7 @@ static enum mbj_rc fetch_answer(struct server *s,
 	bool is_more = false;
 	enum mbj_rc rc;
 
+	register_fetch(s, want);
 	why_note(fetch_stand(s, want->from, &said), &said, &why);
 	while (why.rc == MBJ_OK) {
 		rc = groups_send(s, want->bytes_max, &sent, &why, err);
@@ -318,6 +388,7 @@ static enum mbj_rc fetch_answer(struct server *s,
 	if (why.rc != MBJ_OK)
 		return fault_send(s, &why, err);
 	sent.end = end.lsn;
+	mbj_upstream_hear(s->board, end.lsn, mbj_monotonic_ms());
 	return stream_link_send(&s->link, STREAM_END, &sent, err);
 }
 
@@ -443,6 +514,7 @@ static enum mbj_rc serve(struct server *s,
 		rc = requests_answer(s, err);
 	if (s->link.is_ended || s->link.is_told)
 		rc = MBJ_OK;
+	register_end(s);
 	stream_link_done(&s->link);
 	stream_watch_close(&s->watch);
 	mbj_log_reader_close(&s->reader);
@@ -465,6 +537,7 @@ enum mbj_rc mbj_stream_send(const char *dir,
 		return mbj_error_nomem(err);
 	s->sys = options->sys != NULL ? options->sys : mbj_sys_posix();
 	s->dir = dir;
+	s->is_registering = options->is_registering;
 	rc = mbj_identity_load(s->sys, dir, &s->identity, err);
 	if (rc == MBJ_OK)
 		rc = serve(s, options, err);

@@ -11,7 +11,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from mbjtest import FAILED, MBJ, OK, PARTIAL, REFUSED, run  # noqa: E402
+from mbjtest import FAILED, MBJ, OK, PARTIAL, REFUSED, USAGE, run  # noqa: E402
 from servetest import ServiceCase  # noqa: E402
 
 WELL, WARNING, CRITICAL, UNKNOWN = range(4)
@@ -100,6 +100,60 @@ class Watch(WatchCase):
         self.stop()
         self.mbj("verify", "--deep", self.p, self.r)
         self.mbj("fsck", "--deep", self.r)
+
+    def replicas(self):
+        return self.mbj("replicas", self.p, "--json").json()["list"]
+
+    def test_register(self):
+        """Goal: a source knows who follows it, and how far, and keeps what they
+        lack.  Method: a replica by its name, away, forgotten; who watches the
+        source; a replica of another store is not in it."""
+        self.assertEqual(self.replicas(), [])
+        self.serve()
+        source, self.server = self.server, None
+        self.addCleanup(lambda: (source.kill(), source.communicate()))
+        self.assertNotIn("replicas", self.check(WELL, store=self.p))
+        self.follow("--name", "two")
+        self.mbj("deliver", self.p, "alice", stdin=b"hello")
+        self.current_wait(2)
+        self.stop()
+        (one,) = self.replicas()
+        self.assertEqual((one["name"], one["received"], one["applied"],
+                          one["parked"], one["connected"]),
+                         ("two", 2, 2, 0, False))
+        self.assertEqual(one["instance"], self.mbj(
+            "status", self.r, "--json").json()["instance"])
+        self.assertLess(one["lagMs"], 60000)
+        self.assertEqual(
+            run("status", self.p, "--json").json()["replicas"][0]["name"],
+            "two")
+        self.assertIn(" two: away, applied to group 2, current ",
+                      run("status", self.p).out)
+        self.assertIn("the best of 1 replicas",
+                      self.check(WELL, store=self.p))
+        self.until(lambda: self.replicas()[0]["lagMs"] >= 1000)
+        self.check(CRITICAL, "--critical", "1", store=self.p)
+        numbers = self.metrics(self.p)
+        self.assertEqual(numbers["mbj_replicas"], 1)
+        self.assertGreaterEqual(numbers["mbj_replica_lag_seconds_least"], 1)
+        wrong = self.mbj("replicas", self.p, "--forget", "three",
+                         status=FAILED)
+        self.assertIn("three", wrong.err)
+        self.mbj("replicas", self.p, "--forget", "two")
+        self.assertEqual(self.replicas(), [])
+
+    def test_register_of_another(self):
+        """Goal: whoever is refused is in no register; a name is a text."""
+        self.replay()
+        other = self.dir / "other"
+        self.mbj("init", other)
+        self.follow(carrier=f"{shlex.quote(MBJ)} send {other}")
+        self.until(lambda: self.status()["upstream"]["state"] == "ended")
+        self.assertEqual(self.mbj("replicas", other).out, "")
+        self.stop()
+        wrong = run("serve", self.r, "--exec", "true", "--name", "a\nb")
+        self.assertEqual(wrong.status, USAGE)
+        self.assertIn("--name", wrong.err)
 
     def test_cut_link(self):
         """Goal: lag grows while nothing is heard, and someone is woken.

@@ -236,7 +236,7 @@ START_TEST(trim_reasons)
 	options.keep_requests = MBJ_REQUEST_WINDOW;
 	SITE_OK(mbj_store_trim(house.site.store, &options, &result, err));
 	ck_assert_uint_eq(result.segments, 0);
-	for (int i = 0; i <= MBJ_TRIM_REQUESTS; i++) {
+	for (int i = 0; i <= MBJ_TRIM_REPLICA; i++) {
 		ck_assert_str_ne(mbj_trim_reason_name((unsigned)i), "");
 		ck_assert_str_ne(mbj_trim_reason_text((unsigned)i), "");
 	}

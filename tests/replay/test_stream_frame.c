@@ -32,6 +32,8 @@ static void frame_make(enum stream_kind kind, struct mbj_buf *ret_frame)
 		.epoch = {2},
 		.applied = {5},
 		.chain = {{6, 7}},
+		.instance = fixture_id(4),
+		.name = mbj_bytes_str("replica-2"),
 		.version = STREAM_VERSION,
 		.has_chain = true,
 		.identity = {.role = MBJ_STORE_REPLICA,
@@ -261,6 +263,38 @@ START_TEST(frame_field_limits)
 END_TEST
 
 /*
+ * Goal: a replica's name is a text, and no longer than is kept.  Method: none,
+ * the longest, one byte more, bytes that would be escaped.
+ */
+START_TEST(frame_name)
+{
+	static const char *const bad[] = {"a\nb", "\x1b[2J", "\xff", "a\\x"};
+	uint8_t name[MBJ_REPLICA_NAME_MAX + 1];
+	struct stream_message m = {.name = {name, 0}};
+	struct mbj_buf frame;
+
+	memset(name, 'n', sizeof(name));
+	mbj_buf_init(&frame, STREAM_FRAME_MAX);
+	for (size_t n = 0; n <= sizeof(name); n += n == 0 ? 254 : 1) {
+		m.name.n = n;
+		mbj_buf_clear(&frame);
+		stream_encode(&frame, STREAM_HELLO, &m);
+		ck_assert_int_eq(decode(mbj_buf_view(&frame), STREAM_REPLICA),
+				 n <= MBJ_REPLICA_NAME_MAX ? MBJ_OK
+							   : MBJ_ECORRUPT);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]) - 1; i++) {
+		m.name = mbj_bytes_str(bad[i]);
+		mbj_buf_clear(&frame);
+		stream_encode(&frame, STREAM_HELLO, &m);
+		ck_assert_int_eq(decode(mbj_buf_view(&frame), STREAM_REPLICA),
+				 MBJ_ECORRUPT);
+	}
+	mbj_buf_done(&frame);
+}
+END_TEST
+
+/*
  * Goal: the document has the kinds that there are.  Method: look for the row of
  * each.
  */
@@ -311,6 +345,7 @@ TCase *test_stream_frame_case(void)
 	tcase_add_loop_test(tcase, frame_cut, 0, KIND_COUNT);
 	tcase_add_loop_test(tcase, frame_limits, 0, KIND_COUNT);
 	tcase_add_test(tcase, frame_field_limits);
+	tcase_add_test(tcase, frame_name);
 	tcase_add_loop_test(tcase, frame_documented, 0, KIND_COUNT);
 	tcase_add_test(tcase, frame_no_memory);
 	return tcase;

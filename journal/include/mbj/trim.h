@@ -64,12 +64,13 @@ enum mbj_rc mbj_store_snapshots_make(struct mbj_store *store,
 				     struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* X(name, number, word, what): why the journal is kept from some group on. */
-#define MBJ_TRIM_REASON_MAP(X)                                     \
-	X(NEWEST, 0, "newest", "the newest segment is written to") \
-	X(STATE, 1, "state", "the state is not further")           \
-	X(AGE, 2, "age", "they are not old enough")                \
-	X(SIZE, 3, "size", "so many bytes are to be kept")         \
-	X(REQUESTS, 4, "requests", "requests are recognised by their ids")
+#define MBJ_TRIM_REASON_MAP(X)                                             \
+	X(NEWEST, 0, "newest", "the newest segment is written to")         \
+	X(STATE, 1, "state", "the state is not further")                   \
+	X(AGE, 2, "age", "they are not old enough")                        \
+	X(SIZE, 3, "size", "so many bytes are to be kept")                 \
+	X(REQUESTS, 4, "requests", "requests are recognised by their ids") \
+	X(REPLICA, 5, "replica", "a replica has not received more yet")
 
 enum mbj_trim_reason {
 #define X(name, number, word, what) MBJ_TRIM_##name = (number),

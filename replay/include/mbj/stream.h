@@ -42,11 +42,18 @@ struct mbj_stream_options {
 	const struct mbj_sys *sys;
 	/* The replica's: where it is noted how it stands, or NULL. */
 	struct mbj_upstream *upstream;
+	/* The replica's: what people call it, at most MBJ_REPLICA_NAME_MAX
+	 * bytes, or NULL. */
+	const char *name;
+	/* The source's: keep what the replica says of itself in the register
+	 * (mbj/replicas.h), as well as that can be done. */
+	bool is_registering;
 };
 
 #define MBJ_STREAM_OPTIONS_INIT                                               \
 	((struct mbj_stream_options){sizeof(struct mbj_stream_options), 0, 1, \
-				     -1, 60000, 10000, false, NULL, NULL})
+				     -1, 60000, 10000, false, NULL, NULL,     \
+				     NULL, false})
 
 /*
  * Serve one replica what is in the store in dir, until it hangs up or is not

@@ -1,0 +1,97 @@
+/*
+ * See replicas.h.
+ */
+#include "replicas.h"
+
+#include <inttypes.h>
+
+#include <mbj/jmap.h>
+
+/* Since it was heard, by the time of day where no other clock is known. */
+static uint64_t heard_ago_s(const struct mbj_replica_note *note)
+{
+	const struct mbj_sys *sys = mbj_sys_posix();
+	int64_t ago = sys->now_us(sys->ctx) - note->heard_us;
+
+	return ago > 0 ? (uint64_t)ago / 1000000 : 0;
+}
+
+void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
+		       struct mbj_buf *out)
+{
+	char id[MBJ_ID_TEXT_SIZE];
+	uint64_t lag;
+
+	mbj_buf_put_str(out, "[");
+	for (size_t i = 0; i < count; i++) {
+		const struct mbj_replica_note *note = &notes[i];
+
+		mbj_id_print(note->instance, id);
+		mbj_buf_format(out,
+			       "%s{\"instance\":\"%s\",\"name\":", i ? "," : "",
+			       id);
+		mbj_jmap_string_print(mbj_bytes_str(note->name), out);
+		mbj_buf_format(out,
+			       ",\"received\":%" PRIu64 ",\"applied\":%" PRIu64
+			       ",\"parked\":%" PRIu64
+			       ",\"connected\":%s,\"heardAgo\":%" PRIu64,
+			       note->received.v, note->applied.v,
+			       note->parked.v,
+			       note->is_connected ? "true" : "false",
+			       heard_ago_s(note));
+		if (mbj_replica_lag(note, &lag))
+			mbj_buf_format(out, ",\"lagMs\":%" PRIu64 "}", lag);
+		else
+			mbj_buf_put_str(out, ",\"lagMs\":null}");
+	}
+	mbj_buf_put_str(out, "]");
+}
+
+void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
+		       size_t count, struct mbj_buf *out)
+{
+	char id[MBJ_ID_TEXT_SIZE];
+	uint64_t lag;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct mbj_replica_note *note = &notes[i];
+
+		mbj_id_print(note->instance, id);
+		mbj_buf_format(out, "%s%s ", head, id);
+		mbj_name_escape(out, mbj_bytes_str(note->name));
+		mbj_buf_format(out, ": %s, applied to group %" PRIu64,
+			       note->is_connected ? "connected" : "away",
+			       note->applied.v);
+		if (mbj_replica_lag(note, &lag))
+			mbj_buf_format(out,
+				       ", current %" PRIu64 ".%" PRIu64
+				       " s ago",
+				       lag / 1000, lag / 100 % 10);
+		else
+			mbj_buf_put_str(out, ", not known to be current");
+		mbj_buf_format(out, ", heard %" PRIu64 " s ago",
+			       heard_ago_s(note));
+		if (note->parked.v != 0)
+			mbj_buf_format(out,
+				       ", with accounts set aside from group "
+				       "%" PRIu64,
+				       note->parked.v);
+		mbj_buf_put_str(out, "\n");
+	}
+}
+
+bool cli_replicas_best(const struct mbj_replica_note *notes, size_t count,
+		       uint64_t *ret_ms)
+{
+	bool is_known = false;
+	uint64_t lag;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!mbj_replica_lag(&notes[i], &lag) ||
+		    (is_known && lag >= *ret_ms))
+			continue;
+		*ret_ms = lag;
+		is_known = true;
+	}
+	return is_known;
+}

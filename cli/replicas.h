@@ -1,0 +1,24 @@
+/*
+ * How the register of replicas is shown, by replicas and by status.
+ */
+#ifndef MBJ_CLI_REPLICAS_H
+#define MBJ_CLI_REPLICAS_H
+
+#include <mbj/replicas.h>
+
+#include "cli.h"
+
+/* An array. */
+void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
+		       struct mbj_buf *out);
+/* A line each, with head before it. */
+void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
+		       size_t count, struct mbj_buf *out);
+/*
+ * The one that is behind least: milliseconds.  False: of none is it known how
+ * far it is.
+ */
+bool cli_replicas_best(const struct mbj_replica_note *notes, size_t count,
+		       uint64_t *ret_ms);
+
+#endif

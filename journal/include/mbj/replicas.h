@@ -1,0 +1,81 @@
+/*
+ * The register of replicas: what a source knows of those that follow it, a
+ * small file for each in STORE/replicas, written by whoever serves the replica
+ * (mbj_stream_send), read without owning the store.
+ *
+ * A replica is in it from its first connection on, until it is forgotten: it
+ * holds the journal (mbj_store_trim), and says since when it was not heard.
+ *
+ * Times are of this machine's monotonic clock and of one boot of it, so that no
+ * clock that is set makes lag jump; after another boot lag is not known until
+ * the replica is heard again.
+ *
+ * Threads: one file has one writer; any readers.
+ */
+#ifndef MBJ_REPLICAS_H
+#define MBJ_REPLICAS_H
+
+#include <mbj/error.h>
+#include <mbj/sys.h>
+#include <mbj/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+	MBJ_REPLICA_NAME_MAX = 255, /* bytes of a replica's name */
+	MBJ_REPLICAS_MAX = 1000,    /* of one store */
+};
+
+struct mbj_replica_note {
+	struct mbj_id instance; /* of the replica: its superblock's */
+	char name[MBJ_REPLICA_NAME_MAX + 1]; /* for people, "" : none */
+	struct mbj_lsn received;	     /* on its disk */
+	struct mbj_lsn applied;		     /* in its state */
+	struct mbj_lsn parked; /* the first group set aside, 0: none */
+	int64_t heard_us;      /* since 1970, when it was heard last */
+	struct mbj_id boot;    /* of what follows; ROOT: unknown */
+	int64_t heard_ms;
+	int64_t current_ms; /* it had all that there was */
+	bool was_current;
+	bool is_connected; /* or whoever served it was killed */
+};
+
+/*
+ * The boot of this machine: /proc/sys/kernel/random/boot_id, ROOT where that
+ * cannot be read.
+ */
+struct mbj_id mbj_boot_id(void);
+
+/*
+ * Durability: on disk, or what was there before.
+ * Returns: MBJ_ELIMIT (there are MBJ_REPLICAS_MAX others), MBJ_EIO, ...
+ */
+enum mbj_rc mbj_replica_note_save(const struct mbj_sys *sys, const char *dir,
+				  const struct mbj_replica_note *note,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * All of a store, by instance.  Ownership: the caller's, mbj_free.
+ * Returns: MBJ_ECORRUPT naming the file, MBJ_ELIMIT.
+ */
+MBJ_API enum mbj_rc
+mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
+		       struct mbj_replica_note **ret_notes, size_t *ret_count,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* Returns: MBJ_ENOTFOUND.  Durability: on disk. */
+MBJ_API enum mbj_rc mbj_replica_forget(const struct mbj_sys *sys,
+				       const char *dir, struct mbj_id instance,
+				       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* Milliseconds since it was current; false: not known. */
+MBJ_API bool mbj_replica_lag(const struct mbj_replica_note *note,
+			     uint64_t *ret_ms);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,281 @@
+/*
+ * The register of replicas: what was written comes back, what is damaged is
+ * named, what is forgotten is gone, and a trim is held.  How it is written is
+ * in tests/cli/test_watch.py.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <mbj/replicas.h>
+#include <mbj/sys.h>
+#include <mbj/trim.h>
+
+#include "journal_cases.h"
+#include "store_lab.h"
+
+enum { RENAMES = 100, SEGMENT = 8192 };
+
+static struct mbj_error error;
+
+struct lab {
+	char *dir;
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_replica_note note;
+};
+
+static void lab_begin(struct lab *lab)
+{
+	*lab = (struct lab){
+		.dir = test_tmpdir_new(),
+		.note = {.instance = {{7, 8, 9}},
+			 .name = "replica-2",
+			 .received = {30},
+			 .applied = {20},
+			 .parked = {10},
+			 .heard_us = 1234567,
+			 .boot = mbj_boot_id(),
+			 .heard_ms = 4,
+			 .current_ms = mbj_monotonic_ms(),
+			 .was_current = true,
+			 .is_connected = true},
+	};
+	(void)snprintf(lab->path, sizeof(lab->path), "%s/replicas/", lab->dir);
+	mbj_id_print(lab->note.instance, lab->path + strlen(lab->path));
+	SITE_OK(mbj_replica_note_save(mbj_sys_posix(), lab->dir, &lab->note,
+				      err));
+}
+
+static void lab_end(struct lab *lab)
+{
+	test_tmpdir_free(&lab->dir);
+}
+
+static enum mbj_rc load(struct lab *lab, struct mbj_replica_note **ret_notes,
+			size_t *ret_count, struct mbj_error *err)
+{
+	return mbj_replica_notes_load(NULL, lab->dir, ret_notes, ret_count,
+				      err);
+}
+
+/* Goal: every member comes back, those of several replicas by instance. */
+START_TEST(register_round_trip)
+{
+	struct mbj_replica_note *notes = NULL;
+	size_t count = 0;
+	struct lab lab;
+
+	lab_begin(&lab);
+	lab.note.instance = (struct mbj_id){{3}};
+	memset(lab.note.name, 'n', MBJ_REPLICA_NAME_MAX);
+	lab.note.was_current = false;
+	lab.note.is_connected = false;
+	for (int i = 0; i < 2; i++)
+		SITE_OK(mbj_replica_note_save(mbj_sys_posix(), lab.dir,
+					      &lab.note, err));
+	SITE_OK(load(&lab, &notes, &count, err));
+	ck_assert_uint_eq(count, 2);
+	ck_assert(mbj_id_equal(notes[0].instance, lab.note.instance));
+	ck_assert_str_eq(notes[0].name, lab.note.name);
+	ck_assert(!notes[0].was_current && !notes[0].is_connected);
+	ck_assert_str_eq(notes[1].name, "replica-2");
+	ck_assert_uint_eq(notes[1].received.v, 30);
+	ck_assert_uint_eq(notes[1].applied.v, 20);
+	ck_assert_uint_eq(notes[1].parked.v, 10);
+	ck_assert_int_eq(notes[1].heard_us, 1234567);
+	ck_assert_int_eq(notes[1].heard_ms, 4);
+	ck_assert(notes[1].was_current && notes[1].is_connected);
+	ck_assert(mbj_id_equal(notes[1].boot, mbj_boot_id()));
+	mbj_free(notes);
+	lab_end(&lab);
+}
+END_TEST
+
+/* Goal: lag is of one boot, and only where it was ever current. */
+START_TEST(register_lag)
+{
+	uint64_t lag = UINT64_MAX;
+	struct lab lab;
+
+	lab_begin(&lab);
+	ck_assert(!mbj_id_is_root(mbj_boot_id()));
+	ck_assert(mbj_replica_lag(&lab.note, &lag));
+	ck_assert_uint_lt(lag, 60000);
+	lab.note.was_current = false;
+	ck_assert(!mbj_replica_lag(&lab.note, &lag));
+	lab.note.was_current = true;
+	lab.note.boot.b[3] ^= 1;
+	ck_assert(!mbj_replica_lag(&lab.note, &lag));
+	lab.note.boot = MBJ_ID_ROOT;
+	ck_assert(!mbj_replica_lag(&lab.note, &lag));
+	lab.note.boot = mbj_boot_id();
+	lab.note.current_ms = INT64_MAX;
+	ck_assert(!mbj_replica_lag(&lab.note, &lag));
+	lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: a file that is damaged is named, and can be got rid of.  Method: each
+ * byte changed, each length; one that has another's name; then forgotten.
+ */
+START_TEST(register_damaged)
+{
+	struct mbj_replica_note *notes = NULL;
+	uint8_t bytes[512];
+	size_t count = 0;
+	struct lab lab;
+	ssize_t size;
+	int fd;
+
+	lab_begin(&lab);
+	fd = open(lab.path, O_RDWR);
+	size = pread(fd, bytes, sizeof(bytes), 0);
+	ck_assert_int_gt(size, 100);
+	for (ssize_t i = 0; i < size; i++) {
+		bytes[i] ^= 0x10;
+		ck_assert_int_eq(pwrite(fd, &bytes[i], 1, i), 1);
+		ck_assert_int_eq(load(&lab, &notes, &count, &error),
+				 MBJ_ECORRUPT);
+		ck_assert_ptr_nonnull(strstr(error.message, "replicas/"));
+		ck_assert_ptr_null(notes);
+		bytes[i] ^= 0x10;
+		ck_assert_int_eq(pwrite(fd, &bytes[i], 1, i), 1);
+	}
+	for (ssize_t i = size - 1; i >= 0; i--) {
+		ck_assert_int_eq(ftruncate(fd, i), 0);
+		ck_assert_int_eq(load(&lab, &notes, &count, &error),
+				 MBJ_ECORRUPT);
+	}
+	ck_assert_int_eq(pwrite(fd, bytes, (size_t)size, 0), size);
+	SITE_OK(load(&lab, &notes, &count, err));
+	mbj_free(notes);
+	close(fd);
+	SITE_OK(mbj_replica_forget(NULL, lab.dir, lab.note.instance, err));
+	ck_assert_int_eq(mbj_replica_forget(NULL, lab.dir, lab.note.instance,
+					    &error),
+			 MBJ_ENOTFOUND);
+	SITE_OK(load(&lab, &notes, &count, err));
+	ck_assert_uint_eq(count, 0);
+	lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: a trim keeps what a replica has not received, until it is forgotten.
+ * Method: one that has nothing, and half.
+ */
+START_TEST(register_holds)
+{
+	struct mbj_trim_options options = MBJ_TRIM_OPTIONS_INIT;
+	struct mbj_replica_note note = {.instance = {{9}}};
+	struct mbj_trim_result result;
+	struct site site;
+	uint64_t all;
+	uint64_t end;
+
+	site_begin(&site);
+	site.options.log.segment_size = SEGMENT;
+	site.options.log.reserve_max = SEGMENT / 2;
+	site_reopen(&site);
+	site_import(site.store, 1, 4);
+	for (int i = 0; i < RENAMES; i++)
+		SITE_OK(site_rename(site.store, 1, i % 2 ? "x" : "m2",
+				    i % 2 ? "m2" : "x", NULL, err));
+	end = mbj_store_end(site.store).lsn.v;
+	options.keep_us = 0;
+	options.keep_requests = 0;
+	options.is_dry_run = true;
+	SITE_OK(mbj_store_trim(site.store, &options, &result, err));
+	all = result.segments;
+	ck_assert_uint_gt(all, 2);
+	for (int i = 0; i < 2; i++) {
+		note.received.v = i == 0 ? 0 : end / 2;
+		SITE_OK(mbj_replica_note_save(mbj_sys_posix(), site.dir, &note,
+					      err));
+		SITE_OK(mbj_store_trim(site.store, &options, &result, err));
+		ck_assert_int_eq(result.why, MBJ_TRIM_REPLICA);
+		ck_assert_uint_le(result.first.v, note.received.v + 1);
+		ck_assert_uint_lt(result.segments, all);
+		ck_assert_int_eq(result.segments > 0, i == 1);
+	}
+	SITE_OK(mbj_replica_forget(NULL, site.dir, note.instance, err));
+	SITE_OK(mbj_store_trim(site.store, &options, &result, err));
+	ck_assert_uint_eq(result.segments, all);
+	site_end(&site);
+}
+END_TEST
+
+/* Goal: no peer fills the directory.  Method: at the maximum and one more. */
+START_TEST(register_limit)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	struct lab lab;
+
+	lab_begin(&lab);
+	for (int i = 2; i < MBJ_REPLICAS_MAX; i++) {
+		int fd;
+
+		(void)snprintf(path, sizeof(path), "%s/replicas/%032x", lab.dir,
+			       i);
+		fd = open(path, O_CREAT | O_WRONLY, 0600);
+		ck_assert_int_ge(fd, 0);
+		close(fd);
+	}
+	lab.note.instance = (struct mbj_id){{0xab}};
+	SITE_OK(mbj_replica_note_save(mbj_sys_posix(), lab.dir, &lab.note,
+				      err));
+	lab.note.instance = (struct mbj_id){{0xac}};
+	ck_assert_int_eq(mbj_replica_note_save(mbj_sys_posix(), lab.dir,
+					       &lab.note, &error),
+			 MBJ_ELIMIT);
+	lab.note.instance = (struct mbj_id){{0xab}};
+	SITE_OK(mbj_replica_note_save(mbj_sys_posix(), lab.dir, &lab.note,
+				      err));
+	lab_end(&lab);
+}
+END_TEST
+
+/* Goal: memory that ends loses nothing.  Method: each allocation fails. */
+START_TEST(register_no_memory)
+{
+	struct mbj_replica_note *notes = NULL;
+	size_t count = 0;
+	struct lab lab;
+
+	lab_begin(&lab);
+	for (uint64_t k = 1;; k++) {
+		enum mbj_rc rc;
+
+		test_alloc_fail_at(k);
+		rc = mbj_replica_note_save(mbj_sys_posix(), lab.dir, &lab.note,
+					   &error);
+		if (rc == MBJ_OK)
+			rc = load(&lab, &notes, &count, &error);
+		if (test_alloc_count() < k)
+			break;
+		test_alloc_fail_at(0);
+		ck_assert_int_eq(rc, MBJ_ENOMEM);
+		ck_assert_ptr_null(notes);
+	}
+	test_alloc_fail_at(0);
+	ck_assert_uint_eq(count, 1);
+	mbj_free(notes);
+	lab_end(&lab);
+}
+END_TEST
+
+TCase *test_replicas_case(void)
+{
+	TCase *tc = tcase_create("replicas");
+
+	tcase_add_test(tc, register_round_trip);
+	tcase_add_test(tc, register_lag);
+	tcase_add_test(tc, register_damaged);
+	tcase_add_test(tc, register_holds);
+	tcase_add_test(tc, register_limit);
+	tcase_add_test(tc, register_no_memory);
+	return tc;
+}
