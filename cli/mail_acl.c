@@ -3,6 +3,10 @@
  *
  * What the file grants is added to what the mailbox has, in one edit: run
  * again, nothing changes, and nothing that was given here is taken away.
+ *
+ * Invariant: nobody gets a right that the file does not give.  Its lines narrow
+ * each other, so it is taken as a whole or not at all: then the mailbox is its
+ * owner's alone, and left out of what came over.
  */
 #include <mbj/attribute.h>
 
@@ -31,43 +35,59 @@ static enum mbj_rc step_add(struct acl_run *run, struct mbj_bytes name,
 	*step = (struct mbj_metadata_edit){
 		.kind = MBJ_METADATA_ACL,
 		.mailbox = run->folder->mailbox,
-		.value = rights,
 		.mode = MBJ_RIGHTS_ADD,
 	};
-	return mbj_arena_dup(run->arena, name, &step->name)
+	return mbj_arena_dup(run->arena, name, &step->name) &&
+			       mbj_arena_dup(run->arena, rights, &step->value)
 		       ? MBJ_OK
 		       : mbj_error_nomem(&run->m->s.err);
+}
+
+/* The whole list stays behind. */
+static void list_leave(struct acl_run *run, const char *why)
+{
+	mail_left_out(&run->m->report, run->folder->place,
+		      "%s is not taken, nobody gets rights by it: %s",
+		      MBJ_MAILDIR_ACL, why);
+	run->count = 0;
+}
+
+static enum mbj_rc line_take(struct acl_run *run,
+			     const struct mbj_maildir_acl *line)
+{
+	struct mbj_bytes name = mbj_buf_view(&line->name);
+
+	if (line->is_cut)
+		mail_note(&run->m->report, run->folder->place,
+			  "%s: \"%.*s\" has named rights, which are not kept",
+			  MBJ_MAILDIR_ACL, (int)name.n, (const char *)name.p);
+	if (line->rights[0] == '\0')
+		return MBJ_OK;
+	if (run->count == MBJ_MAILBOX_ATTRS_MAX)
+		return mbj_error_set(&run->m->s.err, MBJ_ELIMIT,
+				     "it has more than %d entries",
+				     MBJ_MAILBOX_ATTRS_MAX);
+	return step_add(run, name, mbj_bytes_str(line->rights));
 }
 
 static enum mbj_rc lines_take(struct acl_run *run, struct mbj_bytes text)
 {
 	struct mbj_error *err = &run->m->s.err;
-	struct mbj_bytes rights;
-	struct mbj_buf name;
+	struct mbj_maildir_acl line = {.is_cut = false};
 	enum mbj_rc rc = MBJ_OK;
 
-	mbj_buf_init(&name, LINE_MAX_HERE);
+	mbj_buf_init(&line.name, LINE_MAX_HERE);
 	while (rc == MBJ_OK) {
-		mbj_buf_clear(&name);
-		rc = mbj_maildir_acl_next(&text, &name, &rights, err);
-		if (rc == MBJ_OK && run->count == MBJ_MAILBOX_ATTRS_MAX) {
-			mail_note(&run->m->report, run->folder->place,
-				  "%s has more than %d entries",
-				  MBJ_MAILDIR_ACL, MBJ_MAILBOX_ATTRS_MAX);
-			break;
-		}
-		if (rc == MBJ_OK) {
-			rc = step_add(run, mbj_buf_view(&name), rights);
-		} else if (rc == MBJ_EINVALID || rc == MBJ_ELIMIT) {
-			mail_note(&run->m->report, run->folder->place, "%s: %s",
-				  MBJ_MAILDIR_ACL, err->message);
-			mbj_buf_done(&name);
-			mbj_buf_init(&name, LINE_MAX_HERE);
-			rc = MBJ_OK;
-		}
+		mbj_buf_clear(&line.name);
+		rc = mbj_maildir_acl_next(&text, &line, err);
+		if (rc == MBJ_OK)
+			rc = line_take(run, &line);
 	}
-	mbj_buf_done(&name);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+	mbj_buf_done(&line.name);
+	if (rc != MBJ_EINVALID && rc != MBJ_ELIMIT)
+		return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+	list_leave(run, err->message);
+	return MBJ_OK;
 }
 
 static enum mbj_rc steps_submit(struct acl_run *run)
@@ -87,8 +107,7 @@ static enum mbj_rc steps_submit(struct acl_run *run)
 	mbj_outcome_done(&s->outcome);
 	if (rc != MBJ_EINVALID && rc != MBJ_ELIMIT)
 		return rc;
-	mail_note(&run->m->report, run->folder->place, "%s is not kept: %s",
-		  MBJ_MAILDIR_ACL, s->err.message);
+	list_leave(run, s->err.message);
 	return MBJ_OK;
 }
 
@@ -103,8 +122,7 @@ enum mbj_rc mail_acl_import(struct mail_import *m,
 	if (!mbj_maildir_list_load(m->sys, folder->place, MBJ_MAILDIR_ACL,
 				   &text, &m->s.err)) {
 		if (m->s.err.rc < 0)
-			mail_note(&m->report, folder->place, "%s",
-				  m->s.err.message);
+			list_leave(&run, m->s.err.message);
 		mbj_buf_done(&text);
 		return MBJ_OK;
 	}

@@ -13,7 +13,23 @@
 
 #include "maildir_text.h"
 
-static const char acl_letters[] = "lrswtipekxa";
+/* A letter of IMAP's, and how it is called where names are written. */
+static const struct {
+	char letter;
+	const char *word;
+} acl_rights[] = {
+	{'l', "lookup"}, {'r', "read"},		 {'s', "write-seen"},
+	{'w', "write"},	 {'t', "write-deleted"}, {'i', "insert"},
+	{'p', "post"},	 {'e', "expunge"},	 {'k', "create"},
+	{'x', "delete"}, {'a', "admin"},
+};
+
+enum { RIGHT_COUNT = sizeof(acl_rights) / sizeof(acl_rights[0]) };
+
+#define RIGHTS_ALL ((1U << RIGHT_COUNT) - 1)
+
+_Static_assert(sizeof(((struct mbj_maildir_acl *)0)->rights) == RIGHT_COUNT + 1,
+	       "each right once");
 
 /* What names of the file and of IMAP begin with, the longest first. */
 static const struct {
@@ -35,9 +51,18 @@ static bool begins(struct mbj_bytes text, const char *word)
 	return text.n >= n && memcmp(text.p, word, n) == 0;
 }
 
-static bool is_letter(uint8_t c)
+/* The right's bit, 0 where it is no letter. */
+static unsigned letter_bit(uint8_t c)
 {
-	return c != '\0' && strchr(acl_letters, c) != NULL;
+	for (unsigned i = 0; i < RIGHT_COUNT; i++)
+		if (c == (uint8_t)acl_rights[i].letter)
+			return 1U << i;
+	return 0;
+}
+
+static bool is_blank(uint8_t c)
+{
+	return c == ' ' || c == '\t';
 }
 
 static bool is_word(struct mbj_bytes text)
@@ -113,32 +138,98 @@ static const char *identifier_read(struct mbj_bytes text,
 	return "is nobody that is known";
 }
 
+static struct mbj_bytes blanks_skip(struct mbj_bytes text)
+{
+	while (text.n > 0 && is_blank(text.p[0]))
+		text = mbj_bytes_make(text.p + 1, text.n - 1);
+	return text;
+}
+
+/* Names behind a ':', with commas or blanks between them. */
+static unsigned words_read(struct mbj_bytes text, bool *ret_is_cut)
+{
+	unsigned rights = 0;
+
+	for (size_t at = 0, end; at < text.n; at = end + 1) {
+		struct mbj_bytes word;
+		unsigned i = 0;
+
+		for (end = at; end < text.n && text.p[end] != ',' &&
+			       !is_blank(text.p[end]);)
+			end++;
+		word = mbj_bytes_make(text.p + at, end - at);
+		while (i < RIGHT_COUNT &&
+		       !mbj_bytes_equal(word,
+					mbj_bytes_str(acl_rights[i].word)))
+			i++;
+		if (i < RIGHT_COUNT)
+			rights |= 1U << i;
+		else if (word.n > 0)
+			*ret_is_cut = true;
+	}
+	return rights;
+}
+
 /* NULL, or what is wrong with them. */
-static const char *rights_read(struct mbj_bytes text,
-			       struct mbj_bytes *ret_rights)
+static const char *rights_read(struct mbj_bytes text, unsigned *ret_rights,
+			       bool *ret_is_cut)
+{
+	unsigned rights = 0;
+	size_t n = 0;
+
+	*ret_is_cut = false;
+	text = blanks_skip(text);
+	for (; n < text.n && text.p[n] != ':' && !is_blank(text.p[n]); n++) {
+		unsigned bit = letter_bit(text.p[n]);
+
+		if (bit == 0)
+			return "has rights that are not letters of IMAP's";
+		rights |= bit;
+	}
+	text = blanks_skip(mbj_bytes_make(text.p + n, text.n - n));
+	if (text.n > 0 && text.p[0] != ':')
+		return "has rights that are not letters of IMAP's";
+	if (text.n > 0)
+		rights |= words_read(mbj_bytes_make(text.p + 1, text.n - 1),
+				     ret_is_cut);
+	*ret_rights = rights;
+	return NULL;
+}
+
+static void rights_print(unsigned rights, char ret_text[RIGHT_COUNT + 1])
 {
 	size_t n = 0;
 
-	while (text.n > 0 && (text.p[0] == ' ' || text.p[0] == '\t'))
-		text = mbj_bytes_make(text.p + 1, text.n - 1);
-	while (n < text.n && is_letter(text.p[n]))
-		n++;
-	*ret_rights = mbj_bytes_make(text.p, n);
-	while (n < text.n && (text.p[n] == ' ' || text.p[n] == '\t'))
-		n++;
-	if (n < text.n)
-		return "has rights that are not letters of IMAP's";
-	return ret_rights->n == 0 ? "has no rights, which is no entry" : NULL;
+	for (unsigned i = 0; i < RIGHT_COUNT; i++)
+		if (rights & 1U << i)
+			ret_text[n++] = acl_rights[i].letter;
+	ret_text[n] = '\0';
+}
+
+/* Without rights it takes the place of what less specific lines give. */
+static unsigned nothing_turn(struct mbj_buf *name)
+{
+	struct mbj_bytes text = mbj_buf_view(name);
+
+	/* Nothing is less specific than anyone. */
+	if (begins(text, "-") || mbj_bytes_equal(text, mbj_bytes_str("anyone")))
+		return 0;
+	mbj_buf_put_u8(name, '-');
+	if (name->failed == MBJ_OK) {
+		memmove(name->p + 1, name->p, name->n - 1);
+		name->p[0] = '-';
+	}
+	return RIGHTS_ALL;
 }
 
 enum mbj_rc mbj_maildir_acl_next(struct mbj_bytes *rest,
-				 struct mbj_buf *ret_name,
-				 struct mbj_bytes *ret_rights,
+				 struct mbj_maildir_acl *ret_line,
 				 struct mbj_error *err)
 {
 	char shown[MBJ_ERROR_SUBJECT_MAX];
-	struct mbj_buf text;
 	struct mbj_bytes line, whole;
+	unsigned rights = 0;
+	struct mbj_buf text;
 	const char *why;
 	enum mbj_rc rc;
 
@@ -149,14 +240,17 @@ enum mbj_rc mbj_maildir_acl_next(struct mbj_bytes *rest,
 	whole = line;
 	mbj_buf_init(&text, MBJ_MAILDIR_LIST_MAX);
 	why = identifier_cut(&line, &text)
-		      ? identifier_read(mbj_buf_view(&text), ret_name)
+		      ? identifier_read(mbj_buf_view(&text), &ret_line->name)
 		      : "has a quote without an end";
 	if (why == NULL)
-		why = rights_read(line, ret_rights);
+		why = rights_read(line, &rights, &ret_line->is_cut);
+	if (why == NULL && rights == 0)
+		rights = nothing_turn(&ret_line->name);
+	rights_print(rights, ret_line->rights);
 	rc = mbj_buf_ok(&text, err);
 	mbj_buf_done(&text);
 	if (rc == MBJ_OK)
-		rc = mbj_buf_ok(ret_name, err);
+		rc = mbj_buf_ok(&ret_line->name, err);
 	if (rc < 0 || why == NULL)
 		return rc;
 	(void)mbj_text_escape(shown, sizeof(shown), whole);
@@ -202,13 +296,13 @@ bool mbj_maildir_acl_put(struct mbj_buf *buf, struct mbj_bytes name,
 		if (name.p[i] < 0x20 || name.p[i] == 0x7f)
 			return false;
 	for (size_t i = 0; i < rights.n; i++)
-		count += is_letter(rights.p[i]);
+		count += letter_bit(rights.p[i]) != 0;
 	if (count == 0 || name.n == 0)
 		return false;
 	identifier_put(buf, name);
 	mbj_buf_put_u8(buf, ' ');
 	for (size_t i = 0; i < rights.n; i++)
-		if (is_letter(rights.p[i]))
+		if (letter_bit(rights.p[i]) != 0)
 			mbj_buf_put_u8(buf, rights.p[i]);
 	mbj_buf_put_str(buf, "\n");
 	return count == rights.n;

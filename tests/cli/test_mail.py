@@ -83,12 +83,13 @@ class Maildir(Mail):
         kept = (b"anyone l\nuser=bob lr\ngroup=staff lrs\n"
                 b"-user=eve r\n\"user=a b\" lr\n")
         (self.m / ".A" / "dovecot-acl").write_bytes(
-            kept + b"user=anyone lr\nuser=bob s\nuser=x l :own\n")
+            kept + b"user=bob s\nuser=x l :own\nuser=ann\n"
+            b"group-override=off \n")
         answer = self.take("--maildir", self.m)
-        self.assertEqual(answer.json()["notes"], 2)
-        self.assertIn('user=anyone lr', answer.err)
-        self.assertIn('user=x l :own', answer.err)
-        listed = ("$staff  lrs\n-eve  r\na b  lr\nanyone  l\nbob  lrs\n")
+        self.assertEqual(answer.json()["notes"], 1)
+        self.assertIn('"x" has named rights', answer.err)
+        listed = ("$staff  lrs\n-!$off  lrswipkxtea\n-ann  lrswipkxtea\n"
+                  "-eve  r\na b  lr\nanyone  l\nbob  lrs\nx  l\n")
         self.assertEqual(self.mbj("acl", self.p, "alice", "A").out, listed)
         # Given here, and not taken away by another import.
         self.mbj("setacl", self.p, "alice", "A", "bob", "+w9")
@@ -101,8 +102,36 @@ class Maildir(Mail):
         self.assertIn("A: 1 entries of its access control list", answer.err)
         self.assertEqual(
             sorted((out / ".A" / "dovecot-acl").read_bytes().splitlines()),
-            sorted(kept.replace(b"bob lr", b"bob lrsw").splitlines()))
+            sorted((kept.replace(b"bob lr", b"bob lrsw") +
+                    b"user=x l\n-user=ann lrswipkxtea\n"
+                    b"-group-override=off lrswipkxtea\n").splitlines()))
         self.assertFalse((out / "dovecot-acl").exists())
+
+    def test_acl_left_out(self):
+        """Goal: a list with a line that cannot be had gives nobody any right:
+        what the line takes away would be given.  Method: a folder for each
+        way, and a good one."""
+        lines = {"ignored": b"bob lr", "named": b"-user=#x lr",
+                 "user": b"user=anyone l", "letters": b"-user=eve lrz",
+                 "text": b"-user=\xff lr",
+                 "long": b"-user=" + 1025 * b"x" + b" lr",
+                 "longer": b"-user=" + 5000 * b"x" + b" lr",
+                 "many": b"\n".join(b"user=u%d l" % i for i in range(1000))
+                 + b"\n-user=u1 l"}
+        mailtest.write(self.m, [Folder([name], []) for name in
+                                ("INBOX", "good", "dir", *lines)], [])
+        (self.m / ".good" / "dovecot-acl").write_bytes(b"anyone lr\n")
+        (self.m / ".dir" / "dovecot-acl").mkdir()
+        for name, line in lines.items():
+            (self.m / f".{name}" / "dovecot-acl").write_bytes(
+                b"anyone lr\n" + line + b"\n")
+        answer = self.take("--maildir", self.m, status=PARTIAL)
+        self.assertEqual(answer.json()["leftOut"], len(lines) + 1)
+        for name in ("dir", *lines):
+            self.assertIn(f"/.{name}: dovecot-acl is not taken", answer.err)
+            self.assertEqual(self.mbj("acl", self.p, "alice", name).out, "")
+        self.assertEqual(self.mbj("acl", self.p, "alice", "good").out,
+                         "anyone  lr\n")
 
     def test_bad_messages(self):
         """Goal: each is named with its reason, counted, and costs nothing

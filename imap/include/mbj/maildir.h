@@ -123,13 +123,26 @@ void mbj_maildir_keywords_put(struct mbj_buf *buf, unsigned letter,
  * for group-override=NAME, and anyone, authenticated, owner; with - in front
  * for rights that are taken away.
  *
- * Name and rights of the next line; rights are letters of lrswtipekxa.
- * Returns: MBJ_EINVALID for a line that is none, or that IMAP cannot say: it
- * costs itself.  MBJ_ENOTFOUND (err untouched): that was all.
+ * A line without rights takes away what less specific lines give.  IMAP has no
+ * such entry: it is read as one with - in front and all letters.
+ */
+struct mbj_maildir_acl {
+	struct mbj_buf name; /* the caller inits and frees it */
+	/* Of lrswtipekxa, each once, in that order; empty: the line says
+	 * nothing, and is no entry. */
+	char rights[12];
+	bool is_cut; /* has named rights besides, which are a site's own */
+};
+
+/*
+ * The next line.
+ * Returns: MBJ_EINVALID for a line that Dovecot refuses, which then gives no
+ * rights by any line, or that IMAP cannot say.  Lines narrow what others give:
+ * no list means what it meant without one of them.  MBJ_ENOTFOUND (err
+ * untouched): that was all.
  */
 enum mbj_rc mbj_maildir_acl_next(struct mbj_bytes *rest,
-				 struct mbj_buf *ret_name,
-				 struct mbj_bytes *ret_rights,
+				 struct mbj_maildir_acl *ret_line,
 				 struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * False: something of it has no place in the file, which are rights of the
