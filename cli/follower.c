@@ -89,12 +89,18 @@ static void total_add(struct follower *f,
 {
 	uint64_t groups = f->total.groups + result->replay.groups;
 	uint64_t parked = f->total.groups_parked + result->replay.groups_parked;
+	uint64_t retried =
+		f->total.groups_retried + result->replay.groups_retried;
+	uint64_t healed =
+		f->total.accounts_healed + result->replay.accounts_healed;
 
 	if (!result->is_met)
 		return;
 	f->total = result->replay;
 	f->total.groups = groups;
 	f->total.groups_parked = parked;
+	f->total.groups_retried = retried;
+	f->total.accounts_healed = healed;
 }
 
 /* Would another connection be refused as this one was? */

@@ -103,6 +103,8 @@ static enum mbj_rc groups_print(const struct cli_call *call,
 	enum mbj_rc rc;
 
 	rc = mbj_log_reader_seek(reader, parked->first, err);
+	if (rc < 0)
+		return rc;
 	while (rc == MBJ_OK && *ret_status == CLI_OK) {
 		rc = mbj_log_reader_next(reader, &group, err);
 		if (rc < 0 || group.header.lsn.v > parked->last.v)

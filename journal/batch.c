@@ -257,6 +257,19 @@ struct mbj_txn *mbj_batch_txn(struct mbj_batch *batch)
 	return batch->txn;
 }
 
+struct mbj_retry_pace *mbj_store_retry_pace(struct mbj_store *store)
+{
+	return &store->pace;
+}
+
+enum mbj_rc mbj_batch_space_check(const struct mbj_batch *batch,
+				  struct mbj_error *err)
+{
+	struct mbj_store_space space = store_space_look(batch->store);
+
+	return store_space_check(batch->store, &space, false, err);
+}
+
 /* The watermark follows, by exactly one group at a time. */
 static void batch_move(struct mbj_batch *batch, const struct mbj_group *group)
 {
@@ -277,10 +290,8 @@ enum mbj_rc mbj_batch_add(struct mbj_batch *batch,
 	MBJ_ASSERT(group->is_body_good);
 	/* Once for each batch. */
 	if (batch->count == 0) {
-		struct mbj_store_space space = store_space_look(batch->store);
-		enum mbj_rc rc;
+		enum mbj_rc rc = mbj_batch_space_check(batch, err);
 
-		rc = store_space_check(batch->store, &space, false, err);
 		if (rc < 0)
 			return rc;
 	}

@@ -77,6 +77,7 @@ struct mbj_store {
 	struct mbj_sip_key table_key; /* drawn at opening */
 	struct recall recall;	      /* requests of the last groups */
 	bool is_recall_loaded;
+	struct mbj_retry_pace pace; /* replay/'s */
 
 	/* Guarded. */
 	pthread_mutex_t mutex;

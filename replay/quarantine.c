@@ -9,7 +9,10 @@
  *   1. a group's effects and the records of who waits commit together;
  *   2. of an active account no group before the pass still waits, so that its
  *      record may say so wherever a transaction ends;
- *   3. an account that stopped is not touched again in the same pass.
+ *   3. an account that stopped is not touched again in the same pass, unless
+ *      a group of another one that took effect was what it stopped at;
+ *   4. what cannot be read of the journal stops those who may wait for it, and
+ *      nobody else.
  *
  * Not here: whether an attempt is worth it (quarantine_try.c).
  */
@@ -31,16 +34,19 @@ struct pass {
 	struct mbj_store *store;
 	struct waiting_list *list;
 	const struct mbj_retry_options *options;
-	struct mbj_retry_result *result;
+	struct waiting_outcome *out;
 	struct mbj_log_reader *reader;
 	struct mbj_batch *batch;
-	struct mbj_lsn at; /* the group in hand, or the next one */
-	uint64_t end;	   /* the state's watermark */
-	uint64_t read;	   /* groups */
-	size_t active;	   /* accounts */
-	uint32_t count;	   /* groups carried out in this transaction */
-	size_t size;	   /* and their bytes */
-	bool is_changed;   /* there is something to commit */
+	struct mbj_lsn at;  /* the group in hand, or the next one */
+	uint64_t end;	    /* the state's watermark */
+	uint64_t read_size; /* bytes */
+	size_t active;	    /* accounts */
+	uint32_t count;	    /* groups and stops in this transaction */
+	size_t size;	    /* and the groups' bytes */
+	bool is_changed;    /* there is something to commit */
+	bool is_bound;	    /* enough was read */
+	/* What stands when this transaction does not. */
+	struct mbj_retry_result settled;
 };
 
 /* ------------------------------------------------------------ who waits */
@@ -135,6 +141,16 @@ static enum mbj_rc record_write(struct pass *pass, struct waiting *w,
 	return mbj_txn_parked_set(txn, &parked, err);
 }
 
+/* Nothing of it waits before this group. */
+static void waiting_move(struct pass *pass, struct waiting *w,
+			 struct mbj_lsn first)
+{
+	if (w->first.v >= first.v)
+		return;
+	w->first = first;
+	pass->out->has_moved = true;
+}
+
 /* Nothing of it waits any more. */
 static enum mbj_rc waiting_end(struct pass *pass, struct waiting *w,
 			       struct mbj_error *err)
@@ -144,7 +160,8 @@ static enum mbj_rc waiting_end(struct pass *pass, struct waiting *w,
 	w->is_over = true;
 	pass->active--;
 	pass->is_changed = true;
-	pass->result->accounts_healed++;
+	pass->out->has_moved = true;
+	pass->out->result.accounts_healed++;
 	return mbj_txn_parked_clear(mbj_batch_txn(pass->batch), w->account,
 				    err);
 }
@@ -158,7 +175,7 @@ static enum mbj_rc waiting_advance(struct pass *pass, struct waiting *w,
 		pass->active++;
 	}
 	w->is_changed = true;
-	w->first.v = pass->at.v + 1;
+	waiting_move(pass, w, (struct mbj_lsn){pass->at.v + 1});
 	w->count -= w->count > 0;
 	return pass->at.v >= w->last.v ? waiting_end(pass, w, err) : MBJ_OK;
 }
@@ -168,8 +185,9 @@ static enum mbj_rc waiting_stop(struct pass *pass, struct waiting *w,
 				const char *reason, struct mbj_error *err)
 {
 	w->is_active = false;
-	w->first = pass->at;
+	waiting_move(pass, w, pass->at);
 	pass->active--;
+	pass->count++;
 	return record_write(pass, w, reason, err);
 }
 
@@ -180,12 +198,13 @@ static enum mbj_rc turn_begin(struct pass *pass, struct mbj_error *err)
 	pass->count = 0;
 	pass->size = 0;
 	pass->is_changed = false;
+	pass->settled = pass->out->result;
 	return mbj_batch_begin(pass->store, &pass->batch, err);
 }
 
 /*
  * Commit what was done.  Active accounts that came on wait from the group in
- * hand on, at the earliest; is_all: the others as well.
+ * hand on, at the earliest; is_all: others that the pass came by as well.
  */
 static enum mbj_rc turn_end(struct pass *pass, bool is_all,
 			    struct mbj_error *err)
@@ -196,25 +215,33 @@ static enum mbj_rc turn_end(struct pass *pass, bool is_all,
 	for (size_t i = 0; rc == MBJ_OK && i < list->count; i++) {
 		struct waiting *w = &list->items[i];
 
-		if (!w->is_active || !(w->is_changed || is_all))
+		if (!w->is_active ||
+		    !(w->is_changed || (is_all && w->first.v < pass->at.v)))
 			continue;
-		if (w->first.v < pass->at.v)
-			w->first = pass->at;
+		waiting_move(pass, w, pass->at);
 		rc = record_write(pass, w, "what waits is being carried out",
 				  err);
 	}
 	if (rc == MBJ_OK && pass->is_changed) {
 		mbj_batch_touch(pass->batch);
-		return mbj_batch_commit(&pass->batch, err);
+		rc = mbj_batch_space_check(pass->batch, err);
+		if (rc == MBJ_OK)
+			return mbj_batch_commit(&pass->batch, err);
 	}
 	mbj_batch_abort(&pass->batch);
 	return rc;
 }
 
-static bool turn_is_full(const struct pass *pass)
+/* Another transaction, where this one has had enough. */
+static enum mbj_rc turn_room(struct pass *pass, struct mbj_error *err)
 {
-	return pass->count >= pass->options->batch_groups_max ||
-	       pass->size >= pass->options->batch_size_max;
+	enum mbj_rc rc;
+
+	if (pass->count < pass->options->batch_groups_max &&
+	    pass->size < pass->options->batch_size_max)
+		return MBJ_OK;
+	rc = turn_end(pass, false, err);
+	return rc == MBJ_OK ? turn_begin(pass, err) : rc;
 }
 
 /* ------------------------------------------------------------ the journal */
@@ -266,6 +293,12 @@ static enum mbj_rc group_retry(struct pass *pass, const struct mbj_group *group,
 	struct mbj_apply_report report;
 	enum mbj_rc rc;
 
+	rc = turn_room(pass, err);
+	if (rc < 0)
+		return rc;
+	/* One that fails leaves its traces in the transaction, too. */
+	pass->count++;
+	pass->size += group->record.n;
 	rc = mbj_apply_group(mbj_batch_txn(pass->batch), group, &report, err);
 	if (rc < 0)
 		return rc;
@@ -273,9 +306,7 @@ static enum mbj_rc group_retry(struct pass *pass, const struct mbj_group *group,
 		replay_reason_print(group, &report, reason);
 		return group_settle(pass, group, reason, err);
 	}
-	pass->count++;
-	pass->size += group->record.n;
-	pass->result->groups++;
+	pass->out->result.groups++;
 	return group_settle(pass, group, NULL, err);
 }
 
@@ -291,97 +322,146 @@ static enum mbj_rc active_end(struct pass *pass, struct mbj_error *err)
 	return rc;
 }
 
-/* Groups until nobody is active; *ret_is_bound: or until enough were read. */
-static enum mbj_rc groups_run(struct pass *pass, bool *ret_is_bound,
-			      struct mbj_error *err)
+/*
+ * The journal cannot be read here, for this reason: whoever may wait for what
+ * is here stops.
+ */
+static enum mbj_rc journal_stop(struct pass *pass, const struct mbj_error *why,
+				struct mbj_error *err)
 {
-	uint64_t max = pass->options->read_max;
-	struct mbj_group group;
 	enum mbj_rc rc = MBJ_OK;
 
-	*ret_is_bound = false;
+	if (why->rc == MBJ_ECORRUPT && pass->out->damage.rc == MBJ_OK)
+		pass->out->damage = *why;
+	for (size_t i = 0; rc == MBJ_OK && i < pass->list->count; i++) {
+		struct waiting *w = &pass->list->items[i];
+
+		if (!w->is_active || w->first.v > pass->at.v)
+			continue;
+		rc = turn_room(pass, err);
+		if (rc == MBJ_OK)
+			rc = waiting_stop(pass, w, why->message, err);
+	}
+	return rc;
+}
+
+/* Is it the journal's own, and no reason to keep those who wait elsewhere? */
+static bool is_of_journal(enum mbj_rc rc)
+{
+	return rc == MBJ_ECORRUPT || rc == MBJ_ENOTFOUND;
+}
+
+static bool pass_is_bound(const struct pass *pass)
+{
+	uint64_t max = pass->options->read_max;
+
+	return max > 0 && (pass->out->read >= max ||
+			   pass->read_size / RETRY_READ_SIZE >= max);
+}
+
+/* Groups until nobody is active, or enough were read, or one cannot be. */
+static enum mbj_rc groups_run(struct pass *pass, struct mbj_error *err)
+{
+	struct mbj_group group;
+	struct mbj_error why;
+	enum mbj_rc rc = MBJ_OK;
+
 	for (; rc == MBJ_OK && pass->active > 0; pass->at.v++) {
 		if (pass->at.v > pass->end)
 			return active_end(pass, err);
-		*ret_is_bound = max > 0 && pass->read++ == max;
-		if (*ret_is_bound)
+		pass->is_bound = pass_is_bound(pass);
+		if (pass->is_bound)
 			return MBJ_OK;
-		rc = mbj_log_reader_next(pass->reader, &group, err);
-		if (rc < 0)
+		rc = mbj_log_reader_next(pass->reader, &group, &why);
+		if (is_of_journal(rc))
+			return journal_stop(pass, &why, err);
+		if (rc < 0) {
+			if (err != NULL)
+				*err = why;
 			return rc;
-		MBJ_ASSERT(group.header.lsn.v == pass->at.v);
-		if (!group_is_awaited(pass, &group))
-			continue;
-		if (turn_is_full(pass)) {
-			rc = turn_end(pass, false, err);
-			if (rc == MBJ_OK)
-				rc = turn_begin(pass, err);
 		}
-		if (rc == MBJ_OK)
+		MBJ_ASSERT(group.header.lsn.v == pass->at.v);
+		pass->out->read++;
+		pass->read_size += group.record.n;
+		if (group_is_awaited(pass, &group))
 			rc = group_retry(pass, &group, err);
 	}
 	return rc;
 }
 
 /* The first group that waits for anybody who is active. */
-static struct mbj_lsn begin_find(struct pass *pass)
+static struct mbj_lsn begin_find(const struct pass *pass)
 {
 	struct mbj_lsn begin = {UINT64_MAX};
 
 	for (size_t i = 0; i < pass->list->count; i++) {
 		const struct waiting *w = &pass->list->items[i];
 
-		if (!w->is_active)
-			continue;
-		pass->active++;
-		if (w->first.v < begin.v)
+		if (w->is_active && w->first.v < begin.v)
 			begin = w->first;
 	}
 	return begin;
 }
 
+/* From there as far as it goes; who stopped is not active any more. */
+static enum mbj_rc stretch_run(struct pass *pass, struct mbj_error *err)
+{
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	pass->at = begin_find(pass);
+	if (pass->at.v > pass->end)
+		return active_end(pass, err);
+	rc = mbj_log_reader_seek(pass->reader, pass->at, &why);
+	if (rc == MBJ_OK)
+		return groups_run(pass, err);
+	if (is_of_journal(rc))
+		return journal_stop(pass, &why, err);
+	if (err != NULL)
+		*err = why;
+	return rc;
+}
+
 static enum mbj_rc pass_run(struct pass *pass, struct mbj_error *err)
 {
 	struct mbj_watermark applied;
-	bool is_bound;
-	enum mbj_rc rc, ended;
+	enum mbj_rc rc;
 
 	rc = mbj_store_applied(pass->store, &applied, err);
 	if (rc == MBJ_OK)
 		rc = mbj_store_log_reader_own(pass->store, &pass->reader, err);
 	if (rc == MBJ_OK)
-		rc = mbj_log_reader_seek(pass->reader, pass->at, err);
-	if (rc == MBJ_OK)
 		rc = turn_begin(pass, err);
 	if (rc < 0)
 		return rc;
 	pass->end = applied.lsn.v;
-	rc = groups_run(pass, &is_bound, err);
-	/* Damage in the journal: what came before it is good. */
-	if (pass->batch == NULL || (rc < 0 && rc != MBJ_ECORRUPT))
-		return rc;
-	ended = turn_end(pass, is_bound, rc == MBJ_OK ? err : NULL);
-	return rc == MBJ_OK ? ended : rc;
+	while (rc == MBJ_OK && pass->active > 0 && !pass->is_bound)
+		rc = stretch_run(pass, err);
+	return rc == MBJ_OK ? turn_end(pass, pass->is_bound, err) : rc;
 }
 
 enum mbj_rc waiting_run(struct mbj_store *store, struct waiting_list *list,
 			const struct mbj_retry_options *options,
-			struct mbj_retry_result *ret_result,
+			struct waiting_outcome *ret_outcome,
 			struct mbj_error *err)
 {
 	struct pass pass = {.store = store,
 			    .list = list,
 			    .options = options,
-			    .result = ret_result};
+			    .out = ret_outcome};
 	enum mbj_rc rc = MBJ_OK;
 
-	*ret_result = (struct mbj_retry_result){.groups = 0};
-	pass.at = begin_find(&pass);
+	*ret_outcome = (struct waiting_outcome){.damage = {.rc = MBJ_OK}};
+	for (size_t i = 0; i < list->count; i++)
+		pass.active += list->items[i].is_active;
 	if (pass.active > 0)
 		rc = pass_run(&pass, err);
 	mbj_batch_abort(&pass.batch);
 	mbj_log_reader_close(&pass.reader);
-	ret_result->accounts_parked = list->count - ret_result->accounts_healed;
+	if (rc < 0)
+		ret_outcome->result = pass.settled;
+	ret_outcome->result.accounts_parked =
+		list->count - ret_outcome->result.accounts_healed;
 	return rc;
 }
 
@@ -404,6 +484,7 @@ enum mbj_rc mbj_quarantine_retry(struct mbj_store *replica,
 {
 	bool is_all = mbj_id_is_root(options->account);
 	struct waiting_list list = {NULL, 0};
+	struct waiting_outcome outcome = {.damage = {.rc = MBJ_OK}};
 	struct mbj_batch *batch = NULL;
 	enum mbj_rc rc;
 
@@ -422,8 +503,14 @@ enum mbj_rc mbj_quarantine_retry(struct mbj_store *replica,
 		list.items[i].is_active =
 			is_all ||
 			mbj_id_equal(list.items[i].account, options->account);
-	if (rc == MBJ_OK)
-		rc = waiting_run(replica, &list, options, ret_result, err);
+	if (rc == MBJ_OK) {
+		rc = waiting_run(replica, &list, options, &outcome, err);
+		*ret_result = outcome.result;
+	}
 	waiting_done(&list);
-	return rc;
+	if (rc < 0 || outcome.damage.rc == MBJ_OK)
+		return rc;
+	if (err != NULL)
+		*err = outcome.damage;
+	return outcome.damage.rc;
 }

@@ -30,34 +30,42 @@ void waiting_done(struct waiting_list *list);
 /* NULL: it is not aside. */
 struct waiting *waiting_find(const struct waiting_list *list,
 			     struct mbj_id account);
-/* Carry out what waits for those that are active, as far as it goes. */
-enum mbj_rc waiting_run(struct mbj_store *store, struct waiting_list *list,
-			const struct mbj_retry_options *options,
-			struct mbj_retry_result *ret_result,
-			struct mbj_error *err) MBJ_MUST_CHECK;
+/* Bytes of the journal that count for a group, where reading is bounded. */
+enum { RETRY_READ_SIZE = 4096 };
 
-/*
- * When to try again what is aside, without being asked: with every try in vain
- * twice as many occasions pass.  All zero: at once.
- */
-struct retry_pace {
-	uint32_t gap;  /* occasions between two tries */
-	uint32_t left; /* that still pass */
-	uint64_t tries;
+/* What came of a pass. */
+struct waiting_outcome {
+	struct mbj_retry_result result;
+	uint64_t read;		 /* groups of the journal */
+	bool has_moved;		 /* somebody waits from a later group on */
+	struct mbj_error damage; /* of the journal, that somebody stopped at */
 };
 
+/*
+ * Carry out what waits for those that are active, as far as it goes.  What
+ * cannot be read of the journal is no error: those who wait for it stop.
+ */
+enum mbj_rc waiting_run(struct mbj_store *store, struct waiting_list *list,
+			const struct mbj_retry_options *options,
+			struct waiting_outcome *ret_outcome,
+			struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* Is this occasion one to try?  Pure. */
-bool retry_pace_is_due(struct retry_pace *pace);
-/* What came of the try.  Pure. */
-void retry_pace_note(struct retry_pace *pace, bool has_helped);
+bool retry_pace_is_due(struct mbj_retry_pace *pace);
+/*
+ * What came of the try: with every one in vain twice as many occasions pass.
+ * Pure.
+ */
+void retry_pace_note(struct mbj_retry_pace *pace, bool has_helped);
 
 /*
  * Look at the first group that waits for each account, of some of them where
- * there are many, and carry out what waits for those that would take theirs.
- * Where nothing is aside it costs one empty scan.  *ret_result: all zero where
- * nothing was due.
+ * there are many, and carry out what waits for those that would take theirs,
+ * within bounds.  That memory or space are lacking for it is no error: not now.
+ * Of *ret_result accounts_parked is left out.
  */
-enum mbj_rc retry_by_itself(struct mbj_store *store, struct retry_pace *pace,
+enum mbj_rc retry_by_itself(struct mbj_store *store,
+			    struct mbj_retry_pace *pace,
 			    struct mbj_retry_result *ret_result,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 

@@ -3,8 +3,9 @@
  * and a pass over the journal only for those that it helps.
  *
  * What it may cost others is bounded: accounts that are looked at, groups that
- * are read for each, groups of a pass; and between tries that were in vain the
- * pace doubles.
+ * are read for each, groups that are read and carried out on one occasion; and
+ * between tries that were in vain the pace doubles.  Nobody can keep the others
+ * waiting: each has its turn to lead, which is where in the journal a pass is.
  */
 #include <mbj/apply.h>
 #include <mbj/check.h>
@@ -12,14 +13,14 @@
 #include "quarantine_run.h"
 
 enum {
-	LOOKS_MAX = 64,		/* accounts looked at in one try */
-	LOOK_READ_MAX = 256,	/* groups read until one names the account */
-	PASS_READ_MAX = 100000, /* groups of the journal in one pass */
-	ROUNDS_MAX = 4,		/* looks and passes in one try */
-	GAP_MAX = 64,		/* occasions that pass between two tries */
+	LOOKS_MAX = 64,	     /* accounts looked at in one round */
+	LOOK_READ_MAX = 256, /* groups read until one names the account */
+	READ_MAX = 20000,    /* groups of the journal on one occasion */
+	ROUNDS_MAX = 4,	     /* looks and passes on one occasion */
+	GAP_MAX = 64,	     /* occasions that pass between two tries */
 };
 
-bool retry_pace_is_due(struct retry_pace *pace)
+bool retry_pace_is_due(struct mbj_retry_pace *pace)
 {
 	if (pace->left == 0)
 		return true;
@@ -27,9 +28,8 @@ bool retry_pace_is_due(struct retry_pace *pace)
 	return false;
 }
 
-void retry_pace_note(struct retry_pace *pace, bool has_helped)
+void retry_pace_note(struct mbj_retry_pace *pace, bool has_helped)
 {
-	pace->tries++;
 	if (has_helped || pace->gap == 0)
 		pace->gap = 1;
 	else if (pace->gap < GAP_MAX)
@@ -37,104 +37,141 @@ void retry_pace_note(struct retry_pace *pace, bool has_helped)
 	pace->left = pace->gap - 1;
 }
 
-/* One look, all of them in one transaction that is given up. */
+/* ------------------------------------------------------------------ looks */
+
 struct look {
-	struct mbj_txn *txn;
+	struct mbj_store *store;
 	struct mbj_log_reader *reader;
+	uint64_t reach; /* groups between those of one pass */
 };
 
 /*
- * The first group that waits for it; MBJ_ENOTFOUND: not among so many,
- * MBJ_EEXISTS: none does, which is for those who ask to end.
+ * The first group that waits for it; *ret_is_far: not among so many.
+ * Returns: MBJ_ENOTFOUND and MBJ_ECORRUPT where there is none or it cannot be
+ * read, which is for those who ask to say.
  */
 static enum mbj_rc first_find(const struct look *look, const struct waiting *w,
-			      struct mbj_group *ret_group,
+			      bool *ret_is_far, struct mbj_group *ret_group,
 			      struct mbj_error *err)
 {
 	enum mbj_rc rc = mbj_log_reader_seek(look->reader, w->first, err);
 
+	*ret_is_far = false;
 	for (uint64_t i = 0; rc == MBJ_OK && i < LOOK_READ_MAX; i++) {
 		if (w->first.v + i > w->last.v)
-			return MBJ_EEXISTS;
+			return MBJ_ENOTFOUND;
 		rc = mbj_log_reader_next(look->reader, ret_group, err);
 		if (rc == MBJ_OK && mbj_group_names(ret_group, w->account))
 			return MBJ_OK;
 	}
-	return rc == MBJ_OK ? MBJ_ENOTFOUND : rc;
+	*ret_is_far = rc == MBJ_OK;
+	return rc;
+}
+
+/* In a transaction of its own, which is given up. */
+static enum mbj_rc group_look(const struct look *look,
+			      const struct mbj_group *group, bool *ret_would,
+			      struct mbj_error *err)
+{
+	struct mbj_batch *batch = NULL;
+	struct mbj_apply_report report;
+	enum mbj_rc rc;
+
+	rc = mbj_batch_begin(look->store, &batch, err);
+	if (rc == MBJ_OK)
+		rc = mbj_apply_group(mbj_batch_txn(batch), group, &report, err);
+	mbj_batch_abort(&batch);
+	*ret_would = rc == MBJ_OK && report.verdict <= MBJ_VERDICT_ALREADY;
+	return rc;
 }
 
 /*
- * Would it take its first group?  Also where that was not found: a pass reads
- * on from there.
+ * Would it take its first group?  Also where that was not found so far: a pass
+ * reads on from there.
  */
 static enum mbj_rc account_look(const struct look *look,
 				const struct waiting *w, bool *ret_would,
 				struct mbj_error *err)
 {
-	size_t savepoint = mbj_txn_savepoint(look->txn);
-	struct mbj_apply_report report;
 	struct mbj_group group;
 	enum mbj_rc rc;
 
-	rc = first_find(look, w, &group, err);
-	*ret_would = rc == MBJ_ENOTFOUND;
+	rc = first_find(look, w, ret_would, &group, err);
 	/* Damage in what waits is no reason to keep the others. */
-	if (rc == MBJ_ENOTFOUND || rc == MBJ_EEXISTS || rc == MBJ_ECORRUPT)
+	if (rc == MBJ_ENOTFOUND || rc == MBJ_ECORRUPT)
 		return MBJ_OK;
-	if (rc == MBJ_OK)
-		rc = mbj_apply_group(look->txn, &group, &report, err);
-	mbj_txn_rollback(look->txn, savepoint);
-	if (rc == MBJ_OK)
-		*ret_would = report.verdict <= MBJ_VERDICT_ALREADY;
-	return rc;
+	if (rc == MBJ_OK && !*ret_would)
+		rc = group_look(look, &group, ret_would, err);
+	/* Nor is one that is too large for now. */
+	return rc == MBJ_ENOMEM ? MBJ_OK : rc;
 }
 
+static bool is_near(const struct look *look, struct mbj_lsn a, struct mbj_lsn b)
+{
+	uint64_t between = a.v < b.v ? b.v - a.v : a.v - b.v;
+
+	return between <= look->reach;
+}
+
+/* The one that has this id, or the next one. */
+static size_t place_find(const struct waiting_list *list, struct mbj_id id)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (mbj_id_compare(list->items[i].account, id) >= 0)
+			return i;
+	}
+	return 0;
+}
+
+/*
+ * The first that would go on leads; of the others those go with it that are
+ * near.  The next look begins behind who led.
+ */
 static enum mbj_rc accounts_look(const struct look *look,
-				 struct waiting_list *list, uint64_t from,
+				 struct waiting_list *list, struct mbj_id *next,
 				 bool *ret_is_any, struct mbj_error *err)
 {
 	size_t count = list->count < LOOKS_MAX ? list->count : LOOKS_MAX;
+	size_t begin = place_find(list, *next);
+	const struct waiting *leader = NULL;
 	enum mbj_rc rc = MBJ_OK;
 
 	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
-		struct waiting *w =
-			&list->items[(size_t)((from + i) % list->count)];
+		struct waiting *w = &list->items[(begin + i) % list->count];
 
+		if (leader != NULL && !is_near(look, leader->first, w->first))
+			continue;
 		rc = account_look(look, w, &w->is_active, err);
-		*ret_is_any = *ret_is_any || w->is_active;
+		if (leader != NULL)
+			continue;
+		*next = list->items[(begin + i + 1) % list->count].account;
+		leader = w->is_active ? w : NULL;
 	}
+	*ret_is_any = leader != NULL;
 	return rc;
 }
 
 static enum mbj_rc list_look(struct mbj_store *store, struct waiting_list *list,
-			     uint64_t tries, bool *ret_is_any,
-			     struct mbj_error *err)
+			     struct mbj_retry_pace *pace, uint64_t read_max,
+			     bool *ret_is_any, struct mbj_error *err)
 {
-	struct mbj_batch *batch = NULL;
-	struct mbj_watermark applied;
-	struct look look = {NULL, NULL};
+	/* So that whoever leads is reached with as much again to go. */
+	struct look look = {store, NULL, read_max / 2};
 	enum mbj_rc rc;
 
-	rc = mbj_store_applied(store, &applied, err);
+	rc = mbj_store_log_reader_own(store, &look.reader, err);
 	if (rc == MBJ_OK)
-		rc = mbj_store_log_reader_own(store, &look.reader, err);
-	if (rc == MBJ_OK)
-		rc = mbj_batch_begin(store, &batch, err);
-	if (rc == MBJ_OK) {
-		look.txn = mbj_batch_txn(batch);
-		/* Where the journal goes on, others have their turn. */
-		rc = accounts_look(&look, list,
-				   applied.lsn.v + tries * LOOKS_MAX,
-				   ret_is_any, err);
-	}
-	mbj_batch_abort(&batch);
+		rc = accounts_look(&look, list, &pace->next, ret_is_any, err);
 	mbj_log_reader_close(&look.reader);
 	return rc;
 }
 
+/* ------------------------------------------------------------------ tries */
+
 /* Look, and carry out what waits for those that it helps. */
-static enum mbj_rc round_try(struct mbj_store *store, uint64_t tries,
-			     struct mbj_retry_result *ret_result,
+static enum mbj_rc round_try(struct mbj_store *store,
+			     struct mbj_retry_pace *pace, uint64_t read_max,
+			     struct waiting_outcome *ret_outcome,
 			     struct mbj_error *err)
 {
 	struct mbj_retry_options options = MBJ_RETRY_OPTIONS_INIT;
@@ -142,38 +179,53 @@ static enum mbj_rc round_try(struct mbj_store *store, uint64_t tries,
 	bool is_any = false;
 	enum mbj_rc rc;
 
-	*ret_result = (struct mbj_retry_result){.groups = 0};
-	options.read_max = PASS_READ_MAX;
+	*ret_outcome = (struct waiting_outcome){.damage = {.rc = MBJ_OK}};
+	options.read_max = read_max;
 	rc = waiting_load(store, &list, err);
-	ret_result->accounts_parked = list.count;
 	if (rc == MBJ_OK && list.count > 0)
-		rc = list_look(store, &list, tries, &is_any, err);
+		rc = list_look(store, &list, pace, read_max, &is_any, err);
 	if (rc == MBJ_OK && is_any)
-		rc = waiting_run(store, &list, &options, ret_result, err);
+		rc = waiting_run(store, &list, &options, ret_outcome, err);
 	waiting_done(&list);
-	/* Damage on the way: they stay aside, all others go on. */
-	return rc == MBJ_ECORRUPT ? MBJ_OK : rc;
+	return rc;
 }
 
-enum mbj_rc retry_by_itself(struct mbj_store *store, struct retry_pace *pace,
+/* Where nobody has begun yet: anywhere, as many processes come and go. */
+static void pace_begin(const struct mbj_store *store,
+		       struct mbj_retry_pace *pace)
+{
+	const struct mbj_sys *sys = mbj_store_sys(store);
+
+	if (pace->read_max == 0)
+		pace->read_max = READ_MAX;
+	if (mbj_id_is_root(pace->next) &&
+	    sys->random(sys->ctx, pace->next.b, sizeof(pace->next.b)) < 0)
+		pace->next = MBJ_ID_ROOT;
+}
+
+enum mbj_rc retry_by_itself(struct mbj_store *store,
+			    struct mbj_retry_pace *pace,
 			    struct mbj_retry_result *ret_result,
 			    struct mbj_error *err)
 {
-	struct mbj_retry_result round = {.groups = 1};
+	struct waiting_outcome outcome = {.has_moved = true};
+	bool has_helped = false;
+	uint64_t read = 0;
 	enum mbj_rc rc = MBJ_OK;
 
 	*ret_result = (struct mbj_retry_result){.groups = 0};
-	if (!retry_pace_is_due(pace))
-		return MBJ_OK;
+	pace_begin(store, pace);
 	/* Who goes on may have been what another one waited for. */
-	for (unsigned i = 0; rc == MBJ_OK && i < ROUNDS_MAX && round.groups > 0;
+	for (unsigned i = 0; rc == MBJ_OK && i < ROUNDS_MAX &&
+			     outcome.has_moved && read < pace->read_max;
 	     i++) {
-		rc = round_try(store, pace->tries, &round, err);
-		ret_result->groups += round.groups;
-		ret_result->accounts_healed += round.accounts_healed;
-		ret_result->accounts_parked = round.accounts_parked;
+		rc = round_try(store, pace, pace->read_max - read, &outcome,
+			       err);
+		read += outcome.read;
+		has_helped = has_helped || outcome.has_moved;
+		ret_result->groups += outcome.result.groups;
+		ret_result->accounts_healed += outcome.result.accounts_healed;
 	}
-	if (rc == MBJ_OK)
-		retry_pace_note(pace, ret_result->groups > 0);
-	return rc;
+	retry_pace_note(pace, has_helped);
+	return rc == MBJ_ENOMEM || rc == MBJ_ENOSPC ? MBJ_OK : rc;
 }

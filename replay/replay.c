@@ -346,18 +346,22 @@ replay_run_from(struct mbj_store *store, struct replay_source *source,
 	return rc;
 }
 
-enum mbj_rc replay_retry(struct mbj_store *store, struct replay_source *source,
+enum mbj_rc replay_retry(struct mbj_store *store,
+			 const struct replay_source *source,
 			 struct mbj_replay_result *result,
 			 struct mbj_error *err)
 {
+	struct mbj_retry_pace *pace = mbj_store_retry_pace(store);
 	struct mbj_retry_result retried;
 	enum mbj_rc rc;
 
-	rc = retry_by_itself(store, &source->pace, &retried, err);
-	if (rc == MBJ_OK) {
-		result->groups_retried += retried.groups;
-		result->accounts_healed += retried.accounts_healed;
-	}
+	if (result->accounts_parked == 0 ||
+	    (source->is_paced && !retry_pace_is_due(pace)))
+		return MBJ_OK;
+	rc = retry_by_itself(store, pace, &retried, err);
+	result->groups_retried += retried.groups;
+	result->accounts_healed += retried.accounts_healed;
+	result->accounts_parked -= retried.accounts_healed;
 	return rc;
 }
 
@@ -445,8 +449,6 @@ enum mbj_rc replay_source_run(struct mbj_store *replica,
 	if (rc == MBJ_OK)
 		rc = source_accept(replica, &identity, options->is_dry_run,
 				   err);
-	if (rc == MBJ_OK && !options->is_dry_run)
-		rc = replay_retry(replica, source, ret_result, err);
 	if (rc == MBJ_OK)
 		rc = replay_engine_start(replica, &engine, &chain, err);
 	if (rc < 0)
@@ -485,6 +487,9 @@ enum mbj_rc replay_source_run(struct mbj_store *replica,
 	rc = replay_run_from(replica, source, engine, &chain, options,
 			     ret_result, err);
 	rc = trim_notice(replica, source, rc, ret_result->applied, err);
+	mbj_engine_free(&engine);
+	if (rc == MBJ_OK)
+		rc = replay_retry(replica, source, ret_result, err);
 out:
 	mbj_engine_free(&engine);
 	return rc;

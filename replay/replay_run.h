@@ -72,8 +72,11 @@ struct replay_source {
 	 * counted.
 	 */
 	bool is_brief;
-	/* When what is aside is tried again. */
-	struct retry_pace pace;
+	/*
+	 * What is aside is tried again at the store's pace, as runs follow one
+	 * another.  Else each run tries.
+	 */
+	bool is_paced;
 	/* Out: what failed was the source, or the engine's will. */
 	bool is_stopped;
 };
@@ -84,10 +87,12 @@ enum mbj_rc replay_engine_start(struct mbj_store *store,
 				struct mbj_hash *ret_chain,
 				struct mbj_error *err) MBJ_MUST_CHECK;
 /*
- * Try what is aside, where the pace says so.
- * Requires: a replica that has a lineage; no engine.
+ * Try what is aside after a run, where the pace says so: what is new comes
+ * first, and only a source that was found good is an occasion.
+ * Requires: no engine, which would know less than the state then.
  */
-enum mbj_rc replay_retry(struct mbj_store *store, struct replay_source *source,
+enum mbj_rc replay_retry(struct mbj_store *store,
+			 const struct replay_source *source,
 			 struct mbj_replay_result *result,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
 /* Run from the engine's watermark, with this chain value, to the end. */

@@ -427,7 +427,8 @@ enum mbj_rc source_stream_begin(struct source_stream *s,
 	*s = (struct source_stream){
 		.source = {.ops = &stream_ops,
 			   .name = "the source",
-			   .is_parking = true},
+			   .is_parking = true,
+			   .is_paced = true},
 		.store = store,
 		.upstream = options->upstream,
 	};

@@ -65,18 +65,17 @@ static enum mbj_rc round_run(struct source_stream *s,
 	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
 	struct mbj_engine *engine = NULL;
 	struct mbj_hash chain;
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
-	if (!s->source.is_brief) {
+	if (!s->source.is_brief)
 		result->blobs_missing = 0;
-		rc = replay_retry(s->store, &s->source, result, err);
-	}
-	if (rc == MBJ_OK)
-		rc = replay_engine_start(s->store, &engine, &chain, err);
+	rc = replay_engine_start(s->store, &engine, &chain, err);
 	if (rc == MBJ_OK)
 		rc = replay_run_from(s->store, &s->source, engine, &chain,
 				     &options, result, err);
 	mbj_engine_free(&engine);
+	if (rc == MBJ_OK && !s->source.is_brief)
+		rc = replay_retry(s->store, &s->source, result, err);
 	result->source_end = s->end;
 	if (rc == MBJ_OK)
 		rc = progress_note(s, result, err);

@@ -34,6 +34,7 @@ TCase *test_stack_case(void);
 TCase *test_stream_case(void);
 TCase *test_stream_frame_case(void);
 TCase *test_stream_peer_case(void);
+TCase *test_turn_case(void);
 TCase *test_verify_case(void);
 
 struct fixture {

@@ -261,6 +261,9 @@ enum mbj_rc mbj_batch_note(struct mbj_batch *batch,
  * Durability: as mbj_txn_commit.
  */
 void mbj_batch_touch(struct mbj_batch *batch);
+/* MBJ_ENOSPC below space_min, as mbj_batch_add would say. */
+enum mbj_rc mbj_batch_space_check(const struct mbj_batch *batch,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * Journal write and sync, then the state's commit.  *batch is gone whatever
  * is returned.  Durability: on MBJ_OK groups, effects and watermark stand.
@@ -268,6 +271,20 @@ void mbj_batch_touch(struct mbj_batch *batch);
 enum mbj_rc mbj_batch_commit(struct mbj_batch **batch,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 void mbj_batch_abort(struct mbj_batch **batch);
+
+/*
+ * When accounts that are set aside are tried again without being asked, and
+ * from which one on.  As long as the store is open, over all its connections.
+ * All zero at first.
+ */
+struct mbj_retry_pace {
+	uint32_t gap;	   /* occasions between two tries */
+	uint32_t left;	   /* that still pass */
+	uint64_t read_max; /* groups of the journal on one, 0: as usual */
+	struct mbj_id next;
+};
+
+struct mbj_retry_pace *mbj_store_retry_pace(struct mbj_store *store);
 
 /*
  * A replica takes its primary's lineage, epoch and anchor, once: superblock

@@ -31,7 +31,8 @@ struct mbj_retry_options {
 	struct mbj_id account;	   /* ROOT: all that are aside */
 	uint32_t batch_groups_max; /* groups carried out in one transaction */
 	size_t batch_size_max;	   /* and their bytes */
-	uint64_t read_max;	   /* groups of the journal looked at, 0: all */
+	/* Groups of the journal that are read, or 4 KiB for each; 0: all. */
+	uint64_t read_max;
 };
 
 #define MBJ_RETRY_OPTIONS_INIT                                        \
@@ -48,9 +49,11 @@ struct mbj_retry_result {
  * Carry out what waits for one account, or for all, as far as it goes.  What a
  * group that took effect names besides goes on with it.
  * Returns: MBJ_ENOTFOUND (that account is not aside), MBJ_EFENCED (a primary, a
- * replica without a lineage), MBJ_ECORRUPT (the journal is, on the way; what
- * came before stays done).  That a group still fails is not an error: its
- * account is aside, from this group on, with the reason of now.
+ * replica without a lineage), MBJ_ENOSPC (below space_min; what was carried out
+ * before stays done), MBJ_ECORRUPT (the journal is, on the way: those who may
+ * wait for what is there stop, all others went on).  That a group still fails,
+ * or is not in the journal any more, is not an error: its account is aside,
+ * from this group on, with the reason of now.
  * Durability: atomic for each transaction; one that a power cut undoes leaves
  * its accounts aside as before.
  */
