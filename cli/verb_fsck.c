@@ -19,6 +19,10 @@
 /* Faults of contents that are shown one by one. */
 enum { CONTENTS_SHOWN = 100 };
 
+/* Bytes of JSON.  What is said by name must not fail for its size at the end.
+ */
+enum { FAULTS_SIZE_MAX = 32 << 20, REPAIRS_SIZE_MAX = 512 << 20 };
+
 struct fsck {
 	uint64_t groups;
 	uint64_t accounts;
@@ -148,7 +152,9 @@ static void finding_say(const struct cli_call *call,
 			finding->path);
 	else
 		cli_say(call, "%s: %s, %s", finding->path, word,
-			finding->is_removed ? "removed" : "would be removed");
+			finding->is_removed	   ? "removed"
+			: call->options.is_dry_run ? "would be removed"
+						   : "not removed");
 }
 
 static enum mbj_rc fsck_repair(const struct cli_call *call,
@@ -160,7 +166,8 @@ static enum mbj_rc fsck_repair(const struct cli_call *call,
 	enum mbj_rc rc;
 
 	rc = mbj_store_repair(store, call->options.is_dry_run, &repair, err);
-	for (size_t i = 0; rc == MBJ_OK && i < repair.count; i++) {
+	/* Also where it failed behind them: what is gone is told. */
+	for (size_t i = 0; i < repair.count; i++) {
 		const struct mbj_repair_finding *finding = &repair.findings[i];
 
 		finding_say(call, finding);
@@ -202,7 +209,8 @@ static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
 	struct mbj_txn *txn = NULL;
 	enum mbj_rc rc;
 
-	options.is_rebuild_forced = call->options.is_rebuild;
+	options.is_rebuild_forced =
+		call->options.is_rebuild && !call->options.is_dry_run;
 	rc = mbj_replica_open(dir, &options, &store, err);
 	if (rc < 0)
 		return rc;
@@ -232,7 +240,7 @@ static int fsck_report(const struct cli_call *call, struct fsck *fsck,
 	struct mbj_buf out;
 	int status;
 
-	mbj_buf_init(&out, 64 << 20);
+	mbj_buf_init(&out, FAULTS_SIZE_MAX + REPAIRS_SIZE_MAX + 4096);
 	if (call->options.is_json) {
 		mbj_buf_format(&out,
 			       "{\"schema\":\"mbj.fsck/1\",\"groups\":%" PRIu64
@@ -277,11 +285,12 @@ int verb_fsck(const struct cli_call *call)
 	enum mbj_rc rc;
 	int status;
 
-	mbj_buf_init(&fsck.faults_json, 32 << 20);
-	mbj_buf_init(&fsck.repairs_json, 512 << 20);
+	mbj_buf_init(&fsck.faults_json, FAULTS_SIZE_MAX);
+	mbj_buf_init(&fsck.repairs_json, REPAIRS_SIZE_MAX);
 	rc = fsck_journal(call, dir, &fsck, &err);
 	/* A damaged journal cannot be trusted to judge the state by. */
-	if (rc == MBJ_OK && fsck.faults == 0 && !is_dry_run)
+	if (rc == MBJ_OK && fsck.faults == 0 &&
+	    (!is_dry_run || call->options.is_repair))
 		rc = fsck_state(call, dir, &fsck, &err);
 	if (rc == MBJ_OK && call->options.is_repair && fsck.faults > 0)
 		cli_say(call, "nothing is repaired where there are faults");

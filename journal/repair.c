@@ -1,16 +1,16 @@
 /*
  * What is in a store's directory and belongs to nothing; see mbj/repair.h.
  *
- * First all of it is found, then what may go is removed: a store that is
- * refused in between is as it was.
+ * First all of it is found, then what may go is removed, one finding after the
+ * other and nothing else: not what a collection would reap first.
  *
  * Threads: the caller's, alone with the store.
  */
 #include <string.h>
+#include <sys/stat.h>
 
 #include <mbj/blob.h>
 #include <mbj/check.h>
-#include <mbj/collect.h>
 #include <mbj/repair.h>
 #include <mbj/service.h>
 #include <mbj/snapshot.h>
@@ -45,6 +45,7 @@ const char *mbj_repair_kind_name(enum mbj_repair_kind kind)
 
 static enum mbj_rc finding_add(struct repairing *r, enum mbj_repair_kind kind,
 			       const char *dir, const char *name,
+			       const struct mbj_hash *blob,
 			       struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
@@ -69,8 +70,24 @@ static enum mbj_rc finding_add(struct repairing *r, enum mbj_repair_kind kind,
 	r->found.findings[r->found.count++] = (struct mbj_repair_finding){
 		.kind = kind,
 		.path = (const char *)copy.p,
+		.blob = blob != NULL ? *blob : (struct mbj_hash){{0}},
 	};
 	return MBJ_OK;
+}
+
+/* A directory or a device by one of our names is nothing that we made. */
+static bool is_removable(const struct repairing *r, const char *dir,
+			 const char *name)
+{
+	const struct mbj_sys *sys = r->store->sys;
+	char folder[MBJ_PATH_TEXT_MAX], path[MBJ_PATH_TEXT_MAX];
+	mode_t mode;
+	uid_t uid;
+
+	return mbj_path_join(folder, r->store->dir, dir, NULL) == MBJ_OK &&
+	       mbj_path_join(path, folder, name, NULL) == MBJ_OK &&
+	       sys->stat(sys->ctx, path, &mode, &uid) == 0 &&
+	       (S_ISREG(mode) || S_ISLNK(mode) || S_ISSOCK(mode));
 }
 
 static bool is_one_of(const char *name, const char *const *words, size_t count)
@@ -155,9 +172,11 @@ static enum mbj_rc dir_look(struct repairing *r, const char *dir,
 		int kind = kind_of(name);
 
 		at += strlen(name) + 1;
+		if (kind == MBJ_REPAIR_LEFTOVER && !is_removable(r, dir, name))
+			kind = MBJ_REPAIR_STRANGER;
 		if (kind >= 0)
 			rc = finding_add(r, (enum mbj_repair_kind)kind, dir,
-					 name, err);
+					 name, NULL, err);
 	}
 	mbj_buf_done(&names);
 	return rc;
@@ -178,7 +197,8 @@ static enum mbj_rc orphan_add(struct repairing *r, const struct mbj_hash *blob,
 			name[n++] = '/';
 	}
 	name[n] = '\0';
-	return finding_add(r, MBJ_REPAIR_ORPHAN, STORE_BLOBS_NAME, name, err);
+	return finding_add(r, MBJ_REPAIR_ORPHAN, STORE_BLOBS_NAME, name, blob,
+			   err);
 }
 
 static enum mbj_rc orphans_look(struct repairing *r, struct mbj_error *err)
@@ -213,38 +233,60 @@ static enum mbj_rc orphans_look(struct repairing *r, struct mbj_error *err)
 
 /* --------------------------------------------------------------- removing */
 
-static enum mbj_rc leftovers_remove(struct repairing *r, struct mbj_error *err)
+static enum mbj_rc finding_remove(struct repairing *r, struct mbj_blobs *blobs,
+				  struct mbj_repair_finding *finding,
+				  struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
-	for (size_t i = 0; rc == MBJ_OK && i < r->found.count; i++) {
-		struct mbj_repair_finding *finding = &r->found.findings[i];
-
-		if (finding->kind != MBJ_REPAIR_LEFTOVER)
-			continue;
+	if (finding->kind == MBJ_REPAIR_ORPHAN) {
+		rc = mbj_blob_remove(blobs, &finding->blob, err);
+	} else {
 		rc = mbj_path_join(path, r->store->dir, finding->path, err);
 		if (rc == MBJ_OK)
 			rc = mbj_file_remove(r->store->sys, path, err);
-		/* Swept by the collection, or by the opening of contents. */
-		if (rc == MBJ_ENOTFOUND)
-			rc = MBJ_OK;
-		finding->is_removed = rc == MBJ_OK;
+	}
+	/* Swept by the opening of contents. */
+	if (rc == MBJ_ENOTFOUND)
+		rc = MBJ_OK;
+	finding->is_removed = rc == MBJ_OK;
+	return rc;
+}
+
+static enum mbj_rc findings_remove(struct repairing *r, struct mbj_error *err)
+{
+	struct mbj_blobs *blobs = NULL;
+	enum mbj_rc rc = MBJ_OK;
+
+	/* The store's own, asked for only where there is something to do. */
+	for (size_t i = 0; rc == MBJ_OK && i < r->found.count; i++) {
+		struct mbj_repair_finding *finding = &r->found.findings[i];
+
+		if (finding->kind == MBJ_REPAIR_STRANGER)
+			continue;
+		if (finding->kind == MBJ_REPAIR_ORPHAN && blobs == NULL)
+			rc = mbj_store_blobs(r->store, &blobs, err);
+		if (rc == MBJ_OK)
+			rc = finding_remove(r, blobs, finding, err);
 	}
 	return rc;
 }
 
-/* The collection decides for itself; it refuses before it removes. */
-static enum mbj_rc orphans_remove(struct repairing *r, struct mbj_error *err)
+/* Where groups are to come that may need any content. */
+static enum mbj_rc repair_refuse(struct mbj_store *store, struct mbj_error *err)
 {
-	struct mbj_collect_result collected;
+	struct mbj_txn *txn = NULL;
 	enum mbj_rc rc;
 
-	rc = mbj_store_collect(r->store, false, &collected, err);
-	for (size_t i = 0; rc == MBJ_OK && i < r->found.count; i++)
-		if (r->found.findings[i].kind == MBJ_REPAIR_ORPHAN)
-			r->found.findings[i].is_removed = true;
-	return rc;
+	/* A replica that has received nothing waits for nothing. */
+	if (store->state == NULL)
+		return MBJ_OK;
+	rc = mbj_store_read(store, &txn, err);
+	if (rc == MBJ_OK)
+		rc = store_parked_refuse(store, txn, "repaired", err);
+	mbj_txn_abort(&txn);
+	return rc == MBJ_OK ? store_backup_refuse(store, "repaired", err) : rc;
 }
 
 enum mbj_rc mbj_store_repair(struct mbj_store *store, bool is_dry_run,
@@ -254,6 +296,8 @@ enum mbj_rc mbj_store_repair(struct mbj_store *store, bool is_dry_run,
 	struct repairing r = {.store = store};
 	enum mbj_rc rc = store_check(store, err);
 
+	if (rc == MBJ_OK)
+		rc = repair_refuse(store, err);
 	if (rc == MBJ_OK)
 		rc = mbj_arena_new(REPAIR_ARENA_MAX, &r.found.arena, err);
 	if (rc == MBJ_OK)
@@ -268,13 +312,8 @@ enum mbj_rc mbj_store_repair(struct mbj_store *store, bool is_dry_run,
 	if (rc == MBJ_OK && store->state != NULL)
 		rc = orphans_look(&r, err);
 	if (rc == MBJ_OK && !is_dry_run)
-		rc = orphans_remove(&r, err);
-	if (rc == MBJ_OK && !is_dry_run)
-		rc = leftovers_remove(&r, err);
-	if (rc == MBJ_OK)
-		*ret_repair = r.found;
-	else
-		mbj_repair_done(&r.found);
+		rc = findings_remove(&r, err);
+	*ret_repair = r.found;
 	return rc;
 }
 

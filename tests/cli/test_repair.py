@@ -2,6 +2,7 @@
 """mbj fsck --repair: what belongs to nothing goes, each by name; nothing else is
 touched."""
 import hashlib
+import os
 import pathlib
 import sys
 import unittest
@@ -12,6 +13,8 @@ from mbjtest import (CORRUPT, LOCKED, OK, PARTIAL, REFUSED, run,  # noqa: E402
                      seed)
 
 ROUNDS = 6
+# More messages than one group reaps.
+REAPED = 1100
 
 # What a process that was stopped leaves behind.
 LEFTOVERS = ("mbj.store.new", "mbj.backup.new", "journal/segment.tmp",
@@ -73,10 +76,15 @@ class Repair(servetest.ServiceCase):
             self.plant(name)
         dry = self.repair("-n").json()["repairs"]
         self.assertFalse(any(r["removed"] for r in dry))
-        # An opening takes some leftovers away by itself.
-        self.assertGreaterEqual(planted, {r["path"] for r in dry
-                                          if r["kind"] != "stranger"})
+        self.assertEqual({r["path"] for r in dry if r["kind"] != "stranger"},
+                         planted)
+        again = self.repair("-n", "--rebuild").json()
+        self.assertTrue(again["dryRun"])
+        self.assertEqual(again["repairs"], dry)
         said = self.repair()
+        self.assertEqual(said.json()["repairs"],
+                         [r | {"removed": r["kind"] != "stranger"}
+                          for r in dry])
         for row in said.json()["repairs"]:
             self.assertIn(row["path"], said.err)
             self.assertEqual(row["removed"], row["kind"] != "stranger")
@@ -159,9 +167,55 @@ class Repair(servetest.ServiceCase):
         self.replay(status=PARTIAL)
         leftover = self.r / LEFTOVERS[0]
         leftover.write_bytes(b"half")
-        said = self.mbj("fsck", self.r, "--repair", status=REFUSED)
-        self.assertIn("parked", said.err)
+        for options in ([], ["-n"]):
+            said = self.mbj("fsck", self.r, "--repair", *options,
+                            status=REFUSED)
+            self.assertIn("parked", said.err)
+            self.assertNotIn("removed", said.err)
         self.assertTrue(leftover.exists())
+
+    def test_only_what_is_named(self):
+        """Goal: what is gone was named.  Method: an account that is deleted,
+        with more messages than are reaped at once, and an orphan."""
+        mbox = self.dir / "mbox"
+        mbox.write_bytes(b"".join(
+            b"From a@b Thu Jan  1 00:00:00 1970\n\nbody %d\n\n" % i
+            for i in range(REAPED)))
+        self.mbj("import", self.p, "bob", "--mbox", mbox)
+        self.mbj("account", "delete", self.p, "bob", "--remove-messages")
+        orphan = self.orphan(seed())
+        before = set(self.files())
+        named = {r["path"] for r in self.repair().json()["repairs"]}
+        self.assertIn(orphan, named)
+        self.assertEqual(before - set(self.files()), named)
+        self.mbj("gc", self.p)
+        self.assertGreaterEqual(len(before - set(self.files())), REAPED + 1)
+        self.assertLess(len(named), REAPED)
+
+    def test_no_file(self):
+        """Goal: a directory by the name of a leftover stays, and the rest is
+        mended all the same."""
+        (self.p / "mbj.backup.new").mkdir()
+        self.plant("mbj.store.new")
+        said = self.repair()
+        self.assertEqual({(r["path"], r["removed"])
+                          for r in said.json()["repairs"]},
+                         {("mbj.backup.new", False), ("mbj.store.new", True)})
+        self.assertTrue((self.p / "mbj.backup.new").is_dir())
+
+    def test_told(self):
+        """Goal: what was removed is told though it failed behind it.  Method:
+        an orphan in a directory that is read-only."""
+        if os.geteuid() == 0:
+            self.skipTest("root writes anywhere")
+        orphan = self.p / self.orphan(seed())
+        self.plant("mbj.store.new")
+        orphan.parent.chmod(0o500)
+        said = run("fsck", self.p, "--repair")
+        orphan.parent.chmod(0o700)
+        self.assertNotEqual(said.status, OK)
+        self.assertIn("mbj.store.new: leftover, removed", said.err)
+        self.assertIn(f"{orphan.name}: orphan, not removed", said.err)
 
     def test_in_use(self):
         """Goal: a store that is in use is not looked at."""
