@@ -77,6 +77,12 @@ static enum mbj_rc account_look(struct account *account, struct mbj_error *err)
 			     found.policy.delimiter, account->delimiter);
 }
 
+bool account_is_doubtful(const struct account *account)
+{
+	return account->tree == NULL || account->intent_count > 0 ||
+	       account->is_stale;
+}
+
 enum mbj_rc account_enter(struct account *account, enum account_need *ret_need,
 			  struct mbj_error *err)
 {
@@ -87,8 +93,7 @@ enum mbj_rc account_enter(struct account *account, enum account_need *ret_need,
 	/* No account is an answer; nobody who answers is not. */
 	if (rc < 0 && err->refusal != MBJ_REFUSAL_ACCOUNT_NOT_FOUND)
 		return rc;
-	*ret_need = rc < 0 || account->intent_count > 0 ||
-				    !account->is_subscribed || account->is_stale
+	*ret_need = account_is_doubtful(account) || !account->is_subscribed
 			    ? ACCOUNT_LISTING
 			    : ACCOUNT_READY;
 	return MBJ_OK;
@@ -336,6 +341,11 @@ static bool path_is_inbox(struct mbj_bytes path)
 	return mbj_bytes_equal(path, mbj_bytes_str("INBOX"));
 }
 
+static int path_length(struct mbj_bytes path)
+{
+	return path.n < 200 ? (int)path.n : 200;
+}
+
 /*
  * One folder of the whole wanted tree.  A place keeps the id that it has in the
  * store, unless that is a mailbox's there.
@@ -358,7 +368,17 @@ static enum mbj_rc whole_take(const struct account *account,
 			      : mbj_tree_find(account->tree, id);
 	if (at != MBJ_NODE_NONE)
 		node = mbj_tree_get(account->tree, at);
-	if (is_place && node != NULL && !node->is_selectable)
+	if (folder->is_unread) {
+		if (node == NULL || !node->is_selectable)
+			return mbj_error_set(err, MBJ_EIO,
+					     "mailbox %.*s cannot be read, and "
+					     "the journal has none of that "
+					     "name",
+					     path_length(folder->path),
+					     (const char *)folder->path.p);
+		id = node->id;
+		is_place = false;
+	} else if (is_place && node != NULL && !node->is_selectable)
 		id = node->id;
 	else if (is_place)
 		rc = mbj_id_generate(mbj_sys_posix(), &id, err);
@@ -375,39 +395,45 @@ static enum mbj_rc whole_take(const struct account *account,
 	return MBJ_OK;
 }
 
-/* INBOX got another name, and Dovecot has not made the next one yet. */
-static bool inbox_is_lacking(const struct account *account,
-			     const struct account_listing *listing)
+/*
+ * INBOX is always there.  Where Dovecot has not made it yet, it is the one of
+ * the store, or another one, where that got another name.
+ * Returns: there was none in the list.
+ */
+static bool inbox_lacks(const struct account *account,
+			const struct account_listing *listing,
+			struct account_folder *ret_inbox)
 {
 	uint32_t at = MBJ_NODE_NONE;
-	bool is_elsewhere = false;
 	struct changes known;
 
 	changes_init(&known, account->tree, account->delimiter);
 	if (account->tree != NULL)
 		at = changes_find(&known, mbj_bytes_str("INBOX"));
+	*ret_inbox = (struct account_folder){.path = mbj_bytes_str("INBOX")};
+	if (at != MBJ_NODE_NONE)
+		ret_inbox->id = mbj_tree_get(account->tree, at)->id;
 	for (size_t i = 0; i < listing->folder_count; i++) {
 		if (path_is_inbox(listing->folders[i].path))
 			return false;
-		if (at != MBJ_NODE_NONE &&
-		    mbj_id_equal(listing->folders[i].id,
-				 mbj_tree_get(account->tree, at)->id))
-			is_elsewhere = true;
+		if (mbj_id_equal(listing->folders[i].id, ret_inbox->id))
+			ret_inbox->id = MBJ_ID_ROOT;
 	}
-	return is_elsewhere;
+	return true;
 }
 
 static enum mbj_rc whole_make(const struct account *account,
 			      const struct account_listing *listing,
 			      struct changes *ret_whole, struct mbj_error *err)
 {
-	struct account_folder inbox = {.path = mbj_bytes_str("INBOX")};
+	struct account_folder inbox;
 	struct mbj_tree *wanted = NULL;
 	enum mbj_rc rc = mbj_tree_new(0, &wanted, err);
 
 	changes_init(ret_whole, wanted, account->delimiter);
-	if (rc == MBJ_OK && inbox_is_lacking(account, listing)) {
-		rc = mbj_id_generate(mbj_sys_posix(), &inbox.id, err);
+	if (rc == MBJ_OK && inbox_lacks(account, listing, &inbox)) {
+		if (mbj_id_is_root(inbox.id))
+			rc = mbj_id_generate(mbj_sys_posix(), &inbox.id, err);
 		if (rc == MBJ_OK)
 			rc = whole_take(account, &inbox, wanted, ret_whole,
 					err);
@@ -448,6 +474,23 @@ static enum mbj_rc tree_settle(struct account *account,
 	return rc;
 }
 
+/* An import gives mailboxes that have one UIDVALIDITY different ones. */
+static bool uidvalidity_differs(const struct account *account,
+				const struct account_listing *listing)
+{
+	for (size_t i = 0; i < listing->folder_count; i++) {
+		const struct account_folder *folder = &listing->folders[i];
+		uint32_t at = mbj_tree_find(account->tree, folder->id);
+
+		if (!mbj_id_is_root(folder->id) && at != MBJ_NODE_NONE &&
+		    folder->uidvalidity != 0 &&
+		    mbj_tree_get(account->tree, at)->uidvalidity !=
+			    folder->uidvalidity)
+			return true;
+	}
+	return false;
+}
+
 /* It has at least one of the account's mailboxes, or there is but INBOX. */
 static bool listing_is_ours(const struct account *account,
 			    const struct account_listing *listing)
@@ -484,8 +527,14 @@ enum mbj_rc account_settle(struct account *account,
 			"is another one, or not mounted (mbj_adopt = yes takes "
 			"it)",
 			account->name);
-	if (account->tree == NULL || account->intent_count > 0 ||
-	    account->is_stale)
+	if (account->tree == NULL) {
+		rc = tree_settle(account, listing, err);
+		if (rc == MBJ_OK)
+			rc = account_look(account, err);
+		account->is_stale =
+			rc == MBJ_OK && uidvalidity_differs(account, listing);
+	}
+	if (rc == MBJ_OK && account_is_doubtful(account))
 		rc = tree_settle(account, listing, err);
 	if (rc == MBJ_OK)
 		rc = subscriptions_settle(account, listing, err);

@@ -41,10 +41,15 @@ struct account_folder {
 	struct mbj_bytes path;
 	struct mbj_id id; /* ROOT: a place in paths only */
 	uint32_t uidvalidity;
+	/* A mailbox that cannot be read now: the one that the store has. */
+	bool is_unread;
 };
 
 struct account_listing {
-	struct account_folder *folders; /* each behind what it is below */
+	/* Folders are some only, one of the account's, if there is one. */
+	bool is_partial;
+	/* Each behind what it is below. */
+	struct account_folder *folders;
 	size_t folder_count;
 	struct mbj_bytes *subscriptions;
 	size_t subscription_count;
@@ -61,6 +66,8 @@ void account_done(struct account *account);
 /* Connect where we are not, and see how the account is. */
 enum mbj_rc account_enter(struct account *account, enum account_need *ret_need,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
+/* Its tree has to be settled by a whole listing. */
+bool account_is_doubtful(const struct account *account);
 /*
  * Make the account, or settle what an earlier change left open, by a listing
  * that was read after account_enter.  The account is entered then.  A listing

@@ -8,31 +8,70 @@
 #include "turn.h"
 
 #include <guid.h>
+#include <ioloop.h>
 #include <mail-storage.h>
+
+/* A mailbox is what Dovecot says, at node. */
+static void updated_tell(struct turn *turn, uint32_t node)
+{
+	struct account_folder folder;
+	enum folder_kind kind;
+	struct changes changes;
+	enum mbj_rc rc;
+
+	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
+			&turn->why) < 0 ||
+	    kind != FOLDER_MAILBOX) {
+		turn_look_again(turn);
+		return;
+	}
+	changes_init(&changes, turn->account->tree, turn->account->delimiter);
+	rc = changes_replace(&changes, node, folder.id, &turn->err);
+	changes_uidvalidity(&changes, folder.id, folder.uidvalidity);
+	turn_done(turn, &changes, rc);
+	changes_done(&changes);
+}
 
 /* ---------------------------------------------------------------- create */
 
 /*
  * INBOX is always there in the journal.  Where Dovecot makes it, for the first
- * time or after it was given another name, it is that one.
+ * time or after it was given another name, it is that one.  Its UIDs begin with
+ * 1 again: under a UIDVALIDITY that no client has seen.
  */
 static int inbox_create(struct turn *turn, uint32_t node,
 			const struct mailbox_update *update)
 {
 	const struct mbj_node *inbox = mbj_tree_get(turn->account->tree, node);
 	struct mailbox_update given = {.uid_validity = 0};
+	struct changes changes;
+	enum mbj_rc rc;
+	int ret;
 
 	if (update != NULL)
 		given = *update;
-	if ((!guid_128_is_empty(given.mailbox_guid) &&
-	     memcmp(given.mailbox_guid, inbox->id.b, MBJ_ID_SIZE) != 0) ||
-	    (given.uid_validity != 0 &&
-	     given.uid_validity != inbox->uidvalidity))
+	if (!guid_128_is_empty(given.mailbox_guid) &&
+	    memcmp(given.mailbox_guid, inbox->id.b, MBJ_ID_SIZE) != 0)
 		return turn_refuse_text(turn, "The journal knows INBOX under "
-					      "another GUID or UIDVALIDITY");
+					      "another GUID");
 	memcpy(given.mailbox_guid, inbox->id.b, MBJ_ID_SIZE);
-	given.uid_validity = inbox->uidvalidity;
-	return turn->super->create_box(turn->box, &given, false);
+	if (given.uid_validity == 0)
+		given.uid_validity = (uint32_t)ioloop_time;
+	if (given.uid_validity <= inbox->uidvalidity)
+		given.uid_validity = inbox->uidvalidity + 1;
+	changes_init(&changes, turn->account->tree, turn->account->delimiter);
+	rc = changes_replace(&changes, node, inbox->id, &turn->err);
+	changes_uidvalidity(&changes, inbox->id, given.uid_validity);
+	ret = rc < 0 ? turn_refuse(turn) : turn_intent(turn, &changes);
+	changes_done(&changes);
+	if (ret < 0)
+		return ret;
+	ret = turn->super->create_box(turn->box, &given, false);
+	if (ret < 0)
+		turn_look_again(turn);
+	else
+		updated_tell(turn, node);
+	return ret;
 }
 
 static int folder_create(struct turn *turn, const struct mailbox_update *update,
@@ -102,8 +141,15 @@ static int create_choose(struct turn *turn, const struct mailbox_update *update,
 					box);
 	changes_init(&changes, turn->account->tree, turn->account->delimiter);
 	node = changes_find(&changes, folder.path);
-	if (box->inbox_user && node != MBJ_NODE_NONE)
+	if (box->inbox_user && node != MBJ_NODE_NONE) {
+		/* The one that the journal has may have another name. */
+		if (!turn->is_settled && turn_refresh(turn) < 0)
+			return turn_refuse(turn);
+		changes_init(&changes, turn->account->tree,
+			     turn->account->delimiter);
+		node = changes_find(&changes, folder.path);
 		return inbox_create(turn, node, update);
+	}
 	if (node != MBJ_NODE_NONE &&
 	    mbj_tree_get(turn->account->tree, node)->is_selectable &&
 	    turn_refresh(turn) < 0)
@@ -123,6 +169,9 @@ static int capture_create_box(struct mailbox *box,
 			box, update, directory);
 	if (turn_begin(&turn, box) < 0)
 		return -1;
+	/* Maildir++ has no places: it makes a mailbox. */
+	if ((box->list->props & MAILBOX_LIST_PROP_NO_NOSELECT) != 0)
+		directory = false;
 	ret = create_choose(&turn, update, directory);
 	turn_end(&turn);
 	return ret;
@@ -141,12 +190,12 @@ static void deleted_tell(struct turn *turn, uint32_t node)
 
 	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
 			&turn->why) < 0 ||
-	    kind == FOLDER_MAILBOX) {
+	    kind == FOLDER_MAILBOX ||
+	    (kind == FOLDER_NONE && mbj_tree_child_count(tree, node) > 0)) {
 		turn_look_again(turn);
 		return;
 	}
-	is_place_left =
-		kind == FOLDER_PLACE || mbj_tree_child_count(tree, node) > 0;
+	is_place_left = kind == FOLDER_PLACE;
 	changes_init(&changes, tree, turn->account->delimiter);
 	rc = changes_delete(&changes, node, is_place_left, &turn->err);
 	if (rc == MBJ_OK && !is_place_left)
@@ -174,6 +223,14 @@ static int folder_delete(struct turn *turn)
 					box);
 	if (turn_node(turn, kind, &folder, &node) < 0)
 		return -1;
+	has_children = mbj_tree_child_count(turn->account->tree, node) > 0;
+	/* They may have gone behind the plugin. */
+	if (has_children && kind == FOLDER_PLACE) {
+		if (turn_refresh(turn) < 0)
+			return turn_refuse(turn);
+		if (turn_node(turn, kind, &folder, &node) < 0)
+			return -1;
+	}
 	has_children = mbj_tree_child_count(turn->account->tree, node) > 0;
 	if (has_children && kind == FOLDER_PLACE)
 		return turn_refuse_text(turn, "There are mailboxes below it");
@@ -376,7 +433,10 @@ static int capture_set_subscribed(struct mailbox *box, bool set)
 	struct turn turn;
 	int ret;
 
-	if (turn_passes(box))
+	/* Without a list there the name goes to one of the user's own. */
+	if ((!capture_covers(capture_unalias(box->list->ns)) &&
+	     (box->list->ns->flags & NAMESPACE_FLAG_SUBSCRIPTIONS) == 0) ||
+	    turn_passes(box))
 		return capture_box_of(box)->module_ctx.super.set_subscribed(
 			box, set);
 	if (turn_begin(&turn, box) < 0)
@@ -394,26 +454,6 @@ static int capture_set_subscribed(struct mailbox *box, bool set)
 	}
 	turn_end(&turn);
 	return ret;
-}
-
-static void updated_tell(struct turn *turn, uint32_t node)
-{
-	struct account_folder folder;
-	enum folder_kind kind;
-	struct changes changes;
-	enum mbj_rc rc;
-
-	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
-			&turn->why) < 0 ||
-	    kind != FOLDER_MAILBOX) {
-		turn_look_again(turn);
-		return;
-	}
-	changes_init(&changes, turn->account->tree, turn->account->delimiter);
-	rc = changes_replace(&changes, node, folder.id, &turn->err);
-	changes_uidvalidity(&changes, folder.id, folder.uidvalidity);
-	turn_done(turn, &changes, rc);
-	changes_done(&changes);
 }
 
 /* doveadm and dsync give a mailbox another GUID or UIDVALIDITY. */

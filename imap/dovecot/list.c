@@ -10,6 +10,13 @@
 
 #include <array.h>
 #include <mailbox-list-iter.h>
+#include <str-sanitize.h>
+#include <unichar.h>
+
+#include <mbj/limits.h>
+#include <mbj/name.h>
+
+enum { NAME_SHOWN_MAX = 200 };
 
 ARRAY_DEFINE_TYPE(account_folder, struct account_folder);
 ARRAY_DEFINE_TYPE(mbj_bytes, struct mbj_bytes);
@@ -55,24 +62,32 @@ static bool inbox_is_implied(struct mailbox *box)
 	       stat(path, &st) == 0;
 }
 
-/* id ROOT: no mailbox is there. */
+/*
+ * id ROOT: no mailbox is there.  is_unread: one is, and cannot be opened, since
+ * its deletion was begun, or, with -1, for another reason.
+ */
 static int mailbox_look(struct mailbox_list *list, const char *vname,
 			struct account_folder *folder, const char **ret_why)
 {
-	enum mailbox_existence existence;
+	enum mailbox_existence existence = MAILBOX_EXISTENCE_NONE;
 	struct mailbox *box =
 		mailbox_alloc(list, vname, MAILBOX_FLAG_IGNORE_ACLS);
 	int ret = mailbox_exists(box, false, &existence);
 
+	memset(folder, 0, sizeof(*folder));
 	folder->path = mbj_bytes_str(vname);
 	folder->id = MBJ_ID_ROOT;
-	folder->uidvalidity = 0;
 	if (ret == 0 &&
 	    (existence == MAILBOX_EXISTENCE_SELECT || inbox_is_implied(box)))
 		ret = box_read(box, folder);
-	/* What another session deleted may be in this one's list yet. */
+	folder->is_unread = ret < 0;
 	if (ret < 0 && mailbox_get_last_mail_error(box) == MAIL_ERROR_NOTFOUND)
 		ret = 0;
+	/* What another session deleted may be in this one's list yet. */
+	if (ret == 0 && folder->is_unread &&
+	    (mailbox_exists(box, false, &existence) < 0 ||
+	     existence != MAILBOX_EXISTENCE_SELECT))
+		folder->is_unread = false;
 	if (ret < 0)
 		*ret_why =
 			t_strdup_printf("cannot read mailbox %s: %s", vname,
@@ -113,6 +128,10 @@ int folder_look(struct mailbox_list *list, const char *vname,
 	*ret_kind = FOLDER_MAILBOX;
 	if (!mbj_id_is_root(ret_folder->id))
 		return 0;
+	/* Dovecot says that there is none, and may bring it back. */
+	*ret_kind = FOLDER_NONE;
+	if (ret_folder->is_unread)
+		return 0;
 	if (place_look(list, vname, &is_there, ret_why) < 0)
 		return -1;
 	*ret_kind = is_there ? FOLDER_PLACE : FOLDER_NONE;
@@ -149,17 +168,87 @@ static int folder_order(const struct account_folder *a,
 	return mbj_bytes_compare(a->path, b->path);
 }
 
-/* One that nobody has opened yet is none, or its mailbox was given away. */
-static int inbox_list(struct mail_namespace *ns,
-		      ARRAY_TYPE(account_folder) * folders,
-		      const char **ret_why)
+static bool point_is_storable(unichar_t point)
 {
+	return point >= 0x20 && (point < 0x7f || point > 0x9f) &&
+	       point != 0x2028 && point != 0x2029 && point != 0xfeff &&
+	       (point & 0xfffe) != 0xfffe && (point < 0xfdd0 || point > 0xfdef);
+}
+
+static bool name_is_storable(const char *name, size_t n)
+{
+	if (n == 0 || n > MBJ_NAME_MAX ||
+	    (n >= strlen(MBJ_NAME_RESERVED_PREFIX) &&
+	     str_begins(name, MBJ_NAME_RESERVED_PREFIX)))
+		return false;
+	for (const char *end = name + n; name < end;) {
+		unichar_t point;
+		int size = uni_utf8_get_char(name, &point);
+
+		if (size <= 0 || !point_is_storable(point))
+			return false;
+		name += size;
+	}
+	return true;
+}
+
+/*
+ * What mbj/name.h refuses without Unicode's tables: folders from before the
+ * plugin, whose names would have all others refused.
+ */
+static bool path_is_storable(struct capture_user *capture, const char *path)
+{
+	const char separators[] = {capture->account.delimiter, '\0'};
+	bool is_storable = strlen(path) <= MBJ_PATH_MAX;
+	const char *name = path;
+	unsigned int depth = 0;
+
+	for (; is_storable; depth++) {
+		size_t n = strcspn(name, separators);
+
+		is_storable =
+			name_is_storable(name, n) && depth < MBJ_DEPTH_MAX;
+		if (name[n] == '\0')
+			break;
+		name += n + 1;
+	}
+	if (!is_storable)
+		e_warning(capture->user->event,
+			  "mbj: the journal cannot have this name, nor what is "
+			  "below it: %s",
+			  str_sanitize(path, NAME_SHOWN_MAX));
+	return is_storable;
+}
+
+/* What is read: all folders, or until one of the account's is met. */
+struct reading {
+	struct capture_user *capture;
+	bool is_whole;
+	bool is_met;
+	ARRAY_TYPE(account_folder) folders;
+	ARRAY_TYPE(mbj_bytes) subscriptions;
+	const char *why;
+};
+
+static int folder_read(struct reading *reading, struct mailbox_list *list,
+		       const char *vname)
+{
+	const struct mbj_tree *tree = reading->capture->account.tree;
 	struct account_folder folder;
 
-	if (mailbox_look(ns->list, "INBOX", &folder, ret_why) < 0)
-		return -1;
-	if (!mbj_id_is_root(folder.id))
-		array_push_back(folders, &folder);
+	if (mailbox_look(list, vname, &folder, &reading->why) < 0) {
+		if (!folder.is_unread)
+			return -1;
+		e_error(reading->capture->user->event,
+			"mbj: taken as it was: %s", reading->why);
+	}
+	/* INBOX is none where nobody has opened it, or it was given away. */
+	if (strcmp(vname, "INBOX") != 0 || folder.is_unread ||
+	    !mbj_id_is_root(folder.id))
+		array_push_back(&reading->folders, &folder);
+	reading->is_met = !reading->is_whole && tree != NULL &&
+			  !mbj_id_is_root(folder.id) &&
+			  mbj_tree_find(tree, folder.id) != MBJ_NODE_NONE;
 	return 0;
 }
 
@@ -169,26 +258,22 @@ static bool info_is_inbox(const struct mailbox_info *info)
 	       strcasecmp(info->vname, "INBOX") == 0;
 }
 
-static int folders_list(struct mail_namespace *ns,
-			ARRAY_TYPE(account_folder) * folders,
-			const char **ret_why)
+static int folders_read(struct reading *reading, struct mail_namespace *ns)
 {
 	struct mailbox_list_iterate_context *iter =
 		mailbox_list_iter_init(ns->list, "*", LIST_FLAGS);
 	const struct mailbox_info *info;
-	struct account_folder folder;
 	int ret = 0;
 
-	while (ret == 0 && (info = mailbox_list_iter_next(iter)) != NULL) {
-		if (info_is_inbox(info))
+	while (ret == 0 && !reading->is_met &&
+	       (info = mailbox_list_iter_next(iter)) != NULL) {
+		if (info_is_inbox(info) ||
+		    !path_is_storable(reading->capture, info->vname))
 			continue;
-		ret = mailbox_look(ns->list, t_strdup(info->vname), &folder,
-				   ret_why);
-		if (ret == 0)
-			array_push_back(folders, &folder);
+		ret = folder_read(reading, ns->list, t_strdup(info->vname));
 	}
 	if (mailbox_list_iter_deinit(&iter) < 0 && ret == 0) {
-		*ret_why = t_strdup_printf(
+		reading->why = t_strdup_printf(
 			"cannot list the mailboxes: %s",
 			mailbox_list_get_last_internal_error(ns->list, NULL));
 		ret = -1;
@@ -196,9 +281,8 @@ static int folders_list(struct mail_namespace *ns,
 	return ret;
 }
 
-static int subscriptions_list(struct mail_namespace *ns,
-			      ARRAY_TYPE(mbj_bytes) * names,
-			      const char **ret_why)
+static int subscriptions_read(struct reading *reading,
+			      struct mail_namespace *ns)
 {
 	struct mailbox_list_iterate_context *iter = mailbox_list_iter_init(
 		ns->list, "*",
@@ -209,11 +293,12 @@ static int subscriptions_list(struct mail_namespace *ns,
 	while ((info = mailbox_list_iter_next(iter)) != NULL) {
 		struct mbj_bytes name = mbj_bytes_str(t_strdup(info->vname));
 
-		array_push_back(names, &name);
+		if (path_is_storable(reading->capture, info->vname))
+			array_push_back(&reading->subscriptions, &name);
 	}
 	if (mailbox_list_iter_deinit(&iter) == 0)
 		return 0;
-	*ret_why =
+	reading->why =
 		t_strdup_printf("cannot list the subscriptions: %s",
 				mailbox_list_get_last_internal_error(ns->list,
 								     NULL));
@@ -224,28 +309,32 @@ int listing_read(struct capture_user *capture,
 		 struct account_listing *ret_listing, const char **ret_why)
 {
 	struct mail_namespace *ns = capture->user->namespaces;
-	ARRAY_TYPE(account_folder) folders;
-	ARRAY_TYPE(mbj_bytes) names;
+	struct reading reading = {.capture = capture};
 	unsigned int count;
-	int ret = 0;
+	int ret;
 
-	t_array_init(&folders, 64);
-	t_array_init(&names, 64);
+	reading.is_whole = account_is_doubtful(&capture->account);
+	t_array_init(&reading.folders, 64);
+	t_array_init(&reading.subscriptions, 64);
+	ret = folder_read(&reading, capture->inbox->list, "INBOX");
 	for (; ret == 0 && ns != NULL; ns = ns->next) {
 		if (!capture_covers(ns))
 			continue;
-		ret = folders_list(ns, &folders, ret_why);
-		if (ret == 0 && ns == capture->inbox)
-			ret = inbox_list(ns, &folders, ret_why);
+		if (!reading.is_met)
+			ret = folders_read(&reading, ns);
 		if (ret == 0)
-			ret = subscriptions_list(ns, &names, ret_why);
+			ret = subscriptions_read(&reading, ns);
 	}
-	if (ret < 0)
+	if (ret < 0) {
+		*ret_why = reading.why;
 		return ret;
-	array_sort(&folders, folder_order);
-	ret_listing->folders = array_get_modifiable(&folders, &count);
+	}
+	array_sort(&reading.folders, folder_order);
+	ret_listing->is_partial = reading.is_met;
+	ret_listing->folders = array_get_modifiable(&reading.folders, &count);
 	ret_listing->folder_count = count;
-	ret_listing->subscriptions = array_get_modifiable(&names, &count);
+	ret_listing->subscriptions =
+		array_get_modifiable(&reading.subscriptions, &count);
 	ret_listing->subscription_count = count;
 	return 0;
 }

@@ -65,7 +65,10 @@ int folder_renew(struct capture_user *capture, struct mailbox_list *list,
 		 const char *vname, struct mbj_id id, const char **ret_why);
 
 /*
- * All that is captured of a user.  In memory of the data stack.
+ * All that is captured of a user, or, where the account is in no doubt, its
+ * subscriptions and one folder that shows whose storage this is.  Names that no
+ * store can have are left out, with a word in the log.  In memory of the data
+ * stack.
  * Returns: -1 with *ret_why.
  */
 int listing_read(struct capture_user *capture,

@@ -17,10 +17,16 @@ int turn_refuse(struct turn *turn)
 		mail_storage_set_critical(storage, "mbj: %s", turn->why);
 		return -1;
 	}
-	/* It is the edit that is wrong, not the journal. */
-	if (turn->err.refusal != MBJ_REFUSAL_NONE)
+	/* It is the edit that is wrong, not the journal: or ours. */
+	if (turn->err.refusal == MBJ_REFUSAL_STATE_MISMATCH)
+		mail_storage_set_error(storage, MAIL_ERROR_UNAVAILABLE,
+				       "Somebody else changes these mailboxes "
+				       "in the journal: try again");
+	else if (turn->err.refusal != MBJ_REFUSAL_NONE)
 		mail_storage_set_error(
-			storage, MAIL_ERROR_NOTPOSSIBLE,
+			storage,
+			turn->is_settling ? MAIL_ERROR_UNAVAILABLE
+					  : MAIL_ERROR_NOTPOSSIBLE,
 			t_strdup_printf("The journal refuses it: %s",
 					turn->err.message));
 	else
@@ -48,16 +54,22 @@ int turn_refuse_text(struct turn *turn, const char *text)
  * taken away behind it.
  * Returns: 1 renewed, 0 it was not that.
  */
-static int turn_renew(struct turn *turn, const struct account_listing *listing)
+static int turn_renew(struct turn *turn, const struct account_listing *listing,
+		      struct mbj_id *last)
 {
 	struct mail_namespace *all = turn->capture->user->namespaces;
 	struct mbj_id id, fresh;
 
+	/* One that lives in the account is refused for something else. */
 	if (turn->err.refusal != MBJ_REFUSAL_INVALID_PROPERTIES ||
 	    turn->err.subject_kind == NULL ||
 	    strcmp(turn->err.subject_kind, "id") != 0 ||
-	    !mbj_id_parse(mbj_bytes_str(turn->err.subject), &id))
+	    !mbj_id_parse(mbj_bytes_str(turn->err.subject), &id) ||
+	    mbj_id_equal(id, *last) ||
+	    (turn->account->tree != NULL &&
+	     mbj_tree_find(turn->account->tree, id) != MBJ_NODE_NONE))
 		return 0;
+	*last = id;
 	for (size_t i = 0; i < listing->folder_count; i++) {
 		const char *vname = (const char *)listing->folders[i].path.p;
 
@@ -79,17 +91,34 @@ static int turn_renew(struct turn *turn, const struct account_listing *listing)
 static int turn_settle(struct turn *turn)
 {
 	struct account_listing listing = {.folder_count = 0};
+	struct mbj_id renewed = MBJ_ID_ROOT;
+	enum account_need need;
+	bool is_late = false;
 	size_t tries = 0;
 	int ret;
 
+	turn->is_settling = true;
 	do {
+		bool is_whole = account_is_doubtful(turn->account);
+
 		if (listing_read(turn->capture, &listing, &turn->why) < 0)
 			return -1;
 		if (account_settle(turn->account, &listing, &turn->err) ==
-		    MBJ_OK)
+		    MBJ_OK) {
+			turn->is_settling = false;
+			turn->is_settled = is_whole;
 			return 0;
-		ret = turn_renew(turn, &listing);
-	} while (ret > 0 && tries++ < listing.folder_count);
+		}
+		/* Somebody changed the account meanwhile: once more. */
+		if (turn->err.refusal == MBJ_REFUSAL_STATE_MISMATCH &&
+		    !is_late) {
+			is_late = true;
+			ret = account_enter(turn->account, &need, &turn->err) ==
+			      MBJ_OK;
+		} else {
+			ret = turn_renew(turn, &listing, &renewed);
+		}
+	} while (ret > 0 && tries++ <= listing.folder_count);
 	return -1;
 }
 
@@ -131,10 +160,21 @@ struct spot turn_spot(struct mailbox *box)
 	return spot;
 }
 
+/* Another user's, in whose account a change would be missed. */
+static bool turn_is_others(struct mailbox *box)
+{
+	const struct mail_namespace *ns = box->list->ns;
+
+	return ns->type == MAIL_NAMESPACE_TYPE_SHARED && ns->owner != NULL &&
+	       ns->owner != ns->user;
+}
+
 bool turn_passes(struct mailbox *box)
 {
 	struct capture_user *capture = capture_user_of(box->storage->user);
 
+	if (turn_is_others(box))
+		return false;
 	if (!capture_covers(capture_unalias(box->list->ns)))
 		return true;
 	if (capture->is_in_turn)
@@ -172,6 +212,10 @@ int turn_begin(struct turn *turn, struct mailbox *box)
 		return turn_refuse_text(turn, "dsync changes nothing that the "
 					      "journal has: run it with -o "
 					      "mail_plugins=");
+	if (turn_is_others(box))
+		return turn_refuse_text(turn, "Mailboxes that are shared are "
+					      "changed by their owner, in "
+					      "whose journal they are");
 	/* Dovecot may hold it, by the list of an alias. */
 	turn->locked = capture_unalias(ns) == turn->capture->inbox
 			       ? ns->list
@@ -246,6 +290,10 @@ static bool name_is_told(struct turn *turn, struct mailbox *box)
 	struct spot at = turn_spot(box);
 	const char *end = at.vname;
 
+	/* What is above a namespace is none of its folders. */
+	if (strlen(at.vname) > at.list->ns->prefix_len)
+		end += at.list->ns->prefix_len;
+
 	while (*end != '\0') {
 		struct account_folder folder;
 		enum folder_kind kind;
@@ -301,6 +349,7 @@ enum mbj_rc turn_orphans(struct turn *turn, struct changes *changes,
 			 uint32_t node)
 {
 	struct mailbox_list *list = turn->at.list;
+	const struct mail_namespace *ns = list->ns;
 	enum mbj_rc rc = MBJ_OK;
 
 	while (rc == MBJ_OK) {
@@ -315,6 +364,12 @@ enum mbj_rc turn_orphans(struct turn *turn, struct changes *changes,
 		mbj_tree_path(changes->tree, node, changes->delimiter, &path);
 		mbj_buf_put_u8(&path, 0);
 		rc = mbj_buf_ok(&path, &turn->err);
+		/* What is above a namespace is none of its folders. */
+		if (rc == MBJ_OK &&
+		    !str_begins((const char *)path.p, ns->prefix)) {
+			mbj_buf_done(&path);
+			break;
+		}
 		if (rc == MBJ_OK && folder_look(list, (const char *)path.p,
 						&kind, &folder, &turn->why) < 0)
 			rc = mbj_error_set(&turn->err, MBJ_EIO, "%s",

@@ -26,7 +26,9 @@ struct turn {
 	struct spot to; /* where it goes, of a rename */
 	struct mailbox_list *locked;
 	struct mailbox_vfuncs *super;
-	const char *why; /* Dovecot's own failure, or NULL */
+	bool is_settling; /* what fails is not what was asked for */
+	bool is_settled;  /* by a whole listing, in this turn */
+	const char *why;  /* Dovecot's own failure, or NULL */
 	struct mbj_error err;
 };
 
