@@ -67,6 +67,8 @@ struct snapshot_record {
 struct snapshot_sum {
 	struct mbj_account account; /* name borrowed from name */
 	bool is_account;	    /* else: what is left of a dead one */
+	bool is_dead;		    /* it has the tombstone of one */
+	bool is_parked;		    /* set aside where it was written */
 	struct mbj_buf name;
 	struct mbj_buf values;	    /* of the account's element */
 	struct mbj_buf element;	    /* what is summed up now */

@@ -438,3 +438,44 @@ enum mbj_rc mbj_snapshot_account_get(struct mbj_snapshot *snapshot,
 	*ret_account = snapshot->sum.account;
 	return MBJ_OK;
 }
+
+/* Each account is read as one that was looked for. */
+enum mbj_rc mbj_snapshot_accounts_begin(struct mbj_snapshot *snapshot,
+					struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = snapshot_rewind(snapshot, err);
+	snapshot->is_whole = false;
+	return rc;
+}
+
+enum mbj_rc mbj_snapshot_accounts_next(struct mbj_snapshot *snapshot,
+				       struct mbj_snapshot_account *ret_account,
+				       struct mbj_error *err)
+{
+	const struct snapshot_sum *sum = &snapshot->sum;
+	struct snapshot_record record;
+	enum mbj_rc rc;
+
+	do {
+		if (snapshot->next_at == chunks_end(snapshot))
+			return MBJ_ENOTFOUND;
+		rc = chunk_enter(snapshot, err);
+		while (rc == MBJ_OK)
+			rc = snapshot_next(snapshot, &record, err);
+		if (rc != MBJ_ENOTFOUND)
+			return rc;
+	} while (mbj_id_is_root(snapshot->chunk.account));
+	*ret_account = (struct mbj_snapshot_account){
+		.id = snapshot->chunk.account,
+		.is_there = sum->is_account,
+		.is_dead = sum->is_dead,
+		.is_parked = sum->is_parked,
+	};
+	if (sum->is_account) {
+		ret_account->lsn = sum->account.lsn;
+		ret_account->digest = sum->account.digest;
+	}
+	return MBJ_OK;
+}

@@ -170,6 +170,7 @@ enum mbj_rc snapshot_sum_add(struct snapshot_sum *sum,
 			     const struct snapshot_record *record,
 			     struct mbj_error *err)
 {
+	const struct mbj_id dead = DEAD_ACCOUNT;
 	struct mbj_content content;
 
 	switch (record->table) {
@@ -193,11 +194,17 @@ enum mbj_rc snapshot_sum_add(struct snapshot_sum *sum,
 		return orphan_add(sum, record, err);
 	case TABLE_MESSAGES:
 		return message_add(sum, with, record, err);
+	case TABLE_TOMBSTONES:
+		if (mbj_bytes_equal(record->key,
+				    mbj_bytes_make(dead.b, sizeof(dead.b))))
+			sum->is_dead = true;
+		return MBJ_OK;
+	case TABLE_PARKED:
+		sum->is_parked = true;
+		return MBJ_OK;
 	case TABLE_META:
 	case TABLE_ACCOUNT_NAMES:
 	case TABLE_SLOTS:
-	case TABLE_TOMBSTONES:
-	case TABLE_PARKED:
 	case TABLE_VANISHED:
 	case TABLE_BLOBS:
 	case TABLE_WANTED:

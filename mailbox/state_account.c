@@ -10,9 +10,6 @@
 
 #include "state_priv.h"
 
-/* Account ids that are dead are kept as tombstones of this mailbox id. */
-#define DEAD_ACCOUNT MBJ_ID_TEMP
-
 enum mbj_rc record_sum(struct mbj_txn *txn, enum db_table table,
 		       struct mbj_bytes key, struct mbj_bytes value,
 		       bool is_added, struct mbj_digest *digest,

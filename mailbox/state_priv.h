@@ -12,6 +12,9 @@
 #include "cache.h"
 #include "record.h"
 
+/* Account ids that are dead are kept as tombstones of this mailbox id. */
+#define DEAD_ACCOUNT MBJ_ID_TEMP
+
 struct mbj_state {
 	const struct mbj_sys *sys;
 	char home[MBJ_PATH_TEXT_MAX];

@@ -9,7 +9,8 @@
  *
  * Invariants:
  *   1. the snapshot is of the replica's own history: lineage, chain value, and
- *      for the account the digest that its own journal recorded;
+ *      for every account what its own journal recorded last, since a state that
+ *      is made anew has all of them from it (snapshot_judge.c);
  *   2. it is in the replica's own directory, and newer than any other there,
  *      before the state is changed: a state that is made anew begins with it,
  *      and so has the account as it is now;
@@ -26,6 +27,7 @@
 
 #include "quarantine_run.h"
 #include "snapshot_copy.h"
+#include "snapshot_judge.h"
 
 struct resync {
 	struct mbj_store *store;
@@ -40,95 +42,7 @@ struct resync {
 
 /* ----------------------------------------------------------- the snapshot */
 
-/* The chain value of one's own journal there. */
-static enum mbj_rc chain_get(const struct mbj_store *store, struct mbj_lsn lsn,
-			     struct mbj_hash *ret_chain, struct mbj_error *err)
-{
-	const struct mbj_anchor *anchor = &mbj_store_identity(store)->anchor;
-	struct mbj_log_reader *reader = NULL;
-	struct mbj_group group;
-	enum mbj_rc rc;
-
-	if (lsn.v + 1 == anchor->first.v) {
-		*ret_chain = anchor->chain;
-		return MBJ_OK;
-	}
-	rc = mbj_store_log_reader_own(store, &reader, err);
-	if (rc == MBJ_OK)
-		rc = mbj_log_reader_seek(reader, lsn, err);
-	if (rc == MBJ_OK)
-		rc = mbj_log_reader_next(reader, &group, err);
-	if (rc == MBJ_OK)
-		*ret_chain = group.chain;
-	mbj_log_reader_close(&reader);
-	return rc;
-}
-
-/* It is of this history. */
-static enum mbj_rc history_check(const struct resync *resync,
-				 struct mbj_error *err)
-{
-	const struct mbj_snapshot_info *info = &resync->copy.info;
-	const struct mbj_identity *own = mbj_store_identity(resync->store);
-	unsigned long long lsn = info->watermark.lsn.v;
-	struct mbj_hash chain;
-	enum mbj_rc rc;
-
-	if (!mbj_id_equal(info->lineage, own->lineage))
-		return mbj_error_set(err, MBJ_ECORRUPT,
-				     "the snapshot of group %llu is another "
-				     "store's",
-				     lsn);
-	rc = chain_get(resync->store, info->watermark.lsn, &chain, err);
-	if (rc < 0 ||
-	    memcmp(chain.b, info->watermark.chain.b, MBJ_HASH_SIZE) == 0)
-		return rc;
-	return mbj_error_set(err, MBJ_ECORRUPT,
-			     "the snapshot of group %llu and the journal are "
-			     "different histories",
-			     lsn);
-}
-
-/* The account's last group in it: this journal recorded the same digest. */
-static enum mbj_rc digest_check(const struct resync *resync,
-				const struct mbj_account *account,
-				struct mbj_error *err)
-{
-	const struct mbj_identity *own = mbj_store_identity(resync->store);
-	struct mbj_group_account recorded;
-	struct mbj_log_reader *reader = NULL;
-	bool is_same = false;
-	struct mbj_group group;
-	enum mbj_rc rc;
-
-	/* Of what was trimmed the chain value alone speaks. */
-	if (account->lsn.v < own->anchor.first.v)
-		return MBJ_OK;
-	rc = mbj_store_log_reader_own(resync->store, &reader, err);
-	if (rc == MBJ_OK)
-		rc = mbj_log_reader_seek(reader, account->lsn, err);
-	if (rc == MBJ_OK)
-		rc = mbj_log_reader_next(reader, &group, err);
-	for (uint32_t i = 0; rc == MBJ_OK && i < group.header.account_count;
-	     i++) {
-		mbj_group_account_get(&group, i, &recorded);
-		is_same =
-			is_same ||
-			(mbj_id_equal(recorded.id, resync->account) &&
-			 mbj_digest_equal(&recorded.digest, &account->digest));
-	}
-	mbj_log_reader_close(&reader);
-	if (rc < 0 || is_same)
-		return rc;
-	return mbj_error_set(err, MBJ_ECORRUPT,
-			     "the snapshot of group %llu has the account "
-			     "otherwise than group %llu of the journal says",
-			     (unsigned long long)
-				     resync->copy.info.watermark.lsn.v,
-			     (unsigned long long)account->lsn.v);
-}
-
-/* What the snapshot has of the account: judged before anything is changed. */
+/* What the snapshot has of the account. */
 static enum mbj_rc account_check(struct resync *resync, struct mbj_error *err)
 {
 	struct mbj_snapshot *snapshot = NULL;
@@ -144,8 +58,6 @@ static enum mbj_rc account_check(struct resync *resync, struct mbj_error *err)
 				      &why);
 	resync->is_there = rc == MBJ_OK;
 	resync->messages = resync->is_there ? account.message_count : 0;
-	if (rc == MBJ_OK)
-		rc = digest_check(resync, &account, &why);
 	mbj_snapshot_close(&snapshot);
 	/* Deleted, or not made yet. */
 	if (rc == MBJ_ENOTFOUND)
@@ -170,7 +82,8 @@ static enum mbj_rc copy_try(struct resync *resync, struct mbj_lsn lsn,
 				   "group's",
 				   (unsigned long long)lsn.v);
 	if (rc == MBJ_OK)
-		rc = history_check(resync, err);
+		rc = snapshot_judge_by_journal(resync->store, resync->copy.temp,
+					       err);
 	if (rc == MBJ_OK)
 		rc = account_check(resync, err);
 	if (rc == MBJ_OK)

@@ -89,6 +89,28 @@ MBJ_API enum mbj_rc
 mbj_snapshot_account_get(struct mbj_snapshot *snapshot, struct mbj_id id,
 			 struct mbj_account *ret_account,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
+/* What a snapshot has of an account, and what it says of it beside that. */
+struct mbj_snapshot_account {
+	struct mbj_id id;
+	bool is_there;		  /* else: what is left of one */
+	bool is_dead;		  /* it was deleted */
+	bool is_parked;		  /* it was set aside */
+	struct mbj_lsn lsn;	  /* last group that named it, where is_there */
+	struct mbj_digest digest; /* zero where it is not there */
+};
+
+/*
+ * All accounts, dead ones too, in the order of their ids: begin, then _next
+ * until it returns MBJ_ENOTFOUND (err untouched).  Each is judged, the file as
+ * a whole is not.  Nothing else may be read from the snapshot in between.
+ * Returns: MBJ_ECORRUPT.
+ */
+enum mbj_rc mbj_snapshot_accounts_begin(struct mbj_snapshot *snapshot,
+					struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc mbj_snapshot_accounts_next(struct mbj_snapshot *snapshot,
+				       struct mbj_snapshot_account *ret_account,
+				       struct mbj_error *err) MBJ_MUST_CHECK;
+
 /*
  * Make an account in a writing transaction what it is in the snapshot, judged
  * first: what the state has of it goes without a trace, and where the snapshot

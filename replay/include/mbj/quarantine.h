@@ -82,13 +82,15 @@ struct mbj_resync_result {
  * it is now. What the replica had of it, and source had not, is gone.
  * Returns: what mbj_replay_journal returns; MBJ_EFENCED (source has no snapshot
  * of a group that the replica's journal has, and none of its own is newer
- * than), MBJ_ECORRUPT (none is good: damaged, of another history, or it denies
- * what this journal recorded of the account), MBJ_ENOTFOUND (nobody knows the
- * account), MBJ_ELIMIT (more than MBJ_RESYNC_MESSAGES_MAX messages: the
- * snapshot is there, a state that is made anew begins with it),
- * MBJ_ECONFLICT (another account has its name here: a newer snapshot helps).
- * Durability: as mbj_quarantine_retry; stopped anywhere the account is what it
- * was, or waits in order from some group on, and the call can be made again.
+ * than; or nothing can be said of what was before its journal begins),
+ * MBJ_ECORRUPT (none is good: damaged, of another history, or it has any
+ * account otherwise than this journal recorded, or not at all; they are named),
+ * MBJ_ENOTFOUND (nobody knows the account), MBJ_ELIMIT (more than
+ * MBJ_RESYNC_MESSAGES_MAX messages: the snapshot is there, a state that is made
+ * anew begins with it), MBJ_ECONFLICT (another account has its name here: a
+ * newer snapshot helps). Durability: as mbj_quarantine_retry; stopped anywhere
+ * the account is what it was, or waits in order from some group on, and the
+ * call can be made again.
  */
 MBJ_API enum mbj_rc mbj_quarantine_resync(struct mbj_store *replica,
 					  struct mbj_id account,

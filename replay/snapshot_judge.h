@@ -1,0 +1,24 @@
+/*
+ * Is a snapshot of another store what one's own journal says?  Private to
+ * replay/.
+ */
+#ifndef MBJ_REPLAY_SNAPSHOT_JUDGE_H
+#define MBJ_REPLAY_SNAPSHOT_JUDGE_H
+
+#include <mbj/snapshot.h>
+#include <mbj/store.h>
+
+/*
+ * Judge a snapshot that was verified by the replica's own journal: lineage,
+ * chain value, and of every account, there or not, that it is what the last
+ * group up to the snapshot recorded.  Accounts that were last named before the
+ * journal begins are to be what the replica's own newest good snapshot up to
+ * there has; without one nothing can be said of them.
+ * Requires: the journal has the snapshot's group, or ends before it begins.
+ * Returns: MBJ_ECORRUPT, naming the accounts; MBJ_EFENCED (nothing can be
+ * said).
+ */
+enum mbj_rc snapshot_judge_by_journal(struct mbj_store *store, const char *path,
+				      struct mbj_error *err) MBJ_MUST_CHECK;
+
+#endif
