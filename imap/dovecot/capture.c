@@ -456,7 +456,7 @@ static int capture_set_subscribed(struct mailbox *box, bool set)
 	return ret;
 }
 
-/* doveadm and dsync give a mailbox another GUID or UIDVALIDITY. */
+/* doveadm gives a mailbox another GUID or UIDVALIDITY. */
 static int folder_update(struct turn *turn, const struct mailbox_update *update)
 {
 	struct mailbox *box = turn->box;

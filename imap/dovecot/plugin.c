@@ -126,10 +126,11 @@ static void namespaces_created(struct mail_namespace *namespaces)
 		why = "an alias of INBOX's namespace comes before it";
 	else if (!capture_covers(capture->inbox))
 		why = "INBOX is not in a private sdbox, mdbox or Maildir";
-	else if (!mailbox_list_get_root_path(capture->inbox->list,
+	else if (strcmp(capture->inbox->storage->name, "maildir") != 0 &&
+		 !mailbox_list_get_root_path(capture->inbox->list,
 					     MAILBOX_LIST_PATH_TYPE_INDEX,
 					     &path))
-		why = "indexes in memory leave no place for the user's lock";
+		why = "dbox has its GUIDs in indexes, and these are in memory";
 	for (struct mail_namespace *ns = namespaces; ns != NULL; ns = ns->next)
 		if (capture_covers(ns) &&
 		    mail_namespace_get_sep(ns) != capture->account.delimiter)

@@ -186,8 +186,10 @@ void turn_end(struct turn *turn)
 {
 	struct capture_user *capture = turn->capture;
 
-	if (capture->is_nested)
+	if (capture->is_nested && turn->account->client != NULL)
 		turn_look_again(turn);
+	else if (capture->is_nested) /* it would only wait once more */
+		turn->account->is_stale = true;
 	capture->is_nested = false;
 	capture->is_in_turn = false;
 	/* Sessions are many, and most change no folder for long. */

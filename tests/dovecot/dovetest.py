@@ -248,12 +248,12 @@ class Relay:
     told to: so a process is killed exactly there."""
     HEAD = 16
     SUBMIT = 2
+    PRODUCER = b"dovecot"
 
     def __init__(self, path, target):
         self.path, self.target = str(path), str(target)
         self.hold = None  # "intent": its answer, "outcome": the request
         self.held = threading.Event()
-        self.submits = 0
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
         os.chmod(self.path, 0o777)
@@ -292,15 +292,16 @@ class Relay:
                     head, whole = self.frame(peer)
                     is_submit = int.from_bytes(head[4:6],
                                                "little") == self.SUBMIT
-                    self.submits += is_submit
-                    if is_submit and self.hold == "outcome" and \
-                            self.submits == 2:
+                    # An intent's frame ends with who makes it.
+                    is_intent = whole.endswith(self.PRODUCER)
+                    if is_submit and not is_intent and \
+                            self.hold == "outcome":
                         self.held.set()
                         peer.recv(1)  # until it is killed
                         return
                     service.sendall(whole)
                     _, answer = self.frame(service)
-                    if is_submit and self.hold == "intent":
+                    if is_submit and is_intent and self.hold == "intent":
                         self.held.set()
                         peer.recv(1)  # until it is killed
                         return
@@ -309,7 +310,6 @@ class Relay:
                 return
 
     def arm(self, hold):
-        self.submits = 0
         self.held.clear()
         self.hold = hold
 
