@@ -1,13 +1,16 @@
 /*
  * Access control lists on their way from and to Dovecot's dovecot-acl.
  *
- * What the file grants is added to what the mailbox has, in one edit: run
- * again, nothing changes, and nothing that was given here is taken away.
+ * A list goes into a mailbox that has none, in one edit.  Where there is one,
+ * by an earlier run or by people here, it stays: what was taken from somebody
+ * since is not given back.
  *
  * Invariant: nobody gets a right that the file does not give.  Its lines narrow
  * each other, so it is taken as a whole or not at all: then the mailbox is its
  * owner's alone, and left out of what came over.
  */
+#include <string.h>
+
 #include <mbj/attribute.h>
 
 #include "mail.h"
@@ -90,13 +93,78 @@ static enum mbj_rc lines_take(struct acl_run *run, struct mbj_bytes text)
 	return MBJ_OK;
 }
 
+static bool has_all(struct mbj_bytes rights, struct mbj_bytes wanted)
+{
+	for (size_t i = 0; i < wanted.n; i++)
+		if (rights.n == 0 ||
+		    memchr(rights.p, wanted.p[i], rights.n) == NULL)
+			return false;
+	return true;
+}
+
+/* What the file says and the mailbox's own list does not is noted. */
+static enum mbj_rc list_compare(struct acl_run *run, struct mbj_txn *txn,
+				struct mbj_id account, bool *ret_is_there)
+{
+	struct mbj_error *err = &run->m->s.err;
+	struct mbj_scan scan = {0};
+	struct mbj_attr attr;
+	enum mbj_rc rc;
+
+	rc = mbj_scan_attrs(txn, account, run->folder->mailbox, MBJ_ATTR_ACL,
+			    &scan, err);
+	if (rc == MBJ_OK)
+		rc = mbj_scan_next_attr(&scan, &attr, err);
+	mbj_scan_done(&scan);
+	*ret_is_there = rc == MBJ_OK;
+	for (size_t i = 0; rc == MBJ_OK && i < run->count; i++) {
+		const struct mbj_metadata_edit *step = &run->steps[i];
+		struct mbj_bytes value = {NULL, 0};
+		bool is_found;
+
+		rc = mbj_txn_attr_seek(txn, account, run->folder->mailbox,
+				       MBJ_ATTR_ACL, step->name, &value,
+				       &is_found, err);
+		if (rc == MBJ_OK && !has_all(value, step->value))
+			mail_note(&run->m->report, run->folder->place,
+				  "%s says \"%.*s %.*s\", which the mailbox's "
+				  "own list does not; it stays as it is",
+				  MBJ_MAILDIR_ACL, (int)step->name.n,
+				  (const char *)step->name.p,
+				  (int)step->value.n,
+				  (const char *)step->value.p);
+	}
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+static enum mbj_rc list_look(struct acl_run *run, bool *ret_is_there)
+{
+	struct session *s = &run->m->s;
+	struct mbj_account account;
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(s->store, &txn, &s->err);
+	if (rc == MBJ_OK)
+		rc = mbj_txn_account_find(txn, s->edit.account, &account,
+					  &s->err);
+	if (rc == MBJ_OK)
+		rc = list_compare(run, txn, account.id, ret_is_there);
+	mbj_txn_abort(&txn);
+	return rc;
+}
+
 static enum mbj_rc steps_submit(struct acl_run *run)
 {
 	struct session *s = &run->m->s;
+	bool is_there = false;
 	enum mbj_rc rc;
 
 	if (run->count == 0 || s->edit.is_dry_run)
 		return MBJ_OK;
+	rc = list_look(run, &is_there);
+	if (rc < 0 || is_there)
+		return rc;
 	s->edit.kind = MBJ_EDIT_METADATA;
 	s->edit.origin = MBJ_ORIGIN_BULK;
 	s->edit.metadata = run->steps;

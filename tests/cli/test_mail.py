@@ -91,11 +91,20 @@ class Maildir(Mail):
         listed = ("$staff  lrs\n-!$off  lrswipkxtea\n-ann  lrswipkxtea\n"
                   "-eve  r\na b  lr\nanyone  l\nbob  lrs\nx  l\n")
         self.assertEqual(self.mbj("acl", self.p, "alice", "A").out, listed)
-        # Given here, and not taken away by another import.
+        # Given and taken here: another import changes neither.
         self.mbj("setacl", self.p, "alice", "A", "bob", "+w9")
-        self.take("--maildir", self.m)
-        self.assertEqual(self.mbj("acl", self.p, "alice", "A").out,
-                         listed.replace("bob  lrs", "bob  lrsw9"))
+        self.mbj("setacl", self.p, "alice", "A", "--", "a b", "-r")
+        self.mbj("setacl", self.p, "alice", "A", "x", "")
+        here = self.mbj("acl", self.p, "alice", "A").out
+        self.assertEqual(here, listed.replace("bob  lrs", "bob  lrsw9")
+                         .replace("a b  lr", "a b  l").replace("x  l\n", ""))
+        answer = self.take("--maildir", self.m)
+        self.assertEqual(answer.json()["notes"], 3)
+        self.assertIn('"a b lr"', answer.err)
+        self.assertIn('"x l"', answer.err)
+        self.assertEqual(self.mbj("acl", self.p, "alice", "A").out, here)
+        self.mbj("setacl", self.p, "alice", "A", "x", "l")
+        self.mbj("setacl", self.p, "alice", "A", "a b", "lr")
         self.agree()
         out = self.dir / "out"
         answer = self.mbj("export", self.p, "alice", out)
