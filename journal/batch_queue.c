@@ -122,10 +122,25 @@ static bool edit_is_freeing(const struct mbj_edit *edit)
 	if (edit->kind == MBJ_EDIT_ACCOUNT_DELETE ||
 	    edit->stage == MBJ_STAGE_FAILED)
 		return true;
+	if (edit->kind != MBJ_EDIT_MESSAGES || edit->message_count == 0)
+		return false;
 	for (size_t i = 0; i < edit->message_count; i++)
 		if (edit->messages[i].kind != MBJ_MESSAGE_EXPUNGE)
 			return false;
-	return edit->kind == MBJ_EDIT_MESSAGES;
+	return true;
+}
+
+static void request_space(const struct mbj_store *store,
+			  struct request *request,
+			  struct mbj_store_space *space)
+{
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	rc = store_space_check(store, space, edit_is_freeing(request->edit),
+			       &why);
+	if (rc < 0)
+		request_fail(request, rc, &why);
 }
 
 /*
@@ -161,18 +176,16 @@ static void request_run(struct mbj_batch *batch, struct request *request,
 		context.edit_hash = &hash;
 	}
 	mbj_arena_reset(store->arena);
-	if (!request->edit->is_dry_run)
-		request->rc = store_space_check(store, space,
-						edit_is_freeing(request->edit),
-						&request->error);
-	if (request->rc == MBJ_OK)
-		request->rc = edit_run(&context, request->edit, &batch->records,
-				       &request->outcome, &request->error);
+	request->rc = edit_run(&context, request->edit, &batch->records,
+			       &request->outcome, &request->error);
 	/* Nothing may have been written yet: NULL has no offsets. */
 	record = mbj_bytes_make(NULL, 0);
 	if (batch->records.n > before)
 		record = mbj_bytes_make(batch->records.p + before,
 					batch->records.n - before);
+	/* Judged first: what is refused gives no reserve away. */
+	if (request->rc == MBJ_OK && !request->edit->is_dry_run && record.n > 0)
+		request_space(store, request, space);
 	if (request->rc == MBJ_OK)
 		request->rc = request_keep_record(request, record);
 	if (request->rc < 0 || request->edit->is_dry_run || record.n == 0) {
@@ -238,7 +251,10 @@ static enum mbj_rc batch_try(struct mbj_store *store, struct request *list,
 				     "batch; nothing was done",
 				     store->dir);
 	}
-	return batch_finish(batch, ret_stage, err);
+	rc = batch_finish(batch, ret_stage, err);
+	if (rc == MBJ_OK)
+		store_reserve_renew(store, &space, time_us);
+	return rc;
 }
 
 /* The answer to all of [list, end) that failed together. */

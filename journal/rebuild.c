@@ -520,11 +520,11 @@ enum mbj_rc mbj_store_state_settled(struct mbj_store *store,
 }
 
 /* Close the state and open it again, or make it anew: the second time. */
-static enum mbj_rc state_reopen(struct mbj_store *store, struct mbj_error *err)
+static enum mbj_rc state_reopen(struct mbj_store *store, bool is_forced,
+				struct mbj_error *err)
 {
 	struct mbj_store_recovery recovery = {.is_rebuilt = false};
 	struct rebuild rebuild = {.store = store, .recovery = &recovery};
-	bool is_forced = store->state_failures++ > 0;
 	enum mbj_rc rc;
 
 	rc = store_state_swap_begin(store, err);
@@ -545,6 +545,7 @@ enum mbj_rc store_state_recover(struct mbj_store *store, struct mbj_error *err)
 	struct mbj_store_recovery recovery = {.is_rebuilt = false};
 	struct rebuild rebuild = {.store = store, .recovery = &recovery};
 	struct mbj_error why;
+	bool is_forced;
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(store->state != NULL);
@@ -555,7 +556,11 @@ enum mbj_rc store_state_recover(struct mbj_store *store, struct mbj_error *err)
 		if (rc == MBJ_OK)
 			return MBJ_OK;
 	}
-	rc = state_reopen(store, &why);
+	is_forced = store->state_failures++ > 0;
+	rc = state_reopen(store, is_forced, &why);
+	/* As for an opening, what is kept for a full disk is for that. */
+	if (rc == MBJ_ENOSPC && store_reserve_give(store->sys, store->dir))
+		rc = state_reopen(store, is_forced, &why);
 	if (rc == MBJ_OK)
 		return MBJ_OK;
 	if (store->state == NULL)

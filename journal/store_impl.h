@@ -70,6 +70,7 @@ struct mbj_store {
 	/* The leader's. */
 	struct mbj_log *log;	 /* NULL: a replica without a lineage */
 	unsigned state_failures; /* since opening */
+	int64_t reserve_us;	 /* when an edit last looked for it */
 	struct mbj_batch batch;
 	struct mbj_sha256 *sha;
 	struct mbj_group_writer writer;
@@ -278,6 +279,9 @@ enum mbj_rc store_space_check(const struct mbj_store *store,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 /* Where it is wanted and there is room.  Requires: the lock, and no edits. */
 void store_reserve_make(struct mbj_store *store);
+/* The same, at times, of who leads and found that much space. */
+void store_reserve_renew(struct mbj_store *store,
+			 const struct mbj_store_space *space, int64_t now_us);
 /* True: there was one, and its bytes are free.  Any thread. */
 bool store_reserve_give(const struct mbj_sys *sys, const char *dir);
 /* Give it up where edits that make room would not be carried out either. */

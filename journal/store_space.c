@@ -4,9 +4,12 @@
  *
  *	STORE/reserve	zeroes, as many bytes as edits leave free
  *
- * It is made when the store is opened by who asks for it and there is room for
- * both; given up, as a whole, by what cannot go on without: an opening, and
- * what makes room.  Whoever makes room makes it again.
+ * It is made by an opening that asks for it, where there is room for both;
+ *given up, as a whole, by what cannot go on without: an opening, a state that
+ *has to be made anew, and what makes room.  It is made again by a collection
+ *and a trim of who asked for it, and by edits once there is twice the room that
+ *they leave: looked at once a minute, by the batch's leader, which waits for
+ *it.
  *
  * Invariant: the file is worth nothing: it may be there, be short or be gone at
  * any time.
@@ -17,6 +20,8 @@
 
 #include "log_impl.h"
 #include "store_impl.h"
+
+enum { RENEW_US = 60000000 };
 
 /* What the file has; 0 where there is none. */
 static uint64_t reserve_size(const struct mbj_sys *sys, const char *path)
@@ -59,12 +64,18 @@ void store_reserve_make(struct mbj_store *store)
 	uint64_t wanted = store->options.reserve_size;
 	struct mbj_file file = MBJ_FILE_CLOSED;
 	char path[MBJ_PATH_TEXT_MAX];
+	uint64_t have;
 	enum mbj_rc rc;
 
-	if (wanted == 0 || space.left == UINT64_MAX || space.reserve >= wanted)
+	if (wanted == 0 || space.left == UINT64_MAX || space.reserve == wanted)
 		return;
-	/* Edits come first. */
-	if (space.left + space.reserve < space.min + wanted)
+	/* Made when more was wanted: the rest is for others. */
+	if (space.reserve > wanted &&
+	    store_reserve_give(store->sys, store->dir))
+		space = mbj_store_space_get(store);
+	have = space.left + space.reserve;
+	/* Edits come first; each is a number of bytes that somebody gave. */
+	if (have < wanted || have - wanted < space.min)
 		return;
 	rc = mbj_path_join(path, store->dir, STORE_RESERVE_NAME, NULL);
 	if (rc == MBJ_OK)
@@ -78,6 +89,18 @@ void store_reserve_make(struct mbj_store *store)
 	/* A part of it is no reserve: whoever needs it has that much less. */
 	if (rc < 0)
 		(void)store_reserve_give(store->sys, store->dir);
+}
+
+void store_reserve_renew(struct mbj_store *store,
+			 const struct mbj_store_space *space, int64_t now_us)
+{
+	int64_t passed = now_us - store->reserve_us;
+
+	if (store->options.reserve_size == 0 || space->left == UINT64_MAX ||
+	    space->left / 2 < space->min || (passed >= 0 && passed < RENEW_US))
+		return;
+	store->reserve_us = now_us;
+	store_reserve_make(store);
 }
 
 bool store_reserve_give(const struct mbj_sys *sys, const char *dir)

@@ -87,10 +87,11 @@ struct mbj_store_options {
 	bool is_restoring;
 	/*
 	 * Bytes that are kept in a file for when others have filled the disk
-	 * all the same, 0: none.  Given up by an opening that has no space, by
-	 * edits that only remove, by a collection and by a trim; made again
-	 * once there is room for it beside space_min, when the store is opened
-	 * or something was collected or trimmed.
+	 * all the same, 0: none.  Given up by an opening or a state made anew
+	 * that has no space, by edits that only remove, by a collection and by
+	 * a trim; made again once there is room for it beside space_min, when
+	 * the store is opened or something was collected or trimmed, and by
+	 * an edit, looked at once a minute, where twice space_min is left.
 	 */
 	uint64_t reserve_size;
 };
