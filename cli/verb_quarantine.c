@@ -302,6 +302,7 @@ static int resync_report(const struct cli_call *call,
 
 static int quarantine_resync(const struct cli_call *call)
 {
+	struct mbj_replay_options usual = MBJ_REPLAY_OPTIONS_INIT;
 	const char *source = call->options.from_store;
 	struct mbj_resync_result result = {.groups = 0};
 	struct mbj_id account = MBJ_ID_ROOT;
@@ -310,6 +311,10 @@ static int quarantine_resync(const struct cli_call *call)
 	enum mbj_rc rc;
 
 	rc = mbj_replica_open(call->operands[0], NULL, &store, &err);
+	if (rc == MBJ_OK)
+		rc = mbj_replay_journal(store, source, &usual, &result.replay,
+					&err);
+	/* Who has the name now. */
 	if (rc == MBJ_OK)
 		rc = account_get(call, store, &account, &err);
 	if (rc == MBJ_OK)

@@ -171,8 +171,33 @@ static enum mbj_rc copy_find(struct resync *resync, struct mbj_error *err)
 
 /* ------------------------------------------------------------- the account */
 
+/*
+ * What the messages of a group that waits have is wanted as well: nobody may
+ * have held it while the account was aside.
+ */
+static enum mbj_rc contents_want(struct mbj_txn *txn,
+				 const struct mbj_group *group,
+				 struct mbj_error *err)
+{
+	struct mbj_reader reader;
+	struct mbj_op op;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (!group->is_body_good)
+		return MBJ_OK;
+	mbj_reader_init(&reader, group->body);
+	/* What cannot be decoded is the apply's to judge. */
+	while (rc == MBJ_OK &&
+	       mbj_group_op_next(group, &reader, &op, NULL) == MBJ_OK) {
+		if (op.kind == MBJ_OP_MESSAGE_APPEND)
+			rc = mbj_txn_blob_want(txn, &op.blob, op.size, true,
+					       err);
+	}
+	return rc;
+}
+
 /* What one's own journal has of the account behind the snapshot. */
-static enum mbj_rc waiting_find_all(struct resync *resync,
+static enum mbj_rc waiting_find_all(struct resync *resync, struct mbj_txn *txn,
 				    struct mbj_error *err)
 {
 	struct mbj_parked *waiting = &resync->waiting;
@@ -196,6 +221,7 @@ static enum mbj_rc waiting_find_all(struct resync *resync,
 		if (waiting->count++ == 0)
 			waiting->first = at;
 		waiting->last = at;
+		rc = contents_want(txn, &group, err);
 	}
 	mbj_log_reader_close(&reader);
 	return rc;
@@ -254,6 +280,8 @@ static enum mbj_rc account_replace(struct resync *resync, struct mbj_txn *txn,
 	if (rc == MBJ_OK)
 		rc = size_check(resync, err);
 	if (rc == MBJ_OK)
+		rc = waiting_find_all(resync, txn, err);
+	if (rc == MBJ_OK)
 		rc = known_check(resync, txn, is_found, err);
 	if (rc == MBJ_OK)
 		rc = mbj_snapshot_open(resync->copy.sys, resync->copy.path,
@@ -288,7 +316,7 @@ static enum mbj_rc account_make(struct resync *resync, struct mbj_error *err)
 
 /* ------------------------------------------------------------------- call */
 
-/* Carry out what waits for it; *ret_is_aside: there is something left. */
+/* Carry out what waits for it. */
 static enum mbj_rc rest_carry_out(struct resync *resync,
 				  struct mbj_resync_result *result,
 				  struct mbj_error *err)
@@ -302,7 +330,6 @@ static enum mbj_rc rest_carry_out(struct resync *resync,
 	options.account = resync->account;
 	rc = mbj_quarantine_retry(resync->store, &options, &retried, err);
 	result->groups = retried.groups;
-	result->is_aside = retried.accounts_healed == 0;
 	return rc;
 }
 
@@ -315,12 +342,32 @@ static enum mbj_rc account_resync(struct resync *resync,
 
 	rc = copy_find(resync, err);
 	if (rc == MBJ_OK)
-		rc = waiting_find_all(resync, err);
-	if (rc == MBJ_OK)
 		rc = account_make(resync, err);
 	if (rc == MBJ_OK)
 		rc = rest_carry_out(resync, result, err);
 	result->snapshot = resync->copy.info.watermark.lsn;
+	return rc;
+}
+
+/* What helped another one, the last replay too, may have helped it. */
+static enum mbj_rc aside_get(const struct resync *resync, bool *ret_is_aside,
+			     struct mbj_error *err)
+{
+	struct mbj_parked parked;
+	struct mbj_txn *txn = NULL;
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(resync->store, &txn, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_txn_parked_get(txn, resync->account, &parked, &why);
+	mbj_txn_abort(&txn);
+	*ret_is_aside = rc == MBJ_OK;
+	if (rc == MBJ_ENOTFOUND)
+		return MBJ_OK;
+	if (rc < 0 && err != NULL)
+		*err = why;
 	return rc;
 }
 
@@ -350,5 +397,7 @@ enum mbj_rc mbj_quarantine_resync(struct mbj_store *replica,
 	if (rc == MBJ_OK)
 		rc = mbj_replay_journal(replica, source, &usual,
 					&ret_result->replay, err);
+	if (rc == MBJ_OK)
+		rc = aside_get(&resync, &ret_result->is_aside, err);
 	return rc;
 }
