@@ -25,8 +25,10 @@ enum {
 static bool name_is_text(const char *name)
 {
 	char escaped[MBJ_REPLICA_NAME_MAX + 1];
+	struct mbj_id id;
 
-	return strlen(name) <= MBJ_REPLICA_NAME_MAX &&
+	return !mbj_id_parse(mbj_bytes_str(name), &id) &&
+	       strlen(name) <= MBJ_REPLICA_NAME_MAX &&
 	       mbj_text_escape(escaped, sizeof(escaped), mbj_bytes_str(name)) ==
 		       strlen(name) &&
 	       strcmp(name, escaped) == 0;

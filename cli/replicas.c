@@ -7,6 +7,8 @@
 
 #include <mbj/jmap.h>
 
+enum { SILENT_S = 300 };
+
 /* Since it was heard, by the time of day where no other clock is known. */
 static uint64_t heard_ago_s(const struct mbj_replica_note *note)
 {
@@ -16,9 +18,16 @@ static uint64_t heard_ago_s(const struct mbj_replica_note *note)
 	return ago > 0 ? (uint64_t)ago / 1000000 : 0;
 }
 
+/* Whoever serves it may have been killed: it speaks every second or so. */
+static bool is_connected(const struct mbj_replica_note *note)
+{
+	return note->is_connected && heard_ago_s(note) < SILENT_S;
+}
+
 void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
 		       struct mbj_buf *out)
 {
+	const struct mbj_id boot = mbj_boot_id();
 	char id[MBJ_ID_TEXT_SIZE];
 	uint64_t lag;
 
@@ -37,9 +46,9 @@ void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
 			       ",\"connected\":%s,\"heardAgo\":%" PRIu64,
 			       note->received.v, note->applied.v,
 			       note->parked.v,
-			       note->is_connected ? "true" : "false",
+			       is_connected(note) ? "true" : "false",
 			       heard_ago_s(note));
-		if (mbj_replica_lag(note, &lag))
+		if (mbj_replica_lag(note, boot, &lag))
 			mbj_buf_format(out, ",\"lagMs\":%" PRIu64 "}", lag);
 		else
 			mbj_buf_put_str(out, ",\"lagMs\":null}");
@@ -50,6 +59,7 @@ void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
 void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
 		       size_t count, struct mbj_buf *out)
 {
+	const struct mbj_id boot = mbj_boot_id();
 	char id[MBJ_ID_TEXT_SIZE];
 	uint64_t lag;
 
@@ -60,9 +70,9 @@ void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
 		mbj_buf_format(out, "%s%s ", head, id);
 		mbj_name_escape(out, mbj_bytes_str(note->name));
 		mbj_buf_format(out, ": %s, applied to group %" PRIu64,
-			       note->is_connected ? "connected" : "away",
+			       is_connected(note) ? "connected" : "away",
 			       note->applied.v);
-		if (mbj_replica_lag(note, &lag))
+		if (mbj_replica_lag(note, boot, &lag))
 			mbj_buf_format(out,
 				       ", current %" PRIu64 ".%" PRIu64
 				       " s ago",
@@ -83,11 +93,12 @@ void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
 bool cli_replicas_best(const struct mbj_replica_note *notes, size_t count,
 		       uint64_t *ret_ms)
 {
+	const struct mbj_id boot = mbj_boot_id();
 	bool is_known = false;
 	uint64_t lag;
 
 	for (size_t i = 0; i < count; i++) {
-		if (!mbj_replica_lag(&notes[i], &lag) ||
+		if (!mbj_replica_lag(&notes[i], boot, &lag) ||
 		    (is_known && lag >= *ret_ms))
 			continue;
 		*ret_ms = lag;

@@ -96,10 +96,12 @@ static enum mbj_rc status_state(const char *path, struct cli_status *status,
 static enum mbj_rc status_replicas(const char *path, struct cli_status *status,
 				   struct mbj_error *err)
 {
-	if (is_socket(path))
+	status->has_replicas = !is_socket(path);
+	if (!status->has_replicas)
 		return MBJ_OK;
 	return mbj_replica_notes_load(NULL, path, &status->replicas,
-				      &status->replica_count, err);
+				      &status->replica_count,
+				      &status->replicas_bad, err);
 }
 
 enum mbj_rc cli_status_load(const char *path, struct cli_status *ret_status,
@@ -132,15 +134,18 @@ enum mbj_rc cli_status_look(const char *path, struct cli_status *ret_status,
 	if (rc == MBJ_OK)
 		rc = client_ask(client, ret_status, why);
 	mbj_client_close(&client);
-	if (rc == MBJ_OK)
-		return status_replicas(path, ret_status, err);
-	mbj_client_status_done(&ret_status->store);
-	if (is_socket(path))
-		return MBJ_OK;
-	rc = status_journal(path, ret_status, err);
-	ret_status->has_journal = rc == MBJ_OK;
+	if (rc < 0)
+		mbj_client_status_done(&ret_status->store);
+	if (rc < 0 && !is_socket(path)) {
+		rc = status_journal(path, ret_status, err);
+		ret_status->has_journal = rc == MBJ_OK;
+	} else {
+		rc = MBJ_OK;
+	}
 	if (rc == MBJ_OK)
 		rc = status_replicas(path, ret_status, err);
+	if (rc < 0)
+		cli_status_done(ret_status);
 	return rc;
 }
 

@@ -20,6 +20,8 @@ struct cli_status {
 	/* The register, where path is a store. */
 	struct mbj_replica_note *replicas;
 	size_t replica_count;
+	size_t replicas_bad; /* that cannot be read */
+	bool has_replicas;
 };
 
 /*

@@ -105,6 +105,10 @@ static void check_replicas(struct check *check, const struct cli_status *status)
 {
 	uint64_t lag = 0;
 
+	if (status->replicas_bad > 0)
+		found(check, LEVEL_WARNING,
+		      "%zu replicas of the register cannot be read",
+		      status->replicas_bad);
 	if (status->replica_count == 0)
 		return;
 	if (!cli_replicas_best(status->replicas, status->replica_count, &lag)) {

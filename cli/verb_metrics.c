@@ -137,8 +137,16 @@ static void put_store(struct metrics *m, const struct cli_status *status)
 	put_seconds(m, "up_seconds", s->service.up_ms,
 		    "Since the service began.");
 	put_upstream(m, s);
+	if (!status->has_replicas)
+		return;
 	put_number(m, "replicas", "gauge", status->replica_count,
 		   "Replicas in the register.");
+	put_number(m, "replicas_damaged", "gauge", status->replicas_bad,
+		   "Replicas that cannot be read there.");
+	put_number(m, "replica_lag_known", "gauge",
+		   cli_replicas_best(status->replicas, status->replica_count,
+				     &lag),
+		   "0: of none is it known how far it is.");
 	if (cli_replicas_best(status->replicas, status->replica_count, &lag))
 		put_seconds(m, "replica_lag_seconds_least", lag,
 			    "Since the best of them was current.");

@@ -31,7 +31,7 @@ static int replicas_list(const struct cli_call *call)
 			       &err);
 	if (rc == MBJ_OK)
 		rc = mbj_replica_notes_load(NULL, call->operands[0], &notes,
-					    &count, &err);
+					    &count, NULL, &err);
 	if (rc < 0)
 		return cli_fail(call, &err);
 	mbj_buf_init(&out, REPLICAS_OUTPUT_MAX);
@@ -51,11 +51,12 @@ static enum mbj_rc replica_find(const char *dir, const char *text,
 	struct mbj_replica_note *notes = NULL;
 	size_t count = 0;
 	size_t found = 0;
+	size_t bad = 0;
 	enum mbj_rc rc;
 
 	if (mbj_id_parse(mbj_bytes_str(text), ret_instance))
 		return MBJ_OK;
-	rc = mbj_replica_notes_load(NULL, dir, &notes, &count, err);
+	rc = mbj_replica_notes_load(NULL, dir, &notes, &count, &bad, err);
 	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
 		if (strcmp(notes[i].name, text) != 0)
 			continue;

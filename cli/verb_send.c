@@ -24,7 +24,7 @@ int verb_send(const struct cli_call *call)
 		return CLI_USAGE;
 	}
 	options.timeout_ms = TIMEOUT_MS;
-	options.is_registering = true;
+	options.is_registering = !call->options.is_unregistered;
 	if (call->options.timeout != 0) {
 		if (call->options.timeout > INT_MAX) {
 			cli_say(call, "--timeout is too large");

@@ -152,7 +152,10 @@ static void put_json(const struct cli_status *status, struct mbj_buf *out)
 			       ",\"spaceReserve\":%" PRIu64,
 			       s->space.left, s->space.min, s->space.reserve);
 	mbj_buf_put_str(out, ",\"replicas\":");
-	cli_replicas_json(status->replicas, status->replica_count, out);
+	if (status->has_replicas)
+		cli_replicas_json(status->replicas, status->replica_count, out);
+	else
+		mbj_buf_put_str(out, "null");
 	put_upstream_json(s, out);
 	if (s->service.process != 0)
 		put_service_json(s, out);
@@ -213,6 +216,11 @@ static void put_text(const struct cli_status *status, struct mbj_buf *out)
 	put_upstream_text(s, out);
 	cli_replicas_text("replica    ", status->replicas,
 			  status->replica_count, out);
+	if (status->replicas_bad > 0)
+		mbj_buf_format(out,
+			       "replicas   %zu cannot be read: mbj replicas "
+			       "says which\n",
+			       status->replicas_bad);
 	if (s->recovery.is_rebuilt)
 		mbj_buf_format(out, "rebuilt    %s\n", s->recovery.reason);
 	if (s->service.process != 0)

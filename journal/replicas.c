@@ -8,12 +8,14 @@
  *	 52  8  heard, microseconds since 1970
  *	 60 16  boot, 8 heard, 8 current (its milliseconds)
  *	 92  1  1: was current, 2: is connected
- *	 93     name BYTES
+ *	 93 16  session
+ *	109     name BYTES
  *	     4  CRC32C of all before
  */
 #include <mbj/replicas.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 
 #include <mbj/check.h>
@@ -27,9 +29,13 @@ enum {
 	REPLICA_VERSION = 1,
 	REPLICA_SIZE_MAX = 512,
 	NAMES_MAX = MBJ_REPLICAS_MAX * 64,
+	LOCK_MS = 1000,
+	OTHER_MS = 60000, /* another session lives if it was heard since */
 	WAS_CURRENT = 1,
 	IS_CONNECTED = 2,
 };
+
+#define LOCK_NAME "lock"
 
 static const char magic[8] = {'M', 'B', 'J', 'R', 'E', 'P', 'L', 'I'};
 
@@ -71,6 +77,7 @@ static void note_encode(const struct mbj_replica_note *note,
 	mbj_buf_put_u64(out, (uint64_t)note->current_ms);
 	mbj_buf_put_u8(out, (uint8_t)((note->was_current ? WAS_CURRENT : 0) |
 				      (note->is_connected ? IS_CONNECTED : 0)));
+	mbj_buf_put_id(out, note->session);
 	mbj_buf_put_block(out, mbj_bytes_str(note->name));
 	mbj_buf_put_u32(out, mbj_crc32c(0, mbj_buf_view(out)));
 }
@@ -99,6 +106,7 @@ static bool note_decode(struct mbj_bytes bytes, struct mbj_replica_note *note)
 	note->heard_ms = (int64_t)mbj_read_u64(&reader);
 	note->current_ms = (int64_t)mbj_read_u64(&reader);
 	flags = mbj_read_u8(&reader);
+	note->session = mbj_read_id(&reader);
 	name = mbj_read_block(&reader, MBJ_REPLICA_NAME_MAX);
 	if (!mbj_reader_is_spent(&reader) ||
 	    memcmp(head.p, magic, sizeof(magic)) != 0 ||
@@ -116,64 +124,6 @@ static enum mbj_rc replicas_path(char path[MBJ_PATH_TEXT_MAX], const char *dir,
 				 struct mbj_error *err)
 {
 	return mbj_path_join(path, dir, STORE_REPLICAS_NAME, err);
-}
-
-/* Peers choose their instances: so many have a file, and no more. */
-static enum mbj_rc room_check(const struct mbj_sys *sys, const char *path,
-			      const char *name, struct mbj_error *err)
-{
-	char file[MBJ_PATH_TEXT_MAX];
-	struct mbj_buf names;
-	size_t count = 0;
-	enum mbj_rc rc;
-
-	rc = mbj_path_join(file, path, name, err);
-	if (rc < 0 || mbj_path_exists(sys, file))
-		return rc;
-	mbj_buf_init(&names, NAMES_MAX);
-	rc = mbj_dir_list(sys, path, &names, err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n; count++)
-		at += strlen((const char *)names.p + at) + 1;
-	mbj_buf_done(&names);
-	if (rc == MBJ_OK && count >= MBJ_REPLICAS_MAX)
-		rc = mbj_error_set(err, MBJ_ELIMIT,
-				   "%s has %d replicas, as many as it can: "
-				   "forget some",
-				   path, MBJ_REPLICAS_MAX);
-	return rc;
-}
-
-enum mbj_rc mbj_replica_note_save(const struct mbj_sys *sys, const char *dir,
-				  const struct mbj_replica_note *note,
-				  struct mbj_error *err)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	char name[MBJ_ID_TEXT_SIZE];
-	struct mbj_buf bytes;
-	enum mbj_rc rc;
-
-	rc = replicas_path(path, dir, err);
-	if (rc == MBJ_OK && !mbj_path_exists(sys, path)) {
-		rc = mbj_dir_make(sys, path, err);
-		if (rc == MBJ_EEXISTS)
-			rc = MBJ_OK;
-		if (rc == MBJ_OK)
-			rc = mbj_dir_sync(sys, dir, err);
-	}
-	if (rc < 0)
-		return rc;
-	mbj_id_print(note->instance, name);
-	rc = room_check(sys, path, name, err);
-	if (rc < 0)
-		return rc;
-	mbj_buf_init(&bytes, REPLICA_SIZE_MAX);
-	note_encode(note, &bytes);
-	rc = mbj_buf_ok(&bytes, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_replace(sys, path, name, mbj_buf_view(&bytes),
-				      err);
-	mbj_buf_done(&bytes);
-	return rc;
 }
 
 static enum mbj_rc note_load(const struct mbj_sys *sys, const char *path,
@@ -203,9 +153,146 @@ static enum mbj_rc note_load(const struct mbj_sys *sys, const char *path,
 	return rc;
 }
 
+/* Peers choose their instances: so many have a file, and no more. */
+static enum mbj_rc room_check(const struct mbj_sys *sys, const char *path,
+			      struct mbj_error *err)
+{
+	struct mbj_buf names;
+	struct mbj_id id;
+	size_t count = 0;
+	enum mbj_rc rc;
+
+	mbj_buf_init(&names, NAMES_MAX);
+	rc = mbj_dir_list(sys, path, &names, err);
+	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
+		const char *name = (const char *)names.p + at;
+
+		at += strlen(name) + 1;
+		count += mbj_id_parse(mbj_bytes_str(name), &id);
+	}
+	mbj_buf_done(&names);
+	if (rc == MBJ_OK && count >= MBJ_REPLICAS_MAX)
+		rc = mbj_error_set(err, MBJ_ELIMIT,
+				   "%s has %d replicas, as many as it can: "
+				   "forget some",
+				   path, MBJ_REPLICAS_MAX);
+	return rc;
+}
+
+/* What another session knows is not lost. */
+static void note_merge(struct mbj_replica_note *note,
+		       const struct mbj_replica_note *old)
+{
+	if (!mbj_id_equal(note->boot, old->boot))
+		return;
+	if (old->was_current &&
+	    (!note->was_current || note->current_ms < old->current_ms)) {
+		note->was_current = true;
+		note->current_ms = old->current_ms;
+	}
+	if (!mbj_id_equal(note->session, old->session) && old->is_connected &&
+	    note->heard_ms - old->heard_ms < OTHER_MS &&
+	    old->received.v < note->received.v)
+		note->received = old->received;
+}
+
+/* With the lock. */
+static enum mbj_rc note_write(const struct mbj_sys *sys, const char *path,
+			      const struct mbj_replica_note *note,
+			      enum mbj_note_turn turn, struct mbj_error *err)
+{
+	struct mbj_replica_note merged = *note;
+	struct mbj_replica_note old;
+	char name[MBJ_ID_TEXT_SIZE];
+	struct mbj_buf bytes;
+	enum mbj_rc rc;
+
+	rc = note_load(sys, path, note->instance, &old, err);
+	if (rc == MBJ_ENOTFOUND && turn != MBJ_NOTE_FIRST)
+		return MBJ_OK;
+	if (rc == MBJ_ENOTFOUND)
+		rc = room_check(sys, path, err);
+	else if (rc == MBJ_OK && turn == MBJ_NOTE_LAST &&
+		 !mbj_id_equal(old.session, note->session))
+		return MBJ_OK;
+	else if (rc == MBJ_OK)
+		note_merge(&merged, &old);
+	else if (rc == MBJ_ECORRUPT)
+		rc = MBJ_OK;
+	if (rc < 0)
+		return rc;
+	mbj_id_print(note->instance, name);
+	mbj_buf_init(&bytes, REPLICA_SIZE_MAX);
+	note_encode(&merged, &bytes);
+	rc = mbj_buf_ok(&bytes, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_replace(sys, path, name, mbj_buf_view(&bytes),
+				      err);
+	mbj_buf_done(&bytes);
+	return rc;
+}
+
+/* The directory's lock: others are done in a moment, or something is wrong. */
+static enum mbj_rc lock_take(const struct mbj_sys *sys, const char *path,
+			     struct mbj_file *ret_lock, struct mbj_error *err)
+{
+	char file[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_path_join(file, path, LOCK_NAME, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(sys, file, O_RDWR | O_CREAT, ret_lock, err);
+	if (rc < 0)
+		return rc;
+	for (int i = 0; i < LOCK_MS; i++) {
+		rc = mbj_file_lock(ret_lock, err);
+		if (rc != MBJ_EBUSY)
+			break;
+		(void)poll(NULL, 0, 1);
+	}
+	if (rc < 0)
+		mbj_file_close(ret_lock);
+	return rc;
+}
+
+static enum mbj_rc directory_make(const struct mbj_sys *sys, const char *dir,
+				  const char *path, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	if (mbj_path_exists(sys, path))
+		return MBJ_OK;
+	rc = mbj_dir_make(sys, path, err);
+	if (rc == MBJ_OK || rc == MBJ_EEXISTS)
+		rc = mbj_dir_sync(sys, dir, err);
+	return rc;
+}
+
+enum mbj_rc mbj_replica_note_save(const struct mbj_sys *sys, const char *dir,
+				  const struct mbj_replica_note *note,
+				  enum mbj_note_turn turn,
+				  struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_file lock = MBJ_FILE_CLOSED;
+	enum mbj_rc rc;
+
+	rc = replicas_path(path, dir, err);
+	if (rc == MBJ_OK)
+		rc = directory_make(sys, dir, path, err);
+	if (rc == MBJ_OK)
+		rc = lock_take(sys, path, &lock, err);
+	if (rc < 0)
+		return rc;
+	rc = note_write(sys, path, note, turn, err);
+	mbj_file_close(&lock);
+	return rc;
+}
+
 enum mbj_rc mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
 				   struct mbj_replica_note **ret_notes,
-				   size_t *ret_count, struct mbj_error *err)
+				   size_t *ret_count, size_t *ret_bad,
+				   struct mbj_error *err)
 {
 	struct mbj_replica_note *notes = NULL;
 	char path[MBJ_PATH_TEXT_MAX];
@@ -216,6 +303,8 @@ enum mbj_rc mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
 
 	*ret_notes = NULL;
 	*ret_count = 0;
+	if (ret_bad != NULL)
+		*ret_bad = 0;
 	sys = sys != NULL ? sys : mbj_sys_posix();
 	rc = replicas_path(path, dir, err);
 	if (rc < 0 || !mbj_path_exists(sys, path))
@@ -232,16 +321,20 @@ enum mbj_rc mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
 		if (!mbj_id_parse(mbj_bytes_str(name), &id))
 			continue;
 		rc = mbj_array_reserve(&array, &capacity, count + 1,
-				       sizeof(*notes), MBJ_REPLICAS_MAX, err);
+				       sizeof(*notes), 2 * MBJ_REPLICAS_MAX,
+				       err);
 		if (rc < 0)
 			break;
 		notes = array;
 		rc = note_load(sys, path, id, &notes[count], err);
-		/* Forgotten meanwhile. */
-		if (rc == MBJ_ENOTFOUND)
-			rc = MBJ_OK;
-		else
+		if (rc == MBJ_OK) {
 			count++;
+		} else if (rc == MBJ_ENOTFOUND) { /* forgotten meanwhile */
+			rc = MBJ_OK;
+		} else if (ret_bad != NULL && rc != MBJ_ENOMEM) {
+			rc = MBJ_OK;
+			(*ret_bad)++;
+		}
 	}
 	mbj_buf_done(&names);
 	if (rc < 0) {
@@ -277,12 +370,13 @@ enum mbj_rc mbj_replica_forget(const struct mbj_sys *sys, const char *dir,
 	return rc;
 }
 
-bool mbj_replica_lag(const struct mbj_replica_note *note, uint64_t *ret_ms)
+bool mbj_replica_lag(const struct mbj_replica_note *note, struct mbj_id boot,
+		     uint64_t *ret_ms)
 {
 	int64_t now = mbj_monotonic_ms();
 
 	if (!note->was_current || mbj_id_is_root(note->boot) ||
-	    !mbj_id_equal(note->boot, mbj_boot_id()) || now < note->current_ms)
+	    !mbj_id_equal(note->boot, boot) || now < note->current_ms)
 		return false;
 	*ret_ms = (uint64_t)(now - note->current_ms);
 	return true;

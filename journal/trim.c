@@ -148,7 +148,7 @@ static enum mbj_rc replicas_bound(struct trimming *t, struct mbj_error *err)
 	enum mbj_rc rc;
 
 	rc = mbj_replica_notes_load(t->store->sys, t->store->dir, &notes,
-				    &count, err);
+				    &count, NULL, err);
 	for (size_t i = 0; rc == MBJ_OK && i < count; i++)
 		bound_lower(t, notes[i].received.v + 1, MBJ_TRIM_REPLICA);
 	mbj_free(notes);

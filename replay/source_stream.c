@@ -37,6 +37,13 @@ static enum mbj_rc welcome_take(struct source_stream *s,
 				     "the source speaks version %u of the "
 				     "stream, not %d",
 				     m->version, STREAM_VERSION);
+	/* That is mended by waiting, for whoever can make another one. */
+	if (mbj_id_is_root(m->identity.lineage)) {
+		s->link.is_lost = true;
+		return mbj_error_set(err, MBJ_EBUSY,
+				     "the source is a replica that has not "
+				     "received anything yet");
+	}
 	s->identity = m->identity;
 	s->end = m->end;
 	s->hello = (struct mbj_hello){

@@ -356,6 +356,7 @@ static enum mbj_rc replica_decode(struct mbj_reader *reader,
 				  struct mbj_error *err)
 {
 	char text[MBJ_REPLICA_NAME_MAX + 1];
+	struct mbj_id id;
 
 	m->lineage = mbj_read_id(reader);
 	m->epoch.v = mbj_read_u64(reader);
@@ -365,8 +366,9 @@ static enum mbj_rc replica_decode(struct mbj_reader *reader,
 	m->name = mbj_read_block(reader, MBJ_REPLICA_NAME_MAX);
 	if (!mbj_reader_ok(reader))
 		return bad(err, "replica");
-	/* It is kept, and shown. */
-	if (mbj_text_escape(text, sizeof(text), m->name) != m->name.n ||
+	/* It is kept, and shown, and no instance of another. */
+	if (mbj_id_parse(m->name, &id) ||
+	    mbj_text_escape(text, sizeof(text), m->name) != m->name.n ||
 	    (m->name.n > 0 && memcmp(text, m->name.p, m->name.n) != 0))
 		return bad(err, "name of a replica");
 	return MBJ_OK;

@@ -43,8 +43,8 @@ struct server {
 	struct mbj_lsn next;	 /* where reader stands, 0: unknown */
 	struct mbj_blobs *blobs; /* NULL: none were asked for */
 	struct mbj_buf piece;
-	struct mbj_replica_note note; /* instance ROOT: not registered */
-	struct mbj_upstream *board;   /* the same lag, seen from here */
+	struct mbj_replica_note note; /* with a board: registered */
+	struct mbj_upstream *board;   /* its lag, seen from here, or NULL */
 	int64_t note_ms;	      /* when it is written next */
 	struct stream_message request;
 	uint8_t asked[STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE];
@@ -72,61 +72,86 @@ static enum mbj_rc fault_send(struct server *s, const struct mbj_error *why,
 
 /* -------------------------------------------------------------- register */
 
-/*
- * What is known of the replica, into the store, now and then.  Failing to is no
- * reason to serve it no more: what is there says for how long nothing was
- * heard.
- */
-static void register_write(struct server *s)
+static enum mbj_rc register_write(struct server *s, enum mbj_note_turn turn,
+				  struct mbj_error *err)
 {
 	struct mbj_upstream_status status;
 	int64_t now = mbj_monotonic_ms();
 
-	if (mbj_id_is_root(s->note.instance))
-		return;
 	mbj_upstream_get(s->board, &status);
 	s->note.was_current = status.was_current;
 	s->note.current_ms = now - (int64_t)status.lag_ms;
-	(void)!mbj_replica_note_save(s->sys, s->dir, &s->note, NULL);
 	s->note_ms = now + REGISTER_MS;
+	return mbj_replica_note_save(s->sys, s->dir, &s->note, turn, err);
 }
 
-/* A fetch says how far the replica is, and what it has accepted. */
-static void register_fetch(struct server *s, const struct stream_message *want)
+/*
+ * A fetch says how far the replica is, and what it has accepted.  One that
+ * cannot be registered is not served: a trim would not know of it.  Later,
+ * what is there holds more than it has to, and says since when.
+ */
+static enum mbj_rc register_fetch(struct server *s,
+				  const struct stream_message *want,
+				  struct mbj_error *err)
 {
+	bool is_first = !s->note.is_connected;
+	bool was_current = s->note.was_current;
+	struct mbj_upstream_status status;
+	enum mbj_rc rc;
+
 	if (s->board == NULL)
-		return;
+		return MBJ_OK;
 	mbj_upstream_apply(s->board, want->applied);
+	mbj_upstream_get(s->board, &status);
 	s->note.received = want->received;
 	s->note.applied = want->applied;
 	s->note.parked = want->parked;
 	s->note.heard_us = s->sys->now_us(s->sys->ctx);
 	s->note.heard_ms = mbj_monotonic_ms();
 	s->note.is_connected = true;
-	if (s->note.heard_ms >= s->note_ms)
-		register_write(s);
+	if (!is_first && s->note.heard_ms < s->note_ms &&
+	    was_current == status.was_current)
+		return MBJ_OK;
+	rc = register_write(s, is_first ? MBJ_NOTE_FIRST : MBJ_NOTE_NEXT, err);
+	if (rc < 0 && is_first) {
+		s->note.is_connected = false;
+		(void)mbj_error_prefix(err, rc,
+				       "the replica cannot be registered");
+		/* Another connection may find it otherwise. */
+		err->rc = MBJ_EIO;
+		return MBJ_EIO;
+	}
+	return MBJ_OK;
 }
 
 static enum mbj_rc register_begin(struct server *s,
 				  const struct stream_message *hello,
 				  struct mbj_error *err)
 {
-	if (mbj_id_is_reserved(hello->instance))
+	enum mbj_rc rc;
+
+	/* What is of another store will not be served, or does not ask. */
+	if (mbj_id_is_reserved(hello->instance) ||
+	    (!mbj_id_is_root(hello->lineage) &&
+	     !mbj_id_equal(hello->lineage, s->identity.lineage)))
 		return MBJ_OK;
 	s->note.instance = hello->instance;
 	s->note.boot = mbj_boot_id();
 	if (hello->name.n > 0)
 		memcpy(s->note.name, hello->name.p, hello->name.n);
 	s->note.name[hello->name.n] = '\0';
-	return mbj_upstream_new(&s->board, err);
+	rc = mbj_id_generate(s->sys, &s->note.session, err);
+	if (rc == MBJ_OK)
+		rc = mbj_upstream_new(&s->board, err);
+	return rc;
 }
 
 static void register_end(struct server *s)
 {
 	/* One that never fetched was refused, or refused us. */
-	if (s->note.is_connected) {
+	if (s->board != NULL && s->note.is_connected) {
 		s->note.is_connected = false;
-		register_write(s);
+		(void)!register_write(s, MBJ_NOTE_LAST, NULL);
 	}
 	mbj_upstream_free(&s->board);
 }
@@ -364,8 +389,9 @@ static enum mbj_rc fetch_answer(struct server *s,
 	bool is_more = false;
 	enum mbj_rc rc;
 
-	register_fetch(s, want);
 	why_note(fetch_stand(s, want->from, &said), &said, &why);
+	if (why.rc == MBJ_OK)
+		why_note(register_fetch(s, want, &said), &said, &why);
 	while (why.rc == MBJ_OK) {
 		rc = groups_send(s, want->bytes_max, &sent, &why, err);
 		if (rc < 0)
@@ -379,6 +405,9 @@ static enum mbj_rc fetch_answer(struct server *s,
 		if (rc < 0)
 			return rc;
 	}
+	/* Its end is to be what there is now, not what there was. */
+	if (why.rc == MBJ_OK && !s->is_live)
+		why_note(reader_renew(s, &is_more, &said), &said, &why);
 	/* Segments that are gone were trimmed, or it is damage. */
 	if (why.rc == MBJ_ECORRUPT || why.rc == MBJ_ENOTFOUND)
 		why_note(identity_check(s, &said), &said, &why);

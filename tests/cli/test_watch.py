@@ -116,6 +116,12 @@ class Watch(WatchCase):
         self.follow("--name", "two")
         self.mbj("deliver", self.p, "alice", stdin=b"hello")
         self.current_wait(2)
+
+        def is_noted():
+            listed = self.replicas()
+            return listed and listed[0]["applied"] == 2 and \
+                listed[0]["lagMs"] is not None
+        self.until(is_noted)
         self.stop()
         (one,) = self.replicas()
         self.assertEqual((one["name"], one["received"], one["applied"],
@@ -136,11 +142,43 @@ class Watch(WatchCase):
         numbers = self.metrics(self.p)
         self.assertEqual(numbers["mbj_replicas"], 1)
         self.assertGreaterEqual(numbers["mbj_replica_lag_seconds_least"], 1)
+        (self.p / "replicas" / ("7" * 32)).write_bytes(b"")
+        self.assertIn("1 replicas of the register cannot be read",
+                      self.check(WARNING, store=self.p))
+        self.assertEqual(self.metrics(self.p)["mbj_replicas_damaged"], 1)
+        self.assertIn("7" * 32, self.mbj("replicas", self.p, status=6).err)
+        self.mbj("replicas", self.p, "--forget", "7" * 32)
         wrong = self.mbj("replicas", self.p, "--forget", "three",
                          status=FAILED)
         self.assertIn("three", wrong.err)
         self.mbj("replicas", self.p, "--forget", "two")
         self.assertEqual(self.replicas(), [])
+
+    def test_register_fails(self):
+        """Goal: a replica that cannot be registered is not served, as a trim
+        would not know of it; but where that is asked for.  Method: a file where
+        the register is to be."""
+        (self.p / "replicas").write_bytes(b"")
+        once = ("follow", self.r, "--once", "--exec")
+        result = run(*once, self.carrier)
+        self.assertEqual(result.status, FAILED)
+        self.assertIn("cannot be registered", result.err)
+        self.assertEqual(self.mbj("log", self.r).out, "")
+        self.mbj(*once, self.carrier + " --unregistered")
+        self.mbj("verify", self.p, self.r)
+
+    def test_chain_begins(self):
+        """Goal: replicas that begin together find each other.  Method: one that
+        follows another that has nothing yet."""
+        s = self.dir / "s"
+        self.mbj("init", s, "--role", "replica")
+        self.serve("--exec", f"{shlex.quote(MBJ)} send {self.r}", store=s)
+
+        def upstream():
+            return self.mbj("status", s, "--json").json()["upstream"]
+        self.until(lambda: upstream()["state"] == "waiting")
+        self.replay()
+        self.until(lambda: upstream()["wasCurrent"])
 
     def test_register_of_another(self):
         """Goal: whoever is refused is in no register; a name is a text."""

@@ -40,12 +40,13 @@ static void lab_begin(struct lab *lab)
 			 .heard_ms = 4,
 			 .current_ms = mbj_monotonic_ms(),
 			 .was_current = true,
-			 .is_connected = true},
+			 .is_connected = true,
+			 .session = {{5}}},
 	};
 	(void)snprintf(lab->path, sizeof(lab->path), "%s/replicas/", lab->dir);
 	mbj_id_print(lab->note.instance, lab->path + strlen(lab->path));
 	SITE_OK(mbj_replica_note_save(mbj_sys_posix(), lab->dir, &lab->note,
-				      err));
+				      MBJ_NOTE_FIRST, err));
 }
 
 static void lab_end(struct lab *lab)
@@ -57,7 +58,7 @@ static enum mbj_rc load(struct lab *lab, struct mbj_replica_note **ret_notes,
 			size_t *ret_count, struct mbj_error *err)
 {
 	return mbj_replica_notes_load(NULL, lab->dir, ret_notes, ret_count,
-				      err);
+				      NULL, err);
 }
 
 /* Goal: every member comes back, those of several replicas by instance. */
@@ -74,7 +75,7 @@ START_TEST(register_round_trip)
 	lab.note.is_connected = false;
 	for (int i = 0; i < 2; i++)
 		SITE_OK(mbj_replica_note_save(mbj_sys_posix(), lab.dir,
-					      &lab.note, err));
+					      &lab.note, MBJ_NOTE_FIRST, err));
 	SITE_OK(load(&lab, &notes, &count, err));
 	ck_assert_uint_eq(count, 2);
 	ck_assert(mbj_id_equal(notes[0].instance, lab.note.instance));
@@ -101,18 +102,19 @@ START_TEST(register_lag)
 
 	lab_begin(&lab);
 	ck_assert(!mbj_id_is_root(mbj_boot_id()));
-	ck_assert(mbj_replica_lag(&lab.note, &lag));
+	ck_assert(mbj_replica_lag(&lab.note, mbj_boot_id(), &lag));
 	ck_assert_uint_lt(lag, 60000);
 	lab.note.was_current = false;
-	ck_assert(!mbj_replica_lag(&lab.note, &lag));
+	ck_assert(!mbj_replica_lag(&lab.note, mbj_boot_id(), &lag));
 	lab.note.was_current = true;
 	lab.note.boot.b[3] ^= 1;
-	ck_assert(!mbj_replica_lag(&lab.note, &lag));
+	ck_assert(!mbj_replica_lag(&lab.note, mbj_boot_id(), &lag));
 	lab.note.boot = MBJ_ID_ROOT;
-	ck_assert(!mbj_replica_lag(&lab.note, &lag));
+	ck_assert(!mbj_replica_lag(&lab.note, mbj_boot_id(), &lag));
 	lab.note.boot = mbj_boot_id();
+	ck_assert(!mbj_replica_lag(&lab.note, MBJ_ID_ROOT, &lag));
 	lab.note.current_ms = INT64_MAX;
-	ck_assert(!mbj_replica_lag(&lab.note, &lag));
+	ck_assert(!mbj_replica_lag(&lab.note, mbj_boot_id(), &lag));
 	lab_end(&lab);
 }
 END_TEST
@@ -194,7 +196,7 @@ START_TEST(register_holds)
 	for (int i = 0; i < 2; i++) {
 		note.received.v = i == 0 ? 0 : end / 2;
 		SITE_OK(mbj_replica_note_save(mbj_sys_posix(), site.dir, &note,
-					      err));
+					      MBJ_NOTE_FIRST, err));
 		SITE_OK(mbj_store_trim(site.store, &options, &result, err));
 		ck_assert_int_eq(result.why, MBJ_TRIM_REPLICA);
 		ck_assert_uint_le(result.first.v, note.received.v + 1);
@@ -205,6 +207,103 @@ START_TEST(register_holds)
 	SITE_OK(mbj_store_trim(site.store, &options, &result, err));
 	ck_assert_uint_eq(result.segments, all);
 	site_end(&site);
+}
+END_TEST
+
+static struct mbj_replica_note only_note(struct lab *lab)
+{
+	struct mbj_replica_note *notes = NULL;
+	struct mbj_replica_note note;
+	size_t count = 0;
+
+	SITE_OK(load(lab, &notes, &count, err));
+	ck_assert_uint_eq(count, 1);
+	note = notes[0];
+	mbj_free(notes);
+	return note;
+}
+
+static void save(struct lab *lab, enum mbj_note_turn turn)
+{
+	SITE_OK(mbj_replica_note_save(mbj_sys_posix(), lab->dir, &lab->note,
+				      turn, err));
+}
+
+/*
+ * Goal: sessions of one instance lose nothing that another knows.  Method: a
+ * second one that begins, one that is heard no more, the last word of the
+ * first; one that was forgotten.
+ */
+START_TEST(register_sessions)
+{
+	struct mbj_replica_note *notes = NULL;
+	size_t count = 9;
+	int64_t current;
+	struct lab lab;
+
+	lab_begin(&lab);
+	current = lab.note.current_ms;
+	lab.note.heard_ms = 1000000;
+	save(&lab, MBJ_NOTE_NEXT);
+	/* Another begins: it knows nothing yet, and has received more. */
+	lab.note.session.b[0] = 6;
+	lab.note.received.v = 40;
+	lab.note.was_current = false;
+	lab.note.heard_ms += 59000;
+	save(&lab, MBJ_NOTE_FIRST);
+	ck_assert_uint_eq(only_note(&lab).received.v, 30);
+	ck_assert(only_note(&lab).was_current);
+	ck_assert_int_eq(only_note(&lab).current_ms, current);
+	save(&lab, MBJ_NOTE_NEXT);
+	ck_assert_uint_eq(only_note(&lab).received.v, 40);
+	/* The first one's last word comes late, and is nobody's. */
+	lab.note.session.b[0] = 5;
+	lab.note.received.v = 30;
+	lab.note.is_connected = false;
+	save(&lab, MBJ_NOTE_LAST);
+	ck_assert_uint_eq(only_note(&lab).received.v, 40);
+	ck_assert(only_note(&lab).is_connected);
+	/* One that has not been heard for a minute holds nothing. */
+	lab.note.session.b[0] = 7;
+	lab.note.received.v = 50;
+	lab.note.heard_ms += 120000;
+	save(&lab, MBJ_NOTE_FIRST);
+	ck_assert_uint_eq(only_note(&lab).received.v, 50);
+	/* Of another boot nothing is taken. */
+	lab.note.boot.b[0] ^= 1;
+	save(&lab, MBJ_NOTE_FIRST);
+	ck_assert(!only_note(&lab).was_current);
+	SITE_OK(mbj_replica_forget(NULL, lab.dir, lab.note.instance, err));
+	save(&lab, MBJ_NOTE_NEXT);
+	save(&lab, MBJ_NOTE_LAST);
+	SITE_OK(load(&lab, &notes, &count, err));
+	ck_assert_uint_eq(count, 0);
+	lab_end(&lab);
+}
+END_TEST
+
+/* Goal: one that cannot be read hides no other, where that is asked for. */
+START_TEST(register_bad_one)
+{
+	struct mbj_replica_note *notes = NULL;
+	char path[MBJ_PATH_TEXT_MAX];
+	size_t count = 0;
+	size_t bad = 0;
+	struct lab lab;
+	int fd;
+
+	lab_begin(&lab);
+	(void)snprintf(path, sizeof(path), "%s/replicas/%032x", lab.dir, 77);
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	SITE_OK(mbj_replica_notes_load(NULL, lab.dir, &notes, &count, &bad,
+				       err));
+	ck_assert_uint_eq(count, 1);
+	ck_assert_uint_eq(bad, 1);
+	ck_assert(mbj_id_equal(notes[0].instance, lab.note.instance));
+	mbj_free(notes);
+	lab_end(&lab);
 }
 END_TEST
 
@@ -226,14 +325,15 @@ START_TEST(register_limit)
 	}
 	lab.note.instance = (struct mbj_id){{0xab}};
 	SITE_OK(mbj_replica_note_save(mbj_sys_posix(), lab.dir, &lab.note,
-				      err));
+				      MBJ_NOTE_FIRST, err));
 	lab.note.instance = (struct mbj_id){{0xac}};
 	ck_assert_int_eq(mbj_replica_note_save(mbj_sys_posix(), lab.dir,
-					       &lab.note, &error),
+					       &lab.note, MBJ_NOTE_FIRST,
+					       &error),
 			 MBJ_ELIMIT);
 	lab.note.instance = (struct mbj_id){{0xab}};
 	SITE_OK(mbj_replica_note_save(mbj_sys_posix(), lab.dir, &lab.note,
-				      err));
+				      MBJ_NOTE_FIRST, err));
 	lab_end(&lab);
 }
 END_TEST
@@ -251,7 +351,7 @@ START_TEST(register_no_memory)
 
 		test_alloc_fail_at(k);
 		rc = mbj_replica_note_save(mbj_sys_posix(), lab.dir, &lab.note,
-					   &error);
+					   MBJ_NOTE_FIRST, &error);
 		if (rc == MBJ_OK)
 			rc = load(&lab, &notes, &count, &error);
 		if (test_alloc_count() < k)
@@ -275,6 +375,8 @@ TCase *test_replicas_case(void)
 	tcase_add_test(tc, register_lag);
 	tcase_add_test(tc, register_damaged);
 	tcase_add_test(tc, register_holds);
+	tcase_add_test(tc, register_sessions);
+	tcase_add_test(tc, register_bad_one);
 	tcase_add_test(tc, register_limit);
 	tcase_add_test(tc, register_no_memory);
 	return tc;

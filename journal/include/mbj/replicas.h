@@ -10,7 +10,7 @@
  * clock that is set makes lag jump; after another boot lag is not known until
  * the replica is heard again.
  *
- * Threads: one file has one writer; any readers.
+ * Threads: any; writers of all processes take turns.
  */
 #ifndef MBJ_REPLICAS_H
 #define MBJ_REPLICAS_H
@@ -39,40 +39,53 @@ struct mbj_replica_note {
 	int64_t heard_ms;
 	int64_t current_ms; /* it had all that there was */
 	bool was_current;
-	bool is_connected; /* or whoever served it was killed */
+	bool is_connected;     /* or whoever served it was killed */
+	struct mbj_id session; /* of whoever wrote it last */
 };
+
+/* What saving a note is: the first one of a session, its next, its last. */
+enum mbj_note_turn { MBJ_NOTE_FIRST, MBJ_NOTE_NEXT, MBJ_NOTE_LAST };
 
 /*
  * The boot of this machine: /proc/sys/kernel/random/boot_id, ROOT where that
  * cannot be read.
  */
-struct mbj_id mbj_boot_id(void);
+MBJ_API struct mbj_id mbj_boot_id(void);
 
 /*
+ * Sessions may be several for one instance, if a connection hangs, or if a
+ * replica was copied.  What was known of when it was current is kept; beside
+ * another session that was heard within a minute, the lesser of what both have
+ * received.  Only a first one makes the file: one that was forgotten stays so;
+ * and a last one leaves another session's alone.
  * Durability: on disk, or what was there before.
- * Returns: MBJ_ELIMIT (there are MBJ_REPLICAS_MAX others), MBJ_EIO, ...
+ * Returns: MBJ_ELIMIT (there are MBJ_REPLICAS_MAX others), MBJ_EBUSY (others
+ * are writing), MBJ_EIO, ...
  */
 enum mbj_rc mbj_replica_note_save(const struct mbj_sys *sys, const char *dir,
 				  const struct mbj_replica_note *note,
+				  enum mbj_note_turn turn,
 				  struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
- * All of a store, by instance.  Ownership: the caller's, mbj_free.
+ * All of a store, by instance.  Ownership: the caller's, mbj_free.  Those that
+ * cannot be read are counted in *ret_bad; where that is NULL, the first is an
+ * error.
  * Returns: MBJ_ECORRUPT naming the file, MBJ_ELIMIT.
  */
 MBJ_API enum mbj_rc
 mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
 		       struct mbj_replica_note **ret_notes, size_t *ret_count,
-		       struct mbj_error *err) MBJ_MUST_CHECK;
+		       size_t *ret_bad, struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* Returns: MBJ_ENOTFOUND.  Durability: on disk. */
 MBJ_API enum mbj_rc mbj_replica_forget(const struct mbj_sys *sys,
 				       const char *dir, struct mbj_id instance,
 				       struct mbj_error *err) MBJ_MUST_CHECK;
 
-/* Milliseconds since it was current; false: not known. */
+/* Milliseconds since it was current; false: not known in this boot. */
 MBJ_API bool mbj_replica_lag(const struct mbj_replica_note *note,
-			     uint64_t *ret_ms);
+			     struct mbj_id boot, uint64_t *ret_ms);
 
 #ifdef __cplusplus
 }
