@@ -87,6 +87,53 @@ static int turn_renew(struct turn *turn, const struct account_listing *listing,
 	return 0;
 }
 
+/* One of path's names is that, as an error has it: in quotes. */
+static bool path_has(const struct turn *turn, struct mbj_bytes path,
+		     const char *quoted)
+{
+	const char separators[] = {turn->account->delimiter, '\0'};
+	const char *const *names = t_strsplit((const char *)path.p, separators);
+
+	for (; *names != NULL; names++)
+		if (strcmp(t_strdup_printf("\"%s\"", *names), quoted) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * What the store finds with Unicode's tables, and listing_read could not: a
+ * name that it cannot have is left out with what is below it, or a
+ * subscription. Returns: something was.
+ */
+static bool turn_leave_out(struct turn *turn, struct account_listing *listing)
+{
+	const char *kind = turn->err.subject_kind;
+	size_t folders = 0, names = 0;
+	bool is_less;
+
+	if (turn->err.refusal != MBJ_REFUSAL_INVALID_PROPERTIES || kind == NULL)
+		return false;
+	for (size_t i = 0; i < listing->folder_count; i++)
+		if (strcmp(kind, "name") != 0 ||
+		    !path_has(turn, listing->folders[i].path,
+			      turn->err.subject))
+			listing->folders[folders++] = listing->folders[i];
+	for (size_t i = 0; i < listing->subscription_count; i++)
+		if (strcmp(kind, "path") != 0 ||
+		    !mbj_bytes_equal(listing->subscriptions[i],
+				     mbj_bytes_str(turn->err.subject)))
+			listing->subscriptions[names++] =
+				listing->subscriptions[i];
+	is_less = folders < listing->folder_count ||
+		  names < listing->subscription_count;
+	listing->folder_count = folders;
+	listing->subscription_count = names;
+	if (is_less)
+		e_warning(turn->box->event, "mbj: left out: %s",
+			  turn->err.message);
+	return is_less;
+}
+
 /* Make the account as Dovecot is, and close what is open. */
 static int turn_settle(struct turn *turn)
 {
@@ -95,6 +142,7 @@ static int turn_settle(struct turn *turn)
 	enum account_need need;
 	bool is_late = false;
 	size_t tries = 0;
+	enum mbj_rc rc;
 	int ret;
 
 	turn->is_settling = true;
@@ -103,8 +151,11 @@ static int turn_settle(struct turn *turn)
 
 		if (listing_read(turn->capture, &listing, &turn->why) < 0)
 			return -1;
-		if (account_settle(turn->account, &listing, &turn->err) ==
-		    MBJ_OK) {
+		do {
+			rc = account_settle(turn->account, &listing,
+					    &turn->err);
+		} while (rc < 0 && turn_leave_out(turn, &listing));
+		if (rc == MBJ_OK) {
 			turn->is_settling = false;
 			turn->is_settled = is_whole;
 			return 0;
