@@ -211,8 +211,13 @@ enum mbj_rc mail_acl_import(struct mail_import *m,
 
 /* -------------------------------------------------------------- writing */
 
+struct acl_lost {
+	size_t cut_count;
+	bool is_open; /* who is kept out would get in */
+};
+
 static enum mbj_rc list_print(const struct mail_acl_source *source,
-			      struct mbj_buf *text, size_t *ret_cut_count,
+			      struct mbj_buf *text, struct acl_lost *lost,
 			      struct mbj_error *err)
 {
 	struct mbj_scan scan = {0};
@@ -222,10 +227,15 @@ static enum mbj_rc list_print(const struct mail_acl_source *source,
 	rc = mbj_scan_attrs(source->txn, source->account, source->mailbox,
 			    MBJ_ATTR_ACL, &scan, err);
 	while (rc == MBJ_OK) {
+		bool is_lost = false;
+
 		rc = mbj_scan_next_attr(&scan, &attr, err);
 		if (rc == MBJ_OK)
-			*ret_cut_count += !mbj_maildir_acl_put(text, attr.name,
-							       attr.value);
+			lost->cut_count +=
+				!mbj_maildir_acl_put(text, attr.name,
+						     attr.value, &is_lost);
+		/* To Dovecot any entry may narrow another. */
+		lost->is_open |= is_lost;
 	}
 	mbj_scan_done(&scan);
 	return rc == MBJ_ENOTFOUND ? mbj_buf_ok(text, err) : rc;
@@ -250,19 +260,26 @@ static enum mbj_rc list_write(const char *dir, struct mbj_bytes text,
 enum mbj_rc mail_acl_export(const struct mail_acl_source *source,
 			    struct mail_report *report, struct mbj_error *err)
 {
-	size_t cut_count = 0;
+	struct acl_lost lost = {.cut_count = 0};
 	struct mbj_buf text;
 	enum mbj_rc rc;
 
 	mbj_buf_init(&text, LIST_SIZE_MAX);
-	rc = list_print(source, &text, &cut_count, err);
+	rc = list_print(source, &text, &lost, err);
+	if (lost.is_open)
+		mbj_buf_clear(&text);
 	if (rc == MBJ_OK && source->dir != NULL)
 		rc = list_write(source->dir, mbj_buf_view(&text), err);
-	if (rc == MBJ_OK && cut_count > 0)
+	if (rc == MBJ_OK && lost.is_open)
+		mail_left_out(report, source->title,
+			      "its access control list is not written, nobody "
+			      "gets rights by it: %s cannot hold an identifier",
+			      MBJ_MAILDIR_ACL);
+	else if (rc == MBJ_OK && lost.cut_count > 0)
 		mail_note(report, source->title,
 			  "%zu entries of its access control list lose what "
 			  "%s cannot hold",
-			  cut_count, MBJ_MAILDIR_ACL);
+			  lost.cut_count, MBJ_MAILDIR_ACL);
 	mbj_buf_done(&text);
 	return rc;
 }

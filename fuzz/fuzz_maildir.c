@@ -144,6 +144,7 @@ static void acl_check(struct mbj_bytes input)
 	struct mbj_maildir_acl line, again;
 	struct mbj_bytes rest;
 	struct mbj_buf text;
+	bool is_lost;
 	enum mbj_rc rc;
 
 	mbj_buf_init(&line.name, 2 * INPUT_MAX);
@@ -154,7 +155,7 @@ static void acl_check(struct mbj_bytes input)
 		mbj_buf_clear(&text);
 		if (rc != MBJ_OK ||
 		    !mbj_maildir_acl_put(&text, mbj_buf_view(&line.name),
-					 mbj_bytes_str(line.rights)))
+					 mbj_bytes_str(line.rights), &is_lost))
 			continue;
 		rest = mbj_buf_view(&text);
 		MBJ_ASSERT(mbj_maildir_acl_next(&rest, &again, NULL) == MBJ_OK);

@@ -287,23 +287,47 @@ static void identifier_put(struct mbj_buf *buf, struct mbj_bytes name)
 		mbj_buf_put_u8(buf, '"');
 }
 
-bool mbj_maildir_acl_put(struct mbj_buf *buf, struct mbj_bytes name,
-			 struct mbj_bytes rights)
+/* What was put from begin on is read as that name. */
+static bool is_read_back(const struct mbj_buf *buf, size_t begin,
+			 struct mbj_bytes name)
 {
+	struct mbj_bytes rest = mbj_buf_view(buf);
+	struct mbj_maildir_acl line;
+	bool is_same;
+
+	rest = mbj_bytes_make(rest.p + begin, rest.n - begin);
+	mbj_buf_init(&line.name, buf->max);
+	is_same = mbj_maildir_acl_next(&rest, &line, NULL) == MBJ_OK &&
+		  rest.n == 0 &&
+		  mbj_bytes_equal(mbj_buf_view(&line.name), name);
+	mbj_buf_done(&line.name);
+	return is_same;
+}
+
+bool mbj_maildir_acl_put(struct mbj_buf *buf, struct mbj_bytes name,
+			 struct mbj_bytes rights, bool *ret_is_lost)
+{
+	size_t begin = buf->n;
 	size_t count = 0;
 
-	for (size_t i = 0; i < name.n; i++)
-		if (name.p[i] < 0x20 || name.p[i] == 0x7f)
-			return false;
+	*ret_is_lost = false;
 	for (size_t i = 0; i < rights.n; i++)
 		count += letter_bit(rights.p[i]) != 0;
-	if (count == 0 || name.n == 0)
+	if (count == 0)
 		return false;
-	identifier_put(buf, name);
+	if (name.n > 0)
+		identifier_put(buf, name);
 	mbj_buf_put_u8(buf, ' ');
 	for (size_t i = 0; i < rights.n; i++)
 		if (letter_bit(rights.p[i]) != 0)
 			mbj_buf_put_u8(buf, rights.p[i]);
 	mbj_buf_put_str(buf, "\n");
-	return count == rights.n;
+	if (buf->failed != MBJ_OK)
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		*ret_is_lost |= name.p[i] < 0x20 || name.p[i] == 0x7f;
+	*ret_is_lost |= !is_read_back(buf, begin, name);
+	if (*ret_is_lost)
+		buf->n = begin;
+	return !*ret_is_lost && count == rights.n;
 }

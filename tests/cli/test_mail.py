@@ -116,6 +116,24 @@ class Maildir(Mail):
                     b"-group-override=off lrswipkxtea\n").splitlines()))
         self.assertFalse((out / "dovecot-acl").exists())
 
+    def test_acl_not_written(self):
+        """Goal: a list with an identifier that dovecot-acl cannot hold is not
+        written at all: whom it keeps out
+        would get in."""
+        mailtest.write(self.m, [Folder(["INBOX"], []), Folder(["A"], [])], [])
+        self.take("--maildir", self.m)
+        for who in ("anyone", "-#x"):
+            self.mbj("setacl", self.p, "alice", "A", "--", who, "lr")
+        out = self.dir / "out"
+        answer = self.mbj("export", self.p, "alice", out, status=PARTIAL)
+        self.assertIn("A: its access control list is not written", answer.err)
+        self.assertFalse((out / ".A" / "dovecot-acl").exists())
+        self.mbj("setacl", self.p, "alice", "A", "--", "-#x", "")
+        shutil.rmtree(out)
+        self.mbj("export", self.p, "alice", out)
+        self.assertEqual((out / ".A" / "dovecot-acl").read_bytes(),
+                         b"anyone lr\n")
+
     def test_acl_left_out(self):
         """Goal: a list with a line that cannot be had gives nobody any right:
         what the line takes away would be given.  Method: a folder for each

@@ -81,6 +81,7 @@ START_TEST(both_ways)
 	struct mbj_maildir_acl line;
 	struct mbj_buf again;
 	struct mbj_error err;
+	bool is_lost;
 
 	mbj_buf_init(&line.name, TEXT_MAX);
 	mbj_buf_init(&again, TEXT_MAX);
@@ -91,7 +92,9 @@ START_TEST(both_ways)
 	ck_assert_int_eq(mbj_maildir_acl_next(&rest, &line, &err),
 			 MBJ_ENOTFOUND);
 	ck_assert(mbj_maildir_acl_put(&again, mbj_bytes_str(acl_lines[_i].name),
-				      mbj_bytes_str(acl_lines[_i].rights)));
+				      mbj_bytes_str(acl_lines[_i].rights),
+				      &is_lost));
+	ck_assert(!is_lost);
 	ck_assert(mbj_bytes_equal(mbj_buf_view(&again),
 				  mbj_bytes_str(acl_lines[_i].line)));
 	mbj_buf_done(&line.name);
@@ -142,22 +145,39 @@ START_TEST(lines)
 }
 END_TEST
 
+/* Entries that the file cannot hold, or not whole. */
+static const struct {
+	struct mbj_bytes name;
+	const char *rights;
+	bool is_lost;
+} cut_entries[] = {
+	{{(const uint8_t *)"bob", 3}, "l09r", false},
+	{{(const uint8_t *)"ann", 3}, "0", false},
+	{{(const uint8_t *)"a\nuser=eve", 10}, "a", true},
+	{{(const uint8_t *)"", 1}, "a", true},
+	{{(const uint8_t *)"", 0}, "a", true},
+	{{(const uint8_t *)"#x", 2}, "a", true},
+	{{(const uint8_t *)"-#x", 3}, "a", true},
+	{{(const uint8_t *)"-", 1}, "a", true},
+	{{(const uint8_t *)"--bob", 5}, "a", true},
+	{{(const uint8_t *)"-#x", 3}, "0", false},
+};
+
 /* Goal: what has no place in the file is told of, the rest is written. */
 START_TEST(cut)
 {
+	size_t count = sizeof(cut_entries) / sizeof(cut_entries[0]);
 	struct mbj_buf text;
+	bool is_lost;
 
 	mbj_buf_init(&text, TEXT_MAX);
-	ck_assert(!mbj_maildir_acl_put(&text, mbj_bytes_str("bob"),
-				       mbj_bytes_str("l09r")));
-	ck_assert(!mbj_maildir_acl_put(&text, mbj_bytes_str("ann"),
-				       mbj_bytes_str("0")));
-	ck_assert(!mbj_maildir_acl_put(&text, mbj_bytes_str("a\nuser=eve"),
-				       mbj_bytes_str("a")));
-	ck_assert(!mbj_maildir_acl_put(&text, mbj_bytes_str("nul"),
-				       mbj_bytes_make("", 1)));
-	ck_assert(!mbj_maildir_acl_put(&text, mbj_bytes_str(""),
-				       mbj_bytes_str("a")));
+	for (size_t i = 0; i < count; i++) {
+		ck_assert(!mbj_maildir_acl_put(&text, cut_entries[i].name,
+					       mbj_bytes_str(
+						       cut_entries[i].rights),
+					       &is_lost));
+		ck_assert_msg(is_lost == cut_entries[i].is_lost, "%zu", i);
+	}
 	ck_assert(mbj_bytes_equal(mbj_buf_view(&text),
 				  mbj_bytes_str("user=bob lr\n")));
 	mbj_buf_done(&text);

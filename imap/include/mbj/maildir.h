@@ -146,10 +146,12 @@ enum mbj_rc mbj_maildir_acl_next(struct mbj_bytes *rest,
 				 struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * False: something of it has no place in the file, which are rights of the
- * site's own (digits) and names with control characters.
+ * site's own (digits); or, *ret_is_lost, all of it: names that would not be
+ * read back as they are, with control characters or as "#x".  Then nothing is
+ * put.
  */
 bool mbj_maildir_acl_put(struct mbj_buf *buf, struct mbj_bytes name,
-			 struct mbj_bytes rights);
+			 struct mbj_bytes rights, bool *ret_is_lost);
 
 /* subscriptions, versions 1 and 2. */
 struct mbj_maildir_subscriptions {
