@@ -236,12 +236,18 @@ static int folder_read(struct reading *reading, struct mailbox_list *list,
 	const struct mbj_tree *tree = reading->capture->account.tree;
 	struct account_folder folder;
 
-	if (mailbox_look(list, vname, &folder, &reading->why) < 0) {
-		if (!folder.is_unread)
-			return -1;
+	if (mailbox_look(list, vname, &folder, &reading->why) < 0 &&
+	    !folder.is_unread)
+		return -1;
+	if (folder.is_unread)
 		e_error(reading->capture->user->event,
-			"mbj: taken as it was: %s", reading->why);
-	}
+			"mbj: taken as it was: %s",
+			reading->why != NULL
+				? reading->why
+				: t_strdup_printf("mailbox %s is there, and "
+						  "opens as deleted",
+						  vname));
+	reading->why = NULL;
 	/* INBOX is none where nobody has opened it, or it was given away. */
 	if (strcmp(vname, "INBOX") != 0 || folder.is_unread ||
 	    !mbj_id_is_root(folder.id))
