@@ -37,14 +37,12 @@ struct pass {
 	struct waiting_outcome *out;
 	struct mbj_log_reader *reader;
 	struct mbj_batch *batch;
-	struct mbj_lsn at;  /* the group in hand, or the next one */
-	uint64_t end;	    /* the state's watermark */
-	uint64_t read_size; /* bytes */
-	size_t active;	    /* accounts */
-	uint32_t count;	    /* groups and stops in this transaction */
-	size_t size;	    /* and the groups' bytes */
-	bool is_changed;    /* there is something to commit */
-	bool is_bound;	    /* enough was read */
+	struct mbj_lsn at; /* the group in hand, or the next one */
+	uint64_t end;	   /* the state's watermark */
+	size_t active;	   /* accounts */
+	uint32_t count;	   /* groups and stops in this transaction */
+	size_t size;	   /* and the groups' bytes */
+	bool is_bound;	   /* enough was read */
 	/* What stands when this transaction does not. */
 	struct mbj_retry_result settled;
 };
@@ -137,7 +135,6 @@ static enum mbj_rc record_write(struct pass *pass, struct waiting *w,
 	};
 
 	w->is_changed = false;
-	pass->is_changed = true;
 	return mbj_txn_parked_set(txn, &parked, err);
 }
 
@@ -159,7 +156,6 @@ static enum mbj_rc waiting_end(struct pass *pass, struct waiting *w,
 	w->is_changed = false;
 	w->is_over = true;
 	pass->active--;
-	pass->is_changed = true;
 	pass->out->has_moved = true;
 	pass->out->result.accounts_healed++;
 	return mbj_txn_parked_clear(mbj_batch_txn(pass->batch), w->account,
@@ -197,7 +193,6 @@ static enum mbj_rc turn_begin(struct pass *pass, struct mbj_error *err)
 {
 	pass->count = 0;
 	pass->size = 0;
-	pass->is_changed = false;
 	pass->settled = pass->out->result;
 	return mbj_batch_begin(pass->store, &pass->batch, err);
 }
@@ -222,7 +217,7 @@ static enum mbj_rc turn_end(struct pass *pass, bool is_all,
 		rc = record_write(pass, w, "what waits is being carried out",
 				  err);
 	}
-	if (rc == MBJ_OK && pass->is_changed) {
+	if (rc == MBJ_OK) {
 		mbj_batch_touch(pass->batch);
 		rc = mbj_batch_space_check(pass->batch, err);
 		if (rc == MBJ_OK)
@@ -345,25 +340,30 @@ static enum mbj_rc journal_stop(struct pass *pass, const struct mbj_error *why,
 	return rc;
 }
 
-/* Is it the journal's own, and no reason to keep those who wait elsewhere? */
-static bool is_of_journal(enum mbj_rc rc)
+/* What is the journal's own is no reason to keep those who wait elsewhere. */
+static enum mbj_rc journal_fault(struct pass *pass, const struct mbj_error *why,
+				 struct mbj_error *err)
 {
-	return rc == MBJ_ECORRUPT || rc == MBJ_ENOTFOUND;
+	if (why->rc == MBJ_ECORRUPT || why->rc == MBJ_ENOTFOUND)
+		return journal_stop(pass, why, err);
+	if (err != NULL)
+		*err = *why;
+	return why->rc;
 }
 
 static bool pass_is_bound(const struct pass *pass)
 {
 	uint64_t max = pass->options->read_max;
 
-	return max > 0 && (pass->out->read >= max ||
-			   pass->read_size / RETRY_READ_SIZE >= max);
+	return max > 0 && pass->out->read >= max;
 }
 
 /* Groups until nobody is active, or enough were read, or one cannot be. */
 static enum mbj_rc groups_run(struct pass *pass, struct mbj_error *err)
 {
+	struct mbj_error why = {.rc = MBJ_ENOTFOUND,
+				.message = "the journal ends before it"};
 	struct mbj_group group;
-	struct mbj_error why;
 	enum mbj_rc rc = MBJ_OK;
 
 	for (; rc == MBJ_OK && pass->active > 0; pass->at.v++) {
@@ -373,16 +373,10 @@ static enum mbj_rc groups_run(struct pass *pass, struct mbj_error *err)
 		if (pass->is_bound)
 			return MBJ_OK;
 		rc = mbj_log_reader_next(pass->reader, &group, &why);
-		if (is_of_journal(rc))
-			return journal_stop(pass, &why, err);
-		if (rc < 0) {
-			if (err != NULL)
-				*err = why;
-			return rc;
-		}
+		if (rc < 0)
+			return journal_fault(pass, &why, err);
 		MBJ_ASSERT(group.header.lsn.v == pass->at.v);
-		pass->out->read++;
-		pass->read_size += group.record.n;
+		pass->out->read += 1 + group.record.n / RETRY_READ_SIZE;
 		if (group_is_awaited(pass, &group))
 			rc = group_retry(pass, &group, err);
 	}
@@ -413,13 +407,8 @@ static enum mbj_rc stretch_run(struct pass *pass, struct mbj_error *err)
 	if (pass->at.v > pass->end)
 		return active_end(pass, err);
 	rc = mbj_log_reader_seek(pass->reader, pass->at, &why);
-	if (rc == MBJ_OK)
-		return groups_run(pass, err);
-	if (is_of_journal(rc))
-		return journal_stop(pass, &why, err);
-	if (err != NULL)
-		*err = why;
-	return rc;
+	return rc == MBJ_OK ? groups_run(pass, err)
+			    : journal_fault(pass, &why, err);
 }
 
 static enum mbj_rc pass_run(struct pass *pass, struct mbj_error *err)

@@ -30,13 +30,13 @@ void waiting_done(struct waiting_list *list);
 /* NULL: it is not aside. */
 struct waiting *waiting_find(const struct waiting_list *list,
 			     struct mbj_id account);
-/* Bytes of the journal that count for a group, where reading is bounded. */
+/* Bytes of a group that count for another one, where reading is bounded. */
 enum { RETRY_READ_SIZE = 4096 };
 
 /* What came of a pass. */
 struct waiting_outcome {
 	struct mbj_retry_result result;
-	uint64_t read;		 /* groups of the journal */
+	uint64_t read;		 /* of the journal, as read_max counts */
 	bool has_moved;		 /* somebody waits from a later group on */
 	struct mbj_error damage; /* of the journal, that somebody stopped at */
 };

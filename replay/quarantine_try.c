@@ -198,9 +198,9 @@ static void pace_begin(const struct mbj_store *store,
 
 	if (pace->read_max == 0)
 		pace->read_max = READ_MAX;
-	if (mbj_id_is_root(pace->next) &&
-	    sys->random(sys->ctx, pace->next.b, sizeof(pace->next.b)) < 0)
-		pace->next = MBJ_ID_ROOT;
+	/* Where nothing can be drawn, from the first one on. */
+	if (mbj_id_is_root(pace->next))
+		(void)sys->random(sys->ctx, pace->next.b, sizeof(pace->next.b));
 }
 
 enum mbj_rc retry_by_itself(struct mbj_store *store,

@@ -1,10 +1,12 @@
 /*
  * mbj_diverge REPLICA ACCOUNT MAILBOXID NAME
  * mbj_diverge REPLICA ACCOUNT +NAME|-NAME
+ * mbj_diverge REPLICA ACCOUNT =GROUP
  *
- * Renames a mailbox, or subscribes a name or no longer, in a replica's state
- * behind its journal's back: what a bug or a repaired page would leave.  No
- * verb can do that, and without it nothing is ever parked.
+ * Renames a mailbox, or subscribes a name or no longer, or says that a group
+ * waits for the account, in a replica's state behind its journal's back: what a
+ * bug or a repaired page would leave.  No verb can do that, and without it
+ * nothing is ever parked.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +60,21 @@ static void subscribe(struct mbj_txn *txn, char **argv)
 	     &err);
 }
 
+static void park(struct mbj_txn *txn, char **argv)
+{
+	struct mbj_parked parked = {.count = 1,
+				    .reason = mbj_bytes_str("by hand")};
+	struct mbj_account account;
+	struct mbj_error err;
+
+	must(mbj_txn_account_find(txn, mbj_bytes_str(argv[2]), &account, &err),
+	     &err);
+	parked.account = account.id;
+	parked.first.v = strtoull(argv[3] + 1, NULL, 10);
+	parked.last = parked.first;
+	must(mbj_txn_parked_set(txn, &parked, &err), &err);
+}
+
 int main(int argc, char **argv)
 {
 	struct mbj_state_options options = MBJ_STATE_OPTIONS_DEFAULT;
@@ -78,6 +95,8 @@ int main(int argc, char **argv)
 	must(mbj_txn_begin(state, &txn, &err), &err);
 	if (argc == 5)
 		move(txn, argv);
+	else if (argv[3][0] == '=')
+		park(txn, argv);
 	else
 		subscribe(txn, argv);
 	must(mbj_txn_commit(&txn, &err), &err);

@@ -97,9 +97,28 @@ class Quarantine(ServiceCase):
                          "carried out 2 groups; 1 accounts go on\n")
         self.assertEqual(self.read("list", status=OK).out, "")
         self.agree()
+        # From the journal alone, then from what is there now.
+        self.mbj("fsck", self.r, "--rebuild")
+        self.agree()
         self.mbj("snapshot", self.r)
         self.mbj("fsck", self.r, "--rebuild")
         self.agree()
+
+    def test_gone(self):
+        """Goal: groups that the journal does not reach back to are named, and
+        keep no other account.  Method: a replica made from a snapshot."""
+        self.mbj("snapshot", self.p)
+        self.r = self.dir / "later"
+        self.mbj("init", self.r, "--from-snapshot", self.p)
+        self.replay()
+        subprocess.run([DIVERGE, self.r, "alice", "=1"], check=True)
+        self.mbj("subscribe", self.p, "bob", "Lists")
+        self.replay(status=PARTIAL)
+        self.assertIn("group 1 is not in the journal",
+                      self.read("show", "alice", status=FAILED).err)
+        self.quarantine("retry", "alice", status=PARTIAL)
+        self.assertIn("group 1 is not in the journal", self.read("list").out)
+        self.assertEqual(self.tree(self.r), self.tree(self.p))
 
     def test_by_itself(self):
         """Goal: a replay brings back who can come.  Method: a mended one."""

@@ -124,3 +124,21 @@ void aside_begin(struct fixture *f, bool is_bob,
 	fixture_import(f, "bob", 4);
 	aside_rename(f, is_bob);
 }
+
+void aside_by_hand(struct fixture *f, unsigned count, struct mbj_id id,
+		   uint64_t first)
+{
+	struct mbj_parked parked = {.first = {first},
+				    .last = {first},
+				    .count = 1,
+				    .reason = mbj_bytes_str("by hand")};
+	struct mbj_txn *txn = NULL;
+
+	OK(mbj_txn_begin(f->replica->state, &txn, err));
+	for (unsigned i = 0; i < count; i++) {
+		parked.account = id;
+		parked.account.b[0] = (uint8_t)(id.b[0] + i);
+		OK(mbj_txn_parked_set(txn, &parked, err));
+	}
+	OK(mbj_txn_commit(&txn, err));
+}

@@ -33,4 +33,11 @@ void aside_rename(struct fixture *f, bool is_bob);
 void aside_begin(struct fixture *f, bool is_bob,
 		 const struct mbj_store_options *options);
 
+/*
+ * So many accounts, this one and others whose ids begin with later bytes, say
+ * that a group waits for them.
+ */
+void aside_by_hand(struct fixture *f, unsigned count, struct mbj_id id,
+		   uint64_t group);
+
 #endif

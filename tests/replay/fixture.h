@@ -25,6 +25,7 @@ TCase *test_engine_case(void);
 TCase *test_fault_case(void);
 TCase *test_healing_case(void);
 TCase *test_open_case(void);
+TCase *test_outside_case(void);
 TCase *test_quarantine_case(void);
 TCase *test_replay_case(void);
 TCase *test_resync_case(void);

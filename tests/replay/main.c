@@ -13,7 +13,8 @@ int main(void)
 		test_source_case,	test_resync_case,
 		test_stack_case,	test_stream_case,
 		test_stream_frame_case, test_stream_peer_case,
-		test_turn_case,		test_verify_case,
+		test_outside_case,	test_turn_case,
+		test_verify_case,
 	};
 
 	return test_run("replay", cases, sizeof(cases) / sizeof(*cases));

@@ -248,6 +248,29 @@ static void both_keep(struct fixture *f, const struct mbj_buf *record)
 	OK(mbj_batch_commit(&batch, err));
 }
 
+/* What the group says of both is what they are. */
+static void both_compare(struct fixture *f, const struct mbj_buf *record)
+{
+	struct mbj_group group;
+	struct mbj_txn *txn = NULL;
+
+	OK(mbj_group_parse(mbj_buf_view(record), &group, err));
+	ck_assert_uint_eq(group.header.account_count, 2);
+	OK(mbj_store_read(f->replica, &txn, err));
+	for (uint32_t i = 0; i < 2; i++) {
+		struct mbj_group_account named;
+		struct mbj_account account;
+		struct mbj_digest digest;
+
+		mbj_group_account_get(&group, i, &named);
+		OK(mbj_txn_account_get(txn, named.id, &account, err));
+		ck_assert_uint_eq(account.lsn.v, group.header.lsn.v);
+		OK(mbj_txn_account_check(txn, named.id, &digest, err));
+		ck_assert(mbj_digest_equal(&digest, &named.digest));
+	}
+	mbj_txn_abort(&txn);
+}
+
 /*
  * Goal: a group of two accounts takes effect for both or for neither.  Method:
  * one of the two fails, then neither; only one of them is asked for.
@@ -275,6 +298,7 @@ START_TEST(quarantine_retry_both)
 	ck_assert_uint_eq(result.accounts_healed, 2);
 	aside_waits(&f, "alice", 0, 0, "");
 	aside_waits(&f, "bob", 0, 0, "");
+	both_compare(&f, &record);
 	mbj_buf_done(&record);
 	fixture_end(&f);
 }
@@ -305,6 +329,7 @@ START_TEST(quarantine_retry_other)
 	ck_assert_uint_eq(result.groups, 1);
 	ck_assert_uint_eq(result.accounts_healed, 1);
 	ck_assert_uint_eq(result.accounts_parked, 0);
+	both_compare(&f, &record);
 	mbj_buf_done(&record);
 	fixture_end(&f);
 }

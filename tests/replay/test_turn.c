@@ -2,6 +2,7 @@
  * What accounts that are set aside may cost others: nobody waits for somebody
  * else's journal, turn or memory.
  */
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,25 +10,7 @@
 #include "quarantine_run.h"
 #include "read_fault.h"
 #include "store_impl.h"
-
-/* Accounts aside by hand, whose ids begin with 7 and more. */
-static void parked_put(struct fixture *f, unsigned count, struct mbj_id id,
-		       uint64_t first)
-{
-	struct mbj_parked parked = {.first = {first},
-				    .last = {first},
-				    .count = 1,
-				    .reason = mbj_bytes_str("by hand")};
-	struct mbj_txn *txn = NULL;
-
-	OK(mbj_txn_begin(f->replica->state, &txn, err));
-	for (unsigned i = 0; i < count; i++) {
-		parked.account = id;
-		parked.account.b[0] = (uint8_t)(id.b[0] + i);
-		OK(mbj_txn_parked_set(txn, &parked, err));
-	}
-	OK(mbj_txn_commit(&txn, err));
-}
+#include "stream_lab.h"
 
 /* ------------------------------------------------------------- the journal */
 
@@ -61,7 +44,7 @@ START_TEST(turn_gone)
 	struct fixture f;
 
 	seeded_begin(&f);
-	parked_put(&f, 1, fixture_account(f.primary, "alice"), 3);
+	aside_by_hand(&f, 1, fixture_account(f.primary, "alice"), 3);
 	aside_ghost(&f, "bob", true);
 	fixture_rename(&f, "bob", "m3", "c");
 	ck_assert_uint_eq(fixture_replay(&f).accounts_parked, 2);
@@ -98,7 +81,8 @@ static void segment_lose(struct fixture *f, const char *beginning)
 /*
  * Goal: damage in the journal stops those who may wait for what is there; who
  * waits behind it goes on in the same pass.  Method: alice waits from before a
- * segment that is gone, bob from behind it.
+ * segment that is gone, carol for what was in the next one, which is gone too,
+ * bob from behind both.
  */
 START_TEST(turn_damage)
 {
@@ -112,11 +96,15 @@ START_TEST(turn_damage)
 	fixture_begin_with(&f, &small);
 	fixture_import(&f, "alice", 4);
 	fixture_import(&f, "bob", 4);
+	fixture_import(&f, "carol", 4);
 	(void)fixture_replay(&f);
 	aside_ghost(&f, "alice", true);
 	aside_ghost(&f, "bob", true);
+	aside_ghost(&f, "carol", true);
 	/* A batch of a replay is in one segment. */
-	for (int i = 0; i < 600; i++) {
+	for (int i = 0; i < 900; i++) {
+		if (i == 500)
+			fixture_rename(&f, "carol", "m2", "c");
 		fixture_rename(&f, "alice", i % 2 ? "x" : "m2",
 			       i % 2 ? "m2" : "x");
 		if (i % 50 == 0)
@@ -124,22 +112,28 @@ START_TEST(turn_damage)
 	}
 	(void)fixture_replay(&f);
 	fixture_rename(&f, "bob", "m2", "b");
-	ck_assert_uint_eq(fixture_replay(&f).accounts_parked, 2);
+	ck_assert_uint_eq(fixture_replay(&f).accounts_parked, 3);
 	aside_ghost(&f, "alice", false);
 	aside_ghost(&f, "bob", false);
+	aside_ghost(&f, "carol", false);
 	segment_lose(&f, "00000002");
+	segment_lose(&f, "00000003");
 	ck_assert_int_eq(mbj_quarantine_retry(f.replica, &options, &result,
 					      &why),
 			 MBJ_ECORRUPT);
 	ck_assert_ptr_nonnull(strstr(why.message, "00000002"));
 	ck_assert_uint_eq(result.accounts_healed, 1);
-	ck_assert_uint_eq(result.accounts_parked, 1);
+	ck_assert_uint_eq(result.accounts_parked, 2);
 	ck_assert_uint_gt(result.groups, 10);
-	aside_waits(&f, "alice", 600 - (result.groups - 1), result.groups + 2,
+	aside_waits(&f, "alice", 900 - (result.groups - 1), result.groups + 3,
 		    "00000002");
+	aside_waits(&f, "carol", 1, 504, "00000003");
 	aside_waits(&f, "bob", 0, 0, "");
+	ck_assert_int_eq(mbj_quarantine_retry(f.replica, &options, &result,
+					      NULL),
+			 MBJ_ECORRUPT);
 	/* By itself it is no reason to fail. */
-	ck_assert_uint_eq(fixture_replay(&f).accounts_parked, 1);
+	ck_assert_uint_eq(fixture_replay(&f).accounts_parked, 2);
 	fixture_end(&f);
 }
 END_TEST
@@ -185,8 +179,8 @@ END_TEST
 
 /*
  * Goal: groups that fail bound a transaction, as those that take effect do.
- * Method: two that fail, a transaction for each; where a read fails behind the
- * first one, that one's reason of now stands.
+ * Method: two that fail, a transaction for each, by number and by bytes; where
+ * a read fails behind the first one, that one's reason of now stands.
  */
 START_TEST(turn_failing)
 {
@@ -200,15 +194,18 @@ START_TEST(turn_failing)
 
 	usual.state.engine = MBJ_STATE_MEMORY;
 	usual.state.records_cached_max = 0;
-	options.batch_groups_max = 1;
+	if (_i == 0)
+		options.batch_groups_max = 1;
+	else
+		options.batch_size_max = 1;
 	aside_begin(&f, true, &usual);
 	for (uint64_t k = 1;; k++) {
 		struct mbj_parked parked = {.first = {0}};
 		struct mbj_txn *txn = NULL;
 		bool is_first_done, is_second_done;
 
-		parked_put(&f, 1, fixture_account(f.primary, "alice"), 3);
-		parked_put(&f, 1, fixture_account(f.primary, "bob"), 4);
+		aside_by_hand(&f, 1, fixture_account(f.primary, "alice"), 3);
+		aside_by_hand(&f, 1, fixture_account(f.primary, "bob"), 4);
 		mbj_store_close(&f.replica);
 		OK(mbj_replica_open(f.replica_dir, f.options, &f.replica, err));
 		read_fault_begin(f.replica->state);
@@ -285,6 +282,47 @@ START_TEST(turn_far)
 END_TEST
 
 /*
+ * Goal: among many that still fail each has its turn, and stays as it was.
+ * Method: more than one look takes, each with a group that waits; one is
+ * mended, then all.
+ */
+START_TEST(turn_many)
+{
+	enum { MANY = 80, MENDED = 37 };
+	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
+	char names[MANY][8];
+	unsigned turns = 0;
+	struct fixture f;
+
+	options.state.engine = MBJ_STATE_MEMORY;
+	fixture_begin_with(&f, &options);
+	for (unsigned i = 0; i < MANY; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "u%u", i);
+		fixture_import(&f, names[i], 2);
+	}
+	(void)fixture_replay(&f);
+	for (unsigned i = 0; i < MANY; i++) {
+		aside_ghost(&f, names[i], true);
+		fixture_rename(&f, names[i], "m2", "a");
+	}
+	ck_assert_uint_eq(fixture_replay(&f).accounts_parked, MANY);
+	aside_ghost(&f, names[MENDED], false);
+	while (fixture_replay(&f).accounts_healed == 0)
+		ck_assert_uint_lt(++turns, 2);
+	for (unsigned i = 0; i < MANY; i++) {
+		if (i == MENDED)
+			continue;
+		aside_waits(&f, names[i], 1, MANY + 1 + i, "group ");
+		aside_ghost(&f, names[i], false);
+	}
+	while (fixture_replay(&f).accounts_parked > 0)
+		ck_assert_uint_lt(++turns, 4);
+	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
  * Goal: one occasion has an end.  Method: two groups may be read on one.
  */
 START_TEST(turn_bounded)
@@ -304,108 +342,118 @@ START_TEST(turn_bounded)
 }
 END_TEST
 
-/* ------------------------------------------------------- chance and space */
-
-struct outside {
-	struct mbj_sys sys;
-	struct mbj_id drawn;
-	int64_t space;
-};
-
-static int outside_random(void *ctx, void *p, size_t n)
-{
-	const struct outside *outside = ctx;
-
-	if (n != MBJ_ID_SIZE || mbj_id_is_root(outside->drawn))
-		return mbj_sys_posix()->random(mbj_sys_posix()->ctx, p, n);
-	memcpy(p, outside->drawn.b, n);
-	return 0;
-}
-
-static int64_t outside_space(void *ctx, const char *path)
-{
-	const struct outside *outside = ctx;
-
-	(void)path;
-	return outside->space;
-}
-
-/* The real one ignores its context. */
-static void outside_init(struct outside *outside,
-			 struct mbj_store_options *options)
-{
-	*outside = (struct outside){.sys = *mbj_sys_posix(),
-				    .space = (int64_t)1 << 40};
-	outside->sys.ctx = outside;
-	outside->sys.random = outside_random;
-	outside->sys.space = outside_space;
-	*options = MBJ_STORE_OPTIONS_INIT;
-	options->sys = &outside->sys;
-}
-
 /*
- * Goal: processes that come and go do not all look at the same accounts.
- * Method: of 200 the one that is mended is looked at by who draws a place
- * before it, and not by others.
+ * Goal: who a pass did not come by waits as before.  Method: one group is read,
+ * the other account waits for the next one.
  */
-START_TEST(turn_drawn)
+START_TEST(turn_untouched)
 {
-	struct mbj_store_options options;
-	struct outside outside;
-	struct mbj_id alice, others;
 	struct fixture f;
 
-	outside_init(&outside, &options);
-	aside_begin(&f, false, &options);
+	aside_begin(&f, true, NULL);
 	aside_ghost(&f, "alice", false);
-	alice = fixture_account(f.primary, "alice");
-	/* In the order of ids: the others are all behind it. */
-	others = alice;
-	others.b[MBJ_ID_SIZE - 1] ^= 1;
-	for (unsigned i = 0; i < 2; i++) {
-		others.b[0] = (uint8_t)(i == 0 ? alice.b[0] + 1 : 0);
-		parked_put(&f, i == 0 ? 255u - alice.b[0] : alice.b[0], others,
-			   3);
-	}
-	for (unsigned i = 0; i < 2; i++) {
-		mbj_store_close(&f.replica);
-		OK(mbj_replica_open(f.replica_dir, f.options, &f.replica, err));
-		outside.drawn = alice;
-		if (i == 0)
-			outside.drawn.b[0] = (uint8_t)(alice.b[0] + 1);
-		ck_assert_uint_eq(fixture_replay(&f).accounts_healed, i);
-		outside.drawn = MBJ_ID_ROOT;
-	}
+	aside_ghost(&f, "bob", false);
+	ck_assert_uint_eq(aside_retry_with(&f, NULL, 1000, 1).groups, 1);
+	aside_waits(&f, "alice", 2, 4, "being carried out");
+	aside_waits(&f, "bob", 3, 4, "group 4");
+	ck_assert_uint_eq(aside_retry(&f, NULL).groups, 5);
+	aside_equal(&f);
 	fixture_end(&f);
 }
 END_TEST
 
 /*
- * Goal: a disk that is full is written to by nobody, and is no reason for a
- * replay to fail.  Method: below the mark, asked for and by itself; above it
- * again.
+ * Goal: it has one in bytes, too.  Method: a group as large as three may be,
+ * with one that waits on either side; then a record of what no journal has yet.
  */
-START_TEST(turn_full)
+START_TEST(turn_bytes)
 {
-	struct mbj_retry_options retry = MBJ_RETRY_OPTIONS_INIT;
-	struct mbj_store_options options;
+	struct mbj_retry_pace pace = {.read_max = 3};
 	struct mbj_retry_result result;
-	struct outside outside;
-	struct mbj_error why;
 	struct fixture f;
 
-	outside_init(&outside, &options);
-	aside_begin(&f, false, &options);
+	fixture_begin(&f);
+	fixture_import(&f, "alice", 4);
+	(void)fixture_replay(&f);
+	aside_ghost(&f, "alice", true);
+	fixture_rename(&f, "alice", "m2", "a");
+	fixture_import(&f, "bob", 250);
+	fixture_rename(&f, "alice", "m3", "b");
+	ck_assert_uint_eq(fixture_replay(&f).groups_parked, 2);
 	aside_ghost(&f, "alice", false);
-	outside.space = MBJ_STORE_SPACE_MIN - 1;
-	ck_assert_uint_eq(fixture_replay(&f).groups_retried, 0);
-	ck_assert_int_eq(mbj_quarantine_retry(f.replica, &retry, &result, &why),
-			 MBJ_ENOSPC);
-	ck_assert_uint_eq(result.groups, 0);
-	aside_waits(&f, "alice", 3, 3, "group 3");
-	outside.space++;
-	ck_assert_uint_eq(fixture_replay(&f).groups_retried, 3);
+	OK(retry_by_itself(f.replica, &pace, &result, err));
+	ck_assert_uint_eq(result.groups, 1);
+	aside_waits(&f, "alice", 1, 4, "being carried out");
+	ck_assert_uint_eq(turns_until(&f, &pace, 1), 1);
+	aside_by_hand(&f, 1, fixture_account(f.primary, "bob"), 99);
+	ck_assert_uint_eq(fixture_replay(&f).accounts_parked, 1);
+	ck_assert_uint_eq(aside_retry(&f, NULL).accounts_healed, 1);
 	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
+/* ----------------------------------------------------------------- sources */
+
+/* Meet the source, which has nothing new; groups that were carried out. */
+static uint64_t connect_once(struct fixture *f)
+{
+	struct mbj_stream_result result;
+	struct mbj_buf requests, answers;
+
+	mbj_buf_init(&requests, BYTES_MAX);
+	mbj_buf_init(&answers, BYTES_MAX);
+	hello_put(&requests, 1, 1, mbj_store_end(f->replica).lsn.v);
+	OK(source_ask(f->primary_dir, &requests, &answers, err));
+	OK(replica_hear(f->replica, mbj_buf_view(&answers), &result, err));
+	ck_assert(result.is_met);
+	mbj_buf_done(&requests);
+	mbj_buf_done(&answers);
+	return result.replay.groups_retried;
+}
+
+/*
+ * Goal: connections that follow one another do not all try in vain.  Method:
+ * two in vain, then it is mended: the third is none to try on, the fourth is.
+ */
+START_TEST(turn_connections)
+{
+	struct fixture f;
+
+	aside_begin(&f, false, NULL);
+	mbj_store_close(&f.replica);
+	OK(mbj_replica_open(f.replica_dir, f.options, &f.replica, err));
+	ck_assert_uint_eq(connect_once(&f), 0);
+	ck_assert_uint_eq(connect_once(&f), 0);
+	aside_ghost(&f, "alice", false);
+	ck_assert_uint_eq(connect_once(&f), 0);
+	ck_assert_uint_eq(connect_once(&f), 3);
+	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: a source that is refused is no occasion, and who follows it not yet
+ * has nothing done.  Method: that of another lineage, then one's own.
+ */
+START_TEST(turn_refused)
+{
+	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_replay_result result;
+	struct mbj_error why;
+	struct fixture f, other;
+
+	aside_begin(&f, false, NULL);
+	fixture_begin(&other);
+	fixture_import(&other, "alice", 4);
+	aside_ghost(&f, "alice", false);
+	ck_assert_int_eq(mbj_replay_journal(f.replica, other.primary_dir,
+					    &options, &result, &why),
+			 MBJ_EFENCED);
+	aside_waits(&f, "alice", 3, 3, "group 3");
+	ck_assert_uint_eq(fixture_replay(&f).groups_retried, 3);
+	fixture_end(&other);
 	fixture_end(&f);
 }
 END_TEST
@@ -418,10 +466,13 @@ TCase *test_turn_case(void)
 	tcase_add_loop_test(tcase, turn_gone, 0, 2);
 	tcase_add_test(tcase, turn_damage);
 	tcase_add_test(tcase, turn_state);
-	tcase_add_test(tcase, turn_failing);
+	tcase_add_loop_test(tcase, turn_failing, 0, 2);
 	tcase_add_test(tcase, turn_far);
+	tcase_add_test(tcase, turn_many);
 	tcase_add_test(tcase, turn_bounded);
-	tcase_add_test(tcase, turn_drawn);
-	tcase_add_test(tcase, turn_full);
+	tcase_add_test(tcase, turn_untouched);
+	tcase_add_test(tcase, turn_bytes);
+	tcase_add_test(tcase, turn_connections);
+	tcase_add_test(tcase, turn_refused);
 	return tcase;
 }

@@ -31,7 +31,8 @@ struct mbj_retry_options {
 	struct mbj_id account;	   /* ROOT: all that are aside */
 	uint32_t batch_groups_max; /* groups carried out in one transaction */
 	size_t batch_size_max;	   /* and their bytes */
-	/* Groups of the journal that are read, or 4 KiB for each; 0: all. */
+	/* Groups of the journal that are read, 4 KiB of one are one more. 0:
+	 * all. */
 	uint64_t read_max;
 };
 
