@@ -21,6 +21,8 @@
 #include <mbj/check.h>
 #include <mbj/maildir.h>
 
+enum { LIST_STEP = 4096 };
+
 struct entry {
 	const char *name;
 	uint32_t uid; /* 0: none */
@@ -56,6 +58,32 @@ static bool mode_is(const struct mbj_sys *sys, const char *path, mode_t type)
 	       (mode & S_IFMT) == type;
 }
 
+/* No link, and no waiting, should it have become another meanwhile. */
+static enum mbj_rc list_read(const struct mbj_sys *sys, const char *path,
+			     struct mbj_buf *text, struct mbj_error *err)
+{
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	uint8_t step[LIST_STEP];
+	size_t got = sizeof(step);
+	enum mbj_rc rc;
+
+	rc = mbj_file_open(sys, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, &file,
+			   err);
+	for (uint64_t at = 0; rc == MBJ_OK && got == sizeof(step); at += got) {
+		rc = mbj_file_read(&file, at, step, sizeof(step), &got, err);
+		if (rc < 0)
+			break;
+		mbj_buf_put(text, step, got);
+		rc = mbj_buf_ok(text, err);
+		if (rc < 0)
+			(void)mbj_error_prefix(err, rc, "%s", path);
+	}
+	mbj_file_close(&file);
+	if (rc < 0)
+		mbj_buf_clear(text);
+	return rc;
+}
+
 bool mbj_maildir_list_load(const struct mbj_sys *sys, const char *dir,
 			   const char *name, struct mbj_buf *ret_text,
 			   struct mbj_error *err)
@@ -72,8 +100,7 @@ bool mbj_maildir_list_load(const struct mbj_sys *sys, const char *dir,
 				    "it is no regular file: %s", path);
 		return false;
 	}
-	return mbj_file_load(sys, path, MBJ_MAILDIR_LIST_MAX, ret_text, err) ==
-	       MBJ_OK;
+	return list_read(sys, path, ret_text, err) == MBJ_OK;
 }
 
 enum mbj_rc mbj_maildir_folders(const struct mbj_sys *sys, const char *dir,

@@ -269,6 +269,46 @@ START_TEST(folder_no_memory)
 }
 END_TEST
 
+/* Everything is a file: what it was before it became another. */
+static int late_stat(void *ctx, const char *path, mode_t *mode, uid_t *uid)
+{
+	(void)ctx;
+	(void)path;
+	*mode = S_IFREG | 0600;
+	*uid = geteuid();
+	return 0;
+}
+
+/*
+ * Goal: a list that becomes a link between two looks is not read.  Method: a
+ * link that the first look takes for a file.
+ */
+START_TEST(list_link)
+{
+	struct mbj_sys sys = *mbj_sys_posix();
+	char *path = test_path_dup(dir, MBJ_MAILDIR_ACL);
+	struct mbj_error err;
+	struct mbj_buf text;
+
+	mbj_buf_init(&text, 1 << 16);
+	file_put("secret", "anyone lr\n");
+	ck_assert_int_eq(symlink("secret", path), 0);
+	sys.stat = late_stat;
+	ck_assert(!mbj_maildir_list_load(&sys, dir, MBJ_MAILDIR_ACL, &text,
+					 &err));
+	ck_assert_int_lt(err.rc, 0);
+	ck_assert_uint_eq(text.n, 0);
+	ck_assert_int_eq(remove(path), 0);
+	file_put(MBJ_MAILDIR_ACL, "anyone lr\n");
+	ck_assert(
+		mbj_maildir_list_load(&sys, dir, MBJ_MAILDIR_ACL, &text, &err));
+	ck_assert(mbj_bytes_equal(mbj_buf_view(&text),
+				  mbj_bytes_str("anyone lr\n")));
+	mbj_buf_done(&text);
+	free(path);
+}
+END_TEST
+
 TCase *test_folder_case(void)
 {
 	TCase *tc = tcase_create("folder");
@@ -280,5 +320,6 @@ TCase *test_folder_case(void)
 	tcase_add_test(tc, folder_reads);
 	tcase_add_test(tc, folder_lists);
 	tcase_add_test(tc, folder_no_memory);
+	tcase_add_test(tc, list_link);
 	return tc;
 }
