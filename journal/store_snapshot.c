@@ -167,11 +167,10 @@ static enum mbj_rc snapshot_fits(const struct mbj_store *store,
 			     (unsigned long long)lsn.v);
 }
 
-/* MBJ_ECORRUPT, MBJ_EUNSUPPORTED, MBJ_ENOTFOUND: it is not to be had. */
-static enum mbj_rc snapshot_judge(const struct mbj_store *store,
-				  struct mbj_lsn lsn,
-				  struct mbj_snapshot_info *ret_info,
-				  struct mbj_error *err)
+enum mbj_rc mbj_store_snapshot_judge(const struct mbj_store *store,
+				     struct mbj_lsn lsn,
+				     struct mbj_snapshot_info *ret_info,
+				     struct mbj_error *err)
 {
 	struct mbj_snapshot *snapshot = NULL;
 	char path[MBJ_PATH_TEXT_MAX];
@@ -237,7 +236,7 @@ static enum mbj_rc old_remove(const struct mbj_store *store, const char *dir,
 			good++;
 			continue;
 		}
-		rc = snapshot_judge(store, lsns[i], &info, &why);
+		rc = mbj_store_snapshot_judge(store, lsns[i], &info, &why);
 		good += rc == MBJ_OK;
 		if (fault_is_its_own(rc)) {
 			damage_note(result, &why);
@@ -271,7 +270,8 @@ static enum mbj_rc snapshot_make(struct mbj_store *store, const char *dir,
 		mbj_txn_abort(&txn);
 		return rc;
 	}
-	rc = snapshot_judge(store, watermark.lsn, &result->info, &why);
+	rc = mbj_store_snapshot_judge(store, watermark.lsn, &result->info,
+				      &why);
 	if (fault_is_its_own(rc)) {
 		if (rc != MBJ_ENOTFOUND)
 			damage_note(result, &why);
@@ -419,7 +419,7 @@ static enum mbj_rc snapshot_check(const struct mbj_store *store,
 {
 	struct mbj_snapshot_info info;
 
-	return snapshot_judge(store, lsn, &info, err);
+	return mbj_store_snapshot_judge(store, lsn, &info, err);
 }
 
 static enum mbj_rc none_refuse(const struct mbj_store *store,

@@ -191,6 +191,7 @@ static enum mbj_rc account_make_room(struct mbj_snapshot *snapshot,
 				     struct mbj_error *err)
 {
 	const struct snapshot_sum *sum = &snapshot->sum;
+	char text[MBJ_ID_TEXT_SIZE];
 	struct mbj_account other;
 	enum mbj_rc rc;
 
@@ -198,11 +199,13 @@ static enum mbj_rc account_make_room(struct mbj_snapshot *snapshot,
 	if (rc < 0 || !sum->is_account)
 		return rc;
 	rc = mbj_txn_account_find(txn, sum->account.name, &other, err);
-	if (rc == MBJ_OK)
+	if (rc == MBJ_OK) {
+		mbj_id_print(other.id, text);
 		return conflict(err,
-				"another account has the name that %s has for "
-				"it",
-				snapshot->file.path);
+				"another account, %s, has the name that the "
+				"snapshot has for it",
+				text);
+	}
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 

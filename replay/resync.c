@@ -11,7 +11,7 @@
  *   1. the snapshot is of the replica's own history: lineage, chain value, and
  *      for every account what its own journal recorded last, since a state that
  *      is made anew has all of them from it (snapshot_judge.c);
- *   2. it is in the replica's own directory, and newer than any other there,
+ *   2. it is in the replica's own directory, and no good one there is newer,
  *      before the state is changed: a state that is made anew begins with it,
  *      and so has the account as it is now;
  *   3. wherever it is stopped, the account is what it was, or what the journal
@@ -35,12 +35,35 @@ struct resync {
 	const char *source;
 	struct mbj_lsn end; /* the state's watermark */
 	struct snapshot_copy copy;
+	bool is_kept;		   /* it has its name */
 	bool is_there;		   /* the snapshot has the account */
 	uint64_t messages;	   /* of it, there or here */
 	struct mbj_parked waiting; /* what its journal has behind it */
 };
 
 /* ----------------------------------------------------------- the snapshot */
+
+static const char *copy_path(const struct resync *resync)
+{
+	return resync->is_kept ? resync->copy.path : resync->copy.temp;
+}
+
+static void copy_drop(const struct resync *resync)
+{
+	if (!resync->is_kept)
+		snapshot_copy_drop(&resync->copy);
+}
+
+/* A state that is made anew begins with it from here on. */
+static enum mbj_rc copy_keep(struct resync *resync, struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	if (!resync->is_kept)
+		rc = snapshot_copy_keep(&resync->copy, err);
+	resync->is_kept = rc == MBJ_OK;
+	return rc;
+}
 
 /* What the snapshot has of the account. */
 static enum mbj_rc account_check(struct resync *resync, struct mbj_error *err)
@@ -50,7 +73,7 @@ static enum mbj_rc account_check(struct resync *resync, struct mbj_error *err)
 	struct mbj_error why;
 	enum mbj_rc rc;
 
-	rc = mbj_snapshot_open(resync->copy.sys, resync->copy.temp, &snapshot,
+	rc = mbj_snapshot_open(resync->copy.sys, copy_path(resync), &snapshot,
 			       err);
 	if (rc < 0)
 		return rc;
@@ -67,8 +90,27 @@ static enum mbj_rc account_check(struct resync *resync, struct mbj_error *err)
 	return rc;
 }
 
-static enum mbj_rc copy_try(struct resync *resync, struct mbj_lsn lsn,
-			    struct mbj_error *err)
+/* One's own of that group: where it is good it is that of the source. */
+static enum mbj_rc own_try(struct resync *resync, struct mbj_lsn lsn,
+			   struct mbj_error *err)
+{
+	struct snapshot_copy *copy = &resync->copy;
+	enum mbj_rc rc;
+
+	copy->sys = mbj_store_sys(resync->store);
+	rc = mbj_snapshot_path(copy->path, mbj_store_dir(resync->store), lsn,
+			       err);
+	if (rc == MBJ_OK)
+		rc = mbj_store_snapshot_judge(resync->store, lsn, &copy->info,
+					      err);
+	if (rc == MBJ_OK)
+		rc = snapshot_judge_by_journal(resync->store, copy->path, err);
+	resync->is_kept = rc == MBJ_OK;
+	return rc;
+}
+
+static enum mbj_rc other_try(struct resync *resync, struct mbj_lsn lsn,
+			     struct mbj_error *err)
 {
 	enum mbj_rc rc;
 
@@ -84,36 +126,63 @@ static enum mbj_rc copy_try(struct resync *resync, struct mbj_lsn lsn,
 	if (rc == MBJ_OK)
 		rc = snapshot_judge_by_journal(resync->store, resync->copy.temp,
 					       err);
-	if (rc == MBJ_OK)
-		rc = account_check(resync, err);
-	if (rc == MBJ_OK)
-		rc = snapshot_copy_keep(&resync->copy, err);
 	if (rc < 0)
-		snapshot_copy_drop(&resync->copy);
+		copy_drop(resync);
+	return rc;
+}
+
+static enum mbj_rc copy_try(struct resync *resync, struct mbj_lsn lsn,
+			    struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = own_try(resync, lsn, err);
+	if (snapshot_copy_is_fault(rc))
+		rc = other_try(resync, lsn, err);
+	if (rc < 0)
+		return rc;
+	rc = account_check(resync, err);
+	if (rc < 0)
+		copy_drop(resync);
 	return rc;
 }
 
 /*
  * The first group that a snapshot may have: one's own journal goes on from
- * there, and a state that is made anew takes it before any other.
+ * there, and a state that is made anew takes it before any other that is good.
  */
 static enum mbj_rc least_find(const struct resync *resync,
 			      struct mbj_lsn *ret_least, struct mbj_error *err)
 {
 	const struct mbj_anchor *anchor =
 		&mbj_store_identity(resync->store)->anchor;
+	struct mbj_snapshot_info info;
 	struct mbj_lsn *lsns = NULL;
+	struct mbj_error why;
 	size_t count = 0;
 	enum mbj_rc rc;
 
 	rc = mbj_snapshots_list(mbj_store_sys(resync->store),
 				mbj_store_dir(resync->store), &lsns, &count,
 				err);
+	if (rc < 0)
+		return rc;
 	ret_least->v = anchor->first.v > 1 ? anchor->first.v - 1 : 1;
-	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
+	for (size_t i = 0; i < count && lsns[i].v > ret_least->v; i++) {
 		/* Others are of a history that was given up. */
-		if (lsns[i].v <= resync->end.v && lsns[i].v > ret_least->v)
+		if (lsns[i].v > resync->end.v)
+			continue;
+		rc = mbj_store_snapshot_judge(resync->store, lsns[i], &info,
+					      &why);
+		if (snapshot_copy_is_fault(rc)) {
+			rc = MBJ_OK;
+			continue;
+		}
+		if (rc == MBJ_OK)
 			*ret_least = lsns[i];
+		else if (err != NULL)
+			*err = why;
+		break;
 	}
 	mbj_free(lsns);
 	return rc;
@@ -284,12 +353,18 @@ static enum mbj_rc account_replace(struct resync *resync, struct mbj_txn *txn,
 	if (rc == MBJ_OK)
 		rc = known_check(resync, txn, is_found, err);
 	if (rc == MBJ_OK)
-		rc = mbj_snapshot_open(resync->copy.sys, resync->copy.path,
+		rc = mbj_snapshot_open(resync->copy.sys, copy_path(resync),
 				       &snapshot, err);
 	if (rc == MBJ_OK)
 		rc = mbj_snapshot_account_load(snapshot, resync->account, txn,
 					       true, err);
 	mbj_snapshot_close(&snapshot);
+	if (rc == MBJ_ECONFLICT)
+		rc = mbj_error_prefix(
+			err, rc,
+			"a newer snapshot may help, or \"mbj fsck --rebuild\", "
+			"from the one that %s has now",
+			mbj_store_dir(resync->store));
 	if (rc == MBJ_OK)
 		rc = resync->waiting.count > 0
 			     ? mbj_txn_parked_set(txn, &resync->waiting, err)
@@ -300,12 +375,21 @@ static enum mbj_rc account_replace(struct resync *resync, struct mbj_txn *txn,
 static enum mbj_rc account_make(struct resync *resync, struct mbj_error *err)
 {
 	struct mbj_batch *batch = NULL;
+	struct mbj_error why;
 	enum mbj_rc rc;
 
 	rc = mbj_batch_begin(resync->store, &batch, err);
 	if (rc < 0)
 		return rc;
 	rc = account_replace(resync, mbj_batch_txn(batch), err);
+	/* What does not go for one account goes for a whole state. */
+	if (rc == MBJ_OK || rc == MBJ_ELIMIT || rc == MBJ_ECONFLICT) {
+		enum mbj_rc kept = copy_keep(resync, &why);
+
+		if (kept < 0 && err != NULL)
+			*err = why;
+		rc = kept < 0 ? kept : rc;
+	}
 	if (rc == MBJ_OK) {
 		mbj_batch_touch(batch);
 		rc = mbj_batch_commit(&batch, err);
@@ -341,8 +425,10 @@ static enum mbj_rc account_resync(struct resync *resync,
 	enum mbj_rc rc;
 
 	rc = copy_find(resync, err);
-	if (rc == MBJ_OK)
-		rc = account_make(resync, err);
+	if (rc < 0)
+		return rc;
+	rc = account_make(resync, err);
+	copy_drop(resync);
 	if (rc == MBJ_OK)
 		rc = rest_carry_out(resync, result, err);
 	result->snapshot = resync->copy.info.watermark.lsn;

@@ -30,14 +30,37 @@ static enum mbj_rc bytes_copy(struct mbj_file *from, struct mbj_file *to,
 	return rc == MBJ_OK ? mbj_file_sync(to, err) : rc;
 }
 
-static enum mbj_rc file_copy(const struct mbj_sys *sys, const char *from,
+/* Edits come first. */
+static enum mbj_rc room_check(const struct mbj_store *store,
+			      struct mbj_file *source, struct mbj_error *err)
+{
+	struct mbj_store_space space = mbj_store_space_get(store);
+	uint64_t size = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_file_size(source, &size, err);
+	if (rc < 0 || (space.left >= size && space.left - size >= space.min))
+		return rc;
+	return mbj_error_set(err, MBJ_ENOSPC,
+			     "%s has %llu bytes left, of which %llu are kept "
+			     "free, and the snapshot %s has %llu",
+			     mbj_store_dir(store),
+			     (unsigned long long)space.left,
+			     (unsigned long long)space.min, source->path,
+			     (unsigned long long)size);
+}
+
+static enum mbj_rc file_copy(const struct mbj_store *store, const char *from,
 			     const char *to, struct mbj_error *err)
 {
+	const struct mbj_sys *sys = mbj_store_sys(store);
 	struct mbj_file source = MBJ_FILE_CLOSED;
 	struct mbj_file target = MBJ_FILE_CLOSED;
 	enum mbj_rc rc;
 
 	rc = mbj_file_open(sys, from, O_RDONLY | O_NOFOLLOW, &source, err);
+	if (rc == MBJ_OK)
+		rc = room_check(store, &source, err);
 	if (rc == MBJ_OK)
 		rc = mbj_file_open(sys, to,
 				   O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW,
@@ -90,7 +113,7 @@ enum mbj_rc snapshot_copy_make(struct mbj_store *store, const char *source,
 		rc = mbj_path_join(copy.temp, copy.dir, COPY_TEMP_NAME, err);
 	if (rc < 0)
 		return rc;
-	rc = file_copy(copy.sys, from, copy.temp, err);
+	rc = file_copy(store, from, copy.temp, err);
 	if (rc == MBJ_OK)
 		rc = copy_judge(copy.sys, copy.temp, &copy.info, err);
 	if (rc < 0)

@@ -177,43 +177,20 @@ static enum mbj_rc base_note(struct judging *j, struct mbj_snapshot *base,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
-static enum mbj_rc base_open(const struct judging *j, struct mbj_lsn lsn,
-			     struct mbj_snapshot **ret_base,
-			     struct mbj_error *err)
+static enum mbj_rc base_try(struct judging *j, struct mbj_lsn lsn,
+			    struct mbj_error *err)
 {
-	const struct mbj_sys *sys = mbj_store_sys(j->store);
-	const struct mbj_snapshot_info *info;
+	struct mbj_snapshot_info info;
 	struct mbj_snapshot *base = NULL;
 	char path[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc;
 
-	rc = mbj_snapshot_path(path, mbj_store_dir(j->store), lsn, err);
+	rc = mbj_store_snapshot_judge(j->store, lsn, &info, err);
 	if (rc == MBJ_OK)
-		rc = mbj_snapshot_open(sys, path, &base, err);
+		rc = mbj_snapshot_path(path, mbj_store_dir(j->store), lsn, err);
 	if (rc == MBJ_OK)
-		rc = mbj_snapshot_verify(base, err);
-	if (rc < 0) {
-		mbj_snapshot_close(&base);
-		return rc;
-	}
-	info = mbj_snapshot_info_get(base);
-	if (info->watermark.lsn.v == lsn.v &&
-	    mbj_id_equal(info->lineage,
-			 mbj_store_identity(j->store)->lineage)) {
-		*ret_base = base;
-		return MBJ_OK;
-	}
-	mbj_snapshot_close(&base);
-	return mbj_error_set(err, MBJ_ECORRUPT, "%s is another store's", path);
-}
-
-static enum mbj_rc base_try(struct judging *j, struct mbj_lsn lsn,
-			    struct mbj_error *err)
-{
-	struct mbj_snapshot *base = NULL;
-	enum mbj_rc rc;
-
-	rc = base_open(j, lsn, &base, err);
+		rc = mbj_snapshot_open(mbj_store_sys(j->store), path, &base,
+				       err);
 	if (rc == MBJ_OK)
 		rc = base_note(j, base, err);
 	mbj_snapshot_close(&base);

@@ -24,6 +24,7 @@ TCase *test_backup_case(void);
 TCase *test_engine_case(void);
 TCase *test_fault_case(void);
 TCase *test_healing_case(void);
+TCase *test_judge_case(void);
 TCase *test_open_case(void);
 TCase *test_outside_case(void);
 TCase *test_quarantine_case(void);

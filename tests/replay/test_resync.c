@@ -6,57 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "aside_lab.h"
 #include "read_fault.h"
+#include "resync_lab.h"
 #include "state_priv.h"
 #include "store_impl.h"
-
-static uint64_t snapshot_make(struct mbj_store *store)
-{
-	struct mbj_snapshot_result result;
-
-	OK(mbj_store_snapshot(store, &result, err));
-	return result.info.watermark.lsn.v;
-}
-
-static enum mbj_rc resync_try(struct fixture *f, struct mbj_id account,
-			      struct mbj_resync_result *ret_result,
-			      struct mbj_error *err)
-{
-	return mbj_quarantine_resync(f->replica, account, f->primary_dir,
-				     ret_result, err);
-}
-
-static struct mbj_resync_result resync(struct fixture *f, const char *account)
-{
-	struct mbj_resync_result result;
-
-	OK(resync_try(f, fixture_account(f->primary, account), &result, err));
-	return result;
-}
-
-static void refused(struct fixture *f, const char *account, enum mbj_rc rc,
-		    const char *words)
-{
-	struct mbj_resync_result result;
-	struct mbj_error why = {.rc = MBJ_OK};
-
-	ck_assert_int_eq(resync_try(f, fixture_account(f->primary, account),
-				    &result, &why),
-			 rc);
-	ck_assert_msg(strstr(why.message, words) != NULL, "%s", why.message);
-}
-
-static void rebuild(struct fixture *f)
-{
-	struct mbj_store_options options =
-		f->options != NULL ? *f->options : MBJ_STORE_OPTIONS_INIT;
-
-	options.is_rebuild_forced = true;
-	mbj_store_close(&f->replica);
-	OK(mbj_replica_open(f->replica_dir, &options, &f->replica, err));
-	ck_assert(mbj_store_recovery_get(f->replica)->is_rebuilt);
-}
 
 /*
  * Goal: an account that diverged is made again what its source has, and nobody
@@ -254,153 +207,6 @@ START_TEST(resync_refused)
 END_TEST
 
 /*
- * Goal: a snapshot that has any account otherwise than the journal recorded is
- * taken for nobody: it would be the base of all.  Method: the primary bent
- * without a group that says so; the others are aside as before, also in a state
- * that is made anew, which has what was good.
- */
-START_TEST(resync_denied)
-{
-	struct fixture f, turned;
-
-	aside_begin(&f, true, NULL);
-	turned = f;
-	turned.replica = f.primary;
-	aside_ghost(&turned, "alice", true);
-	snapshot_make(f.primary);
-	refused(&f, "alice", MBJ_ECORRUPT, "otherwise than group 7");
-	refused(&f, "bob", MBJ_ECORRUPT, "otherwise than group 7");
-	aside_waits(&f, "alice", 3, 3, "group 3");
-	aside_waits(&f, "bob", 3, 4, "group 4");
-	rebuild(&f);
-	ck_assert_uint_eq(mbj_store_recovery_get(f.replica)->snapshot.v, 0);
-	aside_ghost(&turned, "alice", false);
-	aside_equal(&f);
-	fixture_end(&f);
-}
-END_TEST
-
-/* Of what no store makes one of: an account that is set aside. */
-static void snapshot_write(struct mbj_store *store)
-{
-	struct mbj_snapshot_info info;
-	char dir[MBJ_PATH_TEXT_MAX];
-	struct mbj_txn *txn = NULL;
-
-	OK(mbj_store_snapshots_make(store, dir, err));
-	OK(mbj_store_read(store, &txn, err));
-	OK(mbj_snapshot_write(mbj_sys_posix(), dir, txn, &info, err));
-	mbj_txn_abort(&txn);
-}
-
-static struct mbj_txn *primary_begin(struct fixture *f, const char *account,
-				     struct mbj_account *ret_account)
-{
-	struct mbj_txn *txn = NULL;
-
-	OK(mbj_txn_begin(f->primary->state, &txn, err));
-	OK(mbj_txn_account_find(txn, mbj_bytes_str(account), ret_account, err));
-	return txn;
-}
-
-/*
- * Goal: a source that has lost an account, or has it as it was, or as a deleted
- * one, takes nothing from the replica: whoever is resynced.  Method: alice gone
- * from the primary without a trace; with the tombstone of a group; an older
- * group's number; set aside there; and nobody's account.
- */
-START_TEST(resync_lost)
-{
-	static const char *const words[] = {"not, named by group 7",
-					    "otherwise than group 7",
-					    "otherwise than group 7",
-					    "set aside", "knows nothing"};
-	const struct mbj_account stranger = {.id = fixture_id(99),
-					     .name = mbj_bytes_str("nobody")};
-	struct mbj_resync_result result;
-	char name[MBJ_NAME_MAX + 1];
-	struct mbj_account account;
-	struct mbj_parked parked;
-	struct mbj_error why;
-	struct mbj_id alice;
-	struct mbj_txn *txn;
-	struct fixture f;
-
-	aside_begin(&f, true, NULL);
-	alice = fixture_account(f.primary, "alice");
-	txn = primary_begin(&f, "alice", &account);
-	parked = (struct mbj_parked){.account = account.id,
-				     .first = {7},
-				     .last = {7},
-				     .count = 1,
-				     .reason = mbj_bytes_str("a reason")};
-	if (_i == 0)
-		OK(mbj_txn_account_wipe(txn, account.id, account.lsn, err));
-	else if (_i == 1)
-		OK(mbj_txn_account_delete(txn, account.id, account.lsn, err));
-	else if (_i == 2)
-		OK(mbj_txn_account_set_lsn(txn, account.id, (struct mbj_lsn){5},
-					   err));
-	else if (_i == 3)
-		OK(mbj_txn_parked_set(txn, &parked, err));
-	else
-		OK(mbj_txn_account_create(txn, &stranger, err));
-	OK(mbj_txn_commit(&txn, err));
-	snapshot_write(f.primary);
-	refused(&f, "bob", MBJ_ECORRUPT, words[_i]);
-	ck_assert_int_eq(resync_try(&f, alice, &result, &why), MBJ_ECORRUPT);
-	rebuild(&f);
-	ck_assert_uint_eq(mbj_store_recovery_get(f.replica)->snapshot.v, 0);
-	fixture_name(f.replica, "alice", fixture_id(3), name);
-	ck_assert_str_eq(name, "m2");
-	fixture_end(&f);
-}
-END_TEST
-
-/*
- * Goal: an account that was last named before the journal begins is to be what
- * the replica's own snapshot has, and without a good one nothing is taken.
- * Method: a replica that began with a snapshot; the primary bent where only
- * that one tells; set right; then that one damaged.
- */
-START_TEST(resync_trimmed)
-{
-	struct mbj_snapshot_info info;
-	char path[MBJ_PATH_TEXT_MAX];
-	struct fixture f, turned;
-
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
-	snapshot_make(f.primary);
-	OK(mbj_replica_seed(f.replica, f.primary_dir, (struct mbj_lsn){0},
-			    &info, err));
-	ck_assert_uint_eq(mbj_store_identity(f.replica)->anchor.first.v, 3);
-	fixture_rename(&f, "bob", "m2", "b");
-	turned = f;
-	turned.replica = f.primary;
-	aside_ghost(&turned, "alice", true);
-	ck_assert_uint_eq(snapshot_make(f.primary), 3);
-	/* Which would do. */
-	OK(mbj_snapshot_path(path, f.primary_dir, (struct mbj_lsn){2}, err));
-	ck_assert_int_eq(unlink(path), 0);
-	refused(&f, "bob", MBJ_ECORRUPT, "otherwise than group 1");
-	refused(&f, "alice", MBJ_ECORRUPT, "otherwise than group 1");
-	aside_ghost(&turned, "alice", false);
-	fixture_rename(&f, "bob", "b", "c");
-	ck_assert_uint_eq(snapshot_make(f.primary), 4);
-	OK(mbj_snapshot_path(path, f.replica_dir, (struct mbj_lsn){2}, err));
-	ck_assert_int_eq(truncate(path, 1000), 0);
-	refused(&f, "bob", MBJ_EFENCED, "nothing can be said");
-	snapshot_make(f.replica);
-	(void)resync(&f, "bob");
-	(void)resync(&f, "alice");
-	aside_equal(&f);
-	fixture_end(&f);
-}
-END_TEST
-
-/*
  * Goal: a state that is made anew must not begin with what the account was: a
  * snapshot that is older than the replica's own is refused.  Method: that; a
  * newer one; nobody of that id; a primary; a replica without a lineage.
@@ -428,6 +234,7 @@ START_TEST(resync_order)
 	snapshot_make(f.primary);
 	ck_assert_int_eq(resync_try(&f, fixture_id(5), &result, &why),
 			 MBJ_ENOTFOUND);
+	newest_is(&f, 3);
 	ck_assert_int_eq(mbj_quarantine_resync(f.primary,
 					       fixture_account(f.primary,
 							       "bob"),
@@ -440,21 +247,6 @@ START_TEST(resync_order)
 	fixture_end(&f);
 }
 END_TEST
-
-static void account_rename(struct fixture *f, const char *from, const char *to)
-{
-	const struct mbj_rename rename = {mbj_bytes_str(from),
-					  mbj_bytes_str(to)};
-	struct mbj_edit edit = MBJ_EDIT_INIT;
-	struct mbj_outcome outcome = {0};
-
-	edit.kind = MBJ_EDIT_ACCOUNT_RENAME;
-	edit.account = mbj_bytes_str(from);
-	edit.renames = &rename;
-	edit.rename_count = 1;
-	OK(mbj_store_submit(f->primary, &edit, &outcome, err));
-	mbj_outcome_done(&outcome);
-}
 
 /*
  * Goal: a name that another account has meanwhile is said, nothing is changed,
@@ -570,9 +362,6 @@ TCase *test_resync_case(void)
 	tcase_add_test(tcase, resync_too_old);
 	tcase_add_test(tcase, resync_comes_and_goes);
 	tcase_add_test(tcase, resync_refused);
-	tcase_add_test(tcase, resync_denied);
-	tcase_add_loop_test(tcase, resync_lost, 0, 5);
-	tcase_add_test(tcase, resync_trimmed);
 	tcase_add_test(tcase, resync_order);
 	tcase_add_test(tcase, resync_name_taken);
 	tcase_add_test(tcase, resync_too_large);

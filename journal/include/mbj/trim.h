@@ -44,6 +44,15 @@ MBJ_API enum mbj_rc mbj_store_snapshot(struct mbj_store *store,
 				       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
+ * One of the store's own: whole, and of this lineage and this journal.
+ * Returns: MBJ_ECORRUPT, MBJ_EUNSUPPORTED, MBJ_ENOTFOUND: it is not to be had.
+ */
+enum mbj_rc mbj_store_snapshot_judge(const struct mbj_store *store,
+				     struct mbj_lsn lsn,
+				     struct mbj_snapshot_info *ret_info,
+				     struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
  * The LSNs of the snapshots in any store, newest first; there may be none, and
  * whether they are good is not looked at.  Ownership: the caller frees the
  * array with mbj_free.
