@@ -69,6 +69,7 @@ struct snapshot_sum {
 	bool is_account;	    /* else: what is left of a dead one */
 	bool is_dead;		    /* it has the tombstone of one */
 	bool is_parked;		    /* set aside where it was written */
+	uint64_t records;	    /* of any table */
 	struct mbj_buf name;
 	struct mbj_buf values;	    /* of the account's element */
 	struct mbj_buf element;	    /* what is summed up now */

@@ -472,6 +472,7 @@ enum mbj_rc mbj_snapshot_accounts_next(struct mbj_snapshot *snapshot,
 		.is_there = sum->is_account,
 		.is_dead = sum->is_dead,
 		.is_parked = sum->is_parked,
+		.records = sum->records,
 	};
 	if (sum->is_account) {
 		ret_account->lsn = sum->account.lsn;

@@ -173,6 +173,7 @@ enum mbj_rc snapshot_sum_add(struct snapshot_sum *sum,
 	const struct mbj_id dead = DEAD_ACCOUNT;
 	struct mbj_content content;
 
+	sum->records++;
 	switch (record->table) {
 	case TABLE_ACCOUNTS:
 		return account_add(sum, with, record, err);

@@ -352,3 +352,42 @@ enum mbj_rc mbj_snapshot_write(const struct mbj_sys *sys, const char *dir,
 		*ret_info = w.info;
 	return rc;
 }
+
+/* ------------------------------------------------------------- counting */
+
+static enum mbj_rc table_count(struct mbj_txn *txn, enum db_table table,
+			       struct mbj_bytes prefix, uint64_t max,
+			       uint64_t *count, struct mbj_error *err)
+{
+	struct db_cursor *cursor = NULL;
+	struct mbj_bytes key;
+	struct mbj_bytes value;
+	enum mbj_rc rc;
+
+	rc = db_cursor_open(txn->txn, table, prefix, &cursor, err);
+	while (rc == MBJ_OK && *count < max) {
+		rc = db_cursor_next(cursor, &key, &value, err);
+		if (rc < 0 || key.n < prefix.n ||
+		    memcmp(key.p, prefix.p, prefix.n) != 0)
+			break;
+		(*count)++;
+	}
+	db_cursor_close(&cursor);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+enum mbj_rc mbj_snapshot_account_count(struct mbj_txn *txn, struct mbj_id id,
+				       uint64_t max, uint64_t *ret_count,
+				       struct mbj_error *err)
+{
+	struct mbj_bytes prefix = mbj_bytes_make(id.b, sizeof(id.b));
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(!txn->is_reading);
+	*ret_count = 0;
+	rc = mbj_txn_flush(txn, err);
+	for (size_t i = 0; rc == MBJ_OK && i < ACCOUNT_TABLES; i++)
+		rc = table_count(txn, account_tables[i], prefix, max, ret_count,
+				 err);
+	return rc;
+}

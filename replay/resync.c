@@ -37,7 +37,7 @@ struct resync {
 	struct snapshot_copy copy;
 	bool is_kept;		   /* it has its name */
 	bool is_there;		   /* the snapshot has the account */
-	uint64_t messages;	   /* of it, there or here */
+	uint64_t records;	   /* of it, there or here, and waiting */
 	struct mbj_parked waiting; /* what its journal has behind it */
 };
 
@@ -65,28 +65,16 @@ static enum mbj_rc copy_keep(struct resync *resync, struct mbj_error *err)
 	return rc;
 }
 
-/* What the snapshot has of the account. */
-static enum mbj_rc account_check(struct resync *resync, struct mbj_error *err)
+/* What it has of all accounts; what it has of this one is kept. */
+static enum mbj_rc copy_judge(struct resync *resync, const char *path,
+			      struct mbj_error *err)
 {
-	struct mbj_snapshot *snapshot = NULL;
-	struct mbj_account account;
-	struct mbj_error why;
+	struct mbj_snapshot_account account = {.id = resync->account};
 	enum mbj_rc rc;
 
-	rc = mbj_snapshot_open(resync->copy.sys, copy_path(resync), &snapshot,
-			       err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_snapshot_account_get(snapshot, resync->account, &account,
-				      &why);
-	resync->is_there = rc == MBJ_OK;
-	resync->messages = resync->is_there ? account.message_count : 0;
-	mbj_snapshot_close(&snapshot);
-	/* Deleted, or not made yet. */
-	if (rc == MBJ_ENOTFOUND)
-		return MBJ_OK;
-	if (rc < 0 && err != NULL)
-		*err = why;
+	rc = snapshot_judge_by_journal(resync->store, path, &account, err);
+	resync->is_there = account.is_there;
+	resync->records = account.records;
 	return rc;
 }
 
@@ -104,7 +92,7 @@ static enum mbj_rc own_try(struct resync *resync, struct mbj_lsn lsn,
 		rc = mbj_store_snapshot_judge(resync->store, lsn, &copy->info,
 					      err);
 	if (rc == MBJ_OK)
-		rc = snapshot_judge_by_journal(resync->store, copy->path, err);
+		rc = copy_judge(resync, copy->path, err);
 	resync->is_kept = rc == MBJ_OK;
 	return rc;
 }
@@ -124,8 +112,7 @@ static enum mbj_rc other_try(struct resync *resync, struct mbj_lsn lsn,
 				   "group's",
 				   (unsigned long long)lsn.v);
 	if (rc == MBJ_OK)
-		rc = snapshot_judge_by_journal(resync->store, resync->copy.temp,
-					       err);
+		rc = copy_judge(resync, resync->copy.temp, err);
 	if (rc < 0)
 		copy_drop(resync);
 	return rc;
@@ -139,11 +126,6 @@ static enum mbj_rc copy_try(struct resync *resync, struct mbj_lsn lsn,
 	rc = own_try(resync, lsn, err);
 	if (snapshot_copy_is_fault(rc))
 		rc = other_try(resync, lsn, err);
-	if (rc < 0)
-		return rc;
-	rc = account_check(resync, err);
-	if (rc < 0)
-		copy_drop(resync);
 	return rc;
 }
 
@@ -240,11 +222,41 @@ static enum mbj_rc copy_find(struct resync *resync, struct mbj_error *err)
 
 /* ------------------------------------------------------------- the account */
 
+/* What is too large for one transaction, a state that is made anew takes. */
+static enum mbj_rc size_check(const struct resync *resync,
+			      struct mbj_error *err)
+{
+	if (resync->records <= MBJ_RESYNC_RECORDS_MAX)
+		return MBJ_OK;
+	return mbj_error_set(
+		err, MBJ_ELIMIT,
+		"the account has more than %d records (messages, expunged "
+		"ones, mailboxes, ...), and is not made again by itself: "
+		"\"mbj fsck --rebuild\" makes the whole state again, from "
+		"the snapshot that %s has now",
+		MBJ_RESYNC_RECORDS_MAX, mbj_store_dir(resync->store));
+}
+
+/* What the state has of it now goes, and counts as well. */
+static enum mbj_rc here_count(struct resync *resync, struct mbj_txn *txn,
+			      struct mbj_error *err)
+{
+	uint64_t here = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_snapshot_account_count(txn, resync->account,
+					(uint64_t)MBJ_RESYNC_RECORDS_MAX + 1,
+					&here, err);
+	if (here > resync->records)
+		resync->records = here;
+	return rc == MBJ_OK ? size_check(resync, err) : rc;
+}
+
 /*
  * What the messages of a group that waits have is wanted as well: nobody may
  * have held it while the account was aside.
  */
-static enum mbj_rc contents_want(struct mbj_txn *txn,
+static enum mbj_rc contents_want(struct resync *resync, struct mbj_txn *txn,
 				 const struct mbj_group *group,
 				 struct mbj_error *err)
 {
@@ -258,11 +270,12 @@ static enum mbj_rc contents_want(struct mbj_txn *txn,
 	/* What cannot be decoded is the apply's to judge. */
 	while (rc == MBJ_OK &&
 	       mbj_group_op_next(group, &reader, &op, NULL) == MBJ_OK) {
-		if (op.kind == MBJ_OP_MESSAGE_APPEND)
-			rc = mbj_txn_blob_want(txn, &op.blob, op.size, true,
-					       err);
+		if (op.kind != MBJ_OP_MESSAGE_APPEND)
+			continue;
+		resync->records++;
+		rc = mbj_txn_blob_want(txn, &op.blob, op.size, true, err);
 	}
-	return rc;
+	return rc == MBJ_OK ? size_check(resync, err) : rc;
 }
 
 /* What one's own journal has of the account behind the snapshot. */
@@ -290,7 +303,7 @@ static enum mbj_rc waiting_find_all(struct resync *resync, struct mbj_txn *txn,
 		if (waiting->count++ == 0)
 			waiting->first = at;
 		waiting->last = at;
-		rc = contents_want(txn, &group, err);
+		rc = contents_want(resync, txn, &group, err);
 	}
 	mbj_log_reader_close(&reader);
 	return rc;
@@ -316,22 +329,6 @@ static enum mbj_rc known_check(const struct resync *resync, struct mbj_txn *txn,
 			     text);
 }
 
-/* What is too large for one transaction, a state that is made anew takes. */
-static enum mbj_rc size_check(const struct resync *resync,
-			      struct mbj_error *err)
-{
-	if (resync->messages <= MBJ_RESYNC_MESSAGES_MAX)
-		return MBJ_OK;
-	return mbj_error_set(
-		err, MBJ_ELIMIT,
-		"the account has %llu messages, one with more than "
-		"%d is not made again by itself: \"mbj fsck "
-		"--rebuild\" makes the whole state again, from "
-		"the snapshot that %s has now",
-		(unsigned long long)resync->messages, MBJ_RESYNC_MESSAGES_MAX,
-		mbj_store_dir(resync->store));
-}
-
 /* One transaction. */
 static enum mbj_rc account_replace(struct resync *resync, struct mbj_txn *txn,
 				   struct mbj_error *err)
@@ -343,11 +340,8 @@ static enum mbj_rc account_replace(struct resync *resync, struct mbj_txn *txn,
 
 	rc = mbj_txn_account_seek(txn, resync->account, &account, &is_found,
 				  err);
-	if (rc == MBJ_OK && is_found &&
-	    account.message_count > resync->messages)
-		resync->messages = account.message_count;
 	if (rc == MBJ_OK)
-		rc = size_check(resync, err);
+		rc = here_count(resync, txn, err);
 	if (rc == MBJ_OK)
 		rc = waiting_find_all(resync, txn, err);
 	if (rc == MBJ_OK)

@@ -47,6 +47,7 @@ struct judging {
 	size_t count;
 	size_t capacity;
 	size_t sorted; /* so many are in order, one for each account */
+	struct mbj_snapshot_account *asked; /* for whom all is done */
 	/* What is wrong. */
 	size_t faults;
 	char text[MBJ_ERROR_MESSAGE_MAX];
@@ -306,6 +307,8 @@ static enum mbj_rc accounts_judge(struct judging *j, struct mbj_error *err)
 		rc = mbj_snapshot_accounts_next(j->snapshot, &account, err);
 		if (rc < 0)
 			break;
+		if (mbj_id_equal(account.id, j->asked->id))
+			*j->asked = account;
 		lacking_judge(j, &at, &account.id);
 		known = at < j->count && mbj_id_equal(j->known[at].id,
 						      account.id)
@@ -337,10 +340,11 @@ static enum mbj_rc all_judge(struct judging *j, struct mbj_error *err)
 }
 
 enum mbj_rc snapshot_judge_by_journal(struct mbj_store *store, const char *path,
+				      struct mbj_snapshot_account *account,
 				      struct mbj_error *err)
 {
 	const struct mbj_snapshot_info *info;
-	struct judging j = {.store = store};
+	struct judging j = {.store = store, .asked = account};
 	enum mbj_rc rc;
 
 	rc = mbj_snapshot_open(mbj_store_sys(store), path, &j.snapshot, err);

@@ -274,25 +274,43 @@ START_TEST(resync_name_taken)
 }
 END_TEST
 
+static void vanished_fill(struct fixture *f, struct mbj_id account,
+			  unsigned count)
+{
+	uint8_t key[MBJ_ID_SIZE * 2 + 4] = {0};
+	const uint8_t value[1] = {0};
+	struct mbj_txn *txn = NULL;
+
+	memcpy(key, account.b, MBJ_ID_SIZE);
+	OK(mbj_txn_begin(f->replica->state, &txn, err));
+	for (unsigned i = 0; i < count; i++) {
+		for (unsigned at = 0; at < 4; at++)
+			key[sizeof(key) - 1 - at] = (uint8_t)(i >> (8 * at));
+		OK(db_put(txn->txn, TABLE_VANISHED,
+			  mbj_bytes_make(key, sizeof(key)),
+			  mbj_bytes_make(value, sizeof(value)), err));
+	}
+	OK(mbj_txn_commit(&txn, err));
+}
+
 /*
- * Goal: an account that is too large for one transaction is refused, and the
- * whole state is made anew with it.  Method: a count of messages that says so.
+ * Goal: an account that is too large for one transaction is refused, whatever
+ * it has many of, and the whole state is made anew with it.  Method: one record
+ * too many of expunged messages.
  */
 START_TEST(resync_too_large)
 {
-	struct mbj_account account;
-	struct mbj_txn *txn = NULL;
+	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
 	struct fixture f;
 
-	aside_begin(&f, false, NULL);
+	options.state.engine = MBJ_STATE_MEMORY;
+	aside_begin(&f, false, &options);
 	snapshot_make(f.primary);
-	OK(mbj_txn_begin(f.replica->state, &txn, err));
-	OK(mbj_txn_account_find(txn, mbj_bytes_str("alice"), &account, err));
-	account.message_count = MBJ_RESYNC_MESSAGES_MAX + 1;
-	OK(account_put(txn, &account, err));
-	OK(mbj_txn_commit(&txn, err));
+	vanished_fill(&f, fixture_account(f.primary, "alice"),
+		      MBJ_RESYNC_RECORDS_MAX + 1);
 	refused(&f, "alice", MBJ_ELIMIT, "fsck --rebuild");
 	aside_waits(&f, "alice", 3, 3, "group 3");
+	newest_is(&f, 8);
 	rebuild(&f);
 	ck_assert_uint_eq(mbj_store_recovery_get(f.replica)->snapshot.v, 8);
 	aside_equal(&f);

@@ -97,6 +97,7 @@ struct mbj_snapshot_account {
 	bool is_parked;		  /* it was set aside */
 	struct mbj_lsn lsn;	  /* last group that named it, where is_there */
 	struct mbj_digest digest; /* zero where it is not there */
+	uint64_t records;	  /* that are of it, dead or alive */
 };
 
 /*
@@ -109,6 +110,14 @@ enum mbj_rc mbj_snapshot_accounts_begin(struct mbj_snapshot *snapshot,
 					struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc mbj_snapshot_accounts_next(struct mbj_snapshot *snapshot,
 				       struct mbj_snapshot_account *ret_account,
+				       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * The records of an account that a snapshot of a writing transaction would
+ * have; max where there are as many or more, which are not looked at.
+ */
+enum mbj_rc mbj_snapshot_account_count(struct mbj_txn *txn, struct mbj_id id,
+				       uint64_t max, uint64_t *ret_count,
 				       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*

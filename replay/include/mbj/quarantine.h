@@ -64,8 +64,11 @@ mbj_quarantine_retry(struct mbj_store *replica,
 		     struct mbj_retry_result *ret_result,
 		     struct mbj_error *err) MBJ_MUST_CHECK;
 
-/* Messages of an account that is made again in one transaction. */
-enum { MBJ_RESYNC_MESSAGES_MAX = 200000 };
+/*
+ * Records of an account that is made again in one transaction: its messages,
+ * expunged ones that are remembered, mailboxes, and what else it has.
+ */
+enum { MBJ_RESYNC_RECORDS_MAX = 250000 };
 
 struct mbj_resync_result {
 	struct mbj_lsn snapshot; /* that the account was made from */
@@ -87,7 +90,8 @@ struct mbj_resync_result {
  * MBJ_ECORRUPT (none is good: damaged, of another history, or it has any
  * account otherwise than this journal recorded, or not at all; they are named),
  * MBJ_ENOTFOUND (nobody knows the account), MBJ_ELIMIT (more than
- * MBJ_RESYNC_MESSAGES_MAX messages: the snapshot is there, a state that is made
+ * MBJ_RESYNC_RECORDS_MAX records, here, there, or with the messages that wait:
+ * the snapshot is there, a state that is made
  * anew begins with it), MBJ_ECONFLICT (another account has its name here: a
  * newer snapshot helps). Durability: as mbj_quarantine_retry; stopped anywhere
  * the account is what it was, or waits in order from some group on, and the
