@@ -77,11 +77,14 @@ static enum mbj_rc group_look(const struct look *look,
 	struct mbj_apply_report report;
 	enum mbj_rc rc;
 
+	*ret_would = false;
 	rc = mbj_batch_begin(look->store, &batch, err);
-	if (rc == MBJ_OK)
-		rc = mbj_apply_group(mbj_batch_txn(batch), group, &report, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_apply_group(mbj_batch_txn(batch), group, &report, err);
 	mbj_batch_abort(&batch);
-	*ret_would = rc == MBJ_OK && report.verdict <= MBJ_VERDICT_ALREADY;
+	if (rc == MBJ_OK)
+		*ret_would = report.verdict <= MBJ_VERDICT_ALREADY;
 	return rc;
 }
 
@@ -131,11 +134,13 @@ static enum mbj_rc accounts_look(const struct look *look,
 				 struct waiting_list *list, struct mbj_id *next,
 				 bool *ret_is_any, struct mbj_error *err)
 {
-	size_t count = list->count < LOOKS_MAX ? list->count : LOOKS_MAX;
 	size_t begin = place_find(list, *next);
 	const struct waiting *leader = NULL;
+	size_t count = list->count;
 	enum mbj_rc rc = MBJ_OK;
 
+	if (count > LOOKS_MAX)
+		count = LOOKS_MAX;
 	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
 		struct waiting *w = &list->items[(begin + i) % list->count];
 
