@@ -339,8 +339,15 @@ void store_trim_finish(const struct mbj_store *store)
 	rc = segment_list_load(&list, store->sys, store->journal_dir, NULL);
 	index = segment_list_find(&list,
 				  store->superblock.identity.anchor.first);
+	if (index == 0 || index == list.count)
+		rc = MBJ_ENOTFOUND;
+	/* After a kill the superblock that says so may not be on disk: a power
+	 * cut could bring the one before it back, and not what it begins with.
+	 */
+	if (rc == MBJ_OK)
+		rc = mbj_dir_sync(store->sys, store->dir, NULL);
 	/* What cannot be removed now is void all the same. */
-	if (rc == MBJ_OK && index < list.count && index > 0)
+	if (rc == MBJ_OK)
 		rc = files_remove(store, list.entries[index].number, false,
 				  &result, NULL);
 	(void)rc;

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <mbj/trim.h>
+
 #include "cut_lab.h"
 
 struct order {
@@ -155,12 +157,76 @@ START_TEST(recovery_begins_on_disk)
 }
 END_TEST
 
+static void segment_watch(void *context, struct disk *disk, enum disk_call call,
+			  const char *path)
+{
+	struct order *order = context;
+	char superblock[MBJ_PATH_TEXT_MAX];
+
+	if (call != DISK_CALL_UNLINK || strstr(path, ".seg") == NULL)
+		return;
+	order->pages++;
+	(void)snprintf(superblock, sizeof(superblock), "%.900s/mbj.store",
+		       order->lab.primary.dir);
+	ck_assert_msg(disk_is_entered(disk, superblock),
+		      "%s goes before the superblock that says so", path);
+}
+
+static void trim_watch(void *context, struct disk *disk, enum disk_call call,
+		       const char *path)
+{
+	struct order *order = context;
+	struct disk *killed = order->lab.first;
+	struct mbj_store_options options = order->lab.options;
+	struct mbj_store *store = NULL;
+
+	(void)call;
+	(void)path;
+	disk_copy(killed, disk);
+	options.sys = disk_sys(killed);
+	(void)disk_db_use(killed);
+	disk_watch(killed, segment_watch, order);
+	SITE_OK(mbj_store_open(order->lab.primary.dir, &options, &store, err));
+	disk_watch(killed, NULL, NULL);
+	mbj_store_close(&store);
+	(void)disk_db_use(disk);
+}
+
+/*
+ * Goal: no segment goes before it is on disk that the journal begins behind it,
+ * also where a kill came in between: a power cut would bring back a superblock
+ * without its journal.  Method: kill at each step of a trim, and look at each
+ * segment that the next opening removes.
+ */
+START_TEST(segments_behind_superblock)
+{
+	struct mbj_trim_options options = MBJ_TRIM_OPTIONS_INIT;
+	struct mbj_trim_result result;
+	static struct order order;
+
+	order_begin(&order);
+	for (unsigned i = 1; i <= 6; i++)
+		site_import(order.lab.primary.store, i, 12);
+	options.keep_us = 0;
+	options.keep_requests = 0;
+	order.pages = 0;
+	disk_watch(order.lab.live, trim_watch, &order);
+	SITE_OK(mbj_store_trim(order.lab.primary.store, &options, &result,
+			       err));
+	disk_watch(order.lab.live, NULL, NULL);
+	ck_assert_uint_gt(result.segments, 0);
+	ck_assert_uint_gt(order.pages, 0);
+	order_end(&order);
+}
+END_TEST
+
 static TCase *test_order_case(void)
 {
 	TCase *tc = tcase_create("order");
 
 	tcase_add_test(tc, log_entries_before_pages);
 	tcase_add_test(tc, recovery_begins_on_disk);
+	tcase_add_test(tc, segments_behind_superblock);
 	return tc;
 }
 
