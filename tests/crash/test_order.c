@@ -116,6 +116,25 @@ static void recovery_watch(void *context, struct disk *disk,
 	content_see(disk, table);
 }
 
+/* The process dies here, and whoever opens the store next is watched. */
+static void kill_and_open(struct order *order, struct disk *disk,
+			  void (*watch)(void *context, struct disk *disk,
+					enum disk_call call, const char *path))
+{
+	struct disk *killed = order->lab.first;
+	struct mbj_store_options options = order->lab.options;
+	struct mbj_store *store = NULL;
+
+	disk_copy(killed, disk);
+	options.sys = disk_sys(killed);
+	(void)disk_db_use(killed);
+	disk_watch(killed, watch, order);
+	SITE_OK(mbj_store_open(order->lab.primary.dir, &options, &store, err));
+	disk_watch(killed, NULL, NULL);
+	mbj_store_close(&store);
+	(void)disk_db_use(disk);
+}
+
 /*
  * Goal: a recovery after a kill does not build on what is in the page cache
  * alone, which a power cut soon after would take from under it.  Method: kill
@@ -126,21 +145,11 @@ static void kill_watch(void *context, struct disk *disk, enum disk_call call,
 		       const char *path)
 {
 	struct order *order = context;
-	struct disk *killed = order->lab.first;
-	struct mbj_store_options options = order->lab.options;
-	struct mbj_store *store = NULL;
 
 	(void)call;
 	(void)path;
-	disk_copy(killed, disk);
-	options.sys = disk_sys(killed);
-	(void)disk_db_use(killed);
 	order->pages = 0;
-	disk_watch(killed, recovery_watch, order);
-	SITE_OK(mbj_store_open(order->lab.primary.dir, &options, &store, err));
-	mbj_store_close(&store);
-	disk_watch(killed, NULL, NULL);
-	(void)disk_db_use(disk);
+	kill_and_open(order, disk, recovery_watch);
 }
 
 START_TEST(recovery_begins_on_disk)
@@ -175,21 +184,9 @@ static void segment_watch(void *context, struct disk *disk, enum disk_call call,
 static void trim_watch(void *context, struct disk *disk, enum disk_call call,
 		       const char *path)
 {
-	struct order *order = context;
-	struct disk *killed = order->lab.first;
-	struct mbj_store_options options = order->lab.options;
-	struct mbj_store *store = NULL;
-
 	(void)call;
 	(void)path;
-	disk_copy(killed, disk);
-	options.sys = disk_sys(killed);
-	(void)disk_db_use(killed);
-	disk_watch(killed, segment_watch, order);
-	SITE_OK(mbj_store_open(order->lab.primary.dir, &options, &store, err));
-	disk_watch(killed, NULL, NULL);
-	mbj_store_close(&store);
-	(void)disk_db_use(disk);
+	kill_and_open(context, disk, segment_watch);
 }
 
 /*
