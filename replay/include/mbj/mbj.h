@@ -27,7 +27,9 @@
 #include <mbj/open.h>
 #include <mbj/plan.h>
 #include <mbj/quarantine.h>
+#include <mbj/repair.h>
 #include <mbj/replay.h>
+#include <mbj/replicas.h>
 #include <mbj/service.h>
 #include <mbj/snapshot.h>
 #include <mbj/state.h>
@@ -36,6 +38,7 @@
 #include <mbj/stream.h>
 #include <mbj/tree.h>
 #include <mbj/trim.h>
+#include <mbj/upstream.h>
 #include <mbj/utf7.h>
 #include <mbj/verify.h>
 #include <mbj/version.h>
