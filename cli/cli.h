@@ -128,6 +128,8 @@ int cli_replay_report(const struct cli_call *call,
  * -1, having said why: not to be had.  close(2) it.
  */
 int cli_stop_open(const struct cli_call *call);
+/* The same, and fd, as soon as that can be read or hangs up. */
+int cli_stop_open_with(const struct cli_call *call, int fd);
 
 /* input.c */
 /* The whole of a file, or of standard input for "-". */

@@ -1,5 +1,5 @@
 /*
- * See follower.h.  Connections are made by a command and end when they will;
+ * See follower.h.  Connections end when they will;
  * the library says of each failure whether another one may mend it.
  */
 #include "follower.h"
@@ -53,11 +53,26 @@ static bool name_take(struct follower *f)
 	return true;
 }
 
+/* How the source is reached. */
+static int source_take(struct follower *f)
+{
+	const struct cli_options *options = &f->call->options;
+	if (options->exec != NULL && options->from_address != NULL) {
+		cli_say(f->call, "--exec and --from: only one of them");
+		return CLI_USAGE;
+	}
+	f->command = options->exec;
+	if (options->exec != NULL ||
+	    mbj_endpoint_parse(options->from_address, &f->source, &f->err) ==
+		    MBJ_OK)
+		return CLI_OK;
+	cli_say(f->call, "%s", f->err.message);
+	return CLI_USAGE;
+}
+
 int follower_init(struct follower *f, const struct cli_call *call, int stop_fd,
 		  struct mbj_upstream *upstream)
 {
-	size_t size;
-
 	memset(f, 0, sizeof(*f));
 	f->call = call;
 	f->options = MBJ_STREAM_OPTIONS_INIT;
@@ -69,20 +84,7 @@ int follower_init(struct follower *f, const struct cli_call *call, int stop_fd,
 	f->backoff_ms = BACKOFF_MIN_MS;
 	if (!name_take(f))
 		return CLI_USAGE;
-	size = strlen(call->options.exec) + 1;
-	f->command = mbj_alloc(size);
-	if (f->command == NULL) {
-		cli_say(call, "out of memory");
-		return CLI_TEMPORARY;
-	}
-	memcpy(f->command, call->options.exec, size);
-	return CLI_OK;
-}
-
-void follower_done(struct follower *f)
-{
-	mbj_free(f->command);
-	f->command = NULL;
+	return source_take(f);
 }
 
 /* Counts go on from connection to connection, the rest is as it is now. */
@@ -115,17 +117,20 @@ static bool failure_is_final(const struct follower *f, enum mbj_rc rc,
 	       rc == MBJ_EINVALID;
 }
 
-/* One connection, from its command to its end. */
+/* One connection, from beginning to end. */
 static enum mbj_rc connection_run(struct follower *f)
 {
 	struct mbj_stream_result result = {.is_lost = false};
 	int64_t began = mbj_monotonic_ms();
-	struct carrier carrier;
+	struct carrier carrier = {.process = 0};
 	enum mbj_rc rc;
 
 	f->is_over = f->options.is_once;
 	mbj_upstream_connect(f->options.upstream);
-	rc = carrier_begin(f->command, &carrier, &f->err);
+	if (f->command != NULL)
+		rc = carrier_begin(f->command, &carrier, &f->err);
+	else
+		rc = carrier_connect(&f->source, &carrier, &f->err);
 	if (rc < 0)
 		return rc;
 	f->options.in_fd = carrier.in;

@@ -1,10 +1,12 @@
 /*
- * Following a source through a command: one connection after the other, until
+ * Following a source, through a command or where it listens: one connection
+ * after the other, until
  * told to stop, or until none will mend it.
  */
 #ifndef MBJ_CLI_FOLLOWER_H
 #define MBJ_CLI_FOLLOWER_H
 
+#include <mbj/endpoint.h>
 #include <mbj/replicas.h>
 #include <mbj/stream.h>
 
@@ -13,7 +15,8 @@
 struct follower {
 	const struct cli_call *call;
 	struct mbj_store *store;
-	char *command; /* ours, as posix_spawn(3) wants it */
+	const char *command;	    /* or NULL */
+	struct mbj_endpoint source; /* without a command */
 	struct mbj_stream_options options;
 	struct mbj_replay_result total;
 	struct mbj_error err; /* of the connection that ended it */
@@ -26,12 +29,12 @@ struct follower {
 };
 
 /*
- * By --exec.  upstream, which may be NULL, is where it is noted how the replica
- * stands.  CLI_OK, or having said why another exit status.
+ * By --exec or --from, one of which is there.  upstream, which may be NULL, is
+ * where it is noted how the replica stands.  CLI_OK, or having said why another
+ * exit status.
  */
 int follower_init(struct follower *f, const struct cli_call *call, int stop_fd,
 		  struct mbj_upstream *upstream);
-void follower_done(struct follower *f);
 /* MBJ_OK: told to stop, or, for --once, there.  Else f->err. */
 enum mbj_rc follower_run(struct follower *f,
 			 struct mbj_store *store) MBJ_MUST_CHECK;

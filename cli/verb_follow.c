@@ -33,9 +33,9 @@ int verb_follow(const struct cli_call *call)
 	int stop_fd;
 	int status;
 
-	if (call->options.exec == NULL) {
-		cli_say(call, "--exec says how to connect: --exec 'ssh HOST "
-			      "mbj send STORE'");
+	if (call->options.exec == NULL && call->options.from_address == NULL) {
+		cli_say(call, "--exec or --from says how to connect: --exec "
+			      "'ssh HOST mbj send STORE', --from unix:PATH");
 		return CLI_USAGE;
 	}
 	if (timeout > INT_MAX) {
@@ -50,7 +50,6 @@ int verb_follow(const struct cli_call *call)
 		f.options.timeout_ms = (uint32_t)timeout;
 	if (status == CLI_OK)
 		status = follow_run(&f);
-	follower_done(&f);
 	(void)close(stop_fd);
 	return status;
 }

@@ -20,6 +20,7 @@
 #include <mbj/service.h>
 
 #include "follower.h"
+#include "listener.h"
 
 enum { LISTEN_FD = 3 }; /* the first one that systemd hands over */
 
@@ -119,34 +120,94 @@ static void following_end(struct following *following)
 		(void)eventfd_write(following->stop_fd, 1);
 		(void)pthread_join(following->thread, NULL);
 	}
-	follower_done(&following->follower);
 	mbj_upstream_free(&following->upstream);
 	if (following->stop_fd >= 0)
 		(void)close(following->stop_fd);
 }
 
+/* ---------------------------------------------------------- being followed */
+
+/* What serves the store's own replicas. */
+struct followed {
+	struct listener listener;
+	pthread_t thread;
+	int stop_fd; /* ours to write */
+	bool is_running;
+};
+
+static void *followed_run(void *context)
+{
+	listener_run(context);
+	return NULL;
+}
+
+static int followed_begin(struct followed *followed,
+			  const struct cli_call *call)
+{
+	int status;
+
+	followed->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (followed->stop_fd < 0) {
+		cli_say(call, "no descriptor to stop by: %s", strerror(errno));
+		return CLI_FAILED;
+	}
+	status = listener_begin(&followed->listener, call,
+				call->options.replicas, LISTENER_SENDERS_USUAL,
+				followed->stop_fd);
+	if (status != CLI_OK)
+		return status;
+	if (pthread_create(&followed->thread, NULL, followed_run,
+			   &followed->listener) != 0) {
+		cli_say(call, "no thread to listen with");
+		return CLI_TEMPORARY;
+	}
+	followed->is_running = true;
+	return CLI_OK;
+}
+
+static void followed_end(struct followed *followed)
+{
+	if (followed->is_running) {
+		(void)eventfd_write(followed->stop_fd, 1);
+		(void)pthread_join(followed->thread, NULL);
+	}
+	if (followed->stop_fd < 0)
+		return;
+	listener_done(&followed->listener);
+	(void)close(followed->stop_fd);
+}
+
 /* --------------------------------------------------------------- serving */
+
+static bool is_following(const struct cli_call *call)
+{
+	return call->options.exec != NULL || call->options.from_address != NULL;
+}
 
 static int serve_run(const struct cli_call *call,
 		     struct mbj_service_options *options,
 		     struct mbj_store *store)
 {
 	struct following following = {.store = store, .stop_fd = -1};
+	struct followed followed = {.stop_fd = -1};
 	struct mbj_error err;
 	int status = CLI_OK;
 
-	if (call->options.exec != NULL &&
+	if (is_following(call) &&
 	    mbj_store_identity(store)->role != MBJ_STORE_REPLICA) {
 		(void)mbj_error_set(&err, MBJ_EFENCED,
 				    "%s is a primary: it follows nobody",
 				    call->operands[0]);
 		return cli_fail(call, &err);
 	}
-	if (call->options.exec != NULL)
+	if (is_following(call))
 		status = following_begin(&following, call);
+	if (status == CLI_OK && call->options.replicas != NULL)
+		status = followed_begin(&followed, call);
 	options->upstream = following.upstream;
 	if (status == CLI_OK && mbj_service_run(store, options, &err) < 0)
 		status = cli_fail(call, &err);
+	followed_end(&followed);
 	following_end(&following);
 	return status;
 }

@@ -78,6 +78,29 @@ static enum mbj_rc fault_take(struct source_stream *s,
 	return rc;
 }
 
+/*
+ * Say it, and hear what the source says to that.  One that hung up before it
+ * heard us may have said why: its word is worth more than that it is gone.
+ */
+static enum mbj_rc hello_ask(struct source_stream *s, struct stream_message *m,
+			     enum stream_kind *ret_kind, struct mbj_error *err)
+{
+	struct mbj_error unsaid = {.rc = MBJ_OK};
+	enum mbj_rc rc;
+
+	rc = stream_link_send(&s->link, STREAM_HELLO, m, &unsaid);
+	if (rc < 0)
+		s->link.is_lost = !s->link.is_ended;
+	if (rc == MBJ_OK || s->link.is_ended)
+		rc = stream_link_receive(&s->link, 0, ret_kind, m, err);
+	if (unsaid.rc == MBJ_OK || (rc == MBJ_OK && *ret_kind == STREAM_FAULT))
+		return rc;
+	s->link.is_lost = true;
+	if (err != NULL)
+		*err = unsaid;
+	return unsaid.rc;
+}
+
 static enum mbj_rc hello_say(struct source_stream *s, struct mbj_error *err)
 {
 	const struct mbj_identity *identity = mbj_store_identity(s->store);
@@ -98,9 +121,7 @@ static enum mbj_rc hello_say(struct source_stream *s, struct mbj_error *err)
 	m.chain = applied.chain;
 	s->applied = applied.lsn;
 	s->asked_ms = mbj_monotonic_ms();
-	rc = stream_link_send(&s->link, STREAM_HELLO, &m, err);
-	if (rc == MBJ_OK)
-		rc = stream_link_receive(&s->link, 0, &kind, &m, err);
+	rc = hello_ask(s, &m, &kind, err);
 	if (rc < 0)
 		return rc;
 	if (kind == STREAM_WELCOME)

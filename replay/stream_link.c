@@ -213,6 +213,18 @@ enum mbj_rc stream_link_send(struct stream_link *link, enum stream_kind kind,
 	return bytes_send(link, mbj_buf_view(&link->output), err);
 }
 
+void stream_frame_throw(int fd, enum stream_kind kind,
+			const struct stream_message *message)
+{
+	struct mbj_buf bytes;
+
+	mbj_buf_init(&bytes, STREAM_FRAME_MAX);
+	stream_encode(&bytes, kind, message);
+	if (mbj_buf_ok(&bytes, NULL) == MBJ_OK)
+		(void)!write(fd, bytes.p, bytes.n);
+	mbj_buf_done(&bytes);
+}
+
 enum mbj_rc stream_link_receive(struct stream_link *link, uint32_t wait_ms,
 				enum stream_kind *ret_kind,
 				struct stream_message *ret_message,

@@ -51,6 +51,9 @@ enum mbj_rc stream_link_receive(struct stream_link *link, uint32_t wait_ms,
 				enum stream_kind *ret_kind,
 				struct stream_message *ret_message,
 				struct mbj_error *err) MBJ_MUST_CHECK;
+/* One frame, as far as it goes at once; fd, without a link, does not block. */
+void stream_frame_throw(int fd, enum stream_kind kind,
+			const struct stream_message *message);
 /* Is it told to stop?  Looks, and does not wait. */
 bool stream_link_is_told(struct stream_link *link);
 /*

@@ -28,6 +28,8 @@ enum {
 	POLL_MS = 20,
 	/* Between writes of what is known of the replica. */
 	REGISTER_MS = 5000,
+	/* Whoever connects says hello at once. */
+	HELLO_MS = 30000,
 };
 
 struct server {
@@ -193,6 +195,7 @@ static enum mbj_rc welcome_make(struct server *s,
 
 static enum mbj_rc hello_answer(struct server *s, struct mbj_error *err)
 {
+	int64_t timeout_ms = s->link.timeout_ms;
 	struct mbj_error said = {.rc = MBJ_OK};
 	struct mbj_error why = {.rc = MBJ_OK};
 	struct stream_message welcome;
@@ -200,7 +203,10 @@ static enum mbj_rc hello_answer(struct server *s, struct mbj_error *err)
 	enum stream_kind kind;
 	enum mbj_rc rc;
 
+	if (timeout_ms > HELLO_MS)
+		s->link.timeout_ms = HELLO_MS;
 	rc = stream_link_receive(&s->link, 0, &kind, &hello, err);
+	s->link.timeout_ms = timeout_ms;
 	if (rc < 0)
 		return rc;
 	if (kind != STREAM_HELLO)
@@ -551,6 +557,13 @@ static enum mbj_rc serve(struct server *s,
 	mbj_blobs_close(&s->blobs);
 	mbj_buf_done(&s->piece);
 	return rc;
+}
+
+void mbj_stream_refuse(int fd, const struct mbj_error *why)
+{
+	struct stream_message m = {.error = *why};
+
+	stream_frame_throw(fd, STREAM_FAULT, &m);
 }
 
 enum mbj_rc mbj_stream_send(const char *dir,

@@ -67,6 +67,12 @@ MBJ_API enum mbj_rc mbj_stream_send(const char *dir,
 				    const struct mbj_stream_options *options,
 				    struct mbj_error *err) MBJ_MUST_CHECK;
 
+/*
+ * Tell a replica that just connected to fd, which does not block, why it is not
+ * served, as far as that goes without waiting, and read nothing.
+ */
+void mbj_stream_refuse(int fd, const struct mbj_error *why);
+
 struct mbj_stream_result {
 	struct mbj_replay_result replay; /* as of mbj_replay_journal */
 	bool is_met;			 /* the source was met and accepted */
