@@ -388,7 +388,7 @@ static enum mbj_rc intent_plan(struct edit_context *context,
 	mbj_buf_init(&record, MBJ_GROUP_MAX);
 	rc = edit_perform(context, edit, NULL, &record, &outcome, err);
 	if (rc == MBJ_OK)
-		rc = edit_intent_after(ret_intent, context, &outcome,
+		rc = edit_intent_after(ret_intent, context, edit, &outcome,
 				       mbj_buf_view(&record), err);
 	mbj_txn_rollback(context->txn, savepoint);
 	context->edit_hash = hash;

@@ -221,8 +221,24 @@ static enum mbj_rc doubts_of_group(struct edit_intent *intent,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+/* What no primitive shows: steps that say so themselves. */
+static enum mbj_rc doubts_of_steps(struct edit_intent *intent,
+				   const struct mbj_edit *edit,
+				   struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < edit->message_count; i++)
+		if (edit->messages[i].kind == MBJ_MESSAGE_DOUBT)
+			rc = doubt_add(intent, edit->messages[i].mailbox,
+				       MBJ_DOUBT_APPEND | MBJ_DOUBT_MESSAGES,
+				       err);
+	return rc;
+}
+
 enum mbj_rc edit_intent_after(struct edit_intent *intent,
 			      struct edit_context *context,
+			      const struct mbj_edit *edit,
 			      const struct mbj_outcome *outcome,
 			      struct mbj_bytes record, struct mbj_error *err)
 {
@@ -245,6 +261,8 @@ enum mbj_rc edit_intent_after(struct edit_intent *intent,
 		return mbj_error_nomem(err);
 	if (record.n > 0)
 		rc = doubts_of_group(intent, record, err);
+	if (rc == MBJ_OK && edit->kind == MBJ_EDIT_MESSAGES)
+		rc = doubts_of_steps(intent, edit, err);
 	for (uint32_t i = 0; rc == MBJ_OK && i < intent->count; i++)
 		rc = path_keep(intent, context, intent->doubts[i].mailbox,
 			       &intent->doubts[i].after, err);

@@ -37,11 +37,12 @@ enum mbj_rc edit_stage_whole(const struct mbj_edit *edit,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
- * After the edit was carried out, for a look: record is its group, empty where
+ * After edit was carried out, for a look: record is its group, empty where
  * it had nothing to do.  Which mailboxes it touches, and what they became.
  */
 enum mbj_rc edit_intent_after(struct edit_intent *intent,
 			      struct edit_context *context,
+			      const struct mbj_edit *edit,
 			      const struct mbj_outcome *outcome,
 			      struct mbj_bytes record,
 			      struct mbj_error *err) MBJ_MUST_CHECK;

@@ -224,8 +224,8 @@ static enum mbj_rc step_run(struct step *step, struct mbj_error *err)
 {
 	const struct mbj_message_edit *edit = step->edit;
 	struct mbj_content content;
-	bool has_uids = edit->kind != MBJ_MESSAGE_APPEND &&
-			edit->kind != MBJ_MESSAGE_TAKE_ALL;
+	bool has_uids = edit->kind >= MBJ_MESSAGE_FLAGS &&
+			edit->kind <= MBJ_MESSAGE_MOVE;
 	enum mbj_rc rc;
 
 	rc = step_mailbox_open(step->work, edit->mailbox, "mailbox",
@@ -252,6 +252,13 @@ static enum mbj_rc step_run(struct step *step, struct mbj_error *err)
 		break;
 	case MBJ_MESSAGE_TAKE_ALL:
 		rc = step_take_all(step, err);
+		break;
+	case MBJ_MESSAGE_DOUBT:
+		if (step->work->edit->stage == MBJ_STAGE_INTENT)
+			break;
+		rc = step_refuse(err, MBJ_REFUSAL_INVALID_ARGUMENTS, "mailbox",
+				 edit->mailbox, MBJ_EINVALID,
+				 "is put in doubt by an intent alone");
 		break;
 	default:
 		rc = step_refuse(err, MBJ_REFUSAL_INVALID_ARGUMENTS, "mailbox",

@@ -111,7 +111,7 @@ static bool step_decode(struct mbj_reader *reader, struct mbj_message_edit *m)
 	m->blob = wire_read_hash(reader);
 	m->size = mbj_read_u64(reader);
 	m->time = (int64_t)mbj_read_u64(reader);
-	if (kind < MBJ_MESSAGE_APPEND || kind > MBJ_MESSAGE_TAKE_ALL ||
+	if (kind < MBJ_MESSAGE_APPEND || kind > MBJ_MESSAGE_DOUBT ||
 	    mode > MBJ_FLAGS_REPLACE || zero != 0)
 		return false;
 	m->kind = (enum mbj_message_edit_kind)kind;

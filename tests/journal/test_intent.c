@@ -60,6 +60,74 @@ START_TEST(intent_stages)
 }
 END_TEST
 
+/* A step that says that anything may happen to a mailbox's messages. */
+static enum mbj_rc intent_doubted(enum mbj_intent_stage stage, const char *id,
+				  const char *mailbox)
+{
+	const struct mbj_message_edit step = {.kind = MBJ_MESSAGE_DOUBT,
+					      .mailbox = edit_lab_id(mailbox)};
+	struct mbj_edit edit = intent_edit(stage, id);
+
+	edit.kind = MBJ_EDIT_MESSAGES;
+	edit.messages = &step;
+	edit.message_count = 1;
+	return edit_lab_run(&intent_lab, &edit);
+}
+
+/*
+ * Goal: a server that learns UIDs afterwards can put all messages of a mailbox
+ * in doubt before, and tell what came out, also nothing.  Method: what the
+ * intent is about; each outcome; the step where it says nothing; a list by
+ * which the mailbox is gone.
+ */
+START_TEST(intent_doubt)
+{
+	const struct intent_seen seen[] = {{"A", NULL, "A", 0, 0},
+					   {"B", NULL, "B", 0, 0},
+					   {"S", NULL, "S", 0, 0}};
+	struct mbj_edit edit;
+
+	EDIT_LAB_OK(&intent_lab, intent_doubted(MBJ_STAGE_INTENT, "i", "B"));
+	ck_assert_uint_eq(edit_lab_ops(&intent_lab, MBJ_OP_INTENT), 1);
+	ck_assert_str_eq(intent_doubts("i"), "append messages B>B;");
+	EDIT_LAB_REFUSED(&intent_lab, intent_told(MBJ_STAGE_DONE, "i"),
+			 "invalidArguments",
+			 "69000000000000000000000000000000");
+	EDIT_LAB_OK(&intent_lab, intent_appended(MBJ_STAGE_DONE, "i", "B"));
+	ck_assert_uint_eq(edit_lab_ops(&intent_lab, MBJ_OP_MESSAGE_APPEND), 1);
+	ck_assert_str_eq(intent_result(), "done");
+
+	EDIT_LAB_OK(&intent_lab, intent_doubted(MBJ_STAGE_INTENT, "i", "B"));
+	edit = intent_edit(MBJ_STAGE_DONE, "i");
+	edit.kind = MBJ_EDIT_MESSAGES;
+	EDIT_LAB_OK(&intent_lab, edit_lab_run(&intent_lab, &edit));
+	ck_assert_str_eq(intent_result(), "done");
+	ck_assert_uint_eq(intent_open_count(), 0);
+
+	EDIT_LAB_REFUSED(&intent_lab,
+			 intent_doubted(MBJ_STAGE_INTENT, "i", "Q"), "notFound",
+			 "51000000000000000000000000000000");
+	EDIT_LAB_REFUSED(&intent_lab, intent_doubted(MBJ_STAGE_NONE, "", "B"),
+			 "invalidArguments",
+			 "42000000000000000000000000000000");
+	EDIT_LAB_OK(&intent_lab, intent_doubted(MBJ_STAGE_INTENT, "i", "B"));
+	EDIT_LAB_REFUSED(&intent_lab, intent_doubted(MBJ_STAGE_DONE, "i", "B"),
+			 "invalidArguments",
+			 "42000000000000000000000000000000");
+	ck_assert_uint_eq(intent_open_count(), 1);
+	edit = intent_edit(MBJ_STAGE_FAILED, "i");
+	EDIT_LAB_OK(&intent_lab, edit_lab_run(&intent_lab, &edit));
+
+	/* Which it was a list of mailboxes does not show, but that it went. */
+	EDIT_LAB_OK(&intent_lab, intent_doubted(MBJ_STAGE_INTENT, "i", "A/x"));
+	EDIT_LAB_OK(&intent_lab, intent_doubted(MBJ_STAGE_INTENT, "j", "S"));
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen, 3, 0));
+	ck_assert_uint_eq(intent_lab.outcome.intents_closed, 1);
+	ck_assert_uint_eq(intent_lab.outcome.intents_left, 1);
+	ck_assert_uint_eq(intent_open_count(), 1);
+}
+END_TEST
+
 /*
  * Goal: what cannot be is refused while nothing has happened yet, and what is
  * refused leaves an intent as it was.  Method: edits that the state would not
@@ -326,6 +394,7 @@ TCase *test_intent_case(void)
 
 	tcase_add_checked_fixture(tc, intent_lab_begin, intent_lab_end);
 	tcase_add_test(tc, intent_stages);
+	tcase_add_test(tc, intent_doubt);
 	tcase_add_test(tc, intent_refusals);
 	tcase_add_test(tc, intent_limits);
 	tcase_add_test(tc, intent_size);

@@ -74,6 +74,7 @@ static void edit_fill(struct mbj_edit *edit)
 		 .target = {{9}},
 		 .uids = {uids, sizeof(uids)},
 		 .mode = MBJ_FLAGS_REPLACE},
+		{.kind = MBJ_MESSAGE_DOUBT, .mailbox = {{5}}},
 	};
 
 	*edit = MBJ_EDIT_INIT;
@@ -85,7 +86,7 @@ static void edit_fill(struct mbj_edit *edit)
 	edit->renames = renames;
 	edit->rename_count = 2;
 	edit->messages = steps;
-	edit->message_count = 2;
+	edit->message_count = 3;
 	edit->metadata = metadata;
 	edit->metadata_count = 2;
 	edit->policy = (struct mbj_name_policy){true, '.'};

@@ -98,6 +98,7 @@ enum mbj_message_edit_kind {
 	MBJ_MESSAGE_COPY = 4,	  /* flags and dates kept, UIDs given anew */
 	MBJ_MESSAGE_MOVE = 5,	  /* likewise, and expunged (RFC 6851) */
 	MBJ_MESSAGE_TAKE_ALL = 6, /* RENAME INBOX: all of it, UIDs kept */
+	MBJ_MESSAGE_DOUBT = 7,	  /* what it will be is not known yet: INTENT */
 };
 
 /*
@@ -105,6 +106,11 @@ enum mbj_message_edit_kind {
  * (mbj/message.h); UIDs that are not there are passed over.  A blob is known by
  * its digest alone: that its bytes are where they belong, and are durable, is
  * the caller's to see to before.
+ *
+ * DOUBT changes nothing and puts all messages of mailbox in doubt: for the
+ * INTENT of a server that learns UIDs, and what of a change it made, from its
+ * own storage afterwards.  DONE says what came out, in steps of the other
+ * kinds; none at all is possible.
  */
 struct mbj_message_edit {
 	enum mbj_message_edit_kind kind;
