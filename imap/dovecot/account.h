@@ -16,6 +16,12 @@
 
 #define ACCOUNT_PRODUCER "dovecot"
 
+/* Messages of a mailbox that somebody was about to change. */
+struct account_doubt {
+	struct mbj_id intent;
+	struct mbj_id mailbox;
+};
+
 struct account {
 	const char *socket; /* of the service */
 	const char *name;
@@ -30,7 +36,10 @@ struct account {
 	/* As of account_enter. */
 	struct mbj_lsn state;
 	struct mbj_tree *tree;
-	size_t intent_count; /* open ones of ours */
+	size_t intent_count; /* open ones of ours, about the tree */
+	/* Mailboxes whose messages an open one of ours has in doubt. */
+	struct account_doubt *doubts;
+	size_t doubt_count;
 	struct mbj_id intent;
 	bool is_subscribed; /* subscriptions were compared once */
 	bool is_stale;	    /* Dovecot has another tree: settle it */
@@ -66,6 +75,13 @@ void account_done(struct account *account);
 /* Connect where we are not, and see how the account is. */
 enum mbj_rc account_enter(struct account *account, enum account_need *ret_need,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The same for a change of messages: nothing but open intents is read.  Returns
+ * an account without a tree.
+ */
+enum mbj_rc account_enter_messages(struct account *account,
+				   enum account_need *ret_need,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
 /* Its tree has to be settled by a whole listing. */
 bool account_is_doubtful(const struct account *account);
 /*
@@ -88,11 +104,18 @@ enum mbj_rc account_done_tell(struct account *account, struct mbj_edit *edit,
 enum mbj_rc account_failed_tell(struct account *account,
 				struct mbj_error *err) MBJ_MUST_CHECK;
 
-/* A SET of changes, an edit of one subscription (step is borrowed). */
+/* Something that is so, and was not announced. */
+enum mbj_rc account_tell(struct account *account, struct mbj_edit *edit,
+			 struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* A SET of changes, an edit of subscriptions, of messages: borrowed. */
 struct mbj_edit account_set(const struct account *account,
 			    const struct changes *changes);
 struct mbj_edit account_subscribe(const struct account *account,
 				  const struct mbj_metadata_edit *steps,
 				  size_t count);
+struct mbj_edit account_messages(const struct account *account,
+				 const struct mbj_message_edit *steps,
+				 size_t count);
 
 #endif

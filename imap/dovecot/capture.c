@@ -7,6 +7,8 @@
  */
 #include "turn.h"
 
+#include "content.h"
+
 #include <guid.h>
 #include <ioloop.h>
 #include <mail-storage.h>
@@ -35,6 +37,25 @@ static void updated_tell(struct turn *turn, uint32_t node)
 /* ---------------------------------------------------------------- create */
 
 /*
+ * Which INBOX is made: the journal's, unless that has held messages, whose UIDs
+ * would come again.
+ */
+static int inbox_choose(struct turn *turn, struct mbj_id *id)
+{
+	struct content content;
+	enum mbj_rc rc;
+
+	content_init(&content, turn->account);
+	rc = content_look(&content, mbj_bytes_str("INBOX"), &turn->err);
+	content_done(&content);
+	if (rc < 0)
+		return turn_refuse(turn);
+	if (content.store.rev > 1)
+		guid_128_generate(id->b);
+	return 0;
+}
+
+/*
  * INBOX is always there in the journal.  Where Dovecot makes it, for the first
  * time or after it was given another name, it is that one.  Its UIDs begin with
  * 1 again: under a UIDVALIDITY that no client has seen.
@@ -44,6 +65,7 @@ static int inbox_create(struct turn *turn, uint32_t node,
 {
 	const struct mbj_node *inbox = mbj_tree_get(turn->account->tree, node);
 	struct mailbox_update given = {.uid_validity = 0};
+	struct mbj_id id = inbox->id;
 	struct changes changes;
 	enum mbj_rc rc;
 	int ret;
@@ -54,14 +76,16 @@ static int inbox_create(struct turn *turn, uint32_t node,
 	    memcmp(given.mailbox_guid, inbox->id.b, MBJ_ID_SIZE) != 0)
 		return turn_refuse_text(turn, "The journal knows INBOX under "
 					      "another GUID");
-	memcpy(given.mailbox_guid, inbox->id.b, MBJ_ID_SIZE);
+	if (inbox_choose(turn, &id) < 0)
+		return -1;
+	memcpy(given.mailbox_guid, id.b, MBJ_ID_SIZE);
 	if (given.uid_validity == 0)
 		given.uid_validity = (uint32_t)ioloop_time;
 	if (given.uid_validity <= inbox->uidvalidity)
 		given.uid_validity = inbox->uidvalidity + 1;
 	changes_init(&changes, turn->account->tree, turn->account->delimiter);
-	rc = changes_replace(&changes, node, inbox->id, &turn->err);
-	changes_uidvalidity(&changes, inbox->id, given.uid_validity);
+	rc = changes_replace(&changes, node, id, &turn->err);
+	changes_uidvalidity(&changes, id, given.uid_validity);
 	ret = rc < 0 ? turn_refuse(turn) : turn_intent(turn, &changes);
 	changes_done(&changes);
 	if (ret < 0)

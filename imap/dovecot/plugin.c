@@ -89,6 +89,7 @@ static void user_created(struct mail_user *user)
 		return;
 	capture = p_new(user->pool, struct capture_user, 1);
 	capture->user = user;
+	p_array_init(&capture->compared, user->pool, 8);
 	capture->account.socket = mail_user_plugin_getenv(user, "mbj_socket");
 	capture->account.name = mail_user_plugin_getenv(user, "mbj_account");
 	capture->account.is_adopting =
@@ -126,15 +127,17 @@ static void namespaces_created(struct mail_namespace *namespaces)
 		why = "an alias of INBOX's namespace comes before it";
 	else if (!capture_covers(capture->inbox))
 		why = "INBOX is not in a private sdbox, mdbox or Maildir";
-	else if (strcmp(capture->inbox->storage->name, "maildir") != 0 &&
-		 !mailbox_list_get_root_path(capture->inbox->list,
-					     MAILBOX_LIST_PATH_TYPE_INDEX,
-					     &path))
-		why = "dbox has its GUIDs in indexes, and these are in memory";
-	for (struct mail_namespace *ns = namespaces; ns != NULL; ns = ns->next)
-		if (capture_covers(ns) &&
-		    mail_namespace_get_sep(ns) != capture->account.delimiter)
+	for (struct mail_namespace *ns = namespaces; ns != NULL;
+	     ns = ns->next) {
+		if (!capture_covers(ns))
+			continue;
+		if (mail_namespace_get_sep(ns) != capture->account.delimiter)
 			why = "private namespaces have different separators";
+		else if (!mailbox_list_get_root_path(
+				 ns->list, MAILBOX_LIST_PATH_TYPE_INDEX, &path))
+			why = "indexes are in memory, where no other process "
+			      "sees what changes";
+	}
 	if (why != NULL)
 		user->error = p_strdup_printf(user->pool,
 					      "mbj: %s: nothing of it "
@@ -154,6 +157,7 @@ static void mailbox_allocated(struct mailbox *box)
 	box->vlast = &mine->module_ctx.super;
 	MODULE_CONTEXT_SET(box, capture_box_module, mine);
 	capture_mailbox(box, v);
+	capture_messages(box, v);
 }
 
 static const struct mail_storage_hooks HOOKS = {

@@ -12,7 +12,11 @@
 #include <mail-user.h>
 #include <mailbox-list-private.h>
 
+#include <array.h>
+
 #include "account.h"
+
+ARRAY_DEFINE_TYPE(mbj_id, struct mbj_id);
 
 struct capture_user {
 	union mail_user_module_context module_ctx;
@@ -23,10 +27,15 @@ struct capture_user {
 	/* What changes mailboxes may have Dovecot make others on its way. */
 	bool is_in_turn;
 	bool is_nested; /* one was changed so, and not told yet */
+	/* The turn is one of messages: the account's tree is nobody's. */
+	bool is_tree_free;
+	/* GUIDs of mailboxes that were compared with the store. */
+	ARRAY_TYPE(mbj_id) compared;
 };
 
 struct capture_box {
 	union mailbox_module_context module_ctx;
+	bool is_copied_to; /* in a transaction that is not told yet */
 };
 
 /* NULL: nothing of this user is captured. */
@@ -38,8 +47,9 @@ bool capture_covers(const struct mail_namespace *ns);
 /* The namespace of which one shows the mailboxes once more, or itself. */
 struct mail_namespace *capture_unalias(struct mail_namespace *ns);
 
-/* Stand in front of what a mailbox does. */
+/* Stand in front of what a mailbox does: of itself, to its messages. */
 void capture_mailbox(struct mailbox *box, struct mailbox_vfuncs *v);
+void capture_messages(struct mailbox *box, struct mailbox_vfuncs *v);
 
 /* ------------------------------------------------------------ reading */
 

@@ -6,6 +6,8 @@
 #include <guid.h>
 #include <mail-storage.h>
 
+#include <mbj/sys.h>
+
 /* ------------------------------------------------------------- refusing */
 
 /* Nothing was changed: the client gets a NO, the log the reason. */
@@ -176,7 +178,12 @@ static int turn_settle(struct turn *turn)
 /* The account and Dovecot are not the same: once, they are made so. */
 int turn_refresh(struct turn *turn)
 {
+	enum account_need need;
+
 	turn->account->is_stale = true;
+	if (turn->account->tree == NULL &&
+	    account_enter(turn->account, &need, &turn->err) < 0)
+		return -1;
 	return turn_settle(turn);
 }
 
@@ -233,33 +240,46 @@ bool turn_passes(struct mailbox *box)
 	return capture->is_in_turn;
 }
 
+bool turn_passes_messages(struct mailbox *box)
+{
+	return turn_is_others(box) ||
+	       !capture_covers(capture_unalias(box->list->ns));
+}
+
 void turn_end(struct turn *turn)
 {
 	struct capture_user *capture = turn->capture;
 
+	if (turn->is_inner)
+		return;
 	if (capture->is_nested && turn->account->client != NULL)
 		turn_look_again(turn);
 	else if (capture->is_nested) /* it would only wait once more */
 		turn->account->is_stale = true;
 	capture->is_nested = false;
 	capture->is_in_turn = false;
+	capture->is_tree_free = false;
 	/* Sessions are many, and most change no folder for long. */
 	account_done(turn->account);
 	mailbox_list_unlock(turn->locked);
 }
 
-int turn_begin(struct turn *turn, struct mailbox *box)
+static void turn_init(struct turn *turn, struct mailbox *box)
 {
-	struct mail_namespace *ns = box->list->ns;
-	enum account_need need = ACCOUNT_READY;
-	int ret = 0;
-
 	memset(turn, 0, sizeof(*turn));
 	turn->capture = capture_user_of(box->storage->user);
 	turn->account = &turn->capture->account;
 	turn->box = box;
 	turn->at = turn_spot(box);
+	turn->deadline_ms = mbj_monotonic_ms() + turn->account->patience_ms / 2;
 	turn->super = &capture_box_of(box)->module_ctx.super;
+}
+
+static int turn_lock(struct turn *turn)
+{
+	struct mailbox *box = turn->box;
+	struct mail_namespace *ns = box->list->ns;
+
 	/* Its two users have one name, and storages of their own. */
 	if (box->storage->user->dsyncing)
 		return turn_refuse_text(turn, "dsync changes nothing that the "
@@ -278,6 +298,17 @@ int turn_begin(struct turn *turn, struct mailbox *box)
 		return -1;
 	}
 	turn->capture->is_in_turn = true;
+	return 0;
+}
+
+int turn_begin(struct turn *turn, struct mailbox *box)
+{
+	enum account_need need = ACCOUNT_READY;
+	int ret = 0;
+
+	turn_init(turn, box);
+	if (turn_lock(turn) < 0)
+		return -1;
 	if (account_enter(turn->account, &need, &turn->err) < 0)
 		ret = -1;
 	else if (need == ACCOUNT_LISTING)
@@ -285,8 +316,37 @@ int turn_begin(struct turn *turn, struct mailbox *box)
 	if (ret < 0) {
 		(void)turn_refuse(turn);
 		turn_end(turn);
+		return -1;
 	}
-	return ret;
+	turn_settle_messages(turn);
+	return 0;
+}
+
+int turn_begin_messages(struct turn *turn, struct mailbox *box)
+{
+	enum account_need need = ACCOUNT_READY;
+	int ret = 0;
+
+	turn_init(turn, box);
+	turn->is_inner = turn->capture->is_in_turn;
+	if (turn->is_inner)
+		return 0;
+	if (turn_lock(turn) < 0)
+		return -1;
+	turn->capture->is_tree_free = true;
+	if (account_enter_messages(turn->account, &need, &turn->err) < 0)
+		ret = -1;
+	else if (need == ACCOUNT_LISTING)
+		ret = account_enter(turn->account, &need, &turn->err) < 0
+			      ? -1
+			      : turn_settle(turn);
+	if (ret < 0) {
+		(void)turn_refuse(turn);
+		turn_end(turn);
+		return -1;
+	}
+	turn_settle_messages(turn);
+	return 0;
 }
 
 /* --------------------------------------------------------------- stages */

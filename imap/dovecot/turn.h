@@ -29,6 +29,13 @@ struct turn {
 	bool is_settling; /* what fails is not what was asked for */
 	bool is_settled;  /* by a whole listing, in this turn */
 	const char *why;  /* Dovecot's own failure, or NULL */
+	/*
+	 * Monotonic: messages from before, which many may be, wait for the next
+	 * turn then.  Half of the time that the service may take.
+	 */
+	int64_t deadline_ms;
+	/* A change of messages that another turn makes on its way. */
+	bool is_inner;
 	struct mbj_error err;
 };
 
@@ -36,9 +43,13 @@ struct turn {
 struct spot turn_spot(struct mailbox *box);
 /* The account is not changed for box, or by what a change itself does. */
 bool turn_passes(struct mailbox *box);
+/* Messages of box are in no account, or in another user's. */
+bool turn_passes_messages(struct mailbox *box);
 
 /* Lock, and settle what is open.  Returns: -1, told to the client. */
 int turn_begin(struct turn *turn, struct mailbox *box);
+/* The same for a change of its messages, which may be within another turn. */
+int turn_begin_messages(struct turn *turn, struct mailbox *box);
 void turn_end(struct turn *turn);
 
 /* Nothing was changed: a NO to the client, the reason to the log.  -1. */
@@ -47,6 +58,8 @@ int turn_refuse_text(struct turn *turn, const char *text);
 
 /* The account and Dovecot are not the same: they are made so.  0 or -1. */
 int turn_refresh(struct turn *turn);
+/* Likewise, for what intents about messages were left open; told to the log. */
+void turn_settle_messages(struct turn *turn);
 
 /* Announce.  Returns: -1, told to the client. */
 int turn_intent(struct turn *turn, const struct changes *changes);

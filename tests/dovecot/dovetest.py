@@ -19,6 +19,7 @@ import mbjtest  # noqa: E402 (from the tests of the command)
 
 DOVECOT = shutil.which("dovecot", path=os.environ.get("PATH", "") +
                        ":/usr/sbin:/usr/local/sbin")
+DOVECOT_MODULES = pathlib.Path("/usr/lib/dovecot/modules")
 PLUGIN = os.environ.get("MBJ_DOVECOT_PLUGIN", "")
 MAIL_UID = 5000 if os.getuid() == 0 else os.getuid()
 MAIL_GID = 5000 if os.getuid() == 0 else os.getgid()
@@ -98,6 +99,8 @@ class Dovecot:
         self.process = None
         for name in ("run", "state", "modules", "mail"):
             (self.d / name).mkdir(parents=True)
+        for module in DOVECOT_MODULES.glob("lib*_lazy_expunge_plugin.so"):
+            (self.d / "modules" / module.name).symlink_to(module)
         (self.d / "modules" / "lib95_mbj_plugin.so").symlink_to(PLUGIN)
         root = os.getuid() == 0
         names = ("dovecot", "dovenull", "dovecot")
@@ -252,7 +255,10 @@ class Relay:
 
     def __init__(self, path, target):
         self.path, self.target = str(path), str(target)
-        self.hold = None  # "intent": its answer, "outcome": the request
+        # "intent": its answer, "outcome": the request, "lost": the same, of
+        # which nobody hears, and the connection is closed
+        self.hold = None
+        self.delay = 0  # seconds, of each request
         self.held = threading.Event()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
@@ -290,10 +296,14 @@ class Relay:
                 service.connect(self.target)
                 while True:
                     head, whole = self.frame(peer)
+                    time.sleep(self.delay)
                     is_submit = int.from_bytes(head[4:6],
                                                "little") == self.SUBMIT
                     # An intent's frame ends with who makes it.
                     is_intent = whole.endswith(self.PRODUCER)
+                    if is_submit and not is_intent and self.hold == "lost":
+                        self.held.set()
+                        return
                     if is_submit and not is_intent and \
                             self.hold == "outcome":
                         self.held.set()

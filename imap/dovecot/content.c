@@ -1,0 +1,242 @@
+/*
+ * Messages of a mailbox, as steps of edits.  See content.h.
+ */
+#include "content.h"
+
+#include <mbj/codec.h>
+#include <mbj/memory.h>
+#include <mbj/sys.h>
+
+enum {
+	STEPS_MAX = 1000,
+	STEPS_BYTES_MAX = 1 << 20,
+	ARENA_MAX = 8 << 20,
+};
+
+void content_init(struct content *content, struct account *account)
+{
+	*content = (struct content){.account = account, .intent = MBJ_ID_ROOT};
+}
+
+void content_done(struct content *content)
+{
+	mbj_free(content->steps);
+	mbj_arena_free(&content->arena);
+	content->steps = NULL;
+}
+
+enum mbj_rc content_look(struct content *content, struct mbj_bytes path,
+			 struct mbj_error *err)
+{
+	struct mbj_place place;
+	enum mbj_rc rc;
+
+	rc = mbj_client_mailbox(content->account->client,
+				mbj_bytes_str(content->account->name), path,
+				false, &place, err);
+	if (rc < 0)
+		return rc;
+	content->account_id = place.account.id;
+	content->mailbox = place.mailbox.id;
+	content->uidvalidity = place.mailbox.uidvalidity;
+	content->store = place.content;
+	content->is_fresh = true;
+	return MBJ_OK;
+}
+
+enum mbj_rc content_announce(struct content *content, struct mbj_error *err)
+{
+	const struct mbj_message_edit step = {.kind = MBJ_MESSAGE_DOUBT,
+					      .mailbox = content->mailbox};
+	struct mbj_edit edit = account_messages(content->account, &step, 1);
+	struct mbj_id outer = content->account->intent;
+	enum mbj_rc rc;
+
+	if (!mbj_id_is_root(content->intent))
+		return MBJ_OK;
+	content->has_told = false;
+	rc = account_intent(content->account, &edit, err);
+	if (rc == MBJ_OK)
+		content->intent = content->account->intent;
+	content->account->intent = outer;
+	return rc;
+}
+
+/* ------------------------------------------------------------------ steps */
+
+/*
+ * What changes in a mailbox has Dovecot's HIGHESTMODSEQ, or the next one where
+ * the store's is higher.  It is the same one where more comes in of what
+ * Dovecot had then.
+ */
+static uint64_t modseq_of(const struct content *content)
+{
+	return content->modseq >= content->store.modseq ? content->modseq : 0;
+}
+
+static void steps_forget(struct content *content)
+{
+	content->step_count = 0;
+	content->bytes = 0;
+	mbj_arena_free(&content->arena);
+}
+
+static enum mbj_rc step_add(struct content *content,
+			    const struct mbj_message_edit *step,
+			    struct mbj_error *err)
+{
+	struct mbj_message_edit *added;
+	enum mbj_rc rc = MBJ_OK;
+	void *steps;
+
+	if (content->step_count >= STEPS_MAX ||
+	    content->bytes >= STEPS_BYTES_MAX)
+		rc = content_tell(content, err);
+	if (rc == MBJ_OK && content->arena == NULL)
+		rc = mbj_arena_new(ARENA_MAX, &content->arena, err);
+	steps = content->steps;
+	if (rc == MBJ_OK)
+		rc = mbj_array_reserve(&steps, &content->step_capacity,
+				       content->step_count + 1,
+				       sizeof(*content->steps), STEPS_MAX, err);
+	content->steps = steps;
+	if (rc < 0)
+		return rc;
+	added = &content->steps[content->step_count];
+	*added = *step;
+	added->mailbox = content->mailbox;
+	added->modseq = modseq_of(content);
+	if (!mbj_arena_dup(content->arena, step->keywords, &added->keywords) ||
+	    !mbj_arena_dup(content->arena, step->uids, &added->uids))
+		return mbj_error_nomem(err);
+	content->bytes += step->keywords.n;
+	content->step_count++;
+	return MBJ_OK;
+}
+
+/* The last step, where it does the same to the UID below. */
+static struct mbj_message_edit *step_below(struct content *content,
+					   const struct mbj_message_edit *step,
+					   uint32_t uid)
+{
+	struct mbj_message_edit *last;
+
+	if (content->step_count == 0)
+		return NULL;
+	last = &content->steps[content->step_count - 1];
+	if (last->kind != step->kind || last->flags != step->flags ||
+	    !mbj_bytes_equal(last->keywords, step->keywords) ||
+	    mbj_uids_get(last->uids, 0).last != uid - 1)
+		return NULL;
+	return last;
+}
+
+/* A step about one UID that is there, or one more of the step before. */
+static enum mbj_rc step_on(struct content *content,
+			   struct mbj_message_edit *step, uint32_t uid,
+			   struct mbj_error *err)
+{
+	struct mbj_message_edit *below = step_below(content, step, uid);
+	uint32_t first = uid;
+	struct mbj_buf uids;
+	enum mbj_rc rc;
+
+	if (below != NULL)
+		first = mbj_uids_get(below->uids, 0).first;
+	mbj_buf_init(&uids, MBJ_UID_RANGE_SIZE);
+	mbj_uids_put(&uids, first, uid);
+	rc = mbj_buf_ok(&uids, err);
+	if (rc == MBJ_OK && below != NULL) {
+		if (!mbj_arena_dup(content->arena, mbj_buf_view(&uids),
+				   &below->uids))
+			rc = mbj_error_nomem(err);
+	} else if (rc == MBJ_OK) {
+		step->uids = mbj_buf_view(&uids);
+		rc = step_add(content, step, err);
+	}
+	mbj_buf_done(&uids);
+	return rc;
+}
+
+enum mbj_rc content_append(struct content *content,
+			   const struct content_message *message,
+			   struct mbj_error *err)
+{
+	const struct mbj_message_edit step = {
+		.kind = MBJ_MESSAGE_APPEND,
+		.uid = message->uid,
+		.flags = message->flags,
+		.keywords = message->keywords,
+		.blob = message->blob,
+		.size = message->size,
+		.time = message->time,
+	};
+
+	return step_add(content, &step, err);
+}
+
+enum mbj_rc content_flags(struct content *content,
+			  const struct content_message *message,
+			  struct mbj_error *err)
+{
+	struct mbj_message_edit step = {
+		.kind = MBJ_MESSAGE_FLAGS,
+		.mode = MBJ_FLAGS_REPLACE,
+		.flags = message->flags,
+		.keywords = message->keywords,
+	};
+
+	return step_on(content, &step, message->uid, err);
+}
+
+enum mbj_rc content_expunge(struct content *content, uint32_t uid,
+			    struct mbj_error *err)
+{
+	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_EXPUNGE};
+
+	return step_on(content, &step, uid, err);
+}
+
+/* ---------------------------------------------------------------- telling */
+
+enum mbj_rc content_tell(struct content *content, struct mbj_error *err)
+{
+	struct mbj_edit edit =
+		account_messages(content->account, content->steps,
+				 content->step_count);
+	enum mbj_rc rc;
+
+	if (content->step_count == 0)
+		return MBJ_OK;
+	rc = account_tell(content->account, &edit, err);
+	if (rc < 0)
+		return rc;
+	content->has_told = true;
+	content->is_fresh = false;
+	steps_forget(content);
+	return MBJ_OK;
+}
+
+enum mbj_rc content_close(struct content *content, struct mbj_error *err)
+{
+	struct mbj_edit edit =
+		account_messages(content->account, content->steps,
+				 content->step_count);
+	bool is_done = content->step_count > 0 || content->has_told;
+	struct mbj_id outer = content->account->intent;
+	enum mbj_rc rc;
+
+	if (mbj_id_is_root(content->intent))
+		return content_tell(content, err);
+	content->account->intent = content->intent;
+	rc = is_done ? account_done_tell(content->account, &edit, err)
+		     : account_failed_tell(content->account, err);
+	content->account->intent = outer;
+	if (rc < 0)
+		return rc;
+	content->intent = MBJ_ID_ROOT;
+	content->has_told = false;
+	content->is_fresh = false;
+	steps_forget(content);
+	return MBJ_OK;
+}

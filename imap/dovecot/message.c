@@ -1,0 +1,518 @@
+/*
+ * What is done around a transaction that changes a mailbox's messages: an
+ * intent in the journal before it is committed, and after it what Dovecot has.
+ *
+ * Dovecot says which UIDs a transaction gave only when it is through, and not
+ * always; so the intent is about all of the mailbox's messages, and the
+ * outcome is read from Dovecot (mirror.h).  All of it is under the lock of the
+ * user's list (turn.h): UIDs come to the journal in the order in which they
+ * were given.
+ *
+ * Not here: what only synchronises, or fills caches: nothing of it is in an
+ * account.
+ */
+#include "mirror.h"
+#include "turn.h"
+
+#include <guid.h>
+#include <mail-index-transaction-private.h>
+
+/* ------------------------------------------------------ what is changed */
+
+static bool flags_are_kept(const struct mail_index_flag_update *update)
+{
+	return ((update->add_flags | update->remove_flags) & MBJ_FLAGS_ALL) !=
+	       0;
+}
+
+/* Messages that were there before the transaction. */
+static void seqs_take(const struct mailbox_transaction_context *t,
+		      uint32_t first, uint32_t last,
+		      ARRAY_TYPE(uint32_t) * uids)
+{
+	const struct mail_index_transaction *index = t->itrans;
+
+	if (array_is_created(&index->appends) && last >= index->first_new_seq)
+		last = index->first_new_seq - 1;
+	for (uint32_t seq = first; seq <= last; seq++) {
+		uint32_t uid = 0;
+
+		mail_index_lookup_uid(t->view, seq, &uid);
+		array_push_back(uids, &uid);
+	}
+}
+
+static void ranges_take(const struct mailbox_transaction_context *t,
+			const ARRAY_TYPE(seq_range) * seqs,
+			ARRAY_TYPE(uint32_t) * uids)
+{
+	const struct seq_range *range;
+
+	if (array_is_created(seqs))
+		array_foreach(seqs, range)
+			seqs_take(t, range->seq1, range->seq2, uids);
+}
+
+/* UIDs whose flags or keywords change, or that go. */
+static void touched_list(const struct mailbox_transaction_context *t,
+			 ARRAY_TYPE(uint32_t) * uids)
+{
+	const struct mail_index_transaction *index = t->itrans;
+	const struct mail_index_flag_update *update;
+	const struct mail_index_transaction_keyword_update *keyword;
+	const struct mail_transaction_expunge_guid *expunge;
+
+	if (array_is_created(&index->updates))
+		array_foreach(&index->updates,
+			      update) if (flags_are_kept(update))
+			seqs_take(t, update->uid1, update->uid2, uids);
+	if (array_is_created(&index->keyword_updates))
+		array_foreach(&index->keyword_updates, keyword)
+		{
+			ranges_take(t, &keyword->add_seq, uids);
+			ranges_take(t, &keyword->remove_seq, uids);
+		}
+	/* They have sequence numbers until the commit. */
+	if (array_is_created(&index->expunges))
+		array_foreach(&index->expunges, expunge)
+			seqs_take(t, expunge->uid, expunge->uid, uids);
+}
+
+static int uid_order(const uint32_t *a, const uint32_t *b)
+{
+	return *a < *b ? -1 : *a > *b;
+}
+
+/* Ascending, each once. */
+static void touched_sort(ARRAY_TYPE(uint32_t) * uids)
+{
+	uint32_t *list;
+	unsigned int count, kept = 0;
+
+	array_sort(uids, uid_order);
+	list = array_get_modifiable(uids, &count);
+	for (unsigned int i = 0; i < count; i++)
+		if (list[i] != 0 && (kept == 0 || list[kept - 1] != list[i]))
+			list[kept++] = list[i];
+	array_delete(uids, kept, count - kept);
+}
+
+/*
+ * All that is done is that a body was fetched, and so is seen: a client that
+ * only reads.
+ */
+static bool is_only_read(const struct mailbox_transaction_context *t)
+{
+	const struct mail_index_transaction *index = t->itrans;
+	const struct mail_index_flag_update *update;
+
+	if (t->save_count > 0 || array_is_created(&index->expunges) ||
+	    array_is_created(&index->keyword_updates) ||
+	    !array_is_created(&index->updates) || t->reason == NULL ||
+	    strstr(t->reason, "FETCH") == NULL)
+		return false;
+	array_foreach(&index->updates,
+		      update) if ((update->add_flags & MBJ_FLAGS_ALL) !=
+					  MBJ_FLAG_SEEN ||
+				  (update->remove_flags & MBJ_FLAGS_ALL) !=
+					  0) return false;
+	return true;
+}
+
+/* ------------------------------------------------------------- comparing */
+
+static bool is_compared(const struct turn *turn, struct mbj_id guid)
+{
+	const struct mbj_id *id;
+
+	array_foreach(&turn->capture->compared,
+		      id) if (mbj_id_equal(*id, guid)) return true;
+	return false;
+}
+
+static void compared_note(struct turn *turn, struct mbj_id guid)
+{
+	if (!is_compared(turn, guid))
+		array_push_back(&turn->capture->compared, &guid);
+}
+
+/* The open intent about a mailbox that somebody left, or ROOT. */
+static struct mbj_id doubt_find(const struct account *account,
+				struct mbj_id mailbox)
+{
+	for (size_t i = 0; i < account->doubt_count; i++)
+		if (mbj_id_equal(account->doubts[i].mailbox, mailbox))
+			return account->doubts[i].intent;
+	return MBJ_ID_ROOT;
+}
+
+/* One that was closed, or has to be looked for no more. */
+static void doubt_forget(struct account *account, struct mbj_id intent)
+{
+	for (size_t i = 0; i < account->doubt_count; i++)
+		if (mbj_id_equal(account->doubts[i].intent, intent))
+			account->doubts[i] =
+				account->doubts[--account->doubt_count];
+}
+
+/* All that was found, and where nothing waits the intent about it. */
+static int content_finish(struct turn *turn, struct mirror *mirror,
+			  bool is_whole)
+{
+	struct content *content = mirror->content;
+	enum mbj_rc rc = is_whole ? content_close(content, &turn->err)
+				  : content_tell(content, &turn->err);
+
+	return rc < 0 ? -1 : 0;
+}
+
+/*
+ * The store's mailbox is made Dovecot's, all of it, and the intent about it is
+ * closed; what would take too long waits for the next turn.
+ */
+static int content_settle(struct turn *turn, struct mirror *mirror)
+{
+	struct content *content = mirror->content;
+	struct mbj_id left = doubt_find(turn->account, content->mailbox);
+	int ret;
+
+	content->intent = left;
+	content->has_told = false;
+	mirror->deadline_ms = turn->deadline_ms;
+	mirror->is_copied = true;
+	mirror->is_lenient = true;
+	ret = mirror_all(mirror);
+	if (ret == 0)
+		ret = content_finish(turn, mirror, !mirror->is_cut);
+	turn->why = mirror->why;
+	if (ret == 0 && !mirror->is_cut) {
+		doubt_forget(turn->account, left);
+		compared_note(turn, content->mailbox);
+	}
+	return ret;
+}
+
+/*
+ * The mailbox at a name, in Dovecot and in the store, where it is the same one.
+ * Returns: 1, 0 it is another, or not there, -1.
+ */
+static int content_find(struct turn *turn, struct spot at,
+			struct content *content, struct mirror *mirror)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	*mirror = (struct mirror){.content = content, .err = &turn->err};
+	if (mirror_open(mirror, at.list, at.vname) < 0) {
+		turn->why = mirror->why;
+		return -1;
+	}
+	if (!content->is_fresh)
+		rc = content_look(content, mbj_bytes_str(at.vname), &turn->err);
+	if (rc == MBJ_ENOTFOUND)
+		return 0;
+	if (rc < 0)
+		return -1;
+	return mbj_id_equal(content->mailbox, mirror->guid) &&
+	       content->uidvalidity == mirror->status.uidvalidity;
+}
+
+/*
+ * Messages are of one UIDVALIDITY, in the journal.  A mailbox that has another
+ * one now is another one, and gets another GUID.
+ */
+static int content_renew(struct turn *turn, struct content *content,
+			 struct mirror *mirror)
+{
+	struct mbj_id fresh;
+
+	if (!mbj_id_equal(content->mailbox, mirror->guid) ||
+	    content->store.rev == 1)
+		return 0;
+	e_warning(turn->box->event,
+		  "mbj: new GUID for %s: its UIDVALIDITY was %u and is %u",
+		  turn->at.vname, content->uidvalidity,
+		  mirror->status.uidvalidity);
+	mirror_close(mirror);
+	guid_128_generate(fresh.b);
+	return folder_renew(turn->capture, turn->at.list, turn->at.vname, fresh,
+			    &turn->why);
+}
+
+/* Where the two are not the same: the account's tree is made Dovecot's. */
+static int content_find_again(struct turn *turn, struct content *content,
+			      struct mirror *mirror)
+{
+	int ret;
+
+	/* The turn around this one holds the tree. */
+	if (turn->is_inner && !turn->capture->is_tree_free)
+		return 0;
+	ret = content_renew(turn, content, mirror);
+	mirror_close(mirror);
+	content->is_fresh = false;
+	if (ret < 0 || turn_refresh(turn) < 0)
+		return -1;
+	return content_find(turn, turn->at, content, mirror);
+}
+
+/*
+ * This process has had the mailbox compared, and nobody has left anything
+ * about it: it is not opened once more before the change.
+ */
+static bool content_is_known(struct turn *turn, struct content *content)
+{
+	struct mailbox_metadata metadata;
+	struct mbj_id guid;
+
+	if (mailbox_get_metadata(turn->box, MAILBOX_METADATA_GUID, &metadata) <
+	    0)
+		return false;
+	memcpy(guid.b, metadata.guid, sizeof(guid.b));
+	return is_compared(turn, guid) &&
+	       mbj_id_is_root(doubt_find(turn->account, guid)) &&
+	       content_look(content, mbj_bytes_str(turn->at.vname),
+			    &turn->err) == MBJ_OK &&
+	       mbj_id_equal(content->mailbox, guid);
+}
+
+/*
+ * The store's mailbox, which is even with Dovecot's at this process's first
+ * change of it, or once an intent about it was left open.
+ * Returns: -1, told to the client.
+ */
+static int content_open(struct turn *turn, struct content *content)
+{
+	bool is_doubtful;
+	struct mirror mirror;
+	int ret;
+
+	if (content_is_known(turn, content))
+		return 0;
+	ret = content_find(turn, turn->at, content, &mirror);
+	if (ret == 0)
+		ret = content_find_again(turn, content, &mirror);
+	if (ret > 0) {
+		is_doubtful = !mbj_id_is_root(
+			doubt_find(turn->account, content->mailbox));
+		if (is_doubtful || (!is_compared(turn, content->mailbox) &&
+				    !mirror_is_even(&mirror)))
+			ret = content_settle(turn, &mirror) < 0 ? -1 : 1;
+		else
+			compared_note(turn, content->mailbox);
+	}
+	mirror_close(&mirror);
+	if (ret == 0)
+		return turn_refuse_text(turn, "The journal has not this "
+					      "mailbox");
+	return ret < 0 ? turn_refuse(turn) : 0;
+}
+
+/* ------------------------------------------------------- left by somebody */
+
+/* One of them.  Returns: 0 also where the mailbox is not to be found. */
+static int doubt_settle(struct turn *turn, struct mbj_id mailbox)
+{
+	const struct mbj_tree *tree = turn->account->tree;
+	uint32_t node = mbj_tree_find(tree, mailbox);
+	struct content content;
+	struct mirror mirror;
+	struct spot at;
+	struct mbj_buf path;
+	int ret = 0;
+
+	if (node == MBJ_NODE_NONE)
+		return 0;
+	mbj_buf_init(&path, MBJ_PATH_MAX);
+	mbj_tree_path(tree, node, turn->account->delimiter, &path);
+	mbj_buf_put_u8(&path, 0);
+	if (mbj_buf_ok(&path, &turn->err) < 0)
+		return -1;
+	at.vname = t_strdup((const char *)path.p);
+	mbj_buf_done(&path);
+	at.list = mail_namespace_find(turn->capture->user->namespaces, at.vname)
+			  ->list;
+	content_init(&content, turn->account);
+	ret = content_find(turn, at, &content, &mirror);
+	if (ret > 0)
+		ret = content_settle(turn, &mirror);
+	mirror_close(&mirror);
+	content_done(&content);
+	return ret;
+}
+
+void turn_settle_messages(struct turn *turn)
+{
+	struct account *account = turn->account;
+	enum account_need need;
+
+	if (account->doubt_count == 0)
+		return;
+	if (account->tree == NULL &&
+	    account_enter(account, &need, &turn->err) < 0)
+		return;
+	/* Backwards: what is settled is taken out. */
+	for (size_t i = account->doubt_count; i > 0; i--)
+		if (i <= account->doubt_count &&
+		    doubt_settle(turn, account->doubts[i - 1].mailbox) < 0)
+			e_error(turn->box->event,
+				"mbj: what became of messages is not told yet: "
+				"%s",
+				turn->why != NULL ? turn->why
+						  : turn->err.message);
+	turn->why = NULL;
+}
+
+/* ------------------------------------------------------------ the commit */
+
+/* Before: what is wrong is told to the client.  Returns: -1. */
+static int message_announce(struct turn *turn, struct content *content)
+{
+	content_init(content, turn->account);
+	if (content_open(turn, content) < 0)
+		return -1;
+	content->intent = doubt_find(turn->account, content->mailbox);
+	if (content_announce(content, &turn->err) < 0)
+		return turn_refuse(turn);
+	return 0;
+}
+
+/* What Dovecot has of what was touched, and what came in. */
+static int content_update(struct turn *turn, struct content *content,
+			  ARRAY_TYPE(uint32_t) * uids, bool is_copied)
+{
+	/* What it is about is more than what this turn knows of. */
+	bool was_left =
+		!mbj_id_is_root(doubt_find(turn->account, content->mailbox));
+	struct mirror mirror;
+	int ret = content_find(turn, turn->at, content, &mirror);
+
+	if (ret == 0) {
+		turn->why = "it is not the same mailbox any more";
+		ret = -1;
+	} else if (ret > 0) {
+		mirror.is_copied = is_copied || was_left;
+		mirror.deadline_ms = turn->deadline_ms;
+		ret = mirror_some(&mirror, uids);
+		if (ret == 0)
+			ret = content_finish(turn, &mirror,
+					     !mirror.is_cut && !was_left);
+		turn->why = mirror.why;
+	}
+	mirror_close(&mirror);
+	return ret;
+}
+
+/* After.  Where it fails the intent stays open, for the next turn. */
+static void message_tell(struct turn *turn, struct content *content,
+			 ARRAY_TYPE(uint32_t) * uids, bool is_copied)
+{
+	turn->why = NULL;
+	if (content_update(turn, content, uids, is_copied) < 0)
+		e_error(turn->box->event,
+			"mbj: what became of messages in %s is not told yet: "
+			"%s",
+			turn->at.vname,
+			turn->why != NULL ? turn->why : turn->err.message);
+}
+
+/*
+ * Nothing is changed.  Whoever only reads is not told, since clients are
+ * disconnected then: the message stays unseen.
+ */
+static int message_refuse(struct mailbox_transaction_context *t,
+			  struct mail_transaction_commit_changes *changes)
+{
+	struct mailbox *box = t->box;
+	struct mailbox_vfuncs *super = &capture_box_of(box)->module_ctx.super;
+
+	if (is_only_read(t)) {
+		t->itrans->v.reset(t->itrans);
+		return super->transaction_commit(t, changes);
+	}
+	mail_storage_last_error_push(box->storage);
+	super->transaction_rollback(t);
+	mail_storage_last_error_pop(box->storage);
+	return -1;
+}
+
+static int message_commit(struct mailbox_transaction_context *t,
+			  struct mail_transaction_commit_changes *changes,
+			  ARRAY_TYPE(uint32_t) * uids)
+{
+	struct mailbox *box = t->box;
+	struct capture_box *mine = capture_box_of(box);
+	struct content content = {.account = NULL};
+	bool is_copied = mine->is_copied_to;
+	struct turn turn;
+	int ret;
+
+	mine->is_copied_to = false;
+	ret = turn_begin_messages(&turn, box);
+	if (ret == 0) {
+		ret = message_announce(&turn, &content);
+		if (ret < 0)
+			turn_end(&turn);
+	}
+	if (ret < 0) {
+		content_done(&content);
+		return message_refuse(t, changes);
+	}
+	ret = mine->module_ctx.super.transaction_commit(t, changes);
+	if (ret < 0)
+		mail_storage_last_error_push(box->storage);
+	message_tell(&turn, &content, uids, is_copied);
+	if (ret < 0)
+		mail_storage_last_error_pop(box->storage);
+	content_done(&content);
+	turn_end(&turn);
+	return ret;
+}
+
+static int
+capture_transaction_commit(struct mailbox_transaction_context *t,
+			   struct mail_transaction_commit_changes *changes)
+{
+	struct mailbox *box = t->box;
+	ARRAY_TYPE(uint32_t) uids;
+
+	t_array_init(&uids, 16);
+	if (!turn_passes_messages(box))
+		touched_list(t, &uids);
+	if (turn_passes_messages(box) ||
+	    (t->save_count == 0 && array_is_empty(&uids)))
+		return capture_box_of(box)->module_ctx.super.transaction_commit(
+			t, changes);
+	touched_sort(&uids);
+	return message_commit(t, changes, &uids);
+}
+
+/* ------------------------------------------------------------ on the way */
+
+/* A delivery to a Maildir would leave it to others to give UIDs. */
+static struct mailbox_transaction_context *
+capture_transaction_begin(struct mailbox *box,
+			  enum mailbox_transaction_flags flags,
+			  const char *reason)
+{
+	if (!turn_passes_messages(box))
+		flags |= MAILBOX_TRANSACTION_FLAG_ASSIGN_UIDS;
+	return capture_box_of(box)->module_ctx.super.transaction_begin(box,
+								       flags,
+								       reason);
+}
+
+static int capture_copy(struct mail_save_context *ctx, struct mail *mail)
+{
+	struct capture_box *mine = capture_box_of(ctx->transaction->box);
+
+	mine->is_copied_to = true;
+	return mine->module_ctx.super.copy(ctx, mail);
+}
+
+void capture_messages(struct mailbox *box, struct mailbox_vfuncs *v)
+{
+	(void)box;
+	v->transaction_begin = capture_transaction_begin;
+	v->transaction_commit = capture_transaction_commit;
+	v->copy = capture_copy;
+}

@@ -1,0 +1,409 @@
+/*
+ * Reading messages out of Dovecot.  See mirror.h.
+ *
+ * Invariants:
+ *   1. bytes are as IMAP shows them: lines end with CRLF, whatever is on disk;
+ *   2. no message is in memory as a whole.
+ */
+#include "mirror.h"
+
+#include <array.h>
+#include <istream-crlf.h>
+#include <istream.h>
+#include <sha2.h>
+
+#include <mbj/codec.h>
+#include <mbj/sys.h>
+
+enum { PAGE_MESSAGES = 1000 };
+
+static int mirror_why(struct mirror *mirror, const char *what)
+{
+	mirror->why =
+		t_strdup_printf("%s mailbox %s: %s", what,
+				mailbox_get_vname(mirror->box),
+				mailbox_get_last_internal_error(mirror->box,
+								NULL));
+	return -1;
+}
+
+int mirror_open(struct mirror *mirror, struct mailbox_list *list,
+		const char *vname)
+{
+	struct mailbox_metadata metadata;
+
+	mirror->box = mailbox_alloc(list, vname, MAILBOX_FLAG_IGNORE_ACLS);
+	if (mailbox_open(mirror->box) < 0 || mailbox_sync(mirror->box, 0) < 0)
+		return mirror_why(mirror, "cannot read");
+	if (mailbox_get_metadata(mirror->box, MAILBOX_METADATA_GUID,
+				 &metadata) < 0)
+		return mirror_why(mirror, "cannot get the GUID of");
+	mailbox_get_open_status(mirror->box,
+				STATUS_MESSAGES | STATUS_UIDNEXT |
+					STATUS_UIDVALIDITY |
+					STATUS_HIGHESTMODSEQ,
+				&mirror->status);
+	memcpy(mirror->guid.b, metadata.guid, sizeof(mirror->guid.b));
+	mirror->t = mailbox_transaction_begin(mirror->box, 0, "mbj");
+	mirror->mail =
+		mail_alloc(mirror->t,
+			   MAIL_FETCH_FLAGS | MAIL_FETCH_RECEIVED_DATE, NULL);
+	return 0;
+}
+
+void mirror_close(struct mirror *mirror)
+{
+	if (mirror->mail != NULL)
+		mail_free(&mirror->mail);
+	if (mirror->t != NULL)
+		mailbox_transaction_rollback(&mirror->t);
+	if (mirror->box != NULL)
+		mailbox_free(&mirror->box);
+}
+
+bool mirror_is_even(const struct mirror *mirror)
+{
+	const struct mbj_content *store = &mirror->content->store;
+	const struct mailbox_status *status = &mirror->status;
+
+	if (status->messages == 0 && store->message_count == 0)
+		return true;
+	return status->messages == store->message_count &&
+	       status->highest_modseq == store->modseq;
+}
+
+/* ------------------------------------------------------ flags, keywords */
+
+static int keyword_order(const char *const *a, const char *const *b)
+{
+	return strcasecmp(*a, *b);
+}
+
+/* Sorted, without those that the store cannot have.  On the data stack. */
+static struct mbj_bytes keywords_of(struct mail *mail)
+{
+	const char *const *list = mail_get_keywords(mail);
+	ARRAY_TYPE(const_string) sorted;
+	const char *before = "";
+	const char *keyword;
+	buffer_t *buf = t_buffer_create(64);
+
+	t_array_init(&sorted, 8);
+	for (; *list != NULL; list++)
+		array_push_back(&sorted, list);
+	array_sort(&sorted, keyword_order);
+	array_foreach_elem(&sorted, keyword)
+	{
+		size_t n = strlen(keyword);
+
+		if (strcasecmp(keyword, before) == 0)
+			continue;
+		if (!mbj_keyword_is_good(mbj_bytes_make(keyword, n)) ||
+		    buf->used + n + 1 > MBJ_KEYWORDS_MAX) {
+			e_warning(mail->box->event,
+				  "mbj: the journal cannot have keyword %s",
+				  keyword);
+			continue;
+		}
+		before = keyword;
+		buffer_append(buf, keyword, n + 1);
+	}
+	return mbj_bytes_make(buf->data, buf->used);
+}
+
+static struct content_message message_of(struct mail *mail)
+{
+	return (struct content_message){
+		.uid = mail->uid,
+		.flags = mail_get_flags(mail) & MBJ_FLAGS_ALL,
+		.keywords = keywords_of(mail),
+	};
+}
+
+/* ---------------------------------------------------------------- bodies */
+
+/* Each piece goes to the store, or where that is NULL into a digest. */
+static int body_pieces(struct mirror *mirror, struct istream *input,
+		       struct mbj_body_writer *writer,
+		       struct mbj_hash *ret_digest, uint64_t *ret_size)
+{
+	struct sha256_ctx sha;
+	const unsigned char *data;
+	enum mbj_rc rc = MBJ_OK;
+	size_t n;
+
+	*ret_size = 0;
+	sha256_init(&sha);
+	while (rc == MBJ_OK && i_stream_read_more(input, &data, &n) > 0) {
+		if (writer != NULL)
+			rc = mbj_body_write(writer, mbj_bytes_make(data, n),
+					    mirror->err);
+		else
+			sha256_loop(&sha, data, n);
+		i_stream_skip(input, n);
+		*ret_size += n;
+	}
+	if (rc < 0)
+		return -1;
+	if (input->stream_errno != 0) {
+		mirror->why = t_strdup_printf(
+			"cannot read message %u of mailbox %s: %s",
+			mirror->mail->uid, mailbox_get_vname(mirror->box),
+			i_stream_get_error(input));
+		return -1;
+	}
+	if (writer == NULL)
+		sha256_result(&sha, ret_digest->b);
+	return 0;
+}
+
+static int body_send(struct mirror *mirror, struct istream *input,
+		     struct content_message *message)
+{
+	struct mbj_body_writer *writer = NULL;
+	int ret = -1;
+
+	if (mbj_body_begin(mirror->content->account->client, &writer,
+			   mirror->err) == MBJ_OK &&
+	    body_pieces(mirror, input, writer, &message->blob,
+			&message->size) == 0 &&
+	    mbj_body_finish(&writer, &message->blob, &message->size,
+			    mirror->err) == MBJ_OK)
+		ret = 0;
+	mbj_body_abort(&writer);
+	return ret;
+}
+
+/* Returns: 1 the store has these bytes, 0 it has not, -1. */
+static int body_find(struct mirror *mirror, struct istream *input,
+		     struct content_message *message)
+{
+	struct mbj_body_reader *reader = NULL;
+	uint64_t size;
+	enum mbj_rc rc;
+
+	if (body_pieces(mirror, input, NULL, &message->blob, &message->size) <
+	    0)
+		return -1;
+	rc = mbj_body_open(mirror->content->account->client, &message->blob,
+			   &reader, &size, mirror->err);
+	mbj_body_close(&reader);
+	if (rc == MBJ_ENOTFOUND)
+		return 0;
+	return rc < 0 ? -1 : 1;
+}
+
+/*
+ * From the first byte, with lines as in IMAP.
+ * Returns: 1, 0 the message is gone, -1.
+ */
+static int body_open(struct mirror *mirror, struct istream **ret_lines)
+{
+	struct istream *input;
+
+	if (mail_get_stream(mirror->mail, NULL, NULL, &input) < 0) {
+		if (mirror->mail->expunged)
+			return 0;
+		return mirror_why(mirror, t_strdup_printf("message %u of",
+							  mirror->mail->uid));
+	}
+	i_stream_seek(input, 0);
+	*ret_lines = i_stream_create_crlf(input);
+	return 1;
+}
+
+/* Returns: 1 it is in the store, 0 the message is gone, -1. */
+static int body_put(struct mirror *mirror, struct content_message *message)
+{
+	struct istream *lines;
+	int ret;
+
+	if (mirror->is_copied) {
+		ret = body_open(mirror, &lines);
+		if (ret <= 0)
+			return ret;
+		ret = body_find(mirror, lines, message);
+		i_stream_unref(&lines);
+		if (ret != 0)
+			return ret;
+	}
+	ret = body_open(mirror, &lines);
+	if (ret <= 0)
+		return ret;
+	ret = body_send(mirror, lines, message);
+	i_stream_unref(&lines);
+	return ret < 0 ? ret : 1;
+}
+
+/* ----------------------------------------------------------------- steps */
+
+static int message_append(struct mirror *mirror)
+{
+	struct content_message message = message_of(mirror->mail);
+	time_t date;
+	int ret = 0;
+
+	if (mail_get_received_date(mirror->mail, &date) == 0) {
+		message.time = date;
+		ret = body_put(mirror, &message);
+	} else if (!mirror->mail->expunged)
+		ret = mirror_why(mirror,
+				 t_strdup_printf("message %u of", message.uid));
+	/* Others are not kept from the journal by one. */
+	if (ret < 0 && mirror->why != NULL && mirror->is_lenient) {
+		e_error(mirror->box->event, "mbj: left out: %s", mirror->why);
+		mirror->why = NULL;
+		return 0;
+	}
+	if (ret <= 0)
+		return ret;
+	return content_append(mirror->content, &message, mirror->err) < 0 ? -1
+									  : 0;
+}
+
+static bool mirror_is_late(struct mirror *mirror)
+{
+	mirror->is_cut = mirror->deadline_ms != 0 &&
+			 mbj_monotonic_ms() > mirror->deadline_ms;
+	return mirror->is_cut;
+}
+
+/* All from a UID on that no message of the store has had. */
+static int mirror_new(struct mirror *mirror)
+{
+	uint32_t seq, last;
+	int ret = 0;
+
+	if (mirror->status.uidnext <= mirror->content->store.uidnext)
+		return 0;
+	mailbox_get_seq_range(mirror->box, mirror->content->store.uidnext,
+			      (uint32_t)-1, &seq, &last);
+	/* One at least, so that there is an end. */
+	for (uint32_t first = seq; ret == 0 && seq != 0 && seq <= last; seq++) {
+		if (seq > first && mirror_is_late(mirror))
+			break;
+		T_BEGIN
+		{
+			mail_set_seq(mirror->mail, seq);
+			ret = message_append(mirror);
+		}
+		T_END_PASS_STR_IF(ret < 0, &mirror->why);
+	}
+	return ret;
+}
+
+/* One that was there: its flags as they are, or that it is gone. */
+static enum mbj_rc message_update(struct mirror *mirror, uint32_t uid)
+{
+	struct content_message message;
+
+	if (!mail_set_uid(mirror->mail, uid))
+		return content_expunge(mirror->content, uid, mirror->err);
+	message = message_of(mirror->mail);
+	return content_flags(mirror->content, &message, mirror->err);
+}
+
+int mirror_some(struct mirror *mirror, const ARRAY_TYPE(uint32_t) * uids)
+{
+	enum mbj_rc rc = MBJ_OK;
+	uint32_t uid;
+
+	mirror->content->modseq = mirror->status.highest_modseq;
+	array_foreach_elem(uids, uid)
+	{
+		if (uid >= mirror->content->store.uidnext)
+			continue;
+		T_BEGIN
+		{
+			rc = message_update(mirror, uid);
+		}
+		T_END;
+		if (rc < 0)
+			return -1;
+	}
+	return mirror_new(mirror);
+}
+
+/* ----------------------------------------------------------- all of them */
+
+/* One of both, or of Dovecot's alone. */
+static int pair_compare(struct mirror *mirror, const struct mbj_message *have)
+{
+	struct content_message message = message_of(mirror->mail);
+
+	if (have == NULL) {
+		e_error(mirror->box->event,
+			"mbj: left out: message %u of mailbox %s has a UID "
+			"that the journal has passed",
+			message.uid, mailbox_get_vname(mirror->box));
+		return 0;
+	}
+	if (have->flags == message.flags &&
+	    mbj_bytes_equal(have->keywords, message.keywords))
+		return 0;
+	return content_flags(mirror->content, &message, mirror->err) < 0 ? -1
+									 : 0;
+}
+
+/* Both are ascending; *seq is the first of Dovecot's that is not compared. */
+static int page_compare(struct mirror *mirror,
+			const struct mbj_client_messages *page, uint32_t *seq,
+			uint32_t end)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0;) {
+		const struct mbj_message *have =
+			i < page->count ? &page->messages[i] : NULL;
+		uint32_t uid = UINT32_MAX;
+
+		if (*seq <= mirror->status.messages) {
+			mail_set_seq(mirror->mail, *seq);
+			uid = mirror->mail->uid;
+		}
+		if (have == NULL && uid >= end)
+			break;
+		T_BEGIN
+		{
+			if (have != NULL && have->uid < uid)
+				ret = content_expunge(mirror->content,
+						      have->uid,
+						      mirror->err) < 0
+					      ? -1
+					      : 0;
+			else
+				ret = pair_compare(mirror,
+						   have != NULL && have->uid ==
+									   uid
+							   ? have
+							   : NULL);
+		}
+		T_END;
+		i += have != NULL && have->uid <= uid;
+		*seq += have == NULL || uid <= have->uid;
+	}
+	return ret;
+}
+
+int mirror_all(struct mirror *mirror)
+{
+	struct content *content = mirror->content;
+	uint32_t from = 1, seq = 1;
+	int ret = 0;
+
+	content->modseq = mirror->status.highest_modseq;
+	while (ret == 0 && from != 0) {
+		struct mbj_client_messages page = {.count = 0};
+
+		if (mbj_client_messages(content->account->client,
+					content->account_id, content->mailbox,
+					from, PAGE_MESSAGES, 0, &page,
+					mirror->err) < 0)
+			return -1;
+		from = page.next_uid;
+		ret = page_compare(mirror, &page, &seq,
+				   from != 0 ? from : content->store.uidnext);
+		mbj_client_messages_done(&page);
+	}
+	return ret < 0 ? ret : mirror_new(mirror);
+}

@@ -1,0 +1,46 @@
+/*
+ * The messages of a mailbox as Dovecot has them now, told as content.h's steps.
+ *
+ * A mailbox is opened once more for it: what the session that changes it sees
+ * is pinned to an earlier time, and may hold changes that are not made yet.
+ */
+#ifndef MBJ_DOVECOT_MIRROR_H
+#define MBJ_DOVECOT_MIRROR_H
+
+#include "plugin.h"
+
+#include "content.h"
+
+struct mirror {
+	struct content *content;
+	struct mailbox *box;
+	struct mailbox_transaction_context *t;
+	struct mail *mail;
+	/* As of mirror_open. */
+	struct mbj_id guid;
+	struct mailbox_status status;
+	bool is_copied; /* bytes that come in may well be in the store */
+	/* What cannot be read is left out, not tried again. */
+	bool is_lenient;
+	int64_t deadline_ms; /* monotonic: what comes in may wait; 0: none */
+	bool is_cut;	     /* something waits */
+	const char *why;     /* Dovecot's failure, or NULL: err's */
+	struct mbj_error *err;
+};
+
+/* Open and synchronise.  Returns: -1 with why. */
+int mirror_open(struct mirror *mirror, struct mailbox_list *list,
+		const char *vname);
+void mirror_close(struct mirror *mirror);
+
+/* The store has what there is, as far as numbers show. */
+bool mirror_is_even(const struct mirror *mirror);
+/*
+ * Steps for messages that were there, by their UIDs, and for all that came in
+ * since the store last heard of some.
+ */
+int mirror_some(struct mirror *mirror, const ARRAY_TYPE(uint32_t) * uids);
+/* Steps for whatever differs: reads the whole list of messages. */
+int mirror_all(struct mirror *mirror);
+
+#endif

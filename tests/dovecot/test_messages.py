@@ -1,0 +1,536 @@
+"""The plugin in a real Dovecot: messages that users get, copy, mark and
+expunge are in the journal."""
+import calendar
+import hashlib
+import imaplib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+import dovetest
+from dovetest import DovecotCase, encode
+
+WITHOUT = ("-o", "mail_plugins=")
+LDA = "/usr/lib/dovecot/dovecot-lda"
+HAS_LMTP = os.path.exists("/usr/lib/dovecot/lmtp")
+DATE = '"01-Feb-2020 03:04:05 +0100"'
+
+
+def mail(text, lines=1):
+    """CRLF, as IMAP has it."""
+    return (f"Subject: {text}\r\nFrom: <a@b.c>\r\n\r\n" +
+            f"{text}\r\n" * lines).encode()
+
+
+def fetched(client, path):
+    """What FETCH says: UID to (flags and keywords, date, size, SHA-256)."""
+    status, _ = client.select(encode(path), readonly=True)
+    assert status == "OK", path
+    status, answer = client.uid(
+        "FETCH", "1:*", "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])")
+    assert status == "OK", answer
+    found = {}
+    for i, part in enumerate(answer):
+        if not isinstance(part, tuple):
+            continue
+        # Flags that changed meanwhile come in an answer of their own.
+        text = part[0] + answer[i + 1]
+        uid = int(re.search(rb"UID (\d+)", text).group(1))
+        words = re.search(rb"FLAGS \(([^)]*)\)", text).group(1).decode()
+        date = calendar.timegm(time.gmtime(time.mktime(
+            imaplib.Internaldate2tuple(part[0]))))
+        assert int(re.search(rb"RFC822.SIZE (\d+)", text).group(1)) == \
+            len(part[1])
+        found[uid] = (sorted(w.lower() for w in words.split()
+                             if w.lower() != "\\recent"),
+                      date, len(part[1]),
+                      hashlib.sha256(part[1]).hexdigest())
+    client.unselect() if "UNSELECT" in client.capabilities else client.close()
+    return found
+
+
+def seconds(text):
+    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+
+
+class MessageCase(DovecotCase):
+    """What the suites here have in common."""
+    MORE = "lda_mailbox_autocreate = yes\n" + (
+        "protocols = imap lmtp\n" if HAS_LMTP else "")
+
+    def stored(self, path, store=None):
+        """The same of the store."""
+        document = self.mbj("messages", store or self.socket, self.user, path,
+                            "--json").json()
+        return {m["uid"]: (sorted(f.lower() for f in m["flags"]),
+                           seconds(m["receivedAt"]), m["size"], m["blobId"])
+                for m in document["messages"]}
+
+    def same_mail(self, *paths):
+        """Dovecot and the store have the same messages, and nothing is in
+        doubt."""
+        client = self.login()
+        for path in paths:
+            self.assertEqual(self.stored(path), fetched(client, path),
+                             (path, self.log()))
+            status, answer = client.status(encode(path),
+                                           "(UIDNEXT HIGHESTMODSEQ)")
+            document = self.mbj("messages", self.socket, self.user, path,
+                                "--json").json()
+            self.assertIn(f"(UIDNEXT {document['uidNext']} HIGHESTMODSEQ "
+                          f"{document['highestModSeq']})", str(answer))
+        self.assertEqual(self.intents(), [], self.log())
+        self.leave(client)
+
+    def append(self, client, path, text, flags="()", date=None):
+        self.ok(client.append(encode(path), flags, date, mail(text)))
+
+    def deliver(self, path, text):
+        return subprocess.run(
+            [LDA, "-c", self.dovecot.conf, "-d", self.user, "-m", path],
+            input=mail(text).replace(b"\r\n", b"\n"), check=False,
+            timeout=60).returncode
+
+    def without(self):
+        """A session of which the journal hears nothing."""
+        client = imaplib.IMAP4_stream(
+            f"/usr/lib/dovecot/imap -c {self.dovecot.conf} -u {self.user} "
+            "-o mail_plugins= 2>/dev/null")
+        self.addCleanup(self.leave, client)
+        return client
+
+    def lmtp(self, text):
+        """To two users at once, of which one is the test's."""
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(str(self.dovecot.d / "run" / "lmtp"))
+            peer.settimeout(60)
+            lines = peer.makefile("rwb", buffering=0)
+
+            def say(line, answers=1):
+                if line:
+                    lines.write(line.encode() + b"\r\n")
+                for _ in range(answers):
+                    while True:
+                        answer = lines.readline()
+                        if answer[3:4] != b"-":
+                            break
+                    self.assertIn(answer[:1], (b"2", b"3"), answer)
+            say("")
+            say("LHLO x")
+            say("MAIL FROM:<a@b.c>")
+            say(f"RCPT TO:<{self.user}>")
+            say(f"RCPT TO:<{self.user}2>")
+            say("DATA")
+            say(mail(text).decode() + ".", 2)
+            say("QUIT")
+
+    def quiet(self):
+        for line in self.log().splitlines():
+            self.assertNotRegex(line, "mbj|[Pp]anic|Error", line)
+
+
+class Sdbox(MessageCase):
+    def test_day(self):
+        """Goal: after whatever users do to messages, by whatever program, the
+        store has them with UID, date, flags, keywords and bytes.  Method: two
+        sessions, a delivery, doveadm; each thing after the other, compared
+        with FETCH."""
+        one, two = self.login(), self.login()
+        self.ok(one.create("A"))
+        self.append(one, "A", "first")
+        self.same_mail("A")
+        self.append(two, "A", "second", "(\\Seen $x Work)", DATE)
+        self.append(two, "A", "third", "(\\Draft)", DATE)
+        self.append(one, "INBOX", "in")
+        self.same_mail("A", "INBOX")
+        self.assertEqual(self.deliver("INBOX", "delivered"), 0, self.log())
+        self.assertEqual(self.deliver("new", "delivered"), 0)
+        self.same_mail("A", "INBOX", "new")
+        if HAS_LMTP:
+            self.lmtp("delivered by LMTP")
+            self.same_mail("INBOX")
+        self.ok(one.select("A"))
+        self.ok(one.uid("STORE", "1:2", "+FLAGS", "(\\Flagged Zwei)"))
+        self.same_mail("A")
+        self.ok(one.uid("STORE", "2", "-FLAGS", "(\\Seen work)"))
+        self.ok(one.uid("STORE", "3", "FLAGS", "(\\Deleted $y)"))
+        self.same_mail("A")
+        self.ok(one.fetch("1", "(BODY[])"))
+        self.same_mail("A")
+        self.assertIn("\\seen", self.stored("A")[1][0])
+        self.ok(one.uid("COPY", "1:3", "INBOX"))
+        self.same_mail("A", "INBOX")
+        self.ok(one.expunge())
+        self.same_mail("A")
+        self.assertEqual(set(self.stored("A")), {1, 2})
+        self.ok(one.uid("MOVE", "2", "new"))
+        self.same_mail("A", "INBOX", "new")
+        self.assertEqual(set(self.stored("A")), {1})
+        for words in (["flags", "add", "$adm \\Answered", "mailbox", "INBOX",
+                       "uid", "1"],
+                      ["copy", "A", "mailbox", "INBOX", "all"],
+                      ["move", "new", "mailbox", "A", "uid", "1"],
+                      ["expunge", "mailbox", "INBOX", "uid", "2"]):
+            status, text = self.dovecot.doveadm(words[0], *(
+                words[1:2] if words[0] == "flags" else ()), "-u", self.user,
+                *words[2 if words[0] == "flags" else 1:])
+            self.assertEqual((status, text), (0, ""), words)
+            self.same_mail("A", "INBOX", "new")
+        self.quiet()
+
+
+    def test_before(self):
+        """Goal: mail that was there before the plugin, and what is changed
+        without it later, is in the store after the mailbox's next change.
+        Method: both, in a mailbox with more messages than one page; flags,
+        expunges and mail made without it."""
+        run = self.dovecot.doveadm
+        self.assertEqual(run(*WITHOUT, "mailbox", "create", "-u", self.user,
+                             "A", "B")[0], 0)
+        client = self.without()
+        for _ in range(3):
+            self.ok(client.append("A", "(\\Seen $old)", None,
+                                  mail("old")))
+        self.ok(client.append("B", "()", None, mail("old")))
+        self.append(self.login(), "A", "new")
+        self.same_mail("A")
+        self.assertEqual(self.stored("B"), {})
+        self.ok(client.select("A"))
+        self.ok(client.uid("STORE", "1", "+FLAGS", "($late \\Deleted)"))
+        self.ok(client.uid("STORE", "2", "-FLAGS", "(\\Seen)"))
+        self.ok(client.expunge())
+        self.ok(client.append("A", "()", None, mail("old")))
+        two = self.login()
+        self.ok(two.select("B"))
+        self.ok(two.uid("STORE", "1", "+FLAGS", "(\\Flagged)"))
+        self.same_mail("B")
+        self.append(two, "A", "last")
+        self.same_mail("A", "B")
+        self.assertEqual(set(self.stored("A")), {2, 3, 4, 5, 6})
+        self.quiet()
+
+    def test_big(self):
+        """Goal: a big message comes in whole, and its copy shares the bytes.
+        Method: 5 MiB; what there is in the store before and after the copy."""
+        one = self.login()
+        self.ok(one.create("A"))
+        text = mail("big", 5 << 18) + b"x" * 100 + b"\r\n"
+        self.assertGreater(len(text), 5 << 20)
+        self.ok(one.append("A", "()", None, text))
+        self.same_mail("A")
+        self.assertEqual(self.stored("A")[1][3],
+                         hashlib.sha256(text).hexdigest())
+        blobs = self.blobs()
+        self.ok(one.select("A"))
+        self.ok(one.uid("COPY", "1", "INBOX"))
+        self.ok(one.uid("COPY", "1", "A"))
+        self.same_mail("A", "INBOX")
+        self.assertEqual(self.blobs(), blobs)
+        self.quiet()
+
+    def blobs(self):
+        return {p.name: p.stat().st_ctime_ns
+                for p in (self.store / "blobs").rglob("*") if p.is_file()}
+
+    def test_away(self):
+        """Goal: without the service no message changes, on either side.
+        Method: it is stopped, everything is tried, it is begun again."""
+        one = self.login()
+        self.ok(one.create("A"))
+        for text in ("a", "b"):
+            self.append(one, "A", text, "(\\Seen)")
+        self.append(one, "A", "c")
+        self.ok(one.select("INBOX"))
+        before = fetched(self.login(), "A")
+        self.ok(one.select("A"))
+        at = self.end()
+        self.stop_service()
+        for answer in (one.append("A", "()", None, mail("no")),
+                       one.uid("STORE", "1", "+FLAGS", "(\\Flagged $no)"),
+                       one.uid("COPY", "1", "INBOX"),
+                       one.uid("MOVE", "1", "INBOX")):
+            self.no(answer, "UNAVAILABLE")
+        self.assertEqual(self.deliver("A", "no"), 75)
+        self.ok(one.uid("SEARCH", "ALL"))
+        status, answer = one.uid("FETCH", "3", "(BODY[])")  # sets \\Seen
+        self.assertEqual((status, answer[0][1]), ("OK", mail("c")))
+        self.assertEqual(fetched(self.login(), "A"), before)
+        self.assertEqual(fetched(self.login(), "INBOX"), {})
+        self.serve()
+        self.assertEqual(self.end(), at)
+        self.append(one, "A", "yes")
+        self.same_mail("A", "INBOX")
+
+    def test_renamed(self):
+        """Goal: messages stay with their mailbox.  Method: renames of two
+        mailboxes with mail into each other's place, of INBOX, a deletion."""
+        one = self.login()
+        for name in ("A", "B"):
+            self.ok(one.create(name))
+            self.append(one, name, name)
+        self.append(one, "INBOX", "in")
+        for source, target in (("A", "t"), ("B", "A"), ("t", "B")):
+            self.ok(one.rename(source, target))
+        self.same_mail("A", "B", "INBOX")
+        self.append(one, "A", "more")
+        if not self.LOCATION.startswith("maildir"):
+            self.ok(one.rename("INBOX", "old"))
+            self.append(one, "INBOX", "next")
+            self.append(one, "old", "more")
+            self.same_mail("old")
+        self.same_mail("A", "B", "INBOX")
+        self.ok(one.delete("B"))
+        self.ok(one.create("B"))
+        self.append(one, "B", "again")
+        self.same_mail("A", "B")
+        self.quiet()
+
+    def test_lost(self):
+        """Goal: UIDs that come again are never taken for those that were.
+        Method: another UIDVALIDITY given without the plugin; with it it is
+        refused where there are messages; INBOX lost with all that it had."""
+        one = self.login()
+        for name in ("A", "B"):
+            self.ok(one.create(name))
+            self.append(one, name, name)
+        self.append(one, "INBOX", "in")
+        update = ("update", "--uid-validity", "4000000000")
+        self.assertNotEqual(self.doveadm(*update, "B")[0], 0)
+        self.same_mail("A", "B")
+        self.assertEqual(self.doveadm(*update, "A", without=WITHOUT)[0], 0)
+        two = self.login()
+        self.append(two, "A", "more")
+        self.same_mail("A", "B")
+        self.same(two)
+        self.assertEqual(self.told()["A"][1], 4000000000)
+        if self.LOCATION.startswith("sdbox"):
+            shutil.rmtree(self.home / "dovecot/mail" / self.user /
+                          "mail/mailboxes/INBOX")
+            three = self.login()
+            self.ok(three.select("INBOX"))
+            self.append(three, "INBOX", "again")
+            self.same_mail("INBOX", "A")
+            self.same(three)
+
+    def test_unread(self):
+        """Goal: one message that cannot be read keeps no other from the
+        journal.  Method: no right to its file, in mail from before."""
+        if self.LOCATION.startswith("mdbox"):
+            self.skipTest("its files have many messages each")
+        client = self.without()
+        for text in ("a", "b"):
+            self.ok(client.append("INBOX", "()", None, mail(text)))
+        client.logout()
+        home = self.home / "dovecot/mail" / self.user
+        (path,) = [p for p in home.rglob("*") if p.is_file() and
+                   re.search(rb"\na\r?\n", p.read_bytes())]
+        path.chmod(0)
+        self.append(self.login(), "INBOX", "c")
+        self.assertIn("left out", self.log())
+        self.assertEqual(set(self.stored("INBOX")), {2, 3})
+        self.assertEqual(self.intents(), [])
+
+    def test_crowd(self):
+        """Goal: sessions that change the same messages at the same time leave
+        the store with Dovecot's.  Method: four of them and deliveries, steps
+        from a seed, whatever Dovecot says to each; every message compared."""
+        rng = dovetest.mbjtest.seed()
+        boxes = ["INBOX", "A", "B"]
+        one = self.login()
+        for name in boxes[1:]:
+            self.ok(one.create(name))
+            self.append(one, name, "begin")
+
+        def some(r):
+            first = r.randrange(1, 25)
+            return f"{first}:{first + r.randrange(4)}"
+
+        def work(seed):
+            r = dovetest.mbjtest.random.Random(seed)
+            client = self.login()
+            for number in range(25):
+                box, other = r.sample(boxes, 2)
+                step = r.randrange(10)
+                if step < 3:
+                    client.append(box, r.choice(
+                        ("()", "(\\Seen)", "($k1 \\Flagged)")), None,
+                        mail(f"{seed} {number}", r.randrange(1, 50)))
+                elif step == 3:
+                    self.deliver(box, f"{seed} {number}")
+                elif client.select(box)[0] == "OK":
+                    if step < 6:
+                        client.uid("STORE", some(r), r.choice(
+                            ("+FLAGS", "-FLAGS", "FLAGS")), r.choice((
+                                "(\\Seen)", "($k1 $k2)",
+                                "(\\Deleted $k3)")))
+                    elif step == 6:
+                        client.uid("COPY", some(r), other)
+                    elif step == 7:
+                        client.uid("MOVE", some(r), other)
+                    elif step == 8:
+                        client.expunge()
+                    else:
+                        client.uid("FETCH", "1:*", "(BODY[])")
+        crowd = [threading.Thread(target=work, args=(rng.randrange(1 << 30),))
+                 for _ in range(4)]
+        for each in crowd:
+            each.start()
+        for each in crowd:
+            each.join(200)
+            self.assertFalse(each.is_alive())
+        try:
+            self.same_mail(*boxes)
+        except AssertionError:
+            print(self.log())
+            raise
+        self.assertGreater(sum(len(self.stored(b)) for b in boxes), 5)
+        self.quiet()
+
+
+class Maildir(Sdbox):
+    LOCATION = "maildir:~/Maildir"
+    SEPARATOR = "."
+
+
+class Mdbox(Sdbox):
+    LOCATION = "mdbox:~/mail"
+
+
+class Killed(MessageCase):
+    """Processes that die between an intent about messages and its outcome."""
+    with_relay = True
+
+    def die(self, at, lines):
+        """IMAP in INBOX, of whose last command the process dies there."""
+        client = self.login()
+        self.ok(client.select("INBOX"))
+        self.relay.arm(at)
+        client.send(b"x " + lines + b"\r\n")
+        self.assertTrue(self.relay.held.wait(30), self.log())
+        self.dovecot.kill_imap()
+        client.shutdown()
+        self.relay.arm(None)
+
+    def test_killed(self):
+        """Goal: messages that were about to change when a process died are
+        settled as what Dovecot has, before the user's next change.  Method:
+        SIGKILL while the answer to the intent is held back (nothing changed),
+        and while the outcome is (it has); then a change of that mailbox, of
+        another, of a folder."""
+        client = self.login()
+        self.ok(client.create("A"))
+        for text in ("a", "b", "c", "d", "e"):
+            self.append(client, "INBOX", text)
+        client.shutdown()
+        text = mail("appended")
+        number = 0
+        for lines in (b"APPEND INBOX {%d+}\r\n%s" % (len(text), text),
+                      b"UID STORE 1:2 +FLAGS (\\Flagged $k)",
+                      b"UID STORE 1 FLAGS (\\Deleted)",
+                      b"EXPUNGE", b"UID COPY 3 A", b"UID MOVE 4 A"):
+            for at in ("intent", "outcome"):
+                self.die(at, lines)
+                (left,) = self.intents()
+                self.assertEqual((left["producer"], left["kind"]),
+                                 ("dovecot", "messages"))
+                client = self.login()
+                number += 1
+                if number % 3 == 0:
+                    self.append(client, "INBOX", "next")
+                elif number % 3 == 1:
+                    self.append(client, "A", "next")
+                else:
+                    self.ok(client.create(f"n{number}"))
+                client.shutdown()
+                self.same_mail("INBOX", "A")
+        self.stop_service()
+        results = re.findall(r"result (\w+) is_found 0",
+                             self.mbj("log", self.p).out)
+        self.assertEqual(results.count("failed"), 6)
+        self.serve()
+
+    def test_lost(self):
+        """Goal: a service that goes away between intent and outcome costs a
+        user nothing, and the outcome is told later.  Method: the connection
+        is closed where the outcome comes."""
+        client = self.login()
+        self.append(client, "INBOX", "a")
+        self.relay.arm("lost")
+        self.append(client, "INBOX", "b")
+        self.assertTrue(self.relay.held.wait(30))
+        self.relay.arm(None)
+        self.assertEqual(len(self.intents()), 1)
+        self.assertIn("not told yet", self.log())
+        self.append(client, "INBOX", "c")
+        self.same_mail("INBOX")
+
+
+class Slow(MessageCase):
+    """Where there is more mail than one change may wait for."""
+    MORE = "plugin {\n  mbj_timeout = 2\n}\n"
+    with_relay = True
+
+    def test_slow(self):
+        """Goal: a mailbox that was full before the plugin comes into the store
+        piece by piece, with changes in between, and an intent stays open for
+        as long.  Method: 300 messages, a service that takes 5 ms for each
+        request, and more than one request for each message, where one change
+        may take a second."""
+        client = self.without()
+        self.ok(client.append("INBOX", "()", None, mail("old")))
+        self.ok(client.select("INBOX"))
+        for _ in range(8):
+            self.ok(client.uid("COPY", "1:*", "INBOX"))
+        self.ok(client.uid("COPY", "1:44", "INBOX"))
+        self.relay.delay = 0.005
+        number = 0
+        one = self.login()
+        while number == 0 or self.intents():
+            self.append(one, "INBOX", f"new {number}")
+            number += 1
+        self.relay.delay = 0
+        self.assertGreater(number, 1)
+        self.assertEqual(len(self.stored("INBOX")), 300 + number)
+        self.same_mail("INBOX")
+
+
+class Lazy(MessageCase):
+    """A plugin that copies what is expunged, on the way of the commit."""
+    MORE = """
+mail_plugins = $mail_plugins lazy_expunge
+plugin {
+  lazy_expunge = Gone
+}
+"""
+
+    def test_lazy(self):
+        """Goal: what a plugin does to other mailboxes in the middle of a
+        change is in the journal, too, also a mailbox that it makes.  Method:
+        lazy_expunge; expunge, move."""
+        one = self.login()
+        for text in ("a", "b", "c"):
+            self.append(one, "INBOX", text, "(\\Seen)")
+        self.ok(one.select("INBOX"))
+        self.ok(one.uid("STORE", "1:2", "+FLAGS", "(\\Deleted)"))
+        self.ok(one.expunge())
+        self.same_mail("INBOX", "Gone")
+        self.assertEqual(len(self.stored("Gone")), 2)
+        self.append(one, "INBOX", "d")
+        self.ok(one.uid("STORE", "3", "+FLAGS", "(\\Deleted)"))
+        self.ok(one.expunge())
+        self.same_mail("INBOX", "Gone")
+        self.same(self.login())
+        self.assertNotRegex(self.log(), "mbj: |[Pp]anic")
+
+
+if __name__ == "__main__":
+    if not dovetest.can_run():
+        print("SKIPPED: there is no Dovecot, or no plugin for it")
+        sys.exit(77)
+    unittest.main(warnings=os.environ.get("PYTHONWARNINGS", "ignore"))
