@@ -16,7 +16,8 @@
  *      brought forward from the journal, or the store is closed;
  *   4. a failed journal write closes the store: its outcome is unknown.
  *
- * Threads: the leader's, or the one thread that feeds a replica.
+ * Threads: the leader's, or the one thread that feeds a replica, which has a
+ * turn from mbj_batch_begin to the end of the batch.
  */
 #include <mbj/check.h>
 
@@ -237,12 +238,15 @@ enum mbj_rc mbj_batch_begin(struct mbj_store *store,
 	if (store->log == NULL)
 		return mbj_error_set(err, MBJ_EFENCED, "%s has no lineage yet",
 				     store->dir);
-	rc = batch_open(store, &store->batch, err);
+	rc = store_turn_take(store, err);
 	if (rc < 0)
 		return rc;
-	rc = mbj_txn_watermark(store->batch.txn, &watermark, err);
+	rc = batch_open(store, &store->batch, err);
+	if (rc == MBJ_OK)
+		rc = mbj_txn_watermark(store->batch.txn, &watermark, err);
 	if (rc < 0) {
 		batch_drop(&store->batch);
+		store_turn_give(store);
 		return rc;
 	}
 	store->batch.end = watermark;
@@ -338,12 +342,15 @@ enum mbj_rc mbj_batch_commit(struct mbj_batch **batch, struct mbj_error *err)
 	*batch = NULL;
 	if (rc == MBJ_OK)
 		batch_checkpoint(store);
+	store_turn_give(store);
 	return rc;
 }
 
 void mbj_batch_abort(struct mbj_batch **batch)
 {
-	if (*batch != NULL)
+	if (*batch != NULL) {
 		batch_drop(*batch);
+		store_turn_give((*batch)->store);
+	}
 	*batch = NULL;
 }

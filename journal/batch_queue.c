@@ -8,6 +8,10 @@
  *	            |                      ^
  *	            +--sleep--> woken: answered, or told to lead
  *
+ * Whoever must be alone with log and state for a moment (keeping house, a
+ * replica's groups) queues up for a turn: a batch takes what came before it,
+ * and it leads with nothing taken.
+ *
  * Not here: what an edit means (edit_run.h), how a batch becomes durable
  * (batch.c).
  *
@@ -18,9 +22,10 @@
  *   3. one request's failure is its own: refused ones leave no trace in the
  *      batch, and a batch that fails before its journal write is carried out
  *      again one by one;
- *   4. a request is not touched after its thread was woken.
+ *   4. a request is not touched after its thread was woken;
+ *   5. nothing passes a turn: what queued up before it comes before it.
  *
- * Threads: mbj_store_submit from any.
+ * Threads: mbj_store_submit and turns from any.
  */
 #include <sched.h>
 #include <semaphore.h>
@@ -39,7 +44,7 @@ enum {
 
 /* One edit waiting for its answer; lives on its thread's stack. */
 struct request {
-	const struct mbj_edit *edit;
+	const struct mbj_edit *edit; /* NULL: a turn */
 	struct mbj_outcome outcome;
 	struct mbj_error error; /* valid where rc < 0 */
 	enum mbj_rc rc;
@@ -355,20 +360,26 @@ static void queue_gather(struct mbj_store *store)
 		(void)sched_yield();
 }
 
-/* All that wait, the leader's own first. */
+/* All that wait before the next turn, the leader's own first. */
 static struct request *queue_take(struct mbj_store *store)
 {
 	struct request *list;
+	struct request **end;
 
 	pthread_mutex_lock(&store->mutex);
 	MBJ_ASSERT(store->is_led);
 	list = store->waiting_head;
-	store->crowd = store->waiting_count;
-	store->waiting_head = NULL;
-	store->waiting_tail = &store->waiting_head;
-	store->waiting_count = 0;
+	end = &list;
+	store->crowd = 0;
+	for (; *end != NULL && (*end)->edit != NULL; end = &(*end)->next)
+		store->crowd++;
+	MBJ_ASSERT(store->crowd > 0 && store->crowd <= store->waiting_count);
+	store->waiting_count -= store->crowd;
+	store->waiting_head = *end;
+	if (store->waiting_head == NULL)
+		store->waiting_tail = &store->waiting_head;
+	*end = NULL;
 	pthread_mutex_unlock(&store->mutex);
-	MBJ_ASSERT(list != NULL);
 	return list;
 }
 
@@ -441,6 +452,20 @@ static enum mbj_rc edit_admit(struct mbj_store *store,
 	return MBJ_OK;
 }
 
+static enum mbj_rc request_init(struct request *request,
+				const struct mbj_edit *edit,
+				struct mbj_error *err)
+{
+	request->edit = edit;
+	request->rc = MBJ_OK;
+	memset(&request->outcome, 0, sizeof(request->outcome));
+	request->is_told_to_lead = false;
+	request->next = NULL;
+	if (sem_init(&request->wake, 0, 0) != 0)
+		return mbj_error_nomem(err);
+	return MBJ_OK;
+}
+
 enum mbj_rc mbj_store_submit(struct mbj_store *store,
 			     const struct mbj_edit *edit,
 			     struct mbj_outcome *ret_outcome,
@@ -451,15 +476,10 @@ enum mbj_rc mbj_store_submit(struct mbj_store *store,
 
 	MBJ_ASSERT(edit != NULL && ret_outcome != NULL);
 	rc = edit_admit(store, edit, err);
+	if (rc == MBJ_OK)
+		rc = request_init(&request, edit, err);
 	if (rc < 0)
 		return rc;
-	request.edit = edit;
-	request.rc = MBJ_OK;
-	memset(&request.outcome, 0, sizeof(request.outcome));
-	request.is_told_to_lead = false;
-	request.next = NULL;
-	if (sem_init(&request.wake, 0, 0) != 0)
-		return mbj_error_nomem(err);
 	if (queue_enter(store, &request)) {
 		queue_lead(store, &request);
 	} else {
@@ -477,4 +497,32 @@ enum mbj_rc mbj_store_submit(struct mbj_store *store,
 	if (err != NULL)
 		*err = request.error;
 	return request.rc;
+}
+
+/* ----------------------------------------------------------------- turns */
+
+enum mbj_rc store_turn_take(struct mbj_store *store, struct mbj_error *err)
+{
+	struct request request;
+	enum mbj_rc rc = request_init(&request, NULL, err);
+
+	if (rc < 0)
+		return rc;
+	if (!queue_enter(store, &request))
+		request_wait(&request);
+	/* It leads, and is the first: nobody needs to find it any more. */
+	pthread_mutex_lock(&store->mutex);
+	MBJ_ASSERT(store->is_led && store->waiting_head == &request);
+	store->waiting_head = request.next;
+	if (store->waiting_head == NULL)
+		store->waiting_tail = &store->waiting_head;
+	store->waiting_count--;
+	pthread_mutex_unlock(&store->mutex);
+	(void)sem_destroy(&request.wake);
+	return MBJ_OK;
+}
+
+void store_turn_give(struct mbj_store *store)
+{
+	queue_pass(store);
 }

@@ -153,3 +153,10 @@ void recall_end_set(struct recall *recall, struct mbj_lsn end)
 		       recall->window)
 		entry_drop(recall, recall->first++);
 }
+
+void recall_first_set(struct recall *recall, struct mbj_lsn first)
+{
+	while (recall->first < recall->end &&
+	       entry_get(recall, recall->first)->lsn.v < first.v)
+		entry_drop(recall, recall->first++);
+}

@@ -41,5 +41,7 @@ bool recall_find(const struct recall *recall, struct mbj_id request,
 		 struct mbj_lsn *ret_lsn);
 /* The journal ends here: what lies above is not, or the window has passed. */
 void recall_end_set(struct recall *recall, struct mbj_lsn end);
+/* It begins here: what lies below is not any more. */
+void recall_first_set(struct recall *recall, struct mbj_lsn first);
 
 #endif

@@ -172,8 +172,10 @@ static enum mbj_rc open_once(const char *dir,
 		rc = store_lock_take(store->sys, dir, &store->lock, err);
 	if (rc == MBJ_OK)
 		rc = store_superblock_load(store, err);
-	if (rc == MBJ_OK)
+	if (rc == MBJ_OK) {
+		store_view_sweep(store);
 		rc = store_recover(store, err);
+	}
 	if (rc < 0) {
 		mbj_store_close(&store);
 		return rc;
@@ -397,15 +399,15 @@ enum mbj_rc mbj_store_log_reader(const struct mbj_sys *sys, const char *dir,
 				   &identity.anchor, is_owned, ret_reader, err);
 }
 
-enum mbj_rc mbj_store_log_reader_own(const struct mbj_store *store,
+enum mbj_rc mbj_store_log_reader_own(struct mbj_store *store,
 				     struct mbj_log_reader **ret_reader,
 				     struct mbj_error *err)
 {
-	const struct mbj_identity *id = &store->superblock.identity;
+	struct mbj_identity id = mbj_store_identity_copy(store);
 
-	MBJ_ASSERT(!mbj_id_is_root(id->lineage));
-	return mbj_log_reader_open(store->sys, store->journal_dir, id->lineage,
-				   &id->anchor, true, ret_reader, err);
+	MBJ_ASSERT(!mbj_id_is_root(id.lineage));
+	return mbj_log_reader_open(store->sys, store->journal_dir, id.lineage,
+				   &id.anchor, true, ret_reader, err);
 }
 
 struct mbj_log_end store_log_end(const struct mbj_store *store)

@@ -10,8 +10,9 @@
  *   3. a crash leaves a replica that has adopted, with an empty state at the
  *      worst, or one that has not.
  *
- * Threads: whoever feeds the replica; readers are kept out of the state while
- * it is exchanged, and may be there while an epoch is taken.
+ * Threads: whoever feeds the replica, in a turn (store_turn_take), since others
+ * may keep house; readers are kept out of the state while it is exchanged, and
+ * may be there while an epoch is taken.
  */
 #include <mbj/check.h>
 #include <mbj/trim.h>
@@ -130,6 +131,24 @@ static enum mbj_rc epoch_adopt(struct mbj_store *store,
 	return rc;
 }
 
+/* The lineage where there is none, else the epoch. */
+static enum mbj_rc identity_adopt(struct mbj_store *store,
+				  const struct mbj_identity *primary,
+				  const struct mbj_snapshot_info *snapshot,
+				  struct mbj_error *err)
+{
+	const struct mbj_identity *id = &store->superblock.identity;
+	enum mbj_rc rc = store_turn_take(store, err);
+
+	if (rc < 0)
+		return rc;
+	rc = mbj_id_is_root(id->lineage)
+		     ? lineage_adopt(store, primary, snapshot, err)
+		     : epoch_adopt(store, primary, err);
+	store_turn_give(store);
+	return rc;
+}
+
 enum mbj_rc mbj_store_restored(struct mbj_store *store,
 			       enum mbj_store_role role, struct mbj_error *err)
 {
@@ -181,10 +200,9 @@ enum mbj_rc mbj_store_adopt(struct mbj_store *store,
 	if (mbj_id_is_reserved(primary->lineage))
 		return mbj_error_set(err, MBJ_EFENCED,
 				     "the other side has no lineage yet");
-	if (mbj_id_is_root(id->lineage))
-		return lineage_adopt(store, primary, NULL, err);
-	if (mbj_id_equal(id->lineage, primary->lineage))
-		return epoch_adopt(store, primary, err);
+	if (mbj_id_is_root(id->lineage) ||
+	    mbj_id_equal(id->lineage, primary->lineage))
+		return identity_adopt(store, primary, NULL, err);
 	mbj_id_print(id->lineage, ours);
 	mbj_id_print(primary->lineage, theirs);
 	return mbj_error_set(err, MBJ_EFENCED,
@@ -213,5 +231,5 @@ enum mbj_rc mbj_store_adopt_snapshot(struct mbj_store *store,
 	if (!mbj_id_equal(primary->lineage, snapshot->lineage))
 		return mbj_error_set(err, MBJ_EFENCED,
 				     "the snapshot is of another lineage");
-	return lineage_adopt(store, primary, snapshot, err);
+	return identity_adopt(store, primary, snapshot, err);
 }

@@ -6,7 +6,8 @@
  *      inside; the superblock also by mbj_store_adopt, under the mutex, whose
  *      thread alone reads it without;
  *   2. the leader (one thread at a time: store->is_led) owns the log, the
- *      state's writing transaction and the tools;
+ *      state's writing transaction and the tools; so does who has a turn
+ *      (store_turn_take), as a replica's batch has;
  *   3. everything under "guarded" is read and written under the mutex.
  */
 #ifndef MBJ_JOURNAL_STORE_IMPL_H
@@ -29,7 +30,8 @@
 #define STORE_REPLICAS_NAME  "replicas"
 #define STORE_OLD_NAME	     "state.old"  /* set aside while another is made */
 #define STORE_PART_NAME	     "state.part" /* an unfinished one, on its way out */
-#define STORE_SUSPECT_NAME   "suspect"	  /* in state/: it failed in use */
+#define STORE_IMAGE_NAME     "state.image" /* a copy that is read for long */
+#define STORE_SUSPECT_NAME   "suspect"	   /* in state/: it failed in use */
 #define STORE_INIT_NAME	     "mbj.init" /* the superblock of one in the making */
 #define STORE_BACKUP_NAME    "mbj.backup"
 #define STORE_RESERVE_NAME   "reserve"
@@ -94,7 +96,9 @@ struct mbj_store {
 	struct request **waiting_tail;
 	size_t waiting_count;
 	bool is_led;
-	size_t crowd; /* producers in the last batch or waiting at its end */
+	size_t crowd;	/* producers in the last batch or waiting at its end */
+	bool is_kept;	/* somebody keeps house: store_house.c */
+	bool is_shared; /* edits come while house is kept */
 };
 
 /* ------------------------------------------------------- store_lock.c */
@@ -198,6 +202,11 @@ enum mbj_rc store_state_fill(struct mbj_store *store, bool is_wanting,
 enum mbj_rc store_snapshot_require(const struct mbj_store *store,
 				   const char *reason,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
+/* mbj_store_snapshot, of who keeps house already (store_house_begin). */
+struct mbj_snapshot_result;
+enum mbj_rc store_snapshot_run(struct mbj_store *store,
+			       struct mbj_snapshot_result *ret_result,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
 /* Refuse where the store is a backup that is not what its mark says. */
 enum mbj_rc store_backup_refuse(struct mbj_store *store, const char *what,
 				struct mbj_error *err) MBJ_MUST_CHECK;
@@ -293,6 +302,51 @@ enum mbj_store_role store_role(struct mbj_store *store);
 /* The superblock on disk is this one now. */
 void store_identity_take(struct mbj_store *store,
 			 const struct superblock *superblock);
+
+/* ------------------------------------------------------ store_house.c */
+
+/*
+ * One at a time makes snapshots, trims or collects, while others use the store.
+ * Returns: MBJ_EBUSY.
+ */
+enum mbj_rc store_house_begin(struct mbj_store *store,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+void store_house_end(struct mbj_store *store);
+/*
+ * Others use the store meanwhile, however long it takes (a service): what reads
+ * all of the state reads a copy of it.
+ */
+void store_share(struct mbj_store *store, bool is_shared);
+
+/* The state at one group, for whoever reads all of it. */
+struct store_view {
+	struct mbj_store *store;
+	struct mbj_state *image; /* NULL: the store's own */
+	struct mbj_txn *txn;
+};
+
+enum mbj_rc store_view_begin(struct mbj_store *store,
+			     struct store_view *ret_view,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+void store_view_end(struct store_view *view);
+/* What a killed one left goes, as well as that can be done. */
+void store_view_sweep(const struct mbj_store *store);
+/* The watermark, on disk from now on.  Refuses where accounts are parked. */
+enum mbj_rc store_house_checkpoint(struct mbj_store *store, const char *what,
+				   struct mbj_watermark *ret_watermark,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ------------------------------------------------------ batch_queue.c */
+
+/*
+ * Wait for a moment among the batches in which no edit is carried out and no
+ * group is applied: what is the leader's is the caller's until it gives it
+ * back, which it does soon, since all that is submitted waits meanwhile.
+ * Requires: the caller has none, and no batch.
+ */
+enum mbj_rc store_turn_take(struct mbj_store *store,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+void store_turn_give(struct mbj_store *store);
 
 /* ------------------------------------------------------------ batch.c */
 

@@ -64,6 +64,7 @@ static const struct {
 	{STORE_JOURNAL_NAME, S_IFDIR}, {STORE_STATE_NAME, S_IFDIR},
 	{STORE_OLD_NAME, S_IFDIR},     {STORE_BLOBS_NAME, S_IFDIR},
 	{STORE_PART_NAME, S_IFDIR},    {STORE_BACKUP_NAME, S_IFREG},
+	{STORE_IMAGE_NAME, S_IFDIR},
 };
 
 enum mbj_rc store_owner_check(const struct mbj_sys *sys, const char *dir,

@@ -9,7 +9,8 @@
  *      value is the journal's at that group;
  *   3. a snapshot goes only when two good ones are newer.
  *
- * Threads: making one, any, one at a time; the rest is the leader's.
+ * Threads: making one, any, one at a time (store_house_begin), beside others;
+ * the rest is the leader's.
  */
 #include <stdlib.h>
 
@@ -251,52 +252,60 @@ static enum mbj_rc old_remove(const struct mbj_store *store, const char *dir,
 	return rc;
 }
 
-static enum mbj_rc snapshot_make(struct mbj_store *store, const char *dir,
-				 struct mbj_snapshot_result *result,
-				 struct mbj_error *err)
+/* Of the state as the view has it. */
+static enum mbj_rc view_write(const struct store_view *view, const char *dir,
+			      struct mbj_snapshot_result *result,
+			      struct mbj_error *err)
 {
+	struct mbj_store *store = view->store;
 	struct mbj_watermark watermark;
-	struct mbj_txn *txn = NULL;
 	struct mbj_error why;
 	enum mbj_rc rc;
 
-	rc = mbj_store_read(store, &txn, err);
-	if (rc == MBJ_OK)
-		rc = mbj_txn_watermark(txn, &watermark, err);
+	rc = mbj_txn_watermark(view->txn, &watermark, err);
 	/* What they diverged to would outlive every state made from it. */
 	if (rc == MBJ_OK)
-		rc = store_parked_refuse(store, txn, "kept", err);
-	if (rc != MBJ_OK) {
-		mbj_txn_abort(&txn);
+		rc = store_parked_refuse(store, view->txn, "kept", err);
+	if (rc < 0)
 		return rc;
-	}
 	rc = mbj_store_snapshot_judge(store, watermark.lsn, &result->info,
 				      &why);
 	if (fault_is_its_own(rc)) {
 		if (rc != MBJ_ENOTFOUND)
 			damage_note(result, &why);
 		result->is_new = true;
-		rc = mbj_snapshot_write(store->sys, dir, txn, &result->info,
-					err);
+		rc = mbj_snapshot_write(store->sys, dir, view->txn,
+					&result->info, err);
 	} else if (rc < 0 && err != NULL) {
 		*err = why;
 	}
-	mbj_txn_abort(&txn);
 	return rc;
 }
 
-enum mbj_rc mbj_store_snapshot(struct mbj_store *store,
+static enum mbj_rc snapshot_make(struct mbj_store *store, const char *dir,
+				 struct mbj_snapshot_result *result,
+				 struct mbj_error *err)
+{
+	struct store_view view;
+	enum mbj_rc rc = store_view_begin(store, &view, err);
+
+	if (rc < 0)
+		return rc;
+	rc = view_write(&view, dir, result, err);
+	store_view_end(&view);
+	return rc;
+}
+
+enum mbj_rc store_snapshot_run(struct mbj_store *store,
 			       struct mbj_snapshot_result *ret_result,
 			       struct mbj_error *err)
 {
+	struct mbj_identity identity = mbj_store_identity_copy(store);
 	struct mbj_snapshot_result result = {.is_new = false};
 	char dir[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc;
 
-	rc = store_check(store, err);
-	if (rc < 0)
-		return rc;
-	if (mbj_id_is_root(store->superblock.identity.lineage))
+	if (mbj_id_is_root(identity.lineage))
 		return mbj_error_set(err, MBJ_EFENCED,
 				     "%s is a replica that has not received "
 				     "anything yet",
@@ -310,6 +319,19 @@ enum mbj_rc mbj_store_snapshot(struct mbj_store *store,
 		rc = old_remove(store, dir, &result, err);
 	if (rc == MBJ_OK)
 		*ret_result = result;
+	return rc;
+}
+
+enum mbj_rc mbj_store_snapshot(struct mbj_store *store,
+			       struct mbj_snapshot_result *ret_result,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc = store_house_begin(store, err);
+
+	if (rc < 0)
+		return rc;
+	rc = store_snapshot_run(store, ret_result, err);
+	store_house_end(store);
 	return rc;
 }
 

@@ -5,6 +5,10 @@
  *	  -> superblock: the journal begins later -> segments go, lowest first,
  *	     each entry synced before the next
  *
+ * Edits go on meanwhile: checkpoint and superblock have a turn each
+ * (store_turn_take); what is read lies behind the journal's end as it was, and
+ * who reads the journal for an edit does so from its beginning as it is then.
+ *
  * Where a crash leaves segments that lie before the journal's beginning, they
  * are void, as the superblock says, and go at the next opening.
  *
@@ -13,9 +17,10 @@
  *   2. file numbers never get a gap: what is left at any time is what the list
  *      of segments calls whole;
  *   3. from the journal's beginning to its end there is a good snapshot, or the
- *      beginning is group 1.
+ *      beginning is group 1;
+ *   4. nothing goes that the state had not on disk before it was looked at.
  *
- * Threads: one at a time, nobody else inside.
+ * Threads: one at a time (store_house_begin), beside others.
  */
 #include <fcntl.h>
 
@@ -56,6 +61,7 @@ struct trimming {
 	const struct mbj_trim_options *options;
 	struct mbj_trim_result *result;
 	struct segment_list list;
+	struct mbj_watermark watermark; /* on disk */
 	/* Groups from here on stay, for the result's reason. */
 	uint64_t bound;
 	struct mbj_anchor anchor; /* wanted */
@@ -72,23 +78,6 @@ static void bound_lower(struct trimming *t, uint64_t lsn,
 }
 
 /* --------------------------------------------------------------- reasons */
-
-static enum mbj_rc state_bound(struct trimming *t, struct mbj_error *err)
-{
-	struct mbj_watermark watermark;
-	struct mbj_txn *txn = NULL;
-	enum mbj_rc rc;
-
-	rc = mbj_store_read(t->store, &txn, err);
-	if (rc == MBJ_OK)
-		rc = mbj_txn_watermark(txn, &watermark, err);
-	if (rc == MBJ_OK)
-		rc = store_parked_refuse(t->store, txn, "trimmed", err);
-	if (rc == MBJ_OK)
-		bound_lower(t, watermark.lsn.v + 1, MBJ_TRIM_STATE);
-	mbj_txn_abort(&txn);
-	return rc;
-}
 
 static enum mbj_rc entry_look(const struct trimming *t, size_t index,
 			      struct segment_header *ret_header,
@@ -157,16 +146,15 @@ static enum mbj_rc replicas_bound(struct trimming *t, struct mbj_error *err)
 
 static enum mbj_rc bound_find(struct trimming *t, struct mbj_error *err)
 {
-	uint64_t end = store_log_end(t->store).lsn.v;
+	uint64_t end = t->result->end.v;
 	uint64_t window = t->options->keep_requests;
 	enum mbj_rc rc;
 
 	t->bound = t->list.entries[t->list.count - 1].first.v;
 	t->result->why = MBJ_TRIM_NEWEST;
 	bound_lower(t, end > window ? end - window + 1 : 1, MBJ_TRIM_REQUESTS);
+	bound_lower(t, t->watermark.lsn.v + 1, MBJ_TRIM_STATE);
 	rc = replicas_bound(t, err);
-	if (rc == MBJ_OK)
-		rc = state_bound(t, err);
 	if (rc == MBJ_OK)
 		rc = segments_bound(t, err);
 	return rc;
@@ -240,28 +228,52 @@ static enum mbj_rc files_remove(const struct mbj_store *store, uint32_t number,
 	return rc;
 }
 
-static enum mbj_rc anchor_move(struct trimming *t, struct mbj_error *err)
+/* In a turn: the journal begins there from now on. */
+static enum mbj_rc anchor_set(struct trimming *t, struct mbj_error *err)
 {
 	struct mbj_store *store = t->store;
 	struct superblock superblock = store->superblock;
+	enum mbj_rc rc = store_check(store, err);
+
+	superblock.identity.anchor = t->anchor;
+	if (rc == MBJ_OK)
+		rc = superblock_save(store->sys, store->dir, SUPERBLOCK_NAME,
+				     &superblock, err);
+	if (rc < 0)
+		return rc;
+	/* Nothing else: who feeds a replica reads the rest without the mutex.
+	 */
+	pthread_mutex_lock(&store->mutex);
+	store->superblock.identity.anchor = t->anchor;
+	pthread_mutex_unlock(&store->mutex);
+	recall_first_set(&store->recall, t->anchor.first);
+	return MBJ_OK;
+}
+
+static enum mbj_rc anchor_move(struct trimming *t, struct mbj_error *err)
+{
+	struct mbj_store *store = t->store;
 	struct mbj_snapshot_result snapshot;
 	enum mbj_rc rc;
 
-	rc = mbj_store_snapshot(store, &snapshot, err);
+	rc = store_snapshot_run(store, &snapshot, err);
 	if (rc < 0)
 		return mbj_error_prefix(err, rc, "nothing was trimmed");
-	/* At the watermark, which bounded what goes. */
-	MBJ_ASSERT(snapshot.info.watermark.lsn.v + 1 >= t->anchor.first.v);
+	/* Only a state that was mended meanwhile is behind what it was. */
+	if (snapshot.info.watermark.lsn.v + 1 < t->anchor.first.v)
+		return mbj_error_set(err, MBJ_EBUSY,
+				     "nothing was trimmed: the state of %s "
+				     "was made good from the journal "
+				     "meanwhile: try again",
+				     store->dir);
 	t->result->snapshot = snapshot.info.watermark.lsn;
-	superblock.identity.anchor = t->anchor;
-	rc = superblock_save(store->sys, store->dir, SUPERBLOCK_NAME,
-			     &superblock, err);
+	rc = store_turn_take(store, err);
 	if (rc < 0)
 		return rc;
-	store->superblock = superblock;
-	/* What was read of it may lie before its beginning. */
-	store->is_recall_loaded = false;
-	return files_remove(store, t->number, false, t->result, err);
+	rc = anchor_set(t, err);
+	store_turn_give(store);
+	return rc < 0 ? rc
+		      : files_remove(store, t->number, false, t->result, err);
 }
 
 static enum mbj_rc trim_run(struct trimming *t, struct mbj_error *err)
@@ -270,7 +282,7 @@ static enum mbj_rc trim_run(struct trimming *t, struct mbj_error *err)
 	struct mbj_store *store = t->store;
 	enum mbj_rc rc;
 
-	rc = mbj_state_checkpoint(store->state, true, err);
+	rc = store_house_checkpoint(store, "trimmed", &t->watermark, err);
 	if (rc == MBJ_OK)
 		rc = segment_list_load(&t->list, store->sys, store->journal_dir,
 				       err);
@@ -285,6 +297,46 @@ static enum mbj_rc trim_run(struct trimming *t, struct mbj_error *err)
 	return t->options->is_dry_run
 		       ? files_remove(store, t->number, true, result, err)
 		       : anchor_move(t, err);
+}
+
+/* The reserve is the leader's to make. */
+static enum mbj_rc reserve_make(struct mbj_store *store, struct mbj_error *err)
+{
+	enum mbj_rc rc = store_turn_take(store, err);
+
+	if (rc < 0)
+		return rc;
+	store_reserve_make(store);
+	store_turn_give(store);
+	return MBJ_OK;
+}
+
+static enum mbj_rc trim_all(struct trimming *t, struct mbj_error *err)
+{
+	struct mbj_store *store = t->store;
+	bool is_dry_run = t->options->is_dry_run;
+	struct mbj_identity identity = mbj_store_identity_copy(store);
+	enum mbj_rc rc;
+
+	if (mbj_id_is_root(identity.lineage))
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "%s is a replica that has not received "
+				     "anything yet",
+				     store->dir);
+	rc = store_backup_refuse(store, "trimmed", err);
+	if (rc < 0)
+		return rc;
+	t->result->before = identity.anchor.first;
+	t->result->first = t->result->before;
+	t->result->end = mbj_store_end(store).lsn;
+	segment_list_init(&t->list);
+	if (!is_dry_run)
+		store_reserve_use(store);
+	rc = trim_run(t, err);
+	segment_list_done(&t->list);
+	if (rc == MBJ_OK && !is_dry_run)
+		rc = reserve_make(store, err);
+	return rc;
 }
 
 enum mbj_rc mbj_store_trim(struct mbj_store *store,
@@ -302,27 +354,11 @@ enum mbj_rc mbj_store_trim(struct mbj_store *store,
 		return mbj_error_set(err, MBJ_EINVALID,
 				     "the options of a trim have another size "
 				     "here: built against other headers");
-	rc = store_check(store, err);
+	rc = store_house_begin(store, err);
 	if (rc < 0)
 		return rc;
-	if (store->log == NULL)
-		return mbj_error_set(err, MBJ_EFENCED,
-				     "%s is a replica that has not received "
-				     "anything yet",
-				     store->dir);
-	rc = store_backup_refuse(store, "trimmed", err);
-	if (rc < 0)
-		return rc;
-	result.before = store->superblock.identity.anchor.first;
-	result.first = result.before;
-	result.end = store_log_end(store).lsn;
-	segment_list_init(&t.list);
-	if (!options->is_dry_run)
-		store_reserve_use(store);
-	rc = trim_run(&t, err);
-	segment_list_done(&t.list);
-	if (rc == MBJ_OK && !options->is_dry_run)
-		store_reserve_make(store);
+	rc = trim_all(&t, err);
+	store_house_end(store);
 	if (rc == MBJ_OK)
 		*ret_result = result;
 	return rc;

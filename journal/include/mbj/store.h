@@ -190,7 +190,7 @@ MBJ_API enum mbj_rc mbj_store_log_reader(const struct mbj_sys *sys,
 					 struct mbj_log_reader **ret_reader,
 					 struct mbj_error *err) MBJ_MUST_CHECK;
 /* That of a store in the caller's hands, which has a lineage. */
-enum mbj_rc mbj_store_log_reader_own(const struct mbj_store *store,
+enum mbj_rc mbj_store_log_reader_own(struct mbj_store *store,
 				     struct mbj_log_reader **ret_reader,
 				     struct mbj_error *err) MBJ_MUST_CHECK;
 

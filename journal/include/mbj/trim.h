@@ -8,8 +8,12 @@
  * snapshot and the groups behind it.  Without a snapshot that needs the journal
  * from its first group on, so trimming makes sure of one first.
  *
- * Not here: replicas that would miss what is trimmed.  A store knows none of
- * them yet; one that comes too late is told so (mbj/replay.h).
+ * Both may be done while others submit and read: mbj_client_snapshot and
+ * mbj_client_trim of mbj/client.h do so through the service.  One of them, or a
+ * collection, at a time: MBJ_EBUSY.
+ *
+ * Not here: who follows (mbj/replicas.h); a replica that is not in the register
+ * and comes too late is told so (mbj/replay.h).
  */
 #ifndef MBJ_TRIM_H
 #define MBJ_TRIM_H
@@ -33,11 +37,10 @@ struct mbj_snapshot_result {
 };
 
 /*
- * A snapshot of the state as it is, while others read and submit.  One call at
- * a time.
+ * A snapshot of the state as it is, while others read and submit.
  * Returns: MBJ_EFENCED (nothing was received yet; a backup that was not
- * finished; accounts are parked), MBJ_ENOSPC, MBJ_ECORRUPT (the state is).
- * Durability: as mbj_snapshot_write.
+ * finished; accounts are parked), MBJ_EBUSY, MBJ_ENOSPC, MBJ_ECORRUPT (the
+ * state is). Durability: as mbj_snapshot_write.
  */
 MBJ_API enum mbj_rc mbj_store_snapshot(struct mbj_store *store,
 				       struct mbj_snapshot_result *ret_result,
@@ -85,6 +88,7 @@ enum mbj_trim_reason {
 #define X(name, number, word, what) MBJ_TRIM_##name = (number),
 	MBJ_TRIM_REASON_MAP(X)
 #undef X
+		MBJ_TRIM_LAST = MBJ_TRIM_REPLICA
 };
 
 MBJ_API const char *mbj_trim_reason_name(enum mbj_trim_reason reason);
@@ -121,9 +125,11 @@ struct mbj_trim_result {
  * state has all their groups and was checkpointed, a good snapshot (made for it
  * where there is none) stands at their last group or behind it, and they
  * are older than the options say.
- * Requires: meanwhile nobody submits or reads the journal, as for a collection.
+ * Others submit meanwhile, and wait for a checkpoint of the state and for one
+ * write of the superblock; who reads the journal from before its new beginning
+ * is told that what comes next is gone.
  * Returns: MBJ_EFENCED (nothing was received yet; a backup that was not
- * finished; accounts are parked).
+ * finished; accounts are parked), MBJ_EBUSY.
  * Durability: the superblock says where the journal begins before a segment
  * goes; what a crash leaves before that goes at the next opening.
  */

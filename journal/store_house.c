@@ -1,0 +1,206 @@
+/*
+ * Keeping house beside others: who does, and how far the state is for good.
+ *
+ * Snapshots, trims and collections read for long and change little.  They read
+ * beside edits, in files that do not change, and take a turn (store_turn_take)
+ * for what they change.
+ *
+ * Of the state they read a copy of its files, taken in a turn.  A reading
+ * transaction of the state itself would do, but for how long it takes: Berkeley
+ * DB keeps old pages for it in the cache, the more the longer it is open, and
+ * in the end a writer, not the reader, finds no room there
+ * (docs/decisions/0028).
+ *
+ * Threads: any.
+ */
+#include "store_impl.h"
+
+enum mbj_rc store_house_begin(struct mbj_store *store, struct mbj_error *err)
+{
+	enum mbj_rc rc = store_check(store, err);
+	bool is_kept;
+
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&store->mutex);
+	is_kept = store->is_kept;
+	store->is_kept = true;
+	pthread_mutex_unlock(&store->mutex);
+	if (!is_kept)
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_EBUSY,
+			     "another snapshot, trim or collection of %s is "
+			     "under way: try again when it is done",
+			     store->dir);
+}
+
+void store_house_end(struct mbj_store *store)
+{
+	pthread_mutex_lock(&store->mutex);
+	store->is_kept = false;
+	pthread_mutex_unlock(&store->mutex);
+}
+
+static enum mbj_rc watermark_read(struct mbj_store *store, const char *what,
+				  struct mbj_watermark *ret_watermark,
+				  struct mbj_error *err)
+{
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(store, &txn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_txn_watermark(txn, ret_watermark, err);
+	if (rc == MBJ_OK)
+		rc = store_parked_refuse(store, txn, what, err);
+	mbj_txn_abort(&txn);
+	return rc;
+}
+
+enum mbj_rc store_house_checkpoint(struct mbj_store *store, const char *what,
+				   struct mbj_watermark *ret_watermark,
+				   struct mbj_error *err)
+{
+	enum mbj_rc rc = store_turn_take(store, err);
+
+	if (rc < 0)
+		return rc;
+	/* A batch that failed may have left a state that is to be mended. */
+	rc = store_check(store, err);
+	/* Read before: what comes later is perhaps not on disk. */
+	if (rc == MBJ_OK)
+		rc = watermark_read(store, what, ret_watermark, err);
+	if (rc == MBJ_OK)
+		rc = mbj_state_checkpoint(store->state, true, err);
+	store_turn_give(store);
+	return rc;
+}
+
+/* ----------------------------------------------------------------- views */
+
+/* Page cache of what is read once, from one end to the other. */
+enum { IMAGE_CACHE_SIZE = 8 << 20 };
+
+void store_share(struct mbj_store *store, bool is_shared)
+{
+	pthread_mutex_lock(&store->mutex);
+	store->is_shared = is_shared;
+	pthread_mutex_unlock(&store->mutex);
+}
+
+static bool is_shared(struct mbj_store *store)
+{
+	bool is_shared;
+
+	pthread_mutex_lock(&store->mutex);
+	is_shared = store->is_shared;
+	pthread_mutex_unlock(&store->mutex);
+	return is_shared;
+}
+
+static enum mbj_rc image_remove(const struct mbj_store *store, const char *dir,
+				struct mbj_error *err)
+{
+	if (!mbj_path_exists(store->sys, dir))
+		return MBJ_OK;
+	return mbj_state_destroy(store->sys, dir, err);
+}
+
+void store_view_sweep(const struct mbj_store *store)
+{
+	char dir[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_path_join(dir, store->dir, STORE_IMAGE_NAME, NULL);
+	if (rc == MBJ_OK)
+		rc = image_remove(store, dir, NULL);
+	(void)rc;
+}
+
+/* In a turn.  Edits keep their space. */
+static enum mbj_rc image_copy(struct mbj_store *store, const char *dir,
+			      struct mbj_error *err)
+{
+	struct mbj_store_space space = store_space_look(store);
+	uint64_t room = space.left > space.min ? space.left - space.min : 0;
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	/* Only where the state can be read is there something to copy. */
+	rc = mbj_store_read(store, &txn, err);
+	mbj_txn_abort(&txn);
+	if (rc == MBJ_OK)
+		rc = mbj_state_image(store->state, dir, room, err);
+	return rc;
+}
+
+static enum mbj_rc image_open(struct store_view *view, const char *dir,
+			      struct mbj_error *err)
+{
+	struct mbj_store *store = view->store;
+	struct mbj_state_options options = store->options.state;
+	struct mbj_identity identity = mbj_store_identity_copy(store);
+	enum mbj_rc rc;
+
+	if (options.cache_size > IMAGE_CACHE_SIZE)
+		options.cache_size = IMAGE_CACHE_SIZE;
+	rc = mbj_state_open(store->sys, dir, identity.lineage, &options,
+			    &view->image, err);
+	if (rc == MBJ_OK)
+		rc = mbj_txn_begin_read(view->image, &view->txn, err);
+	return rc;
+}
+
+static enum mbj_rc image_begin(struct store_view *view, struct mbj_error *err)
+{
+	struct mbj_store *store = view->store;
+	char dir[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_path_join(dir, store->dir, STORE_IMAGE_NAME, err);
+	if (rc == MBJ_OK)
+		rc = image_remove(store, dir, err);
+	if (rc == MBJ_OK)
+		rc = store_turn_take(store, err);
+	if (rc < 0)
+		return rc;
+	rc = image_copy(store, dir, err);
+	store_turn_give(store);
+	if (rc == MBJ_OK)
+		rc = image_open(view, dir, err);
+	if (rc < 0) {
+		mbj_state_close(&view->image);
+		store_view_sweep(store);
+	}
+	return rc;
+}
+
+enum mbj_rc store_view_begin(struct mbj_store *store,
+			     struct store_view *ret_view, struct mbj_error *err)
+{
+	struct store_view view = {.store = store};
+	struct mbj_error why;
+	enum mbj_rc rc = MBJ_ENOSPC;
+
+	if (is_shared(store)) {
+		rc = image_begin(&view, &why);
+		if (rc < 0 && rc != MBJ_ENOSPC && err != NULL)
+			*err = why;
+	}
+	/* A trim makes room where there is none: better this way than not. */
+	if (rc == MBJ_ENOSPC)
+		rc = mbj_store_read(store, &view.txn, err);
+	if (rc == MBJ_OK)
+		*ret_view = view;
+	return rc;
+}
+
+void store_view_end(struct store_view *view)
+{
+	bool is_image = view->image != NULL;
+
+	mbj_txn_abort(&view->txn);
+	mbj_state_close(&view->image);
+	if (is_image)
+		store_view_sweep(view->store);
+}
