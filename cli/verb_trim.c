@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include <mbj/jmap.h>
-#include <mbj/replay.h>
+#include <mbj/open.h>
 #include <mbj/trim.h>
 
 #include "cli.h"
@@ -157,16 +157,16 @@ static int snapshot_report(const struct cli_call *call,
 int verb_snapshot(const struct cli_call *call)
 {
 	struct mbj_snapshot_result result = {0};
-	struct mbj_store *store = NULL;
+	struct mbj_client *client = NULL;
 	struct mbj_error err;
 	enum mbj_rc rc;
 
 	if (call->options.is_list)
 		return snapshot_list(call);
-	rc = mbj_replica_open(call->operands[0], NULL, &store, &err);
+	rc = mbj_client_open(call->operands[0], &client, &err);
 	if (rc == MBJ_OK)
-		rc = mbj_store_snapshot(store, &result, &err);
-	mbj_store_close(&store);
+		rc = mbj_client_snapshot(client, &result, &err);
+	mbj_client_close(&client);
 	return rc < 0 ? cli_fail(call, &err) : snapshot_report(call, &result);
 }
 
@@ -273,16 +273,16 @@ int verb_trim(const struct cli_call *call)
 {
 	struct mbj_trim_options options = MBJ_TRIM_OPTIONS_INIT;
 	struct mbj_trim_result result = {0};
-	struct mbj_store *store = NULL;
+	struct mbj_client *client = NULL;
 	struct mbj_error err;
 	enum mbj_rc rc;
 	int status = keep_options(call, &options);
 
 	if (status != CLI_OK)
 		return status;
-	rc = mbj_replica_open(call->operands[0], NULL, &store, &err);
+	rc = mbj_client_open(call->operands[0], &client, &err);
 	if (rc == MBJ_OK)
-		rc = mbj_store_trim(store, &options, &result, &err);
-	mbj_store_close(&store);
+		rc = mbj_client_trim(client, &options, &result, &err);
+	mbj_client_close(&client);
 	return rc < 0 ? cli_fail(call, &err) : trim_report(call, &result);
 }

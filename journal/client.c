@@ -141,9 +141,10 @@ static enum mbj_rc call_served(struct mbj_client *client, enum wire_kind kind,
 			       const struct wire_message *request,
 			       struct mbj_buf *ret_body, struct mbj_error *err)
 {
-	bool is_again = kind == WIRE_SUBMIT
-				? !mbj_id_is_root(request->edit.request)
-				: kind != WIRE_STOP;
+	bool is_again =
+		kind == WIRE_SUBMIT
+			? !mbj_id_is_root(request->edit.request)
+			: kind != WIRE_STOP && !wire_kind_is_house(kind);
 	struct link *link = NULL;
 	bool is_broken = false;
 	enum mbj_rc rc;

@@ -16,6 +16,7 @@ struct link {
 	int fd;
 	uint64_t number; /* of its last request */
 	bool is_late;	 /* it did not answer in time */
+	bool is_long;	 /* the answer to its last request takes its time */
 };
 
 /*

@@ -19,11 +19,12 @@ enum { RECEIVE_STEP = 64 << 10 };
 /* ----------------------------------------------------------------- bytes */
 
 /* How long one wait may be, -1: for ever. */
-static int64_t wait_max(struct mbj_client *client)
+static int64_t wait_max(struct mbj_client *client, bool is_long)
 {
 	const struct mbj_client_options *options = &client->options;
-	int64_t ms =
-		options->timeout_ms == 0 ? -1 : (int64_t)options->timeout_ms;
+	int64_t ms = is_long || options->timeout_ms == 0
+			     ? -1
+			     : (int64_t)options->timeout_ms;
 	int64_t left;
 
 	if (options->patience_ms == 0)
@@ -49,7 +50,7 @@ static enum mbj_rc link_wait(struct mbj_client *client, struct link *link,
 {
 	struct pollfd fd = {link->fd, events, 0};
 	int64_t since = mbj_monotonic_ms();
-	int64_t ms = wait_max(client);
+	int64_t ms = wait_max(client, link->is_long);
 	int ready;
 
 	do {
@@ -198,6 +199,7 @@ enum mbj_rc link_call(struct mbj_client *client, struct link *link,
 					client->path);
 	}
 	head.number = ++link->number;
+	link->is_long = wire_kind_is_house(kind);
 	head.size = (uint32_t)(out.n - WIRE_HEAD_SIZE);
 	wire_head_encode(&head, out.p);
 	*ret_is_broken = true;
@@ -256,7 +258,8 @@ static enum mbj_rc link_open(struct mbj_client *client, struct link **ret_link,
 		return mbj_error_nomem(err);
 	link->fd = -1;
 	since = mbj_monotonic_ms();
-	rc = socket_connect(client->path, wait_max(client), &link->fd, err);
+	rc = socket_connect(client->path, wait_max(client, false), &link->fd,
+			    err);
 	wait_count(client, since);
 	if (rc == MBJ_OK)
 		rc = link_hello(client, link, err);

@@ -536,6 +536,12 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 	case WIRE_BLOB_ABORT:
 		mbj_blob_writer_abort(&dispatcher->writer);
 		return MBJ_OK;
+	case WIRE_SNAPSHOT:
+		return mbj_store_snapshot(dispatcher->store, &answer->snapshot,
+					  err);
+	case WIRE_TRIM:
+		return mbj_store_trim(dispatcher->store, &request->keep,
+				      &answer->trim, err);
 	case WIRE_HELLO:
 	case WIRE_STATUS:
 	case WIRE_STOP:

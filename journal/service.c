@@ -367,6 +367,7 @@ enum mbj_rc mbj_service_run(struct mbj_store *store,
 	MBJ_ASSERT(store != NULL);
 	if (service == NULL)
 		return mbj_error_nomem(err);
+	store_share(store, true);
 	rc = service_init(service, store, options, err);
 	if (rc == MBJ_OK) {
 		fds = mbj_calloc(
@@ -386,6 +387,7 @@ enum mbj_rc mbj_service_run(struct mbj_store *store,
 		}
 	}
 	service_done(service);
+	store_share(store, false);
 	mbj_free(fds);
 	mbj_free(service);
 	return rc;

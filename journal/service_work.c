@@ -107,6 +107,11 @@ static enum mbj_rc request_run(struct peer *peer, struct mbj_arena *arena,
 	}
 	if (kind == WIRE_HELLO || kind == WIRE_STATUS || kind == WIRE_STOP)
 		return own_run(peer, request, err);
+	if (wire_kind_is_house(kind) && !peer->who.is_owner)
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "only the service's user and root may "
+				     "keep house (%s)",
+				     wire_kind_word(kind));
 	return dispatch_run(&peer->dispatcher, kind, request, &peer->out, err);
 }
 

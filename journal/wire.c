@@ -242,6 +242,15 @@ static void field_encode(struct mbj_buf *buf, enum wire_field field,
 	case WIRE_HAS_STATUS:
 		wire_status_encode(buf, &m->status);
 		return;
+	case WIRE_HAS_KEEP:
+		wire_keep_encode(buf, &m->keep);
+		return;
+	case WIRE_HAS_SNAPSHOT:
+		wire_snapshot_encode(buf, &m->snapshot);
+		return;
+	case WIRE_HAS_TRIM:
+		wire_trim_encode(buf, &m->trim);
+		return;
 	case WIRE_HAS_NONE:
 		break;
 	}
@@ -312,6 +321,12 @@ static enum mbj_rc field_decode(struct mbj_reader *reader,
 		return wire_content_decode(reader, &m->content, err);
 	case WIRE_HAS_STATUS:
 		return wire_status_decode(reader, &m->status, err);
+	case WIRE_HAS_KEEP:
+		return wire_keep_decode(reader, &m->keep, err);
+	case WIRE_HAS_SNAPSHOT:
+		return wire_snapshot_decode(reader, &m->snapshot, err);
+	case WIRE_HAS_TRIM:
+		return wire_trim_decode(reader, &m->trim, err);
 	case WIRE_HAS_NAME:
 	case WIRE_HAS_PATH:
 	case WIRE_HAS_DIGEST:

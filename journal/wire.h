@@ -21,6 +21,7 @@
 #include <mbj/intent.h>
 #include <mbj/message.h>
 #include <mbj/status.h>
+#include <mbj/trim.h>
 
 enum {
 	WIRE_VERSION = 1,
@@ -53,7 +54,10 @@ enum {
 	X(SIZE, 11, "how many bytes")                                  \
 	X(DATA, 12, "bytes of a message")                              \
 	X(LIST, 13, "a number of records")                             \
-	X(STATUS, 14, "what the service says of itself and its store")
+	X(STATUS, 14, "what the service says of itself and its store") \
+	X(KEEP, 15, "what a trim leaves there")                        \
+	X(SNAPSHOT, 16, "what a snapshot came to")                     \
+	X(TRIM, 17, "what a trim came to")
 
 enum wire_field {
 #define X(name, bit, what) WIRE_HAS_##name = 1 << (bit),
@@ -101,14 +105,18 @@ enum wire_field {
 	X(SUBSCRIPTIONS, 16, "subscriptions", WIRE_HAS_NAME, WIRE_SMALL_MAX,   \
 	  WIRE_HAS_ACCOUNT | WIRE_HAS_LIST, WIRE_LIST_MAX)                     \
 	X(INTENTS, 17, "intents", WIRE_HAS_NAME, WIRE_SMALL_MAX,               \
-	  WIRE_HAS_LIST, WIRE_LIST_MAX)
+	  WIRE_HAS_LIST, WIRE_LIST_MAX)                                        \
+	X(SNAPSHOT, 18, "snapshot", WIRE_HAS_NONE, 0, WIRE_HAS_SNAPSHOT,       \
+	  WIRE_SMALL_MAX)                                                      \
+	X(TRIM, 19, "trim", WIRE_HAS_KEEP, WIRE_SMALL_MAX, WIRE_HAS_TRIM,      \
+	  WIRE_SMALL_MAX)
 
 enum wire_kind {
 #define X(name, number, word, asked, asked_max, answered, answered_max) \
 	WIRE_##name = (number),
 	WIRE_KIND_MAP(X)
 #undef X
-		WIRE_KIND_LAST = WIRE_INTENTS
+		WIRE_KIND_LAST = WIRE_TRIM
 };
 
 /* Whose body it is. */
@@ -138,6 +146,15 @@ void wire_head_encode(const struct wire_head *head,
 enum mbj_rc wire_head_decode(const uint8_t bytes[WIRE_HEAD_SIZE],
 			     struct wire_head *ret_head,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * It keeps house: for the service's user and root alone, and the answer takes
+ * as long as that takes.
+ */
+static inline bool wire_kind_is_house(enum wire_kind kind)
+{
+	return kind == WIRE_SNAPSHOT || kind == WIRE_TRIM;
+}
 
 /* Who answers. */
 struct wire_welcome {
@@ -173,6 +190,9 @@ struct wire_message {
 	uint32_t count; /* records in list */
 	struct mbj_bytes list;
 	struct mbj_client_status status;
+	struct mbj_trim_options keep;
+	struct mbj_snapshot_result snapshot;
+	struct mbj_trim_result trim;
 };
 
 /*
@@ -221,6 +241,23 @@ void wire_status_encode(struct mbj_buf *buf,
 enum mbj_rc wire_status_decode(struct mbj_reader *reader,
 			       struct mbj_client_status *ret_status,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* A text of ours, for an array of MBJ_ERROR_MESSAGE_MAX bytes. */
+bool wire_message_read(struct mbj_reader *reader, char *ret_text);
+void wire_keep_encode(struct mbj_buf *buf,
+		      const struct mbj_trim_options *options);
+enum mbj_rc wire_keep_decode(struct mbj_reader *reader,
+			     struct mbj_trim_options *ret_options,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+void wire_snapshot_encode(struct mbj_buf *buf,
+			  const struct mbj_snapshot_result *result);
+enum mbj_rc wire_snapshot_decode(struct mbj_reader *reader,
+				 struct mbj_snapshot_result *ret_result,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
+void wire_trim_encode(struct mbj_buf *buf,
+		      const struct mbj_trim_result *result);
+enum mbj_rc wire_trim_decode(struct mbj_reader *reader,
+			     struct mbj_trim_result *ret_result,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
 void wire_identity_encode(struct mbj_buf *buf,
 			  const struct mbj_identity *identity);
 enum mbj_rc wire_identity_decode(struct mbj_reader *reader,

@@ -73,8 +73,7 @@ void wire_status_encode(struct mbj_buf *buf,
 	upstream_encode(buf, &status->upstream);
 }
 
-/* A text of ours, for an array of MBJ_ERROR_MESSAGE_MAX bytes. */
-static bool message_read(struct mbj_reader *reader, char *ret_text)
+bool wire_message_read(struct mbj_reader *reader, char *ret_text)
 {
 	struct mbj_bytes text =
 		mbj_read_block(reader, MBJ_ERROR_MESSAGE_MAX - 1);
@@ -100,7 +99,7 @@ static enum mbj_rc upstream_decode(struct mbj_reader *reader,
 	MBJ_UPSTREAM_NUMBERS_MAP(X)
 #undef X
 	if (state > MBJ_UPSTREAM_LAST ||
-	    !message_read(reader, upstream->reason))
+	    !wire_message_read(reader, upstream->reason))
 		return wire_bad(err, "upstream");
 	upstream->state = (enum mbj_upstream_state)state;
 	return MBJ_OK;
@@ -125,7 +124,7 @@ static enum mbj_rc numbers_decode(struct mbj_reader *reader,
 	s->recovery.groups_applied = mbj_read_u64(reader);
 	s->recovery.torn_size = mbj_read_u64(reader);
 	s->recovery.is_rebuilt = wire_read_bool(reader);
-	is_text = message_read(reader, s->recovery.reason);
+	is_text = wire_message_read(reader, s->recovery.reason);
 	s->account_count = mbj_read_u64(reader);
 	s->intent_count = mbj_read_u64(reader);
 	s->intent_oldest = (int64_t)mbj_read_u64(reader);

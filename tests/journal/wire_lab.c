@@ -220,6 +220,28 @@ static void status_fill(struct mbj_client_status *s)
 #undef X
 }
 
+static void house_fill(struct wire_message *m)
+{
+	m->keep = (struct mbj_trim_options){sizeof(m->keep), -81, 82, 83, true};
+	m->snapshot = (struct mbj_snapshot_result){
+		.info = {.lineage = id_of(0x61),
+			 .watermark = {{84}, {85}, hash_of(0x62)},
+			 .time_us = -86,
+			 .size = 87,
+			 .records = 88,
+			 .accounts = 89,
+			 .mailboxes = 90,
+			 .messages = 91,
+			 .digest = {{92, 93, 94, 95}}},
+		.is_new = true,
+		.removed = 96,
+		.damaged = 97,
+		.fault = "a snapshot is damaged",
+	};
+	m->trim = (struct mbj_trim_result){{98}, {99},	{100},		 101,
+					   102,	 {103}, MBJ_TRIM_REPLICA};
+}
+
 void wire_lab_fill(struct wire_message *m, struct mbj_buf *records)
 {
 	m->version_lowest = 1;
@@ -238,6 +260,7 @@ void wire_lab_fill(struct wire_message *m, struct mbj_buf *records)
 	status_fill(&m->status);
 	m->welcome = (struct wire_welcome){1, true, 4711, m->status.identity,
 					   TEXT("/var/lib/mbj/p")};
+	house_fill(m);
 	m->digest = hash_of(0x77);
 	m->size = 88;
 	m->data = TEXT("From: a\r\n\r\nhello\r\n");
