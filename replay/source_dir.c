@@ -146,8 +146,8 @@ void source_dir_init(struct source_dir *from, const struct mbj_sys *sys,
 	};
 }
 
-enum mbj_rc source_dir_own(struct source_dir *from,
-			   struct mbj_store *store, struct mbj_error *err)
+enum mbj_rc source_dir_own(struct source_dir *from, struct mbj_store *store,
+			   struct mbj_error *err)
 {
 	*from = (struct source_dir){
 		.source = {.ops = &dir_ops,

@@ -20,8 +20,7 @@ struct source_dir {
 void source_dir_init(struct source_dir *from, const struct mbj_sys *sys,
 		     const char *dir);
 /* The replica's own journal, behind its watermark. */
-enum mbj_rc source_dir_own(struct source_dir *from,
-			   struct mbj_store *store,
+enum mbj_rc source_dir_own(struct source_dir *from, struct mbj_store *store,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 void source_dir_done(struct source_dir *from);
 
