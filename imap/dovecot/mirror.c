@@ -44,10 +44,12 @@ int mirror_open(struct mirror *mirror, struct mailbox_list *list,
 					STATUS_HIGHESTMODSEQ,
 				&mirror->status);
 	memcpy(mirror->guid.b, metadata.guid, sizeof(mirror->guid.b));
-	mirror->t = mailbox_transaction_begin(mirror->box, 0, "mbj");
-	mirror->mail =
-		mail_alloc(mirror->t,
-			   MAIL_FETCH_FLAGS | MAIL_FETCH_RECEIVED_DATE, NULL);
+	/* What is read here is no hint at what clients will read. */
+	mirror->t =
+		mailbox_transaction_begin(mirror->box,
+					  MAILBOX_TRANSACTION_FLAG_NO_CACHE_DEC,
+					  "mbj");
+	mirror->mail = mail_alloc(mirror->t, 0, NULL);
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 """What the plugin costs: APPEND of 2 KiB, STORE, and RENAME, by one session
-each of two Dovecots beside each other, one with the plugin, in turns.
+each of two Dovecots beside each other, one with the plugin, command by command
+in turns.  Medians.
 
     MBJ=... MBJ_DOVECOT_PLUGIN=... bench_dovecot.py [DIRECTORY]
 """
@@ -14,44 +15,34 @@ import time
 import dovetest
 from dovetest import mbjtest
 
-ROUNDS, EACH = 10, 50
+TIMES = 300
 BODY = (b"Subject: x\r\n\r\n" + 2000 * b"x" + b"\r\n").ljust(2046) + b"\r\n"
 FORMATS = (("sdbox", "sdbox:~/mail"), ("maildir", "maildir:~/Maildir"))
 FSYNC = "mail_fsync = optimized\n"
-
-
-def times(each):
-    """Seconds of each call."""
-    found = []
-    for number in range(EACH):
-        begin = time.perf_counter()
-        status, answer = each(number)
-        found.append(time.perf_counter() - begin)
-        assert status == "OK", answer
-    return found
 
 
 class Side:
     """A session, and what its commands took."""
 
     def __init__(self, dovecot):
-        self.dovecot = dovecot
         self.client = dovecot.login("u")
         self.took = {"APPEND": [], "STORE": [], "RENAME": []}
-        self.rounds = 0
         for name in ("A", "r0"):
             assert self.client.create(name)[0] == "OK"
         self.client.select("A")
 
-    def round(self):
-        client, begin = self.client, self.rounds * EACH
-        self.rounds += 1
-        self.took["APPEND"] += times(
-            lambda n: client.append("A", "()", None, BODY))
-        self.took["STORE"] += times(lambda n: client.uid(
-            "STORE", str(begin + n + 1), "+FLAGS", "(\\Flagged)"))
-        self.took["RENAME"] += times(
-            lambda n: client.rename(f"r{begin + n}", f"r{begin + n + 1}"))
+    def step(self, what, number):
+        client = self.client
+        begin = time.perf_counter()
+        if what == "APPEND":
+            answer = client.append("A", "()", None, BODY)
+        elif what == "STORE":
+            answer = client.uid("STORE", str(number + 1), "+FLAGS",
+                                "(\\Flagged)")
+        else:
+            answer = client.rename(f"r{number}", f"r{number + 1}")
+        self.took[what].append(time.perf_counter() - begin)
+        assert answer[0] == "OK", answer
 
 
 def measure(home, name, location):
@@ -74,10 +65,10 @@ def measure(home, name, location):
             dovecot.start()
             both.append(dovecot)
         sides = [Side(dovecot) for dovecot in both]
-        for _ in range(ROUNDS):
-            for side in sides:
-                side.round()
         for what in sides[0].took:
+            for number in range(TIMES):
+                for side in sides:
+                    side.step(what, number)
             without, with_it = (statistics.median(s.took[what]) * 1000
                                 for s in sides)
             print(f"{name:8} {what:7} {without:8.3f} ms without "

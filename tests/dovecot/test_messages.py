@@ -213,6 +213,14 @@ class Sdbox(MessageCase):
         self.append(two, "A", "last")
         self.same_mail("A", "B")
         self.assertEqual(set(self.stored("A")), {2, 3, 4, 5, 6})
+        for box in ("C", "D"):
+            self.ok(client.create(box))
+            self.ok(client.append(box, "(\\Seen)", None, mail("old")))
+        # docs/DOVECOT.md: all of a user's mail, at once
+        for word in ("add", "remove"):
+            self.assertEqual(run("flags", word, "-u", self.user, "$mbj",
+                                 "mailbox", "*", "1"), (0, ""))
+        self.same_mail("A", "B", "C", "D")
         self.quiet()
 
     def test_big(self):
