@@ -11,10 +11,19 @@
 
 #include "quarantine_run.h"
 
+/* A content, by what it is. */
+struct replay_blob {
+	struct mbj_hash digest;
+	uint64_t size;
+};
+
 struct replay_content {
 	const struct mbj_hash *digest;
 	uint64_t size;
 	bool is_duplicating; /* never a link, and read back */
+	/* Some that will be asked for next: a source may bring them, too. */
+	const struct replay_blob *next;
+	size_t next_count;
 };
 
 struct replay_source;

@@ -131,6 +131,26 @@ static enum mbj_rc content_take(struct source_stream *s, struct mbj_blobs *to,
 	return MBJ_OK;
 }
 
+/* What is wanted next, and is not here: one question for all of it. */
+static enum mbj_rc next_ask(struct source_stream *s, struct mbj_blobs *to,
+			    const struct replay_content *content,
+			    struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0;
+	     rc == MBJ_OK && i < content->next_count && !is_full(s); i++) {
+		const struct replay_blob *blob = &content->next[i];
+		bool is_here;
+
+		rc = mbj_blob_has(to, &blob->digest, blob->size, &is_here, err);
+		if (rc == MBJ_OK && !is_here && !is_asked(s, &blob->digest))
+			stream_content_put(&s->asked, &blob->digest,
+					   blob->size);
+	}
+	return rc;
+}
+
 /* All that was asked for, in order; the first is the one that is wanted. */
 static enum mbj_rc answers_take(struct source_stream *s, struct mbj_blobs *to,
 				struct mbj_error *ret_why,
@@ -171,7 +191,9 @@ enum mbj_rc source_stream_content(struct replay_source *source,
 	MBJ_ASSERT(!content->is_duplicating);
 	mbj_buf_clear(&s->asked);
 	stream_content_put(&s->asked, content->digest, content->size);
-	rc = window_ask(s, to, err);
+	rc = next_ask(s, to, content, err);
+	if (rc == MBJ_OK)
+		rc = window_ask(s, to, err);
 	if (rc == MBJ_OK)
 		rc = mbj_buf_ok(&s->asked, err);
 	if (rc < 0)
