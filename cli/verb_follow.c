@@ -1,5 +1,6 @@
 /*
  * mbj follow: keep a replica where a source on another host is.
+ * mbj clone: make it first, and end where the source ends.
  */
 #include <limits.h>
 #include <stdlib.h>
@@ -9,13 +10,26 @@
 
 #include "follower.h"
 
-static int follow_run(struct follower *f)
+/* The replica; with is_new one that is made where there is none. */
+static enum mbj_rc replica_take(struct follower *f, bool is_new,
+				struct mbj_store **ret_store)
+{
+	const char *dir = f->call->operands[0];
+	enum mbj_rc rc = mbj_replica_open(dir, NULL, ret_store, &f->err);
+
+	if (rc != MBJ_ENOTFOUND || !is_new)
+		return rc;
+	rc = mbj_store_init(dir, MBJ_STORE_REPLICA, NULL, &f->err);
+	return rc < 0 ? rc : mbj_replica_open(dir, NULL, ret_store, &f->err);
+}
+
+static int follow_run(struct follower *f, bool is_new)
 {
 	const char *notify = getenv("NOTIFY_SOCKET");
 	struct mbj_store *store = NULL;
 	enum mbj_rc rc;
 
-	rc = mbj_replica_open(f->call->operands[0], NULL, &store, &f->err);
+	rc = replica_take(f, is_new, &store);
 	if (rc < 0)
 		return cli_fail(f->call, &f->err);
 	mbj_service_notify(notify, "READY=1");
@@ -26,7 +40,7 @@ static int follow_run(struct follower *f)
 		      : cli_replay_report(f->call, &f->total);
 }
 
-int verb_follow(const struct cli_call *call)
+static int follow(const struct cli_call *call, bool is_clone)
 {
 	uint64_t timeout = call->options.timeout;
 	struct follower f;
@@ -46,10 +60,22 @@ int verb_follow(const struct cli_call *call)
 	if (stop_fd < 0)
 		return CLI_FAILED;
 	status = follower_init(&f, call, stop_fd, NULL);
+	if (is_clone)
+		f.options.is_once = true;
 	if (timeout != 0)
 		f.options.timeout_ms = (uint32_t)timeout;
 	if (status == CLI_OK)
-		status = follow_run(&f);
+		status = follow_run(&f, is_clone);
 	(void)close(stop_fd);
 	return status;
+}
+
+int verb_follow(const struct cli_call *call)
+{
+	return follow(call, false);
+}
+
+int verb_clone(const struct cli_call *call)
+{
+	return follow(call, true);
 }

@@ -139,8 +139,10 @@ static int snapshots_kind(const char *name)
 
 	if (mbj_snapshot_name_parse(name, &lsn))
 		return -1;
-	return strcmp(name, MBJ_SNAPSHOT_TEMP_NAME) == 0 ? MBJ_REPAIR_LEFTOVER
-							 : MBJ_REPAIR_STRANGER;
+	if (strcmp(name, MBJ_SNAPSHOT_TEMP_NAME) == 0 ||
+	    mbj_snapshot_part_parse(name, &lsn))
+		return MBJ_REPAIR_LEFTOVER;
+	return MBJ_REPAIR_STRANGER;
 }
 
 /* Everything in it is on its way in. */

@@ -19,6 +19,7 @@ static const char head_magic[8] = {'M', 'B', 'J', 'S', 'N', 'A', 'P', 'S'};
 static const char end_magic[8] = {'M', 'B', 'J', 'S', 'N', 'E', 'N', 'D'};
 static const char chunk_magic[4] = {'M', 'B', 'J', 'K'};
 static const char name_tail[] = ".snap";
+static const char part_tail[] = ".part";
 
 enum {
 	HEAD_VERSION = 8,
@@ -84,6 +85,25 @@ bool mbj_snapshot_name_parse(const char *name, struct mbj_lsn *ret_lsn)
 		return false;
 	*ret_lsn = lsn;
 	return true;
+}
+
+void mbj_snapshot_part_print(struct mbj_lsn lsn,
+			     char name[MBJ_SNAPSHOT_PART_SIZE])
+{
+	mbj_snapshot_name_print(lsn, name);
+	memcpy(name + MBJ_SNAPSHOT_NAME_SIZE - 1, part_tail, sizeof(part_tail));
+}
+
+bool mbj_snapshot_part_parse(const char *name, struct mbj_lsn *ret_lsn)
+{
+	const size_t at = MBJ_SNAPSHOT_NAME_SIZE - 1;
+	char front[MBJ_SNAPSHOT_NAME_SIZE] = {0};
+
+	if (strlen(name) != MBJ_SNAPSHOT_PART_SIZE - 1 ||
+	    strcmp(name + at, part_tail) != 0)
+		return false;
+	memcpy(front, name, at);
+	return mbj_snapshot_name_parse(front, ret_lsn);
 }
 
 void snapshot_head_encode(const struct mbj_snapshot_info *info,

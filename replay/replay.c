@@ -378,7 +378,7 @@ static enum mbj_rc beginning_check(const struct mbj_store *replica,
 			     "%s ends at group %" PRIu64
 			     ", the journal of %s begins at %" PRIu64
 			     ": what is in between was trimmed; make a new "
-			     "replica, with \"mbj init --role replica "
+			     "replica, with \"mbj clone\", or \"mbj init "
 			     "--from-snapshot\"",
 			     mbj_store_dir(replica), applied.v, source->name,
 			     identity->anchor.first.v);

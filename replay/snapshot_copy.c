@@ -7,9 +7,6 @@
 
 #include <mbj/trim.h>
 
-/* That of a snapshot in the making, which the next one overwrites. */
-#define COPY_TEMP_NAME "snapshot.tmp"
-
 enum { COPY_SIZE = 256 << 10 };
 
 static enum mbj_rc bytes_copy(struct mbj_file *from, struct mbj_file *to,
@@ -31,22 +28,19 @@ static enum mbj_rc bytes_copy(struct mbj_file *from, struct mbj_file *to,
 }
 
 /* Edits come first. */
-static enum mbj_rc room_check(const struct mbj_store *store,
-			      struct mbj_file *source, struct mbj_error *err)
+enum mbj_rc snapshot_copy_room(const struct mbj_store *store, uint64_t size,
+			       struct mbj_error *err)
 {
 	struct mbj_store_space space = mbj_store_space_get(store);
-	uint64_t size = 0;
-	enum mbj_rc rc;
 
-	rc = mbj_file_size(source, &size, err);
-	if (rc < 0 || (space.left >= size && space.left - size >= space.min))
-		return rc;
+	if (space.left >= size && space.left - size >= space.min)
+		return MBJ_OK;
 	return mbj_error_set(err, MBJ_ENOSPC,
 			     "%s has %llu bytes left, of which %llu are kept "
-			     "free, and the snapshot %s has %llu",
+			     "free, and the snapshot has %llu",
 			     mbj_store_dir(store),
 			     (unsigned long long)space.left,
-			     (unsigned long long)space.min, source->path,
+			     (unsigned long long)space.min,
 			     (unsigned long long)size);
 }
 
@@ -56,11 +50,14 @@ static enum mbj_rc file_copy(const struct mbj_store *store, const char *from,
 	const struct mbj_sys *sys = mbj_store_sys(store);
 	struct mbj_file source = MBJ_FILE_CLOSED;
 	struct mbj_file target = MBJ_FILE_CLOSED;
+	uint64_t size = 0;
 	enum mbj_rc rc;
 
 	rc = mbj_file_open(sys, from, O_RDONLY | O_NOFOLLOW, &source, err);
 	if (rc == MBJ_OK)
-		rc = room_check(store, &source, err);
+		rc = mbj_file_size(&source, &size, err);
+	if (rc == MBJ_OK)
+		rc = snapshot_copy_room(store, size, err);
 	if (rc == MBJ_OK)
 		rc = mbj_file_open(sys, to,
 				   O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW,
@@ -72,18 +69,17 @@ static enum mbj_rc file_copy(const struct mbj_store *store, const char *from,
 	return rc;
 }
 
-static enum mbj_rc copy_judge(const struct mbj_sys *sys, const char *path,
-			      struct mbj_snapshot_info *ret_info,
-			      struct mbj_error *err)
+enum mbj_rc snapshot_copy_judge(struct snapshot_copy *copy,
+				struct mbj_error *err)
 {
 	struct mbj_snapshot *snapshot = NULL;
 	enum mbj_rc rc;
 
-	rc = mbj_snapshot_open(sys, path, &snapshot, err);
+	rc = mbj_snapshot_open(copy->sys, copy->temp, &snapshot, err);
 	if (rc == MBJ_OK)
 		rc = mbj_snapshot_verify(snapshot, err);
 	if (rc == MBJ_OK)
-		*ret_info = *mbj_snapshot_info_get(snapshot);
+		copy->info = *mbj_snapshot_info_get(snapshot);
 	mbj_snapshot_close(&snapshot);
 	return rc;
 }
@@ -94,28 +90,45 @@ bool snapshot_copy_is_fault(enum mbj_rc rc)
 	       rc == MBJ_EUNSUPPORTED;
 }
 
+enum mbj_rc snapshot_copy_paths(struct mbj_store *store, struct mbj_lsn lsn,
+				bool is_part, struct snapshot_copy *ret_copy,
+				struct mbj_error *err)
+{
+	struct snapshot_copy copy = {.sys = mbj_store_sys(store)};
+	char part[MBJ_SNAPSHOT_PART_SIZE];
+	enum mbj_rc rc;
+
+	mbj_snapshot_part_print(lsn, part);
+	rc = mbj_store_snapshots_make(store, copy.dir, err);
+	if (rc == MBJ_OK)
+		rc = mbj_snapshot_path(copy.path, mbj_store_dir(store), lsn,
+				       err);
+	if (rc == MBJ_OK)
+		rc = mbj_path_join(copy.temp, copy.dir,
+				   is_part ? part : MBJ_SNAPSHOT_TEMP_NAME,
+				   err);
+	if (rc == MBJ_OK)
+		*ret_copy = copy;
+	return rc;
+}
+
 enum mbj_rc snapshot_copy_make(struct mbj_store *store, const char *source,
 			       struct mbj_lsn lsn,
 			       struct snapshot_copy *ret_copy,
 			       struct mbj_error *err)
 {
-	struct snapshot_copy copy = {.sys = mbj_store_sys(store)};
 	char from[MBJ_PATH_TEXT_MAX];
+	struct snapshot_copy copy;
 	enum mbj_rc rc;
 
-	rc = mbj_store_snapshots_make(store, copy.dir, err);
+	rc = snapshot_copy_paths(store, lsn, false, &copy, err);
 	if (rc == MBJ_OK)
 		rc = mbj_snapshot_path(from, source, lsn, err);
-	if (rc == MBJ_OK)
-		rc = mbj_snapshot_path(copy.path, mbj_store_dir(store), lsn,
-				       err);
-	if (rc == MBJ_OK)
-		rc = mbj_path_join(copy.temp, copy.dir, COPY_TEMP_NAME, err);
-	if (rc < 0)
+	if (rc != MBJ_OK)
 		return rc;
 	rc = file_copy(store, from, copy.temp, err);
 	if (rc == MBJ_OK)
-		rc = copy_judge(copy.sys, copy.temp, &copy.info, err);
+		rc = snapshot_copy_judge(&copy, err);
 	if (rc < 0)
 		snapshot_copy_drop(&copy);
 	else

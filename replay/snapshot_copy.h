@@ -20,6 +20,20 @@ struct snapshot_copy {
 };
 
 /*
+ * Its paths in the store's own directory, which is made; one on its way in
+ * through a stream has a temporary name of its own, so that a later connection
+ * may go on with it.
+ */
+enum mbj_rc snapshot_copy_paths(struct mbj_store *store, struct mbj_lsn lsn,
+				bool is_part, struct snapshot_copy *ret_copy,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+/* Room for so many bytes, what is kept free aside.  Returns: MBJ_ENOSPC. */
+enum mbj_rc snapshot_copy_room(const struct mbj_store *store, uint64_t size,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* By what it says of itself: copy->info.  Returns: as _make. */
+enum mbj_rc snapshot_copy_judge(struct snapshot_copy *copy,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+/*
  * Copy the snapshot of source at lsn, and judge the copy.
  * Returns: MBJ_ENOTFOUND, MBJ_ECORRUPT, MBJ_EUNSUPPORTED: it is not to be had;
  * nothing of it is left then.

@@ -57,12 +57,7 @@ static enum mbj_rc welcome_take(struct source_stream *s,
 	return MBJ_OK;
 }
 
-/*
- * What the source says is wrong with it.  Where another connection may find it
- * otherwise, this one is as good as lost.  "Not there" is no end of the groups,
- * which is what it means to who reads them here.
- */
-static enum mbj_rc fault_take(struct source_stream *s,
+enum mbj_rc stream_fault_take(struct source_stream *s,
 			      const struct mbj_error *fault,
 			      struct mbj_error *err)
 {
@@ -101,25 +96,23 @@ static enum mbj_rc hello_ask(struct source_stream *s, struct stream_message *m,
 	return unsaid.rc;
 }
 
-static enum mbj_rc hello_say(struct source_stream *s, struct mbj_error *err)
+enum mbj_rc source_stream_greet(struct source_stream *s,
+				const struct mbj_watermark *where,
+				struct mbj_error *err)
 {
 	const struct mbj_identity *identity = mbj_store_identity(s->store);
-	struct mbj_watermark applied;
 	struct stream_message m = {.version_lowest = STREAM_VERSION,
 				   .version_highest = STREAM_VERSION,
 				   .lineage = identity->lineage,
 				   .epoch = identity->epoch,
 				   .instance = identity->instance,
-				   .name = s->name};
+				   .name = s->name,
+				   .applied = where->lsn,
+				   .chain = where->chain};
 	enum stream_kind kind = STREAM_FAULT;
 	enum mbj_rc rc;
 
-	rc = mbj_store_applied(s->store, &applied, err);
-	if (rc < 0)
-		return rc;
-	m.applied = applied.lsn;
-	m.chain = applied.chain;
-	s->applied = applied.lsn;
+	s->applied = where->lsn;
 	s->asked_ms = mbj_monotonic_ms();
 	rc = hello_ask(s, &m, &kind, err);
 	if (rc < 0)
@@ -128,7 +121,16 @@ static enum mbj_rc hello_say(struct source_stream *s, struct mbj_error *err)
 		return welcome_take(s, &m, err);
 	if (kind != STREAM_FAULT)
 		return peer_bad(s, err, "no welcome");
-	return fault_take(s, &m.error, err);
+	return stream_fault_take(s, &m.error, err);
+}
+
+static enum mbj_rc hello_say(struct source_stream *s, struct mbj_error *err)
+{
+	struct mbj_watermark applied;
+	enum mbj_rc rc;
+
+	rc = mbj_store_applied(s->store, &applied, err);
+	return rc == MBJ_OK ? source_stream_greet(s, &applied, err) : rc;
 }
 
 static enum mbj_rc stream_identity(struct replay_source *source,
@@ -379,7 +381,7 @@ static enum mbj_rc stream_next(struct replay_source *source,
 
 	while (s->window.at == s->window.records.n) {
 		if (s->window.fault.rc != MBJ_OK)
-			return fault_take(s, &s->window.fault, err);
+			return stream_fault_take(s, &s->window.fault, err);
 		if (s->window.count > 0)
 			return peer_bad(s, err, "fewer groups than it says");
 		if (!s->is_asked && !s->is_here && s->fetch.v > s->end.v)
@@ -472,6 +474,8 @@ enum mbj_rc source_stream_begin(struct source_stream *s,
 		rc = mbj_sha256_new(&s->sha, err);
 	if (rc == MBJ_OK)
 		rc = hello_say(s, err);
+	if (rc == MBJ_OK && source_stream_needs_seed(s))
+		rc = source_stream_seed(s, err);
 	return rc;
 }
 

@@ -57,7 +57,11 @@ struct source_stream {
 	struct mbj_buf asked; /* contents, as they were asked for */
 };
 
-/* Say hello, hear who the source is.  _done in any case. */
+/*
+ * Say hello, hear who the source is; a replica that has nothing, and a source
+ * whose journal does not reach back to group 1: fill it from a snapshot.
+ * _done in any case.
+ */
 enum mbj_rc source_stream_begin(struct source_stream *s,
 				struct mbj_store *store,
 				const struct mbj_stream_options *options,
@@ -69,6 +73,29 @@ void source_stream_done(struct source_stream *s);
  */
 enum mbj_rc source_stream_wait(struct source_stream *s, uint32_t wait_ms,
 			       bool *ret_is_more,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* Say where the replica stands, or would, and hear what the source has there.
+ */
+enum mbj_rc source_stream_greet(struct source_stream *s,
+				const struct mbj_watermark *where,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * What the source says is wrong with it.  Where another connection may find it
+ * otherwise, this one is as good as lost.  "Not there" is no end of the groups,
+ * which is what it means to who reads them here.
+ */
+enum mbj_rc stream_fault_take(struct source_stream *s,
+			      const struct mbj_error *fault,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* stream_seed.c */
+bool source_stream_needs_seed(const struct source_stream *s);
+/*
+ * Requires: it needs one.  On failure the replica has nothing, as before; what
+ * came of the snapshot is kept where the connection was lost.
+ */
+enum mbj_rc source_stream_seed(struct source_stream *s,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* source_contents.c: an operation of the source. */

@@ -330,6 +330,10 @@ static void field_encode(struct mbj_buf *buf, enum stream_field field,
 	case STREAM_HAS_ERROR:
 		error_encode(buf, &m->error);
 		return;
+	case STREAM_HAS_SNAPSHOT:
+		mbj_buf_put_u64(buf, m->snapshot.v);
+		mbj_buf_put_u64(buf, m->size);
+		return;
 	case STREAM_HAS_NONE:
 		break;
 	}
@@ -411,6 +415,10 @@ static enum mbj_rc field_decode(struct mbj_reader *reader,
 		return digests_decode(reader, m, err);
 	case STREAM_HAS_ERROR:
 		return error_decode(reader, &m->error, err);
+	case STREAM_HAS_SNAPSHOT:
+		m->snapshot.v = mbj_read_u64(reader);
+		m->size = mbj_read_u64(reader);
+		return mbj_reader_ok(reader) ? MBJ_OK : bad(err, "snapshot");
 	case STREAM_HAS_NONE:
 		break;
 	}

@@ -13,6 +13,10 @@
  *	hello     ->  welcome | fault
  *	fetch     ->  groups... , then end | fault
  *	contents  ->  for each: piece..., then here | lost
+ *	snapshot  ->  offer, piece..., then here | lost; or fault
+ *
+ * hello is the first question, and may be the next one after a snapshot: the
+ * replica then asks what the source has where the snapshot ends.
  *
  * Bytes are hostile.  What is wrong is MBJ_ECORRUPT (or MBJ_EUNSUPPORTED,
  * MBJ_ELIMIT) naming the field; nothing is allocated for what a frame says it
@@ -52,7 +56,8 @@ enum {
 	X(DATA, 4, "bytes")                                                 \
 	X(END, 5, "groups and bytes that were sent, the source's last LSN") \
 	X(DIGESTS, 6, "a number of SHA-256 and sizes")                      \
-	X(ERROR, 7, "an error")
+	X(ERROR, 7, "an error")                                             \
+	X(SNAPSHOT, 8, "LSN of a snapshot, bytes")
 
 enum stream_field {
 #define X(name, bit, what) STREAM_HAS_##name = 1 << (bit),
@@ -80,13 +85,18 @@ enum stream_side { STREAM_REPLICA = 0, STREAM_SOURCE = 1 };
 	X(PIECE, 7, "piece", STREAM_SOURCE, STREAM_HAS_DATA, STREAM_DATA_MAX) \
 	X(HERE, 8, "here", STREAM_SOURCE, STREAM_HAS_NONE, 0)                 \
 	X(LOST, 9, "lost", STREAM_SOURCE, STREAM_HAS_ERROR, STREAM_SMALL_MAX) \
-	X(FAULT, 10, "fault", STREAM_SOURCE, STREAM_HAS_ERROR, STREAM_SMALL_MAX)
+	X(FAULT, 10, "fault", STREAM_SOURCE, STREAM_HAS_ERROR,                \
+	  STREAM_SMALL_MAX)                                                   \
+	X(SNAPSHOT, 11, "snapshot", STREAM_REPLICA, STREAM_HAS_SNAPSHOT,      \
+	  STREAM_SMALL_MAX)                                                   \
+	X(OFFER, 12, "offer", STREAM_SOURCE, STREAM_HAS_SNAPSHOT,             \
+	  STREAM_SMALL_MAX)
 
 enum stream_kind {
 #define X(name, number, word, side, fields, size_max) STREAM_##name = (number),
 	STREAM_KIND_MAP(X)
 #undef X
-		STREAM_KIND_LAST = STREAM_FAULT
+		STREAM_KIND_LAST = STREAM_OFFER
 };
 
 struct stream_head {
@@ -118,6 +128,12 @@ struct stream_message {
 	uint32_t count;
 	uint64_t size;
 	struct mbj_bytes contents; /* stream_content_get */
+	/*
+	 * Asked for: the last group that it may have (0: any), and how many
+	 * bytes are here already of the one of exactly that group.  Offered:
+	 * its group, and how many bytes it has in all.
+	 */
+	struct mbj_lsn snapshot;
 	struct mbj_error error;
 };
 

@@ -10,20 +10,16 @@
  *   2. no group with a damaged body is sent: the fault is named instead;
  *   3. one batch of groups and one piece are all that is in memory.
  *
+ * Not here: contents and snapshots (stream_files.c).
+ *
  * Threads: one.
  */
-#include <mbj/blob.h>
 #include <mbj/check.h>
-#include <mbj/log.h>
-#include <mbj/stream.h>
 
 #include "source_dir.h"
-#include "stream_link.h"
-#include "stream_watch.h"
+#include "stream_serve.h"
 
 enum {
-	/* A frame of data: small enough for a slow line and its deadline. */
-	PIECE_SIZE = 64 << 10,
 	/* Where nobody tells us that something was published. */
 	POLL_MS = 20,
 	/* Between writes of what is known of the replica. */
@@ -32,38 +28,15 @@ enum {
 	HELLO_MS = 30000,
 };
 
-struct server {
-	const struct mbj_sys *sys;
-	const char *dir;
-	struct stream_link link;
-	struct stream_watch watch;
-	struct mbj_identity identity;
-	struct mbj_log_reader *reader; /* NULL: nothing to read yet */
-	struct mbj_log_reader *live;   /* to be the next reader, or NULL */
-	bool is_registering;
-	bool is_live;		 /* reader reads what is published */
-	struct mbj_lsn next;	 /* where reader stands, 0: unknown */
-	struct mbj_blobs *blobs; /* NULL: none were asked for */
-	struct mbj_buf piece;
-	struct mbj_replica_note note; /* with a board: registered */
-	struct mbj_upstream *board;   /* its lag, seen from here, or NULL */
-	int64_t note_ms;	      /* when it is written next */
-	struct stream_message request;
-	uint8_t asked[STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE];
-};
-
-/*
- * What a call says is wrong, where it failed in the end: one that was helped
- * may have said something, too.
- */
-static void why_note(enum mbj_rc rc, const struct mbj_error *said,
+void stream_why_note(enum mbj_rc rc, const struct mbj_error *said,
 		     struct mbj_error *ret_why)
 {
 	if (rc < 0)
 		*ret_why = *said;
 }
 
-static enum mbj_rc fault_send(struct server *s, const struct mbj_error *why,
+enum mbj_rc stream_fault_send(struct stream_server *s,
+			      const struct mbj_error *why,
 			      struct mbj_error *err)
 {
 	struct stream_message m = {.error = *why};
@@ -74,7 +47,8 @@ static enum mbj_rc fault_send(struct server *s, const struct mbj_error *why,
 
 /* -------------------------------------------------------------- register */
 
-static enum mbj_rc register_write(struct server *s, enum mbj_note_turn turn,
+static enum mbj_rc register_write(struct stream_server *s,
+				  enum mbj_note_turn turn,
 				  struct mbj_error *err)
 {
 	struct mbj_upstream_status status;
@@ -87,14 +61,9 @@ static enum mbj_rc register_write(struct server *s, enum mbj_note_turn turn,
 	return mbj_replica_note_save(s->sys, s->dir, &s->note, turn, err);
 }
 
-/*
- * A fetch says how far the replica is, and what it has accepted.  One that
- * cannot be registered is not served: a trim would not know of it.  Later,
- * what is there holds more than it has to, and says since when.
- */
-static enum mbj_rc register_fetch(struct server *s,
-				  const struct stream_message *want,
-				  struct mbj_error *err)
+enum mbj_rc stream_register(struct stream_server *s,
+			    const struct stream_message *where,
+			    struct mbj_error *err)
 {
 	bool is_first = !s->note.is_connected;
 	bool was_current = s->note.was_current;
@@ -103,11 +72,11 @@ static enum mbj_rc register_fetch(struct server *s,
 
 	if (s->board == NULL)
 		return MBJ_OK;
-	mbj_upstream_apply(s->board, want->applied);
+	mbj_upstream_apply(s->board, where->applied);
 	mbj_upstream_get(s->board, &status);
-	s->note.received = want->received;
-	s->note.applied = want->applied;
-	s->note.parked = want->parked;
+	s->note.received = where->received;
+	s->note.applied = where->applied;
+	s->note.parked = where->parked;
 	s->note.heard_us = s->sys->now_us(s->sys->ctx);
 	s->note.heard_ms = mbj_monotonic_ms();
 	s->note.is_connected = true;
@@ -126,7 +95,7 @@ static enum mbj_rc register_fetch(struct server *s,
 	return MBJ_OK;
 }
 
-static enum mbj_rc register_begin(struct server *s,
+static enum mbj_rc register_begin(struct stream_server *s,
 				  const struct stream_message *hello,
 				  struct mbj_error *err)
 {
@@ -148,7 +117,7 @@ static enum mbj_rc register_begin(struct server *s,
 	return rc;
 }
 
-static void register_end(struct server *s)
+static void register_end(struct stream_server *s)
 {
 	/* One that never fetched was refused, or refused us. */
 	if (s->board != NULL && s->note.is_connected) {
@@ -160,7 +129,7 @@ static void register_end(struct server *s)
 
 /* ----------------------------------------------------------------- hello */
 
-static enum mbj_rc welcome_make(struct server *s,
+static enum mbj_rc welcome_make(struct stream_server *s,
 				const struct stream_message *hello,
 				struct stream_message *ret_welcome,
 				struct mbj_error *err)
@@ -193,7 +162,32 @@ static enum mbj_rc welcome_make(struct server *s,
 	return MBJ_OK;
 }
 
-static enum mbj_rc hello_answer(struct server *s, struct mbj_error *err)
+/*
+ * The replica has a snapshot, and asks what is here where that ends.  Nothing
+ * was fetched since: the readers stand nowhere.
+ */
+static enum mbj_rc hello_again(struct stream_server *s, struct mbj_error *err)
+{
+	struct mbj_error said = {.rc = MBJ_OK};
+	struct mbj_error why = {.rc = MBJ_OK};
+	struct stream_message welcome;
+
+	s->is_seeding = false;
+	stream_why_note(stream_identity_check(s, &said), &said, &why);
+	mbj_log_reader_close(&s->reader);
+	mbj_log_reader_close(&s->live);
+	s->is_live = false;
+	s->next.v = 0;
+	if (why.rc == MBJ_OK)
+		stream_why_note(welcome_make(s, &s->request, &welcome, &said),
+				&said, &why);
+	if (why.rc == MBJ_OK)
+		return stream_link_send(&s->link, STREAM_WELCOME, &welcome,
+					err);
+	return stream_fault_send(s, &why, err);
+}
+
+static enum mbj_rc hello_answer(struct stream_server *s, struct mbj_error *err)
 {
 	int64_t timeout_ms = s->link.timeout_ms;
 	struct mbj_error said = {.rc = MBJ_OK};
@@ -214,13 +208,14 @@ static enum mbj_rc hello_answer(struct server *s, struct mbj_error *err)
 				    "a stream begins with hello, not %s",
 				    stream_kind_word(kind));
 	else
-		why_note(welcome_make(s, &hello, &welcome, &said), &said, &why);
+		stream_why_note(welcome_make(s, &hello, &welcome, &said), &said,
+				&why);
 	if (why.rc == MBJ_OK && s->is_registering)
-		why_note(register_begin(s, &hello, &said), &said, &why);
+		stream_why_note(register_begin(s, &hello, &said), &said, &why);
 	if (why.rc == MBJ_OK)
 		return stream_link_send(&s->link, STREAM_WELCOME, &welcome,
 					err);
-	rc = fault_send(s, &why, err);
+	rc = stream_fault_send(s, &why, err);
 	if (rc == MBJ_OK && err != NULL)
 		*err = why;
 	return rc == MBJ_OK ? why.rc : rc;
@@ -228,7 +223,7 @@ static enum mbj_rc hello_answer(struct server *s, struct mbj_error *err)
 
 /* ---------------------------------------------------------------- groups */
 
-static enum mbj_rc piece_flush(struct server *s, enum stream_kind kind,
+enum mbj_rc stream_piece_flush(struct stream_server *s, enum stream_kind kind,
 			       struct mbj_error *err)
 {
 	struct stream_message m = {.data = mbj_buf_view(&s->piece)};
@@ -241,21 +236,21 @@ static enum mbj_rc piece_flush(struct server *s, enum stream_kind kind,
 }
 
 /* A record, of whatever size, behind what is in the piece. */
-static enum mbj_rc record_send(struct server *s, struct mbj_bytes record,
+static enum mbj_rc record_send(struct stream_server *s, struct mbj_bytes record,
 			       struct mbj_error *err)
 {
 	enum mbj_rc rc = MBJ_OK;
 
 	while (rc == MBJ_OK && record.n > 0) {
-		size_t n = PIECE_SIZE - s->piece.n;
+		size_t n = STREAM_PIECE_SIZE - s->piece.n;
 
 		n = n < record.n ? n : record.n;
 		mbj_buf_put(&s->piece, record.p, n);
 		rc = mbj_buf_ok(&s->piece, err);
 		record.p += n;
 		record.n -= n;
-		if (rc == MBJ_OK && s->piece.n == PIECE_SIZE)
-			rc = piece_flush(s, STREAM_GROUPS, err);
+		if (rc == MBJ_OK && s->piece.n == STREAM_PIECE_SIZE)
+			rc = stream_piece_flush(s, STREAM_GROUPS, err);
 	}
 	return rc;
 }
@@ -264,7 +259,7 @@ static enum mbj_rc record_send(struct server *s, struct mbj_bytes record,
  * What there is from where the reader stands, at least one group and no more
  * than begin within bytes_max.  What is wrong with the source is *ret_why.
  */
-static enum mbj_rc groups_send(struct server *s, uint32_t bytes_max,
+static enum mbj_rc groups_send(struct stream_server *s, uint32_t bytes_max,
 			       struct stream_message *sent,
 			       struct mbj_error *ret_why, struct mbj_error *err)
 {
@@ -281,7 +276,7 @@ static enum mbj_rc groups_send(struct server *s, uint32_t bytes_max,
 		if (is_there == MBJ_OK && !group.is_body_good)
 			is_there =
 				mbj_log_reader_fault(s->reader, &group, &said);
-		why_note(is_there, &said, ret_why);
+		stream_why_note(is_there, &said, ret_why);
 		if (is_there < 0)
 			break;
 		rc = record_send(s, group.record, err);
@@ -291,11 +286,11 @@ static enum mbj_rc groups_send(struct server *s, uint32_t bytes_max,
 		sent->size += group.record.n;
 		sent->count++;
 	}
-	return piece_flush(s, STREAM_GROUPS, err);
+	return stream_piece_flush(s, STREAM_GROUPS, err);
 }
 
 /* What is published now, where that is more than the reader can read. */
-static enum mbj_rc reader_renew(struct server *s, bool *ret_is_more,
+static enum mbj_rc reader_renew(struct stream_server *s, bool *ret_is_more,
 				struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
@@ -332,7 +327,8 @@ static enum mbj_rc reader_renew(struct server *s, bool *ret_is_more,
  * Another store in its place, another reign, or a journal that was trimmed, is
  * for another hello.
  */
-static enum mbj_rc identity_check(struct server *s, struct mbj_error *err)
+enum mbj_rc stream_identity_check(struct stream_server *s,
+				  struct mbj_error *err)
 {
 	struct mbj_identity now;
 	enum mbj_rc rc = mbj_identity_load(s->sys, s->dir, &now, err);
@@ -351,11 +347,12 @@ static enum mbj_rc identity_check(struct server *s, struct mbj_error *err)
 	return MBJ_OK;
 }
 
-static enum mbj_rc fetch_stand(struct server *s, struct mbj_lsn from,
+static enum mbj_rc fetch_stand(struct stream_server *s, struct mbj_lsn from,
 			       struct mbj_error *err)
 {
-	enum mbj_rc rc = identity_check(s, err);
+	enum mbj_rc rc = stream_identity_check(s, err);
 
+	s->is_seeding = false;
 	if (rc == MBJ_OK && s->next.v != from.v)
 		rc = mbj_log_reader_seek(s->reader, from, err);
 	if (rc == MBJ_OK)
@@ -364,7 +361,7 @@ static enum mbj_rc fetch_stand(struct server *s, struct mbj_lsn from,
 }
 
 /* Until there is more, the time is over, or the replica says something. */
-static enum mbj_rc change_wait(struct server *s, int64_t until,
+static enum mbj_rc change_wait(struct stream_server *s, int64_t until,
 			       bool *ret_is_over, struct mbj_error *err)
 {
 	int64_t left = until - mbj_monotonic_ms();
@@ -382,7 +379,7 @@ static enum mbj_rc change_wait(struct server *s, int64_t until,
 	return rc;
 }
 
-static enum mbj_rc fetch_answer(struct server *s,
+static enum mbj_rc fetch_answer(struct stream_server *s,
 				const struct stream_message *want,
 				struct mbj_error *err)
 {
@@ -395,16 +392,16 @@ static enum mbj_rc fetch_answer(struct server *s,
 	bool is_more = false;
 	enum mbj_rc rc;
 
-	why_note(fetch_stand(s, want->from, &said), &said, &why);
+	stream_why_note(fetch_stand(s, want->from, &said), &said, &why);
 	if (why.rc == MBJ_OK)
-		why_note(register_fetch(s, want, &said), &said, &why);
+		stream_why_note(stream_register(s, want, &said), &said, &why);
 	while (why.rc == MBJ_OK) {
 		rc = groups_send(s, want->bytes_max, &sent, &why, err);
 		if (rc < 0)
 			return rc;
 		if (sent.count > 0 || is_over || why.rc != MBJ_OK)
 			break;
-		why_note(reader_renew(s, &is_more, &said), &said, &why);
+		stream_why_note(reader_renew(s, &is_more, &said), &said, &why);
 		if (why.rc != MBJ_OK || is_more)
 			continue;
 		rc = change_wait(s, until, &is_over, err);
@@ -413,100 +410,24 @@ static enum mbj_rc fetch_answer(struct server *s,
 	}
 	/* Its end is to be what there is now, not what there was. */
 	if (why.rc == MBJ_OK && !s->is_live)
-		why_note(reader_renew(s, &is_more, &said), &said, &why);
+		stream_why_note(reader_renew(s, &is_more, &said), &said, &why);
 	/* Segments that are gone were trimmed, or it is damage. */
 	if (why.rc == MBJ_ECORRUPT || why.rc == MBJ_ENOTFOUND)
-		why_note(identity_check(s, &said), &said, &why);
+		stream_why_note(stream_identity_check(s, &said), &said, &why);
 	if (why.rc == MBJ_OK)
-		why_note(mbj_log_reader_end(s->reader, &end, &said), &said,
-			 &why);
+		stream_why_note(mbj_log_reader_end(s->reader, &end, &said),
+				&said, &why);
 	if (why.rc != MBJ_OK)
-		return fault_send(s, &why, err);
+		return stream_fault_send(s, &why, err);
 	sent.end = end.lsn;
 	mbj_upstream_hear(s->board, end.lsn, mbj_monotonic_ms());
 	return stream_link_send(&s->link, STREAM_END, &sent, err);
 }
 
-/* -------------------------------------------------------------- contents */
-
-/* Its pieces; what is wrong with it is *ret_why. */
-static enum mbj_rc pieces_send(struct server *s, struct mbj_blob_reader *reader,
-			       struct mbj_error *ret_why, struct mbj_error *err)
-{
-	struct mbj_error said = {.rc = MBJ_OK};
-	size_t n = 1;
-	enum mbj_rc rc = MBJ_OK;
-
-	while (rc == MBJ_OK && n > 0) {
-		enum mbj_rc is_read;
-
-		is_read = mbj_blob_reader_read(reader, s->piece.p, PIECE_SIZE,
-					       &n, &said);
-		why_note(is_read, &said, ret_why);
-		if (is_read < 0)
-			break;
-		s->piece.n = n;
-		rc = piece_flush(s, STREAM_PIECE, err);
-	}
-	return rc;
-}
-
-/* A content; what is wrong with it is *ret_why. */
-static enum mbj_rc content_send(struct server *s, const struct mbj_hash *digest,
-				uint64_t size, struct mbj_error *ret_why,
-				struct mbj_error *err)
-{
-	struct mbj_error said = {.rc = MBJ_OK};
-	struct mbj_blob_reader *reader = NULL;
-	uint64_t there = 0;
-	enum mbj_rc rc = MBJ_OK;
-
-	if (s->blobs == NULL)
-		rc = mbj_store_blobs_read(s->sys, s->dir, &s->blobs, &said);
-	if (rc == MBJ_OK)
-		rc = mbj_blob_reader_open(s->blobs, digest, &reader, &there,
-					  &said);
-	why_note(rc, &said, ret_why);
-	if (rc < 0)
-		return MBJ_OK;
-	if (there == size)
-		rc = pieces_send(s, reader, ret_why, err);
-	else
-		(void)mbj_error_set(ret_why, MBJ_ECORRUPT,
-				    "a content has %llu bytes, not %llu",
-				    (unsigned long long)there,
-				    (unsigned long long)size);
-	mbj_blob_reader_close(&reader);
-	return rc;
-}
-
-static enum mbj_rc contents_answer(struct server *s, struct mbj_error *err)
-{
-	enum mbj_rc rc = MBJ_OK;
-
-	/* What was received is gone with the next frame. */
-	memcpy(s->asked, s->request.contents.p, s->request.contents.n);
-	s->request.contents.p = s->asked;
-	for (uint32_t i = 0; rc == MBJ_OK && i < s->request.count; i++) {
-		struct stream_message answer = {.error = {.rc = MBJ_OK}};
-		struct mbj_hash digest;
-		uint64_t size;
-
-		stream_content_get(&s->request, i, &digest, &size);
-		rc = content_send(s, &digest, size, &answer.error, err);
-		if (rc == MBJ_OK)
-			rc = stream_link_send(&s->link,
-					      answer.error.rc == MBJ_OK
-						      ? STREAM_HERE
-						      : STREAM_LOST,
-					      &answer, err);
-	}
-	return rc;
-}
-
 /* ------------------------------------------------------------------ all */
 
-static enum mbj_rc requests_answer(struct server *s, struct mbj_error *err)
+static enum mbj_rc requests_answer(struct stream_server *s,
+				   struct mbj_error *err)
 {
 	enum stream_kind kind;
 	enum mbj_rc rc = MBJ_OK;
@@ -519,7 +440,11 @@ static enum mbj_rc requests_answer(struct server *s, struct mbj_error *err)
 		if (kind == STREAM_FETCH)
 			rc = fetch_answer(s, &s->request, err);
 		else if (kind == STREAM_CONTENTS)
-			rc = contents_answer(s, err);
+			rc = stream_contents_answer(s, err);
+		else if (kind == STREAM_SNAPSHOT)
+			rc = stream_snapshot_answer(s, err);
+		else if (s->is_seeding)
+			rc = hello_again(s, err);
 		else
 			rc = mbj_error_set(err, MBJ_EINVALID,
 					   "the replica said hello twice");
@@ -527,15 +452,15 @@ static enum mbj_rc requests_answer(struct server *s, struct mbj_error *err)
 	return rc;
 }
 
-static enum mbj_rc serve(struct server *s,
+static enum mbj_rc serve(struct stream_server *s,
 			 const struct mbj_stream_options *options,
 			 struct mbj_error *err)
 {
 	enum mbj_rc rc;
 
-	mbj_buf_init(&s->piece, PIECE_SIZE);
+	mbj_buf_init(&s->piece, STREAM_PIECE_SIZE);
 	/* All of it at once: contents are read into it. */
-	mbj_buf_put_zero(&s->piece, PIECE_SIZE);
+	mbj_buf_put_zero(&s->piece, STREAM_PIECE_SIZE);
 	stream_watch_open(&s->watch, s->dir);
 	rc = stream_link_begin(&s->link, options->in_fd, options->out_fd,
 			       options->stop_fd, options->timeout_ms,
@@ -570,7 +495,7 @@ enum mbj_rc mbj_stream_send(const char *dir,
 			    const struct mbj_stream_options *options,
 			    struct mbj_error *err)
 {
-	struct server *s;
+	struct stream_server *s;
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(options->size == sizeof(*options));

@@ -23,7 +23,9 @@ def flip(path, at):
     path.write_bytes(data)
 
 
-class Trim(Case):
+class TrimCase(Case):
+    """A primary with an account and messages, and what to do with it."""
+
     def setUp(self):
         super().setUp()
         if not SEGMENTS:
@@ -59,6 +61,8 @@ class Trim(Case):
         self.assertEqual(result.status, PARTIAL)
         return result.json()["parked"][0]["first"]
 
+
+class Trim(TrimCase):
     def test_snapshot(self):
         self.assertEqual(
             self.mbj("snapshot", self.p, "--list", "--json").json(),

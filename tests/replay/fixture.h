@@ -30,6 +30,7 @@ TCase *test_outside_case(void);
 TCase *test_quarantine_case(void);
 TCase *test_replay_case(void);
 TCase *test_resync_case(void);
+TCase *test_seed_case(void);
 TCase *test_served_case(void);
 TCase *test_source_case(void);
 TCase *test_stack_case(void);

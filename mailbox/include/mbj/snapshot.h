@@ -27,8 +27,9 @@
 extern "C" {
 #endif
 
-/* A name with its NUL: 16 hexadecimal digits, ".snap". */
-enum { MBJ_SNAPSHOT_NAME_SIZE = 22 };
+/* Names with their NUL: 16 hexadecimal digits, ".snap"; the same and ".part".
+ */
+enum { MBJ_SNAPSHOT_NAME_SIZE = 22, MBJ_SNAPSHOT_PART_SIZE = 27 };
 
 /* One on its way in; the next one is written over it. */
 #define MBJ_SNAPSHOT_TEMP_NAME "snapshot.tmp"
@@ -49,6 +50,10 @@ MBJ_API void mbj_snapshot_name_print(struct mbj_lsn lsn,
 				     char name[MBJ_SNAPSHOT_NAME_SIZE]);
 /* Accepts exactly what _print writes. */
 MBJ_API bool mbj_snapshot_name_parse(const char *name, struct mbj_lsn *ret_lsn);
+/* The first bytes of one that is on its way in from another host. */
+void mbj_snapshot_part_print(struct mbj_lsn lsn,
+			     char name[MBJ_SNAPSHOT_PART_SIZE]);
+bool mbj_snapshot_part_parse(const char *name, struct mbj_lsn *ret_lsn);
 
 /*
  * Write dir/<its name>, read it back, judge it, compare it with what was

@@ -7,8 +7,9 @@
  * Each replica has a connection of its own; a replica may be the source of
  * others.
  *
- * Not here: snapshots (mbj_replica_init); a replica that lacks what the source
- * has trimmed is refused.
+ * A replica that has nothing yet gets the newest good snapshot of a source
+ * whose journal does not begin at group 1, and the contents that it lacks; one
+ * that has something, and lacks what the source has trimmed, is refused.
  *
  * The source reads superblock, segments and contents, as mbj_replay_journal
  * does: its store may be in use, or dead.  Nothing that a peer sent reaches

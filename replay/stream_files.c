@@ -1,0 +1,229 @@
+/*
+ * The source's side of a stream: what it sends of its files, as they are: the
+ * contents of messages, and snapshots.
+ *
+ * What is wrong with a file is told the replica, and costs the connection
+ * nothing.
+ *
+ * Threads: one.
+ */
+#include <fcntl.h>
+
+#include <mbj/trim.h>
+
+#include "stream_serve.h"
+
+/* -------------------------------------------------------------- contents */
+
+/* Its pieces; what is wrong with it is *ret_why. */
+static enum mbj_rc pieces_send(struct stream_server *s,
+			       struct mbj_blob_reader *reader,
+			       struct mbj_error *ret_why, struct mbj_error *err)
+{
+	struct mbj_error said = {.rc = MBJ_OK};
+	size_t n = 1;
+	enum mbj_rc rc = MBJ_OK;
+
+	while (rc == MBJ_OK && n > 0) {
+		enum mbj_rc is_read;
+
+		is_read = mbj_blob_reader_read(reader, s->piece.p,
+					       STREAM_PIECE_SIZE, &n, &said);
+		stream_why_note(is_read, &said, ret_why);
+		if (is_read < 0)
+			break;
+		s->piece.n = n;
+		rc = stream_piece_flush(s, STREAM_PIECE, err);
+	}
+	return rc;
+}
+
+/* A content; what is wrong with it is *ret_why. */
+static enum mbj_rc content_send(struct stream_server *s,
+				const struct mbj_hash *digest, uint64_t size,
+				struct mbj_error *ret_why,
+				struct mbj_error *err)
+{
+	struct mbj_error said = {.rc = MBJ_OK};
+	struct mbj_blob_reader *reader = NULL;
+	uint64_t there = 0;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (s->blobs == NULL)
+		rc = mbj_store_blobs_read(s->sys, s->dir, &s->blobs, &said);
+	if (rc == MBJ_OK)
+		rc = mbj_blob_reader_open(s->blobs, digest, &reader, &there,
+					  &said);
+	stream_why_note(rc, &said, ret_why);
+	if (rc < 0)
+		return MBJ_OK;
+	if (there == size)
+		rc = pieces_send(s, reader, ret_why, err);
+	else
+		(void)mbj_error_set(ret_why, MBJ_ECORRUPT,
+				    "a content has %llu bytes, not %llu",
+				    (unsigned long long)there,
+				    (unsigned long long)size);
+	mbj_blob_reader_close(&reader);
+	return rc;
+}
+
+enum mbj_rc stream_contents_answer(struct stream_server *s,
+				   struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	/* What was received is gone with the next frame. */
+	memcpy(s->asked, s->request.contents.p, s->request.contents.n);
+	s->request.contents.p = s->asked;
+	for (uint32_t i = 0; rc == MBJ_OK && i < s->request.count; i++) {
+		struct stream_message answer = {.error = {.rc = MBJ_OK}};
+		struct mbj_hash digest;
+		uint64_t size;
+
+		stream_content_get(&s->request, i, &digest, &size);
+		rc = content_send(s, &digest, size, &answer.error, err);
+		if (rc == MBJ_OK)
+			rc = stream_link_send(&s->link,
+					      answer.error.rc == MBJ_OK
+						      ? STREAM_HERE
+						      : STREAM_LOST,
+					      &answer, err);
+	}
+	return rc;
+}
+
+/* ------------------------------------------------------------- snapshots */
+
+/* One that may be offered, open. */
+struct offered {
+	struct mbj_file file;
+	struct mbj_lsn lsn;
+	uint64_t size;
+};
+
+/* It has a head and an end; the rest is judged where it arrives. */
+static enum mbj_rc offer_open(struct stream_server *s, struct mbj_lsn lsn,
+			      struct offered *ret_offered,
+			      struct mbj_error *err)
+{
+	struct mbj_snapshot *snapshot = NULL;
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_snapshot_path(path, s->dir, lsn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_snapshot_open(s->sys, path, &snapshot, err);
+	mbj_snapshot_close(&snapshot);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(s->sys, path, O_RDONLY | O_NOFOLLOW,
+				   &ret_offered->file, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_size(&ret_offered->file, &ret_offered->size, err);
+	ret_offered->lsn = lsn;
+	return rc;
+}
+
+/* The newest up to this group that the journal goes on from. */
+static enum mbj_rc offer_find(struct stream_server *s, struct mbj_lsn until,
+			      struct offered *ret_offered,
+			      struct mbj_error *err)
+{
+	struct mbj_lsn *lsns = NULL;
+	size_t count = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_snapshots_list(s->sys, s->dir, &lsns, &count, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_error_set(err, MBJ_ENOTFOUND,
+			   "the source has no snapshot that is good and that "
+			   "its journal goes on from: \"mbj snapshot\" makes "
+			   "one there");
+	for (size_t i = 0; rc < 0 && i < count; i++) {
+		if ((until.v != 0 && lsns[i].v > until.v) ||
+		    lsns[i].v + 1 < s->identity.anchor.first.v)
+			continue;
+		/* Gone meanwhile, or bad: the next older one may do. */
+		rc = offer_open(s, lsns[i], ret_offered, NULL);
+		if (rc < 0)
+			mbj_file_close(&ret_offered->file);
+	}
+	mbj_free(lsns);
+	return rc < 0 ? MBJ_ENOTFOUND : MBJ_OK;
+}
+
+/* From at to its end; what is wrong with it is *ret_why. */
+static enum mbj_rc offer_send(struct stream_server *s, struct offered *offered,
+			      uint64_t at, struct mbj_error *ret_why,
+			      struct mbj_error *err)
+{
+	struct mbj_error said = {.rc = MBJ_OK};
+	enum mbj_rc rc = MBJ_OK;
+
+	while (rc == MBJ_OK && ret_why->rc == MBJ_OK && at < offered->size) {
+		uint64_t left = offered->size - at;
+		size_t n = STREAM_PIECE_SIZE;
+		size_t got = 0;
+
+		n = left < n ? (size_t)left : n;
+		stream_why_note(mbj_file_read(&offered->file, at, s->piece.p, n,
+					      &got, &said),
+				&said, ret_why);
+		if (ret_why->rc == MBJ_OK && got < n)
+			(void)mbj_error_set(ret_why, MBJ_ECORRUPT,
+					    "%s is shorter than it was",
+					    offered->file.path);
+		if (ret_why->rc != MBJ_OK)
+			break;
+		s->piece.n = got;
+		at += got;
+		rc = stream_piece_flush(s, STREAM_PIECE, err);
+	}
+	return rc;
+}
+
+/*
+ * A replica that takes it will want the groups behind it: from now on a trim
+ * waits for it.
+ */
+enum mbj_rc stream_snapshot_answer(struct stream_server *s,
+				   struct mbj_error *err)
+{
+	struct offered offered = {.file = MBJ_FILE_CLOSED};
+	struct stream_message answer = {.error = {.rc = MBJ_OK}};
+	struct mbj_lsn until = s->request.snapshot;
+	uint64_t here = s->request.size;
+	struct mbj_error said = {.rc = MBJ_OK};
+	struct mbj_error why = {.rc = MBJ_OK};
+	enum mbj_rc rc;
+
+	stream_why_note(stream_identity_check(s, &said), &said, &why);
+	if (why.rc == MBJ_OK)
+		stream_why_note(offer_find(s, until, &offered, &said), &said,
+				&why);
+	answer.snapshot = offered.lsn;
+	answer.size = offered.size;
+	answer.received = offered.lsn;
+	answer.applied = offered.lsn;
+	if (why.rc == MBJ_OK)
+		stream_why_note(stream_register(s, &answer, &said), &said,
+				&why);
+	if (why.rc != MBJ_OK) {
+		mbj_file_close(&offered.file);
+		return stream_fault_send(s, &why, err);
+	}
+	if (offered.lsn.v != until.v || here > offered.size)
+		here = 0;
+	s->is_seeding = true;
+	rc = stream_link_send(&s->link, STREAM_OFFER, &answer, err);
+	if (rc == MBJ_OK)
+		rc = offer_send(s, &offered, here, &answer.error, err);
+	mbj_file_close(&offered.file);
+	if (rc == MBJ_OK)
+		rc = stream_link_send(&s->link,
+				      answer.error.rc == MBJ_OK ? STREAM_HERE
+								: STREAM_LOST,
+				      &answer, err);
+	return rc;
+}

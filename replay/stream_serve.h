@@ -1,0 +1,73 @@
+/*
+ * The source's side of a stream, shared by stream_send.c (whom it serves, and
+ * groups) and stream_files.c (contents and snapshots).  Private to replay/.
+ */
+#ifndef MBJ_STREAM_SERVE_H
+#define MBJ_STREAM_SERVE_H
+
+#include <mbj/blob.h>
+#include <mbj/log.h>
+#include <mbj/stream.h>
+
+#include "stream_link.h"
+#include "stream_watch.h"
+
+/* A frame of data: small enough for a slow line and its deadline. */
+enum { STREAM_PIECE_SIZE = 64 << 10 };
+
+struct stream_server {
+	const struct mbj_sys *sys;
+	const char *dir;
+	struct stream_link link;
+	struct stream_watch watch;
+	struct mbj_identity identity;
+	struct mbj_log_reader *reader; /* NULL: nothing to read yet */
+	struct mbj_log_reader *live;   /* to be the next reader, or NULL */
+	bool is_registering;
+	bool is_live;		 /* reader reads what is published */
+	bool is_seeding;	 /* a snapshot was the last that it asked */
+	struct mbj_lsn next;	 /* where reader stands, 0: unknown */
+	struct mbj_blobs *blobs; /* NULL: none were asked for */
+	struct mbj_buf piece;
+	struct mbj_replica_note note; /* with a board: registered */
+	struct mbj_upstream *board;   /* its lag, seen from here, or NULL */
+	int64_t note_ms;	      /* when it is written next */
+	struct stream_message request;
+	uint8_t asked[STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE];
+};
+
+/* ------------------------------------------------------ stream_send.c */
+
+/*
+ * What a call says is wrong, where it failed in the end: one that was helped
+ * may have said something, too.
+ */
+void stream_why_note(enum mbj_rc rc, const struct mbj_error *said,
+		     struct mbj_error *ret_why);
+enum mbj_rc stream_fault_send(struct stream_server *s,
+			      const struct mbj_error *why,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* What is in the piece, if anything, as a frame of that kind. */
+enum mbj_rc stream_piece_flush(struct stream_server *s, enum stream_kind kind,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* Another store, reign or beginning than at hello: MBJ_EBUSY. */
+enum mbj_rc stream_identity_check(struct stream_server *s,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Keep what the replica says of how far it is (received, applied, parked).
+ * One that cannot be registered is not served: a trim would not know of it.
+ * Later, what is there holds more than it has to, and says since when.
+ */
+enum mbj_rc stream_register(struct stream_server *s,
+			    const struct stream_message *where,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ----------------------------------------------------- stream_files.c */
+
+/* Answer s->request.  An error is the connection's. */
+enum mbj_rc stream_contents_answer(struct stream_server *s,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc stream_snapshot_answer(struct stream_server *s,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
+
+#endif

@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""A replica made through a stream, of a source whose journal was trimmed."""
+import os
+import pathlib
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import mbjtest  # noqa: E402
+from mbjtest import FAILED, MBJ, OK, REFUSED, USAGE  # noqa: E402
+from test_trim import KEEP, TrimCase, flip  # noqa: E402
+
+KILLS = int(os.environ.get("MBJ_KILLS") or 6)
+CLONED = (OK, -signal.SIGKILL)
+
+
+class Clone(TrimCase):
+    def setUp(self):
+        super().setUp()
+        self.send = f"{shlex.quote(str(MBJ))} send {shlex.quote(str(self.p))}"
+        self.made = self.dir / "made"
+
+    def clone(self, *options, status=OK):
+        return self.mbj("clone", self.made, "--exec", self.send, "--json",
+                        *options, status=status)
+
+    def trimmed(self):
+        self.grow()
+        return self.trim(*KEEP)
+
+    def agree(self):
+        self.mbj("verify", "--deep", self.p, self.made)
+        self.mbj("fsck", self.made, "--deep")
+
+    def test_whole(self):
+        done = self.trimmed()
+        self.mbj("deliver", self.p, "alice", stdin="Subject: new\n\nx\n")
+        result = self.clone("--name", "far").json()
+        status = self.status(self.made)
+        self.assertEqual(status["journalFirst"], done["end"] + 1)
+        self.assertEqual(status["journalEnd"], done["end"] + 1)
+        self.assertEqual(result["groups"], 1)
+        self.agree()
+        # Again: nothing happens.  It follows like any other, and is a source.
+        self.assertEqual(self.clone().json()["groups"], 0)
+        self.mbj("deliver", self.p, "alice", stdin="Subject: more\n\nx\n")
+        self.mbj("follow", self.made, "--once", "--exec", self.send)
+        self.agree()
+        other = self.dir / "other"
+        self.mbj("clone", other, "--exec",
+                 f"{shlex.quote(str(MBJ))} send {shlex.quote(str(self.made))}")
+        self.mbj("verify", "--deep", self.p, other)
+        shutil.rmtree(self.made / "state")
+        self.mbj("follow", self.made, "--once", "--exec", self.send)
+        self.agree()
+
+    def test_untrimmed(self):
+        """A journal that begins at group 1 is all that is needed."""
+        self.mbj("snapshot", self.p)
+        self.clone()
+        self.assertEqual(self.status(self.made)["journalFirst"], 1)
+        self.agree()
+
+    def test_served(self):
+        """Through a service's listener, while the primary is written to."""
+        self.trimmed()
+        address = f"unix:{self.dir / 'replicas'}"
+        serve = subprocess.Popen([MBJ, "serve", self.p, "--replicas", address],
+                                 stderr=subprocess.DEVNULL)
+        self.addCleanup(serve.wait)
+        self.addCleanup(serve.kill)
+        self.appears(self.dir / "replicas")
+        for number in range(8):
+            self.mbj("deliver", self.p, "alice",
+                     stdin=f"Subject: {number}\n\nbeside\n")
+            if number == 3:
+                self.mbj("clone", self.made, "--from", address)
+        self.mbj("clone", self.made, "--from", address)
+        serve.send_signal(signal.SIGTERM)
+        self.assertEqual(serve.wait(30), OK)
+        self.agree()
+
+    def appears(self, path):
+        for _ in range(600):
+            if path.exists():
+                return
+            time.sleep(0.05)
+        self.fail(f"{path} does not appear")
+
+    def test_held(self):
+        """Goal: a trim waits for a replica that is being made.  Method: one
+        whose connection breaks within the snapshot."""
+        done = self.trimmed()
+        size = self.snapshots()[-1].stat().st_size
+        cut = f"{self.send} | dd bs=1 count={size // 2} status=none"
+        self.mbj("clone", self.made, "--exec", cut, "--name", "slow",
+                 "--timeout", "1000",
+                 status=FAILED)
+        listed = self.mbj("replicas", self.p, "--json").json()["list"]
+        self.assertEqual([r["name"] for r in listed], ["slow"])
+        self.assertEqual(listed[0]["applied"], done["end"])
+        self.grow()
+        self.mbj("snapshot", self.p)
+        held = self.trim(*KEEP)
+        self.assertLessEqual(held["first"], done["end"] + 1)
+        self.assertEqual(len(list(self.made.glob("snapshots/*.part"))), 1)
+        self.clone()
+        self.agree()
+
+    def test_killed(self):
+        """Goal: a clone that was killed goes on.  Method: kill -9 at a moment
+        by chance, again and again; then once to its end."""
+        self.trimmed()
+        rng = mbjtest.seed()
+        killed = 0
+        for _ in range(KILLS):
+            process = subprocess.Popen(
+                [MBJ, "clone", self.made, "--exec", self.send],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                process.wait(rng.random() * 0.05)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            self.assertIn(process.wait(), CLONED)
+            killed += process.returncode != OK
+            if process.returncode == OK:
+                shutil.rmtree(self.made)
+        self.clone()
+        self.agree()
+        self.assertEqual(self.left(), [])
+
+    def left(self):
+        return [p.name for p in self.made.glob("snapshots/*")
+                if p.suffix != ".snap"]
+
+    def test_refused(self):
+        self.trimmed()
+        for options in ((), ("--from", "unix:/x", "--exec", "true")):
+            self.mbj("clone", self.made, *options, status=USAGE)
+        self.mbj("clone", self.p, "--exec", self.send, status=REFUSED)
+        # Late: it has something, and lacks what went.
+        late = self.mbj("follow", self.r, "--once", "--exec", self.send)
+        self.assertEqual(self.status(self.r)["journalFirst"],
+                         self.status()["journalEnd"] + 1, late.err)
+        self.mbj("replicas", self.p, "--forget",
+                 self.mbj("replicas", self.p, "--json").json()["list"][0]
+                 ["instance"])
+        self.grow()
+        self.trim(*KEEP)
+        late = self.mbj("follow", self.r, "--once", "--exec", self.send,
+                        status=REFUSED)
+        self.assertIn("mbj clone", late.err)
+
+    def test_bad(self):
+        """A snapshot that is damaged is not taken, nor is there another."""
+        self.trimmed()
+        for path in self.snapshots():
+            flip(path, 300)
+        result = self.clone(status=FAILED)
+        self.assertIn("no snapshot that is good", result.err)
+        self.mbj("tree", self.made, "alice", status=FAILED)
+        self.mbj("snapshot", self.p)
+        self.clone()
+        self.agree()
+
+
+if __name__ == "__main__":
+    unittest.main()
