@@ -18,6 +18,7 @@ enum { TIMEOUT_SECONDS = 30, TIMEOUT_SECONDS_MAX = 50 };
 
 void mbj_plugin_init(struct module *module);
 void mbj_plugin_deinit(void);
+void mbj_plugin_stand_aside(struct mail_user *user);
 extern const char *mbj_plugin_version;
 
 /* Dovecot loads no module that was built for another of its versions. */
@@ -150,7 +151,8 @@ static void mailbox_allocated(struct mailbox *box)
 	struct mailbox_vfuncs *v = box->vlast;
 	struct capture_box *mine;
 
-	if (capture_user_of(box->storage->user) == NULL)
+	if (capture_user_of(box->storage->user) == NULL ||
+	    capture_user_of(box->storage->user)->is_aside)
 		return;
 	mine = p_new(box->pool, struct capture_box, 1);
 	mine->module_ctx.super = *v;
@@ -158,6 +160,15 @@ static void mailbox_allocated(struct mailbox *box)
 	MODULE_CONTEXT_SET(box, capture_box_module, mine);
 	capture_mailbox(box, v);
 	capture_messages(box, v);
+}
+
+/* Mailboxes that are opened from now on are changed by who has the journal. */
+void mbj_plugin_stand_aside(struct mail_user *user)
+{
+	struct capture_user *capture = capture_user_of(user);
+
+	if (capture != NULL)
+		capture->is_aside = true;
 }
 
 static const struct mail_storage_hooks HOOKS = {

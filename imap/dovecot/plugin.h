@@ -24,6 +24,7 @@ struct capture_user {
 	struct mail_namespace *inbox; /* whose list's lock is the account's */
 	struct account account;
 	bool is_renewing; /* folder_renew */
+	bool is_aside;	  /* what is done comes from the journal */
 	/* What changes mailboxes may have Dovecot make others on its way. */
 	bool is_in_turn;
 	bool is_nested; /* one was changed so, and not told yet */

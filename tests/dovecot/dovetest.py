@@ -21,6 +21,7 @@ DOVECOT = shutil.which("dovecot", path=os.environ.get("PATH", "") +
                        ":/usr/sbin:/usr/local/sbin")
 DOVECOT_MODULES = pathlib.Path("/usr/lib/dovecot/modules")
 PLUGIN = os.environ.get("MBJ_DOVECOT_PLUGIN", "")
+APPLY = os.environ.get("MBJ_DOVECOT_APPLY", "")
 MAIL_UID = 5000 if os.getuid() == 0 else os.getuid()
 MAIL_GID = 5000 if os.getuid() == 0 else os.getgid()
 
@@ -102,6 +103,8 @@ class Dovecot:
         for module in DOVECOT_MODULES.glob("lib*_lazy_expunge_plugin.so"):
             (self.d / "modules" / module.name).symlink_to(module)
         (self.d / "modules" / "lib95_mbj_plugin.so").symlink_to(PLUGIN)
+        if APPLY:
+            (self.d / "modules" / os.path.basename(APPLY)).symlink_to(APPLY)
         root = os.getuid() == 0
         names = ("dovecot", "dovenull", "dovecot")
         if root:

@@ -649,7 +649,7 @@ class Linked(unittest.TestCase):
                                capture_output=True, text=True).stdout
         self.assertEqual({line.split()[-1] for line in shown.splitlines()},
                          {"mbj_plugin_init", "mbj_plugin_deinit",
-                          "mbj_plugin_version"})
+                          "mbj_plugin_version", "mbj_plugin_stand_aside"})
 
 
 if __name__ == "__main__":

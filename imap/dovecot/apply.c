@@ -1,0 +1,176 @@
+/*
+ * doveadm mbj apply: the module and its command.  See apply.h.
+ */
+#include "apply.h"
+
+#include <stdarg.h>
+
+#include <doveadm-mail.h>
+#include <doveadm.h>
+#include <mail-storage-service.h>
+#include <module-dir.h>
+
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
+enum { APPLY_TIMEOUT_MS = 60000, APPLY_CONNECTIONS = 4 };
+
+struct apply_command {
+	struct doveadm_mail_cmd_context ctx;
+	const char *socket; /* NULL: as the settings say */
+};
+
+void doveadm_mbj_plugin_init(struct module *module);
+void doveadm_mbj_plugin_deinit(void);
+extern const char *doveadm_mbj_plugin_version;
+
+const char *doveadm_mbj_plugin_version = DOVECOT_ABI_VERSION;
+
+int apply_fail(struct apply *apply, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	e_error(apply->user->event, "mbj: %s", t_strdup_vprintf(format, args));
+	va_end(args);
+	apply->failures++;
+	return -1;
+}
+
+/* ------------------------------------------------------------------- run */
+
+/* What we do is in the journal: the plugin that writes it looks away. */
+static void capture_stand_aside(struct mail_user *user)
+{
+	struct module *module =
+		module_dir_find(mail_storage_service_modules, "mbj_plugin");
+	void (*aside)(struct mail_user *) = NULL;
+	void *symbol;
+
+	if (module == NULL)
+		return;
+	symbol = module_get_symbol(module, "mbj_plugin_stand_aside");
+	memcpy(&aside, &symbol, sizeof(aside));
+	if (aside != NULL)
+		aside(user);
+}
+
+static int account_read(struct apply *apply, const char *socket)
+{
+	struct mbj_client_options options = MBJ_CLIENT_OPTIONS_INIT;
+	struct mbj_error err;
+	enum mbj_rc rc;
+
+	options.timeout_ms = APPLY_TIMEOUT_MS;
+	options.connections_max = APPLY_CONNECTIONS;
+	rc = mbj_client_connect(socket, &options, &apply->client, &err);
+	if (rc == MBJ_ENOTFOUND)
+		return apply_fail(apply, "nobody listens at %s", socket);
+	if (rc == MBJ_OK)
+		rc = mbj_client_tree(apply->client, mbj_bytes_str(apply->name),
+				     &apply->account, &apply->wanted, &err);
+	return rc < 0 ? apply_fail(apply, "%s", err.message) : 0;
+}
+
+/* Under the lock that Dovecot has on the user's list of mailboxes. */
+static int folders_apply(struct apply *apply)
+{
+	int ret;
+
+	if (mailbox_list_lock(apply->inbox->list) < 0)
+		return apply_fail(apply,
+				  "cannot lock the list of mailboxes: %s",
+				  mailbox_list_get_last_internal_error(
+					  apply->inbox->list, NULL));
+	ret = apply_tree(apply);
+	mailbox_list_unlock(apply->inbox->list);
+	return ret;
+}
+
+static void apply_run(struct apply *apply, const char *socket)
+{
+	apply->inbox = mail_namespace_find_inbox(apply->user->namespaces);
+	if (known_open(apply) < 0 || account_read(apply, socket) < 0 ||
+	    known_add_wanted(apply) < 0 || folders_apply(apply) < 0)
+		return;
+	(void)apply_subscriptions(apply);
+	(void)known_write(apply);
+}
+
+/* --------------------------------------------------------------- command */
+
+static int command_run(struct doveadm_mail_cmd_context *ctx,
+		       struct mail_user *user)
+{
+	struct apply_command *command = (struct apply_command *)ctx;
+	struct apply apply = {.user = user, .known = {.lock_fd = -1}};
+	const char *socket = command->socket;
+
+	if (socket == NULL)
+		socket = mail_user_plugin_getenv(user, "mbj_socket");
+	apply.name = mail_user_plugin_getenv(user, "mbj_account");
+	if (apply.name == NULL)
+		apply.name = user->username;
+	if (socket == NULL || socket[0] == '\0') {
+		(void)apply_fail(&apply, "no service: say --socket, or set "
+					 "plugin { mbj_socket }");
+	} else {
+		capture_stand_aside(user);
+		apply_run(&apply, socket);
+	}
+	known_close(&apply.known);
+	mbj_tree_free(&apply.wanted);
+	mbj_client_close(&apply.client);
+	if (apply.failures == 0)
+		return 0;
+	doveadm_mail_failed_error(ctx, MAIL_ERROR_TEMP);
+	return -1;
+}
+
+static bool command_parse(struct doveadm_mail_cmd_context *ctx, int c)
+{
+	struct apply_command *command = (struct apply_command *)ctx;
+
+	if (c != 's')
+		return false;
+	command->socket = p_strdup(ctx->pool, optarg);
+	return true;
+}
+
+static struct doveadm_mail_cmd_context *command_alloc(void)
+{
+	struct apply_command *command =
+		doveadm_mail_cmd_alloc(struct apply_command);
+
+	command->ctx.getopt_args = "s:";
+	command->ctx.v.parse_arg = command_parse;
+	command->ctx.v.run = command_run;
+	return &command->ctx;
+}
+
+/* clang-format off: Dovecot's macros are no statements. */
+static struct doveadm_cmd_ver2 COMMAND = {
+	.name = "mbj apply",
+	.usage = DOVEADM_CMD_MAIL_USAGE_PREFIX "[-s|--socket <path>]",
+	.mail_cmd = command_alloc,
+	DOVEADM_CMD_PARAMS_START DOVEADM_CMD_MAIL_COMMON DOVEADM_CMD_PARAM(
+		's', "socket", CMD_PARAM_STR, 0) DOVEADM_CMD_PARAMS_END};
+/* clang-format on */
+
+/*
+ * When it is loaded, since doveadm initialises modules only from its own
+ * directory before it looks for the command: so any directory will do.
+ */
+static void __attribute__((constructor)) command_register(void)
+{
+	doveadm_cmd_register_ver2(&COMMAND);
+}
+
+void doveadm_mbj_plugin_init(struct module *module ATTR_UNUSED)
+{
+}
+
+void doveadm_mbj_plugin_deinit(void)
+{
+}

@@ -1,0 +1,91 @@
+/*
+ * doveadm mbj apply: a user's mailboxes in Dovecot are made equal to the
+ * account in a replica's store (docs/decisions/0026-dovecot-apply.md).
+ *
+ * By state: what the account has now is read over the service's socket, what
+ * Dovecot has through lib-storage, and the difference is carried out.  A
+ * mailbox is known by its GUID, never by its name, so that a run which was
+ * killed anywhere is ended by the next one.
+ *
+ * Threads: none.
+ */
+#ifndef MBJ_DOVECOT_APPLY_H
+#define MBJ_DOVECOT_APPLY_H
+
+/* What <config.h> of Dovecot says of its own compiler is not ours. */
+#include <lib.h>
+
+#include <array.h>
+#include <mail-namespace.h>
+#include <mail-storage-private.h>
+#include <mail-user.h>
+#include <mailbox-list-private.h>
+
+#include <mbj/client.h>
+
+/*
+ * What earlier runs left: which mailboxes came from the journal, so that one
+ * which nobody told it is not taken for deleted there.  A file in the user's
+ * control directory, replaced as a whole.
+ */
+struct known_box {
+	struct mbj_id id;
+};
+ARRAY_DEFINE_TYPE(known_box, struct known_box);
+
+struct known {
+	const char *path;
+	int lock_fd;		     /* one run at a time for a user */
+	ARRAY_TYPE(known_box) boxes; /* by id */
+};
+
+struct apply {
+	struct mail_user *user;
+	struct mail_namespace *inbox;
+	const char *name; /* of the account */
+	struct mbj_client *client;
+	struct mbj_account account;
+	struct mbj_tree *wanted; /* as the account has it */
+	struct known known;
+	unsigned int failures; /* each is in the log */
+};
+
+/* One thing that is not as the journal has it.  Returns: -1. */
+int apply_fail(struct apply *apply, const char *format, ...) ATTR_FORMAT(2, 3);
+
+/* ----------------------------------------------------------------- known */
+
+/* Lock and read.  Returns: -1, told. */
+int known_open(struct apply *apply);
+void known_close(struct known *known);
+struct known_box *known_find(struct known *known, struct mbj_id id);
+/* All mailboxes of the account, before one of them is made.  -1, told. */
+int known_add_wanted(struct apply *apply);
+/* Those that the account has no more are forgotten.  -1, told. */
+int known_write(struct apply *apply);
+
+/* ------------------------------------------------------------------ tree */
+
+/* One mailbox or place of both trees. */
+struct apply_folder {
+	const char *vname;
+	struct mbj_id id; /* ROOT: a place */
+	uint32_t uidvalidity;
+};
+ARRAY_DEFINE_TYPE(apply_folder, struct apply_folder);
+
+/* The namespace in which a mailbox of the user's is, or NULL, told. */
+struct mail_namespace *apply_namespace(struct apply *apply, const char *vname);
+struct mailbox *apply_box(struct apply *apply, const char *vname);
+/* The path of a node of the account's tree, with Dovecot's separator. */
+const char *apply_path(const struct apply *apply, const struct mbj_tree *tree,
+		       uint32_t node);
+
+/* All of the user's, in memory of the data stack.  Returns: -1, told. */
+int folders_read(struct apply *apply, ARRAY_TYPE(apply_folder) * ret_folders);
+/* Mailboxes, with GUID, UIDVALIDITY and name.  Returns: -1, told. */
+int apply_tree(struct apply *apply);
+/* Returns: -1, told. */
+int apply_subscriptions(struct apply *apply);
+
+#endif

@@ -1,0 +1,268 @@
+/*
+ * What Dovecot has of a user: mailboxes, places in their paths, subscriptions.
+ * See apply.h.
+ *
+ * Lists are read raw, past indexes, ACLs and mailboxes that would only be made
+ * when somebody opens them.
+ */
+#include "apply.h"
+
+#include <mailbox-list-iter.h>
+
+static const enum mailbox_list_iter_flags LIST_FLAGS =
+	MAILBOX_LIST_ITER_RAW_LIST | MAILBOX_LIST_ITER_NO_AUTO_BOXES |
+	MAILBOX_LIST_ITER_SKIP_ALIASES;
+
+_Static_assert(GUID_128_SIZE == MBJ_ID_SIZE, "a GUID is a MAILBOXID");
+
+static bool namespace_is_own(const struct mail_namespace *ns)
+{
+	static const char *const FORMATS[] = {"sdbox", "mdbox", "maildir"};
+
+	if (ns->type != MAIL_NAMESPACE_TYPE_PRIVATE || ns->alias_for != NULL ||
+	    ns->owner != ns->user || ns->storage == NULL)
+		return false;
+	for (size_t i = 0; i < N_ELEMENTS(FORMATS); i++)
+		if (strcmp(ns->storage->name, FORMATS[i]) == 0)
+			return true;
+	return false;
+}
+
+struct mail_namespace *apply_namespace(struct apply *apply, const char *vname)
+{
+	struct mail_namespace *ns =
+		mail_namespace_find(apply->user->namespaces, vname);
+
+	if (namespace_is_own(ns))
+		return ns;
+	(void)apply_fail(apply,
+			 "%s would be in the namespace \"%s\", which is not "
+			 "the user's own in sdbox, mdbox or Maildir",
+			 vname, ns->prefix);
+	return NULL;
+}
+
+struct mailbox *apply_box(struct apply *apply, const char *vname)
+{
+	struct mail_namespace *ns =
+		mail_namespace_find(apply->user->namespaces, vname);
+
+	return mailbox_alloc(ns->list, vname, MAILBOX_FLAG_IGNORE_ACLS);
+}
+
+const char *apply_path(const struct apply *apply, const struct mbj_tree *tree,
+		       uint32_t node)
+{
+	char separator = mail_namespace_get_sep(apply->inbox);
+	struct mbj_buf buf;
+	const char *path;
+
+	mbj_buf_init(&buf, MBJ_PATH_MAX * 2);
+	mbj_tree_path(tree, node, separator, &buf);
+	path = t_strndup(buf.p, buf.n);
+	mbj_buf_done(&buf);
+	return path;
+}
+
+/* A Maildir is its INBOX: opening it is all that makes it. */
+static int box_exists(struct mailbox *box)
+{
+	enum mailbox_existence existence;
+
+	if (box->inbox_user && strcmp(box->storage->name, "maildir") == 0)
+		return 1;
+	if (mailbox_exists(box, false, &existence) < 0)
+		return -1;
+	return existence == MAILBOX_EXISTENCE_SELECT;
+}
+
+static int box_read(struct mailbox *box, struct apply_folder *folder)
+{
+	struct mailbox_metadata metadata;
+	struct mailbox_status status;
+	struct mailbox_metadata listed;
+	int ret = box_exists(box);
+
+	if (ret <= 0)
+		return ret;
+	/* Unopened it is asked of the list's index, which goes by names. */
+	if (mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &listed) < 0 ||
+	    mailbox_open(box) < 0 ||
+	    mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &metadata) < 0 ||
+	    mailbox_get_status(box, STATUS_UIDVALIDITY, &status) < 0)
+		return -1;
+	/* dbox gives the value with the first synchronisation. */
+	if ((status.uidvalidity == 0 ||
+	     memcmp(listed.guid, metadata.guid, sizeof(listed.guid)) != 0) &&
+	    (mailbox_sync(box, 0) < 0 ||
+	     mailbox_get_status(box, STATUS_UIDVALIDITY, &status) < 0))
+		return -1;
+	memcpy(folder->id.b, metadata.guid, sizeof(folder->id.b));
+	folder->uidvalidity = status.uidvalidity;
+	return 0;
+}
+
+static int folder_read(struct apply *apply, const char *vname,
+		       ARRAY_TYPE(apply_folder) * folders)
+{
+	struct apply_folder folder = {.vname = t_strdup(vname)};
+	struct mailbox *box = apply_box(apply, vname);
+	int ret = box_read(box, &folder);
+
+	if (ret < 0)
+		(void)apply_fail(apply, "cannot read mailbox %s: %s", vname,
+				 mailbox_get_last_internal_error(box, NULL));
+	else if (strcmp(vname, "INBOX") != 0 || !mbj_id_is_root(folder.id))
+		array_push_back(folders, &folder);
+	mailbox_free(&box);
+	return ret;
+}
+
+static int folder_order(const struct apply_folder *a,
+			const struct apply_folder *b)
+{
+	return strcmp(a->vname, b->vname);
+}
+
+static int namespace_read(struct apply *apply, struct mail_namespace *ns,
+			  ARRAY_TYPE(apply_folder) * folders)
+{
+	struct mailbox_list_iterate_context *iter =
+		mailbox_list_iter_init(ns->list, "*", LIST_FLAGS);
+	const struct mailbox_info *info;
+	int ret = 0;
+
+	while (ret == 0 && (info = mailbox_list_iter_next(iter)) != NULL)
+		if (strcasecmp(info->vname, "INBOX") != 0)
+			ret = folder_read(apply, info->vname, folders);
+	if (mailbox_list_iter_deinit(&iter) < 0 && ret == 0)
+		ret = apply_fail(apply, "cannot list the mailboxes: %s",
+				 mailbox_list_get_last_internal_error(ns->list,
+								      NULL));
+	return ret;
+}
+
+int folders_read(struct apply *apply, ARRAY_TYPE(apply_folder) * ret_folders)
+{
+	struct mail_namespace *ns = apply->user->namespaces;
+	int ret;
+
+	if (!namespace_is_own(apply->inbox))
+		return apply_fail(apply, "INBOX is not in a private sdbox, "
+					 "mdbox or Maildir");
+	t_array_init(ret_folders, 64);
+	ret = folder_read(apply, "INBOX", ret_folders);
+	for (; ret == 0 && ns != NULL; ns = ns->next)
+		if (namespace_is_own(ns))
+			ret = namespace_read(apply, ns, ret_folders);
+	array_sort(ret_folders, folder_order);
+	return ret;
+}
+
+/* --------------------------------------------------------- subscriptions */
+
+ARRAY_DEFINE_TYPE(names, const char *);
+
+static int name_order(const char *const *a, const char *const *b)
+{
+	return strcmp(*a, *b);
+}
+
+/* Recorded paths have NUL between their names, as no name can have. */
+static int subscriptions_wanted(struct apply *apply, ARRAY_TYPE(names) * names)
+{
+	char separator = mail_namespace_get_sep(apply->inbox);
+	struct mbj_client_subscriptions list = {.count = 0};
+	struct mbj_error err;
+
+	if (mbj_client_subscriptions(apply->client, mbj_bytes_str(apply->name),
+				     &list, &err) < 0)
+		return apply_fail(apply, "%s", err.message);
+	for (size_t i = 0; i < list.count; i++) {
+		struct mbj_bytes from = list.paths[i].stored;
+		char *name = t_malloc_no0(from.n + 1);
+
+		for (size_t k = 0; k < from.n; k++)
+			name[k] = from.p[k] == 0 ? separator : (char)from.p[k];
+		name[from.n] = '\0';
+		array_push_back(names, (const char *const *)&name);
+	}
+	mbj_client_subscriptions_done(&list);
+	array_sort(names, name_order);
+	return 0;
+}
+
+static int subscriptions_read(struct apply *apply, ARRAY_TYPE(names) * names)
+{
+	for (struct mail_namespace *ns = apply->user->namespaces; ns != NULL;
+	     ns = ns->next) {
+		struct mailbox_list_iterate_context *iter;
+		const struct mailbox_info *info;
+
+		if (!namespace_is_own(ns))
+			continue;
+		iter = mailbox_list_iter_init(
+			ns->list, "*",
+			MAILBOX_LIST_ITER_SELECT_SUBSCRIBED |
+				MAILBOX_LIST_ITER_RETURN_NO_FLAGS);
+		while ((info = mailbox_list_iter_next(iter)) != NULL) {
+			const char *name = t_strdup(info->vname);
+
+			array_push_back(names, &name);
+		}
+		if (mailbox_list_iter_deinit(&iter) < 0)
+			return apply_fail(apply,
+					  "cannot list the subscriptions: %s",
+					  mailbox_list_get_last_internal_error(
+						  ns->list, NULL));
+	}
+	array_sort(names, name_order);
+	return 0;
+}
+
+static int subscription_set(struct apply *apply, const char *name, bool set)
+{
+	struct mailbox *box;
+	int ret;
+
+	if (apply_namespace(apply, name) == NULL)
+		return -1;
+	box = apply_box(apply, name);
+	ret = mailbox_set_subscribed(box, set);
+	if (ret < 0)
+		(void)apply_fail(apply, "cannot %s %s: %s",
+				 set ? "subscribe" : "unsubscribe", name,
+				 mailbox_get_last_internal_error(box, NULL));
+	mailbox_free(&box);
+	return ret;
+}
+
+int apply_subscriptions(struct apply *apply)
+{
+	ARRAY_TYPE(names) wanted, have;
+	const char *const *w, *const *h;
+	unsigned int i = 0, k = 0, w_count, h_count;
+	int ret = 0;
+
+	t_array_init(&wanted, 64);
+	t_array_init(&have, 64);
+	if (subscriptions_wanted(apply, &wanted) < 0 ||
+	    subscriptions_read(apply, &have) < 0)
+		return -1;
+	w = array_get(&wanted, &w_count);
+	h = array_get(&have, &h_count);
+	/* Both sorted: what has only one of them. */
+	while (i < w_count || k < h_count) {
+		int order = i == w_count   ? 1
+			    : k == h_count ? -1
+					   : strcmp(w[i], h[k]);
+
+		if (order < 0 && subscription_set(apply, w[i], true) < 0)
+			ret = -1;
+		if (order > 0 && subscription_set(apply, h[k], false) < 0)
+			ret = -1;
+		i += order <= 0;
+		k += order >= 0;
+	}
+	return ret;
+}

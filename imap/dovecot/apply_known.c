@@ -1,0 +1,190 @@
+/*
+ * What runs of apply know of a user's mailboxes.  See apply.h.
+ *
+ * A line of the file is a mailbox's id.  Where the file is lost, mailboxes that
+ * the journal deleted meanwhile are taken for the user's own, and kept.
+ */
+#include "apply.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <istream.h>
+#include <ostream.h>
+#include <str.h>
+
+#define KNOWN_NAME "mbj-apply"
+#define KNOWN_HEAD "mbj-apply 1"
+
+enum { KNOWN_LINE_MAX = 256 };
+
+static int box_order(const struct known_box *a, const struct known_box *b)
+{
+	return mbj_id_compare(a->id, b->id);
+}
+
+static int id_order(const struct mbj_id *id, const struct known_box *box)
+{
+	return mbj_id_compare(*id, box->id);
+}
+
+struct known_box *known_find(struct known *known, struct mbj_id id)
+{
+	return array_bsearch(&known->boxes, &id, id_order);
+}
+
+static int known_parse(struct apply *apply, struct istream *input)
+{
+	struct known *known = &apply->known;
+	const char *line = i_stream_read_next_line(input);
+
+	if (line == NULL || strcmp(line, KNOWN_HEAD) != 0)
+		return apply_fail(apply,
+				  "%s is not of this version: it begins with "
+				  "another line than \"%s\"",
+				  known->path, KNOWN_HEAD);
+	while ((line = i_stream_read_next_line(input)) != NULL) {
+		struct known_box box;
+
+		if (!mbj_id_parse(mbj_bytes_str(line), &box.id))
+			return apply_fail(apply, "%s has a bad line: %s",
+					  known->path, line);
+		array_push_back(&known->boxes, &box);
+	}
+	if (input->stream_errno != 0)
+		return apply_fail(apply, "cannot read %s: %s", known->path,
+				  i_stream_get_error(input));
+	array_sort(&known->boxes, box_order);
+	return 0;
+}
+
+static int known_read(struct apply *apply)
+{
+	int fd = open(apply->known.path, O_RDONLY | O_CLOEXEC);
+	struct istream *input;
+	int ret;
+
+	if (fd == -1 && errno == ENOENT)
+		return 0;
+	if (fd == -1)
+		return apply_fail(apply, "cannot open %s: %s",
+				  apply->known.path, strerror(errno));
+	input = i_stream_create_fd_autoclose(&fd, KNOWN_LINE_MAX);
+	ret = known_parse(apply, input);
+	i_stream_destroy(&input);
+	return ret;
+}
+
+int known_open(struct apply *apply)
+{
+	struct known *known = &apply->known;
+	struct mailbox_list *list = apply->inbox->list;
+	const char *root, *lock;
+
+	p_array_init(&known->boxes, apply->user->pool, 64);
+	if (!mailbox_list_get_root_path(list, MAILBOX_LIST_PATH_TYPE_CONTROL,
+					&root))
+		return apply_fail(apply, "INBOX's namespace has no directory");
+	if (mailbox_list_mkdir_root(list, root,
+				    MAILBOX_LIST_PATH_TYPE_CONTROL) < 0)
+		return apply_fail(apply, "cannot make %s: %s", root,
+				  mailbox_list_get_last_internal_error(list,
+								       NULL));
+	known->path =
+		p_strdup_printf(apply->user->pool, "%s/" KNOWN_NAME, root);
+	lock = t_strconcat(known->path, ".lock", NULL);
+	known->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (known->lock_fd == -1)
+		return apply_fail(apply, "cannot open %s: %s", lock,
+				  strerror(errno));
+	if (flock(known->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return apply_fail(apply,
+				  "%s is locked: another apply of this "
+				  "user runs",
+				  lock);
+	return known_read(apply);
+}
+
+void known_close(struct known *known)
+{
+	if (known->lock_fd != -1)
+		i_close_fd(&known->lock_fd);
+}
+
+/* A new file under the old one's name: one or the other is there, whole. */
+static int known_replace(struct apply *apply)
+{
+	const char *path = apply->known.path;
+	const char *fresh = t_strconcat(path, ".new", NULL);
+	string_t *text = t_str_new(4096);
+	const struct known_box *box;
+	FILE *file;
+	bool is_good;
+
+	str_append(text, KNOWN_HEAD "\n");
+	array_foreach(&apply->known.boxes, box)
+	{
+		char id[MBJ_ID_TEXT_SIZE];
+
+		mbj_id_print(box->id, id);
+		str_printfa(text, "%s\n", id);
+	}
+	file = fopen(fresh, "we");
+	if (file == NULL)
+		return apply_fail(apply, "cannot make %s: %s", fresh,
+				  strerror(errno));
+	is_good = fwrite(str_data(text), 1, str_len(text), file) ==
+			  str_len(text) &&
+		  fflush(file) == 0 && fsync(fileno(file)) == 0;
+	is_good = fclose(file) == 0 && is_good;
+	if (!is_good || rename(fresh, path) < 0)
+		return apply_fail(apply, "cannot write %s: %s", path,
+				  strerror(errno));
+	return 0;
+}
+
+int known_add_wanted(struct apply *apply)
+{
+	struct known *known = &apply->known;
+	ARRAY_TYPE(known_box) fresh;
+
+	t_array_init(&fresh, 64);
+	for (uint32_t i = 0; i < mbj_tree_size(apply->wanted); i++) {
+		const struct mbj_node *node = mbj_tree_get(apply->wanted, i);
+		struct known_box box = {.id = node->id};
+
+		if (node->is_live && node->is_selectable &&
+		    known_find(known, node->id) == NULL)
+			array_push_back(&fresh, &box);
+	}
+	if (array_count(&fresh) == 0)
+		return 0;
+	array_append_array(&known->boxes, &fresh);
+	array_sort(&known->boxes, box_order);
+	return known_replace(apply);
+}
+
+int known_write(struct apply *apply)
+{
+	ARRAY_TYPE(known_box) kept;
+	const struct known_box *box;
+	bool is_less = false;
+
+	p_array_init(&kept, apply->user->pool, 64);
+	array_foreach(&apply->known.boxes, box)
+	{
+		uint32_t node = mbj_tree_find(apply->wanted, box->id);
+
+		if (node != MBJ_NODE_NONE)
+			array_push_back(&kept, box);
+		else
+			is_less = true;
+	}
+	if (!is_less)
+		return 0;
+	apply->known.boxes = kept;
+	return known_replace(apply);
+}

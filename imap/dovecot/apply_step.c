@@ -1,0 +1,121 @@
+/*
+ * Steps of a plan by Dovecot's own means.  See apply_step.h.
+ */
+#include "apply_step.h"
+
+#include <mail-index-alloc-cache.h>
+
+static struct mailbox_update update_of(const struct mbj_node *node)
+{
+	struct mailbox_update update = {.uid_validity = node->uidvalidity};
+
+	memcpy(update.mailbox_guid, node->id.b, sizeof(node->id.b));
+	return update;
+}
+
+/*
+ * Dovecot keeps an index for a while after its mailbox was closed, and finds it
+ * again by its directory, which may be another mailbox's by now.
+ */
+static void box_leave(struct mailbox **box)
+{
+	mailbox_free(box);
+	mail_index_alloc_cache_destroy_unrefed();
+}
+
+static int box_fail(struct apply *apply, struct mailbox *box, const char *what)
+{
+	return apply_fail(apply, "cannot %s mailbox %s: %s", what, box->vname,
+			  mailbox_get_last_internal_error(box, NULL));
+}
+
+int step_create(struct apply *apply, const char *vname,
+		const struct mbj_node *node)
+{
+	struct mailbox_update update = update_of(node);
+	struct mailbox *box;
+	int ret;
+
+	if (apply_namespace(apply, vname) == NULL)
+		return -1;
+	box = apply_box(apply, vname);
+	ret = mailbox_create(box, &update, false);
+	/* Somebody opened INBOX, which makes it: it is that one. */
+	if (ret < 0 && box->inbox_user &&
+	    mailbox_get_last_mail_error(box) == MAIL_ERROR_EXISTS) {
+		box_leave(&box);
+		return step_update(apply, vname, node);
+	}
+	/* The list's index has the GUID of who had the name before. */
+	if (ret == 0)
+		ret = mailbox_sync(box, 0);
+	if (ret < 0)
+		(void)box_fail(apply, box, "make");
+	box_leave(&box);
+	return ret;
+}
+
+int step_move(struct apply *apply, const char *from, const char *to,
+	      bool is_place)
+{
+	struct mailbox *box, *target;
+	int ret;
+
+	if (apply_namespace(apply, to) == NULL)
+		return -1;
+	box = apply_box(apply, from);
+	target = apply_box(apply, to);
+	ret = mailbox_rename(box, target);
+	if (ret < 0 && is_place &&
+	    mailbox_get_last_mail_error(box) == MAIL_ERROR_NOTFOUND)
+		ret = 0;
+	if (ret < 0)
+		(void)box_fail(apply, box,
+			       t_strdup_printf("rename to %s the", to));
+	box_leave(&target);
+	box_leave(&box);
+	return ret;
+}
+
+int step_delete(struct apply *apply, const char *vname, bool is_place)
+{
+	struct mailbox *box = apply_box(apply, vname);
+	int ret;
+
+	/* A place is there as long as something is below it, or is empty. */
+	if (is_place) {
+		(void)mailbox_list_delete_dir(box->list, box->name);
+		box_leave(&box);
+		return 0;
+	}
+	ret = mailbox_delete(box);
+	if (ret < 0)
+		(void)box_fail(apply, box, "delete");
+	box_leave(&box);
+	return ret;
+}
+
+int step_update(struct apply *apply, const char *vname,
+		const struct mbj_node *node)
+{
+	struct mailbox_update update = update_of(node);
+	struct mailbox *box = apply_box(apply, vname);
+	int ret = mailbox_update(box, &update);
+
+	if (ret < 0)
+		(void)box_fail(apply, box, "set GUID and UIDVALIDITY of");
+	box_leave(&box);
+	return ret;
+}
+
+bool step_is_new(struct apply *apply, const char *vname)
+{
+	struct mailbox *box = apply_box(apply, vname);
+	struct mailbox_status status;
+	bool is_new = mailbox_get_status(box, STATUS_MESSAGES | STATUS_UIDNEXT,
+					 &status) == 0 &&
+		      status.messages == 0 && status.uidnext == 1;
+
+	box_leave(&box);
+	return is_new;
+}

@@ -1,0 +1,23 @@
+/*
+ * One change of Dovecot's tree, carried out.  See apply.h.
+ */
+#ifndef MBJ_DOVECOT_APPLY_STEP_H
+#define MBJ_DOVECOT_APPLY_STEP_H
+
+#include "apply.h"
+
+/* All return -1, told. */
+int step_create(struct apply *apply, const char *vname,
+		const struct mbj_node *node);
+/* is_place: where nothing is there any more, nothing is to be done. */
+int step_move(struct apply *apply, const char *from, const char *to,
+	      bool is_place);
+int step_delete(struct apply *apply, const char *vname, bool is_place);
+/* GUID and UIDVALIDITY of what is there. */
+int step_update(struct apply *apply, const char *vname,
+		const struct mbj_node *node);
+
+/* No message was ever in it. */
+bool step_is_new(struct apply *apply, const char *vname);
+
+#endif

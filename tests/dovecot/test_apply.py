@@ -1,0 +1,250 @@
+"""doveadm mbj apply in a real Dovecot: it has what the replica's store has."""
+import os
+import subprocess
+import sys
+import time
+import unittest
+
+import dovetest
+from dovetest import DovecotCase, mbjtest
+
+RUNS = int(os.environ.get("MBJ_APPLY_RUNS", "2"))
+
+
+class Sdbox(DovecotCase):
+    """Store p is edited, replica r is served, Dovecot is made equal to r."""
+    # Out of doveadm's own directory it is loaded as any other plugin is.
+    MORE = "protocol doveadm {\n  mail_plugins = mbj doveadm_mbj\n}\n"
+
+    @classmethod
+    def serve(cls):
+        """Of r: of p only the command knows."""
+        replica = cls.home / "r"
+        if not replica.exists():
+            subprocess.run([mbjtest.MBJ, "init", replica, "--role",
+                            "replica"], check=True,
+                           stdout=subprocess.DEVNULL)
+            cls.first, cls.store = cls.store, replica
+        super().serve()
+
+    def setUp(self):
+        super().setUp()
+        self.p, self.r = self.first, self.store
+        self.mbj("account", "create", self.p, self.user)
+        self.inbox = [m for m in self.listed() if m["name"] == "INBOX"][0]
+
+    # --------------------------------------------------------------- editing
+
+    def listed(self):
+        return self.mbj("tree", self.p, self.user, "--json").json()["list"]
+
+    def make(self, rows):
+        """The account has INBOX and these: (number, name, number above)."""
+        table = [(self.inbox["id"], "INBOX", None)]
+        for number, name, parent in rows:
+            table.append((self.number(number), name,
+                          None if parent is None else self.number(parent)))
+        self.mbj("reconcile", self.p, self.user, "--remove-messages",
+                 stdin=mbjtest.listing(table))
+
+    def number(self, number):
+        """Ids are used once in a store, and tests share one."""
+        if number == 0:
+            return self.inbox["id"]
+        return self.inbox["id"][:24] + f"{number:08x}"
+
+    def follow(self):
+        """The replica has what the store has."""
+        self.stop_service()
+        self.mbj("replay", self.p, self.r)
+        self.serve()
+
+    # -------------------------------------------------------------- applying
+
+    def apply(self, status=0, *options):
+        done, said = self.dovecot.doveadm("mbj", "apply", "-u",
+                                          self.user, *options)
+        self.assertEqual(done, status, said)
+        return said
+
+    def bring(self, status=0):
+        self.follow()
+        return self.apply(status)
+
+    def wanted(self):
+        """The account's mailboxes: path to id and UIDVALIDITY."""
+        return {path: told for path, told in self.told(self.socket).items()
+                if told is not None}
+
+    def same_tree(self):
+        client = self.login()
+        tree = dovetest.tree_of(client)
+        self.assertEqual({path: told for path, told in tree.items()
+                          if told is not None}, self.wanted(), self.log())
+        for path in tree:
+            self.assertNotIn("mbj-parked", path)
+        self.assertEqual(dovetest.subscribed(client),
+                         self.told_subscribed(self.socket))
+        client.logout()
+
+    def same(self):
+        self.bring()
+        self.same_tree()
+        self.assertEqual(self.apply(), "")  # nothing is left to do
+        self.same_tree()
+
+    # ----------------------------------------------------------------- tests
+
+    def test_rotate(self):
+        """Goal: whatever changes names at one instant arrives, with GUID and
+        UIDVALIDITY.  Method: the scenarios that other replications fail."""
+        one = [(1, "A", None), (2, "B", None), (3, "C", None),
+               (4, "x", 1), (5, "y", 2), (6, "z", 5)]
+        self.make(one)
+        self.same()
+        for rows in (
+                [(2, "A", None), (1, "B", None), (3, "C", None),
+                 (4, "x", 1), (5, "y", 2), (6, "z", 5)],  # swap
+                [(1, "A", None), (3, "B", None), (2, "C", None),
+                 (4, "x", 1), (5, "y", 2), (6, "z", 5)],  # cycle of three
+                [(4, "A", None), (1, "x", 4), (3, "B", None),
+                 (2, "C", None), (5, "y", 2), (6, "z", 5)],  # A and A/x
+                [(4, "A", None), (1, "x", 4), (3, "B", None),
+                 (5, "C", None), (6, "y", 5), (2, "z", 6)],  # turned over
+                [(4, "a", None), (1, "X", 4), (3, "b", None),
+                 (5, "B", None), (6, "Y", 5), (2, "Z", 6)],  # case
+                [(4, "b", None), (1, "X", 4), (3, "a", None),
+                 (7, "B", None), (6, "Y", 7), (2, "Z", 6)],  # made again
+                [(7, "Gr\u00fc\u00dfe & \u6f22", None), (4, "b", 7),
+                 (3, "a", 4), (2, "B", 3)],
+                []):
+            with self.subTest(rows=rows):
+                self.make(rows)
+                self.same()
+
+    def test_places(self):
+        """Goal: names that are only a place in paths become mailboxes and the
+        other way round.  Method: a mailbox with children is deleted, made
+        again, and its place renamed."""
+        self.make([(1, "A", None), (2, "b", 1), (3, "c", 2)])
+        self.same()
+        self.make([(10, "A", None), (2, "b", 10), (3, "c", 2)])
+        self.same()
+        self.make([(10, "A", None), (4, "b", 10), (3, "c", 4)])
+        self.same()
+        self.mbj("rename", self.p, self.user, "A/b/c>D/e/f/c")
+        self.same()
+        self.mbj("rename", self.p, self.user, "D/e>E", "A>F")
+        self.same()
+        self.mbj("rename", self.p, self.user, "E/f/c>c")
+        self.same()
+
+    def test_names(self):
+        """Goal: subscriptions are the account's.  Method: of a mailbox, of
+        none, removed, and some that Dovecot had."""
+        self.make([(1, "A", None)])
+        self.mbj("subscribe", self.p, self.user, "A", "none/such")
+        self.same()
+        self.doveadm("subscribe", "mine", without=("-o", "mail_plugins="))
+        self.mbj("unsubscribe", self.p, self.user, "A")
+        self.same()
+
+    def test_own(self):
+        """Goal: a mailbox that the journal never had is kept and named, a
+        new empty one of a wanted name becomes that.  Method: both, made in
+        Dovecot."""
+        without = ("-o", "mail_plugins=")
+        self.make([(1, "A", None)])
+        self.same()
+        for name in ("Own", "Sent"):
+            self.assertEqual(self.doveadm("create", name,
+                                          without=without)[0], 0)
+        self.make([(2, "A", None), (1, "B", None), (3, "Sent", None)])
+        self.assertIn("mailbox Own is not the journal's, and is kept",
+                      self.bring(75))
+        self.assertEqual(self.doveadm("delete", "Own", without=without)[0], 0)
+        self.same()
+
+    def test_random(self):
+        """Goal: any tree becomes any other.  Method: random ones, from a
+        seed that is printed; some runs are killed at a random moment."""
+        rng = mbjtest.seed()
+        for _ in range(RUNS * 4):
+            self.make(self.scatter(rng))
+            self.follow()
+            for _ in range(rng.randrange(3)):
+                self.kill(rng.random() * 0.05)
+            self.apply()
+            self.same_tree()
+
+    def scatter(self, rng):
+        """Ten mailboxes, some of them gone, anywhere."""
+        rows, slots = [], set()
+        numbers = rng.sample(range(1, 13), 10)
+        self.round = getattr(self, "round", 0) + 1
+        for at, number in enumerate(numbers):
+            parent = rng.choice([None, None] + numbers[:at])
+            name = rng.choice("ABCDEFab")
+            if (parent, name) not in slots and \
+                    (parent is None or
+                     parent in {row[0] for row in rows}):
+                slots.add((parent, name))
+                rows.append((number, name, parent))
+        used = {row[0] for row in rows}
+        gone = getattr(self, "gone", {})
+        for number in range(1, 13):
+            gone.setdefault(number, number)
+            if number not in used and number in getattr(self, "had", set()):
+                gone[number] += 100  # an id is used once
+        self.gone, self.had = gone, used
+        return [(gone[n], name, None if p is None else gone[p])
+                for n, name, p in rows]
+
+    def kill(self, after):
+        process = subprocess.Popen(
+            ["doveadm", "-c", self.dovecot.conf, "mbj", "apply",
+             "-u", self.user], stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        time.sleep(after)
+        process.kill()
+        process.wait()
+
+
+class Maildir(Sdbox):
+    LOCATION = "maildir:~/Maildir"
+
+
+class Mdbox(Sdbox):
+    LOCATION = "mdbox:~/mail"
+
+
+class Prefix(Sdbox):
+    """Everything but INBOX is below it, in paths."""
+    PREFIX = "INBOX."
+    SEPARATOR = "."
+    LOCATION = "maildir:~/Maildir"
+
+    def make(self, rows):
+        super().make([(number, name, 0 if parent is None else parent)
+                      for number, name, parent in rows])
+
+
+class Linked(unittest.TestCase):
+    def test_linked(self):
+        """Goal: the planner comes into doveadm, and no database.  Method: what
+        the loader loads for the plugin, and the names in it."""
+        loaded = subprocess.run(["ldd", dovetest.APPLY], check=True,
+                                capture_output=True, text=True).stdout
+        self.assertNotRegex(loaded, r"libdb|icu|jansson|stdc\+\+")
+        names = subprocess.run(["nm", dovetest.APPLY], check=True,
+                               capture_output=True, text=True).stdout
+        self.assertIn("mbj_plan_make", names)
+        self.assertNotRegex(names, r"\b(db_env_create|db_open|mbj_store_open|"
+                            r"dispatch_run)\b")
+
+
+if __name__ == "__main__":
+    if not dovetest.can_run() or not os.path.exists(dovetest.APPLY):
+        print("SKIPPED: there is no Dovecot, or no plugin for it")
+        sys.exit(77)
+    unittest.main(warnings=os.environ.get("PYTHONWARNINGS", "ignore"))
