@@ -206,6 +206,7 @@ void mbj_blobs_close(struct mbj_blobs **blobs)
 	b = *blobs;
 	MBJ_ASSERT(!b->is_leading && b->waiters == NULL);
 	blob_bulk_drop(b);
+	blob_recent_drop(b);
 	(void)pthread_cond_destroy(&b->round_over);
 	(void)pthread_mutex_destroy(&b->mutex);
 	mbj_free(b->pending);
@@ -229,6 +230,8 @@ enum mbj_rc mbj_blob_has(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 		return rc;
 	pthread_mutex_lock(&blobs->mutex);
 	rc = blob_keep(blobs, digest, size, &is_there, err);
+	if (rc == MBJ_OK && is_there)
+		blob_recent_note(blobs, digest);
 	pthread_mutex_unlock(&blobs->mutex);
 	if (rc == MBJ_OK)
 		*ret_is_there = is_there;
@@ -254,5 +257,29 @@ enum mbj_rc mbj_blob_remove(struct mbj_blobs *blobs,
 	pthread_mutex_unlock(&blobs->mutex);
 	if (rc == MBJ_ENOTFOUND)
 		return blob_missing(blobs, digest, err);
+	return rc;
+}
+
+enum mbj_rc mbj_blob_collect(struct mbj_blobs *blobs,
+			     const struct mbj_hash *digest, bool is_dry_run,
+			     bool *ret_is_recent, struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = blob_path(blobs, digest, path, err);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&blobs->mutex);
+	/* What a round is about to write anew must be there for it. */
+	*ret_is_recent = blob_is_recent(blobs, digest) ||
+			 blob_is_deferred(blobs, digest) ||
+			 blob_is_doubtful(blobs, digest);
+	if (!*ret_is_recent && !is_dry_run) {
+		rc = mbj_file_remove(blobs->sys, path, err);
+		if (rc == MBJ_OK)
+			blob_note_forget(blobs, digest);
+	}
+	pthread_mutex_unlock(&blobs->mutex);
 	return rc;
 }

@@ -55,6 +55,10 @@ struct mbj_blobs {
 	size_t deferred_count;
 	size_t deferred_capacity;
 	struct mbj_table deferred_table; /* digest -> place */
+	/* blob_recent.c: filters, of now and before, NULL: nothing is kept */
+	uint64_t *recent[2];
+	int64_t recent_ms; /* when that of now was begun */
+	int64_t recent_period_ms;
 	/* Entries that no round took up yet. */
 	bool is_dirty[BLOB_FOLDERS];
 	/* Of the entries, all but the pending ones are on disk. */
@@ -91,6 +95,13 @@ enum mbj_rc blob_missing(const struct mbj_blobs *blobs,
 /* MBJ_ECORRUPT naming the file. */
 enum mbj_rc blob_damaged(const char *path, const char *what,
 			 struct mbj_error *err);
+
+/* ------------------------------------------------------ blob_recent.c */
+
+/* The caller holds the mutex for these. */
+void blob_recent_note(struct mbj_blobs *blobs, const struct mbj_hash *digest);
+bool blob_is_recent(struct mbj_blobs *blobs, const struct mbj_hash *digest);
+void blob_recent_drop(struct mbj_blobs *blobs);
 
 /* -------------------------------------------------------- blob_sync.c */
 

@@ -261,6 +261,8 @@ static enum mbj_rc writer_place(struct mbj_blob_writer *writer,
 	enum mbj_rc rc;
 
 	pthread_mutex_lock(&blobs->mutex);
+	/* Before it is there: no moment in which it could be taken away. */
+	blob_recent_note(blobs, digest);
 	rc = writer_look(writer, digest, ret_is_kept, err);
 	if (rc == MBJ_OK && !*ret_is_kept && blob_may_defer(blobs, digest)) {
 		const struct blob_deferred deferred = {*digest, writer->size,

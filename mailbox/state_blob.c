@@ -113,6 +113,15 @@ enum mbj_rc mbj_scan_blobs(struct mbj_txn *txn, bool is_wanted_only,
 			  ret_scan, err);
 }
 
+enum mbj_rc mbj_scan_blobs_from(struct mbj_txn *txn,
+				const struct mbj_hash *first,
+				struct mbj_scan *ret_scan,
+				struct mbj_error *err)
+{
+	key_blob(&txn->key, first);
+	return scan_begin(txn, TABLE_BLOBS, 0, ret_scan, err);
+}
+
 enum mbj_rc mbj_scan_next_blob(struct mbj_scan *scan, struct mbj_hash *ret_blob,
 			       uint64_t *ret_count, uint64_t *ret_size,
 			       struct mbj_error *err)

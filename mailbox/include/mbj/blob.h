@@ -20,8 +20,8 @@
  * MBJ_OK before that succeeded.
  *
  * Threads: a struct mbj_blobs from any; a writer, a reader, a scan from one at
- * a time.  A blob must not be removed while somebody stores the same content
- * or relies on having found it: that is between the collector and its store.
+ * a time.  A blob must not be removed while somebody relies on having stored
+ * or found it: that is between the collector and its store.
  *
  * Errors: MBJ_ENOTFOUND names the digest, MBJ_ECORRUPT the file; MBJ_ENOSPC
  * leaves nothing behind; what was stored before stays usable after any.
@@ -86,6 +86,14 @@ bool mbj_blob_is_settled(struct mbj_blobs *blobs,
  * Requires: nobody stores yet.
  */
 void mbj_blobs_keep_free(struct mbj_blobs *blobs, uint64_t size);
+
+/*
+ * From now on remember what is stored or found here, for so many milliseconds
+ * at least and twice as many at most, 0: not at all; in 4 MiB, whatever there
+ * is of it.  For mbj_blob_collect.
+ */
+enum mbj_rc mbj_blobs_remember(struct mbj_blobs *blobs, uint32_t period_ms,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * Everything stored or found before this call is on disk on return.  Callers
@@ -168,6 +176,16 @@ MBJ_API enum mbj_rc mbj_blob_import(struct mbj_blobs *blobs, const char *path,
 MBJ_API enum mbj_rc mbj_blob_remove(struct mbj_blobs *blobs,
 				    const struct mbj_hash *digest,
 				    struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * The same of one that nobody relies on who was seen here: *ret_is_recent, it
+ * was stored or found a moment ago (mbj_blobs_remember), or is on its way in,
+ * and stays.  is_dry_run: only say so.
+ */
+enum mbj_rc mbj_blob_collect(struct mbj_blobs *blobs,
+			     const struct mbj_hash *digest, bool is_dry_run,
+			     bool *ret_is_recent,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* ---------------------------------------------------------------- reading */
 

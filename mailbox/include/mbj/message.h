@@ -191,6 +191,11 @@ enum mbj_rc mbj_txn_blob_count(struct mbj_txn *txn, const struct mbj_hash *blob,
 enum mbj_rc mbj_scan_blobs(struct mbj_txn *txn, bool is_wanted_only,
 			   struct mbj_scan *ret_scan,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
+/* All from a digest on. */
+enum mbj_rc mbj_scan_blobs_from(struct mbj_txn *txn,
+				const struct mbj_hash *first,
+				struct mbj_scan *ret_scan,
+				struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc mbj_scan_next_blob(struct mbj_scan *scan, struct mbj_hash *ret_blob,
 			       uint64_t *ret_count, uint64_t *ret_size,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
