@@ -63,6 +63,22 @@ static bool number_take(const struct cli_call *call, const char *word,
 	return true;
 }
 
+static bool recent_take(const struct cli_call *call,
+			struct mbj_service_options *options)
+{
+	uint32_t seconds = options->recent_ms / 1000;
+
+	if (!number_take(call, "keep-recent", call->options.keep_recent,
+			 &seconds))
+		return false;
+	if (seconds > UINT32_MAX / 1000) {
+		cli_say(call, "--keep-recent is too large");
+		return false;
+	}
+	options->recent_ms = seconds * 1000;
+	return true;
+}
+
 /* ------------------------------------------------------------- following */
 
 /* What keeps the store where a source is, while it is served. */
@@ -228,6 +244,8 @@ int verb_serve(const struct cli_call *call)
 			 &options.connections_max) ||
 	    !number_take(call, "timeout", call->options.timeout,
 			 &options.timeout_ms))
+		return CLI_USAGE;
+	if (!recent_take(call, &options))
 		return CLI_USAGE;
 	options.stop_fd = cli_stop_open(call);
 	if (options.stop_fd < 0)

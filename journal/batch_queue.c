@@ -45,6 +45,7 @@ enum {
 /* One edit waiting for its answer; lives on its thread's stack. */
 struct request {
 	const struct mbj_edit *edit; /* NULL: a turn */
+	uint64_t removals; /* of content, when its own was looked for */
 	struct mbj_outcome outcome;
 	struct mbj_error error; /* valid where rc < 0 */
 	enum mbj_rc rc;
@@ -179,6 +180,13 @@ static void request_run(struct mbj_batch *batch, struct request *request,
 		if (request->rc < 0 || is_known)
 			return;
 		context.edit_hash = &hash;
+	}
+	/* Nothing is removed while a batch is carried out. */
+	if (request->removals != store_removals(store)) {
+		request->rc = store_content_check(store, request->edit,
+						  &request->error);
+		if (request->rc < 0)
+			return;
 	}
 	mbj_arena_reset(store->arena);
 	request->rc = edit_run(&context, request->edit, &batch->records,
@@ -466,10 +474,9 @@ static enum mbj_rc request_init(struct request *request,
 	return MBJ_OK;
 }
 
-enum mbj_rc mbj_store_submit(struct mbj_store *store,
-			     const struct mbj_edit *edit,
-			     struct mbj_outcome *ret_outcome,
-			     struct mbj_error *err)
+enum mbj_rc store_submit(struct mbj_store *store, const struct mbj_edit *edit,
+			 uint64_t removals, struct mbj_outcome *ret_outcome,
+			 struct mbj_error *err)
 {
 	struct request request;
 	enum mbj_rc rc;
@@ -480,6 +487,7 @@ enum mbj_rc mbj_store_submit(struct mbj_store *store,
 		rc = request_init(&request, edit, err);
 	if (rc < 0)
 		return rc;
+	request.removals = removals;
 	if (queue_enter(store, &request)) {
 		queue_lead(store, &request);
 	} else {
@@ -497,6 +505,15 @@ enum mbj_rc mbj_store_submit(struct mbj_store *store,
 	if (err != NULL)
 		*err = request.error;
 	return request.rc;
+}
+
+enum mbj_rc mbj_store_submit(struct mbj_store *store,
+			     const struct mbj_edit *edit,
+			     struct mbj_outcome *ret_outcome,
+			     struct mbj_error *err)
+{
+	return store_submit(store, edit, store_removals(store), ret_outcome,
+			    err);
 }
 
 /* ----------------------------------------------------------------- turns */

@@ -37,3 +37,18 @@ enum mbj_rc mbj_client_trim(struct mbj_client *client,
 	answer_done(&answer);
 	return rc;
 }
+
+enum mbj_rc mbj_client_collect(struct mbj_client *client, bool is_dry_run,
+			       struct mbj_collect_result *ret_result,
+			       struct mbj_error *err)
+{
+	struct wire_message request = {.is_dry_run = is_dry_run};
+	struct answer answer;
+	enum mbj_rc rc;
+
+	rc = client_call(client, WIRE_COLLECT, &request, &answer, err);
+	if (rc == MBJ_OK)
+		*ret_result = answer.message.collected;
+	answer_done(&answer);
+	return rc;
+}

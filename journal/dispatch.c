@@ -7,6 +7,7 @@
 
 #include <mbj/check.h>
 #include <mbj/client.h>
+#include <mbj/collect.h>
 
 #include "store_impl.h"
 
@@ -20,40 +21,26 @@ void dispatch_done(struct dispatcher *dispatcher)
 
 /* ----------------------------------------------------------------- edits */
 
-/* Messages that nobody has the bytes of are not for the journal. */
-static enum mbj_rc body_check(struct mbj_blobs *blobs,
-			      const struct mbj_message_edit *step,
-			      struct mbj_error *err)
-{
-	char text[MBJ_BLOB_TEXT_SIZE];
-	bool is_there = false;
-	enum mbj_rc rc;
-
-	rc = mbj_blob_has(blobs, &step->blob, step->size, &is_there, err);
-	if (rc < 0 || is_there)
-		return rc;
-	mbj_blob_print(&step->blob, text);
-	return mbj_error_set(err, MBJ_ENOTFOUND,
-			     "a message's bytes %s (%llu) are not in the "
-			     "store: they come before the edit",
-			     text, (unsigned long long)step->size);
-}
-
 /*
  * The bytes of a few messages get their places on disk here, in the producer's
  * own thread, not all one after the other in the batch.  What fails is the
  * batch's to mend or to tell.
  */
-static void bodies_settle(struct mbj_blobs *blobs, const struct mbj_edit *edit)
+static void bodies_settle(struct mbj_store *store, const struct mbj_edit *edit)
 {
+	struct mbj_blobs *blobs;
 	enum mbj_rc rc;
 
-	if (blobs == NULL || edit->message_count > STORE_SETTLE_MAX)
+	if (edit->message_count > STORE_SETTLE_MAX ||
+	    edit->stage == MBJ_STAGE_INTENT)
 		return;
 	for (size_t i = 0; i < edit->message_count; i++) {
 		if (edit->messages[i].kind != MBJ_MESSAGE_APPEND)
 			continue;
-		rc = mbj_blob_settle(blobs, &edit->messages[i].blob, NULL);
+		rc = mbj_store_blobs(store, &blobs, NULL);
+		if (rc == MBJ_OK)
+			rc = mbj_blob_settle(blobs, &edit->messages[i].blob,
+					     NULL);
 		(void)rc;
 	}
 }
@@ -63,24 +50,16 @@ enum mbj_rc dispatch_submit(struct mbj_store *store,
 			    struct mbj_outcome *ret_outcome,
 			    struct mbj_error *err)
 {
-	struct mbj_blobs *blobs = NULL;
-	enum mbj_rc rc = MBJ_OK;
+	/* Before they are looked for: what goes after that is looked for again.
+	 */
+	uint64_t removals = store_removals(store);
+	enum mbj_rc rc;
 
-	/* An intent's messages are still to come. */
-	if (edit->stage == MBJ_STAGE_INTENT)
-		return mbj_store_submit(store, edit, ret_outcome, err);
-	for (size_t i = 0; rc == MBJ_OK && i < edit->message_count; i++) {
-		if (edit->messages[i].kind != MBJ_MESSAGE_APPEND)
-			continue;
-		if (blobs == NULL)
-			rc = mbj_store_blobs(store, &blobs, err);
-		if (rc == MBJ_OK)
-			rc = body_check(blobs, &edit->messages[i], err);
-	}
+	rc = store_content_check(store, edit, err);
 	if (rc < 0)
 		return rc;
-	bodies_settle(blobs, edit);
-	return mbj_store_submit(store, edit, ret_outcome, err);
+	bodies_settle(store, edit);
+	return store_submit(store, edit, removals, ret_outcome, err);
 }
 
 /* --------------------------------------------------------- bytes of messages
@@ -539,6 +518,9 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 	case WIRE_SNAPSHOT:
 		return mbj_store_snapshot(dispatcher->store, &answer->snapshot,
 					  err);
+	case WIRE_COLLECT:
+		return mbj_store_collect(dispatcher->store, request->is_dry_run,
+					 &answer->collected, err);
 	case WIRE_TRIM:
 		return mbj_store_trim(dispatcher->store, &request->keep,
 				      &answer->trim, err);

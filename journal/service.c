@@ -367,8 +367,9 @@ enum mbj_rc mbj_service_run(struct mbj_store *store,
 	MBJ_ASSERT(store != NULL);
 	if (service == NULL)
 		return mbj_error_nomem(err);
-	store_share(store, true);
 	rc = service_init(service, store, options, err);
+	if (rc == MBJ_OK)
+		rc = store_share(store, service->options.recent_ms, err);
 	if (rc == MBJ_OK) {
 		fds = mbj_calloc(
 			POLL_FIXED + (size_t)service->options.connections_max,
@@ -387,7 +388,7 @@ enum mbj_rc mbj_service_run(struct mbj_store *store,
 		}
 	}
 	service_done(service);
-	store_share(store, false);
+	store_unshare(store);
 	mbj_free(fds);
 	mbj_free(service);
 	return rc;

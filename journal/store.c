@@ -243,6 +243,11 @@ enum mbj_rc mbj_store_blobs(struct mbj_store *store,
 				    &store->blobs, err);
 	if (rc == MBJ_OK && is_first)
 		mbj_blobs_keep_free(store->blobs, store->options.space_min);
+	if (rc == MBJ_OK && is_first && store->recent_ms > 0)
+		rc = mbj_blobs_remember(store->blobs, store->recent_ms, err);
+	/* Without that nothing is stored: it is asked for again. */
+	if (rc < 0 && is_first)
+		mbj_blobs_close(&store->blobs);
 	*ret_blobs = store->blobs;
 	pthread_mutex_unlock(&store->mutex);
 	return rc;

@@ -81,14 +81,30 @@ enum mbj_rc store_house_checkpoint(struct mbj_store *store, const char *what,
 /* Page cache of what is read once, from one end to the other. */
 enum { IMAGE_CACHE_SIZE = 8 << 20 };
 
-void store_share(struct mbj_store *store, bool is_shared)
+enum mbj_rc store_share(struct mbj_store *store, uint32_t recent_ms,
+			struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	pthread_mutex_lock(&store->mutex);
+	store->is_shared = true;
+	store->recent_ms = recent_ms;
+	/* Else they are told when they are opened. */
+	if (store->blobs != NULL)
+		rc = mbj_blobs_remember(store->blobs, recent_ms, err);
+	pthread_mutex_unlock(&store->mutex);
+	return rc;
+}
+
+void store_unshare(struct mbj_store *store)
 {
 	pthread_mutex_lock(&store->mutex);
-	store->is_shared = is_shared;
+	store->is_shared = false;
+	store->recent_ms = 0;
 	pthread_mutex_unlock(&store->mutex);
 }
 
-static bool is_shared(struct mbj_store *store)
+bool store_is_shared(struct mbj_store *store)
 {
 	bool is_shared;
 
@@ -96,6 +112,17 @@ static bool is_shared(struct mbj_store *store)
 	is_shared = store->is_shared;
 	pthread_mutex_unlock(&store->mutex);
 	return is_shared;
+}
+
+enum mbj_rc store_house_reserve(struct mbj_store *store, struct mbj_error *err)
+{
+	enum mbj_rc rc = store_turn_take(store, err);
+
+	if (rc < 0)
+		return rc;
+	store_reserve_make(store);
+	store_turn_give(store);
+	return MBJ_OK;
 }
 
 static enum mbj_rc image_remove(const struct mbj_store *store, const char *dir,
@@ -182,7 +209,7 @@ enum mbj_rc store_view_begin(struct mbj_store *store,
 	struct mbj_error why;
 	enum mbj_rc rc = MBJ_ENOSPC;
 
-	if (is_shared(store)) {
+	if (store_is_shared(store)) {
 		rc = image_begin(&view, &why);
 		if (rc < 0 && rc != MBJ_ENOSPC && err != NULL)
 			*err = why;

@@ -99,6 +99,8 @@ struct mbj_store {
 	size_t crowd;	/* producers in the last batch or waiting at its end */
 	bool is_kept;	/* somebody keeps house: store_house.c */
 	bool is_shared; /* edits come while house is kept */
+	uint32_t recent_ms; /* that content is kept which no message has */
+	uint64_t removals;  /* turns in which content was removed */
 };
 
 /* ------------------------------------------------------- store_lock.c */
@@ -314,9 +316,16 @@ enum mbj_rc store_house_begin(struct mbj_store *store,
 void store_house_end(struct mbj_store *store);
 /*
  * Others use the store meanwhile, however long it takes (a service): what reads
- * all of the state reads a copy of it.
+ * all of the state reads a copy of it, and content that was stored or found so
+ * many milliseconds ago stays.
  */
-void store_share(struct mbj_store *store, bool is_shared);
+enum mbj_rc store_share(struct mbj_store *store, uint32_t recent_ms,
+			struct mbj_error *err) MBJ_MUST_CHECK;
+void store_unshare(struct mbj_store *store);
+bool store_is_shared(struct mbj_store *store);
+/* The reserve, made again in a turn. */
+enum mbj_rc store_house_reserve(struct mbj_store *store,
+				struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* The state at one group, for whoever reads all of it. */
 struct store_view {
@@ -336,7 +345,23 @@ enum mbj_rc store_house_checkpoint(struct mbj_store *store, const char *what,
 				   struct mbj_watermark *ret_watermark,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* ---------------------------------------------------- store_content.c */
+
+/* How often content was removed. */
+uint64_t store_removals(struct mbj_store *store);
+void store_removal_note(struct mbj_store *store);
+/* MBJ_ENOTFOUND where the bytes of a message that it appends are not there. */
+enum mbj_rc store_content_check(struct mbj_store *store,
+				const struct mbj_edit *edit,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* ------------------------------------------------------ batch_queue.c */
+
+/* mbj_store_submit, of an edit whose content was there after so many removals.
+ */
+enum mbj_rc store_submit(struct mbj_store *store, const struct mbj_edit *edit,
+			 uint64_t removals, struct mbj_outcome *ret_outcome,
+			 struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * Wait for a moment among the batches in which no edit is carried out and no

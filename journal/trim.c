@@ -299,18 +299,6 @@ static enum mbj_rc trim_run(struct trimming *t, struct mbj_error *err)
 		       : anchor_move(t, err);
 }
 
-/* The reserve is the leader's to make. */
-static enum mbj_rc reserve_make(struct mbj_store *store, struct mbj_error *err)
-{
-	enum mbj_rc rc = store_turn_take(store, err);
-
-	if (rc < 0)
-		return rc;
-	store_reserve_make(store);
-	store_turn_give(store);
-	return MBJ_OK;
-}
-
 static enum mbj_rc trim_all(struct trimming *t, struct mbj_error *err)
 {
 	struct mbj_store *store = t->store;
@@ -335,7 +323,7 @@ static enum mbj_rc trim_all(struct trimming *t, struct mbj_error *err)
 	rc = trim_run(t, err);
 	segment_list_done(&t->list);
 	if (rc == MBJ_OK && !is_dry_run)
-		rc = reserve_make(store, err);
+		rc = store_house_reserve(store, err);
 	return rc;
 }
 

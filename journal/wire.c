@@ -251,6 +251,12 @@ static void field_encode(struct mbj_buf *buf, enum wire_field field,
 	case WIRE_HAS_TRIM:
 		wire_trim_encode(buf, &m->trim);
 		return;
+	case WIRE_HAS_DRY_RUN:
+		mbj_buf_put_u8(buf, m->is_dry_run);
+		return;
+	case WIRE_HAS_COLLECTED:
+		wire_collected_encode(buf, &m->collected);
+		return;
 	case WIRE_HAS_NONE:
 		break;
 	}
@@ -276,6 +282,9 @@ static enum mbj_rc plain_decode(struct mbj_reader *reader,
 	} else if (field == WIRE_HAS_SIZE) {
 		what = "size";
 		m->size = mbj_read_u64(reader);
+	} else if (field == WIRE_HAS_DRY_RUN) {
+		what = "dry run";
+		m->is_dry_run = wire_read_bool(reader);
 	} else if (field == WIRE_HAS_DATA) {
 		what = "data";
 		m->data = mbj_read_block(reader, WIRE_PIECE_MAX);
@@ -327,12 +336,15 @@ static enum mbj_rc field_decode(struct mbj_reader *reader,
 		return wire_snapshot_decode(reader, &m->snapshot, err);
 	case WIRE_HAS_TRIM:
 		return wire_trim_decode(reader, &m->trim, err);
+	case WIRE_HAS_COLLECTED:
+		return wire_collected_decode(reader, &m->collected, err);
 	case WIRE_HAS_NAME:
 	case WIRE_HAS_PATH:
 	case WIRE_HAS_DIGEST:
 	case WIRE_HAS_SIZE:
 	case WIRE_HAS_DATA:
 	case WIRE_HAS_LIST:
+	case WIRE_HAS_DRY_RUN:
 		return plain_decode(reader, field, m, err);
 	case WIRE_HAS_NONE:
 		break;

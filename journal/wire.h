@@ -18,6 +18,7 @@
 
 #include <mbj/attribute.h>
 #include <mbj/codec.h>
+#include <mbj/collect.h>
 #include <mbj/intent.h>
 #include <mbj/message.h>
 #include <mbj/status.h>
@@ -57,7 +58,9 @@ enum {
 	X(STATUS, 14, "what the service says of itself and its store") \
 	X(KEEP, 15, "what a trim leaves there")                        \
 	X(SNAPSHOT, 16, "what a snapshot came to")                     \
-	X(TRIM, 17, "what a trim came to")
+	X(TRIM, 17, "what a trim came to")                             \
+	X(DRY_RUN, 18, "whether nothing is to be changed")             \
+	X(COLLECTED, 19, "what a collection came to")
 
 enum wire_field {
 #define X(name, bit, what) WIRE_HAS_##name = 1 << (bit),
@@ -109,14 +112,16 @@ enum wire_field {
 	X(SNAPSHOT, 18, "snapshot", WIRE_HAS_NONE, 0, WIRE_HAS_SNAPSHOT,       \
 	  WIRE_SMALL_MAX)                                                      \
 	X(TRIM, 19, "trim", WIRE_HAS_KEEP, WIRE_SMALL_MAX, WIRE_HAS_TRIM,      \
-	  WIRE_SMALL_MAX)
+	  WIRE_SMALL_MAX)                                                      \
+	X(COLLECT, 20, "collect", WIRE_HAS_DRY_RUN, WIRE_SMALL_MAX,            \
+	  WIRE_HAS_COLLECTED, WIRE_SMALL_MAX)
 
 enum wire_kind {
 #define X(name, number, word, asked, asked_max, answered, answered_max) \
 	WIRE_##name = (number),
 	WIRE_KIND_MAP(X)
 #undef X
-		WIRE_KIND_LAST = WIRE_TRIM
+		WIRE_KIND_LAST = WIRE_COLLECT
 };
 
 /* Whose body it is. */
@@ -153,7 +158,8 @@ enum mbj_rc wire_head_decode(const uint8_t bytes[WIRE_HEAD_SIZE],
  */
 static inline bool wire_kind_is_house(enum wire_kind kind)
 {
-	return kind == WIRE_SNAPSHOT || kind == WIRE_TRIM;
+	return kind == WIRE_SNAPSHOT || kind == WIRE_TRIM ||
+	       kind == WIRE_COLLECT;
 }
 
 /* Who answers. */
@@ -193,6 +199,8 @@ struct wire_message {
 	struct mbj_trim_options keep;
 	struct mbj_snapshot_result snapshot;
 	struct mbj_trim_result trim;
+	bool is_dry_run;
+	struct mbj_collect_result collected;
 };
 
 /*
@@ -258,6 +266,11 @@ void wire_trim_encode(struct mbj_buf *buf,
 enum mbj_rc wire_trim_decode(struct mbj_reader *reader,
 			     struct mbj_trim_result *ret_result,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
+void wire_collected_encode(struct mbj_buf *buf,
+			   const struct mbj_collect_result *result);
+enum mbj_rc wire_collected_decode(struct mbj_reader *reader,
+				  struct mbj_collect_result *ret_result,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
 void wire_identity_encode(struct mbj_buf *buf,
 			  const struct mbj_identity *identity);
 enum mbj_rc wire_identity_decode(struct mbj_reader *reader,

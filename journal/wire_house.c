@@ -135,3 +135,23 @@ enum mbj_rc wire_trim_decode(struct mbj_reader *reader,
 	*ret_result = r;
 	return MBJ_OK;
 }
+
+void wire_collected_encode(struct mbj_buf *buf,
+			   const struct mbj_collect_result *result)
+{
+	mbj_buf_put_u64(buf, result->removed);
+	mbj_buf_put_u64(buf, result->size);
+	mbj_buf_put_u64(buf, result->kept);
+	mbj_buf_put_u64(buf, result->recent);
+}
+
+enum mbj_rc wire_collected_decode(struct mbj_reader *reader,
+				  struct mbj_collect_result *ret_result,
+				  struct mbj_error *err)
+{
+	ret_result->removed = mbj_read_u64(reader);
+	ret_result->size = mbj_read_u64(reader);
+	ret_result->kept = mbj_read_u64(reader);
+	ret_result->recent = mbj_read_u64(reader);
+	return mbj_reader_ok(reader) ? MBJ_OK : wire_bad(err, "collection");
+}

@@ -88,6 +88,7 @@ class House(ServiceCase):
             for thread in threads:
                 thread.join()
             return done
+        end.done = done
         return end
 
     def subjects(self):
@@ -104,10 +105,14 @@ class House(ServiceCase):
         """Goal: a verb through the service does and says what it does without.
         Method: two copies of a store, one of them served."""
         self.grow()
+        for number in range(3):
+            self.mbj("deliver", self.p, "alice", stdin=f"Subject: {number}\n\n")
+        self.mbj("expunge", self.p, "alice", "INBOX", "1:2")
         copy = self.dir / "copy"
         shutil.copytree(self.p, copy)
         self.serve()
-        calls = [("snapshot",), ("snapshot",), ("trim", "-n", *KEEP),
+        calls = [("gc", "-n"), ("gc",), ("gc",),
+                 ("snapshot",), ("snapshot",), ("trim", "-n", *KEEP),
                  ("trim",), ("trim", "--keep-bytes", "1M", *KEEP),
                  ("trim", *KEEP), ("trim", *KEEP)]
         for verb, *options in calls:
@@ -127,6 +132,7 @@ class House(ServiceCase):
         """A replica that is served keeps its own house; one that has received
         nothing has none to keep."""
         self.serve(store=self.r)
+        self.mbj("gc", self.r)
         for verb in ("snapshot", "trim"):
             self.assertIn("not received anything",
                           self.mbj(verb, self.r, status=REFUSED).err)
@@ -149,11 +155,12 @@ class House(ServiceCase):
         end = self.writers()
         firsts = []
         for _ in range(6):
+            self.mbj("gc", self.p)
             self.mbj("snapshot", self.p)
             firsts.append(self.mbj("trim", self.p, "--json",
                                    *KEEP).json()["first"])
+        self.until(lambda: len(end.done) > 3)
         done = end()
-        self.assertGreater(len(done), 3)
         self.assertGreater(firsts[-1], 1)
         self.assertEqual(self.subjects(), set(done))
         self.stop()
@@ -164,7 +171,7 @@ class House(ServiceCase):
         self.grow()
         self.serve()
         args = [[MBJ, verb, str(self.p), *options] for verb, options in
-                (("snapshot", ()), ("trim", KEEP)) * 3]
+                (("snapshot", ()), ("trim", KEEP), ("gc", ())) * 2]
         calls = [subprocess.Popen(a, stdout=subprocess.DEVNULL,
                                   stderr=subprocess.PIPE) for a in args]
         for call in calls:
@@ -175,16 +182,67 @@ class House(ServiceCase):
         self.stop()
         self.same()
 
+    def test_collected(self):
+        """Goal: content goes when no message has it, and not while one may be
+        about to.  Method: the same bodies delivered, expunged and delivered
+        again by two writers while gc loops, in a service that keeps nothing for
+        long; then until all that is left is what messages have."""
+        self.serve("--keep-recent", "1")
+        over = threading.Event()
+        failed = []
+
+        def write(number):
+            self.mbj("account", "create", self.p, f"w{number}")
+            for i in range(40):
+                result = run("deliver", self.p, f"w{number}",
+                             stdin=f"Subject: {i % 2}\n\nbody\n")
+                if result.status != OK:
+                    failed.append(result.err)
+                if i < 39 and run("expunge", self.p, f"w{number}", "INBOX",
+                                  "1:*").status != OK:
+                    failed.append("expunge")
+
+        def collect():
+            while not over.is_set():
+                self.mbj("gc", self.p)
+
+        threads = [threading.Thread(target=write, args=(n,)) for n in range(2)]
+        collector = threading.Thread(target=collect)
+        for thread in (*threads, collector):
+            thread.start()
+        for thread in threads:
+            thread.join()
+        over.set()
+        collector.join()
+        self.assertEqual(failed, [])
+
+        def is_clean():
+            found = self.mbj("gc", self.p, "--json").json()
+            return (found["recent"], found["kept"]) == (0, 1)
+        self.until(is_clean)
+        self.assertEqual(len(list(self.p.glob("blobs/??/*"))), 1)
+        for number in range(2):
+            self.assertIn("body", self.mbj("cat", self.p, f"w{number}", "INBOX",
+                                           self.uid(f"w{number}")).out)
+        self.stop()
+        self.mbj("fsck", self.p, "--deep")
+        self.replay()
+        self.mbj("verify", "--deep", self.p, self.r)
+
+    def uid(self, account):
+        listed = self.mbj("messages", self.p, account, "INBOX", "--json")
+        return str(listed.json()["messages"][0]["uid"])
+
     def test_killed(self):
-        """Goal: wherever the service is killed, a snapshot or a trim is done or
-        is not, and nothing is lost.  Method: SIGKILL at moments that creep
-        through both, beside writers."""
+        """Goal: wherever the service is killed, a collection, a snapshot or a
+        trim is done or is not, and nothing is lost.  Method: SIGKILL at moments
+        that creep through all of them, beside writers."""
         self.grow()
         done = []
-        for step in range(8):
+        for step in range(9):
             self.serve()
             end = self.writers(edits=40)
-            verb = ("trim", *KEEP) if step % 2 else ("snapshot",)
+            verb = (("gc",), ("snapshot",), ("trim", *KEEP))[step % 3]
             call = subprocess.Popen([MBJ, verb[0], str(self.p), *verb[1:]],
                                     stdout=subprocess.DEVNULL,
                                     stderr=subprocess.DEVNULL)

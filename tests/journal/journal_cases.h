@@ -12,6 +12,7 @@ TCase *test_apply_op_case(void);
 TCase *test_batch_case(void);
 TCase *test_batch_crowd_case(void);
 TCase *test_collect_case(void);
+TCase *test_collect_beside_case(void);
 TCase *test_edit_model_case(void);
 TCase *test_edit_names_case(void);
 TCase *test_edit_message_case(void);

@@ -12,6 +12,7 @@ int main(void)
 		test_batch_case,
 		test_batch_crowd_case,
 		test_collect_case,
+		test_collect_beside_case,
 		test_edit_model_case,
 		test_edit_names_case,
 		test_edit_message_case,

@@ -163,7 +163,8 @@ START_TEST(test_beside_edits)
 	bool is_last;
 
 	house_begin(&house);
-	store_share(house.site.store, _i == 1);
+	if (_i == 1)
+		SITE_OK(store_share(house.site.store, 0, err));
 	workers_begin(&house, workers);
 	do {
 		is_last = atomic_load(&house.working) == 0;
@@ -192,7 +193,7 @@ START_TEST(test_image)
 
 	site_begin(&site);
 	site_import(site.store, 1, 3);
-	store_share(site.store, true);
+	SITE_OK(store_share(site.store, 0, err));
 	site_path(&site, "state.image", path);
 	ck_assert_int_eq(mkdir(path, 0700), 0);
 	site_path(&site, "state.image/state.db", path);
@@ -211,7 +212,7 @@ START_TEST(test_image)
 	ck_assert_int_eq(access(path, F_OK), -1);
 	site.options.space_min = UINT64_MAX / 4;
 	site_reopen(&site);
-	store_share(site.store, true);
+	SITE_OK(store_share(site.store, 0, err));
 	SITE_OK(mbj_store_snapshot(site.store, &snapshot, err));
 	ck_assert(snapshot.is_new);
 	ck_assert(site_is_sound(site.store));

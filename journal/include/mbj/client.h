@@ -18,6 +18,7 @@
 #define MBJ_CLIENT_H
 
 #include <mbj/attribute.h>
+#include <mbj/collect.h>
 #include <mbj/message.h>
 #include <mbj/status.h>
 #include <mbj/store.h>
@@ -261,11 +262,11 @@ MBJ_API enum mbj_rc mbj_client_status(struct mbj_client *client,
 /* --------------------------------------------------------- keeping house */
 
 /*
- * mbj_store_snapshot and mbj_store_trim (mbj/trim.h), of the store that it took
- * or the service's, which others use meanwhile.  Waits as long as it takes: no
- * time-out.  Where the service goes away the outcome is unknown, and asking
- * again does no harm.
- * Returns: also MBJ_EFENCED where we are neither the service's user nor root.
+ * mbj_store_snapshot and mbj_store_trim (mbj/trim.h) and mbj_store_collect
+ * (mbj/collect.h), of the store that it took or the service's, which others use
+ * meanwhile.  Waits as long as it takes: no time-out.  Where the service goes
+ * away the outcome is unknown, and asking again does no harm. Returns: also
+ * MBJ_EFENCED where we are neither the service's user nor root.
  */
 MBJ_API enum mbj_rc mbj_client_snapshot(struct mbj_client *client,
 					struct mbj_snapshot_result *ret_result,
@@ -274,6 +275,10 @@ MBJ_API enum mbj_rc mbj_client_trim(struct mbj_client *client,
 				    const struct mbj_trim_options *options,
 				    struct mbj_trim_result *ret_result,
 				    struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API enum mbj_rc mbj_client_collect(struct mbj_client *client,
+				       bool is_dry_run,
+				       struct mbj_collect_result *ret_result,
+				       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * Ask the service to stop in good order.  Returns: MBJ_EFENCED where we are

@@ -40,6 +40,11 @@ struct mbj_service_options {
 	uint32_t timeout_ms;
 	/* Bytes of requests and answers above 64 KiB, all connections. */
 	size_t memory_max;
+	/*
+	 * Content that was stored or found so many milliseconds ago stays at a
+	 * collection, although no message has it: it may be about to.
+	 */
+	uint32_t recent_ms;
 	/* How the store follows a source meanwhile, for its status, or NULL. */
 	struct mbj_upstream *upstream;
 };
@@ -53,6 +58,7 @@ struct mbj_service_options {
 				      .workers_max = 64,                   \
 				      .connections_max = 512,              \
 				      .timeout_ms = 30000,                 \
+				      .recent_ms = 600000,                 \
 				      .memory_max = 256u << 20})
 
 /*
