@@ -528,8 +528,8 @@ static int capture_update_box(struct mailbox *box,
 	int ret;
 
 	/* What is made is told as that. */
-	if (turn_passes(box) || box->creating ||
-	    capture_user_of(box->storage->user)->is_renewing ||
+	if (capture_user_of(box->storage->user)->is_renewing ||
+	    turn_passes(box) || box->creating ||
 	    (guid_128_is_empty(update->mailbox_guid) &&
 	     update->uid_validity == 0))
 		return capture_box_of(box)->module_ctx.super.update_box(box,

@@ -19,6 +19,14 @@
 
 /* ------------------------------------------------------ what is changed */
 
+struct touched {
+	ARRAY_TYPE(uint32_t) uids; /* ascending, of what was there */
+	unsigned int save_count;
+	bool is_copied; /* some of it */
+	/* The index has it all once it is committed. */
+	bool is_quick;
+};
+
 static bool flags_are_kept(const struct mail_index_flag_update *update)
 {
 	return ((update->add_flags | update->remove_flags) & MBJ_FLAGS_ALL) !=
@@ -196,13 +204,13 @@ static int content_settle(struct turn *turn, struct mirror *mirror)
  * The mailbox at a name, in Dovecot and in the store, where it is the same one.
  * Returns: 1, 0 it is another, or not there, -1.
  */
-static int content_find(struct turn *turn, struct spot at,
+static int content_find(struct turn *turn, struct spot at, bool is_quick,
 			struct content *content, struct mirror *mirror)
 {
 	enum mbj_rc rc = MBJ_OK;
 
 	*mirror = (struct mirror){.content = content, .err = &turn->err};
-	if (mirror_open(mirror, at.list, at.vname) < 0) {
+	if (mirror_open(mirror, at.list, at.vname, is_quick) < 0) {
 		turn->why = mirror->why;
 		return -1;
 	}
@@ -219,6 +227,7 @@ static int content_find(struct turn *turn, struct spot at,
 /*
  * Messages are of one UIDVALIDITY, in the journal.  A mailbox that has another
  * one now is another one, and gets another GUID.
+ * Returns: 1, 0 it is not that, -1.
  */
 static int content_renew(struct turn *turn, struct content *content,
 			 struct mirror *mirror)
@@ -235,24 +244,38 @@ static int content_renew(struct turn *turn, struct content *content,
 	mirror_close(mirror);
 	guid_128_generate(fresh.b);
 	return folder_renew(turn->capture, turn->at.list, turn->at.vname, fresh,
-			    &turn->why);
+			    &turn->why) < 0
+		       ? -1
+		       : 1;
 }
 
-/* Where the two are not the same: the account's tree is made Dovecot's. */
+/*
+ * Where the two are not the same the account's tree is made Dovecot's.  One
+ * that has just got another GUID is not changed by who has it open under the
+ * old one, and would give it to the list's index again. Returns: as
+ * content_find.
+ */
 static int content_find_again(struct turn *turn, struct content *content,
 			      struct mirror *mirror)
 {
-	int ret;
+	bool is_adopting = turn->account->is_adopting;
+	int is_renewed, ret;
 
 	/* The turn around this one holds the tree. */
 	if (turn->is_inner && !turn->capture->is_tree_free)
 		return 0;
-	ret = content_renew(turn, content, mirror);
+	is_renewed = content_renew(turn, content, mirror);
 	mirror_close(mirror);
 	content->is_fresh = false;
-	if (ret < 0 || turn_refresh(turn) < 0)
+	if (is_renewed < 0)
 		return -1;
-	return content_find(turn, turn->at, content, mirror);
+	/* It was the account's storage, if with another GUID. */
+	turn->account->is_adopting = is_adopting || is_renewed > 0;
+	ret = turn_refresh(turn);
+	turn->account->is_adopting = is_adopting;
+	if (ret < 0 || is_renewed > 0)
+		return ret;
+	return content_find(turn, turn->at, false, content, mirror);
 }
 
 /*
@@ -288,7 +311,7 @@ static int content_open(struct turn *turn, struct content *content)
 
 	if (content_is_known(turn, content))
 		return 0;
-	ret = content_find(turn, turn->at, content, &mirror);
+	ret = content_find(turn, turn->at, false, content, &mirror);
 	if (ret == 0)
 		ret = content_find_again(turn, content, &mirror);
 	if (ret > 0) {
@@ -301,10 +324,14 @@ static int content_open(struct turn *turn, struct content *content)
 			compared_note(turn, content->mailbox);
 	}
 	mirror_close(&mirror);
-	if (ret == 0)
-		return turn_refuse_text(turn, "The journal has not this "
-					      "mailbox");
-	return ret < 0 ? turn_refuse(turn) : 0;
+	if (ret > 0)
+		return 0;
+	if (ret < 0)
+		return turn_refuse(turn);
+	mail_storage_set_error(turn->box->storage, MAIL_ERROR_UNAVAILABLE,
+			       "The mailbox has become another one, or is not "
+			       "in the journal yet: try again");
+	return -1;
 }
 
 /* ------------------------------------------------------- left by somebody */
@@ -332,7 +359,7 @@ static int doubt_settle(struct turn *turn, struct mbj_id mailbox)
 	at.list = mail_namespace_find(turn->capture->user->namespaces, at.vname)
 			  ->list;
 	content_init(&content, turn->account);
-	ret = content_find(turn, at, &content, &mirror);
+	ret = content_find(turn, at, false, &content, &mirror);
 	if (ret > 0)
 		ret = content_settle(turn, &mirror);
 	mirror_close(&mirror);
@@ -378,21 +405,22 @@ static int message_announce(struct turn *turn, struct content *content)
 
 /* What Dovecot has of what was touched, and what came in. */
 static int content_update(struct turn *turn, struct content *content,
-			  ARRAY_TYPE(uint32_t) * uids, bool is_copied)
+			  const struct touched *touched)
 {
 	/* What it is about is more than what this turn knows of. */
 	bool was_left =
 		!mbj_id_is_root(doubt_find(turn->account, content->mailbox));
 	struct mirror mirror;
-	int ret = content_find(turn, turn->at, content, &mirror);
+	int ret = content_find(turn, turn->at, touched->is_quick, content,
+			       &mirror);
 
 	if (ret == 0) {
 		turn->why = "it is not the same mailbox any more";
 		ret = -1;
 	} else if (ret > 0) {
-		mirror.is_copied = is_copied || was_left;
+		mirror.is_copied = touched->is_copied || was_left;
 		mirror.deadline_ms = turn->deadline_ms;
-		ret = mirror_some(&mirror, uids);
+		ret = mirror_some(&mirror, &touched->uids);
 		if (ret == 0)
 			ret = content_finish(turn, &mirror,
 					     !mirror.is_cut && !was_left);
@@ -404,10 +432,10 @@ static int content_update(struct turn *turn, struct content *content,
 
 /* After.  Where it fails the intent stays open, for the next turn. */
 static void message_tell(struct turn *turn, struct content *content,
-			 ARRAY_TYPE(uint32_t) * uids, bool is_copied)
+			 const struct touched *touched)
 {
 	turn->why = NULL;
-	if (content_update(turn, content, uids, is_copied) < 0)
+	if (content_update(turn, content, touched) < 0)
 		e_error(turn->box->event,
 			"mbj: what became of messages in %s is not told yet: "
 			"%s",
@@ -437,16 +465,14 @@ static int message_refuse(struct mailbox_transaction_context *t,
 
 static int message_commit(struct mailbox_transaction_context *t,
 			  struct mail_transaction_commit_changes *changes,
-			  ARRAY_TYPE(uint32_t) * uids)
+			  struct touched *touched)
 {
 	struct mailbox *box = t->box;
 	struct capture_box *mine = capture_box_of(box);
 	struct content content = {.account = NULL};
-	bool is_copied = mine->is_copied_to;
 	struct turn turn;
 	int ret;
 
-	mine->is_copied_to = false;
 	ret = turn_begin_messages(&turn, box);
 	if (ret == 0) {
 		ret = message_announce(&turn, &content);
@@ -458,9 +484,13 @@ static int message_commit(struct mailbox_transaction_context *t,
 		return message_refuse(t, changes);
 	}
 	ret = mine->module_ctx.super.transaction_commit(t, changes);
+	/* Somebody else is to give UIDs, or it is not known what was done. */
+	if (ret < 0 ||
+	    seq_range_count(&changes->saved_uids) != touched->save_count)
+		touched->is_quick = false;
 	if (ret < 0)
 		mail_storage_last_error_push(box->storage);
-	message_tell(&turn, &content, uids, is_copied);
+	message_tell(&turn, &content, touched);
 	if (ret < 0)
 		mail_storage_last_error_pop(box->storage);
 	content_done(&content);
@@ -473,17 +503,21 @@ capture_transaction_commit(struct mailbox_transaction_context *t,
 			   struct mail_transaction_commit_changes *changes)
 {
 	struct mailbox *box = t->box;
-	ARRAY_TYPE(uint32_t) uids;
+	struct capture_box *mine = capture_box_of(box);
+	struct touched touched = {.save_count = t->save_count,
+				  .is_copied = mine->is_copied_to};
 
-	t_array_init(&uids, 16);
-	if (!turn_passes_messages(box))
-		touched_list(t, &uids);
-	if (turn_passes_messages(box) ||
-	    (t->save_count == 0 && array_is_empty(&uids)))
-		return capture_box_of(box)->module_ctx.super.transaction_commit(
-			t, changes);
-	touched_sort(&uids);
-	return message_commit(t, changes, &uids);
+	t_array_init(&touched.uids, 16);
+	if (turn_passes_messages(box))
+		return mine->module_ctx.super.transaction_commit(t, changes);
+	touched_list(t, &touched.uids);
+	if (t->save_count == 0 && array_is_empty(&touched.uids))
+		return mine->module_ctx.super.transaction_commit(t, changes);
+	mine->is_copied_to = false;
+	/* An expunge is but asked for, until the storage is synchronised. */
+	touched.is_quick = !array_is_created(&t->itrans->expunges);
+	touched_sort(&touched.uids);
+	return message_commit(t, changes, &touched);
 }
 
 /* ------------------------------------------------------------ on the way */

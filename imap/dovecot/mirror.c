@@ -8,6 +8,7 @@
 #include "mirror.h"
 
 #include <array.h>
+#include <index-storage.h>
 #include <istream-crlf.h>
 #include <istream.h>
 #include <sha2.h>
@@ -27,13 +28,32 @@ static int mirror_why(struct mirror *mirror, const char *what)
 	return -1;
 }
 
+/* A Maildir is read as a whole otherwise, however little has changed. */
+static int index_sync(struct mailbox *box)
+{
+	struct mailbox_sync_context *ctx;
+	struct mailbox_sync_status status;
+	struct mailbox_sync_rec rec;
+
+	if (mail_index_refresh(box->index) < 0) {
+		mailbox_set_index_error(box);
+		return -1;
+	}
+	ctx = index_mailbox_sync_init(box, 0, false);
+	while (index_mailbox_sync_next(ctx, &rec))
+		continue;
+	return index_mailbox_sync_deinit(ctx, &status);
+}
+
 int mirror_open(struct mirror *mirror, struct mailbox_list *list,
-		const char *vname)
+		const char *vname, bool is_quick)
 {
 	struct mailbox_metadata metadata;
 
 	mirror->box = mailbox_alloc(list, vname, MAILBOX_FLAG_IGNORE_ACLS);
-	if (mailbox_open(mirror->box) < 0 || mailbox_sync(mirror->box, 0) < 0)
+	if (mailbox_open(mirror->box) < 0 ||
+	    (is_quick ? index_sync(mirror->box)
+		      : mailbox_sync(mirror->box, 0)) < 0)
 		return mirror_why(mirror, "cannot read");
 	if (mailbox_get_metadata(mirror->box, MAILBOX_METADATA_GUID,
 				 &metadata) < 0)

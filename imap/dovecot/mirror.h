@@ -28,9 +28,14 @@ struct mirror {
 	struct mbj_error *err;
 };
 
-/* Open and synchronise.  Returns: -1 with why. */
+/*
+ * Open and synchronise: with the storage, so that expunges are real and what
+ * came in behind Dovecot is there; is_quick: with the index alone, which has
+ * what a transaction of this process has just given UIDs and flags.
+ * Returns: -1 with why.
+ */
 int mirror_open(struct mirror *mirror, struct mailbox_list *list,
-		const char *vname);
+		const char *vname, bool is_quick);
 void mirror_close(struct mirror *mirror);
 
 /* The store has what there is, as far as numbers show. */

@@ -183,6 +183,22 @@ class Sdbox(MessageCase):
             self.assertEqual((status, text), (0, ""), words)
             self.same_mail("A", "INBOX", "new")
         self.quiet()
+        self.replica("A", "INBOX", "new")
+
+    def replica(self, *paths):
+        """A replica of the journal has the same messages, and their bytes."""
+        self.stop_service()
+        self.mbj("init", self.r, "--role", "replica")
+        self.agree()
+        for path in paths:
+            self.assertEqual(self.stored(path, self.p),
+                             self.stored(path, self.r))
+            for uid, found in self.stored(path, self.r).items():
+                body = subprocess.run(
+                    [dovetest.mbjtest.MBJ, "cat", self.r, self.user, path,
+                     str(uid)], check=True, capture_output=True).stdout
+                self.assertEqual(hashlib.sha256(body).hexdigest(), found[3])
+        self.serve()
 
 
     def test_before(self):
@@ -313,10 +329,13 @@ class Sdbox(MessageCase):
         self.same_mail("A", "B")
         self.assertEqual(self.doveadm(*update, "A", without=WITHOUT)[0], 0)
         two = self.login()
+        self.no(two.append("A", "()", None, mail("more")), "try again")
         self.append(two, "A", "more")
         self.same_mail("A", "B")
         self.same(two)
         self.assertEqual(self.told()["A"][1], 4000000000)
+        self.append(self.login(), "A", "last")
+        self.same_mail("A", "B")
         if self.LOCATION.startswith("sdbox"):
             shutil.rmtree(self.home / "dovecot/mail" / self.user /
                           "mail/mailboxes/INBOX")
