@@ -148,11 +148,11 @@ static void namespaces_created(struct mail_namespace *namespaces)
 
 static void mailbox_allocated(struct mailbox *box)
 {
+	const struct capture_user *user = capture_user_of(box->storage->user);
 	struct mailbox_vfuncs *v = box->vlast;
 	struct capture_box *mine;
 
-	if (capture_user_of(box->storage->user) == NULL ||
-	    capture_user_of(box->storage->user)->is_aside)
+	if (user == NULL || user->is_aside)
 		return;
 	mine = p_new(box->pool, struct capture_box, 1);
 	mine->module_ctx.super = *v;
