@@ -30,6 +30,12 @@
  */
 struct known_box {
 	struct mbj_id id;
+	/* As the last run left it that left nothing out; mark 0: none did. */
+	uint64_t rev;  /* of the account's content */
+	uint32_t mark; /* below are no UIDs but the journal's */
+	/* Of Dovecot's mailbox. */
+	uint32_t uidvalidity, uidnext, messages;
+	uint64_t modseq;
 };
 ARRAY_DEFINE_TYPE(known_box, struct known_box);
 
@@ -37,6 +43,7 @@ struct known {
 	const char *path;
 	int lock_fd;		     /* one run at a time for a user */
 	ARRAY_TYPE(known_box) boxes; /* by id */
+	bool is_changed;
 };
 
 struct apply {
@@ -58,7 +65,9 @@ int apply_fail(struct apply *apply, const char *format, ...) ATTR_FORMAT(2, 3);
 /* Lock and read.  Returns: -1, told. */
 int known_open(struct apply *apply);
 void known_close(struct known *known);
-struct known_box *known_find(struct known *known, struct mbj_id id);
+const struct known_box *known_find(struct known *known, struct mbj_id id);
+/* Requires: it is known. */
+void known_set(struct known *known, const struct known_box *box);
 /* All mailboxes of the account, before one of them is made.  -1, told. */
 int known_add_wanted(struct apply *apply);
 /* Those that the account has no more are forgotten.  -1, told. */
@@ -85,6 +94,8 @@ const char *apply_path(const struct apply *apply, const struct mbj_tree *tree,
 int folders_read(struct apply *apply, ARRAY_TYPE(apply_folder) * ret_folders);
 /* Mailboxes, with GUID, UIDVALIDITY and name.  Returns: -1, told. */
 int apply_tree(struct apply *apply);
+/* What is in them; what fails is told. */
+void apply_messages(struct apply *apply);
 /* Returns: -1, told. */
 int apply_subscriptions(struct apply *apply);
 

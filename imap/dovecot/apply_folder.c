@@ -102,6 +102,22 @@ static int box_read(struct mailbox *box, struct apply_folder *folder)
 	return 0;
 }
 
+/* Somebody was killed who deleted it: it can be nothing but deleted. */
+static int deletion_end(struct apply *apply, const char *vname)
+{
+	struct mailbox *box = apply_box(apply, vname);
+	int ret = mailbox_delete(box);
+
+	if (ret < 0 && mailbox_get_last_mail_error(box) == MAIL_ERROR_NOTFOUND)
+		ret = 0;
+	if (ret < 0)
+		(void)apply_fail(apply, "cannot end deleting mailbox %s: %s",
+				 vname,
+				 mailbox_get_last_internal_error(box, NULL));
+	mailbox_free(&box);
+	return ret;
+}
+
 static int folder_read(struct apply *apply, const char *vname,
 		       ARRAY_TYPE(apply_folder) * folders)
 {
@@ -109,6 +125,12 @@ static int folder_read(struct apply *apply, const char *vname,
 	struct mailbox *box = apply_box(apply, vname);
 	int ret = box_read(box, &folder);
 
+	if (ret < 0 && box->mailbox_deleted) {
+		mailbox_free(&box);
+		folder.id = MBJ_ID_ROOT;
+		array_push_back(folders, &folder);
+		return deletion_end(apply, vname);
+	}
 	if (ret < 0)
 		(void)apply_fail(apply, "cannot read mailbox %s: %s", vname,
 				 mailbox_get_last_internal_error(box, NULL));

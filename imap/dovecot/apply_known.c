@@ -1,8 +1,10 @@
 /*
  * What runs of apply know of a user's mailboxes.  See apply.h.
  *
- * A line of the file is a mailbox's id.  Where the file is lost, mailboxes that
- * the journal deleted meanwhile are taken for the user's own, and kept.
+ * A line of the file is a mailbox: its id and the numbers of struct known_box,
+ * in their order but for modseq, which is last.  Where the file is lost,
+ * mailboxes that the journal deleted meanwhile are taken for the user's own,
+ * and kept.
  */
 #include "apply.h"
 
@@ -31,9 +33,32 @@ static int id_order(const struct mbj_id *id, const struct known_box *box)
 	return mbj_id_compare(*id, box->id);
 }
 
-struct known_box *known_find(struct known *known, struct mbj_id id)
+const struct known_box *known_find(struct known *known, struct mbj_id id)
 {
 	return array_bsearch(&known->boxes, &id, id_order);
+}
+
+void known_set(struct known *known, const struct known_box *box)
+{
+	struct known_box *boxes = array_front_modifiable(&known->boxes);
+
+	boxes[known_find(known, box->id) - boxes] = *box;
+	known->is_changed = true;
+}
+
+static bool line_parse(const char *line, struct known_box *ret_box)
+{
+	const char *const *words = t_strsplit(line, " ");
+
+	memset(ret_box, 0, sizeof(*ret_box));
+	return str_array_length(words) == 7 &&
+	       mbj_id_parse(mbj_bytes_str(words[0]), &ret_box->id) &&
+	       str_to_uint64(words[1], &ret_box->rev) == 0 &&
+	       str_to_uint32(words[2], &ret_box->mark) == 0 &&
+	       str_to_uint32(words[3], &ret_box->uidvalidity) == 0 &&
+	       str_to_uint32(words[4], &ret_box->uidnext) == 0 &&
+	       str_to_uint32(words[5], &ret_box->messages) == 0 &&
+	       str_to_uint64(words[6], &ret_box->modseq) == 0;
 }
 
 static int known_parse(struct apply *apply, struct istream *input)
@@ -49,7 +74,7 @@ static int known_parse(struct apply *apply, struct istream *input)
 	while ((line = i_stream_read_next_line(input)) != NULL) {
 		struct known_box box;
 
-		if (!mbj_id_parse(mbj_bytes_str(line), &box.id))
+		if (!line_parse(line, &box))
 			return apply_fail(apply, "%s has a bad line: %s",
 					  known->path, line);
 		array_push_back(&known->boxes, &box);
@@ -130,7 +155,9 @@ static int known_replace(struct apply *apply)
 		char id[MBJ_ID_TEXT_SIZE];
 
 		mbj_id_print(box->id, id);
-		str_printfa(text, "%s\n", id);
+		str_printfa(text, "%s %" PRIu64 " %u %u %u %u %" PRIu64 "\n",
+			    id, box->rev, box->mark, box->uidvalidity,
+			    box->uidnext, box->messages, box->modseq);
 	}
 	file = fopen(fresh, "we");
 	if (file == NULL)
@@ -183,7 +210,7 @@ int known_write(struct apply *apply)
 		else
 			is_less = true;
 	}
-	if (!is_less)
+	if (!is_less && !apply->known.is_changed)
 		return 0;
 	apply->known.boxes = kept;
 	return known_replace(apply);

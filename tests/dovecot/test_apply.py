@@ -1,5 +1,7 @@
 """doveadm mbj apply in a real Dovecot: it has what the replica's store has."""
+import imaplib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -93,7 +95,130 @@ class Sdbox(DovecotCase):
         self.assertEqual(self.apply(), "")  # nothing is left to do
         self.same_tree()
 
+    # -------------------------------------------------------------- messages
+
+    def deliver(self, mailbox, text, *flags):
+        uid = self.mbj("deliver", self.p, self.user, mailbox, "--json",
+                       stdin=text).json()["uid"]
+        if flags:
+            self.mbj("flag", self.p, self.user, mailbox, uid, *flags)
+        return uid
+
+    def wanted_mail(self, path):
+        """UID to flags, date and bytes, and UIDNEXT, as the replica has it."""
+        listed = self.mbj("messages", self.socket, self.user, path,
+                          "--json").json()
+        mail = {}
+        for m in listed["messages"]:
+            body = subprocess.run([mbjtest.MBJ, "cat", self.socket, self.user,
+                                   path, str(m["uid"])], check=True,
+                                  capture_output=True).stdout
+            mail[m["uid"]] = (frozenset(flag.lower() for flag in m["flags"]),
+                              m["receivedAt"], body)
+        return mail, listed["uidNext"]
+
+    def have_mail(self, client, path):
+        self.ok(client.select(dovetest.encode(path), True))
+        status, answer = client.status(dovetest.encode(path), "(UIDNEXT)")
+        self.assertEqual(status, "OK")
+        uidnext = int(re.search(rb"UIDNEXT (\d+)", answer[0]).group(1))
+        status, rows = client.uid("FETCH", "1:*",
+                                  "(UID FLAGS INTERNALDATE BODY.PEEK[])")
+        self.assertEqual(status, "OK")
+        mail = {}
+        for row in rows:
+            if not isinstance(row, tuple):
+                continue
+            uid = int(re.search(rb"UID (\d+)", row[0]).group(1))
+            flags = re.search(rb"FLAGS \(([^)]*)\)", row[0]).group(1)
+            date = imaplib.Internaldate2tuple(row[0])
+            mail[uid] = (frozenset(flags.decode().lower().split()) -
+                         {"\\recent"}, time.mktime(date), row[1])
+        return mail, uidnext
+
+    def same_mail(self):
+        client = self.login()
+        for path in self.wanted():
+            wanted, uidnext = self.wanted_mail(path)
+            have, have_uidnext = self.have_mail(client, path)
+            self.assertEqual(sorted(have), sorted(wanted), path)
+            self.assertEqual(have_uidnext, uidnext, path)
+            for uid, (flags, date, body) in wanted.items():
+                self.assertEqual(have[uid][0], flags, (path, uid))
+                self.assertEqual(have[uid][2], body, (path, uid))
+                self.assertEqual(time.strftime(
+                    "%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(have[uid][1])), date)
+        client.logout()
+
     # ----------------------------------------------------------------- tests
+
+    def test_mail(self):
+        """Goal: messages arrive with UID, flags, keywords, date and bytes, and
+        what is changed or expunged later is.  Method: all of that in mailboxes
+        that swap meanwhile; a second run does nothing."""
+        self.make([(1, "A", None), (2, "B", None)])
+        for mailbox in ("INBOX", "A", "B"):
+            for n in range(5):
+                self.deliver(mailbox, f"Subject: {mailbox} {n}\r\n\r\n" +
+                             "x\r\n" * n * 9000, *["\\Seen", "$Kw", "Other"][:n])
+        self.same()
+        self.same_mail()
+        self.mbj("rename", self.p, self.user, "A>B", "B>A")
+        self.mbj("expunge", self.p, self.user, "A", "2,5")
+        self.mbj("flag", self.p, self.user, "A", "--replace", "1,3", "\\Draft",
+                 "new")
+        self.mbj("flag", self.p, self.user, "B", "--remove", "1:*", "\\Seen",
+                 "other")
+        self.deliver("B", "Subject: last\r\n\r\n")
+        self.mbj("mv", self.p, self.user, "INBOX", "1:2", "A")
+        self.same()
+        self.same_mail()
+        self.mbj("rename", self.p, self.user, "INBOX>Old")
+        self.deliver("INBOX", "Subject: new\r\n\r\n")
+        self.same()
+        self.same_mail()
+
+    def test_everybody(self):
+        """Goal: doveadm's own way through all users works, and what is wrong
+        with one of them keeps no other from its mail.  Method: a list of
+        three, of whom the second has no account."""
+        users = [self.user, self.user + "2", self.user + "3"]
+        for user in (users[0], users[2]):
+            if user != self.user:
+                self.mbj("account", "create", self.p, user)
+            self.mbj("deliver", self.p, user, stdin=f"Subject: {user}\n\n")
+        self.follow()
+        listed = self.dir / "users"
+        listed.write_text("\n".join(users) + "\n")
+        status, said = self.dovecot.doveadm("mbj", "apply", "-F", listed)
+        self.assertNotEqual(status, 0)
+        self.assertIn(users[1], said)
+        for user in (users[0], users[2]):
+            client = self.dovecot.login(user)
+            self.assertEqual(client.select("INBOX"), ("OK", [b"1"]))
+            client.logout()
+
+    def test_mine(self):
+        """Goal: mail that somebody put into the replica is kept and named, and
+        what does not meet it goes on.  Method: saved into INBOX by Dovecot
+        under the UID that the journal gives next."""
+        self.deliver("INBOX", "Subject: one\r\n\r\n")
+        self.same()
+        done = subprocess.run(["doveadm", "-c", self.dovecot.conf, "-o",
+                               "mail_plugins=", "save", "-u", self.user],
+                              input=b"Subject: mine\r\n\r\n", check=False)
+        self.assertEqual(done.returncode, 0)
+        said = self.apply(75)
+        self.assertIn("message UID 2 of INBOX is not the journal's", said)
+        self.deliver("INBOX", "Subject: two\r\n\r\n")
+        self.deliver("INBOX", "Subject: three\r\n\r\n")
+        said = self.bring(75)
+        self.assertIn("message UID 2 of INBOX is not the journal's of that "
+                      "UID, and is kept", said)
+        client = self.login()
+        have, _ = self.have_mail(client, "INBOX")
+        self.assertEqual([have[uid][2].split()[1] for uid in (1, 2, 3)],
+                         [b"one", b"mine", b"three"])
 
     def test_rotate(self):
         """Goal: whatever changes names at one instant arrives, with GUID and
@@ -166,16 +291,43 @@ class Sdbox(DovecotCase):
         self.same()
 
     def test_random(self):
-        """Goal: any tree becomes any other.  Method: random ones, from a
-        seed that is printed; some runs are killed at a random moment."""
+        """Goal: any tree becomes any other, with its mail.  Method: random ones,
+        from a seed that is printed; some runs are killed at a random moment."""
         rng = mbjtest.seed()
         for _ in range(RUNS * 4):
             self.make(self.scatter(rng))
+            for _ in range(6):
+                self.change(rng)
             self.follow()
-            for _ in range(rng.randrange(3)):
-                self.kill(rng.random() * 0.05)
+            for _ in range(rng.randrange(4)):
+                self.kill(rng.random() * 0.12)
             self.apply()
             self.same_tree()
+            self.same_mail()
+
+    def change(self, rng):
+        """One of messages, in a random mailbox."""
+        nodes = {m["id"]: m for m in self.listed()}
+
+        def path(i):
+            return path(nodes[i]["parentId"]) + "/" + nodes[i]["name"] \
+                if nodes[i]["parentId"] else nodes[i]["name"]
+        box, other = (path(rng.choice(sorted(nodes))) for _ in range(2))
+        mail = self.mbj("messages", self.p, self.user, box,
+                        "--json").json()["messages"]
+        kind = rng.randrange(6)
+        if kind < 3 or not mail:
+            self.deliver(box, f"Subject: {rng.random()}\r\n\r\n" +
+                         "y\r\n" * rng.randrange(4000))
+            return
+        uid = rng.choice(mail)["uid"]
+        if kind == 3:
+            self.mbj("flag", self.p, self.user, box, "--replace", uid,
+                     *rng.sample(["\\Seen", "\\Flagged", "a", "b"], 2))
+        elif kind == 4 or other == box:
+            self.mbj("expunge", self.p, self.user, box, uid)
+        else:
+            self.mbj("mv", self.p, self.user, box, uid, other)
 
     def scatter(self, rng):
         """Ten mailboxes, some of them gone, anywhere."""

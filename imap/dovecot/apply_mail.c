@@ -1,0 +1,358 @@
+/*
+ * Messages: each mailbox of the account gets what the account has in it.  See
+ * apply.h.
+ *
+ * Both sides are walked by UID.  A UID of Dovecot's is never given twice, so
+ * what was compared once stays what it is: only its flags and its being there
+ * can change.  Where neither side has changed since the last run, as their
+ * revisions and counters say, nothing is walked.
+ */
+#include "apply.h"
+
+#include <mbj/message.h>
+
+#include "apply_save.h"
+
+enum { WALK_TRIES = 5 };
+
+static const enum mailbox_status_items STATUS_ALL =
+	STATUS_UIDVALIDITY | STATUS_UIDNEXT | STATUS_MESSAGES |
+	STATUS_HIGHESTMODSEQ;
+
+struct walk {
+	struct apply *apply;
+	struct mailbox *box;
+	struct mbj_id id;
+	struct known_box known; /* as of the last run */
+	struct mbj_content content;
+	struct mailbox_transaction_context *t;
+	struct mail *mail;
+	uint32_t seq, seq_count; /* the message that mail is at */
+	struct apply_save save;
+};
+
+static int walk_fail(struct walk *walk, const char *what)
+{
+	return apply_fail(walk->apply, "cannot %s mailbox %s: %s", what,
+			  walk->box->vname,
+			  mailbox_get_last_internal_error(walk->box, NULL));
+}
+
+/* UID of the message that is next in Dovecot, UINT32_MAX: there is none. */
+static uint32_t walk_uid(struct walk *walk)
+{
+	if (walk->seq > walk->seq_count)
+		return UINT32_MAX;
+	if (walk->mail->seq != walk->seq)
+		mail_set_seq(walk->mail, walk->seq);
+	return walk->mail->uid;
+}
+
+/* ------------------------------------------------------ what both have */
+
+static int keyword_order(const char *const *a, const char *const *b)
+{
+	return strcasecmp(*a, *b);
+}
+
+static bool keywords_are_same(struct mail *mail,
+			      const struct mbj_message *message)
+{
+	const char *const *have = mail_get_keywords(mail), *const * words;
+	struct mbj_bytes rest = message->keywords, word;
+	ARRAY(const char *) sorted;
+	unsigned int count;
+
+	t_array_init(&sorted, 8);
+	for (; *have != NULL; have++)
+		array_push_back(&sorted, have);
+	array_sort(&sorted, keyword_order);
+	words = array_get(&sorted, &count);
+	/* Ascending without regard to case, as these are. */
+	while (mbj_keywords_next(&rest, &word)) {
+		if (count == 0 || strlen(*words) != word.n ||
+		    strncasecmp(*words, (const char *)word.p, word.n) != 0)
+			return false;
+		words++;
+		count--;
+	}
+	return count == 0;
+}
+
+static int flags_apply(struct walk *walk, const struct mbj_message *message)
+{
+	const enum mail_flags mask = MAIL_FLAGS_NONRECENT;
+	bool is_changed = false;
+
+	if ((mail_get_flags(walk->mail) & mask) != message->flags) {
+		mail_update_flags(walk->mail, MODIFY_REPLACE, message->flags);
+		is_changed = true;
+	}
+	if (!keywords_are_same(walk->mail, message)) {
+		struct mail_keywords *keywords =
+			apply_keywords(walk->apply, walk->box, message);
+
+		if (keywords == NULL)
+			return 0; /* told; others go on */
+		mail_update_keywords(walk->mail, MODIFY_REPLACE, keywords);
+		mailbox_keywords_unref(&keywords);
+		is_changed = true;
+	}
+	if (is_changed)
+		mail_update_modseq(walk->mail, message->modseq);
+	return 0;
+}
+
+static int same_apply(struct walk *walk, const struct mbj_message *message)
+{
+	char wanted[APPLY_GUID_SIZE];
+	const char *guid;
+
+	if (message->uid < walk->known.mark)
+		return flags_apply(walk, message);
+	if (mail_get_special(walk->mail, MAIL_FETCH_GUID, &guid) < 0)
+		return walk_fail(walk, "read");
+	apply_guid(&message->blob, wanted);
+	if (strcmp(guid, wanted) == 0)
+		return flags_apply(walk, message);
+	(void)apply_fail(walk->apply,
+			 "message UID %u of %s is not the journal's of that "
+			 "UID, and is kept",
+			 message->uid, walk->box->vname);
+	return 0;
+}
+
+/* ------------------------------------------------- what one has only */
+
+static int extra_apply(struct walk *walk)
+{
+	const char *guid = "";
+
+	if (walk->mail->uid >= walk->known.mark &&
+	    mail_get_special(walk->mail, MAIL_FETCH_GUID, &guid) < 0)
+		return walk_fail(walk, "read");
+	if (walk->mail->uid < walk->known.mark || apply_guid_is_ours(guid))
+		mail_expunge(walk->mail);
+	else
+		(void)apply_fail(walk->apply,
+				 "message UID %u of %s is not the journal's, "
+				 "and is kept",
+				 walk->mail->uid, walk->box->vname);
+	return 0;
+}
+
+static int missing_apply(struct walk *walk, const struct mbj_message *message)
+{
+	if (message->uid >= walk->save.next_uid)
+		return save_message(&walk->save, message);
+	(void)apply_fail(walk->apply,
+			 "message UID %u of %s is missing, and Dovecot gives "
+			 "no UID below %u any more",
+			 message->uid, walk->box->vname, walk->save.next_uid);
+	return 0;
+}
+
+/* ------------------------------------------------------------- walking */
+
+static int message_apply(struct walk *walk, const struct mbj_message *message)
+{
+	int ret = 0;
+
+	while (ret == 0 && walk_uid(walk) < message->uid) {
+		ret = extra_apply(walk);
+		walk->seq++;
+	}
+	if (ret < 0)
+		return ret;
+	if (walk_uid(walk) != message->uid)
+		return missing_apply(walk, message);
+	ret = same_apply(walk, message);
+	walk->seq++;
+	return ret;
+}
+
+/* Returns: 1, it has changed meanwhile; -1, told. */
+static int pages_apply(struct walk *walk)
+{
+	uint32_t uid = 1;
+	int ret = 0;
+
+	while (ret == 0 && uid != 0) {
+		struct mbj_client_messages page;
+		struct mbj_error err;
+		enum mbj_rc rc =
+			mbj_client_messages(walk->apply->client,
+					    walk->apply->account.id, walk->id,
+					    uid, 0, walk->content.rev, &page,
+					    &err);
+
+		if (rc == MBJ_ECONFLICT)
+			return 1;
+		if (rc < 0)
+			return apply_fail(walk->apply, "mailbox %s: %s",
+					  walk->box->vname, err.message);
+		for (size_t i = 0; ret == 0 && i < page.count; i++)
+			T_BEGIN
+			{
+				ret = message_apply(walk, &page.messages[i]);
+			}
+		T_END;
+		uid = page.next_uid;
+		mbj_client_messages_done(&page);
+	}
+	for (; ret == 0 && walk_uid(walk) != UINT32_MAX; walk->seq++)
+		ret = extra_apply(walk);
+	return ret;
+}
+
+/* What was done until something failed is right, and stays. */
+static int walk_apply(struct walk *walk)
+{
+	int ret;
+
+	walk->t = mailbox_transaction_begin(walk->box,
+					    MAILBOX_TRANSACTION_FLAG_SYNC,
+					    "mbj apply");
+	walk->mail = mail_alloc(walk->t, 0, NULL);
+	walk->seq = 1;
+	ret = pages_apply(walk);
+	if (save_done(&walk->save) < 0)
+		ret = -1;
+	mail_free(&walk->mail);
+	if (mailbox_transaction_commit(&walk->t) < 0)
+		ret = walk_fail(walk, "change");
+	save_abort(&walk->save);
+	if (mailbox_sync(walk->box, 0) < 0)
+		ret = walk_fail(walk, "synchronise");
+	return ret;
+}
+
+/* UIDNEXT and HIGHESTMODSEQ only ever rise. */
+static int counters_apply(struct walk *walk, struct mailbox_status *status)
+{
+	struct mailbox_update update = {.uid_validity = 0};
+
+	mailbox_get_open_status(walk->box, STATUS_ALL, status);
+	if (status->uidnext < walk->content.uidnext)
+		update.min_next_uid = walk->content.uidnext;
+	if (status->highest_modseq < walk->content.modseq)
+		update.min_highest_modseq = walk->content.modseq;
+	if (update.min_next_uid == 0 && update.min_highest_modseq == 0)
+		return 0;
+	if (mailbox_update(walk->box, &update) < 0 ||
+	    mailbox_sync(walk->box, 0) < 0)
+		return walk_fail(walk, "set UIDNEXT and HIGHESTMODSEQ of");
+	mailbox_get_open_status(walk->box, STATUS_ALL, status);
+	return 0;
+}
+
+static bool is_as_left(const struct walk *walk,
+		       const struct mailbox_status *status)
+{
+	const struct known_box *known = &walk->known;
+
+	return known->mark != 0 && known->rev == walk->content.rev &&
+	       known->uidvalidity == status->uidvalidity &&
+	       known->uidnext == status->uidnext &&
+	       known->modseq == status->highest_modseq &&
+	       known->messages == status->messages;
+}
+
+static int content_read(struct walk *walk)
+{
+	struct mbj_client_messages page;
+	struct mbj_error err;
+
+	if (mbj_client_messages(walk->apply->client, walk->apply->account.id,
+				walk->id, 1, 1, 0, &page, &err) < 0)
+		return apply_fail(walk->apply, "mailbox %s: %s",
+				  walk->box->vname, err.message);
+	walk->content = page.content;
+	mbj_client_messages_done(&page);
+	return 0;
+}
+
+static int box_open(struct walk *walk)
+{
+	struct mailbox_metadata metadata;
+
+	if (mailbox_open(walk->box) < 0 ||
+	    mailbox_enable(walk->box, MAILBOX_FEATURE_CONDSTORE) < 0 ||
+	    mailbox_sync(walk->box, MAILBOX_SYNC_FLAG_FULL_READ) < 0 ||
+	    mailbox_get_metadata(walk->box, MAILBOX_METADATA_GUID, &metadata) <
+		    0)
+		return walk_fail(walk, "open");
+	if (memcmp(metadata.guid, walk->id.b, sizeof(walk->id.b)) != 0)
+		return apply_fail(walk->apply,
+				  "mailbox %s is another one by now",
+				  walk->box->vname);
+	return 0;
+}
+
+/* Returns: 1, once more. */
+static int box_apply(struct walk *walk)
+{
+	unsigned int failures = walk->apply->failures;
+	struct mailbox_status status;
+	int ret;
+
+	if (content_read(walk) < 0 || box_open(walk) < 0)
+		return -1;
+	mailbox_get_open_status(walk->box, STATUS_ALL, &status);
+	if (is_as_left(walk, &status))
+		return 0;
+	walk->seq_count = status.messages;
+	walk->save = (struct apply_save){.apply = walk->apply,
+					 .box = walk->box,
+					 .next_uid = status.uidnext};
+	ret = walk_apply(walk);
+	if (ret != 0 || counters_apply(walk, &status) < 0)
+		return ret != 0 ? ret : -1;
+	if (walk->apply->failures == failures)
+		known_set(&walk->apply->known,
+			  &(struct known_box){.id = walk->id,
+					      .rev = walk->content.rev,
+					      .mark = walk->content.uidnext,
+					      .uidvalidity = status.uidvalidity,
+					      .uidnext = status.uidnext,
+					      .modseq = status.highest_modseq,
+					      .messages = status.messages});
+	return 0;
+}
+
+static void mailbox_apply(struct apply *apply, uint32_t node)
+{
+	struct walk walk = {.apply = apply,
+			    .id = mbj_tree_get(apply->wanted, node)->id};
+	const struct known_box *known = known_find(&apply->known, walk.id);
+	int ret = 1;
+
+	if (known != NULL)
+		walk.known = *known;
+	/* Somebody may change it between two pages: from the front again. */
+	for (int i = 0; ret > 0 && i < WALK_TRIES; i++) {
+		walk.box = apply_box(apply,
+				     apply_path(apply, apply->wanted, node));
+		ret = box_apply(&walk);
+		mailbox_free(&walk.box);
+	}
+	if (ret > 0)
+		(void)apply_fail(apply, "mailbox %s changes all the time",
+				 apply_path(apply, apply->wanted, node));
+}
+
+void apply_messages(struct apply *apply)
+{
+	uint32_t size = mbj_tree_size(apply->wanted);
+
+	for (uint32_t i = 0; i < size; i++) {
+		const struct mbj_node *node = mbj_tree_get(apply->wanted, i);
+
+		if (node->is_live && node->is_selectable)
+			T_BEGIN
+			{
+				mailbox_apply(apply, i);
+			}
+		T_END;
+	}
+}

@@ -1,0 +1,198 @@
+/*
+ * Saving messages.  See apply_save.h.
+ */
+#include "apply_save.h"
+
+#include <istream.h>
+#include <seq-range-array.h>
+#include <str.h>
+
+#include <mbj/message.h>
+
+#include "apply_body.h"
+
+/* Of one transaction: bounds what a kill undoes, and memory. */
+enum { SAVE_BATCH = 500 };
+
+_Static_assert((int)MAIL_ANSWERED == MBJ_FLAG_ANSWERED &&
+		       (int)MAIL_FLAGGED == MBJ_FLAG_FLAGGED &&
+		       (int)MAIL_DELETED == MBJ_FLAG_DELETED &&
+		       (int)MAIL_SEEN == MBJ_FLAG_SEEN &&
+		       (int)MAIL_DRAFT == MBJ_FLAG_DRAFT,
+	       "flags have the same bits");
+
+/*
+ * Dovecot's own begin with nanoseconds, which are below 2^30, in little-endian
+ * order.
+ */
+static const uint8_t GUID_KIND[] = {'m', 'b', 'j', 0xff};
+
+void apply_guid(const struct mbj_hash *blob, char text[APPLY_GUID_SIZE])
+{
+	struct mbj_id id;
+
+	memcpy(id.b, GUID_KIND, sizeof(GUID_KIND));
+	memcpy(id.b + sizeof(GUID_KIND), blob->b,
+	       sizeof(id.b) - sizeof(GUID_KIND));
+	mbj_id_print(id, text);
+}
+
+bool apply_guid_is_ours(const char *guid)
+{
+	struct mbj_id id;
+
+	return mbj_id_parse(mbj_bytes_str(guid), &id) &&
+	       memcmp(id.b, GUID_KIND, sizeof(GUID_KIND)) == 0;
+}
+
+struct mail_keywords *apply_keywords(struct apply *apply, struct mailbox *box,
+				     const struct mbj_message *message)
+{
+	struct mbj_bytes rest = message->keywords, word;
+	struct mail_keywords *keywords = NULL;
+	ARRAY(const char *) words;
+
+	t_array_init(&words, 8);
+	while (mbj_keywords_next(&rest, &word)) {
+		const char *text = t_strndup(word.p, word.n);
+
+		array_push_back(&words, &text);
+	}
+	array_append_zero(&words);
+	if (mailbox_keywords_create(box, array_front(&words), &keywords) < 0)
+		(void)apply_fail(apply, "keywords of message UID %u of %s: %s",
+				 message->uid, box->vname,
+				 mailbox_get_last_internal_error(box, NULL));
+	return keywords;
+}
+
+static int save_fail(struct apply_save *save, const struct mbj_message *message,
+		     const char *why)
+{
+	return apply_fail(save->apply, "cannot save message UID %u of %s: %s",
+			  message->uid, save->box->vname, why);
+}
+
+/* Of the body's and the storage's errors the first one said. */
+static int save_stream(struct apply_save *save, struct mail_save_context **ctx,
+		       struct istream *input, const struct mbj_message *message)
+{
+	int ret = mailbox_save_begin(ctx, input);
+
+	while (ret == 0) {
+		ssize_t got = i_stream_read(input);
+
+		if (mailbox_save_continue(*ctx) < 0)
+			ret = -1;
+		if (got == -1)
+			break;
+	}
+	if (input->stream_errno != 0) {
+		if (*ctx != NULL)
+			mailbox_save_cancel(ctx);
+		return save_fail(save, message, i_stream_get_error(input));
+	}
+	if (ret < 0 && *ctx != NULL)
+		mailbox_save_cancel(ctx);
+	else if (ret == 0)
+		ret = mailbox_save_finish(ctx);
+	if (ret < 0)
+		(void)save_fail(save, message,
+				mailbox_get_last_internal_error(save->box,
+								NULL));
+	return ret;
+}
+
+static void save_begin(struct apply_save *save)
+{
+	if (save->t != NULL)
+		return;
+	save->t = mailbox_transaction_begin(
+		save->box,
+		MAILBOX_TRANSACTION_FLAG_EXTERNAL |
+			MAILBOX_TRANSACTION_FLAG_ASSIGN_UIDS |
+			MAILBOX_TRANSACTION_FLAG_SYNC,
+		"mbj apply");
+	if (!array_is_created(&save->uids))
+		i_array_init(&save->uids, 64);
+	array_clear(&save->uids);
+	save->count = 0;
+}
+
+static int save_body(struct apply_save *save, const struct mbj_message *message,
+		     struct mail_keywords *keywords, struct istream *input)
+{
+	struct mail_save_context *ctx;
+	char guid[APPLY_GUID_SIZE];
+
+	save_begin(save);
+	apply_guid(&message->blob, guid);
+	ctx = mailbox_save_alloc(save->t);
+	mailbox_save_set_flags(ctx, message->flags, keywords);
+	mailbox_save_set_received_date(ctx, (time_t)message->time, 0);
+	mailbox_save_set_uid(ctx, message->uid);
+	mailbox_save_set_guid(ctx, guid);
+	mailbox_save_set_min_modseq(ctx, message->modseq);
+	return save_stream(save, &ctx, input, message);
+}
+
+int save_message(struct apply_save *save, const struct mbj_message *message)
+{
+	struct mbj_body_reader *reader = NULL;
+	struct mail_keywords *keywords;
+	struct istream *input;
+	struct mbj_error err;
+	uint64_t size;
+	int ret;
+
+	keywords = apply_keywords(save->apply, save->box, message);
+	if (keywords == NULL)
+		return -1;
+	if (mbj_body_open(save->apply->client, &message->blob, &reader, &size,
+			  &err) < 0) {
+		mailbox_keywords_unref(&keywords);
+		return save_fail(save, message, err.message);
+	}
+	input = body_stream(reader);
+	ret = save_body(save, message, keywords, input);
+	i_stream_unref(&input);
+	mailbox_keywords_unref(&keywords);
+	if (ret < 0)
+		return -1;
+	seq_range_array_add(&save->uids, message->uid);
+	save->next_uid = message->uid + 1;
+	return ++save->count < SAVE_BATCH ? 0 : save_done(save);
+}
+
+int save_done(struct apply_save *save)
+{
+	struct mail_transaction_commit_changes changes;
+	int ret;
+
+	if (save->t == NULL)
+		return 0;
+	if (mailbox_transaction_commit_get_changes(&save->t, &changes) < 0)
+		return apply_fail(save->apply, "cannot save messages to %s: %s",
+				  save->box->vname,
+				  mailbox_get_last_internal_error(save->box,
+								  NULL));
+	(void)seq_range_array_remove_seq_range(&save->uids,
+					       &changes.saved_uids);
+	ret = array_count(&save->uids) > 0 ? -1 : 0;
+	pool_unref(&changes.pool);
+	/* What has a wrong UID is of our kind, and goes with the next run. */
+	if (ret < 0)
+		(void)apply_fail(save->apply,
+				 "%s: somebody else saved messages meanwhile, "
+				 "under UIDs of the journal's",
+				 save->box->vname);
+	return ret;
+}
+
+void save_abort(struct apply_save *save)
+{
+	if (save->t != NULL)
+		mailbox_transaction_rollback(&save->t);
+	if (array_is_created(&save->uids))
+		array_free(&save->uids);
+}
