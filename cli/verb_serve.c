@@ -20,6 +20,7 @@
 #include <mbj/service.h>
 
 #include "follower.h"
+#include "keeper.h"
 #include "listener.h"
 
 enum { LISTEN_FD = 3 }; /* the first one that systemd hands over */
@@ -206,6 +207,7 @@ static int serve_run(const struct cli_call *call,
 {
 	struct following following = {.store = store, .stop_fd = -1};
 	struct followed followed = {.stop_fd = -1};
+	struct keeper *keeper = NULL;
 	struct mbj_error err;
 	int status = CLI_OK;
 
@@ -220,9 +222,12 @@ static int serve_run(const struct cli_call *call,
 		status = following_begin(&following, call);
 	if (status == CLI_OK && call->options.replicas != NULL)
 		status = followed_begin(&followed, call);
+	if (status == CLI_OK)
+		status = keeper_begin(call, store, &keeper);
 	options->upstream = following.upstream;
 	if (status == CLI_OK && mbj_service_run(store, options, &err) < 0)
 		status = cli_fail(call, &err);
+	keeper_end(&keeper);
 	followed_end(&followed);
 	following_end(&following);
 	return status;

@@ -10,9 +10,9 @@
 #include <mbj/open.h>
 #include <mbj/trim.h>
 
-#include "cli.h"
+#include "keeper.h"
 
-enum { DAY_S = 86400, DAYS_MAX = 36500, TIME_SIZE = 24 };
+enum { TIME_SIZE = 24 };
 
 static void time_print(int64_t time_us, char text[TIME_SIZE])
 {
@@ -171,71 +171,6 @@ int verb_snapshot(const struct cli_call *call)
 }
 
 /* ------------------------------------------------------------------- trim */
-
-/* A number, with a unit behind it where one may be; false: it is none. */
-static bool number_read(const char *text, bool has_unit, uint64_t max,
-			uint64_t *ret_number)
-{
-	static const char units[] = "KMGT";
-	uint64_t number = 0;
-	const char *unit;
-	size_t n = 0;
-
-	for (; text[n] >= '0' && text[n] <= '9'; n++) {
-		uint64_t digit = (uint64_t)(text[n] - '0');
-
-		if (digit > max || number > (max - digit) / 10)
-			return false;
-		number = number * 10 + digit;
-	}
-	if (n == 0)
-		return false;
-	if (has_unit && text[n] != '\0' && text[n + 1] == '\0' &&
-	    (unit = strchr(units, text[n])) != NULL) {
-		unsigned shift = 10 * (unsigned)(unit - units + 1);
-
-		if (number > max >> shift)
-			return false;
-		number <<= shift;
-		n++;
-	}
-	*ret_number = number;
-	return text[n] == '\0';
-}
-
-static int keep_option(const struct cli_call *call, const char *word,
-		       const char *text, bool has_unit, uint64_t max,
-		       uint64_t *number)
-{
-	if (text == NULL || number_read(text, has_unit, max, number))
-		return CLI_OK;
-	cli_say(call,
-		"--%s wants a number from 0 to %" PRIu64 ", not \"%.100s\"",
-		word, max, text);
-	return CLI_USAGE;
-}
-
-static int keep_options(const struct cli_call *call,
-			struct mbj_trim_options *options)
-{
-	const struct cli_options *o = &call->options;
-	uint64_t days = 0;
-	int status;
-
-	status = keep_option(call, "keep-days", o->keep_days, false, DAYS_MAX,
-			     &days);
-	if (status == CLI_OK)
-		status = keep_option(call, "keep-bytes", o->keep_bytes, true,
-				     INT64_MAX, &options->keep_size);
-	if (status == CLI_OK)
-		status = keep_option(call, "keep-requests", o->keep_requests,
-				     false, MBJ_REQUEST_WINDOW_MAX,
-				     &options->keep_requests);
-	if (o->keep_days != NULL)
-		options->keep_us = (int64_t)days * DAY_S * 1000000;
-	options->is_dry_run = o->is_dry_run;
-	return status;
-}
 
 static int trim_report(const struct cli_call *call,
 		       const struct mbj_trim_result *result)

@@ -13,7 +13,7 @@ import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from mbjtest import FAILED, LOCKED, MBJ, OK, REFUSED, run  # noqa: E402
+from mbjtest import FAILED, LOCKED, MBJ, OK, REFUSED, USAGE, run  # noqa: E402
 from servetest import ServiceCase  # noqa: E402
 
 SEGMENTS = os.environ.get("MBJ_SEGMENTS")
@@ -228,6 +228,28 @@ class House(ServiceCase):
         self.mbj("fsck", self.p, "--deep")
         self.replay()
         self.mbj("verify", "--deep", self.p, self.r)
+
+    def test_by_itself(self):
+        """Goal: a service keeps house by itself where it is told to, and says
+        what it did.  Method: one that does so each second, with a journal and
+        contents to get rid of; options that are none."""
+        for options in (("--keep-house", "x"), ("--keep-house", "3000000"),
+                        ("--keep-house", "1", "--keep-days", "x")):
+            self.mbj("serve", self.p, *options, status=USAGE)
+        self.grow()
+        self.mbj("deliver", self.p, "alice", stdin="Subject: x\n\ny\n")
+        self.mbj("expunge", self.p, "alice", "INBOX", "1")
+        self.serve("--keep-house", "1", *KEEP)
+
+        def is_kept():
+            status = self.mbj("status", self.p, "--json").json()
+            return (status["journalFirst"] > 1 and
+                    not list(self.p.glob("blobs/??/*")))
+        self.until(is_kept)
+        said = self.stop()
+        self.assertIn(b"trimmed ", said)
+        self.assertIn(b"collected 1 contents ", said)
+        self.same()
 
     def uid(self, account):
         listed = self.mbj("messages", self.p, account, "INBOX", "--json")

@@ -1,0 +1,199 @@
+/*
+ * Keeping house by itself; see keeper.h.
+ *
+ * Threads: the keeper's own, beside the service.
+ */
+#include "keeper.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <mbj/collect.h>
+#include <mbj/memory.h>
+
+enum { DAY_S = 86400, DAYS_MAX = 36500 };
+
+/* --------------------------------------------------------------- options */
+
+/* A number, with a unit behind it where one may be; false: it is none. */
+static bool number_read(const char *text, bool has_unit, uint64_t max,
+			uint64_t *ret_number)
+{
+	static const char units[] = "KMGT";
+	uint64_t number = 0;
+	const char *unit;
+	size_t n = 0;
+
+	for (; text[n] >= '0' && text[n] <= '9'; n++) {
+		uint64_t digit = (uint64_t)(text[n] - '0');
+
+		if (digit > max || number > (max - digit) / 10)
+			return false;
+		number = number * 10 + digit;
+	}
+	if (n == 0)
+		return false;
+	if (has_unit && text[n] != '\0' && text[n + 1] == '\0' &&
+	    (unit = strchr(units, text[n])) != NULL) {
+		unsigned shift = 10 * (unsigned)(unit - units + 1);
+
+		if (number > max >> shift)
+			return false;
+		number <<= shift;
+		n++;
+	}
+	*ret_number = number;
+	return text[n] == '\0';
+}
+
+static int keep_option(const struct cli_call *call, const char *word,
+		       const char *text, bool has_unit, uint64_t max,
+		       uint64_t *number)
+{
+	if (text == NULL || number_read(text, has_unit, max, number))
+		return CLI_OK;
+	cli_say(call,
+		"--%s wants a number from 0 to %" PRIu64 ", not \"%.100s\"",
+		word, max, text);
+	return CLI_USAGE;
+}
+
+int keep_options(const struct cli_call *call, struct mbj_trim_options *options)
+{
+	const struct cli_options *o = &call->options;
+	uint64_t days = 0;
+	int status;
+
+	status = keep_option(call, "keep-days", o->keep_days, false, DAYS_MAX,
+			     &days);
+	if (status == CLI_OK)
+		status = keep_option(call, "keep-bytes", o->keep_bytes, true,
+				     INT64_MAX, &options->keep_size);
+	if (status == CLI_OK)
+		status = keep_option(call, "keep-requests", o->keep_requests,
+				     false, MBJ_REQUEST_WINDOW_MAX,
+				     &options->keep_requests);
+	if (o->keep_days != NULL)
+		options->keep_us = (int64_t)days * DAY_S * 1000000;
+	options->is_dry_run = o->is_dry_run;
+	return status;
+}
+
+/* ---------------------------------------------------------------- keeper */
+
+struct keeper {
+	const struct cli_call *call;
+	struct mbj_store *store;
+	struct mbj_trim_options options;
+	int every_ms;
+	int stop_fd;
+	pthread_t thread;
+};
+
+/* Once.  What is refused now is tried again the next time. */
+static void house_keep(const struct keeper *keeper)
+{
+	struct mbj_collect_result collected;
+	struct mbj_trim_result trimmed;
+	struct mbj_error err;
+
+	if (mbj_store_trim(keeper->store, &keeper->options, &trimmed, &err) < 0)
+		cli_say(keeper->call, "not trimmed: %s", err.message);
+	else if (trimmed.segments > 0)
+		cli_say(keeper->call,
+			"trimmed %" PRIu64 " segments of %" PRIu64
+			" bytes; the journal begins at group %" PRIu64,
+			trimmed.segments, trimmed.size, trimmed.first.v);
+	if (mbj_store_collect(keeper->store, false, &collected, &err) < 0)
+		cli_say(keeper->call, "not collected: %s", err.message);
+	else if (collected.removed > 0)
+		cli_say(keeper->call,
+			"collected %" PRIu64 " contents of %" PRIu64 " bytes",
+			collected.removed, collected.size);
+}
+
+static void *keeper_run(void *context)
+{
+	struct keeper *keeper = context;
+	struct pollfd stop = {keeper->stop_fd, POLLIN, 0};
+	int ready;
+
+	for (;;) {
+		ready = poll(&stop, 1, keeper->every_ms);
+		if (ready > 0)
+			break;
+		if (ready == 0)
+			house_keep(keeper);
+	}
+	return NULL;
+}
+
+static int keeper_start(struct keeper *keeper, const struct cli_call *call)
+{
+	uint64_t seconds = call->options.keep_house;
+	int status = keep_options(call, &keeper->options);
+
+	if (status != CLI_OK)
+		return status;
+	if (seconds > INT_MAX / 1000) {
+		cli_say(call, "--keep-house is at most %d seconds",
+			INT_MAX / 1000);
+		return CLI_USAGE;
+	}
+	keeper->every_ms = (int)seconds * 1000;
+	keeper->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (keeper->stop_fd < 0) {
+		cli_say(call, "no descriptor to stop by: %s", strerror(errno));
+		return CLI_FAILED;
+	}
+	if (pthread_create(&keeper->thread, NULL, keeper_run, keeper) == 0)
+		return CLI_OK;
+	cli_say(call, "no thread to keep house with");
+	(void)close(keeper->stop_fd);
+	return CLI_TEMPORARY;
+}
+
+int keeper_begin(const struct cli_call *call, struct mbj_store *store,
+		 struct keeper **ret_keeper)
+{
+	struct keeper *keeper;
+	struct mbj_error err;
+	int status;
+
+	*ret_keeper = NULL;
+	if (call->options.keep_house == 0)
+		return CLI_OK;
+	keeper = mbj_calloc(1, sizeof(*keeper));
+	if (keeper == NULL) {
+		(void)mbj_error_nomem(&err);
+		return cli_fail(call, &err);
+	}
+	keeper->call = call;
+	keeper->store = store;
+	keeper->options = MBJ_TRIM_OPTIONS_INIT;
+	status = keeper_start(keeper, call);
+	if (status == CLI_OK)
+		*ret_keeper = keeper;
+	else
+		mbj_free(keeper);
+	return status;
+}
+
+void keeper_end(struct keeper **keeper)
+{
+	struct keeper *k = *keeper;
+
+	if (k == NULL)
+		return;
+	(void)eventfd_write(k->stop_fd, 1);
+	(void)pthread_join(k->thread, NULL);
+	(void)close(k->stop_fd);
+	mbj_free(k);
+	*keeper = NULL;
+}
