@@ -262,6 +262,7 @@ class Relay:
         # which nobody hears, and the connection is closed
         self.hold = None
         self.delay = 0  # seconds, of each request
+        self.sent = 0  # bytes of requests
         self.held = threading.Event()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
@@ -300,6 +301,7 @@ class Relay:
                 while True:
                     head, whole = self.frame(peer)
                     time.sleep(self.delay)
+                    self.sent += len(whole)
                     is_submit = int.from_bytes(head[4:6],
                                                "little") == self.SUBMIT
                     # An intent's frame ends with who makes it.

@@ -161,6 +161,10 @@ class Sdbox(MessageCase):
         self.ok(one.uid("STORE", "2", "-FLAGS", "(\\Seen work)"))
         self.ok(one.uid("STORE", "3", "FLAGS", "(\\Deleted $y)"))
         self.same_mail("A")
+        self.ok(one.uid("STORE", "2:3", "+FLAGS", "($z)"))
+        self.same_mail("A")
+        self.ok(one.uid("STORE", "2:3", "-FLAGS", "($z)"))
+        self.same_mail("A")
         self.ok(one.fetch("1", "(BODY[])"))
         self.same_mail("A")
         self.assertIn("\\seen", self.stored("A")[1][0])
@@ -481,6 +485,18 @@ class Killed(MessageCase):
                              self.mbj("log", self.p).out)
         self.assertEqual(results.count("failed"), 6)
         self.serve()
+
+    def test_copied(self):
+        """Goal: bytes of a message that is copied are not sent again.  Method:
+        how much goes to the service for an APPEND of 1 MiB, and for COPY."""
+        client = self.login()
+        self.ok(client.append("INBOX", "()", None, mail("x", 1 << 18)))
+        self.assertGreater(self.relay.sent, 1 << 18)
+        self.ok(client.select("INBOX"))
+        self.relay.sent = 0
+        self.ok(client.uid("COPY", "1", "INBOX"))
+        self.assertLess(self.relay.sent, 1 << 14)
+        self.same_mail("INBOX")
 
     def test_lost(self):
         """Goal: a service that goes away between intent and outcome costs a
