@@ -13,7 +13,7 @@
 
 #include <mbj/plan.h>
 
-#define PARK_PREFIX "mbj-parked-"
+#include "parked.h"
 
 /* A node of the tree to be: what becomes of it beside its place. */
 struct aim {
@@ -397,7 +397,7 @@ static int step_run_move(struct plan_run *run, const struct mbj_step *step)
 
 		mbj_id_print(node->id, id);
 		name = name_of(
-			mbj_bytes_str(t_strconcat(PARK_PREFIX, id, NULL)));
+			mbj_bytes_str(t_strconcat(PARKED_PREFIX, id, NULL)));
 		parent = MBJ_NODE_TEMP;
 	} else {
 		uint32_t at = run->diff.at[MBJ_AFTER][step->item];

@@ -7,6 +7,8 @@
  */
 #include "plugin.h"
 
+#include "parked.h"
+
 #include <mail-storage-hooks.h>
 #include <module-context.h>
 
@@ -174,6 +176,7 @@ void mbj_plugin_stand_aside(struct mail_user *user)
 static const struct mail_storage_hooks HOOKS = {
 	.mail_user_created = user_created,
 	.mail_namespaces_created = namespaces_created,
+	.mailbox_list_created = parked_hide,
 	.mailbox_allocated = mailbox_allocated,
 };
 

@@ -264,6 +264,27 @@ class Sdbox(DovecotCase):
         self.mbj("rename", self.p, self.user, "E/f/c>c")
         self.same()
 
+    def test_parked(self):
+        """Goal: what a killed run left aside is in no list, and comes back to
+        its place.  Method: a mailbox is given such a name; others that look
+        nearly like it are listed."""
+        without = ("-o", "mail_plugins=")
+        self.make([(1, "A", None), (2, "b", 1)])
+        self.deliver("A", "Subject: a\r\n\r\n")
+        self.same()
+        parked = "mbj-parked-" + self.number(1)
+        for words in (["rename", "A", parked],
+                      ["create", "mbj-parked-", parked + "0"]):
+            self.assertEqual(self.doveadm(*words, without=without), (0, ""))
+        client = self.login()
+        self.assertEqual(set(dovetest.tree_of(client)),
+                         {"INBOX", "mbj-parked-", parked + "0"})
+        client.logout()
+        self.assertEqual(self.doveadm("delete", "mbj-parked-", parked + "0",
+                                      without=without), (0, ""))
+        self.same()
+        self.same_mail()
+
     def test_names(self):
         """Goal: subscriptions are the account's.  Method: of a mailbox, of
         none, removed, and some that Dovecot had."""
