@@ -112,9 +112,11 @@ bool step_is_new(struct apply *apply, const char *vname)
 {
 	struct mailbox *box = apply_box(apply, vname);
 	struct mailbox_status status;
-	bool is_new = mailbox_get_status(box, STATUS_MESSAGES | STATUS_UIDNEXT,
+	/* Unopened it is asked of the list's index, which goes by names. */
+	bool is_new = mailbox_open(box) == 0 &&
+		      mailbox_get_status(box, STATUS_MESSAGES | STATUS_UIDNEXT,
 					 &status) == 0 &&
-		      status.messages == 0 && status.uidnext == 1;
+		      status.messages == 0 && status.uidnext <= 1;
 
 	box_leave(&box);
 	return is_new;

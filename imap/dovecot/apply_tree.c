@@ -216,6 +216,7 @@ static int own_keep(struct plan_run *run, uint32_t at)
 	struct aim aim = {.wanted = MBJ_NODE_NONE};
 	struct mbj_node own = *node;
 	uint32_t parent = MBJ_NODE_NONE, added;
+	enum mbj_rc rc;
 
 	if (node->parent < mbj_tree_size(run->before))
 		parent = mbj_tree_find(
@@ -225,19 +226,19 @@ static int own_keep(struct plan_run *run, uint32_t at)
 			 "mailbox %s is not the journal's, and is "
 			 "kept",
 			 path);
-	if (parent == MBJ_NODE_NONE) {
-		if (path_node(run, run->after, path, &own, &added) < 0)
-			return run_fail(run);
-	} else {
-		own.parent = parent;
-		if (mbj_tree_add(run->after, &own, &added, &run->err) < 0)
-			return run_fail(run);
-	}
-	if (!mbj_id_equal(mbj_tree_get(run->after, added)->id, own.id))
+	own.parent = parent;
+	rc = parent == MBJ_NODE_NONE
+		     ? path_node(run, run->after, path, &own, &added)
+		     : mbj_tree_add(run->after, &own, &added, &run->err);
+	if (rc == MBJ_EEXISTS ||
+	    (rc == MBJ_OK &&
+	     !mbj_id_equal(mbj_tree_get(run->after, added)->id, own.id)))
 		return apply_fail(run->apply,
 				  "mailbox %s, which is not the journal's, has "
 				  "the name of one that is: rename it",
 				  path);
+	if (rc < 0)
+		return run_fail(run);
 	aim_put(run, added, aim);
 	return 0;
 }
@@ -316,7 +317,10 @@ static bool folder_is_renewed(struct plan_run *run,
 	       step_is_new(run->apply, folder->vname);
 }
 
-/* What Dovecot has at a path becomes the account's mailbox there. */
+/*
+ * What Dovecot has at a path becomes the account's mailbox there, or makes room
+ * for it.
+ */
 static int folders_renew(struct plan_run *run)
 {
 	struct apply_folder *folder;
@@ -334,9 +338,18 @@ static int folders_renew(struct plan_run *run)
 		if (at == MBJ_NODE_NONE)
 			continue;
 		node = mbj_tree_get(run->apply->wanted, at);
-		if (folders_have(run, node->id) ||
+		if (mbj_id_equal(folder->id, node->id) ||
 		    !folder_is_renewed(run, folder))
 			continue;
+		if (folders_have(run, node->id)) {
+			/* INBOX stays what it is, and is told of later. */
+			if (strcmp(folder->vname, "INBOX") == 0)
+				continue;
+			if (step_delete(run->apply, folder->vname, false) < 0)
+				return -1;
+			folder->id = MBJ_ID_ROOT;
+			continue;
+		}
 		if (step_update(run->apply, folder->vname, node) < 0)
 			return -1;
 		folder->id = node->id;
@@ -368,12 +381,32 @@ static uint32_t now_parent(struct plan_run *run, const struct mbj_node *node)
 			     mbj_tree_get(run->after, node->parent)->id);
 }
 
+/* Where a step takes the node of that id: its place, or aside. */
+static void step_target(struct plan_run *run, const struct mbj_step *step,
+			struct mbj_id id, struct mbj_name *ret_name,
+			uint32_t *ret_parent)
+{
+	uint32_t at = run->diff.at[MBJ_AFTER][step->item];
+	char text[MBJ_ID_TEXT_SIZE];
+
+	if (!step->is_to_temp) {
+		*ret_name = mbj_tree_get(run->after, at)->name;
+		*ret_parent = now_parent(run, mbj_tree_get(run->after, at));
+		return;
+	}
+	mbj_id_print(id, text);
+	*ret_name =
+		name_of(mbj_bytes_str(t_strconcat(PARKED_PREFIX, text, NULL)));
+	*ret_parent = MBJ_NODE_TEMP;
+}
+
+/* A mailbox may be made aside, for what is to be below it. */
 static int step_run_create(struct plan_run *run, const struct mbj_step *step)
 {
 	uint32_t at = run->diff.at[MBJ_AFTER][step->item], added;
 	struct mbj_node node = *mbj_tree_get(run->after, at);
 
-	node.parent = now_parent(run, &node);
+	step_target(run, step, node.id, &node.name, &node.parent);
 	if (mbj_tree_add(run->now, &node, &added, &run->err) < 0)
 		return run_fail(run);
 	/* Places come with what is below them. */
@@ -385,30 +418,29 @@ static int step_run_create(struct plan_run *run, const struct mbj_step *step)
 
 static int step_run_move(struct plan_run *run, const struct mbj_step *step)
 {
-	uint32_t from = run->diff.at[MBJ_BEFORE][step->item];
-	const struct mbj_node *node = mbj_tree_get(run->now, from);
-	const char *old = now_path(run, from);
-	bool is_place = !node->is_selectable;
+	uint32_t at = run->diff.at[MBJ_BEFORE][step->item];
+	const char *from, *to;
 	struct mbj_name name;
 	uint32_t parent;
+	bool is_place;
 
-	if (step->is_to_temp) {
-		char id[MBJ_ID_TEXT_SIZE];
-
-		mbj_id_print(node->id, id);
-		name = name_of(
-			mbj_bytes_str(t_strconcat(PARKED_PREFIX, id, NULL)));
-		parent = MBJ_NODE_TEMP;
-	} else {
-		uint32_t at = run->diff.at[MBJ_AFTER][step->item];
-		const struct mbj_node *to = mbj_tree_get(run->after, at);
-
-		name = to->name;
-		parent = now_parent(run, to);
-	}
-	if (mbj_tree_move(run->now, from, parent, &name, &run->err) < 0)
+	/* One that was made aside. */
+	if (at == MBJ_NODE_NONE)
+		at = mbj_tree_find(
+			run->now,
+			mbj_tree_get(run->after,
+				     run->diff.at[MBJ_AFTER][step->item])
+				->id);
+	is_place = !mbj_tree_get(run->now, at)->is_selectable;
+	from = now_path(run, at);
+	step_target(run, step, mbj_tree_get(run->now, at)->id, &name, &parent);
+	if (mbj_tree_move(run->now, at, parent, &name, &run->err) < 0)
 		return run_fail(run);
-	return step_move(run->apply, old, now_path(run, from), is_place);
+	to = now_path(run, at);
+	/* An earlier run may have put it aside. */
+	return strcmp(from, to) == 0
+		       ? 0
+		       : step_move(run->apply, from, to, is_place);
 }
 
 static int step_run_delete(struct plan_run *run, const struct mbj_step *step)
