@@ -264,6 +264,19 @@ class Sdbox(DovecotCase):
         self.mbj("rename", self.p, self.user, "E/f/c>c")
         self.same()
 
+    def test_aside(self):
+        """Goal: a mailbox that takes the name of one which goes below it is
+        made aside, as the plan says.  Method: that, in two shapes of
+        which one is planned so."""
+        self.make([(1, "B", None), (3, "A", None)])
+        self.same()
+        self.make([(6, "B", None), (1, "B", 6), (3, "C", 6)])
+        self.same()
+        self.make([(2, "A", None), (4, "B", None), (5, "B", 2)])
+        self.same()
+        self.make([(7, "B", None), (2, "B", 7), (8, "C", 2), (4, "C", 7)])
+        self.same()
+
     def test_parked(self):
         """Goal: what a killed run left aside is in no list, and comes back to
         its place.  Method: a mailbox is given such a name; others that look
