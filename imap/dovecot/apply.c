@@ -59,8 +59,12 @@ static void capture_stand_aside(struct mail_user *user)
 static int account_read(struct apply *apply, const char *socket)
 {
 	struct mbj_client_options options = MBJ_CLIENT_OPTIONS_INIT;
+	struct mbj_client_status status;
+	struct mbj_id lineage = MBJ_ID_ROOT;
 	struct mbj_error err;
 	enum mbj_rc rc;
+
+	memset(&status, 0, sizeof(status));
 
 	options.timeout_ms = APPLY_TIMEOUT_MS;
 	options.connections_max = APPLY_CONNECTIONS;
@@ -70,7 +74,14 @@ static int account_read(struct apply *apply, const char *socket)
 	if (rc == MBJ_OK)
 		rc = mbj_client_tree(apply->client, mbj_bytes_str(apply->name),
 				     &apply->account, &apply->wanted, &err);
-	return rc < 0 ? apply_fail(apply, "%s", err.message) : 0;
+	if (rc == MBJ_OK)
+		rc = mbj_client_status(apply->client, &status, &err);
+	if (rc == MBJ_OK)
+		lineage = status.identity.lineage;
+	mbj_client_status_done(&status);
+	if (rc < 0)
+		return apply_fail(apply, "%s", err.message);
+	return known_check(apply, lineage);
 }
 
 /* Under the lock that Dovecot has on the user's list of mailboxes. */

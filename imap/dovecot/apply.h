@@ -25,8 +25,10 @@
 
 /*
  * What earlier runs left: which mailboxes came from the journal, so that one
- * which nobody told it is not taken for deleted there.  A file in the user's
- * control directory, replaced as a whole.
+ * which nobody told it is not taken for deleted there; of which store, and how
+ * far it was, so that neither another one nor one that is behind, to which what
+ * came later is not there, has anything deleted.  A file in the user's control
+ * directory, replaced as a whole.
  */
 struct known_box {
 	struct mbj_id id;
@@ -41,7 +43,9 @@ ARRAY_DEFINE_TYPE(known_box, struct known_box);
 
 struct known {
 	const char *path;
-	int lock_fd;		     /* one run at a time for a user */
+	int lock_fd;	       /* one run at a time for a user */
+	struct mbj_id lineage; /* of the store, ROOT: no run yet */
+	struct mbj_lsn lsn;    /* the account's last group that a run had */
 	ARRAY_TYPE(known_box) boxes; /* by id */
 	bool is_changed;
 };
@@ -68,7 +72,15 @@ void known_close(struct known *known);
 const struct known_box *known_find(struct known *known, struct mbj_id id);
 /* Requires: it is known. */
 void known_set(struct known *known, const struct known_box *box);
-/* All mailboxes of the account, before one of them is made.  -1, told. */
+/*
+ * The account comes from this store, and is no further back than it was.  -1,
+ * told.
+ */
+int known_check(struct apply *apply, struct mbj_id lineage);
+/*
+ * All mailboxes of the account, and where it is, before anything is changed.
+ * -1, told.
+ */
 int known_add_wanted(struct apply *apply);
 /* Those that the account has no more are forgotten.  -1, told. */
 int known_write(struct apply *apply);

@@ -1,10 +1,10 @@
 /*
  * What runs of apply know of a user's mailboxes.  See apply.h.
  *
- * A line of the file is a mailbox: its id and the numbers of struct known_box,
- * in their order but for modseq, which is last.  Where the file is lost,
- * mailboxes that the journal deleted meanwhile are taken for the user's own,
- * and kept.
+ * The first line of the file has the store's lineage and the account's LSN. Any
+ * other is a mailbox: its id and the numbers of struct known_box, in their
+ * order but for modseq, which is last.  Where the file is lost, mailboxes that
+ * the journal deleted meanwhile are taken for the user's own, and kept.
  */
 #include "apply.h"
 
@@ -19,7 +19,7 @@
 #include <str.h>
 
 #define KNOWN_NAME "mbj-apply"
-#define KNOWN_HEAD "mbj-apply 1"
+#define KNOWN_HEAD "mbj-apply 2"
 
 enum { KNOWN_LINE_MAX = 256 };
 
@@ -61,15 +61,27 @@ static bool line_parse(const char *line, struct known_box *ret_box)
 	       str_to_uint64(words[6], &ret_box->modseq) == 0;
 }
 
+static bool head_parse(const char *line, struct known *known)
+{
+	const char *const *words;
+
+	if (line == NULL || !str_begins(line, KNOWN_HEAD " "))
+		return false;
+	words = t_strsplit(line + strlen(KNOWN_HEAD " "), " ");
+	return str_array_length(words) == 2 &&
+	       mbj_id_parse(mbj_bytes_str(words[0]), &known->lineage) &&
+	       str_to_uint64(words[1], &known->lsn.v) == 0;
+}
+
 static int known_parse(struct apply *apply, struct istream *input)
 {
 	struct known *known = &apply->known;
 	const char *line = i_stream_read_next_line(input);
 
-	if (line == NULL || strcmp(line, KNOWN_HEAD) != 0)
+	if (!head_parse(line, known))
 		return apply_fail(apply,
-				  "%s is not of this version: it begins with "
-				  "another line than \"%s\"",
+				  "%s is not of this version: its first line "
+				  "is not \"%s\", a lineage and an LSN",
 				  known->path, KNOWN_HEAD);
 	while ((line = i_stream_read_next_line(input)) != NULL) {
 		struct known_box box;
@@ -146,14 +158,15 @@ static int known_replace(struct apply *apply)
 	const char *fresh = t_strconcat(path, ".new", NULL);
 	string_t *text = t_str_new(4096);
 	const struct known_box *box;
+	char id[MBJ_ID_TEXT_SIZE];
 	FILE *file;
 	bool is_good;
 
-	str_append(text, KNOWN_HEAD "\n");
+	mbj_id_print(apply->known.lineage, id);
+	str_printfa(text, KNOWN_HEAD " %s %" PRIu64 "\n", id,
+		    apply->known.lsn.v);
 	array_foreach(&apply->known.boxes, box)
 	{
-		char id[MBJ_ID_TEXT_SIZE];
-
 		mbj_id_print(box->id, id);
 		str_printfa(text, "%s %" PRIu64 " %u %u %u %u %" PRIu64 "\n",
 			    id, box->rev, box->mark, box->uidvalidity,
@@ -173,6 +186,35 @@ static int known_replace(struct apply *apply)
 	return 0;
 }
 
+int known_check(struct apply *apply, struct mbj_id lineage)
+{
+	struct known *known = &apply->known;
+	uint64_t lsn = apply->account.lsn.v;
+	char text[MBJ_ID_TEXT_SIZE];
+
+	mbj_id_print(known->lineage, text);
+	if (!mbj_id_is_root(known->lineage) &&
+	    !mbj_id_equal(known->lineage, lineage))
+		return apply_fail(
+			apply,
+			"the service has another store than the one, "
+			"of lineage %s, that this user's mailboxes "
+			"came from: nothing is changed; without %s it "
+			"is taken for the right one",
+			text, known->path);
+	if (lsn < known->lsn.v)
+		return apply_fail(
+			apply,
+			"the account is at group %" PRIu64 " there, "
+			"and was at %" PRIu64 " in an earlier run: "
+			"nothing is changed before it is as far again",
+			lsn, known->lsn.v);
+	known->is_changed |= lsn != known->lsn.v;
+	known->lineage = lineage;
+	known->lsn.v = lsn;
+	return 0;
+}
+
 int known_add_wanted(struct apply *apply)
 {
 	struct known *known = &apply->known;
@@ -187,7 +229,7 @@ int known_add_wanted(struct apply *apply)
 		    known_find(known, node->id) == NULL)
 			array_push_back(&fresh, &box);
 	}
-	if (array_count(&fresh) == 0)
+	if (array_count(&fresh) == 0 && !known->is_changed)
 		return 0;
 	array_append_array(&known->boxes, &fresh);
 	array_sort(&known->boxes, box_order);

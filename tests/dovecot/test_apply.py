@@ -308,6 +308,45 @@ class Sdbox(DovecotCase):
         self.mbj("unsubscribe", self.p, self.user, "A")
         self.same()
 
+    def serve_other(self, store):
+        """Another store where the replica was, as long as the test takes."""
+        case = type(self)
+        self.stop_service()
+        case.store = store
+        self.serve()
+
+        def back():
+            self.stop_service()
+            case.store = self.r
+            self.serve()
+        self.addCleanup(back)
+
+    def test_behind(self):
+        """Goal: what came later is not taken for deleted where the replica is
+        behind, or is another store's.  Method: one that was replayed to a
+        group before the last mailbox; a store of its own with the account; and
+        the right one again."""
+        self.make([(1, "A", None)])
+        self.deliver("A", "Subject: early\r\n\r\n")
+        early = self.mbj("status", self.p, "--json").json()["journalEnd"]
+        self.make([(1, "A", None), (2, "B", None)])
+        self.deliver("B", "Subject: late\r\n\r\n")
+        self.same()
+        young, other = self.dir / "young", self.dir / "other"
+        self.mbj("init", young, "--role", "replica")
+        self.mbj("replay", self.p, young, "--until", str(early))
+        self.mbj("init", other, "--role", "primary")
+        self.mbj("account", "create", other, self.user)
+        for store, says in ((young, "an earlier run"), (other, "another store")):
+            self.serve_other(store)
+            self.assertIn(says, self.apply(75))
+            client = self.login()
+            self.assertEqual(client.select("B"), ("OK", [b"1"]))
+            client.logout()
+        self.serve_other(self.r)
+        self.assertEqual(self.apply(), "")
+        self.same_mail()
+
     def test_own(self):
         """Goal: a mailbox that the journal never had is kept and named, a
         new empty one of a wanted name becomes that.  Method: both, made in
