@@ -1,0 +1,351 @@
+"""Two real Dovecots: what users do at the first, the second has.  The journal
+of the first runs to a replica through a Unix socket, and doveadm mbj apply
+brings it into the second."""
+import calendar
+import imaplib
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import unittest
+
+import dovetest
+from dovetest import DovecotCase, encode, mbjtest
+
+
+
+def mail(text, lines=1):
+    return (f"Subject: {text}\r\nFrom: <a@b.c>\r\n\r\n" +
+            f"{text}\r\n" * lines).encode()
+
+
+def status_of(client, path):
+    """STATUS: item to value."""
+    status, answer = client.status(
+        encode(path), "(X-GUID UIDVALIDITY UIDNEXT MESSAGES UNSEEN "
+        "HIGHESTMODSEQ)")
+    assert status == "OK", (path, answer)
+    text = b" ".join(a if isinstance(a, bytes) else a[1] for a in answer)
+    return dict(re.findall(r"(\S+) ([0-9a-f]+)",
+                           text.decode().rsplit("(", 1)[1]))
+
+
+def fetched(client, path):
+    """UID to flags, date and bytes."""
+    status, _ = client.select(encode(path), readonly=True)
+    assert status == "OK", path
+    status, answer = client.uid("FETCH", "1:*",
+                                "(UID FLAGS INTERNALDATE BODY.PEEK[])")
+    assert status == "OK", answer
+    found = {}
+    for row in answer:
+        if isinstance(row, tuple):
+            flags = re.search(rb"FLAGS \(([^)]*)\)", row[0]).group(1)
+            found[int(re.search(rb"UID (\d+)", row[0]).group(1))] = (
+                sorted(f for f in flags.decode().lower().split()
+                       if f != "\\recent"),
+                calendar.timegm(imaplib.Internaldate2tuple(row[0])), row[1])
+    client.unselect()
+    return found
+
+
+def everything(client):
+    """What a client can see of the account."""
+    tree = dovetest.tree_of(client)
+    boxes = {path for path, has in tree.items() if has is not None}
+    seen = {"names": boxes, "subscribed": dovetest.subscribed(client),
+            # Places on the way to a mailbox: others are nobody's.
+            "places": {path for path in set(tree) - boxes
+                       if any(b.startswith(path + "/") for b in boxes)},
+            "stray": set(tree) - boxes}
+    seen["stray"] -= seen["places"]
+    for path in sorted(boxes):
+        seen[path] = status_of(client, path)
+        seen[path + "\0"] = fetched(client, path)
+    return seen
+
+
+class Pair(DovecotCase):
+    """Store p and its Dovecot, store r that follows, and another Dovecot."""
+    MORE = """lda_mailbox_autocreate = yes
+protocol doveadm {
+  mail_plugins = mbj doveadm_mbj
+}
+"""
+    replica = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.addClassCleanup(cls.stop_replica)
+        super().setUpClass()
+        cls.other_store, cls.other_socket = cls.home / "r", cls.home / "r.socket"
+        subprocess.run([mbjtest.MBJ, "init", cls.other_store, "--role",
+                        "replica"], check=True, stdout=subprocess.DEVNULL)
+        cls.serve_replica()
+        cls.other = dovetest.Dovecot(cls.home / "other", cls.other_socket,
+                                     cls.LOCATION, cls.SEPARATOR, cls.PREFIX,
+                                     cls.MORE)
+        cls.addClassCleanup(cls.other.stop)
+        cls.other.start()
+
+    @classmethod
+    def begin(cls, store, where, *options):
+        """mbj serve, until it listens."""
+        process = subprocess.Popen(
+            [mbjtest.MBJ, "serve", str(store), "--socket", str(where),
+             "--group", str(dovetest.MAIL_GID), *options],
+            stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        for _ in range(6000):
+            try:
+                with socket.socket(socket.AF_UNIX) as peer:
+                    peer.connect(str(where))
+                return process
+            except OSError:
+                assert process.poll() is None, "the service ended"
+                time.sleep(0.01)
+        raise AssertionError("the service does not listen")
+
+    @classmethod
+    def serve(cls):
+        cls.server = cls.begin(cls.store, cls.socket, "--replicas",
+                               f"unix:{cls.home}/replicas")
+
+    @classmethod
+    def serve_replica(cls):
+        cls.replica = cls.begin(cls.other_store, cls.other_socket, "--from",
+                                f"unix:{cls.home}/replicas")
+
+    @classmethod
+    def stop_replica(cls):
+        if cls.replica is not None:
+            cls.replica.terminate()
+            cls.replica.wait(60)
+            cls.replica = None
+
+    def setUp(self):
+        super().setUp()
+        if self.replica is None:
+            self.serve_replica()
+
+    # --------------------------------------------------------------- the way
+
+    def follow(self):
+        """The replica has all of the journal."""
+        end = self.end()
+        for _ in range(6000):
+            at = self.mbj("status", self.other_socket,
+                          "--json").json()
+            if at["applied"] >= end:
+                self.assertEqual(at["parked"], [])
+                return
+            time.sleep(0.01)
+        self.fail(f"the replica does not come to {end}: {at}")
+
+    def apply(self, status=0):
+        done, said = self.other.doveadm("mbj", "apply", "-u", self.user)
+        if status is not None:
+            self.assertEqual((done, said), (status, said),
+                             said + self.other.log()[-4000:])
+        return said
+
+    def bring(self):
+        self.follow()
+        self.apply()
+
+    def login_other(self):
+        client = self.other.login(self.user)
+        self.addCleanup(self.leave, client)
+        return client
+
+    def same_there(self):
+        """A client sees the same at both."""
+        one = self.login()
+        here = everything(one)
+        self.same(one)  # what the journal has, too
+        self.leave(one)
+        self.bring()
+        two = self.login_other()
+        there = everything(two)
+        self.leave(two)
+        said = self.other.log()[-4000:]
+        for key in ("names", "places", "subscribed"):
+            self.assertEqual(there[key], here[key], (key, said))
+        self.assertLessEqual(there["stray"], here["stray"])
+        for path in here["names"]:
+            modseqs = [int(seen[path].pop("HIGHESTMODSEQ"))
+                       for seen in (here, there)]
+            self.assertLessEqual(modseqs[0], modseqs[1], path)
+            self.assertEqual(there[path], here[path], (path, said))
+            self.assertEqual(there[path + "\0"], here[path + "\0"],
+                             (path, said))
+            self.assertEqual(len(here[path + "\0"]),
+                             int(here[path]["MESSAGES"]), path)
+        guids = [d.doveadm("mailbox", "status", "-u", self.user, "guid", "*")
+                 for d in (self.dovecot, self.other)]
+        self.assertEqual(*(sorted(text.splitlines()) for _, text in guids))
+        self.assertEqual(len(guids[0][1].splitlines()), len(here["names"]))
+        self.assertEqual(self.apply(), "")  # nothing is left to do
+        return here
+
+    # ------------------------------------------------------------- scenarios
+
+    def one_scenario(self, client, *steps):
+        """Each step is a command; one event of replication has them all."""
+        for word, *names in steps:
+            if word == "append":
+                self.ok(client.append(encode(names[0]), "(\\Flagged)", None,
+                                      mail(str(steps))))
+            else:
+                self.ok(getattr(client, word)(*map(encode, names)))
+        return self.same_there()
+
+    @staticmethod
+    def renames(*chain):
+        """RENAME each to the next."""
+        return [("rename", a, b) for a, b in chain]
+
+    def test_scenarios(self):
+        """Goal: what other replications stumble over arrives, folder by
+        folder and message by message.  Method: commands of a client at the
+        first, one run of apply, both compared over IMAP."""
+        one = self.login()
+        for name in ("A", "A/x", "B", "B/y", "B/y/z", "C", "P", "P/Q", "t2"):
+            self.ok(one.create(name))
+            self.ok(one.subscribe(name))
+            self.ok(one.append(name, "(\\Seen $k)", None, mail(name)))
+        self.same_there()
+        ids = {}
+
+        def run(*steps):
+            seen = self.one_scenario(one, *steps)
+            ids.update({p: seen[p]["X-GUID"] for p in seen["names"]})
+        run()
+        a, b = ids["A"], ids["B"]
+        swap = self.renames(("A", "t"), ("B", "A"), ("t", "B"))
+        run(*swap)
+        self.assertEqual((ids["A"], ids["B"]), (b, a))
+        run(*swap * 3)
+        run(*self.renames(("A", "t"), ("B", "A"), ("C", "B"), ("t", "C")))
+        run(*self.renames(("A", "t"), ("B", "A"), ("C", "B"), ("t", "C")),
+            ("append", "B"))
+        # through a name that exists before and after
+        run(("rename", "t2", "t3"), *self.renames(
+            ("A", "t2"), ("B", "A"), ("t2", "B"), ("t3", "t2")))
+        # a parent under its own child
+        run(*self.renames(("P/Q", "t"), ("P", "t/Q"), ("t", "P")))
+        run(("create", "F"), ("append", "F"), ("create", "G"), ("append", "G"))
+        run(("delete", "F"), ("create", "F"), ("append", "F"))
+        run(("delete", "G"), ("rename", "F", "G"), ("append", "G"))
+        run(("delete", "t2"), ("rename", "G", "t2"), ("create", "G"),
+            ("append", "G"), ("delete", "G"), ("create", "G"))
+        # what has children becomes a place, and a mailbox again
+        run(("delete", "B"), ("create", "B"), ("append", "B"))
+        # case and accents only
+        run(("create", "case"), ("append", "case"), ("rename", "case", "Case"))
+        run(("create", "case"), ("append", "case"), *self.renames(
+            ("Case", "t"), ("case", "Case"), ("t", "case")))
+        run(("create", "Gr\u00fc\u00dfe"), ("create", "\u6f22" * 40),
+            ("append", "\u6f22" * 40), *self.renames(
+                ("Gr\u00fc\u00dfe", "t"), ("\u6f22" * 40, "Gr\u00fc\u00dfe"),
+                ("t", "\u6f22" * 40)))
+        # deep subtrees, and into each other
+        for top in ("D", "E"):
+            path = top
+            for n in range(6):
+                self.ok(one.create(path))
+                self.ok(one.append(path, None, None, mail(path)))
+                path += f"/{n}"
+        run(*self.renames(("D", "t"), ("E", "D"), ("t", "E")))
+        run(*self.renames(("D/0/1", "t"), ("E/0", "D/0/1"), ("t", "E/0")))
+        run(("rename", "D", "E/0/2/D"))
+        run(("delete", "E"), ("create", "E"))
+        run(*[("create", f"n{i}") for i in range(12)], *self.renames(
+            ("n0", "t"), *((f"n{i}", f"n{i - 1}") for i in range(1, 12)),
+            ("t", "n11")))
+        if not self.LOCATION.startswith("maildir"):
+            run(("append", "INBOX"), ("rename", "INBOX", "Old"))
+            run(("append", "INBOX"), ("append", "Old"),
+                ("rename", "INBOX", "Old/INBOX"), ("append", "INBOX"))
+        run(("unsubscribe", "A"), ("subscribe", "B"))
+
+    # ---------------------------------------------------------- failing over
+
+    def test_failover(self):
+        """Goal: a client that knew the first goes on at the second: what it
+        has is good there, and it hears of all that it has missed.  Method:
+        its cache is filled at the first, more happens there, the first goes
+        away with its service; QRESYNC at the second."""
+        one = self.login()
+        for name in ("A", "B"):
+            self.ok(one.create(name))
+            for n in range(8):
+                self.ok(one.append(name, "(\\Seen $k)" if n % 2 else "()",
+                                   None, mail(f"{name} {n}", n * 50)))
+        self.bring()
+        known = everything(one)
+        self.ok(one.select("A"))
+        self.ok(one.uid("STORE", "2:3", "+FLAGS", "(\\Answered $late)"))
+        self.ok(one.uid("STORE", "5", "+FLAGS", "(\\Deleted)"))
+        self.ok(one.expunge())
+        self.ok(one.uid("MOVE", "7", "B"))
+        for source, target in (("A", "t"), ("B", "A"), ("t", "B")):
+            self.ok(one.rename(source, target))
+        self.ok(one.append("B", "()", None, mail("last")))
+        last = everything(one)
+        self.bring()
+        self.dovecot.stop()
+        self.addCleanup(self.dovecot.start)
+        self.stop_service()
+        self.addCleanup(self.serve)
+        two = self.login_other()
+        self.ok(two.enable("QRESYNC"))
+        for old, new in (("A", "B"), ("B", "A"), ("INBOX", "INBOX")):
+            was, cache = known[old], known[old + "\0"]
+            self.assertEqual(status_of(two, new)["UIDVALIDITY"],
+                             was["UIDVALIDITY"])
+            self.assertEqual(status_of(two, new)["X-GUID"], was["X-GUID"])
+            flags, gone = self.resynced(two, new, was)
+            mine = {uid: flags.pop(uid, has[0]) for uid, has in cache.items()
+                    if uid not in gone}
+            mine.update(flags)  # of those that are new
+            self.assertEqual(mine, {uid: has[0] for uid, has in
+                                    last[new + "\0"].items()}, new)
+            there = fetched(two, new)
+            for uid in set(cache) - gone:
+                self.assertEqual(there[uid][1:], cache[uid][1:], (new, uid))
+            self.assertEqual(there, last[new + "\0"])
+
+    def resynced(self, client, path, was):
+        """What SELECT with QRESYNC says: UID to flags, UIDs that went."""
+        client.untagged_responses.clear()
+        client.select(encode(path) + f" (QRESYNC ({was['UIDVALIDITY']} "
+                      f"{was['HIGHESTMODSEQ']}))")
+        gone = set()
+        for line in client.untagged_responses.get("VANISHED", []):
+            for part in line.decode().rsplit(" ", 1)[-1].split(","):
+                first, _, end = part.partition(":")
+                gone |= set(range(int(first), int(end or first) + 1))
+        flags = {}
+        for line in client.untagged_responses.get("FETCH", []):
+            text = line.decode()
+            flags[int(re.search(r"UID (\d+)", text).group(1))] = sorted(
+                f.lower() for f in re.search(r"FLAGS \(([^)]*)\)", text)
+                .group(1).split() if f != "\\Recent")
+        return flags, gone
+
+
+class Sdbox(Pair):
+    pass
+
+
+class Maildir(Pair):
+    LOCATION = "maildir:~/Maildir"
+
+
+if __name__ == "__main__":
+    if not dovetest.can_run() or not os.path.exists(dovetest.APPLY):
+        print("SKIPPED: there is no Dovecot, or no plugin for it")
+        sys.exit(77)
+    unittest.main(warnings=os.environ.get("PYTHONWARNINGS", "ignore"))
