@@ -17,7 +17,7 @@
 #include <mbj/collect.h>
 #include <mbj/memory.h>
 
-enum { DAY_S = 86400, DAYS_MAX = 36500 };
+#define DAY_US (86400 * INT64_C(1000000))
 
 /* --------------------------------------------------------------- options */
 
@@ -70,8 +70,8 @@ int keep_options(const struct cli_call *call, struct mbj_trim_options *options)
 	uint64_t days = 0;
 	int status;
 
-	status = keep_option(call, "keep-days", o->keep_days, false, DAYS_MAX,
-			     &days);
+	status = keep_option(call, "keep-days", o->keep_days, false,
+			     MBJ_TRIM_KEEP_US_MAX / DAY_US, &days);
 	if (status == CLI_OK)
 		status = keep_option(call, "keep-bytes", o->keep_bytes, true,
 				     INT64_MAX, &options->keep_size);
@@ -80,7 +80,7 @@ int keep_options(const struct cli_call *call, struct mbj_trim_options *options)
 				     false, MBJ_REQUEST_WINDOW_MAX,
 				     &options->keep_requests);
 	if (o->keep_days != NULL)
-		options->keep_us = (int64_t)days * DAY_S * 1000000;
+		options->keep_us = (int64_t)days * DAY_US;
 	options->is_dry_run = o->is_dry_run;
 	return status;
 }

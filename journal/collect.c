@@ -177,6 +177,9 @@ static enum mbj_rc slice_collect(struct collecting *c, struct mbj_error *err)
 
 	if (c->count == 0)
 		return MBJ_OK;
+	/* Who leads may wait for readers to end: see store_turn_take. */
+	mbj_txn_abort(&c->txn);
+	c->looked = 0;
 	if (!c->is_dry_run)
 		rc = store_turn_take(c->store, err);
 	if (rc < 0)

@@ -268,6 +268,20 @@ static enum mbj_rc directory_make(const struct mbj_sys *sys, const char *dir,
 	return rc;
 }
 
+enum mbj_rc store_replicas_lock(const struct mbj_store *store,
+				struct mbj_file *ret_lock,
+				struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = replicas_path(path, store->dir, err);
+
+	if (rc == MBJ_OK)
+		rc = directory_make(store->sys, store->dir, path, err);
+	if (rc == MBJ_OK)
+		rc = lock_take(store->sys, path, ret_lock, err);
+	return rc;
+}
+
 enum mbj_rc mbj_replica_note_save(const struct mbj_sys *sys, const char *dir,
 				  const struct mbj_replica_note *note,
 				  enum mbj_note_turn turn,

@@ -57,6 +57,17 @@ static enum mbj_rc watermark_read(struct mbj_store *store, const char *what,
 	return rc;
 }
 
+/* In a turn: a state that failed is made good, as the next edit would. */
+static enum mbj_rc turn_ready(struct mbj_store *store, struct mbj_error *err)
+{
+	enum mbj_rc rc = store_check(store, err);
+
+	if (rc == MBJ_OK && store_role(store) == MBJ_STORE_PRIMARY &&
+	    mbj_state_is_failed(store->state))
+		rc = store_state_recover(store, err);
+	return rc;
+}
+
 enum mbj_rc store_house_checkpoint(struct mbj_store *store, const char *what,
 				   struct mbj_watermark *ret_watermark,
 				   struct mbj_error *err)
@@ -65,8 +76,7 @@ enum mbj_rc store_house_checkpoint(struct mbj_store *store, const char *what,
 
 	if (rc < 0)
 		return rc;
-	/* A batch that failed may have left a state that is to be mended. */
-	rc = store_check(store, err);
+	rc = turn_ready(store, err);
 	/* Read before: what comes later is perhaps not on disk. */
 	if (rc == MBJ_OK)
 		rc = watermark_read(store, what, ret_watermark, err);
@@ -153,8 +163,10 @@ static enum mbj_rc image_copy(struct mbj_store *store, const char *dir,
 	struct mbj_txn *txn = NULL;
 	enum mbj_rc rc;
 
+	rc = turn_ready(store, err);
 	/* Only where the state can be read is there something to copy. */
-	rc = mbj_store_read(store, &txn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_store_read(store, &txn, err);
 	mbj_txn_abort(&txn);
 	if (rc == MBJ_OK)
 		rc = mbj_state_image(store->state, dir, room, err);

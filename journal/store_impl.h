@@ -224,6 +224,17 @@ enum mbj_rc store_parked_refuse(const struct mbj_store *store,
 /* Segments before the journal's beginning go, as well as that can be done. */
 void store_trim_finish(const struct mbj_store *store);
 
+/* ----------------------------------------------------------- replicas.c */
+
+/*
+ * The register of replicas stays as it is until *ret_lock is closed.  Writers
+ * wait for a second, no longer.
+ * Returns: MBJ_EBUSY.
+ */
+enum mbj_rc store_replicas_lock(const struct mbj_store *store,
+				struct mbj_file *ret_lock,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* ------------------------------------------------------ store_recall.c */
 
 /*
@@ -366,8 +377,10 @@ enum mbj_rc store_submit(struct mbj_store *store, const struct mbj_edit *edit,
 /*
  * Wait for a moment among the batches in which no edit is carried out and no
  * group is applied: what is the leader's is the caller's until it gives it
- * back, which it does soon, since all that is submitted waits meanwhile.
- * Requires: the caller has none, and no batch.
+ * back; all that is submitted waits meanwhile, so keeping house does so soon,
+ * while a replica's batch takes as long as its source does.
+ * Requires: the caller has none, no batch, and no reading transaction: who
+ * leads may wait for those to end, so as to mend the state.
  */
 enum mbj_rc store_turn_take(struct mbj_store *store,
 			    struct mbj_error *err) MBJ_MUST_CHECK;

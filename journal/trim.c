@@ -6,11 +6,13 @@
  *	     each entry synced before the next
  *
  * Edits go on meanwhile: checkpoint and superblock have a turn each
- * (store_turn_take); what is read lies behind the journal's end as it was, and
- * who reads the journal for an edit does so from its beginning as it is then.
+ * (store_turn_take), and in that of the superblock the register of replicas is
+ * read again, as a snapshot takes its time; what is read lies behind the
+ *journal's end as it was, and who reads the journal for an edit does so from
+ *its beginning as it is then.
  *
  * Where a crash leaves segments that lie before the journal's beginning, they
- * are void, as the superblock says, and go at the next opening.
+ * are void, as the superblock says, and go at the next opening or trim.
  *
  * Invariants:
  *   1. the superblock says so before any byte is gone;
@@ -107,6 +109,7 @@ static enum mbj_rc entry_look(const struct trimming *t, size_t index,
 static enum mbj_rc segments_bound(struct trimming *t, struct mbj_error *err)
 {
 	const struct mbj_sys *sys = t->store->sys;
+	/* In range: see options_check. */
 	int64_t cutoff = sys->now_us(sys->ctx) - t->options->keep_us;
 	struct segment_header header = {.number = 0};
 	bool is_old = t->options->keep_us <= 0;
@@ -170,6 +173,7 @@ static enum mbj_rc anchor_find(struct trimming *t, struct mbj_error *err)
 
 	index = segment_list_find(&t->list, (struct mbj_lsn){t->bound});
 	t->anchor = t->store->superblock.identity.anchor;
+	t->number = 0;
 	if (index == t->list.count ||
 	    t->list.entries[index].first.v <= t->anchor.first.v)
 		return MBJ_OK;
@@ -250,6 +254,27 @@ static enum mbj_rc anchor_set(struct trimming *t, struct mbj_error *err)
 	return MBJ_OK;
 }
 
+/*
+ * In a turn.  A replica that was registered since the bound was found is waited
+ * for; whoever registers one later finds the journal's beginning as it is then
+ * (stream_register), as nobody does so in between.
+ */
+static enum mbj_rc anchor_judge(struct trimming *t, struct mbj_error *err)
+{
+	struct mbj_file lock = MBJ_FILE_CLOSED;
+	enum mbj_rc rc = store_replicas_lock(t->store, &lock, err);
+
+	if (rc < 0)
+		return rc;
+	rc = replicas_bound(t, err);
+	if (rc == MBJ_OK)
+		rc = anchor_find(t, err);
+	if (rc == MBJ_OK && t->number > 0)
+		rc = anchor_set(t, err);
+	mbj_file_close(&lock);
+	return rc;
+}
+
 static enum mbj_rc anchor_move(struct trimming *t, struct mbj_error *err)
 {
 	struct mbj_store *store = t->store;
@@ -266,14 +291,45 @@ static enum mbj_rc anchor_move(struct trimming *t, struct mbj_error *err)
 				     "was made good from the journal "
 				     "meanwhile: try again",
 				     store->dir);
-	t->result->snapshot = snapshot.info.watermark.lsn;
 	rc = store_turn_take(store, err);
 	if (rc < 0)
 		return rc;
-	rc = anchor_set(t, err);
+	rc = anchor_judge(t, err);
 	store_turn_give(store);
-	return rc < 0 ? rc
-		      : files_remove(store, t->number, false, t->result, err);
+	if (rc < 0)
+		return mbj_error_prefix(err, rc, "nothing was trimmed");
+	t->result->first = t->anchor.first;
+	if (t->number == 0)
+		return MBJ_OK;
+	t->result->snapshot = snapshot.info.watermark.lsn;
+	rc = files_remove(store, t->number, false, t->result, err);
+	if (rc < 0)
+		return mbj_error_prefix(err, rc,
+					"the journal begins at group %llu "
+					"now, but what lies before it is not "
+					"gone; the next trim removes it",
+					(unsigned long long)t->anchor.first.v);
+	return MBJ_OK;
+}
+
+/* What an earlier trim could not remove; the list is of what is left. */
+static enum mbj_rc void_remove(struct trimming *t, struct mbj_error *err)
+{
+	const struct mbj_store *store = t->store;
+	size_t index =
+		segment_list_find(&t->list,
+				  store->superblock.identity.anchor.first);
+	enum mbj_rc rc;
+
+	if (t->options->is_dry_run || index == 0 || index == t->list.count)
+		return MBJ_OK;
+	rc = files_remove(store, t->list.entries[index].number, false,
+			  t->result, err);
+	if (rc < 0)
+		return rc;
+	segment_list_done(&t->list);
+	segment_list_init(&t->list);
+	return segment_list_load(&t->list, store->sys, store->journal_dir, err);
 }
 
 static enum mbj_rc trim_run(struct trimming *t, struct mbj_error *err)
@@ -288,7 +344,9 @@ static enum mbj_rc trim_run(struct trimming *t, struct mbj_error *err)
 				       err);
 	if (rc < 0 || t->list.count == 0)
 		return rc;
-	rc = bound_find(t, err);
+	rc = void_remove(t, err);
+	if (rc == MBJ_OK)
+		rc = bound_find(t, err);
 	if (rc == MBJ_OK)
 		rc = anchor_find(t, err);
 	if (rc < 0 || t->number == 0)
@@ -327,6 +385,29 @@ static enum mbj_rc trim_all(struct trimming *t, struct mbj_error *err)
 	return rc;
 }
 
+/* They come from a peer as well. */
+static enum mbj_rc options_check(const struct mbj_trim_options *options,
+				 struct mbj_error *err)
+{
+	if (options->size != sizeof(*options))
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "the options of a trim have another size "
+				     "here: built against other headers");
+	if (options->keep_us < 0 || options->keep_us > MBJ_TRIM_KEEP_US_MAX)
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "a trim keeps 0 to %lld microseconds, "
+				     "not %lld",
+				     (long long)MBJ_TRIM_KEEP_US_MAX,
+				     (long long)options->keep_us);
+	if (options->keep_requests > MBJ_REQUEST_WINDOW_MAX)
+		return mbj_error_set(
+			err, MBJ_EINVALID,
+			"a trim keeps the requests of 0 to %d groups, not %llu",
+			MBJ_REQUEST_WINDOW_MAX,
+			(unsigned long long)options->keep_requests);
+	return MBJ_OK;
+}
+
 enum mbj_rc mbj_store_trim(struct mbj_store *store,
 			   const struct mbj_trim_options *options,
 			   struct mbj_trim_result *ret_result,
@@ -336,13 +417,10 @@ enum mbj_rc mbj_store_trim(struct mbj_store *store,
 	struct trimming t = {.store = store,
 			     .options = options,
 			     .result = &result};
-	enum mbj_rc rc;
+	enum mbj_rc rc = options_check(options, err);
 
-	if (options->size != sizeof(*options))
-		return mbj_error_set(err, MBJ_EINVALID,
-				     "the options of a trim have another size "
-				     "here: built against other headers");
-	rc = store_house_begin(store, err);
+	if (rc == MBJ_OK)
+		rc = store_house_begin(store, err);
 	if (rc < 0)
 		return rc;
 	rc = trim_all(&t, err);

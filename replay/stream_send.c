@@ -92,7 +92,8 @@ enum mbj_rc stream_register(struct stream_server *s,
 		err->rc = MBJ_EIO;
 		return MBJ_EIO;
 	}
-	return MBJ_OK;
+	/* A trim that did not see it yet has moved the beginning before. */
+	return is_first ? stream_identity_check(s, err) : MBJ_OK;
 }
 
 static enum mbj_rc register_begin(struct stream_server *s,

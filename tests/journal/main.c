@@ -27,6 +27,7 @@ int main(void)
 		test_group_case,
 		test_group_writer_case,
 		test_house_case,
+		test_house_mend_case,
 		test_intent_case,
 		test_intent_model_case,
 		test_intent_resolve_case,

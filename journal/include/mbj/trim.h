@@ -95,15 +95,17 @@ MBJ_API const char *mbj_trim_reason_name(enum mbj_trim_reason reason);
 MBJ_API const char *mbj_trim_reason_text(enum mbj_trim_reason reason);
 
 struct mbj_trim_options {
-	size_t size;		/* of this structure */
-	int64_t keep_us;	/* segments younger than that stay */
-	uint64_t keep_size;	/* bytes of the newest segments that stay */
-	uint64_t keep_requests; /* groups whose request ids stay known */
+	size_t size;	    /* of this structure */
+	int64_t keep_us;    /* segments younger than that stay, 0: none */
+	uint64_t keep_size; /* bytes of the newest segments that stay */
+	/* Groups whose request ids stay known, to MBJ_REQUEST_WINDOW_MAX. */
+	uint64_t keep_requests;
 	bool is_dry_run;
 };
 
-/* A month. */
-#define MBJ_TRIM_KEEP_US (30 * 86400 * INT64_C(1000000))
+/* A month, and a century, the most. */
+#define MBJ_TRIM_KEEP_US     (30 * 86400 * INT64_C(1000000))
+#define MBJ_TRIM_KEEP_US_MAX (INT64_C(36500) * 86400 * 1000000)
 
 #define MBJ_TRIM_OPTIONS_INIT                                               \
 	((struct mbj_trim_options){sizeof(struct mbj_trim_options),         \
@@ -124,14 +126,17 @@ struct mbj_trim_result {
  * Remove the segments from the journal's beginning on that nobody needs: the
  * state has all their groups and was checkpointed, a good snapshot (made for it
  * where there is none) stands at their last group or behind it, and they
- * are older than the options say.
- * Others submit meanwhile, and wait for a checkpoint of the state and for one
- * write of the superblock; who reads the journal from before its new beginning
+ * are older than the options say.  What an earlier one could not remove goes
+ * first, and is counted.
+ * Others submit meanwhile, and wait four times: for a checkpoint of the state,
+ * through a service for a copy of it, for one write of the superblock, during
+ * which nobody is registered (mbj/replicas.h), and for the reserve where it has
+ * to be made again; who reads the journal from before its new beginning
  * is told that what comes next is gone.
  * Returns: MBJ_EFENCED (nothing was received yet; a backup that was not
- * finished; accounts are parked), MBJ_EBUSY.
+ * finished; accounts are parked), MBJ_EBUSY, MBJ_EINVALID naming the option.
  * Durability: the superblock says where the journal begins before a segment
- * goes; what a crash leaves before that goes at the next opening.
+ * goes; what a crash leaves before that goes at the next opening or trim.
  */
 MBJ_API enum mbj_rc mbj_store_trim(struct mbj_store *store,
 				   const struct mbj_trim_options *options,

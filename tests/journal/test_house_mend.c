@@ -1,0 +1,278 @@
+/*
+ * Keeping house while something else goes wrong, or comes in between.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <mbj/collect.h>
+#include <mbj/replicas.h>
+#include <mbj/trim.h>
+
+#include "journal_cases.h"
+#include "store_impl.h"
+#include "store_lab.h"
+
+enum { RENAMES = 160, SEGMENT = 8192, BODIES = 70 };
+
+/* What comes in between: a replica that registers as a snapshot gets its name.
+ */
+struct between {
+	struct mbj_sys table;
+	const char *dir;
+	bool is_armed;
+	struct mbj_replica_note note;
+};
+
+static int between_rename(void *ctx, const char *from, const char *to)
+{
+	const struct mbj_sys *posix = mbj_sys_posix();
+	struct between *between = ctx;
+
+	if (between->is_armed && strstr(to, "/snapshots/") != NULL) {
+		between->is_armed = false;
+		SITE_OK(mbj_replica_note_save(posix, between->dir,
+					      &between->note, MBJ_NOTE_FIRST,
+					      err));
+	}
+	return posix->rename(posix->ctx, from, to);
+}
+
+static void site_fill(struct site *site, const struct mbj_sys *sys)
+{
+	site_begin(site);
+	site->options.sys = sys;
+	site->options.log.segment_size = SEGMENT;
+	site->options.log.reserve_max = SEGMENT / 2;
+	site_reopen(site);
+	site_import(site->store, 1, 3);
+	for (int i = 0; i < RENAMES; i++)
+		SITE_OK(site_rename(site->store, 1, i % 2 ? "x" : "m2",
+				    i % 2 ? "m2" : "x", NULL, err));
+}
+
+static struct mbj_trim_options keep_nothing(void)
+{
+	struct mbj_trim_options options = MBJ_TRIM_OPTIONS_INIT;
+
+	options.keep_us = 0;
+	options.keep_requests = 0;
+	return options;
+}
+
+/*
+ * Goal: a replica that registers while a trim makes its snapshot is waited
+ * for.  Method: it has little (0: nothing goes) or half (1).
+ */
+START_TEST(mend_registered)
+{
+	const struct mbj_trim_options options = keep_nothing();
+	struct mbj_trim_result result;
+	struct between between = {
+		.table = *mbj_sys_posix(),
+		.note = {.instance = {{7}}, .session = {{5}}},
+	};
+	struct site site;
+	uint64_t end;
+
+	between.table.ctx = &between;
+	between.table.rename = between_rename;
+	site_fill(&site, &between.table);
+	SITE_OK(store_share(site.store, 0, err));
+	end = mbj_store_end(site.store).lsn.v;
+	between.dir = site.dir;
+	between.note.received.v = _i == 0 ? 1 : end / 2;
+	between.is_armed = true;
+	SITE_OK(mbj_store_trim(site.store, &options, &result, err));
+	ck_assert(!between.is_armed);
+	ck_assert_int_eq(result.why, MBJ_TRIM_REPLICA);
+	ck_assert_uint_le(result.first.v, between.note.received.v + 1);
+	ck_assert_int_eq(result.segments > 0, _i == 1);
+	ck_assert_int_eq(result.snapshot.v > 0, _i == 1);
+	ck_assert_uint_eq(mbj_store_identity_copy(site.store).anchor.first.v,
+			  result.first.v);
+	ck_assert(site_is_sound(site.store));
+	site_end(&site);
+}
+END_TEST
+
+/*
+ * Goal: nothing is trimmed while somebody holds the register.  Method: its lock
+ * taken; let go, the trim goes on.
+ */
+START_TEST(mend_register_held)
+{
+	const struct mbj_trim_options options = keep_nothing();
+	struct mbj_file lock = MBJ_FILE_CLOSED;
+	struct mbj_trim_result result;
+	struct mbj_error error;
+	struct site site;
+
+	site_fill(&site, NULL);
+	SITE_OK(store_replicas_lock(site.store, &lock, err));
+	SITE_FAILS(mbj_store_trim(site.store, &options, &result, err),
+		   MBJ_EBUSY, &error);
+	ck_assert_ptr_nonnull(strstr(error.message, "nothing was trimmed"));
+	mbj_file_close(&lock);
+	SITE_OK(mbj_store_trim(site.store, &options, &result, err));
+	ck_assert_uint_gt(result.segments, 1);
+	site_end(&site);
+}
+END_TEST
+
+/*
+ * Goal: segments that a trim could not remove go with the next one, without an
+ * opening.  Method: the second removal fails, of a store that has a snapshot.
+ */
+START_TEST(mend_left)
+{
+	const struct mbj_trim_options options = keep_nothing();
+	struct mbj_snapshot_result snapshot;
+	struct mbj_trim_result result;
+	struct mbj_trim_options dry = options;
+	struct mbj_error error;
+	struct site_sys sys;
+	struct site site;
+	uint64_t all;
+
+	site_sys_init(&sys);
+	site_fill(&site, &sys.table);
+	SITE_OK(mbj_store_snapshot(site.store, &snapshot, err));
+	dry.is_dry_run = true;
+	SITE_OK(mbj_store_trim(site.store, &dry, &result, err));
+	all = result.segments;
+	ck_assert_uint_gt(all, 2);
+	site_sys_arm(&sys, SITE_CALL_UNLINK, 2, 5, false);
+	SITE_FAILS(mbj_store_trim(site.store, &options, &result, err), MBJ_EIO,
+		   &error);
+	ck_assert_ptr_nonnull(strstr(error.message, "the journal begins at"));
+	SITE_OK(mbj_store_trim(site.store, &options, &result, err));
+	ck_assert_uint_eq(result.segments, all - 1);
+	ck_assert_uint_eq(result.before.v, result.first.v);
+	ck_assert_uint_gt(result.first.v, 1);
+	SITE_OK(mbj_store_trim(site.store, &options, &result, err));
+	ck_assert_uint_eq(result.segments, 0);
+	ck_assert(site_is_sound(site.store));
+	site_end(&site);
+}
+END_TEST
+
+/* Goal: options that mean nothing are refused, whoever gives them. */
+START_TEST(mend_options)
+{
+	struct mbj_trim_options options = keep_nothing();
+	struct mbj_trim_result result;
+	struct mbj_error error;
+	struct site site;
+
+	site_begin(&site);
+	if (_i == 0)
+		options.keep_us = INT64_MIN;
+	else if (_i == 1)
+		options.keep_us = MBJ_TRIM_KEEP_US_MAX + 1;
+	else
+		options.keep_requests = MBJ_REQUEST_WINDOW_MAX + 1;
+	SITE_FAILS(mbj_store_trim(site.store, &options, &result, err),
+		   MBJ_EINVALID, &error);
+	options = keep_nothing();
+	options.keep_us = MBJ_TRIM_KEEP_US_MAX;
+	options.keep_requests = MBJ_REQUEST_WINDOW_MAX;
+	SITE_OK(mbj_store_trim(site.store, &options, &result, err));
+	site_end(&site);
+}
+END_TEST
+
+/* ----------------------------------------------------------------- turns */
+
+struct waiter {
+	struct mbj_store *store;
+	bool is_reading;
+	pthread_t thread;
+};
+
+static void waiting_await(struct mbj_store *store, size_t count)
+{
+	size_t waiting;
+
+	do {
+		(void)sched_yield();
+		pthread_mutex_lock(&store->mutex);
+		waiting = store->waiting_count;
+		pthread_mutex_unlock(&store->mutex);
+	} while (waiting < count);
+}
+
+static void *collect_run(void *context)
+{
+	struct mbj_collect_result result;
+	struct mbj_store *store = context;
+
+	SITE_OK(mbj_store_collect(store, false, &result, err));
+	ck_assert_uint_eq(result.removed, BODIES);
+	return NULL;
+}
+
+/* A turn right after the collection's first one: its next waits meanwhile. */
+static void *waiter_run(void *context)
+{
+	struct waiter *waiter = context;
+
+	SITE_OK(store_turn_take(waiter->store, err));
+	waiting_await(waiter->store, 1);
+	waiter->is_reading = mbj_state_has_readers(waiter->store->state);
+	store_turn_give(waiter->store);
+	return NULL;
+}
+
+/*
+ * Goal: a collection that waits for its turn reads nothing meanwhile, so that
+ * who leads can mend the state.  Method: turns that are taken before and after
+ * its first one, which come in the order in which they queued up.
+ */
+START_TEST(mend_waiting)
+{
+	struct mbj_blobs *blobs = NULL;
+	struct waiter waiter;
+	struct mbj_hash blob;
+	pthread_t collector;
+	struct site site;
+
+	site_begin(&site);
+	site_import(site.store, 1, 3);
+	SITE_OK(mbj_store_blobs(site.store, &blobs, err));
+	for (int i = 0; i < BODIES; i++) {
+		uint8_t body = (uint8_t)i;
+
+		SITE_OK(mbj_blob_put(blobs, mbj_bytes_make(&body, 1), &blob,
+				     err));
+	}
+	waiter = (struct waiter){.store = site.store};
+	SITE_OK(store_turn_take(site.store, err));
+	ck_assert_int_eq(pthread_create(&collector, NULL, collect_run,
+					site.store),
+			 0);
+	waiting_await(site.store, 1);
+	ck_assert_int_eq(pthread_create(&waiter.thread, NULL, waiter_run,
+					&waiter),
+			 0);
+	waiting_await(site.store, 2);
+	store_turn_give(site.store);
+	ck_assert_int_eq(pthread_join(waiter.thread, NULL), 0);
+	ck_assert_int_eq(pthread_join(collector, NULL), 0);
+	ck_assert(!waiter.is_reading);
+	site_end(&site);
+}
+END_TEST
+
+TCase *test_house_mend_case(void)
+{
+	TCase *tc = tcase_create("house_mend");
+
+	tcase_add_loop_test(tc, mend_registered, 0, 2);
+	tcase_add_test(tc, mend_register_held);
+	tcase_add_test(tc, mend_left);
+	tcase_add_loop_test(tc, mend_options, 0, 3);
+	tcase_add_test(tc, mend_waiting);
+	return tc;
+}
