@@ -265,7 +265,7 @@ static enum mbj_rc records_look(struct collecting *c, struct mbj_hash *next,
 
 	rc = mbj_store_read(c->store, &txn, err);
 	if (rc == MBJ_OK)
-		rc = mbj_scan_blobs_from(txn, next, &scan, err);
+		rc = mbj_scan_blobs_from(txn, false, next, &scan, err);
 	c->count = 0;
 	for (int i = 0; rc == MBJ_OK && i < LOOK_MAX && c->count < SLICE_MAX;
 	     i++) {
@@ -275,11 +275,9 @@ static enum mbj_rc records_look(struct collecting *c, struct mbj_hash *next,
 	}
 	mbj_scan_done(&scan);
 	mbj_txn_abort(&txn);
-	*ret_is_end = rc == MBJ_ENOTFOUND;
 	/* Behind the last one that was looked at. */
-	for (size_t i = MBJ_HASH_SIZE; i-- > 0 && ++next->b[i] == 0;)
-		continue;
-	return *ret_is_end ? MBJ_OK : rc;
+	*ret_is_end = rc == MBJ_ENOTFOUND || !mbj_blob_step(next);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
 /* In a turn: those of the slice that nobody has now either. */

@@ -113,13 +113,22 @@ enum mbj_rc mbj_scan_blobs(struct mbj_txn *txn, bool is_wanted_only,
 			  ret_scan, err);
 }
 
-enum mbj_rc mbj_scan_blobs_from(struct mbj_txn *txn,
+enum mbj_rc mbj_scan_blobs_from(struct mbj_txn *txn, bool is_wanted_only,
 				const struct mbj_hash *first,
 				struct mbj_scan *ret_scan,
 				struct mbj_error *err)
 {
 	key_blob(&txn->key, first);
-	return scan_begin(txn, TABLE_BLOBS, 0, ret_scan, err);
+	return scan_begin(txn, is_wanted_only ? TABLE_WANTED : TABLE_BLOBS, 0,
+			  ret_scan, err);
+}
+
+bool mbj_blob_step(struct mbj_hash *blob)
+{
+	for (size_t i = MBJ_HASH_SIZE; i-- > 0;)
+		if (++blob->b[i] != 0)
+			return true;
+	return false;
 }
 
 enum mbj_rc mbj_scan_next_blob(struct mbj_scan *scan, struct mbj_hash *ret_blob,

@@ -214,17 +214,11 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 {
 	struct mbj_batch *batch = NULL;
-	bool is_settled = run->source->is_own;
 	uint32_t count;
 	enum mbj_rc rc = MBJ_OK;
 
 	while (!run->is_at_end && run->stop.rc == MBJ_OK) {
 		rc = mbj_batch_begin(run->store, &batch, err);
-		if (rc < 0)
-			goto out;
-		if (!is_settled)
-			rc = replay_blobs_settle(&run->blobs,
-						 mbj_batch_txn(batch), err);
 		if (rc < 0)
 			goto out;
 		rc = batch_fill(run, batch, &count, err);
@@ -237,7 +231,6 @@ static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 		rc = mbj_batch_commit(&batch, err);
 		if (rc < 0)
 			goto out;
-		is_settled = true;
 		if (run->source->ops->applied != NULL)
 			run->source->ops->applied(run->source,
 						  mbj_engine_applied(

@@ -9,8 +9,10 @@
 #include <mbj/blob.h>
 #include <mbj/check.h>
 
-/* Of what is wanted, asked for together. */
-enum { LIST_MAX = 256 };
+enum {
+	LIST_MAX = 4096, /* of what is wanted, at a time */
+	ASK_MAX = 255,	 /* named with the one that is asked for */
+};
 
 static enum mbj_rc blobs_open(struct replay_blobs *blobs, struct mbj_error *err)
 {
@@ -90,131 +92,149 @@ static enum mbj_rc blob_is_needed(const struct replay_blobs *blobs,
 	return rc;
 }
 
-static enum mbj_rc scan_next(const struct replay_blobs *blobs,
-			     struct mbj_scan *scan, struct mbj_hash *ret_blob,
-			     uint64_t *ret_size, bool *ret_is_needed,
-			     struct mbj_error *err)
+/* What is wanted, a part of it at a time, by digest. */
+struct wanted {
+	struct mbj_hash next; /* where the next part begins */
+	bool is_end;
+	struct replay_blob *list; /* [LIST_MAX], what messages need */
+	size_t count;
+	struct replay_blob *over; /* [LIST_MAX], wanted no longer */
+	size_t over_count;
+};
+
+static enum mbj_rc wanted_look(const struct replay_blobs *blobs,
+			       struct wanted *wanted, struct mbj_scan *scan,
+			       struct mbj_error *err)
 {
+	struct replay_blob blob;
+	bool is_needed;
 	uint64_t count;
 	enum mbj_rc rc;
 
-	*ret_is_needed = false;
-	rc = mbj_scan_next_blob(scan, ret_blob, &count, ret_size, err);
-	if (rc < 0)
+	rc = mbj_scan_next_blob(scan, &blob.digest, &count, &blob.size, err);
+	if (rc == MBJ_OK)
+		rc = blob_is_needed(blobs, scan->txn, &blob.digest, &is_needed,
+				    err);
+	if (rc != MBJ_OK)
 		return rc;
-	return blob_is_needed(blobs, scan->txn, ret_blob, ret_is_needed, err);
+	if (is_needed)
+		wanted->list[wanted->count++] = blob;
+	else
+		wanted->over[wanted->over_count++] = blob;
+	wanted->next = blob.digest;
+	wanted->is_end = !mbj_blob_step(&wanted->next);
+	return MBJ_OK;
 }
 
-enum mbj_rc replay_blobs_settle(struct replay_blobs *blobs, struct mbj_txn *txn,
-				struct mbj_error *err)
-{
-	struct mbj_scan scan = {0};
-	struct mbj_hash blob;
-	uint64_t size;
-	enum mbj_rc rc;
-
-	rc = mbj_scan_blobs(txn, true, &scan, err);
-	while (rc == MBJ_OK) {
-		bool is_needed, is_here = true;
-
-		rc = scan_next(blobs, &scan, &blob, &size, &is_needed, err);
-		if (rc == MBJ_OK && is_needed)
-			rc = blobs_open(blobs, err);
-		if (rc == MBJ_OK && is_needed)
-			rc = mbj_blob_has(blobs->to, &blob, size, &is_here,
-					  err);
-		/* Into the cache: no table is touched under the scan. */
-		if (rc == MBJ_OK)
-			rc = mbj_txn_blob_want(txn, &blob, size, !is_here, err);
-	}
-	mbj_scan_done(&scan);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
-}
-
-/* The next ones that are wanted; MBJ_ENOTFOUND: behind them there is none. */
-static enum mbj_rc list_fill(const struct replay_blobs *blobs,
-			     struct mbj_scan *scan, struct replay_blob *list,
-			     size_t *ret_count, struct mbj_error *err)
-{
-	enum mbj_rc rc = MBJ_OK;
-
-	*ret_count = 0;
-	while (rc == MBJ_OK && *ret_count < LIST_MAX) {
-		struct replay_blob *blob = &list[*ret_count];
-		bool is_needed;
-
-		rc = scan_next(blobs, scan, &blob->digest, &blob->size,
-			       &is_needed, err);
-		*ret_count += rc == MBJ_OK && is_needed;
-	}
-	return rc;
-}
-
-static enum mbj_rc list_fetch(struct replay_blobs *blobs,
-			      const struct replay_blob *list, size_t count,
-			      struct mbj_error *err)
-{
-	struct mbj_replay_result *result = blobs->result;
-	bool is_asked = false;
-	enum mbj_rc rc = MBJ_OK;
-
-	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
-		struct replay_content content = {
-			.digest = &list[i].digest,
-			.size = list[i].size,
-			.next = list + i + 1,
-			.next_count = is_asked ? 0 : count - i - 1,
-		};
-		struct mbj_error why = {.rc = MBJ_OK};
-		bool is_here = true;
-
-		rc = blob_fetch(blobs, &content, &is_here, &why, err);
-		if (rc == MBJ_OK && !is_here && result->blobs_missing++ == 0)
-			result->blobs_why = why;
-		/* Those behind it that do not come now are not to be had. */
-		is_asked = true;
-	}
-	return rc;
-}
-
-/* All that is wanted, a list at a time. */
-static enum mbj_rc wanted_fetch(struct replay_blobs *blobs,
-				struct mbj_scan *scan, struct mbj_error *err)
-{
-	struct replay_blob *list = mbj_calloc(LIST_MAX, sizeof(*list));
-	enum mbj_rc rc = MBJ_OK;
-
-	if (list == NULL)
-		return mbj_error_nomem(err);
-	while (rc == MBJ_OK) {
-		enum mbj_rc fetched;
-		size_t count;
-
-		rc = list_fill(blobs, scan, list, &count, err);
-		if (rc < 0 && rc != MBJ_ENOTFOUND)
-			break;
-		fetched = list_fetch(blobs, list, count, err);
-		if (fetched < 0)
-			rc = fetched;
-	}
-	mbj_free(list);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
-}
-
-enum mbj_rc replay_blobs_finish(struct replay_blobs *blobs,
-				struct mbj_error *err)
+/* The next part; the transaction is over before anything of it is asked for. */
+static enum mbj_rc wanted_fill(const struct replay_blobs *blobs,
+			       struct wanted *wanted, struct mbj_error *err)
 {
 	struct mbj_scan scan = {0};
 	struct mbj_txn *txn = NULL;
 	enum mbj_rc rc;
 
+	wanted->count = 0;
+	wanted->over_count = 0;
 	rc = mbj_store_read(blobs->store, &txn, err);
 	if (rc == MBJ_OK)
-		rc = mbj_scan_blobs(txn, true, &scan, err);
-	if (rc == MBJ_OK && !blobs->source->is_brief)
-		rc = wanted_fetch(blobs, &scan, err);
+		rc = mbj_scan_blobs_from(txn, true, &wanted->next, &scan, err);
+	while (rc == MBJ_OK && !wanted->is_end &&
+	       wanted->count + wanted->over_count < LIST_MAX)
+		rc = wanted_look(blobs, wanted, &scan, err);
 	mbj_scan_done(&scan);
 	mbj_txn_abort(&txn);
+	if (rc != MBJ_ENOTFOUND)
+		return rc;
+	wanted->is_end = true;
+	return MBJ_OK;
+}
+
+static enum mbj_rc wanted_fetch(struct replay_blobs *blobs,
+				struct wanted *wanted, struct mbj_error *err)
+{
+	struct mbj_replay_result *result = blobs->result;
+	size_t asked = 0;
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < wanted->count; i++) {
+		size_t left = wanted->count - i - 1;
+		struct replay_content content = {
+			.digest = &wanted->list[i].digest,
+			.size = wanted->list[i].size,
+			.next = &wanted->list[i] + 1,
+			/* Those that did not come with the last that was asked
+			 * for are not to be had. */
+			.next_count = i < asked	       ? 0
+				      : left < ASK_MAX ? left
+						       : ASK_MAX,
+		};
+		struct mbj_error why = {.rc = MBJ_OK};
+		bool is_here = true;
+
+		rc = blob_fetch(blobs, &content, &is_here, &why, err);
+		if (rc < 0)
+			break;
+		if (content.next_count > 0)
+			asked = i + 1 + content.next_count;
+		if (is_here)
+			wanted->over[wanted->over_count++] = wanted->list[i];
+		else if (result->blobs_missing++ == 0)
+			result->blobs_why = why;
+	}
+	return rc;
+}
+
+/* Contents first: nobody asks again for what is not wanted. */
+static enum mbj_rc wanted_settle(struct replay_blobs *blobs,
+				 const struct wanted *wanted,
+				 struct mbj_error *err)
+{
+	struct mbj_batch *batch = NULL;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (wanted->over_count == 0)
+		return MBJ_OK;
+	if (blobs->to != NULL)
+		rc = mbj_blobs_sync(blobs->to, err);
+	if (rc == MBJ_OK)
+		rc = mbj_batch_begin(blobs->store, &batch, err);
+	for (size_t i = 0; rc == MBJ_OK && i < wanted->over_count; i++)
+		rc = mbj_txn_blob_want(mbj_batch_txn(batch),
+				       &wanted->over[i].digest,
+				       wanted->over[i].size, false, err);
+	if (rc == MBJ_OK) {
+		mbj_batch_touch(batch);
+		rc = mbj_batch_commit(&batch, err);
+	}
+	mbj_batch_abort(&batch);
+	return rc;
+}
+
+enum mbj_rc replay_blobs_finish(struct replay_blobs *blobs,
+				struct mbj_error *err)
+{
+	struct wanted wanted = {.is_end = blobs->source->is_brief};
+	enum mbj_rc rc = MBJ_OK;
+
+	if (!wanted.is_end) {
+		wanted.list = mbj_calloc(LIST_MAX, sizeof(*wanted.list));
+		wanted.over = mbj_calloc(LIST_MAX, sizeof(*wanted.over));
+		if (wanted.list == NULL || wanted.over == NULL)
+			rc = mbj_error_nomem(err);
+	}
+	while (rc == MBJ_OK && !wanted.is_end) {
+		enum mbj_rc settled;
+
+		rc = wanted_fill(blobs, &wanted, err);
+		if (rc < 0)
+			break;
+		rc = wanted_fetch(blobs, &wanted, err);
+		settled = wanted_settle(blobs, &wanted, rc < 0 ? NULL : err);
+		rc = rc < 0 ? rc : settled;
+	}
+	mbj_free(wanted.list);
+	mbj_free(wanted.over);
 	if (rc == MBJ_OK && blobs->to != NULL)
 		rc = mbj_blobs_sync(blobs->to, err);
 	return rc;

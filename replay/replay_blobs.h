@@ -15,9 +15,6 @@ struct replay_blobs {
 	struct mbj_blobs *to; /* opened with the first message */
 };
 
-/* Note in a batch what of all that earlier runs wanted is still wanted. */
-enum mbj_rc replay_blobs_settle(struct replay_blobs *blobs, struct mbj_txn *txn,
-				struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * Store what messages of the group need and the replica has not.  On disk with
  * the group's batch (journal/batch.c).  What the source cannot give is noted,
@@ -32,8 +29,10 @@ enum mbj_rc replay_blobs_fetch(struct replay_blobs *blobs, struct mbj_txn *txn,
 /*
  * At the end of a run: ask once more for what is wanted, and count what
  * messages need and is still not here.  What was expunged further on in the
- * journal nobody misses, and the source may have dropped it. Durability: what
- * came is on disk on return.
+ * journal nobody misses, and the source may have dropped it.  A list at a time,
+ * without a transaction while contents come; what came or is not needed is
+ * wanted no longer after each.  Requires: no batch.  Durability: what came is
+ * on disk on return.
  */
 enum mbj_rc replay_blobs_finish(struct replay_blobs *blobs,
 				struct mbj_error *err) MBJ_MUST_CHECK;

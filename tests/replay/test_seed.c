@@ -3,114 +3,16 @@
  * back to group 1.  Both ends run, with somebody between them who cuts and
  * bends; what a hostile source says is made by hand.
  */
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <mbj/trim.h>
 
-#include "stream_lab.h"
+#include "between.h"
 
-enum { ENOUGH = 1 << 30, SEEDED = 3, ALL = GROUPS + 1 };
-
-/* ------------------------------------------------------------- in between */
-
-struct between {
-	int source;
-	int replica;
-	size_t cut;  /* after so many bytes of the source */
-	size_t flip; /* a bit of that byte */
-	size_t said; /* by the source */
-};
-
-/* One direction, once; false: that side is done. */
-static bool bytes_pass(int from, int to, struct between *b, bool is_source)
-{
-	uint8_t bytes[4096];
-	ssize_t n = read(from, bytes, sizeof(bytes));
-
-	if (n <= 0)
-		return false;
-	if (is_source) {
-		size_t left = b->cut - b->said;
-
-		if (b->flip >= b->said && b->flip < b->said + (size_t)n)
-			bytes[b->flip - b->said] ^= 4;
-		n = (size_t)n < left ? n : (ssize_t)left;
-		b->said += (size_t)n;
-	}
-	if (n > 0 && send(to, bytes, (size_t)n, MSG_NOSIGNAL) != n)
-		return false;
-	return !is_source || b->said < b->cut;
-}
-
-static void *between_run(void *context)
-{
-	struct between *b = context;
-	struct pollfd fds[2] = {{.fd = b->source, .events = POLLIN},
-				{.fd = b->replica, .events = POLLIN}};
-	bool is_going = true;
-
-	while (is_going) {
-		ck_assert_int_gt(poll(fds, 2, -1), 0);
-		if (fds[1].revents != 0)
-			is_going = bytes_pass(b->replica, b->source, b, false);
-		if (is_going && fds[0].revents != 0)
-			is_going = bytes_pass(b->source, b->replica, b, true);
-	}
-	(void)shutdown(b->source, SHUT_RDWR);
-	(void)shutdown(b->replica, SHUT_RDWR);
-	return NULL;
-}
-
-struct meeting {
-	struct mbj_stream_result result;
-	struct mbj_error why;
-	size_t said;
-};
-
-/* The replica follows the source in dir to its end. */
-static enum mbj_rc meet(struct lab *lab, const char *dir, size_t cut,
-			size_t flip, struct meeting *ret)
-{
-	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
-	struct between between = {.cut = cut, .flip = flip};
-	struct sender sender = {.dir = dir};
-	struct pair left;
-	struct pair right;
-	pthread_t threads[2];
-	enum mbj_rc rc;
-
-	(void)signal(SIGPIPE, SIG_IGN);
-	pair_open(&left);
-	pair_open(&right);
-	sender.fd = left.near;
-	between.source = left.far;
-	between.replica = right.far;
-	ck_assert_int_eq(pthread_create(&threads[0], NULL, sender_run, &sender),
-			 0);
-	ck_assert_int_eq(pthread_create(&threads[1], NULL, between_run,
-					&between),
-			 0);
-	options.in_fd = right.near;
-	options.out_fd = right.near;
-	options.is_once = true;
-	options.timeout_ms = 20000;
-	rc = mbj_stream_follow(lab->f.replica, &options, &ret->result,
-			       &ret->why);
-	(void)shutdown(right.near, SHUT_RDWR);
-	for (int i = 0; i < 2; i++)
-		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
-	ret->said = between.said;
-	pair_close(&left);
-	pair_close(&right);
-	return rc;
-}
+enum { SEEDED = 3, ALL = GROUPS + 1 };
 
 /* ------------------------------------------------------------ the source */
 
@@ -133,7 +35,7 @@ static void source_make(struct lab *lab, char path[MBJ_PATH_TEXT_MAX])
 	fixture_rename(&lab->f, "alice", "b", "c");
 	OK(mbj_replica_open(path, lab->f.options, &store, err));
 	OK(mbj_replay_journal(store, lab->f.primary_dir, &usual, &result, err));
-	ck_assert_uint_eq(result.applied.v, ALL);
+	ck_assert_uint_eq(result.source_end.v, result.applied.v);
 	ck_assert_uint_eq(result.blobs_missing, 0);
 	mbj_store_close(&store);
 }
@@ -266,6 +168,97 @@ START_TEST(seed_cut)
 		seeded_check(&lab, &meeting);
 	}
 	ck_assert_uint_gt(resumed, 0);
+	lab_end(&lab);
+}
+END_TEST
+
+/* Messages of different contents in alice's INBOX, as one group. */
+enum { MANY = 300, MANY_LOST = 140 };
+
+static void many_append(struct lab *lab, struct mbj_hash *ret_lost)
+{
+	static struct mbj_message_edit steps[MANY];
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_blobs *blobs = NULL;
+	char text[16];
+
+	OK(mbj_store_blobs(lab->f.primary, &blobs, err));
+	for (int i = 0; i < MANY; i++) {
+		(void)snprintf(text, sizeof(text), "number %03d", i);
+		steps[i] = (struct mbj_message_edit){.kind = MBJ_MESSAGE_APPEND,
+						     .mailbox = fixture_id(1),
+						     .size = strlen(text)};
+		OK(mbj_blob_put(blobs, mbj_bytes_str(text), &steps[i].blob,
+				err));
+	}
+	*ret_lost = steps[MANY_LOST].blob;
+	edit.kind = MBJ_EDIT_MESSAGES;
+	edit.account = mbj_bytes_str("alice");
+	edit.messages = steps;
+	edit.message_count = MANY;
+	OK(mbj_store_submit(lab->f.primary, &edit, &outcome, err));
+	mbj_outcome_done(&outcome);
+}
+
+static unsigned wanted_count(struct mbj_store *store)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_txn *txn = NULL;
+	struct mbj_hash blob;
+	uint64_t count, size;
+	unsigned wanted = 0;
+
+	OK(mbj_store_read(store, &txn, err));
+	OK(mbj_scan_blobs(txn, true, &scan, err));
+	while (mbj_scan_next_blob(&scan, &blob, &count, &size, NULL) == MBJ_OK)
+		wanted++;
+	mbj_scan_done(&scan);
+	mbj_txn_abort(&txn);
+	return wanted;
+}
+
+static void blob_at(const char *dir, const struct mbj_hash *blob,
+		    char path[MBJ_PATH_TEXT_MAX])
+{
+	char text[MBJ_BLOB_TEXT_SIZE];
+	char name[MBJ_BLOB_TEXT_SIZE + 16];
+
+	mbj_blob_print(blob, text);
+	(void)snprintf(name, sizeof(name), "blobs/%.2s/%s", text, text + 2);
+	OK(mbj_path_join(path, dir, name, err));
+}
+
+/*
+ * Goal: of many contents that are wanted, those that come are wanted no longer
+ * at once, and one that the source has lost is named, and asked for again.
+ * Method: more than are asked for together, one taken away; then put back.
+ */
+START_TEST(seed_contents)
+{
+	char source[MBJ_PATH_TEXT_MAX];
+	char path[MBJ_PATH_TEXT_MAX];
+	char aside[MBJ_PATH_TEXT_MAX];
+	struct meeting meeting;
+	struct mbj_hash lost;
+	struct lab lab;
+
+	lab_begin(&lab);
+	many_append(&lab, &lost);
+	source_make(&lab, source);
+	blob_at(source, &lost, path);
+	OK(mbj_path_join(aside, lab.f.tmpdir, "aside", err));
+	ck_assert_int_eq(rename(path, aside), 0);
+	ck_assert_int_eq(meet(&lab, source, ENOUGH, ENOUGH, &meeting), MBJ_OK);
+	ck_assert_uint_eq(meeting.result.replay.blobs_missing, 1);
+	ck_assert_ptr_nonnull(
+		strstr(meeting.result.replay.blobs_why.message, "no blob"));
+	ck_assert_uint_eq(wanted_count(lab.f.replica), 1);
+	ck_assert_int_eq(rename(aside, path), 0);
+	ck_assert_int_eq(meet(&lab, source, ENOUGH, ENOUGH, &meeting), MBJ_OK);
+	ck_assert_uint_eq(meeting.result.replay.blobs_missing, 0);
+	ck_assert_uint_eq(wanted_count(lab.f.replica), 0);
+	replica_check(&lab);
 	lab_end(&lab);
 }
 END_TEST
@@ -546,6 +539,7 @@ TCase *test_seed_case(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, seed_whole);
 	tcase_add_loop_test(tc, seed_cut, 0, 2);
+	tcase_add_test(tc, seed_contents);
 	tcase_add_test(tc, seed_damaged);
 	tcase_add_loop_test(tc, seed_leftover, 0, 3);
 	tcase_add_loop_test(tc, seed_hostile, 0,

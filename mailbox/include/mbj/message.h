@@ -191,14 +191,17 @@ enum mbj_rc mbj_txn_blob_count(struct mbj_txn *txn, const struct mbj_hash *blob,
 enum mbj_rc mbj_scan_blobs(struct mbj_txn *txn, bool is_wanted_only,
 			   struct mbj_scan *ret_scan,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
-/* All from a digest on. */
-enum mbj_rc mbj_scan_blobs_from(struct mbj_txn *txn,
+/* The same, from a digest on. */
+enum mbj_rc mbj_scan_blobs_from(struct mbj_txn *txn, bool is_wanted_only,
 				const struct mbj_hash *first,
 				struct mbj_scan *ret_scan,
 				struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc mbj_scan_next_blob(struct mbj_scan *scan, struct mbj_hash *ret_blob,
 			       uint64_t *ret_count, uint64_t *ret_size,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* The digest behind this one; false: there is none. */
+bool mbj_blob_step(struct mbj_hash *blob);
 
 /* ------------------------------------------------------------- mutations */
 
