@@ -188,7 +188,7 @@ static int content_settle(struct turn *turn, struct mirror *mirror)
 	content->has_told = false;
 	mirror->deadline_ms = turn->deadline_ms;
 	mirror->is_copied = true;
-	mirror->is_lenient = true;
+	mirror->is_lenient = !mbj_id_is_root(left);
 	ret = mirror_all(mirror);
 	if (ret == 0)
 		ret = content_finish(turn, mirror, !mirror->is_cut);
@@ -419,6 +419,7 @@ static int content_update(struct turn *turn, struct content *content,
 		ret = -1;
 	} else if (ret > 0) {
 		mirror.is_copied = touched->is_copied || was_left;
+		mirror.is_lenient = was_left;
 		mirror.deadline_ms = turn->deadline_ms;
 		ret = mirror_some(&mirror, &touched->uids);
 		if (ret == 0)

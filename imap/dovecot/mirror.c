@@ -144,6 +144,12 @@ static struct content_message message_of(struct mail *mail)
 
 /* ---------------------------------------------------------------- bodies */
 
+static bool errno_is_passing(int number)
+{
+	return number == EIO || number == ESTALE || number == ENOMEM ||
+	       number == EMFILE || number == ENFILE;
+}
+
 /* Each piece goes to the store, or where that is NULL into a digest. */
 static int body_pieces(struct mirror *mirror, struct istream *input,
 		       struct mbj_body_writer *writer,
@@ -168,6 +174,9 @@ static int body_pieces(struct mirror *mirror, struct istream *input,
 	if (rc < 0)
 		return -1;
 	if (input->stream_errno != 0) {
+		/* Of this process or its machine, not of the message. */
+		if (errno_is_passing(input->stream_errno))
+			mirror->is_lenient = false;
 		mirror->why = t_strdup_printf(
 			"cannot read message %u of mailbox %s: %s",
 			mirror->mail->uid, mailbox_get_vname(mirror->box),
@@ -259,6 +268,25 @@ static int body_put(struct mirror *mirror, struct content_message *message)
 
 /* ----------------------------------------------------------------- steps */
 
+/*
+ * UIDs only go up in the store, so what is passed cannot come in later.  That
+ * one message is bad, and not this process without a key or a descriptor,
+ * shows where one behind it can be read; that it stays so, where an earlier
+ * turn stopped at it.  Until then what came in after it waits, too.
+ */
+static void message_wait(struct mirror *mirror)
+{
+	bool is_passed = mirror->is_lenient && !mirror->has_new;
+
+	e_error(mirror->box->event,
+		is_passed ? "mbj: left out, once one behind it is read: %s"
+			  : "mbj: waits, with what is behind it: %s",
+		mirror->why);
+	mirror->why = NULL;
+	mirror->is_unread = true;
+	mirror->is_cut = !is_passed;
+}
+
 static int message_append(struct mirror *mirror)
 {
 	struct content_message message = message_of(mirror->mail);
@@ -271,14 +299,14 @@ static int message_append(struct mirror *mirror)
 	} else if (!mirror->mail->expunged)
 		ret = mirror_why(mirror,
 				 t_strdup_printf("message %u of", message.uid));
-	/* Others are not kept from the journal by one. */
-	if (ret < 0 && mirror->why != NULL && mirror->is_lenient) {
-		e_error(mirror->box->event, "mbj: left out: %s", mirror->why);
-		mirror->why = NULL;
+	if (ret < 0 && mirror->why != NULL) {
+		message_wait(mirror);
 		return 0;
 	}
 	if (ret <= 0)
 		return ret;
+	mirror->has_new = true;
+	mirror->is_unread = false;
 	return content_append(mirror->content, &message, mirror->err) < 0 ? -1
 									  : 0;
 }
@@ -310,7 +338,10 @@ static int mirror_new(struct mirror *mirror)
 			ret = message_append(mirror);
 		}
 		T_END_PASS_STR_IF(ret < 0, &mirror->why);
+		if (mirror->is_cut)
+			break;
 	}
+	mirror->is_cut |= mirror->is_unread;
 	return ret;
 }
 

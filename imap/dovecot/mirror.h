@@ -20,8 +20,13 @@ struct mirror {
 	struct mbj_id guid;
 	struct mailbox_status status;
 	bool is_copied; /* bytes that come in may well be in the store */
-	/* What cannot be read is left out, not tried again. */
+	/*
+	 * An earlier turn has stopped before what cannot be read: now it is
+	 * passed where something behind it can.
+	 */
 	bool is_lenient;
+	bool has_new;	     /* something came in */
+	bool is_unread;	     /* what is last could not be read */
 	int64_t deadline_ms; /* monotonic: what comes in may wait; 0: none */
 	bool is_cut;	     /* something waits */
 	const char *why;     /* Dovecot's failure, or NULL: err's */

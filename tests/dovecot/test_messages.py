@@ -357,23 +357,58 @@ class Sdbox(MessageCase):
             self.same_mail("INBOX", "A")
             self.same(three)
 
-    def test_unread(self):
-        """Goal: one message that cannot be read keeps no other from the
-        journal.  Method: no right to its file, in mail from before."""
+    def before(self, *texts):
+        """Mail from before the plugin, in a format with a file for each."""
         if self.LOCATION.startswith("mdbox"):
             self.skipTest("its files have many messages each")
         client = self.without()
-        for text in ("a", "b"):
+        for text in texts:
             self.ok(client.append("INBOX", "()", None, mail(text)))
         client.logout()
+
+    def rights(self, mode, *texts):
+        """Of the files that have these mails."""
         home = self.home / "dovecot/mail" / self.user
-        (path,) = [p for p in home.rglob("*") if p.is_file() and
-                   re.search(rb"\na\r?\n", p.read_bytes())]
-        path.chmod(0)
+        words = [re.compile(rb"\n%b\r?\n" % t.encode()) for t in texts]
+        for path in list(home.rglob("*")):
+            if path.is_file() and any(w.search(path.read_bytes())
+                                      for w in words):
+                path.chmod(mode)
+
+    def test_unread(self):
+        """Goal: one message that cannot be read keeps no other from the
+        journal for long.  Method: no right to its file, in mail from before;
+        two changes."""
+        self.before("a", "b")
+        self.rights(0, "a")
         self.append(self.login(), "INBOX", "c")
+        self.said("waits, with what is behind it")
+        self.assertEqual(self.stored("INBOX"), {})
+        self.assertEqual(len(self.intents()), 1)
+        self.append(self.login(), "INBOX", "d")
         self.said("left out")
-        self.assertEqual(set(self.stored("INBOX")), {2, 3})
+        self.assertEqual(set(self.stored("INBOX")), {2, 3, 4})
         self.assertEqual(self.intents(), [])
+
+    def test_passing(self):
+        """Goal: what could not be read for a while is in the journal later,
+        and so is what a process could read nothing of, however often.  Method:
+        no right to one file during one change, to all during three."""
+        self.before("a", "b")
+        self.rights(0, "a")
+        self.append(self.login(), "INBOX", "c")
+        self.rights(0, "b", "c")
+        for number in range(3):
+            client = self.login()
+            self.ok(client.select("INBOX"))
+            self.ok(client.uid("STORE", "1:3", "+FLAGS", f"($k{number})"))
+            self.leave(client)
+        self.assertEqual(self.stored("INBOX"), {})
+        self.assertEqual(len(self.intents()), 1)
+        self.rights(0o600, "a", "b", "c")
+        self.append(self.login(), "INBOX", "d")
+        self.same_mail("INBOX")
+        self.assertEqual(set(self.stored("INBOX")), {1, 2, 3, 4})
 
     def test_crowd(self):
         """Goal: sessions that change the same messages at the same time leave
