@@ -154,12 +154,26 @@ void store_view_sweep(const struct mbj_store *store)
 	(void)rc;
 }
 
-/* In a turn.  Edits keep their space. */
+/*
+ * Bytes that a copy may have: what is written from it has room for as much, its
+ * opening for a log file, and edits keep their space twice, as they go on.
+ */
+static uint64_t image_room(const struct mbj_store *store)
+{
+	struct mbj_store_space space = store_space_look(store);
+	const uint64_t others[] = {space.min, space.min,
+				   store->options.state.log_file_size};
+	uint64_t left = space.left;
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		left = left > others[i] ? left - others[i] : 0;
+	return left / 2;
+}
+
+/* In a turn. */
 static enum mbj_rc image_copy(struct mbj_store *store, const char *dir,
 			      struct mbj_error *err)
 {
-	struct mbj_store_space space = store_space_look(store);
-	uint64_t room = space.left > space.min ? space.left - space.min : 0;
 	struct mbj_txn *txn = NULL;
 	enum mbj_rc rc;
 
@@ -169,7 +183,7 @@ static enum mbj_rc image_copy(struct mbj_store *store, const char *dir,
 		rc = mbj_store_read(store, &txn, err);
 	mbj_txn_abort(&txn);
 	if (rc == MBJ_OK)
-		rc = mbj_state_image(store->state, dir, room, err);
+		rc = mbj_state_image(store->state, dir, image_room(store), err);
 	return rc;
 }
 
@@ -214,14 +228,14 @@ static enum mbj_rc image_begin(struct store_view *view, struct mbj_error *err)
 	return rc;
 }
 
-enum mbj_rc store_view_begin(struct mbj_store *store,
+enum mbj_rc store_view_begin(struct mbj_store *store, bool is_own,
 			     struct store_view *ret_view, struct mbj_error *err)
 {
 	struct store_view view = {.store = store};
 	struct mbj_error why;
 	enum mbj_rc rc = MBJ_ENOSPC;
 
-	if (store_is_shared(store)) {
+	if (!is_own && store_is_shared(store)) {
 		rc = image_begin(&view, &why);
 		if (rc < 0 && rc != MBJ_ENOSPC && err != NULL)
 			*err = why;

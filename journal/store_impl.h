@@ -345,7 +345,12 @@ struct store_view {
 	struct mbj_txn *txn;
 };
 
-enum mbj_rc store_view_begin(struct mbj_store *store,
+/*
+ * is_own: the state itself is read in any case.  Else a copy of it where others
+ * use the store, and there is room for the copy, for as much again and for what
+ * edits leave.
+ */
+enum mbj_rc store_view_begin(struct mbj_store *store, bool is_own,
 			     struct store_view *ret_view,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 void store_view_end(struct store_view *view);

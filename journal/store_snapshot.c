@@ -282,18 +282,36 @@ static enum mbj_rc view_write(const struct store_view *view, const char *dir,
 	return rc;
 }
 
+static enum mbj_rc view_try(struct mbj_store *store, bool is_own,
+			    const char *dir, struct mbj_snapshot_result *result,
+			    bool *ret_is_copy, struct mbj_error *err)
+{
+	struct store_view view;
+	enum mbj_rc rc = store_view_begin(store, is_own, &view, err);
+
+	*ret_is_copy = false;
+	if (rc < 0)
+		return rc;
+	*ret_is_copy = view.image != NULL;
+	rc = view_write(&view, dir, result, err);
+	store_view_end(&view);
+	return rc;
+}
+
+/* What had no room beside a copy of the state may have it alone. */
 static enum mbj_rc snapshot_make(struct mbj_store *store, const char *dir,
 				 struct mbj_snapshot_result *result,
 				 struct mbj_error *err)
 {
-	struct store_view view;
-	enum mbj_rc rc = store_view_begin(store, &view, err);
+	const struct mbj_snapshot_result before = *result;
+	bool is_copy;
+	enum mbj_rc rc;
 
-	if (rc < 0)
+	rc = view_try(store, false, dir, result, &is_copy, err);
+	if (rc != MBJ_ENOSPC || !is_copy)
 		return rc;
-	rc = view_write(&view, dir, result, err);
-	store_view_end(&view);
-	return rc;
+	*result = before;
+	return view_try(store, true, dir, result, &is_copy, err);
 }
 
 enum mbj_rc store_snapshot_run(struct mbj_store *store,

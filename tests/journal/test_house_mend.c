@@ -1,10 +1,13 @@
 /*
  * Keeping house while something else goes wrong, or comes in between.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <mbj/collect.h>
 #include <mbj/replicas.h>
@@ -16,12 +19,17 @@
 
 enum { RENAMES = 160, SEGMENT = 8192, BODIES = 70 };
 
-/* What comes in between: a replica that registers as a snapshot gets its name.
+/*
+ * What comes in between: a replica that registers as a snapshot gets its name;
+ * a disk that has so much left, or where no snapshot fits beside a copy.
  */
 struct between {
 	struct mbj_sys table;
 	const char *dir;
 	bool is_armed;
+	int64_t left;
+	bool is_full;
+	bool is_copied;
 	struct mbj_replica_note note;
 };
 
@@ -37,6 +45,51 @@ static int between_rename(void *ctx, const char *from, const char *to)
 					      err));
 	}
 	return posix->rename(posix->ctx, from, to);
+}
+
+static int between_mkdir(void *ctx, const char *path, mode_t mode)
+{
+	const struct mbj_sys *posix = mbj_sys_posix();
+	struct between *between = ctx;
+
+	if (strstr(path, "/state.image") != NULL)
+		between->is_copied = true;
+	return posix->mkdir(posix->ctx, path, mode);
+}
+
+static int between_open(void *ctx, const char *path, int flags, mode_t mode)
+{
+	const struct mbj_sys *posix = mbj_sys_posix();
+	struct between *between = ctx;
+
+	if (between->is_full && (flags & O_CREAT) != 0 &&
+	    strstr(path, "/snapshots/") != NULL) {
+		between->is_full = false;
+		return -ENOSPC;
+	}
+	return posix->open(posix->ctx, path, flags, mode);
+}
+
+static int64_t between_space(void *ctx, const char *path)
+{
+	const struct between *between = ctx;
+
+	(void)path;
+	return between->left;
+}
+
+static void between_init(struct between *between)
+{
+	*between = (struct between){
+		.table = *mbj_sys_posix(),
+		.note = {.instance = {{7}}, .session = {{5}}},
+		.left = INT64_MAX,
+	};
+	between->table.ctx = between;
+	between->table.rename = between_rename;
+	between->table.mkdir = between_mkdir;
+	between->table.open = between_open;
+	between->table.space = between_space;
 }
 
 static void site_fill(struct site *site, const struct mbj_sys *sys)
@@ -69,15 +122,11 @@ START_TEST(mend_registered)
 {
 	const struct mbj_trim_options options = keep_nothing();
 	struct mbj_trim_result result;
-	struct between between = {
-		.table = *mbj_sys_posix(),
-		.note = {.instance = {{7}}, .session = {{5}}},
-	};
+	struct between between;
 	struct site site;
 	uint64_t end;
 
-	between.table.ctx = &between;
-	between.table.rename = between_rename;
+	between_init(&between);
 	site_fill(&site, &between.table);
 	SITE_OK(store_share(site.store, 0, err));
 	end = mbj_store_end(site.store).lsn.v;
@@ -183,6 +232,63 @@ START_TEST(mend_options)
 }
 END_TEST
 
+/* ----------------------------------------------------------------- space */
+
+static int64_t state_size(const struct site *site)
+{
+	const struct mbj_sys *sys = mbj_sys_posix();
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_buf names;
+	int64_t size = 0;
+
+	mbj_buf_init(&names, 1 << 16);
+	site_path(site, "state", path);
+	SITE_OK(mbj_dir_list(sys, path, &names, err));
+	for (size_t at = 0; at < names.n;
+	     at += strlen((const char *)names.p + at) + 1) {
+		char file[MBJ_PATH_TEXT_MAX];
+		struct stat found;
+
+		SITE_OK(mbj_path_join(file, path, (const char *)names.p + at,
+				      err));
+		if (stat(file, &found) == 0)
+			size += found.st_size;
+	}
+	mbj_buf_done(&names);
+	return size;
+}
+
+/*
+ * Goal: a snapshot beside others has a copy where there is room for both, and
+ * for edits, else the state itself.  Method: a disk with room for both (0), for
+ * the copy alone (1), and one that has no room for the snapshot after all (2).
+ */
+START_TEST(mend_room)
+{
+	struct mbj_snapshot_result snapshot;
+	struct between between;
+	struct site site;
+
+	between_init(&between);
+	site_begin(&site);
+	site.options.sys = &between.table;
+	site.options.space_min = 1 << 20;
+	site_reopen(&site);
+	site_import(site.store, 1, 3);
+	SITE_OK(store_share(site.store, 0, err));
+	SITE_OK(mbj_state_checkpoint(site.store->state, true, err));
+	if (_i == 1)
+		between.left = (1 << 20) + state_size(&site) / 4 * 5;
+	between.is_full = _i == 2;
+	SITE_OK(mbj_store_snapshot(site.store, &snapshot, err));
+	ck_assert(snapshot.is_new);
+	ck_assert(!between.is_full);
+	ck_assert_int_eq(between.is_copied, _i != 1);
+	ck_assert(site_is_sound(site.store));
+	site_end(&site);
+}
+END_TEST
+
 /* ----------------------------------------------------------------- turns */
 
 struct waiter {
@@ -273,6 +379,7 @@ TCase *test_house_mend_case(void)
 	tcase_add_test(tc, mend_register_held);
 	tcase_add_test(tc, mend_left);
 	tcase_add_loop_test(tc, mend_options, 0, 3);
+	tcase_add_loop_test(tc, mend_room, 0, 3);
 	tcase_add_test(tc, mend_waiting);
 	return tc;
 }
