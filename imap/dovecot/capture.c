@@ -10,8 +10,8 @@
 #include "content.h"
 
 #include <guid.h>
-#include <ioloop.h>
 #include <mail-storage.h>
+#include <mailbox-uidvalidity.h>
 
 /* A mailbox is what Dovecot says, at node. */
 static void updated_tell(struct turn *turn, uint32_t node)
@@ -56,6 +56,25 @@ static int inbox_choose(struct turn *turn, struct mbj_id *id)
 }
 
 /*
+ * Out of the counter that Dovecot has for all of a user's mailboxes: a value
+ * past it would be given once more, to the next mailbox of that name.
+ */
+static uint32_t uidvalidity_next(struct turn *turn, uint32_t above)
+{
+	enum { TRIES = 100 };
+	struct mailbox_list *list = turn->at.list;
+	const char *path;
+	uint32_t value = 0;
+
+	path = t_strconcat(mailbox_list_get_root_forced(
+				   list, MAILBOX_LIST_PATH_TYPE_CONTROL),
+			   "/dovecot-uidvalidity", NULL);
+	for (int i = 0; i < TRIES && value <= above; i++)
+		value = mailbox_uidvalidity_next(list, path);
+	return value > above ? value : above + 1;
+}
+
+/*
  * INBOX is always there in the journal.  Where Dovecot makes it, for the first
  * time or after it was given another name, it is that one.  Its UIDs begin with
  * 1 again: under a UIDVALIDITY that no client has seen.
@@ -79,10 +98,8 @@ static int inbox_create(struct turn *turn, uint32_t node,
 	if (inbox_choose(turn, &id) < 0)
 		return -1;
 	memcpy(given.mailbox_guid, id.b, MBJ_ID_SIZE);
-	if (given.uid_validity == 0)
-		given.uid_validity = (uint32_t)ioloop_time;
 	if (given.uid_validity <= inbox->uidvalidity)
-		given.uid_validity = inbox->uidvalidity + 1;
+		given.uid_validity = uidvalidity_next(turn, inbox->uidvalidity);
 	changes_init(&changes, turn->account->tree, turn->account->delimiter);
 	rc = changes_replace(&changes, node, id, &turn->err);
 	changes_uidvalidity(&changes, id, given.uid_validity);

@@ -405,6 +405,25 @@ class Sdbox(DovecotCase):
         self.assertGreater(self.told()["INBOX"][1], before[1])
         self.replica()
 
+    def test_values(self):
+        """Goal: a name and a UIDVALIDITY never mean two mailboxes.  Method:
+        INBOX, which the plugin gives its value, is renamed to a name that
+        Dovecot makes a new mailbox of, again and again."""
+        if self.LOCATION.startswith("maildir"):
+            self.skipTest("INBOX cannot be renamed there")
+        client, seen = self.login(), {}
+        dovetest.tree_of(client)  # makes INBOX
+        for _ in range(6):
+            for step in (lambda: client.rename("INBOX", "A"),
+                         lambda: client.delete("A"),
+                         lambda: client.create("A"),
+                         lambda: client.delete("A")):
+                self.ok(step())
+                for path, (guid, value) in dovetest.tree_of(client).items():
+                    self.assertEqual(seen.setdefault((path, value), guid),
+                                     guid, (path, value))
+        self.same(client)
+
 
 class Maildir(Sdbox):
     """The same where a mailbox's name is one directory: Maildir++."""
