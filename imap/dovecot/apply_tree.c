@@ -300,9 +300,10 @@ static bool folders_have(struct plan_run *run, struct mbj_id id)
 }
 
 /*
- * INBOX cannot be deleted, and in a Maildir not be renamed.  Others that are
- * new and empty were made by Dovecot itself, by the same settings (auto =
- * create) on both hosts.
+ * INBOX cannot be deleted, and in a Maildir not be renamed.  One of the
+ * journal's with UIDs given goes by the plan, or they would be the next one's.
+ * Others that are new and empty were made by Dovecot itself, by the same
+ * settings (auto = create) on both hosts.
  */
 static bool folder_is_renewed(struct plan_run *run,
 			      const struct apply_folder *folder)
@@ -311,8 +312,10 @@ static bool folder_is_renewed(struct plan_run *run,
 
 	if (strcmp(folder->vname, "INBOX") == 0)
 		return strcmp(format, "maildir") == 0 ||
-		       mbj_tree_find(run->apply->wanted, folder->id) ==
-			       MBJ_NODE_NONE;
+		       !is_journals(run, folder->id) ||
+		       (mbj_tree_find(run->apply->wanted, folder->id) ==
+				MBJ_NODE_NONE &&
+			step_is_new(run->apply, folder->vname));
 	return !is_journals(run, folder->id) &&
 	       step_is_new(run->apply, folder->vname);
 }
@@ -381,22 +384,27 @@ static uint32_t now_parent(struct plan_run *run, const struct mbj_node *node)
 			     mbj_tree_get(run->after, node->parent)->id);
 }
 
+static const char *parked_name(struct mbj_id id)
+{
+	char text[MBJ_ID_TEXT_SIZE];
+
+	mbj_id_print(id, text);
+	return t_strconcat(PARKED_PREFIX, text, NULL);
+}
+
 /* Where a step takes the node of that id: its place, or aside. */
 static void step_target(struct plan_run *run, const struct mbj_step *step,
 			struct mbj_id id, struct mbj_name *ret_name,
 			uint32_t *ret_parent)
 {
 	uint32_t at = run->diff.at[MBJ_AFTER][step->item];
-	char text[MBJ_ID_TEXT_SIZE];
 
 	if (!step->is_to_temp) {
 		*ret_name = mbj_tree_get(run->after, at)->name;
 		*ret_parent = now_parent(run, mbj_tree_get(run->after, at));
 		return;
 	}
-	mbj_id_print(id, text);
-	*ret_name =
-		name_of(mbj_bytes_str(t_strconcat(PARKED_PREFIX, text, NULL)));
+	*ret_name = name_of(mbj_bytes_str(parked_name(id)));
 	*ret_parent = MBJ_NODE_TEMP;
 }
 
@@ -447,10 +455,18 @@ static int step_run_delete(struct plan_run *run, const struct mbj_step *step)
 {
 	uint32_t at = run->diff.at[MBJ_BEFORE][step->item];
 	bool is_place = !mbj_tree_get(run->now, at)->is_selectable;
-	const char *path = now_path(run, at);
+	const char *path = now_path(run, at), *aside;
 
+	aside = t_strconcat(run->apply->inbox->prefix,
+			    parked_name(mbj_tree_get(run->now, at)->id), NULL);
 	if (mbj_tree_remove(run->now, at, &run->err) < 0)
 		return run_fail(run);
+	/* Under that name Dovecot deletes nothing. */
+	if (strcmp(path, "INBOX") == 0) {
+		if (step_move(run->apply, path, aside, is_place) < 0)
+			return -1;
+		path = aside;
+	}
 	return step_delete(run->apply, path, is_place);
 }
 
