@@ -4,15 +4,22 @@ brings it into the second."""
 import calendar
 import imaplib
 import os
+import random
 import re
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
 import dovetest
-from dovetest import DovecotCase, encode, mbjtest
+from dovetest import DovecotCase, decode, encode, mbjtest
+
+LDA = "/usr/lib/dovecot/dovecot-lda"
+STEPS = int(os.environ.get("MBJ_PAIR_STEPS", "40"))  # of each session
+SEEDS = int(os.environ.get("MBJ_PAIR_SEEDS", "1"))
 
 
 
@@ -65,6 +72,99 @@ def everything(client):
         seen[path] = status_of(client, path)
         seen[path + "\0"] = fetched(client, path)
     return seen
+
+
+class User:
+    """A session that does at random what users do.  It may lose its
+    connection, or be refused: it goes on."""
+    NAMES = ("A", "B", "C", "a")
+
+    def __init__(self, case, seed):
+        self.case, self.seed = case, seed
+        self.rng = random.Random(seed)
+        self.client = None
+        self.done = self.refused = self.lost = 0
+        self.wrong = None
+
+    def path(self):
+        rng = self.rng
+        return "/".join(rng.choice(self.NAMES)
+                        for _ in range(rng.choice((1, 1, 2, 2, 3))))
+
+    def there(self):
+        """A mailbox that is there."""
+        _, lines = self.client.list()
+        found = [decode(re.match(rb'\([^)]*\) (?:"[^"]*"|NIL) (.*)$', line)
+                        .group(1)) for line in lines
+                 if line and b"noselect" not in line.lower()]
+        return self.rng.choice(sorted(found) or ["INBOX"])
+
+    def uids(self):
+        first = self.rng.randrange(1, 16)
+        return f"{first}:{first + self.rng.randrange(4)}"
+
+    def folder(self):
+        rng, client = self.rng, self.client
+        kind = rng.randrange(9)
+        if kind < 3:
+            return client.create(encode(self.path()))
+        if kind < 4:
+            return client.delete(encode(self.there()))
+        if kind < 8:
+            return client.rename(encode(self.there()), encode(self.path()))
+        return rng.choice((client.subscribe, client.unsubscribe))(
+            encode(self.there()))
+
+    def message(self):
+        rng, client = self.rng, self.client
+        box, kind = self.there(), rng.randrange(11)
+        text = mail(f"{self.seed} {rng.random()}", rng.randrange(1, 400))
+        if kind < 3:
+            return client.append(encode(box), rng.choice(
+                ("()", "(\\Seen)", "($k1 \\Flagged)")), None, text)
+        if kind == 3:
+            done = subprocess.run(
+                [LDA, "-c", self.case.dovecot.conf, "-d", self.case.user,
+                 "-m", box], input=text.replace(b"\r\n", b"\n"),
+                check=False, timeout=120)
+            return ("NO" if done.returncode else "OK", [])
+        answer = client.select(encode(box))
+        if answer[0] != "OK":
+            return answer
+        if kind < 7:
+            return client.uid("STORE", self.uids(), rng.choice(
+                ("+FLAGS", "-FLAGS", "FLAGS")), rng.choice(
+                    ("(\\Seen)", "($k1 $k2)", "(\\Deleted $k3)")))
+        if kind < 9:
+            return client.uid(("COPY", "MOVE")[kind - 7], self.uids(),
+                              encode(self.there()))
+        if kind == 9:
+            return client.expunge()
+        return client.uid("FETCH", "1:*", "(BODY[])")
+
+    def run(self, steps):
+        for _ in range(steps):
+            try:
+                if self.client is None:
+                    self.client = self.case.dovecot.login(self.case.user)
+                    self.client.sock.settimeout(120)
+                answer = self.folder() if self.rng.random() < 0.4 else \
+                    self.message()
+                self.done += answer[0] == "OK"
+                self.refused += answer[0] != "OK"
+            except (imaplib.IMAP4.abort, imaplib.IMAP4.error, OSError,
+                    TypeError) as error:
+                # Killed, or the mailbox went: imaplib has more than one way
+                # to say that the connection ended.
+                self.lost += 1
+                self.wrong = error
+                self.leave()
+        self.leave()
+
+    def leave(self):
+        if self.client is not None:
+            DovecotCase.leave(self.client)
+            self.client = None
 
 
 class Pair(DovecotCase):
@@ -131,6 +231,20 @@ protocol doveadm {
 
     # --------------------------------------------------------------- the way
 
+    def settled(self):
+        """No intent is open: what a killed process left is settled by the
+        user's next changes, of which one may be refused."""
+        client = self.login()
+        for _ in range(20):
+            answer = client.create("settle")
+            if answer[0] == "OK":
+                self.ok(client.delete("settle"))
+                if not self.intents():
+                    break
+        self.assertEqual((answer[0], self.intents()), ("OK", []),
+                         (answer, self.log()[-4000:]))
+        self.leave(client)
+
     def follow(self):
         """The replica has all of the journal."""
         end = self.end()
@@ -182,10 +296,14 @@ protocol doveadm {
                              (path, said))
             self.assertEqual(len(here[path + "\0"]),
                              int(here[path]["MESSAGES"]), path)
-        guids = [d.doveadm("mailbox", "status", "-u", self.user, "guid", "*")
-                 for d in (self.dovecot, self.other)]
-        self.assertEqual(*(sorted(text.splitlines()) for _, text in guids))
-        self.assertEqual(len(guids[0][1].splitlines()), len(here["names"]))
+        # Of a name that is a place by now doveadm has what was there.
+        for guids in ({line.rsplit(" guid=", 1)[0]: line.rsplit("=", 1)[1]
+                       for line in d.doveadm(
+                           "mailbox", "status", "-u", self.user, "guid",
+                           "*")[1].splitlines()}
+                      for d in (self.dovecot, self.other)):
+            self.assertEqual({p: guids.get(p) for p in here["names"]},
+                             {p: here[p]["X-GUID"] for p in here["names"]})
         self.assertEqual(self.apply(), "")  # nothing is left to do
         return here
 
@@ -334,6 +452,72 @@ protocol doveadm {
                 f.lower() for f in re.search(r"FLAGS \(([^)]*)\)", text)
                 .group(1).split() if f != "\\Recent")
         return flags, gone
+
+    # ---------------------------------------------------------------- random
+
+    def histories(self, disturb):
+        """Two sessions at random, and disturb again and again meanwhile."""
+        base, rng = self.user, mbjtest.seed()
+        for number in range(SEEDS):
+            seed = rng.randrange(1 << 32)
+            self.user = f"{base}{number}"
+            print(f"  seed {seed}:", flush=True)
+            users = [User(self, seed), User(self, seed + 1)]
+            threads = [threading.Thread(target=user.run, args=(STEPS,))
+                       for user in users]
+            self.leave(self.login())
+            for thread in threads:
+                thread.start()
+            mine = random.Random(seed + 2)
+            while any(thread.is_alive() for thread in threads):
+                disturb(mine)
+            for thread in threads:
+                thread.join()
+            done = sum(user.done for user in users)
+            print(f"  done {done}, refused {sum(u.refused for u in users)}, "
+                  f"lost {sum(u.lost for u in users)}", flush=True)
+            self.assertGreater(done, STEPS / 2, users[0].wrong)
+            self.settled()
+            seen = self.same_there()
+            self.assertNotRegex(self.log() + self.other.log(), "[Pp]anic")
+            print(f"  {len(seen['names'])} mailboxes, "
+                  f"{sum(len(seen[p + chr(0)]) for p in seen['names'])} "
+                  "messages", flush=True)
+
+    def test_random(self):
+        """Goal: whatever two sessions do at once, with deliveries, arrives.
+        Method: random commands (seeds are printed), apply meanwhile, and
+        once more at the end; both servers compared over IMAP."""
+        self.histories(lambda _: self.apply(None))
+
+    def test_killed(self):
+        """Goal: the same where anything dies at any time.  Method: SIGKILL of
+        the sessions' processes, of both services and of apply, at random."""
+        self.histories(self.kill)
+
+    def kill(self, rng):
+        what = rng.randrange(6)
+        time.sleep(rng.random() * 0.1)
+        if what == 0:
+            self.dovecot.kill_imap()
+        elif what == 1:
+            self.server.kill()
+            self.server.wait()
+            self.serve()
+        elif what == 2:
+            self.replica.kill()
+            self.replica.wait()
+            self.serve_replica()
+        elif what < 5:
+            process = subprocess.Popen(
+                ["doveadm", "-c", self.other.conf, "mbj", "apply", "-u",
+                 self.user], stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL)
+            time.sleep(rng.random() * 0.15)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        else:
+            self.apply(None)
 
 
 class Sdbox(Pair):
