@@ -74,7 +74,7 @@ static uint64_t modseq_of(const struct content *content)
 	return content->modseq >= content->store.modseq ? content->modseq : 0;
 }
 
-static void steps_forget(struct content *content)
+void content_drop(struct content *content)
 {
 	content->step_count = 0;
 	content->bytes = 0;
@@ -213,7 +213,7 @@ enum mbj_rc content_tell(struct content *content, struct mbj_error *err)
 		return rc;
 	content->has_told = true;
 	content->is_fresh = false;
-	steps_forget(content);
+	content_drop(content);
 	return MBJ_OK;
 }
 
@@ -237,6 +237,6 @@ enum mbj_rc content_close(struct content *content, struct mbj_error *err)
 	content->intent = MBJ_ID_ROOT;
 	content->has_told = false;
 	content->is_fresh = false;
-	steps_forget(content);
+	content_drop(content);
 	return MBJ_OK;
 }

@@ -43,6 +43,8 @@ struct content_message {
 
 void content_init(struct content *content, struct account *account);
 void content_done(struct content *content);
+/* Steps that were refused. */
+void content_drop(struct content *content);
 
 /* Returns: refused notFound, accountNotFound. */
 enum mbj_rc content_look(struct content *content, struct mbj_bytes path,

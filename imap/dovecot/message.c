@@ -299,6 +299,21 @@ static bool content_is_known(struct turn *turn, struct content *content)
 }
 
 /*
+ * The store does not take what came in, by a quota, say.  That waits, and the
+ * change at hand does not: it may be the one that makes room.
+ */
+static bool settle_can_wait(struct turn *turn, struct content *content)
+{
+	if (turn->why != NULL || turn->err.refusal == MBJ_REFUSAL_NONE ||
+	    turn->err.refusal == MBJ_REFUSAL_STATE_MISMATCH)
+		return false;
+	e_error(turn->box->event, "mbj: messages of %s wait: %s",
+		turn->at.vname, turn->err.message);
+	content_drop(content);
+	return true;
+}
+
+/*
  * The store's mailbox, which is even with Dovecot's at this process's first
  * change of it, or once an intent about it was left open.
  * Returns: -1, told to the client.
@@ -319,7 +334,10 @@ static int content_open(struct turn *turn, struct content *content)
 			doubt_find(turn->account, content->mailbox));
 		if (is_doubtful || (!is_compared(turn, content->mailbox) &&
 				    !mirror_is_even(&mirror)))
-			ret = content_settle(turn, &mirror) < 0 ? -1 : 1;
+			ret = content_settle(turn, &mirror) < 0 &&
+					      !settle_can_wait(turn, content)
+				      ? -1
+				      : 1;
 		else
 			compared_note(turn, content->mailbox);
 	}

@@ -287,12 +287,29 @@ static void message_wait(struct mirror *mirror)
 	mirror->is_cut = !is_passed;
 }
 
+/* Its size on disk shows that, so that nobody sends 4 GiB in vain. */
+static bool message_is_too_large(struct mirror *mirror)
+{
+	uoff_t size;
+
+	if (mail_get_physical_size(mirror->mail, &size) < 0 ||
+	    size <= MBJ_BLOB_MAX)
+		return false;
+	e_error(mirror->box->event,
+		"mbj: left out: message %u of mailbox %s has %llu bytes",
+		mirror->mail->uid, mailbox_get_vname(mirror->box),
+		(unsigned long long)size);
+	return true;
+}
+
 static int message_append(struct mirror *mirror)
 {
 	struct content_message message = message_of(mirror->mail);
 	time_t date;
 	int ret = 0;
 
+	if (message_is_too_large(mirror))
+		return 0;
 	if (mail_get_received_date(mirror->mail, &date) == 0) {
 		message.time = date;
 		ret = body_put(mirror, &message);
@@ -328,6 +345,9 @@ static int mirror_new(struct mirror *mirror)
 		return 0;
 	mailbox_get_seq_range(mirror->box, mirror->content->store.uidnext,
 			      (uint32_t)-1, &seq, &last);
+	/* What goes is told where what comes is refused, by a quota. */
+	if (seq != 0 && content_tell(mirror->content, mirror->err) < 0)
+		return -1;
 	/* One at least, so that there is an end. */
 	for (uint32_t first = seq; ret == 0 && seq != 0 && seq <= last; seq++) {
 		if (seq > first && mirror_is_late(mirror))

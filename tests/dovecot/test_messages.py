@@ -410,6 +410,39 @@ class Sdbox(MessageCase):
         self.same_mail("INBOX")
         self.assertEqual(set(self.stored("INBOX")), {1, 2, 3, 4})
 
+    def test_full(self):
+        """Goal: what the store refuses keeps nobody from making room in it.
+        Method: a quota of one message in the store alone; two come in, the
+        first goes, the second follows it into the journal."""
+        one = self.login()
+        self.append(one, "INBOX", "a")
+        self.mbj("setquota", self.socket, self.user, "--messages", "1")
+        self.append(one, "INBOX", "b")
+        self.said("not told yet")
+        self.ok(one.select("INBOX"))
+        self.ok(one.uid("STORE", "1", "+FLAGS", "(\\Deleted)"))
+        self.assertEqual(set(self.stored("INBOX")), {1})
+        self.ok(one.expunge())
+        self.ok(one.uid("STORE", "2", "+FLAGS", "(\\Flagged)"))
+        self.same_mail("INBOX")
+        self.assertEqual(set(self.stored("INBOX")), {2})
+
+    def test_huge(self):
+        """Goal: a message of 4 GiB is left out, and others are not.  Method: a
+        file that has that many bytes and no blocks, in mail from before."""
+        if not self.LOCATION.startswith("maildir"):
+            self.skipTest("its files have a head")
+        self.before("a", "huge")
+        (path,) = [p for p in (self.home / "dovecot/mail" / self.user).rglob(
+            "*,S=*") if b"huge" in p.read_bytes()]
+        name = re.sub(",S=.*", "", path.name)
+        os.truncate(path, (1 << 32) + 1)
+        path.rename(path.with_name(f"{name}:2,"))
+        self.append(self.login(), "INBOX", "c")
+        self.said("left out: message 3")  # by its new name
+        self.assertEqual(set(self.stored("INBOX")), {1, 4})
+        self.assertEqual(self.intents(), [])
+
     def test_crowd(self):
         """Goal: sessions that change the same messages at the same time leave
         the store with Dovecot's.  Method: four of them and deliveries, steps
