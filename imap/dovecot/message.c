@@ -22,7 +22,8 @@
 struct touched {
 	ARRAY_TYPE(uint32_t) uids; /* ascending, of what was there */
 	unsigned int save_count;
-	bool is_copied; /* some of it */
+	uint32_t first_saved; /* UID; 0: none, or it is not known */
+	bool is_copied;	      /* some of it */
 	/* The index has it all once it is committed. */
 	bool is_quick;
 };
@@ -438,15 +439,34 @@ static int content_update(struct turn *turn, struct content *content,
 	} else if (ret > 0) {
 		mirror.is_copied = touched->is_copied || was_left;
 		mirror.is_lenient = was_left;
+		mirror.late_uid = touched->first_saved;
+		mirror.late_ms = turn->last_ms;
 		mirror.deadline_ms = turn->deadline_ms;
 		ret = mirror_some(&mirror, &touched->uids);
 		if (ret == 0)
 			ret = content_finish(turn, &mirror,
 					     !mirror.is_cut && !was_left);
 		turn->why = mirror.why;
+		if (ret == 0 && mirror.is_cut)
+			e_warning(turn->box->event,
+				  "mbj: messages of %s wait for the next "
+				  "change",
+				  turn->at.vname);
 	}
 	mirror_close(&mirror);
 	return ret;
+}
+
+static uint32_t first_of(const ARRAY_TYPE(seq_range) * uids)
+{
+	const struct seq_range *range;
+	uint32_t first = 0;
+
+	if (array_is_created(uids))
+		array_foreach(uids,
+			      range) if (first == 0 || range->seq1 < first)
+			first = range->seq1;
+	return first;
 }
 
 /* After.  Where it fails the intent stays open, for the next turn. */
@@ -503,6 +523,7 @@ static int message_commit(struct mailbox_transaction_context *t,
 		return message_refuse(t, changes);
 	}
 	ret = mine->module_ctx.super.transaction_commit(t, changes);
+	touched->first_saved = first_of(&changes->saved_uids);
 	/* Somebody else is to give UIDs, or it is not known what was done. */
 	if (ret < 0 ||
 	    seq_range_count(&changes->saved_uids) != touched->save_count)

@@ -328,10 +328,14 @@ static int message_append(struct mirror *mirror)
 									  : 0;
 }
 
+/* The last message that was looked at is the one before. */
 static bool mirror_is_late(struct mirror *mirror)
 {
-	mirror->is_cut = mirror->deadline_ms != 0 &&
-			 mbj_monotonic_ms() > mirror->deadline_ms;
+	bool has_more = mirror->late_uid != 0 &&
+			mirror->mail->uid + 1 >= mirror->late_uid;
+	int64_t deadline = has_more ? mirror->late_ms : mirror->deadline_ms;
+
+	mirror->is_cut = deadline != 0 && mbj_monotonic_ms() > deadline;
 	return mirror->is_cut;
 }
 

@@ -28,8 +28,11 @@ struct mirror {
 	bool has_new;	     /* something came in */
 	bool is_unread;	     /* what is last could not be read */
 	int64_t deadline_ms; /* monotonic: what comes in may wait; 0: none */
-	bool is_cut;	     /* something waits */
-	const char *why;     /* Dovecot's failure, or NULL: err's */
+	/* From this UID on there is time until then; 0: no such. */
+	uint32_t late_uid;
+	int64_t late_ms;
+	bool is_cut;	 /* something waits */
+	const char *why; /* Dovecot's failure, or NULL: err's */
 	struct mbj_error *err;
 };
 

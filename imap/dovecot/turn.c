@@ -271,8 +271,17 @@ static void turn_init(struct turn *turn, struct mailbox *box)
 	turn->account = &turn->capture->account;
 	turn->box = box;
 	turn->at = turn_spot(box);
-	turn->deadline_ms = mbj_monotonic_ms() + turn->account->patience_ms / 2;
 	turn->super = &capture_box_of(box)->module_ctx.super;
+}
+
+/* Waiting for the lock is not the service's time. */
+static void turn_begin_time(struct turn *turn)
+{
+	int64_t now = mbj_monotonic_ms();
+	uint32_t patience = turn->account->patience_ms;
+
+	turn->deadline_ms = now + patience / 2;
+	turn->last_ms = now + patience - patience / 8;
 }
 
 static int turn_lock(struct turn *turn)
@@ -298,6 +307,7 @@ static int turn_lock(struct turn *turn)
 		return -1;
 	}
 	turn->capture->is_in_turn = true;
+	turn_begin_time(turn);
 	return 0;
 }
 
@@ -329,8 +339,10 @@ int turn_begin_messages(struct turn *turn, struct mailbox *box)
 
 	turn_init(turn, box);
 	turn->is_inner = turn->capture->is_in_turn;
-	if (turn->is_inner)
+	if (turn->is_inner) {
+		turn_begin_time(turn);
 		return 0;
+	}
 	if (turn_lock(turn) < 0)
 		return -1;
 	turn->capture->is_tree_free = true;

@@ -34,6 +34,8 @@ struct turn {
 	 * turn then.  Half of the time that the service may take.
 	 */
 	int64_t deadline_ms;
+	/* The same of what this change itself brought in: most of it. */
+	int64_t last_ms;
 	/* A change of messages that another turn makes on its way. */
 	bool is_inner;
 	struct mbj_error err;

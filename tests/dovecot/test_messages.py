@@ -619,6 +619,28 @@ class Slow(MessageCase):
         self.same_mail("INBOX")
 
 
+    def test_waited(self):
+        """Goal: what a user copies is in the journal at once, however long
+        the change waited for another.  Method: a session that holds the lock
+        until the service has not answered for two seconds; a COPY that waits
+        for it, where a change may bring in old mail for one."""
+        one, two = self.login(), self.login()
+        for name in ("A", "B"):
+            self.ok(one.create(name))
+        for number in range(8):
+            self.append(one, "INBOX", f"{number}")
+        self.append(two, "A", "one")
+        for client in (one, two):
+            self.ok(client.select("INBOX"))
+        self.relay.arm("intent")
+        one.send(b"x STORE 1 +FLAGS (\\Flagged)\r\n")
+        self.assertTrue(self.relay.held.wait(30))
+        self.relay.arm(None)
+        self.ok(two.uid("COPY", "1:8", "A"))
+        self.assertEqual(len(self.stored("A")), 9)
+        self.same_mail("A", "INBOX")
+
+
 class Lazy(MessageCase):
     """A plugin that copies what is expunged, on the way of the commit."""
     MORE = """
