@@ -3,6 +3,8 @@
  */
 #include "content.h"
 
+#include <string.h>
+
 #include <mbj/codec.h>
 #include <mbj/memory.h>
 #include <mbj/sys.h>
@@ -106,9 +108,16 @@ static enum mbj_rc step_add(struct content *content,
 	*added = *step;
 	added->mailbox = content->mailbox;
 	added->modseq = modseq_of(content);
+	content->last_uids =
+		mbj_arena_alloc(content->arena, MBJ_UID_RANGE_SIZE);
 	if (!mbj_arena_dup(content->arena, step->keywords, &added->keywords) ||
-	    !mbj_arena_dup(content->arena, step->uids, &added->uids))
+	    content->last_uids == NULL)
 		return mbj_error_nomem(err);
+	if (step->uids.n > 0) {
+		memcpy(content->last_uids, step->uids.p, MBJ_UID_RANGE_SIZE);
+		added->uids =
+			mbj_bytes_make(content->last_uids, MBJ_UID_RANGE_SIZE);
+	}
 	content->bytes += step->keywords.n;
 	content->step_count++;
 	return MBJ_OK;
@@ -147,9 +156,8 @@ static enum mbj_rc step_on(struct content *content,
 	mbj_uids_put(&uids, first, uid);
 	rc = mbj_buf_ok(&uids, err);
 	if (rc == MBJ_OK && below != NULL) {
-		if (!mbj_arena_dup(content->arena, mbj_buf_view(&uids),
-				   &below->uids))
-			rc = mbj_error_nomem(err);
+		/* In its place: a run may be as long as a mailbox. */
+		memcpy(content->last_uids, uids.p, MBJ_UID_RANGE_SIZE);
 	} else if (rc == MBJ_OK) {
 		step->uids = mbj_buf_view(&uids);
 		rc = step_add(content, step, err);

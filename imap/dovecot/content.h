@@ -28,7 +28,8 @@ struct content {
 	struct mbj_message_edit *steps;
 	size_t step_count;
 	size_t step_capacity;
-	size_t bytes; /* of keywords in steps */
+	size_t bytes;	 /* of keywords in steps */
+	void *last_uids; /* the last step's, in arena */
 };
 
 /* A message of Dovecot's; keywords in the form of mbj/message.h. */
