@@ -34,7 +34,8 @@ def headers(root):
 
 def value(name, found):
     """What a constant comes to; plain arithmetic and other constants."""
-    text = re.sub(r"\(u?int\d+_t\)|\(size_t\)", "", found[name])
+    text = re.sub(r"\(u?int\d+_t\)|\(size_t\)|U?INT\d+_C(?=\()", "",
+                  found[name])
     text = re.sub(r"\b(\d+)[uUlL]+\b", r"\1", text)
     text = re.sub(r"\b[A-Z][A-Z_0-9]+\b",
                   lambda m: str(KNOWN[m.group(0)] if m.group(0) in KNOWN
