@@ -245,7 +245,44 @@ static int content_open(struct turn *turn, struct content *content)
 
 /* ------------------------------------------------------- left by somebody */
 
-/* One of them.  Returns: 0 also where the mailbox is not to be found. */
+/* Its mailbox went: there is nothing to tell of it any more. */
+static int doubt_drop(struct turn *turn, struct mbj_id mailbox)
+{
+	struct content content;
+	int ret = 0;
+
+	content_init(&content, turn->account);
+	content.intent = doubt_find(turn->account, mailbox);
+	if (content_close(&content, &turn->err) < 0)
+		ret = -1;
+	else
+		doubt_forget(turn->account, doubt_find(turn->account, mailbox));
+	content_done(&content);
+	return ret;
+}
+
+/* Where the account has it Dovecot has none, or another one. */
+static bool mirror_is_absent(const struct mirror *mirror, int ret,
+			     struct mbj_id mailbox)
+{
+	if (ret == 0)
+		return !mbj_id_equal(mirror->guid, mailbox);
+	return ret < 0 &&
+	       mailbox_get_last_mail_error(mirror->box) == MAIL_ERROR_NOTFOUND;
+}
+
+/* The account's tree is made Dovecot's; it may have the mailbox elsewhere. */
+static int doubt_look_again(struct turn *turn, struct mbj_id mailbox)
+{
+	turn->why = NULL;
+	if (turn_refresh(turn) < 0)
+		return -1;
+	if (mbj_tree_find(turn->account->tree, mailbox) != MBJ_NODE_NONE)
+		return 0;
+	return doubt_drop(turn, mailbox);
+}
+
+/* One of them.  Returns: 0 also where it has to wait for the next turn. */
 static int doubt_settle(struct turn *turn, struct mbj_id mailbox)
 {
 	const struct mbj_tree *tree = turn->account->tree;
@@ -254,10 +291,11 @@ static int doubt_settle(struct turn *turn, struct mbj_id mailbox)
 	struct mirror mirror;
 	struct spot at;
 	struct mbj_buf path;
-	int ret = 0;
+	bool is_absent;
+	int ret;
 
 	if (node == MBJ_NODE_NONE)
-		return 0;
+		return doubt_drop(turn, mailbox);
 	mbj_buf_init(&path, MBJ_PATH_MAX);
 	mbj_tree_path(tree, node, turn->account->delimiter, &path);
 	mbj_buf_put_u8(&path, 0);
@@ -269,11 +307,12 @@ static int doubt_settle(struct turn *turn, struct mbj_id mailbox)
 			  ->list;
 	content_init(&content, turn->account);
 	ret = content_find(turn, at, false, &content, &mirror);
+	is_absent = mirror_is_absent(&mirror, ret, mailbox);
 	if (ret > 0)
 		ret = content_settle(turn, &mirror);
 	mirror_close(&mirror);
 	content_done(&content);
-	return ret;
+	return is_absent ? doubt_look_again(turn, mailbox) : ret;
 }
 
 void turn_settle_messages(struct turn *turn)

@@ -562,6 +562,24 @@ class Killed(MessageCase):
         self.assertEqual(results.count("failed"), 6)
         self.serve()
 
+    def test_gone(self):
+        """Goal: what is left open about a mailbox that went is closed by the
+        user's next change.  Method: a process dies, and the mailbox is deleted
+        without the plugin; with it."""
+        text = mail("appended")
+        for without in (WITHOUT, ()):
+            client = self.login()
+            self.ok(client.create("A"))
+            self.append(client, "INBOX", "a")
+            client.shutdown()
+            self.die("outcome", b"APPEND A {%d+}\r\n%s" % (len(text), text))
+            self.assertEqual(self.doveadm("delete", "A", without=without)[0],
+                             0)
+            client = self.login()
+            self.append(client, "INBOX", "b")
+            self.same_mail("INBOX")
+            self.same(client)
+
     def test_copied(self):
         """Goal: bytes of a message that is copied are not sent again.  Method:
         how much goes to the service for an APPEND of 1 MiB, and for COPY."""
