@@ -81,6 +81,16 @@ void touched_sort(ARRAY_TYPE(uint32_t) * uids)
 	array_delete(uids, kept, count - kept);
 }
 
+/* By what Dovecot calls it: of IMAP as the client wrote it. */
+static bool is_reader(const struct mailbox_transaction_context *t)
+{
+	const char *service = t->box->storage->user->service;
+
+	return (t->reason != NULL &&
+		strstr(t_str_ucase(t->reason), "FETCH") != NULL) ||
+	       (service != NULL && strcmp(service, "pop3") == 0);
+}
+
 bool touched_is_only_read(const struct mailbox_transaction_context *t)
 {
 	const struct mail_index_transaction *index = t->itrans;
@@ -88,8 +98,7 @@ bool touched_is_only_read(const struct mailbox_transaction_context *t)
 
 	if (t->save_count > 0 || array_is_created(&index->expunges) ||
 	    array_is_created(&index->keyword_updates) ||
-	    !array_is_created(&index->updates) || t->reason == NULL ||
-	    strstr(t->reason, "FETCH") == NULL)
+	    !array_is_created(&index->updates) || !is_reader(t))
 		return false;
 	array_foreach(&index->updates,
 		      update) if ((update->add_flags & MBJ_FLAGS_ALL) !=

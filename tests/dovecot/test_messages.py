@@ -296,6 +296,9 @@ class Sdbox(MessageCase):
         self.ok(one.uid("SEARCH", "ALL"))
         status, answer = one.uid("FETCH", "3", "(BODY[])")  # sets \\Seen
         self.assertEqual((status, answer[0][1]), ("OK", mail("c")))
+        one.send(b"x uid fetch 3 (body[])\r\n")  # as clients may write it
+        lines = iter(one.readline, b"")
+        self.assertRegex(next(x for x in lines if x.startswith(b"x ")), b"OK")
         self.assertEqual(fetched(self.login(), "A"), before)
         self.assertEqual(fetched(self.login(), "INBOX"), {})
         self.serve()
