@@ -313,8 +313,12 @@ protocol doveadm {
         """Each step is a command; one event of replication has them all."""
         for word, *names in steps:
             if word == "append":
-                self.ok(client.append(encode(names[0]), "(\\Flagged)", None,
-                                      mail(str(steps))))
+                # By itself: Maildir may end a session under whose indexes
+                # directories have changed places ("relogin").
+                other = self.login()
+                self.ok(other.append(encode(names[0]), "(\\Flagged)", None,
+                                     mail(str(steps))))
+                self.leave(other)
             else:
                 self.ok(getattr(client, word)(*map(encode, names)))
         return self.same_there()
@@ -373,7 +377,7 @@ protocol doveadm {
             path = top
             for n in range(6):
                 self.ok(one.create(path))
-                self.ok(one.append(path, None, None, mail(path)))
+                self.ok(self.login().append(path, None, None, mail(path)))
                 path += f"/{n}"
         run(*self.renames(("D", "t"), ("E", "D"), ("t", "E")))
         run(*self.renames(("D/0/1", "t"), ("E/0", "D/0/1"), ("t", "E/0")))
@@ -408,8 +412,12 @@ protocol doveadm {
         self.ok(one.uid("STORE", "5", "+FLAGS", "(\\Deleted)"))
         self.ok(one.expunge())
         self.ok(one.uid("MOVE", "7", "B"))
+        self.ok(one.unselect())
+        self.leave(one)  # see one_scenario
+        one = self.login()
         for source, target in (("A", "t"), ("B", "A"), ("t", "B")):
             self.ok(one.rename(source, target))
+        one = self.login()
         self.ok(one.append("B", "()", None, mail("last")))
         last = everything(one)
         self.bring()
