@@ -18,6 +18,8 @@
 #include <guid.h>
 #include <mail-index-transaction-private.h>
 
+#include <mbj/sys.h>
+
 /* ------------------------------------------------------------- comparing */
 
 static bool is_compared(const struct turn *turn, struct mbj_id guid)
@@ -318,6 +320,7 @@ static int doubt_settle(struct turn *turn, struct mbj_id mailbox)
 void turn_settle_messages(struct turn *turn)
 {
 	struct account *account = turn->account;
+	int64_t deadline_ms = turn->deadline_ms;
 	enum account_need need;
 
 	if (account->doubt_count == 0)
@@ -325,6 +328,8 @@ void turn_settle_messages(struct turn *turn)
 	if (account->tree == NULL &&
 	    account_enter(account, &need, &turn->err) < 0)
 		return;
+	/* Most are not about the mailbox at hand, whose sessions wait. */
+	turn->deadline_ms = mbj_monotonic_ms() + account->patience_ms / 16;
 	/* Backwards: what is settled is taken out. */
 	for (size_t i = account->doubt_count; i > 0; i--)
 		if (i <= account->doubt_count &&
@@ -335,6 +340,7 @@ void turn_settle_messages(struct turn *turn)
 				turn->why != NULL ? turn->why
 						  : turn->err.message);
 	turn->why = NULL;
+	turn->deadline_ms = deadline_ms;
 }
 
 /* ------------------------------------------------------------ the commit */

@@ -640,6 +640,29 @@ class Slow(MessageCase):
         self.same_mail("INBOX")
 
 
+    def test_aside(self):
+        """Goal: a change of another mailbox does not wait for old mail as long
+        as one of its own.  Method: the same in A, then an APPEND to INBOX; a
+        sixteenth of two seconds has at most 25 requests of 5 ms."""
+        client = self.without()
+        self.ok(client.create("A"))
+        self.ok(client.append("A", "()", None, mail("old")))
+        self.ok(client.select("A"))
+        for _ in range(8):
+            self.ok(client.uid("COPY", "1:*", "A"))
+        self.relay.delay = 0.005
+        self.append(self.login(), "A", "new")
+        before = len(self.stored("A"))
+        self.assertLess(before, 257)
+        self.append(self.login(), "INBOX", "new")
+        self.relay.delay = 0
+        more = len(self.stored("A")) - before
+        self.assertGreater(more, 0)
+        self.assertLessEqual(more, 26)
+        while self.intents():
+            self.append(self.login(), "A", "new")
+        self.same_mail("A", "INBOX")
+
     def test_waited(self):
         """Goal: what a user copies is in the journal at once, however long
         the change waited for another.  Method: a session that holds the lock
