@@ -105,7 +105,9 @@ enum mbj_rc mbj_store_reap(struct mbj_store *store, struct mbj_error *err)
 	enum mbj_rc rc = MBJ_OK;
 
 	while (rc == MBJ_OK && !is_done) {
-		rc = store_turn_take(store, err);
+		rc = store_house_check(store, err);
+		if (rc == MBJ_OK)
+			rc = store_turn_take(store, err);
 		if (rc < 0)
 			break;
 		rc = reap_run(store, &is_done, err);
@@ -209,9 +211,9 @@ static enum mbj_rc file_look(struct collecting *c, const struct mbj_hash *blob,
 {
 	struct candidate *candidate = &c->slice[c->count];
 	uint64_t count = 0, size;
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc = store_house_check(c->store, err);
 
-	if (c->txn == NULL)
+	if (rc == MBJ_OK && c->txn == NULL)
 		rc = mbj_store_read(c->store, &c->txn, err);
 	if (rc == MBJ_OK)
 		rc = mbj_txn_blob_count(c->txn, blob, &count, &size, err);
@@ -308,6 +310,9 @@ static enum mbj_rc records_collect(struct collecting *c, struct mbj_error *err)
 	enum mbj_rc rc = MBJ_OK;
 
 	while (rc == MBJ_OK && !is_end) {
+		rc = store_house_check(c->store, err);
+		if (rc < 0)
+			break;
 		rc = records_look(c, &next, &is_end, err);
 		if (rc < 0 || c->count == 0)
 			continue;

@@ -233,6 +233,7 @@ static void service_stop(struct service *service)
 	if (service->is_stopping)
 		return;
 	service->is_stopping = true;
+	store_house_halt(service->store);
 	service->end_ms = mbj_monotonic_ms() + END_MS;
 	socket_notify(service->options.notify, "STOPPING=1");
 	listener_close(service);

@@ -15,11 +15,41 @@
  */
 #include "store_impl.h"
 
+static bool halt_is_asked(const void *ctx)
+{
+	const struct mbj_store *store = ctx;
+
+	return atomic_load(&store->is_halted);
+}
+
+void store_house_halt(struct mbj_store *store)
+{
+	atomic_store(&store->is_halted, true);
+}
+
+struct mbj_halt store_house_halting(const struct mbj_store *store)
+{
+	return (struct mbj_halt){halt_is_asked, store};
+}
+
+enum mbj_rc store_house_check(const struct mbj_store *store,
+			      struct mbj_error *err)
+{
+	if (!halt_is_asked(store))
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_EBUSY,
+			     "the service of %s stops: what was under way is "
+			     "given up",
+			     store->dir);
+}
+
 enum mbj_rc store_house_begin(struct mbj_store *store, struct mbj_error *err)
 {
 	enum mbj_rc rc = store_check(store, err);
 	bool is_kept;
 
+	if (rc == MBJ_OK)
+		rc = store_house_check(store, err);
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&store->mutex);
@@ -38,6 +68,7 @@ void store_house_end(struct mbj_store *store)
 {
 	pthread_mutex_lock(&store->mutex);
 	store->is_kept = false;
+	pthread_cond_broadcast(&store->is_calm);
 	pthread_mutex_unlock(&store->mutex);
 }
 
@@ -109,8 +140,11 @@ enum mbj_rc store_share(struct mbj_store *store, uint32_t recent_ms,
 void store_unshare(struct mbj_store *store)
 {
 	pthread_mutex_lock(&store->mutex);
+	while (store->is_kept)
+		pthread_cond_wait(&store->is_calm, &store->mutex);
 	store->is_shared = false;
 	store->recent_ms = 0;
+	atomic_store(&store->is_halted, false);
 	pthread_mutex_unlock(&store->mutex);
 }
 
@@ -174,6 +208,7 @@ static uint64_t image_room(const struct mbj_store *store)
 static enum mbj_rc image_copy(struct mbj_store *store, const char *dir,
 			      struct mbj_error *err)
 {
+	struct mbj_halt halt = store_house_halting(store);
 	struct mbj_txn *txn = NULL;
 	enum mbj_rc rc;
 
@@ -183,7 +218,8 @@ static enum mbj_rc image_copy(struct mbj_store *store, const char *dir,
 		rc = mbj_store_read(store, &txn, err);
 	mbj_txn_abort(&txn);
 	if (rc == MBJ_OK)
-		rc = mbj_state_image(store->state, dir, image_room(store), err);
+		rc = mbj_state_image(store->state, dir, image_room(store),
+				     &halt, err);
 	return rc;
 }
 

@@ -14,6 +14,7 @@
 #define MBJ_JOURNAL_STORE_IMPL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include <mbj/blob.h>
 #include <mbj/hash.h>
@@ -96,11 +97,12 @@ struct mbj_store {
 	struct request **waiting_tail;
 	size_t waiting_count;
 	bool is_led;
-	size_t crowd;	/* producers in the last batch or waiting at its end */
-	bool is_kept;	/* somebody keeps house: store_house.c */
-	bool is_shared; /* edits come while house is kept */
-	uint32_t recent_ms; /* that content is kept which no message has */
-	uint64_t removals;  /* turns in which content was removed */
+	size_t crowd; /* producers in the last batch or waiting at its end */
+	bool is_kept; /* somebody keeps house: store_house.c */
+	atomic_bool is_halted; /* and is to give up; any thread, no mutex */
+	bool is_shared;	       /* edits come while house is kept */
+	uint32_t recent_ms;    /* that content is kept which no message has */
+	uint64_t removals;     /* turns in which content was removed */
 };
 
 /* ------------------------------------------------------- store_lock.c */
@@ -332,7 +334,17 @@ void store_house_end(struct mbj_store *store);
  */
 enum mbj_rc store_share(struct mbj_store *store, uint32_t recent_ms,
 			struct mbj_error *err) MBJ_MUST_CHECK;
+/* Waits for who keeps house, and lets others do so again. */
 void store_unshare(struct mbj_store *store);
+/*
+ * Who keeps house gives up where it is, and nobody begins; until store_unshare.
+ */
+void store_house_halt(struct mbj_store *store);
+/* MBJ_EBUSY where that was said. */
+enum mbj_rc store_house_check(const struct mbj_store *store,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* The same, for what is not the store's; as long as the store. */
+struct mbj_halt store_house_halting(const struct mbj_store *store);
 bool store_is_shared(struct mbj_store *store);
 /* The reserve, made again in a turn. */
 enum mbj_rc store_house_reserve(struct mbj_store *store,

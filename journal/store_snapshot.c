@@ -221,6 +221,9 @@ static enum mbj_rc old_remove(const struct mbj_store *store, const char *dir,
 
 	rc = mbj_snapshots_list(store->sys, store->dir, &lsns, &count, err);
 	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
+		rc = store_house_check(store, err);
+		if (rc < 0)
+			break;
 		if (good == MBJ_SNAPSHOTS_KEPT) {
 			rc = mbj_snapshot_path(path, store->dir, lsns[i], err);
 			if (rc == MBJ_OK)
@@ -258,6 +261,7 @@ static enum mbj_rc view_write(const struct store_view *view, const char *dir,
 			      struct mbj_error *err)
 {
 	struct mbj_store *store = view->store;
+	struct mbj_halt halt = store_house_halting(store);
 	struct mbj_watermark watermark;
 	struct mbj_error why;
 	enum mbj_rc rc;
@@ -274,7 +278,7 @@ static enum mbj_rc view_write(const struct store_view *view, const char *dir,
 		if (rc != MBJ_ENOTFOUND)
 			damage_note(result, &why);
 		result->is_new = true;
-		rc = mbj_snapshot_write(store->sys, dir, view->txn,
+		rc = mbj_snapshot_write(store->sys, dir, view->txn, &halt,
 					&result->info, err);
 	} else if (rc < 0 && err != NULL) {
 		*err = why;

@@ -214,7 +214,9 @@ static enum mbj_rc files_remove(const struct mbj_store *store, uint32_t number,
 		if (!segment_name_parse(name, &found, &first) ||
 		    found >= number)
 			continue;
-		rc = mbj_path_join(path, store->journal_dir, name, err);
+		rc = store_house_check(store, err);
+		if (rc == MBJ_OK)
+			rc = mbj_path_join(path, store->journal_dir, name, err);
 		if (rc == MBJ_OK)
 			rc = mbj_file_open(store->sys, path, O_RDONLY, &file,
 					   err);

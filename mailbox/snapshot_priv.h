@@ -160,6 +160,10 @@ void snapshot_digest_add(struct mbj_digest *sum, const struct mbj_digest *more);
 /* ------------------------------------------------------- snapshot_read.c */
 
 /* Before the first record of all. */
+/* mbj_snapshot_verify, until told to give up. */
+enum mbj_rc snapshot_judge(struct mbj_snapshot *snapshot,
+			   const struct mbj_halt *halt,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc snapshot_rewind(struct mbj_snapshot *snapshot,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 /* Before the first record of an account.  MBJ_ENOTFOUND: it has none. */

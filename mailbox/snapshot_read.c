@@ -407,12 +407,21 @@ enum mbj_rc snapshot_next(struct mbj_snapshot *snapshot,
 enum mbj_rc mbj_snapshot_verify(struct mbj_snapshot *snapshot,
 				struct mbj_error *err)
 {
+	return snapshot_judge(snapshot, NULL, err);
+}
+
+enum mbj_rc snapshot_judge(struct mbj_snapshot *snapshot,
+			   const struct mbj_halt *halt, struct mbj_error *err)
+{
 	struct snapshot_record record;
 	enum mbj_rc rc;
 
 	rc = snapshot_rewind(snapshot, err);
-	while (rc == MBJ_OK)
-		rc = snapshot_next(snapshot, &record, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_halt_check(halt, snapshot->file.path, err);
+		if (rc == MBJ_OK)
+			rc = snapshot_next(snapshot, &record, err);
+	}
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 

@@ -54,6 +54,7 @@ struct source {
 
 struct writing {
 	struct mbj_txn *txn;
+	const struct mbj_halt *halt;
 	struct mbj_file file;
 	struct mbj_sha256 *sha;
 	struct mbj_snapshot_info info;
@@ -106,6 +107,7 @@ static enum mbj_rc record_write(struct writing *w, enum db_table table,
 {
 	const struct snapshot_record record = {table, key, value};
 	struct mbj_account account;
+	enum mbj_rc rc;
 
 	if (!snapshot_record_is_good(&record))
 		return record_damaged(table, key, err);
@@ -121,7 +123,8 @@ static enum mbj_rc record_write(struct writing *w, enum db_table table,
 	snapshot_record_encode(&w->payload, &record);
 	if (w->payload.n < SNAPSHOT_CHUNK_FULL)
 		return mbj_buf_ok(&w->payload, err);
-	return chunk_write(w, false, err);
+	rc = mbj_halt_check(w->halt, w->file.path, err);
+	return rc < 0 ? rc : chunk_write(w, false, err);
 }
 
 /* --------------------------------------------------------------- tables */
@@ -299,7 +302,7 @@ static enum mbj_rc file_judge(const struct writing *w, const char *path,
 
 	rc = mbj_snapshot_open(w->txn->state->sys, path, &snapshot, err);
 	if (rc == MBJ_OK)
-		rc = mbj_snapshot_verify(snapshot, err);
+		rc = snapshot_judge(snapshot, w->halt, err);
 	if (rc == MBJ_OK) {
 		info = mbj_snapshot_info_get(snapshot);
 		if (info->size != w->info.size ||
@@ -314,11 +317,11 @@ static enum mbj_rc file_judge(const struct writing *w, const char *path,
 }
 
 enum mbj_rc mbj_snapshot_write(const struct mbj_sys *sys, const char *dir,
-			       struct mbj_txn *txn,
+			       struct mbj_txn *txn, const struct mbj_halt *halt,
 			       struct mbj_snapshot_info *ret_info,
 			       struct mbj_error *err)
 {
-	struct writing w = {.txn = txn, .file = MBJ_FILE_CLOSED};
+	struct writing w = {.halt = halt, .txn = txn, .file = MBJ_FILE_CLOSED};
 	char name[MBJ_SNAPSHOT_NAME_SIZE];
 	char temp[MBJ_PATH_TEXT_MAX];
 	char path[MBJ_PATH_TEXT_MAX];

@@ -19,6 +19,7 @@ struct image {
 	const char *from;
 	const char *to;
 	uint8_t *piece; /* IMAGE_PIECE */
+	const struct mbj_halt *halt;
 };
 
 /* Old pages that were put aside, and marks of ours, are nothing to recover. */
@@ -27,14 +28,27 @@ static bool name_is_wanted(const char *name)
 	return strncmp(name, "__db.", 5) != 0 && strcmp(name, "suspect") != 0;
 }
 
+enum mbj_rc mbj_halt_check(const struct mbj_halt *halt, const char *what,
+			   struct mbj_error *err)
+{
+	if (halt == NULL || !halt->is_asked(halt->ctx))
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_EBUSY,
+			     "%s: given up in the middle, as was asked for",
+			     what);
+}
+
 static enum mbj_rc bytes_copy(const struct image *image, struct mbj_file *from,
 			      struct mbj_file *to, struct mbj_error *err)
 {
 	uint64_t at = 0;
-	size_t got;
+	size_t got = 0;
 	enum mbj_rc rc;
 
 	do {
+		rc = mbj_halt_check(image->halt, image->from, err);
+		if (rc < 0)
+			break;
 		rc = mbj_file_read(from, at, image->piece, IMAGE_PIECE, &got,
 				   err);
 		if (rc == MBJ_OK && got > 0)
@@ -122,9 +136,10 @@ static enum mbj_rc files_copy(const struct image *image,
 }
 
 enum mbj_rc mbj_state_image(struct mbj_state *state, const char *home,
-			    uint64_t room, struct mbj_error *err)
+			    uint64_t room, const struct mbj_halt *halt,
+			    struct mbj_error *err)
 {
-	struct image image = {state->sys, state->home, home, NULL};
+	struct image image = {state->sys, state->home, home, NULL, halt};
 	struct mbj_buf names;
 	enum mbj_rc rc;
 

@@ -5,15 +5,18 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <mbj/collect.h>
 #include <mbj/replicas.h>
 #include <mbj/trim.h>
 
 #include "journal_cases.h"
+#include "served_lab.h"
 #include "store_impl.h"
 #include "store_lab.h"
 
@@ -30,8 +33,26 @@ struct between {
 	int64_t left;
 	bool is_full;
 	bool is_copied;
+	struct mbj_store *store; /* told to give up where it touches that */
+	const char *halt_at;
 	struct mbj_replica_note note;
 };
+
+static void between_halt(struct between *between, const char *path)
+{
+	if (between->halt_at == NULL || strstr(path, between->halt_at) == NULL)
+		return;
+	between->halt_at = NULL;
+	store_house_halt(between->store);
+}
+
+static int between_unlink(void *ctx, const char *path)
+{
+	const struct mbj_sys *posix = mbj_sys_posix();
+
+	between_halt(ctx, path);
+	return posix->unlink(posix->ctx, path);
+}
 
 static int between_rename(void *ctx, const char *from, const char *to)
 {
@@ -62,6 +83,8 @@ static int between_open(void *ctx, const char *path, int flags, mode_t mode)
 	const struct mbj_sys *posix = mbj_sys_posix();
 	struct between *between = ctx;
 
+	if ((flags & O_CREAT) != 0)
+		between_halt(between, path);
 	if (between->is_full && (flags & O_CREAT) != 0 &&
 	    strstr(path, "/snapshots/") != NULL) {
 		between->is_full = false;
@@ -88,6 +111,7 @@ static void between_init(struct between *between)
 	between->table.ctx = between;
 	between->table.rename = between_rename;
 	between->table.mkdir = between_mkdir;
+	between->table.unlink = between_unlink;
 	between->table.open = between_open;
 	between->table.space = between_space;
 }
@@ -371,6 +395,112 @@ START_TEST(mend_waiting)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ stop */
+
+struct asker {
+	struct mbj_client *client;
+	enum mbj_rc rc;
+	struct mbj_error error;
+};
+
+static void *asker_run(void *context)
+{
+	struct asker *asker = context;
+	struct mbj_snapshot_result snapshot;
+
+	asker->rc =
+		mbj_client_snapshot(asker->client, &snapshot, &asker->error);
+	return NULL;
+}
+
+/*
+ * Goal: a service that stops is not held by a snapshot.  Method: it waits for
+ * its turn when the service is told; the turn is given once the service knows.
+ */
+START_TEST(mend_stop)
+{
+	struct mbj_snapshot_result snapshot;
+	struct asker asker = {.rc = MBJ_OK};
+	struct mbj_store *store;
+	struct served s;
+	pthread_t thread;
+
+	served_begin(&s);
+	store = s.site.store;
+	asker.client = s.client;
+	SITE_OK(store_turn_take(store, err));
+	ck_assert_int_eq(pthread_create(&thread, NULL, asker_run, &asker), 0);
+	waiting_await(store, 1);
+	ck_assert_int_eq(write(s.stop[1], "x", 1), 1);
+	while (!atomic_load(&store->is_halted))
+		(void)sched_yield();
+	store_turn_give(store);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(asker.rc, MBJ_EBUSY);
+	served_join(&s);
+	/* Nobody is halted any more. */
+	SITE_OK(mbj_store_snapshot(store, &snapshot, err));
+	ck_assert(snapshot.is_new);
+	mbj_client_close(&s.client);
+	ck_assert(site_is_sound(store));
+	site_end(&s.site);
+}
+END_TEST
+
+/*
+ * Goal: whoever is told to give up does so in the middle, and nothing is lost.
+ * Method: told as the snapshot's file is made (0), as the first segment (1) or
+ * the first content (2) is removed; then the same again.
+ */
+START_TEST(mend_halt)
+{
+	const struct mbj_trim_options options = keep_nothing();
+	struct mbj_collect_result collected;
+	struct mbj_snapshot_result snapshot;
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_trim_result trim;
+	struct between between;
+	struct mbj_error error;
+	struct mbj_hash blob;
+	struct site site;
+	static const char *const places[] = {"/snapshots/", "/journal/",
+					     "/blobs/"};
+
+	between_init(&between);
+	site_fill(&site, &between.table);
+	SITE_OK(mbj_store_blobs(site.store, &blobs, err));
+	for (int i = 0; i < BODIES; i++) {
+		uint8_t body = (uint8_t)i;
+
+		SITE_OK(mbj_blob_put(blobs, mbj_bytes_make(&body, 1), &blob,
+				     err));
+	}
+	between.store = site.store;
+	between.halt_at = places[_i];
+	if (_i == 0) {
+		SITE_FAILS(mbj_store_snapshot(site.store, &snapshot, err),
+			   MBJ_EBUSY, &error);
+	} else if (_i == 1) {
+		SITE_FAILS(mbj_store_trim(site.store, &options, &trim, err),
+			   MBJ_EBUSY, &error);
+	} else {
+		SITE_FAILS(mbj_store_collect(site.store, false, &collected,
+					     err),
+			   MBJ_EBUSY, &error);
+	}
+	ck_assert_ptr_null(between.halt_at);
+	SITE_FAILS(mbj_store_snapshot(site.store, &snapshot, err), MBJ_EBUSY,
+		   &error);
+	store_unshare(site.store);
+	SITE_OK(mbj_store_trim(site.store, &options, &trim, err));
+	ck_assert_uint_gt(trim.segments, 0);
+	SITE_OK(mbj_store_collect(site.store, false, &collected, err));
+	ck_assert_uint_eq(collected.removed, _i == 2 ? BODIES - 64 : BODIES);
+	ck_assert(site_is_sound(site.store));
+	site_end(&site);
+}
+END_TEST
+
 TCase *test_house_mend_case(void)
 {
 	TCase *tc = tcase_create("house_mend");
@@ -381,5 +511,7 @@ TCase *test_house_mend_case(void)
 	tcase_add_loop_test(tc, mend_options, 0, 3);
 	tcase_add_loop_test(tc, mend_room, 0, 3);
 	tcase_add_test(tc, mend_waiting);
+	tcase_add_test(tc, mend_stop);
+	tcase_add_loop_test(tc, mend_halt, 0, 3);
 	return tc;
 }

@@ -93,7 +93,7 @@ void snapshot_lab_take(struct mbj_state *state, const char *dir,
 	struct mbj_txn *txn = NULL;
 
 	test_ok(mbj_txn_begin_read(state, &txn, &err), err);
-	test_ok(mbj_snapshot_write(snapshot_lab_sys(), dir, txn, ret_info,
+	test_ok(mbj_snapshot_write(snapshot_lab_sys(), dir, txn, NULL, ret_info,
 				   &err),
 		err);
 	mbj_txn_abort(&txn);

@@ -268,8 +268,8 @@ START_TEST(snapshot_memory)
 	for (uint64_t k = 1; !is_done; k++) {
 		test_ok(mbj_txn_begin_read(lab.content.state, &txn, &err), err);
 		test_alloc_fail_at(k);
-		rc = mbj_snapshot_write(snapshot_lab_sys(), lab.dir, txn, &info,
-					&err);
+		rc = mbj_snapshot_write(snapshot_lab_sys(), lab.dir, txn, NULL,
+					&info, &err);
 		is_done = test_alloc_count() < k;
 		test_alloc_fail_at(0);
 		ck_assert_int_eq(rc, is_done ? MBJ_OK : MBJ_ENOMEM);

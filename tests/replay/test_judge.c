@@ -45,7 +45,7 @@ static void snapshot_write(struct mbj_store *store)
 
 	OK(mbj_store_snapshots_make(store, dir, err));
 	OK(mbj_store_read(store, &txn, err));
-	OK(mbj_snapshot_write(mbj_sys_posix(), dir, txn, &info, err));
+	OK(mbj_snapshot_write(mbj_sys_posix(), dir, txn, NULL, &info, err));
 	mbj_txn_abort(&txn);
 }
 

@@ -59,11 +59,12 @@ bool mbj_snapshot_part_parse(const char *name, struct mbj_lsn *ret_lsn);
  * Write dir/<its name>, read it back, judge it, compare it with what was
  * written, and only then give it its name; one that has that name is replaced.
  * Requires: a reading transaction; nobody else writes snapshots into dir.
+ * Returns: MBJ_EBUSY, told to give up.
  * Durability: on return the file is on disk; after a crash before there may be
  * a "snapshot.tmp", which the next one overwrites.
  */
 enum mbj_rc mbj_snapshot_write(const struct mbj_sys *sys, const char *dir,
-			       struct mbj_txn *txn,
+			       struct mbj_txn *txn, const struct mbj_halt *halt,
 			       struct mbj_snapshot_info *ret_info,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 

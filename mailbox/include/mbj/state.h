@@ -91,17 +91,28 @@ enum mbj_rc mbj_state_destroy(const struct mbj_sys *sys, const char *home,
 /* Checkpoint by log volume; force: now.  Old log files go. */
 enum mbj_rc mbj_state_checkpoint(struct mbj_state *state, bool is_forced,
 				 struct mbj_error *err) MBJ_MUST_CHECK;
+/* Whether to give up what takes long; a pointer to it may be NULL: never. */
+struct mbj_halt {
+	bool (*is_asked)(const void *ctx);
+	const void *ctx;
+};
+
+/* MBJ_EBUSY, naming what, where it is. */
+enum mbj_rc mbj_halt_check(const struct mbj_halt *halt, const char *what,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+
 /*
  * Checkpoint, and copy the environment as it is then to home, which is not
  * there: opened there it is what it is now, for whoever reads for long.  A long
  * reading transaction of the state itself keeps old pages in the cache, until a
  * writer that finds no room there fails.
  * Requires: nobody writes meanwhile.
- * Returns: MBJ_ENOSPC, nothing copied, where it is longer than room.
+ * Returns: MBJ_ENOSPC, nothing copied, where it is longer than room; MBJ_EBUSY,
+ * told to give up.
  * Durability: none; after a failure a part of it may be there.
  */
 enum mbj_rc mbj_state_image(struct mbj_state *state, const char *home,
-			    uint64_t room,
+			    uint64_t room, const struct mbj_halt *halt,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 /* A reading transaction is open: the state cannot be closed now. */
 bool mbj_state_has_readers(const struct mbj_state *state);
