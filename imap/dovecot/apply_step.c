@@ -4,6 +4,7 @@
 #include "apply_step.h"
 
 #include <mail-index-alloc-cache.h>
+#include <mailbox-uidvalidity.h>
 
 static struct mailbox_update update_of(const struct mbj_node *node)
 {
@@ -29,6 +30,23 @@ static int box_fail(struct apply *apply, struct mailbox *box, const char *what)
 			  mailbox_get_last_internal_error(box, NULL));
 }
 
+/*
+ * What users make here later, when the journal comes from here, must not get a
+ * value that the journal has: so Dovecot's counter passes it.
+ */
+static void uidvalidity_pass(struct mailbox *box, uint32_t value)
+{
+	enum { TRIES = 1000 }; /* more of it with the next mailbox */
+	const char *path;
+
+	path = t_strconcat(mailbox_list_get_root_forced(
+				   box->list, MAILBOX_LIST_PATH_TYPE_CONTROL),
+			   "/dovecot-uidvalidity", NULL);
+	for (int i = 0; i < TRIES; i++)
+		if (mailbox_uidvalidity_next(box->list, path) >= value)
+			break;
+}
+
 int step_create(struct apply *apply, const char *vname,
 		const struct mbj_node *node)
 {
@@ -51,6 +69,8 @@ int step_create(struct apply *apply, const char *vname,
 		ret = mailbox_sync(box, 0);
 	if (ret < 0)
 		(void)box_fail(apply, box, "make");
+	else
+		uidvalidity_pass(box, node->uidvalidity);
 	box_leave(&box);
 	return ret;
 }
@@ -104,6 +124,8 @@ int step_update(struct apply *apply, const char *vname,
 
 	if (ret < 0)
 		(void)box_fail(apply, box, "set GUID and UIDVALIDITY of");
+	else
+		uidvalidity_pass(box, node->uidvalidity);
 	box_leave(&box);
 	return ret;
 }

@@ -443,6 +443,24 @@ protocol doveadm {
                 self.assertEqual(there[uid][1:], cache[uid][1:], (new, uid))
             self.assertEqual(there, last[new + "\0"])
 
+    def test_values(self):
+        """Goal: what is made at the second, when it is the first, has a
+        UIDVALIDITY that was never another mailbox's.  Method: the first has
+        made and deleted many; a mailbox of the last one's name is made at the
+        second without the journal."""
+        one = self.login()
+        for _ in range(20):
+            self.ok(one.create("A"))
+            value = int(status_of(one, "A")["UIDVALIDITY"])
+            self.bring()
+            self.ok(one.delete("A"))
+        self.bring()
+        done = self.other.doveadm("-o", "mail_plugins=", "mailbox", "create",
+                                  "-u", self.user, "A")
+        self.assertEqual(done, (0, ""))
+        self.assertGreater(int(status_of(self.login_other(), "A")
+                               ["UIDVALIDITY"]), value)
+
     def resynced(self, client, path, was):
         """What SELECT with QRESYNC says: UID to flags, UIDs that went."""
         client.untagged_responses.clear()
