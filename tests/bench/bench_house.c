@@ -81,15 +81,17 @@ static struct mbj_id mailbox_id(unsigned account, unsigned number)
 	return id;
 }
 
-static void submit(struct bench *bench, struct mbj_edit *edit, unsigned account)
+static void submit(struct bench *bench, const struct mbj_edit *what,
+		   unsigned account)
 {
+	struct mbj_edit edit = *what;
 	struct mbj_outcome outcome = {.lsn = {0}};
 	struct mbj_error err;
 	char name[16];
 
 	(void)snprintf(name, sizeof(name), "u%u", account);
-	edit->account = mbj_bytes_str(name);
-	if (mbj_store_submit(bench->store, edit, &outcome, &err) < 0)
+	edit.account = mbj_bytes_str(name);
+	if (mbj_store_submit(bench->store, &edit, &outcome, &err) < 0)
 		stop("edit", err.message);
 	mbj_outcome_done(&outcome);
 }
