@@ -16,8 +16,12 @@ static enum mbj_rc replica_take(struct follower *f, bool is_new,
 {
 	const char *dir = f->call->operands[0];
 	enum mbj_rc rc = mbj_replica_open(dir, NULL, ret_store, &f->err);
+	struct mbj_identity identity;
 
-	if (rc != MBJ_ENOTFOUND || !is_new)
+	/* A part of one that is lost is another matter. */
+	if (rc != MBJ_ENOTFOUND || !is_new ||
+	    mbj_identity_load(mbj_sys_posix(), dir, &identity, NULL) !=
+		    MBJ_ENOTFOUND)
 		return rc;
 	rc = mbj_store_init(dir, MBJ_STORE_REPLICA, NULL, &f->err);
 	return rc < 0 ? rc : mbj_replica_open(dir, NULL, ret_store, &f->err);

@@ -69,6 +69,26 @@ static enum mbj_rc file_copy(const struct mbj_store *store, const char *from,
 	return rc;
 }
 
+/* None is made where accounts are: whoever began with it would never heal. */
+static enum mbj_rc aside_refuse(struct mbj_snapshot *snapshot,
+				struct mbj_error *err)
+{
+	struct mbj_snapshot_account account;
+	char id[MBJ_ID_TEXT_SIZE];
+	enum mbj_rc rc;
+
+	rc = mbj_snapshot_accounts_begin(snapshot, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_snapshot_accounts_next(snapshot, &account, err);
+		if (rc != MBJ_OK || !account.is_parked)
+			continue;
+		mbj_id_print(account.id, id);
+		rc = mbj_error_set(err, MBJ_ECORRUPT,
+				   "a snapshot has account %s set aside", id);
+	}
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
 enum mbj_rc snapshot_copy_judge(struct snapshot_copy *copy,
 				struct mbj_error *err)
 {
@@ -78,6 +98,8 @@ enum mbj_rc snapshot_copy_judge(struct snapshot_copy *copy,
 	rc = mbj_snapshot_open(copy->sys, copy->temp, &snapshot, err);
 	if (rc == MBJ_OK)
 		rc = mbj_snapshot_verify(snapshot, err);
+	if (rc == MBJ_OK)
+		rc = aside_refuse(snapshot, err);
 	if (rc == MBJ_OK)
 		copy->info = *mbj_snapshot_info_get(snapshot);
 	mbj_snapshot_close(&snapshot);

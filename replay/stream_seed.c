@@ -208,16 +208,33 @@ static enum mbj_rc pieces_take(struct seed *seed, struct mbj_error *err)
 	}
 }
 
+static enum mbj_rc snapshot_ask(struct seed *seed, enum stream_kind *ret_kind,
+				struct stream_message *m, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	m->snapshot = seed->until;
+	m->size = seed->here;
+	rc = stream_link_send(&seed->stream->link, STREAM_SNAPSHOT, m, err);
+	if (rc == MBJ_OK)
+		rc = stream_link_receive(&seed->stream->link, 0, ret_kind, m,
+					 err);
+	return rc;
+}
+
 static enum mbj_rc snapshot_receive(struct seed *seed, struct mbj_error *err)
 {
-	struct stream_message m = {.snapshot = seed->until, .size = seed->here};
+	struct stream_message m = {.size = 0};
 	enum stream_kind kind = STREAM_FAULT;
 	enum mbj_rc rc;
 
-	rc = stream_link_send(&seed->stream->link, STREAM_SNAPSHOT, &m, err);
-	if (rc == MBJ_OK)
-		rc = stream_link_receive(&seed->stream->link, 0, &kind, &m,
-					 err);
+	rc = snapshot_ask(seed, &kind, &m, err);
+	/* What is left of one that the source keeps no more is no use. */
+	if (rc == MBJ_OK && kind == STREAM_FAULT && seed->is_resumed) {
+		part_drop(seed);
+		seed->until.v = 0;
+		rc = snapshot_ask(seed, &kind, &m, err);
+	}
 	if (rc != MBJ_OK)
 		return rc;
 	if (kind == STREAM_FAULT)
@@ -232,30 +249,36 @@ static enum mbj_rc snapshot_receive(struct seed *seed, struct mbj_error *err)
 
 /* ----------------------------------------------------------------- judging */
 
-/*
- * It is what it says, and what the source's journal goes on from: that is asked
- * for, since an anchor has the chain value of its own beginning only.
- */
+/* It is what it says, of this store and of a reign that the source knows. */
 static enum mbj_rc snapshot_judge(struct seed *seed, struct mbj_error *err)
 {
+	const struct mbj_identity *identity = &seed->stream->identity;
 	const struct mbj_snapshot_info *info = &seed->copy.info;
-	struct source_stream *s = seed->stream;
 	enum mbj_rc rc;
 
 	rc = snapshot_copy_judge(&seed->copy, err);
 	if (rc < 0)
 		return rc;
-	if (info->watermark.lsn.v != seed->lsn.v ||
-	    !mbj_id_equal(info->lineage, s->identity.lineage))
-		return mbj_error_set(err, MBJ_ECORRUPT,
-				     "the source's snapshot of group %llu is "
-				     "another store's, or another group's",
-				     (unsigned long long)seed->lsn.v);
-	rc = source_stream_greet(s, &info->watermark, err);
-	if (rc < 0)
-		return rc;
-	if (s->hello.has_chain &&
-	    memcmp(s->hello.chain_there.b, info->watermark.chain.b,
+	if (info->watermark.lsn.v == seed->lsn.v &&
+	    info->watermark.epoch.v <= identity->epoch.v &&
+	    mbj_id_equal(info->lineage, identity->lineage))
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_ECORRUPT,
+			     "the source's snapshot of group %llu is another "
+			     "store's, another group's or of a later reign",
+			     (unsigned long long)seed->lsn.v);
+}
+
+/*
+ * What the source's journal goes on from: that is asked for, since an anchor
+ * has the chain value of its own beginning only.
+ */
+static enum mbj_rc chain_judge(const struct seed *seed, struct mbj_error *err)
+{
+	const struct mbj_hello *hello = &seed->stream->hello;
+
+	if (hello->has_chain &&
+	    memcmp(hello->chain_there.b, seed->copy.info.watermark.chain.b,
 		   MBJ_HASH_SIZE) == 0)
 		return MBJ_OK;
 	return mbj_error_set(err, MBJ_ECORRUPT,
@@ -285,12 +308,24 @@ static enum mbj_rc snapshot_find(struct seed *seed, struct mbj_error *err)
 	enum mbj_rc rc = MBJ_ECORRUPT;
 
 	for (int i = 0; rc != MBJ_OK && !is_over && i < TRIES_MAX; i++) {
+		enum mbj_rc greeted = MBJ_OK;
+
 		rc = snapshot_receive(seed, err);
 		if (rc < 0)
 			return rc;
 		rc = snapshot_judge(seed, err);
-		if (rc < 0 &&
-		    (!snapshot_copy_is_fault(rc) || seed->stream->link.is_lost))
+		/* What is wrong with its journal is not the snapshot's fault.
+		 */
+		if (rc == MBJ_OK)
+			greeted =
+				source_stream_greet(seed->stream,
+						    &seed->copy.info.watermark,
+						    err);
+		if (greeted < 0)
+			return greeted;
+		if (rc == MBJ_OK)
+			rc = chain_judge(seed, err);
+		if (rc < 0 && !snapshot_copy_is_fault(rc))
 			return rc;
 		if (rc < 0)
 			snapshot_refuse(seed, &is_over);

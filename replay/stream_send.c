@@ -67,6 +67,9 @@ enum mbj_rc stream_register(struct stream_server *s,
 {
 	bool is_first = !s->note.is_connected;
 	bool was_current = s->note.was_current;
+	/* An older snapshot was offered: what it needs is to be held at once.
+	 */
+	bool is_back = where->received.v < s->note.received.v;
 	struct mbj_upstream_status status;
 	enum mbj_rc rc;
 
@@ -80,7 +83,7 @@ enum mbj_rc stream_register(struct stream_server *s,
 	s->note.heard_us = s->sys->now_us(s->sys->ctx);
 	s->note.heard_ms = mbj_monotonic_ms();
 	s->note.is_connected = true;
-	if (!is_first && s->note.heard_ms < s->note_ms &&
+	if (!is_first && !is_back && s->note.heard_ms < s->note_ms &&
 	    was_current == status.was_current)
 		return MBJ_OK;
 	rc = register_write(s, is_first ? MBJ_NOTE_FIRST : MBJ_NOTE_NEXT, err);

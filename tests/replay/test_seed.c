@@ -4,7 +4,6 @@
  * bends; what a hostile source says is made by hand.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -40,11 +39,8 @@ static void source_make(struct lab *lab, char path[MBJ_PATH_TEXT_MAX])
 	mbj_store_close(&store);
 }
 
-static void snapshot_of(const char *dir, uint64_t lsn,
-			char path[MBJ_PATH_TEXT_MAX])
-{
-	OK(mbj_snapshot_path(path, dir, (struct mbj_lsn){lsn}, err));
-}
+#define snapshot_of(dir, lsn, path) \
+	OK(mbj_snapshot_path(path, dir, (struct mbj_lsn){lsn}, err))
 
 static void byte_flip(const char *path, long at)
 {
@@ -308,16 +304,65 @@ START_TEST(seed_damaged)
 END_TEST
 
 /*
+ * Goal: a snapshot with an account that is set aside is not taken, since what
+ * is made of it would never heal.  Method: one that no source makes, newer than
+ * a good one.
+ */
+START_TEST(seed_aside)
+{
+	char source[MBJ_PATH_TEXT_MAX];
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_snapshot_info info;
+	struct mbj_store *store = NULL;
+	struct mbj_batch *batch = NULL;
+	struct mbj_txn *txn = NULL;
+	struct meeting meeting;
+	struct lab lab;
+
+	lab_begin(&lab);
+	source_make(&lab, source);
+	OK(mbj_replica_open(source, lab.f.options, &store, err));
+	OK(mbj_batch_begin(store, &batch, err));
+	OK(mbj_txn_parked_set(
+		mbj_batch_txn(batch),
+		&(struct mbj_parked){.account = fixture_account(lab.f.primary,
+								"alice"),
+				     .first = {2},
+				     .last = {3},
+				     .count = 2,
+				     .reason = mbj_bytes_str("no reason")},
+		err));
+	mbj_batch_touch(batch);
+	OK(mbj_batch_commit(&batch, err));
+	OK(mbj_store_read(store, &txn, err));
+	OK(mbj_path_join(path, source, "snapshots", err));
+	OK(mbj_snapshot_write(mbj_sys_posix(), path, txn, NULL, &info, err));
+	ck_assert_uint_eq(info.watermark.lsn.v, ALL);
+	mbj_txn_abort(&txn);
+	mbj_store_close(&store);
+	ck_assert_int_eq(meet(&lab, source, ENOUGH, ENOUGH, &meeting), MBJ_OK);
+	seeded_check(&lab, &meeting);
+	ck_assert_uint_eq(mbj_store_identity(lab.f.replica)->anchor.first.v,
+			  GROUPS + 1);
+	lab_end(&lab);
+}
+END_TEST
+
+/*
  * Goal: what was left of a snapshot that is not what it was is given up.
  * Method: garbage under the name of the one that is offered, shorter and longer
- * than it; and of one that the source has not.
+ * than it; and of ones that the source has not, newer and older than what it
+ * has.
  */
 START_TEST(seed_leftover)
 {
 	static const struct {
 		uint64_t lsn;
 		long size;
-	} left[] = {{GROUPS, 500}, {GROUPS, 1 << 20}, {GROUPS + 7, 500}};
+	} left[] = {{GROUPS, 500},
+		    {GROUPS, 1 << 20},
+		    {GROUPS + 7, 500},
+		    {SEEDED, 500}};
 	char source[MBJ_PATH_TEXT_MAX];
 	char path[MBJ_PATH_TEXT_MAX];
 	struct meeting meeting;
@@ -541,7 +586,8 @@ TCase *test_seed_case(void)
 	tcase_add_loop_test(tc, seed_cut, 0, 2);
 	tcase_add_test(tc, seed_contents);
 	tcase_add_test(tc, seed_damaged);
-	tcase_add_loop_test(tc, seed_leftover, 0, 3);
+	tcase_add_test(tc, seed_aside);
+	tcase_add_loop_test(tc, seed_leftover, 0, 4);
 	tcase_add_loop_test(tc, seed_hostile, 0,
 			    (int)(sizeof(hostile) / sizeof(hostile[0])));
 	tcase_add_loop_test(tc, seed_forked, 0, 2);
