@@ -12,6 +12,8 @@
 enum {
 	STEPS_MAX = 1000,
 	STEPS_BYTES_MAX = 1 << 20,
+	/* Of one edit: the store takes no more in a step. */
+	UIDS_MAX = MBJ_EDIT_MESSAGES_MAX,
 	ARENA_MAX = 8 << 20,
 };
 
@@ -76,10 +78,11 @@ static uint64_t modseq_of(const struct content *content)
 	return content->modseq >= content->store.modseq ? content->modseq : 0;
 }
 
-void content_drop(struct content *content)
+void content_clear(struct content *content)
 {
 	content->step_count = 0;
 	content->bytes = 0;
+	content->uids = 0;
 	mbj_arena_free(&content->arena);
 }
 
@@ -92,7 +95,7 @@ static enum mbj_rc step_add(struct content *content,
 	void *steps;
 
 	if (content->step_count >= STEPS_MAX ||
-	    content->bytes >= STEPS_BYTES_MAX)
+	    content->bytes >= STEPS_BYTES_MAX || content->uids >= UIDS_MAX)
 		rc = content_tell(content, err);
 	if (rc == MBJ_OK && content->arena == NULL)
 		rc = mbj_arena_new(ARENA_MAX, &content->arena, err);
@@ -130,7 +133,7 @@ static struct mbj_message_edit *step_below(struct content *content,
 {
 	struct mbj_message_edit *last;
 
-	if (content->step_count == 0)
+	if (content->step_count == 0 || content->uids >= UIDS_MAX)
 		return NULL;
 	last = &content->steps[content->step_count - 1];
 	if (last->kind != step->kind || last->flags != step->flags ||
@@ -156,13 +159,15 @@ static enum mbj_rc step_on(struct content *content,
 	mbj_uids_put(&uids, first, uid);
 	rc = mbj_buf_ok(&uids, err);
 	if (rc == MBJ_OK && below != NULL) {
-		/* In its place: a run may be as long as a mailbox. */
+		/* In its place: a run may be long. */
 		memcpy(content->last_uids, uids.p, MBJ_UID_RANGE_SIZE);
 	} else if (rc == MBJ_OK) {
 		step->uids = mbj_buf_view(&uids);
 		rc = step_add(content, step, err);
 	}
 	mbj_buf_done(&uids);
+	if (rc == MBJ_OK)
+		content->uids++;
 	return rc;
 }
 
@@ -221,11 +226,11 @@ enum mbj_rc content_tell(struct content *content, struct mbj_error *err)
 		return rc;
 	content->has_told = true;
 	content->is_fresh = false;
-	content_drop(content);
+	content_clear(content);
 	return MBJ_OK;
 }
 
-enum mbj_rc content_close(struct content *content, struct mbj_error *err)
+enum mbj_rc content_end(struct content *content, struct mbj_error *err)
 {
 	struct mbj_edit edit =
 		account_messages(content->account, content->steps,
@@ -245,6 +250,6 @@ enum mbj_rc content_close(struct content *content, struct mbj_error *err)
 	content->intent = MBJ_ID_ROOT;
 	content->has_told = false;
 	content->is_fresh = false;
-	content_drop(content);
+	content_clear(content);
 	return MBJ_OK;
 }

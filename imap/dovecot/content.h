@@ -29,6 +29,7 @@ struct content {
 	size_t step_count;
 	size_t step_capacity;
 	size_t bytes;	 /* of keywords in steps */
+	size_t uids;	 /* that steps are about */
 	void *last_uids; /* the last step's, in arena */
 };
 
@@ -45,7 +46,7 @@ struct content_message {
 void content_init(struct content *content, struct account *account);
 void content_done(struct content *content);
 /* Steps that were refused. */
-void content_drop(struct content *content);
+void content_clear(struct content *content);
 
 /* Returns: refused notFound, accountNotFound. */
 enum mbj_rc content_look(struct content *content, struct mbj_bytes path,
@@ -71,7 +72,7 @@ enum mbj_rc content_expunge(struct content *content, uint32_t uid,
 enum mbj_rc content_tell(struct content *content,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
 /* That was all: closes the intent. */
-enum mbj_rc content_close(struct content *content,
-			  struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc content_end(struct content *content,
+			struct mbj_error *err) MBJ_MUST_CHECK;
 
 #endif

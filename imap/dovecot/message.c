@@ -61,7 +61,7 @@ static int content_finish(struct turn *turn, struct mirror *mirror,
 			  bool is_whole)
 {
 	struct content *content = mirror->content;
-	enum mbj_rc rc = is_whole ? content_close(content, &turn->err)
+	enum mbj_rc rc = is_whole ? content_end(content, &turn->err)
 				  : content_tell(content, &turn->err);
 
 	return rc < 0 ? -1 : 0;
@@ -202,7 +202,7 @@ static bool settle_can_wait(struct turn *turn, struct content *content)
 		return false;
 	e_error(turn->box->event, "mbj: messages of %s wait: %s",
 		turn->at.vname, turn->err.message);
-	content_drop(content);
+	content_clear(content);
 	return true;
 }
 
@@ -255,7 +255,7 @@ static int doubt_drop(struct turn *turn, struct mbj_id mailbox)
 
 	content_init(&content, turn->account);
 	content.intent = doubt_find(turn->account, mailbox);
-	if (content_close(&content, &turn->err) < 0)
+	if (content_end(&content, &turn->err) < 0)
 		ret = -1;
 	else
 		doubt_forget(turn->account, doubt_find(turn->account, mailbox));

@@ -1,41 +1,77 @@
 /*
  * The plugin's steps, where a real Dovecot would take minutes to ask for them.
+ * The store is a real one, of this process.
  */
+#include <mbj/mbj.h>
 #include <mbj/message.h>
 
 #include "content.h"
 #include "support.h"
 
+static void account_make(const char *dir, struct mbj_client **ret_client)
+{
+	struct mbj_change inbox = {
+		.kind = MBJ_CHANGE_CREATE,
+		.has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT,
+		.id = {{1}},
+		.name = mbj_bytes_str("INBOX"),
+	};
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+
+	edit.kind = MBJ_EDIT_IMPORT;
+	edit.account = mbj_bytes_str("a");
+	edit.policy = MBJ_NAME_POLICY_DEFAULT;
+	edit.changes = &inbox;
+	edit.change_count = 1;
+	ck_assert_int_eq(mbj_store_init(dir, MBJ_STORE_PRIMARY, NULL, NULL),
+			 MBJ_OK);
+	ck_assert_int_eq(mbj_client_open(dir, ret_client, NULL), MBJ_OK);
+	ck_assert_int_eq(mbj_client_submit(*ret_client, &edit, &outcome, NULL),
+			 MBJ_OK);
+	mbj_outcome_done(&outcome);
+}
+
 /*
- * Goal: however many UIDs in a row change in one way are one step, and no more
- * memory.  Method: more than fit into what the steps may take at 8 bytes each;
- * then one that is not the next.
+ * Goal: UIDs in a row that change in one way are one step, as many as the store
+ * takes in one, and more are told before.  Method: one more than that, and one
+ * that is not the next.
  */
 START_TEST(content_run)
 {
-	const uint32_t last = (1U << 20) + 1;
-	struct account account = {.name = "a"};
+	const uint32_t last = MBJ_EDIT_MESSAGES_MAX;
+	struct account account = {.name = "a", .patience_ms = 30000};
 	struct content content;
 	struct mbj_uid_range range;
-	struct mbj_error err;
-	enum mbj_rc rc = MBJ_OK;
+	struct mbj_error err = {.rc = MBJ_OK};
+	char *dir = test_tmpdir_new();
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
 
+	ck_assert_int_eq(mbj_path_join(path, dir, "store", NULL), MBJ_OK);
+	account_make(path, &account.client);
 	content_init(&content, &account);
+	rc = content_look(&content, mbj_bytes_str("INBOX"), &err);
 	for (uint32_t uid = 1; rc == MBJ_OK && uid <= last; uid++)
 		rc = content_expunge(&content, uid, &err);
-	ck_assert_int_eq(rc, MBJ_OK);
+	ck_assert_msg(rc == MBJ_OK, "%s", err.message);
 	ck_assert_uint_eq(content.step_count, 1);
 	range = mbj_uids_get(content.steps[0].uids, 0);
 	ck_assert_uint_eq(range.first, 1);
 	ck_assert_uint_eq(range.last, last);
-	rc = content_expunge(&content, last + 2, &err);
-	ck_assert_int_eq(rc, MBJ_OK);
-	ck_assert_uint_eq(content.step_count, 2);
+	rc = content_expunge(&content, last + 1, &err);
+	ck_assert_msg(rc == MBJ_OK, "%s", err.message);
+	ck_assert(content.has_told);
+	ck_assert_uint_eq(content.step_count, 1);
 	range = mbj_uids_get(content.steps[0].uids, 0);
-	ck_assert_uint_eq(range.last, last);
-	range = mbj_uids_get(content.steps[1].uids, 0);
-	ck_assert_uint_eq(range.first, last + 2);
+	ck_assert_uint_eq(range.first, last + 1);
+	ck_assert_uint_eq(range.last, last + 1);
+	rc = content_expunge(&content, last + 3, &err);
+	ck_assert_msg(rc == MBJ_OK, "%s", err.message);
+	ck_assert_uint_eq(content.step_count, 2);
 	content_done(&content);
+	mbj_client_close(&account.client);
+	test_tmpdir_free(&dir);
 }
 END_TEST
 
