@@ -135,14 +135,15 @@ class CarrierCase(ServiceCase):
 
     # What all have.
 
+    def is_heard(self):
+        try:
+            self.source_connect().close()
+            return True
+        except OSError:
+            return False
+
     def source_listens(self):
-        def is_there():
-            try:
-                self.source_connect().close()
-                return True
-            except OSError:
-                return False
-        self.until(is_there)
+        self.until(self.is_heard)
 
     def send(self, *options, store=None):
         """A source without a service."""
@@ -427,6 +428,8 @@ class Unix(Carried, CarrierCase):
         self.assertIn("listens at", err)
         source.kill()
         source.wait()
+        # A sender that had not begun yet has its socket until it has.
+        self.until(lambda: not self.is_heard())
         self.assertTrue(path.exists())
         self.end(self.send())
         self.assertFalse(path.exists())

@@ -164,8 +164,14 @@ class Dovecot:
 
     def doveadm(self, *words):
         done = subprocess.run(["doveadm", "-c", self.conf, *words],
-                              capture_output=True, check=False, timeout=60)
+                              capture_output=True, check=False, timeout=200)
         return done.returncode, (done.stdout + done.stderr).decode()
+
+    def unlock_dead(self):
+        """What a killed process had locked by a file, which says no process:
+        Dovecot waits two minutes for it.  Nobody else may be at work."""
+        for path in self.d.rglob("dovecot-uidlist.lock"):
+            path.unlink()
 
     def login(self, user):
         client = imaplib.IMAP4("127.0.0.1", self.port)

@@ -455,6 +455,7 @@ class Sdbox(DovecotCase):
         time.sleep(after)
         process.kill()
         process.wait()
+        self.dovecot.unlock_dead()
 
 
 class Maildir(Sdbox):

@@ -544,6 +544,7 @@ protocol doveadm {
             time.sleep(rng.random() * 0.15)
             process.send_signal(signal.SIGKILL)
             process.wait()
+            self.other.unlock_dead()
         else:
             self.apply(None)
 
