@@ -109,6 +109,12 @@ struct mbj_snapshot {
 	bool is_whole; /* all of it is read, not one account */
 	bool is_begun; /* a chunk was entered */
 	struct snapshot_sum sum;
+	/*
+	 * What is said of how many messages have each content, less the
+	 * messages that have one, summed under keys of this reading alone.
+	 */
+	struct mbj_sip_key owed_keys[2];
+	uint64_t owed[2];
 	struct mbj_snapshot_info found; /* counts and digest so far */
 	uint64_t place;			/* offset of what is looked at */
 };
@@ -159,11 +165,11 @@ void snapshot_digest_add(struct mbj_digest *sum, const struct mbj_digest *more);
 
 /* ------------------------------------------------------- snapshot_read.c */
 
-/* Before the first record of all. */
 /* mbj_snapshot_verify, until told to give up. */
 enum mbj_rc snapshot_judge(struct mbj_snapshot *snapshot,
 			   const struct mbj_halt *halt,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
+/* Before the first record of all. */
 enum mbj_rc snapshot_rewind(struct mbj_snapshot *snapshot,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 /* Before the first record of an account.  MBJ_ENOTFOUND: it has none. */

@@ -82,6 +82,23 @@ static enum mbj_rc ends_read(struct mbj_snapshot *snapshot,
 	return MBJ_OK;
 }
 
+/* Nobody can make a file whose sums fit by chance alone. */
+static enum mbj_rc owed_begin(struct mbj_snapshot *snapshot,
+			      struct mbj_error *err)
+{
+	struct mbj_id id;
+	enum mbj_rc rc = MBJ_OK;
+
+	for (int i = 0; rc == MBJ_OK && i < 2; i++) {
+		rc = mbj_id_generate(snapshot->sys, &id, err);
+		if (rc < 0)
+			break;
+		snapshot->owed_keys[i].k0 = mbj_load_u64(id.b);
+		snapshot->owed_keys[i].k1 = mbj_load_u64(id.b + 8);
+	}
+	return rc;
+}
+
 enum mbj_rc mbj_snapshot_open(const struct mbj_sys *sys, const char *path,
 			      struct mbj_snapshot **ret_snapshot,
 			      struct mbj_error *err)
@@ -106,6 +123,8 @@ enum mbj_rc mbj_snapshot_open(const struct mbj_sys *sys, const char *path,
 		rc = mbj_digest_key(snapshot->summing.sha,
 				    snapshot->info.lineage,
 				    &snapshot->summing.key, err);
+	if (rc == MBJ_OK)
+		rc = owed_begin(snapshot, err);
 	if (rc == MBJ_OK) {
 		snapshot->payload = mbj_alloc(SNAPSHOT_CHUNK_MAX);
 		if (snapshot->payload == NULL)
@@ -261,6 +280,7 @@ enum mbj_rc snapshot_rewind(struct mbj_snapshot *snapshot,
 	snapshot->is_begun = false;
 	snapshot->chunk = (struct snapshot_chunk){.number = 0};
 	snapshot->found = (struct mbj_snapshot_info){.records = 0};
+	memset(snapshot->owed, 0, sizeof(snapshot->owed));
 	snapshot_sum_begin(&snapshot->sum, MBJ_ID_ROOT);
 	rc = exactly_read(snapshot, 0, head, sizeof(head), err);
 	if (rc == MBJ_OK)
@@ -300,6 +320,40 @@ enum mbj_rc snapshot_seek(struct mbj_snapshot *snapshot, struct mbj_id account,
 	mbj_id_print(account, text);
 	return mbj_error_set(err, MBJ_ENOTFOUND, "%s has no account %s",
 			     snapshot->file.path, text);
+}
+
+/* So many messages are said to have a content, or one fewer is without. */
+static void owed_add(struct mbj_snapshot *snapshot, const struct mbj_hash *blob,
+		     uint64_t size, uint64_t times)
+{
+	uint8_t bytes[MBJ_HASH_SIZE + 8];
+
+	memcpy(bytes, blob->b, MBJ_HASH_SIZE);
+	mbj_store_u64(bytes + MBJ_HASH_SIZE, size);
+	for (int i = 0; i < 2; i++)
+		snapshot->owed[i] +=
+			times *
+			mbj_siphash(snapshot->owed_keys[i],
+				    mbj_bytes_make(bytes, sizeof(bytes)));
+}
+
+/* Counts of contents are in no digest: they are what the messages come to. */
+static void record_owe(struct mbj_snapshot *snapshot,
+		       const struct snapshot_record *record)
+{
+	struct mbj_message message;
+	struct blob_count count;
+	struct mbj_hash blob;
+
+	if (record->table == TABLE_BLOBS &&
+	    record_blob_decode(record->value, &count)) {
+		memcpy(blob.b, record->key.p, MBJ_HASH_SIZE);
+		owed_add(snapshot, &blob, count.size, count.count);
+	} else if (record->table == TABLE_MESSAGES &&
+		   record_message_decode(snapshot_key_uid(record->key),
+					 record->value, &message)) {
+		owed_add(snapshot, &message.blob, message.size, UINT64_MAX);
+	}
 }
 
 /* An account has come by: counted, and the sum over all goes on. */
@@ -344,6 +398,11 @@ static enum mbj_rc whole_finish(struct mbj_snapshot *snapshot,
 	    found->messages != said->messages ||
 	    !mbj_digest_equal(&found->digest, &said->digest))
 		return fault(snapshot, "the snapshot is not what its end says",
+			     err);
+	if (snapshot->owed[0] != 0 || snapshot->owed[1] != 0)
+		return fault(snapshot,
+			     "the counts of contents are not those of its "
+			     "messages",
 			     err);
 	return MBJ_ENOTFOUND;
 }
@@ -398,6 +457,8 @@ enum mbj_rc snapshot_next(struct mbj_snapshot *snapshot,
 	snapshot->at += size;
 	snapshot->left--;
 	snapshot->found.records++;
+	if (snapshot->is_whole)
+		record_owe(snapshot, &record);
 	rc = snapshot_sum_add(&snapshot->sum, &snapshot->summing, &record, err);
 	if (rc == MBJ_OK)
 		*ret_record = record;

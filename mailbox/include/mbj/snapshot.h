@@ -10,8 +10,9 @@
  * one piece, so that an account can be taken out without reading the rest.
  *
  * Judged means: every checksum, the SHA-256 of the file, the form of every
- * record, and for every account the sum of its records and of its messages
- * against the digests that its journal recorded.
+ * record, for every account the sum of its records and of its messages against
+ * the digests that its journal recorded, and the counts of contents against the
+ * messages of all accounts.
  *
  * Not here: when one is made, and what it is good for
  * (journal/store_snapshot.c, rebuild.c, trim.c).
