@@ -25,15 +25,15 @@
 
 /*
  * What earlier runs left: which mailboxes came from the journal, so that one
- * which nobody told it is not taken for deleted there; of which store, and how
- * far it was, so that neither another one nor one that is behind, to which what
- * came later is not there, has anything deleted.  A file in the user's control
- * directory, replaced as a whole.
+ * which nobody told it is not taken for deleted there; of which store and
+ * account, and how far it was, so that neither another one nor one that is
+ * behind, to which what came later is not there, has anything deleted.  A file
+ * in the user's control directory, replaced as a whole.
  */
 struct known_box {
 	struct mbj_id id;
 	/* As the last run left it that left nothing out; mark 0: none did. */
-	uint64_t rev;  /* of the account's content */
+	uint64_t rev;  /* of the account's content, 0: not walked since */
 	uint32_t mark; /* below are no UIDs but the journal's */
 	/* Of Dovecot's mailbox. */
 	uint32_t uidvalidity, uidnext, messages;
@@ -45,7 +45,8 @@ struct known {
 	const char *path;
 	int lock_fd;	       /* one run at a time for a user */
 	struct mbj_id lineage; /* of the store, ROOT: no run yet */
-	struct mbj_lsn lsn;    /* the account's last group that a run had */
+	struct mbj_id account;
+	struct mbj_lsn lsn; /* the account's last group that a run had */
 	ARRAY_TYPE(known_box) boxes; /* by id */
 	bool is_changed;
 };
@@ -104,10 +105,20 @@ const char *apply_path(const struct apply *apply, const struct mbj_tree *tree,
 
 /* All of the user's, in memory of the data stack.  Returns: -1, told. */
 int folders_read(struct apply *apply, ARRAY_TYPE(apply_folder) * ret_folders);
+ARRAY_DEFINE_TYPE(apply_id, struct mbj_id);
+/* What the journal deleted, and has mail that is not the journal's.  Told. */
+void folders_find_own(struct apply *apply,
+		      const ARRAY_TYPE(apply_folder) * folders,
+		      ARRAY_TYPE(apply_id) * own);
 /* Mailboxes, with GUID, UIDVALIDITY and name.  Returns: -1, told. */
 int apply_tree(struct apply *apply);
 /* What is in them; what fails is told. */
 void apply_messages(struct apply *apply);
+/*
+ * A mailbox of the journal's has mail that is not, or cannot be looked into:
+ * deleting it would lose that.
+ */
+bool apply_has_own(struct apply *apply, const char *vname, struct mbj_id id);
 /* Returns: -1, told. */
 int apply_subscriptions(struct apply *apply);
 

@@ -288,3 +288,25 @@ int apply_subscriptions(struct apply *apply)
 	}
 	return ret;
 }
+
+/* It becomes the user's: deleting it would lose that. */
+void folders_find_own(struct apply *apply,
+		      const ARRAY_TYPE(apply_folder) * folders,
+		      ARRAY_TYPE(apply_id) * own)
+{
+	const struct apply_folder *folder;
+
+	array_foreach(folders, folder)
+	{
+		if (mbj_id_is_root(folder->id) ||
+		    mbj_tree_find(apply->wanted, folder->id) != MBJ_NODE_NONE ||
+		    known_find(&apply->known, folder->id) == NULL ||
+		    !apply_has_own(apply, folder->vname, folder->id))
+			continue;
+		(void)apply_fail(apply,
+				 "mailbox %s, which the journal deleted, has "
+				 "mail that is not the journal's",
+				 folder->vname);
+		array_push_back(own, &folder->id);
+	}
+}

@@ -19,7 +19,7 @@
 #include <str.h>
 
 #define KNOWN_NAME "mbj-apply"
-#define KNOWN_HEAD "mbj-apply 2"
+#define KNOWN_HEAD "mbj-apply 3"
 
 enum { KNOWN_LINE_MAX = 256 };
 
@@ -68,9 +68,10 @@ static bool head_parse(const char *line, struct known *known)
 	if (line == NULL || !str_begins(line, KNOWN_HEAD " "))
 		return false;
 	words = t_strsplit(line + strlen(KNOWN_HEAD " "), " ");
-	return str_array_length(words) == 2 &&
+	return str_array_length(words) == 3 &&
 	       mbj_id_parse(mbj_bytes_str(words[0]), &known->lineage) &&
-	       str_to_uint64(words[1], &known->lsn.v) == 0;
+	       mbj_id_parse(mbj_bytes_str(words[1]), &known->account) &&
+	       str_to_uint64(words[2], &known->lsn.v) == 0;
 }
 
 static int known_parse(struct apply *apply, struct istream *input)
@@ -81,7 +82,8 @@ static int known_parse(struct apply *apply, struct istream *input)
 	if (!head_parse(line, known))
 		return apply_fail(apply,
 				  "%s is not of this version: its first line "
-				  "is not \"%s\", a lineage and an LSN",
+				  "is not \"%s\", a lineage, an account and "
+				  "an LSN",
 				  known->path, KNOWN_HEAD);
 	while ((line = i_stream_read_next_line(input)) != NULL) {
 		struct known_box box;
@@ -158,12 +160,13 @@ static int known_replace(struct apply *apply)
 	const char *fresh = t_strconcat(path, ".new", NULL);
 	string_t *text = t_str_new(4096);
 	const struct known_box *box;
-	char id[MBJ_ID_TEXT_SIZE];
+	char id[MBJ_ID_TEXT_SIZE], account[MBJ_ID_TEXT_SIZE];
 	FILE *file;
 	bool is_good;
 
 	mbj_id_print(apply->known.lineage, id);
-	str_printfa(text, KNOWN_HEAD " %s %" PRIu64 "\n", id,
+	mbj_id_print(apply->known.account, account);
+	str_printfa(text, KNOWN_HEAD " %s %s %" PRIu64 "\n", id, account,
 		    apply->known.lsn.v);
 	array_foreach(&apply->known.boxes, box)
 	{
@@ -202,6 +205,14 @@ int known_check(struct apply *apply, struct mbj_id lineage)
 			"came from: nothing is changed; without %s it "
 			"is taken for the right one",
 			text, known->path);
+	if (!mbj_id_is_root(known->lineage) &&
+	    !mbj_id_equal(known->account, apply->account.id))
+		return apply_fail(apply,
+				  "account %s is another one than this user's "
+				  "mailboxes came from, made again or given "
+				  "the name since: nothing is changed; without "
+				  "%s it is taken for the right one",
+				  apply->name, known->path);
 	if (lsn < known->lsn.v)
 		return apply_fail(
 			apply,
@@ -211,6 +222,7 @@ int known_check(struct apply *apply, struct mbj_id lineage)
 			lsn, known->lsn.v);
 	known->is_changed |= lsn != known->lsn.v;
 	known->lineage = lineage;
+	known->account = apply->account.id;
 	known->lsn.v = lsn;
 	return 0;
 }

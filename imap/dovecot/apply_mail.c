@@ -115,6 +115,17 @@ static int same_apply(struct walk *walk, const struct mbj_message *message)
 	apply_guid(&message->blob, wanted);
 	if (strcmp(guid, wanted) == 0)
 		return flags_apply(walk, message);
+	/* One of the journal's that got another's UID: no user has it. */
+	if (apply_guid_is_ours(guid)) {
+		mail_expunge(walk->mail);
+		(void)apply_fail(
+			walk->apply,
+			"message UID %u of %s was another one of the "
+			"journal's, and is gone: Dovecot does not give "
+			"that UID again",
+			message->uid, walk->box->vname);
+		return 0;
+	}
 	(void)apply_fail(walk->apply,
 			 "message UID %u of %s is not the journal's of that "
 			 "UID, and is kept",
@@ -246,6 +257,19 @@ static int counters_apply(struct walk *walk, struct mailbox_status *status)
 	return 0;
 }
 
+/*
+ * It is the mailbox that the last run left, with whatever came since: another
+ * one under its GUID, made again where it was lost, has other messages under
+ * the same UIDs.
+ */
+static bool is_gone_on(const struct known_box *known,
+		       const struct mailbox_status *status)
+{
+	return known->uidvalidity == status->uidvalidity &&
+	       known->uidnext <= status->uidnext &&
+	       known->modseq <= status->highest_modseq;
+}
+
 static bool is_as_left(const struct walk *walk,
 		       const struct mailbox_status *status)
 {
@@ -289,34 +313,61 @@ static int box_open(struct walk *walk)
 	return 0;
 }
 
+/*
+ * What the next run may rely on.  Only a walk that found nothing to do has seen
+ * all that there is: others may have come and gone beside one that did.  Where
+ * there are as many messages as in the journal, and no UIDs behind, there are
+ * no others at least.
+ */
+static void box_record(struct walk *walk, const struct mailbox_status *before,
+		       const struct mailbox_status *after)
+{
+	bool is_same = before->uidnext == after->uidnext &&
+		       before->messages == after->messages &&
+		       before->highest_modseq == after->highest_modseq;
+	bool is_whole = after->messages == walk->content.message_count &&
+			after->uidnext == walk->content.uidnext;
+
+	if (!is_same && !is_whole)
+		return;
+	known_set(&walk->apply->known,
+		  &(struct known_box){.id = walk->id,
+				      .rev = is_same ? walk->content.rev : 0,
+				      .mark = walk->content.uidnext,
+				      .uidvalidity = after->uidvalidity,
+				      .uidnext = after->uidnext,
+				      .modseq = after->highest_modseq,
+				      .messages = after->messages});
+}
+
 /* Returns: 1, once more. */
 static int box_apply(struct walk *walk)
 {
 	unsigned int failures = walk->apply->failures;
-	struct mailbox_status status;
+	struct mailbox_status before, after;
 	int ret;
 
 	if (content_read(walk) < 0 || box_open(walk) < 0)
 		return -1;
-	mailbox_get_open_status(walk->box, STATUS_ALL, &status);
-	if (is_as_left(walk, &status))
+	mailbox_get_open_status(walk->box, STATUS_ALL, &before);
+	if (is_as_left(walk, &before))
 		return 0;
-	walk->seq_count = status.messages;
+	if (walk->content.rev < walk->known.rev)
+		return apply_fail(walk->apply,
+				  "mailbox %s is further back there than it "
+				  "was in an earlier run, and is left as it is",
+				  walk->box->vname);
+	if (!is_gone_on(&walk->known, &before))
+		walk->known.mark = 0;
+	walk->seq_count = before.messages;
 	walk->save = (struct apply_save){.apply = walk->apply,
 					 .box = walk->box,
-					 .next_uid = status.uidnext};
+					 .next_uid = before.uidnext};
 	ret = walk_apply(walk);
-	if (ret != 0 || counters_apply(walk, &status) < 0)
+	if (ret != 0 || counters_apply(walk, &after) < 0)
 		return ret != 0 ? ret : -1;
 	if (walk->apply->failures == failures)
-		known_set(&walk->apply->known,
-			  &(struct known_box){.id = walk->id,
-					      .rev = walk->content.rev,
-					      .mark = walk->content.uidnext,
-					      .uidvalidity = status.uidvalidity,
-					      .uidnext = status.uidnext,
-					      .modseq = status.highest_modseq,
-					      .messages = status.messages});
+		box_record(walk, &before, &after);
 	return 0;
 }
 
@@ -355,4 +406,44 @@ void apply_messages(struct apply *apply)
 			}
 		T_END;
 	}
+}
+
+static bool box_has_own(struct walk *walk)
+{
+	struct mailbox_status status;
+	const char *guid;
+	bool has_own = false;
+
+	if (box_open(walk) < 0)
+		return true;
+	mailbox_get_open_status(walk->box, STATUS_ALL, &status);
+	if (!is_gone_on(&walk->known, &status))
+		walk->known.mark = 0;
+	walk->t = mailbox_transaction_begin(walk->box, 0, "mbj apply");
+	walk->mail = mail_alloc(walk->t, 0, NULL);
+	for (uint32_t seq = status.messages; !has_own && seq > 0; seq--) {
+		mail_set_seq(walk->mail, seq);
+		if (walk->mail->uid < walk->known.mark)
+			break;
+		has_own = mail_get_special(walk->mail, MAIL_FETCH_GUID, &guid) <
+				  0 ||
+			  !apply_guid_is_ours(guid);
+	}
+	mail_free(&walk->mail);
+	mailbox_transaction_rollback(&walk->t);
+	return has_own;
+}
+
+bool apply_has_own(struct apply *apply, const char *vname, struct mbj_id id)
+{
+	struct walk walk = {.apply = apply, .id = id};
+	const struct known_box *known = known_find(&apply->known, id);
+	bool has_own;
+
+	if (known != NULL)
+		walk.known = *known;
+	walk.box = apply_box(apply, vname);
+	has_own = box_has_own(&walk);
+	mailbox_free(&walk.box);
+	return has_own;
 }

@@ -115,6 +115,17 @@ int step_delete(struct apply *apply, const char *vname, bool is_place)
 	return ret;
 }
 
+int step_delete_new(struct apply *apply, const char *vname)
+{
+	struct mailbox *box = apply_box(apply, vname);
+	int ret = mailbox_delete_empty(box);
+
+	if (ret < 0)
+		(void)box_fail(apply, box, "delete");
+	box_leave(&box);
+	return ret;
+}
+
 int step_update(struct apply *apply, const char *vname,
 		const struct mbj_node *node)
 {
@@ -136,6 +147,7 @@ bool step_is_new(struct apply *apply, const char *vname)
 	struct mailbox_status status;
 	/* Unopened it is asked of the list's index, which goes by names. */
 	bool is_new = mailbox_open(box) == 0 &&
+		      mailbox_sync(box, MAILBOX_SYNC_FLAG_FULL_READ) == 0 &&
 		      mailbox_get_status(box, STATUS_MESSAGES | STATUS_UIDNEXT,
 					 &status) == 0 &&
 		      status.messages == 0 && status.uidnext <= 1;

@@ -13,6 +13,8 @@ int step_create(struct apply *apply, const char *vname,
 int step_move(struct apply *apply, const char *from, const char *to,
 	      bool is_place);
 int step_delete(struct apply *apply, const char *vname, bool is_place);
+/* One that is new, if it still is. */
+int step_delete_new(struct apply *apply, const char *vname);
 /* GUID and UIDVALIDITY of what is there. */
 int step_update(struct apply *apply, const char *vname,
 		const struct mbj_node *node);

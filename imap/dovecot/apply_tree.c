@@ -30,6 +30,8 @@ struct plan_run {
 	struct mbj_tree *now; /* before, as far as it is changed */
 	ARRAY_TYPE(apply_folder) folders;
 	ARRAY_TYPE(aim) aims; /* of after's nodes */
+	/* The journal's, which it has no more, with mail of the user's. */
+	ARRAY_TYPE(apply_id) kept;
 	struct mbj_diff diff;
 	struct mbj_plan plan;
 	struct mbj_error err;
@@ -113,6 +115,10 @@ static enum mbj_rc before_make(struct plan_run *run)
 /* The account has it, or had it: what it has no more is to go. */
 static bool is_journals(const struct plan_run *run, struct mbj_id id)
 {
+	const struct mbj_id *kept;
+
+	array_foreach(&run->kept,
+		      kept) if (mbj_id_equal(*kept, id)) return false;
 	return mbj_tree_find(run->apply->wanted, id) != MBJ_NODE_NONE ||
 	       known_find(&run->apply->known, id) != NULL;
 }
@@ -348,7 +354,7 @@ static int folders_renew(struct plan_run *run)
 			/* INBOX stays what it is, and is told of later. */
 			if (strcmp(folder->vname, "INBOX") == 0)
 				continue;
-			if (step_delete(run->apply, folder->vname, false) < 0)
+			if (step_delete_new(run->apply, folder->vname) < 0)
 				return -1;
 			folder->id = MBJ_ID_ROOT;
 			continue;
@@ -564,7 +570,10 @@ int apply_tree(struct apply *apply)
 	int ret;
 
 	t_array_init(&run.aims, 64);
+	t_array_init(&run.kept, 4);
 	ret = folders_read(apply, &run.folders);
+	if (ret == 0)
+		folders_find_own(apply, &run.folders, &run.kept);
 	if (ret == 0)
 		ret = folders_renew(&run);
 	if (ret == 0 && (before_make(&run) < 0 || after_make(&run) < 0))

@@ -369,6 +369,65 @@ class Sdbox(DovecotCase):
         self.assertEqual(self.apply(), "")
         self.same_mail()
 
+    def put(self, mailbox, text):
+        """Mail that comes here, not from the journal."""
+        done = subprocess.run(
+            ["doveadm", "-c", self.dovecot.conf, "-o", "mail_plugins=", "save",
+             "-u", self.user, "-m", mailbox], input=text.encode(), check=False)
+        self.assertEqual(done.returncode, 0)
+
+    def test_deleted(self):
+        """Goal: mail of the user's own is not lost with a mailbox that the
+        journal deletes.  Method: one with, one without."""
+        self.make([(1, "A", None), (2, "B", None)])
+        for mailbox in ("A", "B"):
+            self.deliver(mailbox, f"Subject: {mailbox}\r\n\r\n")
+        self.same()
+        self.put("A", "Subject: mine\r\n\r\n")
+        self.make([])
+        self.assertIn("mailbox A, which the journal deleted, has mail that is "
+                      "not the journal's", self.bring(75))
+        client = self.login()
+        self.assertEqual(client.select("A")[0], "OK")
+        self.assertIn(b"mine", client.fetch("1:*", "BODY.PEEK[]")[1][-2][1])
+        self.assertEqual(client.select("B")[0], "NO")
+        client.logout()
+
+    def test_account(self):
+        """Goal: an account that has the name since is not this user's.
+        Method: renamed, another one of the name made and filled."""
+        self.make([(1, "A", None)])
+        self.deliver("A", "Subject: one\r\n\r\n")
+        self.same()
+        self.mbj("account", "rename", self.p, self.user, self.user + "-old")
+        self.mbj("account", "create", self.p, self.user)
+        self.mbj("deliver", self.p, self.user, stdin="Subject: two\n\n")
+        self.assertIn("is another one", self.bring(75))
+        client = self.login()
+        self.assertEqual(client.select("A"), ("OK", [b"1"]))
+        client.logout()
+
+    def test_lost(self):
+        """Goal: what is in a mailbox that was lost and made again is not taken
+        for the journal's.  Method: INBOX's files removed, mail of the user's
+        own under the UIDs of the journal's."""
+        for number in range(3):
+            self.deliver("INBOX", f"Subject: {number}\r\n\r\n")
+        self.same()
+        home = self.dovecot.d / "mail" / self.user
+        for path in [p for p in home.rglob("*") if p.is_file()]:
+            if path.parent.name in ("cur", "new", "INBOX", "dbox-Mails",
+                                    "storage") or \
+                    path.name.startswith(("dovecot.index", "dovecot-uidlist")):
+                path.unlink()
+        for number in range(2):
+            self.put("INBOX", f"Subject: mine {number}\r\n\r\n")
+        self.apply(75)
+        client = self.login()
+        have, _ = self.have_mail(client, "INBOX")
+        mine = [told for told in have.values() if b"mine" in told[2]]
+        self.assertEqual(len(mine), 2, have)
+
     def test_own(self):
         """Goal: a mailbox that the journal never had is kept and named, a
         new empty one of a wanted name becomes that.  Method: both, made in
