@@ -11,8 +11,7 @@
  * The primary is made without syncs; what is measured has them.
  * Output: one JSON object a line.
  */
-#define _XOPEN_SOURCE 700 /* nftw */
-#include <ftw.h>
+#define _XOPEN_SOURCE 700 /* sync */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,8 @@
 #include <mbj/blob.h>
 #include <mbj/codec.h>
 #include <mbj/replay.h>
+
+#include "bench_dir.h"
 
 enum { EACH = 100, SIZE = 2048 };
 
@@ -46,15 +47,6 @@ static _Noreturn void stop(const char *what, const char *why)
 {
 	(void)fprintf(stderr, "bench_content: %s: %s\n", what, why);
 	exit(1);
-}
-
-static int entry_remove(const char *path, const struct stat *status, int kind,
-			struct FTW *where)
-{
-	(void)status;
-	(void)kind;
-	(void)where;
-	return remove(path);
 }
 
 static int sync_not(void *ctx, int fd)
@@ -232,7 +224,7 @@ int main(int argc, char **argv)
 	(void)printf("{\"bench\":\"content\",\"replay_to_cp\":%.2f,"
 		     "\"copy_to_cp\":%.2f}\n",
 		     cp / linked, cp / copied);
-	(void)nftw(bench.here, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
-	(void)nftw(bench.there, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
+	(void)bench_dir_remove(bench.here);
+	(void)bench_dir_remove(bench.there);
 	return 0;
 }

@@ -11,8 +11,6 @@
  * Output: one JSON object a line: microseconds of an edit (median, 99th of a
  * hundred, the longest), and what was kept meanwhile.
  */
-#define _XOPEN_SOURCE 700 /* nftw */
-#include <ftw.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -25,6 +23,8 @@
 #include <mbj/codec.h>
 #include <mbj/service.h>
 #include <mbj/trim.h>
+
+#include "bench_dir.h"
 
 enum { PRODUCERS = 4, EACH = 1000, SIZE = 2048, TIMES_MAX = 1 << 20 };
 
@@ -61,15 +61,6 @@ static _Noreturn void stop(const char *what, const char *why)
 {
 	(void)fprintf(stderr, "bench_house: %s: %s\n", what, why);
 	exit(1);
-}
-
-static int entry_remove(const char *path, const struct stat *status, int kind,
-			struct FTW *where)
-{
-	(void)status;
-	(void)kind;
-	(void)where;
-	return remove(path);
 }
 
 static struct mbj_id mailbox_id(unsigned account, unsigned number)
@@ -329,6 +320,6 @@ int main(int argc, char **argv)
 	if (pipe(bench.stop) < 0 || mkdtemp(bench.dir) == NULL)
 		stop(bench.dir, "cannot be made");
 	bench_run(&bench);
-	(void)nftw(bench.dir, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
+	(void)bench_dir_remove(bench.dir);
 	return 0;
 }

@@ -12,8 +12,6 @@
  *
  * Output: one JSON object a line.
  */
-#define _XOPEN_SOURCE 700 /* nftw */
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +21,8 @@
 
 #include <mbj/codec.h>
 #include <mbj/replay.h>
+
+#include "bench_dir.h"
 
 enum { EACH = 1000, FEW = 10, SIZE = 2048, RENAMES = 9 };
 
@@ -46,15 +46,6 @@ static _Noreturn void stop(const char *what, const char *why)
 {
 	(void)fprintf(stderr, "bench_message: %s: %s\n", what, why);
 	exit(1);
-}
-
-static int entry_remove(const char *path, const struct stat *status, int kind,
-			struct FTW *where)
-{
-	(void)status;
-	(void)kind;
-	(void)where;
-	return remove(path);
 }
 
 static struct mbj_id inbox_id(unsigned account)
@@ -255,7 +246,7 @@ int main(int argc, char **argv)
 	       "\"us\":%.1f,\"us_few\":%.1f,\"ratio\":%.2f}\n",
 	       bench.messages, full * 1e6, few * 1e6, full / few);
 	mbj_store_close(&bench.store);
-	if (nftw(bench.dir, entry_remove, 16, FTW_DEPTH | FTW_PHYS) != 0)
+	if (bench_dir_remove(bench.dir) != 0)
 		stop(bench.dir, "cannot be removed");
 	return 0;
 }

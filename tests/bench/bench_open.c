@@ -10,8 +10,6 @@
  *
  * Output: one JSON object a line; times in milliseconds, the median.
  */
-#define _XOPEN_SOURCE 700 /* nftw */
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +21,8 @@
 #include <mbj/store.h>
 #include <mbj/sys.h>
 #include <mbj/trim.h>
+
+#include "bench_dir.h"
 
 enum { PER_ACCOUNT = 1000, OPENS = 9 };
 
@@ -44,15 +44,6 @@ static _Noreturn void stop(const char *what, const char *why)
 {
 	(void)fprintf(stderr, "bench_open: %s: %s\n", what, why);
 	exit(1);
-}
-
-static int entry_remove(const char *path, const struct stat *status, int kind,
-			struct FTW *where)
-{
-	(void)status;
-	(void)kind;
-	(void)where;
-	return remove(path);
 }
 
 static int sync_not(void *ctx, int fd)
@@ -265,6 +256,6 @@ int main(int argc, char **argv)
 	other = run(root, &large);
 	(void)printf("{\"bench\":\"open\",\"ratio\":%.2f}\n", other / one);
 	rebuild_run(root, &large);
-	(void)nftw(root, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
+	(void)bench_dir_remove(root);
 	return 0;
 }

@@ -13,10 +13,8 @@
  * The first two take turns within a run and the median of the rounds counts.
  * Output: a table, and one JSON object a line.
  */
-#define _DEFAULT_SOURCE	    /* u_int in db.h */
-#define _XOPEN_SOURCE	700 /* nftw */
+#define _DEFAULT_SOURCE /* u_int in db.h */
 #include <db.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +24,8 @@
 
 #include <mbj/codec.h>
 #include <mbj/replay.h>
+
+#include "bench_dir.h"
 
 enum { ACCOUNTS = 100, BOXES = 10, ROUNDS_MAX = 9, BATCH = 1000 };
 
@@ -60,18 +60,9 @@ static struct mbj_id box_id(unsigned account, unsigned number)
 	return id;
 }
 
-static int entry_remove(const char *path, const struct stat *status, int kind,
-			struct FTW *where)
-{
-	(void)status;
-	(void)kind;
-	(void)where;
-	return remove(path);
-}
-
 static void dir_remove(const char *path)
 {
-	if (nftw(path, entry_remove, 16, FTW_DEPTH | FTW_PHYS) != 0)
+	if (bench_dir_remove(path) != 0)
 		stop(path, "cannot be removed");
 }
 

@@ -13,9 +13,7 @@
  * Output: a table, and one JSON object a line.
  */
 #define _DEFAULT_SOURCE
-#define _XOPEN_SOURCE 700 /* nftw */
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -30,6 +28,8 @@
 #include <mbj/blob.h>
 #include <mbj/codec.h>
 #include <mbj/stream.h>
+
+#include "bench_dir.h"
 
 extern char **environ;
 
@@ -72,15 +72,6 @@ static _Noreturn void stop(const char *what, const char *why)
 {
 	(void)fprintf(stderr, "bench_stream: %s: %s\n", what, why);
 	exit(1);
-}
-
-static int entry_remove(const char *path, const struct stat *status, int kind,
-			struct FTW *where)
-{
-	(void)status;
-	(void)kind;
-	(void)where;
-	return remove(path);
 }
 
 /* ------------------------------------------------------------- journal */
@@ -481,7 +472,7 @@ int main(int argc, char **argv)
 	throughput_run(&bench, "renames", bench.groups, 0);
 	throughput_run(&bench, "messages", 0, bench.messages);
 	latency_run(&bench);
-	if (nftw(bench.dir, entry_remove, 16, FTW_DEPTH | FTW_PHYS) != 0)
+	if (bench_dir_remove(bench.dir) != 0)
 		stop(bench.dir, "cannot be removed");
 	return 0;
 }
