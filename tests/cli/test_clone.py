@@ -156,6 +156,15 @@ class Clone(TrimCase):
                         status=REFUSED)
         self.assertIn("mbj clone", late.err)
 
+    def test_part_lost(self):
+        """Goal: a replica with a part missing is no place for a new one, and
+        what is missing is said.  Method: its journal's folder removed."""
+        self.clone()
+        shutil.rmtree(self.made / "journal")
+        result = self.clone(status=FAILED)
+        self.assertNotIn("already", result.err)
+        self.assertIn("journal", result.err)
+
     def test_bad(self):
         """A snapshot that is damaged is not taken, nor is there another."""
         self.trimmed()
