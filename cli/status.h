@@ -38,6 +38,12 @@ enum mbj_rc cli_status_look(const char *path, struct cli_status *ret_status,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 void cli_status_done(struct cli_status *status);
 
+enum { STATUS_OUTPUT_MAX = 64 << 20 };
+
+/* status_print.c: an object, "schema" mbj.status/1; or a line a fact. */
+void cli_status_json(const struct cli_status *status, struct mbj_buf *out);
+void cli_status_text(const struct cli_status *status, struct mbj_buf *out);
+
 /* How long the oldest open intent is open, in seconds; 0: none is. */
 int64_t cli_status_intent_age(const struct mbj_client_status *status);
 /* Groups that the source is known to have and the replica has not applied. */

@@ -1,170 +1,18 @@
 /*
- * mbj metrics: a store in numbers, in the text format of Prometheus, for a
- * textfile collector.  It looks, as mbj check does.
+ * mbj metrics: for a textfile collector.  It looks, as mbj check does.
  */
-#include <inttypes.h>
-
-#include "replicas.h"
-#include "status.h"
-
-enum { METRICS_OUTPUT_MAX = 1 << 20 };
-
-struct metrics {
-	struct mbj_buf out;
-	struct mbj_buf label; /* {store="..."} */
-};
-
-/* The format escapes backslash, quote and line feed, and nothing else. */
-static void label_make(struct mbj_buf *label, const char *path)
-{
-	mbj_buf_put_str(label, "{store=\"");
-	for (const char *c = path; *c != '\0'; c++) {
-		if (*c == '\\' || *c == '"')
-			mbj_buf_format(label, "\\%c", *c);
-		else if (*c == '\n')
-			mbj_buf_put_str(label, "\\n");
-		else
-			mbj_buf_format(label, "%c", *c);
-	}
-	mbj_buf_put_str(label, "\"}");
-}
-
-static void put_head(struct metrics *m, const char *name, const char *type,
-		     const char *help)
-{
-	mbj_buf_format(&m->out, "# HELP mbj_%s %s\n# TYPE mbj_%s %s\nmbj_%s",
-		       name, help, name, type, name);
-	mbj_buf_put_bytes(&m->out, mbj_buf_view(&m->label));
-}
-
-static void put_number(struct metrics *m, const char *name, const char *type,
-		       uint64_t value, const char *help)
-{
-	put_head(m, name, type, help);
-	mbj_buf_format(&m->out, " %" PRIu64 "\n", value);
-}
-
-static void put_seconds(struct metrics *m, const char *name, uint64_t ms,
-			const char *help)
-{
-	put_head(m, name, "gauge", help);
-	mbj_buf_format(&m->out, " %" PRIu64 ".%03" PRIu64 "\n", ms / 1000,
-		       ms % 1000);
-}
-
-/* X(name, type, value, help): of any store, s being its status. */
-#define METRICS_STORE_MAP(X)                                            \
-	X("primary", "gauge", s->identity.role == MBJ_STORE_PRIMARY,    \
-	  "1: edits are taken here.")                                   \
-	X("epoch", "gauge", s->identity.epoch.v, "Reign of a primary.") \
-	X("journal_first_lsn", "gauge", s->identity.anchor.first.v,     \
-	  "First group that the journal keeps.")                        \
-	X("journal_end_lsn", "counter", s->end.lsn.v,                   \
-	  "Last group of the journal.")                                 \
-	X("journal_segments", "gauge", s->usage.segments,               \
-	  "Segment files of the journal.")                              \
-	X("journal_bytes", "gauge", s->usage.size, "Bytes of the journal.")
-
-/* X: of one that is served. */
-#define METRICS_SERVED_MAP(X)                                           \
-	X("applied_lsn", "counter", s->applied.lsn.v,                   \
-	  "Last group that the state has.")                             \
-	X("accounts", "gauge", s->account_count, "Accounts.")           \
-	X("accounts_parked", "gauge", s->parked_count,                  \
-	  "Accounts whose groups are set aside.")                       \
-	X("intents_open", "gauge", s->intent_count,                     \
-	  "Intents without an outcome.")                                \
-	X("intent_oldest_seconds", "gauge",                             \
-	  (uint64_t)cli_status_intent_age(s),                           \
-	  "For how long the oldest of them is open.")                   \
-	X("space_min_bytes", "gauge", s->space.min,                     \
-	  "Free space below which edits are refused.")                  \
-	X("connections", "gauge", s->service.connections,               \
-	  "Connections of the service.")                                \
-	X("connections_max", "gauge", s->service.connections_max,       \
-	  "Connections that it takes.")                                 \
-	X("connections_accepted_total", "counter", s->service.accepted, \
-	  "Connections that it took.")                                  \
-	X("connections_refused_total", "counter", s->service.refused,   \
-	  "Connections that it turned away.")                           \
-	X("requests_total", "counter", s->service.requests,             \
-	  "Requests that were answered.")                               \
-	X("edits_total", "counter", s->service.edits,                   \
-	  "Edits that were carried out.")
-
-static void put_upstream(struct metrics *m, const struct mbj_client_status *s)
-{
-	const struct mbj_upstream_status *u = &s->upstream;
-
-	if (u->state == MBJ_UPSTREAM_NONE)
-		return;
-	put_number(m, "upstream_connected", "gauge",
-		   u->state == MBJ_UPSTREAM_FOLLOWING,
-		   "1: the source is connected and accepted.");
-	put_number(m, "upstream_connections_total", "counter", u->connections,
-		   "Connections to the source that were accepted.");
-	put_number(m, "upstream_end_lsn", "gauge", u->end,
-		   "Last group of the source, as it said last.");
-	put_number(m, "lag_groups", "gauge", cli_status_behind(s),
-		   "Groups that the source is known to have more.");
-	put_number(m, "lag_known", "gauge", u->was_current,
-		   "0: not current since the service began.");
-	put_seconds(m, "lag_seconds", u->lag_ms,
-		    "Since the replica was known to have all that its source "
-		    "had; it grows while nothing is heard.");
-	put_number(m, "contents_lost", "gauge", u->lost,
-		   "Contents needed here that the source has lost.");
-}
-
-static void put_store(struct metrics *m, const struct cli_status *status)
-{
-	const struct mbj_client_status *s = &status->store;
-	uint64_t lag = 0;
-
-	put_number(m, "up", "gauge", status->is_served,
-		   "1: a service answers for the store.");
-#define X(name, type, value, help) put_number(m, name, type, value, help);
-	if (status->is_served || status->has_journal) {
-		METRICS_STORE_MAP(X)
-	}
-	if (!status->is_served)
-		return;
-	METRICS_SERVED_MAP(X)
-#undef X
-	if (s->space.left != UINT64_MAX)
-		put_number(m, "space_left_bytes", "gauge", s->space.left,
-			   "Free space of the file system.");
-	put_seconds(m, "up_seconds", s->service.up_ms,
-		    "Since the service began.");
-	put_upstream(m, s);
-	if (!status->has_replicas)
-		return;
-	put_number(m, "replicas", "gauge", status->replica_count,
-		   "Replicas in the register.");
-	put_number(m, "replicas_damaged", "gauge", status->replicas_bad,
-		   "Replicas that cannot be read there.");
-	put_number(m, "replica_lag_known", "gauge",
-		   cli_replicas_best(status->replicas, status->replica_count,
-				     &lag),
-		   "0: of none is it known how far it is.");
-	if (cli_replicas_best(status->replicas, status->replica_count, &lag))
-		put_seconds(m, "replica_lag_seconds_least", lag,
-			    "Since the best of them was current.");
-}
+#include "metrics.h"
 
 int verb_metrics(const struct cli_call *call)
 {
 	struct cli_status status;
-	struct metrics m;
 	struct mbj_error err;
+	struct mbj_buf out;
 
 	if (cli_status_look(call->operands[0], &status, &err) < 0)
 		return cli_fail(call, &err);
-	mbj_buf_init(&m.out, METRICS_OUTPUT_MAX);
-	mbj_buf_init(&m.label, METRICS_OUTPUT_MAX / 64);
-	label_make(&m.label, call->operands[0]);
-	put_store(&m, &status);
-	mbj_buf_done(&m.label);
+	mbj_buf_init(&out, METRICS_OUTPUT_MAX);
+	metrics_print(&status, call->operands[0], &out);
 	cli_status_done(&status);
-	return cli_write_done(call, &m.out);
+	return cli_write_done(call, &out);
 }
