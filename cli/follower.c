@@ -57,14 +57,16 @@ static bool name_take(struct follower *f)
 static int source_take(struct follower *f)
 {
 	const struct cli_options *options = &f->call->options;
-	if (options->exec != NULL && options->from_address != NULL) {
+	const char *from = options->from_address != NULL ? options->from_address
+							 : options->from_store;
+
+	if (options->exec != NULL && from != NULL) {
 		cli_say(f->call, "--exec and --from: only one of them");
 		return CLI_USAGE;
 	}
 	f->command = options->exec;
 	if (options->exec != NULL ||
-	    mbj_endpoint_parse(options->from_address, &f->source, &f->err) ==
-		    MBJ_OK)
+	    mbj_endpoint_parse(from, &f->source, &f->err) == MBJ_OK)
 		return CLI_OK;
 	cli_say(f->call, "%s", f->err.message);
 	return CLI_USAGE;
@@ -79,6 +81,7 @@ int follower_init(struct follower *f, const struct cli_call *call, int stop_fd,
 	f->options.timeout_ms = TIMEOUT_MS;
 	f->options.wait_ms = WAIT_MS;
 	f->options.is_once = call->options.is_once;
+	f->options.is_mending = true;
 	f->options.stop_fd = stop_fd;
 	f->options.upstream = upstream;
 	f->backoff_ms = BACKOFF_MIN_MS;
@@ -97,6 +100,8 @@ static void total_add(struct follower *f,
 		f->total.groups_retried + result->replay.groups_retried;
 	uint64_t healed =
 		f->total.accounts_healed + result->replay.accounts_healed;
+	uint64_t resynced =
+		f->total.accounts_resynced + result->replay.accounts_resynced;
 
 	if (!result->is_met)
 		return;
@@ -105,6 +110,7 @@ static void total_add(struct follower *f,
 	f->total.groups_parked = parked;
 	f->total.groups_retried = retried;
 	f->total.accounts_healed = healed;
+	f->total.accounts_resynced = resynced;
 }
 
 /* Would another connection be refused as this one was? */
@@ -117,6 +123,19 @@ static bool failure_is_final(const struct follower *f, enum mbj_rc rc,
 	       rc == MBJ_EINVALID;
 }
 
+static enum mbj_rc source_reach(struct follower *f, struct carrier *ret_carrier)
+{
+	enum mbj_rc rc;
+
+	if (f->command != NULL)
+		rc = carrier_begin(f->command, ret_carrier, &f->err);
+	else
+		rc = carrier_connect(&f->source, ret_carrier, &f->err);
+	f->options.in_fd = ret_carrier->in;
+	f->options.out_fd = ret_carrier->out;
+	return rc;
+}
+
 /* One connection, from beginning to end. */
 static enum mbj_rc connection_run(struct follower *f)
 {
@@ -127,14 +146,9 @@ static enum mbj_rc connection_run(struct follower *f)
 
 	f->is_over = f->options.is_once;
 	mbj_upstream_connect(f->options.upstream);
-	if (f->command != NULL)
-		rc = carrier_begin(f->command, &carrier, &f->err);
-	else
-		rc = carrier_connect(&f->source, &carrier, &f->err);
+	rc = source_reach(f, &carrier);
 	if (rc < 0)
 		return rc;
-	f->options.in_fd = carrier.in;
-	f->options.out_fd = carrier.out;
 	rc = mbj_stream_follow(f->store, &f->options, &result, &f->err);
 	carrier_end(&carrier);
 	total_add(f, &result);
@@ -181,5 +195,20 @@ enum mbj_rc follower_run(struct follower *f, struct mbj_store *store)
 		}
 	}
 	mbj_upstream_part(f->options.upstream, true, rc < 0 ? &f->err : NULL);
+	return rc;
+}
+
+enum mbj_rc follower_resync(struct follower *f, struct mbj_store *store,
+			    struct mbj_id account,
+			    struct mbj_resync_result *ret_result)
+{
+	struct carrier carrier = {.process = 0};
+	enum mbj_rc rc = source_reach(f, &carrier);
+
+	if (rc < 0)
+		return rc;
+	rc = mbj_stream_resync(store, account, &f->options, ret_result,
+			       &f->err);
+	carrier_end(&carrier);
 	return rc;
 }

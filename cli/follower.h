@@ -38,5 +38,10 @@ int follower_init(struct follower *f, const struct cli_call *call, int stop_fd,
 /* MBJ_OK: told to stop, or, for --once, there.  Else f->err. */
 enum mbj_rc follower_run(struct follower *f,
 			 struct mbj_store *store) MBJ_MUST_CHECK;
+/* One account of the replica made again, by one connection.  Else f->err. */
+enum mbj_rc
+follower_resync(struct follower *f, struct mbj_store *store,
+		struct mbj_id account,
+		struct mbj_resync_result *ret_result) MBJ_MUST_CHECK;
 
 #endif

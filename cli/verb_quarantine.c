@@ -6,12 +6,13 @@
  */
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <mbj/jmap.h>
 #include <mbj/open.h>
 #include <mbj/quarantine.h>
 
-#include "cli.h"
+#include "follower.h"
 #include "parked.h"
 
 enum {
@@ -259,6 +260,12 @@ static int quarantine_retry(const struct cli_call *call)
 
 /* ----------------------------------------------------------------- resync */
 
+static const char *source_name(const struct cli_call *call)
+{
+	return call->options.from_store != NULL ? call->options.from_store
+						: "the source";
+}
+
 static int resync_report(const struct cli_call *call,
 			 const struct mbj_resync_result *result)
 {
@@ -294,34 +301,95 @@ static int resync_report(const struct cli_call *call,
 		cli_say(call,
 			"a group behind the snapshot fails, and the account "
 			"is set aside: a newer snapshot of %s may help",
-			call->options.from_store);
+			source_name(call));
 	if (status == CLI_OK && (result->is_aside || replay->blobs_missing > 0))
 		return CLI_PARTIAL;
 	return status;
 }
 
-static int quarantine_resync(const struct cli_call *call)
+/* Who has the name is known once what the source has is here. */
+static enum mbj_rc directory_resync(const struct cli_call *call,
+				    struct mbj_store *store,
+				    struct mbj_resync_result *result,
+				    struct mbj_error *err)
 {
 	struct mbj_replay_options usual = MBJ_REPLAY_OPTIONS_INIT;
 	const char *source = call->options.from_store;
-	struct mbj_resync_result result = {.groups = 0};
 	struct mbj_id account = MBJ_ID_ROOT;
+	enum mbj_rc rc;
+
+	rc = mbj_replay_journal(store, source, &usual, &result->replay, err);
+	if (rc == MBJ_OK)
+		rc = account_get(call, store, &account, err);
+	if (rc == MBJ_OK)
+		rc = mbj_quarantine_resync(store, account, source, result, err);
+	return rc;
+}
+
+/* The same by two connections. */
+static enum mbj_rc stream_resync(const struct cli_call *call,
+				 struct follower *f, struct mbj_store *store,
+				 struct mbj_resync_result *result)
+{
+	struct mbj_id account = MBJ_ID_ROOT;
+	enum mbj_rc rc;
+
+	f->options.is_once = true;
+	f->options.is_mending = false;
+	rc = follower_run(f, store);
+	if (rc == MBJ_OK)
+		rc = account_get(call, store, &account, &f->err);
+	return rc == MBJ_OK ? follower_resync(f, store, account, result) : rc;
+}
+
+static int directory_run(const struct cli_call *call)
+{
+	struct mbj_resync_result result = {.groups = 0};
 	struct mbj_store *store = NULL;
 	struct mbj_error err;
 	enum mbj_rc rc;
 
 	rc = mbj_replica_open(call->operands[0], NULL, &store, &err);
 	if (rc == MBJ_OK)
-		rc = mbj_replay_journal(store, source, &usual, &result.replay,
-					&err);
-	/* Who has the name now. */
-	if (rc == MBJ_OK)
-		rc = account_get(call, store, &account, &err);
-	if (rc == MBJ_OK)
-		rc = mbj_quarantine_resync(store, account, source, &result,
-					   &err);
+		rc = directory_resync(call, store, &result, &err);
 	mbj_store_close(&store);
 	return rc < 0 ? cli_fail(call, &err) : resync_report(call, &result);
+}
+
+static int stream_run(const struct cli_call *call)
+{
+	struct mbj_resync_result result = {.groups = 0};
+	struct mbj_store *store = NULL;
+	struct follower f;
+	enum mbj_rc rc;
+	int stop_fd = cli_stop_open(call);
+	int status;
+
+	if (stop_fd < 0)
+		return CLI_FAILED;
+	status = follower_init(&f, call, stop_fd, NULL);
+	if (status == CLI_OK) {
+		rc = mbj_replica_open(call->operands[0], NULL, &store, &f.err);
+		if (rc == MBJ_OK)
+			rc = stream_resync(call, &f, store, &result);
+		mbj_store_close(&store);
+		status = rc < 0 ? cli_fail(call, &f.err)
+				: resync_report(call, &result);
+	}
+	(void)close(stop_fd);
+	return status;
+}
+
+/* From a directory, or from whoever is where it listens. */
+static int quarantine_resync(const struct cli_call *call)
+{
+	struct mbj_endpoint endpoint;
+
+	if (call->options.exec != NULL ||
+	    mbj_endpoint_parse(call->options.from_store, &endpoint, NULL) ==
+		    MBJ_OK)
+		return stream_run(call);
+	return directory_run(call);
 }
 
 /* ------------------------------------------------------------------- verb */
@@ -339,9 +407,10 @@ int verb_quarantine(const struct cli_call *call)
 
 	if (call->options.is_all && strcmp(word, "retry") != 0)
 		return usage(call, "--all is for retry");
-	if ((call->options.from_store != NULL) != (strcmp(word, "resync") == 0))
-		return usage(call,
-			     "resync wants --from, and nothing else does");
+	if ((call->options.from_store != NULL || call->options.exec != NULL) !=
+	    (strcmp(word, "resync") == 0))
+		return usage(call, "resync wants --from or --exec, and nothing "
+				   "else does");
 	if (strcmp(word, "list") == 0)
 		return has_account ? usage(call, "list takes no account")
 				   : quarantine_list(call);

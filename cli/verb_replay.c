@@ -24,11 +24,13 @@ int cli_replay_report(const struct cli_call *call,
 			",\"accountsParked\":%" PRIu64 ",\"applied\":%" PRIu64
 			",\"sourceEnd\":%" PRIu64 ",\"blobsMissing\":%" PRIu64
 			",\"groupsRetried\":%" PRIu64
-			",\"accountsHealed\":%" PRIu64 ",\"dryRun\":%s}\n",
+			",\"accountsHealed\":%" PRIu64
+			",\"accountsResynced\":%" PRIu64 ",\"dryRun\":%s}\n",
 			result->groups, result->groups_parked,
 			result->accounts_parked, result->applied.v,
 			result->source_end.v, result->blobs_missing,
 			result->groups_retried, result->accounts_healed,
+			result->accounts_resynced,
 			call->options.is_dry_run ? "true" : "false");
 	else
 		mbj_buf_format(&out,
@@ -42,6 +44,11 @@ int cli_replay_report(const struct cli_call *call,
 			"%" PRIu64 " groups that had been set aside are "
 			"carried out, %" PRIu64 " accounts go on",
 			result->groups_retried, result->accounts_healed);
+	if (status == CLI_OK && result->accounts_resynced > 0)
+		cli_say(call,
+			"%" PRIu64 " accounts that had been set aside were "
+			"made again from a snapshot of the source",
+			result->accounts_resynced);
 	if (status != CLI_OK ||
 	    (result->accounts_parked == 0 && result->blobs_missing == 0))
 		return status;

@@ -2,13 +2,16 @@
  * The bytes between a replica and its source: any bytes are an error, or frames
  * that encode to the same bytes again; and whatever comes after the first byte,
  * which says who hears it, a source answers or hangs up, a replica takes groups
- * or hangs up, and stays a store that opens.
+ * or hangs up, and stays a store that opens.  With the second bit of that byte
+ * the source has a snapshot, and the replica an account that is set aside, and
+ * asks for one.
  */
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <mbj/check.h>
 #include <mbj/stream.h>
+#include <mbj/trim.h>
 
 #include "disk.h"
 #include "fuzz.h"
@@ -88,25 +91,86 @@ static void primary_make(const struct mbj_store_options *options)
 	mbj_store_close(&store);
 }
 
-static void source_hear(const struct mbj_store_options *store,
+/* A group that a replica with something of its own does not take. */
+static void primary_rename(const struct mbj_store_options *options)
+{
+	const struct mbj_rename rename = {mbj_bytes_str("alice"),
+					  mbj_bytes_str("ally")};
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_store *store = NULL;
+
+	edit.kind = MBJ_EDIT_ACCOUNT_RENAME;
+	edit.account = rename.source;
+	edit.renames = &rename;
+	edit.rename_count = 1;
+	OK(mbj_store_open("p", options, &store, NULL));
+	OK(mbj_store_submit(store, &edit, &outcome, NULL));
+	mbj_outcome_done(&outcome);
+	mbj_store_close(&store);
+}
+
+static void snapshot_make(const struct mbj_store_options *options)
+{
+	struct mbj_snapshot_result result;
+	struct mbj_store *store = NULL;
+
+	OK(mbj_store_open("p", options, &store, NULL));
+	OK(mbj_store_snapshot(store, &result, NULL));
+	mbj_store_close(&store);
+}
+
+static void source_hear(const struct mbj_store_options *store, bool is_mending,
 			struct mbj_stream_options *options)
 {
 	enum mbj_rc rc;
 
 	primary_make(store);
+	if (is_mending) {
+		primary_rename(store);
+		snapshot_make(store);
+	}
 	options->sys = store->sys;
 	rc = mbj_stream_send("p", options, NULL);
 	FUZZ_CANARY(rc == MBJ_OK);
 }
 
-static void replica_hear(const struct mbj_store_options *store,
-			 const struct mbj_stream_options *options)
+/* It has all that the primary has, and its one account is aside. */
+static void account_park(struct mbj_store *replica,
+			 const struct mbj_store_options *options)
+{
+	struct mbj_replay_options usual = MBJ_REPLAY_OPTIONS_INIT;
+	const struct mbj_bytes ghost = mbj_bytes_str("ghost");
+	const struct mbj_path path = {ghost, ghost};
+	struct mbj_replay_result result;
+	struct mbj_batch *batch = NULL;
+	struct mbj_account account;
+
+	OK(mbj_replay_journal(replica, "p", &usual, &result, NULL));
+	OK(mbj_batch_begin(replica, &batch, NULL));
+	OK(mbj_txn_account_find(mbj_batch_txn(batch), mbj_bytes_str("alice"),
+				&account, NULL));
+	OK(mbj_txn_subscribe(mbj_batch_txn(batch), account.id, &path, NULL));
+	mbj_batch_touch(batch);
+	OK(mbj_batch_commit(&batch, NULL));
+	primary_rename(options);
+	OK(mbj_replay_journal(replica, "p", &usual, &result, NULL));
+	MBJ_ASSERT(result.accounts_parked == 1);
+}
+
+static void replica_hear(const struct mbj_store_options *store, bool is_mending,
+			 struct mbj_stream_options *options)
 {
 	struct mbj_store *replica = NULL;
 	struct mbj_stream_result result;
 
+	if (is_mending)
+		primary_make(store);
 	OK(mbj_store_init("r", MBJ_STORE_REPLICA, store, NULL));
 	OK(mbj_replica_open("r", store, &replica, NULL));
+	if (is_mending)
+		account_park(replica, store);
+	options->is_mending = is_mending;
 	if (mbj_stream_follow(replica, options, &result, NULL) == MBJ_OK)
 		MBJ_ASSERT(result.is_met);
 	MBJ_ASSERT(result.replay.groups <= mbj_store_end(replica).lsn.v);
@@ -136,9 +200,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	options.timeout_ms = TIMEOUT_MS;
 	options.is_once = true;
 	if (data[0] % 2)
-		replica_hear(&store, &options);
+		replica_hear(&store, data[0] & 2, &options);
 	else
-		source_hear(&store, &options);
+		source_hear(&store, data[0] & 2, &options);
 	(void)close(options.in_fd);
 	(void)close(far);
 	disk_free(&disk);

@@ -19,27 +19,15 @@
  *
  * Threads: one at a time per store.
  */
+#include "resync_run.h"
+
 #include <string.h>
 
 #include <mbj/check.h>
-#include <mbj/quarantine.h>
 #include <mbj/trim.h>
 
 #include "quarantine_run.h"
-#include "snapshot_copy.h"
 #include "snapshot_judge.h"
-
-struct resync {
-	struct mbj_store *store;
-	struct mbj_id account;
-	const char *source;
-	struct mbj_lsn end; /* the state's watermark */
-	struct snapshot_copy copy;
-	bool is_kept;		   /* it has its name */
-	bool is_there;		   /* the snapshot has the account */
-	uint64_t records;	   /* of it, there or here, and waiting */
-	struct mbj_parked waiting; /* what its journal has behind it */
-};
 
 /* ----------------------------------------------------------- the snapshot */
 
@@ -65,21 +53,8 @@ static enum mbj_rc copy_keep(struct resync *resync, struct mbj_error *err)
 	return rc;
 }
 
-/* What it has of all accounts; what it has of this one is kept. */
-static enum mbj_rc copy_judge(struct resync *resync, const char *path,
-			      struct mbj_error *err)
-{
-	struct mbj_snapshot_account account = {.id = resync->account};
-	enum mbj_rc rc;
-
-	rc = snapshot_judge_by_journal(resync->store, path, &account, err);
-	resync->is_there = account.is_there;
-	resync->records = account.records;
-	return rc;
-}
-
 /* One's own of that group: where it is good it is that of the source. */
-static enum mbj_rc own_try(struct resync *resync, struct mbj_lsn lsn,
+enum mbj_rc resync_own_try(struct resync *resync, struct mbj_lsn lsn,
 			   struct mbj_error *err)
 {
 	struct snapshot_copy *copy = &resync->copy;
@@ -92,9 +67,20 @@ static enum mbj_rc own_try(struct resync *resync, struct mbj_lsn lsn,
 		rc = mbj_store_snapshot_judge(resync->store, lsn, &copy->info,
 					      err);
 	if (rc == MBJ_OK)
-		rc = copy_judge(resync, copy->path, err);
+		rc = snapshot_judge_by_journal(resync->store, copy->path, err);
 	resync->is_kept = rc == MBJ_OK;
 	return rc;
+}
+
+enum mbj_rc resync_copy_judge(struct resync *resync, struct mbj_lsn lsn,
+			      struct mbj_error *err)
+{
+	if (resync->copy.info.watermark.lsn.v != lsn.v)
+		return mbj_error_set(err, MBJ_ECORRUPT,
+				     "the snapshot of group %llu is another "
+				     "group's",
+				     (unsigned long long)lsn.v);
+	return snapshot_judge_by_journal(resync->store, resync->copy.temp, err);
 }
 
 static enum mbj_rc other_try(struct resync *resync, struct mbj_lsn lsn,
@@ -106,13 +92,7 @@ static enum mbj_rc other_try(struct resync *resync, struct mbj_lsn lsn,
 				&resync->copy, err);
 	if (rc < 0)
 		return rc;
-	if (resync->copy.info.watermark.lsn.v != lsn.v)
-		rc = mbj_error_set(err, MBJ_ECORRUPT,
-				   "the snapshot of group %llu is another "
-				   "group's",
-				   (unsigned long long)lsn.v);
-	if (rc == MBJ_OK)
-		rc = copy_judge(resync, resync->copy.temp, err);
+	rc = resync_copy_judge(resync, lsn, err);
 	if (rc < 0)
 		copy_drop(resync);
 	return rc;
@@ -123,17 +103,13 @@ static enum mbj_rc copy_try(struct resync *resync, struct mbj_lsn lsn,
 {
 	enum mbj_rc rc;
 
-	rc = own_try(resync, lsn, err);
+	rc = resync_own_try(resync, lsn, err);
 	if (snapshot_copy_is_fault(rc))
 		rc = other_try(resync, lsn, err);
 	return rc;
 }
 
-/*
- * The first group that a snapshot may have: one's own journal goes on from
- * there, and a state that is made anew takes it before any other that is good.
- */
-static enum mbj_rc least_find(const struct resync *resync,
+enum mbj_rc resync_least_find(const struct resync *resync,
 			      struct mbj_lsn *ret_least, struct mbj_error *err)
 {
 	const struct mbj_anchor *anchor =
@@ -197,7 +173,7 @@ static enum mbj_rc copy_find(struct resync *resync, struct mbj_error *err)
 	size_t count = 0;
 	enum mbj_rc rc;
 
-	rc = least_find(resync, &least, err);
+	rc = resync_least_find(resync, &least, err);
 	if (rc == MBJ_OK)
 		rc = mbj_snapshots_list(mbj_store_sys(resync->store),
 					resync->source, &lsns, &count, err);
@@ -221,6 +197,19 @@ static enum mbj_rc copy_find(struct resync *resync, struct mbj_error *err)
 }
 
 /* ------------------------------------------------------------- the account */
+
+/* What the snapshot has of it. */
+static enum mbj_rc snapshot_look(struct resync *resync, struct mbj_error *err)
+{
+	struct mbj_snapshot_account account = {.id = resync->account};
+	enum mbj_rc rc;
+
+	rc = snapshot_account_find(resync->copy.sys, copy_path(resync),
+				   &account, err);
+	resync->is_there = account.is_there;
+	resync->records = account.records;
+	return rc;
+}
 
 /* What is too large for one transaction, a state that is made anew takes. */
 static enum mbj_rc size_check(const struct resync *resync,
@@ -338,8 +327,10 @@ static enum mbj_rc account_replace(struct resync *resync, struct mbj_txn *txn,
 	bool is_found = false;
 	enum mbj_rc rc;
 
-	rc = mbj_txn_account_seek(txn, resync->account, &account, &is_found,
-				  err);
+	rc = snapshot_look(resync, err);
+	if (rc == MBJ_OK)
+		rc = mbj_txn_account_seek(txn, resync->account, &account,
+					  &is_found, err);
 	if (rc == MBJ_OK)
 		rc = here_count(resync, txn, err);
 	if (rc == MBJ_OK)
@@ -411,26 +402,8 @@ static enum mbj_rc rest_carry_out(struct resync *resync,
 	return rc;
 }
 
-/* The account, from a snapshot to the end of one's own journal. */
-static enum mbj_rc account_resync(struct resync *resync,
-				  struct mbj_resync_result *result,
-				  struct mbj_error *err)
-{
-	enum mbj_rc rc;
-
-	rc = copy_find(resync, err);
-	if (rc < 0)
-		return rc;
-	rc = account_make(resync, err);
-	copy_drop(resync);
-	if (rc == MBJ_OK)
-		rc = rest_carry_out(resync, result, err);
-	result->snapshot = resync->copy.info.watermark.lsn;
-	return rc;
-}
-
 /* What helped another one, the last replay too, may have helped it. */
-static enum mbj_rc aside_get(const struct resync *resync, bool *ret_is_aside,
+enum mbj_rc resync_aside_get(const struct resync *resync, bool *ret_is_aside,
 			     struct mbj_error *err)
 {
 	struct mbj_parked parked;
@@ -449,6 +422,24 @@ static enum mbj_rc aside_get(const struct resync *resync, bool *ret_is_aside,
 	if (rc < 0 && err != NULL)
 		*err = why;
 	return rc;
+}
+
+/* The account, from a snapshot to the end of one's own journal. */
+enum mbj_rc resync_account(struct resync *resync,
+			   struct mbj_resync_result *result,
+			   struct mbj_error *err)
+{
+	enum mbj_rc rc = account_make(resync, err);
+
+	if (rc == MBJ_OK)
+		rc = rest_carry_out(resync, result, err);
+	result->snapshot = resync->copy.info.watermark.lsn;
+	return rc;
+}
+
+void resync_done(const struct resync *resync)
+{
+	copy_drop(resync);
 }
 
 enum mbj_rc mbj_quarantine_resync(struct mbj_store *replica,
@@ -472,12 +463,16 @@ enum mbj_rc mbj_quarantine_resync(struct mbj_store *replica,
 	if (rc != MBJ_OK)
 		return rc;
 	resync.end = applied.lsn;
-	rc = account_resync(&resync, ret_result, err);
+	rc = copy_find(&resync, err);
+	if (rc < 0)
+		return rc;
+	rc = resync_account(&resync, ret_result, err);
+	resync_done(&resync);
 	/* And the contents of its messages. */
 	if (rc == MBJ_OK)
 		rc = mbj_replay_journal(replica, source, &usual,
 					&ret_result->replay, err);
 	if (rc == MBJ_OK)
-		rc = aside_get(&resync, &ret_result->is_aside, err);
+		rc = resync_aside_get(&resync, &ret_result->is_aside, err);
 	return rc;
 }

@@ -47,7 +47,6 @@ struct judging {
 	size_t count;
 	size_t capacity;
 	size_t sorted; /* so many are in order, one for each account */
-	struct mbj_snapshot_account *asked; /* for whom all is done */
 	/* What is wrong. */
 	size_t faults;
 	char text[MBJ_ERROR_MESSAGE_MAX];
@@ -307,8 +306,6 @@ static enum mbj_rc accounts_judge(struct judging *j, struct mbj_error *err)
 		rc = mbj_snapshot_accounts_next(j->snapshot, &account, err);
 		if (rc < 0)
 			break;
-		if (mbj_id_equal(account.id, j->asked->id))
-			*j->asked = account;
 		lacking_judge(j, &at, &account.id);
 		known = at < j->count && mbj_id_equal(j->known[at].id,
 						      account.id)
@@ -340,11 +337,10 @@ static enum mbj_rc all_judge(struct judging *j, struct mbj_error *err)
 }
 
 enum mbj_rc snapshot_judge_by_journal(struct mbj_store *store, const char *path,
-				      struct mbj_snapshot_account *account,
 				      struct mbj_error *err)
 {
 	const struct mbj_snapshot_info *info;
-	struct judging j = {.store = store, .asked = account};
+	struct judging j = {.store = store};
 	enum mbj_rc rc;
 
 	rc = mbj_snapshot_open(mbj_store_sys(store), path, &j.snapshot, err);
@@ -362,4 +358,27 @@ enum mbj_rc snapshot_judge_by_journal(struct mbj_store *store, const char *path,
 	mbj_snapshot_close(&j.snapshot);
 	mbj_free(j.known);
 	return rc;
+}
+
+enum mbj_rc snapshot_account_find(const struct mbj_sys *sys, const char *path,
+				  struct mbj_snapshot_account *account,
+				  struct mbj_error *err)
+{
+	struct mbj_snapshot_account found;
+	struct mbj_snapshot *snapshot = NULL;
+	int order = -1;
+	enum mbj_rc rc;
+
+	rc = mbj_snapshot_open(sys, path, &snapshot, err);
+	if (rc == MBJ_OK)
+		rc = mbj_snapshot_accounts_begin(snapshot, err);
+	while (rc == MBJ_OK && order < 0) {
+		rc = mbj_snapshot_accounts_next(snapshot, &found, err);
+		if (rc == MBJ_OK)
+			order = mbj_id_compare(found.id, account->id);
+	}
+	if (rc == MBJ_OK && order == 0)
+		*account = found;
+	mbj_snapshot_close(&snapshot);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }

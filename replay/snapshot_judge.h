@@ -14,13 +14,16 @@
  * group up to the snapshot recorded.  Accounts that were last named before the
  * journal begins are to be what the replica's own newest good snapshot up to
  * there has; without one nothing can be said of them.
- * What it has of *account, whose id is given, is told besides.
  * Requires: the journal has the snapshot's group, or ends before it begins.
  * Returns: MBJ_ECORRUPT, naming the accounts; MBJ_EFENCED (nothing can be
  * said).
  */
 enum mbj_rc snapshot_judge_by_journal(struct mbj_store *store, const char *path,
-				      struct mbj_snapshot_account *account,
 				      struct mbj_error *err) MBJ_MUST_CHECK;
+/* What it has of *account, whose id is given; one that it lacks is not there.
+ */
+enum mbj_rc snapshot_account_find(const struct mbj_sys *sys, const char *path,
+				  struct mbj_snapshot_account *account,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
 
 #endif

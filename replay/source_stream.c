@@ -32,11 +32,12 @@ static enum mbj_rc welcome_take(struct source_stream *s,
 				const struct stream_message *m,
 				struct mbj_error *err)
 {
-	if (m->version != STREAM_VERSION)
+	if (m->version < 1 || m->version > STREAM_VERSION)
 		return mbj_error_set(err, MBJ_EUNSUPPORTED,
 				     "the source speaks version %u of the "
-				     "stream, not %d",
+				     "stream, not 1 to %d",
 				     m->version, STREAM_VERSION);
+	s->version = m->version;
 	/* That is mended by waiting, for whoever can make another one. */
 	if (mbj_id_is_root(m->identity.lineage)) {
 		s->link.is_lost = true;
@@ -101,7 +102,7 @@ enum mbj_rc source_stream_greet(struct source_stream *s,
 				struct mbj_error *err)
 {
 	const struct mbj_identity *identity = mbj_store_identity(s->store);
-	struct stream_message m = {.version_lowest = STREAM_VERSION,
+	struct stream_message m = {.version_lowest = 1,
 				   .version_highest = STREAM_VERSION,
 				   .lineage = identity->lineage,
 				   .epoch = identity->epoch,

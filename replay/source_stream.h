@@ -37,6 +37,7 @@ struct source_stream {
 	struct mbj_store *store;
 	struct mbj_upstream *upstream; /* or NULL */
 	struct mbj_bytes name;	       /* the replica's own */
+	uint16_t version;	       /* that is spoken */
 	bool is_met;		       /* it was accepted */
 	int64_t asked_ms;	       /* the last question */
 	struct mbj_identity identity;

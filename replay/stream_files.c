@@ -124,9 +124,9 @@ static enum mbj_rc offer_open(struct stream_server *s, struct mbj_lsn lsn,
 	return rc;
 }
 
-/* The newest up to this group that the journal goes on from. */
-static enum mbj_rc offer_find(struct stream_server *s, struct mbj_lsn until,
-			      struct offered *ret_offered,
+/* The newest of these groups that the journal goes on from. */
+static enum mbj_rc offer_find(struct stream_server *s, struct mbj_lsn least,
+			      struct mbj_lsn until, struct offered *ret_offered,
 			      struct mbj_error *err)
 {
 	struct mbj_lsn *lsns = NULL;
@@ -142,6 +142,7 @@ static enum mbj_rc offer_find(struct stream_server *s, struct mbj_lsn until,
 			   "one there");
 	for (size_t i = 0; rc < 0 && i < count; i++) {
 		if ((until.v != 0 && lsns[i].v > until.v) ||
+		    lsns[i].v < least.v ||
 		    lsns[i].v + 1 < s->identity.anchor.first.v)
 			continue;
 		/* Gone meanwhile, or bad: the next older one may do. */
@@ -153,16 +154,16 @@ static enum mbj_rc offer_find(struct stream_server *s, struct mbj_lsn until,
 	return rc < 0 ? MBJ_ENOTFOUND : MBJ_OK;
 }
 
-/* From at to its end; what is wrong with it is *ret_why. */
+/* From one place to another; what is wrong with it is *ret_why. */
 static enum mbj_rc offer_send(struct stream_server *s, struct offered *offered,
-			      uint64_t at, struct mbj_error *ret_why,
-			      struct mbj_error *err)
+			      uint64_t at, uint64_t to,
+			      struct mbj_error *ret_why, struct mbj_error *err)
 {
 	struct mbj_error said = {.rc = MBJ_OK};
 	enum mbj_rc rc = MBJ_OK;
 
-	while (rc == MBJ_OK && ret_why->rc == MBJ_OK && at < offered->size) {
-		uint64_t left = offered->size - at;
+	while (rc == MBJ_OK && ret_why->rc == MBJ_OK && at < to) {
+		uint64_t left = to - at;
 		size_t n = STREAM_PIECE_SIZE;
 		size_t got = 0;
 
@@ -183,6 +184,26 @@ static enum mbj_rc offer_send(struct stream_server *s, struct offered *offered,
 	return rc;
 }
 
+/* The offer, and its bytes between two places. */
+static enum mbj_rc offer_answer(struct stream_server *s,
+				struct offered *offered, uint64_t at,
+				uint64_t to, struct mbj_error *err)
+{
+	struct stream_message answer = {.error = {.rc = MBJ_OK},
+					.snapshot = offered->lsn,
+					.size = offered->size};
+	enum mbj_rc rc = stream_link_send(&s->link, STREAM_OFFER, &answer, err);
+
+	if (rc == MBJ_OK)
+		rc = offer_send(s, offered, at, to, &answer.error, err);
+	if (rc == MBJ_OK)
+		rc = stream_link_send(&s->link,
+				      answer.error.rc == MBJ_OK ? STREAM_HERE
+								: STREAM_LOST,
+				      &answer, err);
+	return rc;
+}
+
 /*
  * A replica that takes it will want the groups behind it: from now on a trim
  * waits for it.
@@ -190,8 +211,9 @@ static enum mbj_rc offer_send(struct stream_server *s, struct offered *offered,
 enum mbj_rc stream_snapshot_answer(struct stream_server *s,
 				   struct mbj_error *err)
 {
+	const struct mbj_lsn any = {0};
 	struct offered offered = {.file = MBJ_FILE_CLOSED};
-	struct stream_message answer = {.error = {.rc = MBJ_OK}};
+	struct stream_message where = {.count = 0};
 	struct mbj_lsn until = s->request.snapshot;
 	uint64_t here = s->request.size;
 	struct mbj_error said = {.rc = MBJ_OK};
@@ -200,15 +222,12 @@ enum mbj_rc stream_snapshot_answer(struct stream_server *s,
 
 	stream_why_note(stream_identity_check(s, &said), &said, &why);
 	if (why.rc == MBJ_OK)
-		stream_why_note(offer_find(s, until, &offered, &said), &said,
-				&why);
-	answer.snapshot = offered.lsn;
-	answer.size = offered.size;
-	answer.received = offered.lsn;
-	answer.applied = offered.lsn;
+		stream_why_note(offer_find(s, any, until, &offered, &said),
+				&said, &why);
+	where.received = offered.lsn;
+	where.applied = offered.lsn;
 	if (why.rc == MBJ_OK)
-		stream_why_note(stream_register(s, &answer, &said), &said,
-				&why);
+		stream_why_note(stream_register(s, &where, &said), &said, &why);
 	if (why.rc != MBJ_OK) {
 		mbj_file_close(&offered.file);
 		return stream_fault_send(s, &why, err);
@@ -216,14 +235,47 @@ enum mbj_rc stream_snapshot_answer(struct stream_server *s,
 	if (offered.lsn.v != until.v || here > offered.size)
 		here = 0;
 	s->is_seeding = true;
-	rc = stream_link_send(&s->link, STREAM_OFFER, &answer, err);
-	if (rc == MBJ_OK)
-		rc = offer_send(s, &offered, here, &answer.error, err);
+	rc = offer_answer(s, &offered, here, offered.size, err);
 	mbj_file_close(&offered.file);
-	if (rc == MBJ_OK)
-		rc = stream_link_send(&s->link,
-				      answer.error.rc == MBJ_OK ? STREAM_HERE
-								: STREAM_LOST,
-				      &answer, err);
+	return rc;
+}
+
+/*
+ * For a replica that has these groups itself: where it stands does not change,
+ * and so nothing is held for it.
+ */
+enum mbj_rc stream_part_answer(struct stream_server *s, struct mbj_error *err)
+{
+	struct offered offered = {.file = MBJ_FILE_CLOSED};
+	struct mbj_lsn least = s->request.least;
+	struct mbj_lsn until = s->request.snapshot;
+	uint64_t at = s->request.size;
+	uint64_t max = s->request.bytes_max;
+	struct mbj_error said = {.rc = MBJ_OK};
+	struct mbj_error why = {.rc = MBJ_OK};
+	enum mbj_rc rc;
+
+	if (s->version < STREAM_VERSION_PARTS)
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "the replica asked for a part, which "
+				     "version %u of the stream has not",
+				     s->version);
+	stream_why_note(stream_identity_check(s, &said), &said, &why);
+	if (why.rc == MBJ_OK)
+		stream_why_note(offer_find(s, least, until, &offered, &said),
+				&said, &why);
+	if (why.rc == MBJ_OK && at > offered.size)
+		(void)mbj_error_set(&why, MBJ_ENOTFOUND,
+				    "the source's snapshot of group %llu has "
+				    "fewer bytes than are here",
+				    (unsigned long long)offered.lsn.v);
+	if (why.rc != MBJ_OK) {
+		mbj_file_close(&offered.file);
+		return stream_fault_send(s, &why, err);
+	}
+	if (max > offered.size - at)
+		max = offered.size - at;
+	rc = offer_answer(s, &offered, at, at + max, err);
+	mbj_file_close(&offered.file);
 	return rc;
 }

@@ -3,14 +3,15 @@
  *
  * Each time that the source has more is a run of the loop that replays a
  * journal (replay.c), so that what came is committed, and counted, before more
- * is waited for.
+ * is waited for.  Accounts that stay aside are made again in steps between two
+ * runs (stream_mend.c).
  *
  * Threads: one.
  */
 #include <mbj/check.h>
 #include <mbj/stream.h>
 
-#include "source_stream.h"
+#include "stream_mend.h"
 
 /* What earlier runs wanted is asked for again no more often than this. */
 enum { WANTED_MS = 60000 };
@@ -82,10 +83,64 @@ static enum mbj_rc round_run(struct source_stream *s,
 	return rc;
 }
 
+/* What is done beside what comes. */
+struct staying {
+	const struct mbj_stream_options *options;
+	struct mbj_replay_result *result;
+	struct stream_mend *mend; /* or NULL */
+	bool is_wanting;	  /* what it made lacks contents */
+};
+
+/* Begin to see to those who stay aside, if that is wanted. */
+static enum mbj_rc mend_begin(struct source_stream *s, struct staying *staying,
+			      struct mbj_error *err)
+{
+	if (!staying->options->is_mending || staying->mend != NULL ||
+	    staying->result->accounts_parked == 0)
+		return MBJ_OK;
+	return stream_mend_begin(s, MBJ_ID_ROOT, &staying->mend, err);
+}
+
+static enum mbj_rc mend_step(struct staying *staying, struct mbj_error *err)
+{
+	bool is_over = false;
+	enum mbj_rc rc;
+
+	if (staying->mend == NULL)
+		return MBJ_OK;
+	rc = stream_mend_step(staying->mend, &is_over, err);
+	if (rc < 0 || !is_over)
+		return rc;
+	staying->is_wanting = stream_mend_count(staying->mend) > 0;
+	staying->result->accounts_resynced += stream_mend_count(staying->mend);
+	stream_mend_end(&staying->mend);
+	return MBJ_OK;
+}
+
+/* Contents of accounts that were made again, and how many are aside now. */
+static enum mbj_rc mend_finish(struct source_stream *s, struct staying *staying,
+			       struct mbj_error *err)
+{
+	if (!staying->is_wanting)
+		return MBJ_OK;
+	staying->is_wanting = false;
+	s->source.is_brief = false;
+	return round_run(s, staying->result, err);
+}
+
+/* All of it at once. */
+static enum mbj_rc mend_run(struct source_stream *s, struct staying *staying,
+			    struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	while (rc == MBJ_OK && staying->mend != NULL)
+		rc = mend_step(staying, err);
+	return rc == MBJ_OK ? mend_finish(s, staying, err) : rc;
+}
+
 /* Until something ends it. */
-static enum mbj_rc rounds_run(struct source_stream *s,
-			      const struct mbj_stream_options *options,
-			      struct mbj_replay_result *result,
+static enum mbj_rc rounds_run(struct source_stream *s, struct staying *staying,
 			      struct mbj_error *err)
 {
 	int64_t asked = mbj_monotonic_ms();
@@ -95,7 +150,11 @@ static enum mbj_rc rounds_run(struct source_stream *s,
 		int64_t now;
 		bool is_more;
 
-		rc = source_stream_wait(s, options->wait_ms, &is_more, err);
+		rc = source_stream_wait(s,
+					staying->mend != NULL
+						? 0
+						: staying->options->wait_ms,
+					&is_more, err);
 		if (rc < 0)
 			break;
 		now = mbj_monotonic_ms();
@@ -103,9 +162,51 @@ static enum mbj_rc rounds_run(struct source_stream *s,
 		if (!s->source.is_brief)
 			asked = now;
 		if (is_more || !s->source.is_brief)
-			rc = round_run(s, result, err);
+			rc = round_run(s, staying->result, err);
+		if (rc == MBJ_OK && !s->source.is_brief)
+			rc = mend_begin(s, staying, err);
+		if (rc == MBJ_OK)
+			rc = mend_step(staying, err);
+		if (rc == MBJ_OK)
+			rc = mend_finish(s, staying, err);
 	}
 	return rc;
+}
+
+/* Where the source ends, until something ends it. */
+static enum mbj_rc stay(struct source_stream *s,
+			const struct mbj_stream_options *options,
+			struct mbj_replay_result *result, struct mbj_error *err)
+{
+	struct staying staying = {.options = options, .result = result};
+	enum mbj_rc rc = mend_begin(s, &staying, err);
+
+	if (rc == MBJ_OK && options->is_once)
+		rc = mend_run(s, &staying, err);
+	else if (rc == MBJ_OK)
+		rc = rounds_run(s, &staying, err);
+	stream_mend_end(&staying.mend);
+	return rc;
+}
+
+/* Meet the source, and have all that it has. */
+static enum mbj_rc catch_up(struct source_stream *s, struct mbj_store *replica,
+			    const struct mbj_stream_options *options,
+			    struct mbj_replay_result *result,
+			    struct mbj_error *err)
+{
+	struct mbj_replay_options usual = MBJ_REPLAY_OPTIONS_INIT;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(options->size == sizeof(*options));
+	MBJ_ASSERT(options->wait_ms <= STREAM_WAIT_MAX);
+	rc = source_stream_begin(s, replica, options, err);
+	if (rc == MBJ_OK) {
+		rc = replay_source_run(replica, &s->source, &usual, result,
+				       err);
+		result->source_end = s->end;
+	}
+	return rc == MBJ_OK ? progress_note(s, result, err) : rc;
 }
 
 enum mbj_rc mbj_stream_follow(struct mbj_store *replica,
@@ -113,28 +214,62 @@ enum mbj_rc mbj_stream_follow(struct mbj_store *replica,
 			      struct mbj_stream_result *ret_result,
 			      struct mbj_error *err)
 {
-	struct mbj_replay_options usual = MBJ_REPLAY_OPTIONS_INIT;
 	struct source_stream s;
 	enum mbj_rc rc;
 
-	MBJ_ASSERT(options->size == sizeof(*options));
-	MBJ_ASSERT(options->wait_ms <= STREAM_WAIT_MAX);
 	memset(ret_result, 0, sizeof(*ret_result));
-	rc = source_stream_begin(&s, replica, options, err);
-	if (rc == MBJ_OK) {
-		rc = replay_source_run(replica, &s.source, &usual,
-				       &ret_result->replay, err);
-		ret_result->replay.source_end = s.end;
-	}
-	if (rc == MBJ_OK)
-		rc = progress_note(&s, &ret_result->replay, err);
+	rc = catch_up(&s, replica, options, &ret_result->replay, err);
 	ret_result->is_met = s.is_met;
-	if (rc == MBJ_OK && !options->is_once)
-		rc = rounds_run(&s, options, &ret_result->replay, err);
+	if (rc == MBJ_OK)
+		rc = stay(&s, options, &ret_result->replay, err);
 	ret_result->is_lost = rc < 0 && s.link.is_lost;
 	ret_result->is_stopped = s.link.is_told;
 	if (s.link.is_told && rc < 0 && s.link.is_lost)
 		rc = MBJ_OK;
+	source_stream_done(&s);
+	return rc;
+}
+
+/* The account, and then its contents. */
+static enum mbj_rc account_mend(struct source_stream *s,
+				struct stream_mend *mend,
+				struct mbj_resync_result *result,
+				struct mbj_error *err)
+{
+	bool is_over = false;
+	enum mbj_rc rc = MBJ_OK;
+
+	while (rc == MBJ_OK && !is_over)
+		rc = stream_mend_step(mend, &is_over, err);
+	if (rc < 0)
+		return rc;
+	result->snapshot = stream_mend_result(mend)->snapshot;
+	result->groups = stream_mend_result(mend)->groups;
+	s->source.is_brief = false;
+	rc = round_run(s, &result->replay, err);
+	if (rc == MBJ_OK)
+		rc = resync_aside_get(stream_mend_resync(mend),
+				      &result->is_aside, err);
+	return rc;
+}
+
+enum mbj_rc mbj_stream_resync(struct mbj_store *replica, struct mbj_id account,
+			      const struct mbj_stream_options *options,
+			      struct mbj_resync_result *ret_result,
+			      struct mbj_error *err)
+{
+	struct stream_mend *mend = NULL;
+	struct source_stream s;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(!mbj_id_is_reserved(account));
+	memset(ret_result, 0, sizeof(*ret_result));
+	rc = catch_up(&s, replica, options, &ret_result->replay, err);
+	if (rc == MBJ_OK)
+		rc = stream_mend_begin(&s, account, &mend, err);
+	if (rc == MBJ_OK)
+		rc = account_mend(&s, mend, ret_result, err);
+	stream_mend_end(&mend);
 	source_stream_done(&s);
 	return rc;
 }

@@ -334,10 +334,35 @@ static void field_encode(struct mbj_buf *buf, enum stream_field field,
 		mbj_buf_put_u64(buf, m->snapshot.v);
 		mbj_buf_put_u64(buf, m->size);
 		return;
+	case STREAM_HAS_PART:
+		mbj_buf_put_u64(buf, m->least.v);
+		mbj_buf_put_u64(buf, m->snapshot.v);
+		mbj_buf_put_u64(buf, m->size);
+		mbj_buf_put_u32(buf, m->bytes_max);
+		return;
 	case STREAM_HAS_NONE:
 		break;
 	}
 	MBJ_UNREACHABLE();
+}
+
+static enum mbj_rc part_decode(struct mbj_reader *reader,
+			       struct stream_message *m, struct mbj_error *err)
+{
+	m->least.v = mbj_read_u64(reader);
+	m->snapshot.v = mbj_read_u64(reader);
+	m->size = mbj_read_u64(reader);
+	m->bytes_max = mbj_read_u32(reader);
+	if (!mbj_reader_ok(reader))
+		return bad(err, "part");
+	if (m->least.v == 0 || m->snapshot.v < m->least.v ||
+	    (m->size > 0 && m->snapshot.v != m->least.v))
+		return bad(err, "LSNs, which contradict each other,");
+	if (m->bytes_max > STREAM_FETCH_MAX)
+		return mbj_error_set(err, MBJ_ELIMIT,
+				     "more bytes are asked for than are "
+				     "allowed");
+	return MBJ_OK;
 }
 
 static enum mbj_rc versions_decode(struct mbj_reader *reader,
@@ -419,6 +444,8 @@ static enum mbj_rc field_decode(struct mbj_reader *reader,
 		m->snapshot.v = mbj_read_u64(reader);
 		m->size = mbj_read_u64(reader);
 		return mbj_reader_ok(reader) ? MBJ_OK : bad(err, "snapshot");
+	case STREAM_HAS_PART:
+		return part_decode(reader, m, err);
 	case STREAM_HAS_NONE:
 		break;
 	}

@@ -14,6 +14,7 @@
  *	fetch     ->  groups... , then end | fault
  *	contents  ->  for each: piece..., then here | lost
  *	snapshot  ->  offer, piece..., then here | lost; or fault
+ *	part      ->  the same, so many bytes of it (from version 2 on)
  *
  * hello is the first question, and may be the next one after a snapshot: the
  * replica then asks what the source has where the snapshot ends.
@@ -35,7 +36,9 @@
 #include <mbj/store.h>
 
 enum {
-	STREAM_VERSION = 1,
+	/* Both sides speak all from 1 to this; 2 has part. */
+	STREAM_VERSION = 2,
+	STREAM_VERSION_PARTS = 2,
 	STREAM_HEAD_SIZE = 16,
 	STREAM_FRAME_MAX = 1 << 20, /* head and body */
 	STREAM_DATA_MAX = STREAM_FRAME_MAX - STREAM_HEAD_SIZE,
@@ -57,7 +60,8 @@ enum {
 	X(END, 5, "groups and bytes that were sent, the source's last LSN") \
 	X(DIGESTS, 6, "a number of SHA-256 and sizes")                      \
 	X(ERROR, 7, "an error")                                             \
-	X(SNAPSHOT, 8, "LSN of a snapshot, bytes")
+	X(SNAPSHOT, 8, "LSN of a snapshot, bytes")                          \
+	X(PART, 9, "lowest and highest LSN of a snapshot, a place in it, bytes")
 
 enum stream_field {
 #define X(name, bit, what) STREAM_HAS_##name = 1 << (bit),
@@ -90,13 +94,14 @@ enum stream_side { STREAM_REPLICA = 0, STREAM_SOURCE = 1 };
 	X(SNAPSHOT, 11, "snapshot", STREAM_REPLICA, STREAM_HAS_SNAPSHOT,      \
 	  STREAM_SMALL_MAX)                                                   \
 	X(OFFER, 12, "offer", STREAM_SOURCE, STREAM_HAS_SNAPSHOT,             \
-	  STREAM_SMALL_MAX)
+	  STREAM_SMALL_MAX)                                                   \
+	X(PART, 13, "part", STREAM_REPLICA, STREAM_HAS_PART, STREAM_SMALL_MAX)
 
 enum stream_kind {
 #define X(name, number, word, side, fields, size_max) STREAM_##name = (number),
 	STREAM_KIND_MAP(X)
 #undef X
-		STREAM_KIND_LAST = STREAM_OFFER
+		STREAM_KIND_LAST = STREAM_PART
 };
 
 struct stream_head {
@@ -134,6 +139,12 @@ struct stream_message {
 	 * its group, and how many bytes it has in all.
 	 */
 	struct mbj_lsn snapshot;
+	/*
+	 * Of a part: the newest snapshot from least to snapshot is asked for,
+	 * of which size bytes are here; bytes_max of it at most.  Only of one
+	 * that is named, least == snapshot, can any be here.
+	 */
+	struct mbj_lsn least;
 	struct mbj_error error;
 };
 

@@ -142,12 +142,15 @@ static enum mbj_rc welcome_make(struct stream_server *s,
 	enum mbj_rc rc = MBJ_OK;
 
 	if (hello->version_lowest > STREAM_VERSION ||
-	    hello->version_highest < STREAM_VERSION)
+	    hello->version_highest < 1)
 		return mbj_error_set(err, MBJ_EUNSUPPORTED,
 				     "the replica speaks versions %u to %u of "
-				     "the stream, the source speaks %d",
+				     "the stream, the source speaks 1 to %d",
 				     hello->version_lowest,
 				     hello->version_highest, STREAM_VERSION);
+	s->version = hello->version_highest < STREAM_VERSION
+			     ? hello->version_highest
+			     : STREAM_VERSION;
 	if (!mbj_id_is_root(s->identity.lineage)) {
 		rc = mbj_store_log_reader(s->sys, s->dir, &s->reader, err);
 		if (rc == MBJ_OK)
@@ -157,7 +160,7 @@ static enum mbj_rc welcome_make(struct stream_server *s,
 	if (rc < 0)
 		return rc;
 	*ret_welcome = (struct stream_message){
-		.version = STREAM_VERSION,
+		.version = s->version,
 		.identity = s->identity,
 		.end = there.end,
 		.has_chain = there.has_chain,
@@ -447,6 +450,8 @@ static enum mbj_rc requests_answer(struct stream_server *s,
 			rc = stream_contents_answer(s, err);
 		else if (kind == STREAM_SNAPSHOT)
 			rc = stream_snapshot_answer(s, err);
+		else if (kind == STREAM_PART)
+			rc = stream_part_answer(s, err);
 		else if (s->is_seeding)
 			rc = hello_again(s, err);
 		else

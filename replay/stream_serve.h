@@ -21,6 +21,7 @@ struct stream_server {
 	struct stream_link link;
 	struct stream_watch watch;
 	struct mbj_identity identity;
+	uint16_t version;	       /* that is spoken */
 	struct mbj_log_reader *reader; /* NULL: nothing to read yet */
 	struct mbj_log_reader *live;   /* to be the next reader, or NULL */
 	bool is_registering;
@@ -69,5 +70,7 @@ enum mbj_rc stream_contents_answer(struct stream_server *s,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc stream_snapshot_answer(struct stream_server *s,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc stream_part_answer(struct stream_server *s,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
 
 #endif

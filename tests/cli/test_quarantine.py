@@ -2,6 +2,7 @@
 """Accounts that are set aside on a replica, from outside."""
 import json
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -189,6 +190,68 @@ class Quarantine(ServiceCase):
         self.agree()
         self.mbj("verify", self.p, self.r, "--deep")
 
+    def carrier(self):
+        return f"{shlex.quote(MBJ)} send {shlex.quote(str(self.p))}"
+
+    def test_resync_stream(self):
+        """Goal: resync through a stream is what it is from a directory.
+        Method: by a command, by a socket; accounts that are aside and not;
+        what is refused."""
+        self.aside("alice", "bob")
+        self.assertIn("mbj snapshot",
+                      self.quarantine("resync", "alice", "--exec",
+                                      self.carrier(), status=REFUSED).err)
+        self.mbj("deliver", self.p, "alice", stdin="Subject: 1\n\nbody\n")
+        self.mbj("snapshot", self.p)
+        self.mbj("deliver", self.p, "alice", stdin="Subject: 2\n\nbody\n")
+        result = json.loads(self.quarantine(
+            "resync", "alice", "--exec", self.carrier(), "--json").out)
+        self.assertEqual((result["groups"], result["isAside"],
+                          result["blobsMissing"]), (1, False, 0))
+        self.assertRegex(self.read("list").out, r"^bob .*\n$")
+        address = f"unix:{self.dir}/replicas"
+        listener = subprocess.Popen([MBJ, "send", str(self.p), "--listen",
+                                     address], stderr=subprocess.PIPE)
+        try:
+            self.until((self.dir / "replicas").exists)
+            self.assertIn("made again from the snapshot of group",
+                          self.quarantine("resync", "bob", "--from",
+                                          address).out)
+        finally:
+            listener.terminate()
+            listener.communicate()
+        self.mbj("verify", self.p, self.r, "--deep")
+        self.quarantine("resync", "carol", "--exec", self.carrier(),
+                        status=FAILED)
+        self.quarantine("resync", "alice", "--exec", "false", status=FAILED)
+        self.mbj("fsck", self.r, "--rebuild")
+        self.agree()
+        self.mbj("verify", self.p, self.r, "--deep")
+
+    def test_resync_by_itself(self):
+        """Goal: a follower makes accounts again that stay aside, contents and
+        all, from the source's snapshot.  Method: once; then one that stays."""
+        self.aside("alice", "bob")
+        self.mbj("deliver", self.p, "alice", stdin="Subject: 1\n\nbody\n")
+        self.mbj("snapshot", self.p)
+        result = self.mbj("follow", self.r, "--once", "--exec", self.carrier(),
+                          "--json").json()
+        self.assertEqual((result["accountsResynced"], result["accountsParked"],
+                          result["blobsMissing"]), (2, 0, 0))
+        self.agree()
+        self.mbj("verify", self.p, self.r, "--deep")
+        self.ghost("alice")
+        self.mbj("rename", self.p, "alice", "Z>A")
+        self.replay(status=PARTIAL)
+        self.mbj("snapshot", self.p)
+        self.serve("--exec", self.carrier(), store=self.r)
+        self.until(lambda: self.read_status("list") == OK)
+        self.stop()
+        self.agree()
+
+    def read_status(self, word):
+        return run("quarantine", self.r, word).status
+
     def test_resync_fork(self):
         """Goal: a snapshot of a history that has forked is not taken.  Method:
         a copy of the primary that went on by itself."""
@@ -238,6 +301,8 @@ class Quarantine(ServiceCase):
                           ("retry", "alice", "--all"), ("list", "--all"),
                           ("mend", "alice"), ("resync", "alice"),
                           ("resync", "--from", self.p),
+                          ("resync", "--exec", self.carrier()),
+                          ("retry", "alice", "--exec", self.carrier()),
                           ("retry", "alice", "--from", self.p)):
             self.assertIn("mbj help quarantine",
                           self.quarantine(*arguments, status=USAGE).err)

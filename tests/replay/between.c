@@ -57,11 +57,26 @@ static void *between_run(void *context)
 	return NULL;
 }
 
-enum mbj_rc meet(struct lab *lab, const char *dir, size_t cut, size_t flip,
-		 struct meeting *ret)
+static enum mbj_rc replica_run(struct fixture *f, const struct encounter *how,
+			       int fd, struct meeting *ret)
 {
 	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
-	struct between between = {.cut = cut, .flip = flip};
+
+	options.in_fd = fd;
+	options.out_fd = fd;
+	options.is_once = true;
+	options.is_mending = how->is_mending;
+	options.timeout_ms = 20000;
+	if (!mbj_id_is_root(how->account))
+		return mbj_stream_resync(f->replica, how->account, &options,
+					 &ret->resync, &ret->why);
+	return mbj_stream_follow(f->replica, &options, &ret->result, &ret->why);
+}
+
+enum mbj_rc meet_with(struct fixture *f, const char *dir,
+		      const struct encounter *how, struct meeting *ret)
+{
+	struct between between = {.cut = how->cut, .flip = how->flip};
 	struct sender sender = {.dir = dir};
 	struct pair left;
 	struct pair right;
@@ -79,12 +94,7 @@ enum mbj_rc meet(struct lab *lab, const char *dir, size_t cut, size_t flip,
 	ck_assert_int_eq(pthread_create(&threads[1], NULL, between_run,
 					&between),
 			 0);
-	options.in_fd = right.near;
-	options.out_fd = right.near;
-	options.is_once = true;
-	options.timeout_ms = 20000;
-	rc = mbj_stream_follow(lab->f.replica, &options, &ret->result,
-			       &ret->why);
+	rc = replica_run(f, how, right.near, ret);
 	(void)shutdown(right.near, SHUT_RDWR);
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
@@ -92,4 +102,11 @@ enum mbj_rc meet(struct lab *lab, const char *dir, size_t cut, size_t flip,
 	pair_close(&left);
 	pair_close(&right);
 	return rc;
+}
+
+enum mbj_rc meet(struct lab *lab, const char *dir, size_t cut, size_t flip,
+		 struct meeting *ret)
+{
+	return meet_with(&lab->f, dir,
+			 &(struct encounter){.cut = cut, .flip = flip}, ret);
 }

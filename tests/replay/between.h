@@ -11,14 +11,21 @@ enum { ENOUGH = 1 << 30 }; /* more bytes than are said */
 
 struct meeting {
 	struct mbj_stream_result result;
+	struct mbj_resync_result resync; /* of one account */
 	struct mbj_error why;
 	size_t said;
 };
 
-/*
- * The replica follows the source in dir to its end, or until so many bytes of
- * the source came through; a bit of byte flip is another one.
- */
+struct encounter {
+	size_t cut;  /* so many bytes of the source come through */
+	size_t flip; /* a bit of this one is another one */
+	bool is_mending;
+	struct mbj_id account; /* is made again, ROOT: it follows */
+};
+
+/* The replica follows the source in dir to its end, or to the cut. */
+enum mbj_rc meet_with(struct fixture *f, const char *dir,
+		      const struct encounter *how, struct meeting *ret);
 enum mbj_rc meet(struct lab *lab, const char *dir, size_t cut, size_t flip,
 		 struct meeting *ret);
 

@@ -25,6 +25,8 @@ TCase *test_engine_case(void);
 TCase *test_fault_case(void);
 TCase *test_healing_case(void);
 TCase *test_judge_case(void);
+TCase *test_mend_case(void);
+TCase *test_mend_peer_case(void);
 TCase *test_open_case(void);
 TCase *test_outside_case(void);
 TCase *test_quarantine_case(void);

@@ -51,6 +51,8 @@ static void frame_make(enum stream_kind kind, struct mbj_buf *ret_frame)
 		.data = mbj_bytes_str("bytes"),
 		.count = 2,
 		.size = 77,
+		.least = {3},
+		.snapshot = {3},
 	};
 	struct mbj_buf contents;
 

@@ -22,7 +22,7 @@
 #ifndef MBJ_STREAM_H
 #define MBJ_STREAM_H
 
-#include <mbj/replay.h>
+#include <mbj/quarantine.h>
 #include <mbj/upstream.h>
 
 #ifdef __cplusplus
@@ -49,12 +49,15 @@ struct mbj_stream_options {
 	/* The source's: keep what the replica says of itself in the register
 	 * (mbj/replicas.h), as well as that can be done. */
 	bool is_registering;
+	/* The replica's: make accounts that stay aside again from a snapshot
+	 * that the source has. */
+	bool is_mending;
 };
 
 #define MBJ_STREAM_OPTIONS_INIT                                               \
 	((struct mbj_stream_options){sizeof(struct mbj_stream_options), 0, 1, \
 				     -1, 60000, 10000, false, NULL, NULL,     \
-				     NULL, false})
+				     NULL, false, false})
 
 /*
  * Serve one replica what is in the store in dir, until it hangs up or is not
@@ -92,6 +95,21 @@ struct mbj_stream_result {
 MBJ_API enum mbj_rc mbj_stream_follow(struct mbj_store *replica,
 				      const struct mbj_stream_options *options,
 				      struct mbj_stream_result *ret_result,
+				      struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * mbj_quarantine_resync from a source on another host: the replica is brought
+ * to where it is, its newest snapshot of a group that the replica has comes
+ * through the stream, unless the replica has one as new, and contents are
+ * fetched last.  One that broke off goes on with what came.
+ * Returns: as mbj_quarantine_resync; MBJ_EIO (the connection broke, or it was
+ * told to stop), MBJ_EUNSUPPORTED (the source's version has no such thing).
+ * Durability: as mbj_quarantine_resync.
+ */
+MBJ_API enum mbj_rc mbj_stream_resync(struct mbj_store *replica,
+				      struct mbj_id account,
+				      const struct mbj_stream_options *options,
+				      struct mbj_resync_result *ret_result,
 				      struct mbj_error *err) MBJ_MUST_CHECK;
 
 #ifdef __cplusplus

@@ -1,0 +1,477 @@
+/*
+ * Accounts made again through a stream; see stream_mend.h.
+ *
+ *	ask what there is --own, good--------------------------+
+ *	  |                                                    v
+ *	  +--> parts into snapshots/<LSN>.snap.part --whole--> judge -->
+ *accounts
+ *
+ * Invariants:
+ *   1. only a snapshot of a group that the replica's own journal has is taken,
+ *      and only if that journal says the same of every account (resync.c): a
+ *      source that is behind, forked or bent changes nothing here;
+ *   2. each account is exchanged in one transaction, and what waits for it
+ *      behind the snapshot is carried out in order;
+ *   3. with one snapshot an account is tried once for as long as it waits from
+ *      the same group on, and a snapshot that is no good is asked for once.
+ */
+#include "stream_mend.h"
+
+#include <mbj/check.h>
+
+#include "quarantine_run.h"
+#include "snapshot_part.h"
+
+enum { PART_SIZE = 1 << 20 };
+
+struct stream_mend {
+	struct source_stream *stream;
+	struct mbj_store *store;
+	struct resync resync;
+	struct snapshot_part part;
+	struct waiting_list list; /* is_active: to be made again */
+	size_t at;		  /* the next of them */
+	struct mbj_lsn lsn;	  /* of the snapshot */
+	uint64_t size;		  /* of it, in all */
+	bool is_one;		  /* its account alone, whatever it is */
+	bool is_fetching;
+	bool is_judged;	      /* resync.copy */
+	struct mbj_lsn began; /* the state, when it was seen who is aside */
+	uint64_t count;
+	struct mbj_resync_result result; /* of the last one */
+};
+
+static enum mbj_rc peer_bad(struct stream_mend *mend, struct mbj_error *err,
+			    const char *what)
+{
+	mend->stream->link.is_lost = true;
+	return mbj_error_set(err, MBJ_ECORRUPT, "the source sent %s", what);
+}
+
+/* --------------------------------------------------------------- the bytes */
+
+/* What is asked for. */
+struct part_want {
+	struct mbj_lsn least;
+	struct mbj_lsn most;
+	uint64_t at;
+	uint32_t max;
+};
+
+/* As much as was asked for, and no more. */
+static enum mbj_rc pieces_take(struct stream_mend *mend, uint64_t n,
+			       struct mbj_error *err)
+{
+	struct stream_message m;
+	enum stream_kind kind = STREAM_FAULT;
+	enum mbj_rc rc;
+
+	for (;;) {
+		rc = stream_link_receive(&mend->stream->link, 0, &kind, &m,
+					 err);
+		if (rc < 0)
+			return rc;
+		if (kind == STREAM_HERE && n == 0)
+			return MBJ_OK;
+		if (kind == STREAM_LOST)
+			return stream_fault_take(mend->stream, &m.error, err);
+		if (kind != STREAM_PIECE || m.data.n > n)
+			return peer_bad(mend, err,
+					"something else than the part of a "
+					"snapshot");
+		n -= m.data.n;
+		rc = snapshot_part_write(&mend->part, m.data, err);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+/*
+ * Ask, and take what comes.  Returns: MBJ_ENOTFOUND where the source has none
+ * of these groups.
+ */
+static enum mbj_rc part_ask(struct stream_mend *mend,
+			    const struct part_want *want,
+			    struct mbj_lsn *ret_lsn, uint64_t *ret_size,
+			    struct mbj_error *err)
+{
+	struct stream_message m = {.least = want->least,
+				   .snapshot = want->most,
+				   .size = want->at,
+				   .bytes_max = want->max};
+	struct stream_link *link = &mend->stream->link;
+	enum stream_kind kind = STREAM_FAULT;
+	uint64_t left;
+	enum mbj_rc rc;
+
+	rc = stream_link_send(link, STREAM_PART, &m, err);
+	if (rc == MBJ_OK)
+		rc = stream_link_receive(link, 0, &kind, &m, err);
+	if (rc < 0)
+		return rc;
+	if (kind == STREAM_FAULT && m.error.rc == MBJ_ENOTFOUND) {
+		if (err != NULL)
+			*err = m.error;
+		return MBJ_ENOTFOUND;
+	}
+	if (kind == STREAM_FAULT)
+		return stream_fault_take(mend->stream, &m.error, err);
+	if (kind != STREAM_OFFER || m.snapshot.v < want->least.v ||
+	    m.snapshot.v > want->most.v || m.size == 0 || m.size < want->at)
+		return peer_bad(mend, err,
+				"another snapshot than was asked for");
+	*ret_lsn = m.snapshot;
+	*ret_size = m.size;
+	left = m.size - want->at;
+	return pieces_take(mend, left < want->max ? left : want->max, err);
+}
+
+/* ---------------------------------------------------------- what was tried */
+
+static struct mbj_retry_pace *pace_of(const struct stream_mend *mend)
+{
+	return mbj_store_retry_pace(mend->store);
+}
+
+static void tried_note(const struct stream_mend *mend)
+{
+	struct mbj_retry_pace *pace = pace_of(mend);
+
+	if (mend->is_one)
+		return;
+	if (mend->lsn.v > pace->tried.v)
+		pace->tried = mend->lsn;
+	pace->tried_end = mend->began;
+}
+
+/* It is no good, and is not asked for again. */
+static void refused_note(const struct stream_mend *mend)
+{
+	if (mend->is_one)
+		return;
+	pace_of(mend)->refused = mend->lsn;
+	tried_note(mend);
+}
+
+/* Those whom it may help; false: nobody. */
+static bool list_choose(struct stream_mend *mend)
+{
+	const struct mbj_retry_pace *pace = pace_of(mend);
+	bool is_newer = mend->lsn.v > pace->tried.v;
+	bool is_any = false;
+
+	for (size_t i = 0; i < mend->list.count; i++) {
+		struct waiting *w = &mend->list.items[i];
+
+		w->is_active = is_newer || w->first.v > pace->tried_end.v;
+		is_any = is_any || w->is_active;
+	}
+	return is_any;
+}
+
+/* ------------------------------------------------------------ the snapshot */
+
+/* The first group that may be asked for. */
+static struct mbj_lsn bound_find(const struct stream_mend *mend)
+{
+	struct mbj_lsn first = mbj_store_identity(mend->store)->anchor.first;
+	struct mbj_lsn refused = {0};
+
+	if (!mend->is_one)
+		refused = pace_of(mend)->refused;
+	first.v = first.v > 1 ? first.v - 1 : 1;
+	return (struct mbj_lsn){refused.v >= first.v ? refused.v + 1 : first.v};
+}
+
+/* The newest that the source has; mend->lsn stays 0 where it has none. */
+static enum mbj_rc offer_ask(struct stream_mend *mend, struct mbj_error *err)
+{
+	struct part_want want = {.least = bound_find(mend),
+				 .most = mend->resync.end};
+	enum mbj_rc rc = MBJ_ENOTFOUND;
+
+	if (want.least.v <= want.most.v)
+		rc = part_ask(mend, &want, &mend->lsn, &mend->size, err);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+/* What an earlier connection left of it is gone on with. */
+static enum mbj_rc fetch_begin(struct stream_mend *mend, struct mbj_error *err)
+{
+	struct snapshot_part *part = &mend->part;
+	enum mbj_rc rc;
+
+	rc = snapshot_part_find(part, err);
+	if (rc == MBJ_OK && snapshot_part_is_open(part) &&
+	    (part->lsn.v != mend->lsn.v || part->here > mend->size))
+		snapshot_part_drop(part);
+	if (rc == MBJ_OK && !snapshot_part_is_open(part))
+		rc = snapshot_part_open(part, mend->lsn, err);
+	if (rc == MBJ_OK)
+		rc = snapshot_copy_room(mend->store, mend->size - part->here,
+					err);
+	mend->is_fetching = rc == MBJ_OK;
+	return rc;
+}
+
+static enum mbj_rc none_good(const struct stream_mend *mend,
+			     struct mbj_lsn least, struct mbj_error *err)
+{
+	return mbj_error_set(err, MBJ_EFENCED,
+			     "the source has no snapshot of a group from %llu "
+			     "to %llu, which the replica could begin with: "
+			     "\"mbj snapshot\" makes one there",
+			     (unsigned long long)least.v,
+			     (unsigned long long)mend->resync.end.v);
+}
+
+/*
+ * One's own where that is as new, else that of the source is to be fetched.
+ * What is left: MBJ_EFENCED.
+ */
+static enum mbj_rc snapshot_choose(struct stream_mend *mend,
+				   struct mbj_error *err)
+{
+	struct mbj_lsn least = {0};
+	enum mbj_rc rc;
+
+	rc = resync_least_find(&mend->resync, &least, err);
+	if (rc < 0)
+		return rc;
+	rc = resync_own_try(&mend->resync,
+			    mend->lsn.v < least.v ? least : mend->lsn, err);
+	mend->is_judged = rc == MBJ_OK;
+	if (!snapshot_copy_is_fault(rc))
+		return rc;
+	return mend->lsn.v < least.v ? none_good(mend, least, err)
+				     : fetch_begin(mend, err);
+}
+
+/* It is here: nothing is made of it but what one's own journal says. */
+static enum mbj_rc snapshot_judge(struct stream_mend *mend,
+				  struct mbj_error *err)
+{
+	struct snapshot_part *part = &mend->part;
+	bool was_resumed = part->is_resumed;
+	enum mbj_rc rc = mbj_file_sync(&part->file, err);
+
+	snapshot_part_close(part);
+	mend->is_fetching = false;
+	if (rc == MBJ_OK)
+		rc = snapshot_copy_judge(&part->copy, err);
+	mend->resync.copy = part->copy;
+	if (rc == MBJ_OK)
+		rc = resync_copy_judge(&mend->resync, mend->lsn, err);
+	mend->is_judged = rc == MBJ_OK;
+	if (rc == MBJ_OK)
+		return MBJ_OK;
+	snapshot_part_drop(part);
+	/* Unless it was put together from the answers of two connections. */
+	if ((snapshot_copy_is_fault(rc) && !was_resumed) || rc == MBJ_EFENCED)
+		refused_note(mend);
+	return mbj_error_prefix(err, rc, "the snapshot that the source sent");
+}
+
+static enum mbj_rc part_fetch(struct stream_mend *mend, struct mbj_error *err)
+{
+	struct part_want want = {.least = mend->lsn,
+				 .most = mend->lsn,
+				 .at = mend->part.here,
+				 .max = PART_SIZE};
+	uint64_t size = 0;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (mend->part.here < mend->size) {
+		rc = part_ask(mend, &want, &mend->lsn, &size, err);
+		if (rc == MBJ_OK && size != mend->size)
+			rc = mbj_error_set(err, MBJ_ENOTFOUND,
+					   "the source's snapshot of group "
+					   "%llu is not what it was",
+					   (unsigned long long)mend->lsn.v);
+		/* What has come stays only where the rest may come. */
+		if (rc < 0 && !mend->stream->link.is_lost)
+			snapshot_part_drop(&mend->part);
+	}
+	if (rc == MBJ_OK && mend->part.here == mend->size)
+		rc = snapshot_judge(mend, err);
+	return rc;
+}
+
+/* ------------------------------------------------------------ the accounts */
+
+/* What keeps one account aside, and no other. */
+static bool is_its_own(enum mbj_rc rc)
+{
+	return rc == MBJ_ELIMIT || rc == MBJ_ECONFLICT || rc == MBJ_ENOTFOUND;
+}
+
+static enum mbj_rc account_make(struct stream_mend *mend, struct mbj_id account,
+				struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	mend->resync.account = account;
+	mend->result = (struct mbj_resync_result){.groups = 0};
+	rc = resync_account(&mend->resync, &mend->result, err);
+	mend->count += rc == MBJ_OK;
+	return !mend->is_one && is_its_own(rc) ? MBJ_OK : rc;
+}
+
+static bool list_step(struct stream_mend *mend, struct mbj_id *ret_account)
+{
+	while (mend->at < mend->list.count) {
+		const struct waiting *w = &mend->list.items[mend->at++];
+
+		if (w->is_active) {
+			*ret_account = w->account;
+			return true;
+		}
+	}
+	return false;
+}
+
+static enum mbj_rc next_make(struct stream_mend *mend, bool *ret_is_over,
+			     struct mbj_error *err)
+{
+	struct mbj_id account = mend->resync.account;
+
+	*ret_is_over = mend->is_one || !list_step(mend, &account);
+	if (mend->is_one || !*ret_is_over)
+		return account_make(mend, account, err);
+	tried_note(mend);
+	return MBJ_OK;
+}
+
+/* ------------------------------------------------------------------- calls */
+
+/* What another occasion may find otherwise, and is nobody's fault. */
+static bool is_for_later(const struct stream_mend *mend, enum mbj_rc rc)
+{
+	return !mend->is_one && !mend->stream->link.is_lost &&
+	       (snapshot_copy_is_fault(rc) || rc == MBJ_EFENCED ||
+		rc == MBJ_ENOSPC || rc == MBJ_ENOMEM);
+}
+
+static enum mbj_rc told_to_stop(struct stream_mend *mend, struct mbj_error *err)
+{
+	mend->stream->link.is_lost = true;
+	return mbj_error_set(err, MBJ_EIO, "told to stop");
+}
+
+enum mbj_rc stream_mend_step(struct stream_mend *mend, bool *ret_is_over,
+			     struct mbj_error *err)
+{
+	struct mbj_watermark applied;
+	enum mbj_rc rc;
+
+	*ret_is_over = false;
+	if (stream_link_is_told(&mend->stream->link))
+		return told_to_stop(mend, err);
+	/* Groups may have come since the last one. */
+	rc = mbj_store_applied(mend->store, &applied, err);
+	if (rc < 0)
+		return rc;
+	mend->resync.end = applied.lsn;
+	rc = mend->is_fetching ? part_fetch(mend, err)
+			       : next_make(mend, ret_is_over, err);
+	if (is_for_later(mend, rc)) {
+		*ret_is_over = true;
+		return MBJ_OK;
+	}
+	return rc;
+}
+
+/* Who is to be made again, and what of; *ret_is_any false: nobody. */
+static enum mbj_rc mend_prepare(struct stream_mend *mend, bool *ret_is_any,
+				struct mbj_error *err)
+{
+	struct mbj_watermark applied;
+	enum mbj_rc rc;
+
+	rc = mbj_store_applied(mend->store, &applied, err);
+	if (rc == MBJ_OK && !mend->is_one)
+		rc = waiting_load(mend->store, &mend->list, err);
+	*ret_is_any = mend->is_one || mend->list.count > 0;
+	if (rc < 0 || !*ret_is_any)
+		return rc;
+	mend->began = applied.lsn;
+	mend->resync.end = applied.lsn;
+	rc = offer_ask(mend, err);
+	*ret_is_any = mend->is_one || list_choose(mend);
+	if (rc < 0 || !*ret_is_any)
+		return rc;
+	rc = snapshot_choose(mend, err);
+	/* Nothing to be had, or nothing that can be said of it. */
+	if (rc == MBJ_EFENCED)
+		tried_note(mend);
+	if (!is_for_later(mend, rc))
+		return rc;
+	*ret_is_any = false;
+	return MBJ_OK;
+}
+
+enum mbj_rc stream_mend_begin(struct source_stream *s, struct mbj_id account,
+			      struct stream_mend **ret_mend,
+			      struct mbj_error *err)
+{
+	bool is_one = !mbj_id_is_root(account);
+	struct stream_mend *mend;
+	bool is_any = false;
+	enum mbj_rc rc;
+
+	*ret_mend = NULL;
+	if (s->version < STREAM_VERSION_PARTS && !is_one)
+		return MBJ_OK;
+	if (s->version < STREAM_VERSION_PARTS)
+		return mbj_error_set(err, MBJ_EUNSUPPORTED,
+				     "the source speaks version %u of the "
+				     "stream, in which it has no snapshots for "
+				     "an account: a newer mbj there has",
+				     s->version);
+	mend = mbj_calloc(1, sizeof(*mend));
+	if (mend == NULL)
+		return mbj_error_nomem(err);
+	mend->stream = s;
+	mend->store = s->store;
+	mend->is_one = is_one;
+	mend->resync = (struct resync){.store = s->store,
+				       .account = account,
+				       .source = "the source"};
+	snapshot_part_init(&mend->part, s->store);
+	rc = mend_prepare(mend, &is_any, err);
+	if (rc < 0 || !is_any)
+		stream_mend_end(&mend);
+	*ret_mend = mend;
+	return rc;
+}
+
+uint64_t stream_mend_count(const struct stream_mend *mend)
+{
+	return mend->count;
+}
+
+const struct resync *stream_mend_resync(const struct stream_mend *mend)
+{
+	return &mend->resync;
+}
+
+const struct mbj_resync_result *
+stream_mend_result(const struct stream_mend *mend)
+{
+	return &mend->result;
+}
+
+void stream_mend_end(struct stream_mend **mend)
+{
+	struct stream_mend *m = *mend;
+
+	if (m == NULL)
+		return;
+	snapshot_part_close(&m->part);
+	/* Nobody could take it, or it has its name. */
+	if (m->is_judged)
+		resync_done(&m->resync);
+	waiting_done(&m->list);
+	mbj_free(m);
+	*mend = NULL;
+}
