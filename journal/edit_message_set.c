@@ -192,6 +192,7 @@ enum mbj_rc step_flags(struct step *step, struct mbj_error *err)
 	};
 	struct mbj_content content;
 	struct mbj_buf scratch;
+	bool is_raised;
 	enum mbj_rc rc;
 
 	if (edit->mode < MBJ_FLAGS_ADD || edit->mode > MBJ_FLAGS_REPLACE ||
@@ -211,7 +212,9 @@ enum mbj_rc step_flags(struct step *step, struct mbj_error *err)
 	rc = mbj_buf_ok(&scratch, err);
 	if (rc == MBJ_OK && op.uids.n > 0)
 		rc = flags_count(step, &op, err);
-	if (rc == MBJ_OK && step->result->message_count > 0)
+	/* A server's HIGHESTMODSEQ rises with more than what messages have. */
+	is_raised = edit->modseq > content.modseq && op.uids.n > 0;
+	if (rc == MBJ_OK && (step->result->message_count > 0 || is_raised))
 		rc = edit_emit_op(&step->work->emit, &op, err);
 	mbj_buf_done(&scratch);
 	return rc;

@@ -275,6 +275,18 @@ START_TEST(message_flags_nothing)
 	ck_assert_uint_eq(content("A").modseq, before.modseq);
 	ck_assert_uint_eq(result(0)->modseq, before.modseq);
 	check_box("B", "1:3:0:2");
+	/* But a modseq above HIGHESTMODSEQ is one, if there was a message. */
+	step_add(&s, MBJ_MESSAGE_FLAGS, "A")->modseq = 77;
+	step_uids(&s, "1");
+	step_add(&s, MBJ_MESSAGE_FLAGS, "A")->modseq = 77;
+	step_uids(&s, "1");
+	step_add(&s, MBJ_MESSAGE_FLAGS, "B")->modseq = 77;
+	step_uids(&s, "9");
+	EDIT_LAB_OK(&lab, run(&s));
+	check_box("A", "1:1:8:2 2:2:0:3:k");
+	ck_assert_uint_eq(content("A").rev, before.rev + 1);
+	ck_assert_uint_eq(content("A").modseq, 77);
+	ck_assert_uint_lt(content("B").modseq, 77);
 }
 END_TEST
 

@@ -107,6 +107,9 @@ enum mbj_message_edit_kind {
  * its digest alone: that its bytes are where they belong, and are durable, is
  * the caller's to see to before.
  *
+ * FLAGS with a modseq above HIGHESTMODSEQ raises it also where no message
+ * changes, if there has been one: a server's rises with its METADATA, too.
+ *
  * DOUBT changes nothing and puts all messages of mailbox in doubt: for the
  * INTENT of a server that learns UIDs, and what of a change it made, from its
  * own storage afterwards.  DONE says what came out, in steps of the other
