@@ -9,12 +9,20 @@
 #include <mbj/memory.h>
 #include <mbj/sys.h>
 
+static void doubts_free(struct account *account)
+{
+	mbj_free(account->doubts);
+	mbj_free(account->attribute_doubts);
+	account->doubts = account->attribute_doubts = NULL;
+	account->doubt_count = account->attribute_doubt_count = 0;
+	account->intent_count = 0;
+	account->has_server_doubt = false;
+}
+
 void account_done(struct account *account)
 {
 	mbj_tree_free(&account->tree);
-	mbj_free(account->doubts);
-	account->doubts = NULL;
-	account->doubt_count = 0;
+	doubts_free(account);
 	mbj_client_close(&account->client);
 }
 
@@ -52,40 +60,77 @@ static bool intent_is_ours(const struct mbj_client_intent *open,
 	return true;
 }
 
+/* What an open one of ours is about. */
+enum intent_about {
+	ABOUT_NOTHING, /* somebody else's */
+	ABOUT_TREE,    /* and names, and what is the account's own */
+	ABOUT_ATTRIBUTES,
+	ABOUT_MESSAGES,
+};
+
+/* Each of ours about attributes, or messages, has one mailbox. */
+static enum intent_about intent_about(const struct mbj_client_intent *open,
+				      struct mbj_intent_view *ret_view,
+				      struct mbj_id *ret_mailbox)
+{
+	struct mbj_doubt doubt;
+
+	if (!intent_is_ours(open, ret_view))
+		return ABOUT_NOTHING;
+	if (ret_view->kind != MBJ_EDIT_MESSAGES &&
+	    ret_view->kind != MBJ_EDIT_METADATA)
+		return ABOUT_TREE;
+	if (!mbj_doubt_next(&ret_view->doubts, &doubt))
+		return ret_view->kind == MBJ_EDIT_METADATA ? ABOUT_TREE
+							   : ABOUT_NOTHING;
+	*ret_mailbox = doubt.mailbox;
+	return ret_view->kind == MBJ_EDIT_METADATA ? ABOUT_ATTRIBUTES
+						   : ABOUT_MESSAGES;
+}
+
 bool account_intent_is_of_tree(const struct mbj_client_intent *open)
 {
 	struct mbj_intent_view view;
+	struct mbj_id mailbox;
 
-	return intent_is_ours(open, &view) && view.kind != MBJ_EDIT_MESSAGES;
+	return intent_about(open, &view, &mailbox) == ABOUT_TREE;
 }
 
-/* Each of ours about messages has one mailbox. */
 static enum mbj_rc doubts_take(struct account *account,
 			       const struct mbj_client_intents *open,
 			       struct mbj_error *err)
 {
-	account->intent_count = 0;
-	account->doubt_count = 0;
-	mbj_free(account->doubts);
-	account->doubts = NULL;
+	size_t size = sizeof(struct account_doubt);
+
+	doubts_free(account);
 	if (open->count == 0)
 		return MBJ_OK;
-	account->doubts = mbj_calloc(open->count, sizeof(*account->doubts));
-	if (account->doubts == NULL)
+	account->doubts = mbj_calloc(open->count, size);
+	account->attribute_doubts = mbj_calloc(open->count, size);
+	if (account->doubts == NULL || account->attribute_doubts == NULL)
 		return mbj_error_nomem(err);
 	for (size_t i = 0; i < open->count; i++) {
+		struct account_doubt doubt = {
+			.intent = open->intents[i].intent.id};
 		struct mbj_intent_view view;
-		struct mbj_doubt doubt;
 
-		if (!intent_is_ours(&open->intents[i], &view))
-			continue;
-		if (view.kind != MBJ_EDIT_MESSAGES)
+		switch (intent_about(&open->intents[i], &view,
+				     &doubt.mailbox)) {
+		case ABOUT_TREE:
 			account->intent_count++;
-		else if (mbj_doubt_next(&view.doubts, &doubt))
-			account->doubts[account->doubt_count++] =
-				(struct account_doubt){
-					open->intents[i].intent.id,
-					doubt.mailbox};
+			account->has_server_doubt |=
+				view.kind == MBJ_EDIT_METADATA;
+			break;
+		case ABOUT_ATTRIBUTES:
+			account->attribute_doubts
+				[account->attribute_doubt_count++] = doubt;
+			break;
+		case ABOUT_MESSAGES:
+			account->doubts[account->doubt_count++] = doubt;
+			break;
+		case ABOUT_NOTHING:
+			break;
+		}
 	}
 	return MBJ_OK;
 }
@@ -97,8 +142,7 @@ static enum mbj_rc account_look_intents(struct account *account,
 	struct mbj_client_intents open = {.count = 0};
 	enum mbj_rc rc;
 
-	account->intent_count = 0;
-	account->doubt_count = 0;
+	doubts_free(account);
 	rc = mbj_client_intents(account->client, mbj_bytes_str(account->name),
 				&open, err);
 	if (rc == MBJ_OK)
@@ -185,9 +229,9 @@ struct mbj_edit account_set(const struct account *account,
 	return edit;
 }
 
-struct mbj_edit account_subscribe(const struct account *account,
-				  const struct mbj_metadata_edit *steps,
-				  size_t count)
+struct mbj_edit account_metadata(const struct account *account,
+				 const struct mbj_metadata_edit *steps,
+				 size_t count)
 {
 	struct mbj_edit edit = MBJ_EDIT_INIT;
 

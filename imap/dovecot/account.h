@@ -16,7 +16,7 @@
 
 #define ACCOUNT_PRODUCER "dovecot"
 
-/* Messages of a mailbox that somebody was about to change. */
+/* Something of a mailbox that somebody was about to change. */
 struct account_doubt {
 	struct mbj_id intent;
 	struct mbj_id mailbox;
@@ -40,6 +40,10 @@ struct account {
 	/* Mailboxes whose messages an open one of ours has in doubt. */
 	struct account_doubt *doubts;
 	size_t doubt_count;
+	/* The same of mailboxes' attributes, and of the account's own. */
+	struct account_doubt *attribute_doubts;
+	size_t attribute_doubt_count;
+	bool has_server_doubt; /* one of intent_count may be about these */
 	struct mbj_id intent;
 	bool is_subscribed; /* subscriptions were compared once */
 	bool is_stale;	    /* Dovecot has another tree: settle it */
@@ -108,12 +112,12 @@ enum mbj_rc account_failed_tell(struct account *account,
 enum mbj_rc account_tell(struct account *account, struct mbj_edit *edit,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
 
-/* A SET of changes, an edit of subscriptions, of messages: borrowed. */
+/* A SET of changes, an edit of METADATA, of messages: borrowed. */
 struct mbj_edit account_set(const struct account *account,
 			    const struct changes *changes);
-struct mbj_edit account_subscribe(const struct account *account,
-				  const struct mbj_metadata_edit *steps,
-				  size_t count);
+struct mbj_edit account_metadata(const struct account *account,
+				 const struct mbj_metadata_edit *steps,
+				 size_t count);
 struct mbj_edit account_messages(const struct account *account,
 				 const struct mbj_message_edit *steps,
 				 size_t count);

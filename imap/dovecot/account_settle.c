@@ -107,7 +107,7 @@ static enum mbj_rc subscriptions_tell(struct account *account,
 				      struct mbj_error *err)
 {
 	struct mbj_edit edit =
-		account_subscribe(account, steps->list, steps->count);
+		account_metadata(account, steps->list, steps->count);
 	bool is_told = steps->count == 0;
 	enum mbj_rc rc = MBJ_OK;
 

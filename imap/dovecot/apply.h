@@ -60,6 +60,8 @@ struct apply {
 	struct mbj_tree *wanted; /* as the account has it */
 	struct known known;
 	unsigned int failures; /* each is in the log */
+	/* The account has some, and this Dovecot cannot have any. */
+	bool lacks_entries, lacks_acl;
 };
 
 /* One thing that is not as the journal has it.  Returns: -1. */
@@ -121,5 +123,7 @@ void apply_messages(struct apply *apply);
 bool apply_has_own(struct apply *apply, const char *vname, struct mbj_id id);
 /* Returns: -1, told. */
 int apply_subscriptions(struct apply *apply);
+/* METADATA and access control lists; what fails is told. */
+void apply_attributes(struct apply *apply);
 
 #endif

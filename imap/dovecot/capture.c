@@ -483,7 +483,7 @@ static int capture_set_subscribed(struct mailbox *box, bool set)
 	if (turn_begin(&turn, box) < 0)
 		return -1;
 	step.name = mbj_bytes_str(turn.at.vname);
-	edit = account_subscribe(turn.account, &step, 1);
+	edit = account_metadata(turn.account, &step, 1);
 	if (account_intent(turn.account, &edit, &turn.err) < 0) {
 		ret = turn_refuse(&turn);
 	} else {

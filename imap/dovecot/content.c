@@ -210,6 +210,18 @@ enum mbj_rc content_expunge(struct content *content, uint32_t uid,
 	return step_on(content, &step, uid, err);
 }
 
+enum mbj_rc content_touch(struct content *content, struct mbj_error *err)
+{
+	struct mbj_message_edit step = {
+		.kind = MBJ_MESSAGE_FLAGS,
+		.mode = MBJ_FLAGS_ADD,
+	};
+
+	if (content->modseq <= content->store.modseq)
+		return MBJ_OK;
+	return step_on(content, &step, 1, err);
+}
+
 /* ---------------------------------------------------------------- telling */
 
 enum mbj_rc content_tell(struct content *content, struct mbj_error *err)

@@ -68,6 +68,11 @@ enum mbj_rc content_flags(struct content *content,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc content_expunge(struct content *content, uint32_t uid,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * No message changes, and HIGHESTMODSEQ is content->modseq, or was above it.
+ */
+enum mbj_rc content_touch(struct content *content,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
 /* Tell what there is so far; the intent stays as it is. */
 enum mbj_rc content_tell(struct content *content,
 			 struct mbj_error *err) MBJ_MUST_CHECK;

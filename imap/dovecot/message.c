@@ -287,26 +287,14 @@ static int doubt_look_again(struct turn *turn, struct mbj_id mailbox)
 /* One of them.  Returns: 0 also where it has to wait for the next turn. */
 static int doubt_settle(struct turn *turn, struct mbj_id mailbox)
 {
-	const struct mbj_tree *tree = turn->account->tree;
-	uint32_t node = mbj_tree_find(tree, mailbox);
 	struct content content;
 	struct mirror mirror;
 	struct spot at;
-	struct mbj_buf path;
 	bool is_absent;
 	int ret;
 
-	if (node == MBJ_NODE_NONE)
+	if (!turn_find(turn, mailbox, &at))
 		return doubt_drop(turn, mailbox);
-	mbj_buf_init(&path, MBJ_PATH_MAX);
-	mbj_tree_path(tree, node, turn->account->delimiter, &path);
-	mbj_buf_put_u8(&path, 0);
-	if (mbj_buf_ok(&path, &turn->err) < 0)
-		return -1;
-	at.vname = t_strdup((const char *)path.p);
-	mbj_buf_done(&path);
-	at.list = mail_namespace_find(turn->capture->user->namespaces, at.vname)
-			  ->list;
 	content_init(&content, turn->account);
 	ret = content_find(turn, at, false, &content, &mirror);
 	is_absent = mirror_is_absent(&mirror, ret, mailbox);
@@ -473,9 +461,8 @@ static int message_commit(struct mailbox_transaction_context *t,
 	return ret;
 }
 
-static int
-capture_transaction_commit(struct mailbox_transaction_context *t,
-			   struct mail_transaction_commit_changes *changes)
+int capture_messages_commit(struct mailbox_transaction_context *t,
+			    struct mail_transaction_commit_changes *changes)
 {
 	struct mailbox *box = t->box;
 	struct capture_box *mine = capture_box_of(box);
@@ -522,6 +509,5 @@ void capture_messages(struct mailbox *box, struct mailbox_vfuncs *v)
 {
 	(void)box;
 	v->transaction_begin = capture_transaction_begin;
-	v->transaction_commit = capture_transaction_commit;
 	v->copy = capture_copy;
 }

@@ -41,6 +41,21 @@ struct capture_box *capture_box_of(struct mailbox *box)
 	return MODULE_CONTEXT_REQUIRE(box, capture_box_module);
 }
 
+struct capture_transaction *
+capture_transaction_of(struct mailbox_transaction_context *t)
+{
+	return MODULE_CONTEXT(t, capture_box_module);
+}
+
+void capture_transaction_set(struct mailbox_transaction_context *t,
+			     struct capture_transaction *mine)
+{
+	if (mine != NULL)
+		MODULE_CONTEXT_SET(t, capture_box_module, mine);
+	else
+		MODULE_CONTEXT_UNSET(t, capture_box_module);
+}
+
 bool capture_covers(const struct mail_namespace *ns)
 {
 	static const char *const FORMATS[] = {"sdbox", "mdbox", "maildir"};
@@ -162,6 +177,7 @@ static void mailbox_allocated(struct mailbox *box)
 	MODULE_CONTEXT_SET(box, capture_box_module, mine);
 	capture_mailbox(box, v);
 	capture_messages(box, v);
+	capture_attributes(box, v);
 }
 
 /* Mailboxes that are opened from now on are changed by who has the journal. */

@@ -16,6 +16,9 @@
 
 #include "account.h"
 
+struct acl_object;
+struct acl_rights_update;
+
 ARRAY_DEFINE_TYPE(mbj_id, struct mbj_id);
 
 struct capture_user {
@@ -32,6 +35,9 @@ struct capture_user {
 	bool is_tree_free;
 	/* GUIDs of mailboxes that were compared with the store. */
 	ARRAY_TYPE(mbj_id) compared;
+	/* What the plugin acl does for a change of a list, where it is. */
+	int (*acl_update)(struct acl_object *object,
+			  const struct acl_rights_update *update);
 };
 
 struct capture_box {
@@ -39,18 +45,39 @@ struct capture_box {
 	bool is_copied_to; /* in a transaction that is not told yet */
 };
 
+ARRAY_DEFINE_TYPE(metadata_edit, struct mbj_metadata_edit);
+
+/* Entries of METADATA that a transaction sets. */
+struct capture_transaction {
+	union mailbox_transaction_module_context module_ctx;
+	pool_t pool;
+	ARRAY_TYPE(metadata_edit) steps; /* without the mailbox */
+};
+
 /* NULL: nothing of this user is captured. */
 struct capture_user *capture_user_of(struct mail_user *user);
 struct capture_box *capture_box_of(struct mailbox *box);
+/* NULL: it sets none. */
+struct capture_transaction *
+capture_transaction_of(struct mailbox_transaction_context *t);
+void capture_transaction_set(struct mailbox_transaction_context *t,
+			     struct capture_transaction *mine);
 
 /* The user's own, in a format that keeps GUIDs, under its first name. */
 bool capture_covers(const struct mail_namespace *ns);
 /* The namespace of which one shows the mailboxes once more, or itself. */
 struct mail_namespace *capture_unalias(struct mail_namespace *ns);
 
-/* Stand in front of what a mailbox does: of itself, to its messages. */
+/*
+ * Stand in front of what a mailbox does: of itself, to its messages, and to
+ * its attributes, in this order.
+ */
 void capture_mailbox(struct mailbox *box, struct mailbox_vfuncs *v);
 void capture_messages(struct mailbox *box, struct mailbox_vfuncs *v);
+void capture_attributes(struct mailbox *box, struct mailbox_vfuncs *v);
+/* A transaction, as far as it is about messages. */
+int capture_messages_commit(struct mailbox_transaction_context *t,
+			    struct mail_transaction_commit_changes *changes);
 
 /* ------------------------------------------------------------ reading */
 

@@ -148,6 +148,9 @@ static int turn_settle(struct turn *turn)
 	int ret;
 
 	turn->is_settling = true;
+	/* Whatever is about these is closed by what follows. */
+	if (turn->account->has_server_doubt && turn_settle_server(turn) < 0)
+		return -1;
 	do {
 		bool is_whole = account_is_doubtful(turn->account);
 
@@ -329,6 +332,7 @@ int turn_begin(struct turn *turn, struct mailbox *box)
 		return -1;
 	}
 	turn_settle_messages(turn);
+	turn_settle_attributes(turn);
 	return 0;
 }
 
@@ -358,7 +362,28 @@ int turn_begin_messages(struct turn *turn, struct mailbox *box)
 		return -1;
 	}
 	turn_settle_messages(turn);
+	turn_settle_attributes(turn);
 	return 0;
+}
+
+bool turn_find(struct turn *turn, struct mbj_id mailbox, struct spot *ret_at)
+{
+	const struct mbj_tree *tree = turn->account->tree;
+	uint32_t node = mbj_tree_find(tree, mailbox);
+	struct mbj_buf path;
+
+	if (node == MBJ_NODE_NONE)
+		return false;
+	mbj_buf_init(&path, MBJ_PATH_MAX + 1);
+	mbj_tree_path(tree, node, turn->account->delimiter, &path);
+	mbj_buf_put_u8(&path, 0);
+	ret_at->vname =
+		path.failed == MBJ_OK ? t_strdup((const char *)path.p) : "";
+	mbj_buf_done(&path);
+	ret_at->list = mail_namespace_find(turn->capture->user->namespaces,
+					   ret_at->vname)
+			       ->list;
+	return true;
 }
 
 /* --------------------------------------------------------------- stages */

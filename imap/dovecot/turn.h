@@ -62,6 +62,14 @@ int turn_refuse_text(struct turn *turn, const char *text);
 int turn_refresh(struct turn *turn);
 /* Likewise, for what intents about messages were left open; told to the log. */
 void turn_settle_messages(struct turn *turn);
+void turn_settle_attributes(struct turn *turn);
+/* The account's own attributes are made Dovecot's.  -1, with why or err. */
+int turn_settle_server(struct turn *turn);
+/*
+ * Where a mailbox of the account's tree is, in memory of the data stack.
+ * Returns: false, it is nowhere.
+ */
+bool turn_find(struct turn *turn, struct mbj_id mailbox, struct spot *ret_at);
 
 /* Announce.  Returns: -1, told to the client. */
 int turn_intent(struct turn *turn, const struct changes *changes);

@@ -98,10 +98,14 @@ class Dovecot:
         self.d = pathlib.Path(directory)
         self.port = free_port()
         self.process = None
-        for name in ("run", "state", "modules", "mail"):
+        for name in ("run", "state", "modules/doveadm", "mail"):
             (self.d / name).mkdir(parents=True)
-        for module in DOVECOT_MODULES.glob("lib*_lazy_expunge_plugin.so"):
-            (self.d / "modules" / module.name).symlink_to(module)
+        for name in ("lazy_expunge", "acl", "imap_acl",
+                     "doveadm/lib10_doveadm_acl"):
+            pattern = name if "/" in name else f"lib??_{name}"
+            for module in DOVECOT_MODULES.glob(f"{pattern}_plugin.so"):
+                (self.d / "modules" / module.relative_to(
+                    DOVECOT_MODULES)).symlink_to(module)
         (self.d / "modules" / "lib95_mbj_plugin.so").symlink_to(PLUGIN)
         if APPLY:
             (self.d / "modules" / os.path.basename(APPLY)).symlink_to(APPLY)

@@ -1,0 +1,165 @@
+/*
+ * Attributes of mailboxes, METADATA and access control lists, made the
+ * account's.  See apply.h.
+ *
+ * All of them are read on both sides each time: neither Dovecot nor the plugin
+ * acl has a number that shows whether somebody has changed them here.
+ */
+#include "apply.h"
+
+#include "access.h"
+
+static int entry_set(struct mailbox_transaction_context *t,
+		     const struct attribute *change)
+{
+	struct mail_attribute_value value;
+	enum mail_attribute_type type;
+	const char *key = attribute_key(change, &type);
+
+	memset(&value, 0, sizeof(value));
+	if (change->value.n > 0)
+		value.value = t_strndup(change->value.p, change->value.n);
+	if (key == NULL ||
+	    (change->value.n > 0 && strlen(value.value) < change->value.n)) {
+		mail_storage_set_error(t->box->storage, MAIL_ERROR_NOTPOSSIBLE,
+				       "Dovecot cannot have it");
+		return -1;
+	}
+	return mailbox_attribute_set(t, type, key, &value);
+}
+
+static void change_fail(struct apply *apply, struct mailbox *box,
+			const struct attribute *change, const char *why)
+{
+	(void)apply_fail(apply, "mailbox %s: cannot %s %s %.*s: %s", box->vname,
+			 change->value.n > 0 ? "set" : "remove",
+			 change->kind == MBJ_ATTR_ACL ? "access of" : "entry",
+			 (int)change->name.n, (const char *)change->name.p,
+			 why);
+}
+
+/* Each by itself: one that Dovecot refuses keeps no other one from it. */
+static void entry_apply(struct apply *apply, struct mailbox *box,
+			const struct attribute *change)
+{
+	struct mailbox_transaction_context *t =
+		mailbox_transaction_begin(box, 0, "mbj apply");
+
+	if (entry_set(t, change) < 0) {
+		change_fail(apply, box, change,
+			    mailbox_get_last_internal_error(box, NULL));
+		mailbox_transaction_rollback(&t);
+	} else if (mailbox_transaction_commit(&t) < 0) {
+		change_fail(apply, box, change,
+			    mailbox_get_last_internal_error(box, NULL));
+	}
+}
+
+static void changes_apply(struct apply *apply, struct mailbox *box,
+			  const ARRAY_TYPE(attribute) * changes)
+{
+	const struct attribute *change;
+	const char *why;
+
+	array_foreach(changes, change)
+	{
+		if (change->kind != MBJ_ATTR_ACL)
+			entry_apply(apply, box, change);
+		else if (access_write(box, change, &why) < 0)
+			change_fail(apply, box, change, why);
+	}
+}
+
+/* What this Dovecot cannot have at all is said, and is no failure. */
+static void lacks_note(struct apply *apply, const struct attributes *here,
+		       const struct attributes *there)
+{
+	const struct attribute *attribute;
+
+	array_foreach(&there->list, attribute)
+	{
+		bool is_acl = attribute->kind == MBJ_ATTR_ACL;
+
+		if (is_acl ? here->has_acl : here->has_entries)
+			continue;
+		if (is_acl)
+			apply->lacks_acl = true;
+		else
+			apply->lacks_entries = true;
+	}
+}
+
+/*
+ * What the account has, under the name that the run began with.
+ * Returns: 1, 0 it has another one by now, as the next run will, -1 told.
+ */
+static int wanted_read(struct apply *apply, uint32_t node, const char *vname,
+		       struct attributes *ret_there)
+{
+	struct mbj_id wanted = mbj_tree_get(apply->wanted, node)->id, found;
+	struct mbj_error err;
+	struct mbj_buf path;
+	enum mbj_rc rc;
+
+	mbj_buf_init(&path, MBJ_PATH_MAX * 2);
+	mbj_tree_path(apply->wanted, node, apply->account.policy.delimiter,
+		      &path);
+	rc = mbj_buf_ok(&path, &err);
+	if (rc == MBJ_OK)
+		rc = attributes_fetch(apply->client, mbj_bytes_str(apply->name),
+				      mbj_buf_view(&path),
+				      strcmp(vname, "INBOX") == 0, &found,
+				      ret_there, &err);
+	mbj_buf_done(&path);
+	if (rc < 0 && err.refusal == MBJ_REFUSAL_NOT_FOUND)
+		return 0;
+	if (rc < 0)
+		return apply_fail(apply, "attributes of mailbox %s: %s", vname,
+				  err.message);
+	return mbj_id_equal(found, wanted);
+}
+
+static void mailbox_apply(struct apply *apply, uint32_t node)
+{
+	const char *path = apply_path(apply, apply->wanted, node), *why;
+	struct attributes here, there = {.has_acl = false};
+	ARRAY_TYPE(attribute) changes;
+	struct mailbox *box;
+
+	if (wanted_read(apply, node, path, &there) <= 0)
+		return;
+	box = apply_box(apply, path);
+	if (mailbox_open(box) < 0) {
+		(void)apply_fail(apply, "cannot open mailbox %s: %s", path,
+				 mailbox_get_last_internal_error(box, NULL));
+	} else if (attributes_read(box, false, &here, &why) < 0) {
+		(void)apply_fail(apply, "%s", why);
+	} else {
+		lacks_note(apply, &here, &there);
+		attributes_compare(&here, &there, &changes);
+		changes_apply(apply, box, &changes);
+	}
+	mailbox_free(&box);
+}
+
+void apply_attributes(struct apply *apply)
+{
+	for (uint32_t i = 0; i < mbj_tree_size(apply->wanted); i++) {
+		const struct mbj_node *node = mbj_tree_get(apply->wanted, i);
+
+		if (node->is_live && node->is_selectable)
+			T_BEGIN
+			{
+				mailbox_apply(apply, i);
+			}
+		T_END;
+	}
+	if (apply->lacks_entries)
+		e_warning(apply->user->event,
+			  "mbj: METADATA is left out: mail_attribute_dict is "
+			  "not set");
+	if (apply->lacks_acl)
+		e_warning(apply->user->event,
+			  "mbj: access control lists are left out: the plugin "
+			  "acl is not loaded, or has no setting");
+}

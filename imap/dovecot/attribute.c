@@ -1,0 +1,305 @@
+/*
+ * Attributes of a mailbox, read and compared.  See attribute.h.
+ *
+ * Dovecot's own functions are asked past its internal attributes, which are
+ * settings and no entries.
+ */
+#include "attribute.h"
+
+#include "access.h"
+
+#include <str-sanitize.h>
+
+#include <mbj/limits.h>
+
+enum { KEY_SHOWN_MAX = 200 };
+
+static const char SERVER_PREFIX[] = MAILBOX_ATTRIBUTE_PREFIX_DOVECOT_PVT_SERVER;
+
+static const struct {
+	enum mail_attribute_type type;
+	const char *prefix;
+} TYPES[] = {
+	{MAIL_ATTRIBUTE_TYPE_PRIVATE, "/private/"},
+	{MAIL_ATTRIBUTE_TYPE_SHARED, "/shared/"},
+};
+
+/* ---------------------------------------------------------------- names */
+
+bool attribute_name(struct mailbox *box, enum mail_attribute_type type,
+		    const char *key, struct attribute *ret_attribute)
+{
+	const char *prefix = NULL, *name = key;
+
+	if (!MAILBOX_ATTRIBUTE_KEY_IS_USER_ACCESSIBLE(key))
+		return false;
+	memset(ret_attribute, 0, sizeof(*ret_attribute));
+	ret_attribute->kind = MBJ_ATTR_METADATA;
+	ret_attribute->key = key;
+	if (str_begins(key, SERVER_PREFIX)) {
+		if (!box->inbox_user)
+			return false;
+		ret_attribute->is_account = true;
+		name += strlen(SERVER_PREFIX);
+	}
+	for (size_t i = 0; i < N_ELEMENTS(TYPES); i++)
+		if (TYPES[i].type == type)
+			prefix = TYPES[i].prefix;
+	if (prefix == NULL)
+		return false;
+	ret_attribute->name =
+		mbj_bytes_str(t_str_lcase(t_strconcat(prefix, name, NULL)));
+	return true;
+}
+
+const char *attribute_key(const struct attribute *attribute,
+			  enum mail_attribute_type *ret_type)
+{
+	const char *name = t_strndup(attribute->name.p, attribute->name.n);
+
+	for (size_t i = 0; i < N_ELEMENTS(TYPES); i++) {
+		if (!str_begins(name, TYPES[i].prefix))
+			continue;
+		*ret_type = TYPES[i].type;
+		if (attribute->key != NULL)
+			return attribute->key;
+		name += strlen(TYPES[i].prefix);
+		return attribute->is_account
+			       ? t_strconcat(SERVER_PREFIX, name, NULL)
+			       : name;
+	}
+	return NULL;
+}
+
+/* Why the journal cannot have it, or NULL (mbj/edit.h). */
+static const char *attribute_fault(const struct attribute *attribute)
+{
+	struct mbj_bytes name = attribute->name;
+
+	if (name.n > MBJ_ATTR_NAME_MAX)
+		return "its name is longer than 1024 bytes";
+	for (size_t i = 0; i < name.n; i++) {
+		if (name.p[i] < 0x20 || name.p[i] >= 0x7f || name.p[i] == '*' ||
+		    name.p[i] == '%')
+			return "its name is not printable ASCII without * and "
+			       "%";
+		if (name.p[i] == '/' &&
+		    (i + 1 == name.n || name.p[i + 1] == '/'))
+			return "its name has an empty component";
+	}
+	if (attribute->value.n == 0)
+		return "it is empty";
+	if (attribute->value.n > MBJ_ATTR_VALUE_MAX)
+		return "it is longer than 65536 bytes";
+	return NULL;
+}
+
+/* -------------------------------------------------------------- Dovecot */
+
+static int keys_read(struct mailbox *box, enum mail_attribute_type type,
+		     ARRAY_TYPE(const_string) * keys)
+{
+	struct mailbox_attribute_iter *iter =
+		box->v.attribute_iter_init(box, type, "");
+	const char *key;
+
+	while ((key = box->v.attribute_iter_next(iter)) != NULL) {
+		key = t_strdup(key);
+		array_push_back(keys, &key);
+	}
+	return box->v.attribute_iter_deinit(iter);
+}
+
+static int entry_read(struct mailbox *box, enum mail_attribute_type type,
+		      const char *key, bool is_telling,
+		      ARRAY_TYPE(attribute) * list)
+{
+	struct mail_attribute_value value;
+	struct attribute attribute;
+	const char *why;
+	int ret;
+
+	if (!attribute_name(box, type, key, &attribute))
+		return 0;
+	memset(&value, 0, sizeof(value));
+	ret = box->v.attribute_get(box, type, key, &value);
+	/* It went meanwhile. */
+	if (ret <= 0 || value.value == NULL)
+		return ret;
+	attribute.value = mbj_bytes_str(t_strdup(value.value));
+	why = attribute_fault(&attribute);
+	if (why == NULL)
+		array_push_back(list, &attribute);
+	else if (is_telling)
+		e_warning(box->event, "mbj: left out: entry %s: %s",
+			  str_sanitize(key, KEY_SHOWN_MAX), why);
+	return 0;
+}
+
+static int entries_read(struct mailbox *box, bool is_telling,
+			ARRAY_TYPE(attribute) * list)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < N_ELEMENTS(TYPES); i++) {
+		ARRAY_TYPE(const_string) keys;
+		const char *key;
+
+		t_array_init(&keys, 16);
+		ret = keys_read(box, TYPES[i].type, &keys);
+		array_foreach_elem(&keys, key)
+		{
+			if (ret == 0)
+				ret = entry_read(box, TYPES[i].type, key,
+						 is_telling, list);
+		}
+	}
+	return ret;
+}
+
+static int attribute_order(const struct attribute *a, const struct attribute *b)
+{
+	if (a->is_account != b->is_account)
+		return a->is_account ? -1 : 1;
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	return mbj_bytes_compare(a->name, b->name);
+}
+
+/* By name; of two whose names differ in case only, one. */
+static void attributes_sort(ARRAY_TYPE(attribute) * list)
+{
+	array_sort(list, attribute_order);
+	for (unsigned int i = array_count(list); i > 1; i--)
+		if (attribute_order(array_idx(list, i - 2),
+				    array_idx(list, i - 1)) == 0)
+			array_delete(list, i - 1, 1);
+}
+
+int attributes_read(struct mailbox *box, bool is_telling,
+		    struct attributes *ret_list, const char **ret_why)
+{
+	struct mail_storage *inbox = mail_namespace_get_default_storage(
+		mail_namespace_find_inbox(box->storage->user->namespaces));
+
+	t_array_init(&ret_list->list, 16);
+	/* One dictionary for all of a user's, that of INBOX's storage. */
+	ret_list->has_entries = inbox->set->mail_attribute_dict[0] != '\0';
+	ret_list->has_acl = access_is_on(box);
+	if (ret_list->has_entries &&
+	    entries_read(box, is_telling, &ret_list->list) < 0) {
+		*ret_why = t_strdup_printf(
+			"cannot read METADATA of mailbox %s: %s", box->vname,
+			mailbox_get_last_internal_error(box, NULL));
+		return -1;
+	}
+	if (ret_list->has_acl &&
+	    access_read(box, is_telling, &ret_list->list) < 0) {
+		*ret_why = t_strdup_printf("cannot read the access control "
+					   "list of mailbox %s",
+					   box->vname);
+		return -1;
+	}
+	attributes_sort(&ret_list->list);
+	return 0;
+}
+
+/* -------------------------------------------------------------- journal */
+
+static struct mbj_bytes bytes_copy(struct mbj_bytes from)
+{
+	uint8_t *to = t_malloc_no0(from.n + 1);
+
+	if (from.n > 0)
+		memcpy(to, from.p, from.n);
+	to[from.n] = '\0';
+	return mbj_bytes_make(to, from.n);
+}
+
+enum mbj_rc attributes_fetch(struct mbj_client *client,
+			     struct mbj_bytes account, struct mbj_bytes path,
+			     bool is_inbox, struct mbj_id *ret_mailbox,
+			     struct attributes *ret_list, struct mbj_error *err)
+{
+	const struct mbj_bytes paths[] = {path, mbj_bytes_str("")};
+	enum mbj_rc rc = MBJ_OK;
+
+	t_array_init(&ret_list->list, 16);
+	ret_list->has_entries = ret_list->has_acl = true;
+	for (size_t i = 0; rc == MBJ_OK && i < (is_inbox ? 2 : 1); i++) {
+		struct mbj_client_attrs found = {.count = 0};
+
+		rc = mbj_client_attrs(client, account, paths[i], &found, err);
+		if (rc < 0)
+			return rc;
+		if (i == 0)
+			*ret_mailbox = found.mailbox.id;
+		for (size_t k = 0; k < found.count; k++) {
+			const struct attribute attribute = {
+				.is_account = i == 1,
+				.kind = found.attrs[k].kind,
+				.name = bytes_copy(found.attrs[k].name),
+				.value = bytes_copy(found.attrs[k].value),
+			};
+
+			array_push_back(&ret_list->list, &attribute);
+		}
+		mbj_client_attrs_done(&found);
+	}
+	attributes_sort(&ret_list->list);
+	return rc;
+}
+
+/* ------------------------------------------------------------ comparing */
+
+static bool can_have(const struct attributes *list, uint8_t kind)
+{
+	return kind == MBJ_ATTR_ACL
+		       ? list->has_acl
+		       : kind == MBJ_ATTR_METADATA && list->has_entries;
+}
+
+void attributes_compare(const struct attributes *have,
+			const struct attributes *wanted,
+			ARRAY_TYPE(attribute) * ret_changes)
+{
+	unsigned int h_count, w_count, i = 0, k = 0;
+	const struct attribute *h = array_get(&have->list, &h_count);
+	const struct attribute *w = array_get(&wanted->list, &w_count);
+
+	t_array_init(ret_changes, 16);
+	/* Both sorted. */
+	while (i < h_count || k < w_count) {
+		int order = i == h_count   ? 1
+			    : k == w_count ? -1
+					   : attribute_order(&h[i], &w[k]);
+		struct attribute change = order < 0 ? h[i] : w[k];
+		bool is_same =
+			order == 0 && mbj_bytes_equal(h[i].value, w[k].value);
+
+		if (order < 0)
+			change.value.n = 0;
+		/* Dovecot's own name of it, in whatever case. */
+		if (order == 0 && change.key == NULL)
+			change.key = h[i].key;
+		if (!is_same && can_have(have, change.kind) &&
+		    can_have(wanted, change.kind))
+			array_push_back(ret_changes, &change);
+		i += order <= 0;
+		k += order >= 0;
+	}
+}
+
+struct mbj_metadata_edit attribute_step(const struct attribute *attribute,
+					struct mbj_id mailbox)
+{
+	return (struct mbj_metadata_edit){
+		.kind = attribute->kind == MBJ_ATTR_ACL ? MBJ_METADATA_ACL
+			: attribute->is_account ? MBJ_METADATA_ACCOUNT_ENTRY
+						: MBJ_METADATA_ENTRY,
+		.mailbox = attribute->is_account ? MBJ_ID_ROOT : mailbox,
+		.name = attribute->name,
+		.value = attribute->value,
+		.is_removed = attribute->value.n == 0,
+	};
+}

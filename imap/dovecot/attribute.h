@@ -1,0 +1,74 @@
+/*
+ * Attributes of one mailbox, in Dovecot and in the journal: entries of METADATA
+ * and of its access control list, compared with each other.
+ *
+ * Dovecot keeps the server's entries (RFC 5464: those of mailbox "") with
+ * INBOX's, under a name of its own; in the journal they are the account's.
+ * Entries that only Dovecot may read, under its private prefix, are no
+ * attributes here: keys of mail_crypt and the like are one host's.
+ */
+#ifndef MBJ_DOVECOT_ATTRIBUTE_H
+#define MBJ_DOVECOT_ATTRIBUTE_H
+
+/* What <config.h> of Dovecot says of its own compiler is not ours. */
+#include <lib.h>
+
+#include <array.h>
+#include <mail-storage-private.h>
+
+#include <mbj/client.h>
+
+struct attribute {
+	bool is_account;	/* the account's own, not the mailbox's */
+	uint8_t kind;		/* enum mbj_attr_kind */
+	struct mbj_bytes name;	/* as the journal has it */
+	struct mbj_bytes value; /* empty, in a comparison: it goes */
+	const char *key;	/* Dovecot's, of METADATA, or NULL */
+};
+ARRAY_DEFINE_TYPE(attribute, struct attribute);
+
+struct attributes {
+	ARRAY_TYPE(attribute) list; /* by is_account, kind and name */
+	/* Which kinds there can be: not without a dictionary, or the plugin. */
+	bool has_entries, has_acl;
+};
+
+/*
+ * All of an open mailbox in Dovecot; those that the journal cannot have are
+ * left out, and named in the log if is_telling.  In memory of the data stack.
+ * Requires: allocated with MAILBOX_FLAG_IGNORE_ACLS.
+ * Returns: -1 with *ret_why.
+ */
+int attributes_read(struct mailbox *box, bool is_telling,
+		    struct attributes *ret_list, const char **ret_why);
+/* What the journal calls an entry of Dovecot's; false: it has none such. */
+bool attribute_name(struct mailbox *box, enum mail_attribute_type type,
+		    const char *key, struct attribute *ret_attribute);
+/* The other way. */
+const char *attribute_key(const struct attribute *attribute,
+			  enum mail_attribute_type *ret_type);
+
+/*
+ * All of a mailbox in the journal, and the account's, if is_inbox.  In memory
+ * of the data stack.
+ * Returns: refused notFound, accountNotFound.
+ */
+enum mbj_rc attributes_fetch(struct mbj_client *client,
+			     struct mbj_bytes account, struct mbj_bytes path,
+			     bool is_inbox, struct mbj_id *ret_mailbox,
+			     struct attributes *ret_list,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * What makes a list another one, of kinds that both sides can have.  Borrowed
+ * from both.  In memory of the data stack.
+ */
+void attributes_compare(const struct attributes *have,
+			const struct attributes *wanted,
+			ARRAY_TYPE(attribute) * ret_changes);
+
+/* A change as a step of MBJ_EDIT_METADATA: borrowed. */
+struct mbj_metadata_edit attribute_step(const struct attribute *attribute,
+					struct mbj_id mailbox);
+
+#endif
