@@ -7,7 +7,7 @@
 
 #include <mbj/jmap.h>
 
-static struct mbj_bytes name_of(const struct mbj_client_parked *parked)
+struct mbj_bytes parked_name(const struct mbj_client_parked *parked)
 {
 	if (parked->name.n > 0)
 		return parked->name;
@@ -22,7 +22,7 @@ void parked_json(const struct mbj_client_parked *p, bool is_first,
 	mbj_id_print(p->parked.account, id);
 	mbj_buf_format(out, "%s{\"accountId\":\"%s\",\"account\":",
 		       is_first ? "" : ",", id);
-	mbj_jmap_string_print(name_of(p), out);
+	mbj_jmap_string_print(parked_name(p), out);
 	mbj_buf_format(out,
 		       ",\"first\":%" PRIu64 ",\"last\":%" PRIu64
 		       ",\"groups\":%" PRIu64 ",\"reason\":",
@@ -36,7 +36,7 @@ void parked_text(const struct mbj_client_parked *p, struct mbj_buf *out)
 	char id[MBJ_ID_TEXT_SIZE];
 
 	mbj_id_print(p->parked.account, id);
-	mbj_name_escape(out, name_of(p));
+	mbj_name_escape(out, parked_name(p));
 	mbj_buf_format(out, " (%s): %" PRIu64 " groups from %" PRIu64 ": ", id,
 		       p->parked.count, p->parked.first.v);
 	mbj_name_escape(out, p->parked.reason);

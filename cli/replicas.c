@@ -9,8 +9,7 @@
 
 enum { SILENT_S = 300 };
 
-/* Since it was heard, by the time of day where no other clock is known. */
-static uint64_t heard_ago_s(const struct mbj_replica_note *note)
+uint64_t cli_replica_heard_s(const struct mbj_replica_note *note)
 {
 	const struct mbj_sys *sys = mbj_sys_posix();
 	int64_t ago = sys->now_us(sys->ctx) - note->heard_us;
@@ -18,10 +17,9 @@ static uint64_t heard_ago_s(const struct mbj_replica_note *note)
 	return ago > 0 ? (uint64_t)ago / 1000000 : 0;
 }
 
-/* Whoever serves it may have been killed: it speaks every second or so. */
-static bool is_connected(const struct mbj_replica_note *note)
+bool cli_replica_is_connected(const struct mbj_replica_note *note)
 {
-	return note->is_connected && heard_ago_s(note) < SILENT_S;
+	return note->is_connected && cli_replica_heard_s(note) < SILENT_S;
 }
 
 void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
@@ -46,8 +44,9 @@ void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
 			       ",\"connected\":%s,\"heardAgo\":%" PRIu64,
 			       note->received.v, note->applied.v,
 			       note->parked.v,
-			       is_connected(note) ? "true" : "false",
-			       heard_ago_s(note));
+			       cli_replica_is_connected(note) ? "true"
+							      : "false",
+			       cli_replica_heard_s(note));
 		if (mbj_replica_lag(note, boot, &lag))
 			mbj_buf_format(out, ",\"lagMs\":%" PRIu64 "}", lag);
 		else
@@ -70,7 +69,8 @@ void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
 		mbj_buf_format(out, "%s%s ", head, id);
 		mbj_name_escape(out, mbj_bytes_str(note->name));
 		mbj_buf_format(out, ": %s, applied to group %" PRIu64,
-			       is_connected(note) ? "connected" : "away",
+			       cli_replica_is_connected(note) ? "connected"
+							      : "away",
 			       note->applied.v);
 		if (mbj_replica_lag(note, boot, &lag))
 			mbj_buf_format(out,
@@ -80,7 +80,7 @@ void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
 		else
 			mbj_buf_put_str(out, ", not known to be current");
 		mbj_buf_format(out, ", heard %" PRIu64 " s ago",
-			       heard_ago_s(note));
+			       cli_replica_heard_s(note));
 		if (note->parked.v != 0)
 			mbj_buf_format(out,
 				       ", with accounts set aside from group "

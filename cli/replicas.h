@@ -8,6 +8,10 @@
 
 #include "cli.h"
 
+/* Seconds since it was heard, by the time of day where there is no other. */
+uint64_t cli_replica_heard_s(const struct mbj_replica_note *note);
+/* Whoever serves it may have been killed: it speaks every second or so. */
+bool cli_replica_is_connected(const struct mbj_replica_note *note);
 /* An array. */
 void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
 		       struct mbj_buf *out);

@@ -48,20 +48,20 @@ static bool is_socket(const char *path)
 	return sys->stat(sys->ctx, path, &mode, &uid) == 0 && S_ISSOCK(mode);
 }
 
-static enum mbj_rc service_connect(const char *path,
-				   struct mbj_client **ret_client,
-				   struct mbj_error *err)
+static enum mbj_rc service_connect(struct cli_watcher *w, struct mbj_error *err)
 {
 	struct mbj_client_options options = MBJ_CLIENT_OPTIONS_INIT;
 	char socket[MBJ_PATH_TEXT_MAX];
+	const char *at = w->socket != NULL ? w->socket : w->path;
 	enum mbj_rc rc = MBJ_OK;
 
 	options.timeout_ms = LOOK_MS;
-	if (is_socket(path))
-		return mbj_client_connect(path, &options, ret_client, err);
-	rc = mbj_path_join(socket, path, MBJ_SERVICE_SOCKET, err);
+	if (w->socket == NULL && !is_socket(w->path)) {
+		rc = mbj_path_join(socket, w->path, MBJ_SERVICE_SOCKET, err);
+		at = socket;
+	}
 	if (rc == MBJ_OK)
-		rc = mbj_client_connect(socket, &options, ret_client, err);
+		rc = mbj_client_connect(at, &options, &w->client, err);
 	return rc;
 }
 
@@ -121,31 +121,48 @@ enum mbj_rc cli_status_load(const char *path, struct cli_status *ret_status,
 	return rc;
 }
 
-enum mbj_rc cli_status_look(const char *path, struct cli_status *ret_status,
-			    struct mbj_error *err)
+enum mbj_rc cli_status_watch(struct cli_watcher *watcher,
+			     struct cli_status *ret_status,
+			     struct mbj_error *err)
 {
 	struct mbj_error *why = &ret_status->why;
-	struct mbj_client *client = NULL;
-	enum mbj_rc rc;
+	enum mbj_rc rc = MBJ_OK;
 
 	memset(ret_status, 0, sizeof(*ret_status));
 	/* The service first: a journal may change its shape under a look. */
-	rc = service_connect(path, &client, why);
+	if (watcher->client == NULL)
+		rc = service_connect(watcher, why);
 	if (rc == MBJ_OK)
-		rc = client_ask(client, ret_status, why);
-	mbj_client_close(&client);
-	if (rc < 0)
+		rc = client_ask(watcher->client, ret_status, why);
+	if (rc < 0) {
+		cli_watcher_done(watcher);
 		mbj_client_status_done(&ret_status->store);
-	if (rc < 0 && !is_socket(path)) {
-		rc = status_journal(path, ret_status, err);
+	}
+	if (rc < 0 && !is_socket(watcher->path)) {
+		rc = status_journal(watcher->path, ret_status, err);
 		ret_status->has_journal = rc == MBJ_OK;
 	} else {
 		rc = MBJ_OK;
 	}
 	if (rc == MBJ_OK)
-		rc = status_replicas(path, ret_status, err);
+		rc = status_replicas(watcher->path, ret_status, err);
 	if (rc < 0)
 		cli_status_done(ret_status);
+	return rc;
+}
+
+void cli_watcher_done(struct cli_watcher *watcher)
+{
+	mbj_client_close(&watcher->client);
+}
+
+enum mbj_rc cli_status_look(const char *path, struct cli_status *ret_status,
+			    struct mbj_error *err)
+{
+	struct cli_watcher watcher = {.path = path};
+	enum mbj_rc rc = cli_status_watch(&watcher, ret_status, err);
+
+	cli_watcher_done(&watcher);
 	return rc;
 }
 

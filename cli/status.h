@@ -36,6 +36,17 @@ enum mbj_rc cli_status_load(const char *path, struct cli_status *ret_status,
  */
 enum mbj_rc cli_status_look(const char *path, struct cli_status *ret_status,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
+/* The same again and again: the connection stays. */
+struct cli_watcher {
+	const char *path;
+	const char *socket; /* the service's, NULL: path is it, or has it */
+	struct mbj_client *client;
+};
+
+enum mbj_rc cli_status_watch(struct cli_watcher *watcher,
+			     struct cli_status *ret_status,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+void cli_watcher_done(struct cli_watcher *watcher);
 void cli_status_done(struct cli_status *status);
 
 enum { STATUS_OUTPUT_MAX = 64 << 20 };

@@ -14,12 +14,15 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <mbj/replay.h>
 #include <mbj/service.h>
 
 #include "follower.h"
+#include "http.h"
 #include "keeper.h"
 #include "listener.h"
 
@@ -201,6 +204,25 @@ static bool is_following(const struct cli_call *call)
 	return call->options.exec != NULL || call->options.from_address != NULL;
 }
 
+/* It asks the service like anybody, where the service will be. */
+static int http_serve(const struct cli_call *call,
+		      const struct mbj_service_options *options,
+		      struct http **ret_http)
+{
+	const char *socket = options->socket;
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 1] = "";
+	struct sockaddr_un at = {0};
+	socklen_t size = sizeof(at);
+
+	if (options->listen_fd >= 0 &&
+	    getsockname(options->listen_fd, (struct sockaddr *)&at, &size) ==
+		    0) {
+		memcpy(path, at.sun_path, sizeof(at.sun_path));
+		socket = path;
+	}
+	return http_begin(call, socket, ret_http);
+}
+
 static int serve_run(const struct cli_call *call,
 		     struct mbj_service_options *options,
 		     struct mbj_store *store)
@@ -208,6 +230,7 @@ static int serve_run(const struct cli_call *call,
 	struct following following = {.store = store, .stop_fd = -1};
 	struct followed followed = {.stop_fd = -1};
 	struct keeper *keeper = NULL;
+	struct http *http = NULL;
 	struct mbj_error err;
 	int status = CLI_OK;
 
@@ -224,9 +247,12 @@ static int serve_run(const struct cli_call *call,
 		status = followed_begin(&followed, call);
 	if (status == CLI_OK)
 		status = keeper_begin(call, store, &keeper);
+	if (status == CLI_OK)
+		status = http_serve(call, options, &http);
 	options->upstream = following.upstream;
 	if (status == CLI_OK && mbj_service_run(store, options, &err) < 0)
 		status = cli_fail(call, &err);
+	http_end(&http);
 	keeper_end(&keeper);
 	followed_end(&followed);
 	following_end(&following);

@@ -1,0 +1,447 @@
+#!/usr/bin/env python3
+"""How a store is, over HTTP: mbj serve --http, asked by machines, by a browser
+and by those who mean no good."""
+import html
+import html.parser
+import json
+import os
+import pathlib
+import shlex
+import socket
+import subprocess
+import sys
+import unittest
+import urllib.error
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from browsertest import CHROMIUM, Browser  # noqa: E402
+from mbjtest import (A, DIVERGE, FAILED, MBJ, PARTIAL, REFUSED, ROWS,  # noqa: E402
+                     USAGE, listing, run)
+from servetest import ServiceCase  # noqa: E402
+
+EVIL = "<script>alert(1)</script>&\"'"  # controls are refused there
+ODD = "<img src=x onerror=alert(1)>\u202egpj.exe"
+ODD_SHOWN = "<img src=x onerror=alert(1)>\\u{202E}gpj.exe"
+
+
+class Parts(html.parser.HTMLParser):
+    """The tags of a page, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1][0] not in ("style", "script"):
+            self.text += data
+
+
+class HttpCase(ServiceCase):
+    def begin(self, *options, at="127.0.0.1:0", store=None, env=None):
+        """Serve and show it; returns the port."""
+        self.serve("--http", at, *options, store=store, env=env)
+        line = self.server.stderr.readline().decode()
+        self.assertIn("status at http://", line)
+        self.url = line.split(" at ")[1].strip()
+        self.port = int(self.url.rstrip("/").rsplit(":", 1)[1])
+        # Until it was looked at for the first time.
+        self.until(lambda: "begins" not in self.ask("healthz")[1] and
+                   "no service" not in self.ask("healthz")[1])
+
+    def ask(self, path="", method="GET", **headers):
+        """(code, text); self.headers are the answer's."""
+        request = urllib.request.Request(self.url + path, method=method,
+                                         headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                self.headers = reply.headers
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                self.headers = error.headers
+                return error.code, error.read().decode()
+
+    def raw(self, data):
+        """What comes for these bytes, until the other side hangs up."""
+        with self.dial() as s:
+            s.sendall(data)
+            got = b""
+            while True:
+                try:
+                    piece = s.recv(65536)
+                except ConnectionResetError:
+                    return got
+                if not piece:
+                    return got
+                got += piece
+
+    def dial(self):
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+    def follow(self, name):
+        """A replica of that name, for as long as the test takes."""
+        follower = subprocess.Popen(
+            [MBJ, "follow", str(self.r), "--name", name, "--exec",
+             f"exec {shlex.quote(MBJ)} send {shlex.quote(str(self.p))}"])
+        self.addCleanup(lambda: (follower.terminate(), follower.wait()))
+
+        def is_noted():
+            listed = self.mbj("replicas", self.p, "--json").json()["list"]
+            return listed and listed[0]["lagMs"] is not None
+        self.until(is_noted)
+
+    def park_odd(self):
+        """An account whose name is markup is set aside on the replica."""
+        if not DIVERGE:
+            self.skipTest("MBJ_DIVERGE names no mbj_diverge")
+        self.mbj("import", self.p, ODD, stdin=listing(ROWS))
+        self.replay()
+        subprocess.run([DIVERGE, str(self.r), ODD, A, "elsewhere"], check=True)
+        self.mbj("rename", self.p, ODD, "A>Z")
+        self.replay(status=PARTIAL)
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.server.pid}/fd"))
+
+
+class Http(HttpCase):
+    def test_answers(self):
+        """Goal: what is asked over HTTP is what the verbs say.  Method: each
+        path beside its verb; who asks does not show in the store."""
+        self.follow("two")
+        self.begin()
+        code, text = self.ask("healthz")
+        self.assertEqual(code, 200)
+        self.assertEqual(text.split(":")[0], "MBJ OK")
+        self.assertIn("the best of 1 replicas", text)
+        theirs = run("check", self.p)
+        self.assertEqual(theirs.status, 0)
+        self.assertEqual(theirs.out.split(" was current")[0],
+                         text.split(" was current")[0])
+        code, text = self.ask("metrics")
+        self.assertEqual(code, 200)
+        self.assertTrue(self.headers["Content-Type"].startswith(
+            "text/plain; version=0.0.4"))
+        heads = [line for line in run("metrics", self.p).out.splitlines()
+                 if line.startswith("#")]
+        self.assertEqual([line for line in text.splitlines()
+                          if line.startswith("#")], heads)
+        self.assertIn('\nmbj_up{store="p"} 1\n', text)
+        code, text = self.ask("status.json")
+        self.assertEqual(code, 200)
+        ours = json.loads(text)
+        status = self.mbj("status", self.p, "--json").json()
+        self.assertEqual(list(ours), list(status))
+        for key in ("schema", "role", "lineage", "instance", "journalEnd",
+                    "applied", "accounts", "parked", "ownedBy"):
+            self.assertEqual(ours[key], status[key])
+        self.assertEqual(ours["replicas"][0]["name"], "two")
+        code, text = self.ask("history.json")
+        history = json.loads(text)
+        self.assertEqual((code, history["schema"]), (200, "mbj.history/1"))
+        self.assertEqual([one["name"] for one in history["list"]], ["two"])
+        self.assertGreaterEqual(history["list"][0]["lagMs"][-1], 0)
+        self.mbj("deliver", self.p, "alice", stdin=b"hello")
+        self.until(lambda: json.loads(self.ask("status.json")[1])["applied"]
+                   == 2)
+        self.assertNotIn(str(self.dir), self.ask("")[1] +
+                         self.ask("metrics")[1] + self.ask("status.json")[1])
+        self.stop()
+
+    def test_page(self):
+        """Goal: the page says it all without a script, and lets nothing in.
+        Method: its tags, its text, its headers; names that are markup."""
+        self.follow(EVIL)
+        self.begin()
+        code, text = self.ask("")
+        self.assertEqual(code, 200)
+        parts = Parts(text)
+        for said in ("OK", "Replicas", EVIL, "primary", "Disk left"):
+            self.assertIn(said, parts.text)
+        policy = self.headers["Content-Security-Policy"]
+        scripts = [a for tag, a in parts.tags if tag == "script"]
+        styles = [a for tag, a in parts.tags if tag == "style"]
+        (nonce,) = {a["nonce"] for a in scripts + styles}
+        self.assertEqual((len(scripts), len(styles)), (1, 1))
+        self.assertTrue(policy.startswith("default-src 'none'; "))
+        self.assertIn(f"script-src 'nonce-{nonce}';", policy)
+        self.assertNotIn("unsafe", policy)
+        self.ask("")
+        self.assertNotIn(nonce, self.headers["Content-Security-Policy"])
+        for tag, attributes in parts.tags:
+            self.assertNotIn(tag, ("img", "link", "iframe", "object"))
+            for name in attributes:
+                self.assertFalse(name.startswith("on"), (tag, name))
+                self.assertNotIn(name, ("src", "href", "style"))
+        self.assertEqual(self.headers["X-Content-Type-Options"], "nosniff")
+        self.assertEqual(self.headers["Cache-Control"], "no-store")
+        self.assertNotIn("Access-Control-Allow-Origin", self.headers)
+        self.assertNotIn("<script>alert", text)
+        code, state = self.ask("state")
+        self.assertIn(html.unescape(state).split("<table")[0][:60],
+                      html.unescape(text))
+        self.assertEqual(self.headers["Content-Security-Policy"],
+                         "default-src 'none'; frame-ancestors 'none'")
+
+    def test_verdicts(self):
+        """Goal: what is wrong comes first, with what helps, and healthz says
+        503 when somebody is to be woken.  Method: a replica whose source is
+        not there; limits of lag; one that follows nobody."""
+        self.begin("--exec", "false", "--critical", "1", store=self.r)
+
+        def is_critical():
+            code, text = self.ask("healthz")
+            return code == 503 and text.startswith("MBJ CRITICAL: not current")
+        self.until(is_critical)
+        code, text = self.ask("")
+        self.assertEqual(code, 200)
+        body = Parts(text.split("</header>")[1]).text.split("As of")[0]
+        self.assertLess(body.index("CRITICAL"), body.index("not current"))
+        self.assertLess(body.index("not current"),
+                        body.index("mbj status STORE"))
+        self.assertIn("<title>CRITICAL: r</title>", text)
+        self.assertEqual(self.ask("metrics")[0], 200)
+        self.stop()
+        self.begin(store=self.r)
+        code, text = self.ask("healthz")
+        self.assertEqual((code, text.split(":")[0]), (200, "MBJ WARNING"))
+        self.stop()
+
+    def test_parked(self):
+        """Goal: accounts that are set aside are on the page, with their
+        reason.  Method: park one whose name is markup and turns the writing
+        round, serve the replica."""
+        self.park_odd()
+        self.begin(store=self.r)
+        page = self.ask("")[1]
+        self.assertNotIn("<img", page)
+        self.assertNotIn("\u202e", page)
+        text = Parts(page).text
+        for said in ("1 accounts parked", ODD_SHOWN, "1 groups from",
+                     "mbj quarantine STORE list"):
+            self.assertIn(said, text)
+        self.assertEqual(json.loads(self.ask("status.json")[1])["parked"][0]
+                         ["account"], ODD)
+        self.stop()
+
+    def test_methods(self):
+        """Goal: it is to be read only.  Method: HEAD; methods that change;
+        paths that are not there; bodies."""
+        self.begin()
+        code, text = self.ask("status.json", method="HEAD")
+        self.assertEqual((code, text), (200, ""))
+        self.assertGreater(int(self.headers["Content-Length"]), 0)
+        for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"):
+            code, _ = self.ask("status.json", method=method)
+            self.assertEqual(code, 405, method)
+            self.assertEqual(self.headers["Allow"], "GET, HEAD")
+        for path in ("nothing", "../../etc/passwd", "%2e%2e/mbj.store",
+                     "status.json/"):
+            self.assertEqual(self.ask(path)[0], 404, path)
+        self.assertEqual(self.ask("healthz?a=b")[0], 200)
+        self.assertEqual(self.ask("favicon.ico")[0], 204)
+        got = self.raw(b"POST / HTTP/1.1\r\nHost: localhost\r\n"
+                       b"Content-Length: 1000000000\r\n\r\nxxxx")
+        self.assertTrue(got.startswith(b"HTTP/1.1 405 "), got[:80])
+
+    def test_hosts(self):
+        """Goal: no name of somebody else's leads here (DNS rebinding).
+        Method: Host headers of all kinds."""
+        self.begin("--http-name", "mail.example.org")
+        for host in ("localhost", "127.0.0.1", "localhost:9", "[::1]:80",
+                     "LOCALHOST", "192.0.2.7:1", "mail.example.org:443"):
+            self.assertEqual(self.ask("healthz", Host=host)[0], 200, host)
+        for host in ("evil.example", "evil.example:80", "localhost.evil",
+                     "127.0.0.1.evil.example", "localhost:x", "[::1", "::1",
+                     "a@localhost", "mail.example.org.evil"):
+            self.assertEqual(self.ask("healthz", Host=host)[0], 421, host)
+        for head in (b"", b"Host:\r\n", b"Host: localhost\r\nHost: evil\r\n",
+                     b"Host: localhost\r\nHost: localhost\r\n"):
+            got = self.raw(b"GET /healthz HTTP/1.1\r\n" + head + b"\r\n")
+            self.assertNotIn(b" 200 ", got.split(b"\n")[0], head)
+            self.assertNotIn(b"MBJ", got)
+        got = self.raw(b"GET http://evil/healthz HTTP/1.1\r\n"
+                       b"Host: localhost\r\n\r\n")
+        self.assertNotIn(b"MBJ", got)
+
+    def test_addresses(self):
+        """Goal: it listens for this machine alone, unless it was told to.
+        Method: addresses that are none, one for everybody, one in use, version
+        6."""
+        for at in ("127.0.0.1", "localhost:80", "80", "127.0.0.1:65536", ":80",
+                   "127.0.0.1:-1", "[::1]", "[::1]x:80", "::1:80", "1.2.3:4",
+                   "127.0.0.1:"):
+            result = run("serve", self.p, "--http", at)
+            self.assertEqual(result.status, USAGE, at)
+            self.assertIn(f'"{at}" is no address', result.err)
+        for at in ("0.0.0.0:0", "192.0.2.1:80", "[::]:0",
+                   "[::ffff:127.0.0.1]:0"):
+            result = run("serve", self.p, "--http", at)
+            self.assertEqual(result.status, REFUSED, at)
+            self.assertIn("--http-open", result.err)
+        self.begin("--http-open", at="0.0.0.0:0")
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.assertEqual(self.ask("healthz")[0], 200)
+        taken = self.port
+        result = run("serve", self.r, "--http", f"127.0.0.1:{taken}")
+        self.assertEqual(result.status, FAILED)
+        self.assertIn(f"cannot listen at 127.0.0.1:{taken}: ", result.err)
+        self.stop()
+        with socket.socket(socket.AF_INET6) as s:
+            try:
+                s.bind(("::1", 0))
+            except OSError:
+                self.skipTest("no IP of version 6 here")
+        self.begin(at="[::1]:0")
+        self.assertTrue(self.url.startswith("http://[::1]:"))
+        self.stop()
+
+    def test_other_socket(self):
+        """Goal: it finds its service wherever that listens.  Method:
+        --socket."""
+        at = self.dir / "elsewhere"
+        self.server = None
+        self.serve("--socket", str(at), "--http", "127.0.0.1:0", wait=False)
+        self.wait_for(at)
+        line = self.server.stderr.readline().decode()
+        self.url = line.split(" at ")[1].strip()
+        self.until(lambda: self.ask("healthz")[0] == 200)
+        self.assertEqual(self.ask("status.json")[0], 200)
+        self.stop()
+
+    def test_slow(self):
+        """Goal: who says little and stays takes no descriptors, delays no
+        commit, and keeps nobody out.  Method: hundreds that send half a
+        request, some byte by byte; edits and requests meanwhile; all are gone
+        in the end."""
+        self.begin()
+        before = self.descriptors()
+        slow = []
+        for i in range(300):
+            s = self.dial()
+            self.addCleanup(s.close)
+            s.sendall(b"GET / HTTP/1.1\r\nX: "[:i % 20])
+            slow.append(s)
+        self.until(lambda: self.descriptors() <= before + 41)
+        for i in range(5):
+            for s in slow:
+                try:
+                    s.send(b"y")
+                except OSError:
+                    pass
+            self.assertEqual(self.ask("healthz")[0], 200)
+            self.mbj("deliver", self.p, "alice", stdin=b"hello %d" % i)
+            self.assertLessEqual(self.descriptors(), before + 41)
+        self.until(lambda: self.descriptors() <= before)
+        self.assertEqual(self.ask("healthz")[0], 200)
+        self.stop()
+        self.mbj("fsck", self.p)
+
+    def test_hostile(self):
+        """Goal: no bytes end the service.  Method: long lines and heads, no
+        HTTP at all, half of it, answers that nobody reads."""
+        self.begin()
+        long = b"x" * 100000
+        for data in (b"GET /" + long + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                     b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + long +
+                     b"\r\n\r\n",
+                     b"GET / HTTP/1.1\r\nHost: localhost\r\n" +
+                     b"X: y\r\n" * 20000 + b"\r\n"):
+            got = self.raw(data)
+            self.assertNotIn(b" 200 ", got.split(b"\n")[0])
+        for data in (b"\x16\x03\x01\x02\x00\x01\x00", b"\r\n" *
+                     100, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"):
+            with self.dial() as s:
+                s.sendall(data)
+                s.shutdown(socket.SHUT_WR)
+                while s.recv(65536):
+                    pass
+        for _ in range(100):
+            with self.dial() as s:
+                s.sendall(b"\0" * 1000)
+            with self.dial() as s:
+                s.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.assertEqual(self.ask("healthz")[0], 200)
+        self.stop()
+
+
+@unittest.skipUnless(CHROMIUM, "no chromium here")
+class Page(HttpCase):
+    def browse(self):
+        browser = Browser()
+        self.addCleanup(browser.close)
+        return browser
+
+    def test_lives(self):
+        """Goal: the page of a browser is live, draws lag, and asks nobody
+        else.  Method: a primary and a replica with a name that is markup; wait
+        for points; complaints and requests of the browser."""
+        self.follow(EVIL)
+        self.begin()
+        browser = self.browse()
+        browser.look()
+        browser.go(self.url)
+        self.assertEqual(browser.value(
+            "document.querySelector('#verdict h2').innerText"), "\u2714 OK")
+        browser.until("+document.querySelector('.lag')?.dataset.points >= 2")
+        self.assertEqual(browser.value(
+            "document.querySelector('#replicas th[scope=row]').innerText"),
+            EVIL)
+        self.assertIn(EVIL, browser.value(
+            "document.querySelector('figcaption').innerText"))
+        self.assertEqual(browser.value("document.scripts.length"), 1)
+        self.mbj("deliver", self.p, "alice", stdin=b"hello")
+        browser.until("document.body.innerText.includes("
+                      "'groups 1 to 2 in 1 segments')")
+        self.assertEqual(browser.value("document.title"), "OK: p")
+        # What is selected stays so while it goes on.
+        browser.value("getSelection().selectAllChildren("
+                      "document.querySelector('#verdict h2'))")
+        self.mbj("deliver", self.p, "alice", stdin=b"hello again")
+        browser.until("document.body.innerText.includes('groups 1 to 3 ')")
+        self.assertIn("OK", browser.value("getSelection().toString()"))
+        for url in browser.requests:
+            self.assertTrue(url.startswith((self.url, "about:")), url)
+        self.assertEqual(browser.complaints, [])
+        self.picture(browser, "light")
+        self.stop()
+        browser.until("!document.getElementById('stale').hidden && "
+                      "document.title === 'NO NEWS: p'")
+        self.assertIn("nobody answers", browser.value(
+            "document.getElementById('stale').innerText"))
+        self.assertEqual(browser.value(
+            "document.getElementById('since').innerText.trim()"), "Not live")
+        self.picture(browser, "stale")
+
+    def test_without_script(self):
+        """Goal: without a script all is there but the plots, on a narrow
+        screen, too.  Method: scripts off; nothing is wider than the screen."""
+        self.park_odd()
+        self.begin(store=self.r)
+        browser = self.browse()
+        browser.look(width=400, scheme="dark", script=False)
+        browser.go(self.url)
+        text = browser.value("document.body.innerText")
+        for said in ("WARNING", "1 accounts parked", ODD_SHOWN,
+                     "mbj quarantine STORE list", "load it again"):
+            self.assertIn(said, text)
+        self.assertLessEqual(browser.value(
+            "document.documentElement.scrollWidth"), 400)
+        self.picture(browser, "narrow")
+        self.assertEqual(browser.complaints, [])
+
+    @staticmethod
+    def picture(browser, name):
+        """To be looked at: MBJ_PICTURES names a directory."""
+        if os.environ.get("MBJ_PICTURES"):
+            browser.picture(pathlib.Path(os.environ["MBJ_PICTURES"]) /
+                            f"{name}.png")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
