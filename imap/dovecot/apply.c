@@ -3,7 +3,10 @@
  */
 #include "apply.h"
 
+#include "apply_follow.h"
+
 #include <stdarg.h>
+#include <sysexits.h>
 
 #include <doveadm-mail.h>
 #include <doveadm.h>
@@ -19,6 +22,8 @@ enum { APPLY_TIMEOUT_MS = 60000, APPLY_CONNECTIONS = 4 };
 struct apply_command {
 	struct doveadm_mail_cmd_context ctx;
 	const char *socket; /* NULL: as the settings say */
+	bool is_following;
+	struct follower *follower; /* NULL: not yet */
 };
 
 void doveadm_mbj_plugin_init(struct module *module);
@@ -136,8 +141,11 @@ static int command_run(struct doveadm_mail_cmd_context *ctx,
 	known_close(&apply.known);
 	mbj_tree_free(&apply.wanted);
 	mbj_client_close(&apply.client);
-	if (apply.failures == 0)
+	if (apply.failures == 0) {
+		if (command->follower != NULL)
+			follower_applied(command->follower, apply.account.lsn);
 		return 0;
+	}
 	doveadm_mail_failed_error(ctx, MAIL_ERROR_TEMP);
 	return -1;
 }
@@ -146,10 +154,59 @@ static bool command_parse(struct doveadm_mail_cmd_context *ctx, int c)
 {
 	struct apply_command *command = (struct apply_command *)ctx;
 
+	if (c == 'f') {
+		command->is_following = true;
+		return true;
+	}
 	if (c != 's')
 		return false;
 	command->socket = p_strdup(ctx->pool, optarg);
 	return true;
+}
+
+/* Instead of all users, one by one: whoever the store has news of. */
+static int command_next(struct doveadm_mail_cmd_context *ctx,
+			const char **ret_user)
+{
+	struct apply_command *command = (struct apply_command *)ctx;
+
+	/* What failed before is tried again. */
+	ctx->exit_code = 0;
+	return follower_next(command->follower, ret_user) ? 1 : 0;
+}
+
+static void command_preinit(struct doveadm_mail_cmd_context *ctx)
+{
+	struct apply_command *command = (struct apply_command *)ctx;
+
+	if (command->is_following)
+		ctx->v.get_next_user = command_next;
+}
+
+static void command_init(struct doveadm_mail_cmd_context *ctx,
+			 const char *const args[] ATTR_UNUSED)
+{
+	struct apply_command *command = (struct apply_command *)ctx;
+	const char *socket = command->socket;
+
+	if (!command->is_following)
+		return;
+	if (ctx->iterate_single_user)
+		i_fatal_status(EX_USAGE, "mbj: --follow is for all users, -A, "
+					 "or for those of a mask, -u");
+	if (socket == NULL)
+		socket = doveadm_plugin_getenv("mbj_socket");
+	if (socket == NULL || socket[0] == '\0')
+		i_fatal_status(EX_USAGE, "mbj: no service: say --socket, or "
+					 "set plugin { mbj_socket }");
+	command->follower = follower_new(socket);
+}
+
+static void command_deinit(struct doveadm_mail_cmd_context *ctx)
+{
+	struct apply_command *command = (struct apply_command *)ctx;
+
+	follower_free(&command->follower);
 }
 
 static struct doveadm_mail_cmd_context *command_alloc(void)
@@ -157,8 +214,11 @@ static struct doveadm_mail_cmd_context *command_alloc(void)
 	struct apply_command *command =
 		doveadm_mail_cmd_alloc(struct apply_command);
 
-	command->ctx.getopt_args = "s:";
+	command->ctx.getopt_args = "fs:";
 	command->ctx.v.parse_arg = command_parse;
+	command->ctx.v.preinit = command_preinit;
+	command->ctx.v.init = command_init;
+	command->ctx.v.deinit = command_deinit;
 	command->ctx.v.run = command_run;
 	return &command->ctx;
 }
@@ -166,10 +226,13 @@ static struct doveadm_mail_cmd_context *command_alloc(void)
 /* clang-format off: Dovecot's macros are no statements. */
 static struct doveadm_cmd_ver2 COMMAND = {
 	.name = "mbj apply",
-	.usage = DOVEADM_CMD_MAIL_USAGE_PREFIX "[-s|--socket <path>]",
+	.usage = DOVEADM_CMD_MAIL_USAGE_PREFIX "[-f|--follow] "
+					       "[-s|--socket <path>]",
 	.mail_cmd = command_alloc,
-	DOVEADM_CMD_PARAMS_START DOVEADM_CMD_MAIL_COMMON DOVEADM_CMD_PARAM(
-		's', "socket", CMD_PARAM_STR, 0) DOVEADM_CMD_PARAMS_END};
+	DOVEADM_CMD_PARAMS_START DOVEADM_CMD_MAIL_COMMON
+		DOVEADM_CMD_PARAM('f', "follow", CMD_PARAM_BOOL, 0)
+			DOVEADM_CMD_PARAM('s', "socket", CMD_PARAM_STR, 0)
+				DOVEADM_CMD_PARAMS_END};
 /* clang-format on */
 
 /*

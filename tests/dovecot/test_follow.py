@@ -1,0 +1,215 @@
+"""doveadm mbj apply --follow: what users do at the first Dovecot, the second
+has by itself, a moment later, whatever is killed."""
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+import dovetest
+from dovetest import encode, mbjtest
+from pairtest import PairCase, everything, mail
+
+PATIENCE = 60  # seconds, of a machine that does other things, too
+
+
+class Follow(PairCase):
+    """The pair, and a follower at the second."""
+
+    def setUp(self):
+        super().setUp()
+        self.follower = None
+        self.begin_follower()
+        self.addCleanup(self.end_follower, signal.SIGKILL)
+
+    def begin_follower(self):
+        with open(self.dir / "said", "ab") as said:
+            self.follower = subprocess.Popen(
+                ["doveadm", "-c", self.other.conf, "mbj", "apply", "-A",
+                 "--follow"], stdout=subprocess.DEVNULL, stderr=said)
+
+    def end_follower(self, number):
+        if self.follower is None:
+            return None
+        self.follower.send_signal(number)
+        status = self.follower.wait(30)
+        self.follower = None
+        return status
+
+    def said(self):
+        return (self.dir / "said").read_text("utf-8", "replace")
+
+    def until(self, look):
+        """look gives true, before long."""
+        for _ in range(PATIENCE * 100):
+            if look():
+                return
+            self.assertIsNone(self.follower.poll(), self.said())
+            time.sleep(0.01)
+        self.fail(self.said() + self.other.log()[-4000:])
+
+    def there(self, user, path, count):
+        """The second has as many messages there."""
+        client = self.other.login(user)
+        try:
+            answer = client.status(encode(path), "(MESSAGES)")
+            return answer[0] == "OK" and \
+                f"MESSAGES {count})" in answer[1][0].decode()
+        finally:
+            self.leave(client)
+
+    def seen(self, client):
+        seen = everything(client)
+        for path in seen["names"]:
+            seen[path].pop("HIGHESTMODSEQ")
+        return seen
+
+    def same_soon(self):
+        one = self.login()
+        here = self.seen(one)
+        self.leave(one)
+        self.follow()
+
+        def look():
+            two = self.other.login(self.user)
+            try:
+                return self.seen(two) == here
+            except AssertionError:
+                return False  # a mailbox has just gone
+            finally:
+                self.leave(two)
+        self.until(look)
+
+    def test_day(self):
+        """Goal: what changes comes by itself, for each user; the process ends
+        in good order.  Method: two users, one after the other and at once;
+        SIGTERM."""
+        one, two = self.login(), self.dovecot.login(self.user + "2")
+        self.addCleanup(self.leave, two)
+        self.ok(one.create("A"))
+        self.ok(one.append("A", None, None, mail("one")))
+        self.until(lambda: self.there(self.user, "A", 1))
+        self.ok(two.append("INBOX", None, None, mail("two")))
+        self.until(lambda: self.there(self.user + "2", "INBOX", 1))
+        for n in range(10):
+            self.ok(two.append("INBOX", None, None, mail(str(n))))
+            self.ok(one.append("A", None, None, mail(str(n))))
+        self.ok(one.rename("A", "B"))
+        self.until(lambda: self.there(self.user + "2", "INBOX", 11))
+        self.until(lambda: self.there(self.user, "B", 11))
+        self.same_soon()
+        self.assertEqual(self.end_follower(signal.SIGTERM), 0, self.said())
+        self.assertEqual(self.said(), "")
+
+    def test_away(self):
+        """Goal: the service may go and come again, also as the follower begins.
+        Method: stopped and killed, with a change at the first meanwhile."""
+        one = self.login()
+        for n in range(3):
+            self.ok(one.append("INBOX", None, None, mail("one")))
+            self.until(lambda: self.there(self.user, "INBOX", 2 * n + 1))
+            if n == 1:
+                self.replica.kill()
+                self.replica.wait()
+                self.replica = None
+            else:
+                self.stop_replica()
+            type(self).replica = None
+            self.ok(one.append("INBOX", None, None, mail("two")))
+            if n == 2:
+                self.end_follower(signal.SIGKILL)
+                self.begin_follower()
+            self.until(lambda: self.said().count("is waited for") == n + 1)
+            self.serve_replica()
+            self.until(lambda: self.there(self.user, "INBOX", 2 * n + 2))
+
+    def test_wrong(self):
+        """Goal: one user of whom something is wrong keeps no other from it,
+        and comes when it is right.  Method: a mailbox of one's own in the way
+        of a name, which is then renamed; an account without a user."""
+        own = self.user + "2"
+        self.assertEqual(self.other.doveadm(
+            "-o", "mail_plugins=", "mailbox", "create", "-u", own, "A"),
+            (0, ""))
+        done = subprocess.run(
+            ["doveadm", "-c", self.other.conf, "-o", "mail_plugins=", "save",
+             "-u", own, "-m", "A"], input=b"Subject: own\r\n\r\n",
+            check=False)
+        self.assertEqual(done.returncode, 0)
+        self.mbj("account", "create", self.socket, "no/body")
+        two, one = self.dovecot.login(own), self.login()
+        self.addCleanup(self.leave, two)
+        self.ok(two.create("A"))
+        self.ok(two.append("A", None, None, mail("two")))
+        self.until(lambda: f"({own})" in self.said())
+        self.ok(one.append("INBOX", None, None, mail("one")))
+        self.until(lambda: self.there(self.user, "INBOX", 1))
+        self.assertEqual(self.other.doveadm(
+            "-o", "mail_plugins=", "mailbox", "rename", "-u", own, "A",
+            "mine"), (0, ""))
+        self.until(lambda: self.there(own, "mine", 1) and
+                   self.there(own, "A", 1))
+
+    def test_killed(self):
+        """Goal: whatever is killed at any time, the second comes to what the
+        first has.  Method: SIGKILL of the follower and of both services at
+        random, while a session works."""
+        rng = mbjtest.seed()
+        names = ["A", "B", "t", "A/x"]
+        for _ in range(int(os.environ.get("MBJ_PAIR_STEPS", "40"))):
+            one = self.login()
+            for _ in range(rng.randrange(1, 4)):
+                self.change(one, rng, names)
+            self.leave(one)
+            what = rng.randrange(6)
+            if what < 2:
+                self.end_follower(signal.SIGKILL)
+                self.other.unlock_dead()
+                self.begin_follower()
+            elif what == 2:
+                self.replica.kill()
+                self.replica.wait()
+                self.serve_replica()
+            elif what == 3:
+                self.server.kill()
+                self.server.wait()
+                self.serve()
+            time.sleep(rng.random() * 0.05)
+        self.settled()
+        self.same_soon()
+
+    @staticmethod
+    def change(one, rng, names):
+        what, box = rng.randrange(5), rng.choice(names)
+        if what == 0:
+            one.create(box)
+        elif what == 1:
+            one.rename(box, rng.choice(names))
+        elif what == 2:
+            one.subscribe(box)
+        else:
+            one.append(rng.choice(names + ["INBOX"]), None, None,
+                       mail(str(rng.random())))
+
+    def test_options(self):
+        """Goal: a user alone is not followed, and it is said."""
+        status, said = self.other.doveadm("mbj", "apply", "-u", self.user,
+                                          "--follow")
+        self.assertEqual(status, 64, said)
+        self.assertIn("--follow is for all users", said)
+
+
+class Sdbox(Follow):
+    pass
+
+
+class Maildir(Follow):
+    LOCATION = "maildir:~/Maildir"
+
+
+if __name__ == "__main__":
+    if not dovetest.can_run() or not os.path.exists(dovetest.APPLY):
+        print("SKIPPED: there is no Dovecot, or no plugin for it")
+        sys.exit(77)
+    unittest.main(warnings=os.environ.get("PYTHONWARNINGS", "ignore"))
