@@ -73,6 +73,7 @@ static enum mbj_rc client_ask(struct mbj_client *client,
 	rc = mbj_client_status(client, &status->store, err);
 	if (rc == MBJ_OK) {
 		status->is_owned = false;
+		status->has_state = true;
 		status->is_served = status->store.service.process != 0;
 	}
 	return rc;

@@ -13,6 +13,7 @@ struct cli_status {
 	struct mbj_client_status store; /* of one in use: its journal only */
 	bool is_owned;			/* and by no service that answers */
 	bool is_served;			/* a service answered */
+	bool has_state; /* what is said of the state is in store */
 	long pid;
 	/* Of a look at one that is not served. */
 	struct mbj_error why; /* MBJ_ENOTFOUND: nobody listens */

@@ -123,8 +123,11 @@ void cli_status_json(const struct cli_status *status, struct mbj_buf *out)
 		       instance, s->identity.epoch.v,
 		       s->identity.anchor.first.v, s->end.lsn.v,
 		       s->usage.segments, s->usage.size);
-	if (status->is_owned) {
-		mbj_buf_format(out, "\"ownedBy\":%ld}\n", status->pid);
+	if (!status->has_state) {
+		if (status->is_owned)
+			mbj_buf_format(out, "\"ownedBy\":%ld}\n", status->pid);
+		else
+			mbj_buf_put_str(out, "\"ownedBy\":null}\n");
 		return;
 	}
 	if (s->service.process == 0)
@@ -180,8 +183,12 @@ void cli_status_text(const struct cli_status *status, struct mbj_buf *out)
 		       "to group %" PRIu64 ", %" PRIu64 " segments, %" PRIu64
 		       " bytes\n",
 		       s->end.lsn.v, s->usage.segments, s->usage.size);
-	if (status->is_owned) {
-		mbj_buf_format(out, "in use     by process %ld\n", status->pid);
+	if (!status->has_state) {
+		if (status->is_owned)
+			mbj_buf_format(out, "in use     by process %ld\n",
+				       status->pid);
+		else
+			mbj_buf_put_str(out, "in use     by nobody\n");
 		return;
 	}
 	mbj_buf_format(out,

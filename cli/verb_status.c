@@ -4,6 +4,7 @@
  * is a service, the state too.
  */
 #include "status.h"
+#include "watch.h"
 
 int verb_status(const struct cli_call *call)
 {
@@ -12,6 +13,8 @@ int verb_status(const struct cli_call *call)
 	struct mbj_buf out;
 	int written;
 
+	if (call->options.is_watching)
+		return cli_watch(call);
 	if (cli_status_load(call->operands[0], &status, &err) < 0)
 		return cli_fail(call, &err);
 	mbj_buf_init(&out, STATUS_OUTPUT_MAX);

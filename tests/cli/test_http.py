@@ -1,22 +1,27 @@
 #!/usr/bin/env python3
 """How a store is, over HTTP: mbj serve --http, asked by machines, by a browser
 and by those who mean no good."""
+import fcntl
 import html
 import html.parser
 import json
 import os
 import pathlib
+import pty
 import shlex
+import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import unittest
 import urllib.error
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from browsertest import CHROMIUM, Browser  # noqa: E402
-from mbjtest import (A, DIVERGE, FAILED, MBJ, PARTIAL, REFUSED, ROWS,  # noqa: E402
+from mbjtest import (A, DIVERGE, FAILED, MBJ, OK, PARTIAL, REFUSED, ROWS,  # noqa: E402
                      USAGE, listing, run)
 from servetest import ServiceCase  # noqa: E402
 
@@ -368,6 +373,75 @@ class Http(HttpCase):
                 s.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         self.assertEqual(self.ask("healthz")[0], 200)
         self.stop()
+
+
+class Again(HttpCase):
+    """mbj status --watch"""
+
+    def watch(self, *options, out=subprocess.PIPE):
+        watcher = subprocess.Popen(
+            [MBJ, "status", str(self.p), "--watch", "--every", "1", *options],
+            stdout=out)
+        self.addCleanup(lambda: (watcher.kill(), watcher.communicate()))
+        return watcher
+
+    def test_lines(self):
+        """Goal: where there is no terminal, a line each time, whatever becomes
+        of the service.  Method: it begins and ends meanwhile; SIGINT."""
+        watcher = self.watch()
+        line = watcher.stdout.readline().decode()
+        self.assertRegex(line, r"^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC  MBJ "
+                         r"CRITICAL: nobody serves the store\n$")
+        self.serve()
+        self.until(lambda: b" MBJ OK: primary, to group 1\n" in
+                   watcher.stdout.readline())
+        self.stop()
+        self.until(lambda: b" MBJ CRITICAL: " in watcher.stdout.readline())
+        watcher.send_signal(signal.SIGINT)
+        rest, _ = watcher.communicate(timeout=60)
+        self.assertEqual(watcher.returncode, OK)
+        self.assertNotIn(b"\x1b", rest)
+        self.mbj("fsck", self.p)
+
+    def test_json(self):
+        """Goal: with --json a document each time.  Method: read two."""
+        self.serve()
+        watcher = self.watch("--json")
+        for _ in range(2):
+            one = json.loads(watcher.stdout.readline())
+            self.assertEqual((one["schema"], one["applied"]),
+                             ("mbj.status/1", 1))
+        self.stop()
+        self.until(lambda: json.loads(watcher.stdout.readline()).get(
+            "ownedBy", 0)
+                   is None)
+        watcher.terminate()
+        watcher.communicate(timeout=60)
+        self.assertEqual(watcher.returncode, OK)
+
+    def test_screen(self):
+        """Goal: a terminal is painted anew in place, and nothing runs over its
+        end.  Method: a terminal of ten rows; the bytes of two paintings."""
+        self.serve()
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ,
+                    struct.pack("HHHH", 10, 80, 0, 0))
+        watcher = self.watch(out=theirs)
+        os.close(theirs)
+        got = b""
+        while got.count(b"\x1b[?7h") < 3:
+            got += os.read(ours, 65536)
+        self.assertTrue(got.startswith(b"\x1b[H\x1b[2J"))
+        first, second = got.split(b"\x1b[?7h")[:2]
+        self.assertTrue(second.startswith(b"\x1b[?7l\x1b[H20"), second)
+        self.assertEqual(second.count(b"\n"), 9)
+        self.assertIn(b"MBJ OK: primary", second)
+        self.assertRegex(second, rb"\n\(\d+ lines more\)\x1b\[J$")
+        watcher.send_signal(signal.SIGINT)
+        self.assertEqual(watcher.wait(timeout=60), OK)
+        self.assertEqual(run("status", self.p, "--watch", "--every",
+                             "86401").status, USAGE)
 
 
 @unittest.skipUnless(CHROMIUM, "no chromium here")
