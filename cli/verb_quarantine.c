@@ -12,6 +12,7 @@
 #include <mbj/open.h>
 #include <mbj/quarantine.h>
 
+#include "audit.h"
 #include "follower.h"
 #include "parked.h"
 
@@ -123,6 +124,29 @@ static enum mbj_rc groups_print(const struct cli_call *call,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+/* It, and what became of it so far. */
+static enum mbj_rc parked_print(const struct cli_call *call,
+				const struct mbj_client_parked *parked,
+				struct mbj_buf *out, struct mbj_error *err)
+{
+	bool is_json = call->options.is_json;
+	enum mbj_rc rc;
+
+	if (is_json) {
+		mbj_buf_put_str(out, "{\"schema\":\"mbj.quarantine.account/1\""
+				     ",\"account\":");
+		parked_json(parked, true, out);
+		mbj_buf_put_str(out, ",\"audit\":[");
+	} else {
+		parked_text(parked, out);
+	}
+	rc = audit_print(call->operands[0], parked->parked.account, NULL,
+			 is_json, out, err);
+	if (is_json)
+		mbj_buf_put_str(out, "],\"waiting\":[");
+	return rc;
+}
+
 static int parked_show(const struct cli_call *call,
 		       const struct mbj_client_parked *parked)
 {
@@ -136,14 +160,8 @@ static int parked_show(const struct cli_call *call,
 
 	rc = mbj_store_log_reader(sys, call->operands[0], &reader, &err);
 	mbj_buf_init(&out, QUARANTINE_OUTPUT_MAX);
-	if (rc == MBJ_OK && is_json) {
-		mbj_buf_put_str(&out, "{\"schema\":\"mbj.quarantine.account/1\""
-				      ",\"account\":");
-		parked_json(parked, true, &out);
-		mbj_buf_put_str(&out, ",\"waiting\":[");
-	} else if (rc == MBJ_OK) {
-		parked_text(parked, &out);
-	}
+	if (rc == MBJ_OK)
+		rc = parked_print(call, parked, &out, &err);
 	if (rc == MBJ_OK)
 		rc = groups_print(call, reader, &parked->parked, &out, &status,
 				  &err);
@@ -180,6 +198,74 @@ static int quarantine_show(const struct cli_call *call)
 	}
 	mbj_client_status_done(&status);
 	return result;
+}
+
+/* ------------------------------------------------------------------ audit */
+
+/* ROOT: all; by name, or by id, which nobody may have any more. */
+static bool audit_account(const struct cli_call *call,
+			  const struct mbj_client_accounts *names,
+			  struct mbj_id *ret_id)
+{
+	struct mbj_bytes text;
+
+	*ret_id = MBJ_ID_ROOT;
+	if (call->operand_count == 2)
+		return true;
+	text = mbj_bytes_str(call->operands[2]);
+	for (size_t i = 0; i < names->count; i++) {
+		*ret_id = names->accounts[i].id;
+		if (mbj_bytes_equal(names->accounts[i].name, text))
+			return true;
+	}
+	return mbj_id_parse(text, ret_id) && !mbj_id_is_reserved(*ret_id);
+}
+
+static enum mbj_rc names_get(const struct cli_call *call,
+			     struct mbj_client_accounts *ret_names,
+			     struct mbj_error *err)
+{
+	struct mbj_client *client = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_client_open(call->operands[0], &client, err);
+	if (rc == MBJ_OK)
+		rc = mbj_client_accounts(client, ret_names, err);
+	mbj_client_close(&client);
+	return rc;
+}
+
+static int quarantine_audit(const struct cli_call *call)
+{
+	struct mbj_client_accounts names = {.count = 0};
+	bool is_json = call->options.is_json;
+	struct mbj_id account;
+	struct mbj_error err;
+	struct mbj_buf out;
+	enum mbj_rc rc = names_get(call, &names, &err);
+
+	if (rc < 0)
+		return cli_fail(call, &err);
+	mbj_buf_init(&out, QUARANTINE_OUTPUT_MAX);
+	if (is_json)
+		mbj_buf_put_str(&out, "{\"schema\":\"mbj.audit/1\","
+				      "\"list\":[");
+	if (audit_account(call, &names, &account))
+		rc = audit_print(call->operands[0], account, &names, is_json,
+				 &out, &err);
+	else
+		rc = mbj_error_set(&err, MBJ_ENOTFOUND,
+				   "%s: no account \"%.300s\" is there, and it "
+				   "is no id",
+				   call->operands[0], call->operands[2]);
+	mbj_client_accounts_done(&names);
+	if (rc < 0) {
+		mbj_buf_done(&out);
+		return cli_fail(call, &err);
+	}
+	if (is_json)
+		mbj_buf_put_str(&out, "]}\n");
+	return cli_write_done(call, &out);
 }
 
 /* ------------------------------------------------------------------ retry */
@@ -417,11 +503,13 @@ int verb_quarantine(const struct cli_call *call)
 	if (strcmp(word, "show") == 0)
 		return has_account ? quarantine_show(call)
 				   : usage(call, "show wants an account");
+	if (strcmp(word, "audit") == 0)
+		return quarantine_audit(call);
 	if (strcmp(word, "resync") == 0)
 		return has_account ? quarantine_resync(call)
 				   : usage(call, "resync wants an account");
 	if (strcmp(word, "retry") != 0)
-		return usage(call, "list, show, retry or resync");
+		return usage(call, "list, show, audit, retry or resync");
 	if (has_account == call->options.is_all)
 		return usage(call, "retry wants an account, or --all");
 	return quarantine_retry(call);

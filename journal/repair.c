@@ -102,13 +102,17 @@ static bool is_one_of(const char *name, const char *const *words, size_t count)
 static int store_kind(const char *name)
 {
 	static const char *const known[] = {
-		SUPERBLOCK_NAME,    STORE_LOCK_NAME,	 STORE_JOURNAL_NAME,
-		STORE_STATE_NAME,   STORE_BLOBS_NAME,	 STORE_SNAPSHOTS_NAME,
-		STORE_BACKUP_NAME,  STORE_OLD_NAME,	 STORE_PART_NAME,
-		STORE_RESERVE_NAME, STORE_REPLICAS_NAME, STORE_IMAGE_NAME,
+		SUPERBLOCK_NAME,     STORE_LOCK_NAME,
+		STORE_JOURNAL_NAME,  STORE_STATE_NAME,
+		STORE_BLOBS_NAME,    STORE_SNAPSHOTS_NAME,
+		STORE_BACKUP_NAME,   STORE_OLD_NAME,
+		STORE_PART_NAME,     STORE_RESERVE_NAME,
+		STORE_REPLICAS_NAME, STORE_IMAGE_NAME,
+		STORE_AUDIT_NAME,    STORE_AUDIT_DAMAGED_NAME,
 		MBJ_SERVICE_SOCKET};
 	static const char *const coming[] = {SUPERBLOCK_NAME ".new",
 					     STORE_BACKUP_NAME ".new",
+					     STORE_AUDIT_NAME ".new",
 					     MBJ_SERVICE_SOCKET ".new"};
 
 	if (is_one_of(name, known, sizeof(known) / sizeof(known[0])))

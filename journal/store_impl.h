@@ -23,19 +23,21 @@
 #include "recall.h"
 #include "superblock.h"
 
-#define STORE_LOCK_NAME	     "lock"
-#define STORE_JOURNAL_NAME   "journal"
-#define STORE_STATE_NAME     "state"
-#define STORE_BLOBS_NAME     "blobs"
-#define STORE_SNAPSHOTS_NAME "snapshots"
-#define STORE_REPLICAS_NAME  "replicas"
-#define STORE_OLD_NAME	     "state.old"  /* set aside while another is made */
-#define STORE_PART_NAME	     "state.part" /* an unfinished one, on its way out */
-#define STORE_IMAGE_NAME     "state.image" /* a copy that is read for long */
-#define STORE_SUSPECT_NAME   "suspect"	   /* in state/: it failed in use */
-#define STORE_INIT_NAME	     "mbj.init" /* the superblock of one in the making */
-#define STORE_BACKUP_NAME    "mbj.backup"
-#define STORE_RESERVE_NAME   "reserve"
+#define STORE_LOCK_NAME		 "lock"
+#define STORE_JOURNAL_NAME	 "journal"
+#define STORE_STATE_NAME	 "state"
+#define STORE_BLOBS_NAME	 "blobs"
+#define STORE_SNAPSHOTS_NAME	 "snapshots"
+#define STORE_REPLICAS_NAME	 "replicas"
+#define STORE_OLD_NAME		 "state.old" /* set aside while another is made */
+#define STORE_PART_NAME		 "state.part" /* an unfinished one, on its way out */
+#define STORE_IMAGE_NAME	 "state.image" /* a copy that is read for long */
+#define STORE_SUSPECT_NAME	 "suspect"     /* in state/: it failed in use */
+#define STORE_INIT_NAME		 "mbj.init" /* the superblock of one in the making */
+#define STORE_BACKUP_NAME	 "mbj.backup"
+#define STORE_RESERVE_NAME	 "reserve"
+#define STORE_AUDIT_NAME	 "audit"
+#define STORE_AUDIT_DAMAGED_NAME STORE_AUDIT_NAME ".damaged"
 
 enum {
 	/* Records of one batch: room for one group of the largest size more. */

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include <mbj/apply.h>
+#include <mbj/audit.h>
 #include <mbj/check.h>
 
 #include "reason.h"
@@ -36,6 +37,7 @@ struct pass {
 	const struct mbj_retry_options *options;
 	struct waiting_outcome *out;
 	struct mbj_log_reader *reader;
+	struct mbj_audit audit;
 	struct mbj_batch *batch;
 	struct mbj_lsn at; /* the group in hand, or the next one */
 	uint64_t end;	   /* the state's watermark */
@@ -72,7 +74,7 @@ static enum mbj_rc list_add(struct waiting_list *list, size_t *capacity,
 enum mbj_rc waiting_load(struct mbj_store *store, struct waiting_list *ret_list,
 			 struct mbj_error *err)
 {
-	struct waiting_list list = {NULL, 0};
+	struct waiting_list list = {.count = 0};
 	struct mbj_scan scan = {0};
 	struct mbj_parked parked;
 	struct mbj_txn *txn = NULL;
@@ -100,7 +102,7 @@ enum mbj_rc waiting_load(struct mbj_store *store, struct waiting_list *ret_list,
 void waiting_done(struct waiting_list *list)
 {
 	mbj_free(list->items);
-	*list = (struct waiting_list){NULL, 0};
+	*list = (struct waiting_list){.count = 0};
 }
 
 static int account_order(const void *key, const void *item)
@@ -145,7 +147,25 @@ static void waiting_move(struct pass *pass, struct waiting *w,
 	if (w->first.v >= first.v)
 		return;
 	w->first = first;
+	w->has_moved = true;
 	pass->out->has_moved = true;
+}
+
+/* What is told of it later on; where nothing came of it, to who asked. */
+static void waiting_note(struct pass *pass, const struct waiting *w,
+			 enum mbj_audit_kind kind, const char *reason)
+{
+	bool is_healed = kind == MBJ_AUDIT_HEAL;
+
+	if (!is_healed && !w->has_moved && !pass->list->is_asked)
+		return;
+	mbj_audit_note(&pass->audit,
+		       &(struct mbj_audit_entry){
+			       .kind = kind,
+			       .account = w->account,
+			       .first = w->first,
+			       .count = is_healed ? w->done : w->count,
+			       .reason = mbj_bytes_str(reason)});
 }
 
 /* Nothing of it waits any more. */
@@ -158,6 +178,7 @@ static enum mbj_rc waiting_end(struct pass *pass, struct waiting *w,
 	pass->active--;
 	pass->out->has_moved = true;
 	pass->out->result.accounts_healed++;
+	waiting_note(pass, w, MBJ_AUDIT_HEAL, "");
 	return mbj_txn_parked_clear(mbj_batch_txn(pass->batch), w->account,
 				    err);
 }
@@ -173,6 +194,7 @@ static enum mbj_rc waiting_advance(struct pass *pass, struct waiting *w,
 	w->is_changed = true;
 	waiting_move(pass, w, (struct mbj_lsn){pass->at.v + 1});
 	w->count -= w->count > 0;
+	w->done++;
 	return pass->at.v >= w->last.v ? waiting_end(pass, w, err) : MBJ_OK;
 }
 
@@ -184,6 +206,7 @@ static enum mbj_rc waiting_stop(struct pass *pass, struct waiting *w,
 	waiting_move(pass, w, pass->at);
 	pass->active--;
 	pass->count++;
+	waiting_note(pass, w, MBJ_AUDIT_RETRY, reason);
 	return record_write(pass, w, reason, err);
 }
 
@@ -220,6 +243,8 @@ static enum mbj_rc turn_end(struct pass *pass, bool is_all,
 	if (rc == MBJ_OK) {
 		mbj_batch_touch(pass->batch);
 		rc = mbj_batch_space_check(pass->batch, err);
+		if (rc == MBJ_OK)
+			rc = mbj_audit_flush(&pass->audit, err);
 		if (rc == MBJ_OK)
 			return mbj_batch_commit(&pass->batch, err);
 	}
@@ -441,12 +466,14 @@ enum mbj_rc waiting_run(struct mbj_store *store, struct waiting_list *list,
 	enum mbj_rc rc = MBJ_OK;
 
 	*ret_outcome = (struct waiting_outcome){.damage = {.rc = MBJ_OK}};
+	mbj_audit_begin(&pass.audit, store, list->is_asked);
 	for (size_t i = 0; i < list->count; i++)
 		pass.active += list->items[i].is_active;
 	if (pass.active > 0)
 		rc = pass_run(&pass, err);
 	mbj_batch_abort(&pass.batch);
 	mbj_log_reader_close(&pass.reader);
+	mbj_audit_end(&pass.audit);
 	if (rc < 0)
 		ret_outcome->result = pass.settled;
 	ret_outcome->result.accounts_parked =
@@ -466,13 +493,13 @@ static enum mbj_rc not_aside(struct mbj_id account, struct mbj_error *err)
 			     text);
 }
 
-enum mbj_rc mbj_quarantine_retry(struct mbj_store *replica,
-				 const struct mbj_retry_options *options,
-				 struct mbj_retry_result *ret_result,
-				 struct mbj_error *err)
+enum mbj_rc waiting_retry(struct mbj_store *replica,
+			  const struct mbj_retry_options *options,
+			  bool is_asked, struct mbj_retry_result *ret_result,
+			  struct mbj_error *err)
 {
 	bool is_all = mbj_id_is_root(options->account);
-	struct waiting_list list = {NULL, 0};
+	struct waiting_list list = {.count = 0};
 	struct waiting_outcome outcome = {.damage = {.rc = MBJ_OK}};
 	struct mbj_batch *batch = NULL;
 	enum mbj_rc rc;
@@ -488,6 +515,7 @@ enum mbj_rc mbj_quarantine_retry(struct mbj_store *replica,
 		return rc;
 	if (!is_all && waiting_find(&list, options->account) == NULL)
 		rc = not_aside(options->account, err);
+	list.is_asked = is_asked;
 	for (size_t i = 0; i < list.count; i++)
 		list.items[i].is_active =
 			is_all ||
@@ -502,4 +530,12 @@ enum mbj_rc mbj_quarantine_retry(struct mbj_store *replica,
 	if (err != NULL)
 		*err = outcome.damage;
 	return outcome.damage.rc;
+}
+
+enum mbj_rc mbj_quarantine_retry(struct mbj_store *replica,
+				 const struct mbj_retry_options *options,
+				 struct mbj_retry_result *ret_result,
+				 struct mbj_error *err)
+{
+	return waiting_retry(replica, options, true, ret_result, err);
 }

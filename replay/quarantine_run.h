@@ -16,11 +16,14 @@ struct waiting {
 	bool is_active;	 /* its next group is to be carried out */
 	bool is_changed; /* since its record was written */
 	bool is_over;	 /* nothing waits any more */
+	bool has_moved;	 /* since the pass began */
+	uint64_t done;	 /* groups, since then */
 };
 
 struct waiting_list {
 	struct waiting *items; /* in the order of ids */
 	size_t count;
+	bool is_asked; /* somebody wants it */
 };
 
 /* All that are aside in the state, none active. */
@@ -49,6 +52,12 @@ enum mbj_rc waiting_run(struct mbj_store *store, struct waiting_list *list,
 			const struct mbj_retry_options *options,
 			struct waiting_outcome *ret_outcome,
 			struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* mbj_quarantine_retry, by itself where nobody asked. */
+enum mbj_rc waiting_retry(struct mbj_store *replica,
+			  const struct mbj_retry_options *options,
+			  bool is_asked, struct mbj_retry_result *ret_result,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* Is this occasion one to try?  Pure. */
 bool retry_pace_is_due(struct mbj_retry_pace *pace);

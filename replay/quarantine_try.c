@@ -180,7 +180,7 @@ static enum mbj_rc round_try(struct mbj_store *store,
 			     struct mbj_error *err)
 {
 	struct mbj_retry_options options = MBJ_RETRY_OPTIONS_INIT;
-	struct waiting_list list = {NULL, 0};
+	struct waiting_list list = {.count = 0};
 	bool is_any = false;
 	enum mbj_rc rc;
 

@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <mbj/audit.h>
 #include <mbj/check.h>
 
 #include "replay_blobs.h"
@@ -30,13 +31,14 @@ struct run {
 	const struct mbj_replay_options *options;
 	struct mbj_replay_result *result;
 	struct replay_blobs blobs;
+	struct mbj_audit audit;
 	bool is_at_end;
 	struct mbj_error stop; /* rc MBJ_OK: nothing stopped the run */
 };
 
-static enum mbj_rc account_park(struct mbj_txn *txn, struct mbj_id account,
-				struct mbj_lsn lsn, const char *reason,
-				struct mbj_error *err)
+static enum mbj_rc account_park(struct run *run, struct mbj_txn *txn,
+				struct mbj_id account, struct mbj_lsn lsn,
+				const char *reason, struct mbj_error *err)
 {
 	struct mbj_parked parked;
 	enum mbj_rc rc;
@@ -48,6 +50,12 @@ static enum mbj_rc account_park(struct mbj_txn *txn, struct mbj_id account,
 			.first = lsn,
 			.reason = mbj_bytes_str(reason),
 		};
+		mbj_audit_note(&run->audit, &(struct mbj_audit_entry){
+						    .kind = MBJ_AUDIT_PARK,
+						    .account = account,
+						    .first = lsn,
+						    .count = 1,
+						    .reason = parked.reason});
 	} else if (rc < 0) {
 		return rc;
 	}
@@ -66,8 +74,8 @@ static enum mbj_rc group_set_aside(struct run *run, struct mbj_txn *txn,
 
 	for (uint32_t i = 0; i < group->header.account_count; i++) {
 		mbj_group_account_get(group, i, &account);
-		rc = account_park(txn, account.id, group->header.lsn, reason,
-				  err);
+		rc = account_park(run, txn, account.id, group->header.lsn,
+				  reason, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -228,6 +236,9 @@ static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 			mbj_batch_abort(&batch);
 			continue;
 		}
+		rc = mbj_audit_flush(&run->audit, err);
+		if (rc < 0)
+			goto out;
 		rc = mbj_batch_commit(&batch, err);
 		if (rc < 0)
 			goto out;
@@ -317,6 +328,7 @@ replay_run_from(struct mbj_store *store, struct replay_source *source,
 	rc = mbj_sha256_new(&run.sha, err);
 	if (rc < 0)
 		return rc;
+	mbj_audit_begin(&run.audit, store, false);
 	rc = source->ops->seek(source, next, err);
 	source->is_stopped = rc < 0;
 	result->accounts_parked = mbj_engine_parked_count(engine);
@@ -325,6 +337,7 @@ replay_run_from(struct mbj_store *store, struct replay_source *source,
 		source->is_stopped = run.stop.rc != MBJ_OK;
 	}
 	mbj_sha256_free(&run.sha);
+	mbj_audit_end(&run.audit);
 	result->applied = mbj_engine_applied(engine);
 	result->accounts_parked = mbj_engine_parked_count(engine);
 	/* A journal that is damaged keeps no content from coming. */

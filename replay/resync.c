@@ -23,6 +23,7 @@
 
 #include <string.h>
 
+#include <mbj/audit.h>
 #include <mbj/check.h>
 #include <mbj/trim.h>
 
@@ -357,8 +358,30 @@ static enum mbj_rc account_replace(struct resync *resync, struct mbj_txn *txn,
 	return rc;
 }
 
+/* For later: it was made again, or why not, which err has. */
+static enum mbj_rc resync_note(const struct resync *resync, enum mbj_rc rc,
+			       const char *reason, struct mbj_error *err)
+{
+	struct mbj_audit audit;
+
+	mbj_audit_begin(&audit, resync->store, resync->is_asked);
+	mbj_audit_note(&audit,
+		       &(struct mbj_audit_entry){
+			       .kind = rc == MBJ_OK ? MBJ_AUDIT_RESYNC
+						    : MBJ_AUDIT_REFUSE,
+			       .account = resync->account,
+			       .first = resync->waiting.first,
+			       .snapshot = resync->copy.info.watermark.lsn,
+			       .count = resync->waiting.count,
+			       .reason = mbj_bytes_str(reason)});
+	rc = mbj_audit_flush(&audit, err);
+	mbj_audit_end(&audit);
+	return rc;
+}
+
 static enum mbj_rc account_make(struct resync *resync, struct mbj_error *err)
 {
+	struct mbj_error said = {.rc = MBJ_OK};
 	struct mbj_batch *batch = NULL;
 	struct mbj_error why;
 	enum mbj_rc rc;
@@ -366,11 +389,16 @@ static enum mbj_rc account_make(struct resync *resync, struct mbj_error *err)
 	rc = mbj_batch_begin(resync->store, &batch, err);
 	if (rc < 0)
 		return rc;
-	rc = account_replace(resync, mbj_batch_txn(batch), err);
+	rc = account_replace(resync, mbj_batch_txn(batch), &said);
+	if (rc < 0 && err != NULL)
+		*err = said;
 	/* What does not go for one account goes for a whole state. */
 	if (rc == MBJ_OK || rc == MBJ_ELIMIT || rc == MBJ_ECONFLICT) {
 		enum mbj_rc kept = copy_keep(resync, &why);
 
+		if (kept == MBJ_OK)
+			kept = resync_note(resync, rc,
+					   rc < 0 ? said.message : "", &why);
 		if (kept < 0 && err != NULL)
 			*err = why;
 		rc = kept < 0 ? kept : rc;
@@ -397,7 +425,8 @@ static enum mbj_rc rest_carry_out(struct resync *resync,
 	if (resync->waiting.count == 0)
 		return MBJ_OK;
 	options.account = resync->account;
-	rc = mbj_quarantine_retry(resync->store, &options, &retried, err);
+	rc = waiting_retry(resync->store, &options, resync->is_asked, &retried,
+			   err);
 	result->groups = retried.groups;
 	return rc;
 }
@@ -450,7 +479,8 @@ enum mbj_rc mbj_quarantine_resync(struct mbj_store *replica,
 	struct mbj_replay_options usual = MBJ_REPLAY_OPTIONS_INIT;
 	struct resync resync = {.store = replica,
 				.account = account,
-				.source = source};
+				.source = source,
+				.is_asked = true};
 	struct mbj_watermark applied;
 	enum mbj_rc rc;
 

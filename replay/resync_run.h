@@ -13,6 +13,7 @@ struct resync {
 	struct mbj_store *store;
 	struct mbj_id account;
 	const char *source; /* for messages */
+	bool is_asked;	    /* somebody wants it, who is told of failures */
 	struct mbj_lsn end; /* the state's watermark */
 	struct snapshot_copy copy;
 	bool is_kept;		   /* it has its name */

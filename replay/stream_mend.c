@@ -436,7 +436,8 @@ enum mbj_rc stream_mend_begin(struct source_stream *s, struct mbj_id account,
 	mend->is_one = is_one;
 	mend->resync = (struct resync){.store = s->store,
 				       .account = account,
-				       .source = "the source"};
+				       .source = "the source",
+				       .is_asked = is_one};
 	snapshot_part_init(&mend->part, s->store);
 	rc = mend_prepare(mend, &is_any, err);
 	if (rc < 0 || !is_any)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Accounts that are set aside on a replica, from outside."""
 import json
+import os
 import pathlib
 import shlex
 import shutil
@@ -70,6 +71,47 @@ class Quarantine(ServiceCase):
             if self.server is None:
                 self.serve(store=self.r)
         self.mbj("quarantine", self.r, "retry", "alice", status=LOCKED)
+
+    def test_audit(self):
+        """Goal: what became of an account is told, by whom and why, also when
+        the state was made anew and beside a service.  Method: aside, tried in
+        vain, mended, resynced; as text and as JSON; of one account, of all."""
+        self.assertEqual(self.quarantine("audit").out, "")
+        self.aside("alice", "bob")
+        self.quarantine("retry", "alice", status=PARTIAL)
+        shown = self.read("show", "alice", "--json").json()
+        self.assertEqual([e["kind"] for e in shown["audit"]],
+                         ["park", "retry"])
+        self.assertIn("still fails", self.read("show", "alice").out)
+        self.ghost("alice", False)
+        self.quarantine("retry", "alice", status=PARTIAL)
+        self.mbj("snapshot", self.p)
+        self.quarantine("resync", "bob", "--from", self.p)
+        self.mbj("fsck", self.r, "--rebuild")
+        self.serve(store=self.r)
+        entries = self.quarantine("audit", "--json").json()["list"]
+        self.assertEqual([(e["kind"], e["account"], e["byItself"])
+                          for e in entries],
+                         [("park", "alice", True), ("park", "bob", True),
+                          ("retry", "alice", False), ("heal", "alice", False),
+                          ("resync", "bob", False)])
+        self.assertEqual([e["number"] for e in entries], [1, 2, 3, 4, 5])
+        self.assertEqual({e["uid"] for e in entries}, {os.getuid()})
+        self.assertIn("conflict", entries[0]["reason"])
+        lines = self.quarantine("audit", "bob").out.splitlines()
+        self.assertRegex(lines[0], r"^\d{4}-.* bob \([0-9a-f]{32}\): set aside"
+                                   r", 1 groups from \d+: .*\(by itself\)$")
+        self.assertRegex(lines[1], r"made again from a snapshot, that of group "
+                                   r"\d+ \(asked for by user \d+\)$")
+        self.assertEqual(self.quarantine(
+            "audit", entries[1]["accountId"]).out.splitlines(), lines)
+        self.assertIn("carol", self.quarantine("audit", "carol",
+                                               status=FAILED).err)
+        self.stop()
+        self.mbj("fsck", self.r)
+        (self.r / "audit").write_bytes(b"bent")
+        self.assertIn("damaged", self.quarantine("audit",
+                                                 status=CORRUPT).err)
 
     def test_conflict_names(self):
         """Goal: the reason names primitive and mailbox.  Method: a mailbox

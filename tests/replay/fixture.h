@@ -20,6 +20,7 @@
 		ck_assert_msg(rc_ == MBJ_OK, "%s: %s", #call, err_.message); \
 	} while (0)
 
+TCase *test_audit_case(void);
 TCase *test_backup_case(void);
 TCase *test_engine_case(void);
 TCase *test_fault_case(void);
