@@ -123,14 +123,26 @@ static bool buf_reserve(struct mbj_buf *buf, size_t extra, size_t spare)
 	return true;
 }
 
+/* Where the next n bytes go, n > 0; NULL: nowhere. */
+static inline uint8_t *buf_take(struct mbj_buf *buf, size_t n)
+{
+	uint8_t *p;
+
+	MBJ_ASSERT(buf != NULL);
+	if (!buf_has_room(buf, n) && !buf_reserve(buf, n, 0))
+		return NULL;
+	p = buf->p + buf->n;
+	buf->n += n;
+	return p;
+}
+
 void mbj_buf_put(struct mbj_buf *buf, const void *p, size_t n)
 {
-	MBJ_ASSERT(buf != NULL);
+	uint8_t *to;
+
 	MBJ_ASSERT(p != NULL || n == 0);
-	if (n == 0 || (!buf_has_room(buf, n) && !buf_reserve(buf, n, 0)))
-		return;
-	memcpy(buf->p + buf->n, p, n);
-	buf->n += n;
+	if (n > 0 && (to = buf_take(buf, n)) != NULL)
+		memcpy(to, p, n);
 }
 
 void mbj_buf_put_bytes(struct mbj_buf *buf, struct mbj_bytes b)
@@ -175,36 +187,42 @@ void mbj_buf_format(struct mbj_buf *buf, const char *format, ...)
 
 void mbj_buf_put_u8(struct mbj_buf *buf, uint8_t v)
 {
-	mbj_buf_put(buf, &v, sizeof(v));
+	uint8_t *p = buf_take(buf, sizeof(v));
+
+	if (p != NULL)
+		*p = v;
 }
 
 void mbj_buf_put_u16(struct mbj_buf *buf, uint16_t v)
 {
-	uint8_t b[2];
+	uint8_t *p = buf_take(buf, sizeof(v));
 
-	mbj_store_u16(b, v);
-	mbj_buf_put(buf, b, sizeof(b));
+	if (p != NULL)
+		mbj_store_u16(p, v);
 }
 
 void mbj_buf_put_u32(struct mbj_buf *buf, uint32_t v)
 {
-	uint8_t b[4];
+	uint8_t *p = buf_take(buf, sizeof(v));
 
-	mbj_store_u32(b, v);
-	mbj_buf_put(buf, b, sizeof(b));
+	if (p != NULL)
+		mbj_store_u32(p, v);
 }
 
 void mbj_buf_put_u64(struct mbj_buf *buf, uint64_t v)
 {
-	uint8_t b[8];
+	uint8_t *p = buf_take(buf, sizeof(v));
 
-	mbj_store_u64(b, v);
-	mbj_buf_put(buf, b, sizeof(b));
+	if (p != NULL)
+		mbj_store_u64(p, v);
 }
 
 void mbj_buf_put_id(struct mbj_buf *buf, struct mbj_id id)
 {
-	mbj_buf_put(buf, id.b, sizeof(id.b));
+	uint8_t *p = buf_take(buf, sizeof(id.b));
+
+	if (p != NULL)
+		memcpy(p, id.b, sizeof(id.b));
 }
 
 void mbj_buf_put_block(struct mbj_buf *buf, struct mbj_bytes b)
