@@ -249,20 +249,22 @@ static enum mbj_rc id_is_new(struct mbj_txn *txn, struct mbj_id account,
 	struct mbj_tombstone tombstone;
 	struct mbj_mailbox mailbox;
 	char text[MBJ_ID_TEXT_SIZE];
+	bool is_found = false;
 	enum mbj_rc rc;
 
 	mbj_id_print(id, text);
 	if (mbj_id_is_reserved(id))
 		return conflict(err, "the id %s is reserved", text);
-	rc = mbj_txn_mailbox_get(txn, account, id, &mailbox, err);
-	if (rc == MBJ_OK)
-		return conflict(err, "mailbox %s exists already", text);
-	if (rc != MBJ_ENOTFOUND)
+	rc = mbj_txn_mailbox_seek(txn, account, id, &mailbox, &is_found, err);
+	if (rc < 0)
 		return rc;
-	rc = mbj_txn_tombstone_get(txn, account, id, &tombstone, err);
-	if (rc == MBJ_OK)
+	if (is_found)
+		return conflict(err, "mailbox %s exists already", text);
+	rc = mbj_txn_tombstone_seek(txn, account, id, &tombstone, &is_found,
+				    err);
+	if (rc == MBJ_OK && is_found)
 		return conflict(err, "mailbox %s was deleted", text);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+	return rc;
 }
 
 enum mbj_rc mbj_txn_mailbox_create(struct mbj_txn *txn, struct mbj_id account,
