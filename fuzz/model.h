@@ -6,6 +6,8 @@
 #ifndef FUZZ_MODEL_H
 #define FUZZ_MODEL_H
 
+#include <string.h>
+
 #include "model_mail.h"
 
 /* A path of all mailboxes, with names of two bytes, has room. */
@@ -25,6 +27,17 @@ struct model {
 	struct model_box boxes[MODEL_BOXES_MAX];
 	struct model_mail mail; /* by ids; model_mail.c's */
 };
+
+/* What is there; the rest of to stays as it was. */
+static inline void model_copy(struct model *to, const struct model *from)
+{
+	to->count = from->count;
+	memcpy(to->boxes, from->boxes, from->count * sizeof(from->boxes[0]));
+	to->mail.count = from->mail.count;
+	memcpy(to->mail.list, from->mail.list,
+	       from->mail.count * sizeof(from->mail.list[0]));
+	memcpy(to->mail.left, from->mail.left, sizeof(to->mail.left));
+}
 
 struct model_rename {
 	char source[MODEL_PATH_SIZE];

@@ -199,12 +199,13 @@ static void renames_submit(struct play *play)
 	struct mbj_rename renames[PLAY_PENDING_MAX];
 	struct mbj_edit edit = MBJ_EDIT_INIT;
 	struct mbj_outcome outcome = {.lsn = {0}};
-	struct model after = play->model;
+	struct model after;
 	enum model_verdict verdict;
 	struct mbj_error err;
 	bool is_lost;
 	enum mbj_rc rc;
 
+	model_copy(&after, &play->model);
 	verdict = model_rename(&after, play->renames, play->rename_count);
 	if (verdict == MODEL_FULL || play->lsn + 1 > PLAY_LSN_MAX ||
 	    after.mail.count * 2 > MODEL_MESSAGES_MAX)
@@ -250,8 +251,9 @@ static struct mbj_change change_of(const struct model_place *place)
 /* True where the whole request leads to a tree that the library may have. */
 static bool is_all_possible(const struct play *play, bool is_emptying)
 {
-	struct model whole = play->model;
+	struct model whole;
 
+	model_copy(&whole, &play->model);
 	for (size_t i = 0; i < play->place_count; i++) {
 		const struct model_box *box =
 			model_of(&whole, play->places[i].id);
@@ -281,7 +283,7 @@ static void changes_submit(struct play *play, bool is_emptying)
 	struct model_place done[PLAY_PENDING_MAX];
 	struct mbj_edit edit = MBJ_EDIT_INIT;
 	struct mbj_outcome outcome = {.lsn = {0}};
-	struct model after = play->model;
+	struct model after;
 	enum model_verdict verdict;
 	struct mbj_error err;
 	const char *reason = "";
@@ -314,6 +316,7 @@ static void changes_submit(struct play *play, bool is_emptying)
 			   "%zu of %zu changes refused without need: %s",
 			   play->place_count - count, play->place_count,
 			   reason);
+		model_copy(&after, &play->model);
 		verdict = model_set(&after, done, count);
 		play_check(play, verdict != MODEL_REFUSED,
 			   "what was accepted makes no tree");
@@ -330,14 +333,15 @@ static void reconcile_submit(struct play *play, bool is_emptying)
 	struct mbj_change changes[MODEL_BOXES_MAX];
 	struct mbj_edit edit = MBJ_EDIT_INIT;
 	struct mbj_outcome outcome = {.lsn = {0}};
-	struct model after = play->model;
+	struct model after;
 	struct mbj_error err;
 	bool is_lost;
 	enum mbj_rc rc;
 
-	if (!is_all_possible(play, is_emptying) ||
-	    play->lsn + 1 > PLAY_LSN_MAX ||
-	    model_set(&after, play->places, play->place_count) != MODEL_DONE)
+	if (!is_all_possible(play, is_emptying) || play->lsn + 1 > PLAY_LSN_MAX)
+		return;
+	model_copy(&after, &play->model);
+	if (model_set(&after, play->places, play->place_count) != MODEL_DONE)
 		return;
 	for (size_t i = 0; i < after.count; i++) {
 		const char *path = after.boxes[i].path;

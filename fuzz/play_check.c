@@ -9,6 +9,7 @@
 
 #include "play_check.h"
 #include "play_mail.h"
+#include "play_records.h"
 
 /* ------------------------------------------------------------- the tree */
 
@@ -218,16 +219,15 @@ void play_primary_check(struct play *play, struct model *after,
 			const struct mbj_outcome *outcome)
 {
 	struct mbj_txn *txn = play->site->look(play, PLAY_PRIMARY);
-	struct model before = play->model;
 
 	if (outcome->lsn.v > 0)
 		play->lsn = outcome->lsn.v;
 	tree_check(play, txn, after);
 	play->site->looked(play, PLAY_PRIMARY, &txn);
 	play->lsn -= outcome->lsn.v > 0;
-	plan_check(play, &before, after, outcome);
+	plan_check(play, &play->model, after, outcome);
 	play->lsn += outcome->lsn.v > 0;
-	play->model = *after;
+	model_copy(&play->model, after);
 }
 
 void play_replica_check(struct play *play, int side)
@@ -254,29 +254,43 @@ void play_replica_check(struct play *play, int side)
 	play->site->looked(play, side, &txn);
 }
 
-/* What the records of a side really sum to. */
-static struct mbj_digest records_sum(struct play *play, int side)
+/* The primary's records are what they sum to, and make sense together. */
+static void primary_sum_check(struct play *play)
 {
-	struct mbj_txn *txn = play->site->look(play, side);
+	struct mbj_txn *txn = play->site->look(play, PLAY_PRIMARY);
 	struct mbj_digest digest = {{0}};
 	struct mbj_error err;
 
 	play_check(play,
 		   mbj_txn_account_check(txn, play->account, &digest, &err) ==
 			   MBJ_OK,
-		   "side %d: %s", side, err.message);
-	play->site->looked(play, side, &txn);
-	return digest;
+		   "the primary: %s", err.message);
+	play_check(play, mbj_digest_equal(&digest, &play->digests[play->lsn]),
+		   "the primary's records deny its digest");
+	play->site->looked(play, PLAY_PRIMARY, &txn);
+}
+
+static void replica_end_check(struct play *play, int side)
+{
+	struct mbj_txn *primary;
+	struct mbj_txn *replica;
+
+	play->site->catch_up(play, side);
+	play_check(play, play->site->applied(play, side) == play->lsn,
+		   "replica %d stays at group %llu of %llu", side,
+		   (unsigned long long)play->site->applied(play, side),
+		   (unsigned long long)play->lsn);
+	primary = play->site->look(play, PLAY_PRIMARY);
+	replica = play->site->look(play, side);
+	play_records_compare(play, primary, replica, side);
+	play->site->looked(play, side, &replica);
+	play->site->looked(play, PLAY_PRIMARY, &primary);
+	play_mail_end_check(play, side);
 }
 
 void play_end_check(struct play *play)
 {
-	struct mbj_digest primary;
-	struct mbj_digest replica;
-
-	primary = records_sum(play, PLAY_PRIMARY);
-	play_check(play, mbj_digest_equal(&primary, &play->digests[play->lsn]),
-		   "the primary's records deny its digest");
+	primary_sum_check(play);
 	play_mail_end_check(play, PLAY_PRIMARY);
 	for (int side = 1; side < PLAY_SIDES; side++) {
 		struct mbj_txn *txn = play->site->look(play, side);
@@ -284,16 +298,7 @@ void play_end_check(struct play *play)
 
 		if (is_begun)
 			play->site->looked(play, side, &txn);
-		if (!is_begun && side > 1)
-			continue;
-		play->site->catch_up(play, side);
-		play_check(play, play->site->applied(play, side) == play->lsn,
-			   "replica %d stays at group %llu of %llu", side,
-			   (unsigned long long)play->site->applied(play, side),
-			   (unsigned long long)play->lsn);
-		replica = records_sum(play, side);
-		play_check(play, mbj_digest_equal(&primary, &replica),
-			   "replica %d is not the primary", side);
-		play_mail_end_check(play, side);
+		if (is_begun || side == 1)
+			replica_end_check(play, side);
 	}
 }

@@ -177,12 +177,13 @@ void play_mail_submit(struct play *play)
 	uint8_t sets[PLAY_PENDING_MAX][SET_SIZE];
 	struct mbj_edit edit = MBJ_EDIT_INIT;
 	struct mbj_outcome outcome = {.lsn = {0}};
-	struct model after = play->model;
+	struct model after;
 	enum model_verdict verdict;
 	struct mbj_error err;
 	bool is_lost;
 	enum mbj_rc rc;
 
+	model_copy(&after, &play->model);
 	verdict = model_mail_run(&after, play->mails, play->mail_count);
 	if (verdict == MODEL_FULL || play->lsn + 1 > PLAY_LSN_MAX)
 		return;
