@@ -114,6 +114,7 @@ static bool note_decode(struct mbj_bytes bytes, struct mbj_replica_note *note)
 		return false;
 	note->was_current = (flags & WAS_CURRENT) != 0;
 	note->is_connected = (flags & IS_CONNECTED) != 0;
+	note->is_certified = false;
 	if (name.n > 0)
 		memcpy(note->name, name.p, name.n);
 	note->name[name.n] = '\0';
@@ -196,6 +197,14 @@ static void note_merge(struct mbj_replica_note *note,
 		note->received = old->received;
 }
 
+/* Peers choose their instances: not one that somebody has under his name. */
+static bool name_is_its(const struct mbj_replica_note *note,
+			const struct mbj_replica_note *old)
+{
+	return !note->is_certified || old->name[0] == '\0' ||
+	       strcmp(note->name, old->name) == 0;
+}
+
 /* With the lock. */
 static enum mbj_rc note_write(const struct mbj_sys *sys, const char *path,
 			      const struct mbj_replica_note *note,
@@ -208,6 +217,13 @@ static enum mbj_rc note_write(const struct mbj_sys *sys, const char *path,
 	enum mbj_rc rc;
 
 	rc = note_load(sys, path, note->instance, &old, err);
+	if (rc == MBJ_OK && !name_is_its(note, &old))
+		return mbj_error_set(
+			err, MBJ_EFENCED,
+			"its instance is registered as \"%.100s\", "
+			"its certificate is for \"%.64s\": only "
+			"\"mbj replicas --forget\" gives it away",
+			old.name, note->name);
 	if (rc == MBJ_ENOTFOUND && turn != MBJ_NOTE_FIRST)
 		return MBJ_OK;
 	if (rc == MBJ_ENOTFOUND)

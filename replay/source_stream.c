@@ -32,6 +32,9 @@ static enum mbj_rc welcome_take(struct source_stream *s,
 				const struct stream_message *m,
 				struct mbj_error *err)
 {
+	char certain[MBJ_ID_TEXT_SIZE];
+	char said[MBJ_ID_TEXT_SIZE];
+
 	if (m->version < 1 || m->version > STREAM_VERSION)
 		return mbj_error_set(err, MBJ_EUNSUPPORTED,
 				     "the source speaks version %u of the "
@@ -44,6 +47,15 @@ static enum mbj_rc welcome_take(struct source_stream *s,
 		return mbj_error_set(err, MBJ_EBUSY,
 				     "the source is a replica that has not "
 				     "received anything yet");
+	}
+	if (s->pin != NULL &&
+	    !mbj_id_equal(s->pin->lineage, m->identity.lineage)) {
+		mbj_id_print(s->pin->lineage, certain);
+		mbj_id_print(m->identity.lineage, said);
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "the certificate of source \"%.64s\" is "
+				     "for lineage %s, it serves %s",
+				     s->pin->name, certain, said);
 	}
 	s->identity = m->identity;
 	s->end = m->end;
@@ -462,6 +474,7 @@ enum mbj_rc source_stream_begin(struct source_stream *s,
 			   .is_paced = true},
 		.store = store,
 		.upstream = options->upstream,
+		.pin = options->pin,
 	};
 	if (options->name != NULL)
 		s->name = mbj_bytes_str(options->name);
@@ -471,6 +484,7 @@ enum mbj_rc source_stream_begin(struct source_stream *s,
 	rc = stream_link_begin(&s->link, options->in_fd, options->out_fd,
 			       options->stop_fd, options->timeout_ms,
 			       STREAM_SOURCE, err);
+	stream_link_use(&s->link, options->channel);
 	if (rc == MBJ_OK)
 		rc = mbj_sha256_new(&s->sha, err);
 	if (rc == MBJ_OK)

@@ -35,11 +35,12 @@ struct source_stream {
 	struct replay_source source; /* first */
 	struct stream_link link;
 	struct mbj_store *store;
-	struct mbj_upstream *upstream; /* or NULL */
-	struct mbj_bytes name;	       /* the replica's own */
-	uint16_t version;	       /* that is spoken */
-	bool is_met;		       /* it was accepted */
-	int64_t asked_ms;	       /* the last question */
+	struct mbj_upstream *upstream;	  /* or NULL */
+	struct mbj_bytes name;		  /* the replica's own */
+	uint16_t version;		  /* that is spoken */
+	bool is_met;			  /* it was accepted */
+	int64_t asked_ms;		  /* the last question */
+	const struct mbj_stream_pin *pin; /* the source's, or NULL */
 	struct mbj_identity identity;
 	struct mbj_hello hello;
 	struct mbj_sha256 *sha;

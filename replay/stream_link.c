@@ -18,6 +18,62 @@ static bool nonblock_set(int fd, int *ret_flags)
 	       fcntl(fd, F_SETFL, *ret_flags | O_NONBLOCK) == 0;
 }
 
+/* ------------------------------------------------------------ descriptors */
+
+static enum mbj_rc plain_read(void *ctx, void *p, size_t n, size_t *ret_n,
+			      short *ret_events, struct mbj_error *err)
+{
+	const struct stream_link *link = ctx;
+	ssize_t got;
+
+	do {
+		got = read(link->in, p, n);
+	} while (got < 0 && errno == EINTR);
+	if (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+		return mbj_error_set(err, MBJ_EIO, "the peer is gone");
+	*ret_n = got > 0 ? (size_t)got : 0;
+	*ret_events = got < 0 ? POLLIN : 0;
+	return MBJ_OK;
+}
+
+static enum mbj_rc plain_write(void *ctx, const void *p, size_t n,
+			       size_t *ret_n, short *ret_events,
+			       struct mbj_error *err)
+{
+	const struct stream_link *link = ctx;
+	ssize_t sent;
+
+	do {
+		sent = write(link->out, p, n);
+	} while (sent < 0 && errno == EINTR);
+	*ret_n = sent > 0 ? (size_t)sent : 0;
+	*ret_events = 0;
+	if (sent > 0 || errno == EPIPE || errno == ECONNRESET)
+		return MBJ_OK;
+	if (errno != EAGAIN && errno != EWOULDBLOCK)
+		return mbj_error_set(err, MBJ_EIO, "the peer hung up");
+	*ret_events = POLLOUT;
+	return MBJ_OK;
+}
+
+/* The kernel shows all that has come. */
+static bool plain_is_pending(void *ctx)
+{
+	(void)ctx;
+	return false;
+}
+
+void stream_link_use(struct stream_link *link,
+		     const struct mbj_stream_channel *channel)
+{
+	const struct mbj_stream_channel plain = {link, plain_read, plain_write,
+						 plain_is_pending};
+
+	link->channel = channel != NULL ? *channel : plain;
+}
+
+/* ---------------------------------------------------------- begin and end */
+
 enum mbj_rc stream_link_begin(struct stream_link *link, int in, int out,
 			      int stop_fd, uint32_t timeout_ms,
 			      enum stream_side peer, struct mbj_error *err)
@@ -32,6 +88,7 @@ enum mbj_rc stream_link_begin(struct stream_link *link, int in, int out,
 		.timeout_ms = timeout_ms,
 		.peer = peer,
 	};
+	stream_link_use(link, NULL);
 	mbj_buf_init(&link->output, STREAM_FRAME_MAX);
 	link->input = mbj_alloc(STREAM_FRAME_MAX);
 	if (link->input == NULL)
@@ -121,42 +178,58 @@ enum mbj_rc stream_link_wait(struct stream_link *link, int fd, int64_t ms,
 {
 	struct pollfd fds[3] = {{.fd = link->in, .events = POLLIN},
 				[2] = {.fd = fd, .events = POLLIN}};
-	enum mbj_rc rc = fds_wait(link, fds, 3, mbj_monotonic_ms() + ms, err);
+	bool is_pending = link->channel.is_pending(link->channel.ctx);
+	enum mbj_rc rc;
 
+	/* Told to stop is looked for in any case. */
+	rc = fds_wait(link, fds, 3, mbj_monotonic_ms() + (is_pending ? 0 : ms),
+		      err);
 	if (rc == MBJ_OK)
-		*ret_is_input = fds[0].revents != 0;
+		*ret_is_input = is_pending || fds[0].revents != 0;
 	return rc;
 }
 
 /* ------------------------------------------------------------------ bytes */
 
+/* Until that goes on which the bytes wait for, or that time. */
+static enum mbj_rc bytes_wait(struct stream_link *link, short events,
+			      int64_t until, const char *late,
+			      struct mbj_error *err)
+{
+	int fd = (events & POLLOUT) != 0 ? link->out : link->in;
+	bool is_ready = false;
+	enum mbj_rc rc = fd_wait(link, fd, events, until, &is_ready, err);
+
+	if (rc == MBJ_OK && !is_ready)
+		return link_lose(link, err, late);
+	return rc;
+}
+
 static enum mbj_rc bytes_send(struct stream_link *link, struct mbj_bytes bytes,
 			      struct mbj_error *err)
 {
 	int64_t until = mbj_monotonic_ms() + link->timeout_ms;
-	bool is_ready = true;
-	enum mbj_rc rc;
+	const struct mbj_stream_channel *channel = &link->channel;
 
 	while (bytes.n > 0) {
-		ssize_t n = write(link->out, bytes.p, bytes.n);
+		short events = 0;
+		size_t n = 0;
+		enum mbj_rc rc = channel->write(channel->ctx, bytes.p, bytes.n,
+						&n, &events, err);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-			link->is_ended = errno == EPIPE || errno == ECONNRESET;
+		bytes.p += n;
+		bytes.n -= n;
+		if (rc == MBJ_OK && n == 0 && events == 0) {
+			link->is_ended = true;
 			return link_lose(link, err, "the peer hung up");
 		}
-		if (n > 0) {
-			bytes.p += n;
-			bytes.n -= (size_t)n;
-			continue;
-		}
-		rc = fd_wait(link, link->out, POLLOUT, until, &is_ready, err);
-		if (rc < 0)
+		if (rc == MBJ_OK && n == 0)
+			rc = bytes_wait(link, events, until,
+					"the peer takes nothing any more", err);
+		if (rc < 0) {
+			link->is_lost = true;
 			return rc;
-		if (!is_ready)
-			return link_lose(link, err,
-					 "the peer takes nothing any more");
+		}
 	}
 	return MBJ_OK;
 }
@@ -164,33 +237,30 @@ static enum mbj_rc bytes_send(struct stream_link *link, struct mbj_bytes bytes,
 static enum mbj_rc bytes_receive(struct stream_link *link, uint8_t *p, size_t n,
 				 int64_t until, struct mbj_error *err)
 {
-	bool is_ready = true;
+	const struct mbj_stream_channel *channel = &link->channel;
 	size_t got = 0;
-	enum mbj_rc rc;
 
 	while (got < n) {
-		ssize_t more = read(link->in, p + got, n - got);
+		short events = 0;
+		size_t more = 0;
+		enum mbj_rc rc = channel->read(channel->ctx, p + got, n - got,
+					       &more, &events, err);
 
-		if (more < 0 && errno == EINTR)
-			continue;
-		if (more == 0) {
+		got += more;
+		if (rc == MBJ_OK && more == 0 && events == 0) {
 			/* Between frames, which heads begin. */
 			link->is_ended = got == 0 && n == STREAM_HEAD_SIZE;
 			return link_lose(link, err, "the peer hung up");
 		}
-		if (more < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
-			return link_lose(link, err, "the peer is gone");
-		if (more > 0) {
-			got += (size_t)more;
-			continue;
-		}
-		rc = fd_wait(link, link->in, POLLIN, until, &is_ready, err);
-		if (rc < 0)
+		if (rc == MBJ_OK && more == 0)
+			rc = bytes_wait(link, events, until,
+					"the peer has not been heard of for "
+					"too long",
+					err);
+		if (rc < 0) {
+			link->is_lost = true;
 			return rc;
-		if (!is_ready)
-			return link_lose(link, err,
-					 "the peer has not been heard of for "
-					 "too long");
+		}
 	}
 	return MBJ_OK;
 }

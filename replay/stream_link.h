@@ -1,6 +1,6 @@
 /*
- * One side of a stream: frames over a pair of descriptors, with deadlines.
- * Private to replay/.
+ * One side of a stream: frames over a pair of descriptors, or over a channel
+ * that somebody has made over them, with deadlines.  Private to replay/.
  *
  * The only file of the layer that reads and writes descriptors itself.  They
  * are made not to block for as long as the link has them.
@@ -15,6 +15,8 @@
 #ifndef MBJ_STREAM_LINK_H
 #define MBJ_STREAM_LINK_H
 
+#include <mbj/stream.h>
+
 #include "stream_frame.h"
 
 struct stream_link {
@@ -23,6 +25,7 @@ struct stream_link {
 	int stop_fd; /* readable: break off; -1: none */
 	int in_flags;
 	int out_flags;
+	struct mbj_stream_channel channel;
 	int64_t timeout_ms;
 	enum stream_side peer;
 	uint8_t *input;
@@ -36,6 +39,9 @@ enum mbj_rc stream_link_begin(struct stream_link *link, int in, int out,
 			      int stop_fd, uint32_t timeout_ms,
 			      enum stream_side peer,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* Bytes go by channel from now on; NULL: as they did. */
+void stream_link_use(struct stream_link *link,
+		     const struct mbj_stream_channel *channel);
 /* The descriptors block again as they did; they are the caller's. */
 void stream_link_done(struct stream_link *link);
 

@@ -92,8 +92,9 @@ enum mbj_rc stream_register(struct stream_server *s,
 		(void)mbj_error_prefix(err, rc,
 				       "the replica cannot be registered");
 		/* Another connection may find it otherwise. */
-		err->rc = MBJ_EIO;
-		return MBJ_EIO;
+		if (rc != MBJ_EFENCED)
+			err->rc = MBJ_EIO;
+		return err->rc;
 	}
 	/* A trim that did not see it yet has moved the beginning before. */
 	return is_first ? stream_identity_check(s, err) : MBJ_OK;
@@ -103,6 +104,7 @@ static enum mbj_rc register_begin(struct stream_server *s,
 				  const struct stream_message *hello,
 				  struct mbj_error *err)
 {
+	struct mbj_bytes name;
 	enum mbj_rc rc;
 
 	/* What is of another store will not be served, or does not ask. */
@@ -112,9 +114,12 @@ static enum mbj_rc register_begin(struct stream_server *s,
 		return MBJ_OK;
 	s->note.instance = hello->instance;
 	s->note.boot = mbj_boot_id();
-	if (hello->name.n > 0)
-		memcpy(s->note.name, hello->name.p, hello->name.n);
-	s->note.name[hello->name.n] = '\0';
+	s->note.is_certified = s->pin != NULL;
+	name = s->pin != NULL ? mbj_bytes_str(s->pin->name) : hello->name;
+	MBJ_ASSERT(name.n <= MBJ_REPLICA_NAME_MAX);
+	if (name.n > 0)
+		memcpy(s->note.name, name.p, name.n);
+	s->note.name[name.n] = '\0';
 	rc = mbj_id_generate(s->sys, &s->note.session, err);
 	if (rc == MBJ_OK)
 		rc = mbj_upstream_new(&s->board, err);
@@ -194,6 +199,52 @@ static enum mbj_rc hello_again(struct stream_server *s, struct mbj_error *err)
 	return stream_fault_send(s, &why, err);
 }
 
+/* May it be served, by what is certain of it? */
+static enum mbj_rc peer_check(const struct stream_server *s,
+			      const struct stream_message *hello,
+			      struct mbj_error *err)
+{
+	const struct mbj_stream_pin *pin = s->pin;
+	char certain[MBJ_ID_TEXT_SIZE];
+	char ours[MBJ_ID_TEXT_SIZE];
+
+	if (s->refusal != NULL)
+		return mbj_error_set(err, s->refusal->rc, "%s",
+				     s->refusal->message);
+	if (pin == NULL)
+		return MBJ_OK;
+	/* One that has no lineage yet serves nothing. */
+	if (!mbj_id_is_root(s->identity.lineage) &&
+	    !mbj_id_equal(pin->lineage, s->identity.lineage)) {
+		mbj_id_print(pin->lineage, certain);
+		mbj_id_print(s->identity.lineage, ours);
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "the certificate of replica \"%.64s\" is "
+				     "for lineage %s, the source is of %s",
+				     pin->name, certain, ours);
+	}
+	if (hello->name.n > 0 &&
+	    (hello->name.n != strlen(pin->name) ||
+	     memcmp(hello->name.p, pin->name, hello->name.n) != 0))
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "a replica says another name than its "
+				     "certificate, which is for \"%.64s\"",
+				     pin->name);
+	return MBJ_OK;
+}
+
+/* Tell it why, and ourselves: the connection is over. */
+static enum mbj_rc peer_refuse(struct stream_server *s,
+			       const struct mbj_error *why,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc = stream_fault_send(s, why, err);
+
+	if (rc == MBJ_OK && err != NULL)
+		*err = *why;
+	return rc == MBJ_OK ? why->rc : rc;
+}
+
 static enum mbj_rc hello_answer(struct stream_server *s, struct mbj_error *err)
 {
 	int64_t timeout_ms = s->link.timeout_ms;
@@ -215,6 +266,8 @@ static enum mbj_rc hello_answer(struct stream_server *s, struct mbj_error *err)
 				    "a stream begins with hello, not %s",
 				    stream_kind_word(kind));
 	else
+		stream_why_note(peer_check(s, &hello, &said), &said, &why);
+	if (why.rc == MBJ_OK)
 		stream_why_note(welcome_make(s, &hello, &welcome, &said), &said,
 				&why);
 	if (why.rc == MBJ_OK && s->is_registering)
@@ -222,10 +275,7 @@ static enum mbj_rc hello_answer(struct stream_server *s, struct mbj_error *err)
 	if (why.rc == MBJ_OK)
 		return stream_link_send(&s->link, STREAM_WELCOME, &welcome,
 					err);
-	rc = stream_fault_send(s, &why, err);
-	if (rc == MBJ_OK && err != NULL)
-		*err = why;
-	return rc == MBJ_OK ? why.rc : rc;
+	return peer_refuse(s, &why, err);
 }
 
 /* ---------------------------------------------------------------- groups */
@@ -424,6 +474,9 @@ static enum mbj_rc fetch_answer(struct stream_server *s,
 	if (why.rc == MBJ_OK)
 		stream_why_note(mbj_log_reader_end(s->reader, &end, &said),
 				&said, &why);
+	/* Another one's instance. */
+	if (why.rc == MBJ_EFENCED)
+		return peer_refuse(s, &why, err);
 	if (why.rc != MBJ_OK)
 		return stream_fault_send(s, &why, err);
 	sent.end = end.lsn;
@@ -474,6 +527,7 @@ static enum mbj_rc serve(struct stream_server *s,
 	rc = stream_link_begin(&s->link, options->in_fd, options->out_fd,
 			       options->stop_fd, options->timeout_ms,
 			       STREAM_REPLICA, err);
+	stream_link_use(&s->link, options->channel);
 	if (rc == MBJ_OK)
 		rc = mbj_buf_ok(&s->piece, err);
 	mbj_buf_clear(&s->piece);
@@ -514,6 +568,8 @@ enum mbj_rc mbj_stream_send(const char *dir,
 	s->sys = options->sys != NULL ? options->sys : mbj_sys_posix();
 	s->dir = dir;
 	s->is_registering = options->is_registering;
+	s->pin = options->pin;
+	s->refusal = options->refusal;
 	rc = mbj_identity_load(s->sys, dir, &s->identity, err);
 	if (rc == MBJ_OK)
 		rc = serve(s, options, err);

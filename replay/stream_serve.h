@@ -21,9 +21,11 @@ struct stream_server {
 	struct stream_link link;
 	struct stream_watch watch;
 	struct mbj_identity identity;
-	uint16_t version;	       /* that is spoken */
-	struct mbj_log_reader *reader; /* NULL: nothing to read yet */
-	struct mbj_log_reader *live;   /* to be the next reader, or NULL */
+	uint16_t version;		  /* that is spoken */
+	struct mbj_log_reader *reader;	  /* NULL: nothing to read yet */
+	struct mbj_log_reader *live;	  /* to be the next reader, or NULL */
+	const struct mbj_stream_pin *pin; /* or NULL */
+	const struct mbj_error *refusal;  /* or NULL */
 	bool is_registering;
 	bool is_live;		 /* reader reads what is published */
 	bool is_seeding;	 /* a snapshot was the last that it asked */

@@ -38,6 +38,7 @@ TCase *test_served_case(void);
 TCase *test_source_case(void);
 TCase *test_stack_case(void);
 TCase *test_stream_case(void);
+TCase *test_stream_channel_case(void);
 TCase *test_stream_frame_case(void);
 TCase *test_stream_peer_case(void);
 TCase *test_turn_case(void);

@@ -39,7 +39,10 @@ struct mbj_replica_note {
 	int64_t heard_ms;
 	int64_t current_ms; /* it had all that there was */
 	bool was_current;
-	bool is_connected;     /* or whoever served it was killed */
+	bool is_connected; /* or whoever served it was killed */
+	/* Not kept: it has proven its name.  What another name has is not its.
+	 */
+	bool is_certified;
 	struct mbj_id session; /* of whoever wrote it last */
 };
 
@@ -60,7 +63,8 @@ MBJ_API struct mbj_id mbj_boot_id(void);
  * and a last one leaves another session's alone.
  * Durability: on disk, or what was there before.
  * Returns: MBJ_ELIMIT (there are MBJ_REPLICAS_MAX others), MBJ_EBUSY (others
- * are writing), MBJ_EIO, ...
+ * are writing), MBJ_EFENCED (the instance is another certified name's),
+ * MBJ_EIO, ...
  */
 enum mbj_rc mbj_replica_note_save(const struct mbj_sys *sys, const char *dir,
 				  const struct mbj_replica_note *note,

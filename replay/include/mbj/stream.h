@@ -2,7 +2,8 @@
  * Streams: a replica on another host follows its source.
  *
  * Two processes, one on each host, with a pair of descriptors between them
- * that somebody else has made and authenticated: ssh, usually.  The source
+ * that somebody else has made and authenticated: ssh, or whoever has made a
+ * channel over them (struct mbj_stream_channel) and pinned it.  The source
  * serves one replica (mbj_stream_send); the replica pulls (mbj_stream_follow).
  * Each replica has a connection of its own; a replica may be the source of
  * others.
@@ -29,6 +30,34 @@
 extern "C" {
 #endif
 
+/*
+ * How the bytes of a stream go, where its descriptors do not carry them as they
+ * are: TLS.  Calls do at once what can be done.  Where that is nothing, *ret_n
+ * is 0 and *ret_events what to wait for with poll(2), on the descriptor that is
+ * read, or for POLLOUT the one that is written; 0: the peer ended in good
+ * order, or, written, takes no more and may have said why.  A failure is the
+ * connection's.
+ */
+struct mbj_stream_channel {
+	void *ctx;
+	enum mbj_rc (*read)(void *ctx, void *p, size_t n, size_t *ret_n,
+			    short *ret_events, struct mbj_error *err);
+	enum mbj_rc (*write)(void *ctx, const void *p, size_t n, size_t *ret_n,
+			     short *ret_events, struct mbj_error *err);
+	/* Has something come that poll(2) does not show? */
+	bool (*is_pending)(void *ctx);
+};
+
+/*
+ * What is certain of the peer, whatever it says.  A source serves only a store
+ * of that lineage, a replica of another one is not served; a replica says no
+ * other name, and no instance is its that is registered by another one.
+ */
+struct mbj_stream_pin {
+	struct mbj_id lineage;
+	const char *name; /* at most MBJ_REPLICA_NAME_MAX bytes */
+};
+
 struct mbj_stream_options {
 	size_t size;	     /* sizeof(struct mbj_stream_options) */
 	int in_fd;	     /* from the peer */
@@ -52,19 +81,26 @@ struct mbj_stream_options {
 	/* The replica's: make accounts that stay aside again from a snapshot
 	 * that the source has. */
 	bool is_mending;
+	/* Over the descriptors, which are then only waited for; NULL: none. */
+	const struct mbj_stream_channel *channel;
+	/* NULL: the descriptors are the peer's, and it is whom it says. */
+	const struct mbj_stream_pin *pin;
+	/* The source's: what it says instead of serving, or NULL. */
+	const struct mbj_error *refusal;
 };
 
 #define MBJ_STREAM_OPTIONS_INIT                                               \
 	((struct mbj_stream_options){sizeof(struct mbj_stream_options), 0, 1, \
 				     -1, 60000, 10000, false, NULL, NULL,     \
-				     NULL, false, false})
+				     NULL, false, false, NULL, NULL, NULL})
 
 /*
  * Serve one replica what is in the store in dir, until it hangs up or is not
  * heard of for timeout_ms, or until it is told to stop.  A replica that applies
  * a batch is silent: give it minutes.
  * Returns: MBJ_ENOTFOUND, MBJ_ECORRUPT (dir is no store, before anything is
- * said), MBJ_EIO (the connection broke), MBJ_EUNSUPPORTED (another protocol);
+ * said), MBJ_EIO (the connection broke), MBJ_EUNSUPPORTED (another protocol),
+ * MBJ_EFENCED (pinned to something else), the refusal's;
  * the replica has been told what can be told.
  */
 MBJ_API enum mbj_rc mbj_stream_send(const char *dir,
