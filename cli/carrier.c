@@ -10,8 +10,8 @@
 
 #include "process.h"
 
-/* For a connection, before it is tried again. */
-enum { CONNECT_MS = 10000 };
+/* For a connection, and for who the other side is, before it is tried again. */
+enum { CONNECT_MS = 10000, MEET_MS = 10000 };
 
 /* Ends that no other program inherits: [0] is read, [1] written. */
 static int pipe_open(int ends[2])
@@ -55,23 +55,67 @@ enum mbj_rc carrier_begin(const char *command, struct carrier *ret_carrier,
 	(void)close(down[1]);
 	ret_carrier->in = down[0];
 	ret_carrier->out = up[1];
+	ret_carrier->tls = NULL;
+	ret_carrier->session = NULL;
 	return MBJ_OK;
 }
 
+/* The source proves that it is one of our store, and we prove who we are. */
+static enum mbj_rc source_meet(struct carrier *carrier, const char *tls_dir,
+			       int stop_fd, struct mbj_error *err)
+{
+	/* Each time anew: certificates are renewed while we run. */
+	enum mbj_rc rc = tls_open(tls_dir, TLS_REPLICA, &carrier->tls, err);
+
+	if (rc == MBJ_OK)
+		rc = tls_meet(carrier->tls, carrier->in, stop_fd, MEET_MS,
+			      &carrier->session, err);
+	if (rc == MBJ_OK)
+		rc = tls_peer(carrier->session, &carrier->peer, err);
+	return rc;
+}
+
 enum mbj_rc carrier_connect(const struct mbj_endpoint *endpoint,
+			    const char *tls_dir, int stop_fd,
 			    struct carrier *ret_carrier, struct mbj_error *err)
 {
+	struct carrier carrier = {.process = 0};
 	int fd = -1;
 	enum mbj_rc rc = mbj_endpoint_connect(endpoint, CONNECT_MS, &fd, err);
 
 	if (rc < 0)
 		return rc;
-	*ret_carrier = (struct carrier){.in = fd, .out = fd};
+	carrier.in = fd;
+	carrier.out = fd;
+	if (endpoint->kind == MBJ_ENDPOINT_TLS)
+		rc = source_meet(&carrier, tls_dir, stop_fd, err);
+	if (rc < 0) {
+		carrier_end(&carrier);
+		return rc;
+	}
+	*ret_carrier = carrier;
 	return MBJ_OK;
+}
+
+void carrier_offer(struct carrier *carrier, struct mbj_stream_options *options)
+{
+	options->in_fd = carrier->in;
+	options->out_fd = carrier->out;
+	options->channel = NULL;
+	options->pin = NULL;
+	if (carrier->session == NULL)
+		return;
+	carrier->channel = tls_channel(carrier->session);
+	carrier->pin = (struct mbj_stream_pin){carrier->peer.lineage,
+					       carrier->peer.name};
+	options->channel = &carrier->channel;
+	options->pin = &carrier->pin;
 }
 
 void carrier_end(struct carrier *carrier)
 {
+	tls_part(&carrier->session);
+	tls_close(&carrier->tls);
 	if (carrier->out != carrier->in)
 		(void)close(carrier->out);
 	(void)close(carrier->in);

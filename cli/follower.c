@@ -53,6 +53,31 @@ static bool name_take(struct follower *f)
 	return true;
 }
 
+/* What we are to a source by TLS: all of it is there, and says our name. */
+static int certificate_take(struct follower *f)
+{
+	const char *name = f->call->options.name;
+	struct tls *tls = NULL;
+
+	f->tls_dir = f->call->options.tls_dir;
+	if (f->tls_dir == NULL) {
+		cli_say(f->call, "%s needs --tls-dir", f->source.path);
+		return CLI_USAGE;
+	}
+	if (tls_open(f->tls_dir, TLS_REPLICA, &tls, &f->err) < 0)
+		return cli_fail(f->call, &f->err);
+	f->own = *tls_own(tls);
+	tls_close(&tls);
+	if (name != NULL && strcmp(name, f->own.name) != 0) {
+		cli_say(f->call,
+			"--name %s: the certificate in %s is for \"%s\"", name,
+			f->tls_dir, f->own.name);
+		return CLI_USAGE;
+	}
+	memcpy(f->name, f->own.name, strlen(f->own.name) + 1);
+	return CLI_OK;
+}
+
 /* How the source is reached. */
 static int source_take(struct follower *f)
 {
@@ -65,11 +90,14 @@ static int source_take(struct follower *f)
 		return CLI_USAGE;
 	}
 	f->command = options->exec;
-	if (options->exec != NULL ||
-	    mbj_endpoint_parse(from, &f->source, &f->err) == MBJ_OK)
+	if (options->exec != NULL)
 		return CLI_OK;
-	cli_say(f->call, "%s", f->err.message);
-	return CLI_USAGE;
+	if (mbj_endpoint_parse(from, &f->source, &f->err) < 0) {
+		cli_say(f->call, "%s", f->err.message);
+		return CLI_USAGE;
+	}
+	return f->source.kind == MBJ_ENDPOINT_TLS ? certificate_take(f)
+						  : CLI_OK;
 }
 
 int follower_init(struct follower *f, const struct cli_call *call, int stop_fd,
@@ -130,9 +158,10 @@ static enum mbj_rc source_reach(struct follower *f, struct carrier *ret_carrier)
 	if (f->command != NULL)
 		rc = carrier_begin(f->command, ret_carrier, &f->err);
 	else
-		rc = carrier_connect(&f->source, ret_carrier, &f->err);
-	f->options.in_fd = ret_carrier->in;
-	f->options.out_fd = ret_carrier->out;
+		rc = carrier_connect(&f->source, f->tls_dir, f->options.stop_fd,
+				     ret_carrier, &f->err);
+	if (rc == MBJ_OK)
+		carrier_offer(ret_carrier, &f->options);
 	return rc;
 }
 
@@ -175,11 +204,34 @@ static bool backoff_wait(struct follower *f)
 	return poll(&fd, 1, (int)ms) > 0;
 }
 
+/* A certificate for another store than that which the replica is of. */
+static enum mbj_rc lineage_check(struct follower *f)
+{
+	struct mbj_id lineage = mbj_store_identity(f->store)->lineage;
+	char own[MBJ_ID_TEXT_SIZE];
+	char is[MBJ_ID_TEXT_SIZE];
+
+	if (f->tls_dir == NULL || mbj_id_is_root(lineage) ||
+	    mbj_id_equal(lineage, f->own.lineage))
+		return MBJ_OK;
+	mbj_id_print(f->own.lineage, own);
+	mbj_id_print(lineage, is);
+	return mbj_error_set(&f->err, MBJ_EFENCED,
+			     "the certificate in %s is for lineage %s, the "
+			     "replica is of %s",
+			     f->tls_dir, own, is);
+}
+
 enum mbj_rc follower_run(struct follower *f, struct mbj_store *store)
 {
 	enum mbj_rc rc;
 
 	f->store = store;
+	rc = lineage_check(f);
+	if (rc < 0) {
+		mbj_upstream_part(f->options.upstream, true, &f->err);
+		return rc;
+	}
 	for (;;) {
 		rc = connection_run(f);
 		if (rc == MBJ_OK || f->is_over)

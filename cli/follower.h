@@ -11,12 +11,15 @@
 #include <mbj/stream.h>
 
 #include "cli.h"
+#include "tls_name.h"
 
 struct follower {
 	const struct cli_call *call;
 	struct mbj_store *store;
 	const char *command;	    /* or NULL */
 	struct mbj_endpoint source; /* without a command */
+	const char *tls_dir;	    /* or NULL */
+	struct tls_name own;	    /* our certificate's, with tls_dir */
 	struct mbj_stream_options options;
 	struct mbj_replay_result total;
 	struct mbj_error err; /* of the connection that ended it */

@@ -3,6 +3,9 @@
  * process of its own, mbj send, which alone reads what the peer says: a peer
  * that breaks it, or takes its memory, has broken nobody else.
  *
+ * Where anybody may connect (TLS), the process first has the peer prove who it
+ * is, and asks then for a replica's place (senders.h).
+ *
  * They end when their replica hangs up, when the listener is told to stop, and
  * when it is gone, whatever ended it: the pipe that they watch then hangs up.
  *
@@ -14,17 +17,17 @@
 #include <mbj/endpoint.h>
 
 #include "cli.h"
+#include "senders.h"
 
 enum { LISTENER_SENDERS_MAX = 1000, LISTENER_SENDERS_USUAL = 64 };
 
 struct listener {
 	const struct cli_call *call;
 	struct mbj_listener socket;
-	int stop_fd;	/* readable: stop */
-	int leash[2];	/* [0] is every sender's, and hangs up with [1] */
-	size_t max;	/* senders at once */
-	pid_t *senders; /* max of them */
-	size_t count;
+	int stop_fd;  /* readable: stop */
+	int leash[2]; /* [0] is every sender's, and hangs up with [1] */
+	struct senders senders;
+	bool is_crowded; /* it was said that strangers are too many */
 };
 
 /* CLI_OK: it listens at address.  Else having said why not. */

@@ -67,6 +67,13 @@ int process_is_gone(pid_t process)
 	return gone == process || (gone < 0 && errno != EINTR);
 }
 
+void process_kill(pid_t process)
+{
+	(void)kill(process, SIGKILL);
+	while (waitpid(process, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
 void process_end(pid_t process)
 {
 	for (int step = 0; !process_is_gone(process); step++) {

@@ -25,5 +25,7 @@ int process_is_gone(pid_t process);
  * killed.
  */
 void process_end(pid_t process);
+/* Kill it now, and wait until it is gone. */
+void process_kill(pid_t process);
 
 #endif

@@ -53,7 +53,8 @@ static int follow(const struct cli_call *call, bool is_clone)
 
 	if (call->options.exec == NULL && call->options.from_address == NULL) {
 		cli_say(call, "--exec or --from says how to connect: --exec "
-			      "'ssh HOST mbj send STORE', --from unix:PATH");
+			      "'ssh HOST mbj send STORE', --from unix:PATH "
+			      "or tls:HOST:PORT");
 		return CLI_USAGE;
 	}
 	if (timeout > INT_MAX) {

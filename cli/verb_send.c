@@ -11,9 +11,14 @@
 #include <mbj/stream.h>
 
 #include "listener.h"
+#include "tls.h"
 
 /* A replica that applies a batch, or waits for its disk, says nothing. */
 enum { TIMEOUT_MS = 300000 };
+/* Whoever connects proves who it is at once. */
+enum { MEET_MS = 10000 };
+
+/* -------------------------------------------------------------------- all */
 
 static int listen_run(const struct cli_call *call)
 {
@@ -48,19 +53,107 @@ static int listen_run(const struct cli_call *call)
 	return status;
 }
 
-int verb_send(const struct cli_call *call)
+/* ------------------------------------------------------------- one replica */
+
+/* In words that say where it came from. */
+static int replica_complain(const struct cli_call *call, const char *where,
+			    struct mbj_error *err)
 {
-	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+	(void)mbj_error_prefix(err, err->rc, "replica at %s", where);
+	return cli_complain(call, err);
+}
+
+/*
+ * Both have met: serve it, or tell it in the stream why not, which says more
+ * than TLS can.
+ */
+static int session_serve(const struct cli_call *call,
+			 struct tls_session *session, const char *where,
+			 const struct mbj_stream_options *usual)
+{
+	struct mbj_stream_options options = *usual;
+	struct mbj_stream_channel channel = tls_channel(session);
+	struct tls_name peer = {.name = ""};
+	struct mbj_stream_pin pin = {.name = peer.name};
+	struct mbj_error refusal = {.rc = MBJ_OK};
+	struct mbj_error err;
+	enum mbj_rc rc = tls_peer(session, &peer, &refusal);
+
+	if (rc == MBJ_OK && call->options.door_fd != 0)
+		rc = senders_ask((int)call->options.door_fd, &refusal);
+	pin.lineage = peer.lineage;
+	options.channel = &channel;
+	options.pin = &pin;
+	options.refusal = rc < 0 ? &refusal : NULL;
+	rc = mbj_stream_send(call->operands[0], &options, &err);
+	/* The listener has said that there was no place. */
+	if (rc < 0 && refusal.rc != MBJ_EBUSY)
+		return replica_complain(call, where, &err);
+	return rc < 0 ? cli_exit_status(&err) : CLI_OK;
+}
+
+static int tls_serve(const struct cli_call *call,
+		     const struct mbj_stream_options *options)
+{
+	struct tls_session *session = NULL;
+	char where[MBJ_ENDPOINT_PEER_SIZE];
+	struct tls *tls = NULL;
+	int64_t wait_ms = MEET_MS;
 	struct mbj_error err;
 	int status = CLI_OK;
 
-	if (call->options.timeout > INT_MAX ||
-	    call->options.stop_fd > INT_MAX) {
-		cli_say(call, "--%s is too large",
-			call->options.stop_fd > INT_MAX ? "stop-fd"
-							: "timeout");
-		return CLI_USAGE;
+	if (options->timeout_ms < wait_ms)
+		wait_ms = options->timeout_ms;
+	mbj_endpoint_peer_print(STDIN_FILENO, where);
+	if (tls_open(call->options.tls_dir, TLS_SOURCE, &tls, &err) < 0)
+		return cli_complain(call, &err);
+	if (tls_meet(tls, STDIN_FILENO, options->stop_fd, wait_ms, &session,
+		     &err) == MBJ_OK)
+		status = session_serve(call, session, where, options);
+	/* Whether somebody listens is often looked for. */
+	else if (err.rc != MBJ_ENOTFOUND && err.rc != MBJ_EBUSY)
+		status = replica_complain(call, where, &err);
+	tls_part(&session);
+	tls_close(&tls);
+	return status;
+}
+
+static int plain_serve(const struct cli_call *call,
+		       const struct mbj_stream_options *options)
+{
+	struct mbj_error err;
+
+	/* Standard output is the replica's: it says things on the other. */
+	if (mbj_stream_send(call->operands[0], options, &err) < 0)
+		return cli_complain(call, &err);
+	return CLI_OK;
+}
+
+static bool numbers_check(const struct cli_call *call)
+{
+	const struct {
+		const char *word;
+		uint64_t value;
+	} numbers[] = {{"timeout", call->options.timeout},
+		       {"stop-fd", call->options.stop_fd},
+		       {"door-fd", call->options.door_fd}};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+		if (numbers[i].value <= INT_MAX)
+			continue;
+		cli_say(call, "--%s is too large", numbers[i].word);
+		return false;
 	}
+	return true;
+}
+
+int verb_send(const struct cli_call *call)
+{
+	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+	int status;
+
+	if (!numbers_check(call))
+		return CLI_USAGE;
 	if (call->options.listen != NULL)
 		return listen_run(call);
 	if (isatty(STDIN_FILENO) || isatty(STDOUT_FILENO)) {
@@ -79,9 +172,8 @@ int verb_send(const struct cli_call *call)
 	if (options.stop_fd < 0)
 		return CLI_FAILED;
 	(void)signal(SIGPIPE, SIG_IGN);
-	/* Standard output is the replica's: it says things on the other. */
-	if (mbj_stream_send(call->operands[0], &options, &err) < 0)
-		status = cli_complain(call, &err);
+	status = call->options.tls_dir != NULL ? tls_serve(call, &options)
+					       : plain_serve(call, &options);
 	(void)close(options.stop_fd);
 	return status;
 }

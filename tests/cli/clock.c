@@ -1,6 +1,6 @@
 /*
- * A wall clock that is wrong by MBJ_CLOCK_SHIFT seconds, for LD_PRELOAD.  All
- * other clocks are left alone.
+ * A wall clock that is wrong by MBJ_CLOCK_SHIFT seconds, for LD_PRELOAD, also
+ * as time(2) has it.  All other clocks are left alone.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -21,4 +21,14 @@ clock_gettime(clockid_t clock, struct timespec *ret_time)
 	if (status == 0 && clock == CLOCK_REALTIME && shift)
 		ret_time->tv_sec += strtol(shift, NULL, 10);
 	return status;
+}
+
+__attribute__((visibility("default"))) time_t time(time_t *ret_time)
+{
+	struct timespec now = {0, 0};
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	if (ret_time)
+		*ret_time = now.tv_sec;
+	return now.tv_sec;
 }

@@ -4,6 +4,8 @@
  * the descriptor (mbj/stream.h).
  *
  *	unix:PATH	a Unix socket; who may connect is its permissions'
+ *	tls:HOST:PORT	TCP, for TLS over it: here anybody may connect.  HOST is
+ *a name or an address, one of IPv6 in brackets
  *
  * Descriptors are closed on exec and do not block.
  *
@@ -19,11 +21,19 @@
 extern "C" {
 #endif
 
-enum mbj_endpoint_kind { MBJ_ENDPOINT_UNIX };
+enum mbj_endpoint_kind { MBJ_ENDPOINT_UNIX, MBJ_ENDPOINT_TLS };
+
+enum {
+	MBJ_HOST_MAX = 255,
+	MBJ_PORT_DIGITS = 5,
+	MBJ_ENDPOINT_PEER_SIZE = 80,
+};
 
 struct mbj_endpoint {
 	enum mbj_endpoint_kind kind;
-	char path[MBJ_PATH_TEXT_MAX];
+	char path[MBJ_PATH_TEXT_MAX];	/* for messages, too */
+	char host[MBJ_HOST_MAX + 1];	/* of MBJ_ENDPOINT_TLS */
+	char port[MBJ_PORT_DIGITS + 1]; /* likewise */
 };
 
 struct mbj_listener {
@@ -38,9 +48,10 @@ enum mbj_rc mbj_endpoint_parse(const char *text,
 			       struct mbj_endpoint *ret_endpoint,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 /*
- * Connect within wait_ms.  Ownership: the descriptor is the caller's.
- * Returns: MBJ_ENOTFOUND (nobody listens), MBJ_EBUSY (takes nobody now),
- * MBJ_EIO.
+ * Connect within wait_ms, and as long as it takes to find the addresses of a
+ * host.  Ownership: the descriptor is the caller's.
+ * Returns: MBJ_ENOTFOUND (nobody listens, no such host), MBJ_EBUSY (takes
+ * nobody now), MBJ_EIO.
  */
 enum mbj_rc mbj_endpoint_connect(const struct mbj_endpoint *endpoint,
 				 int64_t wait_ms, int *ret_fd,
@@ -62,6 +73,8 @@ enum mbj_rc mbj_listener_open(const struct mbj_endpoint *endpoint,
 enum mbj_rc mbj_listener_accept(const struct mbj_listener *listener,
 				int *ret_fd,
 				struct mbj_error *err) MBJ_MUST_CHECK;
+/* Who is at the other end of a connection, "?" where that is no address. */
+void mbj_endpoint_peer_print(int fd, char text[MBJ_ENDPOINT_PEER_SIZE]);
 /* Idempotent; a socket's file goes. */
 void mbj_listener_close(struct mbj_listener *listener);
 
