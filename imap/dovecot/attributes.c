@@ -128,25 +128,35 @@ static int outcome_tell(struct turn *turn, struct spot at,
 
 /* -------------------------------------------------------------- settling */
 
-int turn_settle_server(struct turn *turn)
+/* Without an intent: what was set without this plugin. */
+static int spot_tell(struct turn *turn, struct spot at)
 {
-	struct spot inbox = {turn->capture->inbox->list, "INBOX"};
-	struct account_folder folder;
-	enum folder_kind kind;
 	struct comparison found;
 	struct mbj_edit edit;
 
-	if (folder_look(inbox.list, inbox.vname, &kind, &folder, &turn->why) <
-	    0)
-		return -1;
-	if (kind != FOLDER_MAILBOX)
-		return 0;
-	if (spot_compare(turn, inbox, &found) < 0)
+	if (spot_compare(turn, at, &found) < 0)
 		return -1;
 	edit = comparison_edit(turn, &found);
 	if (edit.metadata_count == 0)
 		return 0;
 	return account_tell(turn->account, &edit, &turn->err) < 0 ? -1 : 0;
+}
+
+int turn_compare_attributes(struct turn *turn)
+{
+	return spot_tell(turn, turn->at);
+}
+
+int turn_settle_server(struct turn *turn)
+{
+	struct spot inbox = {turn->capture->inbox->list, "INBOX"};
+	struct account_folder folder;
+	enum folder_kind kind;
+
+	if (folder_look(inbox.list, inbox.vname, &kind, &folder, &turn->why) <
+	    0)
+		return -1;
+	return kind == FOLDER_MAILBOX ? spot_tell(turn, inbox) : 0;
 }
 
 static int doubt_settle(struct turn *turn, const struct account_doubt *doubt)

@@ -69,9 +69,11 @@ static int content_finish(struct turn *turn, struct mirror *mirror,
 
 /*
  * The store's mailbox is made Dovecot's, all of it, and the intent about it is
- * closed; what would take too long waits for the next turn.
+ * closed; what would take too long waits for the next turn.  What cannot be
+ * read is passed if is_lenient, or an earlier turn has stopped there.
  */
-static int content_settle(struct turn *turn, struct mirror *mirror)
+static int content_settle(struct turn *turn, struct mirror *mirror,
+			  bool is_lenient)
 {
 	struct content *content = mirror->content;
 	struct mbj_id left = doubt_find(turn->account, content->mailbox);
@@ -81,7 +83,7 @@ static int content_settle(struct turn *turn, struct mirror *mirror)
 	content->has_told = false;
 	mirror->deadline_ms = turn->deadline_ms;
 	mirror->is_copied = true;
-	mirror->is_lenient = !mbj_id_is_root(left);
+	mirror->is_lenient = is_lenient || !mbj_id_is_root(left);
 	ret = mirror_all(mirror);
 	if (ret == 0)
 		ret = content_finish(turn, mirror, !mirror->is_cut);
@@ -227,7 +229,7 @@ static int content_open(struct turn *turn, struct content *content)
 			doubt_find(turn->account, content->mailbox));
 		if (is_doubtful || (!is_compared(turn, content->mailbox) &&
 				    !mirror_is_even(&mirror)))
-			ret = content_settle(turn, &mirror) < 0 &&
+			ret = content_settle(turn, &mirror, false) < 0 &&
 					      !settle_can_wait(turn, content)
 				      ? -1
 				      : 1;
@@ -299,7 +301,7 @@ static int doubt_settle(struct turn *turn, struct mbj_id mailbox)
 	ret = content_find(turn, at, false, &content, &mirror);
 	is_absent = mirror_is_absent(&mirror, ret, mailbox);
 	if (ret > 0)
-		ret = content_settle(turn, &mirror);
+		ret = content_settle(turn, &mirror, false);
 	mirror_close(&mirror);
 	content_done(&content);
 	return is_absent ? doubt_look_again(turn, mailbox) : ret;
@@ -329,6 +331,29 @@ void turn_settle_messages(struct turn *turn)
 						  : turn->err.message);
 	turn->why = NULL;
 	turn->deadline_ms = deadline_ms;
+}
+
+int turn_compare_messages(struct turn *turn, bool is_lenient,
+			  uint32_t *ret_uidnext, bool *ret_is_cut)
+{
+	struct content content;
+	struct mirror mirror;
+	int ret;
+
+	content_init(&content, turn->account);
+	ret = content_find(turn, turn->at, false, &content, &mirror);
+	if (ret == 0)
+		ret = content_find_again(turn, &content, &mirror);
+	/* It got another GUID: the next turn has that. */
+	*ret_is_cut = ret == 0;
+	*ret_uidnext = content.store.uidnext;
+	if (ret > 0) {
+		ret = content_settle(turn, &mirror, is_lenient);
+		*ret_is_cut = mirror.is_cut;
+	}
+	mirror_close(&mirror);
+	content_done(&content);
+	return ret;
 }
 
 /* ------------------------------------------------------------ the commit */

@@ -66,6 +66,15 @@ void turn_settle_attributes(struct turn *turn);
 /* The account's own attributes are made Dovecot's.  -1, with why or err. */
 int turn_settle_server(struct turn *turn);
 /*
+ * The store's mailbox is made Dovecot's, whatever was done without this plugin.
+ * is_cut: not all of it yet, since that takes long, or it has become another
+ * mailbox; uidnext is the store's before.  is_lenient: what cannot be read is
+ * left out.  -1, with why or err.
+ */
+int turn_compare_messages(struct turn *turn, bool is_lenient,
+			  uint32_t *ret_uidnext, bool *ret_is_cut);
+int turn_compare_attributes(struct turn *turn);
+/*
  * Where a mailbox of the account's tree is, in memory of the data stack.
  * Returns: false, it is nowhere.
  */

@@ -247,6 +247,66 @@ class Attributes(PairCase):
                                         "/private/new": b"new"})
         self.assertIn("bob", here["A"][1])
 
+    def capture(self):
+        self.assertEqual(self.dovecot.doveadm("mbj", "capture", "-u",
+                                              self.user), (0, ""))
+        self.assertEqual(self.intents(), [])
+
+    def behind(self, *words, stdin=None):
+        """doveadm at the first, without the plugin."""
+        done = subprocess.run(
+            ["doveadm", "-c", self.dovecot.conf, "-o", "mail_plugins=acl",
+             *words], input=stdin, check=False, capture_output=True)
+        self.assertEqual(done.returncode, 0, done)
+
+    def test_whole(self):
+        """Goal: doveadm mbj capture makes the journal what Dovecot has, which
+        nobody changes any more.  Method: folders, mail, subscriptions, entries
+        and rights from before the plugin; then changes of each without it; a
+        run that is killed anywhere; a run that finds nothing."""
+        user = ("-u", self.user)
+        for name in ("A", "A/b", "C"):
+            self.behind("mailbox", "create", "-s", *user, name)
+            for n in range(5):
+                self.behind("save", *user, "-m", name,
+                            stdin=f"Subject: {name} {n}\n\nx\n".encode())
+        self.behind("mailbox", "metadata", "set", *user, "A", "/shared/k", "v")
+        self.behind("mailbox", "metadata", "set", "-s", *user, "", "/private/a",
+                    "v")
+        self.behind("acl", "set", *user, "C", "user=bob", "lookup", "read")
+        self.capture()
+        self.same_there()
+        here = self.same_attributes("A", "A/b", "C")
+        self.assertEqual((here["A"][0], here["C"][1]["bob"],
+                          here[""]["/private/a"]),
+                         ({"/shared/k": b"v"}, "lr", b"v"))
+        for words in (("mailbox", "rename", *user, "A", "t"),
+                      ("mailbox", "rename", *user, "C", "A"),
+                      ("mailbox", "rename", *user, "t", "C"),
+                      ("mailbox", "unsubscribe", *user, "A"),
+                      ("mailbox", "delete", *user, "C/b"),
+                      ("flags", "add", *user, "\\Seen $k", "mailbox", "A",
+                       "1:3"),
+                      ("expunge", *user, "mailbox", "C", "2"),
+                      ("mailbox", "metadata", "unset", *user, "C",
+                       "/shared/k"),
+                      ("acl", "delete", *user, "A", "user=bob")):
+            self.behind(*words)
+        for pause in (0.02, 0.05, 0.1):
+            process = subprocess.Popen(
+                ["doveadm", "-c", self.dovecot.conf, "mbj", "capture", *user],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(pause)
+            process.kill()
+            process.wait()
+        self.dovecot.unlock_dead()
+        self.capture()
+        self.same_there()
+        self.same_attributes("A", "C")
+        end = self.end()
+        self.capture()
+        self.assertEqual(self.end(), end)
+
     def test_random(self):
         """Goal: whatever is killed, both come to the same.  Method: changes at
         random, SIGKILL of sessions, services and apply meanwhile."""

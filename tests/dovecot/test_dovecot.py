@@ -668,7 +668,8 @@ class Linked(unittest.TestCase):
                                capture_output=True, text=True).stdout
         self.assertEqual({line.split()[-1] for line in shown.splitlines()},
                          {"mbj_plugin_init", "mbj_plugin_deinit",
-                          "mbj_plugin_version", "mbj_plugin_stand_aside"})
+                          "mbj_plugin_version", "mbj_plugin_stand_aside",
+                          "mbj_plugin_capture"})
 
 
 if __name__ == "__main__":

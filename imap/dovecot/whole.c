@@ -1,0 +1,113 @@
+/*
+ * All of a user's: the account is made as Dovecot is, folders, subscriptions,
+ * attributes and messages, where no change brings that in (doveadm mbj
+ * capture).
+ *
+ * Mailbox by mailbox, in turns as of a change, of half of mbj_timeout at most:
+ * the user's sessions go on in between.  Killed anywhere, it is run again.
+ */
+#include "turn.h"
+
+#include <mail-storage.h>
+
+/* Of turns that bring a mailbox no further: it is renewed, and lenient. */
+enum { IDLE_TURNS_MAX = 4 };
+
+int mbj_plugin_capture(struct mail_user *user);
+
+struct progress {
+	uint32_t uidnext;
+	unsigned int idle_turns;
+	bool has_attributes, is_cut;
+};
+
+static int turn_compare(struct turn *turn, struct progress *progress)
+{
+	uint32_t before = progress->uidnext;
+
+	if (!progress->has_attributes && turn_compare_attributes(turn) < 0)
+		return -1;
+	progress->has_attributes = true;
+	if (turn_compare_messages(turn, progress->idle_turns > 1,
+				  &progress->uidnext, &progress->is_cut) < 0)
+		return -1;
+	if (progress->uidnext > before)
+		progress->idle_turns = 0;
+	if (progress->is_cut && progress->idle_turns++ == IDLE_TURNS_MAX) {
+		turn->why =
+			t_strdup_printf("what comes behind UID %u of %s "
+					"cannot be brought in",
+					progress->uidnext - 1, turn->at.vname);
+		return -1;
+	}
+	return 0;
+}
+
+/* One that is not there any more is told with the tree. */
+static int mailbox_capture(struct mailbox *box)
+{
+	struct progress progress = {.is_cut = true};
+	struct account_folder folder;
+	enum folder_kind kind;
+	struct turn turn;
+	int ret = 0;
+
+	while (ret == 0 && progress.is_cut) {
+		if (turn_begin(&turn, box) < 0)
+			return -1;
+		ret = folder_look(turn.at.list, turn.at.vname, &kind, &folder,
+				  &turn.why);
+		progress.is_cut = kind == FOLDER_MAILBOX;
+		if (ret == 0 && kind == FOLDER_MAILBOX)
+			ret = turn_compare(&turn, &progress);
+		if (ret < 0)
+			(void)turn_refuse(&turn);
+		turn_end(&turn);
+	}
+	return ret;
+}
+
+static int path_capture(struct capture_user *capture, const char *vname)
+{
+	struct mail_namespace *ns =
+		mail_namespace_find(capture->user->namespaces, vname);
+	struct mailbox *box =
+		mailbox_alloc(ns->list, vname, MAILBOX_FLAG_IGNORE_ACLS);
+	int ret = mailbox_capture(box);
+
+	if (ret < 0)
+		e_error(capture->user->event, "mbj: mailbox %s: %s", vname,
+			mailbox_get_last_internal_error(box, NULL));
+	mailbox_free(&box);
+	return ret;
+}
+
+/* Returns: -1, told. */
+int mbj_plugin_capture(struct mail_user *user)
+{
+	struct capture_user *capture = capture_user_of(user);
+	struct account_listing listing = {.folder_count = 0};
+	const char *why;
+	int ret;
+
+	if (capture == NULL) {
+		e_error(user->event, "mbj: the plugin is not for this user");
+		return -1;
+	}
+	/* The first turn makes the tree Dovecot's. */
+	capture->account.is_stale = true;
+	if (listing_read(capture, &listing, &why) < 0) {
+		e_error(user->event, "mbj: %s", why);
+		return -1;
+	}
+	ret = path_capture(capture, "INBOX");
+	for (size_t i = 0; i < listing.folder_count; i++) {
+		const struct account_folder *folder = &listing.folders[i];
+
+		if (!mbj_id_is_root(folder->id) &&
+		    !mbj_bytes_equal(folder->path, mbj_bytes_str("INBOX")) &&
+		    path_capture(capture, (const char *)folder->path.p) < 0)
+			ret = -1;
+	}
+	return ret;
+}
