@@ -174,6 +174,7 @@ static enum mbj_rc connection_run(struct follower *f)
 	enum mbj_rc rc;
 
 	f->is_over = f->options.is_once;
+	f->is_renewed = false;
 	mbj_upstream_connect(f->options.upstream);
 	rc = source_reach(f, &carrier);
 	if (rc < 0)
@@ -181,8 +182,9 @@ static enum mbj_rc connection_run(struct follower *f)
 	rc = mbj_stream_follow(f->store, &f->options, &result, &f->err);
 	carrier_end(&carrier);
 	total_add(f, &result);
+	f->is_renewed = result.is_renewed;
 	f->is_over = f->options.is_once || result.is_stopped ||
-		     failure_is_final(f, rc, &result);
+		     result.is_renewed || failure_is_final(f, rc, &result);
 	/* One that brings nothing, and ends at once, may do so for ever. */
 	if (result.is_met && (result.replay.groups > 0 ||
 			      mbj_monotonic_ms() - began > f->backoff_ms))

@@ -26,6 +26,7 @@ struct follower {
 	char name[MBJ_REPLICA_NAME_MAX + 1];
 	int64_t backoff_ms;
 	bool is_over;
+	bool is_renewed; /* the store is to be opened again, for more */
 	/* What a service follows with: only a refusal ends it, whatever else
 	 * is wrong may be mended while it serves on. */
 	bool is_lasting;

@@ -33,13 +33,17 @@ static int follow_run(struct follower *f, bool is_new)
 	struct mbj_store *store = NULL;
 	enum mbj_rc rc;
 
-	rc = replica_take(f, is_new, &store);
-	if (rc < 0)
-		return cli_fail(f->call, &f->err);
-	mbj_service_notify(notify, "READY=1");
-	rc = follower_run(f, store);
+	do {
+		rc = replica_take(f, is_new, &store);
+		if (rc < 0)
+			return cli_fail(f->call, &f->err);
+		mbj_service_notify(notify, "READY=1");
+		rc = follower_run(f, store);
+		mbj_store_close(&store);
+		if (f->is_renewed)
+			cli_say(f->call, "%s", f->err.message);
+	} while (f->is_renewed);
 	mbj_service_notify(notify, "STOPPING=1");
-	mbj_store_close(&store);
 	return rc < 0 ? cli_fail(f->call, &f->err)
 		      : cli_replay_report(f->call, &f->total);
 }

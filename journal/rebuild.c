@@ -380,6 +380,15 @@ static void empty_note(struct rebuild *rebuild)
 	memcpy(recovery->reason, reason, sizeof(reason));
 }
 
+/* Of a replica that begins anew behind a snapshot (store_adopt.c). */
+static bool state_is_left_behind(const struct rebuild *rebuild)
+{
+	const struct mbj_identity *id = &rebuild->store->superblock.identity;
+
+	return id->role == MBJ_STORE_REPLICA &&
+	       rebuild->watermark.lsn.v + 1 < id->anchor.first.v;
+}
+
 /* Compare with the journal and, on a primary, apply its tail. */
 static enum mbj_rc state_forward(struct rebuild *rebuild, struct mbj_error *err)
 {
@@ -400,8 +409,10 @@ static enum mbj_rc state_forward(struct rebuild *rebuild, struct mbj_error *err)
 			return rc;
 	}
 	rc = watermark_check(store, &rebuild->watermark, err);
-	if (rc < 0)
+	if (rc < 0) {
+		rebuild->is_state_fault = state_is_left_behind(rebuild);
 		return rc;
+	}
 	if (store->superblock.identity.role != MBJ_STORE_PRIMARY)
 		return MBJ_OK;
 	rc = tail_apply(rebuild, err);
@@ -482,6 +493,9 @@ enum mbj_rc store_recover(struct mbj_store *store, struct mbj_error *err)
 	MBJ_ASSERT(store->state == NULL && store->log == NULL);
 	rc = state_attach(&rebuild, store->options.is_rebuild_forced, err);
 	if (rc < 0 || mbj_id_is_root(id->lineage))
+		return rc;
+	rc = store_void_remove(store, err);
+	if (rc < 0)
 		return rc;
 	rc = mbj_log_open(store->sys, store->journal_dir, id->lineage,
 			  &id->anchor, rebuild.watermark.lsn,

@@ -1,6 +1,7 @@
 /*
  * A replica takes its primary's identity: lineage and anchor once, the epoch
- * whenever a newer reign began; and what was restored takes its role.
+ * whenever a newer reign began, another anchor where it has fallen behind what
+ * the primary still has; and what was restored takes its role.
  *
  * Not here: whether a stream may be trusted (replay/).
  *
@@ -98,13 +99,12 @@ static enum mbj_rc lineage_adopt(struct mbj_store *store,
 	return rc;
 }
 
-static enum mbj_rc epoch_adopt(struct mbj_store *store,
+/* Epochs only rise, and one number has one owner. */
+static enum mbj_rc epoch_check(const struct mbj_store *store,
 			       const struct mbj_identity *primary,
 			       struct mbj_error *err)
 {
-	struct superblock superblock = store->superblock;
-	struct mbj_identity *id = &superblock.identity;
-	enum mbj_rc rc;
+	const struct mbj_identity *id = &store->superblock.identity;
 
 	if (primary->epoch.v < id->epoch.v)
 		return mbj_error_set(err, MBJ_EFENCED,
@@ -114,14 +114,25 @@ static enum mbj_rc epoch_adopt(struct mbj_store *store,
 				     (unsigned long long)id->epoch.v,
 				     (unsigned long long)primary->epoch.v);
 	if (primary->epoch.v == id->epoch.v &&
-	    mbj_id_equal(primary->epoch_owner, id->epoch_owner))
-		return MBJ_OK;
-	if (primary->epoch.v == id->epoch.v)
+	    !mbj_id_equal(primary->epoch_owner, id->epoch_owner))
 		return mbj_error_set(err, MBJ_EFENCED,
 				     "%s: two stores were promoted to epoch "
 				     "%llu",
 				     store->dir,
 				     (unsigned long long)id->epoch.v);
+	return MBJ_OK;
+}
+
+static enum mbj_rc epoch_adopt(struct mbj_store *store,
+			       const struct mbj_identity *primary,
+			       struct mbj_error *err)
+{
+	struct superblock superblock = store->superblock;
+	struct mbj_identity *id = &superblock.identity;
+	enum mbj_rc rc = epoch_check(store, primary, err);
+
+	if (rc < 0 || primary->epoch.v == id->epoch.v)
+		return rc;
 	id->epoch = primary->epoch;
 	id->epoch_owner = primary->epoch_owner;
 	rc = superblock_save(store->sys, store->dir, SUPERBLOCK_NAME,
@@ -232,4 +243,59 @@ enum mbj_rc mbj_store_adopt_snapshot(struct mbj_store *store,
 		return mbj_error_set(err, MBJ_EFENCED,
 				     "the snapshot is of another lineage");
 	return identity_adopt(store, primary, snapshot, err);
+}
+
+/* In a turn.  The superblock is the moment: before it all is as it was. */
+static enum mbj_rc anew_begin(struct mbj_store *store,
+			      const struct mbj_identity *primary,
+			      const struct mbj_watermark *where,
+			      struct mbj_error *err)
+{
+	struct superblock superblock = store->superblock;
+	struct mbj_error done;
+	enum mbj_rc rc = epoch_check(store, primary, err);
+
+	if (rc < 0)
+		return rc;
+	superblock.identity.epoch = primary->epoch;
+	superblock.identity.epoch_owner = primary->epoch_owner;
+	superblock.identity.anchor.first.v = where->lsn.v + 1;
+	superblock.identity.anchor.chain = where->chain;
+	rc = superblock_save(store->sys, store->dir, SUPERBLOCK_NAME,
+			     &superblock, err);
+	if (rc < 0)
+		return rc;
+	(void)mbj_error_set(&done, MBJ_EBUSY,
+			    "it begins anew behind group %llu",
+			    (unsigned long long)where->lsn.v);
+	store_fail(store, &done);
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_store_begin_anew(struct mbj_store *store,
+				 const struct mbj_identity *primary,
+				 const struct mbj_snapshot_info *snapshot,
+				 struct mbj_error *err)
+{
+	const struct mbj_identity *id = &store->superblock.identity;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(store->batch.txn == NULL);
+	rc = store_check(store, err);
+	if (rc < 0)
+		return rc;
+	if (id->role != MBJ_STORE_REPLICA ||
+	    !mbj_id_equal(id->lineage, primary->lineage) ||
+	    !mbj_id_equal(id->lineage, snapshot->lineage) ||
+	    snapshot->watermark.lsn.v <= mbj_store_end(store).lsn.v)
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "%s is no replica of that store, or has "
+				     "what the snapshot has",
+				     store->dir);
+	rc = store_turn_take(store, err);
+	if (rc < 0)
+		return rc;
+	rc = anew_begin(store, primary, &snapshot->watermark, err);
+	store_turn_give(store);
+	return rc;
 }

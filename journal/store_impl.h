@@ -227,6 +227,9 @@ enum mbj_rc store_parked_refuse(const struct mbj_store *store,
 
 /* Segments before the journal's beginning go, as well as that can be done. */
 void store_trim_finish(const struct mbj_store *store);
+/* The journal of before a replica began anew, where there is one. */
+enum mbj_rc store_void_remove(const struct mbj_store *store,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* ----------------------------------------------------------- replicas.c */
 

@@ -30,6 +30,7 @@
 #include <mbj/replicas.h>
 #include <mbj/trim.h>
 
+#include "log_impl.h"
 #include "segment_list.h"
 #include "segment_view.h"
 #include "store_impl.h"
@@ -456,4 +457,59 @@ void store_trim_finish(const struct mbj_store *store)
 				  &result, NULL);
 	(void)rc;
 	segment_list_done(&list);
+}
+
+/* ------------------------------------------------------------ begun anew */
+
+/* What was published last; LSN 0: nothing, or it cannot be read. */
+static enum mbj_rc published_get(const struct mbj_store *store,
+				 struct mbj_log_end *ret_end,
+				 struct mbj_error *err)
+{
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_error why;
+	bool is_damaged = false;
+	enum mbj_rc rc;
+
+	*ret_end = (struct mbj_log_end){{0}, {{0}}};
+	rc = mbj_path_join(path, store->journal_dir, LOG_PUBLISHED_NAME, &why);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(store->sys, path, O_RDONLY, &file, &why);
+	if (rc == MBJ_OK)
+		rc = log_published_read(&file, ret_end, &is_damaged, &why);
+	mbj_file_close(&file);
+	if (is_damaged)
+		ret_end->lsn.v = 0;
+	if (rc == MBJ_ENOTFOUND)
+		return MBJ_OK;
+	if (rc < 0 && err != NULL)
+		*err = why;
+	return rc;
+}
+
+/*
+ * The superblock of a replica that begins anew is on disk, and says that its
+ * journal begins behind all that was ever published here.  A trim never says
+ * so, nor does damage.
+ */
+enum mbj_rc store_void_remove(const struct mbj_store *store,
+			      struct mbj_error *err)
+{
+	struct mbj_lsn first = store->superblock.identity.anchor.first;
+	struct mbj_trim_result result = {.segments = 0};
+	struct mbj_log_end end;
+	enum mbj_rc rc;
+
+	if (store->superblock.identity.role != MBJ_STORE_REPLICA ||
+	    first.v <= 1)
+		return MBJ_OK;
+	rc = published_get(store, &end, err);
+	if (rc < 0 || end.lsn.v == 0 || end.lsn.v + 1 >= first.v)
+		return rc;
+	/* After a kill, too: see store_trim_finish. */
+	rc = mbj_dir_sync(store->sys, store->dir, err);
+	return rc == MBJ_OK
+		       ? files_remove(store, UINT32_MAX, false, &result, err)
+		       : rc;
 }

@@ -489,7 +489,9 @@ enum mbj_rc source_stream_begin(struct source_stream *s,
 		rc = mbj_sha256_new(&s->sha, err);
 	if (rc == MBJ_OK)
 		rc = hello_say(s, err);
-	if (rc == MBJ_OK && source_stream_needs_seed(s))
+	if (rc == MBJ_OK &&
+	    (source_stream_needs_seed(s) ||
+	     (options->is_mending && source_stream_is_behind(s))))
 		rc = source_stream_seed(s, err);
 	return rc;
 }

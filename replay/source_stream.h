@@ -39,6 +39,7 @@ struct source_stream {
 	struct mbj_bytes name;		  /* the replica's own */
 	uint16_t version;		  /* that is spoken */
 	bool is_met;			  /* it was accepted */
+	bool is_renewed;		  /* the replica begins anew */
 	int64_t asked_ms;		  /* the last question */
 	const struct mbj_stream_pin *pin; /* the source's, or NULL */
 	struct mbj_identity identity;
@@ -92,8 +93,13 @@ enum mbj_rc stream_fault_take(struct source_stream *s,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* stream_seed.c */
+/* A replica that has nothing, of a source that does not begin at group 1. */
 bool source_stream_needs_seed(const struct source_stream *s);
+/* One of whose next groups the source has trimmed. */
+bool source_stream_is_behind(const struct source_stream *s);
 /*
+ * Fill it from a snapshot; one that is behind begins anew, and its store is to
+ * be opened again: MBJ_EBUSY, with s->is_renewed.
  * Requires: it needs one.  On failure the replica has nothing, as before; what
  * came of the snapshot is kept where the connection was lost.
  */

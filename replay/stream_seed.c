@@ -16,10 +16,15 @@
  *   3. what a source sends is bounded by what it offered, that by the room
  *      that there is, and the offers by TRIES_MAX.
  *
+ * One that has something, of which the source has trimmed what comes next, goes
+ * the same way: its accounts are compared, and the superblock says that its
+ * journal begins behind the snapshot; what it had goes when it is opened again.
+ *
  * Threads: the caller's, alone with the replica.
  */
 #include <string.h>
 
+#include <mbj/audit.h>
 #include <mbj/check.h>
 #include <mbj/trim.h>
 
@@ -33,6 +38,7 @@ struct seed {
 	struct mbj_store *store;
 	struct snapshot_part part;
 	struct mbj_lsn until; /* what is asked for, 0: the newest */
+	struct mbj_lsn end;   /* the state's watermark */
 	uint64_t size;	      /* in all, as was offered */
 };
 
@@ -42,6 +48,18 @@ bool source_stream_needs_seed(const struct source_stream *s)
 
 	return own->role == MBJ_STORE_REPLICA && mbj_id_is_root(own->lineage) &&
 	       s->identity.anchor.first.v > 1;
+}
+
+bool source_stream_is_behind(const struct source_stream *s)
+{
+	const struct mbj_identity *own = mbj_store_identity(s->store);
+
+	/* Another store and an older reign are refused where all are. */
+	return own->role == MBJ_STORE_REPLICA &&
+	       !mbj_id_is_root(own->lineage) &&
+	       mbj_id_equal(own->lineage, s->identity.lineage) &&
+	       s->identity.epoch.v >= own->epoch.v &&
+	       s->applied.v + 1 < s->identity.anchor.first.v;
 }
 
 /* What a peer said cannot be: the connection is no use. */
@@ -246,17 +264,147 @@ static enum mbj_rc snapshot_find(struct seed *seed, struct mbj_error *err)
 				"last that it offered");
 }
 
+/* ---------------------------------------------------------- begin anew */
+
+/* Of an account that nobody has named since, what it has is what is here. */
+static enum mbj_rc account_compare(struct seed *seed, struct mbj_txn *txn,
+				   const struct mbj_snapshot_account *theirs,
+				   struct mbj_error *err)
+{
+	char id[MBJ_ID_TEXT_SIZE];
+	struct mbj_parked parked;
+	struct mbj_account ours;
+	bool is_found = false;
+	enum mbj_rc rc;
+
+	if (!theirs->is_there || theirs->lsn.v > seed->end.v)
+		return MBJ_OK;
+	rc = mbj_txn_parked_get(txn, theirs->id, &parked, err);
+	/* What waits is not in it. */
+	if (rc != MBJ_ENOTFOUND)
+		return rc;
+	rc = mbj_txn_account_seek(txn, theirs->id, &ours, &is_found, err);
+	if (rc < 0 || (is_found && ours.lsn.v == theirs->lsn.v &&
+		       mbj_digest_equal(&ours.digest, &theirs->digest)))
+		return rc;
+	mbj_id_print(theirs->id, id);
+	return mbj_error_set(err, MBJ_EFENCED,
+			     "the source has trimmed what the replica lacks, "
+			     "and its snapshot of group %llu has account %s "
+			     "otherwise than it is here since group %llu: make "
+			     "a new replica, with \"mbj clone\"",
+			     (unsigned long long)seed->part.lsn.v, id,
+			     (unsigned long long)theirs->lsn.v);
+}
+
+/*
+ * Nothing links the chain of what is here to that of the snapshot: what the
+ * source has trimmed lies in between.  Accounts do.
+ */
+static enum mbj_rc accounts_compare(struct seed *seed, struct mbj_error *err)
+{
+	const struct snapshot_copy *copy = &seed->part.copy;
+	struct mbj_snapshot_account account;
+	struct mbj_snapshot *snapshot = NULL;
+	struct mbj_txn *txn = NULL;
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	rc = mbj_snapshot_open(copy->sys, copy->temp, &snapshot, &why);
+	if (rc == MBJ_OK)
+		rc = mbj_store_read(seed->store, &txn, &why);
+	if (rc == MBJ_OK)
+		rc = mbj_snapshot_accounts_begin(snapshot, &why);
+	while (rc == MBJ_OK) {
+		rc = mbj_snapshot_accounts_next(snapshot, &account, &why);
+		if (rc == MBJ_ENOTFOUND)
+			break;
+		if (rc == MBJ_OK)
+			rc = account_compare(seed, txn, &account, &why);
+	}
+	mbj_txn_abort(&txn);
+	mbj_snapshot_close(&snapshot);
+	if (rc == MBJ_ENOTFOUND)
+		return MBJ_OK;
+	if (err != NULL)
+		*err = why;
+	return rc;
+}
+
+/* Those that are aside come back with it. */
+static enum mbj_rc aside_note(struct seed *seed, struct mbj_error *err)
+{
+	struct waiting_list list = {.count = 0};
+	struct mbj_audit audit;
+	enum mbj_rc rc = waiting_load(seed->store, &list, err);
+
+	if (rc < 0)
+		return rc;
+	mbj_audit_begin(&audit, seed->store, false);
+	for (size_t i = 0; i < list.count; i++)
+		mbj_audit_note(&audit, &(struct mbj_audit_entry){
+					       .kind = MBJ_AUDIT_RESYNC,
+					       .account = list.items[i].account,
+					       .first = list.items[i].first,
+					       .snapshot = seed->part.lsn,
+					       .count = list.items[i].count});
+	rc = mbj_audit_flush(&audit, err);
+	mbj_audit_end(&audit);
+	waiting_done(&list);
+	return rc;
+}
+
+/* Until the superblock says so, all that the replica has is as it was. */
+static enum mbj_rc begin_anew(struct seed *seed, struct mbj_error *err)
+{
+	struct source_stream *s = seed->stream;
+	enum mbj_rc rc = accounts_compare(seed, err);
+
+	if (rc == MBJ_OK)
+		rc = snapshot_copy_keep(&seed->part.copy, err);
+	else
+		snapshot_part_drop(&seed->part);
+	if (rc == MBJ_OK)
+		rc = aside_note(seed, err);
+	if (rc == MBJ_OK)
+		rc = mbj_store_begin_anew(s->store, &s->identity,
+					  &seed->part.copy.info, err);
+	if (rc < 0)
+		return rc;
+	s->is_renewed = true;
+	return mbj_error_set(
+		err, MBJ_EBUSY,
+		"the source has trimmed what the replica lacks: it "
+		"begins anew behind group %llu, and is to be "
+		"opened again",
+		(unsigned long long)seed->part.lsn.v);
+}
+
+/* One that has nothing has its state at once. */
+static enum mbj_rc begin_first(struct seed *seed, struct mbj_error *err)
+{
+	struct source_stream *s = seed->stream;
+	enum mbj_rc rc = snapshot_copy_keep(&seed->part.copy, err);
+
+	if (rc == MBJ_OK)
+		rc = mbj_store_adopt_snapshot(s->store, &s->identity,
+					      &seed->part.copy.info, err);
+	return rc;
+}
+
 enum mbj_rc source_stream_seed(struct source_stream *s, struct mbj_error *err)
 {
+	bool is_behind = source_stream_is_behind(s);
 	struct seed *seed;
 	enum mbj_rc rc;
 
-	MBJ_ASSERT(source_stream_needs_seed(s));
+	MBJ_ASSERT(is_behind || source_stream_needs_seed(s));
 	seed = mbj_calloc(1, sizeof(*seed));
 	if (seed == NULL)
 		return mbj_error_nomem(err);
 	seed->stream = s;
 	seed->store = s->store;
+	seed->end = s->applied;
 	snapshot_part_init(&seed->part, s->store);
 	rc = snapshot_part_find(&seed->part, err);
 	seed->until = seed->part.lsn;
@@ -264,10 +412,7 @@ enum mbj_rc source_stream_seed(struct source_stream *s, struct mbj_error *err)
 		rc = snapshot_find(seed, err);
 	snapshot_part_close(&seed->part);
 	if (rc == MBJ_OK)
-		rc = snapshot_copy_keep(&seed->part.copy, err);
-	if (rc == MBJ_OK)
-		rc = mbj_store_adopt_snapshot(s->store, &s->identity,
-					      &seed->part.copy.info, err);
+		rc = is_behind ? begin_anew(seed, err) : begin_first(seed, err);
 	mbj_free(seed);
 	return rc;
 }

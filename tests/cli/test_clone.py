@@ -143,18 +143,43 @@ class Clone(TrimCase):
         for options in ((), ("--from", "unix:/x", "--exec", "true")):
             self.mbj("clone", self.made, *options, status=USAGE)
         self.mbj("clone", self.p, "--exec", self.send, status=REFUSED)
-        # Late: it has something, and lacks what went.
+        # At the end: what went is nothing that it lacks.
         late = self.mbj("follow", self.r, "--once", "--exec", self.send)
         self.assertEqual(self.status(self.r)["journalFirst"],
                          self.status()["journalEnd"] + 1, late.err)
+
+    def behind(self):
+        """The replica falls behind what the source still has."""
         self.mbj("replicas", self.p, "--forget",
                  self.mbj("replicas", self.p, "--json").json()["list"][0]
                  ["instance"])
         self.grow()
         self.trim(*KEEP)
-        late = self.mbj("follow", self.r, "--once", "--exec", self.send,
-                        status=REFUSED)
-        self.assertIn("mbj clone", late.err)
+
+    def test_behind(self):
+        """Goal: one that was away for too long begins anew by itself, with what
+        it has of contents, and is the same in the register.  Method: with mbj
+        follow; beside a service, which ends and is begun again."""
+        self.trimmed()
+        self.mbj("follow", self.r, "--once", "--exec", self.send)
+        before = self.mbj("replicas", self.p, "--json").json()["list"]
+        self.behind()
+        self.mbj("replay", self.p, self.r, status=REFUSED)
+        self.mbj("deliver", self.p, "alice", stdin="Subject: new\n\nx\n")
+        late = self.mbj("follow", self.r, "--once", "--exec", self.send)
+        self.assertIn("begins anew behind group", late.err)
+        self.mbj("verify", "--deep", self.p, self.r)
+        self.mbj("fsck", "--deep", self.r)
+        after = self.mbj("replicas", self.p, "--json").json()["list"]
+        self.assertEqual([r["instance"] for r in after],
+                         [r["instance"] for r in before])
+        self.behind()
+        serve = [MBJ, "serve", str(self.r), "--exec", self.send]
+        ended = subprocess.run(serve, stderr=subprocess.PIPE, timeout=60)
+        self.assertNotEqual(ended.returncode, OK)
+        self.assertIn(b"begins anew", ended.stderr)
+        self.mbj("follow", self.r, "--once", "--exec", self.send)
+        self.mbj("verify", "--deep", self.p, self.r)
 
     def test_part_lost(self):
         """Goal: a replica with a part missing is no place for a new one, and

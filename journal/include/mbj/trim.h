@@ -155,6 +155,19 @@ enum mbj_rc mbj_store_adopt_snapshot(struct mbj_store *store,
 				     const struct mbj_identity *primary,
 				     const struct mbj_snapshot_info *snapshot,
 				     struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * A replica of which the primary has trimmed what comes next begins anew behind
+ * a newer snapshot, which is in its own directory already.  The store is as if
+ * it had failed then: opened again it removes its old journal, is filled from
+ * the snapshot, and all contents that it lacks are wanted.
+ * Returns: MBJ_EFENCED.
+ * Durability: the superblock is the moment; a crash leaves the replica as it
+ * was, whole, or one that is filled when it is opened.
+ */
+enum mbj_rc mbj_store_begin_anew(struct mbj_store *store,
+				 const struct mbj_identity *primary,
+				 const struct mbj_snapshot_info *snapshot,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
 
 #ifdef __cplusplus
 }

@@ -10,7 +10,8 @@
  *
  * A replica that has nothing yet gets the newest good snapshot of a source
  * whose journal does not begin at group 1, and the contents that it lacks; one
- * that has something, and lacks what the source has trimmed, is refused.
+ * that has something, and lacks what the source has trimmed, is refused, or
+ * begins anew with a snapshot (is_mending).
  *
  * The source reads superblock, segments and contents, as mbj_replay_journal
  * does: its store may be in use, or dead.  Nothing that a peer sent reaches
@@ -78,8 +79,8 @@ struct mbj_stream_options {
 	/* The source's: keep what the replica says of itself in the register
 	 * (mbj/replicas.h), as well as that can be done. */
 	bool is_registering;
-	/* The replica's: make accounts that stay aside again from a snapshot
-	 * that the source has. */
+	/* The replica's: make accounts that stay aside, and a replica that has
+	 * fallen behind, again from a snapshot that the source has. */
 	bool is_mending;
 	/* Over the descriptors, which are then only waited for; NULL: none. */
 	const struct mbj_stream_channel *channel;
@@ -118,6 +119,9 @@ struct mbj_stream_result {
 	bool is_met;			 /* the source was met and accepted */
 	bool is_lost;	 /* the connection failed: make another */
 	bool is_stopped; /* it was told to stop: MBJ_OK */
+	/* The replica begins anew, since the source has trimmed what it
+	 * lacked (is_mending): open its store again.  MBJ_EBUSY. */
+	bool is_renewed;
 };
 
 /*
