@@ -134,6 +134,9 @@ static void put_store(struct metrics *m, const struct cli_status *status)
 	if (s->space.left != UINT64_MAX)
 		put_number(m, "space_left_bytes", "gauge", s->space.left,
 			   "Free space of the file system.");
+	put_seconds(m, "house_seconds", s->house.ms,
+		    "For how long a snapshot, trim or collection is under way, "
+		    "0: none is.");
 	put_seconds(m, "up_seconds", s->service.up_ms,
 		    "Since the service began.");
 	put_upstream(m, s);

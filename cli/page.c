@@ -276,14 +276,15 @@ static void size_fact(struct mbj_buf *out, const char *what, uint64_t bytes,
 	put(out, "</td></tr>\n");
 }
 
-static void put_house(struct mbj_buf *out, const struct mbj_client_status *s)
+static void put_house(struct mbj_buf *out, const struct mbj_client_status *s,
+		      bool is_served)
 {
 	facts_begin(out, "House");
 	fact(out, "Journal",
 	     "groups %" PRIu64 " to %" PRIu64 " in %" PRIu64 " segments",
 	     s->identity.anchor.first.v, s->end.lsn.v, s->usage.segments);
 	size_fact(out, "Journal's size", s->usage.size, "");
-	if (s->space.left != UINT64_MAX) {
+	if (is_served && s->space.left != UINT64_MAX) {
 		size_fact(out, "Disk left", s->space.left,
 			  s->space.left < s->space.min ? ": edits are refused"
 						       : "");
@@ -291,6 +292,19 @@ static void put_house(struct mbj_buf *out, const struct mbj_client_status *s)
 		size_fact(out, "Reserve", s->space.reserve,
 			  ", for when no space is left");
 	}
+	if (!is_served) {
+		facts_end(out);
+		return;
+	}
+	put(out, "<tr><th scope=\"row\">Under way</th><td>");
+	if (s->house.work == MBJ_HOUSE_NONE) {
+		put(out, "nothing");
+	} else {
+		mbj_buf_format(out, "a %s, for ",
+			       mbj_house_word(s->house.work));
+		html_duration(out, s->house.ms);
+	}
+	put(out, "</td></tr>\n");
 	facts_end(out);
 }
 
@@ -360,10 +374,10 @@ void page_state_print(const char *name, const struct lookout_view *view,
 		 "</section>\n");
 	if (is_served) {
 		put_parked(out, s);
-		put_house(out, s);
+		put_house(out, s, true);
 		put_store(out, s);
 	} else if (view->is_known && view->status.has_journal) {
-		put_house(out, s);
+		put_house(out, s, false);
 	}
 	put(out, "</main>\n");
 }

@@ -150,6 +150,13 @@ void cli_status_json(const struct cli_status *status, struct mbj_buf *out)
 			       ",\"spaceMin\":%" PRIu64
 			       ",\"spaceReserve\":%" PRIu64,
 			       s->space.left, s->space.min, s->space.reserve);
+	if (s->house.work == MBJ_HOUSE_NONE)
+		mbj_buf_put_str(out, ",\"house\":null");
+	else
+		mbj_buf_format(out,
+			       ",\"house\":{\"work\":\"%s\",\"ms\":%" PRIu64
+			       "}",
+			       mbj_house_word(s->house.work), s->house.ms);
 	mbj_buf_put_str(out, ",\"replicas\":");
 	if (status->has_replicas)
 		cli_replicas_json(status->replicas, status->replica_count, out);
@@ -159,6 +166,29 @@ void cli_status_json(const struct cli_status *status, struct mbj_buf *out)
 	if (s->service.process != 0)
 		put_service_json(s, out);
 	mbj_buf_put_str(out, "}\n");
+}
+
+static void put_house_text(const struct mbj_client_status *s,
+			   struct mbj_buf *out)
+{
+	if (s->space.left != UINT64_MAX)
+		mbj_buf_format(out, "space      %" PRIu64 " bytes left%s\n",
+			       s->space.left,
+			       s->space.left < s->space.min
+				       ? ", edits are refused before there is "
+					 "more"
+				       : "");
+	if (s->space.left != UINT64_MAX && s->space.reserve > 0)
+		mbj_buf_format(out,
+			       "reserve    %" PRIu64
+			       " bytes, for when no space is left\n",
+			       s->space.reserve);
+	if (s->house.work != MBJ_HOUSE_NONE)
+		mbj_buf_format(out,
+			       "house      a %s for %" PRIu64 ".%" PRIu64
+			       " s\n",
+			       mbj_house_word(s->house.work),
+			       s->house.ms / 1000, s->house.ms / 100 % 10);
 }
 
 void cli_status_text(const struct cli_status *status, struct mbj_buf *out)
@@ -204,18 +234,7 @@ void cli_status_text(const struct cli_status *status, struct mbj_buf *out)
 			       "intents    %" PRIu64
 			       " open, the oldest for %" PRId64 " s\n",
 			       s->intent_count, cli_status_intent_age(s));
-	if (s->space.left != UINT64_MAX)
-		mbj_buf_format(out, "space      %" PRIu64 " bytes left%s\n",
-			       s->space.left,
-			       s->space.left < s->space.min
-				       ? ", edits are refused before there is "
-					 "more"
-				       : "");
-	if (s->space.left != UINT64_MAX && s->space.reserve > 0)
-		mbj_buf_format(out,
-			       "reserve    %" PRIu64
-			       " bytes, for when no space is left\n",
-			       s->space.reserve);
+	put_house_text(s, out);
 	put_upstream_text(s, out);
 	cli_replicas_text("replica    ", status->replicas,
 			  status->replica_count, out);

@@ -361,7 +361,7 @@ enum mbj_rc mbj_store_collect(struct mbj_store *store, bool is_dry_run,
 	enum mbj_rc rc;
 
 	*ret_result = (struct mbj_collect_result){0};
-	rc = store_house_begin(store, err);
+	rc = store_house_begin(store, MBJ_HOUSE_COLLECT, err);
 	if (rc < 0)
 		return rc;
 	c = mbj_calloc(1, sizeof(*c));

@@ -126,6 +126,7 @@ enum mbj_rc dispatch_status(struct mbj_store *store,
 	s.end = mbj_store_end(store);
 	s.recovery = *mbj_store_recovery_get(store);
 	s.space = mbj_store_space_get(store);
+	s.house = mbj_store_house_get(store);
 	rc = mbj_log_usage_get(store->sys, store->journal_dir, &s.usage, err);
 	if (rc == MBJ_OK)
 		rc = mbj_store_read(store, &txn, err);

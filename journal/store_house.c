@@ -43,31 +43,59 @@ enum mbj_rc store_house_check(const struct mbj_store *store,
 			     store->dir);
 }
 
-enum mbj_rc store_house_begin(struct mbj_store *store, struct mbj_error *err)
+const char *mbj_house_word(enum mbj_house_work work)
+{
+	switch (work) {
+#define X(name, number, word, what) \
+	case MBJ_HOUSE_##name:      \
+		return word;
+		MBJ_HOUSE_MAP(X)
+#undef X
+	}
+	return "unknown";
+}
+
+struct mbj_house_status mbj_store_house_get(struct mbj_store *store)
+{
+	struct mbj_house_status status = {MBJ_HOUSE_NONE, 0};
+
+	pthread_mutex_lock(&store->mutex);
+	status.work = store->house;
+	if (status.work != MBJ_HOUSE_NONE)
+		status.ms = (uint64_t)(mbj_monotonic_ms() - store->house_ms);
+	pthread_mutex_unlock(&store->mutex);
+	return status;
+}
+
+enum mbj_rc store_house_begin(struct mbj_store *store, enum mbj_house_work work,
+			      struct mbj_error *err)
 {
 	enum mbj_rc rc = store_check(store, err);
-	bool is_kept;
+	enum mbj_house_work before;
 
 	if (rc == MBJ_OK)
 		rc = store_house_check(store, err);
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&store->mutex);
-	is_kept = store->is_kept;
-	store->is_kept = true;
+	before = store->house;
+	if (before == MBJ_HOUSE_NONE) {
+		store->house = work;
+		store->house_ms = mbj_monotonic_ms();
+	}
 	pthread_mutex_unlock(&store->mutex);
-	if (!is_kept)
+	if (before == MBJ_HOUSE_NONE)
 		return MBJ_OK;
 	return mbj_error_set(err, MBJ_EBUSY,
-			     "another snapshot, trim or collection of %s is "
-			     "under way: try again when it is done",
-			     store->dir);
+			     "another %s of %s is under way: try again when it "
+			     "is done",
+			     mbj_house_word(before), store->dir);
 }
 
 void store_house_end(struct mbj_store *store)
 {
 	pthread_mutex_lock(&store->mutex);
-	store->is_kept = false;
+	store->house = MBJ_HOUSE_NONE;
 	pthread_cond_broadcast(&store->is_calm);
 	pthread_mutex_unlock(&store->mutex);
 }
@@ -140,7 +168,7 @@ enum mbj_rc store_share(struct mbj_store *store, uint32_t recent_ms,
 void store_unshare(struct mbj_store *store)
 {
 	pthread_mutex_lock(&store->mutex);
-	while (store->is_kept)
+	while (store->house != MBJ_HOUSE_NONE)
 		pthread_cond_wait(&store->is_calm, &store->mutex);
 	store->is_shared = false;
 	store->recent_ms = 0;

@@ -100,11 +100,12 @@ struct mbj_store {
 	size_t waiting_count;
 	bool is_led;
 	size_t crowd; /* producers in the last batch or waiting at its end */
-	bool is_kept; /* somebody keeps house: store_house.c */
-	atomic_bool is_halted; /* and is to give up; any thread, no mutex */
-	bool is_shared;	       /* edits come while house is kept */
-	uint32_t recent_ms;    /* that content is kept which no message has */
-	uint64_t removals;     /* turns in which content was removed */
+	enum mbj_house_work house; /* what is under way: store_house.c */
+	int64_t house_ms;	   /* since when, mbj_monotonic_ms */
+	atomic_bool is_halted;	   /* and is to give up; any thread, no mutex */
+	bool is_shared;		   /* edits come while house is kept */
+	uint32_t recent_ms; /* that content is kept which no message has */
+	uint64_t removals;  /* turns in which content was removed */
 };
 
 /* ------------------------------------------------------- store_lock.c */
@@ -329,7 +330,7 @@ void store_identity_take(struct mbj_store *store,
  * One at a time makes snapshots, trims or collects, while others use the store.
  * Returns: MBJ_EBUSY.
  */
-enum mbj_rc store_house_begin(struct mbj_store *store,
+enum mbj_rc store_house_begin(struct mbj_store *store, enum mbj_house_work work,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 void store_house_end(struct mbj_store *store);
 /*

@@ -348,7 +348,7 @@ enum mbj_rc mbj_store_snapshot(struct mbj_store *store,
 			       struct mbj_snapshot_result *ret_result,
 			       struct mbj_error *err)
 {
-	enum mbj_rc rc = store_house_begin(store, err);
+	enum mbj_rc rc = store_house_begin(store, MBJ_HOUSE_SNAPSHOT, err);
 
 	if (rc < 0)
 		return rc;

@@ -423,7 +423,7 @@ enum mbj_rc mbj_store_trim(struct mbj_store *store,
 	enum mbj_rc rc = options_check(options, err);
 
 	if (rc == MBJ_OK)
-		rc = store_house_begin(store, err);
+		rc = store_house_begin(store, MBJ_HOUSE_TRIM, err);
 	if (rc < 0)
 		return rc;
 	rc = trim_all(&t, err);

@@ -46,6 +46,8 @@ void wire_status_encode(struct mbj_buf *buf,
 	mbj_buf_put_u64(buf, status->space.left);
 	mbj_buf_put_u64(buf, status->space.min);
 	mbj_buf_put_u64(buf, status->space.reserve);
+	mbj_buf_put_u8(buf, (uint8_t)status->house.work);
+	mbj_buf_put_u64(buf, status->house.ms);
 	mbj_buf_put_u64(buf, status->applied.lsn.v);
 	mbj_buf_put_u64(buf, status->applied.epoch.v);
 	wire_put_hash(buf, &status->applied.chain);
@@ -109,6 +111,7 @@ static enum mbj_rc numbers_decode(struct mbj_reader *reader,
 				  struct mbj_client_status *s,
 				  struct mbj_error *err)
 {
+	uint8_t house;
 	bool is_text;
 
 	s->end.lsn.v = mbj_read_u64(reader);
@@ -118,6 +121,8 @@ static enum mbj_rc numbers_decode(struct mbj_reader *reader,
 	s->space.left = mbj_read_u64(reader);
 	s->space.min = mbj_read_u64(reader);
 	s->space.reserve = mbj_read_u64(reader);
+	house = mbj_read_u8(reader);
+	s->house.ms = mbj_read_u64(reader);
 	s->applied.lsn.v = mbj_read_u64(reader);
 	s->applied.epoch.v = mbj_read_u64(reader);
 	s->applied.chain = wire_read_hash(reader);
@@ -131,8 +136,10 @@ static enum mbj_rc numbers_decode(struct mbj_reader *reader,
 #define X(member, word, what) s->service.member = mbj_read_u64(reader);
 	MBJ_SERVICE_STATS_MAP(X)
 #undef X
-	return is_text && mbj_reader_ok(reader) ? MBJ_OK
-						: wire_bad(err, "status");
+	if (!is_text || !mbj_reader_ok(reader) || house > MBJ_HOUSE_LAST)
+		return wire_bad(err, "status");
+	s->house.work = (enum mbj_house_work)house;
+	return MBJ_OK;
 }
 
 static enum mbj_rc parked_decode(struct mbj_reader *reader,

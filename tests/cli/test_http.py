@@ -146,6 +146,7 @@ class Http(HttpCase):
                     "applied", "accounts", "parked", "ownedBy"):
             self.assertEqual(ours[key], status[key])
         self.assertEqual(ours["replicas"][0]["name"], "two")
+        self.assertIsNone(ours["house"])
         code, text = self.ask("history.json")
         history = json.loads(text)
         self.assertEqual((code, history["schema"]), (200, "mbj.history/1"))
@@ -166,7 +167,8 @@ class Http(HttpCase):
         code, text = self.ask("")
         self.assertEqual(code, 200)
         parts = Parts(text)
-        for said in ("OK", "Replicas", EVIL, "primary", "Disk left"):
+        for said in ("OK", "Replicas", EVIL, "primary", "Disk left",
+                     "Under waynothing"):
             self.assertIn(said, parts.text)
         policy = self.headers["Content-Security-Policy"]
         scripts = [a for tag, a in parts.tags if tag == "script"]

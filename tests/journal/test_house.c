@@ -300,14 +300,21 @@ START_TEST(test_taken)
 	struct house house;
 
 	house_begin(&house);
-	SITE_OK(store_house_begin(house.site.store, err));
+	ck_assert_int_eq(mbj_store_house_get(house.site.store).work,
+			 MBJ_HOUSE_NONE);
+	SITE_OK(store_house_begin(house.site.store, MBJ_HOUSE_TRIM, err));
+	ck_assert_int_eq(mbj_store_house_get(house.site.store).work,
+			 MBJ_HOUSE_TRIM);
 	SITE_FAILS(mbj_store_snapshot(house.site.store, &snapshot, err),
 		   MBJ_EBUSY, &error);
 	SITE_FAILS(mbj_store_trim(house.site.store, &options, &trim, err),
 		   MBJ_EBUSY, &error);
 	SITE_FAILS(mbj_store_collect(house.site.store, false, &collected, err),
 		   MBJ_EBUSY, &error);
+	ck_assert_ptr_nonnull(strstr(error.message, "another trim of "));
 	store_house_end(house.site.store);
+	ck_assert_int_eq(mbj_store_house_get(house.site.store).work,
+			 MBJ_HOUSE_NONE);
 	SITE_OK(mbj_store_snapshot(house.site.store, &snapshot, err));
 	SITE_OK(mbj_store_trim(house.site.store, &options, &trim, err));
 	SITE_OK(mbj_store_collect(house.site.store, false, &collected, err));

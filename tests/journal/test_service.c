@@ -17,6 +17,7 @@
 #include "journal_cases.h"
 #include "served_lab.h"
 #include "socket.h"
+#include "store_impl.h"
 #include "wire.h"
 
 enum { CLIENTS = SERVED_ACCOUNTS, EDITS = 10, BODY_SIZE = 700000 };
@@ -178,7 +179,10 @@ START_TEST(test_calls)
 	ck_assert_uint_eq(at, BODY_SIZE);
 	ck_assert_mem_eq(body, back, BODY_SIZE);
 
+	SITE_OK(store_house_begin(s.site.store, MBJ_HOUSE_COLLECT, err));
 	SITE_OK(mbj_client_status(s.client, &status, err));
+	store_house_end(s.site.store);
+	ck_assert_str_eq(mbj_house_word(status.house.work), "collection");
 	ck_assert_uint_eq(status.service.process, (uint64_t)getpid());
 	ck_assert_uint_eq(status.service.edits, 3);
 	ck_assert_uint_ge(status.peer_count, 1);

@@ -60,6 +60,7 @@ struct mbj_client_status {
 	struct mbj_log_end end;
 	struct mbj_log_usage usage;
 	struct mbj_store_space space;
+	struct mbj_house_status house;
 	struct mbj_watermark applied;
 	struct mbj_store_recovery recovery;
 	uint64_t account_count;

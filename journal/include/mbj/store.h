@@ -194,6 +194,30 @@ enum mbj_rc mbj_store_log_reader_own(struct mbj_store *store,
 				     struct mbj_log_reader **ret_reader,
 				     struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* X(name, number, word, what it is): with what a store's house is kept. */
+#define MBJ_HOUSE_MAP(X)                                            \
+	X(NONE, 0, "none", "nothing is under way")                  \
+	X(SNAPSHOT, 1, "snapshot", "the state into a checked file") \
+	X(TRIM, 2, "trim", "segments that nobody needs go")         \
+	X(COLLECT, 3, "collection", "contents that no message has go")
+
+enum mbj_house_work {
+#define X(name, number, word, what) MBJ_HOUSE_##name = (number),
+	MBJ_HOUSE_MAP(X)
+#undef X
+		MBJ_HOUSE_LAST = MBJ_HOUSE_COLLECT
+};
+
+MBJ_API const char *mbj_house_word(enum mbj_house_work work);
+
+struct mbj_house_status {
+	enum mbj_house_work work;
+	uint64_t ms; /* since it began, 0: nothing is under way */
+};
+
+/* Thread-safe. */
+struct mbj_house_status mbj_store_house_get(struct mbj_store *store);
+
 /* Bytes that are left for the store, UINT64_MAX: not to be told. */
 struct mbj_store_space {
 	uint64_t left;
