@@ -10,8 +10,9 @@
 #include <mbj/check.h>
 
 enum {
-	LIST_MAX = 4096, /* of what is wanted, at a time */
+	LIST_MAX = 1024, /* of what is wanted, at a time */
 	ASK_MAX = 255,	 /* named with the one that is asked for */
+	PART_MS = 5000,	 /* until groups are to come in between */
 };
 
 static enum mbj_rc blobs_open(struct replay_blobs *blobs, struct mbj_error *err)
@@ -150,37 +151,70 @@ static enum mbj_rc wanted_fill(const struct replay_blobs *blobs,
 	return MBJ_OK;
 }
 
+/*
+ * One that did not come when it was named with another one is not to be had,
+ * and is not asked for once more, but for a reason where none is known.
+ */
+static enum mbj_rc wanted_one(struct replay_blobs *blobs, struct wanted *wanted,
+			      size_t i, bool was_named, bool *ret_has_named,
+			      struct mbj_error *err)
+{
+	struct mbj_replay_result *result = blobs->result;
+	bool is_known = was_named && result->blobs_missing > 0;
+	size_t left = wanted->count - i - 1;
+	struct replay_content content = {
+		.digest = &wanted->list[i].digest,
+		.size = wanted->list[i].size,
+		.next = &wanted->list[i] + 1,
+		.next_count = was_named	       ? 0
+			      : left < ASK_MAX ? left
+					       : ASK_MAX,
+	};
+	struct mbj_error why = {.rc = MBJ_OK};
+	bool is_here = true;
+	enum mbj_rc rc;
+
+	if (is_known)
+		rc = mbj_blob_has(blobs->to, content.digest, content.size,
+				  &is_here, err);
+	else
+		rc = blob_fetch(blobs, &content, &is_here, &why, err);
+	if (rc < 0)
+		return rc;
+	*ret_has_named = content.next_count > 0 && !is_known;
+	if (is_here)
+		wanted->over[wanted->over_count++] = wanted->list[i];
+	else if (result->blobs_missing++ == 0)
+		result->blobs_why = why;
+	return MBJ_OK;
+}
+
+/* As far as the source gives something, and there is time. */
 static enum mbj_rc wanted_fetch(struct replay_blobs *blobs,
 				struct wanted *wanted, struct mbj_error *err)
 {
-	struct mbj_replay_result *result = blobs->result;
-	size_t asked = 0;
+	int64_t until = mbj_monotonic_ms() + PART_MS;
+	struct replay_source *source = blobs->source;
+	size_t named = 0; /* up to here, with one before */
 	enum mbj_rc rc = MBJ_OK;
 
 	for (size_t i = 0; rc == MBJ_OK && i < wanted->count; i++) {
-		size_t left = wanted->count - i - 1;
-		struct replay_content content = {
-			.digest = &wanted->list[i].digest,
-			.size = wanted->list[i].size,
-			.next = &wanted->list[i] + 1,
-			/* Those that did not come with the last that was asked
-			 * for are not to be had. */
-			.next_count = i < asked	       ? 0
-				      : left < ASK_MAX ? left
-						       : ASK_MAX,
-		};
-		struct mbj_error why = {.rc = MBJ_OK};
-		bool is_here = true;
+		bool was_named = i < named;
+		bool has_named = false;
 
-		rc = blob_fetch(blobs, &content, &is_here, &why, err);
-		if (rc < 0)
+		if (source->is_lost) {
+			blobs->result->blobs_missing += wanted->count - i;
 			break;
-		if (content.next_count > 0)
-			asked = i + 1 + content.next_count;
-		if (is_here)
-			wanted->over[wanted->over_count++] = wanted->list[i];
-		else if (result->blobs_missing++ == 0)
-			result->blobs_why = why;
+		}
+		if (source->is_partial && !was_named && i > 0 &&
+		    mbj_monotonic_ms() > until) {
+			wanted->next = wanted->list[i].digest;
+			wanted->is_end = false;
+			break;
+		}
+		rc = wanted_one(blobs, wanted, i, was_named, &has_named, err);
+		if (has_named && source->is_batching)
+			named = i + 1 + ASK_MAX;
 	}
 	return rc;
 }
@@ -214,8 +248,12 @@ static enum mbj_rc wanted_settle(struct replay_blobs *blobs,
 enum mbj_rc replay_blobs_finish(struct replay_blobs *blobs,
 				struct mbj_error *err)
 {
-	struct wanted wanted = {.is_end = blobs->source->is_brief};
+	struct replay_source *source = blobs->source;
+	struct wanted wanted = {.next = source->wanted,
+				.is_end = source->is_brief};
 	enum mbj_rc rc = MBJ_OK;
+
+	source->is_wanting = false;
 
 	if (!wanted.is_end) {
 		wanted.list = mbj_calloc(LIST_MAX, sizeof(*wanted.list));
@@ -232,7 +270,15 @@ enum mbj_rc replay_blobs_finish(struct replay_blobs *blobs,
 		rc = wanted_fetch(blobs, &wanted, err);
 		settled = wanted_settle(blobs, &wanted, rc < 0 ? NULL : err);
 		rc = rc < 0 ? rc : settled;
+		if (source->is_lost)
+			wanted.is_end = true;
+		source->is_wanting = source->is_partial && !wanted.is_end;
+		if (source->is_wanting)
+			break;
 	}
+	if (!source->is_brief)
+		source->wanted = source->is_wanting ? wanted.next
+						    : (struct mbj_hash){{0}};
 	mbj_free(wanted.list);
 	mbj_free(wanted.over);
 	if (rc == MBJ_OK && blobs->to != NULL)

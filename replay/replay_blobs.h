@@ -31,7 +31,8 @@ enum mbj_rc replay_blobs_fetch(struct replay_blobs *blobs, struct mbj_txn *txn,
  * messages need and is still not here.  What was expunged further on in the
  * journal nobody misses, and the source may have dropped it.  A list at a time,
  * without a transaction while contents come; what came or is not needed is
- * wanted no longer after each.  Requires: no batch.  Durability: what came is
+ * wanted no longer after each.  Of a source that is_partial one list only, and
+ * no longer than some seconds.  Requires: no batch.  Durability: what came is
  * on disk on return.
  */
 enum mbj_rc replay_blobs_finish(struct replay_blobs *blobs,

@@ -86,6 +86,18 @@ struct replay_source {
 	 * another.  Else each run tries.
 	 */
 	bool is_paced;
+	/* A question for a content brings those that are named with it, too. */
+	bool is_batching;
+	/*
+	 * What earlier runs wanted is asked for a part at a time, one in a run,
+	 * so that groups come in between.
+	 */
+	bool is_partial;
+	/* Out: there is more of that, from here on. */
+	bool is_wanting;
+	struct mbj_hash wanted;
+	/* Out: it gives nothing any more. */
+	bool is_lost;
 	/* Out: what failed was the source, or the engine's will. */
 	bool is_stopped;
 };

@@ -189,6 +189,8 @@ enum mbj_rc source_stream_content(struct replay_source *source,
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(!content->is_duplicating);
+	if (stream_link_is_told(&s->link))
+		s->link.is_lost = true;
 	mbj_buf_clear(&s->asked);
 	stream_content_put(&s->asked, content->digest, content->size);
 	rc = next_ask(s, to, content, err);
@@ -203,6 +205,7 @@ enum mbj_rc source_stream_content(struct replay_source *source,
 	if (source_stream_settle(s, &why) == MBJ_OK &&
 	    stream_link_send(&s->link, STREAM_CONTENTS, &m, &why) == MBJ_OK)
 		rc = answers_take(s, to, &why, err);
+	source->is_lost = s->link.is_lost;
 	*ret_is_here = rc == MBJ_OK && why.rc == MBJ_OK;
 	if (ret_why != NULL && why.rc != MBJ_OK)
 		*ret_why = why;

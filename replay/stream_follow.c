@@ -59,7 +59,7 @@ static enum mbj_rc progress_note(struct source_stream *s,
 }
 
 /* What the source has sent, and whatever else it has. */
-static enum mbj_rc round_run(struct source_stream *s,
+static enum mbj_rc round_run(struct source_stream *s, bool is_occasion,
 			     struct mbj_replay_result *result,
 			     struct mbj_error *err)
 {
@@ -68,14 +68,15 @@ static enum mbj_rc round_run(struct source_stream *s,
 	struct mbj_hash chain;
 	enum mbj_rc rc;
 
-	if (!s->source.is_brief)
+	/* Of all parts. */
+	if (!s->source.is_brief && !s->source.is_wanting)
 		result->blobs_missing = 0;
 	rc = replay_engine_start(s->store, &engine, &chain, err);
 	if (rc == MBJ_OK)
 		rc = replay_run_from(s->store, &s->source, engine, &chain,
 				     &options, result, err);
 	mbj_engine_free(&engine);
-	if (rc == MBJ_OK && !s->source.is_brief)
+	if (rc == MBJ_OK && is_occasion)
 		rc = replay_retry(s->store, &s->source, result, err);
 	result->source_end = s->end;
 	if (rc == MBJ_OK)
@@ -125,7 +126,7 @@ static enum mbj_rc mend_finish(struct source_stream *s, struct staying *staying,
 		return MBJ_OK;
 	staying->is_wanting = false;
 	s->source.is_brief = false;
-	return round_run(s, staying->result, err);
+	return round_run(s, true, staying->result, err);
 }
 
 /* All of it at once. */
@@ -147,23 +148,24 @@ static enum mbj_rc rounds_run(struct source_stream *s, struct staying *staying,
 	enum mbj_rc rc = MBJ_OK;
 
 	while (rc == MBJ_OK) {
+		bool is_busy = staying->mend != NULL || s->source.is_wanting;
+		bool is_occasion;
 		int64_t now;
 		bool is_more;
 
 		rc = source_stream_wait(s,
-					staying->mend != NULL
-						? 0
-						: staying->options->wait_ms,
+					is_busy ? 0 : staying->options->wait_ms,
 					&is_more, err);
 		if (rc < 0)
 			break;
 		now = mbj_monotonic_ms();
-		s->source.is_brief = now - asked < WANTED_MS;
-		if (!s->source.is_brief)
+		is_occasion = now - asked >= WANTED_MS;
+		if (is_occasion)
 			asked = now;
+		s->source.is_brief = !is_occasion && !s->source.is_wanting;
 		if (is_more || !s->source.is_brief)
-			rc = round_run(s, staying->result, err);
-		if (rc == MBJ_OK && !s->source.is_brief)
+			rc = round_run(s, is_occasion, staying->result, err);
+		if (rc == MBJ_OK && is_occasion)
 			rc = mend_begin(s, staying, err);
 		if (rc == MBJ_OK)
 			rc = mend_step(staying, err);
@@ -246,8 +248,12 @@ static enum mbj_rc account_mend(struct source_stream *s,
 		return rc;
 	result->snapshot = stream_mend_result(mend)->snapshot;
 	result->groups = stream_mend_result(mend)->groups;
+	/* All of them, from the first on. */
 	s->source.is_brief = false;
-	rc = round_run(s, &result->replay, err);
+	s->source.is_partial = false;
+	s->source.is_wanting = false;
+	s->source.wanted = (struct mbj_hash){{0}};
+	rc = round_run(s, true, &result->replay, err);
 	if (rc == MBJ_OK)
 		rc = resync_aside_get(stream_mend_resync(mend),
 				      &result->is_aside, err);

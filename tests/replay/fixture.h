@@ -44,6 +44,7 @@ TCase *test_stream_frame_case(void);
 TCase *test_stream_peer_case(void);
 TCase *test_turn_case(void);
 TCase *test_verify_case(void);
+TCase *test_wanted_case(void);
 
 struct fixture {
 	char *tmpdir;
