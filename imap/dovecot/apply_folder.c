@@ -7,6 +7,7 @@
  */
 #include "apply.h"
 
+#include <mail-index-alloc-cache.h>
 #include <mailbox-list-iter.h>
 
 static const enum mailbox_list_iter_flags LIST_FLAGS =
@@ -102,12 +103,21 @@ static int box_read(struct mailbox *box, struct apply_folder *folder)
 	return 0;
 }
 
-/* Somebody was killed who deleted it: it can be nothing but deleted. */
+/*
+ * Somebody was killed who deleted it: it can be nothing but deleted.  What is
+ * marked so cannot be opened, and is taken for a directory with something in
+ * it: without the mark it is deleted as any other is.
+ */
 static int deletion_end(struct apply *apply, const char *vname)
 {
 	struct mailbox *box = apply_box(apply, vname);
-	int ret = mailbox_delete(box);
+	int ret;
 
+	(void)mailbox_mark_index_deleted(box, false);
+	mailbox_free(&box);
+	mail_index_alloc_cache_destroy_unrefed();
+	box = apply_box(apply, vname);
+	ret = mailbox_delete(box);
 	if (ret < 0 && mailbox_get_last_mail_error(box) == MAIL_ERROR_NOTFOUND)
 		ret = 0;
 	if (ret < 0)

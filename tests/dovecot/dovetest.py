@@ -174,8 +174,9 @@ class Dovecot:
     def unlock_dead(self):
         """What a killed process had locked by a file, which says no process:
         Dovecot waits two minutes for it.  Nobody else may be at work."""
-        for path in self.d.rglob("dovecot-uidlist.lock"):
-            path.unlink()
+        for name in ("dovecot-uidlist.lock", "dovecot.index.log.newlock"):
+            for path in self.d.rglob(name):
+                path.unlink()
 
     def login(self, user):
         client = imaplib.IMAP4("127.0.0.1", self.port)

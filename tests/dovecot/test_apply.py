@@ -393,6 +393,30 @@ class Sdbox(DovecotCase):
         self.assertEqual(client.select("B")[0], "NO")
         client.logout()
 
+    def test_halfway(self):
+        """Goal: a deletion that began, and did not come to its end, is ended.
+        Method: what Dovecot writes first of one is put behind the log of a
+        mailbox's index."""
+        self.make([(1, "A", None), (2, "B", None)])
+        self.bring()
+        (log,) = [path for path in
+                  (self.home / "dovecot/mail" / self.user).rglob(
+                      "dovecot.index.log")
+                  if path.parts[-2] == ".A" or "A" in path.parts[-3:]]
+        with open(log, "ab") as out:
+            # 12 bytes, MAIL_TRANSACTION_INDEX_DELETED
+            out.write(b"\x80\x80\x80\x83" +
+                      0x10020000.to_bytes(4, sys.byteorder) + bytes(4))
+        status, said = self.dovecot.doveadm(
+            "-o", "mail_plugins=", "mailbox", "status", "-u", self.user,
+            "messages", "A")
+        self.assertNotEqual(status, 0, said)
+        self.make([(1, "A", None), (3, "A2", None)])
+        self.follow()
+        self.apply()
+        self.same()
+        self.same_mail()
+
     def test_account(self):
         """Goal: an account that has the name since is not this user's.
         Method: renamed, another one of the name made and filled."""

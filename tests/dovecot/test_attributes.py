@@ -80,8 +80,14 @@ def access_of(client, box):
     assert status == "OK", answer
     words = [w.strip('"') for w in re.findall(
         r'"[^"]*"|\S+', answer[0].decode())][1:]
-    return {name: "".join(sorted(rights))
-            for name, rights in zip(words[::2], words[1::2])}
+    found = {name: "".join(sorted(rights))
+             for name, rights in zip(words[::2], words[1::2])}
+    # One without rights has all taken away, and one that takes none is none.
+    for name in [name for name in found if not found[name]]:
+        del found[name]
+        if name[0] != "-" and name != "anyone":
+            found["-" + name] = "acdeiklprstwx"
+    return found
 
 
 class Attributes(PairCase):
