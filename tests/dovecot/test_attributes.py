@@ -359,6 +359,7 @@ class Attributes(PairCase):
         what = rng.randrange(3)
         if what == 0:
             self.dovecot.kill_imap()
+            self.dovecot.unlock_dead()
         elif what == 1:
             self.server.kill()
             self.server.wait()
@@ -371,6 +372,7 @@ class Attributes(PairCase):
             time.sleep(rng.random() * 0.1)
             process.send_signal(signal.SIGKILL)
             process.wait()
+            self.other.unlock_dead()
 
 
 class Sdbox(Attributes):
@@ -433,6 +435,7 @@ class Killed(DovecotCase):
         self.assertTrue(self.relay.held.wait(30), self.log())
         self.dovecot.kill_imap()
         client.shutdown()
+        self.dovecot.unlock_dead()
         self.relay.arm(None)
         (left,) = self.intents()
         self.assertEqual(left["producer"], "dovecot")
