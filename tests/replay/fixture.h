@@ -29,6 +29,7 @@ TCase *test_healing_case(void);
 TCase *test_judge_case(void);
 TCase *test_mend_case(void);
 TCase *test_mend_peer_case(void);
+TCase *test_offer_case(void);
 TCase *test_open_case(void);
 TCase *test_outside_case(void);
 TCase *test_quarantine_case(void);

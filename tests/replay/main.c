@@ -18,7 +18,7 @@ int main(void)
 		test_stream_channel_case, test_stream_frame_case,
 		test_stream_peer_case,	  test_outside_case,
 		test_turn_case,		  test_verify_case,
-		test_wanted_case,
+		test_offer_case,	  test_wanted_case,
 	};
 
 	return test_run("replay", cases, sizeof(cases) / sizeof(*cases));
