@@ -89,6 +89,19 @@ static enum mbj_rc aside_refuse(struct mbj_snapshot *snapshot,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+enum mbj_rc snapshot_copy_look(struct snapshot_copy *copy,
+			       struct mbj_error *err)
+{
+	struct mbj_snapshot *snapshot = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_snapshot_open(copy->sys, copy->temp, &snapshot, err);
+	if (rc == MBJ_OK)
+		copy->info = *mbj_snapshot_info_get(snapshot);
+	mbj_snapshot_close(&snapshot);
+	return rc;
+}
+
 enum mbj_rc snapshot_copy_judge(struct snapshot_copy *copy,
 				struct mbj_error *err)
 {

@@ -30,6 +30,9 @@ enum mbj_rc snapshot_copy_paths(struct mbj_store *store, struct mbj_lsn lsn,
 /* Room for so many bytes, what is kept free aside.  Returns: MBJ_ENOSPC. */
 enum mbj_rc snapshot_copy_room(const struct mbj_store *store, uint64_t size,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* What its head and its end say: copy->info.  Returns: as _make. */
+enum mbj_rc snapshot_copy_look(struct snapshot_copy *copy,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
 /* By what it says of itself: copy->info.  Returns: as _make. */
 enum mbj_rc snapshot_copy_judge(struct snapshot_copy *copy,
 				struct mbj_error *err) MBJ_MUST_CHECK;

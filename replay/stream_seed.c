@@ -178,13 +178,13 @@ static enum mbj_rc snapshot_receive(struct seed *seed, struct mbj_error *err)
 /* ----------------------------------------------------------------- judging */
 
 /* It is what it says, of this store and of a reign that the source knows. */
-static enum mbj_rc snapshot_judge(struct seed *seed, struct mbj_error *err)
+static enum mbj_rc head_judge(struct seed *seed, struct mbj_error *err)
 {
 	const struct mbj_identity *identity = &seed->stream->identity;
 	const struct mbj_snapshot_info *info = &seed->part.copy.info;
 	enum mbj_rc rc;
 
-	rc = snapshot_copy_judge(&seed->part.copy, err);
+	rc = snapshot_copy_look(&seed->part.copy, err);
 	if (rc < 0)
 		return rc;
 	if (info->watermark.lsn.v == seed->part.lsn.v &&
@@ -241,8 +241,11 @@ static enum mbj_rc snapshot_find(struct seed *seed, struct mbj_error *err)
 		rc = snapshot_receive(seed, err);
 		if (rc < 0)
 			return rc;
-		rc = snapshot_judge(seed, err);
-		/* What is wrong with its journal is not the snapshot's fault.
+		rc = head_judge(seed, err);
+		/*
+		 * Asked before all of it is judged, which may take longer than
+		 * the source waits for a question.  What is wrong with its
+		 * journal is not the snapshot's fault.
 		 */
 		if (rc == MBJ_OK)
 			greeted = source_stream_greet(
@@ -252,6 +255,8 @@ static enum mbj_rc snapshot_find(struct seed *seed, struct mbj_error *err)
 			return greeted;
 		if (rc == MBJ_OK)
 			rc = chain_judge(seed, err);
+		if (rc == MBJ_OK)
+			rc = snapshot_copy_judge(&seed->part.copy, err);
 		if (rc < 0 && !snapshot_copy_is_fault(rc))
 			return rc;
 		if (rc < 0)

@@ -2,6 +2,7 @@
  * What a source holds for a replica to which it offers a snapshot, and what is
  * made of a snapshot of a reign that its source has not reached.
  */
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -227,6 +228,58 @@ START_TEST(offer_later_reign)
 }
 END_TEST
 
+/*
+ * Goal: nothing is asked of the source after all of a snapshot was judged,
+ * which may take longer than it waits.  Method: one that is bad in its middle,
+ * and a source that leaves after it has said what it has there: the next
+ * question is for another one, and finds nobody.
+ */
+START_TEST(offer_asked_first)
+{
+	struct mbj_replay_options usual = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_replay_result replayed;
+	struct mbj_stream_result result;
+	struct mbj_store *store = NULL;
+	struct mbj_buf requests, answers;
+	char source[MBJ_PATH_TEXT_MAX];
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_error why;
+	struct fixture f;
+	struct mbj_lsn lsn;
+	FILE *file;
+
+	two_begin(&f);
+	OK(mbj_path_join(source, f.tmpdir, "source", err));
+	OK(mbj_replica_init(source, f.primary_dir, NULL, &lsn, err));
+	fixture_rename(&f, "alice", "a", "b");
+	OK(mbj_replica_open(source, NULL, &store, err));
+	OK(mbj_replay_journal(store, f.primary_dir, &usual, &replayed, err));
+	lsn.v = snapshot_make(store);
+	mbj_store_close(&store);
+	OK(mbj_snapshot_path(path, source, lsn, err));
+	file = fopen(path, "r+b");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fseek(file, 400, SEEK_SET), 0);
+	ck_assert_int_eq(fputc('x', file), 'x');
+	ck_assert_int_eq(fclose(file), 0);
+	mbj_buf_init(&requests, BYTES_MAX);
+	mbj_buf_init(&answers, BYTES_MAX);
+	hello_put(&requests, 1, 2, 0);
+	snapshot_put(&requests, 0);
+	hello_put(&requests, 1, 2, lsn.v);
+	OK(source_ask(source, &requests, &answers, err));
+	ck_assert_int_eq(replica_hear(f.replica, mbj_buf_view(&answers),
+				      &result, &why),
+			 MBJ_EIO);
+	ck_assert_msg(strstr(why.message, "hung up") != NULL, "%s",
+		      why.message);
+	ck_assert(result.is_lost);
+	mbj_buf_done(&requests);
+	mbj_buf_done(&answers);
+	fixture_end(&f);
+}
+END_TEST
+
 TCase *test_offer_case(void)
 {
 	TCase *tcase = tcase_create("offer");
@@ -235,5 +288,6 @@ TCase *test_offer_case(void)
 	tcase_add_loop_test(tcase, offer_older, 0, 2);
 	tcase_add_loop_test(tcase, offer_second_look, 0, 2);
 	tcase_add_test(tcase, offer_later_reign);
+	tcase_add_test(tcase, offer_asked_first);
 	return tcase;
 }
