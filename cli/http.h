@@ -21,7 +21,12 @@
 
 #include "cli.h"
 
-enum { HTTP_PEERS_MAX = 32 };
+enum {
+	HTTP_PEERS_MAX = 32,
+	/* Open files at most: those, some that are on their way out, and those
+	 * of the threads and of the one who looks. */
+	HTTP_FILES = HTTP_PEERS_MAX + 8 + 10,
+};
 
 struct http;
 

@@ -285,6 +285,8 @@ int verb_serve(const struct cli_call *call)
 		usual.space_min = call->options.keep_free;
 	usual.reserve_size = usual.space_min;
 	descriptors_raise();
+	if (call->options.http != NULL)
+		options.files_else = HTTP_FILES;
 	if (mbj_replica_open(call->operands[0], &usual, &store, &err) < 0)
 		status = cli_fail(call, &err);
 	else

@@ -61,12 +61,14 @@ static enum mbj_rc connections_fit(struct mbj_service_options *options,
 				   struct mbj_error *err)
 {
 	struct rlimit limit;
+	rlim_t taken;
 	rlim_t fit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
 	    limit.rlim_cur == RLIM_INFINITY)
 		return MBJ_OK;
-	fit = limit.rlim_cur < STORE_FDS ? 0 : limit.rlim_cur - STORE_FDS;
+	taken = (rlim_t)STORE_FDS + options->files_else;
+	fit = limit.rlim_cur < taken ? 0 : limit.rlim_cur - taken;
 	/* Few connections have as many requests; many, as there are workers. */
 	if (fit / (CONNECTION_FDS + WORKER_FDS) <= options->workers_max)
 		fit /= CONNECTION_FDS + WORKER_FDS;
@@ -76,10 +78,11 @@ static enum mbj_rc connections_fit(struct mbj_service_options *options,
 	if (fit == 0)
 		return mbj_error_set(err, MBJ_ELIMIT,
 				     "%ju open files are allowed, and a "
-				     "service takes %d: raise the limit "
+				     "service takes %ju: raise the limit "
 				     "(RLIMIT_NOFILE)",
 				     (uintmax_t)limit.rlim_cur,
-				     STORE_FDS + CONNECTION_FDS + WORKER_FDS);
+				     (uintmax_t)taken + CONNECTION_FDS +
+					     WORKER_FDS);
 	if (fit < options->connections_max)
 		options->connections_max = (uint32_t)fit;
 	return MBJ_OK;

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import pty
+import resource
 import shlex
 import signal
 import socket
@@ -47,9 +48,12 @@ class Parts(html.parser.HTMLParser):
 
 
 class HttpCase(ServiceCase):
-    def begin(self, *options, at="127.0.0.1:0", store=None, env=None):
-        """Serve and show it; returns the port."""
-        self.serve("--http", at, *options, store=store, env=env)
+    def begin(self, *options, at="127.0.0.1:0", store=None, limit=None):
+        """Serve and show it; limit: of open files."""
+        def limit_take():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        self.serve("--http", at, *options, store=store,
+                   preexec=limit_take if limit else None)
         line = self.server.stderr.readline().decode()
         self.assertIn("status at http://", line)
         self.url = line.split(" at ")[1].strip()
@@ -348,6 +352,34 @@ class Http(HttpCase):
         self.assertEqual(self.ask("healthz")[0], 200)
         self.stop()
         self.mbj("fsck", self.p)
+
+    def test_scarce(self):
+        """Goal: where few open files are allowed, those of HTTP are not the
+        service's.  Method: a low limit; all connections of the service and
+        all of HTTP's at once; edits go on, and the store is read; without HTTP
+        the service takes more."""
+        self.begin(limit=140)
+        most = json.loads(self.ask("status.json")[1])["service"][
+            "connectionsMax"]
+        self.assertGreater(most, 4)
+        for _ in range(40):
+            s = self.dial()
+            self.addCleanup(s.close)
+            s.sendall(b"GET ")
+        # One is the lookout's, one is for who delivers.
+        for _ in range(most - 2):
+            self.addCleanup(self.hello().close)
+        for i in range(5):
+            self.mbj("deliver", self.p, "alice", stdin=b"hello %d" % i)
+            self.assertEqual(self.ask("healthz")[0], 200)
+        self.assertLess(self.descriptors(), 140)
+        self.stop()
+        self.serve(preexec=lambda: resource.setrlimit(
+            resource.RLIMIT_NOFILE, (140, 140)))
+        # A connection may take four: its own, its body's, its request's.
+        alone = self.mbj("status", self.p, "--json").json()["service"]
+        self.assertGreaterEqual(alone["connectionsMax"], most + 40 // 4)
+        self.stop()
 
     def test_hostile(self):
         """Goal: no bytes end the service.  Method: long lines and heads, no

@@ -47,6 +47,9 @@ struct mbj_service_options {
 	uint32_t recent_ms;
 	/* How the store follows a source meanwhile, for its status, or NULL. */
 	struct mbj_upstream *upstream;
+	/* Open files that the process needs for other things than the service,
+	 * which takes fewer connections for them. */
+	uint32_t files_else;
 };
 
 #define MBJ_SERVICE_OPTIONS_INIT                                           \
