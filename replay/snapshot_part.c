@@ -112,3 +112,26 @@ enum mbj_rc snapshot_part_write(struct snapshot_part *part,
 		part->here += bytes.n;
 	return rc;
 }
+
+enum mbj_rc snapshot_parts_remove(struct mbj_store *store,
+				  struct mbj_error *err)
+{
+	struct snapshot_part part;
+	char dir[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_snapshot_path(dir, mbj_store_dir(store), (struct mbj_lsn){1},
+			       err);
+	if (rc < 0)
+		return rc;
+	/* Where there are none, no place is made for them. */
+	*strrchr(dir, '/') = '\0';
+	if (!mbj_path_exists(mbj_store_sys(store), dir))
+		return MBJ_OK;
+	snapshot_part_init(&part, store);
+	rc = snapshot_part_find(&part, err);
+	if (rc == MBJ_OK && snapshot_part_is_open(&part))
+		snapshot_part_drop(&part);
+	snapshot_part_close(&part);
+	return rc;
+}

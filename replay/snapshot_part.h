@@ -17,6 +17,9 @@ struct snapshot_part {
 	bool is_resumed;    /* some came by an earlier connection */
 };
 
+/* What earlier connections left is of no use: nobody will go on with it. */
+enum mbj_rc snapshot_parts_remove(struct mbj_store *store,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
 void snapshot_part_init(struct snapshot_part *part, struct mbj_store *store);
 /*
  * What an earlier connection left: the newest stays, and is opened; others were

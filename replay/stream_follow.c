@@ -11,6 +11,7 @@
 #include <mbj/check.h>
 #include <mbj/stream.h>
 
+#include "snapshot_part.h"
 #include "stream_mend.h"
 
 /* What earlier runs wanted is asked for again no more often than this. */
@@ -181,7 +182,14 @@ static enum mbj_rc stay(struct source_stream *s,
 			struct mbj_replay_result *result, struct mbj_error *err)
 {
 	struct staying staying = {.options = options, .result = result};
-	enum mbj_rc rc = mend_begin(s, &staying, err);
+	enum mbj_rc rc = MBJ_OK;
+
+	/* Nobody is aside, and it has a beginning: none will go on with them.
+	 */
+	if (options->is_mending && result->accounts_parked == 0)
+		rc = snapshot_parts_remove(s->store, err);
+	if (rc == MBJ_OK)
+		rc = mend_begin(s, &staying, err);
 
 	if (rc == MBJ_OK && options->is_once)
 		rc = mend_run(s, &staying, err);

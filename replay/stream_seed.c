@@ -72,6 +72,12 @@ static enum mbj_rc peer_bad(struct seed *seed, struct mbj_error *err,
 
 /* --------------------------------------------------------------- the bytes */
 
+/* For what is to come, and for a state and its log, each as large as all. */
+static uint64_t room_needed(uint64_t more, uint64_t size)
+{
+	return size > (UINT64_MAX - more) / 2 ? UINT64_MAX : more + 2 * size;
+}
+
 /* What is offered, and where what comes of it begins. */
 static enum mbj_rc offer_take(struct seed *seed,
 			      const struct stream_message *offer,
@@ -93,7 +99,8 @@ static enum mbj_rc offer_take(struct seed *seed,
 	part->lsn = offer->snapshot;
 	seed->size = offer->size;
 	more = seed->size - part->here;
-	rc = snapshot_copy_room(seed->store, more, err);
+	rc = snapshot_copy_room(seed->store, room_needed(more, seed->size),
+				err);
 	if (rc == MBJ_OK && !snapshot_part_is_open(part))
 		rc = snapshot_part_open(part, part->lsn, err);
 	/* One that a crash left whose name nobody had seen. */

@@ -395,6 +395,37 @@ START_TEST(mend_memory)
 }
 END_TEST
 
+/*
+ * Goal: what an earlier connection left of a snapshot does not stay for good.
+ * Method: a part, with an account aside, and with none; a replica that has no
+ * place for them gets none.
+ */
+START_TEST(mend_leftover)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	struct fixture f;
+
+	aside_begin(&f, false, NULL);
+	OK(mbj_store_snapshots_make(f.replica, path, err));
+	OK(mbj_file_replace(mbj_sys_posix(), path, "0000000000000009.snap.part",
+			    mbj_bytes_str("some"), err));
+	(void)mend(&f);
+	ck_assert_uint_eq(part_size(&f, 9), 4);
+	aside_ghost(&f, "alice", false);
+	(void)mend(&f);
+	(void)mend(&f);
+	ck_assert_uint_eq(part_size(&f, 9), 0);
+	aside_equal(&f);
+	fixture_end(&f);
+	fixture_begin(&f);
+	fixture_import(&f, "alice", 2);
+	(void)mend(&f);
+	OK(mbj_path_join(path, f.replica_dir, "snapshots", err));
+	ck_assert(!mbj_path_exists(mbj_sys_posix(), path));
+	fixture_end(&f);
+}
+END_TEST
+
 TCase *test_mend_case(void)
 {
 	TCase *tcase = tcase_create("mend");
@@ -409,5 +440,6 @@ TCase *test_mend_case(void)
 	tcase_add_test(tcase, mend_tried);
 	tcase_add_test(tcase, mend_others);
 	tcase_add_test(tcase, mend_memory);
+	tcase_add_test(tcase, mend_leftover);
 	return tcase;
 }

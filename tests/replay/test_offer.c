@@ -280,6 +280,54 @@ START_TEST(offer_asked_first)
 }
 END_TEST
 
+static int64_t space_left;
+
+static int64_t space_get(void *ctx, const char *path)
+{
+	(void)ctx;
+	(void)path;
+	return space_left;
+}
+
+/*
+ * Goal: a snapshot is not begun with where there is no room for it and for the
+ * state that is made of it.  Method: room for it, but not three times.
+ */
+START_TEST(offer_room)
+{
+	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
+	struct encounter how = {.cut = ENOUGH, .flip = ENOUGH};
+	struct mbj_sys sys = *mbj_sys_posix();
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	char source[MBJ_PATH_TEXT_MAX];
+	char path[MBJ_PATH_TEXT_MAX];
+	struct meeting meeting;
+	struct fixture f;
+	struct mbj_lsn lsn;
+	uint64_t size;
+
+	two_begin(&f);
+	OK(mbj_path_join(source, f.tmpdir, "source", err));
+	OK(mbj_replica_init(source, f.primary_dir, NULL, &lsn, err));
+	OK(mbj_snapshot_path(path, source, lsn, err));
+	OK(mbj_file_open(mbj_sys_posix(), path, 0, &file, err));
+	OK(mbj_file_size(&file, &size, err));
+	mbj_file_close(&file);
+	sys.space = space_get;
+	options.sys = &sys;
+	options.space_min = 1;
+	for (int times = 2; times <= 4; times += 2) {
+		space_left = (int64_t)size * times;
+		mbj_store_close(&f.replica);
+		OK(mbj_replica_open(f.replica_dir, &options, &f.replica, err));
+		ck_assert_int_eq(meet_with(&f, source, &how, &meeting),
+				 times == 2 ? MBJ_ENOSPC : MBJ_OK);
+	}
+	ck_assert_uint_eq(meeting.result.replay.applied.v, NEWER);
+	fixture_end(&f);
+}
+END_TEST
+
 TCase *test_offer_case(void)
 {
 	TCase *tcase = tcase_create("offer");
@@ -289,5 +337,6 @@ TCase *test_offer_case(void)
 	tcase_add_loop_test(tcase, offer_second_look, 0, 2);
 	tcase_add_test(tcase, offer_later_reign);
 	tcase_add_test(tcase, offer_asked_first);
+	tcase_add_test(tcase, offer_room);
 	return tcase;
 }
