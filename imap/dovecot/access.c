@@ -74,7 +74,10 @@ bool access_is_on(struct mailbox *box)
 
 struct acl_object *access_of(struct mailbox *box)
 {
-	return acl_mailbox_of(box)->aclobj;
+	struct acl_mailbox *mine = acl_mailbox_of(box);
+
+	i_assert(mine != NULL);
+	return mine->aclobj;
 }
 
 /* --------------------------------------------------------------- reading */
@@ -190,6 +193,7 @@ static bool identifier_parse(const char *name, struct acl_rights *rights)
 			rights->id_type = WORDS[i].type;
 			return true;
 		}
+	rights->identifier = name;
 	for (size_t i = 0; i < N_ELEMENTS(KINDS); i++)
 		if (str_begins(name, KINDS[i].prefix)) {
 			rights->id_type = KINDS[i].type;
