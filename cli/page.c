@@ -140,7 +140,7 @@ static void put_upstream(struct mbj_buf *out, const struct mbj_client_status *s)
 	if (u->state == MBJ_UPSTREAM_NONE)
 		return;
 	facts_begin(out, "Source");
-	fact(out, "Connection", "%s, %" PRIu64 " so far",
+	fact(out, "Connection", "%s, %" PRIu64 " connections so far",
 	     mbj_upstream_word(u->state), u->connections);
 	put(out, "<tr><th scope=\"row\">Current</th><td>");
 	if (!u->was_current)
@@ -151,8 +151,9 @@ static void put_upstream(struct mbj_buf *out, const struct mbj_client_status *s)
 		fact(out, "Behind", "%" PRIu64 " of %" PRIu64 " groups",
 		     cli_status_behind(s), u->end);
 	put(out, "<tr><th scope=\"row\">Heard</th><td>");
-	html_duration(out, u->heard_ms);
-	put(out, " ago</td></tr>\n");
+	if (u->was_met)
+		html_duration(out, u->heard_ms);
+	put(out, u->was_met ? " ago</td></tr>\n" : "never</td></tr>\n");
 	if (u->lost > 0)
 		fact(out, "Contents lost there", "%" PRIu64, u->lost);
 	if (u->reason[0] != '\0') {

@@ -154,6 +154,9 @@
 					(isDown ? "" : "h0");
 			isDown = v !== null;
 		});
+		/* An empty plot would look like no lag at all. */
+		if (series.lagMs[series.lagMs.length - 1] === null)
+			put(svg, "text", {class: "tick", x: W - RIGHT - 4, y: (H - BOTTOM + TOP) / 2, "text-anchor": "end"}, "not known \u2192");
 		put(svg, "path", {class: "lag", d: path, "data-points": known.length});
 	}
 

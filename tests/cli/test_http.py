@@ -216,6 +216,7 @@ class Http(HttpCase):
         self.assertLess(body.index("not current"),
                         body.index("mbj status STORE"))
         self.assertIn("<title>CRITICAL: r</title>", text)
+        self.assertIn("Heardnever", Parts(text).text)
         self.assertEqual(self.ask("metrics")[0], 200)
         self.stop()
         self.begin(store=self.r)
