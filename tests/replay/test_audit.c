@@ -7,6 +7,7 @@
 
 #include <mbj/audit.h>
 
+#include "quarantine_run.h"
 #include "resync_lab.h"
 #include "store_impl.h"
 
@@ -274,6 +275,8 @@ END_TEST
 START_TEST(audit_first)
 {
 	struct mbj_retry_options options = MBJ_RETRY_OPTIONS_INIT;
+	struct mbj_replay_options usual = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_replay_result replayed;
 	struct mbj_resync_result resynced;
 	struct mbj_retry_result result;
 	struct mbj_error why;
@@ -298,6 +301,44 @@ START_TEST(audit_first)
 				    &resynced, &why),
 			 MBJ_EUNSUPPORTED);
 	aside_waits(&f, "alice", 3, 3, "group 3");
+	/* Nor is anybody set aside. */
+	aside_ghost(&f, "bob", true);
+	fixture_rename(&f, "bob", "m3", "x");
+	ck_assert_int_eq(mbj_replay_journal(f.replica, f.primary_dir, &usual,
+					    &replayed, &why),
+			 MBJ_EUNSUPPORTED);
+	aside_waits(&f, "bob", 0, 0, "");
+	ck_assert_uint_eq(mbj_store_end(f.replica).lsn.v, 8);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: a try that nobody asked for is kept where it came on, and leaves
+ * nothing where it did not.  Method: in vain; then of one whose first group
+ * goes, and whose next one does not.
+ */
+START_TEST(audit_unasked)
+{
+	static const enum mbj_audit_kind kinds[] = {MBJ_AUDIT_RETRY};
+	static const bool are_asked[] = {false};
+	struct mbj_retry_options options = MBJ_RETRY_OPTIONS_INIT;
+	struct mbj_retry_result result;
+	struct fixture f;
+
+	aside_begin(&f, false, NULL);
+	OK(waiting_retry(f.replica, &options, false, &result, err));
+	ck_assert_uint_eq(result.accounts_parked, 1);
+	ck_assert_uint_eq(entries(&f), 1);
+	aside_ghost(&f, "alice", false);
+	options.read_max = 1;
+	OK(waiting_retry(f.replica, &options, false, &result, err));
+	ck_assert_uint_eq(result.groups, 1);
+	aside_ghost(&f, "alice", true);
+	options.read_max = 0;
+	OK(waiting_retry(f.replica, &options, false, &result, err));
+	ck_assert_uint_eq(result.accounts_parked, 1);
+	newest_are(&f, "alice", 1, kinds, are_asked);
 	fixture_end(&f);
 }
 END_TEST
@@ -355,6 +396,7 @@ TCase *test_audit_case(void)
 	tcase_add_test(tcase, audit_bounded);
 	tcase_add_test(tcase, audit_damaged);
 	tcase_add_test(tcase, audit_first);
+	tcase_add_test(tcase, audit_unasked);
 	tcase_add_test(tcase, audit_memory);
 	tcase_add_test(tcase, audit_words);
 	return tcase;
