@@ -55,6 +55,11 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/cli/mbj.1
   DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/cli/mbj.bash RENAME mbj
   DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+# systemd reads /usr/local/lib, too.
+configure_file(cli/systemd/mbj@.service.in
+  ${CMAKE_CURRENT_BINARY_DIR}/mbj@.service @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/mbj@.service
+  DESTINATION lib/systemd/system)
 
 # Section 3, from the public headers; a machine without Python does without.
 find_package(Python3 COMPONENTS Interpreter)
