@@ -14,7 +14,7 @@
 
 #include "fault_child.h"
 
-enum { CHILD_SECONDS = 10, EXIT_DIED_IN_DB = 77, EXIT_AGAIN = 78 };
+enum { CHILD_SECONDS = 10, EXIT_DIED_IN_DB = 77 };
 
 static void crash_take(int number)
 {
@@ -38,7 +38,7 @@ static void crash_take(int number)
 	_exit(1);
 }
 
-enum fault_child_end fault_child_run(bool (*work)(void *context), void *context)
+enum fault_child_end fault_child_run(void (*work)(void *context), void *context)
 {
 	int status;
 	pid_t pid;
@@ -52,7 +52,8 @@ enum fault_child_end fault_child_run(bool (*work)(void *context), void *context)
 		/* libcheck's handler would end the test, not this child. */
 		(void)signal(SIGALRM, SIG_DFL);
 		(void)alarm(CHILD_SECONDS);
-		_exit(work(context) ? EXIT_AGAIN : 0);
+		work(context);
+		_exit(0);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
@@ -62,8 +63,6 @@ enum fault_child_end fault_child_run(bool (*work)(void *context), void *context)
 	switch (WEXITSTATUS(status)) {
 	case 0:
 		return FAULT_CHILD_DONE;
-	case EXIT_AGAIN:
-		return FAULT_CHILD_AGAIN;
 	case EXIT_DIED_IN_DB:
 		return FAULT_CHILD_DIED_IN_DB;
 	default:

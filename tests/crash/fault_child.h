@@ -9,16 +9,13 @@
 #ifndef TESTS_CRASH_FAULT_CHILD_H
 #define TESTS_CRASH_FAULT_CHILD_H
 
-#include <stdbool.h>
-
 enum fault_child_end {
 	FAULT_CHILD_DONE,
-	FAULT_CHILD_AGAIN,	/* done, and the work returned true */
 	FAULT_CHILD_DIED_IN_DB, /* or hung there */
 	FAULT_CHILD_WRONG,
 };
 
-enum fault_child_end fault_child_run(bool (*work)(void *context),
+enum fault_child_end fault_child_run(void (*work)(void *context),
 				     void *context);
 
 #endif

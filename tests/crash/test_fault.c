@@ -22,7 +22,6 @@
 
 enum {
 	FAULTS_QUICK = 8,
-	OPENINGS_MAX = 4, /* of Berkeley DB, until it finds a place */
 	/*
 	 * It loses some at each closing (51 seen), and two stores are closed
 	 * at most; an environment that is left as it was has 270 and more.
@@ -69,13 +68,11 @@ struct place {
 	uint64_t at;
 };
 
-static uint64_t died;	  /* in Berkeley DB */
-static uint64_t healed;	  /* states that were damaged, and made anew in use */
-static uint64_t reopened; /* children that had to open a store again */
+static uint64_t died;	/* in Berkeley DB */
+static uint64_t healed; /* states that were damaged, and made anew in use */
 
 /* This process tries one fault and ends. */
 static bool is_child;
-static bool is_reopened;
 
 static void fault_wrong(const struct place *place, const char *what,
 			const char *message)
@@ -196,27 +193,6 @@ static enum mbj_rc scenario_run(struct fault_lab *lab,
 
 /* ---------------------------------------------------------------- judging */
 
-/*
- * A failed allocation of Berkeley DB's own leaves something behind in its
- * process, so that the next environment may find no place ("process-private:
- * unable to find environment"), for a try or two.  The files are not
- * concerned: what they hold is judged, as a new process would find it.
- */
-static enum mbj_rc judged_open(struct fault_lab *lab, const char *dir,
-			       struct mbj_store **ret_store,
-			       struct mbj_error *err)
-{
-	enum mbj_rc rc = mbj_replica_open(dir, &lab->options, ret_store, err);
-
-	for (int i = 0; i < OPENINGS_MAX && rc != MBJ_OK && is_child &&
-			strstr(err->message, "unable to find environment");
-	     i++) {
-		is_reopened = true;
-		rc = mbj_replica_open(dir, &lab->options, ret_store, err);
-	}
-	return rc;
-}
-
 /* A store opens, is sound, and ends at or behind what was acknowledged. */
 static void store_judge(struct fault_lab *lab, const struct place *place,
 			const char *dir, uint64_t acked, const char *when)
@@ -227,7 +203,7 @@ static void store_judge(struct fault_lab *lab, const struct place *place,
 	uint64_t end, last = 0;
 	enum mbj_rc rc;
 
-	rc = judged_open(lab, dir, &store, &err);
+	rc = mbj_replica_open(dir, &lab->options, &store, &err);
 	if (rc == MBJ_OK)
 		rc = fault_store_check(lab, store, &err);
 	/* Damage met when it is read: the next opening makes the state anew. */
@@ -329,14 +305,13 @@ struct attempt {
 	enum mbj_rc clean;
 };
 
-/* In a child.  True: Berkeley DB had to be asked again. */
-static bool attempt_make(void *context)
+/* In a child. */
+static void attempt_make(void *context)
 {
 	const struct attempt *attempt = context;
 
 	is_child = true;
 	fault_try(attempt->lab, attempt->place, attempt->clean);
-	return is_reopened;
 }
 
 static void child_try(struct fault_lab *lab, const struct place *place,
@@ -346,9 +321,6 @@ static void child_try(struct fault_lab *lab, const struct place *place,
 
 	switch (fault_child_run(attempt_make, &attempt)) {
 	case FAULT_CHILD_DONE:
-		break;
-	case FAULT_CHILD_AGAIN:
-		reopened++;
 		break;
 	case FAULT_CHILD_DIED_IN_DB:
 		died++;
@@ -496,9 +468,8 @@ START_TEST(fault_everywhere)
 		sum += counts[kind];
 	}
 	printf("%" PRIu64 " faults in %zu scenarios, %" PRIu64
-	       " died in Berkeley DB, %" PRIu64 " opened again, %" PRIu64
-	       " healed in use\n",
-	       sum, fault_work_count, died, reopened, healed);
+	       " died in Berkeley DB, %" PRIu64 " healed in use\n",
+	       sum, fault_work_count, died, healed);
 	ck_assert_uint_gt(sum, 0);
 	lab_done(&lab);
 }
