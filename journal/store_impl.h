@@ -37,7 +37,7 @@
 #define STORE_BACKUP_NAME	 "mbj.backup"
 #define STORE_RESERVE_NAME	 "reserve"
 #define STORE_AUDIT_NAME	 "audit"
-#define STORE_AUDIT_DAMAGED_NAME STORE_AUDIT_NAME ".damaged"
+#define STORE_AUDIT_DAMAGED_NAME "audit.damaged"
 
 enum {
 	/* Records of one batch: room for one group of the largest size more. */
