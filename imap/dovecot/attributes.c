@@ -58,6 +58,7 @@ static int spot_compare(struct turn *turn, struct spot at,
 
 	turn->why = NULL;
 	ret = mirror_open(&mirror, at.list, at.vname, true);
+	i_assert(ret <= 0);
 	if (ret < 0)
 		turn->why = mirror.why;
 	ret_comparison->guid = mirror.guid;

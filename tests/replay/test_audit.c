@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <mbj/audit.h>
+#include <mbj/check.h>
 
 #include "quarantine_run.h"
 #include "resync_lab.h"
@@ -34,6 +35,7 @@ static void newest_are(const struct fixture *f, const char *account,
 		ck_assert_uint_eq(e.number, list.dropped + i + 1);
 		if (list.count - i > count)
 			continue;
+		MBJ_ASSERT(at < count);
 		ck_assert_msg(e.kind == kinds[at], "%zu: %s, not %s", at,
 			      mbj_audit_kind_word(e.kind),
 			      mbj_audit_kind_word(kinds[at]));
