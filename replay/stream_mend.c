@@ -153,20 +153,60 @@ static void refused_note(const struct stream_mend *mend)
 	tried_note(mend);
 }
 
-/* Those whom it may help; false: nobody. */
-static bool list_choose(struct stream_mend *mend)
+/*
+ * The account is still aside, and a snapshot of that group takes it no way
+ * back.  One that nobody asked for must not: what it would undo comes back
+ * only where all that follows can be carried out again.
+ */
+static enum mbj_rc may_help(const struct stream_mend *mend,
+			    struct mbj_lsn snapshot, struct mbj_id account,
+			    bool *ret_may, struct mbj_error *err)
+{
+	struct mbj_parked parked;
+	struct mbj_account found;
+	struct mbj_txn *txn = NULL;
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	*ret_may = false;
+	rc = mbj_store_read(mend->store, &txn, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_txn_parked_get(txn, account, &parked, &why);
+	if (rc == MBJ_OK) {
+		rc = mbj_txn_account_get(txn, account, &found, &why);
+		/* One that it does not have at all cannot go back. */
+		*ret_may = rc == MBJ_ENOTFOUND ||
+			   (rc == MBJ_OK && found.lsn.v <= snapshot.v);
+	}
+	mbj_txn_abort(&txn);
+	if (rc == MBJ_OK || rc == MBJ_ENOTFOUND)
+		return MBJ_OK;
+	if (err != NULL)
+		*err = why;
+	return rc;
+}
+
+/* Those whom it may help; *ret_is_any false: nobody. */
+static enum mbj_rc list_choose(struct stream_mend *mend, bool *ret_is_any,
+			       struct mbj_error *err)
 {
 	const struct mbj_retry_pace *pace = pace_of(mend);
 	bool is_newer = mend->lsn.v > pace->tried.v;
-	bool is_any = false;
+	/* Where the source has none one's own may do: next_make looks at it. */
+	struct mbj_lsn lsn = {mend->lsn.v > 0 ? mend->lsn.v : UINT64_MAX};
+	enum mbj_rc rc = MBJ_OK;
 
-	for (size_t i = 0; i < mend->list.count; i++) {
+	*ret_is_any = false;
+	for (size_t i = 0; rc == MBJ_OK && i < mend->list.count; i++) {
 		struct waiting *w = &mend->list.items[i];
 
-		w->is_active = is_newer || w->first.v > pace->tried_end.v;
-		is_any = is_any || w->is_active;
+		if (is_newer || w->first.v > pace->tried_end.v)
+			rc = may_help(mend, lsn, w->account, &w->is_active,
+				      err);
+		*ret_is_any = *ret_is_any || w->is_active;
 	}
-	return is_any;
+	return rc;
 }
 
 /* ------------------------------------------------------------ the snapshot */
@@ -334,11 +374,20 @@ static enum mbj_rc next_make(struct stream_mend *mend, bool *ret_is_over,
 			     struct mbj_error *err)
 {
 	struct mbj_id account = mend->resync.account;
+	bool may = mend->is_one;
+	enum mbj_rc rc = MBJ_OK;
 
 	*ret_is_over = mend->is_one || !list_step(mend, &account);
-	if (mend->is_one || !*ret_is_over)
+	/* It may have come back meanwhile, by a retry or with another one. */
+	if (!*ret_is_over)
+		rc = may_help(mend, mend->resync.copy.info.watermark.lsn,
+			      account, &may, err);
+	if (rc < 0)
+		return rc;
+	if (may)
 		return account_make(mend, account, err);
-	tried_note(mend);
+	if (*ret_is_over)
+		tried_note(mend);
 	return MBJ_OK;
 }
 
@@ -397,7 +446,9 @@ static enum mbj_rc mend_prepare(struct stream_mend *mend, bool *ret_is_any,
 	mend->began = applied.lsn;
 	mend->resync.end = applied.lsn;
 	rc = offer_ask(mend, err);
-	*ret_is_any = mend->is_one || list_choose(mend);
+	*ret_is_any = mend->is_one;
+	if (rc == MBJ_OK && !mend->is_one)
+		rc = list_choose(mend, ret_is_any, err);
 	if (rc < 0 || !*ret_is_any)
 		return rc;
 	rc = snapshot_choose(mend, err);

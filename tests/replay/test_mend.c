@@ -200,6 +200,39 @@ START_TEST(mend_large)
 END_TEST
 
 /*
+ * Goal: an account that nobody asked for does not go back to a snapshot that
+ * is older than it, behind which not all can be carried out again.  Method:
+ * another account takes the name that it had then; a passing fault.
+ */
+START_TEST(mend_no_way_back)
+{
+	struct meeting meeting;
+	struct fixture f;
+
+	fixture_begin(&f);
+	fixture_import(&f, "alice", 4);
+	fixture_import(&f, "bob", 4);
+	snapshot_make(f.primary);
+	account_rename(&f, "bob", "x");
+	account_rename(&f, "x", "y");
+	fixture_import(&f, "x", 2);
+	fixture_rename(&f, "y", "m3", "mail");
+	(void)fixture_replay(&f);
+	aside_ghost(&f, "y", true);
+	fixture_rename(&f, "y", "m2", "b");
+	(void)fixture_replay(&f);
+	meeting = mend(&f);
+	ck_assert_uint_eq(meeting.result.replay.accounts_resynced, 0);
+	aside_waits(&f, "y", 1, 7, "group 7");
+	aside_ghost(&f, "y", false);
+	(void)aside_retry(&f, NULL);
+	aside_waits(&f, "y", 0, 0, "");
+	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
  * Goal: one's own snapshot that is as new as the source's, or newer, is taken,
  * and no bytes come.  Method: both have that of one group; then only the
  * replica has one.
@@ -432,6 +465,7 @@ TCase *test_mend_case(void)
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, mend_all);
+	tcase_add_test(tcase, mend_no_way_back);
 	tcase_add_test(tcase, mend_one);
 	tcase_add_loop_test(tcase, mend_cut, 0, 2);
 	tcase_add_test(tcase, mend_large);
