@@ -72,13 +72,21 @@ static enum mbj_rc code_rc(int code)
 	}
 }
 
-/* Take the engine's latest message, "" where there is none. */
+/* Take the engine's message, "" where there is none. */
 static void message_take(struct berkeley *db, char text[DB_MESSAGE_MAX])
 {
 	pthread_mutex_lock(&db->message_mutex);
 	memcpy(text, db->message, DB_MESSAGE_MAX);
 	db->message[0] = '\0';
 	pthread_mutex_unlock(&db->message_mutex);
+}
+
+/* What was said of a call that succeeded is not why a later one fails. */
+static void message_forget(struct berkeley *db)
+{
+	char text[DB_MESSAGE_MAX];
+
+	message_take(db, text);
 }
 
 enum mbj_rc berkeley_error(struct berkeley *db, int code, const char *what,
@@ -106,7 +114,11 @@ enum mbj_rc berkeley_usable(const struct berkeley *db, struct mbj_error *err)
 			     "store");
 }
 
-/* Messages are for the caller's error, not for standard error. */
+/*
+ * Messages are for the caller's error, not for standard error.  The first one
+ * says why; those after it say what came of that: a panic, and where the
+ * opening fails, that there is no environment to remove.
+ */
 static void message_note(const DB_ENV *env, const char *prefix,
 			 const char *message)
 {
@@ -114,7 +126,8 @@ static void message_note(const DB_ENV *env, const char *prefix,
 
 	(void)prefix;
 	pthread_mutex_lock(&db->message_mutex);
-	(void)snprintf(db->message, sizeof(db->message), "%s", message);
+	if (db->message[0] == '\0')
+		(void)snprintf(db->message, sizeof(db->message), "%s", message);
 	pthread_mutex_unlock(&db->message_mutex);
 }
 
@@ -363,6 +376,8 @@ static enum mbj_rc berkeley_checkpoint(struct db *base, bool is_forced,
 				       is_forced ? DB_FORCE : 0);
 	if (code != 0)
 		return berkeley_error(db, code, "checkpoint", "the state", err);
+	/* Log files that it could not remove, for one. */
+	message_forget(db);
 	if (checkpoint_is_new(db))
 		seal_pages_note(db->sys, db->home);
 	return MBJ_OK;

@@ -31,7 +31,7 @@ struct berkeley {
 	 */
 	size_t log_estimate;
 	atomic_bool is_failed;
-	/* The engine's latest message, for the next error; any thread's. */
+	/* The engine's first message for the next error; any thread's. */
 	pthread_mutex_t message_mutex;
 	char message[DB_MESSAGE_MAX];
 };

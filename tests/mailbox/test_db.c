@@ -316,6 +316,47 @@ START_TEST(nothing_is_printed)
 }
 END_TEST
 
+/* No log file is one. */
+static void logs_spoil(struct lab *lab)
+{
+	const char zeros[64] = {0};
+
+	for (unsigned number = 1; number < 10; number++) {
+		char name[32];
+		char *path;
+		FILE *file;
+
+		(void)snprintf(name, sizeof(name), "log.%010u", number);
+		path = test_path_dup(lab->home, name);
+		file = fopen(path, "r+");
+		free(path);
+		if (file == NULL)
+			continue;
+		ck_assert_uint_eq(fwrite(zeros, 1, sizeof(zeros), file),
+				  sizeof(zeros));
+		ck_assert_int_eq(fclose(file), 0);
+	}
+}
+
+/*
+ * Goal: the error says why, not what the engine says of what came of it.
+ * Method: an opening that fails, of log files that are none.
+ */
+START_TEST(the_reason_is_told)
+{
+	struct lab lab;
+
+	lab_begin(&lab, MBJ_STATE_BERKELEY_DB);
+	numbers_put(&lab);
+	db_close(&lab.db);
+	logs_spoil(&lab);
+	test_rc(lab_try(&lab, false), MBJ_ECORRUPT);
+	ck_assert_msg(strstr(err.message, "past end of log") != NULL, "%s",
+		      err.message);
+	lab_end(&lab);
+}
+END_TEST
+
 /* Goal: files are for the owner alone.  Method: their modes. */
 START_TEST(files_are_private)
 {
@@ -461,6 +502,7 @@ TCase *test_db_case(void)
 	tcase_add_test(tc, checkpoints_come_by_volume);
 	tcase_add_test(tc, missing_tables_are_damage);
 	tcase_add_test(tc, nothing_is_printed);
+	tcase_add_test(tc, the_reason_is_told);
 	tcase_add_test(tc, files_are_private);
 	return tc;
 }
