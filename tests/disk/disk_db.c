@@ -6,7 +6,8 @@
  * repeated as seek and read(2), and read(2) itself cannot be replaced, since
  * its replacement may not be short at the end of a file.  So each descriptor
  * that Berkeley DB gets is a real one of a scratch file in memory, and a seek
- * puts there what read(2) is to find.
+ * puts there what read(2) is to find.  A child gets scratch files of its own:
+ * those of its parent have one content and one place to read, for both.
  *
  * The hooks are the process's, hence the state of this file.
  */
@@ -14,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +67,22 @@ static int slot_of(int fd)
 {
 	DISK_CHECK(fd > 0 && fd < SCRATCH_MAX && hooks.slot[fd] != 0);
 	return hooks.slot[fd] - 1;
+}
+
+/* In a child, under the same numbers, for an environment may be open. */
+static void scratch_renew(void)
+{
+	for (int slot = 0; slot < OPEN_MAX; slot++) {
+		int fd;
+
+		if (hooks.scratch[slot] == 0)
+			continue;
+		fd = memfd_create("disk", MFD_CLOEXEC);
+		DISK_CHECK(fd > 0 && dup3(fd, hooks.scratch[slot], O_CLOEXEC) ==
+					     hooks.scratch[slot]);
+		(void)close(fd);
+		hooks.is_loaded[slot] = false;
+	}
 }
 
 /* Let read(2) find up to n bytes from this position on. */
@@ -409,6 +427,7 @@ static void hooks_install(void)
 	code |= db_env_set_func_malloc(hook_malloc);
 	code |= db_env_set_func_realloc(hook_realloc);
 	code |= db_env_set_func_free(hook_free);
+	code |= pthread_atfork(NULL, NULL, scratch_renew);
 	DISK_CHECK(code == 0);
 }
 
