@@ -82,9 +82,13 @@ static void metrics_answer(const struct asked *asked, struct http_answer *a)
 static void health_answer(const struct asked *asked, struct http_answer *a)
 {
 	const struct lookout_view *view = asked->view;
+	const struct verdict *v = &view->verdict;
 
-	if (view->verdict.level > VERDICT_WARNING)
-		a->code = AWAY;
+	/* A store whose replicas are away is still the one to send users to. */
+	for (size_t i = 0; i < v->count; i++)
+		if (v->findings[i].level > VERDICT_WARNING &&
+		    v->findings[i].kind != VERDICT_KIND_REPLICAS)
+			a->code = AWAY;
 	verdict_line(&view->verdict, view->is_known ? &view->status : NULL,
 		     &a->body);
 }

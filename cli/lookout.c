@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@ enum {
 struct lookout {
 	const struct cli_call *call;
 	struct cli_watcher watcher;
+	char socket[MBJ_PATH_TEXT_MAX];
 	pthread_mutex_t mutex;	      /* of what follows */
 	struct lookout_view views[2]; /* one is looked at, one is made */
 	size_t now;		      /* which is looked at */
@@ -46,10 +48,11 @@ static int64_t wait_choose(int64_t took_ms, bool is_served)
 {
 	int64_t wait_ms = LOOK_SHARE * took_ms;
 
+	/* Why it got no answer may be over: whoever asks is to know that. */
+	if (!is_served)
+		return LOOK_AGAIN_MS;
 	if (wait_ms > LOOK_LEAST_MS)
 		return LOOK_LEAST_MS;
-	if (!is_served)
-		return LOOK_AGAIN_MS > wait_ms ? LOOK_AGAIN_MS : wait_ms;
 	return LOOK_EVERY_MS > wait_ms ? LOOK_EVERY_MS : wait_ms;
 }
 
@@ -134,7 +137,11 @@ int lookout_begin(const struct cli_call *call, const char *dir,
 		return cli_fail(call, &err);
 	}
 	l->call = call;
-	l->watcher = (struct cli_watcher){.path = dir, .socket = socket};
+	l->watcher = (struct cli_watcher){.path = dir};
+	if (socket != NULL) {
+		(void)snprintf(l->socket, sizeof(l->socket), "%s", socket);
+		l->watcher.socket = l->socket;
+	}
 	view = &l->views[l->now];
 	verdict_init(&view->verdict, &call->options);
 	(void)mbj_error_set(&view->err, MBJ_EBUSY, "the service begins");
@@ -176,7 +183,7 @@ static void view_judge(const struct lookout *l, struct lookout_view *view)
 
 	if (view->age_ms <= (uint64_t)(l->wait_ms + STALE_MS))
 		return;
-	(void)mbj_error_set(&err, MBJ_EIO,
+	(void)mbj_error_set(&err, MBJ_EBUSY,
 			    "nothing was learnt of the store for %" PRIu64 " s",
 			    view->age_ms / 1000);
 	verdict_done(&view->verdict);

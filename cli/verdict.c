@@ -223,7 +223,9 @@ void verdict_judge(struct verdict *v, const struct cli_status *status)
 void verdict_fail(struct verdict *v, const struct mbj_error *why)
 {
 	found(v, why->rc == MBJ_ECORRUPT ? VERDICT_CRITICAL : VERDICT_UNKNOWN,
-	      VERDICT_KIND_UNREADABLE, "%s", why->message);
+	      why->rc == MBJ_EBUSY ? VERDICT_KIND_SILENT
+				   : VERDICT_KIND_UNREADABLE,
+	      "%s", why->message);
 }
 
 struct mbj_bytes verdict_text(const struct verdict *v,

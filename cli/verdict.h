@@ -52,7 +52,7 @@ enum verdict_level {
 	X(SILENT,                                                              \
 	  "Its process is there and says nothing in time. See what it waits "  \
 	  "for (a disk?), or begin it anew.",                                  \
-	  "systemctl status mbj")                                              \
+	  "systemctl status 'mbj@*'")                                          \
 	X(OWNED,                                                               \
 	  "See what that process does; it gives the store back at its "        \
 	  "end.",                                                              \

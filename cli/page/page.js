@@ -71,7 +71,7 @@
 		const box = byId("stale");
 		const text = "\u2716 No news since " +
 			new Date(heardAt).toLocaleTimeString() + ": " + why +
-			". What is below is old. See whether the service runs: systemctl status mbj";
+			". What is below is old. See whether the service runs: systemctl status 'mbj@*'";
 		if (box.textContent !== text)
 			box.textContent = text;
 		box.hidden = false;

@@ -94,15 +94,19 @@ class HttpCase(ServiceCase):
 
     def follow(self, name):
         """A replica of that name, for as long as the test takes."""
-        follower = subprocess.Popen(
+        self.follower = subprocess.Popen(
             [MBJ, "follow", str(self.r), "--name", name, "--exec",
              f"exec {shlex.quote(MBJ)} send {shlex.quote(str(self.p))}"])
-        self.addCleanup(lambda: (follower.terminate(), follower.wait()))
+        self.addCleanup(self.unfollow)
 
         def is_noted():
             listed = self.mbj("replicas", self.p, "--json").json()["list"]
             return listed and listed[0]["lagMs"] is not None
         self.until(is_noted)
+
+    def unfollow(self):
+        self.follower.terminate()
+        self.follower.wait()
 
     def park_odd(self):
         """An account whose name is markup is set aside on the replica."""
@@ -223,6 +227,19 @@ class Http(HttpCase):
         code, text = self.ask("healthz")
         self.assertEqual((code, text.split(":")[0]), (200, "MBJ WARNING"))
         self.stop()
+
+    def test_alone(self):
+        """Goal: a primary whose replica is away is CRITICAL, and not sent
+        away from: it is the one that works.  Method: a replica that was there
+        once."""
+        self.follow("two")
+        self.unfollow()
+        self.begin("--critical", "1")
+        self.until(lambda: self.ask("healthz")[1].startswith(
+            "MBJ CRITICAL: the best of 1 replicas"))
+        self.assertEqual(self.ask("healthz")[0], 200)
+        self.mbj("deliver", self.p, "alice", "INBOX",
+                 stdin=b"Subject: a\r\n\r\n")
 
     def test_parked(self):
         """Goal: accounts that are set aside are on the page, with their
