@@ -51,6 +51,8 @@ struct known {
 	bool is_changed;
 };
 
+ARRAY_DEFINE_TYPE(apply_id, struct mbj_id);
+
 struct apply {
 	struct mail_user *user;
 	struct mail_namespace *inbox;
@@ -62,6 +64,8 @@ struct apply {
 	unsigned int failures; /* each is in the log */
 	/* The account has some, and this Dovecot cannot have any. */
 	bool lacks_entries, lacks_acl;
+	/* Whose access is not what it is to be: they get no messages. */
+	ARRAY_TYPE(apply_id) shut;
 };
 
 /* One thing that is not as the journal has it.  Returns: -1. */
@@ -107,7 +111,6 @@ const char *apply_path(const struct apply *apply, const struct mbj_tree *tree,
 
 /* All of the user's, in memory of the data stack.  Returns: -1, told. */
 int folders_read(struct apply *apply, ARRAY_TYPE(apply_folder) * ret_folders);
-ARRAY_DEFINE_TYPE(apply_id, struct mbj_id);
 /* What the journal deleted, and has mail that is not the journal's.  Told. */
 void folders_find_own(struct apply *apply,
 		      const ARRAY_TYPE(apply_folder) * folders,

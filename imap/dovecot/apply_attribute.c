@@ -55,18 +55,49 @@ static void entry_apply(struct apply *apply, struct mailbox *box,
 	}
 }
 
-static void changes_apply(struct apply *apply, struct mailbox *box,
-			  const ARRAY_TYPE(attribute) * changes)
+/* Denials come first, then what is taken away, then what is given. */
+static unsigned int access_turn(const struct attribute *change)
+{
+	bool is_denial = change->name.n > 0 && change->name.p[0] == '-';
+
+	if (change->value.n > 0)
+		return is_denial ? 0 : 2;
+	return is_denial ? 2 : 1;
+}
+
+/*
+ * After one that failed no more: what it was to forbid, or whoever it names,
+ * would have what comes later.  Returns: -1, told.
+ */
+static int access_apply(struct apply *apply, struct mailbox *box,
+			const ARRAY_TYPE(attribute) * changes)
 {
 	const struct attribute *change;
 	const char *why;
+
+	for (unsigned int turn = 0; turn <= 2; turn++)
+		array_foreach(changes, change)
+		{
+			if (change->kind != MBJ_ATTR_ACL ||
+			    access_turn(change) != turn)
+				continue;
+			if (access_write(box, change, &why) < 0) {
+				change_fail(apply, box, change, why);
+				return -1;
+			}
+		}
+	return 0;
+}
+
+static void entries_apply(struct apply *apply, struct mailbox *box,
+			  const ARRAY_TYPE(attribute) * changes)
+{
+	const struct attribute *change;
 
 	array_foreach(changes, change)
 	{
 		if (change->kind != MBJ_ATTR_ACL)
 			entry_apply(apply, box, change);
-		else if (access_write(box, change, &why) < 0)
-			change_fail(apply, box, change, why);
 	}
 }
 
@@ -119,15 +150,17 @@ static int wanted_read(struct apply *apply, uint32_t node, const char *vname,
 	return mbj_id_equal(found, wanted);
 }
 
-static void mailbox_apply(struct apply *apply, uint32_t node)
+/* Returns: -1 where its access is not what it is to be, told. */
+static int mailbox_apply(struct apply *apply, uint32_t node)
 {
 	const char *path = apply_path(apply, apply->wanted, node), *why;
 	struct attributes here, there = {.has_acl = false};
 	ARRAY_TYPE(attribute) changes;
 	struct mailbox *box;
+	int ret = -1;
 
 	if (wanted_read(apply, node, path, &there) <= 0)
-		return;
+		return -1;
 	box = apply_box(apply, path);
 	if (mailbox_open(box) < 0) {
 		(void)apply_fail(apply, "cannot open mailbox %s: %s", path,
@@ -137,20 +170,25 @@ static void mailbox_apply(struct apply *apply, uint32_t node)
 	} else {
 		lacks_note(apply, &here, &there);
 		attributes_compare(&here, &there, &changes);
-		changes_apply(apply, box, &changes);
+		ret = access_apply(apply, box, &changes);
+		entries_apply(apply, box, &changes);
 	}
 	mailbox_free(&box);
+	return ret;
 }
 
 void apply_attributes(struct apply *apply)
 {
+	p_array_init(&apply->shut, apply->user->pool, 4);
 	for (uint32_t i = 0; i < mbj_tree_size(apply->wanted); i++) {
 		const struct mbj_node *node = mbj_tree_get(apply->wanted, i);
 
 		if (node->is_live && node->is_selectable)
 			T_BEGIN
 			{
-				mailbox_apply(apply, i);
+				if (mailbox_apply(apply, i) < 0)
+					array_push_back(&apply->shut,
+							&node->id);
 			}
 		T_END;
 	}

@@ -392,6 +392,18 @@ static void mailbox_apply(struct apply *apply, uint32_t node)
 				 apply_path(apply, apply->wanted, node));
 }
 
+static bool is_shut(const struct apply *apply, struct mbj_id id)
+{
+	const struct mbj_id *shut;
+
+	array_foreach(&apply->shut, shut)
+	{
+		if (mbj_id_equal(*shut, id))
+			return true;
+	}
+	return false;
+}
+
 void apply_messages(struct apply *apply)
 {
 	uint32_t size = mbj_tree_size(apply->wanted);
@@ -399,7 +411,8 @@ void apply_messages(struct apply *apply)
 	for (uint32_t i = 0; i < size; i++) {
 		const struct mbj_node *node = mbj_tree_get(apply->wanted, i);
 
-		if (node->is_live && node->is_selectable)
+		if (node->is_live && node->is_selectable &&
+		    !is_shut(apply, node->id))
 			T_BEGIN
 			{
 				mailbox_apply(apply, i);

@@ -204,6 +204,34 @@ class Attributes(PairCase):
             self.assertEqual(self.other.doveadm(*aside, *words), (0, ""))
         self.same_attributes("A")
 
+    def test_shut(self):
+        """Goal: where a list cannot be made right, no message comes under the
+        one that is there.  Method: a list that nobody can read."""
+        one = self.login()
+        for command in (lambda: one.create("A"),
+                        lambda: one.append("A", None, None, mail("first"))):
+            self.assertEqual(command()[0], "OK")
+        self.assertEqual(one.setacl("A", "bob", "lr")[0], "OK")
+        self.bring()
+        path = next(p for p in self.other.d.rglob("dovecot-acl")
+                    if f"/{self.user}/" in str(p))
+        text = path.read_bytes()
+        path.unlink()
+        path.symlink_to(path.name)
+        self.assertEqual(one.setacl("A", "eve", "l")[0], "OK")
+        self.assertEqual(one.append("A", None, None, mail("secret"))[0], "OK")
+        self.follow()
+        status, said = self.other.doveadm("mbj", "apply", "-u", self.user)
+        self.assertEqual(status, 75, said)
+        self.assertEqual(self.other.doveadm(
+            "-o", "mail_plugins=", "mailbox", "status", "-u", self.user,
+            "messages", "A"), (0, "A messages=1\n"))
+        path.unlink()
+        path.write_bytes(text)
+        self.bring()
+        self.assertEqual(status_of(self.login_other(), "A")["MESSAGES"], "2")
+        self.same_attributes("A")
+
     def test_bounds(self):
         """Goal: what the journal cannot have is refused with the reason, and
         nothing is set; what it can arrives.  Method: values at the bounds,
