@@ -4,8 +4,9 @@
  * the descriptor (mbj/stream.h).
  *
  *	unix:PATH	a Unix socket; who may connect is its permissions'
- *	tls:HOST:PORT	TCP, for TLS over it: here anybody may connect.  HOST is
- *a name or an address, one of IPv6 in brackets
+ *	tls:HOST:PORT	TCP, for TLS over it: here anybody may connect
+ *
+ * HOST is a name or an address, one of IPv6 in brackets.
  *
  * Descriptors are closed on exec and do not block.
  *
