@@ -3,10 +3,13 @@ of the first runs to a replica through a Unix socket, and doveadm mbj apply
 brings it into the second."""
 import calendar
 import imaplib
+import os
 import re
 import socket
 import subprocess
+import sys
 import time
+import unittest
 
 import dovetest
 from dovetest import DovecotCase, encode, mbjtest
@@ -202,3 +205,11 @@ protocol doveadm {
                              {p: here[p]["X-GUID"] for p in here["names"]})
         self.assertEqual(self.apply(), "")  # nothing is left to do
         return here
+
+
+def main():
+    """What a test of two Dovecots is begun by."""
+    if not dovetest.can_run() or not os.path.exists(dovetest.APPLY):
+        print("SKIPPED: there is no Dovecot, or no plugin for it")
+        sys.exit(77)
+    unittest.main(warnings=os.environ.get("PYTHONWARNINGS", "ignore"))

@@ -3,11 +3,9 @@ has by itself, a moment later, whatever is killed."""
 import os
 import signal
 import subprocess
-import sys
 import time
-import unittest
 
-import dovetest
+import pairtest
 from dovetest import encode, mbjtest
 from pairtest import PairCase, everything, mail
 
@@ -209,7 +207,4 @@ class Maildir(Follow):
 
 
 if __name__ == "__main__":
-    if not dovetest.can_run() or not os.path.exists(dovetest.APPLY):
-        print("SKIPPED: there is no Dovecot, or no plugin for it")
-        sys.exit(77)
-    unittest.main(warnings=os.environ.get("PYTHONWARNINGS", "ignore"))
+    pairtest.main()

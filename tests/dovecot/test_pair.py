@@ -6,12 +6,10 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
-import unittest
 
-import dovetest
+import pairtest
 from dovetest import DovecotCase, decode, encode, mbjtest
 from pairtest import PairCase, everything, fetched, mail, status_of
 
@@ -365,7 +363,4 @@ class Maildir(Pair):
 
 
 if __name__ == "__main__":
-    if not dovetest.can_run() or not os.path.exists(dovetest.APPLY):
-        print("SKIPPED: there is no Dovecot, or no plugin for it")
-        sys.exit(77)
-    unittest.main(warnings=os.environ.get("PYTHONWARNINGS", "ignore"))
+    pairtest.main()
