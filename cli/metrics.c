@@ -146,6 +146,11 @@ static void put_store(struct metrics *m, const struct cli_status *status)
 		   "Replicas in the register.");
 	put_number(m, "replicas_damaged", "gauge", status->replicas_bad,
 		   "Replicas that cannot be read there.");
+	put_number(m, "replicas_away", "gauge",
+		   cli_replicas_away(status->replicas, status->replica_count,
+				     REPLICA_AWAY_S * UINT64_C(1000)),
+		   "Replicas that are not known to have been current in "
+		   "the last 300 s.");
 	put_number(m, "replica_lag_known", "gauge",
 		   cli_replicas_best(status->replicas, status->replica_count,
 				     &lag),

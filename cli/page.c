@@ -364,8 +364,8 @@ void page_state_print(const char *name, const struct lookout_view *view,
 	put_verdict(out, &view->verdict);
 	put(out, "<p class=\"note\">As of ");
 	html_time(out, view->time_us);
-	put(out, ". STORE in a command stands for the store's directory, or "
-		 "its socket.</p>\n");
+	put(out, ". STORE in a command stands for the store's "
+		 "directory.</p>\n");
 	if (is_served) {
 		put_replicas(out, &view->status);
 		put_upstream(out, s);

@@ -106,3 +106,15 @@ bool cli_replicas_best(const struct mbj_replica_note *notes, size_t count,
 	}
 	return is_known;
 }
+
+size_t cli_replicas_away(const struct mbj_replica_note *notes, size_t count,
+			 uint64_t ms)
+{
+	const struct mbj_id boot = mbj_boot_id();
+	size_t away = 0;
+	uint64_t lag;
+
+	for (size_t i = 0; i < count; i++)
+		away += !mbj_replica_lag(&notes[i], boot, &lag) || lag >= ms;
+	return away;
+}

@@ -8,6 +8,9 @@
 
 #include "cli.h"
 
+/* From then on a replica is away, unless somebody says otherwise. */
+enum { REPLICA_AWAY_S = 300 };
+
 /* Seconds since it was heard, by the time of day where there is no other. */
 uint64_t cli_replica_heard_s(const struct mbj_replica_note *note);
 /* Whoever serves it may have been killed: it speaks every second or so. */
@@ -18,6 +21,9 @@ void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
 /* A line each, with head before it. */
 void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
 		       size_t count, struct mbj_buf *out);
+/* How many are not known to have been current within so many milliseconds. */
+size_t cli_replicas_away(const struct mbj_replica_note *notes, size_t count,
+			 uint64_t ms);
 /*
  * The one that is behind least: milliseconds.  False: of none is it known how
  * far it is.

@@ -13,7 +13,7 @@
 
 enum {
 	WARNING_S = 60,
-	CRITICAL_S = 300,
+	CRITICAL_S = REPLICA_AWAY_S,
 	VERDICT_TEXT_MAX = 64 << 10,
 };
 
@@ -93,6 +93,20 @@ static void judge_upstream(struct verdict *v, const struct mbj_client_status *s)
 		      "%" PRIu64 " contents that the source has lost", u->lost);
 }
 
+/* Others than the best: how long they are away is nobody's loss yet. */
+static void judge_away(struct verdict *v, const struct cli_status *status,
+		       uint64_t best_ms)
+{
+	size_t away = cli_replicas_away(status->replicas, status->replica_count,
+					v->critical_s * 1000);
+
+	if (away > 0 && best_ms / 1000 < v->critical_s)
+		found(v, VERDICT_WARNING, VERDICT_KIND_AWAY,
+		      "%zu of %zu replicas were not current in the last "
+		      "%" PRIu64 " s",
+		      away, status->replica_count, v->critical_s);
+}
+
 /* A primary that dies is only as well as its best replica. */
 static void judge_replicas(struct verdict *v, const struct cli_status *status)
 {
@@ -110,6 +124,7 @@ static void judge_replicas(struct verdict *v, const struct cli_status *status)
 		      status->replica_count);
 		return;
 	}
+	judge_away(v, status, lag);
 	found(v,
 	      lag / 1000 >= v->critical_s  ? VERDICT_CRITICAL
 	      : lag / 1000 >= v->warning_s ? VERDICT_WARNING

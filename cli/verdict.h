@@ -17,7 +17,7 @@ enum verdict_level {
 
 /*
  * X(name, what to do, command): both may be "".  STORE in a command stands for
- * the store's directory or its socket.
+ * the store's directory.
  */
 #define VERDICT_MAP(X)                                                         \
 	X(WELL, "", "")                                                        \
@@ -40,6 +40,10 @@ enum verdict_level {
 	X(REPLICAS,                                                            \
 	  "If this primary dies now, that much is lost. See which replica is " \
 	  "away, and begin its service.",                                      \
+	  "mbj replicas STORE")                                                \
+	X(AWAY,                                                                \
+	  "What it lacks keeps the journal from being trimmed. Begin its "     \
+	  "service, or have it forgotten where it is gone for good.",          \
 	  "mbj replicas STORE")                                                \
 	X(PARKED,                                                              \
 	  "Their groups wait, all others go on. See why; then retry, or take " \

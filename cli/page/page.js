@@ -91,6 +91,9 @@
 			byId("stale").hidden = true;
 			const data = byId("state").dataset;
 			document.title = data.title;
+			/* Another store may answer at this address by now. */
+			if (byId("name").textContent !== data.name)
+				byId("name").textContent = data.name;
 			if (data.level !== level)
 				byId("spoken").textContent = "Now " + data.level;
 			level = data.level;
@@ -201,8 +204,12 @@
 		isPaused = !isPaused;
 		button.textContent = isPaused ? "Go on" : "Pause";
 		say();
-		if (!isPaused)
+		if (isPaused) {
+			byId("state").classList.add("old");
+			document.title = "PAUSED: " + byId("state").dataset.name;
+		} else {
 			refresh();
+		}
 	});
 	byId("live").replaceChildren(since, button);
 	const loop = async (what, ms) => {

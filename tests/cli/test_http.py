@@ -531,6 +531,17 @@ class Page(HttpCase):
         self.mbj("deliver", self.p, "alice", stdin=b"hello again")
         browser.until("document.body.innerText.includes('groups 1 to 3 ')")
         self.assertIn("OK", browser.value("getSelection().toString()"))
+        # Paused it does not say that all is well; another store has its name.
+        browser.value("document.querySelector('#live button').click()")
+        self.assertEqual(browser.value(
+            "document.title + document.querySelector('#state').className"),
+            "PAUSED: pold")
+        browser.value("document.getElementById('name').textContent = 'q'")
+        browser.value("document.querySelector('#live button').click()")
+        browser.until("document.title === 'OK: p'")
+        self.assertEqual(browser.value(
+            "document.querySelector('h1').innerText + "
+            "document.querySelector('#state').className"), "p mbj status")
         for url in browser.requests:
             self.assertTrue(url.startswith((self.url, "about:")), url)
         self.assertEqual(browser.complaints, [])

@@ -104,6 +104,25 @@ class Watch(WatchCase):
     def replicas(self):
         return self.mbj("replicas", self.p, "--json").json()["list"]
 
+    def test_away(self):
+        """Goal: of several replicas each that is away is said, while the best
+        is well.  Method: one that follows, one that was there once."""
+        other = self.dir / "other"
+        self.mbj("init", other, "--role", "replica")
+        self.serve()
+        source, self.server = self.server, None
+        self.addCleanup(lambda: (source.kill(), source.communicate()))
+        self.follow("--name", "two")
+        self.current_wait(1)
+        self.mbj("follow", other, "--name", "three", "--once", "--exec",
+                 f"exec {shlex.quote(MBJ)} send {shlex.quote(str(self.p))}")
+        self.until(lambda: any(r["lagMs"] is not None
+                               for r in self.replicas()))
+        self.assertIn("1 of 2 replicas were not current in the last 300 s",
+                      self.check(WARNING, store=self.p))
+        self.assertEqual(self.metrics(self.p)["mbj_replicas_away"], 1)
+        self.stop()
+
     def test_register(self):
         """Goal: a source knows who follows it, and how far, and keeps what they
         lack.  Method: a replica by its name, away, forgotten; who watches the
