@@ -1,7 +1,6 @@
 /*
  * Following a source, through a command or where it listens: one connection
- * after the other, until
- * told to stop, or until none will mend it.
+ * after the other, until told to stop, or until none will mend it.
  */
 #ifndef MBJ_CLI_FOLLOWER_H
 #define MBJ_CLI_FOLLOWER_H

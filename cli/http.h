@@ -6,8 +6,8 @@
  *	/state         the part of it that changes
  *	/status.json   as mbj status --json
  *	/metrics       as mbj metrics
- *	/healthz       the line of mbj check: 200 while the store works, else
- *503 /history.json  lag of the last hour
+ *	/healthz       the line of mbj check: 200 where the store works
+ *	/history.json  lag of the last hour
  *
  * A request is answered from what a lookout saw last: nothing that a client
  * does reaches the service.  A connection has one request and ten seconds, a

@@ -1,10 +1,11 @@
 /*
  * The processes that serve a listener's replicas.
  *
- * One that does not know yet whom it serves is a stranger's.  Strangers have
- * places of their own, so that they take none of the replicas': once whoever
- * is there has proven who it is, its process asks for one at its door, a pair
- *of sockets; and where strangers are too many, the oldest has had its time.
+ * One that does not know yet whom it serves is a stranger's.  Strangers
+ * have places of their own, so that they take none of the replicas': once
+ * whoever is there has proven who it is, its process asks for one at its
+ * door, a pair of sockets; and where strangers are too many, the oldest
+ * has had its time.
  *
  *	sender -> listener	a byte: who is there is known
  *	listener -> sender	4 bytes, little-endian: 0 there is a place,

@@ -2,7 +2,7 @@
  * TLS over a descriptor: version 1.3 alone, both sides with certificates of a
  * CA that both have, pinned to a store's lineage and a role (tls_name.h).  Host
  * names are not looked at: whoever has the certificate of a source of this
- *store is one, wherever it is.
+ * store is one, wherever it is.
  *
  * A directory has what one side needs, as PEM:
  *
@@ -18,8 +18,9 @@
  *
  * Not here: revocation.  A key that got out is mended by another CA.
  *
- * The only files with <openssl/ssl.h> are tls*.c.  Requires: SIGPIPE is
- *ignored.
+ * The only files with <openssl/ssl.h> are tls*.c.
+ *
+ * Requires: SIGPIPE is ignored.
  *
  * Threads: one at a time per object.
  */

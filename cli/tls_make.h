@@ -3,8 +3,7 @@
  * (tls.h):
  *
  *	KEYS/ca.key, KEYS/ca.crt	the CA; its key stays where it was made
- *	KEYS/NAME/			a directory for a host, to be copied
- *there
+ *	KEYS/NAME/			a directory to be copied to a host
  *
  * Keys are of P-256.  Nothing is ever written over.  What is made is valid from
  * two days ago on: clocks differ.

@@ -4,8 +4,7 @@
  *
  *	mbj:LINEAGE/source/NAME		may serve the replicas of that store
  *	mbj:LINEAGE/replica/NAME	may follow it, registered as NAME
- *	mbj:LINEAGE/ca/NAME		issues those (ours say so, others need
- *not)
+ *	mbj:LINEAGE/ca/NAME		issues those (others need not say it)
  *
  * One has at most one of each role, and may have both.
  */

@@ -5,11 +5,11 @@
  *	STORE/reserve	zeroes, as many bytes as edits leave free
  *
  * It is made by an opening that asks for it, where there is room for both;
- *given up, as a whole, by what cannot go on without: an opening, a state that
- *has to be made anew, and what makes room.  It is made again by a collection
- *and a trim of who asked for it, and by edits once there is twice the room that
- *they leave: looked at once a minute, by the batch's leader, which waits for
- *it.
+ * given up, as a whole, by what cannot go on without: an opening, a state
+ * that has to be made anew, and what makes room.  It is made again by a
+ * collection and a trim of who asked for it, and by edits once there is
+ * twice the room that they leave: looked at once a minute, by the batch's
+ * leader, which waits for it.
  *
  * Invariant: the file is worth nothing: it may be there, be short or be gone at
  * any time.

@@ -6,10 +6,10 @@
  *	     each entry synced before the next
  *
  * Edits go on meanwhile: checkpoint and superblock have a turn each
- * (store_turn_take), and in that of the superblock the register of replicas is
- * read again, as a snapshot takes its time; what is read lies behind the
- *journal's end as it was, and who reads the journal for an edit does so from
- *its beginning as it is then.
+ * (store_turn_take), and in that of the superblock the register of
+ * replicas is read again, as a snapshot takes its time; what is read lies
+ * behind the journal's end as it was, and who reads the journal for an
+ * edit does so from its beginning as it is then.
  *
  * Where a crash leaves segments that lie before the journal's beginning, they
  * are void, as the superblock says, and go at the next opening or trim.

@@ -2,8 +2,9 @@
  * The one file of the engine in memory.  Bytes, little-endian:
  *
  *	8	magic "MBJMEM1\n"
- *	each:	u8 table, u32 bytes of the key, key, u32 bytes of the value,
- *value u32	CRC32C of all before
+ *	each:	u8 table, u32 bytes of the key, key, u32 bytes of the
+ *		value, value
+ *	u32	CRC32C of all before
  *
  * Not here: when it is written (db_memory.c).
  */

@@ -12,8 +12,7 @@
  *	                            |                                   |
  *	                     something differs                    "seal" is gone
  *	                            |                                   |
- *	                      made anew  <-- a page of zeroes -- killed: looked
- *at
+ *	                      made anew  <-- page of zeroes -- killed
  *
  *	 0  8  magic "MBJSSEAL"
  *	 8  4  version, 1

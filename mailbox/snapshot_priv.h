@@ -6,26 +6,47 @@
  * of none (the first ones); an account's chunks follow one another, and the
  * last of them says so.  Accounts come in the order of their ids.
  *
- * Head:                                 End:
- *	  0   8  magic "MBJSNAPS"             0   8  magic "MBJSNEND"
- *	  8   4  format version, 1            8   8  LSN
- *	 12   4  size of the head, 256       16   8  chunks
- *	 16   4  compatible flags            24   8  records
- *	 20   4  incompatible flags          32   8  accounts
- *	 24   4  format of the records       40   8  mailboxes
- *	 28   4  zero                        48   8  messages
- *	 32  16  lineage                     56  32  sum of the digests
- *	 48   8  LSN                         88  32  SHA-256 of all before the
- *end 56   8  epoch                      120   4  zero 64  32  chain value at
- *the LSN     124   4  CRC32C of the end before 96   8  time 104 148  zero
- *Chunk: 252   4  CRC32C of all before         0   4  magic "MBJK" 4   4  CRC32C
- *of bytes 8 to 47
- * Record:				      8   8  number of the chunk, from 0
- *	  0   1  table			     16   4  bytes of records
- *	  1   4  bytes of the key	     20   4  CRC32C of these
- *	  5   4  bytes of the record	     24   4  how many records
- *	  9      key (without account id)    28   4  flags: 1 the account's last
- *		 record			     32  16  account, zero: none
+ * Head:
+ *	  0   8  magic "MBJSNAPS"
+ *	  8   4  format version, 1
+ *	 12   4  size of the head, 256
+ *	 16   4  compatible flags
+ *	 20   4  incompatible flags
+ *	 24   4  format of the records
+ *	 28   4  zero
+ *	 32  16  lineage
+ *	 48   8  LSN
+ *	 56   8  epoch
+ *	 64  32  chain value at the LSN
+ *	 96   8  time
+ *	104 148  zero
+ *	252   4  CRC32C of all before
+ * Chunk:
+ *	  0   4  magic "MBJK"
+ *	  4   4  CRC32C of bytes 8 to 47
+ *	  8   8  number of the chunk, from 0
+ *	 16   4  bytes of records
+ *	 20   4  CRC32C of these
+ *	 24   4  how many records
+ *	 28   4  flags: 1 the account's last
+ *	 32  16  account, zero: none
+ * Record:
+ *	  0   1  table
+ *	  1   4  bytes of the key
+ *	  5   4  bytes of the record
+ *	  9      key (without account id), record
+ * End:
+ *	  0   8  magic "MBJSNEND"
+ *	  8   8  LSN
+ *	 16   8  chunks
+ *	 24   8  records
+ *	 32   8  accounts
+ *	 40   8  mailboxes
+ *	 48   8  messages
+ *	 56  32  sum of the digests
+ *	 88  32  SHA-256 of all before the end
+ *	120   4  zero
+ *	124   4  CRC32C of the end before
  */
 #ifndef MBJ_MAILBOX_SNAPSHOT_PRIV_H
 #define MBJ_MAILBOX_SNAPSHOT_PRIV_H

@@ -5,9 +5,9 @@
  *	  -> its name -> sync of the directory
  *
  * Method: a cursor on each table that is kept by account; whoever has the
- *lowest account id next is taken out of all of them, table by table.  So
- *accounts come one after the other, dead ones too, of which some tables know
- *nothing.
+ * lowest account id next is taken out of all of them, table by table.  So
+ * accounts come one after the other, dead ones too, of which some tables
+ * know nothing.
  *
  * Left out, since mailboxes and accounts say it: slots and accounts' names.
  *

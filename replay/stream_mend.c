@@ -3,8 +3,9 @@
  *
  *	ask what there is --own, good--------------------------+
  *	  |                                                    v
- *	  +--> parts into snapshots/<LSN>.snap.part --whole--> judge -->
- *accounts
+ *	  +--> parts into snapshots/<LSN>.snap.part --whole--> judge
+ *	                                                         |
+ *	                                                      accounts
  *
  * Invariants:
  *   1. only a snapshot of a group that the replica's own journal has is taken,

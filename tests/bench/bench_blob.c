@@ -4,12 +4,12 @@
  *	bench_blob [--quick] [DIRECTORY]
  *
  * Blobs of 2 KiB, stored and synced one by one (group 1) and 32 at a time
- * (group 32); beside it a bare loop that does the same to files: open, write,
- * fdatasync, rename into one of 256 folders, and an fsync of each folder
- * touched, once a group.  Both have their folders from the start; the bare loop
- * names files by a number and hashes nothing.  They take turns round by round
- *on one file system; the median counts. Output: a table, and one JSON object a
- *line.  --quick is for tests.
+ * (group 32); beside it a bare loop that does the same to files: open,
+ * write, fdatasync, rename into one of 256 folders, and an fsync of each
+ * folder touched, once a group.  Both have their folders from the start;
+ * the bare loop names files by a number and hashes nothing.  They take
+ * turns round by round on one file system; the median counts.  Output: a
+ * table, and one JSON object a line.  --quick is for tests.
  */
 #include <fcntl.h>
 #include <stdio.h>

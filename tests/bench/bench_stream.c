@@ -3,12 +3,13 @@
  *
  *	bench_stream [--quick] [DIRECTORY]
  *
- * throughput  a journal of one-rename groups, and one of messages, from a
- *             source process through a pair of sockets to a new replica,
- *against mbj_replay_journal of the same journal: groups a second latency     a
- *primary commits RATE groups a second; for each the time from the return of
- *mbj_store_submit, when it is on disk, to when the replica's journal has
- *published it; beside it what one fdatasync of a file there takes
+ * throughput: a journal of one-rename groups, and one of messages, from a
+ * source process through a pair of sockets to a new replica, against
+ * mbj_replay_journal of the same journal; groups a second.
+ *
+ * latency: a primary commits RATE groups a second; for each the time from the
+ * return of mbj_store_submit, when it is on disk, to when the replica's
+ * journal has published it; beside it what one fdatasync of a file there takes.
  *
  * Output: a table, and one JSON object a line.
  */

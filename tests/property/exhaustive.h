@@ -5,8 +5,7 @@
  *	test_exhaustive                 all of 8 flat names, small families
  *	                                whole, a tenth of the large ones
  *	test_exhaustive --long          everything
- *	test_exhaustive --case "..."    one edit (small.h says how it is
- *written)
+ *	test_exhaustive --case "..."    one edit, written as in small.h
  *
  * CK_RUN_CASE=flat|forests|types|pairs runs one part, MBJ_SEED=<number>
  * chooses the tenth.

@@ -14,6 +14,7 @@ FUNCTION_LINES_MAX = 70
 LAYERS = ["base", "mailbox", "journal", "replay", "imap", "cli"]
 BANNED = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|"
                     r"atol|alloca|system|tmpnam|mktemp)\s*\(")
+TORN = re.compile(r"^\s*\*[^\s*/]")
 MARKERS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 GUARD = re.compile(r"^#ifndef ([A-Z0-9_]+_H)\n#define \1$", re.M)
 PURE = re.compile(r"^(mailbox/(tree|diff)|journal/(plan|op|group)|"
@@ -92,7 +93,13 @@ def check(root):
             for pattern, home in QUARANTINE:
                 if pattern.search(line) and not home.search(name):
                     say(number, "belongs elsewhere: " + line.strip())
+        inside = False
         for number, line in enumerate(lines, 1):
+            # clang-format takes such lines apart, and never together again.
+            if inside and TORN.match(line):
+                say(number, "a comment that came apart: " + line.strip())
+            inside = "*/" not in line and (inside or
+                                           line.lstrip().startswith("/*"))
             if MARKERS.search(line):
                 say(number, "left open: " + line.strip())
             if re.search(r'#\s*include\s*"\.\./', line):
