@@ -148,14 +148,8 @@ static enum mbj_rc mailbox_attr_set(struct edit_work *work, struct mbj_id id,
 static enum mbj_rc identifier_judge(struct mbj_bytes name,
 				    struct mbj_error *err)
 {
-	const char *why;
+	const char *why = mbj_identifier_fault(name);
 
-	if (name.n == 0 || (name.n == 1 && name.p[0] == '-'))
-		why = "is nobody's";
-	else if (name.n > MBJ_ATTR_NAME_MAX)
-		why = "is longer than 1024 bytes";
-	else
-		why = edit_text_fault(name);
 	return why == NULL ? MBJ_OK : text_refuse(err, "identifier", name, why);
 }
 
@@ -215,42 +209,11 @@ static uint8_t ascii_lower(uint8_t c)
 	return c >= 'A' && c <= 'Z' ? (uint8_t)(c - 'A' + 'a') : c;
 }
 
-static bool entry_begins(struct mbj_bytes name, const char *word)
-{
-	size_t n = strlen(word);
-
-	if (name.n < n)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (ascii_lower(name.p[i]) != (uint8_t)word[i])
-			return false;
-	return true;
-}
-
-/* RFC 5464 section 3.2; why follows the name. */
-static const char *entry_fault(struct mbj_bytes name)
-{
-	if (name.n > MBJ_ATTR_NAME_MAX)
-		return "is longer than 1024 bytes";
-	for (size_t i = 0; i < name.n; i++) {
-		if (name.p[i] < 0x20 || name.p[i] >= 0x7f)
-			return "is not printable ASCII";
-		if (name.p[i] == '*' || name.p[i] == '%')
-			return "contains * or %";
-		if (name.p[i] == '/' &&
-		    (i + 1 == name.n || name.p[i + 1] == '/'))
-			return "has an empty component";
-	}
-	if (!entry_begins(name, "/private/") && !entry_begins(name, "/shared/"))
-		return "does not begin with /private/ or /shared/";
-	return NULL;
-}
-
 static enum mbj_rc step_entry(struct edit_work *work,
 			      const struct mbj_metadata_edit *step,
 			      struct mbj_error *err)
 {
-	const char *why = entry_fault(step->name);
+	const char *why = mbj_entry_fault(step->name);
 	struct mbj_bytes value = step->value;
 	uint8_t *name;
 	enum mbj_rc rc;

@@ -188,6 +188,14 @@ struct mbj_metadata_edit {
 	uint64_t quota_size; /* bytes */
 };
 
+/*
+ * Why an edit with such a name would be refused: words that follow the name, or
+ * NULL.  identifier: of ACL; entry: of ENTRY, ACCOUNT_ENTRY (RFC 5464 section
+ * 3.2).
+ */
+const char *mbj_identifier_fault(struct mbj_bytes name);
+const char *mbj_entry_fault(struct mbj_bytes name);
+
 #define MBJ_QUOTA_MAX ((uint64_t)INT64_MAX) /* number64 of RFC 9208 */
 
 /*
