@@ -104,7 +104,7 @@ static bool is_word(const char *name)
 	return false;
 }
 
-const char *access_identifier(const struct acl_rights *rights)
+static const char *identifier_print(const struct acl_rights *rights)
 {
 	const char *name = rights->identifier;
 
@@ -121,6 +121,15 @@ const char *access_identifier(const struct acl_rights *rights)
 		if (rights->id_type == KINDS[i].type)
 			return t_strconcat(KINDS[i].prefix, name, NULL);
 	return NULL;
+}
+
+const char *access_identifier(const struct acl_rights *rights)
+{
+	const char *name = identifier_print(rights);
+
+	if (name == NULL || mbj_identifier_fault(mbj_bytes_str(name)) != NULL)
+		return NULL;
+	return name;
 }
 
 static void access_add(ARRAY_TYPE(attribute) * list, const char *name,
@@ -141,7 +150,8 @@ bool access_name(const struct acl_rights *rights, ARRAY_TYPE(attribute) * list,
 	const char *name = access_identifier(rights);
 	const char *given = "", *taken = "";
 
-	*ret_why = "is taken for something else by IMAP, or too long";
+	*ret_why = "is taken for something else by IMAP, or is too long, or "
+		   "has control characters";
 	if (name == NULL)
 		return false;
 	*ret_why = "has rights that are not IMAP's";
@@ -177,8 +187,10 @@ int access_read(struct mailbox *box, bool is_telling,
 		if (is_telling)
 			e_warning(box->event,
 				  "mbj: left out: access of %s to %s: it %s",
-				  rights.identifier != NULL ? rights.identifier
-							    : "somebody",
+				  rights.identifier == NULL
+					  ? "somebody"
+					  : attribute_show(mbj_bytes_str(
+						    rights.identifier)),
 				  box->vname, why);
 	}
 	return v->object_list_deinit(iter);

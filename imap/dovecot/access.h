@@ -19,7 +19,10 @@ bool access_is_on(struct mailbox *box);
 /* Requires: access_is_on. */
 struct acl_object *access_of(struct mailbox *box);
 
-/* As IMAP shows it; NULL: it would be taken for something else, or is long. */
+/*
+ * As IMAP shows it; NULL: it would be taken for something else, is long, or not
+ * what the journal can have (mbj/edit.h).
+ */
 const char *access_identifier(const struct acl_rights *rights);
 /* Of Dovecot's words, in the journal's order; NULL: IMAP has not one of them.
  */

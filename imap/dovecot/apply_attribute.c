@@ -55,19 +55,9 @@ static void entry_apply(struct apply *apply, struct mailbox *box,
 	}
 }
 
-/* Denials come first, then what is taken away, then what is given. */
-static unsigned int access_turn(const struct attribute *change)
-{
-	bool is_denial = change->name.n > 0 && change->name.p[0] == '-';
-
-	if (change->value.n > 0)
-		return is_denial ? 0 : 2;
-	return is_denial ? 2 : 1;
-}
-
 /*
- * After one that failed no more: what it was to forbid, or whoever it names,
- * would have what comes later.  Returns: -1, told.
+ * In their order, and after one that failed no more: what it was to forbid, or
+ * whoever it names, would have what comes later.  Returns: -1, told.
  */
 static int access_apply(struct apply *apply, struct mailbox *box,
 			const ARRAY_TYPE(attribute) * changes)
@@ -75,17 +65,15 @@ static int access_apply(struct apply *apply, struct mailbox *box,
 	const struct attribute *change;
 	const char *why;
 
-	for (unsigned int turn = 0; turn <= 2; turn++)
-		array_foreach(changes, change)
-		{
-			if (change->kind != MBJ_ATTR_ACL ||
-			    access_turn(change) != turn)
-				continue;
-			if (access_write(box, change, &why) < 0) {
-				change_fail(apply, box, change, why);
-				return -1;
-			}
+	array_foreach(changes, change)
+	{
+		if (change->kind != MBJ_ATTR_ACL)
+			continue;
+		if (access_write(box, change, &why) < 0) {
+			change_fail(apply, box, change, why);
+			return -1;
 		}
+	}
 	return 0;
 }
 

@@ -8,11 +8,10 @@
 
 #include "access.h"
 
-#include <str-sanitize.h>
-
 #include <mbj/limits.h>
+#include <mbj/name.h>
 
-enum { KEY_SHOWN_MAX = 200 };
+enum { NAME_SHOWN_MAX = 200, ESCAPED_MAX = 8 * NAME_SHOWN_MAX };
 
 static const char SERVER_PREFIX[] = MAILBOX_ATTRIBUTE_PREFIX_DOVECOT_PVT_SERVER;
 
@@ -71,22 +70,27 @@ const char *attribute_key(const struct attribute *attribute,
 	return NULL;
 }
 
+const char *attribute_show(struct mbj_bytes name)
+{
+	struct mbj_buf text;
+	const char *shown;
+
+	if (name.n > NAME_SHOWN_MAX)
+		name.n = NAME_SHOWN_MAX;
+	mbj_buf_init(&text, ESCAPED_MAX);
+	mbj_name_escape(&text, name);
+	shown = text.failed == MBJ_OK ? t_strndup(text.p, text.n) : "";
+	mbj_buf_done(&text);
+	return shown;
+}
+
 /* Why the journal cannot have it, or NULL (mbj/edit.h). */
 static const char *attribute_fault(const struct attribute *attribute)
 {
-	struct mbj_bytes name = attribute->name;
+	const char *why = mbj_entry_fault(attribute->name);
 
-	if (name.n > MBJ_ATTR_NAME_MAX)
-		return "its name is longer than 1024 bytes";
-	for (size_t i = 0; i < name.n; i++) {
-		if (name.p[i] < 0x20 || name.p[i] >= 0x7f || name.p[i] == '*' ||
-		    name.p[i] == '%')
-			return "its name is not printable ASCII without * and "
-			       "%";
-		if (name.p[i] == '/' &&
-		    (i + 1 == name.n || name.p[i + 1] == '/'))
-			return "its name has an empty component";
-	}
+	if (why != NULL)
+		return t_strconcat("its name ", why, NULL);
 	if (attribute->value.n == 0)
 		return "it is empty";
 	if (attribute->value.n > MBJ_ATTR_VALUE_MAX)
@@ -132,7 +136,7 @@ static int entry_read(struct mailbox *box, enum mail_attribute_type type,
 		array_push_back(list, &attribute);
 	else if (is_telling)
 		e_warning(box->event, "mbj: left out: entry %s: %s",
-			  str_sanitize(key, KEY_SHOWN_MAX), why);
+			  attribute_show(mbj_bytes_str(key)), why);
 	return 0;
 }
 
@@ -176,6 +180,73 @@ static void attributes_sort(ARRAY_TYPE(attribute) * list)
 			array_delete(list, i - 1, 1);
 }
 
+/* What stays last where there are too many: who is kept out. */
+enum attribute_class { CLASS_DENIAL, CLASS_GRANT, CLASS_ENTRY, CLASS_COUNT };
+
+static bool is_denial(const struct attribute *attribute)
+{
+	return attribute->name.n > 0 && attribute->name.p[0] == '-';
+}
+
+static enum attribute_class attribute_class(const struct attribute *attribute)
+{
+	if (attribute->kind != MBJ_ATTR_ACL)
+		return CLASS_ENTRY;
+	return is_denial(attribute) ? CLASS_DENIAL : CLASS_GRANT;
+}
+
+/* As many of each class as the journal takes, the account's or a mailbox's. */
+static void room_share(const ARRAY_TYPE(attribute) * list, bool is_account,
+		       size_t room[CLASS_COUNT])
+{
+	size_t left =
+		is_account ? MBJ_ACCOUNT_ATTRS_MAX : MBJ_MAILBOX_ATTRS_MAX;
+	const struct attribute *attribute;
+
+	memset(room, 0, CLASS_COUNT * sizeof(*room));
+	array_foreach(list, attribute)
+	{
+		if (attribute->is_account == is_account)
+			room[attribute_class(attribute)]++;
+	}
+	for (int i = 0; i < CLASS_COUNT; i++) {
+		room[i] = I_MIN(room[i], left);
+		left -= room[i];
+	}
+}
+
+/* What is beyond the bounds of the journal is left out, and named. */
+static void attributes_bound(struct mailbox *box, ARRAY_TYPE(attribute) * list)
+{
+	size_t room[2][CLASS_COUNT];
+	ARRAY_TYPE(attribute) kept;
+	const struct attribute *attribute;
+
+	room_share(list, false, room[0]);
+	room_share(list, true, room[1]);
+	t_array_init(&kept, array_count(list) + 1);
+	array_foreach(list, attribute)
+	{
+		size_t *left = &room[attribute->is_account]
+				    [attribute_class(attribute)];
+
+		if (*left > 0) {
+			array_push_back(&kept, attribute);
+			(*left)--;
+			continue;
+		}
+		e_warning(box->event,
+			  "mbj: left out: %s %s of %s: the journal has no "
+			  "more than %d of a mailbox",
+			  attribute->kind == MBJ_ATTR_ACL ? "access of"
+							  : "entry",
+			  attribute_show(attribute->name), box->vname,
+			  attribute->is_account ? (int)MBJ_ACCOUNT_ATTRS_MAX
+						: (int)MBJ_MAILBOX_ATTRS_MAX);
+	}
+	*list = kept;
+}
+
 int attributes_read(struct mailbox *box, bool is_telling,
 		    struct attributes *ret_list, const char **ret_why)
 {
@@ -201,6 +272,8 @@ int attributes_read(struct mailbox *box, bool is_telling,
 		return -1;
 	}
 	attributes_sort(&ret_list->list);
+	if (is_telling)
+		attributes_bound(box, &ret_list->list);
 	return 0;
 }
 
@@ -259,6 +332,35 @@ static bool can_have(const struct attributes *list, uint8_t kind)
 		       : kind == MBJ_ATTR_METADATA && list->has_entries;
 }
 
+static const struct mbj_bytes NOTHING = {NULL, 0};
+
+static bool is_subset(struct mbj_bytes few, struct mbj_bytes many)
+{
+	for (size_t i = 0; i < few.n; i++)
+		if (many.n == 0 || memchr(many.p, few.p[i], many.n) == NULL)
+			return false;
+	return true;
+}
+
+/* From before to the change: see enum attribute_turn. */
+static enum attribute_turn turn_of(const struct attribute *change,
+				   struct mbj_bytes before)
+{
+	bool is_less = is_subset(change->value, before);
+
+	if (change->kind != MBJ_ATTR_ACL)
+		return change->value.n == 0 ? TURN_ENTRY_GOES : TURN_ENTRY;
+	if (is_denial(change))
+		return is_less ? TURN_GIVE : TURN_DENY;
+	return is_less ? TURN_TAKE : TURN_GIVE;
+}
+
+static int change_order(const struct attribute *a, const struct attribute *b)
+{
+	return a->turn != b->turn ? (a->turn < b->turn ? -1 : 1)
+				  : attribute_order(a, b);
+}
+
 void attributes_compare(const struct attributes *have,
 			const struct attributes *wanted,
 			ARRAY_TYPE(attribute) * ret_changes)
@@ -268,7 +370,7 @@ void attributes_compare(const struct attributes *have,
 	const struct attribute *w = array_get(&wanted->list, &w_count);
 
 	t_array_init(ret_changes, 16);
-	/* Both sorted. */
+	/* Both by name. */
 	while (i < h_count || k < w_count) {
 		int order = i == h_count   ? 1
 			    : k == w_count ? -1
@@ -279,6 +381,8 @@ void attributes_compare(const struct attributes *have,
 
 		if (order < 0)
 			change.value.n = 0;
+		change.turn =
+			turn_of(&change, order <= 0 ? h[i].value : NOTHING);
 		/* Dovecot's own name of it, in whatever case. */
 		if (order == 0 && change.key == NULL)
 			change.key = h[i].key;
@@ -288,6 +392,7 @@ void attributes_compare(const struct attributes *have,
 		i += order <= 0;
 		k += order >= 0;
 	}
+	array_sort(ret_changes, change_order);
 }
 
 struct mbj_metadata_edit attribute_step(const struct attribute *attribute,

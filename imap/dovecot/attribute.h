@@ -18,12 +18,25 @@
 
 #include <mbj/client.h>
 
+/*
+ * When a change is made: first what makes room, then in the order in which a
+ * list lets nobody in who is not to be let in at the end, wherever it is left.
+ */
+enum attribute_turn {
+	TURN_ENTRY_GOES,
+	TURN_DENY, /* more rights are taken away */
+	TURN_TAKE, /* fewer are given */
+	TURN_GIVE, /* all others of an access control list */
+	TURN_ENTRY,
+};
+
 struct attribute {
-	bool is_account;	/* the account's own, not the mailbox's */
-	uint8_t kind;		/* enum mbj_attr_kind */
-	struct mbj_bytes name;	/* as the journal has it */
-	struct mbj_bytes value; /* empty, in a comparison: it goes */
-	const char *key;	/* Dovecot's, of METADATA, or NULL */
+	bool is_account;	  /* the account's own, not the mailbox's */
+	uint8_t kind;		  /* enum mbj_attr_kind */
+	struct mbj_bytes name;	  /* as the journal has it */
+	struct mbj_bytes value;	  /* empty, in a comparison: it goes */
+	const char *key;	  /* Dovecot's, of METADATA, or NULL */
+	enum attribute_turn turn; /* of a change */
 };
 ARRAY_DEFINE_TYPE(attribute, struct attribute);
 
@@ -35,7 +48,8 @@ struct attributes {
 
 /*
  * All of an open mailbox in Dovecot; those that the journal cannot have are
- * left out, and named in the log if is_telling.  In memory of the data stack.
+ * left out, and named in the log if is_telling; then also those that are more
+ * than it takes, METADATA first and denials last.  In memory of the data stack.
  * Requires: allocated with MAILBOX_FLAG_IGNORE_ACLS.
  * Returns: -1 with *ret_why.
  */
@@ -44,6 +58,8 @@ int attributes_read(struct mailbox *box, bool is_telling,
 /* What the journal calls an entry of Dovecot's; false: it has none such. */
 bool attribute_name(struct mailbox *box, enum mail_attribute_type type,
 		    const char *key, struct attribute *ret_attribute);
+/* For the log: escaped, and not all of a long one.  On the data stack. */
+const char *attribute_show(struct mbj_bytes name);
 /* The other way. */
 const char *attribute_key(const struct attribute *attribute,
 			  enum mail_attribute_type *ret_type);
@@ -60,8 +76,8 @@ enum mbj_rc attributes_fetch(struct mbj_client *client,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
- * What makes a list another one, of kinds that both sides can have.  Borrowed
- * from both.  In memory of the data stack.
+ * What makes a list another one, of kinds that both sides can have, in the
+ * order of turns.  Borrowed from both.  In memory of the data stack.
  */
 void attributes_compare(const struct attributes *have,
 			const struct attributes *wanted,

@@ -1,216 +1,15 @@
 /*
  * What is done around a change of a mailbox's attributes, METADATA and access
- * control list: an intent in the journal before, and after it what Dovecot has.
+ * control list: an intent in the journal before, and after it what Dovecot has
+ * (attribute_tell.c).
  *
  * METADATA is set in a transaction, and announced when that is committed; an
- * access control list is written at once, by the plugin acl.  The outcome is
- * read from Dovecot, all of the mailbox's attributes: so what was there before
- * this plugin was comes in with the first change, and an intent that was left
- * open is settled in the same way.
+ * access control list is written at once, by the plugin acl.
  */
 #include "access.h"
-#include "mirror.h"
 #include "turn.h"
 
 #include <acl-api-private.h>
-
-/* A mailbox in Dovecot and in the journal, and what is different. */
-struct comparison {
-	struct mbj_id mailbox; /* the journal's */
-	struct mbj_id guid;    /* Dovecot's */
-	uint64_t modseq;       /* likewise */
-	ARRAY_TYPE(metadata_edit) steps;
-};
-
-/* --------------------------------------------------------------- telling */
-
-static int box_compare(struct turn *turn, struct mailbox *box,
-		       struct comparison *ret_comparison)
-{
-	struct attributes here, there;
-	ARRAY_TYPE(attribute) changes;
-	const struct attribute *change;
-
-	if (attributes_read(box, true, &here, &turn->why) < 0 ||
-	    attributes_fetch(turn->account->client,
-			     mbj_bytes_str(turn->account->name),
-			     mbj_bytes_str(box->vname), box->inbox_user,
-			     &ret_comparison->mailbox, &there, &turn->err) < 0)
-		return -1;
-	attributes_compare(&there, &here, &changes);
-	t_array_init(&ret_comparison->steps, 16);
-	array_foreach(&changes, change)
-	{
-		struct mbj_metadata_edit step =
-			attribute_step(change, ret_comparison->mailbox);
-
-		array_push_back(&ret_comparison->steps, &step);
-	}
-	return 0;
-}
-
-/* Through a mailbox that is opened once more.  -1 with why or err. */
-static int spot_compare(struct turn *turn, struct spot at,
-			struct comparison *ret_comparison)
-{
-	struct mirror mirror = {.err = &turn->err};
-	int ret;
-
-	turn->why = NULL;
-	ret = mirror_open(&mirror, at.list, at.vname, true);
-	i_assert(ret <= 0);
-	if (ret < 0)
-		turn->why = mirror.why;
-	ret_comparison->guid = mirror.guid;
-	ret_comparison->modseq = mirror.status.highest_modseq;
-	if (ret == 0)
-		ret = box_compare(turn, mirror.box, ret_comparison);
-	mirror_close(&mirror);
-	return ret;
-}
-
-/*
- * Dovecot's HIGHESTMODSEQ has risen with it: what changes later at a replica
- * must be above it.
- */
-static int modseq_tell(struct turn *turn, struct spot at, uint64_t modseq)
-{
-	struct content content;
-	enum mbj_rc rc;
-
-	content_init(&content, turn->account);
-	rc = content_look(&content, mbj_bytes_str(at.vname), &turn->err);
-	content.modseq = modseq;
-	if (rc == MBJ_OK)
-		rc = content_touch(&content, &turn->err);
-	if (rc == MBJ_OK)
-		rc = content_tell(&content, &turn->err);
-	content_done(&content);
-	return rc < 0 ? -1 : 0;
-}
-
-static struct mbj_edit comparison_edit(const struct turn *turn,
-				       const struct comparison *comparison)
-{
-	unsigned int count;
-	const struct mbj_metadata_edit *steps =
-		array_get(&comparison->steps, &count);
-
-	return account_metadata(turn->account, steps, count);
-}
-
-/*
- * The intent's outcome is what Dovecot has; is_in_transaction: HIGHESTMODSEQ is
- * about to rise.  -1 with why or err.
- */
-static int outcome_tell(struct turn *turn, struct spot at,
-			struct mbj_id mailbox, bool is_in_transaction)
-{
-	struct comparison found;
-	struct mbj_edit edit;
-
-	if (spot_compare(turn, at, &found) < 0)
-		return -1;
-	if (!mbj_id_equal(found.mailbox, mailbox) ||
-	    !mbj_id_equal(found.guid, mailbox)) {
-		turn->why = t_strdup_printf("%s is another mailbox by now",
-					    at.vname);
-		return -1;
-	}
-	if (modseq_tell(turn, at, found.modseq + is_in_transaction) < 0)
-		return -1;
-	edit = comparison_edit(turn, &found);
-	return (edit.metadata_count > 0
-			? account_done_tell(turn->account, &edit, &turn->err)
-			: account_failed_tell(turn->account, &turn->err)) < 0
-		       ? -1
-		       : 0;
-}
-
-/* -------------------------------------------------------------- settling */
-
-/* Without an intent: what was set without this plugin. */
-static int spot_tell(struct turn *turn, struct spot at)
-{
-	struct comparison found;
-	struct mbj_edit edit;
-
-	if (spot_compare(turn, at, &found) < 0)
-		return -1;
-	edit = comparison_edit(turn, &found);
-	if (edit.metadata_count == 0)
-		return 0;
-	return account_tell(turn->account, &edit, &turn->err) < 0 ? -1 : 0;
-}
-
-int turn_compare_attributes(struct turn *turn)
-{
-	return spot_tell(turn, turn->at);
-}
-
-int turn_settle_server(struct turn *turn)
-{
-	struct spot inbox = {turn->capture->inbox->list, "INBOX"};
-	struct account_folder folder;
-	enum folder_kind kind;
-
-	if (folder_look(inbox.list, inbox.vname, &kind, &folder, &turn->why) <
-	    0)
-		return -1;
-	return kind == FOLDER_MAILBOX ? spot_tell(turn, inbox) : 0;
-}
-
-static int doubt_settle(struct turn *turn, const struct account_doubt *doubt)
-{
-	struct account_folder folder;
-	enum folder_kind kind;
-	struct spot at;
-
-	turn->account->intent = doubt->intent;
-	if (turn_find(turn, doubt->mailbox, &at)) {
-		if (folder_look(at.list, at.vname, &kind, &folder, &turn->why) <
-		    0)
-			return -1;
-		if (kind == FOLDER_MAILBOX &&
-		    mbj_id_equal(folder.id, doubt->mailbox))
-			return outcome_tell(turn, at, doubt->mailbox, false);
-		/* It is elsewhere, or went: the tree is made Dovecot's. */
-		turn->why = NULL;
-		if (turn_refresh(turn) < 0)
-			return -1;
-		turn->account->intent = doubt->intent;
-		if (turn_find(turn, doubt->mailbox, &at))
-			return outcome_tell(turn, at, doubt->mailbox, false);
-	}
-	return account_failed_tell(turn->account, &turn->err) < 0 ? -1 : 0;
-}
-
-void turn_settle_attributes(struct turn *turn)
-{
-	struct account *account = turn->account;
-	size_t count = account->attribute_doubt_count;
-	struct account_doubt *left;
-	enum account_need need;
-
-	if (count == 0)
-		return;
-	/* Looking at the account again forgets them. */
-	left = p_memdup(pool_datastack_create(), account->attribute_doubts,
-			count * sizeof(*left));
-	if (account->tree == NULL &&
-	    account_enter(account, &need, &turn->err) < 0)
-		return;
-	for (size_t i = 0; i < count; i++)
-		if (doubt_settle(turn, &left[i]) < 0)
-			e_error(turn->box->event,
-				"mbj: what became of attributes is not told "
-				"yet: %s",
-				turn->why != NULL ? turn->why
-						  : turn->err.message);
-	turn->why = NULL;
-	account->attribute_doubt_count = 0;
-	account->intent = MBJ_ID_ROOT;
-}
 
 /* ------------------------------------------------------------- around it */
 
@@ -223,6 +22,7 @@ static int steps_announce(struct turn *turn, ARRAY_TYPE(metadata_edit) * steps,
 	enum folder_kind kind;
 	struct mbj_edit edit;
 	unsigned int count;
+	enum mbj_rc rc;
 	uint32_t node;
 
 	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
@@ -239,9 +39,14 @@ static int steps_announce(struct turn *turn, ARRAY_TYPE(metadata_edit) * steps,
 							 : folder.id;
 	list = array_get_modifiable(steps, &count);
 	edit = account_metadata(turn->account, list, count);
-	if (account_intent(turn->account, &edit, &turn->err) < 0)
-		return turn_refuse(turn);
-	return 0;
+	rc = account_intent(turn->account, &edit, &turn->err);
+	/* Entries of METADATA make room for rights, when that is told. */
+	if (rc < 0 && turn->err.refusal == MBJ_REFUSAL_TOO_LARGE &&
+	    list[0].kind == MBJ_METADATA_ACL) {
+		array_foreach_modifiable(steps, step) step->is_removed = true;
+		rc = account_intent(turn->account, &edit, &turn->err);
+	}
+	return rc < 0 ? turn_refuse(turn) : 0;
 }
 
 /* After.  Where it fails the intent stays open, for the next turn. */
@@ -250,7 +55,8 @@ static void steps_tell(struct turn *turn, struct mbj_id mailbox,
 {
 	if (ret < 0)
 		mail_storage_last_error_push(turn->box->storage);
-	if (outcome_tell(turn, turn->at, mailbox, is_in_transaction) < 0)
+	if (turn_tell_attributes(turn, turn->at, mailbox, is_in_transaction) <
+	    0)
 		e_error(turn->box->event,
 			"mbj: what became of attributes of %s is not told yet: "
 			"%s",

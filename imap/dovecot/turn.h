@@ -75,6 +75,13 @@ int turn_compare_messages(struct turn *turn, bool is_lenient,
 			  uint32_t *ret_uidnext, bool *ret_is_cut);
 int turn_compare_attributes(struct turn *turn);
 /*
+ * The outcome of account->intent, about attributes of mailbox, is what Dovecot
+ * has; is_in_transaction: HIGHESTMODSEQ is about to rise.  What the store
+ * refuses is left out, and named in the log.  -1, with why or err.
+ */
+int turn_tell_attributes(struct turn *turn, struct spot at,
+			 struct mbj_id mailbox, bool is_in_transaction);
+/*
  * Where a mailbox of the account's tree is, in memory of the data stack.
  * Returns: false, it is nowhere.
  */

@@ -1,0 +1,135 @@
+"""Access control lists where they are hard: what the journal cannot have, or
+has not the room for, and who may read meanwhile."""
+import os
+import subprocess
+import sys
+import unittest
+
+import dovetest
+from pairtest import PairCase, mail
+from test_attributes import SETTINGS, access_of, entries_of, set_entries
+
+
+class Access(PairCase):
+    """Mailbox A, which the second has, with a list."""
+    MORE = SETTINGS
+
+    def setUp(self):
+        super().setUp()
+        self.one = self.login()
+        self.ok(self.one.create("A"))
+        self.ok(self.one.append("A", None, None, mail("first")))
+        self.ok(self.one.setacl("A", "bob", "lr"))
+        self.bring()
+
+    def behind(self, *words):
+        """doveadm at the first, without the plugin."""
+        done = subprocess.run(
+            ["doveadm", "-c", self.dovecot.conf, "-o", "mail_plugins=acl",
+             *words], check=False, capture_output=True)
+        self.assertEqual(done.returncode, 0, done)
+
+    def there(self, box="A"):
+        """Its list at the second, once that has all."""
+        self.bring()
+        client = self.login_other()
+        return access_of(client, box)
+
+    def mine(self, dovecot, name):
+        """The user's one file of that name."""
+        (path,) = (p for p in dovecot.d.rglob(name)
+                   if f"/{self.user}/" in str(p))
+        return path
+
+    def fill(self, count):
+        """So many entries of METADATA, from before."""
+        self.behind("mailbox", "metadata", "set", "-u", self.user, "A",
+                    "/private/k0", "v")
+        path = self.mine(self.dovecot, "attributes")
+        text = path.read_bytes()
+        with path.open("ab") as file:
+            for n in range(1, count):
+                file.write(text.replace(b"k0", b"k%d" % n))
+
+    def test_refused(self):
+        """Goal: an entry that the journal cannot have keeps no other one from
+        it, is in the log, and leaves no intent.  Method: an identifier with a
+        control character, of which Dovecot knows nothing, set without the
+        plugin; then rights are taken away."""
+        self.behind("acl", "set", "-u", self.user, "A", "user=a\u0085b",
+                    "lookup")
+        self.ok(self.one.setacl("A", "eve", "l"))
+        self.ok(self.one.deleteacl("A", "bob"))
+        self.assertEqual(self.intents(), [])
+        there = self.there()
+        self.assertNotIn("bob", there)
+        self.assertEqual(there["eve"], "l")
+        self.assertIn("control characters", self.log())
+        # what is set so with it is refused, and nothing is set
+        self.assertNotEqual(self.dovecot.doveadm(
+            "acl", "set", "-u", self.user, "A", "user=c\u0085d", "lookup")[0],
+            0)
+        self.assertNotIn(b"c\xc2\x85d", self.mine(
+            self.dovecot, "dovecot-acl").read_bytes())
+
+    def test_many(self):
+        """Goal: of more entries than the journal takes METADATA is left out,
+        no right; nor does what fills the journal keep one out.  Method: 1,001
+        entries from before; rights that come and go."""
+        self.fill(1001)
+        self.ok(set_entries(self.one, "A", private__z=b"z"))
+        self.assertEqual(self.intents(), [], self.log()[-2000:])
+        self.assertIn("left out: entry /private/z of A", self.log())
+        self.ok(self.one.setacl("A", "-eve", "lr"))
+        self.ok(self.one.deleteacl("A", "bob"))
+        self.assertEqual(self.intents(), [])
+        there = self.there()
+        self.assertEqual(there["-eve"], "lr")
+        self.assertNotIn("bob", there)
+        self.assertEqual(len(entries_of(self.login_other(), "A")), 999)
+
+    def test_full(self):
+        """Goal: one step that the store refuses keeps no other one from it.
+        Method: a journal that is full, and a process without METADATA, which
+        takes none of it away."""
+        self.fill(998)
+        self.ok(set_entries(self.one, "A", private__k0=b"v"))
+        aside = ("-o", "mail_attribute_dict=")
+        for who in ("user=ann", "user=joe", "user=eve"):
+            self.dovecot.doveadm("-o", "mail_plugins=acl", "acl", "set", "-u",
+                                 self.user, "A", who, "lookup")
+        status, said = self.dovecot.doveadm(*aside, "acl", "delete", "-u",
+                                            self.user, "A", "user=bob")
+        self.assertEqual(status, 0, said)
+        self.assertIn("left out: access of joe of A", said)
+        self.assertEqual(self.intents(), [])
+        self.assertEqual(
+            self.mbj("acl", self.socket, self.user, "A").out.split(),
+            ["ann", "l", "eve", "l"])
+
+    def test_stuck(self):
+        """Goal: of a mailbox whose attributes cannot be read no more than two
+        intents are open, and the user's changes go on; they are settled when
+        it can.  Method: a list that nobody can read."""
+        path = self.mine(self.dovecot, "dovecot-acl")
+        text = path.read_bytes()
+        path.unlink()
+        path.symlink_to(path.name)
+        for n in range(5):
+            self.assertEqual(self.dovecot.doveadm(
+                "acl", "set", "-u", self.user, "A", f"user=u{n}", "lookup")[0],
+                75)
+            self.assertIn(len(self.intents()), (1, 2))
+        self.ok(self.one.create("B"))
+        path.unlink()
+        path.write_bytes(text)
+        self.ok(self.one.create("C"))
+        self.assertEqual(self.intents(), [], self.log()[-2000:])
+        self.assertEqual(self.there()["bob"], "lr")
+
+
+if __name__ == "__main__":
+    if not dovetest.can_run() or not os.path.exists(dovetest.APPLY):
+        print("SKIPPED: there is no Dovecot, or no plugin for it")
+        sys.exit(77)
+    unittest.main(warnings=os.environ.get("PYTHONWARNINGS", "ignore"))
