@@ -99,6 +99,20 @@ static bool entry_decode(struct mbj_reader *reader, struct mbj_audit_entry *ret)
 	return true;
 }
 
+/* Read on, until so many bytes are left; counts entries. */
+static uint64_t entries_skip(struct mbj_reader *reader, size_t left)
+{
+	struct mbj_audit_entry entry;
+	uint64_t count = 0;
+
+	for (; mbj_reader_left(reader) > left; count++) {
+		bool is_read = entry_decode(reader, &entry);
+
+		MBJ_ASSERT(is_read);
+	}
+	return count;
+}
+
 /* ------------------------------------------------------------------ files */
 
 static enum mbj_rc damaged(const char *path, struct mbj_error *err)
@@ -210,7 +224,22 @@ void mbj_audit_begin(struct mbj_audit *audit, struct mbj_store *store,
 {
 	audit->store = store;
 	audit->is_asked = is_asked;
+	audit->dropped = 0;
 	mbj_buf_init(&audit->pending, PENDING_MAX);
+}
+
+/* No more than a file takes is ever needed: the oldest go. */
+static void pending_shorten(struct mbj_audit *audit)
+{
+	struct mbj_buf *pending = &audit->pending;
+	struct mbj_reader reader;
+
+	if (pending->n <= MBJ_AUDIT_SIZE_MAX)
+		return;
+	mbj_reader_init(&reader, mbj_buf_view(pending));
+	audit->dropped += entries_skip(&reader, AUDIT_KEPT_SIZE);
+	pending->n = mbj_reader_left(&reader);
+	memmove(pending->p, pending->p + reader.offset, pending->n);
 }
 
 void mbj_audit_note(struct mbj_audit *audit,
@@ -219,32 +248,16 @@ void mbj_audit_note(struct mbj_audit *audit,
 	const struct mbj_sys *sys = audit->store->sys;
 	struct mbj_audit_entry e = *entry;
 
-	/* No more than a file takes is ever needed. */
-	if (audit->pending.n > MBJ_AUDIT_SIZE_MAX)
-		return;
 	e.time_us = sys->now_us(sys->ctx);
 	e.uid = (uint32_t)getuid();
 	e.is_asked = audit->is_asked;
 	entry_encode(&audit->pending, &e);
+	pending_shorten(audit);
 }
 
 void mbj_audit_end(struct mbj_audit *audit)
 {
 	mbj_buf_done(&audit->pending);
-}
-
-/* Read on, until so many bytes are left; counts entries. */
-static uint64_t entries_skip(struct mbj_reader *reader, size_t left)
-{
-	struct mbj_audit_entry entry;
-	uint64_t count = 0;
-
-	for (; mbj_reader_left(reader) > left; count++) {
-		bool is_read = entry_decode(reader, &entry);
-
-		MBJ_ASSERT(is_read);
-	}
-	return count;
 }
 
 /* Entries from where the reader stands. */
@@ -270,19 +283,24 @@ static enum mbj_rc audit_write(struct mbj_audit *audit,
 	const struct mbj_store *store = audit->store;
 	struct mbj_reader reader;
 	struct mbj_buf all, file;
-	uint64_t old = 0;
+	uint64_t old = list->dropped + audit->dropped;
 	enum mbj_rc rc;
 
 	mbj_buf_init(&all, 2 * PENDING_MAX);
 	mbj_buf_init(&file, MBJ_AUDIT_SIZE_MAX);
-	mbj_buf_put(&all, list->reader.p, mbj_reader_left(&list->reader));
+	/* What is older than some that went already goes as well. */
+	if (audit->dropped > 0)
+		old += list->count;
+	else
+		mbj_buf_put(&all, list->reader.p,
+			    mbj_reader_left(&list->reader));
 	mbj_buf_put_bytes(&all, mbj_buf_view(&audit->pending));
 	rc = mbj_buf_ok(&all, err);
 	if (rc == MBJ_OK) {
 		mbj_reader_init(&reader, mbj_buf_view(&all));
 		if (all.n + AUDIT_HEAD_SIZE + 4 > MBJ_AUDIT_SIZE_MAX)
-			old = entries_skip(&reader, AUDIT_KEPT_SIZE);
-		file_make(&file, list->dropped + old, &reader);
+			old += entries_skip(&reader, AUDIT_KEPT_SIZE);
+		file_make(&file, old, &reader);
 		rc = mbj_buf_ok(&file, err);
 	}
 	if (rc == MBJ_OK)
@@ -331,7 +349,9 @@ enum mbj_rc mbj_audit_flush(struct mbj_audit *audit, struct mbj_error *err)
 	}
 	rc = audit_write(audit, &list, err);
 	mbj_audit_list_done(&list);
-	if (rc == MBJ_OK)
+	if (rc == MBJ_OK) {
 		mbj_buf_clear(&audit->pending);
+		audit->dropped = 0;
+	}
 	return rc;
 }

@@ -65,6 +65,7 @@ const char *mbj_audit_kind_text(enum mbj_audit_kind kind);
 struct mbj_audit {
 	struct mbj_store *store;
 	bool is_asked;
+	uint64_t dropped; /* that were noted, and went for being old */
 	struct mbj_buf pending;
 };
 
