@@ -59,10 +59,14 @@ struct part_want {
 	uint32_t max;
 };
 
-/* As much as was asked for, and no more. */
+/*
+ * As much as was asked for, and no more.  What cannot be written here is read
+ * to its end all the same: the answer to the next question comes behind it.
+ */
 static enum mbj_rc pieces_take(struct stream_mend *mend, uint64_t n,
 			       struct mbj_error *err)
 {
+	struct mbj_error failed = {.rc = MBJ_OK};
 	struct stream_message m;
 	enum stream_kind kind = STREAM_FAULT;
 	enum mbj_rc rc;
@@ -73,7 +77,7 @@ static enum mbj_rc pieces_take(struct stream_mend *mend, uint64_t n,
 		if (rc < 0)
 			return rc;
 		if (kind == STREAM_HERE && n == 0)
-			return MBJ_OK;
+			break;
 		if (kind == STREAM_LOST)
 			return stream_fault_take(mend->stream, &m.error, err);
 		if (kind != STREAM_PIECE || m.data.n > n)
@@ -81,10 +85,13 @@ static enum mbj_rc pieces_take(struct stream_mend *mend, uint64_t n,
 					"something else than the part of a "
 					"snapshot");
 		n -= m.data.n;
-		rc = snapshot_part_write(&mend->part, m.data, err);
-		if (rc < 0)
-			return rc;
+		if (failed.rc == MBJ_OK)
+			failed.rc = snapshot_part_write(&mend->part, m.data,
+							&failed);
 	}
+	if (failed.rc < 0 && err != NULL)
+		*err = failed;
+	return failed.rc;
 }
 
 /*
@@ -236,6 +243,14 @@ static enum mbj_rc offer_ask(struct stream_mend *mend, struct mbj_error *err)
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+/* For the rest of it.  Others may fill the disk while it comes. */
+static enum mbj_rc room_look(const struct stream_mend *mend,
+			     struct mbj_error *err)
+{
+	return snapshot_copy_room(mend->store, mend->size - mend->part.here,
+				  err);
+}
+
 /* What an earlier connection left of it is gone on with. */
 static enum mbj_rc fetch_begin(struct stream_mend *mend, struct mbj_error *err)
 {
@@ -246,11 +261,10 @@ static enum mbj_rc fetch_begin(struct stream_mend *mend, struct mbj_error *err)
 	if (rc == MBJ_OK && snapshot_part_is_open(part) &&
 	    (part->lsn.v != mend->lsn.v || part->here > mend->size))
 		snapshot_part_drop(part);
+	if (rc == MBJ_OK)
+		rc = room_look(mend, err);
 	if (rc == MBJ_OK && !snapshot_part_is_open(part))
 		rc = snapshot_part_open(part, mend->lsn, err);
-	if (rc == MBJ_OK)
-		rc = snapshot_copy_room(mend->store, mend->size - part->here,
-					err);
 	mend->is_fetching = rc == MBJ_OK;
 	return rc;
 }
@@ -323,7 +337,9 @@ static enum mbj_rc part_fetch(struct stream_mend *mend, struct mbj_error *err)
 	enum mbj_rc rc = MBJ_OK;
 
 	if (mend->part.here < mend->size) {
-		rc = part_ask(mend, &want, &mend->lsn, &size, err);
+		rc = room_look(mend, err);
+		if (rc == MBJ_OK)
+			rc = part_ask(mend, &want, &mend->lsn, &size, err);
 		if (rc == MBJ_OK && size != mend->size)
 			rc = mbj_error_set(err, MBJ_ENOTFOUND,
 					   "the source's snapshot of group "

@@ -2,6 +2,7 @@
  * Accounts made again through a stream, with one end alone: what a source
  * answers, and what a replica makes of what is said to it.
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,14 +19,21 @@ struct talk {
 	struct mbj_buf answers;
 };
 
-static void talk_begin(struct talk *talk)
+/* sys NULL: as it is. */
+static void talk_begin_on(struct talk *talk, const struct mbj_sys *sys)
 {
 	memset(talk, 0, sizeof(*talk));
 	talk->options = MBJ_STORE_OPTIONS_INIT;
 	talk->options.state.engine = MBJ_STATE_MEMORY;
+	talk->options.sys = sys;
 	aside_begin(&talk->f, true, &talk->options);
 	mbj_buf_init(&talk->requests, BYTES_MAX);
 	mbj_buf_init(&talk->answers, BYTES_MAX);
+}
+
+static void talk_begin(struct talk *talk)
+{
+	talk_begin_on(talk, NULL);
 }
 
 static void talk_end(struct talk *talk)
@@ -274,6 +282,97 @@ START_TEST(mend_between_groups)
 }
 END_TEST
 
+/* A disk that is full once there is a part of a snapshot. */
+struct full {
+	struct mbj_sys sys;
+	bool is_told; /* by how much is left; else by a write that fails */
+	int part;     /* descriptor, -1: not open */
+};
+
+static int full_open(void *ctx, const char *path, int flags, mode_t mode)
+{
+	struct full *full = ctx;
+	int fd = mbj_sys_posix()->open(NULL, path, flags, mode);
+
+	if (strstr(path, ".snap.part") != NULL)
+		full->part = fd;
+	return fd;
+}
+
+static int full_close(void *ctx, int fd)
+{
+	struct full *full = ctx;
+
+	if (fd == full->part)
+		full->part = -1;
+	return mbj_sys_posix()->close(NULL, fd);
+}
+
+static ssize_t full_write(void *ctx, int fd, const void *p, size_t n, off_t at)
+{
+	struct full *full = ctx;
+
+	if (fd == full->part && !full->is_told)
+		return -ENOSPC;
+	return mbj_sys_posix()->pwrite(NULL, fd, p, n, at);
+}
+
+static int64_t full_space(void *ctx, const char *path)
+{
+	struct full *full = ctx;
+
+	(void)path;
+	return full->part >= 0 && full->is_told ? 0 : (int64_t)1 << 40;
+}
+
+/*
+ * Goal: where there is no room any more for the rest of a snapshot, what is
+ * here of it goes, nobody is blamed for it, and the replica stays current.
+ * Method: a write that fails, in the middle of an answer; a file system that
+ * says so between two.
+ */
+START_TEST(mend_full)
+{
+	struct full full = {.sys = *mbj_sys_posix(),
+			    .is_told = _i == 1,
+			    .part = -1};
+	struct mbj_stream_result result;
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_error why;
+	struct mbj_buf told;
+	struct talk talk;
+
+	full.sys.ctx = &full;
+	full.sys.open = full_open;
+	full.sys.close = full_close;
+	full.sys.pwrite = full_write;
+	full.sys.space = full_space;
+	talk_begin_on(&talk, &full.sys);
+	mbj_buf_init(&told, BYTES_MAX);
+	snapshot_make(talk.f.primary);
+	hello_put(&talk.requests, 1, 2, LAST);
+	part_put(&talk.requests, 1, LAST, 0, 0);
+	fetch_put(&talk.requests, LAST + 1, 1 << 20);
+	if (_i == 0)
+		part_put(&talk.requests, LAST, LAST, 0, 1 << 20);
+	told_add(&talk, &told);
+	fixture_rename(&talk.f, "alice", "m3", "x");
+	fetch_put(&talk.requests, LAST + 1, 1 << 20);
+	told_add(&talk, &told);
+	ck_assert_int_eq(replica_told(&talk, &told, &result, &why), MBJ_EIO);
+	ck_assert(result.is_lost);
+	ck_assert_msg(strstr(why.message, "hung up") != NULL, "%s",
+		      why.message);
+	ck_assert_uint_eq(mbj_store_end(talk.f.replica).lsn.v, LAST + 1);
+	aside_waits(&talk.f, "alice", 4, 3, "group 3");
+	OK(mbj_path_join(path, talk.f.replica_dir,
+			 "snapshots/0000000000000008.snap.part", err));
+	ck_assert(!mbj_path_exists(mbj_sys_posix(), path));
+	mbj_buf_done(&told);
+	talk_end(&talk);
+}
+END_TEST
+
 static void offer_put(struct mbj_buf *buf, uint64_t lsn, uint64_t size)
 {
 	struct stream_message m = {.snapshot = {lsn}, .size = size};
@@ -397,6 +496,7 @@ TCase *test_mend_peer_case(void)
 	tcase_add_test(tcase, part_answers);
 	tcase_add_test(tcase, part_versions);
 	tcase_add_test(tcase, mend_between_groups);
+	tcase_add_loop_test(tcase, mend_full, 0, 2);
 	tcase_add_loop_test(tcase, mend_hostile, 0, BAD_COUNT);
 	return tcase;
 }
