@@ -168,21 +168,34 @@ static enum mbj_rc snapshot_fits(const struct mbj_store *store,
 			     (unsigned long long)lsn.v);
 }
 
+enum mbj_rc mbj_store_snapshot_open(const struct mbj_store *store,
+				    struct mbj_lsn lsn,
+				    struct mbj_snapshot **ret_snapshot,
+				    struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_snapshot_path(path, store->dir, lsn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_snapshot_open(store->sys, path, ret_snapshot, err);
+	if (rc < 0)
+		return rc;
+	rc = snapshot_fits(store, mbj_snapshot_info_get(*ret_snapshot), lsn,
+			   err);
+	if (rc < 0)
+		mbj_snapshot_close(ret_snapshot);
+	return rc;
+}
+
 enum mbj_rc mbj_store_snapshot_judge(const struct mbj_store *store,
 				     struct mbj_lsn lsn,
 				     struct mbj_snapshot_info *ret_info,
 				     struct mbj_error *err)
 {
 	struct mbj_snapshot *snapshot = NULL;
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
+	enum mbj_rc rc = mbj_store_snapshot_open(store, lsn, &snapshot, err);
 
-	rc = mbj_snapshot_path(path, store->dir, lsn, err);
-	if (rc == MBJ_OK)
-		rc = mbj_snapshot_open(store->sys, path, &snapshot, err);
-	if (rc == MBJ_OK)
-		rc = snapshot_fits(store, mbj_snapshot_info_get(snapshot), lsn,
-				   err);
 	if (rc == MBJ_OK)
 		rc = mbj_snapshot_verify(snapshot, err);
 	if (rc == MBJ_OK)

@@ -471,6 +471,23 @@ enum mbj_rc mbj_snapshot_verify(struct mbj_snapshot *snapshot,
 	return snapshot_judge(snapshot, NULL, err);
 }
 
+enum mbj_rc mbj_snapshot_verify_begin(struct mbj_snapshot *snapshot,
+				      struct mbj_error *err)
+{
+	return snapshot_rewind(snapshot, err);
+}
+
+enum mbj_rc mbj_snapshot_verify_some(struct mbj_snapshot *snapshot,
+				     unsigned records, struct mbj_error *err)
+{
+	struct snapshot_record record;
+	enum mbj_rc rc = MBJ_OK;
+
+	for (unsigned i = 0; rc == MBJ_OK && i < records; i++)
+		rc = snapshot_next(snapshot, &record, err);
+	return rc;
+}
+
 enum mbj_rc snapshot_judge(struct mbj_snapshot *snapshot,
 			   const struct mbj_halt *halt, struct mbj_error *err)
 {

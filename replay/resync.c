@@ -73,15 +73,14 @@ enum mbj_rc resync_own_try(struct resync *resync, struct mbj_lsn lsn,
 	return rc;
 }
 
-enum mbj_rc resync_copy_judge(struct resync *resync, struct mbj_lsn lsn,
-			      struct mbj_error *err)
+enum mbj_rc resync_group_check(const struct mbj_snapshot_info *info,
+			       struct mbj_lsn lsn, struct mbj_error *err)
 {
-	if (resync->copy.info.watermark.lsn.v != lsn.v)
-		return mbj_error_set(err, MBJ_ECORRUPT,
-				     "the snapshot of group %llu is another "
-				     "group's",
-				     (unsigned long long)lsn.v);
-	return snapshot_judge_by_journal(resync->store, resync->copy.temp, err);
+	if (info->watermark.lsn.v == lsn.v)
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_ECORRUPT,
+			     "the snapshot of group %llu is another group's",
+			     (unsigned long long)lsn.v);
 }
 
 static enum mbj_rc other_try(struct resync *resync, struct mbj_lsn lsn,
@@ -93,7 +92,10 @@ static enum mbj_rc other_try(struct resync *resync, struct mbj_lsn lsn,
 				&resync->copy, err);
 	if (rc < 0)
 		return rc;
-	rc = resync_copy_judge(resync, lsn, err);
+	rc = resync_group_check(&resync->copy.info, lsn, err);
+	if (rc == MBJ_OK)
+		rc = snapshot_judge_by_journal(resync->store, resync->copy.temp,
+					       err);
 	if (rc < 0)
 		copy_drop(resync);
 	return rc;

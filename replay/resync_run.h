@@ -32,12 +32,10 @@ enum mbj_rc resync_least_find(const struct resync *resync,
 /* Take one's own of that group.  Returns: what snapshot_copy_is_fault knows. */
 enum mbj_rc resync_own_try(struct resync *resync, struct mbj_lsn lsn,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
-/*
- * Judge the copy, good in itself, that is to be of that group, by one's own
- * journal.  Returns: as snapshot_judge_by_journal.
- */
-enum mbj_rc resync_copy_judge(struct resync *resync, struct mbj_lsn lsn,
-			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* It is to be of that group.  Returns: MBJ_ECORRUPT. */
+enum mbj_rc resync_group_check(const struct mbj_snapshot_info *info,
+			       struct mbj_lsn lsn,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * Make resync->account again from the copy, which gets its name, and carry out
  * what waits behind it; again for another account.  Of *result, replay and

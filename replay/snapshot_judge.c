@@ -30,6 +30,18 @@ enum {
 	KNOWN_TURN = 4096,
 	/* Accounts that an error names. */
 	NAMED_MAX = 3,
+	/* Records, groups or accounts that are looked at in one bit. */
+	STEP = 1 << 14,
+};
+
+/* In this order, but for bases that are no good. */
+enum stage {
+	STAGE_VERIFY,
+	STAGE_JOURNAL,
+	STAGE_BASE,
+	STAGE_BASE_VERIFY,
+	STAGE_BASE_NOTE,
+	STAGE_ACCOUNTS,
 };
 
 /* What an account is to be. */
@@ -43,10 +55,23 @@ struct judging {
 	struct mbj_store *store;
 	struct mbj_snapshot *snapshot;
 	struct mbj_watermark at; /* of the snapshot */
+	enum stage stage;
+	bool is_begun; /* the stage */
+	/* The journal. */
+	struct mbj_log_reader *reader;
+	struct mbj_lsn next;
+	struct mbj_hash chain; /* before it */
+	/* One's own snapshots, and one of them. */
+	struct mbj_lsn *lsns;
+	size_t lsn_count;
+	size_t lsn_at;
+	struct mbj_snapshot *base;
+	/* What is known of accounts. */
 	struct known *known;
 	size_t count;
 	size_t capacity;
-	size_t sorted; /* so many are in order, one for each account */
+	size_t sorted;	 /* so many are in order, one for each account */
+	size_t compared; /* with the snapshot's */
 	/* What is wrong. */
 	size_t faults;
 	char text[MBJ_ERROR_MESSAGE_MAX];
@@ -115,11 +140,31 @@ static enum mbj_rc group_note(struct judging *j, const struct mbj_group *group,
 	return rc;
 }
 
-static enum mbj_rc chain_compare(const struct judging *j,
-				 const struct mbj_hash *chain,
-				 struct mbj_error *err)
+/* The stage is over. */
+static void stage_enter(struct judging *j, enum stage stage)
 {
-	if (memcmp(chain->b, j->at.chain.b, MBJ_HASH_SIZE) == 0)
+	j->stage = stage;
+	j->is_begun = false;
+}
+
+static enum mbj_rc verify_step(struct judging *j, struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	if (!j->is_begun)
+		rc = mbj_snapshot_verify_begin(j->snapshot, err);
+	j->is_begun = true;
+	if (rc == MBJ_OK)
+		rc = mbj_snapshot_verify_some(j->snapshot, STEP, err);
+	if (rc != MBJ_ENOTFOUND)
+		return rc;
+	stage_enter(j, STAGE_JOURNAL);
+	return MBJ_OK;
+}
+
+static enum mbj_rc chain_compare(const struct judging *j, struct mbj_error *err)
+{
+	if (memcmp(j->chain.b, j->at.chain.b, MBJ_HASH_SIZE) == 0)
 		return MBJ_OK;
 	return mbj_error_set(err, MBJ_ECORRUPT,
 			     "the snapshot of group %llu and the journal are "
@@ -127,111 +172,151 @@ static enum mbj_rc chain_compare(const struct judging *j,
 			     (unsigned long long)j->at.lsn.v);
 }
 
-/* One's own journal up to the snapshot, whose chain value is its. */
-static enum mbj_rc journal_note(struct judging *j, struct mbj_error *err)
+static enum mbj_rc journal_begin(struct judging *j, struct mbj_error *err)
 {
 	const struct mbj_anchor *anchor = &mbj_store_identity(j->store)->anchor;
-	struct mbj_log_reader *reader = NULL;
-	struct mbj_hash chain = anchor->chain;
-	struct mbj_group group;
 	enum mbj_rc rc;
 
-	if (j->at.lsn.v < anchor->first.v)
-		return chain_compare(j, &chain, err);
-	rc = mbj_store_log_reader_own(j->store, &reader, err);
-	if (rc == MBJ_OK)
-		rc = mbj_log_reader_seek(reader, anchor->first, err);
-	for (uint64_t lsn = anchor->first.v; rc == MBJ_OK && lsn <= j->at.lsn.v;
-	     lsn++) {
-		rc = mbj_log_reader_next(reader, &group, err);
+	j->is_begun = true;
+	j->chain = anchor->chain;
+	j->next = anchor->first;
+	if (j->at.lsn.v < j->next.v)
+		return MBJ_OK;
+	rc = mbj_store_log_reader_own(j->store, &j->reader, err);
+	return rc == MBJ_OK ? mbj_log_reader_seek(j->reader, j->next, err) : rc;
+}
+
+/* One's own journal up to the snapshot, whose chain value is its. */
+static enum mbj_rc journal_step(struct judging *j, struct mbj_error *err)
+{
+	struct mbj_group group;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (!j->is_begun)
+		rc = journal_begin(j, err);
+	for (int i = 0; rc == MBJ_OK && i < STEP && j->next.v <= j->at.lsn.v;
+	     i++) {
+		rc = mbj_log_reader_next(j->reader, &group, err);
 		if (rc == MBJ_OK)
 			rc = group_note(j, &group, err);
-		if (rc == MBJ_OK)
-			chain = group.chain;
+		if (rc < 0)
+			break;
+		j->chain = group.chain;
+		j->next.v++;
 	}
-	mbj_log_reader_close(&reader);
-	return rc == MBJ_OK ? chain_compare(j, &chain, err) : rc;
+	if (rc < 0 || j->next.v <= j->at.lsn.v)
+		return rc;
+	mbj_log_reader_close(&j->reader);
+	stage_enter(j, STAGE_BASE);
+	return chain_compare(j, err);
 }
 
 /* ------------------------------------------------ before the journal begins */
 
-/* What a snapshot of one's own says of accounts that were named before. */
-static enum mbj_rc base_note(struct judging *j, struct mbj_snapshot *base,
-			     struct mbj_error *err)
+static enum mbj_rc nothing_known(const struct judging *j, struct mbj_error *err)
 {
-	const struct mbj_anchor *anchor = &mbj_store_identity(j->store)->anchor;
-	struct mbj_snapshot_account account;
-	enum mbj_rc rc;
-
-	rc = mbj_snapshot_accounts_begin(base, err);
-	while (rc == MBJ_OK) {
-		rc = mbj_snapshot_accounts_next(base, &account, err);
-		/* The journal knows of the others, and better. */
-		if (rc == MBJ_OK && account.lsn.v < anchor->first.v &&
-		    !account.is_parked && (account.is_there || account.is_dead))
-			rc = known_add(j,
-				       &(struct known){account.id, account.lsn,
-						       account.digest},
-				       err);
-	}
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
-}
-
-static enum mbj_rc base_try(struct judging *j, struct mbj_lsn lsn,
-			    struct mbj_error *err)
-{
-	struct mbj_snapshot_info info;
-	struct mbj_snapshot *base = NULL;
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
-
-	rc = mbj_store_snapshot_judge(j->store, lsn, &info, err);
-	if (rc == MBJ_OK)
-		rc = mbj_snapshot_path(path, mbj_store_dir(j->store), lsn, err);
-	if (rc == MBJ_OK)
-		rc = mbj_snapshot_open(mbj_store_sys(j->store), path, &base,
-				       err);
-	if (rc == MBJ_OK)
-		rc = base_note(j, base, err);
-	mbj_snapshot_close(&base);
-	return rc;
-}
-
-/* The newest good one of one's own, not newer than the snapshot. */
-static enum mbj_rc before_note(struct judging *j, struct mbj_error *err)
-{
-	uint64_t first = mbj_store_identity(j->store)->anchor.first.v;
-	struct mbj_lsn *lsns = NULL;
-	struct mbj_error why;
-	size_t count = 0;
-	enum mbj_rc rc;
-
-	if (first <= 1)
-		return MBJ_OK;
-	rc = mbj_snapshots_list(mbj_store_sys(j->store),
-				mbj_store_dir(j->store), &lsns, &count, err);
-	if (rc < 0)
-		return rc;
-	rc = MBJ_ENOTFOUND;
-	for (size_t i = 0; rc == MBJ_ENOTFOUND && i < count; i++) {
-		if (lsns[i].v > j->at.lsn.v || lsns[i].v + 1 < first)
-			continue;
-		rc = base_try(j, lsns[i], &why);
-		if (rc == MBJ_ECORRUPT || rc == MBJ_EUNSUPPORTED)
-			rc = MBJ_ENOTFOUND;
-		else if (rc < 0 && rc != MBJ_ENOTFOUND && err != NULL)
-			*err = why;
-	}
-	mbj_free(lsns);
-	if (rc != MBJ_ENOTFOUND)
-		return rc;
 	return mbj_error_set(err, MBJ_EFENCED,
 			     "the replica's journal begins with group %llu and "
 			     "it has no good snapshot of its own from there to "
 			     "group %llu: of accounts that were last named "
 			     "before nothing can be said",
-			     (unsigned long long)first,
+			     (unsigned long long)mbj_store_identity(j->store)
+				     ->anchor.first.v,
 			     (unsigned long long)j->at.lsn.v);
+}
+
+/* Another one may be better. */
+static enum mbj_rc base_leave(struct judging *j, enum mbj_rc rc,
+			      const struct mbj_error *why,
+			      struct mbj_error *err)
+{
+	mbj_snapshot_close(&j->base);
+	stage_enter(j, STAGE_BASE);
+	j->is_begun = true;
+	if (rc == MBJ_ECORRUPT || rc == MBJ_EUNSUPPORTED || rc == MBJ_ENOTFOUND)
+		return MBJ_OK;
+	if (err != NULL)
+		*err = *why;
+	return rc;
+}
+
+/* The newest of one's own that is left, not newer than the snapshot. */
+static enum mbj_rc base_step(struct judging *j, struct mbj_error *err)
+{
+	uint64_t first = mbj_store_identity(j->store)->anchor.first.v;
+	struct mbj_error why;
+	struct mbj_lsn lsn;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (first <= 1) {
+		stage_enter(j, STAGE_ACCOUNTS);
+		return MBJ_OK;
+	}
+	if (!j->is_begun)
+		rc = mbj_snapshots_list(mbj_store_sys(j->store),
+					mbj_store_dir(j->store), &j->lsns,
+					&j->lsn_count, err);
+	j->is_begun = true;
+	if (rc < 0)
+		return rc;
+	if (j->lsn_at == j->lsn_count)
+		return nothing_known(j, err);
+	lsn = j->lsns[j->lsn_at++];
+	if (lsn.v > j->at.lsn.v || lsn.v + 1 < first)
+		return MBJ_OK;
+	rc = mbj_store_snapshot_open(j->store, lsn, &j->base, &why);
+	if (rc < 0)
+		return base_leave(j, rc, &why, err);
+	stage_enter(j, STAGE_BASE_VERIFY);
+	return MBJ_OK;
+}
+
+static enum mbj_rc base_verify_step(struct judging *j, struct mbj_error *err)
+{
+	struct mbj_error why;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (!j->is_begun)
+		rc = mbj_snapshot_verify_begin(j->base, &why);
+	j->is_begun = true;
+	if (rc == MBJ_OK)
+		rc = mbj_snapshot_verify_some(j->base, STEP, &why);
+	if (rc == MBJ_OK)
+		return MBJ_OK;
+	if (rc != MBJ_ENOTFOUND)
+		return base_leave(j, rc, &why, err);
+	stage_enter(j, STAGE_BASE_NOTE);
+	return MBJ_OK;
+}
+
+/* What it says of accounts that were named before. */
+static enum mbj_rc base_note_step(struct judging *j, struct mbj_error *err)
+{
+	uint64_t first = mbj_store_identity(j->store)->anchor.first.v;
+	struct mbj_snapshot_account account;
+	struct mbj_error why;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (!j->is_begun)
+		rc = mbj_snapshot_accounts_begin(j->base, &why);
+	j->is_begun = true;
+	for (int i = 0; rc == MBJ_OK && i < STEP; i++) {
+		rc = mbj_snapshot_accounts_next(j->base, &account, &why);
+		/* The journal knows of the others, and better. */
+		if (rc == MBJ_OK && account.lsn.v < first &&
+		    !account.is_parked && (account.is_there || account.is_dead))
+			rc = known_add(j,
+				       &(struct known){account.id, account.lsn,
+						       account.digest},
+				       &why);
+	}
+	if (rc == MBJ_OK)
+		return MBJ_OK;
+	if (rc != MBJ_ENOTFOUND)
+		return base_leave(j, rc, &why, err);
+	mbj_snapshot_close(&j->base);
+	stage_enter(j, STAGE_ACCOUNTS);
+	return MBJ_OK;
 }
 
 /* --------------------------------------------------------------- comparing */
@@ -282,81 +367,146 @@ static void account_judge(struct judging *j, const struct known *known,
 }
 
 /* Those that the snapshot lacks, up to one that it has. */
-static void lacking_judge(struct judging *j, size_t *at,
-			  const struct mbj_id *before)
+static void lacking_judge(struct judging *j, const struct mbj_id *before)
 {
-	for (;
-	     *at < j->count &&
-	     (before == NULL || mbj_id_compare(j->known[*at].id, *before) < 0);
-	     (*at)++)
-		fault_note(j, j->known[*at].id, "not, named by group",
-			   j->known[*at].lsn);
+	while (j->compared < j->count) {
+		const struct known *known = &j->known[j->compared];
+
+		if (before != NULL && mbj_id_compare(known->id, *before) >= 0)
+			return;
+		fault_note(j, known->id, "not, named by group", known->lsn);
+		j->compared++;
+	}
 }
 
-static enum mbj_rc accounts_judge(struct judging *j, struct mbj_error *err)
+static enum mbj_rc verdict(const struct judging *j, struct mbj_error *err)
+{
+	if (j->faults == 0)
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_ECORRUPT,
+			     "the snapshot of group %llu has %s%s, and so it "
+			     "is no base for anybody",
+			     (unsigned long long)j->at.lsn.v, j->text,
+			     j->faults > NAMED_MAX ? ", and others" : "");
+}
+
+static enum mbj_rc accounts_step(struct judging *j, bool *ret_is_over,
+				 struct mbj_error *err)
 {
 	struct mbj_snapshot_account account;
 	const struct known *known;
-	size_t at = 0;
-	enum mbj_rc rc;
+	enum mbj_rc rc = MBJ_OK;
 
-	known_sort(j);
-	rc = mbj_snapshot_accounts_begin(j->snapshot, err);
-	while (rc == MBJ_OK) {
+	if (!j->is_begun) {
+		known_sort(j);
+		rc = mbj_snapshot_accounts_begin(j->snapshot, err);
+	}
+	j->is_begun = true;
+	for (int i = 0; rc == MBJ_OK && i < STEP; i++) {
 		rc = mbj_snapshot_accounts_next(j->snapshot, &account, err);
 		if (rc < 0)
 			break;
-		lacking_judge(j, &at, &account.id);
-		known = at < j->count && mbj_id_equal(j->known[at].id,
-						      account.id)
-				? &j->known[at++]
+		lacking_judge(j, &account.id);
+		known = j->compared < j->count &&
+					mbj_id_equal(j->known[j->compared].id,
+						     account.id)
+				? &j->known[j->compared++]
 				: NULL;
 		account_judge(j, known, &account);
 	}
 	if (rc != MBJ_ENOTFOUND)
 		return rc;
-	lacking_judge(j, &at, NULL);
-	if (j->faults == 0)
-		return MBJ_OK;
-	mbj_error_set(err, MBJ_ECORRUPT,
-		      "the snapshot of group %llu has %s%s, and so it is no "
-		      "base for anybody",
-		      (unsigned long long)j->at.lsn.v, j->text,
-		      j->faults > NAMED_MAX ? ", and others" : "");
-	return MBJ_ECORRUPT;
+	lacking_judge(j, NULL);
+	*ret_is_over = true;
+	return verdict(j, err);
 }
 
-static enum mbj_rc all_judge(struct judging *j, struct mbj_error *err)
+/* ------------------------------------------------------------------- calls */
+
+enum mbj_rc snapshot_judging_begin(struct mbj_store *store, const char *path,
+				   struct judging **ret_judging,
+				   struct mbj_error *err)
 {
+	struct judging *j = mbj_calloc(1, sizeof(*j));
+	const struct mbj_snapshot_info *info;
 	enum mbj_rc rc;
 
-	rc = journal_note(j, err);
-	if (rc == MBJ_OK)
-		rc = before_note(j, err);
-	return rc == MBJ_OK ? accounts_judge(j, err) : rc;
+	if (j == NULL)
+		return mbj_error_nomem(err);
+	j->store = store;
+	rc = mbj_snapshot_open(mbj_store_sys(store), path, &j->snapshot, err);
+	if (rc == MBJ_OK) {
+		info = mbj_snapshot_info_get(j->snapshot);
+		j->at = info->watermark;
+		if (!mbj_id_equal(info->lineage,
+				  mbj_store_identity(store)->lineage))
+			rc = mbj_error_set(err, MBJ_ECORRUPT,
+					   "the snapshot of group %llu is "
+					   "another store's",
+					   (unsigned long long)j->at.lsn.v);
+	}
+	if (rc < 0)
+		snapshot_judging_end(&j);
+	*ret_judging = j;
+	return rc;
+}
+
+enum mbj_rc snapshot_judging_step(struct judging *j, bool *ret_is_over,
+				  struct mbj_error *err)
+{
+	*ret_is_over = false;
+	switch (j->stage) {
+	case STAGE_VERIFY:
+		return verify_step(j, err);
+	case STAGE_JOURNAL:
+		return journal_step(j, err);
+	case STAGE_BASE:
+		return base_step(j, err);
+	case STAGE_BASE_VERIFY:
+		return base_verify_step(j, err);
+	case STAGE_BASE_NOTE:
+		return base_note_step(j, err);
+	case STAGE_ACCOUNTS:
+		return accounts_step(j, ret_is_over, err);
+	}
+	MBJ_UNREACHABLE();
+}
+
+const struct mbj_snapshot_info *
+snapshot_judging_info(const struct judging *judging)
+{
+	return mbj_snapshot_info_get(judging->snapshot);
+}
+
+void snapshot_judging_end(struct judging **judging)
+{
+	struct judging *j = *judging;
+
+	if (j == NULL)
+		return;
+	mbj_log_reader_close(&j->reader);
+	mbj_snapshot_close(&j->base);
+	mbj_snapshot_close(&j->snapshot);
+	mbj_free(j->lsns);
+	mbj_free(j->known);
+	mbj_free(j);
+	*judging = NULL;
 }
 
 enum mbj_rc snapshot_judge_by_journal(struct mbj_store *store, const char *path,
 				      struct mbj_error *err)
 {
-	const struct mbj_snapshot_info *info;
-	struct judging j = {.store = store};
+	struct judging *judging = NULL;
+	bool is_over = false;
 	enum mbj_rc rc;
 
-	rc = mbj_snapshot_open(mbj_store_sys(store), path, &j.snapshot, err);
+	rc = snapshot_judging_begin(store, path, &judging, err);
 	if (rc < 0)
 		return rc;
-	info = mbj_snapshot_info_get(j.snapshot);
-	j.at = info->watermark;
-	if (!mbj_id_equal(info->lineage, mbj_store_identity(store)->lineage))
-		rc = mbj_error_set(err, MBJ_ECORRUPT,
-				   "the snapshot of group %llu is another "
-				   "store's",
-				   (unsigned long long)j.at.lsn.v);
-	else
-		rc = all_judge(&j, err);
-	mbj_snapshot_close(&j.snapshot);
-	mbj_free(j.known);
+	stage_enter(judging, STAGE_JOURNAL);
+	while (rc == MBJ_OK && !is_over)
+		rc = snapshot_judging_step(judging, &is_over, err);
+	snapshot_judging_end(&judging);
 	return rc;
 }
 

@@ -130,14 +130,32 @@ static enum mbj_rc mend_finish(struct source_stream *s, struct staying *staying,
 	return round_run(s, true, staying->result, err);
 }
 
+/*
+ * Between two steps: have what the source has by now, so that neither of both
+ * waits for the other one for too long.
+ */
+static enum mbj_rc groups_have(struct source_stream *s,
+			       struct mbj_replay_result *result,
+			       struct mbj_error *err)
+{
+	bool is_more = false;
+	enum mbj_rc rc = source_stream_wait(s, 0, &is_more, err);
+
+	s->source.is_brief = true;
+	return rc == MBJ_OK && is_more ? round_run(s, false, result, err) : rc;
+}
+
 /* All of it at once. */
 static enum mbj_rc mend_run(struct source_stream *s, struct staying *staying,
 			    struct mbj_error *err)
 {
 	enum mbj_rc rc = MBJ_OK;
 
-	while (rc == MBJ_OK && staying->mend != NULL)
+	while (rc == MBJ_OK && staying->mend != NULL) {
 		rc = mend_step(staying, err);
+		if (rc == MBJ_OK && staying->mend != NULL)
+			rc = groups_have(s, staying->result, err);
+	}
 	return rc == MBJ_OK ? mend_finish(s, staying, err) : rc;
 }
 
@@ -146,8 +164,14 @@ static enum mbj_rc rounds_run(struct source_stream *s, struct staying *staying,
 			      struct mbj_error *err)
 {
 	int64_t asked = mbj_monotonic_ms();
-	enum mbj_rc rc = MBJ_OK;
+	/*
+	 * What was judged at the beginning is of use even where the source has
+	 * waited for too long meanwhile.
+	 */
+	enum mbj_rc rc = mend_step(staying, err);
 
+	if (rc == MBJ_OK)
+		rc = mend_finish(s, staying, err);
 	while (rc == MBJ_OK) {
 		bool is_busy = staying->mend != NULL || s->source.is_wanting;
 		bool is_occasion;
@@ -250,8 +274,11 @@ static enum mbj_rc account_mend(struct source_stream *s,
 	bool is_over = false;
 	enum mbj_rc rc = MBJ_OK;
 
-	while (rc == MBJ_OK && !is_over)
+	while (rc == MBJ_OK && !is_over) {
 		rc = stream_mend_step(mend, &is_over, err);
+		if (rc == MBJ_OK && !is_over)
+			rc = groups_have(s, &result->replay, err);
+	}
 	if (rc < 0)
 		return rc;
 	result->snapshot = stream_mend_result(mend)->snapshot;

@@ -21,6 +21,7 @@
 #include <mbj/check.h>
 
 #include "quarantine_run.h"
+#include "snapshot_judge.h"
 #include "snapshot_part.h"
 
 enum { PART_SIZE = 1 << 20 };
@@ -36,8 +37,9 @@ struct stream_mend {
 	uint64_t size;		  /* of it, in all */
 	bool is_one;		  /* its account alone, whatever it is */
 	bool is_fetching;
-	bool is_judged;	      /* resync.copy */
-	struct mbj_lsn began; /* the state, when it was seen who is aside */
+	struct judging *judging; /* or NULL: what is here is judged */
+	bool is_judged;		 /* resync.copy */
+	struct mbj_lsn began;	 /* the state, when it was seen who is aside */
 	uint64_t count;
 	struct mbj_resync_result result; /* of the last one */
 };
@@ -302,29 +304,53 @@ static enum mbj_rc snapshot_choose(struct stream_mend *mend,
 				     : fetch_begin(mend, err);
 }
 
+/* It is no good. */
+static enum mbj_rc judge_fail(struct stream_mend *mend, enum mbj_rc rc,
+			      struct mbj_error *err)
+{
+	bool was_resumed = mend->part.is_resumed;
+
+	snapshot_judging_end(&mend->judging);
+	snapshot_part_drop(&mend->part);
+	/* Unless it was put together from the answers of two connections. */
+	if ((snapshot_copy_is_fault(rc) && !was_resumed) || rc == MBJ_EFENCED)
+		refused_note(mend);
+	return mbj_error_prefix(err, rc, "the snapshot that the source sent");
+}
+
 /* It is here: nothing is made of it but what one's own journal says. */
-static enum mbj_rc snapshot_judge(struct stream_mend *mend,
-				  struct mbj_error *err)
+static enum mbj_rc judge_begin(struct stream_mend *mend, struct mbj_error *err)
 {
 	struct snapshot_part *part = &mend->part;
-	bool was_resumed = part->is_resumed;
 	enum mbj_rc rc = mbj_file_sync(&part->file, err);
 
 	snapshot_part_close(part);
 	mend->is_fetching = false;
 	if (rc == MBJ_OK)
-		rc = snapshot_copy_judge(&part->copy, err);
-	mend->resync.copy = part->copy;
-	if (rc == MBJ_OK)
-		rc = resync_copy_judge(&mend->resync, mend->lsn, err);
-	mend->is_judged = rc == MBJ_OK;
-	if (rc == MBJ_OK)
+		rc = snapshot_judging_begin(mend->store, part->copy.temp,
+					    &mend->judging, err);
+	if (rc == MBJ_OK) {
+		part->copy.info = *snapshot_judging_info(mend->judging);
+		rc = resync_group_check(&part->copy.info, mend->lsn, err);
+	}
+	return rc < 0 ? judge_fail(mend, rc, err) : rc;
+}
+
+/* Some of it: groups are fetched in between, and a stop is heard. */
+static enum mbj_rc judge_step(struct stream_mend *mend, struct mbj_error *err)
+{
+	bool is_over = false;
+	enum mbj_rc rc;
+
+	rc = snapshot_judging_step(mend->judging, &is_over, err);
+	if (rc < 0)
+		return judge_fail(mend, rc, err);
+	if (!is_over)
 		return MBJ_OK;
-	snapshot_part_drop(part);
-	/* Unless it was put together from the answers of two connections. */
-	if ((snapshot_copy_is_fault(rc) && !was_resumed) || rc == MBJ_EFENCED)
-		refused_note(mend);
-	return mbj_error_prefix(err, rc, "the snapshot that the source sent");
+	snapshot_judging_end(&mend->judging);
+	mend->resync.copy = mend->part.copy;
+	mend->is_judged = true;
+	return MBJ_OK;
 }
 
 static enum mbj_rc part_fetch(struct stream_mend *mend, struct mbj_error *err)
@@ -350,7 +376,7 @@ static enum mbj_rc part_fetch(struct stream_mend *mend, struct mbj_error *err)
 			snapshot_part_drop(&mend->part);
 	}
 	if (rc == MBJ_OK && mend->part.here == mend->size)
-		rc = snapshot_judge(mend, err);
+		rc = judge_begin(mend, err);
 	return rc;
 }
 
@@ -438,8 +464,13 @@ enum mbj_rc stream_mend_step(struct stream_mend *mend, bool *ret_is_over,
 	if (rc < 0)
 		return rc;
 	mend->resync.end = applied.lsn;
-	rc = mend->is_fetching ? part_fetch(mend, err)
-			       : next_make(mend, ret_is_over, err);
+	if (mend->is_fetching)
+		rc = part_fetch(mend, err);
+	else if (mend->judging != NULL)
+		rc = judge_step(mend, err);
+	/* What was judged has its name with the first account. */
+	if (rc == MBJ_OK && mend->is_judged)
+		rc = next_make(mend, ret_is_over, err);
 	if (is_for_later(mend, rc)) {
 		*ret_is_over = true;
 		return MBJ_OK;
@@ -537,8 +568,9 @@ void stream_mend_end(struct stream_mend **mend)
 	if (m == NULL)
 		return;
 	snapshot_part_close(&m->part);
+	snapshot_judging_end(&m->judging);
 	/* Nobody could take it, or it has its name. */
-	if (m->is_judged)
+	if (m->is_judged && !m->stream->link.is_lost)
 		resync_done(&m->resync);
 	waiting_done(&m->list);
 	mbj_free(m);

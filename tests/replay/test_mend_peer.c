@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "quarantine_run.h"
 #include "resync_lab.h"
 #include "stream_lab.h"
 
@@ -256,14 +257,15 @@ START_TEST(mend_between_groups)
 	snapshot_make(talk.f.primary);
 	hello_put(&talk.requests, 1, 2, LAST);
 	part_put(&talk.requests, 1, LAST, 0, 0);
-	fetch_put(&talk.requests, LAST + 1, 1 << 20);
 	part_put(&talk.requests, LAST, LAST, 0, 1 << 20);
 	told_add(&talk, &told);
 	fixture_rename(&talk.f, "alice", "m3", "x");
 	fixture_rename(&talk.f, "bob", "b", "y");
 	fetch_put(&talk.requests, LAST + 1, 1 << 20);
-	/* One account, and the other one. */
-	fetch_put(&talk.requests, LAST + 3, 1 << 20);
+	/* Three bits of judging, the last one with an account; the other one.
+	 */
+	for (int i = 0; i < 4; i++)
+		fetch_put(&talk.requests, LAST + 3, 1 << 20);
 	told_add(&talk, &told);
 	fixture_rename(&talk.f, "alice", "x", "z");
 	fetch_put(&talk.requests, LAST + 3, 1 << 20);
@@ -277,6 +279,76 @@ START_TEST(mend_between_groups)
 	aside_equal(&talk.f);
 	rebuild(&talk.f);
 	aside_equal(&talk.f);
+	mbj_buf_done(&told);
+	talk_end(&talk);
+}
+END_TEST
+
+/* Snapshots of the replica's own, and what is on its way to be one. */
+static void snapshots_are(const struct talk *talk, bool has_part, bool has_own)
+{
+	static const char *const names[] = {
+		"snapshots/0000000000000008.snap.part",
+		"snapshots/0000000000000008.snap"};
+	char path[MBJ_PATH_TEXT_MAX];
+
+	for (int i = 0; i < 2; i++) {
+		OK(mbj_path_join(path, talk->f.replica_dir, names[i], err));
+		ck_assert_int_eq(mbj_path_exists(mbj_sys_posix(), path),
+				 i == 0 ? has_part : has_own);
+	}
+}
+
+static size_t aside_count(const struct talk *talk)
+{
+	struct waiting_list list = {.count = 0};
+	size_t count;
+
+	OK(waiting_load(talk->f.replica, &list, err));
+	count = list.count;
+	waiting_done(&list);
+	return count;
+}
+
+/*
+ * Goal: a snapshot that came whole is not fetched again where the link breaks
+ * while it is judged, or before all accounts are made; what the replica has of
+ * its own is used before anything is asked.  Method: a source that is gone
+ * after each number of answers; the next one breaks off at once, then is there.
+ */
+START_TEST(mend_judged)
+{
+	struct mbj_stream_result result;
+	struct mbj_error why;
+	struct mbj_buf told;
+	struct talk talk;
+	bool is_own = _i >= 4;
+
+	talk_begin(&talk);
+	mbj_buf_init(&told, BYTES_MAX);
+	snapshot_make(talk.f.primary);
+	hello_put(&talk.requests, 1, 2, LAST);
+	part_put(&talk.requests, 1, LAST, 0, 0);
+	part_put(&talk.requests, LAST, LAST, 0, 1 << 20);
+	for (int i = 0; i < _i; i++)
+		fetch_put(&talk.requests, LAST + 1, 1 << 20);
+	told_add(&talk, &told);
+	ck_assert_int_eq(replica_told(&talk, &told, &result, &why), MBJ_EIO);
+	ck_assert(result.is_lost);
+	ck_assert_uint_eq(aside_count(&talk), is_own ? 1 : 2);
+	snapshots_are(&talk, !is_own, is_own);
+	/* Nothing of the snapshot comes any more. */
+	mbj_buf_clear(&told);
+	part_put(&talk.requests, 1, LAST, 0, 0);
+	for (int i = 0; !is_own && i < 4; i++)
+		fetch_put(&talk.requests, LAST + 1, 1 << 20);
+	told_add(&talk, &told);
+	ck_assert_int_eq(replica_told(&talk, &told, &result, &why), MBJ_EIO);
+	ck_assert(result.is_lost);
+	ck_assert_msg(strstr(why.message, "hung up") != NULL, "%s",
+		      why.message);
+	ck_assert_uint_eq(aside_count(&talk), is_own ? 0 : 1);
+	snapshots_are(&talk, false, true);
 	mbj_buf_done(&told);
 	talk_end(&talk);
 }
@@ -337,7 +409,6 @@ START_TEST(mend_full)
 			    .is_told = _i == 1,
 			    .part = -1};
 	struct mbj_stream_result result;
-	char path[MBJ_PATH_TEXT_MAX];
 	struct mbj_error why;
 	struct mbj_buf told;
 	struct talk talk;
@@ -352,9 +423,9 @@ START_TEST(mend_full)
 	snapshot_make(talk.f.primary);
 	hello_put(&talk.requests, 1, 2, LAST);
 	part_put(&talk.requests, 1, LAST, 0, 0);
-	fetch_put(&talk.requests, LAST + 1, 1 << 20);
 	if (_i == 0)
 		part_put(&talk.requests, LAST, LAST, 0, 1 << 20);
+	fetch_put(&talk.requests, LAST + 1, 1 << 20);
 	told_add(&talk, &told);
 	fixture_rename(&talk.f, "alice", "m3", "x");
 	fetch_put(&talk.requests, LAST + 1, 1 << 20);
@@ -365,9 +436,7 @@ START_TEST(mend_full)
 		      why.message);
 	ck_assert_uint_eq(mbj_store_end(talk.f.replica).lsn.v, LAST + 1);
 	aside_waits(&talk.f, "alice", 4, 3, "group 3");
-	OK(mbj_path_join(path, talk.f.replica_dir,
-			 "snapshots/0000000000000008.snap.part", err));
-	ck_assert(!mbj_path_exists(mbj_sys_posix(), path));
+	snapshots_are(&talk, false, false);
 	mbj_buf_done(&told);
 	talk_end(&talk);
 }
@@ -423,8 +492,6 @@ static void bad_second(struct mbj_buf *told, int what)
 
 	offer_put(told, LAST, 5000);
 	stream_encode(told, STREAM_HERE, &none);
-	stream_encode(told, STREAM_END,
-		      &(struct stream_message){.end = {LAST}});
 	if (what == 6) {
 		offer_put(told, LAST - 1, 5000);
 	} else {
@@ -496,6 +563,7 @@ TCase *test_mend_peer_case(void)
 	tcase_add_test(tcase, part_answers);
 	tcase_add_test(tcase, part_versions);
 	tcase_add_test(tcase, mend_between_groups);
+	tcase_add_loop_test(tcase, mend_judged, 0, 5);
 	tcase_add_loop_test(tcase, mend_full, 0, 2);
 	tcase_add_loop_test(tcase, mend_hostile, 0, BAD_COUNT);
 	return tcase;

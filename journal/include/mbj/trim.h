@@ -54,6 +54,11 @@ enum mbj_rc mbj_store_snapshot_judge(const struct mbj_store *store,
 				     struct mbj_lsn lsn,
 				     struct mbj_snapshot_info *ret_info,
 				     struct mbj_error *err) MBJ_MUST_CHECK;
+/* The same, but for being whole: that is the caller's to look at. */
+enum mbj_rc mbj_store_snapshot_open(const struct mbj_store *store,
+				    struct mbj_lsn lsn,
+				    struct mbj_snapshot **ret_snapshot,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * The LSNs of the snapshots in any store, newest first; there may be none, and

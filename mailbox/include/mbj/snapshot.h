@@ -87,6 +87,15 @@ mbj_snapshot_info_get(const struct mbj_snapshot *snapshot);
 /* Read and judge all of it.  Returns: MBJ_ECORRUPT, naming file and place. */
 MBJ_API enum mbj_rc mbj_snapshot_verify(struct mbj_snapshot *snapshot,
 					struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The same a bit at a time: begin, then so many records each.
+ * Returns: MBJ_ENOTFOUND (err untouched): that was all, and it is good.
+ */
+enum mbj_rc mbj_snapshot_verify_begin(struct mbj_snapshot *snapshot,
+				      struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc mbj_snapshot_verify_some(struct mbj_snapshot *snapshot,
+				     unsigned records,
+				     struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * The account of this id and name, judged; borrowed until the next call.
