@@ -2,7 +2,8 @@
  * mbj quarantine: accounts that are set aside on a replica.
  *
  * list and show read: the state through whoever owns the store, and what waits
- * from its segments.  retry and resync want the store for themselves.
+ * from its segments; audit reads a file of its own, and wants the state for
+ * names only.  retry and resync want the store for themselves.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -202,25 +203,46 @@ static int quarantine_show(const struct cli_call *call)
 
 /* ------------------------------------------------------------------ audit */
 
-/* ROOT: all; by name, or by id, which nobody may have any more. */
-static bool audit_account(const struct cli_call *call,
-			  const struct mbj_client_accounts *names,
-			  struct mbj_id *ret_id)
+/*
+ * ROOT: all; by name, or by id, which nobody may have any more.  no_names: why
+ * they are not to be had, if so.
+ */
+static enum mbj_rc audit_account(const struct cli_call *call,
+				 const struct mbj_client_accounts *names,
+				 const struct mbj_error *no_names,
+				 struct mbj_id *ret_id, struct mbj_error *err)
 {
 	struct mbj_bytes text;
 
 	*ret_id = MBJ_ID_ROOT;
 	if (call->operand_count == 2)
-		return true;
+		return MBJ_OK;
 	text = mbj_bytes_str(call->operands[2]);
 	for (size_t i = 0; i < names->count; i++) {
 		*ret_id = names->accounts[i].id;
 		if (mbj_bytes_equal(names->accounts[i].name, text))
-			return true;
+			return MBJ_OK;
 	}
-	return mbj_id_parse(text, ret_id) && !mbj_id_is_reserved(*ret_id);
+	if (mbj_id_parse(text, ret_id) && !mbj_id_is_reserved(*ret_id))
+		return MBJ_OK;
+	if (no_names->rc < 0) {
+		*err = *no_names;
+		return mbj_error_prefix(
+			err, err->rc,
+			"\"%.300s\" is no id, and names are not "
+			"to be had",
+			call->operands[2]);
+	}
+	return mbj_error_set(err, MBJ_ENOTFOUND,
+			     "%s: no account \"%.300s\" is there, and it is no "
+			     "id",
+			     call->operands[0], call->operands[2]);
 }
 
+/*
+ * What accounts are called now.  The record can be read without: another
+ * process may have the store, or its state may be what is damaged.
+ */
 static enum mbj_rc names_get(const struct cli_call *call,
 			     struct mbj_client_accounts *ret_names,
 			     struct mbj_error *err)
@@ -239,25 +261,24 @@ static int quarantine_audit(const struct cli_call *call)
 {
 	struct mbj_client_accounts names = {.count = 0};
 	bool is_json = call->options.is_json;
+	struct mbj_error no_names = {.rc = MBJ_OK};
 	struct mbj_id account;
 	struct mbj_error err;
 	struct mbj_buf out;
-	enum mbj_rc rc = names_get(call, &names, &err);
+	enum mbj_rc rc = names_get(call, &names, &no_names);
 
-	if (rc < 0)
-		return cli_fail(call, &err);
+	if (rc == MBJ_ENOTFOUND)
+		return cli_fail(call, &no_names);
+	if (rc == MBJ_OK)
+		no_names.rc = MBJ_OK;
 	mbj_buf_init(&out, QUARANTINE_OUTPUT_MAX);
 	if (is_json)
 		mbj_buf_put_str(&out, "{\"schema\":\"mbj.audit/1\","
 				      "\"list\":[");
-	if (audit_account(call, &names, &account))
+	rc = audit_account(call, &names, &no_names, &account, &err);
+	if (rc == MBJ_OK)
 		rc = audit_print(call->operands[0], account, &names, is_json,
 				 &out, &err);
-	else
-		rc = mbj_error_set(&err, MBJ_ENOTFOUND,
-				   "%s: no account \"%.300s\" is there, and it "
-				   "is no id",
-				   call->operands[0], call->operands[2]);
 	mbj_client_accounts_done(&names);
 	if (rc < 0) {
 		mbj_buf_done(&out);
@@ -265,6 +286,9 @@ static int quarantine_audit(const struct cli_call *call)
 	}
 	if (is_json)
 		mbj_buf_put_str(&out, "]}\n");
+	if (no_names.rc < 0)
+		cli_say(call, "%s: accounts are shown without their names",
+			no_names.message);
 	return cli_write_done(call, &out);
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Accounts that are set aside on a replica, from outside."""
+import fcntl
 import json
 import os
 import pathlib
@@ -112,6 +113,27 @@ class Quarantine(ServiceCase):
         (self.r / "audit").write_bytes(b"bent")
         self.assertIn("damaged", self.quarantine("audit",
                                                  status=CORRUPT).err)
+
+    def test_audit_without_state(self):
+        """Goal: the record is read while another process has the store, and
+        where the state is not to be had.  Method: the lock held; all of it, by
+        id, and by name; no store at all."""
+        self.aside("alice")
+        entry = self.quarantine("audit", "--json").json()["list"][0]
+        with open(self.r / "lock", "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.read("list", status=LOCKED)
+            result = self.quarantine("audit", "--json")
+            self.assertIn("in use", result.err)
+            self.assertIn("without their names", result.err)
+            del entry["account"]
+            self.assertEqual(result.json()["list"], [entry])
+            lines = self.quarantine("audit", entry["accountId"]).out
+            self.assertRegex(lines, r"^\d{4}-[^ ]*  \([0-9a-f]{32}\): set aside")
+            result = self.quarantine("audit", "alice", status=LOCKED)
+            self.assertEqual(result.out, "")
+            self.assertIn('"alice" is no id', result.err)
+        self.mbj("quarantine", self.p.parent / "none", "audit", status=FAILED)
 
     def test_conflict_names(self):
         """Goal: the reason names primitive and mailbox.  Method: a mailbox
