@@ -493,6 +493,21 @@ void snapshot_judging_end(struct judging **judging)
 	*judging = NULL;
 }
 
+enum mbj_rc snapshot_judge_can(struct mbj_store *store, struct mbj_lsn lsn,
+			       struct mbj_error *err)
+{
+	struct judging j = {.store = store, .at.lsn = lsn, .stage = STAGE_BASE};
+	enum mbj_rc rc = MBJ_OK;
+
+	while (rc == MBJ_OK &&
+	       (j.stage == STAGE_BASE || j.stage == STAGE_BASE_VERIFY))
+		rc = j.stage == STAGE_BASE ? base_step(&j, err)
+					   : base_verify_step(&j, err);
+	mbj_snapshot_close(&j.base);
+	mbj_free(j.lsns);
+	return rc;
+}
+
 enum mbj_rc snapshot_judge_by_journal(struct mbj_store *store, const char *path,
 				      struct mbj_error *err)
 {

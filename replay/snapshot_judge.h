@@ -34,6 +34,11 @@ const struct mbj_snapshot_info *
 snapshot_judging_info(const struct judging *judging);
 /* NULL is fine. */
 void snapshot_judging_end(struct judging **judging);
+/*
+ * Is there anything to judge one of that group by?  Returns: MBJ_EFENCED.
+ */
+enum mbj_rc snapshot_judge_can(struct mbj_store *store, struct mbj_lsn lsn,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
 /* All at once, of one that was verified. */
 enum mbj_rc snapshot_judge_by_journal(struct mbj_store *store, const char *path,
 				      struct mbj_error *err) MBJ_MUST_CHECK;

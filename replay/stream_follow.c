@@ -113,7 +113,7 @@ static enum mbj_rc mend_step(struct staying *staying, struct mbj_error *err)
 	rc = stream_mend_step(staying->mend, &is_over, err);
 	if (rc < 0 || !is_over)
 		return rc;
-	staying->is_wanting = stream_mend_count(staying->mend) > 0;
+	staying->is_wanting = stream_mend_is_wanting(staying->mend);
 	staying->result->accounts_resynced += stream_mend_count(staying->mend);
 	stream_mend_end(&staying->mend);
 	return MBJ_OK;

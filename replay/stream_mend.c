@@ -14,7 +14,8 @@
  *   2. each account is exchanged in one transaction, and what waits for it
  *      behind the snapshot is carried out in order;
  *   3. with one snapshot an account is tried once for as long as it waits from
- *      the same group on, and a snapshot that is no good is asked for once.
+ *      the same group on, and a snapshot that is no good is asked for once:
+ *      older ones are, behind it.
  */
 #include "stream_mend.h"
 
@@ -23,8 +24,13 @@
 #include "quarantine_run.h"
 #include "snapshot_judge.h"
 #include "snapshot_part.h"
+#include "stream_part.h"
 
-enum { PART_SIZE = 1 << 20 };
+enum {
+	PART_SIZE = 1 << 20,
+	/* That are no good, before older ones are not asked for any more. */
+	REFUSED_MAX = 8,
+};
 
 struct stream_mend {
 	struct source_stream *stream;
@@ -36,131 +42,41 @@ struct stream_mend {
 	struct mbj_lsn lsn;	  /* of the snapshot */
 	uint64_t size;		  /* of it, in all */
 	bool is_one;		  /* its account alone, whatever it is */
+	/* What was tried: the store's, or, of one account, our own. */
+	struct mbj_retry_pace *pace;
+	struct mbj_retry_pace one_pace;
+	struct mbj_error refused; /* the first that was no good, and why */
+	bool is_asking;		  /* for another one */
 	bool is_fetching;
 	struct judging *judging; /* or NULL: what is here is judged */
 	bool is_judged;		 /* resync.copy */
 	struct mbj_lsn began;	 /* the state, when it was seen who is aside */
-	uint64_t count;
+	uint64_t count;		 /* that are not aside any more */
+	bool is_wanting;	 /* some were made */
 	struct mbj_resync_result result; /* of the last one */
 };
 
-static enum mbj_rc peer_bad(struct stream_mend *mend, struct mbj_error *err,
-			    const char *what)
-{
-	mend->stream->link.is_lost = true;
-	return mbj_error_set(err, MBJ_ECORRUPT, "the source sent %s", what);
-}
-
-/* --------------------------------------------------------------- the bytes */
-
-/* What is asked for. */
-struct part_want {
-	struct mbj_lsn least;
-	struct mbj_lsn most;
-	uint64_t at;
-	uint32_t max;
-};
-
-/*
- * As much as was asked for, and no more.  What cannot be written here is read
- * to its end all the same: the answer to the next question comes behind it.
- */
-static enum mbj_rc pieces_take(struct stream_mend *mend, uint64_t n,
-			       struct mbj_error *err)
-{
-	struct mbj_error failed = {.rc = MBJ_OK};
-	struct stream_message m;
-	enum stream_kind kind = STREAM_FAULT;
-	enum mbj_rc rc;
-
-	for (;;) {
-		rc = stream_link_receive(&mend->stream->link, 0, &kind, &m,
-					 err);
-		if (rc < 0)
-			return rc;
-		if (kind == STREAM_HERE && n == 0)
-			break;
-		if (kind == STREAM_LOST)
-			return stream_fault_take(mend->stream, &m.error, err);
-		if (kind != STREAM_PIECE || m.data.n > n)
-			return peer_bad(mend, err,
-					"something else than the part of a "
-					"snapshot");
-		n -= m.data.n;
-		if (failed.rc == MBJ_OK)
-			failed.rc = snapshot_part_write(&mend->part, m.data,
-							&failed);
-	}
-	if (failed.rc < 0 && err != NULL)
-		*err = failed;
-	return failed.rc;
-}
-
-/*
- * Ask, and take what comes.  Returns: MBJ_ENOTFOUND where the source has none
- * of these groups.
- */
-static enum mbj_rc part_ask(struct stream_mend *mend,
-			    const struct part_want *want,
-			    struct mbj_lsn *ret_lsn, uint64_t *ret_size,
-			    struct mbj_error *err)
-{
-	struct stream_message m = {.least = want->least,
-				   .snapshot = want->most,
-				   .size = want->at,
-				   .bytes_max = want->max};
-	struct stream_link *link = &mend->stream->link;
-	enum stream_kind kind = STREAM_FAULT;
-	uint64_t left;
-	enum mbj_rc rc;
-
-	rc = stream_link_send(link, STREAM_PART, &m, err);
-	if (rc == MBJ_OK)
-		rc = stream_link_receive(link, 0, &kind, &m, err);
-	if (rc < 0)
-		return rc;
-	if (kind == STREAM_FAULT && m.error.rc == MBJ_ENOTFOUND) {
-		if (err != NULL)
-			*err = m.error;
-		return MBJ_ENOTFOUND;
-	}
-	if (kind == STREAM_FAULT)
-		return stream_fault_take(mend->stream, &m.error, err);
-	if (kind != STREAM_OFFER || m.snapshot.v < want->least.v ||
-	    m.snapshot.v > want->most.v || m.size == 0 || m.size < want->at)
-		return peer_bad(mend, err,
-				"another snapshot than was asked for");
-	*ret_lsn = m.snapshot;
-	*ret_size = m.size;
-	left = m.size - want->at;
-	return pieces_take(mend, left < want->max ? left : want->max, err);
-}
-
 /* ---------------------------------------------------------- what was tried */
-
-static struct mbj_retry_pace *pace_of(const struct stream_mend *mend)
-{
-	return mbj_store_retry_pace(mend->store);
-}
 
 static void tried_note(const struct stream_mend *mend)
 {
-	struct mbj_retry_pace *pace = pace_of(mend);
+	struct mbj_retry_pace *pace = mend->pace;
 
-	if (mend->is_one)
-		return;
 	if (mend->lsn.v > pace->tried.v)
 		pace->tried = mend->lsn;
 	pace->tried_end = mend->began;
 }
 
-/* It is no good, and is not asked for again. */
+/* It is no good, and is not asked for again; an older one may be. */
 static void refused_note(const struct stream_mend *mend)
 {
-	if (mend->is_one)
-		return;
-	pace_of(mend)->refused = mend->lsn;
-	tried_note(mend);
+	struct mbj_retry_pace *pace = mend->pace;
+
+	if (mend->lsn.v > pace->refused.v)
+		pace->refused = mend->lsn;
+	if (pace->refused_count == 0 || mend->lsn.v < pace->refused_least.v)
+		pace->refused_least = mend->lsn;
+	pace->refused_count++;
 }
 
 /*
@@ -201,7 +117,7 @@ static enum mbj_rc may_help(const struct stream_mend *mend,
 static enum mbj_rc list_choose(struct stream_mend *mend, bool *ret_is_any,
 			       struct mbj_error *err)
 {
-	const struct mbj_retry_pace *pace = pace_of(mend);
+	const struct mbj_retry_pace *pace = mend->pace;
 	bool is_newer = mend->lsn.v > pace->tried.v;
 	/* Where the source has none one's own may do: next_make looks at it. */
 	struct mbj_lsn lsn = {mend->lsn.v > 0 ? mend->lsn.v : UINT64_MAX};
@@ -211,6 +127,7 @@ static enum mbj_rc list_choose(struct stream_mend *mend, bool *ret_is_any,
 	for (size_t i = 0; rc == MBJ_OK && i < mend->list.count; i++) {
 		struct waiting *w = &mend->list.items[i];
 
+		w->is_active = false;
 		if (is_newer || w->first.v > pace->tried_end.v)
 			rc = may_help(mend, lsn, w->account, &w->is_active,
 				      err);
@@ -221,27 +138,36 @@ static enum mbj_rc list_choose(struct stream_mend *mend, bool *ret_is_any,
 
 /* ------------------------------------------------------------ the snapshot */
 
-/* The first group that may be asked for. */
-static struct mbj_lsn bound_find(const struct stream_mend *mend)
+static enum mbj_rc offer_ask_of(struct stream_mend *mend, uint64_t least,
+				uint64_t most, struct mbj_error *err)
 {
-	struct mbj_lsn first = mbj_store_identity(mend->store)->anchor.first;
-	struct mbj_lsn refused = {0};
+	struct part_want want = {.least = {least}, .most = {most}};
 
-	if (!mend->is_one)
-		refused = pace_of(mend)->refused;
-	first.v = first.v > 1 ? first.v - 1 : 1;
-	return (struct mbj_lsn){refused.v >= first.v ? refused.v + 1 : first.v};
+	if (least > most)
+		return MBJ_ENOTFOUND;
+	return stream_part_ask(mend->stream, &mend->part, &want, &mend->lsn,
+			       &mend->size, err);
 }
 
-/* The newest that the source has; mend->lsn stays 0 where it has none. */
+/*
+ * The newest that the source has, but for those that are no good: newer than
+ * all of them, or older; mend->lsn stays 0 where it has none.
+ */
 static enum mbj_rc offer_ask(struct stream_mend *mend, struct mbj_error *err)
 {
-	struct part_want want = {.least = bound_find(mend),
-				 .most = mend->resync.end};
-	enum mbj_rc rc = MBJ_ENOTFOUND;
+	const struct mbj_retry_pace *pace = mend->pace;
+	uint64_t first = mbj_store_identity(mend->store)->anchor.first.v;
+	enum mbj_rc rc;
 
-	if (want.least.v <= want.most.v)
-		rc = part_ask(mend, &want, &mend->lsn, &mend->size, err);
+	first = first > 1 ? first - 1 : 1;
+	mend->lsn.v = 0;
+	rc = offer_ask_of(mend,
+			  pace->refused.v >= first ? pace->refused.v + 1
+						   : first,
+			  mend->resync.end.v, err);
+	if (rc == MBJ_ENOTFOUND && pace->refused_count > 0 &&
+	    pace->refused_count < REFUSED_MAX)
+		rc = offer_ask_of(mend, first, pace->refused_least.v - 1, err);
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
@@ -259,6 +185,7 @@ static enum mbj_rc fetch_begin(struct stream_mend *mend, struct mbj_error *err)
 	struct snapshot_part *part = &mend->part;
 	enum mbj_rc rc;
 
+	snapshot_part_init(part, mend->store);
 	rc = snapshot_part_find(part, err);
 	if (rc == MBJ_OK && snapshot_part_is_open(part) &&
 	    (part->lsn.v != mend->lsn.v || part->here > mend->size))
@@ -274,6 +201,14 @@ static enum mbj_rc fetch_begin(struct stream_mend *mend, struct mbj_error *err)
 static enum mbj_rc none_good(const struct stream_mend *mend,
 			     struct mbj_lsn least, struct mbj_error *err)
 {
+	tried_note(mend);
+	if (mend->refused.rc < 0) {
+		if (err != NULL)
+			*err = mend->refused;
+		return mbj_error_prefix(err, mend->refused.rc,
+					"the source has no snapshot that is "
+					"good; the newest");
+	}
 	return mbj_error_set(err, MBJ_EFENCED,
 			     "the source has no snapshot of a group from %llu "
 			     "to %llu, which the replica could begin with: "
@@ -300,21 +235,33 @@ static enum mbj_rc snapshot_choose(struct stream_mend *mend,
 	mend->is_judged = rc == MBJ_OK;
 	if (!snapshot_copy_is_fault(rc))
 		return rc;
-	return mend->lsn.v < least.v ? none_good(mend, least, err)
-				     : fetch_begin(mend, err);
+	if (mend->lsn.v < least.v)
+		return none_good(mend, least, err);
+	/* Of what nothing can be said nothing is fetched; later it may be. */
+	rc = snapshot_judge_can(mend->store, mend->lsn, err);
+	return rc == MBJ_OK ? fetch_begin(mend, err) : rc;
 }
 
-/* It is no good. */
+/*
+ * It is no good: an older one is asked for, unless it was put together from the
+ * answers of two connections.
+ */
 static enum mbj_rc judge_fail(struct stream_mend *mend, enum mbj_rc rc,
-			      struct mbj_error *err)
+			      struct mbj_error *why, struct mbj_error *err)
 {
 	bool was_resumed = mend->part.is_resumed;
 
 	snapshot_judging_end(&mend->judging);
 	snapshot_part_drop(&mend->part);
-	/* Unless it was put together from the answers of two connections. */
-	if ((snapshot_copy_is_fault(rc) && !was_resumed) || rc == MBJ_EFENCED)
+	mend->is_asking = snapshot_copy_is_fault(rc) && !was_resumed;
+	if (mend->is_asking) {
 		refused_note(mend);
+		if (mend->refused.rc == MBJ_OK)
+			mend->refused = *why;
+		return MBJ_OK;
+	}
+	if (err != NULL)
+		*err = *why;
 	return mbj_error_prefix(err, rc, "the snapshot that the source sent");
 }
 
@@ -322,29 +269,31 @@ static enum mbj_rc judge_fail(struct stream_mend *mend, enum mbj_rc rc,
 static enum mbj_rc judge_begin(struct stream_mend *mend, struct mbj_error *err)
 {
 	struct snapshot_part *part = &mend->part;
-	enum mbj_rc rc = mbj_file_sync(&part->file, err);
+	struct mbj_error why;
+	enum mbj_rc rc = mbj_file_sync(&part->file, &why);
 
 	snapshot_part_close(part);
 	mend->is_fetching = false;
 	if (rc == MBJ_OK)
 		rc = snapshot_judging_begin(mend->store, part->copy.temp,
-					    &mend->judging, err);
+					    &mend->judging, &why);
 	if (rc == MBJ_OK) {
 		part->copy.info = *snapshot_judging_info(mend->judging);
-		rc = resync_group_check(&part->copy.info, mend->lsn, err);
+		rc = resync_group_check(&part->copy.info, mend->lsn, &why);
 	}
-	return rc < 0 ? judge_fail(mend, rc, err) : rc;
+	return rc < 0 ? judge_fail(mend, rc, &why, err) : rc;
 }
 
 /* Some of it: groups are fetched in between, and a stop is heard. */
 static enum mbj_rc judge_step(struct stream_mend *mend, struct mbj_error *err)
 {
+	struct mbj_error why;
 	bool is_over = false;
 	enum mbj_rc rc;
 
-	rc = snapshot_judging_step(mend->judging, &is_over, err);
+	rc = snapshot_judging_step(mend->judging, &is_over, &why);
 	if (rc < 0)
-		return judge_fail(mend, rc, err);
+		return judge_fail(mend, rc, &why, err);
 	if (!is_over)
 		return MBJ_OK;
 	snapshot_judging_end(&mend->judging);
@@ -365,7 +314,8 @@ static enum mbj_rc part_fetch(struct stream_mend *mend, struct mbj_error *err)
 	if (mend->part.here < mend->size) {
 		rc = room_look(mend, err);
 		if (rc == MBJ_OK)
-			rc = part_ask(mend, &want, &mend->lsn, &size, err);
+			rc = stream_part_ask(mend->stream, &mend->part, &want,
+					     &mend->lsn, &size, err);
 		if (rc == MBJ_OK && size != mend->size)
 			rc = mbj_error_set(err, MBJ_ENOTFOUND,
 					   "the source's snapshot of group "
@@ -391,12 +341,17 @@ static bool is_its_own(enum mbj_rc rc)
 static enum mbj_rc account_make(struct stream_mend *mend, struct mbj_id account,
 				struct mbj_error *err)
 {
+	bool is_aside = false;
 	enum mbj_rc rc;
 
 	mend->resync.account = account;
 	mend->result = (struct mbj_resync_result){.groups = 0};
 	rc = resync_account(&mend->resync, &mend->result, err);
-	mend->count += rc == MBJ_OK;
+	if (rc == MBJ_OK) {
+		mend->is_wanting = true;
+		rc = resync_aside_get(&mend->resync, &is_aside, err);
+		mend->count += !is_aside;
+	}
 	return !mend->is_one && is_its_own(rc) ? MBJ_OK : rc;
 }
 
@@ -450,10 +405,26 @@ static enum mbj_rc told_to_stop(struct stream_mend *mend, struct mbj_error *err)
 	return mbj_error_set(err, MBJ_EIO, "told to stop");
 }
 
+/* What of; *ret_is_any false: nobody. */
+static enum mbj_rc source_choose(struct stream_mend *mend, bool *ret_is_any,
+				 struct mbj_error *err)
+{
+	enum mbj_rc rc = offer_ask(mend, err);
+
+	mend->is_asking = false;
+	*ret_is_any = mend->is_one;
+	if (rc == MBJ_OK && !mend->is_one)
+		rc = list_choose(mend, ret_is_any, err);
+	if (rc < 0 || !*ret_is_any)
+		return rc;
+	return snapshot_choose(mend, err);
+}
+
 enum mbj_rc stream_mend_step(struct stream_mend *mend, bool *ret_is_over,
 			     struct mbj_error *err)
 {
 	struct mbj_watermark applied;
+	bool is_any = true;
 	enum mbj_rc rc;
 
 	*ret_is_over = false;
@@ -464,7 +435,9 @@ enum mbj_rc stream_mend_step(struct stream_mend *mend, bool *ret_is_over,
 	if (rc < 0)
 		return rc;
 	mend->resync.end = applied.lsn;
-	if (mend->is_fetching)
+	if (mend->is_asking)
+		rc = source_choose(mend, &is_any, err);
+	else if (mend->is_fetching)
 		rc = part_fetch(mend, err);
 	else if (mend->judging != NULL)
 		rc = judge_step(mend, err);
@@ -472,9 +445,10 @@ enum mbj_rc stream_mend_step(struct stream_mend *mend, bool *ret_is_over,
 	if (rc == MBJ_OK && mend->is_judged)
 		rc = next_make(mend, ret_is_over, err);
 	if (is_for_later(mend, rc)) {
-		*ret_is_over = true;
-		return MBJ_OK;
+		rc = MBJ_OK;
+		is_any = false;
 	}
+	*ret_is_over = *ret_is_over || !is_any;
 	return rc;
 }
 
@@ -493,16 +467,7 @@ static enum mbj_rc mend_prepare(struct stream_mend *mend, bool *ret_is_any,
 		return rc;
 	mend->began = applied.lsn;
 	mend->resync.end = applied.lsn;
-	rc = offer_ask(mend, err);
-	*ret_is_any = mend->is_one;
-	if (rc == MBJ_OK && !mend->is_one)
-		rc = list_choose(mend, ret_is_any, err);
-	if (rc < 0 || !*ret_is_any)
-		return rc;
-	rc = snapshot_choose(mend, err);
-	/* Nothing to be had, or nothing that can be said of it. */
-	if (rc == MBJ_EFENCED)
-		tried_note(mend);
+	rc = source_choose(mend, ret_is_any, err);
 	if (!is_for_later(mend, rc))
 		return rc;
 	*ret_is_any = false;
@@ -533,6 +498,7 @@ enum mbj_rc stream_mend_begin(struct source_stream *s, struct mbj_id account,
 	mend->stream = s;
 	mend->store = s->store;
 	mend->is_one = is_one;
+	mend->pace = is_one ? &mend->one_pace : mbj_store_retry_pace(s->store);
 	mend->resync = (struct resync){.store = s->store,
 				       .account = account,
 				       .source = "the source",
@@ -548,6 +514,11 @@ enum mbj_rc stream_mend_begin(struct source_stream *s, struct mbj_id account,
 uint64_t stream_mend_count(const struct stream_mend *mend)
 {
 	return mend->count;
+}
+
+bool stream_mend_is_wanting(const struct stream_mend *mend)
+{
+	return mend->is_wanting;
 }
 
 const struct resync *stream_mend_resync(const struct stream_mend *mend)

@@ -31,8 +31,10 @@ enum mbj_rc stream_mend_begin(struct source_stream *s, struct mbj_id account,
  */
 enum mbj_rc stream_mend_step(struct stream_mend *mend, bool *ret_is_over,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
-/* Accounts that were made again: their contents are wanted. */
+/* Accounts that were made again, and go on. */
 uint64_t stream_mend_count(const struct stream_mend *mend);
+/* Contents of accounts that were made again may be lacking. */
+bool stream_mend_is_wanting(const struct stream_mend *mend);
 const struct resync *stream_mend_resync(const struct stream_mend *mend);
 const struct mbj_resync_result *
 stream_mend_result(const struct stream_mend *mend);

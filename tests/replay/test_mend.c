@@ -280,6 +280,20 @@ END_TEST
 
 /* -------------------------------------------------------------------- bad */
 
+/* In its middle: head and end are whole. */
+static void bend(const char *dir, uint64_t lsn)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	FILE *file;
+
+	OK(mbj_snapshot_path(path, dir, (struct mbj_lsn){lsn}, err));
+	file = fopen(path, "r+b");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fseek(file, 400, SEEK_SET), 0);
+	ck_assert_int_eq(fputc('x', file), 'x');
+	ck_assert_int_eq(fclose(file), 0);
+}
+
 /*
  * Goal: what the source has not is said to who asks, and nobody is held up for
  * it otherwise; with the next snapshot all is well.  Method: none; one that is
@@ -288,10 +302,8 @@ END_TEST
 START_TEST(mend_none_good)
 {
 	struct meeting meeting;
-	char path[MBJ_PATH_TEXT_MAX];
 	struct fixture f;
 	size_t said;
-	FILE *file;
 
 	aside_begin(&f, false, NULL);
 	meeting = mend(&f);
@@ -300,12 +312,7 @@ START_TEST(mend_none_good)
 	ck_assert_msg(strstr(meeting.why.message, "mbj snapshot") != NULL, "%s",
 		      meeting.why.message);
 	snapshot_make(f.primary);
-	OK(mbj_snapshot_path(path, f.primary_dir, (struct mbj_lsn){8}, err));
-	file = fopen(path, "r+b");
-	ck_assert_ptr_nonnull(file);
-	ck_assert_int_eq(fseek(file, 400, SEEK_SET), 0);
-	ck_assert_int_eq(fputc('x', file), 'x');
-	ck_assert_int_eq(fclose(file), 0);
+	bend(f.primary_dir, 8);
 	ck_assert_int_eq(one_meet(&f, "alice", ENOUGH, &meeting), MBJ_ECORRUPT);
 	said = mend(&f).said;
 	ck_assert_uint_lt(mend(&f).said, said);
@@ -315,6 +322,93 @@ START_TEST(mend_none_good)
 	fixture_rename(&f, "bob", "m3", "x");
 	snapshot_make(f.primary);
 	(void)mend(&f);
+	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: a snapshot that is damaged hides none that is older and good, and comes
+ * once; who asks for an account is told of the newest where none is good.
+ * Method: two, the newer one bent; all accounts, and one; then both.
+ */
+START_TEST(mend_older)
+{
+	struct meeting meeting;
+	struct fixture f;
+
+	fixture_begin(&f);
+	fixture_import(&f, "alice", 4);
+	fixture_import(&f, "bob", 4);
+	ck_assert_uint_eq(snapshot_make(f.primary), 2);
+	aside_rename(&f, false);
+	ck_assert_uint_eq(snapshot_make(f.primary), 8);
+	bend(f.primary_dir, 8);
+	if (_i == 2)
+		bend(f.primary_dir, 2);
+	if (_i != 1) {
+		meeting = mend(&f);
+		ck_assert_uint_eq(meeting.result.replay.accounts_resynced,
+				  _i == 0);
+		ck_assert_uint_eq(part_size(&f, 8), 0);
+		ck_assert_uint_eq(part_size(&f, 2), 0);
+	}
+	if (_i == 2)
+		ck_assert_uint_lt(mend(&f).said, 800);
+	if (_i > 0)
+		ck_assert_int_eq(one_meet(&f, "alice", ENOUGH, &meeting),
+				 _i == 1 ? MBJ_OK : MBJ_ECORRUPT);
+	if (_i == 2)
+		ck_assert_msg(strstr(meeting.why.message,
+				     "no snapshot that is "
+				     "good; the newest: ") != NULL,
+			      "%s", meeting.why.message);
+	else
+		newest_is(&f, 2);
+	if (_i != 2)
+		aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: a snapshot of which nothing can be said is not fetched, and is once
+ * something can.  Method: a replica that began with a snapshot, which is away
+ * for a while.
+ */
+START_TEST(mend_unknown)
+{
+	char path[MBJ_PATH_TEXT_MAX], away[MBJ_PATH_TEXT_MAX];
+	struct mbj_snapshot_info info;
+	struct meeting meeting;
+	struct fixture f;
+
+	fixture_begin(&f);
+	fixture_import(&f, "alice", 4);
+	fixture_import(&f, "bob", 4);
+	snapshot_make(f.primary);
+	OK(mbj_replica_seed(f.replica, f.primary_dir, (struct mbj_lsn){0},
+			    &info, err));
+	aside_ghost(&f, "bob", true);
+	fixture_rename(&f, "bob", "m2", "b");
+	ck_assert_uint_eq(snapshot_make(f.primary), 3);
+	OK(mbj_snapshot_path(path, f.replica_dir, (struct mbj_lsn){2}, err));
+	OK(mbj_path_join(away, f.replica_dir, "away", err));
+	ck_assert_int_eq(rename(path, away), 0);
+	for (int i = 0; i < 2; i++) {
+		meeting = mend(&f);
+		ck_assert_uint_eq(meeting.result.replay.accounts_parked, 1);
+		ck_assert_uint_lt(meeting.said, 800);
+	}
+	ck_assert_int_eq(one_meet(&f, "bob", ENOUGH, &meeting), MBJ_EFENCED);
+	ck_assert_msg(strstr(meeting.why.message, "nothing can be said") !=
+			      NULL,
+		      "%s", meeting.why.message);
+	ck_assert_int_eq(rename(away, path), 0);
+	meeting = mend(&f);
+	ck_assert_uint_eq(meeting.result.replay.accounts_resynced, 1);
+	ck_assert_uint_gt(meeting.said, 800);
+	newest_is(&f, 3);
 	aside_equal(&f);
 	fixture_end(&f);
 }
@@ -344,7 +438,8 @@ START_TEST(mend_tried)
 	f.primary = turned.replica;
 	fixture_rename(&f, "alice", "elsewhere", "a");
 	meeting = mend(&f);
-	ck_assert_uint_eq(meeting.result.replay.accounts_resynced, 1);
+	/* It was made again, and waits again. */
+	ck_assert_uint_eq(meeting.result.replay.accounts_resynced, 0);
 	ck_assert_uint_eq(meeting.result.replay.accounts_parked, 1);
 	newest_is(&f, snapshot);
 	ck_assert_uint_eq(mend(&f).result.replay.accounts_resynced, 0);
@@ -471,6 +566,8 @@ TCase *test_mend_case(void)
 	tcase_add_test(tcase, mend_large);
 	tcase_add_loop_test(tcase, mend_own, 0, 2);
 	tcase_add_test(tcase, mend_none_good);
+	tcase_add_loop_test(tcase, mend_older, 0, 3);
+	tcase_add_test(tcase, mend_unknown);
 	tcase_add_test(tcase, mend_tried);
 	tcase_add_test(tcase, mend_others);
 	tcase_add_test(tcase, mend_memory);

@@ -308,10 +308,13 @@ struct mbj_retry_pace {
 	uint64_t read_max; /* groups of the journal on one, 0: as usual */
 	struct mbj_id next;
 	/* With snapshots of a source: the newest one that was tried, when the
-	 * state was at tried_end; up to refused they are no good. */
+	 * state was at tried_end; so many are no good, from refused_least to
+	 * refused. */
 	struct mbj_lsn tried;
 	struct mbj_lsn tried_end;
+	struct mbj_lsn refused_least;
 	struct mbj_lsn refused;
+	uint32_t refused_count;
 };
 
 struct mbj_retry_pace *mbj_store_retry_pace(struct mbj_store *store);

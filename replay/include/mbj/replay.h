@@ -31,7 +31,8 @@ struct mbj_replay_result {
 	/* Tried again by itself: mbj/quarantine.h. */
 	uint64_t groups_retried;  /* that had been set aside, carried out */
 	uint64_t accounts_healed; /* of which nothing waits any more */
-	/* Made again from a snapshot of the source: mbj/stream.h. */
+	/* Made again from a snapshot of the source, and not aside any more:
+	 * mbj/stream.h. */
 	uint64_t accounts_resynced;
 };
 
