@@ -238,6 +238,29 @@ static enum mbj_rc keys_take(const char *keys, struct mbj_error *err)
 	return MBJ_OK;
 }
 
+static void name_remove(const char *dir, const char *name)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+
+	if (mbj_path_join(path, dir, name, NULL) == MBJ_OK)
+		(void)!mbj_file_remove(mbj_sys_posix(), path, NULL);
+}
+
+/* Neither is there. */
+static enum mbj_rc ca_write(const char *keys, const EVP_PKEY *key,
+			    const X509 *certificate, struct mbj_error *err)
+{
+	enum mbj_rc rc = pem_write(keys, TLS_CA_KEY_NAME, key, NULL, err);
+
+	if (rc < 0)
+		return rc;
+	rc = pem_write(keys, TLS_CA_NAME, NULL, certificate, err);
+	/* A key that nobody knows yet is in the next one's way. */
+	if (rc < 0)
+		name_remove(keys, TLS_CA_KEY_NAME);
+	return rc == MBJ_OK ? mbj_dir_sync(mbj_sys_posix(), keys, err) : rc;
+}
+
 enum mbj_rc tls_make_ca(const char *keys, struct mbj_id lineage, unsigned days,
 			struct mbj_error *err)
 {
@@ -259,11 +282,7 @@ enum mbj_rc tls_make_ca(const char *keys, struct mbj_id lineage, unsigned days,
 	if (rc == MBJ_OK)
 		rc = order_carry_out(&order, &key, &certificate, err);
 	if (rc == MBJ_OK)
-		rc = pem_write(keys, TLS_CA_KEY_NAME, key, NULL, err);
-	if (rc == MBJ_OK)
-		rc = pem_write(keys, TLS_CA_NAME, NULL, certificate, err);
-	if (rc == MBJ_OK)
-		rc = mbj_dir_sync(mbj_sys_posix(), keys, err);
+		rc = ca_write(keys, key, certificate, err);
 	EVP_PKEY_free(key);
 	X509_free(certificate);
 	return rc;
@@ -308,18 +327,23 @@ static void alternatives_print(const struct tls_name *name, unsigned roles,
 	}
 }
 
-/* All that a host needs, in a directory of its own. */
-static enum mbj_rc host_write(const char *keys, const char *name,
-			      const EVP_PKEY *key, const X509 *certificate,
-			      const X509 *ca, struct mbj_error *err)
+/* Also what a kill has left of it. */
+static void host_remove(const char *dir)
 {
-	char dir[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc = absent_check(keys, name, err);
+	const struct mbj_sys *sys = mbj_sys_posix();
 
-	if (rc == MBJ_OK)
-		rc = mbj_path_join(dir, keys, name, err);
-	if (rc == MBJ_OK)
-		rc = mbj_dir_make(mbj_sys_posix(), dir, err);
+	name_remove(dir, TLS_KEY_NAME);
+	name_remove(dir, TLS_CERTIFICATE_NAME);
+	name_remove(dir, TLS_CA_NAME);
+	(void)sys->rmdir(sys->ctx, dir);
+}
+
+static enum mbj_rc host_fill(const char *dir, const EVP_PKEY *key,
+			     const X509 *certificate, const X509 *ca,
+			     struct mbj_error *err)
+{
+	enum mbj_rc rc = mbj_dir_make(mbj_sys_posix(), dir, err);
+
 	if (rc == MBJ_OK)
 		rc = pem_write(dir, TLS_KEY_NAME, key, NULL, err);
 	if (rc == MBJ_OK)
@@ -329,9 +353,36 @@ static enum mbj_rc host_write(const char *keys, const char *name,
 		rc = pem_write(dir, TLS_CA_NAME, NULL, ca, err);
 	if (rc == MBJ_OK)
 		rc = mbj_dir_sync(mbj_sys_posix(), dir, err);
-	if (rc == MBJ_OK)
-		rc = mbj_dir_sync(mbj_sys_posix(), keys, err);
 	return rc;
+}
+
+/*
+ * All that a host needs, in a directory of its own, which has its name once all
+ * of it is there.  No host's name begins with a dot.
+ */
+static enum mbj_rc host_write(const char *keys, const char *name,
+			      const EVP_PKEY *key, const X509 *certificate,
+			      const X509 *ca, struct mbj_error *err)
+{
+	char hidden[TLS_NAME_MAX + 2];
+	char dir[MBJ_PATH_TEXT_MAX];
+	char temp[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = absent_check(keys, name, err);
+
+	(void)snprintf(hidden, sizeof(hidden), ".%s", name);
+	if (rc == MBJ_OK)
+		rc = mbj_path_join(dir, keys, name, err);
+	if (rc == MBJ_OK)
+		rc = mbj_path_join(temp, keys, hidden, err);
+	if (rc < 0)
+		return rc;
+	host_remove(temp);
+	rc = host_fill(temp, key, certificate, ca, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_rename(mbj_sys_posix(), temp, dir, err);
+	if (rc < 0)
+		host_remove(temp);
+	return rc == MBJ_OK ? mbj_dir_sync(mbj_sys_posix(), keys, err) : rc;
 }
 
 enum mbj_rc tls_make_host(const char *keys, const char *name, unsigned roles,

@@ -5,8 +5,10 @@
  *	KEYS/ca.key, KEYS/ca.crt	the CA; its key stays where it was made
  *	KEYS/NAME/			a directory to be copied to a host
  *
- * Keys are of P-256.  Nothing is ever written over.  What is made is valid from
- * two days ago on: clocks differ.
+ * Keys are of P-256.  Nothing is ever written over.  A host's directory is
+ * whole or not there, whatever fails or is killed: until then it is KEYS/.NAME.
+ * What failed is in nobody's way.  What is made is valid from two days ago on:
+ * clocks differ.
  */
 #ifndef MBJ_CLI_TLS_MAKE_H
 #define MBJ_CLI_TLS_MAKE_H

@@ -3,6 +3,7 @@
 openssl(1), others'.  Who is refused is test_tls_refused.py's."""
 import os
 import pathlib
+import resource
 import signal
 import socket
 import subprocess
@@ -10,7 +11,8 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from mbjtest import FAILED, LOCKED, OK, REFUSED, USAGE, run  # noqa: E402
+from mbjtest import (FAILED, LOCKED, MBJ, OK, REFUSED, USAGE,  # noqa: E402
+                     run)
 from test_carrier import Carried, CarrierCase, Proxy  # noqa: E402
 
 
@@ -174,6 +176,38 @@ class Keygen(TlsCase):
         for file, content in before.items():
             self.assertEqual(file.read_bytes(), content)
         self.assertEqual(len(list(self.keys.rglob("*"))), 2 + 2 + 3 + 3)
+
+    def test_half(self):
+        """Goal: what failed or was killed halfway leaves nothing, and is in
+        nobody's way.  Method: files may have no bytes, or as many as a key has
+        and no certificate; then again without a limit; what a kill leaves."""
+        def limited(size, *arguments):
+            def limit():
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+            done = subprocess.run([MBJ, *map(str, arguments)],
+                                  capture_output=True, text=True,
+                                  preexec_fn=limit, check=False)
+            self.assertEqual(done.returncode, FAILED, done.stderr)
+            return done.stderr
+        size = (self.keys / "ca.key").stat().st_size
+        self.assertLess(size, (self.keys / "near" / "tls.crt").stat().st_size)
+        for limit, name in ((0, "tls.key"), (size, "tls.crt")):
+            before = sorted(self.keys.rglob("*"))
+            self.assertIn(name, limited(limit, "keygen", "source", self.keys,
+                                        f"x{limit}"))
+            self.assertEqual(sorted(self.keys.rglob("*")), before)
+            self.mbj("keygen", "source", self.keys, f"x{limit}")
+        new = self.dir / "k2"
+        for limit, name in ((0, "ca.key"), (size, "ca.crt")):
+            self.assertIn(name, limited(limit, "keygen", "ca", new, self.p))
+            self.assertEqual(list(new.iterdir()), [])
+        self.mbj("keygen", "ca", new, self.p)
+        (self.keys / ".late").mkdir()
+        (self.keys / ".late" / "tls.key").write_bytes(b"half")
+        made = self.key("both", "late")
+        self.assertEqual(len(list(made.iterdir())), 3)
+        self.assertFalse((self.keys / ".late").exists())
 
     def test_wrong(self):
         """Goal: what cannot be is said.  Method: names, days, a store of nobody
