@@ -165,6 +165,14 @@ static enum mbj_rc source_reach(struct follower *f, struct carrier *ret_carrier)
 	return rc;
 }
 
+/* Told to stop while it waited for the source to prove who it is. */
+static bool is_stopped_before(const struct follower *f, enum mbj_rc rc)
+{
+	struct pollfd fd = {.fd = f->options.stop_fd, .events = POLLIN};
+
+	return rc == MBJ_EBUSY && poll(&fd, 1, 0) > 0;
+}
+
 /* One connection, from beginning to end. */
 static enum mbj_rc connection_run(struct follower *f)
 {
@@ -177,6 +185,8 @@ static enum mbj_rc connection_run(struct follower *f)
 	f->is_renewed = false;
 	mbj_upstream_connect(f->options.upstream);
 	rc = source_reach(f, &carrier);
+	if (is_stopped_before(f, rc))
+		return MBJ_OK;
 	if (rc < 0)
 		return rc;
 	rc = mbj_stream_follow(f->store, &f->options, &result, &f->err);

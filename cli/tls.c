@@ -419,7 +419,7 @@ enum mbj_rc tls_meet(const struct tls *tls, int fd, int stop_fd,
 		if (s->ssl != NULL && is_ended_unheard(s))
 			rc = mbj_error_set(err, MBJ_ENOTFOUND,
 					   "the peer hung up without a word");
-		else
+		else if (rc != MBJ_EBUSY) /* we stop: nobody is refused */
 			linger(fd);
 		tls_part(&s);
 		return rc;

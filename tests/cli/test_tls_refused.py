@@ -282,6 +282,20 @@ class TlsRefused(TlsCase):
         _, err = self.end(source)
         self.assertIn(f"{STRANGERS} connections at once prove nothing", err)
 
+    def test_stop(self):
+        """Goal: a replica that is told to stop while its source says nothing
+        stops, as it does in the stream, and speaks of no connection.  Method: a
+        port that takes the replica's first word and keeps silent."""
+        with socket.create_server((self.host, self.port)) as listener:
+            for once in ((), ("--once",)):
+                follower = self.begin("follow", self.r, *once, "--from",
+                                      self.address, *self.replica_options)
+                near, _ = listener.accept()
+                with near:
+                    self.assertEqual(near.recv(1), b"\x16")
+                    _, err = self.end(follower)
+                    self.assertEqual(err, "")
+
     def test_usage(self):
         """Goal: what is missing or wrong in the files is said, by name, before
         anything listens.  Method: each in turn."""
