@@ -138,24 +138,38 @@ static bool context_set(SSL_CTX *ctx)
 	       SSL_CTX_set_num_tickets(ctx, 0) == 1;
 }
 
+static enum mbj_rc ca_add(SSL_CTX *ctx, const char *dir, X509 *ca,
+			  struct mbj_error *err)
+{
+	if (X509_check_ca(ca) == 0)
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "%s/%s has a certificate of no CA", dir,
+				     TLS_CA_NAME);
+	if (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca) != 1 ||
+	    SSL_CTX_add_client_CA(ctx, ca) != 1)
+		return tls_file_bad(err, dir, TLS_CA_NAME,
+				    "certificate of a CA");
+	return MBJ_OK;
+}
+
+/* An old one beside its successor may expire: OpenSSL trusts it no more. */
 static enum mbj_rc ca_take(SSL_CTX *ctx, const char *dir, struct mbj_error *err)
 {
+	char what[MBJ_PATH_TEXT_MAX];
 	STACK_OF(X509) *all = NULL;
+	bool is_any = false;
 	enum mbj_rc rc = tls_certificates_load(dir, TLS_CA_NAME, &all, err);
 
+	if (rc == MBJ_OK)
+		rc = mbj_path_join(what, dir, TLS_CA_NAME, err);
 	for (int i = 0; rc == MBJ_OK && i < sk_X509_num(all); i++) {
 		X509 *ca = sk_X509_value(all, i);
 
-		if (X509_check_ca(ca) == 0)
-			rc = mbj_error_set(err, MBJ_EINVALID,
-					   "%s/%s has a certificate of no CA",
-					   dir, TLS_CA_NAME);
-		else if (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca) !=
-				 1 ||
-			 SSL_CTX_add_client_CA(ctx, ca) != 1)
-			rc = tls_file_bad(err, dir, TLS_CA_NAME,
-					  "certificate of a CA");
+		rc = ca_add(ctx, dir, ca, err);
+		is_any = is_any || tls_time_check(what, ca, NULL) == MBJ_OK;
 	}
+	if (rc == MBJ_OK && !is_any)
+		rc = tls_times_check(dir, TLS_CA_NAME, all, err);
 	sk_X509_pop_free(all, X509_free);
 	return rc;
 }
@@ -171,6 +185,8 @@ static enum mbj_rc own_take(struct tls *tls, const char *dir,
 	if (rc == MBJ_OK)
 		rc = tls_certificates_load(dir, TLS_CERTIFICATE_NAME, &all,
 					   err);
+	if (rc == MBJ_OK)
+		rc = tls_times_check(dir, TLS_CERTIFICATE_NAME, all, err);
 	if (rc == MBJ_OK &&
 	    SSL_CTX_use_certificate(tls->ctx, sk_X509_value(all, 0)) != 1)
 		rc = tls_file_bad(err, dir, TLS_CERTIFICATE_NAME,

@@ -167,9 +167,7 @@ static enum mbj_rc certificates_read(BIO *bio, const char *dir,
 
 		if (next == NULL)
 			break;
-		rc = tls_time_check(what, next, err);
-		if (rc == MBJ_OK &&
-		    sk_X509_num(certificates) >= CERTIFICATES_MAX)
+		if (sk_X509_num(certificates) >= CERTIFICATES_MAX)
 			rc = mbj_error_set(err, MBJ_ELIMIT,
 					   "%s has too many certificates",
 					   what);
@@ -184,6 +182,18 @@ static enum mbj_rc certificates_read(BIO *bio, const char *dir,
 	     ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE))
 		return tls_file_bad(err, dir, name, "certificate");
 	ERR_clear_error();
+	return rc;
+}
+
+enum mbj_rc tls_times_check(const char *dir, const char *name,
+			    const STACK_OF(X509) * certificates,
+			    struct mbj_error *err)
+{
+	char what[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = mbj_path_join(what, dir, name, err);
+
+	for (int i = 0; rc == MBJ_OK && i < sk_X509_num(certificates); i++)
+		rc = tls_time_check(what, sk_X509_value(certificates, i), err);
 	return rc;
 }
 

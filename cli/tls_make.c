@@ -298,6 +298,8 @@ static enum mbj_rc ca_load(const char *keys, STACK_OF(X509) * *ret_ca,
 	enum mbj_rc rc = tls_certificates_load(keys, TLS_CA_NAME, ret_ca, err);
 
 	if (rc == MBJ_OK)
+		rc = tls_times_check(keys, TLS_CA_NAME, *ret_ca, err);
+	if (rc == MBJ_OK)
 		rc = tls_key_load(keys, TLS_CA_KEY_NAME, ret_key, err);
 	if (rc < 0)
 		return rc;

@@ -214,6 +214,31 @@ class TlsRefused(TlsCase):
         self.assertIn("/replica/gone) has expired on ", err)
         self.assertIn("/replica/early) is not valid before ", err)
 
+    @unittest.skipUnless(CLOCK, "no clock that is wrong")
+    def test_old_ca(self):
+        """Goal: a CA that has expired is in nobody's way beside the one that
+        came after it, and worth nothing itself.  Method: ca.crt with both, on
+        both sides; with the old one alone."""
+        old = self.dir / "old"
+        self.assertEqual(run("keygen", "ca", old, self.p, "--days", "5",
+                             env=self.shifted(-10 * DAY)).status, OK)
+        files = [pathlib.Path(options[1]) / "ca.crt" for options in
+                 (self.source_options, self.replica_options)]
+        for file in files:
+            file.write_bytes((old / "ca.crt").read_bytes() + file.read_bytes())
+        source = self.send()
+        self.once()
+        self.assertEqual(self.end(source)[1], "")
+        for file in files:
+            file.write_bytes((old / "ca.crt").read_bytes())
+        self.assertIn(f"{files[0]} has expired on ", self.mbj(
+            "send", self.p, "--listen", self.address, *self.source_options,
+            status=REFUSED).err)
+        self.assertIn(f"{files[1]} has expired on ",
+                      self.once(status=REFUSED).err)
+        self.assertIn("ca.crt has expired on ", self.mbj(
+            "keygen", "replica", old, "x", status=REFUSED).err)
+
     def test_no_certificate(self):
         """Goal: nobody is served without a certificate, or by an older TLS.
         Method: clients that have none, or speak 1.2, or no TLS at all, to which
