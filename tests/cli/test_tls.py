@@ -109,6 +109,27 @@ class Tls(Carried, TlsCase):
         self.stop()
         self.mbj("verify", "--deep", self.p, last)
 
+    def test_six(self):
+        """Goal: IPv6, in brackets, and both kinds at [::], as the pages have it.
+        Method: a replica at each address."""
+        with socket.socket(socket.AF_INET6) as s:
+            try:
+                s.bind(("::", 0))
+            except OSError:
+                self.skipTest("no IPv6")
+            self.port = s.getsockname()[1]
+        self.deliver()
+        for listen, hosts in (("[::1]", ("::1",)),
+                              ("[::]", ("::1", "127.0.0.1"))):
+            self.address = f"tls:{listen}:{self.port}"
+            self.host = hosts[0]
+            source = self.send()
+            for host in hosts:
+                host = f"[{host}]" if ":" in host else host
+                self.once(address=f"tls:{host}:{self.port}")
+            self.assertEqual(self.end(source)[1], "")
+        self.equal()
+
     def test_renewed(self):
         """Goal: certificates are renewed without a restart.  Method: both sides
         run on while their files become those of another CA; the sender is
