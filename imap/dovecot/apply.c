@@ -111,7 +111,7 @@ static void apply_run(struct apply *apply, const char *socket)
 	    known_add_wanted(apply) < 0 || folders_apply(apply) < 0)
 		return;
 	(void)apply_subscriptions(apply);
-	/* Who may read them, before there are messages: or there are none. */
+	/* Also those of mailboxes that get no messages. */
 	apply_attributes(apply);
 	apply_messages(apply);
 	(void)known_write(apply);

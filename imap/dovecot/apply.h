@@ -128,5 +128,7 @@ bool apply_has_own(struct apply *apply, const char *vname, struct mbj_id id);
 int apply_subscriptions(struct apply *apply);
 /* METADATA and access control lists; what fails is told. */
 void apply_attributes(struct apply *apply);
+/* Returns: -1 where its access is not what it is to be, told. */
+int apply_mailbox_attributes(struct apply *apply, uint32_t node);
 
 #endif

@@ -138,8 +138,7 @@ static int wanted_read(struct apply *apply, uint32_t node, const char *vname,
 	return mbj_id_equal(found, wanted);
 }
 
-/* Returns: -1 where its access is not what it is to be, told. */
-static int mailbox_apply(struct apply *apply, uint32_t node)
+int apply_mailbox_attributes(struct apply *apply, uint32_t node)
 {
 	const char *path = apply_path(apply, apply->wanted, node), *why;
 	struct attributes here, there = {.has_acl = false};
@@ -147,6 +146,7 @@ static int mailbox_apply(struct apply *apply, uint32_t node)
 	struct mailbox *box;
 	int ret = -1;
 
+	/* One that has another name by now: with the next run. */
 	if (wanted_read(apply, node, path, &there) <= 0)
 		return -1;
 	box = apply_box(apply, path);
@@ -174,7 +174,7 @@ void apply_attributes(struct apply *apply)
 		if (node->is_live && node->is_selectable)
 			T_BEGIN
 			{
-				if (mailbox_apply(apply, i) < 0)
+				if (apply_mailbox_attributes(apply, i) < 0)
 					array_push_back(&apply->shut,
 							&node->id);
 			}

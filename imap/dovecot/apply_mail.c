@@ -22,6 +22,7 @@ static const enum mailbox_status_items STATUS_ALL =
 struct walk {
 	struct apply *apply;
 	struct mailbox *box;
+	uint32_t node;
 	struct mbj_id id;
 	struct known_box known; /* as of the last run */
 	struct mbj_content content;
@@ -357,6 +358,13 @@ static int box_apply(struct walk *walk)
 				  "mailbox %s is further back there than it "
 				  "was in an earlier run, and is left as it is",
 				  walk->box->vname);
+	/*
+	 * Who may read them, as of what the walk brings or later: it brings
+	 * that one revision of the content, and nothing behind it.
+	 */
+	if (walk->content.uidnext > before.uidnext &&
+	    apply_mailbox_attributes(walk->apply, walk->node) < 0)
+		return -1;
 	if (!is_gone_on(&walk->known, &before))
 		walk->known.mark = 0;
 	walk->seq_count = before.messages;
@@ -374,6 +382,7 @@ static int box_apply(struct walk *walk)
 static void mailbox_apply(struct apply *apply, uint32_t node)
 {
 	struct walk walk = {.apply = apply,
+			    .node = node,
 			    .id = mbj_tree_get(apply->wanted, node)->id};
 	const struct known_box *known = known_find(&apply->known, walk.id);
 	int ret = 1;

@@ -274,6 +274,7 @@ class Relay:
         # which nobody hears, and the connection is closed
         self.hold = None
         self.delay = 0  # seconds, of each request
+        self.before = None  # called with each request's kind
         self.sent = 0  # bytes of requests
         self.held = threading.Event()
         self.listener = socket.socket(socket.AF_UNIX)
@@ -314,6 +315,8 @@ class Relay:
                     head, whole = self.frame(peer)
                     time.sleep(self.delay)
                     self.sent += len(whole)
+                    if self.before:
+                        self.before(int.from_bytes(head[4:6], "little"))
                     is_submit = int.from_bytes(head[4:6],
                                                "little") == self.SUBMIT
                     # An intent's frame ends with who makes it.

@@ -6,8 +6,10 @@ import sys
 import unittest
 
 import dovetest
-from pairtest import PairCase, mail
+from pairtest import PairCase, mail, status_of
 from test_attributes import SETTINGS, access_of, entries_of, set_entries
+
+MESSAGES = 7  # the request for a mailbox's messages (journal/wire.h)
 
 
 class Access(PairCase):
@@ -126,6 +128,31 @@ class Access(PairCase):
         self.ok(self.one.create("C"))
         self.assertEqual(self.intents(), [], self.log()[-2000:])
         self.assertEqual(self.there()["bob"], "lr")
+
+    def test_race(self):
+        """Goal: a message arrives under no list that was the journal's before
+        it.  Method: between a run's reading of lists and of messages rights
+        are taken away, and mail comes."""
+        relay = dovetest.Relay(self.home / "between", self.other_socket)
+        self.addCleanup(relay.close)
+        done = []
+
+        def change(kind):
+            if kind != MESSAGES or done:
+                return
+            done.append(self.one.deleteacl("A", "bob"))
+            done.append(self.one.append("A", None, None, mail("secret")))
+            self.follow()
+
+        relay.before = change
+        self.ok(self.one.append("A", None, None, mail("second")))
+        self.follow()
+        self.assertEqual(self.other.doveadm(
+            "mbj", "apply", "-u", self.user, "--socket", relay.path), (0, ""))
+        self.assertEqual([answer[0] for answer in done], ["OK", "OK"])
+        client = self.login_other()
+        self.assertNotIn("bob", access_of(client, "A"))
+        self.assertEqual(status_of(client, "A")["MESSAGES"], "3")
 
 
 if __name__ == "__main__":
