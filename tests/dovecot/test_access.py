@@ -154,6 +154,25 @@ class Access(PairCase):
         self.assertNotIn("bob", access_of(client, "A"))
         self.assertEqual(status_of(client, "A")["MESSAGES"], "3")
 
+    def test_internal(self):
+        """Goal: what Dovecot keeps for itself is not set from the journal, and
+        the rest is.  Method: such entries of another producer, which names
+        them; the second's dictionary."""
+        inner = "/private/vendor/vendor.dovecot/pvt/"
+        for box, name in (("A", inner + "crypt/active"),
+                          ("", inner + "crypt/active"),
+                          ("A", "/private/other")):
+            self.mbj("setmetadata", self.socket, self.user, box, name,
+                     "value")
+        self.follow()
+        for _ in range(2):
+            said = self.other.doveadm("mbj", "apply", "-u", self.user)
+            self.assertEqual((said[0], said[1].count("is Dovecot's own")),
+                             (0, 2), said)
+        text = self.mine(self.other, "attributes").read_bytes()
+        self.assertIn(b"other", text)
+        self.assertNotIn(b"crypt", text)
+
 
 if __name__ == "__main__":
     if not dovetest.can_run() or not os.path.exists(dovetest.APPLY):
