@@ -82,6 +82,19 @@ struct acl_object *access_of(struct mailbox *box)
 
 /* --------------------------------------------------------------- reading */
 
+struct mbj_bytes access_known(struct mbj_bytes letters)
+{
+	uint8_t *known = t_malloc_no0(letters.n + 1);
+	size_t n = 0;
+
+	for (size_t k = 0; k < letters.n; k++)
+		if (letters.p[k] != 0 &&
+		    strchr(RIGHTS_ALL, letters.p[k]) != NULL)
+			known[n++] = letters.p[k];
+	return n > 0 || letters.n == 0 ? mbj_bytes_make(known, n)
+				       : mbj_bytes_str(ACCESS_NONE);
+}
+
 const char *access_letters(const char *const *words)
 {
 	string_t *text = t_str_new(16);
@@ -132,44 +145,40 @@ const char *access_identifier(const struct acl_rights *rights)
 	return name;
 }
 
-static void access_add(ARRAY_TYPE(attribute) * list, const char *name,
-		       const char *letters)
+/* What is given, or taken away: NULL is none, which is not no rights. */
+static bool access_add(ARRAY_TYPE(attribute) * list, const char *name,
+		       const char *const *words)
 {
-	const struct attribute attribute = {
+	const char *letters = words == NULL ? "" : access_letters(words);
+	struct attribute attribute = {
 		.kind = MBJ_ATTR_ACL,
 		.name = mbj_bytes_str(name),
-		.value = mbj_bytes_str(letters),
 	};
 
+	if (words == NULL || letters == NULL)
+		return words == NULL;
+	attribute.value =
+		mbj_bytes_str(letters[0] != '\0' ? letters : ACCESS_NONE);
 	array_push_back(list, &attribute);
+	return true;
 }
 
 bool access_name(const struct acl_rights *rights, ARRAY_TYPE(attribute) * list,
 		 const char **ret_why)
 {
 	const char *name = access_identifier(rights);
-	const char *given = "", *taken = "";
+	unsigned int count = array_count(list);
 
 	*ret_why = "is taken for something else by IMAP, or is too long, or "
 		   "has control characters";
 	if (name == NULL)
 		return false;
 	*ret_why = "has rights that are not IMAP's";
-	if (rights->rights != NULL)
-		given = access_letters(rights->rights);
-	if (rights->neg_rights != NULL)
-		taken = access_letters(rights->neg_rights);
-	if (given == NULL || taken == NULL)
-		return false;
-	/* It takes the place of what is less specific, as anyone is not. */
-	if (rights->rights != NULL && given[0] == '\0' &&
-	    rights->id_type != ACL_ID_ANYONE)
-		taken = RIGHTS_ALL;
-	if (given[0] != '\0')
-		access_add(list, name, given);
-	if (taken[0] != '\0')
-		access_add(list, t_strconcat("-", name, NULL), taken);
-	return true;
+	if (access_add(list, name, rights->rights) &&
+	    access_add(list, t_strconcat("-", name, NULL), rights->neg_rights))
+		return true;
+	array_delete(list, count, array_count(list) - count);
+	return false;
 }
 
 int access_read(struct mailbox *box, bool is_telling,
@@ -230,22 +239,19 @@ static const char *const *rights_parse(struct mbj_bytes letters)
 	return array_front(&words);
 }
 
-/* One that has an entry without rights has it in place of others'. */
-static bool is_entry_empty(struct acl_object *object,
-			   const struct acl_rights *wanted)
+/*
+ * Dovecot makes no entry without rights, but leaves one.  For as long it gives
+ * the one that opens nothing, or denies all.
+ */
+static int entry_make(struct acl_object *object,
+		      struct acl_rights_update update)
 {
-	const struct acl_backend_vfuncs *v = &object->backend->v;
-	struct acl_object_list_iter *iter = v->object_list_init(object);
-	struct acl_rights rights;
-	bool is_empty = false;
-
-	while (v->object_list_next(iter, &rights))
-		if (!rights.global && rights.id_type == wanted->id_type &&
-		    null_strcmp(rights.identifier, wanted->identifier) == 0)
-			is_empty = rights.rights != NULL &&
-				   rights.rights[0] == NULL;
-	(void)v->object_list_deinit(iter);
-	return is_empty;
+	if (update.rights.rights != NULL)
+		update.rights.rights = rights_parse(mbj_bytes_str("p"));
+	else
+		update.rights.neg_rights =
+			rights_parse(mbj_bytes_str(RIGHTS_ALL));
+	return object->backend->v.object_update(object, &update);
 }
 
 int access_write(struct mailbox *box, const struct attribute *change,
@@ -254,7 +260,10 @@ int access_write(struct mailbox *box, const struct attribute *change,
 	struct acl_object *object = access_of(box);
 	const char *name = t_strndup(change->name.p, change->name.n);
 	bool is_taken = name[0] == '-';
-	const char *const *rights = rights_parse(change->value);
+	const char *const *rights =
+		change->value.n == 0 ? NULL : rights_parse(change->value);
+	enum acl_modify_mode mode = rights == NULL ? ACL_MODIFY_MODE_CLEAR
+						   : ACL_MODIFY_MODE_REPLACE;
 	struct acl_rights_update update;
 
 	memset(&update, 0, sizeof(update));
@@ -264,18 +273,15 @@ int access_write(struct mailbox *box, const struct attribute *change,
 		return -1;
 	}
 	if (is_taken) {
-		update.neg_modify_mode = rights[0] == NULL
-						 ? ACL_MODIFY_MODE_CLEAR
-						 : ACL_MODIFY_MODE_REPLACE;
-		update.rights.neg_rights = rights[0] == NULL ? NULL : rights;
-		if (rights[0] == NULL && is_entry_empty(object, &update.rights))
-			update.modify_mode = ACL_MODIFY_MODE_CLEAR;
+		update.neg_modify_mode = mode;
+		update.rights.neg_rights = rights;
 	} else {
-		update.modify_mode = rights[0] == NULL
-					     ? ACL_MODIFY_MODE_CLEAR
-					     : ACL_MODIFY_MODE_REPLACE;
-		update.rights.rights = rights[0] == NULL ? NULL : rights;
+		update.modify_mode = mode;
+		update.rights.rights = rights;
 	}
 	*ret_why = "it cannot be written: Dovecot's log says why";
+	if (rights != NULL && rights[0] == NULL &&
+	    entry_make(object, update) < 0)
+		return -1;
 	return object->backend->v.object_update(object, &update);
 }

@@ -14,6 +14,13 @@
 struct acl_object;
 struct acl_rights;
 
+/*
+ * An entry without rights, which takes the place of what is less specific: to
+ * the journal no rights are no entry, so that it has one that is none of
+ * Dovecot's (RFC 4314 section 2: digits are a server's own).
+ */
+#define ACCESS_NONE "0"
+
 /* The plugin is loaded, and keeps a list for box. */
 bool access_is_on(struct mailbox *box);
 /* Requires: access_is_on. */
@@ -27,10 +34,11 @@ const char *access_identifier(const struct acl_rights *rights);
 /* Of Dovecot's words, in the journal's order; NULL: IMAP has not one of them.
  */
 const char *access_letters(const char *const *words);
+/* Of recorded rights those that Dovecot has.  In memory of the data stack. */
+struct mbj_bytes access_known(struct mbj_bytes letters);
 /*
  * One identifier's rights, and those that are taken away: none to two of
- * *list.  An identifier without any rights has all of them taken away, which
- * is what it means.
+ * *list.
  * Returns: false, the journal cannot have it: *ret_why, a sentence's end.
  */
 bool access_name(const struct acl_rights *rights, ARRAY_TYPE(attribute) * list,

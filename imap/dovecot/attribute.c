@@ -289,6 +289,13 @@ static struct mbj_bytes bytes_copy(struct mbj_bytes from)
 	return mbj_bytes_make(to, from.n);
 }
 
+/* Rights that Dovecot has not are nobody's here, and no difference. */
+static struct mbj_bytes value_copy(const struct mbj_attr *attr)
+{
+	return attr->kind == MBJ_ATTR_ACL ? access_known(attr->value)
+					  : bytes_copy(attr->value);
+}
+
 enum mbj_rc attributes_fetch(struct mbj_client *client,
 			     struct mbj_bytes account, struct mbj_bytes path,
 			     bool is_inbox, struct mbj_id *ret_mailbox,
@@ -312,7 +319,7 @@ enum mbj_rc attributes_fetch(struct mbj_client *client,
 				.is_account = i == 1,
 				.kind = found.attrs[k].kind,
 				.name = bytes_copy(found.attrs[k].name),
-				.value = bytes_copy(found.attrs[k].value),
+				.value = value_copy(&found.attrs[k]),
 			};
 
 			array_push_back(&ret_list->list, &attribute);
@@ -346,10 +353,15 @@ static bool is_subset(struct mbj_bytes few, struct mbj_bytes many)
 static enum attribute_turn turn_of(const struct attribute *change,
 				   struct mbj_bytes before)
 {
-	bool is_less = is_subset(change->value, before);
+	struct mbj_bytes none = mbj_bytes_str(ACCESS_NONE);
+	bool is_less = mbj_bytes_equal(change->value, none) ||
+		       is_subset(change->value, before);
 
 	if (change->kind != MBJ_ATTR_ACL)
 		return change->value.n == 0 ? TURN_ENTRY_GOES : TURN_ENTRY;
+	/* What it stood in place of is there again. */
+	if (change->value.n == 0 && mbj_bytes_equal(before, none))
+		is_less = false;
 	if (is_denial(change))
 		return is_less ? TURN_GIVE : TURN_DENY;
 	return is_less ? TURN_TAKE : TURN_GIVE;

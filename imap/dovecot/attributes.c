@@ -198,6 +198,8 @@ static bool rights_note(ARRAY_TYPE(metadata_edit) * steps, const char *name,
 		letters = access_letters(words);
 	if (letters == NULL)
 		return false;
+	if (letters[0] == '\0' && mode == ACL_MODIFY_MODE_REPLACE)
+		letters = ACCESS_NONE;
 	step.value = mbj_bytes_str(letters);
 	array_push_back(steps, &step);
 	return true;

@@ -12,7 +12,7 @@ from test_attributes import SETTINGS, access_of, entries_of, set_entries
 MESSAGES = 7  # the request for a mailbox's messages (journal/wire.h)
 
 
-class Access(PairCase):
+class ListCase(PairCase):
     """Mailbox A, which the second has, with a list."""
     MORE = SETTINGS
 
@@ -42,6 +42,21 @@ class Access(PairCase):
         (path,) = (p for p in dovecot.d.rglob(name)
                    if f"/{self.user}/" in str(p))
         return path
+
+    def same(self, box="A"):
+        """The list is the same at both, and what some users have by it."""
+        here = access_of(self.one, box)
+        self.assertEqual(self.there(box), here)
+        for user in ("bob", "tom", "eve"):
+            self.assertEqual(*(dovecot.doveadm(
+                "-o", "mail_plugins=acl", "-o", "plugin/acl_groups=a,b",
+                "-o", f"plugin/acl_user={user}", "acl", "rights", "-u",
+                self.user, box) for dovecot in (self.dovecot, self.other)))
+        self.assertEqual(self.apply(), "")
+
+
+class Access(ListCase):
+    """What the journal cannot have or take, and what is none of it."""
 
     def fill(self, count):
         """So many entries of METADATA, from before."""
@@ -172,6 +187,43 @@ class Access(PairCase):
         text = self.mine(self.other, "attributes").read_bytes()
         self.assertIn(b"other", text)
         self.assertNotIn(b"crypt", text)
+
+    def test_empty(self):
+        """Goal: an entry without rights arrives as that, and goes.  Method:
+        lists over IMAP, of which one has nothing but such; what users have who
+        are in more than one entry."""
+        for name, rights in (("$a", "l"), ("$a", '""'), ("$b", "lr"),
+                             ("tom", "l"), ("tom", '""'), ("-tom", "w"),
+                             ("-eve", "w"), ("-eve", '""'), ("anyone", "l")):
+            self.ok(self.one.setacl("A", name, rights))
+        self.same()
+        self.ok(self.one.setacl("A", "anyone", '""'))
+        self.ok(self.one.deleteacl("A", "bob"))
+        self.ok(self.one.setacl("A", "$b", '""'))
+        self.same()
+        self.ok(self.one.deleteacl("A", "tom"))
+        self.ok(self.one.deleteacl("A", "-eve"))
+        self.ok(self.one.setacl("A", "$a", "l"))
+        self.same()
+
+
+class Defaults(ListCase):
+    """Where a mailbox has no entry for them, INBOX's list is for anyone."""
+    MORE = SETTINGS.replace("  acl = vfile\n", "  acl = vfile\n"
+                            "  acl_defaults_from_inbox = yes\n")
+
+    def test_anyone(self):
+        """Goal: whom an entry without rights shuts out at the first it shuts
+        out at the second.  Method: anyone may read INBOX, and not A."""
+        self.ok(self.one.setacl("INBOX", "anyone", "lr"))
+        for rights in ("l", '""'):
+            self.ok(self.one.setacl("A", "anyone", rights))
+        self.ok(self.one.append("A", None, None, mail("secret")))
+        self.same()
+        status, said = self.other.doveadm(
+            "-o", "mail_plugins=acl", "-o", "plugin/acl_user=joe", "acl",
+            "rights", "-u", self.user, "A")
+        self.assertEqual((status, said.split()), (0, ["Rights"]))
 
 
 if __name__ == "__main__":

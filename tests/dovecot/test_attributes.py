@@ -75,19 +75,13 @@ def entries_of(client, box):
 
 
 def access_of(client, box):
-    """GETACL without the owner's default: identifier to rights."""
+    """GETACL: identifier to rights, which may be none."""
     status, answer = client.getacl(encode(box))
     assert status == "OK", answer
     words = [w.strip('"') for w in re.findall(
         r'"[^"]*"|\S+', answer[0].decode())][1:]
-    found = {name: "".join(sorted(rights))
-             for name, rights in zip(words[::2], words[1::2])}
-    # One without rights has all taken away, and one that takes none is none.
-    for name in [name for name in found if not found[name]]:
-        del found[name]
-        if name[0] != "-" and name != "anyone":
-            found["-" + name] = "acdeiklprstwx"
-    return found
+    return {name: "".join(sorted(rights))
+            for name, rights in zip(words[::2], words[1::2])}
 
 
 class Attributes(PairCase):
@@ -168,7 +162,7 @@ class Attributes(PairCase):
         here = self.same_attributes("A", "C")
         self.assertEqual(here["A"][0], {})
         self.assertNotIn("/private/comment", here[""])
-        # by doveadm; an entry without rights takes all of them away
+        # by doveadm; an entry without rights is not no entry
         for words in (("acl", "set", "-u", self.user, "A", "user=bob",
                        "lookup", "read"),
                       ("mailbox", "metadata", "set", "-u", self.user, "A",
@@ -179,7 +173,7 @@ class Attributes(PairCase):
         self.bring()
         two = self.login_other()
         self.assertEqual(access_of(two, "A")["bob"], "lr")
-        self.assertEqual(access_of(two, "A")["-joe"], "acdeiklprstwx")
+        self.assertEqual(access_of(two, "A")["joe"], "")
         self.assertEqual(entries_of(two, "A"),
                          {"/shared/comment": b"by doveadm"})
         self.ok(one.create("A/inherits"))
