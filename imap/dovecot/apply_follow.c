@@ -39,6 +39,7 @@ struct follower {
 	ARRAY_TYPE(followed) states;	 /* of each of these */
 	ARRAY(unsigned int) queue;	 /* indexes of those with news */
 	unsigned int queue_at, old_at;	 /* the next ones */
+	bool is_old_next;		 /* one had its turn that has news */
 	unsigned int current;
 	uint64_t listed; /* LSN that the store was at */
 	int64_t list_ms; /* not before */
@@ -127,6 +128,9 @@ static void list_take(struct follower *follower,
 			if (fresh->accounts[i].lsn.v !=
 			    follower->list.accounts[k].lsn.v)
 				state.is_old = false;
+			/* The store went back: nothing is known of it. */
+			if (fresh->accounts[i].lsn.v < state.applied)
+				state = (struct followed){.is_old = true};
 		}
 		array_push_back(&states, &state);
 	}
@@ -240,18 +244,20 @@ static void follower_begin(struct follower *follower, unsigned int i,
 	*ret_account = follower->name;
 }
 
-/* Of those that wait, those with news first. */
-static bool follower_take(struct follower *follower, const char **ret_account)
+static bool news_take(struct follower *follower, const char **ret_account)
+{
+	if (follower->queue_at >= array_count(&follower->queue))
+		return false;
+	follower_begin(follower,
+		       *array_idx(&follower->queue, follower->queue_at++),
+		       ret_account);
+	return true;
+}
+
+static bool old_take(struct follower *follower, const char **ret_account)
 {
 	unsigned int count = array_count(&follower->states);
 
-	if (follower->queue_at < array_count(&follower->queue)) {
-		follower_begin(follower,
-			       *array_idx(&follower->queue,
-					  follower->queue_at++),
-			       ret_account);
-		return true;
-	}
 	while (follower->old_at < count) {
 		unsigned int i = follower->old_at++;
 		const struct followed *state = array_idx(&follower->states, i);
@@ -262,6 +268,24 @@ static bool follower_take(struct follower *follower, const char **ret_account)
 		return true;
 	}
 	return false;
+}
+
+/*
+ * Those with news, and between each two of them one that has been there from
+ * the start: whose news would wait for as long as others' come fast.
+ */
+static bool follower_take(struct follower *follower, const char **ret_account)
+{
+	bool is_old_next = follower->is_old_next;
+
+	follower->is_old_next = false;
+	if (is_old_next && old_take(follower, ret_account))
+		return true;
+	if (news_take(follower, ret_account)) {
+		follower->is_old_next = true;
+		return true;
+	}
+	return old_take(follower, ret_account);
 }
 
 static bool has_retry(const struct follower *follower)

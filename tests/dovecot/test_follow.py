@@ -5,10 +5,12 @@ import signal
 import subprocess
 import time
 
+import dovetest
 import pairtest
 from dovetest import encode, mbjtest
 from pairtest import PairCase, everything, mail
 
+SUBSCRIPTIONS = 16  # the request that follows an account (journal/wire.h)
 PATIENCE = 60  # seconds, of a machine that does other things, too
 
 
@@ -21,11 +23,11 @@ class Follow(PairCase):
         self.begin_follower()
         self.addCleanup(self.end_follower, signal.SIGKILL)
 
-    def begin_follower(self):
+    def begin_follower(self, *options):
         with open(self.dir / "said", "ab") as said:
             self.follower = subprocess.Popen(
                 ["doveadm", "-c", self.other.conf, "mbj", "apply", "-A",
-                 "--follow"], stdout=subprocess.DEVNULL, stderr=said)
+                 "--follow", *options], stdout=subprocess.DEVNULL, stderr=said)
 
     def end_follower(self, number):
         if self.follower is None:
@@ -148,6 +150,34 @@ class Follow(PairCase):
             "mine"), (0, ""))
         self.until(lambda: self.there(own, "mine", 1) and
                    self.there(own, "A", 1))
+
+    def test_busy(self):
+        """Goal: whose news is from before the follower comes, too, however
+        fast another user's does.  Method: that one has news again before any
+        run ends, made behind its reading of the account."""
+        self.end_follower(signal.SIGKILL)
+        self.other.unlock_dead()
+        users = [f"{self.user}{n}" for n in range(3)]
+        for user in users + [self.user]:
+            client = self.dovecot.login(user)
+            self.ok(client.append("INBOX", None, None, mail("old")))
+            self.leave(client)
+        self.follow()
+        one = self.login()
+        relay = dovetest.Relay(self.home / "busy", self.other_socket)
+        self.addCleanup(relay.close)
+
+        def change(kind):
+            if kind == SUBSCRIPTIONS:
+                one.append("INBOX", None, None, mail("new"))
+                self.follow()
+                time.sleep(0.1)  # longer than until the next look for news
+
+        relay.before = change
+        self.begin_follower("--socket", relay.path)
+        for user in users:
+            self.until(lambda u=user: self.there(u, "INBOX", 1))
+        relay.before = None
 
     def test_killed(self):
         """Goal: whatever is killed at any time, the second comes to what the
