@@ -55,8 +55,9 @@ static void steps_tell(struct turn *turn, struct mbj_id mailbox,
 {
 	if (ret < 0)
 		mail_storage_last_error_push(turn->box->storage);
-	if (turn_tell_attributes(turn, turn->at, mailbox, is_in_transaction) <
-	    0)
+	/* Where Dovecot refused it nothing rises. */
+	if (turn_tell_attributes(turn, turn->at, mailbox,
+				 is_in_transaction && ret == 0) < 0)
 		e_error(turn->box->event,
 			"mbj: what became of attributes of %s is not told yet: "
 			"%s",

@@ -43,7 +43,7 @@ class ListCase(PairCase):
                    if f"/{self.user}/" in str(p))
         return path
 
-    def same(self, box="A"):
+    def same_list(self, box="A"):
         """The list is the same at both, and what some users have by it."""
         here = access_of(self.one, box)
         self.assertEqual(self.there(box), here)
@@ -144,6 +144,22 @@ class Access(ListCase):
         self.assertEqual(self.intents(), [], self.log()[-2000:])
         self.assertEqual(self.there()["bob"], "lr")
 
+    def test_nothing_rises(self):
+        """Goal: a change of a list that Dovecot refuses raises no modseq of
+        the journal, under which a later one would go.  Method: a list that
+        cannot be written; then flags without the plugin."""
+        where = self.mine(self.dovecot, "dovecot-acl").parent
+        mode = where.stat().st_mode
+        where.chmod(0o555)
+        status = self.one.setacl("A", "eve", "l")[0]
+        where.chmod(mode)
+        self.assertEqual((status, self.intents()), ("NO", []))
+        self.behind("flags", "add", "-u", self.user, "\\Flagged", "mailbox",
+                    "A", "1")
+        self.leave(self.one)
+        self.ok(self.login().append("A", None, None, mail("second")))
+        self.same_there()
+
     def test_race(self):
         """Goal: a message arrives under no list that was the journal's before
         it.  Method: between a run's reading of lists and of messages rights
@@ -196,15 +212,15 @@ class Access(ListCase):
                              ("tom", "l"), ("tom", '""'), ("-tom", "w"),
                              ("-eve", "w"), ("-eve", '""'), ("anyone", "l")):
             self.ok(self.one.setacl("A", name, rights))
-        self.same()
+        self.same_list()
         self.ok(self.one.setacl("A", "anyone", '""'))
         self.ok(self.one.deleteacl("A", "bob"))
         self.ok(self.one.setacl("A", "$b", '""'))
-        self.same()
+        self.same_list()
         self.ok(self.one.deleteacl("A", "tom"))
         self.ok(self.one.deleteacl("A", "-eve"))
         self.ok(self.one.setacl("A", "$a", "l"))
-        self.same()
+        self.same_list()
 
 
 class Defaults(ListCase):
@@ -219,7 +235,7 @@ class Defaults(ListCase):
         for rights in ("l", '""'):
             self.ok(self.one.setacl("A", "anyone", rights))
         self.ok(self.one.append("A", None, None, mail("secret")))
-        self.same()
+        self.same_list()
         status, said = self.other.doveadm(
             "-o", "mail_plugins=acl", "-o", "plugin/acl_user=joe", "acl",
             "rights", "-u", self.user, "A")
