@@ -35,6 +35,8 @@ class Follow(PairCase):
         self.follower.send_signal(number)
         status = self.follower.wait(30)
         self.follower = None
+        if number == signal.SIGKILL:
+            self.other.unlock_dead()
         return status
 
     def said(self):
@@ -156,7 +158,6 @@ class Follow(PairCase):
         fast another user's does.  Method: that one has news again before any
         run ends, made behind its reading of the account."""
         self.end_follower(signal.SIGKILL)
-        self.other.unlock_dead()
         users = [f"{self.user}{n}" for n in range(3)]
         for user in users + [self.user]:
             client = self.dovecot.login(user)
@@ -193,7 +194,6 @@ class Follow(PairCase):
             what = rng.randrange(6)
             if what < 2:
                 self.end_follower(signal.SIGKILL)
-                self.other.unlock_dead()
                 self.begin_follower()
             elif what == 2:
                 self.replica.kill()
