@@ -31,7 +31,7 @@ class ServiceCase(Case):
         return self.server
 
     def wait_for(self, path):
-        for _ in range(2000):
+        for _ in range(6000):
             try:
                 self.connect(path).close()
                 return

@@ -95,7 +95,7 @@ class Examples(Case):
     def test_through_the_service(self):
         server = subprocess.Popen([mbjtest.MBJ, "serve", self.p])
         try:
-            for _ in range(2000):
+            for _ in range(6000):
                 if (self.p / "socket").exists():
                     break
                 time.sleep(0.01)

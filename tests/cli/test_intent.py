@@ -19,7 +19,7 @@ class Intents(Case):
     def serve(self):
         self.server = subprocess.Popen([mbjtest.MBJ, "serve", str(self.p)],
                                        stderr=subprocess.DEVNULL)
-        for _ in range(2000):
+        for _ in range(6000):
             try:
                 with socket.socket(socket.AF_UNIX) as peer:
                     peer.connect(str(self.p / "socket"))

@@ -100,7 +100,7 @@ class Metadata(Case):
         self.addCleanup(server.wait)
         self.addCleanup(server.kill)
         # Anything that opens the store itself would be in its way.
-        for _ in range(2000):
+        for _ in range(6000):
             with socket.socket(socket.AF_UNIX) as probe:
                 if probe.connect_ex(str(self.p / "socket")) == 0:
                     return

@@ -201,7 +201,7 @@ class Service(ServiceCase):
         said = self.mbj("tree", self.p, "alice", status=LOCKED)
         self.assertIn("2 connections are open", said.err)
         two.pop().close()
-        for _ in range(100):
+        for _ in range(3000):
             if run("tree", self.p, "alice").status == OK:
                 break
             time.sleep(0.02)

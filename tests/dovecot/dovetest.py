@@ -141,7 +141,7 @@ class Dovecot:
     def listens(self):
         self.process = subprocess.Popen([DOVECOT, "-F", "-c", self.conf],
                                         stderr=subprocess.DEVNULL)
-        for _ in range(2000):
+        for _ in range(6000):
             if self.process.poll() is not None:
                 return False
             if (self.d / "run" / "master.pid").exists():
@@ -391,7 +391,7 @@ class DovecotCase(mbjtest.Case):
             [mbjtest.MBJ, "serve", str(cls.store), "--socket",
              str(cls.socket), "--group", str(MAIL_GID)],
             stderr=subprocess.DEVNULL)
-        for _ in range(2000):
+        for _ in range(6000):
             try:
                 with socket.socket(socket.AF_UNIX) as peer:
                     peer.connect(str(cls.socket))

@@ -132,7 +132,7 @@ class MessageCase(DovecotCase):
 
     def said(self, text):
         """Dovecot's log has it; another process writes that."""
-        for _ in range(1000):
+        for _ in range(6000):
             if text in self.log():
                 return
             time.sleep(0.01)

@@ -166,7 +166,7 @@ exec sleep infinity
              "--kill-child", "--mount-proc", *BASH, script],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL)
-        for _ in range(500):
+        for _ in range(3000):
             if (work / f"{name}.up").exists():
                 break
             assert self.process.poll() is None, f"{name} does not come up"
