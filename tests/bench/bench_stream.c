@@ -7,14 +7,16 @@
  * source process through a pair of sockets to a new replica, against
  * mbj_replay_journal of the same journal; groups a second.
  *
- * latency: a primary commits RATE groups a second; for each the time from the
- * return of mbj_store_submit, when it is on disk, to when the replica's
- * journal has published it; beside it what one fdatasync of a file there takes.
+ * latency: a primary commits 100, and 1,000, groups a second; for each the time
+ * from the return of mbj_store_submit, when it is on disk, to when the
+ * replica's journal has published it; beside it what one fdatasync of a file
+ * there takes.
  *
  * Output: a table, and one JSON object a line.
  */
 #define _DEFAULT_SOURCE
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -26,15 +28,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <mbj/blob.h>
 #include <mbj/codec.h>
 #include <mbj/stream.h>
 
 #include "bench_dir.h"
+#include "bench_journal.h"
 
 extern char **environ;
 
-enum { BOXES = 10, ROUNDS_MAX = 9, RATE = 100, SYNCS = 200 };
+enum { ROUNDS_MAX = 9, SYNCS = 200 };
 
 struct bench {
 	unsigned rounds;
@@ -69,114 +71,6 @@ static void sleep_until(double s)
 		;
 }
 
-static _Noreturn void stop(const char *what, const char *why)
-{
-	(void)fprintf(stderr, "bench_stream: %s: %s\n", what, why);
-	exit(1);
-}
-
-/* ------------------------------------------------------------- journal */
-
-static void submit(struct mbj_store *store, const struct mbj_edit *edit)
-{
-	struct mbj_outcome outcome = {.lsn = {0}};
-	struct mbj_error err;
-
-	if (mbj_store_submit(store, edit, &outcome, &err) < 0)
-		stop("edit", err.message);
-	mbj_outcome_done(&outcome);
-}
-
-static struct mbj_id box_id(unsigned number)
-{
-	struct mbj_id id = {{0xbe}};
-
-	mbj_store_u32(id.b + 12, number + 1);
-	return id;
-}
-
-static void account_import(struct mbj_store *store)
-{
-	struct mbj_change changes[BOXES + 1];
-	struct mbj_edit edit = MBJ_EDIT_INIT;
-	char names[BOXES + 1][32];
-
-	for (unsigned i = 0; i <= BOXES; i++) {
-		(void)snprintf(names[i], sizeof(names[i]), "mailbox-%u", i);
-		changes[i] = (struct mbj_change){
-			.kind = MBJ_CHANGE_CREATE,
-			.has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT,
-			.id = box_id(i),
-			.name = mbj_bytes_str(i ? names[i] : "INBOX"),
-		};
-	}
-	edit.kind = MBJ_EDIT_IMPORT;
-	edit.account = mbj_bytes_str("u");
-	edit.policy = MBJ_NAME_POLICY_DEFAULT;
-	edit.changes = changes;
-	edit.change_count = BOXES + 1;
-	submit(store, &edit);
-}
-
-static void box_rename(struct mbj_store *store, unsigned turn)
-{
-	struct mbj_change change = {
-		.kind = MBJ_CHANGE_UPDATE,
-		.has = MBJ_CHANGE_HAS_NAME,
-		.id = box_id(1 + turn % BOXES),
-	};
-	struct mbj_edit edit = MBJ_EDIT_INIT;
-	char name[32];
-
-	(void)snprintf(name, sizeof(name), "renamed-%u", turn);
-	change.name = mbj_bytes_str(name);
-	edit.kind = MBJ_EDIT_SET;
-	edit.account = mbj_bytes_str("u");
-	edit.changes = &change;
-	edit.change_count = 1;
-	submit(store, &edit);
-}
-
-/* A message of 8 KiB, no two alike. */
-static void message_append(struct mbj_store *store, unsigned turn)
-{
-	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_APPEND,
-					.mailbox = box_id(0),
-					.size = 8192};
-	struct mbj_edit edit = MBJ_EDIT_INIT;
-	struct mbj_blobs *blobs = NULL;
-	struct mbj_error err;
-	char bytes[8192];
-
-	memset(bytes, 'x', sizeof(bytes));
-	(void)snprintf(bytes, sizeof(bytes), "message %u\r\n", turn);
-	if (mbj_store_blobs(store, &blobs, &err) < 0 ||
-	    mbj_blob_put(blobs, mbj_bytes_make(bytes, sizeof(bytes)),
-			 &step.blob, &err) < 0)
-		stop("message", err.message);
-	edit.kind = MBJ_EDIT_MESSAGES;
-	edit.account = mbj_bytes_str("u");
-	edit.messages = &step;
-	edit.message_count = 1;
-	submit(store, &edit);
-}
-
-static void journal_make(const char *dir, unsigned groups, unsigned messages)
-{
-	struct mbj_store *store = NULL;
-	struct mbj_error err;
-
-	if (mbj_store_init(dir, MBJ_STORE_PRIMARY, NULL, &err) < 0 ||
-	    mbj_store_open(dir, NULL, &store, &err) < 0)
-		stop("primary", err.message);
-	account_import(store);
-	for (unsigned i = 0; i < groups; i++)
-		box_rename(store, i);
-	for (unsigned i = 0; i < messages; i++)
-		message_append(store, i);
-	mbj_store_close(&store);
-}
-
 /* ------------------------------------------------------------- streams */
 
 /* This program as the source, on standard input and output. */
@@ -207,12 +101,12 @@ static pid_t source_begin(const char *dir, int *ret_fd)
 	    fcntl(fds[0], F_SETFD, FD_CLOEXEC) != 0 ||
 	    fcntl(fds[1], F_SETFD, FD_CLOEXEC) != 0 ||
 	    posix_spawn_file_actions_init(&actions) != 0)
-		stop("socket", "cannot be made");
+		bench_stop("socket", "cannot be made");
 	(void)posix_spawn_file_actions_adddup2(&actions, fds[1], 0);
 	(void)posix_spawn_file_actions_adddup2(&actions, fds[1], 1);
 	if (posix_spawn(&process, "/proc/self/exe", &actions, NULL, arguments,
 			environ) != 0)
-		stop("source", "cannot be started");
+		bench_stop("source", "cannot be started");
 	(void)posix_spawn_file_actions_destroy(&actions);
 	(void)close(fds[1]);
 	*ret_fd = fds[0];
@@ -225,7 +119,7 @@ static void source_end(pid_t process, int fd)
 
 	(void)close(fd);
 	if (waitpid(process, &status, 0) != process || status != 0)
-		stop("source", "failed");
+		bench_stop("source", "failed");
 }
 
 static void replica_open(const char *dir, struct mbj_store **ret_store)
@@ -234,7 +128,7 @@ static void replica_open(const char *dir, struct mbj_store **ret_store)
 
 	if (mbj_store_init(dir, MBJ_STORE_REPLICA, NULL, &err) < 0 ||
 	    mbj_replica_open(dir, NULL, ret_store, &err) < 0)
-		stop("replica", err.message);
+		bench_stop("replica", err.message);
 }
 
 /*
@@ -268,9 +162,9 @@ static double replica_time(const char *primary, const char *dir,
 	begin = now_s() - begin;
 	*ret_cpu = cpu_s() - *ret_cpu;
 	if (rc < 0)
-		stop("replica", err.message);
+		bench_stop("replica", err.message);
 	if (result.replay.groups != groups || result.replay.blobs_missing != 0)
-		stop("replica", "not all came");
+		bench_stop("replica", "not all came");
 	if (is_stream)
 		source_end(process, options.in_fd);
 	mbj_store_close(&store);
@@ -311,7 +205,7 @@ static pid_t follower_begin(const char *primary, const char *dir)
 	pid_t process = fork();
 
 	if (process < 0)
-		stop("follower", "cannot fork");
+		bench_stop("follower", "cannot fork");
 	if (process > 0)
 		return process;
 	replica_open(dir, &store);
@@ -334,16 +228,52 @@ static uint64_t published(int *fd, const char *dir)
 	return mbj_load_u64(bytes + 8);
 }
 
-static void published_wait(int *fd, const char *dir, uint64_t lsn)
+static void pause_us(long us)
+{
+	struct timespec pause = {0, us * 1000};
+
+	(void)nanosleep(&pause, NULL);
+}
+
+/* What a thread sees of a replica's journal. */
+struct watch {
+	const char *dir;
+	double *seen; /* when group 2 + i was there */
+	unsigned count;
+};
+
+static void *watch_run(void *ctx)
+{
+	struct watch *watch = ctx;
+	double until = now_s() + 300;
+	unsigned done = 0;
+	int fd = -1;
+
+	while (done < watch->count) {
+		uint64_t lsn = published(&fd, watch->dir);
+		double now = now_s();
+
+		if (now > until)
+			bench_stop("replica", "does not follow");
+		while (done < watch->count && 2 + done <= lsn)
+			watch->seen[done++] = now;
+		pause_us(50);
+	}
+	(void)close(fd);
+	return NULL;
+}
+
+static void first_wait(const char *dir)
 {
 	double until = now_s() + 30;
-	struct timespec pause = {0, 100000};
+	int fd = -1;
 
-	while (published(fd, dir) < lsn) {
+	while (published(&fd, dir) < 1) {
 		if (now_s() > until)
-			stop("replica", "does not follow");
-		(void)nanosleep(&pause, NULL);
+			bench_stop("replica", "does not follow");
+		pause_us(100);
 	}
+	(void)close(fd);
 }
 
 static void syncs_report(const char *dir)
@@ -355,12 +285,12 @@ static void syncs_report(const char *dir)
 	(void)snprintf(path, sizeof(path), "%s/sync", dir);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
-		stop(path, "cannot be made");
+		bench_stop(path, "cannot be made");
 	for (int i = 0; i < SYNCS; i++) {
 		times[i] = now_s();
 		if (pwrite(fd, path, 256, 256 * (off_t)i) != 256 ||
 		    fdatasync(fd) != 0)
-			stop(path, "cannot be written");
+			bench_stop(path, "cannot be written");
 		times[i] = 1e3 * (now_s() - times[i]);
 	}
 	(void)close(fd);
@@ -368,48 +298,68 @@ static void syncs_report(const char *dir)
 	report("fdatasync-p99", quantile(times, SYNCS, 99), "ms");
 }
 
-static void latency_run(const struct bench *bench)
+/* Commit count groups, rate a second; how long each took to be there. */
+static void latency_measure(struct mbj_store *store, const char *dir,
+			    unsigned count, unsigned rate)
 {
-	double *times = calloc(bench->live, sizeof(*times));
+	double *committed = calloc(count, 2 * sizeof(*committed));
+	struct watch watch = {.dir = dir, .count = count};
+	pthread_t thread;
+	char what[64];
+	double begin;
+
+	if (committed == NULL)
+		bench_stop("latency", "out of memory");
+	watch.seen = committed + count;
+	if (pthread_create(&thread, NULL, watch_run, &watch) != 0)
+		bench_stop("latency", "no thread");
+	begin = now_s();
+	for (unsigned i = 0; i < count; i++) {
+		sleep_until(begin + (double)i / rate);
+		bench_rename(store, 0, i);
+		committed[i] = now_s();
+	}
+	(void)snprintf(what, sizeof(what), "latency-%u-rate", rate);
+	report(what, count / (now_s() - begin), "groups/s");
+	(void)pthread_join(thread, NULL);
+	for (unsigned i = 0; i < count; i++) {
+		double late = watch.seen[i] - committed[i];
+
+		committed[i] = late > 0 ? 1e3 * late : 0;
+	}
+	(void)snprintf(what, sizeof(what), "latency-%u-p50", rate);
+	report(what, quantile(committed, count, 50), "ms");
+	(void)snprintf(what, sizeof(what), "latency-%u-p99", rate);
+	report(what, quantile(committed, count, 99), "ms");
+	free(committed);
+}
+
+static void latency_run(const struct bench *bench, unsigned rate)
+{
+	struct bench_journal journal = {.accounts = 1};
 	struct mbj_store *store = NULL;
 	struct mbj_error err;
 	char primary[640];
 	char dir[640];
 	pid_t follower;
-	double begin;
-	int fd = -1;
 
-	if (times == NULL)
-		stop("latency", "out of memory");
-	(void)snprintf(primary, sizeof(primary), "%s/lp", bench->dir);
-	(void)snprintf(dir, sizeof(dir), "%s/lr", bench->dir);
-	journal_make(primary, 0, 0);
+	(void)snprintf(primary, sizeof(primary), "%s/lp%u", bench->dir, rate);
+	(void)snprintf(dir, sizeof(dir), "%s/lr%u", bench->dir, rate);
+	bench_journal_make(primary, &journal);
 	follower = follower_begin(primary, dir);
-	published_wait(&fd, dir, 1);
+	first_wait(dir);
 	if (mbj_store_open(primary, NULL, &store, &err) < 0)
-		stop("primary", err.message);
-	begin = now_s();
-	for (unsigned i = 0; i < bench->live; i++) {
-		sleep_until(begin + (double)i / RATE);
-		box_rename(store, i);
-		times[i] = now_s();
-		published_wait(&fd, dir, 2 + i);
-		times[i] = 1e3 * (now_s() - times[i]);
-	}
-	report("groups/s", bench->live / (now_s() - begin), "1/s");
-	report("latency-p50", quantile(times, bench->live, 50), "ms");
-	report("latency-p99", quantile(times, bench->live, 99), "ms");
-	syncs_report(bench->dir);
+		bench_stop("primary", err.message);
+	latency_measure(store, dir, bench->live, rate);
 	(void)kill(follower, SIGKILL);
 	(void)waitpid(follower, NULL, 0);
-	(void)close(fd);
 	mbj_store_close(&store);
-	free(times);
 }
 
 static void throughput_run(const struct bench *bench, const char *name,
-			   unsigned groups, unsigned messages)
+			   const struct bench_journal *journal)
 {
+	const unsigned count = bench_journal_groups(journal);
 	double ratios[ROUNDS_MAX];
 	double local[ROUNDS_MAX];
 	double stream[ROUNDS_MAX];
@@ -419,9 +369,8 @@ static void throughput_run(const struct bench *bench, const char *name,
 	char what[64];
 
 	(void)snprintf(primary, sizeof(primary), "%s/p-%s", bench->dir, name);
-	journal_make(primary, groups, messages);
+	bench_journal_make(primary, journal);
 	for (unsigned i = 0; i < bench->rounds; i++) {
-		uint64_t count = 1 + groups + messages;
 		double local_cpu;
 		double stream_cpu;
 
@@ -434,11 +383,9 @@ static void throughput_run(const struct bench *bench, const char *name,
 		cpus[i] = local_cpu / stream_cpu;
 	}
 	(void)snprintf(what, sizeof(what), "%s-local", name);
-	report(what, (groups + messages) / quantile(local, bench->rounds, 50),
-	       "groups/s");
+	report(what, count / quantile(local, bench->rounds, 50), "groups/s");
 	(void)snprintf(what, sizeof(what), "%s-stream", name);
-	report(what, (groups + messages) / quantile(stream, bench->rounds, 50),
-	       "groups/s");
+	report(what, count / quantile(stream, bench->rounds, 50), "groups/s");
 	(void)snprintf(what, sizeof(what), "%s-ratio", name);
 	report(what, quantile(ratios, bench->rounds, 50), "1");
 	(void)snprintf(what, sizeof(what), "%s-cpu-ratio", name);
@@ -469,11 +416,17 @@ int main(int argc, char **argv)
 	(void)snprintf(bench.dir, sizeof(bench.dir), "%s/mbj-bench-XXXXXX",
 		       parent);
 	if (!mkdtemp(bench.dir))
-		stop(parent, "no directory can be made there");
-	throughput_run(&bench, "renames", bench.groups, 0);
-	throughput_run(&bench, "messages", 0, bench.messages);
-	latency_run(&bench);
+		bench_stop(parent, "no directory can be made there");
+	throughput_run(&bench, "renames",
+		       &(struct bench_journal){.accounts = 1,
+					       .renames = bench.groups});
+	throughput_run(&bench, "messages",
+		       &(struct bench_journal){.accounts = 1,
+					       .messages = bench.messages});
+	latency_run(&bench, 100);
+	latency_run(&bench, 1000);
+	syncs_report(bench.dir);
 	if (bench_dir_remove(bench.dir) != 0)
-		stop(bench.dir, "cannot be removed");
+		bench_stop(bench.dir, "cannot be removed");
 	return 0;
 }
