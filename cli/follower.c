@@ -183,6 +183,7 @@ static enum mbj_rc connection_run(struct follower *f)
 
 	f->is_over = f->options.is_once;
 	f->is_renewed = false;
+	f->paused_ms = 0;
 	mbj_upstream_connect(f->options.upstream);
 	rc = source_reach(f, &carrier);
 	if (is_stopped_before(f, rc))
@@ -193,6 +194,7 @@ static enum mbj_rc connection_run(struct follower *f)
 	carrier_end(&carrier);
 	total_add(f, &result);
 	f->is_renewed = result.is_renewed;
+	f->paused_ms = result.paused_ms;
 	f->is_over = f->options.is_once || result.is_stopped ||
 		     result.is_renewed || failure_is_final(f, rc, &result);
 	/* One that brings nothing, and ends at once, may do so for ever. */
@@ -202,18 +204,46 @@ static enum mbj_rc connection_run(struct follower *f)
 	return rc;
 }
 
+/*
+ * For how long to wait: less and less often; while the source has us paused no
+ * longer than that lasts, as it may end before its time.
+ */
+static int64_t backoff_next(struct follower *f)
+{
+	int64_t ms = f->backoff_ms;
+
+	if (f->paused_ms > 0) {
+		f->backoff_ms = BACKOFF_MIN_MS;
+		if (f->paused_ms < BACKOFF_MIN_MS)
+			return BACKOFF_MIN_MS;
+		return f->paused_ms < BACKOFF_MAX_MS ? (int64_t)f->paused_ms
+						     : BACKOFF_MAX_MS;
+	}
+	f->backoff_ms = ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : ms * 2;
+	return ms;
+}
+
 /* True: told to stop meanwhile. */
 static bool backoff_wait(struct follower *f)
 {
 	struct pollfd fd = {.fd = f->options.stop_fd, .events = POLLIN};
-	int64_t ms = f->backoff_ms;
+	int64_t ms = backoff_next(f);
 	uint32_t chance = 0;
 
 	if (mbj_sys_posix()->random(NULL, &chance, sizeof(chance)) == 0)
 		ms -= (int64_t)(chance % (uint64_t)(ms / 2 + 1));
-	f->backoff_ms = f->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS
-							   : f->backoff_ms * 2;
 	return poll(&fd, 1, (int)ms) > 0;
+}
+
+/* Of a pause once is enough, however often it is asked whether it is over. */
+static void end_say(const struct follower *f, bool was_paused)
+{
+	if (f->paused_ms == 0)
+		cli_say(f->call,
+			"the connection ended, another one is made: %s",
+			f->err.message);
+	else if (!was_paused)
+		cli_say(f->call, "%s", f->err.message);
 }
 
 /* A certificate for another store than that which the replica is of. */
@@ -245,14 +275,13 @@ enum mbj_rc follower_run(struct follower *f, struct mbj_store *store)
 		return rc;
 	}
 	for (;;) {
+		bool was_paused = f->paused_ms > 0;
+
 		rc = connection_run(f);
 		if (rc == MBJ_OK || f->is_over)
 			break;
 		mbj_upstream_part(f->options.upstream, false, &f->err);
-		cli_say(f->call,
-			"the connection ended, another one is made: "
-			"%s",
-			f->err.message);
+		end_say(f, was_paused);
 		if (backoff_wait(f)) {
 			rc = MBJ_OK;
 			break;

@@ -24,6 +24,7 @@ struct follower {
 	struct mbj_error err; /* of the connection that ended it */
 	char name[MBJ_REPLICA_NAME_MAX + 1];
 	int64_t backoff_ms;
+	uint64_t paused_ms; /* by the source, as it said last; 0: not */
 	bool is_over;
 	bool is_renewed; /* the store is to be opened again, for more */
 	/* What a service follows with: only a refusal ends it, whatever else

@@ -17,46 +17,18 @@
 #include <mbj/collect.h>
 #include <mbj/memory.h>
 
+#include "number.h"
+
 #define DAY_US (86400 * INT64_C(1000000))
 
 /* --------------------------------------------------------------- options */
-
-/* A number, with a unit behind it where one may be; false: it is none. */
-static bool number_read(const char *text, bool has_unit, uint64_t max,
-			uint64_t *ret_number)
-{
-	static const char units[] = "KMGT";
-	uint64_t number = 0;
-	const char *unit;
-	size_t n = 0;
-
-	for (; text[n] >= '0' && text[n] <= '9'; n++) {
-		uint64_t digit = (uint64_t)(text[n] - '0');
-
-		if (digit > max || number > (max - digit) / 10)
-			return false;
-		number = number * 10 + digit;
-	}
-	if (n == 0)
-		return false;
-	if (has_unit && text[n] != '\0' && text[n + 1] == '\0' &&
-	    (unit = strchr(units, text[n])) != NULL) {
-		unsigned shift = 10 * (unsigned)(unit - units + 1);
-
-		if (number > max >> shift)
-			return false;
-		number <<= shift;
-		n++;
-	}
-	*ret_number = number;
-	return text[n] == '\0';
-}
 
 static int keep_option(const struct cli_call *call, const char *word,
 		       const char *text, bool has_unit, uint64_t max,
 		       uint64_t *number)
 {
-	if (text == NULL || number_read(text, has_unit, max, number))
+	if (text == NULL || (has_unit ? number_size_read(text, max, number)
+				      : number_read(text, max, number)))
 		return CLI_OK;
 	cli_say(call,
 		"--%s wants a number from 0 to %" PRIu64 ", not \"%.100s\"",

@@ -112,6 +112,8 @@ static void put_upstream(struct metrics *m, const struct mbj_client_status *s)
 	put_seconds(m, "lag_seconds", u->lag_ms,
 		    "Since the replica was known to have all that its source "
 		    "had; it grows while nothing is heard.");
+	put_seconds(m, "upstream_paused_seconds", u->paused_ms,
+		    "For how long the source pauses it, 0: it does not.");
 	put_number(m, "contents_lost", "gauge", u->lost,
 		   "Contents needed here that the source has lost.");
 }
@@ -119,6 +121,7 @@ static void put_upstream(struct metrics *m, const struct mbj_client_status *s)
 static void put_store(struct metrics *m, const struct cli_status *status)
 {
 	const struct mbj_client_status *s = &status->store;
+	uint64_t paused_ms = 0;
 	uint64_t lag = 0;
 
 	put_number(m, "up", "gauge", status->is_served,
@@ -150,7 +153,13 @@ static void put_store(struct metrics *m, const struct cli_status *status)
 		   cli_replicas_away(status->replicas, status->replica_count,
 				     REPLICA_AWAY_S * UINT64_C(1000)),
 		   "Replicas that are not known to have been current in "
-		   "the last 300 s.");
+		   "the last 300 s, and are not paused.");
+	put_number(m, "replicas_paused", "gauge",
+		   cli_replicas_paused(status->replicas, status->replica_count,
+				       &paused_ms),
+		   "Replicas that are paused.");
+	put_seconds(m, "replica_paused_seconds_most", paused_ms,
+		    "For how long the last of them stays so.");
 	put_number(m, "replica_lag_known", "gauge",
 		   cli_replicas_best(status->replicas, status->replica_count,
 				     &lag),

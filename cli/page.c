@@ -154,6 +154,11 @@ static void put_upstream(struct mbj_buf *out, const struct mbj_client_status *s)
 	if (u->was_met)
 		html_duration(out, u->heard_ms);
 	put(out, u->was_met ? " ago</td></tr>\n" : "never</td></tr>\n");
+	if (u->paused_ms > 0) {
+		put(out, "<tr><th scope=\"row\">Paused by it</th><td>for ");
+		html_duration(out, u->paused_ms);
+		put(out, " more</td></tr>\n");
+	}
 	if (u->lost > 0)
 		fact(out, "Contents lost there", "%" PRIu64, u->lost);
 	if (u->reason[0] != '\0') {
@@ -176,8 +181,14 @@ static void put_replica(struct mbj_buf *out, const struct mbj_client_status *s,
 	html_name(out, mbj_bytes_str(note->name[0] != '\0' ? note->name : id));
 	put(out, "</bdi></th>");
 	cell(out, "State");
-	put(out,
-	    cli_replica_is_connected(note) ? "connected" : "\xe2\x96\xb2 away");
+	if (note->paused_ms == 0) {
+		put(out, cli_replica_is_connected(note) ? "connected"
+							: "\xe2\x96\xb2 away");
+	} else {
+		put(out, "paused, for ");
+		html_duration(out, note->paused_ms);
+		put(out, " more");
+	}
 	put(out, "</td>");
 	cell(out, "Current");
 	if (mbj_replica_lag(note, boot, &lag)) {

@@ -4,6 +4,7 @@
 #include "replicas.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include <mbj/jmap.h>
 
@@ -15,6 +16,43 @@ uint64_t cli_replica_heard_s(const struct mbj_replica_note *note)
 	int64_t ago = sys->now_us(sys->ctx) - note->heard_us;
 
 	return ago > 0 ? (uint64_t)ago / 1000000 : 0;
+}
+
+enum mbj_rc cli_replica_find(const char *dir,
+			     const struct mbj_replica_note *notes, size_t count,
+			     const char *text, struct mbj_id *ret_instance,
+			     struct mbj_error *err)
+{
+	size_t found = 0;
+
+	if (mbj_id_parse(mbj_bytes_str(text), ret_instance))
+		return MBJ_OK;
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(notes[i].name, text) != 0)
+			continue;
+		*ret_instance = notes[i].instance;
+		found++;
+	}
+	if (found == 0)
+		return mbj_error_set(err, MBJ_ENOTFOUND,
+				     "%s knows no replica \"%s\"", dir, text);
+	if (found > 1)
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "%zu replicas are called \"%s\": say "
+				     "which by its instance",
+				     found, text);
+	return MBJ_OK;
+}
+
+void cli_replica_state(const struct mbj_replica_note *note, struct mbj_buf *out)
+{
+	if (note->paused_ms > 0)
+		mbj_buf_format(out, "paused for %" PRIu64 " s more",
+			       (note->paused_ms + 999) / 1000);
+	else
+		mbj_buf_put_str(out, cli_replica_is_connected(note)
+					     ? "connected"
+					     : "away");
 }
 
 bool cli_replica_is_connected(const struct mbj_replica_note *note)
@@ -41,12 +79,13 @@ void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
 		mbj_buf_format(out,
 			       ",\"received\":%" PRIu64 ",\"applied\":%" PRIu64
 			       ",\"parked\":%" PRIu64
-			       ",\"connected\":%s,\"heardAgo\":%" PRIu64,
+			       ",\"connected\":%s,\"pausedMs\":%" PRIu64
+			       ",\"heardAgo\":%" PRIu64,
 			       note->received.v, note->applied.v,
 			       note->parked.v,
 			       cli_replica_is_connected(note) ? "true"
 							      : "false",
-			       cli_replica_heard_s(note));
+			       note->paused_ms, cli_replica_heard_s(note));
 		if (mbj_replica_lag(note, boot, &lag))
 			mbj_buf_format(out, ",\"lagMs\":%" PRIu64 "}", lag);
 		else
@@ -68,9 +107,9 @@ void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
 		mbj_id_print(note->instance, id);
 		mbj_buf_format(out, "%s%s ", head, id);
 		mbj_name_escape(out, mbj_bytes_str(note->name));
-		mbj_buf_format(out, ": %s, applied to group %" PRIu64,
-			       cli_replica_is_connected(note) ? "connected"
-							      : "away",
+		mbj_buf_put_str(out, ": ");
+		cli_replica_state(note, out);
+		mbj_buf_format(out, ", applied to group %" PRIu64,
 			       note->applied.v);
 		if (mbj_replica_lag(note, boot, &lag))
 			mbj_buf_format(out,
@@ -115,6 +154,21 @@ size_t cli_replicas_away(const struct mbj_replica_note *notes, size_t count,
 	uint64_t lag;
 
 	for (size_t i = 0; i < count; i++)
-		away += !mbj_replica_lag(&notes[i], boot, &lag) || lag >= ms;
+		away += notes[i].paused_ms == 0 &&
+			(!mbj_replica_lag(&notes[i], boot, &lag) || lag >= ms);
 	return away;
+}
+
+size_t cli_replicas_paused(const struct mbj_replica_note *notes, size_t count,
+			   uint64_t *ret_ms)
+{
+	size_t paused = 0;
+
+	*ret_ms = 0;
+	for (size_t i = 0; i < count; i++) {
+		paused += notes[i].paused_ms > 0;
+		if (notes[i].paused_ms > *ret_ms)
+			*ret_ms = notes[i].paused_ms;
+	}
+	return paused;
 }

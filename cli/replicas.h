@@ -15,15 +15,32 @@ enum { REPLICA_AWAY_S = 300 };
 uint64_t cli_replica_heard_s(const struct mbj_replica_note *note);
 /* Whoever serves it may have been killed: it speaks every second or so. */
 bool cli_replica_is_connected(const struct mbj_replica_note *note);
+/* "connected", "away", "paused for 90 s more". */
+void cli_replica_state(const struct mbj_replica_note *note,
+		       struct mbj_buf *out);
+/*
+ * One of those in dir, by its instance, whether it is there or not, or by a
+ * name that it alone has.  Returns: MBJ_ENOTFOUND, MBJ_EINVALID.
+ */
+enum mbj_rc cli_replica_find(const char *dir,
+			     const struct mbj_replica_note *notes, size_t count,
+			     const char *text, struct mbj_id *ret_instance,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
 /* An array. */
 void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
 		       struct mbj_buf *out);
 /* A line each, with head before it. */
 void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
 		       size_t count, struct mbj_buf *out);
-/* How many are not known to have been current within so many milliseconds. */
+/*
+ * How many are not known to have been current within so many milliseconds; of
+ * one that is paused that is no news.
+ */
 size_t cli_replicas_away(const struct mbj_replica_note *notes, size_t count,
 			 uint64_t ms);
+/* How many are paused, and for how many milliseconds at most. */
+size_t cli_replicas_paused(const struct mbj_replica_note *notes, size_t count,
+			   uint64_t *ret_ms);
 /*
  * The one that is behind least: milliseconds.  False: of none is it known how
  * far it is.

@@ -39,7 +39,7 @@ static enum mbj_rc status_journal(const char *dir, struct cli_status *status,
 	return rc;
 }
 
-static bool is_socket(const char *path)
+bool cli_path_is_socket(const char *path)
 {
 	const struct mbj_sys *sys = mbj_sys_posix();
 	mode_t mode;
@@ -56,7 +56,7 @@ static enum mbj_rc service_connect(struct cli_watcher *w, struct mbj_error *err)
 	enum mbj_rc rc = MBJ_OK;
 
 	options.timeout_ms = LOOK_MS;
-	if (w->socket == NULL && !is_socket(w->path)) {
+	if (w->socket == NULL && !cli_path_is_socket(w->path)) {
 		rc = mbj_path_join(socket, w->path, MBJ_SERVICE_SOCKET, err);
 		at = socket;
 	}
@@ -97,7 +97,7 @@ static enum mbj_rc status_state(const char *path, struct cli_status *status,
 static enum mbj_rc status_replicas(const char *path, struct cli_status *status,
 				   struct mbj_error *err)
 {
-	status->has_replicas = !is_socket(path);
+	status->has_replicas = !cli_path_is_socket(path);
 	if (!status->has_replicas)
 		return MBJ_OK;
 	return mbj_replica_notes_load(NULL, path, &status->replicas,
@@ -111,7 +111,7 @@ enum mbj_rc cli_status_load(const char *path, struct cli_status *ret_status,
 	enum mbj_rc rc = MBJ_OK;
 
 	memset(ret_status, 0, sizeof(*ret_status));
-	if (!is_socket(path))
+	if (!cli_path_is_socket(path))
 		rc = status_journal(path, ret_status, err);
 	if (rc == MBJ_OK)
 		rc = status_state(path, ret_status, err);
@@ -139,7 +139,7 @@ enum mbj_rc cli_status_watch(struct cli_watcher *watcher,
 		cli_watcher_done(watcher);
 		mbj_client_status_done(&ret_status->store);
 	}
-	if (rc < 0 && !is_socket(watcher->path)) {
+	if (rc < 0 && !cli_path_is_socket(watcher->path)) {
 		rc = status_journal(watcher->path, ret_status, err);
 		ret_status->has_journal = rc == MBJ_OK;
 	} else {

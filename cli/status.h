@@ -50,6 +50,9 @@ enum mbj_rc cli_status_watch(struct cli_watcher *watcher,
 void cli_watcher_done(struct cli_watcher *watcher);
 void cli_status_done(struct cli_status *status);
 
+/* Whether a path leads to a service and not to a store. */
+bool cli_path_is_socket(const char *path);
+
 enum { STATUS_OUTPUT_MAX = 64 << 20 };
 
 /* status_print.c: an object, "schema" mbj.status/1; or a line a fact. */

@@ -92,6 +92,9 @@ static void put_upstream_text(const struct mbj_client_status *s,
 			       ", %" PRIu64
 			       " groups behind the source's %" PRIu64,
 			       cli_status_behind(s), u->end);
+	if (u->paused_ms > 0)
+		mbj_buf_format(out, ", paused by it for %" PRIu64 " s more",
+			       (u->paused_ms + 999) / 1000);
 	if (u->lost > 0)
 		mbj_buf_format(out, ", %" PRIu64 " contents lost there",
 			       u->lost);

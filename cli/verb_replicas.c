@@ -1,11 +1,6 @@
 /*
  * mbj replicas: who follows a store, how far each is, and forgetting one.
  */
-#include <inttypes.h>
-#include <string.h>
-
-#include <mbj/jmap.h>
-
 #include "replicas.h"
 
 enum { REPLICAS_OUTPUT_MAX = 16 << 20 };
@@ -43,49 +38,29 @@ static int replicas_list(const struct cli_call *call)
 	return cli_write_done(call, &out);
 }
 
-/* By its instance, or by a name that one alone has. */
-static enum mbj_rc replica_find(const char *dir, const char *text,
-				struct mbj_id *ret_instance,
-				struct mbj_error *err)
+static enum mbj_rc replica_forget(const char *dir, const char *text,
+				  struct mbj_error *err)
 {
 	struct mbj_replica_note *notes = NULL;
+	struct mbj_id instance;
 	size_t count = 0;
-	size_t found = 0;
 	size_t bad = 0;
 	enum mbj_rc rc;
 
-	if (mbj_id_parse(mbj_bytes_str(text), ret_instance))
-		return MBJ_OK;
 	rc = mbj_replica_notes_load(NULL, dir, &notes, &count, &bad, err);
-	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
-		if (strcmp(notes[i].name, text) != 0)
-			continue;
-		*ret_instance = notes[i].instance;
-		found++;
-	}
+	if (rc == MBJ_OK)
+		rc = cli_replica_find(dir, notes, count, text, &instance, err);
 	mbj_free(notes);
-	if (rc == MBJ_OK && found == 0)
-		rc = mbj_error_set(err, MBJ_ENOTFOUND,
-				   "%s knows no replica \"%s\"", dir, text);
-	if (rc == MBJ_OK && found > 1)
-		rc = mbj_error_set(err, MBJ_EINVALID,
-				   "%zu replicas are called \"%s\": say which "
-				   "by its instance",
-				   found, text);
-	return rc;
+	return rc == MBJ_OK ? mbj_replica_forget(NULL, dir, instance, err) : rc;
 }
 
 int verb_replicas(const struct cli_call *call)
 {
-	const char *dir = call->operands[0];
-	struct mbj_id instance;
 	struct mbj_error err;
-	enum mbj_rc rc;
 
 	if (call->options.forget == NULL)
 		return replicas_list(call);
-	rc = replica_find(dir, call->options.forget, &instance, &err);
-	if (rc == MBJ_OK)
-		rc = mbj_replica_forget(NULL, dir, instance, &err);
-	return rc < 0 ? cli_fail(call, &err) : CLI_OK;
+	if (replica_forget(call->operands[0], call->options.forget, &err) < 0)
+		return cli_fail(call, &err);
+	return CLI_OK;
 }

@@ -88,6 +88,10 @@ static void judge_upstream(struct verdict *v, const struct mbj_client_status *s)
 		      "not current since it began, %" PRIu64 " s ago, %s%s%s",
 		      u->up_ms / 1000, mbj_upstream_word(u->state), colon,
 		      u->reason);
+	if (u->paused_ms > 0)
+		found(v, VERDICT_OK, VERDICT_KIND_PAUSED,
+		      "paused by its source for %" PRIu64 " s more",
+		      (u->paused_ms + 999) / 1000);
 	if (u->lost > 0)
 		found(v, VERDICT_WARNING, VERDICT_KIND_LOST,
 		      "%" PRIu64 " contents that the source has lost", u->lost);
@@ -107,6 +111,20 @@ static void judge_away(struct verdict *v, const struct cli_status *status,
 		      away, status->replica_count, v->critical_s);
 }
 
+/* Wanted, and no surprise; that nothing comes there counts all the same. */
+static void judge_paused(struct verdict *v, const struct cli_status *status)
+{
+	uint64_t ms = 0;
+	size_t paused = cli_replicas_paused(status->replicas,
+					    status->replica_count, &ms);
+
+	if (paused > 0)
+		found(v, VERDICT_OK, VERDICT_KIND_PAUSED,
+		      "%zu of %zu replicas paused, for %" PRIu64
+		      " s more at most",
+		      paused, status->replica_count, (ms + 999) / 1000);
+}
+
 /* A primary that dies is only as well as its best replica. */
 static void judge_replicas(struct verdict *v, const struct cli_status *status)
 {
@@ -118,6 +136,7 @@ static void judge_replicas(struct verdict *v, const struct cli_status *status)
 		      status->replicas_bad);
 	if (status->replica_count == 0)
 		return;
+	judge_paused(v, status);
 	if (!cli_replicas_best(status->replicas, status->replica_count, &lag)) {
 		found(v, VERDICT_WARNING, VERDICT_KIND_REPLICAS,
 		      "of no replica, of %zu, is it known how far it is",

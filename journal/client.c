@@ -97,6 +97,11 @@ const struct mbj_identity *mbj_client_identity(const struct mbj_client *client)
 				     : &client->identity;
 }
 
+const char *mbj_client_dir(const struct mbj_client *client)
+{
+	return client->dir;
+}
+
 struct mbj_store *mbj_client_store(struct mbj_client *client)
 {
 	return client->store;

@@ -50,6 +50,7 @@ struct mbj_client {
 	struct mbj_client_options options;
 	struct mbj_identity identity;
 	char path[MBJ_PATH_TEXT_MAX]; /* the socket's */
+	char dir[MBJ_PATH_TEXT_MAX];  /* the store's, or "" */
 	pthread_mutex_t mutex;
 	pthread_cond_t is_free; /* a link was given back */
 	struct link *idle;

@@ -224,6 +224,16 @@ static void link_close(struct link **link)
 	*link = NULL;
 }
 
+/* As the first service said: whoever was given it may have it still. */
+static void dir_take(struct mbj_client *client, struct mbj_bytes dir)
+{
+	if (client->dir[0] != '\0' || dir.n >= sizeof(client->dir) ||
+	    dir.n == 0 || memchr(dir.p, '\0', dir.n) != NULL)
+		return;
+	memcpy(client->dir, dir.p, dir.n);
+	client->dir[dir.n] = '\0';
+}
+
 static enum mbj_rc link_hello(struct mbj_client *client, struct link *link,
 			      struct mbj_error *err)
 {
@@ -241,6 +251,7 @@ static enum mbj_rc link_hello(struct mbj_client *client, struct link *link,
 	if (rc == MBJ_OK) {
 		pthread_mutex_lock(&client->mutex);
 		client->identity = answer.message.welcome.identity;
+		dir_take(client, answer.message.welcome.dir);
 		pthread_mutex_unlock(&client->mutex);
 	}
 	answer_done(&answer);

@@ -20,13 +20,15 @@ enum mbj_rc mbj_client_take(struct mbj_store *store,
 			    struct mbj_client **ret_client,
 			    struct mbj_error *err)
 {
+	const char *dir = mbj_store_dir(store);
 	enum mbj_rc rc;
 
-	MBJ_ASSERT(store != NULL);
+	MBJ_ASSERT(strlen(dir) < sizeof((*ret_client)->dir));
 	rc = client_new(NULL, ret_client, err);
 	if (rc < 0)
 		return rc;
 	(*ret_client)->store = store;
 	(*ret_client)->local = &LOCAL;
+	memcpy((*ret_client)->dir, dir, strlen(dir) + 1);
 	return MBJ_OK;
 }

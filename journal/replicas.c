@@ -23,12 +23,13 @@
 #include <mbj/hash.h>
 #include <mbj/memory.h>
 
+#include "replicas_impl.h"
 #include "store_impl.h"
 
 enum {
 	REPLICA_VERSION = 1,
 	REPLICA_SIZE_MAX = 512,
-	NAMES_MAX = MBJ_REPLICAS_MAX * 64,
+	NAMES_MAX = MBJ_REPLICAS_MAX * 128,
 	LOCK_MS = 1000,
 	OTHER_MS = 60000, /* another session lives if it was heard since */
 	WAS_CURRENT = 1,
@@ -115,14 +116,15 @@ static bool note_decode(struct mbj_bytes bytes, struct mbj_replica_note *note)
 	note->was_current = (flags & WAS_CURRENT) != 0;
 	note->is_connected = (flags & IS_CONNECTED) != 0;
 	note->is_certified = false;
+	note->paused_ms = 0;
 	if (name.n > 0)
 		memcpy(note->name, name.p, name.n);
 	note->name[name.n] = '\0';
 	return strlen(note->name) == name.n;
 }
 
-static enum mbj_rc replicas_path(char path[MBJ_PATH_TEXT_MAX], const char *dir,
-				 struct mbj_error *err)
+enum mbj_rc replicas_path(char path[MBJ_PATH_TEXT_MAX], const char *dir,
+			  struct mbj_error *err)
 {
 	return mbj_path_join(path, dir, STORE_REPLICAS_NAME, err);
 }
@@ -248,9 +250,8 @@ static enum mbj_rc note_write(const struct mbj_sys *sys, const char *path,
 	return rc;
 }
 
-/* The directory's lock: others are done in a moment, or something is wrong. */
-static enum mbj_rc lock_take(const struct mbj_sys *sys, const char *path,
-			     struct mbj_file *ret_lock, struct mbj_error *err)
+enum mbj_rc replicas_lock(const struct mbj_sys *sys, const char *path,
+			  struct mbj_file *ret_lock, struct mbj_error *err)
 {
 	char file[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc;
@@ -294,7 +295,7 @@ enum mbj_rc store_replicas_lock(const struct mbj_store *store,
 	if (rc == MBJ_OK)
 		rc = directory_make(store->sys, store->dir, path, err);
 	if (rc == MBJ_OK)
-		rc = lock_take(store->sys, path, ret_lock, err);
+		rc = replicas_lock(store->sys, path, ret_lock, err);
 	return rc;
 }
 
@@ -311,7 +312,7 @@ enum mbj_rc mbj_replica_note_save(const struct mbj_sys *sys, const char *dir,
 	if (rc == MBJ_OK)
 		rc = directory_make(sys, dir, path, err);
 	if (rc == MBJ_OK)
-		rc = lock_take(sys, path, &lock, err);
+		rc = replicas_lock(sys, path, &lock, err);
 	if (rc < 0)
 		return rc;
 	rc = note_write(sys, path, note, turn, err);
@@ -357,11 +358,12 @@ enum mbj_rc mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
 			break;
 		notes = array;
 		rc = note_load(sys, path, id, &notes[count], err);
-		if (rc == MBJ_OK) {
-			count++;
-		} else if (rc == MBJ_ENOTFOUND) { /* forgotten meanwhile */
+		if (rc == MBJ_OK)
+			rc = replica_pause_left(sys, path, id,
+						&notes[count++].paused_ms, err);
+		if (rc == MBJ_ENOTFOUND) { /* forgotten meanwhile */
 			rc = MBJ_OK;
-		} else if (ret_bad != NULL && rc != MBJ_ENOMEM) {
+		} else if (rc < 0 && ret_bad != NULL && rc != MBJ_ENOMEM) {
 			rc = MBJ_OK;
 			(*ret_bad)++;
 		}
@@ -394,7 +396,10 @@ enum mbj_rc mbj_replica_forget(const struct mbj_sys *sys, const char *dir,
 	if (!mbj_path_exists(sys, file))
 		return mbj_error_set(err, MBJ_ENOTFOUND,
 				     "%s knows no replica %s", dir, name);
-	rc = mbj_file_remove(sys, file, err);
+	/* A pause without a replica would be one that comes back's. */
+	rc = replica_pause_remove(sys, path, instance, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_remove(sys, file, err);
 	if (rc == MBJ_OK)
 		rc = mbj_dir_sync(sys, path, err);
 	return rc;

@@ -24,6 +24,7 @@ struct mbj_upstream {
 	int64_t heard_ms;
 	int64_t known_ms;
 	int64_t current_ms;
+	int64_t paused_until_ms; /* 0: it is not */
 };
 
 /*
@@ -100,6 +101,16 @@ void mbj_upstream_meet(struct mbj_upstream *upstream)
 	upstream->status.state = MBJ_UPSTREAM_FOLLOWING;
 	upstream->status.connections++;
 	upstream->status.reason[0] = '\0';
+	upstream->paused_until_ms = 0;
+	pthread_mutex_unlock(&upstream->mutex);
+}
+
+void mbj_upstream_pause(struct mbj_upstream *upstream, uint64_t ms)
+{
+	if (upstream == NULL)
+		return;
+	pthread_mutex_lock(&upstream->mutex);
+	upstream->paused_until_ms = mbj_monotonic_ms() + (int64_t)ms;
 	pthread_mutex_unlock(&upstream->mutex);
 }
 
@@ -172,5 +183,8 @@ void mbj_upstream_get(struct mbj_upstream *upstream,
 		ret_status->heard_ms = (uint64_t)(now - upstream->heard_ms);
 	if (ret_status->was_current)
 		ret_status->lag_ms = (uint64_t)(now - upstream->current_ms);
+	if (upstream->paused_until_ms > now)
+		ret_status->paused_ms =
+			(uint64_t)(upstream->paused_until_ms - now);
 	pthread_mutex_unlock(&upstream->mutex);
 }

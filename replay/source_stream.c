@@ -86,6 +86,19 @@ enum mbj_rc stream_fault_take(struct source_stream *s,
 	return rc;
 }
 
+/* It serves nothing for so long: that is for another connection. */
+static enum mbj_rc pause_take(struct source_stream *s, uint64_t ms,
+			      struct mbj_error *err)
+{
+	s->link.is_lost = true;
+	s->paused_ms = ms;
+	mbj_upstream_pause(s->upstream, ms);
+	return mbj_error_set(err, MBJ_EBUSY,
+			     "the source has paused this replica, for %llu s "
+			     "more",
+			     (unsigned long long)(ms / 1000));
+}
+
 /*
  * Say it, and hear what the source says to that.  One that hung up before it
  * heard us may have said why: its word is worth more than that it is gone.
@@ -132,6 +145,8 @@ enum mbj_rc source_stream_greet(struct source_stream *s,
 		return rc;
 	if (kind == STREAM_WELCOME)
 		return welcome_take(s, &m, err);
+	if (kind == STREAM_PAUSED)
+		return pause_take(s, m.paused_ms, err);
 	if (kind != STREAM_FAULT)
 		return peer_bad(s, err, "no welcome");
 	return stream_fault_take(s, &m.error, err);

@@ -40,6 +40,7 @@ struct source_stream {
 	uint16_t version;		  /* that is spoken */
 	bool is_met;			  /* it was accepted */
 	bool is_renewed;		  /* the replica begins anew */
+	uint64_t paused_ms;		  /* by the source, 0: it is not */
 	int64_t asked_ms;		  /* the last question */
 	const struct mbj_stream_pin *pin; /* the source's, or NULL */
 	struct mbj_identity identity;

@@ -340,6 +340,9 @@ static void field_encode(struct mbj_buf *buf, enum stream_field field,
 		mbj_buf_put_u64(buf, m->size);
 		mbj_buf_put_u32(buf, m->bytes_max);
 		return;
+	case STREAM_HAS_PAUSE:
+		mbj_buf_put_u64(buf, m->paused_ms);
+		return;
 	case STREAM_HAS_NONE:
 		break;
 	}
@@ -446,6 +449,12 @@ static enum mbj_rc field_decode(struct mbj_reader *reader,
 		return mbj_reader_ok(reader) ? MBJ_OK : bad(err, "snapshot");
 	case STREAM_HAS_PART:
 		return part_decode(reader, m, err);
+	case STREAM_HAS_PAUSE:
+		m->paused_ms = mbj_read_u64(reader);
+		return mbj_reader_ok(reader) && m->paused_ms > 0 &&
+				       m->paused_ms <= MBJ_PAUSE_MS_MAX
+			       ? MBJ_OK
+			       : bad(err, "pause");
 	case STREAM_HAS_NONE:
 		break;
 	}

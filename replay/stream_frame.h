@@ -10,7 +10,7 @@
  *
  * The replica asks and the source answers, each question in order:
  *
- *	hello     ->  welcome | fault
+ *	hello     ->  welcome | fault | paused (from version 3 on)
  *	fetch     ->  groups... , then end | fault
  *	contents  ->  for each: piece..., then here | lost
  *	snapshot  ->  offer, piece..., then here | lost; or fault
@@ -36,9 +36,10 @@
 #include <mbj/store.h>
 
 enum {
-	/* Both sides speak all from 1 to this; 2 has part. */
-	STREAM_VERSION = 2,
+	/* Both sides speak all from 1 to this; 2 has part, 3 paused. */
+	STREAM_VERSION = 3,
 	STREAM_VERSION_PARTS = 2,
+	STREAM_VERSION_PAUSED = 3,
 	STREAM_HEAD_SIZE = 16,
 	STREAM_FRAME_MAX = 1 << 20, /* head and body */
 	STREAM_DATA_MAX = STREAM_FRAME_MAX - STREAM_HEAD_SIZE,
@@ -61,7 +62,9 @@ enum {
 	X(DIGESTS, 6, "a number of SHA-256 and sizes")                      \
 	X(ERROR, 7, "an error")                                             \
 	X(SNAPSHOT, 8, "LSN of a snapshot, bytes")                          \
-	X(PART, 9, "lowest and highest LSN of a snapshot, a place in it, bytes")
+	X(PART, 9,                                                          \
+	  "lowest and highest LSN of a snapshot, a place in it, bytes")     \
+	X(PAUSE, 10, "ms that are left of a pause")
 
 enum stream_field {
 #define X(name, bit, what) STREAM_HAS_##name = 1 << (bit),
@@ -74,34 +77,36 @@ enum stream_side { STREAM_REPLICA = 0, STREAM_SOURCE = 1 };
 
 /* X(name, number, word, who sends it, fields, most bytes of its body).
  * Numbers stay what they are. */
-#define STREAM_KIND_MAP(X)                                                    \
-	X(HELLO, 1, "hello", STREAM_REPLICA,                                  \
-	  STREAM_HAS_VERSIONS | STREAM_HAS_REPLICA, STREAM_SMALL_MAX)         \
-	X(WELCOME, 2, "welcome", STREAM_SOURCE, STREAM_HAS_SOURCE,            \
-	  STREAM_SMALL_MAX)                                                   \
-	X(FETCH, 3, "fetch", STREAM_REPLICA, STREAM_HAS_WANT,                 \
-	  STREAM_SMALL_MAX)                                                   \
-	X(GROUPS, 4, "groups", STREAM_SOURCE, STREAM_HAS_DATA,                \
-	  STREAM_DATA_MAX)                                                    \
-	X(END, 5, "end", STREAM_SOURCE, STREAM_HAS_END, STREAM_SMALL_MAX)     \
-	X(CONTENTS, 6, "contents", STREAM_REPLICA, STREAM_HAS_DIGESTS,        \
-	  4 + STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE)                      \
-	X(PIECE, 7, "piece", STREAM_SOURCE, STREAM_HAS_DATA, STREAM_DATA_MAX) \
-	X(HERE, 8, "here", STREAM_SOURCE, STREAM_HAS_NONE, 0)                 \
-	X(LOST, 9, "lost", STREAM_SOURCE, STREAM_HAS_ERROR, STREAM_SMALL_MAX) \
-	X(FAULT, 10, "fault", STREAM_SOURCE, STREAM_HAS_ERROR,                \
-	  STREAM_SMALL_MAX)                                                   \
-	X(SNAPSHOT, 11, "snapshot", STREAM_REPLICA, STREAM_HAS_SNAPSHOT,      \
-	  STREAM_SMALL_MAX)                                                   \
-	X(OFFER, 12, "offer", STREAM_SOURCE, STREAM_HAS_SNAPSHOT,             \
-	  STREAM_SMALL_MAX)                                                   \
-	X(PART, 13, "part", STREAM_REPLICA, STREAM_HAS_PART, STREAM_SMALL_MAX)
+#define STREAM_KIND_MAP(X)                                                     \
+	X(HELLO, 1, "hello", STREAM_REPLICA,                                   \
+	  STREAM_HAS_VERSIONS | STREAM_HAS_REPLICA, STREAM_SMALL_MAX)          \
+	X(WELCOME, 2, "welcome", STREAM_SOURCE, STREAM_HAS_SOURCE,             \
+	  STREAM_SMALL_MAX)                                                    \
+	X(FETCH, 3, "fetch", STREAM_REPLICA, STREAM_HAS_WANT,                  \
+	  STREAM_SMALL_MAX)                                                    \
+	X(GROUPS, 4, "groups", STREAM_SOURCE, STREAM_HAS_DATA,                 \
+	  STREAM_DATA_MAX)                                                     \
+	X(END, 5, "end", STREAM_SOURCE, STREAM_HAS_END, STREAM_SMALL_MAX)      \
+	X(CONTENTS, 6, "contents", STREAM_REPLICA, STREAM_HAS_DIGESTS,         \
+	  4 + STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE)                       \
+	X(PIECE, 7, "piece", STREAM_SOURCE, STREAM_HAS_DATA, STREAM_DATA_MAX)  \
+	X(HERE, 8, "here", STREAM_SOURCE, STREAM_HAS_NONE, 0)                  \
+	X(LOST, 9, "lost", STREAM_SOURCE, STREAM_HAS_ERROR, STREAM_SMALL_MAX)  \
+	X(FAULT, 10, "fault", STREAM_SOURCE, STREAM_HAS_ERROR,                 \
+	  STREAM_SMALL_MAX)                                                    \
+	X(SNAPSHOT, 11, "snapshot", STREAM_REPLICA, STREAM_HAS_SNAPSHOT,       \
+	  STREAM_SMALL_MAX)                                                    \
+	X(OFFER, 12, "offer", STREAM_SOURCE, STREAM_HAS_SNAPSHOT,              \
+	  STREAM_SMALL_MAX)                                                    \
+	X(PART, 13, "part", STREAM_REPLICA, STREAM_HAS_PART, STREAM_SMALL_MAX) \
+	X(PAUSED, 14, "paused", STREAM_SOURCE, STREAM_HAS_PAUSE,               \
+	  STREAM_SMALL_MAX)
 
 enum stream_kind {
 #define X(name, number, word, side, fields, size_max) STREAM_##name = (number),
 	STREAM_KIND_MAP(X)
 #undef X
-		STREAM_KIND_LAST = STREAM_PART
+		STREAM_KIND_LAST = STREAM_PAUSED
 };
 
 struct stream_head {
@@ -145,6 +150,7 @@ struct stream_message {
 	 * that is named, least == snapshot, can any be here.
 	 */
 	struct mbj_lsn least;
+	uint64_t paused_ms; /* never 0, at most MBJ_PAUSE_MS_MAX */
 	struct mbj_error error;
 };
 

@@ -10,7 +10,8 @@
  *   2. no group with a damaged body is sent: the fault is named instead;
  *   3. one batch of groups and one piece are all that is in memory.
  *
- * Not here: contents and snapshots (stream_files.c).
+ * Not here: contents and snapshots (stream_files.c), what is kept of the
+ * replica and whether it is paused (stream_register.c).
  *
  * Threads: one.
  */
@@ -22,8 +23,6 @@
 enum {
 	/* Where nobody tells us that something was published. */
 	POLL_MS = 20,
-	/* Between writes of what is known of the replica. */
-	REGISTER_MS = 5000,
 	/* Whoever connects says hello at once. */
 	HELLO_MS = 30000,
 };
@@ -43,97 +42,6 @@ enum mbj_rc stream_fault_send(struct stream_server *s,
 
 	s->next.v = 0;
 	return stream_link_send(&s->link, STREAM_FAULT, &m, err);
-}
-
-/* -------------------------------------------------------------- register */
-
-static enum mbj_rc register_write(struct stream_server *s,
-				  enum mbj_note_turn turn,
-				  struct mbj_error *err)
-{
-	struct mbj_upstream_status status;
-	int64_t now = mbj_monotonic_ms();
-
-	mbj_upstream_get(s->board, &status);
-	s->note.was_current = status.was_current;
-	s->note.current_ms = now - (int64_t)status.lag_ms;
-	s->note_ms = now + REGISTER_MS;
-	return mbj_replica_note_save(s->sys, s->dir, &s->note, turn, err);
-}
-
-enum mbj_rc stream_register(struct stream_server *s,
-			    const struct stream_message *where,
-			    struct mbj_error *err)
-{
-	bool is_first = !s->note.is_connected;
-	bool was_current = s->note.was_current;
-	/* An older snapshot was offered: what it needs is to be held at once.
-	 */
-	bool is_back = where->received.v < s->note.received.v;
-	struct mbj_upstream_status status;
-	enum mbj_rc rc;
-
-	if (s->board == NULL)
-		return MBJ_OK;
-	mbj_upstream_apply(s->board, where->applied);
-	mbj_upstream_get(s->board, &status);
-	s->note.received = where->received;
-	s->note.applied = where->applied;
-	s->note.parked = where->parked;
-	s->note.heard_us = s->sys->now_us(s->sys->ctx);
-	s->note.heard_ms = mbj_monotonic_ms();
-	s->note.is_connected = true;
-	if (!is_first && !is_back && s->note.heard_ms < s->note_ms &&
-	    was_current == status.was_current)
-		return MBJ_OK;
-	rc = register_write(s, is_first ? MBJ_NOTE_FIRST : MBJ_NOTE_NEXT, err);
-	if (rc < 0 && is_first) {
-		s->note.is_connected = false;
-		(void)mbj_error_prefix(err, rc,
-				       "the replica cannot be registered");
-		/* Another connection may find it otherwise. */
-		if (rc != MBJ_EFENCED)
-			err->rc = MBJ_EIO;
-		return err->rc;
-	}
-	/* A trim that did not see it yet has moved the beginning before. */
-	return is_first ? stream_identity_check(s, err) : MBJ_OK;
-}
-
-static enum mbj_rc register_begin(struct stream_server *s,
-				  const struct stream_message *hello,
-				  struct mbj_error *err)
-{
-	struct mbj_bytes name;
-	enum mbj_rc rc;
-
-	/* What is of another store will not be served, or does not ask. */
-	if (mbj_id_is_reserved(hello->instance) ||
-	    (!mbj_id_is_root(hello->lineage) &&
-	     !mbj_id_equal(hello->lineage, s->identity.lineage)))
-		return MBJ_OK;
-	s->note.instance = hello->instance;
-	s->note.boot = mbj_boot_id();
-	s->note.is_certified = s->pin != NULL;
-	name = s->pin != NULL ? mbj_bytes_str(s->pin->name) : hello->name;
-	MBJ_ASSERT(name.n <= MBJ_REPLICA_NAME_MAX);
-	if (name.n > 0)
-		memcpy(s->note.name, name.p, name.n);
-	s->note.name[name.n] = '\0';
-	rc = mbj_id_generate(s->sys, &s->note.session, err);
-	if (rc == MBJ_OK)
-		rc = mbj_upstream_new(&s->board, err);
-	return rc;
-}
-
-static void register_end(struct stream_server *s)
-{
-	/* One that never fetched was refused, or refused us. */
-	if (s->board != NULL && s->note.is_connected) {
-		s->note.is_connected = false;
-		(void)!register_write(s, MBJ_NOTE_LAST, NULL);
-	}
-	mbj_upstream_free(&s->board);
 }
 
 /* ----------------------------------------------------------------- hello */
@@ -271,7 +179,10 @@ static enum mbj_rc hello_answer(struct stream_server *s, struct mbj_error *err)
 		stream_why_note(welcome_make(s, &hello, &welcome, &said), &said,
 				&why);
 	if (why.rc == MBJ_OK && s->is_registering)
-		stream_why_note(register_begin(s, &hello, &said), &said, &why);
+		stream_why_note(stream_register_begin(s, &hello, &said), &said,
+				&why);
+	if (why.rc == MBJ_OK && stream_pause_look(s, hello.instance))
+		return stream_pause_tell(s, hello.version_highest, err);
 	if (why.rc == MBJ_OK)
 		return stream_link_send(&s->link, STREAM_WELCOME, &welcome,
 					err);
@@ -284,9 +195,9 @@ enum mbj_rc stream_piece_flush(struct stream_server *s, enum stream_kind kind,
 			       struct mbj_error *err)
 {
 	struct stream_message m = {.data = mbj_buf_view(&s->piece)};
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc = stream_pause_check(s, err);
 
-	if (s->piece.n > 0)
+	if (rc == MBJ_OK && s->piece.n > 0)
 		rc = stream_link_send(&s->link, kind, &m, err);
 	mbj_buf_clear(&s->piece);
 	return rc;
@@ -428,8 +339,14 @@ static enum mbj_rc change_wait(struct stream_server *s, int64_t until,
 	*ret_is_over = left <= 0;
 	if (*ret_is_over)
 		return MBJ_OK;
+	/* Nor does anybody tell us that it is paused. */
+	if (left > STREAM_PAUSE_MS)
+		left = STREAM_PAUSE_MS;
 	if (s->watch.fd < 0 && left > POLL_MS)
 		left = POLL_MS;
+	rc = stream_pause_check(s, err);
+	if (rc < 0)
+		return rc;
 	rc = stream_link_wait(&s->link, s->watch.fd, left, &is_input, err);
 	stream_watch_drain(&s->watch);
 	*ret_is_over = is_input;
@@ -495,6 +412,8 @@ static enum mbj_rc requests_answer(struct stream_server *s,
 	while (rc == MBJ_OK) {
 		rc = stream_link_receive(&s->link, STREAM_WAIT_MAX, &kind,
 					 &s->request, err);
+		if (rc == MBJ_OK)
+			rc = stream_pause_check(s, err);
 		if (rc < 0)
 			break;
 		if (kind == STREAM_FETCH)
@@ -535,9 +454,9 @@ static enum mbj_rc serve(struct stream_server *s,
 		rc = hello_answer(s, err);
 	if (rc == MBJ_OK)
 		rc = requests_answer(s, err);
-	if (s->link.is_ended || s->link.is_told)
+	if (s->link.is_ended || s->link.is_told || s->paused_ms > 0)
 		rc = MBJ_OK;
-	register_end(s);
+	stream_register_end(s);
 	stream_link_done(&s->link);
 	stream_watch_close(&s->watch);
 	mbj_log_reader_close(&s->reader);

@@ -1,6 +1,7 @@
 /*
  * The source's side of a stream, shared by stream_send.c (whom it serves, and
- * groups) and stream_files.c (contents and snapshots).  Private to replay/.
+ * groups), stream_files.c (contents and snapshots) and stream_register.c (what
+ * is kept of the replica, and its pause).  Private to replay/.
  */
 #ifndef MBJ_STREAM_SERVE_H
 #define MBJ_STREAM_SERVE_H
@@ -14,6 +15,8 @@
 
 /* A frame of data: small enough for a slow line and its deadline. */
 enum { STREAM_PIECE_SIZE = 64 << 10 };
+/* Between looks whether the replica is paused. */
+enum { STREAM_PAUSE_MS = 1000 };
 
 struct stream_server {
 	const struct mbj_sys *sys;
@@ -35,6 +38,9 @@ struct stream_server {
 	struct mbj_replica_note note; /* with a board: registered */
 	struct mbj_upstream *board;   /* its lag, seen from here, or NULL */
 	int64_t note_ms;	      /* when it is written next */
+	struct mbj_id instance;	      /* the replica's, as it says */
+	int64_t look_ms;	      /* for a pause, the next time */
+	uint64_t paused_ms;	      /* left of it, as of the last look */
 	struct stream_message request;
 	uint8_t asked[STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE];
 };
@@ -56,6 +62,12 @@ enum mbj_rc stream_piece_flush(struct stream_server *s, enum stream_kind kind,
 /* Another store, reign or beginning than at hello: MBJ_EBUSY. */
 enum mbj_rc stream_identity_check(struct stream_server *s,
 				  struct mbj_error *err) MBJ_MUST_CHECK;
+/* -------------------------------------------------- stream_register.c */
+
+/* Whose it is, as hello says; what it says of itself is kept from then on. */
+enum mbj_rc stream_register_begin(struct stream_server *s,
+				  const struct stream_message *hello,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * Keep what the replica says of how far it is (received, applied, parked).
  * One that cannot be registered is not served: a trim would not know of it.
@@ -64,6 +76,16 @@ enum mbj_rc stream_identity_check(struct stream_server *s,
 enum mbj_rc stream_register(struct stream_server *s,
 			    const struct stream_message *where,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
+/* The replica is gone. */
+void stream_register_end(struct stream_server *s);
+/* Is this one paused?  Looks now, and after a while for the same one. */
+bool stream_pause_look(struct stream_server *s, struct mbj_id instance);
+/* Returns: MBJ_EBUSY it is, and the connection is over. */
+enum mbj_rc stream_pause_check(struct stream_server *s,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* Say so, to one that speaks up to version; never MBJ_OK. */
+enum mbj_rc stream_pause_tell(struct stream_server *s, uint16_t version,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* ----------------------------------------------------- stream_files.c */
 

@@ -132,6 +132,35 @@ START_TEST(board_grows_when_cut)
 END_TEST
 
 /*
+ * Goal: a pause is known until it is over or the source is met again, and
+ * counts as lag.  Method: a long one and a short one.
+ */
+START_TEST(board_is_paused)
+{
+	struct mbj_upstream *board = board_new();
+
+	mbj_upstream_pause(NULL, 1);
+	ck_assert_uint_eq(look(board).paused_ms, 0);
+	mbj_upstream_meet(board);
+	hear(board, 3);
+	mbj_upstream_apply(board, (struct mbj_lsn){3});
+	mbj_upstream_pause(board, 3600000);
+	mbj_upstream_part(board, false, NULL);
+	mbj_upstream_connect(board);
+	step();
+	ck_assert_uint_gt(look(board).paused_ms, 0);
+	ck_assert_uint_le(look(board).paused_ms, 3600000 - STEP_MS);
+	ck_assert_uint_ge(look(board).lag_ms, STEP_MS);
+	mbj_upstream_meet(board);
+	ck_assert_uint_eq(look(board).paused_ms, 0);
+	mbj_upstream_pause(board, 1);
+	step();
+	ck_assert_uint_eq(look(board).paused_ms, 0);
+	mbj_upstream_free(&board);
+}
+END_TEST
+
+/*
  * Goal: what is said was true when it was asked, not when it is read.  Method:
  * an answer that was held up.
  */
@@ -205,6 +234,7 @@ TCase *test_upstream_case(void)
 	tcase_add_test(tc, board_is_not_current);
 	tcase_add_test(tc, board_follows_a_busy_source);
 	tcase_add_test(tc, board_grows_when_cut);
+	tcase_add_test(tc, board_is_paused);
 	tcase_add_test(tc, board_counts_from_the_question);
 	tcase_add_test(tc, board_takes_another_source);
 	tcase_add_test(tc, board_is_optional);

@@ -43,6 +43,7 @@ TCase *test_stream_case(void);
 TCase *test_stream_channel_case(void);
 TCase *test_stream_frame_case(void);
 TCase *test_stream_peer_case(void);
+TCase *test_pace_case(void);
 TCase *test_turn_case(void);
 TCase *test_verify_case(void);
 TCase *test_wanted_case(void);

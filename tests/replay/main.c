@@ -19,6 +19,7 @@ int main(void)
 		test_stream_peer_case,	  test_outside_case,
 		test_turn_case,		  test_verify_case,
 		test_offer_case,	  test_wanted_case,
+		test_pace_case,
 	};
 
 	return test_run("replay", cases, sizeof(cases) / sizeof(*cases));

@@ -117,7 +117,7 @@ START_TEST(part_answers)
 	snapshot_make(talk.f.primary);
 	fixture_rename(&talk.f, "alice", "m3", "x");
 	snapshot_make(talk.f.primary);
-	hello_put(&talk.requests, 1, 3, LAST);
+	hello_put(&talk.requests, 1, STREAM_VERSION + 1, LAST);
 	part_put(&talk.requests, 1, UINT64_MAX, 0, 0);
 	part_put(&talk.requests, 1, LAST, 0, 100);
 	part_put(&talk.requests, LAST, LAST, 100, 70000);
@@ -125,7 +125,7 @@ START_TEST(part_answers)
 	part_put(&talk.requests, 2, LAST - 1, 0, 1);
 	ck_assert_int_eq(asked(&talk, &why), MBJ_OK);
 	ck_assert_int_eq(frame_next(&talk, &at, &m), STREAM_WELCOME);
-	ck_assert_uint_eq(m.version, 2);
+	ck_assert_uint_eq(m.version, STREAM_VERSION);
 	(void)part_check(&talk, &at, LAST + 1, 0);
 	size = part_check(&talk, &at, LAST, 100);
 	ck_assert_uint_lt(size, 70000);
@@ -189,7 +189,7 @@ START_TEST(part_versions)
 		}
 		pair_close(&pair);
 	}
-	m.version = 3;
+	m.version = STREAM_VERSION + 1;
 	mbj_buf_clear(&talk.answers);
 	stream_encode(&talk.answers, STREAM_WELCOME, &m);
 	ck_assert_int_eq(replica_hear(talk.f.replica,

@@ -53,6 +53,7 @@ static void frame_make(enum stream_kind kind, struct mbj_buf *ret_frame)
 		.size = 77,
 		.least = {3},
 		.snapshot = {3},
+		.paused_ms = MBJ_PAUSE_MS_MAX,
 	};
 	struct mbj_buf contents;
 
@@ -224,8 +225,8 @@ START_TEST(frame_limits)
 END_TEST
 
 /*
- * Goal: limits of a fetch and of contents hold at the limit and not one above.
- * Method: the fields where they are in the frame.
+ * Goal: limits of a fetch, a pause and of contents hold at the limit and not
+ * one above. Method: the fields where they are in the frame.
  */
 START_TEST(frame_field_limits)
 {
@@ -244,6 +245,16 @@ START_TEST(frame_field_limits)
 		ck_assert_int_eq(decode(mbj_buf_view(&frame), STREAM_REPLICA),
 				 MBJ_ELIMIT);
 		mbj_store_u32(p, was);
+	}
+	mbj_buf_clear(&frame);
+	frame_make(STREAM_PAUSED, &frame);
+	for (int i = 0; i < 2; i++) {
+		uint64_t ms = i == 0 ? 0 : MBJ_PAUSE_MS_MAX + UINT64_C(1);
+
+		mbj_store_u64(frame.p + STREAM_HEAD_SIZE, ms);
+		mend(&frame);
+		ck_assert_int_eq(decode(mbj_buf_view(&frame), STREAM_SOURCE),
+				 MBJ_ECORRUPT);
 	}
 	mbj_buf_clear(&frame);
 	mbj_buf_init(&contents, STREAM_FRAME_MAX);

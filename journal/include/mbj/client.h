@@ -71,6 +71,11 @@ MBJ_API void mbj_client_close(struct mbj_client **client);
 MBJ_API bool mbj_client_is_served(const struct mbj_client *client);
 MBJ_API const struct mbj_identity *
 mbj_client_identity(const struct mbj_client *client);
+/*
+ * The store's directory as its owner was told it: a service's may be relative
+ * to where that was begun.  "": not known.
+ */
+MBJ_API const char *mbj_client_dir(const struct mbj_client *client);
 /* The store that it took, or NULL. */
 MBJ_API struct mbj_store *mbj_client_store(struct mbj_client *client);
 

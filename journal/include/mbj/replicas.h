@@ -10,6 +10,11 @@
  * clock that is set makes lag jump; after another boot lag is not known until
  * the replica is heard again.
  *
+ * An operator may pause a replica for so long: it is served nothing then, and
+ * keeps what it has in the register.  A pause is the source's, on its disk, and
+ * outlives whoever serves the replica, the replica's processes and a boot; it
+ * ends by itself.
+ *
  * Threads: any; writers of all processes take turns.
  */
 #ifndef MBJ_REPLICAS_H
@@ -24,8 +29,9 @@ extern "C" {
 #endif
 
 enum {
-	MBJ_REPLICA_NAME_MAX = 255, /* bytes of a replica's name */
-	MBJ_REPLICAS_MAX = 1000,    /* of one store */
+	MBJ_REPLICA_NAME_MAX = 255,   /* bytes of a replica's name */
+	MBJ_REPLICAS_MAX = 1000,      /* of one store */
+	MBJ_PAUSE_MS_MAX = 604800000, /* a pause: seven days */
 };
 
 struct mbj_replica_note {
@@ -44,6 +50,9 @@ struct mbj_replica_note {
 	 */
 	bool is_certified;
 	struct mbj_id session; /* of whoever wrote it last */
+	/* Not in the note, and not written with it: milliseconds that are left
+	 * of its pause, 0: it is not paused. */
+	uint64_t paused_ms;
 };
 
 /* What saving a note is: the first one of a session, its next, its last. */
@@ -73,8 +82,8 @@ enum mbj_rc mbj_replica_note_save(const struct mbj_sys *sys, const char *dir,
 
 /*
  * All of a store, by instance.  Ownership: the caller's, mbj_free.  Those that
- * cannot be read are counted in *ret_bad; where that is NULL, the first is an
- * error.
+ * cannot be read, or whose pause cannot, which then is none, are counted in
+ * *ret_bad; where that is NULL, the first is an error.
  * Returns: MBJ_ECORRUPT naming the file, MBJ_ELIMIT.
  */
 MBJ_API enum mbj_rc
@@ -82,10 +91,28 @@ mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
 		       struct mbj_replica_note **ret_notes, size_t *ret_count,
 		       size_t *ret_bad, struct mbj_error *err) MBJ_MUST_CHECK;
 
-/* Returns: MBJ_ENOTFOUND.  Durability: on disk. */
+/* Its pause is over with it.  Returns: MBJ_ENOTFOUND.  Durability: on disk. */
 MBJ_API enum mbj_rc mbj_replica_forget(const struct mbj_sys *sys,
 				       const char *dir, struct mbj_id instance,
 				       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * Pause a registered replica from now on for so many milliseconds, whatever it
+ * was paused for before; 0: it goes on.  Who serves it sees to that within
+ * seconds.
+ * Returns: MBJ_ENOTFOUND, MBJ_ELIMIT (more than MBJ_PAUSE_MS_MAX), MBJ_EBUSY
+ * (others are writing).  Durability: on disk, or what was there before.
+ */
+MBJ_API enum mbj_rc mbj_replica_pause(const struct mbj_sys *sys,
+				      const char *dir, struct mbj_id instance,
+				      uint64_t ms,
+				      struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * What is left of its pause in milliseconds, 0: it is not paused.  One that
+ * cannot be read is none.
+ */
+uint64_t mbj_replica_paused(const struct mbj_sys *sys, const char *dir,
+			    struct mbj_id instance);
 
 /* Milliseconds since it was current; false: not known in this boot. */
 MBJ_API bool mbj_replica_lag(const struct mbj_replica_note *note,

@@ -40,13 +40,15 @@ enum mbj_upstream_state {
 MBJ_API const char *mbj_upstream_word(enum mbj_upstream_state state);
 
 /* X(member, JSON, what it is) */
-#define MBJ_UPSTREAM_NUMBERS_MAP(X)                                       \
-	X(end, "sourceEnd", "the source's last group, as it said last")   \
-	X(connections, "connections", "that were accepted")               \
-	X(up_ms, "upMs", "milliseconds since following began")            \
-	X(heard_ms, "heardMs", "milliseconds since the source was heard") \
-	X(lag_ms, "lagMs", "milliseconds since the replica was current")  \
-	X(lost, "contentsLost", "needed here, and the source had them not")
+#define MBJ_UPSTREAM_NUMBERS_MAP(X)                                         \
+	X(end, "sourceEnd", "the source's last group, as it said last")     \
+	X(connections, "connections", "that were accepted")                 \
+	X(up_ms, "upMs", "milliseconds since following began")              \
+	X(heard_ms, "heardMs", "milliseconds since the source was heard")   \
+	X(lag_ms, "lagMs", "milliseconds since the replica was current")    \
+	X(lost, "contentsLost", "needed here, and the source had them not") \
+	X(paused_ms, "pausedMs",                                            \
+	  "milliseconds that the source pauses it for, 0: not")
 
 struct mbj_upstream_status {
 	enum mbj_upstream_state state;
@@ -78,6 +80,8 @@ MBJ_API void mbj_upstream_part(struct mbj_upstream *upstream, bool is_for_good,
 
 /* The source was met and accepted. */
 void mbj_upstream_meet(struct mbj_upstream *upstream);
+/* It serves nothing for so long, or until it is met again. */
+void mbj_upstream_pause(struct mbj_upstream *upstream, uint64_t ms);
 /*
  * It was heard, and says that it ends there.  asked_ms: of mbj_monotonic_ms,
  * when it was asked; what it says was true no earlier, and nobody knows how

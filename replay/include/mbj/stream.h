@@ -122,6 +122,9 @@ struct mbj_stream_result {
 	/* The replica begins anew, since the source has trimmed what it
 	 * lacked (is_mending): open its store again.  MBJ_EBUSY. */
 	bool is_renewed;
+	/* The source has paused the replica (mbj/replicas.h), and said for how
+	 * many milliseconds more.  MBJ_EBUSY, is_lost. */
+	uint64_t paused_ms;
 };
 
 /*

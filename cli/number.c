@@ -1,0 +1,75 @@
+/*
+ * See number.h.
+ */
+#include "number.h"
+
+#include <string.h>
+
+/* The digits that text begins with; what is behind them, or NULL. */
+static const char *digits_read(const char *text, uint64_t max,
+			       uint64_t *ret_number)
+{
+	uint64_t number = 0;
+	size_t n = 0;
+
+	for (; text[n] >= '0' && text[n] <= '9'; n++) {
+		uint64_t digit = (uint64_t)(text[n] - '0');
+
+		if (digit > max || number > (max - digit) / 10)
+			return NULL;
+		number = number * 10 + digit;
+	}
+	*ret_number = number;
+	return n > 0 ? text + n : NULL;
+}
+
+bool number_read(const char *text, uint64_t max, uint64_t *ret_number)
+{
+	const char *rest = digits_read(text, max, ret_number);
+
+	return rest != NULL && *rest == '\0';
+}
+
+bool number_size_read(const char *text, uint64_t max, uint64_t *ret_size)
+{
+	static const char units[] = "KMGT";
+	uint64_t number = 0;
+	const char *rest = digits_read(text, max, &number);
+	const char *unit;
+	unsigned shift;
+
+	if (rest == NULL)
+		return false;
+	if (*rest != '\0') {
+		unit = strchr(units, *rest);
+		if (unit == NULL ||
+		    (rest[1] != '\0' && strcmp(rest + 1, "iB") != 0))
+			return false;
+		shift = 10 * (unsigned)(unit - units + 1);
+		if (number > max >> shift)
+			return false;
+		number <<= shift;
+	}
+	*ret_size = number;
+	return true;
+}
+
+bool number_duration_read(const char *text, uint64_t max, uint64_t *ret_s)
+{
+	static const struct {
+		char letter;
+		uint64_t s;
+	} units[] = {{'\0', 1}, {'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+	uint64_t number = 0;
+	const char *rest = digits_read(text, max, &number);
+
+	if (rest == NULL || (rest[0] != '\0' && rest[1] != '\0'))
+		return false;
+	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
+		if (units[i].letter != *rest || number > max / units[i].s)
+			continue;
+		*ret_s = number * units[i].s;
+		return true;
+	}
+	return false;
+}

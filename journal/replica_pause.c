@@ -1,0 +1,229 @@
+/*
+ * Pauses of replicas, beside their notes in the register; see mbj/replicas.h.
+ * One is a file of its own, INSTANCE.pause, so that whoever serves the replica
+ * and writes its note never writes, nor forgets, what an operator said.
+ *
+ *	  0  8  magic "MBJPAUSE"
+ *	  8  4  version, 1
+ *	 12 16  instance
+ *	 28 16  boot, 8 began (its milliseconds)
+ *	 52  8  began, microseconds since 1970
+ *	 60  8  for how long, milliseconds
+ *	 68  4  CRC32C of all before
+ *
+ * It ends by the monotonic clock of the boot in which it began; in another one
+ * by the time of day, where it is over as well if that lies before it began: a
+ * pause that lasts too short costs nothing, one that never ends does.
+ */
+#include <mbj/codec.h>
+#include <mbj/hash.h>
+#include <mbj/memory.h>
+
+#include "replicas_impl.h"
+
+enum {
+	PAUSE_VERSION = 1,
+	PAUSE_SIZE = 72,
+	PAUSE_NAME_SIZE = MBJ_ID_TEXT_SIZE + 6,
+};
+
+static const char magic[8] = {'M', 'B', 'J', 'P', 'A', 'U', 'S', 'E'};
+
+struct pause {
+	struct mbj_id instance;
+	struct mbj_id boot;
+	int64_t began_ms;
+	int64_t began_us;
+	uint64_t ms;
+};
+
+static void pause_name(struct mbj_id instance, char ret_name[PAUSE_NAME_SIZE])
+{
+	mbj_id_print(instance, ret_name);
+	memcpy(ret_name + MBJ_ID_TEXT_SIZE - 1, ".pause", sizeof(".pause"));
+}
+
+static void pause_encode(const struct pause *pause, struct mbj_buf *out)
+{
+	mbj_buf_put(out, magic, sizeof(magic));
+	mbj_buf_put_u32(out, PAUSE_VERSION);
+	mbj_buf_put_id(out, pause->instance);
+	mbj_buf_put_id(out, pause->boot);
+	mbj_buf_put_u64(out, (uint64_t)pause->began_ms);
+	mbj_buf_put_u64(out, (uint64_t)pause->began_us);
+	mbj_buf_put_u64(out, pause->ms);
+	mbj_buf_put_u32(out, mbj_crc32c(0, mbj_buf_view(out)));
+}
+
+static bool pause_decode(struct mbj_bytes bytes, struct pause *ret_pause)
+{
+	struct mbj_reader reader;
+	struct mbj_bytes head;
+	uint32_t version;
+
+	if (bytes.n != PAUSE_SIZE ||
+	    mbj_crc32c(0, mbj_bytes_make(bytes.p, PAUSE_SIZE - 4)) !=
+		    mbj_load_u32(bytes.p + PAUSE_SIZE - 4))
+		return false;
+	mbj_reader_init(&reader, mbj_bytes_make(bytes.p, PAUSE_SIZE - 4));
+	head = mbj_read_bytes(&reader, sizeof(magic));
+	version = mbj_read_u32(&reader);
+	ret_pause->instance = mbj_read_id(&reader);
+	ret_pause->boot = mbj_read_id(&reader);
+	ret_pause->began_ms = (int64_t)mbj_read_u64(&reader);
+	ret_pause->began_us = (int64_t)mbj_read_u64(&reader);
+	ret_pause->ms = mbj_read_u64(&reader);
+	return memcmp(head.p, magic, sizeof(magic)) == 0 &&
+	       version == PAUSE_VERSION && ret_pause->ms <= MBJ_PAUSE_MS_MAX;
+}
+
+static uint64_t pause_rest(const struct mbj_sys *sys, const struct pause *pause)
+{
+	const struct mbj_id boot = mbj_boot_id();
+	int64_t since;
+	int64_t now;
+
+	if (!mbj_id_is_root(boot) && mbj_id_equal(boot, pause->boot)) {
+		now = mbj_monotonic_ms();
+		since = pause->began_ms;
+	} else {
+		now = sys->now_us(sys->ctx) / 1000;
+		since = pause->began_us / 1000;
+	}
+	if (now < since || (uint64_t)now - (uint64_t)since >= pause->ms)
+		return 0;
+	return pause->ms - ((uint64_t)now - (uint64_t)since);
+}
+
+enum mbj_rc replica_pause_left(const struct mbj_sys *sys, const char *path,
+			       struct mbj_id instance, uint64_t *ret_ms,
+			       struct mbj_error *err)
+{
+	char name[PAUSE_NAME_SIZE];
+	char file[MBJ_PATH_TEXT_MAX];
+	struct pause pause;
+	struct mbj_buf bytes;
+	enum mbj_rc rc;
+
+	*ret_ms = 0;
+	pause_name(instance, name);
+	rc = mbj_path_join(file, path, name, err);
+	/* Usually there is none: that is no error to be made up. */
+	if (rc < 0 || !mbj_path_exists(sys, file))
+		return rc;
+	mbj_buf_init(&bytes, PAUSE_SIZE + 1);
+	rc = mbj_file_load(sys, file, PAUSE_SIZE, &bytes, err);
+	if (rc == MBJ_ENOTFOUND) /* resumed meanwhile */
+		rc = MBJ_OK;
+	else if (rc == MBJ_ELIMIT ||
+		 (rc == MBJ_OK &&
+		  (!pause_decode(mbj_buf_view(&bytes), &pause) ||
+		   !mbj_id_equal(pause.instance, instance))))
+		rc = mbj_error_set(err, MBJ_ECORRUPT,
+				   "%s is damaged and pauses nobody: \"mbj "
+				   "resume\" removes it",
+				   file);
+	else if (rc == MBJ_OK)
+		*ret_ms = pause_rest(sys, &pause);
+	mbj_buf_done(&bytes);
+	return rc;
+}
+
+uint64_t mbj_replica_paused(const struct mbj_sys *sys, const char *dir,
+			    struct mbj_id instance)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	uint64_t left = 0;
+
+	if (replicas_path(path, dir, NULL) == MBJ_OK)
+		(void)!replica_pause_left(sys, path, instance, &left, NULL);
+	return left;
+}
+
+enum mbj_rc replica_pause_remove(const struct mbj_sys *sys, const char *path,
+				 struct mbj_id instance, struct mbj_error *err)
+{
+	char name[PAUSE_NAME_SIZE];
+	char file[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	pause_name(instance, name);
+	rc = mbj_path_join(file, path, name, err);
+	if (rc < 0 || !mbj_path_exists(sys, file))
+		return rc;
+	rc = mbj_file_remove(sys, file, err);
+	return rc == MBJ_OK ? mbj_dir_sync(sys, path, err) : rc;
+}
+
+static enum mbj_rc pause_write(const struct mbj_sys *sys, const char *path,
+			       struct mbj_id instance, uint64_t ms,
+			       struct mbj_error *err)
+{
+	const struct pause pause = {.instance = instance,
+				    .boot = mbj_boot_id(),
+				    .began_ms = mbj_monotonic_ms(),
+				    .began_us = sys->now_us(sys->ctx),
+				    .ms = ms};
+	char name[PAUSE_NAME_SIZE];
+	struct mbj_buf bytes;
+	enum mbj_rc rc;
+
+	pause_name(instance, name);
+	mbj_buf_init(&bytes, PAUSE_SIZE);
+	pause_encode(&pause, &bytes);
+	rc = mbj_buf_ok(&bytes, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_replace(sys, path, name, mbj_buf_view(&bytes),
+				      err);
+	mbj_buf_done(&bytes);
+	return rc;
+}
+
+/* With the lock, so that it is not forgotten meanwhile. */
+static enum mbj_rc pause_set(const struct mbj_sys *sys, const char *path,
+			     struct mbj_id instance, uint64_t ms,
+			     struct mbj_error *err)
+{
+	char id[MBJ_ID_TEXT_SIZE];
+	char file[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	if (ms == 0)
+		return replica_pause_remove(sys, path, instance, err);
+	mbj_id_print(instance, id);
+	rc = mbj_path_join(file, path, id, err);
+	if (rc < 0)
+		return rc;
+	if (!mbj_path_exists(sys, file))
+		return mbj_error_set(err, MBJ_ENOTFOUND,
+				     "%s knows no replica %s", path, id);
+	return pause_write(sys, path, instance, ms, err);
+}
+
+enum mbj_rc mbj_replica_pause(const struct mbj_sys *sys, const char *dir,
+			      struct mbj_id instance, uint64_t ms,
+			      struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_file lock = MBJ_FILE_CLOSED;
+	enum mbj_rc rc;
+
+	sys = sys != NULL ? sys : mbj_sys_posix();
+	if (ms > MBJ_PAUSE_MS_MAX)
+		return mbj_error_set(err, MBJ_ELIMIT,
+				     "a pause of %llu s is longer than %d s, "
+				     "which is the longest",
+				     (unsigned long long)(ms / 1000),
+				     MBJ_PAUSE_MS_MAX / 1000);
+	rc = replicas_path(path, dir, err);
+	if (rc == MBJ_OK && !mbj_path_exists(sys, path))
+		rc = mbj_error_set(err, MBJ_ENOTFOUND,
+				   "%s has no register of replicas", dir);
+	if (rc == MBJ_OK)
+		rc = replicas_lock(sys, path, &lock, err);
+	if (rc < 0)
+		return rc;
+	rc = pause_set(sys, path, instance, ms, err);
+	mbj_file_close(&lock);
+	return rc;
+}

@@ -1,0 +1,31 @@
+/*
+ * The register's parts to each other.  Private to journal/.
+ */
+#ifndef MBJ_REPLICAS_IMPL_H
+#define MBJ_REPLICAS_IMPL_H
+
+#include <mbj/replicas.h>
+
+/* The register's directory, of the store in dir. */
+enum mbj_rc replicas_path(char path[MBJ_PATH_TEXT_MAX], const char *dir,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+/* path is that one.  Others are done in a moment, or something is wrong. */
+enum mbj_rc replicas_lock(const struct mbj_sys *sys, const char *path,
+			  struct mbj_file *ret_lock,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ------------------------------------------------------- replica_pause.c */
+
+/*
+ * What is left of a replica's pause, 0: it is not paused.
+ * Returns: MBJ_ECORRUPT naming the file, *ret_ms 0.
+ */
+enum mbj_rc replica_pause_left(const struct mbj_sys *sys, const char *path,
+			       struct mbj_id instance, uint64_t *ret_ms,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* Not there is as well. */
+enum mbj_rc replica_pause_remove(const struct mbj_sys *sys, const char *path,
+				 struct mbj_id instance,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
+
+#endif

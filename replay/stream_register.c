@@ -1,0 +1,149 @@
+/*
+ * What a source keeps of the replica that it serves, and whether somebody has
+ * paused that one.
+ *
+ * Of a pause nobody tells us: it is looked for, with each request and piece, no
+ * more often than once in a while.  It ends the connection, wherever that is;
+ * the next one is told at its hello, and for how long: so nothing of what a
+ * replica may ask has an answer more.
+ *
+ * Threads: one.
+ */
+#include <mbj/check.h>
+
+#include "stream_serve.h"
+
+/* Between writes of what is known of the replica. */
+enum { REGISTER_MS = 5000 };
+
+/* -------------------------------------------------------------- register */
+
+static enum mbj_rc register_write(struct stream_server *s,
+				  enum mbj_note_turn turn,
+				  struct mbj_error *err)
+{
+	struct mbj_upstream_status status;
+	int64_t now = mbj_monotonic_ms();
+
+	mbj_upstream_get(s->board, &status);
+	s->note.was_current = status.was_current;
+	s->note.current_ms = now - (int64_t)status.lag_ms;
+	s->note_ms = now + REGISTER_MS;
+	return mbj_replica_note_save(s->sys, s->dir, &s->note, turn, err);
+}
+
+enum mbj_rc stream_register(struct stream_server *s,
+			    const struct stream_message *where,
+			    struct mbj_error *err)
+{
+	bool is_first = !s->note.is_connected;
+	bool was_current = s->note.was_current;
+	/* An older snapshot was offered: what it needs is to be held at once.
+	 */
+	bool is_back = where->received.v < s->note.received.v;
+	struct mbj_upstream_status status;
+	enum mbj_rc rc;
+
+	if (s->board == NULL)
+		return MBJ_OK;
+	mbj_upstream_apply(s->board, where->applied);
+	mbj_upstream_get(s->board, &status);
+	s->note.received = where->received;
+	s->note.applied = where->applied;
+	s->note.parked = where->parked;
+	s->note.heard_us = s->sys->now_us(s->sys->ctx);
+	s->note.heard_ms = mbj_monotonic_ms();
+	s->note.is_connected = true;
+	if (!is_first && !is_back && s->note.heard_ms < s->note_ms &&
+	    was_current == status.was_current)
+		return MBJ_OK;
+	rc = register_write(s, is_first ? MBJ_NOTE_FIRST : MBJ_NOTE_NEXT, err);
+	if (rc < 0 && is_first) {
+		s->note.is_connected = false;
+		(void)mbj_error_prefix(err, rc,
+				       "the replica cannot be registered");
+		/* Another connection may find it otherwise. */
+		if (rc != MBJ_EFENCED)
+			err->rc = MBJ_EIO;
+		return err->rc;
+	}
+	/* A trim that did not see it yet has moved the beginning before. */
+	return is_first ? stream_identity_check(s, err) : MBJ_OK;
+}
+
+enum mbj_rc stream_register_begin(struct stream_server *s,
+				  const struct stream_message *hello,
+				  struct mbj_error *err)
+{
+	struct mbj_bytes name;
+	enum mbj_rc rc;
+
+	/* What is of another store will not be served, or does not ask. */
+	if (mbj_id_is_reserved(hello->instance) ||
+	    (!mbj_id_is_root(hello->lineage) &&
+	     !mbj_id_equal(hello->lineage, s->identity.lineage)))
+		return MBJ_OK;
+	s->note.instance = hello->instance;
+	s->note.boot = mbj_boot_id();
+	s->note.is_certified = s->pin != NULL;
+	name = s->pin != NULL ? mbj_bytes_str(s->pin->name) : hello->name;
+	MBJ_ASSERT(name.n <= MBJ_REPLICA_NAME_MAX);
+	if (name.n > 0)
+		memcpy(s->note.name, name.p, name.n);
+	s->note.name[name.n] = '\0';
+	rc = mbj_id_generate(s->sys, &s->note.session, err);
+	if (rc == MBJ_OK)
+		rc = mbj_upstream_new(&s->board, err);
+	return rc;
+}
+
+void stream_register_end(struct stream_server *s)
+{
+	/* One that never fetched was refused, or refused us. */
+	if (s->board != NULL && s->note.is_connected) {
+		s->note.is_connected = false;
+		(void)!register_write(s, MBJ_NOTE_LAST, NULL);
+	}
+	mbj_upstream_free(&s->board);
+}
+
+/* ---------------------------------------------------------------- pauses */
+
+bool stream_pause_look(struct stream_server *s, struct mbj_id instance)
+{
+	s->instance = instance;
+	s->look_ms = mbj_monotonic_ms() + STREAM_PAUSE_MS;
+	s->paused_ms = mbj_replica_paused(s->sys, s->dir, instance);
+	return s->paused_ms > 0;
+}
+
+static enum mbj_rc pause_fail(const struct stream_server *s,
+			      struct mbj_error *err)
+{
+	return mbj_error_set(err, MBJ_EBUSY,
+			     "the source has paused this replica, for %llu s "
+			     "more",
+			     (unsigned long long)(s->paused_ms / 1000));
+}
+
+enum mbj_rc stream_pause_check(struct stream_server *s, struct mbj_error *err)
+{
+	if (mbj_monotonic_ms() < s->look_ms ||
+	    !stream_pause_look(s, s->instance))
+		return MBJ_OK;
+	return pause_fail(s, err);
+}
+
+enum mbj_rc stream_pause_tell(struct stream_server *s, uint16_t version,
+			      struct mbj_error *err)
+{
+	struct stream_message m = {.paused_ms = s->paused_ms};
+	enum mbj_rc rc;
+
+	(void)pause_fail(s, &m.error);
+	if (version >= STREAM_VERSION_PAUSED)
+		rc = stream_link_send(&s->link, STREAM_PAUSED, &m, err);
+	else
+		rc = stream_fault_send(s, &m.error, err);
+	return rc == MBJ_OK ? pause_fail(s, err) : rc;
+}
