@@ -60,7 +60,7 @@ static void status_answer(const struct asked *asked, struct http_answer *a)
 {
 	const struct lookout_view *view = asked->view;
 
-	if (!view->is_known)
+	if (!view->is_known || view->is_stale)
 		failure_put(a, &view->err);
 	else if (!view->status.is_served)
 		failure_put(a, &view->status.why);
@@ -70,7 +70,7 @@ static void status_answer(const struct asked *asked, struct http_answer *a)
 
 static void metrics_answer(const struct asked *asked, struct http_answer *a)
 {
-	if (asked->view->is_known) {
+	if (asked->view->is_known && !asked->view->is_stale) {
 		metrics_print(&asked->view->status, asked->name, &a->body);
 		return;
 	}

@@ -1,6 +1,7 @@
 /*
  * Looking every second; see lookout.h.
  */
+#define _GNU_SOURCE /* pthread_timedjoin_np(3) */
 #include "lookout.h"
 
 #include <errno.h>
@@ -19,7 +20,10 @@ enum {
 	/* A look takes no more than a twentieth of the time, */
 	LOOK_SHARE = 20,
 	LOOK_LEAST_MS = 60000, /* and comes every minute all the same. */
-	STALE_MS = 15000,      /* a look that takes longer than that hangs */
+	/* A look that takes longer hangs, and sooner where lag is critical. */
+	STALE_MS = 15000,
+	STALE_LEAST_MS = 3000,
+	END_S = 2, /* for a look to end that is under way */
 };
 
 struct lookout {
@@ -163,32 +167,53 @@ int lookout_begin(const struct cli_call *call, const char *dir,
 	return status;
 }
 
+/*
+ * A look may hang, as on a disk that does not answer: nobody's stop waits for
+ * that.  What the thread has is left to it; the process ends soon.
+ */
 void lookout_end(struct lookout **lookout)
 {
 	struct lookout *l = *lookout;
+	struct timespec until;
+	bool is_over;
 
 	if (l == NULL)
 		return;
+	*lookout = NULL;
 	(void)eventfd_write(l->stop_fd, 1);
-	(void)pthread_join(l->thread, NULL);
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += END_S;
+	is_over = pthread_timedjoin_np(l->thread, NULL, &until) == 0;
+	if (!is_over) {
+		cli_say(l->call, "what looks at the store hangs; it is left "
+				 "there");
+		(void)pthread_detach(l->thread);
+		return;
+	}
 	(void)close(l->stop_fd);
 	lookout_free(l);
-	*lookout = NULL;
+}
+
+static int64_t stale_ms(const struct lookout *l,
+			const struct lookout_view *view)
+{
+	int64_t ms = STALE_LEAST_MS + (int64_t)view->verdict.critical_s * 1000;
+
+	return l->wait_ms + (ms < STALE_MS ? ms : STALE_MS);
 }
 
 /* What hangs is a finding, too. */
 static void view_judge(const struct lookout *l, struct lookout_view *view)
 {
-	struct mbj_error err;
-
-	if (view->age_ms <= (uint64_t)(l->wait_ms + STALE_MS))
+	view->is_stale = view->age_ms > (uint64_t)stale_ms(l, view);
+	if (!view->is_stale)
 		return;
-	(void)mbj_error_set(&err, MBJ_EBUSY,
+	(void)mbj_error_set(&view->err, MBJ_EBUSY,
 			    "nothing was learnt of the store for %" PRIu64 " s",
 			    view->age_ms / 1000);
 	verdict_done(&view->verdict);
 	verdict_init(&view->verdict, &l->call->options);
-	verdict_fail(&view->verdict, &err);
+	verdict_fail(&view->verdict, &view->err);
 }
 
 const struct lookout_view *lookout_hold(struct lookout *lookout)

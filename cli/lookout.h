@@ -17,6 +17,7 @@
 /* What was seen last.  Read it between lookout_hold and lookout_release. */
 struct lookout_view {
 	bool is_known;		  /* status is; else err says why not */
+	bool is_stale;		  /* whatever it is, it was: err says so */
 	struct cli_status status; /* as cli_status_look */
 	struct mbj_error err;
 	struct verdict verdict; /* of either */
@@ -30,7 +31,7 @@ struct lookout;
 /* socket: where the service listens, NULL: in dir.  CLI_OK, or having said. */
 int lookout_begin(const struct cli_call *call, const char *dir,
 		  const char *socket, struct lookout **ret_lookout);
-/* Accepts NULL. */
+/* Accepts NULL.  A look that hangs is left to itself, which is said. */
 void lookout_end(struct lookout **lookout);
 /* The view does not change until it is released: soon, please. */
 const struct lookout_view *lookout_hold(struct lookout *lookout);

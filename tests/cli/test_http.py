@@ -241,6 +241,28 @@ class Http(HttpCase):
         self.mbj("deliver", self.p, "alice", "INBOX",
                  stdin=b"Subject: a\r\n\r\n")
 
+    def test_hangs(self):
+        """Goal: figures of a store that cannot be looked at any more are not
+        given for the present ones, and no stop waits for that.  Method: a
+        register of replicas that never opens, as on a disk that hangs."""
+        self.follow("two")
+        self.begin("--critical", "1")
+        self.unfollow()
+        (entry,) = [p for p in (self.p / "replicas").iterdir()
+                    if len(p.name) == 32]
+        whole = entry.read_bytes()
+        entry.unlink()
+        os.mkfifo(entry)
+        self.until(lambda: self.ask("metrics")[0] == 503)
+        for path in ("healthz", "status.json", "metrics"):
+            code, text = self.ask(path)
+            self.assertEqual(code, 503)
+            self.assertIn("nothing was learnt of the store for", text)
+        self.assertIn("nothing was learnt", self.ask()[1])
+        entry.rename(entry.with_suffix(".fifo"))
+        entry.write_bytes(whole)
+        self.assertIn(b"hangs", self.stop())
+
     def test_parked(self):
         """Goal: accounts that are set aside are on the page, with their
         reason.  Method: park one whose name is markup and turns the writing
