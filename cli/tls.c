@@ -291,8 +291,11 @@ static enum mbj_rc failure_say(const struct tls_session *s,
 		return mbj_error_set(err, MBJ_EIO,
 				     "the connection was cut: the peer said no "
 				     "goodbye");
+	/* OpenSSL has no words for the system's errors. */
 	return mbj_error_set(err, MBJ_EIO, "TLS failed: %s",
-			     ERR_reason_error_string(code));
+			     ERR_SYSTEM_ERROR(code)
+				     ? strerror(reason)
+				     : ERR_reason_error_string(code));
 }
 
 /*

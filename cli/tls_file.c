@@ -4,6 +4,7 @@
 #include "tls_file.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include <openssl/crypto.h>
@@ -12,6 +13,8 @@
 
 #include <mbj/memory.h>
 #include <mbj/sys.h>
+
+#include "tls.h"
 
 enum { FILE_SIZE_MAX = 256 << 10, CERTIFICATES_MAX = 32, DATE_SIZE = 64 };
 
@@ -25,22 +28,33 @@ enum mbj_rc tls_file_bad(struct mbj_error *err, const char *dir,
 			     what, why != NULL ? why : "nothing of that there");
 }
 
-/* A key that others may read is no secret. */
-static enum mbj_rc secret_check(const struct mbj_file *file,
-				struct mbj_error *err)
+/*
+ * A key that others may read is no secret, and whom they may write into a CA's
+ * file is trusted.
+ */
+static enum mbj_rc mode_check(const struct mbj_file *file, bool is_secret,
+			      bool is_trust, struct mbj_error *err)
 {
 	struct stat st;
+	unsigned mode;
 
 	if (fstat(file->fd, &st) != 0)
 		return mbj_error_set(err, MBJ_EIO, "cannot look at %s",
 				     file->path);
-	if ((st.st_mode & (S_IRWXG | S_IRWXO)) == 0)
-		return MBJ_OK;
-	return mbj_error_set(err, MBJ_EFENCED,
-			     "%s is a private key, and others may use the file "
-			     "(mode %04o): chmod 600, and make another key if "
-			     "somebody did",
-			     file->path, (unsigned)st.st_mode & 07777);
+	mode = (unsigned)st.st_mode & 07777;
+	if (is_secret && (mode & (S_IRWXG | S_IRWXO)) != 0)
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "%s is a private key, and others may use "
+				     "the file (mode %04o): chmod 600, and "
+				     "make another key if somebody did",
+				     file->path, mode);
+	if (is_trust && (mode & (S_IWGRP | S_IWOTH)) != 0)
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "%s says who is trusted, and others may "
+				     "write it (mode %04o): look at it, then "
+				     "chmod go-w",
+				     file->path, mode);
+	return MBJ_OK;
 }
 
 /* The file, as OpenSSL reads things; secrets are erased from our own copy. */
@@ -58,8 +72,7 @@ static enum mbj_rc pem_open(const char *dir, const char *name, bool is_secret,
 		rc = mbj_file_open(mbj_sys_posix(), path, O_RDONLY, &file, err);
 	if (rc < 0)
 		return rc;
-	if (is_secret)
-		rc = secret_check(&file, err);
+	rc = mode_check(&file, is_secret, strcmp(name, TLS_CA_NAME) == 0, err);
 	if (rc == MBJ_OK)
 		rc = mbj_file_size(&file, &size, err);
 	if (rc == MBJ_OK && size > FILE_SIZE_MAX)

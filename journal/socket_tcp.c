@@ -175,6 +175,9 @@ enum mbj_rc socket_tcp_listen(const char *host, const char *port, int *ret_fd,
 			break;
 		socket_close(fd);
 		fd = -1;
+		/* Who looks that name up would meet the other process. */
+		if (errnum == EADDRINUSE)
+			break;
 	}
 	freeaddrinfo(list);
 	if (errnum == EADDRINUSE)
