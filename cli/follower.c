@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "carrier.h"
+#include "number.h"
 
 enum {
 	TIMEOUT_MS = 60000,
@@ -113,7 +114,7 @@ int follower_init(struct follower *f, const struct cli_call *call, int stop_fd,
 	f->options.stop_fd = stop_fd;
 	f->options.upstream = upstream;
 	f->backoff_ms = BACKOFF_MIN_MS;
-	if (!name_take(f))
+	if (!number_rate_read(call, &f->options.rate) || !name_take(f))
 		return CLI_USAGE;
 	return source_take(f);
 }

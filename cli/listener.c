@@ -108,7 +108,7 @@ static int sender_begin(const struct listener *l, int fd, int door,
 					 {fd, 1},
 					 {l->leash[0], LEASH_FD},
 					 {door, DOOR_FD}};
-	const char *arguments[14] = {"mbj", "send", "--stop-fd", "3"};
+	const char *arguments[16] = {"mbj", "send", "--stop-fd", "3"};
 	char timeout[32];
 	size_t n = 4;
 
@@ -122,6 +122,10 @@ static int sender_begin(const struct listener *l, int fd, int door,
 		(void)snprintf(timeout, sizeof(timeout), "--timeout=%llu",
 			       (unsigned long long)options->timeout);
 		arguments[n++] = timeout;
+	}
+	if (options->rate != NULL) {
+		arguments[n++] = "--rate";
+		arguments[n++] = options->rate;
 	}
 	if (options->is_unregistered)
 		arguments[n++] = "--unregistered";

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include <mbj/stream.h>
+
 /* The digits that text begins with; what is behind them, or NULL. */
 static const char *digits_read(const char *text, uint64_t max,
 			       uint64_t *ret_number)
@@ -51,6 +53,23 @@ bool number_size_read(const char *text, uint64_t max, uint64_t *ret_size)
 		number <<= shift;
 	}
 	*ret_size = number;
+	return true;
+}
+
+bool number_rate_read(const struct cli_call *call, uint64_t *ret_rate)
+{
+	const char *text = call->options.rate;
+	uint64_t rate = 0;
+
+	if (text != NULL && (!number_size_read(text, INT64_MAX, &rate) ||
+			     rate < MBJ_STREAM_RATE_MIN)) {
+		cli_say(call,
+			"--rate wants bytes a second, %d at least, maybe with "
+			"K, M, G or T behind them, not \"%.100s\"",
+			MBJ_STREAM_RATE_MIN, text);
+		return false;
+	}
+	*ret_rate = rate;
 	return true;
 }
 

@@ -1,7 +1,5 @@
 /*
  * Numbers with a unit behind them, as options have them.
- *
- * Pure.
  */
 #ifndef MBJ_CLI_NUMBER_H
 #define MBJ_CLI_NUMBER_H
@@ -9,10 +7,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cli.h"
+
 /* Digits alone.  false: it is none, or more than max. */
 bool number_read(const char *text, uint64_t max, uint64_t *ret_number);
 /* Bytes; K, M, G or T behind them, or KiB and so on, is units of 1024. */
 bool number_size_read(const char *text, uint64_t max, uint64_t *ret_size);
+/* --rate, 0: it was not given.  false: it is none, and that was said. */
+bool number_rate_read(const struct cli_call *call, uint64_t *ret_rate);
 /* Seconds; s, m, h or d behind them is units of those, minutes, hours, days. */
 bool number_duration_read(const char *text, uint64_t max, uint64_t *ret_s);
 

@@ -6,6 +6,7 @@
 
 #include <mbj/jmap.h>
 
+#include "number.h"
 #include "session.h"
 
 /* The call without the operand that says what to do with the account. */
@@ -130,44 +131,16 @@ int verb_quota(const struct cli_call *call)
 	return session_end(&s, rc);
 }
 
-/* The power of 1024 that a letter is, or -1. */
-static int unit_power(const char *letter)
-{
-	static const char units[] = "KMGT";
-	const char *at;
-
-	if (letter[0] == '\0')
-		return 0;
-	at = letter[1] == '\0' ? strchr(units, letter[0]) : NULL;
-	return at == NULL ? -1 : (int)(at - units) + 1;
-}
-
 /* A limit as a user writes it; false where it is none. */
 static bool limit_read(const char *text, bool has_unit, uint64_t *ret_limit)
 {
-	uint64_t limit = 0;
-	size_t n = 0;
-	int power = 0;
-
 	if (strcmp(text, "none") == 0) {
 		*ret_limit = 0;
 		return true;
 	}
-	for (; text[n] >= '0' && text[n] <= '9'; n++) {
-		uint64_t digit = (uint64_t)(text[n] - '0');
-
-		if (limit > (MBJ_QUOTA_MAX - digit) / 10)
-			return false;
-		limit = limit * 10 + digit;
-	}
-	if (has_unit)
-		power = unit_power(text + n);
-	if (power < 0 || (!has_unit && text[n] != '\0') || limit == 0)
-		return false;
-	if (limit > MBJ_QUOTA_MAX >> 10 * power)
-		return false;
-	*ret_limit = limit << 10 * power;
-	return true;
+	return (has_unit ? number_size_read(text, MBJ_QUOTA_MAX, ret_limit)
+			 : number_read(text, MBJ_QUOTA_MAX, ret_limit)) &&
+	       *ret_limit > 0;
 }
 
 static int limit_option(const struct cli_call *call, const char *word,

@@ -11,6 +11,7 @@
 #include <mbj/stream.h>
 
 #include "listener.h"
+#include "number.h"
 #include "tls.h"
 
 /* A replica that applies a batch, or waits for its disk, says nothing. */
@@ -152,7 +153,7 @@ int verb_send(const struct cli_call *call)
 	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
 	int status;
 
-	if (!numbers_check(call))
+	if (!numbers_check(call) || !number_rate_read(call, &options.rate))
 		return CLI_USAGE;
 	if (call->options.listen != NULL)
 		return listen_run(call);

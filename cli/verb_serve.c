@@ -25,6 +25,7 @@
 #include "http.h"
 #include "keeper.h"
 #include "listener.h"
+#include "number.h"
 
 enum { LISTEN_FD = 3 }; /* the first one that systemd hands over */
 
@@ -265,6 +266,7 @@ int verb_serve(const struct cli_call *call)
 	struct mbj_store_options usual = MBJ_STORE_OPTIONS_INIT;
 	struct mbj_store *store = NULL;
 	struct mbj_error err;
+	uint64_t rate; /* its users': what is wrong is said before they are */
 	int status;
 
 	options.socket = call->options.socket;
@@ -276,7 +278,7 @@ int verb_serve(const struct cli_call *call)
 	    !number_take(call, "timeout", call->options.timeout,
 			 &options.timeout_ms))
 		return CLI_USAGE;
-	if (!recent_take(call, &options))
+	if (!recent_take(call, &options) || !number_rate_read(call, &rate))
 		return CLI_USAGE;
 	options.stop_fd = cli_stop_open(call);
 	if (options.stop_fd < 0)

@@ -161,6 +161,24 @@ static enum mbj_rc hello_say(struct source_stream *s, struct mbj_error *err)
 	return rc == MBJ_OK ? source_stream_greet(s, &applied, err) : rc;
 }
 
+/* What comes is to be no faster. */
+static enum mbj_rc pace_ask(struct source_stream *s, uint64_t rate,
+			    struct mbj_error *err)
+{
+	struct stream_message m = {.rate = rate};
+
+	if (rate == 0)
+		return MBJ_OK;
+	MBJ_ASSERT(rate >= MBJ_STREAM_RATE_MIN);
+	if (s->version < STREAM_VERSION_PACE)
+		return mbj_error_set(err, MBJ_EUNSUPPORTED,
+				     "the source speaks version %u of the "
+				     "stream, which has no rate: limit it "
+				     "there, or use a newer mbj",
+				     s->version);
+	return stream_link_send(&s->link, STREAM_PACE, &m, err);
+}
+
 static enum mbj_rc stream_identity(struct replay_source *source,
 				   struct mbj_identity *ret_identity,
 				   struct mbj_error *err)
@@ -506,6 +524,8 @@ enum mbj_rc source_stream_begin(struct source_stream *s,
 		rc = mbj_sha256_new(&s->sha, err);
 	if (rc == MBJ_OK)
 		rc = hello_say(s, err);
+	if (rc == MBJ_OK)
+		rc = pace_ask(s, options->rate, err);
 	if (rc == MBJ_OK &&
 	    (source_stream_needs_seed(s) ||
 	     (options->is_mending && source_stream_is_behind(s))))

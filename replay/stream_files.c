@@ -28,7 +28,7 @@ static enum mbj_rc pieces_send(struct stream_server *s,
 		enum mbj_rc is_read;
 
 		is_read = mbj_blob_reader_read(reader, s->piece.p,
-					       STREAM_PIECE_SIZE, &n, &said);
+					       s->piece_size, &n, &said);
 		stream_why_note(is_read, &said, ret_why);
 		if (is_read < 0)
 			break;
@@ -164,7 +164,7 @@ static enum mbj_rc offer_send(struct stream_server *s, struct offered *offered,
 
 	while (rc == MBJ_OK && ret_why->rc == MBJ_OK && at < to) {
 		uint64_t left = to - at;
-		size_t n = STREAM_PIECE_SIZE;
+		size_t n = s->piece_size;
 		size_t got = 0;
 
 		n = left < n ? (size_t)left : n;

@@ -343,6 +343,9 @@ static void field_encode(struct mbj_buf *buf, enum stream_field field,
 	case STREAM_HAS_PAUSE:
 		mbj_buf_put_u64(buf, m->paused_ms);
 		return;
+	case STREAM_HAS_RATE:
+		mbj_buf_put_u64(buf, m->rate);
+		return;
 	case STREAM_HAS_NONE:
 		break;
 	}
@@ -455,6 +458,11 @@ static enum mbj_rc field_decode(struct mbj_reader *reader,
 				       m->paused_ms <= MBJ_PAUSE_MS_MAX
 			       ? MBJ_OK
 			       : bad(err, "pause");
+	case STREAM_HAS_RATE:
+		m->rate = mbj_read_u64(reader);
+		return mbj_reader_ok(reader) && m->rate >= MBJ_STREAM_RATE_MIN
+			       ? MBJ_OK
+			       : bad(err, "rate");
 	case STREAM_HAS_NONE:
 		break;
 	}

@@ -15,6 +15,7 @@
  *	contents  ->  for each: piece..., then here | lost
  *	snapshot  ->  offer, piece..., then here | lost; or fault
  *	part      ->  the same, so many bytes of it (from version 2 on)
+ *	pace      ->  nothing: no faster than that (from version 3 on)
  *
  * hello is the first question, and may be the next one after a snapshot: the
  * replica then asks what the source has where the snapshot ends.
@@ -34,12 +35,15 @@
 #include <mbj/memory.h>
 #include <mbj/replicas.h>
 #include <mbj/store.h>
+#include <mbj/stream.h>
 
 enum {
-	/* Both sides speak all from 1 to this; 2 has part, 3 paused. */
+	/* Both sides speak all from 1 to this; 2 has part, 3 paused and
+	 * pace. */
 	STREAM_VERSION = 3,
 	STREAM_VERSION_PARTS = 2,
 	STREAM_VERSION_PAUSED = 3,
+	STREAM_VERSION_PACE = 3,
 	STREAM_HEAD_SIZE = 16,
 	STREAM_FRAME_MAX = 1 << 20, /* head and body */
 	STREAM_DATA_MAX = STREAM_FRAME_MAX - STREAM_HEAD_SIZE,
@@ -64,7 +68,8 @@ enum {
 	X(SNAPSHOT, 8, "LSN of a snapshot, bytes")                          \
 	X(PART, 9,                                                          \
 	  "lowest and highest LSN of a snapshot, a place in it, bytes")     \
-	X(PAUSE, 10, "ms that are left of a pause")
+	X(PAUSE, 10, "ms that are left of a pause")                         \
+	X(RATE, 11, "bytes a second")
 
 enum stream_field {
 #define X(name, bit, what) STREAM_HAS_##name = 1 << (bit),
@@ -100,13 +105,14 @@ enum stream_side { STREAM_REPLICA = 0, STREAM_SOURCE = 1 };
 	  STREAM_SMALL_MAX)                                                    \
 	X(PART, 13, "part", STREAM_REPLICA, STREAM_HAS_PART, STREAM_SMALL_MAX) \
 	X(PAUSED, 14, "paused", STREAM_SOURCE, STREAM_HAS_PAUSE,               \
-	  STREAM_SMALL_MAX)
+	  STREAM_SMALL_MAX)                                                    \
+	X(PACE, 15, "pace", STREAM_REPLICA, STREAM_HAS_RATE, STREAM_SMALL_MAX)
 
 enum stream_kind {
 #define X(name, number, word, side, fields, size_max) STREAM_##name = (number),
 	STREAM_KIND_MAP(X)
 #undef X
-		STREAM_KIND_LAST = STREAM_PAUSED
+		STREAM_KIND_LAST = STREAM_PACE
 };
 
 struct stream_head {
@@ -151,6 +157,7 @@ struct stream_message {
 	 */
 	struct mbj_lsn least;
 	uint64_t paused_ms; /* never 0, at most MBJ_PAUSE_MS_MAX */
+	uint64_t rate;	    /* at least MBJ_STREAM_RATE_MIN */
 	struct mbj_error error;
 };
 

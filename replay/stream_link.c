@@ -72,6 +72,11 @@ void stream_link_use(struct stream_link *link,
 	link->channel = channel != NULL ? *channel : plain;
 }
 
+void stream_link_pace(struct stream_link *link, uint64_t rate)
+{
+	stream_rate_lower(&link->rate, rate, mbj_monotonic_ms());
+}
+
 /* ---------------------------------------------------------- begin and end */
 
 enum mbj_rc stream_link_begin(struct stream_link *link, int in, int out,
@@ -89,6 +94,7 @@ enum mbj_rc stream_link_begin(struct stream_link *link, int in, int out,
 		.peer = peer,
 	};
 	stream_link_use(link, NULL);
+	stream_rate_init(&link->rate, 0, mbj_monotonic_ms());
 	mbj_buf_init(&link->output, STREAM_FRAME_MAX);
 	link->input = mbj_alloc(STREAM_FRAME_MAX);
 	if (link->input == NULL)
@@ -267,6 +273,20 @@ static enum mbj_rc bytes_receive(struct stream_link *link, uint8_t *p, size_t n,
 
 /* ----------------------------------------------------------------- frames */
 
+/* Until the rate lets something go; told to stop is heard meanwhile. */
+static enum mbj_rc rate_wait(struct stream_link *link, struct mbj_error *err)
+{
+	bool is_ready = false;
+	enum mbj_rc rc = MBJ_OK;
+	int64_t ms;
+
+	while (rc == MBJ_OK &&
+	       (ms = stream_rate_wait(&link->rate, mbj_monotonic_ms())) > 0)
+		rc = fd_wait(link, -1, 0, mbj_monotonic_ms() + ms, &is_ready,
+			     err);
+	return rc;
+}
+
 enum mbj_rc stream_link_send(struct stream_link *link, enum stream_kind kind,
 			     const struct stream_message *message,
 			     struct mbj_error *err)
@@ -275,11 +295,17 @@ enum mbj_rc stream_link_send(struct stream_link *link, enum stream_kind kind,
 
 	if (link->is_lost)
 		return link_lose(link, err, "the connection is lost");
+	if (kind == STREAM_GROUPS || kind == STREAM_PIECE) {
+		rc = rate_wait(link, err);
+		if (rc < 0)
+			return rc;
+	}
 	mbj_buf_clear(&link->output);
 	stream_encode(&link->output, kind, message);
 	rc = mbj_buf_ok(&link->output, err);
 	if (rc < 0)
 		return rc;
+	stream_rate_spend(&link->rate, link->output.n);
 	return bytes_send(link, mbj_buf_view(&link->output), err);
 }
 

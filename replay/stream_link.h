@@ -8,7 +8,9 @@
  * Invariants:
  *   1. no frame, in or out, takes longer than timeout_ms;
  *   2. after a failure is_lost is set, and nothing more is sent or read;
- *   3. its memory is two frames, taken at the beginning.
+ *   3. its memory is two frames, taken at the beginning;
+ *   4. groups and pieces go no faster than the rate; all else goes at once, and
+ *      counts.
  *
  * Threads: one.
  */
@@ -18,6 +20,7 @@
 #include <mbj/stream.h>
 
 #include "stream_frame.h"
+#include "stream_rate.h"
 
 struct stream_link {
 	int in;
@@ -30,8 +33,9 @@ struct stream_link {
 	enum stream_side peer;
 	uint8_t *input;
 	struct mbj_buf output;
-	bool is_lost;  /* the connection failed, or its bytes */
-	bool is_told;  /* stop_fd was readable */
+	struct stream_rate rate; /* of what is sent; none at first */
+	bool is_lost;		 /* the connection failed, or its bytes */
+	bool is_told;		 /* stop_fd was readable */
 	bool is_ended; /* the peer hung up, not within a frame of its */
 };
 
@@ -42,6 +46,8 @@ enum mbj_rc stream_link_begin(struct stream_link *link, int in, int out,
 /* Bytes go by channel from now on; NULL: as they did. */
 void stream_link_use(struct stream_link *link,
 		     const struct mbj_stream_channel *channel);
+/* No faster than so many bytes a second from now on; 0: as it was. */
+void stream_link_pace(struct stream_link *link, uint64_t rate);
 /* The descriptors block again as they did; they are the caller's. */
 void stream_link_done(struct stream_link *link);
 

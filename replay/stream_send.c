@@ -203,6 +203,12 @@ enum mbj_rc stream_piece_flush(struct stream_server *s, enum stream_kind kind,
 	return rc;
 }
 
+void stream_pace_take(struct stream_server *s, uint64_t rate)
+{
+	stream_link_pace(&s->link, rate);
+	s->piece_size = stream_rate_piece(&s->link.rate, STREAM_PIECE_SIZE);
+}
+
 /* A record, of whatever size, behind what is in the piece. */
 static enum mbj_rc record_send(struct stream_server *s, struct mbj_bytes record,
 			       struct mbj_error *err)
@@ -210,14 +216,14 @@ static enum mbj_rc record_send(struct stream_server *s, struct mbj_bytes record,
 	enum mbj_rc rc = MBJ_OK;
 
 	while (rc == MBJ_OK && record.n > 0) {
-		size_t n = STREAM_PIECE_SIZE - s->piece.n;
+		size_t n = s->piece_size - s->piece.n;
 
 		n = n < record.n ? n : record.n;
 		mbj_buf_put(&s->piece, record.p, n);
 		rc = mbj_buf_ok(&s->piece, err);
 		record.p += n;
 		record.n -= n;
-		if (rc == MBJ_OK && s->piece.n == STREAM_PIECE_SIZE)
+		if (rc == MBJ_OK && s->piece.n == s->piece_size)
 			rc = stream_piece_flush(s, STREAM_GROUPS, err);
 	}
 	return rc;
@@ -424,6 +430,8 @@ static enum mbj_rc requests_answer(struct stream_server *s,
 			rc = stream_snapshot_answer(s, err);
 		else if (kind == STREAM_PART)
 			rc = stream_part_answer(s, err);
+		else if (kind == STREAM_PACE)
+			stream_pace_take(s, s->request.rate);
 		else if (s->is_seeding)
 			rc = hello_again(s, err);
 		else
@@ -447,6 +455,7 @@ static enum mbj_rc serve(struct stream_server *s,
 			       options->stop_fd, options->timeout_ms,
 			       STREAM_REPLICA, err);
 	stream_link_use(&s->link, options->channel);
+	stream_pace_take(s, options->rate);
 	if (rc == MBJ_OK)
 		rc = mbj_buf_ok(&s->piece, err);
 	mbj_buf_clear(&s->piece);

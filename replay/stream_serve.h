@@ -35,6 +35,7 @@ struct stream_server {
 	struct mbj_lsn next;	 /* where reader stands, 0: unknown */
 	struct mbj_blobs *blobs; /* NULL: none were asked for */
 	struct mbj_buf piece;
+	size_t piece_size; /* that the rate allows, STREAM_PIECE_SIZE at most */
 	struct mbj_replica_note note; /* with a board: registered */
 	struct mbj_upstream *board;   /* its lag, seen from here, or NULL */
 	int64_t note_ms;	      /* when it is written next */
@@ -59,6 +60,8 @@ enum mbj_rc stream_fault_send(struct stream_server *s,
 /* What is in the piece, if anything, as a frame of that kind. */
 enum mbj_rc stream_piece_flush(struct stream_server *s, enum stream_kind kind,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* No faster than so many bytes a second, 0: as it was. */
+void stream_pace_take(struct stream_server *s, uint64_t rate);
 /* Another store, reign or beginning than at hello: MBJ_EBUSY. */
 enum mbj_rc stream_identity_check(struct stream_server *s,
 				  struct mbj_error *err) MBJ_MUST_CHECK;

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Replicas that an operator pauses: mbj pause and resume, with services of both
-sides, through a socket.  What a pause's file holds is test_replicas.c's, frames
+"""Replicas that an operator pauses, or slows down: mbj pause, resume and --rate,
+with services of both sides, through a socket.  What a pause's file holds is test_replicas.c's, frames
 are test_stream_frame.c's."""
+import os
 import pathlib
 import signal
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -145,6 +147,28 @@ class Pause(WatchCase):
                                      "more")
         self.mbj("clone", self.dir / "new", "--name", "new", "--exec",
                  self.carrier)
+
+    def test_rate(self):
+        """Goal: a stream is no faster than either side says.  Method: a message
+        that nothing makes smaller, at a rate of which a piece of 2 KiB may go
+        at once: by the service that listens; by the replica."""
+        self.mbj("deliver", self.p, "alice", stdin=os.urandom(6000))
+        self.source = self.serve("--replicas", self.address, "--rate", "8KiB")
+        self.server = None
+        send = self.carrier + " --rate"
+        for i, way in enumerate((
+                ("--from", self.address, "--rate", "1G"),
+                ("--exec", f"{send} 1T", "--rate", "8K"))):
+            began = time.monotonic()
+            self.mbj("clone", self.dir / f"r{i}", *way)
+            self.assertGreater(time.monotonic() - began, 0.45, way)
+        self.end(self.source)
+        self.mbj("verify", "--deep", self.p, self.dir / "r1")
+        for verb in (("send", self.p), ("serve", self.p),
+                     ("follow", self.r, "--exec", "true")):
+            for rate in ("1023", "1Ki", "99999999999T"):
+                wrong = self.mbj(*verb, "--rate", rate, status=USAGE)
+                self.assertIn("--rate", wrong.err)
 
     def test_wrong(self):
         """Goal: what is no pause is refused in words, and a trial changes

@@ -1,17 +1,21 @@
 /*
- * Streams that are paused.  What a pause's file holds is in
- * tests/journal/test_replicas.c, services of both sides in
+ * Streams that are paused, and that are slow on purpose.  What a pause's file
+ * holds is in tests/journal/test_replicas.c, services of both sides in
  * tests/cli/test_pause.py.
  */
 #include <pthread.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <mbj/blob.h>
 #include <mbj/replicas.h>
 
 #include "stream_lab.h"
 #include "stream_link.h"
+#include "stream_rate.h"
 
-enum { HOUR_MS = 3600000 };
+enum { HOUR_MS = 3600000, LARGE_SIZE = 1 << 20, LARGE_RATE = 4096 };
 
 /* The replica is known, and paused. */
 static void replica_pause(struct lab *lab)
@@ -131,11 +135,259 @@ START_TEST(pace_ends_connection)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ rates */
+
+/*
+ * Goal: over any time no more goes than the rate, what is saved up in a tenth
+ * of a second, and a frame; and all of it, where there is enough to send.
+ * Method: an hour of virtual time, in frames of all sizes.
+ */
+START_TEST(rate_bucket)
+{
+	static const uint64_t rates[] = {1024, 1000000, 1u << 30};
+	uint64_t rate = rates[_i];
+	struct stream_rate r;
+	struct test_rng rng;
+	uint64_t sent = 0;
+	int64_t busy_ms = 0;
+	int64_t now = 5;
+
+	test_rng_seed(&rng);
+	stream_rate_init(&r, rate, now);
+	while (busy_ms < HOUR_MS) {
+		size_t n = 1 + test_rng_below(&rng, STREAM_FRAME_MAX);
+		int64_t wait = stream_rate_wait(&r, now);
+
+		ck_assert_int_ge(wait, 0);
+		if (wait > 1)
+			/* Not a moment before. */
+			ck_assert_int_gt(stream_rate_wait(&r, now + wait - 1),
+					 0);
+		now += wait;
+		busy_ms += wait;
+		ck_assert_int_eq(stream_rate_wait(&r, now), 0);
+		ck_assert_uint_le(sent,
+				  rate * (uint64_t)(busy_ms + 200) / 1000 +
+					  STREAM_FRAME_MAX);
+		ck_assert_uint_ge(sent + rate / 500 + STREAM_FRAME_MAX,
+				  rate * (uint64_t)busy_ms / 1000);
+		stream_rate_spend(&r, n);
+		sent += n;
+	}
+	/* Years of silence are worth a tenth of a second. */
+	now += INT64_C(100000000000);
+	ck_assert_int_eq(stream_rate_wait(&r, now), 0);
+	for (uint64_t left = rate / 10; left > 0;) {
+		size_t n = left < 1000 ? (size_t)left : 1000;
+
+		ck_assert_int_eq(stream_rate_wait(&r, now), 0);
+		stream_rate_spend(&r, n);
+		left -= n;
+	}
+	stream_rate_spend(&r, 1000);
+	ck_assert_int_gt(stream_rate_wait(&r, now), 0);
+}
+END_TEST
+
+/* Goal: the lesser of two rates counts; none is as fast as it goes. */
+START_TEST(rate_lower)
+{
+	struct stream_rate r;
+
+	stream_rate_init(&r, 0, 0);
+	stream_rate_spend(&r, STREAM_FRAME_MAX);
+	ck_assert_int_eq(stream_rate_wait(&r, 0), 0);
+	ck_assert_uint_eq(stream_rate_piece(&r, 65536), 65536);
+	stream_rate_lower(&r, 0, 1);
+	ck_assert_uint_eq(r.rate, 0);
+	stream_rate_lower(&r, 2000, 1);
+	stream_rate_lower(&r, 4000, 1);
+	stream_rate_lower(&r, 0, 1);
+	ck_assert_uint_eq(stream_rate_piece(&r, 65536), 500);
+	stream_rate_spend(&r, 1000);
+	ck_assert_int_eq(stream_rate_wait(&r, 1), 500);
+	stream_rate_lower(&r, 1000, 251);
+	ck_assert_int_eq(stream_rate_wait(&r, 251), 500);
+	ck_assert_int_eq(stream_rate_wait(&r, 751), 0);
+	/* What cannot be counted is as fast as it goes. */
+	stream_rate_init(&r, UINT64_MAX, 0);
+	for (int64_t now = 0; now < 1000; now += 100) {
+		ck_assert_int_eq(stream_rate_wait(&r, now), 0);
+		stream_rate_spend(&r, STREAM_FRAME_MAX);
+	}
+}
+END_TEST
+
+/* A content at the source that takes its time, and its question. */
+static void large_put(struct lab *lab, size_t size, struct mbj_buf *requests)
+{
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_hash digest;
+	struct mbj_buf text;
+
+	mbj_buf_init(&text, LARGE_SIZE);
+	mbj_buf_put_zero(&text, size);
+	OK(mbj_store_blobs(lab->f.primary, &blobs, err));
+	OK(mbj_blob_put(blobs, mbj_buf_view(&text), &digest, err));
+	OK(mbj_blobs_sync(blobs, err));
+	contents_put(requests, &digest, size);
+	mbj_buf_done(&text);
+}
+
+/*
+ * Goal: a replica that asks for it gets no more than that a second, in pieces
+ * that come all the time.  Method: 3,000 bytes at 4,096 a second are three
+ * pieces, and two of them are waited for.
+ */
+START_TEST(rate_asked)
+{
+	struct stream_message m = {.rate = LARGE_RATE};
+	struct mbj_bytes rest;
+	int64_t began;
+	int pieces = 0;
+	struct lab lab;
+
+	lab_begin(&lab);
+	mbj_buf_clear(&lab.requests);
+	hello_put(&lab.requests, 1, STREAM_VERSION, 0);
+	stream_encode(&lab.requests, STREAM_PACE, &m);
+	large_put(&lab, 3000, &lab.requests);
+	began = mbj_monotonic_ms();
+	OK(source_ask(lab.f.primary_dir, &lab.requests, &lab.answers, err));
+	ck_assert_int_ge(mbj_monotonic_ms() - began, 500);
+	for (rest = mbj_buf_view(&lab.answers); rest.n > 0;) {
+		struct stream_head head;
+
+		OK(stream_head_decode(rest.p, STREAM_SOURCE, &head, err));
+		ck_assert_uint_le(head.size, LARGE_RATE / 4);
+		pieces += head.kind == STREAM_PIECE;
+		rest.p += STREAM_HEAD_SIZE + head.size;
+		rest.n -= STREAM_HEAD_SIZE + head.size;
+	}
+	ck_assert_int_eq(pieces, 3);
+	lab_end(&lab);
+}
+END_TEST
+
+static void *slow_run(void *context)
+{
+	struct mbj_stream_options *options = context;
+	enum mbj_rc rc;
+
+	rc = mbj_stream_send((const char *)options->name, options, NULL);
+	(void)shutdown(options->in_fd, SHUT_RDWR);
+	return rc == MBJ_OK ? context : NULL;
+}
+
+/*
+ * Goal: a source that waits for its rate hears that it is to stop, and that its
+ * replica is paused.  Method: a content that would take a quarter of an hour.
+ */
+START_TEST(rate_interrupted)
+{
+	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+	struct stream_message hello = {.version_lowest = 1,
+				       .version_highest = STREAM_VERSION};
+	uint8_t bytes[4096];
+	void *done = NULL;
+	pthread_t thread;
+	struct pair stop;
+	struct pair pair;
+	ssize_t n = 0;
+	struct lab lab;
+
+	lab_begin(&lab);
+	pair_open(&pair);
+	pair_open(&stop);
+	hello.instance = mbj_store_identity(lab.f.replica)->instance;
+	mbj_buf_clear(&lab.requests);
+	stream_encode(&lab.requests, STREAM_HELLO, &hello);
+	large_put(&lab, LARGE_SIZE, &lab.requests);
+	ck_assert_int_eq(send(pair.far, lab.requests.p, lab.requests.n, 0),
+			 (ssize_t)lab.requests.n);
+	options.in_fd = pair.near;
+	options.out_fd = pair.near;
+	options.stop_fd = stop.near;
+	options.rate = MBJ_STREAM_RATE_MIN;
+	options.name = lab.f.primary_dir;
+	ck_assert_int_eq(pthread_create(&thread, NULL, slow_run, &options), 0);
+	/* It is at it. */
+	while (n < 300) {
+		ssize_t got = read(pair.far, bytes, sizeof(bytes));
+
+		ck_assert_int_gt(got, 0);
+		n += got;
+	}
+	if (_i == 0)
+		ck_assert_int_eq(send(stop.far, "x", 1, 0), 1);
+	else
+		replica_pause(&lab);
+	ck_assert_int_eq(pthread_join(thread, &done), 0);
+	ck_assert_ptr_nonnull(done);
+	pair_close(&stop);
+	pair_close(&pair);
+	lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: a replica follows at a rate, and says so where the source is too old
+ * for one.  Method: a live source; a welcome of version 2.
+ */
+START_TEST(rate_followed)
+{
+	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+	struct stream_message m = {.version = STREAM_VERSION_PACE - 1,
+				   .end = {GROUPS}};
+	struct mbj_stream_result result;
+	struct mbj_error why;
+	struct sender sender;
+	pthread_t thread;
+	struct pair pair;
+	struct lab lab;
+
+	lab_begin(&lab);
+	options.is_once = true;
+	options.rate = 1 << 20;
+	pair_open(&pair);
+	options.in_fd = pair.near;
+	options.out_fd = pair.near;
+	m.identity = *mbj_store_identity(lab.f.primary);
+	mbj_buf_clear(&lab.answers);
+	stream_encode(&lab.answers, STREAM_WELCOME, &m);
+	ck_assert_int_eq(send(pair.far, lab.answers.p, lab.answers.n, 0),
+			 (ssize_t)lab.answers.n);
+	ck_assert_int_eq(mbj_stream_follow(lab.f.replica, &options, &result,
+					   &why),
+			 MBJ_EUNSUPPORTED);
+	ck_assert_ptr_nonnull(strstr(why.message, "which has no rate"));
+	ck_assert(!result.is_lost);
+	pair_close(&pair);
+	pair_open(&pair);
+	options.in_fd = pair.near;
+	options.out_fd = pair.near;
+	sender = (struct sender){.dir = lab.f.primary_dir, .fd = pair.far};
+	ck_assert_int_eq(pthread_create(&thread, NULL, sender_run, &sender), 0);
+	OK(mbj_stream_follow(lab.f.replica, &options, &result, err));
+	(void)shutdown(pair.near, SHUT_RDWR);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(sender.rc, MBJ_OK);
+	pair_close(&pair);
+	replica_check(&lab);
+	lab_end(&lab);
+}
+END_TEST
+
 TCase *test_pace_case(void)
 {
 	TCase *tcase = tcase_create("pace");
 
 	tcase_add_test(tcase, pace_told);
 	tcase_add_test(tcase, pace_ends_connection);
+	tcase_add_loop_test(tcase, rate_bucket, 0, 3);
+	tcase_add_test(tcase, rate_lower);
+	tcase_add_test(tcase, rate_asked);
+	tcase_add_loop_test(tcase, rate_interrupted, 0, 2);
+	tcase_add_test(tcase, rate_followed);
 	return tcase;
 }

@@ -54,6 +54,7 @@ static void frame_make(enum stream_kind kind, struct mbj_buf *ret_frame)
 		.least = {3},
 		.snapshot = {3},
 		.paused_ms = MBJ_PAUSE_MS_MAX,
+		.rate = MBJ_STREAM_RATE_MIN,
 	};
 	struct mbj_buf contents;
 
@@ -225,8 +226,8 @@ START_TEST(frame_limits)
 END_TEST
 
 /*
- * Goal: limits of a fetch, a pause and of contents hold at the limit and not
- * one above. Method: the fields where they are in the frame.
+ * Goal: limits of a fetch, a pause, a rate and of contents hold at the limit
+ * and not one above. Method: the fields where they are in the frame.
  */
 START_TEST(frame_field_limits)
 {
@@ -256,6 +257,12 @@ START_TEST(frame_field_limits)
 		ck_assert_int_eq(decode(mbj_buf_view(&frame), STREAM_SOURCE),
 				 MBJ_ECORRUPT);
 	}
+	mbj_buf_clear(&frame);
+	frame_make(STREAM_PACE, &frame);
+	mbj_store_u64(frame.p + STREAM_HEAD_SIZE, MBJ_STREAM_RATE_MIN - 1);
+	mend(&frame);
+	ck_assert_int_eq(decode(mbj_buf_view(&frame), STREAM_REPLICA),
+			 MBJ_ECORRUPT);
 	mbj_buf_clear(&frame);
 	mbj_buf_init(&contents, STREAM_FRAME_MAX);
 	for (int i = 0; i <= STREAM_CONTENTS_MAX; i++)

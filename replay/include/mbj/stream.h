@@ -59,6 +59,8 @@ struct mbj_stream_pin {
 	const char *name; /* at most MBJ_REPLICA_NAME_MAX bytes */
 };
 
+enum { MBJ_STREAM_RATE_MIN = 1024 };
+
 struct mbj_stream_options {
 	size_t size;	     /* sizeof(struct mbj_stream_options) */
 	int in_fd;	     /* from the peer */
@@ -88,12 +90,19 @@ struct mbj_stream_options {
 	const struct mbj_stream_pin *pin;
 	/* The source's: what it says instead of serving, or NULL. */
 	const struct mbj_error *refusal;
+	/*
+	 * Bytes of frames a second that the source sends at most, at least
+	 * MBJ_STREAM_RATE_MIN, 0: as fast as it goes.  The source's: what it
+	 * sends.  The replica's: what it asks the source for, which keeps the
+	 * lesser of both; one that is too old for that is MBJ_EUNSUPPORTED.
+	 */
+	uint64_t rate;
 };
 
 #define MBJ_STREAM_OPTIONS_INIT                                               \
 	((struct mbj_stream_options){sizeof(struct mbj_stream_options), 0, 1, \
 				     -1, 60000, 10000, false, NULL, NULL,     \
-				     NULL, false, false, NULL, NULL, NULL})
+				     NULL, false, false, NULL, NULL, NULL, 0})
 
 /*
  * Serve one replica what is in the store in dir, until it hangs up or is not
