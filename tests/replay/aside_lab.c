@@ -1,10 +1,14 @@
 /*
  * What the tests of accounts that are set aside share; see aside_lab.h.
  */
+#define _GNU_SOURCE /* memmem(3) */
+
 #include "aside_lab.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "store_impl.h"
 
@@ -141,4 +145,57 @@ void aside_by_hand(struct fixture *f, unsigned count, struct mbj_id id,
 		OK(mbj_txn_parked_set(txn, &parked, err));
 	}
 	OK(mbj_txn_commit(&txn, err));
+}
+
+/* In a file of these bytes; false: it is not there. */
+static bool record_damage(const char *path, struct mbj_bytes bytes,
+			  const struct mbj_group *group, bool is_header)
+{
+	const uint8_t *found =
+		memmem(bytes.p, bytes.n, group->record.p, group->record.n);
+	uint8_t byte;
+	int fd;
+
+	if (found == NULL)
+		return false;
+	if (!is_header)
+		found += group->body.p - group->record.p;
+	fd = open(path, O_WRONLY);
+	byte = found[20] ^ 0x40;
+	ck_assert_int_eq(pwrite(fd, &byte, 1, found + 20 - bytes.p), 1);
+	ck_assert_int_eq(close(fd), 0);
+	return true;
+}
+
+void aside_damage(struct fixture *f, uint64_t lsn, bool is_header)
+{
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_group group;
+	struct mbj_buf names, bytes;
+	char dir[MBJ_PATH_TEXT_MAX], path[MBJ_PATH_TEXT_MAX];
+	bool is_done = false;
+
+	OK(mbj_store_log_reader(NULL, f->replica_dir, &reader, err));
+	OK(mbj_log_reader_seek(reader, (struct mbj_lsn){lsn}, err));
+	OK(mbj_log_reader_next(reader, &group, err));
+	OK(mbj_path_join(dir, f->replica_dir, "journal", err));
+	mbj_buf_init(&names, 1 << 16);
+	mbj_buf_init(&bytes, 256 << 20);
+	OK(mbj_dir_list(mbj_sys_posix(), dir, &names, err));
+	for (const char *name = (const char *)names.p;
+	     !is_done && name < (const char *)names.p + names.n;
+	     name += strlen(name) + 1) {
+		if (strstr(name, ".seg") == NULL)
+			continue;
+		OK(mbj_path_join(path, dir, name, err));
+		mbj_buf_clear(&bytes);
+		OK(mbj_file_load(mbj_sys_posix(), path, 256 << 20, &bytes,
+				 err));
+		is_done = record_damage(path, mbj_buf_view(&bytes), &group,
+					is_header);
+	}
+	ck_assert(is_done);
+	mbj_log_reader_close(&reader);
+	mbj_buf_done(&names);
+	mbj_buf_done(&bytes);
 }

@@ -33,6 +33,10 @@ void aside_rename(struct fixture *f, bool is_bob);
 void aside_begin(struct fixture *f, bool is_bob,
 		 const struct mbj_store_options *options);
 
+/* Change a byte of a group's body, or of its header, in the replica's journal.
+ */
+void aside_damage(struct fixture *f, uint64_t lsn, bool is_header);
+
 /*
  * So many accounts, this one and others whose ids begin with later bytes, say
  * that a group waits for them.

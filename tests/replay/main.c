@@ -19,7 +19,8 @@ int main(void)
 		test_stream_peer_case,	  test_outside_case,
 		test_turn_case,		  test_verify_case,
 		test_offer_case,	  test_wanted_case,
-		test_pace_case,
+		test_pace_case,		  test_skip_case,
+		test_skips_case,
 	};
 
 	return test_run("replay", cases, sizeof(cases) / sizeof(*cases));

@@ -2,11 +2,7 @@
  * Accounts that are set aside come back by themselves; what damage, memory and
  * reads that fail make of that; and a random play.
  */
-#define _GNU_SOURCE /* memmem(3) */
-
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "aside_lab.h"
 #include "quarantine_run.h"
@@ -119,44 +115,6 @@ END_TEST
 
 /* ---------------------------------------------------------------- damage */
 
-/* Change a byte of the group's body, or of its header, in the replica's only
- * segment. */
-static void journal_damage(struct fixture *f, uint64_t lsn, bool is_header)
-{
-	struct mbj_log_reader *reader = NULL;
-	struct mbj_group group;
-	struct mbj_buf names, bytes;
-	char dir[MBJ_PATH_TEXT_MAX], path[MBJ_PATH_TEXT_MAX];
-	const uint8_t *found;
-	const char *name;
-	uint8_t byte;
-	int fd;
-
-	OK(mbj_store_log_reader(NULL, f->replica_dir, &reader, err));
-	OK(mbj_log_reader_seek(reader, (struct mbj_lsn){lsn}, err));
-	OK(mbj_log_reader_next(reader, &group, err));
-	OK(mbj_path_join(dir, f->replica_dir, "journal", err));
-	mbj_buf_init(&names, 1 << 16);
-	mbj_buf_init(&bytes, 64 << 20);
-	OK(mbj_dir_list(mbj_sys_posix(), dir, &names, err));
-	name = (const char *)names.p;
-	while (strstr(name, ".seg") == NULL)
-		name += strlen(name) + 1;
-	OK(mbj_path_join(path, dir, name, err));
-	OK(mbj_file_load(mbj_sys_posix(), path, 64 << 20, &bytes, err));
-	found = memmem(bytes.p, bytes.n, group.record.p, group.record.n);
-	ck_assert_ptr_nonnull(found);
-	if (!is_header)
-		found += group.body.p - group.record.p;
-	fd = open(path, O_WRONLY);
-	byte = found[20] ^ 0x40;
-	ck_assert_int_eq(pwrite(fd, &byte, 1, found + 20 - bytes.p), 1);
-	ck_assert_int_eq(close(fd), 0);
-	mbj_log_reader_close(&reader);
-	mbj_buf_done(&names);
-	mbj_buf_done(&bytes);
-}
-
 /* Groups 3 to 5, alice's, each in a batch of its own. */
 static void damage_begin(struct fixture *f)
 {
@@ -191,7 +149,7 @@ START_TEST(healing_damage)
 	struct fixture f;
 
 	damage_begin(&f);
-	journal_damage(&f, lsn, is_header);
+	aside_damage(&f, lsn, is_header);
 	if (_i / 4 == 0) {
 		ck_assert_int_eq(mbj_quarantine_retry(f.replica, &options,
 						      &result, &why),
