@@ -197,9 +197,11 @@ void lookout_end(struct lookout **lookout)
 static int64_t stale_ms(const struct lookout *l,
 			const struct lookout_view *view)
 {
-	int64_t ms = STALE_LEAST_MS + (int64_t)view->verdict.critical_s * 1000;
+	const uint64_t most_s = (STALE_MS - STALE_LEAST_MS) / 1000;
+	uint64_t s = view->verdict.critical_s;
 
-	return l->wait_ms + (ms < STALE_MS ? ms : STALE_MS);
+	return l->wait_ms + STALE_LEAST_MS +
+	       (int64_t)(s < most_s ? s : most_s) * 1000;
 }
 
 /* What hangs is a finding, too. */

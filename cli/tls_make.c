@@ -295,10 +295,14 @@ static enum mbj_rc ca_load(const char *keys, STACK_OF(X509) * *ret_ca,
 			   EVP_PKEY **ret_key, struct tls_name *ret_name,
 			   struct mbj_error *err)
 {
+	char what[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc = tls_certificates_load(keys, TLS_CA_NAME, ret_ca, err);
 
 	if (rc == MBJ_OK)
-		rc = tls_times_check(keys, TLS_CA_NAME, *ret_ca, err);
+		rc = mbj_path_join(what, keys, TLS_CA_NAME, err);
+	/* The first is the one that signs. */
+	if (rc == MBJ_OK)
+		rc = tls_time_check(what, sk_X509_value(*ret_ca, 0), err);
 	if (rc == MBJ_OK)
 		rc = tls_key_load(keys, TLS_CA_KEY_NAME, ret_key, err);
 	if (rc < 0)

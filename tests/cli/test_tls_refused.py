@@ -238,6 +238,9 @@ class TlsRefused(TlsCase):
                       self.once(status=REFUSED).err)
         self.assertIn("ca.crt has expired on ", self.mbj(
             "keygen", "replica", old, "x", status=REFUSED).err)
+        with open(self.keys / "ca.crt", "ab") as both:
+            both.write((old / "ca.crt").read_bytes())
+        self.mbj("keygen", "replica", self.keys, "x")
 
     def test_no_certificate(self):
         """Goal: nobody is served without a certificate, or by an older TLS.
