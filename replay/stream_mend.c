@@ -247,7 +247,8 @@ static enum mbj_rc snapshot_choose(struct stream_mend *mend,
  * answers of two connections.
  */
 static enum mbj_rc judge_fail(struct stream_mend *mend, enum mbj_rc rc,
-			      struct mbj_error *why, struct mbj_error *err)
+			      const struct mbj_error *why,
+			      struct mbj_error *err)
 {
 	bool was_resumed = mend->part.is_resumed;
 

@@ -231,13 +231,17 @@ class Http(HttpCase):
     def test_alone(self):
         """Goal: a primary whose replica is away is CRITICAL, and not sent
         away from: it is the one that works.  Method: a replica that was there
-        once."""
+        once; the same, paused."""
         self.follow("two")
         self.unfollow()
         self.begin("--critical", "1")
         self.until(lambda: self.ask("healthz")[1].startswith(
             "MBJ CRITICAL: the best of 1 replicas"))
         self.assertEqual(self.ask("healthz")[0], 200)
+        self.mbj("pause", self.p, "two", "--for", "2h")
+        self.until(lambda: "1 of 1 replicas paused" in self.ask("healthz")[1])
+        self.assertEqual(self.ask("healthz")[0], 200)
+        self.assertRegex(self.ask()[1], ">paused, for 1 h [0-9]+ min more<")
         self.mbj("deliver", self.p, "alice", "INBOX",
                  stdin=b"Subject: a\r\n\r\n")
 

@@ -106,7 +106,8 @@ class Watch(WatchCase):
 
     def test_away(self):
         """Goal: of several replicas each that is away is said, while the best
-        is well.  Method: one that follows, one that was there once."""
+        is well; one that is paused is not.  Method: one that follows, one that
+        was there once."""
         other = self.dir / "other"
         self.mbj("init", other, "--role", "replica")
         self.serve()
@@ -121,6 +122,11 @@ class Watch(WatchCase):
         self.assertIn("1 of 2 replicas were not current in the last 300 s",
                       self.check(WARNING, store=self.p))
         self.assertEqual(self.metrics(self.p)["mbj_replicas_away"], 1)
+        self.mbj("pause", self.p, "three", "--for", "1h")
+        self.assertRegex(self.check(WELL, store=self.p),
+                         "1 of 2 replicas paused, for [0-9]+ s more at most; "
+                         "the best of 2 replicas")
+        self.assertEqual(self.metrics(self.p)["mbj_replicas_away"], 0)
         self.stop()
 
     def test_register(self):
