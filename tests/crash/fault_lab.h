@@ -24,13 +24,15 @@
 #include <mbj/mbj.h>
 
 #include "disk.h"
+#include "fault_known.h"
 #include "store_lab.h"
 
 struct fault_lab {
 	char *root;
-	struct disk *image; /* stores at rest, before the scenario */
-	struct disk *disk;  /* where it runs */
-	struct disk *after; /* behind a power cut */
+	struct disk *image;	   /* stores at rest, before the scenario */
+	struct disk *disk;	   /* where it runs */
+	struct disk *after;	   /* behind a power cut */
+	struct fault_known *known; /* what was judged */
 	struct mbj_store_options options;
 	char primary[MBJ_PATH_TEXT_MAX];
 	char replica[MBJ_PATH_TEXT_MAX];  /* half-way */
@@ -46,6 +48,7 @@ struct fault_lab {
 	bool is_made;	  /* a store in absent was acknowledged */
 	bool is_restored; /* one in restored was */
 	bool is_alone;	  /* leaks are looked for after each fault */
+	uint64_t healed;  /* states that were damaged, and made anew in use */
 };
 
 struct fault_work {
@@ -109,6 +112,15 @@ enum mbj_rc fault_contents_read(struct mbj_store *store, uint64_t *ret_wanted,
 enum mbj_rc fault_store_check(struct fault_lab *lab, struct mbj_store *store,
 			      struct mbj_error *err);
 
+/*
+ * What the stores of a disk must be behind a scenario, whatever failed in it;
+ * those that were just so before are not looked at again.
+ */
+enum mbj_rc fault_stores_judge(struct fault_lab *lab, struct disk *disk,
+			       struct mbj_error *err);
+
+/* So that copies of the image, and children, need not. */
+void fault_image_hash(struct fault_lab *lab);
 /* The stores that all scenarios begin with. */
 void fault_image_make(struct fault_lab *lab);
 /* A whole journal, group by group. */

@@ -75,7 +75,7 @@ static void state_open_failing(struct fault_lab *lab, uint64_t at)
 /*
  * Goal: what a child reads is not read for its parent, nor for the next child.
  * Method: each in turn opens the same state, after an opening that failed
- * somewhere, so that scratch files are in several ways of use.
+ * somewhere, so that descriptors are in several ways of use.
  */
 START_TEST(children_are_alone)
 {

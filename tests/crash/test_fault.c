@@ -4,7 +4,8 @@
  *	MBJ_FAULTS=N        one of N places in each scenario (quick: 8)
  *	MBJ_FAULTS=N:M      and one of M of Berkeley DB's allocations;
  *	                    left out: all of them where N is 1, else none
- *	MBJ_FAULT=SCENARIO  one scenario
+ *	MBJ_PART=K/N        of these, the K-th of each N
+ *	MBJ_FAULT=SCENARIO  one scenario, all places and kinds; list: names
  *	MBJ_FAULT=SCENARIO:KIND:PLACE  one fault; 0: each of that kind
  *
  * Where LeakSanitizer is built in, it is asked after each scenario, with
@@ -68,8 +69,7 @@ struct place {
 	uint64_t at;
 };
 
-static uint64_t died;	/* in Berkeley DB */
-static uint64_t healed; /* states that were damaged, and made anew in use */
+static uint64_t died; /* in Berkeley DB */
 
 /* This process tries one fault and ends. */
 static bool is_child;
@@ -77,9 +77,13 @@ static bool is_child;
 static void fault_wrong(const struct place *place, const char *what,
 			const char *message)
 {
+	const char *part = getenv("MBJ_PART");
+
 	printf("repeat with: MBJ_FAULT=%s:%s:%" PRIu64
-	       " CK_RUN_CASE=fault test_fault\n",
-	       place->work->name, kind_words[place->kind], place->at);
+	       " CK_RUN_CASE=fault test_fault%s%s\n",
+	       place->work->name, kind_words[place->kind], place->at,
+	       part != NULL ? "; found with MBJ_PART=" : "",
+	       part != NULL ? part : "");
 	if (is_child)
 		printf("%s: %s\n", what, message);
 	fflush(stdout);
@@ -100,10 +104,12 @@ static void lab_init(struct fault_lab *lab)
 	lab->options.state.records_cached_max = 16;
 	lab->options.log.segment_size = 4u << 10;
 	lab->options.log.reserve_max = 2u << 10;
+	lab->known = fault_known_new();
 	lab->image = disk_new(lab->root, 1);
 	lab->disk = disk_new(lab->root, 1);
 	lab->after = disk_new(lab->root, 1);
 	fault_image_make(lab);
+	fault_image_hash(lab);
 }
 
 static void lab_done(struct fault_lab *lab)
@@ -112,6 +118,7 @@ static void lab_done(struct fault_lab *lab)
 	disk_free(&lab->image);
 	disk_free(&lab->disk);
 	disk_free(&lab->after);
+	fault_known_free(&lab->known);
 	test_tmpdir_free(&lab->root);
 }
 
@@ -165,18 +172,6 @@ static void fault_disarm(struct disk *disk)
 	disk_db_interrupt(0);
 }
 
-/* Places at which this kind can strike. */
-static uint64_t fault_places(const struct disk *disk, enum fault_kind kind)
-{
-	if (kind == FAULT_ENOMEM || kind == FAULT_ENOMEM_ON)
-		return test_alloc_count();
-	if (kind == FAULT_DB_ENOMEM || kind == FAULT_DB_ENOMEM_ON)
-		return disk_db_allocs();
-	if (kind == FAULT_DB_EINTR)
-		return disk_db_calls();
-	return disk_calls(disk);
-}
-
 static enum mbj_rc scenario_run(struct fault_lab *lab,
 				const struct fault_work *work,
 				struct mbj_error *err)
@@ -193,75 +188,13 @@ static enum mbj_rc scenario_run(struct fault_lab *lab,
 
 /* ---------------------------------------------------------------- judging */
 
-/* A store opens, is sound, and ends at or behind what was acknowledged. */
-static void store_judge(struct fault_lab *lab, const struct place *place,
-			const char *dir, uint64_t acked, const char *when)
-{
-	struct mbj_store *store = NULL;
-	struct mbj_watermark watermark;
-	struct mbj_error err = {.rc = MBJ_OK};
-	uint64_t end, last = 0;
-	enum mbj_rc rc;
-
-	rc = mbj_replica_open(dir, &lab->options, &store, &err);
-	if (rc == MBJ_OK)
-		rc = fault_store_check(lab, store, &err);
-	/* Damage met when it is read: the next opening makes the state anew. */
-	if (rc == MBJ_ECORRUPT && store != NULL) {
-		healed++;
-		mbj_store_close(&store);
-		rc = mbj_replica_open(dir, &lab->options, &store, &err);
-		if (rc == MBJ_OK)
-			rc = fault_store_check(lab, store, &err);
-	}
-	if (rc == MBJ_OK)
-		rc = mbj_store_applied(store, &watermark, &err);
-	if (rc != MBJ_OK)
-		fault_wrong(place, when, err.message);
-	end = mbj_store_end(store).lsn.v;
-	if (end > 0 && fault_journal_read(lab, dir, &last, &err) < 0)
-		fault_wrong(place, when, err.message);
-	if (end < acked || watermark.lsn.v != end || last != end)
-		fault_wrong(place, when, "groups are missing");
-	if (strcmp(dir, lab->primary) == 0) {
-		rc = site_rename(store, 2, "n2", "n3", NULL, &err);
-		/*
-		 * Berkeley DB takes a read error for the end of its log and
-		 * cuts it there; that shows when a page is written, and the
-		 * state is then made anew for the next edit.
-		 */
-		if (rc == MBJ_ECORRUPT || rc == MBJ_EIO) {
-			healed++;
-			rc = site_rename(store, 2, "n2", "n3", NULL, &err);
-		}
-		if (rc < 0)
-			fault_wrong(place, when, err.message);
-	}
-	mbj_store_close(&store);
-}
-
 static void stores_judge(struct fault_lab *lab, const struct place *place,
 			 struct disk *disk, const char *when)
 {
-	struct mbj_error why = {.rc = MBJ_OK};
+	struct mbj_error err = {.rc = MBJ_OK};
 
-	lab->options.sys = disk_sys(disk);
-	(void)disk_db_use(disk);
-	store_judge(lab, place, lab->primary, lab->acked, when);
-	if (lab->applied_dir != NULL)
-		store_judge(lab, place, lab->applied_dir, lab->applied, when);
-	if (disk_has(disk, lab->absent)) {
-		struct mbj_error err = {.rc = MBJ_OK};
-
-		if (!lab->is_made &&
-		    mbj_store_init(lab->absent, MBJ_STORE_PRIMARY,
-				   &lab->options, &err) < 0 &&
-		    err.rc != MBJ_EEXISTS)
-			fault_wrong(place, when, err.message);
-		store_judge(lab, place, lab->absent, 0, when);
-	}
-	if (fault_backups_check(lab, disk, &why) < 0)
-		fault_wrong(place, when, why.message);
+	if (fault_stores_judge(lab, disk, &err) < 0)
+		fault_wrong(place, when, err.message);
 }
 
 static void fault_try(struct fault_lab *lab, const struct place *place,
@@ -319,6 +252,11 @@ static void child_try(struct fault_lab *lab, const struct place *place,
 {
 	struct attempt attempt = {lab, place, clean};
 
+	/* What a child need not do again: each page that it writes is copied.
+	 */
+	disk_copy(lab->disk, lab->image);
+	disk_copy(lab->after, lab->image);
+
 	switch (fault_child_run(attempt_make, &attempt)) {
 	case FAULT_CHILD_DONE:
 		break;
@@ -342,27 +280,58 @@ static void place_try(struct fault_lab *lab, const struct place *place,
 		child_try(lab, place, clean);
 }
 
+struct draw {
+	struct test_rng rng;
+	struct test_part part;
+};
+
+/* A scenario in which nothing fails. */
+struct clean {
+	enum mbj_rc rc;
+	uint64_t places[FAULT_KIND_COUNT]; /* at which each kind can strike */
+};
+
+static struct clean clean_run(struct fault_lab *lab,
+			      const struct fault_work *work)
+{
+	struct clean clean;
+	struct mbj_error err;
+	uint64_t *places = clean.places;
+	const struct disk *disk = lab->disk;
+
+	disk_copy(lab->disk, lab->image);
+	fault_disarm(lab->disk);
+	clean.rc = scenario_run(lab, work, &err);
+	places[FAULT_EIO] = disk_calls_of(disk, DISK_CALL_ALL);
+	places[FAULT_ENOSPC] = disk_calls_of(disk, CALLS_FULL);
+	places[FAULT_SHORT] = disk_calls_of(disk, DISK_CALL_WRITE);
+	places[FAULT_ENOMEM] = test_alloc_count();
+	places[FAULT_DB_EINTR] = disk_db_calls();
+	places[FAULT_DB_ENOMEM] = disk_db_allocs();
+	places[FAULT_EIO_ON] = places[FAULT_EIO];
+	places[FAULT_ENOSPC_ON] = places[FAULT_ENOSPC];
+	places[FAULT_SHORT_ON] = places[FAULT_SHORT];
+	places[FAULT_ENOMEM_ON] = places[FAULT_ENOMEM];
+	places[FAULT_DB_ENOMEM_ON] = places[FAULT_DB_ENOMEM];
+	return clean;
+}
+
 /* One of so many places, the same ones for the same seed. */
-static uint64_t work_sweep(struct fault_lab *lab, const struct fault_work *work,
-			   enum fault_kind kind, unsigned odds,
-			   struct test_rng *rng)
+static uint64_t kind_sweep(struct fault_lab *lab, const struct fault_work *work,
+			   enum fault_kind kind, const struct clean *clean,
+			   unsigned odds, struct draw *draw)
 {
 	struct place place = {work, kind, 0};
-	struct mbj_error err;
-	uint64_t places, count = 0;
-	enum mbj_rc clean;
+	uint64_t count = 0;
 
 	if (odds == 0)
 		return 0;
-	disk_copy(lab->disk, lab->image);
-	fault_arm(lab->disk, kind, 0);
-	clean = scenario_run(lab, work, &err);
-	places = fault_places(lab->disk, kind);
-	fault_disarm(lab->disk);
-	for (place.at = 1; place.at <= places; place.at++) {
-		if (odds > 1 && !test_rng_chance(rng, 1, odds))
+	for (place.at = 1; place.at <= clean->places[kind]; place.at++) {
+		if (odds > 1 && !test_rng_chance(&draw->rng, 1, odds))
 			continue;
-		place_try(lab, &place, clean);
+		if (!test_part_takes(&draw->part))
+			continue;
+		place_try(lab, &place, clean->rc);
 		count++;
 	}
 	return count;
@@ -380,12 +349,11 @@ static bool text_next(const char **text, const char *word)
 }
 
 /* One scenario, or one fault of it. */
-static uint64_t one_try(struct fault_lab *lab, const struct fault_work *work,
-			const char *text, struct test_rng *rng)
+static void one_try(struct fault_lab *lab, const struct fault_work *work,
+		    const char *text, struct draw *draw,
+		    uint64_t counts[FAULT_KIND_COUNT])
 {
-	struct mbj_error err;
-	uint64_t count = 0;
-	enum mbj_rc clean;
+	const struct clean clean = clean_run(lab, work);
 
 	for (int kind = 0; kind < FAULT_KIND_COUNT; kind++) {
 		struct place place = {work, (enum fault_kind)kind, 0};
@@ -395,15 +363,13 @@ static uint64_t one_try(struct fault_lab *lab, const struct fault_work *work,
 			continue;
 		place.at = strtoull(rest, NULL, 10);
 		if (place.at == 0) {
-			count += work_sweep(lab, work, place.kind, 1, rng);
+			counts[kind] += kind_sweep(lab, work, place.kind,
+						   &clean, 1, draw);
 			continue;
 		}
-		disk_copy(lab->disk, lab->image);
-		clean = scenario_run(lab, work, &err);
-		place_try(lab, &place, clean);
-		count++;
+		place_try(lab, &place, clean.rc);
+		counts[kind]++;
 	}
-	return count;
 }
 
 /* One of so many places. */
@@ -428,6 +394,37 @@ static struct odds odds_parse(const char *text)
 	return odds;
 }
 
+static void work_sweep(struct fault_lab *lab, const struct fault_work *work,
+		       const struct odds *odds, struct draw *draw,
+		       uint64_t counts[FAULT_KIND_COUNT])
+{
+	const struct clean clean = clean_run(lab, work);
+
+	for (int kind = 0; kind < FAULT_KIND_COUNT; kind++)
+		counts[kind] +=
+			kind_sweep(lab, work, (enum fault_kind)kind, &clean,
+				   kind < FAULT_DB_ENOMEM ? odds->ours
+							  : odds->db,
+				   draw);
+}
+
+static void counts_print(const struct fault_lab *lab,
+			 const uint64_t counts[FAULT_KIND_COUNT])
+{
+	uint64_t sum = 0;
+
+	for (int kind = 0; kind < FAULT_KIND_COUNT; kind++) {
+		printf("%s %" PRIu64 ", ", kind_words[kind], counts[kind]);
+		sum += counts[kind];
+	}
+	printf("%" PRIu64 " faults, %" PRIu64 " died in Berkeley DB, %" PRIu64
+	       " healed in use; %" PRIu64 " stores to be judged, %" PRIu64
+	       " of them as others before\n",
+	       sum, died, lab->healed, fault_known_asked(lab->known),
+	       fault_known_found(lab->known));
+	ck_assert_uint_gt(sum, 0);
+}
+
 /*
  * Goal: no failure of a call or of an allocation, once or for good, leaks,
  * lies or leaves a store that cannot go on.  Method: fault_lab.h.
@@ -435,42 +432,33 @@ static struct odds odds_parse(const char *text)
 START_TEST(fault_everywhere)
 {
 	const char *only = getenv("MBJ_FAULT");
-	const char *text = getenv("MBJ_FAULTS");
-	struct odds odds = odds_parse(text);
+	struct odds odds = odds_parse(getenv("MBJ_FAULTS"));
 	static struct fault_lab lab;
 	uint64_t counts[FAULT_KIND_COUNT] = {0};
-	uint64_t sum = 0;
-	struct test_rng rng;
+	struct draw draw;
 
-	(void)test_rng_seed(&rng);
+	if (only != NULL && strcmp(only, "list") == 0) {
+		for (size_t i = 0; i < fault_work_count; i++)
+			printf("scenario %s\n", fault_works[i].name);
+		return;
+	}
+	(void)test_rng_seed(&draw.rng);
+	test_part_init(&draw.part);
 	lab_init(&lab);
 	lab.is_alone = only != NULL;
 	for (size_t i = 0; i < fault_work_count; i++) {
 		const char *rest = only;
 
 		if (only != NULL && text_next(&rest, fault_works[i].name))
-			sum += one_try(&lab, &fault_works[i], rest, &rng);
-		for (int kind = 0; only == NULL && kind < FAULT_KIND_COUNT;
-		     kind++)
-			counts[kind] +=
-				work_sweep(&lab, &fault_works[i],
-					   (enum fault_kind)kind,
-					   kind < FAULT_DB_ENOMEM ? odds.ours
-								  : odds.db,
-					   &rng);
+			one_try(&lab, &fault_works[i], rest, &draw, counts);
+		if (only == NULL)
+			work_sweep(&lab, &fault_works[i], &odds, &draw, counts);
 		/* Looking takes as long as ten faults do. */
 		if (test_leaks_found())
 			ck_abort_msg("MBJ_FAULT=%s: LeakSanitizer found a leak",
 				     fault_works[i].name);
 	}
-	for (int kind = 0; kind < FAULT_KIND_COUNT; kind++) {
-		printf("%s %" PRIu64 ", ", kind_words[kind], counts[kind]);
-		sum += counts[kind];
-	}
-	printf("%" PRIu64 " faults in %zu scenarios, %" PRIu64
-	       " died in Berkeley DB, %" PRIu64 " healed in use\n",
-	       sum, fault_work_count, died, healed);
-	ck_assert_uint_gt(sum, 0);
+	counts_print(&lab, counts);
 	lab_done(&lab);
 }
 END_TEST
@@ -487,6 +475,8 @@ START_TEST(full_disk_resumes)
 			      0};
 	unsigned refused = 0;
 
+	if (getenv("MBJ_FAULT") != NULL)
+		return;
 	lab_init(&lab);
 	for (uint64_t spare = 0; spare < 48u << 10; spare += 512) {
 		struct mbj_store *store = NULL;
@@ -531,15 +521,21 @@ END_TEST
 START_TEST(set_out_of_memory)
 {
 	static struct fault_lab lab;
-	struct test_rng rng;
+	struct draw draw = {.part = {.k = 1, .n = 1}};
 	uint64_t count = 0;
 
-	test_rng_init(&rng, 1);
+	if (getenv("MBJ_FAULT") != NULL)
+		return;
+	test_rng_init(&draw.rng, 1);
 	lab_init(&lab);
 	for (size_t i = 0; i < fault_work_count; i++) {
-		if (strcmp(fault_works[i].name, "set_destroy") == 0)
-			count += work_sweep(&lab, &fault_works[i],
-					    FAULT_ENOMEM_ON, 1, &rng);
+		struct clean clean;
+
+		if (strcmp(fault_works[i].name, "set_destroy") != 0)
+			continue;
+		clean = clean_run(&lab, &fault_works[i]);
+		count += kind_sweep(&lab, &fault_works[i], FAULT_ENOMEM_ON,
+				    &clean, 1, &draw);
 	}
 	ck_assert_uint_gt(count, 100);
 	lab_done(&lab);

@@ -24,7 +24,7 @@ static void log_files_each(struct order *order, struct disk *disk,
 
 		(void)snprintf(path, sizeof(path), "%.900s/state/log.%010u",
 			       order->lab.primary.dir, i);
-		if (disk_file(disk, path, &n) != NULL && n > 0)
+		if (disk_file_size(disk, path, &n) && n > 0)
 			see(disk, path);
 	}
 }

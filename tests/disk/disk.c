@@ -76,6 +76,7 @@ static int call_judge(struct disk *disk, enum disk_call call,
 
 	if (ret_is_short != NULL)
 		*ret_is_short = false;
+	disk->calls_of[__builtin_ctz(call)]++;
 	if ((fault->calls & call) == 0)
 		return 0;
 	disk->calls++;
@@ -178,7 +179,7 @@ ssize_t disk_do_read(struct disk *disk, int fd, void *p, size_t n, size_t at)
 		return 0;
 	if (n > inode->cache.n - at)
 		n = inode->cache.n - at;
-	memcpy(p, inode->cache.p + at, n);
+	image_read(&inode->cache, at, p, n);
 	return (ssize_t)n;
 }
 
@@ -400,12 +401,22 @@ void disk_fail(struct disk *disk, const struct disk_fault *fault)
 {
 	disk->fault = *fault;
 	disk->calls = 0;
+	memset(disk->calls_of, 0, sizeof(disk->calls_of));
 	disk->has_failed = false;
 }
 
 uint64_t disk_calls(const struct disk *disk)
 {
 	return disk->calls;
+}
+
+uint64_t disk_calls_of(const struct disk *disk, unsigned calls)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < DISK_CALL_KINDS; i++)
+		sum += (calls >> i & 1) != 0 ? disk->calls_of[i] : 0;
+	return sum;
 }
 
 bool disk_has_failed(const struct disk *disk)
@@ -464,16 +475,16 @@ bool disk_is_synced(const struct disk *disk, const char *path)
 	return found >= 0 && disk->inodes[found].pending_count == 0;
 }
 
-uint8_t *disk_file(struct disk *disk, const char *path, size_t *ret_n)
+bool disk_file_size(const struct disk *disk, const char *path, size_t *ret_n)
 {
 	char name[NAME_SIZE];
 	size_t directory;
 	long found = path_find(disk, path, &directory, name);
 
 	if (found < 0 || disk->inodes[found].is_directory)
-		return NULL;
+		return false;
 	*ret_n = disk->inodes[found].cache.n;
-	return disk->inodes[found].cache.p;
+	return true;
 }
 
 void disk_copy(struct disk *target, const struct disk *source)

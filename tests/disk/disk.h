@@ -26,6 +26,7 @@
 #ifndef TEST_DISK_H
 #define TEST_DISK_H
 
+#include <mbj/hash.h>
 #include <mbj/sys.h>
 
 #include "support.h"
@@ -72,7 +73,8 @@ enum disk_call {
 			DISK_CALL_CREATE | DISK_CALL_WRITE | DISK_CALL_SYNC |
 			DISK_CALL_RENAME | DISK_CALL_UNLINK | DISK_CALL_MKDIR |
 			DISK_CALL_TRUNCATE,
-	DISK_CALL_ALL = (1 << 10) - 1,
+	DISK_CALL_KINDS = 10,
+	DISK_CALL_ALL = (1 << DISK_CALL_KINDS) - 1,
 };
 
 const char *disk_call_name(enum disk_call call);
@@ -86,6 +88,8 @@ void disk_free(struct disk **disk);
 void disk_copy(struct disk *target, const struct disk *source);
 const struct mbj_sys *disk_sys(struct disk *disk);
 const char *disk_root(const struct disk *disk);
+/* A clock and a randomness that go on from a seed, whatever went before. */
+void disk_begin(struct disk *disk, uint64_t seed);
 
 /* ---------------------------------------------------------------- failing */
 
@@ -101,6 +105,8 @@ void disk_fail(struct disk *disk, const struct disk_fault *fault);
 /* Calls that counted since then, and whether one failed. */
 uint64_t disk_calls(const struct disk *disk);
 bool disk_has_failed(const struct disk *disk);
+/* Calls of these kinds since then, whether they counted or not. */
+uint64_t disk_calls_of(const struct disk *disk, unsigned calls);
 /* Limit of all files together; writing more is ENOSPC.  0: none. */
 void disk_limit(struct disk *disk, uint64_t size);
 uint64_t disk_used(const struct disk *disk);
@@ -174,7 +180,13 @@ bool disk_has(const struct disk *disk, const char *path);
 /* Its entry would survive a power cut now; nothing of it would be lost. */
 bool disk_is_entered(const struct disk *disk, const char *path);
 bool disk_is_synced(const struct disk *disk, const char *path);
-/* The content of a file as it is read; NULL where there is none. */
-uint8_t *disk_file(struct disk *disk, const char *path, size_t *ret_n);
+/*
+ * Names and contents of path and below, as they are read; zeroes where it is
+ * not there.  Not where calls to look fail.
+ */
+void disk_hash(struct disk *disk, const char *path, struct mbj_sha256 *sha,
+	       struct mbj_hash *ret_hash);
+/* Of a file as it is read; false where there is none. */
+bool disk_file_size(const struct disk *disk, const char *path, size_t *ret_n);
 
 #endif

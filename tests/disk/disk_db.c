@@ -3,43 +3,37 @@
  *
  * The conventions of db_env_set_func_* (5.3.28): open returns -1 and errno;
  * every other call returns 0 or an errno value; pread that is short or fails is
- * repeated as seek and read(2), and read(2) itself cannot be replaced, since
- * its replacement may not be short at the end of a file.  So each descriptor
- * that Berkeley DB gets is a real one of a scratch file in memory, and a seek
- * puts there what read(2) is to find.  A child gets scratch files of its own:
- * those of its parent have one content and one place to read, for both.
+ * repeated as seek and read(2), and what replaces read(2) may not be short at
+ * the end of a file.  So each descriptor that Berkeley DB gets is a real one,
+ * of an empty file that nobody else has, and the process's read(2) is ours.
  *
  * The hooks are the process's, hence the state of this file.
  */
-#define _GNU_SOURCE /* memfd_create(2) */
+#define _GNU_SOURCE /* memfd_create(2), syscall(2) */
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <db.h>
 
 #include "disk_impl.h"
 
-enum {
-	SCRATCH_MAX = 1024,
-	READ_AHEAD = 64 << 10, /* the longest read that is repeated */
-	READ_FIRST = 4096,     /* the longest one of a file just opened */
-};
+enum { SCRATCH_MAX = 1024 };
 
 static struct {
 	bool is_installed;
 	struct disk *disk;
-	int scratch[OPEN_MAX];	  /* real descriptor of a slot, 0: none */
-	int slot[SCRATCH_MAX];	  /* slot + 1 of a real descriptor */
-	bool is_loaded[OPEN_MAX]; /* there is something in the scratch file */
+	int scratch[OPEN_MAX]; /* real descriptor of a slot, 0: none */
+	int slot[SCRATCH_MAX]; /* slot + 1 of a real descriptor */
 	uint64_t allocs;
 	uint64_t alloc_fail_at;
 	bool is_alloc_for_good;
@@ -67,43 +61,6 @@ static int slot_of(int fd)
 {
 	DISK_CHECK(fd > 0 && fd < SCRATCH_MAX && hooks.slot[fd] != 0);
 	return hooks.slot[fd] - 1;
-}
-
-/* In a child, under the same numbers, for an environment may be open. */
-static void scratch_renew(void)
-{
-	for (int slot = 0; slot < OPEN_MAX; slot++) {
-		int fd;
-
-		if (hooks.scratch[slot] == 0)
-			continue;
-		fd = memfd_create("disk", MFD_CLOEXEC);
-		DISK_CHECK(fd > 0 && dup3(fd, hooks.scratch[slot], O_CLOEXEC) ==
-					     hooks.scratch[slot]);
-		(void)close(fd);
-		hooks.is_loaded[slot] = false;
-	}
-}
-
-/* Let read(2) find up to n bytes from this position on. */
-static void scratch_load(int slot, off_t at, size_t n)
-{
-	const struct inode *inode =
-		&hooks.disk->inodes[hooks.disk->open[slot] - 1];
-	int fd = hooks.scratch[slot];
-	size_t rest = 0;
-	bool is_done = true;
-
-	if ((size_t)at < inode->cache.n)
-		rest = inode->cache.n - (size_t)at;
-	if (n > rest)
-		n = rest;
-	if (hooks.is_loaded[slot])
-		is_done = ftruncate(fd, 0) == 0 && lseek(fd, 0, SEEK_SET) == 0;
-	if (is_done && n > 0)
-		is_done = pwrite(fd, inode->cache.p + at, n, 0) == (ssize_t)n;
-	hooks.is_loaded[slot] = n > 0;
-	DISK_CHECK(is_done);
 }
 
 /* A file that stat(2) finds, for Berkeley DB's identity of a new one. */
@@ -161,8 +118,6 @@ static int hook_open(const char *path, int flags, ...)
 	(void)scratch_of(slot);
 	hooks.disk->position[slot] = 0;
 	hooks.disk->read_error[slot] = 0;
-	hooks.disk->is_read_short[slot] = false;
-	scratch_load(slot, 0, READ_FIRST);
 	return hooks.scratch[slot];
 }
 
@@ -188,7 +143,6 @@ static ssize_t hook_pread(int fd, void *p, size_t n, off_t at)
 	else
 		got = disk_do_read(hooks.disk, slot, p, n, (size_t)at);
 	hooks.disk->read_error[slot] = got < 0 ? (int)-got : 0;
-	hooks.disk->is_read_short[slot] = got >= 0 && (size_t)got < n;
 	return got < 0 ? -1 : got;
 }
 
@@ -200,17 +154,35 @@ static int hook_seek(int fd, off_t at, int whence)
 	DISK_CHECK(whence == SEEK_SET);
 	hooks.disk->read_error[slot] = 0;
 	/* What was interrupted is read again, by read(2). */
-	if (error == EINTR)
-		hooks.disk->is_read_short[slot] = true;
-	else if (error != 0)
+	if (error != 0 && error != EINTR)
 		return result_of(-error);
 	hooks.disk->position[slot] = at;
-	/* Nothing else reads at a position: it would find no bytes. */
-	if (hooks.disk->is_read_short[slot] || hooks.is_loaded[slot])
-		scratch_load(slot, at,
-			     hooks.disk->is_read_short[slot] ? READ_AHEAD : 0);
-	hooks.disk->is_read_short[slot] = false;
 	return result_of(0);
+}
+
+/* False where the descriptor is not one of Berkeley DB's. */
+static bool slot_read(int fd, void *p, size_t n, ssize_t *ret_got)
+{
+	const struct image *image;
+	size_t at;
+	int slot;
+
+	if (hooks.disk == NULL || fd <= 0 || fd >= SCRATCH_MAX ||
+	    hooks.slot[fd] == 0)
+		return false;
+	slot = hooks.slot[fd] - 1;
+	if (hooks.disk->open[slot] == 0)
+		return false;
+	image = &hooks.disk->inodes[hooks.disk->open[slot] - 1].cache;
+	at = (size_t)hooks.disk->position[slot];
+	if (at >= image->n)
+		n = 0;
+	else if (n > image->n - at)
+		n = image->n - at;
+	image_read(image, at, p, n);
+	hooks.disk->position[slot] += (off_t)n;
+	*ret_got = (ssize_t)n;
+	return true;
 }
 
 static ssize_t hook_write(int fd, const void *p, size_t n)
@@ -404,6 +376,40 @@ bool disk_db_is_struck(void)
 	return hooks.is_struck;
 }
 
+/* ---------------------------------------------- in front of the C library */
+
+/*
+ * read(2) finds what is on the disk in memory, and time(2), which Berkeley DB
+ * writes into its log, is the disk's, so that the same calls leave the same
+ * bytes.  Anybody else's go where they went.
+ */
+#define DISK_PUBLIC __attribute__((visibility("default")))
+
+DISK_PUBLIC ssize_t read(int fd, void *p, size_t n);
+DISK_PUBLIC time_t time(time_t *ret_now);
+
+ssize_t read(int fd, void *p, size_t n)
+{
+	ssize_t got;
+
+	if (slot_read(fd, p, n, &got))
+		return got;
+	return (ssize_t)syscall(SYS_read, fd, p, n);
+}
+
+time_t time(time_t *ret_now)
+{
+	struct timespec now = {.tv_sec = 0};
+
+	if (hooks.disk != NULL)
+		now.tv_sec = (time_t)(hooks.disk->clock_us / 1000000);
+	else
+		(void)clock_gettime(CLOCK_REALTIME, &now);
+	if (ret_now != NULL)
+		*ret_now = now.tv_sec;
+	return now.tv_sec;
+}
+
 /* ------------------------------------------------------------- install */
 
 static void hooks_install(void)
@@ -427,7 +433,6 @@ static void hooks_install(void)
 	code |= db_env_set_func_malloc(hook_malloc);
 	code |= db_env_set_func_realloc(hook_realloc);
 	code |= db_env_set_func_free(hook_free);
-	code |= pthread_atfork(NULL, NULL, scratch_renew);
 	DISK_CHECK(code == 0);
 }
 

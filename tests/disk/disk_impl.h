@@ -22,11 +22,22 @@ enum {
 	ROOT_INODE = 0,
 };
 
-/* Bytes that grow; zeroes behind what was written. */
+/*
+ * BLOCK_SIZE bytes of some images, which share them until one of them writes:
+ * most of a copied disk is never written to.
+ */
+struct block {
+	size_t users;
+	bool is_hashed;
+	struct mbj_hash hash; /* where is_hashed */
+	uint8_t *p; /* elsewhere: a child that only counts copies no page */
+};
+
+/* Bytes that grow; zeroes behind what was written, to the end of a block. */
 struct image {
-	uint8_t *p;
+	struct block **blocks; /* NULL: nothing but zeroes */
 	size_t n;
-	size_t capacity;
+	size_t capacity; /* in blocks; those behind n are NULL */
 };
 
 /* A write, or a cut to a length (p NULL), that was not synced. */
@@ -84,10 +95,10 @@ struct disk {
 	/* Berkeley DB's: position, and how the last read at a position went. */
 	off_t position[OPEN_MAX];
 	int read_error[OPEN_MAX];
-	bool is_read_short[OPEN_MAX];
 	uint64_t size_max;
 	struct disk_fault fault;
 	uint64_t calls;
+	uint64_t calls_of[DISK_CALL_KINDS]; /* by their bits */
 	bool has_failed;
 	uint64_t step;
 	disk_watch_fn *watch;
@@ -100,6 +111,7 @@ struct disk {
 /* realloc(3) that does not fail. */
 void *grow(void *p, size_t n);
 void image_resize(struct image *image, size_t n);
+void image_read(const struct image *image, size_t at, uint8_t *p, size_t n);
 void image_write(struct image *image, size_t at, const uint8_t *p, size_t n);
 void image_copy(struct image *target, const struct image *source);
 

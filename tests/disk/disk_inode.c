@@ -16,35 +16,128 @@ void *grow(void *p, size_t n)
 
 /* -------------------------------------------------------------- images */
 
+static size_t blocks_of(size_t n)
+{
+	return (n + BLOCK_SIZE - 1) / BLOCK_SIZE;
+}
+
+static void block_leave(struct block **block)
+{
+	if (*block != NULL && --(*block)->users == 0) {
+		free((*block)->p);
+		free(*block);
+	}
+	*block = NULL;
+}
+
+/* This image's own, to be written to. */
+static struct block *block_own(struct block **block)
+{
+	struct block *own = *block;
+
+	if (own == NULL || own->users > 1) {
+		own = grow(NULL, sizeof(*own));
+		own->p = grow(NULL, BLOCK_SIZE);
+		own->users = 1;
+		if (*block == NULL)
+			memset(own->p, 0, BLOCK_SIZE);
+		else
+			memcpy(own->p, (*block)->p, BLOCK_SIZE);
+		block_leave(block);
+		*block = own;
+	}
+	own->is_hashed = false;
+	return own;
+}
+
+static void blocks_reserve(struct image *image, size_t count)
+{
+	size_t more = count + count / 2;
+
+	if (count <= image->capacity)
+		return;
+	image->blocks = grow(image->blocks, more * sizeof(void *));
+	memset(image->blocks + image->capacity, 0,
+	       (more - image->capacity) * sizeof(void *));
+	image->capacity = more;
+}
+
 void image_resize(struct image *image, size_t n)
 {
-	if (n > image->capacity) {
-		image->capacity = n + n / 2;
-		image->p = grow(image->p, image->capacity);
-	}
-	if (n > image->n)
-		memset(image->p + image->n, 0, n - image->n);
+	size_t rest = n % BLOCK_SIZE;
+
+	blocks_reserve(image, blocks_of(n));
+	for (size_t i = blocks_of(n); i < blocks_of(image->n); i++)
+		block_leave(&image->blocks[i]);
+	if (n < image->n && rest > 0 && image->blocks[n / BLOCK_SIZE] != NULL)
+		memset(block_own(&image->blocks[n / BLOCK_SIZE])->p + rest, 0,
+		       BLOCK_SIZE - rest);
 	image->n = n;
+}
+
+/* Bytes from at on that are in one block, n at most. */
+static size_t part_of(size_t at, size_t n)
+{
+	size_t part = BLOCK_SIZE - at % BLOCK_SIZE;
+
+	return part < n ? part : n;
 }
 
 void image_write(struct image *image, size_t at, const uint8_t *p, size_t n)
 {
 	if (at + n > image->n)
 		image_resize(image, at + n);
-	if (n > 0)
-		memcpy(image->p + at, p, n);
+	while (n > 0) {
+		size_t part = part_of(at, n);
+
+		memcpy(block_own(&image->blocks[at / BLOCK_SIZE])->p +
+			       at % BLOCK_SIZE,
+		       p, part);
+		at += part;
+		p += part;
+		n -= part;
+	}
+}
+
+void image_read(const struct image *image, size_t at, uint8_t *p, size_t n)
+{
+	while (n > 0) {
+		const struct block *block = image->blocks[at / BLOCK_SIZE];
+		size_t part = part_of(at, n);
+
+		if (block == NULL)
+			memset(p, 0, part);
+		else
+			memcpy(p, block->p + at % BLOCK_SIZE, part);
+		at += part;
+		p += part;
+		n -= part;
+	}
 }
 
 void image_copy(struct image *target, const struct image *source)
 {
-	if (source->n > target->capacity) {
-		free(target->p);
-		target->p = grow(NULL, source->n);
-		target->capacity = source->n;
+	size_t count = blocks_of(source->n);
+
+	blocks_reserve(target, count);
+	for (size_t i = count; i < blocks_of(target->n); i++)
+		block_leave(&target->blocks[i]);
+	for (size_t i = 0; i < count; i++) {
+		if (target->blocks[i] == source->blocks[i])
+			continue;
+		block_leave(&target->blocks[i]);
+		target->blocks[i] = source->blocks[i];
+		if (target->blocks[i] != NULL)
+			target->blocks[i]->users++;
 	}
-	if (source->n > 0)
-		memcpy(target->p, source->p, source->n);
 	target->n = source->n;
+}
+
+static void image_free(struct image *image)
+{
+	image_resize(image, 0);
+	free(image->blocks);
+	memset(image, 0, sizeof(*image));
 }
 
 /* ------------------------------------------------------------- entries */
@@ -134,26 +227,32 @@ static void pending_clear(struct inode *inode)
 	inode->pending_count = 0;
 }
 
-void inode_clear(struct inode *inode)
+/* All but its bytes. */
+static void entries_clear(struct inode *inode)
 {
 	pending_clear(inode);
-	inode->is_used = false;
-	inode->is_directory = false;
-	inode->is_split = false;
-	inode->cache.n = 0;
-	inode->durable.n = 0;
 	inode->now.count = 0;
 	inode->synced.count = 0;
 	inode->change_count = 0;
 	inode->lock = 0;
 }
 
+void inode_clear(struct inode *inode)
+{
+	entries_clear(inode);
+	inode->is_used = false;
+	inode->is_directory = false;
+	inode->is_split = false;
+	image_resize(&inode->cache, 0);
+	image_resize(&inode->durable, 0);
+}
+
 void inode_free(struct inode *inode)
 {
 	pending_clear(inode);
 	free(inode->pending);
-	free(inode->cache.p);
-	free(inode->durable.p);
+	image_free(&inode->cache);
+	image_free(&inode->durable);
 	free(inode->now.p);
 	free(inode->synced.p);
 	free(inode->changes);
@@ -206,8 +305,10 @@ void inode_synced(struct inode *inode, bool is_failed)
 	}
 	pending_clear(inode);
 	/* What a failed sync dropped is read for as long as it is cached. */
-	if (!is_failed)
-		inode->is_split = false;
+	if (is_failed)
+		return;
+	inode->is_split = false;
+	image_resize(&inode->durable, 0);
 }
 
 static void change_add(struct inode *directory,
@@ -235,13 +336,12 @@ void inode_entry_change(struct inode *directory, const char *from,
 
 void inode_copy(struct inode *target, const struct inode *source)
 {
-	inode_clear(target);
+	entries_clear(target);
 	target->is_used = source->is_used;
 	target->is_directory = source->is_directory;
 	target->is_split = source->is_split;
 	image_copy(&target->cache, &source->cache);
-	if (source->is_split)
-		image_copy(&target->durable, &source->durable);
+	image_copy(&target->durable, &source->durable);
 	for (size_t i = 0; i < source->pending_count; i++) {
 		struct pending pending = source->pending[i];
 

@@ -12,6 +12,9 @@
 
 #include "disk_impl.h"
 
+static const int64_t CLOCK_FIRST_US = 1700000000000000;
+static const int64_t CLOCK_SEED_US = 3600000000;
+
 static int sys_open(void *ctx, const char *path, int flags, mode_t mode)
 {
 	(void)mode;
@@ -119,17 +122,23 @@ static int sys_random(void *ctx, void *p, size_t n)
 	return 0;
 }
 
+void disk_begin(struct disk *disk, uint64_t seed)
+{
+	test_rng_init(&disk->rng, seed);
+	disk->clock_us = CLOCK_FIRST_US + (int64_t)seed * CLOCK_SEED_US;
+}
+
 struct disk *disk_new(const char *root, uint64_t seed)
 {
 	struct disk *disk = calloc(1, sizeof(*disk));
 
 	DISK_CHECK(disk != NULL);
 	test_rng_init(&disk->rng, seed);
+	disk->clock_us = CLOCK_FIRST_US;
 	DISK_CHECK(strlen(root) < sizeof(disk->root));
 	memcpy(disk->root, root, strlen(root) + 1);
 	disk->inodes[ROOT_INODE].is_used = true;
 	disk->inodes[ROOT_INODE].is_directory = true;
-	disk->clock_us = 1700000000000000;
 	disk->sys = (struct mbj_sys){
 		.ctx = disk,
 		.open = sys_open,

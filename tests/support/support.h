@@ -62,6 +62,18 @@ bool test_rng_chance(struct test_rng *rng, uint64_t numerator,
 		     uint64_t denominator);
 void test_rng_fill(struct test_rng *rng, void *p, size_t n);
 
+/* A part of a long run: of each n trials in turn, the k-th. */
+struct test_part {
+	uint64_t k;
+	uint64_t n;
+	uint64_t at; /* trials so far */
+};
+
+/* MBJ_PART=k/n from the environment, else all. */
+void test_part_init(struct test_part *part);
+/* The next trial is in it. */
+bool test_part_takes(struct test_part *part);
+
 /*
  * Make the k-th allocation of the library from now on fail, once; 0: none.
  * A sweep runs its body with k = 1, 2 .. until test_alloc_count() < k.
