@@ -94,7 +94,7 @@ enum mbj_rc stream_link_begin(struct stream_link *link, int in, int out,
 		.peer = peer,
 	};
 	stream_link_use(link, NULL);
-	stream_rate_init(&link->rate, 0, mbj_monotonic_ms());
+	stream_rate_init(&link->rate, mbj_monotonic_ms());
 	mbj_buf_init(&link->output, STREAM_FRAME_MAX);
 	link->input = mbj_alloc(STREAM_FRAME_MAX);
 	if (link->input == NULL)

@@ -17,15 +17,16 @@ enum {
 /* Above it nobody waits for anything. */
 static const uint64_t RATE_MAX = UINT64_C(1) << 40;
 
-void stream_rate_init(struct stream_rate *r, uint64_t rate, int64_t now_ms)
+void stream_rate_init(struct stream_rate *r, int64_t now_ms)
 {
-	*r = (struct stream_rate){.rate = rate < RATE_MAX ? rate : RATE_MAX,
-				  .at_ms = now_ms};
+	*r = (struct stream_rate){.at_ms = now_ms};
 }
 
 void stream_rate_lower(struct stream_rate *r, uint64_t rate, int64_t now_ms)
 {
 	(void)stream_rate_wait(r, now_ms);
+	if (rate > RATE_MAX)
+		rate = RATE_MAX;
 	if (rate > 0 && (r->rate == 0 || rate < r->rate))
 		r->rate = rate;
 }

@@ -21,9 +21,12 @@ struct stream_rate {
 	int64_t at_ms;	/* as of then */
 };
 
-/* Nothing is saved up yet.  Rates that cannot be counted are the highest. */
-void stream_rate_init(struct stream_rate *r, uint64_t rate, int64_t now_ms);
-/* The slower one of what it is and of rate, from now on. */
+/* As fast as it goes. */
+void stream_rate_init(struct stream_rate *r, int64_t now_ms);
+/*
+ * The slower one of what it is and of rate, from now on; 0: as it was.  More
+ * than can be counted is the most that can.
+ */
 void stream_rate_lower(struct stream_rate *r, uint64_t rate, int64_t now_ms);
 /* Milliseconds until something may go, 0: now. */
 int64_t stream_rate_wait(struct stream_rate *r, int64_t now_ms);

@@ -153,7 +153,8 @@ START_TEST(rate_bucket)
 	int64_t now = 5;
 
 	test_rng_seed(&rng);
-	stream_rate_init(&r, rate, now);
+	stream_rate_init(&r, now);
+	stream_rate_lower(&r, rate, now);
 	while (busy_ms < HOUR_MS) {
 		size_t n = 1 + test_rng_below(&rng, STREAM_FRAME_MAX);
 		int64_t wait = stream_rate_wait(&r, now);
@@ -194,7 +195,7 @@ START_TEST(rate_lower)
 {
 	struct stream_rate r;
 
-	stream_rate_init(&r, 0, 0);
+	stream_rate_init(&r, 0);
 	stream_rate_spend(&r, STREAM_FRAME_MAX);
 	ck_assert_int_eq(stream_rate_wait(&r, 0), 0);
 	ck_assert_uint_eq(stream_rate_piece(&r, 65536), 65536);
@@ -209,12 +210,25 @@ START_TEST(rate_lower)
 	stream_rate_lower(&r, 1000, 251);
 	ck_assert_int_eq(stream_rate_wait(&r, 251), 500);
 	ck_assert_int_eq(stream_rate_wait(&r, 751), 0);
-	/* What cannot be counted is as fast as it goes. */
-	stream_rate_init(&r, UINT64_MAX, 0);
-	for (int64_t now = 0; now < 1000; now += 100) {
+}
+END_TEST
+
+/* What cannot be counted is as fast as it goes: nobody waits, or for ever. */
+START_TEST(rate_huge)
+{
+	const uint64_t rates[] = {UINT64_MAX, INT64_MAX, UINT64_C(1) << 62,
+				  UINT64_C(1) << 57, UINT64_C(1) << 41};
+	int64_t now = 0;
+	struct stream_rate r;
+
+	stream_rate_init(&r, now);
+	stream_rate_lower(&r, rates[_i], now);
+	for (; now < 1000; now += 100) {
 		ck_assert_int_eq(stream_rate_wait(&r, now), 0);
 		stream_rate_spend(&r, STREAM_FRAME_MAX);
 	}
+	ck_assert_int_eq(stream_rate_wait(&r, INT64_MAX), 0);
+	ck_assert_uint_eq(stream_rate_piece(&r, 65536), 65536);
 }
 END_TEST
 
@@ -386,6 +400,7 @@ TCase *test_pace_case(void)
 	tcase_add_test(tcase, pace_ends_connection);
 	tcase_add_loop_test(tcase, rate_bucket, 0, 3);
 	tcase_add_test(tcase, rate_lower);
+	tcase_add_loop_test(tcase, rate_huge, 0, 5);
 	tcase_add_test(tcase, rate_asked);
 	tcase_add_loop_test(tcase, rate_interrupted, 0, 2);
 	tcase_add_test(tcase, rate_followed);
