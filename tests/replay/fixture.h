@@ -32,6 +32,7 @@ TCase *test_mend_peer_case(void);
 TCase *test_offer_case(void);
 TCase *test_open_case(void);
 TCase *test_outside_case(void);
+TCase *test_poison_case(void);
 TCase *test_quarantine_case(void);
 TCase *test_replay_case(void);
 TCase *test_resync_case(void);
