@@ -5,13 +5,17 @@ are test_stream_frame.c's."""
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from mbjtest import FAILED, LOCKED, OK, USAGE, run  # noqa: E402
+from mbjtest import FAILED, LOCKED, MBJ, OK, USAGE, run  # noqa: E402
 from test_watch import CRITICAL, WARNING, WELL, WatchCase  # noqa: E402
+
+# However slow the machine is, that is not lag yet.
+PATIENT = ("--warning", "3000", "--critical", "3000")
 
 
 class Pause(WatchCase):
@@ -85,10 +89,10 @@ class Pause(WatchCase):
                              r"upstream .* paused by it for 7\d\d\d s more")
             self.assertEqual(self.status()["applied"], 1)
             self.assertRegex(
-                self.check(WELL if again == 0 else WARNING),
+                self.check(WELL if again == 0 else WARNING, *PATIENT),
                 r"paused by its source for 7\d\d\d s more")
             self.assertRegex(
-                self.check(WELL, store=self.p),
+                self.check(WELL, *PATIENT, store=self.p),
                 r"1 of 1 replicas paused, for 7\d\d\d s more at most; the "
                 r"best of 1 replicas was current")
             ours, theirs = self.metrics(self.p), self.metrics()
@@ -169,6 +173,18 @@ class Pause(WatchCase):
             for rate in ("1023", "1Ki", "99999999999T"):
                 wrong = self.mbj(*verb, "--rate", rate, status=USAGE)
                 self.assertIn("--rate", wrong.err)
+
+    def test_elsewhere(self):
+        """Goal: a service whose store is not to be found from here is said to
+        be one.  Method: one that was begun with a path of its own directory."""
+        self.server = subprocess.Popen([MBJ, "serve", "p"], cwd=self.dir,
+                                       stderr=subprocess.PIPE)
+        self.wait_for(self.p / "socket")
+        result = self.mbj("pause", self.p / "socket", "--for", "1m",
+                          status=FAILED)
+        self.assertIn('has the store "p", which is not to be found from here',
+                      result.err)
+        self.mbj("pause", self.dir / "none", "--for", "1m", status=FAILED)
 
     def test_wrong(self):
         """Goal: what is no pause is refused in words, and a trial changes
