@@ -10,11 +10,18 @@
  *     systems, and NULL means "out of memory" to all callers.
  *  2. No product of count and size wraps around.
  *
+ * glibc's calloc(3) takes nothing from the lists of small blocks that each
+ * thread has for itself (before 2.41), though free(3) puts them there: for
+ * these, malloc(3) and a memset(3) cost a third.
+ *
  * Threads: as malloc(3), safe from all of them.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include <mbj/memory.h>
+
+enum { ZEROED_BY_HAND_MAX = 1024 };
 
 void *mbj_alloc(size_t size)
 {
@@ -28,6 +35,12 @@ void *mbj_calloc(size_t count, size_t size)
 	/* calloc(3) refuses it too, but under a sanitizer by stopping. */
 	if (count > SIZE_MAX / size)
 		return NULL;
+	if (count * size <= ZEROED_BY_HAND_MAX) {
+		/* volatile, or compilers make a calloc(3) of the two. */
+		void *volatile p = malloc(count * size);
+
+		return p == NULL ? NULL : memset(p, 0, count * size);
+	}
 	return calloc(count, size);
 }
 

@@ -91,6 +91,12 @@ static bool is_plain(uint32_t code)
 	return true;
 }
 
+/* Of ASCII, and its own printable form: most text is made of these. */
+static bool is_printable(uint8_t byte)
+{
+	return byte >= 0x20 && byte < 0x7f;
+}
+
 /* The printable form of what stands at b.p; returns the bytes it covers. */
 static size_t piece_make(struct mbj_bytes b, char piece[PIECE_MAX])
 {
@@ -125,18 +131,25 @@ size_t mbj_text_escape(char *ret_text, size_t size, struct mbj_bytes text)
 	MBJ_ASSERT(ret_text != NULL && size > ELLIPSIS_SIZE);
 	MBJ_ASSERT(text.p != NULL || text.n == 0);
 	for (size_t at = 0; at < text.n;) {
+		const char *shown = (const char *)text.p + at;
 		char piece[PIECE_MAX];
-		size_t length;
+		size_t length = 1;
 
-		at += piece_make(mbj_bytes_make(text.p + at, text.n - at),
-				 piece);
-		length = strlen(piece);
+		if (is_printable(text.p[at])) {
+			at++;
+		} else {
+			at += piece_make(
+				mbj_bytes_make(text.p + at, text.n - at),
+				piece);
+			shown = piece;
+			length = strlen(piece);
+		}
 		if (n + length > size - 1) {
 			memcpy(ret_text + cut, ellipsis, ELLIPSIS_SIZE);
 			n = cut + ELLIPSIS_SIZE;
 			break;
 		}
-		memcpy(ret_text + n, piece, length);
+		memcpy(ret_text + n, shown, length);
 		n += length;
 		if (n + ELLIPSIS_SIZE <= size - 1)
 			cut = n;
