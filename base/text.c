@@ -138,9 +138,9 @@ size_t mbj_text_escape(char *ret_text, size_t size, struct mbj_bytes text)
 		if (is_printable(text.p[at])) {
 			at++;
 		} else {
-			at += piece_make(
-				mbj_bytes_make(text.p + at, text.n - at),
-				piece);
+			at += piece_make(mbj_bytes_make(text.p + at,
+							text.n - at),
+					 piece);
 			shown = piece;
 			length = strlen(piece);
 		}

@@ -46,11 +46,22 @@ static inline void mbj_store_u64(uint8_t *p, uint64_t v)
 	mbj_store_u32(p + 4, (uint32_t)(v >> 32));
 }
 
-/* Big-endian, for Berkeley DB keys only: byte order is number order. */
+/*
+ * Big-endian, for Berkeley DB keys, where byte order is number order, and
+ * what SHA-256 is made of.
+ */
+static inline void mbj_store_be32(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 24);
+	p[1] = (uint8_t)(v >> 16);
+	p[2] = (uint8_t)(v >> 8);
+	p[3] = (uint8_t)v;
+}
+
 static inline void mbj_store_be64(uint8_t *p, uint64_t v)
 {
-	for (int i = 7; i >= 0; i--, v >>= 8)
-		p[i] = (uint8_t)v;
+	mbj_store_be32(p, (uint32_t)(v >> 32));
+	mbj_store_be32(p + 4, (uint32_t)v);
 }
 
 struct mbj_reader {
