@@ -10,6 +10,7 @@
 
 #include "cache.h"
 
+enum { RECENT_BITS = 8, RECENT_COUNT = 1 << RECENT_BITS };
 enum { CACHE_RECORDS_MAX = 64 << 20, CACHE_UNDO_MAX = 256 << 20 };
 
 /* All keys and values of one transaction, and of the read cache. */
@@ -46,8 +47,8 @@ struct cache {
 	size_t dirty_count;
 	size_t dirty_capacity;
 	size_t records_max;
-	/* Each table's record looked up last: it is often wanted next. */
-	uint32_t last[TABLE_COUNT];
+	/* Where a record looked up lately may be: its index, or any other's. */
+	uint32_t recent[RECENT_COUNT];
 	struct mbj_buf value; /* what the engine is read into */
 };
 
@@ -135,12 +136,34 @@ static enum mbj_rc record_add(struct cache *cache, uint64_t hash,
 	return MBJ_OK;
 }
 
+/*
+ * A place among the recent, from the end of the key, where keys of a table
+ * differ.  Whoever makes keys that share places makes them be looked for in
+ * the index, whose hash is keyed, and no more.
+ */
+static size_t recent_place(enum db_table table, struct mbj_bytes key)
+{
+	static const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
+	uint8_t end[2 * sizeof(uint64_t)] = {0};
+	const uint8_t *p = end;
+	uint64_t mixed;
+
+	if (key.n >= sizeof(end))
+		p = key.p + key.n - sizeof(end);
+	else if (key.n > 0)
+		memcpy(end, key.p, key.n);
+	mixed = (mbj_load_u64(p) + (uint64_t)table) * odd;
+	mixed = (mixed ^ mixed >> 32 ^ mbj_load_u64(p + sizeof(mixed))) * odd;
+	return (size_t)(mixed >> (64 - RECENT_BITS));
+}
+
 /* The record, known or read from the engine, there or absent. */
 static enum mbj_rc record_load(struct cache *cache, struct db_txn *txn,
 			       enum db_table table, struct mbj_bytes key,
 			       uint32_t *ret_index, struct mbj_error *err)
 {
-	uint32_t index = cache->last[table];
+	uint32_t *recent = &cache->recent[recent_place(table, key)];
+	uint32_t index = *recent;
 	uint64_t hash;
 	enum mbj_rc rc;
 
@@ -162,7 +185,7 @@ static enum mbj_rc record_load(struct cache *cache, struct db_txn *txn,
 		if (rc < 0)
 			return rc;
 	}
-	cache->last[table] = index;
+	*recent = index;
 	*ret_index = index;
 	return MBJ_OK;
 }
