@@ -35,11 +35,13 @@ const char *model_name(const char *path)
 struct model_box *model_above(struct model *model, const char *path)
 {
 	const char *name = model_name(path);
-	char above[MODEL_PATH_SIZE] = "";
+	size_t n = name > path ? (size_t)(name - path) - 1 : 0;
 
-	if (name > path)
-		memcpy(above, path, (size_t)(name - path) - 1);
-	return model_at(model, above);
+	for (size_t i = 0; n > 0 && i < model->count; i++)
+		if (strncmp(model->boxes[i].path, path, n) == 0 &&
+		    model->boxes[i].path[n] == '\0')
+			return &model->boxes[i];
+	return NULL;
 }
 
 static struct model_box *box_add(struct model *model, const char *path)
@@ -114,9 +116,11 @@ enum model_verdict model_rename(struct model *model,
 	const struct model_box *above[MODEL_BOXES_MAX];
 	struct model_box *moving[MODEL_BOXES_MAX];
 	enum model_verdict verdict = MODEL_DONE;
+	size_t sizes[MODEL_BOXES_MAX];
 	char away[MODEL_NAME_SIZE];
 
 	for (size_t i = 0; i < count; i++) {
+		sizes[i] = strlen(renames[i].target);
 		moving[i] = model_at(model, renames[i].source);
 		above[i] = model_above(model, renames[i].source);
 		if (moving[i] == NULL ||
@@ -137,7 +141,7 @@ enum model_verdict model_rename(struct model *model,
 	/* Short paths first: others' parents may come with them. */
 	for (size_t n = 0; n < MODEL_PATH_SIZE; n++)
 		for (size_t i = 0; i < count && verdict == MODEL_DONE; i++) {
-			if (strlen(renames[i].target) != n)
+			if (sizes[i] != n)
 				continue;
 			verdict = parents_make(model, &renames[i], above[i]);
 			if (verdict == MODEL_DONE)

@@ -17,12 +17,10 @@ static const char *const names[] = {"a", "b", "c",	  "d",
 
 enum { NAMES = sizeof(names) / sizeof(names[0]) };
 
-void play_say(const struct play *play, const char *format, ...)
+void play_show(const struct play *play, const char *format, ...)
 {
 	va_list args;
 
-	if (!play->is_verbose)
-		return;
 	(void)fprintf(stderr, "%3zu  ", play->step);
 	va_start(args, format);
 	/* It is initialised one line above, which the analyzer overlooks. */
@@ -32,12 +30,10 @@ void play_say(const struct play *play, const char *format, ...)
 	(void)fputc('\n', stderr);
 }
 
-void play_check(const struct play *play, bool is_true, const char *format, ...)
+void play_fail(const struct play *play, const char *format, ...)
 {
 	va_list args;
 
-	if (is_true)
-		return;
 	(void)fprintf(stderr, "step %zu: ", play->step);
 	va_start(args, format);
 	/* It is initialised one line above, which the analyzer overlooks. */

@@ -102,11 +102,19 @@ enum mbj_rc play_submit(struct play *play, struct mbj_edit *edit,
 			bool *ret_is_lost, struct mbj_outcome *outcome,
 			struct mbj_error *err);
 
-/* One line about what happens, where somebody wants to see it. */
+/*
+ * One line about what happens, where somebody wants to see it; and the end of
+ * the process, where a condition does not hold.  Macros, since what the line
+ * would say is seldom wanted, and a script has a hundred of them.
+ */
+#define play_say(play, ...) \
+	((play)->is_verbose ? play_show((play), __VA_ARGS__) : (void)0)
+#define play_check(play, is_true, ...) \
+	((is_true) ? (void)0 : play_fail((play), __VA_ARGS__))
+
 MBJ_PRINTF(2, 3)
-void play_say(const struct play *play, const char *format, ...);
-/* The end of the process, where the condition does not hold. */
-MBJ_PRINTF(3, 4)
-void play_check(const struct play *play, bool is_true, const char *format, ...);
+void play_show(const struct play *play, const char *format, ...);
+MBJ_PRINTF(2, 3)
+_Noreturn void play_fail(const struct play *play, const char *format, ...);
 
 #endif
