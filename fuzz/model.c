@@ -2,7 +2,6 @@
  * The naive model.  Whoever is to move goes out of the tree, to "\x01<number>",
  * with all that is below; then each comes back to where it is to be.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include <mbj/check.h>
@@ -44,6 +43,21 @@ struct model_box *model_above(struct model *model, const char *path)
 	return NULL;
 }
 
+bool model_path(char path[MODEL_PATH_SIZE], const char *above, const char *name)
+{
+	size_t above_size = strlen(above);
+	size_t size = strlen(name);
+	size_t at = above_size > 0 ? above_size + 1 : 0;
+
+	if (at + size >= MODEL_PATH_SIZE)
+		return false;
+	memcpy(path, above, above_size);
+	path[above_size] = '/';
+	memcpy(path + at, name, size);
+	path[at + size] = '\0';
+	return true;
+}
+
 static struct model_box *box_add(struct model *model, const char *path)
 {
 	struct model_box *box = &model->boxes[model->count];
@@ -61,25 +75,30 @@ static void rename_one(struct model *model, const struct model_box *box,
 		       const char *to)
 {
 	size_t n = strlen(box->path);
+	size_t to_size = strlen(to);
 	char from[MODEL_PATH_SIZE];
-	char fresh[2 * MODEL_PATH_SIZE];
 
-	memcpy(from, box->path, sizeof(from));
+	memcpy(from, box->path, n + 1);
 	for (size_t i = 0; i < model->count; i++) {
 		char *path = model->boxes[i].path;
+		size_t below;
 
 		if (strncmp(path, from, n) != 0 ||
 		    (path[n] != '\0' && path[n] != '/'))
 			continue;
-		(void)snprintf(fresh, sizeof(fresh), "%s%s", to, path + n);
-		MBJ_ASSERT(strlen(fresh) < MODEL_PATH_SIZE);
-		memcpy(path, fresh, MODEL_PATH_SIZE);
+		below = strlen(path + n);
+		MBJ_ASSERT(to_size + below < MODEL_PATH_SIZE);
+		memmove(path + to_size, path + n, below + 1);
+		memcpy(path, to, to_size);
 	}
 }
 
 static const char *away_path(char path[MODEL_NAME_SIZE], size_t number)
 {
-	(void)snprintf(path, MODEL_NAME_SIZE, "\x01%u", (unsigned char)number);
+	MBJ_ASSERT(number < MODEL_BOXES_MAX);
+	path[0] = '\x01';
+	path[1] = (char)('0' + number);
+	path[2] = '\0';
 	return path;
 }
 
@@ -159,14 +178,12 @@ static void put_down(struct model *model, const struct model_box *box,
 {
 	const struct model_box *above = model_of(model, place->parent);
 	bool is_top = mbj_id_is_root(place->parent);
-	char target[MODEL_PATH_SIZE + MODEL_NAME_SIZE + 1];
+	char target[MODEL_PATH_SIZE];
 
 	if (place->kind == MODEL_GONE || box->path[0] != '\x01' ||
 	    (!is_top && (above == NULL || above->path[0] == '\x01')))
 		return;
-	(void)snprintf(target, sizeof(target), "%s%s%s",
-		       is_top ? "" : above->path, is_top ? "" : "/",
-		       place->name);
+	MBJ_ASSERT(model_path(target, is_top ? "" : above->path, place->name));
 	if (model_at(model, target) == NULL)
 		rename_one(model, box, target);
 }

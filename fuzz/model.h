@@ -66,6 +66,10 @@ struct model_box *model_of(struct model *model, struct mbj_id id);
 struct model_box *model_above(struct model *model, const char *path);
 const char *model_name(const char *path);
 
+/* "above/name", "name" where above is ""; false where that has no room. */
+bool model_path(char path[MODEL_PATH_SIZE], const char *above,
+		const char *name);
+
 /* All at once, at most MODEL_BOXES_MAX; spoilt unless MODEL_DONE. */
 enum model_verdict model_rename(struct model *model,
 				const struct model_rename *renames,

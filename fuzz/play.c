@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <mbj/check.h>
+
 #include "play.h"
 #include "play_check.h"
 #include "play_mail.h"
@@ -59,19 +61,6 @@ static struct model_box *parent_pick(struct play *play, uint8_t operand)
 	return i == play->model.count ? NULL : &play->model.boxes[i];
 }
 
-/* False where there is no room for such a path. */
-static bool path_make(const struct model_box *parent, const char *name,
-		      char path[MODEL_PATH_SIZE])
-{
-	const char *above = parent != NULL ? parent->path : "";
-
-	if (strlen(above) + strlen(name) + 2 > MODEL_PATH_SIZE)
-		return false;
-	(void)snprintf(path, MODEL_PATH_SIZE, "%s%s%s", above,
-		       parent != NULL ? "/" : "", name);
-	return true;
-}
-
 /* ---------------------------------------------------------------- steps */
 
 /* c with its upper half set: exactly where b is now. */
@@ -90,16 +79,17 @@ static void step_rename(struct play *play, const struct script_step *step)
 
 		memcpy(rename->target, place->path, strlen(place->path));
 	} else {
-		const char *name = names[step->c % NAMES];
-		char deeper[2 * MODEL_NAME_SIZE + 1];
+		const struct model_box *parent = parent_pick(play, step->b);
+		char deeper[MODEL_PATH_SIZE];
 
 		/* Some targets need parents that are not there yet. */
-		if (step->c >= 0x60)
-			(void)snprintf(deeper, sizeof(deeper), "%s/%s",
-				       names[step->c / 8 % NAMES], name);
-		else
-			(void)snprintf(deeper, sizeof(deeper), "%s", name);
-		if (!path_make(parent_pick(play, step->b), deeper, made))
+		MBJ_ASSERT(model_path(deeper,
+				      step->c >= 0x60
+					      ? names[step->c / 8 % NAMES]
+					      : "",
+				      names[step->c % NAMES]));
+		if (!model_path(made, parent != NULL ? parent->path : "",
+				deeper))
 			return;
 		memcpy(rename->target, made, strlen(made));
 	}
