@@ -18,7 +18,8 @@
 #include <mbj/check.h>
 #include <mbj/memory.h>
 
-enum { CHUNK_MIN = 4096, CHUNK_MAX = 1 << 20 };
+/* The first chunk, with its head, is a block that malloc(3) has at hand. */
+enum { CHUNK_MIN = 992, CHUNK_MAX = 1 << 20 };
 
 struct arena_chunk {
 	struct arena_chunk *next;
