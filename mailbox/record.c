@@ -8,6 +8,30 @@
 
 #include "record.h"
 
+/* What has its place in the two records that are read and written most. */
+enum {
+	ACCOUNT_FOLDING = 1,
+	ACCOUNT_DELIMITER = 2,
+	ACCOUNT_UIDVALIDITY = 3,
+	ACCOUNT_QUOTA_MESSAGES = 7,
+	ACCOUNT_QUOTA_SIZE = 15,
+	ACCOUNT_HEAD_SIZE = 23, /* then the name, then: */
+	ACCOUNT_LSN = 0,
+	ACCOUNT_MAILBOXES = 8,
+	ACCOUNT_SUBSCRIPTIONS = 16,
+	ACCOUNT_MESSAGES = 24,
+	ACCOUNT_MESSAGES_SIZE = 32,
+	ACCOUNT_DIGEST = 40,
+	ACCOUNT_TAIL_SIZE = ACCOUNT_DIGEST + MBJ_DIGEST_SIZE,
+
+	MAILBOX_ROLE = 1,
+	MAILBOX_SELECTABLE = 2,
+	MAILBOX_UIDVALIDITY = 3,
+	MAILBOX_REV = 7,
+	MAILBOX_PARENT = 15,
+	MAILBOX_HEAD_SIZE = MAILBOX_PARENT + MBJ_ID_SIZE, /* then the name */
+};
+
 void key_account(struct mbj_buf *ret, struct mbj_id account)
 {
 	mbj_buf_clear(ret);
@@ -44,54 +68,57 @@ void record_begin(struct mbj_buf *ret)
 
 void record_account_element(struct mbj_buf *ret, const struct mbj_account *a)
 {
-	record_begin(ret);
-	mbj_buf_put_u8(ret, a->policy.is_folding);
-	mbj_buf_put_u8(ret, (uint8_t)a->policy.delimiter);
-	mbj_buf_put_u32(ret, a->uidvalidity_last);
-	mbj_buf_put_u64(ret, a->quota_messages);
-	mbj_buf_put_u64(ret, a->quota_size);
+	uint8_t head[ACCOUNT_HEAD_SIZE] = {RECORD_VERSION};
+
+	head[ACCOUNT_FOLDING] = a->policy.is_folding;
+	head[ACCOUNT_DELIMITER] = (uint8_t)a->policy.delimiter;
+	mbj_store_u32(head + ACCOUNT_UIDVALIDITY, a->uidvalidity_last);
+	mbj_store_u64(head + ACCOUNT_QUOTA_MESSAGES, a->quota_messages);
+	mbj_store_u64(head + ACCOUNT_QUOTA_SIZE, a->quota_size);
+	mbj_buf_clear(ret);
+	mbj_buf_put(ret, head, sizeof(head));
 	mbj_buf_put_block(ret, a->name);
 }
 
 void record_account_encode(struct mbj_buf *ret, const struct mbj_account *a)
 {
-	uint8_t digest[MBJ_DIGEST_SIZE];
+	uint8_t tail[ACCOUNT_TAIL_SIZE];
 
+	mbj_store_u64(tail + ACCOUNT_LSN, a->lsn.v);
+	mbj_store_u64(tail + ACCOUNT_MAILBOXES, a->mailbox_count);
+	mbj_store_u64(tail + ACCOUNT_SUBSCRIPTIONS, a->subscription_count);
+	mbj_store_u64(tail + ACCOUNT_MESSAGES, a->message_count);
+	mbj_store_u64(tail + ACCOUNT_MESSAGES_SIZE, a->message_size);
+	mbj_digest_encode(&a->digest, tail + ACCOUNT_DIGEST);
 	record_account_element(ret, a);
-	mbj_buf_put_u64(ret, a->lsn.v);
-	mbj_buf_put_u64(ret, a->mailbox_count);
-	mbj_buf_put_u64(ret, a->subscription_count);
-	mbj_buf_put_u64(ret, a->message_count);
-	mbj_buf_put_u64(ret, a->message_size);
-	mbj_digest_encode(&a->digest, digest);
-	mbj_buf_put(ret, digest, sizeof(digest));
+	mbj_buf_put(ret, tail, sizeof(tail));
 }
 
 bool record_account_decode(struct mbj_id id, struct mbj_bytes value,
 			   struct mbj_account *ret)
 {
 	struct mbj_account a = {.id = id};
-	struct mbj_bytes digest;
+	struct mbj_bytes head;
+	struct mbj_bytes tail;
 	struct mbj_reader r;
-	uint8_t version;
 
 	mbj_reader_init(&r, value);
-	version = mbj_read_u8(&r);
-	a.policy.is_folding = mbj_read_u8(&r) != 0;
-	a.policy.delimiter = (char)mbj_read_u8(&r);
-	a.uidvalidity_last = mbj_read_u32(&r);
-	a.quota_messages = mbj_read_u64(&r);
-	a.quota_size = mbj_read_u64(&r);
+	head = mbj_read_bytes(&r, ACCOUNT_HEAD_SIZE);
 	a.name = mbj_read_block(&r, MBJ_ACCOUNT_NAME_MAX);
-	a.lsn.v = mbj_read_u64(&r);
-	a.mailbox_count = mbj_read_u64(&r);
-	a.subscription_count = mbj_read_u64(&r);
-	a.message_count = mbj_read_u64(&r);
-	a.message_size = mbj_read_u64(&r);
-	digest = mbj_read_bytes(&r, MBJ_DIGEST_SIZE);
-	if (version != RECORD_VERSION || !mbj_reader_is_spent(&r))
+	tail = mbj_read_bytes(&r, ACCOUNT_TAIL_SIZE);
+	if (!mbj_reader_is_spent(&r) || head.p[0] != RECORD_VERSION)
 		return false;
-	mbj_digest_decode(digest.p, &a.digest);
+	a.policy.is_folding = head.p[ACCOUNT_FOLDING] != 0;
+	a.policy.delimiter = (char)head.p[ACCOUNT_DELIMITER];
+	a.uidvalidity_last = mbj_load_u32(head.p + ACCOUNT_UIDVALIDITY);
+	a.quota_messages = mbj_load_u64(head.p + ACCOUNT_QUOTA_MESSAGES);
+	a.quota_size = mbj_load_u64(head.p + ACCOUNT_QUOTA_SIZE);
+	a.lsn.v = mbj_load_u64(tail.p + ACCOUNT_LSN);
+	a.mailbox_count = mbj_load_u64(tail.p + ACCOUNT_MAILBOXES);
+	a.subscription_count = mbj_load_u64(tail.p + ACCOUNT_SUBSCRIPTIONS);
+	a.message_count = mbj_load_u64(tail.p + ACCOUNT_MESSAGES);
+	a.message_size = mbj_load_u64(tail.p + ACCOUNT_MESSAGES_SIZE);
+	mbj_digest_decode(tail.p + ACCOUNT_DIGEST, &a.digest);
 	*ret = a;
 	return true;
 }
@@ -99,16 +126,18 @@ bool record_account_decode(struct mbj_id id, struct mbj_bytes value,
 /* The key is left out where it equals the stored name, as it mostly does. */
 void record_mailbox_encode(struct mbj_buf *ret, const struct mbj_mailbox *m)
 {
+	uint8_t head[MAILBOX_HEAD_SIZE] = {RECORD_VERSION};
 	struct mbj_bytes key = m->name.key;
 
 	if (mbj_bytes_equal(key, m->name.stored))
 		key.n = 0;
-	record_begin(ret);
-	mbj_buf_put_u8(ret, m->role);
-	mbj_buf_put_u8(ret, m->is_selectable);
-	mbj_buf_put_u32(ret, m->uidvalidity);
-	mbj_buf_put_u64(ret, m->rev);
-	mbj_buf_put_id(ret, m->parent);
+	head[MAILBOX_ROLE] = m->role;
+	head[MAILBOX_SELECTABLE] = m->is_selectable;
+	mbj_store_u32(head + MAILBOX_UIDVALIDITY, m->uidvalidity);
+	mbj_store_u64(head + MAILBOX_REV, m->rev);
+	memcpy(head + MAILBOX_PARENT, m->parent.b, sizeof(m->parent.b));
+	mbj_buf_clear(ret);
+	mbj_buf_put(ret, head, sizeof(head));
 	mbj_buf_put_block(ret, m->name.stored);
 	mbj_buf_put_block(ret, key);
 }
@@ -117,23 +146,21 @@ bool record_mailbox_decode(struct mbj_id id, struct mbj_bytes value,
 			   struct mbj_mailbox *ret)
 {
 	struct mbj_mailbox m = {.id = id};
+	struct mbj_bytes head;
 	struct mbj_reader r;
-	uint8_t selectable;
-	uint8_t version;
 
 	mbj_reader_init(&r, value);
-	version = mbj_read_u8(&r);
-	m.role = mbj_read_u8(&r);
-	selectable = mbj_read_u8(&r);
-	m.uidvalidity = mbj_read_u32(&r);
-	m.rev = mbj_read_u64(&r);
-	m.parent = mbj_read_id(&r);
+	head = mbj_read_bytes(&r, MAILBOX_HEAD_SIZE);
 	m.name.stored = mbj_read_block(&r, MBJ_KEY_MAX);
 	m.name.key = mbj_read_block(&r, MBJ_KEY_MAX);
-	if (version != RECORD_VERSION || selectable > 1 ||
-	    !mbj_reader_is_spent(&r) || m.name.stored.n == 0)
+	if (!mbj_reader_is_spent(&r) || head.p[0] != RECORD_VERSION ||
+	    head.p[MAILBOX_SELECTABLE] > 1 || m.name.stored.n == 0)
 		return false;
-	m.is_selectable = selectable != 0;
+	m.role = head.p[MAILBOX_ROLE];
+	m.is_selectable = head.p[MAILBOX_SELECTABLE] != 0;
+	m.uidvalidity = mbj_load_u32(head.p + MAILBOX_UIDVALIDITY);
+	m.rev = mbj_load_u64(head.p + MAILBOX_REV);
+	memcpy(m.parent.b, head.p + MAILBOX_PARENT, sizeof(m.parent.b));
 	if (m.name.key.n == 0)
 		m.name.key = m.name.stored;
 	*ret = m;

@@ -389,6 +389,7 @@ static enum mbj_rc txn_new(struct mbj_state *state, bool is_reading,
 			return rc;
 	}
 	txn->is_reading = is_reading;
+	txn->account_value = NULL;
 	if (is_reading) {
 		atomic_fetch_add(&state->readers, 1);
 	} else {

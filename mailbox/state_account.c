@@ -118,10 +118,18 @@ enum mbj_rc mbj_txn_account_seek(struct mbj_txn *txn, struct mbj_id id,
 	rc = txn_get(txn, TABLE_ACCOUNTS, &value, err);
 	if (rc < 0 && rc != MBJ_ENOTFOUND)
 		return rc;
-	if (rc == MBJ_OK && !record_account_decode(id, value, ret_account))
-		return record_damaged(TABLE_ACCOUNTS, mbj_buf_view(&txn->key),
-				      err);
 	*ret_is_found = rc == MBJ_OK;
+	if (rc == MBJ_ENOTFOUND)
+		return MBJ_OK;
+	/* A value stays where it is, and what it is, till the end. */
+	if (value.p != txn->account_value) {
+		txn->account_value = NULL;
+		if (!record_account_decode(id, value, &txn->account))
+			return record_damaged(TABLE_ACCOUNTS,
+					      mbj_buf_view(&txn->key), err);
+		txn->account_value = value.p;
+	}
+	*ret_account = txn->account;
 	return MBJ_OK;
 }
 

@@ -40,6 +40,9 @@ struct mbj_txn {
 	struct mbj_buf key;
 	struct mbj_buf value;
 	struct mbj_buf element; /* what a digest is made of */
+	/* The account looked up last, and the value it was taken from. */
+	struct mbj_account account;
+	const uint8_t *account_value;
 	bool is_reading;
 };
 
