@@ -135,14 +135,15 @@ static struct arena_chunk *chunk_add(struct mbj_arena *arena, size_t size)
 static void *arena_take(struct mbj_arena *arena, size_t size, size_t align)
 {
 	struct arena_chunk *chunk = arena->head;
-	size_t padding;
-	void *p;
+	size_t padding = 0;
+	size_t end;
 
 	MBJ_ASSERT(arena->used <= arena->bytes_max);
 	MBJ_ASSERT(align > 0 && (align & (align - 1)) == 0);
-	padding = chunk == NULL ? 0 : padding_of(chunk->n, align);
 	if (size > arena->bytes_max - arena->used)
 		return NULL;
+	if (chunk != NULL)
+		padding = padding_of(chunk->n, align);
 	if (chunk == NULL || chunk->size - chunk->n < padding ||
 	    chunk->size - chunk->n - padding < size) {
 		chunk = chunk_add(arena, size);
@@ -152,11 +153,11 @@ static void *arena_take(struct mbj_arena *arena, size_t size, size_t align)
 	}
 	if (padding > arena->bytes_max - arena->used - size)
 		return NULL;
-	p = chunk->data + chunk->n + padding;
-	chunk->n += padding + size;
-	arena->used += padding + size;
-	MBJ_ASSERT(chunk->n <= chunk->size);
-	return p;
+	end = chunk->n + padding + size;
+	MBJ_ASSERT(end <= chunk->size);
+	arena->used += end - chunk->n;
+	chunk->n = end;
+	return chunk->data + end - size;
 }
 
 void *mbj_arena_alloc(struct mbj_arena *arena, size_t size)

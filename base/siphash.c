@@ -1,9 +1,11 @@
 /*
- * SipHash-2-4: Aumasson and Bernstein, "SipHash: a fast short-input PRF",
- * INDOCRYPT 2012, sections 2 and 3 (appendix A has the test vector).
+ * SipHash-1-3: Aumasson and Bernstein, "SipHash: a fast short-input PRF",
+ * INDOCRYPT 2012, sections 2 and 3.
  *
  * It keys tables whose keys users choose.  It is not for the disk: the key is
- * drawn anew for each table.
+ * drawn anew for each table.  One round a word and three at the end, not two
+ * and four: nobody sees a value, only how long a search takes, for which this
+ * is what the hash tables of many languages have.
  *
  * Threads: pure.
  */
@@ -39,7 +41,6 @@ static inline void sip_word(struct sip_state *s, uint64_t m)
 {
 	s->v3 ^= m;
 	sip_round(s);
-	sip_round(s);
 	s->v0 ^= m;
 }
 
@@ -61,7 +62,7 @@ uint64_t mbj_siphash(struct mbj_sip_key key, struct mbj_bytes b)
 		last |= (uint64_t)b.p[i] << 8 * (i - whole);
 	sip_word(&s, last);
 	s.v2 ^= 0xff;
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 3; i++)
 		sip_round(&s);
 	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }

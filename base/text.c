@@ -91,10 +91,16 @@ static bool is_plain(uint32_t code)
 	return true;
 }
 
-/* Of ASCII, and its own printable form: most text is made of these. */
-static bool is_printable(uint8_t byte)
+/* How much from there on, at most max, is its own form: most text, as a rule.
+ */
+static size_t printable_size(struct mbj_bytes text, size_t at, size_t max)
 {
-	return byte >= 0x20 && byte < 0x7f;
+	size_t n = 0;
+
+	while (n < max && at + n < text.n && text.p[at + n] >= 0x20 &&
+	       text.p[at + n] < 0x7f)
+		n++;
+	return n;
 }
 
 /* The printable form of what stands at b.p; returns the bytes it covers. */
@@ -126,32 +132,34 @@ static size_t piece_make(struct mbj_bytes b, char piece[PIECE_MAX])
 
 size_t mbj_text_escape(char *ret_text, size_t size, struct mbj_bytes text)
 {
+	size_t cut_max = size - 1 - ELLIPSIS_SIZE;
 	size_t n = 0, cut = 0;
 
 	MBJ_ASSERT(ret_text != NULL && size > ELLIPSIS_SIZE);
 	MBJ_ASSERT(text.p != NULL || text.n == 0);
 	for (size_t at = 0; at < text.n;) {
-		const char *shown = (const char *)text.p + at;
+		size_t length = printable_size(text, at, cut_max - cut);
 		char piece[PIECE_MAX];
-		size_t length = 1;
 
-		if (is_printable(text.p[at])) {
-			at++;
-		} else {
-			at += piece_make(mbj_bytes_make(text.p + at,
-							text.n - at),
-					 piece);
-			shown = piece;
-			length = strlen(piece);
+		/* As long as there is room for an ellipsis behind it. */
+		if (n == cut && length > 0) {
+			memcpy(ret_text + n, text.p + at, length);
+			n += length;
+			cut = n;
+			at += length;
+			continue;
 		}
+		at += piece_make(mbj_bytes_make(text.p + at, text.n - at),
+				 piece);
+		length = strlen(piece);
 		if (n + length > size - 1) {
 			memcpy(ret_text + cut, ellipsis, ELLIPSIS_SIZE);
 			n = cut + ELLIPSIS_SIZE;
 			break;
 		}
-		memcpy(ret_text + n, shown, length);
+		memcpy(ret_text + n, piece, length);
 		n += length;
-		if (n + ELLIPSIS_SIZE <= size - 1)
+		if (n <= cut_max)
 			cut = n;
 	}
 	ret_text[n] = '\0';

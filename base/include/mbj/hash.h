@@ -1,7 +1,7 @@
 /*
  * Hashes.  CRC32C (RFC 3720 appendix B.4, hardware where the CPU has it)
  * against accident; SHA-256 (libcrypto) for the chain, digests and addresses;
- * SipHash-2-4 with a caller's key for tables keyed by what users choose
+ * SipHash-1-3 with a caller's key for tables keyed by what users choose
  * (a fixed hash lets one user slow everybody's table down).
  */
 #ifndef MBJ_HASH_H
