@@ -136,10 +136,13 @@ enum model_verdict model_rename(struct model *model,
 	struct model_box *moving[MODEL_BOXES_MAX];
 	enum model_verdict verdict = MODEL_DONE;
 	size_t sizes[MODEL_BOXES_MAX];
+	size_t longest = 0;
 	char away[MODEL_NAME_SIZE];
 
 	for (size_t i = 0; i < count; i++) {
 		sizes[i] = strlen(renames[i].target);
+		if (sizes[i] > longest)
+			longest = sizes[i];
 		moving[i] = model_at(model, renames[i].source);
 		above[i] = model_above(model, renames[i].source);
 		if (moving[i] == NULL ||
@@ -158,7 +161,7 @@ enum model_verdict model_rename(struct model *model,
 		else
 			moving[i]->id = MBJ_ID_TEMP;
 	/* Short paths first: others' parents may come with them. */
-	for (size_t n = 0; n < MODEL_PATH_SIZE; n++)
+	for (size_t n = 0; n <= longest; n++)
 		for (size_t i = 0; i < count && verdict == MODEL_DONE; i++) {
 			if (sizes[i] != n)
 				continue;
