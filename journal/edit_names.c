@@ -29,49 +29,45 @@ enum mbj_rc edit_hashes_init(struct edit_hashes *hashes, struct mbj_txn *txn,
 
 	MBJ_ASSERT(txn != NULL);
 	*hashes = (struct edit_hashes){.txn = txn, .tree = tree};
-	hashes->hashes = mbj_calloc(count, sizeof(*hashes->hashes));
-	hashes->is_known = mbj_calloc(count, sizeof(*hashes->is_known));
-	hashes->path = mbj_calloc(count, sizeof(*hashes->path));
-	if (hashes->hashes == NULL || hashes->is_known == NULL ||
-	    hashes->path == NULL)
+	hashes->nodes = mbj_calloc(count, sizeof(*hashes->nodes));
+	if (hashes->nodes == NULL)
 		return mbj_error_nomem(err);
 	return MBJ_OK;
 }
 
 void edit_hashes_done(struct edit_hashes *hashes)
 {
-	mbj_free(hashes->hashes);
-	mbj_free(hashes->is_known);
-	mbj_free(hashes->path);
+	mbj_free(hashes->nodes);
 	*hashes = (struct edit_hashes){0};
 }
 
 enum mbj_rc edit_hashes_get(struct edit_hashes *hashes, uint32_t node,
 			    struct mbj_hash *ret_hash, struct mbj_error *err)
 {
+	struct edit_hash *nodes = hashes->nodes;
 	struct mbj_hash hash = {{0}};
 	uint32_t count = 0;
 
 	MBJ_ASSERT(node < mbj_tree_size(hashes->tree));
-	while (node != MBJ_NODE_ROOT && !hashes->is_known[node]) {
-		hashes->path[count++] = node;
+	while (node != MBJ_NODE_ROOT && !nodes[node].is_known) {
+		nodes[count++].path = node;
 		node = mbj_tree_get(hashes->tree, node)->parent;
 		MBJ_ASSERT(node != MBJ_NODE_TEMP);
 	}
 	if (node != MBJ_NODE_ROOT)
-		hash = hashes->hashes[node];
+		hash = nodes[node].hash;
 	while (count > 0) {
 		enum mbj_rc rc;
 
-		node = hashes->path[--count];
+		node = nodes[--count].path;
 		rc = mbj_txn_name_hash(
 			hashes->txn, &hash,
 			mbj_tree_get(hashes->tree, node)->name.key,
-			&hashes->hashes[node], err);
+			&nodes[node].hash, err);
 		if (rc < 0)
 			return rc;
-		hashes->is_known[node] = true;
-		hash = hashes->hashes[node];
+		nodes[node].is_known = true;
+		hash = nodes[node].hash;
 	}
 	*ret_hash = hash;
 	return MBJ_OK;

@@ -13,12 +13,16 @@
 #include "edit_work.h"
 
 /* The hashes of a tree's full names, each computed once. */
+struct edit_hash {
+	struct mbj_hash hash;
+	uint32_t path; /* scratch, by depth: a node and its ancestors */
+	bool is_known;
+};
+
 struct edit_hashes {
 	struct mbj_txn *txn;
 	const struct mbj_tree *tree;
-	struct mbj_hash *hashes; /* [size of the tree] */
-	bool *is_known;
-	uint32_t *path; /* scratch: a node and its ancestors */
+	struct edit_hash *nodes; /* [size of the tree] */
 };
 
 enum mbj_rc edit_hashes_init(struct edit_hashes *hashes, struct mbj_txn *txn,

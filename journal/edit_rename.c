@@ -415,8 +415,10 @@ enum mbj_rc edit_rename_resolve(struct edit_work *work, struct mbj_error *err)
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(work->edit->rename_count <= EDIT_CHANGES_MAX);
-	run.sources = mbj_calloc((size_t)run.count + 1, sizeof(*run.sources));
-	run.targets = mbj_calloc((size_t)run.count + 1, sizeof(*run.targets));
+	run.sources = mbj_arena_alloc(work->context->arena,
+				      run.count * sizeof(*run.sources));
+	run.targets = mbj_arena_alloc(work->context->arena,
+				      run.count * sizeof(*run.targets));
 	if (run.sources == NULL || run.targets == NULL)
 		rc = mbj_error_nomem(err);
 	else
@@ -427,8 +429,6 @@ enum mbj_rc edit_rename_resolve(struct edit_work *work, struct mbj_error *err)
 				->id;
 	mbj_table_done(&run.by_source);
 	mbj_table_done(&run.by_name);
-	mbj_free(run.sources);
-	mbj_free(run.targets);
 	mbj_free(run.nodes);
 	mbj_free(run.made);
 	return rc;

@@ -349,24 +349,23 @@ enum mbj_rc mbj_group_op_next(const struct mbj_group *group,
 			      struct mbj_reader *reader, struct mbj_op *ret_op,
 			      struct mbj_error *err)
 {
-	struct mbj_op op;
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(reader->n == group->body.n);
 	if (mbj_reader_is_spent(reader))
 		return MBJ_ENOTFOUND;
-	rc = mbj_op_decode(reader, &op, err);
-	if (rc == MBJ_OK && op.account >= group->header.account_count)
+	rc = mbj_op_decode(reader, ret_op, err);
+	if (rc == MBJ_OK && ret_op->account >= group->header.account_count)
 		rc = mbj_error_set(err, MBJ_ECORRUPT,
 				   "a primitive names account %u of %u",
-				   op.account, group->header.account_count);
+				   ret_op->account,
+				   group->header.account_count);
 	if (rc < 0) {
 		rc = mbj_error_prefix(err, rc, "group %llu",
 				      (unsigned long long)group->header.lsn.v);
 		mbj_error_at(err, NULL, 0, group->header.lsn.v);
 		return rc;
 	}
-	*ret_op = op;
 	return MBJ_OK;
 }
 

@@ -215,14 +215,14 @@ static enum mbj_rc fields_decode(struct mbj_bytes bytes,
 enum mbj_rc mbj_op_decode(struct mbj_reader *reader, struct mbj_op *ret_op,
 			  struct mbj_error *err)
 {
-	struct mbj_op op = {.kind = mbj_read_u16(reader)};
 	const struct op_layout *layout;
+	struct mbj_op *op = ret_op;
 	struct mbj_bytes fields;
 	uint16_t zero;
-	enum mbj_rc rc;
 
+	*op = (struct mbj_op){.kind = mbj_read_u16(reader)};
 	zero = mbj_read_u16(reader);
-	op.account = mbj_read_u32(reader);
+	op->account = mbj_read_u32(reader);
 	fields = mbj_read_block(reader, MBJ_OP_SIZE_MAX);
 	if (!mbj_reader_ok(reader))
 		return mbj_error_set(err, MBJ_ECORRUPT,
@@ -233,15 +233,11 @@ enum mbj_rc mbj_op_decode(struct mbj_reader *reader, struct mbj_op *ret_op,
 		return mbj_error_set(err, MBJ_ECORRUPT,
 				     "a primitive has %u where zero belongs",
 				     zero);
-	layout = op_layout_get(op.kind);
+	layout = op_layout_get(op->kind);
 	if (layout == NULL)
 		return mbj_error_set(err, MBJ_EUNSUPPORTED,
 				     "primitive number %u is not known to "
 				     "this program: use a newer one",
-				     op.kind);
-	rc = fields_decode(fields, layout, &op, err);
-	if (rc < 0)
-		return rc;
-	*ret_op = op;
-	return MBJ_OK;
+				     op->kind);
+	return fields_decode(fields, layout, op, err);
 }

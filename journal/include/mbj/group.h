@@ -99,7 +99,8 @@ MBJ_API enum mbj_rc mbj_group_chain_check(const struct mbj_group *group,
 /*
  * Walk the primitives: init a reader on group->body, then decode until it is
  * spent; mbj_group_op_next returns MBJ_ENOTFOUND at the end (err untouched),
- * MBJ_ECORRUPT also for an account index out of range.
+ * MBJ_ECORRUPT also for an account index out of range.  After a failure but
+ * the end *ret_op is worth nothing.
  */
 MBJ_API enum mbj_rc mbj_group_op_next(const struct mbj_group *group,
 				      struct mbj_reader *reader,

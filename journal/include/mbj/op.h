@@ -106,7 +106,8 @@ MBJ_API void mbj_op_encode(struct mbj_buf *buf, const struct mbj_op *op);
 /*
  * Exactly the bytes that mbj_op_encode would write for the result.
  * Returns: MBJ_ECORRUPT (bad bytes, unsafe names, lengths over limits),
- * MBJ_EUNSUPPORTED (an operation that this version does not know).
+ * MBJ_EUNSUPPORTED (an operation that this version does not know); then
+ * *ret_op is worth nothing.
  */
 MBJ_API enum mbj_rc mbj_op_decode(struct mbj_reader *reader,
 				  struct mbj_op *ret_op,
