@@ -213,6 +213,9 @@ static enum mbj_rc lists_reserve(struct cache *cache, struct mbj_error *err)
 	void *dirty = cache->dirty;
 	enum mbj_rc rc;
 
+	if (cache->undo_count < cache->undo_capacity &&
+	    cache->count <= cache->dirty_capacity)
+		return MBJ_OK;
 	rc = mbj_array_reserve(&undo, &cache->undo_capacity,
 			       cache->undo_count + 1, sizeof(*cache->undo),
 			       CACHE_UNDO_MAX, err);

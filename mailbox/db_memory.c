@@ -29,17 +29,18 @@ struct memory {
 	char home[MBJ_PATH_TEXT_MAX];
 };
 
+struct memory_cursor {
+	struct db_cursor base;
+	const struct mem_table *table; /* NULL while it is closed */
+	struct mem_place place;
+};
+
 struct memory_txn {
 	struct db_txn base;
 	struct mem_table *tables[TABLE_COUNT];
 	size_t written_size;
-	bool is_broken; /* a write failed: it can only abort */
-};
-
-struct memory_cursor {
-	struct db_cursor base;
-	const struct mem_table *table;
-	struct mem_place place;
+	struct memory_cursor *spare; /* closed, for the next, or NULL */
+	bool is_broken;		     /* a write failed: it can only abort */
 };
 
 static struct memory *memory_of(struct db *base)
@@ -178,6 +179,7 @@ static void memory_abort(struct db_txn *base)
 	pthread_mutex_lock(&memory->mutex);
 	tables_unref(txn->tables);
 	pthread_mutex_unlock(&memory->mutex);
+	mbj_free(txn->spare);
 	mbj_free(txn);
 }
 
@@ -260,12 +262,16 @@ static enum mbj_rc memory_cursor_open(struct db_txn *base, enum db_table table,
 				      struct db_cursor **ret_cursor,
 				      struct mbj_error *err)
 {
-	struct memory_cursor *cursor = mbj_calloc(1, sizeof(*cursor));
+	struct memory_txn *txn = txn_of(base);
+	struct memory_cursor *cursor = txn->spare;
 
 	if (!cursor)
+		cursor = mbj_calloc(1, sizeof(*cursor));
+	if (!cursor)
 		return mbj_error_nomem(err);
+	txn->spare = NULL;
 	cursor->base.txn = base;
-	cursor->table = txn_of(base)->tables[table];
+	cursor->table = txn->tables[table];
 	cursor->place = mem_table_seek(cursor->table, start);
 	*ret_cursor = &cursor->base;
 	return MBJ_OK;
@@ -280,6 +286,7 @@ static enum mbj_rc memory_cursor_next(struct db_cursor *base,
 	const struct mem_record *record;
 
 	(void)err;
+	MBJ_ASSERT(cursor->table != NULL);
 	record = mem_table_at(cursor->table, cursor->place);
 	if (!record)
 		return MBJ_ENOTFOUND;
@@ -291,7 +298,13 @@ static enum mbj_rc memory_cursor_next(struct db_cursor *base,
 
 static void memory_cursor_close(struct db_cursor *base)
 {
-	mbj_free(base);
+	struct memory_cursor *cursor = (struct memory_cursor *)base;
+	struct memory_txn *txn = txn_of(base->txn);
+
+	MBJ_ASSERT(cursor->table != NULL);
+	cursor->table = NULL;
+	mbj_free(txn->spare);
+	txn->spare = cursor;
 }
 
 const struct db_ops db_memory_ops = {

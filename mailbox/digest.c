@@ -8,9 +8,10 @@
  *
  * Threads: pure, but for the caller's SHA-256 context.
  */
+#include "digest_pieces.h"
+
 #include <mbj/check.h>
 #include <mbj/codec.h>
-#include <mbj/digest.h>
 #include <mbj/hash.h>
 
 enum { DIGEST_LANES = 4, DIGEST_HEAD_SIZE = 1 + MBJ_HASH_SIZE + 1 };
@@ -33,28 +34,31 @@ enum mbj_rc mbj_digest_key(struct mbj_sha256 *sha, struct mbj_id lineage,
 	return mbj_sha256_digest(sha, parts, 2, ret_key, err);
 }
 
-static enum mbj_rc element_hash(struct mbj_sha256 *sha,
-				const struct mbj_hash *key, uint8_t kind,
-				struct mbj_bytes element,
-				struct mbj_digest *ret_lanes,
-				struct mbj_error *err)
+enum mbj_rc digest_change(struct mbj_digest *digest, struct mbj_sha256 *sha,
+			  const struct mbj_hash *key, uint8_t kind,
+			  const struct mbj_bytes *pieces, size_t count,
+			  bool is_added, struct mbj_error *err)
 {
 	uint8_t head[DIGEST_HEAD_SIZE] = {MBJ_DIGEST_VERSION};
-	const struct mbj_bytes parts[] = {
+	struct mbj_bytes parts[1 + DIGEST_PIECES_MAX] = {
 		mbj_bytes_make(head, sizeof(head)),
-		element,
 	};
+	struct mbj_digest lanes;
 	struct mbj_hash hash;
 	enum mbj_rc rc;
 
-	MBJ_ASSERT(sha != NULL && key != NULL);
-	MBJ_ASSERT(element.p != NULL || element.n == 0);
+	MBJ_ASSERT(digest != NULL && sha != NULL && key != NULL);
+	MBJ_ASSERT(count <= DIGEST_PIECES_MAX);
 	memcpy(head + 1, key->b, sizeof(key->b));
 	head[DIGEST_HEAD_SIZE - 1] = kind;
-	rc = mbj_sha256_digest(sha, parts, 2, &hash, err);
+	for (size_t i = 0; i < count; i++)
+		parts[1 + i] = pieces[i];
+	rc = mbj_sha256_digest(sha, parts, 1 + count, &hash, err);
 	if (rc < 0)
 		return rc;
-	mbj_digest_decode(hash.b, ret_lanes);
+	mbj_digest_decode(hash.b, &lanes);
+	for (int i = 0; i < DIGEST_LANES; i++)
+		digest->lane[i] += is_added ? lanes.lane[i] : -lanes.lane[i];
 	return MBJ_OK;
 }
 
@@ -62,32 +66,14 @@ enum mbj_rc mbj_digest_add(struct mbj_digest *digest, struct mbj_sha256 *sha,
 			   const struct mbj_hash *key, uint8_t kind,
 			   struct mbj_bytes element, struct mbj_error *err)
 {
-	struct mbj_digest lanes;
-	enum mbj_rc rc;
-
-	MBJ_ASSERT(digest != NULL);
-	rc = element_hash(sha, key, kind, element, &lanes, err);
-	if (rc < 0)
-		return rc;
-	for (int i = 0; i < DIGEST_LANES; i++)
-		digest->lane[i] += lanes.lane[i];
-	return MBJ_OK;
+	return digest_change(digest, sha, key, kind, &element, 1, true, err);
 }
 
 enum mbj_rc mbj_digest_sub(struct mbj_digest *digest, struct mbj_sha256 *sha,
 			   const struct mbj_hash *key, uint8_t kind,
 			   struct mbj_bytes element, struct mbj_error *err)
 {
-	struct mbj_digest lanes;
-	enum mbj_rc rc;
-
-	MBJ_ASSERT(digest != NULL);
-	rc = element_hash(sha, key, kind, element, &lanes, err);
-	if (rc < 0)
-		return rc;
-	for (int i = 0; i < DIGEST_LANES; i++)
-		digest->lane[i] -= lanes.lane[i];
-	return MBJ_OK;
+	return digest_change(digest, sha, key, kind, &element, 1, false, err);
 }
 
 void mbj_digest_join(struct mbj_digest *digest, const struct mbj_digest *more)

@@ -41,7 +41,17 @@ void key_account(struct mbj_buf *ret, struct mbj_id account)
 void key_pair(struct mbj_buf *ret, struct mbj_id account, const void *p,
 	      size_t n)
 {
-	key_account(ret, account);
+	uint8_t pair[MBJ_ID_SIZE + MBJ_HASH_SIZE];
+
+	mbj_buf_clear(ret);
+	memcpy(pair, account.b, sizeof(account.b));
+	/* An id or a hash, as a rule. */
+	if (n > 0 && n <= MBJ_HASH_SIZE) {
+		memcpy(pair + MBJ_ID_SIZE, p, n);
+		mbj_buf_put(ret, pair, MBJ_ID_SIZE + n);
+		return;
+	}
+	mbj_buf_put(ret, pair, MBJ_ID_SIZE);
 	mbj_buf_put(ret, p, n);
 }
 

@@ -345,7 +345,7 @@ static enum mbj_rc memory_new(struct mbj_state *state, struct mbj_txn **ret_txn,
 	txn->state = state;
 	mbj_buf_init(&txn->key, TXN_RECORD_MAX);
 	mbj_buf_init(&txn->value, TXN_RECORD_MAX);
-	mbj_buf_init(&txn->element, 2 * TXN_RECORD_MAX);
+	mbj_buf_init(&txn->element, TXN_RECORD_MAX);
 	rc = mbj_arena_new(TXN_ARENA_MAX, &txn->arena, err);
 	if (rc == MBJ_OK)
 		rc = mbj_sha256_new(&txn->sha, err);
@@ -473,13 +473,20 @@ void mbj_txn_rollback(struct mbj_txn *txn, size_t savepoint)
 	txn->state->has_orphans = true; /* what was reaped may be back */
 }
 
+/* Asked before each record, of buffers that seldom fail. */
+static inline enum mbj_rc buf_ok(const struct mbj_buf *buf,
+				 struct mbj_error *err)
+{
+	return buf->failed == MBJ_OK ? MBJ_OK : mbj_buf_ok(buf, err);
+}
+
 enum mbj_rc txn_get(struct mbj_txn *txn, enum db_table table,
 		    struct mbj_bytes *ret_value, struct mbj_error *err)
 {
 	struct mbj_bytes key = mbj_buf_view(&txn->key);
 	enum mbj_rc rc;
 
-	rc = mbj_buf_ok(&txn->key, err);
+	rc = buf_ok(&txn->key, err);
 	if (rc < 0)
 		return rc;
 	if (!txn->is_reading)
@@ -501,9 +508,9 @@ enum mbj_rc txn_put(struct mbj_txn *txn, enum db_table table,
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(!txn->is_reading);
-	rc = mbj_buf_ok(&txn->value, err);
+	rc = buf_ok(&txn->value, err);
 	if (rc == MBJ_OK)
-		rc = mbj_buf_ok(&txn->key, err);
+		rc = buf_ok(&txn->key, err);
 	if (rc < 0)
 		return rc;
 	return cache_set(txn->state->cache, txn->txn, table,
@@ -516,7 +523,7 @@ enum mbj_rc txn_del(struct mbj_txn *txn, enum db_table table,
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(!txn->is_reading);
-	rc = mbj_buf_ok(&txn->key, err);
+	rc = buf_ok(&txn->key, err);
 	if (rc < 0)
 		return rc;
 	return cache_set(txn->state->cache, txn->txn, table,

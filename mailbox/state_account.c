@@ -8,6 +8,7 @@
 
 #include <mbj/check.h>
 
+#include "digest_pieces.h"
 #include "state_priv.h"
 
 enum mbj_rc record_sum(struct mbj_txn *txn, enum db_table table,
@@ -15,24 +16,17 @@ enum mbj_rc record_sum(struct mbj_txn *txn, enum db_table table,
 		       bool is_added, struct mbj_digest *digest,
 		       struct mbj_error *err)
 {
-	struct mbj_buf *element = &txn->element;
-	enum mbj_rc rc;
+	uint8_t key_size[4];
+	const struct mbj_bytes element[] = {
+		mbj_bytes_make(key_size, sizeof(key_size)),
+		mbj_bytes_make(key.p + MBJ_ID_SIZE, key.n - MBJ_ID_SIZE),
+		value,
+	};
 
 	MBJ_ASSERT(key.n >= MBJ_ID_SIZE);
-	key.p += MBJ_ID_SIZE;
-	key.n -= MBJ_ID_SIZE;
-	mbj_buf_clear(element);
-	mbj_buf_put_block(element, key);
-	mbj_buf_put_bytes(element, value);
-	rc = mbj_buf_ok(element, err);
-	if (rc < 0)
-		return rc;
-	if (is_added)
-		return mbj_digest_add(digest, txn->sha, &txn->state->digest_key,
-				      (uint8_t)table, mbj_buf_view(element),
-				      err);
-	return mbj_digest_sub(digest, txn->sha, &txn->state->digest_key,
-			      (uint8_t)table, mbj_buf_view(element), err);
+	mbj_store_u32(key_size, (uint32_t)(key.n - MBJ_ID_SIZE));
+	return digest_change(digest, txn->sha, &txn->state->digest_key,
+			     (uint8_t)table, element, 3, is_added, err);
 }
 
 enum mbj_rc account_sum(struct mbj_txn *txn, const struct mbj_account *account,
@@ -40,17 +34,14 @@ enum mbj_rc account_sum(struct mbj_txn *txn, const struct mbj_account *account,
 			struct mbj_error *err)
 {
 	struct mbj_bytes key = mbj_bytes_make(account->id.b, MBJ_ID_SIZE);
-	struct mbj_buf values;
 	enum mbj_rc rc;
 
-	mbj_buf_init(&values, 4096);
-	record_account_element(&values, account);
-	rc = mbj_buf_ok(&values, err);
-	if (rc == MBJ_OK)
-		rc = record_sum(txn, TABLE_ACCOUNTS, key, mbj_buf_view(&values),
-				is_added, digest, err);
-	mbj_buf_done(&values);
-	return rc;
+	record_account_element(&txn->element, account);
+	rc = mbj_buf_ok(&txn->element, err);
+	if (rc < 0)
+		return rc;
+	return record_sum(txn, TABLE_ACCOUNTS, key, mbj_buf_view(&txn->element),
+			  is_added, digest, err);
 }
 
 /* Take what is at txn->key out of the digest, if anything is. */
@@ -122,14 +113,15 @@ enum mbj_rc mbj_txn_account_seek(struct mbj_txn *txn, struct mbj_id id,
 	if (rc == MBJ_ENOTFOUND)
 		return MBJ_OK;
 	/* A value stays where it is, and what it is, till the end. */
-	if (value.p != txn->account_value) {
-		txn->account_value = NULL;
-		if (!record_account_decode(id, value, &txn->account))
-			return record_damaged(TABLE_ACCOUNTS,
-					      mbj_buf_view(&txn->key), err);
-		txn->account_value = value.p;
+	if (value.p == txn->account_value) {
+		*ret_account = txn->account;
+		return MBJ_OK;
 	}
-	*ret_account = txn->account;
+	if (!record_account_decode(id, value, ret_account))
+		return record_damaged(TABLE_ACCOUNTS, mbj_buf_view(&txn->key),
+				      err);
+	txn->account = *ret_account;
+	txn->account_value = value.p;
 	return MBJ_OK;
 }
 

@@ -71,6 +71,11 @@ enum mbj_rc content_open(struct mbj_txn *txn, struct mbj_id account,
 					 err);
 	if (rc < 0)
 		return rc;
+	if (edit.content.rev == rev && modseq >= edit.content.modseq &&
+	    modseq <= MBJ_MODSEQ_MAX) {
+		*ret_edit = edit;
+		return MBJ_OK;
+	}
 	mbj_id_print(mailbox, text);
 	if (edit.content.rev != rev)
 		return conflict(err,
@@ -78,14 +83,11 @@ enum mbj_rc content_open(struct mbj_txn *txn, struct mbj_id account,
 				"not %llu",
 				text, (unsigned long long)edit.content.rev,
 				(unsigned long long)rev);
-	if (modseq < edit.content.modseq || modseq > MBJ_MODSEQ_MAX)
-		return conflict(err,
-				"mailbox %s has HIGHESTMODSEQ %llu, a change "
-				"cannot have %llu",
-				text, (unsigned long long)edit.content.modseq,
-				(unsigned long long)modseq);
-	*ret_edit = edit;
-	return MBJ_OK;
+	return conflict(err,
+			"mailbox %s has HIGHESTMODSEQ %llu, a change cannot "
+			"have %llu",
+			text, (unsigned long long)edit.content.modseq,
+			(unsigned long long)modseq);
 }
 
 enum mbj_rc content_close(struct content_edit *edit, uint64_t modseq,

@@ -213,19 +213,19 @@ static enum mbj_rc mailbox_expect(struct mbj_txn *txn, struct mbj_id account,
 				  struct mbj_error *err)
 {
 	char text[MBJ_ID_TEXT_SIZE];
+	bool is_found = false;
 	enum mbj_rc rc;
 
-	mbj_id_print(id, text);
-	rc = mbj_txn_mailbox_get(txn, account, id, ret_mailbox, err);
-	if (rc == MBJ_ENOTFOUND)
-		return conflict(err, "mailbox %s does not exist", text);
-	if (rc != MBJ_OK)
+	rc = mbj_txn_mailbox_seek(txn, account, id, ret_mailbox, &is_found,
+				  err);
+	if (rc < 0 || (is_found && ret_mailbox->rev == rev))
 		return rc;
-	if (ret_mailbox->rev != rev)
-		return conflict(err, "mailbox %s has revision %llu, not %llu",
-				text, (unsigned long long)ret_mailbox->rev,
-				(unsigned long long)rev);
-	return MBJ_OK;
+	mbj_id_print(id, text);
+	if (!is_found)
+		return conflict(err, "mailbox %s does not exist", text);
+	return conflict(err, "mailbox %s has revision %llu, not %llu", text,
+			(unsigned long long)ret_mailbox->rev,
+			(unsigned long long)rev);
 }
 
 static enum mbj_rc from_check(const struct mbj_mailbox *mailbox,

@@ -39,7 +39,7 @@ struct mbj_txn {
 	struct mbj_arena *arena; /* what a reading one hands out */
 	struct mbj_buf key;
 	struct mbj_buf value;
-	struct mbj_buf element; /* what a digest is made of */
+	struct mbj_buf element; /* what an account adds to its digest */
 	/* The account looked up last, and the value it was taken from. */
 	struct mbj_account account;
 	const uint8_t *account_value;

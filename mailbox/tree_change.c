@@ -91,16 +91,20 @@ static enum mbj_rc tree_append(struct mbj_tree *tree,
 			       struct mbj_error *err)
 {
 	struct mbj_node copy = *node;
-	enum mbj_rc rc;
+	enum mbj_rc rc = MBJ_OK;
 
-	rc = mbj_array_reserve((void **)&tree->nodes, &tree->nodes_capacity,
-			       (size_t)tree->size + 1, sizeof(*tree->nodes),
-			       TREE_NODES_MAX, err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_array_reserve((void **)&tree->links, &tree->links_capacity,
-			       (size_t)tree->size + 1, sizeof(*tree->links),
-			       TREE_NODES_MAX, err);
+	if (tree->size >= tree->nodes_capacity)
+		rc = mbj_array_reserve((void **)&tree->nodes,
+				       &tree->nodes_capacity,
+				       (size_t)tree->size + 1,
+				       sizeof(*tree->nodes), TREE_NODES_MAX,
+				       err);
+	if (rc == MBJ_OK && tree->size >= tree->links_capacity)
+		rc = mbj_array_reserve((void **)&tree->links,
+				       &tree->links_capacity,
+				       (size_t)tree->size + 1,
+				       sizeof(*tree->links), TREE_NODES_MAX,
+				       err);
 	if (rc < 0)
 		return rc;
 	rc = tree_copy_name(tree, &node->name, &copy.name, err);
