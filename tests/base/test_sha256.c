@@ -104,6 +104,40 @@ START_TEST(sha256_pieces)
 END_TEST
 
 /*
+ * Goal: messages that are padded here are hashed like others.  Method: every
+ * length to beyond the longest, in two parts, against libcrypto's own padding,
+ * which a message in pieces gets.
+ */
+START_TEST(sha256_lengths)
+{
+	struct mbj_sha256 *sha = NULL;
+	struct mbj_hash hash, expected;
+	uint8_t text[330];
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = (uint8_t)(i * 7 + 1);
+	ck_assert_int_eq(mbj_sha256_new(&sha, NULL), MBJ_OK);
+	for (size_t n = 0; n <= sizeof(text); n++) {
+		size_t cut = n * 3 / 7;
+		const struct mbj_bytes parts[] = {
+			mbj_bytes_make(text, cut),
+			mbj_bytes_make(text + cut, n - cut),
+		};
+
+		ck_assert_int_eq(mbj_sha256_digest(sha, parts, 2, &hash, NULL),
+				 MBJ_OK);
+		ck_assert_int_eq(mbj_sha256_begin(sha, NULL), MBJ_OK);
+		ck_assert_int_eq(mbj_sha256_update(sha, mbj_bytes_make(text, n),
+						   NULL),
+				 MBJ_OK);
+		ck_assert_int_eq(mbj_sha256_end(sha, &expected, NULL), MBJ_OK);
+		ck_assert_mem_eq(&hash, &expected, sizeof(hash));
+	}
+	mbj_sha256_free(&sha);
+}
+END_TEST
+
+/*
  * Goal: without memory there is no context and nothing is written.  Method:
  * fail the one allocation of ours.
  */
@@ -127,6 +161,7 @@ TCase *test_sha256_case(void)
 	tcase_add_test(tc, sha256_known);
 	tcase_add_test(tc, sha256_parts);
 	tcase_add_test(tc, sha256_pieces);
+	tcase_add_test(tc, sha256_lengths);
 	tcase_add_test(tc, sha256_nomem);
 	return tc;
 }
