@@ -20,6 +20,36 @@
 
 #include "store_impl.h"
 
+/* Whose reign it is. */
+static void reign_put(struct superblock *superblock,
+		      const struct mbj_identity *primary)
+{
+	superblock->identity.epoch = primary->epoch;
+	superblock->identity.epoch_owner = primary->epoch_owner;
+}
+
+/* On disk, and then the store's. */
+static enum mbj_rc identity_save(struct mbj_store *store,
+				 const struct superblock *superblock,
+				 struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = superblock_save(store->sys, store->dir, SUPERBLOCK_NAME,
+			     superblock, err);
+	if (rc == MBJ_OK)
+		store_identity_take(store, superblock);
+	return rc;
+}
+
+/* Its journal begins behind what a snapshot of the other side has. */
+static void anchor_put(struct superblock *superblock,
+		       const struct mbj_watermark *where)
+{
+	superblock->identity.anchor.first.v = where->lsn.v + 1;
+	superblock->identity.anchor.chain = where->chain;
+}
+
 /* Journal and state of a lineage that this replica did not have before. */
 static enum mbj_rc lineage_take(struct mbj_store *store,
 				const struct superblock *superblock,
@@ -33,11 +63,9 @@ static enum mbj_rc lineage_take(struct mbj_store *store,
 	mbj_state_close(&store->state);
 	rc = mbj_state_destroy(store->sys, store->state_dir, err);
 	if (rc == MBJ_OK)
-		rc = superblock_save(store->sys, store->dir, SUPERBLOCK_NAME,
-				     superblock, err);
+		rc = identity_save(store, superblock, err);
 	if (rc < 0)
 		return rc;
-	store_identity_take(store, superblock);
 	rc = mbj_state_open(store->sys, store->state_dir, id->lineage,
 			    &store->options.state, &store->state, err);
 	if (rc == MBJ_OK)
@@ -70,14 +98,10 @@ static enum mbj_rc lineage_adopt(struct mbj_store *store,
 			(unsigned long long)primary->anchor.first.v,
 			store->dir);
 	superblock.identity.lineage = primary->lineage;
-	superblock.identity.epoch = primary->epoch;
-	superblock.identity.epoch_owner = primary->epoch_owner;
+	reign_put(&superblock, primary);
 	superblock.identity.anchor = primary->anchor;
-	if (snapshot != NULL) {
-		superblock.identity.anchor.first.v =
-			snapshot->watermark.lsn.v + 1;
-		superblock.identity.anchor.chain = snapshot->watermark.chain;
-	}
+	if (snapshot != NULL)
+		anchor_put(&superblock, &snapshot->watermark);
 	rc = store_state_swap_begin(store, err);
 	if (rc < 0)
 		return rc;
@@ -128,18 +152,13 @@ static enum mbj_rc epoch_adopt(struct mbj_store *store,
 			       struct mbj_error *err)
 {
 	struct superblock superblock = store->superblock;
-	struct mbj_identity *id = &superblock.identity;
+	const struct mbj_identity *id = &superblock.identity;
 	enum mbj_rc rc = epoch_check(store, primary, err);
 
 	if (rc < 0 || primary->epoch.v == id->epoch.v)
 		return rc;
-	id->epoch = primary->epoch;
-	id->epoch_owner = primary->epoch_owner;
-	rc = superblock_save(store->sys, store->dir, SUPERBLOCK_NAME,
-			     &superblock, err);
-	if (rc == MBJ_OK)
-		store_identity_take(store, &superblock);
-	return rc;
+	reign_put(&superblock, primary);
+	return identity_save(store, &superblock, err);
 }
 
 /* The lineage where there is none, else the epoch. */
@@ -165,7 +184,6 @@ enum mbj_rc mbj_store_restored(struct mbj_store *store,
 {
 	struct superblock superblock = store->superblock;
 	struct mbj_identity *id = &superblock.identity;
-	enum mbj_rc rc;
 
 	MBJ_ASSERT(superblock.is_restoring && store->batch.txn == NULL);
 	superblock.is_restoring = false;
@@ -183,11 +201,7 @@ enum mbj_rc mbj_store_restored(struct mbj_store *store,
 		id->epoch.v++;
 		id->epoch_owner = id->instance;
 	}
-	rc = superblock_save(store->sys, store->dir, SUPERBLOCK_NAME,
-			     &superblock, err);
-	if (rc == MBJ_OK)
-		store_identity_take(store, &superblock);
-	return rc;
+	return identity_save(store, &superblock, err);
 }
 
 enum mbj_rc mbj_store_adopt(struct mbj_store *store,
@@ -257,10 +271,8 @@ static enum mbj_rc anew_begin(struct mbj_store *store,
 
 	if (rc < 0)
 		return rc;
-	superblock.identity.epoch = primary->epoch;
-	superblock.identity.epoch_owner = primary->epoch_owner;
-	superblock.identity.anchor.first.v = where->lsn.v + 1;
-	superblock.identity.anchor.chain = where->chain;
+	reign_put(&superblock, primary);
+	anchor_put(&superblock, where);
 	rc = superblock_save(store->sys, store->dir, SUPERBLOCK_NAME,
 			     &superblock, err);
 	if (rc < 0)
