@@ -38,6 +38,7 @@ static const char *copy_path(const struct resync *resync)
 	return resync->is_kept ? resync->copy.path : resync->copy.temp;
 }
 
+/* One that did not get its name goes. */
 static void copy_drop(const struct resync *resync)
 {
 	if (!resync->is_kept)
@@ -45,7 +46,7 @@ static void copy_drop(const struct resync *resync)
 }
 
 /* A state that is made anew begins with it from here on. */
-static enum mbj_rc copy_keep(struct resync *resync, struct mbj_error *err)
+enum mbj_rc resync_copy_keep(struct resync *resync, struct mbj_error *err)
 {
 	enum mbj_rc rc = MBJ_OK;
 
@@ -397,7 +398,7 @@ static enum mbj_rc account_make(struct resync *resync, struct mbj_error *err)
 		*err = said;
 	/* What does not go for one account goes for a whole state. */
 	if (rc == MBJ_OK || rc == MBJ_ELIMIT || rc == MBJ_ECONFLICT) {
-		enum mbj_rc kept = copy_keep(resync, &why);
+		enum mbj_rc kept = resync_copy_keep(resync, &why);
 
 		if (kept == MBJ_OK)
 			kept = resync_note(resync, rc,
@@ -472,11 +473,6 @@ enum mbj_rc resync_account(struct resync *resync,
 	return rc;
 }
 
-void resync_done(const struct resync *resync)
-{
-	copy_drop(resync);
-}
-
 enum mbj_rc mbj_quarantine_resync(struct mbj_store *replica,
 				  struct mbj_id account, const char *source,
 				  struct mbj_resync_result *ret_result,
@@ -503,7 +499,7 @@ enum mbj_rc mbj_quarantine_resync(struct mbj_store *replica,
 	if (rc < 0)
 		return rc;
 	rc = resync_account(&resync, ret_result, err);
-	resync_done(&resync);
+	copy_drop(&resync);
 	/* And the contents of its messages. */
 	if (rc == MBJ_OK)
 		rc = mbj_replay_journal(replica, source, &usual,

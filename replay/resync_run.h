@@ -36,6 +36,9 @@ enum mbj_rc resync_own_try(struct resync *resync, struct mbj_lsn lsn,
 enum mbj_rc resync_group_check(const struct mbj_snapshot_info *info,
 			       struct mbj_lsn lsn,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* The copy gets its name.  Requires: it was judged.  Durability: on return. */
+enum mbj_rc resync_copy_keep(struct resync *resync,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * Make resync->account again from the copy, which gets its name, and carry out
  * what waits behind it; again for another account.  Of *result, replay and
@@ -47,7 +50,5 @@ enum mbj_rc resync_account(struct resync *resync,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc resync_aside_get(const struct resync *resync, bool *ret_is_aside,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
-/* A copy that did not get its name goes. */
-void resync_done(const struct resync *resync);
 
 #endif

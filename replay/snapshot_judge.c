@@ -172,6 +172,20 @@ static enum mbj_rc chain_compare(const struct judging *j, struct mbj_error *err)
 			     (unsigned long long)j->at.lsn.v);
 }
 
+/* What one's own journal lacks says nothing of the snapshot. */
+static enum mbj_rc own_fault(const struct judging *j, enum mbj_rc rc,
+			     struct mbj_error *err)
+{
+	if (rc != MBJ_ECORRUPT && rc != MBJ_EUNSUPPORTED && rc != MBJ_ENOTFOUND)
+		return rc;
+	if (err != NULL)
+		err->rc = MBJ_EFENCED;
+	return mbj_error_prefix(err, MBJ_EFENCED,
+				"of the snapshot of group %llu nothing can be "
+				"said; the replica's own journal",
+				(unsigned long long)j->at.lsn.v);
+}
+
 static enum mbj_rc journal_begin(struct judging *j, struct mbj_error *err)
 {
 	const struct mbj_anchor *anchor = &mbj_store_identity(j->store)->anchor;
@@ -204,8 +218,10 @@ static enum mbj_rc journal_step(struct judging *j, struct mbj_error *err)
 		j->chain = group.chain;
 		j->next.v++;
 	}
-	if (rc < 0 || j->next.v <= j->at.lsn.v)
-		return rc;
+	if (rc < 0)
+		return own_fault(j, rc, err);
+	if (j->next.v <= j->at.lsn.v)
+		return MBJ_OK;
 	mbj_log_reader_close(&j->reader);
 	stage_enter(j, STAGE_BASE);
 	return chain_compare(j, err);

@@ -19,8 +19,9 @@
  * appended and applied in between, trimmed must none be.
  *
  * Requires: the journal has the snapshot's group, or ends before it begins.
- * Returns: MBJ_ECORRUPT, naming the accounts; MBJ_EFENCED (nothing can be
- * said); after a failure only _end.
+ * Returns: MBJ_ECORRUPT, naming the accounts, and MBJ_EUNSUPPORTED: it is no
+ * good; MBJ_EFENCED: nothing can be said, damage of one's own journal too;
+ * after a failure only _end.
  */
 struct judging;
 

@@ -1,11 +1,11 @@
 /*
  * Accounts made again through a stream; see stream_mend.h.
  *
- *	ask what there is --own, good--------------------------+
- *	  |                                                    v
- *	  +--> parts into snapshots/<LSN>.snap.part --whole--> judge
- *	                                                         |
- *	                                                      accounts
+ *	  +--------------------------- no good ----------------+
+ *	  v                                                    |
+ *	ask --> fetch into snapshots/<LSN>.snap.part --> judge-+
+ *	  |                                                |
+ *	  +--own, good-------------> make <--its name------+
  *
  * Invariants:
  *   1. only a snapshot of a group that the replica's own journal has is taken,
@@ -15,21 +15,28 @@
  *      behind the snapshot is carried out in order;
  *   3. with one snapshot an account is tried once for as long as it waits from
  *      the same group on, and a snapshot that is no good is asked for once:
- *      older ones are, behind it.
+ *      others are, newer and older (mend_memory.c);
+ *   4. a fault of the replica's own, of its journal, memory or disk, speaks
+ *      against no snapshot, and what came of one stays.
  */
 #include "stream_mend.h"
 
 #include <mbj/check.h>
 
+#include "mend_memory.h"
 #include "quarantine_run.h"
 #include "snapshot_judge.h"
 #include "snapshot_part.h"
 #include "stream_part.h"
 
-enum {
-	PART_SIZE = 1 << 20,
-	/* That are no good, before older ones are not asked for any more. */
-	REFUSED_MAX = 8,
+enum { PART_SIZE = 1 << 20 };
+
+enum mend_stage {
+	MEND_ASK, /* what the source has */
+	MEND_FETCH,
+	MEND_JUDGE,
+	MEND_MAKE, /* account by account, of one that has its name */
+	MEND_OVER,
 };
 
 struct stream_mend {
@@ -42,41 +49,26 @@ struct stream_mend {
 	struct mbj_lsn lsn;	  /* of the snapshot */
 	uint64_t size;		  /* of it, in all */
 	bool is_one;		  /* its account alone, whatever it is */
-	/* What was tried: the store's, or, of one account, our own. */
-	struct mbj_retry_pace *pace;
-	struct mbj_retry_pace one_pace;
+	enum mend_stage stage;
+	/* The store's, or, of one account, our own. */
+	struct mbj_mend_memory *memory;
+	struct mbj_mend_memory one_memory;
 	struct mbj_error refused; /* the first that was no good, and why */
-	bool is_asking;		  /* for another one */
-	bool is_fetching;
-	struct judging *judging; /* or NULL: what is here is judged */
-	bool is_judged;		 /* resync.copy */
-	struct mbj_lsn began;	 /* the state, when it was seen who is aside */
-	uint64_t count;		 /* that are not aside any more */
-	bool is_wanting;	 /* some were made */
+	struct judging *judging;  /* or NULL */
+	struct mbj_lsn began;	  /* the state, when it was seen who is aside */
+	uint64_t count;		  /* that are not aside any more */
+	bool is_wanting;	  /* some were made */
+	bool is_stuck;		  /* some were not, and may be another time */
 	struct mbj_resync_result result; /* of the last one */
 };
 
-/* ---------------------------------------------------------- what was tried */
+/* -------------------------------------------------------- who is to be made */
 
-static void tried_note(const struct stream_mend *mend)
+/* What keeps one account aside, and no other. */
+static bool is_its_own(enum mbj_rc rc)
 {
-	struct mbj_retry_pace *pace = mend->pace;
-
-	if (mend->lsn.v > pace->tried.v)
-		pace->tried = mend->lsn;
-	pace->tried_end = mend->began;
-}
-
-/* It is no good, and is not asked for again; an older one may be. */
-static void refused_note(const struct stream_mend *mend)
-{
-	struct mbj_retry_pace *pace = mend->pace;
-
-	if (mend->lsn.v > pace->refused.v)
-		pace->refused = mend->lsn;
-	if (pace->refused_count == 0 || mend->lsn.v < pace->refused_least.v)
-		pace->refused_least = mend->lsn;
-	pace->refused_count++;
+	return rc == MBJ_ELIMIT || rc == MBJ_ECONFLICT || rc == MBJ_EFENCED ||
+	       snapshot_copy_is_fault(rc);
 }
 
 /*
@@ -117,9 +109,9 @@ static enum mbj_rc may_help(const struct stream_mend *mend,
 static enum mbj_rc list_choose(struct stream_mend *mend, bool *ret_is_any,
 			       struct mbj_error *err)
 {
-	const struct mbj_retry_pace *pace = mend->pace;
-	bool is_newer = mend->lsn.v > pace->tried.v;
-	/* Where the source has none one's own may do: next_make looks at it. */
+	const struct mbj_mend_memory *memory = mend->memory;
+	bool is_newer = mend->lsn.v > memory->tried.v;
+	/* Where the source has none one's own may do: make_step looks at it. */
 	struct mbj_lsn lsn = {mend->lsn.v > 0 ? mend->lsn.v : UINT64_MAX};
 	enum mbj_rc rc = MBJ_OK;
 
@@ -128,9 +120,11 @@ static enum mbj_rc list_choose(struct stream_mend *mend, bool *ret_is_any,
 		struct waiting *w = &mend->list.items[i];
 
 		w->is_active = false;
-		if (is_newer || w->first.v > pace->tried_end.v)
+		if (is_newer || w->first.v > memory->tried_end.v)
 			rc = may_help(mend, lsn, w->account, &w->is_active,
 				      err);
+		if (is_its_own(rc))
+			rc = MBJ_OK;
 		*ret_is_any = *ret_is_any || w->is_active;
 	}
 	return rc;
@@ -138,36 +132,26 @@ static enum mbj_rc list_choose(struct stream_mend *mend, bool *ret_is_any,
 
 /* ------------------------------------------------------------ the snapshot */
 
-static enum mbj_rc offer_ask_of(struct stream_mend *mend, uint64_t least,
-				uint64_t most, struct mbj_error *err)
-{
-	struct part_want want = {.least = {least}, .most = {most}};
-
-	if (least > most)
-		return MBJ_ENOTFOUND;
-	return stream_part_ask(mend->stream, &mend->part, &want, &mend->lsn,
-			       &mend->size, err);
-}
-
 /*
- * The newest that the source has, but for those that are no good: newer than
- * all of them, or older; mend->lsn stays 0 where it has none.
+ * The newest that the source has, but for those that are refused; mend->lsn
+ * stays 0 where it has none.
  */
 static enum mbj_rc offer_ask(struct stream_mend *mend, struct mbj_error *err)
 {
-	const struct mbj_retry_pace *pace = mend->pace;
 	uint64_t first = mbj_store_identity(mend->store)->anchor.first.v;
-	enum mbj_rc rc;
+	struct mbj_mend_memory *memory = mend->memory;
+	struct part_want want = {.max = 0};
+	enum mbj_rc rc = MBJ_ENOTFOUND;
+	uint32_t at = 0;
 
 	first = first > 1 ? first - 1 : 1;
 	mend->lsn.v = 0;
-	rc = offer_ask_of(mend,
-			  pace->refused.v >= first ? pace->refused.v + 1
-						   : first,
-			  mend->resync.end.v, err);
-	if (rc == MBJ_ENOTFOUND && pace->refused_count > 0 &&
-	    pace->refused_count < REFUSED_MAX)
-		rc = offer_ask_of(mend, first, pace->refused_least.v - 1, err);
+	mend_forget(memory, mbj_monotonic_ms());
+	while (rc == MBJ_ENOTFOUND &&
+	       mend_gap_next(memory, &at, (struct mbj_lsn){first},
+			     mend->resync.end, &want.least, &want.most))
+		rc = stream_part_ask(mend->stream, &mend->part, &want,
+				     &mend->lsn, &mend->size, err);
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
@@ -175,11 +159,12 @@ static enum mbj_rc offer_ask(struct stream_mend *mend, struct mbj_error *err)
 static enum mbj_rc room_look(const struct stream_mend *mend,
 			     struct mbj_error *err)
 {
-	return snapshot_copy_room(mend->store, mend->size - mend->part.here,
-				  err);
+	uint64_t left = mend->size - mend->part.here;
+
+	return left > 0 ? snapshot_copy_room(mend->store, left, err) : MBJ_OK;
 }
 
-/* What an earlier connection left of it is gone on with. */
+/* What an earlier connection left of it is gone on with, if there is room. */
 static enum mbj_rc fetch_begin(struct stream_mend *mend, struct mbj_error *err)
 {
 	struct snapshot_part *part = &mend->part;
@@ -192,16 +177,34 @@ static enum mbj_rc fetch_begin(struct stream_mend *mend, struct mbj_error *err)
 		snapshot_part_drop(part);
 	if (rc == MBJ_OK)
 		rc = room_look(mend, err);
+	if (rc == MBJ_ENOSPC && snapshot_part_is_open(part))
+		snapshot_part_drop(part);
 	if (rc == MBJ_OK && !snapshot_part_is_open(part))
 		rc = snapshot_part_open(part, mend->lsn, err);
-	mend->is_fetching = rc == MBJ_OK;
+	if (rc == MBJ_OK)
+		mend->stage = MEND_FETCH;
 	return rc;
 }
 
-static enum mbj_rc none_good(const struct stream_mend *mend,
-			     struct mbj_lsn least, struct mbj_error *err)
+/* What is tried again, and all that was, is noted. */
+static void over(struct stream_mend *mend)
 {
-	tried_note(mend);
+	mend->stage = MEND_OVER;
+	if (mend->is_stuck) {
+		mend_stuck(mend->memory);
+		return;
+	}
+	mend_went(mend->memory);
+	mend_tried(mend->memory, mend->lsn, mend->began);
+}
+
+/* Where somebody asks, that is an error. */
+static enum mbj_rc none_good(struct stream_mend *mend, struct mbj_lsn least,
+			     struct mbj_error *err)
+{
+	over(mend);
+	if (!mend->is_one)
+		return MBJ_OK;
 	if (mend->refused.rc < 0) {
 		if (err != NULL)
 			*err = mend->refused;
@@ -232,7 +235,8 @@ static enum mbj_rc snapshot_choose(struct stream_mend *mend,
 		return rc;
 	rc = resync_own_try(&mend->resync,
 			    mend->lsn.v < least.v ? least : mend->lsn, err);
-	mend->is_judged = rc == MBJ_OK;
+	if (rc == MBJ_OK)
+		mend->stage = MEND_MAKE;
 	if (!snapshot_copy_is_fault(rc))
 		return rc;
 	if (mend->lsn.v < least.v)
@@ -242,28 +246,47 @@ static enum mbj_rc snapshot_choose(struct stream_mend *mend,
 	return rc == MBJ_OK ? fetch_begin(mend, err) : rc;
 }
 
-/*
- * It is no good: an older one is asked for, unless it was put together from the
- * answers of two connections.
- */
+/* What of, and for whom. */
+static enum mbj_rc ask_step(struct stream_mend *mend, struct mbj_error *err)
+{
+	bool is_any = mend->is_one;
+	enum mbj_rc rc = offer_ask(mend, err);
+
+	if (rc == MBJ_OK && !mend->is_one)
+		rc = list_choose(mend, &is_any, err);
+	if (rc == MBJ_OK && is_any)
+		return snapshot_choose(mend, err);
+	if (rc < 0)
+		return rc;
+	mend_went(mend->memory);
+	mend->stage = MEND_OVER;
+	return MBJ_OK;
+}
+
+/* It is no good: it is asked for once more, or another one is. */
+static void refuse(struct stream_mend *mend, const struct mbj_error *why)
+{
+	mend_refuse(mend->memory, mend->lsn, mend->part.is_resumed,
+		    mbj_monotonic_ms());
+	snapshot_part_drop(&mend->part);
+	if (mend->refused.rc == MBJ_OK)
+		mend->refused = *why;
+	mend->stage = MEND_ASK;
+}
+
+/* What failed here says nothing of it. */
 static enum mbj_rc judge_fail(struct stream_mend *mend, enum mbj_rc rc,
 			      const struct mbj_error *why,
 			      struct mbj_error *err)
 {
-	bool was_resumed = mend->part.is_resumed;
-
 	snapshot_judging_end(&mend->judging);
-	snapshot_part_drop(&mend->part);
-	mend->is_asking = snapshot_copy_is_fault(rc) && !was_resumed;
-	if (mend->is_asking) {
-		refused_note(mend);
-		if (mend->refused.rc == MBJ_OK)
-			mend->refused = *why;
+	if (rc == MBJ_ECORRUPT || rc == MBJ_EUNSUPPORTED) {
+		refuse(mend, why);
 		return MBJ_OK;
 	}
 	if (err != NULL)
 		*err = *why;
-	return mbj_error_prefix(err, rc, "the snapshot that the source sent");
+	return rc;
 }
 
 /* It is here: nothing is made of it but what one's own journal says. */
@@ -274,7 +297,7 @@ static enum mbj_rc judge_begin(struct stream_mend *mend, struct mbj_error *err)
 	enum mbj_rc rc = mbj_file_sync(&part->file, &why);
 
 	snapshot_part_close(part);
-	mend->is_fetching = false;
+	mend->stage = MEND_JUDGE;
 	if (rc == MBJ_OK)
 		rc = snapshot_judging_begin(mend->store, part->copy.temp,
 					    &mend->judging, &why);
@@ -285,7 +308,11 @@ static enum mbj_rc judge_begin(struct stream_mend *mend, struct mbj_error *err)
 	return rc < 0 ? judge_fail(mend, rc, &why, err) : rc;
 }
 
-/* Some of it: groups are fetched in between, and a stop is heard. */
+/*
+ * Some of it: groups are fetched in between, and a stop is heard.  A good one
+ * has its name before any account is made of it, whatever comes of that: it
+ * does not come again.
+ */
 static enum mbj_rc judge_step(struct stream_mend *mend, struct mbj_error *err)
 {
 	struct mbj_error why;
@@ -299,11 +326,15 @@ static enum mbj_rc judge_step(struct stream_mend *mend, struct mbj_error *err)
 		return MBJ_OK;
 	snapshot_judging_end(&mend->judging);
 	mend->resync.copy = mend->part.copy;
-	mend->is_judged = true;
+	rc = resync_copy_keep(&mend->resync, err);
+	if (rc < 0)
+		return rc;
+	mend_accept(mend->memory, mend->lsn);
+	mend->stage = MEND_MAKE;
 	return MBJ_OK;
 }
 
-static enum mbj_rc part_fetch(struct stream_mend *mend, struct mbj_error *err)
+static enum mbj_rc fetch_step(struct stream_mend *mend, struct mbj_error *err)
 {
 	struct part_want want = {.least = mend->lsn,
 				 .most = mend->lsn,
@@ -323,7 +354,8 @@ static enum mbj_rc part_fetch(struct stream_mend *mend, struct mbj_error *err)
 					   "%llu is not what it was",
 					   (unsigned long long)mend->lsn.v);
 		/* What has come stays only where the rest may come. */
-		if (rc < 0 && !mend->stream->link.is_lost)
+		if ((snapshot_copy_is_fault(rc) || rc == MBJ_ENOSPC) &&
+		    !mend->stream->link.is_lost)
 			snapshot_part_drop(&mend->part);
 	}
 	if (rc == MBJ_OK && mend->part.here == mend->size)
@@ -333,10 +365,10 @@ static enum mbj_rc part_fetch(struct stream_mend *mend, struct mbj_error *err)
 
 /* ------------------------------------------------------------ the accounts */
 
-/* What keeps one account aside, and no other. */
-static bool is_its_own(enum mbj_rc rc)
+/* What another occasion may find otherwise, and is nobody's fault. */
+static bool is_passing(enum mbj_rc rc)
 {
-	return rc == MBJ_ELIMIT || rc == MBJ_ECONFLICT || rc == MBJ_ENOTFOUND;
+	return rc == MBJ_ENOSPC || rc == MBJ_ENOMEM;
 }
 
 static enum mbj_rc account_make(struct stream_mend *mend, struct mbj_id account,
@@ -353,7 +385,7 @@ static enum mbj_rc account_make(struct stream_mend *mend, struct mbj_id account,
 		rc = resync_aside_get(&mend->resync, &is_aside, err);
 		mend->count += !is_aside;
 	}
-	return !mend->is_one && is_its_own(rc) ? MBJ_OK : rc;
+	return rc;
 }
 
 static bool list_step(struct stream_mend *mend, struct mbj_id *ret_account)
@@ -369,36 +401,37 @@ static bool list_step(struct stream_mend *mend, struct mbj_id *ret_account)
 	return false;
 }
 
-static enum mbj_rc next_make(struct stream_mend *mend, bool *ret_is_over,
+/* One of the list: what keeps it aside is no error. */
+static enum mbj_rc next_make(struct stream_mend *mend, struct mbj_id account,
 			     struct mbj_error *err)
 {
-	struct mbj_id account = mend->resync.account;
-	bool may = mend->is_one;
-	enum mbj_rc rc = MBJ_OK;
+	bool may = false;
+	enum mbj_rc rc;
 
-	*ret_is_over = mend->is_one || !list_step(mend, &account);
 	/* It may have come back meanwhile, by a retry or with another one. */
-	if (!*ret_is_over)
-		rc = may_help(mend, mend->resync.copy.info.watermark.lsn,
-			      account, &may, err);
-	if (rc < 0)
-		return rc;
-	if (may)
+	rc = may_help(mend, mend->resync.copy.info.watermark.lsn, account, &may,
+		      err);
+	if (rc == MBJ_OK && may)
+		rc = account_make(mend, account, err);
+	mend->is_stuck = mend->is_stuck || is_passing(rc);
+	return is_its_own(rc) || is_passing(rc) ? MBJ_OK : rc;
+}
+
+static enum mbj_rc make_step(struct stream_mend *mend, struct mbj_error *err)
+{
+	struct mbj_id account = mend->resync.account;
+
+	if (mend->is_one) {
+		mend->stage = MEND_OVER;
 		return account_make(mend, account, err);
-	if (*ret_is_over)
-		tried_note(mend);
+	}
+	if (list_step(mend, &account))
+		return next_make(mend, account, err);
+	over(mend);
 	return MBJ_OK;
 }
 
 /* ------------------------------------------------------------------- calls */
-
-/* What another occasion may find otherwise, and is nobody's fault. */
-static bool is_for_later(const struct stream_mend *mend, enum mbj_rc rc)
-{
-	return !mend->is_one && !mend->stream->link.is_lost &&
-	       (snapshot_copy_is_fault(rc) || rc == MBJ_EFENCED ||
-		rc == MBJ_ENOSPC || rc == MBJ_ENOMEM);
-}
 
 static enum mbj_rc told_to_stop(struct stream_mend *mend, struct mbj_error *err)
 {
@@ -406,56 +439,63 @@ static enum mbj_rc told_to_stop(struct stream_mend *mend, struct mbj_error *err)
 	return mbj_error_set(err, MBJ_EIO, "told to stop");
 }
 
-/* What of; *ret_is_any false: nobody. */
-static enum mbj_rc source_choose(struct stream_mend *mend, bool *ret_is_any,
-				 struct mbj_error *err)
+static enum mbj_rc stage_step(struct stream_mend *mend, struct mbj_error *err)
 {
-	enum mbj_rc rc = offer_ask(mend, err);
-
-	mend->is_asking = false;
-	*ret_is_any = mend->is_one;
-	if (rc == MBJ_OK && !mend->is_one)
-		rc = list_choose(mend, ret_is_any, err);
-	if (rc < 0 || !*ret_is_any)
-		return rc;
-	return snapshot_choose(mend, err);
+	switch (mend->stage) {
+	case MEND_ASK:
+		return ask_step(mend, err);
+	case MEND_FETCH:
+		return fetch_step(mend, err);
+	case MEND_JUDGE:
+		return judge_step(mend, err);
+	case MEND_MAKE:
+		return make_step(mend, err);
+	case MEND_OVER:
+		return MBJ_OK;
+	}
+	MBJ_UNREACHABLE();
 }
 
-enum mbj_rc stream_mend_step(struct stream_mend *mend, bool *ret_is_over,
-			     struct mbj_error *err)
+/* Some of it.  Of all, what another occasion may find otherwise is left. */
+static enum mbj_rc some_do(struct stream_mend *mend, struct mbj_error *err)
 {
 	struct mbj_watermark applied;
-	bool is_any = true;
+	enum mend_stage stage;
 	enum mbj_rc rc;
 
-	*ret_is_over = false;
-	if (stream_link_is_told(&mend->stream->link))
-		return told_to_stop(mend, err);
 	/* Groups may have come since the last one. */
 	rc = mbj_store_applied(mend->store, &applied, err);
 	if (rc < 0)
 		return rc;
 	mend->resync.end = applied.lsn;
-	if (mend->is_asking)
-		rc = source_choose(mend, &is_any, err);
-	else if (mend->is_fetching)
-		rc = part_fetch(mend, err);
-	else if (mend->judging != NULL)
-		rc = judge_step(mend, err);
-	/* What was judged has its name with the first account. */
-	if (rc == MBJ_OK && mend->is_judged)
-		rc = next_make(mend, ret_is_over, err);
-	if (is_for_later(mend, rc)) {
-		rc = MBJ_OK;
-		is_any = false;
-	}
-	*ret_is_over = *ret_is_over || !is_any;
+	stage = mend->stage;
+	rc = stage_step(mend, err);
+	/* What was judged is of use even where the link breaks right now. */
+	if (rc == MBJ_OK && stage == MEND_JUDGE && mend->stage == MEND_MAKE)
+		rc = make_step(mend, err);
+	if (mend->is_one || mend->stream->link.is_lost ||
+	    !(is_its_own(rc) || is_passing(rc)))
+		return rc;
+	mend->is_stuck = true;
+	over(mend);
+	return MBJ_OK;
+}
+
+enum mbj_rc stream_mend_step(struct stream_mend *mend, bool *ret_is_over,
+			     struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	*ret_is_over = false;
+	if (stream_link_is_told(&mend->stream->link))
+		return told_to_stop(mend, err);
+	rc = some_do(mend, err);
+	*ret_is_over = mend->stage == MEND_OVER;
 	return rc;
 }
 
-/* Who is to be made again, and what of; *ret_is_any false: nobody. */
-static enum mbj_rc mend_prepare(struct stream_mend *mend, bool *ret_is_any,
-				struct mbj_error *err)
+/* Who is to be made again, and what of. */
+static enum mbj_rc mend_prepare(struct stream_mend *mend, struct mbj_error *err)
 {
 	struct mbj_watermark applied;
 	enum mbj_rc rc;
@@ -463,15 +503,12 @@ static enum mbj_rc mend_prepare(struct stream_mend *mend, bool *ret_is_any,
 	rc = mbj_store_applied(mend->store, &applied, err);
 	if (rc == MBJ_OK && !mend->is_one)
 		rc = waiting_load(mend->store, &mend->list, err);
-	*ret_is_any = mend->is_one || mend->list.count > 0;
-	if (rc < 0 || !*ret_is_any)
+	if (rc < 0)
 		return rc;
 	mend->began = applied.lsn;
-	mend->resync.end = applied.lsn;
-	rc = source_choose(mend, ret_is_any, err);
-	if (!is_for_later(mend, rc))
-		return rc;
-	*ret_is_any = false;
+	if (mend->is_one || (mend->list.count > 0 && mend_is_due(mend->memory)))
+		return some_do(mend, err);
+	mend->stage = MEND_OVER;
 	return MBJ_OK;
 }
 
@@ -481,7 +518,6 @@ enum mbj_rc stream_mend_begin(struct source_stream *s, struct mbj_id account,
 {
 	bool is_one = !mbj_id_is_root(account);
 	struct stream_mend *mend;
-	bool is_any = false;
 	enum mbj_rc rc;
 
 	*ret_mend = NULL;
@@ -499,14 +535,15 @@ enum mbj_rc stream_mend_begin(struct source_stream *s, struct mbj_id account,
 	mend->stream = s;
 	mend->store = s->store;
 	mend->is_one = is_one;
-	mend->pace = is_one ? &mend->one_pace : mbj_store_retry_pace(s->store);
+	mend->memory = is_one ? &mend->one_memory
+			      : &mbj_store_retry_pace(s->store)->mend;
 	mend->resync = (struct resync){.store = s->store,
 				       .account = account,
 				       .source = "the source",
 				       .is_asked = is_one};
 	snapshot_part_init(&mend->part, s->store);
-	rc = mend_prepare(mend, &is_any, err);
-	if (rc < 0 || !is_any)
+	rc = mend_prepare(mend, err);
+	if (rc < 0 || mend->stage == MEND_OVER)
 		stream_mend_end(&mend);
 	*ret_mend = mend;
 	return rc;
@@ -541,9 +578,6 @@ void stream_mend_end(struct stream_mend **mend)
 		return;
 	snapshot_part_close(&m->part);
 	snapshot_judging_end(&m->judging);
-	/* Nobody could take it, or it has its name. */
-	if (m->is_judged && !m->stream->link.is_lost)
-		resync_done(&m->resync);
 	waiting_done(&m->list);
 	mbj_free(m);
 	*mend = NULL;

@@ -26,8 +26,9 @@ enum mbj_rc stream_mend_begin(struct source_stream *s, struct mbj_id account,
 			      struct stream_mend **ret_mend,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 /*
- * A part of the snapshot, or one account; *ret_is_over: that was all.  Where it
- * is for all, what keeps one of them aside is no error.
+ * A question, a part of the snapshot, some of its judging, or one account;
+ * *ret_is_over: that was all.  Where it is for all, what keeps one of them
+ * aside is no error.
  */
 enum mbj_rc stream_mend_step(struct stream_mend *mend, bool *ret_is_over,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
@@ -38,7 +39,7 @@ bool stream_mend_is_wanting(const struct stream_mend *mend);
 const struct resync *stream_mend_resync(const struct stream_mend *mend);
 const struct mbj_resync_result *
 stream_mend_result(const struct stream_mend *mend);
-/* NULL is fine.  What came of the snapshot stays where the link was lost. */
+/* NULL is fine.  What came of the snapshot stays. */
 void stream_mend_end(struct stream_mend **mend);
 
 #endif

@@ -28,6 +28,7 @@ TCase *test_fault_case(void);
 TCase *test_healing_case(void);
 TCase *test_judge_case(void);
 TCase *test_mend_case(void);
+TCase *test_mend_bad_case(void);
 TCase *test_mend_peer_case(void);
 TCase *test_offer_case(void);
 TCase *test_open_case(void);

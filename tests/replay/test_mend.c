@@ -6,51 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "between.h"
-#include "resync_lab.h"
-
-static const struct encounter all = {.cut = ENOUGH,
-				     .flip = ENOUGH,
-				     .is_mending = true};
-
-static enum mbj_rc one_meet(struct fixture *f, const char *account, size_t cut,
-			    struct meeting *ret)
-{
-	const struct encounter how = {.cut = cut,
-				      .flip = ENOUGH,
-				      .account = fixture_account(f->primary,
-								 account)};
-
-	return meet_with(f, f->primary_dir, &how, ret);
-}
-
-static struct meeting mend(struct fixture *f)
-{
-	struct meeting meeting;
-	enum mbj_rc rc = meet_with(f, f->primary_dir, &all, &meeting);
-
-	ck_assert_msg(rc == MBJ_OK, "%s", meeting.why.message);
-	return meeting;
-}
-
-/* Bytes of it that are on their way in, 0: none. */
-static uint64_t part_size(const struct fixture *f, uint64_t lsn)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	struct mbj_file file = MBJ_FILE_CLOSED;
-	uint64_t size = 0;
-	char name[64];
-
-	(void)snprintf(name, sizeof(name), "snapshots/%016llx.snap.part",
-		       (unsigned long long)lsn);
-	OK(mbj_path_join(path, f->replica_dir, name, err));
-	if (!mbj_path_exists(mbj_sys_posix(), path))
-		return 0;
-	OK(mbj_file_open(mbj_sys_posix(), path, 0, &file, err));
-	OK(mbj_file_size(&file, &size, err));
-	mbj_file_close(&file);
-	return size;
-}
+#include "mend_lab.h"
 
 /* ------------------------------------------------------------------- good */
 
@@ -88,7 +44,7 @@ END_TEST
  */
 START_TEST(mend_one)
 {
-	struct encounter how = all;
+	struct encounter how = mend_all_of;
 	struct meeting meeting;
 	struct fixture f;
 
@@ -122,7 +78,7 @@ enum { STRIDE = 211 };
 START_TEST(mend_cut)
 {
 	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
-	struct encounter how = all;
+	struct encounter how = mend_all_of;
 	struct meeting meeting;
 	struct test_rng rng;
 	struct fixture f;
@@ -161,7 +117,7 @@ END_TEST
 START_TEST(mend_large)
 {
 	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
-	struct encounter how = all;
+	struct encounter how = mend_all_of;
 	struct meeting meeting;
 	struct lab lab = {.options = options};
 	struct fixture *f = &lab.f;
@@ -280,140 +236,6 @@ END_TEST
 
 /* -------------------------------------------------------------------- bad */
 
-/* In its middle: head and end are whole. */
-static void bend(const char *dir, uint64_t lsn)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	FILE *file;
-
-	OK(mbj_snapshot_path(path, dir, (struct mbj_lsn){lsn}, err));
-	file = fopen(path, "r+b");
-	ck_assert_ptr_nonnull(file);
-	ck_assert_int_eq(fseek(file, 400, SEEK_SET), 0);
-	ck_assert_int_eq(fputc('x', file), 'x');
-	ck_assert_int_eq(fclose(file), 0);
-}
-
-/*
- * Goal: what the source has not is said to who asks, and nobody is held up for
- * it otherwise; with the next snapshot all is well.  Method: none; one that is
- * damaged, asked for once; a newer good one.
- */
-START_TEST(mend_none_good)
-{
-	struct meeting meeting;
-	struct fixture f;
-	size_t said;
-
-	aside_begin(&f, false, NULL);
-	meeting = mend(&f);
-	ck_assert_uint_eq(meeting.result.replay.accounts_parked, 1);
-	ck_assert_int_eq(one_meet(&f, "alice", ENOUGH, &meeting), MBJ_EFENCED);
-	ck_assert_msg(strstr(meeting.why.message, "mbj snapshot") != NULL, "%s",
-		      meeting.why.message);
-	snapshot_make(f.primary);
-	bend(f.primary_dir, 8);
-	ck_assert_int_eq(one_meet(&f, "alice", ENOUGH, &meeting), MBJ_ECORRUPT);
-	said = mend(&f).said;
-	ck_assert_uint_lt(mend(&f).said, said);
-	ck_assert_uint_lt(mend(&f).said, 700);
-	ck_assert_uint_eq(part_size(&f, 8), 0);
-	aside_waits(&f, "alice", 3, 3, "group 3");
-	fixture_rename(&f, "bob", "m3", "x");
-	snapshot_make(f.primary);
-	(void)mend(&f);
-	aside_equal(&f);
-	fixture_end(&f);
-}
-END_TEST
-
-/*
- * Goal: a snapshot that is damaged hides none that is older and good, and comes
- * once; who asks for an account is told of the newest where none is good.
- * Method: two, the newer one bent; all accounts, and one; then both.
- */
-START_TEST(mend_older)
-{
-	struct meeting meeting;
-	struct fixture f;
-
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
-	ck_assert_uint_eq(snapshot_make(f.primary), 2);
-	aside_rename(&f, false);
-	ck_assert_uint_eq(snapshot_make(f.primary), 8);
-	bend(f.primary_dir, 8);
-	if (_i == 2)
-		bend(f.primary_dir, 2);
-	if (_i != 1) {
-		meeting = mend(&f);
-		ck_assert_uint_eq(meeting.result.replay.accounts_resynced,
-				  _i == 0);
-		ck_assert_uint_eq(part_size(&f, 8), 0);
-		ck_assert_uint_eq(part_size(&f, 2), 0);
-	}
-	if (_i == 2)
-		ck_assert_uint_lt(mend(&f).said, 800);
-	if (_i > 0)
-		ck_assert_int_eq(one_meet(&f, "alice", ENOUGH, &meeting),
-				 _i == 1 ? MBJ_OK : MBJ_ECORRUPT);
-	if (_i == 2)
-		ck_assert_msg(strstr(meeting.why.message,
-				     "no snapshot that is "
-				     "good; the newest: ") != NULL,
-			      "%s", meeting.why.message);
-	else
-		newest_is(&f, 2);
-	if (_i != 2)
-		aside_equal(&f);
-	fixture_end(&f);
-}
-END_TEST
-
-/*
- * Goal: a snapshot of which nothing can be said is not fetched, and is once
- * something can.  Method: a replica that began with a snapshot, which is away
- * for a while.
- */
-START_TEST(mend_unknown)
-{
-	char path[MBJ_PATH_TEXT_MAX], away[MBJ_PATH_TEXT_MAX];
-	struct mbj_snapshot_info info;
-	struct meeting meeting;
-	struct fixture f;
-
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
-	snapshot_make(f.primary);
-	OK(mbj_replica_seed(f.replica, f.primary_dir, (struct mbj_lsn){0},
-			    &info, err));
-	aside_ghost(&f, "bob", true);
-	fixture_rename(&f, "bob", "m2", "b");
-	ck_assert_uint_eq(snapshot_make(f.primary), 3);
-	OK(mbj_snapshot_path(path, f.replica_dir, (struct mbj_lsn){2}, err));
-	OK(mbj_path_join(away, f.replica_dir, "away", err));
-	ck_assert_int_eq(rename(path, away), 0);
-	for (int i = 0; i < 2; i++) {
-		meeting = mend(&f);
-		ck_assert_uint_eq(meeting.result.replay.accounts_parked, 1);
-		ck_assert_uint_lt(meeting.said, 800);
-	}
-	ck_assert_int_eq(one_meet(&f, "bob", ENOUGH, &meeting), MBJ_EFENCED);
-	ck_assert_msg(strstr(meeting.why.message, "nothing can be said") !=
-			      NULL,
-		      "%s", meeting.why.message);
-	ck_assert_int_eq(rename(away, path), 0);
-	meeting = mend(&f);
-	ck_assert_uint_eq(meeting.result.replay.accounts_resynced, 1);
-	ck_assert_uint_gt(meeting.said, 800);
-	newest_is(&f, 3);
-	aside_equal(&f);
-	fixture_end(&f);
-}
-END_TEST
-
 /*
  * Goal: a snapshot that cannot help is tried once, and again for who is set
  * aside later.  Method: a primary whose groups no replica takes, with a
@@ -510,7 +332,7 @@ START_TEST(mend_memory)
 	     k += 1 + k / 16) {
 		ck_assert_uint_lt(k, 100000);
 		test_alloc_fail_at(k);
-		rc = meet_with(&f, f.primary_dir, &all, &meeting);
+		rc = meet_with(&f, f.primary_dir, &mend_all_of, &meeting);
 		test_alloc_fail_at(0);
 		if (rc < 0) {
 			mbj_store_close(&f.replica);
@@ -565,9 +387,6 @@ TCase *test_mend_case(void)
 	tcase_add_loop_test(tcase, mend_cut, 0, 2);
 	tcase_add_test(tcase, mend_large);
 	tcase_add_loop_test(tcase, mend_own, 0, 2);
-	tcase_add_test(tcase, mend_none_good);
-	tcase_add_loop_test(tcase, mend_older, 0, 3);
-	tcase_add_test(tcase, mend_unknown);
 	tcase_add_test(tcase, mend_tried);
 	tcase_add_test(tcase, mend_others);
 	tcase_add_test(tcase, mend_memory);

@@ -298,6 +298,25 @@ enum mbj_rc mbj_batch_commit(struct mbj_batch **batch,
 void mbj_batch_abort(struct mbj_batch **batch);
 
 /*
+ * Snapshots of a source that are no good and are remembered, newest first: so
+ * many are fetched for nothing in that time, from the first of them on.
+ */
+enum { MBJ_REFUSED_MAX = 8 };
+#define MBJ_REFUSED_MS INT64_C(86400000)
+
+/* What a replica remembers of its source's snapshots. */
+struct mbj_mend_memory {
+	struct mbj_lsn tried;	  /* the newest one that was tried, */
+	struct mbj_lsn tried_end; /* when the state was there */
+	struct mbj_lsn refused[MBJ_REFUSED_MAX];
+	uint32_t refused_count;
+	int64_t refused_ms;	/* when the first was, monotonic */
+	struct mbj_lsn suspect; /* no good once, from two connections */
+	uint32_t gap;		/* occasions between two that got nowhere */
+	uint32_t left;		/* that still pass */
+};
+
+/*
  * When accounts that are set aside are tried again without being asked, and
  * from which one on.  As long as the store is open, over all its connections.
  * All zero at first.
@@ -307,14 +326,7 @@ struct mbj_retry_pace {
 	uint32_t left;	   /* that still pass */
 	uint64_t read_max; /* groups of the journal on one, 0: as usual */
 	struct mbj_id next;
-	/* With snapshots of a source: the newest one that was tried, when the
-	 * state was at tried_end; so many are no good, from refused_least to
-	 * refused. */
-	struct mbj_lsn tried;
-	struct mbj_lsn tried_end;
-	struct mbj_lsn refused_least;
-	struct mbj_lsn refused;
-	uint32_t refused_count;
+	struct mbj_mend_memory mend;
 };
 
 struct mbj_retry_pace *mbj_store_retry_pace(struct mbj_store *store);
