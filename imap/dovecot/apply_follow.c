@@ -305,16 +305,16 @@ static bool has_retry(const struct follower *follower)
 bool follower_next(struct follower *follower, const char **ret_account)
 {
 	while (!doveadm_is_killed()) {
-		if (follower->queue_at >= array_count(&follower->queue))
-			(void)follower_look(follower);
+		/* Whose time has come again waits for none of the old. */
+		if (follower->queue_at >= array_count(&follower->queue) &&
+		    !follower_look(follower) && !follower->is_away &&
+		    has_retry(follower))
+			queue_fill(follower);
 		/* Dovecot's clock stands still without its loop. */
 		io_loop_time_refresh();
 		if (!follower->is_away && follower_take(follower, ret_account))
 			return true;
-		if (!follower->is_away && has_retry(follower))
-			queue_fill(follower);
-		else
-			wait_ms(follower->is_away ? AWAY_MS : POLL_MS);
+		wait_ms(follower->is_away ? AWAY_MS : POLL_MS);
 	}
 	return false;
 }

@@ -1,5 +1,6 @@
 """doveadm mbj apply --follow: what users do at the first Dovecot, the second
 has by itself, a moment later, whatever is killed."""
+import fcntl
 import os
 import signal
 import subprocess
@@ -229,7 +230,43 @@ class Follow(PairCase):
 
 
 class Sdbox(Follow):
-    pass
+    def test_again(self):
+        """Goal: whose run failed is tried again after its time also while there
+        are users who have not been looked at.  Method: the first of some is locked,
+        until the second is looked at for longer than that time."""
+        self.end_follower(signal.SIGKILL)
+        for n in range(4):
+            self.mbj("account", "create", self.socket, f"{self.user}{n}")
+        self.follow()
+        accounts = self.mbj("accounts", self.other_socket, "--json").json()
+        first = min((a["id"], a["name"]) for a in accounts["list"]
+                    if a["name"].startswith(self.user))[1]
+        client = self.dovecot.login(first)
+        self.ok(client.append("INBOX", None, None, mail("old")))
+        self.leave(client)
+        self.follow()
+        self.other.doveadm("mbj", "apply", "-u", first, "--socket", "/none")
+        (lock,) = (p for p in self.other.d.rglob("mbj-apply.lock")
+                   if f"/{first}/" in str(p))
+        relay = dovetest.Relay(self.home / "again", self.other_socket)
+        self.addCleanup(relay.close)
+        runs = []
+
+        def count(kind):
+            if kind != SUBSCRIPTIONS or f"({first})" not in self.said():
+                return
+            runs.append(self.there(first, "INBOX", 1))
+            if len(runs) == 1:
+                held.close()
+                time.sleep(1.2)
+
+        relay.before = count
+        with open(lock, "rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            self.begin_follower("--socket", relay.path)
+            self.until(lambda: len(runs) >= 3)
+        # the second of these users, the first, the third
+        self.assertEqual(runs[:3], [False, False, True], self.said())
 
 
 class Maildir(Follow):
