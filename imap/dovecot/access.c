@@ -3,6 +3,8 @@
  */
 #include "access.h"
 
+#include "access_order.h"
+
 #include <acl-api-private.h>
 #include <acl-plugin.h>
 #include <mail-storage-service.h>
@@ -93,6 +95,21 @@ struct mbj_bytes access_known(struct mbj_bytes letters)
 			known[n++] = letters.p[k];
 	return n > 0 || letters.n == 0 ? mbj_bytes_make(known, n)
 				       : mbj_bytes_str(ACCESS_NONE);
+}
+
+struct mbj_bytes access_print(uint32_t rights)
+{
+	uint8_t *letters = t_malloc_no0(sizeof(RIGHTS_ALL));
+	size_t n = 0;
+
+	for (size_t k = 0; RIGHTS_ALL[k] != '\0'; k++) {
+		const struct mbj_bytes letter =
+			mbj_bytes_make(&RIGHTS_ALL[k], 1);
+
+		if ((rights & access_rights(letter)) != 0)
+			letters[n++] = letter.p[0];
+	}
+	return n > 0 ? mbj_bytes_make(letters, n) : mbj_bytes_str(ACCESS_NONE);
 }
 
 const char *access_letters(const char *const *words)

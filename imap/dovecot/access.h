@@ -34,6 +34,8 @@ const char *access_identifier(const struct acl_rights *rights);
 /* Of Dovecot's words, in the journal's order; NULL: IMAP has not one of them.
  */
 const char *access_letters(const char *const *words);
+/* Of a set of letters (access_order.h).  In memory of the data stack. */
+struct mbj_bytes access_print(uint32_t rights);
 /* Of recorded rights those that Dovecot has.  In memory of the data stack. */
 struct mbj_bytes access_known(struct mbj_bytes letters);
 /*

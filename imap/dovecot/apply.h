@@ -23,6 +23,8 @@
 
 #include <mbj/client.h>
 
+#include "attribute.h"
+
 /*
  * What earlier runs left: which mailboxes came from the journal, so that one
  * which nobody told it is not taken for deleted there; of which store and
@@ -53,6 +55,15 @@ struct known {
 
 ARRAY_DEFINE_TYPE(apply_id, struct mbj_id);
 
+/* How far a mailbox's access is. */
+enum apply_access {
+	APPLY_ACCESS_DONE,
+	/* Rights are to be given, behind its mail. */
+	APPLY_ACCESS_WAITS,
+	/* It is not what it is to be: there is no mail for it. */
+	APPLY_ACCESS_SHUT,
+};
+
 struct apply {
 	struct mail_user *user;
 	struct mail_namespace *inbox;
@@ -64,8 +75,7 @@ struct apply {
 	unsigned int failures; /* each is in the log */
 	/* The account has some, and this Dovecot cannot have any. */
 	bool lacks_entries, lacks_acl;
-	/* Whose access is not what it is to be: they get no messages. */
-	ARRAY_TYPE(apply_id) shut;
+	uint8_t *access; /* of each node that is wanted */
 };
 
 /* One thing that is not as the journal has it.  Returns: -1. */
@@ -126,9 +136,20 @@ void apply_messages(struct apply *apply);
 bool apply_has_own(struct apply *apply, const char *vname, struct mbj_id id);
 /* Returns: -1, told. */
 int apply_subscriptions(struct apply *apply);
-/* METADATA and access control lists; what fails is told. */
+/*
+ * METADATA, and of access control lists what lets in nobody who is not let in
+ * already; what fails is told.
+ */
 void apply_attributes(struct apply *apply);
-/* Returns: -1 where its access is not what it is to be, told. */
-int apply_mailbox_attributes(struct apply *apply, uint32_t node);
+/*
+ * Of one mailbox.  *ret_gives is what is left of its list, for
+ * apply_mailbox_gives once its mail is what it was to be when this was called.
+ * In memory of the data stack.
+ * Returns: -1 where its access is not what it is to be, told.
+ */
+int apply_mailbox_attributes(struct apply *apply, uint32_t node,
+			     ARRAY_TYPE(attribute) * ret_gives);
+int apply_mailbox_gives(struct apply *apply, uint32_t node,
+			const ARRAY_TYPE(attribute) * gives);
 
 #endif

@@ -154,10 +154,11 @@ static int wanted_read(struct apply *apply, uint32_t node, const char *vname,
 	return mbj_id_equal(found, wanted);
 }
 
-int apply_mailbox_attributes(struct apply *apply, uint32_t node)
+int apply_mailbox_attributes(struct apply *apply, uint32_t node,
+			     ARRAY_TYPE(attribute) * ret_gives)
 {
 	const char *path = apply_path(apply, apply->wanted, node), *why;
-	struct attributes here, there = {.has_acl = false};
+	struct attributes here, there = {.has_acl = false}, meantime;
 	ARRAY_TYPE(attribute) changes;
 	struct mailbox *box;
 	int ret = -1;
@@ -173,7 +174,9 @@ int apply_mailbox_attributes(struct apply *apply, uint32_t node)
 		(void)apply_fail(apply, "%s", why);
 	} else {
 		lacks_note(apply, &here, &there);
-		attributes_compare(&here, &there, &changes);
+		attributes_meantime(&here, &there, &meantime);
+		attributes_compare(&here, &meantime, &changes);
+		attributes_compare(&meantime, &there, ret_gives);
 		ret = access_apply(apply, box, &changes);
 		entries_apply(apply, box, &changes);
 	}
@@ -181,18 +184,47 @@ int apply_mailbox_attributes(struct apply *apply, uint32_t node)
 	return ret;
 }
 
+int apply_mailbox_gives(struct apply *apply, uint32_t node,
+			const ARRAY_TYPE(attribute) * gives)
+{
+	struct mailbox *box;
+	int ret;
+
+	if (array_count(gives) == 0)
+		return 0;
+	box = apply_box(apply, apply_path(apply, apply->wanted, node));
+	if (mailbox_open(box) < 0)
+		ret = apply_fail(apply, "cannot open mailbox %s: %s",
+				 box->vname,
+				 mailbox_get_last_internal_error(box, NULL));
+	else
+		ret = access_apply(apply, box, gives);
+	mailbox_free(&box);
+	return ret;
+}
+
+static enum apply_access node_apply(struct apply *apply, uint32_t node)
+{
+	ARRAY_TYPE(attribute) gives;
+
+	if (apply_mailbox_attributes(apply, node, &gives) < 0)
+		return APPLY_ACCESS_SHUT;
+	return array_count(&gives) > 0 ? APPLY_ACCESS_WAITS : APPLY_ACCESS_DONE;
+}
+
 void apply_attributes(struct apply *apply)
 {
-	p_array_init(&apply->shut, apply->user->pool, 4);
-	for (uint32_t i = 0; i < mbj_tree_size(apply->wanted); i++) {
+	uint32_t size = mbj_tree_size(apply->wanted);
+
+	apply->access = p_new(apply->user->pool, uint8_t, size + 1);
+	for (uint32_t i = 0; i < size; i++) {
 		const struct mbj_node *node = mbj_tree_get(apply->wanted, i);
 
 		if (node->is_live && node->is_selectable)
 			T_BEGIN
 			{
-				if (apply_mailbox_attributes(apply, i) < 0)
-					array_push_back(&apply->shut,
-							&node->id);
+				apply->access[i] =
+					(uint8_t)node_apply(apply, i);
 			}
 		T_END;
 	}

@@ -30,6 +30,10 @@ struct walk {
 	struct mail *mail;
 	uint32_t seq, seq_count; /* the message that mail is at */
 	struct apply_save save;
+	/* Whom its list lets in behind its mail, once it was read. */
+	ARRAY_TYPE(attribute) gives;
+	bool is_awaited; /* somebody is to be let in */
+	bool has_others; /* mail that is not the journal's is left there */
 };
 
 static int walk_fail(struct walk *walk, const char *what)
@@ -127,6 +131,7 @@ static int same_apply(struct walk *walk, const struct mbj_message *message)
 			message->uid, walk->box->vname);
 		return 0;
 	}
+	walk->has_others = true;
 	(void)apply_fail(walk->apply,
 			 "message UID %u of %s is not the journal's of that "
 			 "UID, and is kept",
@@ -143,13 +148,15 @@ static int extra_apply(struct walk *walk)
 	if (walk->mail->uid >= walk->known.mark &&
 	    mail_get_special(walk->mail, MAIL_FETCH_GUID, &guid) < 0)
 		return walk_fail(walk, "read");
-	if (walk->mail->uid < walk->known.mark || apply_guid_is_ours(guid))
+	if (walk->mail->uid < walk->known.mark || apply_guid_is_ours(guid)) {
 		mail_expunge(walk->mail);
-	else
-		(void)apply_fail(walk->apply,
-				 "message UID %u of %s is not the journal's, "
-				 "and is kept",
-				 walk->mail->uid, walk->box->vname);
+		return 0;
+	}
+	walk->has_others = true;
+	(void)apply_fail(walk->apply,
+			 "message UID %u of %s is not the journal's, and is "
+			 "kept",
+			 walk->mail->uid, walk->box->vname);
 	return 0;
 }
 
@@ -283,13 +290,18 @@ static bool is_as_left(const struct walk *walk,
 	       known->messages == status->messages;
 }
 
-static int content_read(struct walk *walk)
+/* rev: as of mbj_client_messages.  Returns: 1, it has changed; -1, told. */
+static int content_read(struct walk *walk, uint64_t rev)
 {
 	struct mbj_client_messages page;
 	struct mbj_error err;
+	enum mbj_rc rc = mbj_client_messages(walk->apply->client,
+					     walk->apply->account.id, walk->id,
+					     1, 1, rev, &page, &err);
 
-	if (mbj_client_messages(walk->apply->client, walk->apply->account.id,
-				walk->id, 1, 1, 0, &page, &err) < 0)
+	if (rc == MBJ_ECONFLICT)
+		return 1;
+	if (rc < 0)
 		return apply_fail(walk->apply, "mailbox %s: %s",
 				  walk->box->vname, err.message);
 	walk->content = page.content;
@@ -341,49 +353,70 @@ static void box_record(struct walk *walk, const struct mailbox_status *before,
 				      .messages = after->messages});
 }
 
-/* Returns: 1, once more. */
-static int box_apply(struct walk *walk)
+/* All that is in it.  Returns: 1, it has changed meanwhile; -1, told. */
+static int content_apply(struct walk *walk, const struct mailbox_status *before)
 {
 	unsigned int failures = walk->apply->failures;
-	struct mailbox_status before, after;
+	struct mailbox_status after;
 	int ret;
 
-	if (content_read(walk) < 0 || box_open(walk) < 0)
+	if (!is_gone_on(&walk->known, before))
+		walk->known.mark = 0;
+	walk->seq_count = before->messages;
+	walk->save = (struct apply_save){.apply = walk->apply,
+					 .box = walk->box,
+					 .next_uid = before->uidnext};
+	ret = walk_apply(walk);
+	if (ret != 0 || counters_apply(walk, &after) < 0)
+		return ret != 0 ? ret : -1;
+	if (walk->apply->failures == failures)
+		box_record(walk, before, &after);
+	return 0;
+}
+
+/*
+ * The list is read between the content and another request for that same
+ * revision of it, so the two belong together.  Returns: 1, once more.
+ */
+static int box_apply(struct walk *walk)
+{
+	struct mailbox_status before;
+	bool is_same, is_list_wanted;
+	int ret;
+
+	if (content_read(walk, 0) < 0 || box_open(walk) < 0)
 		return -1;
 	mailbox_get_open_status(walk->box, STATUS_ALL, &before);
-	if (is_as_left(walk, &before))
+	is_same = is_as_left(walk, &before);
+	is_list_wanted =
+		walk->is_awaited || walk->content.uidnext > before.uidnext;
+	if (is_same && !is_list_wanted)
 		return 0;
 	if (walk->content.rev < walk->known.rev)
 		return apply_fail(walk->apply,
 				  "mailbox %s is further back there than it "
 				  "was in an earlier run, and is left as it is",
 				  walk->box->vname);
-	/*
-	 * Who may read them, as of what the walk brings or later: it brings
-	 * that one revision of the content, and nothing behind it.
-	 */
-	if (walk->content.uidnext > before.uidnext &&
-	    apply_mailbox_attributes(walk->apply, walk->node) < 0)
+	if (is_list_wanted &&
+	    apply_mailbox_attributes(walk->apply, walk->node, &walk->gives) < 0)
 		return -1;
-	if (!is_gone_on(&walk->known, &before))
-		walk->known.mark = 0;
-	walk->seq_count = before.messages;
-	walk->save = (struct apply_save){.apply = walk->apply,
-					 .box = walk->box,
-					 .next_uid = before.uidnext};
-	ret = walk_apply(walk);
-	if (ret != 0 || counters_apply(walk, &after) < 0)
-		return ret != 0 ? ret : -1;
-	if (walk->apply->failures == failures)
-		box_record(walk, &before, &after);
-	return 0;
+	walk->is_awaited = is_list_wanted && array_count(&walk->gives) > 0;
+	ret = is_same ? content_read(walk, walk->content.rev)
+		      : content_apply(walk, &before);
+	if (ret != 0 || !walk->is_awaited)
+		return ret;
+	if (walk->has_others)
+		return -1;
+	return apply_mailbox_gives(walk->apply, walk->node, &walk->gives);
 }
 
 static void mailbox_apply(struct apply *apply, uint32_t node)
 {
 	struct walk walk = {.apply = apply,
 			    .node = node,
-			    .id = mbj_tree_get(apply->wanted, node)->id};
+			    .id = mbj_tree_get(apply->wanted, node)->id,
+			    .is_awaited =
+				    apply->access[node] == APPLY_ACCESS_WAITS};
 	const struct known_box *known = known_find(&apply->known, walk.id);
 	int ret = 1;
 
@@ -391,6 +424,7 @@ static void mailbox_apply(struct apply *apply, uint32_t node)
 		walk.known = *known;
 	/* Somebody may change it between two pages: from the front again. */
 	for (int i = 0; ret > 0 && i < WALK_TRIES; i++) {
+		walk.has_others = false;
 		walk.box = apply_box(apply,
 				     apply_path(apply, apply->wanted, node));
 		ret = box_apply(&walk);
@@ -399,18 +433,11 @@ static void mailbox_apply(struct apply *apply, uint32_t node)
 	if (ret > 0)
 		(void)apply_fail(apply, "mailbox %s changes all the time",
 				 apply_path(apply, apply->wanted, node));
-}
-
-static bool is_shut(const struct apply *apply, struct mbj_id id)
-{
-	const struct mbj_id *shut;
-
-	array_foreach(&apply->shut, shut)
-	{
-		if (mbj_id_equal(*shut, id))
-			return true;
-	}
-	return false;
+	if (ret != 0 && walk.is_awaited)
+		e_warning(apply->user->event,
+			  "mbj: mailbox %s: nobody else is let in before its "
+			  "mail is the journal's",
+			  apply_path(apply, apply->wanted, node));
 }
 
 void apply_messages(struct apply *apply)
@@ -421,7 +448,7 @@ void apply_messages(struct apply *apply)
 		const struct mbj_node *node = mbj_tree_get(apply->wanted, i);
 
 		if (node->is_live && node->is_selectable &&
-		    !is_shut(apply, node->id))
+		    apply->access[i] != APPLY_ACCESS_SHUT)
 			T_BEGIN
 			{
 				mailbox_apply(apply, i);

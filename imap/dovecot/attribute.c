@@ -7,6 +7,7 @@
 #include "attribute.h"
 
 #include "access.h"
+#include "access_order.h"
 
 #include <mbj/limits.h>
 #include <mbj/name.h>
@@ -183,16 +184,11 @@ static void attributes_sort(ARRAY_TYPE(attribute) * list)
 /* What stays last where there are too many: who is kept out. */
 enum attribute_class { CLASS_DENIAL, CLASS_GRANT, CLASS_ENTRY, CLASS_COUNT };
 
-static bool is_denial(const struct attribute *attribute)
-{
-	return attribute->name.n > 0 && attribute->name.p[0] == '-';
-}
-
 static enum attribute_class attribute_class(const struct attribute *attribute)
 {
 	if (attribute->kind != MBJ_ATTR_ACL)
 		return CLASS_ENTRY;
-	return is_denial(attribute) ? CLASS_DENIAL : CLASS_GRANT;
+	return access_is_denial(attribute->name) ? CLASS_DENIAL : CLASS_GRANT;
 }
 
 /* As many of each class as the journal takes, the account's or a mailbox's. */
@@ -362,49 +358,155 @@ static enum attribute_turn turn_of(const struct attribute *change,
 	/* What it stood in place of is there again. */
 	if (change->value.n == 0 && mbj_bytes_equal(before, none))
 		is_less = false;
-	if (is_denial(change))
+	if (access_is_denial(change->name))
 		return is_less ? TURN_GIVE : TURN_DENY;
 	return is_less ? TURN_TAKE : TURN_GIVE;
 }
 
 static int change_order(const struct attribute *a, const struct attribute *b)
 {
-	return a->turn != b->turn ? (a->turn < b->turn ? -1 : 1)
-				  : attribute_order(a, b);
+	if (a->turn != b->turn)
+		return a->turn < b->turn ? -1 : 1;
+	if (a->turn == TURN_GIVE &&
+	    access_rank(a->name) != access_rank(b->name))
+		return access_rank(a->name) > access_rank(b->name) ? -1 : 1;
+	return attribute_order(a, b);
+}
+
+/* An entry of one list or of both: NULL where it is not. */
+struct attribute_pair {
+	const struct attribute *have, *wanted;
+};
+ARRAY_DEFINE_TYPE(attribute_pair, struct attribute_pair);
+
+/* Both are by name, and so are these. */
+static void pairs_make(const struct attributes *have,
+		       const struct attributes *wanted,
+		       ARRAY_TYPE(attribute_pair) * ret_pairs)
+{
+	unsigned int h_count, w_count, i = 0, k = 0;
+	const struct attribute *h = array_get(&have->list, &h_count);
+	const struct attribute *w = array_get(&wanted->list, &w_count);
+
+	t_array_init(ret_pairs, h_count + w_count + 1);
+	while (i < h_count || k < w_count) {
+		int order = i == h_count   ? 1
+			    : k == w_count ? -1
+					   : attribute_order(&h[i], &w[k]);
+		const struct attribute_pair pair = {
+			.have = order <= 0 ? &h[i++] : NULL,
+			.wanted = order >= 0 ? &w[k++] : NULL,
+		};
+
+		array_push_back(ret_pairs, &pair);
+	}
 }
 
 void attributes_compare(const struct attributes *have,
 			const struct attributes *wanted,
 			ARRAY_TYPE(attribute) * ret_changes)
 {
-	unsigned int h_count, w_count, i = 0, k = 0;
-	const struct attribute *h = array_get(&have->list, &h_count);
-	const struct attribute *w = array_get(&wanted->list, &w_count);
+	ARRAY_TYPE(attribute_pair) pairs;
+	const struct attribute_pair *pair;
 
 	t_array_init(ret_changes, 16);
-	/* Both by name. */
-	while (i < h_count || k < w_count) {
-		int order = i == h_count   ? 1
-			    : k == w_count ? -1
-					   : attribute_order(&h[i], &w[k]);
-		struct attribute change = order < 0 ? h[i] : w[k];
-		bool is_same =
-			order == 0 && mbj_bytes_equal(h[i].value, w[k].value);
+	pairs_make(have, wanted, &pairs);
+	array_foreach(&pairs, pair)
+	{
+		const struct attribute *h = pair->have, *w = pair->wanted;
+		struct attribute change = w != NULL ? *w : *h;
 
-		if (order < 0)
+		if (h != NULL && w != NULL &&
+		    mbj_bytes_equal(h->value, w->value))
+			continue;
+		if (w == NULL)
 			change.value.n = 0;
-		change.turn =
-			turn_of(&change, order <= 0 ? h[i].value : NOTHING);
+		change.turn = turn_of(&change, h != NULL ? h->value : NOTHING);
 		/* Dovecot's own name of it, in whatever case. */
-		if (order == 0 && change.key == NULL)
-			change.key = h[i].key;
-		if (!is_same && can_have(have, change.kind) &&
+		if (h != NULL && change.key == NULL)
+			change.key = h->key;
+		if (can_have(have, change.kind) &&
 		    can_have(wanted, change.kind))
 			array_push_back(ret_changes, &change);
-		i += order <= 0;
-		k += order >= 0;
 	}
 	array_sort(ret_changes, change_order);
+}
+
+/* --------------------------------------------------------- in between */
+
+static struct access_value access_value(const struct attribute *attribute)
+{
+	return (struct access_value){
+		.is_there = attribute != NULL,
+		.rights =
+			attribute != NULL ? access_rights(attribute->value) : 0,
+	};
+}
+
+static struct access_change access_change(const struct attribute_pair *pair)
+{
+	const struct attribute *either =
+		pair->have != NULL ? pair->have : pair->wanted;
+
+	return (struct access_change){
+		.rank = access_rank(either->name),
+		.is_denial = access_is_denial(either->name),
+		.before = access_value(pair->have),
+		.after = access_value(pair->wanted),
+	};
+}
+
+static bool is_access(const struct attribute_pair *pair)
+{
+	return (pair->have != NULL ? pair->have : pair->wanted)->kind ==
+	       MBJ_ATTR_ACL;
+}
+
+/* What is as it was, or is to be, is so to the letter. */
+static void meantime_add(const struct attribute_pair *pair,
+			 const struct access_change *change,
+			 ARRAY_TYPE(attribute) * list)
+{
+	const struct attribute *have = pair->have, *wanted = pair->wanted;
+	uint32_t rights = change->meantime.rights;
+	struct attribute entry = have != NULL ? *have : *wanted;
+
+	if (!change->meantime.is_there)
+		return;
+	if (wanted != NULL && change->after.rights == rights)
+		entry = *wanted;
+	else if (have == NULL || change->before.rights != rights)
+		entry.value = access_print(rights);
+	array_push_back(list, &entry);
+}
+
+void attributes_meantime(const struct attributes *have,
+			 const struct attributes *wanted,
+			 struct attributes *ret_list)
+{
+	ARRAY_TYPE(attribute_pair) pairs;
+	const struct attribute_pair *pair;
+	struct access_change *changes;
+	size_t count = 0, at = 0;
+
+	pairs_make(have, wanted, &pairs);
+	changes = t_new(struct access_change, array_count(&pairs) + 1);
+	*ret_list = (struct attributes){.has_entries = have->has_entries,
+					.has_acl = have->has_acl};
+	t_array_init(&ret_list->list, array_count(&pairs) + 1);
+	array_foreach(&pairs, pair)
+	{
+		if (is_access(pair))
+			changes[count++] = access_change(pair);
+	}
+	access_meantime(changes, count);
+	array_foreach(&pairs, pair)
+	{
+		if (is_access(pair))
+			meantime_add(pair, &changes[at++], &ret_list->list);
+		else if (pair->wanted != NULL)
+			array_push_back(&ret_list->list, pair->wanted);
+	}
 }
 
 struct mbj_metadata_edit attribute_step(const struct attribute *attribute,

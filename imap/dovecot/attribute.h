@@ -19,14 +19,16 @@
 #include <mbj/client.h>
 
 /*
- * When a change is made: first what makes room, then in the order in which a
- * list lets nobody in who is not to be let in at the end, wherever it is left.
+ * When a change is made: first what makes room.  Of the changes to the list
+ * that attributes_meantime makes, and of those from it on, this order lets
+ * nobody in who is not to be let in at the end, wherever it is left; between
+ * any two lists it does so but for entries that stand in place of others.
  */
 enum attribute_turn {
 	TURN_ENTRY_GOES,
 	TURN_DENY, /* more rights are taken away */
 	TURN_TAKE, /* fewer are given */
-	TURN_GIVE, /* all others of an access control list */
+	TURN_GIVE, /* all others of a list, the most specific first */
 	TURN_ENTRY,
 };
 
@@ -82,6 +84,15 @@ enum mbj_rc attributes_fetch(struct mbj_client *client,
 void attributes_compare(const struct attributes *have,
 			const struct attributes *wanted,
 			ARRAY_TYPE(attribute) * ret_changes);
+
+/*
+ * A list that gives nobody more than either: for as long as a mailbox's content
+ * is not what it is to be (access_order.h).  METADATA is as wanted.  Borrowed
+ * from both.  In memory of the data stack.
+ */
+void attributes_meantime(const struct attributes *have,
+			 const struct attributes *wanted,
+			 struct attributes *ret_list);
 
 /* A change as a step of MBJ_EDIT_METADATA: borrowed. */
 struct mbj_metadata_edit attribute_step(const struct attribute *attribute,

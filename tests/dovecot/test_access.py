@@ -6,10 +6,11 @@ import sys
 import unittest
 
 import dovetest
-from pairtest import PairCase, mail, status_of
+from pairtest import PairCase, fetched, mail, status_of
 from test_attributes import SETTINGS, access_of, entries_of, set_entries
 
 MESSAGES = 7  # the request for a mailbox's messages (journal/wire.h)
+ATTRS = 15  # and for its attributes
 
 
 class ListCase(PairCase):
@@ -42,6 +43,35 @@ class ListCase(PairCase):
         (path,) = (p for p in dovecot.d.rglob(name)
                    if f"/{self.user}/" in str(p))
         return path
+
+    def apply_by(self, change, look=None):
+        """A run of which change is told each request until it says that it is
+        done, and look each request and a session at the second."""
+        relay = dovetest.Relay(self.home / self._testMethodName,
+                               self.other_socket)
+        self.addCleanup(relay.close)
+        failed, done = [], []
+
+        def before(kind):
+            try:
+                if look:
+                    client = self.other.login(self.user)
+                    look(client)
+                    self.leave(client)
+                answer = not done and change(kind)
+                if answer:
+                    done.append(answer)
+                    self.follow()
+            except OSError:
+                raise
+            except Exception as error:  # pylint: disable=broad-except
+                failed.append(error)
+
+        relay.before = before
+        said = self.other.doveadm(
+            "mbj", "apply", "-u", self.user, "--socket", relay.path)
+        self.assertEqual(failed, [])
+        return said
 
     def same_list(self, box="A"):
         """The list is the same at both, and what some users have by it."""
@@ -164,23 +194,15 @@ class Access(ListCase):
         """Goal: a message arrives under no list that was the journal's before
         it.  Method: between a run's reading of lists and of messages rights
         are taken away, and mail comes."""
-        relay = dovetest.Relay(self.home / "between", self.other_socket)
-        self.addCleanup(relay.close)
-        done = []
-
         def change(kind):
-            if kind != MESSAGES or done:
-                return
-            done.append(self.one.deleteacl("A", "bob"))
-            done.append(self.one.append("A", None, None, mail("secret")))
-            self.follow()
+            if kind != MESSAGES:
+                return None
+            self.ok(self.one.deleteacl("A", "bob"))
+            return self.one.append("A", None, None, mail("secret"))
 
-        relay.before = change
         self.ok(self.one.append("A", None, None, mail("second")))
         self.follow()
-        self.assertEqual(self.other.doveadm(
-            "mbj", "apply", "-u", self.user, "--socket", relay.path), (0, ""))
-        self.assertEqual([answer[0] for answer in done], ["OK", "OK"])
+        self.assertEqual(self.apply_by(change), (0, ""))
         client = self.login_other()
         self.assertNotIn("bob", access_of(client, "A"))
         self.assertEqual(status_of(client, "A")["MESSAGES"], "3")
@@ -221,6 +243,119 @@ class Access(ListCase):
         self.ok(self.one.deleteacl("A", "-eve"))
         self.ok(self.one.setacl("A", "$a", "l"))
         self.same_list()
+
+
+class Order(ListCase):
+    """Nobody has mail there that he never had at the first."""
+
+    def remove_first(self):
+        self.ok(self.one.select("A"))
+        self.ok(self.one.uid("STORE", "1", "+FLAGS", "(\\Deleted)"))
+        self.ok(self.one.expunge())
+        self.ok(self.one.close())
+
+    def see(self, client):
+        """Its list, and UIDs of its mail."""
+        return access_of(client, "A"), set(fetched(client, "A"))
+
+    def run_seen(self, change):
+        """A run, and what was there at each of its requests."""
+        seen = []
+        self.follow()
+        self.assertEqual(self.apply_by(
+            change, lambda client: seen.append(self.see(client))), (0, ""))
+        client = self.login_other()
+        return seen + [self.see(client)]
+
+    def shut(self, user, uid, seen):
+        """Whom it was not for never has it."""
+        for access, uids in seen:
+            self.assertFalse(user in access and uid in uids, (user, seen))
+
+    def test_behind(self):
+        """Goal: rights that were given when mail had gone arrive behind its
+        going, also where mail comes, and others lost their rights before.
+        Method: all of it between two runs, each request seen."""
+        self.ok(self.one.deleteacl("A", "bob"))
+        self.ok(self.one.setacl("A", "ann", "lrs"))
+        self.ok(self.one.append("A", None, None, mail("secret")))
+        self.remove_first()
+        self.ok(self.one.setacl("A", "eve", "lr"))
+        self.ok(self.one.setacl("A", "ann", "lri"))
+        seen = self.run_seen(lambda kind: None)
+        self.shut("bob", 2, seen)
+        self.shut("eve", 1, seen)
+        self.assertEqual(seen[0][1], {1})
+        self.assertEqual((seen[-1][0]["eve"], seen[-1][0]["ann"],
+                          seen[-1][1]), ("lr", "ilr", {2}))
+        self.assertEqual(self.apply(), "")
+
+    def test_later(self):
+        """Goal: a list of later than the content gives nothing before that.
+        Method: mail goes, and rights are given, between a run's reading of
+        what there is and of who may have it."""
+        behind = []
+
+        def change(kind):
+            if kind == MESSAGES:
+                behind.append(kind)
+            if kind != ATTRS or not behind:
+                return None
+            self.remove_first()
+            return self.one.setacl("A", "eve", "lr")
+
+        self.ok(self.one.append("A", None, None, mail("second")))
+        seen = self.run_seen(change)
+        self.shut("eve", 1, seen)
+        self.assertEqual((seen[-1][0]["eve"], seen[-1][1]), ("lr", {2}))
+
+    def test_alone(self):
+        """Goal: without news of mail a list comes in one run, and where nothing
+        is new nobody asks more than once.  Method: the requests of a run."""
+        kinds = []
+
+        def note(kind):
+            kinds.append(kind)
+
+        for _ in range(3):  # the last one has nothing to do
+            self.bring()
+        self.assertEqual(self.apply_by(note), (0, ""))
+        # the account's with INBOX's
+        self.assertEqual((kinds.count(ATTRS), kinds.count(MESSAGES)), (3, 2))
+        self.ok(self.one.setacl("A", "eve", "lr"))
+        self.assertEqual(self.there()["eve"], "lr")
+
+    def test_lasts(self):
+        """Goal: who is to be let in is not where the mailbox's mail is not made
+        right, and it is said once; the next run lets him in.  Method: the
+        service goes away; mail that is not the journal's."""
+        def gone(kind):
+            if kind == MESSAGES:
+                raise OSError("gone")
+
+        self.remove_first()
+        self.ok(self.one.setacl("A", "bob", "ls"))
+        self.ok(self.one.setacl("A", "eve", "lr"))
+        self.follow()
+        status, said = self.apply_by(gone)
+        client = self.login_other()
+        access, uids = self.see(client)
+        self.leave(client)
+        self.assertEqual((status, uids, access["bob"]), (75, {1}, "l"), said)
+        self.assertNotIn("eve", access)
+        self.assertEqual(said.count("A: nobody else is let in"), 1, said)
+        self.assertEqual(self.there()["bob"], "ls")
+        self.assertEqual(subprocess.run(
+            ["doveadm", "-c", self.other.conf, "-o", "mail_plugins=", "save",
+             "-u", self.user, "-m", "A"], input=b"Subject: own\r\n\r\n",
+            check=False).returncode, 0)
+        self.ok(self.one.setacl("A", "joe", "lr"))
+        self.follow()
+        status, said = self.other.doveadm("mbj", "apply", "-u", self.user)
+        self.assertEqual((status, said.count("A: nobody else is let in")),
+                         (75, 1), said)
+        client = self.login_other()
+        self.assertNotIn("joe", access_of(client, "A"))
 
 
 class Defaults(ListCase):
