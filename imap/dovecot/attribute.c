@@ -181,14 +181,25 @@ static void attributes_sort(ARRAY_TYPE(attribute) * list)
 			array_delete(list, i - 1, 1);
 }
 
-/* What stays last where there are too many: who is kept out. */
-enum attribute_class { CLASS_DENIAL, CLASS_GRANT, CLASS_ENTRY, CLASS_COUNT };
+/*
+ * What stays longest where there are too many: who is kept out, then what is
+ * given, the most specific first: nobody has what that stood in place of.
+ */
+enum attribute_class {
+	CLASS_DENIAL,
+	CLASS_GRANT,
+	CLASS_ENTRY = CLASS_GRANT + ACCESS_RANKS,
+	CLASS_COUNT
+};
 
 static enum attribute_class attribute_class(const struct attribute *attribute)
 {
 	if (attribute->kind != MBJ_ATTR_ACL)
 		return CLASS_ENTRY;
-	return access_is_denial(attribute->name) ? CLASS_DENIAL : CLASS_GRANT;
+	if (access_is_denial(attribute->name) ||
+	    mbj_bytes_equal(attribute->value, mbj_bytes_str(ACCESS_NONE)))
+		return CLASS_DENIAL;
+	return CLASS_ENTRY - 1 - access_rank(attribute->name);
 }
 
 /* As many of each class as the journal takes, the account's or a mailbox's. */

@@ -51,7 +51,8 @@ struct attributes {
 /*
  * All of an open mailbox in Dovecot; those that the journal cannot have are
  * left out, and named in the log if is_telling; then also those that are more
- * than it takes, METADATA first and denials last.  In memory of the data stack.
+ * than it takes: METADATA first, then what is given, the least specific first,
+ * and what is taken away last.  In memory of the data stack.
  * Requires: allocated with MAILBOX_FLAG_IGNORE_ACLS.
  * Returns: -1 with *ret_why.
  */

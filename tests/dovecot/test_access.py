@@ -207,6 +207,25 @@ class Access(ListCase):
         self.assertNotIn("bob", access_of(client, "A"))
         self.assertEqual(status_of(client, "A")["MESSAGES"], "3")
 
+    def test_class(self):
+        """Goal: of a list that is longer than the journal takes nothing is left
+        out in whose place more would be given.  Method: over a thousand users
+        with less than anyone, and one without rights."""
+        self.ok(self.one.setacl("A", "anyone", "lr"))
+        with self.mine(self.dovecot, "dovecot-acl").open("ab") as file:
+            for n in range(1001):
+                file.write(b"user=u%04d l\n" % n)
+            file.write(b"user=zed \n")
+        self.ok(self.one.setacl("A", "eve", "l"))
+        self.there()
+        self.assertIn("left out: access of anyone of A", self.log())
+        for user, rights in (("zed", []), ("u0000", ["lookup"]),
+                             ("u1000", [])):
+            self.assertEqual(self.other.doveadm(
+                "-o", "mail_plugins=acl", "-o", f"plugin/acl_user={user}",
+                "acl", "rights", "-u", self.user, "A")[1].split(),
+                ["Rights"] + rights, user)
+
     def test_internal(self):
         """Goal: what Dovecot keeps for itself is not set from the journal, and
         the rest is.  Method: such entries of another producer, which names
