@@ -9,6 +9,8 @@
 
 #include "access.h"
 
+enum { RENAME_TRIES = 5 };
+
 static int entry_set(struct mailbox_transaction_context *t,
 		     const struct attribute *change)
 {
@@ -124,34 +126,80 @@ static void lacks_note(struct apply *apply, const struct attributes *here,
 	}
 }
 
-/*
- * What the account has, under the name that the run began with.
- * Returns: 1, 0 it has another one by now, as the next run will, -1 told.
- */
-static int wanted_read(struct apply *apply, uint32_t node, const char *vname,
-		       struct attributes *ret_there)
+/* Returns: 1, 0 that path is another one's by now, or nobody's, -1 told. */
+static int wanted_read_at(struct apply *apply, struct mbj_id id,
+			  const char *vname, struct mbj_bytes path,
+			  struct attributes *ret_there)
 {
-	struct mbj_id wanted = mbj_tree_get(apply->wanted, node)->id, found;
+	struct mbj_id found;
 	struct mbj_error err;
-	struct mbj_buf path;
-	enum mbj_rc rc;
+	enum mbj_rc rc =
+		attributes_fetch(apply->client, mbj_bytes_str(apply->name),
+				 path, strcmp(vname, "INBOX") == 0, &found,
+				 ret_there, &err);
 
-	mbj_buf_init(&path, MBJ_PATH_MAX * 2);
-	mbj_tree_path(apply->wanted, node, apply->account.policy.delimiter,
-		      &path);
-	rc = mbj_buf_ok(&path, &err);
-	if (rc == MBJ_OK)
-		rc = attributes_fetch(apply->client, mbj_bytes_str(apply->name),
-				      mbj_buf_view(&path),
-				      strcmp(vname, "INBOX") == 0, &found,
-				      ret_there, &err);
-	mbj_buf_done(&path);
 	if (rc < 0 && err.refusal == MBJ_REFUSAL_NOT_FOUND)
 		return 0;
 	if (rc < 0)
 		return apply_fail(apply, "attributes of mailbox %s: %s", vname,
 				  err.message);
-	return mbj_id_equal(found, wanted);
+	return mbj_id_equal(found, id);
+}
+
+/* Its path by now.  Returns: 1, 0 it is gone, -1 told. */
+static int path_find(struct apply *apply, struct mbj_id id, const char *vname,
+		     struct mbj_buf *path)
+{
+	struct mbj_tree *tree = NULL;
+	struct mbj_account account;
+	struct mbj_error err;
+	uint32_t node = MBJ_NODE_NONE;
+	enum mbj_rc rc =
+		mbj_client_tree(apply->client, mbj_bytes_str(apply->name),
+				&account, &tree, &err);
+
+	if (rc == MBJ_OK)
+		node = mbj_tree_find(tree, id);
+	mbj_buf_clear(path);
+	if (node != MBJ_NODE_NONE)
+		mbj_tree_path(tree, node, account.policy.delimiter, path);
+	mbj_tree_free(&tree);
+	if (rc == MBJ_OK)
+		rc = mbj_buf_ok(path, &err);
+	if (rc < 0)
+		return apply_fail(apply, "where mailbox %s is by now: %s",
+				  vname, err.message);
+	return node != MBJ_NODE_NONE;
+}
+
+/*
+ * What the account has, first under the name that the run began with: it may
+ * have another one by now, which the next run brings.
+ * Returns: 1, 0 it is gone, as after the next run, -1 told.
+ */
+static int wanted_read(struct apply *apply, uint32_t node, const char *vname,
+		       struct attributes *ret_there)
+{
+	struct mbj_id id = mbj_tree_get(apply->wanted, node)->id;
+	struct mbj_buf path;
+	int ret, is_there = 1;
+
+	mbj_buf_init(&path, MBJ_PATH_MAX * 2);
+	mbj_tree_path(apply->wanted, node, apply->account.policy.delimiter,
+		      &path);
+	ret = wanted_read_at(apply, id, vname, mbj_buf_view(&path), ret_there);
+	for (int i = 0; ret == 0 && is_there > 0 && i < RENAME_TRIES; i++) {
+		is_there = path_find(apply, id, vname, &path);
+		if (is_there > 0)
+			ret = wanted_read_at(apply, id, vname,
+					     mbj_buf_view(&path), ret_there);
+	}
+	mbj_buf_done(&path);
+	if (ret == 0 && is_there > 0)
+		return apply_fail(apply,
+				  "mailbox %s changes its name all the time",
+				  vname);
+	return is_there < 0 ? -1 : ret;
 }
 
 int apply_mailbox_attributes(struct apply *apply, uint32_t node,
@@ -163,7 +211,6 @@ int apply_mailbox_attributes(struct apply *apply, uint32_t node,
 	struct mailbox *box;
 	int ret = -1;
 
-	/* One that has another name by now: with the next run. */
 	if (wanted_read(apply, node, path, &there) <= 0)
 		return -1;
 	box = apply_box(apply, path);

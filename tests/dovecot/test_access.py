@@ -207,6 +207,20 @@ class Access(ListCase):
         self.assertNotIn("bob", access_of(client, "A"))
         self.assertEqual(status_of(client, "A")["MESSAGES"], "3")
 
+    def test_renamed(self):
+        """Goal: the mail of a mailbox that is renamed meanwhile comes.
+        Method: renamed behind a run's reading of lists."""
+        def change(kind):
+            return kind == MESSAGES and self.one.rename("A", "B")
+
+        self.ok(self.one.append("A", None, None, mail("second")))
+        self.follow()
+        self.assertEqual(self.apply_by(change), (0, ""))
+        client = self.login_other()
+        self.assertEqual(status_of(client, "A")["MESSAGES"], "2")
+        self.leave(client)
+        self.same_there()
+
     def test_class(self):
         """Goal: of a list that is longer than the journal takes nothing is left
         out in whose place more would be given.  Method: over a thousand users
