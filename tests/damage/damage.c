@@ -202,7 +202,7 @@ static bool damage_parse(struct damage *ret_damage)
 	unsigned file;
 	char word[16];
 
-	if (text == NULL || strcmp(text, "long") == 0)
+	if (text == NULL || damage_is_long())
 		return false;
 	ck_assert_msg(sscanf(text, "%u %15s %" SCNu64 " %" SCNu32 " %" SCNx32,
 			     &file, word, &damage.at, &damage.size,
@@ -324,6 +324,11 @@ static void run_all(struct damage_runner *run)
 		if (child == 0)
 			child_run(run, end);
 		status = child_wait(board, child, &is_hung);
+		if (damage_is_long()) {
+			printf("%s: %" PRIu64 " of %zu\n", run->test_case,
+			       board->at, run->plan->count);
+			fflush(stdout);
+		}
 		if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 			continue;
 		if (is_hung)
@@ -336,25 +341,40 @@ static void run_all(struct damage_runner *run)
 	}
 }
 
+/* Those of this part. */
+static void part_take(const struct damage_plan *plan, struct damage_plan *taken)
+{
+	struct test_part part;
+
+	test_part_init(&part);
+	for (size_t i = 0; i < plan->count; i++) {
+		if (test_part_takes(&part))
+			damage_plan_add(taken, &plan->list[i]);
+	}
+}
+
 void damage_run(const char *test_case, const struct damage_plan *plan,
 		const char *const names[DAMAGE_FILES_MAX],
 		damage_trial_fn trial, void *ctx)
 {
 	struct damage one;
 	struct damage_plan single = {&one, 1, 1};
+	struct damage_plan taken = {.list = NULL};
 	struct damage_runner run = {
 		.test_case = test_case,
-		.plan = damage_parse(&one) ? &single : plan,
+		.plan = damage_parse(&one) ? &single : &taken,
 		.names = names,
 		.trial = trial,
 		.ctx = ctx,
 	};
 
+	part_take(plan, &taken);
 	run.board = mmap(NULL, sizeof(*run.board), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(run.board, MAP_FAILED);
 	run_all(&run);
 	table_print(&run);
 	(void)munmap(run.board, sizeof(*run.board));
+	damage_plan_done(&taken);
 	ck_assert_msg(run.failures == 0, "forbidden outcomes");
 }

@@ -75,7 +75,7 @@ typedef enum damage_outcome (*damage_trial_fn)(void *ctx,
 					       const struct damage *damage,
 					       char why[DAMAGE_WHY_MAX]);
 
-/* MBJ_DAMAGE=long: everything; else the quick share. */
+/* MBJ_DAMAGE=long: everything; else the quick share.  MBJ_PART=k/n of it. */
 bool damage_is_long(void);
 
 void damage_plan_add(struct damage_plan *plan, const struct damage *damage);

@@ -1,54 +1,29 @@
 /*
  * Building samples, and putting their files back.
  */
-#define _DEFAULT_SOURCE /* DT_REG */
 #include "sample.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <mbj/replay.h>
 
 #include "history.h"
 #include "store_lab.h"
 
-enum { BATCHES = 8 };
+enum {
+	BATCHES = 8,
+	FOLDERS = 4,
+	TRIAL_SEED = 1000,
+	/* One is enough, with zeroes behind what is used. */
+	LOG_FILE_SIZE = 512 << 10,
+};
 
-static const char *const folders[] = {"", "journal", "state", "state.old"};
-
-/* ---------------------------------------------------------- same on each run
- */
-
-static int64_t sample_now(void *ctx)
-{
-	struct sample_sys *sys = ctx;
-
-	return sys->now_us += 1000000;
-}
-
-static int sample_random(void *ctx, void *p, size_t n)
-{
-	struct sample_sys *sys = ctx;
-
-	test_rng_fill(&sys->rng, p, n);
-	return 0;
-}
-
-static void sample_sys_init(struct sample_sys *sys, uint64_t seed)
-{
-	memset(sys, 0, sizeof(*sys));
-	sys->table = *mbj_sys_posix();
-	sys->table.ctx = sys;
-	sys->table.now_us = sample_now;
-	sys->table.random = sample_random;
-	sys->now_us = INT64_C(1700000000) * 1000000;
-	test_rng_init(&sys->rng, seed);
-}
+static const char *const folders[FOLDERS] = {"", "journal", "state",
+					     "state.old"};
 
 /* --------------------------------------------------------------- images */
 
@@ -71,19 +46,19 @@ static size_t used_find(const uint8_t *bytes, size_t n)
 
 static void file_load(const struct sample *sample, struct sample_file *file)
 {
+	const struct mbj_sys *sys = disk_sys(sample->disk);
 	char path[MBJ_PATH_TEXT_MAX];
-	struct stat st;
 	int fd;
 
 	path_make(sample, "", file->name, path);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = sys->open(sys->ctx, path, O_RDONLY, 0);
 	ck_assert_msg(fd >= 0, "%s", path);
-	ck_assert_int_eq(fstat(fd, &st), 0);
-	file->n = (size_t)st.st_size;
+	file->n = (size_t)sys->size(sys->ctx, fd);
 	file->bytes = malloc(file->n + 1);
 	ck_assert_ptr_nonnull(file->bytes);
-	ck_assert_int_eq(read(fd, file->bytes, file->n), (ssize_t)file->n);
-	close(fd);
+	ck_assert_int_eq(sys->pread(sys->ctx, fd, file->bytes, file->n, 0),
+			 (ssize_t)file->n);
+	(void)sys->close(sys->ctx, fd);
 	file->used = used_find(file->bytes, file->n);
 }
 
@@ -95,33 +70,54 @@ static int name_compare(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
-static void image_load(const struct sample *sample, struct sample_image *image)
+/* The files of a folder, by their names below the store. */
+static void folder_each(struct sample *sample, const char *folder,
+			void (*see)(struct sample *sample, const char *name,
+				    void *context),
+			void *context)
+{
+	const struct mbj_sys *sys = disk_sys(sample->disk);
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_buf names;
+
+	mbj_buf_init(&names, 1 << 20);
+	path_make(sample, folder, "", path);
+	if (sys->list(sys->ctx, path, &names) == 0) {
+		for (size_t at = 0; at < names.n;
+		     at += strlen((const char *)names.p + at) + 1) {
+			char name[SAMPLE_NAME_SIZE];
+			mode_t mode;
+			uid_t uid;
+
+			(void)snprintf(name, sizeof(name), "%s%s%.60s", folder,
+				       folder[0] != '\0' ? "/" : "",
+				       (const char *)names.p + at);
+			path_make(sample, "", name, path);
+			ck_assert_int_eq(sys->stat(sys->ctx, path, &mode, &uid),
+					 0);
+			if (S_ISREG(mode))
+				see(sample, name, context);
+		}
+	}
+	mbj_buf_done(&names);
+}
+
+static void image_file_add(struct sample *sample, const char *name,
+			   void *context)
+{
+	struct sample_image *image = context;
+	struct sample_file *file = &image->files[image->count];
+
+	ck_assert_uint_lt(image->count++, DAMAGE_FILES_MAX);
+	memcpy(file->name, name, strlen(name) + 1);
+	file_load(sample, file);
+}
+
+static void image_load(struct sample *sample, struct sample_image *image)
 {
 	memset(image, 0, sizeof(*image));
-	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-		char path[MBJ_PATH_TEXT_MAX];
-		struct dirent *entry;
-		DIR *dir;
-
-		path_make(sample, folders[i], "", path);
-		dir = opendir(path);
-		if (dir == NULL)
-			continue;
-		while ((entry = readdir(dir)) != NULL) {
-			struct sample_file *file = &image->files[image->count];
-
-			if (entry->d_type != DT_REG)
-				continue;
-			ck_assert_uint_lt(image->count, DAMAGE_FILES_MAX);
-			(void)snprintf(file->name, sizeof(file->name),
-				       "%s%s%.60s", folders[i],
-				       folders[i][0] != '\0' ? "/" : "",
-				       entry->d_name);
-			file_load(sample, file);
-			image->count++;
-		}
-		closedir(dir);
-	}
+	for (size_t i = 0; i < FOLDERS; i++)
+		folder_each(sample, folders[i], image_file_add, image);
 	qsort(image->files, image->count, sizeof(image->files[0]),
 	      name_compare);
 }
@@ -177,80 +173,128 @@ unsigned sample_find(const struct sample_image *image, const char *prefix)
 	return 0;
 }
 
-/* Empty a folder of everything but files of the image. */
-static void folder_clean(const struct sample *sample, const char *folder,
-			 const struct sample_image *image)
+static void file_remove(struct sample *sample, const char *name, void *context)
 {
+	const struct mbj_sys *sys = disk_sys(sample->disk);
 	char path[MBJ_PATH_TEXT_MAX];
-	struct dirent *entry;
-	DIR *dir;
 
-	path_make(sample, folder, "", path);
-	dir = opendir(path);
-	if (dir == NULL)
-		return;
-	while ((entry = readdir(dir)) != NULL) {
-		bool is_wanted = false;
-		char name[96];
+	(void)context;
+	path_make(sample, "", name, path);
+	ck_assert_int_eq(sys->unlink(sys->ctx, path), 0);
+}
 
-		if (entry->d_type != DT_REG)
-			continue;
-		(void)snprintf(name, sizeof(name), "%s%s%.60s", folder,
-			       folder[0] != '\0' ? "/" : "", entry->d_name);
-		for (size_t i = 0; i < image->count && !is_wanted; i++)
-			is_wanted = strcmp(name, image->files[i].name) == 0;
-		if (!is_wanted)
-			(void)unlinkat(dirfd(dir), entry->d_name, 0);
-	}
-	closedir(dir);
-	if (strcmp(folder, "state.old") == 0)
-		(void)rmdir(path);
+static void bytes_put(const struct sample *sample, int fd, size_t at,
+		      const uint8_t *bytes, size_t n)
+{
+	const struct mbj_sys *sys = disk_sys(sample->disk);
+
+	ck_assert_int_eq(sys->pwrite(sys->ctx, fd, bytes, n, (off_t)at),
+			 (ssize_t)n);
 }
 
 static void file_store(const struct sample *sample, const char *name,
 		       const uint8_t *bytes, size_t n)
 {
+	const struct mbj_sys *sys = disk_sys(sample->disk);
 	size_t used = used_find(bytes, n);
 	char path[MBJ_PATH_TEXT_MAX];
 	int fd;
 
 	path_make(sample, "", name, path);
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	fd = sys->open(sys->ctx, path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	ck_assert_msg(fd >= 0, "%s", path);
-	ck_assert_int_eq(write(fd, bytes, used), (ssize_t)used);
-	ck_assert_int_eq(ftruncate(fd, (off_t)n), 0);
-	close(fd);
+	bytes_put(sample, fd, 0, bytes, used);
+	if (n > used)
+		bytes_put(sample, fd, n - 1, (const uint8_t *)"", 1);
+	ck_assert_int_eq(sys->fdatasync(sys->ctx, fd), 0);
+	(void)sys->close(sys->ctx, fd);
+}
+
+/* The store with the image's files and no other ones. */
+static void base_make(struct sample *sample, const struct sample_image *image)
+{
+	const struct mbj_sys *sys = disk_sys(sample->disk);
+	char path[MBJ_PATH_TEXT_MAX];
+
+	disk_copy(sample->disk, sample->made);
+	for (size_t i = 0; i < FOLDERS; i++)
+		folder_each(sample, folders[i], file_remove, NULL);
+	path_make(sample, "state.old", "", path);
+	(void)sys->rmdir(sys->ctx, path);
+	path_make(sample, "state", "", path);
+	(void)sys->mkdir(sys->ctx, path, 0700);
+	for (size_t i = 0; i < image->count; i++)
+		file_store(sample, image->files[i].name, image->files[i].bytes,
+			   image->files[i].n);
+	disk_copy(sample->base, sample->disk);
+	sample->based_on = image;
+}
+
+/* The bytes that a damage changes in place; n 0: it does something else. */
+static size_t bytes_changed(const struct damage *damage, size_t n,
+			    size_t *ret_at)
+{
+	size_t end;
+
+	switch (damage->kind) {
+	case DAMAGE_FLIP:
+	case DAMAGE_BURST:
+		*ret_at = damage->at / 8;
+		return (damage->at + damage->size - 1) / 8 + 1 - *ret_at;
+	case DAMAGE_ZERO:
+		*ret_at = damage->at;
+		end = damage->at + damage->size;
+		return (end < n ? end : n) - *ret_at;
+	default:
+		return 0;
+	}
+}
+
+static void file_damage(struct sample *sample, const struct sample_file *file,
+			const struct damage *damage, struct mbj_bytes source)
+{
+	const struct mbj_sys *sys = disk_sys(sample->disk);
+	struct damage moved = *damage;
+	size_t at = 0;
+	size_t count = bytes_changed(damage, file->n, &at);
+	char path[MBJ_PATH_TEXT_MAX];
+	uint8_t *bytes = NULL;
+	size_t n = 0;
+	int fd;
+
+	if (count == 0) {
+		if (!damage_apply(damage, mbj_bytes_make(file->bytes, file->n),
+				  source, &bytes, &n)) {
+			file_remove(sample, file->name, NULL);
+			return;
+		}
+		file_store(sample, file->name, bytes, n);
+		free(bytes);
+		return;
+	}
+	moved.at -= damage->kind == DAMAGE_ZERO ? at : 8 * at;
+	(void)damage_apply(&moved, mbj_bytes_make(file->bytes + at, count),
+			   source, &bytes, &n);
+	path_make(sample, "", file->name, path);
+	fd = sys->open(sys->ctx, path, O_WRONLY, 0);
+	ck_assert_msg(fd >= 0, "%s", path);
+	bytes_put(sample, fd, at, bytes, n);
+	(void)sys->close(sys->ctx, fd);
+	free(bytes);
 }
 
 void sample_restore(struct sample *sample, const struct sample_image *image,
 		    const struct damage *damage, struct mbj_bytes source)
 {
-	char path[MBJ_PATH_TEXT_MAX];
-
+	(void)disk_db_use(sample->disk);
+	if (sample->based_on != image)
+		base_make(sample, image);
+	disk_copy(sample->disk, sample->base);
+	if (damage != NULL)
+		file_damage(sample, &image->files[damage->file], damage,
+			    source);
 	/* A trial is the same alone and among others. */
-	test_rng_init(&sample->sys.rng, 0);
-
-	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
-		folder_clean(sample, folders[i], image);
-	path_make(sample, "state", "", path);
-	(void)mkdir(path, 0700);
-	for (size_t i = 0; i < image->count; i++) {
-		const struct sample_file *file = &image->files[i];
-		uint8_t *bytes = NULL;
-		size_t n = 0;
-
-		if (damage == NULL || damage->file != i) {
-			file_store(sample, file->name, file->bytes, file->n);
-		} else if (damage_apply(damage,
-					mbj_bytes_make(file->bytes, file->n),
-					source, &bytes, &n)) {
-			file_store(sample, file->name, bytes, n);
-			free(bytes);
-		} else {
-			path_make(sample, "", file->name, path);
-			(void)unlink(path);
-		}
-	}
+	disk_begin(sample->disk, TRIAL_SEED);
 }
 
 /* -------------------------------------------------------------- content */
@@ -344,7 +388,7 @@ enum mbj_rc sample_journal_read(const struct sample *sample, bool is_owned,
 	bool is_same = true;
 	enum mbj_rc rc;
 
-	rc = mbj_log_reader_open(&sample->sys.table, sample->journal_dir,
+	rc = mbj_log_reader_open(disk_sys(sample->disk), sample->journal_dir,
 				 id->lineage, &id->anchor, is_owned, &reader,
 				 err);
 	if (rc == MBJ_OK)
@@ -384,8 +428,8 @@ static void records_load(struct sample *sample)
 	enum mbj_rc rc;
 
 	mbj_buf_init(&sample->records, 16 << 20);
-	SITE_OK(mbj_store_log_reader(&sample->sys.table, sample->dir, &reader,
-				     err));
+	SITE_OK(mbj_store_log_reader(disk_sys(sample->disk), sample->dir,
+				     &reader, err));
 	SITE_OK(mbj_log_reader_seek(reader, sample->identity.anchor.first,
 				    err));
 	while ((rc = mbj_log_reader_next(reader, &group, NULL)) == MBJ_OK) {
@@ -401,21 +445,22 @@ void sample_begin(struct sample *sample, uint64_t seed)
 	struct mbj_store *store = NULL;
 
 	memset(sample, 0, sizeof(*sample));
-	sample_sys_init(&sample->sys, seed);
+	sample->tmp = test_tmpdir_new();
+	sample->disk = disk_new(sample->tmp, seed);
+	sample->base = disk_new(sample->tmp, seed);
+	sample->made = disk_new(sample->tmp, seed);
+	(void)disk_db_use(sample->disk);
 	sample->options = MBJ_STORE_OPTIONS_INIT;
-	sample->options.sys = &sample->sys.table;
+	sample->options.sys = disk_sys(sample->disk);
 	sample->options.state.cache_size = 1u << 20;
+	sample->options.state.log_file_size = LOG_FILE_SIZE;
 	sample->options.log.segment_size = 3072;
 	sample->options.log.reserve_max = 512;
-	/* In memory where that is to be had: a trial is mostly files. */
-	if (getenv("TMPDIR") == NULL && access("/dev/shm", W_OK) == 0)
-		(void)setenv("TMPDIR", "/dev/shm", 1);
-	sample->tmp = test_tmpdir_new();
 	(void)snprintf(sample->dir, sizeof(sample->dir), "%s/s", sample->tmp);
 	path_make(sample, "journal", "", sample->journal_dir);
 	SITE_OK(mbj_store_init(sample->dir, MBJ_STORE_PRIMARY, &sample->options,
 			       err));
-	SITE_OK(mbj_identity_load(&sample->sys.table, sample->dir,
+	SITE_OK(mbj_identity_load(disk_sys(sample->disk), sample->dir,
 				  &sample->identity, err));
 	store_open(sample, &store);
 	history_begin(store);
@@ -432,6 +477,7 @@ void sample_begin(struct sample *sample, uint64_t seed)
 	image_load(sample, &sample->late);
 	records_load(sample);
 	sample->anew = sample->content;
+	disk_copy(sample->made, sample->disk);
 }
 
 /* A mailbox moved behind the journal's back: what a bug would leave. */
@@ -446,7 +492,7 @@ static void state_bend(struct sample *sample)
 	struct mbj_slot to;
 
 	path_make(sample, "state", "", path);
-	SITE_OK(mbj_state_open(&sample->sys.table, path,
+	SITE_OK(mbj_state_open(disk_sys(sample->disk), path,
 			       sample->identity.lineage, &sample->options.state,
 			       &state, err));
 	SITE_OK(mbj_txn_begin(state, &txn, err));
@@ -491,7 +537,7 @@ void sample_replica_begin(struct sample *sample, uint64_t seed,
 	store_open(sample, &store);
 	replay_from(store, primary, sample->groups / 2);
 	mbj_store_close(&store);
-	SITE_OK(mbj_identity_load(&sample->sys.table, sample->dir,
+	SITE_OK(mbj_identity_load(disk_sys(sample->disk), sample->dir,
 				  &sample->identity, err));
 	state_bend(sample);
 	store_open(sample, &store);
@@ -506,6 +552,7 @@ void sample_replica_begin(struct sample *sample, uint64_t seed,
 	image_load(sample, &sample->live);
 	mbj_store_close(&store);
 	image_load(sample, &sample->late);
+	disk_copy(sample->made, sample->disk);
 }
 
 void sample_end(struct sample *sample)
@@ -514,5 +561,9 @@ void sample_end(struct sample *sample)
 	image_done(&sample->live);
 	image_done(&sample->late);
 	mbj_buf_done(&sample->records);
+	(void)disk_db_use(NULL);
+	disk_free(&sample->disk);
+	disk_free(&sample->base);
+	disk_free(&sample->made);
 	test_tmpdir_free(&sample->tmp);
 }

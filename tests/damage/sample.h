@@ -1,8 +1,10 @@
 /*
  * Small stores to be damaged: their files in memory, and what they hold.
  *
- * A sample is the same on each run: identities and times come from a seeded
- * system table.  (Berkeley DB draws a number of its own for each file.)
+ * They are on the disk in memory (disk.h), so that a trial costs no system
+ * call, and a copy of a store only what is changed in it.  A sample is the same
+ * on each run: identities and times come from the disk.  (Berkeley DB draws a
+ * number of its own for each file.)
  *
  * Threads: one.
  */
@@ -12,9 +14,12 @@
 #include <mbj/store.h>
 
 #include "damage.h"
+#include "disk.h"
+
+enum { SAMPLE_NAME_SIZE = 96 };
 
 struct sample_file {
-	char name[96]; /* below the store, "journal/published" */
+	char name[SAMPLE_NAME_SIZE]; /* below the store, "journal/published" */
 	uint8_t *bytes;
 	size_t n;
 	size_t used; /* behind it there are only zeroes */
@@ -35,14 +40,11 @@ struct sample_content {
 	uint64_t parked; /* accounts, and from which group on */
 };
 
-struct sample_sys {
-	struct mbj_sys table;
-	struct test_rng rng;
-	int64_t now_us;
-};
-
 struct sample {
-	struct sample_sys sys;
+	struct disk *disk; /* where a trial runs */
+	struct disk *base; /* the image that the last trial began with */
+	const struct sample_image *based_on; /* which one that is */
+	struct disk *made; /* as it was when the sample was made */
 	struct mbj_store_options options;
 	char *tmp;
 	char dir[MBJ_PATH_TEXT_MAX];

@@ -62,9 +62,9 @@ static enum damage_outcome log_try(void *ctx, const struct damage *damage,
 	enum mbj_rc rc;
 
 	sample_restore(sample, &trial->files, damage, (struct mbj_bytes){0});
-	rc = mbj_log_open(&sample->sys.table, sample->journal_dir, id->lineage,
-			  &id->anchor, end->lsn, &sample->options.log, &log,
-			  &err);
+	rc = mbj_log_open(disk_sys(sample->disk), sample->journal_dir,
+			  id->lineage, &id->anchor, end->lsn,
+			  &sample->options.log, &log, &err);
 	if (rc < 0)
 		return error_names(sample, &err)
 			       ? DAMAGE_NAMED
