@@ -47,6 +47,7 @@ struct board {
 
 struct damage_runner {
 	const char *test_case;
+	const char *what;
 	const struct damage_plan *plan;
 	const char *const *names;
 	damage_trial_fn trial;
@@ -194,26 +195,33 @@ static void damage_print(const struct damage *damage, char text[128])
 		       damage->size, damage->bits);
 }
 
-/* From the environment; false where that asks for no single one. */
-static bool damage_parse(struct damage *ret_damage)
+/* From the environment: one damage alone, of this plan or another one. */
+static bool damage_parse(const char *what, struct damage_plan *plan)
 {
 	const char *text = getenv("MBJ_DAMAGE");
 	struct damage damage = {.file = 0};
+	const char *rest;
 	unsigned file;
 	char word[16];
 
 	if (text == NULL || damage_is_long())
 		return false;
-	ck_assert_msg(sscanf(text, "%u %15s %" SCNu64 " %" SCNu32 " %" SCNx32,
-			     &file, word, &damage.at, &damage.size,
-			     &damage.bits) == 5,
-		      "MBJ_DAMAGE is not \"file kind at size bits\": %s", text);
+	rest = strrchr(text, ':');
+	ck_assert_msg(rest != NULL &&
+			      sscanf(rest + 1,
+				     "%u %15s %" SCNu64 " %" SCNu32 " %" SCNx32,
+				     &file, word, &damage.at, &damage.size,
+				     &damage.bits) == 5,
+		      "MBJ_DAMAGE is not \"what: file kind at size bits\": %s",
+		      text);
 	damage.file = (uint16_t)file;
 	while (damage.kind < DAMAGE_KIND_COUNT &&
 	       strcmp(word, kind_words[damage.kind]) != 0)
 		damage.kind++;
 	ck_assert_msg(damage.kind < DAMAGE_KIND_COUNT, "no kind %s", word);
-	*ret_damage = damage;
+	if (strlen(what) == (size_t)(rest - text) &&
+	    strncmp(what, text, strlen(what)) == 0)
+		damage_plan_add(plan, &damage);
 	return true;
 }
 
@@ -276,9 +284,9 @@ static void failure_tell(struct damage_runner *run, uint64_t at,
 	printf("%s: %s of %s: %s\n", outcome_words[outcome], text,
 	       run->names[damage->file],
 	       outcome == DAMAGE_WRONG ? run->board->why : "");
-	printf("again: MBJ_DAMAGE='%s' CK_RUN_CASE=%s "
+	printf("again: MBJ_DAMAGE='%s: %s' CK_RUN_CASE=%s "
 	       "build/dev/tests/damage/test_damage\n",
-	       text, run->test_case);
+	       run->what, text, run->test_case);
 	run->failures++;
 }
 
@@ -325,8 +333,8 @@ static void run_all(struct damage_runner *run)
 			child_run(run, end);
 		status = child_wait(board, child, &is_hung);
 		if (damage_is_long()) {
-			printf("%s: %" PRIu64 " of %zu\n", run->test_case,
-			       board->at, run->plan->count);
+			printf("%s: %" PRIu64 " of %zu\n", run->what, board->at,
+			       run->plan->count);
 			fflush(stdout);
 		}
 		if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
@@ -353,22 +361,23 @@ static void part_take(const struct damage_plan *plan, struct damage_plan *taken)
 	}
 }
 
-void damage_run(const char *test_case, const struct damage_plan *plan,
+void damage_run(const char *test_case, const char *what,
+		const struct damage_plan *plan,
 		const char *const names[DAMAGE_FILES_MAX],
 		damage_trial_fn trial, void *ctx)
 {
-	struct damage one;
-	struct damage_plan single = {&one, 1, 1};
 	struct damage_plan taken = {.list = NULL};
 	struct damage_runner run = {
 		.test_case = test_case,
-		.plan = damage_parse(&one) ? &single : &taken,
+		.what = what,
+		.plan = &taken,
 		.names = names,
 		.trial = trial,
 		.ctx = ctx,
 	};
 
-	part_take(plan, &taken);
+	if (!damage_parse(what, &taken))
+		part_take(plan, &taken);
 	run.board = mmap(NULL, sizeof(*run.board), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(run.board, MAP_FAILED);

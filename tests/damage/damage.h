@@ -104,10 +104,12 @@ bool damage_apply(const struct damage *damage, struct mbj_bytes bytes,
 		  struct mbj_bytes source, uint8_t **ret_bytes, size_t *ret_n);
 
 /*
- * Try them all and print the table.  names[file] are for people.
- * MBJ_DAMAGE="file kind at size bits" tries that one alone.
+ * Try them all and print the table.  names[file] are for people; what is this
+ * plan's own name, of those of a test case.
+ * MBJ_DAMAGE="what: file kind at size bits" tries that one alone.
  */
-void damage_run(const char *test_case, const struct damage_plan *plan,
+void damage_run(const char *test_case, const char *what,
+		const struct damage_plan *plan,
 		const char *const names[DAMAGE_FILES_MAX],
 		damage_trial_fn trial, void *ctx);
 

@@ -50,7 +50,7 @@ static void bytes_run(struct bytes_trial *trial, const char *name)
 	damage_plan_flips(&plan, 0, 0, trial->bytes.n, 0, &rng);
 	damage_plan_bursts(&plan, 0, 0, trial->bytes.n, BURSTS_QUICK, &rng);
 	damage_plan_blocks(&plan, 0, trial->bytes.n, 16);
-	damage_run("bytes", &plan, names, bytes_try, trial);
+	damage_run("bytes", name, &plan, names, bytes_try, trial);
 	damage_plan_done(&plan);
 }
 

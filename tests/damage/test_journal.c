@@ -143,7 +143,7 @@ START_TEST(journal_files)
 		damage_plan_bursts(&plan, i, 0, n, BURSTS_QUICK, &rng);
 		damage_plan_blocks(&plan, i, n, BLOCK);
 	}
-	damage_run("journal", &plan, names, log_try, &trial);
+	damage_run("journal", "files", &plan, names, log_try, &trial);
 	damage_plan_done(&plan);
 	sample_end(&trial.sample);
 }
@@ -173,7 +173,7 @@ START_TEST(journal_stores)
 		damage_plan_bursts(&plan, i, 0, n, WHOLE_QUICK, &rng);
 		damage_plan_blocks(&plan, i, n, BLOCK);
 	}
-	damage_run("journal", &plan, names, store_try, &sample);
+	damage_run("journal", "stores", &plan, names, store_try, &sample);
 	damage_plan_done(&plan);
 	sample_end(&sample);
 }

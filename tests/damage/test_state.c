@@ -13,6 +13,8 @@ enum {
 	FLIPS_QUICK = 500,
 	BURSTS_QUICK = 200,
 	FLIPS_ZEROES = 20,
+	LOG_TAIL = 16 << 10,
+	LOG_STEP = 40,
 	PAGE = 4096,
 	SECTOR = 512
 };
@@ -20,7 +22,13 @@ enum {
 struct state_trial {
 	struct sample sample;
 	const struct sample_image *image;
+	const char *name;
 	size_t share; /* quick setting: one of so many flips and bursts */
+	/*
+	 * A kill took the parking with it, and damage of the log may take what
+	 * bent the state: then it opens as the journal says.
+	 */
+	bool is_bend_in_log;
 };
 
 static enum damage_outcome outcome_wrong(char why[DAMAGE_WHY_MAX],
@@ -64,6 +72,7 @@ static enum damage_outcome state_try(void *ctx, const struct damage *damage,
 	struct mbj_error err = {.rc = MBJ_OK};
 	struct sample_content content;
 	bool is_named = false;
+	bool is_anew;
 	enum mbj_rc rc;
 
 	sample_restore(sample, trial->image, damage, (struct mbj_bytes){0});
@@ -74,15 +83,31 @@ static enum damage_outcome state_try(void *ctx, const struct damage *damage,
 	}
 	if (rc < 0)
 		return outcome_wrong(why, "open", &err);
-	if (!sample_content_equal(&content, recovery.is_rebuilt
-						    ? &sample->anew
-						    : &sample->content))
+	is_anew = sample_content_equal(&content, &sample->anew);
+	if (recovery.is_rebuilt || trial->is_bend_in_log
+		    ? !is_anew
+		    : !sample_content_equal(&content, &sample->content))
 		return outcome_wrong(why, "other content", &err);
 	if (recovery.is_rebuilt && recovery.reason[0] == '\0')
 		return outcome_wrong(why, "no reason", &err);
 	if (is_named)
 		return DAMAGE_NAMED;
 	return recovery.is_rebuilt ? DAMAGE_REBUILT : DAMAGE_HARMLESS;
+}
+
+/* Each record at the end of the log, of which some are short. */
+static void log_plan(struct damage_plan *plan, unsigned index,
+		     const struct sample_file *file)
+{
+	struct damage damage = {(uint16_t)index, DAMAGE_FLIP, 1, 0, 1};
+	size_t at = file->used < LOG_TAIL ? 0 : file->used - LOG_TAIL;
+
+	if (strncmp(file->name, "state/log.", 10) != 0)
+		return;
+	for (; at < file->used; at += LOG_STEP) {
+		damage.at = 8 * (uint64_t)at;
+		damage_plan_add(plan, &damage);
+	}
 }
 
 static void state_run(struct state_trial *trial, uint64_t seed)
@@ -105,13 +130,15 @@ static void state_run(struct state_trial *trial, uint64_t seed)
 				   BURSTS_QUICK / trial->share, &rng);
 		if (damage_is_long())
 			damage_plan_blocks(&plan, i, file->used, SECTOR);
+		if (trial->is_bend_in_log)
+			log_plan(&plan, i, file);
 		/* A log ends in megabytes of zeroes: some of them. */
 		if (file->n > file->used + PAGE)
 			damage_plan_flips(&plan, i, file->used,
 					  file->used + PAGE, FLIPS_ZEROES,
 					  &rng);
 	}
-	damage_run("state", &plan, names, state_try, trial);
+	damage_run("state", trial->name, &plan, names, state_try, trial);
 	damage_plan_done(&plan);
 }
 
@@ -122,7 +149,7 @@ static void state_run(struct state_trial *trial, uint64_t seed)
  */
 START_TEST(state_closed)
 {
-	struct state_trial trial = {.share = 1};
+	struct state_trial trial = {.name = "state_closed", .share = 1};
 
 	sample_begin(&trial.sample, 5);
 	trial.image = &trial.sample.late;
@@ -137,7 +164,7 @@ END_TEST
  */
 START_TEST(state_killed)
 {
-	struct state_trial trial = {.share = 1};
+	struct state_trial trial = {.name = "state_killed", .share = 1};
 
 	sample_begin(&trial.sample, 6);
 	trial.image = &trial.sample.live;
@@ -153,7 +180,7 @@ END_TEST
  */
 START_TEST(state_parked)
 {
-	struct state_trial trial = {.share = 5};
+	struct state_trial trial = {.name = "state_parked", .share = 5};
 
 	sample_replica_begin(&trial.sample, 9, false);
 	trial.image = &trial.sample.late;
@@ -168,7 +195,7 @@ END_TEST
  */
 START_TEST(state_parked_killed)
 {
-	struct state_trial trial = {.share = 5};
+	struct state_trial trial = {.name = "state_parked_killed", .share = 5};
 
 	sample_replica_begin(&trial.sample, 10, true);
 	trial.image = &trial.sample.live;
@@ -179,11 +206,15 @@ END_TEST
 
 /*
  * Goal: the same where the kill took the parking with it, so that the state
- * contradicts its own journal: it is made anew.  Method: as above.
+ * contradicts its own journal: it is made anew, or what bent it was lost too
+ * and the journal's groups are taken once more.  Method: as above, and each
+ * record at the end of the log.
  */
 START_TEST(state_parking_killed)
 {
-	struct state_trial trial = {.share = 5};
+	struct state_trial trial = {.name = "state_parking_killed",
+				    .share = 5,
+				    .is_bend_in_log = true};
 
 	sample_replica_begin(&trial.sample, 11, false);
 	trial.image = &trial.sample.live;
