@@ -342,6 +342,7 @@ static enum mbj_rc window_next(struct source_stream *s, struct mbj_error *err)
 		s->ahead = spent;
 		s->is_here = false;
 		window_clear(&s->ahead);
+		mbj_buf_clear(&s->lost);
 		s->held = 0;
 	}
 	if (rc == MBJ_OK && s->window.fault.rc == MBJ_OK &&
@@ -375,6 +376,7 @@ static enum mbj_rc stream_seek(struct replay_source *source, struct mbj_lsn lsn,
 		return rc;
 	window_clear(&s->window);
 	window_clear(&s->ahead);
+	mbj_buf_clear(&s->lost);
 	s->is_here = false;
 	s->next = lsn;
 	s->fetch = lsn;
@@ -461,6 +463,7 @@ enum mbj_rc source_stream_wait(struct source_stream *s, uint32_t wait_ms,
 	MBJ_ASSERT(s->window.at == s->window.records.n);
 	MBJ_ASSERT(!s->is_asked && !s->is_here);
 	window_clear(&s->window);
+	mbj_buf_clear(&s->lost);
 	rc = fetch_ask(s, wait_ms, err);
 	if (rc == MBJ_OK)
 		rc = window_receive(s, wait_ms, &s->window, err);
@@ -516,6 +519,7 @@ enum mbj_rc source_stream_begin(struct source_stream *s,
 	mbj_buf_init(&s->window.records, WINDOW_MAX);
 	mbj_buf_init(&s->ahead.records, WINDOW_MAX);
 	mbj_buf_init(&s->asked, STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE);
+	mbj_buf_init(&s->lost, STREAM_CONTENTS_MAX * MBJ_HASH_SIZE);
 	rc = stream_link_begin(&s->link, options->in_fd, options->out_fd,
 			       options->stop_fd, options->timeout_ms,
 			       STREAM_SOURCE, err);
@@ -540,4 +544,5 @@ void source_stream_done(struct source_stream *s)
 	mbj_buf_done(&s->window.records);
 	mbj_buf_done(&s->ahead.records);
 	mbj_buf_done(&s->asked);
+	mbj_buf_done(&s->lost);
 }

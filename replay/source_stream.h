@@ -59,6 +59,9 @@ struct source_stream {
 	struct mbj_lsn applied;
 	struct mbj_lsn parked;
 	struct mbj_buf asked; /* contents, as they were asked for */
+	/* Digests of those that the source has not, of the last question in
+	 * this window. */
+	struct mbj_buf lost;
 };
 
 /*

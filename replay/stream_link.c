@@ -11,6 +11,9 @@
 
 #include <mbj/check.h>
 
+/* Whoever waits for the rate looks around so often. */
+enum { LOOK_MS = 1000 };
+
 static bool nonblock_set(int fd, int *ret_flags)
 {
 	*ret_flags = fcntl(fd, F_GETFL);
@@ -70,6 +73,14 @@ void stream_link_use(struct stream_link *link,
 						 plain_is_pending};
 
 	link->channel = channel != NULL ? *channel : plain;
+}
+
+void stream_link_look(struct stream_link *link,
+		      enum mbj_rc (*look)(void *ctx, struct mbj_error *err),
+		      void *ctx)
+{
+	link->look = look;
+	link->look_ctx = ctx;
 }
 
 void stream_link_pace(struct stream_link *link, uint64_t rate)
@@ -273,17 +284,45 @@ static enum mbj_rc bytes_receive(struct stream_link *link, uint8_t *p, size_t n,
 
 /* ----------------------------------------------------------------- frames */
 
-/* Until the rate lets something go; told to stop is heard meanwhile. */
+/* What somebody may wait for, who would think that the peer is gone. */
+static bool kind_is_urgent(enum stream_kind kind)
+{
+	return kind != STREAM_GROUPS && kind != STREAM_PIECE &&
+	       kind != STREAM_HERE && kind != STREAM_LOST &&
+	       kind != STREAM_OFFER;
+}
+
+/*
+ * So long, or until the peer is gone.  One that says nothing more may still
+ * read: gone is who does not.
+ */
+static enum mbj_rc peer_watch(struct stream_link *link, int64_t ms,
+			      struct mbj_error *err)
+{
+	bool is_gone = false;
+	enum mbj_rc rc;
+
+	rc = fd_wait(link, link->out, 0, mbj_monotonic_ms() + ms, &is_gone,
+		     err);
+	if (rc < 0 || !is_gone)
+		return rc;
+	link->is_ended = true;
+	return link_lose(link, err, "the peer hung up");
+}
+
+/* Until the rate lets something go; all else is looked at meanwhile. */
 static enum mbj_rc rate_wait(struct stream_link *link, struct mbj_error *err)
 {
-	bool is_ready = false;
 	enum mbj_rc rc = MBJ_OK;
-	int64_t ms;
+	int64_t ms = 1;
 
-	while (rc == MBJ_OK &&
-	       (ms = stream_rate_wait(&link->rate, mbj_monotonic_ms())) > 0)
-		rc = fd_wait(link, -1, 0, mbj_monotonic_ms() + ms, &is_ready,
-			     err);
+	while (rc == MBJ_OK && ms > 0) {
+		if (link->look != NULL)
+			rc = link->look(link->look_ctx, err);
+		ms = stream_rate_wait(&link->rate, mbj_monotonic_ms());
+		if (rc == MBJ_OK && ms > 0)
+			rc = peer_watch(link, ms < LOOK_MS ? ms : LOOK_MS, err);
+	}
 	return rc;
 }
 
@@ -295,7 +334,7 @@ enum mbj_rc stream_link_send(struct stream_link *link, enum stream_kind kind,
 
 	if (link->is_lost)
 		return link_lose(link, err, "the connection is lost");
-	if (kind == STREAM_GROUPS || kind == STREAM_PIECE) {
+	if (!kind_is_urgent(kind)) {
 		rc = rate_wait(link, err);
 		if (rc < 0)
 			return rc;

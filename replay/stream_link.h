@@ -9,8 +9,10 @@
  *   1. no frame, in or out, takes longer than timeout_ms;
  *   2. after a failure is_lost is set, and nothing more is sent or read;
  *   3. its memory is two frames, taken at the beginning;
- *   4. groups and pieces go no faster than the rate; all else goes at once, and
- *      counts.
+ *   4. groups, pieces and the answers about files go no faster than the rate;
+ *      all else, which somebody waits for, goes at once, and counts;
+ *   5. whoever waits for the rate sees within a second that the peer is gone,
+ *      that it is told to stop, and what look says.
  *
  * Threads: one.
  */
@@ -34,8 +36,10 @@ struct stream_link {
 	uint8_t *input;
 	struct mbj_buf output;
 	struct stream_rate rate; /* of what is sent; none at first */
-	bool is_lost;		 /* the connection failed, or its bytes */
-	bool is_told;		 /* stop_fd was readable */
+	enum mbj_rc (*look)(void *ctx, struct mbj_error *err);
+	void *look_ctx;
+	bool is_lost;  /* the connection failed, or its bytes */
+	bool is_told;  /* stop_fd was readable */
 	bool is_ended; /* the peer hung up, not within a frame of its */
 };
 
@@ -48,6 +52,13 @@ void stream_link_use(struct stream_link *link,
 		     const struct mbj_stream_channel *channel);
 /* No faster than so many bytes a second from now on; 0: as it was. */
 void stream_link_pace(struct stream_link *link, uint64_t rate);
+/*
+ * Before each frame that the rate may hold, and each second while it does: an
+ * error of look is that of the sending.  NULL: nothing is looked at.
+ */
+void stream_link_look(struct stream_link *link,
+		      enum mbj_rc (*look)(void *ctx, struct mbj_error *err),
+		      void *ctx);
 /* The descriptors block again as they did; they are the caller's. */
 void stream_link_done(struct stream_link *link);
 

@@ -11,6 +11,7 @@
 enum {
 	TOKEN = 1000,	   /* a byte: then a millisecond adds the rate */
 	SAVED_MS = 100,	   /* what is not used is saved up for so long */
+	OWED_MS = 2000,	   /* nobody owes more, but for one frame */
 	STEP_MS = 1 << 20, /* counted at once, so that nothing overflows */
 };
 
@@ -52,9 +53,17 @@ int64_t stream_rate_wait(struct stream_rate *r, int64_t now_ms)
 
 void stream_rate_spend(struct stream_rate *r, size_t n)
 {
+	int64_t cost = (int64_t)n * TOKEN;
+	int64_t most = (int64_t)r->rate * OWED_MS;
+
 	MBJ_ASSERT(n <= STREAM_FRAME_MAX);
-	if (r->rate > 0)
-		r->tokens -= (int64_t)n * TOKEN;
+	if (r->rate == 0)
+		return;
+	r->tokens -= cost;
+	if (most < cost)
+		most = cost;
+	if (r->tokens < -most)
+		r->tokens = -most;
 }
 
 size_t stream_rate_piece(const struct stream_rate *r, size_t max)

@@ -2,8 +2,12 @@
  * How fast a stream may be: so many bytes a second, by a bucket of tokens.
  *
  * What is sent may go as long as nothing is owed; then it is owed, and the next
- * waits.  So a frame is never cut for it, and over any time no more goes than
- * the rate, a part of a second saved up, and one frame.
+ * waits.  So a frame is never cut for it, and of what waits no more goes over
+ * any time than the rate, a part of a second saved up, and one frame.
+ *
+ * What does not wait is owed as well, but never more than two seconds of the
+ * rate, or the one frame that is larger: whoever waits for it is not silent for
+ * longer.
  *
  * Pure: times are the caller's, milliseconds of a clock that does not go back.
  *
@@ -30,7 +34,8 @@ void stream_rate_init(struct stream_rate *r, int64_t now_ms);
 void stream_rate_lower(struct stream_rate *r, uint64_t rate, int64_t now_ms);
 /* Milliseconds until something may go, 0: now. */
 int64_t stream_rate_wait(struct stream_rate *r, int64_t now_ms);
-/* So many bytes went.  Requires: n is at most a frame. */
+/* So many bytes went, whether they waited or not.  Requires: n is at most a
+ * frame. */
 void stream_rate_spend(struct stream_rate *r, size_t n);
 /*
  * The most bytes that a piece should have, so that four go each second and

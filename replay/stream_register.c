@@ -134,6 +134,11 @@ enum mbj_rc stream_pause_check(struct stream_server *s, struct mbj_error *err)
 	return pause_fail(s, err);
 }
 
+enum mbj_rc stream_look(void *ctx, struct mbj_error *err)
+{
+	return stream_pause_check(ctx, err);
+}
+
 enum mbj_rc stream_pause_tell(struct stream_server *s, uint16_t version,
 			      struct mbj_error *err)
 {

@@ -195,9 +195,9 @@ enum mbj_rc stream_piece_flush(struct stream_server *s, enum stream_kind kind,
 			       struct mbj_error *err)
 {
 	struct stream_message m = {.data = mbj_buf_view(&s->piece)};
-	enum mbj_rc rc = stream_pause_check(s, err);
+	enum mbj_rc rc = MBJ_OK;
 
-	if (rc == MBJ_OK && s->piece.n > 0)
+	if (s->piece.n > 0)
 		rc = stream_link_send(&s->link, kind, &m, err);
 	mbj_buf_clear(&s->piece);
 	return rc;
@@ -455,6 +455,7 @@ static enum mbj_rc serve(struct stream_server *s,
 			       options->stop_fd, options->timeout_ms,
 			       STREAM_REPLICA, err);
 	stream_link_use(&s->link, options->channel);
+	stream_link_look(&s->link, stream_look, s);
 	stream_pace_take(s, options->rate);
 	if (rc == MBJ_OK)
 		rc = mbj_buf_ok(&s->piece, err);

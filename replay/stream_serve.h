@@ -86,6 +86,11 @@ bool stream_pause_look(struct stream_server *s, struct mbj_id instance);
 /* Returns: MBJ_EBUSY it is, and the connection is over. */
 enum mbj_rc stream_pause_check(struct stream_server *s,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * What a sender looks at while it sends (stream_link_look), ctx the server: is
+ * the replica paused?
+ */
+enum mbj_rc stream_look(void *ctx, struct mbj_error *err) MBJ_MUST_CHECK;
 /* Say so, to one that speaks up to version; never MBJ_OK. */
 enum mbj_rc stream_pause_tell(struct stream_server *s, uint16_t version,
 			      struct mbj_error *err) MBJ_MUST_CHECK;

@@ -213,6 +213,28 @@ START_TEST(rate_lower)
 }
 END_TEST
 
+/*
+ * Goal: what does not wait is never owed for long, however much it is; a frame
+ * is owed as a whole.  Method: many that nobody held; a large one.
+ */
+START_TEST(rate_owed)
+{
+	struct stream_rate r;
+	int64_t now = 1;
+
+	stream_rate_init(&r, now);
+	stream_rate_lower(&r, MBJ_STREAM_RATE_MIN, now);
+	for (int i = 0; i < 100000; i++)
+		stream_rate_spend(&r, 170);
+	ck_assert_int_eq(stream_rate_wait(&r, now), 2000);
+	now += 2000;
+	ck_assert_int_eq(stream_rate_wait(&r, now), 0);
+	for (int i = 0; i < 2; i++)
+		stream_rate_spend(&r, 64 * MBJ_STREAM_RATE_MIN);
+	ck_assert_int_eq(stream_rate_wait(&r, now), 64000);
+}
+END_TEST
+
 /* What cannot be counted is as fast as it goes: nobody waits, or for ever. */
 START_TEST(rate_huge)
 {
@@ -280,6 +302,101 @@ START_TEST(rate_asked)
 	}
 	ck_assert_int_eq(pieces, 3);
 	lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: that contents are lost is told no faster than they would come.  Method:
+ * a question for as many as there may be, of which the source has none.
+ */
+START_TEST(rate_lost)
+{
+	enum { RATE = 65536, LOST = STREAM_CONTENTS_MAX };
+	struct stream_message m = {.rate = RATE};
+	struct stream_message asked = {.count = LOST};
+	struct mbj_hash digest = {{0xd0}};
+	struct mbj_buf contents;
+	int64_t began;
+	struct lab lab;
+
+	lab_begin(&lab);
+	mbj_buf_init(&contents, BYTES_MAX);
+	for (int i = 0; i < LOST; i++) {
+		digest.b[1] = (uint8_t)i;
+		stream_content_put(&contents, &digest, 1);
+	}
+	asked.contents = mbj_buf_view(&contents);
+	mbj_buf_clear(&lab.requests);
+	hello_put(&lab.requests, 1, STREAM_VERSION, 0);
+	stream_encode(&lab.requests, STREAM_PACE, &m);
+	stream_encode(&lab.requests, STREAM_CONTENTS, &asked);
+	began = mbj_monotonic_ms();
+	OK(source_ask(lab.f.primary_dir, &lab.requests, &lab.answers, err));
+	ck_assert_uint_gt(lab.answers.n, (size_t)LOST * STREAM_HEAD_SIZE);
+	ck_assert_uint_le(lab.answers.n,
+			  (size_t)(mbj_monotonic_ms() - began + 100) * RATE /
+					  1000 +
+				  2 * STREAM_SMALL_MAX);
+	mbj_buf_done(&contents);
+	lab_end(&lab);
+}
+END_TEST
+
+/* Says that something is wrong at that look. */
+struct looker {
+	int looks;
+	int fails_at;
+};
+
+static enum mbj_rc looker_look(void *ctx, struct mbj_error *err)
+{
+	struct looker *looker = ctx;
+
+	if (++looker->looks < looker->fails_at)
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_EBUSY, "looked at");
+}
+
+/*
+ * Goal: who waits for the rate looks around, before and meanwhile, and sees
+ * that the peer is gone.  Method: a frame that is owed for a minute, one that
+ * does not wait, and behind them one of each kind that does.
+ */
+START_TEST(rate_looks)
+{
+	static const struct {
+		enum stream_kind kind;
+		int fails_at;
+	} cases[] = {{STREAM_PIECE, 2}, {STREAM_GROUPS, 2}, {STREAM_HERE, 2},
+		     {STREAM_LOST, 2},	{STREAM_OFFER, 2},  {STREAM_PIECE, 3},
+		     {STREAM_PIECE, 0}};
+	enum { OWED = 64 * MBJ_STREAM_RATE_MIN };
+	static uint8_t bytes[OWED];
+	struct stream_message m = {.data = mbj_bytes_make(bytes, OWED),
+				   .error = {.rc = MBJ_ENOTFOUND}};
+	struct looker looker = {0, cases[_i].fails_at};
+	bool is_gone = looker.fails_at == 0;
+	struct stream_link link;
+	struct mbj_error why;
+	struct pair pair;
+	enum mbj_rc rc;
+
+	pair_open(&pair);
+	OK(stream_link_begin(&link, pair.near, pair.near, -1, 60000,
+			     STREAM_REPLICA, err));
+	stream_link_pace(&link, MBJ_STREAM_RATE_MIN);
+	stream_link_look(&link, is_gone ? NULL : looker_look, &looker);
+	OK(stream_link_send(&link, STREAM_PIECE, &m, err));
+	OK(stream_link_send(&link, STREAM_END, &m, err));
+	if (is_gone)
+		(void)shutdown(pair.far, SHUT_RDWR);
+	m.data.n = 1;
+	rc = stream_link_send(&link, cases[_i].kind, &m, &why);
+	ck_assert_int_eq(rc, is_gone ? MBJ_EIO : MBJ_EBUSY);
+	ck_assert_int_eq(looker.looks, looker.fails_at);
+	ck_assert(link.is_ended == is_gone && link.is_lost == is_gone);
+	stream_link_done(&link);
+	pair_close(&pair);
 }
 END_TEST
 
@@ -401,6 +518,9 @@ TCase *test_pace_case(void)
 	tcase_add_loop_test(tcase, rate_bucket, 0, 3);
 	tcase_add_test(tcase, rate_lower);
 	tcase_add_loop_test(tcase, rate_huge, 0, 5);
+	tcase_add_test(tcase, rate_owed);
+	tcase_add_test(tcase, rate_lost);
+	tcase_add_loop_test(tcase, rate_looks, 0, 7);
 	tcase_add_test(tcase, rate_asked);
 	tcase_add_loop_test(tcase, rate_interrupted, 0, 2);
 	tcase_add_test(tcase, rate_followed);

@@ -31,6 +31,7 @@ static void many_append(struct many *m, unsigned count)
 	char text[16];
 
 	OK(mbj_store_blobs(m->f.primary, &blobs, err));
+	m->count = count;
 	for (unsigned i = 0; i < count; i++) {
 		(void)snprintf(text, sizeof(text), "number %04u", i);
 		steps[i] = (struct mbj_message_edit){.kind = MBJ_MESSAGE_APPEND,
@@ -38,6 +39,8 @@ static void many_append(struct many *m, unsigned count)
 						     .size = strlen(text)};
 		OK(mbj_blob_put(blobs, mbj_bytes_str(text), &steps[i].blob,
 				err));
+		m->wanted[i] = steps[i].blob;
+		m->sizes[i] = steps[i].size;
 	}
 	edit.kind = MBJ_EDIT_MESSAGES;
 	edit.account = mbj_bytes_str("alice");
@@ -77,8 +80,8 @@ static void wanted_list(struct many *m)
 	mbj_txn_abort(&txn);
 }
 
-/* A replica that has the groups, and none of the contents. */
-static void many_begin(struct many *m, unsigned count)
+/* A source that has lost the contents, and a replica that has nothing. */
+static void many_put(struct many *m, unsigned count)
 {
 	memset(m, 0, sizeof(*m));
 	m->options = MBJ_STORE_OPTIONS_INIT;
@@ -89,6 +92,12 @@ static void many_begin(struct many *m, unsigned count)
 	fixture_import(&m->f, "alice", 2);
 	many_append(m, count);
 	blobs_move(m, "blobs", "aside");
+}
+
+/* A replica that has the groups, and none of the contents. */
+static void many_begin(struct many *m, unsigned count)
+{
+	many_put(m, count);
 	ck_assert_uint_eq(fixture_replay(&m->f).blobs_missing, count);
 	wanted_list(m);
 	ck_assert_uint_eq(m->count, count);
@@ -181,6 +190,32 @@ START_TEST(wanted_lost)
 END_TEST
 
 /*
+ * Goal: what is lost is asked for once as its group comes, and once as what is
+ * wanted: the traffic is that of the contents, not of their square.  Method: a
+ * group of more than a question, all of it lost.
+ */
+START_TEST(wanted_lost_in_group)
+{
+	enum { LOST = TOGETHER + 44 };
+	struct mbj_stream_result result;
+	struct many m;
+
+	many_put(&m, LOST);
+	hello_put(&m.requests, 1, 2, 0);
+	fetch_put(&m.requests, 1, 1 << 20);
+	for (int i = 0; i < 2; i++) {
+		together_put(&m, 0, TOGETHER);
+		together_put(&m, TOGETHER, LOST - TOGETHER);
+	}
+	fetch_put(&m.requests, LAST + 1, 1 << 20);
+	result = order_check(&m);
+	ck_assert_uint_eq(result.replay.applied.v, LAST);
+	ck_assert_uint_eq(m.count, LOST);
+	many_end(&m);
+}
+END_TEST
+
+/*
  * Goal: with the connection gone nothing more is asked for, or looked for.
  * Method: a source that leaves after the first question.
  */
@@ -212,6 +247,7 @@ TCase *test_wanted_case(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, wanted_between);
 	tcase_add_test(tcase, wanted_lost);
+	tcase_add_test(tcase, wanted_lost_in_group);
 	tcase_add_test(tcase, wanted_left);
 	return tcase;
 }
