@@ -109,12 +109,10 @@ static int store_kind(const char *name)
 		STORE_PART_NAME,     STORE_RESERVE_NAME,
 		STORE_REPLICAS_NAME, STORE_IMAGE_NAME,
 		STORE_AUDIT_NAME,    STORE_AUDIT_DAMAGED_NAME,
-		STORE_SKIPS_NAME,    STORE_SKIPS_DAMAGED_NAME,
 		MBJ_SERVICE_SOCKET};
 	static const char *const coming[] = {SUPERBLOCK_NAME ".new",
 					     STORE_BACKUP_NAME ".new",
 					     STORE_AUDIT_NAME ".new",
-					     STORE_SKIPS_NAME ".new",
 					     MBJ_SERVICE_SOCKET ".new"};
 
 	if (is_one_of(name, known, sizeof(known) / sizeof(known[0])))

@@ -38,8 +38,6 @@
 #define STORE_RESERVE_NAME	 "reserve"
 #define STORE_AUDIT_NAME	 "audit"
 #define STORE_AUDIT_DAMAGED_NAME "audit.damaged"
-#define STORE_SKIPS_NAME	 "skips"
-#define STORE_SKIPS_DAMAGED_NAME "skips.damaged"
 
 enum {
 	/* Records of one batch: room for one group of the largest size more. */

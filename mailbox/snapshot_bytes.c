@@ -314,7 +314,7 @@ static bool message_record_is_good(const struct snapshot_record *r)
 bool snapshot_record_is_good(const struct snapshot_record *r)
 {
 	struct mbj_account account;
-	struct record_aside aside;
+	struct mbj_parked parked;
 	struct mbj_intent intent;
 	struct blob_count blob;
 	uint32_t uidvalidity;
@@ -325,7 +325,7 @@ bool snapshot_record_is_good(const struct snapshot_record *r)
 		       record_account_decode(MBJ_ID_ROOT, r->value, &account);
 	case TABLE_PARKED:
 		return r->key.n == 0 &&
-		       record_aside_decode(MBJ_ID_ROOT, r->value, &aside);
+		       record_parked_decode(MBJ_ID_ROOT, r->value, &parked);
 	case TABLE_MAILBOXES:
 	case TABLE_TOMBSTONES:
 	case TABLE_CONTENTS:

@@ -90,9 +90,7 @@ struct snapshot_sum {
 	bool is_account;	    /* else: what is left of a dead one */
 	bool is_dead;		    /* it has the tombstone of one */
 	bool is_parked;		    /* set aside where it was written */
-	bool is_skipped;	    /* groups of it were given up there */
-	struct mbj_skipped skipped;
-	uint64_t records; /* of any table */
+	uint64_t records;	    /* of any table */
 	struct mbj_buf name;
 	struct mbj_buf values;	    /* of the account's element */
 	struct mbj_buf element;	    /* what is summed up now */
@@ -184,6 +182,7 @@ enum mbj_rc snapshot_sum_add(struct snapshot_sum *sum,
 /* MBJ_ECORRUPT where sums and counts are not those that the account has. */
 enum mbj_rc snapshot_sum_judge(const struct snapshot_sum *sum,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
+void snapshot_digest_add(struct mbj_digest *sum, const struct mbj_digest *more);
 
 /* ------------------------------------------------------- snapshot_read.c */
 

@@ -118,7 +118,7 @@ static enum mbj_rc record_write(struct writing *w, enum db_table table,
 	    record_account_decode(w->chunk.account, value, &account)) {
 		w->info.accounts++;
 		w->info.messages += account.message_count;
-		mbj_digest_join(&w->info.digest, &account.digest);
+		snapshot_digest_add(&w->info.digest, &account.digest);
 	}
 	snapshot_record_encode(&w->payload, &record);
 	if (w->payload.n < SNAPSHOT_CHUNK_FULL)

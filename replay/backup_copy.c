@@ -19,7 +19,6 @@
 #include <mbj/collect.h>
 #include <mbj/message.h>
 #include <mbj/replay.h>
-#include <mbj/skips.h>
 
 /*
  * Between two attempts the source was collected, which its owner does alone
@@ -165,8 +164,6 @@ static enum mbj_rc groups_take(struct backup_copy *copy,
 	options.until = copy->until;
 	options.is_duplicating = true;
 	rc = beginning_take(copy, err);
-	if (rc == MBJ_OK)
-		rc = mbj_skips_adopt(copy->store, copy->source, err);
 	if (rc == MBJ_OK)
 		rc = mbj_replay_journal(copy->store, copy->source, &options,
 					ret_replayed, err);

@@ -25,7 +25,6 @@
 
 #include <mbj/audit.h>
 #include <mbj/check.h>
-#include <mbj/skips.h>
 #include <mbj/trim.h>
 
 #include "quarantine_run.h"
@@ -403,9 +402,6 @@ static enum mbj_rc account_make(struct resync *resync, struct mbj_error *err)
 		if (kept == MBJ_OK)
 			kept = resync_note(resync, rc,
 					   rc < 0 ? said.message : "", &why);
-		if (kept == MBJ_OK && rc == MBJ_OK)
-			kept = mbj_skips_drop(resync->store, resync->account,
-					      &why);
 		if (kept < 0 && err != NULL)
 			*err = why;
 		rc = kept < 0 ? kept : rc;

@@ -39,8 +39,6 @@ TCase *test_replay_case(void);
 TCase *test_resync_case(void);
 TCase *test_seed_case(void);
 TCase *test_served_case(void);
-TCase *test_skip_case(void);
-TCase *test_skips_case(void);
 TCase *test_source_case(void);
 TCase *test_stack_case(void);
 TCase *test_stream_case(void);

@@ -19,8 +19,7 @@ int main(void)
 		test_stream_peer_case,	  test_outside_case,
 		test_turn_case,		  test_verify_case,
 		test_offer_case,	  test_wanted_case,
-		test_pace_case,		  test_skip_case,
-		test_skips_case,	  test_poison_case,
+		test_pace_case,		  test_poison_case,
 		test_mend_bad_case,
 	};
 

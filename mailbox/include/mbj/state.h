@@ -177,18 +177,6 @@ struct mbj_parked {
 	struct mbj_bytes reason; /* one line, <= MBJ_ERROR_MESSAGE_MAX */
 };
 
-/*
- * Groups of one account that were given up: it is known to differ from what its
- * journal says, and by how much its digest does.
- */
-struct mbj_skipped {
-	struct mbj_id account;
-	struct mbj_lsn first; /* given up: it differs from there on */
-	struct mbj_lsn last;
-	uint64_t count;
-	struct mbj_digest lack; /* the recorded digest less the real one */
-};
-
 /* A full mailbox name: components joined by NUL, stored and comparison form. */
 struct mbj_path {
 	struct mbj_bytes stored;
@@ -291,10 +279,6 @@ enum mbj_rc mbj_txn_subscribed(struct mbj_txn *txn, struct mbj_id account,
 enum mbj_rc mbj_txn_parked_get(struct mbj_txn *txn, struct mbj_id account,
 			       struct mbj_parked *ret_parked,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
-enum mbj_rc mbj_txn_skipped_seek(struct mbj_txn *txn, struct mbj_id account,
-				 struct mbj_skipped *ret_skipped,
-				 bool *ret_is_found,
-				 struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * Scans, in key order; they flush first, so that they see everything.
@@ -340,10 +324,6 @@ enum mbj_rc mbj_scan_next_subscription(struct mbj_scan *scan,
 enum mbj_rc mbj_scan_next_parked(struct mbj_scan *scan,
 				 struct mbj_parked *ret_parked,
 				 struct mbj_error *err) MBJ_MUST_CHECK;
-/* Begun with mbj_scan_parked as well: both are in one table. */
-enum mbj_rc mbj_scan_next_skipped(struct mbj_scan *scan,
-				  struct mbj_skipped *ret_skipped,
-				  struct mbj_error *err) MBJ_MUST_CHECK;
 void mbj_scan_done(struct mbj_scan *scan);
 
 /*
@@ -469,11 +449,6 @@ enum mbj_rc mbj_txn_parked_set(struct mbj_txn *txn,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc mbj_txn_parked_clear(struct mbj_txn *txn, struct mbj_id account,
 				 struct mbj_error *err) MBJ_MUST_CHECK;
-enum mbj_rc mbj_txn_skipped_set(struct mbj_txn *txn,
-				const struct mbj_skipped *skipped,
-				struct mbj_error *err) MBJ_MUST_CHECK;
-enum mbj_rc mbj_txn_skipped_clear(struct mbj_txn *txn, struct mbj_id account,
-				  struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* ---------------------------------------------------------------- fsck */
 
