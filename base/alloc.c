@@ -28,6 +28,12 @@ void *mbj_alloc(size_t size)
 	return malloc(size == 0 ? 1 : size);
 }
 
+/* Apart, or compilers make a calloc(3) of this and a memset(3). */
+__attribute__((noinline)) static void *block_take(size_t size)
+{
+	return malloc(size);
+}
+
 void *mbj_calloc(size_t count, size_t size)
 {
 	if (count == 0 || size == 0)
@@ -36,10 +42,11 @@ void *mbj_calloc(size_t count, size_t size)
 	if (count > SIZE_MAX / size)
 		return NULL;
 	if (count * size <= ZEROED_BY_HAND_MAX) {
-		/* volatile, or compilers make a calloc(3) of the two. */
-		void *volatile p = malloc(count * size);
+		void *p = block_take(count * size);
 
-		return p == NULL ? NULL : memset(p, 0, count * size);
+		if (p != NULL)
+			memset(p, 0, count * size);
+		return p;
 	}
 	return calloc(count, size);
 }
