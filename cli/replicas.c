@@ -53,6 +53,9 @@ void cli_replica_state(const struct mbj_replica_note *note, struct mbj_buf *out)
 		mbj_buf_put_str(out, cli_replica_is_connected(note)
 					     ? "connected"
 					     : "away");
+	if (note->is_pause_damaged)
+		mbj_buf_put_str(out, ", its pause is damaged and holds nobody "
+				     "(mbj resume removes it)");
 }
 
 bool cli_replica_is_connected(const struct mbj_replica_note *note)
@@ -80,12 +83,14 @@ void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
 			       ",\"received\":%" PRIu64 ",\"applied\":%" PRIu64
 			       ",\"parked\":%" PRIu64
 			       ",\"connected\":%s,\"pausedMs\":%" PRIu64
-			       ",\"heardAgo\":%" PRIu64,
+			       ",\"pauseDamaged\":%s,\"heardAgo\":%" PRIu64,
 			       note->received.v, note->applied.v,
 			       note->parked.v,
 			       cli_replica_is_connected(note) ? "true"
 							      : "false",
-			       note->paused_ms, cli_replica_heard_s(note));
+			       note->paused_ms,
+			       note->is_pause_damaged ? "true" : "false",
+			       cli_replica_heard_s(note));
 		if (mbj_replica_lag(note, boot, &lag))
 			mbj_buf_format(out, ",\"lagMs\":%" PRIu64 "}", lag);
 		else
@@ -157,6 +162,16 @@ size_t cli_replicas_away(const struct mbj_replica_note *notes, size_t count,
 		away += notes[i].paused_ms == 0 &&
 			(!mbj_replica_lag(&notes[i], boot, &lag) || lag >= ms);
 	return away;
+}
+
+size_t cli_replicas_pause_damaged(const struct mbj_replica_note *notes,
+				  size_t count)
+{
+	size_t damaged = 0;
+
+	for (size_t i = 0; i < count; i++)
+		damaged += notes[i].is_pause_damaged;
+	return damaged;
 }
 
 size_t cli_replicas_paused(const struct mbj_replica_note *notes, size_t count,

@@ -38,6 +38,9 @@ void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
  */
 size_t cli_replicas_away(const struct mbj_replica_note *notes, size_t count,
 			 uint64_t ms);
+/* How many have a pause that cannot be read. */
+size_t cli_replicas_pause_damaged(const struct mbj_replica_note *notes,
+				  size_t count);
 /* How many are paused, and for how many milliseconds at most. */
 size_t cli_replicas_paused(const struct mbj_replica_note *notes, size_t count,
 			   uint64_t *ret_ms);

@@ -78,8 +78,30 @@ static enum mbj_rc meant_load(struct meant *meant, const struct mbj_id *one,
 	return MBJ_OK;
 }
 
+/*
+ * None is registered that is meant, by text, or at all.  A pause that is there
+ * without a note ends by its instance all the same.
+ */
+static enum mbj_rc meant_lack(const struct meant *meant,
+			      const struct cli_call *call, const char *text,
+			      bool is_over, struct mbj_error *err)
+{
+	struct mbj_id one;
+
+	if (text == NULL)
+		return mbj_error_set(err, MBJ_ENOTFOUND, "%s knows no replica",
+				     meant->dir);
+	if (is_over && mbj_id_parse(mbj_bytes_str(text), &one))
+		return call->options.is_dry_run
+			       ? MBJ_OK
+			       : mbj_replica_pause(NULL, meant->dir, one, 0,
+						   err);
+	return mbj_error_set(err, MBJ_ENOTFOUND, "%s knows no replica \"%s\"",
+			     meant->dir, text);
+}
+
 static enum mbj_rc meant_find(struct meant *meant, const struct cli_call *call,
-			      struct mbj_error *err)
+			      bool is_over, struct mbj_error *err)
 {
 	const char *text = call->operand_count > 1 ? call->operands[1] : NULL;
 	struct mbj_id one;
@@ -95,12 +117,7 @@ static enum mbj_rc meant_find(struct meant *meant, const struct cli_call *call,
 		rc = meant_load(meant, &one, err);
 	if (rc < 0 || meant->count > 0)
 		return rc;
-	if (text != NULL)
-		return mbj_error_set(err, MBJ_ENOTFOUND,
-				     "%s knows no replica \"%s\"", meant->dir,
-				     text);
-	return mbj_error_set(err, MBJ_ENOTFOUND, "%s knows no replica",
-			     meant->dir);
+	return meant_lack(meant, call, text, is_over, err);
 }
 
 static enum mbj_rc meant_pause(struct meant *meant, const struct cli_call *call,
@@ -126,7 +143,7 @@ static int pause_run(const struct cli_call *call, uint64_t ms)
 	struct mbj_buf out;
 	enum mbj_rc rc;
 
-	rc = meant_find(&meant, call, &err);
+	rc = meant_find(&meant, call, ms == 0, &err);
 	if (rc == MBJ_OK)
 		rc = meant_pause(&meant, call, ms, &err);
 	if (rc < 0) {

@@ -129,6 +129,7 @@ static void judge_paused(struct verdict *v, const struct cli_status *status)
 static void judge_replicas(struct verdict *v, const struct cli_status *status)
 {
 	uint64_t lag = 0;
+	size_t damaged;
 
 	if (status->replicas_bad > 0)
 		found(v, VERDICT_WARNING, VERDICT_KIND_REPLICAS_BAD,
@@ -136,6 +137,11 @@ static void judge_replicas(struct verdict *v, const struct cli_status *status)
 		      status->replicas_bad);
 	if (status->replica_count == 0)
 		return;
+	damaged = cli_replicas_pause_damaged(status->replicas,
+					     status->replica_count);
+	if (damaged > 0)
+		found(v, VERDICT_WARNING, VERDICT_KIND_PAUSE_BAD,
+		      "the pause of %zu replicas cannot be read", damaged);
 	judge_paused(v, status);
 	if (!cli_replicas_best(status->replicas, status->replica_count, &lag)) {
 		found(v, VERDICT_WARNING, VERDICT_KIND_REPLICAS,

@@ -45,6 +45,9 @@ enum verdict_level {
 	  "What it lacks keeps the journal from being trimmed. Begin its "     \
 	  "service, or have it forgotten where it is gone for good.",          \
 	  "mbj replicas STORE")                                                \
+	X(PAUSE_BAD,                                                           \
+	  "It holds nobody. Ending it removes it; pause again who is to be.",  \
+	  "mbj resume STORE")                                                  \
 	X(PAUSED,                                                              \
 	  "Somebody wanted it; it goes on by itself when that time is over.",  \
 	  "mbj resume STORE")                                                  \

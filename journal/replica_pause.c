@@ -119,10 +119,7 @@ enum mbj_rc replica_pause_left(const struct mbj_sys *sys, const char *path,
 		 (rc == MBJ_OK &&
 		  (!pause_decode(mbj_buf_view(&bytes), &pause) ||
 		   !mbj_id_equal(pause.instance, instance))))
-		rc = mbj_error_set(err, MBJ_ECORRUPT,
-				   "%s is damaged and pauses nobody: \"mbj "
-				   "resume\" removes it",
-				   file);
+		rc = mbj_error_set(err, MBJ_ECORRUPT, "%s is damaged", file);
 	else if (rc == MBJ_OK)
 		*ret_ms = pause_rest(sys, &pause);
 	mbj_buf_done(&bytes);
@@ -149,8 +146,10 @@ enum mbj_rc replica_pause_remove(const struct mbj_sys *sys, const char *path,
 
 	pause_name(instance, name);
 	rc = mbj_path_join(file, path, name, err);
-	if (rc < 0 || !mbj_path_exists(sys, file))
+	if (rc < 0)
 		return rc;
+	if (!mbj_path_exists(sys, file))
+		return MBJ_ENOTFOUND;
 	rc = mbj_file_remove(sys, file, err);
 	return rc == MBJ_OK ? mbj_dir_sync(sys, path, err) : rc;
 }
@@ -179,17 +178,22 @@ static enum mbj_rc pause_write(const struct mbj_sys *sys, const char *path,
 	return rc;
 }
 
-/* With the lock, so that it is not forgotten meanwhile. */
+/*
+ * With the lock, so that it is not forgotten meanwhile.  A pause may be there
+ * without a note, or beside one that is damaged: it ends all the same.
+ */
 static enum mbj_rc pause_set(const struct mbj_sys *sys, const char *path,
 			     struct mbj_id instance, uint64_t ms,
 			     struct mbj_error *err)
 {
 	char id[MBJ_ID_TEXT_SIZE];
 	char file[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
+	enum mbj_rc rc = MBJ_ENOTFOUND;
 
 	if (ms == 0)
-		return replica_pause_remove(sys, path, instance, err);
+		rc = replica_pause_remove(sys, path, instance, err);
+	if (rc != MBJ_ENOTFOUND)
+		return rc;
 	mbj_id_print(instance, id);
 	rc = mbj_path_join(file, path, id, err);
 	if (rc < 0)
@@ -197,7 +201,7 @@ static enum mbj_rc pause_set(const struct mbj_sys *sys, const char *path,
 	if (!mbj_path_exists(sys, file))
 		return mbj_error_set(err, MBJ_ENOTFOUND,
 				     "%s knows no replica %s", path, id);
-	return pause_write(sys, path, instance, ms, err);
+	return ms == 0 ? MBJ_OK : pause_write(sys, path, instance, ms, err);
 }
 
 enum mbj_rc mbj_replica_pause(const struct mbj_sys *sys, const char *dir,

@@ -117,6 +117,7 @@ static bool note_decode(struct mbj_bytes bytes, struct mbj_replica_note *note)
 	note->is_connected = (flags & IS_CONNECTED) != 0;
 	note->is_certified = false;
 	note->paused_ms = 0;
+	note->is_pause_damaged = false;
 	if (name.n > 0)
 		memcpy(note->name, name.p, name.n);
 	note->name[name.n] = '\0';
@@ -320,6 +321,18 @@ enum mbj_rc mbj_replica_note_save(const struct mbj_sys *sys, const char *dir,
 	return rc;
 }
 
+/* Of a pause that cannot be read it is noted that it is so. */
+static enum mbj_rc pause_note(const struct mbj_sys *sys, const char *path,
+			      struct mbj_replica_note *note,
+			      struct mbj_error *err)
+{
+	enum mbj_rc rc = replica_pause_left(sys, path, note->instance,
+					    &note->paused_ms, err);
+
+	note->is_pause_damaged = rc < 0 && rc != MBJ_ENOMEM;
+	return note->is_pause_damaged ? MBJ_OK : rc;
+}
+
 enum mbj_rc mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
 				   struct mbj_replica_note **ret_notes,
 				   size_t *ret_count, size_t *ret_bad,
@@ -359,8 +372,7 @@ enum mbj_rc mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
 		notes = array;
 		rc = note_load(sys, path, id, &notes[count], err);
 		if (rc == MBJ_OK)
-			rc = replica_pause_left(sys, path, id,
-						&notes[count++].paused_ms, err);
+			rc = pause_note(sys, path, &notes[count++], err);
 		if (rc == MBJ_ENOTFOUND) { /* forgotten meanwhile */
 			rc = MBJ_OK;
 		} else if (rc < 0 && ret_bad != NULL && rc != MBJ_ENOMEM) {
@@ -378,30 +390,53 @@ enum mbj_rc mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
 	return MBJ_OK;
 }
 
+/* With the lock. */
+static enum mbj_rc replica_remove(const struct mbj_sys *sys, const char *dir,
+				  const char *path, struct mbj_id instance,
+				  struct mbj_error *err)
+{
+	char file[MBJ_PATH_TEXT_MAX];
+	char name[MBJ_ID_TEXT_SIZE];
+	bool is_there;
+	enum mbj_rc rc;
+
+	mbj_id_print(instance, name);
+	rc = mbj_path_join(file, path, name, err);
+	if (rc < 0)
+		return rc;
+	is_there = mbj_path_exists(sys, file);
+	/* A pause without a replica would be one that comes back's. */
+	rc = replica_pause_remove(sys, path, instance, err);
+	if (rc == MBJ_ENOTFOUND && !is_there)
+		return mbj_error_set(err, MBJ_ENOTFOUND,
+				     "%s knows no replica %s", dir, name);
+	if (rc == MBJ_ENOTFOUND)
+		rc = MBJ_OK;
+	if (rc == MBJ_OK && is_there)
+		rc = mbj_file_remove(sys, file, err);
+	if (rc == MBJ_OK && is_there)
+		rc = mbj_dir_sync(sys, path, err);
+	return rc;
+}
+
 enum mbj_rc mbj_replica_forget(const struct mbj_sys *sys, const char *dir,
 			       struct mbj_id instance, struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
-	char file[MBJ_PATH_TEXT_MAX];
-	char name[MBJ_ID_TEXT_SIZE];
+	struct mbj_file lock = MBJ_FILE_CLOSED;
 	enum mbj_rc rc;
 
 	sys = sys != NULL ? sys : mbj_sys_posix();
-	mbj_id_print(instance, name);
 	rc = replicas_path(path, dir, err);
+	if (rc == MBJ_OK && !mbj_path_exists(sys, path))
+		rc = mbj_error_set(err, MBJ_ENOTFOUND,
+				   "%s has no register of replicas", dir);
 	if (rc == MBJ_OK)
-		rc = mbj_path_join(file, path, name, err);
+		rc = replicas_lock(sys, path, &lock, err);
 	if (rc < 0)
 		return rc;
-	if (!mbj_path_exists(sys, file))
-		return mbj_error_set(err, MBJ_ENOTFOUND,
-				     "%s knows no replica %s", dir, name);
-	/* A pause without a replica would be one that comes back's. */
-	rc = replica_pause_remove(sys, path, instance, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_remove(sys, file, err);
-	if (rc == MBJ_OK)
-		rc = mbj_dir_sync(sys, path, err);
+	rc = replica_remove(sys, dir, path, instance, err);
+	mbj_file_close(&lock);
 	return rc;
 }
 

@@ -18,12 +18,12 @@ enum mbj_rc replicas_lock(const struct mbj_sys *sys, const char *path,
 
 /*
  * What is left of a replica's pause, 0: it is not paused.
- * Returns: MBJ_ECORRUPT naming the file, *ret_ms 0.
+ * Returns: MBJ_ECORRUPT, MBJ_EIO, ...: it cannot be read, *ret_ms 0.
  */
 enum mbj_rc replica_pause_left(const struct mbj_sys *sys, const char *path,
 			       struct mbj_id instance, uint64_t *ret_ms,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
-/* Not there is as well. */
+/* With the lock.  Returns: MBJ_ENOTFOUND (without words), there is none. */
 enum mbj_rc replica_pause_remove(const struct mbj_sys *sys, const char *path,
 				 struct mbj_id instance,
 				 struct mbj_error *err) MBJ_MUST_CHECK;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Replicas that an operator pauses, or slows down: mbj pause, resume and --rate,
-with services of both sides, through a socket.  What a pause's file holds is test_replicas.c's, frames
+with services of both sides, through a socket.  What a pause's file holds is test_pauses.c's, frames
 are test_stream_frame.c's."""
 import os
 import pathlib
@@ -16,11 +16,15 @@ from test_watch import CRITICAL, WARNING, WELL, WatchCase  # noqa: E402
 
 # However slow the machine is, that is not lag yet.
 PATIENT = ("--warning", "3000", "--critical", "3000")
+SEGMENTS = os.environ.get("MBJ_SEGMENTS")
+GROWN = 80
 
 
 class Pause(WatchCase):
     def setUp(self):
         super().setUp()
+        if not SEGMENTS:
+            self.skipTest("MBJ_SEGMENTS names no mbj_segments")
         self.address = f"unix:{self.dir / 'replicas'}"
         self.source = self.replica = None
         self.addCleanup(lambda: [self.end(s, signal.SIGKILL) for s in (
@@ -59,6 +63,16 @@ class Pause(WatchCase):
     def deliver(self):
         self.mbj("deliver", self.p, "alice", stdin=b"hello")
 
+    def grow(self):
+        """Groups in several segments, of which a trim can take some."""
+        subprocess.run([SEGMENTS, str(self.p), "alice", "A", str(GROWN // 2)],
+                       check=True)
+
+    def trim(self):
+        """As much as goes; where the journal begins then."""
+        self.mbj("trim", self.p, "--keep-days", "0", "--keep-requests", "0")
+        return self.mbj("status", self.p, "--json").json()["journalFirst"]
+
     def is_told(self):
         upstream = self.upstream()
         return upstream["pausedMs"] > 0 and upstream["state"] == "waiting"
@@ -66,7 +80,8 @@ class Pause(WatchCase):
     def test_pause(self):
         """Goal: a paused replica gets nothing, all who look are told, and it
         goes on where it was.  Method: pause while it follows, an edit, status,
-        check, metrics of both sides; kill -9 of both sides; resume."""
+        check, metrics of both sides; kill -9 of both sides; a trim of several
+        segments, before and after; resume."""
         self.both_begin()
         paused = self.mbj("pause", self.p, "two", "--for", "2h", "--json")
         (one,) = paused.json()["list"]
@@ -103,24 +118,24 @@ class Pause(WatchCase):
             if again == 0:
                 self.end(self.replica, signal.SIGKILL)
                 self.end(self.source, signal.SIGKILL)
+                self.grow()
                 self.source_begin()
                 self.replica_begin()
                 self.until(self.is_told)
         # Lag counts, whoever wanted it; what is lacking there stays.
         self.until(lambda: self.replicas()[0]["lagMs"] >= 1000)
         self.check(CRITICAL, "--critical", "1", store=self.p)
-        self.mbj("trim", self.p, "--keep-days", "0", "--keep-requests", "0")
-        self.assertEqual(self.mbj("status", self.p, "--json")
-                         .json()["journalFirst"], 1)
+        self.assertEqual(self.trim(), 1)
         self.mbj("resume", self.p, "two")
         self.assertEqual(self.replicas()[0]["pausedMs"], 0)
         self.end(self.replica)
         self.replica_begin()
-        self.current_wait(2)
+        self.current_wait(2 + GROWN)
         self.assertEqual(self.upstream()["pausedMs"], 0)
         self.end(self.replica)
         self.end(self.source)
         self.mbj("verify", self.p, self.r)
+        self.assertGreater(self.trim(), 1)
 
     def test_ends(self):
         """Goal: a pause that nobody thinks of is over in time, and the replica
@@ -137,6 +152,13 @@ class Pause(WatchCase):
         self.current_wait(2)
         self.assertEqual(self.upstream()["pausedMs"], 0)
         self.assertEqual(self.replicas()[0]["pausedMs"], 0)
+        # What is left of it is damaged.
+        (file,) = (self.p / "replicas").glob("*.pause")
+        file.write_bytes(b"x" + file.read_bytes()[1:])
+        bad = "the pause of 1 replicas cannot be read"
+        self.assertIn(bad, run("check", self.p, *PATIENT).out)
+        self.mbj("resume", self.p / "socket")
+        self.assertNotIn(bad, run("check", self.p, *PATIENT).out)
 
     def test_once(self):
         """Goal: whoever comes to make a replica current at once is told why
@@ -209,11 +231,25 @@ class Pause(WatchCase):
         (file,) = (self.p / "replicas").glob("*.pause")
         whole = file.read_bytes()
         file.write_bytes(whole[:20] + b"x" + whole[21:])
-        bad = self.mbj("replicas", self.p, status=6)
-        self.assertIn(str(file), bad.err)
+        said = self.mbj("replicas", self.p).out
+        self.assertRegex(said, f"{file.stem} two: .*its pause is damaged")
+        self.assertTrue(self.replicas()[0]["pauseDamaged"])
+        self.mbj("trim", self.p)
+        self.assertIn("its pause is damaged", run("status", self.p).out)
         self.mbj("follow", self.r, "--once", "--exec", self.carrier)
         self.mbj("resume", self.p, file.stem)
         self.assertFalse(file.exists())
+        self.mbj("pause", self.p, "--for", "7d")
+        # So does one whose replica is not known any more.
+        (self.p / "replicas" / file.stem).unlink()
+        self.mbj("resume", self.p, file.stem, "--dry-run")
+        self.assertTrue(file.exists())
+        self.mbj("resume", self.p, file.stem)
+        self.assertFalse(file.exists())
+        self.mbj("resume", self.p, file.stem, status=FAILED)
+        self.deliver()
+        self.mbj("follow", self.r, "--once", "--name", "two", "--exec",
+                 self.carrier)
         self.mbj("pause", self.p, "--for", "7d")
         self.mbj("replicas", self.p, "--forget", "two")
         self.assertFalse(file.exists())

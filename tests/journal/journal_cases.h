@@ -56,6 +56,7 @@ TCase *test_plan_parts_case(void);
 TCase *test_plan_slots_case(void);
 TCase *test_plan_solve_case(void);
 TCase *test_rebuild_case(void);
+TCase *test_pauses_case(void);
 TCase *test_replicas_case(void);
 TCase *test_request_case(void);
 TCase *test_request_fault_case(void);

@@ -57,6 +57,7 @@ int main(void)
 		test_plan_solve_case,
 		test_rebuild_case,
 		test_replicas_case,
+		test_pauses_case,
 		test_request_case,
 		test_request_fault_case,
 		test_segment_case,

@@ -53,6 +53,9 @@ struct mbj_replica_note {
 	/* Not in the note, and not written with it: milliseconds that are left
 	 * of its pause, 0: it is not paused. */
 	uint64_t paused_ms;
+	/* Nor is this: its pause cannot be read, and so is none; ending it
+	 * removes it. */
+	bool is_pause_damaged;
 };
 
 /* What saving a note is: the first one of a session, its next, its last. */
@@ -82,8 +85,9 @@ enum mbj_rc mbj_replica_note_save(const struct mbj_sys *sys, const char *dir,
 
 /*
  * All of a store, by instance.  Ownership: the caller's, mbj_free.  Those that
- * cannot be read, or whose pause cannot, which then is none, are counted in
- * *ret_bad; where that is NULL, the first is an error.
+ * cannot be read are counted in *ret_bad; where that is NULL, the first is an
+ * error.  Whose pause cannot be read says so (is_pause_damaged), and is no
+ * error: nothing hangs on it.
  * Returns: MBJ_ECORRUPT naming the file, MBJ_ELIMIT.
  */
 MBJ_API enum mbj_rc
@@ -91,15 +95,18 @@ mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
 		       struct mbj_replica_note **ret_notes, size_t *ret_count,
 		       size_t *ret_bad, struct mbj_error *err) MBJ_MUST_CHECK;
 
-/* Its pause is over with it.  Returns: MBJ_ENOTFOUND.  Durability: on disk. */
+/*
+ * Its pause is over with it, also one that is there without it.
+ * Returns: MBJ_ENOTFOUND, MBJ_EBUSY (others are writing).  Durability: on disk.
+ */
 MBJ_API enum mbj_rc mbj_replica_forget(const struct mbj_sys *sys,
 				       const char *dir, struct mbj_id instance,
 				       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * Pause a registered replica from now on for so many milliseconds, whatever it
- * was paused for before; 0: it goes on.  Who serves it sees to that within
- * seconds.
+ * was paused for before; 0: it goes on, and need not be registered where it has
+ * a pause.  Who serves it sees to that within seconds.
  * Returns: MBJ_ENOTFOUND, MBJ_ELIMIT (more than MBJ_PAUSE_MS_MAX), MBJ_EBUSY
  * (others are writing).  Durability: on disk, or what was there before.
  */
