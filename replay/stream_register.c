@@ -14,7 +14,7 @@
 #include "stream_serve.h"
 
 /* Between writes of what is known of the replica. */
-enum { REGISTER_MS = 5000 };
+enum { REGISTER_MS = 5000, HEARD_US = REGISTER_MS * 1000 };
 
 /* -------------------------------------------------------------- register */
 
@@ -30,6 +30,30 @@ static enum mbj_rc register_write(struct stream_server *s,
 	s->note.current_ms = now - (int64_t)status.lag_ms;
 	s->note_ms = now + REGISTER_MS;
 	return mbj_replica_note_save(s->sys, s->dir, &s->note, turn, err);
+}
+
+static void note_hear(struct stream_server *s)
+{
+	s->note.heard_us = s->sys->now_us(s->sys->ctx);
+	s->note.heard_ms = mbj_monotonic_ms();
+	s->note.is_connected = true;
+}
+
+/*
+ * It takes what is sent: one answer may last for hours, and it is not away
+ * meanwhile.  What cannot be written is so with its next question.
+ */
+static void register_refresh(struct stream_server *s)
+{
+	int64_t since;
+
+	if (s->board == NULL || !s->note.is_connected)
+		return;
+	since = s->sys->now_us(s->sys->ctx) - s->note.heard_us;
+	if (since >= 0 && since < HEARD_US)
+		return;
+	note_hear(s);
+	(void)!register_write(s, MBJ_NOTE_NEXT, NULL);
 }
 
 enum mbj_rc stream_register(struct stream_server *s,
@@ -51,9 +75,7 @@ enum mbj_rc stream_register(struct stream_server *s,
 	s->note.received = where->received;
 	s->note.applied = where->applied;
 	s->note.parked = where->parked;
-	s->note.heard_us = s->sys->now_us(s->sys->ctx);
-	s->note.heard_ms = mbj_monotonic_ms();
-	s->note.is_connected = true;
+	note_hear(s);
 	if (!is_first && !is_back && s->note.heard_ms < s->note_ms &&
 	    was_current == status.was_current)
 		return MBJ_OK;
@@ -136,6 +158,7 @@ enum mbj_rc stream_pause_check(struct stream_server *s, struct mbj_error *err)
 
 enum mbj_rc stream_look(void *ctx, struct mbj_error *err)
 {
+	register_refresh(ctx);
 	return stream_pause_check(ctx, err);
 }
 

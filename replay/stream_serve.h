@@ -88,7 +88,7 @@ enum mbj_rc stream_pause_check(struct stream_server *s,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * What a sender looks at while it sends (stream_link_look), ctx the server: is
- * the replica paused?
+ * the replica paused?  And one that takes what is sent is heard.
  */
 enum mbj_rc stream_look(void *ctx, struct mbj_error *err) MBJ_MUST_CHECK;
 /* Say so, to one that speaks up to version; never MBJ_OK. */

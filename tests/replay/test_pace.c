@@ -1,6 +1,6 @@
 /*
  * Streams that are paused, and that are slow on purpose.  What a pause's file
- * holds is in tests/journal/test_replicas.c, services of both sides in
+ * holds is in tests/journal/test_pauses.c, services of both sides in
  * tests/cli/test_pause.py.
  */
 #include <pthread.h>
@@ -254,6 +254,14 @@ START_TEST(rate_huge)
 }
 END_TEST
 
+/* A clock that goes ten seconds whenever somebody looks. */
+static int64_t hasty_us(void *ctx)
+{
+	int64_t *now = ctx;
+
+	return *now += 10000000;
+}
+
 /* A content at the source that takes its time, and its question. */
 static void large_put(struct lab *lab, size_t size, struct mbj_buf *requests)
 {
@@ -400,6 +408,52 @@ START_TEST(rate_looks)
 }
 END_TEST
 
+/*
+ * Goal: a replica that takes what is sent is heard, however long one answer
+ * lasts.  Method: a content of sixteen pieces after the only fetch; time goes
+ * ten seconds with each look at it.
+ */
+START_TEST(rate_heard)
+{
+	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+	struct stream_message hello = {.version_lowest = 1,
+				       .version_highest = STREAM_VERSION};
+	struct mbj_replica_note *notes = NULL;
+	struct mbj_sys sys = *mbj_sys_posix();
+	int64_t began = 1000000000;
+	int64_t now = began;
+	size_t count = 0;
+	struct pair pair;
+	struct lab lab;
+
+	lab_begin(&lab);
+	pair_open(&pair);
+	sys.now_us = hasty_us;
+	sys.ctx = &now;
+	hello.instance = mbj_store_identity(lab.f.replica)->instance;
+	mbj_buf_clear(&lab.requests);
+	stream_encode(&lab.requests, STREAM_HELLO, &hello);
+	fetch_put(&lab.requests, 1, 1);
+	large_put(&lab, LARGE_SIZE / 2, &lab.requests);
+	ck_assert_int_eq(send(pair.far, lab.requests.p, lab.requests.n, 0),
+			 (ssize_t)lab.requests.n);
+	ck_assert_int_eq(shutdown(pair.far, SHUT_WR), 0);
+	options.in_fd = pair.near;
+	options.out_fd = pair.near;
+	options.sys = &sys;
+	options.is_registering = true;
+	OK(mbj_stream_send(lab.f.primary_dir, &options, err));
+	OK(mbj_replica_notes_load(NULL, lab.f.primary_dir, &notes, &count, NULL,
+				  err));
+	ck_assert_uint_eq(count, 1);
+	ck_assert_int_ge(notes[0].heard_us, began + 8 * INT64_C(10000000));
+	ck_assert(!notes[0].is_connected);
+	mbj_free(notes);
+	pair_close(&pair);
+	lab_end(&lab);
+}
+END_TEST
+
 static void *slow_run(void *context)
 {
 	struct mbj_stream_options *options = context;
@@ -522,6 +576,7 @@ TCase *test_pace_case(void)
 	tcase_add_test(tcase, rate_lost);
 	tcase_add_loop_test(tcase, rate_looks, 0, 7);
 	tcase_add_test(tcase, rate_asked);
+	tcase_add_test(tcase, rate_heard);
 	tcase_add_loop_test(tcase, rate_interrupted, 0, 2);
 	tcase_add_test(tcase, rate_followed);
 	return tcase;
