@@ -102,8 +102,13 @@ class Follow(PairCase):
         self.until(lambda: self.there(self.user + "2", "INBOX", 11))
         self.until(lambda: self.there(self.user, "B", 11))
         self.same_soon()
-        self.assertEqual(self.end_follower(signal.SIGTERM), 0, self.said())
-        self.assertEqual(self.said(), "")
+        # Dovecot's look-up of a user may be what the signal meets.
+        status, said = self.end_follower(signal.SIGTERM), self.said()
+        if status != 0:
+            self.assertEqual(status, 75, said)
+            self.assertIn("Failed to iterate through some users", said)
+        else:
+            self.assertEqual(said, "")
 
     def test_away(self):
         """Goal: the service may go and come again, also as the follower begins.
