@@ -172,6 +172,20 @@ class Network(CarrierCase):
                                [8:16], "little")
                 for store in (self.p, self.r, self.far)]
 
+    def contents_wait(self):
+        """A content that the middle one did not have yet when the last one
+        asked for it is asked for again a minute later."""
+        def there(store):
+            return {path.name for path in store.glob("blobs/??/*")}
+        for _ in range(4):
+            try:
+                self.until(lambda: there(self.p) <= there(self.r) &
+                           there(self.far))
+                return
+            except AssertionError:
+                pass
+        self.fail("contents are missing for good")
+
     def test_disturbed(self):
         """Goal: whatever a network does, and whoever is killed meanwhile, both
         replicas come to what the primary has, and what it acknowledged is there.
@@ -194,6 +208,7 @@ class Network(CarrierCase):
             wire.plain()
         lsn = self.marks()[0]
         self.until(lambda: self.marks() == [lsn] * 3)
+        self.contents_wait()
         for service in self.running:
             self.end(service)
         for store in (self.r, self.far):
