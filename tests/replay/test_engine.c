@@ -331,6 +331,15 @@ START_TEST(test_hello)
 }
 END_TEST
 
+/* The first, one within and the last: the table has each in its place. */
+START_TEST(test_names)
+{
+	ck_assert_str_eq(mbj_action_name(MBJ_ACTION_SKIP), "skip");
+	ck_assert_str_eq(mbj_action_name(MBJ_ACTION_PARK), "park");
+	ck_assert_str_eq(mbj_action_name(MBJ_ACTION_REFUSE), "refuse");
+}
+END_TEST
+
 TCase *test_engine_case(void)
 {
 	TCase *tcase = tcase_create("engine");
@@ -342,5 +351,6 @@ TCase *test_engine_case(void)
 	tcase_add_test(tcase, test_unsupported);
 	tcase_add_test(tcase, test_park_no_memory);
 	tcase_add_test(tcase, test_hello);
+	tcase_add_test(tcase, test_names);
 	return tcase;
 }
