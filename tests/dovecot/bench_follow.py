@@ -19,6 +19,7 @@ OTHERS = int(os.environ.get("MBJ_BENCH_ACCOUNTS", "0"))  # besides
 
 class Bench(Follow):
     test_day = test_away = test_wrong = test_killed = test_options = None
+    test_busy = None
 
     def setUp(self):
         for n in range(OTHERS):
