@@ -219,12 +219,7 @@ enum mbj_rc mbj_replica_pause(const struct mbj_sys *sys, const char *dir,
 				     "which is the longest",
 				     (unsigned long long)(ms / 1000),
 				     MBJ_PAUSE_MS_MAX / 1000);
-	rc = replicas_path(path, dir, err);
-	if (rc == MBJ_OK && !mbj_path_exists(sys, path))
-		rc = mbj_error_set(err, MBJ_ENOTFOUND,
-				   "%s has no register of replicas", dir);
-	if (rc == MBJ_OK)
-		rc = replicas_lock(sys, path, &lock, err);
+	rc = replicas_take(sys, dir, path, &lock, err);
 	if (rc < 0)
 		return rc;
 	rc = pause_set(sys, path, instance, ms, err);

@@ -251,8 +251,10 @@ static enum mbj_rc note_write(const struct mbj_sys *sys, const char *path,
 	return rc;
 }
 
-enum mbj_rc replicas_lock(const struct mbj_sys *sys, const char *path,
-			  struct mbj_file *ret_lock, struct mbj_error *err)
+/* Others are done in a moment, or something is wrong. */
+static enum mbj_rc replicas_lock(const struct mbj_sys *sys, const char *path,
+				 struct mbj_file *ret_lock,
+				 struct mbj_error *err)
 {
 	char file[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc;
@@ -271,6 +273,20 @@ enum mbj_rc replicas_lock(const struct mbj_sys *sys, const char *path,
 	if (rc < 0)
 		mbj_file_close(ret_lock);
 	return rc;
+}
+
+enum mbj_rc replicas_take(const struct mbj_sys *sys, const char *dir,
+			  char path[MBJ_PATH_TEXT_MAX],
+			  struct mbj_file *ret_lock, struct mbj_error *err)
+{
+	enum mbj_rc rc = replicas_path(path, dir, err);
+
+	if (rc < 0)
+		return rc;
+	if (!mbj_path_exists(sys, path))
+		return mbj_error_set(err, MBJ_ENOTFOUND,
+				     "%s has no register of replicas", dir);
+	return replicas_lock(sys, path, ret_lock, err);
 }
 
 static enum mbj_rc directory_make(const struct mbj_sys *sys, const char *dir,
@@ -427,12 +443,7 @@ enum mbj_rc mbj_replica_forget(const struct mbj_sys *sys, const char *dir,
 	enum mbj_rc rc;
 
 	sys = sys != NULL ? sys : mbj_sys_posix();
-	rc = replicas_path(path, dir, err);
-	if (rc == MBJ_OK && !mbj_path_exists(sys, path))
-		rc = mbj_error_set(err, MBJ_ENOTFOUND,
-				   "%s has no register of replicas", dir);
-	if (rc == MBJ_OK)
-		rc = replicas_lock(sys, path, &lock, err);
+	rc = replicas_take(sys, dir, path, &lock, err);
 	if (rc < 0)
 		return rc;
 	rc = replica_remove(sys, dir, path, instance, err);

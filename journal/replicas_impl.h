@@ -9,8 +9,13 @@
 /* The register's directory, of the store in dir. */
 enum mbj_rc replicas_path(char path[MBJ_PATH_TEXT_MAX], const char *dir,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
-/* path is that one.  Others are done in a moment, or something is wrong. */
-enum mbj_rc replicas_lock(const struct mbj_sys *sys, const char *path,
+/*
+ * The register that the store in dir has, with the lock, which closing gives
+ * back.
+ * Returns: MBJ_ENOTFOUND: it has none; MBJ_EBUSY.
+ */
+enum mbj_rc replicas_take(const struct mbj_sys *sys, const char *dir,
+			  char path[MBJ_PATH_TEXT_MAX],
 			  struct mbj_file *ret_lock,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 
