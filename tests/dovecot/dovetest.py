@@ -425,6 +425,14 @@ class DovecotCase(mbjtest.Case):
         return "\n".join(line for line in self.dovecot.log().splitlines()
                          if f"({self.user})" in line)
 
+    def logged(self, text):
+        """Dovecot's log has it; another process writes that."""
+        for _ in range(6000):
+            if text in self.log():
+                return
+            time.sleep(0.01)
+        self.fail(f"the log has no {text}:\n{self.log()}")
+
     def doveadm(self, *words, without=()):
         """An answer of doveadm mailbox WORD -u USER ..."""
         return self.dovecot.doveadm(*without, "mailbox", words[0], "-u",

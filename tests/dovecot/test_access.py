@@ -113,7 +113,7 @@ class Access(ListCase):
         there = self.there()
         self.assertNotIn("bob", there)
         self.assertEqual(there["eve"], "l")
-        self.assertIn("control characters", self.log())
+        self.logged("control characters")
         # what is set so with it is refused, and nothing is set
         self.assertNotEqual(self.dovecot.doveadm(
             "acl", "set", "-u", self.user, "A", "user=c\u0085d", "lookup")[0],
@@ -128,7 +128,7 @@ class Access(ListCase):
         self.fill(1001)
         self.ok(set_entries(self.one, "A", private__z=b"z"))
         self.assertEqual(self.intents(), [], self.log()[-2000:])
-        self.assertIn("left out: entry /private/z of A", self.log())
+        self.logged("left out: entry /private/z of A")
         self.ok(self.one.setacl("A", "-eve", "lr"))
         self.ok(self.one.deleteacl("A", "bob"))
         self.assertEqual(self.intents(), [])
@@ -234,7 +234,7 @@ class Access(ListCase):
             file.write(b"user=zed \n")
         self.ok(self.one.setacl("A", "eve", "l"))
         self.there()
-        self.assertIn("left out: access of anyone of A", self.log())
+        self.logged("left out: access of anyone of A")
         for user, rights in (("zed", []), ("u0000", ["lookup"]),
                              ("u1000", [])):
             self.assertEqual(self.other.doveadm(

@@ -244,7 +244,7 @@ class Attributes(PairCase):
         self.ok(one.setacl("A", "x" * 1000, "lr"))
         # with "user=" it would end the process: Dovecot's assertion
         self.no(one.setacl("A", "x" * 1020, "lr"))
-        self.assertIn("cannot have this identifier", self.log())
+        self.logged("cannot have this identifier")
         self.assertEqual(set(self.same_attributes("A")["A"][0]),
                          {"/private/big"})
         self.stop_service()
@@ -252,7 +252,7 @@ class Attributes(PairCase):
         self.assertEqual(one.setacl("A", "bob", "lr")[0], "NO")
         self.serve()
         self.same_attributes("A")
-        self.assertIn("nobody listens", self.log())
+        self.logged("nobody listens")
 
     def test_before(self):
         """Goal: what was there before the plugin comes in with the mailbox's

@@ -170,7 +170,7 @@ class Sdbox(DovecotCase):
             self.assertEqual(self.doveadm(*words, without=WITHOUT), (0, ""))
         one = self.login()
         self.ok(one.create("A"))
-        self.assertIn("cannot have this name", self.log())
+        self.logged("cannot have this name")
         have = {name: what for name, what in dovetest.tree_of(one).items()
                 if bad not in name and unknown not in name}
         self.assertEqual(self.told(), {"INBOX": self.told()["INBOX"], **have})

@@ -130,14 +130,6 @@ class MessageCase(DovecotCase):
             say(mail(text).decode() + ".", 2)
             say("QUIT")
 
-    def said(self, text):
-        """Dovecot's log has it; another process writes that."""
-        for _ in range(6000):
-            if text in self.log():
-                return
-            time.sleep(0.01)
-        self.fail(f"the log has no {text}:\n{self.log()}")
-
     def quiet(self):
         for line in self.log().splitlines():
             self.assertNotRegex(line, "mbj: |[Pp]anic|Error", line)
@@ -385,11 +377,11 @@ class Sdbox(MessageCase):
         self.before("a", "b")
         self.rights(0, "a")
         self.append(self.login(), "INBOX", "c")
-        self.said("waits, with what is behind it")
+        self.logged("waits, with what is behind it")
         self.assertEqual(self.stored("INBOX"), {})
         self.assertEqual(len(self.intents()), 1)
         self.append(self.login(), "INBOX", "d")
-        self.said("left out")
+        self.logged("left out")
         self.assertEqual(set(self.stored("INBOX")), {2, 3, 4})
         self.assertEqual(self.intents(), [])
 
@@ -421,7 +413,7 @@ class Sdbox(MessageCase):
         self.append(one, "INBOX", "a")
         self.mbj("setquota", self.socket, self.user, "--messages", "1")
         self.append(one, "INBOX", "b")
-        self.said("not told yet")
+        self.logged("not told yet")
         self.ok(one.select("INBOX"))
         self.ok(one.uid("STORE", "1", "+FLAGS", "(\\Deleted)"))
         self.assertEqual(set(self.stored("INBOX")), {1})
@@ -442,7 +434,7 @@ class Sdbox(MessageCase):
         os.truncate(path, (1 << 32) + 1)
         path.rename(path.with_name(f"{name}:2,"))
         self.append(self.login(), "INBOX", "c")
-        self.said("left out: message 3")  # by its new name
+        self.logged("left out: message 3")  # by its new name
         self.assertEqual(set(self.stored("INBOX")), {1, 4})
         self.assertEqual(self.intents(), [])
 
@@ -606,7 +598,7 @@ class Killed(MessageCase):
         self.assertTrue(self.relay.held.wait(30))
         self.relay.arm(None)
         self.assertEqual(len(self.intents()), 1)
-        self.said("not told yet")
+        self.logged("not told yet")
         self.append(client, "INBOX", "c")
         self.same_mail("INBOX")
 
