@@ -69,9 +69,10 @@ enum mbj_rc replay_blobs_fetch(struct replay_blobs *blobs, struct mbj_txn *txn,
 		content.size = op.size;
 		if (op.kind == MBJ_OP_MESSAGE_APPEND)
 			rc = blob_fetch(blobs, &content, &is_here, NULL, err);
-		if (rc == MBJ_OK && !is_here)
-			rc = mbj_txn_blob_want(txn, &op.blob, op.size, true,
-					       err);
+		if (rc != MBJ_OK || is_here)
+			continue;
+		blobs->source->missed++;
+		rc = mbj_txn_blob_want(txn, &op.blob, op.size, true, err);
 	}
 	return rc;
 }

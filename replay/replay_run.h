@@ -97,6 +97,8 @@ struct replay_source {
 	/* Out: there is more of that, from here on. */
 	bool is_wanting;
 	struct mbj_hash wanted;
+	/* Out: so many contents of groups did not come, of all runs. */
+	uint64_t missed;
 	/* Out: it gives nothing any more. */
 	bool is_lost;
 	/* Out: what failed was the source, or the engine's will. */

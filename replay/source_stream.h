@@ -21,6 +21,7 @@
 
 #include "replay_run.h"
 #include "stream_link.h"
+#include "wanted_pace.h"
 
 /* Groups that were received, and how far they have been handed out. */
 struct stream_window {
@@ -62,6 +63,7 @@ struct source_stream {
 	/* Digests of those that the source has not, of the last question in
 	 * this window. */
 	struct mbj_buf lost;
+	struct wanted_pace pace; /* of what it did not have */
 };
 
 /*

@@ -14,8 +14,8 @@
 #include "snapshot_part.h"
 #include "stream_mend.h"
 
-/* What earlier runs wanted is asked for again no more often than this. */
-enum { WANTED_MS = 60000 };
+/* Who is aside is seen to no more often than this. */
+enum { OCCASION_MS = 60000 };
 
 /* The first group that any parked account set aside. */
 static enum mbj_rc parked_find(struct mbj_store *store,
@@ -59,18 +59,35 @@ static enum mbj_rc progress_note(struct source_stream *s,
 	return parked_find(s->store, &s->parked, err);
 }
 
+/*
+ * When what did not come is asked for again.  Where all that was wanted was
+ * asked for at the end of the run, what the run missed was, too.
+ */
+static void pace_note(struct source_stream *s, bool has_asked_all,
+		      uint64_t missed, const struct mbj_replay_result *result)
+{
+	int64_t now = mbj_monotonic_ms();
+
+	if (!s->source.is_brief && !s->source.is_wanting)
+		wanted_pace_asked(&s->pace, result->blobs_missing, now);
+	if (!has_asked_all)
+		wanted_pace_missed(&s->pace, s->source.missed - missed, now);
+}
+
 /* What the source has sent, and whatever else it has. */
 static enum mbj_rc round_run(struct source_stream *s, bool is_occasion,
 			     struct mbj_replay_result *result,
 			     struct mbj_error *err)
 {
 	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
+	bool is_all = !s->source.is_brief && !s->source.is_wanting;
+	uint64_t missed = s->source.missed;
 	struct mbj_engine *engine = NULL;
 	struct mbj_hash chain;
 	enum mbj_rc rc;
 
 	/* Of all parts. */
-	if (!s->source.is_brief && !s->source.is_wanting)
+	if (is_all)
 		result->blobs_missing = 0;
 	rc = replay_engine_start(s->store, &engine, &chain, err);
 	if (rc == MBJ_OK)
@@ -80,6 +97,7 @@ static enum mbj_rc round_run(struct source_stream *s, bool is_occasion,
 	if (rc == MBJ_OK && is_occasion)
 		rc = replay_retry(s->store, &s->source, result, err);
 	result->source_end = s->end;
+	pace_note(s, is_all, missed, result);
 	if (rc == MBJ_OK)
 		rc = progress_note(s, result, err);
 	return rc;
@@ -159,11 +177,23 @@ static enum mbj_rc mend_run(struct source_stream *s, struct staying *staying,
 	return rc == MBJ_OK ? mend_finish(s, staying, err) : rc;
 }
 
+/* The source may keep silent until there is something to ask of it. */
+static uint32_t silence_ms(const struct source_stream *s,
+			   const struct staying *staying)
+{
+	int64_t left = wanted_pace_wait(&s->pace, mbj_monotonic_ms());
+
+	if (staying->mend != NULL || s->source.is_wanting)
+		return 0;
+	return left < staying->options->wait_ms ? (uint32_t)left
+						: staying->options->wait_ms;
+}
+
 /* Until something ends it. */
 static enum mbj_rc rounds_run(struct source_stream *s, struct staying *staying,
 			      struct mbj_error *err)
 {
-	int64_t asked = mbj_monotonic_ms();
+	int64_t seen = mbj_monotonic_ms();
 	/*
 	 * What was judged at the beginning is of use even where the source has
 	 * waited for too long meanwhile.
@@ -173,22 +203,21 @@ static enum mbj_rc rounds_run(struct source_stream *s, struct staying *staying,
 	if (rc == MBJ_OK)
 		rc = mend_finish(s, staying, err);
 	while (rc == MBJ_OK) {
-		bool is_busy = staying->mend != NULL || s->source.is_wanting;
 		bool is_occasion;
 		int64_t now;
 		bool is_more;
 
-		rc = source_stream_wait(s,
-					is_busy ? 0 : staying->options->wait_ms,
-					&is_more, err);
+		rc = source_stream_wait(s, silence_ms(s, staying), &is_more,
+					err);
 		if (rc < 0)
 			break;
 		now = mbj_monotonic_ms();
-		is_occasion = now - asked >= WANTED_MS;
+		is_occasion = now - seen >= OCCASION_MS;
 		if (is_occasion)
-			asked = now;
-		s->source.is_brief = !is_occasion && !s->source.is_wanting;
-		if (is_more || !s->source.is_brief)
+			seen = now;
+		s->source.is_brief = wanted_pace_wait(&s->pace, now) > 0 &&
+				     !s->source.is_wanting;
+		if (is_more || is_occasion || !s->source.is_brief)
 			rc = round_run(s, is_occasion, staying->result, err);
 		if (rc == MBJ_OK && is_occasion)
 			rc = mend_begin(s, staying, err);
@@ -239,6 +268,7 @@ static enum mbj_rc catch_up(struct source_stream *s, struct mbj_store *replica,
 		rc = replay_source_run(replica, &s->source, &usual, result,
 				       err);
 		result->source_end = s->end;
+		pace_note(s, true, 0, result);
 	}
 	return rc == MBJ_OK ? progress_note(s, result, err) : rc;
 }

@@ -174,7 +174,7 @@ class Network(CarrierCase):
 
     def contents_wait(self):
         """A content that the middle one did not have yet when the last one
-        asked for it is asked for again a minute later."""
+        asked for it is asked for again: soon, but a minute later at most."""
         def there(store):
             return {path.name for path in store.glob("blobs/??/*")}
         for _ in range(4):

@@ -49,6 +49,7 @@ TCase *test_pace_case(void);
 TCase *test_turn_case(void);
 TCase *test_verify_case(void);
 TCase *test_wanted_case(void);
+TCase *test_wanted_pace_case(void);
 
 struct fixture {
 	char *tmpdir;

@@ -1,13 +1,15 @@
 /*
  * Contents that a replica wants, through a stream: how they are asked for. What
  * the source says is in the order of the questions that it is to be asked:
- * another order ends the connection otherwise.
+ * another order ends the connection otherwise.  Time stands still, so that
+ * nothing is asked for once more; when it is: test_wanted_pace.c.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include <mbj/blob.h>
 
+#include "clock_hold.h"
 #include "stream_lab.h"
 
 enum { MANY = 1100, PART = 1024, TOGETHER = 256, LAST = 2 };
@@ -84,6 +86,7 @@ static void wanted_list(struct many *m)
 static void many_put(struct many *m, unsigned count)
 {
 	memset(m, 0, sizeof(*m));
+	clock_hold(1);
 	m->options = MBJ_STORE_OPTIONS_INIT;
 	m->options.state.engine = MBJ_STATE_MEMORY;
 	mbj_buf_init(&m->requests, BYTES_MAX);
@@ -109,6 +112,7 @@ static void many_end(struct many *m)
 	mbj_buf_done(&m->requests);
 	mbj_buf_done(&m->answers);
 	fixture_end(&m->f);
+	clock_release();
 }
 
 /* One question for those from one place on. */
