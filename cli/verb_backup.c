@@ -14,7 +14,6 @@ static int copy_report(const struct cli_call *call, const char *schema,
 {
 	bool is_dry_run = call->options.is_dry_run;
 	struct mbj_buf out;
-	int status;
 
 	mbj_buf_init(&out, 4096);
 	if (call->options.is_json)
@@ -38,14 +37,20 @@ static int copy_report(const struct cli_call *call, const char *schema,
 			       " contents of %" PRIu64 " bytes\n",
 			       done, result->end.v, result->contents,
 			       result->size);
-	status = cli_write_done(call, &out);
+	return cli_write_done(call, &out);
+}
+
+/* status: of what was printed. */
+static int parked_report(const struct cli_call *call, int status,
+			 const struct mbj_backup_result *result,
+			 const char *words)
+{
 	if (status != CLI_OK || result->accounts_parked == 0)
 		return status;
 	cli_say(call,
-		"%" PRIu64
-		" accounts are parked in it: their groups are there, "
-		"of their contents %" PRIu64 " are not",
-		result->accounts_parked, result->contents_lost);
+		"%" PRIu64 " accounts %s; of their contents %" PRIu64
+		" are not here",
+		result->accounts_parked, words, result->contents_lost);
 	return CLI_PARTIAL;
 }
 
@@ -54,6 +59,7 @@ int verb_backup(const struct cli_call *call)
 	struct mbj_backup_options options = MBJ_BACKUP_OPTIONS_INIT;
 	struct mbj_backup_result result;
 	struct mbj_error err;
+	int status;
 
 	options.is_deep = call->options.is_deep;
 	options.is_dry_run = call->options.is_dry_run;
@@ -65,8 +71,10 @@ int verb_backup(const struct cli_call *call)
 			"%" PRIu64 " contents were missing or damaged in %s: "
 			"they were copied again",
 			result.mended, call->operands[1]);
-	return copy_report(call, "mbj.backup/1", "backed up to", "back up",
-			   &result);
+	status = copy_report(call, "mbj.backup/1", "backed up to", "back up",
+			     &result);
+	return parked_report(call, status, &result,
+			     "are parked in it: their groups are there");
 }
 
 int verb_restore(const struct cli_call *call)
@@ -84,6 +92,12 @@ int verb_restore(const struct cli_call *call)
 	if (mbj_restore(call->operands[0], call->operands[1], &options, &result,
 			&err) < 0)
 		return cli_fail(call, &err);
-	return copy_report(call, "mbj.restore/1", "restored to", "restore",
-			   &result);
+	status = copy_report(call, "mbj.restore/1", "restored to", "restore",
+			     &result);
+	return parked_report(
+		call, status, &result,
+		options.role == MBJ_STORE_PRIMARY
+			? "were set aside: what waited for them is given up, "
+			  "and what they were before it holds from now on"
+			: "are parked in it: their groups are there");
 }

@@ -179,29 +179,92 @@ static enum mbj_rc identity_adopt(struct mbj_store *store,
 	return rc;
 }
 
-enum mbj_rc mbj_store_restored(struct mbj_store *store,
-			       enum mbj_store_role role, struct mbj_error *err)
+/* An epoch of its own. */
+static enum mbj_rc reign_own(const struct mbj_store *store,
+			     struct superblock *superblock,
+			     struct mbj_error *err)
 {
-	struct superblock superblock = store->superblock;
-	struct mbj_identity *id = &superblock.identity;
+	struct mbj_identity *id = &superblock->identity;
 
-	MBJ_ASSERT(superblock.is_restoring && store->batch.txn == NULL);
-	superblock.is_restoring = false;
-	if (role == MBJ_STORE_PRIMARY && mbj_id_is_root(id->lineage))
+	if (mbj_id_is_root(id->lineage))
 		return mbj_error_set(err, MBJ_EFENCED,
 				     "%s has no lineage yet: there is nothing "
 				     "to be the primary of",
 				     store->dir);
-	if (role == MBJ_STORE_PRIMARY && id->epoch.v == UINT64_MAX)
+	if (id->epoch.v == UINT64_MAX)
 		return mbj_error_set(err, MBJ_ELIMIT,
 				     "%s is in the last epoch that there is",
 				     store->dir);
-	if (role == MBJ_STORE_PRIMARY) {
-		id->role = role;
-		id->epoch.v++;
-		id->epoch_owner = id->instance;
-	}
-	return identity_save(store, &superblock, err);
+	id->epoch.v++;
+	id->epoch_owner = id->instance;
+	return MBJ_OK;
+}
+
+bool mbj_store_reign_is_begun(const struct mbj_store *store)
+{
+	const struct superblock *superblock = &store->superblock;
+
+	return superblock->is_restoring &&
+	       mbj_id_equal(superblock->identity.epoch_owner,
+			    superblock->identity.instance);
+}
+
+enum mbj_rc mbj_store_reign_begin(struct mbj_store *store,
+				  struct mbj_error *err)
+{
+	struct superblock superblock = store->superblock;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(superblock.is_restoring && store->batch.txn == NULL);
+	if (mbj_store_reign_is_begun(store))
+		return MBJ_OK;
+	rc = reign_own(store, &superblock, err);
+	return rc == MBJ_OK ? identity_save(store, &superblock, err) : rc;
+}
+
+/*
+ * A commit that a power cut undoes would be done again without what a replica
+ * knows of accounts that are set aside.
+ */
+static enum mbj_rc reign_settle(struct mbj_store *store,
+				const struct mbj_log_end *behind,
+				struct superblock *superblock,
+				struct mbj_error *err)
+{
+	struct mbj_watermark watermark;
+	struct mbj_snapshot_info info;
+	enum mbj_rc rc;
+
+	rc = store_house_checkpoint(store, "restored", &watermark, err);
+	if (rc == MBJ_OK)
+		rc = mbj_store_snapshot_judge(store, watermark.lsn, &info, err);
+	if (rc < 0)
+		return rc;
+	MBJ_ASSERT(watermark.lsn.v > behind->lsn.v);
+	superblock->identity.anchor.first.v = behind->lsn.v + 1;
+	superblock->identity.anchor.chain = behind->chain;
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_store_restored(struct mbj_store *store,
+			       enum mbj_store_role role,
+			       const struct mbj_log_end *behind,
+			       struct mbj_error *err)
+{
+	struct superblock superblock = store->superblock;
+	bool is_begun = mbj_store_reign_is_begun(store);
+	enum mbj_rc rc = MBJ_OK;
+
+	MBJ_ASSERT(superblock.is_restoring && store->batch.txn == NULL);
+	MBJ_ASSERT(is_begun == (behind != NULL));
+	MBJ_ASSERT(!is_begun || role == MBJ_STORE_PRIMARY);
+	superblock.is_restoring = false;
+	if (is_begun)
+		rc = reign_settle(store, behind, &superblock, err);
+	else if (role == MBJ_STORE_PRIMARY)
+		rc = reign_own(store, &superblock, err);
+	superblock.identity.role = role;
+	return rc == MBJ_OK ? identity_save(store, &superblock, err) : rc;
 }
 
 enum mbj_rc mbj_store_adopt(struct mbj_store *store,

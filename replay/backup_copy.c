@@ -161,6 +161,10 @@ static enum mbj_rc groups_take(struct backup_copy *copy,
 	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
 	enum mbj_rc rc;
 
+	if (copy->is_taken) {
+		ret_replayed->applied = mbj_store_end(copy->store).lsn;
+		return MBJ_OK;
+	}
 	options.until = copy->until;
 	options.is_duplicating = true;
 	rc = beginning_take(copy, err);
@@ -229,7 +233,9 @@ enum mbj_rc backup_copy_run(struct backup_copy *copy, struct mbj_error *err)
 	copy->result->accounts_parked = replayed.accounts_parked;
 	copy->result->end = replayed.applied;
 	copy->result->contents_lost = contents.lost;
-	if (contents.lost > 0 && replayed.accounts_parked == 0)
+	/* With accounts set aside, whose later groups may expunge them. */
+	if (contents.lost > 0 && replayed.accounts_parked == 0 &&
+	    !copy->is_taken)
 		return contents_lost(&contents, replayed.applied, err);
 	return MBJ_OK;
 }

@@ -13,6 +13,7 @@ struct backup_copy {
 	struct mbj_lsn until; /* 0: all there is */
 	struct mbj_lsn from;  /* groups up to here were read back before */
 	bool is_deep;
+	bool is_taken; /* all groups, by an earlier attempt */
 	struct mbj_backup_result *result;
 };
 

@@ -2,7 +2,7 @@
  * Making a store from a backup; see mbj/backup.h.
  *
  *	init, marked as being restored -> groups and contents
- *	  -> read the journal back -> role and epoch, the mark goes
+ *	  -> read the journal back -> role and epoch, the mark goes (promote.c)
  *
  * Invariants:
  *   1. nobody opens the store before all of it is there: its superblock says
@@ -18,6 +18,7 @@
 #include <mbj/replay.h>
 
 #include "backup_copy.h"
+#include "promote.h"
 
 struct restoring {
 	const struct mbj_restore_options *options;
@@ -114,24 +115,52 @@ static enum mbj_rc end_check(const struct restoring *r,
 			     r->copy.source, r->until.v);
 }
 
+/*
+ * An earlier attempt had all of it, and was stopped while it made a primary of
+ * it: what it wrote is in no backup.
+ */
+static enum mbj_rc attempt_check(struct restoring *r, struct mbj_error *err)
+{
+	r->copy.is_taken = mbj_store_reign_is_begun(r->copy.store);
+	if (!r->copy.is_taken || r->options->role == MBJ_STORE_PRIMARY)
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_EFENCED,
+			     "an earlier attempt was to make a primary of %s: "
+			     "go on with that, or remove it and begin again",
+			     mbj_store_dir(r->copy.store));
+}
+
+/* All of it is there: the store is one, of its role. */
+static enum mbj_rc target_finish(struct restoring *r,
+				 const struct mbj_log_end *end,
+				 struct mbj_error *err)
+{
+	uint64_t *accounts = &r->copy.result->accounts_parked;
+
+	r->copy.result->end = end->lsn;
+	if (r->options->role == MBJ_STORE_PRIMARY)
+		return promote_run(r->copy.store, end, accounts, err);
+	return mbj_store_restored(r->copy.store, r->options->role, NULL, err);
+}
+
 static enum mbj_rc target_fill(struct restoring *r, struct mbj_error *err)
 {
 	struct mbj_log_end end;
-	enum mbj_rc rc;
+	enum mbj_rc rc = attempt_check(r, err);
 
-	if (r->until.v == 0) {
+	if (rc == MBJ_OK && r->until.v == 0) {
 		rc = nothing_take(r, err);
-	} else {
+	} else if (rc == MBJ_OK) {
 		r->copy.until = r->until;
 		rc = backup_copy_run(&r->copy, err);
 	}
 	if (rc == MBJ_OK)
 		rc = backup_copy_read(&r->copy, &end, err);
+	if (rc == MBJ_OK && r->copy.is_taken)
+		rc = promote_behind(r->copy.store, r->until, &end, err);
 	if (rc == MBJ_OK)
 		rc = end_check(r, &end, err);
-	if (rc == MBJ_OK)
-		rc = mbj_store_restored(r->copy.store, r->options->role, err);
-	return rc;
+	return rc == MBJ_OK ? target_finish(r, &end, err) : rc;
 }
 
 enum mbj_rc mbj_restore(const char *backup, const char *dir,

@@ -154,7 +154,7 @@ enum mbj_rc mbj_replica_init(const char *dir, const char *source,
 		rc = mbj_replica_seed(store, source, lsn, &info, err);
 	lsn = mbj_store_end(store).lsn;
 	if (rc == MBJ_OK)
-		rc = mbj_store_restored(store, MBJ_STORE_REPLICA, err);
+		rc = mbj_store_restored(store, MBJ_STORE_REPLICA, NULL, err);
 	mbj_store_close(&store);
 	if (rc == MBJ_OK)
 		*ret_lsn = lsn;

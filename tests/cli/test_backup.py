@@ -208,6 +208,56 @@ class Backup(Backups):
         self.mbj("backup", self.back, self.b)
         self.mbj("backup", self.p, self.b, status=REFUSED)
 
+    def test_role_with_one_aside(self):
+        """Goal: a primary made of a backup in which an account is set aside is
+        one for good, and what follows it comes to have that account.  Method:
+        alice is bent in a replica, in the snapshot that another one begins
+        with, and in its backup; the new primary's state is given up and lost,
+        before and after edits; a replica of the old one, which has alice right
+        by that, goes on through a stream; a new one, a backup."""
+        if not DIVERGE:
+            self.skipTest("MBJ_DIVERGE names no mbj_diverge")
+        bent, good = self.dir / "bent", self.dir / "good"
+        self.replay()
+        subprocess.run([DIVERGE, self.r, "alice", "+ghost"], check=True)
+        self.mbj("snapshot", self.r)
+        self.mbj("init", bent, "--from-snapshot", self.r)
+        self.deliver(b"given up\n")
+        self.mbj("import", self.p, "bob", stdin=listing(ROWS))
+        self.mbj("replay", self.p, bent, status=PARTIAL)
+        self.mbj("clone", good, "--exec", f"{MBJ} send {self.p}")
+        self.mbj("backup", bent, self.b, status=PARTIAL)
+        result = self.mbj("restore", self.b, self.back, "--role", "primary",
+                          status=PARTIAL)
+        self.assertIn("1 accounts were set aside", result.err)
+        self.assertIn("given up", result.err)
+        self.mbj("quarantine", self.back, "list")
+        self.mbj("fsck", self.back, "--rebuild")
+        self.mbj("deliver", self.back, "alice", stdin=b"new\n")
+        shutil.rmtree(self.back / "state")
+        self.mbj("rename", self.back, "bob", "A>Z")
+        self.mbj("fsck", self.back, "--rebuild")
+        self.whole(self.back)
+        self.assertEqual(self.mbj("cat", self.back, "alice", "INBOX", 1).out,
+                         "new\n")
+        audit = self.mbj("quarantine", self.back, "audit", "--json").json()
+        self.assertEqual([entry["kind"] for entry in audit["list"]],
+                         ["park", "end"])
+        # By the snapshot that was made for it.
+        carrier = f"{MBJ} send {self.back}"
+        result = self.mbj("follow", good, "--once", "--exec", carrier,
+                          "--json").json()
+        self.assertEqual((result["accountsResynced"],
+                          result["accountsParked"]), (1, 0))
+        second, again = self.dir / "second", self.dir / "again"
+        self.mbj("clone", second, "--exec", carrier)
+        self.mbj("backup", self.back, again)
+        for store in (good, second, again):
+            self.mbj("verify", self.back, store, "--deep")
+        self.mbj("fsck", good, "--rebuild")
+        self.mbj("verify", self.back, good, "--deep")
+        self.mbj("replay", self.p, good, status=REFUSED)
+
     def test_epoch_is_kept(self):
         """Goal: a replica that has met a newer epoch refuses the older one
         for ever, without a group of the newer one."""

@@ -59,6 +59,30 @@ void cut_restore_prepare(struct cut_lab *lab)
 	(void)backup_take(lab, lab->backup);
 }
 
+/* Of a store that is bent: whoever has only its journal sets u1 aside. */
+void cut_promote_prepare(struct cut_lab *lab)
+{
+	cut_backup_prepare(lab);
+	if (lab->only == NULL)
+		lab->step_odds = 2 * STEP_ODDS;
+	cut_diverge(lab, &lab->primary, 6);
+	cut_rename(lab, 1, "m5", "x5");
+	cut_close(lab, &lab->primary);
+	SITE_OK(mbj_path_join(lab->backup, lab->root, "backup", err));
+	(void)backup_take(lab, lab->backup);
+	/* It can be made anew from nothing. */
+	lab->primary.is_tried = false;
+}
+
+void cut_promote_run(struct cut_lab *lab)
+{
+	struct cut_side *side = &lab->replica;
+
+	side->role = MBJ_STORE_PRIMARY;
+	side->is_promoted = true;
+	cut_restore_run(lab);
+}
+
 void cut_restore_run(struct cut_lab *lab)
 {
 	struct cut_side *side = &lab->replica;

@@ -298,6 +298,52 @@ static bool judge_all(struct judge *judge)
 	return judge_journal(judge) && judge_state(judge) && judge_mark(judge);
 }
 
+/* ------------------------------------------------------------- promoted */
+
+/* All that it has is its own reign's, behind all that it was made of. */
+static bool promoted_journal(struct judge *judge)
+{
+	struct mbj_identity id = *mbj_store_identity(judge->store);
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_error err = {.rc = MBJ_OK};
+	struct mbj_group group;
+	uint64_t lsn = id.anchor.first.v - 1;
+	enum mbj_rc rc;
+
+	if (id.role != MBJ_STORE_PRIMARY || id.epoch.v != 2 ||
+	    lsn != judge->side->tried)
+		return wrong(judge, "it is no primary of group %" PRIu64, lsn);
+	rc = mbj_store_log_reader(judge->options.sys, judge->side->dir, &reader,
+				  &err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_seek(reader, id.anchor.first, &err);
+	while (rc == MBJ_OK) {
+		rc = mbj_log_reader_next(reader, &group, &err);
+		if (rc < 0 || !group.is_body_good || group.header.epoch.v != 2)
+			break;
+		lsn++;
+	}
+	mbj_log_reader_close(&reader);
+	return (rc == MBJ_ENOTFOUND && lsn == judge->end &&
+		lsn > judge->side->tried) ||
+	       wrong(judge, "its journal reads to %" PRIu64, lsn);
+}
+
+/* Nobody is set aside, and all messages are there. */
+static bool judge_promoted(struct judge *judge)
+{
+	const struct cut_truth *truth =
+		&judge->lab->primary.truth[judge->side->tried];
+
+	if (!judge_read(judge) || !promoted_journal(judge))
+		return false;
+	return (judge->found.parked == 0 &&
+		judge->found.messages == truth->messages &&
+		judge->found.message_sum == truth->message_sum) ||
+	       wrong(judge, "its state is another one (parked %" PRIu64 ")",
+		     judge->found.parked);
+}
+
 /* ------------------------------------------------------------- going on */
 
 /* A replica takes the rest from its primary. */
@@ -470,7 +516,9 @@ static bool side_check(struct cut_lab *lab, struct disk *disk,
 		lab->counts.rebuilt += recovery->is_rebuilt;
 		lab->counts.torn += recovery->torn_size > 0;
 		disk_watch(disk, NULL, NULL);
-		is_right = judge_all(&judge) && judge_replay(&judge);
+		is_right = side->is_promoted
+				   ? judge_promoted(&judge)
+				   : judge_all(&judge) && judge_replay(&judge);
 	}
 	if (is_right && is_deep)
 		is_right = judge_rebuild(&judge) && judge_extend(&judge);

@@ -281,6 +281,7 @@ static void work_pass(struct cut_lab *lab, const struct cut_work *work,
 		side->is_quiet = false;
 		side->is_backup = false;
 		side->is_restored = false;
+		side->is_promoted = false;
 		side->marked = 0;
 		side->acked = 0;
 		side->tried = 0;
@@ -407,6 +408,8 @@ enum mbj_rc cut_restore(const struct cut_lab *lab, const char *dir,
 	struct mbj_backup_result result;
 
 	restore.store = options;
+	if (lab->replica.is_promoted)
+		restore.role = MBJ_STORE_PRIMARY;
 	return mbj_restore(lab->backup, dir, &restore, &result, err);
 }
 

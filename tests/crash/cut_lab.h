@@ -57,6 +57,7 @@ struct cut_side {
 	bool is_backup;		 /* of the primary, by mbj_backup */
 	uint64_t marked;	 /* by the last one acknowledged */
 	bool is_restored;	 /* by mbj_restore, from lab->backup */
+	bool is_promoted;	 /* as a primary, with an account set aside */
 	bool is_seeded;		 /* from a snapshot of the primary */
 	uint64_t acked;		 /* the last group known to be durable */
 	uint64_t tried;		 /* the last group that may be there */
@@ -133,6 +134,9 @@ void cut_edit_end(struct cut_lab *lab);
 /* Groups up to until (0: all) onto the replica, so many in one batch. */
 void cut_replay(struct cut_lab *lab, uint64_t until, uint32_t batch);
 
+/* A mailbox of u1 moved in the state, behind the journal's back. */
+void cut_diverge(struct cut_lab *lab, struct cut_side *side, unsigned mailbox);
+
 /* From lab->backup; again, or for the first time after a cut. */
 enum mbj_rc cut_restore(const struct cut_lab *lab, const char *dir,
 			const struct mbj_store_options *options,
@@ -181,6 +185,8 @@ void cut_backup_prepare(struct cut_lab *lab);
 void cut_backup_run(struct cut_lab *lab);
 void cut_restore_prepare(struct cut_lab *lab);
 void cut_restore_run(struct cut_lab *lab);
+void cut_promote_prepare(struct cut_lab *lab);
+void cut_promote_run(struct cut_lab *lab);
 
 /* ------------------------------------------------------- cut_trim.c */
 

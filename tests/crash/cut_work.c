@@ -243,9 +243,8 @@ static void both_run(struct cut_lab *lab)
  * A mailbox moved behind the journal's back: what a bug would leave.  Its
  * account is parked at the next group that names it.
  */
-static void replica_diverge(struct cut_lab *lab)
+void cut_diverge(struct cut_lab *lab, struct cut_side *side, unsigned mailbox)
 {
-	struct cut_side *side = &lab->replica;
 	struct mbj_identity identity = *mbj_store_identity(side->store);
 	struct mbj_state *state = NULL;
 	char path[MBJ_PATH_TEXT_MAX];
@@ -261,13 +260,13 @@ static void replica_diverge(struct cut_lab *lab)
 			       &lab->options.state, &state, err));
 	SITE_OK(mbj_txn_begin(state, &txn, err));
 	SITE_OK(mbj_txn_account_find(txn, mbj_bytes_str("u1"), &account, err));
-	SITE_OK(mbj_txn_mailbox_get(txn, account.id, site_mailbox(1, 3), &found,
-				    err));
+	SITE_OK(mbj_txn_mailbox_get(txn, account.id, site_mailbox(1, mailbox),
+				    &found, err));
 	from = (struct mbj_slot){found.parent, found.name};
 	to.parent = found.parent;
 	to.name.stored = mbj_bytes_str("elsewhere");
 	to.name.key = to.name.stored;
-	SITE_OK(mbj_txn_mailbox_move(txn, account.id, site_mailbox(1, 3),
+	SITE_OK(mbj_txn_mailbox_move(txn, account.id, site_mailbox(1, mailbox),
 				     found.rev, &from, &to, 0, err));
 	SITE_OK(mbj_txn_commit(&txn, err));
 	mbj_state_close(&state);
@@ -278,7 +277,7 @@ static void quarantine_prepare(struct cut_lab *lab)
 {
 	replica_prepare(lab);
 	cut_replay(lab, 2, 1);
-	replica_diverge(lab);
+	cut_diverge(lab, &lab->replica, 3);
 }
 
 static void quarantine_run(struct cut_lab *lab)
@@ -302,6 +301,7 @@ const struct cut_work cut_works[] = {
 	{"fetch", cut_fetch_prepare, cut_fetch_run},
 	{"backup", cut_backup_prepare, cut_backup_run},
 	{"restore", cut_restore_prepare, cut_restore_run},
+	{"promote", cut_promote_prepare, cut_promote_run},
 	{"trim", cut_trim_prepare, cut_trim_run},
 	{"seed", cut_seed_prepare, cut_seed_run},
 };

@@ -44,14 +44,24 @@ static enum mbj_rc restore_run(struct fault_lab *lab, enum mbj_store_role role,
 
 	options.store = &lab->options;
 	options.role = role;
-	rc = mbj_restore(lab->backup, lab->restored, &options, &result, err);
+	rc = mbj_restore(lab->is_promoted ? lab->aside : lab->backup,
+			 lab->restored, &options, &result, err);
 	lab->is_restored = rc == MBJ_OK;
+	if (rc == MBJ_OK && lab->is_promoted)
+		ck_assert_uint_eq(result.accounts_parked, 1);
 	return rc;
 }
 
 /* As a primary: with the epoch that it begins. */
 enum mbj_rc fault_run_restore(struct fault_lab *lab, struct mbj_error *err)
 {
+	return restore_run(lab, MBJ_STORE_PRIMARY, err);
+}
+
+/* The same, with an account that is set aside. */
+enum mbj_rc fault_run_promote(struct fault_lab *lab, struct mbj_error *err)
+{
+	lab->is_promoted = true;
 	return restore_run(lab, MBJ_STORE_PRIMARY, err);
 }
 
@@ -97,6 +107,36 @@ void fault_backup_make(struct fault_lab *lab)
 	mbj_store_close(&store);
 }
 
+/* Only what a restore reads of it: the smaller the stores, the better. */
+void fault_aside_make(struct fault_lab *lab)
+{
+	struct mbj_backup_options options = MBJ_BACKUP_OPTIONS_INIT;
+	struct mbj_backup_result result;
+	struct mbj_store *store = NULL;
+	char bent[MBJ_PATH_TEXT_MAX];
+	char state[MBJ_PATH_TEXT_MAX];
+	struct mbj_id lineage;
+
+	options.store = &lab->options;
+	SITE_OK(mbj_path_join(bent, lab->root, "odd", err));
+	SITE_OK(mbj_store_init(bent, MBJ_STORE_PRIMARY, &lab->options, err));
+	SITE_OK(mbj_store_open(bent, &lab->options, &store, err));
+	lineage = mbj_store_identity(store)->lineage;
+	site_import(store, 1, 3);
+	site_import(store, 2, 2);
+	mbj_store_close(&store);
+	fault_bend(lab, bent, lineage);
+	SITE_OK(mbj_store_open(bent, &lab->options, &store, err));
+	SITE_OK(site_rename(store, 1, "m2", "n2", NULL, err));
+	mbj_store_close(&store);
+	SITE_OK(mbj_backup(bent, lab->aside, &options, &result, err));
+	ck_assert_uint_eq(result.accounts_parked, 1);
+	SITE_OK(mbj_path_join(state, lab->aside, "state", err));
+	SITE_OK(mbj_state_destroy(lab->options.sys, state, err));
+	SITE_OK(mbj_path_join(state, bent, "state", err));
+	SITE_OK(mbj_state_destroy(lab->options.sys, state, err));
+}
+
 /* Everything up to the mark: what is behind it may have come further. */
 static enum mbj_rc mark_check(struct fault_lab *lab, const char *dir,
 			      struct mbj_error *err)
@@ -126,21 +166,53 @@ static enum mbj_rc mark_check(struct fault_lab *lab, const char *dir,
 	return rc;
 }
 
+/* Nobody is aside in it, and its state can be made anew. */
+static enum mbj_rc promoted_check(struct fault_lab *lab,
+				  struct mbj_store **store,
+				  struct mbj_error *err)
+{
+	struct mbj_store_options options = lab->options;
+	struct mbj_scan scan = {0};
+	struct mbj_parked parked;
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_store_read(*store, &txn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_scan_parked(txn, &scan, err);
+	if (rc == MBJ_OK)
+		rc = mbj_scan_next_parked(&scan, &parked, err);
+	mbj_scan_done(&scan);
+	mbj_txn_abort(&txn);
+	if (rc == MBJ_OK)
+		return mbj_error_set(err, MBJ_EIO,
+				     "an account of a primary is set aside");
+	if (rc != MBJ_ENOTFOUND)
+		return rc;
+	mbj_store_close(store);
+	options.is_rebuild_forced = true;
+	rc = mbj_store_open(lab->restored, &options, store, err);
+	return rc == MBJ_OK ? fault_accounts_check(*store, err) : rc;
+}
+
 /* A restore that was not acknowledged is finished, or made from the start. */
 static enum mbj_rc restored_try(struct fault_lab *lab, struct mbj_error *err)
 {
+	enum mbj_store_role role =
+		lab->is_promoted ? MBJ_STORE_PRIMARY : MBJ_STORE_REPLICA;
 	struct mbj_store *store = NULL;
 	enum mbj_rc rc;
 
 	rc = mbj_replica_open(lab->restored, &lab->options, &store, err);
 	if (!lab->is_restored && (rc == MBJ_EFENCED || rc == MBJ_ENOTFOUND)) {
-		rc = restore_run(lab, MBJ_STORE_REPLICA, err);
+		rc = restore_run(lab, role, err);
 		if (rc == MBJ_OK)
 			rc = mbj_replica_open(lab->restored, &lab->options,
 					      &store, err);
 	}
 	if (rc == MBJ_OK)
-		rc = fault_store_check(lab, store, err);
+		rc = lab->is_promoted ? promoted_check(lab, &store, err)
+				      : fault_store_check(lab, store, err);
 	mbj_store_close(&store);
 	return rc;
 }

@@ -133,6 +133,7 @@ static void part_key(struct fault_lab *lab, struct disk *disk, enum part part,
 		paths[3] = lab->restored;
 		numbers[1] = lab->is_restored;
 		numbers[2] = lab->applied_dir == lab->backup;
+		numbers[3] = lab->is_promoted;
 		break;
 	}
 	fault_key_make(lab->known, disk, paths, 4, numbers, sizeof(numbers),

@@ -57,8 +57,8 @@ static void replay_to(struct fault_lab *lab, struct mbj_store *store,
 				   err));
 }
 
-/* A mailbox moved behind the journal's back. */
-static void replica_bend(struct fault_lab *lab, struct mbj_id lineage)
+void fault_bend(const struct fault_lab *lab, const char *dir,
+		struct mbj_id lineage)
 {
 	struct mbj_state *state = NULL;
 	char path[MBJ_PATH_TEXT_MAX];
@@ -68,7 +68,7 @@ static void replica_bend(struct fault_lab *lab, struct mbj_id lineage)
 	struct mbj_slot to;
 	struct mbj_txn *txn = NULL;
 
-	SITE_OK(mbj_path_join(path, lab->bent, "state", err));
+	SITE_OK(mbj_path_join(path, dir, "state", err));
 	SITE_OK(mbj_state_open(lab->options.sys, path, lineage,
 			       &lab->options.state, &state, err));
 	SITE_OK(mbj_txn_begin(state, &txn, err));
@@ -110,6 +110,7 @@ static void paths_make(struct fault_lab *lab)
 	SITE_OK(mbj_path_join(lab->lacking, lab->root, "lacking", err));
 	SITE_OK(mbj_path_join(lab->absent, lab->root, "absent", err));
 	SITE_OK(mbj_path_join(lab->backup, lab->root, "backup", err));
+	SITE_OK(mbj_path_join(lab->aside, lab->root, "aside", err));
 	SITE_OK(mbj_path_join(lab->restored, lab->root, "restored", err));
 }
 
@@ -138,12 +139,13 @@ void fault_image_make(struct fault_lab *lab)
 	store_make(lab, lab->bent, MBJ_STORE_REPLICA, &store);
 	replay_to(lab, store, 2);
 	mbj_store_close(&store);
-	replica_bend(lab, lineage);
+	fault_bend(lab, lab->bent, lineage);
 	SITE_OK(mbj_replica_open(lab->bent, &lab->options, &store, err));
 	replay_to(lab, store, 3);
 	mbj_store_close(&store);
 	lacking_make(lab);
 	fault_backup_make(lab);
+	fault_aside_make(lab);
 }
 
 enum mbj_rc fault_journal_read(struct fault_lab *lab, const char *dir,

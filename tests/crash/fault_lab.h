@@ -41,12 +41,14 @@ struct fault_lab {
 	char lacking[MBJ_PATH_TEXT_MAX];  /* a group whose content it wants */
 	char absent[MBJ_PATH_TEXT_MAX];	  /* nothing there */
 	char backup[MBJ_PATH_TEXT_MAX];	  /* half-way */
-	char restored[MBJ_PATH_TEXT_MAX]; /* nothing there; of the backup */
+	char aside[MBJ_PATH_TEXT_MAX];	  /* one with an account set aside */
+	char restored[MBJ_PATH_TEXT_MAX]; /* nothing there; of a backup */
 	uint64_t acked;	  /* by the scenario: groups of the primary */
 	uint64_t applied; /* of the replica that it used */
 	const char *applied_dir;
 	bool is_made;	  /* a store in absent was acknowledged */
 	bool is_restored; /* one in restored was */
+	bool is_promoted; /* that one is of the backup in aside */
 	bool is_alone;	  /* leaks are looked for after each fault */
 	uint64_t healed;  /* states that were damaged, and made anew in use */
 };
@@ -85,6 +87,7 @@ FAULT_MESSAGE_MAP(X)
 	X(backup)           \
 	X(backup_first)     \
 	X(restore)          \
+	X(promote)          \
 	X(snapshot)         \
 	X(snapshot_rebuild)
 
@@ -96,6 +99,11 @@ FAULT_BACKUP_MAP(X)
 
 /* A backup of the stores as they are. */
 void fault_backup_make(struct fault_lab *lab);
+/* One of a store that is bent. */
+void fault_aside_make(struct fault_lab *lab);
+/* In the state of a store, a mailbox moved behind the journal's back. */
+void fault_bend(const struct fault_lab *lab, const char *dir,
+		struct mbj_id lineage);
 /*
  * What is in backup, and in absent, is what its mark says; what is in restored
  * is a store where it was acknowledged, and otherwise becomes one.

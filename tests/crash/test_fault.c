@@ -182,6 +182,7 @@ static enum mbj_rc scenario_run(struct fault_lab *lab,
 	lab->applied = 0;
 	lab->is_made = false;
 	lab->is_restored = false;
+	lab->is_promoted = false;
 	memset(err, 0, sizeof(*err));
 	return work->run(lab, err);
 }

@@ -34,6 +34,7 @@ TCase *test_offer_case(void);
 TCase *test_open_case(void);
 TCase *test_outside_case(void);
 TCase *test_poison_case(void);
+TCase *test_promote_case(void);
 TCase *test_quarantine_case(void);
 TCase *test_replay_case(void);
 TCase *test_resync_case(void);

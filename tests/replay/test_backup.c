@@ -312,14 +312,16 @@ START_TEST(impossible)
 	OK(mbj_store_init(lab.restored, MBJ_STORE_REPLICA, &store_options,
 			  err));
 	OK(mbj_store_open(lab.restored, &store_options, &store, err));
-	ck_assert_int_eq(mbj_store_restored(store, MBJ_STORE_PRIMARY, &lab.err),
+	ck_assert_int_eq(mbj_store_restored(store, MBJ_STORE_PRIMARY, NULL,
+					    &lab.err),
 			 MBJ_EFENCED);
 	identity = *mbj_store_identity(lab.f.primary);
 	identity.epoch.v = UINT64_MAX;
 	OK(mbj_store_adopt(store, &identity, err));
-	ck_assert_int_eq(mbj_store_restored(store, MBJ_STORE_PRIMARY, &lab.err),
+	ck_assert_int_eq(mbj_store_restored(store, MBJ_STORE_PRIMARY, NULL,
+					    &lab.err),
 			 MBJ_ELIMIT);
-	OK(mbj_store_restored(store, MBJ_STORE_REPLICA, err));
+	OK(mbj_store_restored(store, MBJ_STORE_REPLICA, NULL, err));
 	mbj_store_close(&store);
 	OK(mbj_store_open(lab.restored, NULL, &store, err));
 	mbj_store_close(&store);

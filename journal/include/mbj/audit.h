@@ -26,18 +26,19 @@ extern "C" {
 struct mbj_store;
 
 /* X(name, number, word, what it says): in files, numbers stay. */
-#define MBJ_AUDIT_MAP(X)                                              \
-	X(PARK, 1, "park", "set aside")                               \
-	X(RETRY, 2, "retry", "what waits was tried, and still fails") \
-	X(HEAL, 3, "heal", "what waited was carried out")             \
-	X(RESYNC, 4, "resync", "made again from a snapshot")          \
-	X(REFUSE, 5, "refuse", "not to be made again from a snapshot")
+#define MBJ_AUDIT_MAP(X)                                               \
+	X(PARK, 1, "park", "set aside")                                \
+	X(RETRY, 2, "retry", "what waits was tried, and still fails")  \
+	X(HEAL, 3, "heal", "what waited was carried out")              \
+	X(RESYNC, 4, "resync", "made again from a snapshot")           \
+	X(REFUSE, 5, "refuse", "not to be made again from a snapshot") \
+	X(END, 6, "end", "what waited is given up: it is as it is")
 
 enum mbj_audit_kind {
 #define X(name, number, word, what) MBJ_AUDIT_##name = (number),
 	MBJ_AUDIT_MAP(X)
 #undef X
-		MBJ_AUDIT_LAST = MBJ_AUDIT_REFUSE
+		MBJ_AUDIT_LAST = MBJ_AUDIT_END
 };
 
 enum {

@@ -341,16 +341,34 @@ enum mbj_rc mbj_store_adopt(struct mbj_store *store,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
+ * A store that is being restored is to be a primary, and has something to write
+ * before it is one: the epoch is its own from now on.  It is a replica still,
+ * that nobody else opens, and what it receives may be of that epoch.
+ * Returns: MBJ_EFENCED (it has no lineage), MBJ_ELIMIT.
+ * Durability: on disk on return.
+ */
+enum mbj_rc mbj_store_reign_begin(struct mbj_store *store,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
+bool mbj_store_reign_is_begun(const struct mbj_store *store);
+
+/*
  * A store that was being restored has all that it should: whoever finds it
  * from now on may open it.  As a primary it begins a new epoch, so that one of
  * the same lineage that is alive after all, or another one that is restored,
  * is told from it.
- * Returns: MBJ_EFENCED for a primary that has no lineage.
+ *
+ * behind, where its reign was begun (else NULL): its journal begins behind that
+ * group, which it has, so that no state is made from what lies before.
+ * Requires: no account is set aside then, and there is a snapshot of the state
+ * as it is.
+ * Returns: MBJ_EFENCED for a primary that has no lineage, MBJ_ELIMIT; what
+ * judging that snapshot returns.
  * Durability: on return it is what was asked for; after a crash before, it is
  * still being restored.
  */
 enum mbj_rc mbj_store_restored(struct mbj_store *store,
 			       enum mbj_store_role role,
+			       const struct mbj_log_end *behind,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*

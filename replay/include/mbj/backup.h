@@ -90,6 +90,10 @@ struct mbj_restore_options {
  * Returns: MBJ_ENOTFOUND (no backup), MBJ_EFENCED (one that was never whole),
  * MBJ_EEXISTS, MBJ_EINVALID (until lies behind the mark), MBJ_ECORRUPT naming
  * what is damaged or lost in the backup; dir is then no store yet.
+ * As a primary: accounts that are set aside in it (accounts_parked) are from
+ * then on what they are there, and what waits for them is given up; its journal
+ * begins with that.  A call that was stopped behind its last group is gone on
+ * with as a primary of the same group alone, else MBJ_EFENCED.
  * Durability: on return the store is on disk.
  */
 MBJ_API enum mbj_rc mbj_restore(const char *backup, const char *dir,
