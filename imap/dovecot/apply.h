@@ -51,6 +51,8 @@ struct known {
 	struct mbj_lsn lsn; /* the account's last group that a run had */
 	ARRAY_TYPE(known_box) boxes; /* by id */
 	bool is_changed;
+	bool was_saving; /* into Maildirs, and was killed, or failed */
+	bool is_saving;
 };
 
 ARRAY_DEFINE_TYPE(apply_id, struct mbj_id);
@@ -99,7 +101,12 @@ int known_check(struct apply *apply, struct mbj_id lineage);
  * -1, told.
  */
 int known_add_wanted(struct apply *apply);
-/* Those that the account has no more are forgotten.  -1, told. */
+/* Files are about to come into a Maildir; durable.  -1, told. */
+int known_saving(struct apply *apply);
+/*
+ * Those that the account has no more are forgotten; and where nothing failed,
+ * all that was saved is there.  -1, told.
+ */
 int known_write(struct apply *apply);
 
 /* ------------------------------------------------------------------ tree */

@@ -10,6 +10,8 @@
 #include <mail-index-alloc-cache.h>
 #include <mailbox-list-iter.h>
 
+#include "apply_maildir.h"
+
 static const enum mailbox_list_iter_flags LIST_FLAGS =
 	MAILBOX_LIST_ITER_RAW_LIST | MAILBOX_LIST_ITER_NO_AUTO_BOXES |
 	MAILBOX_LIST_ITER_SKIP_ALIASES;
@@ -70,14 +72,15 @@ static int box_exists(struct mailbox *box)
 {
 	enum mailbox_existence existence;
 
-	if (box->inbox_user && strcmp(box->storage->name, "maildir") == 0)
+	if (box->inbox_user && maildir_is(box))
 		return 1;
 	if (mailbox_exists(box, false, &existence) < 0)
 		return -1;
 	return existence == MAILBOX_EXISTENCE_SELECT;
 }
 
-static int box_read(struct mailbox *box, struct apply_folder *folder)
+static int box_read(struct apply *apply, struct mailbox *box,
+		    struct apply_folder *folder)
 {
 	struct mailbox_metadata metadata;
 	struct mailbox_status status;
@@ -89,6 +92,7 @@ static int box_read(struct mailbox *box, struct apply_folder *folder)
 	/* Unopened it is asked of the list's index, which goes by names. */
 	if (mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &listed) < 0 ||
 	    mailbox_open(box) < 0 ||
+	    (apply->known.was_saving && maildir_tidy(box) < 0) ||
 	    mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &metadata) < 0 ||
 	    mailbox_get_status(box, STATUS_UIDVALIDITY, &status) < 0)
 		return -1;
@@ -133,7 +137,7 @@ static int folder_read(struct apply *apply, const char *vname,
 {
 	struct apply_folder folder = {.vname = t_strdup(vname)};
 	struct mailbox *box = apply_box(apply, vname);
-	int ret = box_read(box, &folder);
+	int ret = box_read(apply, box, &folder);
 
 	if (ret < 0 && box->mailbox_deleted) {
 		mailbox_free(&box);

@@ -122,6 +122,7 @@ int known_open(struct apply *apply)
 	struct known *known = &apply->known;
 	struct mailbox_list *list = apply->inbox->list;
 	const char *root, *lock;
+	struct stat st;
 
 	p_array_init(&known->boxes, apply->user->pool, 64);
 	if (!mailbox_list_get_root_path(list, MAILBOX_LIST_PATH_TYPE_CONTROL,
@@ -144,6 +145,11 @@ int known_open(struct apply *apply)
 				  "%s is locked: another apply of this "
 				  "user runs",
 				  lock);
+	if (fstat(known->lock_fd, &st) < 0)
+		return apply_fail(apply, "cannot look at %s: %s", lock,
+				  strerror(errno));
+	known->was_saving = st.st_size > 0;
+	known->is_saving = known->was_saving;
 	return known_read(apply);
 }
 
@@ -248,6 +254,22 @@ int known_add_wanted(struct apply *apply)
 	return known_replace(apply);
 }
 
+int known_saving(struct apply *apply)
+{
+	static const char NOTE[] = "saving\n";
+	struct known *known = &apply->known;
+
+	if (known->is_saving)
+		return 0;
+	if (pwrite(known->lock_fd, NOTE, sizeof(NOTE) - 1, 0) !=
+		    (ssize_t)sizeof(NOTE) - 1 ||
+	    fdatasync(known->lock_fd) < 0)
+		return apply_fail(apply, "cannot write %s.lock: %s",
+				  known->path, strerror(errno));
+	known->is_saving = true;
+	return 0;
+}
+
 int known_write(struct apply *apply)
 {
 	ARRAY_TYPE(known_box) kept;
@@ -264,8 +286,14 @@ int known_write(struct apply *apply)
 		else
 			is_less = true;
 	}
-	if (!is_less && !apply->known.is_changed)
-		return 0;
-	apply->known.boxes = kept;
-	return known_replace(apply);
+	if (is_less || apply->known.is_changed) {
+		apply->known.boxes = kept;
+		if (known_replace(apply) < 0)
+			return -1;
+	}
+	if (apply->known.is_saving && apply->failures == 0 &&
+	    ftruncate(apply->known.lock_fd, 0) < 0)
+		return apply_fail(apply, "cannot write %s.lock: %s",
+				  apply->known.path, strerror(errno));
+	return 0;
 }

@@ -110,15 +110,13 @@ static int flags_apply(struct walk *walk, const struct mbj_message *message)
 
 static int same_apply(struct walk *walk, const struct mbj_message *message)
 {
-	char wanted[APPLY_GUID_SIZE];
 	const char *guid;
 
 	if (message->uid < walk->known.mark)
 		return flags_apply(walk, message);
 	if (mail_get_special(walk->mail, MAIL_FETCH_GUID, &guid) < 0)
 		return walk_fail(walk, "read");
-	apply_guid(&message->blob, wanted);
-	if (strcmp(guid, wanted) == 0)
+	if (apply_guid_is(guid, &message->blob))
 		return flags_apply(walk, message);
 	/* One of the journal's that got another's UID: no user has it. */
 	if (apply_guid_is_ours(guid)) {

@@ -3,6 +3,7 @@
  */
 #include "apply_save.h"
 
+#include <istream-seekable.h>
 #include <istream.h>
 #include <seq-range-array.h>
 #include <str.h>
@@ -10,9 +11,12 @@
 #include <mbj/message.h>
 
 #include "apply_body.h"
+#include "apply_maildir.h"
 
 /* Of one transaction: bounds what a kill undoes, and memory. */
 enum { SAVE_BATCH = 500 };
+
+enum { BODY_MEMORY = 128 * 1024 };
 
 _Static_assert((int)MAIL_ANSWERED == MBJ_FLAG_ANSWERED &&
 		       (int)MAIL_FLAGGED == MBJ_FLAG_FLAGGED &&
@@ -39,10 +43,19 @@ void apply_guid(const struct mbj_hash *blob, char text[APPLY_GUID_SIZE])
 
 bool apply_guid_is_ours(const char *guid)
 {
+	const char *digits = t_strcut(guid, '.');
 	struct mbj_id id;
 
-	return mbj_id_parse(mbj_bytes_str(guid), &id) &&
+	return mbj_id_parse(mbj_bytes_str(digits), &id) &&
 	       memcmp(id.b, GUID_KIND, sizeof(GUID_KIND)) == 0;
+}
+
+bool apply_guid_is(const char *guid, const struct mbj_hash *blob)
+{
+	char wanted[APPLY_GUID_SIZE];
+
+	apply_guid(blob, wanted);
+	return strcmp(t_strcut(guid, '.'), wanted) == 0;
 }
 
 struct mail_keywords *apply_keywords(struct apply *apply, struct mailbox *box,
@@ -123,10 +136,19 @@ static int save_body(struct apply_save *save, const struct mbj_message *message,
 		     struct mail_keywords *keywords, struct istream *input)
 {
 	struct mail_save_context *ctx;
-	char guid[APPLY_GUID_SIZE];
+	char plain[APPLY_GUID_SIZE];
+	const char *guid = plain;
 
+	apply_guid(&message->blob, plain);
+	if (maildir_is(save->box)) {
+		guid = maildir_guid(save->box, message, input);
+		if (guid == NULL)
+			return save_fail(save, message,
+					 i_stream_get_error(input));
+		if (known_saving(save->apply) < 0)
+			return -1;
+	}
 	save_begin(save);
-	apply_guid(&message->blob, guid);
 	ctx = mailbox_save_alloc(save->t);
 	mailbox_save_set_flags(ctx, message->flags, keywords);
 	mailbox_save_set_received_date(ctx, (time_t)message->time, 0);
@@ -134,6 +156,22 @@ static int save_body(struct apply_save *save, const struct mbj_message *message,
 	mailbox_save_set_guid(ctx, guid);
 	mailbox_save_set_min_modseq(ctx, message->modseq);
 	return save_stream(save, &ctx, input, message);
+}
+
+/* What is read twice is kept meanwhile: in memory, or in a file of its own. */
+static struct istream *body_input(struct apply_save *save,
+				  struct mbj_body_reader *reader)
+{
+	struct istream *input[] = {body_stream(reader), NULL}, *kept;
+	string_t *prefix;
+
+	if (!maildir_is(save->box))
+		return input[0];
+	prefix = t_str_new(128);
+	mail_user_set_get_temp_prefix(prefix, save->apply->user->set);
+	kept = i_stream_create_seekable_path(input, BODY_MEMORY, str_c(prefix));
+	i_stream_unref(&input[0]);
+	return kept;
 }
 
 int save_message(struct apply_save *save, const struct mbj_message *message)
@@ -153,7 +191,7 @@ int save_message(struct apply_save *save, const struct mbj_message *message)
 		mailbox_keywords_unref(&keywords);
 		return save_fail(save, message, err.message);
 	}
-	input = body_stream(reader);
+	input = body_input(save, reader);
 	ret = save_body(save, message, keywords, input);
 	i_stream_unref(&input);
 	mailbox_keywords_unref(&keywords);

@@ -22,7 +22,9 @@ enum { APPLY_GUID_SIZE = 33 }; /* hexadecimal, with NUL */
  * of their bytes: so they are told from what somebody else put there.
  */
 void apply_guid(const struct mbj_hash *blob, char text[APPLY_GUID_SIZE]);
+/* Also where it goes on as a file's name in a Maildir does. */
 bool apply_guid_is_ours(const char *guid);
+bool apply_guid_is(const char *guid, const struct mbj_hash *blob);
 
 /* NULL: told, since Dovecot does not take one of them. */
 struct mail_keywords *apply_keywords(struct apply *apply, struct mailbox *box,

@@ -552,6 +552,48 @@ class Sdbox(DovecotCase):
 class Maildir(Sdbox):
     LOCATION = "maildir:~/Maildir"
 
+    def test_unlisted(self):
+        """Goal: what was saved, and was given no UIDs before its process was
+        killed, comes under its UIDs.  Method: the files that give them are put
+        back; some messages are equal, some UIDs are passed over."""
+        self.make([(1, "A", None)])
+        self.same()
+        home = self.dovecot.d / "mail" / self.user / "Maildir"
+        files = [home / "mbj-apply", *(home / ".A").glob("dovecot*")]
+        before = {path: path.read_bytes() for path in files}
+        for text in "nine", "one", "nine", "two\r\nthree", "":
+            self.deliver("A", f"Subject: {text}\r\n\r\n{text}")
+        self.mbj("expunge", self.p, self.user, "A", "2")
+        self.same()
+        names = sorted((home / ".A/cur").iterdir())
+        self.assertEqual(len(names), 4)
+        for path in {*files, *(home / ".A").glob("dovecot*")}:
+            if path in before:
+                path.write_bytes(before[path])
+            else:
+                path.unlink()
+        (home / "mbj-apply.lock").write_text("saving\n")
+        self.apply()
+        self.same_tree()
+        self.same_mail()
+        self.assertEqual(sorted((home / ".A/cur").iterdir()), names)
+        self.assertEqual((home / "mbj-apply.lock").read_text(), "")
+
+    def test_sizes(self):
+        """Goal: a file has the name that tells whose it is, whatever ends its
+        lines.  Method: each mixture, short and longer than what memory keeps."""
+        self.make([(1, "A", None)])
+        ends = "\n", "\r\n", "\r\r\n", "\r", "\n\r\n", "x\n\r"
+        for end in ends:
+            self.deliver("A", f"Subject: x{end}{end}{'y' + end}")
+            self.deliver("A", f"Subject: x{end}{end}{('y' + end) * 70000}")
+        self.bring()
+        home = self.dovecot.d / "mail" / self.user / "Maildir"
+        name = re.compile(r"6d626aff[0-9a-f]{24}\.(\d+),S=\d+,W=\d+:2,")
+        uids = [int(name.fullmatch(path.name)[1])
+                for path in (home / ".A").glob("*/*:2,*")]
+        self.assertEqual(sorted(uids), list(range(1, 2 * len(ends) + 1)))
+
 
 class Mdbox(Sdbox):
     LOCATION = "mdbox:~/mail"

@@ -1,0 +1,145 @@
+/*
+ * Maildirs: names of files that outlive a killed save.  See apply_maildir.h.
+ */
+#include "apply_maildir.h"
+
+#include <dirent.h>
+#include <unistd.h>
+
+#include <istream-crlf.h>
+#include <istream.h>
+#include <maildir-storage.h>
+#include <maildir-uidlist.h>
+
+#include <mbj/message.h>
+
+#include "apply_save.h"
+
+/* Of a file that Dovecot makes. */
+struct sizes {
+	uoff_t size;
+	uoff_t bares; /* LF without CR */
+	unsigned char last;
+};
+
+bool maildir_is(const struct mailbox *box)
+{
+	return strcmp(box->storage->name, "maildir") == 0;
+}
+
+static void sizes_add(struct sizes *sizes, const unsigned char *data,
+		      size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		sizes->bares += data[i] == '\n' && sizes->last != '\r';
+		sizes->last = data[i];
+	}
+	sizes->size += size;
+}
+
+/*
+ * Dovecot takes a GUID for the file's name where it has the size of the file
+ * and that with CRLF line ends, as it finds them (maildir-save.c); else it
+ * makes a name, and remembers the GUID.
+ */
+const char *maildir_guid(struct mailbox *box, const struct mbj_message *message,
+			 struct istream *input)
+{
+	struct istream *saved = box->storage->set->mail_save_crlf
+					? i_stream_create_crlf(input)
+					: i_stream_create_lf(input);
+	uoff_t begin = input->v_offset;
+	struct sizes sizes = {.size = 0};
+	char guid[APPLY_GUID_SIZE];
+	const unsigned char *data;
+	size_t count;
+	bool is_read;
+
+	while (i_stream_read_more(saved, &data, &count) > 0) {
+		sizes_add(&sizes, data, count);
+		i_stream_skip(saved, count);
+	}
+	is_read = saved->stream_errno == 0;
+	i_stream_unref(&saved);
+	if (!is_read)
+		return NULL;
+	i_stream_seek(input, begin);
+	apply_guid(&message->blob, guid);
+	/* A mailbox can have the same message twice, and a name only once. */
+	return t_strdup_printf("%s.%u,S=%" PRIuUOFF_T ",W=%" PRIuUOFF_T, guid,
+			       message->uid, sizes.size,
+			       sizes.size + sizes.bares);
+}
+
+static struct maildir_uidlist *uidlist_of(struct mailbox *box)
+{
+	struct maildir_mailbox *maildir = MAILDIR_MAILBOX(box);
+
+	return maildir->uidlist;
+}
+
+static int file_tidy(struct mailbox *box, const char *dir, const char *name)
+{
+	const char *path = t_strdup_printf("%s/%s", dir, name);
+
+	if (!apply_guid_is_ours(t_strcut(name, MAILDIR_INFO_SEP)) ||
+	    maildir_uidlist_get_full_filename(uidlist_of(box), name) != NULL ||
+	    unlink(path) == 0 || errno == ENOENT)
+		return 0;
+	mailbox_set_critical(box, "unlink(%s) failed: %s", path,
+			     strerror(errno));
+	return -1;
+}
+
+static int dir_tidy(struct mailbox *box, const char *under)
+{
+	const char *path =
+		t_strdup_printf("%s/%s", mailbox_get_path(box), under);
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	int ret = 0;
+
+	if (dir == NULL && errno == ENOENT)
+		return 0;
+	if (dir == NULL) {
+		mailbox_set_critical(box, "opendir(%s) failed: %s", path,
+				     strerror(errno));
+		return -1;
+	}
+	errno = 0;
+	while (ret == 0 && (entry = readdir(dir)) != NULL) {
+		T_BEGIN
+		{
+			ret = file_tidy(box, path, entry->d_name);
+		}
+		T_END;
+		errno = 0;
+	}
+	if (ret == 0 && errno != 0) {
+		mailbox_set_critical(box, "readdir(%s) failed: %s", path,
+				     strerror(errno));
+		ret = -1;
+	}
+	(void)closedir(dir);
+	return ret;
+}
+
+/* Who gives UIDs has the list's lock. */
+int maildir_tidy(struct mailbox *box)
+{
+	struct maildir_uidlist *uidlist;
+	int ret;
+
+	if (!maildir_is(box))
+		return 0;
+	uidlist = uidlist_of(box);
+	if (maildir_uidlist_lock(uidlist) <= 0)
+		return -1;
+	ret = maildir_uidlist_refresh(uidlist) < 0 ||
+			      dir_tidy(box, "cur") < 0 ||
+			      dir_tidy(box, "new") < 0
+		      ? -1
+		      : 0;
+	maildir_uidlist_unlock(uidlist);
+	return ret;
+}

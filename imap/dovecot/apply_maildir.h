@@ -1,0 +1,32 @@
+/*
+ * Maildirs: names of files that outlive a killed save.  See apply.h.
+ *
+ * Dovecot moves the files of a save into cur/ and new/, then gives them UIDs
+ * and GUIDs in dovecot-uidlist.  Killed in between, files are left that the
+ * next session gives UIDs in an order of its own, and has no GUID for but their
+ * names.  So each file of ours has a name that tells, and what no UID was given
+ * for is removed before anybody gives one; it is saved again.
+ */
+#ifndef MBJ_DOVECOT_APPLY_MAILDIR_H
+#define MBJ_DOVECOT_APPLY_MAILDIR_H
+
+#include "apply.h"
+
+struct mbj_message;
+
+bool maildir_is(const struct mailbox *box);
+/*
+ * Instead of a message's GUID, such that Dovecot names its file by it: with the
+ * sizes that it will find.  input is read to its end and goes back to where it
+ * begins.  In memory of the data stack.
+ * Returns: NULL, the stream has the error.
+ */
+const char *maildir_guid(struct mailbox *box, const struct mbj_message *message,
+			 struct istream *input);
+/*
+ * Of an open Maildir: remove what a killed save left.  Returns: -1, an error of
+ * the box.
+ */
+int maildir_tidy(struct mailbox *box);
+
+#endif
