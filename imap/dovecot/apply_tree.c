@@ -7,6 +7,7 @@
  * and deleted so that each step is valid; what has to step aside meanwhile gets
  * a name made of its own GUID, which a run that follows a kill finds by that.
  */
+#include "apply_renew.h"
 #include "apply_step.h"
 
 #include <mail-index-alloc-cache.h>
@@ -112,17 +113,6 @@ static enum mbj_rc before_make(struct plan_run *run)
 	return MBJ_OK;
 }
 
-/* The account has it, or had it: what it has no more is to go. */
-static bool is_journals(const struct plan_run *run, struct mbj_id id)
-{
-	const struct mbj_id *kept;
-
-	array_foreach(&run->kept,
-		      kept) if (mbj_id_equal(*kept, id)) return false;
-	return mbj_tree_find(run->apply->wanted, id) != MBJ_NODE_NONE ||
-	       known_find(&run->apply->known, id) != NULL;
-}
-
 /* Nodes that are not told are not the account's. */
 static void aim_put(struct plan_run *run, uint32_t node, struct aim aim)
 {
@@ -164,7 +154,7 @@ static enum mbj_rc after_add(struct plan_run *run, uint32_t wanted,
 	if (there != NULL && !from->is_selectable &&
 	    (!there->is_selectable ||
 	     (mbj_tree_find(account, there->id) == MBJ_NODE_NONE &&
-	      is_journals(run, there->id)))) {
+	      apply_is_journals(run->apply, &run->kept, there->id)))) {
 		node.id = there->id;
 		aim.is_left = there->is_selectable;
 	} else if (there != NULL && from->is_selectable &&
@@ -258,113 +248,11 @@ static int owns_keep(struct plan_run *run)
 	for (uint32_t i = 0; ret == 0 && i < size; i++) {
 		const struct mbj_node *node = mbj_tree_get(run->before, i);
 
-		if (node->is_selectable && !is_journals(run, node->id))
+		if (node->is_selectable &&
+		    !apply_is_journals(run->apply, &run->kept, node->id))
 			ret = own_keep(run, i);
 	}
 	return ret;
-}
-
-/* ------------------------------------------------------------- renewing */
-
-/* By its stored name, whatever siblings are compared by. */
-static uint32_t slot_of(const struct mbj_tree *tree, uint32_t parent,
-			struct mbj_bytes name)
-{
-	for (uint32_t i = 0; i < mbj_tree_size(tree); i++) {
-		const struct mbj_node *node = mbj_tree_get(tree, i);
-
-		if (node->is_live && node->parent == parent &&
-		    mbj_bytes_equal(node->name.stored, name))
-			return i;
-	}
-	return MBJ_NODE_NONE;
-}
-
-/* The account's mailbox at a path, or NONE. */
-static uint32_t wanted_at(struct plan_run *run, const char *path)
-{
-	const char separators[] = {mail_namespace_get_sep(run->apply->inbox),
-				   '\0'};
-	const struct mbj_tree *account = run->apply->wanted;
-	uint32_t at = MBJ_NODE_ROOT;
-
-	for (const char *const *names = t_strsplit(path, separators);
-	     *names != NULL && at != MBJ_NODE_NONE; names++)
-		at = slot_of(account, at, mbj_bytes_str(*names));
-	return at != MBJ_NODE_NONE && mbj_tree_get(account, at)->is_selectable
-		       ? at
-		       : MBJ_NODE_NONE;
-}
-
-static bool folders_have(struct plan_run *run, struct mbj_id id)
-{
-	const struct apply_folder *folder;
-
-	array_foreach(&run->folders,
-		      folder) if (mbj_id_equal(folder->id, id)) return true;
-	return false;
-}
-
-/*
- * INBOX cannot be deleted, and in a Maildir not be renamed.  One of the
- * journal's with UIDs given goes by the plan, or they would be the next one's.
- * Others that are new and empty were made by Dovecot itself, by the same
- * settings (auto = create) on both hosts.
- */
-static bool folder_is_renewed(struct plan_run *run,
-			      const struct apply_folder *folder)
-{
-	const char *format = run->apply->inbox->storage->name;
-
-	if (strcmp(folder->vname, "INBOX") == 0)
-		return strcmp(format, "maildir") == 0 ||
-		       !is_journals(run, folder->id) ||
-		       (mbj_tree_find(run->apply->wanted, folder->id) ==
-				MBJ_NODE_NONE &&
-			step_is_new(run->apply, folder->vname));
-	return !is_journals(run, folder->id) &&
-	       step_is_new(run->apply, folder->vname);
-}
-
-/*
- * What Dovecot has at a path becomes the account's mailbox there, or makes room
- * for it.
- */
-static int folders_renew(struct plan_run *run)
-{
-	struct apply_folder *folder;
-
-	array_foreach_modifiable(&run->folders, folder)
-	{
-		const struct mbj_node *node;
-		uint32_t at;
-
-		if (mbj_id_is_root(folder->id) ||
-		    (is_journals(run, folder->id) &&
-		     strcmp(folder->vname, "INBOX") != 0))
-			continue;
-		at = wanted_at(run, folder->vname);
-		if (at == MBJ_NODE_NONE)
-			continue;
-		node = mbj_tree_get(run->apply->wanted, at);
-		if (mbj_id_equal(folder->id, node->id) ||
-		    !folder_is_renewed(run, folder))
-			continue;
-		if (folders_have(run, node->id)) {
-			/* INBOX stays what it is, and is told of later. */
-			if (strcmp(folder->vname, "INBOX") == 0)
-				continue;
-			if (step_delete_new(run->apply, folder->vname) < 0)
-				return -1;
-			folder->id = MBJ_ID_ROOT;
-			continue;
-		}
-		if (step_update(run->apply, folder->vname, node) < 0)
-			return -1;
-		folder->id = node->id;
-		folder->uidvalidity = node->uidvalidity;
-	}
-	return 0;
 }
 
 /* ----------------------------------------------------------------- steps */
@@ -575,7 +463,7 @@ int apply_tree(struct apply *apply)
 	if (ret == 0)
 		folders_find_own(apply, &run.folders, &run.kept);
 	if (ret == 0)
-		ret = folders_renew(&run);
+		ret = folders_renew(run.apply, &run.folders, &run.kept);
 	if (ret == 0 && (before_make(&run) < 0 || after_make(&run) < 0))
 		ret = run_fail(&run);
 	if (ret == 0)

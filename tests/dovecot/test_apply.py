@@ -468,6 +468,18 @@ class Sdbox(DovecotCase):
         self.assertEqual(self.doveadm("delete", "Own", without=without)[0], 0)
         self.same()
 
+    def test_begun(self):
+        """Goal: a mailbox that a killed run had only begun to make becomes the
+        journal's, at whatever path its parent was.  Method: made without GUID
+        below one that the journal renames; its name is another's, too."""
+        self.make([(1, "A", None), (2, "B", None)])
+        self.same()
+        self.make([(1, "B", None), (2, "A", None), (3, "C", 1), (4, "D", None),
+                   (5, "C", 4)])
+        self.assertEqual(self.doveadm("create", "A/C",
+                                      without=("-o", "mail_plugins="))[0], 0)
+        self.same()
+
     def test_random(self):
         """Goal: any tree becomes any other, with its mail.  Method: random ones,
         from a seed that is printed; some runs are killed at a random moment."""
