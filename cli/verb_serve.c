@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,18 @@ static void descriptors_raise(void)
 	limit.rlim_cur = limit.rlim_max;
 	/* Where it is refused, the service takes fewer connections. */
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/*
+ * One heap for all threads.  Else each has its own, pages of the state's cache
+ * stay in the heap of whoever led the batch that read them, and what the others
+ * have free there is of no use to it: twice the memory, and growing.
+ */
+static void heap_unite(void)
+{
+#ifdef M_ARENA_MAX
+	(void)mallopt(M_ARENA_MAX, 1);
+#endif
 }
 
 static bool number_take(const struct cli_call *call, const char *word,
@@ -287,6 +300,7 @@ int verb_serve(const struct cli_call *call)
 		usual.space_min = call->options.keep_free;
 	usual.reserve_size = usual.space_min;
 	descriptors_raise();
+	heap_unite();
 	if (call->options.http != NULL)
 		options.files_else = HTTP_FILES;
 	if (mbj_replica_open(call->operands[0], &usual, &store, &err) < 0)
