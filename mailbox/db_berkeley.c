@@ -44,6 +44,19 @@ uint32_t db_berkeley_last_page(struct mbj_bytes first_page)
 	return number;
 }
 
+/* Likewise: the record's place before, its length, its checksum, its body. */
+bool db_berkeley_log_is_sane(struct mbj_bytes head)
+{
+	static const uint8_t zeroes[DB_LOG_HEAD_SIZE];
+	enum { LENGTH_AT = 4 };
+	uint32_t length;
+
+	MBJ_ASSERT(head.n == DB_LOG_HEAD_SIZE);
+	memcpy(&length, head.p + LENGTH_AT, sizeof(length));
+	return length == DB_LOG_HEAD_SIZE ||
+	       memcmp(head.p, zeroes, DB_LOG_HEAD_SIZE) == 0;
+}
+
 /*
  * What a code means to us.  Anything that says "these bytes are wrong" asks
  * for a rebuild; that costs time, never data.

@@ -51,6 +51,14 @@ const char *db_table_name(enum db_table table);
  * for a look at files that it is not to see yet.
  */
 uint32_t db_berkeley_last_page(struct mbj_bytes first_page);
+/*
+ * What a log file of Berkeley DB begins with; whether its library may be shown
+ * it.  It sums up the first record by the length that the record has in it, so
+ * another length than it writes makes it read what is not its own, and crash.
+ * All zeroes, of a file that is not written to yet, it knows.
+ */
+enum { DB_LOG_HEAD_SIZE = 28 };
+bool db_berkeley_log_is_sane(struct mbj_bytes head);
 
 struct db;
 struct db_txn;

@@ -494,3 +494,48 @@ enum mbj_rc seal_pages_check(const struct mbj_sys *sys, const char *home,
 	mbj_free(walk);
 	return rc;
 }
+
+/* One that is shorter the engine passes over, or finds wanting. */
+static enum mbj_rc log_check(const struct mbj_sys *sys, const char *home,
+			     const char *name, struct mbj_error *err)
+{
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	uint8_t head[DB_LOG_HEAD_SIZE];
+	char path[MBJ_PATH_TEXT_MAX];
+	size_t n = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_path_join(path, home, name, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(sys, path, O_RDONLY, &file, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_read(&file, 0, head, sizeof(head), &n, err);
+	mbj_file_close(&file);
+	if (rc == MBJ_OK && n == sizeof(head) &&
+	    !db_berkeley_log_is_sane(mbj_bytes_make(head, n)))
+		rc = file_fault(home, name,
+				"begins with a record of a length that it "
+				"cannot have",
+				err);
+	return rc;
+}
+
+enum mbj_rc seal_logs_check(const struct mbj_sys *sys, const char *home,
+			    struct mbj_error *err)
+{
+	struct mbj_buf names;
+	enum mbj_rc rc;
+
+	rc = names_list(sys, home, &names, err);
+	if (rc < 0)
+		return rc;
+	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
+		const char *name = (const char *)names.p + at;
+
+		at += strlen(name) + 1;
+		if (strncmp(name, "log.", 4) == 0)
+			rc = log_check(sys, home, name, err);
+	}
+	mbj_buf_done(&names);
+	return rc;
+}

@@ -3,8 +3,9 @@
  * when it was closed.  Private to mailbox/.
  *
  * Berkeley DB takes a page of zeroes for one that was never written, and a
- * damaged log for one that ends there; a file that is cut short or that has
- * zeroes in it makes it loop or crash (tests/damage).  So it is not shown any
+ * damaged log for one that ends there; a file that is cut short, that has
+ * zeroes in it or another length in a log's first record makes it loop or
+ * crash (tests/damage).  So it is not shown any
  * file that differs from what it left: opening compares all of them with the
  * seal first, and takes the seal away before the first write.
  *
@@ -69,5 +70,12 @@ void seal_pages_note(const struct mbj_sys *sys, const char *home);
  */
 enum mbj_rc seal_pages_check(const struct mbj_sys *sys, const char *home,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Where there is no seal: each of the log's files begins as Berkeley DB can
+ * bear.  What else is damaged in a log it finds by its checksums.
+ * Returns: MBJ_ECORRUPT naming the file.
+ */
+enum mbj_rc seal_logs_check(const struct mbj_sys *sys, const char *home,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
 
 #endif

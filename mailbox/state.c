@@ -191,7 +191,10 @@ static enum mbj_rc home_check(const struct mbj_sys *sys, const char *home,
 		return rc;
 	if (*ret_is_sealed)
 		return seal_break(sys, home, err);
-	return *ret_is_new ? MBJ_OK : seal_pages_check(sys, home, err);
+	if (*ret_is_new)
+		return MBJ_OK;
+	rc = seal_pages_check(sys, home, err);
+	return rc < 0 ? rc : seal_logs_check(sys, home, err);
 }
 
 enum mbj_rc mbj_state_open(const struct mbj_sys *sys, const char *home,

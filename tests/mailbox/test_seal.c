@@ -312,6 +312,60 @@ START_TEST(recovery_writes_what_is_behind)
 }
 END_TEST
 
+static enum mbj_rc logs_check(struct lab *lab)
+{
+	return seal_logs_check(mbj_sys_posix(), lab->home, &lab->err);
+}
+
+/*
+ * Goal: the engine is not shown a log file whose first record says another
+ * length than it has, by which it would read what is not its own.  Method: each
+ * bit of the length, and each shorter one; what the engine's checksum covers,
+ * and files that are not written to yet, are left to it.
+ */
+START_TEST(logs_that_begin_wrongly)
+{
+	uint8_t head[DB_LOG_HEAD_SIZE];
+	const uint8_t zeroes[DB_LOG_HEAD_SIZE] = {0};
+	const off_t size = sizeof(head);
+	char path[MBJ_PATH_TEXT_MAX];
+	struct lab lab;
+	int fd;
+
+	lab_begin(&lab);
+	test_ok(logs_check(&lab), lab.err);
+	test_ok(mbj_path_join(path, lab.home, "log.0000000001", &lab.err),
+		lab.err);
+	fd = file_open(path);
+	ck_assert_int_eq(pread(fd, head, sizeof(head), 0), size);
+	for (unsigned bit = 0; bit < 8 * sizeof(head); bit++) {
+		bool is_length = bit / 32 == 1;
+
+		head[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		ck_assert_int_eq(pwrite(fd, head, sizeof(head), 0), size);
+		ck_assert_int_eq(logs_check(&lab),
+				 is_length ? MBJ_ECORRUPT : MBJ_OK);
+		if (is_length)
+			ck_assert_ptr_nonnull(strstr(lab.err.message, path));
+		head[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	for (unsigned length = 0; length < sizeof(head); length++) {
+		uint8_t byte = (uint8_t)length;
+
+		ck_assert_int_eq(pwrite(fd, &byte, 1, 4), 1);
+		ck_assert_int_eq(logs_check(&lab), MBJ_ECORRUPT);
+	}
+	ck_assert_int_eq(pwrite(fd, zeroes, sizeof(zeroes), 0), size);
+	test_ok(logs_check(&lab), lab.err);
+	ck_assert_int_eq(pwrite(fd, head, sizeof(head), 0), size);
+	test_ok(logs_check(&lab), lab.err);
+	ck_assert_int_eq(ftruncate(fd, size - 1), 0);
+	test_ok(logs_check(&lab), lab.err);
+	close(fd);
+	lab_end(&lab);
+}
+END_TEST
+
 TCase *test_seal_case(void)
 {
 	TCase *tc = tcase_create("seal");
@@ -320,6 +374,7 @@ TCase *test_seal_case(void)
 	tcase_add_test(tc, holes_before_a_checkpoint);
 	tcase_add_test(tc, cut_before_a_checkpoint);
 	tcase_add_test(tc, notes_that_are_damaged);
+	tcase_add_test(tc, logs_that_begin_wrongly);
 	tcase_add_loop_test(tc, recovery_writes_what_is_behind, 0, 2);
 	return tc;
 }
