@@ -27,7 +27,6 @@
 #include "seal.h"
 
 enum {
-	DB_PAGE_SIZE = 4096,
 	DB_LOG_BUFFER_SIZE_MAX = 1 << 20,
 	/* Times that a checkpoint is asked for until one is due. */
 	DB_CHECKPOINT_ASKS = 8,
@@ -268,7 +267,7 @@ static int table_open(struct berkeley *db, enum db_table table, DB_TXN *txn,
 	if (code != 0)
 		return code;
 	db->tables[table] = handle;
-	code = handle->set_pagesize(handle, DB_PAGE_SIZE);
+	code = handle->set_pagesize(handle, STATE_PAGE_SIZE);
 	if (code == 0)
 		code = handle->set_flags(handle, DB_CHKSUM);
 	if (code == 0)

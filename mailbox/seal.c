@@ -23,7 +23,7 @@
 
 enum {
 	SEAL_VERSION = 1,
-	SEAL_PAGE = 4096,
+	SEAL_PAGE = STATE_PAGE_SIZE,
 	SEAL_PIECE = 64 << 10,
 	SEAL_SIZE_MAX = 1 << 30, /* a state of 1 TiB */
 	SEAL_NAMES_MAX = 4 << 20,

@@ -29,6 +29,14 @@
 
 #include <mbj/sys.h>
 
+/*
+ * Bytes of a page of the tables, which is what is compared.  Of the format:
+ * only tests/damage makes states with others, small enough to flip every bit.
+ */
+#ifndef STATE_PAGE_SIZE
+#define STATE_PAGE_SIZE 4096
+#endif
+
 #define SEAL_NAME	"seal"
 #define SEAL_PAGES_NAME "seal.pages"
 

@@ -21,7 +21,7 @@ enum {
 	HANG_MS = 20000,
 	POLL_MS = 2,
 	/* Forbidden outcomes that are told of before the run gives up. */
-	FAILURES_MAX = 8,
+	FAILURES_MAX = 32,
 };
 
 static const char *const kind_words[] = {
@@ -98,30 +98,46 @@ void damage_plan_flips(struct damage_plan *plan, unsigned file, size_t begin,
 	}
 }
 
+/* From this bit of bytes begin .. on, of which there are so many bits. */
+static void burst_add(struct damage_plan *plan, unsigned file, size_t begin,
+		      uint64_t bits, uint64_t at, struct test_rng *rng)
+{
+	struct damage damage = {(uint16_t)file, DAMAGE_BURST, 0, 0, 0};
+	uint64_t most = bits - at;
+
+	if (most < 2)
+		return;
+	if (most > BURST_BITS_MAX)
+		most = BURST_BITS_MAX;
+	damage.at = 8 * (uint64_t)begin + at;
+	damage.size = (uint32_t)test_rng_between(rng, 2, most);
+	damage.bits = (uint32_t)test_rng_next(rng) &
+		      (uint32_t)((UINT64_C(1) << damage.size) - 1);
+	damage.bits |= 1 | (uint32_t)1 << (damage.size - 1);
+	damage_plan_add(plan, &damage);
+}
+
 void damage_plan_bursts(struct damage_plan *plan, unsigned file, size_t begin,
 			size_t end, size_t count, struct test_rng *rng)
 {
-	struct damage damage = {(uint16_t)file, DAMAGE_BURST, 0, 0, 0};
 	bool is_drawn = count > 0 && !damage_is_long();
 	uint64_t bits = 8 * (uint64_t)(end - begin);
 
 	if (bits < BURST_BITS_MAX)
 		return;
-	for (uint64_t i = 0; i < (is_drawn ? count : bits); i++) {
-		uint64_t at = is_drawn ? test_rng_below(rng, bits) : i;
-		uint64_t most = bits - at;
+	for (uint64_t i = 0; i < (is_drawn ? count : bits); i++)
+		burst_add(plan, file, begin, bits,
+			  is_drawn ? test_rng_below(rng, bits) : i, rng);
+}
 
-		if (most < 2)
-			continue;
-		if (most > BURST_BITS_MAX)
-			most = BURST_BITS_MAX;
-		damage.at = 8 * (uint64_t)begin + at;
-		damage.size = (uint32_t)test_rng_between(rng, 2, most);
-		damage.bits = (uint32_t)test_rng_next(rng) &
-			      (uint32_t)((UINT64_C(1) << damage.size) - 1);
-		damage.bits |= 1 | (uint32_t)1 << (damage.size - 1);
-		damage_plan_add(plan, &damage);
-	}
+void damage_plan_bytes(struct damage_plan *plan, unsigned file, size_t end,
+		       struct test_rng *rng)
+{
+	uint64_t bits = 8 * (uint64_t)end;
+
+	for (uint64_t at = 0; at < bits; at += 8)
+		burst_add(plan, file, 0, bits, at + test_rng_below(rng, 8),
+			  rng);
 }
 
 void damage_plan_blocks(struct damage_plan *plan, unsigned file, size_t end,
@@ -285,7 +301,7 @@ static void failure_tell(struct damage_runner *run, uint64_t at,
 	       run->names[damage->file],
 	       outcome == DAMAGE_WRONG ? run->board->why : "");
 	printf("again: MBJ_DAMAGE='%s: %s' CK_RUN_CASE=%s "
-	       "build/dev/tests/damage/test_damage\n",
+	       "build/dev/tests/damage/" DAMAGE_BINARY "\n",
 	       run->what, text, run->test_case);
 	run->failures++;
 }

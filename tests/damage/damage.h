@@ -91,6 +91,9 @@ void damage_plan_flips(struct damage_plan *plan, unsigned file, size_t begin,
  */
 void damage_plan_bursts(struct damage_plan *plan, unsigned file, size_t begin,
 			size_t end, size_t count, struct test_rng *rng);
+/* A burst from one bit of every byte of the file. */
+void damage_plan_bytes(struct damage_plan *plan, unsigned file, size_t end,
+		       struct test_rng *rng);
 /* Blocks of a size, aligned; lengths at and around their borders; gone. */
 void damage_plan_blocks(struct damage_plan *plan, unsigned file, size_t end,
 			size_t block);

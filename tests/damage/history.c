@@ -85,6 +85,55 @@ static void messages_step(struct mbj_store *store, unsigned step)
 	mbj_outcome_done(&outcome);
 }
 
+/* What a server may do of which it does not know yet what came of it. */
+static void intent_step(struct mbj_store *store, unsigned step)
+{
+	struct mbj_change change = {
+		.kind = MBJ_CHANGE_DESTROY,
+		.id = site_mailbox(2, MAILBOXES),
+	};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_outcome outcome = {.lsn = {0}};
+
+	edit.kind = MBJ_EDIT_SET;
+	edit.stage = MBJ_STAGE_INTENT;
+	edit.intent = site_mailbox(3, step + 1);
+	edit.producer = mbj_bytes_str("imap");
+	edit.account = mbj_bytes_str("u2");
+	edit.changes = &change;
+	edit.change_count = 1;
+	SITE_OK(mbj_store_submit(store, &edit, &outcome, err));
+	ck_assert(!mbj_id_is_root(outcome.intent));
+	mbj_outcome_done(&outcome);
+}
+
+static void metadata_step(struct mbj_store *store, unsigned step)
+{
+	char text[24];
+	struct mbj_metadata_edit steps[] = {
+		{.kind = MBJ_METADATA_ACL,
+		 .mailbox = site_mailbox(2, 2),
+		 .name = mbj_bytes_str("anyone"),
+		 .value = mbj_bytes_str("lr"),
+		 .mode = MBJ_RIGHTS_REPLACE},
+		{.kind = MBJ_METADATA_ENTRY,
+		 .mailbox = site_mailbox(2, 3),
+		 .name = mbj_bytes_str("/shared/comment")},
+	};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_outcome outcome = {.lsn = {0}};
+
+	(void)snprintf(text, sizeof(text), "step %u", step);
+	steps[1].value = mbj_bytes_str(text);
+	edit.kind = MBJ_EDIT_METADATA;
+	edit.account = mbj_bytes_str("u2");
+	edit.metadata = steps;
+	edit.metadata_count = sizeof(steps) / sizeof(steps[0]);
+	SITE_OK(mbj_store_submit(store, &edit, &outcome, err));
+	ck_assert_uint_gt(outcome.lsn.v, 0);
+	mbj_outcome_done(&outcome);
+}
+
 /* One of each kind of change, all at once; step makes it differ. */
 void history_step(struct mbj_store *store, unsigned step)
 {
@@ -108,4 +157,8 @@ void history_step(struct mbj_store *store, unsigned step)
 	SITE_OK(site_rename(store, 2, from, to, NULL, err));
 	if (step % 4 < 2)
 		messages_step(store, step);
+	if (step % 4 == 0) {
+		metadata_step(store, step);
+		intent_step(store, step);
+	}
 }

@@ -1,6 +1,7 @@
 /*
  * What happens to the stores that are damaged: two accounts, whose mailboxes
- * come, go, are renamed, and have messages.
+ * come, go, are renamed, and have messages, rights, an annotation and an intent
+ * that stays open.
  */
 #ifndef TEST_DAMAGE_HISTORY_H
 #define TEST_DAMAGE_HISTORY_H

@@ -15,11 +15,11 @@
 #include "store_lab.h"
 
 enum {
-	BATCHES = 8,
+	BATCHES = SAMPLE_IS_SMALL ? 3 : 8,
 	FOLDERS = 4,
 	TRIAL_SEED = 1000,
-	/* One is enough, with zeroes behind what is used. */
-	LOG_FILE_SIZE = 512 << 10,
+	/* One is enough, with zeroes behind what is used; or as few as go. */
+	LOG_FILE_SIZE = SAMPLE_IS_SMALL ? 8 << 10 : 512 << 10,
 };
 
 static const char *const folders[FOLDERS] = {"", "journal", "state",
@@ -542,7 +542,7 @@ void sample_replica_begin(struct sample *sample, uint64_t seed,
 	state_bend(sample);
 	store_open(sample, &store);
 	if (is_parked_before) {
-		replay_from(store, primary, sample->groups * 3 / 4);
+		replay_from(store, primary, sample->groups * 5 / 6);
 		mbj_store_close(&store);
 		store_open(sample, &store);
 	}

@@ -15,7 +15,13 @@
 
 #include "damage.h"
 #include "disk.h"
+#include "seal.h"
 
+/*
+ * Small ones have smaller pages than the product (CMakeLists.txt), a short log
+ * and a shorter history: what is in them is of all kinds all the same.
+ */
+enum { SAMPLE_IS_SMALL = STATE_PAGE_SIZE < 4096 };
 enum { SAMPLE_NAME_SIZE = 96 };
 
 struct sample_file {
