@@ -43,6 +43,15 @@ uint32_t db_berkeley_last_page(struct mbj_bytes first_page)
 	return number;
 }
 
+/* Likewise: of what type a page is, and of a table's first one its flags. */
+bool db_berkeley_page_is_sane(struct mbj_bytes page)
+{
+	enum { TYPE_AT = 25, FLAGS_AT = 26, TYPE_FIRST = 9, CHECKSUMS = 1 };
+
+	MBJ_ASSERT(page.n > FLAGS_AT);
+	return page.p[TYPE_AT] != TYPE_FIRST || page.p[FLAGS_AT] == CHECKSUMS;
+}
+
 /* Likewise: the record's place before, its length, its checksum, its body. */
 bool db_berkeley_log_is_sane(struct mbj_bytes head)
 {

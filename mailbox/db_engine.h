@@ -52,6 +52,12 @@ const char *db_table_name(enum db_table table);
  */
 uint32_t db_berkeley_last_page(struct mbj_bytes first_page);
 /*
+ * Whether its library may be shown such a page: the first one of a table says
+ * in a byte whether pages have checksums, its own too.  Without it they are
+ * read as if they had none, each shifted, and it crashes.
+ */
+bool db_berkeley_page_is_sane(struct mbj_bytes page);
+/*
  * What a log file of Berkeley DB begins with; whether its library may be shown
  * it.  It sums up the first record by the length that the record has in it, so
  * another length than it writes makes it read what is not its own, and crash.

@@ -312,6 +312,45 @@ START_TEST(recovery_writes_what_is_behind)
 }
 END_TEST
 
+/*
+ * Goal: a table's pages are not read without their checksums.  Method: each bit
+ * of the byte that says so, of each page that has it, which are as many as
+ * there are tables and the one of the file.
+ */
+START_TEST(tables_without_checksums)
+{
+	enum { FIRST_TYPE = 9, TYPE_AT = 25 };
+	struct lab lab;
+	int tables = 0;
+	int fd;
+
+	lab_begin(&lab);
+	fd = file_open(lab.tables);
+	for (uint64_t i = 0; i < lab.count; i++) {
+		const off_t at = (off_t)(i * PAGE + TYPE_AT);
+		uint8_t bytes[2];
+
+		ck_assert_int_eq(pread(fd, bytes, 2, at), 2);
+		if (bytes[0] != FIRST_TYPE)
+			continue;
+		tables++;
+		for (unsigned bit = 0; bit < 8; bit++) {
+			uint8_t flags = (uint8_t)(bytes[1] ^ 1u << bit);
+
+			ck_assert_int_eq(pwrite(fd, &flags, 1, at + 1), 1);
+			ck_assert_int_eq(check(&lab), MBJ_ECORRUPT);
+			ck_assert_ptr_nonnull(
+				strstr(lab.err.message, "no checksum"));
+		}
+		ck_assert_int_eq(pwrite(fd, &bytes[1], 1, at + 1), 1);
+	}
+	ck_assert_int_eq(tables, TABLE_COUNT + 1);
+	test_ok(check(&lab), lab.err);
+	close(fd);
+	lab_end(&lab);
+}
+END_TEST
+
 static enum mbj_rc logs_check(struct lab *lab)
 {
 	return seal_logs_check(mbj_sys_posix(), lab->home, &lab->err);
@@ -374,6 +413,7 @@ TCase *test_seal_case(void)
 	tcase_add_test(tc, holes_before_a_checkpoint);
 	tcase_add_test(tc, cut_before_a_checkpoint);
 	tcase_add_test(tc, notes_that_are_damaged);
+	tcase_add_test(tc, tables_without_checksums);
 	tcase_add_test(tc, logs_that_begin_wrongly);
 	tcase_add_loop_test(tc, recovery_writes_what_is_behind, 0, 2);
 	return tc;
