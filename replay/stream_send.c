@@ -354,7 +354,7 @@ static enum mbj_rc change_wait(struct stream_server *s, int64_t until,
 	if (rc < 0)
 		return rc;
 	rc = stream_link_wait(&s->link, s->watch.fd, left, &is_input, err);
-	stream_watch_drain(&s->watch);
+	mbj_watch_drain(&s->watch);
 	*ret_is_over = is_input;
 	return rc;
 }
@@ -441,6 +441,16 @@ static enum mbj_rc requests_answer(struct stream_server *s,
 	return rc;
 }
 
+/* Its owner writes "published" after each batch. */
+static void journal_watch(struct stream_server *s)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+
+	s->watch = MBJ_WATCH_CLOSED;
+	if (mbj_path_join(path, s->dir, STREAM_JOURNAL_NAME, NULL) == MBJ_OK)
+		mbj_watch_open(&s->watch, path);
+}
+
 static enum mbj_rc serve(struct stream_server *s,
 			 const struct mbj_stream_options *options,
 			 struct mbj_error *err)
@@ -450,7 +460,7 @@ static enum mbj_rc serve(struct stream_server *s,
 	mbj_buf_init(&s->piece, STREAM_PIECE_SIZE);
 	/* All of it at once: contents are read into it. */
 	mbj_buf_put_zero(&s->piece, STREAM_PIECE_SIZE);
-	stream_watch_open(&s->watch, s->dir);
+	journal_watch(s);
 	rc = stream_link_begin(&s->link, options->in_fd, options->out_fd,
 			       options->stop_fd, options->timeout_ms,
 			       STREAM_REPLICA, err);
@@ -468,7 +478,7 @@ static enum mbj_rc serve(struct stream_server *s,
 		rc = MBJ_OK;
 	stream_register_end(s);
 	stream_link_done(&s->link);
-	stream_watch_close(&s->watch);
+	mbj_watch_close(&s->watch);
 	mbj_log_reader_close(&s->reader);
 	mbj_log_reader_close(&s->live);
 	mbj_blobs_close(&s->blobs);

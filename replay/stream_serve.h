@@ -9,9 +9,11 @@
 #include <mbj/blob.h>
 #include <mbj/log.h>
 #include <mbj/stream.h>
+#include <mbj/watch.h>
 
 #include "stream_link.h"
-#include "stream_watch.h"
+
+#define STREAM_JOURNAL_NAME "journal" /* in a store (docs/FORMAT.md) */
 
 /* A frame of data: small enough for a slow line and its deadline. */
 enum { STREAM_PIECE_SIZE = 64 << 10 };
@@ -22,7 +24,7 @@ struct stream_server {
 	const struct mbj_sys *sys;
 	const char *dir;
 	struct stream_link link;
-	struct stream_watch watch;
+	struct mbj_watch watch;
 	struct mbj_identity identity;
 	uint16_t version;		  /* that is spoken */
 	struct mbj_log_reader *reader;	  /* NULL: nothing to read yet */
