@@ -37,6 +37,8 @@ int cli_exit_status(const struct mbj_error *err)
 		return CLI_CORRUPT;
 	case MBJ_EBUSY:
 		return CLI_LOCKED;
+	case MBJ_EUNRECEIVED: /* done, but not all that was asked for */
+		return CLI_PARTIAL;
 	case MBJ_ENOSPC:
 	case MBJ_ENOMEM:
 		return CLI_TEMPORARY;

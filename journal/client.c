@@ -218,6 +218,23 @@ enum mbj_rc mbj_client_submit(struct mbj_client *client,
 	return rc;
 }
 
+enum mbj_rc mbj_client_received(struct mbj_client *client, struct mbj_lsn lsn,
+				uint32_t replicas, uint32_t wait_ms,
+				uint32_t *ret_count, struct mbj_error *err)
+{
+	struct wire_message request = {.wait = {lsn, replicas, wait_ms}};
+	struct answer answer;
+	enum mbj_rc rc;
+
+	rc = client_call(client, WIRE_RECEIVED, &request, &answer, err);
+	if (rc == MBJ_OK && ret_count != NULL)
+		*ret_count = answer.message.received;
+	answer_done(&answer);
+	if (rc < 0 && err != NULL)
+		err->lsn = lsn.v;
+	return rc;
+}
+
 /* ---------------------------------------------------------------- status */
 
 enum mbj_rc mbj_client_status(struct mbj_client *client,

@@ -14,9 +14,10 @@
 struct link {
 	struct link *next; /* among the idle */
 	int fd;
-	uint64_t number; /* of its last request */
-	bool is_late;	 /* it did not answer in time */
-	bool is_long;	 /* the answer to its last request takes its time */
+	uint64_t number;  /* of its last request */
+	bool is_late;	  /* it did not answer in time */
+	bool is_long;	  /* the answer to its last request takes its time */
+	uint32_t more_ms; /* or so much longer than others do */
 };
 
 /*

@@ -19,12 +19,13 @@ enum { RECEIVE_STEP = 64 << 10 };
 /* ----------------------------------------------------------------- bytes */
 
 /* How long one wait may be, -1: for ever. */
-static int64_t wait_max(struct mbj_client *client, bool is_long)
+static int64_t wait_max(struct mbj_client *client, bool is_long,
+			uint32_t more_ms)
 {
 	const struct mbj_client_options *options = &client->options;
 	int64_t ms = is_long || options->timeout_ms == 0
 			     ? -1
-			     : (int64_t)options->timeout_ms;
+			     : (int64_t)options->timeout_ms + more_ms;
 	int64_t left;
 
 	if (options->patience_ms == 0)
@@ -50,7 +51,7 @@ static enum mbj_rc link_wait(struct mbj_client *client, struct link *link,
 {
 	struct pollfd fd = {link->fd, events, 0};
 	int64_t since = mbj_monotonic_ms();
-	int64_t ms = wait_max(client, link->is_long);
+	int64_t ms = wait_max(client, link->is_long, link->more_ms);
 	int ready;
 
 	do {
@@ -200,6 +201,7 @@ enum mbj_rc link_call(struct mbj_client *client, struct link *link,
 	}
 	head.number = ++link->number;
 	link->is_long = wire_kind_is_house(kind);
+	link->more_ms = kind == WIRE_RECEIVED ? request->wait.ms : 0;
 	head.size = (uint32_t)(out.n - WIRE_HEAD_SIZE);
 	wire_head_encode(&head, out.p);
 	*ret_is_broken = true;
@@ -269,7 +271,7 @@ static enum mbj_rc link_open(struct mbj_client *client, struct link **ret_link,
 		return mbj_error_nomem(err);
 	link->fd = -1;
 	since = mbj_monotonic_ms();
-	rc = socket_connect(client->path, wait_max(client, false), &link->fd,
+	rc = socket_connect(client->path, wait_max(client, false, 0), &link->fd,
 			    err);
 	wait_count(client, since);
 	if (rc == MBJ_OK)

@@ -174,26 +174,31 @@ enum mbj_rc mbj_client_attrs(struct mbj_client *client,
 			     struct mbj_error *err)
 {
 	struct wire_message request = {.name = account, .path = path};
-	struct mbj_client_attrs list = {.count = 0};
+	struct mbj_buf bytes = {0};
 	struct mbj_reader reader;
+	struct mbj_attr *attrs;
 	struct answer answer;
 	void *array = NULL;
+	size_t count = 0;
 	enum mbj_rc rc;
 
 	rc = client_call(client, WIRE_ATTRS, &request, &answer, err);
 	if (rc == MBJ_OK)
-		rc = list_begin(&answer, sizeof(*list.attrs), &reader, &array,
-				err);
-	list.attrs = array;
-	while (rc == MBJ_OK && list.count < answer.message.count)
-		rc = wire_attr_decode(&reader, &list.attrs[list.count++], err);
-	rc = list_keep(&answer, &reader, rc, array, &list.bytes, err);
+		rc = list_begin(&answer, sizeof(*attrs), &reader, &array, err);
+	attrs = array;
+	while (rc == MBJ_OK && count < answer.message.count)
+		rc = wire_attr_decode(&reader, &attrs[count++], err);
+	rc = list_keep(&answer, &reader, rc, array, &bytes, err);
 	if (rc == MBJ_OK) {
-		list.account = answer.message.account;
-		list.mailbox = answer.message.mailbox;
-		for (size_t i = 0; i < list.count; i++)
-			list.attrs[i].mailbox = list.mailbox.id;
-		*ret_list = list;
+		for (size_t i = 0; i < count; i++)
+			attrs[i].mailbox = answer.message.mailbox.id;
+		*ret_list = (struct mbj_client_attrs){
+			.account = answer.message.account,
+			.mailbox = answer.message.mailbox,
+			.attrs = attrs,
+			.count = count,
+			.bytes = bytes,
+		};
 	}
 	answer_done(&answer);
 	return rc;

@@ -8,6 +8,7 @@
 #include <mbj/check.h>
 #include <mbj/client.h>
 #include <mbj/collect.h>
+#include <mbj/received.h>
 
 #include "store_impl.h"
 
@@ -524,6 +525,11 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 	case WIRE_TRIM:
 		return mbj_store_trim(dispatcher->store, &request->keep,
 				      &answer->trim, err);
+	case WIRE_RECEIVED:
+		return mbj_store_received(dispatcher->store, request->wait.lsn,
+					  request->wait.replicas,
+					  request->wait.ms, &answer->received,
+					  err);
 	case WIRE_HELLO:
 	case WIRE_STATUS:
 	case WIRE_STOP:

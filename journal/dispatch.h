@@ -22,7 +22,8 @@ void dispatch_done(struct dispatcher *dispatcher);
 
 /*
  * Carry out a request of any kind but HELLO, STATUS and STOP; the answer's body
- * is appended.
+ * is appended.  One that waits for replicas does so in this thread: of a
+ * service they are not for here (service_await.c).
  */
 enum mbj_rc dispatch_run(struct dispatcher *dispatcher, enum wire_kind kind,
 			 const struct wire_message *request,

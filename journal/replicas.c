@@ -23,6 +23,7 @@
 #include <mbj/hash.h>
 #include <mbj/memory.h>
 
+#include "received_look.h"
 #include "replicas_impl.h"
 #include "store_impl.h"
 
@@ -428,6 +429,8 @@ static enum mbj_rc replica_remove(const struct mbj_sys *sys, const char *dir,
 				     "%s knows no replica %s", dir, name);
 	if (rc == MBJ_ENOTFOUND)
 		rc = MBJ_OK;
+	if (rc == MBJ_OK)
+		rc = received_mark_remove(sys, path, instance, err);
 	if (rc == MBJ_OK && is_there)
 		rc = mbj_file_remove(sys, file, err);
 	if (rc == MBJ_OK && is_there)

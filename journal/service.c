@@ -45,10 +45,13 @@ static enum mbj_rc options_take(const struct mbj_service_options *options,
 	if (service->options.workers_max < 1 ||
 	    service->options.workers_max > WORKERS_MOST ||
 	    service->options.connections_max < 1 ||
-	    service->options.connections_max > CONNECTIONS_MOST)
+	    service->options.connections_max > CONNECTIONS_MOST ||
+	    service->options.waiters_max < 1 ||
+	    service->options.waiters_max > CONNECTIONS_MOST)
 		return mbj_error_set(err, MBJ_EINVALID,
 				     "a service has 1 to %d workers and 1 to "
-				     "%d connections",
+				     "%d connections, and as many that wait "
+				     "for replicas",
 				     WORKERS_MOST, CONNECTIONS_MOST);
 	return MBJ_OK;
 }
@@ -143,6 +146,9 @@ static enum mbj_rc service_init(struct service *service,
 		return mbj_error_nomem(err);
 	rc = pool_init(&service->pool, service->options.workers_max, err);
 	if (rc == MBJ_OK)
+		rc = await_init(&service->awaits, store,
+				service->options.waiters_max, err);
+	if (rc == MBJ_OK)
 		rc = service_listen(service, err);
 	return rc;
 }
@@ -160,6 +166,7 @@ static void listener_close(struct service *service)
 static void service_done(struct service *service)
 {
 	listener_close(service);
+	await_done(&service->awaits);
 	pool_done(&service->pool);
 	for (size_t i = 0; i < service->peer_count; i++)
 		peer_free(&service->peers[i]);
@@ -237,6 +244,7 @@ static void service_stop(struct service *service)
 		return;
 	service->is_stopping = true;
 	store_house_halt(service->store);
+	await_halt(&service->awaits);
 	service->end_ms = mbj_monotonic_ms() + END_MS;
 	socket_notify(service->options.notify, "STOPPING=1");
 	listener_close(service);

@@ -18,6 +18,7 @@
 
 #include "dispatch.h"
 #include "socket.h"
+#include "waiters.h"
 
 enum {
 	SERVICE_SMALL_SIZE = 64 << 10, /* what a connection has in any case */
@@ -46,6 +47,8 @@ struct peer {
 	bool is_ending;	  /* its answer is the last */
 	bool is_edit;	  /* its request was an edit that was carried out */
 	bool is_stopping; /* its request asked the service to stop */
+	bool is_waiting;  /* its request waits for replicas */
+	struct waiter waiter;
 	uint8_t head[WIRE_HEAD_SIZE];
 	size_t head_count; /* bytes of it that are there */
 	struct wire_head request;
@@ -75,6 +78,28 @@ struct pool {
 	int wake_fd; /* readable while done may have something */
 };
 
+/* Connections whose clients wait for replicas, and the thread that looks. */
+struct awaits {
+	struct mbj_store *store;
+	size_t max;
+	int wake_fd; /* readable: something of what is guarded changed */
+	pthread_t thread;
+
+	/* The thread's. */
+	struct waiters waiters;
+	struct mbj_watch watch;
+	struct received *received;
+	struct pollfd *fds; /* [max and a few] */
+
+	/* Guarded. */
+	pthread_mutex_t mutex;
+	size_t held; /* places, from await_hold to the answer */
+	struct waiter *come;
+	bool is_begun;
+	bool is_halted; /* nobody waits any longer */
+	bool is_ending;
+};
+
 struct service {
 	struct mbj_store *store;
 	struct mbj_service_options options;
@@ -82,6 +107,7 @@ struct service {
 	bool is_ours;		      /* we made the file, we remove it */
 	int listen_fd;		      /* -1: closed */
 	struct pool pool;
+	struct awaits awaits;
 	struct peer **peers; /* [connections_max] */
 	size_t peer_count;
 	struct mbj_service_stats stats;
@@ -96,6 +122,9 @@ struct service {
 
 /* service_work.c: what a worker does with a connection */
 void work_run(struct peer *peer);
+/* The answer to who waited; *why with rc MBJ_OK: so many replicas have it. */
+void work_received(struct peer *peer, size_t count,
+		   const struct mbj_error *why);
 
 /* service_pool.c */
 enum mbj_rc pool_init(struct pool *pool, size_t max,
@@ -104,8 +133,25 @@ enum mbj_rc pool_init(struct pool *pool, size_t max,
 void pool_done(struct pool *pool);
 /* Hand a connection to the workers.  Requires: nobody touches it until then. */
 void pool_give(struct pool *pool, struct peer *peer);
+/* Carried out: the loop's again.  Any thread that has it. */
+void pool_back(struct pool *pool, struct peer *peer);
 /* Those that are done, linked by next; NULL: none. */
 struct peer *pool_take(struct pool *pool);
+
+/* service_await.c */
+enum mbj_rc await_init(struct awaits *awaits, struct mbj_store *store,
+		       size_t max, struct mbj_error *err) MBJ_MUST_CHECK;
+/* Requires: nobody waits.  One that was never begun, all zero, is fine. */
+void await_done(struct awaits *awaits);
+/*
+ * Take a place for a connection: it is to be given once the worker is done with
+ * it.  Returns: MBJ_EINVALID, MBJ_ELIMIT (so many wait), MBJ_ENOMEM.
+ */
+enum mbj_rc await_hold(struct peer *peer, const struct wire_wait *wait,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
+void await_give(struct peer *peer);
+/* Whoever waits, or comes to, is told that the service stops. */
+void await_halt(struct awaits *awaits);
 
 /* service_peer.c */
 /* Ownership of fd: the peer's.  NULL: no memory. */

@@ -36,7 +36,7 @@ static struct peer *work_next(struct pool *pool)
 	return peer;
 }
 
-static void work_done(struct pool *pool, struct peer *peer)
+void pool_back(struct pool *pool, struct peer *peer)
 {
 	static const uint64_t one = 1;
 	bool is_first;
@@ -58,7 +58,10 @@ static void *worker(void *arg)
 
 	while ((peer = work_next(pool)) != NULL) {
 		work_run(peer);
-		work_done(pool, peer);
+		if (peer->is_waiting)
+			await_give(peer);
+		else
+			pool_back(pool, peer);
 	}
 	return NULL;
 }

@@ -107,6 +107,8 @@ static enum mbj_rc request_run(struct peer *peer, struct mbj_arena *arena,
 	}
 	if (kind == WIRE_HELLO || kind == WIRE_STATUS || kind == WIRE_STOP)
 		return own_run(peer, request, err);
+	if (kind == WIRE_RECEIVED)
+		return await_hold(peer, &request->wait, err);
 	if (wire_kind_is_house(kind) && !peer->who.is_owner)
 		return mbj_error_set(err, MBJ_EFENCED,
 				     "only the service's user and root may "
@@ -166,8 +168,28 @@ void work_run(struct peer *peer)
 		peer->is_greeted = true;
 	else if (peer->request.kind == WIRE_HELLO)
 		peer->is_ending = true;
-	answer_put(peer, rc, &err);
+	if (!peer->is_waiting)
+		answer_put(peer, rc, &err);
 	mbj_arena_free(&arena);
 	mbj_free(request);
+	if (!peer->is_waiting)
+		peer_flush(peer);
+}
+
+void work_received(struct peer *peer, size_t count, const struct mbj_error *why)
+{
+	struct wire_message *answer = mbj_calloc(1, sizeof(*answer));
+	struct mbj_error err = *why;
+	enum mbj_rc rc = err.rc;
+
+	if (answer == NULL)
+		rc = mbj_error_nomem(&err);
+	if (rc == MBJ_OK) {
+		answer->received = (uint32_t)count;
+		wire_encode(&peer->out, WIRE_RECEIVED, WIRE_ANSWER, answer);
+		rc = mbj_buf_ok(&peer->out, &err);
+	}
+	mbj_free(answer);
+	answer_put(peer, rc, &err);
 	peer_flush(peer);
 }

@@ -190,6 +190,29 @@ static enum mbj_rc range_decode(struct mbj_reader *reader,
 	return mbj_reader_ok(reader) ? MBJ_OK : wire_bad(err, "range");
 }
 
+static void wait_encode(struct mbj_buf *buf, const struct wire_wait *wait)
+{
+	mbj_buf_put_u64(buf, wait->lsn.v);
+	mbj_buf_put_u32(buf, wait->replicas);
+	mbj_buf_put_u32(buf, wait->ms);
+}
+
+/* What keeping house is asked, and comes to. */
+static void house_encode(struct mbj_buf *buf, enum wire_field field,
+			 const struct wire_message *m)
+{
+	if (field == WIRE_HAS_KEEP) {
+		wire_keep_encode(buf, &m->keep);
+	} else if (field == WIRE_HAS_SNAPSHOT) {
+		wire_snapshot_encode(buf, &m->snapshot);
+	} else if (field == WIRE_HAS_TRIM) {
+		wire_trim_encode(buf, &m->trim);
+	} else {
+		MBJ_ASSERT(field == WIRE_HAS_COLLECTED);
+		wire_collected_encode(buf, &m->collected);
+	}
+}
+
 static void field_encode(struct mbj_buf *buf, enum wire_field field,
 			 const struct wire_message *m)
 {
@@ -243,19 +266,19 @@ static void field_encode(struct mbj_buf *buf, enum wire_field field,
 		wire_status_encode(buf, &m->status);
 		return;
 	case WIRE_HAS_KEEP:
-		wire_keep_encode(buf, &m->keep);
-		return;
 	case WIRE_HAS_SNAPSHOT:
-		wire_snapshot_encode(buf, &m->snapshot);
-		return;
 	case WIRE_HAS_TRIM:
-		wire_trim_encode(buf, &m->trim);
+	case WIRE_HAS_COLLECTED:
+		house_encode(buf, field, m);
 		return;
 	case WIRE_HAS_DRY_RUN:
 		mbj_buf_put_u8(buf, m->is_dry_run);
 		return;
-	case WIRE_HAS_COLLECTED:
-		wire_collected_encode(buf, &m->collected);
+	case WIRE_HAS_WAIT:
+		wait_encode(buf, &m->wait);
+		return;
+	case WIRE_HAS_RECEIVED:
+		mbj_buf_put_u32(buf, m->received);
 		return;
 	case WIRE_HAS_NONE:
 		break;
@@ -263,7 +286,7 @@ static void field_encode(struct mbj_buf *buf, enum wire_field field,
 	MBJ_UNREACHABLE();
 }
 
-/* Fields that are a number, a digest or a text. */
+/* Fields that are numbers, a digest or a text. */
 static enum mbj_rc plain_decode(struct mbj_reader *reader,
 				enum wire_field field, struct wire_message *m,
 				struct mbj_error *err)
@@ -285,6 +308,14 @@ static enum mbj_rc plain_decode(struct mbj_reader *reader,
 	} else if (field == WIRE_HAS_DRY_RUN) {
 		what = "dry run";
 		m->is_dry_run = wire_read_bool(reader);
+	} else if (field == WIRE_HAS_WAIT) {
+		what = "wait";
+		m->wait.lsn.v = mbj_read_u64(reader);
+		m->wait.replicas = mbj_read_u32(reader);
+		m->wait.ms = mbj_read_u32(reader);
+	} else if (field == WIRE_HAS_RECEIVED) {
+		what = "number of replicas";
+		m->received = mbj_read_u32(reader);
 	} else if (field == WIRE_HAS_DATA) {
 		what = "data";
 		m->data = mbj_read_block(reader, WIRE_PIECE_MAX);
@@ -345,6 +376,8 @@ static enum mbj_rc field_decode(struct mbj_reader *reader,
 	case WIRE_HAS_DATA:
 	case WIRE_HAS_LIST:
 	case WIRE_HAS_DRY_RUN:
+	case WIRE_HAS_WAIT:
+	case WIRE_HAS_RECEIVED:
 		return plain_decode(reader, field, m, err);
 	case WIRE_HAS_NONE:
 		break;

@@ -60,7 +60,9 @@ enum {
 	X(SNAPSHOT, 16, "what a snapshot came to")                     \
 	X(TRIM, 17, "what a trim came to")                             \
 	X(DRY_RUN, 18, "whether nothing is to be changed")             \
-	X(COLLECTED, 19, "what a collection came to")
+	X(COLLECTED, 19, "what a collection came to")                  \
+	X(WAIT, 20, "a group, by how many to be received, how long")   \
+	X(RECEIVED, 21, "how many replicas have received it")
 
 enum wire_field {
 #define X(name, bit, what) WIRE_HAS_##name = 1 << (bit),
@@ -114,14 +116,16 @@ enum wire_field {
 	X(TRIM, 19, "trim", WIRE_HAS_KEEP, WIRE_SMALL_MAX, WIRE_HAS_TRIM,      \
 	  WIRE_SMALL_MAX)                                                      \
 	X(COLLECT, 20, "collect", WIRE_HAS_DRY_RUN, WIRE_SMALL_MAX,            \
-	  WIRE_HAS_COLLECTED, WIRE_SMALL_MAX)
+	  WIRE_HAS_COLLECTED, WIRE_SMALL_MAX)                                  \
+	X(RECEIVED, 21, "received", WIRE_HAS_WAIT, WIRE_SMALL_MAX,             \
+	  WIRE_HAS_RECEIVED, WIRE_SMALL_MAX)
 
 enum wire_kind {
 #define X(name, number, word, asked, asked_max, answered, answered_max) \
 	WIRE_##name = (number),
 	WIRE_KIND_MAP(X)
 #undef X
-		WIRE_KIND_LAST = WIRE_COLLECT
+		WIRE_KIND_LAST = WIRE_RECEIVED
 };
 
 /* Whose body it is. */
@@ -162,6 +166,13 @@ static inline bool wire_kind_is_house(enum wire_kind kind)
 	       kind == WIRE_COLLECT;
 }
 
+/* What is to be received, by how many replicas, within which time. */
+struct wire_wait {
+	struct mbj_lsn lsn;
+	uint32_t replicas;
+	uint32_t ms;
+};
+
 /* Who answers. */
 struct wire_welcome {
 	uint16_t version;
@@ -201,6 +212,8 @@ struct wire_message {
 	struct mbj_trim_result trim;
 	bool is_dry_run;
 	struct mbj_collect_result collected;
+	struct wire_wait wait;
+	uint32_t received; /* by so many replicas */
 };
 
 /*

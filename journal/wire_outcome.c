@@ -313,8 +313,8 @@ enum mbj_rc wire_error_decode(struct mbj_bytes body,
 	text_decode(&reader, error.file, sizeof(error.file));
 	error.offset = mbj_read_u64(&reader);
 	error.lsn = mbj_read_u64(&reader);
-	if (!mbj_reader_is_spent(&reader) || rc >= MBJ_OK || rc < MBJ_EBEHIND ||
-	    refusal > MBJ_REFUSAL_OVER_QUOTA)
+	if (!mbj_reader_is_spent(&reader) || rc >= MBJ_OK ||
+	    rc < MBJ_EUNRECEIVED || refusal > MBJ_REFUSAL_OVER_QUOTA)
 		return wire_bad(ret_error, "error");
 	error.rc = (enum mbj_rc)rc;
 	error.refusal = (enum mbj_refusal)refusal;

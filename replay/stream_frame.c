@@ -37,7 +37,7 @@ enum {
 #define X(name, value, text) CODE_##name = -(value),
 	MBJ_RC_MAP(X)
 #undef X
-		CODE_LAST = CODE_EBEHIND
+		CODE_LAST = CODE_EUNRECEIVED
 };
 
 const char *stream_kind_word(enum stream_kind kind)

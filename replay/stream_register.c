@@ -56,6 +56,27 @@ static void register_refresh(struct stream_server *s)
 	(void)!register_write(s, MBJ_NOTE_NEXT, NULL);
 }
 
+/*
+ * What the replica has for sure, for those who wait for it.  A connection that
+ * broke may have left it with groups without their contents: what it says
+ * counts once it has asked for those, when it has nothing to do but to wait for
+ * more; from then on each group comes with its contents, or the connection is
+ * over.  A snapshot that it is offered (from no group on) is another beginning.
+ * Less than before counts at once.  What cannot be written has those wait in
+ * vain, and is tried again with the replica's next word.
+ */
+static void received_note(struct stream_server *s,
+			  const struct stream_message *where)
+{
+	if (s->mark.file.fd < 0 &&
+	    mbj_received_open(&s->mark, s->sys, s->dir, s->identity.lineage,
+			      s->note.instance, NULL) < 0)
+		return;
+	s->is_sound = where->from.v > 0 && (s->is_sound || where->wait_ms > 0);
+	if (s->is_sound || where->received.v < s->mark.lsn.v)
+		(void)!mbj_received_set(&s->mark, where->received, NULL);
+}
+
 enum mbj_rc stream_register(struct stream_server *s,
 			    const struct stream_message *where,
 			    struct mbj_error *err)
@@ -77,8 +98,10 @@ enum mbj_rc stream_register(struct stream_server *s,
 	s->note.parked = where->parked;
 	note_hear(s);
 	if (!is_first && !is_back && s->note.heard_ms < s->note_ms &&
-	    was_current == status.was_current)
+	    was_current == status.was_current) {
+		received_note(s, where);
 		return MBJ_OK;
+	}
 	rc = register_write(s, is_first ? MBJ_NOTE_FIRST : MBJ_NOTE_NEXT, err);
 	if (rc < 0 && is_first) {
 		s->note.is_connected = false;
@@ -89,6 +112,7 @@ enum mbj_rc stream_register(struct stream_server *s,
 			err->rc = MBJ_EIO;
 		return err->rc;
 	}
+	received_note(s, where);
 	/* A trim that did not see it yet has moved the beginning before. */
 	return is_first ? stream_identity_check(s, err) : MBJ_OK;
 }
@@ -126,6 +150,7 @@ void stream_register_end(struct stream_server *s)
 		s->note.is_connected = false;
 		(void)!register_write(s, MBJ_NOTE_LAST, NULL);
 	}
+	mbj_received_close(&s->mark);
 	mbj_upstream_free(&s->board);
 }
 

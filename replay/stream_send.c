@@ -506,6 +506,7 @@ enum mbj_rc mbj_stream_send(const char *dir,
 		return mbj_error_nomem(err);
 	s->sys = options->sys != NULL ? options->sys : mbj_sys_posix();
 	s->dir = dir;
+	s->mark = MBJ_RECEIVED_MARK_CLOSED;
 	s->is_registering = options->is_registering;
 	s->pin = options->pin;
 	s->refusal = options->refusal;

@@ -8,6 +8,7 @@
 
 #include <mbj/blob.h>
 #include <mbj/log.h>
+#include <mbj/received.h>
 #include <mbj/stream.h>
 #include <mbj/watch.h>
 
@@ -38,12 +39,14 @@ struct stream_server {
 	struct mbj_blobs *blobs; /* NULL: none were asked for */
 	struct mbj_buf piece;
 	size_t piece_size; /* that the rate allows, STREAM_PIECE_SIZE at most */
-	struct mbj_replica_note note; /* with a board: registered */
-	struct mbj_upstream *board;   /* its lag, seen from here, or NULL */
-	int64_t note_ms;	      /* when it is written next */
-	struct mbj_id instance;	      /* the replica's, as it says */
-	int64_t look_ms;	      /* for a pause, the next time */
-	uint64_t paused_ms;	      /* left of it, as of the last look */
+	struct mbj_replica_note note;  /* with a board: registered */
+	struct mbj_upstream *board;    /* its lag, seen from here, or NULL */
+	int64_t note_ms;	       /* when it is written next */
+	struct mbj_received_mark mark; /* with a board: what it has for sure */
+	bool is_sound; /* it lacks nothing that the source gave or has */
+	struct mbj_id instance; /* the replica's, as it says */
+	int64_t look_ms;	/* for a pause, the next time */
+	uint64_t paused_ms;	/* left of it, as of the last look */
 	struct stream_message request;
 	uint8_t asked[STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE];
 };

@@ -57,6 +57,7 @@ TCase *test_plan_slots_case(void);
 TCase *test_plan_solve_case(void);
 TCase *test_rebuild_case(void);
 TCase *test_pauses_case(void);
+TCase *test_received_case(void);
 TCase *test_replicas_case(void);
 TCase *test_request_case(void);
 TCase *test_request_fault_case(void);

@@ -56,6 +56,7 @@ int main(void)
 		test_plan_slots_case,
 		test_plan_solve_case,
 		test_rebuild_case,
+		test_received_case,
 		test_replicas_case,
 		test_pauses_case,
 		test_request_case,

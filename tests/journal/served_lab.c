@@ -32,6 +32,7 @@ void served_begin(struct served *s)
 	s->options = MBJ_SERVICE_OPTIONS_INIT;
 	s->options.stop_fd = s->stop[0];
 	s->options.connections_max = SERVED_ACCOUNTS + 2;
+	s->options.waiters_max = SERVED_WAITERS;
 	ck_assert_int_eq(pthread_create(&s->thread, NULL, served_run, s), 0);
 	site_path(&s->site, "socket", s->path);
 	for (int i = 0; i < 1000 && rc == MBJ_ENOTFOUND; i++) {

@@ -12,7 +12,10 @@
 
 #include "store_lab.h"
 
-enum { SERVED_ACCOUNTS = 12 }; /* "u0" and so on, with INBOX, m2 and m3 */
+enum {
+	SERVED_ACCOUNTS = 12, /* "u0" and so on, with INBOX, m2 and m3 */
+	SERVED_WAITERS = 3,   /* at once, for replicas */
+};
 
 /* A store, its service in a thread of its own, and how to stop that. */
 struct served {

@@ -223,7 +223,7 @@ START_TEST(test_errors)
 		(void)mbj_error_refuse(&error, MBJ_REFUSAL_FORBIDDEN,
 				       "parentId", "a\nb", "refused for %d", i);
 		error.refusal = (enum mbj_refusal)i;
-		error.rc = (enum mbj_rc)(-1 - i % 13);
+		error.rc = (enum mbj_rc)(-1 - i % 14);
 		mbj_error_at(&error, "journal/1.seg", 77, 78);
 		mbj_buf_clear(&body);
 		wire_error_encode(&body, &error);
@@ -244,7 +244,7 @@ START_TEST(test_errors)
 	body.p[0] = 0;
 	ck_assert_int_eq(wire_error_decode(mbj_buf_view(&body), NULL),
 			 MBJ_ECORRUPT);
-	body.p[0] = 14;
+	body.p[0] = 15;
 	ck_assert_int_eq(wire_error_decode(mbj_buf_view(&body), NULL),
 			 MBJ_ECORRUPT);
 	mbj_buf_done(&body);

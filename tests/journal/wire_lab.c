@@ -238,6 +238,8 @@ static void house_fill(struct wire_message *m)
 		.damaged = 97,
 		.fault = "a snapshot is damaged",
 	};
+	m->wait = (struct wire_wait){{108}, 109, 110};
+	m->received = 111;
 	m->is_dry_run = true;
 	m->collected = (struct mbj_collect_result){104, 105, 106, 107};
 	m->trim = (struct mbj_trim_result){{98}, {99},	{100},		 101,

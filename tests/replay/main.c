@@ -21,7 +21,7 @@ int main(void)
 		test_offer_case,	  test_wanted_case,
 		test_pace_case,		  test_poison_case,
 		test_mend_bad_case,	  test_wanted_pace_case,
-		test_promote_case,
+		test_promote_case,	  test_received_case,
 	};
 
 	return test_run("replay", cases, sizeof(cases) / sizeof(*cases));

@@ -40,7 +40,8 @@ extern "C" {
 	X(EBUSY, -10, "in use by another process")            \
 	X(ELIMIT, -11, "over a limit")                        \
 	X(EINVALID, -12, "invalid input")                     \
-	X(EBEHIND, -13, "durable, but the state is behind")
+	X(EBEHIND, -13, "durable, but the state is behind")   \
+	X(EUNRECEIVED, -14, "durable, but not received in time")
 
 enum mbj_rc {
 #define X(name, value, text) MBJ_##name = (value),

@@ -91,6 +91,19 @@ MBJ_API enum mbj_rc mbj_client_submit(struct mbj_client *client,
 				      struct mbj_outcome *ret_outcome,
 				      struct mbj_error *err) MBJ_MUST_CHECK;
 
+/*
+ * mbj_store_received (mbj/received.h) of an edit's group, by its outcome's LSN,
+ * of the store that it took or the service's.  The service answers within
+ * timeout_ms beyond wait_ms.
+ * Returns: also MBJ_ELIMIT where as many wait as the service takes.  Whatever
+ * is returned, the group stands, and asking again does no harm: where the
+ * service stops meanwhile that is MBJ_EUNRECEIVED, too.
+ */
+MBJ_API enum mbj_rc mbj_client_received(struct mbj_client *client,
+					struct mbj_lsn lsn, uint32_t replicas,
+					uint32_t wait_ms, uint32_t *ret_count,
+					struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* --------------------------------------------------- bodies of messages */
 
 /*

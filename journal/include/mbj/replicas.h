@@ -15,6 +15,8 @@
  * outlives whoever serves the replica, the replica's processes and a boot; it
  * ends by itself.
  *
+ * How far each has received is written beside its note at once: mbj/received.h.
+ *
  * Threads: any; writers of all processes take turns.
  */
 #ifndef MBJ_REPLICAS_H

@@ -50,6 +50,8 @@ struct mbj_service_options {
 	/* Open files that the process needs for other things than the service,
 	 * which takes fewer connections for them. */
 	uint32_t files_else;
+	/* Connections at once that wait for replicas (mbj/received.h). */
+	uint32_t waiters_max;
 };
 
 #define MBJ_SERVICE_OPTIONS_INIT                                           \
@@ -62,7 +64,8 @@ struct mbj_service_options {
 				      .connections_max = 512,              \
 				      .timeout_ms = 30000,                 \
 				      .recent_ms = 600000,                 \
-				      .memory_max = 256u << 20})
+				      .memory_max = 256u << 20,            \
+				      .waiters_max = 256})
 
 /*
  * Serve until it is told to stop: no more connections, what was received whole

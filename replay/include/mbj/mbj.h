@@ -27,6 +27,7 @@
 #include <mbj/open.h>
 #include <mbj/plan.h>
 #include <mbj/quarantine.h>
+#include <mbj/received.h>
 #include <mbj/repair.h>
 #include <mbj/replay.h>
 #include <mbj/replicas.h>
