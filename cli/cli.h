@@ -26,7 +26,7 @@ enum cli_exit {
 	CLI_FAILED = 1,
 	CLI_USAGE = 2,
 	CLI_REFUSED = 3, /* for safety, or not current, or different */
-	CLI_PARTIAL = 4, /* something is parked, or was left out */
+	CLI_PARTIAL = 4, /* something is parked, left out, or not received */
 	CLI_LOCKED = 5,
 	CLI_CORRUPT = 6,
 	CLI_TEMPORARY = 75 /* EX_TEMPFAIL: try again */

@@ -12,6 +12,7 @@
 #include <mbj/check.h>
 
 #include "cli.h"
+#include "durability.h"
 
 static const struct cli_verb verbs[] = {
 #define MBJ_VERB(name, word, run, operands, min, max, summary, details, \
@@ -166,6 +167,7 @@ static int help_verb(struct cli_call *ret_call, char **argv)
 
 int cli_parse(int argc, char **argv, struct cli_call *ret_call)
 {
+	struct durability durability;
 	bool is_literal = false;
 	int kept = 2;
 	int status;
@@ -200,5 +202,8 @@ int cli_parse(int argc, char **argv, struct cli_call *ret_call)
 	}
 	ret_call->operands = (const char *const *)(argv + 2);
 	ret_call->operand_count = (size_t)(kept - 2);
-	return operands_check(ret_call);
+	status = operands_check(ret_call);
+	if (status == CLI_OK && !durability_read(ret_call, &durability))
+		status = CLI_USAGE;
+	return status;
 }

@@ -24,6 +24,9 @@ void session_init(struct session *s, const struct cli_call *call)
 	s->edit.is_dry_run = call->options.is_dry_run;
 	s->edit.is_subscription_kept = call->options.is_subscription_kept;
 	s->edit.is_emptying = call->options.is_emptying;
+	/* cli_parse has seen to it that they are good. */
+	if (!durability_read(call, &s->durability))
+		s->durability.replicas = 0;
 	mbj_buf_init(&s->out, EDIT_OUTPUT_MAX);
 }
 
@@ -287,13 +290,44 @@ int session_end(struct session *s, enum mbj_rc rc)
 		cli_say(s->call,
 			"the edit is done all the same: group %" PRIu64,
 			s->outcome.lsn.v);
+	if (status == CLI_OK && s->is_unreceived)
+		status = CLI_PARTIAL;
 	session_done(s);
 	return status;
 }
 
+/*
+ * Of one that changed nothing, the state that it found is to be there.  The
+ * edit is done in any case, and what it came to is printed.
+ */
+static void session_wait(struct session *s)
+{
+	struct mbj_lsn lsn =
+		s->outcome.lsn.v > 0 ? s->outcome.lsn : s->outcome.new_state;
+	enum mbj_rc rc;
+
+	if (s->durability.replicas == 0 || s->edit.is_dry_run || lsn.v == 0)
+		return;
+	rc = mbj_client_received(s->client, lsn, s->durability.replicas,
+				 s->durability.wait_ms, NULL, &s->err);
+	s->is_unreceived = rc < 0;
+	if (rc == MBJ_EUNRECEIVED)
+		cli_say(s->call, "%s", s->err.message);
+	else if (rc < 0)
+		cli_say(s->call,
+			"group %" PRIu64 " is durable here, whether replicas "
+			"have received it is not known: %s",
+			lsn.v, s->err.message);
+}
+
 enum mbj_rc session_submit(struct session *s)
 {
-	return mbj_client_submit(s->client, &s->edit, &s->outcome, &s->err);
+	enum mbj_rc rc;
+
+	rc = mbj_client_submit(s->client, &s->edit, &s->outcome, &s->err);
+	if (rc == MBJ_OK)
+		session_wait(s);
+	return rc;
 }
 
 /* Of a dry run: what would be journaled, primitive by primitive. */

@@ -8,6 +8,7 @@
 #include <mbj/open.h>
 
 #include "cli.h"
+#include "durability.h"
 
 struct mbj_jmap_set;
 
@@ -18,6 +19,8 @@ struct session {
 	struct mbj_edit edit;
 	struct mbj_outcome outcome;
 	struct mbj_error err;
+	struct durability durability;
+	bool is_unreceived; /* that was asked for, and did not come to be */
 	struct mbj_buf input;
 	struct mbj_buf out;
 };
@@ -62,6 +65,10 @@ enum mbj_rc session_set(struct session *s, struct mbj_jmap_set **set,
 			struct mbj_id *ret_account) MBJ_MUST_CHECK;
 enum mbj_rc session_renames(struct session *s,
 			    struct mbj_arena **ret_arena) MBJ_MUST_CHECK;
+/*
+ * Carry it out, and wait for as many replicas as are asked for: where that does
+ * not come to be it is done all the same, and that is said.
+ */
 enum mbj_rc session_submit(struct session *s) MBJ_MUST_CHECK;
 /* What a dry run would journal; what was: the group, a line or an object. */
 enum mbj_rc session_put_plan(struct session *s) MBJ_MUST_CHECK;

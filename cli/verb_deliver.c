@@ -50,10 +50,13 @@ static enum mbj_rc deliver(struct session *s, struct mbj_message_edit *step,
 
 /*
  * The message is there, and is not to be sent again, whatever is wrong with
- * the store: that is for who looks after it.  Its UID is not known here.
+ * the store: that is for who looks after it.  Its UID is not known here.  Where
+ * replicas are to have it, it is: known by its id, it is not delivered twice.
  */
 static int deliver_behind(struct session *s, uint64_t size)
 {
+	int status;
+
 	cli_say(s->call, "the message was delivered as group %" PRIu64 "; %s",
 		s->err.lsn, s->err.message);
 	if (s->call->options.is_json)
@@ -63,8 +66,9 @@ static int deliver_behind(struct session *s, uint64_t size)
 			       "\",\"uidValidity\":null,\"uid\":null,"
 			       "\"size\":%" PRIu64 "}\n",
 			       s->err.lsn, size);
+	status = s->durability.replicas > 0 ? EX_TEMPFAIL : EX_OK;
 	(void)session_end(s, MBJ_OK);
-	return EX_OK;
+	return status;
 }
 
 static int deliver_status(const struct mbj_error *err, bool is_found)
@@ -99,12 +103,13 @@ int verb_deliver(const struct cli_call *call)
 	rc = deliver(&s, &step, &is_found);
 	if (rc == MBJ_EBEHIND)
 		return deliver_behind(&s, step.size);
-	if (rc == MBJ_OK && !call->options.is_json) {
-		/* An MTA takes what is printed for a reason to complain. */
-		(void)session_end(&s, rc);
-		return EX_OK;
-	}
+	/* Sent again, it is known, and waited for once more. */
 	if (rc == MBJ_OK)
+		status = s.is_unreceived ? EX_TEMPFAIL : EX_OK;
+	else
+		status = deliver_status(&s.err, is_found);
+	/* An MTA takes what is printed for a reason to complain. */
+	if (rc == MBJ_OK && call->options.is_json)
 		mbj_buf_format(&s.out,
 			       "{\"schema\":\"mbj.deliver/1\",\"newState\":"
 			       "\"%" PRIu64 "\",\"uidValidity\":%" PRIu32
@@ -112,7 +117,6 @@ int verb_deliver(const struct cli_call *call)
 			       s.outcome.new_state.v,
 			       s.outcome.messages[0].uidvalidity,
 			       s.outcome.messages[0].uid, step.size);
-	status = rc == MBJ_OK ? EX_OK : deliver_status(&s.err, is_found);
 	(void)session_end(&s, rc);
 	return status;
 }

@@ -52,8 +52,9 @@ static void put_overview(struct mbj_buf *out)
 	mbj_buf_put_str(
 		out,
 		"\nExit status: 0 ok, 1 failed, 2 usage, 3 refused or "
-		"different,\n4 something is parked or left out, "
-		"5 in use, 6 damaged,\n75 temporary (no space, no memory).\n"
+		"different,\n4 something is parked, left out or not received "
+		"in time,\n5 in use, 6 damaged, 75 temporary (no space, no "
+		"memory).\n"
 		"More: mbj help VERB\n");
 }
 
@@ -142,7 +143,8 @@ static void put_man(struct mbj_buf *out)
 		{"1", "failed"},
 		{"2", "usage"},
 		{"3", "refused for safety, not current, or different"},
-		{"4", "partial: something is parked, or was left out"},
+		{"4",
+		 "partial: something is parked, was left out, or is not received by replicas in time"},
 		{"5", "the store is in use by another process"},
 		{"6", "damage was found"},
 		{"75", "temporary: no space or memory; try again"},

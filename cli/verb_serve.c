@@ -288,6 +288,8 @@ int verb_serve(const struct cli_call *call)
 	options.notify = getenv("NOTIFY_SOCKET");
 	if (!number_take(call, "connections", call->options.connections,
 			 &options.connections_max) ||
+	    !number_take(call, "waiters", call->options.waiters,
+			 &options.waiters_max) ||
 	    !number_take(call, "timeout", call->options.timeout,
 			 &options.timeout_ms))
 		return CLI_USAGE;
