@@ -61,6 +61,21 @@ void served_end(struct served *s)
 	site_end(&s->site);
 }
 
+void served_receive(struct served *s, uint8_t number, uint64_t lsn)
+{
+	struct mbj_replica_note note = {.instance = {{0x10, number}}};
+	struct mbj_received_mark mark;
+
+	SITE_OK(mbj_replica_note_save(mbj_sys_posix(), s->site.dir, &note,
+				      MBJ_NOTE_FIRST, err));
+	SITE_OK(mbj_received_open(
+		&mark, mbj_sys_posix(), s->site.dir,
+		mbj_store_identity_copy(s->site.store).lineage, note.instance,
+		err));
+	SITE_OK(mbj_received_set(&mark, (struct mbj_lsn){lsn}, err));
+	mbj_received_close(&mark);
+}
+
 enum mbj_rc served_rename(struct mbj_client *client, unsigned account,
 			  const char *source, const char *target,
 			  struct mbj_lsn *ret_lsn, struct mbj_error *err)

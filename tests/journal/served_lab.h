@@ -8,6 +8,8 @@
 #include <pthread.h>
 
 #include <mbj/client.h>
+#include <mbj/received.h>
+#include <mbj/replicas.h>
 #include <mbj/service.h>
 
 #include "store_lab.h"
@@ -35,6 +37,8 @@ void served_begin(struct served *s);
 void served_join(struct served *s);
 /* It stops in good order, and the store is sound. */
 void served_end(struct served *s);
+/* A replica with this number is registered, and says that it has that group. */
+void served_receive(struct served *s, uint8_t number, uint64_t lsn);
 enum mbj_rc served_rename(struct mbj_client *client, unsigned account,
 			  const char *source, const char *target,
 			  struct mbj_lsn *ret_lsn, struct mbj_error *err);

@@ -356,10 +356,8 @@ START_TEST(received_limit)
 	ck_assert_ptr_nonnull(strstr(error.message, "3 clients wait"));
 	ck_assert_uint_eq(error.lsn, end);
 	SITE_OK(served_rename(s.client, 0, "m2", "x", NULL, err));
-	for (uint8_t i = 1; i <= 2; i++) {
-		registered(s.site.dir, i);
-		marked(s.site.dir, site_lineage(&s.site), i, end);
-	}
+	for (uint8_t i = 1; i <= 2; i++)
+		served_receive(&s, i, end);
 	waiting_join(waiting, MBJ_OK);
 	until_full(&s, end, false);
 	ck_assert_int_eq(ask(s.client, end, 2, LONG_MS, NULL), MBJ_OK);
