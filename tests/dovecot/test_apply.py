@@ -1,7 +1,9 @@
 """doveadm mbj apply in a real Dovecot: it has what the replica's store has."""
+import collections
 import imaplib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ import dovetest
 from dovetest import DovecotCase, mbjtest
 
 RUNS = int(os.environ.get("MBJ_APPLY_RUNS", "2"))
+KILLS = os.environ.get("MBJ_APPLY_KILLS", "5")  # or all
 
 
 class Sdbox(DovecotCase):
@@ -494,6 +497,59 @@ class Sdbox(DovecotCase):
             self.apply_rebuilt()
             self.same_tree()
             self.same_mail()
+
+    CALLS = ("write", "writev", "pwrite64", "rename", "link", "unlink", "mkdir",
+             "rmdir", "ftruncate", "utime", "utimensat", "fsync", "fdatasync")
+
+    def test_kills(self):
+        """Goal: whichever change to a file a run was to make when it was
+        killed, the next one ends it.  Method: one run's calls are counted, and
+        it is run again from the same mail, ended before one of them."""
+        if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False,
+                          capture_output=True).returncode != 0:
+            self.skipTest("strace cannot trace here")
+        rng = mbjtest.seed()
+        for _ in range(2):
+            self.scatter_mail(rng)
+            self.apply()
+        home = self.dovecot.d / "mail" / self.user
+        kept = self.dovecot.d / "kept"
+        subprocess.run(["cp", "-a", home, kept], check=True)
+        self.scatter_mail(rng)
+        points = self.traced()
+        if KILLS != "all":
+            points = rng.sample(points, int(KILLS))
+        for call, count in points:
+            shutil.rmtree(home)
+            subprocess.run(["cp", "-a", kept, home], check=True)
+            self.traced("-e", f"inject={call}:signal=KILL:when={count}")
+            self.dovecot.unlock_dead()
+            with self.subTest(call=call, count=count):
+                self.apply_rebuilt()
+                self.same_tree()
+                self.same_mail()
+        shutil.rmtree(kept)
+
+    def scatter_mail(self, rng):
+        self.make(self.scatter(rng))
+        for _ in range(8):
+            self.change(rng)
+        self.follow()
+
+    def traced(self, *options):
+        """Runs apply.  Returns: calls that change files, each with how many of
+        its kind there were up to it."""
+        log = self.dovecot.d / "trace"
+        subprocess.run(
+            ["strace", "-o", log, "-e", "trace=" + ",".join(self.CALLS),
+             *options, "doveadm", "-c", self.dovecot.conf, "mbj", "apply",
+             "-u", self.user], check=False, capture_output=True)
+        counts = collections.Counter()
+        points = []
+        for call in re.findall(r"^(\w+)\(", log.read_text(), re.M):
+            counts[call] += 1
+            points.append((call, counts[call]))
+        return points
 
     def apply_rebuilt(self):
         """What was killed between a file of dbox and its index has Dovecot make
