@@ -51,8 +51,11 @@ struct known {
 	struct mbj_lsn lsn; /* the account's last group that a run had */
 	ARRAY_TYPE(known_box) boxes; /* by id */
 	bool is_changed;
-	bool was_saving; /* into Maildirs, and was killed, or failed */
-	bool is_saving;
+	/* Of Maildirs. */
+	bool is_untidy; /* a run was killed, or failed, while it saved */
+	bool is_saving; /* this one has begun to */
+	bool is_left;	/* files of a save that failed may be */
+	bool is_new;	/* the lock's file */
 };
 
 ARRAY_DEFINE_TYPE(apply_id, struct mbj_id);
@@ -103,9 +106,11 @@ int known_check(struct apply *apply, struct mbj_id lineage);
 int known_add_wanted(struct apply *apply);
 /* Files are about to come into a Maildir; durable.  -1, told. */
 int known_saving(struct apply *apply);
+/* What an earlier run left of its saves is gone.  -1, told. */
+int known_tidied(struct apply *apply);
 /*
- * Those that the account has no more are forgotten; and where nothing failed,
- * all that was saved is there.  -1, told.
+ * Those that the account has no more are forgotten; and of saves nothing is
+ * left half done.  -1, told.
  */
 int known_write(struct apply *apply);
 

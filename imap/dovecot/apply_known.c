@@ -136,7 +136,11 @@ int known_open(struct apply *apply)
 	known->path =
 		p_strdup_printf(apply->user->pool, "%s/" KNOWN_NAME, root);
 	lock = t_strconcat(known->path, ".lock", NULL);
-	known->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	known->lock_fd = open(lock, O_RDWR | O_CLOEXEC);
+	if (known->lock_fd == -1 && errno == ENOENT) {
+		known->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		known->is_new = true;
+	}
 	if (known->lock_fd == -1)
 		return apply_fail(apply, "cannot open %s: %s", lock,
 				  strerror(errno));
@@ -148,8 +152,7 @@ int known_open(struct apply *apply)
 	if (fstat(known->lock_fd, &st) < 0)
 		return apply_fail(apply, "cannot look at %s: %s", lock,
 				  strerror(errno));
-	known->was_saving = st.st_size > 0;
-	known->is_saving = known->was_saving;
+	known->is_untidy = st.st_size > 0;
 	return known_read(apply);
 }
 
@@ -254,6 +257,18 @@ int known_add_wanted(struct apply *apply)
 	return known_replace(apply);
 }
 
+/* Of a file's directory: its entry. */
+static int dir_sync(const char *path)
+{
+	int fd = open(t_strdup_until(path, strrchr(path, '/')),
+		      O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int ret = fd == -1 ? -1 : fsync(fd);
+
+	if (fd != -1)
+		i_close_fd(&fd);
+	return ret;
+}
+
 int known_saving(struct apply *apply)
 {
 	static const char NOTE[] = "saving\n";
@@ -263,11 +278,28 @@ int known_saving(struct apply *apply)
 		return 0;
 	if (pwrite(known->lock_fd, NOTE, sizeof(NOTE) - 1, 0) !=
 		    (ssize_t)sizeof(NOTE) - 1 ||
-	    fdatasync(known->lock_fd) < 0)
+	    fdatasync(known->lock_fd) < 0 ||
+	    (known->is_new && dir_sync(known->path) < 0))
 		return apply_fail(apply, "cannot write %s.lock: %s",
 				  known->path, strerror(errno));
 	known->is_saving = true;
 	return 0;
+}
+
+static int note_clear(struct apply *apply)
+{
+	if (ftruncate(apply->known.lock_fd, 0) < 0)
+		return apply_fail(apply, "cannot write %s.lock: %s",
+				  apply->known.path, strerror(errno));
+	return 0;
+}
+
+int known_tidied(struct apply *apply)
+{
+	if (!apply->known.is_untidy)
+		return 0;
+	apply->known.is_untidy = false;
+	return note_clear(apply);
 }
 
 int known_write(struct apply *apply)
@@ -291,9 +323,7 @@ int known_write(struct apply *apply)
 		if (known_replace(apply) < 0)
 			return -1;
 	}
-	if (apply->known.is_saving && apply->failures == 0 &&
-	    ftruncate(apply->known.lock_fd, 0) < 0)
-		return apply_fail(apply, "cannot write %s.lock: %s",
-				  apply->known.path, strerror(errno));
-	return 0;
+	return apply->known.is_saving && !apply->known.is_left
+		       ? note_clear(apply)
+		       : 0;
 }

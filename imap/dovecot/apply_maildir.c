@@ -15,6 +15,8 @@
 
 #include "apply_save.h"
 
+enum { LIST_HEAD = 1024 };
+
 /* Of a file that Dovecot makes. */
 struct sizes {
 	uoff_t size;
@@ -124,10 +126,40 @@ static int dir_tidy(struct mailbox *box, const char *under)
 	return ret;
 }
 
+/*
+ * The mailbox's GUID, from the head of the list: "3 V... N... G...".  Dovecot's
+ * own look gives a new one where there is none.  ROOT: the list is not there,
+ * or not whole, and says nothing of any file.
+ */
+static struct mbj_id listed_id(struct mailbox *box)
+{
+	struct mbj_id id = MBJ_ID_ROOT;
+	struct istream *input;
+	const char *dir, *line;
+
+	if (mailbox_get_path_to(box, MAILBOX_LIST_PATH_TYPE_CONTROL, &dir) <= 0)
+		return id;
+	input = i_stream_create_file(t_strconcat(dir, "/" MAILDIR_UIDLIST_NAME,
+						 NULL),
+				     LIST_HEAD);
+	line = i_stream_read_next_line(input);
+	if (line != NULL && str_begins(line, "3 ")) {
+		const char *const *words = t_strsplit(line, " ");
+
+		for (; *words != NULL; words++)
+			if (**words == 'G' &&
+			    !mbj_id_parse(mbj_bytes_str(*words + 1), &id))
+				id = MBJ_ID_ROOT;
+	}
+	i_stream_unref(&input);
+	return id;
+}
+
 /* Who gives UIDs has the list's lock. */
-int maildir_tidy(struct mailbox *box)
+int maildir_tidy(struct apply *apply, struct mailbox *box)
 {
 	struct maildir_uidlist *uidlist;
+	struct mbj_id id;
 	int ret;
 
 	if (!maildir_is(box))
@@ -135,6 +167,11 @@ int maildir_tidy(struct mailbox *box)
 	uidlist = uidlist_of(box);
 	if (maildir_uidlist_lock(uidlist) <= 0)
 		return -1;
+	id = listed_id(box);
+	if (mbj_id_is_root(id) || known_find(&apply->known, id) == NULL) {
+		maildir_uidlist_unlock(uidlist);
+		return 0;
+	}
 	ret = maildir_uidlist_refresh(uidlist) < 0 ||
 			      dir_tidy(box, "cur") < 0 ||
 			      dir_tidy(box, "new") < 0

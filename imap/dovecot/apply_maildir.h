@@ -24,9 +24,9 @@ bool maildir_is(const struct mailbox *box);
 const char *maildir_guid(struct mailbox *box, const struct mbj_message *message,
 			 struct istream *input);
 /*
- * Of an open Maildir: remove what a killed save left.  Returns: -1, an error of
- * the box.
+ * Of an open Maildir: remove what a killed save left, where the list of its
+ * UIDs says that it is the journal's.  Returns: -1, an error of the box.
  */
-int maildir_tidy(struct mailbox *box);
+int maildir_tidy(struct apply *apply, struct mailbox *box);
 
 #endif

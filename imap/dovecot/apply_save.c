@@ -209,11 +209,13 @@ int save_done(struct apply_save *save)
 
 	if (save->t == NULL)
 		return 0;
-	if (mailbox_transaction_commit_get_changes(&save->t, &changes) < 0)
+	if (mailbox_transaction_commit_get_changes(&save->t, &changes) < 0) {
+		save->apply->known.is_left = true;
 		return apply_fail(save->apply, "cannot save messages to %s: %s",
 				  save->box->vname,
 				  mailbox_get_last_internal_error(save->box,
 								  NULL));
+	}
 	(void)seq_range_array_remove_seq_range(&save->uids,
 					       &changes.saved_uids);
 	ret = array_count(&save->uids) > 0 ? -1 : 0;

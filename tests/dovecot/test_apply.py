@@ -647,6 +647,33 @@ class Maildir(Sdbox):
         self.assertEqual(sorted((home / ".A/cur").iterdir()), names)
         self.assertEqual((home / "mbj-apply.lock").read_text(), "")
 
+    def test_untidied(self):
+        """Goal: files are only taken away where the list of UIDs says whose
+        they are, and only after a save that failed.  Method: a list that is
+        gone, the user's own mailbox, a note that is there each time."""
+        self.make([(1, "A", None), (2, "B", None)])
+        self.deliver("A", "Subject: one\r\n\r\n")
+        self.deliver("B", "Subject: two\r\n\r\n")
+        self.same()
+        home = self.dovecot.d / "mail" / self.user / "Maildir"
+        lock = home / "mbj-apply.lock"
+        self.assertEqual(self.doveadm(
+            "create", "Own", without=("-o", "mail_plugins="))[0], 0)
+        # What fails at each run, and is no save that failed.
+        self.put("B", "Subject: mine\r\n\r\n")
+        self.deliver("INBOX", "Subject: three\r\n\r\n")
+        self.bring(75)
+        self.assertEqual(len(list((home / "cur").iterdir())), 1)
+        self.assertEqual(lock.read_text(), "")
+        (one,) = (home / ".A/cur").iterdir()
+        own = home / ".Own/cur" / one.name
+        shutil.copy(one, own)
+        (home / ".A/dovecot-uidlist").unlink()
+        lock.write_text("saving\n")
+        self.apply(75)
+        self.assertTrue(one.exists() and own.exists())
+        self.assertEqual(lock.read_text(), "")
+
     def test_sizes(self):
         """Goal: a file has the name that tells whose it is, whatever ends its
         lines.  Method: each mixture, short and longer than what memory keeps."""
