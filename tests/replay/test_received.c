@@ -8,9 +8,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <mbj/blob.h>
@@ -120,6 +122,41 @@ START_TEST(received_words)
 	has_put(&buf, 5, 1);
 	say(&lab.f, &buf);
 	ck_assert(is_received(&lab.f, 5, 0));
+	mbj_buf_done(&buf);
+	lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: where it cannot be written what a replica has, it is served all the
+ * same, and counts for nobody; the next connection counts.  Method: a directory
+ * where the file is to be.
+ */
+START_TEST(received_unwritten)
+{
+	char id[MBJ_ID_TEXT_SIZE];
+	char name[MBJ_ID_TEXT_SIZE + 16];
+	char dir[MBJ_PATH_TEXT_MAX];
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_buf buf;
+	struct lab lab;
+
+	lab_begin(&lab);
+	mbj_buf_init(&buf, BYTES_MAX);
+	mbj_id_print(fixture_id(77), id);
+	(void)snprintf(name, sizeof(name), "%s.received", id);
+	OK(mbj_path_join(dir, lab.f.primary_dir, "replicas", err));
+	OK(mbj_path_join(path, dir, name, err));
+	ck_assert_int_eq(mkdir(dir, 0700), 0);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	registered_put(&buf);
+	has_put(&buf, 3, 1);
+	has_put(&buf, 4, 1);
+	say(&lab.f, &buf);
+	ck_assert(!is_received(&lab.f, 1, 0));
+	ck_assert_int_eq(rmdir(path), 0);
+	say(&lab.f, &buf);
+	ck_assert(is_received(&lab.f, 4, 0));
 	mbj_buf_done(&buf);
 	lab_end(&lab);
 }
@@ -305,6 +342,7 @@ TCase *test_received_case(void)
 	TCase *tc = tcase_create("received");
 
 	tcase_add_test(tc, received_words);
+	tcase_add_test(tc, received_unwritten);
 	tcase_add_test(tc, received_synced);
 	tcase_add_test(tc, received_content);
 	return tc;
