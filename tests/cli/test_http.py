@@ -54,7 +54,10 @@ class HttpCase(ServiceCase):
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
         self.serve("--http", at, *options, store=store,
                    preexec=limit_take if limit else None)
-        line = self.server.stderr.readline().decode()
+        # What feeds a replica may have ended before it says where it is.
+        line = "at first"
+        while line and "status at http://" not in line:
+            line = self.server.stderr.readline().decode()
         self.assertIn("status at http://", line)
         self.url = line.split(" at ")[1].strip()
         self.port = int(self.url.rstrip("/").rsplit(":", 1)[1])
