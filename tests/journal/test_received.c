@@ -243,10 +243,28 @@ static void refusals_check(struct mbj_client *client, uint64_t end)
 	ck_assert_ptr_nonnull(strstr(error.message, "longest"));
 }
 
+/* Memory that fails is said, and leaves nothing behind. */
+static void memory_check(struct mbj_store *store, uint64_t lsn)
+{
+	uint64_t counted;
+	uint64_t k = 0;
+	enum mbj_rc rc;
+
+	do {
+		test_alloc_fail_at(++k);
+		rc = mbj_store_received(store, (struct mbj_lsn){lsn}, 1, 0,
+					NULL, &error);
+		counted = test_alloc_count();
+		test_alloc_fail_at(0);
+		ck_assert_int_eq(rc, counted < k ? MBJ_OK : MBJ_ENOMEM);
+	} while (counted >= k);
+	ck_assert_uint_gt(k, 2);
+}
+
 /*
  * Goal: in the process that has the store, as through a service: too few are
  * told so in time, with the group's LSN; enough are counted.  Method: one
- * replica, asked for two; then the second one.
+ * replica, asked for two, each allocation failing; then the second one.
  */
 START_TEST(received_here)
 {
@@ -267,6 +285,7 @@ START_TEST(received_here)
 	ck_assert_ptr_nonnull(strstr(error.message, "20 ms 1 of 2 replicas"));
 	ck_assert_int_eq(ask(client, end, 1, 0, &count), MBJ_OK);
 	ck_assert_uint_eq(count, 1);
+	memory_check(site.store, end);
 	registered(site.dir, 2);
 	marked(site.dir, site_lineage(&site), 2, end);
 	ck_assert_int_eq(ask(client, end, 2, LONG_MS, &count), MBJ_OK);
