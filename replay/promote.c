@@ -30,11 +30,21 @@
 #include <stdlib.h>
 
 #include <mbj/audit.h>
+#include <mbj/blob.h>
 #include <mbj/check.h>
+#include <mbj/message.h>
 #include <mbj/trim.h>
 
+#include "given_up.h"
+
 /* The store's accounts bound it. */
-enum { ACCOUNTS_MAX = 1 << 24 };
+enum { ACCOUNTS_MAX = 1 << 24, TARGETS_MAX = 1 << 30 };
+
+enum { MICROSECONDS = 1000000 };
+
+#define FILLER_TEXT "Subject: UIDs up to this one were given up\r\n\r\n"
+static const struct mbj_bytes FILLER = {(const uint8_t *)FILLER_TEXT,
+					sizeof(FILLER_TEXT) - 1};
 
 /* Ids of accounts. */
 struct ids {
@@ -43,13 +53,27 @@ struct ids {
 	size_t capacity;
 };
 
+/* What is declared of an account: that it is there, each of its mailboxes. */
+struct target {
+	struct mbj_id account;
+	struct mbj_id mailbox; /* ROOT: the account itself */
+	bool is_last;	       /* of the account */
+};
+
 struct promoting {
 	struct mbj_store *store;
 	struct mbj_sha256 *sha;
 	struct mbj_group_writer writer;
 	struct mbj_buf record;
+	struct mbj_txn *txn; /* of the group that is being written */
+	uint32_t index;	     /* of the account in it */
 	struct mbj_audit audit;
-	struct ids parked;
+	struct target *targets; /* account by account */
+	size_t target_count;
+	size_t target_capacity;
+	struct mbj_lsn first; /* that waits for anybody */
+	struct given_up given_up;
+	struct mbj_hash filler;
 };
 
 static enum mbj_rc ids_add(struct ids *ids, struct mbj_id id,
@@ -68,6 +92,62 @@ static enum mbj_rc ids_add(struct ids *ids, struct mbj_id id,
 
 /* ------------------------------------------------------------ who is aside */
 
+static enum mbj_rc target_add(struct promoting *p, struct mbj_id account,
+			      struct mbj_id mailbox, struct mbj_error *err)
+{
+	void *list = p->targets;
+	enum mbj_rc rc;
+
+	rc = mbj_array_reserve(&list, &p->target_capacity, p->target_count + 1,
+			       sizeof(*p->targets), TARGETS_MAX, err);
+	p->targets = list;
+	if (rc == MBJ_OK)
+		p->targets[p->target_count++] =
+			(struct target){.account = account, .mailbox = mailbox};
+	return rc;
+}
+
+/* The account, and those of its mailboxes that have UIDs. */
+static enum mbj_rc targets_add(struct promoting *p, struct mbj_txn *txn,
+			       struct mbj_id account, struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_mailbox mailbox;
+	enum mbj_rc rc = target_add(p, account, MBJ_ID_ROOT, err);
+
+	if (rc == MBJ_OK)
+		rc = mbj_scan_mailboxes(txn, account, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_mailbox(&scan, &mailbox, err);
+		if (rc == MBJ_OK && mailbox.is_selectable)
+			rc = target_add(p, account, mailbox.id, err);
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+static enum mbj_rc account_aside(struct promoting *p, struct mbj_txn *txn,
+				 const struct mbj_parked *parked,
+				 struct mbj_error *err)
+{
+	enum mbj_rc rc = targets_add(p, txn, parked->account, err);
+
+	if (rc == MBJ_OK)
+		rc = given_up_watch(&p->given_up, parked->account, err);
+	if (rc < 0)
+		return rc;
+	p->targets[p->target_count - 1].is_last = true;
+	if (p->first.v == 0 || parked->first.v < p->first.v)
+		p->first = parked->first;
+	mbj_audit_note(&p->audit,
+		       &(struct mbj_audit_entry){.kind = MBJ_AUDIT_END,
+						 .account = parked->account,
+						 .first = parked->first,
+						 .count = parked->count,
+						 .reason = parked->reason});
+	return MBJ_OK;
+}
+
 static enum mbj_rc parked_read(struct promoting *p, struct mbj_error *err)
 {
 	struct mbj_scan scan = {0};
@@ -81,127 +161,259 @@ static enum mbj_rc parked_read(struct promoting *p, struct mbj_error *err)
 	while (rc == MBJ_OK) {
 		rc = mbj_scan_next_parked(&scan, &parked, err);
 		if (rc == MBJ_OK)
-			rc = ids_add(&p->parked, parked.account, err);
-		if (rc == MBJ_OK)
-			mbj_audit_note(&p->audit,
-				       &(struct mbj_audit_entry){
-					       .kind = MBJ_AUDIT_END,
-					       .account = parked.account,
-					       .first = parked.first,
-					       .count = parked.count,
-					       .reason = parked.reason});
+			rc = account_aside(p, txn, &parked, err);
 	}
 	mbj_scan_done(&scan);
 	mbj_txn_abort(&txn);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+	if (rc != MBJ_ENOTFOUND || p->target_count == 0)
+		return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+	return given_up_read(&p->given_up, p->store, p->first, err);
 }
 
 /* ------------------------------------------------------------- their groups */
 
-/* It comes and goes within the group, under a name that nobody has. */
-static void absent_declare(struct promoting *p, struct mbj_id id,
-			   uint32_t index)
+/* Into the group that is being written, and carried out. */
+static enum mbj_rc op_add(struct promoting *p, struct mbj_op *op,
+			  struct mbj_error *err)
 {
-	char name[MBJ_ID_TEXT_SIZE];
-	struct mbj_op op = {
-		.kind = MBJ_OP_ACCOUNT_CREATE,
-		.account = index,
-		.delimiter = '/',
-	};
-
-	mbj_id_print(id, name);
-	op.name = mbj_bytes_str(name);
-	mbj_group_writer_op(&p->writer, &op);
-	op = (struct mbj_op){
-		.kind = MBJ_OP_ACCOUNT_DELETE,
-		.account = index,
-		.name = mbj_bytes_str(name),
-	};
-	mbj_group_writer_op(&p->writer, &op);
-}
-
-/* What it is, into the group that is being written. */
-static enum mbj_rc account_declare(struct promoting *p, struct mbj_txn *txn,
-				   struct mbj_id id, struct mbj_error *err)
-{
-	struct mbj_account account;
-	bool is_there = false;
-	bool is_dead = false;
-	uint32_t index = 0;
+	struct mbj_error why = {.rc = MBJ_OK};
+	enum mbj_verdict verdict;
 	enum mbj_rc rc;
 
-	rc = mbj_txn_account_seek(txn, id, &account, &is_there, err);
-	if (rc == MBJ_OK && !is_there) {
-		account = (struct mbj_account){.id = id};
-		rc = mbj_txn_account_is_dead(txn, id, &is_dead, err);
-	}
-	if (rc == MBJ_OK)
-		rc = mbj_group_writer_account(&p->writer, id, account.lsn,
-					      &index, err);
-	if (rc < 0)
-		return rc;
-	if (!is_there && !is_dead)
-		absent_declare(p, id, index);
-	mbj_group_writer_digest(&p->writer, index, &account.digest);
-	return MBJ_OK;
-}
-
-/* As any group is: the state follows from what was written. */
-static enum mbj_rc group_apply(const struct promoting *p, struct mbj_txn *txn,
-			       struct mbj_group *ret_group,
-			       struct mbj_error *err)
-{
-	struct mbj_apply_report report = {.op_index = 0};
-	enum mbj_rc rc;
-
-	rc = mbj_group_parse(mbj_buf_view(&p->record), ret_group, err);
-	if (rc == MBJ_OK)
-		rc = mbj_apply_group(txn, ret_group, &report, err);
-	if (rc < 0 || report.verdict <= MBJ_VERDICT_ALREADY)
+	op->account = p->index;
+	mbj_group_writer_op(&p->writer, op);
+	rc = mbj_apply_op(p->txn, p->writer.accounts[p->index].id,
+			  p->writer.header.lsn, op, &verdict, &why);
+	if (rc < 0 && err != NULL)
+		*err = why;
+	if (rc < 0 || verdict == MBJ_VERDICT_APPLY)
 		return rc;
 	return mbj_error_set(err, MBJ_ECORRUPT,
 			     "%s: an account that is set aside is not what the "
 			     "state says of it: %s",
-			     mbj_store_dir(p->store), report.why.message);
+			     mbj_store_dir(p->store), why.message);
+}
+
+/* It comes and goes within the group, under a name that nobody has. */
+static enum mbj_rc absent_declare(struct promoting *p, struct mbj_id id,
+				  struct mbj_error *err)
+{
+	char name[MBJ_ID_TEXT_SIZE];
+	struct mbj_op op = {
+		.kind = MBJ_OP_ACCOUNT_CREATE,
+		.delimiter = '/',
+	};
+	enum mbj_rc rc;
+
+	mbj_id_print(id, name);
+	op.name = mbj_bytes_str(name);
+	rc = op_add(p, &op, err);
+	op = (struct mbj_op){
+		.kind = MBJ_OP_ACCOUNT_DELETE,
+		.name = mbj_bytes_str(name),
+	};
+	return rc == MBJ_OK ? op_add(p, &op, err) : rc;
+}
+
+/* The group names it. */
+static enum mbj_rc account_declare(struct promoting *p, struct mbj_id id,
+				   struct mbj_error *err)
+{
+	struct mbj_account account;
+	bool is_there = false;
+	bool is_dead = false;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_account_seek(p->txn, id, &account, &is_there, err);
+	if (rc == MBJ_OK && !is_there) {
+		account = (struct mbj_account){.id = id};
+		rc = mbj_txn_account_is_dead(p->txn, id, &is_dead, err);
+	}
+	if (rc == MBJ_OK)
+		rc = mbj_group_writer_account(&p->writer, id, account.lsn,
+					      &p->index, err);
+	if (rc < 0 || is_there || is_dead)
+		return rc;
+	return absent_declare(p, id, err);
+}
+
+/*
+ * Above what the account and what was given up ever had; an account counts
+ * from the time on, so above what nobody here knows of, too.
+ */
+static enum mbj_rc uidvalidity_fresh(struct promoting *p, struct mbj_id id,
+				     uint32_t *ret_uidvalidity,
+				     struct mbj_error *err)
+{
+	const struct given *given =
+		given_up_find(&p->given_up, id, MBJ_ID_ROOT);
+	int64_t seconds = p->writer.header.time_us / MICROSECONDS;
+	struct mbj_account account;
+	uint32_t last;
+	enum mbj_rc rc = mbj_txn_account_get(p->txn, id, &account, err);
+
+	if (rc < 0)
+		return rc;
+	last = account.uidvalidity_last;
+	if (last < given->uidvalidity)
+		last = given->uidvalidity;
+	if (last < seconds && seconds < UINT32_MAX)
+		last = (uint32_t)seconds;
+	if (last == UINT32_MAX)
+		return mbj_error_set(err, MBJ_ELIMIT,
+				     "account \"%.*s\", which is set aside, "
+				     "has used up its 2^32 - 1 UIDVALIDITY "
+				     "values",
+				     (int)account.name.n,
+				     (const char *)account.name.p);
+	*ret_uidvalidity = last + 1;
+	return MBJ_OK;
+}
+
+/*
+ * A message comes and goes under the highest UID that was given up: none is
+ * given twice by who keeps UIDs whatever UIDVALIDITY is.
+ */
+static enum mbj_rc uids_pass(struct promoting *p, struct mbj_id account,
+			     struct mbj_id mailbox, struct mbj_error *err)
+{
+	const struct given *given =
+		given_up_find(&p->given_up, account, mailbox);
+	struct mbj_op op = {.kind = MBJ_OP_MESSAGE_APPEND, .id = mailbox};
+	struct mbj_content content;
+	struct mbj_buf uids;
+	enum mbj_rc rc;
+
+	if (given == NULL)
+		return MBJ_OK;
+	rc = mbj_txn_content_get(p->txn, account, mailbox, &content, err);
+	if (rc < 0 || given->uid < content.uidnext)
+		return rc;
+	op.rev = content.rev;
+	op.uid = given->uid;
+	op.blob = p->filler;
+	op.size = FILLER.n;
+	op.time = p->writer.header.time_us / MICROSECONDS;
+	op.modseq =
+		given->modseq > content.modseq ? given->modseq : content.modseq;
+	op.modseq += op.modseq < MBJ_MODSEQ_MAX;
+	rc = op_add(p, &op, err);
+	if (rc < 0)
+		return rc;
+	mbj_buf_init(&uids, MBJ_UID_RANGE_SIZE);
+	mbj_uids_put(&uids, op.uid, op.uid);
+	op = (struct mbj_op){.kind = MBJ_OP_MESSAGE_EXPUNGE,
+			     .id = mailbox,
+			     .rev = op.rev + 1,
+			     .uids = mbj_buf_view(&uids),
+			     .modseq = op.modseq};
+	rc = mbj_buf_ok(&uids, err);
+	if (rc == MBJ_OK)
+		rc = op_add(p, &op, err);
+	mbj_buf_done(&uids);
+	return rc;
+}
+
+/* Another mailbox for whoever knew it: what it shows has changed under it. */
+static enum mbj_rc mailbox_declare(struct promoting *p, struct mbj_id account,
+				   struct mbj_id id, struct mbj_error *err)
+{
+	struct mbj_mailbox mailbox;
+	struct mbj_op op = {.kind = MBJ_OP_MAILBOX_SET, .id = id};
+	enum mbj_rc rc;
+
+	rc = mbj_txn_mailbox_get(p->txn, account, id, &mailbox, err);
+	if (rc == MBJ_OK)
+		rc = uidvalidity_fresh(p, account, &op.uidvalidity, err);
+	if (rc < 0)
+		return rc;
+	op.rev = mailbox.rev;
+	op.role = mailbox.role;
+	op.role_before = mailbox.role;
+	op.is_selectable = mailbox.is_selectable;
+	op.is_selectable_before = mailbox.is_selectable;
+	rc = op_add(p, &op, err);
+	return rc == MBJ_OK ? uids_pass(p, account, id, err) : rc;
+}
+
+/* What the accounts are behind the group. */
+static enum mbj_rc accounts_close(struct promoting *p, struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	for (uint32_t i = 0; rc == MBJ_OK && i < p->writer.header.account_count;
+	     i++) {
+		struct mbj_id id = p->writer.accounts[i].id;
+		struct mbj_account account = {.id = id};
+		bool is_there = false;
+
+		rc = mbj_txn_account_seek(p->txn, id, &account, &is_there, err);
+		if (rc == MBJ_OK && is_there)
+			rc = mbj_txn_account_set_lsn(p->txn, id,
+						     p->writer.header.lsn, err);
+		if (rc == MBJ_OK && !is_there)
+			account = (struct mbj_account){.id = id};
+		if (rc == MBJ_OK)
+			mbj_group_writer_digest(&p->writer, i, &account.digest);
+	}
+	return rc;
+}
+
+static enum mbj_rc targets_declare(struct promoting *p,
+				   const struct target *targets, size_t count,
+				   struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
+		bool is_account = mbj_id_is_root(targets[i].mailbox);
+
+		if (is_account || i == 0)
+			rc = account_declare(p, targets[i].account, err);
+		if (rc == MBJ_OK && !is_account)
+			rc = mailbox_declare(p, targets[i].account,
+					     targets[i].mailbox, err);
+		if (rc == MBJ_OK && targets[i].is_last)
+			rc = mbj_txn_parked_clear(p->txn, targets[i].account,
+						  err);
+	}
+	return rc == MBJ_OK ? accounts_close(p, err) : rc;
 }
 
 static enum mbj_rc group_make(struct promoting *p, struct mbj_batch *batch,
-			      const struct mbj_id *ids, size_t count,
+			      const struct target *targets, size_t count,
 			      struct mbj_error *err)
 {
 	const struct mbj_sys *sys = mbj_store_sys(p->store);
 	const struct mbj_id none = MBJ_ID_ROOT;
 	struct mbj_log_end end = mbj_store_end(p->store);
-	struct mbj_txn *txn = mbj_batch_txn(batch);
 	struct mbj_group group;
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
+	p->txn = mbj_batch_txn(batch);
 	mbj_buf_clear(&p->record);
 	mbj_group_writer_begin(&p->writer, (struct mbj_lsn){end.lsn.v + 1},
 			       mbj_store_identity(p->store)->epoch,
 			       sys->now_us(sys->ctx), MBJ_ORIGIN_SALVAGE, none);
-	for (size_t i = 0; rc == MBJ_OK && i < count; i++)
-		rc = account_declare(p, txn, ids[i], err);
+	rc = targets_declare(p, targets, count, err);
 	if (rc == MBJ_OK)
 		rc = mbj_group_writer_finish(&p->writer, p->sha, &end.chain,
 					     &p->record, err);
 	if (rc == MBJ_OK)
-		rc = group_apply(p, txn, &group, err);
-	for (size_t i = 0; rc == MBJ_OK && i < count; i++)
-		rc = mbj_txn_parked_clear(txn, ids[i], err);
+		rc = mbj_group_parse(mbj_buf_view(&p->record), &group, err);
 	return rc == MBJ_OK ? mbj_batch_add(batch, &group, err) : rc;
 }
 
-/* Of as many as a group has room for. */
-static enum mbj_rc group_write(struct promoting *p, const struct mbj_id *ids,
-			       size_t count, struct mbj_error *err)
+static enum mbj_rc group_write(struct promoting *p,
+			       const struct target *targets, size_t count,
+			       struct mbj_error *err)
 {
 	struct mbj_batch *batch = NULL;
 	enum mbj_rc rc = mbj_batch_begin(p->store, &batch, err);
 
 	if (rc < 0)
 		return rc;
-	rc = group_make(p, batch, ids, count, err);
+	rc = group_make(p, batch, targets, count, err);
 	if (rc < 0) {
 		mbj_batch_abort(&batch);
 		return rc;
@@ -209,16 +421,29 @@ static enum mbj_rc group_write(struct promoting *p, const struct mbj_id *ids,
 	return mbj_batch_commit(&batch, err);
 }
 
+/* On disk before a group needs it. */
+static enum mbj_rc filler_put(struct promoting *p, struct mbj_error *err)
+{
+	struct mbj_blobs *blobs = NULL;
+	enum mbj_rc rc = mbj_store_blobs(p->store, &blobs, err);
+
+	if (rc == MBJ_OK)
+		rc = mbj_blob_put(blobs, FILLER, &p->filler, err);
+	return rc == MBJ_OK ? mbj_blobs_sync(blobs, err) : rc;
+}
+
 static enum mbj_rc groups_write(struct promoting *p, struct mbj_error *err)
 {
 	enum mbj_rc rc = mbj_audit_flush(&p->audit, err);
 	size_t count;
 
-	for (size_t at = 0; rc == MBJ_OK && at < p->parked.count; at += count) {
-		count = p->parked.count - at;
+	if (rc == MBJ_OK && p->target_count > 0)
+		rc = filler_put(p, err);
+	for (size_t at = 0; rc == MBJ_OK && at < p->target_count; at += count) {
+		count = p->target_count - at;
 		if (count > MBJ_GROUP_ACCOUNTS_MAX)
 			count = MBJ_GROUP_ACCOUNTS_MAX;
-		rc = group_write(p, p->parked.list + at, count, err);
+		rc = group_write(p, p->targets + at, count, err);
 	}
 	return rc;
 }
@@ -354,12 +579,13 @@ enum mbj_rc promote_run(struct mbj_store *store,
 	rc = mbj_sha256_new(&p.sha, err);
 	if (rc == MBJ_OK)
 		rc = parked_read(&p, err);
-	if (rc == MBJ_OK && p.parked.count == 0 &&
+	if (rc == MBJ_OK && p.target_count == 0 &&
 	    !mbj_store_reign_is_begun(store))
 		rc = mbj_store_restored(store, MBJ_STORE_PRIMARY, NULL, err);
 	else if (rc == MBJ_OK)
 		rc = reign_make(&p, behind, ret_accounts, err);
-	mbj_free(p.parked.list);
+	mbj_free(p.targets);
+	given_up_done(&p.given_up);
 	mbj_audit_end(&p.audit);
 	mbj_buf_done(&p.record);
 	mbj_group_writer_done(&p.writer);

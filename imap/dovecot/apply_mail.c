@@ -390,7 +390,8 @@ static int box_apply(struct walk *walk)
 		walk->is_awaited || walk->content.uidnext > before.uidnext;
 	if (is_same && !is_list_wanted)
 		return 0;
-	if (walk->content.rev < walk->known.rev)
+	if (is_gone_on(&walk->known, &before) &&
+	    walk->content.rev < walk->known.rev)
 		return apply_fail(walk->apply,
 				  "mailbox %s is further back there than it "
 				  "was in an earlier run, and is left as it is",

@@ -223,6 +223,7 @@ class Backup(Backups):
         self.mbj("snapshot", self.r)
         self.mbj("init", bent, "--from-snapshot", self.r)
         self.deliver(b"given up\n")
+        self.mbj("rename", self.p, "alice", "INBOX>Old")
         self.mbj("import", self.p, "bob", stdin=listing(ROWS))
         self.mbj("replay", self.p, bent, status=PARTIAL)
         self.mbj("clone", good, "--exec", f"{MBJ} send {self.p}")
@@ -233,12 +234,18 @@ class Backup(Backups):
         self.assertIn("given up", result.err)
         self.mbj("quarantine", self.back, "list")
         self.mbj("fsck", self.back, "--rebuild")
+        # No UID that somebody may know means another message.
+        was, now = (self.mbj("messages", store, "alice", "INBOX",
+                             "--json").json() for store in (self.p, self.back))
+        self.assertGreater(now["uidValidity"], was["uidValidity"])
+        self.assertEqual((was["uidNext"], now["uidNext"]), (2, 2))
+        self.assertEqual(now["messages"], [])
         self.mbj("deliver", self.back, "alice", stdin=b"new\n")
         shutil.rmtree(self.back / "state")
         self.mbj("rename", self.back, "bob", "A>Z")
         self.mbj("fsck", self.back, "--rebuild")
         self.whole(self.back)
-        self.assertEqual(self.mbj("cat", self.back, "alice", "INBOX", 1).out,
+        self.assertEqual(self.mbj("cat", self.back, "alice", "INBOX", 2).out,
                          "new\n")
         audit = self.mbj("quarantine", self.back, "audit", "--json").json()
         self.assertEqual([entry["kind"] for entry in audit["list"]],

@@ -690,6 +690,46 @@ class Maildir(Sdbox):
         self.assertEqual(sorted(uids), list(range(1, 2 * len(ends) + 1)))
 
 
+class Promoted(Maildir):
+    def test_promoted(self):
+        """Goal: an account that a new primary took back shows what it has
+        there, though Dovecot had what was given up, and gives no UID twice.
+        Method: mail that only the old primary had, in INBOX and another one;
+        the account bent in a backup; runs with and without mail since."""
+        if not mbjtest.DIVERGE:
+            self.skipTest("MBJ_DIVERGE names no mbj_diverge")
+        aside, bent, new = (self.home / name for name in ("r2", "bent", "new"))
+        partial = mbjtest.PARTIAL
+        self.make([(1, "A", None)])
+        self.deliver("A", "Subject: kept\r\n\r\n")
+        self.mbj("init", aside, "--role", "replica")
+        self.mbj("replay", self.p, aside)
+        subprocess.run([mbjtest.DIVERGE, aside, self.user, "+ghost"],
+                       check=True)
+        self.mbj("snapshot", aside)
+        self.mbj("init", bent, "--from-snapshot", aside)
+        for number in range(3):
+            for mailbox in ("INBOX", "A"):
+                self.deliver(mailbox, f"Subject: given up {number}\r\n\r\n")
+        self.same()
+        self.same_mail()
+        self.mbj("replay", self.p, bent, status=partial)
+        self.mbj("backup", bent, self.home / "b", status=partial)
+        self.mbj("restore", self.home / "b", new, "--role", "primary",
+                 status=partial)
+        for number in range(3):
+            self.stop_service()
+            self.mbj("follow", self.r, "--once", "--exec",
+                     f"{mbjtest.MBJ} send {new}")
+            self.serve()
+            self.assertEqual(self.apply(), "")
+            self.same_tree()
+            self.same_mail()
+            for mailbox in ("INBOX", "A"):
+                self.mbj("deliver", new, self.user, mailbox,
+                         stdin=f"Subject: new {number}\r\n\r\n")
+
+
 class Mdbox(Sdbox):
     LOCATION = "mdbox:~/mail"
 
