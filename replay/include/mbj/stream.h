@@ -67,7 +67,8 @@ struct mbj_stream_options {
 	int out_fd;	     /* to the peer; may be the same */
 	int stop_fd;	     /* readable: stop in good order; -1: none */
 	uint32_t timeout_ms; /* for a frame, in or out */
-	/* The replica's: how long the source may keep silent, having nothing.
+	/* The replica's: how long the source may keep silent, having nothing;
+	 * 0: at no time, and what it has counts for nobody (mbj/received.h).
 	 */
 	uint32_t wait_ms;
 	bool is_once; /* the replica's: end where the source ends */
