@@ -35,12 +35,51 @@ static bool is_paused(const struct mbj_sys *sys, const char *path,
 	       left > 0;
 }
 
+/* Those who are registered, from their notes' names. */
+static bool instance_next(const struct mbj_buf *names, size_t *at,
+			  struct mbj_id *ret_instance)
+{
+	while (*at < names->n) {
+		const char *name = (const char *)names->p + *at;
+
+		*at += strlen(name) + 1;
+		if (mbj_id_parse(mbj_bytes_str(name), ret_instance))
+			return true;
+	}
+	return false;
+}
+
+void received_forget_above(struct mbj_store *store)
+{
+	struct mbj_identity identity = mbj_store_identity_copy(store);
+	uint64_t end = mbj_store_end(store).lsn.v;
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_buf names;
+	struct mbj_id id;
+	size_t at = 0;
+
+	if (replicas_path(path, store->dir, NULL) < 0 ||
+	    !mbj_path_exists(store->sys, path))
+		return;
+	mbj_buf_init(&names, NAMES_MAX);
+	if (mbj_dir_list(store->sys, path, &names, NULL) == MBJ_OK)
+		while (instance_next(&names, &at, &id))
+			if (received_mark_read(store->sys, path,
+					       identity.lineage, id)
+				    .v > end)
+				(void)!received_mark_remove(store->sys, path,
+							    id, NULL);
+	mbj_buf_done(&names);
+}
+
 enum mbj_rc received_look(const struct mbj_sys *sys, const char *dir,
 			  struct mbj_id lineage, struct mbj_lsn end,
 			  struct received *ret_received, struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
 	struct mbj_buf names;
+	struct mbj_id id;
+	size_t at = 0;
 	enum mbj_rc rc;
 
 	ret_received->count = 0;
@@ -49,17 +88,10 @@ enum mbj_rc received_look(const struct mbj_sys *sys, const char *dir,
 		return rc;
 	mbj_buf_init(&names, NAMES_MAX);
 	rc = mbj_dir_list(sys, path, &names, err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
-		const char *name = (const char *)names.p + at;
-		struct mbj_lsn lsn;
-		struct mbj_id id;
+	while (rc == MBJ_OK && ret_received->count < MBJ_REPLICAS_MAX &&
+	       instance_next(&names, &at, &id)) {
+		struct mbj_lsn lsn = received_mark_read(sys, path, lineage, id);
 
-		at += strlen(name) + 1;
-		/* Its note is what registers it. */
-		if (!mbj_id_parse(mbj_bytes_str(name), &id) ||
-		    ret_received->count == MBJ_REPLICAS_MAX)
-			continue;
-		lsn = received_mark_read(sys, path, lineage, id);
 		if (lsn.v > 0 && lsn.v <= end.v && !is_paused(sys, path, id))
 			ret_received->lsns[ret_received->count++] = lsn;
 	}

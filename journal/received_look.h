@@ -48,6 +48,11 @@ enum mbj_rc received_look(const struct mbj_sys *sys, const char *dir,
 enum mbj_rc received_look_store(struct mbj_store *store,
 				struct received *ret_received,
 				struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * When a store is opened: who has more than its journal has it of groups that
+ * were lost, and would count again for others of those numbers.
+ */
+void received_forget_above(struct mbj_store *store);
 /* Be told when that changes, also where the register is made only then. */
 void received_watch(struct mbj_watch *watch, const struct mbj_store *store);
 /* How many have this group. */

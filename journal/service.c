@@ -125,6 +125,7 @@ static enum mbj_rc service_init(struct service *service,
 				const struct mbj_service_options *options,
 				struct mbj_error *err)
 {
+	uint32_t half;
 	enum mbj_rc rc;
 
 	memset(service, 0, sizeof(*service));
@@ -135,6 +136,10 @@ static enum mbj_rc service_init(struct service *service,
 		rc = connections_fit(&service->options, err);
 	if (rc < 0)
 		return rc;
+	/* Who waits for replicas leaves places to everybody else. */
+	half = service->options.connections_max / 2;
+	if (service->options.waiters_max > half)
+		service->options.waiters_max = half > 0 ? half : 1;
 	service->began_ms = mbj_monotonic_ms();
 	service->stats.process = (uint64_t)getpid();
 	service->stats.connections_max = service->options.connections_max;

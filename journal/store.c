@@ -18,6 +18,7 @@
 
 #include <mbj/check.h>
 
+#include "received_look.h"
 #include "store_impl.h"
 
 /* How long the leader waits for readers before it gives up on a state. */
@@ -181,6 +182,7 @@ static enum mbj_rc open_once(const char *dir,
 		return rc;
 	}
 	store_end_note(store);
+	received_forget_above(store);
 	store_reserve_make(store);
 	*ret_store = store;
 	return MBJ_OK;

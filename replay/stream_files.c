@@ -68,6 +68,21 @@ static enum mbj_rc content_send(struct stream_server *s,
 	return rc;
 }
 
+/*
+ * What is not there, or damaged, the source has lost; anything else may be over
+ * by the next connection, and memory by the next try.
+ */
+static enum mbj_rc content_unread(struct stream_server *s,
+				  const struct mbj_error *why,
+				  struct mbj_error *err)
+{
+	if (why->rc == MBJ_OK || why->rc == MBJ_ENOTFOUND ||
+	    why->rc == MBJ_ECORRUPT)
+		return MBJ_OK;
+	s->is_blind = true;
+	return why->rc == MBJ_ENOMEM ? mbj_error_nomem(err) : MBJ_OK;
+}
+
 enum mbj_rc stream_contents_answer(struct stream_server *s,
 				   struct mbj_error *err)
 {
@@ -83,6 +98,8 @@ enum mbj_rc stream_contents_answer(struct stream_server *s,
 
 		stream_content_get(&s->request, i, &digest, &size);
 		rc = content_send(s, &digest, size, &answer.error, err);
+		if (rc == MBJ_OK)
+			rc = content_unread(s, &answer.error, err);
 		if (rc == MBJ_OK)
 			rc = stream_link_send(&s->link,
 					      answer.error.rc == MBJ_OK

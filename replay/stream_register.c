@@ -61,9 +61,10 @@ static void register_refresh(struct stream_server *s)
  * broke may have left it with groups without their contents: what it says
  * counts once it has asked for those, when it has nothing to do but to wait for
  * more; from then on each group comes with its contents, or the connection is
- * over.  A snapshot that it is offered (from no group on) is another beginning.
- * Less than before counts at once.  What cannot be written has those wait in
- * vain, and is tried again with the replica's next word.
+ * over; or not, for the rest of it, where the source could not read one that it
+ * may have.  A snapshot that it is offered (from no group on) is another
+ * beginning. Less than before counts at once.  What cannot be written has those
+ * wait in vain, and is tried again with the replica's next word.
  */
 static void received_note(struct stream_server *s,
 			  const struct stream_message *where)
@@ -72,7 +73,8 @@ static void received_note(struct stream_server *s,
 	    mbj_received_open(&s->mark, s->sys, s->dir, s->identity.lineage,
 			      s->note.instance, NULL) < 0)
 		return;
-	s->is_sound = where->from.v > 0 && (s->is_sound || where->wait_ms > 0);
+	s->is_sound = where->from.v > 0 && !s->is_blind &&
+		      (s->is_sound || where->wait_ms > 0);
 	if (s->is_sound || where->received.v < s->mark.lsn.v)
 		(void)!mbj_received_set(&s->mark, where->received, NULL);
 }

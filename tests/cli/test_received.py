@@ -140,13 +140,18 @@ class Received(ServiceCase):
             self.serve("--waiters", "1")
             last = self.mbj("status", self.p, "--json").json()["journalEnd"]
             source, target = "AB" if end == signal.SIGTERM else "BA"
-            waiting = subprocess.Popen(
-                [MBJ, "account", "create", str(self.p), f"b{int(end)}",
-                 "--durability", "received:1", *LONG],
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            self.addCleanup(waiting.kill)
+            waiting = None
 
             def is_there():
+                # The one place may have been taken by the rename, below.
+                nonlocal waiting
+                if waiting is None or waiting.poll() is not None:
+                    waiting = subprocess.Popen(
+                        [MBJ, "account", "create", str(self.p), f"b{int(end)}",
+                         "--request-id", f"b{int(end)}", "--durability",
+                         "received:1", *LONG], stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE, text=True)
+                    self.addCleanup(waiting.kill)
                 full = run("rename", self.p, "alice", f"{source}>{target}x",
                            "--request-id", str(end), "--durability",
                            "received:1", "--within", "0")

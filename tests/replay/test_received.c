@@ -4,6 +4,8 @@
  * tests/journal/test_received.c; other processes are in
  * tests/cli/test_received.py.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -56,11 +58,13 @@ static void has_put(struct mbj_buf *buf, uint64_t received, uint32_t wait_ms)
 	stream_encode(buf, STREAM_FETCH, &m);
 }
 
-/* The source hears that, from one that it registers. */
-static void say(struct fixture *f, const struct mbj_buf *requests)
+/* The source, on this system or the usual one, hears that. */
+static enum mbj_rc say_to(struct fixture *f, const struct mbj_sys *sys,
+			  const struct mbj_buf *requests)
 {
 	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
 	struct pair pair;
+	enum mbj_rc rc;
 
 	pair_open(&pair);
 	ck_assert_int_eq(write(pair.far, requests->p, requests->n),
@@ -69,8 +73,16 @@ static void say(struct fixture *f, const struct mbj_buf *requests)
 	options.in_fd = pair.near;
 	options.out_fd = pair.near;
 	options.is_registering = true;
-	OK(mbj_stream_send(f->primary_dir, &options, err));
+	options.sys = sys;
+	rc = mbj_stream_send(f->primary_dir, &options, &error);
 	pair_close(&pair);
+	return rc;
+}
+
+/* The same, from one that it registers and serves to its end. */
+static void say(struct fixture *f, const struct mbj_buf *requests)
+{
+	ck_assert_msg(say_to(f, NULL, requests) == MBJ_OK, "%s", error.message);
 }
 
 /*
@@ -337,6 +349,98 @@ START_TEST(received_content)
 }
 END_TEST
 
+/* What opening a content fails with, 0: nothing. */
+static atomic_int content_errno;
+
+static int failing_open(void *ctx, const char *path, int flags, mode_t mode)
+{
+	int errnum = atomic_load(&content_errno);
+
+	if (errnum != 0 && strstr(path, "/p/blobs/") != NULL &&
+	    (flags & O_DIRECTORY) == 0)
+		return -errnum;
+	return mbj_sys_posix()->open(ctx, path, flags, mode);
+}
+
+/*
+ * Goal: a content that the source has and could not read for once is nothing
+ * that a replica has received; one that it has lost is no reason to wait.
+ * Method: asked for where opening it fails in each way, then a word that would
+ * count; the next connection's counts.
+ */
+START_TEST(received_blind)
+{
+	static const struct {
+		int errnum;
+		enum mbj_rc rc;
+		bool is_received;
+	} table[] = {
+		{EMFILE, MBJ_OK, false},     {EACCES, MBJ_OK, false},
+		{ENOMEM, MBJ_ENOMEM, false}, {ENOENT, MBJ_OK, true},
+		{0, MBJ_OK, true},
+	};
+	struct mbj_sys sys = *mbj_sys_posix();
+	struct mbj_buf buf;
+	struct lab lab;
+
+	sys.open = failing_open;
+	mbj_buf_init(&buf, BYTES_MAX);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		lab_begin(&lab);
+		registered_put(&buf);
+		contents_put(&buf, &lab.blob, LAB_TEXT_SIZE);
+		has_put(&buf, 3, 1);
+		atomic_store(&content_errno, table[i].errnum);
+		ck_assert_msg(say_to(&lab.f, &sys, &buf) == table[i].rc,
+			      "%zu: %s", i, error.message);
+		ck_assert_msg(is_received(&lab.f, 3, 0) == table[i].is_received,
+			      "%zu", i);
+		registered_put(&buf);
+		has_put(&buf, 3, 1);
+		say(&lab.f, &buf);
+		ck_assert(is_received(&lab.f, 3, 0));
+		lab_end(&lab);
+	}
+	mbj_buf_done(&buf);
+}
+END_TEST
+
+/*
+ * Goal: who has more than a journal that lost its end does not count for other
+ * groups of those numbers.  Method: a mark above the end, the store opened
+ * again, and a group more.
+ */
+START_TEST(received_above)
+{
+	struct mbj_replica_note note = {.instance = fixture_id(77)};
+	struct mbj_received_mark mark;
+	struct fixture f;
+	struct mbj_id lineage;
+	uint64_t end;
+
+	fixture_begin(&f);
+	fixture_import(&f, "alice", 3);
+	lineage = mbj_store_identity(f.primary)->lineage;
+	end = mbj_store_end(f.primary).lsn.v;
+	OK(mbj_replica_note_save(mbj_sys_posix(), f.primary_dir, &note,
+				 MBJ_NOTE_FIRST, err));
+	OK(mbj_received_open(&mark, mbj_sys_posix(), f.primary_dir, lineage,
+			     note.instance, err));
+	for (uint64_t above = 0; above < 2; above++) {
+		OK(mbj_received_set(&mark, (struct mbj_lsn){end + above}, err));
+		mbj_store_close(&f.primary);
+		OK(mbj_store_open(f.primary_dir, NULL, &f.primary, err));
+		fixture_rename(&f, "alice", above == 0 ? "m2" : "b",
+			       above == 0 ? "b" : "c");
+		ck_assert_int_eq(is_received(&f, end, 0), above == 0);
+		ck_assert(!is_received(&f, end + 1, 0));
+		end++;
+	}
+	mbj_received_close(&mark);
+	fixture_end(&f);
+}
+END_TEST
+
 TCase *test_received_case(void)
 {
 	TCase *tc = tcase_create("received");
@@ -345,5 +449,7 @@ TCase *test_received_case(void)
 	tcase_add_test(tc, received_unwritten);
 	tcase_add_test(tc, received_synced);
 	tcase_add_test(tc, received_content);
+	tcase_add_test(tc, received_blind);
+	tcase_add_test(tc, received_above);
 	return tc;
 }

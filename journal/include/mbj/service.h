@@ -50,7 +50,8 @@ struct mbj_service_options {
 	/* Open files that the process needs for other things than the service,
 	 * which takes fewer connections for them. */
 	uint32_t files_else;
-	/* Connections at once that wait for replicas (mbj/received.h). */
+	/* Connections at once that wait for replicas (mbj/received.h); half of
+	 * connections_max at most. */
 	uint32_t waiters_max;
 };
 
