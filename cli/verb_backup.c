@@ -20,13 +20,17 @@ static int copy_report(const struct cli_call *call, const char *schema,
 		mbj_buf_format(&out,
 			       "{\"schema\":\"%s\",\"before\":%" PRIu64
 			       ",\"group\":%" PRIu64 ",\"contents\":%" PRIu64
-			       ",\"size\":%" PRIu64 ",\"mended\":%" PRIu64
-			       ",\"contentsLost\":%" PRIu64
-			       ",\"accountsParked\":%" PRIu64
-			       ",\"dryRun\":%s}\n",
+			       ",\"size\":%" PRIu64 ",\"mended\":%" PRIu64,
 			       schema, result->before.v, result->end.v,
-			       result->contents, result->size, result->mended,
-			       result->contents_lost, result->accounts_parked,
+			       result->contents, result->size, result->mended);
+	/* Known once it was done. */
+	if (call->options.is_json && !is_dry_run)
+		mbj_buf_format(&out,
+			       ",\"contentsLost\":%" PRIu64
+			       ",\"accountsParked\":%" PRIu64,
+			       result->contents_lost, result->accounts_parked);
+	if (call->options.is_json)
+		mbj_buf_format(&out, ",\"dryRun\":%s}\n",
 			       is_dry_run ? "true" : "false");
 	else if (is_dry_run)
 		mbj_buf_format(&out, "would %s to group %" PRIu64 "\n", would,

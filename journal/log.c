@@ -151,6 +151,13 @@ enum mbj_rc mbj_log_reserve(struct mbj_log *log, size_t size,
 	return MBJ_OK;
 }
 
+enum mbj_rc mbj_log_rotate(struct mbj_log *log, struct mbj_error *err)
+{
+	if (log->at <= SEGMENT_HEADER_SIZE)
+		return MBJ_OK;
+	return reserve_rotate(log, SEGMENT_FRAME_SIZE, err);
+}
+
 /* ------------------------------------------------------------ appending */
 
 /*

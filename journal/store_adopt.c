@@ -222,6 +222,13 @@ enum mbj_rc mbj_store_reign_begin(struct mbj_store *store,
 	return rc == MBJ_OK ? identity_save(store, &superblock, err) : rc;
 }
 
+enum mbj_rc mbj_store_segment_begin(struct mbj_store *store,
+				    struct mbj_error *err)
+{
+	MBJ_ASSERT(store->superblock.is_restoring && store->batch.txn == NULL);
+	return mbj_log_rotate(store->log, err);
+}
+
 /*
  * A commit that a power cut undoes would be done again without what a replica
  * knows of accounts that are set aside.
@@ -240,7 +247,13 @@ static enum mbj_rc reign_settle(struct mbj_store *store,
 		rc = mbj_store_snapshot_judge(store, watermark.lsn, &info, err);
 	if (rc < 0)
 		return rc;
-	MBJ_ASSERT(watermark.lsn.v > behind->lsn.v);
+	if (watermark.lsn.v <= behind->lsn.v)
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "an earlier attempt was to make a primary "
+				     "of %s with accounts set aside, and its "
+				     "state knows of none by now: remove it "
+				     "and begin again",
+				     store->dir);
 	superblock->identity.anchor.first.v = behind->lsn.v + 1;
 	superblock->identity.anchor.chain = behind->chain;
 	return MBJ_OK;

@@ -198,6 +198,88 @@ static enum mbj_rc source_is_further(const struct backup_copy *copy,
 	return rc;
 }
 
+static enum mbj_rc message_lost(const struct mbj_message *message,
+				struct mbj_error *err)
+{
+	char text[MBJ_BLOB_TEXT_SIZE];
+
+	mbj_blob_print(&message->blob, text);
+	return mbj_error_set(err, MBJ_ECORRUPT,
+			     "the content %s of message UID %lu is lost", text,
+			     (unsigned long)message->uid);
+}
+
+static enum mbj_rc mailbox_lost(struct contents *c, struct mbj_txn *txn,
+				struct mbj_id account, struct mbj_id mailbox,
+				struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_message message;
+	struct mbj_content content;
+	bool is_good;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_content_get(txn, account, mailbox, &content, err);
+	if (rc == MBJ_OK)
+		rc = mbj_scan_messages(txn, account, content.series, 1, &scan,
+				       err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_message(&scan, &message, err);
+		if (rc == MBJ_OK)
+			rc = content_is_good(c, &message.blob, message.size,
+					     &is_good, err);
+		if (rc == MBJ_OK && !is_good)
+			rc = message_lost(&message, err);
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+static enum mbj_rc account_lost(struct contents *c, struct mbj_txn *txn,
+				struct mbj_id account, struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_mailbox mailbox;
+	struct mbj_parked parked;
+	enum mbj_rc rc = mbj_txn_parked_get(txn, account, &parked, err);
+
+	if (rc != MBJ_ENOTFOUND)
+		return rc;
+	rc = mbj_scan_mailboxes(txn, account, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_mailbox(&scan, &mailbox, err);
+		if (rc == MBJ_OK)
+			rc = mailbox_lost(c, txn, account, mailbox.id, err);
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+/* MBJ_ECORRUPT: an account that is not set aside needs what is lost. */
+static enum mbj_rc accounts_lost(struct contents *c, struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_account account;
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc = mbj_store_read(c->copy->store, &txn, err);
+
+	if (rc == MBJ_OK)
+		rc = mbj_scan_accounts(txn, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_account(&scan, &account, err);
+		if (rc < 0)
+			break;
+		rc = account_lost(c, txn, account.id, err);
+		if (rc < 0)
+			(void)mbj_error_prefix(err, rc, "account \"%.*s\"",
+					       (int)account.name.n,
+					       (const char *)account.name.p);
+	}
+	mbj_scan_done(&scan);
+	mbj_txn_abort(&txn);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
 static enum mbj_rc contents_lost(const struct contents *c,
 				 struct mbj_lsn applied, struct mbj_error *err)
 {
@@ -234,10 +316,11 @@ enum mbj_rc backup_copy_run(struct backup_copy *copy, struct mbj_error *err)
 	copy->result->end = replayed.applied;
 	copy->result->contents_lost = contents.lost;
 	/* With accounts set aside, whose later groups may expunge them. */
-	if (contents.lost > 0 && replayed.accounts_parked == 0 &&
-	    !copy->is_taken)
+	if (contents.lost == 0 || copy->is_taken)
+		return MBJ_OK;
+	if (replayed.accounts_parked == 0)
 		return contents_lost(&contents, replayed.applied, err);
-	return MBJ_OK;
+	return copy->is_last ? accounts_lost(&contents, err) : MBJ_OK;
 }
 
 enum mbj_rc backup_copy_read(const struct backup_copy *copy,

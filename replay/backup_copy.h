@@ -14,6 +14,7 @@ struct backup_copy {
 	struct mbj_lsn from;  /* groups up to here were read back before */
 	bool is_deep;
 	bool is_taken; /* all groups, by an earlier attempt */
+	bool is_last;  /* no later groups come, but to accounts set aside */
 	struct mbj_backup_result *result;
 };
 

@@ -554,6 +554,9 @@ static enum mbj_rc reign_make(struct promoting *p,
 	enum mbj_rc rc;
 
 	rc = mbj_store_reign_begin(p->store, err);
+	/* Damage of what is void must not be damage of what is not. */
+	if (rc == MBJ_OK && mbj_store_end(p->store).lsn.v == behind->lsn.v)
+		rc = mbj_store_segment_begin(p->store, err);
 	if (rc == MBJ_OK)
 		rc = groups_write(p, err);
 	if (rc == MBJ_OK)

@@ -121,8 +121,19 @@ static enum mbj_rc end_check(const struct restoring *r,
  */
 static enum mbj_rc attempt_check(struct restoring *r, struct mbj_error *err)
 {
+	const struct mbj_identity *id = mbj_store_identity(r->copy.store);
+
 	r->copy.is_taken = mbj_store_reign_is_begun(r->copy.store);
-	if (!r->copy.is_taken || r->options->role == MBJ_STORE_PRIMARY)
+	if (!r->copy.is_taken)
+		return MBJ_OK;
+	if (!mbj_id_equal(id->lineage, r->mark.lineage))
+		return mbj_error_set(err, MBJ_EFENCED,
+				     "an earlier attempt was to make a primary "
+				     "of %s, from a backup of another store "
+				     "than %s is of: remove it and begin again",
+				     mbj_store_dir(r->copy.store),
+				     r->copy.source);
+	if (r->options->role == MBJ_STORE_PRIMARY)
 		return MBJ_OK;
 	return mbj_error_set(err, MBJ_EFENCED,
 			     "an earlier attempt was to make a primary of %s: "
@@ -143,6 +154,45 @@ static enum mbj_rc target_finish(struct restoring *r,
 	return mbj_store_restored(r->copy.store, r->options->role, NULL, err);
 }
 
+static enum mbj_rc chain_read(const struct restoring *r, struct mbj_lsn lsn,
+			      struct mbj_hash *ret_chain, struct mbj_error *err)
+{
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_group group;
+	enum mbj_rc rc;
+
+	*ret_chain = r->mark.end.chain;
+	if (lsn.v == r->mark.end.lsn.v)
+		return MBJ_OK;
+	rc = mbj_store_log_reader(r->sys, r->copy.source, &reader, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_seek(reader, lsn, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_next(reader, &group, err);
+	if (rc == MBJ_OK)
+		*ret_chain = group.chain;
+	mbj_log_reader_close(&reader);
+	return rc;
+}
+
+/* It is the backup's group that an earlier attempt had come to. */
+static enum mbj_rc behind_check(const struct restoring *r,
+				const struct mbj_log_end *behind,
+				struct mbj_error *err)
+{
+	struct mbj_hash chain;
+	enum mbj_rc rc = chain_read(r, behind->lsn, &chain, err);
+
+	if (rc < 0 || memcmp(chain.b, behind->chain.b, sizeof(chain.b)) == 0)
+		return rc;
+	return mbj_error_set(err, MBJ_EFENCED,
+			     "an earlier attempt made a primary of %s from a "
+			     "backup with another group %" PRIu64
+			     " than %s has: remove it and begin again",
+			     mbj_store_dir(r->copy.store), behind->lsn.v,
+			     r->copy.source);
+}
+
 static enum mbj_rc target_fill(struct restoring *r, struct mbj_error *err)
 {
 	struct mbj_log_end end;
@@ -152,12 +202,15 @@ static enum mbj_rc target_fill(struct restoring *r, struct mbj_error *err)
 		rc = nothing_take(r, err);
 	} else if (rc == MBJ_OK) {
 		r->copy.until = r->until;
+		r->copy.is_last = r->options->role == MBJ_STORE_PRIMARY;
 		rc = backup_copy_run(&r->copy, err);
 	}
 	if (rc == MBJ_OK)
 		rc = backup_copy_read(&r->copy, &end, err);
 	if (rc == MBJ_OK && r->copy.is_taken)
 		rc = promote_behind(r->copy.store, r->until, &end, err);
+	if (rc == MBJ_OK && r->copy.is_taken)
+		rc = behind_check(r, &end, err);
 	if (rc == MBJ_OK)
 		rc = end_check(r, &end, err);
 	return rc == MBJ_OK ? target_finish(r, &end, err) : rc;

@@ -228,10 +228,28 @@ class Backup(Backups):
         self.mbj("replay", self.p, bent, status=PARTIAL)
         self.mbj("clone", good, "--exec", f"{MBJ} send {self.p}")
         self.mbj("backup", bent, self.b, status=PARTIAL)
+        # Nobody is known to be aside before; others need what they have.
+        self.assertNotIn("accountsParked", self.mbj(
+            "restore", self.b, self.back, "--role", "primary", "-n",
+            "--json").json())
+        self.mbj("deliver", self.p, "bob", stdin=b"needed\n")
+        lost, lacks = self.dir / "lost", self.dir / "lacks"
+        self.mbj("replay", self.p, bent, status=PARTIAL)
+        self.mbj("backup", bent, lacks, status=PARTIAL)
+        blob(lacks, b"needed\n").unlink()
+        result = self.mbj("restore", lacks, lost, "--role", "primary",
+                          status=CORRUPT)
+        self.assertIn('account "bob": the content', result.err)
+        self.mbj("restore", lacks, self.dir / "still", status=PARTIAL)
         result = self.mbj("restore", self.b, self.back, "--role", "primary",
                           status=PARTIAL)
         self.assertIn("1 accounts were set aside", result.err)
         self.assertIn("given up", result.err)
+        # What is void may be damaged: it is no segment's that counts.
+        void = next((self.back / "journal").glob("00000001-*.seg"))
+        flip(void, void.read_bytes().index(
+            hashlib.sha256(b"given up\n").digest()))
+        self.mbj("fsck", self.back)
         self.mbj("quarantine", self.back, "list")
         self.mbj("fsck", self.back, "--rebuild")
         # No UID that somebody may know means another message.

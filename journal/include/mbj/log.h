@@ -84,6 +84,13 @@ uint64_t mbj_log_torn_get(const struct mbj_log *log);
 enum mbj_rc mbj_log_reserve(struct mbj_log *log, size_t size,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 /*
+ * The next group begins a segment, unless the last one is empty anyway.
+ * Returns: MBJ_ENOSPC, as above.
+ * Durability: the segment with its name is on disk.
+ */
+enum mbj_rc mbj_log_rotate(struct mbj_log *log,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+/*
  * Write one batch: count complete group records, in order, back to back.
  * Requires: they continue the log (LSN, chain): asserted.
  * Returns: MBJ_ENOSPC before anything was written (log usable); any other

@@ -350,6 +350,14 @@ enum mbj_rc mbj_store_adopt(struct mbj_store *store,
 enum mbj_rc mbj_store_reign_begin(struct mbj_store *store,
 				  struct mbj_error *err) MBJ_MUST_CHECK;
 bool mbj_store_reign_is_begun(const struct mbj_store *store);
+/*
+ * What it receives from now on is in a segment of its own, so that what is
+ * before can be void.  Nothing, where the last segment is empty.
+ * Returns: MBJ_ENOSPC; after MBJ_EIO it is to be opened again.
+ * Durability: on disk on return.
+ */
+enum mbj_rc mbj_store_segment_begin(struct mbj_store *store,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * A store that was being restored has all that it should: whoever finds it
@@ -361,7 +369,8 @@ bool mbj_store_reign_is_begun(const struct mbj_store *store);
  * group, which it has, so that no state is made from what lies before.
  * Requires: no account is set aside then, and there is a snapshot of the state
  * as it is.
- * Returns: MBJ_EFENCED for a primary that has no lineage, MBJ_ELIMIT; what
+ * Returns: MBJ_EFENCED for a primary that has no lineage, or has nothing behind
+ * that group; MBJ_ELIMIT; what
  * judging that snapshot returns.
  * Durability: on return it is what was asked for; after a crash before, it is
  * still being restored.
