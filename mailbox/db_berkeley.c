@@ -43,13 +43,49 @@ uint32_t db_berkeley_last_page(struct mbj_bytes first_page)
 	return number;
 }
 
-/* Likewise: of what type a page is, and of a table's first one its flags. */
+static uint32_t page_u32(struct mbj_bytes page, size_t at)
+{
+	uint32_t number;
+
+	memcpy(&number, page.p + at, sizeof(number));
+	return number;
+}
+
+/*
+ * Likewise.  A table's first page is known by its type or, where that is
+ * damaged too, by what is so far before it that one burst has not both.
+ * A page that is free has no entries.
+ */
 bool db_berkeley_page_is_sane(struct mbj_bytes page)
 {
-	enum { TYPE_AT = 25, FLAGS_AT = 26, TYPE_FIRST = 9, CHECKSUMS = 1 };
+	enum {
+		MAGIC_AT = 12,
+		VERSION_AT = 16,
+		ENTRIES_AT = 20,
+		TYPE_AT = 25,
+		FLAGS_AT = 26,
+		MAGIC = 0x53162,
+		VERSION = 9,
+		CHECKSUMS = 1
+	};
+	enum { FREE = 0, INNER = 3, LEAF = 5, OVERFLOWING = 7, FIRST = 9 };
+	bool is_first = page_u32(page, MAGIC_AT) == MAGIC &&
+			page_u32(page, VERSION_AT) == VERSION;
 
 	MBJ_ASSERT(page.n > FLAGS_AT);
-	return page.p[TYPE_AT] != TYPE_FIRST || page.p[FLAGS_AT] == CHECKSUMS;
+	switch (page.p[TYPE_AT]) {
+	case FIRST:
+		return page.p[FLAGS_AT] == CHECKSUMS;
+	case FREE:
+		return !is_first && page.p[ENTRIES_AT] == 0 &&
+		       page.p[ENTRIES_AT + 1] == 0;
+	case INNER:
+	case LEAF:
+	case OVERFLOWING:
+		return !is_first;
+	default:
+		return false;
+	}
 }
 
 /* Likewise: the record's place before, its length, its checksum, its body. */

@@ -54,7 +54,9 @@ uint32_t db_berkeley_last_page(struct mbj_bytes first_page);
 /*
  * Whether its library may be shown such a page: the first one of a table says
  * in a byte whether pages have checksums, its own too.  Without it they are
- * read as if they had none, each shifted, and it crashes.
+ * read as if they had none, each shifted, and it crashes.  Nor does it look at
+ * the checksum of a page of a type that it does not know; where it looks for a
+ * table's root it then begins anew without end, and fills the disk with log.
  */
 bool db_berkeley_page_is_sane(struct mbj_bytes page);
 /*

@@ -474,7 +474,9 @@ static enum mbj_rc pages_walk(struct seal_walk *walk, uint64_t count,
 					  "was never written, or lost", err);
 		if (!db_berkeley_page_is_sane(page))
 			return page_fault(walk, page,
-					  "says that it has no checksum", err);
+					  "says that it has no checksum, or is "
+					  "of another type",
+					  err);
 		if (i == 0)
 			last = db_berkeley_last_page(page);
 	}

@@ -73,8 +73,8 @@ void seal_pages_note(const struct mbj_sys *sys, const char *home);
  * Where there is no seal: the tables in home are whole pages, and none that was
  * there at the last checkpoint is zeroes.  Those behind it may be: the file
  * grew when the process was killed, and Berkeley DB's recovery writes them from
- * its log, all of them.  Where no checkpoint was noted none may be.  None says
- * that it has no checksum.
+ * its log, all of them.  Where no checkpoint was noted none may be.  No first
+ * one of a table says that it is another one, or that it has no checksum.
  * Returns: MBJ_ECORRUPT naming file and page.
  */
 enum mbj_rc seal_pages_check(const struct mbj_sys *sys, const char *home,

@@ -256,6 +256,8 @@ _Noreturn static void child_run(const struct damage_runner *run, uint64_t end)
 
 	for (uint64_t i = board->at; i < end; i++) {
 		__atomic_store_n(&board->at, i, __ATOMIC_RELAXED);
+		/* Of a trial that ends in an assertion of the test's. */
+		board->outcome = DAMAGE_CRASHED;
 		board->outcome =
 			run->trial(run->ctx, &run->plan->list[i], board->why);
 		if (board->outcome >= DAMAGE_WRONG)

@@ -156,7 +156,7 @@ static void tables_grow(const struct lab *lab)
 	uint8_t page[PAGE];
 	int fd = file_open(lab->tables);
 
-	memset(page, 1, sizeof(page));
+	memset(page, 5, sizeof(page)); /* of a type that there is */
 	ck_assert_int_eq(pwrite(fd, page, PAGE,
 				(off_t)((lab->count + BEHIND) * PAGE)),
 			 PAGE);
@@ -314,8 +314,9 @@ END_TEST
 
 /*
  * Goal: a table's pages are not read without their checksums.  Method: each bit
- * of the byte that says so, of each page that has it, which are as many as
- * there are tables and the one of the file.
+ * of the byte that says so, alone and with each of the one before, of each page
+ * that has it, which are as many as there are tables and the one of the file;
+ * each type of a page with records, of which the known ones have a checksum.
  */
 START_TEST(tables_without_checksums)
 {
@@ -334,17 +335,31 @@ START_TEST(tables_without_checksums)
 		if (bytes[0] != FIRST_TYPE)
 			continue;
 		tables++;
-		for (unsigned bit = 0; bit < 8; bit++) {
-			uint8_t flags = (uint8_t)(bytes[1] ^ 1u << bit);
+		for (unsigned bits = 0; bits < 9 * 8; bits++) {
+			uint8_t bad[2] = {bytes[0], bytes[1]};
 
-			ck_assert_int_eq(pwrite(fd, &flags, 1, at + 1), 1);
+			bad[0] ^= (uint8_t)(1u << bits / 8); /* or none */
+			bad[1] ^= (uint8_t)(1u << bits % 8);
+			ck_assert_int_eq(pwrite(fd, bad, 2, at), 2);
 			ck_assert_int_eq(check(&lab), MBJ_ECORRUPT);
 			ck_assert_ptr_nonnull(
 				strstr(lab.err.message, "no checksum"));
 		}
-		ck_assert_int_eq(pwrite(fd, &bytes[1], 1, at + 1), 1);
+		ck_assert_int_eq(pwrite(fd, bytes, 2, at), 2);
 	}
 	ck_assert_int_eq(tables, TABLE_COUNT + 1);
+	for (unsigned type = 0; type < 256; type++) {
+		const off_t at = (off_t)((lab.count - 1) * PAGE + TYPE_AT);
+		bool is_known = type == 3 || type == 5 || type == 7;
+		uint8_t byte = (uint8_t)type;
+		uint8_t good;
+
+		ck_assert_int_eq(pread(fd, &good, 1, at), 1);
+		ck_assert_int_eq(good, 5);
+		ck_assert_int_eq(pwrite(fd, &byte, 1, at), 1);
+		ck_assert_int_eq(check(&lab), is_known ? MBJ_OK : MBJ_ECORRUPT);
+		ck_assert_int_eq(pwrite(fd, &good, 1, at), 1);
+	}
 	test_ok(check(&lab), lab.err);
 	close(fd);
 	lab_end(&lab);
