@@ -153,6 +153,8 @@ enum mbj_rc mbj_log_reserve(struct mbj_log *log, size_t size,
 
 enum mbj_rc mbj_log_rotate(struct mbj_log *log, struct mbj_error *err)
 {
+	if (log->is_failed)
+		return failed_before(log, err);
 	if (log->at <= SEGMENT_HEADER_SIZE)
 		return MBJ_OK;
 	return reserve_rotate(log, SEGMENT_FRAME_SIZE, err);

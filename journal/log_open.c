@@ -92,7 +92,9 @@ static enum mbj_rc headers_check(struct log_opening *opening,
 		mbj_error_at(err, opening->log->dir, 0, anchor->first.v);
 		return rc;
 	}
-	for (size_t i = 0; i < list->count; i++) {
+	/* What is before the anchor is void, and goes with the next trim. */
+	for (size_t i = segment_list_find(list, anchor->first); i < list->count;
+	     i++) {
 		rc = entry_open(opening, i, header, err);
 		if (rc < 0)
 			return rc;

@@ -249,6 +249,7 @@ class Backup(Backups):
         void = next((self.back / "journal").glob("00000001-*.seg"))
         flip(void, void.read_bytes().index(
             hashlib.sha256(b"given up\n").digest()))
+        flip(void, 20)  # its header
         self.mbj("fsck", self.back)
         self.mbj("quarantine", self.back, "list")
         self.mbj("fsck", self.back, "--rebuild")
