@@ -8,6 +8,7 @@
  * Threads: one.
  */
 #include <fcntl.h>
+#include <string.h>
 
 #include <mbj/trim.h>
 
@@ -70,16 +71,28 @@ static enum mbj_rc content_send(struct stream_server *s,
 
 /*
  * What is not there, or damaged, the source has lost; anything else may be over
- * by the next connection, and memory by the next try.
+ * when the replica asks again, and the lack of memory when it connects again.
+ * Of more than one such content only the next connection knows.
  */
 static enum mbj_rc content_unread(struct stream_server *s,
+				  const struct mbj_hash *digest,
 				  const struct mbj_error *why,
 				  struct mbj_error *err)
 {
+	bool is_known = s->is_blind &&
+			memcmp(s->blind.b, digest->b, MBJ_HASH_SIZE) == 0;
+
 	if (why->rc == MBJ_OK || why->rc == MBJ_ENOTFOUND ||
-	    why->rc == MBJ_ECORRUPT)
+	    why->rc == MBJ_ECORRUPT) {
+		if (is_known && !s->is_blinder) {
+			s->is_blind = false;
+			s->is_sound = false;
+		}
 		return MBJ_OK;
+	}
+	s->is_blinder = s->is_blinder || (s->is_blind && !is_known);
 	s->is_blind = true;
+	s->blind = *digest;
 	return why->rc == MBJ_ENOMEM ? mbj_error_nomem(err) : MBJ_OK;
 }
 
@@ -99,7 +112,7 @@ enum mbj_rc stream_contents_answer(struct stream_server *s,
 		stream_content_get(&s->request, i, &digest, &size);
 		rc = content_send(s, &digest, size, &answer.error, err);
 		if (rc == MBJ_OK)
-			rc = content_unread(s, &answer.error, err);
+			rc = content_unread(s, &digest, &answer.error, err);
 		if (rc == MBJ_OK)
 			rc = stream_link_send(&s->link,
 					      answer.error.rc == MBJ_OK

@@ -44,7 +44,10 @@ struct stream_server {
 	int64_t note_ms;	       /* when it is written next */
 	struct mbj_received_mark mark; /* with a board: what it has for sure */
 	bool is_sound; /* it lacks nothing that the source gave or has */
-	bool is_blind; /* a content may be here, and could not be read */
+	/* A content may be here, and could not be read: that one, or more. */
+	bool is_blind;
+	bool is_blinder;
+	struct mbj_hash blind;
 	struct mbj_id instance; /* the replica's, as it says */
 	int64_t look_ms;	/* for a pause, the next time */
 	uint64_t paused_ms;	/* left of it, as of the last look */
