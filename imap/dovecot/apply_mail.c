@@ -390,7 +390,7 @@ static int box_apply(struct walk *walk)
 		walk->is_awaited || walk->content.uidnext > before.uidnext;
 	if (is_same && !is_list_wanted)
 		return 0;
-	if (is_gone_on(&walk->known, &before) &&
+	if (walk->known.uidvalidity == before.uidvalidity &&
 	    walk->content.rev < walk->known.rev)
 		return apply_fail(walk->apply,
 				  "mailbox %s is further back there than it "
