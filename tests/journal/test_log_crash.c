@@ -306,6 +306,7 @@ START_TEST(crash_failed_log)
 	ck_assert_int_eq(lab_append(log, &w.chain, 42, 42, &error), MBJ_EIO);
 	ck_assert_ptr_nonnull(strstr(error.message, "opened again"));
 	ck_assert_int_eq(mbj_log_reserve(log, 1, &error), MBJ_EIO);
+	ck_assert_int_eq(mbj_log_rotate(log, &error), MBJ_EIO);
 	lab_read_all(w.disk, true, &w.chain, 41);
 	mbj_log_close(&log);
 	ck_assert(disk_has(w.disk, "suspect"));
