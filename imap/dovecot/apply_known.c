@@ -5,6 +5,9 @@
  * other is a mailbox: its id and the numbers of struct known_box, in their
  * order but for modseq, which is last.  Where the file is lost, mailboxes that
  * the journal deleted meanwhile are taken for the user's own, and kept.
+ *
+ * Another file has the lock of the user's run, and says "saving" from before
+ * one saves into a Maildir until nothing of that can be left half done.
  */
 #include "apply.h"
 
