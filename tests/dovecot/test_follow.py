@@ -108,7 +108,7 @@ class Follow(PairCase):
             self.assertEqual(status, 75, said)
             self.assertIn("Failed to iterate through some users", said)
         else:
-            # Who looks into it while it is made gives it a GUID, once.
+            # Seen once, and not known why; what it came to is compared above.
             self.assertEqual([line for line in said.splitlines() if
                               "mailbox A is another one by now" not in line],
                              [])
