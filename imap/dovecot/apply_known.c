@@ -21,6 +21,8 @@
 #include <ostream.h>
 #include <str.h>
 
+#include <mbj/sys.h>
+
 #define KNOWN_NAME "mbj-apply"
 #define KNOWN_HEAD "mbj-apply 3"
 
@@ -260,31 +262,25 @@ int known_add_wanted(struct apply *apply)
 	return known_replace(apply);
 }
 
-/* Of a file's directory: its entry. */
-static int dir_sync(const char *path)
-{
-	int fd = open(t_strdup_until(path, strrchr(path, '/')),
-		      O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int ret = fd == -1 ? -1 : fsync(fd);
-
-	if (fd != -1)
-		i_close_fd(&fd);
-	return ret;
-}
-
 int known_saving(struct apply *apply)
 {
 	static const char NOTE[] = "saving\n";
 	struct known *known = &apply->known;
+	struct mbj_error err;
 
 	if (known->is_saving)
 		return 0;
 	if (pwrite(known->lock_fd, NOTE, sizeof(NOTE) - 1, 0) !=
 		    (ssize_t)sizeof(NOTE) - 1 ||
-	    fdatasync(known->lock_fd) < 0 ||
-	    (known->is_new && dir_sync(known->path) < 0))
+	    fdatasync(known->lock_fd) < 0)
 		return apply_fail(apply, "cannot write %s.lock: %s",
 				  known->path, strerror(errno));
+	/* Its entry, too. */
+	if (known->is_new &&
+	    mbj_dir_sync(mbj_sys_posix(),
+			 t_strdup_until(known->path, strrchr(known->path, '/')),
+			 &err) < 0)
+		return apply_fail(apply, "%s", err.message);
 	known->is_saving = true;
 	return 0;
 }
