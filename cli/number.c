@@ -73,6 +73,26 @@ bool number_rate_read(const struct cli_call *call, uint64_t *ret_rate)
 	return true;
 }
 
+bool number_cache_read(const struct cli_call *call, size_t *size)
+{
+	/* Below, a batch has no room; above, it is a slip of the hand. */
+	const uint64_t min = 1u << 20;
+	const uint64_t max = (uint64_t)256 << 30;
+	const char *text = call->options.cache;
+	uint64_t given = *size;
+
+	if (text != NULL &&
+	    (!number_size_read(text, max, &given) || given < min)) {
+		cli_say(call,
+			"--cache wants a size from 1M to 256G, "
+			"not \"%.100s\"",
+			text);
+		return false;
+	}
+	*size = (size_t)given;
+	return true;
+}
+
 bool number_duration_read(const char *text, uint64_t max, uint64_t *ret_s)
 {
 	static const struct {

@@ -9,13 +9,15 @@
 #include <mbj/service.h>
 
 #include "follower.h"
+#include "number.h"
 
 /* The replica; with is_new one that is made where there is none. */
 static enum mbj_rc replica_take(struct follower *f, bool is_new,
+				const struct mbj_store_options *options,
 				struct mbj_store **ret_store)
 {
 	const char *dir = f->call->operands[0];
-	enum mbj_rc rc = mbj_replica_open(dir, NULL, ret_store, &f->err);
+	enum mbj_rc rc = mbj_replica_open(dir, options, ret_store, &f->err);
 	struct mbj_identity identity;
 
 	/* A part of one that is lost is another matter. */
@@ -24,17 +26,18 @@ static enum mbj_rc replica_take(struct follower *f, bool is_new,
 		    MBJ_ENOTFOUND)
 		return rc;
 	rc = mbj_store_init(dir, MBJ_STORE_REPLICA, NULL, &f->err);
-	return rc < 0 ? rc : mbj_replica_open(dir, NULL, ret_store, &f->err);
+	return rc < 0 ? rc : mbj_replica_open(dir, options, ret_store, &f->err);
 }
 
-static int follow_run(struct follower *f, bool is_new)
+static int follow_run(struct follower *f, bool is_new,
+		      const struct mbj_store_options *options)
 {
 	const char *notify = getenv("NOTIFY_SOCKET");
 	struct mbj_store *store = NULL;
 	enum mbj_rc rc;
 
 	do {
-		rc = replica_take(f, is_new, &store);
+		rc = replica_take(f, is_new, options, &store);
 		if (rc < 0)
 			return cli_fail(f->call, &f->err);
 		mbj_service_notify(notify, "READY=1");
@@ -50,6 +53,7 @@ static int follow_run(struct follower *f, bool is_new)
 
 static int follow(const struct cli_call *call, bool is_clone)
 {
+	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
 	uint64_t timeout = call->options.timeout;
 	struct follower f;
 	int stop_fd;
@@ -65,6 +69,8 @@ static int follow(const struct cli_call *call, bool is_clone)
 		cli_say(call, "--timeout is too large");
 		return CLI_USAGE;
 	}
+	if (!number_cache_read(call, &options.state.cache_size))
+		return CLI_USAGE;
 	stop_fd = cli_stop_open(call);
 	if (stop_fd < 0)
 		return CLI_FAILED;
@@ -74,7 +80,7 @@ static int follow(const struct cli_call *call, bool is_clone)
 	if (timeout != 0)
 		f.options.timeout_ms = (uint32_t)timeout;
 	if (status == CLI_OK)
-		status = follow_run(&f, is_clone);
+		status = follow_run(&f, is_clone, &options);
 	(void)close(stop_fd);
 	return status;
 }

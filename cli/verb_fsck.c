@@ -15,6 +15,7 @@
 
 #include "cli.h"
 #include "contents.h"
+#include "number.h"
 
 /* Faults of contents that are shown one by one. */
 enum { CONTENTS_SHOWN = 100 };
@@ -24,6 +25,7 @@ enum { CONTENTS_SHOWN = 100 };
 enum { FAULTS_SIZE_MAX = 32 << 20, REPAIRS_SIZE_MAX = 512 << 20 };
 
 struct fsck {
+	size_t cache_size; /* of the state */
 	uint64_t groups;
 	uint64_t accounts;
 	uint64_t mailboxes;
@@ -211,6 +213,7 @@ static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
 
 	options.is_rebuild_forced =
 		call->options.is_rebuild && !call->options.is_dry_run;
+	options.state.cache_size = fsck->cache_size;
 	rc = mbj_replica_open(dir, &options, &store, err);
 	if (rc < 0)
 		return rc;
@@ -280,11 +283,13 @@ int verb_fsck(const struct cli_call *call)
 {
 	const char *dir = call->operands[0];
 	bool is_dry_run = call->options.is_rebuild && call->options.is_dry_run;
-	struct fsck fsck = {0};
+	struct fsck fsck = {.cache_size = MBJ_STATE_OPTIONS_DEFAULT.cache_size};
 	struct mbj_error err;
 	enum mbj_rc rc;
 	int status;
 
+	if (!number_cache_read(call, &fsck.cache_size))
+		return CLI_USAGE;
 	mbj_buf_init(&fsck.faults_json, FAULTS_SIZE_MAX);
 	mbj_buf_init(&fsck.repairs_json, REPAIRS_SIZE_MAX);
 	rc = fsck_journal(call, dir, &fsck, &err);

@@ -6,6 +6,7 @@
 #include <mbj/replay.h>
 
 #include "cli.h"
+#include "number.h"
 
 int cli_replay_report(const struct cli_call *call,
 		      const struct mbj_replay_result *result)
@@ -71,6 +72,7 @@ int cli_replay_report(const struct cli_call *call,
 int verb_replay(const struct cli_call *call)
 {
 	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_store_options usual = MBJ_STORE_OPTIONS_INIT;
 	const char *source = call->operands[0];
 	struct mbj_replay_result result;
 	struct mbj_store *store = NULL;
@@ -79,7 +81,9 @@ int verb_replay(const struct cli_call *call)
 
 	options.until.v = call->options.until;
 	options.is_dry_run = call->options.is_dry_run;
-	if (mbj_replica_open(call->operands[1], NULL, &store, &err) < 0)
+	if (!number_cache_read(call, &usual.state.cache_size))
+		return CLI_USAGE;
+	if (mbj_replica_open(call->operands[1], &usual, &store, &err) < 0)
 		return cli_fail(call, &err);
 	if (mbj_replay_journal(store, source, &options, &result, &err) < 0)
 		status = cli_fail(call, &err);

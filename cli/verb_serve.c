@@ -293,7 +293,8 @@ int verb_serve(const struct cli_call *call)
 	    !number_take(call, "timeout", call->options.timeout,
 			 &options.timeout_ms))
 		return CLI_USAGE;
-	if (!recent_take(call, &options) || !number_rate_read(call, &rate))
+	if (!recent_take(call, &options) || !number_rate_read(call, &rate) ||
+	    !number_cache_read(call, &usual.state.cache_size))
 		return CLI_USAGE;
 	options.stop_fd = cli_stop_open(call);
 	if (options.stop_fd < 0)

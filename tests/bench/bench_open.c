@@ -5,10 +5,13 @@
  *
  *	bench_open [--quick] [DIRECTORY]
  *	bench_open --open STORE
+ *	bench_open --cache MIB [DIRECTORY]
  *
  * Both stores were closed in good order, and their files are in the page
  * cache.  Syncs are left out while the journal is written, not afterwards.
  * --open: how long it takes with a store that is there, a copy elsewhere, say.
+ * --cache: what a rename costs while many mailboxes are changed, with a page
+ * cache of so many MiB.
  *
  * Output: one JSON object a line; times in milliseconds, the median; cpu: of
  * the process, which on a busy machine says more.
@@ -33,6 +36,7 @@ struct size {
 	const char *name;
 	unsigned mailboxes;
 	unsigned groups; /* of one rename each */
+	unsigned parts;	 /* that they are made in */
 };
 
 static double clock_ms(clockid_t id)
@@ -117,9 +121,12 @@ static void account_import(struct mbj_store *store, unsigned account,
 }
 
 /* Mailbox after mailbox gets a new name. */
-static void renames_make(struct mbj_store *store, const struct size *size)
+static void renames_make(struct mbj_store *store, const struct size *size,
+			 unsigned part)
 {
-	for (unsigned i = 0; i < size->groups; i++) {
+	unsigned count = size->groups / size->parts;
+
+	for (unsigned i = part * count; i < (part + 1) * count; i++) {
 		unsigned number = (unsigned)(i * 7919ull % size->mailboxes);
 		struct mbj_change change = {.kind = MBJ_CHANGE_UPDATE,
 					    .has = MBJ_CHANGE_HAS_NAME,
@@ -136,7 +143,19 @@ static void renames_make(struct mbj_store *store, const struct size *size)
 	}
 }
 
-static void store_make(const char *dir, const struct size *size)
+static void part_say(const struct size *size, unsigned part, double ms)
+{
+	unsigned count = size->groups / size->parts;
+
+	(void)printf("{\"bench\":\"cache\",\"mailboxes\":%u,"
+		     "\"renames\":%u,\"cpu_us\":%.1f}\n",
+		     size->mailboxes, (part + 1) * count, ms * 1e3 / count);
+	(void)fflush(stdout);
+}
+
+/* cache_size 0: as it is where nobody says. */
+static void store_make(const char *dir, const struct size *size,
+		       size_t cache_size)
 {
 	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
 	struct mbj_sys sys = *mbj_sys_posix();
@@ -147,6 +166,8 @@ static void store_make(const char *dir, const struct size *size)
 	sys.fdatasync = sync_not;
 	sys.fsync = sync_not;
 	options.sys = &sys;
+	if (cache_size != 0)
+		options.state.cache_size = cache_size;
 	if (mbj_store_init(dir, MBJ_STORE_PRIMARY, &options, &err) < 0 ||
 	    mbj_store_open(dir, &options, &store, &err) < 0)
 		stop(dir, err.message);
@@ -154,7 +175,13 @@ static void store_make(const char *dir, const struct size *size)
 		account_import(store, i,
 			       size->mailboxes < PER_ACCOUNT ? size->mailboxes
 							     : PER_ACCOUNT);
-	renames_make(store, size);
+	for (unsigned i = 0; i < size->parts; i++) {
+		double begin = cpu_ms();
+
+		renames_make(store, size, i);
+		if (size->parts > 1)
+			part_say(size, i, cpu_ms() - begin);
+	}
 	mbj_store_close(&store);
 }
 
@@ -208,7 +235,7 @@ static double run(const char *root, const struct size *size)
 	char dir[600];
 
 	(void)snprintf(dir, sizeof(dir), "%s/%s", root, size->name);
-	store_make(dir, size);
+	store_make(dir, size, 0);
 	return opens_run(dir, size);
 }
 
@@ -260,18 +287,36 @@ static void rebuild_run(const char *root, const struct size *size)
 	(void)fflush(stdout);
 }
 
+static void cache_run(const char *parent, size_t cache_size)
+{
+	struct size size = {"cache", 100000, 200000, 5};
+	char root[512], dir[600];
+
+	(void)snprintf(root, sizeof(root), "%s/bench_open-XXXXXX", parent);
+	if (mkdtemp(root) == NULL)
+		stop(root, "no directory");
+	(void)snprintf(dir, sizeof(dir), "%s/%s", root, size.name);
+	store_make(dir, &size, cache_size);
+	(void)bench_dir_remove(root);
+}
+
 int main(int argc, char **argv)
 {
 	bool is_quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
 	const char *parent = argc > 1 + is_quick ? argv[1 + is_quick] : "/tmp";
-	struct size small = {"small", 10, 10};
+	struct size small = {"small", 10, 10, 1};
 	struct size large = {"large", is_quick ? 2000 : 100000,
-			     is_quick ? 2000 : 1000000};
+			     is_quick ? 2000 : 1000000, 1};
 	char root[512];
 	double one, other;
 
 	if (argc == 3 && strcmp(argv[1], "--open") == 0) {
-		(void)opens_run(argv[2], &(struct size){"given", 0, 0});
+		(void)opens_run(argv[2], &(struct size){"given", 0, 0, 1});
+		return 0;
+	}
+	if (argc >= 3 && strcmp(argv[1], "--cache") == 0) {
+		cache_run(argc > 3 ? argv[3] : "/tmp",
+			  (size_t)strtoul(argv[2], NULL, 10) << 20);
 		return 0;
 	}
 	(void)snprintf(root, sizeof(root), "%s/bench_open-XXXXXX", parent);

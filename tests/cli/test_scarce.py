@@ -8,7 +8,8 @@ import threading
 import unittest
 
 import mbjtest
-from mbjtest import CORRUPT, FAILED, LOCKED, OK, TEMPORARY, run
+from mbjtest import (CORRUPT, FAILED, LOCKED, OK, ROWS, TEMPORARY, USAGE,
+                     listing, mailbox_id, run)
 from servetest import HEAD, ServiceCase
 
 CLIENTS = 64
@@ -203,6 +204,29 @@ class Scarce(ServiceCase):
             self.deliver(b"after that\r\n")
         self.stop()
         self.mbj("fsck", self.p)
+
+    def test_cache(self):
+        """Goal: --cache is how many pages of the state stay in memory.
+        Method: pages that have no room there are written before they need
+        be: the tables' file grows before any checkpoint."""
+        wanted = listing(ROWS + [
+            (mailbox_id(1000 + i), f"{i:04}" + "n" * 180, None)
+            for i in range(2000)])
+        size = {}
+        for cache in ("1M", "64MiB"):
+            store = self.dir / cache
+            shutil.copytree(self.p, store)
+            self.serve("--cache", cache, store=store)
+            self.mbj("reconcile", store, "alice", stdin=wanted)
+            size[cache] = (store / "state" / "state.db").stat().st_size
+            self.stop()
+            self.mbj("fsck", store, "--rebuild", "--cache", cache)
+        self.assertGreater(size["1M"], 2 * size["64MiB"], size)
+        for words in (("serve", self.p), ("replay", self.p, self.r),
+                      ("fsck", self.p), ("follow", self.r, "--from", "x")):
+            for cache in ("0", "1000K", "257G", "64m", "-1"):
+                said = self.mbj(*words, "--cache=" + cache, status=USAGE)
+                self.assertIn(f'"{cache}"', said.err)
 
     def test_lost_contents(self):
         """Goal: contents that somebody removed are named, one by one, and
