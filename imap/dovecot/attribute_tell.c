@@ -26,10 +26,10 @@ struct comparison {
 
 /* --------------------------------------------------------------- telling */
 
-static int box_compare(struct turn *turn, struct mailbox *box,
+static int box_compare(struct turn *turn, struct mailbox *box, bool is_meantime,
 		       struct comparison *ret_comparison)
 {
-	struct attributes here, there;
+	struct attributes here, there, meantime;
 	ARRAY_TYPE(attribute) changes;
 	const struct attribute *change;
 
@@ -39,7 +39,9 @@ static int box_compare(struct turn *turn, struct mailbox *box,
 			     mbj_bytes_str(box->vname), box->inbox_user,
 			     &ret_comparison->mailbox, &there, &turn->err) < 0)
 		return -1;
-	attributes_compare(&there, &here, &changes);
+	if (is_meantime)
+		attributes_meantime(&there, &here, &meantime);
+	attributes_compare(&there, is_meantime ? &meantime : &here, &changes);
 	t_array_init(&ret_comparison->steps, 16);
 	array_foreach(&changes, change)
 	{
@@ -52,7 +54,7 @@ static int box_compare(struct turn *turn, struct mailbox *box,
 }
 
 /* Through a mailbox that is opened once more.  -1 with why or err. */
-static int spot_compare(struct turn *turn, struct spot at,
+static int spot_compare(struct turn *turn, struct spot at, bool is_meantime,
 			struct comparison *ret_comparison)
 {
 	struct mirror mirror = {.err = &turn->err};
@@ -66,7 +68,8 @@ static int spot_compare(struct turn *turn, struct spot at,
 	ret_comparison->guid = mirror.guid;
 	ret_comparison->modseq = mirror.status.highest_modseq;
 	if (ret == 0)
-		ret = box_compare(turn, mirror.box, ret_comparison);
+		ret = box_compare(turn, mirror.box, is_meantime,
+				  ret_comparison);
 	mirror_close(&mirror);
 	return ret;
 }
@@ -196,7 +199,7 @@ int turn_tell_attributes(struct turn *turn, struct spot at,
 	struct comparison found;
 	unsigned int count;
 
-	if (spot_compare(turn, at, &found) < 0)
+	if (spot_compare(turn, at, false, &found) < 0)
 		return -1;
 	if (!mbj_id_equal(found.mailbox, mailbox) ||
 	    !mbj_id_equal(found.guid, mailbox)) {
@@ -213,21 +216,21 @@ int turn_tell_attributes(struct turn *turn, struct spot at,
 /* -------------------------------------------------------------- settling */
 
 /* Without an intent: what was set without this plugin. */
-static int spot_tell(struct turn *turn, struct spot at)
+static int spot_tell(struct turn *turn, struct spot at, bool is_meantime)
 {
 	const struct mbj_metadata_edit *steps;
 	struct comparison found;
 	unsigned int count;
 
-	if (spot_compare(turn, at, &found) < 0)
+	if (spot_compare(turn, at, is_meantime, &found) < 0)
 		return -1;
 	steps = array_get(&found.steps, &count);
 	return steps_tell(turn, steps, count) < 0 ? -1 : 0;
 }
 
-int turn_compare_attributes(struct turn *turn)
+int turn_compare_attributes(struct turn *turn, bool is_meantime)
 {
-	return spot_tell(turn, turn->at);
+	return spot_tell(turn, turn->at, is_meantime);
 }
 
 int turn_settle_server(struct turn *turn)
@@ -239,7 +242,7 @@ int turn_settle_server(struct turn *turn)
 	if (folder_look(inbox.list, inbox.vname, &kind, &folder, &turn->why) <
 	    0)
 		return -1;
-	return kind == FOLDER_MAILBOX ? spot_tell(turn, inbox) : 0;
+	return kind == FOLDER_MAILBOX ? spot_tell(turn, inbox, false) : 0;
 }
 
 static int doubt_settle(struct turn *turn, const struct account_doubt *doubt)

@@ -85,6 +85,8 @@ static int content_settle(struct turn *turn, struct mirror *mirror,
 	mirror->is_copied = true;
 	mirror->is_lenient = is_lenient || !mbj_id_is_root(left);
 	ret = mirror_all(mirror);
+	if (ret == 0 && !mirror->is_cut)
+		ret = mirror_level(mirror);
 	if (ret == 0)
 		ret = content_finish(turn, mirror, !mirror->is_cut);
 	turn->why = mirror->why;

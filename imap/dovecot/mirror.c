@@ -9,6 +9,7 @@
 
 #include <array.h>
 #include <index-storage.h>
+#include <ioloop.h>
 #include <istream-crlf.h>
 #include <istream.h>
 #include <sha2.h>
@@ -323,6 +324,7 @@ static int message_append(struct mirror *mirror)
 	if (ret <= 0)
 		return ret;
 	mirror->has_new = true;
+	mirror->last_uid = message.uid;
 	mirror->is_unread = false;
 	return content_append(mirror->content, &message, mirror->err) < 0 ? -1
 									  : 0;
@@ -483,4 +485,37 @@ int mirror_all(struct mirror *mirror)
 		mbj_client_messages_done(&page);
 	}
 	return ret < 0 ? ret : mirror_new(mirror);
+}
+
+/*
+ * The last UID that was given is one of a message that is gone, and of which
+ * nobody knows the bytes: it came, with none, and went.
+ */
+static int uid_pass(struct mirror *mirror, uint32_t uid)
+{
+	struct content_message message = {.uid = uid, .time = ioloop_time};
+	struct mbj_body_writer *writer = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_body_begin(mirror->content->account->client, &writer,
+			    mirror->err);
+	if (rc == MBJ_OK)
+		rc = mbj_body_finish(&writer, &message.blob, &message.size,
+				     mirror->err);
+	mbj_body_abort(&writer);
+	if (rc == MBJ_OK)
+		rc = content_append(mirror->content, &message, mirror->err);
+	if (rc == MBJ_OK)
+		rc = content_expunge(mirror->content, uid, mirror->err);
+	return rc < 0 ? -1 : 0;
+}
+
+int mirror_level(struct mirror *mirror)
+{
+	const struct mbj_content *store = &mirror->content->store;
+	uint32_t last = mirror->status.uidnext - 1;
+
+	if (last >= store->uidnext && last > mirror->last_uid)
+		return uid_pass(mirror, last);
+	return content_touch(mirror->content, mirror->err) < 0 ? -1 : 0;
 }

@@ -26,6 +26,7 @@ struct mirror {
 	 */
 	bool is_lenient;
 	bool has_new;	     /* something came in */
+	uint32_t last_uid;   /* of that */
 	bool is_unread;	     /* what is last could not be read */
 	int64_t deadline_ms; /* monotonic: what comes in may wait; 0: none */
 	/* From this UID on there is time until then; 0: no such. */
@@ -55,5 +56,10 @@ bool mirror_is_even(const struct mirror *mirror);
 int mirror_some(struct mirror *mirror, const ARRAY_TYPE(uint32_t) * uids);
 /* Steps for whatever differs: reads the whole list of messages. */
 int mirror_all(struct mirror *mirror);
+/*
+ * Behind mirror_all, where nothing waits: UIDNEXT and HIGHESTMODSEQ are
+ * Dovecot's, whatever came and went that nobody told.
+ */
+int mirror_level(struct mirror *mirror);
 
 #endif

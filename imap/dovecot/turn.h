@@ -73,7 +73,11 @@ int turn_settle_server(struct turn *turn);
  */
 int turn_compare_messages(struct turn *turn, bool is_lenient,
 			  uint32_t *ret_uidnext, bool *ret_is_cut);
-int turn_compare_attributes(struct turn *turn);
+/*
+ * is_meantime: the list of access gives nobody more than before, nor than it
+ * will, as long as the mailbox's messages are not what they are to be.
+ */
+int turn_compare_attributes(struct turn *turn, bool is_meantime);
 /*
  * The outcome of account->intent, about attributes of mailbox, is what Dovecot
  * has; is_in_transaction: HIGHESTMODSEQ is about to rise.  What the store

@@ -25,11 +25,14 @@ static int turn_compare(struct turn *turn, struct progress *progress)
 {
 	uint32_t before = progress->uidnext;
 
-	if (!progress->has_attributes && turn_compare_attributes(turn) < 0)
+	if (!progress->has_attributes &&
+	    turn_compare_attributes(turn, true) < 0)
 		return -1;
 	progress->has_attributes = true;
 	if (turn_compare_messages(turn, progress->idle_turns > 1,
 				  &progress->uidnext, &progress->is_cut) < 0)
+		return -1;
+	if (!progress->is_cut && turn_compare_attributes(turn, false) < 0)
 		return -1;
 	if (progress->uidnext > before)
 		progress->idle_turns = 0;
