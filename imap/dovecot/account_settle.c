@@ -195,7 +195,7 @@ static enum mbj_rc whole_take(const struct account *account,
 		node = mbj_tree_get(account->tree, at);
 	if (folder->is_unread) {
 		if (node == NULL || !node->is_selectable)
-			return mbj_error_set(err, MBJ_EIO,
+			return mbj_error_set(err, MBJ_ECONFLICT,
 					     "mailbox %.*s cannot be read, and "
 					     "the journal has none of that "
 					     "name",

@@ -23,6 +23,8 @@
 
 #include <mbj/sys.h>
 
+#include "spool.h"
+
 #define KNOWN_NAME "mbj-apply"
 #define KNOWN_HEAD "mbj-apply 3"
 
@@ -122,6 +124,27 @@ static int known_read(struct apply *apply)
 	return ret;
 }
 
+/* What this host's users changed as another one's first is theirs to keep. */
+static int spool_check(struct apply *apply, const char *root)
+{
+	struct mbj_error err = {.rc = MBJ_OK};
+	struct spool spool;
+	int ret = 0;
+
+	spool_init(&spool, mbj_sys_posix(), root);
+	if (spool_load(&spool, &err) < 0)
+		ret = apply_fail(apply, "%s", err.message);
+	else if (!spool_is_empty(&spool))
+		ret = apply_fail(apply,
+				 "%s/" SPOOL_NAME " has changes that the "
+				 "journal of this host never had: doveadm mbj "
+				 "drain tells them, removing the file gives "
+				 "them up",
+				 root);
+	spool_done(&spool);
+	return ret;
+}
+
 int known_open(struct apply *apply)
 {
 	struct known *known = &apply->known;
@@ -138,6 +161,8 @@ int known_open(struct apply *apply)
 		return apply_fail(apply, "cannot make %s: %s", root,
 				  mailbox_list_get_last_internal_error(list,
 								       NULL));
+	if (spool_check(apply, root) < 0)
+		return -1;
 	known->path =
 		p_strdup_printf(apply->user->pool, "%s/" KNOWN_NAME, root);
 	lock = t_strconcat(known->path, ".lock", NULL);

@@ -213,7 +213,9 @@ static int capture_create_box(struct mailbox *box,
 	/* Maildir++ has no places: it makes a mailbox. */
 	if ((box->list->props & MAILBOX_LIST_PROP_NO_NOSELECT) != 0)
 		directory = false;
-	ret = create_choose(&turn, update, directory);
+	ret = turn.is_away ? -1 : create_choose(&turn, update, directory);
+	if (turn.is_away)
+		ret = turn_create_away(&turn, update, directory);
 	turn_end(&turn);
 	return ret;
 }
@@ -298,7 +300,11 @@ static int capture_delete_box(struct mailbox *box)
 		return capture_box_of(box)->module_ctx.super.delete_box(box);
 	if (turn_begin(&turn, box) < 0)
 		return -1;
-	ret = folder_delete(&turn);
+	ret = turn.is_away ? -1 : folder_delete(&turn);
+	if (turn.is_away)
+		ret = turn_spool(&turn, NULL, 0) < 0
+			      ? -1
+			      : turn.super->delete_box(box);
 	turn_end(&turn);
 	return ret;
 }
@@ -438,7 +444,7 @@ static int inbox_rename(struct turn *turn, struct mailbox *dest)
 static int capture_rename_box(struct mailbox *src, struct mailbox *dest)
 {
 	struct turn turn;
-	int ret;
+	int ret = -1;
 
 	if (turn_passes(src) && turn_passes(dest))
 		return capture_box_of(src)->module_ctx.super.rename_box(src,
@@ -457,20 +463,42 @@ static int capture_rename_box(struct mailbox *src, struct mailbox *dest)
 	if (turn_begin(&turn, src) < 0)
 		return -1;
 	turn.to = turn_spot(dest);
-	ret = src->inbox_user ? inbox_rename(&turn, dest)
-			      : folder_rename(&turn, dest);
+	if (!turn.is_away)
+		ret = src->inbox_user ? inbox_rename(&turn, dest)
+				      : folder_rename(&turn, dest);
+	if (turn.is_away && !path_is_storable(turn.capture, turn.to.vname))
+		ret = turn_refuse_text(&turn, TURN_NAME_REFUSED);
+	else if (turn.is_away)
+		ret = turn_spool(&turn, NULL, 0) < 0
+			      ? -1
+			      : turn.super->rename_box(src, dest);
 	turn_end(&turn);
 	return ret;
 }
 
 /* ------------------------------------------------- subscriptions, updates */
 
-static int capture_set_subscribed(struct mailbox *box, bool set)
+static int name_subscribe(struct turn *turn, bool set)
 {
 	struct mbj_metadata_edit step = {
 		.kind = set ? MBJ_METADATA_SUBSCRIBE : MBJ_METADATA_UNSUBSCRIBE,
+		.name = mbj_bytes_str(turn->at.vname),
 	};
-	struct mbj_edit edit;
+	struct mbj_edit edit = account_metadata(turn->account, &step, 1);
+	int ret;
+
+	if (account_intent(turn->account, &edit, &turn->err) < 0)
+		return turn_refuse(turn);
+	ret = turn->super->set_subscribed(turn->box, set);
+	/* By an alias it may have gone elsewhere. */
+	if (ret < 0 || turn->box->list->ns->alias_for != NULL ||
+	    account_done_tell(turn->account, &edit, &turn->err) < 0)
+		turn_look_again(turn);
+	return ret;
+}
+
+static int capture_set_subscribed(struct mailbox *box, bool set)
+{
 	struct turn turn;
 	int ret;
 
@@ -482,17 +510,11 @@ static int capture_set_subscribed(struct mailbox *box, bool set)
 			box, set);
 	if (turn_begin(&turn, box) < 0)
 		return -1;
-	step.name = mbj_bytes_str(turn.at.vname);
-	edit = account_metadata(turn.account, &step, 1);
-	if (account_intent(turn.account, &edit, &turn.err) < 0) {
-		ret = turn_refuse(&turn);
-	} else {
-		ret = turn.super->set_subscribed(box, set);
-		/* By an alias it may have gone elsewhere. */
-		if (ret < 0 || box->list->ns->alias_for != NULL ||
-		    account_done_tell(turn.account, &edit, &turn.err) < 0)
-			turn_look_again(&turn);
-	}
+	ret = turn.is_away ? -1 : name_subscribe(&turn, set);
+	if (turn.is_away)
+		ret = turn_spool(&turn, NULL, 0) < 0
+			      ? -1
+			      : turn.super->set_subscribed(box, set);
 	turn_end(&turn);
 	return ret;
 }
@@ -553,7 +575,9 @@ static int capture_update_box(struct mailbox *box,
 									update);
 	if (turn_begin(&turn, box) < 0)
 		return -1;
-	ret = folder_update(&turn, update);
+	ret = turn.is_away ? -1 : folder_update(&turn, update);
+	if (turn.is_away)
+		ret = turn_update_away(&turn, update);
 	turn_end(&turn);
 	return ret;
 }

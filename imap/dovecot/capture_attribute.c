@@ -152,13 +152,17 @@ capture_transaction_commit(struct mailbox_transaction_context *t,
 	}
 	if (turn_begin(&turn, box) < 0)
 		return attributes_refuse(t);
-	if (steps_announce(&turn, &mine->steps, &mailbox) < 0) {
+	ret = turn.is_away ? -1 : steps_announce(&turn, &mine->steps, &mailbox);
+	if (turn.is_away)
+		ret = turn_spool_box(&turn);
+	if (ret < 0) {
 		turn_end(&turn);
 		return attributes_refuse(t);
 	}
 	steps_forget(t);
 	ret = capture_messages_commit(t, changes);
-	steps_tell(&turn, mailbox, false, ret);
+	if (!turn.is_away)
+		steps_tell(&turn, mailbox, false, ret);
 	turn_end(&turn);
 	return ret;
 }
@@ -233,10 +237,14 @@ static int access_change(struct turn *turn, struct acl_object *object,
 				    "of an access control list, or its rights");
 		return turn_refuse(turn);
 	}
-	if (steps_announce(turn, &steps, &mailbox) < 0)
-		return -1;
+	ret = turn->is_away ? -1 : steps_announce(turn, &steps, &mailbox);
+	if (turn->is_away)
+		ret = turn_spool_box(turn);
+	if (ret < 0)
+		return ret;
 	ret = turn->capture->acl_update(object, update);
-	steps_tell(turn, mailbox, true, ret);
+	if (!turn->is_away)
+		steps_tell(turn, mailbox, true, ret);
 	return ret;
 }
 

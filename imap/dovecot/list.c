@@ -196,7 +196,7 @@ static bool name_is_storable(const char *name, size_t n)
  * What mbj/name.h refuses without Unicode's tables: folders from before the
  * plugin, whose names would have all others refused.
  */
-static bool path_is_storable(struct capture_user *capture, const char *path)
+bool path_is_storable(struct capture_user *capture, const char *path)
 {
 	const char separators[] = {capture->account.delimiter, '\0'};
 	bool is_storable = strlen(path) <= MBJ_PATH_MAX;

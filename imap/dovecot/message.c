@@ -190,6 +190,7 @@ static bool content_is_known(struct turn *turn, struct content *content)
 	memcpy(guid.b, metadata.guid, sizeof(guid.b));
 	return is_compared(turn, guid) &&
 	       mbj_id_is_root(doubt_find(turn->account, guid)) &&
+	       !spool_has(&turn->capture->spool, guid) &&
 	       content_look(content, mbj_bytes_str(turn->at.vname),
 			    &turn->err) == MBJ_OK &&
 	       mbj_id_equal(content->mailbox, guid);
@@ -227,8 +228,10 @@ static int content_open(struct turn *turn, struct content *content)
 	if (ret == 0)
 		ret = content_find_again(turn, content, &mirror);
 	if (ret > 0) {
-		is_doubtful = !mbj_id_is_root(
-			doubt_find(turn->account, content->mailbox));
+		is_doubtful =
+			!mbj_id_is_root(
+				doubt_find(turn->account, content->mailbox)) ||
+			spool_has(&turn->capture->spool, content->mailbox);
 		if (is_doubtful || (!is_compared(turn, content->mailbox) &&
 				    !mirror_is_even(&mirror)))
 			ret = content_settle(turn, &mirror, false) < 0 &&
@@ -464,7 +467,9 @@ static int message_commit(struct mailbox_transaction_context *t,
 
 	ret = turn_begin_messages(&turn, box);
 	if (ret == 0) {
-		ret = message_announce(&turn, &content);
+		ret = turn.is_away ? -1 : message_announce(&turn, &content);
+		if (turn.is_away)
+			ret = turn_spool_box(&turn);
 		if (ret < 0)
 			turn_end(&turn);
 	}
@@ -480,7 +485,8 @@ static int message_commit(struct mailbox_transaction_context *t,
 		touched->is_quick = false;
 	if (ret < 0)
 		mail_storage_last_error_push(box->storage);
-	message_tell(&turn, &content, touched);
+	if (!turn.is_away)
+		message_tell(&turn, &content, touched);
 	if (ret < 0)
 		mail_storage_last_error_pop(box->storage);
 	content_done(&content);

@@ -81,6 +81,7 @@ static void user_deinit(struct mail_user *user)
 	struct capture_user *capture = capture_user_of(user);
 
 	account_done(&capture->account);
+	spool_done(&capture->spool);
 	capture->module_ctx.super.deinit(user);
 }
 
@@ -97,6 +98,14 @@ static bool timeout_get(struct mail_user *user, uint32_t *ret_ms)
 	return true;
 }
 
+static bool when_away_get(struct mail_user *user, bool *ret_is_spooling)
+{
+	const char *text = mail_user_plugin_getenv(user, "mbj_when_away");
+
+	*ret_is_spooling = text != NULL && strcmp(text, "spool") == 0;
+	return text == NULL || *ret_is_spooling || strcmp(text, "refuse") == 0;
+}
+
 static void user_created(struct mail_user *user)
 {
 	struct mail_user_vfuncs *v = user->vlast;
@@ -108,6 +117,7 @@ static void user_created(struct mail_user *user)
 	capture = p_new(user->pool, struct capture_user, 1);
 	capture->user = user;
 	p_array_init(&capture->compared, user->pool, 8);
+	spool_init(&capture->spool, mbj_sys_posix(), "");
 	capture->account.socket = mail_user_plugin_getenv(user, "mbj_socket");
 	capture->account.name = mail_user_plugin_getenv(user, "mbj_account");
 	capture->account.is_adopting =
@@ -122,6 +132,11 @@ static void user_created(struct mail_user *user)
 	if (!timeout_get(user, &capture->account.patience_ms)) {
 		user->error = "mbj: plugin { mbj_timeout } is not 1 to 50 "
 			      "seconds";
+		return;
+	}
+	if (!when_away_get(user, &capture->is_spooling)) {
+		user->error = "mbj: plugin { mbj_when_away } is neither refuse "
+			      "nor spool";
 		return;
 	}
 	capture->module_ctx.super = *v;
@@ -156,6 +171,12 @@ static void namespaces_created(struct mail_namespace *namespaces)
 			why = "indexes are in memory, where no other process "
 			      "sees what changes";
 	}
+	/* Beside the mail: whoever moves or removes that has it along. */
+	if (mailbox_list_get_root_path(capture->inbox->list,
+				       MAILBOX_LIST_PATH_TYPE_CONTROL, &path))
+		capture->spool.dir = p_strdup(user->pool, path);
+	else
+		why = "INBOX's namespace has no directory";
 	if (why != NULL)
 		user->error = p_strdup_printf(user->pool,
 					      "mbj: %s: nothing of it "

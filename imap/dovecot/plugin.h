@@ -15,6 +15,7 @@
 #include <array.h>
 
 #include "account.h"
+#include "spool.h"
 
 struct acl_object;
 struct acl_rights_update;
@@ -33,6 +34,11 @@ struct capture_user {
 	bool is_nested; /* one was changed so, and not told yet */
 	/* The turn is one of messages: the account's tree is nobody's. */
 	bool is_tree_free;
+	bool is_spooling;   /* plugin { mbj_when_away = spool } */
+	struct spool spool; /* as of the turn's lock */
+	bool is_spooled;    /* the turn goes there, or a part of it */
+	bool is_away_told;  /* in the log, once while it is away */
+	int64_t away_ms;    /* until then the service is not asked: monotonic */
 	/* GUIDs of mailboxes that were compared with the store. */
 	ARRAY_TYPE(mbj_id) compared;
 	/* What the plugin acl does for a change of a list, where it is. */
@@ -101,6 +107,9 @@ int folder_look(struct mailbox_list *list, const char *vname,
  */
 int folder_renew(struct capture_user *capture, struct mailbox_list *list,
 		 const char *vname, struct mbj_id id, const char **ret_why);
+
+/* Unicode's tables aside; told to the log. */
+bool path_is_storable(struct capture_user *capture, const char *path);
 
 /*
  * All that is captured of a user, or, where the account is in no doubt, its

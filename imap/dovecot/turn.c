@@ -15,6 +15,9 @@ int turn_refuse(struct turn *turn)
 {
 	struct mail_storage *storage = turn->box->storage;
 
+	turn->is_away = turn_can_spool(turn);
+	if (turn->is_away)
+		return -1;
 	if (turn->why != NULL) {
 		mail_storage_set_critical(storage, "mbj: %s", turn->why);
 		return -1;
@@ -255,13 +258,15 @@ void turn_end(struct turn *turn)
 
 	if (turn->is_inner)
 		return;
-	if (capture->is_nested && turn->account->client != NULL)
+	if (capture->is_nested && !capture->is_spooled &&
+	    turn->account->client != NULL)
 		turn_look_again(turn);
 	else if (capture->is_nested) /* it would only wait once more */
 		turn->account->is_stale = true;
 	capture->is_nested = false;
 	capture->is_in_turn = false;
 	capture->is_tree_free = false;
+	capture->is_spooled = false;
 	/* Sessions are many, and most change no folder for long. */
 	account_done(turn->account);
 	mailbox_list_unlock(turn->locked);
@@ -283,6 +288,7 @@ static void turn_begin_time(struct turn *turn)
 	int64_t now = mbj_monotonic_ms();
 	uint32_t patience = turn->account->patience_ms;
 
+	turn->begin_ms = now;
 	turn->deadline_ms = now + patience / 2;
 	turn->last_ms = now + patience - patience / 8;
 }
@@ -314,56 +320,60 @@ static int turn_lock(struct turn *turn)
 	return 0;
 }
 
-int turn_begin(struct turn *turn, struct mailbox *box)
+/* The account as it is, and then what others have left. */
+static int turn_enter(struct turn *turn)
 {
+	bool is_of_messages = turn->capture->is_tree_free;
+	struct account *account = turn->account;
 	enum account_need need = ACCOUNT_READY;
-	int ret = 0;
+	enum mbj_rc rc;
 
-	turn_init(turn, box);
-	if (turn_lock(turn) < 0)
+	if (turn_spool_load(turn) < 0)
 		return -1;
-	if (account_enter(turn->account, &need, &turn->err) < 0)
-		ret = -1;
-	else if (need == ACCOUNT_LISTING)
-		ret = turn_settle(turn);
-	if (ret < 0) {
-		(void)turn_refuse(turn);
-		turn_end(turn);
+	if (!is_of_messages)
+		rc = account_enter(account, &need, &turn->err);
+	else
+		rc = account_enter_messages(account, &need, &turn->err);
+	if (rc == MBJ_OK && need == ACCOUNT_LISTING && is_of_messages)
+		rc = account_enter(account, &need, &turn->err);
+	if (rc < 0 || (need == ACCOUNT_LISTING && turn_settle(turn) < 0))
 		return -1;
-	}
 	turn_settle_messages(turn);
 	turn_settle_attributes(turn);
+	turn_drain(turn);
 	return 0;
+}
+
+static int turn_enter_or_refuse(struct turn *turn)
+{
+	if (turn_enter(turn) == 0)
+		return 0;
+	(void)turn_refuse(turn);
+	if (turn->is_away)
+		return 0;
+	turn_end(turn);
+	return -1;
+}
+
+int turn_begin(struct turn *turn, struct mailbox *box)
+{
+	turn_init(turn, box);
+	return turn_lock(turn) < 0 ? -1 : turn_enter_or_refuse(turn);
 }
 
 int turn_begin_messages(struct turn *turn, struct mailbox *box)
 {
-	enum account_need need = ACCOUNT_READY;
-	int ret = 0;
-
 	turn_init(turn, box);
 	turn->is_inner = turn->capture->is_in_turn;
 	if (turn->is_inner) {
 		turn_begin_time(turn);
+		turn->is_away = turn->capture->is_spooled;
 		return 0;
 	}
 	if (turn_lock(turn) < 0)
 		return -1;
 	turn->capture->is_tree_free = true;
-	if (account_enter_messages(turn->account, &need, &turn->err) < 0)
-		ret = -1;
-	else if (need == ACCOUNT_LISTING)
-		ret = account_enter(turn->account, &need, &turn->err) < 0
-			      ? -1
-			      : turn_settle(turn);
-	if (ret < 0) {
-		(void)turn_refuse(turn);
-		turn_end(turn);
-		return -1;
-	}
-	turn_settle_messages(turn);
-	turn_settle_attributes(turn);
-	return 0;
+	return turn_enter_or_refuse(turn);
 }
 
 bool turn_find(struct turn *turn, struct mbj_id mailbox, struct spot *ret_at)

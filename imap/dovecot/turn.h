@@ -27,12 +27,19 @@ struct turn {
 	struct mailbox_list *locked;
 	struct mailbox_vfuncs *super;
 	bool is_settling; /* what fails is not what was asked for */
-	bool is_settled;  /* by a whole listing, in this turn */
-	const char *why;  /* Dovecot's own failure, or NULL */
+	/*
+	 * The service is away, nothing was changed, and nobody is told: the
+	 * change is to be made with turn_spool instead.  Only where changes go
+	 * to the spool then.
+	 */
+	bool is_away;
+	bool is_settled; /* by a whole listing, in this turn */
+	const char *why; /* Dovecot's own failure, or NULL */
 	/*
 	 * Monotonic: messages from before, which many may be, wait for the next
 	 * turn then.  Half of the time that the service may take.
 	 */
+	int64_t begin_ms;
 	int64_t deadline_ms;
 	/* The same of what this change itself brought in: most of it. */
 	int64_t last_ms;
@@ -48,13 +55,19 @@ bool turn_passes(struct mailbox *box);
 /* Messages of box are in no account, or in another user's. */
 bool turn_passes_messages(struct mailbox *box);
 
-/* Lock, and settle what is open.  Returns: -1, told to the client. */
+/*
+ * Lock, and settle what is open.  Returns: -1, told to the client, or 0, where
+ * is_away may be.
+ */
 int turn_begin(struct turn *turn, struct mailbox *box);
 /* The same for a change of its messages, which may be within another turn. */
 int turn_begin_messages(struct turn *turn, struct mailbox *box);
 void turn_end(struct turn *turn);
 
-/* Nothing was changed: a NO to the client, the reason to the log.  -1. */
+/*
+ * Nothing was changed: a NO to the client, the reason to the log, or is_away.
+ * -1.
+ */
 int turn_refuse(struct turn *turn);
 int turn_refuse_text(struct turn *turn, const char *text);
 
@@ -90,6 +103,31 @@ int turn_tell_attributes(struct turn *turn, struct spot at,
  * Returns: false, it is nowhere.
  */
 bool turn_find(struct turn *turn, struct mbj_id mailbox, struct spot *ret_at);
+
+/* ------------------------------------------------------ while it is away */
+
+/* As of turn_lock: what was changed while the service was away. */
+int turn_spool_load(struct turn *turn);
+/* What failed is that the service is away, and changes go to the spool then. */
+bool turn_can_spool(struct turn *turn);
+/*
+ * The change is to be made, and is in the journal once the service is there
+ * again: mailboxes of which the messages or attributes change, and the tree.
+ * Durable once it returns.  -1, told to the client.
+ */
+int turn_spool(struct turn *turn, const struct mbj_id *mailboxes, size_t count);
+#define TURN_NAME_REFUSED "The journal cannot have this name"
+/* The same of turn->box. */
+int turn_spool_box(struct turn *turn);
+/* A mailbox is made, or gets another GUID, with that.  Returns: Dovecot's. */
+int turn_create_away(struct turn *turn, const struct mailbox_update *update,
+		     bool directory);
+int turn_update_away(struct turn *turn, const struct mailbox_update *update);
+/*
+ * The tree is settled, and mailboxes of the spool are made Dovecot's, for a
+ * while; what is left waits for the next turn.
+ */
+void turn_drain(struct turn *turn);
 
 /* Announce.  Returns: -1, told to the client. */
 int turn_intent(struct turn *turn, const struct changes *changes);

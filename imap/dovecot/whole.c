@@ -3,6 +3,9 @@
  * attributes and messages, where no change brings that in (doveadm mbj
  * capture).
  *
+ * Or what is in the user's spool of it, where nobody makes a change (doveadm
+ * mbj drain).
+ *
  * Mailbox by mailbox, in turns as of a change, of half of mbj_timeout at most:
  * the user's sessions go on in between.  Killed anywhere, it is run again.
  */
@@ -14,6 +17,7 @@
 enum { IDLE_TURNS_MAX = 4 };
 
 int mbj_plugin_capture(struct mail_user *user);
+int mbj_plugin_drain(struct mail_user *user);
 
 struct progress {
 	uint32_t uidnext;
@@ -97,6 +101,8 @@ int mbj_plugin_capture(struct mail_user *user)
 		e_error(user->event, "mbj: the plugin is not for this user");
 		return -1;
 	}
+	/* It changes nothing that could be noted. */
+	capture->is_spooling = false;
 	/* The first turn makes the tree Dovecot's. */
 	capture->account.is_stale = true;
 	if (listing_read(capture, &listing, &why) < 0) {
@@ -113,4 +119,88 @@ int mbj_plugin_capture(struct mail_user *user)
 			ret = -1;
 	}
 	return ret;
+}
+
+/* ----------------------------------------------------------------- spool */
+
+/*
+ * A turn settles the tree, and some mailboxes of the spool.
+ * Returns: -1, told; else how many are left, with the names of these.
+ */
+static int spool_turn(struct capture_user *capture,
+		      ARRAY_TYPE(const_string) * vnames)
+{
+	struct mailbox *box = mailbox_alloc(capture->inbox->list, "INBOX",
+					    MAILBOX_FLAG_IGNORE_ACLS);
+	const struct spool *spool = &capture->spool;
+	struct turn turn;
+	int ret = turn_begin(&turn, box);
+
+	if (ret < 0)
+		e_error(capture->user->event, "mbj: %s",
+			mailbox_get_last_internal_error(box, NULL));
+	for (size_t i = 0;
+	     ret == 0 && turn.account->tree != NULL && i < spool->count; i++) {
+		struct spot at;
+
+		if (turn_find(&turn, spool->entries[i].mailbox, &at))
+			array_push_back(vnames, &at.vname);
+	}
+	if (ret == 0) {
+		ret = spool_is_empty(spool) ? 0 : 1;
+		turn_end(&turn);
+	}
+	mailbox_free(&box);
+	return ret;
+}
+
+/* Until there is none, or a turn brings none in. */
+static int spool_turns(struct capture_user *capture)
+{
+	ARRAY_TYPE(const_string) vnames;
+	size_t before;
+	int ret;
+
+	t_array_init(&vnames, 16);
+	do {
+		before = capture->spool.count;
+		array_clear(&vnames);
+		ret = spool_turn(capture, &vnames);
+	} while (ret > 0 && capture->spool.count < before);
+	if (ret > 0)
+		e_error(capture->user->event,
+			"mbj: some of what was changed while the journal was "
+			"away is not told yet");
+	return ret == 0 ? 0 : -1;
+}
+
+/* Returns: -1, told. */
+int mbj_plugin_drain(struct mail_user *user)
+{
+	struct capture_user *capture = capture_user_of(user);
+	ARRAY_TYPE(const_string) vnames;
+	const char *vname;
+	struct mbj_error err;
+	int ret;
+
+	if (capture == NULL) {
+		e_error(user->event, "mbj: the plugin is not for this user");
+		return -1;
+	}
+	if (spool_load(&capture->spool, &err) < 0) {
+		e_error(user->event, "mbj: %s", err.message);
+		return -1;
+	}
+	/* Most users have none, and nobody is asked. */
+	if (spool_is_empty(&capture->spool))
+		return 0;
+	capture->is_spooling = false;
+	t_array_init(&vnames, 16);
+	ret = spool_turn(capture, &vnames);
+	if (ret <= 0)
+		return ret;
+	/* Each for as long as it takes, so that a turn finds it even. */
+	array_foreach_elem(&vnames, vname) if (path_capture(capture, vname) < 0)
+		ret = -1;
+	return ret < 0 ? ret : spool_turns(capture);
 }

@@ -669,7 +669,7 @@ class Linked(unittest.TestCase):
         self.assertEqual({line.split()[-1] for line in shown.splitlines()},
                          {"mbj_plugin_init", "mbj_plugin_deinit",
                           "mbj_plugin_version", "mbj_plugin_stand_aside",
-                          "mbj_plugin_capture"})
+                          "mbj_plugin_capture", "mbj_plugin_drain"})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,266 @@
+/*
+ * Changes while the service is away: noted in the user's spool before they are
+ * made, where that is wanted (plugin { mbj_when_away }), and told by whoever
+ * makes a change when it is there again.  See turn.h, spool.h.
+ *
+ * All of it is under the user's lock.  What is in the spool is told before
+ * anything else of that user's, so the journal has nothing in another order
+ * than Dovecot: names, which are settled as a whole, before any change; a
+ * mailbox before a change of its own.
+ */
+#include "turn.h"
+
+#include <guid.h>
+#include <mail-storage.h>
+
+#include <mbj/memory.h>
+#include <mbj/sys.h>
+
+/* A service that hangs is not asked again at once. */
+enum { AWAY_SLOW_MS = 1000 };
+
+int turn_spool_load(struct turn *turn)
+{
+	struct capture_user *capture = turn->capture;
+	struct mbj_error err;
+
+	if (spool_load(&capture->spool, &err) < 0) {
+		turn->why = t_strdup(err.message);
+		return -1;
+	}
+	if (capture->spool.tree_since != 0)
+		turn->account->is_stale = true;
+	if (capture->is_spooling && capture->away_ms != 0 &&
+	    mbj_monotonic_ms() < capture->away_ms) {
+		(void)mbj_error_set(&turn->err, MBJ_EIO,
+				    "the service at %s did not answer a "
+				    "moment ago",
+				    turn->account->socket);
+		return -1;
+	}
+	capture->away_ms = 0;
+	return 0;
+}
+
+/* Not what it refuses, whoever asks, as a replica does. */
+static bool error_is_away(const struct mbj_error *err)
+{
+	return err->refusal == MBJ_REFUSAL_NONE &&
+	       (err->rc == MBJ_EIO || err->rc == MBJ_EBUSY ||
+		err->rc == MBJ_ENOSPC);
+}
+
+bool turn_can_spool(struct turn *turn)
+{
+	struct capture_user *capture = turn->capture;
+	int64_t now = mbj_monotonic_ms();
+
+	if (!capture->is_spooling || turn->why != NULL ||
+	    !error_is_away(&turn->err))
+		return false;
+	if (capture->away_ms == 0 && now > turn->begin_ms + AWAY_SLOW_MS)
+		capture->away_ms = now + turn->account->patience_ms;
+	return true;
+}
+
+static int spool_refuse(struct turn *turn, const char *why)
+{
+	mail_storage_set_error(turn->box->storage, MAIL_ERROR_UNAVAILABLE,
+			       "Mailboxes cannot be changed now: the journal "
+			       "is not available, and neither is its spool");
+	e_error(turn->box->event, "mbj: refused: %s; and no spool: %s",
+		turn->err.message, why);
+	return -1;
+}
+
+int turn_spool(struct turn *turn, const struct mbj_id *mailboxes, size_t count)
+{
+	struct capture_user *capture = turn->capture;
+	struct mailbox_list *list = capture->inbox->list;
+	struct mbj_error err;
+
+	if (mailbox_list_mkdir_root(list, capture->spool.dir,
+				    MAILBOX_LIST_PATH_TYPE_CONTROL) < 0)
+		return spool_refuse(turn,
+				    mailbox_list_get_last_internal_error(list,
+									 NULL));
+	if (spool_add(&capture->spool, mailboxes, count, &err) < 0)
+		return spool_refuse(turn, err.message);
+	if (!capture->is_away_told)
+		e_warning(turn->box->event,
+			  "mbj: changes go to %s/" SPOOL_NAME " for now: %s",
+			  capture->spool.dir, turn->err.message);
+	capture->is_away_told = true;
+	capture->is_spooled = true;
+	/* Also of what Dovecot makes on its way. */
+	turn->account->is_stale = true;
+	return 0;
+}
+
+int turn_spool_box(struct turn *turn)
+{
+	struct mailbox_metadata metadata;
+	struct mbj_id guid;
+
+	if (mailbox_get_metadata(turn->box, MAILBOX_METADATA_GUID, &metadata) <
+	    0)
+		return -1;
+	memcpy(guid.b, metadata.guid, sizeof(guid.b));
+	return turn_spool(turn, &guid, 1);
+}
+
+int turn_create_away(struct turn *turn, const struct mailbox_update *update,
+		     bool directory)
+{
+	struct mailbox_update given = {.uid_validity = 0};
+	struct account_folder folder;
+	enum folder_kind kind;
+	struct mbj_id id;
+	int ret;
+
+	if (update != NULL)
+		given = *update;
+	if (guid_128_is_empty(given.mailbox_guid))
+		guid_128_generate(given.mailbox_guid);
+	memcpy(id.b, given.mailbox_guid, MBJ_ID_SIZE);
+	if (!path_is_storable(turn->capture, turn->at.vname))
+		return turn_refuse_text(turn, TURN_NAME_REFUSED);
+	if (turn_spool(turn, &id, 1) < 0)
+		return -1;
+	ret = turn->super->create_box(turn->box, &given, directory);
+	/* It found the index of an older one; a list shows it otherwise. */
+	if (ret == 0 &&
+	    folder_look(turn->at.list, turn->at.vname, &kind, &folder,
+			&turn->why) == 0 &&
+	    kind == FOLDER_MAILBOX && !mbj_id_equal(folder.id, id) &&
+	    folder_renew(turn->capture, turn->at.list, turn->at.vname, id,
+			 &turn->why) < 0)
+		e_error(turn->box->event, "mbj: %s", turn->why);
+	return ret;
+}
+
+/* Under which GUID it will be known is not said before. */
+int turn_update_away(struct turn *turn, const struct mailbox_update *update)
+{
+	struct mbj_id id;
+
+	memcpy(id.b, update->mailbox_guid, sizeof(id.b));
+	if (turn_spool_box(turn) < 0 ||
+	    (!mbj_id_is_root(id) && turn_spool(turn, &id, 1) < 0))
+		return -1;
+	return turn->super->update_box(turn->box, update);
+}
+
+/* -------------------------------------------------------------- draining */
+
+/* All that a listing has just shown. */
+static enum mbj_rc spool_spread(struct turn *turn, struct mbj_error *err)
+{
+	const struct mbj_tree *tree = turn->account->tree;
+	struct mbj_id *list;
+	size_t count = 0;
+	enum mbj_rc rc;
+
+	list = mbj_calloc(mbj_tree_size(tree) + 1U, sizeof(*list));
+	if (list == NULL)
+		return mbj_error_nomem(err);
+	for (uint32_t i = 0; i < mbj_tree_size(tree); i++) {
+		const struct mbj_node *node = mbj_tree_get(tree, i);
+
+		if (node->is_live && node->is_selectable)
+			list[count++] = node->id;
+	}
+	rc = spool_settled(&turn->capture->spool, list, count, err);
+	mbj_free(list);
+	return rc;
+}
+
+/*
+ * One that has become another one, since its UIDVALIDITY has, goes on under
+ * the GUID that it has got.
+ */
+static void entry_follow(struct turn *turn, struct spool_entry *entry)
+{
+	struct account_folder folder;
+	enum folder_kind kind;
+
+	entry->is_stopped = true;
+	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
+			&turn->why) == 0 &&
+	    kind == FOLDER_MAILBOX)
+		entry->mailbox = folder.id;
+}
+
+/* Returns: -1, with why or err. */
+static int entry_drain(struct turn *turn, struct spool_entry *entry)
+{
+	bool is_cut = true;
+	uint32_t uidnext;
+
+	/* It went, and that is told with the tree. */
+	if (!turn_find(turn, entry->mailbox, &turn->at)) {
+		entry->is_done = true;
+		return 0;
+	}
+	if (turn_compare_attributes(turn, true) < 0 ||
+	    turn_compare_messages(turn, entry->is_stopped, &uidnext, &is_cut) <
+		    0 ||
+	    (!is_cut && turn_compare_attributes(turn, false) < 0))
+		return -1;
+	entry->is_done = !is_cut;
+	if (is_cut)
+		entry_follow(turn, entry);
+	turn->capture->spool.is_changed |= is_cut;
+	return 0;
+}
+
+/* What is next of it is told by the next turn, too. */
+static void entries_drain(struct turn *turn)
+{
+	struct spool *spool = &turn->capture->spool;
+	int64_t until = mbj_monotonic_ms() + turn->account->patience_ms / 16;
+	int64_t deadline_ms = turn->deadline_ms;
+	struct spot at = turn->at;
+
+	turn->deadline_ms = until;
+	for (size_t i = 0; i < spool->count; i++) {
+		if (i > 0 && mbj_monotonic_ms() > until)
+			break;
+		if (entry_drain(turn, &spool->entries[i]) == 0)
+			continue;
+		e_error(turn->box->event,
+			"mbj: what was changed in %s while the journal was "
+			"away is not told yet: %s",
+			turn->at.vname,
+			turn->why != NULL ? turn->why : turn->err.message);
+		if (turn->why == NULL && error_is_away(&turn->err))
+			break;
+		turn->why = NULL;
+	}
+	turn->why = NULL;
+	turn->deadline_ms = deadline_ms;
+	turn->at = at;
+}
+
+void turn_drain(struct turn *turn)
+{
+	struct spool *spool = &turn->capture->spool;
+	enum account_need need;
+	struct mbj_error err;
+	enum mbj_rc rc = MBJ_OK;
+
+	turn->capture->is_away_told = false;
+	if (spool_is_empty(spool))
+		return;
+	if (turn->account->tree == NULL)
+		rc = account_enter(turn->account, &need, &err);
+	if (rc == MBJ_OK)
+		rc = spool_spread(turn, &err);
+	if (rc == MBJ_OK) {
+		entries_drain(turn);
+		rc = spool_save(spool, &err);
+	}
+	if (rc < 0)
+		e_error(turn->box->event, "mbj: %s/" SPOOL_NAME " stays: %s",
+			spool->dir, err.message);
+}

@@ -1,0 +1,287 @@
+"""The plugin in a real Dovecot whose service is away, where changes go to a
+spool: they are in the journal once it is there again."""
+import collections
+import os
+import re
+import subprocess
+import sys
+import unittest
+
+# First: the command's tests, in the path from then on, have one of that name.
+from test_messages import MessageCase, fetched, mail
+import dovetest
+from dovetest import mbjtest
+
+RUNS = int(os.environ.get("MBJ_SPOOL_RUNS", "1"))
+HEAD, RECORD = 12, 61  # bytes
+
+
+class Sdbox(MessageCase):
+    MORE = MessageCase.MORE + (
+        "mail_plugins = mbj acl\n"
+        "protocol doveadm {\n  mail_plugins = mbj acl doveadm_mbj\n}\n"
+        "mail_attribute_dict = file:~/attributes\n"
+        "protocol imap {\n  mail_plugins = mbj acl imap_acl\n"
+        "  imap_metadata = yes\n}\n"
+        "plugin {\n  acl = vfile\n  mbj_when_away = spool\n}\n")
+    ROOT = "mail"
+
+    @property
+    def spool(self):
+        return self.dovecot.d / "mail" / self.user / self.ROOT / "mbj-spool"
+
+    def drain(self, status=0):
+        done, said = self.dovecot.doveadm("mbj", "drain", "-u", self.user)
+        self.assertEqual(done, status, (said, self.log()))
+        return said
+
+    def shown(self, *options, status=0):
+        """What doveadm mbj spool says of the user: how many mailboxes."""
+        done, said = self.dovecot.doveadm("-f", "tab", "mbj", "spool", "-u",
+                                          self.user, *options)
+        self.assertEqual(done, status, said)
+        lines = said.splitlines()
+        self.assertEqual(lines[0].split("\t"), ["since", "seconds",
+                                                "mailboxes"])
+        return [line.split("\t")[2] for line in lines[1:]]
+
+    def same_all(self):
+        """Names, and each mailbox's messages."""
+        client = self.login()
+        self.same(client)
+        self.same_mail(*(path for path, told in dovetest.tree_of(
+            client).items() if told is not None))
+        self.assertFalse(self.spool.exists())
+
+    def before(self):
+        """Mailboxes with mail, as the journal knows them."""
+        one = self.login()
+        for name in ("A", "B", "C", "A/below"):
+            self.ok(one.create(name))
+            for text in ("x", "y", "z"):
+                self.append(one, name, f"{name} {text}")
+        self.append(one, "INBOX", "in")
+        self.ok(one.subscribe("B"))
+        self.same_all()
+        return one
+
+    def changes(self, one, two):
+        """Of all kinds, by two sessions and a delivery."""
+        self.ok(one.rename("A", "T"))
+        self.ok(two.rename("B", "A"))
+        self.ok(one.rename("T", "B"))
+        self.append(one, "A", "new in A", "(\\Seen $x)")
+        self.append(two, "B", "new in B, and soon gone")
+        self.ok(one.select("B"))
+        self.ok(one.uid("STORE", "2", "+FLAGS", "(\\Flagged $y)"))
+        self.ok(one.uid("STORE", "1,4", "+FLAGS", "(\\Deleted)"))
+        self.ok(one.expunge())
+        self.ok(one.uid("MOVE", "2", "A"))
+        self.ok(one.delete("C"))
+        self.ok(one.create("C"))
+        self.append(one, "C", "another C")
+        self.ok(two.create("gone"))
+        self.append(two, "gone", "gone")
+        self.ok(two.delete("gone"))
+        self.ok(two.subscribe("C"))
+        self.ok(one.unsubscribe("B"))
+        self.assertEqual(self.deliver("new", "delivered"), 0, self.log())
+        self.ok(one.xatom("SETMETADATA", "A", '(/private/comment "said")'))
+        self.ok(one.xatom("SETMETADATA", '""',
+                          '(/private/comment "of all")'))
+        self.ok(one.setacl("A", "bob", "lr"))
+        self.ok(two.select("A"))
+        self.ok(two.uid("FETCH", "1", "(BODY[])"))  # sets \\Seen
+        self.ok(two.uid("COPY", "1:2", "B/below"))
+
+    def test_day(self):
+        """Goal: whatever users do while the service is away is in the journal
+        when it is there again, and what is not in it is shown.  Method: it is
+        stopped in the middle of sessions."""
+        one, two = self.before(), self.login()
+        at = self.end()
+        self.assertEqual(self.shown(), [])
+        self.stop_service()
+        self.changes(one, two)
+        self.assertEqual((self.spool.stat().st_size - HEAD) % RECORD, 0)
+        self.assertGreater(int(self.shown()[0]), 5)
+        self.shown("-m", "1000")
+        done, said = self.dovecot.doveadm("mbj", "apply", "-u", self.user)
+        self.assertEqual((done, "never had" in said), (75, True), said)
+        self.assertIn("nobody listens", self.drain(75))
+        self.assertEqual(self.log().count("changes go to"), 3)  # and delivery
+        self.serve()
+        self.assertEqual(self.end(), at)
+        self.drain()
+        self.same_all()
+        self.assertEqual(
+            self.mbj("metadata", self.socket, self.user, "A", "--json").json()
+            ["list"][0]["value"], "said")
+        self.assertEqual(self.shown(), [])
+        at = self.end()
+        self.drain()
+        self.assertEqual(self.end(), at)
+        self.assertIn("bob", self.mbj("acl", self.socket, self.user, "A").out)
+        self.stop_service()
+        self.mbj("init", self.r, "--role", "replica")
+        self.agree()
+        for path in ("A", "B", "C", "B/below", "new"):
+            self.assertEqual(self.stored(path, self.p),
+                             self.stored(path, self.r))
+        self.serve()
+
+    def test_session(self):
+        """Goal: the user's next change tells what is in the spool before
+        itself.  Method: sessions that go on, of which one changes another
+        mailbox."""
+        one, two = self.before(), self.login()
+        self.stop_service()
+        self.append(one, "A", "away")
+        self.ok(one.rename("B", "B2"))
+        self.serve()
+        self.append(two, "C", "there")
+        self.same_all()
+        self.ok(two.rename("B2", "B"))
+        self.same_all()
+
+    def test_access(self):
+        """Goal: nobody is let in for mail that he is not to see, between two
+        groups of what is told.  Method: rights are taken before mail comes, and
+        given behind mail that goes; the order of both in the journal."""
+        one = self.before()
+        self.ok(one.setacl("A", "bob", "lr"))
+        self.same_all()
+        at = self.end()
+        self.stop_service()
+        self.ok(one.deleteacl("A", "bob"))
+        self.append(one, "A", "not for bob")
+        self.ok(one.select("B"))
+        self.ok(one.uid("STORE", "1", "+FLAGS", "(\\Deleted)"))
+        self.ok(one.expunge())
+        self.ok(one.setacl("B", "eve", "lr"))
+        self.serve()
+        self.drain()
+        self.same_all()
+        self.stop_service()
+        told = re.findall(r"(message-append|message-expunge|attr) .*?"
+                          r'(name "bob" value ""|name "eve"|uids? \d+)',
+                          self.mbj("log", self.p, "--from", at + 1).out)
+        self.serve()
+        self.assertEqual([what for what, _ in told],
+                         ["attr", "message-append", "message-expunge", "attr"],
+                         told)
+
+    def test_first(self):
+        """Goal: a user who comes for the first time while the service is away
+        has an account afterwards."""
+        self.stop_service()
+        one = self.login()
+        self.append(one, "INBOX", "first")
+        self.ok(one.create("A"))
+        self.append(one, "A", "second")
+        self.serve()
+        self.drain()
+        self.same_all()
+
+    def test_inbox(self):
+        """Goal: INBOX may get another name meanwhile, and the next one is
+        another mailbox."""
+        one = self.before()
+        self.stop_service()
+        if one.rename("INBOX", "old")[0] == "OK":
+            self.append(one, "old", "more")
+        self.append(self.login(), "INBOX", "new")
+        self.serve()
+        self.drain()
+        self.same_all()
+
+    def test_torn(self):
+        """Goal: a file that cannot be read loses nothing: all is compared.
+        Method: it is cut, emptied of sense, and begun by somebody killed."""
+        one = self.before()
+        for damage in (lambda b: b[:-7], lambda b: b""):
+            self.stop_service()
+            self.append(one, "A", "torn")
+            self.append(one, "B", "torn")
+            self.spool.write_bytes(damage(self.spool.read_bytes()))
+            self.assertEqual(self.shown(), ["all"])
+            self.append(one, "C", "behind it")
+            self.assertEqual(self.shown(), ["all"])
+            self.serve()
+            self.drain()
+            self.same_all()
+
+    def test_nowhere(self):
+        """Goal: what cannot be noted is refused, with the reason.  Method:
+        something else has the name under which it is made."""
+        one = self.before()
+        self.stop_service()
+        blocking = self.spool.with_suffix(".new")
+        blocking.mkdir()
+        at = dovetest.tree_of(one), fetched(self.login(), "A")
+        self.no(one.append("A", "()", None, mail("no")), "its spool")
+        self.no(one.rename("A", "T"), "its spool")
+        self.assertEqual((dovetest.tree_of(one), fetched(self.login(), "A")),
+                         at)
+        self.logged("and no spool: ")
+        blocking.rmdir()
+        self.no(one.create(dovetest.encode("a\x7fb")), "cannot have")
+        self.no(one.rename("A", dovetest.encode("a\x7fb")), "cannot have")
+        self.serve()
+        self.append(one, "B", "yes")
+        self.same_all()
+
+    CALLS = ("write", "pwrite64", "sendto", "sendmsg", "rename", "unlink",
+             "fsync", "fdatasync", "link", "mkdir", "ftruncate")
+
+    def traced(self, words, stdin, *options):
+        """Runs doveadm.  Returns: calls that change files, or ask the service,
+        each with how many of its kind there were up to it."""
+        log = self.home / "trace"
+        subprocess.run(
+            ["strace", "-o", log, "-e", "trace=" + ",".join(self.CALLS),
+             *options, "doveadm", "-c", self.dovecot.conf, *words],
+            check=False, capture_output=True, input=stdin)
+        counts, points = collections.Counter(), []
+        for call in re.findall(r"^(\w+)\(", log.read_text(), re.M):
+            counts[call] += 1
+            points.append((call, counts[call]))
+        return points
+
+    def killed(self, rng, words, stdin=b""):
+        call, count = rng.choice(self.traced(words, stdin))
+        self.traced(words, stdin, "-e",
+                    f"inject={call}:signal=KILL:when={count}")
+        self.dovecot.unlock_dead()
+
+    def test_killed(self):
+        """Goal: wherever a process dies, while it changes or while it tells,
+        nothing is missing.  Method: SIGKILL before one of its calls."""
+        if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False,
+                          capture_output=True).returncode != 0:
+            self.skipTest("strace cannot trace here")
+        rng = mbjtest.seed()
+        self.before()
+        for run in range(RUNS):
+            self.stop_service()
+            self.killed(rng, ("save", "-u", self.user, "-m", "A"), mail("k"))
+            self.killed(rng, ("mailbox", "rename", "-u", self.user, "C",
+                              f"C{run}"))
+            self.killed(rng, ("mailbox", "create", "-u", self.user, "C"))
+            self.append(self.login(), "A", "behind it")
+            self.serve()
+            self.killed(rng, ("mbj", "drain", "-u", self.user))
+            self.drain()
+            self.same_all()
+
+
+class Maildir(Sdbox):
+    LOCATION = "maildir:~/Maildir"
+    ROOT = "Maildir"
+
+
+if __name__ == "__main__":
+    if not dovetest.can_run():
+        print("SKIPPED: there is no Dovecot, or no plugin for it")
+        sys.exit(77)
+    unittest.main(warnings=os.environ.get("PYTHONWARNINGS", "ignore"))
