@@ -72,6 +72,8 @@ static void put_seconds(struct metrics *m, const char *name, uint64_t ms,
 	X("accounts", "gauge", s->account_count, "Accounts.")           \
 	X("accounts_parked", "gauge", s->parked_count,                  \
 	  "Accounts whose groups are set aside.")                       \
+	X("accounts_skipped", "gauge", s->skipped_count,                \
+	  "Accounts that are known to differ, groups given up.")        \
 	X("intents_open", "gauge", s->intent_count,                     \
 	  "Intents without an outcome.")                                \
 	X("intent_oldest_seconds", "gauge",                             \

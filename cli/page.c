@@ -259,7 +259,7 @@ static void put_parked(struct mbj_buf *out, const struct mbj_client_status *s)
 		const struct mbj_client_parked *p = &s->parked[i];
 
 		put(out, "<tr><th scope=\"row\"><bdi>");
-		html_name(out, parked_name(p));
+		html_name(out, parked_name(p->name));
 		put(out, "</bdi></th>");
 		cell(out, "Waiting");
 		mbj_buf_format(out, "%" PRIu64 " groups from %" PRIu64 "</td>",
@@ -274,6 +274,42 @@ static void put_parked(struct mbj_buf *out, const struct mbj_client_status *s)
 			       "<p>and %zu more: <code>mbj quarantine STORE "
 			       "list</code></p>\n",
 			       s->parked_count - shown);
+	put(out, "</section>\n");
+}
+
+static void put_skipped(struct mbj_buf *out, const struct mbj_client_status *s)
+{
+	static const char *const heads[] = {"Account", "Since", "Given up",
+					    NULL};
+	size_t shown = s->skipped_count;
+
+	if (shown == 0)
+		return;
+	if (shown > PARKED_SHOWN)
+		shown = PARKED_SHOWN;
+	put(out, "<section id=\"skipped\"><h2>Accounts that are known to "
+		 "differ</h2>\n");
+	rows_begin(out, heads);
+	for (size_t i = 0; i < shown; i++) {
+		const struct mbj_client_skipped *k = &s->skipped[i];
+
+		put(out, "<tr><th scope=\"row\"><bdi>");
+		html_name(out, parked_name(k->name));
+		put(out, "</bdi></th>");
+		cell(out, "Since");
+		mbj_buf_format(out, "group %" PRIu64 "</td>",
+			       k->skipped.first.v);
+		cell(out, "Given up");
+		mbj_buf_format(out, "%" PRIu64 " groups, the last %" PRIu64,
+			       k->skipped.count, k->skipped.last.v);
+		put(out, "</td></tr>\n");
+	}
+	rows_end(out);
+	if (shown < s->skipped_count)
+		mbj_buf_format(out,
+			       "<p>and %zu more: <code>mbj quarantine STORE "
+			       "list</code></p>\n",
+			       s->skipped_count - shown);
 	put(out, "</section>\n");
 }
 
@@ -386,6 +422,7 @@ void page_state_print(const char *name, const struct lookout_view *view,
 		 "</section>\n");
 	if (is_served) {
 		put_parked(out, s);
+		put_skipped(out, s);
 		put_house(out, s, true);
 		put_store(out, s);
 	} else if (view->is_known && view->status.has_journal) {

@@ -1,5 +1,6 @@
 /*
- * Accounts that are set aside, as JSON and as a line; see parked.h.
+ * Accounts that are set aside or known to differ, as JSON and as a line; see
+ * parked.h.
  */
 #include "parked.h"
 
@@ -7,11 +8,10 @@
 
 #include <mbj/jmap.h>
 
-struct mbj_bytes parked_name(const struct mbj_client_parked *parked)
+struct mbj_bytes parked_name(struct mbj_bytes name)
 {
-	if (parked->name.n > 0)
-		return parked->name;
-	return mbj_bytes_str("(an account this replica lacks)");
+	return name.n > 0 ? name
+			  : mbj_bytes_str("(an account this replica lacks)");
 }
 
 void parked_json(const struct mbj_client_parked *p, bool is_first,
@@ -22,7 +22,7 @@ void parked_json(const struct mbj_client_parked *p, bool is_first,
 	mbj_id_print(p->parked.account, id);
 	mbj_buf_format(out, "%s{\"accountId\":\"%s\",\"account\":",
 		       is_first ? "" : ",", id);
-	mbj_jmap_string_print(parked_name(p), out);
+	mbj_jmap_string_print(parked_name(p->name), out);
 	mbj_buf_format(out,
 		       ",\"first\":%" PRIu64 ",\"last\":%" PRIu64
 		       ",\"groups\":%" PRIu64 ",\"reason\":",
@@ -36,9 +36,38 @@ void parked_text(const struct mbj_client_parked *p, struct mbj_buf *out)
 	char id[MBJ_ID_TEXT_SIZE];
 
 	mbj_id_print(p->parked.account, id);
-	mbj_name_escape(out, parked_name(p));
+	mbj_name_escape(out, parked_name(p->name));
 	mbj_buf_format(out, " (%s): %" PRIu64 " groups from %" PRIu64 ": ", id,
 		       p->parked.count, p->parked.first.v);
 	mbj_name_escape(out, p->parked.reason);
 	mbj_buf_put_str(out, "\n");
+}
+
+void skipped_json(const struct mbj_client_skipped *s, bool is_first,
+		  struct mbj_buf *out)
+{
+	char id[MBJ_ID_TEXT_SIZE];
+
+	mbj_id_print(s->skipped.account, id);
+	mbj_buf_format(out, "%s{\"accountId\":\"%s\",\"account\":",
+		       is_first ? "" : ",", id);
+	mbj_jmap_string_print(parked_name(s->name), out);
+	mbj_buf_format(out,
+		       ",\"first\":%" PRIu64 ",\"last\":%" PRIu64
+		       ",\"groups\":%" PRIu64 "}",
+		       s->skipped.first.v, s->skipped.last.v, s->skipped.count);
+}
+
+void skipped_text(const struct mbj_client_skipped *s, struct mbj_buf *out)
+{
+	char id[MBJ_ID_TEXT_SIZE];
+
+	mbj_id_print(s->skipped.account, id);
+	mbj_name_escape(out, parked_name(s->name));
+	mbj_buf_format(out,
+		       " (%s): differs, knowingly, since group %" PRIu64
+		       "; %" PRIu64 " groups were given up, the last %" PRIu64
+		       "\n",
+		       id, s->skipped.first.v, s->skipped.count,
+		       s->skipped.last.v);
 }

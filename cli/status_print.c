@@ -143,6 +143,9 @@ void cli_status_json(const struct cli_status *status, struct mbj_buf *out)
 		       s->applied.lsn.v, s->account_count);
 	for (size_t i = 0; i < s->parked_count; i++)
 		parked_json(&s->parked[i], i == 0, out);
+	mbj_buf_put_str(out, "],\"skipped\":[");
+	for (size_t i = 0; i < s->skipped_count; i++)
+		skipped_json(&s->skipped[i], i == 0, out);
 	mbj_buf_format(out, "],\"openIntents\":%" PRIu64, s->intent_count);
 	if (s->intent_count > 0)
 		mbj_buf_format(out, ",\"oldestIntentAge\":%" PRId64,
@@ -231,6 +234,10 @@ void cli_status_text(const struct cli_status *status, struct mbj_buf *out)
 	for (size_t i = 0; i < s->parked_count; i++) {
 		mbj_buf_put_str(out, "parked     ");
 		parked_text(&s->parked[i], out);
+	}
+	for (size_t i = 0; i < s->skipped_count; i++) {
+		mbj_buf_put_str(out, "skipped    ");
+		skipped_text(&s->skipped[i], out);
 	}
 	if (s->intent_count > 0)
 		mbj_buf_format(out,

@@ -7,6 +7,30 @@
 
 #include "cli.h"
 
+/* Who is not what the journal says, in these words; the exit status. */
+static int accounts_report(const struct cli_call *call,
+			   const struct mbj_backup_result *result,
+			   const char *parked, const char *skipped)
+{
+	if (result->accounts_parked > 0)
+		cli_say(call,
+			"%" PRIu64 " accounts %s; of their contents %" PRIu64
+			" are not here",
+			result->accounts_parked, parked, result->contents_lost);
+	if (result->accounts_skipped > 0)
+		cli_say(call,
+			"%" PRIu64
+			" accounts are known to differ in it from what the "
+			"journal says: groups of them were given up; %s",
+			result->accounts_skipped, skipped);
+	if (result->accounts_parked == 0 && result->contents_lost > 0)
+		cli_say(call, "%" PRIu64 " contents are not here",
+			result->contents_lost);
+	return result->accounts_parked > 0 || result->accounts_skipped > 0
+		       ? CLI_PARTIAL
+		       : CLI_OK;
+}
+
 /* What both print. */
 static int copy_report(const struct cli_call *call, const char *schema,
 		       const char *done, const char *would,
@@ -27,8 +51,10 @@ static int copy_report(const struct cli_call *call, const char *schema,
 	if (call->options.is_json && !is_dry_run)
 		mbj_buf_format(&out,
 			       ",\"contentsLost\":%" PRIu64
-			       ",\"accountsParked\":%" PRIu64,
-			       result->contents_lost, result->accounts_parked);
+			       ",\"accountsParked\":%" PRIu64
+			       ",\"accountsSkipped\":%" PRIu64,
+			       result->contents_lost, result->accounts_parked,
+			       result->accounts_skipped);
 	if (call->options.is_json)
 		mbj_buf_format(&out, ",\"dryRun\":%s}\n",
 			       is_dry_run ? "true" : "false");
@@ -42,20 +68,6 @@ static int copy_report(const struct cli_call *call, const char *schema,
 			       done, result->end.v, result->contents,
 			       result->size);
 	return cli_write_done(call, &out);
-}
-
-/* status: of what was printed. */
-static int parked_report(const struct cli_call *call, int status,
-			 const struct mbj_backup_result *result,
-			 const char *words)
-{
-	if (status != CLI_OK || result->accounts_parked == 0)
-		return status;
-	cli_say(call,
-		"%" PRIu64 " accounts %s; of their contents %" PRIu64
-		" are not here",
-		result->accounts_parked, words, result->contents_lost);
-	return CLI_PARTIAL;
 }
 
 int verb_backup(const struct cli_call *call)
@@ -77,8 +89,13 @@ int verb_backup(const struct cli_call *call)
 			result.mended, call->operands[1]);
 	status = copy_report(call, "mbj.backup/1", "backed up to", "back up",
 			     &result);
-	return parked_report(call, status, &result,
-			     "are parked in it: their groups are there");
+	if (status != CLI_OK)
+		return status;
+	return accounts_report(call, &result,
+			       "are parked in it: their groups are there",
+			       "where the source has made them again, \"mbj "
+			       "snapshot\" of it and another backup make them "
+			       "again here, too");
 }
 
 int verb_restore(const struct cli_call *call)
@@ -98,10 +115,14 @@ int verb_restore(const struct cli_call *call)
 		return cli_fail(call, &err);
 	status = copy_report(call, "mbj.restore/1", "restored to", "restore",
 			     &result);
-	return parked_report(
-		call, status, &result,
+	if (status != CLI_OK)
+		return status;
+	return accounts_report(
+		call, &result,
 		options.role == MBJ_STORE_PRIMARY
-			? "were set aside: what waited for them is given up, "
-			  "and what they were before it holds from now on"
-			: "are parked in it: their groups are there");
+			? "were set aside, or had groups given up: what waited "
+			  "for them is given up, and what they are holds from "
+			  "now on"
+			: "are parked in it: their groups are there",
+		"\"mbj quarantine\" with \"list\" says which");
 }

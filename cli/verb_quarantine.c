@@ -3,19 +3,17 @@
  *
  * list and show read: the state through whoever owns the store, and what waits
  * from its segments; audit reads a file of its own, and wants the state for
- * names only.  retry and resync want the store for themselves.
+ * names only.  What changes something is in quarantine_heal.c.
  */
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <mbj/jmap.h>
 #include <mbj/open.h>
-#include <mbj/quarantine.h>
 
 #include "audit.h"
-#include "follower.h"
 #include "parked.h"
+#include "quarantine.h"
 
 enum {
 	QUARANTINE_OUTPUT_MAX = 1 << 30,
@@ -59,9 +57,18 @@ static int quarantine_list(const struct cli_call *call)
 			parked_text(&status.parked[i], &out);
 	}
 	if (call->options.is_json)
+		mbj_buf_put_str(&out, "],\"skipped\":[");
+	for (size_t i = 0; i < status.skipped_count; i++) {
+		if (call->options.is_json)
+			skipped_json(&status.skipped[i], i == 0, &out);
+		else
+			skipped_text(&status.skipped[i], &out);
+	}
+	if (call->options.is_json)
 		mbj_buf_put_str(&out, "]}\n");
 	written = cli_write_done(call, &out);
-	if (written == CLI_OK && status.parked_count > 0)
+	if (written == CLI_OK &&
+	    (status.parked_count > 0 || status.skipped_count > 0))
 		written = CLI_PARTIAL;
 	mbj_client_status_done(&status);
 	return written;
@@ -69,28 +76,48 @@ static int quarantine_list(const struct cli_call *call)
 
 /* ------------------------------------------------------------------- show */
 
-/* By name, or by id: a replica may lack the account itself. */
-static const struct mbj_client_parked *
-parked_find(const struct mbj_client_status *status, const char *text)
+/* What is known of one account; either may be NULL. */
+struct shown {
+	const struct mbj_client_parked *parked;
+	const struct mbj_client_skipped *skipped;
+	struct mbj_id account;
+};
+
+static bool is_named(struct mbj_id id, struct mbj_bytes name, const char *text)
 {
-	char id[MBJ_ID_TEXT_SIZE];
+	char printed[MBJ_ID_TEXT_SIZE];
+
+	mbj_id_print(id, printed);
+	return mbj_bytes_equal(name, mbj_bytes_str(text)) ||
+	       strcmp(printed, text) == 0;
+}
+
+/* By name, or by id: a replica may lack the account itself. */
+static bool shown_find(const struct mbj_client_status *status, const char *text,
+		       struct shown *ret_shown)
+{
+	struct shown shown = {NULL, NULL, MBJ_ID_ROOT};
 
 	for (size_t i = 0; i < status->parked_count; i++) {
 		const struct mbj_client_parked *p = &status->parked[i];
 
-		mbj_id_print(p->parked.account, id);
-		if (mbj_bytes_equal(p->name, mbj_bytes_str(text)) ||
-		    strcmp(id, text) == 0)
-			return p;
+		if (shown.parked != NULL ||
+		    !is_named(p->parked.account, p->name, text))
+			continue;
+		shown.parked = p;
+		shown.account = p->parked.account;
 	}
-	return NULL;
-}
+	for (size_t i = 0; i < status->skipped_count; i++) {
+		const struct mbj_client_skipped *k = &status->skipped[i];
 
-static enum mbj_rc not_aside(const struct cli_call *call, struct mbj_error *err)
-{
-	return mbj_error_set(err, MBJ_ENOTFOUND,
-			     "%s: no account \"%.300s\" is set aside",
-			     call->operands[0], call->operands[2]);
+		if (shown.skipped != NULL ||
+		    !is_named(k->skipped.account, k->name, text))
+			continue;
+		shown.skipped = k;
+		shown.account = k->skipped.account;
+	}
+	*ret_shown = shown;
+	return shown.parked != NULL || shown.skipped != NULL;
 }
 
 /* What waits, in its order. */
@@ -126,30 +153,40 @@ static enum mbj_rc groups_print(const struct cli_call *call,
 }
 
 /* It, and what became of it so far. */
-static enum mbj_rc parked_print(const struct cli_call *call,
-				const struct mbj_client_parked *parked,
-				struct mbj_buf *out, struct mbj_error *err)
+static enum mbj_rc shown_print(const struct cli_call *call,
+			       const struct shown *shown, struct mbj_buf *out,
+			       struct mbj_error *err)
 {
 	bool is_json = call->options.is_json;
 	enum mbj_rc rc;
 
-	if (is_json) {
+	if (is_json)
 		mbj_buf_put_str(out, "{\"schema\":\"mbj.quarantine.account/1\""
 				     ",\"account\":");
-		parked_json(parked, true, out);
+	if (shown->parked != NULL && is_json)
+		parked_json(shown->parked, true, out);
+	else if (shown->parked != NULL)
+		parked_text(shown->parked, out);
+	else if (is_json)
+		mbj_buf_put_str(out, "null");
+	if (is_json)
+		mbj_buf_put_str(out, ",\"skipped\":");
+	if (shown->skipped != NULL && is_json)
+		skipped_json(shown->skipped, true, out);
+	else if (shown->skipped != NULL)
+		skipped_text(shown->skipped, out);
+	else if (is_json)
+		mbj_buf_put_str(out, "null");
+	if (is_json)
 		mbj_buf_put_str(out, ",\"audit\":[");
-	} else {
-		parked_text(parked, out);
-	}
-	rc = audit_print(call->operands[0], parked->parked.account, NULL,
-			 is_json, out, err);
+	rc = audit_print(call->operands[0], shown->account, NULL, is_json, out,
+			 err);
 	if (is_json)
 		mbj_buf_put_str(out, "],\"waiting\":[");
 	return rc;
 }
 
-static int parked_show(const struct cli_call *call,
-		       const struct mbj_client_parked *parked)
+static int shown_show(const struct cli_call *call, const struct shown *shown)
 {
 	const struct mbj_sys *sys = mbj_sys_posix();
 	bool is_json = call->options.is_json;
@@ -162,10 +199,10 @@ static int parked_show(const struct cli_call *call,
 	rc = mbj_store_log_reader(sys, call->operands[0], &reader, &err);
 	mbj_buf_init(&out, QUARANTINE_OUTPUT_MAX);
 	if (rc == MBJ_OK)
-		rc = parked_print(call, parked, &out, &err);
-	if (rc == MBJ_OK)
-		rc = groups_print(call, reader, &parked->parked, &out, &status,
-				  &err);
+		rc = shown_print(call, shown, &out, &err);
+	if (rc == MBJ_OK && shown->parked != NULL)
+		rc = groups_print(call, reader, &shown->parked->parked, &out,
+				  &status, &err);
 	mbj_log_reader_close(&reader);
 	if (rc < 0) {
 		mbj_buf_done(&out);
@@ -182,19 +219,18 @@ static int parked_show(const struct cli_call *call,
 
 static int quarantine_show(const struct cli_call *call)
 {
-	const struct mbj_client_parked *parked;
 	struct mbj_client_status status;
 	struct mbj_error err;
+	struct shown shown;
 	int result;
 
 	memset(&status, 0, sizeof(status));
 	if (status_get(call, &status, &err) < 0)
 		return cli_fail(call, &err);
-	parked = parked_find(&status, call->operands[2]);
-	if (parked != NULL) {
-		result = parked_show(call, parked);
+	if (shown_find(&status, call->operands[2], &shown)) {
+		result = shown_show(call, &shown);
 	} else {
-		(void)not_aside(call, &err);
+		(void)quarantine_not_aside(call, &err);
 		result = cli_fail(call, &err);
 	}
 	mbj_client_status_done(&status);
@@ -292,216 +328,6 @@ static int quarantine_audit(const struct cli_call *call)
 	return cli_write_done(call, &out);
 }
 
-/* ------------------------------------------------------------------ retry */
-
-/* ROOT for all; of an id it is seen later whether it is aside. */
-static enum mbj_rc account_get(const struct cli_call *call,
-			       struct mbj_store *store, struct mbj_id *ret_id,
-			       struct mbj_error *err)
-{
-	struct mbj_bytes name;
-	struct mbj_account account;
-	struct mbj_txn *txn = NULL;
-	enum mbj_rc rc;
-
-	if (call->operand_count == 2) {
-		*ret_id = MBJ_ID_ROOT;
-		return MBJ_OK;
-	}
-	name = mbj_bytes_str(call->operands[2]);
-	rc = mbj_store_read(store, &txn, err);
-	if (rc == MBJ_OK)
-		rc = mbj_txn_account_find(txn, name, &account, err);
-	if (rc == MBJ_OK)
-		*ret_id = account.id;
-	mbj_txn_abort(&txn);
-	if (rc != MBJ_ENOTFOUND)
-		return rc;
-	return mbj_id_parse(name, ret_id) && !mbj_id_is_reserved(*ret_id)
-		       ? MBJ_OK
-		       : not_aside(call, err);
-}
-
-static int retry_report(const struct cli_call *call,
-			const struct mbj_retry_result *result)
-{
-	struct mbj_buf out;
-	int status;
-
-	mbj_buf_init(&out, 4096);
-	if (call->options.is_json)
-		mbj_buf_format(&out,
-			       "{\"schema\":\"mbj.retry/1\",\"groups\":%" PRIu64
-			       ",\"accountsHealed\":%" PRIu64
-			       ",\"accountsParked\":%" PRIu64 "}\n",
-			       result->groups, result->accounts_healed,
-			       result->accounts_parked);
-	else
-		mbj_buf_format(&out,
-			       "carried out %" PRIu64 " groups; %" PRIu64
-			       " accounts go on\n",
-			       result->groups, result->accounts_healed);
-	status = cli_write_done(call, &out);
-	if (status != CLI_OK || result->accounts_parked == 0)
-		return status;
-	cli_say(call,
-		"%" PRIu64 " accounts are set aside: mbj quarantine %s list "
-		"shows them, and why",
-		result->accounts_parked, call->operands[0]);
-	return CLI_PARTIAL;
-}
-
-static int quarantine_retry(const struct cli_call *call)
-{
-	struct mbj_retry_options options = MBJ_RETRY_OPTIONS_INIT;
-	struct mbj_retry_result result = {0};
-	struct mbj_store *store = NULL;
-	struct mbj_error err;
-	enum mbj_rc rc;
-
-	rc = mbj_replica_open(call->operands[0], NULL, &store, &err);
-	if (rc == MBJ_OK)
-		rc = account_get(call, store, &options.account, &err);
-	if (rc == MBJ_OK)
-		rc = mbj_quarantine_retry(store, &options, &result, &err);
-	mbj_store_close(&store);
-	return rc < 0 ? cli_fail(call, &err) : retry_report(call, &result);
-}
-
-/* ----------------------------------------------------------------- resync */
-
-static const char *source_name(const struct cli_call *call)
-{
-	return call->options.from_store != NULL ? call->options.from_store
-						: "the source";
-}
-
-static int resync_report(const struct cli_call *call,
-			 const struct mbj_resync_result *result)
-{
-	const struct mbj_replay_result *replay = &result->replay;
-	struct mbj_buf out;
-	int status;
-
-	mbj_buf_init(&out, 4096);
-	if (call->options.is_json)
-		mbj_buf_format(
-			&out,
-			"{\"schema\":\"mbj.resync/1\",\"snapshot\":%" PRIu64
-			",\"groups\":%" PRIu64 ",\"isAside\":%s"
-			",\"applied\":%" PRIu64 ",\"blobsMissing\":%" PRIu64
-			"}\n",
-			result->snapshot.v, result->groups,
-			result->is_aside ? "true" : "false", replay->applied.v,
-			replay->blobs_missing);
-	else
-		mbj_buf_format(&out,
-			       "made again from the snapshot of group %" PRIu64
-			       " and %" PRIu64 " groups behind it; at group "
-			       "%" PRIu64 "\n",
-			       result->snapshot.v, result->groups,
-			       replay->applied.v);
-	status = cli_write_done(call, &out);
-	if (status == CLI_OK && replay->blobs_missing > 0)
-		cli_say(call,
-			"%" PRIu64 " contents of messages could not be "
-			"fetched, the next replay asks again; the first: %s",
-			replay->blobs_missing, replay->blobs_why.message);
-	if (status == CLI_OK && result->is_aside)
-		cli_say(call,
-			"a group behind the snapshot fails, and the account "
-			"is set aside: a newer snapshot of %s may help",
-			source_name(call));
-	if (status == CLI_OK && (result->is_aside || replay->blobs_missing > 0))
-		return CLI_PARTIAL;
-	return status;
-}
-
-/* Who has the name is known once what the source has is here. */
-static enum mbj_rc directory_resync(const struct cli_call *call,
-				    struct mbj_store *store,
-				    struct mbj_resync_result *result,
-				    struct mbj_error *err)
-{
-	struct mbj_replay_options usual = MBJ_REPLAY_OPTIONS_INIT;
-	const char *source = call->options.from_store;
-	struct mbj_id account = MBJ_ID_ROOT;
-	enum mbj_rc rc;
-
-	rc = mbj_replay_journal(store, source, &usual, &result->replay, err);
-	if (rc == MBJ_OK)
-		rc = account_get(call, store, &account, err);
-	if (rc == MBJ_OK)
-		rc = mbj_quarantine_resync(store, account, source, result, err);
-	return rc;
-}
-
-/* The same by two connections. */
-static enum mbj_rc stream_resync(const struct cli_call *call,
-				 struct follower *f, struct mbj_store *store,
-				 struct mbj_resync_result *result)
-{
-	struct mbj_id account = MBJ_ID_ROOT;
-	enum mbj_rc rc;
-
-	f->options.is_once = true;
-	f->options.is_mending = false;
-	rc = follower_run(f, store);
-	if (rc == MBJ_OK)
-		rc = account_get(call, store, &account, &f->err);
-	return rc == MBJ_OK ? follower_resync(f, store, account, result) : rc;
-}
-
-static int directory_run(const struct cli_call *call)
-{
-	struct mbj_resync_result result = {.groups = 0};
-	struct mbj_store *store = NULL;
-	struct mbj_error err;
-	enum mbj_rc rc;
-
-	rc = mbj_replica_open(call->operands[0], NULL, &store, &err);
-	if (rc == MBJ_OK)
-		rc = directory_resync(call, store, &result, &err);
-	mbj_store_close(&store);
-	return rc < 0 ? cli_fail(call, &err) : resync_report(call, &result);
-}
-
-static int stream_run(const struct cli_call *call)
-{
-	struct mbj_resync_result result = {.groups = 0};
-	struct mbj_store *store = NULL;
-	struct follower f;
-	enum mbj_rc rc;
-	int stop_fd = cli_stop_open(call);
-	int status;
-
-	if (stop_fd < 0)
-		return CLI_FAILED;
-	status = follower_init(&f, call, stop_fd, NULL);
-	if (status == CLI_OK) {
-		rc = mbj_replica_open(call->operands[0], NULL, &store, &f.err);
-		if (rc == MBJ_OK)
-			rc = stream_resync(call, &f, store, &result);
-		mbj_store_close(&store);
-		status = rc < 0 ? cli_fail(call, &f.err)
-				: resync_report(call, &result);
-	}
-	(void)close(stop_fd);
-	return status;
-}
-
-/* From a directory, or from whoever is where it listens. */
-static int quarantine_resync(const struct cli_call *call)
-{
-	struct mbj_endpoint endpoint;
-
-	if (call->options.exec != NULL ||
-	    mbj_endpoint_parse(call->options.from_store, &endpoint, NULL) ==
-		    MBJ_OK)
-		return stream_run(call);
-	return directory_run(call);
-}
-
 /* ------------------------------------------------------------------- verb */
 
 static int usage(const struct cli_call *call, const char *what)
@@ -515,6 +341,11 @@ int verb_quarantine(const struct cli_call *call)
 	const char *word = call->operands[1];
 	bool has_account = call->operand_count == 3;
 
+	bool is_skip = strcmp(word, "skip") == 0;
+
+	if ((call->options.acknowledge != 0 || call->options.is_dry_run) &&
+	    !is_skip)
+		return usage(call, "--acknowledge and --dry-run are for skip");
 	if (call->options.is_all && strcmp(word, "retry") != 0)
 		return usage(call, "--all is for retry");
 	if ((call->options.from_store != NULL || call->options.exec != NULL) !=
@@ -532,8 +363,11 @@ int verb_quarantine(const struct cli_call *call)
 	if (strcmp(word, "resync") == 0)
 		return has_account ? quarantine_resync(call)
 				   : usage(call, "resync wants an account");
+	if (is_skip)
+		return has_account ? quarantine_skip(call)
+				   : usage(call, "skip wants an account");
 	if (strcmp(word, "retry") != 0)
-		return usage(call, "list, show, audit, retry or resync");
+		return usage(call, "list, show, audit, retry, resync or skip");
 	if (has_account == call->options.is_all)
 		return usage(call, "retry wants an account, or --all");
 	return quarantine_retry(call);

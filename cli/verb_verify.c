@@ -2,7 +2,8 @@
  * mbj verify: compare two stores, account by account.
  *
  * A replica that lags is not equal, however right what it has is; parked
- * accounts are expected to differ, and are told apart.  With --deep the
+ * accounts, and those of which groups were given up, are expected to differ,
+ * and are told apart.  With --deep the
  * contents of messages are read, too: a replica whose tree is equal and whose
  * mail is not there is no replica.
  */
@@ -20,16 +21,18 @@
 enum { VERIFY_OUTPUT_MAX = 256 << 20 };
 
 struct verify_count {
-	uint64_t parked; /* differences of parked accounts */
+	/* Differences of parked accounts, and of those known to differ. */
+	uint64_t parked;
 	uint64_t real;
 	uint64_t contents;	      /* that are missing or damaged */
-	struct mbj_id account_parked; /* the parked account at hand */
+	struct mbj_id account_parked; /* the account at hand, so */
 };
 
 static void count_difference(struct verify_count *count,
 			     const struct mbj_difference *difference)
 {
-	if (difference->kind == MBJ_DIFFERENCE_ACCOUNT_PARKED)
+	if (difference->kind == MBJ_DIFFERENCE_ACCOUNT_PARKED ||
+	    difference->kind == MBJ_DIFFERENCE_ACCOUNT_SKIPPED)
 		count->account_parked = difference->account;
 	if (mbj_id_equal(count->account_parked, difference->account))
 		count->parked++;
@@ -133,10 +136,12 @@ static int verify_report(const struct cli_call *call,
 		mbj_buf_format(out,
 			       "],\"accounts\":%" PRIu64
 			       ",\"accountsParked\":%" PRIu64
+			       ",\"accountsSkipped\":%" PRIu64
 			       ",\"first\":%" PRIu64 ",\"second\":%" PRIu64
 			       ",\"equal\":%s}\n",
 			       totals->accounts, totals->accounts_parked,
-			       totals->first.v, totals->second.v,
+			       totals->accounts_skipped, totals->first.v,
+			       totals->second.v,
 			       status == CLI_OK ? "true" : "false");
 	else if (status == CLI_OK)
 		mbj_buf_format(out,
@@ -147,9 +152,12 @@ static int verify_report(const struct cli_call *call,
 	else
 		mbj_buf_format(out,
 			       "%s: %" PRIu64 " accounts, %" PRIu64
-			       " parked; groups %" PRIu64 " and %" PRIu64 "\n",
+			       " parked, %" PRIu64
+			       " known to differ; groups %" PRIu64
+			       " and %" PRIu64 "\n",
 			       status_word(status), totals->accounts,
-			       totals->accounts_parked, totals->first.v,
+			       totals->accounts_parked,
+			       totals->accounts_skipped, totals->first.v,
 			       totals->second.v);
 	written = cli_write_done(call, out);
 	if (totals->first.v != totals->second.v)

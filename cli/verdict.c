@@ -169,6 +169,9 @@ static void judge_store(struct verdict *v, const struct cli_status *status)
 	if (s->parked_count > 0)
 		found(v, VERDICT_WARNING, VERDICT_KIND_PARKED,
 		      "%zu accounts parked", s->parked_count);
+	if (s->skipped_count > 0)
+		found(v, VERDICT_WARNING, VERDICT_KIND_SKIPPED,
+		      "%zu accounts known to differ", s->skipped_count);
 	if (s->space.left < s->space.min)
 		found(v, VERDICT_CRITICAL, VERDICT_KIND_SPACE,
 		      "%" PRIu64 " bytes of disk left, edits are refused",
@@ -189,9 +192,9 @@ static void put_figures(const struct verdict *v,
 {
 	mbj_buf_format(out,
 		       " | groups=%" PRIu64 "c accounts=%" PRIu64
-		       " parked=%zu;0 intents=%" PRIu64,
+		       " parked=%zu;0 skipped=%zu;0 intents=%" PRIu64,
 		       s->end.lsn.v, s->account_count, s->parked_count,
-		       s->intent_count);
+		       s->skipped_count, s->intent_count);
 	if (s->space.left != UINT64_MAX)
 		mbj_buf_format(out, " space=%" PRIu64 "B;;%" PRIu64 ":",
 			       s->space.left, s->space.min);

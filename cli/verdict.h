@@ -55,6 +55,10 @@ enum verdict_level {
 	  "Their groups wait, all others go on. See why; then retry, or take " \
 	  "the account again from the source.",                                \
 	  "mbj quarantine STORE list")                                         \
+	X(SKIPPED,                                                             \
+	  "Groups of them were given up, and each lacks what these were to "   \
+	  "bring, until it is taken again from the source.",                   \
+	  "mbj quarantine STORE resync ACCOUNT --exec COMMAND")                \
 	X(SPACE,                                                               \
 	  "Make room on the store's file system. Deleting and expunging goes " \
 	  "on meanwhile; all goes on by itself when there is room.",           \

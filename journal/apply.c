@@ -57,12 +57,24 @@ static enum mbj_rc link_judge_absent(struct group_run *run,
 				     struct mbj_error *err)
 {
 	char text[MBJ_ID_TEXT_SIZE];
+	struct mbj_skipped skipped;
+	bool is_skipped = false;
 	enum mbj_rc rc;
 
 	rc = mbj_txn_account_is_dead(run->txn, recorded->id, ret_is_settled,
 				     err);
-	if (rc < 0 || *ret_is_settled || recorded->previous.v == 0)
+	if (rc < 0 || *ret_is_settled)
 		return rc;
+	/* Where groups of it were given up, these have the account's LSN. */
+	rc = mbj_txn_skipped_seek(run->txn, recorded->id, &skipped, &is_skipped,
+				  err);
+	if (rc < 0)
+		return rc;
+	*ret_is_settled =
+		is_skipped && skipped.last.v >= run->group->header.lsn.v;
+	if (recorded->previous.v == 0 ||
+	    (is_skipped && skipped.last.v >= recorded->previous.v))
+		return MBJ_OK;
 	mbj_id_print(recorded->id, text);
 	mbj_error_set(&run->report.why, MBJ_ENOTFOUND,
 		      "account %s is not known here, its last group is %llu",
@@ -244,6 +256,31 @@ static enum mbj_rc account_digest(struct group_run *run, struct mbj_id id,
 	return MBJ_OK;
 }
 
+/*
+ * Is it what the record says?  One that lacks what was given up differs by that
+ * much, and by nothing else; and lacks it no more once it is what it is to be.
+ */
+static enum mbj_rc digest_compare(struct group_run *run,
+				  const struct mbj_group_account *recorded,
+				  struct mbj_digest digest, bool *ret_is_equal,
+				  struct mbj_error *err)
+{
+	struct mbj_skipped skipped;
+	bool is_skipped = false;
+	enum mbj_rc rc;
+
+	*ret_is_equal = mbj_digest_equal(&digest, &recorded->digest);
+	rc = mbj_txn_skipped_seek(run->txn, recorded->id, &skipped, &is_skipped,
+				  err);
+	if (rc < 0 || !is_skipped)
+		return rc;
+	if (*ret_is_equal)
+		return mbj_txn_skipped_clear(run->txn, recorded->id, err);
+	mbj_digest_join(&digest, &skipped.lack);
+	*ret_is_equal = mbj_digest_equal(&digest, &recorded->digest);
+	return MBJ_OK;
+}
+
 /* Note the group in one account and compare what it has become. */
 static enum mbj_rc account_close(struct group_run *run,
 				 const struct mbj_group_account *recorded,
@@ -251,13 +288,15 @@ static enum mbj_rc account_close(struct group_run *run,
 {
 	struct mbj_digest digest;
 	char text[MBJ_ID_TEXT_SIZE];
+	bool is_equal = false;
 	enum mbj_rc rc;
 
 	rc = account_digest(run, recorded->id, &digest, err);
 	if (rc < 0 || run_is_decided(run))
 		return rc;
-	if (mbj_digest_equal(&digest, &recorded->digest))
-		return MBJ_OK;
+	rc = digest_compare(run, recorded, digest, &is_equal, err);
+	if (rc < 0 || is_equal)
+		return rc;
 	mbj_id_print(recorded->id, text);
 	mbj_error_set(&run->report.why, MBJ_ECONFLICT,
 		      "account %s has another content than the record says",

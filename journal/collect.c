@@ -44,6 +44,7 @@ struct collecting {
 	unsigned looked;     /* at so many in it */
 	struct candidate slice[SLICE_MAX];
 	size_t count;
+	struct skip_contents given_up; /* stay */
 };
 
 enum mbj_rc store_parked_refuse(const struct mbj_store *store,
@@ -224,7 +225,7 @@ static enum mbj_rc file_look(struct collecting *c, const struct mbj_hash *blob,
 		mbj_txn_abort(&c->txn);
 		c->looked = 0;
 	}
-	if (count > 0) {
+	if (count > 0 || skip_contents_have(&c->given_up, blob)) {
 		c->result->kept++;
 		return MBJ_OK;
 	}
@@ -343,7 +344,10 @@ static enum mbj_rc collect_run(struct collecting *c, struct mbj_error *err)
 			    : mbj_store_blobs_read(store->sys, store->dir,
 						   &c->blobs, err);
 	if (rc == MBJ_OK)
+		rc = skip_contents_load(store, &c->given_up, err);
+	if (rc == MBJ_OK)
 		rc = files_collect(c, err);
+	skip_contents_done(&c->given_up);
 	if (rc == MBJ_OK && !c->is_dry_run)
 		rc = records_collect(c, err);
 	if (!is_own)

@@ -41,11 +41,21 @@ static void bytes_settle(const struct mbj_buf *bytes, struct mbj_bytes *b,
 	*at += b->n;
 }
 
+/* The account's name, kept; none where the store lacks it. */
+static struct mbj_bytes name_keep(struct mbj_txn *txn, struct mbj_buf *bytes,
+				  struct mbj_id id)
+{
+	struct mbj_account account;
+
+	if (mbj_txn_account_get(txn, id, &account, NULL) == MBJ_OK)
+		return bytes_keep(bytes, account.name);
+	return mbj_bytes_make(NULL, 0);
+}
+
 static enum mbj_rc parked_add(struct mbj_txn *txn, struct mbj_client_status *s,
 			      const struct mbj_parked *parked, size_t *capacity,
 			      struct mbj_error *err)
 {
-	struct mbj_account account;
 	struct mbj_client_parked *p;
 	void *array = s->parked;
 	enum mbj_rc rc;
@@ -58,9 +68,7 @@ static enum mbj_rc parked_add(struct mbj_txn *txn, struct mbj_client_status *s,
 	p = &s->parked[s->parked_count++];
 	p->parked = *parked;
 	p->parked.reason = bytes_keep(&s->bytes, parked->reason);
-	p->name = mbj_bytes_make(NULL, 0);
-	if (mbj_txn_account_get(txn, parked->account, &account, NULL) == MBJ_OK)
-		p->name = bytes_keep(&s->bytes, account.name);
+	p->name = name_keep(txn, &s->bytes, parked->account);
 	return MBJ_OK;
 }
 
@@ -70,7 +78,6 @@ static enum mbj_rc parked_list(struct mbj_txn *txn, struct mbj_client_status *s,
 	struct mbj_parked parked;
 	struct mbj_scan scan = {0};
 	size_t capacity = 0;
-	size_t at = 0;
 	enum mbj_rc rc;
 
 	rc = mbj_scan_parked(txn, &scan, err);
@@ -80,13 +87,58 @@ static enum mbj_rc parked_list(struct mbj_txn *txn, struct mbj_client_status *s,
 			rc = parked_add(txn, s, &parked, &capacity, err);
 	}
 	mbj_scan_done(&scan);
-	if (rc != MBJ_ENOTFOUND)
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+static enum mbj_rc skipped_add(struct mbj_txn *txn, struct mbj_client_status *s,
+			       const struct mbj_skipped *skipped,
+			       size_t *capacity, struct mbj_error *err)
+{
+	void *array = s->skipped;
+	enum mbj_rc rc;
+
+	rc = mbj_array_reserve(&array, capacity, s->skipped_count + 1,
+			       sizeof(*s->skipped), PARKED_MAX, err);
+	if (rc < 0)
 		return rc;
-	rc = mbj_buf_ok(&s->bytes, err);
+	s->skipped = array;
+	s->skipped[s->skipped_count++] = (struct mbj_client_skipped){
+		*skipped, name_keep(txn, &s->bytes, skipped->account)};
+	return MBJ_OK;
+}
+
+static enum mbj_rc skipped_list(struct mbj_txn *txn,
+				struct mbj_client_status *s,
+				struct mbj_error *err)
+{
+	struct mbj_skipped skipped;
+	struct mbj_scan scan = {0};
+	size_t capacity = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_scan_parked(txn, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_skipped(&scan, &skipped, err);
+		if (rc == MBJ_OK)
+			rc = skipped_add(txn, s, &skipped, &capacity, err);
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+/* What both lists borrow is where it is from now on. */
+static enum mbj_rc lists_settle(struct mbj_client_status *s,
+				struct mbj_error *err)
+{
+	enum mbj_rc rc = mbj_buf_ok(&s->bytes, err);
+	size_t at = 0;
+
 	for (size_t i = 0; rc == MBJ_OK && i < s->parked_count; i++) {
 		bytes_settle(&s->bytes, &s->parked[i].parked.reason, &at);
 		bytes_settle(&s->bytes, &s->parked[i].name, &at);
 	}
+	for (size_t i = 0; rc == MBJ_OK && i < s->skipped_count; i++)
+		bytes_settle(&s->bytes, &s->skipped[i].name, &at);
 	return rc;
 }
 
@@ -138,6 +190,10 @@ enum mbj_rc dispatch_status(struct mbj_store *store,
 		rc = intents_count(txn, &s, err);
 	if (rc == MBJ_OK)
 		rc = parked_list(txn, &s, err);
+	if (rc == MBJ_OK)
+		rc = skipped_list(txn, &s, err);
+	if (rc == MBJ_OK)
+		rc = lists_settle(&s, err);
 	mbj_txn_abort(&txn);
 	if (rc < 0)
 		mbj_client_status_done(&s);

@@ -109,10 +109,12 @@ static int store_kind(const char *name)
 		STORE_PART_NAME,     STORE_RESERVE_NAME,
 		STORE_REPLICAS_NAME, STORE_IMAGE_NAME,
 		STORE_AUDIT_NAME,    STORE_AUDIT_DAMAGED_NAME,
+		STORE_SKIPS_NAME,    STORE_SKIPS_DAMAGED_NAME,
 		MBJ_SERVICE_SOCKET};
 	static const char *const coming[] = {SUPERBLOCK_NAME ".new",
 					     STORE_BACKUP_NAME ".new",
 					     STORE_AUDIT_NAME ".new",
+					     STORE_SKIPS_NAME ".new",
 					     MBJ_SERVICE_SOCKET ".new"};
 
 	if (is_one_of(name, known, sizeof(known) / sizeof(known[0])))
@@ -210,6 +212,7 @@ static enum mbj_rc orphan_add(struct repairing *r, const struct mbj_hash *blob,
 
 static enum mbj_rc orphans_look(struct repairing *r, struct mbj_error *err)
 {
+	struct skip_contents given_up = {NULL, 0, 0};
 	struct mbj_blobs_scan *scan = NULL;
 	struct mbj_blobs *blobs = NULL;
 	struct mbj_txn *txn = NULL;
@@ -221,6 +224,8 @@ static enum mbj_rc orphans_look(struct repairing *r, struct mbj_error *err)
 	/* Read only: whoever owns contents sweeps what is on its way in. */
 	rc = mbj_store_blobs_read(r->store->sys, r->store->dir, &blobs, err);
 	if (rc == MBJ_OK)
+		rc = skip_contents_load(r->store, &given_up, err);
+	if (rc == MBJ_OK)
 		rc = mbj_store_read(r->store, &txn, err);
 	if (rc == MBJ_OK)
 		rc = mbj_blobs_scan_begin(blobs, &scan, err);
@@ -229,12 +234,14 @@ static enum mbj_rc orphans_look(struct repairing *r, struct mbj_error *err)
 		if (rc < 0 || !is_there)
 			break;
 		rc = mbj_txn_blob_count(txn, &blob, &count, &size, err);
-		if (rc == MBJ_OK && count == 0)
+		if (rc == MBJ_OK && count == 0 &&
+		    !skip_contents_have(&given_up, &blob))
 			rc = orphan_add(r, &blob, err);
 	}
 	mbj_blobs_scan_end(&scan);
 	mbj_txn_abort(&txn);
 	mbj_blobs_close(&blobs);
+	skip_contents_done(&given_up);
 	return rc;
 }
 

@@ -38,6 +38,8 @@
 #define STORE_RESERVE_NAME	 "reserve"
 #define STORE_AUDIT_NAME	 "audit"
 #define STORE_AUDIT_DAMAGED_NAME "audit.damaged"
+#define STORE_SKIPS_NAME	 "skips"
+#define STORE_SKIPS_DAMAGED_NAME "skips.damaged"
 
 enum {
 	/* Records of one batch: room for one group of the largest size more. */
@@ -223,6 +225,27 @@ enum mbj_rc store_backup_refuse(struct mbj_store *store, const char *what,
 enum mbj_rc store_parked_refuse(const struct mbj_store *store,
 				struct mbj_txn *txn, const char *what,
 				struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ------------------------------------------------------ skip_contents.c */
+
+/* Contents that no message has and that stay, sorted. */
+struct skip_contents {
+	struct mbj_hash *list;
+	size_t count;
+	size_t capacity;
+};
+
+/*
+ * Those of groups that were given up and that the journal still has.
+ * Returns: MBJ_ELIMIT, MBJ_ECORRUPT (who was given up cannot be read, nor a
+ * group): nothing may be removed then.
+ */
+enum mbj_rc skip_contents_load(const struct mbj_store *store,
+			       struct skip_contents *ret_contents,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+bool skip_contents_have(const struct skip_contents *contents,
+			const struct mbj_hash *blob);
+void skip_contents_done(struct skip_contents *contents);
 
 /* --------------------------------------------------------------- trim.c */
 

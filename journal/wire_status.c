@@ -9,6 +9,7 @@
 
 enum {
 	PARKED_SIZE_MIN = MBJ_ID_SIZE + 8 + 8 + 8 + 4 + 4,
+	SKIPPED_SIZE_MIN = MBJ_ID_SIZE + 8 + 8 + 8 + 4,
 	PEER_SIZE = 8 + 4 + 4 + 8 + 8,
 };
 
@@ -21,6 +22,16 @@ static void parked_encode(struct mbj_buf *buf,
 	mbj_buf_put_u64(buf, p->parked.count);
 	wire_text_encode(buf, p->parked.reason, MBJ_ERROR_MESSAGE_MAX);
 	wire_text_encode(buf, p->name, MBJ_ACCOUNT_NAME_MAX);
+}
+
+static void skipped_encode(struct mbj_buf *buf,
+			   const struct mbj_client_skipped *s)
+{
+	mbj_buf_put_id(buf, s->skipped.account);
+	mbj_buf_put_u64(buf, s->skipped.first.v);
+	mbj_buf_put_u64(buf, s->skipped.last.v);
+	mbj_buf_put_u64(buf, s->skipped.count);
+	wire_text_encode(buf, s->name, MBJ_ACCOUNT_NAME_MAX);
 }
 
 static void upstream_encode(struct mbj_buf *buf,
@@ -64,6 +75,9 @@ void wire_status_encode(struct mbj_buf *buf,
 	mbj_buf_put_u32(buf, (uint32_t)status->parked_count);
 	for (size_t i = 0; i < status->parked_count; i++)
 		parked_encode(buf, &status->parked[i]);
+	mbj_buf_put_u32(buf, (uint32_t)status->skipped_count);
+	for (size_t i = 0; i < status->skipped_count; i++)
+		skipped_encode(buf, &status->skipped[i]);
 	mbj_buf_put_u32(buf, (uint32_t)status->peer_count);
 	for (size_t i = 0; i < status->peer_count; i++) {
 		mbj_buf_put_u64(buf, status->peers[i].process);
@@ -170,6 +184,34 @@ static enum mbj_rc parked_decode(struct mbj_reader *reader,
 	return mbj_reader_ok(reader) ? MBJ_OK : wire_bad(err, "parked account");
 }
 
+static enum mbj_rc skipped_decode(struct mbj_reader *reader,
+				  struct mbj_client_status *s,
+				  struct mbj_error *err)
+{
+	uint32_t count = mbj_read_u32(reader);
+
+	if (count > mbj_reader_left(reader) / SKIPPED_SIZE_MIN)
+		return wire_bad(err, "number of accounts that lack groups");
+	if (count == 0)
+		return MBJ_OK;
+	s->skipped = mbj_calloc(count, sizeof(*s->skipped));
+	if (s->skipped == NULL)
+		return mbj_error_nomem(err);
+	s->skipped_count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		struct mbj_client_skipped *k = &s->skipped[i];
+
+		k->skipped.account = mbj_read_id(reader);
+		k->skipped.first.v = mbj_read_u64(reader);
+		k->skipped.last.v = mbj_read_u64(reader);
+		k->skipped.count = mbj_read_u64(reader);
+		k->name = mbj_read_block(reader, MBJ_ACCOUNT_NAME_MAX);
+	}
+	return mbj_reader_ok(reader)
+		       ? MBJ_OK
+		       : wire_bad(err, "account that lacks groups");
+}
+
 static enum mbj_rc peers_decode(struct mbj_reader *reader,
 				struct mbj_client_status *s,
 				struct mbj_error *err)
@@ -206,6 +248,8 @@ enum mbj_rc wire_status_decode(struct mbj_reader *reader,
 	if (rc == MBJ_OK)
 		rc = parked_decode(reader, ret_status, err);
 	if (rc == MBJ_OK)
+		rc = skipped_decode(reader, ret_status, err);
+	if (rc == MBJ_OK)
 		rc = peers_decode(reader, ret_status, err);
 	if (rc == MBJ_OK)
 		rc = upstream_decode(reader, &ret_status->upstream, err);
@@ -217,6 +261,7 @@ void mbj_client_status_done(struct mbj_client_status *status)
 	if (status == NULL)
 		return;
 	mbj_free(status->parked);
+	mbj_free(status->skipped);
 	mbj_free(status->peers);
 	mbj_buf_done(&status->bytes);
 	*status = (struct mbj_client_status){0};

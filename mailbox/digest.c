@@ -76,6 +76,18 @@ enum mbj_rc mbj_digest_sub(struct mbj_digest *digest, struct mbj_sha256 *sha,
 	return digest_change(digest, sha, key, kind, &element, 1, false, err);
 }
 
+void mbj_digest_join(struct mbj_digest *digest, const struct mbj_digest *more)
+{
+	for (int i = 0; i < DIGEST_LANES; i++)
+		digest->lane[i] += more->lane[i];
+}
+
+void mbj_digest_part(struct mbj_digest *digest, const struct mbj_digest *less)
+{
+	for (int i = 0; i < DIGEST_LANES; i++)
+		digest->lane[i] -= less->lane[i];
+}
+
 bool mbj_digest_equal(const struct mbj_digest *a, const struct mbj_digest *b)
 {
 	MBJ_ASSERT(a != NULL && b != NULL);

@@ -203,31 +203,78 @@ bool record_tombstone_decode(struct mbj_id id, struct mbj_bytes value,
 	return true;
 }
 
-void record_parked_encode(struct mbj_buf *ret, const struct mbj_parked *p)
+static void skipped_encode(struct mbj_buf *ret, const struct mbj_skipped *s)
 {
-	record_begin(ret);
+	uint8_t lack[MBJ_DIGEST_SIZE];
+
+	mbj_buf_put_u64(ret, s->first.v);
+	mbj_buf_put_u64(ret, s->last.v);
+	mbj_buf_put_u64(ret, s->count);
+	mbj_digest_encode(&s->lack, lack);
+	mbj_buf_put(ret, lack, sizeof(lack));
+}
+
+static void skipped_decode(struct mbj_reader *r, struct mbj_skipped *ret)
+{
+	struct mbj_bytes lack;
+
+	ret->first.v = mbj_read_u64(r);
+	ret->last.v = mbj_read_u64(r);
+	ret->count = mbj_read_u64(r);
+	lack = mbj_read_bytes(r, MBJ_DIGEST_SIZE);
+	if (mbj_reader_ok(r))
+		mbj_digest_decode(lack.p, &ret->lack);
+}
+
+/* One of the second version says that groups were given up, too. */
+void record_aside_encode(struct mbj_buf *ret, const struct record_aside *a)
+{
+	const struct mbj_parked *p = &a->parked;
+
+	MBJ_ASSERT(a->is_parked || a->is_skipped);
+	mbj_buf_clear(ret);
+	mbj_buf_put_u8(ret,
+		       a->is_skipped ? RECORD_ASIDE_SKIPPED : RECORD_VERSION);
+	if (a->is_skipped) {
+		skipped_encode(ret, &a->skipped);
+		mbj_buf_put_u8(ret, a->is_parked);
+	}
+	if (!a->is_parked)
+		return;
 	mbj_buf_put_u64(ret, p->first.v);
 	mbj_buf_put_u64(ret, p->last.v);
 	mbj_buf_put_u64(ret, p->count);
 	mbj_buf_put_block(ret, p->reason);
 }
 
-bool record_parked_decode(struct mbj_id account, struct mbj_bytes value,
-			  struct mbj_parked *ret)
+bool record_aside_decode(struct mbj_id account, struct mbj_bytes value,
+			 struct record_aside *ret)
 {
-	struct mbj_parked p = {.account = account};
+	struct record_aside a = {.is_parked = true};
 	struct mbj_reader r;
+	uint8_t is_parked = 1;
 	uint8_t version;
 
 	mbj_reader_init(&r, value);
 	version = mbj_read_u8(&r);
-	p.first.v = mbj_read_u64(&r);
-	p.last.v = mbj_read_u64(&r);
-	p.count = mbj_read_u64(&r);
-	p.reason = mbj_read_block(&r, MBJ_ERROR_MESSAGE_MAX);
-	if (version != RECORD_VERSION || !mbj_reader_is_spent(&r))
+	a.is_skipped = version == RECORD_ASIDE_SKIPPED;
+	if (a.is_skipped) {
+		skipped_decode(&r, &a.skipped);
+		is_parked = mbj_read_u8(&r);
+		a.is_parked = is_parked == 1;
+	}
+	if (a.is_parked) {
+		a.parked.first.v = mbj_read_u64(&r);
+		a.parked.last.v = mbj_read_u64(&r);
+		a.parked.count = mbj_read_u64(&r);
+		a.parked.reason = mbj_read_block(&r, MBJ_ERROR_MESSAGE_MAX);
+	}
+	if ((version != RECORD_VERSION && !a.is_skipped) || is_parked > 1 ||
+	    !mbj_reader_is_spent(&r))
 		return false;
-	*ret = p;
+	a.parked.account = account;
+	a.skipped.account = account;
+	*ret = a;
 	return true;
 }
 

@@ -15,7 +15,10 @@
 
 #include "db_engine.h"
 
-enum { RECORD_VERSION = 1 };
+enum {
+	RECORD_VERSION = 1,
+	RECORD_ASIDE_SKIPPED = 2, /* of one that says so, in that table alone */
+};
 
 /* Keys: ret is emptied first. */
 void key_account(struct mbj_buf *ret, struct mbj_id account);
@@ -35,7 +38,6 @@ void record_account_element(struct mbj_buf *ret, const struct mbj_account *a);
 void record_mailbox_encode(struct mbj_buf *ret, const struct mbj_mailbox *m);
 void record_tombstone_encode(struct mbj_buf *ret,
 			     const struct mbj_tombstone *t);
-void record_parked_encode(struct mbj_buf *ret, const struct mbj_parked *p);
 void record_watermark_encode(struct mbj_buf *ret,
 			     const struct mbj_watermark *w);
 
@@ -46,11 +48,24 @@ bool record_mailbox_decode(struct mbj_id id, struct mbj_bytes value,
 			   struct mbj_mailbox *ret);
 bool record_tombstone_decode(struct mbj_id id, struct mbj_bytes value,
 			     struct mbj_tombstone *ret);
-bool record_parked_decode(struct mbj_id account, struct mbj_bytes value,
-			  struct mbj_parked *ret);
 bool record_watermark_decode(struct mbj_bytes value, struct mbj_watermark *ret);
 bool record_u32_decode(struct mbj_bytes value, uint32_t *ret);
 bool record_id_decode(struct mbj_bytes value, struct mbj_id *ret);
+
+/*
+ * What a replica says of an account: groups that wait, groups that were given
+ * up, or both.
+ */
+struct record_aside {
+	bool is_parked;
+	bool is_skipped;
+	struct mbj_parked parked;
+	struct mbj_skipped skipped;
+};
+
+void record_aside_encode(struct mbj_buf *ret, const struct record_aside *a);
+bool record_aside_decode(struct mbj_id account, struct mbj_bytes value,
+			 struct record_aside *ret);
 
 /* state_intent.c */
 bool record_intent_decode(struct mbj_id account, struct mbj_id id,

@@ -107,12 +107,15 @@ bool mbj_snapshot_part_parse(const char *name, struct mbj_lsn *ret_lsn)
 }
 
 void snapshot_head_encode(const struct mbj_snapshot_info *info,
-			  uint8_t bytes[SNAPSHOT_HEAD_SIZE])
+			  bool has_skipped, uint8_t bytes[SNAPSHOT_HEAD_SIZE])
 {
 	memset(bytes, 0, SNAPSHOT_HEAD_SIZE);
 	memcpy(bytes, head_magic, sizeof(head_magic));
 	mbj_store_u32(bytes + HEAD_VERSION, SNAPSHOT_VERSION);
 	mbj_store_u32(bytes + HEAD_SIZE, SNAPSHOT_HEAD_SIZE);
+	/* Older versions, which would call the record damaged, refuse it. */
+	if (has_skipped)
+		mbj_store_u32(bytes + HEAD_INCOMPATIBLE, SNAPSHOT_HAS_SKIPPED);
 	mbj_store_u32(bytes + HEAD_FORMAT, MBJ_FORMAT_STATE);
 	memcpy(bytes + HEAD_LINEAGE, info->lineage.b, MBJ_ID_SIZE);
 	mbj_store_u64(bytes + HEAD_LSN, info->watermark.lsn.v);
@@ -128,6 +131,8 @@ enum mbj_rc snapshot_head_decode(const uint8_t bytes[SNAPSHOT_HEAD_SIZE],
 {
 	uint32_t version = mbj_load_u32(bytes + HEAD_VERSION);
 	uint32_t format = mbj_load_u32(bytes + HEAD_FORMAT);
+	uint32_t unknown = mbj_load_u32(bytes + HEAD_INCOMPATIBLE) &
+			   ~(uint32_t)SNAPSHOT_HAS_SKIPPED;
 
 	if (memcmp(bytes, head_magic, sizeof(head_magic)) != 0 ||
 	    mbj_load_u32(bytes + HEAD_CRC) != crc_of(bytes, HEAD_CRC))
@@ -140,12 +145,12 @@ enum mbj_rc snapshot_head_decode(const uint8_t bytes[SNAPSHOT_HEAD_SIZE],
 				     "%d",
 				     version, format, SNAPSHOT_VERSION,
 				     MBJ_FORMAT_STATE);
-	if (mbj_load_u32(bytes + HEAD_INCOMPATIBLE) != 0)
+	if (unknown != 0)
 		return mbj_error_set(err, MBJ_EUNSUPPORTED,
 				     "the snapshot uses features 0x%x that "
 				     "this program does not know: use a newer "
 				     "one",
-				     mbj_load_u32(bytes + HEAD_INCOMPATIBLE));
+				     unknown);
 	*ret_info = (struct mbj_snapshot_info){
 		.watermark.lsn.v = mbj_load_u64(bytes + HEAD_LSN),
 		.watermark.epoch.v = mbj_load_u64(bytes + HEAD_EPOCH),
@@ -314,7 +319,7 @@ static bool message_record_is_good(const struct snapshot_record *r)
 bool snapshot_record_is_good(const struct snapshot_record *r)
 {
 	struct mbj_account account;
-	struct mbj_parked parked;
+	struct record_aside aside;
 	struct mbj_intent intent;
 	struct blob_count blob;
 	uint32_t uidvalidity;
@@ -325,7 +330,7 @@ bool snapshot_record_is_good(const struct snapshot_record *r)
 		       record_account_decode(MBJ_ID_ROOT, r->value, &account);
 	case TABLE_PARKED:
 		return r->key.n == 0 &&
-		       record_parked_decode(MBJ_ID_ROOT, r->value, &parked);
+		       record_aside_decode(MBJ_ID_ROOT, r->value, &aside);
 	case TABLE_MAILBOXES:
 	case TABLE_TOMBSTONES:
 	case TABLE_CONTENTS:

@@ -104,6 +104,8 @@ static enum mbj_rc record_load(struct loading *l,
 	mbj_buf_put_bytes(&txn->key, record->key);
 	mbj_buf_clear(&txn->value);
 	mbj_buf_put_bytes(&txn->value, record->value);
+	if (record->table == TABLE_PARKED)
+		atomic_store(&txn->state->has_skipped, true);
 	rc = load_put(l, record->table, err);
 	if (rc == MBJ_OK)
 		rc = derived_put(l, record, err);

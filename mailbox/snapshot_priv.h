@@ -67,6 +67,9 @@ enum {
 	/* And has at most so much: one record of any table behind that. */
 	SNAPSHOT_CHUNK_MAX = 1 << 20,
 	SNAPSHOT_IS_LAST = 1, /* flag of a chunk */
+	/* Incompatible flags of a head: groups of some account were given up.
+	 */
+	SNAPSHOT_HAS_SKIPPED = 1,
 };
 
 struct snapshot_chunk {
@@ -90,7 +93,9 @@ struct snapshot_sum {
 	bool is_account;	    /* else: what is left of a dead one */
 	bool is_dead;		    /* it has the tombstone of one */
 	bool is_parked;		    /* set aside where it was written */
-	uint64_t records;	    /* of any table */
+	bool is_skipped;	    /* groups of it were given up there */
+	struct mbj_skipped skipped;
+	uint64_t records; /* of any table */
 	struct mbj_buf name;
 	struct mbj_buf values;	    /* of the account's element */
 	struct mbj_buf element;	    /* what is summed up now */
@@ -143,7 +148,7 @@ struct mbj_snapshot {
 /* ------------------------------------------------------ snapshot_bytes.c */
 
 void snapshot_head_encode(const struct mbj_snapshot_info *info,
-			  uint8_t bytes[SNAPSHOT_HEAD_SIZE]);
+			  bool has_skipped, uint8_t bytes[SNAPSHOT_HEAD_SIZE]);
 enum mbj_rc snapshot_head_decode(const uint8_t bytes[SNAPSHOT_HEAD_SIZE],
 				 struct mbj_snapshot_info *ret_info,
 				 struct mbj_error *err) MBJ_MUST_CHECK;
@@ -182,7 +187,6 @@ enum mbj_rc snapshot_sum_add(struct snapshot_sum *sum,
 /* MBJ_ECORRUPT where sums and counts are not those that the account has. */
 enum mbj_rc snapshot_sum_judge(const struct snapshot_sum *sum,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
-void snapshot_digest_add(struct mbj_digest *sum, const struct mbj_digest *more);
 
 /* ------------------------------------------------------- snapshot_read.c */
 

@@ -373,7 +373,7 @@ static enum mbj_rc account_finish(struct mbj_snapshot *snapshot,
 	found->accounts += sum->is_account;
 	found->mailboxes += sum->mailboxes;
 	found->messages += sum->message_count;
-	snapshot_digest_add(&found->digest, &sum->digest);
+	mbj_digest_join(&found->digest, &sum->digest);
 	return MBJ_OK;
 }
 
@@ -559,11 +559,19 @@ enum mbj_rc mbj_snapshot_accounts_next(struct mbj_snapshot *snapshot,
 		.is_there = sum->is_account,
 		.is_dead = sum->is_dead,
 		.is_parked = sum->is_parked,
+		.is_skipped = sum->is_skipped,
 		.records = sum->records,
 	};
 	if (sum->is_account) {
 		ret_account->lsn = sum->account.lsn;
 		ret_account->digest = sum->account.digest;
+	}
+	ret_account->recorded = ret_account->digest;
+	ret_account->recorded_lsn = ret_account->lsn;
+	if (sum->is_skipped) {
+		mbj_digest_join(&ret_account->recorded, &sum->skipped.lack);
+		if (!sum->is_account)
+			ret_account->recorded_lsn = sum->skipped.last;
 	}
 	return MBJ_OK;
 }

@@ -20,12 +20,6 @@ enum {
 	ORPHANS_MAX = 1 << 24,
 };
 
-void snapshot_digest_add(struct mbj_digest *sum, const struct mbj_digest *more)
-{
-	for (size_t i = 0; i < sizeof(sum->lane) / sizeof(*sum->lane); i++)
-		sum->lane[i] += more->lane[i];
-}
-
 void snapshot_sum_init(struct snapshot_sum *sum)
 {
 	*sum = (struct snapshot_sum){.is_account = false};
@@ -165,6 +159,20 @@ static enum mbj_rc message_add(struct snapshot_sum *sum,
 	return element_add(sum, &sum->messages, with, record, err);
 }
 
+/* What was judged when it was read. */
+static void aside_add(struct snapshot_sum *sum,
+		      const struct snapshot_record *record)
+{
+	struct record_aside aside;
+	bool is_good;
+
+	is_good = record_aside_decode(sum->account.id, record->value, &aside);
+	MBJ_ASSERT(is_good);
+	sum->is_parked = aside.is_parked;
+	sum->is_skipped = aside.is_skipped;
+	sum->skipped = aside.skipped;
+}
+
 enum mbj_rc snapshot_sum_add(struct snapshot_sum *sum,
 			     const struct snapshot_summing *with,
 			     const struct snapshot_record *record,
@@ -179,7 +187,7 @@ enum mbj_rc snapshot_sum_add(struct snapshot_sum *sum,
 		return account_add(sum, with, record, err);
 	case TABLE_CONTENTS:
 		if (record_content_decode(record->value, &content))
-			snapshot_digest_add(&sum->contents, &content.digest);
+			mbj_digest_join(&sum->contents, &content.digest);
 		break;
 	case TABLE_MAILBOXES:
 		sum->mailboxes++;
@@ -201,7 +209,7 @@ enum mbj_rc snapshot_sum_add(struct snapshot_sum *sum,
 			sum->is_dead = true;
 		return MBJ_OK;
 	case TABLE_PARKED:
-		sum->is_parked = true;
+		aside_add(sum, record);
 		return MBJ_OK;
 	case TABLE_META:
 	case TABLE_ACCOUNT_NAMES:

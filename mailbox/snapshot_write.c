@@ -118,7 +118,7 @@ static enum mbj_rc record_write(struct writing *w, enum db_table table,
 	    record_account_decode(w->chunk.account, value, &account)) {
 		w->info.accounts++;
 		w->info.messages += account.message_count;
-		snapshot_digest_add(&w->info.digest, &account.digest);
+		mbj_digest_join(&w->info.digest, &account.digest);
 	}
 	snapshot_record_encode(&w->payload, &record);
 	if (w->payload.n < SNAPSHOT_CHUNK_FULL)
@@ -250,10 +250,13 @@ static enum mbj_rc body_write(struct writing *w, struct mbj_error *err)
 	uint8_t head[SNAPSHOT_HEAD_SIZE];
 	uint8_t end[SNAPSHOT_END_SIZE];
 	struct mbj_hash hash;
+	uint64_t skipped = 0;
 	enum mbj_rc rc;
 
-	snapshot_head_encode(&w->info, head);
-	rc = mbj_sha256_begin(w->sha, err);
+	rc = mbj_txn_skipped_count(w->txn, &skipped, err);
+	snapshot_head_encode(&w->info, skipped > 0, head);
+	if (rc == MBJ_OK)
+		rc = mbj_sha256_begin(w->sha, err);
 	if (rc == MBJ_OK)
 		rc = bytes_write(w, mbj_bytes_make(head, sizeof(head)), err);
 	if (rc == MBJ_OK)

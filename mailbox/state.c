@@ -239,6 +239,8 @@ enum mbj_rc mbj_state_open(const struct mbj_sys *sys, const char *home,
 		rc = db_open(home, &db_options, &state->db, err);
 	if (rc == MBJ_OK)
 		rc = state_prepare(state, lineage, db_options.is_new, err);
+	if (rc == MBJ_OK)
+		rc = state_skipped_look(state, err);
 	if (rc < 0) {
 		db_close(&state->db);
 		mbj_state_close(&state);

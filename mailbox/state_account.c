@@ -335,10 +335,19 @@ static enum mbj_rc account_remove(struct mbj_txn *txn,
 	return rc == MBJ_OK ? txn_del(txn, TABLE_ACCOUNTS, err) : rc;
 }
 
+enum mbj_rc mbj_txn_account_bury(struct mbj_txn *txn, struct mbj_id id,
+				 struct mbj_lsn lsn, struct mbj_error *err)
+{
+	const struct mbj_tombstone dead = {.id = DEAD_ACCOUNT, .lsn = lsn};
+
+	key_pair(&txn->key, id, dead.id.b, sizeof(dead.id.b));
+	record_tombstone_encode(&txn->value, &dead);
+	return txn_put(txn, TABLE_TOMBSTONES, err);
+}
+
 enum mbj_rc mbj_txn_account_delete(struct mbj_txn *txn, struct mbj_id id,
 				   struct mbj_lsn lsn, struct mbj_error *err)
 {
-	const struct mbj_tombstone dead = {.id = DEAD_ACCOUNT, .lsn = lsn};
 	struct mbj_account account;
 	enum mbj_rc rc;
 
@@ -351,11 +360,7 @@ enum mbj_rc mbj_txn_account_delete(struct mbj_txn *txn, struct mbj_id id,
 		rc = tables_clear(txn, id, err);
 	if (rc == MBJ_OK)
 		rc = account_remove(txn, &account, err);
-	if (rc < 0)
-		return rc;
-	key_pair(&txn->key, id, dead.id.b, sizeof(dead.id.b));
-	record_tombstone_encode(&txn->value, &dead);
-	return txn_put(txn, TABLE_TOMBSTONES, err);
+	return rc == MBJ_OK ? mbj_txn_account_bury(txn, id, lsn, err) : rc;
 }
 
 enum mbj_rc mbj_txn_account_wipe(struct mbj_txn *txn, struct mbj_id id,

@@ -1,6 +1,5 @@
 /*
- * What the state holds by name or aside: UIDVALIDITY floors, subscriptions,
- * tombstones, parked accounts.
+ * What the state holds by name: UIDVALIDITY floors, subscriptions; tombstones.
  */
 #include <string.h>
 
@@ -182,39 +181,4 @@ enum mbj_rc mbj_txn_unsubscribe(struct mbj_txn *txn, struct mbj_id account,
 	if (rc < 0)
 		return rc;
 	return account_put(txn, &a, err);
-}
-
-enum mbj_rc mbj_txn_parked_get(struct mbj_txn *txn, struct mbj_id account,
-			       struct mbj_parked *ret_parked,
-			       struct mbj_error *err)
-{
-	struct mbj_bytes value;
-	enum mbj_rc rc;
-
-	key_account(&txn->key, account);
-	rc = txn_get(txn, TABLE_PARKED, &value, err);
-	if (rc == MBJ_ENOTFOUND)
-		return mbj_error_set(err, rc, "the account is not parked");
-	if (rc < 0)
-		return rc;
-	if (!record_parked_decode(account, value, ret_parked))
-		return record_damaged(TABLE_PARKED, mbj_buf_view(&txn->key),
-				      err);
-	return MBJ_OK;
-}
-
-enum mbj_rc mbj_txn_parked_set(struct mbj_txn *txn,
-			       const struct mbj_parked *parked,
-			       struct mbj_error *err)
-{
-	key_account(&txn->key, parked->account);
-	record_parked_encode(&txn->value, parked);
-	return txn_put(txn, TABLE_PARKED, err);
-}
-
-enum mbj_rc mbj_txn_parked_clear(struct mbj_txn *txn, struct mbj_id account,
-				 struct mbj_error *err)
-{
-	key_account(&txn->key, account);
-	return txn_del(txn, TABLE_PARKED, err);
 }

@@ -24,11 +24,12 @@ struct mbj_state {
 	struct mbj_txn
 		*writer; /* the writing one's memory, kept when it ends */
 	bool is_sealed_when_closed;
-	bool was_sealed;	/* or new: no kill came before this opening */
-	atomic_bool is_suspect; /* a check of its records failed */
-	bool is_writing;	/* a writing transaction is open */
-	bool has_orphans;	/* there may be something to reap */
-	atomic_size_t readers;	/* reading ones that are open */
+	bool was_sealed;	 /* or new: no kill came before this opening */
+	atomic_bool is_suspect;	 /* a check of its records failed */
+	bool is_writing;	 /* a writing transaction is open */
+	bool has_orphans;	 /* there may be something to reap */
+	atomic_bool has_skipped; /* there may be accounts that lack groups */
+	atomic_size_t readers;	 /* reading ones that are open */
 };
 
 struct mbj_txn {
@@ -90,6 +91,10 @@ enum mbj_rc account_put(struct mbj_txn *txn, const struct mbj_account *account,
 enum mbj_rc account_expect(struct mbj_txn *txn, struct mbj_id id,
 			   struct mbj_account *ret_account,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* Are there accounts of which groups were given up? */
+enum mbj_rc state_skipped_look(struct mbj_state *state,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* Scans: from txn->key on, as far as its first prefix_size bytes go. */
 enum mbj_rc scan_begin(struct mbj_txn *txn, enum db_table table,

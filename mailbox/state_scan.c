@@ -98,13 +98,6 @@ enum mbj_rc mbj_scan_subscriptions(struct mbj_txn *txn, struct mbj_id account,
 	return scan_begin(txn, TABLE_SUBSCRIPTIONS, txn->key.n, ret_scan, err);
 }
 
-enum mbj_rc mbj_scan_parked(struct mbj_txn *txn, struct mbj_scan *ret_scan,
-			    struct mbj_error *err)
-{
-	mbj_buf_clear(&txn->key);
-	return scan_begin(txn, TABLE_PARKED, txn->key.n, ret_scan, err);
-}
-
 static bool id_read(struct mbj_bytes b, struct mbj_id *ret_id)
 {
 	if (b.n != sizeof(ret_id->b))
@@ -188,22 +181,5 @@ enum mbj_rc mbj_scan_next_subscription(struct mbj_scan *scan,
 	ret_path->key =
 		mbj_bytes_make(key.p + MBJ_ID_SIZE, key.n - MBJ_ID_SIZE);
 	ret_path->stored = mbj_bytes_make(value.p + 1, value.n - 1);
-	return MBJ_OK;
-}
-
-enum mbj_rc mbj_scan_next_parked(struct mbj_scan *scan,
-				 struct mbj_parked *ret_parked,
-				 struct mbj_error *err)
-{
-	struct mbj_bytes key;
-	struct mbj_bytes rest;
-	struct mbj_bytes value;
-	struct mbj_id id;
-	enum mbj_rc rc = scan_next(scan, &key, &rest, &value, err);
-
-	if (rc < 0)
-		return rc;
-	if (!id_read(rest, &id) || !record_parked_decode(id, value, ret_parked))
-		return record_damaged(TABLE_PARKED, key, err);
 	return MBJ_OK;
 }

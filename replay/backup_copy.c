@@ -19,6 +19,9 @@
 #include <mbj/collect.h>
 #include <mbj/message.h>
 #include <mbj/replay.h>
+#include <mbj/skips.h>
+
+#include "backup_stale.h"
 
 /*
  * Between two attempts the source was collected, which its owner does alone
@@ -169,8 +172,13 @@ static enum mbj_rc groups_take(struct backup_copy *copy,
 	options.is_duplicating = true;
 	rc = beginning_take(copy, err);
 	if (rc == MBJ_OK)
+		rc = mbj_skips_adopt(copy->store, copy->source, err);
+	if (rc == MBJ_OK)
 		rc = mbj_replay_journal(copy->store, copy->source, &options,
 					ret_replayed, err);
+	/* A restore takes groups up to one only. */
+	if (rc == MBJ_OK && copy->until.v == 0)
+		rc = backup_stale_mend(copy, ret_replayed, err);
 	/* What deleted mailboxes held need not be there, nor at the source. */
 	if (rc == MBJ_OK)
 		rc = mbj_store_reap(copy->store, err);
@@ -235,15 +243,29 @@ static enum mbj_rc mailbox_lost(struct contents *c, struct mbj_txn *txn,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+/* A group that waits, or was given up, may have expunged what it needs. */
+static enum mbj_rc account_is_aside(struct mbj_txn *txn, struct mbj_id account,
+				    bool *ret_is, struct mbj_error *err)
+{
+	struct mbj_skipped skipped;
+	struct mbj_parked parked;
+	enum mbj_rc rc = mbj_txn_parked_get(txn, account, &parked, err);
+
+	*ret_is = rc == MBJ_OK;
+	return rc == MBJ_ENOTFOUND ? mbj_txn_skipped_seek(txn, account,
+							  &skipped, ret_is, err)
+				   : rc;
+}
+
 static enum mbj_rc account_lost(struct contents *c, struct mbj_txn *txn,
 				struct mbj_id account, struct mbj_error *err)
 {
 	struct mbj_scan scan = {0};
 	struct mbj_mailbox mailbox;
-	struct mbj_parked parked;
-	enum mbj_rc rc = mbj_txn_parked_get(txn, account, &parked, err);
+	bool is_aside = false;
+	enum mbj_rc rc = account_is_aside(txn, account, &is_aside, err);
 
-	if (rc != MBJ_ENOTFOUND)
+	if (rc < 0 || is_aside)
 		return rc;
 	rc = mbj_scan_mailboxes(txn, account, &scan, err);
 	while (rc == MBJ_OK) {
@@ -255,7 +277,7 @@ static enum mbj_rc account_lost(struct contents *c, struct mbj_txn *txn,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
-/* MBJ_ECORRUPT: an account that is not set aside needs what is lost. */
+/* MBJ_ECORRUPT: an account that is what it is to be needs what is lost. */
 static enum mbj_rc accounts_lost(struct contents *c, struct mbj_error *err)
 {
 	struct mbj_scan scan = {0};
@@ -294,6 +316,19 @@ static enum mbj_rc contents_lost(const struct contents *c,
 				c->lost, applied.v);
 }
 
+static enum mbj_rc skipped_count(const struct backup_copy *copy,
+				 struct mbj_error *err)
+{
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc = mbj_store_read(copy->store, &txn, err);
+
+	if (rc == MBJ_OK)
+		rc = mbj_txn_skipped_count(txn, &copy->result->accounts_skipped,
+					   err);
+	mbj_txn_abort(&txn);
+	return rc;
+}
+
 enum mbj_rc backup_copy_run(struct backup_copy *copy, struct mbj_error *err)
 {
 	struct contents contents = {.copy = copy};
@@ -310,15 +345,17 @@ enum mbj_rc backup_copy_run(struct backup_copy *copy, struct mbj_error *err)
 			rc = source_is_further(copy, replayed.applied,
 					       &is_again, err);
 	}
+	if (rc == MBJ_OK)
+		rc = skipped_count(copy, err);
 	if (rc < 0)
 		return rc;
 	copy->result->accounts_parked = replayed.accounts_parked;
 	copy->result->end = replayed.applied;
 	copy->result->contents_lost = contents.lost;
-	/* With accounts set aside, whose later groups may expunge them. */
 	if (contents.lost == 0 || copy->is_taken)
 		return MBJ_OK;
-	if (replayed.accounts_parked == 0)
+	if (replayed.accounts_parked == 0 &&
+	    copy->result->accounts_skipped == 0)
 		return contents_lost(&contents, replayed.applied, err);
 	return copy->is_last ? accounts_lost(&contents, err) : MBJ_OK;
 }

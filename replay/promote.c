@@ -1,7 +1,8 @@
 /*
  * Making a primary of a store that was restored.  What its journal has of an
- * account that is set aside is not what the account is, and never will be: so
- * that is written down, before the store is a primary.
+ * account that is set aside, or of which groups were given up, is not what the
+ * account is, and never will be: so that is written down, before the store is a
+ * primary.
  *
  *	an epoch of its own -> for each of these accounts a group that names it,
  *	  changes nothing, and says what it is -> a snapshot of that
@@ -29,16 +30,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include <mbj/audit.h>
 #include <mbj/blob.h>
 #include <mbj/check.h>
 #include <mbj/message.h>
 #include <mbj/trim.h>
 
-#include "given_up.h"
+#include "promote_targets.h"
 
 /* The store's accounts bound it. */
-enum { ACCOUNTS_MAX = 1 << 24, TARGETS_MAX = 1 << 30 };
+enum { ACCOUNTS_MAX = 1 << 24 };
 
 enum { MICROSECONDS = 1000000 };
 
@@ -53,13 +53,6 @@ struct ids {
 	size_t capacity;
 };
 
-/* What is declared of an account: that it is there, each of its mailboxes. */
-struct target {
-	struct mbj_id account;
-	struct mbj_id mailbox; /* ROOT: the account itself */
-	bool is_last;	       /* of the account */
-};
-
 struct promoting {
 	struct mbj_store *store;
 	struct mbj_sha256 *sha;
@@ -68,11 +61,7 @@ struct promoting {
 	struct mbj_txn *txn; /* of the group that is being written */
 	uint32_t index;	     /* of the account in it */
 	struct mbj_audit audit;
-	struct target *targets; /* account by account */
-	size_t target_count;
-	size_t target_capacity;
-	struct mbj_lsn first; /* that waits for anybody */
-	struct given_up given_up;
+	struct targets targets;
 	struct mbj_hash filler;
 };
 
@@ -88,86 +77,6 @@ static enum mbj_rc ids_add(struct ids *ids, struct mbj_id id,
 	if (rc == MBJ_OK)
 		ids->list[ids->count++] = id;
 	return rc;
-}
-
-/* ------------------------------------------------------------ who is aside */
-
-static enum mbj_rc target_add(struct promoting *p, struct mbj_id account,
-			      struct mbj_id mailbox, struct mbj_error *err)
-{
-	void *list = p->targets;
-	enum mbj_rc rc;
-
-	rc = mbj_array_reserve(&list, &p->target_capacity, p->target_count + 1,
-			       sizeof(*p->targets), TARGETS_MAX, err);
-	p->targets = list;
-	if (rc == MBJ_OK)
-		p->targets[p->target_count++] =
-			(struct target){.account = account, .mailbox = mailbox};
-	return rc;
-}
-
-/* The account, and those of its mailboxes that have UIDs. */
-static enum mbj_rc targets_add(struct promoting *p, struct mbj_txn *txn,
-			       struct mbj_id account, struct mbj_error *err)
-{
-	struct mbj_scan scan = {0};
-	struct mbj_mailbox mailbox;
-	enum mbj_rc rc = target_add(p, account, MBJ_ID_ROOT, err);
-
-	if (rc == MBJ_OK)
-		rc = mbj_scan_mailboxes(txn, account, &scan, err);
-	while (rc == MBJ_OK) {
-		rc = mbj_scan_next_mailbox(&scan, &mailbox, err);
-		if (rc == MBJ_OK && mailbox.is_selectable)
-			rc = target_add(p, account, mailbox.id, err);
-	}
-	mbj_scan_done(&scan);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
-}
-
-static enum mbj_rc account_aside(struct promoting *p, struct mbj_txn *txn,
-				 const struct mbj_parked *parked,
-				 struct mbj_error *err)
-{
-	enum mbj_rc rc = targets_add(p, txn, parked->account, err);
-
-	if (rc == MBJ_OK)
-		rc = given_up_watch(&p->given_up, parked->account, err);
-	if (rc < 0)
-		return rc;
-	p->targets[p->target_count - 1].is_last = true;
-	if (p->first.v == 0 || parked->first.v < p->first.v)
-		p->first = parked->first;
-	mbj_audit_note(&p->audit,
-		       &(struct mbj_audit_entry){.kind = MBJ_AUDIT_END,
-						 .account = parked->account,
-						 .first = parked->first,
-						 .count = parked->count,
-						 .reason = parked->reason});
-	return MBJ_OK;
-}
-
-static enum mbj_rc parked_read(struct promoting *p, struct mbj_error *err)
-{
-	struct mbj_scan scan = {0};
-	struct mbj_parked parked;
-	struct mbj_txn *txn = NULL;
-	enum mbj_rc rc;
-
-	rc = mbj_store_read(p->store, &txn, err);
-	if (rc == MBJ_OK)
-		rc = mbj_scan_parked(txn, &scan, err);
-	while (rc == MBJ_OK) {
-		rc = mbj_scan_next_parked(&scan, &parked, err);
-		if (rc == MBJ_OK)
-			rc = account_aside(p, txn, &parked, err);
-	}
-	mbj_scan_done(&scan);
-	mbj_txn_abort(&txn);
-	if (rc != MBJ_ENOTFOUND || p->target_count == 0)
-		return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
-	return given_up_read(&p->given_up, p->store, p->first, err);
 }
 
 /* ------------------------------------------------------------- their groups */
@@ -246,7 +155,7 @@ static enum mbj_rc uidvalidity_fresh(struct promoting *p, struct mbj_id id,
 				     struct mbj_error *err)
 {
 	const struct given *given =
-		given_up_find(&p->given_up, id, MBJ_ID_ROOT);
+		given_up_find(&p->targets.given_up, id, MBJ_ID_ROOT);
 	int64_t seconds = p->writer.header.time_us / MICROSECONDS;
 	struct mbj_account account;
 	uint32_t last;
@@ -278,7 +187,7 @@ static enum mbj_rc uids_pass(struct promoting *p, struct mbj_id account,
 			     struct mbj_id mailbox, struct mbj_error *err)
 {
 	const struct given *given =
-		given_up_find(&p->given_up, account, mailbox);
+		given_up_find(&p->targets.given_up, account, mailbox);
 	struct mbj_op op = {.kind = MBJ_OP_MESSAGE_APPEND, .id = mailbox};
 	struct mbj_content content;
 	struct mbj_buf uids;
@@ -359,6 +268,15 @@ static enum mbj_rc accounts_close(struct promoting *p, struct mbj_error *err)
 	return rc;
 }
 
+/* It is what the group says, and lacks nothing. */
+static enum mbj_rc marks_clear(struct promoting *p, struct mbj_id account,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc = mbj_txn_parked_clear(p->txn, account, err);
+
+	return rc == MBJ_OK ? mbj_txn_skipped_clear(p->txn, account, err) : rc;
+}
+
 static enum mbj_rc targets_declare(struct promoting *p,
 				   const struct target *targets, size_t count,
 				   struct mbj_error *err)
@@ -374,8 +292,7 @@ static enum mbj_rc targets_declare(struct promoting *p,
 			rc = mailbox_declare(p, targets[i].account,
 					     targets[i].mailbox, err);
 		if (rc == MBJ_OK && targets[i].is_last)
-			rc = mbj_txn_parked_clear(p->txn, targets[i].account,
-						  err);
+			rc = marks_clear(p, targets[i].account, err);
 	}
 	return rc == MBJ_OK ? accounts_close(p, err) : rc;
 }
@@ -437,13 +354,14 @@ static enum mbj_rc groups_write(struct promoting *p, struct mbj_error *err)
 	enum mbj_rc rc = mbj_audit_flush(&p->audit, err);
 	size_t count;
 
-	if (rc == MBJ_OK && p->target_count > 0)
+	if (rc == MBJ_OK && p->targets.first.v > 0)
 		rc = filler_put(p, err);
-	for (size_t at = 0; rc == MBJ_OK && at < p->target_count; at += count) {
-		count = p->target_count - at;
+	for (size_t at = 0; rc == MBJ_OK && at < p->targets.count;
+	     at += count) {
+		count = p->targets.count - at;
 		if (count > MBJ_GROUP_ACCOUNTS_MAX)
 			count = MBJ_GROUP_ACCOUNTS_MAX;
-		rc = group_write(p, p->targets + at, count, err);
+		rc = group_write(p, p->targets.list + at, count, err);
 	}
 	return rc;
 }
@@ -581,14 +499,14 @@ enum mbj_rc promote_run(struct mbj_store *store,
 	mbj_audit_begin(&p.audit, store, true);
 	rc = mbj_sha256_new(&p.sha, err);
 	if (rc == MBJ_OK)
-		rc = parked_read(&p, err);
-	if (rc == MBJ_OK && p.target_count == 0 &&
+		rc = targets_read(&p.targets, store, behind->lsn, &p.audit,
+				  err);
+	if (rc == MBJ_OK && p.targets.count == 0 &&
 	    !mbj_store_reign_is_begun(store))
 		rc = mbj_store_restored(store, MBJ_STORE_PRIMARY, NULL, err);
 	else if (rc == MBJ_OK)
 		rc = reign_make(&p, behind, ret_accounts, err);
-	mbj_free(p.targets);
-	given_up_done(&p.given_up);
+	targets_done(&p.targets);
 	mbj_audit_end(&p.audit);
 	mbj_buf_done(&p.record);
 	mbj_group_writer_done(&p.writer);

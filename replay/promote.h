@@ -15,8 +15,9 @@ enum mbj_rc promote_behind(struct mbj_store *store, struct mbj_lsn until,
 			   struct mbj_log_end *ret_behind,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 /*
- * The store is a primary.  *ret_accounts: that were set aside, and are what
- * they are from now on; the groups that waited for them are given up.
+ * The store is a primary.  *ret_accounts: that were set aside, or of which
+ * groups were given up, and that are what they are from now on; the groups that
+ * waited for them are given up.
  * Requires: it is being restored, and ends at that group or, where its reign
  * was begun by an earlier attempt, with what that wrote behind it.
  * Durability: on disk on return; after a crash before, it is still being

@@ -53,6 +53,14 @@ enum mbj_rc waiting_run(struct mbj_store *store, struct waiting_list *list,
 			struct waiting_outcome *ret_outcome,
 			struct mbj_error *err) MBJ_MUST_CHECK;
 
+/*
+ * Groups that were given up before, and wait in a state that was made anew or
+ * in a backup: they are given up again, where they still fail.  That memory or
+ * space are lacking for it is no error: not now.
+ */
+enum mbj_rc skips_carry_out(struct mbj_store *store, uint64_t *ret_healed,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* mbj_quarantine_retry, by itself where nobody asked. */
 enum mbj_rc waiting_retry(struct mbj_store *replica,
 			  const struct mbj_retry_options *options,

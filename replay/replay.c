@@ -359,11 +359,16 @@ enum mbj_rc replay_retry(struct mbj_store *store,
 {
 	struct mbj_retry_pace *pace = mbj_store_retry_pace(store);
 	struct mbj_retry_result retried;
+	uint64_t skipped = 0;
 	enum mbj_rc rc;
 
 	if (result->accounts_parked == 0 ||
 	    (source->is_paced && !retry_pace_is_due(pace)))
 		return MBJ_OK;
+	rc = skips_carry_out(store, &skipped, err);
+	result->accounts_parked -= skipped;
+	if (rc < 0)
+		return rc;
 	rc = retry_by_itself(store, pace, &retried, err);
 	result->groups_retried += retried.groups;
 	result->accounts_healed += retried.accounts_healed;

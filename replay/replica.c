@@ -127,12 +127,15 @@ enum mbj_rc mbj_replica_open(const char *dir,
 			     struct mbj_error *err)
 {
 	struct mbj_store *store = NULL;
+	uint64_t skipped;
 	enum mbj_rc rc;
 
 	rc = mbj_store_open(dir, options, &store, err);
 	if (rc == MBJ_OK &&
 	    mbj_store_identity(store)->role == MBJ_STORE_REPLICA)
 		rc = tail_settle(store, err);
+	if (rc == MBJ_OK)
+		rc = skips_carry_out(store, &skipped, err);
 	if (rc < 0)
 		mbj_store_close(&store);
 	else

@@ -149,6 +149,9 @@ static enum mbj_rc target_finish(struct restoring *r,
 	uint64_t *accounts = &r->copy.result->accounts_parked;
 
 	r->copy.result->end = end->lsn;
+	/* As a primary they are among those. */
+	if (r->options->role == MBJ_STORE_PRIMARY)
+		r->copy.result->accounts_skipped = 0;
 	if (r->options->role == MBJ_STORE_PRIMARY)
 		return promote_run(r->copy.store, end, accounts, err);
 	return mbj_store_restored(r->copy.store, r->options->role, NULL, err);

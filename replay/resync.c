@@ -25,6 +25,7 @@
 
 #include <mbj/audit.h>
 #include <mbj/check.h>
+#include <mbj/skips.h>
 #include <mbj/trim.h>
 
 #include "quarantine_run.h"
@@ -302,16 +303,24 @@ static enum mbj_rc waiting_find_all(struct resync *resync, struct mbj_txn *txn,
 	return rc;
 }
 
-/* There, in the snapshot or in the journal behind it, or aside. */
+/*
+ * There, in the snapshot or in the journal behind it, aside, or known to
+ * differ.
+ */
 static enum mbj_rc known_check(const struct resync *resync, struct mbj_txn *txn,
 			       bool is_found, struct mbj_error *err)
 {
 	char text[MBJ_ID_TEXT_SIZE];
+	struct mbj_skipped skipped;
 	struct mbj_parked parked;
 	enum mbj_rc rc;
 
 	if (is_found || resync->is_there || resync->waiting.count > 0)
 		return MBJ_OK;
+	rc = mbj_txn_skipped_seek(txn, resync->account, &skipped, &is_found,
+				  err);
+	if (rc < 0 || is_found)
+		return rc;
 	rc = mbj_txn_parked_get(txn, resync->account, &parked, err);
 	if (rc != MBJ_ENOTFOUND)
 		return rc;
@@ -402,6 +411,9 @@ static enum mbj_rc account_make(struct resync *resync, struct mbj_error *err)
 		if (kept == MBJ_OK)
 			kept = resync_note(resync, rc,
 					   rc < 0 ? said.message : "", &why);
+		if (kept == MBJ_OK && rc == MBJ_OK)
+			kept = mbj_skips_drop(resync->store, resync->account,
+					      &why);
 		if (kept < 0 && err != NULL)
 			*err = why;
 		rc = kept < 0 ? kept : rc;
@@ -469,38 +481,49 @@ enum mbj_rc resync_account(struct resync *resync,
 	return rc;
 }
 
-enum mbj_rc mbj_quarantine_resync(struct mbj_store *replica,
-				  struct mbj_id account, const char *source,
-				  struct mbj_resync_result *ret_result,
-				  struct mbj_error *err)
+enum mbj_rc resync_from(struct resync *resync,
+			const struct mbj_replay_options *options,
+			struct mbj_resync_result *ret_result,
+			struct mbj_error *err)
 {
-	struct mbj_replay_options usual = MBJ_REPLAY_OPTIONS_INIT;
-	struct resync resync = {.store = replica,
-				.account = account,
-				.source = source,
-				.is_asked = true};
+	struct mbj_store *replica = resync->store;
+	const char *source = resync->source;
 	struct mbj_watermark applied;
 	enum mbj_rc rc;
 
-	MBJ_ASSERT(!mbj_id_is_reserved(account));
 	memset(ret_result, 0, sizeof(*ret_result));
-	rc = mbj_replay_journal(replica, source, &usual, &ret_result->replay,
+	rc = mbj_replay_journal(replica, source, options, &ret_result->replay,
 				err);
 	if (rc == MBJ_OK)
 		rc = mbj_store_applied(replica, &applied, err);
 	if (rc != MBJ_OK)
 		return rc;
-	resync.end = applied.lsn;
-	rc = copy_find(&resync, err);
+	resync->end = applied.lsn;
+	rc = copy_find(resync, err);
 	if (rc < 0)
 		return rc;
-	rc = resync_account(&resync, ret_result, err);
-	copy_drop(&resync);
+	rc = resync_account(resync, ret_result, err);
+	copy_drop(resync);
 	/* And the contents of its messages. */
 	if (rc == MBJ_OK)
-		rc = mbj_replay_journal(replica, source, &usual,
+		rc = mbj_replay_journal(replica, source, options,
 					&ret_result->replay, err);
 	if (rc == MBJ_OK)
-		rc = resync_aside_get(&resync, &ret_result->is_aside, err);
+		rc = resync_aside_get(resync, &ret_result->is_aside, err);
 	return rc;
+}
+
+enum mbj_rc mbj_quarantine_resync(struct mbj_store *replica,
+				  struct mbj_id account, const char *source,
+				  struct mbj_resync_result *ret_result,
+				  struct mbj_error *err)
+{
+	const struct mbj_replay_options usual = MBJ_REPLAY_OPTIONS_INIT;
+	struct resync resync = {.store = replica,
+				.account = account,
+				.source = source,
+				.is_asked = true};
+
+	MBJ_ASSERT(!mbj_id_is_reserved(account));
+	return resync_from(&resync, &usual, ret_result, err);
 }

@@ -6,6 +6,7 @@
 #define MBJ_REPLAY_RESYNC_RUN_H
 
 #include <mbj/quarantine.h>
+#include <mbj/replay.h>
 
 #include "snapshot_copy.h"
 
@@ -48,6 +49,15 @@ enum mbj_rc resync_copy_keep(struct resync *resync,
 enum mbj_rc resync_account(struct resync *resync,
 			   struct mbj_resync_result *result,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * From the source's directory, all of it.  Of the replay, options say how
+ * contents come.  Requires: store, account, source, is_asked.
+ * Returns, durability: mbj_quarantine_resync.
+ */
+enum mbj_rc resync_from(struct resync *resync,
+			const struct mbj_replay_options *options,
+			struct mbj_resync_result *ret_result,
+			struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc resync_aside_get(const struct resync *resync, bool *ret_is_aside,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 

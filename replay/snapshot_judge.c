@@ -319,11 +319,13 @@ static enum mbj_rc base_note_step(struct judging *j, struct mbj_error *err)
 	for (int i = 0; rc == MBJ_OK && i < STEP; i++) {
 		rc = mbj_snapshot_accounts_next(j->base, &account, &why);
 		/* The journal knows of the others, and better. */
-		if (rc == MBJ_OK && account.lsn.v < first &&
-		    !account.is_parked && (account.is_there || account.is_dead))
+		if (rc == MBJ_OK && account.recorded_lsn.v < first &&
+		    !account.is_parked &&
+		    (account.is_there || account.is_dead || account.is_skipped))
 			rc = known_add(j,
-				       &(struct known){account.id, account.lsn,
-						       account.digest},
+				       &(struct known){account.id,
+						       account.recorded_lsn,
+						       account.recorded},
 				       &why);
 	}
 	if (rc == MBJ_OK)
@@ -368,6 +370,9 @@ static void account_judge(struct judging *j, const struct known *known,
 {
 	if (account->is_parked)
 		fault_note(j, account->id, "set aside", (struct mbj_lsn){0});
+	else if (account->is_skipped)
+		fault_note(j, account->id, "of which groups were given up",
+			   (struct mbj_lsn){0});
 	else if (known == NULL) {
 		if (account->is_there || account->is_dead)
 			fault_note(j, account->id,

@@ -284,8 +284,10 @@ static enum mbj_rc account_compare(struct seed *seed, struct mbj_txn *txn,
 				   struct mbj_error *err)
 {
 	char id[MBJ_ID_TEXT_SIZE];
+	struct mbj_skipped skipped;
 	struct mbj_parked parked;
 	struct mbj_account ours;
+	bool is_skipped = false;
 	bool is_found = false;
 	enum mbj_rc rc;
 
@@ -294,6 +296,9 @@ static enum mbj_rc account_compare(struct seed *seed, struct mbj_txn *txn,
 	rc = mbj_txn_parked_get(txn, theirs->id, &parked, err);
 	/* What waits is not in it. */
 	if (rc != MBJ_ENOTFOUND)
+		return rc;
+	rc = mbj_txn_skipped_seek(txn, theirs->id, &skipped, &is_skipped, err);
+	if (rc < 0 || is_skipped)
 		return rc;
 	rc = mbj_txn_account_seek(txn, theirs->id, &ours, &is_found, err);
 	if (rc < 0 || (is_found && ours.lsn.v == theirs->lsn.v &&

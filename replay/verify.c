@@ -223,6 +223,29 @@ static enum mbj_rc account_parked(struct mbj_verify *verify,
 			       (const char *)parked.reason.p);
 }
 
+/* Either store may lack what was given up. */
+static enum mbj_rc account_skipped(struct mbj_verify *verify,
+				   struct mbj_id account, struct mbj_error *err)
+{
+	struct mbj_skipped skipped;
+	bool is_found = false;
+	enum mbj_rc rc = MBJ_OK;
+
+	for (int i = 0; rc == MBJ_OK && i < 2 && !is_found; i++)
+		rc = mbj_txn_skipped_seek(verify->sides[i].txn, account,
+					  &skipped, &is_found, err);
+	if (rc < 0 || !is_found)
+		return rc;
+	verify->totals.accounts_skipped++;
+	return verify_list_add(
+		&verify->list, MBJ_DIFFERENCE_ACCOUNT_SKIPPED, MBJ_ID_ROOT, err,
+		"it differs, knowingly, since group %llu: %llu groups were "
+		"given up, the last of them %llu",
+		(unsigned long long)skipped.first.v,
+		(unsigned long long)skipped.count,
+		(unsigned long long)skipped.last.v);
+}
+
 /* The same account on both sides. */
 static enum mbj_rc account_compare(struct mbj_verify *verify,
 				   struct mbj_error *err)
@@ -265,6 +288,8 @@ static enum mbj_rc account_take(struct mbj_verify *verify,
 			      err);
 	if (rc == MBJ_OK)
 		rc = account_parked(verify, verify->account, err);
+	if (rc == MBJ_OK)
+		rc = account_skipped(verify, verify->account, err);
 	if (rc < 0)
 		return rc;
 	if (order == 0)

@@ -52,7 +52,7 @@ class Quarantine(ServiceCase):
         self.assertEqual(self.read("list", status=OK).out, "")
         self.assertEqual(
             self.read("list", "--json", status=OK).json(),
-            {"schema": "mbj.quarantine/1", "list": []})
+            {"schema": "mbj.quarantine/1", "list": [], "skipped": []})
         self.aside("alice")
         for _ in range(2):
             line = self.read("list").out
@@ -113,6 +113,144 @@ class Quarantine(ServiceCase):
         (self.r / "audit").write_bytes(b"bent")
         self.assertIn("damaged", self.quarantine("audit",
                                                  status=CORRUPT).err)
+
+    def test_skip(self):
+        """Goal: a group is given up by its number alone, and that the account
+        differs is said wherever somebody looks, until it is made again.
+        Method: without a number, a wrong one, tried, the right one; beside a
+        service and without, the state made anew, restored from a backup."""
+        self.aside("alice", "bob")
+        result = self.quarantine("skip", "alice", status=REFUSED)
+        self.assertIn("waits for group 3 first", result.err)
+        self.assertIn("mailbox-move", result.out)
+        self.quarantine("skip", "alice", "--acknowledge", "4", status=REFUSED)
+        self.assertIn("group 3", self.quarantine(
+            "skip", "alice", "--json", status=REFUSED).json()["description"])
+        self.assertIn("would be given up", self.quarantine(
+            "skip", "alice", "--acknowledge", "3", "-n").out)
+        self.assertEqual(len(self.read("list").out.splitlines()), 2)
+        document = self.quarantine("skip", "alice", "--acknowledge", "3",
+                                   "--json", status=PARTIAL).json()
+        self.assertEqual(document, {
+            "schema": "mbj.skip/1", "group": 3, "isDryRun": False,
+            "isDifferent": True, "isOfMessages": False, "groups": 1,
+            "accountsParked": 1})
+        self.assertIn("known to differ", self.quarantine(
+            "skip", "bob", "--acknowledge", "5").out)
+        self.mbj("snapshot", self.r)
+        # An older version, which does not know of that, says so.
+        snapshot, = (self.r / "snapshots").glob("*.snap")
+        self.assertEqual(snapshot.read_bytes()[20], 1)
+        self.mbj("fsck", self.r, "--rebuild")
+        for _ in range(2):
+            lines = self.read("list").out
+            self.assertRegex(lines, r"(?m)^alice \([0-9a-f]{32}\): differs, "
+                                    r"knowingly, since group 3; 1 groups")
+            entries = self.read("list", "--json").json()
+            entry, = [e for e in entries["skipped"] if e["account"] == "alice"]
+            self.assertEqual((entry["first"], entry["last"], entry["groups"]),
+                             (3, 3, 1))
+            self.assertEqual(len(entries["skipped"]), 2)
+            shown = self.read("show", "alice", "--json").json()
+            self.assertEqual(shown["skipped"], entry)
+            self.assertIsNone(shown["account"])
+            given_up, = [e for e in shown["audit"] if e["kind"] == "skip"]
+            self.assertEqual((given_up["first"], given_up["byItself"],
+                              given_up["uid"]), (3, False, os.getuid()))
+            self.assertIn("knowingly", self.read("show", "alice").out)
+            if self.server is None:
+                self.serve(store=self.r)
+        status = self.mbj("status", self.r, "--json").json()
+        self.assertEqual(status["skipped"], entries["skipped"])
+        self.assertIn("skipped    alice", self.mbj("status", self.r).out)
+        check = run("check", self.r)
+        self.assertEqual(check.status, 1)
+        self.assertIn("2 accounts known to differ", check.out)
+        self.assertIn("skipped=2;0", check.out)
+        self.assertIn("accounts_skipped", run("metrics", self.r).out)
+        self.mbj("quarantine", self.r, "skip", "alice", status=LOCKED)
+        self.stop()
+
+    def test_skip_mail(self):
+        """Goal: what a group that was given up brought stays, as a state that
+        is made anew may take the group; and who gives up mail is told that its
+        mailbox takes no more.  Method: a state that is bent; house is kept,
+        and repaired; the state made anew; a backup."""
+        body = "Subject: given up\n\nbody\n"
+        self.ghost("bob")
+        self.mbj("subscribe", self.p, "bob", "Lists")
+        self.replay(status=PARTIAL)
+        result = self.quarantine("skip", "bob", "--acknowledge", "3", "--json")
+        self.assertIs(result.json()["isOfMessages"], False)
+        self.ghost("alice")
+        self.mbj("deliver", self.p, "alice", stdin=body)
+        self.mbj("subscribe", self.p, "alice", "Lists")
+        self.replay(status=PARTIAL)
+        result = self.quarantine("skip", "alice", "--acknowledge", "4", "-n",
+                                 "--json")
+        self.assertEqual(result.json()["isOfMessages"], True)
+        result = self.quarantine("skip", "alice", "--acknowledge", "4")
+        self.assertIn("take no later change of messages", result.err)
+        self.mbj("deliver", self.p, "alice", stdin=body + "more\n")
+        self.replay(status=PARTIAL)
+        self.assertIn("gap", self.read("list").out)
+        self.quarantine("skip", "alice", "--acknowledge", "6")
+        for _ in range(2):
+            self.assertIn("removed 0 ", self.mbj("gc", self.r).out)
+            self.mbj("fsck", self.r, "--repair")
+        self.mbj("fsck", self.r, "--rebuild")
+        self.assertEqual(self.mbj("cat", self.r, "alice", "INBOX", 1).out,
+                         body)
+        self.agree()
+        self.mbj("verify", self.p, self.r, "--deep")
+        self.mbj("backup", self.r, self.dir / "backup")
+        (self.r / "skips").write_bytes(b"bent")
+        self.assertIn("damaged", self.mbj("gc", self.r, status=CORRUPT).err)
+
+    def test_skip_verify(self):
+        """Goal: verify tells who differs knowingly from whoever does not, and
+        a resync ends it.  Method: one account, given up; two groups that
+        conflict because of it; a backup."""
+        self.aside("alice")
+        self.mbj("rename", self.p, "alice", "Z>Y")
+        self.replay(status=PARTIAL)
+        self.quarantine("skip", "alice", "--acknowledge", "3", status=PARTIAL)
+        self.quarantine("skip", "alice", "--acknowledge", "5")
+        result = run("verify", self.p, self.r)
+        self.assertEqual(result.status, PARTIAL)
+        self.assertIn("account-skipped alice: it differs, knowingly, since "
+                      "group 3: 2 groups were given up, the last of them 5",
+                      result.out)
+        self.assertIn("1 known to differ", result.out)
+        self.assertEqual(run("verify", self.p, self.r, "--json").json()[
+            "accountsSkipped"], 1)
+        backup = self.p.parent / "backup"
+        seeded = self.p.parent / "seeded"
+        self.mbj("snapshot", self.r)
+        self.mbj("init", seeded, "--from-snapshot", self.r)
+        result = self.mbj("backup", seeded, backup, status=PARTIAL)
+        self.assertIn("1 accounts are known to differ", result.err)
+        result = self.mbj("restore", backup, self.p.parent / "p2", "--role",
+                          "primary", "--json", status=PARTIAL)
+        self.assertEqual((result.json()["accountsParked"],
+                          result.json()["accountsSkipped"]), (1, 0))
+        self.mbj("quarantine", self.p.parent / "p2", "list")
+        self.mbj("snapshot", self.p)
+        for store in (seeded, self.r):
+            self.mbj("quarantine", store, "resync", "alice", "--from", self.p)
+        self.mbj("backup", seeded, backup)
+        self.mbj("verify", self.p, backup)
+        self.mbj("restore", backup, self.p.parent / "back")
+        self.mbj("verify", self.p, self.p.parent / "back")
+        self.mbj("verify", self.p, self.r)
+        self.mbj("fsck", self.r, "--rebuild")
+        self.mbj("verify", self.p, self.r)
+        for arguments in (["skip"], ["skip", "alice", "--all"],
+                          ["retry", "alice", "-n"],
+                          ["list", "--acknowledge", "3"]):
+            self.quarantine(*arguments, status=USAGE)
+        self.assertIn("not set aside", self.quarantine(
+            "skip", "alice", "--acknowledge", "3", status=FAILED).err)
 
     def test_audit_without_state(self):
         """Goal: the record is read while another process has the store, and

@@ -362,7 +362,7 @@ class Newer(Making):
             for file, *changes in (
                     (store / "mbj.store", (8, 2, 256), (20, 1 << 31, 256)),
                     (segment, (8, 2, 128), (20, 1, 128)),
-                    (snapshot, (8, 2, 256), (20, 1, 256), (24, 99, 256))):
+                    (snapshot, (8, 2, 256), (20, 2, 256), (24, 99, 256))):
                 self.bent(store, file, changes, *asked)
                 self.assertFalse((store / "state").exists())
             self.bent(backup, backup / "mbj.backup",

@@ -206,6 +206,11 @@ static void status_fill(struct mbj_client_status *s)
 	s->parked[0].parked = (struct mbj_parked){
 		id_of(0x51), {52}, {53}, 54, TEXT("a conflict")};
 	s->parked[0].name = TEXT("bob");
+	s->skipped = mbj_calloc(1, sizeof(*s->skipped));
+	ck_assert_ptr_nonnull(s->skipped);
+	s->skipped_count = 1;
+	s->skipped[0] = (struct mbj_client_skipped){
+		{id_of(0x54), {55}, {56}, 57, {{0}}}, TEXT("carol")};
 	s->peer_count = 2;
 	s->peers[0] = (struct mbj_client_peer){61, 62, 63, 64, 65};
 	s->peers[1] = (struct mbj_client_peer){71, 72, 73, 74, 75};

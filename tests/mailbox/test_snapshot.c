@@ -198,7 +198,7 @@ START_TEST(snapshot_versions)
 	const struct {
 		size_t at;
 		uint8_t value;
-	} newer[] = {{8, 2}, {20, 1}, {24, 99}};
+	} newer[] = {{8, 2}, {20, 2}, {24, 99}};
 	char path[MBJ_PATH_TEXT_MAX];
 	struct mbj_snapshot *snapshot = NULL;
 	struct snapshot_lab lab;

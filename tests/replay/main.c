@@ -22,6 +22,8 @@ int main(void)
 		test_pace_case,		  test_poison_case,
 		test_mend_bad_case,	  test_wanted_pace_case,
 		test_promote_case,	  test_received_case,
+		test_skip_case,		  test_skips_case,
+		test_skip_end_case,	  test_skip_reign_case,
 	};
 
 	return test_run("replay", cases, sizeof(cases) / sizeof(*cases));

@@ -123,15 +123,13 @@ static void round_write(struct poison *p, unsigned round)
 static uint64_t first_of(struct poison *p, enum victim victim)
 {
 	char name[NAME_SIZE];
-	struct mbj_id id =
-		fixture_account(p->f.primary, victim_name(p, victim, name));
-	struct mbj_parked parked;
-	struct mbj_txn *txn = NULL;
+	struct mbj_lsn first;
 
-	OK(mbj_txn_begin(p->f.replica->state, &txn, err));
-	OK(mbj_txn_parked_get(txn, id, &parked, err));
-	mbj_txn_abort(&txn);
-	return parked.first.v;
+	OK(mbj_quarantine_first(p->f.replica,
+				fixture_account(p->f.primary,
+						victim_name(p, victim, name)),
+				&first, err));
+	return first.v;
 }
 
 /* ---------------------------------------------------------------- poison */

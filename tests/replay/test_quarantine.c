@@ -194,11 +194,12 @@ END_TEST
 
 /* ------------------------------------------------------- several accounts */
 
-/* A group of the two accounts that subscribes a name in both. */
-static void both_make(struct fixture *f, struct mbj_buf *record)
+/* A group of the two accounts that subscribes this name in both. */
+static void both_make(struct fixture *f, const char *text,
+		      struct mbj_buf *record)
 {
 	static const char *const names[] = {"alice", "bob"};
-	const struct mbj_bytes name = mbj_bytes_str("both");
+	const struct mbj_bytes name = mbj_bytes_str(text);
 	struct mbj_log_end end = mbj_store_end(f->replica);
 	struct mbj_op op = {.kind = MBJ_OP_SUBSCRIBE, .path = {name, name}};
 	struct mbj_group_writer writer;
@@ -286,7 +287,7 @@ START_TEST(quarantine_retry_both)
 	fixture_import(&f, "bob", 4);
 	(void)fixture_replay(&f);
 	mbj_buf_init(&record, 1 << 20);
-	both_make(&f, &record);
+	both_make(&f, "both", &record);
 	both_keep(&f, &record);
 	aside_ghost(&f, "bob", true);
 	ck_assert_uint_eq(aside_retry(&f, "alice").groups, 0);
@@ -299,6 +300,41 @@ START_TEST(quarantine_retry_both)
 	aside_waits(&f, "alice", 0, 0, "");
 	aside_waits(&f, "bob", 0, 0, "");
 	both_compare(&f, &record);
+	mbj_buf_done(&record);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: a group of two accounts is given up for one of them, the other one goes
+ * on waiting for it; whoever has what it was to bring is not called different.
+ * Method: one account that has it already, one with a ghost.
+ */
+START_TEST(quarantine_skip_both)
+{
+	const struct mbj_lsn lsn = {3};
+	struct mbj_skip_result result;
+	struct mbj_buf record;
+	struct fixture f;
+
+	fixture_begin(&f);
+	fixture_import(&f, "alice", 4);
+	fixture_import(&f, "bob", 4);
+	(void)fixture_replay(&f);
+	mbj_buf_init(&record, 1 << 20);
+	both_make(&f, "ghost", &record);
+	both_keep(&f, &record);
+	aside_ghost(&f, "alice", true);
+	fixture_diverge(&f, "bob", fixture_id(2), "elsewhere");
+	OK(mbj_quarantine_skip(f.replica, fixture_account(f.primary, "alice"),
+			       lsn, false, &result, err));
+	ck_assert(!result.is_different);
+	aside_waits(&f, "alice", 0, 0, "");
+	aside_waits(&f, "bob", 1, 3, "by hand");
+	OK(mbj_quarantine_skip(f.replica, fixture_account(f.primary, "bob"),
+			       lsn, false, &result, err));
+	ck_assert(result.is_different);
+	aside_waits(&f, "bob", 0, 0, "");
 	mbj_buf_done(&record);
 	fixture_end(&f);
 }
@@ -320,7 +356,7 @@ START_TEST(quarantine_retry_other)
 	fixture_import(&f, "bob", 4);
 	(void)fixture_replay(&f);
 	mbj_buf_init(&record, 1 << 20);
-	both_make(&f, &record);
+	both_make(&f, "both", &record);
 	both_keep(&f, &record);
 	OK(mbj_txn_begin(f.replica->state, &txn, err));
 	OK(mbj_txn_parked_clear(txn, fixture_account(f.primary, "bob"), err));
@@ -432,6 +468,7 @@ TCase *test_quarantine_case(void)
 	tcase_add_test(tcase, quarantine_retry_refused);
 	tcase_add_test(tcase, quarantine_retry_nothing);
 	tcase_add_test(tcase, quarantine_retry_both);
+	tcase_add_test(tcase, quarantine_skip_both);
 	tcase_add_test(tcase, quarantine_retry_other);
 	tcase_add_test(tcase, quarantine_reason);
 	return tcase;

@@ -11,6 +11,9 @@
  *      tombstone's revision counts like a live mailbox's;
  *   4. an account that was deleted has superseded every group: already.
  *
+ * Of an account of which groups were given up, digests differ by what these
+ * were to bring; what is compared is that they differ by nothing else.
+ *
  * Threads: as the transaction.
  */
 #ifndef MBJ_APPLY_H
@@ -61,6 +64,16 @@ struct mbj_apply_report {
 enum mbj_rc mbj_apply_group(struct mbj_txn *txn, const struct mbj_group *group,
 			    struct mbj_apply_report *ret_report,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * Give the group up for one of its accounts: it has no effect there, and the
+ * account's next group follows it.  The account is known to differ from then on
+ * (struct mbj_skipped), unless it is what the group was to make of it.
+ * Requires: the group names the account, and its effect there is still to come.
+ */
+enum mbj_rc mbj_apply_skip(struct mbj_txn *txn, const struct mbj_group *group,
+			   struct mbj_id account,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * One primitive, for the primary that is still building its group: the same

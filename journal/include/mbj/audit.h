@@ -32,13 +32,14 @@ struct mbj_store;
 	X(HEAL, 3, "heal", "what waited was carried out")              \
 	X(RESYNC, 4, "resync", "made again from a snapshot")           \
 	X(REFUSE, 5, "refuse", "not to be made again from a snapshot") \
-	X(END, 6, "end", "what waited is given up: it is as it is")
+	X(END, 6, "end", "what waited is given up: it is as it is")    \
+	X(SKIP, 7, "skip", "a group was given up")
 
 enum mbj_audit_kind {
 #define X(name, number, word, what) MBJ_AUDIT_##name = (number),
 	MBJ_AUDIT_MAP(X)
 #undef X
-		MBJ_AUDIT_LAST = MBJ_AUDIT_END
+		MBJ_AUDIT_LAST = MBJ_AUDIT_SKIP
 };
 
 enum {

@@ -20,6 +20,12 @@ struct mbj_client_parked {
 	struct mbj_bytes name; /* the account's; empty: this store lacks it */
 };
 
+/* An account that differs from what its journal says, knowingly. */
+struct mbj_client_skipped {
+	struct mbj_skipped skipped;
+	struct mbj_bytes name; /* likewise */
+};
+
 /* An open intent, as lists have it. */
 struct mbj_client_intent {
 	struct mbj_intent intent;
@@ -68,11 +74,13 @@ struct mbj_client_status {
 	int64_t intent_oldest; /* since when, seconds since 1970; 0: none */
 	struct mbj_client_parked *parked;
 	size_t parked_count;
+	struct mbj_client_skipped *skipped;
+	size_t skipped_count;
 	struct mbj_service_stats service;
 	struct mbj_client_peer *peers;
 	size_t peer_count;
 	struct mbj_upstream_status upstream; /* of a service that follows */
-	struct mbj_buf bytes;		     /* what parked borrows */
+	struct mbj_buf bytes;		     /* what both borrow */
 };
 
 /* Accepts NULL, and one that is all zero. */

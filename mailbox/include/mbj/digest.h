@@ -59,6 +59,10 @@ MBJ_API enum mbj_rc mbj_digest_sub(struct mbj_digest *digest,
 				   struct mbj_bytes element,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* Onto it, or out of it, all that another digest is of. */
+void mbj_digest_join(struct mbj_digest *digest, const struct mbj_digest *more);
+void mbj_digest_part(struct mbj_digest *digest, const struct mbj_digest *less);
+
 MBJ_API bool mbj_digest_equal(const struct mbj_digest *a,
 			      const struct mbj_digest *b);
 

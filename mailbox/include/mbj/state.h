@@ -177,6 +177,18 @@ struct mbj_parked {
 	struct mbj_bytes reason; /* one line, <= MBJ_ERROR_MESSAGE_MAX */
 };
 
+/*
+ * Groups of one account that were given up: it is known to differ from what its
+ * journal says, and by how much its digest does.
+ */
+struct mbj_skipped {
+	struct mbj_id account;
+	struct mbj_lsn first; /* given up: it differs from there on */
+	struct mbj_lsn last;
+	uint64_t count;
+	struct mbj_digest lack; /* the recorded digest less the real one */
+};
+
 /* A full mailbox name: components joined by NUL, stored and comparison form. */
 struct mbj_path {
 	struct mbj_bytes stored;
@@ -279,6 +291,10 @@ enum mbj_rc mbj_txn_subscribed(struct mbj_txn *txn, struct mbj_id account,
 enum mbj_rc mbj_txn_parked_get(struct mbj_txn *txn, struct mbj_id account,
 			       struct mbj_parked *ret_parked,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc mbj_txn_skipped_seek(struct mbj_txn *txn, struct mbj_id account,
+				 struct mbj_skipped *ret_skipped,
+				 bool *ret_is_found,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * Scans, in key order; they flush first, so that they see everything.
@@ -324,7 +340,14 @@ enum mbj_rc mbj_scan_next_subscription(struct mbj_scan *scan,
 enum mbj_rc mbj_scan_next_parked(struct mbj_scan *scan,
 				 struct mbj_parked *ret_parked,
 				 struct mbj_error *err) MBJ_MUST_CHECK;
+/* Begun with mbj_scan_parked as well: both are in one table. */
+enum mbj_rc mbj_scan_next_skipped(struct mbj_scan *scan,
+				  struct mbj_skipped *ret_skipped,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
 void mbj_scan_done(struct mbj_scan *scan);
+/* Accounts of which groups were given up. */
+enum mbj_rc mbj_txn_skipped_count(struct mbj_txn *txn, uint64_t *ret_count,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * The whole tree of an account, settled and checked, with is_subscribed set.
@@ -355,6 +378,10 @@ enum mbj_rc mbj_txn_name_hash(struct mbj_txn *txn,
 enum mbj_rc mbj_txn_account_create(struct mbj_txn *txn,
 				   const struct mbj_account *account,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
+/* The tombstone of one that is not there: its id is never used again. */
+enum mbj_rc mbj_txn_account_bury(struct mbj_txn *txn, struct mbj_id id,
+				 struct mbj_lsn lsn,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
 /* Everything of it goes, but the id's tombstone (never used again). */
 enum mbj_rc mbj_txn_account_delete(struct mbj_txn *txn, struct mbj_id id,
 				   struct mbj_lsn lsn,
@@ -449,6 +476,11 @@ enum mbj_rc mbj_txn_parked_set(struct mbj_txn *txn,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc mbj_txn_parked_clear(struct mbj_txn *txn, struct mbj_id account,
 				 struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc mbj_txn_skipped_set(struct mbj_txn *txn,
+				const struct mbj_skipped *skipped,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc mbj_txn_skipped_clear(struct mbj_txn *txn, struct mbj_id account,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* ---------------------------------------------------------------- fsck */
 

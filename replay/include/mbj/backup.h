@@ -43,9 +43,14 @@ struct mbj_backup_result {
 	uint64_t contents;     /* that its messages have */
 	uint64_t size;	       /* and their bytes */
 	uint64_t mended;       /* of these, missing or damaged before */
-	/* With accounts parked, whose later groups may expunge them. */
+	/*
+	 * With accounts parked, or known to differ: groups that wait, or were
+	 * given up, may have expunged them.
+	 */
 	uint64_t contents_lost;
 	uint64_t accounts_parked; /* what they need is not known whole */
+	/* Known to differ from what the journal says: mbj_quarantine_skip. */
+	uint64_t accounts_skipped;
 };
 
 /*
@@ -54,7 +59,9 @@ struct mbj_backup_result {
  * Returns: MBJ_EEXISTS (dir holds something else), MBJ_EBUSY (somebody has
  * it), MBJ_EFENCED (another lineage, forked, ahead), MBJ_ECORRUPT naming what
  * is damaged or lost in source, or in dir; the mark is then as it was.  Parked
- * accounts are not an error: see the result.
+ * accounts, and those known to differ, are not an error: see the result.  One
+ * that source has made again is made again here, too, from a snapshot of
+ * source; where it has none that is good, it stays known to differ.
  * Durability: on return the mark is on disk, and what it stands for before.
  */
 MBJ_API enum mbj_rc mbj_backup(const char *source, const char *dir,
@@ -90,11 +97,11 @@ struct mbj_restore_options {
  * Returns: MBJ_ENOTFOUND (no backup), MBJ_EFENCED (one that was never whole),
  * MBJ_EEXISTS, MBJ_EINVALID (until lies behind the mark), MBJ_ECORRUPT naming
  * what is damaged or lost in the backup; dir is then no store yet.
- * As a primary: accounts that are set aside in it (accounts_parked) are from
- * then on what they are there, and what waits for them is given up; its journal
- * begins with that.  A call that was stopped behind its last group is gone on
- * with as a primary of the same group alone, else MBJ_EFENCED.
- * Durability: on return the store is on disk.
+ * As a primary: accounts that are set aside in it, or of which groups were
+ * given up (accounts_parked, both), are from then on what they are there, and
+ * what waits for them is given up; its journal begins with that.  A call that
+ * was stopped behind its last group is gone on with as a primary of the same
+ * group alone, else MBJ_EFENCED. Durability: on return the store is on disk.
  */
 MBJ_API enum mbj_rc mbj_restore(const char *backup, const char *dir,
 				const struct mbj_restore_options *options,

@@ -64,6 +64,49 @@ mbj_quarantine_retry(struct mbj_store *replica,
 		     struct mbj_retry_result *ret_result,
 		     struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* What came of giving a group up. */
+struct mbj_skip_result {
+	/* It is known to differ: not where the group's effect was there. */
+	bool is_different;
+	/*
+	 * The group changed messages: none of the later changes of messages in
+	 * these mailboxes fits, until the account is made again.
+	 */
+	bool is_of_messages;
+	/* What waited behind the group and was carried out, and who waits. */
+	struct mbj_retry_result retry;
+};
+
+/*
+ * The first group that waits for an account.
+ * Returns: MBJ_ENOTFOUND (it is not aside), MBJ_EFENCED (the journal does not
+ * have the group), MBJ_ECORRUPT (the group cannot be read; one whose body alone
+ * is damaged can be given up).
+ */
+MBJ_API enum mbj_rc mbj_quarantine_first(struct mbj_store *replica,
+					 struct mbj_id account,
+					 struct mbj_lsn *ret_lsn,
+					 struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * The last resort: give up the first group that waits for an account, which lsn
+ * must name, so that nothing goes that nobody looked at.  It has no effect on
+ * the account, which is known to differ from its source from then on, until it
+ * is made again, or is what its journal says all the same; other accounts of
+ * the group wait as before.  Then what waits behind it is carried out as far as
+ * it goes: a group that conflicts because of this one is set aside as usual.
+ * is_dry_run: say whether it could be done.
+ * Returns: what mbj_quarantine_first returns; MBJ_EFENCED (another group waits
+ * first; the group would take effect now; a primary, a replica without a
+ * lineage), MBJ_ELIMIT (MBJ_SKIPS_MAX).
+ * Durability: on disk on return, also for a state that is made anew.
+ */
+MBJ_API enum mbj_rc mbj_quarantine_skip(struct mbj_store *replica,
+					struct mbj_id account,
+					struct mbj_lsn lsn, bool is_dry_run,
+					struct mbj_skip_result *ret_result,
+					struct mbj_error *err) MBJ_MUST_CHECK;
+
 /*
  * Records of an account that is made again in one transaction: its messages,
  * expunged ones that are remembered, mailboxes, and what else it has.

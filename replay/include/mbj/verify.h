@@ -22,6 +22,7 @@ extern "C" {
 	X(ACCOUNT_DAMAGED, "account-damaged") /* records deny the digest */ \
 	X(ACCOUNT_DIFFERS, "account-differs") /* digest, nothing finer */   \
 	X(ACCOUNT_PARKED, "account-parked")   /* in the second */           \
+	X(ACCOUNT_SKIPPED, "account-skipped") /* it differs, knowingly */   \
 	X(MAILBOX_MISSING, "mailbox-missing")                               \
 	X(MAILBOX_EXTRA, "mailbox-extra")                                   \
 	X(MAILBOX_DIFFERS, "mailbox-differs")
@@ -47,6 +48,7 @@ struct mbj_verify;
 struct mbj_verify_totals {
 	uint64_t accounts;
 	uint64_t accounts_parked;
+	uint64_t accounts_skipped; /* of which groups were given up */
 	uint64_t differences;
 	struct mbj_lsn first; /* watermarks of the two states */
 	struct mbj_lsn second;

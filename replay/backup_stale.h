@@ -1,0 +1,22 @@
+/*
+ * Accounts of which a backup has groups given up, while its source gives up
+ * none of theirs any more (docs/decisions/0035).  Private to replay/.
+ *
+ * Threads: the caller's, alone with the copy.
+ */
+#ifndef MBJ_REPLAY_BACKUP_STALE_H
+#define MBJ_REPLAY_BACKUP_STALE_H
+
+#include <mbj/replay.h>
+
+#include "backup_copy.h"
+
+/*
+ * They are made again in the copy, too, each from a snapshot of the source;
+ * those that none helps stay as they are.  *replayed: where the copy is then.
+ */
+enum mbj_rc backup_stale_mend(struct backup_copy *copy,
+			      struct mbj_replay_result *replayed,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+
+#endif

@@ -1,0 +1,368 @@
+/*
+ * Groups that were given up, on a store that becomes a primary: what their
+ * accounts are holds from then on, and nothing that they gave out is given
+ * again.
+ */
+#include <string.h>
+
+#include <mbj/backup.h>
+#include <mbj/blob.h>
+
+#include "resync_lab.h"
+#include "skip_lab.h"
+
+/* What a backup of the replica is restored as takes its place. */
+static struct mbj_backup_result reign_begin(struct fixture *f)
+{
+	struct mbj_restore_options restore = MBJ_RESTORE_OPTIONS_INIT;
+	struct mbj_backup_options backup = MBJ_BACKUP_OPTIONS_INIT;
+	struct mbj_backup_result result;
+	char dir[MBJ_PATH_TEXT_MAX];
+
+	OK(mbj_path_join(dir, f->tmpdir, "b", err));
+	OK(mbj_backup(f->replica_dir, dir, &backup, &result, err));
+	restore.role = MBJ_STORE_PRIMARY;
+	mbj_store_close(&f->primary);
+	mbj_store_close(&f->replica);
+	OK(mbj_path_join(f->primary_dir, f->tmpdir, "p2", err));
+	OK(mbj_restore(dir, f->primary_dir, &restore, &result, err));
+	OK(mbj_store_open(f->primary_dir, NULL, &f->primary, err));
+	return result;
+}
+
+/* A replica of it, from its newest snapshot. */
+static void reign_follow(struct fixture *f)
+{
+	struct mbj_snapshot_info info;
+
+	OK(mbj_path_join(f->replica_dir, f->tmpdir, "r2", err));
+	OK(mbj_store_init(f->replica_dir, MBJ_STORE_REPLICA, NULL, err));
+	OK(mbj_replica_open(f->replica_dir, NULL, &f->replica, err));
+	OK(mbj_replica_seed(f->replica, f->primary_dir, (struct mbj_lsn){0},
+			    &info, err));
+	(void)fixture_replay(f);
+}
+
+/*
+ * Goal: what an account is on a store that becomes a primary, it is to be: it
+ * differs from nothing there, nor does its next group anywhere, and snapshots
+ * are bases for everybody.  Method: a replica of the new primary, another
+ * account of which is made again, before and after a group of the account; the
+ * account itself.
+ */
+START_TEST(skip_reign)
+{
+	uint64_t first, last;
+	struct fixture f;
+
+	skip_begin_bent(&f, NULL);
+	(void)skip_give_up(&f, "alice", 3);
+	(void)reign_begin(&f);
+	ck_assert_uint_eq(skip_count(f.primary,
+				     fixture_account(f.primary, "alice"),
+				     &first, &last),
+			  0);
+	snapshot_make(f.primary);
+	reign_follow(&f);
+	skip_lacks(&f, "alice", 0, 0, 0);
+	aside_equal(&f);
+	for (unsigned i = 0; i < 2; i++) {
+		fixture_rename(&f, "bob", i ? "q" : "b", i ? "b" : "q");
+		snapshot_make(f.primary);
+		(void)resync(&f, i == 0 ? "bob" : "alice");
+		aside_equal(&f);
+		fixture_rename(&f, "alice", i ? "y" : "c", i ? "z" : "y");
+		ck_assert_uint_eq(fixture_replay(&f).groups_parked, 0);
+	}
+	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: nor does it after a new state, from a snapshot in which it does.
+ * Method: a journal that begins behind a replica's snapshot.
+ */
+START_TEST(skip_reign_again)
+{
+	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
+	struct mbj_store *other = NULL;
+	struct mbj_snapshot_info info;
+	uint64_t first, last;
+	struct fixture f;
+	struct mbj_id id;
+
+	skip_begin(&f, NULL);
+	(void)skip_give_up(&f, "alice", 3);
+	snapshot_make(f.replica);
+	OK(mbj_path_join(f.replica_dir, f.tmpdir, "o", err));
+	OK(mbj_store_init(f.replica_dir, MBJ_STORE_REPLICA, NULL, err));
+	OK(mbj_replica_open(f.replica_dir, NULL, &other, err));
+	OK(mbj_replica_seed(other, mbj_store_dir(f.replica),
+			    (struct mbj_lsn){0}, &info, err));
+	mbj_store_close(&f.replica);
+	f.replica = other;
+	id = fixture_account(f.primary, "alice");
+	ck_assert_uint_eq(skip_count(other, id, &first, &last), 1);
+	(void)reign_begin(&f);
+	for (int i = 0; i < 3; i++) {
+		mbj_store_close(&f.primary);
+		options.is_rebuild_forced = i > 0;
+		OK(mbj_store_open(f.primary_dir, &options, &f.primary, err));
+		ck_assert_uint_eq(skip_count(f.primary, id, &first, &last), 0);
+		fixture_rename(&f, "alice", i ? "m3" : "m2", i ? "m4x" : "a");
+		if (i > 0)
+			fixture_rename(&f, "alice", "m4x", "m3");
+	}
+	fixture_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: a primary with such an account can be made from its snapshot and its
+ * journal, which has a group that no state takes.  Method: the state is given
+ * up, and lost, before and after edits.
+ */
+START_TEST(skip_reign_rebuilt)
+{
+	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
+	char path[MBJ_PATH_TEXT_MAX];
+	uint64_t first, last;
+	struct fixture f;
+	struct mbj_id id;
+
+	skip_begin_bent(&f, NULL);
+	(void)skip_give_up(&f, "alice", 3);
+	id = fixture_account(f.primary, "alice");
+	(void)reign_begin(&f);
+	OK(mbj_path_join(path, f.primary_dir, "state", err));
+	for (int i = 0; i < 4; i++) {
+		mbj_store_close(&f.primary);
+		options.is_rebuild_forced = i % 2 == 0;
+		if (!options.is_rebuild_forced)
+			OK(mbj_state_destroy(mbj_sys_posix(), path, err));
+		OK(mbj_store_open(f.primary_dir, &options, &f.primary, err));
+		ck_assert(mbj_store_recovery_get(f.primary)->is_rebuilt);
+		ck_assert_uint_eq(skip_count(f.primary, id, &first, &last), 0);
+		fixture_rename(&f, "alice", i % 2 ? "m4x" : "m4",
+			       i % 2 ? "m4" : "m4x");
+	}
+	snapshot_make(f.primary);
+	reign_follow(&f);
+	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
+/* ------------------------------------------------- what was given out */
+
+static struct mbj_content inbox(struct mbj_store *store, const char *account,
+				struct mbj_mailbox *ret_mailbox)
+{
+	struct mbj_id id = fixture_account(store, account);
+	struct mbj_content content;
+	struct mbj_txn *txn = NULL;
+
+	OK(mbj_store_read(store, &txn, err));
+	OK(mbj_txn_mailbox_get(txn, id, fixture_id(1), ret_mailbox, err));
+	OK(mbj_txn_content_get(txn, id, fixture_id(1), &content, err));
+	mbj_txn_abort(&txn);
+	return content;
+}
+
+/* A message of the primary, with its content. */
+static void append(struct fixture *f, const char *account, const char *body)
+{
+	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_APPEND,
+					.mailbox = fixture_id(1)};
+	struct mbj_bytes text = mbj_bytes_str(body);
+	struct mbj_blobs *blobs = NULL;
+
+	OK(mbj_store_blobs(f->primary, &blobs, err));
+	OK(mbj_blob_put(blobs, text, &step.blob, err));
+	step.size = text.n;
+	skip_messages(f, account, &step);
+}
+
+static void expunge(struct fixture *f, const char *account, uint32_t uid)
+{
+	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_EXPUNGE,
+					.mailbox = fixture_id(1)};
+	struct mbj_buf uids;
+
+	mbj_buf_init(&uids, MBJ_UID_RANGE_SIZE);
+	mbj_uids_put(&uids, uid, uid);
+	step.uids = mbj_buf_view(&uids);
+	skip_messages(f, account, &step);
+	mbj_buf_done(&uids);
+}
+
+/*
+ * alice and bob have a message each; what the primary does with alice's mail
+ * from group 5 on fails on every state that is made from its journal.
+ */
+static void mail_begin(struct fixture *f)
+{
+	fixture_begin(f);
+	fixture_import(f, "alice", 2);
+	fixture_import(f, "bob", 2);
+	append(f, "alice", "alice's\n");
+	append(f, "bob", "bob's\n");
+	(void)fixture_replay(f);
+	skip_bend(f);
+}
+
+/*
+ * Goal: no UID that a group gave out is given again once the group was given
+ * up, nor does any stand under the UIDVALIDITY of then.  Method: three
+ * messages; the groups of one, and of all, are given up, the others, or an
+ * expunge, wait.
+ */
+START_TEST(skip_reign_uids)
+{
+	struct mbj_mailbox was, now;
+	struct mbj_content content;
+	struct fixture f;
+
+	mail_begin(&f);
+	for (int i = 0; i < 3; i++)
+		append(&f, "alice", "given up\n");
+	ck_assert_uint_eq(inbox(f.primary, "alice", &was).uidnext, 5);
+	ck_assert_uint_eq(fixture_replay(&f).groups_parked, 3);
+	for (uint64_t lsn = 5; lsn < (_i == 0 ? 6 : 8); lsn++)
+		(void)skip_give_up(&f, "alice", lsn);
+	if (_i == 2) {
+		expunge(&f, "alice", 1);
+		ck_assert_uint_eq(fixture_replay(&f).groups_parked, 1);
+	}
+	(void)reign_begin(&f);
+	content = inbox(f.primary, "alice", &now);
+	ck_assert_uint_gt(now.uidvalidity, was.uidvalidity);
+	ck_assert_uint_eq(content.uidnext, 5);
+	ck_assert_uint_eq(content.message_count, 1);
+	append(&f, "alice", "new\n");
+	ck_assert_uint_eq(inbox(f.primary, "alice", &now).uidnext, 6);
+	ck_assert_uint_eq(inbox(f.primary, "bob", &now).uidnext, 2);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: what was given up and came right all the same is in the way of no
+ * primary: its journal has a group that no state takes.  Method: a limit that
+ * was given up is set again, and the ghost is unsubscribed; the state made
+ * anew; an attempt that was stopped behind its group.
+ */
+START_TEST(skip_reign_made_good)
+{
+	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
+	struct mbj_mailbox was, now;
+	struct fixture f;
+
+	mail_begin(&f);
+	skip_metadata(&f, MBJ_METADATA_QUOTA, "", 10);
+	(void)fixture_replay(&f);
+	(void)skip_give_up(&f, "alice", 5);
+	skip_metadata(&f, MBJ_METADATA_UNSUBSCRIBE, "ghost", 0);
+	ck_assert_uint_eq(fixture_replay(&f).groups_parked, 1);
+	(void)skip_give_up(&f, "alice", 6);
+	skip_metadata(&f, MBJ_METADATA_QUOTA, "", 20);
+	ck_assert_uint_eq(fixture_replay(&f).groups_parked, 0);
+	skip_lacks(&f, "alice", 0, 0, 0);
+	aside_equal(&f);
+	(void)inbox(f.primary, "alice", &was);
+	ck_assert_uint_eq(reign_begin(&f).accounts_parked, 1);
+	(void)inbox(f.primary, "alice", &now);
+	ck_assert_uint_eq(now.uidvalidity, was.uidvalidity);
+	options.is_rebuild_forced = true;
+	for (unsigned i = 0; i < 2; i++) {
+		mbj_store_close(&f.primary);
+		OK(mbj_store_open(f.primary_dir, &options, &f.primary, err));
+		ck_assert(mbj_store_recovery_get(f.primary)->is_rebuilt);
+		ck_assert_uint_eq(mbj_store_end(f.primary).lsn.v, 8 + i);
+		append(&f, "alice", "later\n");
+	}
+	snapshot_make(f.primary);
+	reign_follow(&f);
+	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: where the fault was the old state's alone nobody is named, as nothing
+ * was given up on the way to the primary.  Method: a replica that is bent.
+ */
+START_TEST(skip_reign_not_bent)
+{
+	struct fixture f;
+
+	skip_begin(&f, NULL);
+	(void)skip_give_up(&f, "alice", 3);
+	ck_assert_uint_eq(reign_begin(&f).accounts_parked, 0);
+	ck_assert_uint_eq(mbj_store_identity(f.primary)->anchor.first.v, 1);
+	fixture_end(&f);
+}
+END_TEST
+
+static void content_remove(struct mbj_store *store, const char *body)
+{
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_hash hash;
+
+	OK(mbj_store_blobs(store, &blobs, err));
+	OK(mbj_blob_put(blobs, mbj_bytes_str(body), &hash, err));
+	OK(mbj_blob_remove(blobs, &hash, err));
+}
+
+/*
+ * Goal: a content that only an account needs whose groups were given up, and
+ * that is nowhere, keeps neither backup nor primary; another one's does.
+ * Method: an expunge is given up, the content lost; bob's, too.
+ */
+START_TEST(skip_reign_lost)
+{
+	struct mbj_backup_options options = MBJ_BACKUP_OPTIONS_INIT;
+	struct mbj_restore_options restore = MBJ_RESTORE_OPTIONS_INIT;
+	struct mbj_backup_result result;
+	struct mbj_error why;
+	char backup[MBJ_PATH_TEXT_MAX];
+	char dir[MBJ_PATH_TEXT_MAX];
+	struct fixture f;
+
+	mail_begin(&f);
+	expunge(&f, "alice", 1);
+	ck_assert_uint_eq(fixture_replay(&f).groups_parked, 1);
+	(void)skip_give_up(&f, "alice", 5);
+	OK(mbj_path_join(backup, f.tmpdir, "b", err));
+	restore.role = MBJ_STORE_PRIMARY;
+	for (unsigned i = 0; i < 2; i++) {
+		content_remove(f.replica, i == 0 ? "alice's\n" : "bob's\n");
+		OK(mbj_path_join(dir, f.tmpdir, i == 0 ? "p2" : "p3", err));
+		OK(mbj_path_join(backup, f.tmpdir, i == 0 ? "b1" : "b2", err));
+		OK(mbj_backup(f.replica_dir, backup, &options, &result, err));
+		ck_assert_uint_eq(result.contents_lost, i + 1);
+		ck_assert_uint_eq(result.accounts_skipped, 1);
+		ck_assert_int_eq(mbj_restore(backup, dir, &restore, &result,
+					     &why),
+				 i == 0 ? MBJ_OK : MBJ_ECORRUPT);
+	}
+	ck_assert_ptr_nonnull(strstr(why.message, "\"bob\""));
+	fixture_end(&f);
+}
+END_TEST
+
+TCase *test_skip_reign_case(void)
+{
+	TCase *tcase = tcase_create("skip_reign");
+
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, skip_reign);
+	tcase_add_test(tcase, skip_reign_again);
+	tcase_add_test(tcase, skip_reign_rebuilt);
+	tcase_add_loop_test(tcase, skip_reign_uids, 0, 3);
+	tcase_add_test(tcase, skip_reign_made_good);
+	tcase_add_test(tcase, skip_reign_not_bent);
+	tcase_add_test(tcase, skip_reign_lost);
+	return tcase;
+}
