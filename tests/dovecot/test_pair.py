@@ -1,5 +1,6 @@
 """Folders and messages at two real Dovecots (pairtest.py): what other
 replications stumble over, failing over, and random commands with kills."""
+import collections
 import imaplib
 import os
 import random
@@ -28,6 +29,7 @@ class User:
         self.rng = random.Random(seed)
         self.client = None
         self.done = self.refused = self.lost = 0
+        self.whys = collections.Counter()  # of what was refused
         self.wrong = None
 
     def path(self):
@@ -96,6 +98,10 @@ class User:
                     self.message()
                 self.done += answer[0] == "OK"
                 self.refused += answer[0] != "OK"
+                if answer[0] != "OK":
+                    self.whys[str(answer[1])] += 1
+                if "[UNAVAILABLE]" in str(answer[1]):
+                    time.sleep(0.02)  # or a history is over before it is back
             except (imaplib.IMAP4.abort, imaplib.IMAP4.error, OSError,
                     TypeError) as error:
                 # Killed, or the mailbox went: imaplib has more than one way
@@ -307,7 +313,9 @@ class Pair(PairCase):
             done = sum(user.done for user in users)
             print(f"  done {done}, refused {sum(u.refused for u in users)}, "
                   f"lost {sum(u.lost for u in users)}", flush=True)
-            self.assertGreater(done, STEPS / 2, users[0].wrong)
+            self.assertGreater(done, STEPS / 2, (
+                users[0].wrong, [user.whys.most_common(3) for user in users],
+                self.log()[-4000:]))
             self.settled()
             seen = self.same_there()
             # docs/DOVECOT.md, "Known of Dovecot"

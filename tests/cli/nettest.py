@@ -1,0 +1,137 @@
+"""What the tests of a network share: hosts of their own (network namespaces),
+the wires between them, and three services, one a host."""
+import subprocess
+
+from mbjtest import MBJ
+from test_carrier import CarrierCase
+
+
+class Host:
+    """A network of its own, for as long as this lives."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            ["unshare", "--net", "sh", "-c",
+             "ip link set lo up && echo && exec sleep infinity"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.is_there = self.process.stdout.readline() == b"\n"
+
+    def close(self):
+        self.process.kill()
+        self.process.communicate()
+
+    def within(self, *words):
+        return ["nsenter", f"--net=/proc/{self.process.pid}/ns/net",
+                *map(str, words)]
+
+    def do(self, *words):
+        done = subprocess.run(self.within(*words), capture_output=True,
+                              text=True, check=False)
+        return done.returncode, done.stderr
+
+
+class Wire:
+    """Between two hosts, which have 10.77.N.1 and 10.77.N.2 there."""
+
+    def __init__(self, number, one, two):
+        self.one, self.name = one, f"wire{number}"
+        self.must("ip", "link", "add", self.name, "type", "veth", "peer",
+                  "name", self.name, "netns", two.process.pid)
+        for host, last in ((one, 1), (two, 2)):
+            self.must("ip", "address", "add", f"10.77.{number}.{last}/24",
+                      "dev", self.name, host=host)
+            self.must("ip", "link", "set", self.name, "up", host=host)
+
+    def must(self, *words, host=None):
+        status, err = (host or self.one).do(*words)
+        assert status == 0, (words, err)
+
+    def cut(self):
+        self.must("ip", "link", "set", self.name, "down")
+
+    def join(self):
+        self.must("ip", "link", "set", self.name, "up")
+
+    def shape(self, *words):
+        self.must("tc", "qdisc", "replace", "dev", self.name, "root", *words)
+
+    def plain(self):
+        self.one.do("tc", "qdisc", "del", "dev", self.name, "root")
+
+
+class NetworkCase(CarrierCase):
+    """A primary, a replica, and a replica of that, by TLS, each a host."""
+    OPTIONS = ()  # of each service
+
+    def setUp(self):
+        super().setUp()
+        self.hosts = []
+        for _ in range(3):
+            host = Host()
+            self.addCleanup(host.close)
+            self.hosts.append(host)
+        if not all(host.is_there for host in self.hosts):
+            self.skipTest("no network namespaces here")
+        one, two, three = self.hosts
+        self.wires = [Wire(0, one, two), Wire(1, two, three)]
+        self.far = self.dir / "far"
+        self.mbj("init", self.far, "--role", "replica")
+        keys = self.dir / "keys"
+        self.mbj("keygen", "ca", keys, self.p)
+        for role, name in (("source", "p"), ("both", "r"), ("replica", "far")):
+            self.mbj("keygen", role, keys, name)
+        listen = ("--replicas", "tls:0.0.0.0:4747")
+        self.services = [
+            (one, "serve", self.p, *listen, "--tls-dir", keys / "p"),
+            (two, "serve", self.r, "--from", "tls:10.77.0.1:4747", *listen,
+             "--tls-dir", keys / "r"),
+            (three, "serve", self.far, "--from", "tls:10.77.1.1:4747",
+             "--tls-dir", keys / "far")]
+        self.running = [None, None, None]
+        for i in range(3):
+            self.start(i)
+        self.model = self.paths()
+        self.count = 0
+
+    def start(self, i):
+        host, *words = self.services[i]
+        with open(self.dir / f"said{i}", "ab") as said:
+            self.running[i] = subprocess.Popen(
+                host.within(MBJ, *words, *self.OPTIONS), stdout=said,
+                stderr=said)
+        self.processes.append(self.running[i])
+        # Any verb in between would have the store for itself.
+        store = words[1]
+        self.until(lambda: self.is_served(store))
+
+    def is_served(self, store):
+        try:
+            self.connect(store / "socket").close()
+            return True
+        except OSError:
+            return False
+
+    def kill_service(self, i):
+        self.running[i].kill()
+        self.running[i].wait()
+        self.processes.remove(self.running[i])
+        self.start(i)
+
+    def marks(self):
+        return [int.from_bytes((store / "journal" / "published").read_bytes()
+                               [8:16], "little")
+                for store in (self.p, self.r, self.far)]
+
+    def contents_wait(self):
+        """A content that the middle one did not have yet when the last one
+        asked for it is asked for again: soon, but a minute later at most."""
+        def there(store):
+            return {path.name for path in store.glob("blobs/??/*")}
+        for _ in range(4):
+            try:
+                self.until(lambda: there(self.p) <= there(self.r) &
+                           there(self.far))
+                return
+            except AssertionError:
+                pass
+        self.fail("contents are missing for good")
