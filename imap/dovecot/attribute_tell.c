@@ -215,6 +215,18 @@ int turn_tell_attributes(struct turn *turn, struct spot at,
 
 /* -------------------------------------------------------------- settling */
 
+/* Of another mailbox that has the name there: but the account's own are. */
+static void steps_of_account(ARRAY_TYPE(metadata_edit) * steps)
+{
+	unsigned int count, kept = 0;
+	struct mbj_metadata_edit *list = array_get_modifiable(steps, &count);
+
+	for (unsigned int i = 0; i < count; i++)
+		if (list[i].kind == MBJ_METADATA_ACCOUNT_ENTRY)
+			list[kept++] = list[i];
+	array_delete(steps, kept, count - kept);
+}
+
 /* Without an intent: what was set without this plugin. */
 static int spot_tell(struct turn *turn, struct spot at, bool is_meantime)
 {
@@ -224,6 +236,8 @@ static int spot_tell(struct turn *turn, struct spot at, bool is_meantime)
 
 	if (spot_compare(turn, at, is_meantime, &found) < 0)
 		return -1;
+	if (!mbj_id_equal(found.mailbox, found.guid))
+		steps_of_account(&found.steps);
 	steps = array_get(&found.steps, &count);
 	return steps_tell(turn, steps, count) < 0 ? -1 : 0;
 }

@@ -42,12 +42,15 @@ int turn_spool_load(struct turn *turn)
 	return 0;
 }
 
-/* Not what it refuses, whoever asks, as a replica does. */
+/*
+ * Not what it refuses, whoever asks, as a replica does.  What it has not is
+ * refused, too: what is not found then is the socket.
+ */
 static bool error_is_away(const struct mbj_error *err)
 {
 	return err->refusal == MBJ_REFUSAL_NONE &&
 	       (err->rc == MBJ_EIO || err->rc == MBJ_EBUSY ||
-		err->rc == MBJ_ENOSPC);
+		err->rc == MBJ_ENOSPC || err->rc == MBJ_ENOTFOUND);
 }
 
 bool turn_can_spool(struct turn *turn)
@@ -61,6 +64,30 @@ bool turn_can_spool(struct turn *turn)
 	if (capture->away_ms == 0 && now > turn->begin_ms + AWAY_SLOW_MS)
 		capture->away_ms = now + turn->account->patience_ms;
 	return true;
+}
+
+bool turn_spool_is_ours(struct turn *turn)
+{
+	const struct spool *spool = &turn->capture->spool;
+
+	return spool->tree_since != 0 && turn->account->tree != NULL &&
+	       !mbj_id_is_root(spool->inbox) &&
+	       mbj_tree_find(turn->account->tree, spool->inbox) !=
+		       MBJ_NODE_NONE;
+}
+
+/* Whose storage this is, before it is changed.  ROOT: nothing shows it. */
+static struct mbj_id inbox_look(struct turn *turn)
+{
+	struct account_folder folder;
+	enum folder_kind kind;
+	const char *why;
+
+	if (folder_look(turn->capture->inbox->list, "INBOX", &kind, &folder,
+			&why) < 0 ||
+	    kind != FOLDER_MAILBOX)
+		return MBJ_ID_ROOT;
+	return folder.id;
 }
 
 static int spool_refuse(struct turn *turn, const char *why)
@@ -77,6 +104,7 @@ int turn_spool(struct turn *turn, const struct mbj_id *mailboxes, size_t count)
 {
 	struct capture_user *capture = turn->capture;
 	struct mailbox_list *list = capture->inbox->list;
+	struct mbj_id inbox = MBJ_ID_ROOT;
 	struct mbj_error err;
 
 	if (mailbox_list_mkdir_root(list, capture->spool.dir,
@@ -84,7 +112,9 @@ int turn_spool(struct turn *turn, const struct mbj_id *mailboxes, size_t count)
 		return spool_refuse(turn,
 				    mailbox_list_get_last_internal_error(list,
 									 NULL));
-	if (spool_add(&capture->spool, mailboxes, count, &err) < 0)
+	if (capture->spool.tree_since == 0)
+		inbox = inbox_look(turn);
+	if (spool_add(&capture->spool, inbox, mailboxes, count, &err) < 0)
 		return spool_refuse(turn, err.message);
 	if (!capture->is_away_told)
 		e_warning(turn->box->event,
@@ -118,6 +148,15 @@ int turn_create_away(struct turn *turn, const struct mailbox_update *update,
 	struct mbj_id id;
 	int ret;
 
+	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
+			&turn->why) < 0)
+		return turn_refuse(turn);
+	/* It will refuse, and a Maildir takes another GUID as it does. */
+	if (kind == FOLDER_MAILBOX || (kind == FOLDER_PLACE && directory))
+		return turn_spool(turn, NULL, 0) < 0
+			       ? -1
+			       : turn->super->create_box(turn->box, update,
+							 directory);
 	if (update != NULL)
 		given = *update;
 	if (guid_128_is_empty(given.mailbox_guid))
@@ -191,7 +230,24 @@ static void entry_follow(struct turn *turn, struct spool_entry *entry)
 		entry->mailbox = folder.id;
 }
 
-/* Returns: -1, with why or err. */
+/* What came in.  Returns: -1, with why or err. */
+static int entry_tell_new(struct turn *turn, struct spool_entry *entry)
+{
+	int ret = 0;
+
+	if (entry->is_new_told)
+		return 0;
+	if (turn_find(turn, entry->mailbox, &turn->at))
+		ret = turn_compare_attributes(turn, true) < 0
+			      ? -1
+			      : turn_tell_new(turn);
+	/* What cannot be read now keeps nobody else waiting. */
+	entry->is_new_told = ret > 0 && mbj_monotonic_ms() <= turn->drain_ms;
+	turn->capture->spool.is_changed |= entry->is_new_told;
+	return ret;
+}
+
+/* All of it.  Returns: -1, with why or err. */
 static int entry_drain(struct turn *turn, struct spool_entry *entry)
 {
 	bool is_cut = true;
@@ -214,32 +270,46 @@ static int entry_drain(struct turn *turn, struct spool_entry *entry)
 	return 0;
 }
 
-/* What is next of it is told by the next turn, too. */
-static void entries_drain(struct turn *turn)
+static void entry_complain(struct turn *turn)
+{
+	e_error(turn->box->event,
+		"mbj: what was changed in %s while the journal was away is not "
+		"told yet: %s",
+		turn->at.vname,
+		turn->why != NULL ? turn->why : turn->err.message);
+}
+
+/* One at least.  Returns: all had their turn. */
+static bool entries_walk(struct turn *turn, bool is_telling,
+			 int (*step)(struct turn *turn,
+				     struct spool_entry *entry))
 {
 	struct spool *spool = &turn->capture->spool;
-	int64_t until = mbj_monotonic_ms() + turn->account->patience_ms / 16;
 	int64_t deadline_ms = turn->deadline_ms;
 	struct spot at = turn->at;
+	bool is_through = true;
 
-	turn->deadline_ms = until;
-	for (size_t i = 0; i < spool->count; i++) {
-		if (i > 0 && mbj_monotonic_ms() > until)
-			break;
-		if (entry_drain(turn, &spool->entries[i]) == 0)
+	turn->deadline_ms = turn->drain_ms;
+	for (size_t i = 0; is_through && i < spool->count; i++) {
+		is_through = i == 0 || mbj_monotonic_ms() <= turn->drain_ms;
+		if (!is_through || step(turn, &spool->entries[i]) >= 0)
 			continue;
-		e_error(turn->box->event,
-			"mbj: what was changed in %s while the journal was "
-			"away is not told yet: %s",
-			turn->at.vname,
-			turn->why != NULL ? turn->why : turn->err.message);
-		if (turn->why == NULL && error_is_away(&turn->err))
-			break;
+		if (is_telling)
+			entry_complain(turn);
+		is_through = turn->why != NULL || !error_is_away(&turn->err);
 		turn->why = NULL;
 	}
 	turn->why = NULL;
 	turn->deadline_ms = deadline_ms;
 	turn->at = at;
+	return is_through;
+}
+
+void turn_drain_new(struct turn *turn)
+{
+	/* By the names that the journal has: others come in behind it. */
+	if (turn->account->tree != NULL)
+		(void)entries_walk(turn, false, entry_tell_new);
 }
 
 void turn_drain(struct turn *turn)
@@ -256,10 +326,11 @@ void turn_drain(struct turn *turn)
 		rc = account_enter(turn->account, &need, &err);
 	if (rc == MBJ_OK)
 		rc = spool_spread(turn, &err);
-	if (rc == MBJ_OK) {
-		entries_drain(turn);
+	/* What moved is told where it is before it is told where it was. */
+	if (rc == MBJ_OK && entries_walk(turn, false, entry_tell_new))
+		(void)entries_walk(turn, true, entry_drain);
+	if (rc == MBJ_OK)
 		rc = spool_save(spool, &err);
-	}
 	if (rc < 0)
 		e_error(turn->box->event, "mbj: %s/" SPOOL_NAME " stays: %s",
 			spool->dir, err.message);

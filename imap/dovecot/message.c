@@ -361,6 +361,29 @@ int turn_compare_messages(struct turn *turn, bool is_lenient,
 	return ret;
 }
 
+int turn_tell_new(struct turn *turn)
+{
+	ARRAY_TYPE(uint32_t) none;
+	struct content content;
+	struct mirror mirror;
+	int ret;
+
+	t_array_init(&none, 1);
+	content_init(&content, turn->account);
+	ret = content_find(turn, turn->at, false, &content, &mirror);
+	if (ret > 0) {
+		mirror.is_copied = true;
+		mirror.deadline_ms = turn->deadline_ms;
+		ret = mirror_some(&mirror, &none);
+		if (ret == 0)
+			ret = content_finish(turn, &mirror, false);
+		turn->why = mirror.why;
+	}
+	mirror_close(&mirror);
+	content_done(&content);
+	return ret;
+}
+
 /* ------------------------------------------------------------ the commit */
 
 /* Before: what is wrong is told to the client.  Returns: -1. */

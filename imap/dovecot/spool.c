@@ -41,17 +41,18 @@ bool spool_is_empty(const struct spool *spool)
 	       spool->whole_since == 0;
 }
 
-static bool entry_find(const struct spool *spool, struct mbj_id mailbox)
+static struct spool_entry *entry_find(const struct spool *spool,
+				      struct mbj_id mailbox)
 {
 	for (size_t i = 0; i < spool->count; i++)
 		if (mbj_id_equal(spool->entries[i].mailbox, mailbox))
-			return true;
-	return false;
+			return &spool->entries[i];
+	return NULL;
 }
 
 bool spool_has(const struct spool *spool, struct mbj_id mailbox)
 {
-	return spool->whole_since != 0 || entry_find(spool, mailbox);
+	return spool->whole_since != 0 || entry_find(spool, mailbox) != NULL;
 }
 
 static int64_t since_min(int64_t a, int64_t b)
@@ -132,17 +133,20 @@ static enum mbj_rc record_take(struct spool *spool, const uint8_t *p,
 	switch (kind) {
 	case 'T':
 		spool->tree_since = since_min(spool->tree_since, entry.since);
+		spool->inbox = entry.mailbox;
 		break;
 	case 'W':
 		spool->tree_since = since_min(spool->tree_since, entry.since);
 		spool->whole_since = since_min(spool->whole_since, entry.since);
 		break;
 	case 'M':
+	case 'N':
 	case 'S':
 		rc = entry_push(spool, entry.mailbox, entry.since, err);
-		if (rc == MBJ_OK)
-			spool->entries[spool->count - 1].is_stopped =
-				kind == 'S';
+		if (rc < 0)
+			break;
+		spool->entries[spool->count - 1].is_stopped = kind == 'S';
+		spool->entries[spool->count - 1].is_new_told = kind != 'M';
 		break;
 	default:
 		rc = MBJ_ECORRUPT;
@@ -170,6 +174,7 @@ static void spool_clear(struct spool *spool)
 {
 	spool->count = 0;
 	spool->tree_since = spool->whole_since = 0;
+	spool->inbox = MBJ_ID_ROOT;
 	spool->is_changed = false;
 }
 
@@ -179,6 +184,7 @@ static void spool_doubt(struct spool *spool)
 	int64_t since = spool_since(spool);
 
 	spool->count = 0;
+	spool->inbox = MBJ_ID_ROOT;
 	spool->tree_since = spool->whole_since = since == 0 ? 1 : since;
 	spool->is_changed = true;
 }
@@ -223,11 +229,16 @@ static void record_put(struct mbj_buf *buf, char kind, struct mbj_id mailbox,
 		       mbj_crc32c(0, mbj_bytes_make(text, RECORD_CRC_AT)));
 }
 
+static char entry_kind(const struct spool_entry *entry)
+{
+	return entry->is_stopped ? 'S' : entry->is_new_told ? 'N' : 'M';
+}
+
 static void entries_put(const struct spool *spool, size_t from,
 			struct mbj_buf *buf)
 {
 	for (size_t i = from; i < spool->count; i++)
-		record_put(buf, spool->entries[i].is_stopped ? 'S' : 'M',
+		record_put(buf, entry_kind(&spool->entries[i]),
 			   spool->entries[i].mailbox, spool->entries[i].since);
 }
 
@@ -251,7 +262,7 @@ static enum mbj_rc file_write(struct spool *spool, struct mbj_error *err)
 	mbj_buf_init(&buf, FILE_MAX);
 	mbj_buf_put_str(&buf, SPOOL_HEAD);
 	if (spool->tree_since != 0)
-		record_put(&buf, 'T', MBJ_ID_ROOT, spool->tree_since);
+		record_put(&buf, 'T', spool->inbox, spool->tree_since);
 	if (spool->whole_since != 0)
 		record_put(&buf, 'W', MBJ_ID_ROOT, spool->whole_since);
 	entries_put(spool, 0, &buf);
@@ -275,7 +286,7 @@ static enum mbj_rc file_append(struct spool *spool, bool has_tree, size_t from,
 
 	mbj_buf_init(&buf, FILE_MAX);
 	if (!has_tree)
-		record_put(&buf, 'T', MBJ_ID_ROOT, spool->tree_since);
+		record_put(&buf, 'T', spool->inbox, spool->tree_since);
 	entries_put(spool, from, &buf);
 	rc = mbj_buf_ok(&buf, err);
 	if (rc == MBJ_OK)
@@ -294,27 +305,43 @@ static enum mbj_rc file_append(struct spool *spool, bool has_tree, size_t from,
 	return rc;
 }
 
-enum mbj_rc spool_add(struct spool *spool, const struct mbj_id *mailboxes,
-		      size_t count, struct mbj_error *err)
+/* One that is there is as if nothing of it had been told. */
+static enum mbj_rc entry_add(struct spool *spool, struct mbj_id mailbox,
+			     int64_t now, struct mbj_error *err)
+{
+	struct spool_entry *entry = entry_find(spool, mailbox);
+
+	if (spool->whole_since != 0)
+		return MBJ_OK;
+	if (entry == NULL)
+		return entry_push(spool, mailbox, now, err);
+	spool->is_changed |= entry_kind(entry) != 'M';
+	entry->is_stopped = entry->is_new_told = false;
+	return MBJ_OK;
+}
+
+enum mbj_rc spool_add(struct spool *spool, struct mbj_id inbox,
+		      const struct mbj_id *mailboxes, size_t count,
+		      struct mbj_error *err)
 {
 	int64_t now = spool->sys->now_us(spool->sys->ctx) / 1000000;
-	bool can_append = spool->is_synced && !spool->is_changed;
 	bool has_tree = spool->tree_since != 0;
 	size_t from = spool->count;
 	enum mbj_rc rc = MBJ_OK;
 
 	now = now > 0 ? now : 1;
-	if (!has_tree)
+	if (!has_tree) {
 		spool->tree_since = now;
+		spool->inbox = inbox;
+	}
 	for (size_t i = 0; rc == MBJ_OK && i < count; i++)
-		if (!spool_has(spool, mailboxes[i]))
-			rc = entry_push(spool, mailboxes[i], now, err);
+		rc = entry_add(spool, mailboxes[i], now, err);
 	if (spool->count > SPOOL_ENTRIES_MAX && spool->count > from) {
 		spool->whole_since = spool_since(spool);
 		spool->count = 0;
-		can_append = false;
+		spool->is_changed = true;
 	}
-	if (rc == MBJ_OK && !can_append)
+	if (rc == MBJ_OK && (!spool->is_synced || spool->is_changed))
 		rc = file_write(spool, err);
 	else if (rc == MBJ_OK && (!has_tree || spool->count > from))
 		rc = file_append(spool, has_tree, from, err);

@@ -11,8 +11,10 @@
  * The file: a line "mbj-spool 1", then records of 61 bytes, each a line: kind,
  * mailbox, seconds since 1970 (when it was first changed), CRC32C of these.
  *
- *	T	names, subscriptions, which mailboxes there are
+ *	T	names, subscriptions, which mailboxes there are; mailbox is what
+ *		INBOX was before
  *	M	messages and attributes of a mailbox
+ *	N	the same, and what came in is told
  *	S	the same, where comparing it has stopped once before all came in
  *	W	of all mailboxes
  *
@@ -32,6 +34,7 @@ enum { SPOOL_ENTRIES_MAX = 4096 };
 struct spool_entry {
 	struct mbj_id mailbox;
 	int64_t since; /* seconds since 1970, UTC */
+	bool is_new_told;
 	bool is_stopped;
 	bool is_done; /* spool_save leaves it out */
 };
@@ -43,6 +46,7 @@ struct spool {
 	size_t count;
 	size_t capacity;
 	int64_t tree_since;  /* 0: it is in no doubt */
+	struct mbj_id inbox; /* as it was then; ROOT: not known */
 	int64_t whole_since; /* 0: entries are all that there is */
 	/* The file's content, where this process has it on disk for sure. */
 	bool is_synced;
@@ -65,11 +69,13 @@ bool spool_has(const struct spool *spool, struct mbj_id mailbox);
 int64_t spool_since(const struct spool *spool);
 
 /*
- * The tree is about to change, and these mailboxes.  Durability: on disk once
- * it returns.  After a failure nothing may be changed.
+ * The tree is about to change, and these mailboxes; inbox counts where
+ * tree_since is 0.  Durability: on disk once it returns.  After a failure
+ * nothing may be changed.
  */
-enum mbj_rc spool_add(struct spool *spool, const struct mbj_id *mailboxes,
-		      size_t count, struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc spool_add(struct spool *spool, struct mbj_id inbox,
+		      const struct mbj_id *mailboxes, size_t count,
+		      struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* The tree is settled.  Where all mailboxes are in doubt, these are they. */
 enum mbj_rc spool_settled(struct spool *spool, const struct mbj_id *mailboxes,

@@ -289,6 +289,7 @@ static void turn_begin_time(struct turn *turn)
 	uint32_t patience = turn->account->patience_ms;
 
 	turn->begin_ms = now;
+	turn->drain_ms = now + patience / 16;
 	turn->deadline_ms = now + patience / 2;
 	turn->last_ms = now + patience - patience / 8;
 }
@@ -320,6 +321,20 @@ static int turn_lock(struct turn *turn)
 	return 0;
 }
 
+static int turn_enter_settle(struct turn *turn)
+{
+	struct account *account = turn->account;
+	bool is_adopting = account->is_adopting;
+	int ret;
+
+	turn_drain_new(turn);
+	/* All mailboxes may have become other ones since it was begun. */
+	account->is_adopting |= turn_spool_is_ours(turn);
+	ret = turn_settle(turn);
+	account->is_adopting = is_adopting;
+	return ret;
+}
+
 /* The account as it is, and then what others have left. */
 static int turn_enter(struct turn *turn)
 {
@@ -336,7 +351,7 @@ static int turn_enter(struct turn *turn)
 		rc = account_enter_messages(account, &need, &turn->err);
 	if (rc == MBJ_OK && need == ACCOUNT_LISTING && is_of_messages)
 		rc = account_enter(account, &need, &turn->err);
-	if (rc < 0 || (need == ACCOUNT_LISTING && turn_settle(turn) < 0))
+	if (rc < 0 || (need == ACCOUNT_LISTING && turn_enter_settle(turn) < 0))
 		return -1;
 	turn_settle_messages(turn);
 	turn_settle_attributes(turn);

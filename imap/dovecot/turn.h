@@ -40,6 +40,8 @@ struct turn {
 	 * turn then.  Half of the time that the service may take.
 	 */
 	int64_t begin_ms;
+	int64_t drain_ms; /* what is in the spool waits for the next turn then
+			   */
 	int64_t deadline_ms;
 	/* The same of what this change itself brought in: most of it. */
 	int64_t last_ms;
@@ -87,6 +89,11 @@ int turn_settle_server(struct turn *turn);
 int turn_compare_messages(struct turn *turn, bool is_lenient,
 			  uint32_t *ret_uidnext, bool *ret_is_cut);
 /*
+ * What came in, and nothing else: where what moved is to be in its new mailbox
+ * before it is gone from the old one.  Nothing where it is another mailbox.
+ */
+int turn_tell_new(struct turn *turn);
+/*
  * is_meantime: the list of access gives nobody more than before, nor than it
  * will, as long as the mailbox's messages are not what they are to be.
  */
@@ -108,6 +115,8 @@ bool turn_find(struct turn *turn, struct mbj_id mailbox, struct spot *ret_at);
 
 /* As of turn_lock: what was changed while the service was away. */
 int turn_spool_load(struct turn *turn);
+/* It was begun where one of the account's mailboxes was. */
+bool turn_spool_is_ours(struct turn *turn);
 /* What failed is that the service is away, and changes go to the spool then. */
 bool turn_can_spool(struct turn *turn);
 /*
@@ -123,6 +132,11 @@ int turn_spool_box(struct turn *turn);
 int turn_create_away(struct turn *turn, const struct mailbox_update *update,
 		     bool directory);
 int turn_update_away(struct turn *turn, const struct mailbox_update *update);
+/*
+ * Before the tree is settled, whereby mailboxes go: what came into others.  For
+ * a while; told to the log.
+ */
+void turn_drain_new(struct turn *turn);
 /*
  * The tree is settled, and mailboxes of the spool are made Dovecot's, for a
  * while; what is left waits for the next turn.

@@ -27,7 +27,7 @@ static enum mbj_rc add(struct spool *spool, unsigned number)
 	struct mbj_error err;
 	enum mbj_rc rc = spool_load(spool, &err);
 
-	return rc < 0 ? rc : spool_add(spool, &id, 1, &err);
+	return rc < 0 ? rc : spool_add(spool, id_of(77), &id, 1, &err);
 }
 
 static void must_load(struct spool *spool)
@@ -96,6 +96,7 @@ START_TEST(spool_round)
 	must_load(two);
 	ck_assert_uint_eq(two->count, 2);
 	ck_assert(two->tree_since != 0 && two->whole_since == 0);
+	ck_assert(mbj_id_equal(two->inbox, id_of(77)));
 	ck_assert(spool_has(two, id_of(1)) && spool_has(two, id_of(2)));
 	ck_assert(!spool_has(two, id_of(3)));
 	/* It does not know that all of it is on disk. */
@@ -109,8 +110,19 @@ START_TEST(spool_round)
 	ck_assert_uint_eq(lab.one.count, 1);
 	ck_assert(lab.one.tree_since == 0 && lab.one.entries[0].is_stopped);
 	ck_assert(mbj_id_equal(lab.one.entries[0].mailbox, id_of(2)));
+	ck_assert(lab.one.entries[0].is_new_told);
 	ck_assert_int_eq(add(&lab.one, 3), MBJ_OK);
 	ck_assert(lab.one.tree_since != 0);
+	/* It is changed again: it begins anew. */
+	ck_assert(lab.one.entries[0].is_stopped);
+	ck_assert_int_eq(add(&lab.one, 2), MBJ_OK);
+	must_load(two);
+	ck_assert(!two->entries[0].is_stopped && !two->entries[0].is_new_told);
+	two->entries[0].is_new_told = two->is_changed = true;
+	ck_assert_int_eq(spool_save(two, &err), MBJ_OK);
+	must_load(&lab.one);
+	ck_assert(lab.one.entries[0].is_new_told);
+	ck_assert(!lab.one.entries[0].is_stopped);
 	must_load(two);
 	ck_assert_uint_eq(two->count, 2);
 	ck_assert_int_eq(spool_settled(two, NULL, 0, &err), MBJ_OK);
@@ -136,11 +148,13 @@ START_TEST(spool_whole)
 	for (unsigned i = 0; i <= SPOOL_ENTRIES_MAX; i++)
 		ids[i] = id_of(i);
 	must_load(&lab.one);
-	ck_assert_int_eq(spool_add(&lab.one, ids, SPOOL_ENTRIES_MAX, &err),
+	ck_assert_int_eq(spool_add(&lab.one, id_of(0), ids, SPOOL_ENTRIES_MAX,
+				   &err),
 			 MBJ_OK);
 	since = spool_since(&lab.one);
 	ck_assert_int_eq(lab.one.whole_since, 0);
-	ck_assert_int_eq(spool_add(&lab.one, ids, SPOOL_ENTRIES_MAX + 1, &err),
+	ck_assert_int_eq(spool_add(&lab.one, id_of(0), ids,
+				   SPOOL_ENTRIES_MAX + 1, &err),
 			 MBJ_OK);
 	must_load(&lab.two);
 	ck_assert_uint_eq(lab.two.count, 0);

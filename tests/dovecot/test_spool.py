@@ -1,10 +1,12 @@
 """The plugin in a real Dovecot whose service is away, where changes go to a
 spool: they are in the journal once it is there again."""
 import collections
+import imaplib
 import os
 import re
 import subprocess
 import sys
+import threading
 import unittest
 
 # First: the command's tests, in the path from then on, have one of that name.
@@ -13,6 +15,7 @@ import dovetest
 from dovetest import mbjtest
 
 RUNS = int(os.environ.get("MBJ_SPOOL_RUNS", "1"))
+STEPS = int(os.environ.get("MBJ_SPOOL_STEPS", "10"))
 HEAD, RECORD = 12, 61  # bytes
 
 
@@ -65,6 +68,14 @@ class Sdbox(MessageCase):
         self.same_all()
         return one
 
+    def refused(self, one):
+        """Of what Dovecot refuses nothing comes."""
+        tree = dovetest.tree_of(one)
+        for answer in (one.create("A"), one.create("INBOX"),
+                       one.rename("A", "B"), one.delete("none")):
+            self.no(answer)
+        self.assertEqual(dovetest.tree_of(one), tree)
+
     def changes(self, one, two):
         """Of all kinds, by two sessions and a delivery."""
         self.ok(one.rename("A", "T"))
@@ -102,6 +113,7 @@ class Sdbox(MessageCase):
         at = self.end()
         self.assertEqual(self.shown(), [])
         self.stop_service()
+        self.refused(one)
         self.changes(one, two)
         self.assertEqual((self.spool.stat().st_size - HEAD) % RECORD, 0)
         self.assertGreater(int(self.shown()[0]), 5)
@@ -171,6 +183,31 @@ class Sdbox(MessageCase):
                          ["attr", "message-append", "message-expunge", "attr"],
                          told)
 
+    def test_moved(self):
+        """Goal: a message that moved is at no time in neither mailbox.  Method:
+        it comes from mailboxes that were changed before, of which one goes."""
+        one = self.before()
+        at = self.end()
+        self.stop_service()
+        for name, to in (("B", "A"), ("C", "A"), ("C", "new")):
+            self.ok(one.select(name))
+            self.ok(one.uid("STORE", "1:*", "+FLAGS", "(\\Seen)"))
+            if to == "new":
+                self.ok(one.create(to))
+            self.ok(one.uid("MOVE", "2" if to == "A" else "3", to))
+        self.ok(one.unselect())
+        self.ok(one.delete("C"))
+        self.serve()
+        self.drain()
+        self.same_all()
+        self.stop_service()
+        told = re.findall(r"(append|expunge|mailbox-delete) ",
+                          self.mbj("log", self.p, "--from", at + 1).out)
+        self.serve()
+        # The last but one is into a mailbox that had to be made before.
+        self.assertEqual(told, ["append", "append", "mailbox-delete",
+                                "append", "expunge"])
+
     def test_first(self):
         """Goal: a user who comes for the first time while the service is away
         has an account afterwards."""
@@ -190,6 +227,9 @@ class Sdbox(MessageCase):
         self.stop_service()
         if one.rename("INBOX", "old")[0] == "OK":
             self.append(one, "old", "more")
+            # Nothing is left by which the storage is known for the account's.
+            for name in ("old", "A/below", "A", "B", "C"):
+                self.ok(one.delete(name))
         self.append(self.login(), "INBOX", "new")
         self.serve()
         self.drain()
@@ -231,6 +271,62 @@ class Sdbox(MessageCase):
         self.append(one, "B", "yes")
         self.same_all()
 
+    def step(self, client, rng, text):
+        names = ["INBOX", "A", "B", "C", "D", "A/below"]
+        box, other = rng.sample(names, 2)
+        step = rng.randrange(10)
+        if step < 2:
+            client.append(box, "(\\Seen)", None, mail(text))
+        elif step == 2:
+            self.deliver(box, text)
+        elif step == 3:
+            client.rename(box, other)
+        elif step == 4:
+            client.create(box)
+        elif step == 5 and box != "INBOX":
+            client.delete(box)
+        elif client.select(box)[0] == "OK":
+            first = rng.randrange(1, 9)
+            client.uid("STORE", f"{first}:{first + 2}", "+FLAGS",
+                       rng.choice(("(\\Seen)", "(\\Deleted $k)")))
+            if step == 6:
+                client.uid("COPY", str(first), other)
+            elif step == 7:
+                client.uid("MOVE", str(first), other)
+            elif step == 8:
+                client.expunge()
+            client.unselect()
+
+    def work(self, seed):
+        """Steps of one session, whatever Dovecot says to each."""
+        rng = mbjtest.random.Random(seed)
+        client = self.login()
+        for number in range(STEPS):
+            try:
+                self.step(client, rng, f"{seed} {number}")
+            except imaplib.IMAP4.abort:  # another has the selected name
+                client = self.login()
+
+    def test_crowd(self):
+        """Goal: sessions that go on while the service comes and goes leave the
+        journal with what Dovecot has.  Method: steps from a seed."""
+        rng = mbjtest.seed()
+        self.before()
+        crowd = [threading.Thread(target=self.work,
+                                  args=(rng.randrange(1 << 30),))
+                 for _ in range(3)]
+        for each in crowd:
+            each.start()
+        while any(each.is_alive() for each in crowd):
+            self.stop_service()
+            crowd[0].join(rng.random())
+            self.serve()
+            crowd[1].join(rng.random())
+        for each in crowd:
+            each.join()
+        self.drain()
+        self.same_all()
+
     CALLS = ("write", "pwrite64", "sendto", "sendmsg", "rename", "unlink",
              "fsync", "fdatasync", "link", "mkdir", "ftruncate")
 
@@ -268,7 +364,10 @@ class Sdbox(MessageCase):
             self.killed(rng, ("mailbox", "rename", "-u", self.user, "C",
                               f"C{run}"))
             self.killed(rng, ("mailbox", "create", "-u", self.user, "C"))
-            self.append(self.login(), "A", "behind it")
+            if self.login().append("A", "()", None, mail("x"))[0] != "OK":
+                # dbox has made its index anew, and says so once.
+                self.logged("rebuilding index")
+                self.append(self.login(), "A", "behind it")
             self.serve()
             self.killed(rng, ("mbj", "drain", "-u", self.user))
             self.drain()
