@@ -18,7 +18,8 @@ TORN = re.compile(r"^\s*\*[^\s*/]")
 MARKERS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 GUARD = re.compile(r"^#ifndef ([A-Z0-9_]+_H)\n#define \1$", re.M)
 PURE = re.compile(r"^(mailbox/(tree|diff)|journal/(plan|op|group)|"
-                  r"replay/(engine|verify_tree|stream_frame|wanted_pace)|"
+                  r"replay/(engine|verify_tree|stream_(frame|field)|"
+                  r"wanted_pace)|"
                   r"imap/(maildir_(name|path|list)|mbox))[a-z_]*\.[ch]$")
 IMPURE_INCLUDE = re.compile(r'#\s*include\s*[<"](mbj/sys\.h|db\.h|time\.h|'
                             r'unistd\.h|fcntl\.h|pthread\.h)[>"]')
