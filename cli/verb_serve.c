@@ -296,6 +296,11 @@ int verb_serve(const struct cli_call *call)
 	if (!recent_take(call, &options) || !number_rate_read(call, &rate) ||
 	    !number_cache_read(call, &usual.state.cache_size))
 		return CLI_USAGE;
+	if (call->options.compress != NULL && !is_following(call)) {
+		cli_say(call, "--compress is for a replica that follows, by "
+			      "--exec or --from: it asks its source");
+		return CLI_USAGE;
+	}
 	options.stop_fd = cli_stop_open(call);
 	if (options.stop_fd < 0)
 		return CLI_FAILED;

@@ -4,7 +4,7 @@
  * which says who hears it, a source answers or hangs up, a replica takes groups
  * or hangs up, and stays a store that opens.  With the second bit of that byte
  * the source has a snapshot, and the replica an account that is set aside, and
- * asks for one.
+ * asks for one; with the third the replica asked for what is packed.
  */
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,11 +22,29 @@ enum { RATE_FAST = 1 << 30 };
 
 #define OK(call) MBJ_ASSERT((call) == MBJ_OK)
 
+/* Decode a body, and append its frame; false: it is none. */
+static bool frame_again(const struct stream_head *head, struct mbj_bytes body,
+			struct stream_message *ret_m, struct mbj_buf *again)
+{
+	struct mbj_bytes packed;
+	uint32_t size;
+
+	if (head->packing == STREAM_PLAIN) {
+		if (stream_body_decode(head, body, ret_m, NULL) < 0)
+			return false;
+		stream_encode(again, head->kind, ret_m);
+		return true;
+	}
+	if (stream_packed_decode(head, body, &size, &packed, NULL) < 0)
+		return false;
+	stream_encode_packed(again, head->kind, head->packing, size, packed);
+	return true;
+}
+
 /* False: they ask for a rate that would have us wait. */
 static bool frames_check(struct mbj_bytes bytes, enum stream_side side)
 {
 	bool is_fast = true;
-
 	struct stream_head head;
 	struct mbj_buf again;
 
@@ -35,18 +53,14 @@ static bool frames_check(struct mbj_bytes bytes, enum stream_side side)
 	       stream_head_decode(bytes.p, side, &head, NULL) == MBJ_OK &&
 	       head.size <= bytes.n - STREAM_HEAD_SIZE) {
 		size_t size = STREAM_HEAD_SIZE + head.size;
+		struct mbj_bytes body = {bytes.p + STREAM_HEAD_SIZE, head.size};
 		struct stream_message m = {.count = 0};
 
-		if (stream_body_decode(&head,
-				       mbj_bytes_make(bytes.p +
-							      STREAM_HEAD_SIZE,
-						      head.size),
-				       &m, NULL) < 0)
+		mbj_buf_clear(&again);
+		if (!frame_again(&head, body, &m, &again))
 			break;
 		if (head.kind == STREAM_PACE && m.rate < RATE_FAST)
 			is_fast = false;
-		mbj_buf_clear(&again);
-		stream_encode(&again, head.kind, &m);
 		MBJ_ASSERT(mbj_bytes_equal(mbj_buf_view(&again),
 					   mbj_bytes_make(bytes.p, size)));
 		bytes.p += size;
@@ -207,6 +221,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	options.out_fd = options.in_fd;
 	options.timeout_ms = TIMEOUT_MS;
 	options.is_once = true;
+	options.level = data[0] & 4 ? 3 : 0;
 	if (data[0] % 2)
 		replica_hear(&store, data[0] & 2, &options);
 	else

@@ -179,6 +179,21 @@ static enum mbj_rc pace_ask(struct source_stream *s, uint64_t rate,
 	return stream_link_send(&s->link, STREAM_PACE, &m, err);
 }
 
+/* What comes may be packed.  A source that cannot: it is not. */
+static enum mbj_rc pack_ask(struct source_stream *s, unsigned level,
+			    struct mbj_error *err)
+{
+	struct stream_message m = {.level = (uint8_t)level};
+	enum mbj_rc rc;
+
+	if (level == 0 || s->version < STREAM_VERSION_PACK)
+		return MBJ_OK;
+	MBJ_ASSERT(level <= MBJ_STREAM_LEVEL_MAX);
+	rc = stream_link_unpack(&s->link, err);
+	return rc == MBJ_OK ? stream_link_send(&s->link, STREAM_PACK, &m, err)
+			    : rc;
+}
+
 static enum mbj_rc stream_identity(struct replay_source *source,
 				   struct mbj_identity *ret_identity,
 				   struct mbj_error *err)
@@ -530,6 +545,8 @@ enum mbj_rc source_stream_begin(struct source_stream *s,
 		rc = hello_say(s, err);
 	if (rc == MBJ_OK)
 		rc = pace_ask(s, options->rate, err);
+	if (rc == MBJ_OK)
+		rc = pack_ask(s, options->level, err);
 	if (rc == MBJ_OK &&
 	    (source_stream_needs_seed(s) ||
 	     (options->is_mending && source_stream_is_behind(s))))

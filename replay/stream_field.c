@@ -19,6 +19,8 @@ enum {
 		CODE_LAST = CODE_EUNRECEIVED
 };
 
+enum { METHOD_ZSTD = 1 };
+
 /* ---------------------------------------------------------------- pieces */
 
 static enum mbj_rc bad(struct mbj_error *err, const char *what)
@@ -271,6 +273,10 @@ void stream_field_encode(struct mbj_buf *buf, enum stream_field field,
 	case STREAM_HAS_RATE:
 		mbj_buf_put_u64(buf, m->rate);
 		return;
+	case STREAM_HAS_METHOD:
+		mbj_buf_put_u8(buf, METHOD_ZSTD);
+		mbj_buf_put_u8(buf, m->level);
+		return;
 	case STREAM_HAS_NONE:
 		break;
 	}
@@ -334,6 +340,19 @@ static enum mbj_rc replica_decode(struct mbj_reader *reader,
 	return MBJ_OK;
 }
 
+static enum mbj_rc method_decode(struct mbj_reader *reader,
+				 struct stream_message *m,
+				 struct mbj_error *err)
+{
+	uint8_t method = mbj_read_u8(reader);
+
+	m->level = mbj_read_u8(reader);
+	return mbj_reader_ok(reader) && method == METHOD_ZSTD && m->level > 0 &&
+			       m->level <= MBJ_STREAM_LEVEL_MAX
+		       ? MBJ_OK
+		       : bad(err, "method of packing");
+}
+
 static enum mbj_rc digests_decode(struct mbj_reader *reader,
 				  struct stream_message *m,
 				  struct mbj_error *err)
@@ -388,6 +407,8 @@ enum mbj_rc stream_field_decode(struct mbj_reader *reader,
 		return mbj_reader_ok(reader) && m->rate >= MBJ_STREAM_RATE_MIN
 			       ? MBJ_OK
 			       : bad(err, "rate");
+	case STREAM_HAS_METHOD:
+		return method_decode(reader, m, err);
 	case STREAM_HAS_NONE:
 		break;
 	}

@@ -16,6 +16,7 @@
  *	snapshot  ->  offer, piece..., then here | lost; or fault
  *	part      ->  the same, so many bytes of it (from version 2 on)
  *	pace      ->  nothing: no faster than that (from version 3 on)
+ *	pack      ->  nothing: groups and pieces may come packed (version 4 on)
  *
  * hello is the first question, and may be the next one after a snapshot: the
  * replica then asks what the source has where the snapshot ends.
@@ -39,14 +40,16 @@
 
 enum {
 	/* Both sides speak all from 1 to this; 2 has part, 3 paused and
-	 * pace. */
-	STREAM_VERSION = 3,
+	 * pace, 4 pack. */
+	STREAM_VERSION = 4,
 	STREAM_VERSION_PARTS = 2,
 	STREAM_VERSION_PAUSED = 3,
 	STREAM_VERSION_PACE = 3,
+	STREAM_VERSION_PACK = 4,
 	STREAM_HEAD_SIZE = 16,
 	STREAM_FRAME_MAX = 1 << 20, /* head and body */
 	STREAM_DATA_MAX = STREAM_FRAME_MAX - STREAM_HEAD_SIZE,
+	STREAM_PACKED_SIZE = 4,	   /* before the bytes of a packed body */
 	STREAM_CONTENTS_MAX = 256, /* asked for at once */
 	STREAM_CONTENT_SIZE = MBJ_HASH_SIZE + 8,
 	STREAM_WAIT_MAX = 60000,    /* ms that a fetch may wait */
@@ -69,7 +72,8 @@ enum {
 	X(PART, 9,                                                          \
 	  "lowest and highest LSN of a snapshot, a place in it, bytes")     \
 	X(PAUSE, 10, "ms that are left of a pause")                         \
-	X(RATE, 11, "bytes a second")
+	X(RATE, 11, "bytes a second")                                       \
+	X(METHOD, 12, "how to pack: 1, zstd; and its level")
 
 enum stream_field {
 #define X(name, bit, what) STREAM_HAS_##name = 1 << (bit),
@@ -106,17 +110,30 @@ enum stream_side { STREAM_REPLICA = 0, STREAM_SOURCE = 1 };
 	X(PART, 13, "part", STREAM_REPLICA, STREAM_HAS_PART, STREAM_SMALL_MAX) \
 	X(PAUSED, 14, "paused", STREAM_SOURCE, STREAM_HAS_PAUSE,               \
 	  STREAM_SMALL_MAX)                                                    \
-	X(PACE, 15, "pace", STREAM_REPLICA, STREAM_HAS_RATE, STREAM_SMALL_MAX)
+	X(PACE, 15, "pace", STREAM_REPLICA, STREAM_HAS_RATE, STREAM_SMALL_MAX) \
+	X(PACK, 16, "pack", STREAM_REPLICA, STREAM_HAS_METHOD, STREAM_SMALL_MAX)
 
 enum stream_kind {
 #define X(name, number, word, side, fields, size_max) STREAM_##name = (number),
 	STREAM_KIND_MAP(X)
 #undef X
-		STREAM_KIND_LAST = STREAM_PACE
+		STREAM_KIND_LAST = STREAM_PACK
+};
+
+/*
+ * How a body is.  Only those that are bytes and nothing else are packed: the
+ * bytes that they are, which are fewer, behind how many they will be.  What
+ * packs them, and remembers what went before, is stream_pack.h's.
+ */
+enum stream_packing {
+	STREAM_PLAIN = 0,
+	STREAM_PACKED_ANEW = 1, /* nothing is remembered */
+	STREAM_PACKED_ON = 2,	/* it goes on from the packed one before */
 };
 
 struct stream_head {
 	enum stream_kind kind;
+	enum stream_packing packing;
 	uint32_t size; /* bytes of the body */
 	uint32_t crc;  /* CRC32C of the body */
 };
@@ -158,6 +175,7 @@ struct stream_message {
 	struct mbj_lsn least;
 	uint64_t paused_ms; /* never 0, at most MBJ_PAUSE_MS_MAX */
 	uint64_t rate;	    /* at least MBJ_STREAM_RATE_MIN */
+	uint8_t level;	    /* 1 to MBJ_STREAM_LEVEL_MAX */
 	struct mbj_error error;
 };
 
@@ -165,13 +183,24 @@ const char *stream_kind_word(enum stream_kind kind);
 /* The most bytes that a body may have. */
 size_t stream_size_max(enum stream_kind kind);
 
+/* May such a body be packed? */
+bool stream_kind_is_packable(enum stream_kind kind);
+
 /* Append a frame.  Requires: message is within the limits. */
 void stream_encode(struct mbj_buf *buf, enum stream_kind kind,
 		   const struct stream_message *message);
 /*
+ * Append a packed one: of size bytes, packed are left.
+ * Requires: the kind may be; size is at most STREAM_DATA_MAX, and more than the
+ * packed ones and STREAM_PACKED_SIZE.
+ */
+void stream_encode_packed(struct mbj_buf *buf, enum stream_kind kind,
+			  enum stream_packing packing, uint32_t size,
+			  struct mbj_bytes packed);
+/*
  * Returns: MBJ_ECORRUPT (its CRC32C, no such kind, not one that this side
- * sends), MBJ_ELIMIT (more bytes than that kind may have), before anything is
- * allocated for them.
+ * sends, packed as there is not), MBJ_ELIMIT (more bytes than that kind may
+ * have), before anything is allocated for them.
  */
 enum mbj_rc stream_head_decode(const uint8_t bytes[STREAM_HEAD_SIZE],
 			       enum stream_side side,
@@ -179,12 +208,20 @@ enum mbj_rc stream_head_decode(const uint8_t bytes[STREAM_HEAD_SIZE],
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * The whole of a body, its CRC32C first.  Byte strings are borrowed from it.
- * Requires: body.n == head->size.
+ * Requires: body.n == head->size, it is plain.
  */
 enum mbj_rc stream_body_decode(const struct stream_head *head,
 			       struct mbj_bytes body,
 			       struct stream_message *ret_message,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The same of a packed one: its bytes, and how many they are to be.
+ * Returns: MBJ_ECORRUPT (its CRC32C, not more than it is itself), MBJ_ELIMIT.
+ */
+enum mbj_rc stream_packed_decode(const struct stream_head *head,
+				 struct mbj_bytes body, uint32_t *ret_size,
+				 struct mbj_bytes *ret_packed,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* One of the contents asked for.  Requires: index < count. */
 void stream_content_put(struct mbj_buf *buf, const struct mbj_hash *digest,

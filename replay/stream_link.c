@@ -88,6 +88,19 @@ void stream_link_pace(struct stream_link *link, uint64_t rate)
 	stream_rate_lower(&link->rate, rate, mbj_monotonic_ms());
 }
 
+enum mbj_rc stream_link_pack(struct stream_link *link, unsigned level,
+			     struct mbj_error *err)
+{
+	stream_packer_free(&link->packer);
+	return stream_packer_new(level, &link->packer, err);
+}
+
+enum mbj_rc stream_link_unpack(struct stream_link *link, struct mbj_error *err)
+{
+	MBJ_ASSERT(link->unpacker == NULL);
+	return stream_unpacker_new(&link->unpacker, err);
+}
+
 /* ---------------------------------------------------------- begin and end */
 
 enum mbj_rc stream_link_begin(struct stream_link *link, int in, int out,
@@ -128,6 +141,8 @@ void stream_link_done(struct stream_link *link)
 		(void)fcntl(link->in, F_SETFL, link->in_flags);
 	link->in_flags = -1;
 	link->out_flags = -1;
+	stream_packer_free(&link->packer);
+	stream_unpacker_free(&link->unpacker);
 	mbj_buf_done(&link->output);
 	mbj_free(link->input);
 	link->input = NULL;
@@ -326,6 +341,30 @@ static enum mbj_rc rate_wait(struct stream_link *link, struct mbj_error *err)
 	return rc;
 }
 
+/* The frame as it goes: packed where there is what does that, and it is worth
+ * it. */
+static enum mbj_rc frame_encode(struct stream_link *link, enum stream_kind kind,
+				const struct stream_message *message,
+				struct mbj_error *err)
+{
+	enum stream_packing packing = STREAM_PLAIN;
+	struct mbj_bytes packed;
+	enum mbj_rc rc = MBJ_OK;
+
+	mbj_buf_clear(&link->output);
+	if (link->packer != NULL && stream_kind_is_packable(kind))
+		rc = stream_pack(link->packer, message->data, &packing, &packed,
+				 err);
+	if (rc < 0)
+		return rc;
+	if (packing == STREAM_PLAIN)
+		stream_encode(&link->output, kind, message);
+	else
+		stream_encode_packed(&link->output, kind, packing,
+				     (uint32_t)message->data.n, packed);
+	return mbj_buf_ok(&link->output, err);
+}
+
 enum mbj_rc stream_link_send(struct stream_link *link, enum stream_kind kind,
 			     const struct stream_message *message,
 			     struct mbj_error *err)
@@ -339,9 +378,7 @@ enum mbj_rc stream_link_send(struct stream_link *link, enum stream_kind kind,
 		if (rc < 0)
 			return rc;
 	}
-	mbj_buf_clear(&link->output);
-	stream_encode(&link->output, kind, message);
-	rc = mbj_buf_ok(&link->output, err);
+	rc = frame_encode(link, kind, message, err);
 	if (rc < 0)
 		return rc;
 	stream_rate_spend(&link->rate, link->output.n);
@@ -358,6 +395,30 @@ void stream_frame_throw(int fd, enum stream_kind kind,
 	if (mbj_buf_ok(&bytes, NULL) == MBJ_OK)
 		(void)!write(fd, bytes.p, bytes.n);
 	mbj_buf_done(&bytes);
+}
+
+/* Its CRC32C first, whatever it is. */
+static enum mbj_rc frame_decode(struct stream_link *link,
+				const struct stream_head *head,
+				struct stream_message *ret_message,
+				struct mbj_error *err)
+{
+	struct mbj_bytes body = mbj_bytes_make(link->input, head->size);
+	struct mbj_bytes packed;
+	uint32_t size;
+	enum mbj_rc rc;
+
+	if (head->packing == STREAM_PLAIN)
+		return stream_body_decode(head, body, ret_message, err);
+	rc = stream_packed_decode(head, body, &size, &packed, err);
+	if (rc < 0)
+		return rc;
+	if (link->unpacker == NULL)
+		return mbj_error_set(err, MBJ_ECORRUPT,
+				     "a frame came packed, which nobody asked "
+				     "for");
+	return stream_unpack(link->unpacker, head->packing, size, packed,
+			     &ret_message->data, err);
 }
 
 enum mbj_rc stream_link_receive(struct stream_link *link, uint32_t wait_ms,
@@ -380,13 +441,13 @@ enum mbj_rc stream_link_receive(struct stream_link *link, uint32_t wait_ms,
 				   mbj_monotonic_ms() + link->timeout_ms, err);
 	memset(ret_message, 0, sizeof(*ret_message));
 	if (rc == MBJ_OK)
-		rc = stream_body_decode(&head,
-					mbj_bytes_make(link->input, head.size),
-					ret_message, err);
+		rc = frame_decode(link, &head, ret_message, err);
 	if (rc < 0) {
 		link->is_lost = true;
 		return rc;
 	}
+	if (link->packer != NULL)
+		stream_packer_renew(link->packer);
 	*ret_kind = head.kind;
 	return MBJ_OK;
 }

@@ -8,7 +8,8 @@
  * Invariants:
  *   1. no frame, in or out, takes longer than timeout_ms;
  *   2. after a failure is_lost is set, and nothing more is sent or read;
- *   3. its memory is two frames, taken at the beginning;
+ *   3. its memory is two frames, taken at the beginning, and one more and what
+ *      zstd needs where frames are packed;
  *   4. groups, pieces and the answers about files go no faster than the rate;
  *      all else, which somebody waits for, goes at once, and counts;
  *   5. whoever waits for the rate sees within a second that the peer is gone,
@@ -22,6 +23,7 @@
 #include <mbj/stream.h>
 
 #include "stream_frame.h"
+#include "stream_pack.h"
 #include "stream_rate.h"
 
 struct stream_link {
@@ -35,7 +37,9 @@ struct stream_link {
 	enum stream_side peer;
 	uint8_t *input;
 	struct mbj_buf output;
-	struct stream_rate rate; /* of what is sent; none at first */
+	struct stream_rate rate;	  /* of what is sent; none at first */
+	struct stream_packer *packer;	  /* of what is sent, or NULL */
+	struct stream_unpacker *unpacker; /* of what comes, or NULL */
 	enum mbj_rc (*look)(void *ctx, struct mbj_error *err);
 	void *look_ctx;
 	bool is_lost;  /* the connection failed, or its bytes */
@@ -52,6 +56,15 @@ void stream_link_use(struct stream_link *link,
 		     const struct mbj_stream_channel *channel);
 /* No faster than so many bytes a second from now on; 0: as it was. */
 void stream_link_pace(struct stream_link *link, uint64_t rate);
+/*
+ * What may be packed is, from now on, where that is worth it: all that the peer
+ * says begins another answer, which has nothing to do with those before it.
+ */
+enum mbj_rc stream_link_pack(struct stream_link *link, unsigned level,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+/* What comes may be packed; of a link that does not know that it is damage. */
+enum mbj_rc stream_link_unpack(struct stream_link *link,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * Before each frame that the rate may hold, and each second while it does: an
  * error of look is that of the sending.  NULL: nothing is looked at.

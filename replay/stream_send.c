@@ -432,6 +432,8 @@ static enum mbj_rc requests_answer(struct stream_server *s,
 			rc = stream_part_answer(s, err);
 		else if (kind == STREAM_PACE)
 			stream_pace_take(s, s->request.rate);
+		else if (kind == STREAM_PACK)
+			rc = stream_link_pack(&s->link, s->request.level, err);
 		else if (s->is_seeding)
 			rc = hello_again(s, err);
 		else

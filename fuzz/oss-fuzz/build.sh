@@ -3,8 +3,8 @@
 # CC, CFLAGS, LIB_FUZZING_ENGINE, OUT; SRC/mbj is this tree, WORK is scratch.
 #
 # The machines that run the targets have none of our libraries, so Berkeley
-# DB, ICU, libcrypto and Jansson are linked statically (Debian's and Ubuntu's
-# development packages bring the archives); ICU's are C++.
+# DB, ICU, libcrypto, Jansson and libzstd are linked statically (Debian's and
+# Ubuntu's development packages bring the archives); ICU's are C++.
 source=$SRC/mbj
 cmake -S "$source" -B "$WORK/build" -G Ninja -DCMAKE_BUILD_TYPE=None \
 	-DBUILD_TESTING=OFF -DMBJ_FUZZ=ON \

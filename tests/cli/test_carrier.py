@@ -242,6 +242,45 @@ class Carried:
         self.assertIn("another one is made", err)
         self.equal()
 
+    def test_packed(self):
+        """Goal: what comes packed is the same, and less of it; noise is sent as
+        it is.  Method: a proxy that counts; text and noise to a replica as they
+        are, and packed; that one is served while it follows, at another level;
+        methods that there are not."""
+        rng = mbjtest.seed()
+        words = ("mailbox", "renamed", "Subject:", "of", "\r\n", "the")
+        text = " ".join(rng.choices(words, k=20_000)).encode()
+        noise = rng.randbytes(50_000)
+        self.deliver(text)
+        self.deliver(noise)
+        self.send()
+        proxy, address = self.proxy()
+        down = []
+        for number, level in enumerate((None, "zstd")):
+            self.r = self.replica(f"packed{number}")
+            options = ("--compress", level) if level else ()
+            proxy.through = (0, 0)
+            self.once(*options, address=address)
+            self.until(lambda: proxy.through[1] > 0)
+            down.append(proxy.through[1])
+            self.mbj("verify", "--deep", self.p, self.r)
+        self.assertGreater(down[0], len(text) + len(noise))
+        self.assertGreater(down[1], len(noise))
+        self.assertLess(down[1], len(noise) + len(text) / 2)
+        r = self.begin("serve", self.r, "--from", self.address, "--compress",
+                       "zstd:9", *self.replica_options)
+        self.deliver(text[1:])
+        self.until_lsn(4)
+        self.end(r)
+        self.equal()
+        for wrong in ("zstd:0", "zstd:10", "zstd:", "zstdx", "gzip", ""):
+            result = self.mbj("follow", self.r, "--from", self.address,
+                              "--compress", wrong, *self.replica_options,
+                              status=USAGE)
+            self.assertIn("--compress", result.err)
+        result = self.mbj("serve", self.p, "--compress", "zstd", status=USAGE)
+        self.assertIn("--compress", result.err)
+
     def test_cut(self):
         """Goal: wherever the connection ends, nothing is lost and the next one
         mends it.  Method: a proxy hangs up after each byte of the beginning, both

@@ -50,6 +50,8 @@ TCase *test_stack_case(void);
 TCase *test_stream_case(void);
 TCase *test_stream_channel_case(void);
 TCase *test_stream_frame_case(void);
+TCase *test_stream_pack_case(void);
+TCase *test_stream_packed_case(void);
 TCase *test_stream_peer_case(void);
 TCase *test_pace_case(void);
 TCase *test_turn_case(void);

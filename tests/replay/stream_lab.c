@@ -63,23 +63,30 @@ enum mbj_rc source_ask(const char *dir, const struct mbj_buf *requests,
 	return rc;
 }
 
+/* options: once or not, packed or not; *ret_sent: what it said, or NULL. */
 static enum mbj_rc replica_run(struct mbj_store *replica,
-			       struct mbj_bytes answers, bool is_once,
+			       struct mbj_bytes answers,
+			       struct mbj_stream_options options,
 			       struct mbj_stream_result *ret_result,
+			       struct mbj_buf *ret_sent,
 			       struct mbj_error *ret_why)
 {
-	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+	uint8_t bytes[4096];
 	struct pair pair;
 	enum mbj_rc rc;
+	ssize_t n;
 
 	pair_open(&pair);
 	bytes_say(pair.far, answers);
 	ck_assert_int_eq(shutdown(pair.far, SHUT_WR), 0);
 	options.in_fd = pair.near;
 	options.out_fd = pair.near;
-	options.is_once = is_once;
 	options.timeout_ms = 2000;
 	rc = mbj_stream_follow(replica, &options, ret_result, ret_why);
+	(void)shutdown(pair.near, SHUT_WR);
+	while (ret_sent != NULL &&
+	       (n = read(pair.far, bytes, sizeof(bytes))) > 0)
+		mbj_buf_put(ret_sent, bytes, (size_t)n);
 	pair_close(&pair);
 	return rc;
 }
@@ -89,7 +96,26 @@ enum mbj_rc replica_hear(struct mbj_store *replica, struct mbj_bytes answers,
 			 struct mbj_stream_result *ret_result,
 			 struct mbj_error *ret_why)
 {
-	return replica_run(replica, answers, true, ret_result, ret_why);
+	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+
+	options.is_once = true;
+	return replica_run(replica, answers, options, ret_result, NULL,
+			   ret_why);
+}
+
+/* One that asked for what is packed; *ret_sent, or NULL: what it said. */
+enum mbj_rc replica_hear_packed(struct mbj_store *replica,
+				struct mbj_bytes answers,
+				struct mbj_stream_result *ret_result,
+				struct mbj_buf *ret_sent,
+				struct mbj_error *ret_why)
+{
+	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+
+	options.is_once = true;
+	options.level = 3;
+	return replica_run(replica, answers, options, ret_result, ret_sent,
+			   ret_why);
 }
 
 /* The same, and it would hear more. */
@@ -97,7 +123,8 @@ enum mbj_rc replica_stay(struct mbj_store *replica, struct mbj_bytes answers,
 			 struct mbj_stream_result *ret_result,
 			 struct mbj_error *ret_why)
 {
-	return replica_run(replica, answers, false, ret_result, ret_why);
+	return replica_run(replica, answers, MBJ_STREAM_OPTIONS_INIT,
+			   ret_result, NULL, ret_why);
 }
 
 void hello_put(struct mbj_buf *buf, uint16_t lowest, uint16_t highest,
@@ -225,17 +252,16 @@ void replica_resume(struct lab *lab)
 	replica_check(lab);
 }
 
-/* An edit of 20,000 names, which is one group of more than 2 MiB. */
-void large_import(struct lab *lab)
+/* An edit of so many names, which is one group. */
+void names_import(struct lab *lab, int count)
 {
-	enum { COUNT = 20000 };
-	struct mbj_change *changes = calloc(COUNT, sizeof(*changes));
-	char(*names)[100] = calloc(COUNT, sizeof(*names));
+	struct mbj_change *changes = calloc((size_t)count, sizeof(*changes));
+	char(*names)[100] = calloc((size_t)count, sizeof(*names));
 	struct mbj_outcome outcome = {.lsn = {0}};
 	struct mbj_edit edit = MBJ_EDIT_INIT;
 
 	ck_assert(changes != NULL && names != NULL);
-	for (int i = 0; i < COUNT; i++) {
+	for (int i = 0; i < count; i++) {
 		struct mbj_id id = {{0xcc}};
 
 		mbj_store_u32(id.b + 8, (uint32_t)i);
@@ -251,11 +277,17 @@ void large_import(struct lab *lab)
 	edit.account = mbj_bytes_str("bob");
 	edit.policy = MBJ_NAME_POLICY_DEFAULT;
 	edit.changes = changes;
-	edit.change_count = COUNT;
+	edit.change_count = (size_t)count;
 	OK(mbj_store_submit(lab->f.primary, &edit, &outcome, err));
 	mbj_outcome_done(&outcome);
 	free(names);
 	free(changes);
+}
+
+/* One of more than 2 MiB. */
+void large_import(struct lab *lab)
+{
+	names_import(lab, 20000);
 }
 
 /* Serve until the replica hangs up. */

@@ -43,6 +43,11 @@ enum mbj_rc source_ask(const char *dir, const struct mbj_buf *requests,
 enum mbj_rc replica_hear(struct mbj_store *replica, struct mbj_bytes answers,
 			 struct mbj_stream_result *ret_result,
 			 struct mbj_error *ret_why);
+enum mbj_rc replica_hear_packed(struct mbj_store *replica,
+				struct mbj_bytes answers,
+				struct mbj_stream_result *ret_result,
+				struct mbj_buf *ret_sent,
+				struct mbj_error *ret_why);
 enum mbj_rc replica_stay(struct mbj_store *replica, struct mbj_bytes answers,
 			 struct mbj_stream_result *ret_result,
 			 struct mbj_error *ret_why);
@@ -56,6 +61,7 @@ void lab_end(struct lab *lab);
 void replica_renew(struct lab *lab, int number);
 void replica_check(struct lab *lab);
 void replica_resume(struct lab *lab);
+void names_import(struct lab *lab, int count);
 void large_import(struct lab *lab);
 void *sender_run(void *context);
 

@@ -55,6 +55,7 @@ static void frame_make(enum stream_kind kind, struct mbj_buf *ret_frame)
 		.snapshot = {3},
 		.paused_ms = MBJ_PAUSE_MS_MAX,
 		.rate = MBJ_STREAM_RATE_MIN,
+		.level = MBJ_STREAM_LEVEL_MAX,
 	};
 	struct mbj_buf contents;
 
@@ -77,18 +78,21 @@ static enum mbj_rc decode(struct mbj_bytes frame, enum stream_side side)
 {
 	struct stream_message m = {.count = 0};
 	struct mbj_error err = {.rc = MBJ_OK};
-	struct stream_head head;
+	struct stream_head head = {.size = 0};
+	struct mbj_bytes packed = {NULL, 0};
+	struct mbj_bytes body;
 	struct mbj_buf again;
+	uint32_t size = 0;
 	enum mbj_rc rc;
 
 	rc = stream_head_decode(frame.p, side, &head, &err);
 	if (rc == MBJ_OK && head.size + STREAM_HEAD_SIZE != frame.n)
 		return MBJ_EIO; /* more bytes are waited for, or fewer */
-	if (rc == MBJ_OK)
-		rc = stream_body_decode(
-			&head,
-			mbj_bytes_make(frame.p + STREAM_HEAD_SIZE, head.size),
-			&m, &err);
+	body = mbj_bytes_make(frame.p + STREAM_HEAD_SIZE, head.size);
+	if (rc == MBJ_OK && head.packing != STREAM_PLAIN)
+		rc = stream_packed_decode(&head, body, &size, &packed, &err);
+	else if (rc == MBJ_OK)
+		rc = stream_body_decode(&head, body, &m, &err);
 	if (rc < 0) {
 		ck_assert_msg(rc == MBJ_ECORRUPT || rc == MBJ_ELIMIT, "%s",
 			      mbj_rc_name(rc));
@@ -96,7 +100,11 @@ static enum mbj_rc decode(struct mbj_bytes frame, enum stream_side side)
 		return rc;
 	}
 	mbj_buf_init(&again, STREAM_FRAME_MAX);
-	stream_encode(&again, head.kind, &m);
+	if (head.packing != STREAM_PLAIN)
+		stream_encode_packed(&again, head.kind, head.packing, size,
+				     packed);
+	else
+		stream_encode(&again, head.kind, &m);
 	ck_assert(mbj_bytes_equal(mbj_buf_view(&again), frame));
 	mbj_buf_done(&again);
 	return MBJ_OK;
@@ -226,8 +234,8 @@ START_TEST(frame_limits)
 END_TEST
 
 /*
- * Goal: limits of a fetch, a pause, a rate and of contents hold at the limit
- * and not one above. Method: the fields where they are in the frame.
+ * Goal: limits of a fetch, a pause, a rate, packing and of contents hold at the
+ * limit and not one above. Method: the fields where they are in the frame.
  */
 START_TEST(frame_field_limits)
 {
@@ -263,6 +271,17 @@ START_TEST(frame_field_limits)
 	mend(&frame);
 	ck_assert_int_eq(decode(mbj_buf_view(&frame), STREAM_REPLICA),
 			 MBJ_ECORRUPT);
+	for (unsigned i = 0; i < 4; i++) {
+		static const uint8_t bad[4][2] = {
+			{0, 1}, {2, 1}, {1, 0}, {1, MBJ_STREAM_LEVEL_MAX + 1}};
+
+		mbj_buf_clear(&frame);
+		frame_make(STREAM_PACK, &frame);
+		memcpy(frame.p + STREAM_HEAD_SIZE, bad[i], 2);
+		mend(&frame);
+		ck_assert_int_eq(decode(mbj_buf_view(&frame), STREAM_REPLICA),
+				 MBJ_ECORRUPT);
+	}
 	mbj_buf_clear(&frame);
 	mbj_buf_init(&contents, STREAM_FRAME_MAX);
 	for (int i = 0; i <= STREAM_CONTENTS_MAX; i++)

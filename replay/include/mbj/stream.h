@@ -59,7 +59,7 @@ struct mbj_stream_pin {
 	const char *name; /* at most MBJ_REPLICA_NAME_MAX bytes */
 };
 
-enum { MBJ_STREAM_RATE_MIN = 1024 };
+enum { MBJ_STREAM_RATE_MIN = 1024, MBJ_STREAM_LEVEL_MAX = 9 };
 
 struct mbj_stream_options {
 	size_t size;	     /* sizeof(struct mbj_stream_options) */
@@ -98,12 +98,19 @@ struct mbj_stream_options {
 	 * lesser of both; one that is too old for that is MBJ_EUNSUPPORTED.
 	 */
 	uint64_t rate;
+	/*
+	 * The replica's: have what comes packed by zstd, at a level of 1 to
+	 * MBJ_STREAM_LEVEL_MAX; 0: as it is.  A source that is too old for that
+	 * sends it as it is.
+	 */
+	unsigned level;
 };
 
 #define MBJ_STREAM_OPTIONS_INIT                                               \
 	((struct mbj_stream_options){sizeof(struct mbj_stream_options), 0, 1, \
 				     -1, 60000, 10000, false, NULL, NULL,     \
-				     NULL, false, false, NULL, NULL, NULL, 0})
+				     NULL, false, false, NULL, NULL, NULL, 0, \
+				     0})
 
 /*
  * Serve one replica what is in the store in dir, until it hangs up or is not
