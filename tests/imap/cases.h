@@ -9,6 +9,7 @@
 TCase *test_acl_case(void);
 TCase *test_date_case(void);
 TCase *test_folder_case(void);
+TCase *test_imap_case(void);
 TCase *test_list_case(void);
 TCase *test_mbox_case(void);
 TCase *test_name_case(void);

@@ -1,0 +1,224 @@
+/*
+ * What an IMAP server says, taken apart.
+ */
+#include <mbj/imap.h>
+
+#include "cases.h"
+
+/* One response of bytes, and what comes behind it. */
+static enum mbj_rc whole(struct mbj_imap_reader *reader, const char *text,
+			 struct mbj_bytes *response)
+{
+	mbj_imap_reader_feed(reader, mbj_bytes_str(text));
+	return mbj_imap_reader_next(reader, response, NULL);
+}
+
+static bool is(struct mbj_bytes bytes, const char *text)
+{
+	return mbj_bytes_equal(bytes, mbj_bytes_str(text));
+}
+
+/*
+ * Goal: responses end where they end.  Method: literals that hold line ends,
+ * text that looks like the announcement of one, bytes one by one.
+ */
+START_TEST(imap_frames)
+{
+	static const char TEXT[] = "* LIST () \"/\" {3}\r\na\r\n\r\n"
+				   "* OK what {5}\r\n+ {1}\r\nm1 OK {9}\r\n";
+	static const char *const WANTED[] = {"* LIST () \"/\" {3}\r\na\r\n",
+					     "* OK what {5}", "+ {1}",
+					     "m1 OK {9}"};
+	struct mbj_imap_reader reader;
+	struct mbj_bytes response;
+	size_t found = 0;
+
+	mbj_imap_reader_init(&reader);
+	for (size_t i = 0; i < sizeof(TEXT) - 1; i++) {
+		mbj_imap_reader_feed(&reader, mbj_bytes_make(TEXT + i, 1));
+		if (mbj_imap_reader_next(&reader, &response, NULL) == MBJ_OK)
+			ck_assert(is(response, WANTED[found++]));
+	}
+	ck_assert_uint_eq(found, sizeof(WANTED) / sizeof(*WANTED));
+	mbj_imap_reader_done(&reader);
+}
+END_TEST
+
+/*
+ * Goal: a hostile server gets no memory and no time.  Method: a line and a
+ * literal at the limit and beyond it, line ends that are none.
+ */
+START_TEST(imap_limits)
+{
+	struct mbj_imap_reader reader;
+	struct mbj_bytes response;
+	struct mbj_buf line;
+
+	mbj_buf_init(&line, 2 * MBJ_IMAP_RESPONSE_MAX);
+	for (size_t n = MBJ_IMAP_RESPONSE_MAX; n <= MBJ_IMAP_RESPONSE_MAX + 1;
+	     n++) {
+		mbj_buf_clear(&line);
+		while (line.n < n - 2)
+			mbj_buf_put_str(&line, "x");
+		mbj_buf_put_str(&line, "\r\n");
+		mbj_imap_reader_init(&reader);
+		mbj_imap_reader_feed(&reader, mbj_buf_view(&line));
+		ck_assert_int_eq(mbj_imap_reader_next(&reader, &response, NULL),
+				 n == MBJ_IMAP_RESPONSE_MAX ? MBJ_OK
+							    : MBJ_ELIMIT);
+		mbj_imap_reader_done(&reader);
+	}
+	/* Without an end at all. */
+	mbj_imap_reader_init(&reader);
+	mbj_imap_reader_feed(&reader, mbj_bytes_make(line.p, line.n - 2));
+	ck_assert_int_eq(mbj_imap_reader_next(&reader, &response, NULL),
+			 MBJ_ENOTFOUND);
+	mbj_imap_reader_feed(&reader, mbj_bytes_str("xxx"));
+	ck_assert_int_eq(mbj_imap_reader_next(&reader, &response, NULL),
+			 MBJ_ELIMIT);
+	mbj_imap_reader_done(&reader);
+	mbj_buf_done(&line);
+
+	mbj_imap_reader_init(&reader);
+	ck_assert_int_eq(whole(&reader, "* LIST () NIL {1048577}\r\n",
+			       &response),
+			 MBJ_ELIMIT);
+	mbj_imap_reader_done(&reader);
+	mbj_imap_reader_init(&reader);
+	ck_assert_int_eq(whole(&reader,
+			       "* LIST () NIL {18446744073709551620}\r\n",
+			       &response),
+			 MBJ_ELIMIT);
+	mbj_imap_reader_done(&reader);
+	mbj_imap_reader_init(&reader);
+	ck_assert_int_eq(whole(&reader, "* OK\n", &response), MBJ_ECORRUPT);
+	mbj_imap_reader_done(&reader);
+}
+END_TEST
+
+struct bad_row {
+	const char *text;
+	enum mbj_rc rc;
+};
+
+/*
+ * Goal: what is known is as it is to be, or refused.  Method: a table.
+ */
+START_TEST(imap_bad)
+{
+	static const struct bad_row rows[] = {
+		{"* 3 EXISTS", MBJ_OK},
+		{"* FLAGS (\\Seen)", MBJ_OK},
+		{"* 3 FETCH (UID 7)", MBJ_OK},
+		{"* LIST (\\Marked) \"/\" a (OLDNAME (\"b\"))", MBJ_OK},
+		{"* STATUS a (FOO (x (y)) UIDNEXT 1)", MBJ_OK},
+		{"* STATUS a ()", MBJ_OK},
+		{"* NAMESPACE NIL NIL NIL", MBJ_OK},
+		{"* OK [ALERT] x", MBJ_OK},
+		{"", MBJ_ECORRUPT},
+		{"(", MBJ_ECORRUPT},
+		{"m1 MAYBE", MBJ_ECORRUPT},
+		{"* x EXISTS", MBJ_ECORRUPT},
+		{"* LIST a \"/\" a", MBJ_ECORRUPT},
+		{"* LIST (\\Marked", MBJ_ECORRUPT},
+		{"* LIST () \"//\" a", MBJ_ECORRUPT},
+		{"* LIST () \"/\" \"a", MBJ_ECORRUPT},
+		{"* LIST () \"/\" \"a\\", MBJ_ECORRUPT},
+		{"* LIST () \"/\"", MBJ_ECORRUPT},
+		{"* LSUB () NIL {3}\r\nab", MBJ_ECORRUPT},
+		{"* LSUB () NIL (a)", MBJ_ECORRUPT},
+		{"* STATUS a (UIDNEXT 4294967296)", MBJ_ECORRUPT},
+		{"* STATUS a (UIDNEXT -1)", MBJ_ECORRUPT},
+		{"* STATUS a (UIDNEXT", MBJ_ECORRUPT},
+		{"* STATUS a (FOO (x (y) UIDNEXT 1)", MBJ_ECORRUPT},
+		{"* STATUS a (FOO))", MBJ_ECORRUPT},
+		{"* STATUS a (MAILBOXID x)", MBJ_ECORRUPT},
+		{"* STATUS a (MAILBOXID (\xce;_))", MBJ_ECORRUPT},
+		{"* STATUS a (MAILBOXID (a.b))", MBJ_ECORRUPT},
+		{"* OK [MAILBOXID ()] x", MBJ_ECORRUPT},
+		{"* OK [UIDNEXT 3x] x", MBJ_ECORRUPT},
+		{"* OK [UIDNEXT ]", MBJ_ECORRUPT},
+		{"* NAMESPACE ()", MBJ_ECORRUPT},
+		{"* NAMESPACE ((\"a\" \"ab\"))", MBJ_ECORRUPT},
+		{"* CAPABILITY (x)", MBJ_ECORRUPT},
+	};
+	struct mbj_imap_response response;
+	struct mbj_buf strings;
+
+	mbj_buf_init(&strings, 4096);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		ck_assert_msg(mbj_imap_response_parse(mbj_bytes_str(
+							      rows[i].text),
+						      &strings, &response,
+						      NULL) == rows[i].rc,
+			      "%s", rows[i].text);
+	mbj_buf_done(&strings);
+}
+END_TEST
+
+/*
+ * Goal: values are those that were said.  Method: one of each.
+ */
+START_TEST(imap_values)
+{
+	struct mbj_imap_response r;
+	struct mbj_buf s;
+
+	mbj_buf_init(&s, 4096);
+	ck_assert_int_eq(mbj_imap_response_parse(
+				 mbj_bytes_str("* LIST (\\NOSELECT) \"\\\\\" "
+					       "\"a \\\"b\\\\c\""),
+				 &s, &r, NULL),
+			 MBJ_OK);
+	ck_assert(r.kind == MBJ_IMAP_LIST && r.delimiter == '\\' &&
+		  is(r.name, "a \"b\\c") &&
+		  r.words == 1u << MBJ_IMAP_LIST_NOSELECT);
+	ck_assert_int_eq(
+		mbj_imap_response_parse(
+			mbj_bytes_str("* status {1}\r\na (messages 3 UIDNEXT 4 "
+				      "SIZE 9 UIDVALIDITY 4294967295 MAILBOXID "
+				      "(F-1_x))"),
+			&s, &r, NULL),
+		MBJ_OK);
+	ck_assert(r.kind == MBJ_IMAP_STATUS && is(r.name, "a") &&
+		  is(r.object, "F-1_x") && r.messages == 3 && r.uidnext == 4 &&
+		  r.uidvalidity == UINT32_MAX);
+	ck_assert_int_eq(mbj_imap_response_parse(mbj_bytes_str(
+							 "m7 NO [X] not so"),
+						 &s, &r, NULL),
+			 MBJ_OK);
+	ck_assert(r.kind == MBJ_IMAP_TAGGED && r.verdict == MBJ_IMAP_NO &&
+		  is(r.tag, "m7") && is(r.text, "[X] not so"));
+	ck_assert_int_eq(mbj_imap_response_parse(
+				 mbj_bytes_str(
+					 "* NAMESPACE ((\"INBOX.\" \".\")) NIL "
+					 "NIL"),
+				 &s, &r, NULL),
+			 MBJ_OK);
+	ck_assert(r.kind == MBJ_IMAP_NAMESPACE && is(r.name, "INBOX.") &&
+		  r.delimiter == '.');
+	ck_assert_int_eq(mbj_imap_response_parse(
+				 mbj_bytes_str("* OK [MAILBOXID (abc)] Ok"), &s,
+				 &r, NULL),
+			 MBJ_OK);
+	ck_assert(r.kind == MBJ_IMAP_CONDITION && is(r.object, "abc"));
+	ck_assert_int_eq(
+		mbj_imap_response_parse(mbj_bytes_str("* CAPABILITY IMAP4rev1 "
+						      "objectid LIST-STATUSX"),
+					&s, &r, NULL),
+		MBJ_OK);
+	ck_assert(r.words == 1u << MBJ_IMAP_CAPABILITY_OBJECTID);
+	mbj_buf_done(&s);
+}
+END_TEST
+
+TCase *test_imap_case(void)
+{
+	TCase *tc = tcase_create("imap");
+
+	tcase_add_test(tc, imap_frames);
+	tcase_add_test(tc, imap_limits);
+	tcase_add_test(tc, imap_bad);
+	tcase_add_test(tc, imap_values);
+	return tc;
+}
