@@ -1,0 +1,139 @@
+/*
+ * mbj push: an account's mailboxes and subscriptions at any IMAP server.
+ *
+ * One run: look at what the server has (push_look.c), settle the step that a
+ * killed run left in doubt and find our mailboxes there (push_match.c), make
+ * the server's tree and the tree it is to be (push_tree.c), plan, and take step
+ * after step, each announced in the file before it is taken (push_step.c), then
+ * subscribe (push_subscribe.c).
+ *
+ * Trees here have names in UTF-8, compared by bytes, without the prefix of the
+ * server's namespace.
+ */
+#ifndef MBJ_CLI_PUSH_H
+#define MBJ_CLI_PUSH_H
+
+#include <mbj/client.h>
+#include <mbj/plan.h>
+#include <mbj/tree.h>
+#include <mbj/utf7.h>
+
+#include "cli.h"
+#include "push_file.h"
+#include "push_wire.h"
+
+/* Names under which mailboxes wait for their place; an id is behind it. */
+#define PUSH_PARKED "mbj-parked-"
+
+/* A name that the server lists. */
+struct push_seen {
+	struct mbj_bytes name;	 /* on the wire; INBOX in capitals */
+	struct mbj_bytes object; /* its MAILBOXID, or empty */
+	uint32_t uidvalidity, uidnext, messages;
+	bool is_selectable;
+	struct mbj_id id; /* which one of ours it is; ROOT: none */
+};
+
+/* A node of the tree to be. */
+struct push_aim {
+	uint32_t wanted; /* the account's node; MBJ_NODE_NONE: not ours */
+	bool is_left;	 /* DELETE first: what is below needs the name */
+	bool is_filled;	 /* CREATE last: the name is there already */
+	bool is_adopted; /* the mailbox that has its name becomes it */
+};
+
+struct push_count {
+	uint64_t created, renamed, deleted, adopted, subscribed, unsubscribed;
+	uint64_t left_out; /* said, and not at the server */
+};
+
+struct push {
+	const struct cli_call *call;
+	struct mbj_error err;
+	struct mbj_client *client;
+	struct mbj_account account;
+	struct mbj_tree *wanted;
+	struct push_file file;
+	struct push_wire wire;
+	struct mbj_utf7 *utf7;
+	struct mbj_arena *arena;
+	struct mbj_buf command, path, name; /* for a moment */
+	uint32_t words;			    /* the server's capabilities */
+	struct mbj_buf prefix;		    /* of its names, but INBOX */
+	char delimiter;			    /* '\0': it has no hierarchy */
+	struct push_seen *seen;
+	size_t seen_count, seen_capacity;
+	struct mbj_table by_name, by_object; /* of seen */
+	struct mbj_tree *before, *after, *now;
+	uint32_t *before_seen; /* node of before: index of seen, or NONE */
+	struct push_aim *aims; /* node of after */
+	size_t aim_count, aim_capacity;
+	struct mbj_diff diff;
+	struct mbj_plan plan;
+	struct push_count count;
+	struct mbj_buf out;
+};
+
+static inline bool push_can(const struct push *p,
+			    enum mbj_imap_capability capability)
+{
+	return (p->words >> capability & 1) != 0;
+}
+
+/* push_look.c */
+enum mbj_rc push_look(struct push *p) MBJ_MUST_CHECK;
+/* NULL: it is not listed. */
+struct push_seen *push_seen_find(const struct push *p, struct mbj_bytes name);
+struct push_seen *push_seen_find_object(const struct push *p,
+					struct mbj_bytes object);
+/*
+ * What the server says of a mailbox now, in the arena; is_selectable false
+ * where it says no.
+ */
+enum mbj_rc push_status(struct push *p, struct mbj_bytes name,
+			struct push_seen *ret_seen) MBJ_MUST_CHECK;
+/* Is the name listed, and is there no mailbox? */
+enum mbj_rc push_is_place(struct push *p, struct mbj_bytes name,
+			  bool *ret_is_place) MBJ_MUST_CHECK;
+/* All that one subscribes, by LSUB, appended to names. */
+enum mbj_rc push_lsub(struct push *p, struct push_names *names) MBJ_MUST_CHECK;
+
+/* push_match.c */
+/*
+ * Settle what is in doubt, and say of each name which one of ours it is.
+ * Returns: MBJ_ECONFLICT where others changed what is ours, all of it said.
+ */
+enum mbj_rc push_match(struct push *p) MBJ_MUST_CHECK;
+/* Is it the mailbox of the evidence? */
+bool push_is_same(const struct push *p, const struct push_seen *seen,
+		  uint32_t uidvalidity, uint32_t uidnext,
+		  struct mbj_bytes object);
+
+/* push_tree.c */
+enum mbj_rc push_trees(struct push *p) MBJ_MUST_CHECK;
+/* The name on the wire of a node of a tree. */
+enum mbj_rc push_name(struct push *p, const struct mbj_tree *tree,
+		      uint32_t node, struct mbj_bytes *ret_name) MBJ_MUST_CHECK;
+/*
+ * A path of the server's, without its prefix, from a name on the wire; empty:
+ * no name that ours could have.
+ */
+enum mbj_rc push_path(struct push *p, struct mbj_bytes name,
+		      struct mbj_bytes *ret_path) MBJ_MUST_CHECK;
+/* And back; components are separated by NULs.  Empty: it cannot have that. */
+enum mbj_rc push_name_of(struct push *p, struct mbj_bytes components,
+			 struct mbj_bytes *ret_name) MBJ_MUST_CHECK;
+
+/* push_step.c */
+enum mbj_rc push_steps(struct push *p) MBJ_MUST_CHECK;
+/* Send p->command, or print it where nothing is to be done. */
+enum mbj_rc push_do(struct push *p) MBJ_MUST_CHECK;
+
+/* push_subscribe.c */
+enum mbj_rc push_subscribe(struct push *p) MBJ_MUST_CHECK;
+
+/* A line on standard error about what is left out, or is not as it was. */
+MBJ_PRINTF(3, 4)
+void push_say(struct push *p, struct mbj_bytes name, const char *format, ...);
+
+#endif

@@ -1,0 +1,279 @@
+/*
+ * Which of the server's mailboxes are ours: by MAILBOXID where the server has
+ * them (RFC 8474), else by name and UIDVALIDITY, where UIDNEXT did not go back.
+ *
+ * At most one step is in doubt.  Before a rename the old name is taken and the
+ * new one free, after it the other way round; evidence tells where a name may
+ * have been taken by others since.
+ */
+#include "push.h"
+
+bool push_is_same(const struct push *p, const struct push_seen *seen,
+		  uint32_t uidvalidity, uint32_t uidnext,
+		  struct mbj_bytes object)
+{
+	if (!seen->is_selectable)
+		return false;
+	if (push_can(p, MBJ_IMAP_CAPABILITY_OBJECTID) && object.n > 0)
+		return mbj_bytes_equal(seen->object, object);
+	return seen->uidvalidity == uidvalidity && seen->uidnext >= uidnext;
+}
+
+/* ----------------------------------------------------- the step in doubt */
+
+static enum mbj_rc create_settle(struct push *p, const struct push_doubt *step)
+{
+	const struct push_seen *seen = push_seen_find(p, step->to);
+	struct push_record record = {.id = step->id, .name = step->to};
+
+	/* Others may have made one: theirs has something in it, or is as good.
+	 */
+	if (seen == NULL || !seen->is_selectable || seen->messages > 0)
+		return push_file_settled(&p->file, &p->err);
+	record.uidvalidity = seen->uidvalidity;
+	record.uidnext = seen->uidnext;
+	record.object = seen->object;
+	return push_file_mailbox(&p->file, &record, &p->err);
+}
+
+static bool rename_is_done(const struct push *p, const struct push_doubt *step)
+{
+	const struct push_seen *from = push_seen_find(p, step->from);
+	const struct push_seen *to = push_seen_find(p, step->to);
+	const struct push_seen *it;
+
+	if (push_can(p, MBJ_IMAP_CAPABILITY_OBJECTID) && step->object.n > 0) {
+		it = push_seen_find_object(p, step->object);
+		return it != NULL && mbj_bytes_equal(it->name, step->to);
+	}
+	if (from != NULL &&
+	    push_is_same(p, from, step->uidvalidity, 0, step->object))
+		return false;
+	return to != NULL && to->is_selectable;
+}
+
+/*
+ * A server may have renamed a mailbox and not, or not yet, all that is below
+ * it: what is where it was, and not where it was to be, is left there.
+ */
+static enum mbj_rc left_behind(struct push *p, struct mbj_bytes from,
+			       struct mbj_bytes to)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < p->file.count; i++) {
+		struct push_record record = p->file.records[i];
+		const struct push_seen *seen;
+
+		if (record.name.n == 0 ||
+		    !push_is_below(record.name, to, p->delimiter) ||
+		    push_seen_find(p, record.name) != NULL)
+			continue;
+		mbj_buf_clear(&p->name);
+		mbj_buf_put_bytes(&p->name, from);
+		mbj_buf_put(&p->name, record.name.p + to.n,
+			    record.name.n - to.n);
+		rc = mbj_buf_ok(&p->name, &p->err);
+		if (rc < 0)
+			break;
+		seen = push_seen_find(p, mbj_buf_view(&p->name));
+		if (seen == NULL ||
+		    !push_is_same(p, seen, record.uidvalidity, record.uidnext,
+				  record.object))
+			continue;
+		record.name = seen->name;
+		rc = push_file_mailbox(&p->file, &record, &p->err);
+	}
+	return rc;
+}
+
+static enum mbj_rc rename_settle(struct push *p, const struct push_doubt *step)
+{
+	const struct push_seen *to = push_seen_find(p, step->to);
+	const struct push_record *record;
+	struct push_record now;
+	enum mbj_rc rc;
+
+	if (!rename_is_done(p, step))
+		return push_file_settled(&p->file, &p->err);
+	rc = push_file_moved(&p->file, step->from, step->to, p->delimiter,
+			     &p->err);
+	record = push_file_find(&p->file, step->id);
+	/* Some servers give another UIDVALIDITY along with another name. */
+	if (rc == MBJ_OK && record != NULL && to != NULL &&
+	    to->uidvalidity != record->uidvalidity) {
+		now = *record;
+		now.uidvalidity = to->uidvalidity;
+		now.uidnext = to->uidnext;
+		rc = push_file_mailbox(&p->file, &now, &p->err);
+	}
+	return rc == MBJ_OK ? left_behind(p, step->from, step->to) : rc;
+}
+
+static enum mbj_rc delete_settle(struct push *p, const struct push_doubt *step)
+{
+	const struct push_seen *seen = push_seen_find(p, step->from);
+
+	if (seen != NULL &&
+	    push_is_same(p, seen, step->uidvalidity, 0, step->object))
+		return push_file_settled(&p->file, &p->err);
+	return push_file_gone(&p->file, step->id, &p->err);
+}
+
+static enum mbj_rc doubt_settle(struct push *p)
+{
+	struct push_doubt step = p->file.doubt;
+
+	switch (step.kind) {
+	case PUSH_STEP_CREATE:
+		return create_settle(p, &step);
+	case PUSH_STEP_RENAME:
+		return rename_settle(p, &step);
+	case PUSH_STEP_DELETE:
+		return delete_settle(p, &step);
+	case PUSH_STEP_NONE:
+		break;
+	}
+	return MBJ_OK;
+}
+
+/* ---------------------------------------------------------- what is ours */
+
+static uint32_t wanted_inbox(const struct push *p)
+{
+	return mbj_tree_find_slot(p->wanted, MBJ_NODE_ROOT,
+				  mbj_bytes_str("INBOX"));
+}
+
+/* Where the mailbox of a record is now. */
+static struct push_seen *record_seen(const struct push *p,
+				     const struct push_record *record)
+{
+	struct push_seen *seen;
+
+	if (push_can(p, MBJ_IMAP_CAPABILITY_OBJECTID) && record->object.n > 0)
+		return push_seen_find_object(p, record->object);
+	seen = push_seen_find(p, record->name);
+	return seen != NULL && push_is_same(p, seen, record->uidvalidity,
+					    record->uidnext, record->object)
+		       ? seen
+		       : NULL;
+}
+
+/* Nobody is to find out too late that others work there, too. */
+static enum mbj_rc record_lost(struct push *p, struct push_record record,
+			       bool *is_foreign)
+{
+	const struct push_seen *seen = push_seen_find(p, record.name);
+	bool is_wanted = mbj_tree_find(p->wanted, record.id) != MBJ_NODE_NONE;
+
+	if (is_wanted) {
+		push_say(p, record.name, "%s",
+			 seen != NULL && seen->is_selectable
+				 ? "is not the mailbox that was pushed: "
+				   "another one has its name"
+				 : "was deleted or renamed at the server, and "
+				   "not by us");
+		*is_foreign = true;
+	}
+	if (is_wanted && !p->call->options.is_overruling)
+		return MBJ_OK;
+	return push_file_gone(&p->file, record.id, &p->err);
+}
+
+/* What its name and numbers are by now. */
+static enum mbj_rc record_take(struct push *p, struct push_record record,
+			       struct push_seen *seen, bool *is_foreign)
+{
+	bool is_renamed = !mbj_bytes_equal(record.name, seen->name);
+
+	if (is_renamed) {
+		struct mbj_bytes name = {NULL, 0};
+		uint32_t node = mbj_tree_find(p->wanted, record.id);
+		enum mbj_rc rc = MBJ_OK;
+
+		if (node != MBJ_NODE_NONE)
+			rc = push_name(p, p->wanted, node, &name);
+		if (rc < 0)
+			return rc;
+		/* They may have done what we are about to do. */
+		if (!mbj_bytes_equal(name, seen->name)) {
+			push_say(p, record.name,
+				 "was renamed at the server, and not by us; "
+				 "there it is %.*s",
+				 (int)seen->name.n, (const char *)seen->name.p);
+			*is_foreign = true;
+			if (!p->call->options.is_overruling)
+				return MBJ_OK;
+		}
+	}
+	seen->id = record.id;
+	if (!is_renamed && seen->uidvalidity == record.uidvalidity)
+		return MBJ_OK;
+	record.name = seen->name;
+	record.uidvalidity = seen->uidvalidity;
+	record.uidnext = seen->uidnext;
+	return push_file_mailbox(&p->file, &record, &p->err);
+}
+
+/* INBOX is there always, and is whatever mailbox of ours has that name. */
+static enum mbj_rc inbox_take(struct push *p)
+{
+	struct push_seen *seen = push_seen_find(p, mbj_bytes_str("INBOX"));
+	uint32_t node = wanted_inbox(p);
+	const struct push_record *record;
+	struct push_record now;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (seen == NULL || node == MBJ_NODE_NONE)
+		return mbj_error_set(&p->err, MBJ_EUNSUPPORTED,
+				     "%s has no INBOX",
+				     seen == NULL ? "the server"
+						  : "the account");
+	for (size_t i = 0; rc == MBJ_OK && i < p->file.count; i++) {
+		struct push_record *other = &p->file.records[i];
+
+		if (mbj_bytes_equal(other->name, seen->name) &&
+		    !mbj_id_equal(other->id, mbj_tree_get(p->wanted, node)->id))
+			rc = push_file_gone(&p->file, other->id, &p->err);
+	}
+	if (rc < 0)
+		return rc;
+	seen->id = mbj_tree_get(p->wanted, node)->id;
+	record = push_file_find(&p->file, seen->id);
+	if (record != NULL && mbj_bytes_equal(record->name, seen->name) &&
+	    record->uidvalidity == seen->uidvalidity)
+		return MBJ_OK;
+	now = (struct push_record){.id = seen->id,
+				   .uidvalidity = seen->uidvalidity,
+				   .uidnext = seen->uidnext,
+				   .object = seen->object,
+				   .name = seen->name};
+	return push_file_mailbox(&p->file, &now, &p->err);
+}
+
+enum mbj_rc push_match(struct push *p)
+{
+	bool is_foreign = false;
+	enum mbj_rc rc = doubt_settle(p);
+
+	if (rc == MBJ_OK)
+		rc = inbox_take(p);
+	for (size_t i = 0; rc == MBJ_OK && i < p->file.count; i++) {
+		struct push_record record = p->file.records[i];
+		struct push_seen *seen;
+
+		if (record.name.n == 0 ||
+		    mbj_bytes_equal(record.name, mbj_bytes_str("INBOX")))
+			continue;
+		seen = record_seen(p, &record);
+		rc = seen == NULL ? record_lost(p, record, &is_foreign)
+				  : record_take(p, record, seen, &is_foreign);
+	}
+	if (rc < 0 || !is_foreign || p->call->options.is_overruling)
+		return rc;
+	return mbj_error_set(&p->err, MBJ_ECONFLICT,
+			     "others have changed mailboxes that were pushed; "
+			     "nothing was done; --overrule makes them what the "
+			     "journal says");
+}

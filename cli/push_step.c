@@ -1,0 +1,434 @@
+/*
+ * Steps of the plan as commands, one after the other, each announced in the
+ * file before it is sent and noted there when the server has said OK; see
+ * push.h.
+ */
+#include <stdio.h>
+
+#include <mbj/check.h>
+
+#include "push.h"
+
+/* --------------------------------------------------------------- commands */
+
+enum mbj_rc push_do(struct push *p)
+{
+	if (!p->call->options.is_dry_run)
+		return push_wire_run(&p->wire, &p->command, &p->err);
+	if (!p->call->options.is_json) {
+		mbj_name_escape(&p->out, mbj_buf_view(&p->command));
+		mbj_buf_put_str(&p->out, "\n");
+	}
+	return mbj_buf_ok(&p->out, &p->err);
+}
+
+static void put_name(struct mbj_buf *command, struct mbj_bytes name)
+{
+	mbj_buf_put_str(command, " ");
+	mbj_imap_quote_put(command, name);
+}
+
+/* Announced, sent, and, where the server said no, not in doubt any more. */
+static enum mbj_rc step_do(struct push *p, const struct push_doubt *step)
+{
+	enum mbj_rc rc, settled;
+
+	rc = push_file_step(&p->file, step, &p->err);
+	if (rc < 0)
+		return rc;
+	mbj_buf_clear(&p->command);
+	switch (step->kind) {
+	case PUSH_STEP_CREATE:
+		mbj_buf_put_str(&p->command, "CREATE");
+		put_name(&p->command, step->to);
+		break;
+	case PUSH_STEP_RENAME:
+		mbj_buf_put_str(&p->command, "RENAME");
+		put_name(&p->command, step->from);
+		put_name(&p->command, step->to);
+		break;
+	case PUSH_STEP_DELETE:
+	case PUSH_STEP_NONE:
+		mbj_buf_put_str(&p->command, "DELETE");
+		put_name(&p->command, step->from);
+		break;
+	}
+	rc = push_do(p);
+	if (rc != MBJ_ECONFLICT)
+		return rc;
+	settled = push_file_settled(&p->file, NULL);
+	return settled < 0
+		       ? mbj_error_prefix(&p->err, rc,
+					  "cannot note what the server said")
+		       : rc;
+}
+
+static enum mbj_rc create_run(struct push *p, struct mbj_id id,
+			      struct mbj_bytes name)
+{
+	struct push_doubt step = {.kind = PUSH_STEP_CREATE,
+				  .id = id,
+				  .to = name};
+	struct push_record record = {.id = id, .name = name};
+	struct push_seen seen;
+	enum mbj_rc rc = step_do(p, &step);
+
+	if (rc == MBJ_OK && !p->call->options.is_dry_run) {
+		rc = push_status(p, name, &seen);
+		if (rc == MBJ_OK && !seen.is_selectable)
+			rc = mbj_error_set(&p->err, MBJ_ECONFLICT,
+					   "the server does not show what it "
+					   "has just created: %.*s",
+					   (int)name.n, (const char *)name.p);
+		record.uidvalidity = seen.uidvalidity;
+		record.uidnext = seen.uidnext;
+		record.object = seen.object;
+	}
+	if (rc == MBJ_OK)
+		rc = push_file_mailbox(&p->file, &record, &p->err);
+	if (rc == MBJ_OK)
+		p->count.created++;
+	return rc;
+}
+
+/* Evidence of one of ours; nothing of what others made. */
+static struct push_doubt step_of(const struct push *p, enum push_step_kind kind,
+				 struct mbj_id id)
+{
+	const struct push_record *record = push_file_find(&p->file, id);
+	struct push_doubt step = {.kind = kind, .id = id};
+
+	if (record != NULL) {
+		step.uidvalidity = record->uidvalidity;
+		step.object = record->object;
+	}
+	return step;
+}
+
+/* Some servers give mailboxes another UIDVALIDITY with another name. */
+static enum mbj_rc evidence_renew(struct push *p, struct mbj_bytes name)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	if (p->call->options.is_dry_run ||
+	    push_can(p, MBJ_IMAP_CAPABILITY_OBJECTID))
+		return MBJ_OK;
+	for (size_t i = 0; rc == MBJ_OK && i < p->file.count; i++) {
+		struct push_record record = p->file.records[i];
+		bool is_it = mbj_bytes_equal(record.name, name);
+		struct push_seen seen;
+
+		if (!is_it && !push_is_below(record.name, name, p->delimiter))
+			continue;
+		rc = push_status(p, record.name, &seen);
+		if (rc < 0 || !seen.is_selectable ||
+		    seen.uidvalidity == record.uidvalidity) {
+			/* It keeps what is below it as well, then. */
+			if (is_it)
+				break;
+			continue;
+		}
+		record.uidvalidity = seen.uidvalidity;
+		record.uidnext = seen.uidnext;
+		rc = push_file_mailbox(&p->file, &record, &p->err);
+	}
+	return rc;
+}
+
+static enum mbj_rc rename_run(struct push *p, struct mbj_id id,
+			      struct mbj_bytes from, struct mbj_bytes to)
+{
+	struct push_doubt step = step_of(p, PUSH_STEP_RENAME, id);
+	enum mbj_rc rc;
+
+	/* A killed run may have put it there. */
+	if (mbj_bytes_equal(from, to))
+		return MBJ_OK;
+	step.from = from;
+	step.to = to;
+	rc = step_do(p, &step);
+	if (rc == MBJ_OK)
+		rc = push_file_moved(&p->file, from, to, p->delimiter, &p->err);
+	if (rc == MBJ_OK)
+		rc = evidence_renew(p, to);
+	if (rc == MBJ_OK)
+		p->count.renamed++;
+	return rc;
+}
+
+/* Mail may have come, and mailboxes may be others', since the first look. */
+static enum mbj_rc delete_check(struct push *p, const struct push_doubt *step)
+{
+	struct push_seen seen;
+	enum mbj_rc rc = push_status(p, step->from, &seen);
+
+	if (rc < 0)
+		return rc;
+	if (!push_is_same(p, &seen, step->uidvalidity, 0, step->object))
+		return mbj_error_set(&p->err, MBJ_ECONFLICT,
+				     "mailbox %.*s was to be deleted, but "
+				     "another one has its name by now",
+				     (int)step->from.n,
+				     (const char *)step->from.p);
+	if (seen.messages > 0 && !p->call->options.is_emptying)
+		return mbj_error_set(&p->err, MBJ_ECONFLICT,
+				     "mailbox %.*s was to be deleted, but %lu "
+				     "messages have come into it",
+				     (int)step->from.n,
+				     (const char *)step->from.p,
+				     (unsigned long)seen.messages);
+	return MBJ_OK;
+}
+
+static enum mbj_rc delete_run(struct push *p, struct mbj_id id,
+			      struct mbj_bytes name)
+{
+	struct push_doubt step = step_of(p, PUSH_STEP_DELETE, id);
+	enum mbj_rc rc = MBJ_OK;
+
+	step.from = name;
+	if (!p->call->options.is_dry_run)
+		rc = delete_check(p, &step);
+	if (rc == MBJ_OK)
+		rc = step_do(p, &step);
+	if (rc == MBJ_OK)
+		rc = push_file_gone(&p->file, id, &p->err);
+	if (rc == MBJ_OK)
+		p->count.deleted++;
+	return rc;
+}
+
+/* ------------------------------------------------------------------ steps */
+
+/* A place that nothing needs any more: some servers go on listing it. */
+static enum mbj_rc place_tidy(struct push *p, struct mbj_bytes name)
+{
+	bool is_place = false;
+	enum mbj_rc rc;
+
+	if (p->call->options.is_dry_run)
+		return MBJ_OK;
+	rc = push_is_place(p, name, &is_place);
+	if (rc < 0 || !is_place)
+		return rc;
+	mbj_buf_clear(&p->command);
+	mbj_buf_put_str(&p->command, "DELETE");
+	put_name(&p->command, name);
+	rc = push_wire_run(&p->wire, &p->command, &p->err);
+	return rc == MBJ_ECONFLICT ? MBJ_OK : rc;
+}
+
+/* Where a step takes the node of that id: its place, or aside. */
+static void target(struct push *p, const struct mbj_step *step, uint32_t after,
+		   struct mbj_id id, char parked[64], struct mbj_name *ret_name,
+		   uint32_t *ret_parent)
+{
+	const struct mbj_node *node;
+	char text[MBJ_ID_TEXT_SIZE];
+
+	if (step->is_to_temp) {
+		mbj_id_print(id, text);
+		(void)snprintf(parked, 64, PUSH_PARKED "%s", text);
+		ret_name->stored = ret_name->key = mbj_bytes_str(parked);
+		*ret_parent = MBJ_NODE_TEMP;
+		return;
+	}
+	node = mbj_tree_get(p->after, after);
+	*ret_name = node->name;
+	*ret_parent = node->parent;
+	if (node->parent < mbj_tree_size(p->after))
+		*ret_parent =
+			mbj_tree_find(p->now,
+				      mbj_tree_get(p->after, node->parent)->id);
+}
+
+static enum mbj_rc step_create(struct push *p, const struct mbj_step *step)
+{
+	uint32_t at = p->diff.at[MBJ_AFTER][step->item], added;
+	struct mbj_node node = *mbj_tree_get(p->after, at);
+	struct mbj_bytes name;
+	char parked[64];
+	enum mbj_rc rc;
+
+	target(p, step, at, node.id, parked, &node.name, &node.parent);
+	rc = mbj_tree_add(p->now, &node, &added, &p->err);
+	/* Places come along with what is below them. */
+	if (rc < 0 || !node.is_selectable)
+		return rc;
+	rc = push_name(p, p->now, added, &name);
+	return rc == MBJ_OK ? create_run(p, node.id, name) : rc;
+}
+
+/* Is it the topmost mailbox below a place? */
+static bool is_topmost(const struct push *p, uint32_t place, uint32_t node)
+{
+	uint32_t up = node, size = mbj_tree_size(p->now);
+
+	do {
+		up = mbj_tree_get(p->now, up)->parent;
+		if (up >= size)
+			return false;
+		if (up == place)
+			return true;
+	} while (!mbj_tree_get(p->now, up)->is_selectable);
+	return false;
+}
+
+/* A place is nothing that could be renamed: what is below it is, one by one. */
+static enum mbj_rc place_move(struct push *p, uint32_t at, uint32_t parent,
+			      const struct mbj_name *name)
+{
+	uint32_t size = mbj_tree_size(p->now);
+	struct mbj_bytes *from = mbj_calloc((size_t)size + 1, sizeof(*from));
+	struct mbj_bytes place, to;
+	enum mbj_rc rc;
+
+	rc = from == NULL ? mbj_error_nomem(&p->err)
+			  : push_name(p, p->now, at, &place);
+	for (uint32_t i = 0; rc == MBJ_OK && i < size; i++) {
+		const struct mbj_node *node = mbj_tree_get(p->now, i);
+
+		if (node->is_live && node->is_selectable &&
+		    is_topmost(p, at, i))
+			rc = push_name(p, p->now, i, &from[i]);
+	}
+	if (rc == MBJ_OK)
+		rc = mbj_tree_move(p->now, at, parent, name, &p->err);
+	for (uint32_t i = 0; rc == MBJ_OK && i < size; i++) {
+		if (from[i].n == 0)
+			continue;
+		rc = push_name(p, p->now, i, &to);
+		if (rc == MBJ_OK)
+			rc = rename_run(p, mbj_tree_get(p->now, i)->id, from[i],
+					to);
+	}
+	mbj_free(from);
+	return rc == MBJ_OK ? place_tidy(p, place) : rc;
+}
+
+static enum mbj_rc step_move(struct push *p, const struct mbj_step *step)
+{
+	uint32_t before = p->diff.at[MBJ_BEFORE][step->item];
+	uint32_t after = p->diff.at[MBJ_AFTER][step->item], at, parent;
+	struct mbj_bytes from, to;
+	struct mbj_name name;
+	char parked[64];
+	struct mbj_id id;
+	enum mbj_rc rc;
+
+	id = before != MBJ_NODE_NONE ? mbj_tree_get(p->before, before)->id
+				     : mbj_tree_get(p->after, after)->id;
+	at = mbj_tree_find(p->now, id);
+	target(p, step, after, id, parked, &name, &parent);
+	if (!mbj_tree_get(p->now, at)->is_selectable)
+		return place_move(p, at, parent, &name);
+	rc = push_name(p, p->now, at, &from);
+	if (rc == MBJ_OK)
+		rc = mbj_tree_move(p->now, at, parent, &name, &p->err);
+	if (rc == MBJ_OK)
+		rc = push_name(p, p->now, at, &to);
+	return rc == MBJ_OK ? rename_run(p, id, from, to) : rc;
+}
+
+static enum mbj_rc step_delete(struct push *p, const struct mbj_step *step)
+{
+	uint32_t before = p->diff.at[MBJ_BEFORE][step->item], at;
+	struct mbj_bytes name;
+	bool is_mailbox;
+	struct mbj_id id;
+	enum mbj_rc rc;
+
+	id = mbj_tree_get(p->before, before)->id;
+	at = mbj_tree_find(p->now, id);
+	is_mailbox = mbj_tree_get(p->now, at)->is_selectable;
+	rc = push_name(p, p->now, at, &name);
+	if (rc == MBJ_OK)
+		rc = mbj_tree_remove(p->now, at, &p->err);
+	if (rc < 0)
+		return rc;
+	return is_mailbox ? delete_run(p, id, name) : place_tidy(p, name);
+}
+
+static enum mbj_rc plan_run(struct push *p)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < p->plan.count; i++) {
+		const struct mbj_step *step = &p->plan.steps[i];
+
+		if (step->kind == MBJ_STEP_CREATE)
+			rc = step_create(p, step);
+		else if (step->kind == MBJ_STEP_MOVE)
+			rc = step_move(p, step);
+		else
+			rc = step_delete(p, step);
+	}
+	return rc;
+}
+
+/* Before all steps: mailboxes whose name stays for what is below. */
+static enum mbj_rc aim_before(struct push *p, uint32_t at)
+{
+	const struct push_aim *aim = &p->aims[at];
+	struct mbj_id id = mbj_tree_get(p->after, at)->id;
+	const struct push_seen *seen;
+	struct push_record record;
+	struct mbj_bytes name;
+	enum mbj_rc rc;
+
+	if (aim->is_adopted) {
+		seen = &p->seen[p->before_seen[mbj_tree_find(p->before, id)]];
+		record = (struct push_record){
+			.id = mbj_tree_get(p->wanted, aim->wanted)->id,
+			.uidvalidity = seen->uidvalidity,
+			.uidnext = seen->uidnext,
+			.object = seen->object,
+			.name = seen->name};
+		p->count.adopted++;
+		return push_file_mailbox(&p->file, &record, &p->err);
+	}
+	if (!aim->is_left)
+		return MBJ_OK;
+	at = mbj_tree_find(p->now, id);
+	rc = push_name(p, p->now, at, &name);
+	if (rc == MBJ_OK)
+		rc = delete_run(p, id, name);
+	if (rc == MBJ_OK)
+		mbj_tree_edit(p->now, at)->is_selectable = false;
+	return rc;
+}
+
+/* Behind all steps: mailboxes in the places of names that are there. */
+static enum mbj_rc aim_behind(struct push *p, uint32_t at)
+{
+	const struct push_aim *aim = &p->aims[at];
+	struct mbj_bytes name;
+	enum mbj_rc rc;
+
+	if (!aim->is_filled)
+		return MBJ_OK;
+	rc = push_name(p, p->after, at, &name);
+	return rc == MBJ_OK
+		       ? create_run(p, mbj_tree_get(p->wanted, aim->wanted)->id,
+				    name)
+		       : rc;
+}
+
+enum mbj_rc push_steps(struct push *p)
+{
+	struct mbj_plan_options options = MBJ_PLAN_OPTIONS_DEFAULT;
+	enum mbj_rc rc;
+
+	rc = mbj_diff_make(p->before, p->after, &p->diff, &p->err);
+	if (rc == MBJ_OK)
+		rc = mbj_plan_make(&p->diff, &options, &p->plan, &p->err);
+	if (rc == MBJ_OK)
+		rc = mbj_tree_dup(p->before, &p->now, &p->err);
+	for (uint32_t i = 0; rc == MBJ_OK && i < p->aim_count; i++)
+		rc = aim_before(p, i);
+	if (rc == MBJ_OK)
+		rc = plan_run(p);
+	for (uint32_t i = 0; rc == MBJ_OK && i < p->aim_count; i++)
+		rc = aim_behind(p, i);
+	return rc;
+}

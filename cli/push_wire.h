@@ -1,0 +1,58 @@
+/*
+ * A connection to an IMAP server: libcurl has the connection, TLS and the login
+ * (any that it knows), what is said after that is ours.
+ *
+ * imaps:// is TLS; imap:// begins with STARTTLS, which is demanded, but for a
+ * server on this host.  Certificates are verified.  A password comes from a
+ * file or from MBJ_PUSH_PASSWORD, never from the command line.
+ *
+ * Threads: one at a time.
+ */
+#ifndef MBJ_CLI_PUSH_WIRE_H
+#define MBJ_CLI_PUSH_WIRE_H
+
+#include <mbj/imap.h>
+
+struct push_login {
+	const char *url;	   /* imaps://USER@HOST[:PORT] */
+	const char *ca_file;	   /* NULL: the system's */
+	const char *password_file; /* NULL: MBJ_PUSH_PASSWORD */
+};
+
+struct push_wire {
+	void *curl;
+	uint32_t tag; /* of the last command */
+	struct mbj_imap_reader reader;
+	struct mbj_buf strings; /* that the last response borrows */
+	struct mbj_buf text;	/* of the last command */
+	char command[512];	/* its text, escaped, for messages */
+};
+
+/* "USER@HOST:PORT", which says whose mailboxes they are.  MBJ_EINVALID. */
+enum mbj_rc push_wire_target(const char *url, struct mbj_buf *ret_target,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc push_wire_open(const struct push_login *login,
+			   struct push_wire *wire,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+/* Accepts one that was never opened, if it is zero. */
+void push_wire_close(struct push_wire *wire);
+/* A command without its tag and CRLF. */
+enum mbj_rc push_wire_send(struct push_wire *wire,
+			   const struct mbj_buf *command,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * What the server says next; TAGGED is the end of the command, OK or not.
+ * Returns: MBJ_EIO (the connection ended, or nothing came for two minutes).
+ */
+enum mbj_rc push_wire_next(struct push_wire *wire,
+			   struct mbj_imap_response *ret_response,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+/* What the end says: MBJ_ECONFLICT, naming command and answer, but for OK. */
+enum mbj_rc push_wire_judge(const struct push_wire *wire,
+			    const struct mbj_imap_response *end,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+/* Send it, pass over everything but its end, and judge that. */
+enum mbj_rc push_wire_run(struct push_wire *wire, const struct mbj_buf *command,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+
+#endif

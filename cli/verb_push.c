@@ -1,0 +1,219 @@
+/*
+ * mbj push: an account's mailboxes at an IMAP server; see push.h.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <mbj/open.h>
+
+#include "push.h"
+
+enum {
+	PUSH_OUTPUT_MAX = 512 << 20,
+	PUSH_TEXT_MAX = 4 << 20,
+};
+
+/* Beside the store, and named by whose mailboxes and which server. */
+static enum mbj_rc file_path(struct push *p, struct mbj_bytes target,
+			     char path[MBJ_PATH_TEXT_MAX])
+{
+	const char *store = p->call->operands[0];
+	char account[MBJ_ID_TEXT_SIZE];
+	size_t n = strlen(store);
+	struct stat at;
+	int length;
+
+	if (p->call->options.state != NULL) {
+		length = snprintf(path, MBJ_PATH_TEXT_MAX, "%s",
+				  p->call->options.state);
+	} else {
+		if (stat(store, &at) < 0 || !S_ISDIR(at.st_mode))
+			return mbj_error_set(&p->err, MBJ_EINVALID,
+					     "%s is no directory: say by "
+					     "--state where the file of this "
+					     "push is to be",
+					     store);
+		while (n > 1 && store[n - 1] == '/')
+			n--;
+		mbj_id_print(p->account.id, account);
+		length = snprintf(path, MBJ_PATH_TEXT_MAX,
+				  "%.*s.push-%s-%08" PRIx32, (int)n, store,
+				  account, mbj_crc32c(0, target));
+	}
+	return length > 0 && length < MBJ_PATH_TEXT_MAX
+		       ? MBJ_OK
+		       : mbj_error_set(&p->err, MBJ_ELIMIT,
+				       "the path of the push's file is too "
+				       "long");
+}
+
+static enum mbj_rc account_read(struct push *p)
+{
+	enum mbj_rc rc;
+
+	rc = mbj_client_open(p->call->operands[0], &p->client, &p->err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_client_tree(p->client, mbj_bytes_str(p->call->operands[1]),
+			     &p->account, &p->wanted, &p->err);
+	return rc == MBJ_ENOTFOUND ? cli_no_account(p->call, &p->err) : rc;
+}
+
+static enum mbj_rc state_open(struct push *p, struct mbj_buf *target)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = push_wire_target(p->call->operands[2], target, &p->err);
+	if (rc == MBJ_OK)
+		rc = file_path(p, mbj_buf_view(target), path);
+	if (rc == MBJ_OK)
+		rc = push_file_open(path, p->call->options.is_dry_run,
+				    mbj_client_identity(p->client)->lineage,
+				    p->account.id, mbj_buf_view(target),
+				    &p->file, &p->err);
+	if (rc == MBJ_OK && p->file.lsn > p->account.lsn.v)
+		rc = mbj_error_set(&p->err, MBJ_EFENCED,
+				   "the account is at group %" PRIu64
+				   ", but what group %" PRIu64
+				   " came to was pushed already: this store is "
+				   "behind",
+				   p->account.lsn.v, p->file.lsn);
+	return rc;
+}
+
+static enum mbj_rc run(struct push *p)
+{
+	const struct push_login login = {
+		.url = p->call->operands[2],
+		.ca_file = p->call->options.ca_file,
+		.password_file = p->call->options.password_file};
+	enum mbj_rc rc;
+
+	rc = push_wire_open(&login, &p->wire, &p->err);
+	if (rc == MBJ_OK)
+		rc = push_look(p);
+	if (rc == MBJ_OK)
+		rc = push_match(p);
+	if (rc == MBJ_OK)
+		rc = push_trees(p);
+	if (rc == MBJ_OK)
+		rc = push_steps(p);
+	if (rc == MBJ_OK)
+		rc = push_subscribe(p);
+	if (rc == MBJ_OK)
+		rc = push_file_pushed(&p->file, p->account.lsn.v, &p->err);
+	return rc;
+}
+
+static void report(struct push *p)
+{
+	const struct push_count *n = &p->count;
+	bool is_dry_run = p->call->options.is_dry_run;
+
+	if (p->call->options.is_json) {
+		mbj_buf_format(&p->out,
+			       "{\"schema\":\"mbj.push/1\",\"state\":\"%" PRIu64
+			       "\",\"created\":%" PRIu64 ",\"renamed\":%" PRIu64
+			       ",\"deleted\":%" PRIu64 ",\"adopted\":%" PRIu64
+			       ",\"subscribed\":%" PRIu64
+			       ",\"unsubscribed\":%" PRIu64
+			       ",\"leftOut\":%" PRIu64 ",\"dryRun\":%s}\n",
+			       p->account.lsn.v, n->created, n->renamed,
+			       n->deleted, n->adopted, n->subscribed,
+			       n->unsubscribed, n->left_out,
+			       is_dry_run ? "true" : "false");
+		return;
+	}
+	mbj_buf_format(&p->out,
+		       "%s group %" PRIu64 ": %" PRIu64 " created, %" PRIu64
+		       " renamed, %" PRIu64 " deleted, %" PRIu64
+		       " adopted, %" PRIu64 " subscribed, %" PRIu64
+		       " unsubscribed, %" PRIu64 " left out\n",
+		       is_dry_run ? "would push" : "pushed", p->account.lsn.v,
+		       n->created, n->renamed, n->deleted, n->adopted,
+		       n->subscribed, n->unsubscribed, n->left_out);
+}
+
+static enum mbj_rc push_init(struct push *p)
+{
+	enum mbj_rc rc;
+
+	mbj_buf_init(&p->out, PUSH_OUTPUT_MAX);
+	mbj_buf_init(&p->command, PUSH_TEXT_MAX);
+	mbj_buf_init(&p->path, PUSH_TEXT_MAX);
+	mbj_buf_init(&p->name, PUSH_TEXT_MAX);
+	mbj_buf_init(&p->prefix, MBJ_PATH_TEXT_MAX);
+	mbj_table_init(&p->by_name);
+	mbj_table_init(&p->by_object);
+	rc = mbj_arena_new((size_t)4 << 30, &p->arena, &p->err);
+	return rc == MBJ_OK ? mbj_utf7_new(&p->utf7, &p->err) : rc;
+}
+
+static void push_done(struct push *p)
+{
+	push_wire_close(&p->wire);
+	push_file_close(&p->file);
+	mbj_plan_done(&p->plan);
+	mbj_diff_done(&p->diff);
+	mbj_tree_free(&p->now);
+	mbj_tree_free(&p->after);
+	mbj_tree_free(&p->before);
+	mbj_tree_free(&p->wanted);
+	mbj_client_close(&p->client);
+	mbj_table_done(&p->by_name);
+	mbj_table_done(&p->by_object);
+	mbj_utf7_free(&p->utf7);
+	mbj_arena_free(&p->arena);
+	mbj_free(p->seen);
+	mbj_free(p->before_seen);
+	mbj_free(p->aims);
+	mbj_buf_done(&p->command);
+	mbj_buf_done(&p->path);
+	mbj_buf_done(&p->name);
+	mbj_buf_done(&p->prefix);
+	mbj_buf_done(&p->out);
+}
+
+static int verb_run(struct push *p, struct mbj_buf *target)
+{
+	enum mbj_rc rc = push_init(p);
+	int status;
+
+	if (rc == MBJ_OK)
+		rc = account_read(p);
+	if (rc == MBJ_OK)
+		rc = state_open(p, target);
+	if (rc == MBJ_OK)
+		rc = run(p);
+	if (rc == MBJ_OK)
+		report(p);
+	/* What a dry run would do up to there is worth knowing. */
+	status = p->out.n > 0 ? cli_write(p->call, mbj_buf_view(&p->out))
+			      : CLI_OK;
+	if (rc < 0)
+		return cli_fail(p->call, &p->err);
+	return status == CLI_OK && p->count.left_out > 0 ? CLI_PARTIAL : status;
+}
+
+int verb_push(const struct cli_call *call)
+{
+	struct push *p = mbj_calloc(1, sizeof(*p));
+	struct mbj_buf target;
+	struct mbj_error err;
+	int status;
+
+	if (p == NULL) {
+		(void)mbj_error_nomem(&err);
+		return cli_fail(call, &err);
+	}
+	p->call = call;
+	mbj_buf_init(&target, MBJ_PATH_TEXT_MAX);
+	status = verb_run(p, &target);
+	push_done(p);
+	mbj_free(p);
+	mbj_buf_done(&target);
+	return status;
+}
