@@ -17,6 +17,15 @@ from pushtest import dovetest
 ENV = dict(os.environ, MBJ_PUSH_PASSWORD=pushtest.SECRET)
 
 
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
 class PushCase(mbjtest.Case):
     """A server for all tests of a class; each has a user of its own."""
 
@@ -42,6 +51,10 @@ class PushCase(mbjtest.Case):
         self.mbj("import", self.p, "alice",
                  stdin={"list": [{"id": mbjtest.INBOX, "name": "INBOX",
                                   "parentId": None}]})
+
+    def state(self):
+        return next(path for path in self.dir.glob("p.push*")
+                    if path.suffix != ".lock")
 
     def login(self):
         client = self.server.login(self.user)
@@ -246,6 +259,30 @@ class Common:
         self.assertIn("is not ours", self.push(status=REFUSED).err)
         self.assertEqual(self.server.mailboxes(client), before)
 
+    def test_left_behind(self):
+        """A rename that the server did for a part of what is below only, and
+        of which we did not hear, is found where it is, and brought to its
+        end."""
+        ids = self.rows("A", "A/x", "A/y")
+        self.push()
+        self.same()
+        line = next(line for line in self.state().read_text().split("\n")
+                    if f" mailbox {ids['A']} " in line).split(" ")
+        name = self.server.name
+        step = (f'rename {ids["A"]} {line[3]} {line[5]} "{name("A")}" '
+                f'"{name("B")}"').encode()
+        with self.state().open("ab") as file:
+            file.write(b"%08x %s\n" % (crc32c(step), step))
+        client = self.login()
+        self.assertEqual(client.rename(name("A"), name("B"))[0], "OK")
+        self.assertEqual(client.rename(name("B/x"), name("A/x"))[0], "OK")
+        self.rename("A>B")
+        out = self.push("--json").json()
+        self.assertEqual((out["created"], out["renamed"]), (0, 1))
+        # Cyrus made a mailbox of the name when x went below it.
+        client.delete(name("A"))
+        self.same()
+
     # of the push's file, at which a run is killed
     CALLS = (("pwrite64", 2), ("fdatasync", 1), ("fdatasync", 2),
              ("pwrite64", 3), ("fdatasync", 3))
@@ -271,8 +308,7 @@ class Common:
                 (302, "more", mbjtest.mailbox_id(300)))]
         # a cycle of three, one moved, three made, three deleted
         self.reconcile(rows)
-        state = next(path for path in self.dir.glob("p.push*")
-                     if path.suffix != ".lock")
+        state = self.state()
         kinds = {"create": 0, "rename": 0, "delete": 0}
         for run in range(60):
             call, when = self.CALLS[run % len(self.CALLS)]
@@ -321,6 +357,17 @@ class PushSdbox(Common, PushCase):
         self.assertIn("cannot log in", self.push(
             "--ca-file", ca, status=FAILED,
             url=f"imaps://{self.user}@127.0.0.1:{self.server.tls_port}").err)
+
+    def test_no(self):
+        """Where the server says no, that is said, nothing is in doubt, and
+        what could be done before is there."""
+        self.rows("A", "~B")
+        err = self.push(status=REFUSED).err
+        self.assertIn('the server says NO to CREATE "~B": ', err)
+        self.assertIn(" settled\n", self.state().read_text())
+        self.rename("~B>B")
+        self.push()
+        self.same()
 
     def test_refused(self):
         for url in ("http://a@b", "imaps://b", "imaps://a:x@b", "nonsense",
