@@ -168,7 +168,8 @@ static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
 		if (rc < 0)
 			return rc;
 	}
-	rc = replay_blobs_fetch(&run->blobs, txn, group, err);
+	rc = replay_blobs_note(&run->blobs, txn, group,
+			       action.kind != MBJ_ACTION_DONE, err);
 	if (rc < 0)
 		return rc;
 	rc = run->source->is_own ? mbj_batch_note(batch, group, err)
@@ -236,12 +237,18 @@ static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 			mbj_batch_abort(&batch);
 			continue;
 		}
-		rc = mbj_audit_flush(&run->audit, err);
+		rc = replay_blobs_settle(&run->blobs, mbj_batch_txn(batch),
+					 err);
+		if (rc == MBJ_OK)
+			rc = mbj_audit_flush(&run->audit, err);
 		if (rc < 0)
 			goto out;
 		rc = mbj_batch_commit(&batch, err);
 		if (rc < 0)
 			goto out;
+		/* One that broke off when it was asked last says so. */
+		if (run->source->is_lost)
+			run->is_at_end = false;
 		if (run->source->ops->applied != NULL)
 			run->source->ops->applied(run->source,
 						  mbj_engine_applied(

@@ -42,7 +42,8 @@ struct mbj_replay_options {
 	uint32_t batch_groups_max; /* groups of one transaction */
 	size_t batch_size_max;	   /* and their bytes */
 	bool is_dry_run;	   /* count what would be replayed */
-	bool is_duplicating;	   /* contents by mbj_blob_duplicate */
+	/* Contents by mbj_blob_duplicate, those of expunged messages, too. */
+	bool is_duplicating;
 };
 
 #define MBJ_REPLAY_OPTIONS_INIT                                         \
