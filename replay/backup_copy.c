@@ -13,6 +13,8 @@
 #include "backup_copy.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <mbj/blob.h>
 #include <mbj/check.h>
@@ -29,13 +31,18 @@
  */
 enum { ATTEMPTS_MAX = 8 };
 
+/* The store's contents bound it. */
+enum { CONTENTS_MAX = 1 << 30 };
+
 /* Contents that the copy's messages have, one by one. */
 struct contents {
 	struct backup_copy *copy;
 	struct mbj_blobs *from;
 	struct mbj_blobs *to;
 	uint64_t lost;
-	struct mbj_error why; /* of the first one lost */
+	struct mbj_error why;	    /* of the first one lost */
+	struct mbj_hash *lost_list; /* where is_last, ascending */
+	size_t lost_capacity;
 };
 
 static enum mbj_rc content_is_good(const struct contents *c,
@@ -57,6 +64,27 @@ static enum mbj_rc content_is_good(const struct contents *c,
 	return rc;
 }
 
+/* Neither here nor at the source. */
+static enum mbj_rc content_lose(struct contents *c, const struct mbj_hash *blob,
+				const struct mbj_error *why,
+				struct mbj_error *err)
+{
+	void *list = c->lost_list;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (c->copy->is_last) {
+		rc = mbj_array_reserve(&list, &c->lost_capacity, c->lost + 1,
+				       sizeof(*c->lost_list), CONTENTS_MAX,
+				       err);
+		c->lost_list = list;
+	}
+	if (rc == MBJ_OK && c->copy->is_last)
+		c->lost_list[c->lost] = *blob;
+	if (rc == MBJ_OK && c->lost++ == 0)
+		c->why = *why;
+	return rc;
+}
+
 /*
  * From the source, in place of what is damaged here: that goes first, as what
  * has name and size is taken for the content.
@@ -74,11 +102,8 @@ static enum mbj_rc content_mend(struct contents *c, const struct mbj_hash *blob,
 			*err = there;
 		return rc;
 	}
-	if (rc < 0) {
-		if (c->lost++ == 0)
-			c->why = there;
-		return MBJ_OK;
-	}
+	if (rc < 0)
+		return content_lose(c, blob, &there, err);
 	rc = mbj_blob_remove(c->to, blob, &why);
 	if (rc == MBJ_OK || rc == MBJ_ENOTFOUND)
 		rc = mbj_blob_duplicate(c->from, c->to, blob, size, &why);
@@ -217,14 +242,25 @@ static enum mbj_rc message_lost(const struct mbj_message *message,
 			     (unsigned long)message->uid);
 }
 
-static enum mbj_rc mailbox_lost(struct contents *c, struct mbj_txn *txn,
+static int hash_order(const void *a, const void *b)
+{
+	return memcmp(a, b, MBJ_HASH_SIZE);
+}
+
+static bool content_is_lost(const struct contents *c,
+			    const struct mbj_hash *blob)
+{
+	return bsearch(blob, c->lost_list, c->lost, sizeof(*blob),
+		       hash_order) != NULL;
+}
+
+static enum mbj_rc mailbox_lost(const struct contents *c, struct mbj_txn *txn,
 				struct mbj_id account, struct mbj_id mailbox,
 				struct mbj_error *err)
 {
 	struct mbj_scan scan = {0};
 	struct mbj_message message;
 	struct mbj_content content;
-	bool is_good;
 	enum mbj_rc rc;
 
 	rc = mbj_txn_content_get(txn, account, mailbox, &content, err);
@@ -233,10 +269,7 @@ static enum mbj_rc mailbox_lost(struct contents *c, struct mbj_txn *txn,
 				       err);
 	while (rc == MBJ_OK) {
 		rc = mbj_scan_next_message(&scan, &message, err);
-		if (rc == MBJ_OK)
-			rc = content_is_good(c, &message.blob, message.size,
-					     &is_good, err);
-		if (rc == MBJ_OK && !is_good)
+		if (rc == MBJ_OK && content_is_lost(c, &message.blob))
 			rc = message_lost(&message, err);
 	}
 	mbj_scan_done(&scan);
@@ -257,7 +290,7 @@ static enum mbj_rc account_is_aside(struct mbj_txn *txn, struct mbj_id account,
 				   : rc;
 }
 
-static enum mbj_rc account_lost(struct contents *c, struct mbj_txn *txn,
+static enum mbj_rc account_lost(const struct contents *c, struct mbj_txn *txn,
 				struct mbj_id account, struct mbj_error *err)
 {
 	struct mbj_scan scan = {0};
@@ -278,7 +311,8 @@ static enum mbj_rc account_lost(struct contents *c, struct mbj_txn *txn,
 }
 
 /* MBJ_ECORRUPT: an account that is what it is to be needs what is lost. */
-static enum mbj_rc accounts_lost(struct contents *c, struct mbj_error *err)
+static enum mbj_rc accounts_lost(const struct contents *c,
+				 struct mbj_error *err)
 {
 	struct mbj_scan scan = {0};
 	struct mbj_account account;
@@ -329,9 +363,9 @@ static enum mbj_rc skipped_count(const struct backup_copy *copy,
 	return rc;
 }
 
-enum mbj_rc backup_copy_run(struct backup_copy *copy, struct mbj_error *err)
+static enum mbj_rc copy_run(struct backup_copy *copy, struct contents *contents,
+			    struct mbj_error *err)
 {
-	struct contents contents = {.copy = copy};
 	struct mbj_replay_result replayed = {0};
 	bool is_again = true;
 	enum mbj_rc rc = MBJ_OK;
@@ -340,8 +374,8 @@ enum mbj_rc backup_copy_run(struct backup_copy *copy, struct mbj_error *err)
 		is_again = false;
 		rc = groups_take(copy, &replayed, err);
 		if (rc == MBJ_OK)
-			rc = contents_check(&contents, err);
-		if (rc == MBJ_OK && contents.lost > 0 && i < ATTEMPTS_MAX)
+			rc = contents_check(contents, err);
+		if (rc == MBJ_OK && contents->lost > 0 && i < ATTEMPTS_MAX)
 			rc = source_is_further(copy, replayed.applied,
 					       &is_again, err);
 	}
@@ -351,13 +385,22 @@ enum mbj_rc backup_copy_run(struct backup_copy *copy, struct mbj_error *err)
 		return rc;
 	copy->result->accounts_parked = replayed.accounts_parked;
 	copy->result->end = replayed.applied;
-	copy->result->contents_lost = contents.lost;
-	if (contents.lost == 0 || copy->is_taken)
+	copy->result->contents_lost = contents->lost;
+	if (contents->lost == 0 || copy->is_taken)
 		return MBJ_OK;
 	if (replayed.accounts_parked == 0 &&
 	    copy->result->accounts_skipped == 0)
-		return contents_lost(&contents, replayed.applied, err);
-	return copy->is_last ? accounts_lost(&contents, err) : MBJ_OK;
+		return contents_lost(contents, replayed.applied, err);
+	return copy->is_last ? accounts_lost(contents, err) : MBJ_OK;
+}
+
+enum mbj_rc backup_copy_run(struct backup_copy *copy, struct mbj_error *err)
+{
+	struct contents contents = {.copy = copy};
+	enum mbj_rc rc = copy_run(copy, &contents, err);
+
+	mbj_free(contents.lost_list);
+	return rc;
 }
 
 enum mbj_rc backup_copy_read(const struct backup_copy *copy,
