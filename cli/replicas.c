@@ -80,12 +80,12 @@ void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
 			       id);
 		mbj_jmap_string_print(mbj_bytes_str(note->name), out);
 		mbj_buf_format(out,
-			       ",\"received\":%" PRIu64 ",\"applied\":%" PRIu64
-			       ",\"parked\":%" PRIu64
+			       ",\"received\":%" PRIu64 ",\"counted\":%" PRIu64
+			       ",\"applied\":%" PRIu64 ",\"parked\":%" PRIu64
 			       ",\"connected\":%s,\"pausedMs\":%" PRIu64
 			       ",\"pauseDamaged\":%s,\"heardAgo\":%" PRIu64,
-			       note->received.v, note->applied.v,
-			       note->parked.v,
+			       note->received.v, note->counted.v,
+			       note->applied.v, note->parked.v,
 			       cli_replica_is_connected(note) ? "true"
 							      : "false",
 			       note->paused_ms,
@@ -114,6 +114,11 @@ void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
 		mbj_name_escape(out, mbj_bytes_str(note->name));
 		mbj_buf_put_str(out, ": ");
 		cli_replica_state(note, out);
+		if (note->counted.v > 0)
+			mbj_buf_format(out, ", received to group %" PRIu64,
+				       note->counted.v);
+		else
+			mbj_buf_put_str(out, ", counts for no group");
 		mbj_buf_format(out, ", applied to group %" PRIu64,
 			       note->applied.v);
 		if (mbj_replica_lag(note, boot, &lag))

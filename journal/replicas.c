@@ -338,14 +338,28 @@ enum mbj_rc mbj_replica_note_save(const struct mbj_sys *sys, const char *dir,
 	return rc;
 }
 
-/* Of a pause that cannot be read it is noted that it is so. */
-static enum mbj_rc pause_note(const struct mbj_sys *sys, const char *path,
-			      struct mbj_replica_note *note,
-			      struct mbj_error *err)
+/* None where it cannot be read: then nothing that was received counts. */
+static struct mbj_id lineage_get(const struct mbj_sys *sys, const char *dir)
+{
+	struct mbj_identity identity = {.lineage = MBJ_ID_ROOT};
+
+	(void)!mbj_identity_load(sys, dir, &identity, NULL);
+	return identity.lineage;
+}
+
+/*
+ * What is in files beside the note.  Of a pause that cannot be read it is noted
+ * that it is so.
+ */
+static enum mbj_rc beside_note(const struct mbj_sys *sys, const char *path,
+			       struct mbj_id lineage,
+			       struct mbj_replica_note *note,
+			       struct mbj_error *err)
 {
 	enum mbj_rc rc = replica_pause_left(sys, path, note->instance,
 					    &note->paused_ms, err);
 
+	note->counted = received_mark_read(sys, path, lineage, note->instance);
 	note->is_pause_damaged = rc < 0 && rc != MBJ_ENOMEM;
 	return note->is_pause_damaged ? MBJ_OK : rc;
 }
@@ -357,6 +371,7 @@ enum mbj_rc mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
 {
 	struct mbj_replica_note *notes = NULL;
 	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_id lineage;
 	struct mbj_buf names;
 	size_t capacity = 0;
 	size_t count = 0;
@@ -370,6 +385,7 @@ enum mbj_rc mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
 	rc = replicas_path(path, dir, err);
 	if (rc < 0 || !mbj_path_exists(sys, path))
 		return rc;
+	lineage = lineage_get(sys, dir);
 	mbj_buf_init(&names, NAMES_MAX);
 	rc = mbj_dir_list(sys, path, &names, err);
 	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
@@ -389,7 +405,8 @@ enum mbj_rc mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
 		notes = array;
 		rc = note_load(sys, path, id, &notes[count], err);
 		if (rc == MBJ_OK)
-			rc = pause_note(sys, path, &notes[count++], err);
+			rc = beside_note(sys, path, lineage, &notes[count++],
+					 err);
 		if (rc == MBJ_ENOTFOUND) { /* forgotten meanwhile */
 			rc = MBJ_OK;
 		} else if (rc < 0 && ret_bad != NULL && rc != MBJ_ENOMEM) {

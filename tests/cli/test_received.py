@@ -87,8 +87,17 @@ class Received(ServiceCase):
         self.mbj("resume", self.p, "s")
         self.follower_kill("s")
         self.follow("s")
-        self.rename("A4", "A5", 2, *LONG)
+        lsn, _ = self.rename("A4", "A5", 2, *LONG)
         self.follower_kill("s")
+        notes = self.mbj("replicas", self.p, "--json").json()["list"]
+        self.assertEqual([(note["name"], note["counted"]) for note in
+                          sorted(notes, key=lambda note: note["name"])],
+                         [("r", lsn), ("s", lsn)])
+        gone, = [note["instance"] for note in notes if note["name"] == "s"]
+        (self.p / "replicas" / f"{gone}.received").write_bytes(b"bent")
+        lines = self.mbj("replicas", self.p).out
+        self.assertRegex(lines, r" s: .*, counts for no group, ")
+        self.assertRegex(lines, rf" r: .*, received to group {lsn}, ")
         self.mbj("replicas", self.p, "--forget", "s")
         result = self.mbj("subscribe", self.p, "alice", "A5", "--json",
                           "--durability=received:2", *SOON, status=PARTIAL)

@@ -158,8 +158,8 @@ class Watch(WatchCase):
         self.assertEqual(
             run("status", self.p, "--json").json()["replicas"][0]["name"],
             "two")
-        self.assertIn(" two: away, applied to group 2, current ",
-                      run("status", self.p).out)
+        self.assertRegex(run("status", self.p).out,
+                         " two: away, .*applied to group 2, current ")
         self.assertIn("the best of 1 replicas",
                       self.check(WELL, store=self.p))
         self.until(lambda: self.replicas()[0]["lagMs"] >= 1000)

@@ -58,6 +58,9 @@ struct mbj_replica_note {
 	/* Nor is this: its pause cannot be read, and so is none; ending it
 	 * removes it. */
 	bool is_pause_damaged;
+	/* Nor this: what it has with all contents, as far as is known, and
+	 * counts for (mbj/received.h); 0: nothing. */
+	struct mbj_lsn counted;
 };
 
 /* What saving a note is: the first one of a session, its next, its last. */
