@@ -7,6 +7,8 @@
 
 #include <mbj/backup.h>
 #include <mbj/blob.h>
+#include <mbj/skips.h>
+#include <mbj/trim.h>
 
 #include "resync_lab.h"
 #include "skip_lab.h"
@@ -150,6 +152,88 @@ START_TEST(skip_reign_rebuilt)
 	snapshot_make(f.primary);
 	reign_follow(&f);
 	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
+/* ------------------------------------------------------------ stopped */
+
+/* A restore of the backup that is stopped right before it is a primary. */
+static void reign_stop(const char *backup, const char *dir)
+{
+	struct mbj_restore_options restore = MBJ_RESTORE_OPTIONS_INIT;
+	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
+	struct mbj_replay_options all = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_replay_result replayed;
+	struct mbj_backup_result result;
+	struct mbj_store *store = NULL;
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_buf superblock;
+
+	options.is_restoring = true;
+	OK(mbj_store_init(dir, MBJ_STORE_REPLICA, &options, err));
+	OK(mbj_replica_open(dir, &options, &store, err));
+	OK(mbj_skips_adopt(store, backup, err));
+	OK(mbj_replay_journal(store, backup, &all, &replayed, err));
+	OK(mbj_store_reign_begin(store, err));
+	mbj_store_close(&store);
+	OK(mbj_path_join(path, dir, "mbj.store", err));
+	mbj_buf_init(&superblock, 4096);
+	OK(mbj_file_load(mbj_sys_posix(), path, 4096, &superblock, err));
+	restore.role = MBJ_STORE_PRIMARY;
+	OK(mbj_restore(backup, dir, &restore, &result, err));
+	OK(mbj_file_replace(mbj_sys_posix(), dir, "mbj.store",
+			    mbj_buf_view(&superblock), err));
+	mbj_buf_done(&superblock);
+}
+
+static void part_remove(const char *dir, const char *name)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+
+	OK(mbj_path_join(path, dir, name, err));
+	OK(mbj_state_destroy(mbj_sys_posix(), path, err));
+}
+
+/*
+ * Goal: a restore that is stopped is gone on with, whatever is lost meanwhile,
+ * and has given up the same.  Method: behind its groups; with the state lost
+ * then, and with the snapshot, too, so that the groups are given up again.
+ */
+START_TEST(skip_reign_stopped)
+{
+	struct mbj_restore_options restore = MBJ_RESTORE_OPTIONS_INIT;
+	struct mbj_backup_options backup = MBJ_BACKUP_OPTIONS_INIT;
+	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
+	struct mbj_backup_result result;
+	char from[MBJ_PATH_TEXT_MAX];
+	char dir[MBJ_PATH_TEXT_MAX];
+	uint64_t first, last;
+	struct fixture f;
+	struct mbj_id id;
+
+	skip_begin_bent(&f, NULL);
+	(void)skip_give_up(&f, "alice", 3);
+	id = fixture_account(f.primary, "alice");
+	OK(mbj_path_join(from, f.tmpdir, "b", err));
+	OK(mbj_path_join(dir, f.tmpdir, "p2", err));
+	OK(mbj_backup(f.replica_dir, from, &backup, &result, err));
+	reign_stop(from, dir);
+	if (_i > 0)
+		part_remove(dir, "state");
+	if (_i > 1)
+		part_remove(dir, "snapshots");
+	restore.role = MBJ_STORE_PRIMARY;
+	OK(mbj_restore(from, dir, &restore, &result, err));
+	ck_assert_uint_eq(result.accounts_parked, 1);
+	ck_assert_uint_eq(result.accounts_skipped, 0);
+	options.is_rebuild_forced = true;
+	mbj_store_close(&f.primary);
+	OK(mbj_store_open(dir, &options, &f.primary, err));
+	ck_assert_uint_eq(mbj_store_end(f.primary).lsn.v, 6);
+	ck_assert_uint_eq(mbj_store_identity(f.primary)->anchor.first.v, 6);
+	ck_assert_uint_eq(skip_count(f.primary, id, &first, &last), 0);
+	fixture_rename(&f, "alice", "m4", "later");
 	fixture_end(&f);
 }
 END_TEST
@@ -360,6 +444,7 @@ TCase *test_skip_reign_case(void)
 	tcase_add_test(tcase, skip_reign);
 	tcase_add_test(tcase, skip_reign_again);
 	tcase_add_test(tcase, skip_reign_rebuilt);
+	tcase_add_loop_test(tcase, skip_reign_stopped, 0, 3);
 	tcase_add_loop_test(tcase, skip_reign_uids, 0, 3);
 	tcase_add_test(tcase, skip_reign_made_good);
 	tcase_add_test(tcase, skip_reign_not_bent);
