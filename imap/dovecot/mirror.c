@@ -497,8 +497,11 @@ static int uid_pass(struct mirror *mirror, uint32_t uid)
 	struct mbj_body_writer *writer = NULL;
 	enum mbj_rc rc;
 
-	rc = mbj_body_begin(mirror->content->account->client, &writer,
-			    mirror->err);
+	/* As before what comes in: a quota may refuse it. */
+	rc = content_tell(mirror->content, mirror->err);
+	if (rc == MBJ_OK)
+		rc = mbj_body_begin(mirror->content->account->client, &writer,
+				    mirror->err);
 	if (rc == MBJ_OK)
 		rc = mbj_body_finish(&writer, &message.blob, &message.size,
 				     mirror->err);
