@@ -224,6 +224,8 @@ static void entry_follow(struct turn *turn, struct spool_entry *entry)
 	enum folder_kind kind;
 
 	entry->is_stopped = true;
+	if (mbj_tree_find(turn->account->tree, entry->mailbox) != MBJ_NODE_NONE)
+		return;
 	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
 			&turn->why) == 0 &&
 	    kind == FOLDER_MAILBOX)
@@ -233,18 +235,13 @@ static void entry_follow(struct turn *turn, struct spool_entry *entry)
 /* What came in.  Returns: -1, with why or err. */
 static int entry_tell_new(struct turn *turn, struct spool_entry *entry)
 {
-	int ret = 0;
-
-	if (entry->is_new_told)
+	if (entry->is_new_told || !turn_find(turn, entry->mailbox, &turn->at))
 		return 0;
-	if (turn_find(turn, entry->mailbox, &turn->at))
-		ret = turn_compare_attributes(turn, true) < 0
-			      ? -1
-			      : turn_tell_new(turn);
-	/* What cannot be read now keeps nobody else waiting. */
-	entry->is_new_told = ret > 0 && mbj_monotonic_ms() <= turn->drain_ms;
+	if (turn_compare_attributes(turn, true) < 0 ||
+	    turn_tell_new(turn, &entry->is_new_told) < 0)
+		return -1;
 	turn->capture->spool.is_changed |= entry->is_new_told;
-	return ret;
+	return 0;
 }
 
 /* All of it.  Returns: -1, with why or err. */
@@ -280,7 +277,7 @@ static void entry_complain(struct turn *turn)
 }
 
 /* One at least.  Returns: all had their turn. */
-static bool entries_walk(struct turn *turn, bool is_telling,
+static bool entries_walk(struct turn *turn, int64_t until, bool is_telling,
 			 int (*step)(struct turn *turn,
 				     struct spool_entry *entry))
 {
@@ -289,9 +286,9 @@ static bool entries_walk(struct turn *turn, bool is_telling,
 	struct spot at = turn->at;
 	bool is_through = true;
 
-	turn->deadline_ms = turn->drain_ms;
+	turn->deadline_ms = until;
 	for (size_t i = 0; is_through && i < spool->count; i++) {
-		is_through = i == 0 || mbj_monotonic_ms() <= turn->drain_ms;
+		is_through = i == 0 || mbj_monotonic_ms() <= until;
 		if (!is_through || step(turn, &spool->entries[i]) >= 0)
 			continue;
 		if (is_telling)
@@ -305,16 +302,24 @@ static bool entries_walk(struct turn *turn, bool is_telling,
 	return is_through;
 }
 
+/* The user's other sessions wait. */
+static int64_t drain_until(const struct turn *turn)
+{
+	return mbj_monotonic_ms() + turn->account->patience_ms / 16;
+}
+
 void turn_drain_new(struct turn *turn)
 {
 	/* By the names that the journal has: others come in behind it. */
 	if (turn->account->tree != NULL)
-		(void)entries_walk(turn, false, entry_tell_new);
+		(void)entries_walk(turn, drain_until(turn), false,
+				   entry_tell_new);
 }
 
 void turn_drain(struct turn *turn)
 {
 	struct spool *spool = &turn->capture->spool;
+	int64_t until = drain_until(turn);
 	enum account_need need;
 	struct mbj_error err;
 	enum mbj_rc rc = MBJ_OK;
@@ -327,8 +332,8 @@ void turn_drain(struct turn *turn)
 	if (rc == MBJ_OK)
 		rc = spool_spread(turn, &err);
 	/* What moved is told where it is before it is told where it was. */
-	if (rc == MBJ_OK && entries_walk(turn, false, entry_tell_new))
-		(void)entries_walk(turn, true, entry_drain);
+	if (rc == MBJ_OK && entries_walk(turn, until, false, entry_tell_new))
+		(void)entries_walk(turn, until, true, entry_drain);
 	if (rc == MBJ_OK)
 		rc = spool_save(spool, &err);
 	if (rc < 0)

@@ -361,7 +361,7 @@ int turn_compare_messages(struct turn *turn, bool is_lenient,
 	return ret;
 }
 
-int turn_tell_new(struct turn *turn)
+int turn_tell_new(struct turn *turn, bool *ret_is_told)
 {
 	ARRAY_TYPE(uint32_t) none;
 	struct content content;
@@ -371,12 +371,14 @@ int turn_tell_new(struct turn *turn)
 	t_array_init(&none, 1);
 	content_init(&content, turn->account);
 	ret = content_find(turn, turn->at, false, &content, &mirror);
+	*ret_is_told = false;
 	if (ret > 0) {
 		mirror.is_copied = true;
 		mirror.deadline_ms = turn->deadline_ms;
 		ret = mirror_some(&mirror, &none);
 		if (ret == 0)
 			ret = content_finish(turn, &mirror, false);
+		*ret_is_told = ret == 0 && (!mirror.is_cut || mirror.is_unread);
 		turn->why = mirror.why;
 	}
 	mirror_close(&mirror);

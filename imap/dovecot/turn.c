@@ -289,7 +289,6 @@ static void turn_begin_time(struct turn *turn)
 	uint32_t patience = turn->account->patience_ms;
 
 	turn->begin_ms = now;
-	turn->drain_ms = now + patience / 16;
 	turn->deadline_ms = now + patience / 2;
 	turn->last_ms = now + patience - patience / 8;
 }

@@ -33,15 +33,13 @@ struct turn {
 	 * to the spool then.
 	 */
 	bool is_away;
-	bool is_settled; /* by a whole listing, in this turn */
-	const char *why; /* Dovecot's own failure, or NULL */
+	bool is_settled;  /* by a whole listing, in this turn */
+	const char *why;  /* Dovecot's own failure, or NULL */
+	int64_t begin_ms; /* monotonic, as all of these: the lock was had */
 	/*
-	 * Monotonic: messages from before, which many may be, wait for the next
+	 * Messages from before, which many may be, wait for the next
 	 * turn then.  Half of the time that the service may take.
 	 */
-	int64_t begin_ms;
-	int64_t drain_ms; /* what is in the spool waits for the next turn then
-			   */
 	int64_t deadline_ms;
 	/* The same of what this change itself brought in: most of it. */
 	int64_t last_ms;
@@ -91,8 +89,9 @@ int turn_compare_messages(struct turn *turn, bool is_lenient,
 /*
  * What came in, and nothing else: where what moved is to be in its new mailbox
  * before it is gone from the old one.  Nothing where it is another mailbox.
+ * is_told: all that can be read.
  */
-int turn_tell_new(struct turn *turn);
+int turn_tell_new(struct turn *turn, bool *ret_is_told);
 /*
  * is_meantime: the list of access gives nobody more than before, nor than it
  * will, as long as the mailbox's messages are not what they are to be.

@@ -154,24 +154,33 @@ static int spool_turn(struct capture_user *capture,
 	return ret;
 }
 
-/* Until there is none, or a turn brings none in. */
-static int spool_turns(struct capture_user *capture)
+/* Each mailbox is told in two steps: what came in, and then all of it. */
+static size_t spool_steps(const struct spool *spool)
 {
-	ARRAY_TYPE(const_string) vnames;
-	size_t before;
+	size_t steps = spool->count;
+
+	for (size_t i = 0; i < spool->count; i++)
+		steps += !spool->entries[i].is_new_told;
+	return steps;
+}
+
+/*
+ * Turns until one brings it no further.
+ * Returns: as spool_turn, of the last.
+ */
+static int spool_turns(struct capture_user *capture,
+		       ARRAY_TYPE(const_string) * vnames)
+{
+	size_t before, after = SIZE_MAX;
 	int ret;
 
-	t_array_init(&vnames, 16);
 	do {
-		before = capture->spool.count;
-		array_clear(&vnames);
-		ret = spool_turn(capture, &vnames);
-	} while (ret > 0 && capture->spool.count < before);
-	if (ret > 0)
-		e_error(capture->user->event,
-			"mbj: some of what was changed while the journal was "
-			"away is not told yet");
-	return ret == 0 ? 0 : -1;
+		before = after;
+		array_clear(vnames);
+		ret = spool_turn(capture, vnames);
+		after = spool_steps(&capture->spool);
+	} while (ret > 0 && after < before);
+	return ret;
 }
 
 /* Returns: -1, told. */
@@ -196,11 +205,17 @@ int mbj_plugin_drain(struct mail_user *user)
 		return 0;
 	capture->is_spooling = false;
 	t_array_init(&vnames, 16);
-	ret = spool_turn(capture, &vnames);
+	ret = spool_turns(capture, &vnames);
 	if (ret <= 0)
 		return ret;
 	/* Each for as long as it takes, so that a turn finds it even. */
 	array_foreach_elem(&vnames, vname) if (path_capture(capture, vname) < 0)
 		ret = -1;
-	return ret < 0 ? ret : spool_turns(capture);
+	if (ret > 0)
+		ret = spool_turns(capture, &vnames);
+	if (ret > 0)
+		e_error(user->event,
+			"mbj: some of what was changed while the journal was "
+			"away is not told yet");
+	return ret == 0 ? 0 : -1;
 }
