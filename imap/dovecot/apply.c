@@ -123,7 +123,7 @@ static int command_run(struct doveadm_mail_cmd_context *ctx,
 		       struct mail_user *user)
 {
 	struct apply_command *command = (struct apply_command *)ctx;
-	struct apply apply = {.user = user, .known = {.lock_fd = -1}};
+	struct apply apply = {.user = user, .note = {.fd = -1}};
 	const char *socket = command->socket;
 
 	if (socket == NULL)
@@ -138,7 +138,7 @@ static int command_run(struct doveadm_mail_cmd_context *ctx,
 		capture_stand_aside(user);
 		apply_run(&apply, socket);
 	}
-	known_close(&apply.known);
+	note_close(&apply.note);
 	mbj_tree_free(&apply.wanted);
 	mbj_client_close(&apply.client);
 	if (apply.failures == 0) {

@@ -23,6 +23,7 @@
 
 #include <mbj/client.h>
 
+#include "apply_note.h"
 #include "attribute.h"
 
 /*
@@ -45,17 +46,11 @@ ARRAY_DEFINE_TYPE(known_box, struct known_box);
 
 struct known {
 	const char *path;
-	int lock_fd;	       /* one run at a time for a user */
 	struct mbj_id lineage; /* of the store, ROOT: no run yet */
 	struct mbj_id account;
 	struct mbj_lsn lsn; /* the account's last group that a run had */
 	ARRAY_TYPE(known_box) boxes; /* by id */
 	bool is_changed;
-	/* Of Maildirs. */
-	bool is_untidy; /* a run was killed, or failed, while it saved */
-	bool is_saving; /* this one has begun to */
-	bool is_left;	/* files of a save that failed may be */
-	bool is_new;	/* the lock's file */
 };
 
 ARRAY_DEFINE_TYPE(apply_id, struct mbj_id);
@@ -77,6 +72,7 @@ struct apply {
 	struct mbj_account account;
 	struct mbj_tree *wanted; /* as the account has it */
 	struct known known;
+	struct apply_note note;
 	unsigned int failures; /* each is in the log */
 	/* The account has some, and this Dovecot cannot have any. */
 	bool lacks_entries, lacks_acl;
@@ -90,7 +86,6 @@ int apply_fail(struct apply *apply, const char *format, ...) ATTR_FORMAT(2, 3);
 
 /* Lock and read.  Returns: -1, told. */
 int known_open(struct apply *apply);
-void known_close(struct known *known);
 const struct known_box *known_find(struct known *known, struct mbj_id id);
 /* Requires: it is known. */
 void known_set(struct known *known, const struct known_box *box);
@@ -104,10 +99,6 @@ int known_check(struct apply *apply, struct mbj_id lineage);
  * -1, told.
  */
 int known_add_wanted(struct apply *apply);
-/* Files are about to come into a Maildir; durable.  -1, told. */
-int known_saving(struct apply *apply);
-/* What an earlier run left of its saves is gone.  -1, told. */
-int known_tidied(struct apply *apply);
 /*
  * Those that the account has no more are forgotten; and of saves nothing is
  * left half done.  -1, told.

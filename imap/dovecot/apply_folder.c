@@ -92,7 +92,7 @@ static int box_read(struct apply *apply, struct mailbox *box,
 	/* Unopened it is asked of the list's index, which goes by names. */
 	if (mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &listed) < 0 ||
 	    mailbox_open(box) < 0 ||
-	    (apply->known.is_untidy && maildir_tidy(apply, box) < 0) ||
+	    (apply->note.is_untidy && maildir_tidy(apply, box) < 0) ||
 	    mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &metadata) < 0 ||
 	    mailbox_get_status(box, STATUS_UIDVALIDITY, &status) < 0)
 		return -1;

@@ -5,16 +5,11 @@
  * other is a mailbox: its id and the numbers of struct known_box, in their
  * order but for modseq, which is last.  Where the file is lost, mailboxes that
  * the journal deleted meanwhile are taken for the user's own, and kept.
- *
- * Another file has the lock of the user's run, and says "saving" from before
- * one saves into a Maildir until nothing of that can be left half done.
  */
 #include "apply.h"
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <istream.h>
@@ -149,8 +144,7 @@ int known_open(struct apply *apply)
 {
 	struct known *known = &apply->known;
 	struct mailbox_list *list = apply->inbox->list;
-	const char *root, *lock;
-	struct stat st;
+	const char *root;
 
 	p_array_init(&known->boxes, apply->user->pool, 64);
 	if (!mailbox_list_get_root_path(list, MAILBOX_LIST_PATH_TYPE_CONTROL,
@@ -165,31 +159,9 @@ int known_open(struct apply *apply)
 		return -1;
 	known->path =
 		p_strdup_printf(apply->user->pool, "%s/" KNOWN_NAME, root);
-	lock = t_strconcat(known->path, ".lock", NULL);
-	known->lock_fd = open(lock, O_RDWR | O_CLOEXEC);
-	if (known->lock_fd == -1 && errno == ENOENT) {
-		known->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-		known->is_new = true;
-	}
-	if (known->lock_fd == -1)
-		return apply_fail(apply, "cannot open %s: %s", lock,
-				  strerror(errno));
-	if (flock(known->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return apply_fail(apply,
-				  "%s is locked: another apply of this "
-				  "user runs",
-				  lock);
-	if (fstat(known->lock_fd, &st) < 0)
-		return apply_fail(apply, "cannot look at %s: %s", lock,
-				  strerror(errno));
-	known->is_untidy = st.st_size > 0;
+	if (note_open(apply, known->path) < 0)
+		return -1;
 	return known_read(apply);
-}
-
-void known_close(struct known *known)
-{
-	if (known->lock_fd != -1)
-		i_close_fd(&known->lock_fd);
 }
 
 /* A new file under the old one's name: one or the other is there, whole. */
@@ -287,45 +259,6 @@ int known_add_wanted(struct apply *apply)
 	return known_replace(apply);
 }
 
-int known_saving(struct apply *apply)
-{
-	static const char NOTE[] = "saving\n";
-	struct known *known = &apply->known;
-	struct mbj_error err;
-
-	if (known->is_saving)
-		return 0;
-	if (pwrite(known->lock_fd, NOTE, sizeof(NOTE) - 1, 0) !=
-		    (ssize_t)sizeof(NOTE) - 1 ||
-	    fdatasync(known->lock_fd) < 0)
-		return apply_fail(apply, "cannot write %s.lock: %s",
-				  known->path, strerror(errno));
-	/* Its entry, too. */
-	if (known->is_new &&
-	    mbj_dir_sync(mbj_sys_posix(),
-			 t_strdup_until(known->path, strrchr(known->path, '/')),
-			 &err) < 0)
-		return apply_fail(apply, "%s", err.message);
-	known->is_saving = true;
-	return 0;
-}
-
-static int note_clear(struct apply *apply)
-{
-	if (ftruncate(apply->known.lock_fd, 0) < 0)
-		return apply_fail(apply, "cannot write %s.lock: %s",
-				  apply->known.path, strerror(errno));
-	return 0;
-}
-
-int known_tidied(struct apply *apply)
-{
-	if (!apply->known.is_untidy)
-		return 0;
-	apply->known.is_untidy = false;
-	return note_clear(apply);
-}
-
 int known_write(struct apply *apply)
 {
 	ARRAY_TYPE(known_box) kept;
@@ -347,7 +280,5 @@ int known_write(struct apply *apply)
 		if (known_replace(apply) < 0)
 			return -1;
 	}
-	return apply->known.is_saving && !apply->known.is_left
-		       ? note_clear(apply)
-		       : 0;
+	return note_end(apply);
 }

@@ -52,43 +52,6 @@ static uint32_t wanted_at(const struct apply *apply, const char *path)
 	return selectable(apply->wanted, at);
 }
 
-static struct mbj_id id_at(const ARRAY_TYPE(apply_folder) * folders,
-			   const char *path)
-{
-	const struct apply_folder *folder;
-
-	array_foreach(folders, folder)
-	{
-		if (strcmp(folder->vname, path) == 0)
-			return folder->id;
-	}
-	return MBJ_ID_ROOT;
-}
-
-/*
- * The account's mailbox below the one that this one is below, wherever that is
- * by now, or NONE: a run that was killed while it made a mailbox leaves it
- * without a GUID, at a path of the plan's midst.
- */
-static uint32_t wanted_below(const struct apply *apply,
-			     const ARRAY_TYPE(apply_folder) * folders,
-			     const char *path)
-{
-	const char *end = strrchr(path, mail_namespace_get_sep(apply->inbox));
-	uint32_t parent = MBJ_NODE_NONE;
-	struct mbj_id id;
-
-	if (end == NULL)
-		return MBJ_NODE_NONE;
-	id = id_at(folders, t_strdup_until(path, end));
-	if (!mbj_id_is_root(id))
-		parent = mbj_tree_find(apply->wanted, id);
-	if (parent == MBJ_NODE_NONE)
-		return MBJ_NODE_NONE;
-	return selectable(apply->wanted, slot_of(apply->wanted, parent,
-						 mbj_bytes_str(end + 1)));
-}
-
 static bool folders_have(const ARRAY_TYPE(apply_folder) * folders,
 			 struct mbj_id id)
 {
@@ -120,6 +83,15 @@ static bool folder_is_renewed(struct apply *apply, bool is_journals,
 	return !is_journals && step_is_new(apply, folder->vname);
 }
 
+/* A killed run was making it: whose it was to be is not in it yet. */
+static bool folder_is_begun(struct apply *apply, bool is_journals,
+			    const struct apply_folder *folder)
+{
+	return !is_journals && strcmp(folder->vname, "INBOX") != 0 &&
+	       null_strcmp(folder->vname, apply->note.making) == 0 &&
+	       step_is_new(apply, folder->vname);
+}
+
 static int folder_renew(struct apply *apply,
 			const ARRAY_TYPE(apply_folder) * folders,
 			bool is_journals, struct apply_folder *folder)
@@ -127,8 +99,10 @@ static int folder_renew(struct apply *apply,
 	uint32_t at = wanted_at(apply, folder->vname);
 	const struct mbj_node *node;
 
-	if (at == MBJ_NODE_NONE)
-		at = wanted_below(apply, folders, folder->vname);
+	if (folder_is_begun(apply, is_journals, folder)) {
+		folder->id = MBJ_ID_ROOT;
+		return step_delete_new(apply, folder->vname);
+	}
 	if (at == MBJ_NODE_NONE)
 		return 0;
 	node = mbj_tree_get(apply->wanted, at);

@@ -145,7 +145,7 @@ static int save_body(struct apply_save *save, const struct mbj_message *message,
 		if (guid == NULL)
 			return save_fail(save, message,
 					 i_stream_get_error(input));
-		if (known_saving(save->apply) < 0)
+		if (note_saving(save->apply) < 0)
 			return -1;
 	}
 	save_begin(save);
@@ -210,7 +210,7 @@ int save_done(struct apply_save *save)
 	if (save->t == NULL)
 		return 0;
 	if (mailbox_transaction_commit_get_changes(&save->t, &changes) < 0) {
-		save->apply->known.is_left = true;
+		save->apply->note.is_left = true;
 		return apply_fail(save->apply, "cannot save messages to %s: %s",
 				  save->box->vname,
 				  mailbox_get_last_internal_error(save->box,

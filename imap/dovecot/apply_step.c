@@ -56,6 +56,8 @@ int step_create(struct apply *apply, const char *vname,
 
 	if (apply_namespace(apply, vname) == NULL)
 		return -1;
+	if (note_making(apply, vname) < 0)
+		return -1;
 	box = apply_box(apply, vname);
 	ret = mailbox_create(box, &update, false);
 	/* Somebody opened INBOX, which makes it: it is that one. */
@@ -72,7 +74,7 @@ int step_create(struct apply *apply, const char *vname,
 	else
 		uidvalidity_pass(box, node->uidvalidity);
 	box_leave(&box);
-	return ret;
+	return ret < 0 ? ret : note_making(apply, NULL);
 }
 
 int step_move(struct apply *apply, const char *from, const char *to,

@@ -461,7 +461,7 @@ int apply_tree(struct apply *apply)
 	t_array_init(&run.kept, 4);
 	ret = folders_read(apply, &run.folders);
 	if (ret == 0)
-		ret = known_tidied(apply);
+		ret = note_tidied(apply);
 	if (ret == 0)
 		folders_find_own(apply, &run.folders, &run.kept);
 	if (ret == 0)

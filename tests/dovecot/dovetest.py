@@ -187,8 +187,12 @@ class Dovecot:
     def kill_imap(self):
         """SIGKILL to the processes that serve connections: our children."""
         for pid in children(self.process.pid):
-            if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "imap":
-                os.kill(pid, signal.SIGKILL)
+            try:
+                name = pathlib.Path(f"/proc/{pid}/comm").read_text()
+                if name.strip() == "imap":
+                    os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass  # it ended by itself
 
 
 def children(parent):

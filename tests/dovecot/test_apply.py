@@ -473,14 +473,24 @@ class Sdbox(DovecotCase):
 
     def test_begun(self):
         """Goal: a mailbox that a killed run had only begun to make becomes the
-        journal's, at whatever path its parent was.  Method: made without GUID
-        below one that the journal renames; its name is another's, too."""
+        journal's, wherever it was.  Method: made without GUID, noted, below
+        one that the journal renames, where its name is another's, too; and
+        where the journal has a place without mail."""
         self.make([(1, "A", None), (2, "B", None)])
         self.same()
         self.make([(1, "B", None), (2, "A", None), (3, "C", 1), (4, "D", None),
                    (5, "C", 4)])
-        self.assertEqual(self.doveadm("create", "A/C",
-                                      without=("-o", "mail_plugins="))[0], 0)
+        without = ("-o", "mail_plugins=")
+        self.assertEqual(self.doveadm("create", "A/C", without=without)[0], 0)
+        (note,) = (self.dovecot.d / "mail" / self.user).rglob(
+            "mbj-apply.lock")
+        note.write_text("making A/C\n")
+        self.same()
+        self.assertEqual(note.read_text(), "")
+        self.mbj("rename", self.p, self.user, "D/C>P/Q")
+        self.assertEqual(self.doveadm("create", "P", without=without)[0], 0)
+        # What is behind a line that was cut off says nothing.
+        note.write_text("making P\nsavin")
         self.same()
 
     def test_random(self):
