@@ -22,7 +22,7 @@ static unsigned number(const char *text)
 
 int main(int argc, char **argv)
 {
-	struct bench_journal journal;
+	struct bench_journal journal = {.mail = BENCH_LARGE};
 
 	if (argc != 5)
 		bench_stop("usage", "DIRECTORY ACCOUNTS RENAMES MESSAGES");

@@ -10,6 +10,8 @@
 #include <mbj/blob.h>
 #include <mbj/codec.h>
 
+#include "bench_text.h"
+
 void bench_stop(const char *what, const char *why)
 {
 	(void)fprintf(stderr, "bench: %s: %s\n", what, why);
@@ -85,24 +87,43 @@ void bench_rename(struct mbj_store *store, unsigned account, unsigned turn)
 	submit(store, &edit);
 }
 
-static void message_append(struct mbj_store *store, unsigned account,
-			   unsigned turn)
+static size_t mail_make(enum bench_mail mail, unsigned account, unsigned turn,
+			char bytes[static 8192])
+{
+	uint64_t state = ((uint64_t)account << 32 | turn) + 1;
+
+	if (mail == BENCH_TEXT) {
+		bench_text(turn, bytes, 2048);
+		return 2048;
+	}
+	if (mail == BENCH_NOISE) {
+		for (size_t at = 0; at < 2048; at += 8) {
+			state = state * UINT64_C(0x5851f42d4c957f2d) + 1;
+			mbj_store_u64((uint8_t *)bytes + at,
+				      state ^ state >> 29);
+		}
+		return 2048;
+	}
+	memset(bytes, 'x', 8192);
+	(void)snprintf(bytes, 8192, "message %u of %u\r\n", turn, account);
+	return 8192;
+}
+
+static void message_append(struct mbj_store *store, enum bench_mail mail,
+			   unsigned account, unsigned turn)
 {
 	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_APPEND,
-					.mailbox = box_id(account, 0),
-					.size = 8192};
+					.mailbox = box_id(account, 0)};
 	struct mbj_edit edit = MBJ_EDIT_INIT;
 	struct mbj_blobs *blobs = NULL;
 	struct mbj_error err;
 	char bytes[8192];
 	char name[16];
 
-	memset(bytes, 'x', sizeof(bytes));
-	(void)snprintf(bytes, sizeof(bytes), "message %u of %u\r\n", turn,
-		       account);
+	step.size = mail_make(mail, account, turn, bytes);
 	if (mbj_store_blobs(store, &blobs, &err) < 0 ||
-	    mbj_blob_put(blobs, mbj_bytes_make(bytes, sizeof(bytes)),
-			 &step.blob, &err) < 0)
+	    mbj_blob_put(blobs, mbj_bytes_make(bytes, step.size), &step.blob,
+			 &err) < 0)
 		bench_stop("message", err.message);
 	edit.kind = MBJ_EDIT_MESSAGES;
 	edit.account = account_name(account, name);
@@ -127,7 +148,7 @@ void bench_journal_make(const char *dir, const struct bench_journal *journal)
 			bench_rename(store, a, i);
 	for (unsigned i = 0; i < journal->messages; i++)
 		for (unsigned a = 0; a < journal->accounts; a++)
-			message_append(store, a, i);
+			message_append(store, journal->mail, a, i);
 	mbj_store_close(&store);
 }
 

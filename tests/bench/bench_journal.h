@@ -9,11 +9,19 @@
 
 enum { BENCH_BOXES = 10 }; /* of an account, beside INBOX */
 
+/* What a message is; no two are alike. */
+enum bench_mail {
+	BENCH_LARGE, /* 8 KiB, nearly all of it one letter */
+	BENCH_TEXT,  /* 2 KiB of bench_text.h */
+	BENCH_NOISE, /* 2 KiB in which nothing is alike */
+};
+
 /* Of each of so many accounts. */
 struct bench_journal {
 	unsigned accounts;
 	unsigned renames;
-	unsigned messages; /* of 8 KiB, no two alike */
+	unsigned messages;
+	enum bench_mail mail;
 };
 
 _Noreturn void bench_stop(const char *what, const char *why);
