@@ -13,15 +13,16 @@
  *	create ID 0 "" "" "NAME"	a step that is about to be taken
  *	rename ID UIDVALIDITY "SERVER'S MAILBOXID" "NAME" "NAME"
  *	delete ID UIDVALIDITY "SERVER'S MAILBOXID" "NAME" ""
- *	settled			it did not come to be
+ *	settled			nothing is open any more
  *	subscribed "NAME"
  *	unsubscribed "NAME"
  *	pushed LSN
  *
- * NAMEs are those of the wire.  mailbox, moved and gone close the step that is
- * open.  A last line that is not whole was never written: a kill does that; any
- * other that is damaged makes the file MBJ_ECORRUPT.  Opening writes the file
- * anew, atomically, without what is over.  FILE.lock keeps a second push away.
+ * NAMEs are those of the wire.  A step is closed by settled; a rename by moved,
+ * a create by mailbox, a delete by gone of its ID as well.  A last line that is
+ * not whole was never written: a kill does that.  Any other that is damaged
+ * makes the file MBJ_ECORRUPT.  Opening writes it anew, without what is over.
+ * FILE.lock keeps a second push away.
  *
  * Threads: one at a time.
  */

@@ -207,7 +207,9 @@ static enum mbj_rc do_mailbox(struct words *w)
 		return bad(w);
 	record.uidvalidity = (uint32_t)uidvalidity;
 	record.uidnext = (uint32_t)uidnext;
-	w->file->doubt.kind = PUSH_STEP_NONE;
+	if (w->file->doubt.kind == PUSH_STEP_CREATE &&
+	    mbj_id_equal(w->file->doubt.id, record.id))
+		w->file->doubt.kind = PUSH_STEP_NONE;
 	return record_set(w->file, &record, w->err);
 }
 
@@ -260,7 +262,9 @@ static enum mbj_rc do_line(struct words *w)
 			return do_step(w, (enum push_step_kind)i);
 	}
 	if (line_is(w, "gone", 1) && word_id(w, 1, &id)) {
-		file->doubt.kind = PUSH_STEP_NONE;
+		if (file->doubt.kind == PUSH_STEP_DELETE &&
+		    mbj_id_equal(file->doubt.id, id))
+			file->doubt.kind = PUSH_STEP_NONE;
 		record_drop(file, id);
 		return MBJ_OK;
 	}

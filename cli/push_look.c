@@ -6,7 +6,8 @@
 
 #include "push.h"
 
-enum { SEEN_MAX = 4000000 };
+/* No name of ours is longer, whatever modified UTF-7 makes of it. */
+enum { SEEN_MAX = 4000000, NAME_MAX_BYTES = 8 * MBJ_PATH_MAX };
 
 #define STATUS_ITEMS "(MESSAGES UIDNEXT UIDVALIDITY)"
 
@@ -71,7 +72,8 @@ static enum mbj_rc seen_add(struct push *p,
 	void *array = p->seen;
 	enum mbj_rc rc;
 
-	if (response->name.n == 0 || !mbj_imap_is_quotable(response->name) ||
+	if (response->name.n == 0 || response->name.n > NAME_MAX_BYTES ||
+	    !mbj_imap_is_quotable(response->name) ||
 	    push_seen_find(p, canonical(response->name)) != NULL)
 		return MBJ_OK;
 	seen.is_selectable = (response->words & NO_MAILBOX) == 0;

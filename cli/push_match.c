@@ -53,61 +53,54 @@ static bool rename_is_done(const struct push *p, const struct push_doubt *step)
 }
 
 /*
- * A server may have renamed a mailbox and not, or not yet, all that is below
- * it: what is where it was, and not where it was to be, is left there.
+ * One of the mailboxes that a rename took along: what its record is to say.  A
+ * server may have renamed a mailbox and not, or not yet, all that is below it:
+ * what is where it was is left there, and planned again.  Some servers give
+ * another UIDVALIDITY along with another name.
  */
-static enum mbj_rc left_behind(struct push *p, struct mbj_bytes from,
-			       struct mbj_bytes to)
+static enum mbj_rc record_follow(struct push *p, const struct push_doubt *step,
+				 struct push_record record)
+{
+	const struct push_seen *old = push_seen_find(p, record.name), *seen;
+	enum mbj_rc rc;
+
+	if (old != NULL && push_is_same(p, old, record.uidvalidity,
+					record.uidnext, record.object))
+		return MBJ_OK;
+	mbj_buf_clear(&p->name);
+	mbj_buf_put_bytes(&p->name, step->to);
+	mbj_buf_put(&p->name, record.name.p + step->from.n,
+		    record.name.n - step->from.n);
+	rc = mbj_buf_ok(&p->name, &p->err);
+	if (rc < 0)
+		return rc;
+	seen = push_seen_find(p, mbj_buf_view(&p->name));
+	if (seen == NULL || !seen->is_selectable ||
+	    (push_can(p, MBJ_IMAP_CAPABILITY_OBJECTID) && record.object.n > 0 &&
+	     !mbj_bytes_equal(seen->object, record.object)))
+		return MBJ_OK;
+	record.name = seen->name;
+	record.uidvalidity = seen->uidvalidity;
+	record.uidnext = seen->uidnext;
+	record.object = seen->object;
+	return push_file_mailbox(&p->file, &record, &p->err);
+}
+
+/* The step stays open until all of them are right. */
+static enum mbj_rc rename_settle(struct push *p, const struct push_doubt *step)
 {
 	enum mbj_rc rc = MBJ_OK;
 
-	for (size_t i = 0; rc == MBJ_OK && i < p->file.count; i++) {
-		struct push_record record = p->file.records[i];
-		const struct push_seen *seen;
-
-		if (record.name.n == 0 ||
-		    !push_is_below(record.name, to, p->delimiter) ||
-		    push_seen_find(p, record.name) != NULL)
-			continue;
-		mbj_buf_clear(&p->name);
-		mbj_buf_put_bytes(&p->name, from);
-		mbj_buf_put(&p->name, record.name.p + to.n,
-			    record.name.n - to.n);
-		rc = mbj_buf_ok(&p->name, &p->err);
-		if (rc < 0)
-			break;
-		seen = push_seen_find(p, mbj_buf_view(&p->name));
-		if (seen == NULL ||
-		    !push_is_same(p, seen, record.uidvalidity, record.uidnext,
-				  record.object))
-			continue;
-		record.name = seen->name;
-		rc = push_file_mailbox(&p->file, &record, &p->err);
-	}
-	return rc;
-}
-
-static enum mbj_rc rename_settle(struct push *p, const struct push_doubt *step)
-{
-	const struct push_seen *to = push_seen_find(p, step->to);
-	const struct push_record *record;
-	struct push_record now;
-	enum mbj_rc rc;
-
 	if (!rename_is_done(p, step))
 		return push_file_settled(&p->file, &p->err);
-	rc = push_file_moved(&p->file, step->from, step->to, p->delimiter,
-			     &p->err);
-	record = push_file_find(&p->file, step->id);
-	/* Some servers give another UIDVALIDITY along with another name. */
-	if (rc == MBJ_OK && record != NULL && to != NULL &&
-	    to->uidvalidity != record->uidvalidity) {
-		now = *record;
-		now.uidvalidity = to->uidvalidity;
-		now.uidnext = to->uidnext;
-		rc = push_file_mailbox(&p->file, &now, &p->err);
+	for (size_t i = 0; rc == MBJ_OK && i < p->file.count; i++) {
+		struct mbj_bytes name = p->file.records[i].name;
+
+		if (mbj_bytes_equal(name, step->from) ||
+		    push_is_below(name, step->from, p->delimiter))
+			rc = record_follow(p, step, p->file.records[i]);
 	}
-	return rc == MBJ_OK ? left_behind(p, step->from, step->to) : rc;
+	return rc == MBJ_OK ? push_file_settled(&p->file, &p->err) : rc;
 }
 
 static enum mbj_rc delete_settle(struct push *p, const struct push_doubt *step)

@@ -105,34 +105,82 @@ static struct push_doubt step_of(const struct push *p, enum push_step_kind kind,
 	return step;
 }
 
-/* Some servers give mailboxes another UIDVALIDITY with another name. */
-static enum mbj_rc evidence_renew(struct push *p, struct mbj_bytes name)
+/* A place that nothing needs any more: some servers go on listing it. */
+static enum mbj_rc place_tidy(struct push *p, struct mbj_bytes name)
+{
+	bool is_place = false;
+	enum mbj_rc rc;
+
+	if (p->call->options.is_dry_run)
+		return MBJ_OK;
+	rc = push_is_place(p, name, &is_place);
+	if (rc < 0 || !is_place)
+		return rc;
+	mbj_buf_clear(&p->command);
+	mbj_buf_put_str(&p->command, "DELETE");
+	put_name(&p->command, name);
+	rc = push_wire_run(&p->wire, &p->command, &p->err);
+	return rc == MBJ_ECONFLICT ? MBJ_OK : rc;
+}
+
+/*
+ * Some servers give mailboxes another UIDVALIDITY with another name: what is
+ * below is asked for, too, where the mailbox itself has one.
+ */
+static enum mbj_rc renamed_ask(struct push *p, const struct push_doubt *step)
 {
 	enum mbj_rc rc = MBJ_OK;
 
-	if (p->call->options.is_dry_run ||
-	    push_can(p, MBJ_IMAP_CAPABILITY_OBJECTID))
-		return MBJ_OK;
 	for (size_t i = 0; rc == MBJ_OK && i < p->file.count; i++) {
 		struct push_record record = p->file.records[i];
-		bool is_it = mbj_bytes_equal(record.name, name);
-		struct push_seen seen;
+		struct push_seen seen = {.is_selectable = false};
 
-		if (!is_it && !push_is_below(record.name, name, p->delimiter))
+		if (!mbj_bytes_equal(record.name, step->from) &&
+		    !push_is_below(record.name, step->from, p->delimiter))
 			continue;
-		rc = push_status(p, record.name, &seen);
-		if (rc < 0 || !seen.is_selectable ||
-		    seen.uidvalidity == record.uidvalidity) {
-			/* It keeps what is below it as well, then. */
-			if (is_it)
-				break;
+		mbj_buf_clear(&p->name);
+		mbj_buf_put_bytes(&p->name, step->to);
+		mbj_buf_put(&p->name, record.name.p + step->from.n,
+			    record.name.n - step->from.n);
+		rc = mbj_buf_ok(&p->name, &p->err);
+		if (rc == MBJ_OK)
+			rc = push_text(&p->file, mbj_buf_view(&p->name),
+				       &record.name, &p->err);
+		if (rc == MBJ_OK)
+			rc = push_status(p, record.name, &seen);
+		if (rc < 0 || !seen.is_selectable)
 			continue;
-		}
 		record.uidvalidity = seen.uidvalidity;
 		record.uidnext = seen.uidnext;
 		rc = push_file_mailbox(&p->file, &record, &p->err);
 	}
-	return rc;
+	return rc == MBJ_OK ? push_file_settled(&p->file, &p->err) : rc;
+}
+
+/* What a rename that was done came to. */
+static enum mbj_rc renamed(struct push *p, const struct push_doubt *step)
+{
+	struct push_seen seen = {.uidvalidity = step->uidvalidity};
+	enum mbj_rc rc = MBJ_OK;
+
+	if (!p->call->options.is_dry_run &&
+	    !push_can(p, MBJ_IMAP_CAPABILITY_OBJECTID))
+		rc = push_status(p, step->to, &seen);
+	if (rc < 0)
+		return rc;
+	if (seen.uidvalidity != step->uidvalidity)
+		return renamed_ask(p, step);
+	return push_file_moved(&p->file, step->from, step->to, p->delimiter,
+			       &p->err);
+}
+
+/* A name that is listed, and leads to nothing, may keep others from it. */
+static enum mbj_rc target_free(struct push *p, struct mbj_bytes name)
+{
+	const struct push_seen *seen = push_seen_find(p, name);
+
+	return seen == NULL || seen->is_selectable ? MBJ_OK
+						   : place_tidy(p, name);
 }
 
 static enum mbj_rc rename_run(struct push *p, struct mbj_id id,
@@ -146,11 +194,11 @@ static enum mbj_rc rename_run(struct push *p, struct mbj_id id,
 		return MBJ_OK;
 	step.from = from;
 	step.to = to;
-	rc = step_do(p, &step);
+	rc = target_free(p, to);
 	if (rc == MBJ_OK)
-		rc = push_file_moved(&p->file, from, to, p->delimiter, &p->err);
+		rc = step_do(p, &step);
 	if (rc == MBJ_OK)
-		rc = evidence_renew(p, to);
+		rc = renamed(p, &step);
 	if (rc == MBJ_OK)
 		p->count.renamed++;
 	return rc;
@@ -199,24 +247,6 @@ static enum mbj_rc delete_run(struct push *p, struct mbj_id id,
 }
 
 /* ------------------------------------------------------------------ steps */
-
-/* A place that nothing needs any more: some servers go on listing it. */
-static enum mbj_rc place_tidy(struct push *p, struct mbj_bytes name)
-{
-	bool is_place = false;
-	enum mbj_rc rc;
-
-	if (p->call->options.is_dry_run)
-		return MBJ_OK;
-	rc = push_is_place(p, name, &is_place);
-	if (rc < 0 || !is_place)
-		return rc;
-	mbj_buf_clear(&p->command);
-	mbj_buf_put_str(&p->command, "DELETE");
-	put_name(&p->command, name);
-	rc = push_wire_run(&p->wire, &p->command, &p->err);
-	return rc == MBJ_ECONFLICT ? MBJ_OK : rc;
-}
 
 /* Where a step takes the node of that id: its place, or aside. */
 static void target(struct push *p, const struct mbj_step *step, uint32_t after,

@@ -148,7 +148,7 @@ static enum mbj_rc push_init(struct push *p)
 	mbj_buf_init(&p->prefix, MBJ_PATH_TEXT_MAX);
 	mbj_table_init(&p->by_name);
 	mbj_table_init(&p->by_object);
-	rc = mbj_arena_new((size_t)4 << 30, &p->arena, &p->err);
+	rc = mbj_arena_new(1 << 30, &p->arena, &p->err);
 	return rc == MBJ_OK ? mbj_utf7_new(&p->utf7, &p->err) : rc;
 }
 

@@ -92,6 +92,8 @@ idlesocket: {d}/run/idle
 notifysocket: {d}/run/notify
 lmtpsocket: {d}/run/lmtp
 autocreate_quota: 0
+# Else names of deleted ones have a second in them, and clash within one.
+delete_mode: immediate
 conversations: 0
 syslog_prefix: mbjtest
 """

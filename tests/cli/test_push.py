@@ -358,6 +358,33 @@ class PushSdbox(Common, PushCase):
             "--ca-file", ca, status=FAILED,
             url=f"imaps://{self.user}@127.0.0.1:{self.server.tls_port}").err)
 
+    def test_place(self):
+        """A name that Dovecot goes on listing, and that leads to nothing, is
+        in nobody's way; where it leads to others' mailboxes it is."""
+        ids = self.rows("A", "B")
+        self.push()
+        self.same()
+        client = self.login()
+        for name in ("r/s/t", "q/theirs"):
+            self.assertEqual(client.create(name)[0], "OK")
+        self.assertEqual(client.delete("r/s/t")[0], "OK")
+        self.assertIn("r/s", str(client.list()))
+        self.rename("A>r/s")
+        self.push()
+        self.assertEqual(set(self.server.mailboxes(client)),
+                         {"INBOX", "B", "r/s", "q/theirs"})
+        self.rename("B>q")
+        before = self.server.mailboxes(client)
+        self.assertIn("rename it there", self.push(status=REFUSED).err)
+        self.assertEqual(self.server.mailboxes(client), before)
+        # A new one can have the name.
+        self.reconcile([(mbjtest.INBOX, "INBOX", None),
+                        (ids["B"], "B", None),
+                        (mbjtest.mailbox_id(300), "q", None)])
+        self.push()
+        self.assertEqual(set(self.server.mailboxes(client)),
+                         {"INBOX", "B", "q", "q/theirs"})
+
     def test_no(self):
         """Where the server says no, that is said, nothing is in doubt, and
         what could be done before is there."""
