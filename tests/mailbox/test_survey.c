@@ -1,0 +1,343 @@
+/*
+ * What an account's records sum to (mbj/survey.h): whole, in slices, one by
+ * one; and questions and answers as bytes.
+ */
+#include <string.h>
+
+#include <mbj/attribute.h>
+#include <mbj/survey.h>
+
+#include "content_lab.h"
+
+enum { STEPS = 200, ANSWER_MAX = MBJ_SURVEY_ANSWER_MAX };
+
+static struct mbj_error err;
+
+/* An account with something in most sections, and what is to be reaped. */
+static void lab_fill(struct content_lab *lab, int engine)
+{
+	struct mbj_bytes name = mbj_bytes_str("Work"), value;
+	const struct mbj_path path = {name, name};
+	struct mbj_hash hash = {{7}};
+	struct mbj_buf uids;
+
+	content_lab_begin(lab, engine);
+	mbj_buf_init(&uids, 1 << 12);
+	for (unsigned i = 0; i < STEPS; i++)
+		content_step(lab, &uids);
+	mbj_buf_done(&uids);
+	value = mbj_bytes_str("a \x1b value");
+	test_ok(mbj_txn_subscribe(lab->txn, lab->account, &path, &err), err);
+	test_ok(mbj_txn_floor_raise(lab->txn, lab->account, &hash, 5, &err),
+		err);
+	test_ok(mbj_txn_account_set_attr(lab->txn, lab->account,
+					 mbj_bytes_str("/private/comment"),
+					 value, &err),
+		err);
+	test_ok(mbj_txn_flush(lab->txn, &err), err);
+}
+
+static struct mbj_survey_answer ask(struct content_lab *lab,
+				    const struct mbj_survey_question *question,
+				    struct mbj_buf *bytes)
+{
+	struct mbj_survey_question asked;
+	struct mbj_survey_answer answer;
+	struct mbj_buf coded;
+
+	mbj_buf_init(&coded, MBJ_SURVEY_QUESTION_MAX);
+	mbj_survey_question_encode(&coded, question);
+	test_ok(mbj_survey_question_decode(mbj_buf_view(&coded), &asked, &err),
+		err);
+	mbj_buf_clear(bytes);
+	test_ok(mbj_txn_survey(lab->txn, &asked, bytes, &err), err);
+	test_ok(mbj_survey_answer_decode(mbj_buf_view(bytes), &answer, &err),
+		err);
+	mbj_buf_done(&coded);
+	return answer;
+}
+
+/* All of it in slices of so many; the sums, and how many records. */
+struct total {
+	struct mbj_digest records, messages, contents;
+	uint64_t count;
+};
+
+static void survey_all(struct content_lab *lab, enum mbj_survey_kind kind,
+		       uint32_t limit, struct total *ret)
+{
+	struct mbj_survey_question question = {.kind = kind,
+					       .account = lab->account,
+					       .limit = limit};
+	struct mbj_survey_answer a = {.is_whole = false};
+	struct mbj_survey_entry entry;
+	struct mbj_digest each = {{0}}, both = {{0}};
+	struct mbj_buf bytes, from;
+
+	*ret = (struct total){.count = 0};
+	mbj_buf_init(&bytes, ANSWER_MAX);
+	mbj_buf_init(&from, MBJ_SURVEY_PLACE_MAX);
+	while (!a.is_whole) {
+		a = ask(lab, &question, &bytes);
+		ck_assert(a.is_there);
+		ck_assert_uint_le(a.count, limit);
+		mbj_survey_sum(&ret->records, &a.records);
+		mbj_survey_sum(&ret->messages, &a.messages);
+		mbj_survey_sum(&ret->contents, &a.contents);
+		ret->count += a.count;
+		while (mbj_survey_entry_next(&a.entries, &entry))
+			mbj_survey_sum(&each, &entry.digest);
+		mbj_buf_clear(&from);
+		mbj_buf_put_bytes(&from, a.last);
+		question.from = mbj_buf_view(&from);
+	}
+	mbj_survey_sum(&both, &ret->records);
+	mbj_survey_sum(&both, &ret->messages);
+	if (kind == MBJ_SURVEY_EACH)
+		ck_assert(mbj_digest_equal(&each, &both));
+	mbj_buf_done(&bytes);
+	mbj_buf_done(&from);
+}
+
+/*
+ * Goal: the sums are the account's digest and its contents', and slices of any
+ * size add up to them; what waits to be reaped is in none.  Method: random
+ * mailboxes, both engines, slices of 1 to all, summed and one by one.
+ */
+START_TEST(survey_sums)
+{
+	static const uint32_t limits[] = {1, 2, 7, 100, MBJ_SURVEY_EACH_MAX};
+	struct mbj_account account;
+	struct content_lab lab;
+	struct total all, part;
+
+	lab_fill(&lab, _i);
+	test_ok(mbj_txn_account_get(lab.txn, lab.account, &account, &err), err);
+	survey_all(&lab, MBJ_SURVEY_SUMS, MBJ_SURVEY_LIMIT_MAX, &all);
+	ck_assert(mbj_digest_equal(&all.records, &account.digest));
+	ck_assert(mbj_digest_equal(&all.messages, &all.contents));
+	ck_assert_uint_gt(all.count, account.message_count);
+	ck_assert_uint_gt(account.message_count, 0);
+	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+		for (int kind = MBJ_SURVEY_SUMS; kind <= MBJ_SURVEY_EACH;
+		     kind++) {
+			survey_all(&lab, (enum mbj_survey_kind)kind, limits[i],
+				   &part);
+			ck_assert_mem_eq(&part, &all, sizeof(all));
+		}
+	}
+	content_lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: a range is what lies between two places, the first one without.
+ * Method: for each place of the account what is up to there and what is behind
+ * it add up; each record can be shown, as one line.
+ */
+START_TEST(survey_ranges)
+{
+	struct mbj_survey_question question = {.kind = MBJ_SURVEY_EACH,
+					       .limit = MBJ_SURVEY_EACH_MAX};
+	struct mbj_buf list, bytes;
+	struct mbj_survey_answer a, part;
+	struct mbj_survey_entry entry;
+	struct mbj_bytes entries;
+	struct content_lab lab;
+	struct mbj_digest sum, whole;
+	unsigned sections = 0;
+
+	lab_fill(&lab, _i);
+	mbj_buf_init(&list, ANSWER_MAX);
+	mbj_buf_init(&bytes, ANSWER_MAX);
+	question.account = lab.account;
+	a = ask(&lab, &question, &list);
+	ck_assert(a.is_whole);
+	whole = a.records;
+	mbj_survey_sum(&whole, &a.messages);
+	entries = a.entries;
+	while (mbj_survey_entry_next(&entries, &entry)) {
+		sections |= 1u << entry.place.p[0];
+		question.kind = MBJ_SURVEY_SUMS;
+		question.from = mbj_bytes_make(NULL, 0);
+		question.until = entry.place;
+		part = ask(&lab, &question, &bytes);
+		ck_assert(part.is_whole);
+		sum = part.records;
+		mbj_survey_sum(&sum, &part.messages);
+		question.from = entry.place;
+		question.until = mbj_bytes_make(NULL, 0);
+		part = ask(&lab, &question, &bytes);
+		mbj_survey_sum(&sum, &part.records);
+		mbj_survey_sum(&sum, &part.messages);
+		question.kind = MBJ_SURVEY_SHOW;
+		question.from = entry.place;
+		part = ask(&lab, &question, &bytes);
+		ck_assert(part.is_there);
+		ck_assert_uint_lt(part.text.n, MBJ_SURVEY_TEXT_MAX);
+		ck_assert(mbj_digest_equal(&sum, &whole));
+	}
+	/* Account, mailboxes, subscriptions, floors, attributes, contents,
+	 * messages. */
+	ck_assert_uint_eq(sections, 0x17e);
+	mbj_buf_done(&list);
+	mbj_buf_done(&bytes);
+	content_lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: what is not there is an answer; accounts are listed behind one.
+ * Method: an account that there is not, records that there are not, the list
+ * from the beginning and behind its last one; a mark of parking.
+ */
+START_TEST(survey_absent)
+{
+	static const char *const places[] = {"\x02none", "\x03none", "\x04none",
+					     "\x05none", "\x06none", "\x07none",
+					     "\x08none"};
+	struct mbj_survey_question question = {.kind = MBJ_SURVEY_LIST,
+					       .account = MBJ_ID_ROOT,
+					       .limit = 1};
+	struct mbj_parked parked = {.first = {3}, .last = {4}, .count = 2};
+	struct mbj_survey_answer a;
+	struct content_lab lab;
+	struct mbj_buf bytes;
+
+	lab_fill(&lab, _i);
+	mbj_buf_init(&bytes, ANSWER_MAX);
+	a = ask(&lab, &question, &bytes);
+	ck_assert_uint_eq(a.entry_count, 1);
+	question.account = lab.account;
+	a = ask(&lab, &question, &bytes);
+	ck_assert_uint_eq(a.entry_count, 0);
+	ck_assert(a.is_whole);
+	question.kind = MBJ_SURVEY_SHOW;
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		question.from = mbj_bytes_str(places[i]);
+		ck_assert(!ask(&lab, &question, &bytes).is_there);
+	}
+	parked.account = lab.account;
+	parked.reason = mbj_bytes_str("by hand");
+	test_ok(mbj_txn_parked_set(lab.txn, &parked, &err), err);
+	question.kind = MBJ_SURVEY_SUMS;
+	a = ask(&lab, &question, &bytes);
+	ck_assert(a.is_parked && a.is_there);
+	ck_assert(mbj_bytes_equal(
+		a.reason,
+		mbj_bytes_str("2 groups set aside from group 3 on: by hand")));
+	question.account = test_id(4711);
+	ck_assert(!ask(&lab, &question, &bytes).is_there);
+	mbj_buf_done(&bytes);
+	content_lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: questions and answers that cannot be are refused, whatever they are.
+ * Method: one thing wrong each.
+ */
+START_TEST(survey_bad)
+{
+	static const struct mbj_survey_question bad[] = {
+		{MBJ_SURVEY_SUMS, {{1}}, {NULL, 0}, {NULL, 0}, 0},
+		{MBJ_SURVEY_SUMS,
+		 {{1}},
+		 {NULL, 0},
+		 {NULL, 0},
+		 MBJ_SURVEY_LIMIT_MAX + 1},
+		{MBJ_SURVEY_EACH,
+		 {{1}},
+		 {NULL, 0},
+		 {NULL, 0},
+		 MBJ_SURVEY_EACH_MAX + 1},
+		{MBJ_SURVEY_LIST,
+		 {{1}},
+		 {NULL, 0},
+		 {NULL, 0},
+		 MBJ_SURVEY_EACH_MAX + 1},
+		{MBJ_SURVEY_SHOW, {{1}}, {NULL, 0}, {NULL, 0}, 1},
+		{(enum mbj_survey_kind)0, {{1}}, {NULL, 0}, {NULL, 0}, 1},
+		{(enum mbj_survey_kind)5, {{1}}, {NULL, 0}, {NULL, 0}, 1},
+		{MBJ_SURVEY_SUMS,
+		 {{1}},
+		 {(const uint8_t *)"\0", 1},
+		 {NULL, 0},
+		 1},
+		{MBJ_SURVEY_SUMS,
+		 {{1}},
+		 {NULL, 0},
+		 {(const uint8_t *)"\x09", 1},
+		 1},
+	};
+	struct mbj_survey_answer answers[] = {
+		{.is_whole = false},
+		{.is_whole = true, .last = mbj_bytes_str("\x09")},
+		{.is_whole = true, .entry_count = 1},
+		{.is_whole = true, .text = mbj_bytes_str("a\x1b[2J")},
+		{.is_whole = true, .path = mbj_bytes_str("\n")},
+		{.is_whole = true, .reason = mbj_bytes_str("\x7f")},
+	};
+	struct mbj_survey_question question;
+	struct mbj_survey_answer answer;
+	struct mbj_buf buf;
+
+	mbj_buf_init(&buf, ANSWER_MAX);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		mbj_buf_clear(&buf);
+		mbj_survey_question_encode(&buf, &bad[i]);
+		test_rc(mbj_survey_question_decode(mbj_buf_view(&buf),
+						   &question, &err),
+			MBJ_ECORRUPT);
+	}
+	for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++) {
+		mbj_buf_clear(&buf);
+		mbj_survey_answer_encode(&buf, &answers[i]);
+		test_rc(mbj_survey_answer_decode(mbj_buf_view(&buf), &answer,
+						 &err),
+			MBJ_ECORRUPT);
+	}
+	mbj_buf_done(&buf);
+}
+END_TEST
+
+/* Goal: entries that go round in circles are refused.  Method: two, swapped. */
+START_TEST(survey_order)
+{
+	const struct mbj_survey_entry first = {mbj_bytes_str("\x02one"), {{1}}};
+	const struct mbj_survey_entry second = {mbj_bytes_str("\x02two"),
+						{{2}}};
+	struct mbj_survey_answer answer = {.is_whole = true, .entry_count = 2};
+	struct mbj_buf entries, buf;
+
+	mbj_buf_init(&entries, ANSWER_MAX);
+	mbj_buf_init(&buf, ANSWER_MAX);
+	for (int i = 0; i < 3; i++) {
+		mbj_buf_clear(&entries);
+		mbj_buf_clear(&buf);
+		mbj_survey_entry_put(&entries, i == 1 ? &second : &first);
+		mbj_survey_entry_put(&entries, i == 0 ? &second : &first);
+		answer.entries = mbj_buf_view(&entries);
+		mbj_survey_answer_encode(&buf, &answer);
+		test_rc(mbj_survey_answer_decode(mbj_buf_view(&buf), &answer,
+						 &err),
+			i == 0 ? MBJ_OK : MBJ_ECORRUPT);
+		answer = (struct mbj_survey_answer){.is_whole = true,
+						    .entry_count = 2};
+	}
+	mbj_buf_done(&entries);
+	mbj_buf_done(&buf);
+}
+END_TEST
+
+TCase *test_survey_case(void)
+{
+	TCase *tcase = tcase_create("survey");
+
+	tcase_add_loop_test(tcase, survey_sums, 0, 2);
+	tcase_add_loop_test(tcase, survey_ranges, 0, 2);
+	tcase_add_loop_test(tcase, survey_absent, 0, 2);
+	tcase_add_test(tcase, survey_bad);
+	tcase_add_test(tcase, survey_order);
+	return tcase;
+}
