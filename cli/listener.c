@@ -108,7 +108,7 @@ static int sender_begin(const struct listener *l, int fd, int door,
 					 {fd, 1},
 					 {l->leash[0], LEASH_FD},
 					 {door, DOOR_FD}};
-	const char *arguments[16] = {"mbj", "send", "--stop-fd", "3"};
+	const char *arguments[20] = {"mbj", "send", "--stop-fd", "3"};
 	char timeout[32];
 	size_t n = 4;
 
@@ -126,6 +126,10 @@ static int sender_begin(const struct listener *l, int fd, int door,
 	if (options->rate != NULL) {
 		arguments[n++] = "--rate";
 		arguments[n++] = options->rate;
+	}
+	if (options->socket != NULL) {
+		arguments[n++] = "--socket";
+		arguments[n++] = options->socket;
 	}
 	if (options->is_unregistered)
 		arguments[n++] = "--unregistered";

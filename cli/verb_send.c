@@ -163,6 +163,7 @@ int verb_send(const struct cli_call *call)
 		return CLI_USAGE;
 	}
 	options.timeout_ms = TIMEOUT_MS;
+	options.service = call->options.socket;
 	options.is_registering = !call->options.is_unregistered;
 	if (call->options.timeout != 0)
 		options.timeout_ms = (uint32_t)call->options.timeout;

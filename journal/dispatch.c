@@ -446,6 +446,15 @@ static enum mbj_rc tree_run(struct dispatcher *dispatcher,
 	return rc;
 }
 
+static enum mbj_rc survey_run(struct mbj_txn *txn, struct mbj_bytes asked,
+			      struct mbj_buf *answer, struct mbj_error *err)
+{
+	struct mbj_survey_question question;
+	enum mbj_rc rc = mbj_survey_question_decode(asked, &question, err);
+
+	return rc < 0 ? rc : mbj_txn_survey(txn, &question, answer, err);
+}
+
 /* Kinds that read in one snapshot; list is what they list. */
 static enum mbj_rc read_run(struct dispatcher *dispatcher, enum wire_kind kind,
 			    const struct wire_message *request,
@@ -471,6 +480,8 @@ static enum mbj_rc read_run(struct dispatcher *dispatcher, enum wire_kind kind,
 		rc = subscriptions_list(txn, request, answer, list, err);
 	} else if (kind == WIRE_INTENTS) {
 		rc = intents_list(txn, request, answer, list, err);
+	} else if (kind == WIRE_SURVEY) {
+		rc = survey_run(txn, request->survey, list, err);
 	} else {
 		MBJ_ASSERT(kind == WIRE_MESSAGES);
 		rc = messages_list(txn, request, answer, list, err);
@@ -497,6 +508,7 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 	case WIRE_ATTRS:
 	case WIRE_SUBSCRIPTIONS:
 	case WIRE_INTENTS:
+	case WIRE_SURVEY:
 		return read_run(dispatcher, kind, request, answer, list, err);
 	case WIRE_TREE:
 		return tree_run(dispatcher, request, answer, list, err);
@@ -554,6 +566,7 @@ enum mbj_rc dispatch_run(struct dispatcher *dispatcher, enum wire_kind kind,
 		rc = mbj_buf_ok(&list, err);
 	if (rc == MBJ_OK) {
 		answer->list = mbj_buf_view(&list);
+		answer->survey = answer->list;
 		wire_encode(ret_body, kind, WIRE_ANSWER, answer);
 		rc = mbj_buf_ok(ret_body, err);
 	}

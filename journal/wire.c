@@ -213,6 +213,20 @@ static void house_encode(struct mbj_buf *buf, enum wire_field field,
 	}
 }
 
+/* Fields that are one number, or bytes that somebody else has encoded. */
+static void plain_encode(struct mbj_buf *buf, enum wire_field field,
+			 const struct wire_message *m)
+{
+	if (field == WIRE_HAS_SIZE)
+		mbj_buf_put_u64(buf, m->size);
+	else if (field == WIRE_HAS_DRY_RUN)
+		mbj_buf_put_u8(buf, m->is_dry_run);
+	else if (field == WIRE_HAS_RECEIVED)
+		mbj_buf_put_u32(buf, m->received);
+	else
+		mbj_buf_put_bytes(buf, m->survey);
+}
+
 static void field_encode(struct mbj_buf *buf, enum wire_field field,
 			 const struct wire_message *m)
 {
@@ -252,9 +266,6 @@ static void field_encode(struct mbj_buf *buf, enum wire_field field,
 	case WIRE_HAS_DIGEST:
 		wire_put_hash(buf, &m->digest);
 		return;
-	case WIRE_HAS_SIZE:
-		mbj_buf_put_u64(buf, m->size);
-		return;
 	case WIRE_HAS_DATA:
 		wire_text_encode(buf, m->data, WIRE_PIECE_MAX);
 		return;
@@ -271,14 +282,15 @@ static void field_encode(struct mbj_buf *buf, enum wire_field field,
 	case WIRE_HAS_COLLECTED:
 		house_encode(buf, field, m);
 		return;
-	case WIRE_HAS_DRY_RUN:
-		mbj_buf_put_u8(buf, m->is_dry_run);
-		return;
 	case WIRE_HAS_WAIT:
 		wait_encode(buf, &m->wait);
 		return;
+	case WIRE_HAS_SIZE:
+	case WIRE_HAS_DRY_RUN:
 	case WIRE_HAS_RECEIVED:
-		mbj_buf_put_u32(buf, m->received);
+	case WIRE_HAS_SURVEY:
+	case WIRE_HAS_SURVEYED:
+		plain_encode(buf, field, m);
 		return;
 	case WIRE_HAS_NONE:
 		break;
@@ -331,6 +343,20 @@ static enum mbj_rc plain_decode(struct mbj_reader *reader,
 	return mbj_reader_ok(reader) ? MBJ_OK : wire_bad(err, what);
 }
 
+/* A survey takes all that is left of a body: its own codec judges that. */
+static enum mbj_rc survey_decode(struct mbj_reader *reader,
+				 enum wire_field field, struct wire_message *m,
+				 struct mbj_error *err)
+{
+	struct mbj_survey_question question;
+	struct mbj_survey_answer answer;
+
+	m->survey = mbj_read_bytes(reader, mbj_reader_left(reader));
+	return field == WIRE_HAS_SURVEY
+		       ? mbj_survey_question_decode(m->survey, &question, err)
+		       : mbj_survey_answer_decode(m->survey, &answer, err);
+}
+
 static enum mbj_rc field_decode(struct mbj_reader *reader,
 				enum wire_field field, struct mbj_arena *arena,
 				struct wire_message *m, struct mbj_error *err)
@@ -379,6 +405,9 @@ static enum mbj_rc field_decode(struct mbj_reader *reader,
 	case WIRE_HAS_WAIT:
 	case WIRE_HAS_RECEIVED:
 		return plain_decode(reader, field, m, err);
+	case WIRE_HAS_SURVEY:
+	case WIRE_HAS_SURVEYED:
+		return survey_decode(reader, field, m, err);
 	case WIRE_HAS_NONE:
 		break;
 	}

@@ -22,6 +22,7 @@
 #include <mbj/intent.h>
 #include <mbj/message.h>
 #include <mbj/status.h>
+#include <mbj/survey.h>
 #include <mbj/trim.h>
 
 enum {
@@ -62,7 +63,9 @@ enum {
 	X(DRY_RUN, 18, "whether nothing is to be changed")             \
 	X(COLLECTED, 19, "what a collection came to")                  \
 	X(WAIT, 20, "a group, by how many to be received, how long")   \
-	X(RECEIVED, 21, "how many replicas have received it")
+	X(RECEIVED, 21, "how many replicas have received it")          \
+	X(SURVEY, 22, "a question about records, all of it")           \
+	X(SURVEYED, 23, "its answer, all of it")
 
 enum wire_field {
 #define X(name, bit, what) WIRE_HAS_##name = 1 << (bit),
@@ -118,14 +121,16 @@ enum wire_field {
 	X(COLLECT, 20, "collect", WIRE_HAS_DRY_RUN, WIRE_SMALL_MAX,            \
 	  WIRE_HAS_COLLECTED, WIRE_SMALL_MAX)                                  \
 	X(RECEIVED, 21, "received", WIRE_HAS_WAIT, WIRE_SMALL_MAX,             \
-	  WIRE_HAS_RECEIVED, WIRE_SMALL_MAX)
+	  WIRE_HAS_RECEIVED, WIRE_SMALL_MAX)                                   \
+	X(SURVEY, 22, "survey", WIRE_HAS_SURVEY, MBJ_SURVEY_QUESTION_MAX,      \
+	  WIRE_HAS_SURVEYED, MBJ_SURVEY_ANSWER_MAX)
 
 enum wire_kind {
 #define X(name, number, word, asked, asked_max, answered, answered_max) \
 	WIRE_##name = (number),
 	WIRE_KIND_MAP(X)
 #undef X
-		WIRE_KIND_LAST = WIRE_RECEIVED
+		WIRE_KIND_LAST = WIRE_SURVEY
 };
 
 /* Whose body it is. */
@@ -213,7 +218,8 @@ struct wire_message {
 	bool is_dry_run;
 	struct mbj_collect_result collected;
 	struct wire_wait wait;
-	uint32_t received; /* by so many replicas */
+	uint32_t received;	 /* by so many replicas */
+	struct mbj_bytes survey; /* question or answer, which can be decoded */
 };
 
 /*

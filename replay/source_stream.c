@@ -122,11 +122,11 @@ static enum mbj_rc hello_ask(struct source_stream *s, struct stream_message *m,
 	return unsaid.rc;
 }
 
-enum mbj_rc source_stream_greet(struct source_stream *s,
+enum mbj_rc source_stream_hello(struct source_stream *s,
+				const struct mbj_identity *identity,
 				const struct mbj_watermark *where,
 				struct mbj_error *err)
 {
-	const struct mbj_identity *identity = mbj_store_identity(s->store);
 	struct stream_message m = {.version_lowest = 1,
 				   .version_highest = STREAM_VERSION,
 				   .lineage = identity->lineage,
@@ -150,6 +150,13 @@ enum mbj_rc source_stream_greet(struct source_stream *s,
 	if (kind != STREAM_FAULT)
 		return peer_bad(s, err, "no welcome");
 	return stream_fault_take(s, &m.error, err);
+}
+
+enum mbj_rc source_stream_greet(struct source_stream *s,
+				const struct mbj_watermark *where,
+				struct mbj_error *err)
+{
+	return source_stream_hello(s, mbj_store_identity(s->store), where, err);
 }
 
 static enum mbj_rc hello_say(struct source_stream *s, struct mbj_error *err)

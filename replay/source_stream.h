@@ -79,6 +79,14 @@ enum mbj_rc source_stream_wait(struct source_stream *s, uint32_t wait_ms,
 			       bool *ret_is_more,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 
+/*
+ * Say who the replica is and where it stands, and hear what the source has
+ * there.  Requires: link, name and pin; no store.
+ */
+enum mbj_rc source_stream_hello(struct source_stream *s,
+				const struct mbj_identity *identity,
+				const struct mbj_watermark *where,
+				struct mbj_error *err) MBJ_MUST_CHECK;
 /* Say where the replica stands, or would, and hear what the source has there.
  */
 enum mbj_rc source_stream_greet(struct source_stream *s,

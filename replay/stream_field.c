@@ -277,6 +277,10 @@ void stream_field_encode(struct mbj_buf *buf, enum stream_field field,
 		mbj_buf_put_u8(buf, METHOD_ZSTD);
 		mbj_buf_put_u8(buf, m->level);
 		return;
+	case STREAM_HAS_SURVEY:
+	case STREAM_HAS_SURVEYED:
+		mbj_buf_put_bytes(buf, m->survey);
+		return;
 	case STREAM_HAS_NONE:
 		break;
 	}
@@ -338,6 +342,21 @@ static enum mbj_rc replica_decode(struct mbj_reader *reader,
 	    (m->name.n > 0 && memcmp(text, m->name.p, m->name.n) != 0))
 		return bad(err, "name of a replica");
 	return MBJ_OK;
+}
+
+/* All that is left of a body: its own codec judges that. */
+static enum mbj_rc survey_decode(struct mbj_reader *reader,
+				 enum stream_field field,
+				 struct stream_message *m,
+				 struct mbj_error *err)
+{
+	struct mbj_survey_question question;
+	struct mbj_survey_answer answer;
+
+	m->survey = mbj_read_bytes(reader, mbj_reader_left(reader));
+	return field == STREAM_HAS_SURVEY
+		       ? mbj_survey_question_decode(m->survey, &question, err)
+		       : mbj_survey_answer_decode(m->survey, &answer, err);
 }
 
 static enum mbj_rc method_decode(struct mbj_reader *reader,
@@ -409,6 +428,9 @@ enum mbj_rc stream_field_decode(struct mbj_reader *reader,
 			       : bad(err, "rate");
 	case STREAM_HAS_METHOD:
 		return method_decode(reader, m, err);
+	case STREAM_HAS_SURVEY:
+	case STREAM_HAS_SURVEYED:
+		return survey_decode(reader, field, m, err);
 	case STREAM_HAS_NONE:
 		break;
 	}

@@ -17,6 +17,7 @@
  *	part      ->  the same, so many bytes of it (from version 2 on)
  *	pace      ->  nothing: no faster than that (from version 3 on)
  *	pack      ->  nothing: groups and pieces may come packed (version 4 on)
+ *	survey    ->  surveyed | fault (from version 5 on)
  *
  * hello is the first question, and may be the next one after a snapshot: the
  * replica then asks what the source has where the snapshot ends.
@@ -37,15 +38,17 @@
 #include <mbj/replicas.h>
 #include <mbj/store.h>
 #include <mbj/stream.h>
+#include <mbj/survey.h>
 
 enum {
 	/* Both sides speak all from 1 to this; 2 has part, 3 paused and
-	 * pace, 4 pack. */
-	STREAM_VERSION = 4,
+	 * pace, 4 pack, 5 survey. */
+	STREAM_VERSION = 5,
 	STREAM_VERSION_PARTS = 2,
 	STREAM_VERSION_PAUSED = 3,
 	STREAM_VERSION_PACE = 3,
 	STREAM_VERSION_PACK = 4,
+	STREAM_VERSION_SURVEY = 5,
 	STREAM_HEAD_SIZE = 16,
 	STREAM_FRAME_MAX = 1 << 20, /* head and body */
 	STREAM_DATA_MAX = STREAM_FRAME_MAX - STREAM_HEAD_SIZE,
@@ -73,7 +76,9 @@ enum {
 	  "lowest and highest LSN of a snapshot, a place in it, bytes")     \
 	X(PAUSE, 10, "ms that are left of a pause")                         \
 	X(RATE, 11, "bytes a second")                                       \
-	X(METHOD, 12, "how to pack: 1, zstd; and its level")
+	X(METHOD, 12, "how to pack: 1, zstd; and its level")                \
+	X(SURVEY, 13, "a question about an account's records")              \
+	X(SURVEYED, 14, "what they sum to")
 
 enum stream_field {
 #define X(name, bit, what) STREAM_HAS_##name = 1 << (bit),
@@ -111,13 +116,18 @@ enum stream_side { STREAM_REPLICA = 0, STREAM_SOURCE = 1 };
 	X(PAUSED, 14, "paused", STREAM_SOURCE, STREAM_HAS_PAUSE,               \
 	  STREAM_SMALL_MAX)                                                    \
 	X(PACE, 15, "pace", STREAM_REPLICA, STREAM_HAS_RATE, STREAM_SMALL_MAX) \
-	X(PACK, 16, "pack", STREAM_REPLICA, STREAM_HAS_METHOD, STREAM_SMALL_MAX)
+	X(PACK, 16, "pack", STREAM_REPLICA, STREAM_HAS_METHOD,                 \
+	  STREAM_SMALL_MAX)                                                    \
+	X(SURVEY, 17, "survey", STREAM_REPLICA, STREAM_HAS_SURVEY,             \
+	  MBJ_SURVEY_QUESTION_MAX)                                             \
+	X(SURVEYED, 18, "surveyed", STREAM_SOURCE, STREAM_HAS_SURVEYED,        \
+	  MBJ_SURVEY_ANSWER_MAX)
 
 enum stream_kind {
 #define X(name, number, word, side, fields, size_max) STREAM_##name = (number),
 	STREAM_KIND_MAP(X)
 #undef X
-		STREAM_KIND_LAST = STREAM_PACK
+		STREAM_KIND_LAST = STREAM_SURVEYED
 };
 
 /*
@@ -173,9 +183,10 @@ struct stream_message {
 	 * that is named, least == snapshot, can any be here.
 	 */
 	struct mbj_lsn least;
-	uint64_t paused_ms; /* never 0, at most MBJ_PAUSE_MS_MAX */
-	uint64_t rate;	    /* at least MBJ_STREAM_RATE_MIN */
-	uint8_t level;	    /* 1 to MBJ_STREAM_LEVEL_MAX */
+	uint64_t paused_ms;	 /* never 0, at most MBJ_PAUSE_MS_MAX */
+	uint64_t rate;		 /* at least MBJ_STREAM_RATE_MIN */
+	uint8_t level;		 /* 1 to MBJ_STREAM_LEVEL_MAX */
+	struct mbj_bytes survey; /* question or answer, which can be decoded */
 	struct mbj_error error;
 };
 

@@ -434,6 +434,8 @@ static enum mbj_rc requests_answer(struct stream_server *s,
 			stream_pace_take(s, s->request.rate);
 		else if (kind == STREAM_PACK)
 			rc = stream_link_pack(&s->link, s->request.level, err);
+		else if (kind == STREAM_SURVEY)
+			rc = stream_survey_answer(s, err);
 		else if (s->is_seeding)
 			rc = hello_again(s, err);
 		else
@@ -484,6 +486,7 @@ static enum mbj_rc serve(struct stream_server *s,
 	mbj_log_reader_close(&s->reader);
 	mbj_log_reader_close(&s->live);
 	mbj_blobs_close(&s->blobs);
+	mbj_client_close(&s->service);
 	mbj_buf_done(&s->piece);
 	return rc;
 }
@@ -512,6 +515,7 @@ enum mbj_rc mbj_stream_send(const char *dir,
 	s->is_registering = options->is_registering;
 	s->pin = options->pin;
 	s->refusal = options->refusal;
+	s->service_path = options->service;
 	rc = mbj_identity_load(s->sys, dir, &s->identity, err);
 	if (rc == MBJ_OK)
 		rc = serve(s, options, err);

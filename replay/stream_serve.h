@@ -7,6 +7,7 @@
 #define MBJ_STREAM_SERVE_H
 
 #include <mbj/blob.h>
+#include <mbj/client.h>
 #include <mbj/log.h>
 #include <mbj/received.h>
 #include <mbj/stream.h>
@@ -48,9 +49,11 @@ struct stream_server {
 	bool is_blind;
 	bool is_blinder;
 	struct mbj_hash blind;
-	struct mbj_id instance; /* the replica's, as it says */
-	int64_t look_ms;	/* for a pause, the next time */
-	uint64_t paused_ms;	/* left of it, as of the last look */
+	struct mbj_id instance;	    /* the replica's, as it says */
+	int64_t look_ms;	    /* for a pause, the next time */
+	uint64_t paused_ms;	    /* left of it, as of the last look */
+	const char *service_path;   /* or NULL */
+	struct mbj_client *service; /* NULL: was not asked yet */
 	struct stream_message request;
 	uint8_t asked[STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE];
 };
@@ -103,6 +106,12 @@ enum mbj_rc stream_look(void *ctx, struct mbj_error *err) MBJ_MUST_CHECK;
 /* Say so, to one that speaks up to version; never MBJ_OK. */
 enum mbj_rc stream_pause_tell(struct stream_server *s, uint16_t version,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ---------------------------------------------------- stream_survey.c */
+
+/* Answer s->request.  An error is the connection's. */
+enum mbj_rc stream_survey_answer(struct stream_server *s,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* ----------------------------------------------------- stream_files.c */
 

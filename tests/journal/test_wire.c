@@ -35,6 +35,8 @@ static void sample_init(struct sample *s, int number)
 	mbj_buf_init(&s->body, BODY_MAX);
 	ck_assert_int_eq(mbj_arena_new(BODY_MAX, &s->arena, NULL), MBJ_OK);
 	wire_lab_fill(&s->message, &s->records);
+	if (s->kind == WIRE_SURVEY)
+		wire_lab_survey(&s->message, s->side, &s->records);
 	wire_encode(&s->body, s->kind, s->side, &s->message);
 	ck_assert_int_eq(mbj_buf_ok(&s->body, NULL), MBJ_OK);
 	ck_assert_uint_le(s->body.n, wire_size_max(s->kind, s->side));

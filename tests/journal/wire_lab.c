@@ -278,6 +278,49 @@ void wire_lab_fill(struct wire_message *m, struct mbj_buf *records)
 	m->list = mbj_buf_view(records);
 }
 
+void wire_lab_survey(struct wire_message *m, enum wire_side side,
+		     struct mbj_buf *records)
+{
+	const struct mbj_survey_question question = {
+		.kind = MBJ_SURVEY_EACH,
+		.account = id_of(0x41),
+		.from = TEXT("\x08key"),
+		.until = TEXT("\x08kez"),
+		.limit = MBJ_SURVEY_EACH_MAX,
+	};
+	const struct mbj_survey_entry entry = {TEXT("\x08kex"), {{1, 2, 3, 4}}};
+	struct mbj_survey_answer answer = {
+		.watermark = {{8}, {2}, hash_of(0x31)},
+		.is_there = true,
+		.is_parked = true,
+		.lsn = {7},
+		.digest = {{5, 6, 7, 8}},
+		.name = TEXT("alice"),
+		.reason = TEXT("by \\x1b hand"),
+		.count = 1,
+		.last = entry.place,
+		.records = {{9}},
+		.messages = {{10}},
+		.contents = {{11}},
+		.entry_count = 1,
+		.path = TEXT("Work/2024"),
+		.text = TEXT("17 bytes"),
+	};
+	struct mbj_buf entries;
+
+	mbj_buf_clear(records);
+	if (side == WIRE_REQUEST) {
+		mbj_survey_question_encode(records, &question);
+	} else {
+		mbj_buf_init(&entries, 4096);
+		mbj_survey_entry_put(&entries, &entry);
+		answer.entries = mbj_buf_view(&entries);
+		mbj_survey_answer_encode(records, &answer);
+		mbj_buf_done(&entries);
+	}
+	m->survey = mbj_buf_view(records);
+}
+
 void wire_lab_done(struct wire_message *m)
 {
 	mbj_outcome_done(&m->outcome);

@@ -10,6 +10,9 @@
 
 /* Requires: *m is zero.  Static bytes, but for the outcome and the status. */
 void wire_lab_fill(struct wire_message *m, struct mbj_buf *records);
+/* What a survey asks, or answers, of it, in records, which is emptied. */
+void wire_lab_survey(struct wire_message *m, enum wire_side side,
+		     struct mbj_buf *records);
 void wire_lab_done(struct wire_message *m);
 
 /* Fails the test where one member differs. */

@@ -57,8 +57,29 @@ static void frame_make(enum stream_kind kind, struct mbj_buf *ret_frame)
 		.rate = MBJ_STREAM_RATE_MIN,
 		.level = MBJ_STREAM_LEVEL_MAX,
 	};
-	struct mbj_buf contents;
+	const struct mbj_survey_question question = {
+		.kind = MBJ_SURVEY_SUMS,
+		.account = fixture_id(5),
+		.from = mbj_bytes_str("\x02key"),
+		.limit = 1,
+	};
+	const struct mbj_survey_answer answer = {
+		.watermark = {{8}, {2}, {{3}}},
+		.is_there = true,
+		.lsn = {7},
+		.name = mbj_bytes_str("alice"),
+		.count = 1,
+		.last = mbj_bytes_str("\x02key"),
+		.records = {{9}},
+	};
+	struct mbj_buf contents, survey;
 
+	mbj_buf_init(&survey, 1 << 12);
+	if (kind == STREAM_SURVEY)
+		mbj_survey_question_encode(&survey, &question);
+	else
+		mbj_survey_answer_encode(&survey, &answer);
+	m.survey = mbj_buf_view(&survey);
 	mbj_buf_init(&contents, 1 << 12);
 	stream_content_put(&contents, &(struct mbj_hash){{1}}, 1);
 	stream_content_put(&contents, &(struct mbj_hash){{2}}, UINT64_MAX);
@@ -68,6 +89,7 @@ static void frame_make(enum stream_kind kind, struct mbj_buf *ret_frame)
 	stream_encode(ret_frame, kind, &m);
 	ck_assert_int_eq(mbj_buf_ok(ret_frame, NULL), MBJ_OK);
 	mbj_buf_done(&contents);
+	mbj_buf_done(&survey);
 }
 
 /*

@@ -22,6 +22,7 @@
 #include <mbj/message.h>
 #include <mbj/status.h>
 #include <mbj/store.h>
+#include <mbj/survey.h>
 #include <mbj/trim.h>
 
 #ifdef __cplusplus
@@ -270,6 +271,20 @@ mbj_client_messages(struct mbj_client *client, struct mbj_id account,
 		    uint64_t rev, struct mbj_client_messages *ret_page,
 		    struct mbj_error *err) MBJ_MUST_CHECK;
 MBJ_API void mbj_client_messages_done(struct mbj_client_messages *page);
+
+/* -------------------------------------------------------------- surveys */
+
+struct mbj_client_survey {
+	struct mbj_survey_answer answer;
+	struct mbj_buf bytes; /* what it borrows */
+};
+
+/* What an account's records sum to (mbj/survey.h), at one instant. */
+enum mbj_rc mbj_client_survey(struct mbj_client *client,
+			      const struct mbj_survey_question *question,
+			      struct mbj_client_survey *ret_survey,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+void mbj_client_survey_done(struct mbj_client_survey *survey);
 
 /* ---------------------------------------------------------------- status */
 

@@ -104,13 +104,16 @@ struct mbj_stream_options {
 	 * sends it as it is.
 	 */
 	unsigned level;
+	/* The source's: where its store's service listens, which is asked about
+	 * the state (mbj/verify.h); NULL: in the store. */
+	const char *service;
 };
 
 #define MBJ_STREAM_OPTIONS_INIT                                               \
 	((struct mbj_stream_options){sizeof(struct mbj_stream_options), 0, 1, \
 				     -1, 60000, 10000, false, NULL, NULL,     \
 				     NULL, false, false, NULL, NULL, NULL, 0, \
-				     0})
+				     0, NULL})
 
 /*
  * Serve one replica what is in the store in dir, until it hangs up or is not
