@@ -179,7 +179,7 @@ static bool failure_is_final(const struct follower *f, enum mbj_rc rc,
 	       rc == MBJ_EINVALID;
 }
 
-static enum mbj_rc source_reach(struct follower *f, struct carrier *ret_carrier)
+enum mbj_rc follower_reach(struct follower *f, struct carrier *ret_carrier)
 {
 	enum mbj_rc rc;
 
@@ -213,7 +213,7 @@ static enum mbj_rc connection_run(struct follower *f)
 	f->is_renewed = false;
 	f->paused_ms = 0;
 	mbj_upstream_connect(f->options.upstream);
-	rc = source_reach(f, &carrier);
+	rc = follower_reach(f, &carrier);
 	if (is_stopped_before(f, rc))
 		return MBJ_OK;
 	if (rc < 0)
@@ -324,7 +324,7 @@ enum mbj_rc follower_resync(struct follower *f, struct mbj_store *store,
 			    struct mbj_resync_result *ret_result)
 {
 	struct carrier carrier = {.process = 0};
-	enum mbj_rc rc = source_reach(f, &carrier);
+	enum mbj_rc rc = follower_reach(f, &carrier);
 
 	if (rc < 0)
 		return rc;

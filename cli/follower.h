@@ -39,6 +39,11 @@ struct follower {
  */
 int follower_init(struct follower *f, const struct cli_call *call, int stop_fd,
 		  struct mbj_upstream *upstream);
+struct carrier;
+
+/* One connection, which f->options are for from then on.  Else f->err. */
+enum mbj_rc follower_reach(struct follower *f,
+			   struct carrier *ret_carrier) MBJ_MUST_CHECK;
 /* MBJ_OK: told to stop, or, for --once, there.  Else f->err. */
 enum mbj_rc follower_run(struct follower *f,
 			 struct mbj_store *store) MBJ_MUST_CHECK;

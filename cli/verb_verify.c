@@ -17,31 +17,24 @@
 
 #include "cli.h"
 #include "contents.h"
+#include "verify.h"
 
-enum { VERIFY_OUTPUT_MAX = 256 << 20 };
-
-struct verify_count {
-	/* Differences of parked accounts, and of those known to differ. */
-	uint64_t parked;
-	uint64_t real;
-	uint64_t contents;	      /* that are missing or damaged */
-	struct mbj_id account_parked; /* the account at hand, so */
-};
-
-static void count_difference(struct verify_count *count,
-			     const struct mbj_difference *difference)
+void verify_count_add(struct verify_count *count,
+		      const struct mbj_difference *difference)
 {
 	if (difference->kind == MBJ_DIFFERENCE_ACCOUNT_PARKED ||
 	    difference->kind == MBJ_DIFFERENCE_ACCOUNT_SKIPPED)
 		count->account_parked = difference->account;
-	if (mbj_id_equal(count->account_parked, difference->account))
+	if (difference->kind == MBJ_DIFFERENCE_ACCOUNT_BUSY)
+		count->busy++;
+	else if (mbj_id_equal(count->account_parked, difference->account))
 		count->parked++;
 	else
 		count->real++;
 }
 
-static void put_difference(struct mbj_buf *out, bool is_json, bool is_first,
-			   const struct mbj_difference *difference)
+void verify_put(struct mbj_buf *out, bool is_json, bool is_first,
+		const struct mbj_difference *difference)
 {
 	char account[MBJ_ID_TEXT_SIZE];
 	char mailbox[MBJ_ID_TEXT_SIZE];
@@ -117,7 +110,7 @@ static int verify_status(const struct mbj_verify_totals *totals,
 	return count->parked > 0 ? CLI_PARTIAL : CLI_OK;
 }
 
-static const char *status_word(int status)
+const char *verify_word(int status)
 {
 	return status == CLI_OK	       ? "equal"
 	       : status == CLI_PARTIAL ? "partial"
@@ -147,7 +140,7 @@ static int verify_report(const struct cli_call *call,
 		mbj_buf_format(out,
 			       "%s: %" PRIu64 " accounts at group %" PRIu64
 			       "\n",
-			       status_word(status), totals->accounts,
+			       verify_word(status), totals->accounts,
 			       totals->first.v);
 	else
 		mbj_buf_format(out,
@@ -155,7 +148,7 @@ static int verify_report(const struct cli_call *call,
 			       " parked, %" PRIu64
 			       " known to differ; groups %" PRIu64
 			       " and %" PRIu64 "\n",
-			       status_word(status), totals->accounts,
+			       verify_word(status), totals->accounts,
 			       totals->accounts_parked,
 			       totals->accounts_skipped, totals->first.v,
 			       totals->second.v);
@@ -216,9 +209,9 @@ static int verify_run(const struct cli_call *call, struct mbj_store *first,
 		rc = mbj_verify_next(verify, &difference, &err);
 		if (rc < 0)
 			break;
-		put_difference(&out, is_json, count.real + count.parked == 0,
-			       &difference);
-		count_difference(&count, &difference);
+		verify_put(&out, is_json, count.real + count.parked == 0,
+			   &difference);
+		verify_count_add(&count, &difference);
 	}
 	mbj_verify_totals_get(verify, &totals);
 	mbj_verify_end(&verify);
@@ -269,6 +262,13 @@ int verb_verify(const struct cli_call *call)
 	struct mbj_error err;
 	int status;
 
+	if (call->options.exec != NULL || call->options.from_address != NULL)
+		return verify_far(call);
+	if (call->operand_count != 2) {
+		cli_say(call, "two stores, or a replica and --from or --exec "
+			      "for its source; see: mbj help verify");
+		return CLI_USAGE;
+	}
 	if (is_one_store(call->operands[0], call->operands[1])) {
 		(void)mbj_error_set(&err, MBJ_EINVALID,
 				    "%s and %s are one store: name two",

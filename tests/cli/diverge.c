@@ -1,16 +1,19 @@
 /*
  * mbj_diverge REPLICA ACCOUNT MAILBOXID NAME
+ * mbj_diverge REPLICA ACCOUNT MAILBOXID %UID|!UID|!
  * mbj_diverge REPLICA ACCOUNT +NAME|-NAME
  * mbj_diverge REPLICA ACCOUNT =GROUP
  *
- * Renames a mailbox, or subscribes a name or no longer, or says that a group
- * waits for the account, in a replica's state behind its journal's back: what a
- * bug or a repaired page would leave.  No verb can do that, and without it
- * nothing is ever parked.
+ * Renames a mailbox, or flags or expunges a message, or deletes a mailbox, or
+ * subscribes a name or no longer, or says that a group waits for the account,
+ * in a replica's state behind its journal's back: what a bug or a repaired page
+ * would leave.  No verb can do that, and without it nothing is ever parked.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include <mbj/message.h>
 #include <mbj/replay.h>
 #include <mbj/state.h>
 
@@ -42,6 +45,57 @@ static void move(struct mbj_txn *txn, char **argv)
 	to.name.key = to.name.stored;
 	must(mbj_txn_mailbox_move(txn, account.id, id, mailbox.rev, &from, &to,
 				  0, &err),
+	     &err);
+}
+
+static void flag_or_expunge(struct mbj_txn *txn, struct mbj_id account,
+			    struct mbj_id mailbox, const char *uid_text)
+{
+	uint32_t uid = (uint32_t)strtoul(uid_text + 1, NULL, 10);
+	struct mbj_flags_change change = {.mode = MBJ_FLAGS_ADD,
+					  .flags = MBJ_FLAG_FLAGGED};
+	struct mbj_content content;
+	struct mbj_error err;
+	struct mbj_buf uids;
+
+	mbj_buf_init(&uids, 1024);
+	mbj_uids_put(&uids, uid, uid);
+	change.uids = mbj_buf_view(&uids);
+	must(mbj_txn_content_get(txn, account, mailbox, &content, &err), &err);
+	change.modseq = content.modseq;
+	if (uid_text[0] == '%')
+		must(mbj_txn_message_flags(txn, account, mailbox, content.rev,
+					   &change, &err),
+		     &err);
+	else
+		must(mbj_txn_message_expunge(txn, account, mailbox, content.rev,
+					     change.uids, content.modseq,
+					     (struct mbj_lsn){1}, &err),
+		     &err);
+	mbj_buf_done(&uids);
+}
+
+/* A message, or the mailbox as a whole. */
+static void content(struct mbj_txn *txn, char **argv)
+{
+	struct mbj_account account;
+	struct mbj_mailbox mailbox;
+	struct mbj_error err;
+	struct mbj_slot from;
+	struct mbj_id id;
+
+	must(mbj_txn_account_find(txn, mbj_bytes_str(argv[2]), &account, &err),
+	     &err);
+	if (!mbj_id_parse(mbj_bytes_str(argv[3]), &id))
+		must(mbj_error_set(&err, MBJ_EINVALID, "not an id"), &err);
+	if (strcmp(argv[4], "!") != 0) {
+		flag_or_expunge(txn, account.id, id, argv[4]);
+		return;
+	}
+	must(mbj_txn_mailbox_get(txn, account.id, id, &mailbox, &err), &err);
+	from = (struct mbj_slot){mailbox.parent, mailbox.name};
+	must(mbj_txn_mailbox_delete(txn, account.id, id, mailbox.rev, &from,
+				    (struct mbj_lsn){1}, &err),
 	     &err);
 }
 
@@ -93,7 +147,9 @@ int main(int argc, char **argv)
 			    &state, &err),
 	     &err);
 	must(mbj_txn_begin(state, &txn, &err), &err);
-	if (argc == 5)
+	if (argc == 5 && strchr("%!", argv[4][0]) != NULL)
+		content(txn, argv);
+	else if (argc == 5)
 		move(txn, argv);
 	else if (argv[3][0] == '=')
 		park(txn, argv);

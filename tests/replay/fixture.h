@@ -24,6 +24,7 @@ TCase *test_audit_case(void);
 TCase *test_backup_case(void);
 TCase *test_behind_case(void);
 TCase *test_engine_case(void);
+TCase *test_far_case(void);
 TCase *test_fault_case(void);
 TCase *test_healing_case(void);
 TCase *test_judge_case(void);

@@ -25,7 +25,7 @@ int main(void)
 		test_received_case,	 test_skip_case,
 		test_skips_case,	 test_skip_end_case,
 		test_skip_reign_case,	 test_stream_pack_case,
-		test_stream_packed_case,
+		test_stream_packed_case, test_far_case,
 	};
 
 	return test_run("replay", cases, sizeof(cases) / sizeof(*cases));
