@@ -45,10 +45,10 @@ static enum mbj_rc append(struct push_file *file, struct mbj_error *err)
 	struct mbj_buf out;
 
 	mbj_buf_init(&out, PUSH_LINE_MAX + SUM_DIGITS + 2);
-	if (rc == MBJ_OK)
+	if (rc == MBJ_OK) {
 		line_put(&out, &file->line);
-	if (rc == MBJ_OK)
 		rc = mbj_buf_ok(&out, err);
+	}
 	if (rc == MBJ_OK && !file->is_dry) {
 		rc = mbj_file_write(&file->file, file->size, out.p, out.n, err);
 		if (rc == MBJ_OK)

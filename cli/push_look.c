@@ -191,7 +191,7 @@ enum mbj_rc push_is_place(struct push *p, struct mbj_bytes name,
 enum mbj_rc push_lsub(struct push *p, struct push_names *names)
 {
 	struct mbj_imap_response response = {.kind = MBJ_IMAP_OTHER};
-	void *list = names->list;
+	void *array = names->list;
 	enum mbj_rc rc;
 
 	mbj_buf_clear(&p->command);
@@ -201,10 +201,10 @@ enum mbj_rc push_lsub(struct push *p, struct push_names *names)
 		rc = push_wire_next(&p->wire, &response, &p->err);
 		if (rc < 0 || response.kind != MBJ_IMAP_LSUB)
 			continue;
-		rc = mbj_array_reserve(&list, &names->capacity,
+		rc = mbj_array_reserve(&array, &names->capacity,
 				       names->count + 1, sizeof(*names->list),
 				       SEEN_MAX, &p->err);
-		names->list = list;
+		names->list = array;
 		if (rc == MBJ_OK)
 			rc = dup(p, canonical(response.name),
 				 &names->list[names->count]);

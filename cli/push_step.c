@@ -259,7 +259,8 @@ static void target(struct push *p, const struct mbj_step *step, uint32_t after,
 	if (step->is_to_temp) {
 		mbj_id_print(id, text);
 		(void)snprintf(parked, 64, PUSH_PARKED "%s", text);
-		ret_name->stored = ret_name->key = mbj_bytes_str(parked);
+		*ret_name = (struct mbj_name){mbj_bytes_str(parked),
+					      mbj_bytes_str(parked)};
 		*ret_parent = MBJ_NODE_TEMP;
 		return;
 	}
