@@ -20,6 +20,12 @@
 #include "replay_run.h"
 #include "source_dir.h"
 
+/*
+ * Contents of one transaction, bytes, not counting those of its last group: so
+ * much is on its way at most while others wait for their turn.
+ */
+enum { CONTENT_SIZE_MAX = 64 << 20 };
+
 /* One run over one source. */
 struct run {
 	struct mbj_store *store;
@@ -194,7 +200,8 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 	enum mbj_rc rc;
 
 	while (go_on && count < options->batch_groups_max &&
-	       size < options->batch_size_max) {
+	       size < options->batch_size_max &&
+	       run->blobs.size < CONTENT_SIZE_MAX) {
 		uint64_t next = mbj_engine_applied(run->engine).v + 1;
 
 		if (options->until.v != 0 && next > options->until.v) {

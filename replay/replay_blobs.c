@@ -135,6 +135,8 @@ enum mbj_rc replay_blobs_note(struct replay_blobs *blobs, struct mbj_txn *txn,
 			rc = list_add(is_needed ? &blobs->needed
 						: &blobs->noted,
 				      &op.blob, op.size, err);
+		if (rc == MBJ_OK)
+			blobs->size += op.size;
 	}
 	return rc;
 }
@@ -178,6 +180,7 @@ enum mbj_rc replay_blobs_settle(struct replay_blobs *blobs, struct mbj_txn *txn,
 				       err);
 	}
 	blobs->needed.count = 0;
+	blobs->size = 0;
 	return rc;
 }
 

@@ -20,6 +20,7 @@ struct replay_blobs {
 	struct mbj_replay_result *result;
 	bool is_duplicating;
 	struct mbj_blobs *to; /* opened with the first message */
+	uint64_t size; /* bytes of contents noted since the last _settle */
 	/* Of groups carried out; of those set aside, and all of a backup. */
 	struct replay_blob_list noted;
 	struct replay_blob_list needed;

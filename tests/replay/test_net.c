@@ -3,6 +3,7 @@
  * one group after the other, and contents of messages that are gone by then are
  * not fetched.
  */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -262,6 +263,49 @@ START_TEST(net_many)
 }
 END_TEST
 
+static atomic_uint syncs;
+
+static int counted_fdatasync(void *ctx, int fd)
+{
+	(void)atomic_fetch_add(&syncs, 1);
+	return mbj_sys_posix()->fdatasync(ctx, fd);
+}
+
+/* Syncs of a replica that takes three messages, said to be of this size. */
+static unsigned syncs_of(uint64_t size)
+{
+	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_APPEND,
+					.mailbox = fixture_id(1),
+					.size = size};
+	struct mbj_sys sys = *mbj_sys_posix();
+	struct pair p;
+
+	pair_begin(&p);
+	sys.fdatasync = counted_fdatasync;
+	mbj_store_close(&p.f.replica);
+	p.options.sys = &sys;
+	OK(mbj_replica_open(p.f.replica_dir, &p.options, &p.f.replica, err));
+	fixture_import(&p.f, "alice", 2);
+	for (uint8_t i = 1; i <= 3; i++) {
+		step.blob.b[0] = i;
+		ck_assert(messages_do(&p.f, "alice", &step, 1));
+	}
+	atomic_store(&syncs, 0);
+	ck_assert_uint_eq(replay(&p.f, 0, 1000).blobs_missing, 3);
+	pair_end(&p);
+	return atomic_load(&syncs);
+}
+
+/*
+ * Goal: a transaction ends where its contents are very large.  Method: messages
+ * of 64 MiB, and of one byte; a transaction is a sync of the journal.
+ */
+START_TEST(net_large)
+{
+	ck_assert_uint_eq(syncs_of(64 << 20), syncs_of(1) + 2);
+}
+END_TEST
+
 /* ------------------------------------------------------------------- play */
 
 static const char *play_name(struct pair *p)
@@ -504,6 +548,7 @@ TCase *test_net_case(void)
 	tcase_add_test(tcase, net_contents);
 	tcase_add_test(tcase, net_aside);
 	tcase_add_test(tcase, net_many);
+	tcase_add_test(tcase, net_large);
 	tcase_add_loop_test(tcase, net_play, 0, ROUNDS);
 	return tcase;
 }

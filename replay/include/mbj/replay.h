@@ -49,7 +49,7 @@ struct mbj_replay_options {
 #define MBJ_REPLAY_OPTIONS_INIT                                         \
 	((struct mbj_replay_options){sizeof(struct mbj_replay_options), \
 				     {0},                               \
-				     1000,                              \
+				     4000,                              \
 				     4u << 20,                          \
 				     false,                             \
 				     false})
