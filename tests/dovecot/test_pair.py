@@ -317,6 +317,7 @@ class Pair(PairCase):
                 users[0].wrong, [user.whys.most_common(3) for user in users],
                 self.log()[-4000:]))
             self.settled()
+            self.renewed()
             seen = self.same_there()
             # docs/DOVECOT.md, "Known of Dovecot"
             self.assertNotRegex(self.log() + self.other.log(),
@@ -324,6 +325,20 @@ class Pair(PairCase):
             print(f"  {len(seen['names'])} mailboxes, "
                   f"{sum(len(seen[p + chr(0)]) for p in seen['names'])} "
                   "messages", flush=True)
+
+    def renewed(self):
+        """docs/DOVECOT.md, "Known of Dovecot": a session that finds another
+        mailbox's index where its own was has that one made anew, GUID and
+        all, when somebody opens it: nobody's change, but capture's.  And "Not
+        yet": the mail of one that got a new GUID."""
+        if not re.search("indexid changed|new GUID for", self.log()):
+            return
+        print("  a mailbox has another GUID", flush=True)
+        client = self.login()
+        pairtest.everything(client)
+        self.leave(client)
+        done, said = self.dovecot.doveadm("mbj", "capture", "-u", self.user)
+        self.assertEqual(done, 0, said)
 
     def test_random(self):
         """Goal: whatever two sessions do at once, with deliveries, arrives.
