@@ -131,8 +131,10 @@ class Server:
             if self.listens():
                 return
             self.stop()
-            # Somebody may have taken the port after it was found free.
+            # Somebody may have taken a port after it was found free.
             self.port = dovetest.free_port()
+            if self.tls_port is not None:
+                self.tls_port = dovetest.free_port()
         raise AssertionError(f"no server:\n{self.log()}")
 
     def listens(self):
