@@ -19,6 +19,7 @@ enum {
 	POOL = 12,	 /* contents that messages of the play share */
 	NOTED = 1 << 12, /* contents that a batch keeps in mind */
 	EACH = 1000,
+	ALLOCATIONS_MOST = 2000,
 	ROUNDS = 3,
 	PLAY = 60, /* groups */
 	HEALED_BY = 5,
@@ -259,6 +260,45 @@ START_TEST(net_many)
 	}
 	ck_assert_uint_eq(replay(&p.f, 0, 1000).blobs_missing, count);
 	ck_assert_uint_eq(wanted_count(&p.f), count);
+	pair_end(&p);
+}
+END_TEST
+
+/*
+ * Goal: memory that is not to be had loses nothing.  Method: each allocation of
+ * a replay of one message fails in turn, until none is left; the next attempt
+ * has it.
+ */
+START_TEST(net_memory)
+{
+	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_replay_result result;
+	struct mbj_hash content;
+	uint64_t k;
+	struct pair p;
+
+	pair_begin(&p);
+	fixture_import(&p.f, "alice", 2);
+	content = append(&p.f, "alice", 1);
+	for (k = 1;; k++) {
+		enum mbj_rc rc;
+
+		ck_assert_uint_lt(k, ALLOCATIONS_MOST);
+		test_alloc_fail_at(k);
+		rc = mbj_replay_journal(p.f.replica, p.f.primary_dir, &options,
+					&result, NULL);
+		test_alloc_fail_at(0);
+		if (rc == MBJ_OK)
+			break;
+		/* It may be closed for it, as its state cannot follow. */
+		mbj_store_close(&p.f.replica);
+		OK(mbj_replica_open(p.f.replica_dir, &p.options, &p.f.replica,
+				    err));
+	}
+	ck_assert_uint_gt(k, 10);
+	(void)replay(&p.f, 0, 1000);
+	ck_assert(is_here(&p.f, &content, 1));
+	aside_equal(&p.f);
 	pair_end(&p);
 }
 END_TEST
@@ -549,6 +589,7 @@ TCase *test_net_case(void)
 	tcase_add_test(tcase, net_aside);
 	tcase_add_test(tcase, net_many);
 	tcase_add_test(tcase, net_large);
+	tcase_add_test(tcase, net_memory);
 	tcase_add_loop_test(tcase, net_play, 0, ROUNDS);
 	return tcase;
 }
