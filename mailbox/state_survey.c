@@ -11,6 +11,10 @@
 
 #include "state_survey.h"
 
+_Static_assert(MBJ_SURVEY_ANSWER_MAX == MBJ_SURVEY_ENTRIES_SIZE +
+						2 * MBJ_SURVEY_PLACE_MAX + 4096,
+	       "an answer has room for what one may have");
+
 /* Sections with a table whose records are in the account's digest, in order. */
 static const struct {
 	enum mbj_survey_section section;

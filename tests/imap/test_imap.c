@@ -96,6 +96,35 @@ START_TEST(imap_limits)
 }
 END_TEST
 
+/*
+ * Goal: a MAILBOXID is as long as RFC 8474 has it, or is none.  Method: at the
+ * limit and one more.
+ */
+START_TEST(imap_objects)
+{
+	for (size_t n = MBJ_IMAP_OBJECTID_MAX; n <= MBJ_IMAP_OBJECTID_MAX + 1;
+	     n++) {
+		struct mbj_imap_response r;
+		struct mbj_buf line, s;
+		enum mbj_rc rc;
+
+		mbj_buf_init(&line, 4096);
+		mbj_buf_init(&s, 4096);
+		mbj_buf_put_str(&line, "* STATUS a (MAILBOXID (");
+		for (size_t i = 0; i < n; i++)
+			mbj_buf_put_str(&line, "f");
+		mbj_buf_put_str(&line, "))");
+		rc = mbj_imap_response_parse(mbj_buf_view(&line), &s, &r, NULL);
+		ck_assert_int_eq(rc, n == MBJ_IMAP_OBJECTID_MAX ? MBJ_OK
+								: MBJ_ECORRUPT);
+		if (rc == MBJ_OK)
+			ck_assert_uint_eq(r.object.n, n);
+		mbj_buf_done(&s);
+		mbj_buf_done(&line);
+	}
+}
+END_TEST
+
 struct bad_row {
 	const char *text;
 	enum mbj_rc rc;
@@ -218,6 +247,7 @@ TCase *test_imap_case(void)
 
 	tcase_add_test(tc, imap_frames);
 	tcase_add_test(tc, imap_limits);
+	tcase_add_test(tc, imap_objects);
 	tcase_add_test(tc, imap_bad);
 	tcase_add_test(tc, imap_values);
 	return tc;

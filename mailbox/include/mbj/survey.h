@@ -53,8 +53,8 @@ enum {
 	MBJ_SURVEY_TEXT_MAX = 512,
 	/* A question, an answer, as bytes. */
 	MBJ_SURVEY_QUESTION_MAX = 2 * MBJ_SURVEY_PLACE_MAX + 64,
-	MBJ_SURVEY_ANSWER_MAX =
-		MBJ_SURVEY_ENTRIES_SIZE + 2 * MBJ_SURVEY_PLACE_MAX + 4096,
+	/* The last entry, two places and what is around them beside those. */
+	MBJ_SURVEY_ANSWER_MAX = 644 << 10,
 };
 
 /* X(name, number, what) */
