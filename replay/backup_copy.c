@@ -24,6 +24,7 @@
 #include <mbj/skips.h>
 
 #include "backup_stale.h"
+#include "quarantine_run.h"
 
 /*
  * Between two attempts the source was collected, which its owner does alone
@@ -182,6 +183,28 @@ static enum mbj_rc beginning_take(struct backup_copy *copy,
 				err);
 }
 
+/*
+ * No replay comes that would: a state that was made anew has aside who was to
+ * be given up again, or waits for one that was.
+ */
+static enum mbj_rc waiting_take(const struct backup_copy *copy,
+				struct mbj_error *err)
+{
+	const struct mbj_retry_options options = MBJ_RETRY_OPTIONS_INIT;
+	struct mbj_retry_result retried;
+	uint64_t skipped;
+	enum mbj_rc rc;
+
+	do {
+		retried = (struct mbj_retry_result){.groups = 0};
+		rc = skips_carry_out(copy->store, &skipped, err);
+		if (rc == MBJ_OK)
+			rc = waiting_retry(copy->store, &options, false,
+					   &retried, err);
+	} while (rc == MBJ_OK && skipped + retried.accounts_healed > 0);
+	return rc;
+}
+
 static enum mbj_rc groups_take(struct backup_copy *copy,
 			       struct mbj_replay_result *ret_replayed,
 			       struct mbj_error *err)
@@ -191,7 +214,7 @@ static enum mbj_rc groups_take(struct backup_copy *copy,
 
 	if (copy->is_taken) {
 		ret_replayed->applied = mbj_store_end(copy->store).lsn;
-		return MBJ_OK;
+		return waiting_take(copy, err);
 	}
 	options.until = copy->until;
 	options.is_duplicating = true;
@@ -201,8 +224,7 @@ static enum mbj_rc groups_take(struct backup_copy *copy,
 	if (rc == MBJ_OK)
 		rc = mbj_replay_journal(copy->store, copy->source, &options,
 					ret_replayed, err);
-	/* A restore takes groups up to one only. */
-	if (rc == MBJ_OK && copy->until.v == 0)
+	if (rc == MBJ_OK)
 		rc = backup_stale_mend(copy, ret_replayed, err);
 	/* What deleted mailboxes held need not be there, nor at the source. */
 	if (rc == MBJ_OK)

@@ -131,6 +131,8 @@ enum mbj_rc resync_least_find(const struct resync *resync,
 	if (rc < 0)
 		return rc;
 	ret_least->v = anchor->first.v > 1 ? anchor->first.v - 1 : 1;
+	if (ret_least->v < resync->least.v)
+		*ret_least = resync->least;
 	for (size_t i = 0; i < count && lsns[i].v > ret_least->v; i++) {
 		/* Others are of a history that was given up. */
 		if (lsns[i].v > resync->end.v)
@@ -414,6 +416,9 @@ static enum mbj_rc account_make(struct resync *resync, struct mbj_error *err)
 		if (kept == MBJ_OK && rc == MBJ_OK)
 			kept = mbj_skips_drop(resync->store, resync->account,
 					      &why);
+		if (kept == MBJ_OK && rc == MBJ_OK && resync->kept_skip != NULL)
+			kept = mbj_skips_add(resync->store, *resync->kept_skip,
+					     &why);
 		if (kept < 0 && err != NULL)
 			*err = why;
 		rc = kept < 0 ? kept : rc;

@@ -7,14 +7,18 @@
 
 #include <mbj/quarantine.h>
 #include <mbj/replay.h>
+#include <mbj/skips.h>
 
 #include "snapshot_copy.h"
 
 struct resync {
 	struct mbj_store *store;
 	struct mbj_id account;
-	const char *source; /* for messages */
-	bool is_asked;	    /* somebody wants it, who is told of failures */
+	const char *source;   /* for messages */
+	bool is_asked;	      /* somebody wants it, who is told of failures */
+	struct mbj_lsn least; /* of a group before it no snapshot helps */
+	/* It stays known as given up here, though it is not; NULL: nothing. */
+	const struct mbj_skip *kept_skip;
 	struct mbj_lsn end; /* the state's watermark */
 	struct snapshot_copy copy;
 	bool is_kept;		   /* it has its name */
@@ -51,7 +55,8 @@ enum mbj_rc resync_account(struct resync *resync,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * From the source's directory, all of it.  Of the replay, options say how
- * contents come.  Requires: store, account, source, is_asked.
+ * contents come.  Requires: store, account, source, is_asked;
+ * least and kept_skip as wanted.
  * Returns, durability: mbj_quarantine_resync.
  */
 enum mbj_rc resync_from(struct resync *resync,

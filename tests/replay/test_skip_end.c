@@ -145,6 +145,40 @@ START_TEST(skip_backup)
 }
 END_TEST
 
+/*
+ * Goal: what is restored from a backup whose account was made again has it so,
+ * too.  Method: as a replica, whose state is made anew.
+ */
+START_TEST(skip_backup_restored)
+{
+	struct mbj_restore_options restore = MBJ_RESTORE_OPTIONS_INIT;
+	struct mbj_backup_result result;
+	char dir[MBJ_PATH_TEXT_MAX];
+	char to[MBJ_PATH_TEXT_MAX];
+	struct fixture f;
+
+	skip_begin_bent(&f, NULL);
+	(void)skip_give_up(&f, "alice", 3);
+	OK(mbj_path_join(dir, f.tmpdir, "b", err));
+	OK(mbj_path_join(to, f.tmpdir, "r2", err));
+	backup_has(&f, dir, 1);
+	snapshot_make(f.primary);
+	(void)resync(&f, "alice");
+	snapshot_make(f.replica);
+	backup_has(&f, dir, 0);
+	OK(mbj_restore(dir, to, &restore, &result, err));
+	ck_assert_uint_eq(result.accounts_skipped, 0);
+	ck_assert_uint_eq(result.accounts_parked, 0);
+	memcpy(f.replica_dir, to, sizeof(to));
+	skip_reopen(&f);
+	skip_lacks(&f, "alice", 0, 0, 0);
+	aside_equal(&f);
+	rebuild(&f);
+	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
 TCase *test_skip_end_case(void)
 {
 	TCase *tcase = tcase_create("skip_end");
@@ -153,5 +187,6 @@ TCase *test_skip_end_case(void)
 	tcase_add_test(tcase, skip_nowhere);
 	tcase_add_test(tcase, skip_nowhere_marked);
 	tcase_add_test(tcase, skip_backup);
+	tcase_add_test(tcase, skip_backup_restored);
 	return tcase;
 }

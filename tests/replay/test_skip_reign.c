@@ -4,6 +4,7 @@
  * again.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include <mbj/backup.h>
 #include <mbj/blob.h>
@@ -158,17 +159,13 @@ END_TEST
 
 /* ------------------------------------------------------------ stopped */
 
-/* A restore of the backup that is stopped right before it is a primary. */
-static void reign_stop(const char *backup, const char *dir)
+/* A restore of the backup that is stopped before it writes its groups. */
+static void reign_prepare(const char *backup, const char *dir)
 {
-	struct mbj_restore_options restore = MBJ_RESTORE_OPTIONS_INIT;
 	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
 	struct mbj_replay_options all = MBJ_REPLAY_OPTIONS_INIT;
 	struct mbj_replay_result replayed;
-	struct mbj_backup_result result;
 	struct mbj_store *store = NULL;
-	char path[MBJ_PATH_TEXT_MAX];
-	struct mbj_buf superblock;
 
 	options.is_restoring = true;
 	OK(mbj_store_init(dir, MBJ_STORE_REPLICA, &options, err));
@@ -177,6 +174,17 @@ static void reign_stop(const char *backup, const char *dir)
 	OK(mbj_replay_journal(store, backup, &all, &replayed, err));
 	OK(mbj_store_reign_begin(store, err));
 	mbj_store_close(&store);
+}
+
+/* And one that is stopped right before it is a primary. */
+static void reign_stop(const char *backup, const char *dir)
+{
+	struct mbj_restore_options restore = MBJ_RESTORE_OPTIONS_INIT;
+	struct mbj_backup_result result;
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_buf superblock;
+
+	reign_prepare(backup, dir);
 	OK(mbj_path_join(path, dir, "mbj.store", err));
 	mbj_buf_init(&superblock, 4096);
 	OK(mbj_file_load(mbj_sys_posix(), path, 4096, &superblock, err));
@@ -234,6 +242,51 @@ START_TEST(skip_reign_stopped)
 	ck_assert_uint_eq(mbj_store_identity(f.primary)->anchor.first.v, 6);
 	ck_assert_uint_eq(skip_count(f.primary, id, &first, &last), 0);
 	fixture_rename(&f, "alice", "m4", "later");
+	fixture_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: an account that comes after one that was given up is there, however
+ * far the state that was lost had come.  Method: alice goes and comes; the
+ * state of an attempt that was stopped is lost, with its snapshot, and before
+ * it had written its groups.
+ */
+START_TEST(skip_reign_stopped_later)
+{
+	struct mbj_restore_options restore = MBJ_RESTORE_OPTIONS_INIT;
+	struct mbj_backup_options backup = MBJ_BACKUP_OPTIONS_INIT;
+	struct mbj_skip_result skipped;
+	struct mbj_backup_result result;
+	char from[MBJ_PATH_TEXT_MAX];
+	char dir[MBJ_PATH_TEXT_MAX];
+	struct mbj_id was;
+	struct fixture f;
+
+	skip_begin_bent(&f, NULL);
+	was = fixture_account(f.primary, "alice");
+	aside_delete(&f, "alice");
+	fixture_import(&f, "alice", 3);
+	(void)fixture_replay(&f);
+	OK(mbj_quarantine_skip(f.replica, was, (struct mbj_lsn){3}, false,
+			       &skipped, err));
+	ck_assert_uint_eq(fixture_replay(&f).accounts_parked, 0);
+	OK(mbj_path_join(from, f.tmpdir, "b", err));
+	OK(mbj_path_join(dir, f.tmpdir, "p2", err));
+	OK(mbj_backup(f.replica_dir, from, &backup, &result, err));
+	if (_i < 3)
+		reign_stop(from, dir);
+	else
+		reign_prepare(from, dir);
+	if (_i > 0)
+		part_remove(dir, "state");
+	if (_i == 2)
+		part_remove(dir, "snapshots");
+	restore.role = MBJ_STORE_PRIMARY;
+	OK(mbj_restore(from, dir, &restore, &result, err));
+	mbj_store_close(&f.primary);
+	OK(mbj_store_open(dir, NULL, &f.primary, err));
+	ck_assert(!mbj_id_equal(fixture_account(f.primary, "alice"), was));
 	fixture_end(&f);
 }
 END_TEST
@@ -389,6 +442,95 @@ START_TEST(skip_reign_not_bent)
 }
 END_TEST
 
+/* bob has as many messages as before, and alice this many. */
+static void reign_has(struct fixture *f, uint64_t count)
+{
+	struct mbj_mailbox m;
+
+	ck_assert_uint_eq(inbox(f->primary, "alice", &m).message_count, count);
+	ck_assert_uint_eq(inbox(f->primary, "bob", &m).message_count, 1);
+}
+
+/*
+ * Goal: an account that was made again on the replica is on the new primary
+ * what it is there, whatever a backup had of it before, and the group that no
+ * state takes is behind its journal's beginning.  Method: a backup of before
+ * the group was given up, of after, and none; the state made anew, with and
+ * without the snapshots of before; a replica of the new primary.
+ */
+START_TEST(skip_reign_healed)
+{
+	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
+	struct mbj_backup_options backup = MBJ_BACKUP_OPTIONS_INIT;
+	struct mbj_backup_result result;
+	char dir[MBJ_PATH_TEXT_MAX];
+	struct fixture f;
+
+	mail_begin(&f);
+	append(&f, "alice", "two\n");
+	(void)fixture_replay(&f);
+	OK(mbj_path_join(dir, f.tmpdir, "b", err));
+	if (_i == 0)
+		OK(mbj_backup(f.replica_dir, dir, &backup, &result, err));
+	if (_i > 0)
+		(void)skip_give_up(&f, "alice", 5);
+	if (_i == 1)
+		OK(mbj_backup(f.replica_dir, dir, &backup, &result, err));
+	snapshot_make(f.primary);
+	(void)resync(&f, "alice");
+	append(&f, "alice", "three\n");
+	(void)fixture_replay(&f);
+	snapshot_make(f.replica);
+	ck_assert_uint_eq(reign_begin(&f).accounts_parked, 1);
+	reign_has(&f, 3);
+	ck_assert_uint_eq(mbj_store_identity(f.primary)->anchor.first.v, 7);
+	options.is_rebuild_forced = true;
+	mbj_store_close(&f.primary);
+	OK(mbj_store_open(f.primary_dir, &options, &f.primary, err));
+	reign_has(&f, 3);
+	append(&f, "alice", "four\n");
+	snapshot_make(f.primary);
+	reign_follow(&f);
+	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: a snapshot of before what was given up makes nobody again: a backup
+ * stays what it is where its source's record is lost.  Method: a replica whose
+ * record is another one's; two backups, and a group for the account.
+ */
+START_TEST(skip_reign_stale)
+{
+	struct mbj_skip other = {.account = fixture_id(88),
+				 .lsn = {4},
+				 .epoch = {1}};
+	struct mbj_backup_options options = MBJ_BACKUP_OPTIONS_INIT;
+	struct mbj_backup_result result;
+	char backup[MBJ_PATH_TEXT_MAX];
+	char path[MBJ_PATH_TEXT_MAX];
+	struct fixture f;
+
+	mail_begin(&f);
+	snapshot_make(f.replica);
+	append(&f, "alice", "two\n");
+	skip_metadata(&f, MBJ_METADATA_QUOTA, "", 10);
+	(void)fixture_replay(&f);
+	(void)skip_give_up(&f, "alice", 5);
+	OK(mbj_path_join(backup, f.tmpdir, "b", err));
+	OK(mbj_path_join(path, f.replica_dir, "skips", err));
+	for (int i = 0; i < 3; i++) {
+		OK(mbj_backup(f.replica_dir, backup, &options, &result, err));
+		ck_assert_uint_eq(result.accounts_parked, 0);
+		ck_assert_uint_eq(result.accounts_skipped, 1);
+		ck_assert(i > 0 || unlink(path) == 0);
+		OK(mbj_skips_add(f.replica, other, err));
+	}
+	fixture_end(&f);
+}
+END_TEST
+
 static void content_remove(struct mbj_store *store, const char *body)
 {
 	struct mbj_blobs *blobs = NULL;
@@ -449,5 +591,8 @@ TCase *test_skip_reign_case(void)
 	tcase_add_test(tcase, skip_reign_made_good);
 	tcase_add_test(tcase, skip_reign_not_bent);
 	tcase_add_test(tcase, skip_reign_lost);
+	tcase_add_loop_test(tcase, skip_reign_stopped_later, 0, 4);
+	tcase_add_loop_test(tcase, skip_reign_healed, 0, 3);
+	tcase_add_test(tcase, skip_reign_stale);
 	return tcase;
 }

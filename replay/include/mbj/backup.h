@@ -61,7 +61,7 @@ struct mbj_backup_result {
  * is damaged or lost in source, or in dir; the mark is then as it was.  Parked
  * accounts, and those known to differ, are not an error: see the result.  One
  * that source has made again is made again here, too, from a snapshot of
- * source; where it has none that is good, it stays known to differ.
+ * source; where it has none that is good, it stays what it is.
  * Durability: on return the mark is on disk, and what it stands for before.
  */
 MBJ_API enum mbj_rc mbj_backup(const char *source, const char *dir,
