@@ -155,6 +155,13 @@ enum mbj_rc push_file_subscribed(struct push_file *file, struct mbj_bytes name,
 	return append(file, err);
 }
 
+enum mbj_rc push_file_pushing(struct push_file *file, uint64_t lsn,
+			      struct mbj_error *err)
+{
+	mbj_buf_format(line_begin(&file->line, "pushing"), " %" PRIu64, lsn);
+	return append(file, err);
+}
+
 enum mbj_rc push_file_pushed(struct push_file *file, uint64_t lsn,
 			     struct mbj_error *err)
 {
@@ -193,6 +200,8 @@ static enum mbj_rc rewrite(struct push_file *file, struct mbj_error *err)
 		line_put(&out, line);
 	}
 	mbj_buf_format(line_begin(line, "pushed"), " %" PRIu64, file->lsn);
+	line_put(&out, line);
+	mbj_buf_format(line_begin(line, "pushing"), " %" PRIu64, file->pushing);
 	line_put(&out, line);
 	if (file->doubt.kind != PUSH_STEP_NONE) {
 		put_step(line, &file->doubt);

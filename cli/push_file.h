@@ -16,6 +16,7 @@
  *	settled			nothing is open any more
  *	subscribed "NAME"
  *	unsubscribed "NAME"
+ *	pushing LSN		from here on the server may be ahead
  *	pushed LSN
  *
  * NAMEs are those of the wire.  A step is closed by settled; a rename by moved,
@@ -77,8 +78,9 @@ struct push_file {
 	struct push_doubt doubt;
 	struct mbj_id lineage, account;
 	struct mbj_bytes target;
-	uint64_t lsn; /* pushed up to it; 0: never */
-	bool is_dry;  /* nothing is written */
+	uint64_t lsn;	  /* pushed up to it; 0: never */
+	uint64_t pushing; /* begun to be, at least once */
+	bool is_dry;	  /* nothing is written */
 	char dir[MBJ_PATH_TEXT_MAX], path[MBJ_PATH_TEXT_MAX];
 	const char *name; /* the last part of path */
 	struct mbj_file file, lock;
@@ -122,6 +124,8 @@ enum mbj_rc push_file_gone(struct push_file *file, struct mbj_id id,
 enum mbj_rc push_file_subscribed(struct push_file *file, struct mbj_bytes name,
 				 bool is_subscribed,
 				 struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc push_file_pushing(struct push_file *file, uint64_t lsn,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc push_file_pushed(struct push_file *file, uint64_t lsn,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 

@@ -276,6 +276,9 @@ static enum mbj_rc do_line(struct words *w)
 		return name_set(file, name, true, w->err);
 	if (line_is(w, "unsubscribed", 1) && word_string(w, 1, &name))
 		return name_set(file, name, false, w->err);
+	if (line_is(w, "pushing", 1) &&
+	    word_number(w, 1, UINT64_MAX, &file->pushing))
+		return MBJ_OK;
 	if (line_is(w, "pushed", 1) &&
 	    word_number(w, 1, UINT64_MAX, &file->lsn))
 		return MBJ_OK;

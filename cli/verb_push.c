@@ -64,6 +64,7 @@ static enum mbj_rc account_read(struct push *p)
 static enum mbj_rc state_open(struct push *p, struct mbj_buf *target)
 {
 	char path[MBJ_PATH_TEXT_MAX];
+	uint64_t lsn = 0;
 	enum mbj_rc rc;
 
 	rc = push_wire_target(p->call->operands[2], target, &p->err);
@@ -74,13 +75,17 @@ static enum mbj_rc state_open(struct push *p, struct mbj_buf *target)
 				    mbj_client_identity(p->client)->lineage,
 				    p->account.id, mbj_buf_view(target),
 				    &p->file, &p->err);
-	if (rc == MBJ_OK && p->file.lsn > p->account.lsn.v)
+	/* A run that was killed has done a part of it. */
+	if (rc == MBJ_OK)
+		lsn = p->file.lsn > p->file.pushing ? p->file.lsn
+						    : p->file.pushing;
+	if (lsn > p->account.lsn.v)
 		rc = mbj_error_set(&p->err, MBJ_EFENCED,
 				   "the account is at group %" PRIu64
 				   ", but what group %" PRIu64
-				   " came to was pushed already: this store is "
-				   "behind",
-				   p->account.lsn.v, p->file.lsn);
+				   " came to was pushed already, or begun to "
+				   "be: this store is behind",
+				   p->account.lsn.v, lsn);
 	return rc;
 }
 
@@ -99,6 +104,8 @@ static enum mbj_rc run(struct push *p)
 		rc = push_match(p);
 	if (rc == MBJ_OK)
 		rc = push_trees(p);
+	if (rc == MBJ_OK && p->account.lsn.v > p->file.pushing)
+		rc = push_file_pushing(&p->file, p->account.lsn.v, &p->err);
 	if (rc == MBJ_OK)
 		rc = push_steps(p);
 	if (rc == MBJ_OK)
