@@ -4,7 +4,8 @@
  * subscribed there stays.
  *
  * Both commands may be given again, so that nothing is in doubt: a name is ours
- * in the file before it is subscribed, and until it is not.
+ * in the file before it is subscribed, and until it is not.  Where the server
+ * says no, that is said, and the others go on.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -59,12 +60,20 @@ static enum mbj_rc wanted_names(struct push *p,
 }
 
 static enum mbj_rc command(struct push *p, const char *word,
-			   struct mbj_bytes name)
+			   struct mbj_bytes name, bool *ret_is_done)
 {
+	enum mbj_rc rc;
+
 	mbj_buf_clear(&p->command);
 	mbj_buf_put_str(&p->command, word);
 	mbj_imap_quote_put(&p->command, name);
-	return push_do(p);
+	rc = push_do(p);
+	*ret_is_done = rc == MBJ_OK;
+	if (rc != MBJ_ECONFLICT)
+		return rc;
+	cli_say(p->call, "a subscription is left out: %s", p->err.message);
+	p->count.left_out++;
+	return MBJ_OK;
 }
 
 static enum mbj_rc names_drop(struct push *p, const struct push_names *wanted,
@@ -76,14 +85,15 @@ static enum mbj_rc names_drop(struct push *p, const struct push_names *wanted,
 	/* Whatever takes the place of one that goes has been looked at. */
 	for (size_t i = ours->count; rc == MBJ_OK && i-- > 0;) {
 		struct mbj_bytes name = ours->list[i];
+		bool is_done = true;
 
 		if (has(wanted, name))
 			continue;
 		if (has(there, name)) {
-			rc = command(p, "UNSUBSCRIBE ", name);
-			p->count.unsubscribed++;
+			rc = command(p, "UNSUBSCRIBE ", name, &is_done);
+			p->count.unsubscribed += is_done;
 		}
-		if (rc == MBJ_OK)
+		if (rc == MBJ_OK && is_done)
 			rc = push_file_subscribed(&p->file, name, false,
 						  &p->err);
 	}
@@ -99,7 +109,7 @@ static enum mbj_rc names_add(struct push *p, const struct push_names *wanted,
 
 	for (size_t i = 0; rc == MBJ_OK && i < wanted->count; i++) {
 		struct mbj_bytes name = wanted->list[i];
-		bool is_ours = has(ours, name);
+		bool is_ours = has(ours, name), is_done;
 
 		if (!is_ours)
 			rc = push_file_subscribed(&p->file, name, true,
@@ -110,8 +120,11 @@ static enum mbj_rc names_add(struct push *p, const struct push_names *wanted,
 			push_say(p, name,
 				 "is not subscribed at the server any more, "
 				 "and is subscribed again");
-		rc = command(p, "SUBSCRIBE ", name);
-		p->count.subscribed++;
+		rc = command(p, "SUBSCRIBE ", name, &is_done);
+		p->count.subscribed += is_done;
+		if (rc == MBJ_OK && !is_done)
+			rc = push_file_subscribed(&p->file, name, false,
+						  &p->err);
 	}
 	return rc;
 }
