@@ -30,6 +30,7 @@ struct push_seen {
 	struct mbj_bytes name;	 /* on the wire; INBOX in capitals */
 	struct mbj_bytes object; /* its MAILBOXID, or empty */
 	uint32_t uidvalidity, uidnext, messages;
+	bool has_messages; /* the server told how many */
 	bool is_selectable;
 	struct mbj_id id; /* which one of ours it is; ROOT: none */
 };
@@ -80,7 +81,18 @@ static inline bool push_can(const struct push *p,
 	return (p->words >> capability & 1) != 0;
 }
 
+/* What the server does not tell may be any number. */
+static inline bool push_is_empty(const struct push_seen *seen)
+{
+	return seen->has_messages && seen->messages == 0;
+}
+
+enum { PUSH_MAIL_TEXT = 64 };
+
 /* push_look.c */
+/* How many messages it has, for people. */
+const char *push_mail_text(const struct push_seen *seen,
+			   char text[PUSH_MAIL_TEXT]);
 enum mbj_rc push_look(struct push *p) MBJ_MUST_CHECK;
 /* NULL: it is not listed. */
 struct push_seen *push_seen_find(const struct push *p, struct mbj_bytes name);

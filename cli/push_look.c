@@ -2,6 +2,8 @@
  * What the server has: its capabilities, its namespace, its names, and of each
  * mailbox what tells it from others.
  */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "push.h"
@@ -47,6 +49,16 @@ struct push_seen *push_seen_find_object(const struct push *p,
 					struct mbj_bytes object)
 {
 	return find(p, &p->by_object, object, true);
+}
+
+const char *push_mail_text(const struct push_seen *seen,
+			   char text[PUSH_MAIL_TEXT])
+{
+	if (!seen->has_messages)
+		return "messages, or none: the server does not tell";
+	(void)snprintf(text, PUSH_MAIL_TEXT, "%" PRIu32 " messages",
+		       seen->messages);
+	return text;
 }
 
 static struct mbj_bytes canonical(struct mbj_bytes name)
@@ -95,6 +107,7 @@ static enum mbj_rc status_take(struct push *p,
 			       const struct mbj_imap_response *response,
 			       struct push_seen *seen)
 {
+	seen->has_messages = response->has_messages;
 	seen->messages = response->messages;
 	seen->uidnext = response->uidnext;
 	seen->uidvalidity = response->uidvalidity;
@@ -122,8 +135,10 @@ static enum mbj_rc evidence_ask(struct push *p, struct push_seen *seen)
 		rc = push_wire_next(&p->wire, &response, &p->err);
 		if (rc < 0)
 			return rc;
-		if (response.kind == MBJ_IMAP_EXISTS)
+		if (response.kind == MBJ_IMAP_EXISTS) {
+			now.has_messages = true;
 			now.messages = response.messages;
+		}
 		if (response.kind == MBJ_IMAP_CONDITION && response.uidnext > 0)
 			now.uidnext = response.uidnext;
 		if (response.kind == MBJ_IMAP_CONDITION &&

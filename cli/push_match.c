@@ -28,7 +28,7 @@ static enum mbj_rc create_settle(struct push *p, const struct push_doubt *step)
 
 	/* Others may have made one: theirs has something in it, or is as good.
 	 */
-	if (seen == NULL || !seen->is_selectable || seen->messages > 0)
+	if (seen == NULL || !seen->is_selectable || !push_is_empty(seen))
 		return push_file_settled(&p->file, &p->err);
 	record.uidvalidity = seen->uidvalidity;
 	record.uidnext = seen->uidnext;

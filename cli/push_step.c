@@ -207,6 +207,7 @@ static enum mbj_rc rename_run(struct push *p, struct mbj_id id,
 /* Mail may have come, and mailboxes may be others', since the first look. */
 static enum mbj_rc delete_check(struct push *p, const struct push_doubt *step)
 {
+	char mail[PUSH_MAIL_TEXT];
 	struct push_seen seen;
 	enum mbj_rc rc = push_status(p, step->from, &seen);
 
@@ -218,13 +219,13 @@ static enum mbj_rc delete_check(struct push *p, const struct push_doubt *step)
 				     "another one has its name by now",
 				     (int)step->from.n,
 				     (const char *)step->from.p);
-	if (seen.messages > 0 && !p->call->options.is_emptying)
+	if (!push_is_empty(&seen) && !p->call->options.is_emptying)
 		return mbj_error_set(&p->err, MBJ_ECONFLICT,
-				     "mailbox %.*s was to be deleted, but %lu "
-				     "messages have come into it",
+				     "mailbox %.*s was to be deleted, but by "
+				     "now it has %s",
 				     (int)step->from.n,
 				     (const char *)step->from.p,
-				     (unsigned long)seen.messages);
+				     push_mail_text(&seen, mail));
 	return MBJ_OK;
 }
 

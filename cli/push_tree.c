@@ -191,14 +191,15 @@ static enum mbj_rc adopt(struct push *p, const struct mbj_node *there,
 {
 	uint32_t at = mbj_tree_find(p->before, there->id);
 	const struct push_seen *seen = &p->seen[p->before_seen[at]];
-	bool is_taken = seen->messages == 0 || p->call->options.is_adopting;
+	bool is_taken = push_is_empty(seen) || p->call->options.is_adopting;
+	char mail[PUSH_MAIL_TEXT];
 
 	push_say(p, seen->name,
-		 is_taken ? "is at the server already (%lu messages), and is "
+		 is_taken ? "is at the server already (%s), and is "
 			    "taken as ours"
-			  : "is at the server already, with %lu messages, and "
+			  : "is at the server already, with %s, and "
 			    "is not ours",
-		 (unsigned long)seen->messages);
+		 push_mail_text(seen, mail));
 	aim->is_adopted = is_taken;
 	if (!is_taken)
 		p->err.rc = MBJ_ECONFLICT;
@@ -406,16 +407,16 @@ static enum mbj_rc losses_check(struct push *p)
 		const struct mbj_node *node = mbj_tree_get(p->before, i);
 		uint32_t at = mbj_tree_find(p->after, node->id);
 		const struct push_seen *seen;
+		char mail[PUSH_MAIL_TEXT];
 
 		if (!node->is_selectable ||
 		    (at != MBJ_NODE_NONE && !p->aims[at].is_left))
 			continue;
 		seen = &p->seen[p->before_seen[i]];
-		if (seen->messages == 0 || p->call->options.is_emptying)
+		if (push_is_empty(seen) || p->call->options.is_emptying)
 			continue;
-		push_say(p, seen->name,
-			 "is to go, but has %lu messages at the server",
-			 (unsigned long)seen->messages);
+		push_say(p, seen->name, "is to go, but has %s at the server",
+			 push_mail_text(seen, mail));
 		p->err.rc = MBJ_ECONFLICT;
 	}
 	return MBJ_OK;

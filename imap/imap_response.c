@@ -226,6 +226,7 @@ static bool status_item(struct parse *p, const struct mbj_imap_token *item)
 	if (number == NULL)
 		return value_skip(p);
 	value = next(p);
+	response->has_messages |= number == &response->messages;
 	return number_parse(&value, number);
 }
 
@@ -289,6 +290,7 @@ static enum mbj_rc untagged_parse(struct parse *p)
 	what = mbj_imap_token_next(&rest);
 	if (mbj_imap_token_is(&what, "EXISTS")) {
 		p->response->kind = MBJ_IMAP_EXISTS;
+		p->response->has_messages = true;
 		return number_parse(&word, &p->response->messages)
 			       ? MBJ_OK
 			       : bad(p, "EXISTS");

@@ -210,8 +210,8 @@ START_TEST(imap_values)
 			&s, &r, NULL),
 		MBJ_OK);
 	ck_assert(r.kind == MBJ_IMAP_STATUS && is(r.name, "a") &&
-		  is(r.object, "F-1_x") && r.messages == 3 && r.uidnext == 4 &&
-		  r.uidvalidity == UINT32_MAX);
+		  is(r.object, "F-1_x") && r.has_messages && r.messages == 3 &&
+		  r.uidnext == 4 && r.uidvalidity == UINT32_MAX);
 	ck_assert_int_eq(mbj_imap_response_parse(mbj_bytes_str(
 							 "m7 NO [X] not so"),
 						 &s, &r, NULL),

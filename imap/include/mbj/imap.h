@@ -127,9 +127,10 @@ struct mbj_imap_response {
 	char delimiter;	       /* LIST, LSUB, NAMESPACE; '\0': NIL */
 	struct mbj_bytes name; /* a mailbox, as it is on the wire; NAMESPACE:
 				  the prefix of one's own first one */
-	uint32_t messages;     /* STATUS, EXISTS; 0: not told */
-	uint32_t uidnext;      /* STATUS, a code of CONDITION; likewise */
-	uint32_t uidvalidity;
+	bool has_messages;     /* they were told: 0 says that there are none */
+	uint32_t messages;     /* STATUS, EXISTS */
+	uint32_t uidnext;      /* STATUS, a code of CONDITION; 0: not told */
+	uint32_t uidvalidity;  /* likewise */
 	struct mbj_bytes object; /* MAILBOXID, empty: not told */
 };
 

@@ -1,0 +1,144 @@
+"""An IMAP server of a dictionary, whose answers a test may bend: servers are
+not all like those that can be installed."""
+import contextlib
+import re
+import socketserver
+import threading
+
+STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
+
+
+class Box:
+    def __init__(self, number, messages=0):
+        self.number = number  # of all mailboxes ever: it stays with this one
+        self.validity, self.messages = number, messages
+
+    @property
+    def uidnext(self):
+        return self.messages + 1
+
+
+class Handler(socketserver.StreamRequestHandler):
+    def say(self, *lines):
+        self.wfile.write("".join(f"{line}\r\n" for line in lines).encode())
+
+    def handle(self):
+        with contextlib.suppress(OSError):
+            self.say("* OK ready")
+            for line in self.rfile:
+                tag, _, command = line.decode().strip().partition(" ")
+                word = command.split(" ")[0].upper()
+                if word == "AUTHENTICATE":
+                    if len(command.split(" ")) < 3:
+                        self.say("+ ")
+                        self.rfile.readline()
+                    self.say(tag + " OK")
+                    continue
+                self.server.commands.append(command)
+                answers = self.server.answer(word, command)
+                self.say(*[a.replace("TAG", tag, 1) for a in answers if a])
+                if None in answers:
+                    return
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """bend(word, names) may answer in its place: lines, where TAG is the tag,
+    and None cuts the connection.  The flags are what some servers do."""
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, has_ids=False, is_renumbering=False, is_shallow=False):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.port = self.server_address[1]
+        self.has_ids, self.is_renumbering = has_ids, is_renumbering
+        self.is_shallow = is_shallow  # RENAME leaves what is below
+        self.commands, self.subscribed, self.boxes = [], set(), {}
+        self.bend = lambda word, names: None
+        self.count = 0
+        self.add("INBOX")
+        threading.Thread(target=self.serve_forever, args=(.01,),
+                         daemon=True).start()
+
+    def stop(self):
+        self.shutdown()
+        self.server_close()
+
+    def add(self, name, messages=0):
+        self.count += 1
+        self.boxes[name] = Box(1000 + self.count, messages)
+
+    def numbers(self):
+        return {name: box.number for name, box in self.boxes.items()}
+
+    def answer(self, word, command):
+        names = [re.sub(r"\\(.)", r"\1", s) for s in STRING.findall(command)]
+        bent = self.bend(word, names)
+        if bent is not None:
+            return bent
+        do = getattr(self, "do_" + word.lower(), None)
+        return do(*names) if do else ["TAG OK"]
+
+    def do_capability(self):
+        return ["* CAPABILITY IMAP4rev1 AUTH=PLAIN"
+                + (" OBJECTID" if self.has_ids else ""), "TAG OK"]
+
+    def do_list(self, _, pattern):
+        if not pattern:
+            return [r'* LIST (\Noselect) "/" ""', "TAG OK"]
+        places = {name[:at] for name in self.boxes
+                  for at, c in enumerate(name) if c == "/"} - set(self.boxes)
+        return [f'* LIST ({"" if n in self.boxes else chr(92) + "Noselect"})'
+                f' "/" "{n}"' for n in sorted(places | set(self.boxes))
+                if n == pattern or pattern[-1] == "*"
+                and n.startswith(pattern[:-1])] + ["TAG OK"]
+
+    def do_lsub(self, *_):
+        return [f'* LSUB () "/" "{n}"' for n in sorted(self.subscribed)
+                ] + ["TAG OK"]
+
+    def do_status(self, name):
+        box = self.boxes.get(name)
+        if box is None:
+            return ["TAG NO there is none"]
+        return [f'* STATUS "{name}" (MESSAGES {box.messages} UIDNEXT '
+                f'{box.uidnext} UIDVALIDITY {box.validity})', "TAG OK"]
+
+    def do_examine(self, name):
+        box = self.boxes.get(name)
+        if box is None:
+            return ["TAG NO there is none"]
+        return [f"* {box.messages} EXISTS",
+                f"* OK [UIDVALIDITY {box.validity}] x",
+                f"* OK [UIDNEXT {box.uidnext}] x",
+                f"* OK [MAILBOXID (F{box.number})] x", "TAG OK"]
+
+    def do_create(self, name):
+        if name in self.boxes:
+            return ["TAG NO it is there"]
+        self.add(name)
+        return ["TAG OK"]
+
+    def do_delete(self, name):
+        return ["TAG NO there is none" if self.boxes.pop(name, None) is None
+                else "TAG OK"]
+
+    def do_rename(self, old, new):
+        if old not in self.boxes or new in self.boxes:
+            return ["TAG NO it cannot be"]
+        for name in sorted(self.boxes):
+            if name == old or (name.startswith(old + "/")
+                               and not self.is_shallow):
+                box = self.boxes.pop(name)
+                if self.is_renumbering:
+                    self.count += 1
+                    box.validity = 1000 + self.count
+                self.boxes[new + name[len(old):]] = box
+        return ["TAG OK"]
+
+    def do_subscribe(self, name):
+        self.subscribed.add(name)
+        return ["TAG OK"]
+
+    def do_unsubscribe(self, name):
+        self.subscribed.discard(name)
+        return ["TAG OK"]

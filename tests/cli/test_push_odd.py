@@ -1,0 +1,170 @@
+"""mbj push against servers that answer as none that can be installed does:
+nothing is lost, nothing is taken for what it is not."""
+import os
+import shutil
+import unittest
+
+import mbjtest
+from mbjtest import INBOX, FAILED, OK, PARTIAL, REFUSED, mailbox_id
+import oddimap
+
+A, B, C = (mailbox_id(n) for n in (10, 11, 12))
+TOP = (INBOX, "INBOX", None)
+
+
+class PushOdd(mbjtest.Case):
+    def serve(self, *rows, **flags):
+        """A server of its own, to which these rows were pushed."""
+        self.server = oddimap.Server(**flags)
+        self.addCleanup(self.server.stop)
+        self.mbj("init", self.p)
+        self.mbj("import", self.p, "alice", stdin=mbjtest.listing([TOP]))
+        self.reconcile(*rows)
+        self.push()
+
+    def reconcile(self, *rows):
+        self.mbj("reconcile", self.p, "alice",
+                 stdin=mbjtest.listing([TOP, *rows]))
+
+    def push(self, *options, status=OK, store=None):
+        del self.server.commands[:]
+        result = mbjtest.run(
+            "push", store or self.p, "alice",
+            f"imap://u@127.0.0.1:{self.server.port}", "--state",
+            self.dir / "state", *options,
+            env=dict(os.environ, MBJ_PUSH_PASSWORD="x"))
+        self.assertEqual(result.status, status, result.out + result.err)
+        return result
+
+    def untold(self, has_ids):
+        """Of a mailbox whose messages nobody counts all may be there."""
+        self.serve((A, "A", None), (B, "B", None), has_ids=has_ids)
+        self.server.boxes["A"].messages = 3
+        word = "EXAMINE" if has_ids else "STATUS"
+        whole = getattr(self.server, "do_" + word.lower())
+
+        def untelling(asked, names):
+            if asked != word or names[0] not in self.server.boxes:
+                return None
+            return [line.replace("MESSAGES 3 ", "").replace("MESSAGES 0 ", "")
+                    for line in whole(*names) if "EXISTS" not in line]
+        before = self.server.numbers()
+        self.reconcile((B, "B", None))
+        self.server.bend = untelling
+        self.assertIn("does not tell", self.push(status=REFUSED).err)
+        self.assertEqual(self.server.numbers(), before)
+        # One that tells at first, and not before the DELETE.
+        self.server.boxes["A"].messages = 0
+        asked = []
+
+        def later(word_asked, names):
+            if word_asked == word and names[0] == "A":
+                asked.append(names)
+                if len(asked) > 1:
+                    return untelling(word_asked, names)
+            return None
+        self.server.bend = later
+        self.assertIn("does not tell", self.push(status=REFUSED).err)
+        self.assertEqual(self.server.numbers(), before)
+        # One that had mail once is empty when that is told.
+        tell = whole("A")
+        self.server.bend = lambda w, names: [
+            line.replace("UIDNEXT 1", "UIDNEXT 7") for line in tell
+        ] if w == word and names[0] == "A" and "A" in self.server.boxes \
+            else None
+        self.push()
+        self.assertNotIn("A", self.server.boxes)
+
+    def test_untold_status(self):
+        self.untold(False)
+
+    def test_untold_examine(self):
+        self.untold(True)
+
+    def test_untold_adopt(self):
+        """Nor is such a one taken as ours."""
+        self.serve()
+        self.server.add("A", 3)
+        self.server.bend = lambda word, names: [
+            '* STATUS "A" (UIDNEXT 4 UIDVALIDITY 9)', "TAG OK"
+        ] if word == "STATUS" and names[0] == "A" else None
+        self.reconcile((A, "A", None))
+        self.assertIn("does not tell", self.push(status=REFUSED).err)
+
+    def test_behind(self):
+        """A push that was cut has begun: an older store does not undo it."""
+        self.serve((A, "A", None), (B, "B", None))
+        old = self.dir / "old"
+        shutil.copytree(self.p, old)
+        self.mbj("rename", self.p, "alice", "A>X", "B>Y")
+        self.server.bend = lambda word, names: \
+            [None] if word == "RENAME" and names[0] == "B" else None
+        self.push(status=FAILED)
+        self.server.bend = lambda word, names: None
+        before = self.server.numbers()
+        self.assertEqual(set(before), {"INBOX", "X", "B"})
+        self.assertIn("behind", self.push(store=old, status=REFUSED).err)
+        # The file is written anew at each opening.
+        self.assertIn("behind", self.push(store=old, status=REFUSED).err)
+        self.assertEqual(self.server.numbers(), before)
+        self.push()
+        self.assertEqual(set(self.server.boxes), {"INBOX", "X", "Y"})
+
+    def test_subscribe_no(self):
+        """One subscription that the server will not have stops no other."""
+        self.serve((A, "A", None), (B, "B", None), (C, "C", None))
+        self.mbj("subscribe", self.p, "alice", "A", "B", "C")
+        self.server.bend = lambda word, names: ["TAG NO not B"] \
+            if word.endswith("SUBSCRIBE") and names == ["B"] else None
+        for _ in range(2):
+            result = self.push("--json", status=PARTIAL)
+            self.assertIn("not B", result.err)
+            self.assertEqual(result.json()["leftOut"], 1)
+            self.assertNotIn("again", result.err)
+        self.assertEqual(self.server.subscribed, {"A", "C"})
+        # What others subscribe meanwhile is not ours.
+        self.server.subscribed.add("B")
+        self.mbj("unsubscribe", self.p, "alice", "B")
+        self.push()
+        self.assertEqual(self.server.subscribed, {"A", "B", "C"})
+
+    def test_unsubscribe_no(self):
+        self.serve((A, "A", None), (B, "B", None))
+        self.mbj("subscribe", self.p, "alice", "A", "B")
+        self.push()
+        self.mbj("unsubscribe", self.p, "alice", "A", "B")
+        bend, self.server.bend = self.server.bend, lambda word, names: \
+            ["TAG NO it stays"] if names == ["A"] and \
+            word == "UNSUBSCRIBE" else None
+        self.assertIn("it stays", self.push(status=PARTIAL).err)
+        self.assertEqual(self.server.subscribed, {"A"})
+        self.server.bend = bend
+        self.push()
+        self.assertEqual(self.server.subscribed, set())
+
+    def test_renumbering(self):
+        """A server that gives another UIDVALIDITY along with another name:
+        each is still known, with what is below it."""
+        self.serve((A, "A", None), (B, "x", A), (C, "C", None),
+                   is_renumbering=True)
+        for box in self.server.boxes.values():
+            box.messages = 2
+        was = self.server.numbers()
+        for pairs, names in ((("A>Z",), ("Z", "Z/x", "C")),
+                             (("Z>C", "C>Z"), ("C", "C/x", "Z")),
+                             (("C/x>x",), ("C", "x", "Z"))):
+            self.mbj("rename", self.p, "alice", *pairs)
+            self.push()
+            now = self.server.numbers()
+            self.assertEqual([now[name] for name in names],
+                             [was["A"], was["A/x"], was["C"]])
+            self.assertEqual(len(now), 4)
+            self.assertFalse([c for c in self.server.commands
+                              if c.startswith(("CREATE", "DELETE"))])
+        self.push()
+        self.assertFalse([c for c in self.server.commands
+                          if c.startswith("RENAME")])
+
+
+if __name__ == "__main__":
+    unittest.main()
