@@ -72,7 +72,9 @@ static void *worker_sync(void *argument)
 	return NULL;
 }
 
-static void workers_run(struct mbj_blobs *blobs, void *(*run)(void *))
+/* syncs, or NULL: the others begin once the first one's has begun. */
+static void workers_run(struct mbj_blobs *blobs, void *(*run)(void *),
+			const _Atomic unsigned *syncs)
 {
 	struct worker workers[THREADS];
 
@@ -83,6 +85,8 @@ static void workers_run(struct mbj_blobs *blobs, void *(*run)(void *))
 		ck_assert_int_eq(pthread_create(&workers[i].thread, NULL, run,
 						&workers[i]),
 				 0);
+		while (syncs != NULL && *syncs == 0)
+			usleep(200);
 	}
 	for (unsigned i = 0; i < THREADS; i++) {
 		ck_assert_int_eq(pthread_join(workers[i].thread, NULL), 0);
@@ -100,7 +104,7 @@ START_TEST(blob_threads_equal)
 	struct mbj_error err;
 
 	test_ok(mbj_blobs_open(mbj_sys_posix(), dir, true, &blobs, &err), err);
-	workers_run(blobs, worker_store);
+	workers_run(blobs, worker_store, NULL);
 	ck_assert_uint_eq(blobs_count(blobs), CONTENTS);
 	ck_assert_uint_eq(blobs->pending_count, 0);
 	mbj_blobs_close(&blobs);
@@ -110,7 +114,7 @@ END_TEST
 struct held {
 	struct mbj_sys table;
 	struct mbj_blobs *blobs; /* NULL: not held yet */
-	unsigned syncs;
+	_Atomic unsigned syncs;
 };
 
 /* The first round's sync waits until all the others wait for the next. */
@@ -152,7 +156,7 @@ START_TEST(blob_threads_share)
 		err);
 	held.blobs = blobs;
 	held.syncs = 0;
-	workers_run(blobs, worker_sync);
+	workers_run(blobs, worker_sync, &held.syncs);
 	ck_assert_uint_eq(held.syncs, 1);
 	ck_assert_uint_eq(blobs->round, 3);
 	mbj_blobs_close(&blobs);
