@@ -18,10 +18,8 @@
 
 #include <mbj/sys.h>
 
+#include "applied.h"
 #include "spool.h"
-
-#define KNOWN_NAME "mbj-apply"
-#define KNOWN_HEAD "mbj-apply 3"
 
 enum { KNOWN_LINE_MAX = 256 };
 
@@ -67,9 +65,9 @@ static bool head_parse(const char *line, struct known *known)
 {
 	const char *const *words;
 
-	if (line == NULL || !str_begins(line, KNOWN_HEAD " "))
+	if (line == NULL || !str_begins(line, APPLIED_HEAD " "))
 		return false;
-	words = t_strsplit(line + strlen(KNOWN_HEAD " "), " ");
+	words = t_strsplit(line + strlen(APPLIED_HEAD " "), " ");
 	return str_array_length(words) == 3 &&
 	       mbj_id_parse(mbj_bytes_str(words[0]), &known->lineage) &&
 	       mbj_id_parse(mbj_bytes_str(words[1]), &known->account) &&
@@ -86,7 +84,7 @@ static int known_parse(struct apply *apply, struct istream *input)
 				  "%s is not of this version: its first line "
 				  "is not \"%s\", a lineage, an account and "
 				  "an LSN",
-				  known->path, KNOWN_HEAD);
+				  known->path, APPLIED_HEAD);
 	while ((line = i_stream_read_next_line(input)) != NULL) {
 		struct known_box box;
 
@@ -133,8 +131,10 @@ static int spool_check(struct apply *apply, const char *root)
 		ret = apply_fail(apply,
 				 "%s/" SPOOL_NAME " has changes that the "
 				 "journal of this host never had: doveadm mbj "
-				 "drain tells them, removing the file gives "
-				 "them up",
+				 "drain tells them where its first reign "
+				 "lasts; else export their mail, and remove "
+				 "the file, which gives them up, before this "
+				 "host is primary again",
 				 root);
 	spool_done(&spool);
 	return ret;
@@ -158,7 +158,7 @@ int known_open(struct apply *apply)
 	if (spool_check(apply, root) < 0)
 		return -1;
 	known->path =
-		p_strdup_printf(apply->user->pool, "%s/" KNOWN_NAME, root);
+		p_strdup_printf(apply->user->pool, "%s/" APPLIED_NAME, root);
 	if (note_open(apply, known->path) < 0)
 		return -1;
 	return known_read(apply);
@@ -177,7 +177,7 @@ static int known_replace(struct apply *apply)
 
 	mbj_id_print(apply->known.lineage, id);
 	mbj_id_print(apply->known.account, account);
-	str_printfa(text, KNOWN_HEAD " %s %s %" PRIu64 "\n", id, account,
+	str_printfa(text, APPLIED_HEAD " %s %s %" PRIu64 "\n", id, account,
 		    apply->known.lsn.v);
 	array_foreach(&apply->known.boxes, box)
 	{

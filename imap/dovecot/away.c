@@ -58,8 +58,9 @@ bool turn_can_spool(struct turn *turn)
 	struct capture_user *capture = turn->capture;
 	int64_t now = mbj_monotonic_ms();
 
+	/* A mailbox of the spool that is another one there waits in it. */
 	if (!capture->is_spooling || turn->why != NULL ||
-	    !error_is_away(&turn->err))
+	    (!error_is_away(&turn->err) && turn->err.rc != MBJ_ECONFLICT))
 		return false;
 	if (capture->away_ms == 0 && now > turn->begin_ms + AWAY_SLOW_MS)
 		capture->away_ms = now + turn->account->patience_ms;
@@ -112,7 +113,7 @@ int turn_spool(struct turn *turn, const struct mbj_id *mailboxes, size_t count)
 		return spool_refuse(turn,
 				    mailbox_list_get_last_internal_error(list,
 									 NULL));
-	if (capture->spool.tree_since == 0)
+	if (mbj_id_is_root(capture->spool.inbox))
 		inbox = inbox_look(turn);
 	if (spool_add(&capture->spool, inbox, mailboxes, count, &err) < 0)
 		return spool_refuse(turn, err.message);
@@ -235,11 +236,15 @@ static void entry_follow(struct turn *turn, struct spool_entry *entry)
 /* What came in.  Returns: -1, with why or err. */
 static int entry_tell_new(struct turn *turn, struct spool_entry *entry)
 {
+	bool is_late;
+
 	if (entry->is_new_told || !turn_find(turn, entry->mailbox, &turn->at))
 		return 0;
+	entry->has_had_turn = true;
 	if (turn_compare_attributes(turn, true) < 0 ||
-	    turn_tell_new(turn, &entry->is_new_told) < 0)
+	    turn_tell_new(turn, &entry->is_new_told, &is_late) < 0)
 		return -1;
+	entry->has_had_turn = !is_late;
 	turn->capture->spool.is_changed |= entry->is_new_told;
 	return 0;
 }
@@ -302,6 +307,20 @@ static bool entries_walk(struct turn *turn, int64_t until, bool is_telling,
 	return is_through;
 }
 
+/* Nothing that came in waits for time; what cannot be told does not count. */
+static bool entries_are_new_told(struct turn *turn)
+{
+	const struct spool *spool = &turn->capture->spool;
+	struct spot at;
+
+	for (size_t i = 0; i < spool->count; i++)
+		if (!spool->entries[i].is_new_told &&
+		    !spool->entries[i].has_had_turn &&
+		    turn_find(turn, spool->entries[i].mailbox, &at))
+			return false;
+	return true;
+}
+
 /* The user's other sessions wait. */
 static int64_t drain_until(const struct turn *turn)
 {
@@ -332,7 +351,9 @@ void turn_drain(struct turn *turn)
 	if (rc == MBJ_OK)
 		rc = spool_spread(turn, &err);
 	/* What moved is told where it is before it is told where it was. */
-	if (rc == MBJ_OK && entries_walk(turn, until, false, entry_tell_new))
+	if (rc == MBJ_OK)
+		(void)entries_walk(turn, until, false, entry_tell_new);
+	if (rc == MBJ_OK && entries_are_new_told(turn))
 		(void)entries_walk(turn, until, true, entry_drain);
 	if (rc == MBJ_OK)
 		rc = spool_save(spool, &err);

@@ -77,19 +77,23 @@ static int content_settle(struct turn *turn, struct mirror *mirror,
 {
 	struct content *content = mirror->content;
 	struct mbj_id left = doubt_find(turn->account, content->mailbox);
-	int ret;
+	int ret = 0;
 
 	content->intent = left;
 	content->has_told = false;
 	mirror->deadline_ms = turn->deadline_ms;
 	mirror->is_copied = true;
 	mirror->is_lenient = is_lenient || !mbj_id_is_root(left);
-	ret = mirror_all(mirror);
+	if (spool_has(&turn->capture->spool, content->mailbox))
+		ret = mirror_is_same(mirror);
+	if (ret == 0)
+		ret = mirror_all(mirror);
 	if (ret == 0 && !mirror->is_cut)
 		ret = mirror_level(mirror);
 	if (ret == 0)
 		ret = content_finish(turn, mirror, !mirror->is_cut);
 	turn->why = mirror->why;
+	turn->capture->arrivals += ret == 0 && mirror->has_new;
 	if (ret == 0 && !mirror->is_cut) {
 		doubt_forget(turn->account, left);
 		compared_note(turn, content->mailbox);
@@ -361,7 +365,7 @@ int turn_compare_messages(struct turn *turn, bool is_lenient,
 	return ret;
 }
 
-int turn_tell_new(struct turn *turn, bool *ret_is_told)
+int turn_tell_new(struct turn *turn, bool *ret_is_told, bool *ret_is_late)
 {
 	ARRAY_TYPE(uint32_t) none;
 	struct content content;
@@ -371,14 +375,18 @@ int turn_tell_new(struct turn *turn, bool *ret_is_told)
 	t_array_init(&none, 1);
 	content_init(&content, turn->account);
 	ret = content_find(turn, turn->at, false, &content, &mirror);
-	*ret_is_told = false;
+	*ret_is_told = *ret_is_late = false;
 	if (ret > 0) {
 		mirror.is_copied = true;
 		mirror.deadline_ms = turn->deadline_ms;
-		ret = mirror_some(&mirror, &none);
+		ret = mirror_is_same(&mirror);
+		if (ret == 0)
+			ret = mirror_some(&mirror, &none);
 		if (ret == 0)
 			ret = content_finish(turn, &mirror, false);
-		*ret_is_told = ret == 0 && (!mirror.is_cut || mirror.is_unread);
+		*ret_is_late = ret == 0 && mirror.is_cut && !mirror.is_unread;
+		*ret_is_told = ret == 0 && !*ret_is_late;
+		turn->capture->arrivals += ret == 0 && mirror.has_new;
 		turn->why = mirror.why;
 	}
 	mirror_close(&mirror);

@@ -403,6 +403,60 @@ int mirror_some(struct mirror *mirror, const ARRAY_TYPE(uint32_t) * uids)
 	return mirror_new(mirror);
 }
 
+/* ------------------------------------------------------ the same messages */
+
+/* What cannot be read shows nothing. */
+static int message_is_same(struct mirror *mirror,
+			   const struct mbj_message *have)
+{
+	uoff_t size;
+	time_t date;
+
+	if (mail_get_received_date(mirror->mail, &date) < 0 ||
+	    mail_get_virtual_size(mirror->mail, &size) < 0 ||
+	    ((int64_t)date == have->time && size == have->size))
+		return 0;
+	(void)mbj_error_set(
+		mirror->err, MBJ_ECONFLICT,
+		"message %u of mailbox %s is another one in the journal: "
+		"%llu bytes of second %lld here, %llu of %lld there",
+		have->uid, mailbox_get_vname(mirror->box),
+		(unsigned long long)size, (long long)date,
+		(unsigned long long)have->size, (long long)have->time);
+	return -1;
+}
+
+int mirror_is_same(struct mirror *mirror)
+{
+	enum { TRIES = 16 }; /* of Dovecot's that the store has not */
+	struct content *content = mirror->content;
+	bool is_found = false;
+	uint32_t seq, last;
+	int ret = 0;
+
+	if (content->store.uidnext <= 1)
+		return 0;
+	mailbox_get_seq_range(mirror->box, 1, content->store.uidnext - 1, &seq,
+			      &last);
+	for (int i = 0; i < TRIES && ret == 0 && !is_found && last > 0;
+	     i++, last--) {
+		struct mbj_client_messages page = {.count = 0};
+
+		mail_set_seq(mirror->mail, last);
+		if (mbj_client_messages(content->account->client,
+					content->account_id, content->mailbox,
+					mirror->mail->uid, 1, 0, &page,
+					mirror->err) < 0)
+			return -1;
+		is_found = page.count > 0 &&
+			   page.messages[0].uid == mirror->mail->uid;
+		if (is_found)
+			ret = message_is_same(mirror, &page.messages[0]);
+		mbj_client_messages_done(&page);
+	}
+	return ret;
+}
+
 /* ----------------------------------------------------------- all of them */
 
 /* One of both, or of Dovecot's alone. */

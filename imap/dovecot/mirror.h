@@ -50,6 +50,12 @@ void mirror_close(struct mirror *mirror);
 /* The store has what there is, as far as numbers show. */
 bool mirror_is_even(const struct mirror *mirror);
 /*
+ * The last UID that both sides have is one message's, by size and INTERNALDATE:
+ * UIDs are given upwards, so those below are, too.
+ * Returns: 0, -1 (MBJ_ECONFLICT: it is another one's in the store).
+ */
+int mirror_is_same(struct mirror *mirror);
+/*
  * Steps for messages that were there, by their UIDs, and for all that came in
  * since the store last heard of some.
  */

@@ -36,6 +36,8 @@ struct capture_user {
 	bool is_tree_free;
 	bool is_spooling;   /* plugin { mbj_when_away = spool } */
 	struct spool spool; /* as of the turn's lock */
+	const char *reign;  /* as noted beside the mail (reign.h), or NULL */
+	uint64_t arrivals;  /* how often something that came in was told */
 	bool is_spooled;    /* the turn goes there, or a part of it */
 	bool is_away_told;  /* in the log, once while it is away */
 	int64_t away_ms;    /* until then the service is not asked: monotonic */

@@ -231,7 +231,9 @@ static void record_put(struct mbj_buf *buf, char kind, struct mbj_id mailbox,
 
 static char entry_kind(const struct spool_entry *entry)
 {
-	return entry->is_stopped ? 'S' : entry->is_new_told ? 'N' : 'M';
+	if (!entry->is_new_told)
+		return 'M';
+	return entry->is_stopped ? 'S' : 'N';
 }
 
 static void entries_put(const struct spool *spool, size_t from,
@@ -333,6 +335,9 @@ enum mbj_rc spool_add(struct spool *spool, struct mbj_id inbox,
 	if (!has_tree) {
 		spool->tree_since = now;
 		spool->inbox = inbox;
+	} else if (mbj_id_is_root(spool->inbox) && !mbj_id_is_root(inbox)) {
+		spool->inbox = inbox; /* a damaged file had another, or none */
+		spool->is_changed = true;
 	}
 	for (size_t i = 0; rc == MBJ_OK && i < count; i++)
 		rc = entry_add(spool, mailboxes[i], now, err);

@@ -36,7 +36,8 @@ struct spool_entry {
 	int64_t since; /* seconds since 1970, UTC */
 	bool is_new_told;
 	bool is_stopped;
-	bool is_done; /* spool_save leaves it out */
+	bool has_had_turn; /* to tell what came in: it waits for no time */
+	bool is_done;	   /* spool_save leaves it out */
 };
 
 struct spool {
@@ -70,7 +71,7 @@ int64_t spool_since(const struct spool *spool);
 
 /*
  * The tree is about to change, and these mailboxes; inbox counts where
- * tree_since is 0.  Durability: on disk once it returns.  After a failure
+ * spool->inbox is ROOT.  Durability: on disk once it returns.  After a failure
  * nothing may be changed.
  */
 enum mbj_rc spool_add(struct spool *spool, struct mbj_id inbox,

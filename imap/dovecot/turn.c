@@ -2,6 +2,7 @@
  * One change of a user's mailboxes, from the lock to the outcome.  See turn.h.
  */
 #include "turn.h"
+#include "reign.h"
 
 #include <guid.h>
 #include <mail-storage.h>
@@ -350,7 +351,8 @@ static int turn_enter(struct turn *turn)
 		rc = account_enter_messages(account, &need, &turn->err);
 	if (rc == MBJ_OK && need == ACCOUNT_LISTING && is_of_messages)
 		rc = account_enter(account, &need, &turn->err);
-	if (rc < 0 || (need == ACCOUNT_LISTING && turn_enter_settle(turn) < 0))
+	if (rc < 0 || turn_reign(turn) < 0 ||
+	    (need == ACCOUNT_LISTING && turn_enter_settle(turn) < 0))
 		return -1;
 	turn_settle_messages(turn);
 	turn_settle_attributes(turn);

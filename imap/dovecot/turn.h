@@ -89,9 +89,9 @@ int turn_compare_messages(struct turn *turn, bool is_lenient,
 /*
  * What came in, and nothing else: where what moved is to be in its new mailbox
  * before it is gone from the old one.  Nothing where it is another mailbox.
- * is_told: all that can be read.
+ * is_told: all that can be read; is_late: the rest waits for time.
  */
-int turn_tell_new(struct turn *turn, bool *ret_is_told);
+int turn_tell_new(struct turn *turn, bool *ret_is_told, bool *ret_is_late);
 /*
  * is_meantime: the list of access gives nobody more than before, nor than it
  * will, as long as the mailbox's messages are not what they are to be.

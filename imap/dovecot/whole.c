@@ -172,14 +172,16 @@ static int spool_turns(struct capture_user *capture,
 		       ARRAY_TYPE(const_string) * vnames)
 {
 	size_t before, after = SIZE_MAX;
+	uint64_t arrivals;
 	int ret;
 
 	do {
 		before = after;
+		arrivals = capture->arrivals;
 		array_clear(vnames);
 		ret = spool_turn(capture, vnames);
 		after = spool_steps(&capture->spool);
-	} while (ret > 0 && after < before);
+	} while (ret > 0 && (after < before || capture->arrivals > arrivals));
 	return ret;
 }
 

@@ -104,7 +104,7 @@ START_TEST(spool_round)
 	ck_assert_uint_gt(disk_step(lab.disk), writes);
 	ck_assert_int_eq(spool_settled(two, NULL, 0, &err), MBJ_OK);
 	two->entries[0].is_done = true;
-	two->entries[1].is_stopped = true;
+	two->entries[1].is_new_told = two->entries[1].is_stopped = true;
 	ck_assert_int_eq(spool_save(two, &err), MBJ_OK);
 	must_load(&lab.one);
 	ck_assert_uint_eq(lab.one.count, 1);

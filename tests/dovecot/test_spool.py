@@ -252,6 +252,79 @@ class Sdbox(MessageCase):
             self.drain()
             self.same_all()
 
+    def test_reign(self):
+        """Goal: what others made while another host was primary does not go
+        when this host's spool meets it.  Method: a restored store, in which
+        the user got mail and a mailbox, stands where the first one was; and
+        that one again."""
+        case, first, new = type(self), self.p, self.home / "new"
+        one = self.before()
+        self.append(one, "C", "behind the first turn")
+        self.stop_service()
+        self.append(one, "C", "away")
+        self.mbj("backup", first, self.home / "b")
+        self.mbj("restore", self.home / "b", new, "--role", "primary")
+        self.mbj("deliver", new, self.user, "C", stdin=mail("elsewhere"))
+        self.mbj("set", new, self.user, stdin=b'{"create": {"k": {"name": '
+                 b'"NEW", "parentId": null}}}')
+        case.store = new
+        self.serve()
+        try:
+            at = self.stored("C"), self.mbj("tree", self.socket,
+                                            self.user).out
+            noted = self.spool.read_bytes()
+            self.assertIn("another reign", self.drain(75))
+            self.append(one, "C", "and on")
+            self.append(self.login(), "INBOX", "and on")
+            self.logged("another reign")
+            self.assertEqual((self.stored("C"), self.mbj(
+                "tree", self.socket, self.user).out), at)
+            self.assertTrue(self.spool.read_bytes().startswith(noted))
+        finally:
+            self.stop_service()
+            case.store = first
+            self.serve()
+        self.drain()
+        self.same_all()
+
+    def test_other(self):
+        """Goal: a message that the journal has under the UID of one that came
+        in here is not taken for it, neither goes, and other mailboxes go on.
+        Method: it is put into the store while the service is away."""
+        one = self.before()
+        self.stop_service()
+        for name in ("C", "A"):
+            self.append(one, name, "away")
+        self.mbj("deliver", self.p, self.user, "C", stdin=mail("elsewhere"))
+        self.serve()
+        at = self.stored("C")
+        self.assertIn("is another one in the journal", self.drain(75))
+        self.append(one, "C", "and on")
+        self.append(self.login(), "C", "and on")
+        self.assertEqual(self.stored("C"), at)
+        self.assertEqual(len(fetched(self.login(), "C")), 6)
+        self.same_mail("A")
+        self.assertEqual(self.shown(), ["1"])
+        self.drain(75)
+
+    def test_inbox_torn(self):
+        """Goal: whose storage it is is known from the first change behind
+        damage on.  Method: all that shows it goes, and INBOX's name."""
+        if self.ROOT != "mail":
+            self.skipTest("a Maildir's INBOX keeps its name")
+        one = self.before()
+        self.stop_service()
+        self.append(one, "A", "x")
+        self.spool.write_bytes(self.spool.read_bytes()[:-7])
+        self.append(one, "A", "behind it")
+        self.ok(one.rename("INBOX", "old"))
+        for name in ("old", "A/below", "A", "B", "C"):
+            self.ok(one.delete(name))
+        self.append(self.login(), "INBOX", "new")
+        self.serve()
+        self.drain()
+        self.same_all()
+
     def test_nowhere(self):
         """Goal: what cannot be noted is refused, with the reason.  Method:
         something else has the name under which it is made."""
@@ -372,6 +445,33 @@ class Sdbox(MessageCase):
             self.killed(rng, ("mbj", "drain", "-u", self.user))
             self.drain()
             self.same_all()
+
+
+class Short(Sdbox):
+    MORE = Sdbox.MORE + "plugin {\n  mbj_timeout = 2\n}\n"
+
+    def test_order(self):
+        """Goal: what moved is in its new mailbox first where that takes many
+        turns, too.  Method: it is behind more than one of them tells."""
+        one = self.before()
+        at = self.end()
+        self.stop_service()
+        self.ok(one.select("B"))
+        self.ok(one.uid("STORE", "1", "+FLAGS", "(\\Seen)"))
+        for number in range(300):
+            self.ok(one.append("A", "()", None, mail(f"{number}", 2000)))
+        self.ok(one.uid("MOVE", "2", "A"))
+        self.ok(one.unselect())
+        self.serve()
+        for _ in range(100):
+            if self.dovecot.doveadm("mbj", "drain", "-u", self.user)[0] == 0:
+                break
+        self.same_all()
+        self.stop_service()
+        told = re.findall(r"(append|expunge) ", self.mbj(
+            "log", self.p, "--from", at + 1).out)
+        self.serve()
+        self.assertEqual(told.index("expunge"), len(told) - 1, len(told))
 
 
 class Maildir(Sdbox):
