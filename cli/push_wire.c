@@ -19,6 +19,8 @@
 enum {
 	SECRET_MAX = 4096,
 	SILENCE_MS = 120000,
+	/* of one command, however much there is to tell: many names */
+	ANSWER_MS = 600000,
 	CONNECT_S = 60,
 	COMMAND_MAX = 1 << 20,
 	PIECE = 4096,
@@ -316,6 +318,7 @@ enum mbj_rc push_wire_send(struct push_wire *wire,
 	if (rc < 0)
 		return rc;
 	command_note(wire, command);
+	wire->began_ms = mbj_monotonic_ms();
 	mbj_buf_clear(&wire->text);
 	mbj_buf_format(&wire->text, "m%" PRIu32 " ", ++wire->tag);
 	mbj_buf_put_bytes(&wire->text, mbj_buf_view(command));
@@ -385,6 +388,12 @@ enum mbj_rc push_wire_next(struct push_wire *wire,
 
 	while ((rc = mbj_imap_reader_next(&wire->reader, &bytes, err)) ==
 	       MBJ_ENOTFOUND) {
+		if (mbj_monotonic_ms() - wire->began_ms > ANSWER_MS)
+			return mbj_error_set(
+				err, MBJ_EIO,
+				"the server has been talking for %d seconds "
+				"after the command: %s",
+				ANSWER_MS / 1000, wire->command);
 		rc = receive(wire, err);
 		if (rc < 0)
 			return rc;

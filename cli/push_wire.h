@@ -21,7 +21,8 @@ struct push_login {
 
 struct push_wire {
 	void *curl;
-	uint32_t tag; /* of the last command */
+	uint32_t tag;	  /* of the last command */
+	int64_t began_ms; /* that one, by the monotonic clock */
 	struct mbj_imap_reader reader;
 	struct mbj_buf strings; /* that the last response borrows */
 	struct mbj_buf text;	/* of the last command */
