@@ -32,6 +32,7 @@ struct push_seen {
 	uint32_t uidvalidity, uidnext, messages;
 	bool has_messages; /* the server told how many */
 	bool is_selectable;
+	bool is_silent;	  /* listed as a mailbox, and nothing told of it */
 	struct mbj_id id; /* which one of ours it is; ROOT: none */
 };
 
@@ -71,6 +72,7 @@ struct push {
 	size_t aim_count, aim_capacity;
 	struct mbj_diff diff;
 	struct mbj_plan plan;
+	struct mbj_error silence; /* what was said of the first silent one */
 	struct push_count count;
 	struct mbj_buf out;
 };
@@ -107,6 +109,9 @@ enum mbj_rc push_status(struct push *p, struct mbj_bytes name,
 /* Is the name listed, and is there no mailbox? */
 enum mbj_rc push_is_place(struct push *p, struct mbj_bytes name,
 			  bool *ret_is_place) MBJ_MUST_CHECK;
+/* Mailboxes below that name, by LIST, appended to names. */
+enum mbj_rc push_list_below(struct push *p, struct mbj_bytes name,
+			    struct push_names *names) MBJ_MUST_CHECK;
 /* All that one subscribes, by LSUB, appended to names. */
 enum mbj_rc push_lsub(struct push *p, struct push_names *names) MBJ_MUST_CHECK;
 
@@ -142,6 +147,9 @@ enum mbj_rc push_steps(struct push *p) MBJ_MUST_CHECK;
 enum mbj_rc push_do(struct push *p) MBJ_MUST_CHECK;
 
 /* push_subscribe.c */
+/* By bytes; push_names_has demands that order. */
+void push_names_sort(struct push_names *names);
+bool push_names_has(const struct push_names *names, struct mbj_bytes name);
 enum mbj_rc push_subscribe(struct push *p) MBJ_MUST_CHECK;
 
 /* A line on standard error about what is left out, or is not as it was. */

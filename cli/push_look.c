@@ -74,21 +74,34 @@ static enum mbj_rc dup(struct push *p, struct mbj_bytes text,
 		       : mbj_error_nomem(&p->err);
 }
 
+/* Of one of ours, or of one that ours could be in the way of. */
+static bool is_name(struct mbj_bytes name)
+{
+	return name.n > 0 && name.n <= NAME_MAX_BYTES &&
+	       mbj_imap_is_quotable(name);
+}
+
+/* Of a LIST: not a name only. */
+static bool is_mailbox(const struct mbj_imap_response *response)
+{
+	const uint32_t NO_MAILBOX = UINT32_C(1) << MBJ_IMAP_LIST_NOSELECT |
+				    UINT32_C(1) << MBJ_IMAP_LIST_NONEXISTENT;
+
+	return (response->words & NO_MAILBOX) == 0;
+}
+
 /* Names that no quoted string can have are somebody else's, and let be. */
 static enum mbj_rc seen_add(struct push *p,
 			    const struct mbj_imap_response *response)
 {
-	const uint32_t NO_MAILBOX = UINT32_C(1) << MBJ_IMAP_LIST_NOSELECT |
-				    UINT32_C(1) << MBJ_IMAP_LIST_NONEXISTENT;
 	struct push_seen seen = {.id = MBJ_ID_ROOT};
 	void *array = p->seen;
 	enum mbj_rc rc;
 
-	if (response->name.n == 0 || response->name.n > NAME_MAX_BYTES ||
-	    !mbj_imap_is_quotable(response->name) ||
+	if (!is_name(response->name) ||
 	    push_seen_find(p, canonical(response->name)) != NULL)
 		return MBJ_OK;
-	seen.is_selectable = (response->words & NO_MAILBOX) == 0;
+	seen.is_selectable = is_mailbox(response);
 	rc = dup(p, canonical(response->name), &seen.name);
 	if (rc == MBJ_OK)
 		rc = mbj_array_reserve(&array, &p->seen_capacity,
@@ -111,7 +124,9 @@ static enum mbj_rc status_take(struct push *p,
 	seen->messages = response->messages;
 	seen->uidnext = response->uidnext;
 	seen->uidvalidity = response->uidvalidity;
-	return dup(p, response->object, &seen->object);
+	/* A mailbox has one: others are not kept. */
+	return seen->object.n == 0 ? dup(p, response->object, &seen->object)
+				   : MBJ_OK;
 }
 
 /*
@@ -145,17 +160,25 @@ static enum mbj_rc evidence_ask(struct push *p, struct push_seen *seen)
 		    response.uidvalidity > 0)
 			now.uidvalidity = response.uidvalidity;
 		if (response.kind == MBJ_IMAP_CONDITION &&
-		    response.object.n > 0)
+		    response.object.n > 0 && now.object.n == 0)
 			rc = dup(p, response.object, &now.object);
 		if (response.kind == MBJ_IMAP_STATUS &&
 		    mbj_bytes_equal(canonical(response.name), now.name))
 			rc = status_take(p, &response, &now);
 	}
+	if (rc < 0)
+		return rc;
 	now.is_selectable =
 		response.verdict == MBJ_IMAP_OK && now.uidvalidity != 0;
-	if (rc == MBJ_OK)
-		*seen = now;
-	return rc;
+	now.is_silent = !now.is_selectable;
+	if (now.is_silent && p->silence.rc == MBJ_OK &&
+	    push_wire_judge(&p->wire, &response, &p->silence) == MBJ_OK)
+		(void)mbj_error_set(&p->silence, MBJ_ECONFLICT,
+				    "the server does not tell the UIDVALIDITY "
+				    "of mailbox %.*s",
+				    (int)now.name.n, (const char *)now.name.p);
+	*seen = now;
+	return MBJ_OK;
 }
 
 /* A mailbox that is selected is not to be renamed; read-only, nothing goes. */
@@ -184,8 +207,6 @@ enum mbj_rc push_status(struct push *p, struct mbj_bytes name,
 enum mbj_rc push_is_place(struct push *p, struct mbj_bytes name,
 			  bool *ret_is_place)
 {
-	const uint32_t NO_MAILBOX = UINT32_C(1) << MBJ_IMAP_LIST_NOSELECT |
-				    UINT32_C(1) << MBJ_IMAP_LIST_NONEXISTENT;
 	struct mbj_imap_response response = {.kind = MBJ_IMAP_OTHER};
 	enum mbj_rc rc;
 
@@ -198,23 +219,24 @@ enum mbj_rc push_is_place(struct push *p, struct mbj_bytes name,
 		rc = push_wire_next(&p->wire, &response, &p->err);
 		if (rc == MBJ_OK && response.kind == MBJ_IMAP_LIST &&
 		    mbj_bytes_equal(response.name, name))
-			*ret_is_place = (response.words & NO_MAILBOX) != 0;
+			*ret_is_place = !is_mailbox(&response);
 	}
 	return rc;
 }
 
-enum mbj_rc push_lsub(struct push *p, struct push_names *names)
+/* p->command, and the names that it answers, mailboxes or not for LSUB. */
+static enum mbj_rc names_ask(struct push *p, enum mbj_imap_kind kind,
+			     struct push_names *names)
 {
 	struct mbj_imap_response response = {.kind = MBJ_IMAP_OTHER};
 	void *array = names->list;
-	enum mbj_rc rc;
+	enum mbj_rc rc = push_wire_send(&p->wire, &p->command, &p->err);
 
-	mbj_buf_clear(&p->command);
-	mbj_buf_put_str(&p->command, "LSUB \"\" \"*\"");
-	rc = push_wire_send(&p->wire, &p->command, &p->err);
 	while (rc == MBJ_OK && response.kind != MBJ_IMAP_TAGGED) {
 		rc = push_wire_next(&p->wire, &response, &p->err);
-		if (rc < 0 || response.kind != MBJ_IMAP_LSUB)
+		if (rc < 0 || response.kind != kind ||
+		    !is_name(response.name) ||
+		    (kind == MBJ_IMAP_LIST && !is_mailbox(&response)))
 			continue;
 		rc = mbj_array_reserve(&array, &names->capacity,
 				       names->count + 1, sizeof(*names->list),
@@ -228,6 +250,31 @@ enum mbj_rc push_lsub(struct push *p, struct push_names *names)
 	}
 	return rc == MBJ_OK ? push_wire_judge(&p->wire, &response, &p->err)
 			    : rc;
+}
+
+enum mbj_rc push_list_below(struct push *p, struct mbj_bytes name,
+			    struct push_names *names)
+{
+	struct mbj_buf pattern;
+	enum mbj_rc rc;
+
+	mbj_buf_init(&pattern, name.n + 3);
+	mbj_buf_put_bytes(&pattern, name);
+	mbj_buf_put(&pattern, &p->delimiter, 1);
+	mbj_buf_put_str(&pattern, "*");
+	mbj_buf_clear(&p->command);
+	mbj_buf_put_str(&p->command, "LIST \"\" ");
+	mbj_imap_quote_put(&p->command, mbj_buf_view(&pattern));
+	rc = mbj_buf_ok(&pattern, &p->err);
+	mbj_buf_done(&pattern);
+	return rc == MBJ_OK ? names_ask(p, MBJ_IMAP_LIST, names) : rc;
+}
+
+enum mbj_rc push_lsub(struct push *p, struct push_names *names)
+{
+	mbj_buf_clear(&p->command);
+	mbj_buf_put_str(&p->command, "LSUB \"\" \"*\"");
+	return names_ask(p, MBJ_IMAP_LSUB, names);
 }
 
 /* ------------------------------------------------------------- a first look */

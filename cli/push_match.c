@@ -19,6 +19,26 @@ bool push_is_same(const struct push *p, const struct push_seen *seen,
 	return seen->uidvalidity == uidvalidity && seen->uidnext >= uidnext;
 }
 
+/*
+ * A mailbox of which the server told nothing, although it lists it, may be the
+ * one that is looked for: by its name, or any where MAILBOXIDs tell.
+ */
+static bool is_silent(const struct push *p, struct mbj_bytes name,
+		      struct mbj_bytes object)
+{
+	const struct push_seen *seen = push_seen_find(p, name);
+
+	if (push_can(p, MBJ_IMAP_CAPABILITY_OBJECTID) && object.n > 0)
+		return p->silence.rc < 0;
+	return seen != NULL && seen->is_silent;
+}
+
+static enum mbj_rc silence_say(struct push *p)
+{
+	p->err = p->silence;
+	return p->err.rc;
+}
+
 /* ----------------------------------------------------- the step in doubt */
 
 static enum mbj_rc create_settle(struct push *p, const struct push_doubt *step)
@@ -117,6 +137,10 @@ static enum mbj_rc doubt_settle(struct push *p)
 {
 	struct push_doubt step = p->file.doubt;
 
+	if (step.kind != PUSH_STEP_NONE &&
+	    (is_silent(p, step.from, step.object) ||
+	     is_silent(p, step.to, step.object)))
+		return silence_say(p);
 	switch (step.kind) {
 	case PUSH_STEP_CREATE:
 		return create_settle(p, &step);
@@ -230,6 +254,8 @@ static enum mbj_rc inbox_take(struct push *p)
 		    !mbj_id_equal(other->id, mbj_tree_get(p->wanted, node)->id))
 			rc = push_file_gone(&p->file, other->id, &p->err);
 	}
+	if (rc == MBJ_OK && seen->is_silent)
+		rc = silence_say(p);
 	if (rc < 0)
 		return rc;
 	seen->id = mbj_tree_get(p->wanted, node)->id;
@@ -260,6 +286,8 @@ enum mbj_rc push_match(struct push *p)
 		    mbj_bytes_equal(record.name, mbj_bytes_str("INBOX")))
 			continue;
 		seen = record_seen(p, &record);
+		if (seen == NULL && is_silent(p, record.name, record.object))
+			return silence_say(p);
 		rc = seen == NULL ? record_lost(p, record, &is_foreign)
 				  : record_take(p, record, seen, &is_foreign);
 	}

@@ -123,55 +123,115 @@ static enum mbj_rc place_tidy(struct push *p, struct mbj_bytes name)
 	return rc == MBJ_ECONFLICT ? MBJ_OK : rc;
 }
 
+static bool has_below(const struct push *p, struct mbj_bytes name)
+{
+	for (size_t i = 0; i < p->file.count; i++) {
+		if (push_is_below(p->file.records[i].name, name, p->delimiter))
+			return true;
+	}
+	return false;
+}
+
+/* Is the mailbox of the record where it was, although it was to go along? */
+static enum mbj_rc is_left(struct push *p, const struct push_record *record,
+			   const struct push_names *there, bool *ret_is_left)
+{
+	struct push_seen seen;
+	enum mbj_rc rc;
+
+	*ret_is_left = false;
+	if (!push_names_has(there, record->name))
+		return MBJ_OK;
+	rc = push_status(p, record->name, &seen);
+	if (rc == MBJ_OK)
+		*ret_is_left = push_is_same(p, &seen, record->uidvalidity,
+					    record->uidnext, record->object);
+	return rc;
+}
+
+/* Where a rename took the mailbox of a record, and what it is there. */
+static enum mbj_rc record_ask(struct push *p, const struct push_doubt *step,
+			      struct push_record record)
+{
+	struct push_seen seen = {.is_selectable = false};
+	enum mbj_rc rc;
+
+	mbj_buf_clear(&p->name);
+	mbj_buf_put_bytes(&p->name, step->to);
+	mbj_buf_put(&p->name, record.name.p + step->from.n,
+		    record.name.n - step->from.n);
+	rc = mbj_buf_ok(&p->name, &p->err);
+	if (rc == MBJ_OK)
+		rc = push_text(&p->file, mbj_buf_view(&p->name), &record.name,
+			       &p->err);
+	if (rc == MBJ_OK)
+		rc = push_status(p, record.name, &seen);
+	if (rc < 0 || !seen.is_selectable ||
+	    (push_can(p, MBJ_IMAP_CAPABILITY_OBJECTID) && record.object.n > 0 &&
+	     !mbj_bytes_equal(seen.object, record.object)))
+		return rc;
+	record.uidvalidity = seen.uidvalidity;
+	record.uidnext = seen.uidnext;
+	record.object = seen.object;
+	return push_file_mailbox(&p->file, &record, &p->err);
+}
+
 /*
  * Some servers give mailboxes another UIDVALIDITY with another name: what is
- * below is asked for, too, where the mailbox itself has one.
+ * below is asked for, too, where the mailbox itself has one.  What is where it
+ * was stays there in the file, and the next run plans from that: names of this
+ * one's plan are wrong by now.
  */
-static enum mbj_rc renamed_ask(struct push *p, const struct push_doubt *step)
+static enum mbj_rc renamed_ask(struct push *p, const struct push_doubt *step,
+			       const struct push_names *there)
 {
 	enum mbj_rc rc = MBJ_OK;
+	uint64_t left = 0;
 
 	for (size_t i = 0; rc == MBJ_OK && i < p->file.count; i++) {
 		struct push_record record = p->file.records[i];
-		struct push_seen seen = {.is_selectable = false};
+		bool is_behind = false;
 
 		if (!mbj_bytes_equal(record.name, step->from) &&
 		    !push_is_below(record.name, step->from, p->delimiter))
 			continue;
-		mbj_buf_clear(&p->name);
-		mbj_buf_put_bytes(&p->name, step->to);
-		mbj_buf_put(&p->name, record.name.p + step->from.n,
-			    record.name.n - step->from.n);
-		rc = mbj_buf_ok(&p->name, &p->err);
-		if (rc == MBJ_OK)
-			rc = push_text(&p->file, mbj_buf_view(&p->name),
-				       &record.name, &p->err);
-		if (rc == MBJ_OK)
-			rc = push_status(p, record.name, &seen);
-		if (rc < 0 || !seen.is_selectable)
-			continue;
-		record.uidvalidity = seen.uidvalidity;
-		record.uidnext = seen.uidnext;
-		rc = push_file_mailbox(&p->file, &record, &p->err);
+		rc = is_left(p, &record, there, &is_behind);
+		left += is_behind;
+		if (rc == MBJ_OK && !is_behind)
+			rc = record_ask(p, step, record);
 	}
-	return rc == MBJ_OK ? push_file_settled(&p->file, &p->err) : rc;
+	if (rc == MBJ_OK)
+		rc = push_file_settled(&p->file, &p->err);
+	if (rc < 0 || left == 0)
+		return rc;
+	return mbj_error_set(&p->err, MBJ_ECONFLICT,
+			     "the server renamed %.*s, and left %llu mailboxes "
+			     "below it where they were; push again, which "
+			     "brings them along",
+			     (int)step->from.n, (const char *)step->from.p,
+			     (unsigned long long)left);
 }
 
 /* What a rename that was done came to. */
 static enum mbj_rc renamed(struct push *p, const struct push_doubt *step)
 {
 	struct push_seen seen = {.uidvalidity = step->uidvalidity};
+	struct push_names there = {.count = 0};
 	enum mbj_rc rc = MBJ_OK;
 
-	if (!p->call->options.is_dry_run &&
+	if (!p->call->options.is_dry_run && has_below(p, step->from))
+		rc = push_list_below(p, step->from, &there);
+	push_names_sort(&there);
+	if (rc == MBJ_OK && !p->call->options.is_dry_run &&
 	    !push_can(p, MBJ_IMAP_CAPABILITY_OBJECTID))
 		rc = push_status(p, step->to, &seen);
-	if (rc < 0)
-		return rc;
-	if (seen.uidvalidity != step->uidvalidity)
-		return renamed_ask(p, step);
-	return push_file_moved(&p->file, step->from, step->to, p->delimiter,
-			       &p->err);
+	if (rc == MBJ_OK)
+		rc = there.count > 0 || seen.uidvalidity != step->uidvalidity
+			     ? renamed_ask(p, step, &there)
+			     : push_file_moved(&p->file, step->from, step->to,
+					       p->delimiter, &p->err);
+	mbj_free(there.list);
+	return rc;
 }
 
 /* A name that is listed, and leads to nothing, may keep others from it. */

@@ -19,13 +19,13 @@ static int name_compare(const void *a, const void *b)
 	return mbj_bytes_compare(*x, *y);
 }
 
-static bool has(const struct push_names *names, struct mbj_bytes name)
+bool push_names_has(const struct push_names *names, struct mbj_bytes name)
 {
 	return names->count > 0 && bsearch(&name, names->list, names->count,
 					   sizeof(name), name_compare) != NULL;
 }
 
-static void sort(struct push_names *names)
+void push_names_sort(struct push_names *names)
 {
 	if (names->count > 1)
 		qsort(names->list, names->count, sizeof(*names->list),
@@ -87,9 +87,9 @@ static enum mbj_rc names_drop(struct push *p, const struct push_names *wanted,
 		struct mbj_bytes name = ours->list[i];
 		bool is_done = true;
 
-		if (has(wanted, name))
+		if (push_names_has(wanted, name))
 			continue;
-		if (has(there, name)) {
+		if (push_names_has(there, name)) {
 			rc = command(p, "UNSUBSCRIBE ", name, &is_done);
 			p->count.unsubscribed += is_done;
 		}
@@ -109,12 +109,12 @@ static enum mbj_rc names_add(struct push *p, const struct push_names *wanted,
 
 	for (size_t i = 0; rc == MBJ_OK && i < wanted->count; i++) {
 		struct mbj_bytes name = wanted->list[i];
-		bool is_ours = has(ours, name), is_done;
+		bool is_ours = push_names_has(ours, name), is_done;
 
 		if (!is_ours)
 			rc = push_file_subscribed(&p->file, name, true,
 						  &p->err);
-		if (rc < 0 || has(there, name))
+		if (rc < 0 || push_names_has(there, name))
 			continue;
 		if (is_ours)
 			push_say(p, name,
@@ -142,7 +142,7 @@ static enum mbj_rc names_run(struct push *p, const struct push_names *wanted,
 	if (ours.count > 0)
 		memcpy(ours.list, p->file.subscribed.list,
 		       ours.count * sizeof(*ours.list));
-	sort(&ours);
+	push_names_sort(&ours);
 	if (rc == MBJ_OK)
 		rc = names_add(p, wanted, there, &ours);
 	mbj_free(ours.list);
@@ -162,8 +162,8 @@ enum mbj_rc push_subscribe(struct push *p)
 		rc = wanted_names(p, &list, &wanted);
 	if (rc == MBJ_OK)
 		rc = push_lsub(p, &there);
-	sort(&wanted);
-	sort(&there);
+	push_names_sort(&wanted);
+	push_names_sort(&there);
 	if (rc == MBJ_OK)
 		rc = names_run(p, &wanted, &there);
 	mbj_free(wanted.list);

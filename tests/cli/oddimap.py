@@ -36,6 +36,9 @@ class Handler(socketserver.StreamRequestHandler):
                     continue
                 self.server.commands.append(command)
                 answers = self.server.answer(word, command)
+                if not isinstance(answers, list):
+                    for line in answers:  # without an end
+                        self.say(line)
                 self.say(*[a.replace("TAG", tag, 1) for a in answers if a])
                 if None in answers:
                     return

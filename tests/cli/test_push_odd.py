@@ -1,5 +1,6 @@
 """mbj push against servers that answer as none that can be installed does:
 nothing is lost, nothing is taken for what it is not."""
+import itertools
 import os
 import shutil
 import unittest
@@ -26,13 +27,13 @@ class PushOdd(mbjtest.Case):
         self.mbj("reconcile", self.p, "alice",
                  stdin=mbjtest.listing([TOP, *rows]))
 
-    def push(self, *options, status=OK, store=None):
+    def push(self, *options, status=OK, store=None, env=()):
         del self.server.commands[:]
         result = mbjtest.run(
             "push", store or self.p, "alice",
             f"imap://u@127.0.0.1:{self.server.port}", "--state",
             self.dir / "state", *options,
-            env=dict(os.environ, MBJ_PUSH_PASSWORD="x"))
+            env=dict(os.environ, MBJ_PUSH_PASSWORD="x", **dict(env)))
         self.assertEqual(result.status, status, result.out + result.err)
         return result
 
@@ -164,6 +165,87 @@ class PushOdd(mbjtest.Case):
         self.push()
         self.assertFalse([c for c in self.server.commands
                           if c.startswith("RENAME")])
+
+    def shallow(self, has_ids):
+        """A server that renames a mailbox, and nothing that is below it."""
+        self.serve((A, "A", None), (B, "x", A), (C, "y", B), has_ids=has_ids,
+                   is_shallow=True)
+        for box in self.server.boxes.values():
+            box.messages = 2
+        was = self.server.numbers()
+        self.mbj("rename", self.p, "alice", "A>Z")
+        for _ in range(3):  # one level each
+            result = mbjtest.run(
+                "push", self.p, "alice",
+                f"imap://u@127.0.0.1:{self.server.port}", "--state",
+                self.dir / "state",
+                env=dict(os.environ, MBJ_PUSH_PASSWORD="x"))
+            if result.status == OK:
+                break
+            self.assertIn("left", result.err)
+        self.assertEqual(result.status, OK, result.err)
+        now = self.server.numbers()
+        self.assertEqual(now, {"INBOX": was["INBOX"], "Z": was["A"],
+                               "Z/x": was["A/x"], "Z/x/y": was["A/x/y"]})
+        self.push()
+        self.assertFalse([c for c in self.server.commands
+                          if c.startswith(("RENAME", "CREATE", "DELETE"))])
+
+    def test_shallow(self):
+        self.shallow(False)
+
+    def test_shallow_ids(self):
+        self.shallow(True)
+
+    def silent(self, has_ids):
+        """One that is listed, and of which the server says no for a while, is
+        not gone."""
+        self.serve((A, "A", None), (B, "B", None), has_ids=has_ids)
+        before = self.server.numbers()
+        self.mbj("rename", self.p, "alice", "A>X")
+        self.server.bend = lambda word, names: ["TAG NO [INUSE] for a while"] \
+            if word in ("STATUS", "EXAMINE") and names[0] == "A" else None
+        for options in ((), ("--overrule",)):
+            err = self.push(*options, status=REFUSED).err
+            self.assertIn("for a while", err)
+            self.assertNotIn("deleted", err)
+        self.assertEqual(self.server.numbers(), before)
+        # Nor was a step done that may not have been.
+        self.server.bend = lambda word, names: [None] \
+            if word == "RENAME" else None
+        self.push(status=FAILED)
+        self.server.bend = lambda word, names: ["TAG NO [INUSE] for a while"] \
+            if word in ("STATUS", "EXAMINE") and names[0] == "A" else None
+        self.assertIn("for a while", self.push(status=REFUSED).err)
+        self.server.bend = lambda word, names: None
+        self.push()
+        now = self.server.numbers()
+        self.assertEqual((now["X"], now["B"], len(now)),
+                         (before["A"], before["B"], 3))
+
+    def test_silent(self):
+        self.silent(False)
+
+    def test_silent_ids(self):
+        self.silent(True)
+
+    @unittest.skipUnless(os.environ.get("MBJ_CLOCK"), "no clock that jumps")
+    def test_talking(self):
+        """A server that never comes to an end is left."""
+        self.serve((A, "A", None))
+        jump = self.dir / "jump"
+
+        def endless():
+            for n in itertools.count():
+                yield "* OK still here"
+                if n == 100:
+                    jump.touch()
+        self.server.bend = lambda word, names: \
+            endless() if word == "LIST" and names[1] == "*" else None
+        err = self.push(status=FAILED, env={
+            "LD_PRELOAD": os.environ["MBJ_CLOCK"],
+            "MBJ_CLOCK_JUMP": str(jump)}).err
+        self.assertIn("talking", err)
 
 
 if __name__ == "__main__":
