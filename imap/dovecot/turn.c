@@ -64,6 +64,7 @@ static int turn_renew(struct turn *turn, const struct account_listing *listing,
 		      struct mbj_id *last)
 {
 	struct mail_namespace *all = turn->capture->user->namespaces;
+	struct spool *spool = &turn->capture->spool;
 	struct mbj_id id, fresh;
 
 	/* One that lives in the account is refused for something else. */
@@ -84,6 +85,10 @@ static int turn_renew(struct turn *turn, const struct account_listing *listing,
 		e_warning(turn->box->event, "mbj: new GUID for %s: %s", vname,
 			  turn->err.message);
 		guid_128_generate(fresh.b);
+		/* What is in doubt is so under either. */
+		if (spool_has(spool, id) &&
+		    spool_add(spool, spool->inbox, &fresh, 1, &turn->err) < 0)
+			return -1;
 		return folder_renew(turn->capture,
 				    mail_namespace_find(all, vname)->list,
 				    vname, fresh, &turn->why) < 0

@@ -325,6 +325,28 @@ class Sdbox(MessageCase):
         self.drain()
         self.same_all()
 
+    def test_back(self):
+        """Goal: a mailbox that comes back with the GUID of one that went, and
+        gets mail while the service is away, is told under its new GUID, mail
+        and all.  Method: its files are put back."""
+        if self.ROOT != "mail":
+            self.skipTest("one format's files are enough")
+        one = self.before()
+        self.leave(one)
+        boxes, kept = self.spool.parent / "mailboxes", self.home / "C"
+        subprocess.run(["cp", "-a", boxes / "C", kept], check=True)
+        one = self.login()
+        self.ok(one.delete("C"))
+        self.same(one)
+        self.leave(one)
+        self.stop_service()
+        subprocess.run(["cp", "-a", kept, boxes / "C"], check=True)
+        self.append(self.login(), "C", "away")
+        self.serve()
+        self.drain()
+        self.assertEqual(len(self.stored("C")), 4)
+        self.same_all()
+
     def test_nowhere(self):
         """Goal: what cannot be noted is refused, with the reason.  Method:
         something else has the name under which it is made."""
