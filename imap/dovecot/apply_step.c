@@ -47,6 +47,23 @@ static void uidvalidity_pass(struct mailbox *box, uint32_t value)
 			break;
 }
 
+/*
+ * A create that failed has left something of ours.  What was there before is
+ * somebody else's, and so is what is made there later.
+ */
+static bool box_is_left(struct mailbox *box)
+{
+	enum mailbox_existence existence;
+	bool is_left = false;
+
+	mail_storage_last_error_push(box->storage);
+	if (mailbox_get_last_mail_error(box) != MAIL_ERROR_EXISTS)
+		is_left = mailbox_exists(box, false, &existence) < 0 ||
+			  existence == MAILBOX_EXISTENCE_SELECT;
+	mail_storage_last_error_pop(box->storage);
+	return is_left;
+}
+
 int step_create(struct apply *apply, const char *vname,
 		const struct mbj_node *node)
 {
@@ -60,6 +77,10 @@ int step_create(struct apply *apply, const char *vname,
 		return -1;
 	box = apply_box(apply, vname);
 	ret = mailbox_create(box, &update, false);
+	if (ret < 0 && !box_is_left(box) && note_making(apply, NULL) < 0) {
+		box_leave(&box);
+		return -1;
+	}
 	/* Somebody opened INBOX, which makes it: it is that one. */
 	if (ret < 0 && box->inbox_user &&
 	    mailbox_get_last_mail_error(box) == MAIL_ERROR_EXISTS) {

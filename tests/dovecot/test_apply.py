@@ -333,6 +333,23 @@ class Sdbox(DovecotCase):
         self.mbj("unsubscribe", self.p, self.user, "A")
         self.same()
 
+    def test_not_made(self):
+        """Goal: a mailbox that could not be made is noted as begun no more:
+        what a user makes there is not taken for it.  Method: a file is where
+        its directory would be."""
+        if self.LOCATION.startswith("maildir"):
+            self.skipTest("the file would have another name")
+        self.make([(1, "A", None)])
+        self.same()
+        (note,) = (self.dovecot.d / "mail" / self.user).rglob("mbj-apply.lock")
+        (box,) = note.parent.glob("mailboxes/A")
+        box.with_name("late").write_text("")
+        self.make([(1, "A", None), (2, "late", None)])
+        self.bring(75)
+        self.assertNotIn("making", note.read_text())
+        box.with_name("late").unlink()
+        self.same()
+
     def serve_other(self, store):
         """Another store where the replica was, as long as the test takes."""
         case = type(self)
