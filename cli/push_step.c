@@ -149,7 +149,10 @@ static enum mbj_rc is_left(struct push *p, const struct push_record *record,
 	return rc;
 }
 
-/* Where a rename took the mailbox of a record, and what it is there. */
+/*
+ * Where a rename took the mailbox of a record, and what it is there.  Where the
+ * server says nothing of it the step stays open, and the next run looks.
+ */
 static enum mbj_rc record_ask(struct push *p, const struct push_doubt *step,
 			      struct push_record record)
 {
@@ -166,7 +169,13 @@ static enum mbj_rc record_ask(struct push *p, const struct push_doubt *step,
 			       &p->err);
 	if (rc == MBJ_OK)
 		rc = push_status(p, record.name, &seen);
-	if (rc < 0 || !seen.is_selectable ||
+	if (rc == MBJ_OK && !seen.is_selectable)
+		rc = mbj_error_set(&p->err, MBJ_ECONFLICT,
+				   "the server renamed a mailbox to %.*s, and "
+				   "tells nothing of it there; push again",
+				   (int)record.name.n,
+				   (const char *)record.name.p);
+	if (rc < 0 ||
 	    (push_can(p, MBJ_IMAP_CAPABILITY_OBJECTID) && record.object.n > 0 &&
 	     !mbj_bytes_equal(seen.object, record.object)))
 		return rc;

@@ -229,6 +229,20 @@ class PushOdd(mbjtest.Case):
     def test_silent_ids(self):
         self.silent(True)
 
+    def test_silent_renamed(self):
+        """Nor is one gone of which nothing is told under its new name."""
+        self.serve((A, "A", None), (B, "x", A))
+        before = self.server.numbers()
+        self.mbj("rename", self.p, "alice", "A>X")
+        self.server.bend = lambda word, names: ["TAG NO for a while"] \
+            if word == "STATUS" and names[0] == "X" else None
+        self.assertIn("tells nothing", self.push(status=REFUSED).err)
+        self.server.bend = lambda word, names: None
+        self.push()
+        self.assertEqual(self.server.numbers(), {
+            "INBOX": before["INBOX"], "X": before["A"],
+            "X/x": before["A/x"]})
+
     @unittest.skipUnless(os.environ.get("MBJ_CLOCK"), "no clock that jumps")
     def test_talking(self):
         """A server that never comes to an end is left."""
