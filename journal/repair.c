@@ -13,6 +13,7 @@
 #include <mbj/check.h>
 #include <mbj/repair.h>
 #include <mbj/service.h>
+#include <mbj/skips.h>
 #include <mbj/snapshot.h>
 
 #include "log_impl.h"
@@ -303,6 +304,17 @@ static enum mbj_rc repair_refuse(struct mbj_store *store, struct mbj_error *err)
 	return rc == MBJ_OK ? store_backup_refuse(store, "repaired", err) : rc;
 }
 
+/* One that is damaged must not be in the way for ever. */
+static enum mbj_rc skips_mend(const struct mbj_store *store,
+			      struct mbj_error *err)
+{
+	struct mbj_skips skips = {NULL, 0};
+	enum mbj_rc rc = store_skips_load(store, &skips, err);
+
+	mbj_skips_done(&skips);
+	return rc;
+}
+
 enum mbj_rc mbj_store_repair(struct mbj_store *store, bool is_dry_run,
 			     struct mbj_repair *ret_repair,
 			     struct mbj_error *err)
@@ -312,6 +324,8 @@ enum mbj_rc mbj_store_repair(struct mbj_store *store, bool is_dry_run,
 
 	if (rc == MBJ_OK)
 		rc = repair_refuse(store, err);
+	if (rc == MBJ_OK && !is_dry_run)
+		rc = skips_mend(store, err);
 	if (rc == MBJ_OK)
 		rc = mbj_arena_new(REPAIR_ARENA_MAX, &r.found.arena, err);
 	if (rc == MBJ_OK)

@@ -46,6 +46,8 @@ static enum mbj_rc group_add(struct skip_contents *contents,
 	struct mbj_op op;
 	enum mbj_rc rc = MBJ_OK;
 
+	if (!group->is_body_good)
+		return MBJ_OK;
 	mbj_reader_init(&reader, group->body);
 	while (rc == MBJ_OK &&
 	       mbj_group_op_next(group, &reader, &op, NULL) == MBJ_OK)
@@ -84,7 +86,14 @@ enum mbj_rc skip_contents_load(const struct mbj_store *store,
 	struct mbj_skips skips = {NULL, 0};
 	enum mbj_rc rc;
 
+	*ret_contents = contents;
+	/* All that it names there is before the journal's beginning. */
+	if (store->superblock.identity.role == MBJ_STORE_PRIMARY)
+		return MBJ_OK;
 	rc = mbj_skips_load(store->sys, store->dir, &skips, err);
+	if (rc == MBJ_ECORRUPT)
+		return mbj_error_prefix(err, rc,
+					"\"mbj fsck --repair\" puts it aside");
 	for (size_t i = 0; rc == MBJ_OK && i < skips.count; i++)
 		rc = skip_add(store, &contents, skips.items[i], err);
 	mbj_skips_done(&skips);

@@ -136,9 +136,8 @@ bool mbj_skips_name(const struct mbj_skips *skips, struct mbj_id account)
 
 /* ---------------------------------------------------------------- writing */
 
-/* One's own; what is damaged is not lost, and says nothing. */
-static enum mbj_rc own_load(struct mbj_store *store, struct mbj_skips *skips,
-			    struct mbj_error *err)
+enum mbj_rc store_skips_load(const struct mbj_store *store,
+			     struct mbj_skips *skips, struct mbj_error *err)
 {
 	char from[MBJ_PATH_TEXT_MAX];
 	char to[MBJ_PATH_TEXT_MAX];
@@ -223,7 +222,7 @@ enum mbj_rc mbj_skips_add(struct mbj_store *store, struct mbj_skip skip,
 	struct mbj_skips skips;
 	struct mbj_skip *known;
 	bool is_news = true;
-	enum mbj_rc rc = own_load(store, &skips, err);
+	enum mbj_rc rc = store_skips_load(store, &skips, err);
 
 	known = skip_find(&skips, skip);
 	if (rc == MBJ_OK && known == NULL) {
@@ -243,7 +242,7 @@ enum mbj_rc mbj_skips_drop(struct mbj_store *store, struct mbj_id account,
 {
 	struct mbj_skips skips;
 	size_t kept = 0;
-	enum mbj_rc rc = own_load(store, &skips, err);
+	enum mbj_rc rc = store_skips_load(store, &skips, err);
 
 	for (size_t i = 0; rc == MBJ_OK && i < skips.count; i++)
 		if (!mbj_id_equal(skips.items[i].account, account))
@@ -261,7 +260,7 @@ enum mbj_rc mbj_skips_adopt(struct mbj_store *store, const char *source,
 {
 	struct mbj_skips theirs = {NULL, 0};
 	struct mbj_skips ours;
-	enum mbj_rc rc = own_load(store, &ours, err);
+	enum mbj_rc rc = store_skips_load(store, &ours, err);
 	size_t before = ours.count;
 
 	if (rc == MBJ_OK)

@@ -226,6 +226,15 @@ enum mbj_rc store_parked_refuse(const struct mbj_store *store,
 				struct mbj_txn *txn, const char *what,
 				struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* -------------------------------------------------------------- skips.c */
+
+struct mbj_skips;
+
+/* One's own; a damaged file is put aside, so not lost, and says nothing. */
+enum mbj_rc store_skips_load(const struct mbj_store *store,
+			     struct mbj_skips *skips,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* ------------------------------------------------------ skip_contents.c */
 
 /* Contents that no message has and that stay, sorted. */

@@ -42,7 +42,7 @@ struct contents {
 	struct mbj_blobs *to;
 	uint64_t lost;
 	struct mbj_error why;	    /* of the first one lost */
-	struct mbj_hash *lost_list; /* where is_last, ascending */
+	struct mbj_hash *lost_list; /* ascending */
 	size_t lost_capacity;
 };
 
@@ -71,19 +71,17 @@ static enum mbj_rc content_lose(struct contents *c, const struct mbj_hash *blob,
 				struct mbj_error *err)
 {
 	void *list = c->lost_list;
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
-	if (c->copy->is_last) {
-		rc = mbj_array_reserve(&list, &c->lost_capacity, c->lost + 1,
-				       sizeof(*c->lost_list), CONTENTS_MAX,
-				       err);
-		c->lost_list = list;
-	}
-	if (rc == MBJ_OK && c->copy->is_last)
-		c->lost_list[c->lost] = *blob;
-	if (rc == MBJ_OK && c->lost++ == 0)
+	rc = mbj_array_reserve(&list, &c->lost_capacity, c->lost + 1,
+			       sizeof(*c->lost_list), CONTENTS_MAX, err);
+	c->lost_list = list;
+	if (rc < 0)
+		return rc;
+	if (c->lost == 0)
 		c->why = *why;
-	return rc;
+	c->lost_list[c->lost++] = *blob;
+	return MBJ_OK;
 }
 
 /*
@@ -413,7 +411,10 @@ static enum mbj_rc copy_run(struct backup_copy *copy, struct contents *contents,
 	if (replayed.accounts_parked == 0 &&
 	    copy->result->accounts_skipped == 0)
 		return contents_lost(contents, replayed.applied, err);
-	return copy->is_last ? accounts_lost(contents, err) : MBJ_OK;
+	/* What is restored as a replica may have it from its source yet. */
+	if (copy->until.v != 0 && !copy->is_last)
+		return MBJ_OK;
+	return accounts_lost(contents, err);
 }
 
 enum mbj_rc backup_copy_run(struct backup_copy *copy, struct mbj_error *err)

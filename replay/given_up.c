@@ -151,6 +151,9 @@ static enum mbj_rc group_note(const struct reading *reading,
 	struct mbj_op op;
 	enum mbj_rc rc = MBJ_OK;
 
+	/* What it gave out is not known. */
+	if (!group->is_body_good)
+		return MBJ_OK;
 	mbj_reader_init(&reader, group->body);
 	while (rc == MBJ_OK &&
 	       mbj_group_op_next(group, &reader, &op, NULL) == MBJ_OK) {

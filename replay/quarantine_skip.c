@@ -203,7 +203,8 @@ static enum mbj_rc lsn_check(const struct skipping *s, struct mbj_lsn lsn,
 static bool group_is_of_messages(const struct mbj_group *group)
 {
 	struct mbj_reader reader;
-	bool is_found = false;
+	/* What cannot be read may have been. */
+	bool is_found = !group->is_body_good;
 	struct mbj_op op;
 
 	mbj_reader_init(&reader, group->body);

@@ -3,6 +3,8 @@
  */
 #include "skip_lab.h"
 
+#include <mbj/blob.h>
+
 #include <string.h>
 
 #include "store_impl.h"
@@ -162,4 +164,28 @@ void skip_begin_bent(struct fixture *f, const struct mbj_store_options *options)
 	fixture_rename(f, "alice", "m3", "c");
 	fixture_rename(f, "bob", "m2", "b");
 	ck_assert_uint_eq(fixture_replay(f).groups_parked, 2);
+}
+
+void skip_append(struct fixture *f, const char *account, const char *body)
+{
+	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_APPEND,
+					.mailbox = fixture_id(1)};
+	struct mbj_bytes text = mbj_bytes_str(body);
+	struct mbj_blobs *blobs = NULL;
+
+	OK(mbj_store_blobs(f->primary, &blobs, err));
+	OK(mbj_blob_put(blobs, text, &step.blob, err));
+	step.size = text.n;
+	skip_messages(f, account, &step);
+}
+
+void skip_mail_begin(struct fixture *f)
+{
+	fixture_begin(f);
+	fixture_import(f, "alice", 2);
+	fixture_import(f, "bob", 2);
+	skip_append(f, "alice", "alice's\n");
+	skip_append(f, "bob", "bob's\n");
+	(void)fixture_replay(f);
+	skip_bend(f);
 }

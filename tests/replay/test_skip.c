@@ -378,6 +378,7 @@ START_TEST(skip_unreadable)
 		aside_waits(&f, "alice", 1, 3, "group 3");
 	} else {
 		OK(skip_try(&f, "alice", 3, true, &result, err));
+		ck_assert(result.is_of_messages);
 		ck_assert(skip_give_up(&f, "alice", 3).is_different);
 		skip_lacks(&f, "alice", 1, 3, 3);
 	}

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <mbj/backup.h>
+#include <mbj/collect.h>
+#include <mbj/repair.h>
 
 #include "resync_lab.h"
 #include "skip_lab.h"
@@ -179,6 +181,41 @@ START_TEST(skip_backup_restored)
 }
 END_TEST
 
+/*
+ * Goal: a record of what was given up that is damaged is in nobody's way for
+ * ever.  Method: a replica, whose collection says what to do, which helps; a
+ * group given up whose body is damaged; a primary, which does not need it.
+ */
+START_TEST(skip_record_bent)
+{
+	struct mbj_bytes bent = mbj_bytes_str("no record");
+	struct mbj_collect_result collected;
+	struct mbj_repair repair;
+	struct mbj_error why;
+	struct fixture f;
+
+	skip_begin(&f, NULL);
+	aside_damage(&f, 3, false);
+	(void)skip_give_up(&f, "alice", 3);
+	OK(mbj_store_collect(f.replica, false, &collected, err));
+	OK(mbj_file_replace(mbj_sys_posix(), f.replica_dir, "skips", bent,
+			    err));
+	ck_assert_int_eq(mbj_store_collect(f.replica, false, &collected, &why),
+			 MBJ_ECORRUPT);
+	ck_assert_ptr_nonnull(strstr(why.message, "fsck --repair"));
+	ck_assert_int_eq(mbj_store_repair(f.replica, true, &repair, &why),
+			 MBJ_ECORRUPT);
+	mbj_repair_done(&repair);
+	OK(mbj_store_repair(f.replica, false, &repair, err));
+	mbj_repair_done(&repair);
+	OK(mbj_store_collect(f.replica, false, &collected, err));
+	OK(mbj_file_replace(mbj_sys_posix(), f.primary_dir, "skips", bent,
+			    err));
+	OK(mbj_store_collect(f.primary, false, &collected, err));
+	fixture_end(&f);
+}
+END_TEST
+
 TCase *test_skip_end_case(void)
 {
 	TCase *tcase = tcase_create("skip_end");
@@ -187,6 +224,7 @@ TCase *test_skip_end_case(void)
 	tcase_add_test(tcase, skip_nowhere);
 	tcase_add_test(tcase, skip_nowhere_marked);
 	tcase_add_test(tcase, skip_backup);
+	tcase_add_test(tcase, skip_record_bent);
 	tcase_add_test(tcase, skip_backup_restored);
 	return tcase;
 }

@@ -307,20 +307,6 @@ static struct mbj_content inbox(struct mbj_store *store, const char *account,
 	return content;
 }
 
-/* A message of the primary, with its content. */
-static void append(struct fixture *f, const char *account, const char *body)
-{
-	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_APPEND,
-					.mailbox = fixture_id(1)};
-	struct mbj_bytes text = mbj_bytes_str(body);
-	struct mbj_blobs *blobs = NULL;
-
-	OK(mbj_store_blobs(f->primary, &blobs, err));
-	OK(mbj_blob_put(blobs, text, &step.blob, err));
-	step.size = text.n;
-	skip_messages(f, account, &step);
-}
-
 static void expunge(struct fixture *f, const char *account, uint32_t uid)
 {
 	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_EXPUNGE,
@@ -335,21 +321,6 @@ static void expunge(struct fixture *f, const char *account, uint32_t uid)
 }
 
 /*
- * alice and bob have a message each; what the primary does with alice's mail
- * from group 5 on fails on every state that is made from its journal.
- */
-static void mail_begin(struct fixture *f)
-{
-	fixture_begin(f);
-	fixture_import(f, "alice", 2);
-	fixture_import(f, "bob", 2);
-	append(f, "alice", "alice's\n");
-	append(f, "bob", "bob's\n");
-	(void)fixture_replay(f);
-	skip_bend(f);
-}
-
-/*
  * Goal: no UID that a group gave out is given again once the group was given
  * up, nor does any stand under the UIDVALIDITY of then.  Method: three
  * messages; the groups of one, and of all, are given up, the others, or an
@@ -361,9 +332,9 @@ START_TEST(skip_reign_uids)
 	struct mbj_content content;
 	struct fixture f;
 
-	mail_begin(&f);
+	skip_mail_begin(&f);
 	for (int i = 0; i < 3; i++)
-		append(&f, "alice", "given up\n");
+		skip_append(&f, "alice", "given up\n");
 	ck_assert_uint_eq(inbox(f.primary, "alice", &was).uidnext, 5);
 	ck_assert_uint_eq(fixture_replay(&f).groups_parked, 3);
 	for (uint64_t lsn = 5; lsn < (_i == 0 ? 6 : 8); lsn++)
@@ -377,7 +348,7 @@ START_TEST(skip_reign_uids)
 	ck_assert_uint_gt(now.uidvalidity, was.uidvalidity);
 	ck_assert_uint_eq(content.uidnext, 5);
 	ck_assert_uint_eq(content.message_count, 1);
-	append(&f, "alice", "new\n");
+	skip_append(&f, "alice", "new\n");
 	ck_assert_uint_eq(inbox(f.primary, "alice", &now).uidnext, 6);
 	ck_assert_uint_eq(inbox(f.primary, "bob", &now).uidnext, 2);
 	fixture_end(&f);
@@ -396,7 +367,7 @@ START_TEST(skip_reign_made_good)
 	struct mbj_mailbox was, now;
 	struct fixture f;
 
-	mail_begin(&f);
+	skip_mail_begin(&f);
 	skip_metadata(&f, MBJ_METADATA_QUOTA, "", 10);
 	(void)fixture_replay(&f);
 	(void)skip_give_up(&f, "alice", 5);
@@ -417,7 +388,7 @@ START_TEST(skip_reign_made_good)
 		OK(mbj_store_open(f.primary_dir, &options, &f.primary, err));
 		ck_assert(mbj_store_recovery_get(f.primary)->is_rebuilt);
 		ck_assert_uint_eq(mbj_store_end(f.primary).lsn.v, 8 + i);
-		append(&f, "alice", "later\n");
+		skip_append(&f, "alice", "later\n");
 	}
 	snapshot_make(f.primary);
 	reign_follow(&f);
@@ -466,8 +437,8 @@ START_TEST(skip_reign_healed)
 	char dir[MBJ_PATH_TEXT_MAX];
 	struct fixture f;
 
-	mail_begin(&f);
-	append(&f, "alice", "two\n");
+	skip_mail_begin(&f);
+	skip_append(&f, "alice", "two\n");
 	(void)fixture_replay(&f);
 	OK(mbj_path_join(dir, f.tmpdir, "b", err));
 	if (_i == 0)
@@ -478,7 +449,7 @@ START_TEST(skip_reign_healed)
 		OK(mbj_backup(f.replica_dir, dir, &backup, &result, err));
 	snapshot_make(f.primary);
 	(void)resync(&f, "alice");
-	append(&f, "alice", "three\n");
+	skip_append(&f, "alice", "three\n");
 	(void)fixture_replay(&f);
 	snapshot_make(f.replica);
 	ck_assert_uint_eq(reign_begin(&f).accounts_parked, 1);
@@ -488,7 +459,7 @@ START_TEST(skip_reign_healed)
 	mbj_store_close(&f.primary);
 	OK(mbj_store_open(f.primary_dir, &options, &f.primary, err));
 	reign_has(&f, 3);
-	append(&f, "alice", "four\n");
+	skip_append(&f, "alice", "four\n");
 	snapshot_make(f.primary);
 	reign_follow(&f);
 	aside_equal(&f);
@@ -512,9 +483,9 @@ START_TEST(skip_reign_stale)
 	char path[MBJ_PATH_TEXT_MAX];
 	struct fixture f;
 
-	mail_begin(&f);
+	skip_mail_begin(&f);
 	snapshot_make(f.replica);
-	append(&f, "alice", "two\n");
+	skip_append(&f, "alice", "two\n");
 	skip_metadata(&f, MBJ_METADATA_QUOTA, "", 10);
 	(void)fixture_replay(&f);
 	(void)skip_give_up(&f, "alice", 5);
@@ -543,36 +514,49 @@ static void content_remove(struct mbj_store *store, const char *body)
 
 /*
  * Goal: a content that only an account needs whose groups were given up, and
- * that is nowhere, keeps neither backup nor primary; another one's does.
- * Method: an expunge is given up, the content lost; bob's, too.
+ * that is nowhere, keeps neither backup nor primary; another one's does, and is
+ * named.  Method: an expunge is given up, the content lost; bob's, in the
+ * backup, and on the replica, too.
  */
 START_TEST(skip_reign_lost)
 {
 	struct mbj_backup_options options = MBJ_BACKUP_OPTIONS_INIT;
 	struct mbj_restore_options restore = MBJ_RESTORE_OPTIONS_INIT;
+	struct mbj_store *store = NULL;
 	struct mbj_backup_result result;
 	struct mbj_error why;
 	char backup[MBJ_PATH_TEXT_MAX];
 	char dir[MBJ_PATH_TEXT_MAX];
 	struct fixture f;
 
-	mail_begin(&f);
+	skip_mail_begin(&f);
 	expunge(&f, "alice", 1);
 	ck_assert_uint_eq(fixture_replay(&f).groups_parked, 1);
 	(void)skip_give_up(&f, "alice", 5);
-	OK(mbj_path_join(backup, f.tmpdir, "b", err));
+	content_remove(f.replica, "alice's\n");
+	OK(mbj_path_join(backup, f.tmpdir, "b1", err));
+	OK(mbj_backup(f.replica_dir, backup, &options, &result, err));
+	ck_assert_uint_eq(result.contents_lost, 1);
+	ck_assert_uint_eq(result.accounts_skipped, 1);
 	restore.role = MBJ_STORE_PRIMARY;
-	for (unsigned i = 0; i < 2; i++) {
-		content_remove(f.replica, i == 0 ? "alice's\n" : "bob's\n");
-		OK(mbj_path_join(dir, f.tmpdir, i == 0 ? "p2" : "p3", err));
-		OK(mbj_path_join(backup, f.tmpdir, i == 0 ? "b1" : "b2", err));
-		OK(mbj_backup(f.replica_dir, backup, &options, &result, err));
-		ck_assert_uint_eq(result.contents_lost, i + 1);
-		ck_assert_uint_eq(result.accounts_skipped, 1);
-		ck_assert_int_eq(mbj_restore(backup, dir, &restore, &result,
-					     &why),
-				 i == 0 ? MBJ_OK : MBJ_ECORRUPT);
-	}
+	OK(mbj_path_join(dir, f.tmpdir, "p2", err));
+	OK(mbj_restore(backup, dir, &restore, &result, err));
+	OK(mbj_replica_open(backup, NULL, &store, err));
+	content_remove(store, "bob's\n");
+	mbj_store_close(&store);
+	OK(mbj_path_join(dir, f.tmpdir, "p3", err));
+	ck_assert_int_eq(mbj_restore(backup, dir, &restore, &result, &why),
+			 MBJ_ECORRUPT);
+	ck_assert_ptr_nonnull(strstr(why.message, "\"bob\""));
+	restore.role = MBJ_STORE_REPLICA;
+	OK(mbj_path_join(dir, f.tmpdir, "r3", err));
+	OK(mbj_restore(backup, dir, &restore, &result, err));
+	ck_assert_uint_eq(result.contents_lost, 2);
+	content_remove(f.replica, "bob's\n");
+	OK(mbj_path_join(backup, f.tmpdir, "b2", err));
+	ck_assert_int_eq(mbj_backup(f.replica_dir, backup, &options, &result,
+				    &why),
+			 MBJ_ECORRUPT);
 	ck_assert_ptr_nonnull(strstr(why.message, "\"bob\""));
 	fixture_end(&f);
 }

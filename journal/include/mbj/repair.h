@@ -46,7 +46,8 @@ struct mbj_repair {
 /*
  * is_dry_run: finds the same and removes nothing.  Else what is found goes, if
  * it may, and nothing else does: contents of deleted accounts and mailboxes
- * that were not reaped yet are mbj_store_collect's.
+ * that were not reaped yet are mbj_store_collect's.  A record of groups that
+ * were given up (mbj/skips.h) that is damaged is put aside first.
  * Requires: what mbj_store_collect does.  Nothing is looked at twice: what
  * comes while it runs is the next one's.
  * Returns: MBJ_EFENCED where accounts are parked, or in a backup that is being

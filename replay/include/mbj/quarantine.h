@@ -69,8 +69,9 @@ struct mbj_skip_result {
 	/* It is known to differ: not where the group's effect was there. */
 	bool is_different;
 	/*
-	 * The group changed messages: none of the later changes of messages in
-	 * these mailboxes fits, until the account is made again.
+	 * The group changed messages, or cannot be read: none of the later
+	 * changes of messages in these mailboxes fits, until the account is
+	 * made again.
 	 */
 	bool is_of_messages;
 	/* What waited behind the group and was carried out, and who waits. */
