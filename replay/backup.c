@@ -172,6 +172,7 @@ enum mbj_rc mbj_backup(const char *source, const char *dir,
 		rc = backup_copy_read(&copy, &end, err);
 	if (rc == MBJ_OK)
 		rc = mark_move(&copy, &end, &mark, err);
+	backup_copy_done(&copy);
 	mbj_store_close(&copy.store);
 	if (rc == MBJ_OK)
 		*ret_result = result;

@@ -422,8 +422,16 @@ enum mbj_rc backup_copy_run(struct backup_copy *copy, struct mbj_error *err)
 	struct contents contents = {.copy = copy};
 	enum mbj_rc rc = copy_run(copy, &contents, err);
 
-	mbj_free(contents.lost_list);
+	copy->lost_list = contents.lost_list;
+	copy->lost_count = contents.lost;
 	return rc;
+}
+
+void backup_copy_done(struct backup_copy *copy)
+{
+	mbj_free(copy->lost_list);
+	copy->lost_list = NULL;
+	copy->lost_count = 0;
 }
 
 enum mbj_rc backup_copy_read(const struct backup_copy *copy,

@@ -16,12 +16,16 @@ struct backup_copy {
 	bool is_taken; /* all groups, by an earlier attempt */
 	bool is_last;  /* no later groups come, but to accounts set aside */
 	struct mbj_backup_result *result;
+	/* Contents that messages have, neither here nor there; ascending. */
+	struct mbj_hash *lost_list;
+	size_t lost_count;
 };
 
 /*
  * Groups and contents, as far as source has them.  A collection at the source
  * meanwhile is met by going on to where it knew more.
- * Returns: MBJ_ECORRUPT where a content that messages need is lost.
+ * Returns: MBJ_ECORRUPT where a content is lost that messages need of an
+ * account of which nothing waits, nor was given up.
  * Durability: all of it is on disk on return.
  */
 enum mbj_rc backup_copy_run(struct backup_copy *copy,
@@ -30,5 +34,7 @@ enum mbj_rc backup_copy_run(struct backup_copy *copy,
 enum mbj_rc backup_copy_read(const struct backup_copy *copy,
 			     struct mbj_log_end *ret_end,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
+/* What a run has left of memory. */
+void backup_copy_done(struct backup_copy *copy);
 
 #endif

@@ -29,6 +29,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <mbj/blob.h>
 #include <mbj/check.h>
@@ -62,6 +63,7 @@ struct promoting {
 	uint32_t index;	     /* of the account in it */
 	struct mbj_audit audit;
 	struct targets targets;
+	const struct promote_lost *lost;
 	struct mbj_hash filler;
 };
 
@@ -223,6 +225,75 @@ static enum mbj_rc uids_pass(struct promoting *p, struct mbj_id account,
 	return rc;
 }
 
+static int hash_order(const void *a, const void *b)
+{
+	return memcmp(a, b, MBJ_HASH_SIZE);
+}
+
+static bool message_is_lost(const struct promoting *p,
+			    const struct mbj_message *message)
+{
+	return bsearch(&message->blob, p->lost->list, p->lost->count,
+		       sizeof(*p->lost->list), hash_order) != NULL;
+}
+
+/* From *next on, as many as one primitive takes; *next: 0 behind the last. */
+static enum mbj_rc lost_find(struct promoting *p, struct mbj_id account,
+			     const struct mbj_content *content, uint32_t *next,
+			     struct mbj_buf *uids, struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_message message;
+	size_t ranges = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_scan_messages(p->txn, account, content->series, *next, &scan,
+			       err);
+	*next = 0;
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_message(&scan, &message, err);
+		if (rc < 0 || !message_is_lost(p, &message))
+			continue;
+		if (ranges++ == MBJ_UID_RANGES_MAX) {
+			*next = message.uid;
+			break;
+		}
+		mbj_uids_put(uids, message.uid, message.uid);
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+/* Messages whose contents nobody has: no replica could ever be whole. */
+static enum mbj_rc lost_expunge(struct promoting *p, struct mbj_id account,
+				struct mbj_id mailbox, struct mbj_error *err)
+{
+	struct mbj_op op = {.kind = MBJ_OP_MESSAGE_EXPUNGE, .id = mailbox};
+	struct mbj_content content;
+	struct mbj_buf uids;
+	uint32_t next = 1;
+	enum mbj_rc rc = MBJ_OK;
+
+	mbj_buf_init(&uids, (size_t)MBJ_UID_RANGE_SIZE * MBJ_UID_RANGES_MAX);
+	while (rc == MBJ_OK && next > 0 && p->lost->count > 0) {
+		mbj_buf_clear(&uids);
+		rc = mbj_txn_content_get(p->txn, account, mailbox, &content,
+					 err);
+		if (rc == MBJ_OK)
+			rc = lost_find(p, account, &content, &next, &uids, err);
+		if (rc == MBJ_OK)
+			rc = mbj_buf_ok(&uids, err);
+		if (rc < 0 || uids.n == 0)
+			break;
+		op.rev = content.rev;
+		op.uids = mbj_buf_view(&uids);
+		op.modseq = content.modseq + (content.modseq < MBJ_MODSEQ_MAX);
+		rc = op_add(p, &op, err);
+	}
+	mbj_buf_done(&uids);
+	return rc;
+}
+
 /* Another mailbox for whoever knew it: what it shows has changed under it. */
 static enum mbj_rc mailbox_declare(struct promoting *p, struct mbj_id account,
 				   struct mbj_id id, struct mbj_error *err)
@@ -242,7 +313,9 @@ static enum mbj_rc mailbox_declare(struct promoting *p, struct mbj_id account,
 	op.is_selectable = mailbox.is_selectable;
 	op.is_selectable_before = mailbox.is_selectable;
 	rc = op_add(p, &op, err);
-	return rc == MBJ_OK ? uids_pass(p, account, id, err) : rc;
+	if (rc == MBJ_OK)
+		rc = uids_pass(p, account, id, err);
+	return rc == MBJ_OK ? lost_expunge(p, account, id, err) : rc;
 }
 
 /* What the accounts are behind the group. */
@@ -488,9 +561,10 @@ static enum mbj_rc reign_make(struct promoting *p,
 
 enum mbj_rc promote_run(struct mbj_store *store,
 			const struct mbj_log_end *behind,
-			uint64_t *ret_accounts, struct mbj_error *err)
+			const struct promote_lost *lost, uint64_t *ret_accounts,
+			struct mbj_error *err)
 {
-	struct promoting p = {.store = store};
+	struct promoting p = {.store = store, .lost = lost};
 	enum mbj_rc rc;
 
 	*ret_accounts = 0;

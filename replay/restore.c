@@ -146,6 +146,8 @@ static enum mbj_rc target_finish(struct restoring *r,
 				 const struct mbj_log_end *end,
 				 struct mbj_error *err)
 {
+	const struct promote_lost lost = {r->copy.lost_list,
+					  r->copy.lost_count};
 	uint64_t *accounts = &r->copy.result->accounts_parked;
 
 	r->copy.result->end = end->lsn;
@@ -153,7 +155,7 @@ static enum mbj_rc target_finish(struct restoring *r,
 	if (r->options->role == MBJ_STORE_PRIMARY)
 		r->copy.result->accounts_skipped = 0;
 	if (r->options->role == MBJ_STORE_PRIMARY)
-		return promote_run(r->copy.store, end, accounts, err);
+		return promote_run(r->copy.store, end, &lost, accounts, err);
 	return mbj_store_restored(r->copy.store, r->options->role, NULL, err);
 }
 
@@ -239,6 +241,7 @@ enum mbj_rc mbj_restore(const char *backup, const char *dir,
 		rc = target_open(&r, dir, err);
 		if (rc == MBJ_OK)
 			rc = target_fill(&r, err);
+		backup_copy_done(&r.copy);
 		mbj_store_close(&r.copy.store);
 	}
 	if (rc == MBJ_OK)

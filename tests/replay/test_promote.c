@@ -363,8 +363,7 @@ static void is_fenced(struct lab *lab, enum mbj_store_role role, uint64_t until,
 
 /*
  * Goal: what was begun otherwise is not gone on with.  Method: as a replica; of
- * an earlier group, of a later one, of the first one behind its own; a mark of
- * somebody for whom nothing waits, which goes.
+ * an earlier group, a later one, the one behind its own; with a mark that goes.
  */
 START_TEST(begun_otherwise)
 {
@@ -536,7 +535,8 @@ START_TEST(nobody_there)
 		park_by_hand(lab.new.primary, id_of(i));
 	park_by_hand(lab.new.primary, carol);
 	end = mbj_store_end(lab.new.primary);
-	OK(promote_run(lab.new.primary, &end, &accounts, err));
+	OK(promote_run(lab.new.primary, &end, &(struct promote_lost){NULL, 0},
+		       &accounts, err));
 	ck_assert_uint_eq(accounts, MANY + 1);
 	for (int i = 0; i < 3; i++) {
 		new_open(&lab, i > 0);
@@ -572,7 +572,8 @@ START_TEST(refused_by_state)
 	target_open(&lab, true);
 	park_by_hand(lab.new.primary, id_of(0));
 	end = mbj_store_end(lab.new.primary);
-	ck_assert_int_eq(promote_run(lab.new.primary, &end, &accounts,
+	ck_assert_int_eq(promote_run(lab.new.primary, &end,
+				     &(struct promote_lost){NULL, 0}, &accounts,
 				     &lab.err),
 			 MBJ_ECORRUPT);
 	ck_assert_ptr_nonnull(strstr(lab.err.message, "set aside"));
