@@ -20,12 +20,6 @@
 #include "replay_run.h"
 #include "source_dir.h"
 
-/*
- * Contents of one transaction, bytes, not counting those of its last group: so
- * much is on its way at most while others wait for their turn.
- */
-enum { CONTENT_SIZE_MAX = 64 << 20 };
-
 /* One run over one source. */
 struct run {
 	struct mbj_store *store;
@@ -174,8 +168,7 @@ static enum mbj_rc group_take(struct run *run, struct mbj_batch *batch,
 		if (rc < 0)
 			return rc;
 	}
-	rc = replay_blobs_note(&run->blobs, txn, group,
-			       action.kind != MBJ_ACTION_DONE, err);
+	rc = replay_blobs_fetch(&run->blobs, txn, group, err);
 	if (rc < 0)
 		return rc;
 	rc = run->source->is_own ? mbj_batch_note(batch, group, err)
@@ -200,8 +193,7 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 	enum mbj_rc rc;
 
 	while (go_on && count < options->batch_groups_max &&
-	       size < options->batch_size_max &&
-	       run->blobs.size < CONTENT_SIZE_MAX) {
+	       size < options->batch_size_max) {
 		uint64_t next = mbj_engine_applied(run->engine).v + 1;
 
 		if (options->until.v != 0 && next > options->until.v) {
@@ -244,18 +236,12 @@ static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 			mbj_batch_abort(&batch);
 			continue;
 		}
-		rc = replay_blobs_settle(&run->blobs, mbj_batch_txn(batch),
-					 err);
-		if (rc == MBJ_OK)
-			rc = mbj_audit_flush(&run->audit, err);
+		rc = mbj_audit_flush(&run->audit, err);
 		if (rc < 0)
 			goto out;
 		rc = mbj_batch_commit(&batch, err);
 		if (rc < 0)
 			goto out;
-		/* One that broke off when it was asked last says so. */
-		if (run->source->is_lost)
-			run->is_at_end = false;
 		if (run->source->ops->applied != NULL)
 			run->source->ops->applied(run->source,
 						  mbj_engine_applied(

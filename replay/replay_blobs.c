@@ -1,8 +1,8 @@
 /*
  * Fetching the content of messages; see replay_blobs.h.
  *
- * Invariant: what a message of the state needs, or a group that is set aside,
- * and is not here is noted in the state, in the group's transaction.
+ * Invariant: what a group in the journal needs and is not here is noted in the
+ * state, in the group's transaction.
  */
 #include "replay_blobs.h"
 
@@ -10,10 +10,9 @@
 #include <mbj/check.h>
 
 enum {
-	NOTED_MAX = 1 << 12, /* of a batch, at a time */
-	LIST_MAX = 1024,     /* of what is wanted, at a time */
-	ASK_MAX = 255,	     /* named with the one that is asked for */
-	PART_MS = 5000,	     /* until groups are to come in between */
+	LIST_MAX = 1024, /* of what is wanted, at a time */
+	ASK_MAX = 255,	 /* named with the one that is asked for */
+	PART_MS = 5000,	 /* until groups are to come in between */
 };
 
 static enum mbj_rc blobs_open(struct replay_blobs *blobs, struct mbj_error *err)
@@ -29,10 +28,9 @@ static enum mbj_rc blobs_open(struct replay_blobs *blobs, struct mbj_error *err)
 	return rc;
 }
 
-/* Fetch, unless it is here, which is no question to the source. */
+/* Fetch, unless it is here. */
 static enum mbj_rc blob_fetch(struct replay_blobs *blobs,
-			      struct replay_content *content,
-			      bool *ret_is_asked, bool *ret_is_here,
+			      struct replay_content *content, bool *ret_is_here,
 			      struct mbj_error *ret_why, struct mbj_error *err)
 {
 	struct replay_source *source = blobs->source;
@@ -43,148 +41,41 @@ static enum mbj_rc blob_fetch(struct replay_blobs *blobs,
 	if (rc == MBJ_OK)
 		rc = mbj_blob_has(blobs->to, content->digest, content->size,
 				  ret_is_here, err);
-	*ret_is_asked = !*ret_is_here && !source->is_own;
-	if (rc < 0 || !*ret_is_asked)
+	if (rc < 0 || *ret_is_here || source->is_own)
 		return rc;
 	content->is_duplicating = blobs->is_duplicating;
 	return source->ops->content(source, blobs->to, content, ret_is_here,
 				    ret_why, err);
 }
 
-/* A list that is asked for, each with some of those behind it. */
-struct asking {
-	const struct replay_blob *list;
-	size_t count;
-	size_t named; /* so many, with one before */
-};
-
-/*
- * One of a list.  What was named when one before was asked for and did not come
- * is not to be had, and is not asked for once more, but for a reason.
- */
-static enum mbj_rc listed_fetch(struct replay_blobs *blobs,
-				struct asking *asking, size_t i,
-				bool is_reason_due, bool *ret_is_here,
-				struct mbj_error *ret_why,
-				struct mbj_error *err)
+enum mbj_rc replay_blobs_fetch(struct replay_blobs *blobs, struct mbj_txn *txn,
+			       const struct mbj_group *group,
+			       struct mbj_error *err)
 {
-	size_t left = asking->count - i - 1;
-	struct replay_content content = {
-		.digest = &asking->list[i].digest,
-		.size = asking->list[i].size,
-		.next = &asking->list[i] + 1,
-		.next_count = i < asking->named ? 0
-			      : left < ASK_MAX	? left
-						: ASK_MAX,
-	};
-	bool is_asked = false;
-	enum mbj_rc rc;
-
-	if (i < asking->named && !is_reason_due)
-		return mbj_blob_has(blobs->to, content.digest, content.size,
-				    ret_is_here, err);
-	rc = blob_fetch(blobs, &content, &is_asked, ret_is_here, ret_why, err);
-	if (is_asked && blobs->source->is_batching && content.next_count > 0)
-		asking->named = i + 1 + content.next_count;
-	return rc;
-}
-
-/* ------------------------------------------------------------- of a batch */
-
-static enum mbj_rc list_add(struct replay_blob_list *list,
-			    const struct mbj_hash *digest, uint64_t size,
-			    struct mbj_error *err)
-{
-	void *items = list->list;
-	enum mbj_rc rc;
-
-	rc = mbj_array_reserve(&items, &list->capacity, list->count + 1,
-			       sizeof(*list->list), NOTED_MAX, err);
-	list->list = items;
-	if (rc == MBJ_OK)
-		list->list[list->count++] = (struct replay_blob){*digest, size};
-	return rc;
-}
-
-static void list_done(struct replay_blob_list *list)
-{
-	mbj_free(list->list);
-	*list = (struct replay_blob_list){NULL, 0, 0};
-}
-
-enum mbj_rc replay_blobs_note(struct replay_blobs *blobs, struct mbj_txn *txn,
-			      const struct mbj_group *group, bool is_aside,
-			      struct mbj_error *err)
-{
-	/* From a backup an earlier state may be restored. */
-	bool is_needed = is_aside || blobs->is_duplicating;
 	struct mbj_reader reader;
 	struct mbj_op op;
 	enum mbj_rc rc = MBJ_OK;
 
 	MBJ_ASSERT(group->is_body_good);
 	mbj_reader_init(&reader, group->body);
-	/* What cannot be decoded is the apply's to judge. */
-	while (rc == MBJ_OK &&
-	       mbj_group_op_next(group, &reader, &op, NULL) == MBJ_OK) {
-		if (op.kind != MBJ_OP_MESSAGE_APPEND)
-			continue;
-		if (blobs->noted.count + blobs->needed.count == NOTED_MAX)
-			rc = replay_blobs_settle(blobs, txn, err);
-		if (rc == MBJ_OK)
-			rc = list_add(is_needed ? &blobs->needed
-						: &blobs->noted,
-				      &op.blob, op.size, err);
-		if (rc == MBJ_OK)
-			blobs->size += op.size;
-	}
-	return rc;
-}
-
-/* What messages have, of what was noted, joins what is needed anyhow. */
-static enum mbj_rc noted_judge(struct replay_blobs *blobs, struct mbj_txn *txn,
-			       struct mbj_error *err)
-{
-	enum mbj_rc rc = MBJ_OK;
-
-	for (size_t i = 0; rc == MBJ_OK && i < blobs->noted.count; i++) {
-		const struct replay_blob *blob = &blobs->noted.list[i];
-		uint64_t count = 0;
-		uint64_t size;
-
-		rc = mbj_txn_blob_count(txn, &blob->digest, &count, &size, err);
-		if (rc == MBJ_OK && count > 0)
-			rc = list_add(&blobs->needed, &blob->digest, blob->size,
-				      err);
-	}
-	blobs->noted.count = 0;
-	return rc;
-}
-
-enum mbj_rc replay_blobs_settle(struct replay_blobs *blobs, struct mbj_txn *txn,
-				struct mbj_error *err)
-{
-	enum mbj_rc rc = noted_judge(blobs, txn, err);
-	struct asking asking = {blobs->needed.list, blobs->needed.count, 0};
-
-	for (size_t i = 0; rc == MBJ_OK && i < asking.count; i++) {
-		const struct replay_blob *blob = &asking.list[i];
+	while (rc == MBJ_OK) {
+		struct replay_content content = {.next_count = 0};
 		bool is_here = true;
 
-		rc = listed_fetch(blobs, &asking, i, false, &is_here, NULL,
-				  err);
-		if (rc < 0 || is_here)
+		/* What cannot be decoded is the apply's to judge. */
+		if (mbj_group_op_next(group, &reader, &op, NULL) != MBJ_OK)
+			break;
+		content.digest = &op.blob;
+		content.size = op.size;
+		if (op.kind == MBJ_OP_MESSAGE_APPEND)
+			rc = blob_fetch(blobs, &content, &is_here, NULL, err);
+		if (rc != MBJ_OK || is_here)
 			continue;
 		blobs->source->missed++;
-		rc = mbj_txn_blob_want(txn, &blob->digest, blob->size, true,
-				       err);
+		rc = mbj_txn_blob_want(txn, &op.blob, op.size, true, err);
 	}
-	blobs->needed.count = 0;
-	blobs->size = 0;
 	return rc;
 }
-
-/* ----------------------------------------------------------------- wanted */
 
 /*
  * Whether any message has it; of accounts that are parked, whose messages the
@@ -261,38 +152,70 @@ static enum mbj_rc wanted_fill(const struct replay_blobs *blobs,
 	return MBJ_OK;
 }
 
+/*
+ * One that did not come when it was named with another one is not to be had,
+ * and is not asked for once more, but for a reason where none is known.
+ */
+static enum mbj_rc wanted_one(struct replay_blobs *blobs, struct wanted *wanted,
+			      size_t i, bool was_named, bool *ret_has_named,
+			      struct mbj_error *err)
+{
+	struct mbj_replay_result *result = blobs->result;
+	bool is_known = was_named && result->blobs_missing > 0;
+	size_t left = wanted->count - i - 1;
+	struct replay_content content = {
+		.digest = &wanted->list[i].digest,
+		.size = wanted->list[i].size,
+		.next = &wanted->list[i] + 1,
+		.next_count = was_named	       ? 0
+			      : left < ASK_MAX ? left
+					       : ASK_MAX,
+	};
+	struct mbj_error why = {.rc = MBJ_OK};
+	bool is_here = true;
+	enum mbj_rc rc;
+
+	if (is_known)
+		rc = mbj_blob_has(blobs->to, content.digest, content.size,
+				  &is_here, err);
+	else
+		rc = blob_fetch(blobs, &content, &is_here, &why, err);
+	if (rc < 0)
+		return rc;
+	*ret_has_named = content.next_count > 0 && !is_known;
+	if (is_here)
+		wanted->over[wanted->over_count++] = wanted->list[i];
+	else if (result->blobs_missing++ == 0)
+		result->blobs_why = why;
+	return MBJ_OK;
+}
+
 /* As far as the source gives something, and there is time. */
 static enum mbj_rc wanted_fetch(struct replay_blobs *blobs,
 				struct wanted *wanted, struct mbj_error *err)
 {
 	int64_t until = mbj_monotonic_ms() + PART_MS;
 	struct replay_source *source = blobs->source;
-	struct mbj_replay_result *result = blobs->result;
-	struct asking asking = {wanted->list, wanted->count, 0};
+	size_t named = 0; /* up to here, with one before */
 	enum mbj_rc rc = MBJ_OK;
 
 	for (size_t i = 0; rc == MBJ_OK && i < wanted->count; i++) {
-		struct mbj_error why = {.rc = MBJ_OK};
-		bool is_here = true;
+		bool was_named = i < named;
+		bool has_named = false;
 
 		if (source->is_lost) {
-			result->blobs_missing += wanted->count - i;
+			blobs->result->blobs_missing += wanted->count - i;
 			break;
 		}
-		if (source->is_partial && i >= asking.named && i > 0 &&
+		if (source->is_partial && !was_named && i > 0 &&
 		    mbj_monotonic_ms() > until) {
 			wanted->next = wanted->list[i].digest;
 			wanted->is_end = false;
 			break;
 		}
-		rc = listed_fetch(blobs, &asking, i, result->blobs_missing == 0,
-				  &is_here, &why, err);
-		if (rc < 0)
-			break;
-		if (is_here)
-			wanted->over[wanted->over_count++] = wanted->list[i];
-		else if (result->blobs_missing++ == 0)
-			result->blobs_why = why;
+		rc = wanted_one(blobs, wanted, i, was_named, &has_named, err);
+		if (has_named && source->is_batching)
+			named = i + 1 + ASK_MAX;
 	}
 	return rc;
 }
@@ -366,8 +289,6 @@ enum mbj_rc replay_blobs_finish(struct replay_blobs *blobs,
 
 void replay_blobs_done(struct replay_blobs *blobs)
 {
-	list_done(&blobs->noted);
-	list_done(&blobs->needed);
 	/* Of a run that failed nothing was promised, and nothing is now. */
 	if (blobs->to != NULL && mbj_blobs_bulk(blobs->to, false, NULL) < 0)
 		blobs->to = NULL;

@@ -51,8 +51,9 @@ struct replay_source_ops {
 			    struct mbj_group *ret_group, struct mbj_error *err);
 	/*
 	 * Store a content that the replica has not.  Where the source is to
-	 * blame that it cannot be had: *ret_is_here false, and why; NULL:
-	 * nobody asks why.  Only what is wrong at the replica is an error.
+	 * blame that it cannot be had: *ret_is_here false, and why; NULL: it is
+	 * for the group that was handed out last, or an older one, and nobody
+	 * asks why.  Only what is wrong at the replica is an error.
 	 */
 	enum mbj_rc (*content)(struct replay_source *source,
 			       struct mbj_blobs *to,

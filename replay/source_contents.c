@@ -8,7 +8,9 @@
  * Invariants:
  *   1. nothing is in place under a digest that its bytes have not; the writer
  *      takes the digest from the bytes;
- *   2. a question begins with what is wanted, and names what is wanted next.
+ *   2. each operation of a window has its content asked for once: a question
+ *      begins with what is wanted, names what comes behind it, and what of that
+ *      the source has not is known until another one is asked.
  */
 #include <mbj/check.h>
 
@@ -23,9 +25,79 @@ static bool is_asked(const struct source_stream *s,
 	return false;
 }
 
+/* It said so when it was asked last, in this window. */
+static bool is_known_lost(const struct source_stream *s,
+			  const struct mbj_hash *digest)
+{
+	for (size_t at = 0; at < s->lost.n; at += MBJ_HASH_SIZE)
+		if (memcmp(s->lost.p + at, digest->b, MBJ_HASH_SIZE) == 0)
+			return true;
+	return false;
+}
+
 static bool is_full(const struct source_stream *s)
 {
 	return s->asked.n == s->asked.max;
+}
+
+/*
+ * Those of one group that are not here, behind the one that is wanted: those
+ * before it have been asked for.
+ */
+static enum mbj_rc group_ask(struct source_stream *s, struct mbj_blobs *to,
+			     const struct mbj_group *group,
+			     const struct mbj_hash *wanted, bool *is_behind,
+			     struct mbj_error *err)
+{
+	struct mbj_reader reader;
+	struct mbj_op op;
+	enum mbj_rc rc = MBJ_OK;
+
+	mbj_reader_init(&reader, group->body);
+	while (rc == MBJ_OK && !is_full(s)) {
+		bool is_here;
+
+		if (mbj_group_op_next(group, &reader, &op, NULL) != MBJ_OK)
+			break;
+		if (op.kind != MBJ_OP_MESSAGE_APPEND)
+			continue;
+		if (memcmp(op.blob.b, wanted->b, MBJ_HASH_SIZE) == 0)
+			*is_behind = true;
+		if (!*is_behind || is_asked(s, &op.blob))
+			continue;
+		rc = mbj_blob_has(to, &op.blob, op.size, &is_here, err);
+		if (rc == MBJ_OK && !is_here)
+			stream_content_put(&s->asked, &op.blob, op.size);
+	}
+	return rc;
+}
+
+/*
+ * From what is wanted, of the group that was handed out last, to the end of the
+ * window.  What is not of that group is wanted of an earlier one.
+ */
+static enum mbj_rc window_ask(struct source_stream *s, struct mbj_blobs *to,
+			      const struct mbj_hash *wanted,
+			      struct mbj_error *err)
+{
+	const struct mbj_buf *records = &s->window.records;
+	struct mbj_group group;
+	size_t at = s->held;
+	bool is_behind = false;
+	enum mbj_rc rc = MBJ_OK;
+
+	while (rc == MBJ_OK && at < records->n && !is_full(s) &&
+	       (is_behind || at == s->held)) {
+		/* What is wrong with it is said when it is handed out. */
+		if (mbj_group_parse(mbj_bytes_make(records->p + at,
+						   records->n - at),
+				    &group, NULL) < 0 ||
+		    !group.is_body_good)
+			break;
+		rc = group_ask(s, to, &group, wanted, &is_behind, err);
+		at += group.record.n;
+	}
+	return rc;
 }
 
 /* Its pieces into a writer: here, or why not.  An error is ours. */
@@ -129,8 +201,10 @@ static enum mbj_rc answers_take(struct source_stream *s, struct mbj_blobs *to,
 			*ret_why = why;
 		if (s->link.is_lost)
 			break;
+		if (rc == MBJ_OK && why.rc != MBJ_OK)
+			mbj_buf_put(&s->lost, digest.b, MBJ_HASH_SIZE);
 	}
-	return rc;
+	return rc == MBJ_OK ? mbj_buf_ok(&s->lost, err) : rc;
 }
 
 enum mbj_rc source_stream_content(struct replay_source *source,
@@ -142,14 +216,24 @@ enum mbj_rc source_stream_content(struct replay_source *source,
 	struct source_stream *s = (struct source_stream *)source;
 	struct mbj_error why = {.rc = MBJ_OK};
 	struct stream_message m = {.count = 0};
+	bool is_of_group = ret_why == NULL;
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(!content->is_duplicating);
 	if (stream_link_is_told(&s->link))
 		s->link.is_lost = true;
+	/* Of a group; a reason is worth a question. */
+	if (is_of_group && is_known_lost(s, content->digest)) {
+		source->is_lost = s->link.is_lost;
+		*ret_is_here = false;
+		return MBJ_OK;
+	}
+	mbj_buf_clear(&s->lost);
 	mbj_buf_clear(&s->asked);
 	stream_content_put(&s->asked, content->digest, content->size);
 	rc = next_ask(s, to, content, err);
+	if (rc == MBJ_OK && is_of_group)
+		rc = window_ask(s, to, content->digest, err);
 	if (rc == MBJ_OK)
 		rc = mbj_buf_ok(&s->asked, err);
 	if (rc < 0)

@@ -351,6 +351,7 @@ static enum mbj_rc window_next(struct source_stream *s, struct mbj_error *err)
 
 	if (!s->is_asked && !s->is_here) {
 		window_clear(&s->window);
+		s->held = 0;
 		rc = fetch_ask(s, 0, err);
 		s->is_asked = rc == MBJ_OK;
 	}
@@ -363,6 +364,8 @@ static enum mbj_rc window_next(struct source_stream *s, struct mbj_error *err)
 		s->ahead = spent;
 		s->is_here = false;
 		window_clear(&s->ahead);
+		mbj_buf_clear(&s->lost);
+		s->held = 0;
 	}
 	if (rc == MBJ_OK && s->window.fault.rc == MBJ_OK &&
 	    s->fetch.v <= s->end.v && s->window.records.n > 0 &&
@@ -395,6 +398,7 @@ static enum mbj_rc stream_seek(struct replay_source *source, struct mbj_lsn lsn,
 		return rc;
 	window_clear(&s->window);
 	window_clear(&s->ahead);
+	mbj_buf_clear(&s->lost);
 	s->is_here = false;
 	s->next = lsn;
 	s->fetch = lsn;
@@ -428,6 +432,7 @@ static enum mbj_rc group_read(struct source_stream *s,
 				"one before");
 	if (rc < 0)
 		return rc;
+	s->held = window->at;
 	window->at += group.record.n;
 	window->count--;
 	s->chain = group.chain;
@@ -444,8 +449,6 @@ static enum mbj_rc stream_next(struct replay_source *source,
 	struct source_stream *s = stream_of(source);
 	enum mbj_rc rc;
 
-	if (s->link.is_lost)
-		return mbj_error_set(err, MBJ_EIO, "the connection is lost");
 	while (s->window.at == s->window.records.n) {
 		if (s->window.fault.rc != MBJ_OK)
 			return stream_fault_take(s, &s->window.fault, err);
@@ -464,6 +467,8 @@ static enum mbj_rc stream_next(struct replay_source *source,
 		if (s->window.records.n == 0 && s->window.count == 0)
 			return MBJ_ENOTFOUND;
 	}
+	if (s->link.is_lost)
+		return mbj_error_set(err, MBJ_EIO, "the connection is lost");
 	if (s->next.v % PUMP_GROUPS == 0) {
 		rc = ahead_pump(s, err);
 		if (rc < 0)
@@ -480,11 +485,13 @@ enum mbj_rc source_stream_wait(struct source_stream *s, uint32_t wait_ms,
 	MBJ_ASSERT(s->window.at == s->window.records.n);
 	MBJ_ASSERT(!s->is_asked && !s->is_here);
 	window_clear(&s->window);
+	mbj_buf_clear(&s->lost);
 	rc = fetch_ask(s, wait_ms, err);
 	if (rc == MBJ_OK)
 		rc = window_receive(s, wait_ms, &s->window, err);
 	if (rc < 0)
 		return rc;
+	s->held = 0;
 	*ret_is_more = s->window.records.n > 0 ||
 		       s->window.fault.rc != MBJ_OK || s->fetch.v <= s->end.v;
 	return MBJ_OK;
@@ -534,6 +541,7 @@ enum mbj_rc source_stream_begin(struct source_stream *s,
 	mbj_buf_init(&s->window.records, WINDOW_MAX);
 	mbj_buf_init(&s->ahead.records, WINDOW_MAX);
 	mbj_buf_init(&s->asked, STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE);
+	mbj_buf_init(&s->lost, STREAM_CONTENTS_MAX * MBJ_HASH_SIZE);
 	rc = stream_link_begin(&s->link, options->in_fd, options->out_fd,
 			       options->stop_fd, options->timeout_ms,
 			       STREAM_SOURCE, err);
@@ -560,4 +568,5 @@ void source_stream_done(struct source_stream *s)
 	mbj_buf_done(&s->window.records);
 	mbj_buf_done(&s->ahead.records);
 	mbj_buf_done(&s->asked);
+	mbj_buf_done(&s->lost);
 }

@@ -2,7 +2,8 @@
  * A stream as a source of groups and contents.  Private to replay/.
  *
  * Groups are asked for in windows; while one is applied the next is on its way
- * already.  Contents are asked for together, those of a batch.
+ * already.  Contents are asked for together: when one is lacking, so are
+ * usually those of the groups behind it.
  *
  * Invariants:
  *   1. what is handed out continues what was handed out before it (LSN, chain)
@@ -55,9 +56,13 @@ struct source_stream {
 	struct mbj_lsn next;  /* to be handed out */
 	struct mbj_hash chain;
 	bool has_chain; /* of the group before next */
+	size_t held;	/* where the group handed out last begins */
 	struct mbj_lsn applied;
 	struct mbj_lsn parked;
-	struct mbj_buf asked;	 /* contents, as they were asked for */
+	struct mbj_buf asked; /* contents, as they were asked for */
+	/* Digests of those that the source has not, of the last question in
+	 * this window. */
+	struct mbj_buf lost;
 	struct wanted_pace pace; /* of what it did not have */
 };
 

@@ -31,7 +31,6 @@ TCase *test_judge_case(void);
 TCase *test_mend_case(void);
 TCase *test_mend_bad_case(void);
 TCase *test_mend_peer_case(void);
-TCase *test_net_case(void);
 TCase *test_offer_case(void);
 TCase *test_open_case(void);
 TCase *test_outside_case(void);

@@ -42,14 +42,13 @@ struct mbj_replay_options {
 	uint32_t batch_groups_max; /* groups of one transaction */
 	size_t batch_size_max;	   /* and their bytes */
 	bool is_dry_run;	   /* count what would be replayed */
-	/* Contents by mbj_blob_duplicate, those of expunged messages, too. */
-	bool is_duplicating;
+	bool is_duplicating;	   /* contents by mbj_blob_duplicate */
 };
 
 #define MBJ_REPLAY_OPTIONS_INIT                                         \
 	((struct mbj_replay_options){sizeof(struct mbj_replay_options), \
 				     {0},                               \
-				     4000,                              \
+				     1000,                              \
 				     4u << 20,                          \
 				     false,                             \
 				     false})
