@@ -243,6 +243,25 @@ static void put_replicas(struct mbj_buf *out, const struct cli_status *status)
 
 /* ------------------------------------------------------------- quarantine */
 
+/* A row's account, and the end of a section that shows so many of them. */
+static void aside_account(struct mbj_buf *out, struct mbj_bytes name)
+{
+	put(out, "<tr><th scope=\"row\"><bdi>");
+	html_name(out, parked_name(name));
+	put(out, "</bdi></th>");
+}
+
+static void aside_end(struct mbj_buf *out, size_t count, size_t shown)
+{
+	rows_end(out);
+	if (shown < count)
+		mbj_buf_format(out,
+			       "<p>and %zu more: <code>mbj quarantine STORE "
+			       "list</code></p>\n",
+			       count - shown);
+	put(out, "</section>\n");
+}
+
 static void put_parked(struct mbj_buf *out, const struct mbj_client_status *s)
 {
 	static const char *const heads[] = {"Account", "Waiting", "Why", NULL};
@@ -258,9 +277,7 @@ static void put_parked(struct mbj_buf *out, const struct mbj_client_status *s)
 	for (size_t i = 0; i < shown; i++) {
 		const struct mbj_client_parked *p = &s->parked[i];
 
-		put(out, "<tr><th scope=\"row\"><bdi>");
-		html_name(out, parked_name(p->name));
-		put(out, "</bdi></th>");
+		aside_account(out, p->name);
 		cell(out, "Waiting");
 		mbj_buf_format(out, "%" PRIu64 " groups from %" PRIu64 "</td>",
 			       p->parked.count, p->parked.first.v);
@@ -268,13 +285,7 @@ static void put_parked(struct mbj_buf *out, const struct mbj_client_status *s)
 		html_name(out, p->parked.reason);
 		put(out, "</td></tr>\n");
 	}
-	rows_end(out);
-	if (shown < s->parked_count)
-		mbj_buf_format(out,
-			       "<p>and %zu more: <code>mbj quarantine STORE "
-			       "list</code></p>\n",
-			       s->parked_count - shown);
-	put(out, "</section>\n");
+	aside_end(out, s->parked_count, shown);
 }
 
 static void put_skipped(struct mbj_buf *out, const struct mbj_client_status *s)
@@ -293,9 +304,7 @@ static void put_skipped(struct mbj_buf *out, const struct mbj_client_status *s)
 	for (size_t i = 0; i < shown; i++) {
 		const struct mbj_client_skipped *k = &s->skipped[i];
 
-		put(out, "<tr><th scope=\"row\"><bdi>");
-		html_name(out, parked_name(k->name));
-		put(out, "</bdi></th>");
+		aside_account(out, k->name);
 		cell(out, "Since");
 		mbj_buf_format(out, "group %" PRIu64 "</td>",
 			       k->skipped.first.v);
@@ -304,13 +313,7 @@ static void put_skipped(struct mbj_buf *out, const struct mbj_client_status *s)
 			       k->skipped.count, k->skipped.last.v);
 		put(out, "</td></tr>\n");
 	}
-	rows_end(out);
-	if (shown < s->skipped_count)
-		mbj_buf_format(out,
-			       "<p>and %zu more: <code>mbj quarantine STORE "
-			       "list</code></p>\n",
-			       s->skipped_count - shown);
-	put(out, "</section>\n");
+	aside_end(out, s->skipped_count, shown);
 }
 
 /* ------------------------------------------------------------------ store */

@@ -14,19 +14,29 @@ struct mbj_bytes parked_name(struct mbj_bytes name)
 			  : mbj_bytes_str("(an account this replica lacks)");
 }
 
-void parked_json(const struct mbj_client_parked *p, bool is_first,
-		 struct mbj_buf *out)
+/* What both kinds have: whose groups, and which. */
+static void aside_json(struct mbj_id account, struct mbj_bytes name,
+		       bool is_first, struct mbj_lsn first, struct mbj_lsn last,
+		       uint64_t groups, struct mbj_buf *out)
 {
 	char id[MBJ_ID_TEXT_SIZE];
 
-	mbj_id_print(p->parked.account, id);
+	mbj_id_print(account, id);
 	mbj_buf_format(out, "%s{\"accountId\":\"%s\",\"account\":",
 		       is_first ? "" : ",", id);
-	mbj_jmap_string_print(parked_name(p->name), out);
+	mbj_jmap_string_print(parked_name(name), out);
 	mbj_buf_format(out,
 		       ",\"first\":%" PRIu64 ",\"last\":%" PRIu64
-		       ",\"groups\":%" PRIu64 ",\"reason\":",
-		       p->parked.first.v, p->parked.last.v, p->parked.count);
+		       ",\"groups\":%" PRIu64,
+		       first.v, last.v, groups);
+}
+
+void parked_json(const struct mbj_client_parked *p, bool is_first,
+		 struct mbj_buf *out)
+{
+	aside_json(p->parked.account, p->name, is_first, p->parked.first,
+		   p->parked.last, p->parked.count, out);
+	mbj_buf_put_str(out, ",\"reason\":");
 	mbj_jmap_string_print(p->parked.reason, out);
 	mbj_buf_put_str(out, "}");
 }
@@ -46,16 +56,9 @@ void parked_text(const struct mbj_client_parked *p, struct mbj_buf *out)
 void skipped_json(const struct mbj_client_skipped *s, bool is_first,
 		  struct mbj_buf *out)
 {
-	char id[MBJ_ID_TEXT_SIZE];
-
-	mbj_id_print(s->skipped.account, id);
-	mbj_buf_format(out, "%s{\"accountId\":\"%s\",\"account\":",
-		       is_first ? "" : ",", id);
-	mbj_jmap_string_print(parked_name(s->name), out);
-	mbj_buf_format(out,
-		       ",\"first\":%" PRIu64 ",\"last\":%" PRIu64
-		       ",\"groups\":%" PRIu64 "}",
-		       s->skipped.first.v, s->skipped.last.v, s->skipped.count);
+	aside_json(s->skipped.account, s->name, is_first, s->skipped.first,
+		   s->skipped.last, s->skipped.count, out);
+	mbj_buf_put_str(out, "}");
 }
 
 void skipped_text(const struct mbj_client_skipped *s, struct mbj_buf *out)

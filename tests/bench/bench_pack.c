@@ -129,15 +129,17 @@ struct taken {
 	double bytes;
 };
 
-/* All that the source has, to a replica that is open. */
-static void stream_take(const char *primary, struct mbj_store *replica,
-			unsigned level, uint64_t groups, struct taken *taken)
+/*
+ * Both ends of a stream, the source's in a thread of its own, until the
+ * replica's returns.  *ret_came: bytes that the replica was sent.
+ */
+static void stream_run(struct mbj_store *replica,
+		       struct mbj_stream_options *options,
+		       struct source *source,
+		       struct mbj_stream_result *ret_result, uint64_t *ret_came)
 {
-	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
 	struct mbj_stream_channel channel = {NULL, wire_read, wire_write,
 					     wire_is_pending};
-	struct mbj_stream_result result;
-	struct source source = {.dir = primary};
 	struct wire wire = {.came = 0};
 	struct mbj_error err;
 	pthread_t thread;
@@ -145,28 +147,41 @@ static void stream_take(const char *primary, struct mbj_store *replica,
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0)
 		bench_stop("socket", "cannot be made");
-	source.fd = fds[1];
+	source->fd = fds[1];
 	wire.fd = fds[0];
 	channel.ctx = &wire;
-	options.in_fd = fds[0];
-	options.out_fd = fds[0];
-	options.is_once = true;
-	options.channel = &channel;
-	options.level = level;
-	taken->s = clock_s(CLOCK_MONOTONIC);
-	taken->replica_cpu = clock_s(CLOCK_THREAD_CPUTIME_ID);
-	if (pthread_create(&thread, NULL, source_run, &source) != 0)
+	options->in_fd = fds[0];
+	options->out_fd = fds[0];
+	options->channel = &channel;
+	if (pthread_create(&thread, NULL, source_run, source) != 0)
 		bench_stop("source", "no thread");
-	if (mbj_stream_follow(replica, &options, &result, &err) < 0)
+	if (mbj_stream_follow(replica, options, ret_result, &err) < 0)
 		bench_stop("replica", err.message);
-	taken->s = clock_s(CLOCK_MONOTONIC) - taken->s;
-	taken->replica_cpu =
-		clock_s(CLOCK_THREAD_CPUTIME_ID) - taken->replica_cpu;
 	(void)close(fds[0]);
 	(void)pthread_join(thread, NULL);
 	(void)close(fds[1]);
+	*ret_came = wire.came;
+}
+
+/* All that the source has, to a replica that is open. */
+static void stream_take(const char *primary, struct mbj_store *replica,
+			unsigned level, uint64_t groups, struct taken *taken)
+{
+	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+	struct source source = {.dir = primary};
+	struct mbj_stream_result result;
+	uint64_t came = 0;
+
+	options.is_once = true;
+	options.level = level;
+	taken->s = clock_s(CLOCK_MONOTONIC);
+	taken->replica_cpu = clock_s(CLOCK_THREAD_CPUTIME_ID);
+	stream_run(replica, &options, &source, &result, &came);
+	taken->s = clock_s(CLOCK_MONOTONIC) - taken->s;
+	taken->replica_cpu =
+		clock_s(CLOCK_THREAD_CPUTIME_ID) - taken->replica_cpu;
 	taken->source_cpu = source.cpu;
-	taken->bytes = (double)wire.came;
+	taken->bytes = (double)came;
 	if (result.replay.groups != groups || result.replay.blobs_missing != 0)
 		bench_stop("replica", "not all came");
 }
@@ -275,34 +290,14 @@ struct follower {
 static void *follower_run(void *ctx)
 {
 	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
-	struct mbj_stream_channel channel = {NULL, wire_read, wire_write,
-					     wire_is_pending};
 	struct follower *follower = ctx;
 	struct source source = {.dir = follower->primary};
 	struct mbj_stream_result result;
-	struct wire wire = {.came = 0};
-	struct mbj_error err;
-	pthread_t thread;
-	int fds[2];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0)
-		bench_stop("socket", "cannot be made");
-	source.fd = fds[1];
-	wire.fd = fds[0];
-	channel.ctx = &wire;
-	options.in_fd = fds[0];
-	options.out_fd = fds[0];
 	options.stop_fd = follower->stop_fd;
-	options.channel = &channel;
 	options.level = follower->level;
-	if (pthread_create(&thread, NULL, source_run, &source) != 0)
-		bench_stop("source", "no thread");
-	if (mbj_stream_follow(follower->replica, &options, &result, &err) < 0)
-		bench_stop("follower", err.message);
-	(void)close(fds[0]);
-	(void)pthread_join(thread, NULL);
-	(void)close(fds[1]);
-	follower->bytes = wire.came;
+	stream_run(follower->replica, &options, &source, &result,
+		   &follower->bytes);
 	return NULL;
 }
 
