@@ -134,8 +134,7 @@ struct taken {
  * replica's returns.  *ret_came: bytes that the replica was sent.
  */
 static void stream_run(struct mbj_store *replica,
-		       struct mbj_stream_options *options,
-		       struct source *source,
+		       struct mbj_stream_options options, struct source *source,
 		       struct mbj_stream_result *ret_result, uint64_t *ret_came)
 {
 	struct mbj_stream_channel channel = {NULL, wire_read, wire_write,
@@ -150,12 +149,12 @@ static void stream_run(struct mbj_store *replica,
 	source->fd = fds[1];
 	wire.fd = fds[0];
 	channel.ctx = &wire;
-	options->in_fd = fds[0];
-	options->out_fd = fds[0];
-	options->channel = &channel;
+	options.in_fd = fds[0];
+	options.out_fd = fds[0];
+	options.channel = &channel;
 	if (pthread_create(&thread, NULL, source_run, source) != 0)
 		bench_stop("source", "no thread");
-	if (mbj_stream_follow(replica, options, ret_result, &err) < 0)
+	if (mbj_stream_follow(replica, &options, ret_result, &err) < 0)
 		bench_stop("replica", err.message);
 	(void)close(fds[0]);
 	(void)pthread_join(thread, NULL);
@@ -176,7 +175,7 @@ static void stream_take(const char *primary, struct mbj_store *replica,
 	options.level = level;
 	taken->s = clock_s(CLOCK_MONOTONIC);
 	taken->replica_cpu = clock_s(CLOCK_THREAD_CPUTIME_ID);
-	stream_run(replica, &options, &source, &result, &came);
+	stream_run(replica, options, &source, &result, &came);
 	taken->s = clock_s(CLOCK_MONOTONIC) - taken->s;
 	taken->replica_cpu =
 		clock_s(CLOCK_THREAD_CPUTIME_ID) - taken->replica_cpu;
@@ -296,7 +295,7 @@ static void *follower_run(void *ctx)
 
 	options.stop_fd = follower->stop_fd;
 	options.level = follower->level;
-	stream_run(follower->replica, &options, &source, &result,
+	stream_run(follower->replica, options, &source, &result,
 		   &follower->bytes);
 	return NULL;
 }
