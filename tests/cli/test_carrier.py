@@ -290,6 +290,8 @@ class Carried:
         self.send()
         proxy, address = self.proxy()
         self.once(address=address, replica=self.replica("whole"))
+        # The proxy's thread says so when both of its ways have ended.
+        self.until(lambda: min(proxy.through) > 0)
         up, down = proxy.through
         self.assertGreater(min(up, down), HELLO)
         rng = mbjtest.seed()
