@@ -1,8 +1,11 @@
 """What the tests of a network share: hosts of their own (network namespaces),
-the wires between them, and three services, one a host."""
+the wires and long lines between them, and three services, one a host."""
+import json
+import os
+import signal
 import subprocess
 
-from mbjtest import MBJ
+from mbjtest import LOCKED, MBJ
 from test_carrier import CarrierCase
 
 
@@ -35,12 +38,22 @@ class Wire:
 
     def __init__(self, number, one, two):
         self.one, self.name = one, f"wire{number}"
-        self.must("ip", "link", "add", self.name, "type", "veth", "peer",
-                  "name", self.name, "netns", two.process.pid)
+        self.lay(one, two)
         for host, last in ((one, 1), (two, 2)):
             self.must("ip", "address", "add", f"10.77.{number}.{last}/24",
                       "dev", self.name, host=host)
             self.must("ip", "link", "set", self.name, "up", host=host)
+
+    def lay(self, one, two):
+        self.pair(one, two, self.name)
+
+    def pair(self, one, two, name):
+        """Of interfaces: the first one's has the wire's name."""
+        self.must("ip", "link", "add", self.name, "type", "veth", "peer",
+                  "name", name, "netns", two.process.pid, host=one)
+
+    def close(self):
+        """There is nothing to end."""
 
     def must(self, *words, host=None):
         status, err = (host or self.one).do(*words)
@@ -59,6 +72,52 @@ class Wire:
         self.one.do("tc", "qdisc", "del", "dev", self.name, "root")
 
 
+class Line(Wire):
+    """A long one: what is sent comes a time later, out of order, twice or not
+    at all, by chance and from a seed.  It is a program between both hosts, on
+    one of its own; times are in milliseconds, the rest in shares."""
+
+    def __init__(self, number, one, two, seed, delay, late=0.0, later=0,
+                 loss=0.0, twice=0.0):
+        self.host = Host()
+        self.process = None
+        self.chances = (seed, int(delay * 1000), int(late * 1e6),
+                        int(later * 1000), int(loss * 1e6), int(twice * 1e6))
+        super().__init__(number, one, two)
+
+    def lay(self, one, two):
+        for host, name in ((one, "one"), (two, "two")):
+            self.pair(host, self.host, name)
+            # A packet is a packet, and not forty of them that are lost at once.
+            self.must("ip", "link", "set", self.name, "gso_max_segs", "1",
+                      host=host)
+            self.must("ip", "link", "set", name, "up", host=self.host)
+        self.process = subprocess.Popen(
+            self.host.within(os.environ["MBJ_LINE"], "one", "two",
+                             *self.chances), stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n", "no line"
+
+    def hush(self):
+        """Nothing comes through, and no side is told."""
+        self.process.send_signal(signal.SIGUSR1)
+
+    def wake(self):
+        self.process.send_signal(signal.SIGUSR2)
+
+    def end(self):
+        """What became of the frames."""
+        self.process.terminate()
+        out, _ = self.process.communicate()
+        self.process = None
+        return json.loads(out)
+
+    def close(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+        self.host.close()
+
+
 class NetworkCase(CarrierCase):
     """A primary, a replica, and a replica of that, by TLS, each a host."""
     OPTIONS = ()  # of each service
@@ -73,7 +132,10 @@ class NetworkCase(CarrierCase):
         if not all(host.is_there for host in self.hosts):
             self.skipTest("no network namespaces here")
         one, two, three = self.hosts
-        self.wires = [Wire(0, one, two), Wire(1, two, three)]
+        self.wires = []
+        for i, ends in enumerate(((one, two), (two, three))):
+            self.wires.append(self.wire(i, *ends))
+            self.addCleanup(self.wires[i].close)
         self.far = self.dir / "far"
         self.mbj("init", self.far, "--role", "replica")
         keys = self.dir / "keys"
@@ -93,16 +155,28 @@ class NetworkCase(CarrierCase):
         self.model = self.paths()
         self.count = 0
 
+    def wire(self, number, one, two):
+        return Wire(number, one, two)
+
     def start(self, i):
+        store = self.services[i][2]
+        self.begin_service(i)
+        self.until(lambda: self.is_served(store) or self.is_locked_out(i))
+
+    def begin_service(self, i):
         host, *words = self.services[i]
         with open(self.dir / f"said{i}", "ab") as said:
             self.running[i] = subprocess.Popen(
                 host.within(MBJ, *words, *self.OPTIONS), stdout=said,
                 stderr=said)
         self.processes.append(self.running[i])
-        # Any verb in between would have the store for itself.
-        store = words[1]
-        self.until(lambda: self.is_served(store))
+
+    def is_locked_out(self, i):
+        """A verb had the store for itself: it is begun again."""
+        if self.running[i].poll() == LOCKED:
+            self.processes.remove(self.running[i])
+            self.begin_service(i)
+        return False
 
     def is_served(self, store):
         try:
@@ -117,10 +191,15 @@ class NetworkCase(CarrierCase):
         self.processes.remove(self.running[i])
         self.start(i)
 
+    def mark(self, store):
+        try:
+            published = (store / "journal" / "published").read_bytes()
+        except FileNotFoundError:  # it has nothing yet
+            return 0
+        return int.from_bytes(published[8:16], "little")
+
     def marks(self):
-        return [int.from_bytes((store / "journal" / "published").read_bytes()
-                               [8:16], "little")
-                for store in (self.p, self.r, self.far)]
+        return [self.mark(store) for store in (self.p, self.r, self.far)]
 
     def contents_wait(self):
         """A content that the middle one did not have yet when the last one

@@ -11,7 +11,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import mbjtest  # noqa: E402
 from mbjtest import OK, run  # noqa: E402
-from nettest import NetworkCase  # noqa: E402
+from nettest import Line, NetworkCase, Wire  # noqa: E402
 
 SECONDS = float(os.environ.get("MBJ_SOAK") or 2)
 SAMPLES = 8
@@ -84,6 +84,16 @@ class Soak(NetworkCase):
     OPTIONS = ("--cache", "8M", "--keep-house", "30", "--keep-days", "0",
                "--keep-requests", "1000", "--keep-recent", "10")
 
+    def wire(self, number, one, two):
+        """The second one is long: it loses, doubles and overtakes."""
+        return Wire(number, one, two) if number == 0 else Line(
+            number, one, two, self.rng.randrange(1 << 32), delay=10,
+            late=0.1, later=10, loss=0.01, twice=0.01)
+
+    def setUp(self):
+        self.rng = mbjtest.seed()
+        super().setUp()
+
     def samples(self):
         """Once nothing is on its way."""
         lsn = self.marks()[0]
@@ -92,11 +102,11 @@ class Soak(NetworkCase):
 
     def test_flat(self):
         """Goal: nothing that a service holds on to grows with what it has
-        done.  Method: MBJ_SOAK seconds of edits of two users, wires that are
-        cut now and then, and the house kept; eight times in between all is
-        left in peace, and the first half of what is counted then compared
-        with the second."""
-        rng = mbjtest.seed()
+        done.  Method: MBJ_SOAK seconds of edits of two users, a short wire and
+        a long line that are cut now and then, and the house kept; eight times
+        in between all is left in peace, and the first half of what is counted
+        then compared with the second."""
+        rng = self.rng
         names = ("alice", "bob")
         self.mbj("import", self.p, "bob", stdin=mbjtest.listing(mbjtest.ROWS))
         writers = [Writer(self, name, rng) for name in names]
