@@ -52,9 +52,14 @@ int mirror_open(struct mirror *mirror, struct mailbox_list *list,
 	struct mailbox_metadata metadata;
 
 	mirror->box = mailbox_alloc(list, vname, MAILBOX_FLAG_IGNORE_ACLS);
+	/*
+	 * A Maildir whose directories are as its index's header says is not
+	 * looked into, nor is more of the index read; a message is told in
+	 * there behind that header.
+	 */
 	if (mailbox_open(mirror->box) < 0 ||
-	    (is_quick ? index_sync(mirror->box)
-		      : mailbox_sync(mirror->box, 0)) < 0)
+	    (!is_quick && mailbox_sync(mirror->box, 0) < 0) ||
+	    index_sync(mirror->box) < 0)
 		return mirror_why(mirror, "cannot read");
 	if (mailbox_get_metadata(mirror->box, MAILBOX_METADATA_GUID,
 				 &metadata) < 0)
