@@ -2,13 +2,18 @@
  * What Dovecot has: one folder, or all of a user.
  *
  * Lists are read raw, past indexes, ACLs and mailboxes that would only be made
- * when somebody opens them.
+ * when somebody opens them.  The list's index is as old as the command that
+ * waited for the user's lock, and says of a mailbox what some session has known
+ * that has it open; so what it says is checked where the journal has something
+ * else.
  */
 #include "plugin.h"
 
 #include <sys/stat.h>
 
 #include <array.h>
+#include <index-storage.h>
+#include <mail-index-alloc-cache.h>
 #include <mailbox-list-iter.h>
 #include <str-sanitize.h>
 #include <unichar.h>
@@ -45,6 +50,67 @@ static int box_read(struct mailbox *box, struct account_folder *folder)
 	return 0;
 }
 
+/* The account has that mailbox at that name. */
+static bool folder_is_told(const struct account *account,
+			   const struct account_folder *folder)
+{
+	const struct mbj_node *node;
+	struct changes known;
+	uint32_t at;
+
+	if (account->tree == NULL)
+		return false;
+	changes_init(&known, account->tree, account->delimiter);
+	at = changes_find(&known, folder->path);
+	if (at == MBJ_NODE_NONE)
+		return false;
+	node = mbj_tree_get(account->tree, at);
+	return mbj_id_equal(node->id, folder->id) &&
+	       node->uidvalidity == folder->uidvalidity;
+}
+
+/*
+ * As it is on disk: an index that this process has had open may be in its
+ * memory, as it was, also where the mailbox is another one by now.
+ */
+static int box_open_afresh(struct mailbox *box)
+{
+	mail_index_alloc_cache_destroy_unrefed();
+	if (mailbox_open(box) < 0)
+		return -1;
+	if (mail_index_refresh(box->index) < 0) {
+		mailbox_set_index_error(box);
+		return -1;
+	}
+	mailbox_close(box);
+	return mailbox_open(box);
+}
+
+/*
+ * What the list's index says without the mailbox being opened, or, where the
+ * account has another one there, the mailbox itself.  The index is told.
+ */
+static int box_ask(struct mailbox *box, struct account_folder *folder)
+{
+	const struct capture_user *capture =
+		capture_user_of(box->storage->user);
+	struct account_folder said;
+	int ret = box_read(box, folder);
+
+	if (ret < 0 || folder_is_told(&capture->account, folder))
+		return ret;
+	said = *folder;
+	mailbox_close(box);
+	ret = box_open_afresh(box);
+	if (ret == 0)
+		ret = box_read(box, folder);
+	else if (mailbox_get_last_mail_error(box) != MAIL_ERROR_NOTFOUND)
+		return 0; /* nobody can say more */
+	if (ret == 0 && !mbj_id_equal(said.id, folder->id))
+		ret = mailbox_sync(box, 0);
+	return ret;
+}
+
 /*
  * A Maildir++ is its INBOX: opening it is all that makes it, unannounced.
  * Where there is none, or with other layouts, opening it would create it.
@@ -62,6 +128,18 @@ static bool inbox_is_implied(struct mailbox *box)
 	       stat(path, &st) == 0;
 }
 
+/* In the file system, where there is a directory of that name. */
+static int box_exists(struct mailbox *box, enum mailbox_existence *ret_is)
+{
+	bool is_maildir = strcmp(box->storage->name, "maildir") == 0;
+
+	if (strcmp(box->list->name, MAILBOX_LIST_NAME_INDEX) == 0 ||
+	    box->open_error != 0 || mailbox_verify_name(box) < 0)
+		return mailbox_exists(box, false, ret_is);
+	return index_storage_mailbox_exists_full(box, is_maildir ? "cur" : NULL,
+						 ret_is);
+}
+
 /*
  * id ROOT: no mailbox is there.  is_unread: one is, and cannot be opened, since
  * its deletion was begun, or, with -1, for another reason.
@@ -72,20 +150,20 @@ static int mailbox_look(struct mailbox_list *list, const char *vname,
 	enum mailbox_existence existence = MAILBOX_EXISTENCE_NONE;
 	struct mailbox *box =
 		mailbox_alloc(list, vname, MAILBOX_FLAG_IGNORE_ACLS);
-	int ret = mailbox_exists(box, false, &existence);
+	int ret = box_exists(box, &existence);
 
 	memset(folder, 0, sizeof(*folder));
 	folder->path = mbj_bytes_str(vname);
 	folder->id = MBJ_ID_ROOT;
 	if (ret == 0 &&
 	    (existence == MAILBOX_EXISTENCE_SELECT || inbox_is_implied(box)))
-		ret = box_read(box, folder);
+		ret = box_ask(box, folder);
 	folder->is_unread = ret < 0;
 	if (ret < 0 && mailbox_get_last_mail_error(box) == MAIL_ERROR_NOTFOUND)
 		ret = 0;
 	/* What another session deleted may be in this one's list yet. */
 	if (ret == 0 && folder->is_unread &&
-	    (mailbox_exists(box, false, &existence) < 0 ||
+	    (box_exists(box, &existence) < 0 ||
 	     existence != MAILBOX_EXISTENCE_SELECT))
 		folder->is_unread = false;
 	if (ret < 0)
