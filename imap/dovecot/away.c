@@ -128,6 +128,23 @@ int turn_spool(struct turn *turn, const struct mbj_id *mailboxes, size_t count)
 	return 0;
 }
 
+int turn_spool_renewed(struct turn *turn, struct mbj_id fresh)
+{
+	struct capture_user *capture = turn->capture;
+	struct mailbox_list *list = capture->inbox->list;
+	struct spool *spool = &capture->spool;
+
+	if (mailbox_list_mkdir_root(list, spool->dir,
+				    MAILBOX_LIST_PATH_TYPE_CONTROL) < 0) {
+		turn->why = mailbox_list_get_last_internal_error(list, NULL);
+		return -1;
+	}
+	if (spool_add(spool, spool->inbox, &fresh, 1, &turn->err) < 0)
+		return -1;
+	capture->has_renewed = true;
+	return 0;
+}
+
 int turn_spool_box(struct turn *turn)
 {
 	struct mailbox_metadata metadata;
@@ -217,58 +234,68 @@ static enum mbj_rc spool_spread(struct turn *turn, struct mbj_error *err)
 
 /*
  * One that has become another one, since its UIDVALIDITY has, goes on under
- * the GUID that it has got.
+ * the GUID that it has got; which is in the spool by itself where it got that
+ * here.
  */
-static void entry_follow(struct turn *turn, struct spool_entry *entry)
+static void entry_follow(struct turn *turn, size_t at)
 {
+	struct spool *spool = &turn->capture->spool;
 	struct account_folder folder;
 	enum folder_kind kind;
 
-	entry->is_stopped = true;
-	if (mbj_tree_find(turn->account->tree, entry->mailbox) != MBJ_NODE_NONE)
+	spool->entries[at].is_stopped = true;
+	if (mbj_tree_find(turn->account->tree, spool->entries[at].mailbox) !=
+		    MBJ_NODE_NONE ||
+	    folder_look(turn->at.list, turn->at.vname, &kind, &folder,
+			&turn->why) < 0 ||
+	    kind != FOLDER_MAILBOX)
 		return;
-	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
-			&turn->why) == 0 &&
-	    kind == FOLDER_MAILBOX)
-		entry->mailbox = folder.id;
+	if (spool_has(spool, folder.id))
+		spool->entries[at].is_done = true;
+	else
+		spool->entries[at].mailbox = folder.id;
 }
 
 /* What came in.  Returns: -1, with why or err. */
-static int entry_tell_new(struct turn *turn, struct spool_entry *entry)
+static int entry_tell_new(struct turn *turn, size_t at)
 {
-	bool is_late;
+	struct spool *spool = &turn->capture->spool;
+	bool is_told, is_late;
 
-	if (entry->is_new_told || !turn_find(turn, entry->mailbox, &turn->at))
+	if (spool->entries[at].is_new_told ||
+	    !turn_find(turn, spool->entries[at].mailbox, &turn->at))
 		return 0;
-	entry->has_had_turn = true;
+	spool->entries[at].has_had_turn = true;
 	if (turn_compare_attributes(turn, true) < 0 ||
-	    turn_tell_new(turn, &entry->is_new_told, &is_late) < 0)
+	    turn_tell_new(turn, &is_told, &is_late) < 0)
 		return -1;
-	entry->has_had_turn = !is_late;
-	turn->capture->spool.is_changed |= entry->is_new_told;
+	spool->entries[at].is_new_told = is_told;
+	spool->entries[at].has_had_turn = !is_late;
+	spool->is_changed |= is_told;
 	return 0;
 }
 
 /* All of it.  Returns: -1, with why or err. */
-static int entry_drain(struct turn *turn, struct spool_entry *entry)
+static int entry_drain(struct turn *turn, size_t at)
 {
+	struct spool *spool = &turn->capture->spool;
 	bool is_cut = true;
 	uint32_t uidnext;
 
 	/* It went, and that is told with the tree. */
-	if (!turn_find(turn, entry->mailbox, &turn->at)) {
-		entry->is_done = true;
+	if (!turn_find(turn, spool->entries[at].mailbox, &turn->at)) {
+		spool->entries[at].is_done = true;
 		return 0;
 	}
 	if (turn_compare_attributes(turn, true) < 0 ||
-	    turn_compare_messages(turn, entry->is_stopped, &uidnext, &is_cut) <
-		    0 ||
+	    turn_compare_messages(turn, spool->entries[at].is_stopped, &uidnext,
+				  &is_cut) < 0 ||
 	    (!is_cut && turn_compare_attributes(turn, false) < 0))
 		return -1;
-	entry->is_done = !is_cut;
+	spool->entries[at].is_done = !is_cut;
 	if (is_cut)
-		entry_follow(turn, entry);
-	turn->capture->spool.is_changed |= is_cut;
+		entry_follow(turn, at);
+	spool->is_changed |= is_cut;
 	return 0;
 }
 
@@ -281,10 +308,12 @@ static void entry_complain(struct turn *turn)
 		turn->why != NULL ? turn->why : turn->err.message);
 }
 
-/* One at least.  Returns: all had their turn. */
+/*
+ * One at least; a step may add entries, and move them in memory.  Returns: all
+ * had their turn.
+ */
 static bool entries_walk(struct turn *turn, int64_t until, bool is_telling,
-			 int (*step)(struct turn *turn,
-				     struct spool_entry *entry))
+			 int (*step)(struct turn *turn, size_t at))
 {
 	struct spool *spool = &turn->capture->spool;
 	int64_t deadline_ms = turn->deadline_ms;
@@ -294,7 +323,7 @@ static bool entries_walk(struct turn *turn, int64_t until, bool is_telling,
 	turn->deadline_ms = until;
 	for (size_t i = 0; is_through && i < spool->count; i++) {
 		is_through = i == 0 || mbj_monotonic_ms() <= until;
-		if (!is_through || step(turn, &spool->entries[i]) >= 0)
+		if (!is_through || step(turn, i) >= 0)
 			continue;
 		if (is_telling)
 			entry_complain(turn);

@@ -144,6 +144,8 @@ static int content_renew(struct turn *turn, struct content *content,
 		  mirror->status.uidvalidity);
 	mirror_close(mirror);
 	guid_128_generate(fresh.b);
+	if (turn_spool_renewed(turn, fresh) < 0)
+		return -1;
 	return folder_renew(turn->capture, turn->at.list, turn->at.vname, fresh,
 			    &turn->why) < 0
 		       ? -1

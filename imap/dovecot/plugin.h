@@ -34,6 +34,7 @@ struct capture_user {
 	bool is_nested; /* one was changed so, and not told yet */
 	/* The turn is one of messages: the account's tree is nobody's. */
 	bool is_tree_free;
+	bool has_renewed;   /* mailboxes, of which the spool has the mail */
 	bool is_spooling;   /* plugin { mbj_when_away = spool } */
 	struct spool spool; /* as of the turn's lock */
 	const char *reign;  /* as noted beside the mail (reign.h), or NULL */

@@ -64,7 +64,6 @@ static int turn_renew(struct turn *turn, const struct account_listing *listing,
 		      struct mbj_id *last)
 {
 	struct mail_namespace *all = turn->capture->user->namespaces;
-	struct spool *spool = &turn->capture->spool;
 	struct mbj_id id, fresh;
 
 	/* One that lives in the account is refused for something else. */
@@ -85,9 +84,7 @@ static int turn_renew(struct turn *turn, const struct account_listing *listing,
 		e_warning(turn->box->event, "mbj: new GUID for %s: %s", vname,
 			  turn->err.message);
 		guid_128_generate(fresh.b);
-		/* What is in doubt is so under either. */
-		if (spool_has(spool, id) &&
-		    spool_add(spool, spool->inbox, &fresh, 1, &turn->err) < 0)
+		if (turn_spool_renewed(turn, fresh) < 0)
 			return -1;
 		return folder_renew(turn->capture,
 				    mail_namespace_find(all, vname)->list,
@@ -270,6 +267,14 @@ void turn_end(struct turn *turn)
 	else if (capture->is_nested) /* it would only wait once more */
 		turn->account->is_stale = true;
 	capture->is_nested = false;
+	/* Their mail is told before anybody else has the lock. */
+	if (capture->has_renewed && !capture->is_spooled &&
+	    turn->account->client != NULL) {
+		mail_storage_last_error_push(turn->box->storage);
+		turn_drain(turn);
+		mail_storage_last_error_pop(turn->box->storage);
+	}
+	capture->has_renewed = false;
 	capture->is_in_turn = false;
 	capture->is_tree_free = false;
 	capture->is_spooled = false;

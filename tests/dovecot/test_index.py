@@ -1,0 +1,181 @@
+"""The plugin in a real Dovecot whose indexes are older than its mailboxes, as
+they are where sessions change them at once; and mailboxes that get another
+GUID, with their mail."""
+import re
+import subprocess
+import sys
+import threading
+import unittest
+
+# First: the command's tests, in the path from then on, have one of that name.
+from test_messages import MessageCase
+import dovetest
+
+
+class Sdbox(MessageCase):
+    with_relay = True
+
+    @property
+    def home_dir(self):
+        return self.dovecot.d / "mail" / self.user
+
+    def box_dir(self, name):
+        (box,) = [d for d in self.home_dir.rglob("*")
+                  if d.name in (name, "." + name) and d.is_dir()]
+        return box
+
+    def list_index(self):
+        """The list's index as it is now: to be what it is then again."""
+        files = {path: path.read_bytes()
+                 for path in self.home_dir.rglob("dovecot.list.index*")}
+        self.assertTrue(files)
+        return files
+
+    @staticmethod
+    def put(files):
+        for path, data in files.items():
+            path.write_bytes(data)
+
+    def behind(self, source, target):
+        """RENAME, of which the journal hears nothing: the next change of it
+        has all mailboxes compared."""
+        self.assertEqual(self.doveadm("rename", source, target, without=(
+            "-o", "mail_plugins=")), (0, ""))
+
+    def back(self):
+        """A with two messages, which the journal has deleted, is there again
+        under its GUID, which is returned.  Two is behind the journal."""
+        one = self.login()
+        for name in ("A", "One"):
+            self.ok(one.create(name))
+        for text in ("a", "b"):
+            self.append(one, "A", text, "(\\Seen $k)")
+        guid = dovetest.tree_of(one)["A"][0]
+        self.leave(one)
+        aside = self.dir / "aside"
+        box = self.box_dir("A")
+        box.rename(aside)
+        self.behind("One", "Two")
+        one = self.login()
+        self.ok(one.rename("Two", "One"))
+        self.leave(one)
+        self.assertNotIn("A", self.told())
+        aside.rename(box)
+        self.behind("One", "Two")
+        return guid
+
+    def test_renewed(self):
+        """Goal: a mailbox that comes back with the GUID of one that went gets
+        another one, once, and the journal has it with its mail at once; an
+        index of the list that says the former GUID again changes nothing.
+        Method: files are put back behind Dovecot; a change of another
+        mailbox meets it."""
+        guid = self.back()
+        former = self.list_index()
+        one = self.login()
+        self.ok(one.rename("Two", "One"))
+        self.assertNotEqual(self.told()["A"][0], guid)
+        self.same_mail("A")
+        self.same(one)
+        self.leave(one)
+        told = self.told()["A"]
+        self.behind("One", "Two")
+        self.put(former)
+        one = self.login()
+        self.ok(one.rename("Two", "One"))
+        self.assertEqual(self.told()["A"], told)
+        self.same_mail("A")
+        self.same(one)
+        self.assertEqual(len(re.findall("new GUID for A", self.log())), 1,
+                         self.log())
+
+    def test_died(self):
+        """Goal: so it is where the process dies that gave the GUID, and the
+        next change is of another mailbox.  Method: it is killed when the
+        journal has the mailbox and not its mail yet."""
+        self.back()
+        held, end, told = threading.Event(), threading.Event(), []
+
+        def before(kind):
+            told.append(kind)
+            if told.count(self.relay.SUBMIT) == 2:
+                held.set()
+                end.wait()
+        client = self.login()
+        self.relay.before = before
+        client.send(b"x RENAME Two One\r\n")
+        self.assertTrue(held.wait(60), self.log())
+        self.relay.before = None
+        self.dovecot.kill_imap()
+        end.set()
+        self.leave(client)
+        self.assertEqual(self.stored("A"), {})
+        client = self.login()
+        self.ok(client.create("C"))
+        self.same_mail("A")
+        self.same(client)
+        self.assertFalse(list(self.home_dir.rglob("mbj-spool")))
+        self.assertEqual(len(re.findall("new GUID for A", self.log())), 1,
+                         self.log())
+
+    def test_other(self):
+        """Goal: so it is with one that got another UIDVALIDITY: its change is
+        refused once, and its mail is told all the same.  Method: it gets one
+        without the plugin."""
+        one = self.login()
+        self.ok(one.create("A"))
+        for text in ("a", "b"):
+            self.append(one, "A", text)
+        self.leave(one)
+        self.assertEqual(self.doveadm(
+            "update", "--uid-validity", "4000000000", "A",
+            without=("-o", "mail_plugins="))[0], 0)
+        one = self.login()
+        self.no(one.append("A", "()", None, b"x: y\r\n\r\n"), "try again")
+        self.leave(one)
+        self.same_mail("A")
+        self.assertEqual(self.told()["A"][1], 4000000000)
+
+    def test_list(self):
+        """Goal: a mailbox is there for the journal also where a session has not
+        heard of it by the list's index.  Method: that is what it was when the
+        name was a place only, and the session has read it; a process has died
+        that was about to change something, so its change has all mailboxes
+        compared."""
+        one = self.login()
+        for name in ("A", self.SEPARATOR.join(("P", "below"))):
+            self.ok(one.create(name))
+        self.assertIsNone(dovetest.tree_of(one)["P"])
+        self.ok(one.list())  # or INBOX is new, and the index out of date
+        former = self.list_index()
+        two = self.login()
+        self.ok(two.create("P"))
+        self.append(two, "P", "a")
+        self.leave(two)
+        told = self.told()
+        self.relay.arm("intent")
+        with subprocess.Popen(["doveadm", "-c", self.dovecot.conf, "mailbox",
+                               "create", "-u", self.user, "B"]) as process:
+            self.assertTrue(self.relay.held.wait(60), self.log())
+            process.kill()
+        self.relay.arm(None)
+        self.put(former)
+        self.ok(one.subscribe("A"))
+        self.leave(one)
+        self.assertEqual(self.told(), told)
+        for path in former:
+            path.unlink()
+        self.same(self.login())
+        self.same_mail("P")
+
+
+class Maildir(Sdbox):
+    LOCATION = "maildir:~/Maildir"
+    SEPARATOR = "."
+
+
+if __name__ == "__main__":
+    if not dovetest.can_run():
+        print("SKIPPED: there is no Dovecot, or no plugin for it")
+        sys.exit(77)
+    unittest.main()
