@@ -11,7 +11,6 @@
 
 enum {
 	LIST_MAX = 1024, /* of what is wanted, at a time */
-	ASK_MAX = 255,	 /* named with the one that is asked for */
 	PART_MS = 5000,	 /* until groups are to come in between */
 };
 
@@ -157,19 +156,16 @@ static enum mbj_rc wanted_fill(const struct replay_blobs *blobs,
  * and is not asked for once more, but for a reason where none is known.
  */
 static enum mbj_rc wanted_one(struct replay_blobs *blobs, struct wanted *wanted,
-			      size_t i, bool was_named, bool *ret_has_named,
+			      size_t i, bool was_named, size_t *ret_covered,
 			      struct mbj_error *err)
 {
 	struct mbj_replay_result *result = blobs->result;
 	bool is_known = was_named && result->blobs_missing > 0;
-	size_t left = wanted->count - i - 1;
 	struct replay_content content = {
 		.digest = &wanted->list[i].digest,
 		.size = wanted->list[i].size,
 		.next = &wanted->list[i] + 1,
-		.next_count = was_named	       ? 0
-			      : left < ASK_MAX ? left
-					       : ASK_MAX,
+		.next_count = was_named ? 0 : wanted->count - i - 1,
 	};
 	struct mbj_error why = {.rc = MBJ_OK};
 	bool is_here = true;
@@ -182,7 +178,7 @@ static enum mbj_rc wanted_one(struct replay_blobs *blobs, struct wanted *wanted,
 		rc = blob_fetch(blobs, &content, &is_here, &why, err);
 	if (rc < 0)
 		return rc;
-	*ret_has_named = content.next_count > 0 && !is_known;
+	*ret_covered = content.covered;
 	if (is_here)
 		wanted->over[wanted->over_count++] = wanted->list[i];
 	else if (result->blobs_missing++ == 0)
@@ -201,9 +197,10 @@ static enum mbj_rc wanted_fetch(struct replay_blobs *blobs,
 
 	for (size_t i = 0; rc == MBJ_OK && i < wanted->count; i++) {
 		bool was_named = i < named;
-		bool has_named = false;
+		size_t covered = 0;
 
-		if (source->is_lost) {
+		/* What was named with one that came may have come, too. */
+		if (source->is_lost && !was_named) {
 			blobs->result->blobs_missing += wanted->count - i;
 			break;
 		}
@@ -213,9 +210,9 @@ static enum mbj_rc wanted_fetch(struct replay_blobs *blobs,
 			wanted->is_end = false;
 			break;
 		}
-		rc = wanted_one(blobs, wanted, i, was_named, &has_named, err);
-		if (has_named && source->is_batching)
-			named = i + 1 + ASK_MAX;
+		rc = wanted_one(blobs, wanted, i, was_named, &covered, err);
+		if (covered > 0)
+			named = i + 1 + covered;
 	}
 	return rc;
 }

@@ -24,6 +24,7 @@ struct replay_content {
 	/* Some that will be asked for next: a source may bring them, too. */
 	const struct replay_blob *next;
 	size_t next_count;
+	size_t covered; /* out: so many of them it brought, or has not */
 };
 
 struct replay_source;
@@ -57,7 +58,7 @@ struct replay_source_ops {
 	 */
 	enum mbj_rc (*content)(struct replay_source *source,
 			       struct mbj_blobs *to,
-			       const struct replay_content *content,
+			       struct replay_content *content,
 			       bool *ret_is_here, struct mbj_error *ret_why,
 			       struct mbj_error *err);
 	/*
@@ -87,8 +88,6 @@ struct replay_source {
 	 * another.  Else each run tries.
 	 */
 	bool is_paced;
-	/* A question for a content brings those that are named with it, too. */
-	bool is_batching;
 	/*
 	 * What earlier runs wanted is asked for a part at a time, one in a run,
 	 * so that groups come in between.

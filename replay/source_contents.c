@@ -5,22 +5,49 @@
  * is not to be had: the group that needs it stands, and the next connection is
  * asked.
  *
+ * A line may be long: while the answers to one question come, the next one is
+ * on its way, as far as it is known what that is.  No third one is, so that it
+ * fits into whatever is between both sides while the source is still writing.
+ *
  * Invariants:
  *   1. nothing is in place under a digest that its bytes have not; the writer
  *      takes the digest from the bytes;
  *   2. each operation of a window has its content asked for once: a question
  *      begins with what is wanted, names what comes behind it, and what of that
- *      the source has not is known until another one is asked.
+ *      the source has not is known until another one is asked;
+ *   3. whatever was asked for has been answered when a content is given.
  */
 #include <mbj/check.h>
 
 #include "source_stream.h"
 
-static bool is_asked(const struct source_stream *s,
-		     const struct mbj_hash *digest)
+enum {
+	/* No further question is asked then: groups have their turn. */
+	QUESTIONS_MS = 1000,
+	/* Of two, in whatever is between both sides. */
+	QUESTIONS_SIZE = 1 << 15,
+};
+_Static_assert(2 * STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE + (1 << 12) <
+		       QUESTIONS_SIZE,
+	       "two questions do not fit");
+
+/* What is asked for together, in questions one after the other. */
+struct ask {
+	struct source_stream *s;
+	struct mbj_blobs *to;
+	struct replay_content *content;
+	bool is_of_group;
+	int64_t until;	/* of the monotonic clock */
+	size_t at;	/* in the window: the group that is looked at */
+	uint32_t op;	/* so many of its operations were */
+	bool is_behind; /* behind what is wanted */
+};
+
+static bool is_within(const struct mbj_buf *question,
+		      const struct mbj_hash *digest)
 {
-	for (size_t at = 0; at < s->asked.n; at += STREAM_CONTENT_SIZE)
-		if (memcmp(s->asked.p + at, digest->b, MBJ_HASH_SIZE) == 0)
+	for (size_t at = 0; at < question->n; at += STREAM_CONTENT_SIZE)
+		if (memcmp(question->p + at, digest->b, MBJ_HASH_SIZE) == 0)
 			return true;
 	return false;
 }
@@ -35,18 +62,35 @@ static bool is_known_lost(const struct source_stream *s,
 	return false;
 }
 
-static bool is_full(const struct source_stream *s)
+static bool is_full(const struct mbj_buf *question)
 {
-	return s->asked.n == s->asked.max;
+	return question->n == question->max;
+}
+
+/* Into a question, unless it is here, was asked for, or is not to be had. */
+static enum mbj_rc blob_ask(struct ask *ask, struct mbj_buf *question,
+			    const struct mbj_hash *digest, uint64_t size,
+			    struct mbj_error *err)
+{
+	struct source_stream *s = ask->s;
+	bool is_here;
+	enum mbj_rc rc;
+
+	if (is_within(&s->asked, digest) || is_within(&s->asking, digest) ||
+	    is_known_lost(s, digest))
+		return MBJ_OK;
+	rc = mbj_blob_has(ask->to, digest, size, &is_here, err);
+	if (rc == MBJ_OK && !is_here)
+		stream_content_put(question, digest, size);
+	return rc;
 }
 
 /*
  * Those of one group that are not here, behind the one that is wanted: those
  * before it have been asked for.
  */
-static enum mbj_rc group_ask(struct source_stream *s, struct mbj_blobs *to,
+static enum mbj_rc group_ask(struct ask *ask, struct mbj_buf *question,
 			     const struct mbj_group *group,
-			     const struct mbj_hash *wanted, bool *is_behind,
 			     struct mbj_error *err)
 {
 	struct mbj_reader reader;
@@ -54,20 +98,22 @@ static enum mbj_rc group_ask(struct source_stream *s, struct mbj_blobs *to,
 	enum mbj_rc rc = MBJ_OK;
 
 	mbj_reader_init(&reader, group->body);
-	while (rc == MBJ_OK && !is_full(s)) {
-		bool is_here;
-
-		if (mbj_group_op_next(group, &reader, &op, NULL) != MBJ_OK)
+	for (uint32_t i = 0; rc == MBJ_OK && !is_full(question); i++) {
+		if (mbj_group_op_next(group, &reader, &op, NULL) != MBJ_OK) {
+			ask->at += group->record.n;
+			ask->op = 0;
 			break;
+		}
+		if (i < ask->op)
+			continue;
+		ask->op = i + 1;
 		if (op.kind != MBJ_OP_MESSAGE_APPEND)
 			continue;
-		if (memcmp(op.blob.b, wanted->b, MBJ_HASH_SIZE) == 0)
-			*is_behind = true;
-		if (!*is_behind || is_asked(s, &op.blob))
-			continue;
-		rc = mbj_blob_has(to, &op.blob, op.size, &is_here, err);
-		if (rc == MBJ_OK && !is_here)
-			stream_content_put(&s->asked, &op.blob, op.size);
+		if (memcmp(op.blob.b, ask->content->digest->b, MBJ_HASH_SIZE) ==
+		    0)
+			ask->is_behind = true;
+		if (ask->is_behind)
+			rc = blob_ask(ask, question, &op.blob, op.size, err);
 	}
 	return rc;
 }
@@ -76,26 +122,22 @@ static enum mbj_rc group_ask(struct source_stream *s, struct mbj_blobs *to,
  * From what is wanted, of the group that was handed out last, to the end of the
  * window.  What is not of that group is wanted of an earlier one.
  */
-static enum mbj_rc window_ask(struct source_stream *s, struct mbj_blobs *to,
-			      const struct mbj_hash *wanted,
+static enum mbj_rc window_ask(struct ask *ask, struct mbj_buf *question,
 			      struct mbj_error *err)
 {
-	const struct mbj_buf *records = &s->window.records;
+	const struct mbj_buf *records = &ask->s->window.records;
 	struct mbj_group group;
-	size_t at = s->held;
-	bool is_behind = false;
 	enum mbj_rc rc = MBJ_OK;
 
-	while (rc == MBJ_OK && at < records->n && !is_full(s) &&
-	       (is_behind || at == s->held)) {
+	while (rc == MBJ_OK && ask->at < records->n && !is_full(question) &&
+	       (ask->is_behind || ask->at == ask->s->held)) {
 		/* What is wrong with it is said when it is handed out. */
-		if (mbj_group_parse(mbj_bytes_make(records->p + at,
-						   records->n - at),
+		if (mbj_group_parse(mbj_bytes_make(records->p + ask->at,
+						   records->n - ask->at),
 				    &group, NULL) < 0 ||
 		    !group.is_body_good)
 			break;
-		rc = group_ask(s, to, &group, wanted, &is_behind, err);
-		at += group.record.n;
+		rc = group_ask(ask, question, &group, err);
 	}
 	return rc;
 }
@@ -159,27 +201,39 @@ static enum mbj_rc content_take(struct source_stream *s, struct mbj_blobs *to,
 	return MBJ_OK;
 }
 
-/* What is wanted next, and is not here: one question for all of it. */
-static enum mbj_rc next_ask(struct source_stream *s, struct mbj_blobs *to,
-			    const struct replay_content *content,
-			    struct mbj_error *err)
+/* What is wanted next, and is not here, as much as goes into a question. */
+static enum mbj_rc question_fill(struct ask *ask, struct mbj_buf *question,
+				 struct mbj_error *err)
 {
+	struct replay_content *content = ask->content;
 	enum mbj_rc rc = MBJ_OK;
 
-	for (size_t i = 0;
-	     rc == MBJ_OK && i < content->next_count && !is_full(s); i++) {
-		const struct replay_blob *blob = &content->next[i];
-		bool is_here;
+	for (; rc == MBJ_OK && content->covered < content->next_count &&
+	       !is_full(question);
+	     content->covered++) {
+		const struct replay_blob *blob =
+			&content->next[content->covered];
 
-		rc = mbj_blob_has(to, &blob->digest, blob->size, &is_here, err);
-		if (rc == MBJ_OK && !is_here && !is_asked(s, &blob->digest))
-			stream_content_put(&s->asked, &blob->digest,
-					   blob->size);
+		rc = blob_ask(ask, question, &blob->digest, blob->size, err);
 	}
-	return rc;
+	if (rc == MBJ_OK && ask->is_of_group)
+		rc = window_ask(ask, question, err);
+	return rc == MBJ_OK ? mbj_buf_ok(question, err) : rc;
 }
 
-/* All that was asked for, in order; the first is the one that is wanted. */
+static enum mbj_rc question_send(struct source_stream *s,
+				 const struct mbj_buf *question,
+				 struct mbj_error *err)
+{
+	struct stream_message m = {
+		.count = (uint32_t)(question->n / STREAM_CONTENT_SIZE),
+		.contents = mbj_buf_view(question),
+	};
+
+	return stream_link_send(&s->link, STREAM_CONTENTS, &m, err);
+}
+
+/* All of a question, in order; why the first of them is not here. */
 static enum mbj_rc answers_take(struct source_stream *s, struct mbj_blobs *to,
 				struct mbj_error *ret_why,
 				struct mbj_error *err)
@@ -207,42 +261,90 @@ static enum mbj_rc answers_take(struct source_stream *s, struct mbj_blobs *to,
 	return rc == MBJ_OK ? mbj_buf_ok(&s->lost, err) : rc;
 }
 
+/*
+ * Ask what comes behind the question that was asked, if that had no room for
+ * it; nothing of that is owed to anybody.
+ */
+static enum mbj_rc behind_ask(struct ask *ask, unsigned questions,
+			      struct mbj_error *err)
+{
+	struct source_stream *s = ask->s;
+	enum mbj_rc rc;
+
+	mbj_buf_clear(&s->asking);
+	if (!is_full(&s->asked) || questions == STREAM_QUESTIONS_MAX ||
+	    mbj_monotonic_ms() > ask->until ||
+	    !stream_link_has_room(&s->link, QUESTIONS_SIZE))
+		return MBJ_OK;
+	rc = question_fill(ask, &s->asking, err);
+	if (rc < 0 || s->asking.n == 0 ||
+	    question_send(s, &s->asking, NULL) == MBJ_OK)
+		return rc;
+	/* Who hung up may have answered what was asked before. */
+	mbj_buf_clear(&s->asking);
+	s->link.is_lost = !s->link.is_ended;
+	return MBJ_OK;
+}
+
+/* One question has been asked. */
+static enum mbj_rc questions_run(struct ask *ask, struct mbj_error *ret_why,
+				 struct mbj_error *err)
+{
+	struct source_stream *s = ask->s;
+	enum mbj_rc rc = MBJ_OK;
+
+	for (unsigned questions = 1;
+	     rc == MBJ_OK && !s->link.is_lost && s->asked.n > 0; questions++) {
+		struct mbj_error why = {.rc = MBJ_OK};
+		struct mbj_buf answered;
+
+		rc = behind_ask(ask, questions, err);
+		if (rc == MBJ_OK)
+			rc = answers_take(s, ask->to, &why, err);
+		if (questions == 1)
+			*ret_why = why;
+		answered = s->asked;
+		s->asked = s->asking;
+		s->asking = answered;
+	}
+	return rc;
+}
+
 enum mbj_rc source_stream_content(struct replay_source *source,
 				  struct mbj_blobs *to,
-				  const struct replay_content *content,
+				  struct replay_content *content,
 				  bool *ret_is_here, struct mbj_error *ret_why,
 				  struct mbj_error *err)
 {
 	struct source_stream *s = (struct source_stream *)source;
 	struct mbj_error why = {.rc = MBJ_OK};
-	struct stream_message m = {.count = 0};
-	bool is_of_group = ret_why == NULL;
+	struct ask ask = {.s = s,
+			  .to = to,
+			  .content = content,
+			  .is_of_group = ret_why == NULL,
+			  .until = mbj_monotonic_ms() + QUESTIONS_MS,
+			  .at = s->held};
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(!content->is_duplicating);
 	if (stream_link_is_told(&s->link))
 		s->link.is_lost = true;
 	/* Of a group; a reason is worth a question. */
-	if (is_of_group && is_known_lost(s, content->digest)) {
+	if (ask.is_of_group && is_known_lost(s, content->digest)) {
 		source->is_lost = s->link.is_lost;
 		*ret_is_here = false;
 		return MBJ_OK;
 	}
 	mbj_buf_clear(&s->lost);
 	mbj_buf_clear(&s->asked);
+	mbj_buf_clear(&s->asking);
 	stream_content_put(&s->asked, content->digest, content->size);
-	rc = next_ask(s, to, content, err);
-	if (rc == MBJ_OK && is_of_group)
-		rc = window_ask(s, to, content->digest, err);
-	if (rc == MBJ_OK)
-		rc = mbj_buf_ok(&s->asked, err);
+	rc = question_fill(&ask, &s->asked, err);
 	if (rc < 0)
 		return rc;
-	m.count = (uint32_t)(s->asked.n / STREAM_CONTENT_SIZE);
-	m.contents = mbj_buf_view(&s->asked);
 	if (source_stream_settle(s, &why) == MBJ_OK &&
-	    stream_link_send(&s->link, STREAM_CONTENTS, &m, &why) == MBJ_OK)
-		rc = answers_take(s, to, &why, err);
+	    question_send(s, &s->asked, &why) == MBJ_OK)
+		rc = questions_run(&ask, &why, err);
 	source->is_lost = s->link.is_lost;
 	*ret_is_here = rc == MBJ_OK && why.rc == MBJ_OK;
 	if (ret_why != NULL && why.rc != MBJ_OK)

@@ -100,7 +100,7 @@ static enum mbj_rc dir_next(struct replay_source *source,
 /* Where copying fails, the source is to blame if it cannot be read itself. */
 static enum mbj_rc dir_content(struct replay_source *source,
 			       struct mbj_blobs *to,
-			       const struct replay_content *content,
+			       struct replay_content *content,
 			       bool *ret_is_here, struct mbj_error *ret_why,
 			       struct mbj_error *err)
 {

@@ -530,7 +530,6 @@ enum mbj_rc source_stream_begin(struct source_stream *s,
 			   .name = "the source",
 			   .is_parking = true,
 			   .is_paced = true,
-			   .is_batching = true,
 			   .is_partial = !options->is_once},
 		.store = store,
 		.upstream = options->upstream,
@@ -541,7 +540,9 @@ enum mbj_rc source_stream_begin(struct source_stream *s,
 	mbj_buf_init(&s->window.records, WINDOW_MAX);
 	mbj_buf_init(&s->ahead.records, WINDOW_MAX);
 	mbj_buf_init(&s->asked, STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE);
-	mbj_buf_init(&s->lost, STREAM_CONTENTS_MAX * MBJ_HASH_SIZE);
+	mbj_buf_init(&s->asking, STREAM_CONTENTS_MAX * STREAM_CONTENT_SIZE);
+	mbj_buf_init(&s->lost, STREAM_QUESTIONS_MAX * STREAM_CONTENTS_MAX *
+				       MBJ_HASH_SIZE);
 	rc = stream_link_begin(&s->link, options->in_fd, options->out_fd,
 			       options->stop_fd, options->timeout_ms,
 			       STREAM_SOURCE, err);
@@ -568,5 +569,6 @@ void source_stream_done(struct source_stream *s)
 	mbj_buf_done(&s->window.records);
 	mbj_buf_done(&s->ahead.records);
 	mbj_buf_done(&s->asked);
+	mbj_buf_done(&s->asking);
 	mbj_buf_done(&s->lost);
 }

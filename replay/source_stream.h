@@ -23,6 +23,9 @@
 #include "stream_link.h"
 #include "wanted_pace.h"
 
+/* Of contents, one after the other, before anything else is done. */
+enum { STREAM_QUESTIONS_MAX = 4 };
+
 /* Groups that were received, and how far they have been handed out. */
 struct stream_window {
 	struct mbj_buf records;
@@ -59,8 +62,9 @@ struct source_stream {
 	size_t held;	/* where the group handed out last begins */
 	struct mbj_lsn applied;
 	struct mbj_lsn parked;
-	struct mbj_buf asked; /* contents, as they were asked for */
-	/* Digests of those that the source has not, of the last question in
+	struct mbj_buf asked;  /* contents, as they were asked for */
+	struct mbj_buf asking; /* and those that were behind them */
+	/* Digests of those that the source has not, of the last questions in
 	 * this window. */
 	struct mbj_buf lost;
 	struct wanted_pace pace; /* of what it did not have */
@@ -123,7 +127,7 @@ enum mbj_rc source_stream_seed(struct source_stream *s,
 /* source_contents.c: an operation of the source. */
 enum mbj_rc source_stream_content(struct replay_source *source,
 				  struct mbj_blobs *to,
-				  const struct replay_content *content,
+				  struct replay_content *content,
 				  bool *ret_is_here, struct mbj_error *ret_why,
 				  struct mbj_error *err) MBJ_MUST_CHECK;
 /* Receive what was asked for ahead, so that something else can be asked. */

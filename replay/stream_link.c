@@ -1,6 +1,7 @@
 /*
  * Frames over descriptors; see stream_link.h.
  */
+#define _GNU_SOURCE /* F_GETPIPE_SZ */
 #include "stream_link.h"
 
 #include <errno.h>
@@ -160,6 +161,13 @@ static int poll_ms(int64_t until)
 	int64_t left = until - mbj_monotonic_ms();
 
 	return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
+bool stream_link_has_room(const struct stream_link *link, size_t n)
+{
+	int room = fcntl(link->out, F_GETPIPE_SZ);
+
+	return room < 0 || (size_t)room >= n;
 }
 
 bool stream_link_is_told(struct stream_link *link)

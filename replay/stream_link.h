@@ -90,6 +90,11 @@ enum mbj_rc stream_link_receive(struct stream_link *link, uint32_t wait_ms,
 /* One frame, as far as it goes at once; fd, without a link, does not block. */
 void stream_frame_throw(int fd, enum stream_kind kind,
 			const struct stream_message *message);
+/*
+ * Can so many bytes be on their way to a peer that takes none meanwhile?  Pipes
+ * may be as small as a page; sockets have more than anything here needs.
+ */
+bool stream_link_has_room(const struct stream_link *link, size_t n);
 /* Is it told to stop?  Looks, and does not wait. */
 bool stream_link_is_told(struct stream_link *link);
 /*

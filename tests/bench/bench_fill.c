@@ -1,12 +1,14 @@
 /*
  * A primary for benches of the command:
  *
- *	bench_fill DIRECTORY ACCOUNTS RENAMES MESSAGES
+ *	bench_fill DIRECTORY ACCOUNTS RENAMES MESSAGES [text]
  *
- * with that many renames and messages of 8 KiB in each account.
+ * with that many renames and messages in each account, of 8 KiB, or of 2 KiB of
+ * text.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench_journal.h"
 
@@ -24,8 +26,11 @@ int main(int argc, char **argv)
 {
 	struct bench_journal journal = {.mail = BENCH_LARGE};
 
-	if (argc != 5)
-		bench_stop("usage", "DIRECTORY ACCOUNTS RENAMES MESSAGES");
+	if (argc == 6 && strcmp(argv[5], "text") == 0)
+		journal.mail = BENCH_TEXT;
+	else if (argc != 5)
+		bench_stop("usage",
+			   "DIRECTORY ACCOUNTS RENAMES MESSAGES [text]");
 	journal.accounts = number(argv[2]);
 	journal.renames = number(argv[3]);
 	journal.messages = number(argv[4]);

@@ -4,13 +4,19 @@
  * another order ends the connection otherwise.  Time stands still, so that
  * nothing is asked for once more; when it is: test_wanted_pace.c.
  */
+#define _GNU_SOURCE /* F_SETPIPE_SZ */
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <mbj/blob.h>
 
 #include "clock_hold.h"
 #include "stream_lab.h"
+#include "stream_link.h"
 
 enum { MANY = 1100, PART = 1024, TOGETHER = 256, LAST = 2 };
 
@@ -220,8 +226,8 @@ START_TEST(wanted_lost_in_group)
 END_TEST
 
 /*
- * Goal: with the connection gone nothing more is asked for, or looked for.
- * Method: a source that leaves after the first question.
+ * Goal: with the connection gone nothing more is asked for, and what came is
+ * not wanted any more.  Method: a source that leaves after the first question.
  */
 START_TEST(wanted_left)
 {
@@ -244,6 +250,158 @@ START_TEST(wanted_left)
 }
 END_TEST
 
+/* What a source said to hello, or all behind that. */
+static void answers_split_say(int fd, const struct mbj_buf *answers,
+			      bool is_welcome)
+{
+	struct mbj_bytes rest = mbj_buf_view(answers);
+	struct stream_head head;
+	size_t n;
+
+	OK(stream_head_decode(rest.p, STREAM_SOURCE, &head, err));
+	n = STREAM_HEAD_SIZE + head.size;
+	rest = is_welcome ? mbj_bytes_make(rest.p, n)
+			  : mbj_bytes_make(rest.p + n, rest.n - n);
+	ck_assert_int_eq(send(fd, rest.p, rest.n, MSG_NOSIGNAL),
+			 (ssize_t)rest.n);
+}
+
+struct follower {
+	struct mbj_store *replica;
+	int fd;
+	enum mbj_rc rc;
+};
+
+static void *follower_run(void *context)
+{
+	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+	struct follower *follower = context;
+	struct mbj_stream_result result;
+
+	options.in_fd = follower->fd;
+	options.out_fd = follower->fd;
+	follower->rc =
+		mbj_stream_follow(follower->replica, &options, &result, NULL);
+	return NULL;
+}
+
+/* The next that it asks is this part of what is wanted. */
+static void together_hear(struct stream_link *link, const struct many *m,
+			  unsigned from)
+{
+	struct stream_message asked;
+	struct mbj_hash digest;
+	enum stream_kind kind;
+	uint64_t size;
+
+	OK(stream_link_receive(link, 0, &kind, &asked, err));
+	ck_assert_int_eq(kind, STREAM_CONTENTS);
+	ck_assert_uint_eq(asked.count, TOGETHER);
+	for (unsigned i = 0; i < TOGETHER; i++) {
+		stream_content_get(&asked, i, &digest, &size);
+		ck_assert_mem_eq(digest.b, m->wanted[from + i].b,
+				 MBJ_HASH_SIZE);
+	}
+}
+
+/*
+ * Goal: however long the line is, it is not idle: while the answers to one
+ * question are on their way, the next question is, too.  Method: a source that
+ * hears two before it answers the first, and leaves after that.
+ */
+START_TEST(wanted_ahead)
+{
+	struct follower follower;
+	struct stream_link link;
+	struct stream_message hello;
+	enum stream_kind kind;
+	pthread_t thread;
+	struct pair pair;
+	struct many m;
+
+	many_begin(&m, MANY);
+	blobs_move(&m, "aside", "blobs");
+	together_put(&m, 0, TOGETHER);
+	OK(source_ask(m.f.primary_dir, &m.requests, &m.answers, err));
+	pair_open(&pair);
+	OK(stream_link_begin(&link, pair.far, pair.far, -1, 60000,
+			     STREAM_REPLICA, err));
+	follower = (struct follower){.replica = m.f.replica, .fd = pair.near};
+	ck_assert_int_eq(pthread_create(&thread, NULL, follower_run, &follower),
+			 0);
+	OK(stream_link_receive(&link, 0, &kind, &hello, err));
+	ck_assert_int_eq(kind, STREAM_HELLO);
+	answers_split_say(pair.far, &m.answers, true);
+	together_hear(&link, &m, 0);
+	together_hear(&link, &m, TOGETHER);
+	answers_split_say(pair.far, &m.answers, false);
+	together_hear(&link, &m, 2 * TOGETHER);
+	stream_link_done(&link);
+	ck_assert_int_eq(shutdown(pair.far, SHUT_RDWR), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(follower.rc, MBJ_EIO);
+	wanted_list(&m);
+	ck_assert_uint_eq(m.count, MANY - TOGETHER);
+	pair_close(&pair);
+	many_end(&m);
+}
+END_TEST
+
+struct source {
+	const char *dir;
+	int in, out;
+	enum mbj_rc rc;
+};
+
+static void *source_run(void *context)
+{
+	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+	struct source *source = context;
+
+	options.in_fd = source->in;
+	options.out_fd = source->out;
+	source->rc = mbj_stream_send(source->dir, &options, NULL);
+	return NULL;
+}
+
+/*
+ * Goal: where no two questions have room, neither side waits for the other one
+ * to read.  Method: pipes of a page between both, where answers are more.
+ */
+START_TEST(wanted_narrow)
+{
+	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+	struct mbj_stream_result result;
+	struct source source;
+	pthread_t thread;
+	int up[2], down[2];
+	struct many m;
+
+	many_begin(&m, MANY);
+	blobs_move(&m, "aside", "blobs");
+	ck_assert_int_eq(pipe(up), 0);
+	ck_assert_int_eq(pipe(down), 0);
+	ck_assert_int_ge(fcntl(up[1], F_SETPIPE_SZ, 4096), 0);
+	ck_assert_int_ge(fcntl(down[1], F_SETPIPE_SZ, 4096), 0);
+	source = (struct source){.dir = m.f.primary_dir,
+				 .in = up[0],
+				 .out = down[1]};
+	ck_assert_int_eq(pthread_create(&thread, NULL, source_run, &source), 0);
+	options.in_fd = down[0];
+	options.out_fd = up[1];
+	options.is_once = true;
+	OK(mbj_stream_follow(m.f.replica, &options, &result, err));
+	ck_assert_uint_eq(result.replay.blobs_missing, 0);
+	ck_assert_int_eq(close(up[1]), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(source.rc, MBJ_OK);
+	ck_assert_int_eq(close(up[0]), 0);
+	ck_assert_int_eq(close(down[0]), 0);
+	ck_assert_int_eq(close(down[1]), 0);
+	many_end(&m);
+}
+END_TEST
+
 TCase *test_wanted_case(void)
 {
 	TCase *tcase = tcase_create("wanted");
@@ -253,5 +411,7 @@ TCase *test_wanted_case(void)
 	tcase_add_test(tcase, wanted_lost);
 	tcase_add_test(tcase, wanted_lost_in_group);
 	tcase_add_test(tcase, wanted_left);
+	tcase_add_test(tcase, wanted_ahead);
+	tcase_add_test(tcase, wanted_narrow);
 	return tcase;
 }
