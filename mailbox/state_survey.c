@@ -4,6 +4,10 @@
  * Method: one cursor over each digested table from the place on, then the
  * messages, mailbox by mailbox: by their contents and not by their keys, since
  * what deleted mailboxes left to be reaped is in no digest, and local.
+ *
+ * Invariant: a cursor begins right behind the place that the question names, so
+ * that no record is read that the limit does not count.  A question's place has
+ * the size of a record's key: there is nothing between the two.
  */
 #include <string.h>
 
@@ -51,6 +55,27 @@ static struct mbj_bytes place_make(struct survey *s,
 	return mbj_buf_view(&s->place);
 }
 
+/* Of a record; rest is its key behind the account's id. */
+static enum mbj_rc record_place(struct survey *s,
+				enum mbj_survey_section section,
+				enum db_table table, struct mbj_bytes key,
+				struct mbj_bytes rest, struct mbj_error *err)
+{
+	struct mbj_bytes place = place_make(s, section, rest);
+	/* Its key is longer than a place may be. */
+	enum mbj_rc rc = mbj_buf_ok(&s->place, err);
+
+	if (rc == MBJ_OK && !mbj_survey_place_is_good(place))
+		rc = record_damaged(table, key, err);
+	return rc;
+}
+
+/* Where a cursor begins: the least key behind the one at txn->key. */
+static void key_pass(struct survey *s)
+{
+	mbj_buf_put_u8(&s->txn->key, 0);
+}
+
 /* Key of the place that the survey goes on from, if it is of that section. */
 static struct mbj_bytes from_key(const struct survey *s,
 				 enum mbj_survey_section section)
@@ -79,9 +104,6 @@ static bool is_wanted(struct survey *s)
 	struct mbj_bytes place = mbj_buf_view(&s->place);
 	struct mbj_bytes until = s->question->until;
 
-	if (s->question->from.n > 0 &&
-	    mbj_bytes_compare(place, s->question->from) <= 0)
-		return false;
 	if (until.n > 0 && mbj_bytes_compare(place, until) > 0) {
 		s->is_over = true;
 		return false;
@@ -115,7 +137,8 @@ static enum mbj_rc record_take(struct survey *s, enum db_table table,
 					       : &s->answer->records,
 		       &entry.digest);
 	last_note(s);
-	s->spent++;
+	/* What a large one costs is that of many. */
+	s->spent += 1 + (uint32_t)((key.n + value.n) / MBJ_SURVEY_RECORD_SIZE);
 	s->answer->count++;
 	if (s->question->kind != MBJ_SURVEY_EACH)
 		return MBJ_OK;
@@ -148,14 +171,15 @@ static enum mbj_rc table_survey(struct survey *s, size_t which,
 	enum mbj_rc rc;
 
 	key_pair(&s->txn->key, s->question->account, from.p, from.n);
+	if (from.n > 0)
+		key_pass(s);
 	rc = scan_begin(s->txn, table, MBJ_ID_SIZE, &scan, err);
-	while (rc == MBJ_OK && !s->is_over) {
+	while (rc == MBJ_OK) {
 		rc = scan_next(&scan, &key, &rest, &value, err);
-		if (rc < 0)
+		if (rc == MBJ_OK)
+			rc = record_place(s, section, table, key, rest, err);
+		if (rc < 0 || !is_wanted(s))
 			break;
-		(void)place_make(s, section, rest);
-		if (!is_wanted(s))
-			continue;
 		rc = record_take(s, table, key, value, err);
 		if (rc == MBJ_OK && table == TABLE_CONTENTS)
 			rc = content_read(key, value, &content, err);
@@ -191,17 +215,16 @@ static enum mbj_rc messages_survey(struct survey *s, struct mbj_id mailbox,
 
 	key_message(&s->txn->key, s->question->account, content->series, first);
 	rc = scan_begin(s->txn, TABLE_MESSAGES, prefix, &scan, err);
-	while (rc == MBJ_OK && !s->is_over) {
+	while (rc == MBJ_OK) {
 		rc = scan_next(&scan, &key, &rest, &value, err);
+		if (rc == MBJ_OK && rest.n != 4)
+			rc = record_damaged(TABLE_MESSAGES, key, err);
 		if (rc < 0)
 			break;
-		if (rest.n != 4) {
-			rc = record_damaged(TABLE_MESSAGES, key, err);
-			break;
-		}
 		message_place(s, mailbox, key_uid(rest));
-		if (is_wanted(s))
-			rc = record_take(s, TABLE_MESSAGES, key, value, err);
+		if (!is_wanted(s))
+			break;
+		rc = record_take(s, TABLE_MESSAGES, key, value, err);
 	}
 	mbj_scan_done(&scan);
 	if (rc != MBJ_ENOTFOUND)
@@ -215,29 +238,48 @@ static enum mbj_rc messages_survey(struct survey *s, struct mbj_id mailbox,
 	return MBJ_OK;
 }
 
-/* Where the survey goes on, if that is within messages. */
-static uint32_t uid_first(struct mbj_bytes from, struct mbj_id mailbox)
-{
+/* Where the survey goes on within messages: behind that UID of a mailbox. */
+struct behind {
+	bool is_within;
+	struct mbj_id mailbox;
 	uint32_t uid;
+};
 
-	if (from.n != MESSAGE_PLACE_SIZE - 1 ||
-	    memcmp(from.p, mailbox.b, MBJ_ID_SIZE) != 0)
-		return 0;
-	uid = key_uid(mbj_bytes_make(from.p + MBJ_ID_SIZE, 4));
-	return uid == UINT32_MAX ? uid : uid + 1;
+static struct behind behind_get(const struct survey *s)
+{
+	struct mbj_bytes from = from_key(s, MBJ_SURVEY_MESSAGES);
+	struct behind behind = {.is_within = from.n > 0};
+
+	if (!behind.is_within)
+		return behind;
+	MBJ_ASSERT(from.n == MESSAGE_PLACE_SIZE - 1);
+	memcpy(behind.mailbox.b, from.p, MBJ_ID_SIZE);
+	behind.uid = key_uid(mbj_bytes_make(from.p + MBJ_ID_SIZE, 4));
+	return behind;
+}
+
+static uint32_t uid_first(const struct behind *behind, struct mbj_id mailbox)
+{
+	bool is_it =
+		behind->is_within && mbj_id_equal(behind->mailbox, mailbox);
+
+	return is_it ? behind->uid + 1 : 0;
 }
 
 static enum mbj_rc mailboxes_survey(struct survey *s, struct mbj_error *err)
 {
-	struct mbj_bytes from = from_key(s, MBJ_SURVEY_MESSAGES);
+	struct behind behind = behind_get(s);
 	struct mbj_bytes key, rest, value;
 	struct mbj_content content = {0};
 	struct mbj_scan scan = {0};
 	struct mbj_id mailbox;
 	enum mbj_rc rc;
 
-	key_pair(&s->txn->key, s->question->account, from.p,
-		 from.n < MBJ_ID_SIZE ? from.n : MBJ_ID_SIZE);
+	key_pair(&s->txn->key, s->question->account, behind.mailbox.b,
+		 behind.is_within ? MBJ_ID_SIZE : 0);
+	/* There is nothing behind the last UID. */
+	if (behind.is_within && behind.uid == UINT32_MAX)
+		key_pass(s);
 	rc = scan_begin(s->txn, TABLE_CONTENTS, MBJ_ID_SIZE, &scan, err);
 	while (rc == MBJ_OK && !s->is_over) {
 		rc = scan_next(&scan, &key, &rest, &value, err);
@@ -247,7 +289,7 @@ static enum mbj_rc mailboxes_survey(struct survey *s, struct mbj_error *err)
 			break;
 		memcpy(mailbox.b, rest.p, MBJ_ID_SIZE);
 		rc = messages_survey(s, mailbox, &content,
-				     uid_first(from, mailbox), err);
+				     uid_first(&behind, mailbox), err);
 	}
 	mbj_scan_done(&scan);
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
@@ -264,7 +306,8 @@ static enum mbj_rc account_survey(struct survey *s,
 	enum mbj_rc rc = MBJ_OK;
 
 	(void)place_make(s, MBJ_SURVEY_ACCOUNT, mbj_bytes_make(NULL, 0));
-	if (is_wanted(s)) {
+	/* It is the first of all places. */
+	if (s->question->from.n == 0 && is_wanted(s)) {
 		record_account_element(&s->txn->element, account);
 		rc = mbj_buf_ok(&s->txn->element, err);
 		if (rc == MBJ_OK)
@@ -289,10 +332,12 @@ static enum mbj_rc accounts_survey(struct survey *s, struct mbj_error *err)
 
 	s->answer->is_there = true;
 	mbj_buf_clear(&s->txn->key);
-	if (!mbj_id_is_root(behind))
+	if (!mbj_id_is_root(behind)) {
 		mbj_buf_put_id(&s->txn->key, behind);
+		key_pass(s);
+	}
 	rc = scan_begin(s->txn, TABLE_ACCOUNTS, 0, &scan, err);
-	while (rc == MBJ_OK && !s->is_over) {
+	while (rc == MBJ_OK) {
 		rc = mbj_scan_next_account(&scan, &account, err);
 		if (rc < 0)
 			break;
@@ -300,8 +345,8 @@ static enum mbj_rc accounts_survey(struct survey *s, struct mbj_error *err)
 			place_make(s, MBJ_SURVEY_ACCOUNT,
 				   mbj_bytes_make(account.id.b, MBJ_ID_SIZE));
 		entry.digest = account.digest;
-		if (mbj_id_equal(account.id, behind) || !is_wanted(s))
-			continue;
+		if (!is_wanted(s))
+			break;
 		mbj_survey_entry_put(&s->entries, &entry);
 		s->answer->entry_count++;
 		last_note(s);
@@ -404,9 +449,6 @@ enum mbj_rc mbj_txn_survey(struct mbj_txn *txn,
 	rc = mbj_txn_watermark(txn, &answer.watermark, err);
 	if (rc == MBJ_OK)
 		rc = question_answer(&s, &texts, err);
-	/* Its key is longer than a place may be. */
-	if (rc == MBJ_OK)
-		rc = mbj_buf_ok(&s.place, err);
 	if (rc == MBJ_OK)
 		rc = mbj_buf_ok(&s.last, err);
 	if (rc == MBJ_OK)

@@ -18,6 +18,14 @@ enum {
 	FLAGS_ALL = 15
 };
 
+/* A section, and how many bytes its keys have. */
+struct section {
+	const char *name;
+	uint8_t number;
+	size_t least;
+	size_t most;
+};
+
 _Static_assert((int)MBJ_SURVEY_PLACE_MAX >=
 		       1 + MBJ_ID_SIZE + 1 + MBJ_ATTR_NAME_MAX,
 	       "an attribute has a place");
@@ -28,11 +36,67 @@ static enum mbj_rc bad(struct mbj_error *err, const char *what)
 			     what);
 }
 
-/* A section that there is, and a key. */
-static bool place_is_good(struct mbj_bytes place)
+/* What keys a section has; NULL: there is none of that number. */
+static const struct section *section_find(uint8_t number)
 {
-	return place.n > 0 && place.p[0] >= MBJ_SURVEY_ACCOUNT &&
-	       place.p[0] <= MBJ_SURVEY_MESSAGES;
+	static const struct section sections[] = {
+#define X(name, number, least, most) {#name, number, least, most},
+		MBJ_SURVEY_SECTION_MAP(X)
+#undef X
+	};
+
+	for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++)
+		if (sections[i].number == number)
+			return &sections[i];
+	return NULL;
+}
+
+bool mbj_survey_place_is_good(struct mbj_bytes place)
+{
+	const struct section *section =
+		place.n > 0 ? section_find(place.p[0]) : NULL;
+
+	return section != NULL && place.n - 1 >= section->least &&
+	       place.n - 1 <= section->most;
+}
+
+/* One that a question names; empty: none. */
+static enum mbj_rc place_check(struct mbj_bytes place, struct mbj_error *err)
+{
+	const struct section *section;
+
+	if (place.n == 0 || mbj_survey_place_is_good(place))
+		return MBJ_OK;
+	section = section_find(place.p[0]);
+	if (section == NULL)
+		return mbj_error_set(err, MBJ_ECORRUPT,
+				     "a survey asks for a place in section %u, "
+				     "which there is not",
+				     place.p[0]);
+	return mbj_error_set(err, MBJ_ECORRUPT,
+			     "a survey asks for a place that no record has: a "
+			     "key of %zu bytes in section %s, where they have "
+			     "%zu to %zu",
+			     place.n - 1, section->name, section->least,
+			     section->most);
+}
+
+static enum mbj_rc places_check(const struct mbj_survey_question *q,
+				struct mbj_error *err)
+{
+	enum mbj_rc rc = place_check(q->from, err);
+
+	if (rc == MBJ_OK)
+		rc = place_check(q->until, err);
+	if (rc == MBJ_OK && q->kind == MBJ_SURVEY_SHOW && q->from.n == 0)
+		rc = mbj_error_set(err, MBJ_ECORRUPT,
+				   "a survey asks to show no place");
+	if (rc == MBJ_OK && q->kind == MBJ_SURVEY_LIST &&
+	    (q->from.n > 0 || q->until.n > 0))
+		rc = mbj_error_set(err, MBJ_ECORRUPT,
+				   "a survey's list of accounts has a place: "
+				   "it goes on behind an account");
+	return rc;
 }
 
 static bool is_each(const struct mbj_survey_question *q)
@@ -57,6 +121,7 @@ enum mbj_rc mbj_survey_question_decode(struct mbj_bytes bytes,
 	struct mbj_survey_question q = {.limit = 0};
 	struct mbj_reader reader;
 	uint8_t kind;
+	enum mbj_rc rc;
 
 	mbj_reader_init(&reader, bytes);
 	kind = mbj_read_u8(&reader);
@@ -68,10 +133,9 @@ enum mbj_rc mbj_survey_question_decode(struct mbj_bytes bytes,
 	    kind > MBJ_SURVEY_SHOW)
 		return bad(err, "question");
 	q.kind = (enum mbj_survey_kind)kind;
-	if ((q.from.n > 0 && !place_is_good(q.from)) ||
-	    (q.until.n > 0 && !place_is_good(q.until)) ||
-	    (kind == MBJ_SURVEY_SHOW && q.from.n == 0))
-		return bad(err, "place");
+	rc = places_check(&q, err);
+	if (rc < 0)
+		return rc;
 	if (q.limit == 0 || q.limit > MBJ_SURVEY_LIMIT_MAX ||
 	    (is_each(&q) && q.limit > MBJ_SURVEY_EACH_MAX))
 		return mbj_error_set(err, MBJ_ECORRUPT,
@@ -232,7 +296,7 @@ enum mbj_rc mbj_survey_answer_decode(struct mbj_bytes bytes,
 	if (!mbj_reader_is_spent(&reader))
 		return bad(err, "answer");
 	/* Whoever asks goes on from last: there is one, or it is over. */
-	if (a.last.n > 0 ? !place_is_good(a.last) : !a.is_whole)
+	if (a.last.n > 0 ? section_find(a.last.p[0]) == NULL : !a.is_whole)
 		return bad(err, "last place");
 	if (!entries_are_good(a.entries, a.entry_count))
 		return bad(err, "entries");

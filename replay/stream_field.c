@@ -344,18 +344,20 @@ static enum mbj_rc replica_decode(struct mbj_reader *reader,
 	return MBJ_OK;
 }
 
-/* All that is left of a body: its own codec judges that. */
+/*
+ * All that is left of a body.  Whoever answers a question judges it, and tells
+ * whoever asked what is wrong with it.
+ */
 static enum mbj_rc survey_decode(struct mbj_reader *reader,
 				 enum stream_field field,
 				 struct stream_message *m,
 				 struct mbj_error *err)
 {
-	struct mbj_survey_question question;
 	struct mbj_survey_answer answer;
 
 	m->survey = mbj_read_bytes(reader, mbj_reader_left(reader));
 	return field == STREAM_HAS_SURVEY
-		       ? mbj_survey_question_decode(m->survey, &question, err)
+		       ? MBJ_OK
 		       : mbj_survey_answer_decode(m->survey, &answer, err);
 }
 

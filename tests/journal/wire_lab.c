@@ -284,11 +284,12 @@ void wire_lab_survey(struct wire_message *m, enum wire_side side,
 	const struct mbj_survey_question question = {
 		.kind = MBJ_SURVEY_EACH,
 		.account = id_of(0x41),
-		.from = TEXT("\x08key"),
-		.until = TEXT("\x08kez"),
+		.from = TEXT("\x08mailbox-of-16-byuid1"),
+		.until = TEXT("\x08mailbox-of-16-byuid3"),
 		.limit = MBJ_SURVEY_EACH_MAX,
 	};
-	const struct mbj_survey_entry entry = {TEXT("\x08kex"), {{1, 2, 3, 4}}};
+	const struct mbj_survey_entry entry = {TEXT("\x08mailbox-of-16-byuid2"),
+					       {{1, 2, 3, 4}}};
 	struct mbj_survey_answer answer = {
 		.watermark = {{8}, {2}, hash_of(0x31)},
 		.is_there = true,

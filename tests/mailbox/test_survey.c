@@ -8,10 +8,42 @@
 #include <mbj/survey.h>
 
 #include "content_lab.h"
+#include "state_priv.h"
 
-enum { STEPS = 200, ANSWER_MAX = MBJ_SURVEY_ANSWER_MAX };
+enum {
+	STEPS = 200,
+	ANSWER_MAX = MBJ_SURVEY_ANSWER_MAX,
+	/* One more than there may be. */
+	PLACE_MAX = MBJ_SURVEY_PLACE_MAX + 1,
+};
 
 static struct mbj_error err;
+
+/* What keys the sections have, as docs/FORMAT.md says. */
+static const struct {
+	uint8_t section;
+	size_t least;
+	size_t most;
+} keys[] = {
+	{MBJ_SURVEY_ACCOUNT, 0, 0},
+	{MBJ_SURVEY_MAILBOXES, 16, 16},
+	{MBJ_SURVEY_SUBSCRIPTIONS, 1, PLACE_MAX - 2},
+	{MBJ_SURVEY_FLOORS, 32, 32},
+	{MBJ_SURVEY_ATTRIBUTES, 18, 1041},
+	{MBJ_SURVEY_CONTENTS, 16, 16},
+	{MBJ_SURVEY_INTENTS, 16, 16},
+	{MBJ_SURVEY_MESSAGES, 20, 20},
+};
+
+/* One with a key of n bytes in a section. */
+static struct mbj_bytes place_of(uint8_t place[PLACE_MAX], size_t which,
+				 size_t n)
+{
+	ck_assert_uint_lt(n, PLACE_MAX);
+	memset(place, 'n', n + 1);
+	place[0] = keys[which].section;
+	return mbj_bytes_make(place, n + 1);
+}
 
 /* An account with something in most sections, and what is to be reaped. */
 static void lab_fill(struct content_lab *lab, int engine)
@@ -193,9 +225,7 @@ END_TEST
  */
 START_TEST(survey_absent)
 {
-	static const char *const places[] = {"\x02none", "\x03none", "\x04none",
-					     "\x05none", "\x06none", "\x07none",
-					     "\x08none"};
+	uint8_t place[PLACE_MAX];
 	struct mbj_survey_question question = {.kind = MBJ_SURVEY_LIST,
 					       .account = MBJ_ID_ROOT,
 					       .limit = 1};
@@ -213,8 +243,10 @@ START_TEST(survey_absent)
 	ck_assert_uint_eq(a.entry_count, 0);
 	ck_assert(a.is_whole);
 	question.kind = MBJ_SURVEY_SHOW;
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		question.from = mbj_bytes_str(places[i]);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		if (keys[i].section == MBJ_SURVEY_ACCOUNT)
+			continue;
+		question.from = place_of(place, i, keys[i].least);
 		ck_assert(!ask(&lab, &question, &bytes).is_there);
 	}
 	parked.account = lab.account;
@@ -301,6 +333,126 @@ START_TEST(survey_bad)
 }
 END_TEST
 
+/* A question with those places, as bytes and back. */
+static enum mbj_rc question_judge(enum mbj_survey_kind kind,
+				  struct mbj_bytes from, struct mbj_bytes until)
+{
+	const struct mbj_survey_question asked = {kind, {{1}}, from, until, 1};
+	struct mbj_survey_question question;
+	struct mbj_buf buf;
+	enum mbj_rc rc;
+
+	mbj_buf_init(&buf, ANSWER_MAX);
+	mbj_survey_question_encode(&buf, &asked);
+	rc = mbj_survey_question_decode(mbj_buf_view(&buf), &question, &err);
+	mbj_buf_done(&buf);
+	return rc;
+}
+
+/*
+ * Goal: only what can be a record's place is asked for: another one, between
+ * two records, would have whoever answers pass over all that is before it.
+ * Method: in each section the shortest and the longest key, and one byte less
+ * and more, as both places; a list, which has no place.
+ */
+START_TEST(survey_places)
+{
+	const struct mbj_bytes none = mbj_bytes_make(NULL, 0);
+	static uint8_t place[PLACE_MAX];
+	struct mbj_bytes bytes;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		size_t sizes[] = {keys[i].least, keys[i].most,
+				  keys[i].least - 1, keys[i].most + 1};
+
+		for (int j = 0; j < 4; j++) {
+			enum mbj_rc rc = j < 2 ? MBJ_OK : MBJ_ECORRUPT;
+
+			if (j == 2 && keys[i].least == 0)
+				continue;
+			bytes = place_of(place, i, sizes[j]);
+			test_rc(question_judge(MBJ_SURVEY_SUMS, bytes, none),
+				rc);
+			test_rc(question_judge(MBJ_SURVEY_SUMS, none, bytes),
+				rc);
+			test_rc(question_judge(MBJ_SURVEY_LIST, bytes, none),
+				MBJ_ECORRUPT);
+			test_rc(question_judge(MBJ_SURVEY_LIST, none, bytes),
+				MBJ_ECORRUPT);
+		}
+	}
+	bytes = place_of(place, 7, 21);
+	test_rc(question_judge(MBJ_SURVEY_SHOW, bytes, none), MBJ_ECORRUPT);
+	ck_assert_str_eq(err.message,
+			 "a survey asks for a place that no record has: a key "
+			 "of 21 bytes in section MESSAGES, where they have 20 "
+			 "to 20");
+}
+END_TEST
+
+/*
+ * Goal: bytes are bounded as records are.  Method: attributes as large as they
+ * may be, and a question for as many records as one of them counts for.
+ */
+START_TEST(survey_large)
+{
+	static const char *const names[] = {"/private/a", "/private/b",
+					    "/private/c"};
+	struct mbj_survey_question question = {.kind = MBJ_SURVEY_SUMS};
+	static uint8_t place[PLACE_MAX];
+	struct mbj_survey_answer a;
+	struct mbj_buf bytes, value;
+	struct content_lab lab;
+
+	lab_fill(&lab, _i);
+	mbj_buf_init(&bytes, ANSWER_MAX);
+	mbj_buf_init(&value, MBJ_ATTR_VALUE_MAX);
+	mbj_buf_put_zero(&value, MBJ_ATTR_VALUE_MAX);
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		test_ok(mbj_txn_account_set_attr(lab.txn, lab.account,
+						 mbj_bytes_str(names[i]),
+						 mbj_buf_view(&value), &err),
+			err);
+	question.account = lab.account;
+	question.limit = MBJ_ATTR_VALUE_MAX / MBJ_SURVEY_RECORD_SIZE;
+	/* Behind all hashes: no name is the last of them. */
+	question.from = place_of(place, 3, keys[3].least);
+	memset(place + 1, 0xff, keys[3].least);
+	a = ask(&lab, &question, &bytes);
+	ck_assert_uint_eq(a.count, 1);
+	ck_assert(!a.is_whole);
+	mbj_buf_done(&value);
+	mbj_buf_done(&bytes);
+	content_lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: a record whose key has another size is damage, and named: nobody could
+ * go on behind it.  Method: one among the floors, shorter and longer.
+ */
+START_TEST(survey_odd_key)
+{
+	struct mbj_survey_question question = {.kind = MBJ_SURVEY_SUMS,
+					       .limit = MBJ_SURVEY_LIMIT_MAX};
+	struct content_lab lab;
+	struct mbj_buf bytes;
+
+	lab_fill(&lab, 0);
+	question.account = lab.account;
+	key_pair(&lab.txn->key, lab.account,
+		 "a hash that is longer than any other one", _i == 0 ? 31 : 33);
+	mbj_buf_clear(&lab.txn->value);
+	mbj_buf_put_str(&lab.txn->value, "value");
+	test_ok(txn_put(lab.txn, TABLE_FLOORS, &err), err);
+	mbj_buf_init(&bytes, ANSWER_MAX);
+	test_rc(mbj_txn_survey(lab.txn, &question, &bytes, &err), MBJ_ECORRUPT);
+	ck_assert_ptr_nonnull(strstr(err.message, "floors"));
+	mbj_buf_done(&bytes);
+	content_lab_end(&lab);
+}
+END_TEST
+
 /* Goal: entries that go round in circles are refused.  Method: two, swapped. */
 START_TEST(survey_order)
 {
@@ -338,6 +490,9 @@ TCase *test_survey_case(void)
 	tcase_add_loop_test(tcase, survey_ranges, 0, 2);
 	tcase_add_loop_test(tcase, survey_absent, 0, 2);
 	tcase_add_test(tcase, survey_bad);
+	tcase_add_test(tcase, survey_places);
+	tcase_add_loop_test(tcase, survey_large, 0, 2);
+	tcase_add_loop_test(tcase, survey_odd_key, 0, 2);
 	tcase_add_test(tcase, survey_order);
 	return tcase;
 }

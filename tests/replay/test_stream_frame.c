@@ -60,7 +60,7 @@ static void frame_make(enum stream_kind kind, struct mbj_buf *ret_frame)
 	const struct mbj_survey_question question = {
 		.kind = MBJ_SURVEY_SUMS,
 		.account = fixture_id(5),
-		.from = mbj_bytes_str("\x02key"),
+		.from = mbj_bytes_str("\x02mailbox-of-16-by"),
 		.limit = 1,
 	};
 	const struct mbj_survey_answer answer = {
@@ -69,7 +69,7 @@ static void frame_make(enum stream_kind kind, struct mbj_buf *ret_frame)
 		.lsn = {7},
 		.name = mbj_bytes_str("alice"),
 		.count = 1,
-		.last = mbj_bytes_str("\x02key"),
+		.last = mbj_bytes_str("\x02mailbox-of-16-by"),
 		.records = {{9}},
 	};
 	struct mbj_buf contents, survey;
@@ -90,6 +90,19 @@ static void frame_make(enum stream_kind kind, struct mbj_buf *ret_frame)
 	ck_assert_int_eq(mbj_buf_ok(ret_frame, NULL), MBJ_OK);
 	mbj_buf_done(&contents);
 	mbj_buf_done(&survey);
+}
+
+/* A question of a survey is judged where it is answered. */
+static enum mbj_rc body_decode(const struct stream_head *head,
+			       struct mbj_bytes body, struct stream_message *m,
+			       struct mbj_error *err)
+{
+	struct mbj_survey_question question;
+	enum mbj_rc rc = stream_body_decode(head, body, m, err);
+
+	if (rc == MBJ_OK && head->kind == STREAM_SURVEY)
+		rc = mbj_survey_question_decode(m->survey, &question, err);
+	return rc;
 }
 
 /*
@@ -114,7 +127,7 @@ static enum mbj_rc decode(struct mbj_bytes frame, enum stream_side side)
 	if (rc == MBJ_OK && head.packing != STREAM_PLAIN)
 		rc = stream_packed_decode(&head, body, &size, &packed, &err);
 	else if (rc == MBJ_OK)
-		rc = stream_body_decode(&head, body, &m, &err);
+		rc = body_decode(&head, body, &m, &err);
 	if (rc < 0) {
 		ck_assert_msg(rc == MBJ_ECORRUPT || rc == MBJ_ELIMIT, "%s",
 			      mbj_rc_name(rc));

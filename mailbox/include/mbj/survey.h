@@ -24,19 +24,23 @@
 extern "C" {
 #endif
 
-/* X(name, number): in the order of places. */
-#define MBJ_SURVEY_SECTION_MAP(X)                               \
-	X(ACCOUNT, 1)	    /* no key */                        \
-	X(MAILBOXES, 2)	    /* MAILBOXID */                     \
-	X(SUBSCRIPTIONS, 3) /* key of the path */               \
-	X(FLOORS, 4)	    /* hash of a name */                \
-	X(ATTRIBUTES, 5)    /* MAILBOXID or ROOT, kind, name */ \
-	X(CONTENTS, 6)	    /* MAILBOXID */                     \
-	X(INTENTS, 7)	    /* its id */                        \
-	X(MESSAGES, 8)	    /* MAILBOXID that has it, UID big-endian */
+/*
+ * X(name, number, least, most): in the order of places; bytes that a key there
+ * has.  Of attributes MAILBOXID or ROOT, kind and name, of messages the
+ * MAILBOXID that has it and UID big-endian.
+ */
+#define MBJ_SURVEY_SECTION_MAP(X)                                              \
+	X(ACCOUNT, 1, 0, 0)			   /* no key */                \
+	X(MAILBOXES, 2, MBJ_ID_SIZE, MBJ_ID_SIZE)  /* MAILBOXID */             \
+	X(SUBSCRIPTIONS, 3, 1, 3 * MBJ_PATH_MAX)   /* key of a path */         \
+	X(FLOORS, 4, MBJ_HASH_SIZE, MBJ_HASH_SIZE) /* of a name */             \
+	X(ATTRIBUTES, 5, MBJ_ID_SIZE + 2, MBJ_ID_SIZE + 1 + MBJ_ATTR_NAME_MAX) \
+	X(CONTENTS, 6, MBJ_ID_SIZE, MBJ_ID_SIZE) /* MAILBOXID */               \
+	X(INTENTS, 7, MBJ_ID_SIZE, MBJ_ID_SIZE)	 /* its id */                  \
+	X(MESSAGES, 8, MBJ_ID_SIZE + 4, MBJ_ID_SIZE + 4)
 
 enum mbj_survey_section {
-#define X(name, number) MBJ_SURVEY_##name = (number),
+#define X(name, number, least, most) MBJ_SURVEY_##name = (number),
 	MBJ_SURVEY_SECTION_MAP(X)
 #undef X
 };
@@ -45,6 +49,8 @@ enum {
 	/* Records that one question may read, summed, or one by one. */
 	MBJ_SURVEY_LIMIT_MAX = 1 << 18,
 	MBJ_SURVEY_EACH_MAX = 4096,
+	/* A record counts once more for each so many bytes that it has. */
+	MBJ_SURVEY_RECORD_SIZE = 4096,
 	/* Section and key: the longest is that of a subscription. */
 	MBJ_SURVEY_PLACE_MAX = 192 << 10,
 	/* Bytes of entries after which no other one begins. */
@@ -74,9 +80,9 @@ struct mbj_survey_question {
 	enum mbj_survey_kind kind;
 	struct mbj_id account;	/* LIST: those behind it, ROOT: all */
 	struct mbj_bytes from;	/* records behind that place, empty: all;
-				   SHOW: that place */
+				   SHOW: that place; LIST: empty */
 	struct mbj_bytes until; /* the last place, empty: no last one */
-	uint32_t limit;		/* records, at least 1 */
+	uint32_t limit;		/* records, at least 1: large ones count more */
 };
 
 /*
@@ -109,7 +115,12 @@ struct mbj_survey_entry {
 	struct mbj_digest digest;
 };
 
+/* Could a record be there?  Its section has keys of that size. */
+bool mbj_survey_place_is_good(struct mbj_bytes place);
+
 /*
+ * A place that no record can have is refused, so that whoever answers goes on
+ * right behind the one that it is given, and passes over nothing.
  * Returns: MBJ_ECORRUPT naming what; byte strings are borrowed.
  */
 enum mbj_rc mbj_survey_question_decode(struct mbj_bytes bytes,
