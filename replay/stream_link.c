@@ -305,6 +305,59 @@ static enum mbj_rc bytes_receive(struct stream_link *link, uint8_t *p, size_t n,
 	return MBJ_OK;
 }
 
+/*
+ * What there is to read is none of its words, or it is not quiet; *ret_events
+ * is what more would come with.
+ */
+static enum mbj_rc quiet_check(struct stream_link *link, short *ret_events,
+			       struct mbj_error *err)
+{
+	const struct mbj_stream_channel *channel = &link->channel;
+	uint8_t byte;
+	size_t n = 0;
+	enum mbj_rc rc;
+
+	*ret_events = 0;
+	rc = channel->read(channel->ctx, &byte, 1, &n, ret_events, err);
+	if (rc < 0) {
+		link->is_lost = true;
+		return rc;
+	}
+	if (n > 0) {
+		link->is_lost = true;
+		return mbj_error_set(err, MBJ_ECORRUPT,
+				     "the peer said something that nobody had "
+				     "asked for");
+	}
+	if (*ret_events != 0)
+		return MBJ_OK;
+	link->is_ended = true;
+	return link_lose(link, err, "the peer hung up");
+}
+
+enum mbj_rc stream_link_rest(struct stream_link *link, int64_t ms,
+			     struct mbj_error *err)
+{
+	int64_t until = mbj_monotonic_ms() + ms;
+	bool is_ready = true;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (link->is_lost)
+		return link_lose(link, err, "the connection is lost");
+	/* Records of TLS that have no words in them come, too. */
+	while (rc == MBJ_OK && is_ready) {
+		short events;
+
+		rc = quiet_check(link, &events, err);
+		if (rc == MBJ_OK)
+			rc = fd_wait(link,
+				     (events & POLLOUT) != 0 ? link->out
+							     : link->in,
+				     events, until, &is_ready, err);
+	}
+	return rc;
+}
+
 /* ----------------------------------------------------------------- frames */
 
 /* What somebody may wait for, who would think that the peer is gone. */

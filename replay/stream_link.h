@@ -104,5 +104,12 @@ bool stream_link_is_told(struct stream_link *link);
 enum mbj_rc stream_link_wait(struct stream_link *link, int fd, int64_t ms,
 			     bool *ret_is_input,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Let that time pass while the peer has nothing to say: it was asked nothing.
+ * Returns, at once: MBJ_EIO it hung up, told to stop; MBJ_ECORRUPT it said
+ * something.
+ */
+enum mbj_rc stream_link_rest(struct stream_link *link, int64_t ms,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
 
 #endif

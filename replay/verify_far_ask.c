@@ -13,6 +13,8 @@ enum {
 	WAIT_MS = 50, /* between looks */
 	/* A source that hears nothing for minutes hangs up. */
 	PING_MS = 20000,
+	/* Whoever waits looks so often whether that is due. */
+	LOOK_MS = 1000,
 	/* Rest is taken once it is worth it. */
 	REST_MS = 20,
 };
@@ -107,13 +109,15 @@ static enum mbj_rc source_answer_take(struct mbj_verify_far *v,
 	return mbj_survey_answer_decode(mbj_buf_view(&to->bytes), &to->a, err);
 }
 
-static enum mbj_rc source_ask(struct mbj_verify_far *v,
+/* What it says to that, borrowed from the link. */
+static enum mbj_rc source_say(struct mbj_verify_far *v,
 			      const struct mbj_survey_question *question,
+			      struct stream_message *ret_answer,
 			      struct mbj_error *err)
 {
-	struct stream_message m = {.error = {.rc = MBJ_EIO}};
+	struct stream_message m = {.count = 0};
+	enum stream_kind kind = STREAM_HELLO; /* which no source says */
 	struct mbj_buf bytes;
-	enum stream_kind kind = STREAM_FAULT;
 	enum mbj_rc rc;
 
 	mbj_buf_init(&bytes, MBJ_SURVEY_QUESTION_MAX);
@@ -125,18 +129,28 @@ static enum mbj_rc source_ask(struct mbj_verify_far *v,
 	mbj_buf_done(&bytes);
 	if (rc == MBJ_OK)
 		rc = stream_link_receive(&v->source.link, STREAM_WAIT_MAX,
-					 &kind, &m, err);
+					 &kind, ret_answer, err);
 	if (rc < 0)
 		return rc;
 	v->heard_ms = mbj_monotonic_ms();
 	if (kind == STREAM_FAULT)
-		return stream_fault_take(&v->source, &m.error, err);
+		return stream_fault_take(&v->source, &ret_answer->error, err);
 	if (kind == STREAM_SURVEYED)
-		return source_answer_take(v, &m, err);
+		return MBJ_OK;
 	v->source.link.is_lost = true;
 	return mbj_error_set(err, MBJ_ECORRUPT,
 			     "the source sent something else than what was "
 			     "asked for");
+}
+
+static enum mbj_rc source_ask(struct mbj_verify_far *v,
+			      const struct mbj_survey_question *question,
+			      struct mbj_error *err)
+{
+	struct stream_message m;
+	enum mbj_rc rc = source_say(v, question, &m, err);
+
+	return rc == MBJ_OK ? source_answer_take(v, &m, err) : rc;
 }
 
 static enum mbj_rc replica_ask(struct mbj_verify_far *v,
@@ -177,31 +191,49 @@ static enum mbj_rc answer_check(const struct mbj_survey_question *q,
 				       "question");
 }
 
-/* Not more than its share of the time is spent with asking. */
-static enum mbj_rc rest_take(struct mbj_verify_far *v, int64_t ms,
-			     struct mbj_error *err)
-{
-	bool is_input = false;
-	int64_t rest;
-
-	v->owed += (uint64_t)ms * (100 - v->share);
-	rest = (int64_t)(v->owed / v->share);
-	if (rest < REST_MS)
-		return MBJ_OK;
-	v->owed = 0;
-	/* It says nothing but what it is asked: input is that it is gone. */
-	return stream_link_wait(&v->source.link, -1, rest, &is_input, err);
-}
-
+/* What the source says to it nobody needs: what it said last stays. */
 static enum mbj_rc ping(struct mbj_verify_far *v, struct mbj_error *err)
 {
 	const struct mbj_survey_question question = {.kind = MBJ_SURVEY_LIST,
 						     .account = MBJ_ID_ROOT,
 						     .limit = 1};
+	struct stream_message m;
 
 	if (v->heard_ms == 0 || mbj_monotonic_ms() - v->heard_ms < PING_MS)
 		return MBJ_OK;
-	return source_ask(v, &question, err);
+	return source_say(v, &question, &m, err);
+}
+
+/* Until then nobody asks anything; one that hangs up is noticed at once. */
+static enum mbj_rc quiet_wait(struct mbj_verify_far *v, int64_t until,
+			      struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+	int64_t left = until - mbj_monotonic_ms();
+
+	while (rc == MBJ_OK && left > 0) {
+		rc = stream_link_rest(&v->source.link,
+				      left < LOOK_MS ? left : LOOK_MS, err);
+		if (rc == MBJ_OK)
+			rc = ping(v, err);
+		left = until - mbj_monotonic_ms();
+	}
+	return rc;
+}
+
+/* Not more than its share of the time is spent with asking. */
+static enum mbj_rc rest_take(struct mbj_verify_far *v, int64_t ms,
+			     struct mbj_error *err)
+{
+	int64_t rest;
+
+	v->owed += (uint64_t)ms * (100 - v->share);
+	rest = (int64_t)(v->owed / v->share);
+	/* Before the hello there is nobody whom to spare. */
+	if (rest < REST_MS || v->heard_ms == 0)
+		return MBJ_OK;
+	v->owed = 0;
+	return quiet_wait(v, mbj_monotonic_ms() + rest, err);
 }
 
 enum mbj_rc far_ask(struct mbj_verify_far *v, enum far_side side,
@@ -237,12 +269,10 @@ bool far_is_damage(const struct mbj_verify_far *v, enum mbj_rc rc)
 enum mbj_rc far_wait(struct mbj_verify_far *v, bool *ret_is_over,
 		     struct mbj_error *err)
 {
-	bool is_input = false;
+	int64_t now = mbj_monotonic_ms();
 
-	*ret_is_over = mbj_monotonic_ms() >= v->until_ms;
-	if (*ret_is_over)
-		return MBJ_OK;
-	return stream_link_wait(&v->source.link, -1, WAIT_MS, &is_input, err);
+	*ret_is_over = now >= v->until_ms;
+	return *ret_is_over ? MBJ_OK : quiet_wait(v, now + WAIT_MS, err);
 }
 
 /* ---------------------------------------------------------------- journal */

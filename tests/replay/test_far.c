@@ -3,12 +3,15 @@
  * middle (verify_far.h).  What an honest one would say is asked of the primary
  * itself, and then bent.
  */
+#include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <mbj/client.h>
 
+#include "clock_hold.h"
 #include "source_stream.h"
 #include "stream_lab.h"
 
@@ -101,36 +104,74 @@ static void far_end(struct far *far)
 	fixture_end(&far->f);
 }
 
-/* The first difference of each kind, as bits; what ended it. */
-static enum mbj_rc compare(struct far *far, struct mbj_bytes answers,
-			   unsigned *ret_kinds, struct mbj_error *ret_why)
+/* What a comparison came to. */
+struct result {
+	enum mbj_rc rc; /* that ended it; MBJ_ENOTFOUND: all was compared */
+	struct mbj_error why;
+	unsigned kinds; /* of the differences, as bits */
+	uint64_t accounts;
+};
+
+/* Over a socket; told: what stops it, or -1. */
+static struct result compare_over(struct far *far, int fd, int told,
+				  uint32_t share, uint32_t patience_ms)
 {
 	struct mbj_verify_far_options options = MBJ_VERIFY_FAR_OPTIONS_INIT;
 	struct mbj_stream_options stream = MBJ_STREAM_OPTIONS_INIT;
+	struct mbj_verify_far_totals totals = {.accounts = 0};
 	struct mbj_verify_far *verify = NULL;
 	struct mbj_difference difference;
-	struct pair pair;
-	enum mbj_rc rc;
+	struct result result = {.kinds = 0};
 
-	*ret_kinds = 0;
-	options.share = 100;
-	options.patience_ms = 0;
+	options.share = share;
+	options.patience_ms = patience_ms;
+	stream.in_fd = fd;
+	stream.out_fd = fd;
+	stream.stop_fd = told;
+	result.rc =
+		mbj_verify_far_begin(far->replica, far->f.replica_dir, &stream,
+				     &options, &verify, &result.why);
+	while (result.rc == MBJ_OK) {
+		result.rc =
+			mbj_verify_far_next(verify, &difference, &result.why);
+		if (result.rc == MBJ_OK)
+			result.kinds |= 1u << difference.kind;
+	}
+	if (verify != NULL)
+		mbj_verify_far_totals_get(verify, &totals);
+	result.accounts = totals.accounts;
+	mbj_verify_far_end(&verify);
+	return result;
+}
+
+/* With a source that has said all of it already, and hung up. */
+static struct result compare(struct far *far, struct mbj_bytes answers,
+			     uint32_t patience_ms)
+{
+	struct result result;
+	struct pair pair;
+
 	pair_open(&pair);
 	ck_assert_int_eq(send(pair.far, answers.p, answers.n, MSG_NOSIGNAL),
 			 (ssize_t)answers.n);
 	(void)shutdown(pair.far, SHUT_WR);
-	stream.in_fd = pair.near;
-	stream.out_fd = pair.near;
-	rc = mbj_verify_far_begin(far->replica, far->f.replica_dir, &stream,
-				  &options, &verify, ret_why);
-	while (rc == MBJ_OK) {
-		rc = mbj_verify_far_next(verify, &difference, ret_why);
-		if (rc == MBJ_OK)
-			*ret_kinds |= 1u << difference.kind;
-	}
-	mbj_verify_far_end(&verify);
+	result = compare_over(far, pair.near, -1, 100, patience_ms);
 	pair_close(&pair);
-	return rc;
+	return result;
+}
+
+/* All answers there are end so, with these differences and no others. */
+static void expect(struct far *far, enum mbj_rc rc, unsigned kinds)
+{
+	struct result result = compare(far, mbj_buf_view(&far->answers), 0);
+
+	ck_assert_msg(result.rc == rc, "%s: %s", mbj_rc_name(result.rc),
+		      result.why.message);
+	ck_assert_uint_eq(result.kinds, kinds);
+	if (rc == MBJ_ENOTFOUND)
+		return;
+	ck_assert_int_eq(result.why.rc, rc);
+	ck_assert_str_ne(result.why.message, "");
 }
 
 /*
@@ -139,23 +180,19 @@ static enum mbj_rc compare(struct far *far, struct mbj_bytes answers,
  */
 START_TEST(far_cut)
 {
-	struct mbj_error why;
+	struct result result;
 	struct far far;
-	unsigned kinds;
-	enum mbj_rc rc;
 
 	far_begin(&far);
 	honest_put(&far, MBJ_SURVEY_LIST);
 	honest_put(&far, MBJ_SURVEY_SUMS);
 	for (size_t n = 0; n < far.answers.n; n++) {
-		rc = compare(&far, mbj_bytes_make(far.answers.p, n), &kinds,
-			     &why);
-		ck_assert_msg(rc == MBJ_EIO, "%zu: %s", n, mbj_rc_name(rc));
-		ck_assert_uint_eq(kinds, 0);
+		result = compare(&far, mbj_bytes_make(far.answers.p, n), 0);
+		ck_assert_msg(result.rc == MBJ_EIO, "%zu: %s", n,
+			      mbj_rc_name(result.rc));
+		ck_assert_uint_eq(result.kinds, 0);
 	}
-	rc = compare(&far, mbj_buf_view(&far.answers), &kinds, &why);
-	ck_assert_int_eq(rc, MBJ_ENOTFOUND);
-	ck_assert_uint_eq(kinds, 0);
+	expect(&far, MBJ_ENOTFOUND, 0);
 	far_end(&far);
 }
 END_TEST
@@ -173,9 +210,7 @@ START_TEST(far_strangers)
 					       MBJ_ECORRUPT, MBJ_ENOMEM};
 	struct stream_message m = {.paused_ms = 1000,
 				   .data = mbj_bytes_str("x")};
-	struct mbj_error why = {.rc = MBJ_OK};
 	struct far far;
-	unsigned kinds;
 
 	far_begin(&far);
 	if (_i == 0)
@@ -198,12 +233,7 @@ START_TEST(far_strangers)
 		stream_encode(&far.answers, STREAM_PIECE, &m);
 	else if (_i == 7)
 		stream_encode(&far.answers, STREAM_FAULT, &m);
-	ck_assert_int_eq(compare(&far, mbj_buf_view(&far.answers), &kinds,
-				 &why),
-			 expected[_i]);
-	ck_assert_int_eq(why.rc, expected[_i]);
-	ck_assert_str_ne(why.message, "");
-	ck_assert_uint_eq(kinds, 0);
+	expect(&far, expected[_i], 0);
 	far_end(&far);
 }
 END_TEST
@@ -243,19 +273,13 @@ START_TEST(far_bent)
 {
 	struct mbj_survey_answer answer;
 	struct mbj_buf bytes, bent;
-	struct mbj_error why;
 	struct far far;
-	unsigned kinds;
 
 	far_begin(&far);
 	survey(&far, MBJ_SURVEY_LIST, &bytes, &answer);
 	bend(&answer, _i, &bent);
 	frame_put(&far, &answer);
-	ck_assert_int_eq(compare(&far, mbj_buf_view(&far.answers), &kinds,
-				 &why),
-			 MBJ_ECORRUPT);
-	ck_assert_str_ne(why.message, "");
-	ck_assert_uint_eq(kinds, 0);
+	expect(&far, MBJ_ECORRUPT, 0);
 	mbj_buf_done(&bent);
 	mbj_buf_done(&bytes);
 	far_end(&far);
@@ -282,9 +306,7 @@ static void sums_put(struct far *far, uint64_t more, uint64_t lsn_more)
  */
 START_TEST(far_damaged)
 {
-	struct mbj_error why;
 	struct far far;
-	unsigned kinds;
 
 	far_begin(&far);
 	honest_put(&far, MBJ_SURVEY_LIST);
@@ -292,10 +314,7 @@ START_TEST(far_damaged)
 	for (int i = 0; i < 5; i++)
 		sums_put(&far, 1, 0);
 	honest_put(&far, MBJ_SURVEY_EACH);
-	ck_assert_int_eq(compare(&far, mbj_buf_view(&far.answers), &kinds,
-				 &why),
-			 MBJ_ENOTFOUND);
-	ck_assert_uint_eq(kinds, 1u << MBJ_DIFFERENCE_ACCOUNT_DAMAGED);
+	expect(&far, MBJ_ENOTFOUND, 1u << MBJ_DIFFERENCE_ACCOUNT_DAMAGED);
 	far_end(&far);
 }
 END_TEST
@@ -308,9 +327,7 @@ END_TEST
 START_TEST(far_unreadable)
 {
 	struct stream_message m = {.count = 0};
-	struct mbj_error why;
 	struct far far;
-	unsigned kinds;
 
 	far_begin(&far);
 	honest_put(&far, MBJ_SURVEY_LIST);
@@ -319,10 +336,7 @@ START_TEST(far_unreadable)
 		sums_put(&far, 1, 0);
 	for (int i = 0; i < 2; i++)
 		stream_encode(&far.answers, STREAM_FAULT, &m);
-	ck_assert_int_eq(compare(&far, mbj_buf_view(&far.answers), &kinds,
-				 &why),
-			 MBJ_ENOTFOUND);
-	ck_assert_uint_eq(kinds, 1u << MBJ_DIFFERENCE_ACCOUNT_DAMAGED);
+	expect(&far, MBJ_ENOTFOUND, 1u << MBJ_DIFFERENCE_ACCOUNT_DAMAGED);
 	far_end(&far);
 }
 END_TEST
@@ -333,17 +347,12 @@ END_TEST
  */
 START_TEST(far_ahead)
 {
-	struct mbj_error why;
 	struct far far;
-	unsigned kinds;
 
 	far_begin(&far);
 	honest_put(&far, MBJ_SURVEY_LIST);
 	sums_put(&far, 0, 1);
-	ck_assert_int_eq(compare(&far, mbj_buf_view(&far.answers), &kinds,
-				 &why),
-			 MBJ_ENOTFOUND);
-	ck_assert_uint_eq(kinds, 1u << MBJ_DIFFERENCE_ACCOUNT_BUSY);
+	expect(&far, MBJ_ENOTFOUND, 1u << MBJ_DIFFERENCE_ACCOUNT_BUSY);
 	far_end(&far);
 }
 END_TEST
@@ -356,9 +365,7 @@ START_TEST(far_alone)
 {
 	struct mbj_survey_answer answer;
 	struct mbj_buf bytes;
-	struct mbj_error why;
 	struct far far;
-	unsigned kinds;
 
 	far_begin(&far);
 	fixture_import(&far.f, "bob", 1);
@@ -375,10 +382,148 @@ START_TEST(far_alone)
 	for (int i = 0; i < 2; i++)
 		frame_put(&far, &answer);
 	mbj_buf_done(&bytes);
-	ck_assert_int_eq(compare(&far, mbj_buf_view(&far.answers), &kinds,
-				 &why),
-			 MBJ_ENOTFOUND);
-	ck_assert_uint_eq(kinds, 1u << MBJ_DIFFERENCE_ACCOUNT_EXTRA);
+	expect(&far, MBJ_ENOTFOUND, 1u << MBJ_DIFFERENCE_ACCOUNT_EXTRA);
+	far_end(&far);
+}
+END_TEST
+
+/* --------------------------------------------------------- while it is quiet
+ */
+
+enum {
+	ANSWER_MS = 60000, /* that an answer takes, in less than it may */
+	STEP_MS = 1000,
+	HOUR_MS = 3600000,
+};
+
+/* What a source does behind its first answer, while nobody asks it. */
+enum quiet { HANGS_UP, HAS_US_STOPPED, SPEAKS, HEARS_AGAIN, QUIET_COUNT };
+
+struct quiet_source {
+	int fd;
+	int told;    /* what makes the other side stop */
+	int64_t now; /* where the clock stands */
+	enum quiet quiet;
+	struct mbj_bytes answers; /* welcome, and to the first question */
+	size_t welcome_size;
+	bool is_asked_again;
+};
+
+static bool frame_hear(int fd)
+{
+	uint8_t head_bytes[STREAM_HEAD_SIZE];
+	uint8_t body[4096];
+	struct stream_head head;
+
+	if (recv(fd, head_bytes, sizeof(head_bytes), MSG_WAITALL) !=
+	    (ssize_t)sizeof(head_bytes))
+		return false;
+	OK(stream_head_decode(head_bytes, STREAM_REPLICA, &head, err));
+	ck_assert_uint_le(head.size, sizeof(body));
+	return recv(fd, body, head.size, MSG_WAITALL) == (ssize_t)head.size;
+}
+
+static void all_send(int fd, const uint8_t *p, size_t n)
+{
+	ck_assert_int_eq(send(fd, p, n, MSG_NOSIGNAL), (ssize_t)n);
+}
+
+/* Until it is asked something. */
+static bool time_pass(struct quiet_source *s)
+{
+	struct pollfd fd = {.fd = s->fd, .events = POLLIN};
+	int n;
+
+	while ((n = poll(&fd, 1, 1)) == 0) {
+		s->now += STEP_MS;
+		clock_hold(s->now);
+	}
+	return n > 0;
+}
+
+static void *quiet_source_run(void *context)
+{
+	struct quiet_source *s = context;
+
+	ck_assert(frame_hear(s->fd));
+	all_send(s->fd, s->answers.p, s->welcome_size);
+	ck_assert(frame_hear(s->fd));
+	s->now += ANSWER_MS;
+	clock_hold(s->now);
+	all_send(s->fd, s->answers.p + s->welcome_size,
+		 s->answers.n - s->welcome_size);
+	if (s->quiet == HAS_US_STOPPED)
+		all_send(s->told, (const uint8_t *)"x", 1);
+	if (s->quiet == SPEAKS)
+		all_send(s->fd, (const uint8_t *)"x", 1);
+	if (s->quiet == HEARS_AGAIN)
+		s->is_asked_again = time_pass(s) && frame_hear(s->fd);
+	if (s->quiet == HANGS_UP || s->quiet == HEARS_AGAIN)
+		(void)shutdown(s->fd, SHUT_RDWR);
+	return NULL;
+}
+
+/*
+ * Goal: whoever waits out its share notices at once that the source hangs up,
+ * says what nobody asked for, or that it is told to stop, and asks nobody
+ * anything meanwhile; and lets a source hear that somebody is there.  Method: a
+ * list that took minutes, of which a hundredth may be spent, and each of them
+ * behind it: no account was looked at by then.
+ */
+START_TEST(far_quiet)
+{
+	static const enum mbj_rc expected[] = {MBJ_EIO, MBJ_EIO, MBJ_ECORRUPT,
+					       MBJ_EIO};
+	static const char *const words[] = {"hung up", "told to stop",
+					    "nobody had asked for", "hung up"};
+	struct quiet_source source = {.quiet = (enum quiet)_i};
+	struct pair pair, stop;
+	struct result result;
+	pthread_t thread;
+	struct far far;
+
+	far_begin(&far);
+	source.welcome_size = far.answers.n;
+	honest_put(&far, MBJ_SURVEY_LIST);
+	source.answers = mbj_buf_view(&far.answers);
+	pair_open(&pair);
+	pair_open(&stop);
+	source.fd = pair.far;
+	source.told = stop.far;
+	source.now = mbj_monotonic_ms();
+	clock_hold(source.now);
+	ck_assert_int_eq(pthread_create(&thread, NULL, quiet_source_run,
+					&source),
+			 0);
+	result = compare_over(&far, pair.near, stop.near, 1, HOUR_MS);
+	(void)pthread_join(thread, NULL);
+	clock_release();
+	ck_assert_msg(result.rc == expected[_i], "%s", result.why.message);
+	ck_assert_ptr_nonnull(strstr(result.why.message, words[_i]));
+	ck_assert_uint_eq(result.accounts, 0);
+	ck_assert(source.is_asked_again == (source.quiet == HEARS_AGAIN));
+	pair_close(&pair);
+	pair_close(&stop);
+	far_end(&far);
+}
+END_TEST
+
+/*
+ * Goal: nobody waits for what a source that is gone would have sent.  Method:
+ * an account one group further, an hour of patience, and no more answers.
+ */
+START_TEST(far_gone)
+{
+	struct result result;
+	struct far far;
+
+	far_begin(&far);
+	honest_put(&far, MBJ_SURVEY_LIST);
+	sums_put(&far, 0, 1);
+	result = compare(&far, mbj_buf_view(&far.answers), HOUR_MS);
+	ck_assert_int_eq(result.rc, MBJ_EIO);
+	ck_assert_uint_eq(result.kinds, 0);
+	ck_assert_ptr_nonnull(strstr(result.why.message, "hung up"));
 	far_end(&far);
 }
 END_TEST
@@ -394,5 +539,7 @@ TCase *test_far_case(void)
 	tcase_add_loop_test(tcase, far_unreadable, 0, 2);
 	tcase_add_test(tcase, far_ahead);
 	tcase_add_test(tcase, far_alone);
+	tcase_add_loop_test(tcase, far_quiet, 0, QUIET_COUNT);
+	tcase_add_test(tcase, far_gone);
 	return tcase;
 }
