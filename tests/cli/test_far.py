@@ -13,6 +13,7 @@ import mbjtest  # noqa: E402
 from mbjtest import (LOCKED, MBJ, OK, PARTIAL, REFUSED, USAGE,  # noqa: E402
                      listing, run, truth)
 from test_carrier import CarrierCase  # noqa: E402
+from test_tls import TlsCase  # noqa: E402
 
 COUNT = 600  # messages of a mailbox: more than the ranges that are named
 
@@ -208,6 +209,29 @@ class Far(CarrierCase):
                  f"{shlex.quote(MBJ)} send --socket {shlex.quote(str(away))} "
                  f"{shlex.quote(str(self.p))}")
 
+    def test_stranger(self):
+        """Goal: a service that has another store than the files that are sent is
+        refused, and both are named; the replica's own, too, which would be equal
+        to itself.  Method: mbj send --socket with the replica's service, and
+        with that of a store that nobody follows."""
+        self.both_begin()
+        other = self.dir / "other"
+        self.mbj("init", other)
+        self.begin("serve", other)
+        self.until((other / "socket").exists)
+        known = self.mbj("status", self.served, "--json").json()["instance"]
+        for store in (self.r, other):
+            found = self.mbj(
+                "verify", self.r, "--exec",
+                f"{shlex.quote(MBJ)} send --socket "
+                f"{shlex.quote(str(store / 'socket'))} "
+                f"{shlex.quote(str(self.p))}", status=REFUSED)
+            status = self.mbj("status", store, "--json").json()
+            self.assertEqual(found.out, "")
+            for word in (str(store / "socket"), status["instance"],
+                         status["lineage"], known, "has another store"):
+                self.assertIn(word, found.err)
+
     def test_refused(self):
         """Goal: what cannot be compared is said.  Method: a source that nobody
         serves; another store's; a replica with nothing; options."""
@@ -229,6 +253,44 @@ class Far(CarrierCase):
                         ["--exec", sender]):
             self.far(*options, status=USAGE)
         self.assertEqual(truth(self.r), before)
+
+
+class FarTls(TlsCase):
+    """The same by TLS, for those who may."""
+
+    def test_far(self):
+        """Goal: a replica is compared by TLS, by the certificate with which it
+        follows, and who has none that is allowed is not, whichever side it is.
+        Method: two services; the right one; one of another CA, which the source
+        refuses, and one of a source, which is no replica's."""
+        self.addresses()
+        source = self.begin("serve", self.p, "--replicas", self.address,
+                            *self.source_options)
+        self.source_listens()
+        self.begin("serve", self.r, "--from", self.address,
+                   *self.replica_options)
+        self.until((self.r / "socket").exists)
+        self.deliver(b"x" * 70_000)
+        self.until_lsn(2)
+        found = self.mbj("verify", self.r, "--from", self.address, "--json",
+                         *self.replica_options).json()
+        self.assertTrue(found["equal"])
+        self.assertEqual(found["accounts"], 1)
+        other = self.dir / "other"
+        self.mbj("keygen", "ca", other, self.p)
+        stranger = self.key("replica", self.replica_name, other)
+        self.not_met(stranger, "is refused: ")
+        (stranger / "ca.crt").write_bytes((self.keys / "ca.crt").read_bytes())
+        self.not_met(stranger, "unknown CA")
+        self.not_met(self.key("source", "there"), "is not for a replica")
+        _, err = self.end(source)
+        self.assertIn("/replica/near) is refused: ", err)
+
+    def not_met(self, keys, words):
+        found = self.mbj("verify", self.r, "--from", self.address, "--tls-dir",
+                         keys, status=REFUSED)
+        self.assertEqual(found.out, "")
+        self.assertIn(words, found.err)
 
 
 if __name__ == "__main__":
