@@ -249,6 +249,19 @@ static void both_keep(struct fixture *f, const struct mbj_buf *record)
 	OK(mbj_batch_commit(&batch, err));
 }
 
+/* Two accounts that a replica has, and such a group that it keeps. */
+static void both_begin(struct fixture *f, const char *text,
+		       struct mbj_buf *record)
+{
+	fixture_begin(f);
+	fixture_import(f, "alice", 4);
+	fixture_import(f, "bob", 4);
+	(void)fixture_replay(f);
+	mbj_buf_init(record, 1 << 20);
+	both_make(f, text, record);
+	both_keep(f, record);
+}
+
 /* What the group says of both is what they are. */
 static void both_compare(struct fixture *f, const struct mbj_buf *record)
 {
@@ -282,13 +295,7 @@ START_TEST(quarantine_retry_both)
 	struct mbj_buf record;
 	struct fixture f;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
-	(void)fixture_replay(&f);
-	mbj_buf_init(&record, 1 << 20);
-	both_make(&f, "both", &record);
-	both_keep(&f, &record);
+	both_begin(&f, "both", &record);
 	aside_ghost(&f, "bob", true);
 	ck_assert_uint_eq(aside_retry(&f, "alice").groups, 0);
 	aside_waits(&f, "alice", 1, 3, "account ");
@@ -317,13 +324,7 @@ START_TEST(quarantine_skip_both)
 	struct mbj_buf record;
 	struct fixture f;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
-	(void)fixture_replay(&f);
-	mbj_buf_init(&record, 1 << 20);
-	both_make(&f, "ghost", &record);
-	both_keep(&f, &record);
+	both_begin(&f, "ghost", &record);
 	aside_ghost(&f, "alice", true);
 	fixture_diverge(&f, "bob", fixture_id(2), "elsewhere");
 	OK(mbj_quarantine_skip(f.replica, fixture_account(f.primary, "alice"),
@@ -351,13 +352,7 @@ START_TEST(quarantine_retry_other)
 	struct mbj_buf record;
 	struct fixture f;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
-	(void)fixture_replay(&f);
-	mbj_buf_init(&record, 1 << 20);
-	both_make(&f, "both", &record);
-	both_keep(&f, &record);
+	both_begin(&f, "both", &record);
 	OK(mbj_txn_begin(f.replica->state, &txn, err));
 	OK(mbj_txn_parked_clear(txn, fixture_account(f.primary, "bob"), err));
 	OK(mbj_txn_commit(&txn, err));
