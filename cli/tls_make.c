@@ -4,6 +4,7 @@
 #include "tls_make.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,6 +21,9 @@
 #include "tls_file.h"
 
 enum { SERIAL_SIZE = 16, BACK_DAYS = 2, DAY_S = 86400, ALT_SIZE = 512 };
+
+/* Somebody else's keys are made in no time. */
+enum { TURN_MS = 60000, LOOK_MS = 20 };
 
 /* Whose, by whom, for what. */
 struct order {
@@ -238,6 +242,28 @@ static enum mbj_rc keys_take(const char *keys, struct mbj_error *err)
 	return MBJ_OK;
 }
 
+/*
+ * Until nobody else makes keys there: two who did so for one host would take
+ * each other's files away, and a key could stand beside another's certificate.
+ * Given up by closing, or with the process.
+ */
+static enum mbj_rc keys_lock(const char *keys, struct mbj_file *ret_lock,
+			     struct mbj_error *err)
+{
+	int64_t until = mbj_monotonic_ms() + TURN_MS;
+	enum mbj_rc rc = mbj_file_open(mbj_sys_posix(), keys,
+				       O_RDONLY | O_DIRECTORY, ret_lock, err);
+
+	if (rc < 0)
+		return rc;
+	while ((rc = mbj_file_lock(ret_lock, err)) == MBJ_EBUSY &&
+	       mbj_monotonic_ms() < until)
+		(void)poll(NULL, 0, LOOK_MS);
+	if (rc < 0)
+		mbj_file_close(ret_lock);
+	return rc;
+}
+
 static void name_remove(const char *dir, const char *name)
 {
 	char path[MBJ_PATH_TEXT_MAX];
@@ -270,11 +296,14 @@ enum mbj_rc tls_make_ca(const char *keys, struct mbj_id lineage, unsigned days,
 			      .alternatives = alternatives,
 			      .is_ca = true,
 			      .days = days};
+	struct mbj_file lock = MBJ_FILE_CLOSED;
 	X509 *certificate = NULL;
 	EVP_PKEY *key = NULL;
 	enum mbj_rc rc = keys_take(keys, err);
 
 	tls_uri_print(&name, TLS_CA, alternatives + strlen(alternatives));
+	if (rc == MBJ_OK)
+		rc = keys_lock(keys, &lock, err);
 	if (rc == MBJ_OK)
 		rc = absent_check(keys, TLS_CA_KEY_NAME, err);
 	if (rc == MBJ_OK)
@@ -283,6 +312,7 @@ enum mbj_rc tls_make_ca(const char *keys, struct mbj_id lineage, unsigned days,
 		rc = order_carry_out(&order, &key, &certificate, err);
 	if (rc == MBJ_OK)
 		rc = ca_write(keys, key, certificate, err);
+	mbj_file_close(&lock);
 	EVP_PKEY_free(key);
 	X509_free(certificate);
 	return rc;
@@ -333,7 +363,7 @@ static void alternatives_print(const struct tls_name *name, unsigned roles,
 	}
 }
 
-/* Also what a kill has left of it. */
+/* Also what a kill has left of it: nobody else is at it, by the lock. */
 static void host_remove(const char *dir)
 {
 	const struct mbj_sys *sys = mbj_sys_posix();
@@ -402,9 +432,12 @@ enum mbj_rc tls_make_host(const char *keys, const char *name, unsigned roles,
 	STACK_OF(X509) *ca = NULL;
 	EVP_PKEY *ca_key = NULL;
 	EVP_PKEY *key = NULL;
+	struct mbj_file lock = MBJ_FILE_CLOSED;
 	X509 *certificate = NULL;
-	enum mbj_rc rc = ca_load(keys, &ca, &ca_key, &own, err);
+	enum mbj_rc rc = keys_lock(keys, &lock, err);
 
+	if (rc == MBJ_OK)
+		rc = ca_load(keys, &ca, &ca_key, &own, err);
 	memcpy(own.name, name, strlen(name) + 1);
 	alternatives_print(&own, roles, alternatives);
 	if (rc == MBJ_OK) {
@@ -415,6 +448,7 @@ enum mbj_rc tls_make_host(const char *keys, const char *name, unsigned roles,
 	if (rc == MBJ_OK)
 		rc = host_write(keys, name, key, certificate, order.issuer,
 				err);
+	mbj_file_close(&lock);
 	sk_X509_pop_free(ca, X509_free);
 	EVP_PKEY_free(ca_key);
 	EVP_PKEY_free(key);

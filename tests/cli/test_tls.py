@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Streams by TLS: what every carrier has to do, and the keys, ours and, by
 openssl(1), others'.  Who is refused is test_tls_refused.py's."""
+import fcntl
 import os
 import pathlib
 import resource
@@ -229,6 +230,59 @@ class Keygen(TlsCase):
         made = self.key("both", "late")
         self.assertEqual(len(list(made.iterdir())), 3)
         self.assertFalse((self.keys / ".late").exists())
+
+    def test_twice(self):
+        """Goal: two who make keys at a time are in nobody's way: each host has
+        all of its own, and one name is made once.  Method: another one's half
+        host, which stays while that one has its turn; then many for two names,
+        and many for a CA."""
+        half = self.keys / ".late"
+        half.mkdir(mode=0o700)
+        (half / "tls.key").write_bytes(b"half")
+        turn = os.open(self.keys, os.O_RDONLY)
+        self.addCleanup(os.close, turn)
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        late = self.begin("keygen", "source", self.keys, "late")
+        files = pathlib.Path(f"/proc/{late.pid}/fd")
+
+        def is_there():
+            # One that is over has not waited.
+            self.assertIsNone(late.poll())
+            return str(self.keys) in map(os.path.realpath, files.iterdir())
+        self.until(is_there)
+        self.assertEqual((half / "tls.key").read_bytes(), b"half")
+        fcntl.flock(turn, fcntl.LOCK_UN)
+        self.end(late, OK, None)
+        self.whole("late")
+        self.crowd("source", self.keys, "crowd")
+        self.whole("crowd")
+        new = self.dir / "new"
+        self.crowd("ca", new, self.p)
+        self.assertEqual(self.public("pkey", new / "ca.key"),
+                         self.public("x509", new / "ca.crt"))
+
+    def crowd(self, *arguments):
+        """Who comes first makes it, all others say that it is there."""
+        ends = [p.communicate(timeout=60) + (p.returncode,) for p in
+                [self.begin("keygen", *arguments) for _ in range(8)]]
+        self.processes.clear()
+        self.assertEqual(sorted(status for _, _, status in ends),
+                         [OK] + 7 * [REFUSED], ends)
+
+    def public(self, kind, file):
+        return subprocess.run(
+            ["openssl", kind, "-in", file, "-pubout" if kind == "pkey"
+             else "-pubkey"] + (["-noout"] if kind == "x509" else []),
+            check=True, capture_output=True).stdout
+
+    def whole(self, name):
+        """A host has its key, its own certificate, and nothing else is left."""
+        made = self.keys / name
+        self.assertEqual(sorted(f.name for f in made.iterdir()),
+                         ["ca.crt", "tls.crt", "tls.key"])
+        self.assertEqual(self.public("pkey", made / "tls.key"),
+                         self.public("x509", made / "tls.crt"))
+        self.assertFalse((self.keys / f".{name}").exists())
 
     def test_wrong(self):
         """Goal: what cannot be is said.  Method: names, days, a store of nobody
