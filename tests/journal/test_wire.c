@@ -93,6 +93,59 @@ START_TEST(test_round_trip)
 }
 END_TEST
 
+/* All that differ from these bytes by so many more, or fewer, somewhere. */
+static void others_refuse(struct sample *s, struct mbj_bytes bytes, size_t n)
+{
+	struct mbj_buf other;
+
+	mbj_buf_init(&other, BODY_MAX);
+	for (size_t at = 0; at + n <= bytes.n; at++) {
+		for (int more = 0; more < 2; more++) {
+			size_t from = more ? at : at + n;
+
+			mbj_buf_clear(&other);
+			mbj_buf_put(&other, bytes.p, at);
+			if (more)
+				mbj_buf_put_zero(&other, n);
+			mbj_buf_put(&other, bytes.p + from, bytes.n - from);
+			ck_assert_msg(decode(s, mbj_buf_view(&other)) < 0,
+				      "%zu bytes at %zu", n, at);
+		}
+	}
+	mbj_buf_done(&other);
+}
+
+/*
+ * Goal: the status of another build, which has a number more or less, is
+ * refused, and never read as something else: it has no version of its own.
+ * Method: one with something in each list, and an idle primary's; a number of
+ * each size, or a pair, put in or taken out anywhere.
+ */
+START_TEST(test_other_status)
+{
+	static const size_t sizes[] = {1, 4, 8, 16};
+	struct wire_message idle = {0};
+	struct mbj_client_peer peer = {4711, 1, 2, 3, 4};
+	struct mbj_buf bytes;
+	struct sample s;
+
+	sample_init(&s, 2 * (WIRE_STATUS - 1) + 1);
+	ck_assert_int_eq(s.kind, WIRE_STATUS);
+	idle.status.identity = s.message.status.identity;
+	idle.status.peers = &peer;
+	idle.status.peer_count = 1;
+	mbj_buf_init(&bytes, BODY_MAX);
+	wire_encode(&bytes, s.kind, s.side, &idle);
+	ck_assert_int_eq(decode(&s, mbj_buf_view(&bytes)), MBJ_OK);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		others_refuse(&s, mbj_buf_view(&s.body), sizes[i]);
+		others_refuse(&s, mbj_buf_view(&bytes), sizes[i]);
+	}
+	mbj_buf_done(&bytes);
+	sample_done(&s);
+}
+END_TEST
+
 /*
  * Goal: no member of an edit or its outcome is lost.  Method: compared one by
  * one after decoding.
@@ -456,6 +509,7 @@ TCase *test_wire_case(void)
 {
 	TCase *tc = tcase_create("wire");
 
+	tcase_add_test(tc, test_other_status);
 	tcase_add_loop_test(tc, test_round_trip, 0, 2 * KIND_COUNT);
 	tcase_add_test(tc, test_every_member);
 	tcase_add_loop_test(tc, test_cut, 0, 2 * KIND_COUNT);
