@@ -106,8 +106,9 @@ static int box_ask(struct mailbox *box, struct account_folder *folder)
 		ret = box_read(box, folder);
 	else if (mailbox_get_last_mail_error(box) != MAIL_ERROR_NOTFOUND)
 		return 0; /* nobody can say more */
+	/* For others: nothing here depends on it. */
 	if (ret == 0 && !mbj_id_equal(said.id, folder->id))
-		ret = mailbox_sync(box, 0);
+		(void)mailbox_sync(box, 0);
 	return ret;
 }
 

@@ -100,7 +100,8 @@ class User:
                 self.refused += answer[0] != "OK"
                 if answer[0] != "OK":
                     self.whys[str(answer[1])] += 1
-                if "[UNAVAILABLE]" in str(answer[1]):
+                # Of an INBOX that is to be made Dovecot says the latter.
+                if re.search(r"\[(UNAVAILABLE|SERVERBUG)\]", str(answer[1])):
                     time.sleep(0.02)  # or a history is over before it is back
             except (imaplib.IMAP4.abort, imaplib.IMAP4.error, OSError,
                     TypeError) as error:
