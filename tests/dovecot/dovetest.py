@@ -160,11 +160,20 @@ class Dovecot:
             self.process.wait(30)
             self.process = None
 
-    def log(self):
+    def log(self, since=0):
+        """What it said, from that byte of the file on."""
         try:
-            return (self.d / "log").read_text("utf-8", "replace")
+            with (self.d / "log").open("rb") as f:
+                f.seek(since)
+                return f.read().decode("utf-8", "replace")
         except OSError:
             return ""
+
+    def log_size(self):
+        try:
+            return (self.d / "log").stat().st_size
+        except OSError:
+            return 0
 
     def doveadm(self, *words):
         done = subprocess.run(["doveadm", "-c", self.conf, *words],
@@ -360,6 +369,7 @@ class DovecotCase(mbjtest.Case):
     PREFIX = ""
     MORE = ""  # settings
     with_relay = False
+    log_since = 0  # a byte of Dovecot's log
 
     @classmethod
     def setUpClass(cls):
@@ -426,7 +436,10 @@ class DovecotCase(mbjtest.Case):
 
     def log(self):
         """What Dovecot said of this user."""
-        return "\n".join(line for line in self.dovecot.log().splitlines()
+        return self.of_user(self.dovecot.log(self.log_since))
+
+    def of_user(self, log):
+        return "\n".join(line for line in log.splitlines()
                          if f"({self.user})" in line)
 
     def logged(self, text):

@@ -1,6 +1,8 @@
 """Folders and messages at two real Dovecots (pairtest.py): what other
 replications stumble over, failing over, and random commands with kills."""
 import collections
+import concurrent.futures
+import copy
 import imaplib
 import os
 import random
@@ -16,7 +18,20 @@ from pairtest import PairCase, everything, fetched, mail, status_of
 
 LDA = "/usr/lib/dovecot/dovecot-lda"
 STEPS = int(os.environ.get("MBJ_PAIR_STEPS", "40"))  # of each session
-SEEDS = int(os.environ.get("MBJ_PAIR_SEEDS", "1"))
+AT_ONCE = int(os.environ.get("MBJ_PAIR_AT_ONCE", "6"))  # histories
+
+
+def seeds(quick):
+    """Of histories: MBJ_PAIR_SEEDS drawn ones, MBJ_PAIR_SEED alone, or, in
+    the quick setting, always the same."""
+    one, many = map(os.environ.get, ("MBJ_PAIR_SEED", "MBJ_PAIR_SEEDS"))
+    if one:
+        return [int(one)]
+    if many or os.environ.get("MBJ_SEED"):
+        rng = mbjtest.seed()
+    else:
+        rng = random.Random(1)
+    return [rng.randrange(1 << 32) for _ in range(int(many or quick))]
 
 
 class User:
@@ -116,6 +131,41 @@ class User:
         if self.client is not None:
             DovecotCase.leave(self.client)
             self.client = None
+
+
+class Users:
+    """Two sessions of a user, which go on beside each other."""
+
+    def __init__(self, case, seed):
+        self.each = [User(case, seed), User(case, seed + 1)]
+        self.threads = [threading.Thread(target=user.run, args=(STEPS,))
+                        for user in self.each]
+
+    def begin(self):
+        for thread in self.threads:
+            thread.start()
+
+    def are_busy(self):
+        return any(thread.is_alive() for thread in self.threads)
+
+    def end(self):
+        for thread in self.threads:
+            thread.join()
+
+    def count(self, what):
+        return sum(getattr(user, what) for user in self.each)
+
+    def tried(self):
+        return sum(map(self.count, ("done", "refused", "lost")))
+
+    def wait(self, commands):
+        """Until they have tried so many more, or end."""
+        goal = self.tried() + commands
+        while self.are_busy() and self.tried() < goal:
+            time.sleep(0.005)
+
+    def why(self):
+        return [(user.wrong, user.whys.most_common(3)) for user in self.each]
 
 
 class Pair(PairCase):
@@ -293,39 +343,42 @@ class Pair(PairCase):
 
     # ---------------------------------------------------------------- random
 
-    def histories(self, disturb):
-        """Two sessions at random, and disturb again and again meanwhile."""
-        base, rng = self.user, mbjtest.seed()
-        for number in range(SEEDS):
-            seed = rng.randrange(1 << 32)
-            self.user = f"{base}{number}"
-            print(f"  seed {seed}:", flush=True)
-            users = [User(self, seed), User(self, seed + 1)]
-            threads = [threading.Thread(target=user.run, args=(STEPS,))
-                       for user in users]
-            self.leave(self.login())
-            for thread in threads:
-                thread.start()
-            mine = random.Random(seed + 2)
-            while any(thread.is_alive() for thread in threads):
-                disturb(mine)
-            for thread in threads:
-                thread.join()
-            done = sum(user.done for user in users)
-            print(f"  done {done}, refused {sum(u.refused for u in users)}, "
-                  f"lost {sum(u.lost for u in users)}", flush=True)
-            self.assertGreater(done, STEPS / 2, (
-                users[0].wrong, [user.whys.most_common(3) for user in users],
-                self.log()[-4000:]))
-            self.settled()
-            self.renewed()
-            seen = self.same_there()
-            # docs/DOVECOT.md, "Known of Dovecot"
-            self.assertNotRegex(self.log() + self.other.log(),
-                                "Panic(?!.*dbox_file_seek)")
-            print(f"  {len(seen['names'])} mailboxes, "
-                  f"{sum(len(seen[p + chr(0)]) for p in seen['names'])} "
-                  "messages", flush=True)
+    def histories(self, disturb, drawn, at_once=1):
+        """Two sessions at random, and disturb again and again meanwhile; each
+        history has a user of its own, and several are at once."""
+        base, over = self.user, {}
+        with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+            for seed in drawn:
+                case = copy.copy(self)  # our servers, another user
+                case.user = f"{base}{len(over)}"
+                over[pool.submit(case.history, seed, disturb)] = seed
+            for one in concurrent.futures.as_completed(over):
+                with self.subTest(again=f"MBJ_PAIR_SEED={over[one]}"):
+                    print(f"  seed {over[one]}: {one.result()}", flush=True)
+        # docs/DOVECOT.md, "Known of Dovecot"
+        self.assertNotRegex(self.dovecot.log() + self.other.log(),
+                            "Panic(?!.*dbox_file_seek)")
+
+    def history(self, seed, disturb):
+        """One of them, and what came of it."""
+        users = Users(self, seed)
+        self.log_since = self.dovecot.log_size()
+        self.leave(self.login())
+        users.begin()
+        mine = random.Random(seed + 2)
+        while users.are_busy():
+            disturb(self, users, mine)
+        users.end()
+        self.assertGreater(users.count("done"), STEPS / 2, (
+            users.why(), self.log()[-4000:]))
+        self.settled()
+        self.renewed()
+        seen = self.same_there()
+        return (", ".join(f"{what} {users.count(what)}"
+                          for what in ("done", "refused", "lost")) +
+                f", {len(seen['names'])} mailboxes, "
+                f"{sum(len(seen[p + chr(0)]) for p in seen['names'])} "
+                "messages")
 
     def renewed(self):
         """docs/DOVECOT.md, "Known of Dovecot": a session that finds another
@@ -344,14 +397,19 @@ class Pair(PairCase):
         """Goal: whatever two sessions do at once, with deliveries, arrives.
         Method: random commands (seeds are printed), apply meanwhile, and
         once more at the end; both servers compared over IMAP."""
-        self.histories(lambda _: self.apply(None))
+        self.histories(Pair.apply_meanwhile, seeds(100), AT_ONCE)
 
     def test_killed(self):
         """Goal: the same where anything dies at any time.  Method: SIGKILL of
         the sessions' processes, of both services and of apply, at random."""
-        self.histories(self.kill)
+        self.histories(Pair.kill, seeds(1))
 
-    def kill(self, rng):
+    def apply_meanwhile(self, users, rng):
+        """Once in a few commands, however fast they are."""
+        users.wait(rng.randrange(2, 16))
+        self.apply(None)
+
+    def kill(self, _, rng):
         what = rng.randrange(6)
         time.sleep(rng.random() * 0.1)
         if what == 0:
