@@ -280,9 +280,12 @@ class Watch(WatchCase):
         little space for groups, which is called too little; then a source that
         is damaged, and mended."""
         self.follow("--keep-free", str(1 << 60))
-        self.until(lambda:
-                   "space" in self.status()["upstream"]["reason"])
-        self.assertEqual(self.status()["upstream"]["state"], "waiting")
+
+        def is_waiting_for_space():  # it tries again and again
+            upstream = self.status()["upstream"]
+            return upstream["state"] == "waiting" and \
+                "space" in upstream["reason"]
+        self.until(is_waiting_for_space)
         self.stop()
         segment = next((self.p / "journal").glob("*.seg"))
         whole = segment.read_bytes()
