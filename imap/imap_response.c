@@ -16,6 +16,7 @@ struct parse {
 	struct mbj_imap_response *response;
 	size_t name_at, name_n;	    /* in strings, which moves as it grows */
 	size_t object_at, object_n; /* likewise */
+	size_t body_at, body_n;	    /* likewise */
 	struct mbj_error *err;
 };
 
@@ -131,6 +132,22 @@ static bool value_skip(struct parse *p)
 	return true;
 }
 
+/* APPENDLIMIT=N; one without a number says that mailboxes have their own. */
+static void append_max_take(struct parse *p, struct mbj_imap_token token)
+{
+	static const char WORD[] = "APPENDLIMIT=";
+	struct mbj_imap_token word = token;
+
+	if (token.text.n < sizeof(WORD))
+		return;
+	word.text.n = sizeof(WORD) - 1;
+	token.text.p += sizeof(WORD) - 1;
+	token.text.n -= sizeof(WORD) - 1;
+	if (mbj_imap_token_is(&word, WORD))
+		p->response->has_append_max =
+			number_parse(&token, &p->response->append_max);
+}
+
 static enum mbj_rc capability_parse(struct parse *p)
 {
 	static const char *const WORDS[] = {
@@ -142,6 +159,7 @@ static enum mbj_rc capability_parse(struct parse *p)
 
 	p->response->kind = MBJ_IMAP_CAPABILITY;
 	while ((token = next(p)).kind == MBJ_IMAP_ATOM) {
+		append_max_take(p, token);
 		for (size_t i = 0; i < sizeof(WORDS) / sizeof(*WORDS); i++) {
 			if (mbj_imap_token_is(&token, WORDS[i]))
 				p->response->words |= UINT32_C(1) << i;
@@ -260,26 +278,120 @@ static enum mbj_rc namespace_parse(struct parse *p)
 	return MBJ_OK;
 }
 
+/* A number that ends the code, without the bracket. */
+static bool number_last(struct mbj_imap_token value, uint32_t *ret_number)
+{
+	if (value.kind != MBJ_IMAP_ATOM ||
+	    value.text.p[value.text.n - 1] != ']')
+		return false;
+	value.text.n--;
+	return number_parse(&value, ret_number);
+}
+
+/* (ATOM ...) */
+static bool flags_take(struct parse *p)
+{
+	struct mbj_imap_token token = next(p);
+	struct mbj_bytes begin = p->rest;
+	size_t n = 0;
+
+	if (token.kind != MBJ_IMAP_OPEN)
+		return false;
+	while ((token = next(p)).kind == MBJ_IMAP_ATOM)
+		n = begin.n - p->rest.n;
+	p->response->has_flags = token.kind == MBJ_IMAP_CLOSE;
+	p->response->flags = mbj_bytes_make(begin.p, n);
+	return p->response->has_flags;
+}
+
 /* What SELECT says of a mailbox in codes: text for people is behind those. */
 static enum mbj_rc code_parse(struct parse *p)
 {
-	struct mbj_imap_token word = next(p), value;
+	struct mbj_imap_token word = next(p);
 	uint32_t *number = NULL;
 
 	if (mbj_imap_token_is(&word, "[MAILBOXID"))
 		return object_take(p) ? MBJ_OK : bad(p, "MAILBOXID");
+	if (mbj_imap_token_is(&word, "[PERMANENTFLAGS"))
+		return flags_take(p) ? MBJ_OK : bad(p, "PERMANENTFLAGS");
+	p->response->has_no_uids = mbj_imap_token_is(&word, "[UIDNOTSTICKY]");
 	if (mbj_imap_token_is(&word, "[UIDNEXT"))
 		number = &p->response->uidnext;
 	else if (mbj_imap_token_is(&word, "[UIDVALIDITY"))
 		number = &p->response->uidvalidity;
 	if (number == NULL)
 		return MBJ_OK;
+	return number_last(next(p), number) ? MBJ_OK : bad(p, "response code");
+}
+
+/*
+ * What the end of an APPEND says; whatever is not one UID is not told.
+ */
+static void appended_parse(struct parse *p)
+{
+	struct mbj_imap_token word = next(p), validity;
+	uint32_t uidvalidity, uid;
+
+	if (!mbj_imap_token_is(&word, "[APPENDUID"))
+		return;
+	validity = next(p);
+	if (!number_parse(&validity, &uidvalidity) ||
+	    !number_last(next(p), &uid))
+		return;
+	p->response->uidvalidity = uidvalidity;
+	p->response->uid = uid;
+}
+
+/* ------------------------------------------------------------------ FETCH */
+
+/* A string, or NIL: no such bytes. */
+static bool body_take(struct parse *p)
+{
+	struct mbj_imap_token value = next(p);
+
+	p->response->has_body = true;
+	if (mbj_imap_token_is(&value, "NIL"))
+		return true;
+	if (value.kind != MBJ_IMAP_STRING)
+		return false;
+	p->body_at = p->strings->n;
+	mbj_imap_token_put(&value, p->strings);
+	p->body_n = p->strings->n - p->body_at;
+	return true;
+}
+
+static bool fetch_item(struct parse *p, const struct mbj_imap_token *item)
+{
+	struct mbj_imap_token value, word = *item;
+	uint32_t *number = NULL;
+
+	if (word.text.n > 6)
+		word.text.n = 6;
+	if (mbj_imap_token_is(&word, "BODY[]"))
+		return body_take(p);
+	if (mbj_imap_token_is(item, "UID"))
+		number = &p->response->uid;
+	else if (mbj_imap_token_is(item, "RFC822.SIZE"))
+		number = &p->response->size;
+	if (number == NULL)
+		return value_skip(p);
 	value = next(p);
-	if (value.kind != MBJ_IMAP_ATOM ||
-	    value.text.p[value.text.n - 1] != ']')
-		return bad(p, "response code");
-	value.text.n--;
-	return number_parse(&value, number) ? MBJ_OK : bad(p, "response code");
+	p->response->has_size |= number == &p->response->size;
+	return number_parse(&value, number);
+}
+
+static enum mbj_rc fetch_parse(struct parse *p)
+{
+	struct mbj_imap_token token;
+
+	p->response->kind = MBJ_IMAP_FETCH;
+	if (next(p).kind != MBJ_IMAP_OPEN)
+		return bad(p, "FETCH");
+	while ((token = next(p)).kind == MBJ_IMAP_ATOM) {
+		if (!fetch_item(p, &token))
+			return bad(p, "FETCH");
+	}
+	return token.kind == MBJ_IMAP_CLOSE ? MBJ_OK : bad(p, "FETCH");
 }
 
 static enum mbj_rc untagged_parse(struct parse *p)
@@ -294,6 +406,10 @@ static enum mbj_rc untagged_parse(struct parse *p)
 		return number_parse(&word, &p->response->messages)
 			       ? MBJ_OK
 			       : bad(p, "EXISTS");
+	}
+	if (mbj_imap_token_is(&what, "FETCH")) {
+		p->rest = rest;
+		return fetch_parse(p);
 	}
 	if (verdict_parse(&word, &p->response->verdict) ||
 	    mbj_imap_token_is(&word, "PREAUTH")) {
@@ -338,6 +454,7 @@ static enum mbj_rc line_parse(struct parse *p)
 	p->response->kind = MBJ_IMAP_TAGGED;
 	p->response->tag = token.text;
 	p->response->text = text_rest(p);
+	appended_parse(p);
 	return MBJ_OK;
 }
 
@@ -366,6 +483,9 @@ enum mbj_rc mbj_imap_response_parse(struct mbj_bytes bytes,
 	if (p.object_n > 0)
 		response.object =
 			mbj_bytes_make(strings->p + p.object_at, p.object_n);
+	if (p.body_n > 0)
+		response.body =
+			mbj_bytes_make(strings->p + p.body_at, p.body_n);
 	*ret_response = response;
 	return MBJ_OK;
 }

@@ -139,6 +139,11 @@ START_TEST(imap_bad)
 		{"* 3 EXISTS", MBJ_OK},
 		{"* FLAGS (\\Seen)", MBJ_OK},
 		{"* 3 FETCH (UID 7)", MBJ_OK},
+		{"* 3 FETCH (FLAGS (\\Seen x) MODSEQ (5))", MBJ_OK},
+		{"* 3 FETCH (BODY[TEXT]<0> \"a\")", MBJ_OK},
+		{"m1 OK [APPENDUID 1 2:3] x", MBJ_OK},
+		{"m1 OK [APPENDUID", MBJ_OK},
+		{"* CAPABILITY APPENDLIMIT APPENDLIMIT= APPENDLIMIT=x", MBJ_OK},
 		{"* LIST (\\Marked) \"/\" a (OLDNAME (\"b\"))", MBJ_OK},
 		{"* STATUS a (FOO (x (y)) UIDNEXT 1)", MBJ_OK},
 		{"* STATUS a ()", MBJ_OK},
@@ -167,6 +172,15 @@ START_TEST(imap_bad)
 		{"* OK [MAILBOXID ()] x", MBJ_ECORRUPT},
 		{"* OK [UIDNEXT 3x] x", MBJ_ECORRUPT},
 		{"* OK [UIDNEXT ]", MBJ_ECORRUPT},
+		{"* OK [PERMANENTFLAGS x] x", MBJ_ECORRUPT},
+		{"* OK [PERMANENTFLAGS (a \"b\")] x", MBJ_ECORRUPT},
+		{"* 3 FETCH", MBJ_ECORRUPT},
+		{"* 3 FETCH (UID 7", MBJ_ECORRUPT},
+		{"* 3 FETCH (UID x)", MBJ_ECORRUPT},
+		{"* 3 FETCH (RFC822.SIZE -1)", MBJ_ECORRUPT},
+		{"* 3 FETCH (FLAGS (a)", MBJ_ECORRUPT},
+		{"* 3 FETCH (BODY[] (a))", MBJ_ECORRUPT},
+		{"* 3 FETCH (BODY[]<0> {3}\r\nab)", MBJ_ECORRUPT},
 		{"* NAMESPACE ()", MBJ_ECORRUPT},
 		{"* NAMESPACE ((\"a\" \"ab\"))", MBJ_ECORRUPT},
 		{"* CAPABILITY (x)", MBJ_ECORRUPT},
@@ -241,6 +255,58 @@ START_TEST(imap_values)
 }
 END_TEST
 
+static struct mbj_imap_response parsed(const char *text, struct mbj_buf *s)
+{
+	struct mbj_imap_response r = {.kind = MBJ_IMAP_OTHER};
+
+	ck_assert_int_eq(mbj_imap_response_parse(mbj_bytes_str(text), s, &r,
+						 NULL),
+			 MBJ_OK);
+	return r;
+}
+
+/*
+ * Goal: what is said of messages is what was said.  Method: one of each.
+ */
+START_TEST(imap_messages)
+{
+	struct mbj_imap_response r;
+	struct mbj_buf s;
+
+	mbj_buf_init(&s, 4096);
+	r = parsed("* 9 fetch (FLAGS (\\Seen) UID 7 rfc822.size 12 "
+		   "BODY[]<4> {5}\r\na\r\n)b)",
+		   &s);
+	ck_assert(r.kind == MBJ_IMAP_FETCH && r.uid == 7 && r.has_size &&
+		  r.size == 12 && r.has_body && is(r.body, "a\r\n)b"));
+	r = parsed("* 9 FETCH (UID 7 BODY[]<4> \"a\\\"b\")", &s);
+	ck_assert(r.has_body && is(r.body, "a\"b") && !r.has_size);
+	r = parsed("* 9 FETCH (BODY[] NIL)", &s);
+	ck_assert(r.has_body && r.body.n == 0 && r.uid == 0);
+	r = parsed("m7 OK [APPENDUID 38505 3955] done", &s);
+	ck_assert(r.kind == MBJ_IMAP_TAGGED && r.uid == 3955 &&
+		  r.uidvalidity == 38505 &&
+		  is(r.text, "[APPENDUID 38505 3955] done"));
+	/* More than one, or none, is not told. */
+	r = parsed("m7 OK [APPENDUID 38505 3955:3956] done", &s);
+	ck_assert(r.uid == 0 && r.uidvalidity == 0);
+	r = parsed("* CAPABILITY UIDPLUS LITERAL+ appendlimit=35651584", &s);
+	ck_assert(r.has_append_max && r.append_max == 35651584 &&
+		  r.words == (1u << MBJ_IMAP_CAPABILITY_UIDPLUS |
+			      1u << MBJ_IMAP_CAPABILITY_LITERAL_PLUS));
+	r = parsed("* CAPABILITY APPENDLIMIT LITERAL-", &s);
+	ck_assert(!r.has_append_max &&
+		  r.words == 1u << MBJ_IMAP_CAPABILITY_LITERAL_MINUS);
+	r = parsed("* OK [PERMANENTFLAGS (\\Seen $x \\*)] Limited", &s);
+	ck_assert(r.has_flags && is(r.flags, "\\Seen $x \\*"));
+	r = parsed("* OK [PERMANENTFLAGS ()] none", &s);
+	ck_assert(r.has_flags && r.flags.n == 0);
+	r = parsed("* NO [UIDNOTSTICKY] x", &s);
+	ck_assert(r.has_no_uids && r.verdict == MBJ_IMAP_NO);
+	mbj_buf_done(&s);
+}
+END_TEST
+
 TCase *test_imap_case(void)
 {
 	TCase *tc = tcase_create("imap");
@@ -250,5 +316,6 @@ TCase *test_imap_case(void)
 	tcase_add_test(tc, imap_objects);
 	tcase_add_test(tc, imap_bad);
 	tcase_add_test(tc, imap_values);
+	tcase_add_test(tc, imap_messages);
 	return tc;
 }

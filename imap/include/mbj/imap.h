@@ -6,9 +6,9 @@
  * MBJ_IMAP_RESPONSE_MAX bytes, its literals included, whatever it announces;
  * nothing is reserved by what it says; nesting is counted, not recursed.
  *
- * Known here: LIST and LSUB, STATUS, EXISTS, CAPABILITY, NAMESPACE, conditions
- * (OK, NO, BAD, PREAUTH, BYE) and continuations.  All else is OTHER, and passed
- * over.
+ * Known here: LIST and LSUB, STATUS, EXISTS, FETCH, CAPABILITY, NAMESPACE,
+ * conditions (OK, NO, BAD, PREAUTH, BYE) and continuations.  All else is OTHER,
+ * and passed over.
  *
  * Threads: one at a time per reader.
  */
@@ -91,6 +91,7 @@ enum mbj_imap_kind {
 	MBJ_IMAP_STATUS,
 	MBJ_IMAP_NAMESPACE,
 	MBJ_IMAP_EXISTS, /* messages of the mailbox that is selected */
+	MBJ_IMAP_FETCH,
 };
 
 enum mbj_imap_verdict { MBJ_IMAP_OK, MBJ_IMAP_NO, MBJ_IMAP_REFUSED };
@@ -99,7 +100,10 @@ enum mbj_imap_verdict { MBJ_IMAP_OK, MBJ_IMAP_NO, MBJ_IMAP_REFUSED };
 #define MBJ_IMAP_CAPABILITY_MAP(X)    \
 	X(NAMESPACE, "NAMESPACE")     \
 	X(LIST_STATUS, "LIST-STATUS") \
-	X(OBJECTID, "OBJECTID")
+	X(OBJECTID, "OBJECTID")       \
+	X(UIDPLUS, "UIDPLUS")         \
+	X(LITERAL_PLUS, "LITERAL+")   \
+	X(LITERAL_MINUS, "LITERAL-")
 
 /* X(name, word): what a mailbox of a LIST is. */
 #define MBJ_IMAP_LIST_MAP(X)      \
@@ -130,13 +134,23 @@ struct mbj_imap_response {
 	bool has_messages;     /* they were told: 0 says that there are none */
 	uint32_t messages;     /* STATUS, EXISTS */
 	uint32_t uidnext;      /* STATUS, a code of CONDITION; 0: not told */
-	uint32_t uidvalidity;  /* likewise */
+	uint32_t uidvalidity;  /* likewise, or APPENDUID's */
 	struct mbj_bytes object; /* MAILBOXID, empty: not told */
+	uint32_t uid;  /* FETCH; TAGGED: APPENDUID's (RFC 4315); 0: not told */
+	bool has_size; /* FETCH */
+	uint32_t size; /* RFC822.SIZE */
+	bool has_body; /* FETCH: a section of it was told, or NIL */
+	struct mbj_bytes body;	/* its bytes */
+	bool has_append_max;	/* CAPABILITY: APPENDLIMIT=N (RFC 7889) */
+	uint32_t append_max;	/* bytes */
+	bool has_flags;		/* CONDITION: PERMANENTFLAGS */
+	struct mbj_bytes flags; /* atoms, as they came */
+	bool has_no_uids;	/* CONDITION: UIDNOTSTICKY */
 };
 
 /*
- * name and object are borrowed from strings, which is replaced; all else from
- * the bytes.
+ * name, object and body are borrowed from strings, which is replaced; all else
+ * from the bytes.
  * Returns: MBJ_ECORRUPT, with a piece of it, where it is of a kind that is
  * known and not as those are.
  */
