@@ -3,13 +3,15 @@
  * which of ours, what we subscribed, how far the journal was, and the one step
  * whose outcome is not known.
  *
- * The file is a log of lines, each with a checksum in front (CRC32C, eight
- * digits), words and quoted strings as IMAP writes them behind it:
+ * The file is a log of lines (push_log.h), words and quoted strings as IMAP
+ * writes them:
  *
  *	mbj-push 1 LINEAGE ACCOUNT "USER@HOST:PORT"
  *	mailbox ID UIDVALIDITY UIDNEXT "SERVER'S MAILBOXID" "NAME"
  *	moved "NAME" "NAME" "DELIMITER"	with all that is below it
  *	gone ID
+ *	messages ID REVISION	all of its content's revision is there; 0: a
+ *				file of which messages are has been begun
  *	create ID 0 "" "" "NAME"	a step that is about to be taken
  *	rename ID UIDVALIDITY "SERVER'S MAILBOXID" "NAME" "NAME"
  *	delete ID UIDVALIDITY "SERVER'S MAILBOXID" "NAME" ""
@@ -20,9 +22,8 @@
  *	pushed LSN
  *
  * NAMEs are those of the wire.  A step is closed by settled; a rename by moved,
- * a create by mailbox, a delete by gone of its ID as well.  A last line that is
- * not whole was never written: a kill does that.  Any other that is damaged
- * makes the file MBJ_ECORRUPT.  Opening writes it anew, without what is over.
+ * a create by mailbox, a delete by gone of its ID as well.  Opening writes it
+ * anew, without what is over.
  * FILE.lock keeps a second push away.
  *
  * Threads: one at a time.
@@ -34,6 +35,8 @@
 #include <mbj/memory.h>
 #include <mbj/sys.h>
 
+#include "push_log.h"
+
 /* One of our mailboxes, at the server. */
 struct push_record {
 	struct mbj_id id;
@@ -41,6 +44,8 @@ struct push_record {
 	uint32_t uidnext;	 /* that it had at least */
 	struct mbj_bytes object; /* its MAILBOXID there, or empty */
 	struct mbj_bytes name;	 /* on the wire; empty: it is gone */
+	bool has_map;		 /* of its messages (push_map.h) */
+	uint64_t rev; /* of our content when all of it was there; 0: never */
 };
 
 /* X(name, word): steps that may be open. */
@@ -81,11 +86,8 @@ struct push_file {
 	uint64_t lsn;	  /* pushed up to it; 0: never */
 	uint64_t pushing; /* begun to be, at least once */
 	bool is_dry;	  /* nothing is written */
-	char dir[MBJ_PATH_TEXT_MAX], path[MBJ_PATH_TEXT_MAX];
-	const char *name; /* the last part of path */
-	struct mbj_file file, lock;
-	uint64_t size;
-	struct mbj_buf line;
+	struct push_log log;
+	struct mbj_file lock;
 };
 
 /*
@@ -121,6 +123,9 @@ enum mbj_rc push_file_moved(struct push_file *file, struct mbj_bytes from,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc push_file_gone(struct push_file *file, struct mbj_id id,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc push_file_messages(struct push_file *file, struct mbj_id id,
+			       uint64_t rev,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc push_file_subscribed(struct push_file *file, struct mbj_bytes name,
 				 bool is_subscribed,
 				 struct mbj_error *err) MBJ_MUST_CHECK;
@@ -130,7 +135,6 @@ enum mbj_rc push_file_pushed(struct push_file *file, uint64_t lsn,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* push_line.c: do in memory what a line without its checksum says. */
-enum { PUSH_LINE_MAX = 1 << 20 };
 enum mbj_rc push_line_do(struct push_file *file, struct mbj_bytes line,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
 

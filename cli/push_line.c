@@ -8,8 +8,6 @@
 
 #include "push_file.h"
 
-enum { WORDS_MAX = 6 };
-
 /* ---------------------------------------------------------------- memory */
 
 static uint64_t id_hash(struct mbj_id id)
@@ -135,106 +133,85 @@ static enum mbj_rc name_set(struct push_file *file, struct mbj_bytes name,
 
 /* ----------------------------------------------------------------- lines */
 
-struct words {
+struct lines {
 	struct push_file *file;
-	struct mbj_imap_token tokens[WORDS_MAX + 1];
-	size_t count; /* behind the first one */
+	struct push_words words;
 	struct mbj_error *err;
 };
 
-static bool word_string(const struct words *w, size_t at,
-			struct mbj_bytes *ret_text)
-{
-	struct mbj_buf text;
-	bool is_good;
-
-	if (at > w->count || w->tokens[at].kind != MBJ_IMAP_STRING)
-		return false;
-	mbj_buf_init(&text, PUSH_LINE_MAX);
-	mbj_imap_token_put(&w->tokens[at], &text);
-	is_good = mbj_buf_ok(&text, NULL) == MBJ_OK &&
-		  mbj_arena_dup(w->file->arena, mbj_buf_view(&text), ret_text);
-	mbj_buf_done(&text);
-	return is_good;
-}
-
-static bool word_id(const struct words *w, size_t at, struct mbj_id *ret_id)
-{
-	return at <= w->count && w->tokens[at].kind == MBJ_IMAP_ATOM &&
-	       mbj_id_parse(w->tokens[at].text, ret_id);
-}
-
-static bool word_number(const struct words *w, size_t at, uint64_t max,
-			uint64_t *ret_number)
-{
-	uint64_t number = 0;
-
-	if (at > w->count || w->tokens[at].kind != MBJ_IMAP_ATOM ||
-	    w->tokens[at].text.n > 20)
-		return false;
-	for (size_t i = 0; i < w->tokens[at].text.n; i++) {
-		uint64_t digit = (uint64_t)w->tokens[at].text.p[i] - '0';
-
-		if (digit > 9 || number > (max - digit) / 10)
-			return false;
-		number = 10 * number + digit;
-	}
-	*ret_number = number;
-	return true;
-}
-
-static bool line_is(const struct words *w, const char *word, size_t count)
-{
-	return w->count == count && mbj_imap_token_is(&w->tokens[0], word);
-}
-
-static enum mbj_rc bad(struct words *w)
+static enum mbj_rc bad(struct lines *w)
 {
 	return mbj_error_set(w->err, MBJ_ECORRUPT,
 			     "a line is not as it is to be");
 }
 
-static enum mbj_rc do_mailbox(struct words *w)
+static enum mbj_rc do_mailbox(struct lines *w)
 {
+	const struct push_record *old;
 	struct push_record record;
 	uint64_t uidvalidity, uidnext;
 
-	if (!word_id(w, 1, &record.id) ||
-	    !word_number(w, 2, UINT32_MAX, &uidvalidity) ||
-	    !word_number(w, 3, UINT32_MAX, &uidnext) ||
-	    !word_string(w, 4, &record.object) ||
-	    !word_string(w, 5, &record.name) || record.name.n == 0)
+	if (!push_word_id(&w->words, 1, &record.id) ||
+	    !push_word_number(&w->words, 2, UINT32_MAX, &uidvalidity) ||
+	    !push_word_number(&w->words, 3, UINT32_MAX, &uidnext) ||
+	    !push_word_string(&w->words, 4, w->file->arena, &record.object) ||
+	    !push_word_string(&w->words, 5, w->file->arena, &record.name) ||
+	    record.name.n == 0)
 		return bad(w);
 	record.uidvalidity = (uint32_t)uidvalidity;
 	record.uidnext = (uint32_t)uidnext;
+	old = push_file_find(w->file, record.id);
+	record.has_map = old != NULL && old->has_map;
+	record.rev = 0;
+	if (old != NULL && old->uidvalidity == record.uidvalidity)
+		record.rev = old->rev;
 	if (w->file->doubt.kind == PUSH_STEP_CREATE &&
 	    mbj_id_equal(w->file->doubt.id, record.id))
 		w->file->doubt.kind = PUSH_STEP_NONE;
 	return record_set(w->file, &record, w->err);
 }
 
-static enum mbj_rc do_step(struct words *w, enum push_step_kind kind)
+static enum mbj_rc do_messages(struct lines *w)
+{
+	struct push_record *record;
+	struct mbj_id id;
+	uint64_t rev;
+
+	if (!push_word_id(&w->words, 1, &id) ||
+	    !push_word_number(&w->words, 2, UINT64_MAX, &rev))
+		return bad(w);
+	record = push_file_find(w->file, id);
+	if (record == NULL)
+		return bad(w);
+	record->has_map = true;
+	record->rev = rev;
+	return MBJ_OK;
+}
+
+static enum mbj_rc do_step(struct lines *w, enum push_step_kind kind)
 {
 	struct push_doubt step = {.kind = kind};
 	uint64_t uidvalidity;
 
-	if (!word_id(w, 1, &step.id) ||
-	    !word_number(w, 2, UINT32_MAX, &uidvalidity) ||
-	    !word_string(w, 3, &step.object) ||
-	    !word_string(w, 4, &step.from) || !word_string(w, 5, &step.to))
+	if (!push_word_id(&w->words, 1, &step.id) ||
+	    !push_word_number(&w->words, 2, UINT32_MAX, &uidvalidity) ||
+	    !push_word_string(&w->words, 3, w->file->arena, &step.object) ||
+	    !push_word_string(&w->words, 4, w->file->arena, &step.from) ||
+	    !push_word_string(&w->words, 5, w->file->arena, &step.to))
 		return bad(w);
 	step.uidvalidity = (uint32_t)uidvalidity;
 	w->file->doubt = step;
 	return MBJ_OK;
 }
 
-static enum mbj_rc do_moved(struct words *w)
+static enum mbj_rc do_moved(struct lines *w)
 {
 	struct mbj_bytes from, to, delimiter;
 
-	if (!word_string(w, 1, &from) || !word_string(w, 2, &to) ||
-	    !word_string(w, 3, &delimiter) || from.n == 0 || to.n == 0 ||
-	    delimiter.n > 1)
+	if (!push_word_string(&w->words, 1, w->file->arena, &from) ||
+	    !push_word_string(&w->words, 2, w->file->arena, &to) ||
+	    !push_word_string(&w->words, 3, w->file->arena, &delimiter) ||
+	    from.n == 0 || to.n == 0 || delimiter.n > 1)
 		return bad(w);
 	w->file->doubt.kind = PUSH_STEP_NONE;
 	return records_move(w->file, from, to,
@@ -242,7 +219,7 @@ static enum mbj_rc do_moved(struct words *w)
 			    w->err);
 }
 
-static enum mbj_rc do_line(struct words *w)
+static enum mbj_rc do_line(struct lines *w)
 {
 	static const char *const STEPS[] = {
 #define X(name, word) [PUSH_STEP_##name] = (word),
@@ -253,57 +230,47 @@ static enum mbj_rc do_line(struct words *w)
 	struct mbj_bytes name;
 	struct mbj_id id;
 
-	if (line_is(w, "mailbox", 5))
+	if (push_words_are(&w->words, "mailbox", 5))
 		return do_mailbox(w);
-	if (line_is(w, "moved", 3))
+	if (push_words_are(&w->words, "messages", 2))
+		return do_messages(w);
+	if (push_words_are(&w->words, "moved", 3))
 		return do_moved(w);
 	for (int i = PUSH_STEP_NONE + 1; i <= PUSH_STEP_DELETE; i++) {
-		if (line_is(w, STEPS[i], 5))
+		if (push_words_are(&w->words, STEPS[i], 5))
 			return do_step(w, (enum push_step_kind)i);
 	}
-	if (line_is(w, "gone", 1) && word_id(w, 1, &id)) {
+	if (push_words_are(&w->words, "gone", 1) &&
+	    push_word_id(&w->words, 1, &id)) {
 		if (file->doubt.kind == PUSH_STEP_DELETE &&
 		    mbj_id_equal(file->doubt.id, id))
 			file->doubt.kind = PUSH_STEP_NONE;
 		record_drop(file, id);
 		return MBJ_OK;
 	}
-	if (line_is(w, "settled", 0)) {
+	if (push_words_are(&w->words, "settled", 0)) {
 		file->doubt.kind = PUSH_STEP_NONE;
 		return MBJ_OK;
 	}
-	if (line_is(w, "subscribed", 1) && word_string(w, 1, &name))
+	if (push_words_are(&w->words, "subscribed", 1) &&
+	    push_word_string(&w->words, 1, w->file->arena, &name))
 		return name_set(file, name, true, w->err);
-	if (line_is(w, "unsubscribed", 1) && word_string(w, 1, &name))
+	if (push_words_are(&w->words, "unsubscribed", 1) &&
+	    push_word_string(&w->words, 1, w->file->arena, &name))
 		return name_set(file, name, false, w->err);
-	if (line_is(w, "pushing", 1) &&
-	    word_number(w, 1, UINT64_MAX, &file->pushing))
+	if (push_words_are(&w->words, "pushing", 1) &&
+	    push_word_number(&w->words, 1, UINT64_MAX, &file->pushing))
 		return MBJ_OK;
-	if (line_is(w, "pushed", 1) &&
-	    word_number(w, 1, UINT64_MAX, &file->lsn))
+	if (push_words_are(&w->words, "pushed", 1) &&
+	    push_word_number(&w->words, 1, UINT64_MAX, &file->lsn))
 		return MBJ_OK;
 	return bad(w);
-}
-
-static bool words_split(struct words *w, struct mbj_bytes line)
-{
-	w->count = 0;
-	for (size_t i = 0; i <= WORDS_MAX; i++) {
-		w->tokens[i] = mbj_imap_token_next(&line);
-		if (w->tokens[i].kind == MBJ_IMAP_END)
-			return i > 0;
-		if (w->tokens[i].kind != MBJ_IMAP_ATOM &&
-		    w->tokens[i].kind != MBJ_IMAP_STRING)
-			return false;
-		w->count = i;
-	}
-	return false;
 }
 
 enum mbj_rc push_line_do(struct push_file *file, struct mbj_bytes line,
 			 struct mbj_error *err)
 {
-	struct words w = {.file = file, .err = err};
+	struct lines w = {.file = file, .err = err};
 
-	return words_split(&w, line) ? do_line(&w) : bad(&w);
+	return push_words_split(&w.words, line) ? do_line(&w) : bad(&w);
 }
