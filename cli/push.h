@@ -5,7 +5,7 @@
  * killed run left in doubt and find our mailboxes there (push_match.c), make
  * the server's tree and the tree it is to be (push_tree.c), plan, and take step
  * after step, each announced in the file before it is taken (push_step.c), then
- * subscribe (push_subscribe.c).
+ * subscribe (push_subscribe.c), then messages (push_mail.h).
  *
  * Trees here have names in UTF-8, compared by bytes, without the prefix of the
  * server's namespace.
@@ -46,7 +46,8 @@ struct push_aim {
 
 struct push_count {
 	uint64_t created, renamed, deleted, adopted, subscribed, unsubscribed;
-	uint64_t left_out; /* said, and not at the server */
+	uint64_t appended, flagged, expunged; /* messages */
+	uint64_t left_out;		      /* said, and not at the server */
 };
 
 struct push {
@@ -73,8 +74,14 @@ struct push {
 	struct mbj_diff diff;
 	struct mbj_plan plan;
 	struct mbj_error silence; /* what was said of the first silent one */
+	bool has_append_max;	  /* APPENDLIMIT */
+	uint32_t append_max;
+	uint64_t settle_s; /* how long a cut APPEND may still be done */
+	uint64_t *lost;	   /* push_map_blob of what could not be appended */
+	size_t lost_count, lost_capacity;
 	struct push_count count;
 	struct mbj_buf out;
+	struct mbj_buf boxes; /* for JSON */
 };
 
 static inline bool push_can(const struct push *p,
@@ -152,6 +159,21 @@ void push_names_sort(struct push_names *names);
 bool push_names_has(const struct push_names *names, struct mbj_bytes name);
 enum mbj_rc push_subscribe(struct push *p) MBJ_MUST_CHECK;
 
+/* push_mail.c */
+enum mbj_rc push_mail(struct push *p) MBJ_MUST_CHECK;
+
+/* push_owned.c */
+/*
+ * Did we put there all that the mailbox of that id has there, under that name?
+ * Nothing is selected behind that.
+ */
+enum mbj_rc push_is_owned(struct push *p, struct mbj_id id,
+			  struct mbj_bytes name,
+			  bool *ret_is_owned) MBJ_MUST_CHECK;
+
+/* push_name.c */
+/* A name on the wire as UTF-8, borrowed until the next call. */
+struct mbj_bytes push_name_text(struct push *p, struct mbj_bytes name);
 /* A line on standard error about what is left out, or is not as it was. */
 MBJ_PRINTF(3, 4)
 void push_say(struct push *p, struct mbj_bytes name, const char *format, ...);

@@ -291,8 +291,11 @@ static enum mbj_rc ask(struct push *p, const char *command)
 		rc = push_wire_next(&p->wire, &response, &p->err);
 		if (rc < 0)
 			return rc;
-		if (response.kind == MBJ_IMAP_CAPABILITY)
+		if (response.kind == MBJ_IMAP_CAPABILITY) {
 			p->words = response.words;
+			p->has_append_max = response.has_append_max;
+			p->append_max = response.append_max;
+		}
 		if (response.kind == MBJ_IMAP_NAMESPACE) {
 			mbj_buf_clear(&p->prefix);
 			mbj_buf_put_bytes(&p->prefix, response.name);

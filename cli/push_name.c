@@ -10,6 +10,17 @@
 
 #include "push.h"
 
+struct mbj_bytes push_name_text(struct push *p, struct mbj_bytes name)
+{
+	mbj_buf_clear(&p->path);
+	if (p->utf7 == NULL ||
+	    mbj_utf7_decode(p->utf7, name, &p->path, NULL) < 0) {
+		mbj_buf_clear(&p->path);
+		mbj_buf_put_bytes(&p->path, name);
+	}
+	return mbj_buf_view(&p->path);
+}
+
 void push_say(struct push *p, struct mbj_bytes name, const char *format, ...)
 {
 	char what[1024];
@@ -18,14 +29,9 @@ void push_say(struct push *p, struct mbj_bytes name, const char *format, ...)
 	va_start(args, format);
 	(void)vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
-	mbj_buf_clear(&p->path);
-	if (p->utf7 == NULL ||
-	    mbj_utf7_decode(p->utf7, name, &p->path, NULL) < 0) {
-		mbj_buf_clear(&p->path);
-		mbj_buf_put_bytes(&p->path, name);
-	}
-	cli_say(p->call, "mailbox %.*s %s", (int)p->path.n,
-		(const char *)p->path.p, what);
+	name = push_name_text(p, name);
+	cli_say(p->call, "mailbox %.*s %s", (int)name.n, (const char *)name.p,
+		what);
 }
 
 static bool is_inbox_path(struct mbj_bytes path, char delimiter)

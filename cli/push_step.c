@@ -278,6 +278,7 @@ static enum mbj_rc delete_check(struct push *p, const struct push_doubt *step)
 {
 	char mail[PUSH_MAIL_TEXT];
 	struct push_seen seen;
+	bool is_owned = false;
 	enum mbj_rc rc = push_status(p, step->from, &seen);
 
 	if (rc < 0)
@@ -289,6 +290,10 @@ static enum mbj_rc delete_check(struct push *p, const struct push_doubt *step)
 				     (int)step->from.n,
 				     (const char *)step->from.p);
 	if (!push_is_empty(&seen) && !p->call->options.is_emptying)
+		rc = push_is_owned(p, step->id, step->from, &is_owned);
+	if (rc < 0)
+		return rc;
+	if (!push_is_empty(&seen) && !p->call->options.is_emptying && !is_owned)
 		return mbj_error_set(&p->err, MBJ_ECONFLICT,
 				     "mailbox %.*s was to be deleted, but by "
 				     "now it has %s",

@@ -408,6 +408,9 @@ static enum mbj_rc losses_check(struct push *p)
 		uint32_t at = mbj_tree_find(p->after, node->id);
 		const struct push_seen *seen;
 		char mail[PUSH_MAIL_TEXT];
+		bool is_owned = false;
+		struct mbj_error said;
+		enum mbj_rc rc;
 
 		if (!node->is_selectable ||
 		    (at != MBJ_NODE_NONE && !p->aims[at].is_left))
@@ -415,7 +418,16 @@ static enum mbj_rc losses_check(struct push *p)
 		seen = &p->seen[p->before_seen[i]];
 		if (push_is_empty(seen) || p->call->options.is_emptying)
 			continue;
-		push_say(p, seen->name, "is to go, but has %s at the server",
+		said = p->err;
+		rc = push_is_owned(p, node->id, seen->name, &is_owned);
+		if (rc < 0)
+			return rc;
+		p->err = said;
+		if (is_owned)
+			continue;
+		push_say(p, seen->name,
+			 "is to go, but has %s at the server, and not all of "
+			 "them are ours",
 			 push_mail_text(seen, mail));
 		p->err.rc = MBJ_ECONFLICT;
 	}

@@ -24,6 +24,7 @@ enum {
 	CONNECT_S = 60,
 	COMMAND_MAX = 1 << 20,
 	PIECE = 4096,
+	SEND_AT = 65536,
 };
 
 static enum mbj_rc url_part(CURLU *url, CURLUPart what, unsigned flags,
@@ -309,21 +310,21 @@ static void command_note(struct push_wire *wire, const struct mbj_buf *command)
 			      mbj_buf_view(command));
 }
 
-enum mbj_rc push_wire_send(struct push_wire *wire,
-			   const struct mbj_buf *command, struct mbj_error *err)
+static void command_begin(struct push_wire *wire, const struct mbj_buf *command)
 {
-	enum mbj_rc rc = mbj_buf_ok(command, err);
-	size_t at = 0;
-
-	if (rc < 0)
-		return rc;
 	command_note(wire, command);
 	wire->began_ms = mbj_monotonic_ms();
 	mbj_buf_clear(&wire->text);
 	mbj_buf_format(&wire->text, "m%" PRIu32 " ", ++wire->tag);
 	mbj_buf_put_bytes(&wire->text, mbj_buf_view(command));
-	mbj_buf_put_str(&wire->text, "\r\n");
-	rc = mbj_buf_ok(&wire->text, err);
+}
+
+/* All of wire->text, which is empty behind that. */
+static enum mbj_rc text_send(struct push_wire *wire, struct mbj_error *err)
+{
+	enum mbj_rc rc = mbj_buf_ok(&wire->text, err);
+	size_t at = 0;
+
 	while (rc == MBJ_OK && at < wire->text.n) {
 		size_t n = 0;
 		CURLcode code = curl_easy_send(wire->curl, wire->text.p + at,
@@ -337,7 +338,20 @@ enum mbj_rc push_wire_send(struct push_wire *wire,
 					   curl_easy_strerror(code));
 		at += n;
 	}
+	mbj_buf_clear(&wire->text);
 	return rc;
+}
+
+enum mbj_rc push_wire_send(struct push_wire *wire,
+			   const struct mbj_buf *command, struct mbj_error *err)
+{
+	enum mbj_rc rc = mbj_buf_ok(command, err);
+
+	if (rc < 0)
+		return rc;
+	command_begin(wire, command);
+	mbj_buf_put_str(&wire->text, "\r\n");
+	return text_send(wire, err);
 }
 
 static enum mbj_rc receive(struct push_wire *wire, struct mbj_error *err)
@@ -378,9 +392,10 @@ static bool is_mine(const struct push_wire *wire, struct mbj_bytes tag)
 	return mbj_bytes_equal(tag, mbj_bytes_make(mine, (size_t)n));
 }
 
-enum mbj_rc push_wire_next(struct push_wire *wire,
-			   struct mbj_imap_response *ret_response,
-			   struct mbj_error *err)
+/* As push_wire_next; is_asking: a continuation may come. */
+static enum mbj_rc response_next(struct push_wire *wire, bool is_asking,
+				 struct mbj_imap_response *ret_response,
+				 struct mbj_error *err)
 {
 	struct mbj_imap_response response = {.kind = MBJ_IMAP_OTHER};
 	struct mbj_bytes bytes;
@@ -412,13 +427,101 @@ enum mbj_rc push_wire_next(struct push_wire *wire,
 	}
 	if ((response.kind == MBJ_IMAP_TAGGED &&
 	     !is_mine(wire, response.tag)) ||
-	    response.kind == MBJ_IMAP_CONTINUE)
+	    (response.kind == MBJ_IMAP_CONTINUE && !is_asking))
 		return mbj_error_set(err, MBJ_ECORRUPT,
 				     "the server answers what was not asked, "
 				     "after the command: %s",
 				     wire->command);
 	*ret_response = response;
 	return MBJ_OK;
+}
+
+enum mbj_rc push_wire_next(struct push_wire *wire,
+			   struct mbj_imap_response *ret_response,
+			   struct mbj_error *err)
+{
+	return response_next(wire, false, ret_response, err);
+}
+
+/* May the bytes come?  If not, *ret_end is the end. */
+static enum mbj_rc literal_ask(struct push_wire *wire, bool *ret_may_come,
+			       struct mbj_imap_response *ret_end,
+			       struct mbj_error *err)
+{
+	struct mbj_imap_response response = {.kind = MBJ_IMAP_OTHER};
+	enum mbj_rc rc = text_send(wire, err);
+
+	while (rc == MBJ_OK && response.kind != MBJ_IMAP_TAGGED &&
+	       response.kind != MBJ_IMAP_CONTINUE)
+		rc = response_next(wire, true, &response, err);
+	if (rc < 0)
+		return rc;
+	*ret_may_come = response.kind == MBJ_IMAP_CONTINUE;
+	if (!*ret_may_come && response.verdict == MBJ_IMAP_OK)
+		return mbj_error_set(err, MBJ_ECORRUPT,
+				     "the server says OK to a half of the "
+				     "command: %s",
+				     wire->command);
+	*ret_end = response;
+	return MBJ_OK;
+}
+
+static enum mbj_rc literal_send(struct push_wire *wire, uint64_t size,
+				push_read_fn *read, void *context,
+				struct mbj_error *err)
+{
+	uint8_t piece[PIECE];
+	enum mbj_rc rc = MBJ_OK;
+	size_t got = 1;
+
+	while (rc == MBJ_OK && got > 0) {
+		rc = read(context, piece, sizeof(piece), &got, err);
+		if (rc == MBJ_OK && got > size)
+			break;
+		if (rc < 0 || got == 0)
+			continue;
+		size -= got;
+		mbj_buf_put(&wire->text, piece, got);
+		if (wire->text.n >= SEND_AT)
+			rc = text_send(wire, err);
+	}
+	if (rc == MBJ_OK && (got > 0 || size > 0))
+		rc = mbj_error_set(err, MBJ_EIO,
+				   "a message changed while it was sent");
+	if (rc < 0)
+		return rc;
+	mbj_buf_put_str(&wire->text, "\r\n");
+	return text_send(wire, err);
+}
+
+enum mbj_rc push_wire_literal(struct push_wire *wire,
+			      const struct mbj_buf *command, uint64_t size,
+			      bool is_waiting, push_read_fn *read,
+			      void *context, struct mbj_imap_response *ret_end,
+			      struct mbj_error *err)
+{
+	struct mbj_imap_response end = {.kind = MBJ_IMAP_OTHER};
+	enum mbj_rc rc = mbj_buf_ok(command, err);
+	bool may_come = true;
+
+	if (rc < 0)
+		return rc;
+	command_begin(wire, command);
+	mbj_buf_format(&wire->text, " {%" PRIu64 "%s}\r\n", size,
+		       is_waiting ? "" : "+");
+	if (is_waiting)
+		rc = literal_ask(wire, &may_come, &end, err);
+	if (rc == MBJ_OK && may_come) {
+		rc = literal_send(wire, size, read, context, err);
+		/* However long that took. */
+		wire->began_ms = mbj_monotonic_ms();
+		end.kind = MBJ_IMAP_OTHER;
+		while (rc == MBJ_OK && end.kind != MBJ_IMAP_TAGGED)
+			rc = push_wire_next(wire, &end, err);
+	}
+	if (rc == MBJ_OK)
+		*ret_end = end;
+	return rc;
 }
 
 enum mbj_rc push_wire_judge(const struct push_wire *wire,

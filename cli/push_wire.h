@@ -48,6 +48,21 @@ enum mbj_rc push_wire_send(struct push_wire *wire,
 enum mbj_rc push_wire_next(struct push_wire *wire,
 			   struct mbj_imap_response *ret_response,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * A command that ends with size bytes of a literal, which is not announced at
+ * its end yet; what read gives goes, a piece at a time.  is_waiting: the server
+ * is asked first whether it takes them (else RFC 7888, which it must know).
+ * *ret_end is its end, borrowed until the next response.
+ * Returns: MBJ_EIO where read gives other than size bytes: the connection is of
+ * no use any more, and what was begun never ends.
+ */
+typedef enum mbj_rc push_read_fn(void *context, void *p, size_t n,
+				 size_t *ret_got, struct mbj_error *err);
+enum mbj_rc push_wire_literal(struct push_wire *wire,
+			      const struct mbj_buf *command, uint64_t size,
+			      bool is_waiting, push_read_fn *read,
+			      void *context, struct mbj_imap_response *ret_end,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
 /* What the end says: MBJ_ECONFLICT, naming command and answer, but for OK. */
 enum mbj_rc push_wire_judge(const struct push_wire *wire,
 			    const struct mbj_imap_response *end,

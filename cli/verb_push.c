@@ -8,11 +8,14 @@
 
 #include <mbj/open.h>
 
+#include "number.h"
 #include "push.h"
 
 enum {
 	PUSH_OUTPUT_MAX = 512 << 20,
 	PUSH_TEXT_MAX = 4 << 20,
+	PUSH_SETTLE_S = 10,
+	PUSH_SETTLE_MAX_S = 3600,
 };
 
 /* Beside the store, and named by whose mailboxes and which server. */
@@ -110,6 +113,8 @@ static enum mbj_rc run(struct push *p)
 		rc = push_steps(p);
 	if (rc == MBJ_OK)
 		rc = push_subscribe(p);
+	if (rc == MBJ_OK && !p->call->options.is_folders_only)
+		rc = push_mail(p);
 	if (rc == MBJ_OK)
 		rc = push_file_pushed(&p->file, p->account.lsn.v, &p->err);
 	return rc;
@@ -127,21 +132,29 @@ static void report(struct push *p)
 			       ",\"deleted\":%" PRIu64 ",\"adopted\":%" PRIu64
 			       ",\"subscribed\":%" PRIu64
 			       ",\"unsubscribed\":%" PRIu64
-			       ",\"leftOut\":%" PRIu64 ",\"dryRun\":%s}\n",
+			       ",\"appended\":%" PRIu64 ",\"flagged\":%" PRIu64
+			       ",\"expunged\":%" PRIu64 ",\"leftOut\":%" PRIu64
+			       ",\"dryRun\":%s,\"mailboxes\":[",
 			       p->account.lsn.v, n->created, n->renamed,
 			       n->deleted, n->adopted, n->subscribed,
-			       n->unsubscribed, n->left_out,
+			       n->unsubscribed, n->appended, n->flagged,
+			       n->expunged, n->left_out,
 			       is_dry_run ? "true" : "false");
+		mbj_buf_put_bytes(&p->out, mbj_buf_view(&p->boxes));
+		mbj_buf_put_str(&p->out, "]}\n");
 		return;
 	}
 	mbj_buf_format(&p->out,
 		       "%s group %" PRIu64 ": %" PRIu64 " created, %" PRIu64
 		       " renamed, %" PRIu64 " deleted, %" PRIu64
 		       " adopted, %" PRIu64 " subscribed, %" PRIu64
-		       " unsubscribed, %" PRIu64 " left out\n",
+		       " unsubscribed, %" PRIu64 " messages appended, %" PRIu64
+		       " with other flags, %" PRIu64 " expunged, %" PRIu64
+		       " left out\n",
 		       is_dry_run ? "would push" : "pushed", p->account.lsn.v,
 		       n->created, n->renamed, n->deleted, n->adopted,
-		       n->subscribed, n->unsubscribed, n->left_out);
+		       n->subscribed, n->unsubscribed, n->appended, n->flagged,
+		       n->expunged, n->left_out);
 }
 
 static enum mbj_rc push_init(struct push *p)
@@ -149,6 +162,7 @@ static enum mbj_rc push_init(struct push *p)
 	enum mbj_rc rc;
 
 	mbj_buf_init(&p->out, PUSH_OUTPUT_MAX);
+	mbj_buf_init(&p->boxes, PUSH_OUTPUT_MAX);
 	mbj_buf_init(&p->command, PUSH_TEXT_MAX);
 	mbj_buf_init(&p->path, PUSH_TEXT_MAX);
 	mbj_buf_init(&p->name, PUSH_TEXT_MAX);
@@ -182,6 +196,8 @@ static void push_done(struct push *p)
 	mbj_buf_done(&p->name);
 	mbj_buf_done(&p->prefix);
 	mbj_buf_done(&p->out);
+	mbj_buf_done(&p->boxes);
+	mbj_free(p->lost);
 }
 
 static int verb_run(struct push *p, struct mbj_buf *target)
@@ -207,16 +223,27 @@ static int verb_run(struct push *p, struct mbj_buf *target)
 
 int verb_push(const struct cli_call *call)
 {
-	struct push *p = mbj_calloc(1, sizeof(*p));
+	const char *settle = call->options.settle;
+	uint64_t settle_s = PUSH_SETTLE_S;
 	struct mbj_buf target;
 	struct mbj_error err;
+	struct push *p;
 	int status;
 
+	if (settle != NULL &&
+	    !number_duration_read(settle, PUSH_SETTLE_MAX_S, &settle_s)) {
+		cli_say(call,
+			"--settle is to be at most %d seconds, and is not: %s",
+			PUSH_SETTLE_MAX_S, settle);
+		return CLI_USAGE;
+	}
+	p = mbj_calloc(1, sizeof(*p));
 	if (p == NULL) {
 		(void)mbj_error_nomem(&err);
 		return cli_fail(call, &err);
 	}
 	p->call = call;
+	p->settle_s = settle_s;
 	mbj_buf_init(&target, MBJ_PATH_TEXT_MAX);
 	status = verb_run(p, &target);
 	push_done(p);

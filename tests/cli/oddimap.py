@@ -8,19 +8,55 @@ import threading
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
+LITERAL = re.compile(r"\{([0-9]+)(\+?)\}$")
+DATE = re.compile(r'"([ 0-9][0-9]-[A-Z][a-z]{2}-[^"]*)"')
+
+
 class Box:
     def __init__(self, number, messages=0):
         self.number = number  # of all mailboxes ever: it stays with this one
         self.validity, self.messages = number, messages
+        self.mail, self.last = {}, 0  # UID to [flags, date, body]
 
     @property
     def uidnext(self):
-        return self.messages + 1
+        return max(self.messages, self.last) + 1
+
+    def put(self, body, flags=(), date=None):
+        self.last = self.uidnext
+        self.mail[self.last] = [set(flags), date, body]
+        self.messages += 1
+        return self.last
+
+    def uids(self, text):
+        """Those of a UID set."""
+        found = set()
+        for part in text.split(","):
+            first, _, last = part.partition(":")
+            last = max(self.mail, default=0) if last == "*" \
+                else int(last or first)
+            first, last = sorted((int(first), last))
+            found |= {u for u in self.mail if first <= u <= last}
+        return sorted(found)
 
 
 class Handler(socketserver.StreamRequestHandler):
+    body = None
+
     def say(self, *lines):
-        self.wfile.write("".join(f"{line}\r\n" for line in lines).encode())
+        self.wfile.write("".join(f"{line}\r\n" for line in lines)
+                         .encode("latin-1"))
+
+    def literal(self, found):
+        """False: the server goes away in the midst of it."""
+        size, cut = int(found.group(1)), self.server.cut_literal
+        if not found.group(2):
+            self.say("+ go on")
+        if cut is not None and cut < size:
+            self.rfile.read(cut)
+            return False
+        self.body = self.rfile.read(size).decode("latin-1")
+        return bool(self.rfile.readline())
 
     def handle(self):
         with contextlib.suppress(OSError):
@@ -34,7 +70,13 @@ class Handler(socketserver.StreamRequestHandler):
                         self.rfile.readline()
                     self.say(tag + " OK")
                     continue
+                literal = LITERAL.search(command)
+                if literal:
+                    if not self.literal(literal):
+                        return
+                    command = command[:literal.start()]
                 self.server.commands.append(command)
+                self.server.body = self.body
                 answers = self.server.answer(word, command)
                 if not isinstance(answers, list):
                     for line in answers:  # without an end
@@ -58,6 +100,9 @@ class Server(socketserver.ThreadingTCPServer):
         self.commands, self.subscribed, self.boxes = [], set(), {}
         self.bend = lambda word, names: None
         self.count = 0
+        self.capabilities = "UIDPLUS LITERAL+"
+        self.cut_literal = None  # bytes of one, and the server goes away
+        self.body = self.selected = None
         self.add("INBOX")
         threading.Thread(target=self.serve_forever, args=(.01,),
                          daemon=True).start()
@@ -78,12 +123,15 @@ class Server(socketserver.ThreadingTCPServer):
         bent = self.bend(word, names)
         if bent is not None:
             return bent
+        if word in ("UID", "APPEND"):
+            return getattr(self, "say_" + word.lower())(command)
         do = getattr(self, "do_" + word.lower(), None)
         return do(*names) if do else ["TAG OK"]
 
     def do_capability(self):
         return ["* CAPABILITY IMAP4rev1 AUTH=PLAIN"
-                + (" OBJECTID" if self.has_ids else ""), "TAG OK"]
+                + (" OBJECTID" if self.has_ids else "")
+                + " " + self.capabilities, "TAG OK"]
 
     def do_list(self, _, pattern):
         if not pattern:
@@ -107,13 +155,53 @@ class Server(socketserver.ThreadingTCPServer):
                 f'{box.uidnext} UIDVALIDITY {box.validity})', "TAG OK"]
 
     def do_examine(self, name):
-        box = self.boxes.get(name)
+        self.selected = box = self.boxes.get(name)
         if box is None:
             return ["TAG NO there is none"]
         return [f"* {box.messages} EXISTS",
                 f"* OK [UIDVALIDITY {box.validity}] x",
                 f"* OK [UIDNEXT {box.uidnext}] x",
                 f"* OK [MAILBOXID (F{box.number})] x", "TAG OK"]
+
+    def do_select(self, name):
+        flags = r"* OK [PERMANENTFLAGS (\Seen \Deleted known \*)] x"
+        return [flags, *self.do_examine(name)]
+
+    def say_append(self, command):
+        name = STRING.search(command).group(1)
+        if name not in self.boxes:
+            return ["TAG NO [TRYCREATE] there is none"]
+        box, date = self.boxes[name], DATE.search(command)
+        flags = re.search(r"\(([^)]*)\)", command).group(1).split()
+        uid = box.put(self.body, flags, date and date.group(1))
+        code = f"[APPENDUID {box.validity} {uid}] " \
+            if "UIDPLUS" in self.capabilities else ""
+        return [f"* {box.messages} EXISTS", f"TAG OK {code}done"]
+
+    def say_uid(self, command):
+        _, word, uids, *rest = command.split(" ", 3)
+        box, answers = self.selected, []
+        for number, uid in enumerate(box.uids(uids), 1):
+            flags, _, body = box.mail[uid]
+            if word == "EXPUNGE":
+                if "\\Deleted" in flags:
+                    del box.mail[uid]
+                    box.messages -= 1
+                    answers.append(f"* {number} EXPUNGE")
+            elif word == "STORE":
+                given = set(rest[0].split("(")[1].strip(")").split())
+                box.mail[uid][0] = flags | given if rest[0][0] == "+" \
+                    else given
+            elif "BODY" in rest[0]:
+                at, count = map(int, re.search(
+                    r"<(\d+)\.(\d+)>", rest[0]).groups())
+                piece = body[at:at + count]
+                answers.append(f"* {number} FETCH (UID {uid} BODY[]<{at}> "
+                               f"{{{len(piece)}}}\r\n{piece})")
+            else:
+                answers.append(f"* {number} FETCH (UID {uid} RFC822.SIZE "
+                               f"{len(body)})")
+        return answers + ["TAG OK"]
 
     def do_create(self, name):
         if name in self.boxes:

@@ -54,7 +54,7 @@ class PushCase(mbjtest.Case):
 
     def state(self):
         return next(path for path in self.dir.glob("p.push*")
-                    if path.suffix != ".lock")
+                    if path.suffix not in (".lock", ".messages"))
 
     def login(self):
         client = self.server.login(self.user)

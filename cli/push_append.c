@@ -1,0 +1,179 @@
+/*
+ * One message by APPEND; see push_mail.h.
+ *
+ * It is announced in the map, which is synced, before it is sent; what came of
+ * it is on disk along with the next one.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "push_mail.h"
+
+enum {
+	SHORT_MAX = 4096,  /* RFC 7888: LITERAL- */
+	MIDDLE_MAX = 65536 /* a longer one may be refused before it is sent */
+};
+
+/* RFC 9051 date-time, in UTC; nothing where its year has no four digits. */
+static void date_put(int64_t seconds, struct mbj_buf *out)
+{
+	static const char *const MONTHS[] = {"Jan", "Feb", "Mar", "Apr",
+					     "May", "Jun", "Jul", "Aug",
+					     "Sep", "Oct", "Nov", "Dec"};
+	time_t time = (time_t)seconds;
+	struct tm tm;
+
+	if (gmtime_r(&time, &tm) == NULL || tm.tm_year < -1899 ||
+	    tm.tm_year > 9999 - 1900)
+		return;
+	mbj_buf_format(out, " \"%2d-%s-%04d %02d:%02d:%02d +0000\"", tm.tm_mday,
+		       MONTHS[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour,
+		       tm.tm_min, tm.tm_sec);
+}
+
+static bool is_waiting(const struct push *p, uint64_t size)
+{
+	if (push_can(p, MBJ_IMAP_CAPABILITY_LITERAL_PLUS))
+		return size > MIDDLE_MAX;
+	return !push_can(p, MBJ_IMAP_CAPABILITY_LITERAL_MINUS) ||
+	       size > SHORT_MAX;
+}
+
+static enum mbj_rc append_send(struct push_box *box,
+			       const struct mbj_message *message, bool is_bare,
+			       bool *ret_dropped,
+			       struct mbj_imap_response *ret_end)
+{
+	struct push *p = box->p;
+
+	mbj_buf_clear(&p->command);
+	mbj_buf_put_str(&p->command, "APPEND ");
+	mbj_imap_quote_put(&p->command, box->record.name);
+	mbj_buf_put_str(&p->command, " ");
+	push_flags_put(box, message, is_bare, &p->command, ret_dropped);
+	date_put(message->time, &p->command);
+	push_body_again(box->body);
+	return push_wire_literal(&p->wire, &p->command, box->body->canon_size,
+				 is_waiting(p, box->body->canon_size),
+				 push_body_read, box->body, ret_end, &p->err);
+}
+
+static enum mbj_rc appended(struct push_box *box,
+			    const struct mbj_imap_response *end,
+			    struct push_entry *entry)
+{
+	const struct push_attempt attempt = box->map.attempt;
+	struct push *p = box->p;
+	enum mbj_rc rc = MBJ_OK;
+
+	entry->there = end->uid;
+	if (end->uid != 0 && end->uidvalidity != box->map.of.there)
+		return mbj_error_set(&p->err, MBJ_ECONFLICT,
+				     "mailbox %.*s has got another UIDVALIDITY "
+				     "while its messages were pushed",
+				     (int)box->record.name.n,
+				     (const char *)box->record.name.p);
+	if (end->uid == 0)
+		rc = push_evidence(box, &attempt, true, &entry->there);
+	if (rc == MBJ_OK && entry->there == 0)
+		rc = push_leave_out(box, 1, 0,
+				    "has message %" PRIu32
+				    ", and which one that is the server does "
+				    "not tell: its flags are not followed",
+				    entry->uid);
+	if (entry->there >= box->uidnext)
+		box->uidnext = entry->there + 1;
+	if (rc == MBJ_OK)
+		rc = push_map_message(&box->map, entry, &p->err);
+	if (rc == MBJ_OK) {
+		box->appended++;
+		box->size += box->body->canon_size;
+	}
+	return rc;
+}
+
+static enum mbj_rc refused(struct push_box *box,
+			   const struct mbj_message *message,
+			   const struct mbj_imap_response *end)
+{
+	char text[256];
+	enum mbj_rc rc;
+
+	(void)mbj_text_escape(text, sizeof(text), end->text);
+	rc = push_map_left(&box->map, &box->p->err);
+	return rc == MBJ_OK
+		       ? push_leave_out(box, 1, push_map_blob(&message->blob),
+					"lacks message %" PRIu32
+					": the server says %s: %s",
+					message->uid,
+					end->verdict == MBJ_IMAP_NO ? "NO"
+								    : "BAD",
+					text)
+		       : rc;
+}
+
+static enum mbj_rc append_run(struct push_box *box,
+			      const struct mbj_message *message)
+{
+	struct push_attempt attempt = {.uid = message->uid,
+				       .uidnext = box->uidnext,
+				       .modseq = message->modseq,
+				       .blob = push_map_blob(&message->blob),
+				       .size = box->body->canon_size,
+				       .digest = box->body->canon_hash};
+	struct push_entry entry = {.uid = message->uid,
+				   .modseq = message->modseq,
+				   .blob = attempt.blob,
+				   .is_seen = true};
+	struct mbj_imap_response end = {.kind = MBJ_IMAP_OTHER};
+	struct push *p = box->p;
+	bool is_dropped = false;
+	enum mbj_rc rc;
+
+	attempt.time_us = mbj_sys_posix()->now_us(NULL);
+	if (attempt.time_us < 0)
+		attempt.time_us = 0;
+	rc = push_map_attempt(&box->map, &attempt, &p->err);
+	if (rc == MBJ_OK)
+		rc = append_send(box, message, false, &is_dropped, &end);
+	if (rc == MBJ_OK && end.verdict != MBJ_IMAP_OK &&
+	    message->keywords.n > 0)
+		rc = append_send(box, message, true, &is_dropped, &end);
+	if (rc < 0)
+		return rc;
+	if (end.verdict != MBJ_IMAP_OK)
+		return refused(box, message, &end);
+	if (is_dropped) {
+		entry.modseq = 0;
+		rc = push_leave_out(box, 1, 0,
+				    "has message %" PRIu32
+				    " without keywords that the server does "
+				    "not take",
+				    message->uid);
+	}
+	return rc == MBJ_OK ? appended(box, &end, &entry) : rc;
+}
+
+enum mbj_rc push_append(struct push_box *box, const struct mbj_message *message)
+{
+	struct push *p = box->p;
+	enum mbj_rc rc;
+
+	rc = push_body_look(box->body, &message->blob, message->size, &p->err);
+	if (rc == MBJ_ENOTFOUND || rc == MBJ_ECORRUPT)
+		return push_leave_out(box, 1, push_map_blob(&message->blob),
+				      "lacks message %" PRIu32 ": %s",
+				      message->uid, p->err.message);
+	if (rc < 0)
+		return rc;
+	if (p->has_append_max && box->body->canon_size > p->append_max)
+		return push_leave_out(box, 1, push_map_blob(&message->blob),
+				      "lacks message %" PRIu32
+				      ": it has %" PRIu64
+				      " bytes, and the server takes %" PRIu32
+				      " at most",
+				      message->uid, box->body->canon_size,
+				      p->append_max);
+	return append_run(box, message);
+}

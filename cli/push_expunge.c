@@ -1,0 +1,132 @@
+/*
+ * Messages that are gone here, and were put there by us; see push_mail.h.
+ *
+ * \Deleted and UID EXPUNGE (RFC 4315) of their UIDs and no others.  Without
+ * UIDPLUS there is EXPUNGE only, which takes what others have marked along: the
+ * mark stays then, and that is said.  Both may be done again, so that nothing
+ * is in doubt: a UID never means another message.
+ */
+#include <inttypes.h>
+
+#include "push_mail.h"
+
+enum { SET_MAX = 7000 };
+
+struct expunge {
+	struct push_box *box;
+	struct mbj_buf set;
+	size_t first, end; /* entries of the map */
+	size_t count;	   /* UIDs of the set */
+	uint64_t kept;	   /* since what they are elsewhere is not there */
+	uint64_t marked;   /* and no more */
+};
+
+static bool is_over(const struct push_entry *entry)
+{
+	return entry->uid != 0 && !entry->is_seen;
+}
+
+static bool is_chosen(const struct expunge *e, const struct push_entry *entry)
+{
+	return is_over(entry) && entry->there != 0 &&
+	       !push_is_lost(e->box->p, entry->blob);
+}
+
+/* The next entries that are over, as many as a command holds. */
+static void set_make(struct expunge *e)
+{
+	const struct push_map *map = &e->box->map;
+
+	mbj_buf_clear(&e->set);
+	e->first = e->end;
+	e->count = 0;
+	for (; e->end < map->count && e->set.n < SET_MAX; e->end++) {
+		const struct push_entry *entry = &map->entries[e->end];
+
+		if (!is_chosen(e, entry)) {
+			e->kept += is_over(entry);
+			continue;
+		}
+		mbj_buf_format(&e->set, "%s%" PRIu32, e->count > 0 ? "," : "",
+			       entry->there);
+		e->count++;
+	}
+}
+
+static enum mbj_rc command_run(struct expunge *e, const char *before,
+			       const char *behind)
+{
+	struct push *p = e->box->p;
+	enum mbj_rc rc = mbj_buf_ok(&e->set, &p->err);
+
+	if (rc < 0)
+		return rc;
+	mbj_buf_clear(&p->command);
+	mbj_buf_put_str(&p->command, before);
+	mbj_buf_put_bytes(&p->command, mbj_buf_view(&e->set));
+	mbj_buf_put_str(&p->command, behind);
+	return push_wire_run(&p->wire, &p->command, &p->err);
+}
+
+static enum mbj_rc set_note(struct expunge *e)
+{
+	struct push_map *map = &e->box->map;
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = e->first; rc == MBJ_OK && i < e->end; i++) {
+		if (is_chosen(e, &map->entries[i]))
+			rc = push_map_gone(map, map->entries[i].uid,
+					   &e->box->p->err);
+	}
+	return rc;
+}
+
+static enum mbj_rc set_run(struct expunge *e)
+{
+	struct push *p = e->box->p;
+	enum mbj_rc rc;
+
+	rc = command_run(e, "UID STORE ", " +FLAGS.SILENT (\\Deleted)");
+	if (rc == MBJ_OK && push_can(p, MBJ_IMAP_CAPABILITY_UIDPLUS))
+		rc = command_run(e, "UID EXPUNGE ", "");
+	if (rc == MBJ_ECONFLICT)
+		return push_leave_out(e->box, e->count, 0,
+				      "keeps %zu messages that are gone: %s",
+				      e->count, p->err.message);
+	if (rc < 0)
+		return rc;
+	if (push_can(p, MBJ_IMAP_CAPABILITY_UIDPLUS))
+		e->box->expunged += e->count;
+	else
+		e->marked += e->count;
+	return set_note(e);
+}
+
+enum mbj_rc push_expunge(struct push_box *box)
+{
+	struct expunge e = {.box = box};
+	enum mbj_rc rc = MBJ_OK;
+
+	mbj_buf_init(&e.set, SET_MAX + 32);
+	while (rc == MBJ_OK && e.end < box->map.count) {
+		set_make(&e);
+		if (e.count > 0)
+			rc = set_run(&e);
+	}
+	mbj_buf_done(&e.set);
+	if (rc == MBJ_OK && e.marked > 0)
+		rc = push_leave_out(box, e.marked, 0,
+				    "keeps %" PRIu64
+				    " messages that are gone, marked "
+				    "\\Deleted: the server has no UIDPLUS, and "
+				    "any EXPUNGE would take others' along",
+				    e.marked);
+	if (rc == MBJ_OK && e.kept > 0)
+		rc = push_leave_out(box, e.kept, 0,
+				    "keeps %" PRIu64
+				    " messages that are gone: what they are "
+				    "elsewhere by now is not there yet, or "
+				    "which they are is not known",
+				    e.kept);
+	return rc;
+}

@@ -1,0 +1,199 @@
+/*
+ * Flags of messages that are there; see push_mail.h.
+ *
+ * They become what they are here, all of them: what others have changed in a
+ * message of ours lasts until it is changed here.  A STORE may be done again,
+ * so that nothing is in doubt.
+ */
+#include <inttypes.h>
+
+#include "push_mail.h"
+
+enum {
+	SET_MAX = 7000 /* bytes of a UID set: servers take 8192 of a command */
+};
+
+static bool is_taken(const struct push_box *box, struct mbj_bytes keyword)
+{
+	struct mbj_bytes rest = mbj_buf_view(&box->flags);
+	struct mbj_imap_token token;
+	char text[MBJ_KEYWORD_MAX + 1];
+
+	if (!box->has_flags)
+		return true;
+	/* Whoever takes new ones takes any. */
+	while ((token = mbj_imap_token_next(&rest)).kind == MBJ_IMAP_ATOM) {
+		if (mbj_imap_token_is(&token, "\\*"))
+			return true;
+	}
+	(void)mbj_text_escape(text, sizeof(text), keyword);
+	rest = mbj_buf_view(&box->flags);
+	while ((token = mbj_imap_token_next(&rest)).kind == MBJ_IMAP_ATOM) {
+		if (mbj_imap_token_is(&token, text))
+			return true;
+	}
+	return false;
+}
+
+void push_flags_put(const struct push_box *box,
+		    const struct mbj_message *message, bool is_bare,
+		    struct mbj_buf *out, bool *ret_dropped)
+{
+	static const enum mbj_flag FLAGS[] = {
+#define X(name, bit, word) MBJ_FLAG_##name,
+		MBJ_FLAG_MAP(X)
+#undef X
+	};
+	struct mbj_bytes keywords = message->keywords, keyword;
+	const char *gap = "";
+
+	*ret_dropped = false;
+	mbj_buf_put_str(out, "(");
+	for (size_t i = 0; i < sizeof(FLAGS) / sizeof(*FLAGS); i++) {
+		if ((message->flags & FLAGS[i]) == 0)
+			continue;
+		mbj_buf_format(out, "%s%s", gap, mbj_flag_name(FLAGS[i]));
+		gap = " ";
+	}
+	while (mbj_keywords_next(&keywords, &keyword)) {
+		if (is_bare || !is_taken(box, keyword)) {
+			*ret_dropped = true;
+			continue;
+		}
+		mbj_buf_put_str(out, gap);
+		mbj_buf_put_bytes(out, keyword);
+		gap = " ";
+	}
+	mbj_buf_put_str(out, ")");
+}
+
+/* Messages of one page that are to have the same flags, as one command. */
+struct batch {
+	struct push_box *box;
+	const struct mbj_message *messages;
+	size_t count;
+	uint32_t *chosen; /* indexes, chosen_count of them */
+	size_t chosen_count;
+	bool *is_done;
+	struct mbj_buf set;
+};
+
+/* Is its entry there, and of other flags? */
+static struct push_entry *entry_of(const struct batch *b, size_t at)
+{
+	struct push_entry *entry =
+		push_map_find(&b->box->map, b->messages[at].uid);
+
+	return entry != NULL && entry->modseq != b->messages[at].modseq ? entry
+									: NULL;
+}
+
+static bool is_alike(const struct mbj_message *one,
+		     const struct mbj_message *other)
+{
+	return one->flags == other->flags &&
+	       mbj_bytes_equal(one->keywords, other->keywords);
+}
+
+/* The first one, and all behind it that are like it, as far as they go. */
+static void batch_choose(struct batch *b, size_t first)
+{
+	b->chosen_count = 0;
+	mbj_buf_clear(&b->set);
+	for (size_t i = first; i < b->count && b->set.n < SET_MAX; i++) {
+		const struct push_entry *entry;
+
+		if (b->is_done[i] ||
+		    !is_alike(&b->messages[first], &b->messages[i]))
+			continue;
+		entry = entry_of(b, i);
+		if (entry == NULL || entry->there == 0)
+			continue;
+		mbj_buf_format(&b->set, "%s%" PRIu32,
+			       b->chosen_count > 0 ? "," : "", entry->there);
+		b->chosen[b->chosen_count++] = (uint32_t)i;
+		b->is_done[i] = true;
+	}
+}
+
+static enum mbj_rc store_run(struct batch *b, const struct mbj_message *message,
+			     bool is_bare, bool *ret_dropped)
+{
+	struct push *p = b->box->p;
+	enum mbj_rc rc = mbj_buf_ok(&b->set, &p->err);
+
+	if (rc < 0)
+		return rc;
+	mbj_buf_clear(&p->command);
+	mbj_buf_put_str(&p->command, "UID STORE ");
+	mbj_buf_put_bytes(&p->command, mbj_buf_view(&b->set));
+	mbj_buf_put_str(&p->command, " FLAGS.SILENT ");
+	push_flags_put(b->box, message, is_bare, &p->command, ret_dropped);
+	return push_wire_run(&p->wire, &p->command, &p->err);
+}
+
+static enum mbj_rc batch_note(struct batch *b, bool is_whole)
+{
+	struct push *p = b->box->p;
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < b->chosen_count; i++) {
+		size_t at = b->chosen[i];
+		const struct push_entry *old = entry_of(b, at);
+		struct push_entry entry;
+
+		if (old == NULL)
+			continue;
+		entry = *old;
+		entry.modseq = is_whole ? b->messages[at].modseq : 0;
+		b->box->flagged++;
+		rc = push_map_message(&b->box->map, &entry, &p->err);
+	}
+	return rc;
+}
+
+static enum mbj_rc batch_run(struct batch *b, size_t first)
+{
+	const struct mbj_message *message = &b->messages[first];
+	struct push *p = b->box->p;
+	bool is_dropped = false;
+	enum mbj_rc rc;
+
+	batch_choose(b, first);
+	if (b->chosen_count == 0)
+		return MBJ_OK;
+	rc = store_run(b, message, false, &is_dropped);
+	if (rc == MBJ_ECONFLICT && message->keywords.n > 0)
+		rc = store_run(b, message, true, &is_dropped);
+	if (rc == MBJ_ECONFLICT)
+		return push_leave_out(b->box, b->chosen_count, 0,
+				      "keeps the flags of %zu messages: %s",
+				      b->chosen_count, p->err.message);
+	if (rc == MBJ_OK && is_dropped)
+		rc = push_leave_out(b->box, b->chosen_count, 0,
+				    "has %zu messages without keywords that "
+				    "the server does not take",
+				    b->chosen_count);
+	return rc == MBJ_OK ? batch_note(b, !is_dropped) : rc;
+}
+
+enum mbj_rc push_flags(struct push_box *box, const struct mbj_message *messages,
+		       size_t count)
+{
+	struct batch b = {.box = box, .messages = messages, .count = count};
+	enum mbj_rc rc = MBJ_OK;
+
+	mbj_buf_init(&b.set, SET_MAX + 32);
+	b.chosen = mbj_calloc(count + 1, sizeof(*b.chosen));
+	b.is_done = mbj_calloc(count + 1, sizeof(*b.is_done));
+	if (b.chosen == NULL || b.is_done == NULL)
+		rc = mbj_error_nomem(&box->p->err);
+	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
+		if (!b.is_done[i] && entry_of(&b, i) != NULL)
+			rc = batch_run(&b, i);
+	}
+	mbj_free(b.chosen);
+	mbj_free(b.is_done);
+	mbj_buf_done(&b.set);
+	return rc;
+}

@@ -1,0 +1,123 @@
+/*
+ * Messages of mailboxes that are there: which are to be appended, whose flags
+ * are to be changed, which are to be expunged, and doing that.
+ *
+ * Two walks over the mailboxes whose content is not the one that was pushed:
+ * the first appends and changes flags, the second expunges.  So what was moved
+ * from one to another is never at neither; what could not be brought to the one
+ * stays in the other.
+ */
+#ifndef MBJ_CLI_PUSH_MAIL_H
+#define MBJ_CLI_PUSH_MAIL_H
+
+#include <mbj/hash.h>
+#include <mbj/message.h>
+
+#include "push.h"
+#include "push_map.h"
+
+/* Bytes as a server may keep them: every line ends in CRLF. */
+struct push_canon {
+	struct mbj_sha256 *sha; /* NULL: they are not hashed */
+	struct mbj_buf *out;	/* NULL: nor kept */
+	uint64_t size;
+	bool is_cr; /* the last byte was */
+};
+
+enum mbj_rc push_canon_begin(struct push_canon *canon,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc push_canon_update(struct push_canon *canon, struct mbj_bytes piece,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc push_canon_end(struct push_canon *canon, struct mbj_hash *ret_hash,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * The content of a message that is about to be sent: with lines that end in
+ * CRLF, as RFC 5322 has them; some servers refuse others.
+ */
+struct push_body {
+	struct mbj_client *client;
+	struct mbj_sha256 *sha;
+	struct mbj_hash blob; /* its digest here */
+	uint64_t size;	      /* here */
+	uint64_t canon_size;  /* as it is sent */
+	struct mbj_hash canon_hash;
+	struct mbj_buf kept; /* all of it, where it is short; else a piece */
+	size_t at;	     /* read of that */
+	struct push_canon canon;
+	struct mbj_body_reader *reader;
+};
+
+/* One of our mailboxes, at its turn. */
+struct push_box {
+	struct push *p;
+	const struct mbj_node *node;
+	struct push_record record;
+	struct push_map map;
+	uint32_t uidnext; /* no message there that we do not know is below */
+	bool has_flags;	  /* PERMANENTFLAGS were told: */
+	struct mbj_buf flags;
+	struct push_body *body;
+	uint64_t rev;  /* of our content that is walked over */
+	uint64_t seen; /* of the map's entries */
+	uint64_t appended, size, flagged, expunged;
+	uint64_t left_out; /* said */
+};
+
+/* push_body.c */
+enum mbj_rc push_body_init(struct push_body *body, struct mbj_client *client,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+void push_body_done(struct push_body *body);
+/*
+ * Read all of it, once, so that nothing is begun that cannot be brought to its
+ * end.  Returns: MBJ_ENOTFOUND, MBJ_ECORRUPT naming what is wrong.
+ */
+enum mbj_rc push_body_look(struct push_body *body, const struct mbj_hash *blob,
+			   uint64_t size, struct mbj_error *err) MBJ_MUST_CHECK;
+/* And again, as a push_read_fn; from its beginning after _look and _again. */
+enum mbj_rc push_body_read(void *context, void *p, size_t n, size_t *ret_got,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+void push_body_again(struct push_body *body);
+
+/* push_evidence.c */
+/*
+ * The UID there of what was appended by the attempt: it has the same bytes,
+ * but for the ends of lines, and no UID below the attempt's.  is_done: the
+ * server said so; then one that is alone there is it, whatever it has.
+ * 0: there is none.
+ */
+enum mbj_rc push_evidence(struct push_box *box,
+			  const struct push_attempt *attempt, bool is_done,
+			  uint32_t *ret_there) MBJ_MUST_CHECK;
+/* Settle the attempt that is in doubt, if there is one. */
+enum mbj_rc push_settle(struct push_box *box) MBJ_MUST_CHECK;
+
+/* push_append.c */
+/* What cannot be appended is said, and left out. */
+enum mbj_rc push_append(struct push_box *box,
+			const struct mbj_message *message) MBJ_MUST_CHECK;
+
+/* push_flags.c */
+/*
+ * "(\Seen word)"; *ret_dropped: keywords that the server does not take, or
+ * all where is_bare.
+ */
+void push_flags_put(const struct push_box *box,
+		    const struct mbj_message *message, bool is_bare,
+		    struct mbj_buf *out, bool *ret_dropped);
+/* Of messages of one page, those whose flags are others now. */
+enum mbj_rc push_flags(struct push_box *box, const struct mbj_message *messages,
+		       size_t count) MBJ_MUST_CHECK;
+/* push_expunge.c: all entries that nobody has seen. */
+enum mbj_rc push_expunge(struct push_box *box) MBJ_MUST_CHECK;
+
+/* push_mail.c */
+/* Said and counted; blob (or 0) stays wherever else it is there. */
+MBJ_PRINTF(4, 5)
+enum mbj_rc push_leave_out(struct push_box *box, uint64_t count, uint64_t blob,
+			   const char *format, ...) MBJ_MUST_CHECK;
+enum mbj_rc push_map_path(struct push *p, struct mbj_id id,
+			  char path[MBJ_PATH_TEXT_MAX]) MBJ_MUST_CHECK;
+bool push_is_lost(const struct push *p, uint64_t blob);
+
+#endif

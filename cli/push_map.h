@@ -1,0 +1,105 @@
+/*
+ * Which message of one of our mailboxes is which one at the server: a file of
+ * lines (push_log.h) for each mailbox, FILE.messages/MAILBOXID beside the
+ * push's own.
+ *
+ *	mbj-push-messages 1 LINEAGE ACCOUNT MAILBOX UIDVALIDITY THERE "TARGET"
+ *	append UID UIDNEXT MODSEQ BLOB SIZE SHA-256 TIME
+ *	message UID UID-THERE MODSEQ BLOB
+ *	left UID
+ *	gone UID
+ *
+ * UIDVALIDITY and THERE, of ours and of the server's, are what the UIDs mean.
+ * append is on disk before the APPEND is sent: at most one is in doubt, and
+ * what the server has from UIDNEXT on tells.  SIZE and SHA-256 are of the bytes
+ * with lines that end in CRLF, TIME is when, in microseconds since 1970.
+ * message and left settle it.  MODSEQ is the one of ours whose flags are there,
+ * 0 where not all of them are; BLOB the first 16 digits of the digest of its
+ * content.  A message without UID-THERE (0) is there, and nobody knows where.
+ *
+ * Opening writes it anew where half of it is over.
+ *
+ * Threads: one at a time.
+ */
+#ifndef MBJ_CLI_PUSH_MAP_H
+#define MBJ_CLI_PUSH_MAP_H
+
+#include <mbj/hash.h>
+#include <mbj/message.h>
+
+#include "push_log.h"
+
+struct push_entry {
+	uint32_t uid;	/* 0: gone */
+	uint32_t there; /* 0: not known */
+	uint64_t modseq;
+	uint64_t blob;
+	bool is_seen; /* in this run, by whoever walks */
+};
+
+/* An APPEND whose outcome is not known. */
+struct push_attempt {
+	uint32_t uid;	  /* 0: none */
+	uint32_t uidnext; /* it had no UID below */
+	uint64_t modseq;
+	uint64_t blob;
+	uint64_t size;
+	struct mbj_hash digest;
+	int64_t time_us;
+};
+
+struct push_map_of {
+	struct mbj_id lineage, account, mailbox;
+	uint32_t uidvalidity; /* ours; 0: whatever it was */
+	uint32_t there;	      /* the server's */
+	struct mbj_bytes target;
+};
+
+struct push_map {
+	struct push_log log;
+	struct push_map_of of;
+	struct push_entry *entries;
+	size_t count, capacity;
+	size_t live; /* entries that are not gone */
+	struct mbj_table by_uid;
+	struct push_attempt attempt;
+	bool is_dry; /* nothing is written */
+};
+
+/* A prefix of a digest: what lines call BLOB. */
+uint64_t push_map_blob(const struct mbj_hash *blob);
+
+/*
+ * is_new: there is none, or what is there is over; else it is to be there.
+ * Returns: MBJ_ENOTFOUND (it is not), MBJ_ECORRUPT, MBJ_ECONFLICT (the mailbox
+ * here or there has another UIDVALIDITY than its UIDs), MBJ_EINVALID (another
+ * push's).
+ */
+enum mbj_rc push_map_open(const char *path, const struct push_map_of *of,
+			  bool is_new, bool is_dry, struct push_map *map,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+/* Accepts one that is zero. */
+void push_map_close(struct push_map *map);
+
+/* NULL: none. */
+struct push_entry *push_map_find(const struct push_map *map, uint32_t uid);
+
+/* On disk when it returns. */
+enum mbj_rc push_map_attempt(struct push_map *map,
+			     const struct push_attempt *attempt,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * On disk with the next attempt, or by push_map_sync: until then a kill leaves
+ * the attempt in doubt, and a STORE or an expunge to be done again.
+ */
+enum mbj_rc push_map_message(struct push_map *map,
+			     const struct push_entry *entry,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc push_map_left(struct push_map *map,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc push_map_gone(struct push_map *map, uint32_t uid,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc push_map_sync(struct push_map *map,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+
+#endif
