@@ -160,6 +160,8 @@ static void put_store(struct metrics *m, const struct cli_status *status)
 		   cli_replicas_paused(status->replicas, status->replica_count,
 				       &paused_ms),
 		   "Replicas that are paused.");
+	put_number(m, "replica_pauses_left", "gauge", status->pause_count,
+		   "Pauses of replicas that are not in the register.");
 	put_seconds(m, "replica_paused_seconds_most", paused_ms,
 		    "For how long the last of them stays so.");
 	put_number(m, "replica_lag_known", "gauge",

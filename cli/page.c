@@ -216,6 +216,25 @@ static void put_replica(struct mbj_buf *out, const struct mbj_client_status *s,
 			       note->parked.v);
 }
 
+static void put_pauses(struct mbj_buf *out, const struct cli_status *status)
+{
+	size_t shown = status->pause_count < REPLICAS_SHOWN
+			       ? status->pause_count
+			       : REPLICAS_SHOWN;
+	char id[MBJ_ID_TEXT_SIZE];
+	struct mbj_buf state;
+
+	for (size_t i = 0; i < shown; i++) {
+		mbj_id_print(status->pauses[i].instance, id);
+		mbj_buf_init(&state, VALUE_MAX);
+		cli_pause_state(&status->pauses[i], &state);
+		mbj_buf_format(out, "<p><bdi>%s</bdi>: ", id);
+		html_text(out, mbj_buf_view(&state));
+		put(out, "</p>\n");
+		mbj_buf_done(&state);
+	}
+}
+
 static void put_replicas(struct mbj_buf *out, const struct cli_status *status)
 {
 	static const char *const heads[] = {"Replica", "State", "Current",
@@ -224,15 +243,18 @@ static void put_replicas(struct mbj_buf *out, const struct cli_status *status)
 	const struct mbj_id boot = mbj_boot_id();
 	size_t shown = status->replica_count;
 
-	if (!status->has_replicas || shown == 0)
+	if (!status->has_replicas || (shown == 0 && status->pause_count == 0))
 		return;
 	if (shown > REPLICAS_SHOWN)
 		shown = REPLICAS_SHOWN;
 	put(out, "<section id=\"replicas\"><h2>Replicas</h2>\n");
-	rows_begin(out, heads);
+	if (shown > 0)
+		rows_begin(out, heads);
 	for (size_t i = 0; i < shown; i++)
 		put_replica(out, &status->store, &status->replicas[i], boot);
-	rows_end(out);
+	if (shown > 0)
+		rows_end(out);
+	put_pauses(out, status);
 	if (shown < status->replica_count)
 		mbj_buf_format(out,
 			       "<p>and %zu more: <code>mbj replicas "

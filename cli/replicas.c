@@ -139,6 +139,49 @@ void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
 	}
 }
 
+void cli_pause_state(const struct mbj_pause_left *pause, struct mbj_buf *out)
+{
+	if (pause->is_damaged)
+		mbj_buf_put_str(out, "not registered, and its pause is damaged "
+				     "and holds nobody (mbj resume removes "
+				     "it)");
+	else
+		mbj_buf_format(out,
+			       "not registered, and paused for %" PRIu64
+			       " s more if it comes back (mbj resume ends it)",
+			       (pause->ms + 999) / 1000);
+}
+
+void cli_pauses_json(const struct mbj_pause_left *pauses, size_t count,
+		     struct mbj_buf *out)
+{
+	char id[MBJ_ID_TEXT_SIZE];
+
+	mbj_buf_put_str(out, "[");
+	for (size_t i = 0; i < count; i++) {
+		mbj_id_print(pauses[i].instance, id);
+		mbj_buf_format(out,
+			       "%s{\"instance\":\"%s\",\"pausedMs\":%" PRIu64
+			       ",\"pauseDamaged\":%s}",
+			       i ? "," : "", id, pauses[i].ms,
+			       pauses[i].is_damaged ? "true" : "false");
+	}
+	mbj_buf_put_str(out, "]");
+}
+
+void cli_pauses_text(const char *head, const struct mbj_pause_left *pauses,
+		     size_t count, struct mbj_buf *out)
+{
+	char id[MBJ_ID_TEXT_SIZE];
+
+	for (size_t i = 0; i < count; i++) {
+		mbj_id_print(pauses[i].instance, id);
+		mbj_buf_format(out, "%s%s: ", head, id);
+		cli_pause_state(&pauses[i], out);
+		mbj_buf_put_str(out, "\n");
+	}
+}
+
 bool cli_replicas_best(const struct mbj_replica_note *notes, size_t count,
 		       uint64_t *ret_ms)
 {

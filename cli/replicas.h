@@ -32,6 +32,13 @@ void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
 /* A line each, with head before it. */
 void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
 		       size_t count, struct mbj_buf *out);
+/* Pauses that are there without a note: an array; a line each. */
+void cli_pauses_json(const struct mbj_pause_left *pauses, size_t count,
+		     struct mbj_buf *out);
+void cli_pauses_text(const char *head, const struct mbj_pause_left *pauses,
+		     size_t count, struct mbj_buf *out);
+/* "paused for 90 s more, and not registered (mbj resume ends it)" */
+void cli_pause_state(const struct mbj_pause_left *pause, struct mbj_buf *out);
 /*
  * How many are not known to have been current within so many milliseconds; of
  * one that is paused that is no news.

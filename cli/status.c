@@ -97,12 +97,18 @@ static enum mbj_rc status_state(const char *path, struct cli_status *status,
 static enum mbj_rc status_replicas(const char *path, struct cli_status *status,
 				   struct mbj_error *err)
 {
+	enum mbj_rc rc;
+
 	status->has_replicas = !cli_path_is_socket(path);
 	if (!status->has_replicas)
 		return MBJ_OK;
-	return mbj_replica_notes_load(NULL, path, &status->replicas,
-				      &status->replica_count,
-				      &status->replicas_bad, err);
+	rc = mbj_replica_notes_load(NULL, path, &status->replicas,
+				    &status->replica_count,
+				    &status->replicas_bad, err);
+	return rc == MBJ_OK
+		       ? mbj_replica_pauses_left(NULL, path, &status->pauses,
+						 &status->pause_count, err)
+		       : rc;
 }
 
 enum mbj_rc cli_status_load(const char *path, struct cli_status *ret_status,
@@ -171,8 +177,11 @@ void cli_status_done(struct cli_status *status)
 {
 	mbj_client_status_done(&status->store);
 	mbj_free(status->replicas);
+	mbj_free(status->pauses);
 	status->replicas = NULL;
 	status->replica_count = 0;
+	status->pauses = NULL;
+	status->pause_count = 0;
 }
 
 /* A clock may have gone back since. */

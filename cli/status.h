@@ -22,6 +22,8 @@ struct cli_status {
 	struct mbj_replica_note *replicas;
 	size_t replica_count;
 	size_t replicas_bad; /* that cannot be read */
+	struct mbj_pause_left *pauses;
+	size_t pause_count;
 	bool has_replicas;
 };
 

@@ -105,6 +105,19 @@ static void put_upstream_text(const struct mbj_client_status *s,
 	mbj_buf_put_str(out, "\n");
 }
 
+static void put_replicas_json(const struct cli_status *status,
+			      struct mbj_buf *out)
+{
+	if (!status->has_replicas) {
+		mbj_buf_put_str(out, ",\"replicas\":null,\"pausesLeft\":null");
+		return;
+	}
+	mbj_buf_put_str(out, ",\"replicas\":");
+	cli_replicas_json(status->replicas, status->replica_count, out);
+	mbj_buf_put_str(out, ",\"pausesLeft\":");
+	cli_pauses_json(status->pauses, status->pause_count, out);
+}
+
 void cli_status_json(const struct cli_status *status, struct mbj_buf *out)
 {
 	const struct mbj_client_status *s = &status->store;
@@ -163,11 +176,7 @@ void cli_status_json(const struct cli_status *status, struct mbj_buf *out)
 			       ",\"house\":{\"work\":\"%s\",\"ms\":%" PRIu64
 			       "}",
 			       mbj_house_word(s->house.work), s->house.ms);
-	mbj_buf_put_str(out, ",\"replicas\":");
-	if (status->has_replicas)
-		cli_replicas_json(status->replicas, status->replica_count, out);
-	else
-		mbj_buf_put_str(out, "null");
+	put_replicas_json(status, out);
 	put_upstream_json(s, out);
 	if (s->service.process != 0)
 		put_service_json(s, out);
@@ -248,6 +257,8 @@ void cli_status_text(const struct cli_status *status, struct mbj_buf *out)
 	put_upstream_text(s, out);
 	cli_replicas_text("replica    ", status->replicas,
 			  status->replica_count, out);
+	cli_pauses_text("pause      ", status->pauses, status->pause_count,
+			out);
 	if (status->replicas_bad > 0)
 		mbj_buf_format(out,
 			       "replicas   %zu cannot be read: mbj replicas "

@@ -6,19 +6,24 @@
 enum { REPLICAS_OUTPUT_MAX = 16 << 20 };
 
 static void put_json(const struct mbj_replica_note *notes, size_t count,
+		     const struct mbj_pause_left *pauses, size_t pause_count,
 		     struct mbj_buf *out)
 {
 	mbj_buf_put_str(out, "{\"schema\":\"mbj.replicas/1\",\"list\":");
 	cli_replicas_json(notes, count, out);
+	mbj_buf_put_str(out, ",\"pausesLeft\":");
+	cli_pauses_json(pauses, pause_count, out);
 	mbj_buf_put_str(out, "}\n");
 }
 
 static int replicas_list(const struct cli_call *call)
 {
 	struct mbj_replica_note *notes = NULL;
+	struct mbj_pause_left *pauses = NULL;
 	struct mbj_identity identity;
 	struct mbj_error err;
 	struct mbj_buf out;
+	size_t pause_count = 0;
 	size_t count = 0;
 	enum mbj_rc rc;
 
@@ -27,14 +32,22 @@ static int replicas_list(const struct cli_call *call)
 	if (rc == MBJ_OK)
 		rc = mbj_replica_notes_load(NULL, call->operands[0], &notes,
 					    &count, NULL, &err);
-	if (rc < 0)
+	if (rc == MBJ_OK)
+		rc = mbj_replica_pauses_left(NULL, call->operands[0], &pauses,
+					     &pause_count, &err);
+	if (rc < 0) {
+		mbj_free(notes);
 		return cli_fail(call, &err);
+	}
 	mbj_buf_init(&out, REPLICAS_OUTPUT_MAX);
 	if (call->options.is_json)
-		put_json(notes, count, &out);
+		put_json(notes, count, pauses, pause_count, &out);
 	else
 		cli_replicas_text("", notes, count, &out);
+	if (!call->options.is_json)
+		cli_pauses_text("", pauses, pause_count, &out);
 	mbj_free(notes);
+	mbj_free(pauses);
 	return cli_write_done(call, &out);
 }
 

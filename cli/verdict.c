@@ -125,6 +125,15 @@ static void judge_paused(struct verdict *v, const struct cli_status *status)
 		      paused, status->replica_count, (ms + 999) / 1000);
 }
 
+/* Whoever comes back as one of them is held, and nobody thinks of it. */
+static void judge_left(struct verdict *v, const struct cli_status *status)
+{
+	if (status->pause_count > 0)
+		found(v, VERDICT_OK, VERDICT_KIND_PAUSED,
+		      "%zu pauses of replicas that are not registered",
+		      status->pause_count);
+}
+
 /* A primary that dies is only as well as its best replica. */
 static void judge_replicas(struct verdict *v, const struct cli_status *status)
 {
@@ -135,6 +144,7 @@ static void judge_replicas(struct verdict *v, const struct cli_status *status)
 		found(v, VERDICT_WARNING, VERDICT_KIND_REPLICAS_BAD,
 		      "%zu replicas of the register cannot be read",
 		      status->replicas_bad);
+	judge_left(v, status);
 	if (status->replica_count == 0)
 		return;
 	damaged = cli_replicas_pause_damaged(status->replicas,

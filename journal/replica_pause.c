@@ -226,3 +226,96 @@ enum mbj_rc mbj_replica_pause(const struct mbj_sys *sys, const char *dir,
 	mbj_file_close(&lock);
 	return rc;
 }
+
+/* ------------------------------------------------------------------- left */
+
+static bool pause_name_read(const char *name, struct mbj_id *ret_instance)
+{
+	size_t n = strlen(name);
+
+	return n == PAUSE_NAME_SIZE - 1 &&
+	       strcmp(name + MBJ_ID_TEXT_SIZE - 1, ".pause") == 0 &&
+	       mbj_id_parse(mbj_bytes_make(name, MBJ_ID_TEXT_SIZE - 1),
+			    ret_instance);
+}
+
+static bool has_note(const struct mbj_replica_note *notes, size_t count,
+		     struct mbj_id instance)
+{
+	for (size_t i = 0; i < count; i++)
+		if (mbj_id_equal(notes[i].instance, instance))
+			return true;
+	return false;
+}
+
+struct left {
+	struct mbj_pause_left *pauses;
+	size_t capacity;
+	size_t count;
+};
+
+static enum mbj_rc left_put(struct left *left, const struct mbj_sys *sys,
+			    const char *path, struct mbj_id instance,
+			    struct mbj_error *err)
+{
+	struct mbj_pause_left pause = {.instance = instance};
+	void *array = left->pauses;
+	enum mbj_rc rc;
+
+	rc = replica_pause_left(sys, path, instance, &pause.ms, err);
+	if (rc == MBJ_ENOMEM)
+		return rc;
+	pause.is_damaged = rc < 0;
+	if (pause.ms == 0 && !pause.is_damaged)
+		return MBJ_OK;
+	rc = mbj_array_reserve(&array, &left->capacity, left->count + 1,
+			       sizeof(pause), 2 * MBJ_REPLICAS_MAX, err);
+	if (rc < 0)
+		return rc;
+	left->pauses = array;
+	left->pauses[left->count++] = pause;
+	return MBJ_OK;
+}
+
+enum mbj_rc mbj_replica_pauses_left(const struct mbj_sys *sys, const char *dir,
+				    struct mbj_pause_left **ret_pauses,
+				    size_t *ret_count, struct mbj_error *err)
+{
+	struct mbj_replica_note *notes = NULL;
+	struct left left = {.pauses = NULL};
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_buf names;
+	struct mbj_id id;
+	size_t count = 0;
+	size_t bad = 0;
+	enum mbj_rc rc;
+
+	*ret_pauses = NULL;
+	*ret_count = 0;
+	sys = sys != NULL ? sys : mbj_sys_posix();
+	rc = replicas_path(path, dir, err);
+	if (rc < 0 || !mbj_path_exists(sys, path))
+		return rc;
+	mbj_buf_init(&names, REPLICAS_NAMES_MAX);
+	rc = mbj_dir_list(sys, path, &names, err);
+	/* After the names: one that is registered meanwhile has a note. */
+	if (rc == MBJ_OK)
+		rc = mbj_replica_notes_load(sys, dir, &notes, &count, &bad,
+					    err);
+	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
+		const char *name = (const char *)names.p + at;
+
+		at += strlen(name) + 1;
+		if (pause_name_read(name, &id) && !has_note(notes, count, id))
+			rc = left_put(&left, sys, path, id, err);
+	}
+	mbj_free(notes);
+	mbj_buf_done(&names);
+	if (rc < 0) {
+		mbj_free(left.pauses);
+		return rc;
+	}
+	*ret_pauses = left.pauses;
+	*ret_count = left.count;
+	return MBJ_OK;
+}

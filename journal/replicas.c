@@ -30,7 +30,6 @@
 enum {
 	REPLICA_VERSION = 1,
 	REPLICA_SIZE_MAX = 512,
-	NAMES_MAX = MBJ_REPLICAS_MAX * 128,
 	LOCK_MS = 1000,
 	OTHER_MS = 60000, /* another session lives if it was heard since */
 	WAS_CURRENT = 1,
@@ -167,7 +166,7 @@ static enum mbj_rc room_check(const struct mbj_sys *sys, const char *path,
 	size_t count = 0;
 	enum mbj_rc rc;
 
-	mbj_buf_init(&names, NAMES_MAX);
+	mbj_buf_init(&names, REPLICAS_NAMES_MAX);
 	rc = mbj_dir_list(sys, path, &names, err);
 	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
 		const char *name = (const char *)names.p + at;
@@ -386,7 +385,7 @@ enum mbj_rc mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
 	if (rc < 0 || !mbj_path_exists(sys, path))
 		return rc;
 	lineage = lineage_get(sys, dir);
-	mbj_buf_init(&names, NAMES_MAX);
+	mbj_buf_init(&names, REPLICAS_NAMES_MAX);
 	rc = mbj_dir_list(sys, path, &names, err);
 	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
 		const char *name = (const char *)names.p + at;

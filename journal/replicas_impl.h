@@ -6,6 +6,9 @@
 
 #include <mbj/replicas.h>
 
+/* Bytes of the names of all files there. */
+enum { REPLICAS_NAMES_MAX = MBJ_REPLICAS_MAX * 128 };
+
 /* The register's directory, of the store in dir. */
 enum mbj_rc replicas_path(char path[MBJ_PATH_TEXT_MAX], const char *dir,
 			  struct mbj_error *err) MBJ_MUST_CHECK;

@@ -245,6 +245,14 @@ class Http(HttpCase):
         self.until(lambda: "1 of 1 replicas paused" in self.ask("healthz")[1])
         self.assertEqual(self.ask("healthz")[0], 200)
         self.assertRegex(self.ask()[1], ">paused, for 1 h [0-9]+ min more<")
+        # Whose note is gone is held all the same.
+        (pause,) = (self.p / "replicas").glob("*.pause")
+        (self.p / "replicas" / pause.stem).unlink()
+        self.until(lambda: "1 pauses of replicas that are not registered"
+                   in self.ask("healthz")[1])
+        self.assertRegex(self.ask()[1],
+                         f"<bdi>{pause.stem}</bdi>: not registered, and paused "
+                         "for 7[0-9]{3} s more")
         self.mbj("deliver", self.p, "alice", "INBOX",
                  stdin=b"Subject: a\r\n\r\n")
 

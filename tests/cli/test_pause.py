@@ -242,6 +242,22 @@ class Pause(WatchCase):
         self.mbj("pause", self.p, "--for", "7d")
         # So does one whose replica is not known any more.
         (self.p / "replicas" / file.stem).unlink()
+        said = self.mbj("replicas", self.p).out
+        self.assertRegex(said, rf"^{file.stem}: not registered, and paused "
+                         r"for 60\d\d\d\d s more")
+        (left,) = self.mbj("replicas", self.p,
+                           "--json").json()["pausesLeft"]
+        self.assertEqual(left["instance"], file.stem)
+        self.assertGreater(left["pausedMs"], 604000000)
+        self.assertRegex(run("status", self.p).out,
+                         rf"\npause +{file.stem}: not registered")
+        self.assertEqual(self.mbj("status", self.p, "--json").json()
+                         ["pausesLeft"][0]["instance"], file.stem)
+        self.serve()
+        self.assertIn("1 pauses of replicas that are not registered",
+                      self.check(WELL, store=self.p))
+        self.assertEqual(self.metrics(self.p)["mbj_replica_pauses_left"], 1)
+        self.stop()
         self.mbj("resume", self.p, file.stem, "--dry-run")
         self.assertTrue(file.exists())
         self.mbj("resume", self.p, file.stem)

@@ -127,6 +127,57 @@ static int lock_none(void *ctx, int fd)
 }
 
 /*
+ * Goal: a pause whose replica has no note is seen, with what is left of it.
+ * Method: a note that is there, is damaged, is removed; a pause that is
+ * damaged, and one that is over; no register.
+ */
+START_TEST(pause_listed)
+{
+	struct mbj_pause_left *pauses = NULL;
+	uint8_t bytes[PAUSE_SIZE + 1];
+	struct replica_lab lab;
+	size_t count = 7;
+
+	replica_lab_begin(&lab);
+	SITE_OK(mbj_replica_pauses_left(NULL, "/nowhere", &pauses, &count,
+					err));
+	ck_assert_uint_eq(count, 0);
+	pause_hour(&lab);
+	for (int i = 0; i < 3; i++) {
+		SITE_OK(mbj_replica_pauses_left(NULL, lab.dir, &pauses, &count,
+						err));
+		ck_assert_uint_eq(count, i == 0 ? 0 : 1);
+		if (i > 0) {
+			ck_assert(mbj_id_equal(pauses[0].instance,
+					       lab.note.instance));
+			ck_assert_uint_gt(pauses[0].ms, 0);
+			ck_assert_uint_le(pauses[0].ms, HOUR_MS);
+			ck_assert(!pauses[0].is_damaged);
+		}
+		mbj_free(pauses);
+		if (i == 0)
+			ck_assert_int_eq(truncate(lab.path, 5), 0);
+		else if (i == 1)
+			ck_assert_int_eq(unlink(lab.path), 0);
+	}
+	pause_read(&lab, bytes);
+	bytes[PAUSE_FOR_AT] ^= 1;
+	pause_put(&lab, bytes, PAUSE_SIZE);
+	SITE_OK(mbj_replica_pauses_left(NULL, lab.dir, &pauses, &count, err));
+	ck_assert_uint_eq(count, 1);
+	ck_assert(pauses[0].is_damaged);
+	ck_assert_uint_eq(pauses[0].ms, 0);
+	mbj_free(pauses);
+	mbj_store_u64(bytes + PAUSE_FOR_AT, 0);
+	pause_mend(bytes);
+	pause_put(&lab, bytes, PAUSE_SIZE);
+	SITE_OK(mbj_replica_pauses_left(NULL, lab.dir, &pauses, &count, err));
+	ck_assert_uint_eq(count, 0);
+	replica_lab_end(&lab);
+}
+END_TEST
+
+/*
  * Goal: no pause is left without a replica, and one that is left goes.  Method:
  * forget and pause, where the lock is not to be had; a note that is removed.
  */
@@ -260,6 +311,7 @@ TCase *test_pauses_case(void)
 	TCase *tc = tcase_create("pauses");
 
 	tcase_add_test(tc, pause_round_trip);
+	tcase_add_test(tc, pause_listed);
 	tcase_add_test(tc, pause_left);
 	tcase_add_loop_test(tc, pause_clocks, 0, 8);
 	tcase_add_test(tc, pause_damaged);

@@ -119,6 +119,21 @@ MBJ_API enum mbj_rc mbj_replica_pause(const struct mbj_sys *sys,
 				      const char *dir, struct mbj_id instance,
 				      uint64_t ms,
 				      struct mbj_error *err) MBJ_MUST_CHECK;
+/* A pause of a replica whose note is not there, or damaged. */
+struct mbj_pause_left {
+	struct mbj_id instance;
+	uint64_t ms;	 /* that are left of it, 0: it cannot be read */
+	bool is_damaged; /* and so is none */
+};
+/*
+ * Those of a store that are not over, by instance: whoever comes back as one of
+ * them is paused.  mbj_replica_pause(..., 0, ...) ends one.  Ownership: the
+ * caller's, mbj_free.
+ */
+MBJ_API enum mbj_rc
+mbj_replica_pauses_left(const struct mbj_sys *sys, const char *dir,
+			struct mbj_pause_left **ret_pauses, size_t *ret_count,
+			struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * What is left of its pause in milliseconds, 0: it is not paused.  One that
  * cannot be read is none.
