@@ -116,6 +116,16 @@ static void put_upstream(struct metrics *m, const struct mbj_client_status *s)
 		    "had; it grows while nothing is heard.");
 	put_seconds(m, "upstream_paused_seconds", u->paused_ms,
 		    "For how long the source pauses it, 0: it does not.");
+	put_number(m, "resync_stage", "gauge", u->resync,
+		   "What is made again from a snapshot of the source: 0 "
+		   "nothing, 1 it comes, 2 it is judged, 3 it is put in "
+		   "place.");
+	put_number(m, "resync_all", "gauge", u->is_resync_whole,
+		   "1: that is all of the replica, 0: accounts aside.");
+	put_number(m, "resync_here_bytes", "gauge", u->resync_here,
+		   "Bytes of that snapshot that are here.");
+	put_number(m, "resync_size_bytes", "gauge", u->resync_size,
+		   "Bytes that it has.");
 	put_number(m, "contents_lost", "gauge", u->lost,
 		   "Contents needed here that the source has lost.");
 }

@@ -159,6 +159,16 @@ static void put_upstream(struct mbj_buf *out, const struct mbj_client_status *s)
 		html_duration(out, u->paused_ms);
 		put(out, " more</td></tr>\n");
 	}
+	if (u->resync != MBJ_RESYNC_NONE) {
+		struct mbj_buf text;
+
+		mbj_buf_init(&text, VALUE_MAX);
+		cli_resync_text(s, &text);
+		put(out, "<tr><th scope=\"row\">Made again</th><td>");
+		html_text(out, mbj_buf_view(&text));
+		put(out, "</td></tr>\n");
+		mbj_buf_done(&text);
+	}
 	if (u->lost > 0)
 		fact(out, "Contents lost there", "%" PRIu64, u->lost);
 	if (u->reason[0] != '\0') {

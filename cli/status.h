@@ -63,6 +63,12 @@ void cli_status_text(const struct cli_status *status, struct mbj_buf *out);
 
 /* How long the oldest open intent is open, in seconds; 0: none is. */
 int64_t cli_status_intent_age(const struct mbj_client_status *status);
+/*
+ * "all of it is made again from the source's snapshot: fetching, 3 of 12 KiB",
+ * "2 accounts are ..."; nothing where nothing is.
+ */
+void cli_resync_text(const struct mbj_client_status *status,
+		     struct mbj_buf *out);
 /* Groups that the source is known to have and the replica has not applied. */
 uint64_t cli_status_behind(const struct mbj_client_status *status);
 

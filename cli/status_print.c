@@ -49,6 +49,25 @@ static void put_service_text(const struct mbj_client_status *s,
 			       s->peers[i].gid, s->peers[i].requests);
 }
 
+void cli_resync_text(const struct mbj_client_status *status,
+		     struct mbj_buf *out)
+{
+	const struct mbj_upstream_status *u = &status->upstream;
+
+	if (u->resync == MBJ_RESYNC_NONE)
+		return;
+	if (u->is_resync_whole)
+		mbj_buf_put_str(out, "all of it is");
+	else
+		mbj_buf_put_str(out, "accounts that are set aside are");
+	mbj_buf_format(out, " made again from a snapshot of the source: %s",
+		       mbj_resync_word((enum mbj_resync_stage)u->resync));
+	if (u->resync == MBJ_RESYNC_FETCHING)
+		mbj_buf_format(out, ", %" PRIu64 " of %" PRIu64 " KiB",
+			       u->resync_here / 1024,
+			       (u->resync_size + 1023) / 1024);
+}
+
 static void put_upstream_json(const struct mbj_client_status *s,
 			      struct mbj_buf *out)
 {
@@ -66,7 +85,9 @@ static void put_upstream_json(const struct mbj_client_status *s,
 	mbj_buf_format(out, ",\"" word "\":%" PRIu64, u->member);
 	MBJ_UPSTREAM_NUMBERS_MAP(X)
 #undef X
-	mbj_buf_put_str(out, ",\"reason\":");
+	mbj_buf_format(out, ",\"resync\":\"%s\",\"resyncAll\":%s,\"reason\":",
+		       mbj_resync_word((enum mbj_resync_stage)u->resync),
+		       u->is_resync_whole ? "true" : "false");
 	mbj_jmap_string_print(mbj_bytes_str(u->reason), out);
 	mbj_buf_put_str(out, "}");
 }
@@ -95,6 +116,9 @@ static void put_upstream_text(const struct mbj_client_status *s,
 	if (u->paused_ms > 0)
 		mbj_buf_format(out, ", paused by it for %" PRIu64 " s more",
 			       (u->paused_ms + 999) / 1000);
+	if (u->resync != MBJ_RESYNC_NONE)
+		mbj_buf_put_str(out, ", ");
+	cli_resync_text(s, out);
 	if (u->lost > 0)
 		mbj_buf_format(out, ", %" PRIu64 " contents lost there",
 			       u->lost);

@@ -15,6 +15,7 @@ enum {
 	WARNING_S = 60,
 	CRITICAL_S = REPLICA_AWAY_S,
 	VERDICT_TEXT_MAX = 64 << 10,
+	RESYNC_TEXT_MAX = 256,
 };
 
 static const char *const level_words[] = {
@@ -62,6 +63,20 @@ static enum verdict_level lag_level(const struct verdict *v,
 	return VERDICT_OK;
 }
 
+/* Being mended is no news; what it lacks until then is. */
+static void judge_resync(struct verdict *v, const struct mbj_client_status *s)
+{
+	struct mbj_buf text;
+
+	if (s->upstream.resync == MBJ_RESYNC_NONE)
+		return;
+	mbj_buf_init(&text, RESYNC_TEXT_MAX);
+	cli_resync_text(s, &text);
+	found(v, VERDICT_OK, VERDICT_KIND_RESYNC, "%.*s", (int)text.n,
+	      text.n > 0 ? (const char *)text.p : "");
+	mbj_buf_done(&text);
+}
+
 static void judge_upstream(struct verdict *v, const struct mbj_client_status *s)
 {
 	const struct mbj_upstream_status *u = &s->upstream;
@@ -92,6 +107,7 @@ static void judge_upstream(struct verdict *v, const struct mbj_client_status *s)
 		found(v, VERDICT_OK, VERDICT_KIND_PAUSED,
 		      "paused by its source for %" PRIu64 " s more",
 		      (u->paused_ms + 999) / 1000);
+	judge_resync(v, s);
 	if (u->lost > 0)
 		found(v, VERDICT_WARNING, VERDICT_KIND_LOST,
 		      "%" PRIu64 " contents that the source has lost", u->lost);

@@ -33,6 +33,8 @@ enum verdict_level {
 	  "one, begin the service anew; where it cannot follow it any more, "  \
 	  "make a new replica beside this one.",                               \
 	  "mbj clone NEW --exec 'ssh HOST mbj send SOURCE'")                   \
+	X(RESYNC, "It goes on by itself, also after a lost connection.",       \
+	  "mbj status STORE")                                                  \
 	X(LOST, "A store that has these contents gives them back.",            \
 	  "mbj replay OTHER STORE")                                            \
 	X(REPLICAS_BAD, "A file of the register is damaged: see which.",       \

@@ -211,19 +211,29 @@ void mbj_client_attrs_done(struct mbj_client_attrs *list)
 	*list = (struct mbj_client_attrs){.count = 0};
 }
 
+/* Apart: two messages of the wire are much for one stack. */
+__attribute__((noinline)) static enum mbj_rc
+subscriptions_ask(struct mbj_client *client, struct mbj_bytes account,
+		  struct answer *ret_answer, struct mbj_error *err)
+{
+	struct wire_message request = {.name = account};
+
+	return client_call(client, WIRE_SUBSCRIPTIONS, &request, ret_answer,
+			   err);
+}
+
 enum mbj_rc mbj_client_subscriptions(struct mbj_client *client,
 				     struct mbj_bytes account,
 				     struct mbj_client_subscriptions *ret_list,
 				     struct mbj_error *err)
 {
-	struct wire_message request = {.name = account};
 	struct mbj_client_subscriptions list = {.count = 0};
 	struct mbj_reader reader;
 	struct answer answer;
 	void *array = NULL;
 	enum mbj_rc rc;
 
-	rc = client_call(client, WIRE_SUBSCRIPTIONS, &request, &answer, err);
+	rc = subscriptions_ask(client, account, &answer, err);
 	if (rc == MBJ_OK)
 		rc = list_begin(&answer, sizeof(*list.paths), &reader, &array,
 				err);

@@ -58,6 +58,18 @@ const char *mbj_upstream_word(enum mbj_upstream_state state)
 	return "unknown";
 }
 
+const char *mbj_resync_word(enum mbj_resync_stage stage)
+{
+	switch (stage) {
+#define X(name, number, word, what) \
+	case MBJ_RESYNC_##name:     \
+		return word;
+		MBJ_RESYNC_MAP(X)
+#undef X
+	}
+	return "unknown";
+}
+
 enum mbj_rc mbj_upstream_new(struct mbj_upstream **ret_upstream,
 			     struct mbj_error *err)
 {
@@ -142,6 +154,26 @@ void mbj_upstream_lose(struct mbj_upstream *upstream, uint64_t lost)
 	pthread_mutex_unlock(&upstream->mutex);
 }
 
+/* With the mutex. */
+static void resync_put(struct mbj_upstream_status *status,
+		       const struct mbj_resync_progress *progress)
+{
+	status->resync = (uint8_t)progress->stage;
+	status->is_resync_whole = progress->is_whole;
+	status->resync_here = progress->here;
+	status->resync_size = progress->size;
+}
+
+void mbj_upstream_resync(struct mbj_upstream *upstream,
+			 const struct mbj_resync_progress *progress)
+{
+	if (upstream == NULL)
+		return;
+	pthread_mutex_lock(&upstream->mutex);
+	resync_put(&upstream->status, progress);
+	pthread_mutex_unlock(&upstream->mutex);
+}
+
 void mbj_upstream_apply(struct mbj_upstream *upstream, struct mbj_lsn applied)
 {
 	if (upstream == NULL)
@@ -162,6 +194,7 @@ void mbj_upstream_part(struct mbj_upstream *upstream, bool is_for_good,
 	status = &upstream->status;
 	pthread_mutex_lock(&upstream->mutex);
 	status->state = is_for_good ? MBJ_UPSTREAM_ENDED : MBJ_UPSTREAM_WAITING;
+	resync_put(status, &(const struct mbj_resync_progress){0});
 	(void)snprintf(status->reason, sizeof(status->reason), "%s",
 		       why != NULL ? why->message : "");
 	pthread_mutex_unlock(&upstream->mutex);

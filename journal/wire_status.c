@@ -38,6 +38,8 @@ static void upstream_encode(struct mbj_buf *buf,
 			    const struct mbj_upstream_status *upstream)
 {
 	mbj_buf_put_u8(buf, (uint8_t)upstream->state);
+	mbj_buf_put_u8(buf, upstream->resync);
+	mbj_buf_put_u8(buf, upstream->is_resync_whole);
 	mbj_buf_put_u8(buf, upstream->was_met);
 	mbj_buf_put_u8(buf, upstream->was_current);
 #define X(member, word, what) mbj_buf_put_u64(buf, upstream->member);
@@ -109,12 +111,14 @@ static enum mbj_rc upstream_decode(struct mbj_reader *reader,
 {
 	uint8_t state = mbj_read_u8(reader);
 
+	upstream->resync = mbj_read_u8(reader);
+	upstream->is_resync_whole = wire_read_bool(reader);
 	upstream->was_met = wire_read_bool(reader);
 	upstream->was_current = wire_read_bool(reader);
 #define X(member, word, what) upstream->member = mbj_read_u64(reader);
 	MBJ_UPSTREAM_NUMBERS_MAP(X)
 #undef X
-	if (state > MBJ_UPSTREAM_LAST ||
+	if (state > MBJ_UPSTREAM_LAST || upstream->resync > MBJ_RESYNC_LAST ||
 	    !wire_message_read(reader, upstream->reason))
 		return wire_bad(err, "upstream");
 	upstream->state = (enum mbj_upstream_state)state;

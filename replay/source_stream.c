@@ -497,6 +497,21 @@ enum mbj_rc source_stream_wait(struct source_stream *s, uint32_t wait_ms,
 	return MBJ_OK;
 }
 
+void stream_resync_note(struct source_stream *s, enum mbj_resync_stage stage,
+			bool is_whole, uint64_t here, uint64_t size)
+{
+	const struct mbj_resync_progress none = {.stage = MBJ_RESYNC_NONE};
+	const struct mbj_resync_progress progress = {
+		.stage = stage,
+		.is_whole = is_whole,
+		.here = here,
+		.size = size,
+	};
+
+	mbj_upstream_resync(s->upstream,
+			    stage == MBJ_RESYNC_NONE ? &none : &progress);
+}
+
 static void stream_applied(struct replay_source *source, struct mbj_lsn lsn)
 {
 	struct source_stream *s = stream_of(source);

@@ -110,6 +110,10 @@ enum mbj_rc stream_fault_take(struct source_stream *s,
 			      const struct mbj_error *fault,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* What is made again from a snapshot, for whoever looks at the board. */
+void stream_resync_note(struct source_stream *s, enum mbj_resync_stage stage,
+			bool is_whole, uint64_t here, uint64_t size);
+
 /* stream_seed.c */
 /* A replica that has nothing, of a source that does not begin at group 1. */
 bool source_stream_needs_seed(const struct source_stream *s);

@@ -32,10 +32,11 @@
 enum { PART_SIZE = 1 << 20 };
 
 enum mend_stage {
-	MEND_ASK, /* what the source has */
-	MEND_FETCH,
-	MEND_JUDGE,
-	MEND_MAKE, /* account by account, of one that has its name */
+	MEND_ASK = MBJ_RESYNC_NONE, /* what the source has */
+	MEND_FETCH = MBJ_RESYNC_FETCHING,
+	MEND_JUDGE = MBJ_RESYNC_JUDGING,
+	/* Account by account, of one that has its name. */
+	MEND_MAKE = MBJ_RESYNC_MAKING,
 	MEND_OVER,
 };
 
@@ -481,6 +482,16 @@ static enum mbj_rc some_do(struct stream_mend *mend, struct mbj_error *err)
 	return MBJ_OK;
 }
 
+/* For whoever looks at the board. */
+static void progress_note(const struct stream_mend *mend)
+{
+	stream_resync_note(mend->stream,
+			   mend->stage == MEND_OVER
+				   ? MBJ_RESYNC_NONE
+				   : (enum mbj_resync_stage)mend->stage,
+			   false, mend->part.here, mend->size);
+}
+
 enum mbj_rc stream_mend_step(struct stream_mend *mend, bool *ret_is_over,
 			     struct mbj_error *err)
 {
@@ -490,6 +501,7 @@ enum mbj_rc stream_mend_step(struct stream_mend *mend, bool *ret_is_over,
 	if (stream_link_is_told(&mend->stream->link))
 		return told_to_stop(mend, err);
 	rc = some_do(mend, err);
+	progress_note(mend);
 	*ret_is_over = mend->stage == MEND_OVER;
 	return rc;
 }
@@ -543,6 +555,7 @@ enum mbj_rc stream_mend_begin(struct source_stream *s, struct mbj_id account,
 				       .is_asked = is_one};
 	snapshot_part_init(&mend->part, s->store);
 	rc = mend_prepare(mend, err);
+	progress_note(mend);
 	if (rc < 0 || mend->stage == MEND_OVER)
 		stream_mend_end(&mend);
 	*ret_mend = mend;
@@ -576,6 +589,8 @@ void stream_mend_end(struct stream_mend **mend)
 
 	if (m == NULL)
 		return;
+	m->stage = MEND_OVER;
+	progress_note(m);
 	snapshot_part_close(&m->part);
 	snapshot_judging_end(&m->judging);
 	waiting_done(&m->list);

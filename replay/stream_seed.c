@@ -63,6 +63,12 @@ bool source_stream_is_behind(const struct source_stream *s)
 }
 
 /* What a peer said cannot be: the connection is no use. */
+static void progress_note(const struct seed *seed, enum mbj_resync_stage stage)
+{
+	stream_resync_note(seed->stream, stage, true, seed->part.here,
+			   seed->size);
+}
+
 static enum mbj_rc peer_bad(struct seed *seed, struct mbj_error *err,
 			    const char *what)
 {
@@ -126,6 +132,7 @@ static enum mbj_rc pieces_take(struct seed *seed, struct mbj_error *err)
 	enum mbj_rc rc;
 
 	for (;;) {
+		progress_note(seed, MBJ_RESYNC_FETCHING);
 		rc = stream_link_receive(&seed->stream->link, 0, &kind, &m,
 					 err);
 		if (rc < 0)
@@ -248,6 +255,7 @@ static enum mbj_rc snapshot_find(struct seed *seed, struct mbj_error *err)
 		rc = snapshot_receive(seed, err);
 		if (rc < 0)
 			return rc;
+		progress_note(seed, MBJ_RESYNC_JUDGING);
 		rc = head_judge(seed, err);
 		/*
 		 * Asked before all of it is judged, which may take longer than
@@ -428,8 +436,10 @@ enum mbj_rc source_stream_seed(struct source_stream *s, struct mbj_error *err)
 	if (rc == MBJ_OK)
 		rc = snapshot_find(seed, err);
 	snapshot_part_close(&seed->part);
+	progress_note(seed, MBJ_RESYNC_MAKING);
 	if (rc == MBJ_OK)
 		rc = is_behind ? begin_anew(seed, err) : begin_first(seed, err);
+	progress_note(seed, MBJ_RESYNC_NONE);
 	mbj_free(seed);
 	return rc;
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """A replica made through a stream, of a source whose journal was trimmed."""
+import json
 import os
 import pathlib
 import shlex
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import mbjtest  # noqa: E402
@@ -65,6 +68,44 @@ class Clone(TrimCase):
         self.clone()
         self.assertEqual(self.status(self.made)["journalFirst"], 1)
         self.agree()
+
+    def test_seen(self):
+        """Goal: whoever looks at a replica that begins sees how far its
+        snapshot is.  Method: one that takes minutes to come; the page, too."""
+        self.mbj("import", self.p, "carol", stdin=mbjtest.listing(
+            [(mbjtest.mailbox_id(i), f"box {i}", None)
+             for i in range(1000, 3000)]))
+        self.trimmed()
+        self.mbj("init", self.made, "--role", "replica")
+        serve = subprocess.Popen(
+            [MBJ, "serve", self.made, "--exec", self.send, "--rate", "1KiB",
+             "--http", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True)
+        self.addCleanup(serve.communicate)
+        self.addCleanup(serve.kill)
+        line = serve.stderr.readline()
+        while " at http://" not in line:
+            self.assertTrue(line)
+            line = serve.stderr.readline()
+        url = line.split(" at ")[1].strip()
+
+        def upstream():
+            try:
+                with urllib.request.urlopen(url + "status.json") as reply:
+                    return json.load(reply).get("upstream", {})
+            except urllib.error.HTTPError:  # it was not looked at yet
+                return {}
+        for _ in range(3000):
+            if upstream().get("resync") == "fetching":
+                break
+            time.sleep(0.02)
+        seen = upstream()
+        self.assertEqual((seen["resync"], seen["resyncAll"]),
+                         ("fetching", True))
+        self.assertLess(seen["resyncHere"], seen["resyncSize"])
+        with urllib.request.urlopen(url) as reply:
+            self.assertRegex(
+                reply.read().decode(), ">all of it is made again from a "
+                "snapshot of the source: fetching, [0-9]+ of [0-9]+ KiB<")
 
     def test_served(self):
         """Through a service's listener, while the primary is written to."""

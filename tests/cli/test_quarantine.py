@@ -13,7 +13,8 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from mbjtest import (A, B, CORRUPT, DIVERGE, FAILED, LOCKED, MBJ, OK,  # noqa: E402
-                     PARTIAL, REFUSED, ROWS, USAGE, listing, run, seed)
+                     PARTIAL, REFUSED, ROWS, USAGE, listing, mailbox_id, run,
+                     seed)
 from servetest import ServiceCase  # noqa: E402
 
 
@@ -450,6 +451,34 @@ class Quarantine(ServiceCase):
         self.until(lambda: self.read_status("list") == OK)
         self.stop()
         self.agree()
+
+    def test_resync_seen(self):
+        """Goal: whoever looks at a replica sees that accounts are made again.
+        Method: a snapshot that takes minutes to come; status, check, metrics."""
+        self.aside("alice", "bob")
+        self.mbj("import", self.p, "carol", stdin=listing(
+            [(mailbox_id(i), f"box {i}", None)
+             for i in range(1000, 3000)]))
+        self.replay(status=PARTIAL)
+        self.mbj("snapshot", self.p)
+        (snapshot,) = (self.p / "snapshots").glob("*.snap")
+        self.serve("--exec", self.carrier(), "--rate", "1KiB", store=self.r)
+
+        def upstream():
+            return run("status", self.r, "--json").json()["upstream"]
+        self.until(lambda: upstream()["resync"] == "fetching")
+        seen = upstream()
+        self.assertEqual((seen["resyncAll"], seen["resyncSize"]),
+                         (False, snapshot.stat().st_size))
+        self.assertLess(seen["resyncHere"], seen["resyncSize"])
+        words = "accounts that are set aside are made again from a " \
+            "snapshot of the source: fetching, 0 of "
+        self.assertIn(words, run("status", self.r).out)
+        self.assertIn(words, run("check", self.r).out)
+        metrics = run("metrics", self.r).out
+        self.assertRegex(metrics, r"\nmbj_resync_stage\{[^}]*\} 1\n")
+        self.assertRegex(metrics, r"\nmbj_resync_all\{[^}]*\} 0\n")
+        self.stop()
 
     def read_status(self, word):
         return run("quarantine", self.r, word).status

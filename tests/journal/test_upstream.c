@@ -161,6 +161,37 @@ START_TEST(board_is_paused)
 END_TEST
 
 /*
+ * Goal: what is made again is known, and over with the connection.  Method: of
+ * all, of accounts, after an end; each stage has its word.
+ */
+START_TEST(board_is_resynced)
+{
+	const struct mbj_resync_progress progress = {MBJ_RESYNC_FETCHING,
+						     .is_whole = true,
+						     .here = 3, .size = 4};
+	struct mbj_upstream *board = board_new();
+	struct mbj_upstream_status status;
+
+	mbj_upstream_resync(NULL, &progress);
+	ck_assert_int_eq(look(board).resync, MBJ_RESYNC_NONE);
+	mbj_upstream_resync(board, &progress);
+	status = look(board);
+	ck_assert_int_eq(status.resync, MBJ_RESYNC_FETCHING);
+	ck_assert(status.is_resync_whole);
+	ck_assert_uint_eq(status.resync_here, 3);
+	ck_assert_uint_eq(status.resync_size, 4);
+	mbj_upstream_part(board, false, NULL);
+	status = look(board);
+	ck_assert_int_eq(status.resync, MBJ_RESYNC_NONE);
+	ck_assert_uint_eq(status.resync_size, 0);
+	for (int i = 0; i <= MBJ_RESYNC_LAST; i++)
+		ck_assert_str_ne(mbj_resync_word((enum mbj_resync_stage)i), "");
+	ck_assert_str_eq(mbj_resync_word(MBJ_RESYNC_JUDGING), "judging");
+	mbj_upstream_free(&board);
+}
+END_TEST
+
+/*
  * Goal: what is said was true when it was asked, not when it is read.  Method:
  * an answer that was held up.
  */
@@ -235,6 +266,7 @@ TCase *test_upstream_case(void)
 	tcase_add_test(tc, board_follows_a_busy_source);
 	tcase_add_test(tc, board_grows_when_cut);
 	tcase_add_test(tc, board_is_paused);
+	tcase_add_test(tc, board_is_resynced);
 	tcase_add_test(tc, board_counts_from_the_question);
 	tcase_add_test(tc, board_takes_another_source);
 	tcase_add_test(tc, board_is_optional);

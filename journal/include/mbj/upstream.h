@@ -39,6 +39,26 @@ enum mbj_upstream_state {
 
 MBJ_API const char *mbj_upstream_word(enum mbj_upstream_state state);
 
+/*
+ * What is made again from a snapshot of the source: all of a replica, that has
+ * nothing or has fallen behind, or accounts that are aside.
+ * X(name, number, word, what it is)
+ */
+#define MBJ_RESYNC_MAP(X)                                                     \
+	X(NONE, 0, "none", "nothing is made again")                           \
+	X(FETCHING, 1, "fetching", "the snapshot comes")                      \
+	X(JUDGING, 2, "judging", "it is here, and compared with the journal") \
+	X(MAKING, 3, "making", "what it has is put in place")
+
+enum mbj_resync_stage {
+#define X(name, number, word, what) MBJ_RESYNC_##name = (number),
+	MBJ_RESYNC_MAP(X)
+#undef X
+		MBJ_RESYNC_LAST = MBJ_RESYNC_MAKING
+};
+
+MBJ_API const char *mbj_resync_word(enum mbj_resync_stage stage);
+
 /* X(member, JSON, what it is) */
 #define MBJ_UPSTREAM_NUMBERS_MAP(X)                                         \
 	X(end, "sourceEnd", "the source's last group, as it said last")     \
@@ -48,12 +68,16 @@ MBJ_API const char *mbj_upstream_word(enum mbj_upstream_state state);
 	X(lag_ms, "lagMs", "milliseconds since the replica was current")    \
 	X(lost, "contentsLost", "needed here, and the source had them not") \
 	X(paused_ms, "pausedMs",                                            \
-	  "milliseconds that the source pauses it for, 0: not")
+	  "milliseconds that the source pauses it for, 0: not")             \
+	X(resync_here, "resyncHere", "bytes of the snapshot that are here") \
+	X(resync_size, "resyncSize", "bytes that it has")
 
 struct mbj_upstream_status {
 	enum mbj_upstream_state state;
-	bool was_met;	  /* ever, since following began; else end is 0 */
-	bool was_current; /* the same; else lag_ms is up_ms */
+	bool was_met;	      /* ever, since following began; else end is 0 */
+	bool was_current;     /* the same; else lag_ms is up_ms */
+	bool is_resync_whole; /* of the replica, not of accounts aside */
+	uint8_t resync;	      /* enum mbj_resync_stage */
 #define X(member, word, what) uint64_t member;
 	MBJ_UPSTREAM_NUMBERS_MAP(X)
 #undef X
@@ -94,6 +118,17 @@ void mbj_upstream_hear(struct mbj_upstream *upstream, struct mbj_lsn end,
  * the replica was current when it was asked.
  */
 void mbj_upstream_apply(struct mbj_upstream *upstream, struct mbj_lsn applied);
+/*
+ * What is made again, and how far that is.  It is over with the connection.
+ */
+struct mbj_resync_progress {
+	enum mbj_resync_stage stage;
+	bool is_whole; /* all of the replica, not accounts that are aside */
+	uint64_t here;
+	uint64_t size;
+};
+void mbj_upstream_resync(struct mbj_upstream *upstream,
+			 const struct mbj_resync_progress *progress);
 /* Contents that messages here need, and the source could not give. */
 void mbj_upstream_lose(struct mbj_upstream *upstream, uint64_t lost);
 MBJ_API void mbj_upstream_get(struct mbj_upstream *upstream,
