@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A replica compared with a source far away, from outside: mbj verify --from
 beside two services, over a socket, while somebody writes."""
+import io
 import pathlib
 import shlex
 import subprocess
@@ -16,6 +17,12 @@ from test_carrier import CarrierCase  # noqa: E402
 from test_tls import TlsCase  # noqa: E402
 
 COUNT = 600  # messages of a mailbox: more than the ranges that are named
+
+
+def frames(file):
+    """Those of a stream, one after the other."""
+    while len(head := file.read(16)) == 16:
+        yield head + file.read(int.from_bytes(head[:4], "little"))
 
 
 class Writers:
@@ -232,6 +239,42 @@ class Far(CarrierCase):
                          status["lineage"], known, "has another store"):
                 self.assertIn(word, found.err)
 
+    def test_swapped(self):
+        """Goal: the store that answers is the one of the files, also where
+        another service comes to the same socket.  Method: what a comparison
+        says, kept and said again to a sender, whose service is another one from
+        the second question on, and the right one from the third."""
+        away, said, other = (self.dir / n for n in ("away", "said", "other"))
+        self.mbj("init", other)
+        self.mbj("replay", self.p, self.r)
+        service = self.service_swap(None, self.p, away)
+        send = [MBJ, "send", "--socket", str(away), str(self.p)]
+        self.mbj("verify", self.r, "--exec",
+                 f"tee {shlex.quote(str(said))} | {shlex.join(send)}")
+        hello, question, *_ = frames(io.BytesIO(said.read_bytes()))
+        with subprocess.Popen(send, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE) as sender:
+            def ask(frame):
+                sender.stdin.write(frame)
+                sender.stdin.flush()
+                return next(frames(sender.stdout))
+            ask(hello)
+            answer = ask(question)
+            service = self.service_swap(service, other, away)
+            self.assertIn(b"has another store", ask(question))
+            self.service_swap(service, self.p, away)
+            self.assertEqual(ask(question), answer)
+            sender.stdin.close()
+            self.assertEqual(sender.wait(60), OK)
+
+    def service_swap(self, service, store, socket):
+        """Another one at a socket."""
+        if service is not None:
+            self.end(service)
+        service = self.begin("serve", store, "--socket", socket)
+        self.until(socket.exists)
+        return service
+
     def test_refused(self):
         """Goal: what cannot be compared is said.  Method: a source that nobody
         serves; another store's; a replica with nothing; options."""
@@ -272,8 +315,9 @@ class FarTls(TlsCase):
         self.until((self.r / "socket").exists)
         self.deliver(b"x" * 70_000)
         self.until_lsn(2)
+        # With rests, in which a source that is quiet has not hung up.
         found = self.mbj("verify", self.r, "--from", self.address, "--json",
-                         *self.replica_options).json()
+                         "--share", "5", *self.replica_options).json()
         self.assertTrue(found["equal"])
         self.assertEqual(found["accounts"], 1)
         other = self.dir / "other"

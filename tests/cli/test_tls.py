@@ -248,7 +248,8 @@ class Keygen(TlsCase):
         def is_there():
             # One that is over has not waited.
             self.assertIsNone(late.poll())
-            return str(self.keys) in map(os.path.realpath, files.iterdir())
+            return os.path.realpath(self.keys) in map(os.path.realpath,
+                                                      files.iterdir())
         self.until(is_there)
         self.assertEqual((half / "tls.key").read_bytes(), b"half")
         fcntl.flock(turn, fcntl.LOCK_UN)
