@@ -354,8 +354,9 @@ enum mbj_rc account_settle(struct account *account,
 		rc = tree_settle(account, listing, err);
 		if (rc == MBJ_OK)
 			rc = account_look(account, err);
-		account->is_stale =
-			rc == MBJ_OK && uidvalidity_differs(account, listing);
+		if (rc == MBJ_OK)
+			account->is_stale =
+				uidvalidity_differs(account, listing);
 	}
 	if (rc == MBJ_OK && account_is_doubtful(account))
 		rc = tree_settle(account, listing, err);

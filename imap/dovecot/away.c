@@ -128,21 +128,44 @@ int turn_spool(struct turn *turn, const struct mbj_id *mailboxes, size_t count)
 	return 0;
 }
 
-int turn_spool_renewed(struct turn *turn, struct mbj_id fresh)
+/* A mailbox that did not get its new GUID is not waited for under it. */
+static void renewed_drop(struct turn *turn, struct spot at, struct mbj_id fresh)
+{
+	struct spool *spool = &turn->capture->spool;
+	struct account_folder folder;
+	enum folder_kind kind;
+	struct mbj_error err;
+	const char *why;
+
+	if (folder_look(at.list, at.vname, &kind, &folder, &why) == 0 &&
+	    !mbj_id_equal(folder.id, fresh) &&
+	    spool_drop(spool, fresh, &err) < 0)
+		e_error(turn->box->event, "mbj: %s/" SPOOL_NAME ": %s",
+			spool->dir, err.message);
+}
+
+int turn_give_guid(struct turn *turn, struct spot at, struct mbj_id ours)
 {
 	struct capture_user *capture = turn->capture;
 	struct mailbox_list *list = capture->inbox->list;
 	struct spool *spool = &capture->spool;
+	struct mbj_id fresh;
 
 	if (mailbox_list_mkdir_root(list, spool->dir,
 				    MAILBOX_LIST_PATH_TYPE_CONTROL) < 0) {
 		turn->why = mailbox_list_get_last_internal_error(list, NULL);
 		return -1;
 	}
-	if (spool_add(spool, spool->inbox, &fresh, 1, &turn->err) < 0)
+	guid_128_generate(fresh.b);
+	if (spool_add(spool, ours, &fresh, 1, &turn->err) < 0)
 		return -1;
 	capture->has_renewed = true;
-	return 0;
+	/* Until a listing has shown it: what the tree has not did not go. */
+	turn->account->is_stale = true;
+	if (folder_renew(capture, at.list, at.vname, fresh, &turn->why) == 0)
+		return 0;
+	renewed_drop(turn, at, fresh);
+	return -1;
 }
 
 int turn_spool_box(struct turn *turn)
@@ -282,9 +305,13 @@ static int entry_drain(struct turn *turn, size_t at)
 	bool is_cut = true;
 	uint32_t uidnext;
 
-	/* It went, and that is told with the tree. */
+	/*
+	 * It went, and that is told with the tree; or it is of a tree that is
+	 * not told yet.
+	 */
 	if (!turn_find(turn, spool->entries[at].mailbox, &turn->at)) {
-		spool->entries[at].is_done = true;
+		spool->entries[at].is_done =
+			spool->tree_since == 0 && !turn->account->is_stale;
 		return 0;
 	}
 	if (turn_compare_attributes(turn, true) < 0 ||
@@ -377,6 +404,10 @@ void turn_drain(struct turn *turn)
 		return;
 	if (turn->account->tree == NULL)
 		rc = account_enter(turn->account, &need, &err);
+	/* What could not be settled shows not what went. */
+	if (rc == MBJ_OK &&
+	    (turn->account->tree == NULL || turn->account->is_stale))
+		return;
 	if (rc == MBJ_OK)
 		rc = spool_spread(turn, &err);
 	/* What moved is told where it is before it is told where it was. */
@@ -389,4 +420,19 @@ void turn_drain(struct turn *turn)
 	if (rc < 0)
 		e_error(turn->box->event, "mbj: %s/" SPOOL_NAME " stays: %s",
 			spool->dir, err.message);
+}
+
+void turn_drain_renewed(struct turn *turn)
+{
+	struct capture_user *capture = turn->capture;
+	struct account *account = turn->account;
+
+	/* A service that did not answer would only be waited for once more. */
+	if (!capture->has_renewed || capture->is_spooled ||
+	    account->client == NULL || account->tree == NULL ||
+	    account->is_stale || error_is_away(&turn->err))
+		return;
+	mail_storage_last_error_push(turn->box->storage);
+	turn_drain(turn);
+	mail_storage_last_error_pop(turn->box->storage);
 }

@@ -15,7 +15,6 @@
 #include "touched.h"
 #include "turn.h"
 
-#include <guid.h>
 #include <mail-index-transaction-private.h>
 
 #include <mbj/sys.h>
@@ -133,8 +132,6 @@ static int content_find(struct turn *turn, struct spot at, bool is_quick,
 static int content_renew(struct turn *turn, struct content *content,
 			 struct mirror *mirror)
 {
-	struct mbj_id fresh;
-
 	if (!mbj_id_equal(content->mailbox, mirror->guid) ||
 	    content->store.rev == 1)
 		return 0;
@@ -143,13 +140,7 @@ static int content_renew(struct turn *turn, struct content *content,
 		  turn->at.vname, content->uidvalidity,
 		  mirror->status.uidvalidity);
 	mirror_close(mirror);
-	guid_128_generate(fresh.b);
-	if (turn_spool_renewed(turn, fresh) < 0)
-		return -1;
-	return folder_renew(turn->capture, turn->at.list, turn->at.vname, fresh,
-			    &turn->why) < 0
-		       ? -1
-		       : 1;
+	return turn_give_guid(turn, turn->at, content->mailbox) < 0 ? -1 : 1;
 }
 
 /*

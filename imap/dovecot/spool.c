@@ -356,6 +356,25 @@ enum mbj_rc spool_add(struct spool *spool, struct mbj_id inbox,
 	return rc;
 }
 
+enum mbj_rc spool_drop(struct spool *spool, struct mbj_id mailbox,
+		       struct mbj_error *err)
+{
+	struct spool_entry *entry = entry_find(spool, mailbox);
+	enum mbj_rc rc;
+
+	if (entry == NULL)
+		return MBJ_OK;
+	spool->count--;
+	memmove(entry, entry + 1,
+		(size_t)(spool->entries + spool->count - entry) *
+			sizeof(*entry));
+	spool->is_changed = true;
+	rc = file_write(spool, err);
+	if (rc < 0)
+		spool->is_synced = false;
+	return rc;
+}
+
 enum mbj_rc spool_settled(struct spool *spool, const struct mbj_id *mailboxes,
 			  size_t count, struct mbj_error *err)
 {

@@ -12,7 +12,7 @@
  * mailbox, seconds since 1970 (when it was first changed), CRC32C of these.
  *
  *	T	names, subscriptions, which mailboxes there are; mailbox is what
- *		INBOX was before
+ *		INBOX was before, or another one that was there
  *	M	messages and attributes of a mailbox
  *	N	the same, and what came in is told
  *	S	the same, where comparing it has stopped once before all came in
@@ -47,7 +47,7 @@ struct spool {
 	size_t count;
 	size_t capacity;
 	int64_t tree_since;  /* 0: it is in no doubt */
-	struct mbj_id inbox; /* as it was then; ROOT: not known */
+	struct mbj_id inbox; /* the record's mailbox; ROOT: not known */
 	int64_t whole_since; /* 0: entries are all that there is */
 	/* The file's content, where this process has it on disk for sure. */
 	bool is_synced;
@@ -77,6 +77,10 @@ int64_t spool_since(const struct spool *spool);
 enum mbj_rc spool_add(struct spool *spool, struct mbj_id inbox,
 		      const struct mbj_id *mailboxes, size_t count,
 		      struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* It is not about to change after all.  Durability: as spool_add. */
+enum mbj_rc spool_drop(struct spool *spool, struct mbj_id mailbox,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* The tree is settled.  Where all mailboxes are in doubt, these are they. */
 enum mbj_rc spool_settled(struct spool *spool, const struct mbj_id *mailboxes,

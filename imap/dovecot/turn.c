@@ -4,7 +4,6 @@
 #include "turn.h"
 #include "reign.h"
 
-#include <guid.h>
 #include <mail-storage.h>
 
 #include <mbj/sys.h>
@@ -52,6 +51,20 @@ int turn_refuse_text(struct turn *turn, const char *text)
 
 /* -------------------------------------------------------------- settling */
 
+/* INBOX of the account's tree.  ROOT: there is none yet. */
+static struct mbj_id inbox_told(const struct turn *turn)
+{
+	const struct mbj_tree *tree = turn->account->tree;
+	struct changes known;
+	uint32_t at;
+
+	if (tree == NULL)
+		return MBJ_ID_ROOT;
+	changes_init(&known, tree, turn->account->delimiter);
+	at = changes_find(&known, mbj_bytes_str("INBOX"));
+	return at == MBJ_NODE_NONE ? MBJ_ID_ROOT : mbj_tree_get(tree, at)->id;
+}
+
 /*
  * Ids are used once, in the journal.  A mailbox that comes back with the GUID
  * of one that went is another one and gets another GUID: Dovecot, where
@@ -64,7 +77,8 @@ static int turn_renew(struct turn *turn, const struct account_listing *listing,
 		      struct mbj_id *last)
 {
 	struct mail_namespace *all = turn->capture->user->namespaces;
-	struct mbj_id id, fresh;
+	struct mbj_id id;
+	struct spot at;
 
 	/* One that lives in the account is refused for something else. */
 	if (turn->err.refusal != MBJ_REFUSAL_INVALID_PROPERTIES ||
@@ -83,14 +97,9 @@ static int turn_renew(struct turn *turn, const struct account_listing *listing,
 			continue;
 		e_warning(turn->box->event, "mbj: new GUID for %s: %s", vname,
 			  turn->err.message);
-		guid_128_generate(fresh.b);
-		if (turn_spool_renewed(turn, fresh) < 0)
-			return -1;
-		return folder_renew(turn->capture,
-				    mail_namespace_find(all, vname)->list,
-				    vname, fresh, &turn->why) < 0
-			       ? -1
-			       : 1;
+		at.vname = vname;
+		at.list = mail_namespace_find(all, vname)->list;
+		return turn_give_guid(turn, at, inbox_told(turn)) < 0 ? -1 : 1;
 	}
 	return 0;
 }
@@ -267,13 +276,9 @@ void turn_end(struct turn *turn)
 	else if (capture->is_nested) /* it would only wait once more */
 		turn->account->is_stale = true;
 	capture->is_nested = false;
-	/* Their mail is told before anybody else has the lock. */
-	if (capture->has_renewed && !capture->is_spooled &&
-	    turn->account->client != NULL) {
-		mail_storage_last_error_push(turn->box->storage);
-		turn_drain(turn);
-		mail_storage_last_error_pop(turn->box->storage);
-	}
+	turn_drain_renewed(turn);
+	turn->account->is_stale |= capture->is_nested;
+	capture->is_nested = false;
 	capture->has_renewed = false;
 	capture->is_in_turn = false;
 	capture->is_tree_free = false;
@@ -405,9 +410,12 @@ int turn_begin_messages(struct turn *turn, struct mailbox *box)
 bool turn_find(struct turn *turn, struct mbj_id mailbox, struct spot *ret_at)
 {
 	const struct mbj_tree *tree = turn->account->tree;
-	uint32_t node = mbj_tree_find(tree, mailbox);
+	uint32_t node = MBJ_NODE_NONE;
 	struct mbj_buf path;
 
+	/* It is none where it could not be read again. */
+	if (tree != NULL)
+		node = mbj_tree_find(tree, mailbox);
 	if (node == MBJ_NODE_NONE)
 		return false;
 	mbj_buf_init(&path, MBJ_PATH_MAX + 1);

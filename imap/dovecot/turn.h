@@ -132,11 +132,14 @@ int turn_create_away(struct turn *turn, const struct mailbox_update *update,
 		     bool directory);
 int turn_update_away(struct turn *turn, const struct mailbox_update *update);
 /*
- * A mailbox is about to get that GUID, and to be another one in the journal:
- * with its mail, which is told as of a spool, whoever has the next turn if this
- * process is killed.  Durable once it returns.  -1, with why or err.
+ * A mailbox gets another GUID, and is another one in the journal once the tree
+ * is settled: with its mail, which is told as of a spool, whoever has the next
+ * turn if this process is killed.  ours: a mailbox of the journal that shows
+ * whose storage it was.  -1, with why or err.
  */
-int turn_spool_renewed(struct turn *turn, struct mbj_id fresh);
+int turn_give_guid(struct turn *turn, struct spot at, struct mbj_id ours);
+/* Their mail, before anybody else has the lock, where the tree is settled. */
+void turn_drain_renewed(struct turn *turn);
 /*
  * Before the tree is settled, whereby mailboxes go: what came into others.  For
  * a while; told to the log.

@@ -118,6 +118,62 @@ class Sdbox(MessageCase):
         self.assertEqual(len(re.findall("new GUID for A", self.log())), 1,
                          self.log())
 
+    def test_gone(self):
+        """Goal: so it is where the service goes away when the GUID was given,
+        and the change at hand is refused.  Method: nothing reaches it from
+        then on."""
+        self.back()
+
+        def before(_):
+            if list(self.home_dir.rglob("mbj-spool")):
+                raise OSError("gone")
+        client = self.login()
+        self.relay.before = before
+        self.no(client.rename("Two", "One"), "not available")
+        self.relay.before = None
+        self.ok(client.create("C"))
+        self.same_mail("A")
+        self.same(client)
+        self.assertFalse(list(self.home_dir.rglob("mbj-spool")))
+        self.assertEqual(len(re.findall("new GUID for A", self.log())), 1,
+                         self.log())
+
+    def test_only(self):
+        """Goal: a process that dies between the new GUID and the group that
+        tells it leaves a storage that is the account's, also where that was
+        the only mailbox.  Method: that, by deliveries; INBOX was never
+        made."""
+        def save():
+            return subprocess.Popen(
+                ["doveadm", "-c", self.dovecot.conf, "save", "-u", self.user,
+                 "-m", "A"], stdin=subprocess.PIPE)
+        self.assertEqual(self.doveadm("create", "A"), (0, ""))
+        with save() as process:
+            process.communicate(b"Subject: a\n\na\n")
+        self.assertEqual(len(self.stored("A")), 1)
+        self.assertEqual(self.doveadm(
+            "update", "--uid-validity", "4000000000", "A",
+            without=("-o", "mail_plugins="))[0], 0)
+        held, end = threading.Event(), threading.Event()
+
+        def before(_):
+            if list(self.home_dir.rglob("mbj-spool")):
+                held.set()
+                end.wait()
+        self.relay.before = before
+        with save() as process:
+            process.stdin.write(b"Subject: b\n\nb\n")
+            process.stdin.close()
+            self.assertTrue(held.wait(60), self.log())
+            self.relay.before = None
+            process.kill()
+        end.set()
+        with save() as process:
+            process.communicate(b"Subject: c\n\nc\n")
+            self.assertEqual(process.returncode, 0, self.log())
+        self.assertEqual(self.told()["A"][1], 4000000000)
+        self.same_mail("A")
+
     def test_other(self):
         """Goal: so it is with one that got another UIDVALIDITY: its change is
         refused once, and its mail is told all the same.  Method: it gets one

@@ -125,6 +125,17 @@ START_TEST(spool_round)
 	ck_assert(!lab.one.entries[0].is_stopped);
 	must_load(two);
 	ck_assert_uint_eq(two->count, 2);
+	ck_assert_int_eq(add(two, 4), MBJ_OK);
+	ck_assert_int_eq(add(two, 5), MBJ_OK);
+	ck_assert_int_eq(spool_drop(two, id_of(4), &err), MBJ_OK);
+	ck_assert_int_eq(spool_drop(two, id_of(4), &err), MBJ_OK);
+	must_load(&lab.one);
+	ck_assert(!spool_has(&lab.one, id_of(4)));
+	ck_assert(spool_has(&lab.one, id_of(5)));
+	ck_assert_int_eq(spool_drop(two, id_of(5), &err), MBJ_OK);
+	must_load(two);
+	ck_assert_uint_eq(two->count, 2);
+	ck_assert(two->tree_since != 0);
 	ck_assert_int_eq(spool_settled(two, NULL, 0, &err), MBJ_OK);
 	two->entries[0].is_done = two->entries[1].is_done = true;
 	ck_assert_int_eq(spool_save(two, &err), MBJ_OK);

@@ -328,7 +328,9 @@ class Sdbox(MessageCase):
     def test_back(self):
         """Goal: a mailbox that comes back with the GUID of one that went, and
         gets mail while the service is away, is told under its new GUID, mail
-        and all.  Method: its files are put back."""
+        and all; and nothing of the spool is given up where the service goes
+        away once more before it has heard of the new GUID.  Method: its files
+        are put back; nothing reaches the service once the GUID is noted."""
         if self.ROOT != "mail":
             self.skipTest("one format's files are enough")
         one = self.before()
@@ -341,8 +343,23 @@ class Sdbox(MessageCase):
         self.leave(one)
         self.stop_service()
         subprocess.run(["cp", "-a", kept, boxes / "C"], check=True)
-        self.append(self.login(), "C", "away")
+        one = self.login()
+        self.ok(one.create("N"))
+        for name in ("N", "C", "A"):
+            self.append(one, name, "away")
         self.serve()
+        noted = self.spool.read_bytes()
+
+        def before(_):
+            if self.spool.read_bytes() != noted:
+                raise OSError("away")
+        relay = dovetest.Relay(self.home / "cut", self.socket)
+        self.addCleanup(relay.close)
+        relay.before = before
+        done, said = self.dovecot.doveadm(
+            "-o", f"plugin/mbj_socket={relay.path}", "mbj", "drain", "-u",
+            self.user)
+        self.assertEqual(done, 75, said)
         self.drain()
         self.assertEqual(len(self.stored("C")), 4)
         self.same_all()
