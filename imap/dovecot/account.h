@@ -56,6 +56,8 @@ struct account_folder {
 	uint32_t uidvalidity;
 	/* A mailbox that cannot be read now: the one that the store has. */
 	bool is_unread;
+	/* Nobody may enter it: a mailbox or place as the store has it. */
+	bool is_closed;
 };
 
 struct account_listing {

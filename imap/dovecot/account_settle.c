@@ -194,7 +194,7 @@ static enum mbj_rc whole_take(const struct account *account,
 	if (at != MBJ_NODE_NONE)
 		node = mbj_tree_get(account->tree, at);
 	if (folder->is_unread) {
-		if (node == NULL || !node->is_selectable)
+		if (node == NULL || !(node->is_selectable || folder->is_closed))
 			return mbj_error_set(err, MBJ_ECONFLICT,
 					     "mailbox %.*s cannot be read, and "
 					     "the journal has none of that "
@@ -202,7 +202,7 @@ static enum mbj_rc whole_take(const struct account *account,
 					     path_length(folder->path),
 					     (const char *)folder->path.p);
 		id = node->id;
-		is_place = false;
+		is_place = !node->is_selectable;
 	} else if (is_place && node != NULL && !node->is_selectable)
 		id = node->id;
 	else if (is_place)

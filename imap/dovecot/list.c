@@ -107,9 +107,17 @@ static int box_ask(struct mailbox *box, struct account_folder *folder)
 	else if (mailbox_get_last_mail_error(box) != MAIL_ERROR_NOTFOUND)
 		return 0; /* nobody can say more */
 	/* For others: nothing here depends on it. */
-	if (ret == 0 && !mbj_id_equal(said.id, folder->id))
-		(void)mailbox_sync(box, 0);
+	if (ret == 0 && !mbj_id_equal(said.id, folder->id) &&
+	    mailbox_sync(box, 0) < 0)
+		e_warning(box->event,
+			  "mbj: the list's index is not told of it: %s",
+			  mailbox_get_last_internal_error(box, NULL));
 	return ret;
+}
+
+static bool box_is_maildir(const struct mailbox *box)
+{
+	return strcmp(box->storage->name, "maildir") == 0;
 }
 
 /*
@@ -121,7 +129,7 @@ static bool inbox_is_implied(struct mailbox *box)
 	const char *layout = box->list->name, *path;
 	struct stat st;
 
-	return box->inbox_user && strcmp(box->storage->name, "maildir") == 0 &&
+	return box->inbox_user && box_is_maildir(box) &&
 	       (strcmp(layout, MAILBOX_LIST_NAME_MAILDIRPLUSPLUS) == 0 ||
 		strcmp(layout, MAILBOX_LIST_NAME_IMAPDIR) == 0) &&
 	       mailbox_get_path_to(box, MAILBOX_LIST_PATH_TYPE_MAILBOX, &path) >
@@ -129,15 +137,42 @@ static bool inbox_is_implied(struct mailbox *box)
 	       stat(path, &st) == 0;
 }
 
+/*
+ * A directory that may not be entered is a place to Dovecot, or nothing: what
+ * the account has at its name did not go.
+ */
+static bool box_is_closed(struct mailbox *box)
+{
+	const struct account *account =
+		&capture_user_of(box->storage->user)->account;
+	struct changes known;
+	struct stat st;
+	const char *path;
+
+	if (account->tree == NULL)
+		return false;
+	changes_init(&known, account->tree, account->delimiter);
+	if (changes_find(&known, mbj_bytes_str(box->vname)) == MBJ_NODE_NONE ||
+	    mailbox_get_path_to(box, MAILBOX_LIST_PATH_TYPE_MAILBOX, &path) <=
+		    0)
+		return false;
+	if (box_is_maildir(box))
+		path = t_strconcat(path, "/cur", NULL);
+	if (stat(path, &st) == 0 || errno == ENOENT || errno == ENOTDIR)
+		return false;
+	mailbox_set_critical(box, "stat(%s): %s", path, strerror(errno));
+	return true;
+}
+
 /* In the file system, where there is a directory of that name. */
 static int box_exists(struct mailbox *box, enum mailbox_existence *ret_is)
 {
-	bool is_maildir = strcmp(box->storage->name, "maildir") == 0;
-
 	if (strcmp(box->list->name, MAILBOX_LIST_NAME_INDEX) == 0 ||
 	    box->open_error != 0 || mailbox_verify_name(box) < 0)
 		return mailbox_exists(box, false, ret_is);
-	return index_storage_mailbox_exists_full(box, is_maildir ? "cur" : NULL,
+	return index_storage_mailbox_exists_full(box,
+						 box_is_maildir(box) ? "cur"
+								     : NULL,
 						 ret_is);
 }
 
@@ -156,6 +191,10 @@ static int mailbox_look(struct mailbox_list *list, const char *vname,
 	memset(folder, 0, sizeof(*folder));
 	folder->path = mbj_bytes_str(vname);
 	folder->id = MBJ_ID_ROOT;
+	if (ret == 0 && existence != MAILBOX_EXISTENCE_SELECT) {
+		folder->is_closed = box_is_closed(box);
+		ret = folder->is_closed ? -1 : 0;
+	}
 	if (ret == 0 &&
 	    (existence == MAILBOX_EXISTENCE_SELECT || inbox_is_implied(box)))
 		ret = box_ask(box, folder);
@@ -304,6 +343,7 @@ struct reading {
 	struct capture_user *capture;
 	bool is_whole;
 	bool is_met;
+	bool has_closed; /* with what is below it */
 	ARRAY_TYPE(account_folder) folders;
 	ARRAY_TYPE(mbj_bytes) subscriptions;
 	const char *why;
@@ -327,6 +367,8 @@ static int folder_read(struct reading *reading, struct mailbox_list *list,
 						  "opens as deleted",
 						  vname));
 	reading->why = NULL;
+	reading->has_closed |= folder.is_closed &&
+			       strcmp(list->name, MAILBOX_LIST_NAME_FS) == 0;
 	/* INBOX is none where nobody has opened it, or it was given away. */
 	if (strcmp(vname, "INBOX") != 0 || folder.is_unread ||
 	    !mbj_id_is_root(folder.id))
@@ -335,6 +377,64 @@ static int folder_read(struct reading *reading, struct mailbox_list *list,
 			  !mbj_id_is_root(folder.id) &&
 			  mbj_tree_find(tree, folder.id) != MBJ_NODE_NONE;
 	return 0;
+}
+
+/* A folder of that path, or that mailbox elsewhere, was read. */
+static bool node_is_read(const struct reading *reading,
+			 const struct mbj_node *node, struct mbj_bytes path)
+{
+	for (unsigned int i = 0; i < array_count(&reading->folders); i++) {
+		const struct account_folder *folder =
+			array_idx(&reading->folders, i);
+
+		if (mbj_bytes_equal(folder->path, path) ||
+		    mbj_id_equal(folder->id, node->id))
+			return true;
+	}
+	return false;
+}
+
+/* What the account has below a directory that may not be entered. */
+static void closed_read(struct reading *reading, const char *vname)
+{
+	const struct account *account = &reading->capture->account;
+	const char *above = t_strdup_printf("%s%c", vname, account->delimiter);
+
+	for (uint32_t i = 0; i < mbj_tree_size(account->tree); i++) {
+		const struct mbj_node *node = mbj_tree_get(account->tree, i);
+		struct account_folder folder = {.id = MBJ_ID_ROOT,
+						.is_unread = true,
+						.is_closed = true};
+		struct mbj_buf path;
+		const char *name;
+
+		if (!node->is_live)
+			continue;
+		mbj_buf_init(&path, MBJ_PATH_MAX + 1);
+		mbj_tree_path(account->tree, i, account->delimiter, &path);
+		mbj_buf_put_u8(&path, 0);
+		name = path.failed == MBJ_OK ? t_strdup((const char *)path.p)
+					     : "";
+		mbj_buf_done(&path);
+		folder.path = mbj_bytes_str(name);
+		if (str_begins(name, above) &&
+		    !node_is_read(reading, node, folder.path))
+			array_push_back(&reading->folders, &folder);
+	}
+}
+
+/* Nobody has listed these. */
+static void all_closed_read(struct reading *reading)
+{
+	unsigned int count = array_count(&reading->folders);
+
+	for (unsigned int i = 0; i < count; i++) {
+		const struct account_folder *folder =
+			array_idx(&reading->folders, i);
+
+		if (folder->is_closed)
+			closed_read(reading, (const char *)folder->path.p);
+	}
 }
 
 static bool info_is_inbox(const struct mailbox_info *info)
@@ -414,6 +514,8 @@ int listing_read(struct capture_user *capture,
 		*ret_why = reading.why;
 		return ret;
 	}
+	if (reading.has_closed)
+		all_closed_read(&reading);
 	array_sort(&reading.folders, folder_order);
 	ret_listing->is_partial = reading.is_met;
 	ret_listing->folders = array_get_modifiable(&reading.folders, &count);

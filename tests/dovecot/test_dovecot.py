@@ -145,10 +145,13 @@ class Sdbox(DovecotCase):
 
     def mailbox_dir(self, name):
         """Where a mailbox is in the file system."""
-        mail = self.home / "dovecot" / "mail" / self.user
-        (box,) = [d for d in mail.rglob("*")
-                  if d.name in (name, "." + name) and d.is_dir()]
+        (box,) = self.mailbox_dirs(name)
         return box
+
+    def mailbox_dirs(self, name):
+        mail = self.home / "dovecot" / "mail" / self.user
+        return [d for d in mail.rglob("*")
+                if d.name in (name, "." + name) and d.is_dir()]
 
     def doubt(self, client):
         """Have the next change read all: something was done behind it."""
@@ -185,9 +188,11 @@ class Sdbox(DovecotCase):
         """Goal: a mailbox that cannot be read, or whose deletion was begun by
         somebody who died, stays what it is in the store, and all others can be
         changed.  Method: no right to its files; the record of a deletion
-        at the end of its index's log."""
+        at the end of its index's log; no right to its directory, in which
+        another one may be."""
         client = self.login()
-        for name in ("A", "B", "doubt"):
+        for name in ("A", "B", "doubt", "D", self.path("D", "below"),
+                     self.path("P", "below")):
             self.ok(client.create(name))
         before = self.told()
         for name in ("A", "B"):
@@ -215,6 +220,15 @@ class Sdbox(DovecotCase):
                     one.chmod(0o600)
             else:
                 log.write_bytes(whole)
+        # Where directories are apart, P has none.
+        closed = [box for name in ("D", "P")
+                  for box in self.mailbox_dirs(name)]
+        for box in closed:
+            box.chmod(0)
+        self.doubt(self.login())
+        self.assertEqual(self.told(), before)
+        for box in closed:
+            box.chmod(0o700)
         two = self.login()
         self.ok(two.rename("A", "C"))
         self.same(two)
