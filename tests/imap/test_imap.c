@@ -301,6 +301,9 @@ START_TEST(imap_messages)
 	ck_assert(r.has_flags && is(r.flags, "\\Seen $x \\*"));
 	r = parsed("* OK [PERMANENTFLAGS ()] none", &s);
 	ck_assert(r.has_flags && r.flags.n == 0);
+	/* A keyword of eight bits, as some let clients have. */
+	r = parsed("* OK [PERMANENTFLAGS (a \xe9)] x", &s);
+	ck_assert(!r.has_flags);
 	r = parsed("* NO [UIDNOTSTICKY] x", &s);
 	ck_assert(r.has_no_uids && r.verdict == MBJ_IMAP_NO);
 	mbj_buf_done(&s);
