@@ -76,7 +76,8 @@ struct push {
 	struct mbj_error silence; /* what was said of the first silent one */
 	bool has_append_max;	  /* APPENDLIMIT */
 	uint32_t append_max;
-	uint64_t settle_s; /* how long a cut APPEND may still be done */
+	uint64_t settle_s; /* how long a cut APPEND may still be done: */
+	int64_t begun_ms;  /* since this run began */
 	uint64_t *lost;	   /* push_map_blob of what could not be appended */
 	size_t lost_count, lost_capacity;
 	struct push_count count;
@@ -161,6 +162,10 @@ enum mbj_rc push_subscribe(struct push *p) MBJ_MUST_CHECK;
 
 /* push_mail.c */
 enum mbj_rc push_mail(struct push *p) MBJ_MUST_CHECK;
+
+/* push_box.c */
+/* Nothing is known of a mailbox any more, nor of its messages. */
+enum mbj_rc push_gone(struct push *p, struct mbj_id id) MBJ_MUST_CHECK;
 
 /* push_owned.c */
 /*

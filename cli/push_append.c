@@ -42,7 +42,7 @@ static bool is_waiting(const struct push *p, uint64_t size)
 
 static enum mbj_rc append_send(struct push_box *box,
 			       const struct mbj_message *message, bool is_bare,
-			       bool *ret_dropped,
+			       bool is_undated, bool *ret_dropped,
 			       struct mbj_imap_response *ret_end)
 {
 	struct push *p = box->p;
@@ -52,7 +52,8 @@ static enum mbj_rc append_send(struct push_box *box,
 	mbj_imap_quote_put(&p->command, box->record.name);
 	mbj_buf_put_str(&p->command, " ");
 	push_flags_put(box, message, is_bare, &p->command, ret_dropped);
-	date_put(message->time, &p->command);
+	if (!is_undated)
+		date_put(message->time, &p->command);
 	push_body_again(box->body);
 	return push_wire_literal(&p->wire, &p->command, box->body->canon_size,
 				 is_waiting(p, box->body->canon_size),
@@ -75,13 +76,19 @@ static enum mbj_rc appended(struct push_box *box,
 				     (int)box->record.name.n,
 				     (const char *)box->record.name.p);
 	if (end->uid == 0)
-		rc = push_evidence(box, &attempt, true, &entry->there);
+		rc = push_evidence(box, &attempt, &entry->there);
+	/* A server that keeps one of equal messages may tell of an older. */
+	if (end->uid != 0 &&
+	    (end->uid < attempt.uidnext || end->uid == UINT32_MAX))
+		entry->there = 0;
 	if (rc == MBJ_OK && entry->there == 0)
 		rc = push_leave_out(box, 1, 0,
 				    "has message %" PRIu32
 				    ", and which one that is the server does "
-				    "not tell: its flags are not followed",
-				    entry->uid);
+				    "not tell%s: its flags are not followed",
+				    entry->uid,
+				    end->uid != 0 ? " (its UID is of another)"
+						  : "");
 	if (entry->there >= box->uidnext)
 		box->uidnext = entry->there + 1;
 	if (rc == MBJ_OK)
@@ -131,15 +138,16 @@ static enum mbj_rc append_run(struct push_box *box,
 	bool is_dropped = false;
 	enum mbj_rc rc;
 
-	attempt.time_us = mbj_sys_posix()->now_us(NULL);
-	if (attempt.time_us < 0)
-		attempt.time_us = 0;
 	rc = push_map_attempt(&box->map, &attempt, &p->err);
 	if (rc == MBJ_OK)
-		rc = append_send(box, message, false, &is_dropped, &end);
+		rc = append_send(box, message, false, false, &is_dropped, &end);
 	if (rc == MBJ_OK && end.verdict != MBJ_IMAP_OK &&
 	    message->keywords.n > 0)
-		rc = append_send(box, message, true, &is_dropped, &end);
+		rc = append_send(box, message, true, false, &is_dropped, &end);
+	/* A date that it does not take costs the date only. */
+	if (rc == MBJ_OK && end.verdict != MBJ_IMAP_OK &&
+	    end.verdict != MBJ_IMAP_NO)
+		rc = append_send(box, message, true, true, &is_dropped, &end);
 	if (rc < 0)
 		return rc;
 	if (end.verdict != MBJ_IMAP_OK)
@@ -161,7 +169,7 @@ enum mbj_rc push_append(struct push_box *box, const struct mbj_message *message)
 	enum mbj_rc rc;
 
 	rc = push_body_look(box->body, &message->blob, message->size, &p->err);
-	if (rc == MBJ_ENOTFOUND || rc == MBJ_ECORRUPT)
+	if (rc == MBJ_ENOTFOUND || rc == MBJ_ECORRUPT || rc == MBJ_EIO)
 		return push_leave_out(box, 1, push_map_blob(&message->blob),
 				      "lacks message %" PRIu32 ": %s",
 				      message->uid, p->err.message);

@@ -65,7 +65,7 @@ static enum mbj_rc candidates_ask(struct push *p, uint32_t uidnext,
 		rc = push_wire_next(&p->wire, &response, &p->err);
 		/* N:* is the last one also where that is below N. */
 		if (rc == MBJ_OK && response.kind == MBJ_IMAP_FETCH &&
-		    response.uid >= uidnext)
+		    response.uid >= uidnext && response.uid < UINT32_MAX)
 			rc = candidate_add(p, found, &response);
 	}
 	return rc == MBJ_OK ? push_wire_judge(&p->wire, &response, &p->err)
@@ -108,7 +108,8 @@ static enum mbj_rc candidate_look(struct push_box *box, uint32_t uid,
 	uint64_t at = 0;
 	enum mbj_rc rc = push_canon_begin(&canon, &p->err);
 
-	while (rc == MBJ_OK && got >= SECTION) {
+	/* Some servers do not heed where it is to begin. */
+	while (rc == MBJ_OK && got >= SECTION && at <= attempt->size) {
 		rc = section_ask(p, uid, at, &canon, &got);
 		at += got;
 	}
@@ -121,7 +122,7 @@ static enum mbj_rc candidate_look(struct push_box *box, uint32_t uid,
 }
 
 enum mbj_rc push_evidence(struct push_box *box,
-			  const struct push_attempt *attempt, bool is_done,
+			  const struct push_attempt *attempt,
 			  uint32_t *ret_there)
 {
 	struct candidates found = {.count = 0};
@@ -129,32 +130,22 @@ enum mbj_rc push_evidence(struct push_box *box,
 
 	*ret_there = 0;
 	rc = candidates_ask(box->p, attempt->uidnext, &found);
-	for (size_t i = 0; rc == MBJ_OK && *ret_there == 0 && i < found.count;
-	     i++) {
+	for (size_t i = 0; rc == MBJ_OK && i < found.count; i++) {
 		const struct candidate *it = &found.list[i];
 		bool is_it = false;
 
+		if (it->uid >= box->uidnext)
+			box->uidnext = it->uid + 1;
+		if (*ret_there != 0)
+			continue;
 		/* Without its CRs it has half of the bytes at least. */
 		if (it->size <= attempt->size && it->size >= attempt->size / 2)
 			rc = candidate_look(box, it->uid, attempt, &is_it);
 		if (is_it)
 			*ret_there = it->uid;
 	}
-	if (rc == MBJ_OK && *ret_there == 0 && is_done && found.count == 1)
-		*ret_there = found.list[0].uid;
 	mbj_free(found.list);
 	return rc;
-}
-
-/* How long the server may still be busy with what it has of the APPEND. */
-static int64_t patience_ms(const struct push_box *box)
-{
-	int64_t whole = (int64_t)box->p->settle_s * 1000;
-	int64_t now = mbj_sys_posix()->now_us(NULL);
-	int64_t left = whole - (now - box->map.attempt.time_us) / 1000;
-
-	/* Clocks are set. */
-	return left < 0 ? 0 : left > whole ? whole : left;
 }
 
 enum mbj_rc push_settle(struct push_box *box)
@@ -162,13 +153,14 @@ enum mbj_rc push_settle(struct push_box *box)
 	const struct push_attempt attempt = box->map.attempt;
 	/* Not known which flags went along: they are set again. */
 	struct push_entry entry = {.uid = attempt.uid, .blob = attempt.blob};
-	int64_t end = mbj_monotonic_ms() + patience_ms(box);
+	/* When the last byte of it was sent nobody has noted. */
+	int64_t end = box->p->begun_ms + (int64_t)box->p->settle_s * 1000;
 	enum mbj_rc rc;
 
 	if (attempt.uid == 0)
 		return MBJ_OK;
 	for (;;) {
-		rc = push_evidence(box, &attempt, false, &entry.there);
+		rc = push_evidence(box, &attempt, &entry.there);
 		if (rc < 0 || entry.there != 0 || mbj_monotonic_ms() >= end)
 			break;
 		(void)poll(NULL, 0, PAUSE_MS);
@@ -177,7 +169,5 @@ enum mbj_rc push_settle(struct push_box *box)
 		return rc;
 	if (entry.there == 0)
 		return push_map_left(&box->map, &box->p->err);
-	if (entry.there >= box->uidnext)
-		box->uidnext = entry.there + 1;
 	return push_map_message(&box->map, &entry, &box->p->err);
 }

@@ -19,6 +19,7 @@ struct expunge {
 	size_t count;	   /* UIDs of the set */
 	uint64_t kept;	   /* since what they are elsewhere is not there */
 	uint64_t marked;   /* and no more */
+	uint64_t unknown;  /* which they are */
 };
 
 static bool is_over(const struct push_entry *entry)
@@ -44,7 +45,7 @@ static void set_make(struct expunge *e)
 		const struct push_entry *entry = &map->entries[e->end];
 
 		if (!is_chosen(e, entry)) {
-			e->kept += is_over(entry);
+			e->kept += is_over(entry) && entry->there != 0;
 			continue;
 		}
 		mbj_buf_format(&e->set, "%s%" PRIu32, e->count > 0 ? "," : "",
@@ -102,6 +103,29 @@ static enum mbj_rc set_run(struct expunge *e)
 	return set_note(e);
 }
 
+/* Nothing can be done about them: that is said once. */
+static enum mbj_rc unknown_note(struct expunge *e)
+{
+	struct push_map *map = &e->box->map;
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < map->count; i++) {
+		const struct push_entry *entry = &map->entries[i];
+
+		if (!is_over(entry) || entry->there != 0)
+			continue;
+		e->unknown++;
+		rc = push_map_gone(map, entry->uid, &e->box->p->err);
+	}
+	return rc == MBJ_OK && e->unknown > 0
+		       ? push_leave_out(e->box, e->unknown, 0,
+					"keeps %" PRIu64
+					" messages that are gone: which they "
+					"are the server did not tell",
+					e->unknown)
+		       : rc;
+}
+
 enum mbj_rc push_expunge(struct push_box *box)
 {
 	struct expunge e = {.box = box};
@@ -114,6 +138,8 @@ enum mbj_rc push_expunge(struct push_box *box)
 			rc = set_run(&e);
 	}
 	mbj_buf_done(&e.set);
+	if (rc == MBJ_OK)
+		rc = unknown_note(&e);
 	if (rc == MBJ_OK && e.marked > 0)
 		rc = push_leave_out(box, e.marked, 0,
 				    "keeps %" PRIu64
@@ -125,8 +151,7 @@ enum mbj_rc push_expunge(struct push_box *box)
 		rc = push_leave_out(box, e.kept, 0,
 				    "keeps %" PRIu64
 				    " messages that are gone: what they are "
-				    "elsewhere by now is not there yet, or "
-				    "which they are is not known",
+				    "elsewhere by now is not there yet",
 				    e.kept);
 	return rc;
 }

@@ -46,12 +46,13 @@ static void put_mailbox(struct push_log *log, const struct push_record *record)
 	push_line_string(line, record->name);
 }
 
-static void put_messages(struct push_log *log, struct mbj_id id, uint64_t rev)
+static void put_messages(struct push_log *log, struct mbj_id id, uint64_t rev,
+			 uint32_t next)
 {
 	struct mbj_buf *line = push_line_begin(log, "messages");
 
 	push_line_id(line, id);
-	mbj_buf_format(line, " %" PRIu64, rev);
+	mbj_buf_format(line, " %" PRIu64 " %" PRIu32, rev, next);
 }
 
 static void put_step(struct push_log *log, const struct push_doubt *step)
@@ -111,9 +112,10 @@ enum mbj_rc push_file_gone(struct push_file *file, struct mbj_id id,
 }
 
 enum mbj_rc push_file_messages(struct push_file *file, struct mbj_id id,
-			       uint64_t rev, struct mbj_error *err)
+			       uint64_t rev, uint32_t next,
+			       struct mbj_error *err)
 {
-	put_messages(&file->log, id, rev);
+	put_messages(&file->log, id, rev, next);
 	return append(file, err);
 }
 
@@ -168,7 +170,8 @@ static enum mbj_rc rewrite(struct push_file *file, struct mbj_error *err)
 		push_log_put(log, &out);
 		if (!file->records[i].has_map)
 			continue;
-		put_messages(log, file->records[i].id, file->records[i].rev);
+		put_messages(log, file->records[i].id, file->records[i].rev,
+			     file->records[i].next);
 		push_log_put(log, &out);
 	}
 	for (size_t i = 0; i < file->subscribed.count; i++) {

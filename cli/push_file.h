@@ -10,8 +10,9 @@
  *	mailbox ID UIDVALIDITY UIDNEXT "SERVER'S MAILBOXID" "NAME"
  *	moved "NAME" "NAME" "DELIMITER"	with all that is below it
  *	gone ID
- *	messages ID REVISION	all of its content's revision is there; 0: a
- *				file of which messages are has been begun
+ *	messages ID REVISION UIDNEXT	all of its content's revision is there,
+ *				below that UIDNEXT; 0: the file of which
+ *				messages are has been begun
  *	create ID 0 "" "" "NAME"	a step that is about to be taken
  *	rename ID UIDVALIDITY "SERVER'S MAILBOXID" "NAME" "NAME"
  *	delete ID UIDVALIDITY "SERVER'S MAILBOXID" "NAME" ""
@@ -45,6 +46,7 @@ struct push_record {
 	struct mbj_bytes object; /* its MAILBOXID there, or empty */
 	struct mbj_bytes name;	 /* on the wire; empty: it is gone */
 	bool has_map;		 /* of its messages (push_map.h) */
+	uint32_t next;		 /* UIDNEXT, as that map had it */
 	uint64_t rev; /* of our content when all of it was there; 0: never */
 };
 
@@ -124,7 +126,7 @@ enum mbj_rc push_file_moved(struct push_file *file, struct mbj_bytes from,
 enum mbj_rc push_file_gone(struct push_file *file, struct mbj_id id,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc push_file_messages(struct push_file *file, struct mbj_id id,
-			       uint64_t rev,
+			       uint64_t rev, uint32_t next,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc push_file_subscribed(struct push_file *file, struct mbj_bytes name,
 				 bool is_subscribed,

@@ -162,6 +162,7 @@ static enum mbj_rc do_mailbox(struct lines *w)
 	record.uidnext = (uint32_t)uidnext;
 	old = push_file_find(w->file, record.id);
 	record.has_map = old != NULL && old->has_map;
+	record.next = old == NULL ? 0 : old->next;
 	record.rev = 0;
 	if (old != NULL && old->uidvalidity == record.uidvalidity)
 		record.rev = old->rev;
@@ -175,16 +176,19 @@ static enum mbj_rc do_messages(struct lines *w)
 {
 	struct push_record *record;
 	struct mbj_id id;
+	uint32_t next;
 	uint64_t rev;
 
 	if (!push_word_id(&w->words, 1, &id) ||
-	    !push_word_number(&w->words, 2, UINT64_MAX, &rev))
+	    !push_word_number(&w->words, 2, UINT64_MAX, &rev) ||
+	    !push_word_u32(&w->words, 3, &next))
 		return bad(w);
 	record = push_file_find(w->file, id);
 	if (record == NULL)
 		return bad(w);
 	record->has_map = true;
 	record->rev = rev;
+	record->next = next;
 	return MBJ_OK;
 }
 
@@ -232,7 +236,7 @@ static enum mbj_rc do_line(struct lines *w)
 
 	if (push_words_are(&w->words, "mailbox", 5))
 		return do_mailbox(w);
-	if (push_words_are(&w->words, "messages", 2))
+	if (push_words_are(&w->words, "messages", 3))
 		return do_messages(w);
 	if (push_words_are(&w->words, "moved", 3))
 		return do_moved(w);

@@ -70,28 +70,42 @@ struct reading {
 	push_log_line *take;
 	void *context;
 	struct mbj_buf rest;
-	bool is_bad; /* a line's checksum was: it is the last, or that is one */
+	bool is_bad; /* a line was: it is the last, or behind knows better */
 };
+
+static enum mbj_rc bad_say(struct mbj_error *err)
+{
+	return mbj_error_set(err, MBJ_ECORRUPT, "a line's checksum is wrong");
+}
+
+/* The line without its checksum, if that is right. */
+static bool text_split(struct mbj_bytes text, struct mbj_bytes *ret_line)
+{
+	char sum[SUM_DIGITS + 2];
+
+	if (text.n <= SUM_DIGITS + 1)
+		return false;
+	*ret_line = mbj_bytes_make(text.p + SUM_DIGITS + 1,
+				   text.n - SUM_DIGITS - 1);
+	sum_print(*ret_line, sum);
+	return memcmp(sum, text.p, SUM_DIGITS + 1) == 0;
+}
 
 static enum mbj_rc line_take(struct reading *r, struct mbj_bytes text,
 			     struct mbj_error *err)
 {
-	char sum[SUM_DIGITS + 2];
 	struct mbj_bytes line;
 	enum mbj_rc rc;
 
-	if (r->is_bad)
-		return mbj_error_set(err, MBJ_ECORRUPT,
-				     "a line's checksum is wrong");
-	if (text.n <= SUM_DIGITS + 1)
-		return mbj_error_set(err, MBJ_ECORRUPT, "a line is too short");
-	line = mbj_bytes_make(text.p + SUM_DIGITS + 1, text.n - SUM_DIGITS - 1);
-	sum_print(line, sum);
-	if (memcmp(sum, text.p, SUM_DIGITS + 1) != 0) {
+	if (r->is_bad && r->log->behind == NULL)
+		return bad_say(err);
+	if (!text_split(text, &line)) {
 		/* Its parts may come to the disk in any order. */
 		r->is_bad = true;
 		return MBJ_OK;
 	}
+	if (r->is_bad)
+		return r->log->behind(r->context, line) ? MBJ_OK : bad_say(err);
 	rc = r->take(r->context, r->log->count, line, err);
 	if (rc == MBJ_OK) {
 		r->log->count++;
@@ -119,8 +133,13 @@ static enum mbj_rc lines_take(struct reading *r, struct mbj_error *err)
 		return rc;
 	memmove(r->rest.p, r->rest.p + at, r->rest.n - at);
 	r->rest.n -= at;
-	if (r->rest.n > PUSH_LINE_MAX + SUM_DIGITS + 1)
+	if (r->rest.n <= PUSH_LINE_MAX + SUM_DIGITS + 1)
+		return MBJ_OK;
+	if (r->log->behind == NULL)
 		return mbj_error_set(err, MBJ_ECORRUPT, "a line is too long");
+	/* Pages that did not come to the disk; what ends the line is bad. */
+	r->is_bad = true;
+	mbj_buf_clear(&r->rest);
 	return MBJ_OK;
 }
 

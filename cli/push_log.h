@@ -3,7 +3,8 @@
  * grows at its end and is written anew when it is opened for that.
  *
  * A last line that is not whole was never announced as written: a kill does
- * that.  Any other that is damaged makes the file MBJ_ECORRUPT.
+ * that.  Any other that is damaged makes the file MBJ_ECORRUPT, but where it is
+ * known that lines are written without waiting for the disk.
  *
  * Threads: one at a time.
  */
@@ -17,8 +18,14 @@
 enum {
 	PUSH_LINE_MAX = 1 << 20,
 	PUSH_LOG_MAX = 1 << 30, /* bytes of the file, written anew */
-	PUSH_WORDS_MAX = 8,	/* behind the first one */
+	PUSH_WORDS_MAX = 12,	/* behind the first one */
 };
+
+/*
+ * A line that is right behind one that is not: could the power have gone before
+ * either was on disk?  Then both are over.
+ */
+typedef bool push_log_behind(void *context, struct mbj_bytes line);
 
 struct push_log {
 	char dir[MBJ_PATH_TEXT_MAX], path[MBJ_PATH_TEXT_MAX];
@@ -29,6 +36,7 @@ struct push_log {
 	bool is_torn;	     /* something is behind them */
 	struct mbj_buf line; /* the next one, without its checksum */
 	struct mbj_buf out;
+	push_log_behind *behind; /* NULL: nothing is */
 };
 
 /* Nothing is opened.  MBJ_EINVALID, MBJ_ELIMIT. */

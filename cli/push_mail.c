@@ -42,23 +42,11 @@ bool push_is_lost(const struct push *p, uint64_t blob)
 					    sizeof(blob), blob_compare) != NULL;
 }
 
-enum mbj_rc push_leave_out(struct push_box *box, uint64_t count, uint64_t blob,
-			   const char *format, ...)
+enum mbj_rc push_lose(struct push *p, uint64_t blob)
 {
-	char text[MBJ_ERROR_MESSAGE_MAX + 128];
-	struct push *p = box->p;
 	void *lost = p->lost;
 	enum mbj_rc rc;
-	va_list args;
 
-	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	push_say(p, box->record.name, "%s", text);
-	box->left_out += count;
-	p->count.left_out += count;
-	if (blob == 0)
-		return MBJ_OK;
 	rc = mbj_array_reserve(&lost, &p->lost_capacity, p->lost_count + 1,
 			       sizeof(*p->lost), UINT32_MAX, &p->err);
 	p->lost = lost;
@@ -67,157 +55,20 @@ enum mbj_rc push_leave_out(struct push_box *box, uint64_t count, uint64_t blob,
 	return rc;
 }
 
-/* ------------------------------------------------------ one mailbox, opened */
-
-static enum mbj_rc dir_path(struct push *p, char path[MBJ_PATH_TEXT_MAX])
+enum mbj_rc push_leave_out(struct push_box *box, uint64_t count, uint64_t blob,
+			   const char *format, ...)
 {
-	int n = snprintf(path, MBJ_PATH_TEXT_MAX, "%s.messages",
-			 p->file.log.path);
-
-	return n > 0 && n < MBJ_PATH_TEXT_MAX
-		       ? MBJ_OK
-		       : mbj_error_set(&p->err, MBJ_ELIMIT,
-				       "the path of the files of messages is "
-				       "too long");
-}
-
-enum mbj_rc push_map_path(struct push *p, struct mbj_id id,
-			  char path[MBJ_PATH_TEXT_MAX])
-{
-	char dir[MBJ_PATH_TEXT_MAX], name[MBJ_ID_TEXT_SIZE];
-	enum mbj_rc rc = dir_path(p, dir);
-
-	mbj_id_print(id, name);
-	return rc == MBJ_OK ? mbj_path_join(path, dir, name, &p->err) : rc;
-}
-
-static enum mbj_rc dir_make(struct push *p)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc = dir_path(p, path);
-
-	if (rc == MBJ_OK && !mbj_path_exists(mbj_sys_posix(), path))
-		rc = mbj_dir_make(mbj_sys_posix(), path, &p->err);
-	return rc == MBJ_OK
-		       ? mbj_dir_sync(mbj_sys_posix(), p->file.log.dir, &p->err)
-		       : rc;
-}
-
-/* The file is there before the push's own says so. */
-static enum mbj_rc map_open(struct push_box *box)
-{
+	char text[MBJ_ERROR_MESSAGE_MAX + 128];
 	struct push *p = box->p;
-	bool is_new = !box->record.has_map;
-	bool is_dry = p->call->options.is_dry_run;
-	const struct push_map_of of = {
-		.lineage = p->file.lineage,
-		.account = p->file.account,
-		.mailbox = box->node->id,
-		.uidvalidity = box->node->uidvalidity,
-		.there = box->record.uidvalidity,
-		.target = p->file.target,
-	};
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc = push_map_path(p, box->node->id, path);
+	va_list args;
 
-	if (rc == MBJ_OK && is_new && !is_dry)
-		rc = dir_make(p);
-	if (rc == MBJ_OK)
-		rc = push_map_open(path, &of, is_new, is_dry, &box->map,
-				   &p->err);
-	if (rc == MBJ_ENOTFOUND)
-		rc = mbj_error_set(&p->err, MBJ_ECORRUPT,
-				   "%s is missing: which messages of mailbox "
-				   "%.*s are at the server is not known "
-				   "without it",
-				   path, (int)box->record.name.n,
-				   (const char *)box->record.name.p);
-	if (rc == MBJ_OK && is_new && !is_dry)
-		rc = push_file_messages(&p->file, box->node->id, 0, &p->err);
-	return rc;
-}
-
-static enum mbj_rc selected_take(struct push_box *box,
-				 const struct mbj_imap_response *response,
-				 uint32_t *uidvalidity, bool *has_no_uids)
-{
-	if (response->kind != MBJ_IMAP_CONDITION)
-		return MBJ_OK;
-	if (response->uidnext > 0)
-		box->uidnext = response->uidnext;
-	if (response->uidvalidity > 0)
-		*uidvalidity = response->uidvalidity;
-	*has_no_uids |= response->has_no_uids;
-	if (!response->has_flags)
-		return MBJ_OK;
-	box->has_flags = true;
-	mbj_buf_clear(&box->flags);
-	mbj_buf_put_bytes(&box->flags, response->flags);
-	return mbj_buf_ok(&box->flags, &box->p->err);
-}
-
-/* *ret_is_it false: said why its messages are let be. */
-static enum mbj_rc box_select(struct push_box *box, bool *ret_is_it)
-{
-	struct mbj_imap_response response = {.kind = MBJ_IMAP_OTHER};
-	bool has_no_uids = false;
-	uint32_t uidvalidity = 0;
-	struct push *p = box->p;
-	enum mbj_rc rc;
-
-	*ret_is_it = false;
-	box->uidnext = 0;
-	mbj_buf_clear(&p->command);
-	mbj_buf_put_str(&p->command, "SELECT ");
-	mbj_imap_quote_put(&p->command, box->record.name);
-	rc = push_wire_send(&p->wire, &p->command, &p->err);
-	while (rc == MBJ_OK && response.kind != MBJ_IMAP_TAGGED) {
-		rc = push_wire_next(&p->wire, &response, &p->err);
-		if (rc == MBJ_OK)
-			rc = selected_take(box, &response, &uidvalidity,
-					   &has_no_uids);
-	}
-	if (rc < 0)
-		return rc;
-	if (push_wire_judge(&p->wire, &response, &p->err) < 0)
-		return push_leave_out(box, 1, 0, "is passed over: %s",
-				      p->err.message);
-	if (uidvalidity != box->record.uidvalidity)
-		return push_leave_out(box, 1, 0,
-				      "is passed over: its UIDVALIDITY "
-				      "was %" PRIu32
-				      " a moment ago, and is %" PRIu32,
-				      box->record.uidvalidity, uidvalidity);
-	if (has_no_uids || box->uidnext == 0)
-		return push_leave_out(box, 1, 0,
-				      "is passed over: UIDs of the "
-				      "server do not last, or it does not tell "
-				      "UIDNEXT");
-	*ret_is_it = true;
-	return MBJ_OK;
-}
-
-/*
- * Map and server's mailbox, and nothing in doubt any more.  Returns: MBJ_OK
- * with *ret_is_it false where it was said why not.
- */
-static enum mbj_rc box_open(struct push_box *box, bool *ret_is_it)
-{
-	struct push *p = box->p;
-	enum mbj_rc rc = map_open(box);
-
-	*ret_is_it = false;
-	if (rc == MBJ_ECONFLICT)
-		return push_leave_out(
-			box, 1, 0,
-			"is passed over: %s; which messages there "
-			"are ours cannot be told",
-			p->err.message);
-	*ret_is_it = rc == MBJ_OK;
-	if (rc < 0 || p->call->options.is_dry_run)
-		return rc;
-	rc = box_select(box, ret_is_it);
-	return rc == MBJ_OK && *ret_is_it ? push_settle(box) : rc;
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	push_say(p, box->record.name, "%s", text);
+	box->left_out += count;
+	p->count.left_out += count;
+	return blob == 0 ? MBJ_OK : push_lose(p, blob);
 }
 
 static void box_init(struct push_box *box, struct walk *w, uint32_t node)
@@ -302,6 +153,17 @@ static enum mbj_rc page_see(struct push_box *box,
 	return MBJ_OK;
 }
 
+/* What may not be there stays wherever else it is. */
+static enum mbj_rc page_lose(struct push_box *box,
+			     const struct mbj_client_messages *page)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < page->count; i++)
+		rc = push_lose(box->p, push_map_blob(&page->messages[i].blob));
+	return rc;
+}
+
 typedef enum mbj_rc page_do(struct push_box *box,
 			    const struct mbj_client_messages *page);
 
@@ -359,7 +221,7 @@ static enum mbj_rc box_note(struct push_box *box, bool is_whole)
 	rc = push_map_sync(&box->map, &p->err);
 	return rc == MBJ_OK && is_whole && box->left_out == 0
 		       ? push_file_messages(&p->file, box->node->id, box->rev,
-					    &p->err)
+					    box->map.next, &p->err)
 		       : rc;
 }
 
@@ -374,8 +236,11 @@ static enum mbj_rc box_look(struct push_box *box, bool *ret_differs)
 	enum mbj_rc rc;
 
 	*ret_differs = false;
-	if (box->record.name.n == 0)
+	if (box->record.name.n == 0) {
+		/* The server cannot have its name. */
+		box->is_passed = box->node->is_live && box->node->is_selectable;
 		return MBJ_OK;
+	}
 	rc = page_get(box, 1, 1, 0, &page);
 	if (rc == MBJ_ENOTFOUND)
 		return MBJ_OK; /* deleted meanwhile */
@@ -411,7 +276,9 @@ static enum mbj_rc box_push(struct walk *w, uint32_t node, struct push_box *box)
 
 	rc = box_look(box, &is_it);
 	if (rc == MBJ_OK && is_it)
-		rc = box_open(box, &is_it);
+		rc = push_box_open(box, &is_it);
+	if (rc == MBJ_OK && box->is_passed)
+		return pages_do(box, page_lose, 0, &is_changed);
 	if (rc < 0 || !is_it)
 		return rc;
 	rc = pages_do(box, is_dry ? page_count : page_push, 0, &is_changed);
@@ -433,7 +300,7 @@ static enum mbj_rc box_expunge(const struct again *again, struct push_box *box)
 	enum mbj_rc rc;
 
 	box->rev = again->rev;
-	rc = box_open(box, &is_it);
+	rc = push_box_open(box, &is_it);
 	if (rc < 0 || !is_it)
 		return rc;
 	rc = pages_do(box, page_see, again->rev, &is_changed);

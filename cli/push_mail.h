@@ -5,7 +5,7 @@
  * Two walks over the mailboxes whose content is not the one that was pushed:
  * the first appends and changes flags, the second expunges.  So what was moved
  * from one to another is never at neither; what could not be brought to the one
- * stays in the other.
+ * stays in the other, and so does all that is in a mailbox that is passed over.
  */
 #ifndef MBJ_CLI_PUSH_MAIL_H
 #define MBJ_CLI_PUSH_MAIL_H
@@ -62,6 +62,8 @@ struct push_box {
 	uint64_t seen; /* of the map's entries */
 	uint64_t appended, size, flagged, expunged;
 	uint64_t left_out; /* said */
+	bool is_empty;	   /* the server's, when it was selected */
+	bool is_passed;	   /* nothing is known of what it has there */
 };
 
 /* push_body.c */
@@ -82,12 +84,11 @@ void push_body_again(struct push_body *body);
 /* push_evidence.c */
 /*
  * The UID there of what was appended by the attempt: it has the same bytes,
- * but for the ends of lines, and no UID below the attempt's.  is_done: the
- * server said so; then one that is alone there is it, whatever it has.
- * 0: there is none.
+ * but for the ends of lines, and no UID below the attempt's.  0: there is none.
+ * What is not it comes before box->uidnext from then on.
  */
 enum mbj_rc push_evidence(struct push_box *box,
-			  const struct push_attempt *attempt, bool is_done,
+			  const struct push_attempt *attempt,
 			  uint32_t *ret_there) MBJ_MUST_CHECK;
 /* Settle the attempt that is in doubt, if there is one. */
 enum mbj_rc push_settle(struct push_box *box) MBJ_MUST_CHECK;
@@ -111,13 +112,22 @@ enum mbj_rc push_flags(struct push_box *box, const struct mbj_message *messages,
 /* push_expunge.c: all entries that nobody has seen. */
 enum mbj_rc push_expunge(struct push_box *box) MBJ_MUST_CHECK;
 
+/* push_box.c */
+/*
+ * Map and server's mailbox, and nothing in doubt any more.  *ret_is_it false:
+ * it was said why not.
+ */
+enum mbj_rc push_box_open(struct push_box *box, bool *ret_is_it) MBJ_MUST_CHECK;
+enum mbj_rc push_map_path(struct push *p, struct mbj_id id,
+			  char path[MBJ_PATH_TEXT_MAX]) MBJ_MUST_CHECK;
+
 /* push_mail.c */
 /* Said and counted; blob (or 0) stays wherever else it is there. */
 MBJ_PRINTF(4, 5)
 enum mbj_rc push_leave_out(struct push_box *box, uint64_t count, uint64_t blob,
 			   const char *format, ...) MBJ_MUST_CHECK;
-enum mbj_rc push_map_path(struct push *p, struct mbj_id id,
-			  char path[MBJ_PATH_TEXT_MAX]) MBJ_MUST_CHECK;
+/* What has that content stays wherever it is. */
+enum mbj_rc push_lose(struct push *p, uint64_t blob) MBJ_MUST_CHECK;
 bool push_is_lost(const struct push *p, uint64_t blob);
 
 #endif

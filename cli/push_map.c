@@ -88,6 +88,8 @@ static void entry_drop(struct push_map *map, uint32_t uid)
 	(void)mbj_table_remove(&map->by_uid, uid_hash(uid), at);
 	map->entries[at].uid = 0;
 	map->live--;
+	if (map->last.uid == uid)
+		map->last.uid = 0;
 }
 
 /* ----------------------------------------------------------------- lines */
@@ -116,43 +118,81 @@ static bool word_blob(const struct push_words *words, size_t at,
 static bool attempt_parse(const struct push_words *words,
 			  struct push_attempt *attempt)
 {
-	uint64_t time;
+	return push_word_u32(words, 1, &attempt->uid) && attempt->uid != 0 &&
+	       push_word_u32(words, 2, &attempt->uidnext) &&
+	       push_word_number(words, 3, UINT64_MAX, &attempt->modseq) &&
+	       word_blob(words, 4, &attempt->blob) &&
+	       push_word_number(words, 5, UINT64_MAX, &attempt->size) &&
+	       push_word_hash(words, 6, &attempt->digest);
+}
 
-	if (!push_word_u32(words, 1, &attempt->uid) || attempt->uid == 0 ||
-	    !push_word_u32(words, 2, &attempt->uidnext) ||
-	    !push_word_number(words, 3, UINT64_MAX, &attempt->modseq) ||
-	    !word_blob(words, 4, &attempt->blob) ||
-	    !push_word_number(words, 5, UINT64_MAX, &attempt->size) ||
-	    !push_word_hash(words, 6, &attempt->digest) ||
-	    !push_word_number(words, 7, INT64_MAX, &time))
-		return false;
-	attempt->time_us = (int64_t)time;
-	return true;
+/* UID, UID there, MODSEQ and BLOB, from that word on. */
+static bool entry_parse(const struct push_words *words, size_t at,
+			struct push_entry *entry)
+{
+	*entry = (struct push_entry){.uid = 0};
+	return push_word_u32(words, at, &entry->uid) &&
+	       push_word_u32(words, at + 1, &entry->there) &&
+	       push_word_number(words, at + 2, UINT64_MAX, &entry->modseq) &&
+	       word_blob(words, at + 3, &entry->blob);
+}
+
+static void next_raise(struct push_map *map, uint32_t next)
+{
+	if (next > map->next)
+		map->next = next;
+}
+
+static enum mbj_rc do_message(struct push_map *map,
+			      const struct push_entry *entry,
+			      struct mbj_error *err)
+{
+	if (map->attempt.uid == entry->uid || map->last.uid == entry->uid)
+		map->last = *entry;
+	if (map->attempt.uid == entry->uid)
+		map->attempt.uid = 0;
+	/* UINT32_MAX is no UID of anything that there can be a next one of. */
+	if (entry->there < UINT32_MAX)
+		next_raise(map, entry->there + 1);
+	return entry_set(map, entry, err);
+}
+
+/* Its last one is there already, unless the power was cut in between. */
+static enum mbj_rc do_attempt(struct push_map *map,
+			      const struct push_attempt *attempt,
+			      const struct push_entry *last,
+			      struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	if (last->uid != 0 && push_map_find(map, last->uid) == NULL)
+		rc = do_message(map, last, err);
+	map->attempt = *attempt;
+	map->last.uid = 0;
+	next_raise(map, attempt->uidnext);
+	return rc;
 }
 
 static enum mbj_rc line_do(struct push_map *map, struct mbj_bytes line,
 			   struct mbj_error *err)
 {
-	struct push_entry entry = {.uid = 0};
 	struct push_attempt attempt;
+	struct push_entry entry;
 	struct push_words words;
 	uint32_t uid;
 
 	if (!push_words_split(&words, line))
 		words.count = 0;
-	if (push_words_are(&words, "append", 7) &&
-	    attempt_parse(&words, &attempt)) {
-		map->attempt = attempt;
-		return MBJ_OK;
-	}
+	if (push_words_are(&words, "append", 10) &&
+	    attempt_parse(&words, &attempt) && entry_parse(&words, 7, &entry))
+		return do_attempt(map, &attempt, &entry, err);
 	if (push_words_are(&words, "message", 4) &&
-	    push_word_u32(&words, 1, &entry.uid) && entry.uid != 0 &&
-	    push_word_u32(&words, 2, &entry.there) &&
-	    push_word_number(&words, 3, UINT64_MAX, &entry.modseq) &&
-	    word_blob(&words, 4, &entry.blob)) {
-		if (map->attempt.uid == entry.uid)
-			map->attempt.uid = 0;
-		return entry_set(map, &entry, err);
+	    entry_parse(&words, 1, &entry) && entry.uid != 0)
+		return do_message(map, &entry, err);
+	if (push_words_are(&words, "next", 1) &&
+	    push_word_u32(&words, 1, &uid)) {
+		next_raise(map, uid);
+		return MBJ_OK;
 	}
 	if (push_words_are(&words, "left", 1) &&
 	    push_word_u32(&words, 1, &uid)) {
@@ -177,6 +217,12 @@ static enum mbj_rc append(struct push_map *map, struct mbj_error *err)
 			    : rc;
 }
 
+static void put_entry(struct mbj_buf *line, const struct push_entry *entry)
+{
+	mbj_buf_format(line, " %" PRIu32 " %" PRIu32 " %" PRIu64 " %016" PRIx64,
+		       entry->uid, entry->there, entry->modseq, entry->blob);
+}
+
 static void put_attempt(struct push_map *map,
 			const struct push_attempt *attempt)
 {
@@ -188,14 +234,12 @@ static void put_attempt(struct push_map *map,
 		       attempt->uid, attempt->uidnext, attempt->modseq,
 		       attempt->blob, attempt->size);
 	push_line_hash(line, &attempt->digest);
-	mbj_buf_format(line, " %" PRId64, attempt->time_us);
+	put_entry(line, &map->last);
 }
 
 static void put_message(struct push_map *map, const struct push_entry *entry)
 {
-	mbj_buf_format(push_line_begin(&map->log, "message"),
-		       " %" PRIu32 " %" PRIu32 " %" PRIu64 " %016" PRIx64,
-		       entry->uid, entry->there, entry->modseq, entry->blob);
+	put_entry(push_line_begin(&map->log, "message"), entry);
 }
 
 enum mbj_rc push_map_attempt(struct push_map *map,
@@ -312,6 +356,26 @@ static enum mbj_rc line_take(void *context, uint64_t number,
 	return head_judge(map, &words, err);
 }
 
+/* Is it one of those that are not on disk until an append is? */
+static bool line_behind(void *context, struct mbj_bytes line)
+{
+	static const char *const ENDS[] = {"mbj-push-messages", "next"};
+	struct push_map *map = context;
+	struct push_words words;
+	struct mbj_error err;
+
+	if (map->is_behind || !push_words_split(&words, line))
+		return false;
+	for (size_t i = 0; i < sizeof(ENDS) / sizeof(*ENDS); i++) {
+		if (mbj_imap_token_is(&words.tokens[0], ENDS[i]))
+			return false;
+	}
+	if (!mbj_imap_token_is(&words.tokens[0], "append"))
+		return true;
+	map->is_behind = true;
+	return line_do(map, line, &err) == MBJ_OK;
+}
+
 static enum mbj_rc rewrite(struct push_map *map, struct mbj_error *err)
 {
 	struct mbj_buf out;
@@ -331,25 +395,60 @@ static enum mbj_rc rewrite(struct push_map *map, struct mbj_error *err)
 		put_attempt(map, &map->attempt);
 		push_log_put(&map->log, &out);
 	}
+	mbj_buf_format(push_line_begin(&map->log, "next"), " %" PRIu32,
+		       map->next);
+	push_log_put(&map->log, &out);
 	rc = push_log_replace(&map->log, &out, err);
 	mbj_buf_done(&out);
 	return rc;
 }
 
+/* Nobody is to append again what the file says is there. */
+static enum mbj_rc new_judge(struct push_map *map, enum mbj_rc rc,
+			     struct mbj_error *err)
+{
+	if (rc == MBJ_OK && (map->live > 0 || map->attempt.uid != 0))
+		return mbj_error_set(
+			err, MBJ_ECORRUPT,
+			"%s has %zu messages of a mailbox that the push's file "
+			"knows nothing of: that file was lost or is an old "
+			"one; put it back, or remove this one, and all of them "
+			"are appended again",
+			map->log.path, map->live);
+	return rc == MBJ_ENOTFOUND || rc == MBJ_ECONFLICT || rc == MBJ_EINVALID
+		       ? MBJ_OK
+		       : rc;
+}
+
+static enum mbj_rc old_judge(const struct push_map *map, struct mbj_error *err)
+{
+	return map->next >= map->of.next
+		       ? MBJ_OK
+		       : mbj_error_set(err, MBJ_ECORRUPT,
+				       "%s was cut, or is an old one: messages "
+				       "were pushed that it does not have",
+				       map->log.path);
+}
+
 enum mbj_rc push_map_open(const char *path, const struct push_map_of *of,
-			  bool is_new, bool is_dry, struct push_map *map,
-			  struct mbj_error *err)
+			  enum push_map_kind kind, bool is_dry,
+			  struct push_map *map, struct mbj_error *err)
 {
 	enum mbj_rc rc;
 
 	*map = (struct push_map){.of = *of, .is_dry = is_dry};
 	mbj_table_init(&map->by_uid);
 	rc = push_log_init(&map->log, path, err);
-	if (rc == MBJ_OK && !is_new)
+	map->log.behind = line_behind;
+	if (rc == MBJ_OK && kind != PUSH_MAP_OVER)
 		rc = push_log_read(&map->log, line_take, map, err);
+	if (kind == PUSH_MAP_NEW)
+		rc = new_judge(map, rc, err);
+	else if (rc == MBJ_OK && kind == PUSH_MAP_OLD)
+		rc = old_judge(map, err);
 	if (rc < 0 || is_dry)
 		return rc;
-	return is_new || map->log.is_torn ||
+	return kind != PUSH_MAP_OLD || map->log.is_torn ||
 			       map->log.count > 2 * map->live + SLACK
 		       ? rewrite(map, err)
 		       : push_log_open(&map->log, err);

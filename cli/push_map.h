@@ -4,18 +4,27 @@
  * push's own.
  *
  *	mbj-push-messages 1 LINEAGE ACCOUNT MAILBOX UIDVALIDITY THERE "TARGET"
- *	append UID UIDNEXT MODSEQ BLOB SIZE SHA-256 TIME
+ *	append UID UIDNEXT MODSEQ BLOB SIZE SHA-256 LAST LAST-THERE MODSEQ BLOB
  *	message UID UID-THERE MODSEQ BLOB
  *	left UID
  *	gone UID
+ *	next UIDNEXT
  *
  * UIDVALIDITY and THERE, of ours and of the server's, are what the UIDs mean.
  * append is on disk before the APPEND is sent: at most one is in doubt, and
  * what the server has from UIDNEXT on tells.  SIZE and SHA-256 are of the bytes
- * with lines that end in CRLF, TIME is when, in microseconds since 1970.
- * message and left settle it.  MODSEQ is the one of ours whose flags are there,
- * 0 where not all of them are; BLOB the first 16 digits of the digest of its
- * content.  A message without UID-THERE (0) is there, and nobody knows where.
+ * with lines that end in CRLF.  message and left settle it, and LAST is the
+ * message that the one before it settled, once more (0: none), as no line but
+ * append is on disk at once.  next ends what was written anew: the mailbox had
+ * that UIDNEXT at least.
+ *
+ * A bad line with at most one append behind it, at the end, is one of those
+ * that a power cut took; all of them may be lost, as STOREs and expunges are
+ * done again.
+ *
+ * MODSEQ is the one of ours whose flags are there, 0 where not all of them are;
+ * BLOB the first 16 digits of the digest of its content.  A message without
+ * UID-THERE (0) is there, and nobody knows where.
  *
  * Opening writes it anew where half of it is over.
  *
@@ -45,13 +54,13 @@ struct push_attempt {
 	uint64_t blob;
 	uint64_t size;
 	struct mbj_hash digest;
-	int64_t time_us;
 };
 
 struct push_map_of {
 	struct mbj_id lineage, account, mailbox;
 	uint32_t uidvalidity; /* ours; 0: whatever it was */
 	uint32_t there;	      /* the server's */
+	uint32_t next;	      /* that it had at least; a map with less is old */
 	struct mbj_bytes target;
 };
 
@@ -63,20 +72,28 @@ struct push_map {
 	size_t live; /* entries that are not gone */
 	struct mbj_table by_uid;
 	struct push_attempt attempt;
-	bool is_dry; /* nothing is written */
+	struct push_entry last; /* that settled an attempt; uid 0: none */
+	uint32_t next;		/* UIDNEXT there was no less */
+	bool is_behind; /* an append was read behind a line that is bad */
+	bool is_dry;	/* nothing is written */
 };
 
 /* A prefix of a digest: what lines call BLOB. */
 uint64_t push_map_blob(const struct mbj_hash *blob);
 
+enum push_map_kind {
+	PUSH_MAP_OLD,  /* it is to be there */
+	PUSH_MAP_NEW,  /* there is none of messages of these UIDs */
+	PUSH_MAP_OVER, /* what there is is over */
+};
 /*
- * is_new: there is none, or what is there is over; else it is to be there.
- * Returns: MBJ_ENOTFOUND (it is not), MBJ_ECORRUPT, MBJ_ECONFLICT (the mailbox
- * here or there has another UIDVALIDITY than its UIDs), MBJ_EINVALID (another
- * push's).
+ * Returns: MBJ_ENOTFOUND (it is not there), MBJ_ECORRUPT, also of one that is
+ * there and is not to be, MBJ_ECONFLICT (the mailbox here or there has another
+ * UIDVALIDITY than its UIDs), MBJ_EINVALID (another push's).
  */
 enum mbj_rc push_map_open(const char *path, const struct push_map_of *of,
-			  bool is_new, bool is_dry, struct push_map *map,
+			  enum push_map_kind kind, bool is_dry,
+			  struct push_map *map,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 /* Accepts one that is zero. */
 void push_map_close(struct push_map *map);

@@ -130,7 +130,7 @@ static enum mbj_rc delete_settle(struct push *p, const struct push_doubt *step)
 	if (seen != NULL &&
 	    push_is_same(p, seen, step->uidvalidity, 0, step->object))
 		return push_file_settled(&p->file, &p->err);
-	return push_file_gone(&p->file, step->id, &p->err);
+	return push_gone(p, step->id);
 }
 
 static enum mbj_rc doubt_settle(struct push *p)
@@ -195,7 +195,7 @@ static enum mbj_rc record_lost(struct push *p, struct push_record record,
 	}
 	if (is_wanted && !p->call->options.is_overruling)
 		return MBJ_OK;
-	return push_file_gone(&p->file, record.id, &p->err);
+	return push_gone(p, record.id);
 }
 
 /* What its name and numbers are by now. */
@@ -252,7 +252,7 @@ static enum mbj_rc inbox_take(struct push *p)
 
 		if (mbj_bytes_equal(other->name, seen->name) &&
 		    !mbj_id_equal(other->id, mbj_tree_get(p->wanted, node)->id))
-			rc = push_file_gone(&p->file, other->id, &p->err);
+			rc = push_gone(p, other->id);
 	}
 	if (rc == MBJ_OK && seen->is_silent)
 		rc = silence_say(p);

@@ -11,7 +11,7 @@ struct owned {
 	uint32_t *uids; /* ascending */
 	size_t count;
 	uint64_t exists, told;
-	uint32_t uidvalidity;
+	uint32_t uidvalidity, uidnext;
 	bool is_foreign;
 };
 
@@ -45,6 +45,8 @@ static void response_take(struct owned *owned,
 		owned->exists = response->messages;
 	if (response->kind == MBJ_IMAP_CONDITION && response->uidvalidity > 0)
 		owned->uidvalidity = response->uidvalidity;
+	if (response->kind == MBJ_IMAP_CONDITION && response->uidnext > 0)
+		owned->uidnext = response->uidnext;
 	if (response->kind != MBJ_IMAP_FETCH || response->uid == 0)
 		return;
 	owned->told++;
@@ -106,10 +108,11 @@ enum mbj_rc push_is_owned(struct push *p, struct mbj_id id,
 	if (record == NULL || !record->has_map)
 		return MBJ_OK;
 	of.there = record->uidvalidity;
+	of.next = record->next;
 	rc = push_map_path(p, id, path);
 	if (rc < 0)
 		return rc;
-	rc = push_map_open(path, &of, false, true, &map, &p->err);
+	rc = push_map_open(path, &of, PUSH_MAP_OLD, true, &map, &p->err);
 	/* What cannot be told is not ours. */
 	if (rc == MBJ_OK)
 		rc = uids_take(p, &map, &owned);
@@ -118,6 +121,7 @@ enum mbj_rc push_is_owned(struct push *p, struct mbj_id id,
 	if (rc == MBJ_OK)
 		*ret_is_owned = !owned.is_foreign &&
 				owned.told == owned.exists &&
+				owned.uidnext >= map.next &&
 				owned.uidvalidity == of.there;
 	push_map_close(&map);
 	mbj_free(owned.uids);

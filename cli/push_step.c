@@ -315,7 +315,7 @@ static enum mbj_rc delete_run(struct push *p, struct mbj_id id,
 	if (rc == MBJ_OK)
 		rc = step_do(p, &step);
 	if (rc == MBJ_OK)
-		rc = push_file_gone(&p->file, id, &p->err);
+		rc = push_gone(p, id);
 	if (rc == MBJ_OK)
 		p->count.deleted++;
 	return rc;

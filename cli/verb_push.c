@@ -244,6 +244,7 @@ int verb_push(const struct cli_call *call)
 	}
 	p->call = call;
 	p->settle_s = settle_s;
+	p->begun_ms = mbj_monotonic_ms();
 	mbj_buf_init(&target, MBJ_PATH_TEXT_MAX);
 	status = verb_run(p, &target);
 	push_done(p);

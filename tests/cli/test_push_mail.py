@@ -34,7 +34,8 @@ class Mail:
             self.deliver(text(number), mailbox)
 
 
-class PushMailOdd(Mail, mbjtest.Case):
+class OddMail(Mail, mbjtest.Case):
+    """Of a server of a dictionary."""
     def setUp(self):
         super().setUp()
         self.server = oddimap.Server()
@@ -59,6 +60,8 @@ class PushMailOdd(Mail, mbjtest.Case):
     def said(self, word):
         return [c for c in self.server.commands if c.startswith(word)]
 
+
+class PushMailOdd(OddMail):
     def whole(self, count, name="INBOX"):
         """Each is there once, and nothing is done again."""
         self.assertEqual(self.bodies(name), [text(n) for n in range(count)])

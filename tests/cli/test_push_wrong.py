@@ -1,0 +1,182 @@
+"""mbj push of messages to servers that say what is not so, and with files that
+were lost or are old: what others have there stays, and what is ours is said."""
+import unittest
+
+from mbjtest import CORRUPT, FAILED, INBOX, PARTIAL
+from test_push_mail import OddMail, text
+
+
+class PushWrong(OddMail):
+    def setUp(self):
+        super().setUp()
+        self.inbox = self.server.boxes["INBOX"]
+        self.map = self.dir / "state.messages" / INBOX
+
+    def bend(self, word, answer):
+        self.server.bend = lambda said, names: \
+            answer(*names) if said == word else None
+
+    def straight(self):
+        self.server.bend = lambda word, names: None
+
+    def test_passed_over(self):
+        """What was moved to a mailbox that is passed over stays where it was."""
+        self.fill(2)
+        self.push()
+        self.mbj("mv", self.p, "alice", "INBOX", "1", "A")
+        self.bend("SELECT", lambda name: ["TAG NO [INUSE] later"]
+                  if name == "A" else None)
+        err = self.push(status=PARTIAL).err
+        self.assertIn("A is passed over", err)
+        self.assertIn("INBOX keeps 1 messages", err)
+        self.assertEqual(self.bodies(), [text(0), text(1)])
+        self.straight()
+        self.push()
+        self.assertEqual((self.bodies(), self.bodies("A")),
+                         ([text(1)], [text(0)]))
+
+    def test_nameless(self):
+        """Nor is it gone where the server cannot have the mailbox's name."""
+        self.bend("LIST", lambda _, pattern: None if pattern else [
+            r'* LIST (\Noselect) "." ""', "TAG OK"])
+        self.fill(1)
+        self.push()
+        self.mbj("set", self.p, "alice", stdin={"create": {
+            "x": {"name": "x.y", "parentId": None}}})
+        self.mbj("mv", self.p, "alice", "INBOX", "1", "x.y")
+        self.assertIn("INBOX keeps 1 messages", self.push(status=PARTIAL).err)
+        self.assertEqual(self.bodies(), [text(0)])
+
+    def test_uid_told(self):
+        """A UID of a message that was there, or that none can have, is not
+        that of ours."""
+        for number in range(2):
+            self.inbox.put(text(number), {"\\Flagged"})
+        self.fill(2)
+        uids = iter((1, 2 ** 32 - 1))
+        self.bend("APPEND", lambda *_: [
+            f"TAG OK [APPENDUID {self.inbox.validity} {next(uids)}] done"])
+        err = self.push(status=PARTIAL).err
+        self.assertIn("message 1, and which one that is", err)
+        self.assertIn("message 2, and which one that is", err)
+        self.straight()
+        self.mbj("flag", self.p, "alice", "INBOX", "2", "\\Seen")
+        self.mbj("expunge", self.p, "alice", "INBOX", "1")
+        self.assertIn("keeps 1", self.push(status=PARTIAL).err)
+        self.push()
+        self.assertEqual([m[0] for m in self.inbox.mail.values()],
+                         [{"\\Flagged"}] * 2)
+
+    def test_uid_untold(self):
+        """One that is alone there and has other bytes is somebody else's."""
+        self.server.capabilities = "LITERAL+"
+        self.fill(1)
+        self.bend("APPEND", lambda *_: [
+            self.inbox.put("theirs") and "TAG OK filed elsewhere"])
+        self.assertIn("does not tell", self.push(status=PARTIAL).err)
+        self.straight()
+        self.server.capabilities += " UIDPLUS"
+        self.mbj("expunge", self.p, "alice", "INBOX", "1")
+        self.push(status=PARTIAL)
+        self.assertEqual(self.bodies(), ["theirs"])
+
+    def test_back(self):
+        """A mailbox that gives UIDs again is passed over, as is INBOX with
+        another UIDVALIDITY, until it is empty."""
+        self.fill(3)
+        self.push()
+        del self.inbox.mail[3]
+        self.inbox.last = self.inbox.messages = 2
+        self.mbj("expunge", self.p, "alice", "INBOX", "1")
+        self.assertIn("UIDNEXT at the server is 3, and was 4",
+                      self.push(status=PARTIAL).err)
+        self.inbox.validity += 7
+        self.assertIn("its UIDVALIDITY at the server",
+                      self.push("--overrule", status=PARTIAL).err)
+        self.assertEqual(self.bodies(), [text(0), text(1)])
+        self.inbox.mail.clear()
+        self.inbox.messages = 0
+        self.push(status=PARTIAL)
+        self.assertEqual(self.bodies(), [])
+        self.push("--overrule")
+        self.assertEqual(self.bodies(), [text(1), text(2)])
+
+    def test_settle(self):
+        """One in doubt has all of the time from when it is looked for."""
+        self.fill(1)
+        self.bend("APPEND", lambda *_: [None])
+        self.push(status=FAILED)
+        asked = []
+
+        def late(*_):
+            asked.append(self.server.body)
+            if len(asked) == 3:
+                self.inbox.put(text(0))
+        self.bend("NOOP", late)
+        self.push("--settle", "300")
+        self.assertEqual(self.bodies(), [text(0)])
+        self.assertFalse(self.said("APPEND"))
+
+    def spoil(self, number):
+        """A line of the map, as a page that did not come to the disk."""
+        lines = self.map.read_bytes().split(b"\n")
+        lines[number] = bytes(len(lines[number]))
+        self.map.write_bytes(b"\n".join(lines))
+
+    def test_power_cut(self):
+        """Lines that were not waited for may come to the disk in any order."""
+        self.fill(2)
+        self.push()
+        self.mbj("flag", self.p, "alice", "INBOX", "1:2", "\\Seen")
+        self.push()
+        self.spoil(-3)
+        self.fill(2, first=2)
+        kept, taken = self.map.read_bytes(), []
+        self.bend("APPEND", lambda *_: taken.append(1)
+                  or ([None] if len(taken) == 2 else None))
+        self.push(status=FAILED)
+        self.spoil(-3)  # of the message, with that of the next append behind
+        self.straight()
+        self.push()
+        self.assertEqual(self.bodies(), [text(n) for n in range(4)])
+        # An append before another one was on disk.
+        self.map.write_bytes(kept)
+        self.spoil(2)
+        self.deliver(text(4))
+        self.assertIn("checksum", self.push(status=CORRUPT).err)
+
+    def test_files(self):
+        """A file that was lost or cut does not bring all of it again."""
+        self.fill(2)
+        self.push()
+        state, kept = self.dir / "state", self.map.read_bytes()
+        self.map.write_bytes(kept.split(b"\n")[0] + b"\n")
+        self.deliver(text(2))
+        self.assertIn("was cut", self.push(status=CORRUPT).err)
+        self.map.write_bytes(kept)
+        state.unlink()
+        self.assertIn("has 2 messages", self.push(status=CORRUPT).err)
+        self.assertEqual(self.bodies(), [text(0), text(1)])
+        self.push("--overrule", status=CORRUPT)
+        self.inbox.mail.clear()
+        self.inbox.messages = 0
+        self.push("--overrule")
+        self.assertEqual(self.bodies(), [text(n) for n in range(3)])
+
+    def test_odd_content(self):
+        """One that cannot be read costs itself only, and a date that the
+        server does not take the date."""
+        self.fill(2)
+        blob = next(b for b in (self.p / "blobs").glob("*/*")
+                    if b.read_bytes() == text(0).encode())
+        blob.unlink()
+        blob.mkdir()
+        self.server.bend = lambda word, _: ["TAG BAD date"] if (
+            word == "APPEND" and self.server.commands[-1].count('"') > 2
+        ) else None
+        self.assertIn("lacks message 1", self.push(status=PARTIAL).err)
+        self.assertEqual(self.bodies(), [text(1)])
+
+
+if __name__ == "__main__":
+    unittest.main()
