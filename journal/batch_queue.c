@@ -40,6 +40,7 @@ enum {
 	BATCH_REQUESTS_MAX = 1024,
 	BATCH_FULL_SIZE = 4 << 20, /* records after which a batch is full */
 	GATHER_YIELDS_MAX = 50,	   /* turns given away before a batch begins */
+	GATHER_MS_MAX = 2,	   /* and as long as that may take */
 };
 
 /* One edit waiting for its answer; lives on its thread's stack. */
@@ -361,10 +362,16 @@ static bool queue_is_crowded(struct mbj_store *store)
  * falls into two halves that wait for each other's syncs.  Measured on two
  * cores: 32 producers get 9 to 10 times the rate of one instead of 7.  A
  * producer that is alone never waits; one whose company has left waits once.
+ * Turns cost next to nothing where nobody else wants the processor, and another
+ * process's time slice each where somebody does.
  */
 static void queue_gather(struct mbj_store *store)
 {
-	for (int i = 0; i < GATHER_YIELDS_MAX && !queue_is_crowded(store); i++)
+	int64_t end_ms = mbj_monotonic_ms() + GATHER_MS_MAX;
+
+	for (int i = 0; i < GATHER_YIELDS_MAX && !queue_is_crowded(store) &&
+			mbj_monotonic_ms() <= end_ms;
+	     i++)
 		(void)sched_yield();
 }
 
