@@ -228,12 +228,12 @@ static void put_replica(struct mbj_buf *out, const struct mbj_client_status *s,
 
 static void put_pauses(struct mbj_buf *out, const struct cli_status *status)
 {
-	size_t shown = status->pause_count < REPLICAS_SHOWN
-			       ? status->pause_count
-			       : REPLICAS_SHOWN;
+	size_t shown = status->pause_count;
 	char id[MBJ_ID_TEXT_SIZE];
 	struct mbj_buf state;
 
+	if (shown > REPLICAS_SHOWN)
+		shown = REPLICAS_SHOWN;
 	for (size_t i = 0; i < shown; i++) {
 		mbj_id_print(status->pauses[i].instance, id);
 		mbj_buf_init(&state, VALUE_MAX);
