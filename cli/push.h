@@ -170,10 +170,10 @@ enum mbj_rc push_gone(struct push *p, struct mbj_id id) MBJ_MUST_CHECK;
 /* push_owned.c */
 /*
  * Did we put there all that the mailbox of that id has there, under that name?
- * Nothing is selected behind that.
+ * Nothing is selected behind that.  has_heads: by first bytes, too.
  */
 enum mbj_rc push_is_owned(struct push *p, struct mbj_id id,
-			  struct mbj_bytes name,
+			  struct mbj_bytes name, bool has_heads,
 			  bool *ret_is_owned) MBJ_MUST_CHECK;
 
 /* push_name.c */

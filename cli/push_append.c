@@ -123,15 +123,20 @@ static enum mbj_rc refused(struct push_box *box,
 static enum mbj_rc append_run(struct push_box *box,
 			      const struct mbj_message *message)
 {
+	const struct mbj_bytes head = mbj_bytes_make(box->body->canon_head.b,
+						     box->body->canon_head.n);
 	struct push_attempt attempt = {.uid = message->uid,
 				       .uidnext = box->uidnext,
 				       .modseq = message->modseq,
 				       .blob = push_map_blob(&message->blob),
 				       .size = box->body->canon_size,
-				       .digest = box->body->canon_hash};
+				       .digest = box->body->canon_hash,
+				       .head = push_map_head(&box->map, head)};
 	struct push_entry entry = {.uid = message->uid,
 				   .modseq = message->modseq,
 				   .blob = attempt.blob,
+				   .head = attempt.head,
+				   .size = push_map_size(attempt.size),
 				   .is_seen = true};
 	struct mbj_imap_response end = {.kind = MBJ_IMAP_OTHER};
 	struct push *p = box->p;

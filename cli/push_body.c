@@ -21,10 +21,22 @@ enum mbj_rc push_canon_begin(struct push_canon *canon, struct mbj_error *err)
 	return canon->sha == NULL ? MBJ_OK : mbj_sha256_begin(canon->sha, err);
 }
 
+static void head_put(struct push_head *head, struct mbj_bytes bytes)
+{
+	size_t room = sizeof(head->b) - head->n;
+	size_t n = bytes.n < room ? bytes.n : room;
+
+	if (n > 0)
+		memcpy(head->b + head->n, bytes.p, n);
+	head->n += n;
+}
+
 static enum mbj_rc canon_put(struct push_canon *canon, struct mbj_bytes bytes,
 			     struct mbj_error *err)
 {
 	canon->size += bytes.n;
+	if (canon->head != NULL)
+		head_put(canon->head, bytes);
 	if (canon->out != NULL)
 		mbj_buf_put_bytes(canon->out, bytes);
 	return canon->sha != NULL && bytes.n > 0
@@ -137,7 +149,9 @@ enum mbj_rc push_body_look(struct push_body *body, const struct mbj_hash *blob,
 	mbj_buf_clear(&body->kept);
 	body->blob = *blob;
 	body->size = size;
+	body->canon_head.n = 0;
 	body->canon = (struct push_canon){.sha = body->sha,
+					  .head = &body->canon_head,
 					  .out = size <= SHORT_MAX ? &body->kept
 								   : NULL};
 	rc = push_canon_begin(&body->canon, err);

@@ -75,8 +75,7 @@ static enum mbj_rc map_open(struct push_box *box, enum push_map_kind kind)
 	return rc;
 }
 
-MBJ_PRINTF(2, 3)
-static enum mbj_rc pass(struct push_box *box, const char *format, ...)
+enum mbj_rc push_pass(struct push_box *box, const char *format, ...)
 {
 	char text[MBJ_ERROR_MESSAGE_MAX + 128];
 	va_list args;
@@ -134,16 +133,17 @@ static enum mbj_rc box_select(struct push_box *box, bool *ret_is_it)
 	if (rc < 0)
 		return rc;
 	if (push_wire_judge(&p->wire, &response, &p->err) < 0)
-		return pass(box, "%s", p->err.message);
+		return push_pass(box, "%s", p->err.message);
 	if (uidvalidity != box->record.uidvalidity)
-		return pass(box,
-			    "its UIDVALIDITY "
-			    "was %" PRIu32 " a moment ago, and is %" PRIu32,
-			    box->record.uidvalidity, uidvalidity);
+		return push_pass(box,
+				 "its UIDVALIDITY "
+				 "was %" PRIu32
+				 " a moment ago, and is %" PRIu32,
+				 box->record.uidvalidity, uidvalidity);
 	if (has_no_uids || box->uidnext == 0)
-		return pass(box, "UIDs of the "
-				 "server do not last, or it does not tell "
-				 "UIDNEXT");
+		return push_pass(box, "UIDs of the "
+				      "server do not last, or it does not tell "
+				      "UIDNEXT");
 	*ret_is_it = true;
 	return MBJ_OK;
 }
@@ -171,15 +171,16 @@ static enum mbj_rc unknown_say(struct push_box *box,
 		box->p->err = *why;
 		return why->rc;
 	}
-	return pass(box, "%s; which messages there are ours cannot be told",
-		    why->message);
+	return push_pass(box,
+			 "%s; which messages there are ours cannot be told",
+			 why->message);
 }
 
 enum mbj_rc push_box_open(struct push_box *box, bool *ret_is_it)
 {
 	struct mbj_error why = {.rc = MBJ_OK};
 	struct push *p = box->p;
-	bool is_selected = false;
+	bool is_selected = false, is_to_be_filled;
 	enum mbj_rc rc = map_open(box, box->record.has_map ? PUSH_MAP_OLD
 							   : PUSH_MAP_NEW);
 
@@ -195,15 +196,21 @@ enum mbj_rc push_box_open(struct push_box *box, bool *ret_is_it)
 	*ret_is_it = false;
 	if (rc < 0 || !is_selected)
 		return rc;
-	if (!is_known(box, &why)) {
-		/* Where there is none, none is there twice. */
-		if (!p->call->options.is_overruling || !box->is_empty)
-			return unknown_say(box, &why);
+	is_to_be_filled = p->call->options.is_overruling && box->is_empty;
+	if (!is_known(box, &why) && !is_to_be_filled)
+		return unknown_say(box, &why);
+	/* Where there is none, none is there twice. */
+	if (is_to_be_filled &&
+	    (why.rc < 0 || (box->map.live > 0 && box->map.attempt.uid == 0))) {
 		push_map_close(&box->map);
 		rc = map_open(box, PUSH_MAP_OVER);
 	}
+	if (rc == MBJ_OK)
+		rc = push_same_learn(box, true);
+	if (rc == MBJ_OK)
+		rc = push_settle(box);
 	*ret_is_it = rc == MBJ_OK;
-	return rc == MBJ_OK ? push_settle(box) : rc;
+	return rc;
 }
 
 enum mbj_rc push_gone(struct push *p, struct mbj_id id)

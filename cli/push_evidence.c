@@ -152,7 +152,10 @@ enum mbj_rc push_settle(struct push_box *box)
 {
 	const struct push_attempt attempt = box->map.attempt;
 	/* Not known which flags went along: they are set again. */
-	struct push_entry entry = {.uid = attempt.uid, .blob = attempt.blob};
+	struct push_entry entry = {.uid = attempt.uid,
+				   .blob = attempt.blob,
+				   .head = attempt.head,
+				   .size = push_map_size(attempt.size)};
 	/* When the last byte of it was sent nobody has noted. */
 	int64_t end = box->p->begun_ms + (int64_t)box->p->settle_s * 1000;
 	enum mbj_rc rc;

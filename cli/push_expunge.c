@@ -4,7 +4,7 @@
  * \Deleted and UID EXPUNGE (RFC 4315) of their UIDs and no others.  Without
  * UIDPLUS there is EXPUNGE only, which takes what others have marked along: the
  * mark stays then, and that is said.  Both may be done again, so that nothing
- * is in doubt: a UID never means another message.
+ * is in doubt, once what has the UIDs is known to be ours.
  */
 #include <inttypes.h>
 
@@ -126,11 +126,31 @@ static enum mbj_rc unknown_note(struct expunge *e)
 		       : rc;
 }
 
+static enum mbj_rc chosen_judge(struct expunge *e)
+{
+	struct push_map *map = &e->box->map;
+	struct push_same same;
+	enum mbj_rc rc = MBJ_OK;
+
+	push_same_begin(&same, e->box->p, map);
+	for (size_t i = 0; rc == MBJ_OK && i < map->count; i++) {
+		if (is_chosen(e, &map->entries[i]))
+			rc = push_same_add(&same, &map->entries[i]);
+	}
+	if (rc == MBJ_OK)
+		rc = push_same_judge(e->box, &same, true);
+	push_same_end(&same);
+	return rc;
+}
+
 enum mbj_rc push_expunge(struct push_box *box)
 {
 	struct expunge e = {.box = box};
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
+	rc = chosen_judge(&e);
+	if (rc < 0 || box->is_passed)
+		return rc;
 	mbj_buf_init(&e.set, SET_MAX + 32);
 	while (rc == MBJ_OK && e.end < box->map.count) {
 		set_make(&e);

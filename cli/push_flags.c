@@ -177,6 +177,25 @@ static enum mbj_rc batch_run(struct batch *b, size_t first)
 	return rc == MBJ_OK ? batch_note(b, !is_dropped) : rc;
 }
 
+/* Those that have the UIDs there may be others' by now. */
+static enum mbj_rc entries_judge(struct batch *b)
+{
+	struct push_same same;
+	enum mbj_rc rc = MBJ_OK;
+
+	push_same_begin(&same, b->box->p, &b->box->map);
+	for (size_t i = 0; rc == MBJ_OK && i < b->count; i++) {
+		const struct push_entry *entry = entry_of(b, i);
+
+		if (entry != NULL)
+			rc = push_same_add(&same, entry);
+	}
+	if (rc == MBJ_OK)
+		rc = push_same_judge(b->box, &same, false);
+	push_same_end(&same);
+	return rc;
+}
+
 enum mbj_rc push_flags(struct push_box *box, const struct mbj_message *messages,
 		       size_t count)
 {
@@ -188,7 +207,9 @@ enum mbj_rc push_flags(struct push_box *box, const struct mbj_message *messages,
 	b.is_done = mbj_calloc(count + 1, sizeof(*b.is_done));
 	if (b.chosen == NULL || b.is_done == NULL)
 		rc = mbj_error_nomem(&box->p->err);
-	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
+	if (rc == MBJ_OK)
+		rc = entries_judge(&b);
+	for (size_t i = 0; rc == MBJ_OK && !box->is_passed && i < count; i++) {
 		if (!b.is_done[i] && entry_of(&b, i) != NULL)
 			rc = batch_run(&b, i);
 	}

@@ -18,7 +18,7 @@
 enum {
 	PUSH_LINE_MAX = 1 << 20,
 	PUSH_LOG_MAX = 1 << 30, /* bytes of the file, written anew */
-	PUSH_WORDS_MAX = 12,	/* behind the first one */
+	PUSH_WORDS_MAX = 13,	/* behind the first one */
 };
 
 /*

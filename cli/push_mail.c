@@ -10,7 +10,10 @@
 
 #include <mbj/jmap.h>
 
-enum { PAGE = 1000 };
+enum {
+	PAGE = 1000,
+	ASKED = 100 /* messages that the server is asked for at once */
+};
 
 /* A mailbox that has something to be expunged. */
 struct again {
@@ -118,12 +121,18 @@ static enum mbj_rc page_push(struct push_box *box,
 {
 	enum mbj_rc rc = MBJ_OK;
 
+	if (box->is_passed)
+		return MBJ_OK;
 	for (size_t i = 0; rc == MBJ_OK && i < page->count; i++) {
 		if (message_see(box, page->messages[i].uid))
 			continue;
 		rc = push_append(box, &page->messages[i]);
 		(void)message_see(box, page->messages[i].uid);
+		if (rc == MBJ_OK && box->map.count - box->map.asked >= ASKED)
+			rc = push_same_learn(box, false);
 	}
+	if (rc == MBJ_OK)
+		rc = push_same_learn(box, false);
 	return rc == MBJ_OK ? push_flags(box, page->messages, page->count) : rc;
 }
 
@@ -284,9 +293,12 @@ static enum mbj_rc box_push(struct walk *w, uint32_t node, struct push_box *box)
 	rc = pages_do(box, is_dry ? page_count : page_push, 0, &is_changed);
 	if (rc == MBJ_OK && is_changed)
 		rc = changed_say(box);
+	/* Which of them are there nobody knows: that came out on the way. */
+	if (rc == MBJ_OK && box->is_passed)
+		rc = pages_do(box, page_lose, 0, &is_changed);
 	if (rc < 0)
 		return rc;
-	over = is_changed ? 0 : box->map.live - box->seen;
+	over = is_changed || box->is_passed ? 0 : box->map.live - box->seen;
 	if (is_dry)
 		box->expunged = over;
 	else if (over > 0)

@@ -16,10 +16,16 @@
 #include "push.h"
 #include "push_map.h"
 
+struct push_head {
+	uint8_t b[PUSH_HEAD_MAX];
+	size_t n;
+};
+
 /* Bytes as a server may keep them: every line ends in CRLF. */
 struct push_canon {
 	struct mbj_sha256 *sha; /* NULL: they are not hashed */
 	struct mbj_buf *out;	/* NULL: nor kept */
+	struct push_head *head; /* NULL: nor the first ones */
 	uint64_t size;
 	bool is_cr; /* the last byte was */
 };
@@ -42,6 +48,7 @@ struct push_body {
 	uint64_t size;	      /* here */
 	uint64_t canon_size;  /* as it is sent */
 	struct mbj_hash canon_hash;
+	struct push_head canon_head;
 	struct mbj_buf kept; /* all of it, where it is short; else a piece */
 	size_t at;	     /* read of that */
 	struct push_canon canon;
@@ -112,7 +119,47 @@ enum mbj_rc push_flags(struct push_box *box, const struct mbj_message *messages,
 /* push_expunge.c: all entries that nobody has seen. */
 enum mbj_rc push_expunge(struct push_box *box) MBJ_MUST_CHECK;
 
+/* push_same.c */
+/* Messages of a map, and what the server tells of them. */
+struct push_same {
+	struct push *p;
+	struct push_map *map;
+	struct push_same_uid *uids;
+	size_t count, capacity;
+	bool is_learning, is_forgetting; /* what is other, or nothing is done */
+	uint64_t told;			 /* UIDs of which it told */
+	uint64_t alien;			 /* that are none of these */
+	uint64_t others;
+	uint32_t first; /* of the others, there */
+};
+
+void push_same_begin(struct push_same *same, struct push *p,
+		     struct push_map *map);
+void push_same_end(struct push_same *same);
+/* Nothing without a UID there. */
+enum mbj_rc push_same_add(struct push_same *same,
+			  const struct push_entry *entry) MBJ_MUST_CHECK;
+/*
+ * Ask for the size of each, and its first bytes; is_all: of all that are there.
+ * others, if any, are not what the map says.
+ */
+enum mbj_rc push_same_ask(struct push_same *same, bool has_heads,
+			  bool is_all) MBJ_MUST_CHECK;
+/* Where any is not ours the box is passed over from then on. */
+enum mbj_rc push_same_judge(struct push_box *box, struct push_same *same,
+			    bool has_heads) MBJ_MUST_CHECK;
+/*
+ * Of those that were appended since somebody asked: the map has what the server
+ * made of them.  is_late: it may be too late for that; what is not as it was
+ * sent has no UID there any more, and that is said.
+ */
+enum mbj_rc push_same_learn(struct push_box *box, bool is_late) MBJ_MUST_CHECK;
+
 /* push_box.c */
+/* Said: what is there is let be. */
+MBJ_PRINTF(2, 3)
+enum mbj_rc push_pass(struct push_box *box, const char *format,
+		      ...) MBJ_MUST_CHECK;
 /*
  * Map and server's mailbox, and nothing in doubt any more.  *ret_is_it false:
  * it was said why not.

@@ -22,6 +22,21 @@ uint64_t push_map_blob(const struct mbj_hash *blob)
 	return value;
 }
 
+uint64_t push_map_head(const struct push_map *map, struct mbj_bytes bytes)
+{
+	struct mbj_sip_key key;
+
+	memcpy(&key, map->of.account.b, sizeof(key));
+	if (bytes.n > PUSH_HEAD_MAX)
+		bytes.n = PUSH_HEAD_MAX;
+	return mbj_siphash(key, bytes);
+}
+
+uint32_t push_map_size(uint64_t size)
+{
+	return size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
+}
+
 /* ---------------------------------------------------------------- memory */
 
 /* A table looks at the upper half of a hash. */
@@ -123,10 +138,11 @@ static bool attempt_parse(const struct push_words *words,
 	       push_word_number(words, 3, UINT64_MAX, &attempt->modseq) &&
 	       word_blob(words, 4, &attempt->blob) &&
 	       push_word_number(words, 5, UINT64_MAX, &attempt->size) &&
-	       push_word_hash(words, 6, &attempt->digest);
+	       push_word_hash(words, 6, &attempt->digest) &&
+	       word_blob(words, 7, &attempt->head);
 }
 
-/* UID, UID there, MODSEQ and BLOB, from that word on. */
+/* UID, UID there, MODSEQ, BLOB, SIZE and HEAD, from that word on. */
 static bool entry_parse(const struct push_words *words, size_t at,
 			struct push_entry *entry)
 {
@@ -134,7 +150,9 @@ static bool entry_parse(const struct push_words *words, size_t at,
 	return push_word_u32(words, at, &entry->uid) &&
 	       push_word_u32(words, at + 1, &entry->there) &&
 	       push_word_number(words, at + 2, UINT64_MAX, &entry->modseq) &&
-	       word_blob(words, at + 3, &entry->blob);
+	       word_blob(words, at + 3, &entry->blob) &&
+	       push_word_u32(words, at + 4, &entry->size) &&
+	       word_blob(words, at + 5, &entry->head);
 }
 
 static void next_raise(struct push_map *map, uint32_t next)
@@ -183,15 +201,19 @@ static enum mbj_rc line_do(struct push_map *map, struct mbj_bytes line,
 
 	if (!push_words_split(&words, line))
 		words.count = 0;
-	if (push_words_are(&words, "append", 10) &&
-	    attempt_parse(&words, &attempt) && entry_parse(&words, 7, &entry))
+	if (push_words_are(&words, "append", 13) &&
+	    attempt_parse(&words, &attempt) && entry_parse(&words, 8, &entry))
 		return do_attempt(map, &attempt, &entry, err);
-	if (push_words_are(&words, "message", 4) &&
+	if (push_words_are(&words, "message", 6) &&
 	    entry_parse(&words, 1, &entry) && entry.uid != 0)
 		return do_message(map, &entry, err);
 	if (push_words_are(&words, "next", 1) &&
 	    push_word_u32(&words, 1, &uid)) {
 		next_raise(map, uid);
+		return MBJ_OK;
+	}
+	if (push_words_are(&words, "asked", 0)) {
+		map->asked = map->count;
 		return MBJ_OK;
 	}
 	if (push_words_are(&words, "left", 1) &&
@@ -219,8 +241,11 @@ static enum mbj_rc append(struct push_map *map, struct mbj_error *err)
 
 static void put_entry(struct mbj_buf *line, const struct push_entry *entry)
 {
-	mbj_buf_format(line, " %" PRIu32 " %" PRIu32 " %" PRIu64 " %016" PRIx64,
-		       entry->uid, entry->there, entry->modseq, entry->blob);
+	mbj_buf_format(line,
+		       " %" PRIu32 " %" PRIu32 " %" PRIu64 " %016" PRIx64
+		       " %" PRIu32 " %016" PRIx64,
+		       entry->uid, entry->there, entry->modseq, entry->blob,
+		       entry->size, entry->head);
 }
 
 static void put_attempt(struct push_map *map,
@@ -234,6 +259,7 @@ static void put_attempt(struct push_map *map,
 		       attempt->uid, attempt->uidnext, attempt->modseq,
 		       attempt->blob, attempt->size);
 	push_line_hash(line, &attempt->digest);
+	mbj_buf_format(line, " %016" PRIx64, attempt->head);
 	put_entry(line, &map->last);
 }
 
@@ -277,6 +303,12 @@ enum mbj_rc push_map_gone(struct push_map *map, uint32_t uid,
 			  struct mbj_error *err)
 {
 	return uid_append(map, "gone", uid, err);
+}
+
+enum mbj_rc push_map_asked(struct push_map *map, struct mbj_error *err)
+{
+	(void)push_line_begin(&map->log, "asked");
+	return append(map, err);
 }
 
 enum mbj_rc push_map_sync(struct push_map *map, struct mbj_error *err)
@@ -385,8 +417,12 @@ static enum mbj_rc rewrite(struct push_map *map, struct mbj_error *err)
 	map->log.count = 0;
 	put_head(map);
 	push_log_put(&map->log, &out);
-	for (size_t i = 0; i < map->count; i++) {
-		if (map->entries[i].uid == 0)
+	for (size_t i = 0; i <= map->count; i++) {
+		if (i == map->asked) {
+			(void)push_line_begin(&map->log, "asked");
+			push_log_put(&map->log, &out);
+		}
+		if (i == map->count || map->entries[i].uid == 0)
 			continue;
 		put_message(map, &map->entries[i]);
 		push_log_put(&map->log, &out);

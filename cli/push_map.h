@@ -4,8 +4,10 @@
  * push's own.
  *
  *	mbj-push-messages 1 LINEAGE ACCOUNT MAILBOX UIDVALIDITY THERE "TARGET"
- *	append UID UIDNEXT MODSEQ BLOB SIZE SHA-256 LAST LAST-THERE MODSEQ BLOB
- *	message UID UID-THERE MODSEQ BLOB
+ *	append UID UIDNEXT MODSEQ BLOB SIZE SHA-256 HEAD
+ *				LAST LAST-THERE MODSEQ BLOB SIZE HEAD
+ *	message UID UID-THERE MODSEQ BLOB SIZE HEAD
+ *	asked			the server, of all messages before
  *	left UID
  *	gone UID
  *	next UIDNEXT
@@ -17,6 +19,10 @@
  * message that the one before it settled, once more (0: none), as no line but
  * append is on disk at once.  next ends what was written anew: the mailbox had
  * that UIDNEXT at least.
+ *
+ * SIZE and HEAD, a hash of the first bytes, tell a message of ours from another
+ * one that has its UID (push_same.c): as they were sent, until asked says that
+ * they are what the server told of it.
  *
  * A bad line with at most one append behind it, at the end, is one of those
  * that a power cut took; all of them may be lost, as STOREs and expunges are
@@ -43,7 +49,9 @@ struct push_entry {
 	uint32_t there; /* 0: not known */
 	uint64_t modseq;
 	uint64_t blob;
-	bool is_seen; /* in this run, by whoever walks */
+	uint64_t head; /* push_map_head of it, there */
+	uint32_t size; /* there; UINT32_MAX also for more */
+	bool is_seen;  /* in this run, by whoever walks */
 };
 
 /* An APPEND whose outcome is not known. */
@@ -54,6 +62,7 @@ struct push_attempt {
 	uint64_t blob;
 	uint64_t size;
 	struct mbj_hash digest;
+	uint64_t head;
 };
 
 struct push_map_of {
@@ -69,7 +78,8 @@ struct push_map {
 	struct push_map_of of;
 	struct push_entry *entries;
 	size_t count, capacity;
-	size_t live; /* entries that are not gone */
+	size_t live;  /* entries that are not gone */
+	size_t asked; /* the server, of the entries before that one */
 	struct mbj_table by_uid;
 	struct push_attempt attempt;
 	struct push_entry last; /* that settled an attempt; uid 0: none */
@@ -80,6 +90,11 @@ struct push_map {
 
 /* A prefix of a digest: what lines call BLOB. */
 uint64_t push_map_blob(const struct mbj_hash *blob);
+
+enum { PUSH_HEAD_MAX = 1024 };
+/* Of the first PUSH_HEAD_MAX bytes of a message, as a server has them. */
+uint64_t push_map_head(const struct push_map *map, struct mbj_bytes bytes);
+uint32_t push_map_size(uint64_t size);
 
 enum push_map_kind {
 	PUSH_MAP_OLD,  /* it is to be there */
@@ -114,6 +129,9 @@ enum mbj_rc push_map_message(struct push_map *map,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc push_map_left(struct push_map *map,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
+/* What the entries say of what is there is what the server told. */
+enum mbj_rc push_map_asked(struct push_map *map,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc push_map_gone(struct push_map *map, uint32_t uid,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc push_map_sync(struct push_map *map,

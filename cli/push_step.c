@@ -290,7 +290,7 @@ static enum mbj_rc delete_check(struct push *p, const struct push_doubt *step)
 				     (int)step->from.n,
 				     (const char *)step->from.p);
 	if (!push_is_empty(&seen) && !p->call->options.is_emptying)
-		rc = push_is_owned(p, step->id, step->from, &is_owned);
+		rc = push_is_owned(p, step->id, step->from, true, &is_owned);
 	if (rc < 0)
 		return rc;
 	if (!push_is_empty(&seen) && !p->call->options.is_emptying && !is_owned)

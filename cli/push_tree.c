@@ -419,7 +419,7 @@ static enum mbj_rc losses_check(struct push *p)
 		if (push_is_empty(seen) || p->call->options.is_emptying)
 			continue;
 		said = p->err;
-		rc = push_is_owned(p, node->id, seen->name, &is_owned);
+		rc = push_is_owned(p, node->id, seen->name, false, &is_owned);
 		if (rc < 0)
 			return rc;
 		p->err = said;

@@ -196,7 +196,9 @@ class Server(socketserver.ThreadingTCPServer):
                 at, count = map(int, re.search(
                     r"<(\d+)\.(\d+)>", rest[0]).groups())
                 piece = body[at:at + count]
-                answers.append(f"* {number} FETCH (UID {uid} BODY[]<{at}> "
+                size = f"RFC822.SIZE {len(body)} " \
+                    if "SIZE" in rest[0] else ""
+                answers.append(f"* {number} FETCH (UID {uid} {size}BODY[]<{at}> "
                                f"{{{len(piece)}}}\r\n{piece})")
             else:
                 answers.append(f"* {number} FETCH (UID {uid} RFC822.SIZE "

@@ -190,7 +190,7 @@ class PushMailOdd(OddMail):
         self.assertEqual(self.bodies(), [text(0), text(2), text(3), "theirs"])
         # Cut between any two commands of it: it is done again.
         self.mbj("expunge", self.p, "alice", "INBOX", "1")
-        for at in (1, 2):
+        for at in (1, 2, 3):
             seen = []
 
             def bend(word, _, at=at, seen=seen):

@@ -2,8 +2,8 @@
 were lost or are old: what others have there stays, and what is ours is said."""
 import unittest
 
-from mbjtest import CORRUPT, FAILED, INBOX, PARTIAL
-from test_push_mail import OddMail, text
+from mbjtest import CORRUPT, FAILED, INBOX, PARTIAL, REFUSED
+from test_push_mail import A, OddMail, text
 
 
 class PushWrong(OddMail):
@@ -100,6 +100,73 @@ class PushWrong(OddMail):
         self.assertEqual(self.bodies(), [])
         self.push("--overrule")
         self.assertEqual(self.bodies(), [text(1), text(2)])
+
+    def restored(self, box, kept, *others):
+        """The server has a backup of a mailbox, and others' messages came."""
+        box.mail = {u: m for u, m in box.mail.items() if u <= kept}
+        box.messages = len(box.mail)
+        box.last = kept
+        for body in others:
+            box.put(body)
+
+    def test_uids_again(self):
+        """Neither flags nor expunges come to others' messages that have the
+        UIDs of ours, nor does a mailbox go with them."""
+        self.fill(3, "A")
+        self.fill(4)
+        self.push()
+        # As many bytes as ours: the bytes tell.
+        self.restored(self.inbox, 2, text(7), text(8))
+        self.mbj("expunge", self.p, "alice", "INBOX", "3")
+        err = self.push(status=PARTIAL).err
+        self.assertIn("INBOX is passed over: the message that has UID 3 there "
+                      "is not the one that was pushed", err)
+        self.restored(self.inbox, 2, "theirs", "too", "theirs")
+        self.mbj("flag", self.p, "alice", "INBOX", "4", "\\Seen")
+        self.mbj("mv", self.p, "alice", "A", "1", "INBOX")
+        err = self.push(status=PARTIAL).err
+        self.assertIn("UID 4 there", err)
+        self.assertIn("A keeps 1", err)
+        self.assertFalse(self.said(("UID STORE", "UID EXPUNGE")))
+        self.assertEqual([m[0] for m in self.inbox.mail.values()],
+                         [set()] * len(self.inbox.mail))
+        # INBOX is filled anew, once there is nothing.
+        self.restored(self.inbox, 0)
+        self.inbox.last = 9
+        self.push("--overrule")
+        self.assertEqual(self.bodies(), [text(0), text(1), text(3), text(0)])
+        box = self.server.boxes["A"]
+        self.restored(box, 0)
+        box.last = 1
+        box.put(text(5))
+        box.put(text(6))
+        self.mbj("mv", self.p, "alice", "A", "1:*", "INBOX")
+        self.mbj("set", self.p, "alice", stdin={"destroy": [A]})
+        self.push(status=REFUSED)
+        self.assertEqual(self.bodies("A"), [text(5), text(6)])
+
+    def test_changed(self):
+        """Of a server that changes what it is given what it made of it is
+        ours; where nobody was told of that before a cut it is nobody's."""
+        def change(*_):
+            taken.append(self.inbox.put("Added: x\r\n" + self.server.body))
+            return [None] if len(taken) == 3 else \
+                [f"TAG OK [APPENDUID {self.inbox.validity} {taken[-1]}] x"]
+        taken = []
+        self.fill(1)
+        self.bend("APPEND", change)
+        self.push()
+        self.fill(2, first=1)
+        self.push(status=FAILED)
+        self.straight()
+        self.assertIn("has 1 messages that the server changed",
+                      self.push(status=PARTIAL).err)
+        self.mbj("flag", self.p, "alice", "INBOX", "1", "\\Seen")
+        self.push()
+        self.assertEqual(self.inbox.mail[1][0], {"\\Seen"})
+        self.mbj("expunge", self.p, "alice", "INBOX", "1,2")
+        self.push(status=PARTIAL)
+        self.assertEqual(min(self.inbox.mail), 2)
 
     def test_settle(self):
         """One in doubt has all of the time from when it is looked for."""
