@@ -5,7 +5,8 @@
  * killed run left in doubt and find our mailboxes there (push_match.c), make
  * the server's tree and the tree it is to be (push_tree.c), plan, and take step
  * after step, each announced in the file before it is taken (push_step.c), then
- * subscribe (push_subscribe.c), then messages (push_mail.h).
+ * subscribe (push_subscribe.c), then messages (push_mail.h), then what is to go
+ * (push_delete.c).
  *
  * Trees here have names in UTF-8, compared by bytes, without the prefix of the
  * server's namespace.
@@ -44,6 +45,13 @@ struct push_aim {
 	bool is_adopted; /* the mailbox that has its name becomes it */
 };
 
+/* What is at the server, and is to be no more. */
+struct push_going {
+	struct mbj_id id;
+	bool is_mailbox; /* or a place */
+	struct mbj_bytes name;
+};
+
 struct push_count {
 	uint64_t created, renamed, deleted, adopted, subscribed, unsubscribed;
 	uint64_t appended, flagged, expunged; /* messages */
@@ -80,6 +88,9 @@ struct push {
 	int64_t begun_ms;  /* since this run began */
 	uint64_t *lost;	   /* push_map_blob of what could not be appended */
 	size_t lost_count, lost_capacity;
+	bool is_changing;	  /* not all was looked at: it is changed */
+	struct push_going *going; /* behind all mail */
+	size_t going_count, going_capacity;
 	struct push_count count;
 	struct mbj_buf out;
 	struct mbj_buf boxes; /* for JSON */
@@ -153,6 +164,25 @@ enum mbj_rc push_name_of(struct push *p, struct mbj_bytes components,
 enum mbj_rc push_steps(struct push *p) MBJ_MUST_CHECK;
 /* Send p->command, or print it where nothing is to be done. */
 enum mbj_rc push_do(struct push *p) MBJ_MUST_CHECK;
+
+/* Announced, sent, and, where the server said no, not in doubt any more. */
+enum mbj_rc push_step_do(struct push *p,
+			 const struct push_doubt *step) MBJ_MUST_CHECK;
+/* A step with evidence of one of ours; nothing of what others made. */
+struct push_doubt push_step_of(const struct push *p, enum push_step_kind kind,
+			       struct mbj_id id);
+/* A place that nothing needs any more: some servers go on listing it. */
+enum mbj_rc push_place_tidy(struct push *p,
+			    struct mbj_bytes name) MBJ_MUST_CHECK;
+
+/* push_delete.c */
+/*
+ * A node of before, which has that name now, goes: behind all mail where that
+ * is in nobody's way, else at once.
+ */
+enum mbj_rc push_delete(struct push *p, uint32_t before, bool is_mailbox,
+			struct mbj_bytes name) MBJ_MUST_CHECK;
+enum mbj_rc push_delete_rest(struct push *p) MBJ_MUST_CHECK;
 
 /* push_subscribe.c */
 /* By bytes; push_names_has demands that order. */

@@ -270,6 +270,7 @@ static enum mbj_rc box_look(struct push_box *box, bool *ret_differs)
 
 static enum mbj_rc changed_say(struct push_box *box)
 {
+	box->p->is_changing = true;
 	return push_leave_out(box, 1, 0,
 			      "is being changed; what is left the next push "
 			      "brings");

@@ -168,6 +168,14 @@ enum mbj_rc push_box_open(struct push_box *box, bool *ret_is_it) MBJ_MUST_CHECK;
 enum mbj_rc push_map_path(struct push *p, struct mbj_id id,
 			  char path[MBJ_PATH_TEXT_MAX]) MBJ_MUST_CHECK;
 
+/* push_owned.c */
+/*
+ * The map of a mailbox that is gone here, to be looked at; closed by the caller
+ * in any case.
+ */
+enum mbj_rc push_map_read(struct push *p, const struct push_record *record,
+			  struct push_map *map) MBJ_MUST_CHECK;
+
 /* push_mail.c */
 /* Said and counted; blob (or 0) stays wherever else it is there. */
 MBJ_PRINTF(4, 5)

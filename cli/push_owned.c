@@ -79,28 +79,37 @@ static enum mbj_rc map_ask(struct push *p, struct mbj_bytes name,
 	return rc;
 }
 
+enum mbj_rc push_map_read(struct push *p, const struct push_record *record,
+			  struct push_map *map)
+{
+	const struct push_map_of of = {.lineage = p->file.lineage,
+				       .account = p->file.account,
+				       .mailbox = record->id,
+				       .there = record->uidvalidity,
+				       .next = record->next,
+				       .target = p->file.target};
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	*map = (struct push_map){.count = 0};
+	rc = push_map_path(p, record->id, path);
+	return rc == MBJ_OK ? push_map_open(path, &of, PUSH_MAP_OLD, true, map,
+					    &p->err)
+			    : rc;
+}
+
 enum mbj_rc push_is_owned(struct push *p, struct mbj_id id,
 			  struct mbj_bytes name, bool has_heads,
 			  bool *ret_is_owned)
 {
 	const struct push_record *record = push_file_find(&p->file, id);
-	struct push_map_of of = {.lineage = p->file.lineage,
-				 .account = p->file.account,
-				 .mailbox = id,
-				 .target = p->file.target};
-	char path[MBJ_PATH_TEXT_MAX];
 	struct push_map map;
 	enum mbj_rc rc;
 
 	*ret_is_owned = false;
 	if (record == NULL || !record->has_map)
 		return MBJ_OK;
-	of.there = record->uidvalidity;
-	of.next = record->next;
-	rc = push_map_path(p, id, path);
-	if (rc < 0)
-		return rc;
-	rc = push_map_open(path, &of, PUSH_MAP_OLD, true, &map, &p->err);
+	rc = push_map_read(p, record, &map);
 	/* What cannot be told is not ours. */
 	if (rc == MBJ_OK)
 		rc = map_ask(p, name, &map, has_heads, ret_is_owned);

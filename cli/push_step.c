@@ -29,7 +29,7 @@ static void put_name(struct mbj_buf *command, struct mbj_bytes name)
 }
 
 /* Announced, sent, and, where the server said no, not in doubt any more. */
-static enum mbj_rc step_do(struct push *p, const struct push_doubt *step)
+enum mbj_rc push_step_do(struct push *p, const struct push_doubt *step)
 {
 	enum mbj_rc rc, settled;
 
@@ -71,7 +71,7 @@ static enum mbj_rc create_run(struct push *p, struct mbj_id id,
 				  .to = name};
 	struct push_record record = {.id = id, .name = name};
 	struct push_seen seen;
-	enum mbj_rc rc = step_do(p, &step);
+	enum mbj_rc rc = push_step_do(p, &step);
 
 	if (rc == MBJ_OK && !p->call->options.is_dry_run) {
 		rc = push_status(p, name, &seen);
@@ -92,8 +92,8 @@ static enum mbj_rc create_run(struct push *p, struct mbj_id id,
 }
 
 /* Evidence of one of ours; nothing of what others made. */
-static struct push_doubt step_of(const struct push *p, enum push_step_kind kind,
-				 struct mbj_id id)
+struct push_doubt push_step_of(const struct push *p, enum push_step_kind kind,
+			       struct mbj_id id)
 {
 	const struct push_record *record = push_file_find(&p->file, id);
 	struct push_doubt step = {.kind = kind, .id = id};
@@ -106,7 +106,7 @@ static struct push_doubt step_of(const struct push *p, enum push_step_kind kind,
 }
 
 /* A place that nothing needs any more: some servers go on listing it. */
-static enum mbj_rc place_tidy(struct push *p, struct mbj_bytes name)
+enum mbj_rc push_place_tidy(struct push *p, struct mbj_bytes name)
 {
 	bool is_place = false;
 	enum mbj_rc rc;
@@ -249,13 +249,13 @@ static enum mbj_rc target_free(struct push *p, struct mbj_bytes name)
 	const struct push_seen *seen = push_seen_find(p, name);
 
 	return seen == NULL || seen->is_selectable ? MBJ_OK
-						   : place_tidy(p, name);
+						   : push_place_tidy(p, name);
 }
 
 static enum mbj_rc rename_run(struct push *p, struct mbj_id id,
 			      struct mbj_bytes from, struct mbj_bytes to)
 {
-	struct push_doubt step = step_of(p, PUSH_STEP_RENAME, id);
+	struct push_doubt step = push_step_of(p, PUSH_STEP_RENAME, id);
 	enum mbj_rc rc;
 
 	/* A killed run may have put it there. */
@@ -265,59 +265,11 @@ static enum mbj_rc rename_run(struct push *p, struct mbj_id id,
 	step.to = to;
 	rc = target_free(p, to);
 	if (rc == MBJ_OK)
-		rc = step_do(p, &step);
+		rc = push_step_do(p, &step);
 	if (rc == MBJ_OK)
 		rc = renamed(p, &step);
 	if (rc == MBJ_OK)
 		p->count.renamed++;
-	return rc;
-}
-
-/* Mail may have come, and mailboxes may be others', since the first look. */
-static enum mbj_rc delete_check(struct push *p, const struct push_doubt *step)
-{
-	char mail[PUSH_MAIL_TEXT];
-	struct push_seen seen;
-	bool is_owned = false;
-	enum mbj_rc rc = push_status(p, step->from, &seen);
-
-	if (rc < 0)
-		return rc;
-	if (!push_is_same(p, &seen, step->uidvalidity, 0, step->object))
-		return mbj_error_set(&p->err, MBJ_ECONFLICT,
-				     "mailbox %.*s was to be deleted, but "
-				     "another one has its name by now",
-				     (int)step->from.n,
-				     (const char *)step->from.p);
-	if (!push_is_empty(&seen) && !p->call->options.is_emptying)
-		rc = push_is_owned(p, step->id, step->from, true, &is_owned);
-	if (rc < 0)
-		return rc;
-	if (!push_is_empty(&seen) && !p->call->options.is_emptying && !is_owned)
-		return mbj_error_set(&p->err, MBJ_ECONFLICT,
-				     "mailbox %.*s was to be deleted, but by "
-				     "now it has %s",
-				     (int)step->from.n,
-				     (const char *)step->from.p,
-				     push_mail_text(&seen, mail));
-	return MBJ_OK;
-}
-
-static enum mbj_rc delete_run(struct push *p, struct mbj_id id,
-			      struct mbj_bytes name)
-{
-	struct push_doubt step = step_of(p, PUSH_STEP_DELETE, id);
-	enum mbj_rc rc = MBJ_OK;
-
-	step.from = name;
-	if (!p->call->options.is_dry_run)
-		rc = delete_check(p, &step);
-	if (rc == MBJ_OK)
-		rc = step_do(p, &step);
-	if (rc == MBJ_OK)
-		rc = push_gone(p, id);
-	if (rc == MBJ_OK)
-		p->count.deleted++;
 	return rc;
 }
 
@@ -409,7 +361,7 @@ static enum mbj_rc place_move(struct push *p, uint32_t at, uint32_t parent,
 					to);
 	}
 	mbj_free(from);
-	return rc == MBJ_OK ? place_tidy(p, place) : rc;
+	return rc == MBJ_OK ? push_place_tidy(p, place) : rc;
 }
 
 static enum mbj_rc step_move(struct push *p, const struct mbj_step *step)
@@ -452,7 +404,7 @@ static enum mbj_rc step_delete(struct push *p, const struct mbj_step *step)
 		rc = mbj_tree_remove(p->now, at, &p->err);
 	if (rc < 0)
 		return rc;
-	return is_mailbox ? delete_run(p, id, name) : place_tidy(p, name);
+	return push_delete(p, before, is_mailbox, name);
 }
 
 static enum mbj_rc plan_run(struct push *p)
@@ -498,7 +450,7 @@ static enum mbj_rc aim_before(struct push *p, uint32_t at)
 	at = mbj_tree_find(p->now, id);
 	rc = push_name(p, p->now, at, &name);
 	if (rc == MBJ_OK)
-		rc = delete_run(p, id, name);
+		rc = push_delete(p, mbj_tree_find(p->before, id), true, name);
 	if (rc == MBJ_OK)
 		mbj_tree_edit(p->now, at)->is_selectable = false;
 	return rc;

@@ -116,6 +116,8 @@ static enum mbj_rc run(struct push *p)
 	if (rc == MBJ_OK && !p->call->options.is_folders_only)
 		rc = push_mail(p);
 	if (rc == MBJ_OK)
+		rc = push_delete_rest(p);
+	if (rc == MBJ_OK)
 		rc = push_file_pushed(&p->file, p->account.lsn.v, &p->err);
 	return rc;
 }
@@ -198,6 +200,7 @@ static void push_done(struct push *p)
 	mbj_buf_done(&p->out);
 	mbj_buf_done(&p->boxes);
 	mbj_free(p->lost);
+	mbj_free(p->going);
 }
 
 static int verb_run(struct push *p, struct mbj_buf *target)

@@ -293,7 +293,7 @@ class Common:
         if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False,
                           stderr=subprocess.DEVNULL).returncode != 0:
             self.skipTest("strace cannot trace here")
-        self.rows("A", "A/x", "B", "C", "D", "E", "F")
+        self.rows("A", "A/x", "B", "C", *"DEFGHIJ")
         self.push()
         self.same()
         client = self.login()
@@ -306,7 +306,7 @@ class Common:
                 (101, "x", mbjtest.mailbox_id(103)),
                 (300, "new", None), (301, "newer", None),
                 (302, "more", mbjtest.mailbox_id(300)))]
-        # a cycle of three, one moved, three made, three deleted
+        # a cycle of three, one moved, three made, seven deleted
         self.reconcile(rows)
         state = self.state()
         kinds = {"create": 0, "rename": 0, "delete": 0}

@@ -3,7 +3,7 @@ were lost or are old: what others have there stays, and what is ours is said."""
 import unittest
 
 from mbjtest import CORRUPT, FAILED, INBOX, PARTIAL, REFUSED
-from test_push_mail import A, OddMail, text
+from test_push_mail import A, B, OddMail, text
 
 
 class PushWrong(OddMail):
@@ -144,6 +144,37 @@ class PushWrong(OddMail):
         self.mbj("set", self.p, "alice", stdin={"destroy": [A]})
         self.push(status=REFUSED)
         self.assertEqual(self.bodies("A"), [text(5), text(6)])
+
+    def test_moved_and_gone(self):
+        """A mailbox goes behind the APPENDs of what was moved out of it, and
+        not where one of them cannot be; at once where its name is needed."""
+        self.fill(2, "A")
+        self.push()
+        self.mbj("mv", self.p, "alice", "A", "1:2", "B")
+        self.mbj("set", self.p, "alice", stdin={"destroy": [A]})
+        self.bend("APPEND", lambda name, *_: ["TAG NO [OVERQUOTA] full"]
+                  if self.server.body == text(1) else None)
+        for options in ((), ("--remove-messages",)):
+            self.assertIn("A is kept", self.push(*options, status=PARTIAL).err)
+            self.assertEqual((self.bodies("A"), self.bodies("B")),
+                             ([text(0), text(1)], [text(0)]))
+        self.straight()
+        self.push()
+        self.assertEqual([c.split()[0] for c in self.said(
+            ("APPEND", "DELETE"))], ["APPEND", "DELETE"])
+        self.assertEqual((set(self.server.boxes), self.bodies("B")),
+                         ({"INBOX", "B"}, [text(0), text(1)]))
+        # Another one needs the name.
+        self.mbj("set", self.p, "alice", stdin={"create": {
+            "c": {"name": "C", "parentId": None}}})
+        self.push()
+        self.mbj("mv", self.p, "alice", "B", "1:2", "C")
+        self.mbj("set", self.p, "alice", stdin={"destroy": [B]})
+        self.mbj("rename", self.p, "alice", "C>B")
+        self.push()
+        self.assertEqual([c.split()[0] for c in self.said(
+            ("APPEND", "DELETE"))], ["DELETE", "APPEND", "APPEND"])
+        self.assertEqual(self.bodies("B"), [text(0), text(1)])
 
     def test_changed(self):
         """Of a server that changes what it is given what it made of it is
