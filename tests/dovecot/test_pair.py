@@ -341,6 +341,21 @@ class Pair(PairCase):
                 .group(1).split() if f != "\\Recent")
         return flags, gone
 
+    def test_risen(self):
+        """Goal: a HIGHESTMODSEQ that rose with no message's change reaches
+        the replica with a comparison.  Method: doveadm raises it."""
+        client = self.login()
+        client.append("INBOX", None, None, b"Subject: a\r\n\r\na\r\n")
+        self.leave(client)
+        done, said = self.dovecot.doveadm(
+            "mailbox", "update", "-u", self.user, "--min-highest-modseq",
+            "50", "INBOX")
+        self.assertEqual(done, 0, said)
+        seen = self.same_there(may_rise=True)
+        self.assertGreaterEqual(
+            int(pairtest.everything(self.login_other())["INBOX"]
+                ["HIGHESTMODSEQ"]), 50, seen)
+
     # ---------------------------------------------------------------- random
 
     def histories(self, disturb, drawn, at_once=1):
@@ -373,7 +388,7 @@ class Pair(PairCase):
             users.why(), self.log()[-4000:]))
         self.settled()
         self.renewed()
-        seen = self.same_there()
+        seen = self.same_there(may_rise=True)
         return (", ".join(f"{what} {users.count(what)}"
                           for what in ("done", "refused", "lost")) +
                 f", {len(seen['names'])} mailboxes, "
