@@ -201,6 +201,18 @@ class NetworkCase(CarrierCase):
     def marks(self):
         return [self.mark(store) for store in (self.p, self.r, self.far)]
 
+    def end_equal(self):
+        """All that is in the first store comes to the others, contents and
+        all; then nobody serves any more."""
+        lsn = self.marks()[0]
+        self.until(lambda: self.marks() == [lsn] * 3)
+        self.contents_wait()
+        for service in self.running:
+            self.end(service)
+        for store in (self.r, self.far):
+            self.mbj("verify", "--deep", self.p, store)
+            self.mbj("fsck", "--deep", store)
+
     def contents_wait(self):
         """A content that the middle one did not have yet when the last one
         asked for it is asked for again: soon, but a minute later at most."""

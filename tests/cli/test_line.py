@@ -203,14 +203,7 @@ class Late(NetworkCase):
         writer.join()
         self.assertIsNone(writer.failed)
         self.silence()
-        lsn = self.marks()[0]
-        self.until(lambda: self.marks() == [lsn] * 3)
-        self.contents_wait()
-        for service in self.running:
-            self.end(service)
-        for store in (self.r, self.far):
-            self.mbj("verify", "--deep", self.p, store)
-            self.mbj("fsck", "--deep", store)
+        self.end_equal()
         listed = self.mbj("messages", self.far, "alice", "INBOX", "--json")
         self.assertEqual({m["uid"]: m["blobId"]
                           for m in listed.json()["messages"]},

@@ -70,14 +70,7 @@ class Network(NetworkCase):
                 self.edit(rng)
         for wire in self.wires:
             wire.plain()
-        lsn = self.marks()[0]
-        self.until(lambda: self.marks() == [lsn] * 3)
-        self.contents_wait()
-        for service in self.running:
-            self.end(service)
-        for store in (self.r, self.far):
-            self.mbj("verify", "--deep", self.p, store)
-            self.mbj("fsck", "--deep", store)
+        self.end_equal()
         self.assertEqual(self.paths(self.far), self.model)
         listed = self.mbj("messages", self.far, "alice", "INBOX", "--json")
         self.assertEqual(len(listed.json()["messages"]), self.count)

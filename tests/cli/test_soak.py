@@ -128,12 +128,7 @@ class Soak(NetworkCase):
                     for fds, threads, kib in seen[-1]), flush=True)
         print(sum(writer.edits for writer in writers), "edits", flush=True)
         self.flat(seen)
-        self.contents_wait()
-        for service in self.running:
-            self.end(service)
-        for store in (self.r, self.far):
-            self.mbj("verify", "--deep", self.p, store)
-            self.mbj("fsck", "--deep", store)
+        self.end_equal()
 
     def flat(self, seen):
         half = SAMPLES // 2
