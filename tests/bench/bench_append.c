@@ -9,6 +9,8 @@
  * crowd     32 threads, each its own account
  * cpu       one thread, the sync taken out: what an edit costs the processor
  * size-N    the same on an account with N mailboxes
+ * sync+N    one/raw and crowd/one again where each sync takes N us longer:
+ *           another disk, in so far as that is what disks differ in
  *
  * raw, one and crowd take turns within a run, on one file system, and the
  * median of the rounds counts: disks change their mind by the minute.
@@ -41,16 +43,19 @@ struct setting {
 	unsigned crowd_count; /* edits of one thread and round */
 	unsigned cpu_count;
 	unsigned size_max; /* mailboxes of the largest account */
+	unsigned late_max; /* microseconds that the slowest sync takes longer */
 };
 
-static const struct setting setting_full = {9, 2000, 2000, 500, 20000, 100000};
-static const struct setting setting_quick = {1, 50, 50, 10, 200, 1000};
+static const struct setting setting_full = {9,	   2000,   2000, 500,
+					    20000, 100000, 4000};
+static const struct setting setting_quick = {1, 50, 50, 10, 200, 1000, 125};
 
 struct bench {
 	struct setting setting;
 	char dir[512];
 	struct mbj_store_options options;
 	struct mbj_store *store;
+	unsigned late_us;		/* that each sync takes longer */
 	_Atomic size_t record_size;	/* of one rename's group */
 	unsigned turn[THREADS_MAX + 8]; /* of each account: renames so far */
 };
@@ -172,8 +177,21 @@ static void store_make(struct bench *bench, const char *name,
 
 /* -------------------------------------------------------------- cases */
 
+/* ctx: microseconds, as bench.late_us. */
+static int sync_late(void *ctx, int fd)
+{
+	const unsigned *late_us = ctx;
+	const struct mbj_sys *posix = mbj_sys_posix();
+	struct timespec rest = {.tv_nsec = (long)*late_us * 1000};
+	int ret = posix->fdatasync(posix->ctx, fd);
+
+	if (*late_us > 0)
+		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, NULL);
+	return ret;
+}
+
 /* Appends a second of the disk itself. */
-static double case_raw(const struct bench *bench)
+static double case_raw(struct bench *bench)
 {
 	static const uint8_t zeroes[1 << 16];
 	uint8_t *record = calloc(1, bench->record_size);
@@ -196,7 +214,7 @@ static double case_raw(const struct bench *bench)
 	begin = now_s();
 	for (unsigned i = 0; i < bench->setting.raw_count; i++) {
 		if (pwrite(fd, record, bench->record_size, at) < 0 ||
-		    fdatasync(fd) < 0)
+		    sync_late(&bench->late_us, fd) < 0)
 			stop(path, NULL);
 		at += (off_t)bench->record_size;
 	}
@@ -277,39 +295,91 @@ static double median(const double *values, unsigned count)
 static void report(const char *name, double value, const char *unit,
 		   const char *bar)
 {
-	printf("%-16s %12.2f %-6s %s\n", name, value, unit, bar);
+	printf("%-20s %12.2f %-6s %s\n", name, value, unit, bar);
 	printf("{\"bench\":\"append\",\"case\":\"%s\",\"value\":%.3f,"
 	       "\"unit\":\"%s\"}\n",
 	       name, value, unit);
 	fflush(stdout);
 }
 
-static void bench_durable(struct bench *bench)
+struct rates {
+	double raw, one, crowd, one_raw, crowd_one;
+};
+
+/* Medians of rounds in which the three take turns. */
+static struct rates rates_take(struct bench *bench)
 {
 	const struct setting *setting = &bench->setting;
-	double raw[ROUNDS_MAX];
-	double one[ROUNDS_MAX];
-	double crowd[ROUNDS_MAX];
-	double one_raw[ROUNDS_MAX];
-	double crowd_one[ROUNDS_MAX];
+	double taken[5][ROUNDS_MAX];
+
+	for (unsigned i = 0; i < setting->rounds; i++) {
+		double raw = case_raw(bench);
+		double one = case_one(bench, 0, BOXES, setting->one_count);
+		double crowd = case_crowd(bench);
+
+		taken[0][i] = raw;
+		taken[1][i] = one;
+		taken[2][i] = crowd;
+		taken[3][i] = one / raw;
+		taken[4][i] = crowd / one;
+	}
+	return (struct rates){
+		.raw = median(taken[0], setting->rounds),
+		.one = median(taken[1], setting->rounds),
+		.crowd = median(taken[2], setting->rounds),
+		.one_raw = median(taken[3], setting->rounds),
+		.crowd_one = median(taken[4], setting->rounds),
+	};
+}
+
+static void bench_durable(struct bench *bench)
+{
+	struct rates rates;
 
 	store_make(bench, "durable", NULL);
 	for (unsigned i = 0; i < THREADS_MAX; i++)
 		account_import(bench->store, i, BOXES);
-	(void)case_one(bench, 0, BOXES, setting->one_count / 4 + 1);
-	for (unsigned i = 0; i < setting->rounds; i++) {
-		raw[i] = case_raw(bench);
-		one[i] = case_one(bench, 0, BOXES, setting->one_count);
-		crowd[i] = case_crowd(bench);
-		one_raw[i] = one[i] / raw[i];
-		crowd_one[i] = crowd[i] / one[i];
-	}
+	(void)case_one(bench, 0, BOXES, bench->setting.one_count / 4 + 1);
+	rates = rates_take(bench);
 	report("record", (double)bench->record_size, "B", "");
-	report("raw", median(raw, setting->rounds), "1/s", "");
-	report("one", median(one, setting->rounds), "1/s", "");
-	report("crowd", median(crowd, setting->rounds), "1/s", "");
-	report("one/raw", median(one_raw, setting->rounds), "x", "bar 0.7");
-	report("crowd/one", median(crowd_one, setting->rounds), "x", "bar 8");
+	report("raw", rates.raw, "1/s", "");
+	report("one", rates.one, "1/s", "");
+	report("crowd", rates.crowd, "1/s", "");
+	report("one/raw", rates.one_raw, "x", "bar 0.7");
+	report("crowd/one", rates.crowd_one, "x", "bar 8");
+	mbj_store_close(&bench->store);
+}
+
+/* A third of the rounds, and of the edits where they only wait. */
+static void bench_late(struct bench *bench)
+{
+	const struct setting setting = bench->setting;
+	struct mbj_sys sys = *mbj_sys_posix();
+
+	sys.ctx = &bench->late_us;
+	sys.fdatasync = sync_late;
+	bench->late_us = 0;
+	store_make(bench, "late", &sys);
+	for (unsigned i = 0; i < THREADS_MAX; i++)
+		account_import(bench->store, i, BOXES);
+	bench->setting.rounds = setting.rounds / 3 + 1;
+	bench->setting.raw_count = setting.raw_count / 4;
+	bench->setting.one_count = setting.one_count / 4;
+	for (unsigned late = 125; late <= setting.late_max; late *= 2) {
+		char name[32];
+		struct rates rates;
+
+		bench->late_us = late;
+		rates = rates_take(bench);
+		(void)snprintf(name, sizeof(name), "sync+%u", late);
+		report(name, 1e6 / rates.raw, "us", "of raw, each");
+		(void)snprintf(name, sizeof(name), "sync+%u one/raw", late);
+		report(name, rates.one_raw, "x", "bar 0.7");
+		(void)snprintf(name, sizeof(name), "sync+%u crowd/one", late);
+		report(name, rates.crowd_one, "x", "bar 8");
+	}
+	bench->setting = setting;
+	bench->late_us = 0;
 	mbj_store_close(&bench->store);
 }
 
@@ -371,6 +441,7 @@ int main(int argc, char **argv)
 		stop(bench.dir, NULL);
 	bench_durable(&bench);
 	bench_cpu(&bench);
+	bench_late(&bench);
 	directory_remove(bench.dir);
 	return 0;
 }
