@@ -17,7 +17,7 @@
 #include <config.h>
 #endif
 
-enum { APPLY_TIMEOUT_MS = 60000, APPLY_CONNECTIONS = 4 };
+enum { APPLY_CONNECTIONS = 4 };
 
 struct apply_command {
 	struct doveadm_mail_cmd_context ctx;

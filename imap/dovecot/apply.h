@@ -73,11 +73,15 @@ struct apply {
 	struct mbj_tree *wanted; /* as the account has it */
 	struct known known;
 	struct apply_note note;
+	bool is_looking;       /* nothing of Dovecot's is changed */
 	unsigned int failures; /* each is in the log */
 	/* The account has some, and this Dovecot cannot have any. */
 	bool lacks_entries, lacks_acl;
 	uint8_t *access; /* of each node that is wanted */
 };
+
+/* A question to the service waits no longer. */
+enum { APPLY_TIMEOUT_MS = 60000 };
 
 /* One thing that is not as the journal has it.  Returns: -1. */
 int apply_fail(struct apply *apply, const char *format, ...) ATTR_FORMAT(2, 3);
@@ -137,6 +141,16 @@ void apply_messages(struct apply *apply);
  * deleting it would lose that.
  */
 bool apply_has_own(struct apply *apply, const char *vname, struct mbj_id id);
+/* Keywords of a message in Dovecot, without regard to case. */
+bool apply_keywords_are_same(struct mail *mail,
+			     const struct mbj_message *message);
+/*
+ * Names that only the account subscribes, and that only Dovecot does: sorted,
+ * on the data stack.  Returns: -1, told.
+ */
+int subscriptions_differ(struct apply *apply,
+			 ARRAY_TYPE(const_string) * ret_missing,
+			 ARRAY_TYPE(const_string) * ret_extra);
 /* Returns: -1, told. */
 int apply_subscriptions(struct apply *apply);
 /*

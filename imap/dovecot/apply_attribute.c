@@ -79,15 +79,6 @@ static int access_apply(struct apply *apply, struct mailbox *box,
 	return 0;
 }
 
-/* Dovecot's own settings, such as keys, which no user sets. */
-static bool is_internal(const struct attribute *attribute)
-{
-	enum mail_attribute_type type;
-	const char *key = attribute_key(attribute, &type);
-
-	return key != NULL && !MAILBOX_ATTRIBUTE_KEY_IS_USER_ACCESSIBLE(key);
-}
-
 static void entries_apply(struct apply *apply, struct mailbox *box,
 			  const ARRAY_TYPE(attribute) * changes)
 {
@@ -97,7 +88,7 @@ static void entries_apply(struct apply *apply, struct mailbox *box,
 	{
 		if (change->kind == MBJ_ATTR_ACL)
 			continue;
-		if (is_internal(change))
+		if (attribute_is_internal(change))
 			e_warning(box->event,
 				  "mbj: left out: entry %s is Dovecot's own, "
 				  "of another host",

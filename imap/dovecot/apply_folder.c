@@ -68,11 +68,11 @@ const char *apply_path(const struct apply *apply, const struct mbj_tree *tree,
 }
 
 /* A Maildir is its INBOX: opening it is all that makes it. */
-static int box_exists(struct mailbox *box)
+static int box_exists(struct mailbox *box, bool is_looking)
 {
 	enum mailbox_existence existence;
 
-	if (box->inbox_user && maildir_is(box))
+	if (box->inbox_user && maildir_is(box) && !is_looking)
 		return 1;
 	if (mailbox_exists(box, false, &existence) < 0)
 		return -1;
@@ -85,7 +85,7 @@ static int box_read(struct apply *apply, struct mailbox *box,
 	struct mailbox_metadata metadata;
 	struct mailbox_status status;
 	struct mailbox_metadata listed;
-	int ret = box_exists(box);
+	int ret = box_exists(box, apply->is_looking);
 
 	if (ret <= 0)
 		return ret;
@@ -139,7 +139,7 @@ static int folder_read(struct apply *apply, const char *vname,
 	struct mailbox *box = apply_box(apply, vname);
 	int ret = box_read(apply, box, &folder);
 
-	if (ret < 0 && box->mailbox_deleted) {
+	if (ret < 0 && box->mailbox_deleted && !apply->is_looking) {
 		mailbox_free(&box);
 		folder.id = MBJ_ID_ROOT;
 		array_push_back(folders, &folder);
@@ -197,15 +197,14 @@ int folders_read(struct apply *apply, ARRAY_TYPE(apply_folder) * ret_folders)
 
 /* --------------------------------------------------------- subscriptions */
 
-ARRAY_DEFINE_TYPE(names, const char *);
-
 static int name_order(const char *const *a, const char *const *b)
 {
 	return strcmp(*a, *b);
 }
 
 /* Recorded paths have NUL between their names, as no name can have. */
-static int subscriptions_wanted(struct apply *apply, ARRAY_TYPE(names) * names)
+static int subscriptions_wanted(struct apply *apply,
+				ARRAY_TYPE(const_string) * names)
 {
 	char separator = mail_namespace_get_sep(apply->inbox);
 	struct mbj_client_subscriptions list = {.count = 0};
@@ -228,7 +227,8 @@ static int subscriptions_wanted(struct apply *apply, ARRAY_TYPE(names) * names)
 	return 0;
 }
 
-static int subscriptions_read(struct apply *apply, ARRAY_TYPE(names) * names)
+static int subscriptions_read(struct apply *apply,
+			      ARRAY_TYPE(const_string) * names)
 {
 	for (struct mail_namespace *ns = apply->user->namespaces; ns != NULL;
 	     ns = ns->next) {
@@ -273,15 +273,18 @@ static int subscription_set(struct apply *apply, const char *name, bool set)
 	return ret;
 }
 
-int apply_subscriptions(struct apply *apply)
+int subscriptions_differ(struct apply *apply,
+			 ARRAY_TYPE(const_string) * ret_missing,
+			 ARRAY_TYPE(const_string) * ret_extra)
 {
-	ARRAY_TYPE(names) wanted, have;
+	ARRAY_TYPE(const_string) wanted, have;
 	const char *const *w, *const *h;
 	unsigned int i = 0, k = 0, w_count, h_count;
-	int ret = 0;
 
 	t_array_init(&wanted, 64);
 	t_array_init(&have, 64);
+	t_array_init(ret_missing, 8);
+	t_array_init(ret_extra, 8);
 	if (subscriptions_wanted(apply, &wanted) < 0 ||
 	    subscriptions_read(apply, &have) < 0)
 		return -1;
@@ -293,13 +296,30 @@ int apply_subscriptions(struct apply *apply)
 			    : k == h_count ? -1
 					   : strcmp(w[i], h[k]);
 
-		if (order < 0 && subscription_set(apply, w[i], true) < 0)
-			ret = -1;
-		if (order > 0 && subscription_set(apply, h[k], false) < 0)
-			ret = -1;
+		if (order < 0)
+			array_push_back(ret_missing, &w[i]);
+		if (order > 0)
+			array_push_back(ret_extra, &h[k]);
 		i += order <= 0;
 		k += order >= 0;
 	}
+	return 0;
+}
+
+int apply_subscriptions(struct apply *apply)
+{
+	ARRAY_TYPE(const_string) missing, extra;
+	const char *name;
+	int ret = 0;
+
+	if (subscriptions_differ(apply, &missing, &extra) < 0)
+		return -1;
+	array_foreach_elem(&missing,
+			   name) if (subscription_set(apply, name, true) < 0)
+		ret = -1;
+	array_foreach_elem(&extra,
+			   name) if (subscription_set(apply, name, false) < 0)
+		ret = -1;
 	return ret;
 }
 

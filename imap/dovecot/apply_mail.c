@@ -60,8 +60,8 @@ static int keyword_order(const char *const *a, const char *const *b)
 	return strcasecmp(*a, *b);
 }
 
-static bool keywords_are_same(struct mail *mail,
-			      const struct mbj_message *message)
+bool apply_keywords_are_same(struct mail *mail,
+			     const struct mbj_message *message)
 {
 	const char *const *have = mail_get_keywords(mail), *const * words;
 	struct mbj_bytes rest = message->keywords, word;
@@ -93,7 +93,7 @@ static int flags_apply(struct walk *walk, const struct mbj_message *message)
 		mail_update_flags(walk->mail, MODIFY_REPLACE, message->flags);
 		is_changed = true;
 	}
-	if (!keywords_are_same(walk->mail, message)) {
+	if (!apply_keywords_are_same(walk->mail, message)) {
 		struct mail_keywords *keywords =
 			apply_keywords(walk->apply, walk->box, message);
 

@@ -71,6 +71,14 @@ const char *attribute_key(const struct attribute *attribute,
 	return NULL;
 }
 
+bool attribute_is_internal(const struct attribute *attribute)
+{
+	enum mail_attribute_type type;
+	const char *key = attribute_key(attribute, &type);
+
+	return key != NULL && !MAILBOX_ATTRIBUTE_KEY_IS_USER_ACCESSIBLE(key);
+}
+
 const char *attribute_show(struct mbj_bytes name)
 {
 	struct mbj_buf text;

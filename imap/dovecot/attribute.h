@@ -66,6 +66,8 @@ const char *attribute_show(struct mbj_bytes name);
 /* The other way. */
 const char *attribute_key(const struct attribute *attribute,
 			  enum mail_attribute_type *ret_type);
+/* Dovecot's own settings, such as keys, which no user sets. */
+bool attribute_is_internal(const struct attribute *attribute);
 
 /*
  * All of a mailbox in the journal, and the account's, if is_inbox.  In memory

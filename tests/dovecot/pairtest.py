@@ -217,6 +217,9 @@ protocol doveadm {
             self.assertEqual({p: guids.get(p) for p in here["names"]},
                              {p: here[p]["X-GUID"] for p in here["names"]})
         self.assertEqual(self.apply(), "")  # nothing is left to do
+        for d in (self.dovecot, self.other):  # and our own command agrees
+            self.assertEqual(d.doveadm("-f", "json", "mbj", "verify", "-u",
+                                       self.user), (0, "[]"), d.log()[-4000:])
         return here
 
 
