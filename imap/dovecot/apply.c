@@ -1,9 +1,10 @@
 /*
- * doveadm mbj apply: the module and its command.  See apply.h.
+ * doveadm mbj apply: its command.  See apply.h.
  */
 #include "apply.h"
 
 #include "apply_follow.h"
+#include "commands.h"
 
 #include <stdarg.h>
 #include <sysexits.h>
@@ -13,10 +14,6 @@
 #include <mail-storage-service.h>
 #include <module-dir.h>
 
-#ifdef HAVE_CONFIG_H
-#include <config.h>
-#endif
-
 enum { APPLY_CONNECTIONS = 4 };
 
 struct apply_command {
@@ -25,12 +22,6 @@ struct apply_command {
 	bool is_following;
 	struct follower *follower; /* NULL: not yet */
 };
-
-void doveadm_mbj_plugin_init(struct module *module);
-void doveadm_mbj_plugin_deinit(void);
-extern const char *doveadm_mbj_plugin_version;
-
-const char *doveadm_mbj_plugin_version = DOVECOT_ABI_VERSION;
 
 int apply_fail(struct apply *apply, const char *format, ...)
 {
@@ -224,7 +215,7 @@ static struct doveadm_mail_cmd_context *command_alloc(void)
 }
 
 /* clang-format off: Dovecot's macros are no statements. */
-static struct doveadm_cmd_ver2 COMMAND = {
+const struct doveadm_cmd_ver2 mbj_command_apply = {
 	.name = "mbj apply",
 	.usage = DOVEADM_CMD_MAIL_USAGE_PREFIX "[-f|--follow] "
 					       "[-s|--socket <path>]",
@@ -234,20 +225,3 @@ static struct doveadm_cmd_ver2 COMMAND = {
 			DOVEADM_CMD_PARAM('s', "socket", CMD_PARAM_STR, 0)
 				DOVEADM_CMD_PARAMS_END};
 /* clang-format on */
-
-/*
- * When it is loaded, since doveadm initialises modules only from its own
- * directory before it looks for the command: so any directory will do.
- */
-static void __attribute__((constructor)) command_register(void)
-{
-	doveadm_cmd_register_ver2(&COMMAND);
-}
-
-void doveadm_mbj_plugin_init(struct module *module ATTR_UNUSED)
-{
-}
-
-void doveadm_mbj_plugin_deinit(void)
-{
-}

@@ -10,6 +10,8 @@
 #include <mail-user.h>
 #include <module-dir.h>
 
+#include "commands.h"
+
 /* What the plugin that captures has under a name. */
 static int plugin_call(struct doveadm_mail_cmd_context *ctx,
 		       struct mail_user *user, const char *name)
@@ -63,23 +65,16 @@ static struct doveadm_mail_cmd_context *drain_alloc(void)
 }
 
 /* clang-format off: Dovecot's macros are no statements. */
-static struct doveadm_cmd_ver2 CAPTURE = {
+const struct doveadm_cmd_ver2 mbj_command_capture = {
 	.name = "mbj capture",
 	.usage = DOVEADM_CMD_MAIL_USAGE_PREFIX,
 	.mail_cmd = capture_alloc,
 	DOVEADM_CMD_PARAMS_START DOVEADM_CMD_MAIL_COMMON
 		DOVEADM_CMD_PARAMS_END};
-static struct doveadm_cmd_ver2 DRAIN = {
+const struct doveadm_cmd_ver2 mbj_command_drain = {
 	.name = "mbj drain",
 	.usage = DOVEADM_CMD_MAIL_USAGE_PREFIX,
 	.mail_cmd = drain_alloc,
 	DOVEADM_CMD_PARAMS_START DOVEADM_CMD_MAIL_COMMON
 		DOVEADM_CMD_PARAMS_END};
 /* clang-format on */
-
-/* As of mbj apply: in any directory, before doveadm looks for it. */
-static void __attribute__((constructor)) command_register(void)
-{
-	doveadm_cmd_register_ver2(&CAPTURE);
-	doveadm_cmd_register_ver2(&DRAIN);
-}

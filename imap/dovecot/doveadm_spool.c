@@ -14,6 +14,7 @@
 
 #include <time.h>
 
+#include "commands.h"
 #include "spool.h"
 
 struct spool_command {
@@ -105,16 +106,10 @@ static struct doveadm_mail_cmd_context *command_alloc(void)
 }
 
 /* clang-format off: Dovecot's macros are no statements. */
-static struct doveadm_cmd_ver2 COMMAND = {
+const struct doveadm_cmd_ver2 mbj_command_spool = {
 	.name = "mbj spool",
 	.usage = DOVEADM_CMD_MAIL_USAGE_PREFIX "[-m|--max-age <seconds>]",
 	.mail_cmd = command_alloc,
 	DOVEADM_CMD_PARAMS_START DOVEADM_CMD_MAIL_COMMON DOVEADM_CMD_PARAM(
 		'm', "max-age", CMD_PARAM_STR, 0) DOVEADM_CMD_PARAMS_END};
 /* clang-format on */
-
-/* As of mbj apply: in any directory, before doveadm looks for it. */
-static void __attribute__((constructor)) command_register(void)
-{
-	doveadm_cmd_register_ver2(&COMMAND);
-}

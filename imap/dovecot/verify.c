@@ -4,6 +4,8 @@
  */
 #include "verify.h"
 
+#include "commands.h"
+
 #include <doveadm-mail.h>
 #include <doveadm-print.h>
 #include <doveadm.h>
@@ -408,7 +410,7 @@ static struct doveadm_mail_cmd_context *command_alloc(void)
 }
 
 /* clang-format off: Dovecot's macros are no statements. */
-static struct doveadm_cmd_ver2 COMMAND = {
+const struct doveadm_cmd_ver2 mbj_command_verify = {
 	.name = "mbj verify",
 	.usage = DOVEADM_CMD_MAIL_USAGE_PREFIX "[-q|--quick] "
 					       "[-s|--socket <path>]",
@@ -418,9 +420,3 @@ static struct doveadm_cmd_ver2 COMMAND = {
 			DOVEADM_CMD_PARAM('s', "socket", CMD_PARAM_STR, 0)
 				DOVEADM_CMD_PARAMS_END};
 /* clang-format on */
-
-/* As of mbj apply: in any directory, before doveadm looks for it. */
-static void __attribute__((constructor)) command_register(void)
-{
-	doveadm_cmd_register_ver2(&COMMAND);
-}

@@ -2,6 +2,7 @@
 import collections
 import imaplib
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -784,6 +785,46 @@ class Linked(unittest.TestCase):
         self.assertIn("mbj_plan_make", names)
         self.assertNotRegex(names, r"\b(db_env_create|db_open|mbj_store_open|"
                             r"dispatch_run)\b")
+
+
+class Foreign(Sdbox):
+    """The module of another ABI, in doveadm's own directory."""
+    MODULES = "/usr/lib/dovecot/modules/doveadm"
+    MORE = ""
+
+    def test_foreign(self):
+        """Goal: after an upgrade of Dovecot its other commands go on, and ours
+        are not there.  Method: the module with another ABI's number, where
+        doveadm loads it from and refuses it, and as it is."""
+        modules = self.dir / "modules"
+        modules.mkdir()
+        module = pathlib.Path(dovetest.APPLY).read_bytes()
+        (number,) = set(re.findall(rb"ABIv(\d+)\(", module))
+
+        def doveadm(data, *words):
+            (modules / "lib10_doveadm_mbj_plugin.so").write_bytes(data)
+            done = subprocess.run(
+                ["unshare", "--mount", "sh", "-c",
+                 'mount --bind "$0" "$1" || exit 77; shift; exec "$@"',
+                 modules, self.MODULES, "doveadm", "-c",
+                 self.dovecot.conf, *words], check=False,
+                capture_output=True, text=True)
+            if done.returncode in (1, 77) and "Operation not permitted" in \
+                    done.stderr:
+                self.skipTest("nothing can be mounted here")
+            return done
+
+        foreign = module.replace(
+            b"ABIv" + number + b"(",
+            b"ABIv" + bytes([number[0] ^ 1]) + number[1:] + b"(")
+        for words in (("help",), ("mailbox", "list", "-u", self.user),
+                      ("mbj", "apply", "-u", self.user)):
+            done = doveadm(foreign, *words)
+            self.assertGreaterEqual(done.returncode, 0, (words, done.stderr))
+            self.assertIn("ABI version", done.stderr)
+        self.assertNotEqual(done.returncode, 0)
+        done = doveadm(module, "mbj", "spool", "-u", self.user)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
 if __name__ == "__main__":
