@@ -210,6 +210,14 @@ enum mbj_rc content_expunge(struct content *content, uint32_t uid,
 	return step_on(content, &step, uid, err);
 }
 
+/* An expunge may be of what went long ago, which is nothing to the store. */
+static bool is_raised(const struct content *content)
+{
+	return content->step_count > 0 &&
+	       content->steps[content->step_count - 1].kind !=
+		       MBJ_MESSAGE_EXPUNGE;
+}
+
 enum mbj_rc content_touch(struct content *content, struct mbj_error *err)
 {
 	struct mbj_message_edit step = {
@@ -217,7 +225,7 @@ enum mbj_rc content_touch(struct content *content, struct mbj_error *err)
 		.mode = MBJ_FLAGS_ADD,
 	};
 
-	if (content->modseq <= content->store.modseq)
+	if (content->modseq <= content->store.modseq || is_raised(content))
 		return MBJ_OK;
 	return step_on(content, &step, 1, err);
 }
@@ -244,15 +252,19 @@ enum mbj_rc content_tell(struct content *content, struct mbj_error *err)
 
 enum mbj_rc content_end(struct content *content, struct mbj_error *err)
 {
-	struct mbj_edit edit =
-		account_messages(content->account, content->steps,
-				 content->step_count);
-	bool is_done = content->step_count > 0 || content->has_told;
 	struct mbj_id outer = content->account->intent;
+	struct mbj_edit edit;
+	bool is_done;
 	enum mbj_rc rc;
 
+	rc = content_touch(content, err);
+	if (rc < 0)
+		return rc;
 	if (mbj_id_is_root(content->intent))
 		return content_tell(content, err);
+	edit = account_messages(content->account, content->steps,
+				content->step_count);
+	is_done = content->step_count > 0 || content->has_told;
 	content->account->intent = content->intent;
 	rc = is_done ? account_done_tell(content->account, &edit, err)
 		     : account_failed_tell(content->account, err);

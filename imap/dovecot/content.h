@@ -69,14 +69,15 @@ enum mbj_rc content_flags(struct content *content,
 enum mbj_rc content_expunge(struct content *content, uint32_t uid,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 /*
- * No message changes, and HIGHESTMODSEQ is content->modseq, or was above it.
+ * HIGHESTMODSEQ is content->modseq, or was above it, whether or not the steps
+ * so far change a message.
  */
 enum mbj_rc content_touch(struct content *content,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 /* Tell what there is so far; the intent stays as it is. */
 enum mbj_rc content_tell(struct content *content,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
-/* That was all: closes the intent. */
+/* That was all, HIGHESTMODSEQ with it (content_touch): closes the intent. */
 enum mbj_rc content_end(struct content *content,
 			struct mbj_error *err) MBJ_MUST_CHECK;
 

@@ -577,7 +577,7 @@ int mirror_level(struct mirror *mirror)
 	const struct mbj_content *store = &mirror->content->store;
 	uint32_t last = mirror->status.uidnext - 1;
 
-	if (last >= store->uidnext && last > mirror->last_uid)
-		return uid_pass(mirror, last);
-	return content_touch(mirror->content, mirror->err) < 0 ? -1 : 0;
+	return last >= store->uidnext && last > mirror->last_uid
+		       ? uid_pass(mirror, last)
+		       : 0;
 }

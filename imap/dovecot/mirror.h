@@ -63,8 +63,8 @@ int mirror_some(struct mirror *mirror, const ARRAY_TYPE(uint32_t) * uids);
 /* Steps for whatever differs: reads the whole list of messages. */
 int mirror_all(struct mirror *mirror);
 /*
- * Behind mirror_all, where nothing waits: UIDNEXT and HIGHESTMODSEQ are
- * Dovecot's, whatever came and went that nobody told.
+ * Behind mirror_all, where nothing waits: UIDNEXT is Dovecot's, whatever came
+ * and went that nobody told.
  */
 int mirror_level(struct mirror *mirror);
 

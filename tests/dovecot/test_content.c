@@ -75,11 +75,82 @@ START_TEST(content_run)
 }
 END_TEST
 
+static void message_put(struct content *content)
+{
+	struct content_message message = {.uid = 1};
+	struct mbj_body_writer *writer = NULL;
+	struct mbj_error err = {.rc = MBJ_OK};
+	enum mbj_rc rc;
+
+	rc = mbj_body_begin(content->account->client, &writer, &err);
+	if (rc == MBJ_OK)
+		rc = mbj_body_finish(&writer, &message.blob, &message.size,
+				     &err);
+	mbj_body_abort(&writer);
+	if (rc == MBJ_OK)
+		rc = content_append(content, &message, &err);
+	ck_assert_msg(rc == MBJ_OK, "%s", err.message);
+}
+
+/* Returns: the revision of the mailbox's content. */
+static uint64_t modseq_ends(struct content *content, uint64_t modseq)
+{
+	struct mbj_error err = {.rc = MBJ_OK};
+	enum mbj_rc rc = content_end(content, &err);
+
+	if (rc == MBJ_OK)
+		rc = content_look(content, mbj_bytes_str("INBOX"), &err);
+	ck_assert_msg(rc == MBJ_OK, "%s", err.message);
+	ck_assert_uint_eq(content->store.modseq, modseq);
+	return content->store.rev;
+}
+
+/*
+ * Goal: the store has Dovecot's HIGHESTMODSEQ at the end, whatever the steps
+ * are about, and nothing is told where it has that.  Method: a message is
+ * expunged, and then once more, when there is none.
+ */
+START_TEST(content_raised)
+{
+	struct account account = {.name = "a", .patience_ms = 30000};
+	struct content content;
+	struct mbj_error err = {.rc = MBJ_OK};
+	char *dir = test_tmpdir_new();
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+	uint64_t rev;
+
+	ck_assert_int_eq(mbj_path_join(path, dir, "store", NULL), MBJ_OK);
+	account_make(path, &account.client);
+	content_init(&content, &account);
+	rc = content_look(&content, mbj_bytes_str("INBOX"), &err);
+	ck_assert_msg(rc == MBJ_OK, "%s", err.message);
+	content.modseq = 5;
+	message_put(&content);
+	(void)modseq_ends(&content, 5);
+	for (content.modseq = 7; content.modseq < 9; content.modseq++) {
+		rc = content_expunge(&content, 1, &err);
+		ck_assert_msg(rc == MBJ_OK, "%s", err.message);
+		(void)modseq_ends(&content, content.modseq);
+		ck_assert_uint_eq(content.store.message_count, 0);
+	}
+	content.modseq = 9;
+	rev = modseq_ends(&content, 9);
+	ck_assert_uint_eq(modseq_ends(&content, 9), rev);
+	content.modseq = 8;
+	ck_assert_uint_eq(modseq_ends(&content, 9), rev);
+	content_done(&content);
+	mbj_client_close(&account.client);
+	test_tmpdir_free(&dir);
+}
+END_TEST
+
 static TCase *content_case(void)
 {
 	TCase *cases = tcase_create("content");
 
 	tcase_add_test(cases, content_run);
+	tcase_add_test(cases, content_raised);
 	return cases;
 }
 

@@ -322,6 +322,42 @@ class Sdbox(MessageCase):
         self.same_mail("A", "B")
         self.quiet()
 
+    def test_stale(self):
+        """Goal: HIGHESTMODSEQ is Dovecot's also where nothing is left of what
+        changed: it counts flags of a message that another session expunged.
+        Method: sessions that have not heard of it mark such, each alone and
+        among others, mark what is marked so, read and move what went."""
+        marks = (("2", "(\\Flagged)"), ("3", "($k1 $k2)"), ("3:5", "($k3)"),
+                 ("7", "(\\Flagged)"), ("9", "(\\Answered)"))
+        one = self.login()
+        self.ok(one.create("A"))
+        for text in "abcdefghi":
+            self.append(one, "A", text, "(\\Flagged)" if text == "g" else "()")
+        others = [self.login() for _ in range(len(marks) + 2)]
+        for client in (one, *others):
+            self.ok(client.select("A"))
+        self.ok(one.uid("STORE", "2:4,9", "+FLAGS.SILENT", "(\\Deleted)"))
+        self.ok(one.expunge())
+        for client, (uids, flags) in zip(others, marks):
+            before = self.modseq("A")
+            self.ok(client.uid("STORE", uids, "+FLAGS", flags))
+            self.assertEqual(self.modseq("A") > before, uids != "7", uids)
+            self.same_mail("A")
+        self.ok(one.uid("STORE", "6", "+FLAGS.SILENT", "(\\Deleted)"))
+        self.ok(one.expunge())
+        others[-2].uid("FETCH", "6", "(BODY[])")  # sets \\Seen, of what went
+        self.same_mail("A")
+        others[-1].uid("MOVE", "6", "INBOX")
+        self.same_mail("A", "INBOX")
+
+    def modseq(self, path):
+        """As Dovecot has it."""
+        client = self.login()
+        status, answer = client.status(encode(path), "(HIGHESTMODSEQ)")
+        self.assertEqual(status, "OK", answer)
+        self.leave(client)
+        return int(re.search(rb"HIGHESTMODSEQ (\d+)", answer[0]).group(1))
+
     def test_lost(self):
         """Goal: UIDs that come again are never taken for those that were.
         Method: another UIDVALIDITY given without the plugin; with it it is
