@@ -2,8 +2,8 @@
  * libmbj's plugin for Dovecot: the module, its settings, what it hangs on users
  * and mailboxes.  docs/DOVECOT.md.
  *
- * Not here: what is done around a change (capture.c), reading Dovecot's lists
- * (list.c).
+ * Not here: what is done around a change (capture.c), reading what Dovecot has
+ * (folder.c, list.c).
  */
 #include "plugin.h"
 

@@ -10,6 +10,7 @@
 #include <mail-namespace.h>
 #include <mail-storage-private.h>
 #include <mail-user.h>
+#include <mailbox-list-iter.h>
 #include <mailbox-list-private.h>
 
 #include <array.h>
@@ -19,6 +20,13 @@
 
 struct acl_object;
 struct acl_rights_update;
+
+/* Past indexes, ACLs and mailboxes that are only made when they are opened. */
+#define CAPTURE_LIST_FLAGS                                              \
+	(MAILBOX_LIST_ITER_RAW_LIST | MAILBOX_LIST_ITER_NO_AUTO_BOXES | \
+	 MAILBOX_LIST_ITER_SKIP_ALIASES)
+
+_Static_assert(GUID_128_SIZE == MBJ_ID_SIZE, "a GUID is a MAILBOXID");
 
 ARRAY_DEFINE_TYPE(mbj_id, struct mbj_id);
 
@@ -95,6 +103,14 @@ enum folder_kind {
 	FOLDER_PLACE, /* \NoSelect, \NonExistent */
 	FOLDER_MAILBOX,
 };
+
+/*
+ * The mailbox at a name.  id ROOT: none is there; is_unread: one is, and cannot
+ * be opened, since its deletion was begun, or, with -1, for another reason.
+ * Returns: -1 with *ret_why.
+ */
+int mailbox_look(struct mailbox_list *list, const char *vname,
+		 struct account_folder *ret_folder, const char **ret_why);
 
 /*
  * What is at a name now: id and UIDVALIDITY are of a mailbox.
