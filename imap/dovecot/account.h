@@ -56,7 +56,10 @@ struct account_folder {
 	uint32_t uidvalidity;
 	/* A mailbox that cannot be read now: the one that the store has. */
 	bool is_unread;
-	/* Nobody may enter it: a mailbox or place as the store has it. */
+	/*
+	 * Nobody may see what is below it: that is as the store has it, and,
+	 * where it is unread, too, it itself, mailbox or place.
+	 */
 	bool is_closed;
 };
 

@@ -1,8 +1,13 @@
 /*
  * What Dovecot has of a user: all folders, looked at one by one (folder.c), and
  * subscriptions.
+ *
+ * Invariant: what nobody could see, since a directory may not be entered or
+ * listed, is not taken for what went.
  */
 #include "plugin.h"
+
+#include <dirent.h>
 
 #include <array.h>
 #include <str-sanitize.h>
@@ -85,6 +90,90 @@ struct reading {
 	const char *why;
 };
 
+/*
+ * Where Dovecot reads which mailboxes there are below one, or, of "", all of
+ * them.  NULL: in no directory of its own.
+ */
+static const char *list_dir(struct mailbox_list *list, const char *name)
+{
+	bool is_of_index = list->set.iter_from_index_dir;
+	bool is_tree = strcmp(list->name, MAILBOX_LIST_NAME_FS) == 0;
+	const char *root;
+
+	if (strcmp(list->name, MAILBOX_LIST_NAME_INDEX) == 0 ||
+	    (*name != '\0' && !is_tree) ||
+	    !mailbox_list_get_root_path(
+		    list,
+		    is_of_index ? MAILBOX_LIST_PATH_TYPE_INDEX
+				: MAILBOX_LIST_PATH_TYPE_MAILBOX,
+		    &root))
+		return NULL;
+	if (is_of_index && is_tree)
+		root = t_strconcat(root, "/", list->set.mailbox_dir_name, NULL);
+	return *name == '\0' ? root : t_strconcat(root, "/", name, NULL);
+}
+
+/* What is in one that may be entered and not listed is nothing to Dovecot. */
+static int dir_check(const char *path, const char **ret_why)
+{
+	DIR *dir = path != NULL ? opendir(path) : NULL;
+
+	if (dir != NULL)
+		(void)closedir(dir);
+	if (path == NULL || dir != NULL || errno == ENOENT || errno == ENOTDIR)
+		return 0;
+	*ret_why = t_strdup_printf("cannot list directory %s: %s", path,
+				   strerror(errno));
+	return -1;
+}
+
+/* Where the account has it, whatever its name there. */
+static uint32_t folder_node(const struct account *account,
+			    const struct account_folder *folder)
+{
+	struct changes known;
+
+	if (account->tree == NULL)
+		return MBJ_NODE_NONE;
+	if (!mbj_id_is_root(folder->id))
+		return mbj_tree_find(account->tree, folder->id);
+	changes_init(&known, account->tree, account->delimiter);
+	return changes_find(&known, folder->path);
+}
+
+/* Where nobody has opened it, or it was given away. */
+static bool inbox_is_none(const struct account_folder *folder)
+{
+	return strcmp((const char *)folder->path.p, "INBOX") == 0 &&
+	       !folder->is_unread && mbj_id_is_root(folder->id);
+}
+
+/*
+ * What nobody can list did not go: it is as the account has it.  Where that has
+ * nothing there it may have it elsewhere, and the look fails.
+ */
+static int below_check(struct reading *reading, struct mailbox_list *list,
+		       struct account_folder *folder)
+{
+	const struct account *account = &reading->capture->account;
+	const char *name =
+		mailbox_list_get_storage_name(list,
+					      (const char *)folder->path.p);
+
+	if (folder->is_closed ||
+	    dir_check(list_dir(list, name), &reading->why) == 0)
+		return 0;
+	if (account->tree != NULL &&
+	    (inbox_is_none(folder) ||
+	     folder_node(account, folder) == MBJ_NODE_NONE))
+		return -1;
+	e_error(reading->capture->user->event,
+		"mbj: what is below it is taken as it was: %s", reading->why);
+	reading->why = NULL;
+	folder->is_closed = true;
+	return 0;
+}
+
 static int folder_read(struct reading *reading, struct mailbox_list *list,
 		       const char *vname)
 {
@@ -103,11 +192,11 @@ static int folder_read(struct reading *reading, struct mailbox_list *list,
 						  "opens as deleted",
 						  vname));
 	reading->why = NULL;
+	if (reading->is_whole && below_check(reading, list, &folder) < 0)
+		return -1;
 	reading->has_closed |= folder.is_closed &&
 			       strcmp(list->name, MAILBOX_LIST_NAME_FS) == 0;
-	/* INBOX is none where nobody has opened it, or it was given away. */
-	if (strcmp(vname, "INBOX") != 0 || folder.is_unread ||
-	    !mbj_id_is_root(folder.id))
+	if (!inbox_is_none(&folder))
 		array_push_back(&reading->folders, &folder);
 	reading->is_met = !reading->is_whole && tree != NULL &&
 			  !mbj_id_is_root(folder.id) &&
@@ -130,31 +219,53 @@ static bool node_is_read(const struct reading *reading,
 	return false;
 }
 
-/* What the account has below a directory that may not be entered. */
-static void closed_read(struct reading *reading, const char *vname)
+/* On the data stack. */
+static const char *node_path(const struct account *account, uint32_t node)
+{
+	struct mbj_buf path;
+	const char *text;
+
+	mbj_buf_init(&path, MBJ_PATH_MAX + 1);
+	mbj_tree_path(account->tree, node, account->delimiter, &path);
+	mbj_buf_put_u8(&path, 0);
+	text = path.failed == MBJ_OK ? t_strdup((const char *)path.p) : "";
+	mbj_buf_done(&path);
+	return text;
+}
+
+/*
+ * What the account has below a directory that may not be entered, or listed:
+ * it is there still where that has got another name.
+ */
+static void closed_read(struct reading *reading,
+			const struct account_folder *closed)
 {
 	const struct account *account = &reading->capture->account;
-	const char *above = t_strdup_printf("%s%c", vname, account->delimiter);
+	const char *vname = (const char *)closed->path.p, *above;
+	uint32_t top = folder_node(account, closed);
 
+	if (top == MBJ_NODE_NONE)
+		return;
+	above = t_strdup_printf("%s%c", node_path(account, top),
+				account->delimiter);
 	for (uint32_t i = 0; i < mbj_tree_size(account->tree); i++) {
 		const struct mbj_node *node = mbj_tree_get(account->tree, i);
 		struct account_folder folder = {.id = MBJ_ID_ROOT,
 						.is_unread = true,
 						.is_closed = true};
-		struct mbj_buf path;
 		const char *name;
 
 		if (!node->is_live)
 			continue;
-		mbj_buf_init(&path, MBJ_PATH_MAX + 1);
-		mbj_tree_path(account->tree, i, account->delimiter, &path);
-		mbj_buf_put_u8(&path, 0);
-		name = path.failed == MBJ_OK ? t_strdup((const char *)path.p)
-					     : "";
-		mbj_buf_done(&path);
+		name = node_path(account, i);
+		if (!str_begins(name, above))
+			continue;
+		name = t_strdup_printf("%s%c%s", vname, account->delimiter,
+				       name + strlen(above));
 		folder.path = mbj_bytes_str(name);
-		if (str_begins(name, above) &&
-		    !node_is_read(reading, node, folder.path))
+		if (!mbj_id_is_root(closed->id))
+			folder.id = node->id;
+		if (!node_is_read(reading, node, folder.path))
 			array_push_back(&reading->folders, &folder);
 	}
 }
@@ -165,11 +276,11 @@ static void all_closed_read(struct reading *reading)
 	unsigned int count = array_count(&reading->folders);
 
 	for (unsigned int i = 0; i < count; i++) {
-		const struct account_folder *folder =
-			array_idx(&reading->folders, i);
+		/* The array moves where it grows. */
+		struct account_folder folder = *array_idx(&reading->folders, i);
 
-		if (folder->is_closed)
-			closed_read(reading, (const char *)folder->path.p);
+		if (folder.is_closed)
+			closed_read(reading, &folder);
 	}
 }
 
@@ -181,11 +292,14 @@ static bool info_is_inbox(const struct mailbox_info *info)
 
 static int folders_read(struct reading *reading, struct mail_namespace *ns)
 {
-	struct mailbox_list_iterate_context *iter =
-		mailbox_list_iter_init(ns->list, "*", CAPTURE_LIST_FLAGS);
+	struct mailbox_list_iterate_context *iter;
 	const struct mailbox_info *info;
 	int ret = 0;
 
+	if (reading->is_whole &&
+	    dir_check(list_dir(ns->list, ""), &reading->why) < 0)
+		return -1;
+	iter = mailbox_list_iter_init(ns->list, "*", CAPTURE_LIST_FLAGS);
 	while (ret == 0 && !reading->is_met &&
 	       (info = mailbox_list_iter_next(iter)) != NULL) {
 		if (info_is_inbox(info) ||

@@ -233,6 +233,64 @@ class Sdbox(DovecotCase):
         self.ok(two.rename("A", "C"))
         self.same(two)
 
+    def refused(self, client):
+        """The next change cannot see all: the journal stays as it was."""
+        before = self.told()
+        self.behind("doubt", "doubt2")
+        self.assertEqual(client.rename("doubt2", "doubt")[0], "NO")
+        self.logged("cannot list directory")
+        self.assertEqual(self.told(), before)
+        self.behind("doubt2", "doubt")
+
+    def test_unlisted(self):
+        """Goal: what is in a directory that may be entered and not listed did
+        not go: it stays, also where somebody renamed that; where nothing says
+        what is in it the change is refused.  Method: such directories, of a
+        mailbox, of a place, of all mailboxes."""
+        below = [self.SEPARATOR.join(names) for names in (
+            ("D", "below"), ("D", "below", "deep"), ("P", "below"))]
+        client = self.login()
+        for name in ("doubt", "D", *below):
+            self.ok(client.create(encode(name)))
+        self.ok(client.select("INBOX"))  # it is found all the same
+        self.leave(client)
+        before = self.told()
+        is_tree = bool(self.mailbox_dirs("P"))  # or nothing is below it
+        hidden = [box for name in "DP" for box in self.mailbox_dirs(name)]
+        for box in hidden:
+            box.chmod(0o300)
+        self.doubt(self.login())
+        self.assertEqual(self.told(), before)
+        self.behind("D", "G")
+        self.doubt(self.login())
+        self.assertEqual(self.told(), {re.sub("^D", "G", name): what
+                                       for name, what in before.items()})
+        self.behind("G", "D")
+        self.doubt(self.login())
+        self.assertEqual(self.told(), before)
+        if is_tree:
+            self.assertRegex(self.log(), "taken as it was: cannot list .*/P:")
+            self.behind("P", "Q")
+            self.refused(self.login())
+            self.behind("Q", "P")
+            self.mailbox_dir("P").chmod(0o700)
+        top = self.mailbox_dir("doubt").parent
+        mode = top.stat().st_mode
+        before = self.told()
+        self.behind("doubt", "doubt2")
+        top.chmod(0o300)
+        client = self.login()
+        self.no(client.rename("doubt2", "doubt"))
+        self.logged(f"cannot list directory {top}")
+        self.assertEqual(self.told(), before)
+        top.chmod(mode)
+        self.ok(client.rename("doubt2", "doubt"))
+        for box in hidden:
+            if box.exists():
+                box.chmod(0o700)
+        self.doubt(self.login())
+        self.same(self.login())
+
     def test_children(self):
         """Goal: a place whose children went behind the plugin can be deleted.
         Method: that."""
