@@ -89,12 +89,62 @@ static int path_capture(struct capture_user *capture, const char *vname)
 	return ret;
 }
 
+static int name_order(const char *const *a, const char *const *b)
+{
+	return strcmp(*a, *b);
+}
+
+/* A turn of INBOX.  Returns: -1, told; box is to be freed in any case. */
+static int inbox_begin(struct capture_user *capture, struct turn *turn,
+		       struct mailbox **ret_box)
+{
+	int ret;
+
+	*ret_box = mailbox_alloc(capture->inbox->list, "INBOX",
+				 MAILBOX_FLAG_IGNORE_ACLS);
+	ret = turn_begin(turn, *ret_box);
+	if (ret < 0)
+		e_error(capture->user->event, "mbj: %s",
+			mailbox_get_last_internal_error(*ret_box, NULL));
+	return ret;
+}
+
+/*
+ * The tree is made Dovecot's; its mailboxes are those that there are, without
+ * Dovecot's lists being read once more.
+ */
+static int tree_capture(struct capture_user *capture,
+			ARRAY_TYPE(const_string) * vnames)
+{
+	const struct mbj_tree *tree;
+	struct mailbox *box;
+	struct turn turn;
+	int ret;
+
+	capture->account.is_stale = true;
+	ret = inbox_begin(capture, &turn, &box);
+	tree = capture->account.tree;
+	for (uint32_t i = 0;
+	     ret == 0 && tree != NULL && i < mbj_tree_size(tree); i++) {
+		const struct mbj_node *node = mbj_tree_get(tree, i);
+		struct spot at;
+
+		if (node->is_live && node->is_selectable &&
+		    turn_find(&turn, node->id, &at))
+			array_push_back(vnames, &at.vname);
+	}
+	if (ret == 0)
+		turn_end(&turn);
+	mailbox_free(&box);
+	return ret;
+}
+
 /* Returns: -1, told. */
 int mbj_plugin_capture(struct mail_user *user)
 {
 	struct capture_user *capture = capture_user_of(user);
-	struct account_listing listing = {.folder_count = 0};
-	const char *why;
+	ARRAY_TYPE(const_string) vnames;
+	const char *vname;
 	int ret;
 
 	if (capture == NULL) {
@@ -103,21 +153,14 @@ int mbj_plugin_capture(struct mail_user *user)
 	}
 	/* It changes nothing that could be noted. */
 	capture->is_spooling = false;
-	/* The first turn makes the tree Dovecot's. */
-	capture->account.is_stale = true;
-	if (listing_read(capture, &listing, &why) < 0) {
-		e_error(user->event, "mbj: %s", why);
+	t_array_init(&vnames, 64);
+	if (tree_capture(capture, &vnames) < 0)
 		return -1;
-	}
+	array_sort(&vnames, name_order);
 	ret = path_capture(capture, "INBOX");
-	for (size_t i = 0; i < listing.folder_count; i++) {
-		const struct account_folder *folder = &listing.folders[i];
-
-		if (!mbj_id_is_root(folder->id) &&
-		    !mbj_bytes_equal(folder->path, mbj_bytes_str("INBOX")) &&
-		    path_capture(capture, (const char *)folder->path.p) < 0)
-			ret = -1;
-	}
+	array_foreach_elem(&vnames, vname) if (strcmp(vname, "INBOX") != 0 &&
+					       path_capture(capture, vname) < 0)
+		ret = -1;
 	return ret;
 }
 
@@ -130,15 +173,11 @@ int mbj_plugin_capture(struct mail_user *user)
 static int spool_turn(struct capture_user *capture,
 		      ARRAY_TYPE(const_string) * vnames)
 {
-	struct mailbox *box = mailbox_alloc(capture->inbox->list, "INBOX",
-					    MAILBOX_FLAG_IGNORE_ACLS);
 	const struct spool *spool = &capture->spool;
+	struct mailbox *box;
 	struct turn turn;
-	int ret = turn_begin(&turn, box);
+	int ret = inbox_begin(capture, &turn, &box);
 
-	if (ret < 0)
-		e_error(capture->user->event, "mbj: %s",
-			mailbox_get_last_internal_error(box, NULL));
 	for (size_t i = 0;
 	     ret == 0 && turn.account->tree != NULL && i < spool->count; i++) {
 		struct spot at;

@@ -358,6 +358,50 @@ class Pair(PairCase):
             int(pairtest.everything(self.login_other())["INBOX"]
                 ["HIGHESTMODSEQ"]), 50, seen)
 
+    def capture(self, status=0):
+        """doveadm mbj capture.  Returns: how often each mailbox was opened."""
+        done, said = self.dovecot.doveadm("-D", "mbj", "capture", "-u",
+                                          self.user)
+        self.assertEqual(done, status, said)
+        return collections.Counter(re.findall(
+            "Mailbox ([A-Z]): Mailbox opened", said))
+
+    def test_capture(self):
+        """Goal: what was made without the plugin comes in at once; one mailbox
+        that cannot be read stops no other, and is in the status; where nothing
+        is to do a mailbox is opened a few times only.  Method: mail of a
+        session without it, no right to one index."""
+        client = imaplib.IMAP4_stream(
+            f"/usr/lib/dovecot/imap -c {self.dovecot.conf} -u {self.user} "
+            "-o mail_plugins= 2>/dev/null")
+        self.addCleanup(self.leave, client)
+        for name in ("A", "B", "C"):
+            self.ok(client.create(name))
+            self.ok(client.append(name, "(\\Seen)", None, mail(name)))
+        self.capture()
+        is_dbox = not self.LOCATION.startswith("maildir")
+        opened = self.capture()
+        self.assertEqual(set(opened), {"A", "B", "C"})
+        # its access twice, its messages; a Maildir's GUID twice
+        self.assertLessEqual(max(opened.values()), 3 if is_dbox else 5)
+        self.same_there()
+        for name in ("A", "B", "C"):
+            self.ok(client.append(name, "(\\Seen)", None, mail("more")))
+        home = self.dovecot.d / "mail" / self.user
+        (box,) = [d for d in home.rglob("*") if d.name in ("B", ".B")]
+        index = [f for f in box.rglob("dovecot.index*") if f.is_file()]
+        for path in index:
+            path.chmod(0)
+        self.capture(75)
+        counts = [len(self.mbj("messages", self.socket, self.user, name,
+                               "--json").json()["messages"])
+                  for name in ("A", "B", "C")]
+        self.assertEqual(counts, [2, 1, 2])
+        for path in index:
+            path.chmod(0o600)
+        self.capture()
+        self.same_there()
+
     # ---------------------------------------------------------------- random
 
     def histories(self, disturb, drawn, at_once=1):
