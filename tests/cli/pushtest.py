@@ -19,9 +19,10 @@ import dovetest  # noqa: E402 (names of IMAP)
 
 DOVECOT = dovetest.DOVECOT
 # Debian's cyrus-imapd cannot be installed beside dovecot-imapd, but unpacked
-# anywhere: MBJ_CYRUS_IMAPD names the program; the rest is cyrus-common's.
-CYRUS_IMAPD = os.environ.get("MBJ_CYRUS_IMAPD", "/usr/lib/cyrus/bin/imapd")
-CYRUS_MASTER = "/usr/lib/cyrus/bin/master"
+# anywhere (cmake/cyrus-debian): MBJ_CYRUS names that directory.
+CYRUS = pathlib.Path(os.environ.get("MBJ_CYRUS") or "/")
+CYRUS_BIN = CYRUS / "usr" / "lib" / "cyrus" / "bin"
+CYRUS_USER = "mail"  # Debian has it, with or without the package
 SECRET = "not-so-secret"
 
 DOVECOT_CONFIG = """
@@ -100,10 +101,10 @@ syslog_prefix: mbjtest
 
 CYRUS_MASTER_CONFIG = """
 START {{
-  recover cmd="/usr/sbin/cyrus ctl_cyrusdb -C {d}/imapd.conf -r"
+  recover cmd="{bin}/ctl_cyrusdb -C {d}/imapd.conf -r"
 }}
 SERVICES {{
-  imap cmd="{imapd} -C {d}/imapd.conf -U 30" listen="127.0.0.1:{port}"
+  imap cmd="{bin}/imapd -C {d}/imapd.conf -U 30" listen="127.0.0.1:{port}"
 }}
 EVENTS {{
 }}
@@ -251,25 +252,32 @@ class Cyrus(Server):
 
     @staticmethod
     def can_run():
-        return os.path.exists(CYRUS_IMAPD) and os.path.exists(CYRUS_MASTER)
+        return all((CYRUS_BIN / name).exists() for name in
+                   ("master", "imapd", "ctl_cyrusdb"))
 
     @staticmethod
     def user():
+        libraries = sorted(CYRUS.glob("usr/lib/*-linux-gnu*"))
+        env = os.environ | {"CYRUS_USER": CYRUS_USER}
+        if libraries:
+            env["LD_LIBRARY_PATH"] = ":".join(map(str, libraries))
+            env["SASL_PATH"] = ":".join(str(d / "sasl2") for d in libraries)
         if os.getuid() != 0:
-            return {}
-        return {"user": "cyrus", "group": "mail", "extra_groups": []}
+            return {"env": env}
+        return {"user": CYRUS_USER, "group": "mail", "extra_groups": [],
+                "env": env}
 
     def write(self):
         for part in ("conf", "run", "spool"):
             (self.d / part).mkdir(exist_ok=True)
             if os.getuid() == 0:
-                shutil.chown(self.d / part, "cyrus", "mail")
+                shutil.chown(self.d / part, CYRUS_USER, "mail")
         (self.d / "imapd.conf").write_text(CYRUS_CONFIG.format(d=self.d))
         (self.d / "cyrus.conf").write_text(CYRUS_MASTER_CONFIG.format(
-            d=self.d, imapd=CYRUS_IMAPD, port=self.port))
+            d=self.d, bin=CYRUS_BIN, port=self.port))
 
     def command(self):
-        return [CYRUS_MASTER, "-D", "-C", self.d / "imapd.conf", "-M",
+        return [CYRUS_BIN / "master", "-D", "-C", self.d / "imapd.conf", "-M",
                 self.d / "cyrus.conf", "-p", self.d / "run" / "pid"]
 
     def identity(self, client, quoted):
