@@ -201,6 +201,23 @@ static bool is_stopped_before(const struct follower *f, enum mbj_rc rc)
 	return rc == MBJ_EBUSY && poll(&fd, 1, 0) > 0;
 }
 
+/* Once is enough; a service shows it while it is so. */
+static void less_say(struct follower *f, const struct mbj_stream_result *result)
+{
+	if (!result->is_met || f->is_less_said ||
+	    result->level >= f->options.level)
+		return;
+	f->is_less_said = true;
+	if (result->level == 0)
+		cli_say(f->call, "what the source sends came as it is: it does "
+				 "not pack");
+	else
+		cli_say(f->call,
+			"what the source sends came packed at level %u, the "
+			"most that it does",
+			result->level);
+}
+
 /* One connection, from beginning to end. */
 static enum mbj_rc connection_run(struct follower *f)
 {
@@ -221,6 +238,7 @@ static enum mbj_rc connection_run(struct follower *f)
 	rc = mbj_stream_follow(f->store, &f->options, &result, &f->err);
 	carrier_end(&carrier);
 	total_add(f, &result);
+	less_say(f, &result);
 	f->is_renewed = result.is_renewed;
 	f->paused_ms = result.paused_ms;
 	f->is_over = f->options.is_once || result.is_stopped ||

@@ -26,7 +26,8 @@ struct follower {
 	int64_t backoff_ms;
 	uint64_t paused_ms; /* by the source, as it said last; 0: not */
 	bool is_over;
-	bool is_renewed; /* the store is to be opened again, for more */
+	bool is_less_said; /* that the source packs less than it was asked to */
+	bool is_renewed;   /* the store is to be opened again, for more */
 	/* What a service follows with: only a refusal ends it, whatever else
 	 * is wrong may be mended while it serves on. */
 	bool is_lasting;

@@ -127,6 +127,10 @@ static int sender_begin(const struct listener *l, int fd, int door,
 		arguments[n++] = "--rate";
 		arguments[n++] = options->rate;
 	}
+	if (options->compress_max != NULL) {
+		arguments[n++] = "--compress-max";
+		arguments[n++] = options->compress_max;
+	}
 	if (options->socket != NULL) {
 		arguments[n++] = "--socket";
 		arguments[n++] = options->socket;

@@ -126,6 +126,11 @@ static void put_upstream(struct metrics *m, const struct mbj_client_status *s)
 		   "Bytes of that snapshot that are here.");
 	put_number(m, "resync_size_bytes", "gauge", u->resync_size,
 		   "Bytes that it has.");
+	put_number(m, "upstream_compress_asked", "gauge", u->level_asked,
+		   "Level at which the source was asked to pack, 0: it was "
+		   "not.");
+	put_number(m, "upstream_compress_level", "gauge", u->level,
+		   "Level at which it packs, 0: it does not.");
 	put_number(m, "contents_lost", "gauge", u->lost,
 		   "Contents needed here that the source has lost.");
 }

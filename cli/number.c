@@ -73,6 +73,26 @@ bool number_rate_read(const struct cli_call *call, uint64_t *ret_rate)
 	return true;
 }
 
+bool number_level_max_read(const struct cli_call *call, unsigned *ret_level)
+{
+	const char *text = call->options.compress_max;
+	uint64_t level = MBJ_STREAM_LEVEL_MAX;
+
+	if (text != NULL && strcmp(text, "off") == 0) {
+		level = 0;
+	} else if (text != NULL &&
+		   (!number_read(text, MBJ_STREAM_LEVEL_MAX, &level) ||
+		    level == 0)) {
+		cli_say(call,
+			"--compress-max wants a level, 1 to %d, or off, not "
+			"\"%.100s\"",
+			MBJ_STREAM_LEVEL_MAX, text);
+		return false;
+	}
+	*ret_level = (unsigned)level;
+	return true;
+}
+
 bool number_cache_read(const struct cli_call *call, size_t *size)
 {
 	/* Below, a batch has no room; above, it is a slip of the hand. */

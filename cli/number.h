@@ -15,6 +15,8 @@ bool number_read(const char *text, uint64_t max, uint64_t *ret_number);
 bool number_size_read(const char *text, uint64_t max, uint64_t *ret_size);
 /* --rate, 0: it was not given.  false: it is none, and that was said. */
 bool number_rate_read(const struct cli_call *call, uint64_t *ret_rate);
+/* --compress-max, 0: off, MBJ_STREAM_LEVEL_MAX: it was not given; likewise. */
+bool number_level_max_read(const struct cli_call *call, unsigned *ret_level);
 /* --cache into *size, which stays where it was not given; likewise. */
 bool number_cache_read(const struct cli_call *call, size_t *size);
 /* Seconds; s, m, h or d behind them is units of those, minutes, hours, days. */

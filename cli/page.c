@@ -133,6 +133,24 @@ static void put_verdict(struct mbj_buf *out, const struct verdict *v)
 
 /* ------------------------------------------------------------------- lag */
 
+/* As mbj status says it, where it says something. */
+static void put_told(struct mbj_buf *out, const char *what,
+		     const struct mbj_client_status *s,
+		     void (*tell)(const struct mbj_client_status *status,
+				  struct mbj_buf *text))
+{
+	struct mbj_buf text;
+
+	mbj_buf_init(&text, VALUE_MAX);
+	tell(s, &text);
+	if (text.n > 0) {
+		mbj_buf_format(out, "<tr><th scope=\"row\">%s</th><td>", what);
+		html_text(out, mbj_buf_view(&text));
+		put(out, "</td></tr>\n");
+	}
+	mbj_buf_done(&text);
+}
+
 static void put_upstream(struct mbj_buf *out, const struct mbj_client_status *s)
 {
 	const struct mbj_upstream_status *u = &s->upstream;
@@ -159,16 +177,8 @@ static void put_upstream(struct mbj_buf *out, const struct mbj_client_status *s)
 		html_duration(out, u->paused_ms);
 		put(out, " more</td></tr>\n");
 	}
-	if (u->resync != MBJ_RESYNC_NONE) {
-		struct mbj_buf text;
-
-		mbj_buf_init(&text, VALUE_MAX);
-		cli_resync_text(s, &text);
-		put(out, "<tr><th scope=\"row\">Made again</th><td>");
-		html_text(out, mbj_buf_view(&text));
-		put(out, "</td></tr>\n");
-		mbj_buf_done(&text);
-	}
+	put_told(out, "Made again", s, cli_resync_text);
+	put_told(out, "What comes", s, cli_pack_text);
 	if (u->lost > 0)
 		fact(out, "Contents lost there", "%" PRIu64, u->lost);
 	if (u->reason[0] != '\0') {

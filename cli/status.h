@@ -69,6 +69,8 @@ int64_t cli_status_intent_age(const struct mbj_client_status *status);
  */
 void cli_resync_text(const struct mbj_client_status *status,
 		     struct mbj_buf *out);
+/* "packed by zstd at level 3"; nothing where that was not asked for. */
+void cli_pack_text(const struct mbj_client_status *status, struct mbj_buf *out);
 /* Groups that the source is known to have and the replica has not applied. */
 uint64_t cli_status_behind(const struct mbj_client_status *status);
 

@@ -68,6 +68,23 @@ void cli_resync_text(const struct mbj_client_status *status,
 			       (u->resync_size + 1023) / 1024);
 }
 
+void cli_pack_text(const struct mbj_client_status *status, struct mbj_buf *out)
+{
+	const struct mbj_upstream_status *u = &status->upstream;
+
+	if (u->level_asked == 0)
+		return;
+	if (u->level == 0)
+		mbj_buf_put_str(out, "not packed, as the source does not");
+	else
+		mbj_buf_format(out, "packed by zstd at level %" PRIu64,
+			       u->level);
+	if (u->level > 0 && u->level < u->level_asked)
+		mbj_buf_format(out,
+			       ", the most that the source does, not %" PRIu64,
+			       u->level_asked);
+}
+
 static void put_upstream_json(const struct mbj_client_status *s,
 			      struct mbj_buf *out)
 {
@@ -119,6 +136,9 @@ static void put_upstream_text(const struct mbj_client_status *s,
 	if (u->resync != MBJ_RESYNC_NONE)
 		mbj_buf_put_str(out, ", ");
 	cli_resync_text(s, out);
+	if (u->level_asked > 0)
+		mbj_buf_put_str(out, ", ");
+	cli_pack_text(s, out);
 	if (u->lost > 0)
 		mbj_buf_format(out, ", %" PRIu64 " contents lost there",
 			       u->lost);

@@ -153,7 +153,8 @@ int verb_send(const struct cli_call *call)
 	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
 	int status;
 
-	if (!numbers_check(call) || !number_rate_read(call, &options.rate))
+	if (!numbers_check(call) || !number_rate_read(call, &options.rate) ||
+	    !number_level_max_read(call, &options.level_max))
 		return CLI_USAGE;
 	if (call->options.listen != NULL)
 		return listen_run(call);

@@ -279,7 +279,9 @@ int verb_serve(const struct cli_call *call)
 	struct mbj_store_options usual = MBJ_STORE_OPTIONS_INIT;
 	struct mbj_store *store = NULL;
 	struct mbj_error err;
-	uint64_t rate; /* its users': what is wrong is said before they are */
+	/* Their users': what is wrong is said before they are. */
+	unsigned level_max;
+	uint64_t rate;
 	int status;
 
 	options.socket = call->options.socket;
@@ -294,6 +296,7 @@ int verb_serve(const struct cli_call *call)
 			 &options.timeout_ms))
 		return CLI_USAGE;
 	if (!recent_take(call, &options) || !number_rate_read(call, &rate) ||
+	    !number_level_max_read(call, &level_max) ||
 	    !number_cache_read(call, &usual.state.cache_size))
 		return CLI_USAGE;
 	if (call->options.compress != NULL && !is_following(call)) {

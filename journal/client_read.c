@@ -7,6 +7,34 @@
 
 #include "client_impl.h"
 
+/* What of a request those who read here say. */
+struct question {
+	struct mbj_bytes name;
+	struct mbj_bytes path;
+	struct mbj_id account;
+	struct mbj_id mailbox;
+	uint64_t rev;
+	uint32_t uid;
+	uint32_t limit;
+};
+
+/* Apart: two messages of the wire are much for one stack. */
+__attribute__((noinline)) static enum mbj_rc
+question_ask(struct mbj_client *client, enum wire_kind kind,
+	     const struct question *question, struct answer *ret_answer,
+	     struct mbj_error *err)
+{
+	struct wire_message request = {.name = question->name,
+				       .path = question->path,
+				       .account_id = question->account,
+				       .mailbox_id = question->mailbox,
+				       .rev = question->rev,
+				       .uid = question->uid,
+				       .limit = question->limit};
+
+	return client_call(client, kind, &request, ret_answer, err);
+}
+
 enum mbj_rc mbj_client_account(struct mbj_client *client, struct mbj_bytes name,
 			       struct mbj_account *ret_account,
 			       struct mbj_error *err)
@@ -126,18 +154,18 @@ enum mbj_rc mbj_client_messages(struct mbj_client *client,
 				struct mbj_client_messages *ret_page,
 				struct mbj_error *err)
 {
-	struct wire_message request = {.account_id = account,
-				       .mailbox_id = mailbox,
-				       .uid = first_uid,
-				       .limit = limit,
-				       .rev = rev};
+	const struct question question = {.account = account,
+					  .mailbox = mailbox,
+					  .uid = first_uid,
+					  .limit = limit,
+					  .rev = rev};
 	struct mbj_client_messages page = {0};
 	struct mbj_reader reader;
 	struct answer answer;
 	void *array = NULL;
 	enum mbj_rc rc;
 
-	rc = client_call(client, WIRE_MESSAGES, &request, &answer, err);
+	rc = question_ask(client, WIRE_MESSAGES, &question, &answer, err);
 	if (rc == MBJ_OK)
 		rc = list_begin(&answer, sizeof(*page.messages), &reader,
 				&array, err);
@@ -173,7 +201,7 @@ enum mbj_rc mbj_client_attrs(struct mbj_client *client,
 			     struct mbj_client_attrs *ret_list,
 			     struct mbj_error *err)
 {
-	struct wire_message request = {.name = account, .path = path};
+	const struct question question = {.name = account, .path = path};
 	struct mbj_buf bytes = {0};
 	struct mbj_reader reader;
 	struct mbj_attr *attrs;
@@ -182,7 +210,7 @@ enum mbj_rc mbj_client_attrs(struct mbj_client *client,
 	size_t count = 0;
 	enum mbj_rc rc;
 
-	rc = client_call(client, WIRE_ATTRS, &request, &answer, err);
+	rc = question_ask(client, WIRE_ATTRS, &question, &answer, err);
 	if (rc == MBJ_OK)
 		rc = list_begin(&answer, sizeof(*attrs), &reader, &array, err);
 	attrs = array;
@@ -211,29 +239,19 @@ void mbj_client_attrs_done(struct mbj_client_attrs *list)
 	*list = (struct mbj_client_attrs){.count = 0};
 }
 
-/* Apart: two messages of the wire are much for one stack. */
-__attribute__((noinline)) static enum mbj_rc
-subscriptions_ask(struct mbj_client *client, struct mbj_bytes account,
-		  struct answer *ret_answer, struct mbj_error *err)
-{
-	struct wire_message request = {.name = account};
-
-	return client_call(client, WIRE_SUBSCRIPTIONS, &request, ret_answer,
-			   err);
-}
-
 enum mbj_rc mbj_client_subscriptions(struct mbj_client *client,
 				     struct mbj_bytes account,
 				     struct mbj_client_subscriptions *ret_list,
 				     struct mbj_error *err)
 {
+	const struct question question = {.name = account};
 	struct mbj_client_subscriptions list = {.count = 0};
 	struct mbj_reader reader;
 	struct answer answer;
 	void *array = NULL;
 	enum mbj_rc rc;
 
-	rc = subscriptions_ask(client, account, &answer, err);
+	rc = question_ask(client, WIRE_SUBSCRIPTIONS, &question, &answer, err);
 	if (rc == MBJ_OK)
 		rc = list_begin(&answer, sizeof(*list.paths), &reader, &array,
 				err);
@@ -344,7 +362,7 @@ enum mbj_rc mbj_client_tree(struct mbj_client *client, struct mbj_bytes account,
 			    struct mbj_account *ret_account,
 			    struct mbj_tree **ret_tree, struct mbj_error *err)
 {
-	struct wire_message request = {.name = account};
+	const struct question question = {.name = account};
 	struct mbj_tree *tree = NULL;
 	struct answer answer;
 	struct mbj_id seed;
@@ -353,7 +371,7 @@ enum mbj_rc mbj_client_tree(struct mbj_client *client, struct mbj_bytes account,
 	if (client->store != NULL)
 		return client->local->tree(client->store, account, ret_account,
 					   ret_tree, err);
-	rc = client_call(client, WIRE_TREE, &request, &answer, err);
+	rc = question_ask(client, WIRE_TREE, &question, &answer, err);
 	if (rc == MBJ_OK)
 		rc = mbj_id_generate(mbj_sys_posix(), &seed, err);
 	if (rc == MBJ_OK)

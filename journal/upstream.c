@@ -174,6 +174,24 @@ void mbj_upstream_resync(struct mbj_upstream *upstream,
 	pthread_mutex_unlock(&upstream->mutex);
 }
 
+/* With the mutex. */
+static void pack_put(struct mbj_upstream_status *status, unsigned asked,
+		     unsigned level)
+{
+	status->level_asked = asked;
+	status->level = level;
+}
+
+void mbj_upstream_pack(struct mbj_upstream *upstream, unsigned asked,
+		       unsigned level)
+{
+	if (upstream == NULL)
+		return;
+	pthread_mutex_lock(&upstream->mutex);
+	pack_put(&upstream->status, asked, level);
+	pthread_mutex_unlock(&upstream->mutex);
+}
+
 void mbj_upstream_apply(struct mbj_upstream *upstream, struct mbj_lsn applied)
 {
 	if (upstream == NULL)
@@ -195,6 +213,7 @@ void mbj_upstream_part(struct mbj_upstream *upstream, bool is_for_good,
 	pthread_mutex_lock(&upstream->mutex);
 	status->state = is_for_good ? MBJ_UPSTREAM_ENDED : MBJ_UPSTREAM_WAITING;
 	resync_put(status, &(const struct mbj_resync_progress){0});
+	pack_put(status, 0, 0);
 	(void)snprintf(status->reason, sizeof(status->reason), "%s",
 		       why != NULL ? why->message : "");
 	pthread_mutex_unlock(&upstream->mutex);

@@ -42,6 +42,7 @@ struct source_stream {
 	struct mbj_upstream *upstream;	  /* or NULL */
 	struct mbj_bytes name;		  /* the replica's own */
 	uint16_t version;		  /* that is spoken */
+	unsigned level;			  /* what comes is packed at, or 0 */
 	bool is_met;			  /* it was accepted */
 	bool is_renewed;		  /* the replica begins anew */
 	uint64_t paused_ms;		  /* by the source, 0: it is not */
@@ -88,6 +89,7 @@ enum mbj_rc source_stream_wait(struct source_stream *s, uint32_t wait_ms,
 			       bool *ret_is_more,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* stream_greet.c */
 /*
  * Say who the replica is and where it stands, and hear what the source has
  * there.  Requires: link, name and pin; no store.
@@ -109,6 +111,17 @@ enum mbj_rc source_stream_greet(struct source_stream *s,
 enum mbj_rc stream_fault_take(struct source_stream *s,
 			      const struct mbj_error *fault,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * All that is said first: who the replica is, how fast what comes is to be, and
+ * how packed.
+ */
+enum mbj_rc source_stream_meet(struct source_stream *s,
+			       const struct mbj_stream_options *options,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* What the peer sent is not what it should be: the connection is no use. */
+enum mbj_rc source_stream_bad(struct source_stream *s, struct mbj_error *err,
+			      const char *what) MBJ_MUST_CHECK;
 
 /* What is made again from a snapshot, for whoever looks at the board. */
 void stream_resync_note(struct source_stream *s, enum mbj_resync_stage stage,

@@ -281,6 +281,9 @@ void stream_field_encode(struct mbj_buf *buf, enum stream_field field,
 	case STREAM_HAS_SURVEYED:
 		mbj_buf_put_bytes(buf, m->survey);
 		return;
+	case STREAM_HAS_LEVEL:
+		mbj_buf_put_u8(buf, m->level);
+		return;
 	case STREAM_HAS_NONE:
 		break;
 	}
@@ -433,6 +436,11 @@ enum mbj_rc stream_field_decode(struct mbj_reader *reader,
 	case STREAM_HAS_SURVEY:
 	case STREAM_HAS_SURVEYED:
 		return survey_decode(reader, field, m, err);
+	case STREAM_HAS_LEVEL:
+		m->level = mbj_read_u8(reader);
+		return mbj_reader_ok(reader) && m->level <= MBJ_STREAM_LEVEL_MAX
+			       ? MBJ_OK
+			       : bad(err, "level of packing");
 	case STREAM_HAS_NONE:
 		break;
 	}

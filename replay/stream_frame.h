@@ -17,6 +17,7 @@
  *	part      ->  the same, so many bytes of it (from version 2 on)
  *	pace      ->  nothing: no faster than that (from version 3 on)
  *	pack      ->  nothing: groups and pieces may come packed (version 4 on)
+ *		      packs: whether they do, and how (from version 6 on)
  *	survey    ->  surveyed | fault (from version 5 on)
  *
  * hello is the first question, and may be the next one after a snapshot: the
@@ -42,13 +43,14 @@
 
 enum {
 	/* Both sides speak all from 1 to this; 2 has part, 3 paused and
-	 * pace, 4 pack, 5 survey. */
-	STREAM_VERSION = 5,
+	 * pace, 4 pack, 5 survey, 6 packs. */
+	STREAM_VERSION = 6,
 	STREAM_VERSION_PARTS = 2,
 	STREAM_VERSION_PAUSED = 3,
 	STREAM_VERSION_PACE = 3,
 	STREAM_VERSION_PACK = 4,
 	STREAM_VERSION_SURVEY = 5,
+	STREAM_VERSION_PACKS = 6,
 	STREAM_HEAD_SIZE = 16,
 	STREAM_FRAME_MAX = 1 << 20, /* head and body */
 	STREAM_DATA_MAX = STREAM_FRAME_MAX - STREAM_HEAD_SIZE,
@@ -78,7 +80,8 @@ enum {
 	X(RATE, 11, "bytes a second")                                       \
 	X(METHOD, 12, "how to pack: 1, zstd; and its level")                \
 	X(SURVEY, 13, "a question about an account's records")              \
-	X(SURVEYED, 14, "what they sum to")
+	X(SURVEYED, 14, "what they sum to")                                 \
+	X(LEVEL, 15, "how the source packs: a level, 0: it does not")
 
 enum stream_field {
 #define X(name, bit, what) STREAM_HAS_##name = 1 << (bit),
@@ -121,13 +124,14 @@ enum stream_side { STREAM_REPLICA = 0, STREAM_SOURCE = 1 };
 	X(SURVEY, 17, "survey", STREAM_REPLICA, STREAM_HAS_SURVEY,             \
 	  MBJ_SURVEY_QUESTION_MAX)                                             \
 	X(SURVEYED, 18, "surveyed", STREAM_SOURCE, STREAM_HAS_SURVEYED,        \
-	  MBJ_SURVEY_ANSWER_MAX)
+	  MBJ_SURVEY_ANSWER_MAX)                                               \
+	X(PACKS, 19, "packs", STREAM_SOURCE, STREAM_HAS_LEVEL, STREAM_SMALL_MAX)
 
 enum stream_kind {
 #define X(name, number, word, side, fields, size_max) STREAM_##name = (number),
 	STREAM_KIND_MAP(X)
 #undef X
-		STREAM_KIND_LAST = STREAM_SURVEYED
+		STREAM_KIND_LAST = STREAM_PACKS
 };
 
 /*
@@ -185,7 +189,7 @@ struct stream_message {
 	struct mbj_lsn least;
 	uint64_t paused_ms;	 /* never 0, at most MBJ_PAUSE_MS_MAX */
 	uint64_t rate;		 /* at least MBJ_STREAM_RATE_MIN */
-	uint8_t level;		 /* 1 to MBJ_STREAM_LEVEL_MAX */
+	uint8_t level;		 /* 1 to MBJ_STREAM_LEVEL_MAX; said: or 0 */
 	struct mbj_bytes survey; /* question or answer, which can be decoded */
 	struct mbj_error error;
 };

@@ -3,13 +3,6 @@
  */
 #include "stream_part.h"
 
-static enum mbj_rc peer_bad(struct source_stream *s, struct mbj_error *err,
-			    const char *what)
-{
-	s->link.is_lost = true;
-	return mbj_error_set(err, MBJ_ECORRUPT, "the source sent %s", what);
-}
-
 /*
  * As much as was asked for, and no more.  What cannot be written here is read
  * to its end all the same: the answer to the next question comes behind it.
@@ -32,9 +25,10 @@ static enum mbj_rc pieces_take(struct source_stream *s,
 		if (kind == STREAM_LOST)
 			return stream_fault_take(s, &m.error, err);
 		if (kind != STREAM_PIECE || m.data.n > n)
-			return peer_bad(s, err,
-					"something else than the part of a "
-					"snapshot");
+			return source_stream_bad(
+				s, err,
+				"something else than the part of a "
+				"snapshot");
 		n -= m.data.n;
 		if (failed.rc == MBJ_OK)
 			failed.rc = snapshot_part_write(part, m.data, &failed);
@@ -72,7 +66,8 @@ enum mbj_rc stream_part_ask(struct source_stream *s, struct snapshot_part *part,
 		return stream_fault_take(s, &m.error, err);
 	if (kind != STREAM_OFFER || m.snapshot.v < want->least.v ||
 	    m.snapshot.v > want->most.v || m.size == 0 || m.size < want->at)
-		return peer_bad(s, err, "another snapshot than was asked for");
+		return source_stream_bad(s, err,
+					 "another snapshot than was asked for");
 	*ret_lsn = m.snapshot;
 	*ret_size = m.size;
 	left = m.size - want->at;

@@ -409,6 +409,21 @@ static enum mbj_rc fetch_answer(struct stream_server *s,
 
 /* ------------------------------------------------------------------ all */
 
+/* No higher than is allowed here, which may be not at all. */
+static enum mbj_rc pack_answer(struct stream_server *s, struct mbj_error *err)
+{
+	struct stream_message m = {.level = s->request.level};
+	enum mbj_rc rc = MBJ_OK;
+
+	if (m.level > s->level_max)
+		m.level = (uint8_t)s->level_max;
+	if (m.level > 0)
+		rc = stream_link_pack(&s->link, m.level, err);
+	if (rc == MBJ_OK && s->version >= STREAM_VERSION_PACKS)
+		rc = stream_link_send(&s->link, STREAM_PACKS, &m, err);
+	return rc;
+}
+
 static enum mbj_rc requests_answer(struct stream_server *s,
 				   struct mbj_error *err)
 {
@@ -433,7 +448,7 @@ static enum mbj_rc requests_answer(struct stream_server *s,
 		else if (kind == STREAM_PACE)
 			stream_pace_take(s, s->request.rate);
 		else if (kind == STREAM_PACK)
-			rc = stream_link_pack(&s->link, s->request.level, err);
+			rc = pack_answer(s, err);
 		else if (kind == STREAM_SURVEY)
 			rc = stream_survey_answer(s, err);
 		else if (s->is_seeding)
@@ -513,6 +528,7 @@ enum mbj_rc mbj_stream_send(const char *dir,
 	s->dir = dir;
 	s->mark = MBJ_RECEIVED_MARK_CLOSED;
 	s->is_registering = options->is_registering;
+	s->level_max = options->level_max;
 	s->pin = options->pin;
 	s->refusal = options->refusal;
 	s->service_path = options->service;

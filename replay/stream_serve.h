@@ -39,6 +39,7 @@ struct stream_server {
 	struct mbj_lsn next;	 /* where reader stands, 0: unknown */
 	struct mbj_blobs *blobs; /* NULL: none were asked for */
 	struct mbj_buf piece;
+	unsigned level_max; /* that it packs at, 0: it does not */
 	size_t piece_size; /* that the rate allows, STREAM_PIECE_SIZE at most */
 	struct mbj_replica_note note;  /* with a board: registered */
 	struct mbj_upstream *board;    /* its lag, seen from here, or NULL */

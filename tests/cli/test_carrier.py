@@ -281,6 +281,48 @@ class Carried:
         result = self.mbj("serve", self.p, "--compress", "zstd", status=USAGE)
         self.assertIn("--compress", result.err)
 
+    def test_packed_less(self):
+        """Goal: a source says how much it packs, and each replica that asked for
+        more sees that.  Method: one that does not, one that does less, one that
+        does as it is asked, to a replica of one run and to one that is served;
+        bounds that there are not."""
+        self.deliver(b"x" * 9999)
+        asked = ("--compress", "zstd:5", *self.replica_options)
+        for bound, level, words in (
+                ("off", 0, "not packed, as the source does not"),
+                ("2", 2, "packed by zstd at level 2, the most that the source "
+                         "does, not 5"),
+                ("5", 5, "packed by zstd at level 5")):
+            source = self.send("--compress-max", bound)
+            self.r = self.replica(f"less{bound}")
+            result = self.once("--compress", "zstd:5")
+            self.assertEqual(
+                result.err.count("what the source sends came"), level < 5)
+            self.assertIn({0: "does not pack", 2: "level 2"}.get(level, ""),
+                          result.err)
+            self.equal()
+            r = self.begin("serve", self.r, "--from", self.address, *asked)
+            self.until(lambda: run("check", self.r).status == OK)
+            seen = run("status", self.r, "--json").json()["upstream"]
+            self.assertEqual((seen["compressAsked"], seen["compressLevel"]),
+                             (5, level))
+            self.assertIn(f", {words}\n", run("status", self.r).out)
+            metrics = run("metrics", self.r).out
+            self.assertRegex(
+                metrics, rf"\nmbj_upstream_compress_level\{{.*\}} {level}\n")
+            self.assertRegex(
+                metrics, r"\nmbj_upstream_compress_asked\{.*\} 5\n")
+            self.end(r)
+            self.end(source)
+        self.serve_replicas("--compress-max", "off")
+        self.assertIn("does not pack", self.once("--compress", "zstd").err)
+        self.assertNotIn("does not pack", self.once().err)
+        for wrong in ("0", "10", "", "no", "zstd"):
+            for verb in ("send", "serve"):
+                result = self.mbj(verb, self.p, "--compress-max", wrong,
+                                  status=USAGE)
+                self.assertIn("--compress-max", result.err)
+
     def test_cut(self):
         """Goal: wherever the connection ends, nothing is lost and the next one
         mends it.  Method: a proxy hangs up after each byte of the beginning, both

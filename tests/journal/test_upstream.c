@@ -192,6 +192,25 @@ START_TEST(board_is_resynced)
 END_TEST
 
 /*
+ * Goal: how what comes is packed is known, and over with the connection.
+ * Method: less than was asked, and an end.
+ */
+START_TEST(board_is_packed)
+{
+	struct mbj_upstream *board = board_new();
+
+	mbj_upstream_pack(NULL, 3, 3);
+	mbj_upstream_pack(board, 9, 2);
+	ck_assert_uint_eq(look(board).level_asked, 9);
+	ck_assert_uint_eq(look(board).level, 2);
+	mbj_upstream_part(board, false, NULL);
+	ck_assert_uint_eq(look(board).level_asked, 0);
+	ck_assert_uint_eq(look(board).level, 0);
+	mbj_upstream_free(&board);
+}
+END_TEST
+
+/*
  * Goal: what is said was true when it was asked, not when it is read.  Method:
  * an answer that was held up.
  */
@@ -267,6 +286,7 @@ TCase *test_upstream_case(void)
 	tcase_add_test(tc, board_grows_when_cut);
 	tcase_add_test(tc, board_is_paused);
 	tcase_add_test(tc, board_is_resynced);
+	tcase_add_test(tc, board_is_packed);
 	tcase_add_test(tc, board_counts_from_the_question);
 	tcase_add_test(tc, board_takes_another_source);
 	tcase_add_test(tc, board_is_optional);

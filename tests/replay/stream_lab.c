@@ -37,9 +37,14 @@ static void bytes_say(int fd, struct mbj_bytes bytes)
 				 (ssize_t)bytes.n);
 }
 
-/* What the source in dir says to these requests, and what it returns. */
-enum mbj_rc source_ask(const char *dir, const struct mbj_buf *requests,
-		       struct mbj_buf *ret_answers, struct mbj_error *ret_why)
+/*
+ * What the source in dir, which packs at level_max at most, says to these
+ * requests, and what it returns.
+ */
+enum mbj_rc source_ask_bounded(const char *dir, unsigned level_max,
+			       const struct mbj_buf *requests,
+			       struct mbj_buf *ret_answers,
+			       struct mbj_error *ret_why)
 {
 	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
 	uint8_t bytes[4096];
@@ -53,6 +58,7 @@ enum mbj_rc source_ask(const char *dir, const struct mbj_buf *requests,
 	options.in_fd = pair.near;
 	options.out_fd = pair.near;
 	options.timeout_ms = 2000;
+	options.level_max = level_max;
 	rc = mbj_stream_send(dir, &options, ret_why);
 	ck_assert_int_eq(shutdown(pair.near, SHUT_WR), 0);
 	mbj_buf_clear(ret_answers);
@@ -61,6 +67,14 @@ enum mbj_rc source_ask(const char *dir, const struct mbj_buf *requests,
 	ck_assert_int_eq(mbj_buf_ok(ret_answers, NULL), MBJ_OK);
 	pair_close(&pair);
 	return rc;
+}
+
+/* One that packs as it is asked to. */
+enum mbj_rc source_ask(const char *dir, const struct mbj_buf *requests,
+		       struct mbj_buf *ret_answers, struct mbj_error *ret_why)
+{
+	return source_ask_bounded(dir, MBJ_STREAM_LEVEL_MAX, requests,
+				  ret_answers, ret_why);
 }
 
 /* options: once or not, packed or not; *ret_sent: what it said, or NULL. */

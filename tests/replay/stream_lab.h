@@ -40,6 +40,10 @@ void pair_open(struct pair *pair);
 void pair_close(struct pair *pair);
 enum mbj_rc source_ask(const char *dir, const struct mbj_buf *requests,
 		       struct mbj_buf *ret_answers, struct mbj_error *ret_why);
+enum mbj_rc source_ask_bounded(const char *dir, unsigned level_max,
+			       const struct mbj_buf *requests,
+			       struct mbj_buf *ret_answers,
+			       struct mbj_error *ret_why);
 enum mbj_rc replica_hear(struct mbj_store *replica, struct mbj_bytes answers,
 			 struct mbj_stream_result *ret_result,
 			 struct mbj_error *ret_why);

@@ -317,6 +317,16 @@ START_TEST(frame_field_limits)
 		ck_assert_int_eq(decode(mbj_buf_view(&frame), STREAM_REPLICA),
 				 MBJ_ECORRUPT);
 	}
+	for (uint8_t level = 0; level <= MBJ_STREAM_LEVEL_MAX + 1; level++) {
+		mbj_buf_clear(&frame);
+		frame_make(STREAM_PACKS, &frame);
+		frame.p[STREAM_HEAD_SIZE] = level;
+		mend(&frame);
+		ck_assert_int_eq(decode(mbj_buf_view(&frame), STREAM_SOURCE),
+				 (level <= MBJ_STREAM_LEVEL_MAX
+					  ? MBJ_OK
+					  : MBJ_ECORRUPT));
+	}
 	mbj_buf_clear(&frame);
 	mbj_buf_init(&contents, STREAM_FRAME_MAX);
 	for (int i = 0; i <= STREAM_CONTENTS_MAX; i++)

@@ -89,6 +89,7 @@ START_TEST(stream_packed)
 	OK(replica_hear_packed(p.lab.f.replica, mbj_buf_view(&p.lab.answers),
 			       &result, NULL, err));
 	ck_assert_uint_eq(result.replay.groups, GROUPS + 1);
+	ck_assert_uint_eq(result.level, LEVEL);
 	replica_check(&p.lab);
 	fetch_put(&p.lab.requests, 1, 1 << 20);
 	OK(source_ask(p.lab.f.primary_dir, &p.lab.requests, &p.lab.answers,
@@ -160,6 +161,117 @@ START_TEST(stream_packed_older)
 }
 END_TEST
 
+/* Answers without the source's word that it packs. */
+static void answers_unpack(struct mbj_bytes answers, struct mbj_buf *ret_rest)
+{
+	mbj_buf_init(ret_rest, BYTES_MAX);
+	while (answers.n > 0) {
+		size_t size = mbj_load_u32(answers.p) + STREAM_HEAD_SIZE;
+
+		if (mbj_load_u16(answers.p + 4) != STREAM_PACKS)
+			mbj_buf_put(ret_rest, answers.p, size);
+		answers.p += size;
+		answers.n -= size;
+	}
+}
+
+/* The frame behind the welcome: the level that it says, or -1: it says none. */
+static int level_said(const struct mbj_buf *answers)
+{
+	const uint8_t *p = answers->p + STREAM_HEAD_SIZE;
+
+	p += mbj_load_u32(answers->p);
+	return mbj_load_u16(p + 4) == STREAM_PACKS ? p[STREAM_HEAD_SIZE] : -1;
+}
+
+/*
+ * Goal: a source that packs less than is asked, or not, is one that all
+ * replicas take; those of today know which.  Method: bounds above, below and
+ * none, to replicas of each version that can ask; what is said to them, to one
+ * that heeds it.
+ */
+START_TEST(stream_packed_bounded)
+{
+	static const unsigned bounds[] = {0, 1, LEVEL, MBJ_STREAM_LEVEL_MAX};
+	unsigned bound = bounds[_i];
+	unsigned level = bound < LEVEL ? bound : LEVEL;
+	struct mbj_stream_result result;
+	struct pack_lab p;
+	unsigned packed;
+	unsigned data;
+	unsigned anew;
+
+	pack_lab_begin(&p);
+	for (uint16_t v = STREAM_VERSION_PACK; v <= STREAM_VERSION; v++) {
+		bool is_told = v >= STREAM_VERSION_PACKS;
+
+		replica_renew(&p.lab, v);
+		requests_make(&p.lab.requests, v, LEVEL, &p.lab.blob);
+		OK(source_ask_bounded(p.lab.f.primary_dir, bound,
+				      &p.lab.requests, &p.lab.answers, err));
+		frames_count(mbj_buf_view(&p.lab.answers), &data, &packed,
+			     &anew);
+		ck_assert_uint_gt(data, 3);
+		ck_assert_uint_eq(packed, level > 0 ? data - 1 : 0);
+		ck_assert_int_eq(level_said(&p.lab.answers),
+				 is_told ? (int)level : -1);
+		OK(replica_hear_packed(p.lab.f.replica,
+				       mbj_buf_view(&p.lab.answers), &result,
+				       NULL, err));
+		ck_assert_uint_eq(result.replay.groups, GROUPS + 1);
+		ck_assert_uint_eq(result.level, is_told ? level : LEVEL);
+		replica_check(&p.lab);
+	}
+	pack_lab_end(&p);
+}
+END_TEST
+
+/*
+ * Goal: what a source says of how it packs is nothing else, and it does as it
+ * says, or the connection ends.  Method: a level above the one asked for,
+ * another answer, none, and packed frames behind "not".
+ */
+START_TEST(stream_packed_lies)
+{
+	static const char *const words[] = {"a higher level",
+					    "no word of how it packs",
+					    "no word of how it packs",
+					    "nobody asked for"};
+	struct stream_message m = {.level = LEVEL + 1};
+	struct mbj_stream_result result;
+	struct mbj_error why;
+	struct mbj_buf lies, rest;
+	struct pack_lab p;
+	size_t size;
+
+	pack_lab_begin(&p);
+	mbj_buf_init(&lies, BYTES_MAX);
+	answers_unpack(mbj_buf_view(&p.lab.answers), &rest);
+	size = mbj_load_u32(rest.p) + STREAM_HEAD_SIZE;
+	for (int i = 0; i < 4; i++) {
+		mbj_buf_clear(&lies);
+		mbj_buf_put(&lies, rest.p, size);
+		if (i == 1)
+			stream_encode(&lies, STREAM_HERE, &m);
+		else if (i != 2)
+			stream_encode(&lies, STREAM_PACKS, &m);
+		mbj_buf_put(&lies, rest.p + size, rest.n - size);
+		ck_assert_int_eq(replica_hear_packed(p.lab.f.replica,
+						     mbj_buf_view(&lies),
+						     &result, NULL, &why),
+				 MBJ_ECORRUPT);
+		ck_assert_msg(strstr(why.message, words[i]) != NULL, "%d: %s", i,
+			      why.message);
+		ck_assert(result.is_lost);
+		ck_assert_uint_eq(result.replay.groups, 0);
+		m.level = 0;
+	}
+	mbj_buf_done(&lies);
+	mbj_buf_done(&rest);
+	pack_lab_end(&p);
+}
+END_TEST
+
 /*
  * Goal: a packed frame that nobody asked for, or that is not what it says, ends
  * the connection, nothing of it is journaled, and the next one brings it.
@@ -173,6 +285,7 @@ START_TEST(stream_packed_bad)
 	struct mbj_error why;
 	struct pack_lab p;
 	struct mbj_bytes all;
+	struct mbj_buf unasked;
 	struct mbj_buf whole;
 
 	test_rng_seed(&rng);
@@ -180,10 +293,13 @@ START_TEST(stream_packed_bad)
 	mbj_buf_init(&whole, BYTES_MAX);
 	mbj_buf_put_bytes(&whole, mbj_buf_view(&p.lab.answers));
 	all = mbj_buf_view(&whole);
-	ck_assert_int_eq(replica_hear(p.lab.f.replica, all, &result, &why),
+	answers_unpack(mbj_buf_view(&whole), &unasked);
+	ck_assert_int_eq(replica_hear(p.lab.f.replica, mbj_buf_view(&unasked),
+				      &result, &why),
 			 MBJ_ECORRUPT);
 	ck_assert(result.is_lost);
 	ck_assert_ptr_nonnull(strstr(why.message, "nobody asked for"));
+	mbj_buf_done(&unasked);
 	for (int turn = 0; turn < 8; turn++) {
 		size_t at = test_rng_below(&rng, whole.n);
 		uint8_t was = whole.p[at];
@@ -227,6 +343,8 @@ TCase *test_stream_packed_case(void)
 
 	tcase_add_test(tc, stream_packed);
 	tcase_add_test(tc, stream_packed_older);
+	tcase_add_loop_test(tc, stream_packed_bounded, 0, 4);
+	tcase_add_test(tc, stream_packed_lies);
 	tcase_add_test(tc, stream_packed_bad);
 	return tc;
 }

@@ -70,7 +70,10 @@ MBJ_API const char *mbj_resync_word(enum mbj_resync_stage stage);
 	X(paused_ms, "pausedMs",                                            \
 	  "milliseconds that the source pauses it for, 0: not")             \
 	X(resync_here, "resyncHere", "bytes of the snapshot that are here") \
-	X(resync_size, "resyncSize", "bytes that it has")
+	X(resync_size, "resyncSize", "bytes that it has")                   \
+	X(level_asked, "compressAsked",                                     \
+	  "level at which the source was asked to pack, 0: it was not")     \
+	X(level, "compressLevel", "level at which it packs, 0: it does not")
 
 struct mbj_upstream_status {
 	enum mbj_upstream_state state;
@@ -129,6 +132,12 @@ struct mbj_resync_progress {
 };
 void mbj_upstream_resync(struct mbj_upstream *upstream,
 			 const struct mbj_resync_progress *progress);
+/*
+ * At which level the source was asked to pack what it sends, 0: it was not, and
+ * at which it does.  It is over with the connection.
+ */
+void mbj_upstream_pack(struct mbj_upstream *upstream, unsigned asked,
+		       unsigned level);
 /* Contents that messages here need, and the source could not give. */
 void mbj_upstream_lose(struct mbj_upstream *upstream, uint64_t lost);
 MBJ_API void mbj_upstream_get(struct mbj_upstream *upstream,

@@ -101,9 +101,12 @@ struct mbj_stream_options {
 	/*
 	 * The replica's: have what comes packed by zstd, at a level of 1 to
 	 * MBJ_STREAM_LEVEL_MAX; 0: as it is.  A source that is too old for that
-	 * sends it as it is.
+	 * sends it as it is, as does one that is not to pack.
 	 */
 	unsigned level;
+	/* The source's: the most that it packs at where a replica asks for
+	 * more, 0: it does not pack. */
+	unsigned level_max;
 	/* The source's: where its store's service listens, which is asked about
 	 * the state (mbj/verify.h); NULL: in the store. */
 	const char *service;
@@ -113,7 +116,7 @@ struct mbj_stream_options {
 	((struct mbj_stream_options){sizeof(struct mbj_stream_options), 0, 1, \
 				     -1, 60000, 10000, false, NULL, NULL,     \
 				     NULL, false, false, NULL, NULL, NULL, 0, \
-				     0, NULL})
+				     0, MBJ_STREAM_LEVEL_MAX, NULL})
 
 /*
  * Serve one replica what is in the store in dir, until it hangs up or is not
@@ -145,6 +148,8 @@ struct mbj_stream_result {
 	/* The source has paused the replica (mbj/replicas.h), and said for how
 	 * many milliseconds more.  MBJ_EBUSY, is_lost. */
 	uint64_t paused_ms;
+	/* At which level the source packs what it sends, 0: it does not. */
+	unsigned level;
 };
 
 /*
