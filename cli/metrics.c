@@ -139,6 +139,7 @@ static void put_store(struct metrics *m, const struct cli_status *status)
 {
 	const struct mbj_client_status *s = &status->store;
 	uint64_t paused_ms = 0;
+	uint64_t left = 0;
 	uint64_t lag = 0;
 
 	put_number(m, "up", "gauge", status->is_served,
@@ -179,6 +180,13 @@ static void put_store(struct metrics *m, const struct cli_status *status)
 		   "Pauses of replicas that are not in the register.");
 	put_seconds(m, "replica_paused_seconds_most", paused_ms,
 		    "For how long the last of them stays so.");
+	put_number(m, "replicas_taking_snapshot", "gauge",
+		   cli_replicas_taking(status->replicas, status->replica_count,
+				       &left),
+		   "Replicas that take a snapshot of this store, for all of "
+		   "it or for accounts that are set aside.");
+	put_number(m, "replica_snapshot_left_bytes", "gauge", left,
+		   "Bytes of snapshots that they are still to get.");
 	put_number(m, "replica_lag_known", "gauge",
 		   cli_replicas_best(status->replicas, status->replica_count,
 				     &lag),

@@ -55,6 +55,7 @@ static void fact(struct mbj_buf *out, const char *what, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized) */
 	(void)vsnprintf(value, sizeof(value), format, args);
 	va_end(args);
 	mbj_buf_format(out, "<tr><th scope=\"row\">%s</th><td>", what);
@@ -189,6 +190,16 @@ static void put_upstream(struct mbj_buf *out, const struct mbj_client_status *s)
 	facts_end(out);
 }
 
+static void put_taking(struct mbj_buf *out, const struct mbj_replica_note *note)
+{
+	struct mbj_buf text;
+
+	mbj_buf_init(&text, VALUE_MAX);
+	cli_replica_take(note, &text);
+	html_text(out, mbj_buf_view(&text));
+	mbj_buf_done(&text);
+}
+
 static void put_replica(struct mbj_buf *out, const struct mbj_client_status *s,
 			const struct mbj_replica_note *note, struct mbj_id boot)
 {
@@ -200,8 +211,14 @@ static void put_replica(struct mbj_buf *out, const struct mbj_client_status *s,
 	put(out, "<tr><th scope=\"row\"><bdi>");
 	html_name(out, mbj_bytes_str(note->name[0] != '\0' ? note->name : id));
 	put(out, "</bdi></th>");
+	cell(out, "From");
+	html_name(out, mbj_bytes_str(note->address[0] != '\0' ? note->address
+							      : "not known"));
+	put(out, "</td>");
 	cell(out, "State");
-	if (note->paused_ms == 0) {
+	if (cli_replica_is_taking(note)) {
+		put_taking(out, note);
+	} else if (note->paused_ms == 0) {
 		put(out, cli_replica_is_connected(note) ? "connected"
 							: "\xe2\x96\xb2 away");
 	} else {
@@ -257,9 +274,9 @@ static void put_pauses(struct mbj_buf *out, const struct cli_status *status)
 
 static void put_replicas(struct mbj_buf *out, const struct cli_status *status)
 {
-	static const char *const heads[] = {"Replica", "State", "Current",
-					    "Behind",  "Heard", "Set aside",
-					    NULL};
+	static const char *const heads[] = {"Replica",	 "From",   "State",
+					    "Current",	 "Behind", "Heard",
+					    "Set aside", NULL};
 	const struct mbj_id boot = mbj_boot_id();
 	size_t shown = status->replica_count;
 

@@ -63,6 +63,71 @@ bool cli_replica_is_connected(const struct mbj_replica_note *note)
 	return note->is_connected && cli_replica_heard_s(note) < SILENT_S;
 }
 
+bool cli_replica_is_taking(const struct mbj_replica_note *note)
+{
+	return note->take.lsn.v > 0 && cli_replica_is_connected(note);
+}
+
+/* Milliseconds since it began. */
+static uint64_t take_ms(const struct mbj_replica_note *note)
+{
+	int64_t now = mbj_monotonic_ms();
+
+	return now > note->take.began_ms &&
+			       mbj_id_equal(note->boot, mbj_boot_id())
+		       ? (uint64_t)(now - note->take.began_ms)
+		       : 0;
+}
+
+void cli_replica_take(const struct mbj_replica_note *note, struct mbj_buf *out)
+{
+	const struct mbj_replica_take *take = &note->take;
+
+	if (!cli_replica_is_taking(note))
+		return;
+	mbj_buf_format(out,
+		       "takes the snapshot of group %" PRIu64
+		       ", for %s, %" PRIu64 " of %" PRIu64 " KiB in %" PRIu64
+		       " s",
+		       take->lsn.v,
+		       take->is_whole ? "all of it"
+				      : "accounts that are set aside",
+		       take->sent / 1024, (take->size + 1023) / 1024,
+		       take_ms(note) / 1000);
+}
+
+static void put_take_json(const struct mbj_replica_note *note,
+			  struct mbj_buf *out)
+{
+	const struct mbj_replica_take *take = &note->take;
+
+	if (!cli_replica_is_taking(note)) {
+		mbj_buf_put_str(out, ",\"taking\":null");
+		return;
+	}
+	mbj_buf_format(out,
+		       ",\"taking\":{\"snapshot\":%" PRIu64
+		       ",\"all\":%s,\"sent\":%" PRIu64 ",\"size\":%" PRIu64
+		       ",\"ms\":%" PRIu64 "}",
+		       take->lsn.v, take->is_whole ? "true" : "false",
+		       take->sent, take->size, take_ms(note));
+}
+
+size_t cli_replicas_taking(const struct mbj_replica_note *notes, size_t count,
+			   uint64_t *ret_left)
+{
+	size_t taking = 0;
+
+	*ret_left = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (!cli_replica_is_taking(&notes[i]))
+			continue;
+		taking++;
+		*ret_left += notes[i].take.size - notes[i].take.sent;
+	}
+	return taking;
+}
+
 void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
 		       struct mbj_buf *out)
 {
@@ -79,6 +144,12 @@ void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
 			       "%s{\"instance\":\"%s\",\"name\":", i ? "," : "",
 			       id);
 		mbj_jmap_string_print(mbj_bytes_str(note->name), out);
+		mbj_buf_put_str(out, ",\"address\":");
+		if (note->address[0] != '\0')
+			mbj_jmap_string_print(mbj_bytes_str(note->address),
+					      out);
+		else
+			mbj_buf_put_str(out, "null");
 		mbj_buf_format(out,
 			       ",\"received\":%" PRIu64 ",\"counted\":%" PRIu64
 			       ",\"applied\":%" PRIu64 ",\"parked\":%" PRIu64
@@ -91,6 +162,7 @@ void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
 			       note->paused_ms,
 			       note->is_pause_damaged ? "true" : "false",
 			       cli_replica_heard_s(note));
+		put_take_json(note, out);
 		if (mbj_replica_lag(note, boot, &lag))
 			mbj_buf_format(out, ",\"lagMs\":%" PRIu64 "}", lag);
 		else
@@ -114,6 +186,13 @@ void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
 		mbj_name_escape(out, mbj_bytes_str(note->name));
 		mbj_buf_put_str(out, ": ");
 		cli_replica_state(note, out);
+		if (note->address[0] != '\0') {
+			mbj_buf_put_str(out, ", from ");
+			mbj_name_escape(out, mbj_bytes_str(note->address));
+		}
+		if (cli_replica_is_taking(note))
+			mbj_buf_put_str(out, ", ");
+		cli_replica_take(note, out);
 		if (note->counted.v > 0)
 			mbj_buf_format(out, ", received to group %" PRIu64,
 				       note->counted.v);

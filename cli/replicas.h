@@ -18,6 +18,16 @@ bool cli_replica_is_connected(const struct mbj_replica_note *note);
 /* "connected", "away", "paused for 90 s more". */
 void cli_replica_state(const struct mbj_replica_note *note,
 		       struct mbj_buf *out);
+/* Does it take a snapshot of this store now? */
+bool cli_replica_is_taking(const struct mbj_replica_note *note);
+/*
+ * "takes the snapshot of group 12, for all of it, 3 of 12 KiB in 4 s", or "for
+ * accounts that are set aside"; nothing where it takes none.
+ */
+void cli_replica_take(const struct mbj_replica_note *note, struct mbj_buf *out);
+/* How many do, and how many bytes they are still to get. */
+size_t cli_replicas_taking(const struct mbj_replica_note *notes, size_t count,
+			   uint64_t *ret_left);
 /*
  * One of those in dir, by its instance, whether it is there or not, or by a
  * name that it alone has.  Returns: MBJ_ENOTFOUND, MBJ_EINVALID.

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <mbj/service.h>
@@ -18,6 +19,8 @@
 enum { TIMEOUT_MS = 300000 };
 /* Whoever connects proves who it is at once. */
 enum { MEET_MS = 10000 };
+/* Of an address of IPv6, with a zone behind it. */
+enum { SSH_HOST_MAX = 64 };
 
 /* -------------------------------------------------------------------- all */
 
@@ -56,6 +59,26 @@ static int listen_run(const struct cli_call *call)
 
 /* ------------------------------------------------------------- one replica */
 
+/*
+ * Where one that comes through ssh says that it is: two words of what sshd has
+ * put there, an address and a port.
+ */
+static void ssh_peer_print(char text[MBJ_ENDPOINT_PEER_SIZE])
+{
+	const char *said = getenv("SSH_CONNECTION");
+	const char *port;
+	size_t n;
+
+	text[0] = '\0';
+	if (said == NULL)
+		return;
+	n = strcspn(said, " ");
+	port = said[n] != '\0' ? said + n + 1 : "";
+	if (n > 0 && n <= SSH_HOST_MAX)
+		(void)snprintf(text, MBJ_ENDPOINT_PEER_SIZE, "%.*s port %.*s",
+			       (int)n, said, (int)strcspn(port, " "), port);
+}
+
 /* In words that say where it came from. */
 static int replica_complain(const struct cli_call *call, const char *where,
 			    struct mbj_error *err)
@@ -83,6 +106,7 @@ static int session_serve(const struct cli_call *call,
 	if (rc == MBJ_OK && call->options.door_fd != 0)
 		rc = senders_ask((int)call->options.door_fd, &refusal);
 	pin.lineage = peer.lineage;
+	options.address = where;
 	options.channel = &channel;
 	options.pin = &pin;
 	options.refusal = rc < 0 ? &refusal : NULL;
@@ -120,12 +144,18 @@ static int tls_serve(const struct cli_call *call,
 }
 
 static int plain_serve(const struct cli_call *call,
-		       const struct mbj_stream_options *options)
+		       const struct mbj_stream_options *usual)
 {
+	struct mbj_stream_options options = *usual;
+	char where[MBJ_ENDPOINT_PEER_SIZE] = "";
 	struct mbj_error err;
 
+	/* A listener's are of this host, and its own ssh is nobody's. */
+	if (call->options.stop_fd == 0)
+		ssh_peer_print(where);
+	options.address = where[0] != '\0' ? where : NULL;
 	/* Standard output is the replica's: it says things on the other. */
-	if (mbj_stream_send(call->operands[0], options, &err) < 0)
+	if (mbj_stream_send(call->operands[0], &options, &err) < 0)
 		return cli_complain(call, &err);
 	return CLI_OK;
 }

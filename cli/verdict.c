@@ -37,6 +37,7 @@ static void found(struct verdict *v, enum verdict_level level,
 	finding = &v->findings[v->count++];
 
 	va_start(args, format);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized) */
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	if (level > v->level)
@@ -151,6 +152,20 @@ static void judge_left(struct verdict *v, const struct cli_status *status)
 }
 
 /* A primary that dies is only as well as its best replica. */
+/* That it is being made, or mended, is no news; how it stands is. */
+static void judge_taking(struct verdict *v, const struct cli_status *status)
+{
+	uint64_t left = 0;
+	size_t taking = cli_replicas_taking(status->replicas,
+					    status->replica_count, &left);
+
+	if (taking > 0)
+		found(v, VERDICT_OK, VERDICT_KIND_TAKING,
+		      "%zu replicas take a snapshot of this store, %" PRIu64
+		      " KiB are left",
+		      taking, (left + 1023) / 1024);
+}
+
 static void judge_replicas(struct verdict *v, const struct cli_status *status)
 {
 	uint64_t lag = 0;
@@ -169,6 +184,7 @@ static void judge_replicas(struct verdict *v, const struct cli_status *status)
 		found(v, VERDICT_WARNING, VERDICT_KIND_PAUSE_BAD,
 		      "the pause of %zu replicas cannot be read", damaged);
 	judge_paused(v, status);
+	judge_taking(v, status);
 	if (!cli_replicas_best(status->replicas, status->replica_count, &lag)) {
 		found(v, VERDICT_WARNING, VERDICT_KIND_REPLICAS,
 		      "of no replica, of %zu, is it known how far it is",

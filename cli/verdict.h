@@ -35,6 +35,8 @@ enum verdict_level {
 	  "mbj clone NEW --exec 'ssh HOST mbj send SOURCE'")                   \
 	X(RESYNC, "It goes on by itself, also after a lost connection.",       \
 	  "mbj status STORE")                                                  \
+	X(TAKING, "It goes on by itself, also after a lost connection.",       \
+	  "mbj replicas STORE")                                                \
 	X(LOST, "A store that has these contents gives them back.",            \
 	  "mbj replay OTHER STORE")                                            \
 	X(REPLICAS_BAD, "A file of the register is damaged: see which.",       \

@@ -2,14 +2,15 @@
  * The register of replicas; see mbj/replicas.h.
  *
  *	  0  8  magic "MBJREPLI"
- *	  8  4  version, 1
+ *	  8  4  version, 2
  *	 12 16  instance
  *	 28  8  received, 8 applied, 8 parked
  *	 52  8  heard, microseconds since 1970
  *	 60 16  boot, 8 heard, 8 current (its milliseconds)
- *	 92  1  1: was current, 2: is connected
+ *	 92  1  1: was current, 2: is connected, 4: all of it takes a snapshot
  *	 93 16  session
- *	109     name BYTES
+ *	109     name BYTES, address BYTES
+ *	     8  snapshot that it takes or 0, 8 sent of it, 8 its size, 8 began
  *	     4  CRC32C of all before
  */
 #include <mbj/replicas.h>
@@ -28,12 +29,14 @@
 #include "store_impl.h"
 
 enum {
-	REPLICA_VERSION = 1,
-	REPLICA_SIZE_MAX = 512,
+	REPLICA_VERSION = 2,
+	REPLICA_VERSION_PLAIN = 1, /* which ends with the name */
+	REPLICA_SIZE_MAX = 1024,
 	LOCK_MS = 1000,
 	OTHER_MS = 60000, /* another session lives if it was heard since */
 	WAS_CURRENT = 1,
 	IS_CONNECTED = 2,
+	IS_WHOLE = 4,
 };
 
 #define LOCK_NAME "lock"
@@ -77,19 +80,55 @@ static void note_encode(const struct mbj_replica_note *note,
 	mbj_buf_put_u64(out, (uint64_t)note->heard_ms);
 	mbj_buf_put_u64(out, (uint64_t)note->current_ms);
 	mbj_buf_put_u8(out, (uint8_t)((note->was_current ? WAS_CURRENT : 0) |
-				      (note->is_connected ? IS_CONNECTED : 0)));
+				      (note->is_connected ? IS_CONNECTED : 0) |
+				      (note->take.is_whole ? IS_WHOLE : 0)));
 	mbj_buf_put_id(out, note->session);
 	mbj_buf_put_block(out, mbj_bytes_str(note->name));
+	mbj_buf_put_block(out, mbj_bytes_str(note->address));
+	mbj_buf_put_u64(out, note->take.lsn.v);
+	mbj_buf_put_u64(out, note->take.sent);
+	mbj_buf_put_u64(out, note->take.size);
+	mbj_buf_put_u64(out, (uint64_t)note->take.began_ms);
 	mbj_buf_put_u32(out, mbj_crc32c(0, mbj_buf_view(out)));
+}
+
+/* A text of max bytes at most, for so many and one. */
+static bool text_decode(struct mbj_reader *reader, size_t max, char *ret_text)
+{
+	struct mbj_bytes text = mbj_read_block(reader, max);
+
+	if (text.n > 0)
+		memcpy(ret_text, text.p, text.n);
+	ret_text[text.n] = '\0';
+	return mbj_reader_ok(reader) && strlen(ret_text) == text.n;
+}
+
+/* What a note has behind its name; one of version 1 has nothing. */
+static bool take_decode(struct mbj_reader *reader, uint32_t version,
+			bool is_whole, struct mbj_replica_note *note)
+{
+	struct mbj_replica_take *take = &note->take;
+
+	note->address[0] = '\0';
+	*take = (struct mbj_replica_take){.is_whole = is_whole};
+	if (version == REPLICA_VERSION_PLAIN)
+		return !is_whole;
+	if (!text_decode(reader, MBJ_REPLICA_ADDRESS_MAX, note->address))
+		return false;
+	take->lsn.v = mbj_read_u64(reader);
+	take->sent = mbj_read_u64(reader);
+	take->size = mbj_read_u64(reader);
+	take->began_ms = (int64_t)mbj_read_u64(reader);
+	return take->sent <= take->size;
 }
 
 static bool note_decode(struct mbj_bytes bytes, struct mbj_replica_note *note)
 {
 	struct mbj_reader reader;
 	struct mbj_bytes head;
-	struct mbj_bytes name;
 	uint32_t version;
 	uint8_t flags;
+	bool is_text;
 
 	if (bytes.n < 4 ||
 	    mbj_crc32c(0, mbj_bytes_make(bytes.p, bytes.n - 4)) !=
@@ -108,20 +147,19 @@ static bool note_decode(struct mbj_bytes bytes, struct mbj_replica_note *note)
 	note->current_ms = (int64_t)mbj_read_u64(&reader);
 	flags = mbj_read_u8(&reader);
 	note->session = mbj_read_id(&reader);
-	name = mbj_read_block(&reader, MBJ_REPLICA_NAME_MAX);
-	if (!mbj_reader_is_spent(&reader) ||
-	    memcmp(head.p, magic, sizeof(magic)) != 0 ||
-	    version != REPLICA_VERSION || flags > (WAS_CURRENT | IS_CONNECTED))
+	is_text = text_decode(&reader, MBJ_REPLICA_NAME_MAX, note->name);
+	if (!is_text || memcmp(head.p, magic, sizeof(magic)) != 0 ||
+	    version < REPLICA_VERSION_PLAIN || version > REPLICA_VERSION ||
+	    flags > (WAS_CURRENT | IS_CONNECTED | IS_WHOLE) ||
+	    !take_decode(&reader, version, (flags & IS_WHOLE) != 0, note) ||
+	    !mbj_reader_is_spent(&reader))
 		return false;
 	note->was_current = (flags & WAS_CURRENT) != 0;
 	note->is_connected = (flags & IS_CONNECTED) != 0;
 	note->is_certified = false;
 	note->paused_ms = 0;
 	note->is_pause_damaged = false;
-	if (name.n > 0)
-		memcpy(note->name, name.p, name.n);
-	note->name[name.n] = '\0';
-	return strlen(note->name) == name.n;
+	return true;
 }
 
 enum mbj_rc replicas_path(char path[MBJ_PATH_TEXT_MAX], const char *dir,

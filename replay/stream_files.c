@@ -210,6 +210,8 @@ static enum mbj_rc offer_send(struct stream_server *s, struct offered *offered,
 		s->piece.n = got;
 		at += got;
 		rc = stream_piece_flush(s, STREAM_PIECE, err);
+		if (rc == MBJ_OK)
+			stream_take_go(s, at);
 	}
 	return rc;
 }
@@ -256,16 +258,20 @@ enum mbj_rc stream_snapshot_answer(struct stream_server *s,
 				&said, &why);
 	where.received = offered.lsn;
 	where.applied = offered.lsn;
+	if (offered.lsn.v != until.v || here > offered.size)
+		here = 0;
+	if (why.rc == MBJ_OK)
+		stream_take_begin(s, offered.lsn, true, here, offered.size);
 	if (why.rc == MBJ_OK)
 		stream_why_note(stream_register(s, &where, &said), &said, &why);
 	if (why.rc != MBJ_OK) {
+		stream_take_end(s);
 		mbj_file_close(&offered.file);
 		return stream_fault_send(s, &why, err);
 	}
-	if (offered.lsn.v != until.v || here > offered.size)
-		here = 0;
 	s->is_seeding = true;
 	rc = offer_answer(s, &offered, here, offered.size, err);
+	stream_take_end(s);
 	mbj_file_close(&offered.file);
 	return rc;
 }
@@ -305,7 +311,12 @@ enum mbj_rc stream_part_answer(struct stream_server *s, struct mbj_error *err)
 	}
 	if (max > offered.size - at)
 		max = offered.size - at;
+	if (max > 0)
+		stream_take_begin(s, offered.lsn, false, at, offered.size);
 	rc = offer_answer(s, &offered, at, at + max, err);
+	/* Else the next part goes on with it. */
+	if (s->note.take.sent == offered.size)
+		stream_take_end(s);
 	mbj_file_close(&offered.file);
 	return rc;
 }

@@ -9,6 +9,8 @@
  *
  * Threads: one.
  */
+#include <stdio.h>
+
 #include <mbj/check.h>
 
 #include "stream_serve.h"
@@ -79,6 +81,31 @@ static void received_note(struct stream_server *s,
 		(void)!mbj_received_set(&s->mark, where->received, NULL);
 }
 
+void stream_take_begin(struct stream_server *s, struct mbj_lsn lsn,
+		       bool is_whole, uint64_t at, uint64_t size)
+{
+	struct mbj_replica_take *take = &s->note.take;
+	bool is_same = take->lsn.v == lsn.v && take->is_whole == is_whole;
+
+	*take = (struct mbj_replica_take){
+		.lsn = lsn,
+		.is_whole = is_whole,
+		.sent = at,
+		.size = size,
+		.began_ms = is_same ? take->began_ms : mbj_monotonic_ms(),
+	};
+}
+
+void stream_take_go(struct stream_server *s, uint64_t sent)
+{
+	s->note.take.sent = sent;
+}
+
+void stream_take_end(struct stream_server *s)
+{
+	s->note.take = (struct mbj_replica_take){.is_whole = false};
+}
+
 enum mbj_rc stream_register(struct stream_server *s,
 			    const struct stream_message *where,
 			    struct mbj_error *err)
@@ -99,6 +126,9 @@ enum mbj_rc stream_register(struct stream_server *s,
 	s->note.applied = where->applied;
 	s->note.parked = where->parked;
 	note_hear(s);
+	/* It does not wait while there are parts to ask for. */
+	if (where->wait_ms > 0)
+		stream_take_end(s);
 	if (!is_first && !is_back && s->note.heard_ms < s->note_ms &&
 	    was_current == status.was_current) {
 		received_note(s, where);
@@ -134,6 +164,9 @@ enum mbj_rc stream_register_begin(struct stream_server *s,
 	s->note.instance = hello->instance;
 	s->note.boot = mbj_boot_id();
 	s->note.is_certified = s->pin != NULL;
+	if (s->address != NULL)
+		(void)snprintf(s->note.address, sizeof(s->note.address), "%s",
+			       s->address);
 	name = s->pin != NULL ? mbj_bytes_str(s->pin->name) : hello->name;
 	MBJ_ASSERT(name.n <= MBJ_REPLICA_NAME_MAX);
 	if (name.n > 0)
@@ -150,6 +183,7 @@ void stream_register_end(struct stream_server *s)
 	/* One that never fetched was refused, or refused us. */
 	if (s->board != NULL && s->note.is_connected) {
 		s->note.is_connected = false;
+		s->note.take = (struct mbj_replica_take){.is_whole = false};
 		(void)!register_write(s, MBJ_NOTE_LAST, NULL);
 	}
 	mbj_received_close(&s->mark);

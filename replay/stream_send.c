@@ -532,6 +532,7 @@ enum mbj_rc mbj_stream_send(const char *dir,
 	s->pin = options->pin;
 	s->refusal = options->refusal;
 	s->service_path = options->service;
+	s->address = options->address;
 	rc = mbj_identity_load(s->sys, dir, &s->identity, err);
 	if (rc == MBJ_OK)
 		rc = serve(s, options, err);

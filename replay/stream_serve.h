@@ -45,6 +45,7 @@ struct stream_server {
 	struct mbj_upstream *board;    /* its lag, seen from here, or NULL */
 	int64_t note_ms;	       /* when it is written next */
 	struct mbj_received_mark mark; /* with a board: what it has for sure */
+	const char *address;	       /* the replica's, or NULL */
 	bool is_sound; /* it lacks nothing that the source gave or has */
 	/* A content may be here, and could not be read: that one, or more. */
 	bool is_blind;
@@ -92,6 +93,15 @@ enum mbj_rc stream_register_begin(struct stream_server *s,
 enum mbj_rc stream_register(struct stream_server *s,
 			    const struct stream_message *where,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The replica takes this snapshot, from one of its bytes on; and it has all of
+ * it, or gets no more.  Written with what is written anyway, every few seconds:
+ * who asks for a byte at a time costs no syncs.
+ */
+void stream_take_begin(struct stream_server *s, struct mbj_lsn lsn,
+		       bool is_whole, uint64_t at, uint64_t size);
+void stream_take_go(struct stream_server *s, uint64_t sent);
+void stream_take_end(struct stream_server *s);
 /* The replica is gone. */
 void stream_register_end(struct stream_server *s);
 /* Is this one paused?  Looks now, and after a while for the same one. */

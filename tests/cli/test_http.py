@@ -23,10 +23,11 @@ import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from browsertest import CHROMIUM, Browser  # noqa: E402
 from mbjtest import (A, DIVERGE, FAILED, MBJ, OK, PARTIAL, REFUSED, ROWS,  # noqa: E402
-                     USAGE, listing, run)
+                     USAGE, listing, mailbox_id, run)
 from servetest import ServiceCase  # noqa: E402
 
 EVIL = "<script>alert(1)</script>&\"'"  # controls are refused there
+SEGMENTS = os.environ.get("MBJ_SEGMENTS")
 ODD = "<img src=x onerror=alert(1)>\u202egpj.exe"
 ODD_SHOWN = "<img src=x onerror=alert(1)>\\u{202E}gpj.exe"
 
@@ -591,6 +592,67 @@ class Page(HttpCase):
         self.assertEqual(browser.value(
             "document.getElementById('since').innerText.trim()"), "Not live")
         self.picture(browser, "stale")
+
+    def test_taken(self):
+        """Goal: whoever looks at a source sees who takes a snapshot of it, and
+        how far that is; nothing once it is over.  Method: a clone that takes
+        minutes, as from a host by ssh, of a source that is served; each way to
+        look; killed."""
+        if not SEGMENTS:
+            self.skipTest("MBJ_SEGMENTS names no mbj_segments")
+        self.mbj("import", self.p, "carol", stdin=listing(
+            [(mailbox_id(i), f"box {i}", None) for i in range(1000, 3000)]))
+        subprocess.run([SEGMENTS, str(self.p), "alice", "A", "40"], check=True)
+        self.mbj("trim", self.p, "--keep-days", "0", "--keep-requests", "1")
+        self.begin()
+        made = self.dir / "made"
+        clone = subprocess.Popen(
+            [MBJ, "clone", made, "--name", EVIL, "--rate", "1KiB", "--exec",
+             "SSH_CONNECTION='192.0.2.1 40112 192.0.2.2 22' exec "
+             f"{shlex.quote(MBJ)} send {shlex.quote(str(self.p))}"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(clone.wait)
+        self.addCleanup(clone.kill)
+
+        def listed():
+            return json.loads(self.ask("status.json")[1])["replicas"]
+        self.until(lambda: listed() and (listed()[0]["taking"] or
+                                         {"sent": 0})["sent"] > 0)
+        (seen,) = listed()
+        taking = seen["taking"]
+        self.assertEqual((seen["name"], seen["address"]),
+                         (EVIL, "192.0.2.1 port 40112"))
+        (snapshot,) = (self.p / "snapshots").glob("*.snap")
+        self.assertEqual((taking["all"], taking["snapshot"]),
+                         (True, int(snapshot.stem, 16)))
+        self.assertEqual(taking["size"], snapshot.stat().st_size)
+        self.assertLess(taking["sent"], taking["size"])
+        self.assertGreater(taking["ms"], 0)
+        words = f"takes the snapshot of group {taking['snapshot']}, for " \
+            f"all of it, [0-9]+ of {(taking['size'] + 1023) // 1024} KiB in [0-9]+ s"
+        for verb in ("status", "replicas"):
+            self.assertRegex(self.mbj(verb, self.p).out,
+                             f": connected, from 192.0.2.1 port 40112, {words}")
+        self.assertIn("1 replicas take a snapshot of this store, ",
+                      run("check", self.p).out)
+        metrics = self.ask("metrics")[1]
+        self.assertIn('\nmbj_replicas_taking_snapshot{store="p"} 1\n', metrics)
+        self.assertRegex(metrics, '\nmbj_replica_snapshot_left_bytes'
+                         '{store="p"} [1-9][0-9]*\n')
+        browser = self.browse()
+        browser.look()
+        browser.go(self.url)
+        cells = browser.value("document.querySelector('#replicas tbody tr')"
+                              ".innerText")
+        self.assertIn("192.0.2.1 port 40112", cells)
+        self.assertRegex(cells, words)
+        self.picture(browser, "taken")
+        clone.kill()
+        self.until(lambda: listed()[0]["taking"] is None)
+        self.assertFalse(listed()[0]["connected"])
+        browser.until("document.querySelector('#replicas tbody tr')"
+                      ".innerText.includes('away')")
+        self.assertEqual(browser.complaints, [])
 
     def test_without_script(self):
         """Goal: without a script all is there but the plots, on a narrow

@@ -22,7 +22,13 @@ void replica_lab_begin(struct replica_lab *lab)
 			 .current_ms = mbj_monotonic_ms(),
 			 .was_current = true,
 			 .is_connected = true,
-			 .session = {{5}}},
+			 .session = {{5}},
+			 .address = "192.0.2.1 port 40112",
+			 .take = {.lsn = {9},
+				  .is_whole = true,
+				  .sent = 3,
+				  .size = 4,
+				  .began_ms = 5}},
 	};
 	(void)snprintf(lab->path, sizeof(lab->path), "%s/replicas/", lab->dir);
 	mbj_id_print(lab->note.instance, lab->path + strlen(lab->path));

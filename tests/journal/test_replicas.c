@@ -35,6 +35,8 @@ START_TEST(register_round_trip)
 	memset(lab.note.name, 'n', MBJ_REPLICA_NAME_MAX);
 	lab.note.was_current = false;
 	lab.note.is_connected = false;
+	memset(lab.note.address, 'a', MBJ_REPLICA_ADDRESS_MAX);
+	lab.note.take = (struct mbj_replica_take){.is_whole = false};
 	for (int i = 0; i < 2; i++)
 		SITE_OK(mbj_replica_note_save(mbj_sys_posix(), lab.dir,
 					      &lab.note, MBJ_NOTE_FIRST, err));
@@ -51,7 +53,75 @@ START_TEST(register_round_trip)
 	ck_assert_int_eq(notes[1].heard_ms, 4);
 	ck_assert(notes[1].was_current && notes[1].is_connected);
 	ck_assert(mbj_id_equal(notes[1].boot, mbj_boot_id()));
+	ck_assert_str_eq(notes[0].address, lab.note.address);
+	ck_assert(notes[0].take.lsn.v == 0 && !notes[0].take.is_whole);
+	ck_assert_str_eq(notes[1].address, "192.0.2.1 port 40112");
+	ck_assert_uint_eq(notes[1].take.lsn.v, 9);
+	ck_assert(notes[1].take.is_whole);
+	ck_assert_uint_eq(notes[1].take.sent, 3);
+	ck_assert_uint_eq(notes[1].take.size, 4);
+	ck_assert_int_eq(notes[1].take.began_ms, 5);
 	mbj_free(notes);
+	replica_lab_end(&lab);
+}
+END_TEST
+
+/* Its checksum made right again. */
+static void note_mend(uint8_t *bytes, size_t size)
+{
+	mbj_store_u32(bytes + size - 4,
+		      mbj_crc32c(0, mbj_bytes_make(bytes, size - 4)));
+}
+
+/*
+ * Goal: a note as it was written before it had an address is read, and no other
+ * is.  Method: version 1, which ends with the name; with what only version 2
+ * has, in its flags and behind its name; versions that there are not; more sent
+ * of a snapshot than it has.
+ */
+START_TEST(register_older)
+{
+	enum { NAME_AT = 109, FLAGS_AT = 92 };
+	uint8_t bytes[1024];
+	struct mbj_replica_note *notes = NULL;
+	struct mbj_replica_note note;
+	struct replica_lab lab;
+	size_t count = 0;
+	size_t size, old;
+	int fd;
+
+	replica_lab_begin(&lab);
+	fd = open(lab.path, O_RDWR);
+	size = (size_t)pread(fd, bytes, sizeof(bytes), 0);
+	old = NAME_AT + 4 + strlen(lab.note.name) + 4;
+	for (int i = 0; i < 5; i++) {
+		uint8_t made[1024];
+		size_t n = i == 0 ? old : size;
+
+		memcpy(made, bytes, size);
+		mbj_store_u32(made + 8, i == 2 ? 0 : i == 3 ? 3 : 1);
+		if (i != 0)
+			made[FLAGS_AT] &= (uint8_t)(i == 1 ? 3 : 7);
+		if (i == 4) {
+			mbj_store_u32(made + 8, 2);
+			mbj_store_u64(made + size - 4 - 24, 5); /* of 4 */
+		}
+		note_mend(made, n);
+		ck_assert_int_eq(ftruncate(fd, 0), 0);
+		ck_assert_int_eq(pwrite(fd, made, n, 0), (ssize_t)n);
+		ck_assert_int_eq(replica_lab_load(&lab, &notes, &count, &error),
+				 MBJ_ECORRUPT);
+	}
+	memcpy(bytes + 8, "\1", 1);
+	bytes[FLAGS_AT] &= 3;
+	note_mend(bytes, old);
+	ck_assert_int_eq(ftruncate(fd, 0), 0);
+	ck_assert_int_eq(pwrite(fd, bytes, old, 0), (ssize_t)old);
+	note = replica_lab_note(&lab);
+	ck_assert_str_eq(note.name, lab.note.name);
+	ck_assert(note.was_current && note.is_connected);
+	ck_assert(note.address[0] == '\0' && note.take.lsn.v == 0);
+	close(fd);
 	replica_lab_end(&lab);
 }
 END_TEST
@@ -315,6 +385,7 @@ TCase *test_replicas_case(void)
 	TCase *tc = tcase_create("replicas");
 
 	tcase_add_test(tc, register_round_trip);
+	tcase_add_test(tc, register_older);
 	tcase_add_test(tc, register_lag);
 	tcase_add_test(tc, register_damaged);
 	tcase_add_test(tc, register_holds);

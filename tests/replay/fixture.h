@@ -55,6 +55,7 @@ TCase *test_stream_pack_case(void);
 TCase *test_stream_packed_case(void);
 TCase *test_stream_peer_case(void);
 TCase *test_pace_case(void);
+TCase *test_take_case(void);
 TCase *test_turn_case(void);
 TCase *test_verify_case(void);
 TCase *test_wanted_case(void);

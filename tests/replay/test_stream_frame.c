@@ -317,10 +317,10 @@ START_TEST(frame_field_limits)
 		ck_assert_int_eq(decode(mbj_buf_view(&frame), STREAM_REPLICA),
 				 MBJ_ECORRUPT);
 	}
-	for (uint8_t level = 0; level <= MBJ_STREAM_LEVEL_MAX + 1; level++) {
+	for (unsigned level = 0; level <= MBJ_STREAM_LEVEL_MAX + 1; level++) {
 		mbj_buf_clear(&frame);
 		frame_make(STREAM_PACKS, &frame);
-		frame.p[STREAM_HEAD_SIZE] = level;
+		frame.p[STREAM_HEAD_SIZE] = (uint8_t)level;
 		mend(&frame);
 		ck_assert_int_eq(decode(mbj_buf_view(&frame), STREAM_SOURCE),
 				 (level <= MBJ_STREAM_LEVEL_MAX

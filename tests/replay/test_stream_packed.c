@@ -202,11 +202,11 @@ START_TEST(stream_packed_bounded)
 	unsigned anew;
 
 	pack_lab_begin(&p);
-	for (uint16_t v = STREAM_VERSION_PACK; v <= STREAM_VERSION; v++) {
+	for (int v = STREAM_VERSION_PACK; v <= STREAM_VERSION; v++) {
 		bool is_told = v >= STREAM_VERSION_PACKS;
 
 		replica_renew(&p.lab, v);
-		requests_make(&p.lab.requests, v, LEVEL, &p.lab.blob);
+		requests_make(&p.lab.requests, (uint16_t)v, LEVEL, &p.lab.blob);
 		OK(source_ask_bounded(p.lab.f.primary_dir, bound,
 				      &p.lab.requests, &p.lab.answers, err));
 		frames_count(mbj_buf_view(&p.lab.answers), &data, &packed,
@@ -235,7 +235,7 @@ START_TEST(stream_packed_lies)
 {
 	static const char *const words[] = {"a higher level",
 					    "no word of how it packs",
-					    "no word of how it packs",
+					    "nobody asked for",
 					    "nobody asked for"};
 	struct stream_message m = {.level = LEVEL + 1};
 	struct mbj_stream_result result;
@@ -260,8 +260,8 @@ START_TEST(stream_packed_lies)
 						     mbj_buf_view(&lies),
 						     &result, NULL, &why),
 				 MBJ_ECORRUPT);
-		ck_assert_msg(strstr(why.message, words[i]) != NULL, "%d: %s", i,
-			      why.message);
+		ck_assert_msg(strstr(why.message, words[i]) != NULL, "%d: %s",
+			      i, why.message);
 		ck_assert(result.is_lost);
 		ck_assert_uint_eq(result.replay.groups, 0);
 		m.level = 0;

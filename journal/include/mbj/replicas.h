@@ -32,8 +32,21 @@ extern "C" {
 
 enum {
 	MBJ_REPLICA_NAME_MAX = 255,   /* bytes of a replica's name */
+	MBJ_REPLICA_ADDRESS_MAX = 95, /* bytes of where it connects from */
 	MBJ_REPLICAS_MAX = 1000,      /* of one store */
 	MBJ_PAUSE_MS_MAX = 604800000, /* a pause: seven days */
+};
+
+/*
+ * A snapshot of the source that a replica takes, by which all of it, or
+ * accounts that are set aside, are made again.
+ */
+struct mbj_replica_take {
+	struct mbj_lsn lsn; /* its group, 0: none is taken */
+	bool is_whole;	    /* all of the replica */
+	uint64_t sent;	    /* bytes of it that are sent, or were there */
+	uint64_t size;	    /* that it has */
+	int64_t began_ms;   /* of the note's boot */
 };
 
 struct mbj_replica_note {
@@ -52,6 +65,9 @@ struct mbj_replica_note {
 	 */
 	bool is_certified;
 	struct mbj_id session; /* of whoever wrote it last */
+	/* Where it connects from, for people, "": that is not known. */
+	char address[MBJ_REPLICA_ADDRESS_MAX + 1];
+	struct mbj_replica_take take; /* while it is connected */
 	/* Not in the note, and not written with it: milliseconds that are left
 	 * of its pause, 0: it is not paused. */
 	uint64_t paused_ms;

@@ -110,13 +110,32 @@ struct mbj_stream_options {
 	/* The source's: where its store's service listens, which is asked about
 	 * the state (mbj/verify.h); NULL: in the store. */
 	const char *service;
+	/* The source's: where the replica connects from, as the register shows
+	 * it, no more than MBJ_REPLICA_ADDRESS_MAX bytes, or NULL. */
+	const char *address;
 };
 
-#define MBJ_STREAM_OPTIONS_INIT                                               \
-	((struct mbj_stream_options){sizeof(struct mbj_stream_options), 0, 1, \
-				     -1, 60000, 10000, false, NULL, NULL,     \
-				     NULL, false, false, NULL, NULL, NULL, 0, \
-				     0, MBJ_STREAM_LEVEL_MAX, NULL})
+#define MBJ_STREAM_OPTIONS_INIT                                         \
+	((struct mbj_stream_options){sizeof(struct mbj_stream_options), \
+				     0,                                 \
+				     1,                                 \
+				     -1,                                \
+				     60000,                             \
+				     10000,                             \
+				     false,                             \
+				     NULL,                              \
+				     NULL,                              \
+				     NULL,                              \
+				     false,                             \
+				     false,                             \
+				     NULL,                              \
+				     NULL,                              \
+				     NULL,                              \
+				     0,                                 \
+				     0,                                 \
+				     MBJ_STREAM_LEVEL_MAX,              \
+				     NULL,                              \
+				     NULL})
 
 /*
  * Serve one replica what is in the store in dir, until it hangs up or is not
