@@ -26,6 +26,7 @@ struct toy {
 	size_t n;
 	bool is_failing;
 	bool takes_nothing; /* and says that this is the end */
+	unsigned wants_out; /* so many reads wait for the way out first */
 };
 
 static enum mbj_rc toy_read(void *ctx, void *p, size_t n, size_t *ret_n,
@@ -38,6 +39,11 @@ static enum mbj_rc toy_read(void *ctx, void *p, size_t n, size_t *ret_n,
 	*ret_events = 0;
 	if (toy->is_failing)
 		return mbj_error_set(err, MBJ_EFENCED, "the toy is broken");
+	if (toy->wants_out > 0) {
+		toy->wants_out--;
+		*ret_events = POLLOUT;
+		return MBJ_OK;
+	}
 	if (toy->at == toy->n) {
 		ssize_t got =
 			recv(toy->fd, toy->ahead, AHEAD_SIZE, MSG_DONTWAIT);
@@ -331,6 +337,71 @@ START_TEST(channel_link)
 }
 END_TEST
 
+/* What ends a rest, and how. */
+enum rest {
+	REST_OVER,
+	REST_ENDED,
+	REST_SPOKEN,
+	REST_FAILED,
+	REST_RESET,
+	REST_COUNT
+};
+
+/*
+ * Goal: while nobody is asked anything, a channel that fails, a peer that says
+ * something, or hangs up, ends the rest, each for what it is; and what only the
+ * channel has to say does not.  Method: a toy that wants to write first; one
+ * that is broken; descriptors alone, whose peer goes without having read.
+ */
+START_TEST(channel_rests)
+{
+	static const enum mbj_rc ends[REST_COUNT] = {MBJ_OK, MBJ_EIO,
+						     MBJ_ECORRUPT, MBJ_EFENCED,
+						     MBJ_EIO};
+	struct mbj_stream_channel channel;
+	struct toy *toy = malloc(sizeof(*toy));
+	struct stream_link link;
+	struct mbj_error why;
+	struct pair pair;
+	int far;
+
+	ck_assert_ptr_nonnull(toy);
+	pair_open(&pair);
+	far = pair.far;
+	channel = toy_channel(toy, pair.near);
+	OK(stream_link_begin(&link, pair.near, pair.near, -1, 60000,
+			     STREAM_SOURCE, err));
+	if (_i != REST_RESET)
+		stream_link_use(&link, &channel);
+	toy->wants_out = 3;
+	OK(stream_link_rest(&link, 20, err));
+	ck_assert_uint_eq(toy->wants_out, _i == REST_RESET ? 3 : 0);
+	if (_i == REST_ENDED)
+		ck_assert_int_eq(shutdown(far, SHUT_WR), 0);
+	if (_i == REST_SPOKEN)
+		ck_assert_int_eq(send(far, "x", 1, 0), 1);
+	toy->is_failing = _i == REST_FAILED;
+	if (_i == REST_RESET) {
+		/* One that goes with bytes unread resets it. */
+		ck_assert_int_eq(send(pair.near, "x", 1, 0), 1);
+		ck_assert_int_eq(close(far), 0);
+		pair.far = dup(pair.near);
+	}
+	ck_assert_int_eq(stream_link_rest(&link, 20, &why), ends[_i]);
+	ck_assert_int_eq(link.is_lost, _i != REST_OVER);
+	ck_assert_int_eq(link.is_ended, _i == REST_ENDED);
+	if (_i == REST_RESET)
+		ck_assert_str_eq(why.message, "the peer is gone");
+	if (_i != REST_OVER) {
+		ck_assert_int_eq(stream_link_rest(&link, 20, &why), MBJ_EIO);
+		ck_assert_str_eq(why.message, "the connection is lost");
+	}
+	stream_link_done(&link);
+	pair_close(&pair);
+	free(toy);
+}
+END_TEST
+
 TCase *test_stream_channel_case(void)
 {
 	TCase *tcase = tcase_create("stream_channel");
@@ -340,5 +411,6 @@ TCase *test_stream_channel_case(void)
 	tcase_add_test(tcase, channel_replica_refuses);
 	tcase_add_test(tcase, channel_instance);
 	tcase_add_loop_test(tcase, channel_link, 0, 2);
+	tcase_add_loop_test(tcase, channel_rests, 0, REST_COUNT);
 	return tcase;
 }
