@@ -234,9 +234,13 @@ static void counters_compare(struct look *look)
 	if (status->uidnext != content->uidnext)
 		tell(look, 0, "UIDNEXT", dec2str(status->uidnext),
 		     dec2str(content->uidnext));
-	/* Where apply writes it, Dovecot raises it with each transaction. */
+	/*
+	 * Where apply writes it, Dovecot raises it with each transaction.  Of a
+	 * mailbox that never had a message the journal has none of its own.
+	 */
 	if (status->highest_modseq < content->modseq ||
-	    (is_primary && status->highest_modseq > content->modseq))
+	    (is_primary && status->uidnext > 1 &&
+	     status->highest_modseq > content->modseq))
 		tell(look, 0, "HIGHESTMODSEQ", dec2str(status->highest_modseq),
 		     dec2str(content->modseq));
 }

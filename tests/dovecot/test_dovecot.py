@@ -291,6 +291,38 @@ class Sdbox(DovecotCase):
         self.doubt(self.login())
         self.same(self.login())
 
+    def test_hidden(self):
+        """Goal: where the account is made, what cannot be listed comes in once
+        it can, and what is below INBOX does not go either.  Method: folders
+        from before the plugin."""
+        path = self.SEPARATOR.join
+        for name in ("D", path(("D", "x")), path(("INBOX", "Sent"))):
+            self.assertEqual(self.doveadm("create", name, without=WITHOUT),
+                             (0, ""))
+        boxes = {"INBOX": self.mailbox_dirs("INBOX"),
+                 "D": self.mailbox_dirs("D")}
+        for box in boxes["D"]:
+            box.chmod(0o300)
+        self.assertEqual(self.doveadm("create", "doubt")[0], 0)
+        is_tree = bool(boxes["INBOX"])
+        self.assertEqual(path(("D", "x")) in self.told(), not is_tree)
+        for box in boxes["D"]:
+            box.chmod(0o700)
+        self.behind("doubt", "doubt2")
+        self.assertEqual(self.doveadm("rename", "doubt2", "doubt"), (0, ""))
+        before = self.told()
+        self.assertEqual(set(before), {"INBOX", "D", path(("D", "x")), "doubt",
+                                       path(("INBOX", "Sent"))})
+        for box in boxes["INBOX"]:
+            box.chmod(0o300)
+        self.behind("doubt", "doubt2")
+        status, said = self.doveadm("rename", "doubt2", "doubt")
+        self.assertEqual(status, 0, said)
+        self.assertEqual("cannot list directory" in said, is_tree, said)
+        self.assertEqual(self.told(), before)
+        for box in boxes["INBOX"]:
+            box.chmod(0o700)
+
     def test_children(self):
         """Goal: a place whose children went behind the plugin can be deleted.
         Method: that."""

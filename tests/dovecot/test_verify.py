@@ -88,6 +88,24 @@ class Sdbox(PairCase):
                      if row[2] == "HIGHESTMODSEQ"])
         self.capture()
 
+    def test_raised(self):
+        """Goal: HIGHESTMODSEQ above the journal's is a difference, and none of
+        a mailbox that never had a message, of which the journal cannot have
+        it.  Method: it is raised in both."""
+        self.begin_user()
+        before = self.messages("A")["highestModSeq"]
+        for name in ("A", "A/B"):
+            self.beside("mailbox", "update", "-u", self.user,
+                        "--min-highest-modseq", "50", name)
+        self.found(self.dovecot, ("A", "", "HIGHESTMODSEQ", "50",
+                                  str(before)))
+        self.capture()
+        self.assertEqual(self.messages("A")["highestModSeq"], 50)
+
+    def messages(self, name):
+        return self.mbj("messages", self.socket, self.user, name,
+                        "--json").json()
+
     def test_names(self):
         """Goal: mailboxes are compared by GUID, with name and UIDVALIDITY, and
         subscriptions by name.  Method: rename, create, delete behind the
