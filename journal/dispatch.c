@@ -480,6 +480,12 @@ static enum mbj_rc read_run(struct dispatcher *dispatcher, enum wire_kind kind,
 		rc = subscriptions_list(txn, request, answer, list, err);
 	} else if (kind == WIRE_INTENTS) {
 		rc = intents_list(txn, request, answer, list, err);
+	} else if (kind == WIRE_CONTENTS) {
+		rc = account_find(txn, request->name, &answer->account, err);
+		if (rc == MBJ_OK)
+			rc = dispatch_contents(txn, answer->account.id, list,
+					       &answer->count, err);
+		answer->account.name = mbj_bytes_make(NULL, 0);
 	} else if (kind == WIRE_SURVEY) {
 		rc = survey_run(txn, request->survey, list, err);
 	} else {
@@ -509,6 +515,7 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 	case WIRE_SUBSCRIPTIONS:
 	case WIRE_INTENTS:
 	case WIRE_SURVEY:
+	case WIRE_CONTENTS:
 		return read_run(dispatcher, kind, request, answer, list, err);
 	case WIRE_TREE:
 		return tree_run(dispatcher, request, answer, list, err);
@@ -521,6 +528,9 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 			return MBJ_ENOMEM;
 		return blob_read(dispatcher, request->size, list->p,
 				 &answer->data, err);
+	case WIRE_BLOBS:
+		return dispatch_blobs(dispatcher->store, request, list,
+				      &answer->count, err);
 	case WIRE_BLOB_WRITE:
 		return blob_write(dispatcher, request->data, err);
 	case WIRE_BLOB_FINISH:

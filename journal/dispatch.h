@@ -39,6 +39,18 @@ enum mbj_rc dispatch_tree(struct mbj_store *store, struct mbj_bytes name,
 			  struct mbj_account *ret_account,
 			  struct mbj_tree **ret_tree,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * All bytes of the first *ret_count of the digests that a request lists: it
+ * ends before one that has no room any more, or cannot be read.
+ */
+enum mbj_rc dispatch_blobs(struct mbj_store *store,
+			   const struct wire_message *request,
+			   struct mbj_buf *list, uint32_t *ret_count,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+/* What each mailbox of an account holds, behind its id. */
+enum mbj_rc dispatch_contents(struct mbj_txn *txn, struct mbj_id account,
+			      struct mbj_buf *list, uint32_t *ret_count,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
 /* All but what the service says of itself. */
 enum mbj_rc dispatch_status(struct mbj_store *store,
 			    struct mbj_client_status *ret_status,

@@ -38,6 +38,9 @@ enum {
 	WIRE_EDIT_MAX = 64 << 20,
 	WIRE_OUTCOME_MAX = 192 << 20,
 	WIRE_LIST_MAX = 256 << 20,
+	/* Digests of a request for whole messages, bytes of their list. */
+	WIRE_DIGESTS_MAX = 256,
+	WIRE_BLOBS_MAX = 1 << 20,
 };
 
 /* X(name, bit, what it holds): in the order in which a body has them. */
@@ -123,14 +126,19 @@ enum wire_field {
 	X(RECEIVED, 21, "received", WIRE_HAS_WAIT, WIRE_SMALL_MAX,             \
 	  WIRE_HAS_RECEIVED, WIRE_SMALL_MAX)                                   \
 	X(SURVEY, 22, "survey", WIRE_HAS_SURVEY, MBJ_SURVEY_QUESTION_MAX,      \
-	  WIRE_HAS_SURVEYED, MBJ_SURVEY_ANSWER_MAX)
+	  WIRE_HAS_SURVEYED, MBJ_SURVEY_ANSWER_MAX)                            \
+	X(BLOBS, 23, "blobs", WIRE_HAS_LIST,                                   \
+	  WIRE_DIGESTS_MAX *MBJ_HASH_SIZE + WIRE_SMALL_MAX, WIRE_HAS_LIST,     \
+	  WIRE_BLOBS_MAX + WIRE_SMALL_MAX)                                     \
+	X(CONTENTS, 24, "contents", WIRE_HAS_NAME, WIRE_SMALL_MAX,             \
+	  WIRE_HAS_ACCOUNT | WIRE_HAS_LIST, WIRE_LIST_MAX)
 
 enum wire_kind {
 #define X(name, number, word, asked, asked_max, answered, answered_max) \
 	WIRE_##name = (number),
 	WIRE_KIND_MAP(X)
 #undef X
-		WIRE_KIND_LAST = WIRE_SURVEY
+		WIRE_KIND_LAST = WIRE_CONTENTS
 };
 
 /* Whose body it is. */

@@ -62,6 +62,7 @@ int main(void)
 		test_request_case,
 		test_request_fault_case,
 		test_segment_case,
+		test_bulk_case,
 		test_service_case,
 		test_service_fault_case,
 		test_space_case,

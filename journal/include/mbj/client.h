@@ -151,6 +151,28 @@ MBJ_API enum mbj_rc mbj_body_read(struct mbj_body_reader *reader, void *p,
 				  struct mbj_error *err) MBJ_MUST_CHECK;
 MBJ_API void mbj_body_close(struct mbj_body_reader **reader);
 
+/* All bytes of several, by one question. */
+struct mbj_client_bodies {
+	struct mbj_bytes *bodies;
+	size_t count;
+	struct mbj_buf bytes; /* what they borrow */
+};
+
+enum { MBJ_CLIENT_BODIES_MAX = 256 }; /* of one answer; 1 MiB of bytes */
+
+/*
+ * Of the first ret_list->count of the digests, in their order: it ends before
+ * one that is too long for what is left of the answer, is not there, or cannot
+ * be read, which may be the first; mbj_body_open says which of these.
+ * Requires: count is 1 to MBJ_CLIENT_BODIES_MAX.
+ */
+MBJ_API enum mbj_rc mbj_client_bodies(struct mbj_client *client,
+				      const struct mbj_hash *digests,
+				      size_t count,
+				      struct mbj_client_bodies *ret_list,
+				      struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API void mbj_client_bodies_done(struct mbj_client_bodies *list);
+
 /* --------------------------------------------------------------- reading */
 
 /* The name is left out.  Returns: MBJ_ENOTFOUND. */
@@ -271,6 +293,26 @@ mbj_client_messages(struct mbj_client *client, struct mbj_id account,
 		    uint64_t rev, struct mbj_client_messages *ret_page,
 		    struct mbj_error *err) MBJ_MUST_CHECK;
 MBJ_API void mbj_client_messages_done(struct mbj_client_messages *page);
+
+/* What each mailbox of an account holds, at one instant. */
+struct mbj_client_content {
+	struct mbj_id mailbox;
+	struct mbj_content content;
+	uint8_t attr_kinds; /* bit 1 << enum mbj_attr_kind: it has some */
+};
+
+struct mbj_client_contents {
+	struct mbj_account account;	     /* the name is left out */
+	struct mbj_client_content *contents; /* by mailbox */
+	size_t count;
+};
+
+/* Returns: MBJ_ENOTFOUND. */
+MBJ_API enum mbj_rc mbj_client_contents(struct mbj_client *client,
+					struct mbj_bytes account,
+					struct mbj_client_contents *ret_list,
+					struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API void mbj_client_contents_done(struct mbj_client_contents *list);
 
 /* -------------------------------------------------------------- surveys */
 
