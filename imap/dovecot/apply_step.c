@@ -98,8 +98,32 @@ int step_create(struct apply *apply, const char *vname,
 	return ret < 0 ? ret : note_making(apply, NULL);
 }
 
+/*
+ * What mailbox_rename does within one list, but for its look at the length of
+ * names below: that has Dovecot read the whole list anew behind each change.
+ */
+static int box_rename(struct mailbox *box, struct mailbox *target)
+{
+	int ret;
+
+	if (box->list != target->list || box->storage != target->storage ||
+	    box->name[0] == '\0' || strcmp(box->name, target->name) == 0)
+		return mailbox_rename(box, target);
+	if (mailbox_verify_name(box) < 0 ||
+	    mailbox_verify_create_name(target) < 0)
+		return -1;
+	if (mailbox_list_lock(box->list) < 0) {
+		mail_storage_copy_list_error(box->storage, box->list);
+		return -1;
+	}
+	ret = box->v.rename_box(box, target);
+	mailbox_list_unlock(box->list);
+	box->list->guid_cache_invalidated = true;
+	return ret;
+}
+
 int step_move(struct apply *apply, const char *from, const char *to,
-	      bool is_place)
+	      bool is_place, bool is_long)
 {
 	struct mailbox *box, *target;
 	int ret;
@@ -108,7 +132,7 @@ int step_move(struct apply *apply, const char *from, const char *to,
 		return -1;
 	box = apply_box(apply, from);
 	target = apply_box(apply, to);
-	ret = mailbox_rename(box, target);
+	ret = is_long ? mailbox_rename(box, target) : box_rename(box, target);
 	if (ret < 0 && is_place &&
 	    mailbox_get_last_mail_error(box) == MAIL_ERROR_NOTFOUND)
 		ret = 0;

@@ -9,9 +9,12 @@
 /* All return -1, told. */
 int step_create(struct apply *apply, const char *vname,
 		const struct mbj_node *node);
-/* is_place: where nothing is there any more, nothing is to be done. */
+/*
+ * is_place: where nothing is there any more, nothing is to be done.
+ * is_long: below it is a name that Dovecot may find too long.
+ */
 int step_move(struct apply *apply, const char *from, const char *to,
-	      bool is_place);
+	      bool is_place, bool is_long);
 int step_delete(struct apply *apply, const char *vname, bool is_place);
 /* One that is new, if it still is. */
 int step_delete_new(struct apply *apply, const char *vname);

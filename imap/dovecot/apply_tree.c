@@ -318,6 +318,27 @@ static int step_run_create(struct plan_run *run, const struct mbj_step *step)
 			   mbj_tree_get(run->now, added));
 }
 
+/* At its place by now, a node has one below it whose name is too long. */
+static bool is_long_below(struct plan_run *run, uint32_t at)
+{
+	bool is_long = false;
+
+	if (mbj_tree_child_count(run->now, at) == 0)
+		return false;
+	for (uint32_t i = 0; !is_long && i < mbj_tree_size(run->now); i++) {
+		if (!mbj_tree_get(run->now, i)->is_live ||
+		    !mbj_tree_is_ancestor(run->now, at, i))
+			continue;
+		T_BEGIN
+		{
+			is_long = strlen(now_path(run, i)) >=
+				  MAILBOX_LIST_NAME_MAX_LENGTH;
+		}
+		T_END;
+	}
+	return is_long;
+}
+
 static int step_run_move(struct plan_run *run, const struct mbj_step *step)
 {
 	uint32_t at = run->diff.at[MBJ_BEFORE][step->item];
@@ -340,9 +361,9 @@ static int step_run_move(struct plan_run *run, const struct mbj_step *step)
 		return run_fail(run);
 	to = now_path(run, at);
 	/* An earlier run may have put it aside. */
-	return strcmp(from, to) == 0
-		       ? 0
-		       : step_move(run->apply, from, to, is_place);
+	return strcmp(from, to) == 0 ? 0
+				     : step_move(run->apply, from, to, is_place,
+						 is_long_below(run, at));
 }
 
 static int step_run_delete(struct plan_run *run, const struct mbj_step *step)
@@ -357,32 +378,35 @@ static int step_run_delete(struct plan_run *run, const struct mbj_step *step)
 		return run_fail(run);
 	/* Under that name Dovecot deletes nothing. */
 	if (strcmp(path, "INBOX") == 0) {
-		if (step_move(run->apply, path, aside, is_place) < 0)
+		if (step_move(run->apply, path, aside, is_place, true) < 0)
 			return -1;
 		path = aside;
 	}
 	return step_delete(run->apply, path, is_place);
 }
 
+static int step_run(struct plan_run *run, const struct mbj_step *step)
+{
+	switch (step->kind) {
+	case MBJ_STEP_CREATE:
+		return step_run_create(run, step);
+	case MBJ_STEP_MOVE:
+		return step_run_move(run, step);
+	default:
+		return step_run_delete(run, step);
+	}
+}
+
 static int steps_run(struct plan_run *run)
 {
 	int ret = 0;
 
-	for (size_t i = 0; ret == 0 && i < run->plan.count; i++) {
-		const struct mbj_step *step = &run->plan.steps[i];
-
-		switch (step->kind) {
-		case MBJ_STEP_CREATE:
-			ret = step_run_create(run, step);
-			break;
-		case MBJ_STEP_MOVE:
-			ret = step_run_move(run, step);
-			break;
-		default:
-			ret = step_run_delete(run, step);
-			break;
+	for (size_t i = 0; ret == 0 && i < run->plan.count; i++)
+		T_BEGIN
+		{
+			ret = step_run(run, &run->plan.steps[i]);
 		}
-	}
+	T_END;
 	return ret;
 }
 
