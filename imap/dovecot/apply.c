@@ -7,6 +7,7 @@
 #include "commands.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 #include <sysexits.h>
 
 #include <doveadm-mail.h>
@@ -32,6 +33,24 @@ int apply_fail(struct apply *apply, const char *format, ...)
 	va_end(args);
 	apply->failures++;
 	return -1;
+}
+
+static int content_order(const void *a, const void *b)
+{
+	const struct mbj_client_content *x = a, *y = b;
+
+	return mbj_id_compare(x->mailbox, y->mailbox);
+}
+
+const struct mbj_client_content *apply_content(const struct apply *apply,
+					       struct mbj_id id)
+{
+	const struct mbj_client_content key = {.mailbox = id};
+
+	if (apply->contents.count == 0)
+		return NULL;
+	return bsearch(&key, apply->contents.contents, apply->contents.count,
+		       sizeof(key), content_order);
 }
 
 /* ------------------------------------------------------------------- run */
@@ -75,6 +94,12 @@ static int account_read(struct apply *apply, const char *socket)
 	if (rc == MBJ_OK)
 		lineage = status.identity.lineage;
 	mbj_client_status_done(&status);
+	/* A service of an earlier version is asked mailbox by mailbox. */
+	if (rc == MBJ_OK)
+		apply->is_former =
+			mbj_client_contents(apply->client,
+					    mbj_bytes_str(apply->name),
+					    &apply->contents, &err) < 0;
 	if (rc < 0)
 		return apply_fail(apply, "%s", err.message);
 	return known_check(apply, lineage);
@@ -130,6 +155,7 @@ static int command_run(struct doveadm_mail_cmd_context *ctx,
 		apply_run(&apply, socket);
 	}
 	note_close(&apply.note);
+	mbj_client_contents_done(&apply.contents);
 	mbj_tree_free(&apply.wanted);
 	mbj_client_close(&apply.client);
 	if (apply.failures == 0) {

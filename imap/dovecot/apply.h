@@ -53,6 +53,18 @@ struct known {
 	bool is_changed;
 };
 
+/* What Dovecot says of a mailbox. */
+static const enum mailbox_status_items APPLY_STATUS =
+	STATUS_UIDVALIDITY | STATUS_UIDNEXT | STATUS_MESSAGES |
+	STATUS_HIGHESTMODSEQ;
+
+/* A mailbox as it was when the run looked at the tree. */
+struct seen_box {
+	struct mbj_id id;
+	struct mailbox_status status; /* APPLY_STATUS */
+};
+ARRAY_DEFINE_TYPE(seen_box, struct seen_box);
+
 ARRAY_DEFINE_TYPE(apply_id, struct mbj_id);
 
 /* How far a mailbox's access is. */
@@ -71,6 +83,10 @@ struct apply {
 	struct mbj_client *client;
 	struct mbj_account account;
 	struct mbj_tree *wanted; /* as the account has it */
+	/* Not before that. */
+	struct mbj_client_contents contents;
+	bool is_former;		   /* the service gives nothing many at once */
+	ARRAY_TYPE(seen_box) seen; /* by id */
 	struct known known;
 	struct apply_note note;
 	bool is_looking;       /* nothing of Dovecot's is changed */
@@ -151,6 +167,9 @@ bool apply_keywords_are_same(struct mail *mail,
 int subscriptions_differ(struct apply *apply,
 			 ARRAY_TYPE(const_string) * ret_missing,
 			 ARRAY_TYPE(const_string) * ret_extra);
+/* What the account had in one when the run began, or NULL: not known. */
+const struct mbj_client_content *apply_content(const struct apply *apply,
+					       struct mbj_id id);
 /* Returns: -1, told. */
 int apply_subscriptions(struct apply *apply);
 /*

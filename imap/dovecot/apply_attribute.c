@@ -241,9 +241,38 @@ int apply_mailbox_gives(struct apply *apply, uint32_t node,
 	return ret;
 }
 
+/*
+ * This Dovecot cannot have any of it, and the journal said when the run began
+ * what it has: nothing is to be asked.  INBOX has the account's, too.
+ */
+static bool is_without(struct apply *apply, uint32_t node)
+{
+	const char *path = apply_path(apply, apply->wanted, node);
+	const struct mbj_client_content *content =
+		apply_content(apply, mbj_tree_get(apply->wanted, node)->id);
+	struct mailbox *box;
+	bool can_have;
+
+	if (content == NULL || strcmp(path, "INBOX") == 0)
+		return false;
+	box = apply_box(apply, path);
+	can_have = attributes_can_be(box);
+	mailbox_free(&box);
+	if (can_have)
+		return false;
+	if ((content->attr_kinds & 1U << MBJ_ATTR_ACL) != 0)
+		apply->lacks_acl = true;
+	if ((content->attr_kinds & 1U << MBJ_ATTR_METADATA) != 0)
+		apply->lacks_entries = true;
+	return true;
+}
+
 static enum apply_access node_apply(struct apply *apply, uint32_t node)
 {
 	ARRAY_TYPE(attribute) gives;
+
+	if (is_without(apply, node))
+		return APPLY_ACCESS_DONE;
 
 	if (apply_mailbox_attributes(apply, node, &gives) < 0)
 		return APPLY_ACCESS_SHUT;

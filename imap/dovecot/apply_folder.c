@@ -79,6 +79,19 @@ static int box_exists(struct mailbox *box, bool is_looking)
 	return existence == MAILBOX_EXISTENCE_SELECT;
 }
 
+/* Its numbers, with what others put into a Maildir. */
+static int box_see(struct apply *apply, struct mailbox *box, struct mbj_id id)
+{
+	struct seen_box *seen = array_append_space(&apply->seen);
+
+	seen->id = id;
+	if (maildir_is(box) &&
+	    mailbox_sync(box, MAILBOX_SYNC_FLAG_FULL_READ) < 0)
+		return -1;
+	mailbox_get_open_status(box, APPLY_STATUS, &seen->status);
+	return 0;
+}
+
 static int box_read(struct apply *apply, struct mailbox *box,
 		    struct apply_folder *folder)
 {
@@ -104,7 +117,7 @@ static int box_read(struct apply *apply, struct mailbox *box,
 		return -1;
 	memcpy(folder->id.b, metadata.guid, sizeof(folder->id.b));
 	folder->uidvalidity = status.uidvalidity;
-	return 0;
+	return box_see(apply, box, folder->id);
 }
 
 /*
@@ -178,6 +191,11 @@ static int namespace_read(struct apply *apply, struct mail_namespace *ns,
 	return ret;
 }
 
+static int seen_order(const struct seen_box *a, const struct seen_box *b)
+{
+	return mbj_id_compare(a->id, b->id);
+}
+
 int folders_read(struct apply *apply, ARRAY_TYPE(apply_folder) * ret_folders)
 {
 	struct mail_namespace *ns = apply->user->namespaces;
@@ -187,11 +205,13 @@ int folders_read(struct apply *apply, ARRAY_TYPE(apply_folder) * ret_folders)
 		return apply_fail(apply, "INBOX is not in a private sdbox, "
 					 "mdbox or Maildir");
 	t_array_init(ret_folders, 64);
+	p_array_init(&apply->seen, apply->user->pool, 64);
 	ret = folder_read(apply, "INBOX", ret_folders);
 	for (; ret == 0 && ns != NULL; ns = ns->next)
 		if (namespace_is_own(ns))
 			ret = namespace_read(apply, ns, ret_folders);
 	array_sort(ret_folders, folder_order);
+	array_sort(&apply->seen, seen_order);
 	return ret;
 }
 

@@ -15,10 +15,6 @@
 
 enum { WALK_TRIES = 5 };
 
-static const enum mailbox_status_items STATUS_ALL =
-	STATUS_UIDVALIDITY | STATUS_UIDNEXT | STATUS_MESSAGES |
-	STATUS_HIGHESTMODSEQ;
-
 struct walk {
 	struct apply *apply;
 	struct mailbox *box;
@@ -188,7 +184,20 @@ static int message_apply(struct walk *walk, const struct mbj_message *message)
 	return ret;
 }
 
-/* Returns: 1, it has changed meanwhile; -1, told. */
+/* Returns: 1, it has changed; -1, told, or it is gone, as after the next run.
+ */
+static int content_fail(struct walk *walk, enum mbj_rc rc,
+			const struct mbj_error *err)
+{
+	if (rc == MBJ_ECONFLICT)
+		return 1;
+	if (rc == MBJ_ENOTFOUND)
+		return -1;
+	return apply_fail(walk->apply, "mailbox %s: %s", walk->box->vname,
+			  err->message);
+}
+
+/* As content_fail. */
 static int pages_apply(struct walk *walk)
 {
 	uint32_t uid = 1;
@@ -203,17 +212,16 @@ static int pages_apply(struct walk *walk)
 					    uid, 0, walk->content.rev, &page,
 					    &err);
 
-		if (rc == MBJ_ECONFLICT)
-			return 1;
 		if (rc < 0)
-			return apply_fail(walk->apply, "mailbox %s: %s",
-					  walk->box->vname, err.message);
+			return content_fail(walk, rc, &err);
+		body_ahead_begin(&walk->save.ahead, &page);
 		for (size_t i = 0; ret == 0 && i < page.count; i++)
 			T_BEGIN
 			{
 				ret = message_apply(walk, &page.messages[i]);
 			}
 		T_END;
+		body_ahead_end(&walk->save.ahead);
 		uid = page.next_uid;
 		mbj_client_messages_done(&page);
 	}
@@ -249,7 +257,7 @@ static int counters_apply(struct walk *walk, struct mailbox_status *status)
 {
 	struct mailbox_update update = {.uid_validity = 0};
 
-	mailbox_get_open_status(walk->box, STATUS_ALL, status);
+	mailbox_get_open_status(walk->box, APPLY_STATUS, status);
 	if (status->uidnext < walk->content.uidnext)
 		update.min_next_uid = walk->content.uidnext;
 	if (status->highest_modseq < walk->content.modseq)
@@ -259,7 +267,7 @@ static int counters_apply(struct walk *walk, struct mailbox_status *status)
 	if (mailbox_update(walk->box, &update) < 0 ||
 	    mailbox_sync(walk->box, 0) < 0)
 		return walk_fail(walk, "set UIDNEXT and HIGHESTMODSEQ of");
-	mailbox_get_open_status(walk->box, STATUS_ALL, status);
+	mailbox_get_open_status(walk->box, APPLY_STATUS, status);
 	return 0;
 }
 
@@ -288,7 +296,7 @@ static bool is_as_left(const struct walk *walk,
 	       known->messages == status->messages;
 }
 
-/* rev: as of mbj_client_messages.  Returns: 1, it has changed; -1, told. */
+/* rev: as of mbj_client_messages.  Returns: as content_fail. */
 static int content_read(struct walk *walk, uint64_t rev)
 {
 	struct mbj_client_messages page;
@@ -297,11 +305,8 @@ static int content_read(struct walk *walk, uint64_t rev)
 					     walk->apply->account.id, walk->id,
 					     1, 1, rev, &page, &err);
 
-	if (rc == MBJ_ECONFLICT)
-		return 1;
 	if (rc < 0)
-		return apply_fail(walk->apply, "mailbox %s: %s",
-				  walk->box->vname, err.message);
+		return content_fail(walk, rc, &err);
 	walk->content = page.content;
 	mbj_client_messages_done(&page);
 	return 0;
@@ -361,9 +366,12 @@ static int content_apply(struct walk *walk, const struct mailbox_status *before)
 	if (!is_gone_on(&walk->known, before))
 		walk->known.mark = 0;
 	walk->seq_count = before->messages;
-	walk->save = (struct apply_save){.apply = walk->apply,
-					 .box = walk->box,
-					 .next_uid = before->uidnext};
+	walk->save =
+		(struct apply_save){.apply = walk->apply,
+				    .box = walk->box,
+				    .next_uid = before->uidnext,
+				    .ahead = {.is_refused =
+						      walk->apply->is_former}};
 	ret = walk_apply(walk);
 	if (ret != 0 || counters_apply(walk, &after) < 0)
 		return ret != 0 ? ret : -1;
@@ -384,7 +392,7 @@ static int box_apply(struct walk *walk)
 
 	if (content_read(walk, 0) < 0 || box_open(walk) < 0)
 		return -1;
-	mailbox_get_open_status(walk->box, STATUS_ALL, &before);
+	mailbox_get_open_status(walk->box, APPLY_STATUS, &before);
 	is_same = is_as_left(walk, &before);
 	is_list_wanted =
 		walk->is_awaited || walk->content.uidnext > before.uidnext;
@@ -409,6 +417,32 @@ static int box_apply(struct walk *walk)
 	return apply_mailbox_gives(walk->apply, walk->node, &walk->gives);
 }
 
+static int seen_order(const struct mbj_id *id, const struct seen_box *seen)
+{
+	return mbj_id_compare(*id, seen->id);
+}
+
+/*
+ * As it was when the run began both sides were as the last run left them: it
+ * need not be opened.  What has come since is the next run's.
+ */
+static bool is_untouched(struct walk *walk)
+{
+	const struct mbj_node *node =
+		mbj_tree_get(walk->apply->wanted, walk->node);
+	const struct mbj_client_content *content =
+		apply_content(walk->apply, walk->id);
+	const struct seen_box *seen =
+		array_bsearch(&walk->apply->seen, &walk->id, seen_order);
+
+	if (content == NULL || seen == NULL || walk->is_awaited ||
+	    seen->status.uidvalidity != node->uidvalidity)
+		return false;
+	walk->content = content->content;
+	return is_as_left(walk, &seen->status) &&
+	       walk->content.uidnext <= seen->status.uidnext;
+}
+
 static void mailbox_apply(struct apply *apply, uint32_t node)
 {
 	struct walk walk = {.apply = apply,
@@ -421,6 +455,8 @@ static void mailbox_apply(struct apply *apply, uint32_t node)
 
 	if (known != NULL)
 		walk.known = *known;
+	if (is_untouched(&walk))
+		return;
 	/* Somebody may change it between two pages: from the front again. */
 	for (int i = 0; ret > 0 && i < WALK_TRIES; i++) {
 		walk.has_others = false;
@@ -464,7 +500,7 @@ static bool box_has_own(struct walk *walk)
 
 	if (box_open(walk) < 0)
 		return true;
-	mailbox_get_open_status(walk->box, STATUS_ALL, &status);
+	mailbox_get_open_status(walk->box, APPLY_STATUS, &status);
 	if (!is_gone_on(&walk->known, &status))
 		walk->known.mark = 0;
 	walk->t = mailbox_transaction_begin(walk->box, 0, "mbj apply");

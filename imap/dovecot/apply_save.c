@@ -10,7 +10,6 @@
 
 #include <mbj/message.h>
 
-#include "apply_body.h"
 #include "apply_maildir.h"
 
 /* Of one transaction: bounds what a kill undoes, and memory. */
@@ -159,39 +158,36 @@ static int save_body(struct apply_save *save, const struct mbj_message *message,
 }
 
 /* What is read twice is kept meanwhile: in memory, or in a file of its own. */
-static struct istream *body_input(struct apply_save *save,
-				  struct mbj_body_reader *reader)
+static struct istream *body_twice(struct apply_save *save, struct istream *body)
 {
-	struct istream *input[] = {body_stream(reader), NULL}, *kept;
+	struct istream *input[] = {body, NULL}, *kept;
 	string_t *prefix;
 
-	if (!maildir_is(save->box))
-		return input[0];
+	if (!maildir_is(save->box) || body->seekable)
+		return body;
 	prefix = t_str_new(128);
 	mail_user_set_get_temp_prefix(prefix, save->apply->user->set);
 	kept = i_stream_create_seekable_path(input, BODY_MEMORY, str_c(prefix));
-	i_stream_unref(&input[0]);
+	i_stream_unref(&body);
 	return kept;
 }
 
 int save_message(struct apply_save *save, const struct mbj_message *message)
 {
-	struct mbj_body_reader *reader = NULL;
 	struct mail_keywords *keywords;
 	struct istream *input;
-	struct mbj_error err;
-	uint64_t size;
+	const char *why;
 	int ret;
 
 	keywords = apply_keywords(save->apply, save->box, message);
 	if (keywords == NULL)
 		return -1;
-	if (mbj_body_open(save->apply->client, &message->blob, &reader, &size,
-			  &err) < 0) {
+	input = body_open(&save->ahead, save->apply->client, message, &why);
+	if (input == NULL) {
 		mailbox_keywords_unref(&keywords);
-		return save_fail(save, message, err.message);
+		return save_fail(save, message, why);
 	}
-	input = body_input(save, reader);
+	input = body_twice(save, input);
 	ret = save_body(save, message, keywords, input);
 	i_stream_unref(&input);
 	mailbox_keywords_unref(&keywords);
@@ -235,4 +231,5 @@ void save_abort(struct apply_save *save)
 		mailbox_transaction_rollback(&save->t);
 	if (array_is_created(&save->uids))
 		array_free(&save->uids);
+	body_ahead_end(&save->ahead);
 }

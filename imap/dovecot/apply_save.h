@@ -4,7 +4,7 @@
 #ifndef MBJ_DOVECOT_APPLY_SAVE_H
 #define MBJ_DOVECOT_APPLY_SAVE_H
 
-#include "apply.h"
+#include "apply_body.h"
 
 struct apply_save {
 	struct apply *apply;
@@ -13,6 +13,7 @@ struct apply_save {
 	ARRAY_TYPE(seq_range) uids;	       /* of the transaction */
 	unsigned int count;
 	uint32_t next_uid; /* that Dovecot would give */
+	struct body_ahead ahead;
 };
 
 enum { APPLY_GUID_SIZE = 33 }; /* hexadecimal, with NUL */

@@ -262,15 +262,25 @@ static void attributes_bound(struct mailbox *box, ARRAY_TYPE(attribute) * list)
 	*list = kept;
 }
 
-int attributes_read(struct mailbox *box, bool is_telling,
-		    struct attributes *ret_list, const char **ret_why)
+/* One dictionary for all of a user's, that of INBOX's storage. */
+static bool has_dictionary(const struct mailbox *box)
 {
 	struct mail_storage *inbox = mail_namespace_get_default_storage(
 		mail_namespace_find_inbox(box->storage->user->namespaces));
 
+	return inbox->set->mail_attribute_dict[0] != '\0';
+}
+
+bool attributes_can_be(struct mailbox *box)
+{
+	return has_dictionary(box) || access_is_on(box);
+}
+
+int attributes_read(struct mailbox *box, bool is_telling,
+		    struct attributes *ret_list, const char **ret_why)
+{
 	t_array_init(&ret_list->list, 16);
-	/* One dictionary for all of a user's, that of INBOX's storage. */
-	ret_list->has_entries = inbox->set->mail_attribute_dict[0] != '\0';
+	ret_list->has_entries = has_dictionary(box);
 	ret_list->has_acl = access_is_on(box);
 	if (ret_list->has_entries &&
 	    entries_read(box, is_telling, &ret_list->list) < 0) {

@@ -58,6 +58,8 @@ struct attributes {
  */
 int attributes_read(struct mailbox *box, bool is_telling,
 		    struct attributes *ret_list, const char **ret_why);
+/* A mailbox here, open or not, can have some of any kind. */
+bool attributes_can_be(struct mailbox *box);
 /* What the journal calls an entry of Dovecot's; false: it has none such. */
 bool attribute_name(struct mailbox *box, enum mail_attribute_type type,
 		    const char *key, struct attribute *ret_attribute);

@@ -558,6 +558,89 @@ class Sdbox(DovecotCase):
                 self.same_mail()
         shutil.rmtree(kept)
 
+    def many(self, count):
+        """Messages in INBOX, by one import.  Returns: their bytes, by UID."""
+        texts = [f"Subject: {n}\n\n" + "z" * 70 * (n % 40) + "\n"
+                 for n in range(count)]
+        # One that no answer has room for, among others, and one twice.
+        texts[count // 2] = "Subject: long\n\n" + ("w" * 71 + "\n") * 15000
+        texts[count // 3] = texts[count // 3 - 1]
+        mbox = self.dir / "mbox"
+        mbox.write_text("".join(f"From a@b Thu Nov 26 00:00:00 2026\n{t}\n"
+                                for t in texts))
+        self.mbj("import", self.p, self.user, "--mbox", mbox)
+        self.follow()
+        return {n + 1: t.replace("\n", "\r\n").encode()
+                for n, t in enumerate(texts)}
+
+    def same_many(self, wanted):
+        client = self.login()
+        have, uidnext = self.have_mail(client, "INBOX")
+        client.logout()
+        self.assertEqual({uid: told[2] for uid, told in have.items()}, wanted)
+        self.assertEqual(uidnext, len(wanted) + 1)
+
+    def test_many(self):
+        """Goal: messages that come many at once, and are saved so, are all
+        there, once, whenever a run is killed.  Method: more than a transaction
+        has, and than a question asks for; killed before calls all over the
+        run; the first without a kill."""
+        wanted = self.many(620)
+        home = self.dovecot.d / "mail" / self.user
+        points = self.traced()
+        self.same_many(wanted)
+        self.assertEqual(self.apply(), "")
+        rng = mbjtest.seed()
+        kinds = collections.defaultdict(list)
+        for call, count in points:
+            kinds[call].append(count)
+        for _ in range(int(KILLS) if KILLS != "all" else 50):
+            call = rng.choice(sorted(kinds))
+            count = rng.choice(kinds[call])
+            shutil.rmtree(home)
+            self.traced("-e", f"inject={call}:signal=KILL:when={count}")
+            self.dovecot.unlock_dead()
+            with self.subTest(call=call, count=count):
+                self.apply_rebuilt()
+                self.same_many(wanted)
+
+    def test_former(self):
+        """Goal: a service that knows no questions for many at once is asked
+        one by one.  Method: a relay that ends a connection at such a one."""
+        def ends(kind):
+            if kind in (23, 24):  # blobs, contents (docs/FORMAT.md)
+                raise OSError("no such kind")
+        self.make([(1, "A", None)])
+        for n in range(3):
+            self.deliver("A", f"Subject: {n}\r\n\r\n")
+        self.follow()
+        where = self.dir / "relay"
+        os.chmod(self.dir, 0o755)
+        relay = dovetest.Relay(where, self.socket)
+        self.addCleanup(relay.close)
+        relay.before = ends
+        for _ in range(2):
+            self.assertEqual(self.apply(0, "--socket", str(where)), "")
+            self.same_tree()
+            self.same_mail()
+
+    def test_long(self):
+        """Goal: a rename is refused where a name below would be longer than
+        Dovecot takes, and nothing is lost.  Method: the top of a deep chain
+        gets a longer name, and its own again."""
+        if self.LOCATION.startswith("maildir"):
+            self.skipTest("a name is one directory's there")
+        depth, names = 16, {}
+        for number in range(2, depth + 2):
+            names[number] = "n" * 241
+        rows = [(n, name, n - 1) for n, name in names.items()]
+        self.make([(1, "t", None), *rows])
+        self.same()
+        self.make([(1, "t" * 255, None), *rows])
+        self.assertIn("too long", self.bring(75))
+        self.make([(1, "u", None), *rows])
+        self.same()
+
     def scatter_mail(self, rng):
         self.make(self.scatter(rng))
         for _ in range(8):

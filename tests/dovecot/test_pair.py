@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 
+import dovetest
 import pairtest
 from dovetest import DovecotCase, decode, encode, mbjtest
 from pairtest import PairCase, everything, fetched, mail, status_of
@@ -189,6 +190,32 @@ class Pair(PairCase):
     def renames(*chain):
         """RENAME each to the next."""
         return [("rename", a, b) for a, b in chain]
+
+    def test_gone(self):
+        """Goal: a mailbox that goes at the first while a run brings it is no
+        failure of that run.  Method: a relay has it deleted there, and the
+        replica hear of it, before the first question for messages."""
+        where = self.dir / "relay"
+        os.chmod(self.dir, 0o755)
+        relay = dovetest.Relay(where, self.other_socket)
+        self.addCleanup(relay.close)
+        one = self.login()
+        self.ok(one.create("A"))
+        self.ok(one.append("A", None, None, mail("one")))
+        self.follow()
+        asked = []
+
+        def goes(kind):
+            if kind == 7 and not asked:  # messages (docs/FORMAT.md)
+                asked.append(kind)
+                self.ok(one.delete("A"))
+                self.follow()
+        relay.before = goes
+        self.assertEqual(self.other.doveadm("mbj", "apply", "-u", self.user,
+                                            "--socket", str(where)), (0, ""))
+        self.assertEqual(asked, [7])
+        self.leave(one)
+        self.same_there()
 
     def test_scenarios(self):
         """Goal: what other replications stumble over arrives, folder by
