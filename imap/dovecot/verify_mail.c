@@ -7,14 +7,11 @@
 #include "verify.h"
 
 #include <hex-binary.h>
-#include <istream-crlf.h>
-#include <istream.h>
-#include <sha2.h>
 #include <str.h>
 
 #include <mbj/message.h>
 
-_Static_assert(SHA256_RESULTLEN == MBJ_HASH_SIZE, "digests are SHA-256");
+#include "apply_digest.h"
 
 struct look {
 	struct verify *verify;
@@ -101,43 +98,29 @@ static const char *digest_show(const uint8_t digest[MBJ_HASH_SIZE])
 }
 
 /* Returns: 1, 0 the message went meanwhile, -1 told. */
-static int bytes_digest(struct look *look, uint8_t ret_digest[MBJ_HASH_SIZE])
+static int bytes_digest(struct look *look, struct mbj_hash *ret_digest)
 {
-	struct sha256_ctx sha256;
-	struct istream *input, *lines;
-	const unsigned char *data;
-	size_t n;
-	int ret = 1;
+	const char *why;
 
-	if (mail_get_stream(look->mail, NULL, NULL, &input) < 0)
-		return look->mail->expunged ? 0 : look_fail(look, "read");
-	i_stream_seek(input, 0);
-	lines = i_stream_create_crlf(input);
-	sha256_init(&sha256);
-	while (i_stream_read_more(lines, &data, &n) > 0) {
-		sha256_loop(&sha256, data, n);
-		i_stream_skip(lines, n);
-	}
-	sha256_result(&sha256, ret_digest);
-	if (lines->stream_errno != 0)
-		ret = apply_fail(&look->verify->apply,
-				 "cannot read message UID %u of %s: %s",
-				 look->mail->uid, look->box->vname,
-				 i_stream_get_error(lines));
-	i_stream_unref(&lines);
-	return ret;
+	if (apply_digest(look->mail, ret_digest, &why) == 0)
+		return 1;
+	if (look->mail->expunged)
+		return 0;
+	return apply_fail(&look->verify->apply,
+			  "cannot read message UID %u of %s: %s",
+			  look->mail->uid, look->box->vname, why);
 }
 
 static int bytes_compare(struct look *look, const struct mbj_message *message)
 {
-	uint8_t digest[MBJ_HASH_SIZE];
-	int ret = bytes_digest(look, digest);
+	struct mbj_hash digest;
+	int ret = bytes_digest(look, &digest);
 
-	if (ret <= 0 || memcmp(digest, message->blob.b, sizeof(digest)) == 0)
+	if (ret <= 0 || memcmp(digest.b, message->blob.b, MBJ_HASH_SIZE) == 0)
 		return ret;
 	if (array_count(&look->others) < VERIFY_ROWS_MAX)
 		array_push_back(&look->others, &message->uid);
-	tell(look, message->uid, "bytes", digest_show(digest),
+	tell(look, message->uid, "bytes", digest_show(digest.b),
 	     digest_show(message->blob.b));
 	return 1;
 }
