@@ -45,3 +45,20 @@ int apply_digest(struct mail *mail, struct mbj_hash *ret_digest,
 	i_stream_unref(&lines);
 	return ret;
 }
+
+int apply_is_same_message(struct mail *mail, const struct mbj_message *message,
+			  const char **ret_why)
+{
+	struct mbj_hash digest;
+	uoff_t size;
+	time_t date;
+
+	if (mail_get_received_date(mail, &date) < 0 ||
+	    mail_get_virtual_size(mail, &size) < 0)
+		return read_fail(mail, ret_why);
+	if (date != message->time || size != message->size)
+		return 0;
+	if (apply_digest(mail, &digest, ret_why) < 0)
+		return -1;
+	return memcmp(digest.b, message->blob.b, sizeof(digest.b)) == 0;
+}

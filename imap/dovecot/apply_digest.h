@@ -1,5 +1,5 @@
 /*
- * Messages of Dovecot, by their bytes.  See apply.h.
+ * A message of Dovecot's beside one of the journal's.  See apply.h.
  */
 #ifndef MBJ_DOVECOT_APPLY_DIGEST_H
 #define MBJ_DOVECOT_APPLY_DIGEST_H
@@ -13,4 +13,12 @@
  */
 int apply_digest(struct mail *mail, struct mbj_hash *ret_digest,
 		 const char **ret_why);
+/*
+ * Size, date and bytes, as IMAP shows them, are the same: what is cheap to know
+ * first, so that a message that is another one is seldom read.
+ * Returns: 1, 0 they are not, -1 as above.
+ */
+int apply_is_same_message(struct mail *mail, const struct mbj_message *message,
+			  const char **ret_why);
+
 #endif

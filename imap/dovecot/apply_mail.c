@@ -11,6 +11,7 @@
 
 #include <mbj/message.h>
 
+#include "apply_digest.h"
 #include "apply_save.h"
 
 enum { WALK_TRIES = 5 };
@@ -28,8 +29,8 @@ struct walk {
 	struct apply_save save;
 	/* Whom its list lets in behind its mail, once it was read. */
 	ARRAY_TYPE(attribute) gives;
-	bool is_awaited; /* somebody is to be let in */
-	bool has_others; /* mail that is not the journal's is left there */
+	bool is_awaited;   /* somebody is to be let in */
+	uint32_t kept_uid; /* the first that is not the journal's, 0: none */
 };
 
 static int walk_fail(struct walk *walk, const char *what)
@@ -104,6 +105,32 @@ static int flags_apply(struct walk *walk, const struct mbj_message *message)
 	return 0;
 }
 
+/* Mail that is not the journal's stays; others go on. */
+static int message_keep(struct walk *walk, const char *why)
+{
+	if (walk->kept_uid == 0)
+		walk->kept_uid = walk->mail->uid;
+	(void)apply_fail(walk->apply, "message UID %u of %s %s, and is kept",
+			 walk->mail->uid, walk->box->vname, why);
+	return 0;
+}
+
+/*
+ * Not put there by us.  Where users changed this Dovecot, and the journal was
+ * told, it is the journal's: a former primary's has none but such.
+ */
+static int found_apply(struct walk *walk, const struct mbj_message *message)
+{
+	const char *why = "";
+	int ret = apply_is_same_message(walk->mail, message, &why);
+
+	if (ret > 0)
+		return flags_apply(walk, message);
+	return message_keep(walk, ret == 0 ? "is not the journal's of that UID"
+					   : t_strconcat("cannot be read, ",
+							 why, NULL));
+}
+
 static int same_apply(struct walk *walk, const struct mbj_message *message)
 {
 	const char *guid;
@@ -125,12 +152,7 @@ static int same_apply(struct walk *walk, const struct mbj_message *message)
 			message->uid, walk->box->vname);
 		return 0;
 	}
-	walk->has_others = true;
-	(void)apply_fail(walk->apply,
-			 "message UID %u of %s is not the journal's of that "
-			 "UID, and is kept",
-			 message->uid, walk->box->vname);
-	return 0;
+	return found_apply(walk, message);
 }
 
 /* ------------------------------------------------- what one has only */
@@ -146,12 +168,7 @@ static int extra_apply(struct walk *walk)
 		mail_expunge(walk->mail);
 		return 0;
 	}
-	walk->has_others = true;
-	(void)apply_fail(walk->apply,
-			 "message UID %u of %s is not the journal's, and is "
-			 "kept",
-			 walk->mail->uid, walk->box->vname);
-	return 0;
+	return message_keep(walk, "is not the journal's");
 }
 
 static int missing_apply(struct walk *walk, const struct mbj_message *message)
@@ -331,29 +348,34 @@ static int box_open(struct walk *walk)
 
 /*
  * What the next run may rely on.  Only a walk that found nothing to do has seen
- * all that there is: others may have come and gone beside one that did.  Where
- * there are as many messages as in the journal, and no UIDs behind, there are
- * no others at least.
+ * all that there is: others may have come and gone beside one that did.  UIDs
+ * only rise, so where UIDNEXT stayed nothing came; where there are as many
+ * messages as in the journal, and no UIDs behind, there are no others at least.
+ * Where something is not the journal's, all below it is: what the journal
+ * expunges there goes, and nothing there is read again.
  */
 static void box_record(struct walk *walk, const struct mailbox_status *before,
-		       const struct mailbox_status *after)
+		       const struct mailbox_status *after, bool is_good)
 {
-	bool is_same = before->uidnext == after->uidnext &&
-		       before->messages == after->messages &&
+	bool has_come = before->uidnext != after->uidnext;
+	bool is_same = !has_come && before->messages == after->messages &&
 		       before->highest_modseq == after->highest_modseq;
 	bool is_whole = after->messages == walk->content.message_count &&
 			after->uidnext == walk->content.uidnext;
+	struct known_box box = {.id = walk->id,
+				.mark = walk->content.uidnext,
+				.uidvalidity = after->uidvalidity,
+				.uidnext = after->uidnext,
+				.modseq = after->highest_modseq,
+				.messages = after->messages};
 
-	if (!is_same && !is_whole)
+	if (has_come && (!is_whole || !is_good))
 		return;
-	known_set(&walk->apply->known,
-		  &(struct known_box){.id = walk->id,
-				      .rev = is_same ? walk->content.rev : 0,
-				      .mark = walk->content.uidnext,
-				      .uidvalidity = after->uidvalidity,
-				      .uidnext = after->uidnext,
-				      .modseq = after->highest_modseq,
-				      .messages = after->messages});
+	if (is_same && is_good)
+		box.rev = walk->content.rev;
+	if (walk->kept_uid != 0)
+		box.mark = I_MIN(box.mark, walk->kept_uid);
+	known_set(&walk->apply->known, &box);
 }
 
 /* All that is in it.  Returns: 1, it has changed meanwhile; -1, told. */
@@ -375,8 +397,7 @@ static int content_apply(struct walk *walk, const struct mailbox_status *before)
 	ret = walk_apply(walk);
 	if (ret != 0 || counters_apply(walk, &after) < 0)
 		return ret != 0 ? ret : -1;
-	if (walk->apply->failures == failures)
-		box_record(walk, before, &after);
+	box_record(walk, before, &after, walk->apply->failures == failures);
 	return 0;
 }
 
@@ -412,7 +433,7 @@ static int box_apply(struct walk *walk)
 		      : content_apply(walk, &before);
 	if (ret != 0 || !walk->is_awaited)
 		return ret;
-	if (walk->has_others)
+	if (walk->kept_uid != 0)
 		return -1;
 	return apply_mailbox_gives(walk->apply, walk->node, &walk->gives);
 }
@@ -459,7 +480,7 @@ static void mailbox_apply(struct apply *apply, uint32_t node)
 		return;
 	/* Somebody may change it between two pages: from the front again. */
 	for (int i = 0; ret > 0 && i < WALK_TRIES; i++) {
-		walk.has_others = false;
+		walk.kept_uid = 0;
 		walk.box = apply_box(apply,
 				     apply_path(apply, apply->wanted, node));
 		ret = box_apply(&walk);

@@ -1,0 +1,320 @@
+"""Failing over and back between two real Dovecots (pairtest.py), by what
+docs/DOVECOT.md says: its blocks are typed, with sockets in place of keys."""
+import pathlib
+import re
+import shutil
+import subprocess
+
+import dovetest
+import pairtest
+from dovetest import mbjtest
+from pairtest import PairCase, everything, fetched, mail, status_of
+
+GUIDE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "DOVECOT.md"
+SECTION = re.search(r"^## Failing over and back\n(.*?)^## ",
+                    GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL)[1]
+DATE = '"27-Nov-2026 12:00:00 +0000"'
+CONF = "/etc/mbj/mail.conf"
+
+
+def block(name):
+    """All lines of the guide's blocks of that name."""
+    return "".join(re.findall(rf"^```sh {name}\n(.*?)^```$", SECTION,
+                              re.MULTILINE | re.DOTALL)).splitlines()
+
+
+class Host:
+    """A Dovecot, its store and service, and what systemctl is told."""
+
+    def __init__(self, case, name, dovecot, store, socket, options):
+        self.case, self.name, self.dovecot = case, name, dovecot
+        self.store, self.socket, self.options = store, socket, options
+        self.service = None
+        self.other = None  # Host
+        self.said = {}  # of each command that failed, by its line
+
+    def path(self, line):
+        line = line.replace("/var/lib/mbj/mail", str(self.store))
+        line = line.replace("/var/lib/mbj/",
+                            f"{self.case.home}/{self.name}-")
+        return line.replace(" alice", f" {self.case.user}").replace(
+            " -A", f" -u {self.case.user}")
+
+    def start(self):
+        self.service = self.case.begin(self.store, self.socket, *self.options)
+
+    def stop(self):
+        if self.service is not None:
+            self.service.terminate()
+            self.service.wait(60)
+            self.service = None
+
+    def systemctl(self, words):
+        units = [w for w in words if w in ("mbj@mail", "dovecot")]
+        if "stop" in words or "restart" in words:
+            for unit in units:
+                (self.stop if unit == "mbj@mail" else self.dovecot.stop)()
+        if "start" in words or "restart" in words:
+            for unit in units:
+                (self.start if unit == "mbj@mail" else self.dovecot.start)()
+
+    def configure(self, value):
+        """MBJ_SERVE: keys are sockets of this machine here."""
+        replicas = {h: f"unix:{h.case.home}/{h.name}-replicas"
+                    for h in (self, self.other)}
+        self.options = []
+        if "--replicas tls:" in value:
+            self.options = ["--replicas", replicas[self]]
+        elif "--from tls:" in value:
+            self.options = ["--from", replicas[self.other]]
+
+    def type(self, name, replace=()):
+        """Returns: what was printed."""
+        printed = ""
+        for line in block(name):
+            for old, new in replace:
+                self.case.assertIn(old, "\n".join(block(name)))
+                line = line.replace(old, new)
+            line = self.path(line.removeprefix("runuser -u mbj -- "))
+            words = line.split()
+            if words[0] == "systemctl":
+                self.systemctl(words[1:])
+            elif words[0] == "echo":
+                self.case.assertTrue(line.endswith(CONF), line)
+                self.configure(line.split("'")[1])
+            elif words[0] == "doveadm":
+                status, said = self.dovecot.doveadm(*words[1:])
+                if status:
+                    self.said[line] = (status, said)
+            elif words[0] == "mv":
+                shutil.move(*words[1:])
+            else:
+                self.case.assertEqual(words[0], "mbj", line)
+                printed += self.case.mbj(*words[1:]).out
+        return printed
+
+    def follow(self):
+        """It has all that the other's journal has."""
+        end = self.case.mbj("status", self.other.socket,
+                            "--json").json()["journalEnd"]
+        for _ in range(6000):
+            at = self.case.mbj("status", self.socket, "--json").json()
+            if at["applied"] >= end:
+                return
+            dovetest.time.sleep(0.01)
+        self.case.fail(f"{self.name} does not come to {end}: {at}")
+
+    def apply(self):
+        return self.dovecot.doveadm("mbj", "apply", "-u", self.case.user)
+
+    def login(self):
+        client = self.dovecot.login(self.case.user)
+        self.case.addCleanup(self.case.leave, client)
+        return client
+
+    def look(self):
+        client = self.login()
+        seen = everything(client)
+        self.case.leave(client)
+        for path in seen["names"]:
+            seen[path].pop("HIGHESTMODSEQ")
+        return seen
+
+
+class Sdbox(PairCase):
+    def hosts(self):
+        """The class's servers go on as two hosts that may change places."""
+        first = Host(self, "mail1", self.dovecot, self.store, self.socket,
+                     ["--replicas", f"unix:{self.home}/replicas"])
+        second = Host(self, "mail2", self.other, self.other_store,
+                      self.other_socket, [])
+        first.other, second.other = second, first
+        for host in (first, second):
+            self.addCleanup(host.stop)
+        return first, second
+
+    def fill(self, client):
+        for name in ("A", "B", "Late", "Gone", "Named"):
+            self.ok(client.create(name))
+            for n in range(5):
+                self.ok(client.append(name, "(\\Flagged $k)" if n % 2 else
+                                      "()", None, mail(f"{name} {n}", n * 9)))
+        self.ok(client.append("INBOX", None, None, mail("INBOX")))
+
+    def late(self, client):
+        """What the second never receives."""
+        for n in range(2):
+            self.ok(client.append("Late", None, DATE, mail(f"late {n}")))
+        self.ok(client.select("Late"))
+        self.ok(client.uid("STORE", "1", "+FLAGS", "(\\Seen)"))
+        self.ok(client.create("New"))
+        self.ok(client.append("New", None, None, mail("new")))
+        self.ok(client.rename("Named", "Other"))
+        self.ok(client.select("B"))
+        self.ok(client.uid("STORE", "2:3", "+FLAGS", "(\\Seen $late)"))
+        self.ok(client.unselect())
+
+    def meanwhile(self, client):
+        """What users do at the second once it is the primary; the last
+        message of a mailbox goes, too."""
+        self.ok(client.select("A"))
+        self.ok(client.uid("STORE", "1:2", "+FLAGS", "(\\Answered $there)"))
+        self.ok(client.uid("STORE", "5", "+FLAGS", "(\\Deleted)"))
+        self.ok(client.expunge())
+        self.ok(client.uid("MOVE", "2", "B"))
+        self.ok(client.unselect())
+        for source, target in (("A", "t"), ("B", "A"), ("t", "B")):
+            self.ok(client.rename(source, target))
+        self.ok(client.append("B", "()", None, mail("meanwhile")))
+        # As long as what has that UID at the first, and as old.
+        self.ok(client.append("Late", "()", DATE, mail("new  0")))
+        self.ok(client.select("Late"))
+        self.ok(client.uid("STORE", "3", "+FLAGS", "(\\Deleted)"))
+        self.ok(client.expunge())
+        self.ok(client.unselect())
+        self.ok(client.delete("Gone"))
+        self.ok(client.create("Fresh"))
+        self.ok(client.append("Fresh", "(\\Seen)", None, mail("fresh")))
+
+    def over(self, host):
+        """Returns: N of the guide."""
+        printed = host.type("over")
+        self.assertEqual(host.said, {})
+        return re.search(r"restored to group (\d+)", printed)[1]
+
+    def goes_on(self, host, was):
+        """Clients that knew the other one write there."""
+        client = host.login()
+        for path in ("A", "B", "Late"):
+            for what in ("UIDVALIDITY", "UIDNEXT", "X-GUID"):
+                self.assertEqual(status_of(client, path)[what],
+                                 was[path][what])
+            self.assertEqual(fetched(client, path), was[path + "\0"])
+        self.meanwhile(client)
+        self.assertEqual(set(fetched(client, "B")), {1, 3, 4, 6})
+        self.assertEqual(set(fetched(client, "A")), {1, 2, 3, 4, 5, 6})
+        self.assertEqual(set(fetched(client, "Late")), {1, 2, 4, 5, 6})
+        self.leave(client)
+
+    def back(self, host, *replace):
+        """Returns: what the comparison said, by lines."""
+        host.said.clear()
+        host.type("back", replace)
+        host.follow()
+        said = next((s for line, s in host.said.items()
+                     if "mbj apply" in line), (0, ""))
+        return said[0], re.findall(r"Error: mbj: (.*)", said[1])
+
+    def test_failback(self):
+        """Goal: clients go on at the second when the first is lost, the first
+        comes back with its own mail, keeping and naming what the second never
+        had, and takes its place again.  Method: the guide's blocks, writes at
+        both, all of it compared over IMAP."""
+        one = self.login()
+        self.fill(one)
+        known = self.same_there()
+        self.mbj("snapshot", self.socket)
+        self.stop_replica()  # what comes now only the first has
+        self.late(one)
+        self.leave(one)
+        self.mbj("snapshot", self.socket)
+        first, second = self.hosts()
+        self.stop_service()
+        self.dovecot.stop()
+        second.start()
+        group = self.over(second)
+        self.goes_on(second, known)
+
+        self.assertEqual(self.back(first, (" 123", f" {group}")), (75, [
+            "mailbox New is not the journal's, and is kept",
+            "message UID 6 of Late is not the journal's, and is kept",
+            "message UID 7 of Late is not the journal's, and is kept"]))
+        for _ in range(3):
+            status, said = first.apply()
+            self.assertEqual((status, re.findall(r"Error: mbj: (.*)", said)), (
+                75, ["mailbox New is not the journal's, and is kept",
+                     "message UID 6 of Late is not the journal's of that UID, "
+                     "and is kept",
+                     "message UID 7 of Late is not the journal's, and is "
+                     "kept"]))
+        here, there = first.look(), second.look()
+        self.assertEqual(here["names"], there["names"] | {"New"})
+        for path in there["names"] - {"Late"}:
+            self.assertEqual(here[path], there[path])
+            self.assertEqual(here[path + "\0"], there[path + "\0"], path)
+        for n in range(2):
+            self.assertEqual(here["Late\0"].pop(6 + n)[2], mail(f"late {n}"))
+        there["Late\0"].pop(6)
+        self.assertEqual(here["Late\0"], there["Late\0"])
+        self.assertEqual([has[2] for has in here["New\0"].values()],
+                         [mail("new")])
+
+        self.keep(first, second)
+        first.follow()
+        first.said.clear()
+        first.type("anew", [(" A New", " Late New")])
+        self.assertEqual(first.said, {})
+        self.assertEqual(first.look(), second.look())
+        self.assertEqual(first.apply(), (0, ""))
+        self.turn(first, second)
+
+    def keep(self, first, second):
+        """What the guide pipes from one host to the other."""
+        for path, uid in (("Late", 6), ("Late", 7), ("New", 1)):
+            line, = block("keep")
+            cat, save = first.path(line.replace(" A 7 ", f" {path} {uid} ")
+                                   ).split(" | ssh mail2 ")
+            save = save.replace("-m A", f"-m {path}").split()
+            if path == "New":
+                self.assertEqual(self.other.doveadm(
+                    "mailbox", "create", "-u", self.user, path)[0], 0)
+            text = self.mbj(*cat.split()[1:]).out.encode()
+            done = subprocess.run(
+                ["doveadm", "-c", self.other.conf, *save[1:]], input=text,
+                capture_output=True, check=False, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stderr)
+
+    def turn(self, first, second):
+        """The two change places once more, and nothing is lost."""
+        second.dovecot.stop()
+        first.follow()
+        second.stop()
+        was = first.look()
+        group = self.over(first)
+        client = first.login()
+        self.ok(client.select("Late"))
+        self.ok(client.uid("STORE", "1", "+FLAGS", "(\\Deleted)"))
+        self.ok(client.expunge())
+        self.ok(client.unselect())
+        self.ok(client.append("Late", None, None, mail("at the first again")))
+        self.ok(client.rename("Fresh", "Old"))
+        self.leave(client)
+        self.assertEqual(set(first.look()["Late\0"]),
+                         set(was["Late\0"]) - {1} |
+                         {int(was["Late"]["UIDNEXT"])})
+        # The other way: the backup of the one that took over.
+        self.assertEqual(self.back(
+            second, (" --until 123", ""),
+            ("restore /var/lib/mbj/back", f"restore {self.home}/mail1-over"),
+            ("mbj backup /var/lib/mbj/old /var/lib/mbj/back",
+             f"mbj status {self.home}/mail1-over")), (0, []))
+        self.assertIn(f"group {group}", self.mbj(
+            "status", f"{self.home}/mail1-over").out)
+        self.assertEqual(second.apply(), (0, ""))
+        self.assertEqual(second.dovecot.doveadm("mbj", "verify", "-u",
+                                                self.user)[0], 0)
+        self.assertEqual(second.look(), first.look())
+        # What is said of INBOX: all of it is copied.
+        second.dovecot.stop()
+        shutil.move(second.dovecot.d / "mail" / self.user, self.home / "away")
+        second.dovecot.start()
+        self.assertEqual(second.apply(), (0, ""))
+        self.assertEqual(second.look(), first.look())
+
+
+class Maildir(Sdbox):
+    LOCATION = "maildir:~/Maildir"
+
+
+if __name__ == "__main__":
+    pairtest.main()
