@@ -220,22 +220,12 @@ enum mbj_rc mbj_blob_has(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 			 uint64_t size, bool *ret_is_there,
 			 struct mbj_error *err)
 {
-	bool is_there;
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(blobs != NULL && digest != NULL);
 	MBJ_ASSERT(ret_is_there != NULL);
 	rc = blob_pending_bound(blobs, err);
-	if (rc < 0)
-		return rc;
-	pthread_mutex_lock(&blobs->mutex);
-	rc = blob_keep(blobs, digest, size, &is_there, err);
-	if (rc == MBJ_OK && is_there)
-		blob_recent_note(blobs, digest);
-	pthread_mutex_unlock(&blobs->mutex);
-	if (rc == MBJ_OK)
-		*ret_is_there = is_there;
-	return rc;
+	return rc < 0 ? rc : blob_keep(blobs, digest, size, ret_is_there, err);
 }
 
 enum mbj_rc mbj_blob_remove(struct mbj_blobs *blobs,

@@ -63,6 +63,13 @@ struct mbj_blobs {
 	bool is_dirty[BLOB_FOLDERS];
 	/* Of the entries, all but the pending ones are on disk. */
 	bool is_clean[BLOB_FOLDERS];
+	/* Names that are given right now, without the mutex; in all folders. */
+	uint32_t placing[BLOB_FOLDERS];
+	size_t placing_count;
+	/* While they were, a sync of the folder failed. */
+	bool is_failing[BLOB_FOLDERS];
+	/* The folder is there, and its own entry on disk. */
+	bool is_made[BLOB_FOLDERS];
 	char dir[MBJ_PATH_TEXT_MAX];
 	char fresh[MBJ_PATH_TEXT_MAX]; /* dir/new */
 };
@@ -113,6 +120,8 @@ enum mbj_rc blob_note_reserve(struct mbj_blobs *blobs,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 /* Its entry was made; the next round syncs it.  Requires: room. */
 void blob_note_made(struct mbj_blobs *blobs, const struct mbj_hash *digest);
+/* Of one that was just made: the sync that failed may have been about it. */
+void blob_note_doubt(struct mbj_blobs *blobs, const struct mbj_hash *digest);
 /* It was there: the same, unless it is known to be on disk. */
 enum mbj_rc blob_note_found(struct mbj_blobs *blobs,
 			    const struct mbj_hash *digest,
@@ -145,7 +154,7 @@ enum mbj_rc blob_bulk_round(struct mbj_blobs *blobs,
 /* At closing: what is deferred was promised to nobody. */
 void blob_bulk_drop(struct mbj_blobs *blobs);
 
-/* ------------------------------------------------------- blob_write.c */
+/* ------------------------------------------------------- blob_place.c */
 
 /*
  * Under the mutex: a complete file in new/, its data on disk, becomes the
@@ -156,12 +165,23 @@ enum mbj_rc blob_name_give(struct mbj_blobs *blobs, const char *fresh,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
- * Under the mutex: a file of that size is there and may be relied on after
- * the next round, which it is noted for.
+ * Without the mutex: a file of that size is there and may be relied on after
+ * the next round, which it is noted for.  Before it is looked for it is noted
+ * as recent: no moment in which it could be taken away.
  */
 enum mbj_rc blob_keep(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 		      uint64_t size, bool *ret_is_kept,
 		      struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Without the mutex: a complete file in new/, its data on disk, becomes the
+ * blob, as blob_name_give does it.
+ */
+enum mbj_rc blob_place(struct mbj_blobs *blobs, const char *fresh,
+		       const struct mbj_hash *digest,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ------------------------------------------------------- blob_write.c */
+
 /* Write a doubtful blob anew, from what is read of it. */
 enum mbj_rc blob_renew(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 		       struct mbj_error *err) MBJ_MUST_CHECK;

@@ -55,8 +55,10 @@ bool blob_is_doubtful(const struct mbj_blobs *blobs,
 
 enum mbj_rc blob_note_reserve(struct mbj_blobs *blobs, struct mbj_error *err)
 {
+	/* Names that are given without the mutex had their room before. */
 	return mbj_array_reserve(&blobs->pending, &blobs->pending_capacity,
-				 blobs->pending_count + 1,
+				 blobs->pending_count + blobs->placing_count +
+					 1,
 				 sizeof(struct blob_pending), NOTES_MAX, err);
 }
 
@@ -92,6 +94,24 @@ static void note_add(struct mbj_blobs *blobs, const struct mbj_hash *digest)
 	blobs->is_dirty[digest->b[0]] = true;
 }
 
+/* What its round should have put on disk may not be there. */
+static void note_doubt(struct mbj_blobs *blobs, struct blob_pending *note)
+{
+	MBJ_ASSERT(!note->is_doubtful);
+	note->is_doubtful = true;
+	blobs->doubtful_count++;
+}
+
+void blob_note_doubt(struct mbj_blobs *blobs, const struct mbj_hash *digest)
+{
+	for (size_t i = 0; i < blobs->pending_count; i++) {
+		struct blob_pending *note = note_at(blobs, i);
+
+		if (!note->is_doubtful && digest_equal(&note->digest, digest))
+			note_doubt(blobs, note);
+	}
+}
+
 void blob_note_made(struct mbj_blobs *blobs, const struct mbj_hash *digest)
 {
 	doubt_forget(blobs, digest);
@@ -102,15 +122,23 @@ enum mbj_rc blob_note_found(struct mbj_blobs *blobs,
 			    const struct mbj_hash *digest,
 			    struct mbj_error *err)
 {
+	unsigned folder = digest->b[0];
 	enum mbj_rc rc;
 
-	/* A pending one has its own note, in the next round at the latest. */
-	if (!blobs->is_owner || blobs->is_clean[digest->b[0]])
+	/*
+	 * A pending one has its own note, in the next round at the latest; one
+	 * that is only being placed not yet.
+	 */
+	if (!blobs->is_owner ||
+	    (blobs->is_clean[folder] && blobs->placing[folder] == 0))
 		return MBJ_OK;
 	rc = blob_note_reserve(blobs, err);
-	if (rc == MBJ_OK)
-		note_add(blobs, digest);
-	return rc;
+	if (rc < 0)
+		return rc;
+	note_add(blobs, digest);
+	if (blobs->is_failing[folder])
+		blob_note_doubt(blobs, digest);
+	return MBJ_OK;
 }
 
 void blob_note_forget(struct mbj_blobs *blobs, const struct mbj_hash *digest)
@@ -233,20 +261,22 @@ static void round_settle(struct mbj_blobs *blobs, struct round *round)
 	for (size_t i = blobs->pending_count; i-- > 0;) {
 		struct blob_pending *note = note_at(blobs, i);
 
-		if (note->round > round->number || note->is_doubtful)
+		if (note->is_doubtful)
 			continue;
-		MBJ_ASSERT(round->is_taken[note->digest.b[0]]);
-		if (!round->is_failed[note->digest.b[0]]) {
+		/* Whatever its round: it may have been made meanwhile. */
+		if (round->is_failed[note->digest.b[0]]) {
+			note_doubt(blobs, note);
+		} else if (note->round <= round->number) {
+			MBJ_ASSERT(round->is_taken[note->digest.b[0]]);
 			note_drop(blobs, i);
-			continue;
 		}
-		note->is_doubtful = true;
-		blobs->doubtful_count++;
 	}
 	round_doubt(blobs, round);
 	for (unsigned folder = 0; folder < BLOB_FOLDERS; folder++) {
 		if (round->is_taken[folder])
 			blobs->is_clean[folder] = !round->is_failed[folder];
+		if (round->is_failed[folder])
+			blobs->is_failing[folder] = blobs->placing[folder] > 0;
 	}
 	for (struct blob_waiter **at = &blobs->waiters; *at != NULL;) {
 		struct blob_waiter *waiter = *at;
@@ -320,16 +350,17 @@ static void folder_settle(struct mbj_blobs *blobs, unsigned folder,
 
 		if (note->digest.b[0] != folder || note->is_doubtful)
 			continue;
-		if (note->round > round) {
+		/* Whatever its round: it may have been made meanwhile. */
+		if (is_failed)
+			note_doubt(blobs, note);
+		else if (note->round > round)
 			is_left = true;
-		} else if (!is_failed) {
+		else
 			note_drop(blobs, i);
-		} else {
-			note->is_doubtful = true;
-			blobs->doubtful_count++;
-		}
 	}
 	blobs->is_clean[folder] = !is_failed;
+	if (is_failed)
+		blobs->is_failing[folder] = blobs->placing[folder] > 0;
 	if (!is_failed && !is_left)
 		blobs->is_dirty[folder] = false;
 }

@@ -2,15 +2,12 @@
  * How blobs come in: pieces into a file in new/, its data synced, then renamed
  * to its digest; see mbj/blob.h.
  *
- * Not here: when the name itself is on disk (blob_sync.c); many blobs that
- * share the sync of their data (blob_bulk.c).
+ * Not here: giving the name (blob_place.c); when it is on disk (blob_sync.c);
+ * many blobs that share the sync of their data (blob_bulk.c).
  *
  * Invariants:
  *   1. only a complete file whose data are on disk gets a digest's name;
- *   2. whether a blob is there, its renaming and its note are one step under
- *      the mutex: of two threads that store the same content one finds the
- *      other's;
- *   3. a writer that ends leaves no file in new/, unless removing it fails.
+ *   2. a writer that ends leaves no file in new/, unless removing it fails.
  *
  * Threads: see mbj/blob.h.
  */
@@ -23,81 +20,6 @@
 #include <mbj/hash.h>
 
 #include "blob_priv.h"
-
-/* ---------------------------------------------------------------- placing */
-
-enum mbj_rc blob_keep(struct mbj_blobs *blobs, const struct mbj_hash *digest,
-		      uint64_t size, bool *ret_is_kept, struct mbj_error *err)
-{
-	struct mbj_file file = MBJ_FILE_CLOSED;
-	char path[MBJ_PATH_TEXT_MAX];
-	uint64_t found = 0;
-	bool is_kept;
-	enum mbj_rc rc;
-
-	*ret_is_kept = blob_defers_size(blobs, digest, size);
-	if (*ret_is_kept)
-		return MBJ_OK;
-	rc = blob_path(blobs, digest, path, err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_file_open(blobs->sys, path, O_RDONLY | O_NOFOLLOW, &file, err);
-	if (rc == MBJ_ENOTFOUND) {
-		*ret_is_kept = false;
-		return MBJ_OK;
-	}
-	if (rc < 0)
-		return rc;
-	rc = mbj_file_size(&file, &found, err);
-	mbj_file_close(&file);
-	is_kept = found == size && !blob_is_doubtful(blobs, digest);
-	if (rc == MBJ_OK && is_kept)
-		rc = blob_note_found(blobs, digest, err);
-	if (rc == MBJ_OK)
-		*ret_is_kept = is_kept;
-	return rc;
-}
-
-/* The first blob of its folder; where its entry fails it is not there. */
-static enum mbj_rc folder_make(const struct mbj_blobs *blobs, unsigned folder,
-			       struct mbj_error *err)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
-
-	rc = blob_folder_path(blobs, folder, path, err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_dir_make(blobs->sys, path, err);
-	if (rc < 0 && rc != MBJ_EEXISTS)
-		return rc;
-	rc = mbj_dir_sync(blobs->sys, blobs->dir, err);
-	if (rc < 0)
-		(void)blobs->sys->rmdir(blobs->sys->ctx, path);
-	return rc;
-}
-
-enum mbj_rc blob_name_give(struct mbj_blobs *blobs, const char *fresh,
-			   const struct mbj_hash *digest, struct mbj_error *err)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
-
-	rc = blob_path(blobs, digest, path, err);
-	if (rc == MBJ_OK)
-		rc = blob_note_reserve(blobs, err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_file_rename(blobs->sys, fresh, path, err);
-	if (rc == MBJ_ENOTFOUND) {
-		rc = folder_make(blobs, digest->b[0], err);
-		if (rc == MBJ_OK)
-			rc = mbj_file_rename(blobs->sys, fresh, path, err);
-	}
-	if (rc == MBJ_OK)
-		blob_note_made(blobs, digest);
-	return rc;
-}
 
 /* ----------------------------------------------------------------- writer */
 
@@ -243,12 +165,33 @@ static enum mbj_rc writer_look(struct mbj_blob_writer *writer,
 	enum mbj_rc rc;
 
 	rc = blob_keep(blobs, digest, writer->size, ret_is_kept, err);
+	if (rc < 0 || *ret_is_kept || !writer->is_link)
+		return rc;
 	/*
 	 * Renaming one name of a file to another one of it does nothing, so a
 	 * link cannot renew a doubtful entry; the next round will.
 	 */
-	if (rc == MBJ_OK && writer->is_link && blob_is_doubtful(blobs, digest))
-		*ret_is_kept = true;
+	pthread_mutex_lock(&blobs->mutex);
+	*ret_is_kept = blob_is_doubtful(blobs, digest);
+	pthread_mutex_unlock(&blobs->mutex);
+	return MBJ_OK;
+}
+
+/* *ret_is_deferred: its data wait for the next round. */
+static enum mbj_rc writer_defer(struct mbj_blob_writer *writer,
+				const struct mbj_hash *digest,
+				bool *ret_is_deferred, struct mbj_error *err)
+{
+	const struct blob_deferred deferred = {*digest, writer->size,
+					       writer->fresh};
+	struct mbj_blobs *blobs = writer->blobs;
+	enum mbj_rc rc = MBJ_OK;
+
+	pthread_mutex_lock(&blobs->mutex);
+	*ret_is_deferred = blob_may_defer(blobs, digest);
+	if (*ret_is_deferred)
+		rc = blob_defer(blobs, &deferred, err);
+	pthread_mutex_unlock(&blobs->mutex);
 	return rc;
 }
 
@@ -256,33 +199,21 @@ static enum mbj_rc writer_place(struct mbj_blob_writer *writer,
 				const struct mbj_hash *digest,
 				bool *ret_is_kept, struct mbj_error *err)
 {
-	struct mbj_blobs *blobs = writer->blobs;
 	bool is_deferred = false;
 	enum mbj_rc rc;
 
-	pthread_mutex_lock(&blobs->mutex);
-	/* Before it is there: no moment in which it could be taken away. */
-	blob_recent_note(blobs, digest);
 	rc = writer_look(writer, digest, ret_is_kept, err);
-	if (rc == MBJ_OK && !*ret_is_kept && blob_may_defer(blobs, digest)) {
-		const struct blob_deferred deferred = {*digest, writer->size,
-						       writer->fresh};
-
-		is_deferred = true;
-		rc = blob_defer(blobs, &deferred, err);
-	}
-	pthread_mutex_unlock(&blobs->mutex);
+	if (rc == MBJ_OK && !*ret_is_kept)
+		rc = writer_defer(writer, digest, &is_deferred, err);
 	if (rc < 0 || *ret_is_kept || is_deferred)
 		return rc;
 	rc = mbj_file_sync(&writer->file, err);
-	if (rc < 0)
+	/* Another link to the same file may be there by now. */
+	if (rc == MBJ_OK && writer->is_link)
+		rc = writer_look(writer, digest, ret_is_kept, err);
+	if (rc < 0 || *ret_is_kept)
 		return rc;
-	pthread_mutex_lock(&blobs->mutex);
-	rc = writer_look(writer, digest, ret_is_kept, err);
-	if (rc == MBJ_OK && !*ret_is_kept)
-		rc = blob_name_give(blobs, writer->file.path, digest, err);
-	pthread_mutex_unlock(&blobs->mutex);
-	return rc;
+	return blob_place(writer->blobs, writer->file.path, digest, err);
 }
 
 static enum mbj_rc writer_finish(struct mbj_blob_writer **writer,

@@ -239,6 +239,196 @@ START_TEST(blob_settle_fails_beside)
 }
 END_TEST
 
+/*
+ * A disk that looks around while a name is given: what it finds there, and
+ * whether whoever stores holds up the others.
+ */
+struct seen {
+	struct mbj_sys table;
+	struct mbj_blobs *blobs; /* NULL: not looking */
+	struct mbj_hash digest;	 /* of what is being placed, of size bytes */
+	size_t size;
+	const struct mbj_hash *beside; /* in that folder, whose sync fails */
+	bool is_found;
+	bool is_settled;
+	unsigned renames;
+	unsigned held; /* calls under the mutex */
+};
+
+static void seen_look(struct seen *seen)
+{
+	if (seen->blobs == NULL)
+		return;
+	if (pthread_mutex_trylock(&seen->blobs->mutex) != 0)
+		seen->held++;
+	else
+		pthread_mutex_unlock(&seen->blobs->mutex);
+}
+
+static int seen_open(void *ctx, const char *path, int flags, mode_t mode)
+{
+	seen_look(ctx);
+	return mbj_sys_posix()->open(NULL, path, flags, mode);
+}
+
+static int seen_fdatasync(void *ctx, int fd)
+{
+	seen_look(ctx);
+	return mbj_sys_posix()->fdatasync(NULL, fd);
+}
+
+static int seen_fsync(void *ctx, int fd)
+{
+	const struct seen *seen = ctx;
+
+	return seen->beside != NULL ? -EIO : mbj_sys_posix()->fsync(NULL, fd);
+}
+
+/* The name is there, and whoever gave it has not come back yet. */
+static int seen_rename(void *ctx, const char *from, const char *to)
+{
+	struct seen *seen = ctx;
+	struct mbj_blobs *blobs = seen->blobs;
+	int rc = mbj_sys_posix()->rename(NULL, from, to);
+
+	seen->renames++;
+	seen_look(seen);
+	if (blobs == NULL || seen->held > 0)
+		return rc;
+	seen->blobs = NULL;
+	if (seen->beside != NULL)
+		ck_assert_int_eq(mbj_blob_settle(blobs, seen->beside, NULL),
+				 MBJ_EIO);
+	seen->beside = NULL;
+	ck_assert_int_eq(mbj_blob_has(blobs, &seen->digest, seen->size,
+				      &seen->is_found, NULL),
+			 MBJ_OK);
+	seen->is_settled = mbj_blob_is_settled(blobs, &seen->digest);
+	return rc;
+}
+
+/* Two contents of one folder, of which the first is on disk. */
+static void seen_begin(struct seen *seen, struct content *second)
+{
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_hash digest;
+	struct content first;
+	struct mbj_error err;
+	unsigned number = 1;
+
+	*seen = (struct seen){.table = *mbj_sys_posix()};
+	seen->table.ctx = seen;
+	seen->table.open = seen_open;
+	seen->table.rename = seen_rename;
+	seen->table.fdatasync = seen_fdatasync;
+	seen->table.fsync = seen_fsync;
+	content_make(&first, 0);
+	do
+		content_make(second, number++);
+	while (second->digest.b[0] != first.digest.b[0]);
+	test_ok(mbj_blobs_open(&seen->table, dir, true, &blobs, &err), err);
+	test_ok(mbj_blob_put(blobs, content_bytes(&first), &digest, &err), err);
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	seen->blobs = blobs;
+	seen->digest = second->digest;
+	seen->size = second->n;
+}
+
+/*
+ * Goal: storing holds up nobody while it waits for the disk; and whoever finds
+ * a name that is being given does not take it for one on disk.
+ */
+START_TEST(blob_place_beside)
+{
+	struct content content;
+	struct mbj_hash digest;
+	struct mbj_blobs *blobs;
+	struct seen seen;
+	struct mbj_error err;
+
+	seen_begin(&seen, &content);
+	blobs = seen.blobs;
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	ck_assert_uint_eq(seen.held, 0);
+	ck_assert(seen.is_found && !seen.is_settled);
+	ck_assert(!mbj_blob_is_settled(blobs, &digest));
+	test_ok(mbj_blob_settle(blobs, &digest, &err), err);
+	ck_assert(mbj_blob_is_settled(blobs, &digest));
+	ck_assert_uint_eq(blobs->placing_count, 0);
+	mbj_blobs_close(&blobs);
+}
+END_TEST
+
+/*
+ * Goal: a sync of a folder that fails is about names that are being given, too,
+ * for who gives them and who finds them: they are written anew.
+ */
+START_TEST(blob_place_fails_beside)
+{
+	struct content content, third;
+	struct mbj_hash digest;
+	struct mbj_blobs *blobs;
+	struct seen seen;
+	struct mbj_error err;
+	unsigned number = 0;
+
+	seen_begin(&seen, &content);
+	blobs = seen.blobs;
+	/* One more that waits for its folder's sync. */
+	do
+		content_make(&third, ++number);
+	while (third.digest.b[0] != content.digest.b[0] ||
+	       digest_equal(&third.digest, &content.digest));
+	seen.blobs = NULL;
+	test_ok(mbj_blob_put(blobs, content_bytes(&third), &digest, &err), err);
+	seen.blobs = blobs;
+	seen.beside = &third.digest;
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	/* It, and the one that waited: both may have been lost. */
+	ck_assert(seen.is_found && !seen.is_settled);
+	ck_assert_uint_eq(blobs->doubtful_count, 2);
+	seen.renames = 0;
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	ck_assert_uint_eq(seen.renames, 2);
+	ck_assert_uint_eq(blobs->doubtful_count, 0);
+	ck_assert(mbj_blob_is_settled(blobs, &digest));
+	ck_assert_uint_eq(blobs_count(blobs), 3);
+	mbj_blobs_close(&blobs);
+}
+END_TEST
+
+/*
+ * Goal: what was noted after a round had begun, in a folder whose sync failed
+ * in it, is not on disk by the next sync alone: it is written anew.
+ */
+START_TEST(blob_round_fails_later_notes)
+{
+	struct content content;
+	struct mbj_hash digest;
+	struct mbj_blobs *blobs;
+	struct seen seen;
+	struct mbj_error err;
+
+	seen_begin(&seen, &content);
+	blobs = seen.blobs;
+	seen.blobs = NULL;
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	/* As if it had come while the round was syncing. */
+	((struct blob_pending *)blobs->pending)->round = blobs->round + 1;
+	seen.beside = &content.digest;
+	test_rc(mbj_blobs_sync(blobs, &err), MBJ_EIO);
+	ck_assert_uint_eq(blobs->doubtful_count, 1);
+	seen.beside = NULL;
+	seen.renames = 0;
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	ck_assert_uint_eq(seen.renames, 1);
+	mbj_blobs_close(&blobs);
+}
+END_TEST
+
 TCase *test_blob_thread_case(void)
 {
 	TCase *tc = tcase_create("blob_thread");
@@ -247,5 +437,8 @@ TCase *test_blob_thread_case(void)
 	tcase_add_test(tc, blob_threads_equal);
 	tcase_add_test(tc, blob_threads_share);
 	tcase_add_test(tc, blob_settle_fails_beside);
+	tcase_add_test(tc, blob_place_beside);
+	tcase_add_test(tc, blob_place_fails_beside);
+	tcase_add_test(tc, blob_round_fails_later_notes);
 	return tc;
 }

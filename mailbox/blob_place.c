@@ -1,0 +1,183 @@
+/*
+ * Whether a blob is there, and giving a complete file its digest's name; see
+ * mbj/blob.h.
+ *
+ * Not here: where the file comes from (blob_write.c, blob_bulk.c); when the
+ * name is on disk (blob_sync.c).
+ *
+ * Invariants:
+ *   1. no call that may wait for a disk is made under the mutex, but where a
+ *      folder is made and in a round of many: nobody who stores waits for what
+ *      somebody else writes;
+ *   2. content is noted as recent before it is looked for: no moment in which
+ *      it could be taken away;
+ *   3. what is being placed is counted until its entry has its note: who finds
+ *      it before that makes one (blob_note_found);
+ *   4. a folder is made by one thread at a time, and nothing is in it before
+ *      its own entry is on disk.
+ *
+ * Two threads that store the same content may both place theirs, one over the
+ * other's: it is the same, and on disk.
+ *
+ * Threads: see mbj/blob.h.
+ */
+#include <fcntl.h>
+
+#include <mbj/check.h>
+
+#include "blob_priv.h"
+
+/* How many bytes the blob has, UINT64_MAX: it is not there. */
+static enum mbj_rc blob_look(const struct mbj_blobs *blobs,
+			     const struct mbj_hash *digest, uint64_t *ret_size,
+			     struct mbj_error *err)
+{
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = blob_path(blobs, digest, path, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_open(blobs->sys, path, O_RDONLY | O_NOFOLLOW, &file, err);
+	if (rc == MBJ_ENOTFOUND) {
+		*ret_size = UINT64_MAX;
+		return MBJ_OK;
+	}
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_size(&file, ret_size, err);
+	mbj_file_close(&file);
+	return rc;
+}
+
+enum mbj_rc blob_keep(struct mbj_blobs *blobs, const struct mbj_hash *digest,
+		      uint64_t size, bool *ret_is_kept, struct mbj_error *err)
+{
+	uint64_t found = 0;
+	bool is_kept;
+	enum mbj_rc rc;
+
+	pthread_mutex_lock(&blobs->mutex);
+	blob_recent_note(blobs, digest);
+	is_kept = blob_defers_size(blobs, digest, size);
+	pthread_mutex_unlock(&blobs->mutex);
+	if (is_kept) {
+		*ret_is_kept = true;
+		return MBJ_OK;
+	}
+	rc = blob_look(blobs, digest, &found, err);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&blobs->mutex);
+	is_kept = found == size && !blob_is_doubtful(blobs, digest);
+	if (is_kept)
+		rc = blob_note_found(blobs, digest, err);
+	pthread_mutex_unlock(&blobs->mutex);
+	if (rc == MBJ_OK)
+		*ret_is_kept = is_kept;
+	return rc;
+}
+
+/* The first blob of its folder; where its entry fails it is not there. */
+static enum mbj_rc folder_make(const struct mbj_blobs *blobs, unsigned folder,
+			       struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = blob_folder_path(blobs, folder, path, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_dir_make(blobs->sys, path, err);
+	if (rc < 0 && rc != MBJ_EEXISTS)
+		return rc;
+	rc = mbj_dir_sync(blobs->sys, blobs->dir, err);
+	if (rc < 0)
+		(void)blobs->sys->rmdir(blobs->sys->ctx, path);
+	return rc;
+}
+
+enum mbj_rc blob_name_give(struct mbj_blobs *blobs, const char *fresh,
+			   const struct mbj_hash *digest, struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = blob_path(blobs, digest, path, err);
+	if (rc == MBJ_OK)
+		rc = blob_note_reserve(blobs, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_rename(blobs->sys, fresh, path, err);
+	if (rc == MBJ_ENOTFOUND) {
+		rc = folder_make(blobs, digest->b[0], err);
+		if (rc == MBJ_OK)
+			rc = mbj_file_rename(blobs->sys, fresh, path, err);
+	}
+	if (rc < 0)
+		return rc;
+	blobs->is_made[digest->b[0]] = true;
+	blob_note_made(blobs, digest);
+	return MBJ_OK;
+}
+
+/* Under the mutex: room for the note that will be made, and all know of it. */
+static enum mbj_rc placing_begin(struct mbj_blobs *blobs, unsigned folder,
+				 struct mbj_error *err)
+{
+	enum mbj_rc rc = blob_note_reserve(blobs, err);
+
+	if (rc < 0)
+		return rc;
+	blobs->placing[folder]++;
+	blobs->placing_count++;
+	return MBJ_OK;
+}
+
+/* Under the mutex.  is_there: the entry was made. */
+static void placing_end(struct mbj_blobs *blobs, const struct mbj_hash *digest,
+			bool is_there)
+{
+	unsigned folder = digest->b[0];
+
+	MBJ_ASSERT(blobs->placing[folder] > 0 && blobs->placing_count > 0);
+	blobs->placing[folder]--;
+	blobs->placing_count--;
+	if (is_there)
+		blob_note_made(blobs, digest);
+	/* It may have been among what a sync that failed was about. */
+	if (is_there && blobs->is_failing[folder])
+		blob_note_doubt(blobs, digest);
+	if (blobs->placing[folder] == 0)
+		blobs->is_failing[folder] = false;
+}
+
+enum mbj_rc blob_place(struct mbj_blobs *blobs, const char *fresh,
+		       const struct mbj_hash *digest, struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = blob_path(blobs, digest, path, err);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&blobs->mutex);
+	if (!blobs->is_made[digest->b[0]]) {
+		rc = blob_name_give(blobs, fresh, digest, err);
+		goto out;
+	}
+	rc = placing_begin(blobs, digest->b[0], err);
+	if (rc < 0)
+		goto out;
+	pthread_mutex_unlock(&blobs->mutex);
+	rc = mbj_file_rename(blobs->sys, fresh, path, err);
+	pthread_mutex_lock(&blobs->mutex);
+	placing_end(blobs, digest, rc == MBJ_OK);
+	/* Somebody took the folder away. */
+	if (rc == MBJ_ENOTFOUND)
+		rc = blob_name_give(blobs, fresh, digest, err);
+out:
+	pthread_mutex_unlock(&blobs->mutex);
+	return rc;
+}
