@@ -13,6 +13,7 @@
 #define MBJ_SERVICE_IMPL_H
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include <mbj/service.h>
 
@@ -62,20 +63,29 @@ struct peer {
 	struct mbj_client_status status; /* for STATUS: made by the loop */
 };
 
+/* A worker: its thread, and what it is woken for. */
+struct worker {
+	struct pool *pool;
+	struct worker *next; /* among the idle */
+	struct peer *peer;   /* handed to it; NULL: it is to end */
+	sem_t wake;
+	pthread_t thread;
+};
+
 /* Worker threads and what waits for them. */
 struct pool {
-	pthread_mutex_t mutex;
-	pthread_cond_t work;
+	pthread_mutex_t mutex; /* guards what follows up to done_mutex */
 	struct peer *queue_head;
 	struct peer **queue_tail;
-	struct peer *done; /* carried out, not yet taken back */
-	size_t queued;
-	size_t idle;
+	struct worker *idle; /* the last one to become so first */
+	bool is_ending;
+	pthread_mutex_t done_mutex; /* guards done */
+	struct peer *done;	    /* carried out, not yet taken back */
+	/* The loop's. */
 	size_t count; /* threads begun */
 	size_t max;
-	pthread_t *threads; /* [max] */
-	bool is_ending;
-	int wake_fd; /* readable while done may have something */
+	struct worker *workers; /* [max] */
+	int wake_fd;		/* readable while done may have something */
 };
 
 /* Connections whose clients wait for replicas, and the thread that looks. */

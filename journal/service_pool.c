@@ -1,6 +1,12 @@
 /*
  * Worker threads: begun as they are needed, never more than max.
  *
+ * Each has a semaphore of its own, and is handed its connection before it is
+ * woken, without the mutex: nobody is woken only to wait for who woke him, as
+ * the signal of a condition under its mutex does.  The last one to become idle
+ * is the first to work again: what it touched is still in the caches, and as
+ * few threads are busy as there is work for.
+ *
  * Threads: pool_give and pool_take are the loop's.
  */
 #include <errno.h>
@@ -15,25 +21,39 @@
 
 enum { STACK_SIZE = 1 << 20 };
 
-/* A connection with a request, or NULL: the thread is to end. */
-static struct peer *work_next(struct pool *pool)
+/* Under the mutex: the first that waits, NULL: none does. */
+static struct peer *queue_take(struct pool *pool)
 {
+	struct peer *peer = pool->queue_head;
+
+	if (peer == NULL)
+		return NULL;
+	pool->queue_head = peer->next;
+	if (pool->queue_head == NULL)
+		pool->queue_tail = &pool->queue_head;
+	return peer;
+}
+
+/* A connection with a request, or NULL: the thread is to end. */
+static struct peer *work_next(struct worker *worker)
+{
+	struct pool *pool = worker->pool;
 	struct peer *peer;
+	bool is_idle;
 
 	pthread_mutex_lock(&pool->mutex);
-	pool->idle++;
-	while (pool->queue_head == NULL && !pool->is_ending)
-		pthread_cond_wait(&pool->work, &pool->mutex);
-	pool->idle--;
-	peer = pool->queue_head;
-	if (peer != NULL) {
-		pool->queue_head = peer->next;
-		if (pool->queue_head == NULL)
-			pool->queue_tail = &pool->queue_head;
-		pool->queued--;
+	peer = queue_take(pool);
+	is_idle = peer == NULL && !pool->is_ending;
+	if (is_idle) {
+		worker->next = pool->idle;
+		pool->idle = worker;
 	}
 	pthread_mutex_unlock(&pool->mutex);
-	return peer;
+	if (!is_idle)
+		return peer;
+	while (sem_wait(&worker->wake) != 0)
+		continue; /* interrupted by a signal */
+	return worker->peer;
 }
 
 void pool_back(struct pool *pool, struct peer *peer)
@@ -41,27 +61,27 @@ void pool_back(struct pool *pool, struct peer *peer)
 	static const uint64_t one = 1;
 	bool is_first;
 
-	pthread_mutex_lock(&pool->mutex);
+	pthread_mutex_lock(&pool->done_mutex);
 	is_first = pool->done == NULL;
 	peer->next = pool->done;
 	pool->done = peer;
-	pthread_mutex_unlock(&pool->mutex);
+	pthread_mutex_unlock(&pool->done_mutex);
 	/* An eventfd takes eight bytes at once, or is readable already. */
 	if (is_first && write(pool->wake_fd, &one, sizeof(one)) < 0)
 		MBJ_ASSERT(errno == EAGAIN || errno == EINTR);
 }
 
-static void *worker(void *arg)
+static void *worker_run(void *arg)
 {
-	struct pool *pool = arg;
+	struct worker *worker = arg;
 	struct peer *peer;
 
-	while ((peer = work_next(pool)) != NULL) {
+	while ((peer = work_next(worker)) != NULL) {
 		work_run(peer);
 		if (peer->is_waiting)
 			await_give(peer);
 		else
-			pool_back(pool, peer);
+			pool_back(worker->pool, peer);
 	}
 	return NULL;
 }
@@ -69,17 +89,44 @@ static void *worker(void *arg)
 /* One thread more, if there may be.  Only the first has to be had. */
 static bool worker_begin(struct pool *pool)
 {
+	struct worker *worker;
 	pthread_attr_t attr;
 	bool is_begun;
 
-	if (pool->count == pool->max || pthread_attr_init(&attr) != 0)
+	if (pool->count == pool->max)
 		return false;
+	worker = &pool->workers[pool->count];
+	worker->pool = pool;
+	if (sem_init(&worker->wake, 0, 0) != 0)
+		return false;
+	if (pthread_attr_init(&attr) != 0) {
+		(void)sem_destroy(&worker->wake);
+		return false;
+	}
 	(void)pthread_attr_setstacksize(&attr, STACK_SIZE);
-	is_begun = pthread_create(&pool->threads[pool->count], &attr, worker,
-				  pool) == 0;
+	is_begun =
+		pthread_create(&worker->thread, &attr, worker_run, worker) == 0;
 	(void)pthread_attr_destroy(&attr);
+	if (!is_begun)
+		(void)sem_destroy(&worker->wake);
 	pool->count += is_begun;
 	return is_begun;
+}
+
+static bool mutexes_init(struct pool *pool)
+{
+	if (pthread_mutex_init(&pool->mutex, NULL) != 0)
+		return false;
+	if (pthread_mutex_init(&pool->done_mutex, NULL) == 0)
+		return true;
+	pthread_mutex_destroy(&pool->mutex);
+	return false;
+}
+
+static void mutexes_destroy(struct pool *pool)
+{
+	pthread_mutex_destroy(&pool->done_mutex);
+	pthread_mutex_destroy(&pool->mutex);
 }
 
 enum mbj_rc pool_init(struct pool *pool, size_t max, struct mbj_error *err)
@@ -91,56 +138,63 @@ enum mbj_rc pool_init(struct pool *pool, size_t max, struct mbj_error *err)
 	if (pool->wake_fd < 0)
 		return mbj_error_errno(err, errno, "cannot make an eventfd",
 				       NULL);
-	pool->threads = mbj_calloc(max, sizeof(*pool->threads));
-	if (pool->threads == NULL ||
-	    pthread_mutex_init(&pool->mutex, NULL) != 0)
+	pool->workers = mbj_calloc(max, sizeof(*pool->workers));
+	if (pool->workers == NULL || !mutexes_init(pool))
 		goto nomem;
-	if (pthread_cond_init(&pool->work, NULL) != 0) {
-		pthread_mutex_destroy(&pool->mutex);
-		goto nomem;
-	}
 	if (worker_begin(pool))
 		return MBJ_OK;
-	pthread_cond_destroy(&pool->work);
-	pthread_mutex_destroy(&pool->mutex);
+	mutexes_destroy(pool);
 nomem:
-	mbj_free(pool->threads);
+	mbj_free(pool->workers);
 	socket_close(pool->wake_fd);
-	pool->threads = NULL;
+	pool->workers = NULL;
 	return mbj_error_nomem(err);
 }
 
 void pool_done(struct pool *pool)
 {
-	if (pool->threads == NULL)
+	struct worker *next;
+
+	if (pool->workers == NULL)
 		return;
 	pthread_mutex_lock(&pool->mutex);
 	MBJ_ASSERT(pool->queue_head == NULL);
 	pool->is_ending = true;
-	pthread_cond_broadcast(&pool->work);
+	for (struct worker *w = pool->idle; w != NULL; w = next) {
+		next = w->next;
+		w->peer = NULL;
+		(void)sem_post(&w->wake);
+	}
+	pool->idle = NULL;
 	pthread_mutex_unlock(&pool->mutex);
-	for (size_t i = 0; i < pool->count; i++)
-		(void)pthread_join(pool->threads[i], NULL);
-	pthread_cond_destroy(&pool->work);
-	pthread_mutex_destroy(&pool->mutex);
-	mbj_free(pool->threads);
+	for (size_t i = 0; i < pool->count; i++) {
+		(void)pthread_join(pool->workers[i].thread, NULL);
+		(void)sem_destroy(&pool->workers[i].wake);
+	}
+	mutexes_destroy(pool);
+	mbj_free(pool->workers);
 	socket_close(pool->wake_fd);
-	pool->threads = NULL;
+	pool->workers = NULL;
 }
 
 void pool_give(struct pool *pool, struct peer *peer)
 {
-	bool is_short;
+	struct worker *worker;
 
 	pthread_mutex_lock(&pool->mutex);
-	peer->next = NULL;
-	*pool->queue_tail = peer;
-	pool->queue_tail = &peer->next;
-	pool->queued++;
-	is_short = pool->queued > pool->idle;
-	pthread_cond_signal(&pool->work);
+	worker = pool->idle;
+	if (worker != NULL) {
+		pool->idle = worker->next;
+		worker->peer = peer;
+	} else {
+		peer->next = NULL;
+		*pool->queue_tail = peer;
+		pool->queue_tail = &peer->next;
+	}
 	pthread_mutex_unlock(&pool->mutex);
-	if (is_short)
+	if (worker != NULL)
+		(void)sem_post(&worker->wake);
+	else
 		(void)worker_begin(pool);
 }
 
@@ -152,9 +206,9 @@ struct peer *pool_take(struct pool *pool)
 	/* First the sign, then what it stands for: none is missed. */
 	if (read(pool->wake_fd, &count, sizeof(count)) < 0)
 		MBJ_ASSERT(errno == EAGAIN || errno == EINTR);
-	pthread_mutex_lock(&pool->mutex);
+	pthread_mutex_lock(&pool->done_mutex);
 	done = pool->done;
 	pool->done = NULL;
-	pthread_mutex_unlock(&pool->mutex);
+	pthread_mutex_unlock(&pool->done_mutex);
 	return done;
 }
