@@ -15,8 +15,12 @@ enum {
 double now_s(void);
 _Noreturn void stop(const char *what, const struct mbj_error *err);
 
-/* Calls of fdatasync behind a write of 4 KiB, in seconds each. */
-double bare_sync_time(const char *dir, unsigned count);
+/*
+ * Calls of fdatasync behind a write of 4 KiB, in seconds each, to a file that
+ * is made once: who measures beside others writes no more than that.
+ */
+int bare_sync_begin(const char *dir);
+double bare_sync_time(int fd, unsigned count);
 /*
  * Appends a second of a bare program: for each message what the store does to
  * files (written under another name, synced, renamed into one of 256 folders,

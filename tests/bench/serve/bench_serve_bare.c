@@ -60,17 +60,19 @@ static void file_append(int fd, off_t *at, size_t n)
 	*at += (off_t)n;
 }
 
-double bare_sync_time(const char *dir, unsigned count)
+int bare_sync_begin(const char *dir)
 {
-	int fd = file_prepare(dir, "sync");
+	return file_prepare(dir, "sync");
+}
+
+double bare_sync_time(int fd, unsigned count)
+{
 	off_t at = 0;
 	double begin = now_s();
 
 	for (unsigned i = 0; i < count; i++)
 		file_append(fd, &at, 4096);
-	begin = (now_s() - begin) / count;
-	close(fd);
-	return begin;
+	return (now_s() - begin) / count;
 }
 
 double bare_log(const char *dir, unsigned group, unsigned count)
