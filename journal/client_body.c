@@ -21,6 +21,7 @@ struct way {
 
 struct mbj_body_writer {
 	struct way way;
+	struct mbj_buf held; /* what is not sent yet: a piece at most */
 };
 
 struct mbj_body_reader {
@@ -79,6 +80,14 @@ failed:
 
 /* ---------------------------------------------------------------- writing */
 
+static void writer_free(struct mbj_body_writer **writer, bool is_clean)
+{
+	way_end(&(*writer)->way, is_clean);
+	mbj_buf_done(&(*writer)->held);
+	mbj_free(*writer);
+	*writer = NULL;
+}
+
 enum mbj_rc mbj_body_begin(struct mbj_client *client,
 			   struct mbj_body_writer **ret_writer,
 			   struct mbj_error *err)
@@ -88,30 +97,51 @@ enum mbj_rc mbj_body_begin(struct mbj_client *client,
 
 	if (writer == NULL)
 		return mbj_error_nomem(err);
+	mbj_buf_init(&writer->held, WIRE_PIECE_MAX);
 	rc = way_begin(&writer->way, client, err);
-	if (rc == MBJ_OK) {
+	if (rc == MBJ_OK)
 		*ret_writer = writer;
-		return MBJ_OK;
-	}
-	way_end(&writer->way, false);
-	mbj_free(writer);
+	else
+		writer_free(&writer, false);
 	return rc;
 }
 
+/* What is held, by a request of that kind. */
+static enum mbj_rc held_send(struct mbj_body_writer *writer,
+			     enum wire_kind kind, struct mbj_error *err)
+{
+	struct wire_message request = {.data = mbj_buf_view(&writer->held)};
+	enum mbj_rc rc = way_call(&writer->way, kind, &request, err);
+
+	mbj_buf_clear(&writer->held);
+	return rc;
+}
+
+/*
+ * A piece is held back until there is more than it: so the last one goes with
+ * the end of the body, and a short body is one request.
+ */
 enum mbj_rc mbj_body_write(struct mbj_body_writer *writer,
 			   struct mbj_bytes piece, struct mbj_error *err)
 {
-	struct wire_message request = {0};
-	enum mbj_rc rc = MBJ_OK;
+	struct way *way = &writer->way;
+	enum mbj_rc rc = way->failure.rc;
 
 	while (rc == MBJ_OK && piece.n > 0) {
-		request.data = piece;
-		if (request.data.n > WIRE_PIECE_MAX)
-			request.data.n = WIRE_PIECE_MAX;
-		piece.p += request.data.n;
-		piece.n -= request.data.n;
-		rc = way_call(&writer->way, WIRE_BLOB_WRITE, &request, err);
+		size_t room = WIRE_PIECE_MAX - writer->held.n;
+		size_t n = piece.n < room ? piece.n : room;
+
+		if (n == 0) {
+			rc = held_send(writer, WIRE_BLOB_WRITE, NULL);
+			continue;
+		}
+		mbj_buf_put(&writer->held, piece.p, n);
+		rc = mbj_buf_ok(&writer->held, &way->failure);
+		piece.p += n;
+		piece.n -= n;
 	}
+	if (rc < 0 && err != NULL)
+		*err = way->failure;
 	return rc;
 }
 
@@ -119,29 +149,31 @@ enum mbj_rc mbj_body_finish(struct mbj_body_writer **writer,
 			    struct mbj_hash *ret_digest, uint64_t *ret_size,
 			    struct mbj_error *err)
 {
-	struct wire_message request = {0};
+	struct wire_message nothing = {0};
 	struct way *way = &(*writer)->way;
-	enum mbj_rc rc;
+	enum mbj_rc rc = MBJ_OK;
 
-	rc = way_call(way, WIRE_BLOB_FINISH, &request, err);
+	if (way->link == NULL || way->link->version >= WIRE_VERSION_BLOB_LAST) {
+		rc = held_send(*writer, WIRE_BLOB_LAST, err);
+	} else {
+		if ((*writer)->held.n > 0)
+			rc = held_send(*writer, WIRE_BLOB_WRITE, err);
+		if (rc == MBJ_OK)
+			rc = way_call(way, WIRE_BLOB_FINISH, &nothing, err);
+	}
 	if (rc == MBJ_OK) {
 		*ret_digest = way->answer.message.digest;
 		*ret_size = way->answer.message.size;
 	}
-	way_end(way, rc == MBJ_OK);
-	mbj_free(*writer);
-	*writer = NULL;
+	writer_free(writer, rc == MBJ_OK);
 	return rc;
 }
 
 void mbj_body_abort(struct mbj_body_writer **writer)
 {
-	if (*writer == NULL)
-		return;
 	/* The service drops what a connection leaves. */
-	way_end(&(*writer)->way, false);
-	mbj_free(*writer);
-	*writer = NULL;
+	if (*writer != NULL)
+		writer_free(writer, false);
 }
 
 enum mbj_rc mbj_body_put(struct mbj_client *client, struct mbj_bytes bytes,

@@ -14,6 +14,7 @@
 struct link {
 	struct link *next; /* among the idle */
 	int fd;
+	uint16_t version; /* that the service speaks with us */
 	uint64_t number;  /* of its last request */
 	bool is_late;	  /* it did not answer in time */
 	bool is_long;	  /* the answer to its last request takes its time */

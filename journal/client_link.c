@@ -244,13 +244,14 @@ static enum mbj_rc link_hello(struct mbj_client *client, struct link *link,
 	enum mbj_rc rc;
 
 	answer_init(&answer);
-	answer.message.version_lowest = WIRE_VERSION;
+	answer.message.version_lowest = WIRE_VERSION_LOWEST;
 	answer.message.version_highest = WIRE_VERSION;
 	rc = link_call(client, link, WIRE_HELLO, &answer.message, &answer.body,
 		       &is_broken, err);
 	if (rc == MBJ_OK)
 		rc = answer_decode(&answer, WIRE_HELLO, err);
 	if (rc == MBJ_OK) {
+		link->version = answer.message.welcome.version;
 		pthread_mutex_lock(&client->mutex);
 		client->identity = answer.message.welcome.identity;
 		dir_take(client, answer.message.welcome.dir);

@@ -130,6 +130,19 @@ static enum mbj_rc blob_finish(struct dispatcher *dispatcher,
 	return rc;
 }
 
+/* The last bytes, and with them the end.  Nothing is left of what failed. */
+static enum mbj_rc blob_last(struct dispatcher *dispatcher,
+			     struct mbj_bytes data, struct wire_message *answer,
+			     struct mbj_error *err)
+{
+	enum mbj_rc rc = blob_write(dispatcher, data, err);
+
+	if (rc == MBJ_OK)
+		rc = blob_finish(dispatcher, answer, err);
+	mbj_blob_writer_abort(&dispatcher->writer);
+	return rc;
+}
+
 /* --------------------------------------------------------------- reading */
 
 /* The account of a name; what is not there is told from what failed. */
@@ -535,6 +548,8 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 		return blob_write(dispatcher, request->data, err);
 	case WIRE_BLOB_FINISH:
 		return blob_finish(dispatcher, answer, err);
+	case WIRE_BLOB_LAST:
+		return blob_last(dispatcher, request->data, answer, err);
 	case WIRE_BLOB_ABORT:
 		mbj_blob_writer_abort(&dispatcher->writer);
 		return MBJ_OK;

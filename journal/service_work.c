@@ -19,14 +19,17 @@ static enum mbj_rc hello_run(struct peer *peer,
 	struct service *service = peer->service;
 
 	if (request->version_lowest > WIRE_VERSION ||
-	    request->version_highest < WIRE_VERSION)
+	    request->version_highest < WIRE_VERSION_LOWEST)
 		return mbj_error_set(err, MBJ_EUNSUPPORTED,
-				     "the service speaks version %d of the "
-				     "protocol, the client %u to %u",
-				     WIRE_VERSION, request->version_lowest,
+				     "the service speaks versions %d to %d of "
+				     "the protocol, the client %u to %u",
+				     WIRE_VERSION_LOWEST, WIRE_VERSION,
+				     request->version_lowest,
 				     request->version_highest);
 	answer->welcome = (struct wire_welcome){
-		.version = WIRE_VERSION,
+		.version = request->version_highest < WIRE_VERSION
+				   ? request->version_highest
+				   : WIRE_VERSION,
 		.is_owner = peer->who.is_owner,
 		.process = (uint64_t)getpid(),
 		.identity = mbj_store_identity_copy(service->store),

@@ -26,7 +26,9 @@
 #include <mbj/trim.h>
 
 enum {
-	WIRE_VERSION = 1,
+	WIRE_VERSION = 2,
+	WIRE_VERSION_LOWEST = 1,
+	WIRE_VERSION_BLOB_LAST = 2, /* the first to have it */
 	WIRE_HEAD_SIZE = 16,
 	/* A piece of a message's bytes. */
 	WIRE_PIECE_MAX = 256 << 10,
@@ -131,14 +133,17 @@ enum wire_field {
 	  WIRE_DIGESTS_MAX *MBJ_HASH_SIZE + WIRE_SMALL_MAX, WIRE_HAS_LIST,     \
 	  WIRE_BLOBS_MAX + WIRE_SMALL_MAX)                                     \
 	X(CONTENTS, 24, "contents", WIRE_HAS_NAME, WIRE_SMALL_MAX,             \
-	  WIRE_HAS_ACCOUNT | WIRE_HAS_LIST, WIRE_LIST_MAX)
+	  WIRE_HAS_ACCOUNT | WIRE_HAS_LIST, WIRE_LIST_MAX)                     \
+	X(BLOB_LAST, 25, "blob-last", WIRE_HAS_DATA,                           \
+	  WIRE_PIECE_MAX + WIRE_SMALL_MAX, WIRE_HAS_DIGEST | WIRE_HAS_SIZE,    \
+	  WIRE_SMALL_MAX)
 
 enum wire_kind {
 #define X(name, number, word, asked, asked_max, answered, answered_max) \
 	WIRE_##name = (number),
 	WIRE_KIND_MAP(X)
 #undef X
-		WIRE_KIND_LAST = WIRE_CONTENTS
+		WIRE_KIND_LAST = WIRE_BLOB_LAST
 };
 
 /* Whose body it is. */

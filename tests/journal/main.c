@@ -64,6 +64,7 @@ int main(void)
 		test_segment_case,
 		test_bulk_case,
 		test_service_case,
+		test_service_body_case,
 		test_service_fault_case,
 		test_space_case,
 		test_store_case,

@@ -116,7 +116,10 @@ struct mbj_body_writer;
 MBJ_API enum mbj_rc mbj_body_begin(struct mbj_client *client,
 				   struct mbj_body_writer **ret_writer,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
-/* Any number of pieces of any size.  The first failure stays. */
+/*
+ * Any number of pieces of any size; what is put together of them is sent later.
+ * The first failure stays, and is told by whatever call comes after it.
+ */
 MBJ_API enum mbj_rc mbj_body_write(struct mbj_body_writer *writer,
 				   struct mbj_bytes piece,
 				   struct mbj_error *err) MBJ_MUST_CHECK;

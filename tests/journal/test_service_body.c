@@ -1,0 +1,215 @@
+/*
+ * How bodies of messages come over the wire: a short one in one request, in
+ * two where a service or a client is older; what fails leaves nothing.
+ */
+#include <poll.h>
+#include <stdlib.h>
+
+#include <mbj/blob.h>
+
+#include "client_impl.h"
+#include "journal_cases.h"
+#include "served_lab.h"
+#include "socket.h"
+#include "store_impl.h"
+
+enum { SHORT = 2048, LONG = WIRE_PIECE_MAX + 5, ANSWER_MS = 60000 };
+
+static void digest_of(const void *p, size_t n, struct mbj_hash *ret_digest)
+{
+	struct mbj_bytes part = mbj_bytes_make(p, n);
+	struct mbj_sha256 *sha = NULL;
+
+	SITE_OK(mbj_sha256_new(&sha, err));
+	SITE_OK(mbj_sha256_digest(sha, &part, 1, ret_digest, err));
+	mbj_sha256_free(&sha);
+}
+
+/* Requests that the service has answered, this one not among them. */
+static uint64_t requests_count(struct mbj_client *client)
+{
+	struct mbj_client_status status = {0};
+	uint64_t count;
+
+	SITE_OK(mbj_client_status(client, &status, err));
+	count = status.service.requests;
+	mbj_client_status_done(&status);
+	return count;
+}
+
+/* So many requests, the status apart. */
+static uint64_t put_requests(struct mbj_client *client, const uint8_t *body,
+			     size_t n)
+{
+	struct mbj_hash expected, digest;
+	uint64_t before = requests_count(client);
+
+	digest_of(body, n, &expected);
+	SITE_OK(mbj_body_put(client, mbj_bytes_make(body, n), &digest, err));
+	ck_assert_mem_eq(&digest, &expected, sizeof(digest));
+	return requests_count(client) - before - 1;
+}
+
+/*
+ * Goal: a short body is one request, a long one no more than it has pieces; a
+ * service that does not know the kind is asked as before.  Method: count; the
+ * client is told that the service speaks version 1.
+ */
+START_TEST(body_requests)
+{
+	uint8_t *body = calloc(1, LONG);
+	struct served s;
+
+	ck_assert_ptr_nonnull(body);
+	served_begin(&s);
+	ck_assert_uint_eq(put_requests(s.client, body, SHORT), 1);
+	ck_assert_uint_eq(put_requests(s.client, body, 0), 1);
+	ck_assert_uint_eq(put_requests(s.client, body, WIRE_PIECE_MAX), 1);
+	ck_assert_uint_eq(put_requests(s.client, body, LONG), 2);
+	ck_assert_uint_eq(s.client->idle->version, WIRE_VERSION);
+	s.client->idle->version = 1;
+	ck_assert_uint_eq(put_requests(s.client, body, SHORT), 2);
+	ck_assert_uint_eq(put_requests(s.client, body, 0), 1);
+	ck_assert_uint_eq(put_requests(s.client, body, LONG), 3);
+	free(body);
+	served_end(&s);
+}
+END_TEST
+
+/*
+ * Goal: a body that has no place is refused, whichever request that comes out
+ * with, the failure stays, and the next body is not mixed with it.  Method: as
+ * much is to be kept free as no disk has.
+ */
+START_TEST(body_refused)
+{
+	uint8_t *body = calloc(1, LONG);
+	struct mbj_body_writer *writer = NULL;
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_hash digest;
+	struct mbj_error error;
+	struct served s;
+	uint64_t size;
+
+	ck_assert_ptr_nonnull(body);
+	served_begin(&s);
+	SITE_OK(mbj_store_blobs(s.site.store, &blobs, err));
+	mbj_blobs_keep_free(blobs, UINT64_MAX);
+	SITE_FAILS(mbj_body_put(s.client, mbj_bytes_make(body, SHORT), &digest,
+				err),
+		   MBJ_ENOSPC, &error);
+	SITE_OK(mbj_body_begin(s.client, &writer, err));
+	SITE_FAILS(mbj_body_write(writer, mbj_bytes_make(body, LONG), err),
+		   MBJ_ENOSPC, &error);
+	SITE_FAILS(mbj_body_write(writer, mbj_bytes_make(body, 1), err),
+		   MBJ_ENOSPC, &error);
+	SITE_FAILS(mbj_body_finish(&writer, &digest, &size, err), MBJ_ENOSPC,
+		   &error);
+	mbj_blobs_keep_free(blobs, 0);
+	(void)put_requests(s.client, body, SHORT);
+	free(body);
+	served_end(&s);
+}
+END_TEST
+
+/* ------------------------------------------------------------- frame by frame
+ */
+
+static void say(int fd, enum wire_kind kind, const struct wire_message *m)
+{
+	struct wire_head head = {.kind = kind, .side = WIRE_REQUEST};
+	struct mbj_buf out;
+
+	mbj_buf_init(&out, WIRE_SMALL_MAX);
+	mbj_buf_put_zero(&out, WIRE_HEAD_SIZE);
+	wire_encode(&out, kind, WIRE_REQUEST, m);
+	head.size = (uint32_t)(out.n - WIRE_HEAD_SIZE);
+	wire_head_encode(&head, out.p);
+	ck_assert_int_eq(socket_send(fd, out.p, out.n), (ssize_t)out.n);
+	mbj_buf_done(&out);
+}
+
+static void take(int fd, uint8_t *p, size_t n)
+{
+	struct pollfd ready = {fd, POLLIN, 0};
+
+	while (n > 0) {
+		ssize_t got;
+
+		ck_assert_int_eq(poll(&ready, 1, ANSWER_MS), 1);
+		got = socket_receive(fd, p, n);
+		ck_assert_int_gt(got, 0);
+		p += got;
+		n -= (size_t)got;
+	}
+}
+
+/* The answer to a request of that kind. */
+static void heard(int fd, enum wire_kind kind, struct wire_message *ret_m)
+{
+	uint8_t bytes[WIRE_SMALL_MAX];
+	struct mbj_arena *arena = NULL;
+	struct wire_head head;
+
+	take(fd, bytes, WIRE_HEAD_SIZE);
+	SITE_OK(wire_head_decode(bytes, &head, err));
+	ck_assert_int_eq(head.kind, kind);
+	ck_assert_int_eq(head.side, WIRE_ANSWER);
+	ck_assert_uint_le(head.size, sizeof(bytes));
+	take(fd, bytes, head.size);
+	SITE_OK(mbj_arena_new(1 << 16, &arena, err));
+	SITE_OK(wire_decode(mbj_bytes_make(bytes, head.size), kind, WIRE_ANSWER,
+			    arena, ret_m, err));
+	mbj_arena_free(&arena);
+}
+
+/*
+ * Goal: client and service speak the highest version that both know; the bytes
+ * that came before a body's last ones are in front of them, and nothing is left
+ * for the next body, in either version.
+ */
+START_TEST(body_frames)
+{
+	static struct wire_message m;
+	struct mbj_hash expected;
+	struct served s;
+	int fd;
+
+	served_begin(&s);
+	for (uint16_t highest = 1; highest < WIRE_VERSION + 3; highest++) {
+		uint16_t spoken =
+			highest < WIRE_VERSION ? highest : WIRE_VERSION;
+
+		SITE_OK(socket_connect(s.path, -1, &fd, err));
+		m = (struct wire_message){.version_lowest = 1,
+					  .version_highest = highest};
+		say(fd, WIRE_HELLO, &m);
+		heard(fd, WIRE_HELLO, &m);
+		ck_assert_uint_eq(m.welcome.version, spoken);
+		m.data = mbj_bytes_str("one ");
+		say(fd, WIRE_BLOB_WRITE, &m);
+		heard(fd, WIRE_BLOB_WRITE, &m);
+		m.data = mbj_bytes_str("two");
+		say(fd, WIRE_BLOB_LAST, &m);
+		heard(fd, WIRE_BLOB_LAST, &m);
+		digest_of("one two", 7, &expected);
+		ck_assert_mem_eq(&m.digest, &expected, sizeof(expected));
+		ck_assert_uint_eq(m.size, 7);
+		say(fd, WIRE_BLOB_FINISH, &m);
+		heard(fd, WIRE_BLOB_FINISH, &m);
+		ck_assert_uint_eq(m.size, 0);
+		socket_close(fd);
+	}
+	served_end(&s);
+}
+END_TEST
+
+TCase *test_service_body_case(void)
+{
+	TCase *tc = tcase_create("service_body");
+
+	tcase_add_test(tc, body_requests);
+	tcase_add_test(tc, body_refused);
+	tcase_add_test(tc, body_frames);
+	return tc;
+}
