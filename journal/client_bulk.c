@@ -10,6 +10,19 @@
 _Static_assert((int)MBJ_CLIENT_BODIES_MAX == (int)WIRE_DIGESTS_MAX,
 	       "a request has as many digests as a caller may give");
 
+/* Apart: two messages of the wire are much for one stack. */
+__attribute__((noinline)) static enum mbj_rc
+bulk_ask(struct mbj_client *client, enum wire_kind kind, struct mbj_bytes name,
+	 struct mbj_bytes list, size_t count, struct answer *ret_answer,
+	 struct mbj_error *err)
+{
+	struct wire_message request = {.name = name,
+				       .list = list,
+				       .count = (uint32_t)count};
+
+	return client_call(client, kind, &request, ret_answer, err);
+}
+
 static enum mbj_rc bodies_read(const struct answer *answer,
 			       struct mbj_bytes *bodies, struct mbj_error *err)
 {
@@ -26,15 +39,16 @@ enum mbj_rc mbj_client_bodies(struct mbj_client *client,
 			      struct mbj_client_bodies *ret_list,
 			      struct mbj_error *err)
 {
-	struct wire_message request = {.count = (uint32_t)count};
+	struct mbj_bytes asked =
+		mbj_bytes_make(digests, count * sizeof(*digests));
 	struct mbj_client_bodies list = {.count = 0};
 	struct answer answer;
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(count > 0 && count <= MBJ_CLIENT_BODIES_MAX);
 	_Static_assert(sizeof(*digests) == MBJ_HASH_SIZE, "bytes alone");
-	request.list = mbj_bytes_make(digests, count * sizeof(*digests));
-	rc = client_call(client, WIRE_BLOBS, &request, &answer, err);
+	rc = bulk_ask(client, WIRE_BLOBS, mbj_bytes_make(NULL, 0), asked, count,
+		      &answer, err);
 	if (rc == MBJ_OK && answer.message.count > count)
 		rc = wire_bad(err, "list");
 	if (rc == MBJ_OK) {
@@ -96,12 +110,12 @@ enum mbj_rc mbj_client_contents(struct mbj_client *client,
 				struct mbj_client_contents *ret_list,
 				struct mbj_error *err)
 {
-	struct wire_message request = {.name = account};
 	struct mbj_client_contents list = {.count = 0};
 	struct answer answer;
 	enum mbj_rc rc;
 
-	rc = client_call(client, WIRE_CONTENTS, &request, &answer, err);
+	rc = bulk_ask(client, WIRE_CONTENTS, account, mbj_bytes_make(NULL, 0),
+		      0, &answer, err);
 	if (rc == MBJ_OK) {
 		list.count = answer.message.count;
 		list.contents =

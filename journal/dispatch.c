@@ -1,5 +1,7 @@
 /*
- * Requests carried out on a store: edits, bytes of messages, reading.
+ * Requests carried out on a store: edits, reading.
+ *
+ * Not here: bytes of messages (dispatch_body.c, dispatch_bulk.c).
  *
  * A list is one snapshot.  What a snapshot lends is encoded before it ends.
  */
@@ -13,12 +15,6 @@
 #include "store_impl.h"
 
 enum { PAGE_SIZE_MAX = 8 << 20 };
-
-void dispatch_done(struct dispatcher *dispatcher)
-{
-	mbj_blob_writer_abort(&dispatcher->writer);
-	mbj_blob_reader_close(&dispatcher->reader);
-}
 
 /* ----------------------------------------------------------------- edits */
 
@@ -61,86 +57,6 @@ enum mbj_rc dispatch_submit(struct mbj_store *store,
 		return rc;
 	bodies_settle(store, edit);
 	return store_submit(store, edit, removals, ret_outcome, err);
-}
-
-/* --------------------------------------------------------- bytes of messages
- */
-
-static enum mbj_rc blob_open(struct dispatcher *dispatcher,
-			     const struct mbj_hash *digest, uint64_t *ret_size,
-			     struct mbj_error *err)
-{
-	struct mbj_blobs *blobs;
-	enum mbj_rc rc;
-
-	mbj_blob_reader_close(&dispatcher->reader);
-	rc = mbj_store_blobs(dispatcher->store, &blobs, err);
-	if (rc < 0)
-		return rc;
-	return mbj_blob_reader_open(blobs, digest, &dispatcher->reader,
-				    ret_size, err);
-}
-
-static enum mbj_rc blob_read(struct dispatcher *dispatcher, uint64_t size,
-			     uint8_t *piece, struct mbj_bytes *ret_data,
-			     struct mbj_error *err)
-{
-	size_t n = size < WIRE_PIECE_MAX ? (size_t)size : WIRE_PIECE_MAX;
-	size_t got = 0;
-	enum mbj_rc rc;
-
-	if (dispatcher->reader == NULL)
-		return mbj_error_set(err, MBJ_EINVALID,
-				     "no message is being read here");
-	rc = mbj_blob_reader_read(dispatcher->reader, piece, n, &got, err);
-	if (rc < 0)
-		return rc;
-	*ret_data = mbj_bytes_make(piece, got);
-	return MBJ_OK;
-}
-
-static enum mbj_rc blob_write(struct dispatcher *dispatcher,
-			      struct mbj_bytes data, struct mbj_error *err)
-{
-	struct mbj_blobs *blobs;
-	enum mbj_rc rc = MBJ_OK;
-
-	if (dispatcher->writer == NULL)
-		rc = mbj_store_blobs(dispatcher->store, &blobs, err);
-	if (rc == MBJ_OK && dispatcher->writer == NULL)
-		rc = mbj_blob_writer_begin(blobs, &dispatcher->writer, err);
-	if (rc == MBJ_OK)
-		rc = mbj_blob_writer_write(dispatcher->writer, data, err);
-	return rc;
-}
-
-static enum mbj_rc blob_finish(struct dispatcher *dispatcher,
-			       struct wire_message *answer,
-			       struct mbj_error *err)
-{
-	enum mbj_rc rc = MBJ_OK;
-
-	/* No bytes at all are a content, too. */
-	if (dispatcher->writer == NULL)
-		rc = blob_write(dispatcher, mbj_bytes_make(NULL, 0), err);
-	if (rc == MBJ_OK)
-		rc = mbj_blob_writer_finish(&dispatcher->writer,
-					    &answer->digest, &answer->size,
-					    err);
-	return rc;
-}
-
-/* The last bytes, and with them the end.  Nothing is left of what failed. */
-static enum mbj_rc blob_last(struct dispatcher *dispatcher,
-			     struct mbj_bytes data, struct wire_message *answer,
-			     struct mbj_error *err)
-{
-	enum mbj_rc rc = blob_write(dispatcher, data, err);
-
-	if (rc == MBJ_OK)
-		rc = blob_finish(dispatcher, answer, err);
-	mbj_blob_writer_abort(&dispatcher->writer);
-	return rc;
 }
 
 /* --------------------------------------------------------------- reading */
@@ -533,23 +449,24 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 	case WIRE_TREE:
 		return tree_run(dispatcher, request, answer, list, err);
 	case WIRE_BLOB_OPEN:
-		return blob_open(dispatcher, &request->digest, &answer->size,
-				 err);
+		return dispatch_blob_open(dispatcher, &request->digest,
+					  &answer->size, err);
 	case WIRE_BLOB_READ:
 		mbj_buf_put_zero(list, WIRE_PIECE_MAX);
 		if (mbj_buf_ok(list, err) < 0)
 			return MBJ_ENOMEM;
-		return blob_read(dispatcher, request->size, list->p,
-				 &answer->data, err);
+		return dispatch_blob_read(dispatcher, request->size, list->p,
+					  &answer->data, err);
 	case WIRE_BLOBS:
 		return dispatch_blobs(dispatcher->store, request, list,
 				      &answer->count, err);
 	case WIRE_BLOB_WRITE:
-		return blob_write(dispatcher, request->data, err);
+		return dispatch_blob_write(dispatcher, request->data, err);
 	case WIRE_BLOB_FINISH:
-		return blob_finish(dispatcher, answer, err);
+		return dispatch_blob_finish(dispatcher, answer, err);
 	case WIRE_BLOB_LAST:
-		return blob_last(dispatcher, request->data, answer, err);
+		return dispatch_blob_last(dispatcher, request->data, answer,
+					  err);
 	case WIRE_BLOB_ABORT:
 		mbj_blob_writer_abort(&dispatcher->writer);
 		return MBJ_OK;

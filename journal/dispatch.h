@@ -39,6 +39,24 @@ enum mbj_rc dispatch_tree(struct mbj_store *store, struct mbj_bytes name,
 			  struct mbj_account *ret_account,
 			  struct mbj_tree **ret_tree,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
+/* One message's bytes, a piece at a time: kinds BLOB_OPEN to BLOB_LAST. */
+enum mbj_rc dispatch_blob_open(struct dispatcher *dispatcher,
+			       const struct mbj_hash *digest,
+			       uint64_t *ret_size,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc dispatch_blob_read(struct dispatcher *dispatcher, uint64_t size,
+			       uint8_t *piece, struct mbj_bytes *ret_data,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc dispatch_blob_write(struct dispatcher *dispatcher,
+				struct mbj_bytes data,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc dispatch_blob_finish(struct dispatcher *dispatcher,
+				 struct wire_message *answer,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc dispatch_blob_last(struct dispatcher *dispatcher,
+			       struct mbj_bytes data,
+			       struct wire_message *answer,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * All bytes of the first *ret_count of the digests that a request lists: it
  * ends before one that has no room any more, or cannot be read.

@@ -1,0 +1,89 @@
+/*
+ * The bytes of one message on their way in, and of one on their way out.
+ */
+#include "dispatch.h"
+
+void dispatch_done(struct dispatcher *dispatcher)
+{
+	mbj_blob_writer_abort(&dispatcher->writer);
+	mbj_blob_reader_close(&dispatcher->reader);
+}
+
+enum mbj_rc dispatch_blob_open(struct dispatcher *dispatcher,
+			       const struct mbj_hash *digest,
+			       uint64_t *ret_size, struct mbj_error *err)
+{
+	struct mbj_blobs *blobs;
+	enum mbj_rc rc;
+
+	mbj_blob_reader_close(&dispatcher->reader);
+	rc = mbj_store_blobs(dispatcher->store, &blobs, err);
+	if (rc < 0)
+		return rc;
+	return mbj_blob_reader_open(blobs, digest, &dispatcher->reader,
+				    ret_size, err);
+}
+
+enum mbj_rc dispatch_blob_read(struct dispatcher *dispatcher, uint64_t size,
+			       uint8_t *piece, struct mbj_bytes *ret_data,
+			       struct mbj_error *err)
+{
+	size_t n = size < WIRE_PIECE_MAX ? (size_t)size : WIRE_PIECE_MAX;
+	size_t got = 0;
+	enum mbj_rc rc;
+
+	if (dispatcher->reader == NULL)
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "no message is being read here");
+	rc = mbj_blob_reader_read(dispatcher->reader, piece, n, &got, err);
+	if (rc < 0)
+		return rc;
+	*ret_data = mbj_bytes_make(piece, got);
+	return MBJ_OK;
+}
+
+enum mbj_rc dispatch_blob_write(struct dispatcher *dispatcher,
+				struct mbj_bytes data, struct mbj_error *err)
+{
+	struct mbj_blobs *blobs;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (dispatcher->writer == NULL)
+		rc = mbj_store_blobs(dispatcher->store, &blobs, err);
+	if (rc == MBJ_OK && dispatcher->writer == NULL)
+		rc = mbj_blob_writer_begin(blobs, &dispatcher->writer, err);
+	if (rc == MBJ_OK)
+		rc = mbj_blob_writer_write(dispatcher->writer, data, err);
+	return rc;
+}
+
+enum mbj_rc dispatch_blob_finish(struct dispatcher *dispatcher,
+				 struct wire_message *answer,
+				 struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	/* No bytes at all are a content, too. */
+	if (dispatcher->writer == NULL)
+		rc = dispatch_blob_write(dispatcher, mbj_bytes_make(NULL, 0),
+					 err);
+	if (rc == MBJ_OK)
+		rc = mbj_blob_writer_finish(&dispatcher->writer,
+					    &answer->digest, &answer->size,
+					    err);
+	return rc;
+}
+
+/* The last bytes, and with them the end.  Nothing is left of what failed. */
+enum mbj_rc dispatch_blob_last(struct dispatcher *dispatcher,
+			       struct mbj_bytes data,
+			       struct wire_message *answer,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc = dispatch_blob_write(dispatcher, data, err);
+
+	if (rc == MBJ_OK)
+		rc = dispatch_blob_finish(dispatcher, answer, err);
+	mbj_blob_writer_abort(&dispatcher->writer);
+	return rc;
+}
