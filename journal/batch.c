@@ -19,12 +19,25 @@
  * Threads: the leader's, or the one thread that feeds a replica, which has a
  * turn from mbj_batch_begin to the end of the batch.
  */
+#include <mbj/batch_room.h>
 #include <mbj/check.h>
+#include <mbj/growth.h>
 
 #include "store_impl.h"
 
 /* Records of what deleted mailboxes left that one batch removes. */
 enum { REAPED_MAX = 1000 };
+
+/*
+ * Bytes by which a byte of a group makes journal and state grow, rather more
+ * than less: created mailboxes took 11, and a rename is a short record.
+ */
+enum { GROUP_GROWTH = 32 };
+
+uint64_t batch_growth(const struct mbj_batch *batch)
+{
+	return batch->records.n + mbj_txn_growth(batch->txn);
+}
 
 enum mbj_rc batch_open(struct mbj_store *store, struct mbj_batch *batch,
 		       struct mbj_error *err)
@@ -215,7 +228,7 @@ void batch_checkpoint(struct mbj_store *store)
 
 	if (store->state == NULL)
 		return;
-	rc = mbj_state_checkpoint(store->state, false, NULL);
+	rc = mbj_state_checkpoint(store->state, store->is_scarce, NULL);
 	(void)rc;
 }
 
@@ -271,7 +284,23 @@ enum mbj_rc mbj_batch_space_check(const struct mbj_batch *batch,
 {
 	struct mbj_store_space space = store_space_look(batch->store);
 
-	return store_space_check(batch->store, &space, false, err);
+	return store_space_check(batch->store, &space, batch_growth(batch),
+				 false, err);
+}
+
+bool mbj_batch_is_full(const struct mbj_batch *batch,
+		       const struct mbj_group *group)
+{
+	uint64_t next = GROUP_GROWTH * (uint64_t)group->record.n;
+	uint64_t growth = batch_growth(batch);
+
+	if (!batch->is_moved)
+		return false;
+	if (growth + next > store_tail_growth_max(batch->store))
+		return true;
+	return batch->count > 0 && batch->space.min > 0 &&
+	       (batch->space.left < batch->space.min ||
+		batch->space.left - batch->space.min < growth + next);
 }
 
 /* The watermark follows, by exactly one group at a time. */
@@ -288,17 +317,19 @@ enum mbj_rc mbj_batch_add(struct mbj_batch *batch,
 			  const struct mbj_group *group, struct mbj_error *err)
 {
 	struct mbj_log_end end = store_log_end(batch->store);
+	enum mbj_rc rc;
 
 	/* Behind the journal's end only: groups within it are noted. */
 	MBJ_ASSERT(group->header.lsn.v == end.lsn.v + batch->count + 1);
 	MBJ_ASSERT(group->is_body_good);
-	/* Once for each batch. */
-	if (batch->count == 0) {
-		enum mbj_rc rc = mbj_batch_space_check(batch, err);
-
-		if (rc < 0)
-			return rc;
-	}
+	/* Looked at once for each batch. */
+	if (batch->count == 0)
+		batch->space = store_space_look(batch->store);
+	rc = store_space_check(batch->store, &batch->space,
+			       batch_growth(batch) + group->record.n, false,
+			       err);
+	if (rc < 0)
+		return rc;
 	if (group->record.n > BATCH_SIZE_MAX - batch->records.n)
 		return mbj_error_set(err, MBJ_ELIMIT,
 				     "a batch holds at most %d bytes",

@@ -137,15 +137,15 @@ static bool edit_is_freeing(const struct mbj_edit *edit)
 	return true;
 }
 
-static void request_space(const struct mbj_store *store,
+static void request_space(const struct mbj_batch *batch,
 			  struct request *request,
 			  struct mbj_store_space *space)
 {
 	struct mbj_error why;
 	enum mbj_rc rc;
 
-	rc = store_space_check(store, space, edit_is_freeing(request->edit),
-			       &why);
+	rc = store_space_check(batch->store, space, batch_growth(batch),
+			       edit_is_freeing(request->edit), &why);
 	if (rc < 0)
 		request_fail(request, rc, &why);
 }
@@ -199,7 +199,7 @@ static void request_run(struct mbj_batch *batch, struct request *request,
 					batch->records.n - before);
 	/* Judged first: what is refused gives no reserve away. */
 	if (request->rc == MBJ_OK && !request->edit->is_dry_run && record.n > 0)
-		request_space(store, request, space);
+		request_space(batch, request, space);
 	if (request->rc == MBJ_OK)
 		request->rc = request_keep_record(request, record);
 	if (request->rc < 0 || request->edit->is_dry_run || record.n == 0) {

@@ -14,15 +14,17 @@
  *      never used and never rebuilt over: one of the two belongs elsewhere,
  *      and a person must say which;
  *   2. the environment set aside goes only when its successor has everything;
- *   3. none is set aside before it is known what the next one is made from.
+ *   3. none is set aside before it is known what the next one is made from;
+ *   4. one that could not be made for lack of space keeps none.
  *
  * Threads: the leader's.
  */
 #include <mbj/check.h>
+#include <mbj/growth.h>
 
 #include "store_impl.h"
 
-enum { TAIL_GROUPS_MAX = 1000, TAIL_SIZE_MAX = 4 << 20 };
+enum { TAIL_GROUPS_MAX = 1000 };
 
 /* One attempt to bring the state up. */
 struct rebuild {
@@ -177,11 +179,12 @@ static enum mbj_rc tail_fill(struct rebuild *rebuild, struct mbj_txn *txn,
 			     struct mbj_error *err)
 {
 	struct mbj_watermark *watermark = &rebuild->watermark;
-	size_t size = 0;
+	uint64_t growth_max = store_tail_growth_max(rebuild->store);
 	enum mbj_rc rc;
 
 	*ret_is_end = false;
-	for (size_t i = 0; i < TAIL_GROUPS_MAX && size < TAIL_SIZE_MAX; i++) {
+	for (size_t i = 0;
+	     i < TAIL_GROUPS_MAX && mbj_txn_growth(txn) < growth_max; i++) {
 		struct mbj_group group;
 
 		rc = mbj_log_reader_next(reader, &group, err);
@@ -200,7 +203,6 @@ static enum mbj_rc tail_fill(struct rebuild *rebuild, struct mbj_txn *txn,
 		watermark->lsn = group.header.lsn;
 		watermark->epoch = group.header.epoch;
 		watermark->chain = group.chain;
-		size += group.record.n;
 		rebuild->recovery->groups_applied++;
 	}
 	return MBJ_OK;
@@ -247,7 +249,8 @@ static enum mbj_rc tail_apply(struct rebuild *rebuild, struct mbj_error *err)
 	while (rc == MBJ_OK && !is_end) {
 		rc = tail_batch(rebuild, reader, &is_end, err);
 		if (rc == MBJ_OK)
-			rc = mbj_state_checkpoint(store->state, false, err);
+			rc = mbj_state_checkpoint(store->state,
+						  store->is_scarce, err);
 	}
 	mbj_log_reader_close(&reader);
 	if (rc < 0)
@@ -257,33 +260,6 @@ static enum mbj_rc tail_apply(struct rebuild *rebuild, struct mbj_error *err)
 }
 
 /* --------------------------------------------------------- environment */
-
-/* The state has everything: what was set aside for it goes. */
-static enum mbj_rc old_retire(const struct mbj_store *store,
-			      struct mbj_store_recovery *recovery,
-			      struct mbj_error *err)
-{
-	static const char reason[] =
-		"an earlier opening had begun it and was killed";
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
-
-	rc = mbj_path_join(path, store->dir, STORE_OLD_NAME, err);
-	if (rc < 0)
-		return rc;
-	/* Nobody was told: that opening never returned. */
-	if (!recovery->is_rebuilt && mbj_path_exists(store->sys, path)) {
-		recovery->is_rebuilt = true;
-		memcpy(recovery->reason, reason, sizeof(reason));
-	}
-	/* Its entry before the other one goes. */
-	if (recovery->is_rebuilt) {
-		rc = mbj_dir_sync(store->sys, store->dir, err);
-		if (rc < 0)
-			return rc;
-	}
-	return store_aside_remove(store, err);
-}
 
 /*
  * Set the environment aside (if there is one) and remember why; refused where
@@ -479,12 +455,23 @@ static enum mbj_rc state_settle(struct rebuild *rebuild, struct mbj_error *err)
 		*err = damage;
 	if (rc < 0 || rebuild->watermark.lsn.v < store_log_end(store).lsn.v)
 		return rc;
-	return old_retire(store, rebuild->recovery, err);
+	return store_aside_retire(store, rebuild->recovery, err);
 }
 
 /* --------------------------------------------------------------- calls */
 
-enum mbj_rc store_recover(struct mbj_store *store, struct mbj_error *err)
+/* It failed with this; true: there is more room now, so once more. */
+static bool rebuild_again(struct rebuild *rebuild, enum mbj_rc rc)
+{
+	struct mbj_store *store = rebuild->store;
+	bool is_open = store->state != NULL;
+
+	mbj_state_close(&store->state);
+	return rc == MBJ_ENOSPC &&
+	       store_room_make(store, rebuild->recovery->is_rebuilt, is_open);
+}
+
+static enum mbj_rc recover_once(struct mbj_store *store, struct mbj_error *err)
 {
 	const struct mbj_identity *id = &store->superblock.identity;
 	struct rebuild rebuild = {.store = store, .recovery = &store->recovery};
@@ -505,6 +492,27 @@ enum mbj_rc store_recover(struct mbj_store *store, struct mbj_error *err)
 	store->recovery.torn_size = mbj_log_torn_get(store->log);
 	store_trim_finish(store);
 	return state_settle(&rebuild, err);
+}
+
+enum mbj_rc store_recover(struct mbj_store *store, struct mbj_error *err)
+{
+	struct rebuild rebuild = {.store = store, .recovery = &store->recovery};
+	struct mbj_error why;
+	bool is_again;
+	enum mbj_rc rc;
+
+	do {
+		rc = recover_once(store, &why);
+		if (rc == MBJ_OK)
+			return MBJ_OK;
+		is_again = rebuild_again(&rebuild, rc);
+		mbj_log_close(&store->log);
+	} while (is_again);
+	if (rc == MBJ_ENOSPC)
+		rc = store_room_say(store, &why);
+	if (err != NULL)
+		*err = why;
+	return rc;
 }
 
 enum mbj_rc mbj_store_state_renew(struct mbj_store *store,
@@ -530,7 +538,7 @@ enum mbj_rc mbj_store_state_renew(struct mbj_store *store,
 enum mbj_rc mbj_store_state_settled(struct mbj_store *store,
 				    struct mbj_error *err)
 {
-	return old_retire(store, &store->recovery, err);
+	return store_aside_retire(store, &store->recovery, err);
 }
 
 /* Close the state and open it again, or make it anew: the second time. */
@@ -545,13 +553,13 @@ static enum mbj_rc state_reopen(struct mbj_store *store, bool is_forced,
 	if (rc < 0)
 		return rc;
 	mbj_state_close(&store->state);
-	rc = state_attach(&rebuild, is_forced, err);
-	if (rc == MBJ_OK)
-		rc = state_settle(&rebuild, err);
-	if (rc < 0)
-		mbj_state_close(&store->state);
+	do {
+		rc = state_attach(&rebuild, is_forced, err);
+		if (rc == MBJ_OK)
+			rc = state_settle(&rebuild, err);
+	} while (rc < 0 && rebuild_again(&rebuild, rc));
 	store_state_swap_end(store);
-	return rc;
+	return rc == MBJ_ENOSPC ? store_room_say(store, err) : rc;
 }
 
 enum mbj_rc store_state_recover(struct mbj_store *store, struct mbj_error *err)
@@ -572,9 +580,6 @@ enum mbj_rc store_state_recover(struct mbj_store *store, struct mbj_error *err)
 	}
 	is_forced = store->state_failures++ > 0;
 	rc = state_reopen(store, is_forced, &why);
-	/* As for an opening, what is kept for a full disk is for that. */
-	if (rc == MBJ_ENOSPC && store_reserve_give(store->sys, store->dir))
-		rc = state_reopen(store, is_forced, &why);
 	if (rc == MBJ_OK)
 		return MBJ_OK;
 	if (store->state == NULL)

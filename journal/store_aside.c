@@ -49,3 +49,29 @@ enum mbj_rc store_aside_set(const struct mbj_store *store,
 		rc = mbj_dir_sync(store->sys, store->dir, err);
 	return rc == MBJ_OK ? aside_remove(store, STORE_PART_NAME, err) : rc;
 }
+
+enum mbj_rc store_aside_retire(const struct mbj_store *store,
+			       struct mbj_store_recovery *recovery,
+			       struct mbj_error *err)
+{
+	static const char reason[] =
+		"an earlier opening had begun it and was killed";
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_path_join(path, store->dir, STORE_OLD_NAME, err);
+	if (rc < 0)
+		return rc;
+	/* Nobody was told: that opening never returned. */
+	if (!recovery->is_rebuilt && mbj_path_exists(store->sys, path)) {
+		recovery->is_rebuilt = true;
+		memcpy(recovery->reason, reason, sizeof(reason));
+	}
+	/* Its entry before the other one goes. */
+	if (recovery->is_rebuilt) {
+		rc = mbj_dir_sync(store->sys, store->dir, err);
+		if (rc < 0)
+			return rc;
+	}
+	return store_aside_remove(store, err);
+}

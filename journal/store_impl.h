@@ -59,6 +59,7 @@ struct mbj_batch {
 	struct mbj_watermark end; /* of the last group added or noted */
 	bool is_moved;		  /* end differs from the state's watermark */
 	bool is_content_open;	  /* content that it needs may not be on disk */
+	struct mbj_store_space space; /* when its first group came */
 };
 
 struct request; /* one waiting edit, batch_queue.c */
@@ -77,6 +78,7 @@ struct mbj_store {
 	/* The leader's. */
 	struct mbj_log *log;	 /* NULL: a replica without a lineage */
 	unsigned state_failures; /* since opening */
+	bool is_scarce;		 /* room was made: little by little from now */
 	int64_t reserve_us;	 /* when an edit last looked for it */
 	struct mbj_batch batch;
 	struct mbj_sha256 *sha;
@@ -188,9 +190,27 @@ enum mbj_rc store_suspect_clear(const struct mbj_store *store,
  */
 enum mbj_rc store_aside_set(const struct mbj_store *store,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
-/* The state has everything: what was set aside for it goes. */
+/* What was set aside goes, whether it has a successor or not. */
 enum mbj_rc store_aside_remove(const struct mbj_store *store,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* The state has everything: what was set aside for it goes. */
+enum mbj_rc store_aside_retire(const struct mbj_store *store,
+			       struct mbj_store_recovery *recovery,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* -------------------------------------------------------- store_room.c */
+
+/* The most that one transaction of the journal's tail makes the state grow. */
+uint64_t store_tail_growth_max(const struct mbj_store *store);
+/*
+ * Bringing the state up had no space: what can go does.  is_rebuilt: the state
+ * was being made anew, and is given up; is_open: it could be opened.  True:
+ * there is more room than before, so try again.  Requires: the state is closed.
+ */
+bool store_room_make(struct mbj_store *store, bool is_rebuilt, bool is_open);
+/* How much a state may need, in front of why there is none.  Returns rc. */
+enum mbj_rc store_room_say(const struct mbj_store *store,
+			   struct mbj_error *err);
 
 /* ---------------------------------------------------- store_snapshot.c */
 
@@ -333,11 +353,13 @@ enum mbj_rc store_check(struct mbj_store *store,
 /* Without the reserve: that costs more, and nothing here asks for it. */
 struct mbj_store_space store_space_look(const struct mbj_store *store);
 /*
- * MBJ_ENOSPC where less is left than edits leave; half of that is enough for
- * one that makes room, and the reserve is given up for it: *space follows.
+ * MBJ_ENOSPC where less would be left than edits leave, after growth bytes.
+ * For one that makes room, half of that is enough, of which it may use all, and
+ * the reserve is given up for it: *space follows.
  */
 enum mbj_rc store_space_check(const struct mbj_store *store,
-			      struct mbj_store_space *space, bool is_freeing,
+			      struct mbj_store_space *space, uint64_t growth,
+			      bool is_freeing,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 /* Where it is wanted and there is room.  Requires: the lock, and no edits. */
 void store_reserve_make(struct mbj_store *store);
@@ -451,6 +473,8 @@ enum batch_stage {
 	BATCH_DURABLE, /* in the journal, not in the state: closed too */
 };
 
+/* Bytes that journal and state grow by at most with what is in it. */
+uint64_t batch_growth(const struct mbj_batch *batch);
 enum mbj_rc batch_open(struct mbj_store *store, struct mbj_batch *batch,
 		       struct mbj_error *err) MBJ_MUST_CHECK;
 /*

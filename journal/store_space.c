@@ -120,11 +120,23 @@ void store_reserve_use(const struct mbj_store *store)
 		(void)store_reserve_give(store->sys, store->dir);
 }
 
-enum mbj_rc store_space_check(const struct mbj_store *store,
-			      struct mbj_store_space *space, bool is_freeing,
-			      struct mbj_error *err)
+/* No sum overflows: a mark is what somebody gave. */
+static uint64_t space_needed(const struct mbj_store_space *space,
+			     uint64_t growth, bool is_freeing)
 {
-	uint64_t needed = is_freeing ? space->min / 2 : space->min;
+	if (space->min == 0)
+		return 0;
+	if (is_freeing)
+		return growth > space->min / 2 ? growth : space->min / 2;
+	return growth > UINT64_MAX - space->min ? UINT64_MAX
+						: space->min + growth;
+}
+
+enum mbj_rc store_space_check(const struct mbj_store *store,
+			      struct mbj_store_space *space, uint64_t growth,
+			      bool is_freeing, struct mbj_error *err)
+{
+	uint64_t needed = space_needed(space, growth, is_freeing);
 
 	if (space->left >= needed)
 		return MBJ_OK;
@@ -134,9 +146,10 @@ enum mbj_rc store_space_check(const struct mbj_store *store,
 		return MBJ_OK;
 	return mbj_error_set(
 		err, MBJ_ENOSPC,
-		"%s has no space left but for %llu bytes, and %llu "
-		"are kept free: nothing is written before there "
+		"%s has no space left but for %llu bytes; this takes up to "
+		"%llu, and %llu are kept free: nothing is written before there "
 		"is more",
 		store->dir, (unsigned long long)space->left,
-		(unsigned long long)needed);
+		(unsigned long long)growth,
+		(unsigned long long)(is_freeing ? space->min / 2 : space->min));
 }

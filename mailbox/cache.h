@@ -38,6 +38,12 @@ enum mbj_rc cache_set(struct cache *cache, struct db_txn *txn,
 		      const struct mbj_bytes *value,
 		      struct mbj_error *err) MBJ_MUST_CHECK;
 
+/*
+ * Bytes that the engine's files grow by at most, for a moment, with all that
+ * this transaction has changed so far: its log, then its pages.
+ */
+uint64_t cache_growth(const struct cache *cache);
+
 size_t cache_savepoint(const struct cache *cache);
 void cache_rollback(struct cache *cache, size_t savepoint);
 enum mbj_rc cache_flush(struct cache *cache, struct db_txn *txn,

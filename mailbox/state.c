@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <mbj/check.h>
+#include <mbj/growth.h>
 #include <mbj/version.h>
 
 #include "seal.h"
@@ -474,6 +475,12 @@ void mbj_txn_rollback(struct mbj_txn *txn, size_t savepoint)
 	MBJ_ASSERT(!txn->is_reading);
 	cache_rollback(txn->state->cache, savepoint);
 	txn->state->has_orphans = true; /* what was reaped may be back */
+}
+
+uint64_t mbj_txn_growth(const struct mbj_txn *txn)
+{
+	MBJ_ASSERT(!txn->is_reading);
+	return cache_growth(txn->state->cache);
 }
 
 /* Asked before each record, of buffers that seldom fail. */

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include <mbj/audit.h>
+#include <mbj/batch_room.h>
 #include <mbj/check.h>
 
 #include "replay_blobs.h"
@@ -33,6 +34,8 @@ struct run {
 	struct replay_blobs blobs;
 	struct mbj_audit audit;
 	bool is_at_end;
+	bool is_held; /* group was read, and is for the next batch */
+	struct mbj_group group;
 	struct mbj_error stop; /* rc MBJ_OK: nothing stopped the run */
 };
 
@@ -186,7 +189,6 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 {
 	const struct mbj_replay_options *options = run->options;
 	struct replay_source *source = run->source;
-	struct mbj_group group;
 	uint32_t count = 0;
 	size_t size = 0;
 	bool go_on = true;
@@ -200,7 +202,11 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 			run->is_at_end = true;
 			break;
 		}
-		rc = source->ops->next(source, &group, &run->stop);
+		if (!run->is_held)
+			rc = source->ops->next(source, &run->group, &run->stop);
+		else
+			rc = MBJ_OK;
+		run->is_held = false;
 		if (rc == MBJ_ENOTFOUND) {
 			run->stop.rc = MBJ_OK;
 			run->is_at_end = true;
@@ -208,11 +214,14 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 		}
 		if (rc < 0) /* damage in the source: what is good goes first */
 			break;
-		rc = group_take(run, batch, &group, &go_on, err);
+		run->is_held = mbj_batch_is_full(batch, &run->group);
+		if (run->is_held)
+			break;
+		rc = group_take(run, batch, &run->group, &go_on, err);
 		if (rc < 0)
 			return rc;
 		count += go_on;
-		size += group.record.n;
+		size += run->group.record.n;
 	}
 	*ret_count = count;
 	return MBJ_OK;

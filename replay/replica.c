@@ -11,6 +11,7 @@
  *
  * Threads: one, before anybody else has the store.
  */
+#include <mbj/batch_room.h>
 #include <mbj/check.h>
 
 #include "source_dir.h"
@@ -121,9 +122,10 @@ static enum mbj_rc tail_settle(struct mbj_store *store, struct mbj_error *err)
 	return rc;
 }
 
-enum mbj_rc mbj_replica_open(const char *dir,
+/* *ret_is_again: it had no space, and has some now. */
+static enum mbj_rc open_once(const char *dir,
 			     const struct mbj_store_options *options,
-			     struct mbj_store **ret_store,
+			     struct mbj_store **ret_store, bool *ret_is_again,
 			     struct mbj_error *err)
 {
 	struct mbj_store *store = NULL;
@@ -136,9 +138,28 @@ enum mbj_rc mbj_replica_open(const char *dir,
 		rc = tail_settle(store, err);
 	if (rc == MBJ_OK)
 		rc = skips_carry_out(store, &skipped, err);
+	*ret_is_again = rc == MBJ_ENOSPC && store != NULL &&
+			mbj_store_room_make(store, err);
 	if (rc < 0)
 		mbj_store_close(&store);
 	else
 		*ret_store = store;
+	return rc;
+}
+
+enum mbj_rc mbj_replica_open(const char *dir,
+			     const struct mbj_store_options *options,
+			     struct mbj_store **ret_store,
+			     struct mbj_error *err)
+{
+	struct mbj_error why;
+	bool is_again;
+	enum mbj_rc rc;
+
+	do
+		rc = open_once(dir, options, ret_store, &is_again, &why);
+	while (is_again);
+	if (rc < 0 && err != NULL)
+		*err = why;
 	return rc;
 }

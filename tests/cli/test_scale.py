@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 """Large trees and full disks.
 """
+import json
 import pathlib
+import shutil
 import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import mbjtest  # noqa: E402
 from mbjtest import (A, Case, INBOX, OK, ROWS, TEMPORARY,  # noqa: E402
                      listing, mailbox_id, run)
 
@@ -41,6 +45,113 @@ class Scale(Case):
         self.assertEqual(len(self.tree()), len(ROWS))
         self.mbj("fsck", self.p)
         self.mbj("rename", self.p, "alice", "A>Z")
+
+    def small(self, size):
+        """A file system of that size."""
+        mount = self.dir / "room"
+        mount.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}",
+                           "none", str(mount)], capture_output=True,
+                          check=False).returncode != 0:
+            self.skipTest("cannot mount here")
+        self.addCleanup(subprocess.run, ["umount", "-l", str(mount)],
+                        check=False)
+        return mount
+
+    def grow(self, mount, size):
+        subprocess.run(["mount", "-o", f"remount,size={size}", "none",
+                        str(mount)], check=True)
+
+    def files(self, top):
+        return {path: path.read_bytes() for path in sorted(top.rglob("*"))
+                if path.is_file() and path.name not in ("seal", "lock")
+                and not path.name.startswith("log.")}
+
+    def test_large_edit(self):
+        """Goal: an edit that has no room is refused before anything is
+        written, in a store that nobody serves, and a replica stops before such
+        a group; both are read and go on.  Method: 40,000 mailboxes, and room
+        for a tenth of these."""
+        mount = self.small("36m")
+        self.account(ROWS)
+        rows = listing([(mailbox_id(1000 + i), f"m{i}", None)
+                        for i in range(40000)])
+        p, r = mount / "p", mount / "r"
+        shutil.copytree(self.p, p)
+        before = self.files(p)
+        said = self.mbj("import", p, "bob", stdin=rows, status=TEMPORARY)
+        self.assertIn("this takes up to", said.err)
+        after = self.files(p)
+        before.pop(p / "state" / "state.db")
+        after.pop(p / "state" / "state.db")
+        self.assertEqual(after, before)
+        self.mbj("rename", p, "alice", "A>Z")
+        self.mbj("fsck", p)
+        shutil.rmtree(p)
+        # The same, received.
+        self.mbj("import", self.p, "bob", stdin=rows)
+        self.mbj("rename", self.p, "alice", "A>Z")
+        self.mbj("init", r, "--role", "replica")
+        for _ in range(2):
+            said = self.mbj("replay", self.p, r, status=TEMPORARY)
+            self.assertIn("this takes up to", said.err)
+            self.assertIn("alice", self.mbj("accounts", r).out)
+            self.assertEqual(self.end(r), self.end(self.p) - 2)
+        self.grow(mount, "200m")
+        self.mbj("replay", self.p, r)
+        self.mbj("verify", self.p, r)
+
+    def end(self, store):
+        return self.mbj("status", store, "--json").json()["journalEnd"]
+
+    def test_no_room_for_state(self):
+        """Goal: a state that has no room keeps none, what it may need is
+        said, the journal is read all the same, and with room everything is
+        there.  Method: a journal of 40,000 mailboxes without its state."""
+        mount = self.small("20m")
+        self.account(ROWS)
+        self.mbj("import", self.p, "bob", stdin=listing(
+            [(mailbox_id(1000 + i), f"m{i}", None) for i in range(40000)]))
+        p = mount / "p"
+        shutil.copytree(self.p, p, ignore=shutil.ignore_patterns("state"))
+        for words in (("accounts", p), ("fsck", p, "--rebuild"), ("tree", p,
+                                                                  "alice")):
+            said = self.mbj(*words, status=TEMPORARY)
+            self.assertIn("has no space for its state: up to", said.err)
+            self.assertFalse((p / "state").exists())
+            self.assertFalse((p / "state.old").exists())
+            self.assertIn("mailbox-create", self.mbj("log", p).out)
+        self.grow(mount, "200m")
+        self.assertIn("bob", self.mbj("accounts", p).out)
+        self.mbj("verify", self.p, p)
+
+    def test_log_in_the_way(self):
+        """Goal: a state that cannot be opened, as its own log has filled the
+        disk, is made anew.  Method: an edit killed while its transaction is
+        being written, on a disk that then has no byte left."""
+        mount = self.small("64m")
+        self.account(ROWS)
+        rows = self.dir / "rows"
+        rows.write_text(json.dumps(listing(
+            [(mailbox_id(1000 + i), f"m{i}", None) for i in range(80000)])))
+        with open(rows, "rb") as stdin, subprocess.Popen(
+                [mbjtest.MBJ, "import", str(self.p), "bob"],
+                stdin=stdin) as edit:
+            while edit.poll() is None and sum(
+                    f.stat().st_size
+                    for f in (self.p / "state").glob("log.*")) < 24 << 20:
+                time.sleep(0.001)
+            edit.kill()
+        p = mount / "p"
+        shutil.copytree(self.p, p)
+        with open(mount / "ballast", "wb", buffering=0) as ballast:
+            try:
+                while True:
+                    ballast.write(b"x" * 4096)
+            except OSError:
+                pass
+        self.assertIn("alice", self.mbj("accounts", p).out)
+        self.mbj("fsck", p)
 
     def mark(self, mount):
         """Below the mark: refused before anything is written, and what makes

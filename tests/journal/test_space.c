@@ -14,7 +14,8 @@
 #include "store_impl.h"
 #include "store_lab.h"
 
-enum { MARK = 1 << 20 };
+/* What a small edit takes at most. */
+enum { MARK = 1 << 20, SMALL = 32 << 10 };
 
 struct lab {
 	struct site site;
@@ -51,7 +52,7 @@ static void lab_begin(struct lab *lab)
 	lab->sys.space = lab_space;
 	lab->sys.now_us = lab_now;
 	lab->now = INT64_C(1700000000000000);
-	lab->left = MARK;
+	lab->left = MARK + SMALL;
 	lab->site.options.sys = &lab->sys;
 	lab->site.options.space_min = MARK;
 	site_reopen(&lab->site);
@@ -130,8 +131,48 @@ START_TEST(space_edits)
 	ck_assert_uint_eq(mbj_store_space_get(lab.site.store).min, MARK);
 	site_reopen(&lab.site);
 	ck_assert_uint_eq(mbj_store_end(lab.site.store).lsn.v, end);
-	lab.left = MARK;
+	lab.left = MARK + SMALL;
 	ck_assert_int_eq(rename_try(&lab), MBJ_OK);
+	site_end(&lab.site);
+}
+END_TEST
+
+/*
+ * Goal: an edit that does not fit above the mark is refused before anything is
+ * written, and it is said what it takes.  Method: room for a small one, and
+ * 3,000 mailboxes at once; then room for these.
+ */
+START_TEST(space_large)
+{
+	enum { COUNT = 3000 };
+	static struct mbj_change changes[COUNT];
+	static char names[COUNT][8];
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct lab lab;
+	uint64_t end;
+
+	lab_begin(&lab);
+	end = mbj_store_end(lab.site.store).lsn.v;
+	for (unsigned i = 0; i < COUNT; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "n%u", i);
+		changes[i] = (struct mbj_change){
+			.kind = MBJ_CHANGE_CREATE,
+			.has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT,
+			.id = site_mailbox(1, 100 + i),
+			.name = mbj_bytes_str(names[i]),
+		};
+	}
+	edit.kind = MBJ_EDIT_SET;
+	edit.changes = changes;
+	edit.change_count = COUNT;
+	lab.left = MARK + 1000000;
+	ck_assert_int_eq(submit(&lab, &edit), MBJ_ENOSPC);
+	ck_assert_ptr_nonnull(strstr(lab.err.message, "this takes up to"));
+	ck_assert_uint_eq(mbj_store_end(lab.site.store).lsn.v, end);
+	ck_assert_int_eq(rename_try(&lab), MBJ_OK);
+	lab.left = MARK + 10000000;
+	ck_assert_int_eq(submit(&lab, &edit), MBJ_OK);
+	ck_assert(site_is_sound(lab.site.store));
 	site_end(&lab.site);
 }
 END_TEST
@@ -321,6 +362,7 @@ START_TEST(space_reserve_again)
 
 	lab_begin(&lab);
 	reserve_path(&lab, path);
+	lab.left = MARK;
 	lab.site.options.reserve_size = 3 * 4096;
 	site_reopen(&lab.site);
 	lab.left = 2 * MARK - 1;
@@ -436,6 +478,7 @@ TCase *test_space_case(void)
 	TCase *tc = tcase_create("space");
 
 	tcase_add_test(tc, space_edits);
+	tcase_add_test(tc, space_large);
 	tcase_add_test(tc, space_messages);
 	tcase_add_test(tc, space_unknown);
 	tcase_add_test(tc, space_reserve);

@@ -1,6 +1,7 @@
 /*
  * The write-back record cache over a real engine transaction.
  */
+#include <fcntl.h>
 #include <string.h>
 
 #include <mbj/memory.h>
@@ -86,6 +87,9 @@ struct run {
 	struct model committed;
 	struct model saved[SAVED_MAX];
 	size_t places[SAVED_MAX];
+	uint64_t growths[SAVED_MAX];
+	unsigned flushes[SAVED_MAX];
+	unsigned flush_count;
 	unsigned saved_count;
 	unsigned number; /* of the last value given */
 };
@@ -164,6 +168,7 @@ static void run_flush(struct run *run)
 	char text[16];
 
 	test_ok(cache_flush(run->lab.cache, run->lab.txn, &err), err);
+	run->flush_count++;
 	mbj_buf_init(&found, 4096);
 	for (unsigned key = 0; key < KEYS; key++) {
 		unsigned number = run->now.values[table][key];
@@ -185,6 +190,8 @@ static void run_save(struct run *run)
 	if (run->saved_count == SAVED_MAX)
 		return;
 	run->places[run->saved_count] = cache_savepoint(run->lab.cache);
+	run->growths[run->saved_count] = cache_growth(run->lab.cache);
+	run->flushes[run->saved_count] = run->flush_count;
 	run->saved[run->saved_count++] = run->now;
 }
 
@@ -196,6 +203,13 @@ static void run_rollback(struct run *run)
 		return;
 	to = (unsigned)test_rng_below(&run->rng, run->saved_count);
 	cache_rollback(run->lab.cache, run->places[to]);
+	/* What the engine was not told of is as if it had never been. */
+	if (run->flushes[to] == run->flush_count)
+		ck_assert_uint_eq(cache_growth(run->lab.cache),
+				  run->growths[to]);
+	else
+		ck_assert_uint_ge(cache_growth(run->lab.cache),
+				  run->growths[to]);
 	run->now = run->saved[to];
 	run->saved_count = to + 1;
 	ck_assert_uint_eq(cache_savepoint(run->lab.cache), run->places[to]);
@@ -212,6 +226,7 @@ static void run_end_transaction(struct run *run)
 	}
 	lab_again(&run->lab);
 	run->saved_count = 0;
+	ck_assert_uint_eq(cache_growth(run->lab.cache), 0);
 }
 
 static void run_step(struct run *run)
@@ -305,6 +320,80 @@ START_TEST(views_outlive_changes)
 }
 END_TEST
 
+/* Bytes of the environment's files. */
+static uint64_t home_size(const struct lab *lab)
+{
+	const struct mbj_sys *sys = mbj_sys_posix();
+	struct mbj_buf names;
+	uint64_t sum = 0;
+
+	mbj_buf_init(&names, 1 << 20);
+	test_ok(mbj_dir_list(sys, lab->home, &names, &err), err);
+	for (size_t at = 0; at < names.n;
+	     at += strlen((const char *)names.p + at) + 1) {
+		struct mbj_file file = MBJ_FILE_CLOSED;
+		char path[MBJ_PATH_TEXT_MAX];
+		uint64_t size;
+
+		test_ok(mbj_path_join(path, lab->home,
+				      (const char *)names.p + at, &err),
+			err);
+		test_ok(mbj_file_open(sys, path, O_RDONLY, &file, &err), err);
+		test_ok(mbj_file_size(&file, &size, &err), err);
+		mbj_file_close(&file);
+		sum += size;
+	}
+	mbj_buf_done(&names);
+	return sum;
+}
+
+/*
+ * Goal: the engine's files grow by no more than is said, and not by much less,
+ * whatever the records' length and order.  Method: new records, the same with
+ * other values, then without; one transaction each.
+ */
+START_TEST(growth_is_what_files_grow_by)
+{
+	static const size_t sizes[] = {16, 100, 700};
+	enum { RECORDS = 20000, STEPS_EACH = 3 };
+	uint8_t bytes[700];
+	struct lab lab;
+
+	lab_begin(&lab, 1000);
+	for (unsigned step = 0; step < STEPS_EACH; step++) {
+		struct mbj_bytes value = mbj_bytes_make(bytes, sizes[_i]);
+		uint64_t before = home_size(&lab);
+		uint64_t grown;
+		uint64_t said;
+
+		memset(bytes, (int)('a' + step), sizeof(bytes));
+		for (uint64_t i = 0; i < RECORDS; i++) {
+			/* In no order. */
+			uint64_t key[4] = {7, 7,
+					   i * UINT64_C(0x9e3779b97f4a7c15), i};
+
+			test_ok(cache_set(lab.cache, lab.txn, TABLE_SLOTS,
+					  mbj_bytes_make((uint8_t *)key,
+							 sizeof(key)),
+					  step < 2 ? &value : NULL, &err),
+				err);
+		}
+		said = cache_growth(lab.cache);
+		test_ok(lab_commit(&lab), err);
+		/* The log is on disk up to its buffer; its files go later. */
+		grown = home_size(&lab) - before;
+		test_ok(db_checkpoint(lab.db, true, &err), err);
+		if (home_size(&lab) > before)
+			grown += home_size(&lab) - before;
+		ck_assert_uint_le(grown, said + (1 << 20));
+		if (step == 0)
+			ck_assert_uint_ge(grown, said / 4);
+		lab_again(&lab);
+	}
+	lab_end(&lab);
+}
+END_TEST
+
 /* A transaction of every kind of step; the first failure ends it. */
 static enum mbj_rc script(struct lab *lab)
 {
@@ -376,6 +465,7 @@ TCase *test_cache_case(void)
 
 	tcase_add_loop_test(tc, random_steps_agree_with_an_array, 0, 2);
 	tcase_add_test(tc, views_outlive_changes);
+	tcase_add_loop_test(tc, growth_is_what_files_grow_by, 0, 3);
 	tcase_add_test(tc, failed_allocations_are_survived);
 	return tc;
 }
