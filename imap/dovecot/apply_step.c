@@ -3,6 +3,7 @@
  */
 #include "apply_step.h"
 
+#include <mail-cache.h>
 #include <mail-index-alloc-cache.h>
 #include <mailbox-uidvalidity.h>
 
@@ -64,8 +65,52 @@ static bool box_is_left(struct mailbox *box)
 	return is_left;
 }
 
+/* What clients ask for in INBOX is kept at hand in new mailboxes, too. */
+static void cache_decisions_copy(struct apply *apply, struct mailbox *box)
+{
+	struct mailbox *inbox =
+		mailbox_alloc(apply->inbox->list, "INBOX",
+			      MAILBOX_FLAG_READONLY | MAILBOX_FLAG_IGNORE_ACLS);
+
+	/* Without them it is a mailbox as well. */
+	if (mailbox_open(inbox) == 0 && mailbox_open(box) == 0)
+		(void)mail_cache_decisions_copy(inbox->cache, box->cache);
+	mailbox_free(&inbox);
+}
+
+/*
+ * What mailbox_create does, but for its look whether there is an INBOX: that
+ * has Dovecot read the whole list anew behind each change.
+ */
+static int box_create(struct apply *apply, struct mailbox *box,
+		      const struct mailbox_update *update, bool has_inbox)
+{
+	int ret;
+
+	if (mailbox_verify_create_name(box) < 0)
+		return -1;
+	if (mailbox_list_lock(box->list) < 0) {
+		mail_storage_copy_list_error(box->storage, box->list);
+		return -1;
+	}
+	box->creating = true;
+	ret = box->v.create_box(box, update, false);
+	box->creating = false;
+	mailbox_list_unlock(box->list);
+	if (ret == 0) {
+		box->list->guid_cache_updated = true;
+		if (has_inbox && !box->inbox_any)
+			cache_decisions_copy(apply, box);
+	} else if (box->opened) {
+		mail_storage_last_error_push(box->storage);
+		mailbox_close(box);
+		mail_storage_last_error_pop(box->storage);
+	}
+	return ret;
+}
+
 int step_create(struct apply *apply, const char *vname,
-		const struct mbj_node *node)
+		const struct mbj_node *node, bool has_inbox)
 {
 	struct mailbox_update update = update_of(node);
 	struct mailbox *box;
@@ -76,7 +121,7 @@ int step_create(struct apply *apply, const char *vname,
 	if (note_making(apply, vname) < 0)
 		return -1;
 	box = apply_box(apply, vname);
-	ret = mailbox_create(box, &update, false);
+	ret = box_create(apply, box, &update, has_inbox);
 	if (ret < 0 && !box_is_left(box) && note_making(apply, NULL) < 0) {
 		box_leave(&box);
 		return -1;
@@ -87,15 +132,23 @@ int step_create(struct apply *apply, const char *vname,
 		box_leave(&box);
 		return step_update(apply, vname, node);
 	}
-	/* The list's index has the GUID of who had the name before. */
-	if (ret == 0)
-		ret = mailbox_sync(box, 0);
 	if (ret < 0)
 		(void)box_fail(apply, box, "make");
 	else
 		uidvalidity_pass(box, node->uidvalidity);
 	box_leave(&box);
 	return ret < 0 ? ret : note_making(apply, NULL);
+}
+
+int step_list(struct apply *apply, const char *vname)
+{
+	struct mailbox *box = apply_box(apply, vname);
+	int ret = mailbox_sync(box, 0);
+
+	if (ret < 0)
+		(void)box_fail(apply, box, "synchronise");
+	box_leave(&box);
+	return ret;
 }
 
 /*

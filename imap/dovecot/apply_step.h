@@ -7,8 +7,11 @@
 #include "apply.h"
 
 /* All return -1, told. */
+/* has_inbox: there is one by now.  To be listed once all are made. */
 int step_create(struct apply *apply, const char *vname,
-		const struct mbj_node *node);
+		const struct mbj_node *node, bool has_inbox);
+/* The list's index has the GUID of who had a new one's name before. */
+int step_list(struct apply *apply, const char *vname);
 /*
  * is_place: where nothing is there any more, nothing is to be done.
  * is_long: below it is a name that Dovecot may find too long.

@@ -33,6 +33,7 @@ struct plan_run {
 	ARRAY_TYPE(aim) aims; /* of after's nodes */
 	/* The journal's, which it has no more, with mail of the user's. */
 	ARRAY_TYPE(apply_id) kept;
+	ARRAY_TYPE(apply_id) made; /* mailboxes of the account, by this run */
 	struct mbj_diff diff;
 	struct mbj_plan plan;
 	struct mbj_error err;
@@ -302,6 +303,18 @@ static void step_target(struct plan_run *run, const struct mbj_step *step,
 	*ret_parent = MBJ_NODE_TEMP;
 }
 
+static int mailbox_make(struct plan_run *run, const char *vname,
+			const struct mbj_node *node)
+{
+	uint32_t at = mbj_tree_find_slot(run->now, MBJ_NODE_ROOT,
+					 mbj_bytes_str("INBOX"));
+	bool has_inbox = at != MBJ_NODE_NONE &&
+			 mbj_tree_get(run->now, at)->is_selectable;
+
+	array_push_back(&run->made, &node->id);
+	return step_create(run->apply, vname, node, has_inbox);
+}
+
 /* A mailbox may be made aside, for what is to be below it. */
 static int step_run_create(struct plan_run *run, const struct mbj_step *step)
 {
@@ -314,8 +327,8 @@ static int step_run_create(struct plan_run *run, const struct mbj_step *step)
 	/* Places come with what is below them. */
 	if (!node.is_selectable)
 		return 0;
-	return step_create(run->apply, now_path(run, added),
-			   mbj_tree_get(run->now, added));
+	return mailbox_make(run, now_path(run, added),
+			    mbj_tree_get(run->now, added));
 }
 
 /* At its place by now, a node has one below it whose name is too long. */
@@ -442,10 +455,10 @@ static int mailboxes_fill(struct plan_run *run)
 		node = mbj_tree_get(run->apply->wanted, aim->wanted);
 		was = mbj_tree_find(run->before, node->id);
 		if (aim->is_filled)
-			ret |= step_create(run->apply,
-					   apply_path(run->apply, run->after,
-						      i),
-					   node);
+			ret |= mailbox_make(run,
+					    apply_path(run->apply, run->after,
+						       i),
+					    node);
 		else if (node->is_selectable && was != MBJ_NODE_NONE &&
 			 mbj_tree_get(run->before, was)->uidvalidity !=
 				 node->uidvalidity)
@@ -453,6 +466,27 @@ static int mailboxes_fill(struct plan_run *run)
 					   apply_path(run->apply, run->after,
 						      i),
 					   node);
+	}
+	return ret;
+}
+
+/* Once, where each has its name: the first has the list read anew. */
+static int mailboxes_list(struct plan_run *run)
+{
+	const struct mbj_id *id;
+	int ret = 0;
+
+	array_foreach(&run->made, id)
+	{
+		uint32_t at = mbj_tree_find(run->apply->wanted, *id);
+
+		T_BEGIN
+		{
+			ret |= step_list(run->apply,
+					 apply_path(run->apply,
+						    run->apply->wanted, at));
+		}
+		T_END;
 	}
 	return ret;
 }
@@ -473,7 +507,9 @@ static int run_plan(struct plan_run *run)
 	mail_index_alloc_cache_destroy_unrefed();
 	if (places_leave(run) < 0 || steps_run(run) < 0)
 		return -1;
-	return mailboxes_fill(run);
+	if (mailboxes_fill(run) < 0)
+		return -1;
+	return mailboxes_list(run);
 }
 
 int apply_tree(struct apply *apply)
@@ -483,6 +519,7 @@ int apply_tree(struct apply *apply)
 
 	t_array_init(&run.aims, 64);
 	t_array_init(&run.kept, 4);
+	i_array_init(&run.made, 64);
 	ret = folders_read(apply, &run.folders);
 	if (ret == 0)
 		ret = note_tidied(apply);
@@ -496,6 +533,7 @@ int apply_tree(struct apply *apply)
 		ret = owns_keep(&run);
 	if (ret == 0)
 		ret = run_plan(&run);
+	array_free(&run.made);
 	mbj_plan_done(&run.plan);
 	mbj_diff_done(&run.diff);
 	mbj_tree_free(&run.now);

@@ -624,6 +624,32 @@ class Sdbox(DovecotCase):
             self.same_tree()
             self.same_mail()
 
+    def test_cached(self):
+        """Goal: a new mailbox keeps at hand what clients ask for in INBOX, as
+        with Dovecot's own CREATE; INBOX is not made for that.  Method: a
+        header that a client asked for is in its cache's file; a run that has
+        no INBOX before."""
+        self.make([(1, "A", None)])
+        self.same()
+        self.deliver("INBOX", "X-Own: one\r\n\r\n")
+        self.same()
+        client = self.login()
+        self.ok(client.select("INBOX", True))
+        for _ in range(2):
+            self.ok(client.fetch("1", "BODY.PEEK[HEADER.FIELDS (X-OWN)]"))
+        self.leave(client)
+        self.make([(1, "A", None), (2, "B", None)])
+        self.bring()
+        home = self.dovecot.d / "mail" / self.user
+
+        def has(name):
+            return any(b"hdr.x-own" in path.read_bytes().lower()
+                       for path in home.rglob("dovecot.index.cache")
+                       if "." + name in path.parts or name in path.parts)
+        self.assertEqual((has("A"), has("B")), (False, True))
+        self.same()
+        self.same_mail()
+
     def test_long(self):
         """Goal: a rename is refused where a name below would be longer than
         Dovecot takes, and nothing is lost.  Method: the top of a deep chain
