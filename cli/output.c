@@ -92,12 +92,26 @@ int cli_complain(const struct cli_call *call, const struct mbj_error *err)
 	return cli_exit_status(err);
 }
 
+/* Those that can be asked again by a request id, and import. */
+static bool verb_edits(const struct cli_verb *verb)
+{
+	const struct cli_option *option;
+
+	if (verb == NULL || verb->id == CLI_VERB_IMPORT)
+		return verb != NULL;
+	for (size_t i = 0; (option = cli_option_get(i)) != NULL; i++)
+		if (strcmp(option->word, "request-id") == 0)
+			return cli_option_is_for(option, verb);
+	return false;
+}
+
 int cli_fail(const struct cli_call *call, const struct mbj_error *err)
 {
 	int status = cli_complain(call, err);
 	struct mbj_buf document;
 
-	if (err->refusal != MBJ_REFUSAL_NONE || call->options.is_json) {
+	if (err->refusal != MBJ_REFUSAL_NONE || call->options.is_json ||
+	    (status == CLI_REFUSED && verb_edits(call->verb))) {
 		mbj_buf_init(&document, 64 << 10);
 		if (mbj_jmap_error_print(err, &document, NULL) == MBJ_OK)
 			(void)cli_write(call, mbj_buf_view(&document));

@@ -205,6 +205,8 @@ enum mbj_rc session_put_plan(struct session *s)
 	if (rc == MBJ_OK)
 		rc = mbj_jmap_plan_load(&s->outcome, before, delimiter, &plan,
 					&s->err);
+	if (rc == MBJ_OK && s->set != NULL)
+		mbj_jmap_plan_refusals(plan, s->set, &s->outcome);
 	if (rc == MBJ_OK && is_json)
 		rc = mbj_jmap_plan_print(plan, &s->out, &s->err);
 	else if (rc == MBJ_OK)

@@ -20,6 +20,7 @@ struct session {
 	struct mbj_outcome outcome;
 	struct mbj_error err;
 	struct durability durability;
+	const struct mbj_jmap_set *set; /* whose refusals a plan shows */
 	bool is_unreceived; /* that was asked for, and did not come to be */
 	struct mbj_buf input;
 	struct mbj_buf out;

@@ -179,6 +179,8 @@ static enum mbj_rc set_run(struct session *s, struct mbj_jmap_set **set,
 		return rc;
 	*ret_refused =
 		s->outcome.refused_count + mbj_jmap_set_refused_count(*set);
+	if (*ret_refused > 0)
+		s->set = *set;
 	if (s->edit.is_dry_run)
 		return session_put_plan(s);
 	mbj_id_print(account, text);
@@ -197,10 +199,9 @@ int verb_set(const struct cli_call *call)
 	session_init(&s, call);
 	rc = set_run(&s, &set, &refused);
 	if (rc == MBJ_OK && refused > 0)
-		cli_say(call,
-			"%zu of the changes %s refused; the response "
-			"says why",
-			refused, refused == 1 ? "was" : "were");
+		cli_say(call, "%zu of the changes %s refused; the %s says why",
+			refused, refused == 1 ? "was" : "were",
+			call->options.is_dry_run ? "plan" : "response");
 	mbj_jmap_set_free(&set);
 	status = session_end(&s, rc);
 	return status == CLI_OK && refused > 0 ? CLI_REFUSED : status;

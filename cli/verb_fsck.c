@@ -237,6 +237,22 @@ static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
 	return rc;
 }
 
+/*
+ * Nothing that is opened stays as it is: a dry run looks at the journal alone,
+ * and at whether there is a state.
+ */
+static void fsck_say_rest(const struct cli_call *call, const char *dir)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+
+	if (mbj_path_join(path, dir, "state", NULL) == MBJ_OK &&
+	    !mbj_path_exists(mbj_sys_posix(), path))
+		cli_say(call, "the state is missing and would be made again "
+			      "from the journal");
+	cli_say(call, "accounts and contents would be looked at: that opens "
+		      "the store, so not with -n");
+}
+
 static int fsck_report(const struct cli_call *call, struct fsck *fsck,
 		       bool is_dry_run)
 {
@@ -261,7 +277,11 @@ static int fsck_report(const struct cli_call *call, struct fsck *fsck,
 			mbj_buf_put_str(&out, "]");
 		}
 		mbj_buf_put_str(&out, "}\n");
-	} else if (is_dry_run && fsck->faults == 0)
+	} else if (is_dry_run && fsck->faults == 0 && !call->options.is_rebuild)
+		mbj_buf_format(&out,
+			       "the journal is sound: %" PRIu64 " groups\n",
+			       fsck->groups);
+	else if (is_dry_run && fsck->faults == 0)
 		mbj_buf_format(&out,
 			       "would make the state again from %" PRIu64
 			       " groups\n",
@@ -282,7 +302,9 @@ static int fsck_report(const struct cli_call *call, struct fsck *fsck,
 int verb_fsck(const struct cli_call *call)
 {
 	const char *dir = call->operands[0];
-	bool is_dry_run = call->options.is_rebuild && call->options.is_dry_run;
+	bool is_dry_run =
+		call->options.is_dry_run &&
+		(call->options.is_rebuild || !call->options.is_repair);
 	struct fsck fsck = {.cache_size = MBJ_STATE_OPTIONS_DEFAULT.cache_size};
 	struct mbj_error err;
 	enum mbj_rc rc;
@@ -297,6 +319,8 @@ int verb_fsck(const struct cli_call *call)
 	if (rc == MBJ_OK && fsck.faults == 0 &&
 	    (!is_dry_run || call->options.is_repair))
 		rc = fsck_state(call, dir, &fsck, &err);
+	if (rc == MBJ_OK && is_dry_run && !call->options.is_rebuild)
+		fsck_say_rest(call, dir);
 	if (rc == MBJ_OK && call->options.is_repair && fsck.faults > 0)
 		cli_say(call, "nothing is repaired where there are faults");
 	if (rc == MBJ_OK)

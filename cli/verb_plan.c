@@ -23,12 +23,13 @@ static void document_done(struct document *document)
 	mbj_buf_done(&document->bytes);
 }
 
-static enum mbj_rc document_read(const char *path, enum mbj_jmap_mode mode,
-				 struct mbj_name_policy policy,
-				 const struct mbj_tree *base,
-				 struct mbj_jmap_map *map,
-				 struct document *ret_document,
-				 struct mbj_error *err)
+/* Of bytes that were read from path. */
+static enum mbj_rc document_parse(const char *path, enum mbj_jmap_mode mode,
+				  struct mbj_name_policy policy,
+				  const struct mbj_tree *base,
+				  struct mbj_jmap_map *map,
+				  struct document *ret_document,
+				  struct mbj_error *err)
 {
 	struct mbj_jmap_list_options options = MBJ_JMAP_LIST_OPTIONS_INIT;
 	enum mbj_rc rc;
@@ -37,14 +38,25 @@ static enum mbj_rc document_read(const char *path, enum mbj_jmap_mode mode,
 	options.sys = mbj_sys_posix();
 	options.policy = policy;
 	options.base = base;
-	rc = cli_read(path, &ret_document->bytes, err);
-	if (rc < 0)
-		return rc;
 	rc = mbj_jmap_list_parse(mbj_buf_view(&ret_document->bytes), &options,
 				 map, &ret_document->list, err);
 	if (rc < 0 && strcmp(path, "-") != 0)
 		return mbj_error_prefix(err, rc, "%s", path);
 	return rc;
+}
+
+static enum mbj_rc document_read(const char *path, const struct mbj_tree *base,
+				 struct mbj_jmap_map *map,
+				 struct document *ret_document,
+				 struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = cli_read(path, &ret_document->bytes, err);
+	if (rc < 0)
+		return rc;
+	return document_parse(path, MBJ_JMAP_PLAN, MBJ_NAME_POLICY_DEFAULT,
+			      base, map, ret_document, err);
 }
 
 static int plan_show(const struct cli_call *call,
@@ -98,7 +110,6 @@ static int plan_trees(const struct cli_call *call,
 
 static int plan_documents(const struct cli_call *call)
 {
-	struct mbj_name_policy policy = MBJ_NAME_POLICY_DEFAULT;
 	struct document before = {0};
 	struct document after = {0};
 	struct mbj_jmap_map *map = NULL;
@@ -109,12 +120,12 @@ static int plan_documents(const struct cli_call *call)
 
 	rc = mbj_jmap_map_new(mbj_sys_posix(), &map, &err);
 	if (rc == MBJ_OK)
-		rc = document_read(call->options.before, MBJ_JMAP_PLAN, policy,
-				   NULL, map, &before, &err);
+		rc = document_read(call->options.before, NULL, map, &before,
+				   &err);
 	if (rc == MBJ_OK) {
 		tree = mbj_jmap_list_tree(before.list);
-		rc = document_read(call->options.after, MBJ_JMAP_PLAN, policy,
-				   tree, map, &after, &err);
+		rc = document_read(call->options.after, tree, map, &after,
+				   &err);
 	}
 	if (rc < 0)
 		status = cli_fail(call, &err);
@@ -159,13 +170,16 @@ static int plan_account(const struct cli_call *call)
 	edit.account = mbj_bytes_str(call->operands[1]);
 	edit.is_dry_run = true;
 	rc = mbj_jmap_map_new(mbj_sys_posix(), &map, &err);
+	/* Before the store is opened: its own tree may be piped in. */
+	if (rc == MBJ_OK)
+		rc = cli_read(call->options.after, &after.bytes, &err);
 	if (rc == MBJ_OK)
 		rc = mbj_client_open(call->operands[0], &client, &err);
 	if (rc == MBJ_OK)
 		rc = account_load(call, client, &account, &tree, &err);
 	if (rc == MBJ_OK)
-		rc = document_read(call->options.after, MBJ_JMAP_RECONCILE,
-				   account.policy, NULL, map, &after, &err);
+		rc = document_parse(call->options.after, MBJ_JMAP_RECONCILE,
+				    account.policy, NULL, map, &after, &err);
 	if (rc == MBJ_OK) {
 		mbj_jmap_list_fill(after.list, &edit);
 		/* The plan is for this tree, whoever else is at work. */

@@ -19,6 +19,7 @@
 #include "jmap_group.h"
 #include "jmap_map.h"
 #include "jmap_out.h"
+#include "jmap_set.h"
 
 /* ---------------------------------------------------- from two trees */
 
@@ -506,6 +507,15 @@ static enum mbj_rc put_all_also(struct jmap_out *out,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+void mbj_jmap_plan_refusals(struct mbj_jmap_plan *plan,
+			    const struct mbj_jmap_set *set,
+			    const struct mbj_outcome *outcome)
+{
+	MBJ_ASSERT(set != NULL && outcome != NULL);
+	plan->set = set;
+	plan->outcome = outcome;
+}
+
 enum mbj_rc mbj_jmap_plan_print(const struct mbj_jmap_plan *plan,
 				struct mbj_buf *ret_json, struct mbj_error *err)
 {
@@ -528,6 +538,8 @@ enum mbj_rc mbj_jmap_plan_print(const struct mbj_jmap_plan *plan,
 	if (rc < 0)
 		return rc;
 	jmap_out_close(&out);
+	if (plan->set != NULL)
+		jmap_set_refusals_put(&out, plan->set, plan->outcome);
 	jmap_out_close(&out);
 	return jmap_out_finish(&out, err);
 }

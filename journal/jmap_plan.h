@@ -55,6 +55,8 @@ struct mbj_jmap_plan {
 	struct plan_note *notes; /* of a plan made from trees */
 	size_t notes_capacity;
 	size_t note_count;
+	const struct mbj_jmap_set *set; /* whose refusals are shown, or NULL */
+	const struct mbj_outcome *outcome;
 	struct mbj_group group; /* of a plan loaded from a group */
 	bool has_group;
 };

@@ -248,6 +248,50 @@ static void put_part(struct reply *reply, const char *key,
 		jmap_out_close(out);
 }
 
+static void put_refusals(struct reply *reply)
+{
+	put_part(reply, "notCreated", MBJ_CHANGE_CREATE, false);
+	put_part(reply, "notUpdated", MBJ_CHANGE_UPDATE, false);
+	put_part(reply, "notDestroyed", MBJ_CHANGE_DESTROY, false);
+}
+
+void jmap_set_refusals_put(struct jmap_out *out, const struct mbj_jmap_set *set,
+			   const struct mbj_outcome *outcome)
+{
+	struct reply reply = {.set = set, .outcome = outcome, .out = *out};
+
+	put_refusals(&reply);
+	*out = reply.out;
+}
+
+void jmap_set_refusals_text(struct mbj_buf *out, const struct mbj_jmap_set *set,
+			    const struct mbj_outcome *outcome)
+{
+	const struct reply reply = {.set = set, .outcome = outcome};
+
+	for (uint32_t i = 0; i < set->count; i++) {
+		const struct set_item *item = &set->items[i];
+		const char *description = item->description;
+		enum mbj_refusal refusal = item->refusal;
+
+		if (item_is_done(&reply, item))
+			continue;
+		if (item->change_index != SET_NONE) {
+			description = outcome->results[item->change_index]
+					      .description;
+			refusal = outcome->results[item->change_index].refusal;
+		}
+		mbj_buf_put_str(out, "refused: ");
+		mbj_name_escape(out, item->text);
+		mbj_buf_format(out, ": %s%s", mbj_refusal_type(refusal),
+			       description != NULL ? ": " : "");
+		mbj_name_escape(out,
+				mbj_bytes_str(description != NULL ? description
+								  : ""));
+		mbj_buf_put_str(out, "\n");
+	}
+}
+
 static void put_lsn(struct jmap_out *out, struct mbj_lsn lsn)
 {
 	if (lsn.v == 0)
@@ -289,9 +333,7 @@ enum mbj_rc mbj_jmap_set_print(const struct mbj_jmap_set *set,
 	put_part(&reply, "created", MBJ_CHANGE_CREATE, true);
 	put_part(&reply, "updated", MBJ_CHANGE_UPDATE, true);
 	put_part(&reply, "destroyed", MBJ_CHANGE_DESTROY, true);
-	put_part(&reply, "notCreated", MBJ_CHANGE_CREATE, false);
-	put_part(&reply, "notUpdated", MBJ_CHANGE_UPDATE, false);
-	put_part(&reply, "notDestroyed", MBJ_CHANGE_DESTROY, false);
+	put_refusals(&reply);
 	jmap_out_close(out);
 	rc = jmap_out_finish(out, err);
 out:

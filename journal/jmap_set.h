@@ -49,6 +49,14 @@ enum mbj_rc set_item_blame(struct mbj_jmap_set *set, struct set_item *item,
 			   const char *description,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* Members notCreated, notUpdated, notDestroyed of an object that is open. */
+struct jmap_out;
+void jmap_set_refusals_put(struct jmap_out *out, const struct mbj_jmap_set *set,
+			   const struct mbj_outcome *outcome);
+/* The same for people, a line each. */
+void jmap_set_refusals_text(struct mbj_buf *out, const struct mbj_jmap_set *set,
+			    const struct mbj_outcome *outcome);
+
 /* Read a create's object or an update's patch into item->change. */
 enum mbj_rc set_item_read(struct mbj_jmap_set *set, struct set_item *item,
 			  json_t *object, struct mbj_error *err) MBJ_MUST_CHECK;

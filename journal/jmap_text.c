@@ -22,6 +22,7 @@
 #include <mbj/check.h>
 
 #include "jmap_map.h"
+#include "jmap_set.h"
 
 /* Components of a path that are shown. */
 enum { TEXT_COMPONENTS_MAX = 8 };
@@ -217,5 +218,7 @@ enum mbj_rc mbj_jmap_plan_text(const struct mbj_jmap_plan *plan,
 			"given up\n",
 			is_first ? "also\n" : "", retired,
 			retired == 1 ? "" : "s");
+	if (plan->set != NULL)
+		jmap_set_refusals_text(ret_text, plan->set, plan->outcome);
 	return rc == MBJ_ENOTFOUND ? mbj_buf_ok(ret_text, err) : rc;
 }

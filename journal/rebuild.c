@@ -488,7 +488,8 @@ static enum mbj_rc recover_once(struct mbj_store *store, struct mbj_error *err)
 			  &id->anchor, rebuild.watermark.lsn,
 			  &store->options.log, &store->log, err);
 	if (rc < 0)
-		return rc;
+		return superblock_journal_fault(store->sys, store->dir,
+						store->journal_dir, rc, err);
 	store->recovery.torn_size = mbj_log_torn_get(store->log);
 	store_trim_finish(store);
 	return state_settle(&rebuild, err);

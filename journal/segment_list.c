@@ -106,6 +106,12 @@ enum mbj_rc segment_list_load(struct segment_list *list,
 		if (rc != MBJ_ECORRUPT || attempt == ATTEMPTS_MAX)
 			break;
 	}
+	if (rc == MBJ_ENOTFOUND)
+		rc = mbj_error_set(err, MBJ_ENOTFOUND,
+				   "%s is not there: this store has no journal "
+				   "(make one with init, or this one again "
+				   "with restore or clone)",
+				   dir);
 	if (rc < 0)
 		list->count = 0;
 	mbj_buf_done(&names);

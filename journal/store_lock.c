@@ -76,7 +76,9 @@ enum mbj_rc store_owner_check(const struct mbj_sys *sys, const char *dir,
 	/* With "/." a link to the directory is followed: the operator's. */
 	rc = mbj_path_join(path, dir, ".", err);
 	if (rc == MBJ_OK)
-		rc = path_owner_check(sys, path, S_IFDIR, err);
+		rc = mbj_path_exists(sys, path)
+			     ? path_owner_check(sys, path, S_IFDIR, err)
+			     : MBJ_ENOTFOUND;
 	if (rc == MBJ_ENOTFOUND)
 		return mbj_error_set(err, MBJ_ENOTFOUND,
 				     "%s is not a store (make one with init)",

@@ -191,6 +191,9 @@ enum mbj_rc superblock_load(const struct mbj_sys *sys, const char *dir,
 		return rc;
 	mbj_buf_init(&bytes, SUPERBLOCK_SIZE_MAX);
 	rc = mbj_file_load(sys, path, SUPERBLOCK_SIZE_MAX, &bytes, err);
+	/* A file in the directory's place has nothing below it, either. */
+	if (rc < 0 && !mbj_path_exists(sys, path))
+		rc = MBJ_ENOTFOUND;
 	if (rc == MBJ_ENOTFOUND)
 		rc = mbj_error_set(err, MBJ_ENOTFOUND,
 				   "%s is not a store (make one with init)",
@@ -222,4 +225,19 @@ enum mbj_rc superblock_save(const struct mbj_sys *sys, const char *dir,
 	MBJ_ASSERT(rc == MBJ_OK);
 	return mbj_file_replace(sys, dir, name,
 				mbj_bytes_make(bytes, sizeof(bytes)), err);
+}
+
+enum mbj_rc superblock_journal_fault(const struct mbj_sys *sys, const char *dir,
+				     const char *journal_dir, enum mbj_rc rc,
+				     struct mbj_error *err)
+{
+	MBJ_ASSERT(rc < 0);
+	if (mbj_path_exists(sys, journal_dir))
+		return rc;
+	return mbj_error_set(
+		err, MBJ_ENOTFOUND,
+		"%s is not a whole store, it has no journal "
+		"(make one with init, or this one again with restore or "
+		"clone)",
+		dir);
 }

@@ -62,4 +62,9 @@ enum mbj_rc superblock_save(const struct mbj_sys *sys, const char *dir,
 			    const struct superblock *superblock,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* Why a journal could not be opened, with advice where there is none at all. */
+enum mbj_rc superblock_journal_fault(const struct mbj_sys *sys, const char *dir,
+				     const char *journal_dir, enum mbj_rc rc,
+				     struct mbj_error *err);
+
 #endif

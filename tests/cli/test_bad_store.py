@@ -26,10 +26,23 @@ class BadStore(Case):
         """Goal: foreign directories are left alone.  Method: several."""
         empty = self.dir / "empty"
         empty.mkdir()
-        for place in (empty, self.dir / "absent", self.p / "journal"):
-            result = self.mbj("status", place, status=FAILED)
-            self.assertIn(str(place), result.err)
+        plain = self.dir / "plain"
+        plain.write_bytes(b"")
+        for place in (empty, self.dir / "absent", self.p / "journal", plain):
+            for words in (("status", place), ("tree", place, "alice"),
+                          ("log", place)):
+                result = self.mbj(*words, status=FAILED)
+                self.assertIn(f"{place} is not a store (make one with init)",
+                              result.err)
         self.assertEqual(list(empty.iterdir()), [])
+        part = self.dir / "part"
+        shutil.copytree(self.p, part)
+        shutil.rmtree(part / "journal")
+        for words in (("tree", part, "alice"),
+                      ("log", part), ("fsck", part)):
+            result = self.mbj(*words, status=FAILED)
+            self.assertIn("has no journal (make one with init", result.err,
+                          words)
         self.mbj("init", self.p, status=REFUSED)
 
     def test_other_lineage(self):
@@ -58,6 +71,29 @@ class BadStore(Case):
         self.assertIn("ahead", result.err)
         result = self.mbj("replay", twin, self.r, status=REFUSED)
         self.assertIn("fork", result.err)
+
+    def test_fsck_dry_run(self):
+        """Goal: a dry run changes no byte.  Method: a torn tail, then a state
+        that is missing, too; every file before and after."""
+        def files():
+            return {f: f.read_bytes() for f in self.p.rglob("*")
+                    if f.is_file()}
+
+        segment = max((self.p / "journal").glob("*.seg"))
+        with open(segment, "ab") as tail:
+            tail.write(b"torn" * 100)
+        for is_missing in (False, True):
+            if is_missing:
+                shutil.rmtree(self.p / "state")
+            before = files()
+            for words in ((), ("--json",), ("--rebuild",)):
+                said = self.mbj("fsck", self.p, "-n", *words)
+                if "--json" in words:
+                    self.assertTrue(said.json()["dryRun"])
+                if "--rebuild" not in words and is_missing:
+                    self.assertIn("the state is missing", said.err)
+                self.assertEqual(files(), before)
+        self.mbj("fsck", self.p)
 
     def test_locked(self):
         """Goal: two processes never share.  Method: hold one open."""

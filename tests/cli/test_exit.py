@@ -54,6 +54,26 @@ class Exit(Case):
             self.assertEqual(self.mbj(*row, "--json").err, "")
             self.assertEqual(self.mbj(*row).err, "")
 
+    def test_2_json_is_utf8(self):
+        """Goal: who asks for JSON gets JSON.  Method: with --utf7."""
+        said = self.mbj("tree", self.p, "alice", "--json", "--utf7",
+                        status=USAGE)
+        self.assertEqual(said.out, "")
+
+    def test_3_says_it_as_json(self):
+        """Goal: an edit that is refused says so in a document, also without
+        --json.  Method: edits on a replica."""
+        self.replay()
+        for words, stdin in ((("set",), {"destroy": [B]}),
+                             (("rename", "A>Z"), None),
+                             (("reconcile",), listing(ROWS)),
+                             (("import",), listing(ROWS))):
+            said = run(words[0], self.r, "alice", *words[1:], stdin=stdin)
+            self.assertEqual(said.status, REFUSED, said.err)
+            error = said.json()
+            self.assertEqual(error["schema"], "mbj.error/1")
+            self.assertIn(error["description"], said.err)
+
     def test_1_absent(self):
         """Goal: 1, what was named is not there.  Method: stores, accounts,
         files, groups."""

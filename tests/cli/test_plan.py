@@ -62,6 +62,17 @@ class Plan(Case):
             self.assertEqual(json.loads(error.out)["schema"], "mbj.error/1")
         self.plan(listing(rows), listing([("i", "INBOX", None)]))
 
+    def test_piped_into_itself(self):
+        """Goal: the tree of a store can be the list of a plan for it.
+        Method: a pipe whose writer opens the store late."""
+        self.account(ROWS)
+        done = subprocess.run(
+            ["sh", "-c", '(sleep 0.3; exec "$MBJ" tree "$0" alice --json) | '
+             '"$MBJ" plan "$0" alice --after -', str(self.p)],
+            capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (OK, ""))
+        self.assertIn("no mailbox changes", done.stdout)
+
     def test_temp_is_reserved(self):
         """Goal: no confusion with parks.  Method: the id temp."""
         self.plan(listing([("temp", "A", None)]), listing([]), status=REFUSED)

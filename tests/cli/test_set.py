@@ -35,6 +35,31 @@ class Set(Case):
         self.assertEqual(paths["A"], B)
         self.agree()
 
+    def test_plan_shows_refusals(self):
+        """Goal: a dry run hides nothing.  Method: some of a request is
+        refused, when it is read and when it is judged; the plan has what the
+        response has, and the rest."""
+        self.account(ROWS)
+        request = {"create": {"k1": {"name": "x/y"}, "k2": {"name": "New"}},
+                   "update": {A: {"parentId": B}, B: {"parentId": A}},
+                   "destroy": ["nobody"]}
+        said = self.mbj("set", self.p, "alice", "-n", "--json", stdin=request,
+                        status=REFUSED)
+        plan = said.json()
+        text = self.mbj("set", self.p, "alice", "-n", stdin=request,
+                        status=REFUSED).out
+        response = self.set(request, REFUSED)
+        for part in ("notCreated", "notUpdated", "notDestroyed"):
+            self.assertTrue(plan[part], part)
+            self.assertEqual(plan[part], response[part])
+            for key, error in plan[part].items():
+                self.assertIn(f"refused: {key}: {error['type']}", text)
+        self.assertEqual(len(plan["steps"]), 2)
+        self.assertIn("the plan says why", said.err)
+        whole = self.mbj("set", self.p, "alice", "-n", "--json",
+                         stdin={"destroy": [D]}).json()
+        self.assertNotIn("notCreated", whole)
+
     def test_state_mismatch(self):
         """Goal: ifInState guards.  Method: an old state; nothing happens."""
         self.account(ROWS)

@@ -279,6 +279,15 @@ MBJ_API size_t mbj_jmap_plan_step_count(const struct mbj_jmap_plan *plan);
 MBJ_API const struct mbj_tree *
 mbj_jmap_plan_after(const struct mbj_jmap_plan *plan);
 
+/*
+ * What the request's changes came to that were refused, which the plan is
+ * without: notCreated, notUpdated and notDestroyed are printed with it, as the
+ * response has them.  Borrowed.  Requires: what mbj_jmap_set_print does.
+ */
+MBJ_API void mbj_jmap_plan_refusals(struct mbj_jmap_plan *plan,
+				    const struct mbj_jmap_set *set,
+				    const struct mbj_outcome *outcome);
+
 /* mbj.plan/1. */
 MBJ_API enum mbj_rc mbj_jmap_plan_print(const struct mbj_jmap_plan *plan,
 					struct mbj_buf *ret_json,
