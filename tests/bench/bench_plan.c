@@ -150,6 +150,12 @@ static void report(const char *name, uint32_t n, struct figure figure,
 	(void)printf("{\"bench\":\"plan\",\"case\":\"%s\",\"value\":%.4g,"
 		     "\"unit\":\"ns/mailbox\"}\n",
 		     name, figure.seconds / n * 1e9);
+	(void)printf("{\"bench\":\"plan\",\"case\":\"%s-whole\","
+		     "\"value\":%.4g,\"unit\":\"ms\"}\n",
+		     name, figure.seconds * 1e3);
+	(void)printf("{\"bench\":\"plan\",\"case\":\"%s-table\","
+		     "\"value\":%.4g,\"unit\":\"share\"}\n",
+		     name, table / figure.seconds);
 }
 
 static double permute_run(uint32_t n, int rounds)
@@ -187,6 +193,9 @@ static double permute_run(uint32_t n, int rounds)
 	report(name, n, figure, table_time(n));
 	(void)printf("%-16s %9.0f bytes/mailbox held at the end\n", name,
 		     figure.bytes / n);
+	(void)printf("{\"bench\":\"plan\",\"case\":\"%s-memory\","
+		     "\"value\":%.4g,\"unit\":\"bytes/mailbox\"}\n",
+		     name, figure.bytes / n);
 	mbj_tree_free(&trees[0]);
 	mbj_tree_free(&trees[1]);
 	free(parents);
@@ -223,6 +232,9 @@ int main(int argc, char **argv)
 
 	(void)printf("%-16s %9.2f x  time a mailbox, large to small\n",
 		     "growth", large / small);
+	(void)printf("{\"bench\":\"plan\",\"case\":\"growth\","
+		     "\"value\":%.4g,\"unit\":\"1\"}\n",
+		     large / small);
 	chain_run(3000);
 	return 0;
 }
