@@ -268,6 +268,12 @@ static enum mbj_rc rename_read(const struct cli_call *call, const char *operand,
 					"a rename is SOURCE>TARGET with one "
 					"bare >, not \"%.100s\"",
 					operand);
+	if (ret_rename->source.n == 0 || ret_rename->target.n == 0)
+		return mbj_error_refuse(err, MBJ_REFUSAL_INVALID_ARGUMENTS,
+					"rename", operand,
+					"a rename is SOURCE>TARGET, and one of "
+					"the two is empty in \"%.100s\"",
+					operand);
 	if (!call->options.is_utf7)
 		return MBJ_OK;
 	rc = path_from_utf7(utf7, arena, &ret_rename->source, err);

@@ -200,6 +200,11 @@ static enum mbj_rc entry_read_name(struct list_parse *parse, uint32_t index,
 	if (rc == MBJ_OK)
 		return rc;
 	list_place_print(index, id, place);
+	/* By what the caller knows it by, where it has said. */
+	if (err != NULL && err->refusal != MBJ_REFUSAL_NONE && id.p != NULL) {
+		err->subject_kind = "id";
+		(void)mbj_text_escape(err->subject, sizeof(err->subject), id);
+	}
 	return mbj_error_prefix(err, rc, "%s", place);
 }
 

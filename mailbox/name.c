@@ -45,17 +45,23 @@ static enum mbj_rc name_refuse(struct mbj_error *err, struct mbj_bytes utf8,
 			       const char *format, ...)
 {
 	char quoted[NAME_QUOTE_SIZE];
+	char raw[2 * MBJ_ERROR_SUBJECT_MAX];
+	size_t n = utf8.n < sizeof(raw) ? utf8.n : sizeof(raw) - 1;
 	char reason[160];
 	va_list args;
 
 	if (!err)
 		return MBJ_EINVALID;
 	name_quote(utf8, quoted);
+	/* For programs: as it is, cut by what takes it. */
+	if (n > 0)
+		memcpy(raw, utf8.p, n);
+	raw[n] = '\0';
 	va_start(args, format);
 	(void)vsnprintf(reason, sizeof(reason), format, args);
 	va_end(args);
 	return mbj_error_refuse(err, MBJ_REFUSAL_INVALID_PROPERTIES, "name",
-				quoted, "the name %s %s", quoted, reason);
+				raw, "the name %s %s", quoted, reason);
 }
 #define name_refuse(...) MBJ_FAILURE(name_refuse(__VA_ARGS__))
 

@@ -60,6 +60,23 @@ class Exit(Case):
                         status=USAGE)
         self.assertEqual(said.out, "")
 
+    def test_3_names_its_input(self):
+        """Goal: a program learns which of its input is meant, as it gave it.
+        Method: names that are bad, of lists with ids and without; renames
+        without a side."""
+        bad = "x\u200fy\u0001"
+        for entry, key, value in (
+                ({"id": "mine", "name": bad, "parentId": None}, "id", "mine"),
+                ({"name": bad, "parentId": None}, "name", bad)):
+            said = self.mbj("import", self.p, "eve", stdin={"list": [entry]},
+                            status=REFUSED)
+            self.assertEqual(said.json()[key], value)
+            self.assertNotIn(bad, said.err)
+        for rename in ("A>", ">Z", ">"):
+            said = self.mbj("rename", self.p, "alice", rename, status=REFUSED)
+            self.assertEqual(said.json()["rename"], rename)
+            self.assertIn(f'"{rename}"', said.err)
+
     def test_3_says_it_as_json(self):
         """Goal: an edit that is refused says so in a document, also without
         --json.  Method: edits on a replica."""
