@@ -77,7 +77,8 @@ struct pool {
 	pthread_mutex_t mutex; /* guards what follows up to done_mutex */
 	struct peer *queue_head;
 	struct peer **queue_tail;
-	struct worker *idle; /* the last one to become so first */
+	struct worker *idle; /* the one that has been so longest first */
+	struct worker **idle_tail;
 	bool is_ending;
 	pthread_mutex_t done_mutex; /* guards done */
 	struct peer *done;	    /* carried out, not yet taken back */

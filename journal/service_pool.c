@@ -3,9 +3,9 @@
  *
  * Each has a semaphore of its own, and is handed its connection before it is
  * woken, without the mutex: nobody is woken only to wait for who woke him, as
- * the signal of a condition under its mutex does.  The last one to become idle
- * is the first to work again: what it touched is still in the caches, and as
- * few threads are busy as there is work for.
+ * the signal of a condition under its mutex does.  Who has been idle longest is
+ * the next: on a busy machine a thread that does all of the work waits longer
+ * for its processor than one that comes from a long sleep.
  *
  * Threads: pool_give and pool_take are the loop's.
  */
@@ -45,8 +45,9 @@ static struct peer *work_next(struct worker *worker)
 	peer = queue_take(pool);
 	is_idle = peer == NULL && !pool->is_ending;
 	if (is_idle) {
-		worker->next = pool->idle;
-		pool->idle = worker;
+		worker->next = NULL;
+		*pool->idle_tail = worker;
+		pool->idle_tail = &worker->next;
 	}
 	pthread_mutex_unlock(&pool->mutex);
 	if (!is_idle)
@@ -133,6 +134,7 @@ enum mbj_rc pool_init(struct pool *pool, size_t max, struct mbj_error *err)
 {
 	memset(pool, 0, sizeof(*pool));
 	pool->queue_tail = &pool->queue_head;
+	pool->idle_tail = &pool->idle;
 	pool->max = max;
 	pool->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (pool->wake_fd < 0)
@@ -166,6 +168,7 @@ void pool_done(struct pool *pool)
 		(void)sem_post(&w->wake);
 	}
 	pool->idle = NULL;
+	pool->idle_tail = &pool->idle;
 	pthread_mutex_unlock(&pool->mutex);
 	for (size_t i = 0; i < pool->count; i++) {
 		(void)pthread_join(pool->workers[i].thread, NULL);
@@ -185,6 +188,8 @@ void pool_give(struct pool *pool, struct peer *peer)
 	worker = pool->idle;
 	if (worker != NULL) {
 		pool->idle = worker->next;
+		if (pool->idle == NULL)
+			pool->idle_tail = &pool->idle;
 		worker->peer = peer;
 	} else {
 		peer->next = NULL;
