@@ -69,8 +69,8 @@ struct mbj_store_options {
 	struct mbj_state_options state;
 	struct mbj_log_options log;
 	/*
-	 * Bytes of the file system that edits leave free, 0: none.  One that may
-	 * not is refused with MBJ_ENOSPC before anything is written; those
+	 * Bytes of the file system that edits leave free, 0: none.  One that
+	 * may not is refused with MBJ_ENOSPC before anything is written; those
 	 * that only remove messages, or an account, go on down to half of it.
 	 * So the state is checkpointed and closed, and a collection makes room.
 	 * A mark, no promise: others may fill the disk past it.
