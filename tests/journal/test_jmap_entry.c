@@ -137,15 +137,15 @@ static const struct {
 	/* Names, judged by mbj_name_make. */
 	{0,
 	 "{\"list\":[{\"id\":\"" ID_A "\",\"name\":\"\",\"parentId\":null}]}",
-	 MBJ_REFUSAL_INVALID_PROPERTIES, "name", NULL, "(id \"" ID_A "\")"},
+	 MBJ_REFUSAL_INVALID_PROPERTIES, "id", ID_A, "(id \"" ID_A "\")"},
 	{0,
 	 "{\"list\":[{\"id\":\"" ID_A "\",\"name\":\"a/b\","
 	 "\"parentId\":null}]}",
-	 MBJ_REFUSAL_INVALID_PROPERTIES, "name", NULL, "delimiter"},
+	 MBJ_REFUSAL_INVALID_PROPERTIES, "id", ID_A, "delimiter"},
 	{0,
 	 "{\"list\":[{\"id\":\"" ID_A "\",\"name\":\"a\\u0000b\","
 	 "\"parentId\":null}]}",
-	 MBJ_REFUSAL_INVALID_PROPERTIES, "name", NULL, "control"},
+	 MBJ_REFUSAL_INVALID_PROPERTIES, "id", ID_A, "control"},
 	/* The whole. */
 	{0,
 	 "{\"list\":[{\"id\":\"" ID_A "\",\"name\":\"a\","
