@@ -147,7 +147,7 @@ static enum mbj_rc call_served(struct mbj_client *client, enum wire_kind kind,
 			       struct mbj_buf *ret_body, struct mbj_error *err)
 {
 	bool is_again =
-		kind == WIRE_SUBMIT
+		kind == WIRE_SUBMIT || kind == WIRE_TAKE
 			? !mbj_id_is_root(request->edit.request)
 			: kind != WIRE_STOP && !wire_kind_is_house(kind);
 	struct link *link = NULL;
@@ -190,10 +190,11 @@ enum mbj_rc client_call(struct mbj_client *client, enum wire_kind kind,
 
 /* ----------------------------------------------------------------- edits */
 
-enum mbj_rc mbj_client_submit(struct mbj_client *client,
-			      const struct mbj_edit *edit,
-			      struct mbj_outcome *ret_outcome,
-			      struct mbj_error *err)
+/* ret_outcome stays as it was where the kind has none. */
+static enum mbj_rc edit_send(struct mbj_client *client, enum wire_kind kind,
+			     const struct mbj_edit *edit,
+			     struct mbj_outcome *ret_outcome,
+			     struct mbj_error *err)
 {
 	struct wire_message request = {.edit = *edit};
 	struct answer answer;
@@ -209,12 +210,47 @@ enum mbj_rc mbj_client_submit(struct mbj_client *client,
 	rc = edit_values_check(edit, err);
 	if (rc < 0)
 		return rc;
-	rc = client_call(client, WIRE_SUBMIT, &request, &answer, err);
-	if (rc == MBJ_OK) {
+	rc = client_call(client, kind, &request, &answer, err);
+	if (rc == MBJ_OK && kind == WIRE_SUBMIT) {
 		*ret_outcome = answer.message.outcome;
 		answer.message.outcome = (struct mbj_outcome){0};
 	}
 	answer_done(&answer);
+	return rc;
+}
+
+enum mbj_rc mbj_client_submit(struct mbj_client *client,
+			      const struct mbj_edit *edit,
+			      struct mbj_outcome *ret_outcome,
+			      struct mbj_error *err)
+{
+	return edit_send(client, WIRE_SUBMIT, edit, ret_outcome, err);
+}
+
+/* Whoever connected has had a welcome. */
+static bool client_can_take(struct mbj_client *client)
+{
+	bool can_take;
+
+	pthread_mutex_lock(&client->mutex);
+	can_take = client->version >= WIRE_VERSION_TAKE;
+	pthread_mutex_unlock(&client->mutex);
+	return can_take;
+}
+
+enum mbj_rc mbj_client_outcome(struct mbj_client *client,
+			       const struct mbj_edit *edit,
+			       struct mbj_error *err)
+{
+	struct mbj_outcome outcome = {.lsn = {0}};
+	enum mbj_rc rc = edit_take_check(edit, err);
+
+	if (rc < 0)
+		return rc;
+	rc = edit_send(client,
+		       client_can_take(client) ? WIRE_TAKE : WIRE_SUBMIT, edit,
+		       &outcome, err);
+	mbj_outcome_done(&outcome);
 	return rc;
 }
 

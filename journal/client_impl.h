@@ -56,6 +56,7 @@ struct mbj_client {
 	pthread_mutex_t mutex;
 	pthread_cond_t is_free; /* a link was given back */
 	struct link *idle;
+	uint16_t version;  /* that the last service spoke */
 	size_t link_count; /* idle or not */
 	int64_t waited_ms; /* all calls, together */
 };

@@ -254,6 +254,7 @@ static enum mbj_rc link_hello(struct mbj_client *client, struct link *link,
 		link->version = answer.message.welcome.version;
 		pthread_mutex_lock(&client->mutex);
 		client->identity = answer.message.welcome.identity;
+		client->version = answer.message.welcome.version;
 		dir_take(client, answer.message.welcome.dir);
 		pthread_mutex_unlock(&client->mutex);
 	}

@@ -59,6 +59,20 @@ enum mbj_rc dispatch_submit(struct mbj_store *store,
 	return store_submit(store, edit, removals, ret_outcome, err);
 }
 
+/*
+ * Its bodies get their places in the batch, behind the answer.  Nobody can take
+ * them away in between: that is done in a turn, behind the batch.
+ */
+enum mbj_rc dispatch_take(struct mbj_store *store, const struct mbj_edit *edit,
+			  struct request **ret_request, struct mbj_error *err)
+{
+	uint64_t removals = store_removals(store);
+	enum mbj_rc rc = store_content_check(store, edit, err);
+
+	return rc < 0 ? rc
+		      : store_take(store, edit, removals, ret_request, err);
+}
+
 /* --------------------------------------------------------------- reading */
 
 /* The account of a name; what is not there is told from what failed. */
@@ -487,6 +501,7 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 	case WIRE_HELLO:
 	case WIRE_STATUS:
 	case WIRE_STOP:
+	case WIRE_TAKE:
 		break;
 	}
 	MBJ_UNREACHABLE();

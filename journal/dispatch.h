@@ -11,6 +11,8 @@
 
 #include "wire.h"
 
+struct request; /* batch_request.h */
+
 struct dispatcher {
 	struct mbj_store *store;
 	struct mbj_blob_writer *writer;
@@ -21,9 +23,9 @@ struct dispatcher {
 void dispatch_done(struct dispatcher *dispatcher);
 
 /*
- * Carry out a request of any kind but HELLO, STATUS and STOP; the answer's body
- * is appended.  One that waits for replicas does so in this thread: of a
- * service they are not for here (service_await.c).
+ * Carry out a request of any kind but HELLO, STATUS, STOP and TAKE; the
+ * answer's body is appended.  One that waits for replicas does so in this
+ * thread: of a service they are not for here (service_await.c).
  */
 enum mbj_rc dispatch_run(struct dispatcher *dispatcher, enum wire_kind kind,
 			 const struct wire_message *request,
@@ -35,6 +37,10 @@ enum mbj_rc dispatch_submit(struct mbj_store *store,
 			    const struct mbj_edit *edit,
 			    struct mbj_outcome *ret_outcome,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
+/* store_take, likewise. */
+enum mbj_rc dispatch_take(struct mbj_store *store, const struct mbj_edit *edit,
+			  struct request **ret_request,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc dispatch_tree(struct mbj_store *store, struct mbj_bytes name,
 			  struct mbj_account *ret_account,
 			  struct mbj_tree **ret_tree,

@@ -53,4 +53,12 @@ enum mbj_rc edit_values_check(const struct mbj_edit *edit,
 enum mbj_rc edit_value_check(const struct mbj_metadata_edit *step,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 
+/*
+ * Whether an edit may be answered before it is durable: nothing is lost with it
+ * but the outcome of an intent, which stays open then.  That it is open is the
+ * batch's to judge.
+ */
+enum mbj_rc edit_take_check(const struct mbj_edit *edit,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+
 #endif

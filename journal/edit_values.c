@@ -5,6 +5,7 @@
  * Threads: pure.
  */
 #include <mbj/attribute.h>
+#include <mbj/doubt.h>
 
 #include "edit_run.h"
 #include "edit_text.h"
@@ -33,4 +34,20 @@ enum mbj_rc edit_values_check(const struct mbj_edit *edit,
 		    edit->metadata[i].kind == MBJ_METADATA_ACCOUNT_ENTRY)
 			rc = edit_value_check(&edit->metadata[i], err);
 	return rc;
+}
+
+enum mbj_rc edit_take_check(const struct mbj_edit *edit, struct mbj_error *err)
+{
+	bool is_outcome =
+		edit->stage == MBJ_STAGE_FAILED
+			? edit->kind == MBJ_EDIT_INTENT
+			: edit->stage == MBJ_STAGE_DONE &&
+				  mbj_intent_kind_name(edit->kind) != NULL;
+
+	if (is_outcome && !edit->is_dry_run)
+		return MBJ_OK;
+	return mbj_error_refuse(err, MBJ_REFUSAL_INVALID_ARGUMENTS, NULL, NULL,
+				"only the outcome of an open intent may be "
+				"answered before it is durable: submit "
+				"anything else");
 }

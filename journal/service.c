@@ -149,7 +149,10 @@ static enum mbj_rc service_init(struct service *service,
 	service->scratch = mbj_alloc(SERVICE_SMALL_SIZE);
 	if (service->peers == NULL || service->scratch == NULL)
 		return mbj_error_nomem(err);
-	rc = pool_init(&service->pool, service->options.workers_max, err);
+	rc = taken_init(&service->taken, err);
+	if (rc == MBJ_OK)
+		rc = pool_init(&service->pool, service->options.workers_max,
+			       err);
 	if (rc == MBJ_OK)
 		rc = await_init(&service->awaits, store,
 				service->options.waiters_max, err);
@@ -172,7 +175,9 @@ static void service_done(struct service *service)
 {
 	listener_close(service);
 	await_done(&service->awaits);
+	/* What was taken is carried out. */
 	pool_done(&service->pool);
+	taken_done(&service->taken);
 	for (size_t i = 0; i < service->peer_count; i++)
 		peer_free(&service->peers[i]);
 	mbj_free(service->peers);

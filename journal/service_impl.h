@@ -19,6 +19,8 @@
 
 #include "dispatch.h"
 #include "socket.h"
+#include "store_impl.h"
+#include "taken.h"
 #include "waiters.h"
 
 enum {
@@ -119,6 +121,7 @@ struct service {
 	int listen_fd;		      /* -1: closed */
 	struct pool pool;
 	struct awaits awaits;
+	struct taken taken;
 	struct peer **peers; /* [connections_max] */
 	size_t peer_count;
 	struct mbj_service_stats stats;
@@ -131,11 +134,20 @@ struct service {
 	uint8_t *scratch; /* SERVICE_SMALL_SIZE */
 };
 
-/* service_work.c: what a worker does with a connection */
-void work_run(struct peer *peer);
+/*
+ * service_work.c: what a worker does with a connection.  Returns: true, it is
+ * the loop's again, and not to be touched.
+ */
+bool work_run(struct peer *peer);
+/* An answer whose body is in out, or a refusal, and as much sent as goes. */
+void work_answer(struct peer *peer, enum mbj_rc rc,
+		 const struct mbj_error *why);
 /* The answer to who waited; *why with rc MBJ_OK: so many replicas have it. */
 void work_received(struct peer *peer, size_t count,
 		   const struct mbj_error *why);
+
+/* service_take.c: work_run of a TAKE; out is ready for the answer */
+bool take_run(struct peer *peer);
 
 /* service_pool.c */
 enum mbj_rc pool_init(struct pool *pool, size_t max,

@@ -221,6 +221,7 @@ static void status_note(struct peer *peer)
 {
 	struct service *service = peer->service;
 	struct mbj_client_status *status = &peer->status;
+	struct taken_counts taken = taken_counts_get(&service->taken);
 	int64_t now = mbj_monotonic_ms();
 
 	mbj_client_status_done(status);
@@ -228,6 +229,8 @@ static void status_note(struct peer *peer)
 	status->service.up_ms = (uint64_t)(now - service->began_ms);
 	status->service.connections = service->peer_count;
 	status->service.workers = service->pool.count;
+	status->service.taken = taken.count;
+	status->service.taken_lost = taken.lost;
 	status->peers = mbj_calloc(service->peer_count, sizeof(*status->peers));
 	if (status->peers == NULL)
 		return;

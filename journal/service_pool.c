@@ -78,7 +78,8 @@ static void *worker_run(void *arg)
 	struct peer *peer;
 
 	while ((peer = work_next(worker)) != NULL) {
-		work_run(peer);
+		if (work_run(peer))
+			continue;
 		if (peer->is_waiting)
 			await_give(peer);
 		else

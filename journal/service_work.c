@@ -94,6 +94,28 @@ static enum mbj_rc own_run(struct peer *peer,
 	return rc;
 }
 
+/*
+ * Whoever asks about an account finds what was answered of it, durable or not:
+ * edits come behind it anyway, and reading waits.
+ */
+static void taken_read(struct peer *peer, enum wire_kind kind,
+		       const struct wire_message *request)
+{
+	/* Intents may be those of all. */
+	bool is_named = kind == WIRE_ACCOUNT || kind == WIRE_MAILBOX ||
+			kind == WIRE_TREE || kind == WIRE_ATTRS ||
+			kind == WIRE_SUBSCRIPTIONS || kind == WIRE_INTENTS ||
+			kind == WIRE_CONTENTS;
+	/* Or of an account that is not called by its name. */
+	bool is_of_all = kind == WIRE_ACCOUNTS || kind == WIRE_MESSAGES ||
+			 kind == WIRE_SURVEY;
+
+	if (is_named)
+		taken_wait(&peer->service->taken, request->name);
+	else if (is_of_all)
+		taken_wait(&peer->service->taken, mbj_bytes_make(NULL, 0));
+}
+
 static enum mbj_rc request_run(struct peer *peer, struct mbj_arena *arena,
 			       struct wire_message *request,
 			       struct mbj_error *err)
@@ -117,6 +139,7 @@ static enum mbj_rc request_run(struct peer *peer, struct mbj_arena *arena,
 				     "only the service's user and root may "
 				     "keep house (%s)",
 				     wire_kind_word(kind));
+	taken_read(peer, kind, request);
 	return dispatch_run(&peer->dispatcher, kind, request, &peer->out, err);
 }
 
@@ -149,9 +172,19 @@ static void answer_put(struct peer *peer, enum mbj_rc rc,
 	(void)peer_refuse(peer, why);
 }
 
-void work_run(struct peer *peer)
+void work_answer(struct peer *peer, enum mbj_rc rc, const struct mbj_error *why)
 {
-	struct wire_message *request = mbj_calloc(1, sizeof(*request));
+	if (rc == MBJ_OK)
+		peer->is_greeted = true;
+	else if (peer->request.kind == WIRE_HELLO)
+		peer->is_ending = true;
+	answer_put(peer, rc, why);
+	peer_flush(peer);
+}
+
+bool work_run(struct peer *peer)
+{
+	struct wire_message *request = NULL;
 	struct mbj_arena *arena = NULL;
 	struct mbj_error err = {.rc = MBJ_OK};
 	enum mbj_rc rc;
@@ -160,23 +193,22 @@ void work_run(struct peer *peer)
 	mbj_buf_clear(&peer->out);
 	mbj_buf_put_zero(&peer->out, WIRE_HEAD_SIZE);
 	peer->out_at = 0;
-	rc = request == NULL ? mbj_error_nomem(&err)
-			     : mbj_buf_ok(&peer->out, &err);
+	rc = mbj_buf_ok(&peer->out, &err);
+	if (rc == MBJ_OK && peer->request.kind == WIRE_TAKE)
+		return take_run(peer);
+	request = mbj_calloc(1, sizeof(*request));
+	if (rc == MBJ_OK && request == NULL)
+		rc = mbj_error_nomem(&err);
 	if (rc == MBJ_OK)
 		rc = mbj_arena_new(WORK_ARENA_MAX, &arena, &err);
 	if (rc == MBJ_OK)
 		rc = request_run(peer, arena, request, &err);
 	peer->is_edit = rc == MBJ_OK && peer->request.kind == WIRE_SUBMIT;
-	if (rc == MBJ_OK)
-		peer->is_greeted = true;
-	else if (peer->request.kind == WIRE_HELLO)
-		peer->is_ending = true;
 	if (!peer->is_waiting)
-		answer_put(peer, rc, &err);
+		work_answer(peer, rc, &err);
 	mbj_arena_free(&arena);
 	mbj_free(request);
-	if (!peer->is_waiting)
-		peer_flush(peer);
+	return false;
 }
 
 void work_received(struct peer *peer, size_t count, const struct mbj_error *why)

@@ -62,7 +62,7 @@ struct mbj_batch {
 	struct mbj_store_space space; /* when its first group came */
 };
 
-struct request; /* one waiting edit, batch_queue.c */
+struct request; /* one waiting edit, batch_request.h */
 
 struct mbj_store {
 	const struct mbj_sys *sys;
@@ -450,6 +450,19 @@ enum mbj_rc store_content_check(struct mbj_store *store,
 enum mbj_rc store_submit(struct mbj_store *store, const struct mbj_edit *edit,
 			 uint64_t removals, struct mbj_outcome *ret_outcome,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The same in two halves.  Once the first returns, the edit is in a batch,
+ * behind all before it and before all behind it, and nothing but the disk can
+ * still refuse it.  Nobody sees its effect before it is durable, or that it
+ * failed: when the second returns, which has to follow soon, since the caller
+ * may lead.  NULL: that is so already.
+ * Ownership: the edit stays there until then.
+ */
+enum mbj_rc store_take(struct mbj_store *store, const struct mbj_edit *edit,
+		       uint64_t removals, struct request **ret_request,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc store_taken_end(struct mbj_store *store, struct request **request,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * Wait for a moment among the batches in which no edit is carried out and no

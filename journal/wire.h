@@ -26,9 +26,10 @@
 #include <mbj/trim.h>
 
 enum {
-	WIRE_VERSION = 2,
+	WIRE_VERSION = 3,
 	WIRE_VERSION_LOWEST = 1,
 	WIRE_VERSION_BLOB_LAST = 2, /* the first to have it */
+	WIRE_VERSION_TAKE = 3,
 	WIRE_HEAD_SIZE = 16,
 	/* A piece of a message's bytes. */
 	WIRE_PIECE_MAX = 256 << 10,
@@ -136,14 +137,15 @@ enum wire_field {
 	  WIRE_HAS_ACCOUNT | WIRE_HAS_LIST, WIRE_LIST_MAX)                     \
 	X(BLOB_LAST, 25, "blob-last", WIRE_HAS_DATA,                           \
 	  WIRE_PIECE_MAX + WIRE_SMALL_MAX, WIRE_HAS_DIGEST | WIRE_HAS_SIZE,    \
-	  WIRE_SMALL_MAX)
+	  WIRE_SMALL_MAX)                                                      \
+	X(TAKE, 26, "take", WIRE_HAS_EDIT, WIRE_EDIT_MAX, WIRE_HAS_NONE, 0)
 
 enum wire_kind {
 #define X(name, number, word, asked, asked_max, answered, answered_max) \
 	WIRE_##name = (number),
 	WIRE_KIND_MAP(X)
 #undef X
-		WIRE_KIND_LAST = WIRE_BLOB_LAST
+		WIRE_KIND_LAST = WIRE_TAKE
 };
 
 /* Whose body it is. */
@@ -226,10 +228,12 @@ struct wire_message {
 	struct mbj_bytes list;
 	struct mbj_client_status status;
 	struct mbj_trim_options keep;
-	struct mbj_snapshot_result snapshot;
-	struct mbj_trim_result trim;
+	union { /* no kind has two of these */
+		struct mbj_snapshot_result snapshot;
+		struct mbj_trim_result trim;
+		struct mbj_collect_result collected;
+	};
 	bool is_dry_run;
-	struct mbj_collect_result collected;
 	struct wire_wait wait;
 	uint32_t received;	 /* by so many replicas */
 	struct mbj_bytes survey; /* question or answer, which can be decoded */

@@ -295,13 +295,13 @@ enum mbj_rc account_intent(struct account *account, struct mbj_edit *edit,
 static enum mbj_rc outcome_tell(struct account *account, struct mbj_edit *edit,
 				struct mbj_error *err)
 {
-	struct mbj_outcome outcome = {.lsn = {0}};
-	enum mbj_rc rc;
+	enum mbj_rc rc = mbj_id_generate(mbj_sys_posix(), &edit->request, err);
 
 	edit->intent = account->intent;
 	edit->producer = (struct mbj_bytes){NULL, 0};
-	rc = submit(account, edit, &outcome, err);
-	mbj_outcome_done(&outcome);
+	/* The intent is on disk: what is lost of this the next turn finds. */
+	if (rc == MBJ_OK)
+		rc = mbj_client_outcome(account->client, edit, err);
 	return rc;
 }
 

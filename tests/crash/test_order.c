@@ -7,6 +7,7 @@
 #include <mbj/trim.h>
 
 #include "cut_lab.h"
+#include "store_impl.h"
 
 struct order {
 	struct cut_lab lab;
@@ -217,6 +218,95 @@ START_TEST(segments_behind_superblock)
 }
 END_TEST
 
+/* Open intents of the account, and whether its rename is there, after a cut. */
+static void outcome_see(struct order *order, struct mbj_store *store)
+{
+	struct mbj_account account;
+	struct mbj_scan scan = {0};
+	struct mbj_intent intent;
+	struct mbj_txn *txn = NULL;
+	char name[MBJ_NAME_MAX + 1];
+	unsigned open = 0;
+
+	SITE_OK(mbj_store_read(store, &txn, err));
+	SITE_OK(mbj_txn_account_find(txn, mbj_bytes_str("u1"), &account, err));
+	SITE_OK(mbj_scan_intents(txn, account.id, &scan, err));
+	while (mbj_scan_next_intent(&scan, &intent, NULL) == MBJ_OK)
+		open++;
+	mbj_scan_done(&scan);
+	mbj_txn_abort(&txn);
+	site_name(store, 1, 2, name);
+	ck_assert_str_eq(name, open == 1 ? "m2" : "new");
+	order->pages += open;
+}
+
+static void outcome_watch(void *context, struct disk *disk, enum disk_call call,
+			  const char *path)
+{
+	struct order *order = context;
+	struct mbj_store_options options = order->lab.options;
+	struct mbj_store *store = NULL;
+
+	(void)call;
+	(void)path;
+	for (int kind = 0; kind < DISK_CUT_COUNT; kind++) {
+		struct disk *cut = order->lab.first;
+		struct disk_choice choice = {0};
+
+		disk_choose(disk, (enum disk_cut_kind)kind, 1, &choice);
+		disk_cut(cut, disk, (enum disk_cut_kind)kind, &choice);
+		disk_choice_done(&choice);
+		options.sys = disk_sys(cut);
+		(void)disk_db_use(cut);
+		SITE_OK(mbj_store_open(order->lab.primary.dir, &options, &store,
+				       err));
+		outcome_see(order, store);
+		mbj_store_close(&store);
+		(void)disk_db_use(disk);
+	}
+}
+
+/*
+ * Goal: wherever power fails behind the early answer to an outcome, it is
+ * recorded, or its intent is open: never neither.  Method: cut in every way
+ * when it is answered, and at each step until it is durable.
+ */
+START_TEST(outcome_or_intent)
+{
+	static struct order order;
+	struct mbj_outcome outcome = {0};
+	struct request *request = NULL;
+	struct site_rename rename;
+	struct mbj_store *store;
+	unsigned lost;
+
+	order_begin(&order);
+	store = order.lab.primary.store;
+	site_import(store, 1, 3);
+	site_rename_make(&rename, 1, "m2", "new");
+	rename.edit.stage = MBJ_STAGE_INTENT;
+	rename.edit.producer = mbj_bytes_str("imap");
+	SITE_OK(mbj_store_submit(store, &rename.edit, &outcome, err));
+	rename.edit.stage = MBJ_STAGE_DONE;
+	rename.edit.producer = mbj_bytes_make(NULL, 0);
+	rename.edit.intent = outcome.intent;
+	mbj_outcome_done(&outcome);
+	SITE_OK(store_take(store, &rename.edit, store_removals(store), &request,
+			   err));
+	ck_assert_ptr_nonnull(request);
+	outcome_watch(&order, order.lab.live, DISK_CALL_SYNC, "");
+	ck_assert_uint_eq(order.pages, DISK_CUT_COUNT);
+	disk_watch(order.lab.live, outcome_watch, &order);
+	SITE_OK(store_taken_end(store, &request, err));
+	disk_watch(order.lab.live, NULL, NULL);
+	lost = order.pages;
+	ck_assert_uint_gt(lost, DISK_CUT_COUNT);
+	outcome_watch(&order, order.lab.live, DISK_CALL_SYNC, "");
+	ck_assert_uint_eq(order.pages, lost);
+	order_end(&order);
+}
+END_TEST
+
 static TCase *test_order_case(void)
 {
 	TCase *tc = tcase_create("order");
@@ -224,6 +314,7 @@ static TCase *test_order_case(void)
 	tcase_add_test(tc, log_entries_before_pages);
 	tcase_add_test(tc, recovery_begins_on_disk);
 	tcase_add_test(tc, segments_behind_superblock);
+	tcase_add_test(tc, outcome_or_intent);
 	return tc;
 }
 

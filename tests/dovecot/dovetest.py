@@ -278,7 +278,7 @@ class Relay:
     """Stands between plugin and service, and holds a request back when it is
     told to: so a process is killed exactly there."""
     HEAD = 16
-    SUBMIT = 2
+    SUBMITS = (2, 26)  # submit, take
     PRODUCER = b"dovecot"
 
     def __init__(self, path, target):
@@ -331,7 +331,7 @@ class Relay:
                     if self.before:
                         self.before(int.from_bytes(head[4:6], "little"))
                     is_submit = int.from_bytes(head[4:6],
-                                               "little") == self.SUBMIT
+                                               "little") in self.SUBMITS
                     # An intent's frame ends with who makes it.
                     is_intent = whole.endswith(self.PRODUCER)
                     if is_submit and not is_intent and self.hold == "lost":

@@ -66,6 +66,8 @@ TCase *test_bulk_case(void);
 TCase *test_service_case(void);
 TCase *test_service_body_case(void);
 TCase *test_service_fault_case(void);
+TCase *test_taken_case(void);
+TCase *test_taken_table_case(void);
 TCase *test_space_case(void);
 TCase *test_store_case(void);
 TCase *test_superblock_case(void);

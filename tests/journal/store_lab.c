@@ -2,6 +2,7 @@
  * The fixture of the tests of stores.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -21,6 +22,8 @@ static int site_sys_judge(void *ctx, unsigned call)
 	if ((sys->calls & call) == 0)
 		return 0;
 	number = atomic_fetch_add(&sys->count, 1) + 1;
+	while (atomic_load(&sys->is_held))
+		(void)poll(NULL, 0, 1);
 	if (sys->fail_at == 0 || number < sys->fail_at)
 		return 0;
 	if (number > sys->fail_at && !sys->is_for_good)

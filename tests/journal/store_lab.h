@@ -56,6 +56,7 @@ struct site_sys {
 	size_t write_size_min; /* shorter writes do not count */
 	long sync_us;	       /* what a sync takes longer, 0: nothing */
 	atomic_long count;
+	atomic_bool is_held; /* these calls wait as long as it is so */
 };
 
 void site_sys_init(struct site_sys *sys);

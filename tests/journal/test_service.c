@@ -541,7 +541,7 @@ START_TEST(test_strangers)
 	head.kind = WIRE_HELLO;
 	head.size = 12;
 	wire_head_encode(&head, bytes);
-	memcpy(bytes + WIRE_HEAD_SIZE, "mbj wire\x03\0\x09\0", 12);
+	memcpy(bytes + WIRE_HEAD_SIZE, "mbj wire\x04\0\x09\0", 12);
 	ck_assert_int_eq(strange(s.path, bytes, sizeof(bytes), &why),
 			 MBJ_EUNSUPPORTED);
 	/* One is the client's own. */

@@ -93,6 +93,33 @@ MBJ_API enum mbj_rc mbj_client_submit(struct mbj_client *client,
 				      struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
+ * The outcome of an open intent (MBJ_STAGE_DONE or MBJ_STAGE_FAILED), for who
+ * cannot wait for the disk: his client has its answer to get, and an intent
+ * that stays open loses nothing.
+ *
+ * Once it returns the service has carried the edit out, behind all that it was
+ * given before: only the disk or the end of the store can still undo that.
+ * Whoever asks it about that account from then on, by any connection, waits
+ * until that is decided, and edits come behind it; status and collections of
+ * records by other means (the journal's readers, replicas) have what is
+ * durable.
+ * Durability: none yet.  It follows at once, by itself, also where the service
+ * is stopped in good order.  Where it does not come (power, SIGKILL, a full or
+ * failing disk) the intent is open as if nothing had been said: whoever has it
+ * settles it by what he has.  The status counts what failed while the service
+ * lived (takenLost).
+ * The service keeps at most 64 such edits, 4 of one account, of 64 KiB each;
+ * any more, a store of this process, and a service that speaks a version of the
+ * protocol below 3, answer when it is durable.
+ * Returns: as mbj_client_submit; MBJ_EINVALID (invalidArguments), nothing was
+ * done, for any other edit.  The same edit with the same request id is never
+ * carried out twice.
+ */
+MBJ_API enum mbj_rc mbj_client_outcome(struct mbj_client *client,
+				       const struct mbj_edit *edit,
+				       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
  * mbj_store_received (mbj/received.h) of an edit's group, by its outcome's LSN,
  * of the store that it took or the service's.  The service answers within
  * timeout_ms beyond wait_ms.

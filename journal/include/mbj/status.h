@@ -42,17 +42,19 @@ struct mbj_client_peer {
 };
 
 /* X(member, JSON, what it is): what the service has done since it began. */
-#define MBJ_SERVICE_STATS_MAP(X)                                       \
-	X(process, "process", "its process, 0: no service")            \
-	X(up_ms, "upMs", "milliseconds since it began")                \
-	X(connections, "connections", "open now")                      \
-	X(connections_max, "connectionsMax", "allowed at once")        \
-	X(accepted, "accepted", "connections ever")                    \
-	X(refused, "refused", "connections: too many, or not allowed") \
-	X(requests, "requests", "answered")                            \
-	X(edits, "edits", "carried out")                               \
-	X(workers, "workers", "threads begun")                         \
-	X(memory, "memory", "bytes of long requests and answers, now") \
+#define MBJ_SERVICE_STATS_MAP(X)                                        \
+	X(process, "process", "its process, 0: no service")             \
+	X(up_ms, "upMs", "milliseconds since it began")                 \
+	X(connections, "connections", "open now")                       \
+	X(connections_max, "connectionsMax", "allowed at once")         \
+	X(accepted, "accepted", "connections ever")                     \
+	X(refused, "refused", "connections: too many, or not allowed")  \
+	X(requests, "requests", "answered")                             \
+	X(edits, "edits", "carried out")                                \
+	X(taken, "taken", "of these, answered before durable")          \
+	X(taken_lost, "takenLost", "of those, that never were durable") \
+	X(workers, "workers", "threads begun")                          \
+	X(memory, "memory", "bytes of long requests and answers, now")  \
 	X(memory_max, "memoryMax", "before long requests have to wait")
 
 struct mbj_service_stats {

@@ -1,0 +1,330 @@
+/*
+ * A batch of edits: each carried out in the batch's transaction, then all made
+ * durable together.
+ *
+ * Not here: who waits and who leads (batch_queue.c), what an edit means
+ * (edit_run.h), how a batch becomes durable (batch.c).
+ *
+ * Invariants:
+ *   1. one request's failure is its own: refused ones leave no trace in the
+ *      batch, and a batch that fails before its journal write is carried out
+ *      again one by one;
+ *   2. who is told of a batch before it is durable is told once, and of an
+ *      edit that nothing but the disk can still refuse.
+ *
+ * Threads: the leader's.
+ */
+#include <mbj/check.h>
+
+#include "batch_request.h"
+#include "edit_run.h"
+#include "receipt.h"
+
+enum {
+	BATCH_REQUESTS_MAX = 1024,
+	BATCH_FULL_SIZE = 4 << 20, /* records after which a batch is full */
+};
+
+/* ------------------------------------------------------------- requests */
+
+static void request_reset(struct request *request)
+{
+	mbj_outcome_done(&request->outcome);
+	memset(&request->outcome, 0, sizeof(request->outcome));
+	request->rc = MBJ_OK;
+}
+
+static void request_fail(struct request *request, enum mbj_rc rc,
+			 const struct mbj_error *why)
+{
+	MBJ_ASSERT(rc < 0);
+	request_reset(request);
+	request->rc = rc;
+	request->error = *why;
+}
+
+/* The group's bytes, for the caller; a dry run's too. */
+static enum mbj_rc request_keep_record(struct request *request,
+				       struct mbj_bytes record)
+{
+	struct mbj_buf *copy = &request->outcome.record;
+
+	if (record.n == 0 || copy->n > 0)
+		return MBJ_OK;
+	mbj_buf_init(copy, MBJ_GROUP_MAX);
+	mbj_buf_put_bytes(copy, record);
+	return mbj_buf_ok(copy, &request->error);
+}
+
+/*
+ * A request with an id: carried out before, or to be known again.  A dry run
+ * neither asks nor is remembered, and shows its receipt all the same.
+ */
+static enum mbj_rc request_recall(struct mbj_batch *batch,
+				  struct request *request,
+				  struct mbj_hash *hash, bool *ret_is_known)
+{
+	const struct mbj_edit *edit = request->edit;
+	struct mbj_edit real = *edit;
+	enum mbj_rc rc;
+
+	real.is_dry_run = false;
+	rc = receipt_hash(batch->store->sha, &real, hash, &request->error);
+	if (rc < 0 || edit->is_dry_run)
+		return rc;
+	return store_recall(batch->store, batch, edit->request, hash,
+			    ret_is_known, &request->outcome, &request->error);
+}
+
+/* It is in the batch. */
+static void request_note(struct mbj_batch *batch, const struct request *request,
+			 const struct edit_context *context)
+{
+	if (!store_content_is_settled(batch->store, request->edit))
+		batch->is_content_open = true;
+	batch->count++;
+	batch->end.lsn = context->lsn;
+	batch->end.chain = context->chain;
+	batch->is_moved = true;
+	if (context->edit_hash != NULL)
+		recall_add(&batch->store->recall, request->edit->request,
+			   context->lsn);
+}
+
+/* It journals, and after it there is less to keep. */
+static bool edit_is_freeing(const struct mbj_edit *edit)
+{
+	if (edit->stage == MBJ_STAGE_INTENT)
+		return false;
+	if (edit->kind == MBJ_EDIT_ACCOUNT_DELETE ||
+	    edit->stage == MBJ_STAGE_FAILED)
+		return true;
+	if (edit->kind != MBJ_EDIT_MESSAGES || edit->message_count == 0)
+		return false;
+	for (size_t i = 0; i < edit->message_count; i++)
+		if (edit->messages[i].kind != MBJ_MESSAGE_EXPUNGE)
+			return false;
+	return true;
+}
+
+static void request_space(const struct mbj_batch *batch,
+			  struct request *request,
+			  struct mbj_store_space *space)
+{
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	rc = store_space_check(batch->store, space, batch_growth(batch),
+			       edit_is_freeing(request->edit), &why);
+	if (rc < 0)
+		request_fail(request, rc, &why);
+}
+
+/*
+ * Carry one edit out in the batch's transaction.  Whatever fails, and every
+ * dry run, leaves the batch as it was.
+ */
+static void request_run(struct mbj_batch *batch, struct request *request,
+			struct mbj_store_space *space, int64_t time_us)
+{
+	struct mbj_store *store = batch->store;
+	size_t savepoint = mbj_txn_savepoint(batch->txn);
+	size_t before = batch->records.n;
+	struct edit_context context = {
+		.sys = store->sys,
+		.table_key = store->table_key,
+		.txn = batch->txn,
+		.sha = store->sha,
+		.writer = &store->writer,
+		.arena = store->arena,
+		.lsn = {batch->end.lsn.v + 1},
+		.epoch = store->superblock.identity.epoch,
+		.time_us = time_us,
+		.chain = batch->end.chain,
+	};
+	struct mbj_bytes record;
+	struct mbj_hash hash;
+	bool is_known = false;
+
+	if (!mbj_id_is_root(request->edit->request)) {
+		request->rc = request_recall(batch, request, &hash, &is_known);
+		if (request->rc < 0 || is_known)
+			return;
+		context.edit_hash = &hash;
+	}
+	/* Nothing is removed while a batch is carried out. */
+	if (request->removals != store_removals(store)) {
+		request->rc = store_content_check(store, request->edit,
+						  &request->error);
+		if (request->rc < 0)
+			return;
+	}
+	mbj_arena_reset(store->arena);
+	request->rc = edit_run(&context, request->edit, &batch->records,
+			       &request->outcome, &request->error);
+	/* Nothing may have been written yet: NULL has no offsets. */
+	record = mbj_bytes_make(NULL, 0);
+	if (batch->records.n > before)
+		record = mbj_bytes_make(batch->records.p + before,
+					batch->records.n - before);
+	/* Judged first: what is refused gives no reserve away. */
+	if (request->rc == MBJ_OK && !request->edit->is_dry_run && record.n > 0)
+		request_space(batch, request, space);
+	if (request->rc == MBJ_OK)
+		request->rc = request_keep_record(request, record);
+	if (request->rc < 0 || request->edit->is_dry_run || record.n == 0) {
+		mbj_txn_rollback(batch->txn, savepoint);
+		batch->records.n = before;
+		return;
+	}
+	request_note(batch, request, &context);
+}
+
+/* ---------------------------------------------------------------- batch */
+
+static bool batch_is_full(const struct mbj_batch *batch, size_t taken)
+{
+	return taken >= BATCH_REQUESTS_MAX ||
+	       batch->records.n >= BATCH_FULL_SIZE ||
+	       mbj_state_is_failed(batch->store->state);
+}
+
+/* A transaction to work in, on a state that was mended where it was broken. */
+static enum mbj_rc batch_ready(struct mbj_store *store, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	rc = store_check(store, err);
+	if (rc == MBJ_OK && mbj_state_is_failed(store->state))
+		rc = store_state_recover(store, err);
+	if (rc == MBJ_OK)
+		rc = batch_open(store, &store->batch, err);
+	return rc;
+}
+
+/*
+ * The batch stands in its transaction, in the order in which its requests came:
+ * who wants to know that early is told, once.
+ */
+static void judged_tell(const struct judged *judged, const struct request *own)
+{
+	for (struct request *r = judged->list; r != judged->end; r = r->next) {
+		if (!r->is_taking || r->is_judged || r->rc < 0)
+			continue;
+		r->is_judged = true;
+		if (r != own)
+			(void)sem_post(&r->wake);
+	}
+}
+
+void batch_judge(struct mbj_store *store, struct request *list, bool is_alone,
+		 const struct request *own, struct judged *ret_judged)
+{
+	struct mbj_batch *batch = &store->batch;
+	struct judged judged = {
+		.list = list,
+		.end = list->next,
+		.space = store_space_look(store),
+		.time_us = store->sys->now_us(store->sys->ctx),
+	};
+	struct request *request = list;
+	size_t taken = 0;
+
+	judged.rc = batch_ready(store, &judged.why);
+	if (judged.rc < 0) {
+		*ret_judged = judged;
+		return;
+	}
+	do {
+		request_run(batch, request, &judged.space, judged.time_us);
+		request = request->next;
+		taken++;
+	} while (request != NULL && !is_alone && !batch_is_full(batch, taken));
+	judged.end = request;
+	if (mbj_state_is_failed(store->state)) {
+		batch_drop(batch);
+		judged.rc = mbj_error_set(
+			&judged.why, MBJ_EIO,
+			"%s: the state failed in the middle of a batch; "
+			"nothing was done",
+			store->dir);
+	} else {
+		judged_tell(&judged, own);
+	}
+	*ret_judged = judged;
+}
+
+/* What was judged becomes durable. */
+static enum mbj_rc batch_end(struct mbj_store *store,
+			     const struct judged *judged,
+			     enum batch_stage *ret_stage, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	*ret_stage = BATCH_NOTHING;
+	if (judged->rc < 0) {
+		*err = judged->why;
+		return judged->rc;
+	}
+	rc = batch_finish(&store->batch, ret_stage, err);
+	if (rc == MBJ_OK)
+		store_reserve_renew(store, &judged->space, judged->time_us);
+	return rc;
+}
+
+/* The answer to all of [list, end) that failed together. */
+static void requests_fail(struct request *list, const struct request *end,
+			  enum mbj_rc rc, const struct mbj_error *why)
+{
+	for (struct request *r = list; r != end; r = r->next)
+		request_fail(r, rc, why);
+}
+
+/*
+ * The answer to all of [list, end) whose groups are durable, while the state
+ * is behind and the store closed.  Who was refused, was.
+ */
+static void requests_behind(struct request *list, const struct request *end,
+			    struct mbj_error *why)
+{
+	for (struct request *r = list; r != end; r = r->next) {
+		if (r->rc < 0)
+			continue;
+		why->rc = r->edit->is_dry_run ? MBJ_EIO : MBJ_EBEHIND;
+		why->lsn = r->edit->is_dry_run ? 0 : r->outcome.lsn.v;
+		request_fail(r, why->rc, why);
+	}
+}
+
+void batch_answer(struct mbj_store *store, const struct judged *judged,
+		  const struct request *own)
+{
+	struct request *end = judged->end;
+	struct request *after;
+	enum batch_stage stage;
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	rc = batch_end(store, judged, &stage, &why);
+	if (rc == MBJ_OK)
+		return;
+	if (stage == BATCH_DURABLE)
+		requests_behind(judged->list, end, &why);
+	else if (stage != BATCH_NOTHING)
+		requests_fail(judged->list, end, rc, &why);
+	if (stage != BATCH_NOTHING)
+		return;
+	for (struct request *r = judged->list; r != NULL && r != end;
+	     r = after) {
+		struct judged alone;
+
+		request_reset(r);
+		batch_judge(store, r, true, own, &alone);
+		after = alone.end;
+		rc = batch_end(store, &alone, &stage, &why);
+		if (rc < 0 && stage == BATCH_DURABLE)
+			requests_behind(r, after, &why);
+		else if (rc < 0)
+			request_fail(r, rc, &why);
+	}
+}
