@@ -231,7 +231,7 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 {
 	struct mbj_batch *batch = NULL;
-	uint32_t count;
+	uint32_t count = 0;
 	enum mbj_rc rc = MBJ_OK;
 
 	while (!run->is_at_end && run->stop.rc == MBJ_OK) {

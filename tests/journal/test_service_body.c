@@ -176,13 +176,13 @@ START_TEST(body_frames)
 	int fd;
 
 	served_begin(&s);
-	for (uint16_t highest = 1; highest < WIRE_VERSION + 3; highest++) {
-		uint16_t spoken =
+	for (unsigned highest = 1; highest < WIRE_VERSION + 3; highest++) {
+		unsigned spoken =
 			highest < WIRE_VERSION ? highest : WIRE_VERSION;
 
 		SITE_OK(socket_connect(s.path, -1, &fd, err));
 		m = (struct wire_message){.version_lowest = 1,
-					  .version_highest = highest};
+					  .version_highest = (uint16_t)highest};
 		say(fd, WIRE_HELLO, &m);
 		heard(fd, WIRE_HELLO, &m);
 		ck_assert_uint_eq(m.welcome.version, spoken);
