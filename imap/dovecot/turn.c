@@ -104,15 +104,15 @@ static int turn_renew(struct turn *turn, const struct account_listing *listing,
 	return 0;
 }
 
-/* One of path's names is that, as an error has it: in quotes. */
+/* One of path's names is that, as an error has it. */
 static bool path_has(const struct turn *turn, struct mbj_bytes path,
-		     const char *quoted)
+		     const char *name)
 {
 	const char separators[] = {turn->account->delimiter, '\0'};
 	const char *const *names = t_strsplit((const char *)path.p, separators);
 
 	for (; *names != NULL; names++)
-		if (strcmp(t_strdup_printf("\"%s\"", *names), quoted) == 0)
+		if (strcmp(*names, name) == 0)
 			return true;
 	return false;
 }
