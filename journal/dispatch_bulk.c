@@ -88,11 +88,11 @@ static enum mbj_rc attr_kinds(struct attr_walk *walk, struct mbj_id mailbox,
 			      uint8_t *ret_kinds, struct mbj_error *err)
 {
 	enum mbj_rc rc = MBJ_OK;
-	int order = -1;
 
 	*ret_kinds = 0;
 	while (rc == MBJ_OK && !walk->is_at_end) {
-		order = mbj_id_compare(walk->attr.mailbox, mailbox);
+		int order = mbj_id_compare(walk->attr.mailbox, mailbox);
+
 		if (order > 0)
 			break;
 		if (order == 0)

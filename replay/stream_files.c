@@ -260,10 +260,10 @@ enum mbj_rc stream_snapshot_answer(struct stream_server *s,
 	where.applied = offered.lsn;
 	if (offered.lsn.v != until.v || here > offered.size)
 		here = 0;
-	if (why.rc == MBJ_OK)
+	if (why.rc == MBJ_OK) {
 		stream_take_begin(s, offered.lsn, true, here, offered.size);
-	if (why.rc == MBJ_OK)
 		stream_why_note(stream_register(s, &where, &said), &said, &why);
+	}
 	if (why.rc != MBJ_OK) {
 		stream_take_end(s);
 		mbj_file_close(&offered.file);
