@@ -204,6 +204,10 @@ int folders_read(struct apply *apply, ARRAY_TYPE(apply_folder) * ret_folders)
 	if (!namespace_is_own(apply->inbox))
 		return apply_fail(apply, "INBOX is not in a private sdbox, "
 					 "mdbox or Maildir");
+	/* Indexes that an earlier run of this process left open are as they
+	 * were.
+	 */
+	mail_index_alloc_cache_destroy_unrefed();
 	t_array_init(ret_folders, 64);
 	p_array_init(&apply->seen, apply->user->pool, 64);
 	ret = folder_read(apply, "INBOX", ret_folders);

@@ -200,6 +200,31 @@ static int known_replace(struct apply *apply)
 	return 0;
 }
 
+/*
+ * The account was further on: what came then may be no part of what comes next,
+ * as after a promotion of another host.  So nothing of what was known then is
+ * relied on, once it is as far again.
+ */
+static int known_doubt(struct apply *apply)
+{
+	struct known *known = &apply->known;
+	struct known_box *box;
+
+	array_foreach_modifiable(&known->boxes, box)
+	{
+		box->rev = 0;
+		box->mark = 0;
+	}
+	(void)known_replace(apply);
+	return apply_fail(apply,
+			  "the account is at group %" PRIu64
+			  " there, and was at "
+			  "%" PRIu64
+			  " in an earlier run: nothing is changed before it "
+			  "is as far again; all mail is compared anew then",
+			  apply->account.lsn.v, known->lsn.v);
+}
+
 int known_check(struct apply *apply, struct mbj_id lineage)
 {
 	struct known *known = &apply->known;
@@ -225,12 +250,7 @@ int known_check(struct apply *apply, struct mbj_id lineage)
 				  "%s it is taken for the right one",
 				  apply->name, known->path);
 	if (lsn < known->lsn.v)
-		return apply_fail(
-			apply,
-			"the account is at group %" PRIu64 " there, "
-			"and was at %" PRIu64 " in an earlier run: "
-			"nothing is changed before it is as far again",
-			lsn, known->lsn.v);
+		return known_doubt(apply);
 	known->is_changed |= lsn != known->lsn.v;
 	known->lineage = lineage;
 	known->account = apply->account.id;

@@ -9,6 +9,8 @@
  */
 #include "apply.h"
 
+#include <seq-range-array.h>
+
 #include <mbj/message.h>
 
 #include "apply_digest.h"
@@ -27,6 +29,7 @@ struct walk {
 	struct mail *mail;
 	uint32_t seq, seq_count; /* the message that mail is at */
 	struct apply_save save;
+	ARRAY_TYPE(seq_range) saved; /* UIDs; on the heap */
 	/* Whom its list lets in behind its mail, once it was read. */
 	ARRAY_TYPE(attribute) gives;
 	bool is_awaited;   /* somebody is to be let in */
@@ -126,6 +129,8 @@ static int found_apply(struct walk *walk, const struct mbj_message *message)
 
 	if (ret > 0)
 		return flags_apply(walk, message);
+	if (ret < 0 && walk->mail->expunged)
+		return 0;
 	return message_keep(walk, ret == 0 ? "is not the journal's of that UID"
 					   : t_strconcat("cannot be read, ",
 							 why, NULL));
@@ -138,7 +143,7 @@ static int same_apply(struct walk *walk, const struct mbj_message *message)
 	if (message->uid < walk->known.mark)
 		return flags_apply(walk, message);
 	if (mail_get_special(walk->mail, MAIL_FETCH_GUID, &guid) < 0)
-		return walk_fail(walk, "read");
+		return walk->mail->expunged ? 0 : walk_fail(walk, "read");
 	if (apply_guid_is(guid, &message->blob))
 		return flags_apply(walk, message);
 	/* One of the journal's that got another's UID: no user has it. */
@@ -163,7 +168,7 @@ static int extra_apply(struct walk *walk)
 
 	if (walk->mail->uid >= walk->known.mark &&
 	    mail_get_special(walk->mail, MAIL_FETCH_GUID, &guid) < 0)
-		return walk_fail(walk, "read");
+		return walk->mail->expunged ? 0 : walk_fail(walk, "read");
 	if (walk->mail->uid < walk->known.mark || apply_guid_is_ours(guid)) {
 		mail_expunge(walk->mail);
 		return 0;
@@ -173,8 +178,10 @@ static int extra_apply(struct walk *walk)
 
 static int missing_apply(struct walk *walk, const struct mbj_message *message)
 {
-	if (message->uid >= walk->save.next_uid)
+	if (message->uid >= walk->save.next_uid) {
+		seq_range_array_add(&walk->saved, message->uid);
 		return save_message(&walk->save, message);
+	}
 	(void)apply_fail(walk->apply,
 			 "message UID %u of %s is missing, and Dovecot gives "
 			 "no UID below %u any more",
@@ -346,13 +353,30 @@ static int box_open(struct walk *walk)
 	return 0;
 }
 
+/* From that UID on there is nothing but what was saved. */
+static bool only_saved_is_from(struct walk *walk, uint32_t first_uid)
+{
+	ARRAY_TYPE(seq_range) seqs, uids;
+	uint32_t seq, last;
+
+	mailbox_get_seq_range(walk->box, first_uid, (uint32_t)-1, &seq, &last);
+	if (seq == 0)
+		return true;
+	t_array_init(&seqs, 1);
+	t_array_init(&uids, 32);
+	seq_range_array_add_range(&seqs, seq, last);
+	mailbox_get_uid_range(walk->box, &seqs, &uids);
+	(void)seq_range_array_remove_seq_range(&uids, &walk->saved);
+	return array_is_empty(&uids);
+}
+
 /*
- * What the next run may rely on.  Only a walk that found nothing to do has seen
- * all that there is: others may have come and gone beside one that did.  UIDs
- * only rise, so where UIDNEXT stayed nothing came; where there are as many
- * messages as in the journal, and no UIDs behind, there are no others at least.
- * Where something is not the journal's, all below it is: what the journal
- * expunges there goes, and nothing there is read again.
+ * What the next run may rely on.  Below the mark is nothing but the journal's,
+ * which goes when the journal has it no more: what the walk met, and what it
+ * saved, where nothing else came meanwhile.  UIDs only rise, so nothing can
+ * come there later.  Where something is not the journal's, all below it is.
+ * Only a walk that found nothing to do has seen all that there is (rev): others
+ * may have come and gone beside one that did.
  */
 static void box_record(struct walk *walk, const struct mailbox_status *before,
 		       const struct mailbox_status *after, bool is_good)
@@ -360,8 +384,6 @@ static void box_record(struct walk *walk, const struct mailbox_status *before,
 	bool has_come = before->uidnext != after->uidnext;
 	bool is_same = !has_come && before->messages == after->messages &&
 		       before->highest_modseq == after->highest_modseq;
-	bool is_whole = after->messages == walk->content.message_count &&
-			after->uidnext == walk->content.uidnext;
 	struct known_box box = {.id = walk->id,
 				.mark = walk->content.uidnext,
 				.uidvalidity = after->uidvalidity,
@@ -369,8 +391,8 @@ static void box_record(struct walk *walk, const struct mailbox_status *before,
 				.modseq = after->highest_modseq,
 				.messages = after->messages};
 
-	if (has_come && (!is_whole || !is_good))
-		return;
+	if (has_come && !only_saved_is_from(walk, before->uidnext))
+		box.mark = I_MIN(box.mark, before->uidnext);
 	if (is_same && is_good)
 		box.rev = walk->content.rev;
 	if (walk->kept_uid != 0)
@@ -394,11 +416,15 @@ static int content_apply(struct walk *walk, const struct mailbox_status *before)
 				    .next_uid = before->uidnext,
 				    .ahead = {.is_refused =
 						      walk->apply->is_former}};
+	i_array_init(&walk->saved, 32);
 	ret = walk_apply(walk);
-	if (ret != 0 || counters_apply(walk, &after) < 0)
-		return ret != 0 ? ret : -1;
-	box_record(walk, before, &after, walk->apply->failures == failures);
-	return 0;
+	if (ret == 0)
+		ret = counters_apply(walk, &after);
+	if (ret == 0)
+		box_record(walk, before, &after,
+			   walk->apply->failures == failures);
+	array_free(&walk->saved);
+	return ret;
 }
 
 /*

@@ -347,7 +347,8 @@ int verify_mailbox(struct verify *verify, const char *vname, uint32_t node,
 			    .id = mbj_tree_get(verify->apply.wanted, node)->id};
 	int ret = 1;
 
-	t_array_init(&look.others, 8);
+	/* It does not grow: others' frames of the stack are above it. */
+	t_array_init(&look.others, VERIFY_ROWS_MAX);
 	for (unsigned int try = 0; try < VERIFY_TRIES && ret >= 0;) {
 		uint32_t read_uid = look.read_uid;
 

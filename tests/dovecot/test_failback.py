@@ -312,6 +312,61 @@ class Sdbox(PairCase):
         self.assertEqual(second.look(), first.look())
 
 
+class Beyond(PairCase):
+    """The same hosts, and a run of apply with what the second never had."""
+    hosts, over, back = Sdbox.hosts, Sdbox.over, Sdbox.back
+
+    def test_beyond(self):
+        """Goal: what a run took for the journal's, of a history that went
+        another way since, is not expunged later.  Method: apply at the first
+        while it is primary, with three messages that the second never has;
+        the second gives their UIDs to others, and expunges one."""
+        one = self.login()
+        self.ok(one.create("A"))
+        for n in range(3):
+            self.ok(one.append("A", None, None, mail(f"both {n}")))
+        self.same_there()
+        self.mbj("snapshot", self.socket)
+        self.stop_replica()
+        for n in range(3):
+            self.ok(one.append("A", None, None, mail(f"first {n}")))
+        self.leave(one)
+        self.assertEqual(self.dovecot.doveadm("mbj", "apply", "-u",
+                                              self.user), (0, ""))
+        self.mbj("snapshot", self.socket)
+        first, second = self.hosts()
+        self.stop_service()
+        self.dovecot.stop()
+        second.start()
+        group = self.over(second)
+        two = second.login()
+        for n in range(3):
+            self.ok(two.append("A", None, None, mail(f"second {n}")))
+        self.ok(two.select("A"))
+        self.ok(two.uid("STORE", "6", "+FLAGS", "(\\Deleted)"))
+        self.ok(two.expunge())
+        self.ok(two.unselect())
+        for n in range(6):  # the account passes where the first was
+            self.ok(two.append("INBOX", None, None, mail(f"inbox {n}")))
+        self.leave(two)
+        status, said = self.back(first, (" 123", f" {group}"))
+        self.assertEqual(status, 75)
+        self.assertIn("all mail is compared anew", "".join(said))
+        for _ in range(2):
+            status, said = first.dovecot.doveadm("mbj", "apply", "-u",
+                                                 self.user)
+            self.assertEqual(status, 75, said)
+            for what in ("UID 4 of A is not the journal's of that UID",
+                         "UID 5 of A is not the journal's of that UID",
+                         "UID 6 of A is not the journal's, and is kept"):
+                self.assertIn(what, said)
+        client = first.login()
+        bodies = [mail for _, _, mail in fetched(client, "A").values()]
+        self.leave(client)
+        for n in range(3):
+            self.assertTrue(any(b"first %d" % n in body for body in bodies))
+
+
 class Maildir(Sdbox):
     LOCATION = "maildir:~/Maildir"
 

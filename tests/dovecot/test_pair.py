@@ -526,6 +526,52 @@ class Pair(PairCase):
 class Sdbox(Pair):
     pass
 
+    def test_gap(self):
+        """Goal: a message that somebody puts into the replica's Dovecot while
+        a run saves is not taken for the journal's.  Method: UIDs 1 to 7 are
+        there, 8 went, 9 to 308 are to come; in the midst of the run another
+        message comes, which has 8 if it is early enough, and one goes, so that
+        numbers fit."""
+        one = self.login()
+        self.ok(one.create("A"))
+        for n in range(7):
+            self.ok(one.append("A", None, None, mail(f"A {n}")))
+        self.same_there()
+        self.ok(one.append("A", None, None, mail("goes")))
+        self.ok(one.select("A"))
+        self.ok(one.uid("STORE", "8", "+FLAGS", "(\\Deleted)"))
+        self.ok(one.expunge())
+        self.ok(one.unselect())
+        for n in range(300):
+            self.ok(one.append("A", None, None, mail(f"big {n}", 3000)))
+        self.leave(one)
+        self.follow()
+
+        def beside(*words, **options):
+            return subprocess.run(
+                ["doveadm", "-c", self.other.conf, "-o", "mail_plugins=",
+                 words[0], "-u", self.user, *words[1:]], check=True,
+                capture_output=True, **options)
+        # While files are written, before the mailbox is locked for them.
+        run = subprocess.Popen(
+            ["strace", "-f", "-qq", "-o", "/dev/null", "-e",
+             "trace=openat", "-e", "inject=openat:delay_enter=5000",
+             "doveadm", "-c", self.other.conf, "mbj", "apply", "-u",
+             self.user], stderr=subprocess.DEVNULL)
+        time.sleep(1)
+        beside("save", "-m", "A", input=mail("own"))
+        beside("expunge", "mailbox", "A", "uid", "3")
+        self.assertIsNone(run.poll())  # it was in the midst
+        run.wait(60)
+        for _ in range(2):
+            status, said = self.other.doveadm("mbj", "apply", "-u", self.user)
+            self.assertEqual(status, 75)
+            self.assertIn("is not the journal's, and is kept", said)
+        two = self.login_other()
+        bodies = [body for _, _, body in fetched(two, "A").values()]
+        self.leave(two)
+        self.assertTrue(any(b"Subject: own" in body for body in bodies))
+
 
 class Maildir(Pair):
     LOCATION = "maildir:~/Maildir"

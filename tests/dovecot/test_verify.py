@@ -168,6 +168,26 @@ class Sdbox(PairCase):
         self.assertEqual([r[3] for r in rows if r[2] == "more"],
                          ["21 more differences"])  # HIGHESTMODSEQ
 
+    def test_damaged(self):
+        """Goal: a whole mailbox of other bytes is told, message by message.
+        Method: 20 of them, at the replica."""
+        client = self.login()
+        self.ok(client.create("A"))
+        for n in range(20):
+            self.ok(client.append("A", None, None, mail(f"mail {n}")))
+        self.leave(client)
+        self.bring()
+        for path in (self.other.d / "mail" / self.user).rglob("*"):
+            if not path.is_file() or path.name.startswith("dovecot"):
+                continue
+            data, stat = path.read_bytes(), path.stat()
+            path.write_bytes(data.replace(b"mail ", b"MAIL "))
+            os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        status, rows = self.verify(self.other)
+        self.assertEqual(status, DIFFERENT)
+        self.assertEqual({(row[0], int(row[1]), row[2]) for row in rows},
+                         {("A", n, "bytes") for n in range(1, 21)})
+
     def test_busy(self):
         """Goal: what is under way is no difference.  Method: sessions that
         append, flag, expunge and rename while it is verified."""
