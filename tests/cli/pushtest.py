@@ -262,10 +262,12 @@ class Cyrus(Server):
         if libraries:
             env["LD_LIBRARY_PATH"] = ":".join(map(str, libraries))
             env["SASL_PATH"] = ":".join(str(d / "sasl2") for d in libraries)
+        # Its master, when it ends, ends all of its process group.
+        how = {"env": env, "start_new_session": True}
         if os.getuid() != 0:
-            return {"env": env}
-        return {"user": CYRUS_USER, "group": "mail", "extra_groups": [],
-                "env": env}
+            return how
+        return how | {"user": CYRUS_USER, "group": "mail",
+                      "extra_groups": []}
 
     def write(self):
         for part in ("conf", "run", "spool"):
