@@ -157,11 +157,16 @@ static enum mbj_rc locks_init(struct mbj_blobs *blobs, struct mbj_error *err)
 {
 	if (pthread_mutex_init(&blobs->mutex, NULL) != 0)
 		return mbj_error_nomem(err);
-	if (pthread_cond_init(&blobs->round_over, NULL) != 0) {
-		(void)pthread_mutex_destroy(&blobs->mutex);
-		return mbj_error_nomem(err);
-	}
+	if (pthread_cond_init(&blobs->round_over, NULL) != 0)
+		goto no_round_over;
+	if (pthread_cond_init(&blobs->sync_over, NULL) != 0)
+		goto no_sync_over;
 	return MBJ_OK;
+no_sync_over:
+	(void)pthread_cond_destroy(&blobs->round_over);
+no_round_over:
+	(void)pthread_mutex_destroy(&blobs->mutex);
+	return mbj_error_nomem(err);
 }
 
 enum mbj_rc mbj_blobs_open(const struct mbj_sys *sys, const char *dir,
@@ -207,6 +212,7 @@ void mbj_blobs_close(struct mbj_blobs **blobs)
 	MBJ_ASSERT(!b->is_leading && b->waiters == NULL);
 	blob_bulk_drop(b);
 	blob_recent_drop(b);
+	(void)pthread_cond_destroy(&b->sync_over);
 	(void)pthread_cond_destroy(&b->round_over);
 	(void)pthread_mutex_destroy(&b->mutex);
 	mbj_free(b->pending);

@@ -18,7 +18,7 @@ enum {
 /* Stored or found, its entry perhaps not on disk. */
 struct blob_pending {
 	struct mbj_hash digest;
-	uint64_t round;	  /* that will sync its folder */
+	uint64_t round;	  /* the next sync of its folder has that, or more */
 	bool is_doubtful; /* a round that should have failed */
 };
 
@@ -43,8 +43,10 @@ struct mbj_blobs {
 	uint64_t space_min;    /* set before anybody stores */
 	pthread_mutex_t mutex; /* guards what follows up to the paths */
 	pthread_cond_t round_over;
+	pthread_cond_t sync_over; /* of some folder */
 	bool is_leading;
-	uint64_t round; /* the one that what is stored now waits for */
+	/* Counts rounds and syncs; what is stored now waits for this one. */
+	uint64_t round;
 	struct blob_waiter *waiters;
 	void *pending; /* struct blob_pending */
 	size_t pending_count;
@@ -59,8 +61,10 @@ struct mbj_blobs {
 	uint64_t *recent[2];
 	int64_t recent_ms; /* when that of now was begun */
 	int64_t recent_period_ms;
-	/* Entries that no round took up yet. */
+	/* Noted since the last sync that went well began. */
 	bool is_dirty[BLOB_FOLDERS];
+	/* Somebody does, without the mutex. */
+	bool is_syncing[BLOB_FOLDERS];
 	/* Of the entries, all but the pending ones are on disk. */
 	bool is_clean[BLOB_FOLDERS];
 	/* Names that are given right now, without the mutex; in all folders. */

@@ -10,16 +10,21 @@
  * each sync theirs before, at the same time (mbj_blob_settle): the disk then
  * does many at once, and the round finds little left.
  *
+ * The kernel tells of what it could not write once, to one of those who sync.
+ * So a folder is synced by one thread at a time, and what became of that is
+ * noted before the next one begins.
+ *
  * Not here: writing (blob_write.c).
  *
  * Invariants:
  *   1. of an entry that may not be on disk there is a note, or its folder is
  *      not clean and whoever finds it makes one;
- *   2. a note's folder is dirty until its round begins;
- *   3. no round succeeds while a doubtful note is left.
+ *   2. the folder of a note that is not doubtful is dirty;
+ *   3. no round succeeds while a doubtful note is left;
+ *   4. of a folder there is one sync under way at most.
  *
- * Threads: see mbj/blob.h; one at a time leads a round, without the mutex
- * while it syncs.
+ * Threads: see mbj/blob.h; one at a time leads a round.  Nobody has the mutex
+ * while he syncs.
  */
 #include <mbj/check.h>
 
@@ -160,14 +165,69 @@ enum mbj_rc blob_pending_bound(struct mbj_blobs *blobs, struct mbj_error *err)
 	return is_full ? mbj_blobs_sync(blobs, err) : MBJ_OK;
 }
 
+/* ------------------------------------------------------------- one folder */
+
+/* Under the mutex: what was noted in it up to this round. */
+static void folder_settle(struct mbj_blobs *blobs, unsigned folder,
+			  uint64_t round, bool is_failed)
+{
+	bool is_left = false;
+
+	for (size_t i = blobs->pending_count; i-- > 0;) {
+		struct blob_pending *note = note_at(blobs, i);
+
+		if (note->digest.b[0] != folder || note->is_doubtful)
+			continue;
+		/* Whatever its round: it may have been made meanwhile. */
+		if (is_failed)
+			note_doubt(blobs, note);
+		else if (note->round > round)
+			is_left = true;
+		else
+			note_drop(blobs, i);
+	}
+	blobs->is_clean[folder] = !is_failed;
+	if (is_failed)
+		blobs->is_failing[folder] = blobs->placing[folder] > 0;
+	if (!is_failed && !is_left)
+		blobs->is_dirty[folder] = false;
+}
+
+/*
+ * Under the mutex, which is let go meanwhile.  Whoever waited for another's
+ * sync may find that it was about his blob, too; where it failed the folder is
+ * still dirty, and its blobs are doubtful.
+ */
+static enum mbj_rc folder_sync(struct mbj_blobs *blobs, unsigned folder,
+			       struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	uint64_t round;
+	enum mbj_rc rc;
+
+	while (blobs->is_syncing[folder])
+		(void)pthread_cond_wait(&blobs->sync_over, &blobs->mutex);
+	if (!blobs->is_dirty[folder])
+		return MBJ_OK;
+	blobs->is_syncing[folder] = true;
+	round = blobs->round++;
+	pthread_mutex_unlock(&blobs->mutex);
+	rc = blob_folder_path(blobs, folder, path, err);
+	if (rc == MBJ_OK)
+		rc = mbj_dir_sync(blobs->sys, path, err);
+	pthread_mutex_lock(&blobs->mutex);
+	folder_settle(blobs, folder, round, rc < 0);
+	blobs->is_syncing[folder] = false;
+	(void)pthread_cond_broadcast(&blobs->sync_over);
+	return rc;
+}
+
 /* ---------------------------------------------------------------- a round */
 
 struct round {
 	uint64_t number;
 	enum mbj_rc rc; /* the first failure */
 	struct mbj_error error;
-	bool is_taken[BLOB_FOLDERS];
-	bool is_failed[BLOB_FOLDERS];
 };
 
 static void round_failed(struct round *round, enum mbj_rc rc,
@@ -210,31 +270,16 @@ static void round_renew(struct mbj_blobs *blobs, struct round *round)
 	}
 }
 
-static void round_take(struct mbj_blobs *blobs, struct round *round)
+/* Under the mutex, which is let go meanwhile. */
+static void round_sync(struct mbj_blobs *blobs, struct round *round)
 {
-	pthread_mutex_lock(&blobs->mutex);
 	round->number = blobs->round++;
-	memcpy(round->is_taken, blobs->is_dirty, sizeof(round->is_taken));
-	memset(blobs->is_dirty, 0, sizeof(blobs->is_dirty));
-	pthread_mutex_unlock(&blobs->mutex);
-}
-
-static void round_sync(const struct mbj_blobs *blobs, struct round *round)
-{
 	for (unsigned folder = 0; folder < BLOB_FOLDERS; folder++) {
-		char path[MBJ_PATH_TEXT_MAX];
 		struct mbj_error error;
-		enum mbj_rc rc;
+		enum mbj_rc rc = folder_sync(blobs, folder, &error);
 
-		if (!round->is_taken[folder])
-			continue;
-		rc = blob_folder_path(blobs, folder, path, &error);
-		if (rc == MBJ_OK)
-			rc = mbj_dir_sync(blobs->sys, path, &error);
-		if (rc == MBJ_OK)
-			continue;
-		round->is_failed[folder] = true;
-		round_failed(round, rc, &error);
+		if (rc < 0)
+			round_failed(round, rc, &error);
 	}
 }
 
@@ -255,29 +300,10 @@ static void round_doubt(const struct mbj_blobs *blobs, struct round *round)
 	round_failed(round, rc, &error);
 }
 
-/* Under the mutex: what became of the notes, and of those who wait. */
+/* Under the mutex: what becomes of those who wait. */
 static void round_settle(struct mbj_blobs *blobs, struct round *round)
 {
-	for (size_t i = blobs->pending_count; i-- > 0;) {
-		struct blob_pending *note = note_at(blobs, i);
-
-		if (note->is_doubtful)
-			continue;
-		/* Whatever its round: it may have been made meanwhile. */
-		if (round->is_failed[note->digest.b[0]]) {
-			note_doubt(blobs, note);
-		} else if (note->round <= round->number) {
-			MBJ_ASSERT(round->is_taken[note->digest.b[0]]);
-			note_drop(blobs, i);
-		}
-	}
 	round_doubt(blobs, round);
-	for (unsigned folder = 0; folder < BLOB_FOLDERS; folder++) {
-		if (round->is_taken[folder])
-			blobs->is_clean[folder] = !round->is_failed[folder];
-		if (round->is_failed[folder])
-			blobs->is_failing[folder] = blobs->placing[folder] > 0;
-	}
 	for (struct blob_waiter **at = &blobs->waiters; *at != NULL;) {
 		struct blob_waiter *waiter = *at;
 
@@ -302,9 +328,8 @@ static void round_lead(struct mbj_blobs *blobs)
 	blobs->is_leading = true;
 	pthread_mutex_unlock(&blobs->mutex);
 	round_renew(blobs, &round);
-	round_take(blobs, &round);
-	round_sync(blobs, &round);
 	pthread_mutex_lock(&blobs->mutex);
+	round_sync(blobs, &round);
 	round_settle(blobs, &round);
 	blobs->is_leading = false;
 	(void)pthread_cond_broadcast(&blobs->round_over);
@@ -337,60 +362,19 @@ enum mbj_rc mbj_blobs_sync(struct mbj_blobs *blobs, struct mbj_error *err)
 	return self.rc;
 }
 
-/* ------------------------------------------------------------- one folder */
-
-/* Under the mutex: what was noted in it up to this round. */
-static void folder_settle(struct mbj_blobs *blobs, unsigned folder,
-			  uint64_t round, bool is_failed)
-{
-	bool is_left = false;
-
-	for (size_t i = blobs->pending_count; i-- > 0;) {
-		struct blob_pending *note = note_at(blobs, i);
-
-		if (note->digest.b[0] != folder || note->is_doubtful)
-			continue;
-		/* Whatever its round: it may have been made meanwhile. */
-		if (is_failed)
-			note_doubt(blobs, note);
-		else if (note->round > round)
-			is_left = true;
-		else
-			note_drop(blobs, i);
-	}
-	blobs->is_clean[folder] = !is_failed;
-	if (is_failed)
-		blobs->is_failing[folder] = blobs->placing[folder] > 0;
-	if (!is_failed && !is_left)
-		blobs->is_dirty[folder] = false;
-}
+/* ------------------------------------------------- one blob by itself */
 
 enum mbj_rc mbj_blob_settle(struct mbj_blobs *blobs,
 			    const struct mbj_hash *digest,
 			    struct mbj_error *err)
 {
-	unsigned folder = digest->b[0];
-	char path[MBJ_PATH_TEXT_MAX];
-	uint64_t round = 0;
-	bool is_dirty;
 	enum mbj_rc rc;
 
 	pthread_mutex_lock(&blobs->mutex);
 	rc = blob_is_deferred(blobs, digest) ? blob_bulk_round(blobs, err)
 					     : MBJ_OK;
-	/* It stays dirty meanwhile: a round that begins takes it as well. */
-	is_dirty = rc == MBJ_OK && blobs->is_dirty[folder];
-	if (is_dirty)
-		round = blobs->round++;
-	pthread_mutex_unlock(&blobs->mutex);
-	if (!is_dirty)
-		return rc;
-	rc = blob_folder_path(blobs, folder, path, err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_dir_sync(blobs->sys, path, err);
-	pthread_mutex_lock(&blobs->mutex);
-	folder_settle(blobs, folder, round, rc < 0);
+	if (rc == MBJ_OK)
+		rc = folder_sync(blobs, digest->b[0], err);
 	pthread_mutex_unlock(&blobs->mutex);
 	return rc;
 }

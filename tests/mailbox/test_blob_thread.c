@@ -158,44 +158,56 @@ START_TEST(blob_threads_share)
 	held.syncs = 0;
 	workers_run(blobs, worker_sync, &held.syncs);
 	ck_assert_uint_eq(held.syncs, 1);
-	ck_assert_uint_eq(blobs->round, 3);
+	/* And the sync itself. */
+	ck_assert_uint_eq(blobs->round, 1 + 2 + 1);
 	mbj_blobs_close(&blobs);
 }
 END_TEST
 
-/* Two syncs of one folder: the first fails, while the second is under way. */
+/*
+ * Two who sync one folder.  The first one's fails, and comes back after the
+ * other's if that can be.
+ */
 struct pair {
 	struct mbj_sys table;
-	struct mbj_blobs *blobs;
+	struct mbj_blobs *blobs; /* NULL: not held yet */
 	struct mbj_hash digest;
-	_Atomic unsigned syncs;
+	_Atomic unsigned begun;
+	_Atomic unsigned over;
+	unsigned beside; /* that were over while the first was under way */
 	enum mbj_rc rc;
 };
 
-static size_t pair_doubts(struct pair *pair)
+enum { PAIR_WAIT_US = 200, PAIR_WAITS = 500 };
+
+static bool pair_is_leading(struct pair *pair)
 {
-	size_t count;
+	bool is_leading;
 
 	pthread_mutex_lock(&pair->blobs->mutex);
-	count = pair->blobs->doubtful_count;
+	is_leading = pair->blobs->is_leading;
 	pthread_mutex_unlock(&pair->blobs->mutex);
-	return count;
+	return is_leading;
 }
 
 static int pair_fsync(void *ctx, int fd)
 {
 	struct pair *pair = ctx;
+	int rc;
 
 	if (pair->blobs == NULL)
 		return mbj_sys_posix()->fsync(NULL, fd);
-	if (++pair->syncs == 1) {
-		while (pair->syncs < 2)
-			usleep(200);
+	if (++pair->begun == 1) {
+		while (!pair_is_leading(pair))
+			usleep(PAIR_WAIT_US);
+		for (int i = 0; i < PAIR_WAITS && pair->over == 0; i++)
+			usleep(PAIR_WAIT_US);
+		pair->beside = pair->over;
 		return -EIO;
 	}
-	while (pair->syncs == 2 && pair_doubts(pair) == 0)
-		usleep(200);
-	return mbj_sys_posix()->fsync(NULL, fd);
+	rc = mbj_sys_posix()->fsync(NULL, fd);
+	pair->over++;
+	return rc;
 }
 
 static void *pair_settle(void *argument)
@@ -208,7 +220,8 @@ static void *pair_settle(void *argument)
 
 /*
  * Goal: a folder whose sync failed for one thread is no success for a round
- * that synced it at the same time; the next round writes its blobs anew.
+ * that comes to it at the same time, whose own sync goes well: the kernel tells
+ * an error once.  The next round writes its blobs anew.
  */
 START_TEST(blob_settle_fails_beside)
 {
@@ -227,14 +240,102 @@ START_TEST(blob_settle_fails_beside)
 		err);
 	pair.blobs = blobs;
 	ck_assert_int_eq(pthread_create(&thread, NULL, pair_settle, &pair), 0);
-	while (pair.syncs < 1)
-		usleep(200);
+	while (pair.begun < 1)
+		usleep(PAIR_WAIT_US);
 	test_rc(mbj_blobs_sync(blobs, &err), MBJ_EIO);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	ck_assert_int_eq(pair.rc, MBJ_EIO);
+	ck_assert_uint_eq(pair.beside, 0);
+	ck_assert_uint_eq(pair.over, 1);
 	test_ok(mbj_blobs_sync(blobs, &err), err);
 	ck_assert_uint_eq(blobs->doubtful_count, 0);
 	ck_assert_uint_eq(blobs_count(blobs), 1);
+	mbj_blobs_close(&blobs);
+}
+END_TEST
+
+/*
+ * A round's sync of one folder fails.  While it is at a later one, another
+ * content comes into the first and is settled, and that sync goes well.
+ */
+struct hide {
+	struct mbj_sys table;
+	struct mbj_blobs *blobs; /* NULL: not looking */
+	const struct content *beside;
+	const struct mbj_hash *lost;
+	unsigned syncs;
+	unsigned renames;
+	bool is_settled; /* the other one */
+	bool is_hidden;	 /* the lost one counts as settled then */
+};
+
+static int hide_fsync(void *ctx, int fd)
+{
+	struct hide *hide = ctx;
+	struct mbj_hash digest;
+
+	if (hide->blobs == NULL)
+		return mbj_sys_posix()->fsync(NULL, fd);
+	if (++hide->syncs == 1)
+		return -EIO;
+	if (hide->syncs != 2)
+		return mbj_sys_posix()->fsync(NULL, fd);
+	ck_assert_int_eq(mbj_blob_put(hide->blobs, content_bytes(hide->beside),
+				      &digest, NULL),
+			 MBJ_OK);
+	ck_assert_int_eq(mbj_blob_settle(hide->blobs, &digest, NULL), MBJ_OK);
+	hide->is_settled = mbj_blob_is_settled(hide->blobs, &digest);
+	hide->is_hidden = mbj_blob_is_settled(hide->blobs, hide->lost);
+	return mbj_sys_posix()->fsync(NULL, fd);
+}
+
+static int hide_rename(void *ctx, const char *from, const char *to)
+{
+	struct hide *hide = ctx;
+
+	hide->renames++;
+	return mbj_sys_posix()->rename(NULL, from, to);
+}
+
+/*
+ * Goal: what a round's sync of a folder was about is in doubt from then on; a
+ * later one of the same folder that goes well, before the round is over, takes
+ * none of it for stored.
+ */
+START_TEST(blob_round_fails_beside)
+{
+	struct hide hide = {.table = *mbj_sys_posix()};
+	struct content lost, beside, later;
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_hash digest;
+	unsigned number = 0;
+	struct mbj_error err;
+
+	hide.table.ctx = &hide;
+	hide.table.fsync = hide_fsync;
+	hide.table.rename = hide_rename;
+	content_make(&lost, 0);
+	do
+		content_make(&beside, ++number);
+	while (beside.digest.b[0] != lost.digest.b[0]);
+	do
+		content_make(&later, ++number);
+	while (later.digest.b[0] <= lost.digest.b[0]);
+	test_ok(mbj_blobs_open(&hide.table, dir, true, &blobs, &err), err);
+	test_ok(mbj_blob_put(blobs, content_bytes(&lost), &digest, &err), err);
+	test_ok(mbj_blob_put(blobs, content_bytes(&later), &digest, &err), err);
+	hide.beside = &beside;
+	hide.lost = &lost.digest;
+	hide.blobs = blobs;
+	test_rc(mbj_blobs_sync(blobs, &err), MBJ_EIO);
+	ck_assert(hide.is_settled && !hide.is_hidden);
+	ck_assert(!mbj_blob_is_settled(blobs, &lost.digest));
+	ck_assert_uint_eq(blobs->doubtful_count, 1);
+	hide.renames = 0;
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	ck_assert_uint_eq(hide.renames, 1);
+	ck_assert(mbj_blob_is_settled(blobs, &lost.digest));
+	ck_assert_uint_eq(blobs->pending_count, 0);
 	mbj_blobs_close(&blobs);
 }
 END_TEST
@@ -437,6 +538,7 @@ TCase *test_blob_thread_case(void)
 	tcase_add_test(tc, blob_threads_equal);
 	tcase_add_test(tc, blob_threads_share);
 	tcase_add_test(tc, blob_settle_fails_beside);
+	tcase_add_test(tc, blob_round_fails_beside);
 	tcase_add_test(tc, blob_place_beside);
 	tcase_add_test(tc, blob_place_fails_beside);
 	tcase_add_test(tc, blob_round_fails_later_notes);
