@@ -122,9 +122,12 @@ enum mbj_rc blob_name_give(struct mbj_blobs *blobs, const char *fresh,
 	return MBJ_OK;
 }
 
-/* Under the mutex: room for the note that will be made, and all know of it. */
+/*
+ * Under the mutex: room for the note that will be made, and all know of it.
+ * *ret_failures is for placing_end.
+ */
 static enum mbj_rc placing_begin(struct mbj_blobs *blobs, unsigned folder,
-				 struct mbj_error *err)
+				 uint32_t *ret_failures, struct mbj_error *err)
 {
 	enum mbj_rc rc = blob_note_reserve(blobs, err);
 
@@ -132,14 +135,16 @@ static enum mbj_rc placing_begin(struct mbj_blobs *blobs, unsigned folder,
 		return rc;
 	blobs->placing[folder]++;
 	blobs->placing_count++;
+	*ret_failures = blobs->failures[folder];
 	return MBJ_OK;
 }
 
 /* Under the mutex.  is_there: the entry was made. */
 static void placing_end(struct mbj_blobs *blobs, const struct mbj_hash *digest,
-			bool is_there)
+			uint32_t failures, bool is_there)
 {
 	unsigned folder = digest->b[0];
+	bool is_suspect = blobs->failures[folder] != failures;
 
 	MBJ_ASSERT(blobs->placing[folder] > 0 && blobs->placing_count > 0);
 	blobs->placing[folder]--;
@@ -147,16 +152,19 @@ static void placing_end(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 	if (is_there)
 		blob_note_made(blobs, digest);
 	/* It may have been among what a sync that failed was about. */
-	if (is_there && blobs->is_failing[folder])
+	if (is_there && is_suspect)
 		blob_note_doubt(blobs, digest);
-	if (blobs->placing[folder] == 0)
-		blobs->is_failing[folder] = false;
+	if (is_suspect) {
+		MBJ_ASSERT(blobs->suspect[folder] > 0);
+		blobs->suspect[folder]--;
+	}
 }
 
 enum mbj_rc blob_place(struct mbj_blobs *blobs, const char *fresh,
 		       const struct mbj_hash *digest, struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
+	uint32_t failures = 0;
 	enum mbj_rc rc;
 
 	rc = blob_path(blobs, digest, path, err);
@@ -167,13 +175,13 @@ enum mbj_rc blob_place(struct mbj_blobs *blobs, const char *fresh,
 		rc = blob_name_give(blobs, fresh, digest, err);
 		goto out;
 	}
-	rc = placing_begin(blobs, digest->b[0], err);
+	rc = placing_begin(blobs, digest->b[0], &failures, err);
 	if (rc < 0)
 		goto out;
 	pthread_mutex_unlock(&blobs->mutex);
 	rc = mbj_file_rename(blobs->sys, fresh, path, err);
 	pthread_mutex_lock(&blobs->mutex);
-	placing_end(blobs, digest, rc == MBJ_OK);
+	placing_end(blobs, digest, failures, rc == MBJ_OK);
 	/* Somebody took the folder away. */
 	if (rc == MBJ_ENOTFOUND)
 		rc = blob_name_give(blobs, fresh, digest, err);

@@ -70,8 +70,10 @@ struct mbj_blobs {
 	/* Names that are given right now, without the mutex; in all folders. */
 	uint32_t placing[BLOB_FOLDERS];
 	size_t placing_count;
-	/* While they were, a sync of the folder failed. */
-	bool is_failing[BLOB_FOLDERS];
+	/* Of them, those that were when a sync of the folder failed. */
+	uint32_t suspect[BLOB_FOLDERS];
+	/* Syncs of it that failed. */
+	uint32_t failures[BLOB_FOLDERS];
 	/* The folder is there, and its own entry on disk. */
 	bool is_made[BLOB_FOLDERS];
 	char dir[MBJ_PATH_TEXT_MAX];

@@ -141,7 +141,8 @@ enum mbj_rc blob_note_found(struct mbj_blobs *blobs,
 	if (rc < 0)
 		return rc;
 	note_add(blobs, digest);
-	if (blobs->is_failing[folder])
+	/* It may be one of those. */
+	if (blobs->suspect[folder] > 0)
 		blob_note_doubt(blobs, digest);
 	return MBJ_OK;
 }
@@ -187,8 +188,10 @@ static void folder_settle(struct mbj_blobs *blobs, unsigned folder,
 			note_drop(blobs, i);
 	}
 	blobs->is_clean[folder] = !is_failed;
-	if (is_failed)
-		blobs->is_failing[folder] = blobs->placing[folder] > 0;
+	if (is_failed) {
+		blobs->failures[folder]++;
+		blobs->suspect[folder] = blobs->placing[folder];
+	}
 	if (!is_failed && !is_left)
 		blobs->is_dirty[folder] = false;
 }
@@ -256,13 +259,30 @@ static bool doubt_pick(struct mbj_blobs *blobs, struct mbj_hash *ret_digest)
 	return is_there;
 }
 
-/* What an earlier round failed to sync is written anew, for this one. */
+static size_t doubt_count(struct mbj_blobs *blobs)
+{
+	size_t count;
+
+	pthread_mutex_lock(&blobs->mutex);
+	count = blobs->doubtful_count;
+	pthread_mutex_unlock(&blobs->mutex);
+	return count;
+}
+
+/*
+ * What an earlier round failed to sync is written anew, for this one.  No more
+ * than there is now: what others come to doubt meanwhile, again and again
+ * where a folder does not get well, fails the round (round_doubt) and is the
+ * next one's.
+ */
 static void round_renew(struct mbj_blobs *blobs, struct round *round)
 {
 	struct mbj_hash digest;
 	struct mbj_error error;
 
-	while (round->rc == MBJ_OK && doubt_pick(blobs, &digest)) {
+	for (size_t left = doubt_count(blobs);
+	     round->rc == MBJ_OK && left > 0 && doubt_pick(blobs, &digest);
+	     left--) {
 		enum mbj_rc rc = blob_renew(blobs, &digest, &error);
 
 		if (rc < 0)

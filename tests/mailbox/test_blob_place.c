@@ -1,0 +1,305 @@
+/*
+ * The blob folder while names are given: what others find, what a sync of the
+ * folder beside it is about.
+ */
+#include <errno.h>
+
+#include "blob_lab.h"
+#include "blob_priv.h"
+
+static char *tmp;
+static char *dir;
+
+static void setup(void)
+{
+	tmp = test_tmpdir_new();
+	dir = test_path_dup(tmp, "blobs");
+}
+
+static void teardown(void)
+{
+	free(dir);
+	test_tmpdir_free(&tmp);
+}
+
+/*
+ * A disk that looks around while a name is given: what it finds there, and
+ * whether whoever stores holds up the others.
+ */
+struct seen {
+	struct mbj_sys table;
+	struct mbj_blobs *blobs; /* NULL: not looking */
+	struct mbj_hash digest;	 /* of what is being placed, of size bytes */
+	size_t size;
+	const struct mbj_hash *beside; /* in that folder, whose sync fails */
+	bool is_found;
+	bool is_settled;
+	unsigned renames;
+	unsigned held; /* calls under the mutex */
+};
+
+static void seen_look(struct seen *seen)
+{
+	if (seen->blobs == NULL)
+		return;
+	if (pthread_mutex_trylock(&seen->blobs->mutex) != 0)
+		seen->held++;
+	else
+		pthread_mutex_unlock(&seen->blobs->mutex);
+}
+
+static int seen_open(void *ctx, const char *path, int flags, mode_t mode)
+{
+	seen_look(ctx);
+	return mbj_sys_posix()->open(NULL, path, flags, mode);
+}
+
+static int seen_fdatasync(void *ctx, int fd)
+{
+	seen_look(ctx);
+	return mbj_sys_posix()->fdatasync(NULL, fd);
+}
+
+static int seen_fsync(void *ctx, int fd)
+{
+	const struct seen *seen = ctx;
+
+	return seen->beside != NULL ? -EIO : mbj_sys_posix()->fsync(NULL, fd);
+}
+
+/* The name is there, and whoever gave it has not come back yet. */
+static int seen_rename(void *ctx, const char *from, const char *to)
+{
+	struct seen *seen = ctx;
+	struct mbj_blobs *blobs = seen->blobs;
+	int rc = mbj_sys_posix()->rename(NULL, from, to);
+
+	seen->renames++;
+	seen_look(seen);
+	if (blobs == NULL || seen->held > 0)
+		return rc;
+	seen->blobs = NULL;
+	if (seen->beside != NULL)
+		ck_assert_int_eq(mbj_blob_settle(blobs, seen->beside, NULL),
+				 MBJ_EIO);
+	seen->beside = NULL;
+	ck_assert_int_eq(mbj_blob_has(blobs, &seen->digest, seen->size,
+				      &seen->is_found, NULL),
+			 MBJ_OK);
+	seen->is_settled = mbj_blob_is_settled(blobs, &seen->digest);
+	return rc;
+}
+
+/* Two contents of one folder, of which the first is on disk. */
+static void seen_begin(struct seen *seen, struct content *second)
+{
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_hash digest;
+	struct content first;
+	struct mbj_error err;
+	unsigned number = 1;
+
+	*seen = (struct seen){.table = *mbj_sys_posix()};
+	seen->table.ctx = seen;
+	seen->table.open = seen_open;
+	seen->table.rename = seen_rename;
+	seen->table.fdatasync = seen_fdatasync;
+	seen->table.fsync = seen_fsync;
+	content_make(&first, 0);
+	do
+		content_make(second, number++);
+	while (second->digest.b[0] != first.digest.b[0]);
+	test_ok(mbj_blobs_open(&seen->table, dir, true, &blobs, &err), err);
+	test_ok(mbj_blob_put(blobs, content_bytes(&first), &digest, &err), err);
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	seen->blobs = blobs;
+	seen->digest = second->digest;
+	seen->size = second->n;
+}
+
+/* And a third one, that waits for the folder's sync. */
+static void seen_wait(struct seen *seen, struct content *third)
+{
+	struct mbj_blobs *blobs = seen->blobs;
+	struct mbj_hash digest;
+	struct mbj_error err;
+	unsigned number = 0;
+
+	do
+		content_make(third, ++number);
+	while (third->digest.b[0] != seen->digest.b[0] ||
+	       digest_equal(&third->digest, &seen->digest));
+	seen->blobs = NULL;
+	test_ok(mbj_blob_put(blobs, content_bytes(third), &digest, &err), err);
+	seen->blobs = blobs;
+}
+
+/*
+ * Goal: storing holds up nobody while it waits for the disk; and whoever finds
+ * a name that is being given does not take it for one on disk.
+ */
+START_TEST(blob_place_beside)
+{
+	struct content content;
+	struct mbj_hash digest;
+	struct mbj_blobs *blobs;
+	struct seen seen;
+	struct mbj_error err;
+
+	seen_begin(&seen, &content);
+	blobs = seen.blobs;
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	ck_assert_uint_eq(seen.held, 0);
+	ck_assert(seen.is_found && !seen.is_settled);
+	ck_assert(!mbj_blob_is_settled(blobs, &digest));
+	test_ok(mbj_blob_settle(blobs, &digest, &err), err);
+	ck_assert(mbj_blob_is_settled(blobs, &digest));
+	ck_assert_uint_eq(blobs->placing_count, 0);
+	mbj_blobs_close(&blobs);
+}
+END_TEST
+
+/*
+ * Goal: a sync of a folder that fails is about names that are being given, too,
+ * for who gives them and who finds them: they are written anew.
+ */
+START_TEST(blob_place_fails_beside)
+{
+	struct content content, third;
+	struct mbj_hash digest;
+	struct mbj_blobs *blobs;
+	struct seen seen;
+	struct mbj_error err;
+
+	seen_begin(&seen, &content);
+	blobs = seen.blobs;
+	seen_wait(&seen, &third);
+	seen.beside = &third.digest;
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	/* It, and the one that waited: both may have been lost. */
+	ck_assert(seen.is_found && !seen.is_settled);
+	ck_assert_uint_eq(blobs->doubtful_count, 2);
+	seen.renames = 0;
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	ck_assert_uint_eq(seen.renames, 2);
+	ck_assert_uint_eq(blobs->doubtful_count, 0);
+	ck_assert(mbj_blob_is_settled(blobs, &digest));
+	ck_assert_uint_eq(blobs_count(blobs), 3);
+	mbj_blobs_close(&blobs);
+}
+END_TEST
+
+enum { RENAMES_MAX = 10 };
+
+/* A folder that does not get well: each name is given beside a failing sync. */
+static int ill_rename(void *ctx, const char *from, const char *to)
+{
+	struct seen *seen = ctx;
+	int rc = mbj_sys_posix()->rename(NULL, from, to);
+
+	/* Who writes without end is stopped. */
+	if (++seen->renames > RENAMES_MAX)
+		return -ENOSPC;
+	if (seen->blobs != NULL)
+		ck_assert_int_eq(mbj_blob_settle(seen->blobs, seen->beside,
+						 NULL),
+				 MBJ_EIO);
+	return rc;
+}
+
+/* It does, at once: a round comes before whoever gave the name is back. */
+static int well_rename(void *ctx, const char *from, const char *to)
+{
+	struct seen *seen = ctx;
+	struct mbj_blobs *blobs = seen->blobs;
+	int rc = ill_rename(ctx, from, to);
+
+	seen->blobs = NULL;
+	seen->beside = NULL;
+	if (blobs != NULL)
+		ck_assert_int_eq(mbj_blobs_sync(blobs, NULL), MBJ_OK);
+	return rc;
+}
+
+/*
+ * Goal: a round writes once what is in doubt: a name that is still being given,
+ * as it was when the sync failed, makes nothing doubtful that is written after
+ * that (0); and where the folder's syncs go on failing the round ends, in vain,
+ * and so do later ones until they go well (1).
+ */
+START_TEST(blob_renew_once)
+{
+	struct content content, third;
+	struct mbj_hash digest;
+	struct mbj_blobs *blobs;
+	struct seen seen;
+	struct mbj_error err;
+
+	seen_begin(&seen, &content);
+	blobs = seen.blobs;
+	seen_wait(&seen, &third);
+	seen.beside = &third.digest;
+	seen.table.rename = _i == 0 ? well_rename : ill_rename;
+	seen.renames = 0;
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	if (_i == 0) {
+		ck_assert_uint_eq(seen.renames, 2);
+		ck_assert_uint_eq(blobs->doubtful_count, 1);
+	} else {
+		test_rc(mbj_blobs_sync(blobs, &err), MBJ_EIO);
+		ck_assert_uint_eq(seen.renames, 1 + 2);
+		ck_assert_uint_eq(blobs->doubtful_count, 2);
+	}
+	seen.blobs = NULL;
+	seen.beside = NULL;
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	ck_assert_uint_eq(blobs->pending_count, 0);
+	ck_assert_uint_eq(blobs_count(blobs), 3);
+	mbj_blobs_close(&blobs);
+}
+END_TEST
+
+/*
+ * Goal: what was noted after a round had begun, in a folder whose sync failed
+ * in it, is not on disk by the next sync alone: it is written anew.
+ */
+START_TEST(blob_round_fails_later_notes)
+{
+	struct content content;
+	struct mbj_hash digest;
+	struct mbj_blobs *blobs;
+	struct seen seen;
+	struct mbj_error err;
+
+	seen_begin(&seen, &content);
+	blobs = seen.blobs;
+	seen.blobs = NULL;
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	/* As if it had come while the round was syncing. */
+	((struct blob_pending *)blobs->pending)->round = blobs->round + 1;
+	seen.beside = &content.digest;
+	test_rc(mbj_blobs_sync(blobs, &err), MBJ_EIO);
+	ck_assert_uint_eq(blobs->doubtful_count, 1);
+	seen.beside = NULL;
+	seen.renames = 0;
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	ck_assert_uint_eq(seen.renames, 1);
+	mbj_blobs_close(&blobs);
+}
+END_TEST
+
+TCase *test_blob_place_case(void)
+{
+	TCase *tc = tcase_create("blob_place");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, blob_place_beside);
+	tcase_add_test(tc, blob_place_fails_beside);
+	tcase_add_loop_test(tc, blob_renew_once, 0, 2);
+	tcase_add_test(tc, blob_round_fails_later_notes);
+	return tc;
+}
