@@ -89,6 +89,7 @@ enum mbj_rc blob_defer(struct mbj_blobs *blobs,
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(blobs->is_bulk);
+	blob_recent_note(blobs, &deferred->digest);
 	rc = mbj_array_reserve(&blobs->deferred, &blobs->deferred_capacity,
 			       blobs->deferred_count + 1, sizeof(*deferred),
 			       2 * DEFERRED_MAX, err);

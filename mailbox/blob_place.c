@@ -9,8 +9,8 @@
  *   1. no call that may wait for a disk is made under the mutex, but where a
  *      folder is made and in a round of many: nobody who stores waits for what
  *      somebody else writes;
- *   2. content is noted as recent before it is looked for: no moment in which
- *      it could be taken away;
+ *   2. content is noted as recent before it is seen to be there, or gets its
+ *      name: no moment in which it could be taken away;
  *   3. what is being placed is counted until its entry has its note: who finds
  *      it before that makes one (blob_note_found);
  *   4. a folder is made by one thread at a time, and nothing is in it before
@@ -51,26 +51,57 @@ static enum mbj_rc blob_look(const struct mbj_blobs *blobs,
 	return rc;
 }
 
+/*
+ * Is a file of that size there, and noted as recent before that was seen?  What
+ * is not there is not noted: asking for much must keep nothing of it.
+ */
+static enum mbj_rc blob_look_noted(struct mbj_blobs *blobs,
+				   const struct mbj_hash *digest, uint64_t size,
+				   bool *ret_is_there, struct mbj_error *err)
+{
+	bool is_noted;
+	enum mbj_rc rc;
+
+	pthread_mutex_lock(&blobs->mutex);
+	is_noted = blob_recent_renew(blobs, digest);
+	pthread_mutex_unlock(&blobs->mutex);
+	for (;;) {
+		uint64_t found = 0;
+
+		rc = blob_look(blobs, digest, &found, err);
+		if (rc < 0)
+			return rc;
+		*ret_is_there = found == size;
+		if (is_noted || !*ret_is_there)
+			return MBJ_OK;
+		/* It may have been taken away before this. */
+		pthread_mutex_lock(&blobs->mutex);
+		blob_recent_note(blobs, digest);
+		pthread_mutex_unlock(&blobs->mutex);
+		is_noted = true;
+	}
+}
+
 enum mbj_rc blob_keep(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 		      uint64_t size, bool *ret_is_kept, struct mbj_error *err)
 {
-	uint64_t found = 0;
 	bool is_kept;
 	enum mbj_rc rc;
 
 	pthread_mutex_lock(&blobs->mutex);
-	blob_recent_note(blobs, digest);
 	is_kept = blob_defers_size(blobs, digest, size);
+	if (is_kept)
+		blob_recent_note(blobs, digest);
 	pthread_mutex_unlock(&blobs->mutex);
 	if (is_kept) {
 		*ret_is_kept = true;
 		return MBJ_OK;
 	}
-	rc = blob_look(blobs, digest, &found, err);
+	rc = blob_look_noted(blobs, digest, size, &is_kept, err);
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&blobs->mutex);
-	is_kept = found == size && !blob_is_doubtful(blobs, digest);
+	is_kept = is_kept && !blob_is_doubtful(blobs, digest);
 	if (is_kept)
 		rc = blob_note_found(blobs, digest, err);
 	pthread_mutex_unlock(&blobs->mutex);
@@ -109,6 +140,7 @@ enum mbj_rc blob_name_give(struct mbj_blobs *blobs, const char *fresh,
 		rc = blob_note_reserve(blobs, err);
 	if (rc < 0)
 		return rc;
+	blob_recent_note(blobs, digest);
 	rc = mbj_file_rename(blobs->sys, fresh, path, err);
 	if (rc == MBJ_ENOTFOUND) {
 		rc = folder_make(blobs, digest->b[0], err);
@@ -126,13 +158,16 @@ enum mbj_rc blob_name_give(struct mbj_blobs *blobs, const char *fresh,
  * Under the mutex: room for the note that will be made, and all know of it.
  * *ret_failures is for placing_end.
  */
-static enum mbj_rc placing_begin(struct mbj_blobs *blobs, unsigned folder,
+static enum mbj_rc placing_begin(struct mbj_blobs *blobs,
+				 const struct mbj_hash *digest,
 				 uint32_t *ret_failures, struct mbj_error *err)
 {
+	unsigned folder = digest->b[0];
 	enum mbj_rc rc = blob_note_reserve(blobs, err);
 
 	if (rc < 0)
 		return rc;
+	blob_recent_note(blobs, digest);
 	blobs->placing[folder]++;
 	blobs->placing_count++;
 	*ret_failures = blobs->failures[folder];
@@ -175,7 +210,7 @@ enum mbj_rc blob_place(struct mbj_blobs *blobs, const char *fresh,
 		rc = blob_name_give(blobs, fresh, digest, err);
 		goto out;
 	}
-	rc = placing_begin(blobs, digest->b[0], &failures, err);
+	rc = placing_begin(blobs, digest, &failures, err);
 	if (rc < 0)
 		goto out;
 	pthread_mutex_unlock(&blobs->mutex);

@@ -113,6 +113,8 @@ enum mbj_rc blob_damaged(const char *path, const char *what,
 
 /* The caller holds the mutex for these. */
 void blob_recent_note(struct mbj_blobs *blobs, const struct mbj_hash *digest);
+/* The same if it is recent, or nobody asks for that; false: it is not. */
+bool blob_recent_renew(struct mbj_blobs *blobs, const struct mbj_hash *digest);
 bool blob_is_recent(struct mbj_blobs *blobs, const struct mbj_hash *digest);
 void blob_recent_drop(struct mbj_blobs *blobs);
 
@@ -172,8 +174,8 @@ enum mbj_rc blob_name_give(struct mbj_blobs *blobs, const char *fresh,
 
 /*
  * Without the mutex: a file of that size is there and may be relied on after
- * the next round, which it is noted for.  Before it is looked for it is noted
- * as recent: no moment in which it could be taken away.
+ * the next round, which it is noted for.  It is noted as recent as well, before
+ * it was seen: no moment in which it could be taken away.
  */
 enum mbj_rc blob_keep(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 		      uint64_t size, bool *ret_is_kept,

@@ -67,6 +67,14 @@ void blob_recent_note(struct mbj_blobs *blobs, const struct mbj_hash *digest)
 	}
 }
 
+bool blob_recent_renew(struct mbj_blobs *blobs, const struct mbj_hash *digest)
+{
+	if (blobs->recent[0] != NULL && !blob_is_recent(blobs, digest))
+		return false;
+	blob_recent_note(blobs, digest);
+	return true;
+}
+
 bool blob_is_recent(struct mbj_blobs *blobs, const struct mbj_hash *digest)
 {
 	if (blobs->recent[0] == NULL)

@@ -292,6 +292,87 @@ START_TEST(blob_round_fails_later_notes)
 }
 END_TEST
 
+/* A disk on which a collector comes while somebody looks for content. */
+struct swept {
+	struct mbj_sys table;
+	struct mbj_blobs *blobs; /* NULL: it does not come */
+	const struct mbj_hash *digest;
+	bool is_kept;
+};
+
+static int swept_open(void *ctx, const char *path, int flags, mode_t mode)
+{
+	struct swept *swept = ctx;
+	struct mbj_blobs *blobs = swept->blobs;
+	int fd = mbj_sys_posix()->open(NULL, path, flags, mode);
+
+	swept->blobs = NULL;
+	if (blobs != NULL)
+		ck_assert_int_eq(mbj_blob_collect(blobs, swept->digest, false,
+						  &swept->is_kept, NULL),
+				 MBJ_OK);
+	return fd;
+}
+
+/*
+ * Goal: what is stored or found is noted as recent, what is only asked for is
+ * not; and a collector that comes between the looking and the noting takes
+ * nothing that counts as found.  Method: one that comes while the file is open;
+ * what is stored is deferred (1) or not.
+ */
+START_TEST(blob_keep_found)
+{
+	struct swept swept = {.table = *mbj_sys_posix()};
+	struct mbj_blobs *blobs = NULL;
+	struct content content;
+	struct mbj_hash digest;
+	bool is_there = true;
+	bool is_recent = true;
+	struct mbj_error err;
+
+	swept.table.ctx = &swept;
+	swept.table.open = swept_open;
+	content_make(&content, 0);
+	swept.digest = &content.digest;
+	test_ok(mbj_blobs_open(&swept.table, dir, true, &blobs, &err), err);
+	test_ok(mbj_blobs_remember(blobs, 60000, &err), err);
+	test_ok(mbj_blob_has(blobs, &content.digest, content.n, &is_there,
+			     &err),
+		err);
+	ck_assert(!is_there);
+	ck_assert(!blob_is_recent(blobs, &content.digest));
+	/* What is stored is. */
+	test_ok(mbj_blobs_bulk(blobs, _i == 1, &err), err);
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	ck_assert(blob_is_recent(blobs, &digest));
+	test_ok(mbj_blobs_bulk(blobs, false, &err), err);
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	/* What is found is, and what goes meanwhile is not found. */
+	for (unsigned i = 0; i < 2; i++) {
+		test_ok(mbj_blobs_remember(blobs, 60000, &err), err);
+		swept.blobs = i == 1 ? blobs : NULL;
+		test_ok(mbj_blob_has(blobs, &digest, content.n, &is_there,
+				     &err),
+			err);
+		ck_assert(is_there == (i == 0));
+		ck_assert(blob_is_recent(blobs, &digest));
+	}
+	ck_assert(!swept.is_kept);
+	/* What is known to be recent, as what gets its name, is safe. */
+	test_ok(mbj_blobs_remember(blobs, 60000, &err), err);
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	swept.blobs = blobs;
+	test_ok(mbj_blob_has(blobs, &digest, content.n, &is_there, &err), err);
+	ck_assert(is_there && swept.is_kept);
+	test_ok(mbj_blobs_remember(blobs, 0, &err), err);
+	test_ok(mbj_blob_collect(blobs, &digest, true, &is_recent, &err), err);
+	ck_assert(!is_recent);
+	mbj_blobs_close(&blobs);
+}
+END_TEST
+
 TCase *test_blob_place_case(void)
 {
 	TCase *tc = tcase_create("blob_place");
@@ -301,5 +382,6 @@ TCase *test_blob_place_case(void)
 	tcase_add_test(tc, blob_place_fails_beside);
 	tcase_add_loop_test(tc, blob_renew_once, 0, 2);
 	tcase_add_test(tc, blob_round_fails_later_notes);
+	tcase_add_loop_test(tc, blob_keep_found, 0, 2);
 	return tc;
 }
