@@ -201,8 +201,10 @@ static enum mbj_rc names_give(struct mbj_blobs *blobs, enum mbj_rc rc,
 
 		one = fresh_path(blobs, deferred, path, &why);
 		if (one == MBJ_OK && rc == MBJ_OK)
-			one = blob_name_give(blobs, path, &deferred->digest,
-					     &why);
+			one = blob_name_give(
+				blobs,
+				&(struct blob_fresh){path, deferred->is_link},
+				&deferred->digest, &why);
 		/* Best effort: the next opening sweeps. */
 		if (one < 0 || rc < 0)
 			(void)blobs->sys->unlink(blobs->sys->ctx, path);

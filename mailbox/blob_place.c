@@ -21,6 +21,7 @@
  *
  * Threads: see mbj/blob.h.
  */
+#include <errno.h>
 #include <fcntl.h>
 
 #include <mbj/check.h>
@@ -129,10 +130,29 @@ static enum mbj_rc folder_make(const struct mbj_blobs *blobs, unsigned folder,
 	return rc;
 }
 
-enum mbj_rc blob_name_give(struct mbj_blobs *blobs, const char *fresh,
+/*
+ * Renaming one name of a file to another one of it does nothing: where two have
+ * a link to one file, the second one's stays, and is taken away here.
+ * *ret_was_there: nothing was written, or who knows.
+ */
+static enum mbj_rc fresh_move(const struct mbj_blobs *blobs,
+			      const struct blob_fresh *fresh, const char *path,
+			      bool *ret_was_there, struct mbj_error *err)
+{
+	const struct mbj_sys *sys = blobs->sys;
+	enum mbj_rc rc = mbj_file_rename(sys, fresh->path, path, err);
+
+	*ret_was_there = rc == MBJ_OK && fresh->is_link &&
+			 sys->unlink(sys->ctx, fresh->path) != -ENOENT;
+	return rc;
+}
+
+enum mbj_rc blob_name_give(struct mbj_blobs *blobs,
+			   const struct blob_fresh *fresh,
 			   const struct mbj_hash *digest, struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
+	bool was_there = false;
 	enum mbj_rc rc;
 
 	rc = blob_path(blobs, digest, path, err);
@@ -141,16 +161,16 @@ enum mbj_rc blob_name_give(struct mbj_blobs *blobs, const char *fresh,
 	if (rc < 0)
 		return rc;
 	blob_recent_note(blobs, digest);
-	rc = mbj_file_rename(blobs->sys, fresh, path, err);
+	rc = fresh_move(blobs, fresh, path, &was_there, err);
 	if (rc == MBJ_ENOTFOUND) {
 		rc = folder_make(blobs, digest->b[0], err);
 		if (rc == MBJ_OK)
-			rc = mbj_file_rename(blobs->sys, fresh, path, err);
+			rc = fresh_move(blobs, fresh, path, &was_there, err);
 	}
 	if (rc < 0)
 		return rc;
 	blobs->is_made[digest->b[0]] = true;
-	blob_note_made(blobs, digest);
+	blob_note_made(blobs, digest, was_there);
 	return MBJ_OK;
 }
 
@@ -174,9 +194,9 @@ static enum mbj_rc placing_begin(struct mbj_blobs *blobs,
 	return MBJ_OK;
 }
 
-/* Under the mutex.  is_there: the entry was made. */
+/* Under the mutex.  is_there: it is now; was_there: before, too. */
 static void placing_end(struct mbj_blobs *blobs, const struct mbj_hash *digest,
-			uint32_t failures, bool is_there)
+			uint32_t failures, bool is_there, bool was_there)
 {
 	unsigned folder = digest->b[0];
 	bool is_suspect = blobs->failures[folder] != failures;
@@ -185,7 +205,7 @@ static void placing_end(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 	blobs->placing[folder]--;
 	blobs->placing_count--;
 	if (is_there)
-		blob_note_made(blobs, digest);
+		blob_note_made(blobs, digest, was_there);
 	/* It may have been among what a sync that failed was about. */
 	if (is_there && is_suspect)
 		blob_note_doubt(blobs, digest);
@@ -195,11 +215,12 @@ static void placing_end(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 	}
 }
 
-enum mbj_rc blob_place(struct mbj_blobs *blobs, const char *fresh,
+enum mbj_rc blob_place(struct mbj_blobs *blobs, const struct blob_fresh *fresh,
 		       const struct mbj_hash *digest, struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
 	uint32_t failures = 0;
+	bool was_there = false;
 	enum mbj_rc rc;
 
 	rc = blob_path(blobs, digest, path, err);
@@ -214,9 +235,9 @@ enum mbj_rc blob_place(struct mbj_blobs *blobs, const char *fresh,
 	if (rc < 0)
 		goto out;
 	pthread_mutex_unlock(&blobs->mutex);
-	rc = mbj_file_rename(blobs->sys, fresh, path, err);
+	rc = fresh_move(blobs, fresh, path, &was_there, err);
 	pthread_mutex_lock(&blobs->mutex);
-	placing_end(blobs, digest, failures, rc == MBJ_OK);
+	placing_end(blobs, digest, failures, rc == MBJ_OK, was_there);
 	/* Somebody took the folder away. */
 	if (rc == MBJ_ENOTFOUND)
 		rc = blob_name_give(blobs, fresh, digest, err);

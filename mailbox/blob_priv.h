@@ -27,6 +27,13 @@ struct blob_deferred {
 	struct mbj_hash digest;
 	uint64_t size;
 	struct mbj_id fresh;
+	bool is_link; /* as blob_fresh's */
+};
+
+/* A complete file in new/, its data on disk, that becomes a blob. */
+struct blob_fresh {
+	const char *path;
+	bool is_link; /* of a file that is somebody else's too */
 };
 
 struct blob_waiter {
@@ -88,7 +95,7 @@ struct mbj_blob_writer {
 	struct mbj_file file; /* in new/, under this name */
 	struct mbj_id fresh;
 	uint64_t size;
-	bool is_link; /* of a file that is somebody else's too */
+	bool is_link; /* as blob_fresh's */
 	enum mbj_rc rc;
 	struct mbj_error error; /* valid where rc < 0 */
 };
@@ -126,8 +133,12 @@ bool blob_is_doubtful(const struct mbj_blobs *blobs,
 /* Room for one note more. */
 enum mbj_rc blob_note_reserve(struct mbj_blobs *blobs,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
-/* Its entry was made; the next round syncs it.  Requires: room. */
-void blob_note_made(struct mbj_blobs *blobs, const struct mbj_hash *digest);
+/*
+ * Its entry was made, or is_there: was there, and is all that there was to
+ * make.  The next round syncs it.  Requires: room.
+ */
+void blob_note_made(struct mbj_blobs *blobs, const struct mbj_hash *digest,
+		    bool is_there);
 /* Of one that was just made: the sync that failed may have been about it. */
 void blob_note_doubt(struct mbj_blobs *blobs, const struct mbj_hash *digest);
 /* It was there: the same, unless it is known to be on disk. */
@@ -165,10 +176,11 @@ void blob_bulk_drop(struct mbj_blobs *blobs);
 /* ------------------------------------------------------- blob_place.c */
 
 /*
- * Under the mutex: a complete file in new/, its data on disk, becomes the
- * blob, and is noted for the next round.
+ * Under the mutex: the file in new/ becomes the blob, and is noted for the next
+ * round.
  */
-enum mbj_rc blob_name_give(struct mbj_blobs *blobs, const char *fresh,
+enum mbj_rc blob_name_give(struct mbj_blobs *blobs,
+			   const struct blob_fresh *fresh,
 			   const struct mbj_hash *digest,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 
@@ -180,11 +192,8 @@ enum mbj_rc blob_name_give(struct mbj_blobs *blobs, const char *fresh,
 enum mbj_rc blob_keep(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 		      uint64_t size, bool *ret_is_kept,
 		      struct mbj_error *err) MBJ_MUST_CHECK;
-/*
- * Without the mutex: a complete file in new/, its data on disk, becomes the
- * blob, as blob_name_give does it.
- */
-enum mbj_rc blob_place(struct mbj_blobs *blobs, const char *fresh,
+/* Without the mutex: the same. */
+enum mbj_rc blob_place(struct mbj_blobs *blobs, const struct blob_fresh *fresh,
 		       const struct mbj_hash *digest,
 		       struct mbj_error *err) MBJ_MUST_CHECK;
 

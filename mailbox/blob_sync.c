@@ -117,9 +117,12 @@ void blob_note_doubt(struct mbj_blobs *blobs, const struct mbj_hash *digest)
 	}
 }
 
-void blob_note_made(struct mbj_blobs *blobs, const struct mbj_hash *digest)
+void blob_note_made(struct mbj_blobs *blobs, const struct mbj_hash *digest,
+		    bool is_there)
 {
-	doubt_forget(blobs, digest);
+	/* Nothing was written: a sync has nothing to tell of it. */
+	if (!is_there)
+		doubt_forget(blobs, digest);
 	note_add(blobs, digest);
 }
 

@@ -168,8 +168,8 @@ static enum mbj_rc writer_look(struct mbj_blob_writer *writer,
 	if (rc < 0 || *ret_is_kept || !writer->is_link)
 		return rc;
 	/*
-	 * Renaming one name of a file to another one of it does nothing, so a
-	 * link cannot renew a doubtful entry; the next round will.
+	 * A link may be one to what is there, and renews no doubtful entry
+	 * (blob_place.c); the next round will.
 	 */
 	pthread_mutex_lock(&blobs->mutex);
 	*ret_is_kept = blob_is_doubtful(blobs, digest);
@@ -183,7 +183,7 @@ static enum mbj_rc writer_defer(struct mbj_blob_writer *writer,
 				bool *ret_is_deferred, struct mbj_error *err)
 {
 	const struct blob_deferred deferred = {*digest, writer->size,
-					       writer->fresh};
+					       writer->fresh, writer->is_link};
 	struct mbj_blobs *blobs = writer->blobs;
 	enum mbj_rc rc = MBJ_OK;
 
@@ -199,6 +199,7 @@ static enum mbj_rc writer_place(struct mbj_blob_writer *writer,
 				const struct mbj_hash *digest,
 				bool *ret_is_kept, struct mbj_error *err)
 {
+	const struct blob_fresh fresh = {writer->file.path, writer->is_link};
 	bool is_deferred = false;
 	enum mbj_rc rc;
 
@@ -213,7 +214,7 @@ static enum mbj_rc writer_place(struct mbj_blob_writer *writer,
 		rc = writer_look(writer, digest, ret_is_kept, err);
 	if (rc < 0 || *ret_is_kept)
 		return rc;
-	return blob_place(writer->blobs, writer->file.path, digest, err);
+	return blob_place(writer->blobs, &fresh, digest, err);
 }
 
 static enum mbj_rc writer_finish(struct mbj_blob_writer **writer,

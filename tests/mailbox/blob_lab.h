@@ -5,6 +5,9 @@
 #ifndef TEST_BLOB_LAB_H
 #define TEST_BLOB_LAB_H
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <mbj/blob.h>
 #include <mbj/hash.h>
 
@@ -37,6 +40,15 @@ static inline void content_make(struct content *content, unsigned number)
 static inline struct mbj_bytes content_bytes(const struct content *content)
 {
 	return mbj_bytes_make(content->p, content->n);
+}
+
+static inline void file_make(const char *path, struct mbj_bytes bytes)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, bytes.p, bytes.n), (ssize_t)bytes.n);
+	close(fd);
 }
 
 static inline bool digest_equal(const struct mbj_hash *a,

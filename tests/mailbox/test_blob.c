@@ -31,15 +31,6 @@ static void teardown(void)
 	test_tmpdir_free(&tmp);
 }
 
-static void file_make(const char *path, struct mbj_bytes bytes)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(write(fd, bytes.p, bytes.n), (ssize_t)bytes.n);
-	close(fd);
-}
-
 static unsigned names_in(const char *name)
 {
 	char *path = test_path_dup(dir, name);

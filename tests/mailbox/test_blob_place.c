@@ -373,6 +373,108 @@ START_TEST(blob_keep_found)
 }
 END_TEST
 
+/* Two import one file; the second does while the first does not find it. */
+struct twice {
+	struct mbj_sys table;
+	struct mbj_blobs *blobs; /* NULL: the second one does not come */
+	const char *path;	 /* of the file */
+	char blob[MBJ_PATH_TEXT_MAX];
+	unsigned looks; /* until it comes */
+	bool is_bulk;	/* from then on */
+	bool is_ill;	/* no folder can be synced */
+};
+
+static int twice_open(void *ctx, const char *path, int flags, mode_t mode)
+{
+	struct twice *twice = ctx;
+	struct mbj_blobs *blobs = twice->blobs;
+	int fd = mbj_sys_posix()->open(NULL, path, flags, mode);
+	struct mbj_hash digest;
+	uint64_t size;
+
+	if (blobs == NULL || strcmp(path, twice->blob) != 0 ||
+	    --twice->looks > 0)
+		return fd;
+	ck_assert_int_eq(fd, -ENOENT);
+	twice->blobs = NULL;
+	ck_assert_int_eq(mbj_blob_import(blobs, twice->path, &digest, &size,
+					 NULL),
+			 MBJ_OK);
+	ck_assert_int_eq(mbj_blobs_bulk(blobs, twice->is_bulk, NULL), MBJ_OK);
+	return fd;
+}
+
+static int twice_fsync(void *ctx, int fd)
+{
+	const struct twice *twice = ctx;
+
+	return twice->is_ill ? -EIO : mbj_sys_posix()->fsync(NULL, fd);
+}
+
+/* Another content in the folder of this one. */
+static void twice_beside(struct mbj_blobs *blobs, const struct content *content,
+			 struct mbj_hash *ret_digest)
+{
+	struct content beside;
+	unsigned number = 0;
+	struct mbj_error err;
+
+	do
+		content_make(&beside, ++number);
+	while (beside.digest.b[0] != content->digest.b[0]);
+	test_ok(mbj_blob_put(blobs, content_bytes(&beside), ret_digest, &err),
+		err);
+}
+
+/*
+ * Goal: where two links to one file get the same name the second one is gone,
+ * and takes no doubt away, as it wrote nothing.  Method: names that are given
+ * at once (0), and later, once the folder's sync has failed (1).
+ */
+START_TEST(blob_link_twice)
+{
+	struct twice twice = {.table = *mbj_sys_posix()};
+	char *path = test_path_dup(tmp, "mail");
+	char *fresh = test_path_dup(dir, "new");
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_hash digest, beside;
+	struct content content;
+	struct mbj_error err;
+	uint64_t size = 0;
+
+	twice.table.ctx = &twice;
+	twice.table.open = twice_open;
+	twice.table.fsync = twice_fsync;
+	content_make(&content, 0);
+	file_make(path, content_bytes(&content));
+	test_ok(mbj_blobs_open(&twice.table, dir, true, &blobs, &err), err);
+	twice_beside(blobs, &content, &beside);
+	blob_file(twice.blob, dir, &content.digest);
+	twice.path = path;
+	twice.is_bulk = _i == 1;
+	twice.looks = _i == 1 ? 1 : 2;
+	twice.blobs = blobs;
+	test_ok(mbj_blob_import(blobs, path, &digest, &size, &err), err);
+	ck_assert_ptr_null(twice.blobs);
+	if (_i == 1) {
+		twice.is_ill = true;
+		test_rc(mbj_blob_settle(blobs, &beside, &err), MBJ_EIO);
+		twice.is_ill = false;
+		ck_assert_uint_eq(blobs->deferred_count, 1);
+		test_ok(mbj_blobs_bulk(blobs, false, &err), err);
+		ck_assert(blob_is_doubtful(blobs, &digest));
+	}
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	ck_assert_uint_eq(blobs->pending_count, 0);
+	ck_assert_uint_eq(blobs_count(blobs), 2);
+	mbj_blobs_close(&blobs);
+	/* It is empty. */
+	ck_assert_int_eq(rmdir(fresh), 0);
+	free(fresh);
+	free(path);
+}
+END_TEST
+
 TCase *test_blob_place_case(void)
 {
 	TCase *tc = tcase_create("blob_place");
@@ -383,5 +485,6 @@ TCase *test_blob_place_case(void)
 	tcase_add_loop_test(tc, blob_renew_once, 0, 2);
 	tcase_add_test(tc, blob_round_fails_later_notes);
 	tcase_add_loop_test(tc, blob_keep_found, 0, 2);
+	tcase_add_loop_test(tc, blob_link_twice, 0, 2);
 	return tc;
 }
