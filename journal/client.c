@@ -133,6 +133,7 @@ enum mbj_rc answer_decode(struct answer *answer, enum wire_kind kind,
 	if (rc < 0)
 		return rc;
 	memset(&answer->message, 0, sizeof(answer->message));
+	answer->message.version = answer->version;
 	return wire_decode(mbj_buf_view(&answer->body), kind, WIRE_ANSWER,
 			   answer->arena, &answer->message, err);
 }
@@ -144,8 +145,9 @@ enum mbj_rc answer_decode(struct answer *answer, enum wire_kind kind,
  */
 static enum mbj_rc call_served(struct mbj_client *client, enum wire_kind kind,
 			       const struct wire_message *request,
-			       struct mbj_buf *ret_body, struct mbj_error *err)
+			       struct answer *ret_answer, struct mbj_error *err)
 {
+	struct mbj_buf *ret_body = &ret_answer->body;
 	bool is_again =
 		kind == WIRE_SUBMIT || kind == WIRE_TAKE
 			? !mbj_id_is_root(request->edit.request)
@@ -159,6 +161,7 @@ static enum mbj_rc call_served(struct mbj_client *client, enum wire_kind kind,
 		return rc;
 	rc = link_call(client, link, kind, request, ret_body, &is_broken, err);
 	is_again = is_again && !link->is_late;
+	ret_answer->version = link->version;
 	link_give(client, &link, is_broken);
 	if (!is_broken || !is_again)
 		return rc;
@@ -166,6 +169,7 @@ static enum mbj_rc call_served(struct mbj_client *client, enum wire_kind kind,
 	if (rc < 0)
 		return rc;
 	rc = link_call(client, link, kind, request, ret_body, &is_broken, err);
+	ret_answer->version = link->version;
 	link_give(client, &link, is_broken);
 	return rc;
 }
@@ -179,7 +183,7 @@ enum mbj_rc client_call(struct mbj_client *client, enum wire_kind kind,
 
 	answer_init(ret_answer);
 	if (client->store == NULL)
-		rc = call_served(client, kind, request, &ret_answer->body, err);
+		rc = call_served(client, kind, request, ret_answer, err);
 	else
 		rc = client->local->run(&dispatcher, kind, request,
 					&ret_answer->body, err);

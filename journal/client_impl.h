@@ -65,6 +65,7 @@ struct mbj_client {
 struct answer {
 	struct mbj_buf body;
 	struct mbj_arena *arena;
+	uint16_t version;	     /* of who answered, 0: this process */
 	struct wire_message message; /* borrows from both */
 };
 

@@ -47,6 +47,7 @@ struct peer {
 	struct socket_peer who;
 	struct dispatcher dispatcher;
 	bool is_greeted;
+	uint16_t version; /* that is spoken, once it is greeted */
 	bool is_ending;	  /* its answer is the last */
 	bool is_edit;	  /* its request was an edit that was carried out */
 	bool is_stopping; /* its request asked the service to stop */

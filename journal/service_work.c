@@ -26,10 +26,11 @@ static enum mbj_rc hello_run(struct peer *peer,
 				     WIRE_VERSION_LOWEST, WIRE_VERSION,
 				     request->version_lowest,
 				     request->version_highest);
+	peer->version = request->version_highest < WIRE_VERSION
+				? request->version_highest
+				: WIRE_VERSION;
 	answer->welcome = (struct wire_welcome){
-		.version = request->version_highest < WIRE_VERSION
-				   ? request->version_highest
-				   : WIRE_VERSION,
+		.version = peer->version,
 		.is_owner = peer->who.is_owner,
 		.process = (uint64_t)getpid(),
 		.identity = mbj_store_identity_copy(service->store),
@@ -78,6 +79,7 @@ static enum mbj_rc own_run(struct peer *peer,
 
 	if (answer == NULL)
 		return mbj_error_nomem(err);
+	answer->version = peer->version;
 	if (peer->request.kind == WIRE_HELLO)
 		rc = hello_run(peer, request, answer, err);
 	else if (peer->request.kind == WIRE_STATUS)

@@ -274,7 +274,7 @@ static void field_encode(struct mbj_buf *buf, enum wire_field field,
 		wire_text_encode(buf, m->list, WIRE_LIST_MAX);
 		return;
 	case WIRE_HAS_STATUS:
-		wire_status_encode(buf, &m->status);
+		wire_status_encode(buf, m->version, &m->status);
 		return;
 	case WIRE_HAS_KEEP:
 	case WIRE_HAS_SNAPSHOT:
@@ -386,7 +386,7 @@ static enum mbj_rc field_decode(struct mbj_reader *reader,
 	case WIRE_HAS_CONTENT:
 		return wire_content_decode(reader, &m->content, err);
 	case WIRE_HAS_STATUS:
-		return wire_status_decode(reader, &m->status, err);
+		return wire_status_decode(reader, m->version, &m->status, err);
 	case WIRE_HAS_KEEP:
 		return wire_keep_decode(reader, &m->keep, err);
 	case WIRE_HAS_SNAPSHOT:

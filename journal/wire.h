@@ -28,6 +28,7 @@
 enum {
 	WIRE_VERSION = 3,
 	WIRE_VERSION_LOWEST = 1,
+	WIRE_VERSION_COUNTED = 2,   /* the first to count a status's numbers */
 	WIRE_VERSION_BLOB_LAST = 2, /* the first to have it */
 	WIRE_VERSION_TAKE = 3,
 	WIRE_HEAD_SIZE = 16,
@@ -204,6 +205,9 @@ struct wire_welcome {
 
 /* What a body says; members that its kind has not are as they were. */
 struct wire_message {
+	/* That both sides speak, 0: this build's.  Before encoding, decoding.
+	 */
+	uint16_t version;
 	uint16_t version_lowest;
 	uint16_t version_highest;
 	struct wire_welcome welcome;
@@ -249,7 +253,7 @@ void wire_encode(struct mbj_buf *buf, enum wire_kind kind, enum wire_side side,
  * Decode the whole of a body.  Byte strings are borrowed from it, arrays are in
  * arena; of an outcome and a status the caller frees what is theirs
  * (mbj_outcome_done, mbj_client_status_done), also after a failure.
- * Requires: *ret_message is zero, side is no WIRE_REFUSAL.
+ * Requires: *ret_message is zero but for its version, side is no WIRE_REFUSAL.
  */
 enum mbj_rc wire_decode(struct mbj_bytes body, enum wire_kind kind,
 			enum wire_side side, struct mbj_arena *arena,
@@ -280,9 +284,14 @@ void wire_outcome_encode(struct mbj_buf *buf,
 enum mbj_rc wire_outcome_decode(struct mbj_reader *reader,
 				struct mbj_outcome *ret_outcome,
 				struct mbj_error *err) MBJ_MUST_CHECK;
-void wire_status_encode(struct mbj_buf *buf,
+/*
+ * version: as of a message.  A status of another build has more or fewer
+ * numbers, and says how many: those that both know are taken, the rest is 0.
+ * Returns: also MBJ_EUNSUPPORTED, it has fewer than ever there were.
+ */
+void wire_status_encode(struct mbj_buf *buf, uint16_t version,
 			const struct mbj_client_status *status);
-enum mbj_rc wire_status_decode(struct mbj_reader *reader,
+enum mbj_rc wire_status_decode(struct mbj_reader *reader, uint16_t version,
 			       struct mbj_client_status *ret_status,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 /* A text of ours, for an array of MBJ_ERROR_MESSAGE_MAX bytes. */

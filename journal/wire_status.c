@@ -13,6 +13,36 @@ enum {
 	PEER_SIZE = 8 + 4 + 4 + 8 + 8,
 };
 
+enum {
+	SERVICE_NUMBERS = sizeof(struct mbj_service_stats) / 8,
+	UPSTREAM_NUMBERS = (offsetof(struct mbj_upstream_status, reason) -
+			    offsetof(struct mbj_upstream_status, end)) /
+			   8,
+};
+
+/* Numbers of the lists that grow, in one body. */
+struct counts {
+	uint8_t service;
+	uint8_t upstream;
+};
+
+static const struct counts counts_here = {SERVICE_NUMBERS, UPSTREAM_NUMBERS};
+/* Of version 1, which does not say so; no body has fewer. */
+static const struct counts counts_first = {11, 9};
+
+/* Were one put in before these, version 1 would be another. */
+_Static_assert(offsetof(struct mbj_service_stats, memory_max) == 10 * 8,
+	       "new numbers of the service come last");
+_Static_assert(offsetof(struct mbj_upstream_status, resync_size) -
+			       offsetof(struct mbj_upstream_status, end) ==
+		       8 * 8,
+	       "new numbers of the upstream come last");
+
+static bool is_counted(uint16_t version)
+{
+	return version == 0 || version >= WIRE_VERSION_COUNTED;
+}
+
 static void parked_encode(struct mbj_buf *buf,
 			  const struct mbj_client_parked *p)
 {
@@ -34,23 +64,45 @@ static void skipped_encode(struct mbj_buf *buf,
 	wire_text_encode(buf, s->name, MBJ_ACCOUNT_NAME_MAX);
 }
 
-static void upstream_encode(struct mbj_buf *buf,
+static void service_encode(struct mbj_buf *buf, unsigned count,
+			   const struct mbj_service_stats *service)
+{
+	unsigned at = 0;
+
+#define X(member, word, what) \
+	if (at++ < count)     \
+		mbj_buf_put_u64(buf, service->member);
+	MBJ_SERVICE_STATS_MAP(X)
+#undef X
+}
+
+static void upstream_encode(struct mbj_buf *buf, unsigned count,
 			    const struct mbj_upstream_status *upstream)
 {
+	unsigned at = 0;
+
 	mbj_buf_put_u8(buf, (uint8_t)upstream->state);
 	mbj_buf_put_u8(buf, upstream->resync);
 	mbj_buf_put_u8(buf, upstream->is_resync_whole);
 	mbj_buf_put_u8(buf, upstream->was_met);
 	mbj_buf_put_u8(buf, upstream->was_current);
-#define X(member, word, what) mbj_buf_put_u64(buf, upstream->member);
+#define X(member, word, what) \
+	if (at++ < count)     \
+		mbj_buf_put_u64(buf, upstream->member);
 	MBJ_UPSTREAM_NUMBERS_MAP(X)
 #undef X
 	mbj_buf_put_block(buf, mbj_bytes_str(upstream->reason));
 }
 
-void wire_status_encode(struct mbj_buf *buf,
+void wire_status_encode(struct mbj_buf *buf, uint16_t version,
 			const struct mbj_client_status *status)
 {
+	struct counts counts = is_counted(version) ? counts_here : counts_first;
+
+	if (is_counted(version)) {
+		mbj_buf_put_u8(buf, counts.service);
+		mbj_buf_put_u8(buf, counts.upstream);
+	}
 	wire_identity_encode(buf, &status->identity);
 	mbj_buf_put_u64(buf, status->end.lsn.v);
 	wire_put_hash(buf, &status->end.chain);
@@ -71,9 +123,7 @@ void wire_status_encode(struct mbj_buf *buf,
 	mbj_buf_put_u64(buf, status->account_count);
 	mbj_buf_put_u64(buf, status->intent_count);
 	mbj_buf_put_u64(buf, (uint64_t)status->intent_oldest);
-#define X(member, word, what) mbj_buf_put_u64(buf, status->service.member);
-	MBJ_SERVICE_STATS_MAP(X)
-#undef X
+	service_encode(buf, counts.service, &status->service);
 	mbj_buf_put_u32(buf, (uint32_t)status->parked_count);
 	for (size_t i = 0; i < status->parked_count; i++)
 		parked_encode(buf, &status->parked[i]);
@@ -88,7 +138,7 @@ void wire_status_encode(struct mbj_buf *buf,
 		mbj_buf_put_u64(buf, status->peers[i].requests);
 		mbj_buf_put_u64(buf, status->peers[i].idle_ms);
 	}
-	upstream_encode(buf, &status->upstream);
+	upstream_encode(buf, counts.upstream, &status->upstream);
 }
 
 bool wire_message_read(struct mbj_reader *reader, char *ret_text)
@@ -105,19 +155,38 @@ bool wire_message_read(struct mbj_reader *reader, char *ret_text)
 	return true;
 }
 
-static enum mbj_rc upstream_decode(struct mbj_reader *reader,
+static void service_decode(struct mbj_reader *reader, unsigned count,
+			   struct mbj_service_stats *service)
+{
+	unsigned at = 0;
+
+#define X(member, word, what) \
+	if (at++ < count)     \
+		service->member = mbj_read_u64(reader);
+	MBJ_SERVICE_STATS_MAP(X)
+#undef X
+	for (; at < count; at++)
+		(void)mbj_read_u64(reader);
+}
+
+static enum mbj_rc upstream_decode(struct mbj_reader *reader, unsigned count,
 				   struct mbj_upstream_status *upstream,
 				   struct mbj_error *err)
 {
 	uint8_t state = mbj_read_u8(reader);
+	unsigned at = 0;
 
 	upstream->resync = mbj_read_u8(reader);
 	upstream->is_resync_whole = wire_read_bool(reader);
 	upstream->was_met = wire_read_bool(reader);
 	upstream->was_current = wire_read_bool(reader);
-#define X(member, word, what) upstream->member = mbj_read_u64(reader);
+#define X(member, word, what) \
+	if (at++ < count)     \
+		upstream->member = mbj_read_u64(reader);
 	MBJ_UPSTREAM_NUMBERS_MAP(X)
 #undef X
+	for (; at < count; at++)
+		(void)mbj_read_u64(reader);
 	if (state > MBJ_UPSTREAM_LAST || upstream->resync > MBJ_RESYNC_LAST ||
 	    !wire_message_read(reader, upstream->reason))
 		return wire_bad(err, "upstream");
@@ -125,7 +194,7 @@ static enum mbj_rc upstream_decode(struct mbj_reader *reader,
 	return MBJ_OK;
 }
 
-static enum mbj_rc numbers_decode(struct mbj_reader *reader,
+static enum mbj_rc numbers_decode(struct mbj_reader *reader, unsigned count,
 				  struct mbj_client_status *s,
 				  struct mbj_error *err)
 {
@@ -151,9 +220,7 @@ static enum mbj_rc numbers_decode(struct mbj_reader *reader,
 	s->account_count = mbj_read_u64(reader);
 	s->intent_count = mbj_read_u64(reader);
 	s->intent_oldest = (int64_t)mbj_read_u64(reader);
-#define X(member, word, what) s->service.member = mbj_read_u64(reader);
-	MBJ_SERVICE_STATS_MAP(X)
-#undef X
+	service_decode(reader, count, &s->service);
 	if (!is_text || !mbj_reader_ok(reader) || house > MBJ_HOUSE_LAST)
 		return wire_bad(err, "status");
 	s->house.work = (enum mbj_house_work)house;
@@ -240,15 +307,38 @@ static enum mbj_rc peers_decode(struct mbj_reader *reader,
 	return mbj_reader_ok(reader) ? MBJ_OK : wire_bad(err, "connection");
 }
 
-enum mbj_rc wire_status_decode(struct mbj_reader *reader,
+/* What is no status of a version that counts begins with something else. */
+static enum mbj_rc counts_decode(struct mbj_reader *reader, uint16_t version,
+				 struct counts *ret_counts,
+				 struct mbj_error *err)
+{
+	*ret_counts = counts_first;
+	if (!is_counted(version))
+		return MBJ_OK;
+	ret_counts->service = mbj_read_u8(reader);
+	ret_counts->upstream = mbj_read_u8(reader);
+	if (!mbj_reader_ok(reader))
+		return wire_bad(err, "status");
+	if (ret_counts->service < counts_first.service ||
+	    ret_counts->upstream < counts_first.upstream)
+		return mbj_error_set(err, MBJ_EUNSUPPORTED,
+				     "the service is of another version, whose "
+				     "status cannot be read");
+	return MBJ_OK;
+}
+
+enum mbj_rc wire_status_decode(struct mbj_reader *reader, uint16_t version,
 			       struct mbj_client_status *ret_status,
 			       struct mbj_error *err)
 {
+	struct counts counts;
 	enum mbj_rc rc;
 
-	rc = wire_identity_decode(reader, &ret_status->identity, err);
+	rc = counts_decode(reader, version, &counts, err);
 	if (rc == MBJ_OK)
-		rc = numbers_decode(reader, ret_status, err);
+		rc = wire_identity_decode(reader, &ret_status->identity, err);
+	if (rc == MBJ_OK)
+		rc = numbers_decode(reader, counts.service, ret_status, err);
 	if (rc == MBJ_OK)
 		rc = parked_decode(reader, ret_status, err);
 	if (rc == MBJ_OK)
@@ -256,7 +346,8 @@ enum mbj_rc wire_status_decode(struct mbj_reader *reader,
 	if (rc == MBJ_OK)
 		rc = peers_decode(reader, ret_status, err);
 	if (rc == MBJ_OK)
-		rc = upstream_decode(reader, &ret_status->upstream, err);
+		rc = upstream_decode(reader, counts.upstream,
+				     &ret_status->upstream, err);
 	return rc;
 }
 

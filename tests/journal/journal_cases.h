@@ -74,5 +74,6 @@ TCase *test_superblock_case(void);
 TCase *test_trim_case(void);
 TCase *test_upstream_case(void);
 TCase *test_wire_case(void);
+TCase *test_wire_status_case(void);
 
 #endif

@@ -72,6 +72,7 @@ static const test_case_fn cases[] = {
 	test_trim_case,
 	test_upstream_case,
 	test_wire_case,
+	test_wire_status_case,
 };
 
 int main(void)

@@ -4,6 +4,7 @@
  */
 #include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <mbj/blob.h>
 
@@ -24,6 +25,106 @@ static void digest_of(const void *p, size_t n, struct mbj_hash *ret_digest)
 	SITE_OK(mbj_sha256_digest(sha, &part, 1, ret_digest, err));
 	mbj_sha256_free(&sha);
 }
+
+/* ------------------------------------------------------------- frame by frame
+ */
+
+static void say(int fd, enum wire_kind kind, const struct wire_message *m)
+{
+	struct wire_head head = {.kind = kind, .side = WIRE_REQUEST};
+	struct mbj_buf out;
+
+	mbj_buf_init(&out, WIRE_SMALL_MAX);
+	mbj_buf_put_zero(&out, WIRE_HEAD_SIZE);
+	wire_encode(&out, kind, WIRE_REQUEST, m);
+	head.size = (uint32_t)(out.n - WIRE_HEAD_SIZE);
+	wire_head_encode(&head, out.p);
+	ck_assert_int_eq(socket_send(fd, out.p, out.n), (ssize_t)out.n);
+	mbj_buf_done(&out);
+}
+
+static void take(int fd, uint8_t *p, size_t n)
+{
+	struct pollfd ready = {fd, POLLIN, 0};
+
+	while (n > 0) {
+		ssize_t got;
+
+		ck_assert_int_eq(poll(&ready, 1, ANSWER_MS), 1);
+		got = socket_receive(fd, p, n);
+		ck_assert_int_gt(got, 0);
+		p += got;
+		n -= (size_t)got;
+	}
+}
+
+/* The body of the answer to a request of that kind. */
+static void heard_bytes(int fd, enum wire_kind kind, struct mbj_buf *ret_bytes)
+{
+	uint8_t bytes[WIRE_SMALL_MAX];
+	struct wire_head head;
+
+	take(fd, bytes, WIRE_HEAD_SIZE);
+	SITE_OK(wire_head_decode(bytes, &head, err));
+	ck_assert_int_eq(head.kind, kind);
+	ck_assert_int_eq(head.side, WIRE_ANSWER);
+	ck_assert_uint_le(head.size, sizeof(bytes));
+	take(fd, bytes, head.size);
+	mbj_buf_clear(ret_bytes);
+	mbj_buf_put(ret_bytes, bytes, head.size);
+}
+
+/* ret_m borrows from bytes. */
+static void body_decode(const struct mbj_buf *bytes, enum wire_kind kind,
+			struct wire_message *ret_m)
+{
+	struct mbj_arena *arena = NULL;
+
+	SITE_OK(mbj_arena_new(1 << 16, &arena, err));
+	SITE_OK(wire_decode(mbj_buf_view(bytes), kind, WIRE_ANSWER, arena,
+			    ret_m, err));
+	mbj_arena_free(&arena);
+}
+
+/* Its numbers and digests, that is: texts are gone on return. */
+static void heard(int fd, enum wire_kind kind, struct wire_message *ret_m)
+{
+	struct mbj_buf bytes;
+
+	mbj_buf_init(&bytes, WIRE_SMALL_MAX);
+	heard_bytes(fd, kind, &bytes);
+	body_decode(&bytes, kind, ret_m);
+	mbj_buf_done(&bytes);
+}
+
+/* A connection that speaks this version at most. */
+static int greet(const struct served *s, uint16_t highest)
+{
+	struct wire_message m = {.version_lowest = 1,
+				 .version_highest = highest};
+	int fd = -1;
+
+	SITE_OK(socket_connect(s->path, -1, &fd, err));
+	say(fd, WIRE_HELLO, &m);
+	heard(fd, WIRE_HELLO, &m);
+	ck_assert_uint_eq(m.welcome.version,
+			  highest < WIRE_VERSION ? highest : WIRE_VERSION);
+	return fd;
+}
+
+/* From now on the client's only link speaks that version. */
+static void client_speak(struct served *s, uint16_t version)
+{
+	struct link *link = s->client->idle;
+
+	ck_assert_ptr_nonnull(link);
+	ck_assert_ptr_null(link->next);
+	socket_close(link->fd);
+	link->fd = greet(s, version);
+	link->version = version;
+}
+
+/* ---------------------------------------------------------------- requests */
 
 /* Requests that the service has answered, this one not among them. */
 static uint64_t requests_count(struct mbj_client *client)
@@ -67,7 +168,7 @@ START_TEST(body_requests)
 	ck_assert_uint_eq(put_requests(s.client, body, WIRE_PIECE_MAX), 1);
 	ck_assert_uint_eq(put_requests(s.client, body, LONG), 2);
 	ck_assert_uint_eq(s.client->idle->version, WIRE_VERSION);
-	s.client->idle->version = 1;
+	client_speak(&s, 1);
 	ck_assert_uint_eq(put_requests(s.client, body, SHORT), 2);
 	ck_assert_uint_eq(put_requests(s.client, body, 0), 1);
 	ck_assert_uint_eq(put_requests(s.client, body, LONG), 3);
@@ -112,57 +213,6 @@ START_TEST(body_refused)
 }
 END_TEST
 
-/* ------------------------------------------------------------- frame by frame
- */
-
-static void say(int fd, enum wire_kind kind, const struct wire_message *m)
-{
-	struct wire_head head = {.kind = kind, .side = WIRE_REQUEST};
-	struct mbj_buf out;
-
-	mbj_buf_init(&out, WIRE_SMALL_MAX);
-	mbj_buf_put_zero(&out, WIRE_HEAD_SIZE);
-	wire_encode(&out, kind, WIRE_REQUEST, m);
-	head.size = (uint32_t)(out.n - WIRE_HEAD_SIZE);
-	wire_head_encode(&head, out.p);
-	ck_assert_int_eq(socket_send(fd, out.p, out.n), (ssize_t)out.n);
-	mbj_buf_done(&out);
-}
-
-static void take(int fd, uint8_t *p, size_t n)
-{
-	struct pollfd ready = {fd, POLLIN, 0};
-
-	while (n > 0) {
-		ssize_t got;
-
-		ck_assert_int_eq(poll(&ready, 1, ANSWER_MS), 1);
-		got = socket_receive(fd, p, n);
-		ck_assert_int_gt(got, 0);
-		p += got;
-		n -= (size_t)got;
-	}
-}
-
-/* The answer to a request of that kind. */
-static void heard(int fd, enum wire_kind kind, struct wire_message *ret_m)
-{
-	uint8_t bytes[WIRE_SMALL_MAX];
-	struct mbj_arena *arena = NULL;
-	struct wire_head head;
-
-	take(fd, bytes, WIRE_HEAD_SIZE);
-	SITE_OK(wire_head_decode(bytes, &head, err));
-	ck_assert_int_eq(head.kind, kind);
-	ck_assert_int_eq(head.side, WIRE_ANSWER);
-	ck_assert_uint_le(head.size, sizeof(bytes));
-	take(fd, bytes, head.size);
-	SITE_OK(mbj_arena_new(1 << 16, &arena, err));
-	SITE_OK(wire_decode(mbj_bytes_make(bytes, head.size), kind, WIRE_ANSWER,
-			    arena, ret_m, err));
-	mbj_arena_free(&arena);
-}
-
 /*
  * Goal: client and service speak the highest version that both know; the bytes
  * that came before a body's last ones are in front of them, and nothing is left
@@ -177,15 +227,8 @@ START_TEST(body_frames)
 
 	served_begin(&s);
 	for (unsigned highest = 1; highest < WIRE_VERSION + 3; highest++) {
-		unsigned spoken =
-			highest < WIRE_VERSION ? highest : WIRE_VERSION;
-
-		SITE_OK(socket_connect(s.path, -1, &fd, err));
-		m = (struct wire_message){.version_lowest = 1,
-					  .version_highest = (uint16_t)highest};
-		say(fd, WIRE_HELLO, &m);
-		heard(fd, WIRE_HELLO, &m);
-		ck_assert_uint_eq(m.welcome.version, spoken);
+		fd = greet(&s, (uint16_t)highest);
+		m = (struct wire_message){.version = 0};
 		m.data = mbj_bytes_str("one ");
 		say(fd, WIRE_BLOB_WRITE, &m);
 		heard(fd, WIRE_BLOB_WRITE, &m);
@@ -204,6 +247,52 @@ START_TEST(body_frames)
 }
 END_TEST
 
+/*
+ * Goal: a status is read between builds of different versions, both ways.
+ * Method: a client that says hello with each version is answered with that
+ * version's body, which it can read, of its size; the library's client reads it
+ * by a link of each version.
+ */
+START_TEST(body_status)
+{
+	static struct wire_message m;
+	struct mbj_client_status status = {0};
+	size_t sizes[WIRE_VERSION + 1] = {0};
+	struct mbj_buf bytes;
+	struct served s;
+
+	served_begin(&s);
+	mbj_buf_init(&bytes, WIRE_SMALL_MAX);
+	for (unsigned v = 1; v <= WIRE_VERSION; v++) {
+		uint16_t version = (uint16_t)v;
+		int fd = greet(&s, version);
+
+		m = (struct wire_message){.version = version};
+		say(fd, WIRE_STATUS, &m);
+		heard_bytes(fd, WIRE_STATUS, &bytes);
+		sizes[version] = bytes.n;
+		body_decode(&bytes, WIRE_STATUS, &m);
+		ck_assert_uint_eq(m.status.service.process, (uint64_t)getpid());
+		ck_assert_uint_eq(m.status.service.memory_max,
+				  s.options.memory_max);
+		mbj_client_status_done(&m.status);
+		socket_close(fd);
+		client_speak(&s, version);
+		SITE_OK(mbj_client_status(s.client, &status, err));
+		ck_assert_uint_eq(status.service.process, (uint64_t)getpid());
+		ck_assert_uint_eq(status.service.memory_max,
+				  s.options.memory_max);
+		ck_assert_int_eq(status.upstream.state, MBJ_UPSTREAM_NONE);
+		ck_assert_uint_eq(s.client->idle->version, version);
+		mbj_client_status_done(&status);
+	}
+	ck_assert_uint_eq(sizes[WIRE_VERSION], sizes[2]);
+	ck_assert_uint_eq(sizes[1] + 2 + 4 * 8, sizes[2]);
+	mbj_buf_done(&bytes);
+	served_end(&s);
+}
+END_TEST
+
 TCase *test_service_body_case(void)
 {
 	TCase *tc = tcase_create("service_body");
@@ -211,5 +300,6 @@ TCase *test_service_body_case(void)
 	tcase_add_test(tc, body_requests);
 	tcase_add_test(tc, body_refused);
 	tcase_add_test(tc, body_frames);
+	tcase_add_test(tc, body_status);
 	return tc;
 }

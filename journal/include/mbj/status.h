@@ -41,7 +41,10 @@ struct mbj_client_peer {
 	uint64_t idle_ms;
 };
 
-/* X(member, JSON, what it is): what the service has done since it began. */
+/*
+ * X(member, JSON, what it is): what the service has done since it began.  New
+ * ones come last: a status has as many of them as its sender knows.
+ */
 #define MBJ_SERVICE_STATS_MAP(X)                                        \
 	X(process, "process", "its process, 0: no service")             \
 	X(up_ms, "upMs", "milliseconds since it began")                 \
@@ -51,11 +54,11 @@ struct mbj_client_peer {
 	X(refused, "refused", "connections: too many, or not allowed")  \
 	X(requests, "requests", "answered")                             \
 	X(edits, "edits", "carried out")                                \
-	X(taken, "taken", "of these, answered before durable")          \
-	X(taken_lost, "takenLost", "of those, that never were durable") \
 	X(workers, "workers", "threads begun")                          \
 	X(memory, "memory", "bytes of long requests and answers, now")  \
-	X(memory_max, "memoryMax", "before long requests have to wait")
+	X(memory_max, "memoryMax", "before long requests have to wait") \
+	X(taken, "taken", "edits that were answered before durable")    \
+	X(taken_lost, "takenLost", "of those, that never were durable")
 
 struct mbj_service_stats {
 #define X(member, word, what) uint64_t member;

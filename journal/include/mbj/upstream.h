@@ -59,7 +59,7 @@ enum mbj_resync_stage {
 
 MBJ_API const char *mbj_resync_word(enum mbj_resync_stage stage);
 
-/* X(member, JSON, what it is) */
+/* X(member, JSON, what it is): new ones come last, as in mbj/status.h. */
 #define MBJ_UPSTREAM_NUMBERS_MAP(X)                                         \
 	X(end, "sourceEnd", "the source's last group, as it said last")     \
 	X(connections, "connections", "that were accepted")                 \
