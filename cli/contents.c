@@ -12,7 +12,9 @@ enum mbj_rc contents_begin(struct contents *c, struct mbj_txn *txn,
 
 	*c = (struct contents){.txn = txn, .is_deep = is_deep};
 	rc = mbj_store_blobs_read(NULL, dir, &c->blobs, err);
-	if (rc == MBJ_OK)
+	if (rc == MBJ_OK && txn == NULL)
+		rc = mbj_blobs_scan_begin(c->blobs, &c->files, err);
+	else if (rc == MBJ_OK)
 		rc = mbj_scan_blobs(txn, false, &c->scan, err);
 	return rc;
 }
@@ -20,6 +22,7 @@ enum mbj_rc contents_begin(struct contents *c, struct mbj_txn *txn,
 void contents_end(struct contents *c)
 {
 	mbj_scan_done(&c->scan);
+	mbj_blobs_scan_end(&c->files);
 	mbj_blobs_close(&c->blobs);
 }
 
@@ -46,6 +49,44 @@ static enum mbj_rc content_check(const struct contents *c,
 	return rc;
 }
 
+/* A content that is there, with whatever size; *ret_is_gone: no longer. */
+static enum mbj_rc file_check(const struct contents *c,
+			      const struct mbj_hash *blob, bool *ret_is_gone,
+			      struct mbj_error *why)
+{
+	struct mbj_blob_reader *reader = NULL;
+	uint64_t size = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_blob_reader_open(c->blobs, blob, &reader, &size, why);
+	mbj_blob_reader_close(&reader);
+	if (rc == MBJ_OK)
+		rc = mbj_blob_verify(c->blobs, blob, size, why);
+	*ret_is_gone = rc == MBJ_ENOTFOUND;
+	return rc;
+}
+
+static enum mbj_rc files_next_fault(struct contents *c,
+				    struct mbj_error *ret_why,
+				    struct mbj_error *err)
+{
+	struct mbj_hash blob;
+	bool is_there, is_gone;
+	enum mbj_rc rc;
+
+	for (;;) {
+		rc = mbj_blobs_scan_next(c->files, &blob, &is_there, err);
+		if (rc < 0)
+			return rc;
+		if (!is_there)
+			return MBJ_ENOTFOUND;
+		rc = file_check(c, &blob, &is_gone, ret_why);
+		c->count += !is_gone;
+		if (rc < 0 && !is_gone)
+			return MBJ_OK;
+	}
+}
+
 enum mbj_rc contents_next_fault(struct contents *c, struct mbj_error *ret_why,
 				struct mbj_error *err)
 {
@@ -53,10 +94,13 @@ enum mbj_rc contents_next_fault(struct contents *c, struct mbj_error *ret_why,
 	uint64_t count, size;
 	enum mbj_rc rc;
 
+	if (c->files != NULL)
+		return files_next_fault(c, ret_why, err);
 	for (;;) {
 		rc = mbj_scan_next_blob(&c->scan, &blob, &count, &size, err);
 		if (rc < 0)
 			return rc;
+		c->count += count > 0;
 		if (count > 0 && content_check(c, &blob, size, ret_why) < 0)
 			return MBJ_OK;
 	}

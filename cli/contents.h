@@ -1,5 +1,6 @@
 /*
- * Looking at the contents of all messages of a store, one by one.
+ * Looking at the contents of all messages of a store, one by one; or at all
+ * that are there, whoever needs them, of a store that is not to be opened.
  */
 #ifndef MBJ_CLI_CONTENTS_H
 #define MBJ_CLI_CONTENTS_H
@@ -9,15 +10,18 @@
 #include <mbj/store.h>
 
 struct contents {
-	struct mbj_txn *txn;
+	struct mbj_txn *txn; /* NULL: those that are there */
 	struct mbj_blobs *blobs;
 	struct mbj_scan scan;
+	struct mbj_blobs_scan *files;
+	uint64_t count; /* that were looked at */
 	bool is_deep;
 };
 
 /*
  * That they are there, or, where is_deep, byte for byte.
- * Requires: txn, a read of the store in dir, outlives it.
+ * Requires: txn, a read of the store in dir, outlives it; where it is NULL,
+ * is_deep.
  */
 enum mbj_rc contents_begin(struct contents *c, struct mbj_txn *txn,
 			   const char *dir, bool is_deep,

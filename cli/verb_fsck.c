@@ -5,6 +5,9 @@
  * state in which it finds fault is made anew by the next one; with --rebuild it
  * is made again from the journal first.  With --repair, and where there is no
  * fault, what belongs to nothing is removed.
+ *
+ * Nothing that is opened stays as it is: with -n the journal alone is looked
+ * at, and, with --deep, each content that is there.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -29,7 +32,10 @@ struct fsck {
 	uint64_t groups;
 	uint64_t accounts;
 	uint64_t mailboxes;
+	uint64_t contents;
 	uint64_t faults;
+	bool has_accounts; /* they were looked at, and their mailboxes */
+	bool has_contents;
 	struct mbj_buf faults_json;  /* comma-separated objects */
 	struct mbj_buf repairs_json; /* likewise */
 };
@@ -116,9 +122,11 @@ static enum mbj_rc fsck_accounts(const struct cli_call *call,
 		}
 	}
 	mbj_scan_done(&scan);
+	fsck->has_accounts = true;
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+/* txn is NULL where the store is not opened. */
 static enum mbj_rc fsck_contents(const struct cli_call *call, const char *dir,
 				 struct mbj_txn *txn, struct fsck *fsck,
 				 struct mbj_error *err)
@@ -134,6 +142,8 @@ static enum mbj_rc fsck_contents(const struct cli_call *call, const char *dir,
 		if (rc == MBJ_OK && ++wrong <= CONTENTS_SHOWN)
 			fault_add(call, fsck, "content", &why);
 	}
+	fsck->contents = contents.count;
+	fsck->has_contents = true;
 	contents_end(&contents);
 	if (wrong > CONTENTS_SHOWN) {
 		(void)mbj_error_set(&why, MBJ_ECORRUPT,
@@ -237,10 +247,7 @@ static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
 	return rc;
 }
 
-/*
- * Nothing that is opened stays as it is: a dry run looks at the journal alone,
- * and at whether there is a state.
- */
+/* What a dry run leaves out, and whether there is a state. */
 static void fsck_say_rest(const struct cli_call *call, const char *dir)
 {
 	char path[MBJ_PATH_TEXT_MAX];
@@ -249,50 +256,83 @@ static void fsck_say_rest(const struct cli_call *call, const char *dir)
 	    !mbj_path_exists(mbj_sys_posix(), path))
 		cli_say(call, "the state is missing and would be made again "
 			      "from the journal");
-	cli_say(call, "accounts and contents would be looked at: that opens "
-		      "the store, so not with -n");
+	cli_say(call,
+		"%s would be looked at: that opens the store, so not with -n",
+		call->options.is_deep
+			? "accounts, and whether each content that they need "
+			  "is there,"
+			: "accounts and contents");
 }
 
-static int fsck_report(const struct cli_call *call, struct fsck *fsck,
+/* null: that was not looked at. */
+static void number_print(struct mbj_buf *out, const char *name, bool is_known,
+			 uint64_t number)
+{
+	if (is_known)
+		mbj_buf_format(out, "\"%s\":%" PRIu64 ",", name, number);
+	else
+		mbj_buf_format(out, "\"%s\":null,", name);
+}
+
+static void json_print(const struct cli_call *call, const struct fsck *fsck,
+		       bool is_dry_run, struct mbj_buf *out)
+{
+	mbj_buf_put_str(out, "{\"schema\":\"mbj.fsck/1\",");
+	number_print(out, "groups", true, fsck->groups);
+	number_print(out, "accounts", fsck->has_accounts, fsck->accounts);
+	number_print(out, "mailboxes", fsck->has_accounts, fsck->mailboxes);
+	number_print(out, "contents", fsck->has_contents, fsck->contents);
+	mbj_buf_format(out, "\"dryRun\":%s,\"faults\":[",
+		       is_dry_run ? "true" : "false");
+	mbj_buf_put_bytes(out, mbj_buf_view(&fsck->faults_json));
+	mbj_buf_put_str(out, "]");
+	if (call->options.is_repair) {
+		mbj_buf_put_str(out, ",\"repairs\":[");
+		mbj_buf_put_bytes(out, mbj_buf_view(&fsck->repairs_json));
+		mbj_buf_put_str(out, "]");
+	}
+	mbj_buf_put_str(out, "}\n");
+}
+
+static void text_print(const struct cli_call *call, const struct fsck *fsck,
+		       bool is_dry_run, struct mbj_buf *out)
+{
+	if (is_dry_run && fsck->faults == 0 && call->options.is_rebuild) {
+		mbj_buf_format(out,
+			       "would make the state again from %" PRIu64
+			       " groups\n",
+			       fsck->groups);
+		return;
+	}
+	mbj_buf_format(out, "%s: %" PRIu64 " groups",
+		       fsck->faults  ? "damaged"
+		       : !is_dry_run ? "sound"
+		       : fsck->has_contents
+			       ? "the journal and the contents are sound"
+			       : "the journal is sound",
+		       fsck->groups);
+	if (fsck->has_accounts)
+		mbj_buf_format(out,
+			       ", %" PRIu64 " accounts, %" PRIu64 " mailboxes",
+			       fsck->accounts, fsck->mailboxes);
+	if (is_dry_run && fsck->has_contents)
+		mbj_buf_format(out, ", %" PRIu64 " contents", fsck->contents);
+	if (!is_dry_run || fsck->faults > 0)
+		mbj_buf_format(out, ", %" PRIu64 " faults", fsck->faults);
+	mbj_buf_put_str(out, "\n");
+}
+
+static int fsck_report(const struct cli_call *call, const struct fsck *fsck,
 		       bool is_dry_run)
 {
 	struct mbj_buf out;
 	int status;
 
 	mbj_buf_init(&out, FAULTS_SIZE_MAX + REPAIRS_SIZE_MAX + 4096);
-	if (call->options.is_json) {
-		mbj_buf_format(&out,
-			       "{\"schema\":\"mbj.fsck/1\",\"groups\":%" PRIu64
-			       ",\"accounts\":%" PRIu64
-			       ",\"mailboxes\":%" PRIu64
-			       ",\"dryRun\":%s,\"faults\":[",
-			       fsck->groups, fsck->accounts, fsck->mailboxes,
-			       is_dry_run ? "true" : "false");
-		mbj_buf_put_bytes(&out, mbj_buf_view(&fsck->faults_json));
-		mbj_buf_put_str(&out, "]");
-		if (call->options.is_repair) {
-			mbj_buf_put_str(&out, ",\"repairs\":[");
-			mbj_buf_put_bytes(&out,
-					  mbj_buf_view(&fsck->repairs_json));
-			mbj_buf_put_str(&out, "]");
-		}
-		mbj_buf_put_str(&out, "}\n");
-	} else if (is_dry_run && fsck->faults == 0 && !call->options.is_rebuild)
-		mbj_buf_format(&out,
-			       "the journal is sound: %" PRIu64 " groups\n",
-			       fsck->groups);
-	else if (is_dry_run && fsck->faults == 0)
-		mbj_buf_format(&out,
-			       "would make the state again from %" PRIu64
-			       " groups\n",
-			       fsck->groups);
+	if (call->options.is_json)
+		json_print(call, fsck, is_dry_run, &out);
 	else
-		mbj_buf_format(&out,
-			       "%s: %" PRIu64 " groups, %" PRIu64
-			       " accounts, %" PRIu64 " mailboxes, %" PRIu64
-			       " faults\n",
-			       fsck->faults ? "damaged" : "sound", fsck->groups,
-			       fsck->accounts, fsck->mailboxes, fsck->faults);
+		text_print(call, fsck, is_dry_run, &out);
 	status = cli_write_done(call, &out);
 	if (status != CLI_OK)
 		return status;
@@ -319,6 +359,10 @@ int verb_fsck(const struct cli_call *call)
 	if (rc == MBJ_OK && fsck.faults == 0 &&
 	    (!is_dry_run || call->options.is_repair))
 		rc = fsck_state(call, dir, &fsck, &err);
+	/* Whatever the journal is, their names say what they have to be. */
+	if (rc == MBJ_OK && is_dry_run && call->options.is_deep &&
+	    !fsck.has_contents)
+		rc = fsck_contents(call, dir, NULL, &fsck, &err);
 	if (rc == MBJ_OK && is_dry_run && !call->options.is_rebuild)
 		fsck_say_rest(call, dir);
 	if (rc == MBJ_OK && call->options.is_repair && fsck.faults > 0)

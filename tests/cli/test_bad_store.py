@@ -79,6 +79,7 @@ class BadStore(Case):
             return {f: f.read_bytes() for f in self.p.rglob("*")
                     if f.is_file()}
 
+        self.mbj("deliver", self.p, "alice", stdin=b"a message")
         segment = max((self.p / "journal").glob("*.seg"))
         with open(segment, "ab") as tail:
             tail.write(b"torn" * 100)
@@ -86,7 +87,7 @@ class BadStore(Case):
             if is_missing:
                 shutil.rmtree(self.p / "state")
             before = files()
-            for words in ((), ("--json",), ("--rebuild",)):
+            for words in ((), ("--json",), ("--rebuild",), ("--deep",)):
                 said = self.mbj("fsck", self.p, "-n", *words)
                 if "--json" in words:
                     self.assertTrue(said.json()["dryRun"])

@@ -438,6 +438,56 @@ class Messages(Case):
         for body in (b"first", b"second"):
             self.assertIn(hashlib.sha256(body).hexdigest(), result.err)
 
+    def test_fsck_dry_run_deep(self):
+        """Goal: a dry run of --deep finds damaged contents, whatever the
+        journal is, and says what it did not look at.  Method: nothing wrong; a
+        byte that is another; a content that is gone; a damaged journal, too.
+        """
+        def fsck(*words, status=OK):
+            return self.mbj("fsck", self.p, *words, "--json",
+                            status=status).json()
+
+        def looked(said):
+            return tuple(said[what] for what in ("accounts", "mailboxes",
+                                                 "contents"))
+
+        for body in (b"first", b"second", b"third"):
+            self.deliver(body)
+        groups = fsck()["groups"]
+        self.assertEqual(looked(fsck()), (1, len(ROWS), 3))
+        self.assertEqual(looked(fsck("-n")), (None, None, None))
+        self.assertEqual(looked(fsck("-n", "--deep")), (None, None, 3))
+        self.assertEqual(self.mbj("fsck", self.p, "-n", "--deep").out,
+                         "the journal and the contents are sound: "
+                         f"{groups} groups, 3 contents\n")
+        path = self.blob(b"third")
+        path.chmod(0o600)
+        path.write_bytes(b"thirD")
+        self.assertEqual(looked(fsck("-n")), (None, None, None))
+        for words in ((), ("--rebuild",)):
+            said = fsck("-n", "--deep", *words, status=CORRUPT)
+            self.assertEqual(looked(said), (None, None, 3))
+            self.assertEqual([fault["where"] for fault in said["faults"]],
+                             ["content"])
+            self.assertIn(path.name, said["faults"][0]["text"])
+        result = self.mbj("fsck", self.p, "-n", "--deep", status=CORRUPT)
+        self.assertEqual(result.out, f"damaged: {groups} groups, 3 contents, "
+                         "1 faults\n")
+        self.assertIn("whether each content that they need is there",
+                      result.err)
+        self.blob(b"first").unlink()
+        self.assertEqual(looked(fsck("-n", "--deep", status=CORRUPT)),
+                         (None, None, 2))
+        segment = max((self.p / "journal").glob("*.seg"))
+        data = bytearray(segment.read_bytes())
+        data[len(data.rstrip(b"\0")) // 2] ^= 1
+        segment.write_bytes(data)
+        said = fsck("-n", "--deep", status=CORRUPT)
+        self.assertEqual([fault["where"] for fault in said["faults"]],
+                         ["journal", "content"])
+        said = fsck(status=CORRUPT)
+        self.assertEqual(looked(said), (None, None, None))
+
     def test_usage(self):
         """Goal: usage is shown with the account."""
         self.deliver(b"12345")
