@@ -66,8 +66,9 @@ MBJ_API void mbj_blobs_close(struct mbj_blobs **blobs);
 /*
  * Sync the folder of this blob alone, unless that is done: for many threads at
  * once, each before a mbj_blobs_sync that would else do one folder after the
- * other.  Where it fails the blob is not settled, and that tells why, or mends
- * it.
+ * other; those who meet in one folder wait for each other.  Where it fails the
+ * blob is not settled, and that tells why, or mends it.  MBJ_OK alone does not
+ * say that it is settled: another one's sync may have failed before.
  */
 enum mbj_rc mbj_blob_settle(struct mbj_blobs *blobs,
 			    const struct mbj_hash *digest,
