@@ -50,7 +50,9 @@ static void bodies_try(struct mbj_client *client, const struct mbj_hash *list,
 	for (unsigned i = 0; i < got.count; i++) {
 		ck_assert_uint_eq(got.bodies[i].n, sizes[i]);
 		body_fill(body, sizes[i], i);
-		ck_assert_mem_eq(got.bodies[i].p, body, sizes[i]);
+		/* No bytes have no address. */
+		if (sizes[i] > 0)
+			ck_assert_mem_eq(got.bodies[i].p, body, sizes[i]);
 	}
 	mbj_client_bodies_done(&got);
 	ck_assert_uint_eq(got.count, 0);
