@@ -16,6 +16,7 @@
  */
 #include <poll.h>
 
+#include <mbj/batch_room.h>
 #include <mbj/check.h>
 
 #include "received_look.h"
@@ -156,7 +157,7 @@ static enum mbj_rc store_superblock_load(struct mbj_store *store,
 
 static enum mbj_rc open_once(const char *dir,
 			     const struct mbj_store_options *options,
-			     struct mbj_store **ret_store,
+			     bool is_scarce, struct mbj_store **ret_store,
 			     struct mbj_error *err)
 {
 	struct mbj_store *store = NULL;
@@ -165,6 +166,7 @@ static enum mbj_rc open_once(const char *dir,
 	rc = store_new(dir, options, &store, err);
 	if (rc < 0)
 		return rc;
+	store->is_scarce = is_scarce;
 	rc = store_owner_check(store->sys, dir, err);
 	/* Asked before the lock, so that no lock file is left elsewhere. */
 	if (rc == MBJ_OK)
@@ -188,9 +190,10 @@ static enum mbj_rc open_once(const char *dir,
 	return MBJ_OK;
 }
 
-enum mbj_rc mbj_store_open(const char *dir,
-			   const struct mbj_store_options *options,
-			   struct mbj_store **ret_store, struct mbj_error *err)
+enum mbj_rc mbj_store_open_scarce(const char *dir,
+				  const struct mbj_store_options *options,
+				  bool is_scarce, struct mbj_store **ret_store,
+				  struct mbj_error *err)
 {
 	const struct mbj_sys *sys = options != NULL && options->sys != NULL
 					    ? options->sys
@@ -198,11 +201,18 @@ enum mbj_rc mbj_store_open(const char *dir,
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(dir != NULL && ret_store != NULL);
-	rc = open_once(dir, options, ret_store, err);
+	rc = open_once(dir, options, is_scarce, ret_store, err);
 	/* Recovery writes: what is kept for a full disk is for that first. */
 	if (rc == MBJ_ENOSPC && store_reserve_give(sys, dir))
-		rc = open_once(dir, options, ret_store, err);
+		rc = open_once(dir, options, is_scarce, ret_store, err);
 	return rc;
+}
+
+enum mbj_rc mbj_store_open(const char *dir,
+			   const struct mbj_store_options *options,
+			   struct mbj_store **ret_store, struct mbj_error *err)
+{
+	return mbj_store_open_scarce(dir, options, false, ret_store, err);
 }
 
 void mbj_store_close(struct mbj_store **store)

@@ -205,7 +205,8 @@ uint64_t store_tail_growth_max(const struct mbj_store *store);
 /*
  * Bringing the state up had no space: what can go does.  is_rebuilt: the state
  * was being made anew, and is given up; is_open: it could be opened.  True:
- * there is more room than before, so try again.  Requires: the state is closed.
+ * there is more room than before, or less is taken at once from now on, so try
+ * again.  Requires: the state is closed.
  */
 bool store_room_make(struct mbj_store *store, bool is_rebuilt, bool is_open);
 /* How much a state may need, in front of why there is none.  Returns rc. */

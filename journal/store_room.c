@@ -13,7 +13,8 @@
  * Once it had to, a store goes on in small transactions with a checkpoint
  * behind each, so that the state's log stays short.
  *
- * Invariant: whatever is tried again has more room than before.
+ * Invariant: whatever is tried again has more room than before, or is the first
+ * to go in small transactions.
  *
  * Threads: the leader's.
  */
@@ -112,6 +113,7 @@ static bool state_is_bloated(const struct mbj_store *store)
 bool store_room_make(struct mbj_store *store, bool is_rebuilt, bool is_open)
 {
 	bool is_aside = aside_is_there(store);
+	bool was_scarce = store->is_scarce;
 	enum mbj_rc rc = MBJ_OK;
 
 	MBJ_ASSERT(store->state == NULL);
@@ -123,8 +125,11 @@ bool store_room_make(struct mbj_store *store, bool is_rebuilt, bool is_open)
 	if (is_aside)
 		rc = store_aside_remove(store, NULL);
 	if (is_rebuilt || is_aside)
-		return is_aside && rc == MBJ_OK;
-	if (is_open || !state_is_bloated(store))
+		return !was_scarce || (is_aside && rc == MBJ_OK);
+	/* The tail that it did not take is what may fit now. */
+	if (is_open)
+		return !was_scarce;
+	if (!state_is_bloated(store))
 		return false;
 	state_remove(store);
 	return !mbj_path_exists(store->sys, store->state_dir);

@@ -122,24 +122,27 @@ static enum mbj_rc tail_settle(struct mbj_store *store, struct mbj_error *err)
 	return rc;
 }
 
-/* *ret_is_again: it had no space, and has some now. */
+/*
+ * *is_again: this was asked for by an earlier one; then, that there was no
+ * space, and that another one may have it.
+ */
 static enum mbj_rc open_once(const char *dir,
 			     const struct mbj_store_options *options,
-			     struct mbj_store **ret_store, bool *ret_is_again,
+			     bool *is_again, struct mbj_store **ret_store,
 			     struct mbj_error *err)
 {
 	struct mbj_store *store = NULL;
 	uint64_t skipped;
 	enum mbj_rc rc;
 
-	rc = mbj_store_open(dir, options, &store, err);
+	rc = mbj_store_open_scarce(dir, options, *is_again, &store, err);
 	if (rc == MBJ_OK &&
 	    mbj_store_identity(store)->role == MBJ_STORE_REPLICA)
 		rc = tail_settle(store, err);
 	if (rc == MBJ_OK)
 		rc = skips_carry_out(store, &skipped, err);
-	*ret_is_again = rc == MBJ_ENOSPC && store != NULL &&
-			mbj_store_room_make(store, err);
+	*is_again = rc == MBJ_ENOSPC && store != NULL &&
+		    mbj_store_room_make(store, err);
 	if (rc < 0)
 		mbj_store_close(&store);
 	else
@@ -153,11 +156,11 @@ enum mbj_rc mbj_replica_open(const char *dir,
 			     struct mbj_error *err)
 {
 	struct mbj_error why;
-	bool is_again;
+	bool is_again = false;
 	enum mbj_rc rc;
 
 	do
-		rc = open_once(dir, options, ret_store, &is_again, &why);
+		rc = open_once(dir, options, &is_again, ret_store, &why);
 	while (is_again);
 	if (rc < 0 && err != NULL)
 		*err = why;

@@ -125,6 +125,30 @@ class Scale(Case):
         self.assertIn("bob", self.mbj("accounts", p).out)
         self.mbj("verify", self.p, p)
 
+    def test_small_steps(self):
+        """Goal: a state that has no room to be made in large transactions is
+        made in small ones, with no reserve and nothing to give up: from the
+        whole journal, and by who goes on with one that was begun.  Method:
+        ten accounts of 6,000 mailboxes, a primary and a replica, on disks
+        that do for small steps alone."""
+        mount = self.small("200m")
+        self.account(ROWS)
+        for i in range(10):
+            self.mbj("import", self.p, f"bob{i}", stdin=listing(
+                [(mailbox_id(6000 * i + j + 1000), f"mailbox-number-{j}", None)
+                 for j in range(6000)]))
+        self.mbj("replay", self.p, self.r)
+        for size in ("32m", "36m"):
+            for store in (self.p, self.r):
+                with self.subTest(size=size, store=store.name):
+                    there = mount / "store"
+                    shutil.copytree(store, there,
+                                    ignore=shutil.ignore_patterns("state"))
+                    self.grow(mount, size)
+                    self.assertIn("bob9", self.mbj("accounts", there).out)
+                    self.mbj("verify", store, there)
+                    shutil.rmtree(there)
+
     def test_log_in_the_way(self):
         """Goal: a state that cannot be opened, as its own log has filled the
         disk, is made anew.  Method: an edit killed while its transaction is

@@ -23,10 +23,19 @@ bool mbj_batch_is_full(const struct mbj_batch *batch,
 
 /*
  * An opening's later part had no space: what can go does, as at an opening, and
- * the store can only be closed.  True: there is room to open it once more.
- * Else err says before it how much a state may need.
+ * the store can only be closed.  True: mbj_store_open_scarce may do.  Else err
+ * says before it what is left, and how much a state may need.
  */
 bool mbj_store_room_make(struct mbj_store *store, struct mbj_error *err);
+
+/*
+ * mbj_store_open; is_scarce: after the above, so that the state is brought up
+ * in small transactions, a checkpoint behind each.
+ */
+enum mbj_rc mbj_store_open_scarce(const char *dir,
+				  const struct mbj_store_options *options,
+				  bool is_scarce, struct mbj_store **ret_store,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
 
 #ifdef __cplusplus
 }
