@@ -209,7 +209,10 @@ uint64_t store_tail_growth_max(const struct mbj_store *store);
  * again.  Requires: the state is closed.
  */
 bool store_room_make(struct mbj_store *store, bool is_rebuilt, bool is_open);
-/* How much a state may need, in front of why there is none.  Returns rc. */
+/*
+ * What is left, and how much a state may need where there is none, in front of
+ * why.  Returns rc.
+ */
 enum mbj_rc store_room_say(const struct mbj_store *store,
 			   struct mbj_error *err);
 

@@ -8,7 +8,8 @@
  *	1. the reserve;
  *	2. a state that was being made anew, and what was set aside for it;
  *	3. one that cannot even be opened, where it is its log that takes the
- *	   room: what an edit left that met the end of the disk.
+ *	   room, far more than in ordinary use: what an edit left that met the
+ *	   end of the disk.
  *
  * Once it had to, a store goes on in small transactions with a checkpoint
  * behind each, so that the state's log stays short.
@@ -31,6 +32,8 @@ enum {
 	ROOM_NAMES_MAX = 4 << 20,
 	/* Bytes of a state, at most, for one of the journal: see batch.c. */
 	STATE_PER_JOURNAL = 32,
+	/* A log of less than this part of the tables is not what is large. */
+	BLOATED_PART = 4,
 };
 
 uint64_t store_tail_growth_max(const struct mbj_store *store)
@@ -98,13 +101,19 @@ static void state_remove(const struct mbj_store *store)
 	(void)rc;
 }
 
-/* Its log is what takes the room, and what comes instead can be made. */
+/*
+ * Its log is what takes the room, more than waits for a checkpoint in ordinary
+ * use, and what comes instead can be made.
+ */
 static bool state_is_bloated(const struct mbj_store *store)
 {
 	uint64_t log = files_size(store->sys, store->state_dir, "log.");
+	uint64_t all = files_size(store->sys, store->state_dir, "");
 	uint64_t left = mbj_space_left(store->sys, store->dir);
 
-	if (left == UINT64_MAX || log < store->options.state.log_file_size ||
+	if (left == UINT64_MAX ||
+	    log <= store->options.state.checkpoint_log_size ||
+	    log < (all - log) / BLOATED_PART ||
 	    left + log < state_log_size(store))
 		return false;
 	return store_snapshot_require(store, "it has no space", NULL) == MBJ_OK;
@@ -140,6 +149,12 @@ enum mbj_rc store_room_say(const struct mbj_store *store, struct mbj_error *err)
 	uint64_t needed = files_size(store->sys, store->journal_dir, "");
 	uint64_t left = mbj_space_left(store->sys, store->dir);
 
+	if (mbj_path_exists(store->sys, store->state_dir))
+		return mbj_error_prefix(
+			err, MBJ_ENOSPC,
+			"%s has no space to go on: %llu bytes are left; make "
+			"room (\"mbj log\" works without)",
+			store->dir, (unsigned long long)left);
 	needed = needed * STATE_PER_JOURNAL + state_log_size(store);
 	return mbj_error_prefix(
 		err, MBJ_ENOSPC,

@@ -146,6 +146,18 @@ static void message_forget(struct berkeley *db)
 	message_take(db, text);
 }
 
+/*
+ * Recovery that cannot write says no more than that it failed; what it met, it
+ * tells in words only.  The files are good then, and are recovered once there
+ * is room.
+ */
+static bool is_full_disk(const struct berkeley *db, int code, const char *text)
+{
+	return code == DB_RUNRECOVERY && !db->is_up &&
+	       (strstr(text, db_strerror(ENOSPC)) != NULL ||
+		strstr(text, db_strerror(EDQUOT)) != NULL);
+}
+
 enum mbj_rc berkeley_error(struct berkeley *db, int code, const char *what,
 			   const char *where, struct mbj_error *err)
 {
@@ -156,6 +168,8 @@ enum mbj_rc berkeley_error(struct berkeley *db, int code, const char *what,
 	if (rc == MBJ_ECORRUPT)
 		atomic_store(&db->is_failed, true);
 	message_take(db, text);
+	if (is_full_disk(db, code, text))
+		rc = MBJ_ENOSPC;
 	return mbj_error_set(err, rc, "Berkeley DB cannot %s %s: %s%s%s%s",
 			     what, where, db_strerror(code),
 			     text[0] != '\0' ? " (" : "", text,
@@ -460,6 +474,7 @@ static enum mbj_rc berkeley_bring_up(struct berkeley *db,
 	/* Recovering the same log again would cost the same again. */
 	if (rc == MBJ_OK)
 		rc = berkeley_checkpoint(&db->base, true, err);
+	db->is_up = rc == MBJ_OK;
 	return rc;
 }
 

@@ -30,6 +30,7 @@ struct berkeley {
 	 * there is, and so whether one is due, the engine knows.
 	 */
 	size_t log_estimate;
+	bool is_up; /* the opening has come to its end */
 	atomic_bool is_failed;
 	/* The engine's first message for the next error; any thread's. */
 	pthread_mutex_t message_mutex;

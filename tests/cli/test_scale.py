@@ -149,33 +149,81 @@ class Scale(Case):
                     self.mbj("verify", store, there)
                     shutil.rmtree(there)
 
-    def test_log_in_the_way(self):
-        """Goal: a state that cannot be opened, as its own log has filled the
-        disk, is made anew.  Method: an edit killed while its transaction is
-        being written, on a disk that then has no byte left."""
-        mount = self.small("64m")
+    def killed(self, least, most):
+        """A store whose edit was killed when the state's log had so many
+        bytes: tried until that comes off."""
         self.account(ROWS)
         rows = self.dir / "rows"
         rows.write_text(json.dumps(listing(
             [(mailbox_id(1000 + i), f"m{i}", None) for i in range(80000)])))
-        with open(rows, "rb") as stdin, subprocess.Popen(
-                [mbjtest.MBJ, "import", str(self.p), "bob"],
-                stdin=stdin) as edit:
-            while edit.poll() is None and sum(
-                    f.stat().st_size
-                    for f in (self.p / "state").glob("log.*")) < 24 << 20:
-                time.sleep(0.001)
-            edit.kill()
+        p = self.dir / "killed"
+        while True:
+            shutil.copytree(self.p, p)
+            with open(rows, "rb") as stdin, subprocess.Popen(
+                    [mbjtest.MBJ, "import", str(p), "bob"],
+                    stdin=stdin) as edit:
+                while edit.poll() is None and self.log_size(p) < least:
+                    time.sleep(0.001)
+                edit.kill()
+            if least <= self.log_size(p) <= most:
+                return p
+            shutil.rmtree(p)
+
+    def log_size(self, store):
+        return sum(f.stat().st_size
+                   for f in (store / "state").glob("log.*"))
+
+    def full(self, mount, store):
+        """The store there, its holes not filled, and no byte left beside."""
         p = mount / "p"
-        shutil.copytree(self.p, p)
+        subprocess.run(["cp", "-a", "--sparse=always", store, p], check=True)
+        self.fill(mount)
+        return p
+
+    def fill(self, mount):
         with open(mount / "ballast", "wb", buffering=0) as ballast:
             try:
                 while True:
                     ballast.write(b"x" * 4096)
             except OSError:
                 pass
+
+    def inode(self, store):
+        """Another one: another state."""
+        return (store / "state" / "state.db").stat().st_ino
+
+    def test_log_in_the_way(self):
+        """Goal: a state that cannot be opened, as its own log has filled the
+        disk, is made anew.  Method: an edit killed while its transaction is
+        being written, on a disk that then has no byte left."""
+        mount = self.small("64m")
+        p = self.full(mount, self.killed(24 << 20, 48 << 20))
+        before = self.inode(p)
         self.assertIn("alice", self.mbj("accounts", p).out)
+        self.assertNotEqual(self.inode(p), before)
         self.mbj("fsck", p)
+
+    def test_log_as_ever(self):
+        """Goal: a state whose log is what it is in ordinary use is not given
+        up where others have filled the disk, no size is said that it needs,
+        and with room it is used as it was.  Method: as before, killed before
+        a checkpoint would have been due; given up where that is asked for."""
+        mount = self.small("64m")
+        killed = self.killed(10 << 20, 16 << 20)
+        p = self.full(mount, killed)
+        before = self.inode(p)
+        said = self.mbj("accounts", p, status=TEMPORARY)
+        self.assertIn("has no space to go on", said.err)
+        self.assertNotIn("for its state", said.err)
+        (mount / "ballast").unlink()
+        self.assertIn("alice", self.mbj("accounts", p).out)
+        self.assertEqual(self.inode(p), before)
+        self.mbj("fsck", p)
+        shutil.rmtree(p)
+        p = self.full(mount, killed)
+        before = self.inode(p)
+        self.mbj("fsck", p, "--rebuild")
+        self.assertNotEqual(self.inode(p), before)
 
     def mark(self, mount):
         """Below the mark: refused before anything is written, and what makes
