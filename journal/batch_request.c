@@ -9,7 +9,9 @@
  *   1. one request's failure is its own: refused ones leave no trace in the
  *      batch, and a batch that fails before its journal write is carried out
  *      again one by one;
- *   2. who is told of a batch before it is durable is told once, and of an
+ *   2. what has no room beside others is judged again, first of the next
+ *      batch: nobody is refused for his neighbours;
+ *   3. who is told of a batch before it is durable is told once, and of an
  *      edit that nothing but the disk can still refuse.
  *
  * Threads: the leader's.
@@ -116,8 +118,10 @@ static void request_space(const struct mbj_batch *batch,
 
 	rc = store_space_check(batch->store, space, batch_growth(batch),
 			       edit_is_freeing(request->edit), &why);
-	if (rc < 0)
-		request_fail(request, rc, &why);
+	if (rc == MBJ_OK)
+		return;
+	request_fail(request, rc, &why);
+	request->is_put_off = batch->count > 0;
 }
 
 /*
@@ -146,6 +150,7 @@ static void request_run(struct mbj_batch *batch, struct request *request,
 	struct mbj_hash hash;
 	bool is_known = false;
 
+	request->is_put_off = false;
 	if (!mbj_id_is_root(request->edit->request)) {
 		request->rc = request_recall(batch, request, &hash, &is_known);
 		if (request->rc < 0 || is_known)
@@ -237,6 +242,10 @@ void batch_judge(struct mbj_store *store, struct request *list, bool is_alone,
 	}
 	do {
 		request_run(batch, request, &judged.space, judged.time_us);
+		if (request->is_put_off) {
+			request_reset(request);
+			break;
+		}
 		request = request->next;
 		taken++;
 	} while (request != NULL && !is_alone && !batch_is_full(batch, taken));

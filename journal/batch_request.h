@@ -28,6 +28,7 @@ struct request {
 	struct mbj_outcome outcome;
 	struct mbj_error error; /* valid where rc < 0 */
 	enum mbj_rc rc;
+	bool is_put_off; /* has no room beside others: for the next batch */
 	bool is_told_to_lead;
 	/*
 	 * Its thread is told as soon as it is in a batch: is_judged, and is

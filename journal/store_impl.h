@@ -359,7 +359,7 @@ struct mbj_store_space store_space_look(const struct mbj_store *store);
 /*
  * MBJ_ENOSPC where less would be left than edits leave, after growth bytes.
  * For one that makes room, half of that is enough, of which it may use all, and
- * the reserve is given up for it: *space follows.
+ * the reserve is given up for it where that lets it in: *space follows.
  */
 enum mbj_rc store_space_check(const struct mbj_store *store,
 			      struct mbj_store_space *space, uint64_t growth,

@@ -140,7 +140,10 @@ enum mbj_rc store_space_check(const struct mbj_store *store,
 
 	if (space->left >= needed)
 		return MBJ_OK;
-	if (is_freeing && store_reserve_give(store->sys, store->dir))
+	/* Where even that is not enough it stays for something smaller. */
+	if (is_freeing &&
+	    mbj_store_space_get(store).reserve >= needed - space->left &&
+	    store_reserve_give(store->sys, store->dir))
 		*space = store_space_look(store);
 	if (space->left >= needed)
 		return MBJ_OK;

@@ -3,6 +3,8 @@
  * is written, and what goes on.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -137,22 +139,14 @@ START_TEST(space_edits)
 }
 END_TEST
 
-/*
- * Goal: an edit that does not fit above the mark is refused before anything is
- * written, and it is said what it takes.  Method: room for a small one, and
- * 3,000 mailboxes at once; then room for these.
- */
-START_TEST(space_large)
+/* 3,000 mailboxes at once. */
+static struct mbj_edit large_edit(void)
 {
 	enum { COUNT = 3000 };
 	static struct mbj_change changes[COUNT];
 	static char names[COUNT][8];
 	struct mbj_edit edit = MBJ_EDIT_INIT;
-	struct lab lab;
-	uint64_t end;
 
-	lab_begin(&lab);
-	end = mbj_store_end(lab.site.store).lsn.v;
 	for (unsigned i = 0; i < COUNT; i++) {
 		(void)snprintf(names[i], sizeof(names[i]), "n%u", i);
 		changes[i] = (struct mbj_change){
@@ -165,6 +159,22 @@ START_TEST(space_large)
 	edit.kind = MBJ_EDIT_SET;
 	edit.changes = changes;
 	edit.change_count = COUNT;
+	return edit;
+}
+
+/*
+ * Goal: an edit that does not fit above the mark is refused before anything is
+ * written, and it is said what it takes.  Method: room for a small one, and
+ * 3,000 mailboxes at once; then room for these.
+ */
+START_TEST(space_large)
+{
+	struct mbj_edit edit = large_edit();
+	struct lab lab;
+	uint64_t end;
+
+	lab_begin(&lab);
+	end = mbj_store_end(lab.site.store).lsn.v;
 	lab.left = MARK + 1000000;
 	ck_assert_int_eq(submit(&lab, &edit), MBJ_ENOSPC);
 	ck_assert_ptr_nonnull(strstr(lab.err.message, "this takes up to"));
@@ -172,6 +182,80 @@ START_TEST(space_large)
 	ck_assert_int_eq(rename_try(&lab), MBJ_OK);
 	lab.left = MARK + 10000000;
 	ck_assert_int_eq(submit(&lab, &edit), MBJ_OK);
+	ck_assert(site_is_sound(lab.site.store));
+	site_end(&lab.site);
+}
+END_TEST
+
+/* One that queues up. */
+struct queued {
+	struct mbj_store *store;
+	const struct mbj_edit *edit; /* NULL: a rename */
+	enum mbj_rc rc;
+	pthread_t thread;
+};
+
+static void *queued_run(void *context)
+{
+	struct queued *q = context;
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct mbj_error why;
+
+	if (q->edit != NULL)
+		q->rc = mbj_store_submit(q->store, q->edit, &outcome, &why);
+	else
+		q->rc = site_rename(q->store, 1, "m2", "x2", NULL, &why);
+	mbj_outcome_done(&outcome);
+	return NULL;
+}
+
+static void queued_await(struct mbj_store *store, size_t count)
+{
+	size_t waiting;
+
+	do {
+		(void)sched_yield();
+		pthread_mutex_lock(&store->mutex);
+		waiting = store->waiting_count;
+		pthread_mutex_unlock(&store->mutex);
+	} while (waiting < count);
+}
+
+/*
+ * Goal: nobody is refused for what comes before him in a batch.  Method: a
+ * large edit and a small one wait for the same batch, and there is exactly as
+ * much room as the large one says that it takes; or none for the large one,
+ * too.
+ */
+START_TEST(space_beside)
+{
+	struct mbj_edit edit = large_edit();
+	struct queued queued[2];
+	unsigned long long takes;
+	const char *said;
+	struct lab lab;
+
+	lab_begin(&lab);
+	lab.left = MARK + SMALL;
+	ck_assert_int_eq(submit(&lab, &edit), MBJ_ENOSPC);
+	said = strstr(lab.err.message, "up to ");
+	ck_assert_ptr_nonnull(said);
+	ck_assert_int_eq(sscanf(said, "up to %llu", &takes), 1);
+	lab.left = (int64_t)(MARK + takes - (_i == 1));
+	SITE_OK(store_turn_take(lab.site.store, err));
+	for (size_t i = 0; i < 2; i++) {
+		queued[i] = (struct queued){.store = lab.site.store,
+					    .edit = i == 0 ? &edit : NULL};
+		ck_assert_int_eq(pthread_create(&queued[i].thread, NULL,
+						queued_run, &queued[i]),
+				 0);
+		queued_await(lab.site.store, i + 1);
+	}
+	store_turn_give(lab.site.store);
+	for (size_t i = 0; i < 2; i++)
+		ck_assert_int_eq(pthread_join(queued[i].thread, NULL), 0);
+	ck_assert_int_eq(queued[0].rc, _i == 1 ? MBJ_ENOSPC : MBJ_OK);
+	ck_assert_int_eq(queued[1].rc, MBJ_OK);
 	ck_assert(site_is_sound(lab.site.store));
 	site_end(&lab.site);
 }
@@ -310,7 +394,8 @@ END_TEST
 /*
  * Goal: what is refused, and what removes nothing, gives no reserve away.
  * Method: below the mark, an expunge in a mailbox that is not there, an edit
- * without steps, then a true expunge.
+ * without steps, a true expunge that needs more than the reserve has, and one
+ * that does not.
  */
 START_TEST(space_reserve_kept)
 {
@@ -342,6 +427,12 @@ START_TEST(space_reserve_kept)
 	edit.message_count = 0;
 	(void)submit(&lab, &edit);
 	ck_assert(mbj_path_exists(mbj_sys_posix(), path));
+	/* Nor does one that would not fit with its bytes: one is there. */
+	lab.left = MARK / 2 - 2;
+	ck_assert_int_eq(message_try(&lab, MBJ_MESSAGE_EXPUNGE, NULL, 0),
+			 MBJ_ENOSPC);
+	ck_assert(mbj_path_exists(mbj_sys_posix(), path));
+	lab.left++;
 	ck_assert_int_eq(message_try(&lab, MBJ_MESSAGE_EXPUNGE, NULL, 0),
 			 MBJ_ENOSPC);
 	ck_assert(!mbj_path_exists(mbj_sys_posix(), path));
@@ -479,6 +570,7 @@ TCase *test_space_case(void)
 
 	tcase_add_test(tc, space_edits);
 	tcase_add_test(tc, space_large);
+	tcase_add_loop_test(tc, space_beside, 0, 2);
 	tcase_add_test(tc, space_messages);
 	tcase_add_test(tc, space_unknown);
 	tcase_add_test(tc, space_reserve);
