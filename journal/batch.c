@@ -29,8 +29,9 @@
 enum { REAPED_MAX = 1000 };
 
 /*
- * Bytes by which a byte of a group makes journal and state grow, rather more
- * than less: created mailboxes took 11, and a rename is a short record.
+ * Bytes by which a byte of a group makes journal and state grow, as a guess:
+ * created mailboxes took 11, a rename is a short record, and flags of a whole
+ * mailbox are a shorter one for far more, which only applying it tells.
  */
 enum { GROUP_GROWTH = 32 };
 
@@ -288,6 +289,11 @@ enum mbj_rc mbj_batch_space_check(const struct mbj_batch *batch,
 				 false, err);
 }
 
+bool mbj_batch_is_shared(const struct mbj_batch *batch)
+{
+	return batch->count > 0 && !mbj_state_is_failed(batch->store->state);
+}
+
 bool mbj_batch_is_full(const struct mbj_batch *batch,
 		       const struct mbj_group *group)
 {
@@ -313,6 +319,44 @@ static void batch_move(struct mbj_batch *batch, const struct mbj_group *group)
 	batch->is_moved = true;
 }
 
+/* What edit_is_freeing says of an edit, of its group. */
+static bool group_is_freeing(const struct mbj_group *group)
+{
+	struct mbj_reader reader;
+	bool is_freeing = false;
+	struct mbj_op op;
+
+	mbj_reader_init(&reader, group->body);
+	while (mbj_group_op_next(group, &reader, &op, NULL) == MBJ_OK) {
+		if (op.kind == MBJ_OP_RECEIPT)
+			continue;
+		if (op.kind != MBJ_OP_MESSAGE_EXPUNGE &&
+		    op.kind != MBJ_OP_ACCOUNT_DELETE &&
+		    op.kind != MBJ_OP_OUTCOME)
+			return false;
+		is_freeing = true;
+	}
+	/* What cannot be decoded frees nothing. */
+	return is_freeing && mbj_reader_is_spent(&reader);
+}
+
+static enum mbj_rc batch_space_check(struct mbj_batch *batch,
+				     const struct mbj_group *group,
+				     struct mbj_error *err)
+{
+	uint64_t growth = batch_growth(batch) + group->record.n;
+	enum mbj_rc rc;
+
+	/* Looked at once for each batch. */
+	if (batch->count == 0)
+		batch->space = store_space_look(batch->store);
+	rc = store_space_check(batch->store, &batch->space, growth, false, err);
+	if (rc < 0 && group_is_freeing(group))
+		rc = store_space_check(batch->store, &batch->space, growth,
+				       true, err);
+	return rc;
+}
+
 enum mbj_rc mbj_batch_add(struct mbj_batch *batch,
 			  const struct mbj_group *group, struct mbj_error *err)
 {
@@ -322,12 +366,7 @@ enum mbj_rc mbj_batch_add(struct mbj_batch *batch,
 	/* Behind the journal's end only: groups within it are noted. */
 	MBJ_ASSERT(group->header.lsn.v == end.lsn.v + batch->count + 1);
 	MBJ_ASSERT(group->is_body_good);
-	/* Looked at once for each batch. */
-	if (batch->count == 0)
-		batch->space = store_space_look(batch->store);
-	rc = store_space_check(batch->store, &batch->space,
-			       batch_growth(batch) + group->record.n, false,
-			       err);
+	rc = batch_space_check(batch, group, err);
 	if (rc < 0)
 		return rc;
 	if (group->record.n > BATCH_SIZE_MAX - batch->records.n)

@@ -362,3 +362,30 @@ enum mbj_rc mbj_engine_applied_group(struct mbj_engine *engine,
 	engine_advance(engine, group);
 	return MBJ_OK;
 }
+
+struct mbj_engine_mark mbj_engine_mark(const struct mbj_engine *engine)
+{
+	return (struct mbj_engine_mark){engine->applied, engine->chain,
+					engine->applied_epoch,
+					engine->parked_count};
+}
+
+void mbj_engine_back(struct mbj_engine *engine,
+		     const struct mbj_engine_mark *mark)
+{
+	MBJ_ASSERT(mark->applied.v <= engine->applied.v);
+	MBJ_ASSERT(mark->parked_count <= engine->parked_count);
+	while (engine->parked_count > mark->parked_count) {
+		size_t last = --engine->parked_count;
+		bool was_there;
+
+		was_there = mbj_table_remove(&engine->parked_index,
+					     account_hash(engine->parked[last]),
+					     (uint32_t)last);
+		MBJ_ASSERT(was_there);
+	}
+	engine->applied = mark->applied;
+	engine->chain = mark->chain;
+	engine->applied_epoch = mark->applied_epoch;
+	engine->in_hand.v = 0;
+}

@@ -8,7 +8,8 @@
  *
  * Invariants:
  *   1. a batch's groups, their effects and the watermark commit together;
- *   2. what was good before a failure is committed before it is reported.
+ *   2. what was good before a failure is committed before it is reported, be it
+ *      the source's or that a group has no room here.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -21,20 +22,29 @@
 #include "replay_run.h"
 #include "source_dir.h"
 
+/* Where the last batch ended. */
+struct place {
+	struct mbj_engine_mark mark;
+	uint64_t groups;
+	uint64_t groups_parked;
+	uint64_t missed;
+};
+
 /* One run over one source. */
 struct run {
 	struct mbj_store *store;
 	struct replay_source *source;
 	struct mbj_engine *engine;
 	struct mbj_sha256 *sha;
-	struct mbj_hash chain; /* at the watermark when the run began */
+	struct mbj_hash chain; /* at the watermark when reading began */
 	bool is_linked;	       /* a group of the source continued it */
 	const struct mbj_replay_options *options;
 	struct mbj_replay_result *result;
 	struct replay_blobs blobs;
 	struct mbj_audit audit;
 	bool is_at_end;
-	bool is_held; /* group was read, and is for the next batch */
+	bool is_held;	      /* group was read, and is for the next batch */
+	struct mbj_lsn alone; /* had no room beside others, 0: none */
 	struct mbj_group group;
 	struct mbj_error stop; /* rc MBJ_OK: nothing stopped the run */
 };
@@ -214,10 +224,13 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 		}
 		if (rc < 0) /* damage in the source: what is good goes first */
 			break;
-		run->is_held = mbj_batch_is_full(batch, &run->group);
+		run->is_held = mbj_batch_is_full(batch, &run->group) ||
+			       (count > 0 && next == run->alone.v);
 		if (run->is_held)
 			break;
 		rc = group_take(run, batch, &run->group, &go_on, err);
+		if (rc == MBJ_ENOSPC)
+			run->alone.v = mbj_batch_is_shared(batch) ? next : 0;
 		if (rc < 0)
 			return rc;
 		count += go_on;
@@ -227,9 +240,51 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 	return MBJ_OK;
 }
 
+static struct place place_get(const struct run *run)
+{
+	return (struct place){mbj_engine_mark(run->engine), run->result->groups,
+			      run->result->groups_parked, run->source->missed};
+}
+
+/* What came since did not come to be. */
+static void place_back(struct run *run, const struct place *place)
+{
+	mbj_engine_back(run->engine, &place->mark);
+	run->chain = place->mark.chain;
+	run->is_linked = false;
+	run->is_held = false;
+	run->result->groups = place->groups;
+	run->result->groups_parked = place->groups_parked;
+	run->source->missed = place->missed;
+	/* What is noted and not flushed, too. */
+	mbj_audit_end(&run->audit);
+	mbj_audit_begin(&run->audit, run->store, false);
+}
+
+/*
+ * A batch failed.  Where it was for a group that had no room beside those
+ * before it these are read once more, and come without it: what it has done to
+ * the transaction may be in the state's log already, which is why it is not
+ * enough to take it back.
+ */
+static enum mbj_rc batch_failed(struct run *run, struct mbj_batch **batch,
+				const struct place *place, enum mbj_rc why,
+				struct mbj_error *err)
+{
+	struct mbj_lsn next = {place->mark.applied.v + 1};
+	bool is_again = run->alone.v > next.v;
+
+	mbj_batch_abort(batch);
+	place_back(run, place);
+	return is_again && why == MBJ_ENOSPC
+		       ? run->source->ops->seek(run->source, next, err)
+		       : why;
+}
+
 /* Repeat batches until the source ends or something stops the run. */
 static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 {
+	struct place place = place_get(run);
 	struct mbj_batch *batch = NULL;
 	uint32_t count = 0;
 	enum mbj_rc rc = MBJ_OK;
@@ -239,8 +294,12 @@ static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 		if (rc < 0)
 			goto out;
 		rc = batch_fill(run, batch, &count, err);
-		if (rc < 0)
-			goto out;
+		if (rc < 0) {
+			rc = batch_failed(run, &batch, &place, rc, err);
+			if (rc < 0)
+				goto out;
+			continue;
+		}
 		if (count == 0) {
 			mbj_batch_abort(&batch);
 			continue;
@@ -251,6 +310,7 @@ static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 		rc = mbj_batch_commit(&batch, err);
 		if (rc < 0)
 			goto out;
+		place = place_get(run);
 		if (run->source->ops->applied != NULL)
 			run->source->ops->applied(run->source,
 						  mbj_engine_applied(
@@ -263,6 +323,7 @@ static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 	}
 out:
 	mbj_batch_abort(&batch);
+	place_back(run, &place);
 	return rc;
 }
 

@@ -331,6 +331,51 @@ START_TEST(test_hello)
 }
 END_TEST
 
+/*
+ * Goal: back at a mark the engine is as it was, and takes the same groups
+ * again.  Method: a group in hand, applied, set aside, kept; each taken back,
+ * and offered once more.
+ */
+START_TEST(test_back)
+{
+	struct mbj_engine *engine = engine_at(0);
+	struct mbj_engine_mark mark;
+	struct made made;
+
+	made_init(&made, 1, 3, 10, 1);
+	mark = mbj_engine_mark(engine);
+	ck_assert_int_eq(offer(engine, &made, true), MBJ_ACTION_APPLY);
+	mbj_engine_back(engine, &mark);
+	ck_assert_int_eq(offer(engine, &made, true), MBJ_ACTION_APPLY);
+	ck_assert_int_eq(report(engine, &made, MBJ_VERDICT_APPLY),
+			 MBJ_ACTION_DONE);
+	mbj_engine_back(engine, &mark);
+	ck_assert_uint_eq(mbj_engine_applied(engine).v, 0);
+	ck_assert_int_eq(offer(engine, &made, true), MBJ_ACTION_APPLY);
+	ck_assert_int_eq(report(engine, &made, MBJ_VERDICT_CONFLICT),
+			 MBJ_ACTION_PARK);
+	mbj_buf_done(&made.record);
+	/* 10 is aside before, 11 and 12 by this group. */
+	mark = mbj_engine_mark(engine);
+	made_init(&made, 2, 3, 10, 3);
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_int_eq(offer(engine, &made, true), MBJ_ACTION_KEEP);
+		ck_assert_uint_eq(mbj_engine_parked_count(engine), 3);
+		mbj_engine_back(engine, &mark);
+		ck_assert_uint_eq(mbj_engine_applied(engine).v, 1);
+		ck_assert_uint_eq(mbj_engine_parked_count(engine), 1);
+		ck_assert(mbj_engine_is_parked(engine, fixture_id(10)));
+		ck_assert(!mbj_engine_is_parked(engine, fixture_id(11)));
+		ck_assert(!mbj_engine_is_parked(engine, fixture_id(12)));
+	}
+	mbj_buf_done(&made.record);
+	made_init(&made, 2, 3, 11, 2);
+	ck_assert_int_eq(offer(engine, &made, true), MBJ_ACTION_APPLY);
+	mbj_buf_done(&made.record);
+	mbj_engine_free(&engine);
+}
+END_TEST
+
 /* The first, one within and the last: the table has each in its place. */
 START_TEST(test_names)
 {
@@ -351,6 +396,7 @@ TCase *test_engine_case(void)
 	tcase_add_test(tcase, test_unsupported);
 	tcase_add_test(tcase, test_park_no_memory);
 	tcase_add_test(tcase, test_hello);
+	tcase_add_test(tcase, test_back);
 	tcase_add_test(tcase, test_names);
 	return tcase;
 }

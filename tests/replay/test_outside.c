@@ -3,16 +3,21 @@
  * chance is known.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "aside_lab.h"
+#include "skip_lab.h"
 
 struct outside {
 	struct mbj_sys sys;
 	struct mbj_id drawn;
 	int64_t space;
-	bool is_shut; /* segments cannot be opened */
+	bool is_shut;			 /* segments cannot be opened */
+	char reserve[MBJ_PATH_TEXT_MAX]; /* RESERVE bytes, or ""; not in space
+					  */
 };
+
+enum { RESERVE = 4096 };
 
 static int outside_random(void *ctx, void *p, size_t n)
 {
@@ -29,6 +34,9 @@ static int64_t outside_space(void *ctx, const char *path)
 	const struct outside *outside = ctx;
 
 	(void)path;
+	if (outside->reserve[0] != '\0' &&
+	    !mbj_path_exists(mbj_sys_posix(), outside->reserve))
+		return outside->space + RESERVE;
 	return outside->space;
 }
 
@@ -152,6 +160,154 @@ START_TEST(outside_full)
 }
 END_TEST
 
+/* A step of alice's that is for her first messages, so many. */
+static void first_messages(struct fixture *f, enum mbj_message_edit_kind kind,
+			   enum mbj_flag_mode mode, uint8_t last)
+{
+	const uint8_t uids[8] = {1, 0, 0, 0, last};
+
+	skip_messages(f, "alice",
+		      &(struct mbj_message_edit){
+			      .kind = kind,
+			      .mailbox = fixture_id(1),
+			      .mode = mode,
+			      .flags = MBJ_FLAG_SEEN,
+			      .uids = mbj_bytes_make(uids, sizeof(uids)),
+		      });
+}
+
+/*
+ * The replica ends there, and goes no further for lack of space; what the next
+ * group takes, as it is said.
+ */
+static uint64_t room_lacks(struct fixture *f, uint64_t end)
+{
+	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_replay_result result;
+	unsigned long long takes;
+	struct mbj_error why;
+	const char *said;
+
+	ck_assert_int_eq(mbj_replay_journal(f->replica, f->primary_dir,
+					    &options, &result, &why),
+			 MBJ_ENOSPC);
+	ck_assert_uint_eq(mbj_store_end(f->replica).lsn.v, end);
+	ck_assert_uint_eq(result.applied.v, end);
+	said = strstr(why.message, "up to ");
+	ck_assert_ptr_nonnull(said);
+	ck_assert_int_eq(sscanf(said, "up to %llu", &takes), 1);
+	return takes;
+}
+
+/* Of alice's second mailbox, to and fro. */
+static void renames(struct fixture *f, unsigned count)
+{
+	char name[MBJ_NAME_MAX + 1];
+
+	for (unsigned i = 0; i < count; i++) {
+		fixture_name(f->primary, "alice", fixture_id(2), name);
+		fixture_rename(f, "alice", name,
+			       strcmp(name, "m2") == 0 ? "n2" : "m2");
+	}
+}
+
+/*
+ * Goal: a group without room takes none before it along, however short its
+ * record is, and none is taken twice; one that has room alone is taken alone.
+ * Method: renames, then one step that flags all messages; room for the renames,
+ * then for all; the same again, with room for either.
+ */
+START_TEST(outside_room)
+{
+	enum { MESSAGES = 200, RENAMES = 5 };
+	struct mbj_replay_result result;
+	struct mbj_store_options options;
+	struct outside outside;
+	struct fixture f;
+	uint64_t takes = 0;
+	uint64_t end;
+
+	outside_init(&outside, &options);
+	fixture_begin_with(&f, &options);
+	fixture_import(&f, "alice", 2);
+	for (unsigned i = 0; i < MESSAGES; i++)
+		skip_append(&f, "alice", "one\n");
+	(void)fixture_replay(&f);
+	renames(&f, RENAMES);
+	end = mbj_store_end(f.primary).lsn.v;
+	first_messages(&f, MBJ_MESSAGE_FLAGS, MBJ_FLAGS_ADD, MESSAGES);
+	renames(&f, 1);
+	outside.space = MBJ_STORE_SPACE_MIN + (64 << 10);
+	for (unsigned i = 0; i < 2; i++)
+		takes = room_lacks(&f, end);
+	mbj_store_close(&f.replica);
+	OK(mbj_replica_open(f.replica_dir, f.options, &f.replica, err));
+	outside.space = (int64_t)1 << 40;
+	result = fixture_replay(&f);
+	ck_assert_uint_eq(result.groups, 2);
+	ck_assert_uint_eq(result.groups_parked, 0);
+	aside_equal(&f);
+	renames(&f, RENAMES + 1);
+	first_messages(&f, MBJ_MESSAGE_FLAGS, MBJ_FLAGS_REMOVE, MESSAGES);
+	renames(&f, 1);
+	outside.space = (int64_t)(MBJ_STORE_SPACE_MIN + takes + 2000);
+	result = fixture_replay(&f);
+	ck_assert_uint_eq(result.groups, RENAMES + 3);
+	ck_assert_uint_eq(result.groups_parked, 0);
+	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: a replica takes what makes room where its primary does, and gives its
+ * reserve for it, where that is enough.  Method: an expunge, and the end of an
+ * account, at half of the mark, below it with a reserve, and below that.
+ */
+START_TEST(outside_freeing)
+{
+	const int64_t half = MBJ_STORE_SPACE_MIN / 2;
+	static const uint8_t zeroes[RESERVE];
+	struct mbj_store_options options;
+	struct outside outside;
+	struct fixture f;
+	uint64_t end;
+
+	outside_init(&outside, &options);
+	fixture_begin_with(&f, &options);
+	fixture_import(&f, "alice", 2);
+	skip_append(&f, "alice", "one\n");
+	skip_append(&f, "alice", "two\n");
+	(void)fixture_replay(&f);
+	end = mbj_store_end(f.primary).lsn.v;
+	first_messages(&f, MBJ_MESSAGE_EXPUNGE, MBJ_FLAGS_ADD, 1);
+	outside.space = half - 1;
+	(void)room_lacks(&f, end);
+	outside.space = half;
+	ck_assert_uint_eq(fixture_replay(&f).groups, 1);
+	OK(mbj_path_join(outside.reserve, f.replica_dir, "reserve", err));
+	OK(mbj_file_replace(mbj_sys_posix(), f.replica_dir, "reserve",
+			    mbj_bytes_make(zeroes, RESERVE), err));
+	outside.space = (int64_t)1 << 40;
+	aside_delete(&f, "alice");
+	outside.space = half - RESERVE - 1;
+	(void)room_lacks(&f, end + 1);
+	ck_assert(mbj_path_exists(mbj_sys_posix(), outside.reserve));
+	outside.space++;
+	ck_assert_uint_eq(fixture_replay(&f).groups, 1);
+	ck_assert(!mbj_path_exists(mbj_sys_posix(), outside.reserve));
+	/* Nothing else. */
+	outside.space = (int64_t)1 << 40;
+	fixture_import(&f, "bob", 2);
+	outside.space = MBJ_STORE_SPACE_MIN - RESERVE - 1;
+	(void)room_lacks(&f, end + 2);
+	outside.space = (int64_t)1 << 40;
+	ck_assert_uint_eq(fixture_replay(&f).groups, 1);
+	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
 TCase *test_outside_case(void)
 {
 	TCase *tcase = tcase_create("outside");
@@ -160,5 +316,7 @@ TCase *test_outside_case(void)
 	tcase_add_test(tcase, outside_unreadable);
 	tcase_add_test(tcase, outside_drawn);
 	tcase_add_test(tcase, outside_full);
+	tcase_add_test(tcase, outside_room);
+	tcase_add_test(tcase, outside_freeing);
 	return tcase;
 }

@@ -15,11 +15,18 @@ extern "C" {
 
 /*
  * The group had better wait for the next batch: with it this one may not fit
- * on the disk, or changes more than one transaction should.  An empty one never
- * is; whether the group fits then mbj_batch_add says.
+ * on the disk, or changes more than one transaction should.  A guess, from the
+ * group's size; an empty batch never is full.  Whether a group that was applied
+ * fits mbj_batch_add says.
  */
 bool mbj_batch_is_full(const struct mbj_batch *batch,
 		       const struct mbj_group *group);
+
+/*
+ * It has groups, and nothing is wrong with the state: what was refused now may
+ * be let in by a batch of its own, and these without it.
+ */
+bool mbj_batch_is_shared(const struct mbj_batch *batch);
 
 /*
  * An opening's later part had no space: what can go does, as at an opening, and

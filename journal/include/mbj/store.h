@@ -268,7 +268,10 @@ enum mbj_rc mbj_batch_begin(struct mbj_store *store,
 struct mbj_txn *mbj_batch_txn(struct mbj_batch *batch);
 /*
  * Stage a group for the journal.  Requires: it continues the journal, its
- * header, body and chain were verified.
+ * header, body and chain were verified.  Returns: MBJ_ENOSPC where it has no
+ * room, with what the transaction has changed; one that only makes room may
+ * go as low as such an edit of a primary, and take the reserve.  On a failure
+ * the batch is as it was, but for the transaction.
  */
 enum mbj_rc mbj_batch_add(struct mbj_batch *batch,
 			  const struct mbj_group *group,

@@ -14,7 +14,8 @@
  *	   +--> IDLE             +--> IDLE | STOPPED
  *
  * Invariants:
- *   1. the watermark only rises, by exactly one group at a time;
+ *   1. the watermark only rises, by exactly one group at a time, unless the
+ *      driver takes back what it could not keep;
  *   2. a group that names a parked account is kept, not applied, and parks all
  *      its accounts, so the order within every account holds;
  *   3. one account's failure never stops the others: only another lineage, an
@@ -119,6 +120,22 @@ enum mbj_rc mbj_engine_applied_group(struct mbj_engine *engine,
 				     const struct mbj_apply_report *report,
 				     struct mbj_action *ret_action,
 				     struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * Where the engine stands, and back to there: what the driver was told since
+ * did not come to be.  Requires: a mark of this engine, not in front of one
+ * that it went back to.
+ */
+struct mbj_engine_mark {
+	struct mbj_lsn applied;
+	struct mbj_hash chain;
+	struct mbj_epoch applied_epoch;
+	size_t parked_count;
+};
+
+struct mbj_engine_mark mbj_engine_mark(const struct mbj_engine *engine);
+void mbj_engine_back(struct mbj_engine *engine,
+		     const struct mbj_engine_mark *mark);
 
 #ifdef __cplusplus
 }
