@@ -110,6 +110,11 @@ const struct known_box *known_find(struct known *known, struct mbj_id id);
 /* Requires: it is known. */
 void known_set(struct known *known, const struct known_box *box);
 /*
+ * What was known of a mailbox that is another one by now, though under the same
+ * id: on disk, before anything comes into it.  Returns: -1, told.
+ */
+int known_forget(struct apply *apply, struct mbj_id id);
+/*
  * The account comes from this store, and is no further back than it was.  -1,
  * told.
  */

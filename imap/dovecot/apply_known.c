@@ -200,6 +200,16 @@ static int known_replace(struct apply *apply)
 	return 0;
 }
 
+int known_forget(struct apply *apply, struct mbj_id id)
+{
+	const struct known_box *box = known_find(&apply->known, id);
+
+	if (box == NULL || (box->mark == 0 && box->rev == 0))
+		return 0;
+	known_set(&apply->known, &(struct known_box){.id = id});
+	return known_replace(apply);
+}
+
 /*
  * The account was further on: what came then may be no part of what comes next,
  * as after a promotion of another host.  So nothing of what was known then is
@@ -215,7 +225,8 @@ static int known_doubt(struct apply *apply)
 		box->rev = 0;
 		box->mark = 0;
 	}
-	(void)known_replace(apply);
+	if (known_replace(apply) < 0)
+		return -1;
 	return apply_fail(apply,
 			  "the account is at group %" PRIu64
 			  " there, and was at "

@@ -407,8 +407,11 @@ static int content_apply(struct walk *walk, const struct mailbox_status *before)
 	struct mailbox_status after;
 	int ret;
 
-	if (!is_gone_on(&walk->known, before))
+	if (!is_gone_on(&walk->known, before)) {
 		walk->known.mark = 0;
+		if (known_forget(walk->apply, walk->id) < 0)
+			return -1;
+	}
 	walk->seq_count = before->messages;
 	walk->save =
 		(struct apply_save){.apply = walk->apply,

@@ -206,22 +206,23 @@ static int names_look(struct verify *verify, struct verify_rows *rows,
 	return subscriptions_compare(verify, rows);
 }
 
+/* Under the lock: a list and what it lists are of one moment. */
 static int names_verify(struct verify *verify, struct verify_rows *rows,
 			const char ***ret_vnames)
 {
-	int ret = names_look(verify, rows, ret_vnames);
+	int ret = 1;
 
-	for (unsigned int try = 1;
-	     try < VERIFY_TRIES && ret == 0 && !array_is_empty(&rows->list);
-	     try++) {
+	for (unsigned int try = 0; try < VERIFY_TRIES && ret > 0; try++) {
 		if (verify_lock(verify, try) < 0)
 			return -1;
 		ret = names_look(verify, rows, ret_vnames);
 		verify_unlock(verify);
+		if (ret == 0 && !array_is_empty(&rows->list))
+			ret = 1;
 	}
-	if (ret == 0)
+	if (ret >= 0)
 		rows_print(verify, rows);
-	return ret;
+	return ret < 0 ? -1 : 0;
 }
 
 /* ------------------------------------------------------------ attributes */
@@ -285,7 +286,6 @@ static int service_ask(struct verify *verify, const char *socket)
 {
 	struct apply *apply = &verify->apply;
 	struct mbj_client_options options = MBJ_CLIENT_OPTIONS_INIT;
-	struct mbj_client_intents intents = {.count = 0};
 	struct mbj_client_status status;
 	struct mbj_error err;
 	enum mbj_rc rc;
@@ -297,18 +297,30 @@ static int service_ask(struct verify *verify, const char *socket)
 		return apply_fail(apply, "nobody listens at %s", socket);
 	if (rc == MBJ_OK)
 		rc = mbj_client_status(apply->client, &status, &err);
-	if (rc == MBJ_OK)
-		rc = mbj_client_intents(apply->client,
-					mbj_bytes_str(apply->name), &intents,
-					&err);
+	verify->is_primary = status.identity.role == MBJ_STORE_PRIMARY;
+	mbj_client_status_done(&status);
+	return rc < 0 ? apply_fail(apply, "%s", err.message) : 0;
+}
+
+/* Under the lock: of a change that is under way there is one, too. */
+static int intents_look(struct verify *verify)
+{
+	struct apply *apply = &verify->apply;
+	struct mbj_client_intents intents = {.count = 0};
+	struct mbj_error err;
+	enum mbj_rc rc;
+
+	if (verify_lock(verify, 0) < 0)
+		return -1;
+	rc = mbj_client_intents(apply->client, mbj_bytes_str(apply->name),
+				&intents, &err);
+	verify_unlock(verify);
 	if (rc == MBJ_OK && intents.count > 0)
 		e_warning(apply->user->event,
 			  "mbj: %zu changes are announced whose outcome is not "
 			  "told yet: the user's next change tells it",
 			  intents.count);
-	verify->is_primary = status.identity.role == MBJ_STORE_PRIMARY;
 	mbj_client_intents_done(&intents);
-	mbj_client_status_done(&status);
 	return rc < 0 ? apply_fail(apply, "%s", err.message) : 0;
 }
 
@@ -320,7 +332,7 @@ static void verify_run(struct verify *verify, const char *socket)
 	const char **vnames;
 
 	apply->inbox = mail_namespace_find_inbox(apply->user->namespaces);
-	if (service_ask(verify, socket) < 0 ||
+	if (service_ask(verify, socket) < 0 || intents_look(verify) < 0 ||
 	    names_verify(verify, &rows, &vnames) < 0) {
 		pool_unref(&rows.pool);
 		return;
