@@ -25,6 +25,7 @@
 
 enum {
 	SERVICE_SMALL_SIZE = 64 << 10, /* what a connection has in any case */
+	WORK_ARENA_MAX = 512 << 20,    /* what one request is decoded into */
 };
 
 enum peer_state {

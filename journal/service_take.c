@@ -12,8 +12,6 @@
 #include "edit_run.h"
 #include "service_impl.h"
 
-enum { TAKE_ARENA_MAX = 16 << 20 };
-
 /* A request that outlives its connection's turn. */
 struct take {
 	struct mbj_buf body; /* what the request borrows from */
@@ -41,7 +39,7 @@ static enum mbj_rc take_new(struct peer *peer, struct take **ret_take,
 		return mbj_error_nomem(err);
 	take->body = peer->in;
 	mbj_buf_init(&peer->in, WIRE_EDIT_MAX);
-	rc = mbj_arena_new(TAKE_ARENA_MAX, &take->arena, err);
+	rc = mbj_arena_new(WORK_ARENA_MAX, &take->arena, err);
 	if (rc == MBJ_OK) {
 		rc = wire_decode(mbj_buf_view(&take->body), WIRE_TAKE,
 				 WIRE_REQUEST, take->arena, &take->request,

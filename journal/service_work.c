@@ -10,8 +10,6 @@
 
 #include "service_impl.h"
 
-enum { WORK_ARENA_MAX = 512 << 20 };
-
 static enum mbj_rc hello_run(struct peer *peer,
 			     const struct wire_message *request,
 			     struct wire_message *answer, struct mbj_error *err)
