@@ -74,6 +74,7 @@ static void service_encode(struct mbj_buf *buf, unsigned count,
 		mbj_buf_put_u64(buf, service->member);
 	MBJ_SERVICE_STATS_MAP(X)
 #undef X
+	MBJ_ASSERT(at >= count);
 }
 
 static void upstream_encode(struct mbj_buf *buf, unsigned count,
@@ -91,6 +92,7 @@ static void upstream_encode(struct mbj_buf *buf, unsigned count,
 		mbj_buf_put_u64(buf, upstream->member);
 	MBJ_UPSTREAM_NUMBERS_MAP(X)
 #undef X
+	MBJ_ASSERT(at >= count);
 	mbj_buf_put_block(buf, mbj_bytes_str(upstream->reason));
 }
 

@@ -314,7 +314,7 @@ END_TEST
 
 /*
  * Goal: a lost file is noticed, a number is used once.  Method: directories
- * with a gap, with a number twice, and with nothing.
+ * with a gap, with a number twice, with nothing, and none.
  */
 START_TEST(segment_list_gaps)
 {
@@ -341,6 +341,10 @@ START_TEST(segment_list_gaps)
 	ck_assert_uint_eq(list.count, 0);
 	ck_assert_uint_eq(segment_list_find(&list, (struct mbj_lsn){1}), 0);
 	disk_free(&disk);
+	ck_assert_int_eq(segment_list_load(&list, mbj_sys_posix(),
+					   "/nonexistent/journal", &error),
+			 MBJ_ENOTFOUND);
+	ck_assert_ptr_nonnull(strstr(error.message, "make one with init"));
 	segment_list_done(&list);
 }
 END_TEST
