@@ -1,7 +1,7 @@
 /*
  * How fast a replica replays, against Berkeley DB itself.
  *
- *	bench_replay [--quick] [DIRECTORY]
+ *	bench_replay [--quick] [--size N] [DIRECTORY]
  *
  * replay    a journal of one-rename groups of 100 accounts, from the source's
  *           segments to a committed replica: CPU time, groups a second
@@ -11,12 +11,16 @@
  *           in a transaction: CPU time a group
  * whole-N   plan and append of these renames on the primary and their replay,
  *           one group in a transaction: CPU time a rename
+ * bare-whole-N  what these renames write into the two states, primary's and
+ *           replica's, put into bare Berkeley DB, nothing read before
  *
  * The first two take turns within a run and the median of the rounds counts.
+ * --size N: the accounts with N mailboxes alone, one group a transaction.
  * Output: a table, and one JSON object a line.
  */
 #define _DEFAULT_SOURCE /* u_int in db.h */
 #include <db.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +38,8 @@ enum { ACCOUNTS = 100, BOXES = 10, ROUNDS_MAX = 9, BATCH = 1000 };
 struct bench {
 	unsigned rounds;
 	unsigned groups;
+	unsigned boxes_min; /* mailboxes of the accounts of all sizes */
+	unsigned boxes_max;
 	char dir[512];
 	char primary[600];
 };
@@ -218,6 +224,9 @@ static double sized_time(const struct bench *bench, unsigned boxes,
 
 enum { MAILBOXES, SLOTS, FLOORS, ROWS, TABLES };
 
+/* Of a mailbox's record, without its name. */
+enum { MAILBOX_SIZE = 39 };
+
 struct bare {
 	DB_ENV *env;
 	DB *tables[TABLES];
@@ -240,14 +249,9 @@ static void bare_open(struct bare *bare, const char *dir)
 	check(bare->env->set_cachesize(bare->env, 0, 64 << 20, 1), "cache");
 	check(bare->env->set_lg_bsize(bare->env, 1 << 20), "log buffer");
 	check(bare->env->set_lg_max(bare->env, 4 << 20), "log file");
-	check(bare->env->set_memory_init(bare->env, DB_MEM_LOCK, 4000),
-	      "locks");
-	check(bare->env->set_memory_init(bare->env, DB_MEM_LOCKOBJECT, 4000),
-	      "objects");
 	check(bare->env->open(bare->env, dir,
 			      DB_CREATE | DB_PRIVATE | DB_INIT_TXN |
-				      DB_INIT_LOG | DB_INIT_MPOOL |
-				      DB_INIT_LOCK | DB_THREAD,
+				      DB_INIT_LOG | DB_INIT_MPOOL | DB_THREAD,
 			      0600),
 	      "open");
 	for (int i = 0; i < TABLES; i++) {
@@ -293,12 +297,23 @@ static size_t slot_key(uint8_t *key, unsigned account, unsigned box, long turn)
 				     box, turn);
 }
 
-/* What one rename writes: mailbox, old slot gone, new slot, name's floor. */
-static void bare_rename(struct bare *bare, DB_TXN *txn, unsigned turn)
+/* A name's floor is by a hash, which is nowhere near that of the next name. */
+static void floor_key(uint8_t key[48], unsigned box, unsigned turn)
 {
-	unsigned account = turn % ACCOUNTS;
-	unsigned box = 1 + turn / ACCOUNTS % BOXES;
-	long before = (long)turn - ACCOUNTS * BOXES;
+	uint64_t state = ((uint64_t)turn << 32 | box) + 1;
+	struct mbj_id id = box_id(0, 0);
+
+	memcpy(key, id.b, sizeof(id.b));
+	for (unsigned i = 16; i < 48; i += 8) {
+		state = state * UINT64_C(0x5851f42d4c957f2d) + 1;
+		mbj_store_u64(key + i, state ^ state >> 29);
+	}
+}
+
+/* What one rename writes: mailbox, old slot gone, new slot, name's floor. */
+static void bare_rename(struct bare *bare, DB_TXN *txn, unsigned account,
+			unsigned box, long before, unsigned turn)
+{
 	struct mbj_id id = box_id(account, box);
 	uint8_t key[128] = {0};
 	uint8_t value[128] = {1};
@@ -314,10 +329,16 @@ static void bare_rename(struct bare *bare, DB_TXN *txn, unsigned turn)
 	memcpy(value + 1, id.b, sizeof(id.b));
 	bare_put(bare, txn, SLOTS, key, n, value, 17);
 	memcpy(key + 16, id.b, sizeof(id.b));
-	bare_put(bare, txn, MAILBOXES, key, 32, value, 60);
-	for (unsigned i = 0; i < 32; i++)
-		key[16 + i] = (uint8_t)((turn * 2654435761u) >> (i % 4 * 8));
+	bare_put(bare, txn, MAILBOXES, key, 32, value, MAILBOX_SIZE + n - 32);
+	floor_key(key, box, turn + 1);
 	bare_put(bare, txn, FLOORS, key, 48, value, 5);
+}
+
+static void bare_close(struct bare *bare)
+{
+	for (int i = 0; i < TABLES; i++)
+		(void)bare->tables[i]->close(bare->tables[i], DB_NOSYNC);
+	(void)bare->env->close(bare->env, 0);
 }
 
 static double bare_time(const struct bench *bench, unsigned round)
@@ -343,8 +364,11 @@ static double bare_time(const struct bench *bench, unsigned round)
 	begin = cpu_s();
 	for (unsigned turn = 0; turn < bench->groups;) {
 		check(bare.env->txn_begin(bare.env, NULL, &txn, 0), "begin");
-		for (unsigned i = 0; i < BATCH && turn < bench->groups; i++)
-			bare_rename(&bare, txn, turn++);
+		for (unsigned i = 0; i < BATCH && turn < bench->groups;
+		     i++, turn++)
+			bare_rename(&bare, txn, turn % ACCOUNTS,
+				    1 + turn / ACCOUNTS % BOXES,
+				    (long)turn - ACCOUNTS * BOXES, turn);
 		/* Accounts and the watermark, once a transaction. */
 		for (unsigned i = 0; i <= ACCOUNTS; i++) {
 			struct mbj_id id = box_id(i, 0);
@@ -354,10 +378,67 @@ static double bare_time(const struct bench *bench, unsigned round)
 		check(txn->commit(txn, DB_TXN_NOSYNC), "commit");
 	}
 	begin = cpu_s() - begin;
-	for (int i = 0; i < TABLES; i++)
-		(void)bare.tables[i]->close(bare.tables[i], DB_NOSYNC);
-	(void)bare.env->close(bare.env, 0);
+	bare_close(&bare);
 	return begin;
+}
+
+/* What an account of many mailboxes has before its first rename. */
+static void bare_fill(struct bare *bare, unsigned boxes)
+{
+	uint8_t value[64] = {1};
+	uint8_t key[128];
+	DB_TXN *txn;
+
+	for (unsigned box = 1; box <= boxes;) {
+		check(bare->env->txn_begin(bare->env, NULL, &txn, 0), "begin");
+		for (unsigned i = 0; i < BATCH && box <= boxes; i++, box++) {
+			struct mbj_id id = box_id(0, box);
+			size_t n = slot_key(key, 0, box, -1);
+
+			bare_put(bare, txn, SLOTS, key, n, value, 17);
+			memcpy(key + 16, id.b, sizeof(id.b));
+			bare_put(bare, txn, MAILBOXES, key, 32, value,
+				 MAILBOX_SIZE + n - 32);
+		}
+		check(txn->commit(txn, DB_TXN_NOSYNC), "commit");
+	}
+}
+
+/*
+ * CPU seconds of putting what each of these renames writes, in a transaction
+ * of its own, into an account of so many mailboxes: bare Berkeley DB, and
+ * nothing read first.
+ */
+static double bare_sized_time(const struct bench *bench, unsigned boxes,
+			      const char *name)
+{
+	uint8_t row[160] = {1};
+	struct bare bare;
+	char dir[640];
+	double begin;
+
+	(void)snprintf(dir, sizeof(dir), "%s/%s%u", bench->dir, name, boxes);
+	bare_open(&bare, dir);
+	bare_fill(&bare, boxes);
+	begin = cpu_s();
+	for (unsigned i = 0; i < bench->groups; i++) {
+		unsigned box = 1 + (i * 7919u) % boxes;
+		long before = i < boxes ? -1 : (long)(i - boxes);
+		DB_TXN *txn;
+
+		check(bare.env->txn_begin(bare.env, NULL, &txn, 0), "begin");
+		bare_rename(&bare, txn, 0, box, before, i);
+		/* The account and the watermark. */
+		for (unsigned r = 0; r < 2; r++) {
+			struct mbj_id id = box_id(r, 0);
+
+			bare_put(&bare, txn, ROWS, id.b, sizeof(id.b), row, 98);
+		}
+		check(txn->commit(txn, DB_TXN_NOSYNC), "commit");
+	}
+	begin = cpu_s() - begin;
+	bare_close(&bare);
+	return begin / bench->groups;
 }
 
 static int compare(const void *a, const void *b)
@@ -381,84 +462,133 @@ static void report(const char *name, double value, const char *unit)
 		     name, value, unit);
 }
 
+/* One figure of a size, and how much more it is than that of the first one. */
+struct growth {
+	double first;
+	double last;
+};
+
+static void growth_add(struct growth *growth, const char *what, unsigned boxes,
+		       double us)
+{
+	char name[64];
+
+	if (growth->first == 0)
+		growth->first = us;
+	growth->last = us;
+	(void)snprintf(name, sizeof(name), "%s-%u", what, boxes);
+	(void)printf("%-28s %12.2f us of CPU\n", name, us);
+	report(name, us, "us");
+}
+
+static void growth_report(const struct growth *growth, const char *name)
+{
+	double ratio = growth->last / growth->first;
+
+	(void)printf("%-28s %12.2f\n", name, ratio);
+	report(name, ratio, "1");
+}
+
+/* A group or a rename of an account of each size. */
 static void report_sizes(const struct bench *bench, unsigned batch)
 {
-	unsigned most = bench->groups < 10000 ? 1000 : 100000;
-	double least = 0;
-	double last = 0;
-	double whole_least = 0;
-	double whole = 0;
-	double edit;
+	struct growth replayed = {.first = 0};
+	struct growth whole = {.first = 0};
+	struct growth bare = {.first = 0};
 	char name[32];
 
-	for (unsigned boxes = 10; boxes <= most; boxes *= 10) {
-		last = 1e6 * sized_time(bench, boxes, batch, &edit);
-		whole = last + 1e6 * edit;
-		if (boxes == 10) {
-			least = last;
-			whole_least = whole;
-		}
-		(void)snprintf(name, sizeof(name), "batch-%u-size-%u", batch,
-			       boxes);
-		(void)printf("%-28s %12.2f us of CPU a group\n", name, last);
-		report(name, last, "us");
+	(void)snprintf(name, sizeof(name), "batch-%u-size", batch);
+	for (unsigned boxes = bench->boxes_min; boxes <= bench->boxes_max;
+	     boxes *= 10) {
+		double edit;
+		double replay;
+
+		replay = sized_time(bench, boxes, batch, &edit);
+		growth_add(&replayed, name, boxes, 1e6 * replay);
 		if (batch > 1)
 			continue;
-		(void)snprintf(name, sizeof(name), "whole-%u", boxes);
-		(void)printf("%-28s %12.2f us of CPU a rename\n", name, whole);
-		report(name, whole, "us");
+		growth_add(&whole, "whole", boxes, 1e6 * (edit + replay));
+		/* What two states take: the primary's and the replica's. */
+		growth_add(&bare, "bare-whole", boxes,
+			   1e6 * (bare_sized_time(bench, boxes, "bp") +
+				  bare_sized_time(bench, boxes, "br")));
 	}
-	(void)snprintf(name, sizeof(name), "batch-%u-largest/10", batch);
-	(void)printf("%-28s %12.2f\n", name, last / least);
-	report(name, last / least, "1");
+	(void)snprintf(name, sizeof(name), "batch-%u-largest/%u", batch,
+		       bench->boxes_min);
+	growth_report(&replayed, name);
 	if (batch > 1)
 		return;
-	(void)printf("%-28s %12.2f\n", "whole-largest/10", whole / whole_least);
-	report("whole-largest/10", whole / whole_least, "1");
+	(void)snprintf(name, sizeof(name), "whole-largest/%u",
+		       bench->boxes_min);
+	growth_report(&whole, name);
+	(void)snprintf(name, sizeof(name), "bare-whole-largest/%u",
+		       bench->boxes_min);
+	growth_report(&bare, name);
+}
+
+/* Replay and bare Berkeley DB in turns; medians. */
+static void report_replay(const struct bench *bench)
+{
+	double replays[ROUNDS_MAX];
+	double puts[ROUNDS_MAX];
+	double ratios[ROUNDS_MAX];
+	char dir[640];
+
+	journal_make(bench);
+	for (unsigned i = 0; i < bench->rounds; i++) {
+		puts[i] = bare_time(bench, i);
+		(void)snprintf(dir, sizeof(dir), "%s/r%u", bench->dir, i);
+		replays[i] = replay_time(bench->primary, dir, ACCOUNTS,
+					 bench->groups, BATCH);
+		ratios[i] = puts[i] / replays[i];
+	}
+	(void)printf("%-28s %12s\n", "case", "median");
+	(void)printf("%-28s %12.0f groups/s of CPU\n", "replay",
+		     bench->groups / median(replays, bench->rounds));
+	(void)printf("%-28s %12.0f groups/s of CPU\n", "bare Berkeley DB puts",
+		     bench->groups / median(puts, bench->rounds));
+	(void)printf("%-28s %12.2f\n", "ratio", median(ratios, bench->rounds));
+	report("replay", bench->groups / median(replays, bench->rounds),
+	       "groups/s");
+	report("puts", bench->groups / median(puts, bench->rounds), "groups/s");
+	report("ratio", median(ratios, bench->rounds), "1");
 }
 
 int main(int argc, char **argv)
 {
-	struct bench bench = {.rounds = 5, .groups = 10000};
-	double replays[ROUNDS_MAX];
-	double puts[ROUNDS_MAX];
-	double ratios[ROUNDS_MAX];
+	struct bench bench = {.rounds = 5,
+			      .groups = 10000,
+			      .boxes_min = 10,
+			      .boxes_max = 100000};
+	bool is_size_only = false;
 	const char *parent = "/tmp";
-	char dir[640];
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--quick") == 0) {
 			bench.rounds = 1;
 			bench.groups = 500;
+			bench.boxes_max = 1000;
+		} else if (strcmp(argv[i], "--size") == 0 && i + 1 < argc) {
+			bench.boxes_min =
+				(unsigned)strtoul(argv[++i], NULL, 10);
+			bench.boxes_max = bench.boxes_min;
+			is_size_only = true;
 		} else {
 			parent = argv[i];
 		}
 	}
+	if (bench.boxes_min == 0)
+		stop("--size", "a number of mailboxes is wanted");
 	(void)snprintf(bench.dir, sizeof(bench.dir), "%s/mbj-bench-XXXXXX",
 		       parent);
 	if (!mkdtemp(bench.dir))
 		stop(parent, "no directory can be made there");
 	(void)snprintf(bench.primary, sizeof(bench.primary), "%s/p", bench.dir);
-	journal_make(&bench);
-	for (unsigned i = 0; i < bench.rounds; i++) {
-		puts[i] = bare_time(&bench, i);
-		(void)snprintf(dir, sizeof(dir), "%s/r%u", bench.dir, i);
-		replays[i] = replay_time(bench.primary, dir, ACCOUNTS,
-					 bench.groups, BATCH);
-		ratios[i] = puts[i] / replays[i];
-	}
-	(void)printf("%-28s %12s\n", "case", "median");
-	(void)printf("%-28s %12.0f groups/s of CPU\n", "replay",
-		     bench.groups / median(replays, bench.rounds));
-	(void)printf("%-28s %12.0f groups/s of CPU\n", "bare Berkeley DB puts",
-		     bench.groups / median(puts, bench.rounds));
-	(void)printf("%-28s %12.2f\n", "ratio", median(ratios, bench.rounds));
-	report("replay", bench.groups / median(replays, bench.rounds),
-	       "groups/s");
-	report("puts", bench.groups / median(puts, bench.rounds), "groups/s");
-	report("ratio", median(ratios, bench.rounds), "1");
+	if (!is_size_only)
+		report_replay(&bench);
 	report_sizes(&bench, 1);
-	report_sizes(&bench, BATCH);
+	if (!is_size_only)
+		report_sizes(&bench, BATCH);
 	dir_remove(bench.dir);
 	return 0;
 }
