@@ -412,6 +412,27 @@ enum mbj_rc cache_flush(struct cache *cache, struct db_txn *txn,
 	return MBJ_OK;
 }
 
+/*
+ * Room of one large transaction, an import, would be kept for good, and what
+ * comes after it would be all over it, each time where nothing is near the
+ * processor.
+ */
+static void room_give_back(struct cache *cache)
+{
+	if (cache->capacity / 2 <= cache->records_max)
+		return;
+	mbj_table_done(&cache->index);
+	mbj_free(cache->records);
+	mbj_free(cache->undo);
+	mbj_free(cache->dirty);
+	cache->records = NULL;
+	cache->capacity = 0;
+	cache->undo = NULL;
+	cache->undo_capacity = 0;
+	cache->dirty = NULL;
+	cache->dirty_capacity = 0;
+}
+
 static void cache_empty(struct cache *cache)
 {
 	cache->count = 0;
@@ -419,6 +440,7 @@ static void cache_empty(struct cache *cache)
 	cache->flushed = 0;
 	cache->growth = 0;
 	cache->dirty_count = 0;
+	room_give_back(cache);
 	mbj_table_clear(&cache->index);
 	mbj_arena_reset(cache->arena);
 }
