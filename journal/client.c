@@ -231,15 +231,15 @@ enum mbj_rc mbj_client_submit(struct mbj_client *client,
 	return edit_send(client, WIRE_SUBMIT, edit, ret_outcome, err);
 }
 
-/* Whoever connected has had a welcome. */
-static bool client_can_take(struct mbj_client *client)
+/* Whoever connected has had a welcome.  Requires: a service. */
+static bool client_speaks(struct mbj_client *client, uint16_t version)
 {
-	bool can_take;
+	bool is_spoken;
 
 	pthread_mutex_lock(&client->mutex);
-	can_take = client->version >= WIRE_VERSION_TAKE;
+	is_spoken = client->version >= version;
 	pthread_mutex_unlock(&client->mutex);
-	return can_take;
+	return is_spoken;
 }
 
 enum mbj_rc mbj_client_outcome(struct mbj_client *client,
@@ -252,8 +252,9 @@ enum mbj_rc mbj_client_outcome(struct mbj_client *client,
 	if (rc < 0)
 		return rc;
 	rc = edit_send(client,
-		       client_can_take(client) ? WIRE_TAKE : WIRE_SUBMIT, edit,
-		       &outcome, err);
+		       client_speaks(client, WIRE_VERSION_TAKE) ? WIRE_TAKE
+								: WIRE_SUBMIT,
+		       edit, &outcome, err);
 	mbj_outcome_done(&outcome);
 	return rc;
 }
@@ -272,6 +273,25 @@ enum mbj_rc mbj_client_received(struct mbj_client *client, struct mbj_lsn lsn,
 	answer_done(&answer);
 	if (rc < 0 && err != NULL)
 		err->lsn = lsn.v;
+	return rc;
+}
+
+enum mbj_rc mbj_client_chain(struct mbj_client *client, struct mbj_lsn lsn,
+			     struct mbj_chain_at *ret_at, struct mbj_error *err)
+{
+	struct wire_message request = {.lsn = lsn};
+	struct answer answer;
+	enum mbj_rc rc;
+
+	if (client->store == NULL && !client_speaks(client, WIRE_VERSION_CHAIN))
+		return mbj_error_set(err, MBJ_EUNSUPPORTED,
+				     "the service is of an earlier version, "
+				     "which does not say what its journal has "
+				     "at a group");
+	rc = client_call(client, WIRE_CHAIN, &request, &answer, err);
+	if (rc == MBJ_OK)
+		*ret_at = answer.message.chain_at;
+	answer_done(&answer);
 	return rc;
 }
 

@@ -498,6 +498,9 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 					  request->wait.replicas,
 					  request->wait.ms, &answer->received,
 					  err);
+	case WIRE_CHAIN:
+		return mbj_store_chain(dispatcher->store, request->lsn,
+				       &answer->chain_at, err);
 	case WIRE_HELLO:
 	case WIRE_STATUS:
 	case WIRE_STOP:

@@ -197,6 +197,24 @@ static void wait_encode(struct mbj_buf *buf, const struct wire_wait *wait)
 	mbj_buf_put_u32(buf, wait->ms);
 }
 
+static void chain_encode(struct mbj_buf *buf, const struct mbj_chain_at *at)
+{
+	mbj_buf_put_u64(buf, at->first.v);
+	mbj_buf_put_u64(buf, at->last.v);
+	mbj_buf_put_u8(buf, at->is_there);
+	wire_put_hash(buf, &at->chain);
+}
+
+static enum mbj_rc chain_decode(struct mbj_reader *reader,
+				struct mbj_chain_at *at, struct mbj_error *err)
+{
+	at->first.v = mbj_read_u64(reader);
+	at->last.v = mbj_read_u64(reader);
+	at->is_there = wire_read_bool(reader);
+	at->chain = wire_read_hash(reader);
+	return mbj_reader_ok(reader) ? MBJ_OK : wire_bad(err, "chain value");
+}
+
 /* What keeping house is asked, and comes to. */
 static void house_encode(struct mbj_buf *buf, enum wire_field field,
 			 const struct wire_message *m)
@@ -213,16 +231,20 @@ static void house_encode(struct mbj_buf *buf, enum wire_field field,
 	}
 }
 
-/* Fields that are one number, or bytes that somebody else has encoded. */
+/* Fields that are one value, or bytes that somebody else has encoded. */
 static void plain_encode(struct mbj_buf *buf, enum wire_field field,
 			 const struct wire_message *m)
 {
-	if (field == WIRE_HAS_SIZE)
+	if (field == WIRE_HAS_DIGEST)
+		wire_put_hash(buf, &m->digest);
+	else if (field == WIRE_HAS_SIZE)
 		mbj_buf_put_u64(buf, m->size);
 	else if (field == WIRE_HAS_DRY_RUN)
 		mbj_buf_put_u8(buf, m->is_dry_run);
 	else if (field == WIRE_HAS_RECEIVED)
 		mbj_buf_put_u32(buf, m->received);
+	else if (field == WIRE_HAS_LSN)
+		mbj_buf_put_u64(buf, m->lsn.v);
 	else
 		mbj_buf_put_bytes(buf, m->survey);
 }
@@ -263,9 +285,6 @@ static void field_encode(struct mbj_buf *buf, enum wire_field field,
 	case WIRE_HAS_CONTENT:
 		wire_content_encode(buf, &m->content);
 		return;
-	case WIRE_HAS_DIGEST:
-		wire_put_hash(buf, &m->digest);
-		return;
 	case WIRE_HAS_DATA:
 		wire_text_encode(buf, m->data, WIRE_PIECE_MAX);
 		return;
@@ -285,9 +304,14 @@ static void field_encode(struct mbj_buf *buf, enum wire_field field,
 	case WIRE_HAS_WAIT:
 		wait_encode(buf, &m->wait);
 		return;
+	case WIRE_HAS_CHAIN:
+		chain_encode(buf, &m->chain_at);
+		return;
+	case WIRE_HAS_DIGEST:
 	case WIRE_HAS_SIZE:
 	case WIRE_HAS_DRY_RUN:
 	case WIRE_HAS_RECEIVED:
+	case WIRE_HAS_LSN:
 	case WIRE_HAS_SURVEY:
 	case WIRE_HAS_SURVEYED:
 		plain_encode(buf, field, m);
@@ -328,6 +352,9 @@ static enum mbj_rc plain_decode(struct mbj_reader *reader,
 	} else if (field == WIRE_HAS_RECEIVED) {
 		what = "number of replicas";
 		m->received = mbj_read_u32(reader);
+	} else if (field == WIRE_HAS_LSN) {
+		what = "LSN";
+		m->lsn.v = mbj_read_u64(reader);
 	} else if (field == WIRE_HAS_DATA) {
 		what = "data";
 		m->data = mbj_read_block(reader, WIRE_PIECE_MAX);
@@ -395,6 +422,8 @@ static enum mbj_rc field_decode(struct mbj_reader *reader,
 		return wire_trim_decode(reader, &m->trim, err);
 	case WIRE_HAS_COLLECTED:
 		return wire_collected_decode(reader, &m->collected, err);
+	case WIRE_HAS_CHAIN:
+		return chain_decode(reader, &m->chain_at, err);
 	case WIRE_HAS_NAME:
 	case WIRE_HAS_PATH:
 	case WIRE_HAS_DIGEST:
@@ -404,6 +433,7 @@ static enum mbj_rc field_decode(struct mbj_reader *reader,
 	case WIRE_HAS_DRY_RUN:
 	case WIRE_HAS_WAIT:
 	case WIRE_HAS_RECEIVED:
+	case WIRE_HAS_LSN:
 		return plain_decode(reader, field, m, err);
 	case WIRE_HAS_SURVEY:
 	case WIRE_HAS_SURVEYED:

@@ -22,6 +22,7 @@
 #include <mbj/intent.h>
 #include <mbj/message.h>
 #include <mbj/status.h>
+#include <mbj/store.h>
 #include <mbj/survey.h>
 #include <mbj/trim.h>
 
@@ -31,6 +32,7 @@ enum {
 	WIRE_VERSION_COUNTED = 2,   /* the first to count a status's numbers */
 	WIRE_VERSION_BLOB_LAST = 2, /* the first to have it */
 	WIRE_VERSION_TAKE = 3,
+	WIRE_VERSION_CHAIN = 3,
 	WIRE_HEAD_SIZE = 16,
 	/* A piece of a message's bytes. */
 	WIRE_PIECE_MAX = 256 << 10,
@@ -72,7 +74,9 @@ enum {
 	X(WAIT, 20, "a group, by how many to be received, how long")   \
 	X(RECEIVED, 21, "how many replicas have received it")          \
 	X(SURVEY, 22, "a question about records, all of it")           \
-	X(SURVEYED, 23, "its answer, all of it")
+	X(SURVEYED, 23, "its answer, all of it")                       \
+	X(LSN, 24, "a group's LSN")                                    \
+	X(CHAIN, 25, "where the journal is, its chain value at a group")
 
 enum wire_field {
 #define X(name, bit, what) WIRE_HAS_##name = 1 << (bit),
@@ -139,14 +143,16 @@ enum wire_field {
 	X(BLOB_LAST, 25, "blob-last", WIRE_HAS_DATA,                           \
 	  WIRE_PIECE_MAX + WIRE_SMALL_MAX, WIRE_HAS_DIGEST | WIRE_HAS_SIZE,    \
 	  WIRE_SMALL_MAX)                                                      \
-	X(TAKE, 26, "take", WIRE_HAS_EDIT, WIRE_EDIT_MAX, WIRE_HAS_NONE, 0)
+	X(TAKE, 26, "take", WIRE_HAS_EDIT, WIRE_EDIT_MAX, WIRE_HAS_NONE, 0)    \
+	X(CHAIN, 27, "chain", WIRE_HAS_LSN, WIRE_SMALL_MAX, WIRE_HAS_CHAIN,    \
+	  WIRE_SMALL_MAX)
 
 enum wire_kind {
 #define X(name, number, word, asked, asked_max, answered, answered_max) \
 	WIRE_##name = (number),
 	WIRE_KIND_MAP(X)
 #undef X
-		WIRE_KIND_LAST = WIRE_TAKE
+		WIRE_KIND_LAST = WIRE_CHAIN
 };
 
 /* Whose body it is. */
@@ -239,7 +245,9 @@ struct wire_message {
 	};
 	bool is_dry_run;
 	struct wire_wait wait;
-	uint32_t received;	 /* by so many replicas */
+	uint32_t received; /* by so many replicas */
+	struct mbj_lsn lsn;
+	struct mbj_chain_at chain_at;
 	struct mbj_bytes survey; /* question or answer, which can be decoded */
 };
 

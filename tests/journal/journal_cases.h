@@ -63,6 +63,7 @@ TCase *test_request_case(void);
 TCase *test_request_fault_case(void);
 TCase *test_segment_case(void);
 TCase *test_bulk_case(void);
+TCase *test_chain_case(void);
 TCase *test_service_case(void);
 TCase *test_service_body_case(void);
 TCase *test_service_fault_case(void);

@@ -61,6 +61,7 @@ static const test_case_fn cases[] = {
 	test_request_fault_case,
 	test_segment_case,
 	test_bulk_case,
+	test_chain_case,
 	test_service_case,
 	test_service_body_case,
 	test_service_fault_case,

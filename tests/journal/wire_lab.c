@@ -245,6 +245,8 @@ static void house_fill(struct wire_message *m)
 	};
 	m->wait = (struct wire_wait){{108}, 109, 110};
 	m->received = 111;
+	m->lsn.v = 112;
+	m->chain_at = (struct mbj_chain_at){{113}, {114}, true, hash_of(0x63)};
 	m->is_dry_run = true;
 	m->collected = (struct mbj_collect_result){104, 105, 106, 107};
 	m->trim = (struct mbj_trim_result){{98}, {99},	{100},		 101,

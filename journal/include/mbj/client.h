@@ -358,6 +358,18 @@ enum mbj_rc mbj_client_survey(struct mbj_client *client,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 void mbj_client_survey_done(struct mbj_client_survey *survey);
 
+/* --------------------------------------------------------------- history */
+
+/*
+ * mbj_store_chain (mbj/store.h), of the store that it took or the service's.
+ * Returns: also MBJ_EUNSUPPORTED where the service speaks a version of the
+ * protocol below 3.
+ */
+MBJ_API enum mbj_rc mbj_client_chain(struct mbj_client *client,
+				     struct mbj_lsn lsn,
+				     struct mbj_chain_at *ret_at,
+				     struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* ---------------------------------------------------------------- status */
 
 MBJ_API enum mbj_rc mbj_client_status(struct mbj_client *client,

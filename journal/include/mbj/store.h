@@ -146,6 +146,29 @@ MBJ_API const char *mbj_store_dir(const struct mbj_store *store);
 const struct mbj_sys *mbj_store_sys(const struct mbj_store *store);
 /* The journal's end. */
 MBJ_API struct mbj_log_end mbj_store_end(struct mbj_store *store);
+
+/*
+ * Whether a journal has a group that somebody knows: where two journals of a
+ * lineage have one chain value at an LSN, all before is the same in both.
+ */
+struct mbj_chain_at {
+	struct mbj_lsn first; /* where the journal begins now */
+	struct mbj_lsn last;  /* its end, 0: there is no group */
+	/* It has that group, or begins right behind it. */
+	bool is_there;
+	struct mbj_hash chain; /* where it is */
+};
+
+/*
+ * Where the group is not there it is beyond the journal's end, or was trimmed:
+ * the two LSNs say which.
+ * Returns: MBJ_ENOTFOUND, a trim takes it at this moment: ask again.
+ * Threads: any.
+ */
+MBJ_API enum mbj_rc mbj_store_chain(struct mbj_store *store, struct mbj_lsn lsn,
+				    struct mbj_chain_at *ret_at,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* What opening had to do. */
 struct mbj_store_recovery {
 	uint64_t groups_applied; /* of the tail, or all when rebuilt */
