@@ -4,6 +4,7 @@
 #include "apply.h"
 
 #include "apply_follow.h"
+#include "apply_history.h"
 #include "commands.h"
 
 #include <stdarg.h>
@@ -75,12 +76,11 @@ static int account_read(struct apply *apply, const char *socket)
 {
 	struct mbj_client_options options = MBJ_CLIENT_OPTIONS_INIT;
 	struct mbj_client_status status;
-	struct mbj_id lineage = MBJ_ID_ROOT;
 	struct mbj_error err;
 	enum mbj_rc rc;
+	int ret;
 
 	memset(&status, 0, sizeof(status));
-
 	options.timeout_ms = APPLY_TIMEOUT_MS;
 	options.connections_max = APPLY_CONNECTIONS;
 	rc = mbj_client_connect(socket, &options, &apply->client, &err);
@@ -89,20 +89,19 @@ static int account_read(struct apply *apply, const char *socket)
 	if (rc == MBJ_OK)
 		rc = mbj_client_tree(apply->client, mbj_bytes_str(apply->name),
 				     &apply->account, &apply->wanted, &err);
-	if (rc == MBJ_OK)
-		rc = mbj_client_status(apply->client, &status, &err);
-	if (rc == MBJ_OK)
-		lineage = status.identity.lineage;
-	mbj_client_status_done(&status);
 	/* A service of an earlier version is asked mailbox by mailbox. */
 	if (rc == MBJ_OK)
 		apply->is_former =
 			mbj_client_contents(apply->client,
 					    mbj_bytes_str(apply->name),
 					    &apply->contents, &err) < 0;
-	if (rc < 0)
-		return apply_fail(apply, "%s", err.message);
-	return known_check(apply, lineage);
+	/* Behind all that was read of the account. */
+	if (rc == MBJ_OK)
+		rc = mbj_client_status(apply->client, &status, &err);
+	ret = rc < 0 ? apply_fail(apply, "%s", err.message)
+		     : history_check(apply, &status);
+	mbj_client_status_done(&status);
+	return ret;
 }
 
 /* Under the lock that Dovecot has on the user's list of mailboxes. */

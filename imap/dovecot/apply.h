@@ -23,32 +23,39 @@
 
 #include <mbj/client.h>
 
+#include "applied.h"
 #include "apply_note.h"
 #include "attribute.h"
 
 /*
  * What earlier runs left: which mailboxes came from the journal, so that one
  * which nobody told it is not taken for deleted there; of which store and
- * account, and how far it was, so that neither another one nor one that is
- * behind, to which what came later is not there, has anything deleted.  A file
- * in the user's control directory, replaced as a whole.
+ * account, and of which of its groups, so that neither another one nor one that
+ * is behind, or went another way, to which what came later is not there, has
+ * anything deleted.  A file in the user's control directory, replaced as a
+ * whole.
  */
 struct known_box {
 	struct mbj_id id;
 	/* As the last run left it that left nothing out; mark 0: none did. */
 	uint64_t rev;  /* of the account's content, 0: not walked since */
 	uint32_t mark; /* below are no UIDs but the journal's */
+	/*
+	 * Below, but not below the mark, a GUID of the journal's kind says
+	 * nothing: it may be of a history that the journal never had.
+	 */
+	uint32_t doubt;
 	/* Of Dovecot's mailbox. */
 	uint32_t uidvalidity, uidnext, messages;
 	uint64_t modseq;
 };
 ARRAY_DEFINE_TYPE(known_box, struct known_box);
 
+#define KNOWN_DOUBT_ALL UINT32_MAX /* whatever is there when it is opened */
+
 struct known {
 	const char *path;
-	struct mbj_id lineage; /* of the store, ROOT: no run yet */
-	struct mbj_id account;
-	struct mbj_lsn lsn; /* the account's last group that a run had */
+	struct applied applied;
 	ARRAY_TYPE(known_box) boxes; /* by id */
 	bool is_changed;
 };
@@ -89,6 +96,9 @@ struct apply {
 	ARRAY_TYPE(seen_box) seen; /* by id */
 	struct known known;
 	struct apply_note note;
+	/* All that came of the account is what it was when its tree was read.
+	 */
+	bool is_of_one_moment;
 	bool is_looking;       /* nothing of Dovecot's is changed */
 	unsigned int failures; /* each is in the log */
 	/* The account has some, and this Dovecot cannot have any. */
@@ -114,18 +124,16 @@ void known_set(struct known *known, const struct known_box *box);
  * id: on disk, before anything comes into it.  Returns: -1, told.
  */
 int known_forget(struct apply *apply, struct mbj_id id);
-/*
- * The account comes from this store, and is no further back than it was.  -1,
- * told.
- */
-int known_check(struct apply *apply, struct mbj_id lineage);
+/* All of it, on disk.  Returns: -1, told. */
+int known_replace(struct apply *apply);
 /*
  * All mailboxes of the account, and where it is, before anything is changed.
  * -1, told.
  */
 int known_add_wanted(struct apply *apply);
 /*
- * Those that the account has no more are forgotten; and of saves nothing is
+ * The run is over: mailboxes that the account has no more are forgotten; where
+ * nothing failed, all that the account had is there; and of saves nothing is
  * left half done.  -1, told.
  */
 int known_write(struct apply *apply);

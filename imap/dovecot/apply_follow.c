@@ -41,7 +41,9 @@ struct follower {
 	unsigned int queue_at, old_at;	 /* the next ones */
 	bool is_old_next;		 /* one had its turn that has news */
 	unsigned int current;
-	uint64_t listed; /* LSN that the store was at */
+	uint64_t listed;	/* LSN that the store was at */
+	struct mbj_epoch epoch; /* and whose reign that was */
+	struct mbj_id owner;
 	int64_t list_ms; /* not before */
 	bool is_listed, is_away;
 };
@@ -105,9 +107,13 @@ static void queue_fill(struct follower *follower)
 	}
 }
 
-/* Both lists are by id: what is known of an account goes along. */
+/*
+ * Both lists are by id: what is known of an account goes along.  Another reign
+ * may have another account under the same LSN, and whoever has no news is to be
+ * known to be of that reign before its journal is trimmed: all are looked at.
+ */
 static void list_take(struct follower *follower,
-		      struct mbj_client_accounts *fresh)
+		      struct mbj_client_accounts *fresh, bool is_other_reign)
 {
 	ARRAY_TYPE(followed) states;
 	unsigned int k = 0;
@@ -131,6 +137,9 @@ static void list_take(struct follower *follower,
 			/* The store went back: nothing is known of it. */
 			if (fresh->accounts[i].lsn.v < state.applied)
 				state = (struct followed){.is_old = true};
+			else if (is_other_reign &&
+				 fresh->accounts[i].lsn.v == state.applied)
+				state.is_old = true;
 		}
 		array_push_back(&states, &state);
 	}
@@ -176,7 +185,9 @@ static enum mbj_rc news_read(struct follower *follower, bool *ret_is_news,
 	struct mbj_client_accounts fresh = {.count = 0};
 	struct mbj_client_status status;
 	int64_t begin = mbj_monotonic_ms();
-	uint64_t applied = 0;
+	struct mbj_identity identity;
+	bool is_other_reign;
+	uint64_t applied;
 	enum mbj_rc rc;
 
 	*ret_is_news = false;
@@ -184,16 +195,23 @@ static enum mbj_rc news_read(struct follower *follower, bool *ret_is_news,
 	rc = follower_connect(follower, err);
 	if (rc == MBJ_OK)
 		rc = mbj_client_status(follower->client, &status, err);
-	if (rc == MBJ_OK)
-		applied = status.applied.lsn.v;
+	identity = status.identity;
+	applied = status.applied.lsn.v;
 	mbj_client_status_done(&status);
-	if (rc < 0 || (follower->is_listed && applied == follower->listed))
+	if (rc < 0)
 		return rc;
+	is_other_reign = follower->epoch.v != identity.epoch.v ||
+			 !mbj_id_equal(follower->owner, identity.epoch_owner);
+	if (follower->is_listed && applied == follower->listed &&
+	    !is_other_reign)
+		return MBJ_OK;
 	rc = mbj_client_accounts(follower->client, &fresh, err);
 	if (rc < 0)
 		return rc;
-	list_take(follower, &fresh);
+	list_take(follower, &fresh, is_other_reign);
 	follower->listed = applied;
+	follower->epoch = identity.epoch;
+	follower->owner = identity.epoch_owner;
 	follower->list_ms =
 		mbj_monotonic_ms() + (mbj_monotonic_ms() - begin) * LIST_COST;
 	*ret_is_news = true;

@@ -1,9 +1,9 @@
 /*
  * What runs of apply know of a user's mailboxes.  See apply.h.
  *
- * The first line of the file has the store's lineage and the account's LSN. Any
- * other is a mailbox: its id and the numbers of struct known_box, in their
- * order but for modseq, which is last.  Where the file is lost, mailboxes that
+ * The first line of the file is applied.h's.  Any other is a mailbox: its id
+ * and the numbers of struct known_box, in their order but for modseq, which is
+ * last.  Where the file is lost, mailboxes that
  * the journal deleted meanwhile are taken for the user's own, and kept.
  */
 #include "apply.h"
@@ -18,10 +18,7 @@
 
 #include <mbj/sys.h>
 
-#include "applied.h"
 #include "spool.h"
-
-enum { KNOWN_LINE_MAX = 256 };
 
 static int box_order(const struct known_box *a, const struct known_box *b)
 {
@@ -51,27 +48,15 @@ static bool line_parse(const char *line, struct known_box *ret_box)
 	const char *const *words = t_strsplit(line, " ");
 
 	memset(ret_box, 0, sizeof(*ret_box));
-	return str_array_length(words) == 7 &&
+	return str_array_length(words) == 8 &&
 	       mbj_id_parse(mbj_bytes_str(words[0]), &ret_box->id) &&
 	       str_to_uint64(words[1], &ret_box->rev) == 0 &&
 	       str_to_uint32(words[2], &ret_box->mark) == 0 &&
-	       str_to_uint32(words[3], &ret_box->uidvalidity) == 0 &&
-	       str_to_uint32(words[4], &ret_box->uidnext) == 0 &&
-	       str_to_uint32(words[5], &ret_box->messages) == 0 &&
-	       str_to_uint64(words[6], &ret_box->modseq) == 0;
-}
-
-static bool head_parse(const char *line, struct known *known)
-{
-	const char *const *words;
-
-	if (line == NULL || !str_begins(line, APPLIED_HEAD " "))
-		return false;
-	words = t_strsplit(line + strlen(APPLIED_HEAD " "), " ");
-	return str_array_length(words) == 3 &&
-	       mbj_id_parse(mbj_bytes_str(words[0]), &known->lineage) &&
-	       mbj_id_parse(mbj_bytes_str(words[1]), &known->account) &&
-	       str_to_uint64(words[2], &known->lsn.v) == 0;
+	       str_to_uint32(words[3], &ret_box->doubt) == 0 &&
+	       str_to_uint32(words[4], &ret_box->uidvalidity) == 0 &&
+	       str_to_uint32(words[5], &ret_box->uidnext) == 0 &&
+	       str_to_uint32(words[6], &ret_box->messages) == 0 &&
+	       str_to_uint64(words[7], &ret_box->modseq) == 0;
 }
 
 static int known_parse(struct apply *apply, struct istream *input)
@@ -79,11 +64,10 @@ static int known_parse(struct apply *apply, struct istream *input)
 	struct known *known = &apply->known;
 	const char *line = i_stream_read_next_line(input);
 
-	if (!head_parse(line, known))
+	if (!applied_parse(line, &known->applied))
 		return apply_fail(apply,
 				  "%s is not of this version: its first line "
-				  "is not \"%s\", a lineage, an account and "
-				  "an LSN",
+				  "is not \"%s\" and what was applied",
 				  known->path, APPLIED_HEAD);
 	while ((line = i_stream_read_next_line(input)) != NULL) {
 		struct known_box box;
@@ -111,7 +95,7 @@ static int known_read(struct apply *apply)
 	if (fd == -1)
 		return apply_fail(apply, "cannot open %s: %s",
 				  apply->known.path, strerror(errno));
-	input = i_stream_create_fd_autoclose(&fd, KNOWN_LINE_MAX);
+	input = i_stream_create_fd_autoclose(&fd, APPLIED_LINE_MAX);
 	ret = known_parse(apply, input);
 	i_stream_destroy(&input);
 	return ret;
@@ -165,26 +149,24 @@ int known_open(struct apply *apply)
 }
 
 /* A new file under the old one's name: one or the other is there, whole. */
-static int known_replace(struct apply *apply)
+int known_replace(struct apply *apply)
 {
 	const char *path = apply->known.path;
 	const char *fresh = t_strconcat(path, ".new", NULL);
 	string_t *text = t_str_new(4096);
 	const struct known_box *box;
-	char id[MBJ_ID_TEXT_SIZE], account[MBJ_ID_TEXT_SIZE];
+	char id[MBJ_ID_TEXT_SIZE];
 	FILE *file;
 	bool is_good;
 
-	mbj_id_print(apply->known.lineage, id);
-	mbj_id_print(apply->known.account, account);
-	str_printfa(text, APPLIED_HEAD " %s %s %" PRIu64 "\n", id, account,
-		    apply->known.lsn.v);
+	applied_print(text, &apply->known.applied);
 	array_foreach(&apply->known.boxes, box)
 	{
 		mbj_id_print(box->id, id);
-		str_printfa(text, "%s %" PRIu64 " %u %u %u %u %" PRIu64 "\n",
-			    id, box->rev, box->mark, box->uidvalidity,
-			    box->uidnext, box->messages, box->modseq);
+		str_printfa(text, "%s %" PRIu64 " %u %u %u %u %u %" PRIu64 "\n",
+			    id, box->rev, box->mark, box->doubt,
+			    box->uidvalidity, box->uidnext, box->messages,
+			    box->modseq);
 	}
 	file = fopen(fresh, "we");
 	if (file == NULL)
@@ -206,78 +188,38 @@ int known_forget(struct apply *apply, struct mbj_id id)
 
 	if (box == NULL || (box->mark == 0 && box->rev == 0))
 		return 0;
-	known_set(&apply->known, &(struct known_box){.id = id});
+	known_set(&apply->known,
+		  &(struct known_box){.id = id,
+				      .doubt = box->doubt == 0
+						       ? 0
+						       : KNOWN_DOUBT_ALL});
 	return known_replace(apply);
 }
 
-/*
- * The account was further on: what came then may be no part of what comes next,
- * as after a promotion of another host.  So nothing of what was known then is
- * relied on, once it is as far again.
- */
-static int known_doubt(struct apply *apply)
+/* A mailbox may have got another id with what is in it. */
+static uint32_t doubt_of_fresh(const struct known *known)
 {
-	struct known *known = &apply->known;
-	struct known_box *box;
+	const struct known_box *box;
+	uint32_t doubt = 0;
 
-	array_foreach_modifiable(&known->boxes, box)
+	array_foreach(&known->boxes, box)
 	{
-		box->rev = 0;
-		box->mark = 0;
+		if (box->doubt != 0)
+			doubt = KNOWN_DOUBT_ALL;
 	}
-	if (known_replace(apply) < 0)
-		return -1;
-	return apply_fail(apply,
-			  "the account is at group %" PRIu64
-			  " there, and was at "
-			  "%" PRIu64
-			  " in an earlier run: nothing is changed before it "
-			  "is as far again; all mail is compared anew then",
-			  apply->account.lsn.v, known->lsn.v);
-}
-
-int known_check(struct apply *apply, struct mbj_id lineage)
-{
-	struct known *known = &apply->known;
-	uint64_t lsn = apply->account.lsn.v;
-	char text[MBJ_ID_TEXT_SIZE];
-
-	mbj_id_print(known->lineage, text);
-	if (!mbj_id_is_root(known->lineage) &&
-	    !mbj_id_equal(known->lineage, lineage))
-		return apply_fail(
-			apply,
-			"the service has another store than the one, "
-			"of lineage %s, that this user's mailboxes "
-			"came from: nothing is changed; without %s it "
-			"is taken for the right one",
-			text, known->path);
-	if (!mbj_id_is_root(known->lineage) &&
-	    !mbj_id_equal(known->account, apply->account.id))
-		return apply_fail(apply,
-				  "account %s is another one than this user's "
-				  "mailboxes came from, made again or given "
-				  "the name since: nothing is changed; without "
-				  "%s it is taken for the right one",
-				  apply->name, known->path);
-	if (lsn < known->lsn.v)
-		return known_doubt(apply);
-	known->is_changed |= lsn != known->lsn.v;
-	known->lineage = lineage;
-	known->account = apply->account.id;
-	known->lsn.v = lsn;
-	return 0;
+	return doubt;
 }
 
 int known_add_wanted(struct apply *apply)
 {
 	struct known *known = &apply->known;
+	uint32_t doubt = doubt_of_fresh(known);
 	ARRAY_TYPE(known_box) fresh;
 
 	t_array_init(&fresh, 64);
 	for (uint32_t i = 0; i < mbj_tree_size(apply->wanted); i++) {
 		const struct mbj_node *node = mbj_tree_get(apply->wanted, i);
-		struct known_box box = {.id = node->id};
+		struct known_box box = {.id = node->id, .doubt = doubt};
 
 		if (node->is_live && node->is_selectable &&
 		    known_find(known, node->id) == NULL)
@@ -306,6 +248,10 @@ int known_write(struct apply *apply)
 		else
 			is_less = true;
 	}
+	/* Of what a later state brought, too, nobody can say it is all. */
+	if (apply->failures == 0 && apply->is_of_one_moment &&
+	    !apply->known.applied.is_done)
+		apply->known.applied.is_done = apply->known.is_changed = true;
 	if (is_less || apply->known.is_changed) {
 		apply->known.boxes = kept;
 		if (known_replace(apply) < 0)

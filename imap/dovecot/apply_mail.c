@@ -14,6 +14,7 @@
 #include <mbj/message.h>
 
 #include "apply_digest.h"
+#include "apply_history.h"
 #include "apply_save.h"
 
 enum { WALK_TRIES = 5 };
@@ -54,35 +55,6 @@ static uint32_t walk_uid(struct walk *walk)
 }
 
 /* ------------------------------------------------------ what both have */
-
-static int keyword_order(const char *const *a, const char *const *b)
-{
-	return strcasecmp(*a, *b);
-}
-
-bool apply_keywords_are_same(struct mail *mail,
-			     const struct mbj_message *message)
-{
-	const char *const *have = mail_get_keywords(mail), *const * words;
-	struct mbj_bytes rest = message->keywords, word;
-	ARRAY(const char *) sorted;
-	unsigned int count;
-
-	t_array_init(&sorted, 8);
-	for (; *have != NULL; have++)
-		array_push_back(&sorted, have);
-	array_sort(&sorted, keyword_order);
-	words = array_get(&sorted, &count);
-	/* Ascending without regard to case, as these are. */
-	while (mbj_keywords_next(&rest, &word)) {
-		if (count == 0 || strlen(*words) != word.n ||
-		    strncasecmp(*words, (const char *)word.p, word.n) != 0)
-			return false;
-		words++;
-		count--;
-	}
-	return count == 0;
-}
 
 static int flags_apply(struct walk *walk, const struct mbj_message *message)
 {
@@ -136,6 +108,12 @@ static int found_apply(struct walk *walk, const struct mbj_message *message)
 							 why, NULL));
 }
 
+/* It came from the journal, of the history that it has. */
+static bool guid_is_journals(struct walk *walk, const char *guid)
+{
+	return apply_guid_is_ours(guid) && walk->mail->uid >= walk->known.doubt;
+}
+
 static int same_apply(struct walk *walk, const struct mbj_message *message)
 {
 	const char *guid;
@@ -147,7 +125,7 @@ static int same_apply(struct walk *walk, const struct mbj_message *message)
 	if (apply_guid_is(guid, &message->blob))
 		return flags_apply(walk, message);
 	/* One of the journal's that got another's UID: no user has it. */
-	if (apply_guid_is_ours(guid)) {
+	if (guid_is_journals(walk, guid)) {
 		mail_expunge(walk->mail);
 		(void)apply_fail(
 			walk->apply,
@@ -169,7 +147,8 @@ static int extra_apply(struct walk *walk)
 	if (walk->mail->uid >= walk->known.mark &&
 	    mail_get_special(walk->mail, MAIL_FETCH_GUID, &guid) < 0)
 		return walk->mail->expunged ? 0 : walk_fail(walk, "read");
-	if (walk->mail->uid < walk->known.mark || apply_guid_is_ours(guid)) {
+	if (walk->mail->uid < walk->known.mark ||
+	    guid_is_journals(walk, guid)) {
 		mail_expunge(walk->mail);
 		return 0;
 	}
@@ -395,9 +374,35 @@ static void box_record(struct walk *walk, const struct mailbox_status *before,
 		box.mark = I_MIN(box.mark, before->uidnext);
 	if (is_same && is_good)
 		box.rev = walk->content.rev;
-	if (walk->kept_uid != 0)
+	if (walk->kept_uid != 0) {
 		box.mark = I_MIN(box.mark, walk->kept_uid);
+		box.doubt = walk->known.doubt;
+	}
 	known_set(&walk->apply->known, &box);
+}
+
+/* What is known, where it is of another mailbox under this id. */
+static void known_adapt(struct walk *walk, const struct mailbox_status *now)
+{
+	if (is_gone_on(&walk->known, now))
+		return;
+	walk->known.mark = 0;
+	if (walk->known.doubt != 0)
+		walk->known.doubt = KNOWN_DOUBT_ALL;
+}
+
+/* What comes from now on is of one history: on disk, before any of it does. */
+static int doubt_settle(struct walk *walk, const struct mailbox_status *now)
+{
+	struct known_box box;
+
+	if (walk->known.doubt != KNOWN_DOUBT_ALL)
+		return 0;
+	walk->known.doubt = now->uidnext;
+	box = *known_find(&walk->apply->known, walk->id);
+	box.doubt = now->uidnext;
+	known_set(&walk->apply->known, &box);
+	return now->uidnext <= 1 ? 0 : known_replace(walk->apply);
 }
 
 /* All that is in it.  Returns: 1, it has changed meanwhile; -1, told. */
@@ -407,11 +412,11 @@ static int content_apply(struct walk *walk, const struct mailbox_status *before)
 	struct mailbox_status after;
 	int ret;
 
-	if (!is_gone_on(&walk->known, before)) {
-		walk->known.mark = 0;
-		if (known_forget(walk->apply, walk->id) < 0)
-			return -1;
-	}
+	known_adapt(walk, before);
+	if (walk->known.mark == 0 && known_forget(walk->apply, walk->id) < 0)
+		return -1;
+	if (doubt_settle(walk, before) < 0)
+		return -1;
 	walk->seq_count = before->messages;
 	walk->save =
 		(struct apply_save){.apply = walk->apply,
@@ -454,6 +459,8 @@ static int box_apply(struct walk *walk)
 				  "mailbox %s is further back there than it "
 				  "was in an earlier run, and is left as it is",
 				  walk->box->vname);
+	if (history_reach(walk->apply, walk->id, &walk->content) < 0)
+		return -1;
 	if (is_list_wanted &&
 	    apply_mailbox_attributes(walk->apply, walk->node, &walk->gives) < 0)
 		return -1;
@@ -551,8 +558,7 @@ static bool box_has_own(struct walk *walk)
 	if (box_open(walk) < 0)
 		return true;
 	mailbox_get_open_status(walk->box, APPLY_STATUS, &status);
-	if (!is_gone_on(&walk->known, &status))
-		walk->known.mark = 0;
+	known_adapt(walk, &status);
 	walk->t = mailbox_transaction_begin(walk->box, 0, "mbj apply");
 	walk->mail = mail_alloc(walk->t, 0, NULL);
 	for (uint32_t seq = status.messages; !has_own && seq > 0; seq--) {
@@ -561,7 +567,7 @@ static bool box_has_own(struct walk *walk)
 			break;
 		has_own = mail_get_special(walk->mail, MAIL_FETCH_GUID, &guid) <
 				  0 ||
-			  !apply_guid_is_ours(guid);
+			  !guid_is_journals(walk, guid);
 	}
 	mail_free(&walk->mail);
 	mailbox_transaction_rollback(&walk->t);

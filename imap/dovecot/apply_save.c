@@ -78,6 +78,35 @@ struct mail_keywords *apply_keywords(struct apply *apply, struct mailbox *box,
 	return keywords;
 }
 
+static int keyword_order(const char *const *a, const char *const *b)
+{
+	return strcasecmp(*a, *b);
+}
+
+bool apply_keywords_are_same(struct mail *mail,
+			     const struct mbj_message *message)
+{
+	const char *const *have = mail_get_keywords(mail), *const * words;
+	struct mbj_bytes rest = message->keywords, word;
+	ARRAY(const char *) sorted;
+	unsigned int count;
+
+	t_array_init(&sorted, 8);
+	for (; *have != NULL; have++)
+		array_push_back(&sorted, have);
+	array_sort(&sorted, keyword_order);
+	words = array_get(&sorted, &count);
+	/* Ascending without regard to case, as these are. */
+	while (mbj_keywords_next(&rest, &word)) {
+		if (count == 0 || strlen(*words) != word.n ||
+		    strncasecmp(*words, (const char *)word.p, word.n) != 0)
+			return false;
+		words++;
+		count--;
+	}
+	return count == 0;
+}
+
 static int save_fail(struct apply_save *save, const struct mbj_message *message,
 		     const char *why)
 {

@@ -10,7 +10,10 @@
 
 #define REIGN_HEAD "mbj-reign 1"
 
-enum { LINE_MAX_SIZE = 256, APPLIED_MAX = 1 << 30 };
+enum {
+	LINE_MAX_SIZE = 256,
+	APPLIED_MAX = 1 << 30,
+};
 
 /* Its first line; "": there is none. */
 static enum mbj_rc line_load(const struct spool *spool, const char *name,
@@ -29,7 +32,7 @@ static enum mbj_rc line_load(const struct spool *spool, const char *name,
 	rc = mbj_file_load(spool->sys, path, max, &buf, err);
 	if (rc == MBJ_OK && buf.n > 0) {
 		const char *text =
-			t_strndup(buf.p, I_MIN(buf.n, LINE_MAX_SIZE));
+			t_strndup(buf.p, I_MIN(buf.n, APPLIED_LINE_MAX));
 
 		*ret_line = t_strcut(text, '\n');
 	}
@@ -70,26 +73,19 @@ static int reign_save(struct turn *turn, const char *text)
 static bool account_is_applied(struct turn *turn,
 			       const struct mbj_identity *identity)
 {
-	const char *const *words, *line;
-	struct mbj_id lineage, id;
 	struct mbj_account account;
+	struct applied applied;
 	struct mbj_error err;
-	uint64_t lsn;
+	const char *line;
 
-	if (line_load(&turn->capture->spool, APPLIED_NAME, APPLIED_MAX, &line,
-		      &err) < 0 ||
-	    !str_begins(line, APPLIED_HEAD " ") ||
-	    mbj_client_account(turn->account->client,
-			       mbj_bytes_str(turn->account->name), &account,
-			       &err) < 0)
-		return false;
-	words = t_strsplit(line + strlen(APPLIED_HEAD " "), " ");
-	return str_array_length(words) == 3 &&
-	       mbj_id_parse(mbj_bytes_str(words[0]), &lineage) &&
-	       mbj_id_parse(mbj_bytes_str(words[1]), &id) &&
-	       str_to_uint64(words[2], &lsn) == 0 &&
-	       mbj_id_equal(lineage, identity->lineage) &&
-	       mbj_id_equal(id, account.id) && account.lsn.v <= lsn;
+	return line_load(&turn->capture->spool, APPLIED_NAME, APPLIED_MAX,
+			 &line, &err) == MBJ_OK &&
+	       applied_parse(line, &applied) && applied.is_done &&
+	       mbj_id_equal(applied.lineage, identity->lineage) &&
+	       mbj_client_account(turn->account->client,
+				  mbj_bytes_str(turn->account->name), &account,
+				  &err) == MBJ_OK &&
+	       applied_is_at(&applied, &account);
 }
 
 static int reign_refuse(struct turn *turn, const char *then, const char *now)

@@ -4,7 +4,7 @@
  *	mbj-reign	a line "mbj-reign 1 LINEAGE EPOCH": of the primary that
  *			the plugin last told something of this user
  *	mbj-apply	its first line: up to which group of the account runs
- *			of apply have made Dovecot as it is (apply_known.c)
+ *			of apply have made Dovecot as it is (applied.h)
  *
  * A spool says what is in doubt since then.  Where others have changed the
  * account in another reign, what Dovecot has not may be what they made.

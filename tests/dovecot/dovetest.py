@@ -289,6 +289,7 @@ class Relay:
         self.delay = 0  # seconds, of each request
         self.before = None  # called with each request's kind
         self.sent = 0  # bytes of requests
+        self.highest = None  # version that a client is let speak
         self.held = threading.Event()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
@@ -327,6 +328,8 @@ class Relay:
                 while True:
                     head, whole = self.frame(peer)
                     time.sleep(self.delay)
+                    if head[4] == 1 and self.highest:  # hello
+                        whole = whole[:-2] + self.highest.to_bytes(2, "little")
                     self.sent += len(whole)
                     if self.before:
                         self.before(int.from_bytes(head[4:6], "little"))

@@ -608,7 +608,8 @@ class Sdbox(DovecotCase):
         """Goal: a service that knows no questions for many at once is asked
         one by one.  Method: a relay that ends a connection at such a one."""
         def ends(kind):
-            if kind in (23, 24):  # blobs, contents (docs/FORMAT.md)
+            # blobs, contents, chain (docs/FORMAT.md)
+            if kind in (23, 24, 27):
                 raise OSError("no such kind")
         self.make([(1, "A", None)])
         for n in range(3):
@@ -619,10 +620,14 @@ class Sdbox(DovecotCase):
         relay = dovetest.Relay(where, self.socket)
         self.addCleanup(relay.close)
         relay.before = ends
-        for _ in range(2):
+        relay.highest = 1
+        for n in range(3):
             self.assertEqual(self.apply(0, "--socket", str(where)), "")
             self.same_tree()
             self.same_mail()
+            if n == 1:
+                self.deliver("A", "Subject: more\r\n\r\n")
+                self.follow()
 
     def test_cached(self):
         """Goal: a new mailbox keeps at hand what clients ask for in INBOX, as

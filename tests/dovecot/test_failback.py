@@ -351,7 +351,8 @@ class Beyond(PairCase):
         self.leave(two)
         status, said = self.back(first, (" 123", f" {group}"))
         self.assertEqual(status, 75)
-        self.assertIn("all mail is compared anew", "".join(said))
+        self.assertIn("nothing is changed before it is as far again",
+                      "".join(said))
         for _ in range(2):
             status, said = first.dovecot.doveadm("mbj", "apply", "-u",
                                                  self.user)
@@ -365,6 +366,331 @@ class Beyond(PairCase):
         self.leave(client)
         for n in range(3):
             self.assertTrue(any(b"first %d" % n in body for body in bodies))
+
+
+class Noted(PairCase):
+    """What runs of apply note of the account, in mbj-apply."""
+    MESSAGES = 7  # kind of the request (docs/FORMAT.md)
+
+    def noted(self):
+        """LSN of the account, state, epoch."""
+        path, = (self.other.d / "mail" / self.user).rglob("mbj-apply")
+        words = path.read_text().split("\n", 1)[0].split()
+        self.assertEqual(words[:2], ["mbj-apply", "4"])
+        return int(words[4]), words[6], int(words[9])
+
+    def test_racing(self):
+        """Goal: what came while a run was under way, and was brought by it, is
+        in what is noted, before it is brought; only a run that brought all
+        ends with "done".  Method: mail comes between the run's first look and
+        its reading of the mailbox."""
+        one = self.login()
+        self.ok(one.create("A"))
+        self.ok(one.append("A", None, None, mail("first")))
+        self.same_there()
+        before = self.noted()
+        relay = dovetest.Relay(self.home / "relay", self.other_socket)
+        self.addCleanup(relay.close)
+
+        def comes(kind):
+            if kind == self.MESSAGES:
+                relay.before = None
+                self.ok(one.append("A", None, None, mail("third")))
+                self.follow()
+        self.ok(one.append("A", None, None, mail("second")))
+        self.follow()
+        relay.before = comes
+        self.assertEqual(self.other.doveadm(
+            "mbj", "apply", "-u", self.user, "--socket", relay.path), (0, ""))
+        self.assertIsNone(relay.before)
+        self.assertEqual(before[1:], ("done", 1))
+        lsn, state, _ = self.noted()
+        self.assertGreater(lsn, before[0])
+        self.assertEqual(state, "begun")
+        self.assertEqual(self.apply(), "")
+        self.assertEqual(self.noted(), (lsn, "done", 1))
+
+    def test_failed(self):
+        """Goal: a run that left something out does not say that all is there,
+        and one that changes nothing writes nothing.  Method: a message of the
+        user's own, which then goes."""
+        one = self.login()
+        self.ok(one.create("A"))
+        self.same_there()
+        self.assertEqual(subprocess.run(
+            ["doveadm", "-c", self.other.conf, "-o", "mail_plugins=", "save",
+             "-u", self.user, "-m", "A"], input=mail("own"),
+            check=False).returncode, 0)
+        self.ok(one.subscribe("A"))
+        self.ok(one.append("INBOX", None, None, mail("in")))
+        self.leave(one)
+        self.follow()
+        self.assertIn("is not the journal's", self.apply(75))
+        lsn, state, _ = self.noted()
+        self.assertEqual(state, "begun")
+        self.assertEqual(self.other.doveadm(
+            "-o", "mail_plugins=", "expunge", "-u", self.user, "mailbox", "A",
+            "all")[0], 0)
+        self.assertEqual(self.apply(), "")
+        self.assertEqual(self.noted()[:2], (lsn, "done"))
+        path, = (self.other.d / "mail" / self.user).rglob("mbj-apply")
+        was = path.stat()
+        self.assertEqual(self.apply(), "")
+        self.assertEqual(path.stat(), was)
+
+    def test_behind(self):
+        """Goal: a replica that is made anew, and is not as far, takes nothing
+        away; nothing is in doubt once it is as far again.  Method: it stands
+        at an older backup, for a service of before, too, which cannot be
+        asked what its journal has."""
+        one = self.login()
+        self.ok(one.create("A"))
+        for n in range(3):
+            self.ok(one.append("A", None, None, mail(f"{n}")))
+        self.same_there()
+        self.stop_replica()
+        old, store = self.home / "old-r", type(self).other_store
+        self.mbj("backup", store, self.home / "over-b")
+        self.mbj("restore", self.home / "over-b", old)
+        self.serve_replica()
+        self.ok(one.append("A", None, None, mail("later")))
+        self.ok(one.create("Later"))
+        self.ok(one.append("Later", None, None, mail("too")))
+        here = self.same_there()
+        noted = self.noted()
+        self.stop_replica()
+        host = self.begin(old, self.other_socket)
+        relay = dovetest.Relay(self.home / "relay-b", self.other_socket)
+        self.addCleanup(relay.close)
+        for highest in (None, 2):
+            relay.highest = highest
+            status, said = self.other.doveadm(
+                "mbj", "apply", "-u", self.user, "--socket", relay.path)
+            self.assertEqual(status, 75)
+            self.assertIn("nothing is changed before it is as far", said)
+            self.assertEqual(self.noted(), noted)
+            client = self.login_other()
+            self.assertEqual(everything(client)["Later\0"],
+                             here["Later\0"])
+            self.leave(client)
+        host.terminate()
+        host.wait()
+        self.serve_replica()
+        self.ok(one.select("A"))
+        self.ok(one.uid("STORE", "2,4", "+FLAGS", "(\\Deleted)"))
+        self.ok(one.expunge())
+        self.ok(one.unselect())
+        self.leave(one)
+        self.same_there()
+
+    def test_followed(self):
+        """Goal: whoever has no news is noted in a new reign, too, while the
+        follower goes on.  Method: the replica is promoted under it."""
+        one = self.login()
+        self.ok(one.append("INBOX", None, None, mail("in")))
+        self.leave(one)
+        self.same_there()
+        follower = subprocess.Popen(
+            ["doveadm", "-c", self.other.conf, "mbj", "apply", "-A",
+             "--follow"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(follower.wait)
+        self.addCleanup(follower.kill)
+        dovetest.time.sleep(1)
+        self.stop_replica()
+        lsn, state, epoch = self.noted()
+        over, new = self.home / "over-f", self.home / "promoted"
+        self.mbj("backup", self.other_store, over)
+        self.mbj("restore", over, new, "--role", "primary")
+        host = self.begin(new, self.other_socket)
+        self.addCleanup(host.wait)
+        self.addCleanup(host.terminate)
+        for _ in range(1000):
+            if self.noted() == (lsn, state, epoch + 1):
+                return
+            dovetest.time.sleep(0.02)
+        self.fail(f"{self.noted()}, and {lsn}, {state}, {epoch} before")
+
+
+class Another(PairCase):
+    """A replica's host that had applied more than the one that took over had,
+    and that is not stopped where the two parted."""
+    # Whether the new primary's journal still has that group.
+    IS_TRIMMED = False
+    FOREIGN = "the journal has not the group"
+
+    def bodies(self, host):
+        client = host.login(self.user)
+        self.addCleanup(self.leave, client)
+        found = {path: {body for _, _, body in fetched(client, path).values()}
+                 for path, told in dovetest.tree_of(client).items()
+                 if told is not None}
+        self.leave(client)
+        return found
+
+    def beyond(self, one):
+        """What the second applies, and the one that takes over has not."""
+        for n in range(3):
+            self.ok(one.append("A", None, None, mail(f"lost {n}")))
+        self.ok(one.create("New"))
+        self.ok(one.append("New", None, None, mail("lost new")))
+        self.ok(one.append("Gone", None, None, mail("lost in Gone")))
+        self.ok(one.select("B"))
+        self.ok(one.uid("STORE", "1", "+FLAGS", "(\\Deleted)"))
+        self.ok(one.expunge())
+        self.ok(one.unselect())
+        self.bring()
+
+    def other_way(self, two):
+        """More groups than that were, some under the same UIDs."""
+        for n in range(2):
+            self.ok(two.append("A", None, None, mail(f"there {n}")))
+        self.ok(two.select("A"))
+        self.ok(two.uid("STORE", "2,5", "+FLAGS", "(\\Deleted)"))
+        self.ok(two.expunge())
+        self.ok(two.unselect())
+        self.ok(two.delete("Gone"))
+        self.ok(two.delete("Empty"))
+        for n in range(9):
+            self.ok(two.append("C", None, None, mail(f"c {n}")))
+
+    def take_over(self, over):
+        """The backup becomes the first host's store, and its Dovecot what that
+        has: of the old one nothing is left."""
+        self.stop_service()
+        self.dovecot.stop()
+        shutil.rmtree(self.dovecot.d / "mail" / self.user)
+        store = self.home / "taken"
+        self.mbj("restore", over, store, "--role", "primary")
+        type(self).store = store
+        self.serve()
+        self.dovecot.start()
+        self.assertEqual(self.dovecot.doveadm("mbj", "apply", "-u",
+                                              self.user), (0, ""))
+
+    def remake(self):
+        """The replica follows the new primary, from its beginning on."""
+        store = self.home / f"remade-{self.user}"
+        if self.IS_TRIMMED:
+            self.mbj("snapshot", self.socket)
+            self.mbj("init", store, "--from-snapshot", self.store)
+        else:
+            self.mbj("init", store, "--role", "replica")
+        type(self).other_store = store
+        self.serve_replica()
+        self.follow()
+
+    def parted(self):
+        """Returns: what the run at the second says."""
+        one = self.login()
+        for name in ("A", "B", "C", "Gone", "Empty"):
+            self.ok(one.create(name))
+            for n in range(0 if name == "Empty" else 3):
+                self.ok(one.append(name, None, None, mail(f"{name} {n}")))
+        self.same_there()
+        self.stop_replica()
+        over = self.home / "over"
+        self.mbj("backup", self.other_store, over)
+        self.serve_replica()
+        self.beyond(one)
+        self.leave(one)
+        self.stop_replica()
+        had = self.bodies(self.other)
+        self.take_over(over)
+        two = self.login()
+        self.other_way(two)
+        self.leave(two)
+        self.remake()
+        return had, self.apply(75)
+
+    def test_parted(self):
+        """Goal: what only the second's Dovecot has by now, of what a lost
+        primary had told it, is not expunged, nor taken for the journal's.
+        Method: the second applies beyond the group at which another host takes
+        over, follows that one, and has no run in between."""
+        had, said = self.parted()
+        self.assertEqual(said.count(self.FOREIGN), 1, said)
+        kept = ["UID 4 of A is not the journal's of that UID",
+                "UID 6 of A is not the journal's, and is kept",
+                "mailbox New is not the journal's, and is kept",
+                "mailbox Gone is not the journal's, and is kept"]
+        for _ in range(2):
+            for what in kept:
+                self.assertIn(what, said)
+            self.assertIn("UID 1 of B is missing", said)
+            self.assertNotIn(" of C ", said)
+            have = self.bodies(self.other)
+            for path in had:
+                if path != "Empty":
+                    self.assertLessEqual(had[path], have[path], path)
+            self.assertNotIn("Empty", have)
+            self.assertEqual(have["C"], self.bodies(self.dovecot)["C"])
+            said = self.apply(75)
+            self.assertNotIn(self.FOREIGN, said)
+        # Where nothing is kept the journal's mail goes with it, as ever.
+        client = self.login()
+        for path, uids in (("C", "1,12"), ("B", "2")):
+            self.ok(client.select(path))
+            self.ok(client.uid("STORE", uids, "+FLAGS", "(\\Deleted)"))
+            self.ok(client.expunge())
+        self.ok(client.append("C", None, None, mail("and on")))
+        self.leave(client)
+        self.follow()
+        said = self.apply(75)
+        self.assertNotIn(" of C ", said)
+        have, there = self.bodies(self.other), self.bodies(self.dovecot)
+        self.assertEqual((have["B"] | {mail("B 0")}, have["C"]),
+                         (there["B"], there["C"]))
+        self.assertIn(mail("and on"), have["C"])
+        self.mend(had)
+
+    def mend(self, had):
+        """What is kept is copied, and the second's mailboxes made anew."""
+        lost = {"A": [mail(f"lost {n}") for n in range(3)],
+                "New": [mail("lost new")],
+                "Gone": [mail("lost in Gone")]}
+        client = self.login()
+        for path, bodies in lost.items():
+            client.create(path)
+            for body in bodies:
+                self.assertIn(body, had[path])
+                self.ok(client.append(path, None, None, body))
+        self.leave(client)
+        self.follow()
+        for path in ("A", "B", "New", "Gone"):
+            self.assertEqual(self.other.doveadm(
+                "-o", "mail_plugins=", "mailbox", "delete", "-u", self.user,
+                path)[0], 0)
+        self.same_there()
+        have = self.bodies(self.other)
+        for path, bodies in lost.items():
+            self.assertLessEqual(set(bodies), have[path])
+
+
+class Trimmed(Another):
+    """And that group is in no journal any more."""
+    IS_TRIMMED = True
+
+    def test_one_reign(self):
+        """Goal: a user without news while the journal was trimmed is no case
+        of doubt: what one primary wrote is one history.  Method: the replica
+        is made anew from a snapshot behind the group that a run noted."""
+        one = self.login()
+        self.ok(one.create("A"))
+        for n in range(3):
+            self.ok(one.append("A", None, None, mail(f"A {n}")))
+        self.same_there()
+        self.stop_replica()
+        self.ok(one.select("A"))
+        self.ok(one.uid("STORE", "2", "+FLAGS", "(\\Deleted)"))
+        self.ok(one.expunge())
+        self.leave(one)
+        self.remake()
+        self.assertEqual(self.apply(0), "")
+        self.same_there()
+
+
+class AnotherMaildir(Another):
+    LOCATION = "maildir:~/Maildir"
 
 
 class Maildir(Sdbox):

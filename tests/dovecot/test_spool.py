@@ -287,6 +287,58 @@ class Sdbox(MessageCase):
         self.drain()
         self.same_all()
 
+    def test_applied(self):
+        """Goal: a spool is told in another reign where a run of apply has
+        brought all that the journal has, and not where one only began to.
+        Method: a restored store in which the user got a mailbox and mail; a
+        mailbox of that name in the way stops the run before it brings any."""
+        case, first, new = type(self), self.p, self.home / "applied"
+        own = ("-o", "mail_plugins=", "mailbox")
+        one = self.before()
+        self.stop_service()
+        self.mbj("backup", first, self.home / "b2")
+        self.mbj("restore", self.home / "b2", new, "--role", "primary")
+        self.mbj("set", new, self.user, stdin=b'{"create": {"k": {"name": '
+                 b'"NEW", "parentId": null}}}')
+        for name in ("C", "NEW"):
+            self.mbj("deliver", new, self.user, name, stdin=mail("elsewhere"))
+        case.store = new
+        self.serve()
+        try:
+            self.assertEqual(self.dovecot.doveadm(
+                *own, "create", "-u", self.user, "NEW")[0], 0)
+            self.assertEqual(subprocess.run(
+                ["doveadm", "-c", self.dovecot.conf, "-o", "mail_plugins=",
+                 "save", "-u", self.user, "-m", "NEW"], input=mail("own"),
+                check=False).returncode, 0)
+            self.assertEqual(self.dovecot.doveadm(
+                "mbj", "apply", "-u", self.user)[0], 75)
+            self.assertEqual(self.dovecot.doveadm(
+                *own, "delete", "-u", self.user, "NEW")[0], 0)
+            self.stop_service()
+            self.append(one, "A", "away")
+            self.serve()
+            at = self.stored("C"), self.stored("NEW")
+            self.assertIn("another reign", self.drain(75))
+            self.assertEqual((self.stored("C"), self.stored("NEW")), at)
+            # It is given up, and a run ends.
+            self.spool.unlink()
+            self.assertEqual(self.dovecot.doveadm(
+                "-o", "mail_plugins=", "expunge", "-u", self.user, "mailbox",
+                "A", "subject", "away")[0], 0)
+            self.assertEqual(self.dovecot.doveadm(
+                "mbj", "apply", "-u", self.user), (0, ""))
+            self.stop_service()
+            self.append(self.login(), "A", "away again")
+            self.serve()
+            self.drain()
+            self.assertEqual((self.stored("C"), self.stored("NEW")), at)
+            self.same_all()
+        finally:
+            self.stop_service()
+            case.store = first
+            self.serve()
+
     def test_other(self):
         """Goal: a message that the journal has under the UID of one that came
         in here is not taken for it, neither goes, and other mailboxes go on.
