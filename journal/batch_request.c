@@ -11,12 +11,15 @@
  *      again one by one;
  *   2. what has no room beside others is judged again, first of the next
  *      batch: nobody is refused for his neighbours;
- *   3. who is told of a batch before it is durable is told once, and of an
+ *   3. what is in a batch was let in with all that it writes: what others left
+ *      in its transaction goes with that, and the batch begins again;
+ *   4. who is told of a batch before it is durable is told once, and of an
  *      edit that nothing but the disk can still refuse.
  *
  * Threads: the leader's.
  */
 #include <mbj/check.h>
+#include <mbj/growth.h>
 
 #include "batch_request.h"
 #include "edit_run.h"
@@ -79,9 +82,10 @@ static enum mbj_rc request_recall(struct mbj_batch *batch,
 }
 
 /* It is in the batch. */
-static void request_note(struct mbj_batch *batch, const struct request *request,
+static void request_note(struct mbj_batch *batch, struct request *request,
 			 const struct edit_context *context)
 {
+	request->is_in_batch = true;
 	if (!store_content_is_settled(batch->store, request->edit))
 		batch->is_content_open = true;
 	batch->count++;
@@ -110,14 +114,17 @@ static bool edit_is_freeing(const struct mbj_edit *edit)
 }
 
 static void request_space(const struct mbj_batch *batch,
-			  struct request *request,
+			  struct request *request, uint64_t growth,
 			  struct mbj_store_space *space)
 {
+	const struct mbj_edit *edit = request->edit;
 	struct mbj_error why;
 	enum mbj_rc rc;
 
-	rc = store_space_check(batch->store, space, batch_growth(batch),
-			       edit_is_freeing(request->edit), &why);
+	/* A dry run makes no room, and is worth no reserve. */
+	rc = store_space_check(batch->store, space, growth,
+			       !edit->is_dry_run && edit_is_freeing(edit),
+			       &why);
 	if (rc == MBJ_OK)
 		return;
 	request_fail(request, rc, &why);
@@ -125,8 +132,57 @@ static void request_space(const struct mbj_batch *batch,
 }
 
 /*
+ * Carry one edit out in the batch's transaction, as far as there is room for
+ * what it has to write on its way.  Returns: by how much the batch would grow
+ * until then, where there was none; else 0.
+ */
+static uint64_t edit_carry(struct mbj_batch *batch, struct request *request,
+			   const struct mbj_store_space *space,
+			   struct edit_context *context)
+{
+	uint64_t room = store_space_room(space, edit_is_freeing(request->edit));
+	uint64_t records = batch->records.n, refused;
+
+	mbj_txn_growth_limit(batch->txn, room > records ? room - records : 0);
+	mbj_arena_reset(batch->store->arena);
+	request->rc = edit_run(context, request->edit, &batch->records,
+			       &request->outcome, &request->error);
+	refused = mbj_txn_growth_refused(batch->txn);
+	mbj_txn_growth_limit(batch->txn, UINT64_MAX);
+	return request->rc < 0 && refused > 0 ? records + refused : 0;
+}
+
+/*
+ * Once more where the reserve is given up for what it is known to take until
+ * then.
+ */
+static void request_edit(struct mbj_batch *batch, struct request *request,
+			 struct mbj_store_space *space,
+			 struct edit_context *context)
+{
+	const char *dir = batch->store->dir;
+	uint64_t growth;
+
+	while ((growth = edit_carry(batch, request, space, context)) > 0) {
+		request_reset(request);
+		request_space(batch, request, growth, space);
+		if (request->rc == MBJ_OK)
+			continue;
+		(void)mbj_error_set(
+			&request->error, MBJ_ENOSPC,
+			"%s has no space left but for %llu bytes; this takes "
+			"more than %llu: nothing of it is written before there "
+			"is more",
+			dir, (unsigned long long)space->left,
+			(unsigned long long)growth);
+		return;
+	}
+}
+
+/*
  * Carry one edit out in the batch's transaction.  Whatever fails, and every
- * dry run, leaves the batch as it was.
+ * dry run, leaves the batch as it was, but for what the engine has been told
+ * on the way (batch_again).
  */
 static void request_run(struct mbj_batch *batch, struct request *request,
 			struct mbj_store_space *space, int64_t time_us)
@@ -150,7 +206,7 @@ static void request_run(struct mbj_batch *batch, struct request *request,
 	struct mbj_hash hash;
 	bool is_known = false;
 
-	request->is_put_off = false;
+	request->is_put_off = request->is_in_batch = false;
 	if (!mbj_id_is_root(request->edit->request)) {
 		request->rc = request_recall(batch, request, &hash, &is_known);
 		if (request->rc < 0 || is_known)
@@ -164,9 +220,7 @@ static void request_run(struct mbj_batch *batch, struct request *request,
 		if (request->rc < 0)
 			return;
 	}
-	mbj_arena_reset(store->arena);
-	request->rc = edit_run(&context, request->edit, &batch->records,
-			       &request->outcome, &request->error);
+	request_edit(batch, request, space, &context);
 	/* Nothing may have been written yet: NULL has no offsets. */
 	record = mbj_bytes_make(NULL, 0);
 	if (batch->records.n > before)
@@ -174,7 +228,7 @@ static void request_run(struct mbj_batch *batch, struct request *request,
 					batch->records.n - before);
 	/* Judged first: what is refused gives no reserve away. */
 	if (request->rc == MBJ_OK && !request->edit->is_dry_run && record.n > 0)
-		request_space(batch, request, space);
+		request_space(batch, request, batch_growth(batch), space);
 	if (request->rc == MBJ_OK)
 		request->rc = request_keep_record(request, record);
 	if (request->rc < 0 || request->edit->is_dry_run || record.n == 0) {
@@ -222,6 +276,27 @@ static void judged_tell(const struct judged *judged, const struct request *own)
 	}
 }
 
+/*
+ * What a request left that is not in the batch is not in what others were let
+ * in for: its records, told to the engine so that they could be scanned, and
+ * what they were before.  The batch is carried out again without it.
+ */
+static void batch_again(struct mbj_store *store, struct judged *judged)
+{
+	struct mbj_batch *batch = &store->batch;
+
+	batch_drop(batch);
+	judged->rc = batch_ready(store, &judged->why);
+	if (judged->rc < 0)
+		return;
+	for (struct request *r = judged->list; r != judged->end; r = r->next) {
+		if (!r->is_in_batch)
+			continue;
+		request_reset(r);
+		request_run(batch, r, &judged->space, judged->time_us);
+	}
+}
+
 void batch_judge(struct mbj_store *store, struct request *list, bool is_alone,
 		 const struct request *own, struct judged *ret_judged)
 {
@@ -233,6 +308,7 @@ void batch_judge(struct mbj_store *store, struct request *list, bool is_alone,
 		.time_us = store->sys->now_us(store->sys->ctx),
 	};
 	struct request *request = list;
+	bool is_clean = true;
 	size_t taken = 0;
 
 	judged.rc = batch_ready(store, &judged.why);
@@ -241,13 +317,19 @@ void batch_judge(struct mbj_store *store, struct request *list, bool is_alone,
 		return;
 	}
 	do {
+		uint64_t growth = mbj_txn_growth(batch->txn);
+
 		request_run(batch, request, &judged.space, judged.time_us);
+		is_clean = request->is_in_batch ||
+			   mbj_txn_growth(batch->txn) == growth;
 		if (request->is_put_off) {
 			request_reset(request);
 			break;
 		}
 		request = request->next;
 		taken++;
+		if (!is_clean)
+			break;
 	} while (request != NULL && !is_alone && !batch_is_full(batch, taken));
 	judged.end = request;
 	if (mbj_state_is_failed(store->state)) {
@@ -258,7 +340,10 @@ void batch_judge(struct mbj_store *store, struct request *list, bool is_alone,
 			"nothing was done",
 			store->dir);
 	} else {
-		judged_tell(&judged, own);
+		if (!is_clean)
+			batch_again(store, &judged);
+		if (judged.rc == MBJ_OK)
+			judged_tell(&judged, own);
 	}
 	*ret_judged = judged;
 }

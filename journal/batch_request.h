@@ -28,7 +28,8 @@ struct request {
 	struct mbj_outcome outcome;
 	struct mbj_error error; /* valid where rc < 0 */
 	enum mbj_rc rc;
-	bool is_put_off; /* has no room beside others: for the next batch */
+	bool is_put_off;  /* has no room beside others: for the next batch */
+	bool is_in_batch; /* its group is, of the transaction that is open */
 	bool is_told_to_lead;
 	/*
 	 * Its thread is told as soon as it is in a batch: is_judged, and is

@@ -356,6 +356,8 @@ enum mbj_rc store_check(struct mbj_store *store,
 
 /* Without the reserve: that costs more, and nothing here asks for it. */
 struct mbj_store_space store_space_look(const struct mbj_store *store);
+/* The most growth that would be let in below, without the reserve. */
+uint64_t store_space_room(const struct mbj_store_space *space, bool is_freeing);
 /*
  * MBJ_ENOSPC where less would be left than edits leave, after growth bytes.
  * For one that makes room, half of that is enough, of which it may use all, and

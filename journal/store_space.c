@@ -120,6 +120,15 @@ void store_reserve_use(const struct mbj_store *store)
 		(void)store_reserve_give(store->sys, store->dir);
 }
 
+uint64_t store_space_room(const struct mbj_store_space *space, bool is_freeing)
+{
+	if (space->min == 0 || space->left == UINT64_MAX)
+		return UINT64_MAX;
+	if (is_freeing)
+		return space->left >= space->min / 2 ? space->left : 0;
+	return space->left > space->min ? space->left - space->min : 0;
+}
+
 /* No sum overflows: a mark is what somebody gave. */
 static uint64_t space_needed(const struct mbj_store_space *space,
 			     uint64_t growth, bool is_freeing)

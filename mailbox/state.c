@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include <mbj/check.h>
-#include <mbj/growth.h>
 #include <mbj/version.h>
 
 #include "seal.h"
@@ -393,6 +392,8 @@ static enum mbj_rc txn_new(struct mbj_state *state, bool is_reading,
 			return rc;
 	}
 	txn->is_reading = is_reading;
+	txn->growth_max = UINT64_MAX;
+	txn->growth_refused = 0;
 	txn->account_value = NULL;
 	if (is_reading) {
 		atomic_fetch_add(&state->readers, 1);
@@ -422,8 +423,13 @@ enum mbj_rc mbj_txn_begin_read(struct mbj_state *state,
 
 enum mbj_rc mbj_txn_flush(struct mbj_txn *txn, struct mbj_error *err)
 {
+	enum mbj_rc rc;
+
 	if (txn->is_reading)
 		return MBJ_OK;
+	rc = txn_growth_check(txn, err);
+	if (rc < 0)
+		return rc;
 	return cache_flush(txn->state->cache, txn->txn, err);
 }
 
@@ -475,12 +481,6 @@ void mbj_txn_rollback(struct mbj_txn *txn, size_t savepoint)
 	MBJ_ASSERT(!txn->is_reading);
 	cache_rollback(txn->state->cache, savepoint);
 	txn->state->has_orphans = true; /* what was reaped may be back */
-}
-
-uint64_t mbj_txn_growth(const struct mbj_txn *txn)
-{
-	MBJ_ASSERT(!txn->is_reading);
-	return cache_growth(txn->state->cache);
 }
 
 /* Asked before each record, of buffers that seldom fail. */

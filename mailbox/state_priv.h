@@ -43,9 +43,14 @@ struct mbj_txn {
 	/* The account looked up last, and the value it was taken from. */
 	struct mbj_account account;
 	const uint8_t *account_value;
+	uint64_t growth_max; /* with which the engine is told anything */
+	uint64_t growth_refused;
 	bool is_reading;
 };
 
+/* Before the engine is told anything (mbj/growth.h).  Returns: MBJ_ENOSPC. */
+enum mbj_rc txn_growth_check(struct mbj_txn *txn,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
 /* Whose the state is. */
 enum mbj_rc txn_lineage_get(struct mbj_txn *txn, struct mbj_id *ret_lineage,
 			    struct mbj_error *err) MBJ_MUST_CHECK;

@@ -21,6 +21,15 @@ extern "C" {
  */
 uint64_t mbj_txn_growth(const struct mbj_txn *txn);
 
+/*
+ * From now on nothing is told to the engine, and so written, with a growth
+ * above max: what has to be fails with MBJ_ENOSPC, and the transaction goes on.
+ * UINT64_MAX, as at its beginning: whatever it comes to.
+ */
+void mbj_txn_growth_limit(struct mbj_txn *txn, uint64_t max);
+/* The growth that was refused last since then, 0: none was. */
+uint64_t mbj_txn_growth_refused(const struct mbj_txn *txn);
+
 #ifdef __cplusplus
 }
 #endif
