@@ -456,6 +456,10 @@ class Sdbox(DovecotCase):
         """Goal: what is in a mailbox that was lost and made again is not taken
         for the journal's.  Method: INBOX's files removed, mail of the user's
         own under the UIDs of the journal's."""
+        self.lose_inbox()
+        self.keep_mine()
+
+    def lose_inbox(self):
         for number in range(3):
             self.deliver("INBOX", f"Subject: {number}\r\n\r\n")
         self.same()
@@ -465,6 +469,8 @@ class Sdbox(DovecotCase):
                                     "storage") or \
                     path.name.startswith(("dovecot.index", "dovecot-uidlist")):
                 path.unlink()
+
+    def keep_mine(self):
         for number in range(2):
             self.put("INBOX", f"Subject: mine {number}\r\n\r\n")
         self.apply(75)
@@ -472,6 +478,33 @@ class Sdbox(DovecotCase):
         have, _ = self.have_mail(client, "INBOX")
         mine = [told for told in have.values() if b"mine" in told[2]]
         self.assertEqual(len(mine), 2, have)
+
+    def test_lost_killed(self):
+        """Goal: of a mailbox that was lost nothing is known any more before
+        anything comes into the one that is made again: not by the next run
+        either.  Method: the run is killed when it asks for bytes."""
+        self.lose_inbox()
+        where = self.dir / "lost"
+        os.chmod(self.dir, 0o755)
+        relay = dovetest.Relay(where, self.socket)
+        self.addCleanup(relay.close)
+        runs = []
+
+        def comes(kind):
+            if kind == 23:  # blobs (docs/FORMAT.md)
+                runs[0].kill()
+                runs[0].wait()
+        relay.before = comes
+        with open(os.devnull, "wb") as nowhere:
+            runs.append(subprocess.Popen(
+                ["doveadm", "-c", self.dovecot.conf, "mbj", "apply", "-u",
+                 self.user, "--socket", str(where)], stderr=nowhere))
+        self.assertEqual(runs[0].wait(60), -9)
+        self.dovecot.unlock_dead()
+        known, = (self.dovecot.d / "mail" / self.user).rglob("mbj-apply")
+        boxes = [line.split() for line in known.read_text().splitlines()[1:]]
+        self.assertEqual([words[1:3] for words in boxes], [["0", "0"]])
+        self.keep_mine()
 
     def test_own(self):
         """Goal: a mailbox that the journal never had is kept and named, a
