@@ -245,7 +245,8 @@ enum mbj_rc changes_move(struct changes *changes, uint32_t node,
 		       err);
 	if (rc == MBJ_OK)
 		rc = change_add(changes, &change, err);
-	if (rc == MBJ_OK)
+	/* To itself: only the form of its name in Dovecot is another one. */
+	if (rc == MBJ_OK && holder != node)
 		rc = holder_replace(changes, holder, path, change.id, err);
 	return rc;
 }

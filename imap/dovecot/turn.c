@@ -531,6 +531,9 @@ int turn_node(struct turn *turn, enum folder_kind kind,
 	if (turn_refresh(turn) < 0)
 		return turn_refuse(turn);
 	*ret_node = node_of(turn, kind, folder);
+	/* The same name, in another form than Unicode's C. */
+	if (*ret_node == MBJ_NODE_NONE && kind == FOLDER_MAILBOX)
+		*ret_node = mbj_tree_find(turn->account->tree, folder->id);
 	if (*ret_node != MBJ_NODE_NONE)
 		return 0;
 	return turn_refuse_text(turn, "The journal has not this mailbox; its "
