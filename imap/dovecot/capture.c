@@ -8,31 +8,11 @@
 #include "turn.h"
 
 #include "content.h"
+#include "update.h"
 
 #include <guid.h>
 #include <mail-storage.h>
 #include <mailbox-uidvalidity.h>
-
-/* A mailbox is what Dovecot says, at node. */
-static void updated_tell(struct turn *turn, uint32_t node)
-{
-	struct account_folder folder;
-	enum folder_kind kind;
-	struct changes changes;
-	enum mbj_rc rc;
-
-	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
-			&turn->why) < 0 ||
-	    kind != FOLDER_MAILBOX) {
-		turn_look_again(turn);
-		return;
-	}
-	changes_init(&changes, turn->account->tree, turn->account->delimiter);
-	rc = changes_replace(&changes, node, folder.id, &turn->err);
-	changes_uidvalidity(&changes, folder.id, folder.uidvalidity);
-	turn_done(turn, &changes, rc);
-	changes_done(&changes);
-}
 
 /* ---------------------------------------------------------------- create */
 
@@ -111,7 +91,7 @@ static int inbox_create(struct turn *turn, uint32_t node,
 	if (ret < 0)
 		turn_look_again(turn);
 	else
-		updated_tell(turn, node);
+		update_tell(turn, node);
 	return ret;
 }
 
@@ -476,7 +456,7 @@ static int capture_rename_box(struct mailbox *src, struct mailbox *dest)
 	return ret;
 }
 
-/* ------------------------------------------------- subscriptions, updates */
+/* --------------------------------------------------------- subscriptions */
 
 static int name_subscribe(struct turn *turn, bool set)
 {
@@ -515,69 +495,6 @@ static int capture_set_subscribed(struct mailbox *box, bool set)
 		ret = turn_spool(&turn, NULL, 0) < 0
 			      ? -1
 			      : turn.super->set_subscribed(box, set);
-	turn_end(&turn);
-	return ret;
-}
-
-/* doveadm gives a mailbox another GUID or UIDVALIDITY. */
-static int folder_update(struct turn *turn, const struct mailbox_update *update)
-{
-	struct mailbox *box = turn->box;
-	uint32_t uidvalidity = update->uid_validity;
-	struct account_folder folder;
-	enum folder_kind kind;
-	struct changes changes;
-	struct mbj_id id;
-	uint32_t node;
-	enum mbj_rc rc;
-	int ret;
-
-	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
-			&turn->why) < 0)
-		return turn_refuse(turn);
-	id = folder.id;
-	if (!guid_128_is_empty(update->mailbox_guid))
-		memcpy(id.b, update->mailbox_guid, sizeof(id.b));
-	if (uidvalidity == 0)
-		uidvalidity = folder.uidvalidity;
-	if (kind != FOLDER_MAILBOX ||
-	    (mbj_id_equal(id, folder.id) && uidvalidity == folder.uidvalidity))
-		return turn->super->update_box(box, update);
-	if (turn_node(turn, kind, &folder, &node) < 0)
-		return -1;
-	changes_init(&changes, turn->account->tree, turn->account->delimiter);
-	rc = changes_replace(&changes, node, id, &turn->err);
-	changes_uidvalidity(&changes, id, uidvalidity);
-	ret = rc < 0 ? turn_refuse(turn) : turn_intent(turn, &changes);
-	changes_done(&changes);
-	if (ret < 0)
-		return ret;
-	ret = turn->super->update_box(box, update);
-	if (ret < 0)
-		turn_look_again(turn);
-	else
-		updated_tell(turn, node);
-	return ret;
-}
-
-static int capture_update_box(struct mailbox *box,
-			      const struct mailbox_update *update)
-{
-	struct turn turn;
-	int ret;
-
-	/* What is made is told as that. */
-	if (capture_user_of(box->storage->user)->is_renewing ||
-	    turn_passes(box) || box->creating ||
-	    (guid_128_is_empty(update->mailbox_guid) &&
-	     update->uid_validity == 0))
-		return capture_box_of(box)->module_ctx.super.update_box(box,
-									update);
-	if (turn_begin(&turn, box) < 0)
-		return -1;
-	ret = turn.is_away ? -1 : folder_update(&turn, update);
-	if (turn.is_away)
-		ret = turn_update_away(&turn, update);
 	turn_end(&turn);
 	return ret;
 }

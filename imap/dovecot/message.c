@@ -78,7 +78,8 @@ static int content_settle(struct turn *turn, struct mirror *mirror,
 	struct mbj_id left = doubt_find(turn->account, content->mailbox);
 	int ret = 0;
 
-	content->intent = left;
+	if (mbj_id_is_root(content->intent))
+		content->intent = left;
 	content->has_told = false;
 	mirror->deadline_ms = turn->deadline_ms;
 	mirror->is_copied = true;
@@ -448,17 +449,13 @@ static uint32_t first_of(const ARRAY_TYPE(seq_range) * uids)
 	return first;
 }
 
-/* After.  Where it fails the intent stays open, for the next turn. */
-static void message_tell(struct turn *turn, struct content *content,
-			 const struct touched *touched)
+/* The intent stays open, for the next turn. */
+static void untold_log(const struct turn *turn)
 {
-	turn->why = NULL;
-	if (content_update(turn, content, touched) < 0)
-		e_error(turn->box->event,
-			"mbj: what became of messages in %s is not told yet: "
-			"%s",
-			turn->at.vname,
-			turn->why != NULL ? turn->why : turn->err.message);
+	e_error(turn->box->event,
+		"mbj: what became of messages in %s is not told yet: %s",
+		turn->at.vname,
+		turn->why != NULL ? turn->why : turn->err.message);
 }
 
 /*
@@ -511,8 +508,9 @@ static int message_commit(struct mailbox_transaction_context *t,
 		touched->is_quick = false;
 	if (ret < 0)
 		mail_storage_last_error_push(box->storage);
-	if (!turn.is_away)
-		message_tell(&turn, &content, touched);
+	turn.why = NULL;
+	if (!turn.is_away && content_update(&turn, &content, touched) < 0)
+		untold_log(&turn);
 	if (ret < 0)
 		mail_storage_last_error_pop(box->storage);
 	content_done(&content);
@@ -539,6 +537,27 @@ int capture_messages_commit(struct mailbox_transaction_context *t,
 	touched.is_quick = !array_is_created(&t->itrans->expunges);
 	touched_sort(&touched.uids);
 	return message_commit(t, changes, &touched);
+}
+
+int turn_update_counters(struct turn *turn, const struct mailbox_update *update)
+{
+	struct content content;
+	struct mirror mirror = {.box = NULL};
+	int ret = message_announce(turn, &content);
+
+	if (ret == 0) {
+		ret = turn->super->update_box(turn->box, update);
+		mail_storage_last_error_push(turn->box->storage);
+		turn->why = NULL;
+		if (content_find(turn, turn->at, false, &content, &mirror) <=
+			    0 ||
+		    content_settle(turn, &mirror, false) < 0)
+			untold_log(turn);
+		mail_storage_last_error_pop(turn->box->storage);
+	}
+	mirror_close(&mirror);
+	content_done(&content);
+	return ret;
 }
 
 /* ------------------------------------------------------------ on the way */

@@ -87,6 +87,13 @@ int turn_settle_server(struct turn *turn);
 int turn_compare_messages(struct turn *turn, bool is_lenient,
 			  uint32_t *ret_uidnext, bool *ret_is_cut);
 /*
+ * UIDNEXT or HIGHESTMODSEQ of the mailbox rise by hand: announced, done, and
+ * told as what Dovecot has then.  Returns: Dovecot's, or -1, told to the
+ * client.
+ */
+int turn_update_counters(struct turn *turn,
+			 const struct mailbox_update *update);
+/*
  * What came in, and nothing else: where what moved is to be in its new mailbox
  * before it is gone from the old one.  Nothing where it is another mailbox.
  * is_told: all that can be read; is_late: the rest waits for time.
