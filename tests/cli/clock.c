@@ -1,12 +1,14 @@
 /*
  * A wall clock that is wrong by MBJ_CLOCK_SHIFT seconds, for LD_PRELOAD, also
- * as time(2) has it, and a monotonic one that is an hour ahead as soon as there
- * is a file MBJ_CLOCK_JUMP.  All other clocks are left alone.
+ * as time(2) and gettimeofday(2) have it, and a monotonic one that is an hour
+ * ahead as soon as there is a file MBJ_CLOCK_JUMP.  All other clocks are left
+ * alone.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,4 +39,16 @@ __attribute__((visibility("default"))) time_t time(time_t *ret_time)
 	if (ret_time)
 		*ret_time = now.tv_sec;
 	return now.tv_sec;
+}
+
+__attribute__((visibility("default"))) int
+gettimeofday(struct timeval *restrict ret_time, void *restrict zone)
+{
+	struct timespec now = {0, 0};
+
+	(void)zone; /* which nobody uses */
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	ret_time->tv_sec = now.tv_sec;
+	ret_time->tv_usec = now.tv_nsec / 1000;
+	return 0;
 }
