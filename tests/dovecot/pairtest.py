@@ -68,7 +68,9 @@ def everything(client):
 
 class PairCase(DovecotCase):
     """Store p and its Dovecot, store r that follows, and another Dovecot."""
-    MORE = """lda_mailbox_autocreate = yes
+    MORE = dovetest.WITH_LMTP + """lda_mailbox_autocreate = yes
+lmtp_save_to_detail_mailbox = yes
+recipient_delimiter = +
 protocol doveadm {
   mail_plugins = mbj doveadm_mbj
 }

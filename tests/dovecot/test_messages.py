@@ -6,7 +6,6 @@ import imaplib
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +17,6 @@ from dovetest import DovecotCase, encode
 
 WITHOUT = ("-o", "mail_plugins=")
 LDA = "/usr/lib/dovecot/dovecot-lda"
-HAS_LMTP = os.path.exists("/usr/lib/dovecot/lmtp")
 DATE = '"01-Feb-2020 03:04:05 +0100"'
 
 
@@ -61,8 +59,7 @@ def seconds(text):
 
 class MessageCase(DovecotCase):
     """What the suites here have in common."""
-    MORE = "lda_mailbox_autocreate = yes\n" + (
-        "protocols = imap lmtp\n" if HAS_LMTP else "")
+    MORE = "lda_mailbox_autocreate = yes\n" + dovetest.WITH_LMTP
 
     def stored(self, path, store=None):
         """The same of the store."""
@@ -107,28 +104,9 @@ class MessageCase(DovecotCase):
 
     def lmtp(self, text):
         """To two users at once, of which one is the test's."""
-        with socket.socket(socket.AF_UNIX) as peer:
-            peer.connect(str(self.dovecot.d / "run" / "lmtp"))
-            peer.settimeout(60)
-            lines = peer.makefile("rwb", buffering=0)
-
-            def say(line, answers=1):
-                if line:
-                    lines.write(line.encode() + b"\r\n")
-                for _ in range(answers):
-                    while True:
-                        answer = lines.readline()
-                        if answer[3:4] != b"-":
-                            break
-                    self.assertIn(answer[:1], (b"2", b"3"), answer)
-            say("")
-            say("LHLO x")
-            say("MAIL FROM:<a@b.c>")
-            say(f"RCPT TO:<{self.user}>")
-            say(f"RCPT TO:<{self.user}2>")
-            say("DATA")
-            say(mail(text).decode() + ".", 2)
-            say("QUIT")
+        for said in dovetest.lmtp(self.dovecot, (self.user, self.user + "2"),
+                                  mail(text)):
+            self.assertEqual(said[:1], "2", said)
 
     def quiet(self):
         for line in self.log().splitlines():
@@ -152,7 +130,7 @@ class Sdbox(MessageCase):
         self.assertEqual(self.deliver("INBOX", "delivered"), 0, self.log())
         self.assertEqual(self.deliver("new", "delivered"), 0)
         self.same_mail("A", "INBOX", "new")
-        if HAS_LMTP:
+        if dovetest.HAS_LMTP:
             self.lmtp("delivered by LMTP")
             self.same_mail("INBOX")
         self.ok(one.select("A"))
