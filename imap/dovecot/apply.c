@@ -5,6 +5,7 @@
 
 #include "apply_follow.h"
 #include "apply_history.h"
+#include "apply_mdbox.h"
 #include "commands.h"
 
 #include <stdarg.h>
@@ -114,7 +115,9 @@ static int folders_apply(struct apply *apply)
 				  "cannot lock the list of mailboxes: %s",
 				  mailbox_list_get_last_internal_error(
 					  apply->inbox->list, NULL));
-	ret = apply_tree(apply);
+	ret = mdbox_tidy(apply);
+	if (ret == 0)
+		ret = apply_tree(apply);
 	mailbox_list_unlock(apply->inbox->list);
 	return ret;
 }

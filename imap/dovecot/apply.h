@@ -117,6 +117,13 @@ int apply_fail(struct apply *apply, const char *format, ...) ATTR_FORMAT(2, 3);
 /* Lock and read.  Returns: -1, told. */
 int known_open(struct apply *apply);
 const struct known_box *known_find(struct known *known, struct mbj_id id);
+/*
+ * It is the mailbox that the last run left, with whatever came since: another
+ * one under its GUID, made again where it was lost, has other messages under
+ * the same UIDs.
+ */
+bool known_is_gone_on(const struct known_box *known,
+		      const struct mailbox_status *status);
 /* Requires: it is known. */
 void known_set(struct known *known, const struct known_box *box);
 /*

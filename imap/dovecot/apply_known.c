@@ -35,6 +35,14 @@ const struct known_box *known_find(struct known *known, struct mbj_id id)
 	return array_bsearch(&known->boxes, &id, id_order);
 }
 
+bool known_is_gone_on(const struct known_box *known,
+		      const struct mailbox_status *status)
+{
+	return known->uidvalidity == status->uidvalidity &&
+	       known->uidnext <= status->uidnext &&
+	       known->modseq <= status->highest_modseq;
+}
+
 void known_set(struct known *known, const struct known_box *box)
 {
 	struct known_box *boxes = array_front_modifiable(&known->boxes);

@@ -15,6 +15,7 @@
 
 #include "apply_digest.h"
 #include "apply_history.h"
+#include "apply_mdbox.h"
 #include "apply_save.h"
 
 enum { WALK_TRIES = 5 };
@@ -274,19 +275,6 @@ static int counters_apply(struct walk *walk, struct mailbox_status *status)
 	return 0;
 }
 
-/*
- * It is the mailbox that the last run left, with whatever came since: another
- * one under its GUID, made again where it was lost, has other messages under
- * the same UIDs.
- */
-static bool is_gone_on(const struct known_box *known,
-		       const struct mailbox_status *status)
-{
-	return known->uidvalidity == status->uidvalidity &&
-	       known->uidnext <= status->uidnext &&
-	       known->modseq <= status->highest_modseq;
-}
-
 static bool is_as_left(const struct walk *walk,
 		       const struct mailbox_status *status)
 {
@@ -384,7 +372,7 @@ static void box_record(struct walk *walk, const struct mailbox_status *before,
 /* What is known, where it is of another mailbox under this id. */
 static void known_adapt(struct walk *walk, const struct mailbox_status *now)
 {
-	if (is_gone_on(&walk->known, now))
+	if (known_is_gone_on(&walk->known, now))
 		return;
 	walk->known.mark = 0;
 	if (walk->known.doubt != 0)
@@ -532,7 +520,7 @@ static void mailbox_apply(struct apply *apply, uint32_t node)
 			  apply_path(apply, apply->wanted, node));
 }
 
-void apply_messages(struct apply *apply)
+static void mailboxes_apply(struct apply *apply)
 {
 	uint32_t size = mbj_tree_size(apply->wanted);
 
@@ -547,6 +535,18 @@ void apply_messages(struct apply *apply)
 			}
 		T_END;
 	}
+}
+
+/* Indexes that are made anew may have mail again that was not there. */
+void apply_messages(struct apply *apply)
+{
+	uint32_t rebuilds = mdbox_rebuilds(apply);
+
+	mailboxes_apply(apply);
+	if (mdbox_rebuilds(apply) == rebuilds)
+		return;
+	array_clear(&apply->seen);
+	mailboxes_apply(apply);
 }
 
 static bool box_has_own(struct walk *walk)

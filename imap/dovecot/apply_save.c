@@ -11,6 +11,7 @@
 #include <mbj/message.h>
 
 #include "apply_maildir.h"
+#include "apply_mdbox.h"
 
 /* Of one transaction: bounds what a kill undoes, and memory. */
 enum { SAVE_BATCH = 500 };
@@ -173,9 +174,10 @@ static int save_body(struct apply_save *save, const struct mbj_message *message,
 		if (guid == NULL)
 			return save_fail(save, message,
 					 i_stream_get_error(input));
-		if (note_saving(save->apply) < 0)
-			return -1;
 	}
+	if ((maildir_is(save->box) || mdbox_is(save->box)) &&
+	    note_saving(save->apply) < 0)
+		return -1;
 	save_begin(save);
 	ctx = mailbox_save_alloc(save->t);
 	mailbox_save_set_flags(ctx, message->flags, keywords);

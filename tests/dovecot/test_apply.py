@@ -3,6 +3,7 @@ import collections
 import imaplib
 import os
 import pathlib
+import random
 import re
 import shutil
 import subprocess
@@ -566,9 +567,7 @@ class Sdbox(DovecotCase):
         """Goal: whichever change to a file a run was to make when it was
         killed, the next one ends it.  Method: one run's calls are counted, and
         it is run again from the same mail, ended before one of them."""
-        if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False,
-                          capture_output=True).returncode != 0:
-            self.skipTest("strace cannot trace here")
+        self.need_strace()
         rng = mbjtest.seed()
         for _ in range(2):
             self.scatter_mail(rng)
@@ -710,6 +709,11 @@ class Sdbox(DovecotCase):
         for _ in range(8):
             self.change(rng)
         self.follow()
+
+    def need_strace(self):
+        if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False,
+                          capture_output=True).returncode != 0:
+            self.skipTest("strace cannot trace here")
 
     def traced(self, *options):
         """Runs apply.  Returns: calls that change files, each with how many of
@@ -907,6 +911,78 @@ class Promoted(Maildir):
 
 class Mdbox(Sdbox):
     LOCATION = "mdbox:~/mail"
+
+    def headers(self, trace):
+        """Which pwrite64 say that a message is whole."""
+        calls = re.findall(r"^(?:\d+ +)?pwrite64\(\d+, (.*)", trace, re.M)
+        return [n + 1 for n, text in enumerate(calls)
+                if text.startswith('"\\1\\2N')]
+
+    def test_tail(self):
+        """Goal: messages that a killed run has left in a file of many, of which
+        no index knows, use up no UIDs.  Method: SIGKILL before each of them is
+        whole, while others before it are; the next run, and what comes then,
+        leave Dovecot equal, UIDNEXT, too."""
+        self.need_strace()
+        rng = random.Random(5)
+        for _ in range(2):
+            self.scatter_mail(rng)
+            self.apply()
+        home = self.dovecot.d / "mail" / self.user
+        kept = self.dovecot.d / "kept"
+        subprocess.run(["cp", "-a", home, kept], check=True)
+        self.scatter_mail(rng)
+        self.traced()
+        whole = self.headers((self.dovecot.d / "trace").read_text())
+        self.assertGreater(len(whole), 3)
+        for count in whole:
+            shutil.rmtree(home)
+            subprocess.run(["cp", "-a", kept, home], check=True)
+            self.traced("-e", f"inject=pwrite64:signal=KILL:when={count}")
+            self.dovecot.unlock_dead()
+            with self.subTest(count=count):
+                self.apply()
+                self.same_tree()
+                self.same_mail()
+        shutil.rmtree(kept)
+
+    def test_tail_others(self):
+        """Goal: a message of somebody else's that no index knows stays where
+        it is, and Dovecot can find it.  Method: doveadm save is killed behind
+        it; an earlier run was killed, as its file says."""
+        self.need_strace()
+        self.make([(1, "A", None)])
+        self.deliver("A", "Subject: one\r\n\r\n")
+        self.same()
+        save = ["strace", "-f", "-o", self.dovecot.d / "trace", "-e",
+                "trace=pwrite64,write", "-e", "", "doveadm", "-c",
+                self.dovecot.conf, "-o", "mail_plugins=", "save", "-u",
+                self.user, "-m", "A"]
+
+        def run(*options):
+            save[6:8] = options or ["-e", "trace=pwrite64,write"]
+            subprocess.run(save, input=b"Subject: own\n\nown\n", check=False,
+                           capture_output=True)
+            return (self.dovecot.d / "trace").read_text()
+        home = self.dovecot.d / "mail" / self.user
+        kept = self.dovecot.d / "kept"
+        subprocess.run(["cp", "-a", home, kept], check=True)
+        trace = run()
+        calls = re.findall(r"^\d+ +(\w+)\(\d+, (.*)", trace, re.M)
+        (at,) = [n for n, (call, text) in enumerate(calls)
+                 if text.startswith('"\\1\\2N')]
+        call = calls[at + 1][0]
+        count = sum(c == call for c, _ in calls[:at + 2])
+        shutil.rmtree(home)
+        subprocess.run(["cp", "-a", kept, home], check=True)
+        run("-e", f"inject={call}:signal=KILL:when={count}")
+        self.dovecot.unlock_dead()
+        (home / "mail" / "mbj-apply.lock").write_text("saving\n")
+        self.deliver("A", "Subject: two\r\n\r\n")
+        self.bring()
+        self.same_mail()
+        self.dovecot.doveadm("force-resync", "-u", self.user, "*")
+        self.assertIn("is not the journal's, and is kept", self.apply(75))
 
 
 class Prefix(Sdbox):
