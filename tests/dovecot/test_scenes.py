@@ -263,7 +263,10 @@ class Scenes(PairCase):
             users[1].user += "2"
             users[1].begin_boxes()
         if " S" in commands:
-            self.prepare(where, ("A", "A", "X/Y", "INBOX"))
+            # Of two mailboxes of one name dsync has one lose its UIDVALIDITY,
+            # by their age.
+            self.prepare(where, ("C", "C", "X/Y") if " sync " in commands
+                         else ("A", "A", "X/Y", "INBOX"))
         for command in commands.split(";"):
             self.produce(*[{"U": self.user, "V": self.user + "2",
                             "S": where}.get(word, word)
