@@ -2,8 +2,7 @@
  * The file that has the lock of a user's run of apply, and says what a run has
  * begun that a kill would leave half done:
  *
- *	saving		files are coming into a Maildir, or messages into those of
- *			an mdbox
+ *	saving		messages are coming into files of a Maildir or an mdbox
  *	making PATH	a mailbox is being made there, without its GUID yet
  *
  * Threads: none.
