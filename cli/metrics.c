@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 
+#include "behind.h"
 #include "replicas.h"
 
 enum { LABEL_MAX = 16 << 10 };
@@ -94,6 +95,33 @@ static void put_seconds(struct metrics *m, const char *name, uint64_t ms,
 	X("edits_total", "counter", s->service.edits,                   \
 	  "Edits that were carried out.")
 
+/* Nothing where the source, of an older version, does not say it. */
+static void put_left(struct metrics *m, const struct mbj_client_status *s)
+{
+	struct mbj_log_behind left;
+
+	if (!cli_status_left(s, &left))
+		return;
+	put_number(m, "lag_bytes", "gauge", left.bytes,
+		   "Bytes of groups that the source is known to have more.");
+	put_number(m, "lag_bulk_bytes", "gauge", left.bulk,
+		   "Bytes of those that are of imports and the like.");
+}
+
+static void put_least(struct metrics *m, const struct cli_status *status)
+{
+	struct mbj_log_behind least;
+
+	if (!cli_replicas_least(status->replicas, status->replica_count,
+				&least))
+		return;
+	put_number(m, "replica_lag_bytes_least", "gauge", least.bytes,
+		   "Bytes of groups that the replica which lacks least has "
+		   "not applied.");
+	put_number(m, "replica_lag_bulk_bytes_least", "gauge", least.bulk,
+		   "Bytes of those that are of imports and the like.");
+}
+
 static void put_upstream(struct metrics *m, const struct mbj_client_status *s)
 {
 	const struct mbj_upstream_status *u = &s->upstream;
@@ -109,6 +137,7 @@ static void put_upstream(struct metrics *m, const struct mbj_client_status *s)
 		   "Last group of the source, as it said last.");
 	put_number(m, "lag_groups", "gauge", cli_status_behind(s),
 		   "Groups that the source is known to have more.");
+	put_left(m, s);
 	put_number(m, "lag_known", "gauge", u->was_current,
 		   "0: not current since the service began.");
 	put_seconds(m, "lag_seconds", u->lag_ms,
@@ -194,6 +223,7 @@ static void put_store(struct metrics *m, const struct cli_status *status)
 	if (cli_replicas_best(status->replicas, status->replica_count, &lag))
 		put_seconds(m, "replica_lag_seconds_least", lag,
 			    "Since the best of them was current.");
+	put_least(m, status);
 }
 
 void metrics_print(const struct cli_status *status, const char *store,

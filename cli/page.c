@@ -10,6 +10,7 @@
 
 #include <mbj/check.h>
 
+#include "behind.h"
 #include "html.h"
 #include "page_data.h"
 #include "parked.h"
@@ -169,6 +170,7 @@ static void put_upstream(struct mbj_buf *out, const struct mbj_client_status *s)
 	if (u->was_met)
 		fact(out, "Behind", "%" PRIu64 " of %" PRIu64 " groups",
 		     cli_status_behind(s), u->end);
+	put_told(out, "Behind in bytes", s, cli_status_left_text);
 	put(out, "<tr><th scope=\"row\">Heard</th><td>");
 	if (u->was_met)
 		html_duration(out, u->heard_ms);
@@ -188,6 +190,22 @@ static void put_upstream(struct mbj_buf *out, const struct mbj_client_status *s)
 		put(out, "</td></tr>\n");
 	}
 	facts_end(out);
+}
+
+static void put_replica_behind(struct mbj_buf *out,
+			       const struct mbj_client_status *s,
+			       const struct mbj_replica_note *note)
+{
+	cell(out, "Behind");
+	mbj_buf_format(out, "%" PRIu64 " groups",
+		       s->end.lsn.v > note->applied.v
+			       ? s->end.lsn.v - note->applied.v
+			       : 0);
+	if (note->is_behind_known) {
+		put(out, ", ");
+		cli_behind_text(&note->behind, out);
+	}
+	put(out, "</td>");
 }
 
 static void put_taking(struct mbj_buf *out, const struct mbj_replica_note *note)
@@ -235,11 +253,7 @@ static void put_replica(struct mbj_buf *out, const struct mbj_client_status *s,
 		put(out, "not known");
 	}
 	put(out, "</td>");
-	cell(out, "Behind");
-	mbj_buf_format(out, "%" PRIu64 " groups</td>",
-		       s->end.lsn.v > note->applied.v
-			       ? s->end.lsn.v - note->applied.v
-			       : 0);
+	put_replica_behind(out, s, note);
 	cell(out, "Heard");
 	html_duration(out, heard_s * 1000);
 	put(out, " ago</td>");

@@ -8,6 +8,8 @@
 
 #include <mbj/jmap.h>
 
+#include "behind.h"
+
 enum { SILENT_S = 300 };
 
 uint64_t cli_replica_heard_s(const struct mbj_replica_note *note)
@@ -113,6 +115,24 @@ static void put_take_json(const struct mbj_replica_note *note,
 		       take->sent, take->size, take_ms(note));
 }
 
+static void put_behind_json(const struct mbj_replica_note *note,
+			    struct mbj_buf *out)
+{
+	const struct mbj_log_behind *behind = &note->behind;
+
+	if (note->is_behind_known)
+		mbj_buf_format(out,
+			       ",\"bytesBehind\":%" PRIu64
+			       ",\"bulkBytesBehind\":%" PRIu64
+			       ",\"bytesBehindExact\":%s",
+			       behind->bytes, behind->bulk,
+			       behind->is_exact ? "true" : "false");
+	else
+		mbj_buf_put_str(out, ",\"bytesBehind\":null,"
+				     "\"bulkBytesBehind\":null,"
+				     "\"bytesBehindExact\":false");
+}
+
 size_t cli_replicas_taking(const struct mbj_replica_note *notes, size_t count,
 			   uint64_t *ret_left)
 {
@@ -163,6 +183,7 @@ void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
 			       note->is_pause_damaged ? "true" : "false",
 			       cli_replica_heard_s(note));
 		put_take_json(note, out);
+		put_behind_json(note, out);
 		if (mbj_replica_lag(note, boot, &lag))
 			mbj_buf_format(out, ",\"lagMs\":%" PRIu64 "}", lag);
 		else
@@ -200,6 +221,11 @@ void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
 			mbj_buf_put_str(out, ", counts for no group");
 		mbj_buf_format(out, ", applied to group %" PRIu64,
 			       note->applied.v);
+		if (note->is_behind_known) {
+			mbj_buf_put_str(out, ", ");
+			cli_behind_text(&note->behind, out);
+			mbj_buf_put_str(out, " behind");
+		}
 		if (mbj_replica_lag(note, boot, &lag))
 			mbj_buf_format(out,
 				       ", current %" PRIu64 ".%" PRIu64

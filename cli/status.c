@@ -105,6 +105,9 @@ static enum mbj_rc status_replicas(const char *path, struct cli_status *status,
 	rc = mbj_replica_notes_load(NULL, path, &status->replicas,
 				    &status->replica_count,
 				    &status->replicas_bad, err);
+	if (rc == MBJ_OK)
+		mbj_replicas_behind(NULL, path, status->store.end.lsn,
+				    status->replicas, status->replica_count);
 	return rc == MBJ_OK
 		       ? mbj_replica_pauses_left(NULL, path, &status->pauses,
 						 &status->pause_count, err)

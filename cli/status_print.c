@@ -5,6 +5,7 @@
 
 #include <mbj/jmap.h>
 
+#include "behind.h"
 #include "parked.h"
 #include "replicas.h"
 #include "status.h"
@@ -130,6 +131,9 @@ static void put_upstream_text(const struct mbj_client_status *s,
 			       ", %" PRIu64
 			       " groups behind the source's %" PRIu64,
 			       cli_status_behind(s), u->end);
+	if (u->was_met && u->behind_known > 0)
+		mbj_buf_put_str(out, ", ");
+	cli_status_left_text(s, out);
 	if (u->paused_ms > 0)
 		mbj_buf_format(out, ", paused by it for %" PRIu64 " s more",
 			       (u->paused_ms + 999) / 1000);

@@ -16,6 +16,20 @@ static void put_json(const struct mbj_replica_note *notes, size_t count,
 	mbj_buf_put_str(out, "}\n");
 }
 
+/* Where the store's end cannot be read, that is not known. */
+static void behind_note(const char *dir, struct mbj_replica_note *notes,
+			size_t count)
+{
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_log_end end;
+
+	if (mbj_store_log_reader(mbj_sys_posix(), dir, &reader, NULL) ==
+		    MBJ_OK &&
+	    mbj_log_reader_end(reader, &end, NULL) == MBJ_OK)
+		mbj_replicas_behind(NULL, dir, end.lsn, notes, count);
+	mbj_log_reader_close(&reader);
+}
+
 static int replicas_list(const struct cli_call *call)
 {
 	struct mbj_replica_note *notes = NULL;
@@ -32,6 +46,8 @@ static int replicas_list(const struct cli_call *call)
 	if (rc == MBJ_OK)
 		rc = mbj_replica_notes_load(NULL, call->operands[0], &notes,
 					    &count, NULL, &err);
+	if (rc == MBJ_OK && count > 0)
+		behind_note(call->operands[0], notes, count);
 	if (rc == MBJ_OK)
 		rc = mbj_replica_pauses_left(NULL, call->operands[0], &pauses,
 					     &pause_count, &err);

@@ -9,6 +9,7 @@
 
 #include <mbj/check.h>
 
+#include "behind.h"
 #include "replicas.h"
 
 enum {
@@ -16,6 +17,7 @@ enum {
 	CRITICAL_S = REPLICA_AWAY_S,
 	VERDICT_TEXT_MAX = 64 << 10,
 	RESYNC_TEXT_MAX = 256,
+	LEFT_TEXT_MAX = 128,
 };
 
 static const char *const level_words[] = {
@@ -78,6 +80,27 @@ static void judge_resync(struct verdict *v, const struct mbj_client_status *s)
 	mbj_buf_done(&text);
 }
 
+/* How long it is tells how bad it is; of what, is for whoever looks. */
+static void judge_lag(struct verdict *v, const struct mbj_client_status *s)
+{
+	const struct mbj_upstream_status *u = &s->upstream;
+	struct mbj_buf text;
+
+	mbj_buf_init(&text, LEFT_TEXT_MAX);
+	if (u->behind > 0) {
+		mbj_buf_put_str(&text, " (");
+		cli_status_left_text(s, &text);
+		mbj_buf_put_str(&text, ")");
+	}
+	found(v, lag_level(v, u), VERDICT_KIND_LAG,
+	      "current %" PRIu64 ".%" PRIu64 " s ago, %" PRIu64
+	      " groups behind%.*s, %s",
+	      u->lag_ms / 1000, u->lag_ms / 100 % 10, cli_status_behind(s),
+	      (int)text.n, text.n > 0 ? (const char *)text.p : "",
+	      mbj_upstream_word(u->state));
+	mbj_buf_done(&text);
+}
+
 static void judge_upstream(struct verdict *v, const struct mbj_client_status *s)
 {
 	const struct mbj_upstream_status *u = &s->upstream;
@@ -94,11 +117,7 @@ static void judge_upstream(struct verdict *v, const struct mbj_client_status *s)
 		found(v, VERDICT_CRITICAL, VERDICT_KIND_ENDED,
 		      "it follows no more%s%s", colon, u->reason);
 	if (u->was_current)
-		found(v, lag_level(v, u), VERDICT_KIND_LAG,
-		      "current %" PRIu64 ".%" PRIu64 " s ago, %" PRIu64
-		      " groups behind, %s",
-		      u->lag_ms / 1000, u->lag_ms / 100 % 10,
-		      cli_status_behind(s), mbj_upstream_word(u->state));
+		judge_lag(v, s);
 	else
 		found(v, lag_level(v, u), VERDICT_KIND_LAG,
 		      "not current since it began, %" PRIu64 " s ago, %s%s%s",
@@ -232,6 +251,8 @@ static void judge_store(struct verdict *v, const struct cli_status *status)
 static void put_figures(const struct verdict *v,
 			const struct mbj_client_status *s, struct mbj_buf *out)
 {
+	struct mbj_log_behind left;
+
 	mbj_buf_format(out,
 		       " | groups=%" PRIu64 "c accounts=%" PRIu64
 		       " parked=%zu;0 skipped=%zu;0 intents=%" PRIu64,
@@ -247,6 +268,9 @@ static void put_figures(const struct verdict *v,
 			       s->upstream.lag_ms / 1000,
 			       s->upstream.lag_ms % 1000, v->warning_s,
 			       v->critical_s, cli_status_behind(s));
+	if (cli_status_left(s, &left))
+		mbj_buf_format(out, " bytes=%" PRIu64 "B bulk=%" PRIu64 "B",
+			       left.bytes, left.bulk);
 }
 
 const char *verdict_word(enum verdict_level level)

@@ -324,6 +324,8 @@ enum mbj_rc mbj_log_usage_get(const struct mbj_sys *sys, const char *dir,
 		rc = usage_add(sys, dir, name, &usage, err);
 	}
 	mbj_buf_done(&names);
+	if (rc == MBJ_ENOTFOUND)
+		rc = segment_list_missing(dir, err);
 	if (rc == MBJ_OK)
 		*ret_usage = usage;
 	return rc;

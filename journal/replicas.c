@@ -159,6 +159,7 @@ static bool note_decode(struct mbj_bytes bytes, struct mbj_replica_note *note)
 	note->is_certified = false;
 	note->paused_ms = 0;
 	note->is_pause_damaged = false;
+	note->is_behind_known = false;
 	return true;
 }
 

@@ -89,6 +89,16 @@ static enum mbj_rc list_fill(struct segment_list *list, const char *dir,
 	return MBJ_OK;
 }
 
+#undef segment_list_missing
+enum mbj_rc segment_list_missing(const char *dir, struct mbj_error *err)
+{
+	return mbj_error_set(err, MBJ_ENOTFOUND,
+			     "%s is not there: this store has no journal (make "
+			     "one with init, or this one again with restore or "
+			     "clone)",
+			     dir);
+}
+
 enum mbj_rc segment_list_load(struct segment_list *list,
 			      const struct mbj_sys *sys, const char *dir,
 			      struct mbj_error *err)
@@ -107,11 +117,7 @@ enum mbj_rc segment_list_load(struct segment_list *list,
 			break;
 	}
 	if (rc == MBJ_ENOTFOUND)
-		rc = mbj_error_set(err, MBJ_ENOTFOUND,
-				   "%s is not there: this store has no journal "
-				   "(make one with init, or this one again "
-				   "with restore or clone)",
-				   dir);
+		rc = segment_list_missing(dir, err);
 	if (rc < 0)
 		list->count = 0;
 	mbj_buf_done(&names);

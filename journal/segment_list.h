@@ -42,6 +42,10 @@ void segment_list_done(struct segment_list *list);
 enum mbj_rc segment_list_load(struct segment_list *list,
 			      const struct mbj_sys *sys, const char *dir,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* MBJ_ENOTFOUND: there is no such directory, and what helps. */
+enum mbj_rc segment_list_missing(const char *dir, struct mbj_error *err);
+#define segment_list_missing(...) MBJ_FAILURE(segment_list_missing(__VA_ARGS__))
+
 /* The index of the segment that counts for lsn; count where none does. */
 size_t segment_list_find(const struct segment_list *list, struct mbj_lsn lsn);
 

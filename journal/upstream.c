@@ -27,6 +27,19 @@ struct mbj_upstream {
 	int64_t paused_until_ms; /* 0: it is not */
 };
 
+static void behind_put(struct mbj_upstream_status *status,
+		       const struct mbj_log_behind *left)
+{
+	status->behind_known = 0;
+	status->behind = 0;
+	status->behind_bulk = 0;
+	if (left == NULL)
+		return;
+	status->behind_known = left->is_exact ? 2 : 1;
+	status->behind = left->bytes;
+	status->behind_bulk = left->bulk;
+}
+
 /*
  * The replica was current at the latest moment of which it is known what the
  * source had then.  A source that writes all the time is never caught up with:
@@ -36,6 +49,9 @@ static void upstream_settle(struct mbj_upstream *upstream)
 {
 	struct mbj_upstream_status *status = &upstream->status;
 
+	if (status->was_met && upstream->applied.v >= status->end)
+		behind_put(status,
+			   &(const struct mbj_log_behind){.is_exact = true});
 	if (!status->was_met || upstream->applied.v < upstream->mark.v)
 		return;
 	status->was_current = true;
@@ -142,6 +158,16 @@ void mbj_upstream_hear(struct mbj_upstream *upstream, struct mbj_lsn end,
 	upstream->status.end = end.v;
 	upstream->status.was_met = true;
 	upstream_settle(upstream);
+	pthread_mutex_unlock(&upstream->mutex);
+}
+
+void mbj_upstream_left(struct mbj_upstream *upstream,
+		       const struct mbj_log_behind *left)
+{
+	if (upstream == NULL)
+		return;
+	pthread_mutex_lock(&upstream->mutex);
+	behind_put(&upstream->status, left);
 	pthread_mutex_unlock(&upstream->mutex);
 }
 

@@ -51,6 +51,7 @@ static void window_clear(struct stream_window *window)
 	mbj_buf_clear(&window->records);
 	window->at = 0;
 	window->count = 0;
+	window->is_left = false;
 	window->fault.rc = MBJ_OK;
 }
 
@@ -71,6 +72,27 @@ static enum mbj_rc fetch_ask(struct source_stream *s, uint32_t wait_ms,
 	return stream_link_send(&s->link, STREAM_FETCH, &m, err);
 }
 
+/*
+ * What the replica lacks in bytes.  A source that says nothing of it, and can,
+ * has sent all that there is, and nothing in bulk.
+ */
+static void left_note(struct source_stream *s,
+		      const struct stream_window *window)
+{
+	struct mbj_log_behind sent = {.bytes = window->records.n,
+				      .is_exact = s->version >=
+						  STREAM_VERSION_LEFT};
+	bool is_all = s->fetch.v > s->end.v;
+
+	if (window != &s->window)
+		sent.bytes += s->window.records.n - s->window.at;
+
+	if (window->is_left)
+		mbj_upstream_left(s->upstream, &window->left);
+	else
+		mbj_upstream_left(s->upstream, is_all ? &sent : NULL);
+}
+
 /* The end of an answer: what it says has to be what came. */
 static enum mbj_rc end_take(struct source_stream *s,
 			    struct stream_window *window,
@@ -84,6 +106,7 @@ static enum mbj_rc end_take(struct source_stream *s,
 	window->count = m->count;
 	s->fetch.v += m->count;
 	s->end = m->end;
+	left_note(s, window);
 	mbj_upstream_hear(s->upstream, s->end, s->asked_ms);
 	return MBJ_OK;
 }
@@ -100,13 +123,19 @@ static enum mbj_rc frame_receive(struct source_stream *s, uint32_t wait_ms,
 	rc = stream_link_receive(&s->link, wait_ms, &kind, &m, err);
 	if (rc < 0)
 		return rc;
-	*ret_is_whole = kind != STREAM_GROUPS;
+	*ret_is_whole = kind != STREAM_GROUPS && kind != STREAM_LEFT;
 	if (kind == STREAM_END)
 		return end_take(s, window, &m, err);
 	if (kind == STREAM_FAULT) {
 		/* How many groups there are shows as they are read. */
 		window->fault = m.error;
 		window->count = UINT32_MAX;
+		return MBJ_OK;
+	}
+	if (kind == STREAM_LEFT && s->version >= STREAM_VERSION_LEFT &&
+	    !window->is_left) {
+		window->is_left = true;
+		window->left = m.left;
 		return MBJ_OK;
 	}
 	if (kind != STREAM_GROUPS)

@@ -31,6 +31,8 @@ struct stream_window {
 	struct mbj_buf records;
 	size_t at;
 	uint32_t count; /* groups that are left */
+	bool is_left;	/* the source says what is left */
+	struct mbj_log_behind left;
 	/* Behind them; MBJ_OK: the source had no fault. */
 	struct mbj_error fault;
 };

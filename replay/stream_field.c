@@ -217,6 +217,23 @@ static enum mbj_rc error_decode(struct mbj_reader *reader,
 	return MBJ_OK;
 }
 
+static void replica_encode(struct mbj_buf *buf, const struct stream_message *m)
+{
+	mbj_buf_put_id(buf, m->lineage);
+	mbj_buf_put_u64(buf, m->epoch.v);
+	mbj_buf_put_u64(buf, m->applied.v);
+	hash_put(buf, &m->chain);
+	mbj_buf_put_id(buf, m->instance);
+	mbj_buf_put_block(buf, m->name);
+}
+
+static void left_encode(struct mbj_buf *buf, const struct mbj_log_behind *left)
+{
+	mbj_buf_put_u64(buf, left->bytes);
+	mbj_buf_put_u64(buf, left->bulk);
+	mbj_buf_put_u8(buf, left->is_exact);
+}
+
 void stream_field_encode(struct mbj_buf *buf, enum stream_field field,
 			 const struct stream_message *m)
 {
@@ -227,12 +244,7 @@ void stream_field_encode(struct mbj_buf *buf, enum stream_field field,
 		mbj_buf_put_u16(buf, m->version_highest);
 		return;
 	case STREAM_HAS_REPLICA:
-		mbj_buf_put_id(buf, m->lineage);
-		mbj_buf_put_u64(buf, m->epoch.v);
-		mbj_buf_put_u64(buf, m->applied.v);
-		hash_put(buf, &m->chain);
-		mbj_buf_put_id(buf, m->instance);
-		mbj_buf_put_block(buf, m->name);
+		replica_encode(buf, m);
 		return;
 	case STREAM_HAS_SOURCE:
 		source_encode(buf, m);
@@ -248,6 +260,9 @@ void stream_field_encode(struct mbj_buf *buf, enum stream_field field,
 		mbj_buf_put_u32(buf, m->count);
 		mbj_buf_put_u64(buf, m->size);
 		mbj_buf_put_u64(buf, m->end.v);
+		return;
+	case STREAM_HAS_LEFT:
+		left_encode(buf, &m->left);
 		return;
 	case STREAM_HAS_DIGESTS:
 		MBJ_ASSERT(m->count > 0 && m->count <= STREAM_CONTENTS_MAX);
@@ -377,6 +392,21 @@ static enum mbj_rc method_decode(struct mbj_reader *reader,
 		       : bad(err, "method of packing");
 }
 
+static enum mbj_rc left_decode(struct mbj_reader *reader,
+			       struct stream_message *m, struct mbj_error *err)
+{
+	uint8_t is_exact;
+
+	m->left.bytes = mbj_read_u64(reader);
+	m->left.bulk = mbj_read_u64(reader);
+	is_exact = mbj_read_u8(reader);
+	m->left.is_exact = is_exact == 1;
+	return mbj_reader_ok(reader) && is_exact <= 1 &&
+			       m->left.bulk <= m->left.bytes
+		       ? MBJ_OK
+		       : bad(err, "bytes that are left");
+}
+
 static enum mbj_rc digests_decode(struct mbj_reader *reader,
 				  struct stream_message *m,
 				  struct mbj_error *err)
@@ -410,6 +440,8 @@ enum mbj_rc stream_field_decode(struct mbj_reader *reader,
 		m->size = mbj_read_u64(reader);
 		m->end.v = mbj_read_u64(reader);
 		return mbj_reader_ok(reader) ? MBJ_OK : bad(err, "end");
+	case STREAM_HAS_LEFT:
+		return left_decode(reader, m, err);
 	case STREAM_HAS_DIGESTS:
 		return digests_decode(reader, m, err);
 	case STREAM_HAS_ERROR:

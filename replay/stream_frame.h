@@ -11,7 +11,8 @@
  * The replica asks and the source answers, each question in order:
  *
  *	hello     ->  welcome | fault | paused (from version 3 on)
- *	fetch     ->  groups... , then end | fault
+ *	fetch     ->  groups... , then end | fault; left before the end, where
+ *		      more is there (from version 7 on)
  *	contents  ->  for each: piece..., then here | lost
  *	snapshot  ->  offer, piece..., then here | lost; or fault
  *	part      ->  the same, so many bytes of it (from version 2 on)
@@ -43,14 +44,15 @@
 
 enum {
 	/* Both sides speak all from 1 to this; 2 has part, 3 paused and
-	 * pace, 4 pack, 5 survey, 6 packs. */
-	STREAM_VERSION = 6,
+	 * pace, 4 pack, 5 survey, 6 packs, 7 left. */
+	STREAM_VERSION = 7,
 	STREAM_VERSION_PARTS = 2,
 	STREAM_VERSION_PAUSED = 3,
 	STREAM_VERSION_PACE = 3,
 	STREAM_VERSION_PACK = 4,
 	STREAM_VERSION_SURVEY = 5,
 	STREAM_VERSION_PACKS = 6,
+	STREAM_VERSION_LEFT = 7,
 	STREAM_HEAD_SIZE = 16,
 	STREAM_FRAME_MAX = 1 << 20, /* head and body */
 	STREAM_DATA_MAX = STREAM_FRAME_MAX - STREAM_HEAD_SIZE,
@@ -81,7 +83,8 @@ enum {
 	X(METHOD, 12, "how to pack: 1, zstd; and its level")                \
 	X(SURVEY, 13, "a question about an account's records")              \
 	X(SURVEYED, 14, "what they sum to")                                 \
-	X(LEVEL, 15, "how the source packs: a level, 0: it does not")
+	X(LEVEL, 15, "how the source packs: a level, 0: it does not")       \
+	X(LEFT, 16, "bytes behind what is applied, in bulk; exactly or about")
 
 enum stream_field {
 #define X(name, bit, what) STREAM_HAS_##name = 1 << (bit),
@@ -125,13 +128,15 @@ enum stream_side { STREAM_REPLICA = 0, STREAM_SOURCE = 1 };
 	  MBJ_SURVEY_QUESTION_MAX)                                             \
 	X(SURVEYED, 18, "surveyed", STREAM_SOURCE, STREAM_HAS_SURVEYED,        \
 	  MBJ_SURVEY_ANSWER_MAX)                                               \
-	X(PACKS, 19, "packs", STREAM_SOURCE, STREAM_HAS_LEVEL, STREAM_SMALL_MAX)
+	X(PACKS, 19, "packs", STREAM_SOURCE, STREAM_HAS_LEVEL,                 \
+	  STREAM_SMALL_MAX)                                                    \
+	X(LEFT, 20, "left", STREAM_SOURCE, STREAM_HAS_LEFT, STREAM_SMALL_MAX)
 
 enum stream_kind {
 #define X(name, number, word, side, fields, size_max) STREAM_##name = (number),
 	STREAM_KIND_MAP(X)
 #undef X
-		STREAM_KIND_LAST = STREAM_PACKS
+		STREAM_KIND_LAST = STREAM_LEFT
 };
 
 /*
@@ -187,9 +192,10 @@ struct stream_message {
 	 * that is named, least == snapshot, can any be here.
 	 */
 	struct mbj_lsn least;
-	uint64_t paused_ms;	 /* never 0, at most MBJ_PAUSE_MS_MAX */
-	uint64_t rate;		 /* at least MBJ_STREAM_RATE_MIN */
-	uint8_t level;		 /* 1 to MBJ_STREAM_LEVEL_MAX; said: or 0 */
+	uint64_t paused_ms; /* never 0, at most MBJ_PAUSE_MS_MAX */
+	uint64_t rate;	    /* at least MBJ_STREAM_RATE_MIN */
+	uint8_t level;	    /* 1 to MBJ_STREAM_LEVEL_MAX; said: or 0 */
+	struct mbj_log_behind left;
 	struct mbj_bytes survey; /* question or answer, which can be decoded */
 	struct mbj_error error;
 };

@@ -258,6 +258,8 @@ static enum mbj_rc groups_send(struct stream_server *s, uint32_t bytes_max,
 			return rc;
 		s->next.v = group.header.lsn.v + 1;
 		sent->size += group.record.n;
+		if (group.header.origin == MBJ_ORIGIN_BULK)
+			sent->left.bulk += group.record.n;
 		sent->count++;
 	}
 	return stream_piece_flush(s, STREAM_GROUPS, err);
@@ -404,7 +406,9 @@ static enum mbj_rc fetch_answer(struct stream_server *s,
 		return stream_fault_send(s, &why, err);
 	sent.end = end.lsn;
 	mbj_upstream_hear(s->board, end.lsn, mbj_monotonic_ms());
-	return stream_link_send(&s->link, STREAM_END, &sent, err);
+	rc = stream_left_tell(s, want, &sent, err);
+	return rc == MBJ_OK ? stream_link_send(&s->link, STREAM_END, &sent, err)
+			    : rc;
 }
 
 /* ------------------------------------------------------------------ all */

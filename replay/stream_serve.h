@@ -51,6 +51,9 @@ struct stream_server {
 	bool is_blind;
 	bool is_blinder;
 	struct mbj_hash blind;
+	int64_t left_ms; /* when what it lacks is counted again */
+	bool has_left;
+	struct mbj_log_behind left; /* then */
 	struct mbj_id instance;	    /* the replica's, as it says */
 	int64_t look_ms;	    /* for a pause, the next time */
 	uint64_t paused_ms;	    /* left of it, as of the last look */
@@ -117,6 +120,17 @@ enum mbj_rc stream_look(void *ctx, struct mbj_error *err) MBJ_MUST_CHECK;
 /* Say so, to one that speaks up to version; never MBJ_OK. */
 enum mbj_rc stream_pause_tell(struct stream_server *s, uint16_t version,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ------------------------------------------------------ stream_left.c */
+
+/*
+ * Behind the groups that were sent, to a replica that asked for them: how many
+ * bytes it lacks, where it cannot know.
+ */
+enum mbj_rc stream_left_tell(struct stream_server *s,
+			     const struct stream_message *want,
+			     const struct stream_message *sent,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* ---------------------------------------------------- stream_survey.c */
 

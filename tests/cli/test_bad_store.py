@@ -38,7 +38,7 @@ class BadStore(Case):
         part = self.dir / "part"
         shutil.copytree(self.p, part)
         shutil.rmtree(part / "journal")
-        for words in (("tree", part, "alice"),
+        for words in (("status", part), ("tree", part, "alice"),
                       ("log", part), ("fsck", part)):
             result = self.mbj(*words, status=FAILED)
             self.assertIn("has no journal (make one with init", result.err,

@@ -246,6 +246,7 @@ class Http(HttpCase):
         self.until(lambda: "1 of 1 replicas paused" in self.ask("healthz")[1])
         self.assertEqual(self.ask("healthz")[0], 200)
         self.assertRegex(self.ask()[1], ">paused, for 1 h [0-9]+ min more<")
+        self.assertIn(">0 groups, 0 bytes<", self.ask()[1])
         # Whose note is gone is held all the same.
         (pause,) = (self.p / "replicas").glob("*.pause")
         (self.p / "replicas" / pause.stem).unlink()

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A replica that is served while it follows, and those who watch it: mbj serve
 --exec, status, check and metrics."""
+import json
 import os
 import pathlib
 import re
@@ -89,7 +90,8 @@ class Watch(WatchCase):
         self.assertEqual(upstream["connections"], 1)
         self.assertIn("following, current ", run("status", self.r).out)
         line = self.check(WELL)
-        self.assertRegex(line, r" lag=[0-9]+\.[0-9]{3}s;60;300 behind=0$")
+        self.assertRegex(line, r" lag=[0-9]+\.[0-9]{3}s;60;300 behind=0 "
+                         r"bytes=0B bulk=0B$")
         numbers = self.metrics()
         self.assertEqual(numbers["mbj_up"], 1)
         self.assertEqual(numbers["mbj_primary"], 0)
@@ -159,7 +161,8 @@ class Watch(WatchCase):
             run("status", self.p, "--json").json()["replicas"][0]["name"],
             "two")
         self.assertRegex(run("status", self.p).out,
-                         " two: away, .*applied to group 2, current ")
+                         " two: away, .*applied to group 2, 0 bytes behind, "
+                         "current ")
         self.assertIn("the best of 1 replicas",
                       self.check(WELL, store=self.p))
         self.until(lambda: self.replicas()[0]["lagMs"] >= 1000)
@@ -178,6 +181,81 @@ class Watch(WatchCase):
         self.assertIn("three", wrong.err)
         self.mbj("replicas", self.p, "--forget", "two")
         self.assertEqual(self.replicas(), [])
+
+    def test_bytes(self):
+        """Goal: a source says how many bytes each replica lacks, those in bulk
+        apart.  Method: one that is away while mail comes in, one by one and by
+        an import; all who watch the source; a journal that cannot be read."""
+        self.serve()
+        source, self.server = self.server, None
+        self.addCleanup(lambda: (source.kill(), source.communicate()))
+        self.follow("--name", "two")
+        self.current_wait(1)
+        self.stop()
+        self.until(lambda: self.replicas()[0]["applied"] == 1)
+        (one,) = self.replicas()
+        self.assertEqual((one["bytesBehind"], one["bulkBytesBehind"],
+                          one["bytesBehindExact"]), (0, 0, True))
+        self.mbj("deliver", self.p, "alice", stdin=b"hello")
+        mail = self.dir / "mail"
+        for name in ("cur", "new", "tmp"):
+            (mail / name).mkdir(parents=True)
+        (mail / "new" / "1.a.b").write_bytes(b"Subject: x\n\nhello\n")
+        source.terminate()
+        source.wait()
+        self.mbj("import", self.p, "alice", "--maildir", mail)
+        (one,) = self.replicas()
+        size, bulk = one["bytesBehind"], one["bulkBytesBehind"]
+        self.assertGreater(bulk, 0)
+        self.assertGreater(size, bulk)
+        self.assertTrue(one["bytesBehindExact"])
+        words = f"{size} bytes, {bulk} of them in bulk"
+        self.assertIn(words + " behind", self.mbj("status", self.p).out)
+        self.assertIn(words + " behind", self.mbj("replicas", self.p).out)
+        self.serve()
+        numbers = self.metrics(self.p)
+        self.assertEqual(numbers["mbj_replica_lag_bytes_least"], size)
+        self.assertEqual(numbers["mbj_replica_lag_bulk_bytes_least"], bulk)
+        self.stop()
+        for segment in (self.p / "journal").glob("*.seg"):
+            segment.write_bytes(b"")
+        (one,) = self.replicas()
+        self.assertEqual((one["bytesBehind"], one["bulkBytesBehind"],
+                          one["bytesBehindExact"]), (None, None, False))
+
+    def large_import(self, account):
+        names = [{"id": f"n{i}", "name": f"{i:0250}", "parentId": None}
+                 for i in range(6000)]
+        self.mbj("import", self.p, account,
+                 stdin=json.dumps({"list": names}).encode())
+
+    def test_bytes_left(self):
+        """Goal: a replica says how many bytes its source has more.  Method: two
+        groups of 2 MiB through a narrow line, looked at between both."""
+        self.serve()
+        source, self.server = self.server, None
+        self.addCleanup(lambda: (source.kill(), source.communicate()))
+        self.follow("--rate", "1M")
+        self.current_wait(1)
+        self.large_import("bob")
+        self.large_import("carol")
+
+        def is_left():
+            return self.status()["upstream"]["bytesBehind"] > 1 << 20
+        self.until(is_left)
+        line = run("check", self.r).out
+        self.assertRegex(line, r"groups behind \([0-9]+ bytes\), following")
+        self.assertRegex(line, r" bytes=[0-9]{7,}B bulk=0B$")
+        numbers = self.metrics()
+        self.assertGreater(numbers["mbj_lag_bytes"], 1 << 20)
+        self.assertEqual(numbers["mbj_lag_bulk_bytes"], 0)
+        self.assertRegex(run("status", self.r).out,
+                         "groups behind the source's 3, [0-9]{7,} bytes")
+        self.current_wait(3)
+        upstream = self.status()["upstream"]
+        self.assertEqual((upstream["bytesBehind"],
+                          upstream["bytesBehindKnown"]), (0, 2))
+        self.stop()
 
     def test_register_fails(self):
         """Goal: a replica that cannot be registered is not served, as a trim

@@ -40,6 +40,7 @@ TCase *test_jmap_plan_case(void);
 TCase *test_jmap_set_case(void);
 TCase *test_limits_case(void);
 TCase *test_log_case(void);
+TCase *test_log_behind_case(void);
 TCase *test_log_copy_case(void);
 TCase *test_log_crash_case(void);
 TCase *test_log_damage_case(void);

@@ -368,7 +368,7 @@ struct mbj_bytes lab_chain_add(struct lab_chain *chain, unsigned ops)
 	uint32_t index;
 
 	mbj_group_writer_begin(writer, lsn, (struct mbj_epoch){7},
-			       (int64_t)test_rng_next(rng), MBJ_ORIGIN_LIVE,
+			       (int64_t)test_rng_next(rng), chain->origin,
 			       lab_random_id(&chain->lab));
 	for (uint32_t i = 0; i < accounts; i++) {
 		struct mbj_digest digest;

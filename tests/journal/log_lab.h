@@ -76,6 +76,7 @@ struct lab_chain {
 	size_t count;
 	size_t capacity;
 	struct mbj_lsn first;
+	enum mbj_origin origin; /* of those that are added */
 };
 
 void lab_chain_init(struct lab_chain *chain, uint64_t seed);

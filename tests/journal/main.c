@@ -38,6 +38,7 @@ static const test_case_fn cases[] = {
 	test_jmap_set_case,
 	test_limits_case,
 	test_log_case,
+	test_log_behind_case,
 	test_log_copy_case,
 	test_log_crash_case,
 	test_log_damage_case,

@@ -53,6 +53,7 @@ TCase *test_stream_channel_case(void);
 TCase *test_stream_frame_case(void);
 TCase *test_stream_pack_case(void);
 TCase *test_stream_packed_case(void);
+TCase *test_stream_left_case(void);
 TCase *test_stream_peer_case(void);
 TCase *test_pace_case(void);
 TCase *test_take_case(void);

@@ -56,6 +56,7 @@ static void frame_make(enum stream_kind kind, struct mbj_buf *ret_frame)
 		.paused_ms = MBJ_PAUSE_MS_MAX,
 		.rate = MBJ_STREAM_RATE_MIN,
 		.level = MBJ_STREAM_LEVEL_MAX,
+		.left = {.bytes = 9, .bulk = 9, .is_exact = true},
 	};
 	const struct mbj_survey_question question = {
 		.kind = MBJ_SURVEY_SUMS,
@@ -326,6 +327,16 @@ START_TEST(frame_field_limits)
 				 (level <= MBJ_STREAM_LEVEL_MAX
 					  ? MBJ_OK
 					  : MBJ_ECORRUPT));
+	}
+	/* No more in bulk than there are; exactly, or not. */
+	for (unsigned i = 0; i < 4; i++) {
+		mbj_buf_clear(&frame);
+		frame_make(STREAM_LEFT, &frame);
+		mbj_store_u64(frame.p + STREAM_HEAD_SIZE, i < 3 ? 9 : 8);
+		frame.p[STREAM_HEAD_SIZE + 16] = (uint8_t)(i < 3 ? i : 0);
+		mend(&frame);
+		ck_assert_int_eq(decode(mbj_buf_view(&frame), STREAM_SOURCE),
+				 i < 2 ? MBJ_OK : MBJ_ECORRUPT);
 	}
 	mbj_buf_clear(&frame);
 	mbj_buf_init(&contents, STREAM_FRAME_MAX);

@@ -152,6 +152,27 @@ enum mbj_rc mbj_log_usage_get(const struct mbj_sys *sys, const char *dir,
 			      struct mbj_log_usage *ret_usage,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* What a journal has behind one of its groups. */
+struct mbj_log_behind {
+	uint64_t bytes; /* of the groups' records */
+	uint64_t bulk;	/* of those, of groups whose origin is bulk */
+	bool is_exact;	/* else bytes is too much by up to a segment, reserved
+			   zeroes included, and bulk too little */
+};
+
+/*
+ * Of each of count groups, behind which there is all up to the group end.  The
+ * newest 32 MiB are walked by headers; what is older counts by the size of its
+ * segments.  Requires: count > 0.
+ * Returns: MBJ_ENOTFOUND (a segment went meanwhile), MBJ_ECORRUPT (a segment's
+ * header), MBJ_EIO.
+ */
+enum mbj_rc mbj_log_behind_get(const struct mbj_sys *sys, const char *dir,
+			       struct mbj_id lineage, struct mbj_lsn end,
+			       const struct mbj_lsn *after, size_t count,
+			       struct mbj_log_behind *ret_behind,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+
 #ifdef __cplusplus
 }
 #endif

@@ -23,6 +23,7 @@
 #define MBJ_REPLICAS_H
 
 #include <mbj/error.h>
+#include <mbj/log.h>
 #include <mbj/sys.h>
 #include <mbj/types.h>
 
@@ -77,6 +78,9 @@ struct mbj_replica_note {
 	/* Nor this: what it has with all contents, as far as is known, and
 	 * counts for (mbj/received.h); 0: nothing. */
 	struct mbj_lsn counted;
+	/* Nor this: mbj_replicas_behind. */
+	struct mbj_log_behind behind;
+	bool is_behind_known;
 };
 
 /* What saving a note is: the first one of a session, its next, its last. */
@@ -123,6 +127,15 @@ mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
 MBJ_API enum mbj_rc mbj_replica_forget(const struct mbj_sys *sys,
 				       const char *dir, struct mbj_id instance,
 				       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * How many bytes each of them, from where it has applied, is behind end: the
+ * last group of the store, in dir.  Where the journal cannot be read that is
+ * not known.
+ */
+MBJ_API void mbj_replicas_behind(const struct mbj_sys *sys, const char *dir,
+				 struct mbj_lsn end,
+				 struct mbj_replica_note *notes, size_t count);
 
 /*
  * Pause a registered replica from now on for so many milliseconds, whatever it

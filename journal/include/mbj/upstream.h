@@ -14,7 +14,7 @@
 #define MBJ_UPSTREAM_H
 
 #include <mbj/error.h>
-#include <mbj/group.h>
+#include <mbj/log.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -60,20 +60,25 @@ enum mbj_resync_stage {
 MBJ_API const char *mbj_resync_word(enum mbj_resync_stage stage);
 
 /* X(member, JSON, what it is): new ones come last, as in mbj/status.h. */
-#define MBJ_UPSTREAM_NUMBERS_MAP(X)                                         \
-	X(end, "sourceEnd", "the source's last group, as it said last")     \
-	X(connections, "connections", "that were accepted")                 \
-	X(up_ms, "upMs", "milliseconds since following began")              \
-	X(heard_ms, "heardMs", "milliseconds since the source was heard")   \
-	X(lag_ms, "lagMs", "milliseconds since the replica was current")    \
-	X(lost, "contentsLost", "needed here, and the source had them not") \
-	X(paused_ms, "pausedMs",                                            \
-	  "milliseconds that the source pauses it for, 0: not")             \
-	X(resync_here, "resyncHere", "bytes of the snapshot that are here") \
-	X(resync_size, "resyncSize", "bytes that it has")                   \
-	X(level_asked, "compressAsked",                                     \
-	  "level at which the source was asked to pack, 0: it was not")     \
-	X(level, "compressLevel", "level at which it packs, 0: it does not")
+#define MBJ_UPSTREAM_NUMBERS_MAP(X)                                            \
+	X(end, "sourceEnd", "the source's last group, as it said last")        \
+	X(connections, "connections", "that were accepted")                    \
+	X(up_ms, "upMs", "milliseconds since following began")                 \
+	X(heard_ms, "heardMs", "milliseconds since the source was heard")      \
+	X(lag_ms, "lagMs", "milliseconds since the replica was current")       \
+	X(lost, "contentsLost", "needed here, and the source had them not")    \
+	X(paused_ms, "pausedMs",                                               \
+	  "milliseconds that the source pauses it for, 0: not")                \
+	X(resync_here, "resyncHere", "bytes of the snapshot that are here")    \
+	X(resync_size, "resyncSize", "bytes that it has")                      \
+	X(level_asked, "compressAsked",                                        \
+	  "level at which the source was asked to pack, 0: it was not")        \
+	X(level, "compressLevel", "level at which it packs, 0: it does not")   \
+	X(behind, "bytesBehind",                                               \
+	  "bytes of groups that the source has more, as it said last")         \
+	X(behind_bulk, "bulkBytesBehind", "of those, of imports and the like") \
+	X(behind_known, "bytesBehindKnown",                                    \
+	  "0: the source does not say it, 1: about so many, 2: exactly")
 
 struct mbj_upstream_status {
 	enum mbj_upstream_state state;
@@ -116,6 +121,12 @@ void mbj_upstream_pause(struct mbj_upstream *upstream, uint64_t ms);
  */
 void mbj_upstream_hear(struct mbj_upstream *upstream, struct mbj_lsn end,
 		       int64_t asked_ms);
+/*
+ * How many bytes it has that the replica has not applied, NULL: it does not say
+ * so.  None, and exactly, once the end that it said last is reached.
+ */
+void mbj_upstream_left(struct mbj_upstream *upstream,
+		       const struct mbj_log_behind *left);
 /*
  * All up to here is in the replica's state.  Where that is the source's end,
  * the replica was current when it was asked.
