@@ -95,6 +95,7 @@ static enum mbj_rc store_new(const char *dir,
 	if (store == NULL)
 		return mbj_error_nomem(err);
 	store->lock = MBJ_FILE_CLOSED;
+	store->applying.file = MBJ_FILE_CLOSED;
 	store->waiting_tail = &store->waiting_head;
 	mbj_buf_init(&store->batch.records, BATCH_SIZE_MAX);
 	mbj_group_writer_init(&store->writer);
@@ -225,6 +226,7 @@ void mbj_store_close(struct mbj_store **store)
 	MBJ_ASSERT(s->batch.txn == NULL);
 	if (s->state != NULL && mbj_state_is_suspect(s->state))
 		store_suspect_note(s);
+	mbj_file_close(&s->applying.file);
 	mbj_state_close(&s->state);
 	mbj_log_close(&s->log);
 	mbj_blobs_close(&s->blobs);

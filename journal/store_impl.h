@@ -20,6 +20,7 @@
 #include <mbj/hash.h>
 #include <mbj/store.h>
 
+#include "applying.h"
 #include "recall.h"
 #include "superblock.h"
 
@@ -39,6 +40,7 @@
 #define STORE_AUDIT_NAME	 "audit"
 #define STORE_AUDIT_DAMAGED_NAME "audit.damaged"
 #define STORE_SKIPS_NAME	 "skips"
+#define STORE_APPLYING_NAME	 "applying"
 #define STORE_SKIPS_DAMAGED_NAME "skips.damaged"
 
 enum {
@@ -88,6 +90,7 @@ struct mbj_store {
 	struct recall recall;	      /* requests of the last groups */
 	bool is_recall_loaded;
 	struct mbj_retry_pace pace; /* replay/'s */
+	struct applying applying;   /* what is, and what ended a process */
 
 	/* Guarded. */
 	pthread_mutex_t mutex;

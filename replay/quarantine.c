@@ -26,6 +26,7 @@
 #include <mbj/check.h>
 
 #include "reason.h"
+#include "stopper.h"
 
 /* Accounts that can be aside at once, as the engine has it. */
 enum { WAITING_MAX = 1 << 24 };
@@ -319,7 +320,8 @@ static enum mbj_rc group_retry(struct pass *pass, const struct mbj_group *group,
 	/* One that fails leaves its traces in the transaction, too. */
 	pass->count++;
 	pass->size += group->record.n;
-	rc = mbj_apply_group(mbj_batch_txn(pass->batch), group, &report, err);
+	rc = stopper_again(pass->store, mbj_batch_txn(pass->batch), group,
+			   pass->list->is_asked, &report, err);
 	if (rc < 0)
 		return rc;
 	if (report.verdict > MBJ_VERDICT_ALREADY) {

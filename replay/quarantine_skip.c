@@ -20,6 +20,7 @@
 
 #include "quarantine_run.h"
 #include "reason.h"
+#include "stopper.h"
 
 /* One account, and what waits for it. */
 struct skipping {
@@ -96,7 +97,7 @@ static enum mbj_rc failure_find(struct skipping *s, struct mbj_txn *txn,
 	struct mbj_apply_report report;
 	enum mbj_rc rc;
 
-	rc = mbj_apply_group(txn, &s->group, &report, err);
+	rc = stopper_again(s->store, txn, &s->group, false, &report, err);
 	if (rc < 0)
 		return rc;
 	if (report.verdict <= MBJ_VERDICT_ALREADY)

@@ -11,6 +11,7 @@
 #include <mbj/check.h>
 
 #include "quarantine_run.h"
+#include "stopper.h"
 
 enum {
 	LOOKS_MAX = 64,	     /* accounts looked at in one round */
@@ -81,7 +82,8 @@ static enum mbj_rc group_look(const struct look *look,
 	rc = mbj_batch_begin(look->store, &batch, err);
 	if (rc < 0)
 		return rc;
-	rc = mbj_apply_group(mbj_batch_txn(batch), group, &report, err);
+	rc = stopper_again(look->store, mbj_batch_txn(batch), group, false,
+			   &report, err);
 	mbj_batch_abort(&batch);
 	if (rc == MBJ_OK)
 		*ret_would = report.verdict <= MBJ_VERDICT_ALREADY;

@@ -73,6 +73,11 @@ void replay_reason_print(const struct mbj_group *group,
 	struct mbj_op op;
 
 	MBJ_ASSERT(report->verdict > MBJ_VERDICT_ALREADY);
+	if (report->op_index == STOPPER_INDEX) {
+		(void)snprintf(reason, MBJ_ERROR_MESSAGE_MAX,
+			       "group %llu: %.400s", lsn, report->why.message);
+		return;
+	}
 	if (report->op_index >= group->header.op_count) {
 		(void)snprintf(reason, MBJ_ERROR_MESSAGE_MAX,
 			       "group %llu, after its %u primitives: %s: "

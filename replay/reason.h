@@ -14,4 +14,7 @@ void replay_reason_print(const struct mbj_group *group,
 			 const struct mbj_apply_report *report,
 			 char reason[MBJ_ERROR_MESSAGE_MAX]);
 
+/* As op_index of a report: the group was not applied (stopper.h). */
+#define STOPPER_INDEX UINT32_MAX
+
 #endif

@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <mbj/applying.h>
 #include <mbj/audit.h>
 #include <mbj/batch_room.h>
 #include <mbj/check.h>
@@ -21,6 +22,7 @@
 #include "replay_blobs.h"
 #include "replay_run.h"
 #include "source_dir.h"
+#include "stopper.h"
 
 /* Where the last batch ended. */
 struct place {
@@ -128,15 +130,17 @@ static enum mbj_rc group_apply(struct run *run, struct mbj_txn *txn,
 	struct mbj_apply_report report;
 	enum mbj_rc rc;
 
-	rc = mbj_apply_group(txn, group, &report, err);
+	rc = stopper_apply(run->store, txn, group,
+			   run->options->batch_groups_max, &report, err);
 	if (rc == MBJ_OK)
 		rc = mbj_engine_applied_group(run->engine, group, &report,
 					      ret_action, err);
 	if (rc != MBJ_OK)
 		return rc;
-	/* A group that is damaged itself is no witness. */
+	/* One that is damaged itself, or was not applied, is no witness. */
 	if (ret_action->kind != MBJ_ACTION_PARK || run->source->is_parking ||
-	    report.verdict == MBJ_VERDICT_CORRUPT)
+	    report.verdict == MBJ_VERDICT_CORRUPT ||
+	    report.op_index == STOPPER_INDEX)
 		return MBJ_OK;
 	return mbj_error_set(err, MBJ_ECORRUPT,
 			     "%s: the state does not take its own journal: "
@@ -294,6 +298,9 @@ static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 		if (rc < 0)
 			goto out;
 		rc = batch_fill(run, batch, &count, err);
+		mbj_applying_end(run->store);
+		if (run->is_at_end && !run->source->is_own)
+			mbj_applying_pass(run->store);
 		if (rc < 0) {
 			rc = batch_failed(run, &batch, &place, rc, err);
 			if (rc < 0)

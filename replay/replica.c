@@ -11,6 +11,7 @@
  *
  * Threads: one, before anybody else has the store.
  */
+#include <mbj/applying.h>
 #include <mbj/batch_room.h>
 #include <mbj/check.h>
 
@@ -137,8 +138,10 @@ static enum mbj_rc open_once(const char *dir,
 
 	rc = mbj_store_open_scarce(dir, options, *is_again, &store, err);
 	if (rc == MBJ_OK &&
-	    mbj_store_identity(store)->role == MBJ_STORE_REPLICA)
+	    mbj_store_identity(store)->role == MBJ_STORE_REPLICA) {
+		mbj_applying_load(store);
 		rc = tail_settle(store, err);
+	}
 	if (rc == MBJ_OK)
 		rc = skips_carry_out(store, &skipped, err);
 	*is_again = rc == MBJ_ENOSPC && store != NULL &&

@@ -9,6 +9,7 @@
 TCase *test_apply_case(void);
 TCase *test_apply_fault_case(void);
 TCase *test_apply_op_case(void);
+TCase *test_applying_case(void);
 TCase *test_batch_case(void);
 TCase *test_batch_crowd_case(void);
 TCase *test_collect_case(void);

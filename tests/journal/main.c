@@ -7,6 +7,7 @@ static const test_case_fn cases[] = {
 	test_apply_case,
 	test_apply_fault_case,
 	test_apply_op_case,
+	test_applying_case,
 	test_batch_case,
 	test_batch_crowd_case,
 	test_collect_case,
