@@ -20,6 +20,7 @@ enum {
 	TICK_MS = 1000, /* how often the slow are looked for */
 	END_MS = 10000, /* for answers to be read, once it stops */
 	PAUSE_MS = 100, /* no accepting without descriptors */
+	IDLE_MS = 1000, /* after which a connection gives way */
 	POLL_FIXED = 3, /* what is polled besides connections */
 	CONNECTIONS_MOST = 65536,
 	WORKERS_MOST = 1024,
@@ -204,6 +205,29 @@ static void turn_away(struct service *service, int fd, enum mbj_rc rc,
 	peer_free(&peer);
 }
 
+/*
+ * Clients keep a connection for their next request, and make another one where
+ * it is gone: who has asked nothing for a while, and has nothing under way,
+ * gives way to who comes.  Returns: false, nobody does.
+ */
+static bool idle_give_way(struct service *service)
+{
+	int64_t last_ms = mbj_monotonic_ms() - IDLE_MS;
+	size_t at = service->peer_count;
+
+	for (size_t i = 0; i < service->peer_count; i++)
+		if (peer_is_idle(service->peers[i]) &&
+		    service->peers[i]->last_ms <= last_ms) {
+			last_ms = service->peers[i]->last_ms;
+			at = i;
+		}
+	if (at == service->peer_count)
+		return false;
+	peer_free(&service->peers[at]);
+	service->peers[at] = service->peers[--service->peer_count];
+	return true;
+}
+
 static void let_in(struct service *service, int fd)
 {
 	struct socket_peer who;
@@ -217,7 +241,8 @@ static void let_in(struct service *service, int fd)
 			  "own, root and the socket's group");
 		return;
 	}
-	if (service->peer_count == service->options.connections_max) {
+	if (service->peer_count == service->options.connections_max &&
+	    !idle_give_way(service)) {
 		(void)snprintf(why, sizeof(why),
 			       "%u connections are open, as many as the "
 			       "service takes: try again",
@@ -255,6 +280,7 @@ static void service_stop(struct service *service)
 	service->is_stopping = true;
 	store_house_halt(service->store);
 	await_halt(&service->awaits);
+	stay_halt(&service->pool);
 	service->end_ms = mbj_monotonic_ms() + END_MS;
 	socket_notify(service->options.notify, "STOPPING=1");
 	listener_close(service);

@@ -64,6 +64,10 @@ struct peer {
 	int64_t began_ms;   /* reading or writing */
 	int64_t last_ms;    /* when it was last heard of */
 	uint64_t request_count;
+	/* Requests, and edits of them, that a worker who stayed has carried
+	 * out, and the loop has not counted yet. */
+	uint64_t stayed;
+	uint64_t stayed_edits;
 	struct mbj_client_status status; /* for STATUS: made by the loop */
 };
 
@@ -83,6 +87,8 @@ struct pool {
 	struct peer **queue_tail;
 	struct worker *idle; /* the one that has been so longest first */
 	struct worker **idle_tail;
+	size_t staying; /* service_stay.c */
+	bool is_halted; /* nobody stays any longer */
 	bool is_ending;
 	pthread_mutex_t done_mutex; /* guards done */
 	struct peer *done;	    /* carried out, not yet taken back */
@@ -163,6 +169,13 @@ void pool_back(struct pool *pool, struct peer *peer);
 /* Those that are done, linked by next; NULL: none. */
 struct peer *pool_take(struct pool *pool);
 
+/*
+ * service_stay.c: a worker with an answered connection waits for its next
+ * request.  Returns: true, it is there, for work_run.
+ */
+bool stay_run(struct pool *pool, struct peer *peer);
+void stay_halt(struct pool *pool);
+
 /* service_await.c */
 enum mbj_rc await_init(struct awaits *awaits, struct mbj_store *store,
 		       size_t max, struct mbj_error *err) MBJ_MUST_CHECK;
@@ -182,6 +195,8 @@ void await_halt(struct awaits *awaits);
 /* Ownership of fd: the peer's.  NULL: no memory. */
 struct peer *peer_new(struct service *service, int fd);
 void peer_free(struct peer **peer);
+/* It has said nothing of a request yet, and no body is on its way. */
+bool peer_is_idle(const struct peer *peer);
 /* Bytes may be there: read until a request is whole and given to the pool. */
 void peer_read(struct peer *peer);
 /* There may be room for bytes: send what is left of the answer. */

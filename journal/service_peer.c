@@ -58,6 +58,13 @@ void peer_free(struct peer **peer)
 	*peer = NULL;
 }
 
+bool peer_is_idle(const struct peer *peer)
+{
+	return peer->state == PEER_HEAD && peer->is_greeted &&
+	       peer->head_count == 0 && peer->dispatcher.writer == NULL &&
+	       peer->dispatcher.reader == NULL;
+}
+
 /* ---------------------------------------------------------------- answers */
 
 bool peer_refuse(struct peer *peer, const struct mbj_error *why)
@@ -155,9 +162,10 @@ void peer_back(struct peer *peer)
 	struct service *service = peer->service;
 
 	MBJ_ASSERT(peer->state == PEER_BUSY);
-	peer->request_count++;
-	service->stats.requests++;
-	service->stats.edits += peer->is_edit;
+	peer->request_count += 1 + peer->stayed;
+	service->stats.requests += 1 + peer->stayed;
+	service->stats.edits += peer->is_edit + peer->stayed_edits;
+	peer->stayed = peer->stayed_edits = 0;
 	peer->last_ms = mbj_monotonic_ms();
 	peer->began_ms = peer->last_ms;
 	peer->state = PEER_WRITE;

@@ -78,7 +78,12 @@ static void *worker_run(void *arg)
 	struct peer *peer;
 
 	while ((peer = work_next(worker)) != NULL) {
-		if (work_run(peer))
+		bool is_back;
+
+		do {
+			is_back = work_run(peer);
+		} while (!is_back && stay_run(worker->pool, peer));
+		if (is_back)
 			continue;
 		if (peer->is_waiting)
 			await_give(peer);

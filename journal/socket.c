@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -325,6 +326,17 @@ ssize_t socket_send(int fd, const void *p, size_t n)
 		sent = send(fd, p, n, MSG_NOSIGNAL);
 	} while (sent < 0 && errno == EINTR);
 	return sent < 0 ? -errno : sent;
+}
+
+size_t socket_peek(int fd, void *p, size_t n)
+{
+	int count = 0;
+
+	if (recv(fd, p, n, MSG_PEEK) != (ssize_t)n)
+		return 0;
+	/* Where that fails nothing is said to be there. */
+	(void)ioctl(fd, FIONREAD, &count);
+	return (size_t)count;
 }
 
 ssize_t socket_receive(int fd, void *p, size_t n)

@@ -43,6 +43,11 @@ void socket_peer_get(const char *path, int fd, struct socket_peer *ret_peer);
 /* As send(2) and recv(2), no signal; -errno. */
 ssize_t socket_send(int fd, const void *p, size_t n);
 ssize_t socket_receive(int fd, void *p, size_t n);
+/*
+ * The first n bytes that are there, without taking them.
+ * Returns: how many are there, 0 where fewer than n are.
+ */
+size_t socket_peek(int fd, void *p, size_t n);
 void socket_close(int fd);
 /* Remove a socket's file, if there is one and it is a socket. */
 void socket_remove(const char *path);

@@ -1,0 +1,116 @@
+/*
+ * A worker that has answered stays with its connection for a moment: whoever
+ * does one thing after the other asks again at once, and is then heard by who
+ * is about to answer, without the loop, and the two switches of threads that it
+ * takes to hand a connection over and back.
+ *
+ * What is read here is whole, short, and nothing that the loop has to note: all
+ * else waits in the socket for the loop.  Few stay, nobody where others wait
+ * for a worker, and nobody once the service stops.
+ *
+ * Threads: a worker's, for the connection that it has.
+ */
+#include <poll.h>
+
+#include <mbj/check.h>
+
+#include "service_impl.h"
+
+enum {
+	STAY_MAX = 2, /* at once: more would only keep workers from others */
+	STAY_MS = 5,
+};
+
+/*
+ * What the loop has nothing to note of.  Who has just come, or asked about the
+ * service, is to find what was done before him counted.
+ */
+static bool kind_can_stay(enum wire_kind kind)
+{
+	return kind != WIRE_HELLO && kind != WIRE_STATUS && kind != WIRE_STOP;
+}
+
+/* All was sent, and the connection is as the loop would have it next. */
+static bool peer_can_stay(const struct peer *peer)
+{
+	return !peer->is_ending && !peer->is_waiting &&
+	       kind_can_stay(peer->request.kind) &&
+	       peer->out_at == peer->out.n && peer->reserved == 0 &&
+	       peer->out.capacity <= SERVICE_SMALL_SIZE;
+}
+
+static bool stay_begin(struct pool *pool)
+{
+	bool is_begun;
+
+	pthread_mutex_lock(&pool->mutex);
+	is_begun = pool->queue_head == NULL && !pool->is_halted &&
+		   pool->staying < STAY_MAX;
+	pool->staying += is_begun;
+	pthread_mutex_unlock(&pool->mutex);
+	return is_begun;
+}
+
+static void stay_end(struct pool *pool)
+{
+	pthread_mutex_lock(&pool->mutex);
+	pool->staying--;
+	pthread_mutex_unlock(&pool->mutex);
+}
+
+/* A whole request is in the socket: its head. */
+static bool head_peek(struct peer *peer, uint8_t bytes[WIRE_HEAD_SIZE],
+		      struct wire_head *ret_head)
+{
+	size_t count = socket_peek(peer->fd, bytes, WIRE_HEAD_SIZE);
+
+	return count >= WIRE_HEAD_SIZE &&
+	       wire_head_decode(bytes, ret_head, NULL) == MBJ_OK &&
+	       ret_head->side == WIRE_REQUEST &&
+	       kind_can_stay(ret_head->kind) &&
+	       ret_head->size <= SERVICE_SMALL_SIZE - WIRE_HEAD_SIZE &&
+	       count >= WIRE_HEAD_SIZE + (size_t)ret_head->size;
+}
+
+/* Out of the socket, as the loop would have read it; there is no less. */
+static bool request_read(struct peer *peer, const struct wire_head *head)
+{
+	ssize_t n;
+
+	mbj_buf_clear(&peer->in);
+	mbj_buf_put_zero(&peer->in, head->size);
+	if (mbj_buf_ok(&peer->in, NULL) < 0)
+		return false;
+	n = socket_receive(peer->fd, peer->head, WIRE_HEAD_SIZE);
+	MBJ_ASSERT(n == WIRE_HEAD_SIZE);
+	if (head->size > 0) {
+		n = socket_receive(peer->fd, peer->in.p, head->size);
+		MBJ_ASSERT(n == (ssize_t)head->size);
+	}
+	peer->request = *head;
+	peer->stayed++;
+	peer->stayed_edits += peer->is_edit;
+	peer->is_edit = false;
+	return true;
+}
+
+bool stay_run(struct pool *pool, struct peer *peer)
+{
+	struct pollfd fd = {peer->fd, POLLIN, 0};
+	uint8_t bytes[WIRE_HEAD_SIZE];
+	struct wire_head head;
+	bool is_there;
+
+	if (!peer_can_stay(peer) || !stay_begin(pool))
+		return false;
+	is_there = poll(&fd, 1, STAY_MS) > 0 && head_peek(peer, bytes, &head);
+	stay_end(pool);
+	return is_there && request_read(peer, &head);
+}
+
+void stay_halt(struct pool *pool)
+{
+	pthread_mutex_lock(&pool->mutex);
+	pool->is_halted = true;
+	pthread_mutex_unlock(&pool->mutex);
+}
