@@ -50,7 +50,6 @@ enum mbj_rc mbj_client_connect(const char *socket_path,
 			       struct mbj_error *err)
 {
 	struct mbj_client *client = NULL;
-	struct link *link = NULL;
 	enum mbj_rc rc;
 
 	rc = client_new(options, &client, err);
@@ -58,16 +57,30 @@ enum mbj_rc mbj_client_connect(const char *socket_path,
 		return rc;
 	if (strlen(socket_path) < sizeof(client->path)) {
 		memcpy(client->path, socket_path, strlen(socket_path) + 1);
-		rc = link_take(client, true, &link, err);
+		rc = mbj_client_renew(client, err);
 	} else {
 		rc = mbj_error_set(err, MBJ_EINVALID,
 				   "the socket's path is too long");
 	}
-	link_give(client, &link, false);
 	if (rc < 0)
 		mbj_client_close(&client);
 	else
 		*ret_client = client;
+	return rc;
+}
+
+enum mbj_rc mbj_client_renew(struct mbj_client *client, struct mbj_error *err)
+{
+	struct link *link = NULL;
+	enum mbj_rc rc;
+
+	if (client->store != NULL)
+		return MBJ_OK;
+	pthread_mutex_lock(&client->mutex);
+	client->waited_ms = 0;
+	pthread_mutex_unlock(&client->mutex);
+	rc = link_take(client, false, &link, err);
+	link_give(client, &link, false);
 	return rc;
 }
 
@@ -149,7 +162,7 @@ static enum mbj_rc call_served(struct mbj_client *client, enum wire_kind kind,
 {
 	struct mbj_buf *ret_body = &ret_answer->body;
 	bool is_again =
-		kind == WIRE_SUBMIT || kind == WIRE_TAKE
+		kind == WIRE_SUBMIT || kind == WIRE_TAKE || kind == WIRE_BEGIN
 			? !mbj_id_is_root(request->edit.request)
 			: kind != WIRE_STOP && !wire_kind_is_house(kind);
 	struct link *link = NULL;
@@ -194,24 +207,33 @@ enum mbj_rc client_call(struct mbj_client *client, enum wire_kind kind,
 
 /* ----------------------------------------------------------------- edits */
 
-/* ret_outcome stays as it was where the kind has none. */
+static enum mbj_rc edit_check(const struct mbj_edit *edit,
+			      struct mbj_error *err)
+{
+	if (edit->size != sizeof(*edit))
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "struct mbj_edit has another size here: "
+				     "built against other headers");
+	return edit_values_check(edit, err);
+}
+
+/*
+ * last: the last bytes of what the last step appends, or none.  ret_outcome
+ * stays as it was where the kind has none.
+ */
 static enum mbj_rc edit_send(struct mbj_client *client, enum wire_kind kind,
-			     const struct mbj_edit *edit,
+			     const struct mbj_edit *edit, struct mbj_bytes last,
 			     struct mbj_outcome *ret_outcome,
 			     struct mbj_error *err)
 {
-	struct wire_message request = {.edit = *edit};
+	struct wire_message request = {.edit = *edit, .data = last};
 	struct answer answer;
 	enum mbj_rc rc;
 
 	if (client->store != NULL)
 		return client->local->submit(client->store, edit, ret_outcome,
 					     err);
-	if (edit->size != sizeof(*edit))
-		return mbj_error_set(err, MBJ_EINVALID,
-				     "struct mbj_edit has another size here: "
-				     "built against other headers");
-	rc = edit_values_check(edit, err);
+	rc = edit_check(edit, err);
 	if (rc < 0)
 		return rc;
 	rc = client_call(client, kind, &request, &answer, err);
@@ -228,23 +250,39 @@ enum mbj_rc mbj_client_submit(struct mbj_client *client,
 			      struct mbj_outcome *ret_outcome,
 			      struct mbj_error *err)
 {
-	return edit_send(client, WIRE_SUBMIT, edit, ret_outcome, err);
+	return edit_send(client, WIRE_SUBMIT, edit, mbj_bytes_make(NULL, 0),
+			 ret_outcome, err);
 }
 
-/* Whoever connected has had a welcome.  Requires: a service. */
+/* Whoever connected has had a welcome. */
 static bool client_speaks(struct mbj_client *client, uint16_t version)
 {
 	bool is_spoken;
 
+	if (client->store != NULL)
+		return true;
 	pthread_mutex_lock(&client->mutex);
 	is_spoken = client->version >= version;
 	pthread_mutex_unlock(&client->mutex);
 	return is_spoken;
 }
 
-enum mbj_rc mbj_client_outcome(struct mbj_client *client,
-			       const struct mbj_edit *edit,
-			       struct mbj_error *err)
+bool client_can_take(struct mbj_client *client)
+{
+	return client_speaks(client, WIRE_VERSION_TAKE);
+}
+
+enum mbj_rc client_unsupported(struct mbj_error *err)
+{
+	return mbj_error_set(err, MBJ_EUNSUPPORTED,
+			     "the service speaks a version of the protocol "
+			     "below %d",
+			     WIRE_VERSION_TAKE);
+}
+
+static enum mbj_rc outcome_send(struct mbj_client *client,
+				const struct mbj_edit *edit,
+				struct mbj_bytes last, struct mbj_error *err)
 {
 	struct mbj_outcome outcome = {.lsn = {0}};
 	enum mbj_rc rc = edit_take_check(edit, err);
@@ -252,10 +290,66 @@ enum mbj_rc mbj_client_outcome(struct mbj_client *client,
 	if (rc < 0)
 		return rc;
 	rc = edit_send(client,
-		       client_speaks(client, WIRE_VERSION_TAKE) ? WIRE_TAKE
-								: WIRE_SUBMIT,
-		       edit, &outcome, err);
+		       client_can_take(client) ? WIRE_TAKE : WIRE_SUBMIT, edit,
+		       last, &outcome, err);
 	mbj_outcome_done(&outcome);
+	return rc;
+}
+
+enum mbj_rc mbj_client_outcome(struct mbj_client *client,
+			       const struct mbj_edit *edit,
+			       struct mbj_error *err)
+{
+	return outcome_send(client, edit, mbj_bytes_make(NULL, 0), err);
+}
+
+enum mbj_rc mbj_client_outcome_body(struct mbj_client *client,
+				    const struct mbj_edit *edit,
+				    struct mbj_bytes body,
+				    struct mbj_error *err)
+{
+	struct mbj_message_edit *steps = NULL;
+	struct mbj_edit named = *edit;
+	struct mbj_hash digest;
+	enum mbj_rc rc;
+
+	/* A body of no bytes is none beside an edit. */
+	if (client->store == NULL && client_can_take(client) && body.n > 0 &&
+	    body.n <= WIRE_PIECE_MAX)
+		return outcome_send(client, edit, body, err);
+	rc = mbj_body_put(client, body, &digest, err);
+	if (rc == MBJ_OK)
+		rc = edit_body_name(&named, &digest, body.n, &steps, err);
+	if (rc == MBJ_OK)
+		rc = mbj_client_outcome(client, &named, err);
+	mbj_free(steps);
+	return rc;
+}
+
+enum mbj_rc mbj_client_begin(struct mbj_client *client, struct mbj_bytes path,
+			     const struct mbj_edit *edit,
+			     struct mbj_place *ret_place,
+			     struct mbj_outcome *ret_outcome,
+			     struct mbj_error *err)
+{
+	struct wire_message request = {.path = path, .edit = *edit};
+	struct answer answer;
+	enum mbj_rc rc;
+
+	if (!client_can_take(client))
+		return client_unsupported(err);
+	rc = edit_check(edit, err);
+	if (rc < 0)
+		return rc;
+	rc = client_call(client, WIRE_BEGIN, &request, &answer, err);
+	if (rc == MBJ_OK) {
+		ret_place->account = answer.message.account;
+		ret_place->mailbox = answer.message.mailbox;
+		ret_place->content = answer.message.content;
+		*ret_outcome = answer.message.outcome;
+		answer.message.outcome = (struct mbj_outcome){0};
+	}
+	answer_done(&answer);
 	return rc;
 }
 
@@ -283,7 +377,7 @@ enum mbj_rc mbj_client_chain(struct mbj_client *client, struct mbj_lsn lsn,
 	struct answer answer;
 	enum mbj_rc rc;
 
-	if (client->store == NULL && !client_speaks(client, WIRE_VERSION_CHAIN))
+	if (!client_speaks(client, WIRE_VERSION_CHAIN))
 		return mbj_error_set(err, MBJ_EUNSUPPORTED,
 				     "the service is of an earlier version, "
 				     "which does not say what its journal has "

@@ -98,6 +98,9 @@ enum mbj_rc client_call(struct mbj_client *client, enum wire_kind kind,
 			const struct wire_message *request,
 			struct answer *ret_answer,
 			struct mbj_error *err) MBJ_MUST_CHECK;
+/* Nobody has to be asked, or the service speaks version 3 or more. */
+bool client_can_take(struct mbj_client *client);
+enum mbj_rc client_unsupported(struct mbj_error *err);
 /* A body into a message. */
 enum mbj_rc answer_decode(struct answer *answer, enum wire_kind kind,
 			  struct mbj_error *err) MBJ_MUST_CHECK;

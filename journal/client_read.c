@@ -358,7 +358,8 @@ static enum mbj_rc tree_build(const struct wire_message *message,
 	return mbj_tree_settle(tree, err);
 }
 
-enum mbj_rc mbj_client_tree(struct mbj_client *client, struct mbj_bytes account,
+static enum mbj_rc tree_ask(struct mbj_client *client, enum wire_kind kind,
+			    struct mbj_bytes account,
 			    struct mbj_account *ret_account,
 			    struct mbj_tree **ret_tree, struct mbj_error *err)
 {
@@ -368,10 +369,7 @@ enum mbj_rc mbj_client_tree(struct mbj_client *client, struct mbj_bytes account,
 	struct mbj_id seed;
 	enum mbj_rc rc;
 
-	if (client->store != NULL)
-		return client->local->tree(client->store, account, ret_account,
-					   ret_tree, err);
-	rc = question_ask(client, WIRE_TREE, &question, &answer, err);
+	rc = question_ask(client, kind, &question, &answer, err);
 	if (rc == MBJ_OK)
 		rc = mbj_id_generate(mbj_sys_posix(), &seed, err);
 	if (rc == MBJ_OK)
@@ -386,4 +384,25 @@ enum mbj_rc mbj_client_tree(struct mbj_client *client, struct mbj_bytes account,
 	}
 	answer_done(&answer);
 	return rc;
+}
+
+enum mbj_rc mbj_client_tree(struct mbj_client *client, struct mbj_bytes account,
+			    struct mbj_account *ret_account,
+			    struct mbj_tree **ret_tree, struct mbj_error *err)
+{
+	if (client->store != NULL)
+		return client->local->tree(client->store, account, ret_account,
+					   ret_tree, err);
+	return tree_ask(client, WIRE_TREE, account, ret_account, ret_tree, err);
+}
+
+enum mbj_rc mbj_client_enter(struct mbj_client *client,
+			     struct mbj_bytes account,
+			     struct mbj_account *ret_account,
+			     struct mbj_tree **ret_tree, struct mbj_error *err)
+{
+	if (!client_can_take(client))
+		return client_unsupported(err);
+	return tree_ask(client, WIRE_ENTER, account, ret_account, ret_tree,
+			err);
 }

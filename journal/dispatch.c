@@ -1,7 +1,8 @@
 /*
  * Requests carried out on a store: edits, reading.
  *
- * Not here: bytes of messages (dispatch_body.c, dispatch_bulk.c).
+ * Not here: bytes of messages (dispatch_body.c, dispatch_bulk.c), what begins a
+ * change (dispatch_begin.c).
  *
  * A list is one snapshot.  What a snapshot lends is encoded before it ends.
  */
@@ -114,20 +115,20 @@ static enum mbj_rc last_uid_find(struct mbj_txn *txn, struct mbj_id account,
 }
 
 /* The mailbox at the path of the account of that name. */
-static enum mbj_rc path_find(struct mbj_txn *txn,
-			     const struct wire_message *request,
-			     struct wire_message *answer, struct mbj_error *err)
+static enum mbj_rc path_find(struct mbj_txn *txn, struct mbj_bytes name,
+			     struct mbj_bytes path, struct wire_message *answer,
+			     struct mbj_error *err)
 {
 	char text[MBJ_ERROR_SUBJECT_MAX];
 	enum mbj_rc rc;
 
-	rc = account_find(txn, request->name, &answer->account, err);
+	rc = account_find(txn, name, &answer->account, err);
 	if (rc < 0)
 		return rc;
-	rc = mbj_txn_path_find(txn, &answer->account, request->path,
-			       &answer->mailbox, err);
+	rc = mbj_txn_path_find(txn, &answer->account, path, &answer->mailbox,
+			       err);
 	if (rc == MBJ_ENOTFOUND) {
-		(void)mbj_text_escape(text, sizeof(text), request->path);
+		(void)mbj_text_escape(text, sizeof(text), path);
 		(void)mbj_error_refuse(err, MBJ_REFUSAL_NOT_FOUND, "mailbox",
 				       text, "there is no mailbox \"%s\"",
 				       text);
@@ -144,12 +145,12 @@ static void names_drop(struct wire_message *answer)
 	answer->mailbox.name = (struct mbj_name){{NULL, 0}, {NULL, 0}};
 }
 
-static enum mbj_rc mailbox_find(struct mbj_txn *txn,
-				const struct wire_message *request,
-				struct wire_message *answer,
-				struct mbj_error *err)
+enum mbj_rc dispatch_mailbox_find(struct mbj_txn *txn, struct mbj_bytes name,
+				  const struct wire_message *request,
+				  struct wire_message *answer,
+				  struct mbj_error *err)
 {
-	enum mbj_rc rc = path_find(txn, request, answer, err);
+	enum mbj_rc rc = path_find(txn, name, request->path, answer, err);
 
 	if (rc == MBJ_OK)
 		rc = mbj_txn_content_get(txn, answer->account.id,
@@ -175,7 +176,8 @@ static enum mbj_rc attrs_list(struct mbj_txn *txn,
 	answer->mailbox.id = MBJ_ID_ROOT;
 	rc = request->path.n == 0
 		     ? account_find(txn, request->name, &answer->account, err)
-		     : path_find(txn, request, answer, err);
+		     : path_find(txn, request->name, request->path, answer,
+				 err);
 	if (rc == MBJ_OK)
 		rc = mbj_scan_attrs(txn, answer->account.id, answer->mailbox.id,
 				    MBJ_ATTR_ANY, &scan, err);
@@ -327,9 +329,10 @@ static enum mbj_rc messages_list(struct mbj_txn *txn,
 	return page_list(txn, request, answer, list, err);
 }
 
-enum mbj_rc dispatch_tree(struct mbj_store *store, struct mbj_bytes name,
-			  struct mbj_account *ret_account,
-			  struct mbj_tree **ret_tree, struct mbj_error *err)
+/* is_settled: only where no intent is open. */
+static enum mbj_rc tree_read(struct mbj_store *store, struct mbj_bytes name,
+			     bool is_settled, struct mbj_account *ret_account,
+			     struct mbj_tree **ret_tree, struct mbj_error *err)
 {
 	struct mbj_txn *txn = NULL;
 	enum mbj_rc rc;
@@ -337,11 +340,20 @@ enum mbj_rc dispatch_tree(struct mbj_store *store, struct mbj_bytes name,
 	rc = mbj_store_read(store, &txn, err);
 	if (rc == MBJ_OK)
 		rc = account_find(txn, name, ret_account, err);
+	if (rc == MBJ_OK && is_settled)
+		rc = dispatch_settled_check(txn, ret_account->id, err);
 	if (rc == MBJ_OK)
 		rc = mbj_txn_tree_load(txn, ret_account->id, ret_tree, err);
 	ret_account->name = mbj_bytes_make(NULL, 0);
 	mbj_txn_abort(&txn);
 	return rc;
+}
+
+enum mbj_rc dispatch_tree(struct mbj_store *store, struct mbj_bytes name,
+			  struct mbj_account *ret_account,
+			  struct mbj_tree **ret_tree, struct mbj_error *err)
+{
+	return tree_read(store, name, false, ret_account, ret_tree, err);
 }
 
 /* Parents first, each parent by its place among them. */
@@ -373,7 +385,7 @@ static enum mbj_rc nodes_list(const struct mbj_tree *tree, struct mbj_buf *list,
 	return rc;
 }
 
-static enum mbj_rc tree_run(struct dispatcher *dispatcher,
+static enum mbj_rc tree_run(struct dispatcher *dispatcher, bool is_settled,
 			    const struct wire_message *request,
 			    struct wire_message *answer, struct mbj_buf *list,
 			    struct mbj_error *err)
@@ -381,8 +393,8 @@ static enum mbj_rc tree_run(struct dispatcher *dispatcher,
 	struct mbj_tree *tree = NULL;
 	enum mbj_rc rc;
 
-	rc = dispatch_tree(dispatcher->store, request->name, &answer->account,
-			   &tree, err);
+	rc = tree_read(dispatcher->store, request->name, is_settled,
+		       &answer->account, &tree, err);
 	if (rc == MBJ_OK)
 		rc = nodes_list(tree, list, &answer->count, err);
 	mbj_tree_free(&tree);
@@ -414,7 +426,8 @@ static enum mbj_rc read_run(struct dispatcher *dispatcher, enum wire_kind kind,
 		rc = account_find(txn, request->name, &answer->account, err);
 		answer->account.name = mbj_bytes_make(NULL, 0);
 	} else if (kind == WIRE_MAILBOX) {
-		rc = mailbox_find(txn, request, answer, err);
+		rc = dispatch_mailbox_find(txn, request->name, request, answer,
+					   err);
 	} else if (kind == WIRE_ACCOUNTS) {
 		rc = accounts_list(txn, list, &answer->count, err);
 	} else if (kind == WIRE_ATTRS) {
@@ -461,7 +474,11 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 	case WIRE_CONTENTS:
 		return read_run(dispatcher, kind, request, answer, list, err);
 	case WIRE_TREE:
-		return tree_run(dispatcher, request, answer, list, err);
+	case WIRE_ENTER:
+		return tree_run(dispatcher, kind == WIRE_ENTER, request, answer,
+				list, err);
+	case WIRE_BEGIN:
+		return dispatch_begin(dispatcher->store, request, answer, err);
 	case WIRE_BLOB_OPEN:
 		return dispatch_blob_open(dispatcher, &request->digest,
 					  &answer->size, err);

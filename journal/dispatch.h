@@ -45,6 +45,19 @@ enum mbj_rc dispatch_tree(struct mbj_store *store, struct mbj_bytes name,
 			  struct mbj_account *ret_account,
 			  struct mbj_tree **ret_tree,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
+/* The mailbox at a request's path, of the account of that name. */
+enum mbj_rc dispatch_mailbox_find(struct mbj_txn *txn, struct mbj_bytes name,
+				  const struct wire_message *request,
+				  struct wire_message *answer,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
+/* MBJ_ECONFLICT: something is in doubt, which whoever asks settles first. */
+enum mbj_rc dispatch_settled_check(struct mbj_txn *txn, struct mbj_id account,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
+/* mbj_client_begin */
+enum mbj_rc dispatch_begin(struct mbj_store *store,
+			   const struct wire_message *request,
+			   struct wire_message *answer,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
 /* One message's bytes, a piece at a time: kinds BLOB_OPEN to BLOB_LAST. */
 enum mbj_rc dispatch_blob_open(struct dispatcher *dispatcher,
 			       const struct mbj_hash *digest,

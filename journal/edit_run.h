@@ -60,5 +60,13 @@ enum mbj_rc edit_value_check(const struct mbj_metadata_edit *step,
  */
 enum mbj_rc edit_take_check(const struct mbj_edit *edit,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * What the last step appends has these bytes: *ret_steps, which the edit has
+ * from then on, and the caller frees.
+ * Returns: MBJ_EINVALID (invalidArguments), the last step appends nothing.
+ */
+enum mbj_rc edit_body_name(struct mbj_edit *edit, const struct mbj_hash *digest,
+			   uint64_t size, struct mbj_message_edit **ret_steps,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
 
 #endif

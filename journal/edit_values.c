@@ -51,3 +51,27 @@ enum mbj_rc edit_take_check(const struct mbj_edit *edit, struct mbj_error *err)
 				"answered before it is durable: submit "
 				"anything else");
 }
+
+enum mbj_rc edit_body_name(struct mbj_edit *edit, const struct mbj_hash *digest,
+			   uint64_t size, struct mbj_message_edit **ret_steps,
+			   struct mbj_error *err)
+{
+	size_t count = edit->message_count;
+	struct mbj_message_edit *steps;
+
+	if (edit->kind != MBJ_EDIT_MESSAGES || count == 0 ||
+	    edit->messages[count - 1].kind != MBJ_MESSAGE_APPEND)
+		return mbj_error_refuse(err, MBJ_REFUSAL_INVALID_ARGUMENTS,
+					NULL, NULL,
+					"an edit that comes with the bytes of "
+					"a message appends one last");
+	steps = mbj_calloc(count, sizeof(*steps));
+	if (steps == NULL)
+		return mbj_error_nomem(err);
+	memcpy(steps, edit->messages, count * sizeof(*steps));
+	steps[count - 1].blob = *digest;
+	steps[count - 1].size = size;
+	edit->messages = steps;
+	*ret_steps = steps;
+	return MBJ_OK;
+}

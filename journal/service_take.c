@@ -16,6 +16,7 @@
 struct take {
 	struct mbj_buf body; /* what the request borrows from */
 	struct mbj_arena *arena;
+	struct mbj_message_edit *steps; /* that name what came with them */
 	struct wire_message request;
 };
 
@@ -23,9 +24,26 @@ static void take_free(struct take *take)
 {
 	if (take == NULL)
 		return;
+	mbj_free(take->steps);
 	mbj_arena_free(&take->arena);
 	mbj_buf_done(&take->body);
 	mbj_free(take);
+}
+
+/* The bytes that came with it are stored, and are what its last step says. */
+static enum mbj_rc take_body(struct dispatcher *dispatcher, struct take *take,
+			     struct mbj_error *err)
+{
+	struct wire_message *request = &take->request;
+	enum mbj_rc rc;
+
+	if (request->data.n == 0)
+		return MBJ_OK;
+	rc = dispatch_blob_last(dispatcher, request->data, request, err);
+	if (rc == MBJ_OK)
+		rc = edit_body_name(&request->edit, &request->digest,
+				    request->size, &take->steps, err);
+	return rc;
 }
 
 /* All of it, out of the connection's hands. */
@@ -49,6 +67,8 @@ static enum mbj_rc take_new(struct peer *peer, struct take **ret_take,
 	}
 	if (rc == MBJ_OK)
 		rc = edit_take_check(&take->request.edit, err);
+	if (rc == MBJ_OK)
+		rc = take_body(&peer->dispatcher, take, err);
 	if (rc < 0)
 		take_free(take);
 	else

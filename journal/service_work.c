@@ -105,13 +105,15 @@ static void taken_read(struct peer *peer, enum wire_kind kind,
 	bool is_named = kind == WIRE_ACCOUNT || kind == WIRE_MAILBOX ||
 			kind == WIRE_TREE || kind == WIRE_ATTRS ||
 			kind == WIRE_SUBSCRIPTIONS || kind == WIRE_INTENTS ||
-			kind == WIRE_CONTENTS;
+			kind == WIRE_CONTENTS || kind == WIRE_ENTER;
 	/* Or of an account that is not called by its name. */
 	bool is_of_all = kind == WIRE_ACCOUNTS || kind == WIRE_MESSAGES ||
 			 kind == WIRE_SURVEY;
 
 	if (is_named)
 		taken_wait(&peer->service->taken, request->name);
+	else if (kind == WIRE_BEGIN)
+		taken_wait(&peer->service->taken, request->edit.account);
 	else if (is_of_all)
 		taken_wait(&peer->service->taken, mbj_bytes_make(NULL, 0));
 }
@@ -203,7 +205,8 @@ bool work_run(struct peer *peer)
 		rc = mbj_arena_new(WORK_ARENA_MAX, &arena, &err);
 	if (rc == MBJ_OK)
 		rc = request_run(peer, arena, request, &err);
-	peer->is_edit = rc == MBJ_OK && peer->request.kind == WIRE_SUBMIT;
+	peer->is_edit = rc == MBJ_OK && (peer->request.kind == WIRE_SUBMIT ||
+					 peer->request.kind == WIRE_BEGIN);
 	if (!peer->is_waiting)
 		work_answer(peer, rc, &err);
 	mbj_arena_free(&arena);

@@ -31,7 +31,7 @@ enum {
 	WIRE_VERSION_LOWEST = 1,
 	WIRE_VERSION_COUNTED = 2,   /* the first to count a status's numbers */
 	WIRE_VERSION_BLOB_LAST = 2, /* the first to have it */
-	WIRE_VERSION_TAKE = 3,
+	WIRE_VERSION_TAKE = 3,	    /* and ENTER and BEGIN */
 	WIRE_VERSION_CHAIN = 3,
 	WIRE_HEAD_SIZE = 16,
 	/* A piece of a message's bytes. */
@@ -143,16 +143,23 @@ enum wire_field {
 	X(BLOB_LAST, 25, "blob-last", WIRE_HAS_DATA,                           \
 	  WIRE_PIECE_MAX + WIRE_SMALL_MAX, WIRE_HAS_DIGEST | WIRE_HAS_SIZE,    \
 	  WIRE_SMALL_MAX)                                                      \
-	X(TAKE, 26, "take", WIRE_HAS_EDIT, WIRE_EDIT_MAX, WIRE_HAS_NONE, 0)    \
+	X(TAKE, 26, "take", WIRE_HAS_EDIT | WIRE_HAS_DATA, WIRE_EDIT_MAX,      \
+	  WIRE_HAS_NONE, 0)                                                    \
 	X(CHAIN, 27, "chain", WIRE_HAS_LSN, WIRE_SMALL_MAX, WIRE_HAS_CHAIN,    \
-	  WIRE_SMALL_MAX)
+	  WIRE_SMALL_MAX)                                                      \
+	X(ENTER, 29, "enter", WIRE_HAS_NAME, WIRE_SMALL_MAX,                   \
+	  WIRE_HAS_ACCOUNT | WIRE_HAS_LIST, WIRE_LIST_MAX)                     \
+	X(BEGIN, 30, "begin", WIRE_HAS_PATH | WIRE_HAS_EDIT, WIRE_EDIT_MAX,    \
+	  WIRE_HAS_OUTCOME | WIRE_HAS_ACCOUNT | WIRE_HAS_MAILBOX |             \
+		  WIRE_HAS_CONTENT,                                            \
+	  WIRE_OUTCOME_MAX)
 
 enum wire_kind {
 #define X(name, number, word, asked, asked_max, answered, answered_max) \
 	WIRE_##name = (number),
 	WIRE_KIND_MAP(X)
 #undef X
-		WIRE_KIND_LAST = WIRE_CHAIN
+		WIRE_KIND_LAST = WIRE_BEGIN
 };
 
 /* Whose body it is. */

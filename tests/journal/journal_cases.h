@@ -69,6 +69,7 @@ TCase *test_chain_case(void);
 TCase *test_service_case(void);
 TCase *test_service_body_case(void);
 TCase *test_service_fault_case(void);
+TCase *test_begin_case(void);
 TCase *test_stay_case(void);
 TCase *test_taken_case(void);
 TCase *test_taken_table_case(void);

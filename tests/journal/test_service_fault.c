@@ -51,6 +51,45 @@ static enum mbj_rc errand_append(struct errand *errand,
 	return rc;
 }
 
+/*
+ * What begins a change, and ends one with a body, as far as they are refused:
+ * another mailbox is there, and no such intent is open.
+ */
+static enum mbj_rc errand_change(struct mbj_client *client,
+				 struct mbj_error *err)
+{
+	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_DOUBT};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_outcome outcome = {0};
+	struct mbj_tree *tree = NULL;
+	struct mbj_account account;
+	struct mbj_place place = {.last_uid = 0};
+	enum mbj_rc rc;
+
+	edit.kind = MBJ_EDIT_MESSAGES;
+	edit.account = mbj_bytes_str("u1");
+	edit.stage = MBJ_STAGE_INTENT;
+	edit.messages = &step;
+	edit.message_count = 1;
+	rc = mbj_client_enter(client, edit.account, &account, &tree, err);
+	mbj_tree_free(&tree);
+	if (rc < 0)
+		return rc;
+	rc = mbj_client_begin(client, mbj_bytes_str("m2"), &edit, &place,
+			      &outcome, err);
+	mbj_outcome_done(&outcome);
+	if (rc != MBJ_ECONFLICT)
+		return rc < 0 ? rc : MBJ_EINVALID;
+	edit.stage = MBJ_STAGE_DONE;
+	edit.intent.b[0] = 0xee;
+	step.kind = MBJ_MESSAGE_APPEND;
+	step.mailbox = place.mailbox.id;
+	rc = mbj_client_outcome_body(client, &edit, mbj_bytes_str("x"), err);
+	if (rc == MBJ_ENOTFOUND)
+		return MBJ_OK;
+	return rc < 0 ? rc : MBJ_EINVALID;
+}
+
 static enum mbj_rc errand_read(struct mbj_client *client, struct mbj_error *err)
 {
 	struct mbj_client_messages page = {0};
@@ -90,6 +129,8 @@ static enum mbj_rc errand_run(struct errand *errand, struct mbj_error *err)
 	rc = mbj_client_connect(errand->path, NULL, &client, err);
 	if (rc == MBJ_OK)
 		rc = errand_append(errand, client, err);
+	if (rc == MBJ_OK)
+		rc = errand_change(client, err);
 	if (rc == MBJ_OK)
 		rc = errand_read(client, err);
 	mbj_client_close(&client);

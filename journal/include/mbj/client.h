@@ -38,8 +38,8 @@ struct mbj_client_options {
 	uint32_t connections_max;
 	/*
 	 * Milliseconds that all calls together wait for the service, from
-	 * mbj_client_connect on, 0: for ever.  Whoever holds a lock of others
-	 * gives it back after that.
+	 * mbj_client_connect or mbj_client_renew on, 0: for ever.  Whoever
+	 * holds a lock of others gives it back after that.
 	 */
 	uint32_t patience_ms;
 };
@@ -58,6 +58,13 @@ MBJ_API enum mbj_rc mbj_client_connect(const char *socket_path,
 				       const struct mbj_client_options *options,
 				       struct mbj_client **ret_client,
 				       struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * One that was not used for a while: its patience begins anew, and a connection
+ * is there, another one where the service was restarted.
+ * Returns: as mbj_client_connect; the client stays.
+ */
+MBJ_API enum mbj_rc mbj_client_renew(struct mbj_client *client,
+				     struct mbj_error *err) MBJ_MUST_CHECK;
 /* Use a store that this process opened.  Ownership: the client's. */
 MBJ_API enum mbj_rc mbj_client_take(struct mbj_store *store,
 				    struct mbj_client **ret_client,
@@ -118,6 +125,16 @@ MBJ_API enum mbj_rc mbj_client_submit(struct mbj_client *client,
 MBJ_API enum mbj_rc mbj_client_outcome(struct mbj_client *client,
 				       const struct mbj_edit *edit,
 				       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * The same of an edit whose last step appends body, which comes with it, in one
+ * round trip where it is short: blob and size of that step are not read.
+ * Returns: also MBJ_EINVALID (invalidArguments), the last step appends nothing.
+ */
+MBJ_API enum mbj_rc
+mbj_client_outcome_body(struct mbj_client *client, const struct mbj_edit *edit,
+			struct mbj_bytes body,
+			struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * mbj_store_received (mbj/received.h) of an edit's group, by its outcome's LSN,
@@ -251,6 +268,31 @@ MBJ_API enum mbj_rc mbj_client_tree(struct mbj_client *client,
 				    struct mbj_account *ret_account,
 				    struct mbj_tree **ret_tree,
 				    struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * The same where no intent of the account is open, in one round trip: for who
+ * is about to change it, and would settle those first.
+ * Returns: MBJ_ECONFLICT, one is; MBJ_EUNSUPPORTED, the service speaks a
+ * version of the protocol below 3.
+ */
+MBJ_API enum mbj_rc mbj_client_enter(struct mbj_client *client,
+				     struct mbj_bytes account,
+				     struct mbj_account *ret_account,
+				     struct mbj_tree **ret_tree,
+				     struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * mbj_client_mailbox and mbj_client_submit of an intent about messages of that
+ * mailbox, in one round trip, where no other intent of the account is open.
+ * edit: has one step.  place and outcome are as of before and behind it.
+ * Returns: nothing is done with MBJ_ECONFLICT, one is open or another mailbox
+ * is there; MBJ_EUNSUPPORTED, as mbj_client_enter; as both calls.
+ */
+MBJ_API enum mbj_rc mbj_client_begin(struct mbj_client *client,
+				     struct mbj_bytes path,
+				     const struct mbj_edit *edit,
+				     struct mbj_place *ret_place,
+				     struct mbj_outcome *ret_outcome,
+				     struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * The attributes of a mailbox, its access control list and its METADATA; with
