@@ -17,12 +17,20 @@ static void doubts_free(struct account *account)
 	account->doubt_count = account->attribute_doubt_count = 0;
 	account->intent_count = 0;
 	account->has_server_doubt = false;
+	/* One that is open still is found like any other. */
+	account->begun_intent = MBJ_ID_ROOT;
+}
+
+void account_leave(struct account *account)
+{
+	mbj_tree_free(&account->tree);
+	doubts_free(account);
+	account->is_left = true;
 }
 
 void account_done(struct account *account)
 {
-	mbj_tree_free(&account->tree);
-	doubts_free(account);
+	account_leave(account);
 	mbj_client_close(&account->client);
 }
 
@@ -30,15 +38,20 @@ static enum mbj_rc account_connect(struct account *account,
 				   struct mbj_error *err)
 {
 	struct mbj_client_options options = MBJ_CLIENT_OPTIONS_INIT;
-	enum mbj_rc rc;
+	enum mbj_rc rc = MBJ_OK;
 
-	if (account->client != NULL)
-		return MBJ_OK;
 	options.timeout_ms = account->patience_ms;
 	options.patience_ms = account->patience_ms;
 	options.connections_max = 1;
-	rc = mbj_client_connect(account->socket, &options, &account->client,
-				err);
+	if (account->client == NULL)
+		rc = mbj_client_connect(account->socket, &options,
+					&account->client, err);
+	else if (account->is_left)
+		rc = mbj_client_renew(account->client, err);
+	if (rc < 0)
+		mbj_client_close(&account->client);
+	else
+		account->is_left = false;
 	if (rc == MBJ_ENOTFOUND)
 		rc = mbj_error_set(err, MBJ_EIO, "nobody listens at %s",
 				   account->socket);
@@ -158,11 +171,16 @@ enum mbj_rc account_look(struct account *account, struct mbj_error *err)
 	enum mbj_rc rc;
 
 	mbj_tree_free(&account->tree);
-	rc = account_look_intents(account, err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_client_tree(account->client, name, &found, &account->tree,
-			     err);
+	doubts_free(account);
+	rc = mbj_client_enter(account->client, name, &found, &account->tree,
+			      err);
+	/* An intent is open, mostly. */
+	if (rc < 0 && rc != MBJ_EIO) {
+		rc = account_look_intents(account, err);
+		if (rc == MBJ_OK)
+			rc = mbj_client_tree(account->client, name, &found,
+					     &account->tree, err);
+	}
 	if (rc < 0)
 		return rc;
 	account->state = found.lsn;
@@ -178,6 +196,23 @@ bool account_is_doubtful(const struct account *account)
 {
 	return account->tree == NULL || account->intent_count > 0 ||
 	       account->is_stale;
+}
+
+struct mbj_id account_doubt_find(const struct account *account,
+				 struct mbj_id mailbox)
+{
+	for (size_t i = 0; i < account->doubt_count; i++)
+		if (mbj_id_equal(account->doubts[i].mailbox, mailbox))
+			return account->doubts[i].intent;
+	return MBJ_ID_ROOT;
+}
+
+void account_doubt_forget(struct account *account, struct mbj_id intent)
+{
+	for (size_t i = 0; i < account->doubt_count; i++)
+		if (mbj_id_equal(account->doubts[i].intent, intent))
+			account->doubts[i] =
+				account->doubts[--account->doubt_count];
 }
 
 enum mbj_rc account_enter(struct account *account, enum account_need *ret_need,
@@ -196,12 +231,45 @@ enum mbj_rc account_enter(struct account *account, enum account_need *ret_need,
 	return MBJ_OK;
 }
 
+/* Before any other look, and instead of it. */
+static enum mbj_rc account_begin(struct account *account,
+				 const struct account_aim *aim,
+				 struct mbj_error *err)
+{
+	const struct mbj_message_edit step = {.kind = MBJ_MESSAGE_DOUBT,
+					      .mailbox = aim->mailbox};
+	struct mbj_edit edit = account_messages(account, &step, 1);
+	struct mbj_outcome outcome = {.lsn = {0}};
+	enum mbj_rc rc;
+
+	doubts_free(account);
+	edit.stage = MBJ_STAGE_INTENT;
+	edit.producer = mbj_bytes_str(ACCOUNT_PRODUCER);
+	rc = mbj_id_generate(mbj_sys_posix(), &edit.request, err);
+	if (rc == MBJ_OK)
+		rc = mbj_client_begin(account->client, aim->path, &edit,
+				      &account->begun, &outcome, err);
+	if (rc == MBJ_OK)
+		account->begun_intent = outcome.intent;
+	mbj_outcome_done(&outcome);
+	return rc;
+}
+
 enum mbj_rc account_enter_messages(struct account *account,
+				   const struct account_aim *aim,
 				   enum account_need *ret_need,
 				   struct mbj_error *err)
 {
 	enum mbj_rc rc = account_connect(account, err);
 
+	*ret_need = ACCOUNT_READY;
+	if (rc == MBJ_OK && aim != NULL && !account->is_stale) {
+		rc = account_begin(account, aim, err);
+		if (rc == MBJ_OK || rc == MBJ_EIO)
+			return rc;
+		/* An intent is open, mostly. */
+		rc = MBJ_OK;
+	}
 	if (rc == MBJ_OK)
 		rc = account_look_intents(account, err);
 	if (rc < 0 && err->refusal != MBJ_REFUSAL_ACCOUNT_NOT_FOUND)
@@ -292,8 +360,9 @@ enum mbj_rc account_intent(struct account *account, struct mbj_edit *edit,
 	return rc;
 }
 
+/* body: what the last step appends, or none. */
 static enum mbj_rc outcome_tell(struct account *account, struct mbj_edit *edit,
-				struct mbj_error *err)
+				struct mbj_bytes body, struct mbj_error *err)
 {
 	enum mbj_rc rc = mbj_id_generate(mbj_sys_posix(), &edit->request, err);
 
@@ -301,15 +370,26 @@ static enum mbj_rc outcome_tell(struct account *account, struct mbj_edit *edit,
 	edit->producer = (struct mbj_bytes){NULL, 0};
 	/* The intent is on disk: what is lost of this the next turn finds. */
 	if (rc == MBJ_OK)
-		rc = mbj_client_outcome(account->client, edit, err);
+		rc = body.n == 0
+			     ? mbj_client_outcome(account->client, edit, err)
+			     : mbj_client_outcome_body(account->client, edit,
+						       body, err);
 	return rc;
 }
 
 enum mbj_rc account_done_tell(struct account *account, struct mbj_edit *edit,
 			      struct mbj_error *err)
 {
+	return account_done_tell_body(account, edit, mbj_bytes_make(NULL, 0),
+				      err);
+}
+
+enum mbj_rc account_done_tell_body(struct account *account,
+				   struct mbj_edit *edit, struct mbj_bytes body,
+				   struct mbj_error *err)
+{
 	edit->stage = MBJ_STAGE_DONE;
-	return outcome_tell(account, edit, err);
+	return outcome_tell(account, edit, body, err);
 }
 
 enum mbj_rc account_failed_tell(struct account *account, struct mbj_error *err)
@@ -319,5 +399,5 @@ enum mbj_rc account_failed_tell(struct account *account, struct mbj_error *err)
 	edit.kind = MBJ_EDIT_INTENT;
 	edit.account = mbj_bytes_str(account->name);
 	edit.stage = MBJ_STAGE_FAILED;
-	return outcome_tell(account, &edit, err);
+	return outcome_tell(account, &edit, mbj_bytes_make(NULL, 0), err);
 }

@@ -33,6 +33,7 @@ struct account {
 	uint32_t patience_ms;
 	bool is_adopting; /* a storage that has nothing in common, too */
 	struct mbj_client *client; /* NULL: not yet */
+	bool is_left;		   /* since the last account_enter */
 	/* As of account_enter. */
 	struct mbj_lsn state;
 	struct mbj_tree *tree;
@@ -45,6 +46,9 @@ struct account {
 	size_t attribute_doubt_count;
 	bool has_server_doubt; /* one of intent_count may be about these */
 	struct mbj_id intent;
+	/* As of account_enter_messages with an aim; intent ROOT: none. */
+	struct mbj_place begun;
+	struct mbj_id begun_intent;
 	bool is_subscribed; /* subscriptions were compared once */
 	bool is_stale;	    /* Dovecot has another tree: settle it */
 };
@@ -80,19 +84,33 @@ enum account_need {
 
 /* Leave the service; account_enter connects again. */
 void account_done(struct account *account);
+/* What was read may be otherwise from now on.  The connection is kept. */
+void account_leave(struct account *account);
 
 /* Connect where we are not, and see how the account is. */
 enum mbj_rc account_enter(struct account *account, enum account_need *ret_need,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
+/* A mailbox whose messages are to be changed, and where it is. */
+struct account_aim {
+	struct mbj_bytes path;
+	struct mbj_id mailbox;
+};
 /*
  * The same for a change of messages: nothing but open intents is read.  Returns
- * an account without a tree.
+ * an account without a tree.  With an aim, where no intent is open, that change
+ * is announced by the way, and what the store has there is read (begun).
  */
 enum mbj_rc account_enter_messages(struct account *account,
+				   const struct account_aim *aim,
 				   enum account_need *ret_need,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
 /* Its tree has to be settled by a whole listing. */
 bool account_is_doubtful(const struct account *account);
+/* The open intent about a mailbox that somebody left, or ROOT. */
+struct mbj_id account_doubt_find(const struct account *account,
+				 struct mbj_id mailbox);
+/* One that was closed, or has to be looked for no more. */
+void account_doubt_forget(struct account *account, struct mbj_id intent);
 /*
  * Make the account, or settle what an earlier change left open, by a listing
  * that was read after account_enter.  The account is entered then.  A listing
@@ -109,6 +127,10 @@ enum mbj_rc account_intent(struct account *account, struct mbj_edit *edit,
 /* After: it was done, and edit is what came out. */
 enum mbj_rc account_done_tell(struct account *account, struct mbj_edit *edit,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* The same where the last step appends body, which comes with it. */
+enum mbj_rc account_done_tell_body(struct account *account,
+				   struct mbj_edit *edit, struct mbj_bytes body,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
 /* After: it was not done. */
 enum mbj_rc account_failed_tell(struct account *account,
 				struct mbj_error *err) MBJ_MUST_CHECK;

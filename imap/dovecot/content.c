@@ -20,13 +20,35 @@ enum {
 void content_init(struct content *content, struct account *account)
 {
 	*content = (struct content){.account = account, .intent = MBJ_ID_ROOT};
+	mbj_buf_init(&content->held, CONTENT_HELD_MAX);
 }
 
 void content_done(struct content *content)
 {
 	mbj_free(content->steps);
 	mbj_arena_free(&content->arena);
+	mbj_buf_done(&content->held);
 	content->steps = NULL;
+}
+
+static void place_take(struct content *content, const struct mbj_place *place)
+{
+	content->account_id = place->account.id;
+	content->mailbox = place->mailbox.id;
+	content->uidvalidity = place->mailbox.uidvalidity;
+	content->store = place->content;
+	content->is_fresh = true;
+}
+
+bool content_look_begun(struct content *content, struct mbj_id mailbox)
+{
+	const struct account *account = content->account;
+
+	if (mbj_id_is_root(account->begun_intent) ||
+	    !mbj_id_equal(account->begun.mailbox.id, mailbox))
+		return false;
+	place_take(content, &account->begun);
+	return true;
 }
 
 enum mbj_rc content_look(struct content *content, struct mbj_bytes path,
@@ -38,27 +60,29 @@ enum mbj_rc content_look(struct content *content, struct mbj_bytes path,
 	rc = mbj_client_mailbox(content->account->client,
 				mbj_bytes_str(content->account->name), path,
 				false, &place, err);
-	if (rc < 0)
-		return rc;
-	content->account_id = place.account.id;
-	content->mailbox = place.mailbox.id;
-	content->uidvalidity = place.mailbox.uidvalidity;
-	content->store = place.content;
-	content->is_fresh = true;
-	return MBJ_OK;
+	if (rc == MBJ_OK)
+		place_take(content, &place);
+	return rc;
 }
 
 enum mbj_rc content_announce(struct content *content, struct mbj_error *err)
 {
 	const struct mbj_message_edit step = {.kind = MBJ_MESSAGE_DOUBT,
 					      .mailbox = content->mailbox};
-	struct mbj_edit edit = account_messages(content->account, &step, 1);
-	struct mbj_id outer = content->account->intent;
+	struct account *account = content->account;
+	struct mbj_edit edit = account_messages(account, &step, 1);
+	struct mbj_id outer = account->intent;
 	enum mbj_rc rc;
 
 	if (!mbj_id_is_root(content->intent))
 		return MBJ_OK;
 	content->has_told = false;
+	if (!mbj_id_is_root(account->begun_intent) &&
+	    mbj_id_equal(account->begun.mailbox.id, content->mailbox)) {
+		content->intent = account->begun_intent;
+		account->begun_intent = MBJ_ID_ROOT;
+		return MBJ_OK;
+	}
 	rc = account_intent(content->account, &edit, err);
 	if (rc == MBJ_OK)
 		content->intent = content->account->intent;
@@ -83,7 +107,25 @@ void content_clear(struct content *content)
 	content->step_count = 0;
 	content->bytes = 0;
 	content->uids = 0;
+	mbj_buf_clear(&content->held);
 	mbj_arena_free(&content->arena);
+}
+
+/* What the last step appends is in the store from now on. */
+static enum mbj_rc held_put(struct content *content, struct mbj_error *err)
+{
+	struct mbj_message_edit *last;
+	enum mbj_rc rc;
+
+	if (content->held.n == 0)
+		return MBJ_OK;
+	last = &content->steps[content->step_count - 1];
+	last->size = content->held.n;
+	rc = mbj_body_put(content->account->client,
+			  mbj_buf_view(&content->held), &last->blob, err);
+	if (rc == MBJ_OK)
+		mbj_buf_clear(&content->held);
+	return rc;
 }
 
 static enum mbj_rc step_add(struct content *content,
@@ -91,9 +133,11 @@ static enum mbj_rc step_add(struct content *content,
 			    struct mbj_error *err)
 {
 	struct mbj_message_edit *added;
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc = held_put(content, err);
 	void *steps;
 
+	if (rc < 0)
+		return rc;
 	if (content->step_count >= STEPS_MAX ||
 	    content->bytes >= STEPS_BYTES_MAX || content->uids >= UIDS_MAX)
 		rc = content_tell(content, err);
@@ -173,7 +217,7 @@ static enum mbj_rc step_on(struct content *content,
 
 enum mbj_rc content_append(struct content *content,
 			   const struct content_message *message,
-			   struct mbj_error *err)
+			   struct mbj_buf *body, struct mbj_error *err)
 {
 	const struct mbj_message_edit step = {
 		.kind = MBJ_MESSAGE_APPEND,
@@ -184,8 +228,14 @@ enum mbj_rc content_append(struct content *content,
 		.size = message->size,
 		.time = message->time,
 	};
+	enum mbj_rc rc = step_add(content, &step, err);
 
-	return step_add(content, &step, err);
+	if (rc == MBJ_OK && body->n > 0) {
+		mbj_buf_done(&content->held);
+		content->held = *body;
+		mbj_buf_init(body, 0);
+	}
+	return rc;
 }
 
 enum mbj_rc content_flags(struct content *content,
@@ -241,7 +291,9 @@ enum mbj_rc content_tell(struct content *content, struct mbj_error *err)
 
 	if (content->step_count == 0)
 		return MBJ_OK;
-	rc = account_tell(content->account, &edit, err);
+	rc = held_put(content, err);
+	if (rc == MBJ_OK)
+		rc = account_tell(content->account, &edit, err);
 	if (rc < 0)
 		return rc;
 	content->has_told = true;
@@ -266,7 +318,8 @@ enum mbj_rc content_end(struct content *content, struct mbj_error *err)
 				content->step_count);
 	is_done = content->step_count > 0 || content->has_told;
 	content->account->intent = content->intent;
-	rc = is_done ? account_done_tell(content->account, &edit, err)
+	rc = is_done ? account_done_tell_body(content->account, &edit,
+					      mbj_buf_view(&content->held), err)
 		     : account_failed_tell(content->account, err);
 	content->account->intent = outer;
 	if (rc < 0)

@@ -12,6 +12,8 @@
 
 #include "account.h"
 
+enum { CONTENT_HELD_MAX = 32 << 10 };
+
 struct content {
 	struct account *account;
 	/* As of content_look. */
@@ -31,6 +33,11 @@ struct content {
 	size_t bytes;	 /* of keywords in steps */
 	size_t uids;	 /* that steps are about */
 	void *last_uids; /* the last step's, in arena */
+	/*
+	 * Bytes of what the last step appends, which the store has not yet: an
+	 * outcome takes them along, anything else comes behind them.
+	 */
+	struct mbj_buf held;
 };
 
 /* A message of Dovecot's; keywords in the form of mbj/message.h. */
@@ -52,15 +59,25 @@ void content_clear(struct content *content);
 enum mbj_rc content_look(struct content *content, struct mbj_bytes path,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
 /*
+ * The same as of account_enter_messages, which has announced its change.
+ * Returns: false, it did not, or that of another mailbox.
+ */
+bool content_look_begun(struct content *content, struct mbj_id mailbox);
+/*
  * All messages of the mailbox are in doubt: durable once it returns.  Does
  * nothing where that is open already, as content->intent.
  */
 enum mbj_rc content_announce(struct content *content,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 
-/* Its bytes are in the store.  Requires: the UID is above all so far. */
+/*
+ * Its bytes are in the store, by blob and size, or in body, whose ownership is
+ * taken: at least one then, at most CONTENT_HELD_MAX.
+ * Requires: the UID is above all so far.
+ */
 enum mbj_rc content_append(struct content *content,
 			   const struct content_message *message,
+			   struct mbj_buf *body,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 /* These are its flags and keywords now. */
 enum mbj_rc content_flags(struct content *content,

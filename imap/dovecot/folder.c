@@ -32,23 +32,18 @@ static int box_read(struct mailbox *box, struct account_folder *folder)
 	return 0;
 }
 
-/* The account has that mailbox at that name. */
-static bool folder_is_told(const struct account *account,
-			   const struct account_folder *folder)
+/* What the account has at that name, or NULL. */
+static const struct mbj_node *folder_told(const struct account *account,
+					  const struct account_folder *folder)
 {
-	const struct mbj_node *node;
 	struct changes known;
 	uint32_t at;
 
 	if (account->tree == NULL)
-		return false;
+		return NULL;
 	changes_init(&known, account->tree, account->delimiter);
 	at = changes_find(&known, folder->path);
-	if (at == MBJ_NODE_NONE)
-		return false;
-	node = mbj_tree_get(account->tree, at);
-	return mbj_id_equal(node->id, folder->id) &&
-	       node->uidvalidity == folder->uidvalidity;
+	return at == MBJ_NODE_NONE ? NULL : mbj_tree_get(account->tree, at);
 }
 
 /*
@@ -70,16 +65,23 @@ static int box_open_afresh(struct mailbox *box)
 
 /*
  * What the list's index says without the mailbox being opened, or, where the
- * account has another one there, the mailbox itself.  The index is told.
+ * account has another one there, the mailbox itself.  The index is told.  Of a
+ * name that the account has not it is not asked: it would read all names again
+ * first, where one has just been given.
  */
 static int box_ask(struct mailbox *box, struct account_folder *folder)
 {
-	const struct capture_user *capture =
-		capture_user_of(box->storage->user);
+	const struct mbj_node *told =
+		folder_told(&capture_user_of(box->storage->user)->account,
+			    folder);
 	struct account_folder said;
-	int ret = box_read(box, folder);
+	int ret;
 
-	if (ret < 0 || folder_is_told(&capture->account, folder))
+	if (told == NULL)
+		return box_open_afresh(box) < 0 ? -1 : box_read(box, folder);
+	ret = box_read(box, folder);
+	if (ret < 0 || (mbj_id_equal(told->id, folder->id) &&
+			told->uidvalidity == folder->uidvalidity))
 		return ret;
 	said = *folder;
 	mailbox_close(box);

@@ -21,38 +21,30 @@
 
 /* ------------------------------------------------------------- comparing */
 
-static bool is_compared(const struct turn *turn, struct mbj_id guid)
+static bool is_compared(const struct capture_user *capture, struct mbj_id guid)
 {
 	const struct mbj_id *id;
 
-	array_foreach(&turn->capture->compared,
+	array_foreach(&capture->compared,
 		      id) if (mbj_id_equal(*id, guid)) return true;
 	return false;
 }
 
+/* This process has had it compared, by the GUID that it has it open under. */
+static bool box_is_compared(struct mailbox *box, struct mbj_id *ret_guid)
+{
+	struct mailbox_metadata metadata;
+
+	if (mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &metadata) < 0)
+		return false;
+	memcpy(ret_guid->b, metadata.guid, sizeof(ret_guid->b));
+	return is_compared(capture_user_of(box->storage->user), *ret_guid);
+}
+
 static void compared_note(struct turn *turn, struct mbj_id guid)
 {
-	if (!is_compared(turn, guid))
+	if (!is_compared(turn->capture, guid))
 		array_push_back(&turn->capture->compared, &guid);
-}
-
-/* The open intent about a mailbox that somebody left, or ROOT. */
-static struct mbj_id doubt_find(const struct account *account,
-				struct mbj_id mailbox)
-{
-	for (size_t i = 0; i < account->doubt_count; i++)
-		if (mbj_id_equal(account->doubts[i].mailbox, mailbox))
-			return account->doubts[i].intent;
-	return MBJ_ID_ROOT;
-}
-
-/* One that was closed, or has to be looked for no more. */
-static void doubt_forget(struct account *account, struct mbj_id intent)
-{
-	for (size_t i = 0; i < account->doubt_count; i++)
-		if (mbj_id_equal(account->doubts[i].intent, intent))
-			account->doubts[i] =
-				account->doubts[--account->doubt_count];
 }
 
 /* All that was found, and where nothing waits the intent about it. */
@@ -75,7 +67,8 @@ static int content_settle(struct turn *turn, struct mirror *mirror,
 			  bool is_lenient)
 {
 	struct content *content = mirror->content;
-	struct mbj_id left = doubt_find(turn->account, content->mailbox);
+	struct mbj_id left =
+		account_doubt_find(turn->account, content->mailbox);
 	int ret = 0;
 
 	if (mbj_id_is_root(content->intent))
@@ -95,7 +88,7 @@ static int content_settle(struct turn *turn, struct mirror *mirror,
 	turn->why = mirror->why;
 	turn->capture->arrivals += ret == 0 && mirror->has_new;
 	if (ret == 0 && !mirror->is_cut) {
-		doubt_forget(turn->account, left);
+		account_doubt_forget(turn->account, left);
 		compared_note(turn, content->mailbox);
 	}
 	return ret;
@@ -179,17 +172,15 @@ static int content_find_again(struct turn *turn, struct content *content,
  */
 static bool content_is_known(struct turn *turn, struct content *content)
 {
-	struct mailbox_metadata metadata;
 	struct mbj_id guid;
 
-	if (mailbox_get_metadata(turn->box, MAILBOX_METADATA_GUID, &metadata) <
-	    0)
+	if (!box_is_compared(turn->box, &guid) ||
+	    !mbj_id_is_root(account_doubt_find(turn->account, guid)) ||
+	    spool_has(&turn->capture->spool, guid))
 		return false;
-	memcpy(guid.b, metadata.guid, sizeof(guid.b));
-	return is_compared(turn, guid) &&
-	       mbj_id_is_root(doubt_find(turn->account, guid)) &&
-	       !spool_has(&turn->capture->spool, guid) &&
-	       content_look(content, mbj_bytes_str(turn->at.vname),
+	if (content_look_begun(content, guid))
+		return true;
+	return content_look(content, mbj_bytes_str(turn->at.vname),
 			    &turn->err) == MBJ_OK &&
 	       mbj_id_equal(content->mailbox, guid);
 }
@@ -227,11 +218,12 @@ static int content_open(struct turn *turn, struct content *content)
 		ret = content_find_again(turn, content, &mirror);
 	if (ret > 0) {
 		is_doubtful =
-			!mbj_id_is_root(
-				doubt_find(turn->account, content->mailbox)) ||
+			!mbj_id_is_root(account_doubt_find(turn->account,
+							   content->mailbox)) ||
 			spool_has(&turn->capture->spool, content->mailbox);
-		if (is_doubtful || (!is_compared(turn, content->mailbox) &&
-				    !mirror_is_even(&mirror)))
+		if (is_doubtful ||
+		    (!is_compared(turn->capture, content->mailbox) &&
+		     !mirror_is_even(&mirror)))
 			ret = content_settle(turn, &mirror, false) < 0 &&
 					      !settle_can_wait(turn, content)
 				      ? -1
@@ -259,11 +251,13 @@ static int doubt_drop(struct turn *turn, struct mbj_id mailbox)
 	int ret = 0;
 
 	content_init(&content, turn->account);
-	content.intent = doubt_find(turn->account, mailbox);
+	content.intent = account_doubt_find(turn->account, mailbox);
 	if (content_end(&content, &turn->err) < 0)
 		ret = -1;
 	else
-		doubt_forget(turn->account, doubt_find(turn->account, mailbox));
+		account_doubt_forget(turn->account,
+				     account_doubt_find(turn->account,
+							mailbox));
 	content_done(&content);
 	return ret;
 }
@@ -396,7 +390,7 @@ static int message_announce(struct turn *turn, struct content *content)
 	content_init(content, turn->account);
 	if (content_open(turn, content) < 0)
 		return -1;
-	content->intent = doubt_find(turn->account, content->mailbox);
+	content->intent = account_doubt_find(turn->account, content->mailbox);
 	if (content_announce(content, &turn->err) < 0)
 		return turn_refuse(turn);
 	return 0;
@@ -407,8 +401,8 @@ static int content_update(struct turn *turn, struct content *content,
 			  const struct touched *touched)
 {
 	/* What it is about is more than what this turn knows of. */
-	bool was_left =
-		!mbj_id_is_root(doubt_find(turn->account, content->mailbox));
+	bool was_left = !mbj_id_is_root(
+		account_doubt_find(turn->account, content->mailbox));
 	struct mirror mirror;
 	int ret = content_find(turn, turn->at, touched->is_quick, content,
 			       &mirror);
@@ -485,10 +479,13 @@ static int message_commit(struct mailbox_transaction_context *t,
 	struct mailbox *box = t->box;
 	struct capture_box *mine = capture_box_of(box);
 	struct content content = {.account = NULL};
+	struct account_aim aim;
 	struct turn turn;
 	int ret;
 
-	ret = turn_begin_messages(&turn, box);
+	ret = turn_begin_messages(&turn, box,
+				  box_is_compared(box, &aim.mailbox) ? &aim
+								     : NULL);
 	if (ret == 0) {
 		ret = turn.is_away ? -1 : message_announce(&turn, &content);
 		if (turn.is_away)

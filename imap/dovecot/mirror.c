@@ -1,25 +1,24 @@
 /*
  * Reading messages out of Dovecot.  See mirror.h.
  *
+ * Not here: their bytes (mirror_body.c).
+ *
  * Invariants:
  *   1. bytes are as IMAP shows them: lines end with CRLF, whatever is on disk;
  *   2. no message is in memory as a whole.
  */
-#include "mirror.h"
+#include "mirror_impl.h"
 
 #include <array.h>
 #include <index-storage.h>
 #include <ioloop.h>
-#include <istream-crlf.h>
-#include <istream.h>
-#include <sha2.h>
 
 #include <mbj/codec.h>
 #include <mbj/sys.h>
 
 enum { PAGE_MESSAGES = 1000 };
 
-static int mirror_why(struct mirror *mirror, const char *what)
+int mirror_why(struct mirror *mirror, const char *what)
 {
 	mirror->why =
 		t_strdup_printf("%s mailbox %s: %s", what,
@@ -148,130 +147,6 @@ static struct content_message message_of(struct mail *mail)
 	};
 }
 
-/* ---------------------------------------------------------------- bodies */
-
-static bool errno_is_passing(int number)
-{
-	return number == EIO || number == ESTALE || number == ENOMEM ||
-	       number == EMFILE || number == ENFILE;
-}
-
-/* Each piece goes to the store, or where that is NULL into a digest. */
-static int body_pieces(struct mirror *mirror, struct istream *input,
-		       struct mbj_body_writer *writer,
-		       struct mbj_hash *ret_digest, uint64_t *ret_size)
-{
-	struct sha256_ctx sha;
-	const unsigned char *data;
-	enum mbj_rc rc = MBJ_OK;
-	size_t n;
-
-	*ret_size = 0;
-	sha256_init(&sha);
-	while (rc == MBJ_OK && i_stream_read_more(input, &data, &n) > 0) {
-		if (writer != NULL)
-			rc = mbj_body_write(writer, mbj_bytes_make(data, n),
-					    mirror->err);
-		else
-			sha256_loop(&sha, data, n);
-		i_stream_skip(input, n);
-		*ret_size += n;
-	}
-	if (rc < 0)
-		return -1;
-	if (input->stream_errno != 0) {
-		/* Of this process or its machine, not of the message. */
-		if (errno_is_passing(input->stream_errno))
-			mirror->is_lenient = false;
-		mirror->why = t_strdup_printf(
-			"cannot read message %u of mailbox %s: %s",
-			mirror->mail->uid, mailbox_get_vname(mirror->box),
-			i_stream_get_error(input));
-		return -1;
-	}
-	if (writer == NULL)
-		sha256_result(&sha, ret_digest->b);
-	return 0;
-}
-
-static int body_send(struct mirror *mirror, struct istream *input,
-		     struct content_message *message)
-{
-	struct mbj_body_writer *writer = NULL;
-	int ret = -1;
-
-	if (mbj_body_begin(mirror->content->account->client, &writer,
-			   mirror->err) == MBJ_OK &&
-	    body_pieces(mirror, input, writer, &message->blob,
-			&message->size) == 0 &&
-	    mbj_body_finish(&writer, &message->blob, &message->size,
-			    mirror->err) == MBJ_OK)
-		ret = 0;
-	mbj_body_abort(&writer);
-	return ret;
-}
-
-/* Returns: 1 the store has these bytes, 0 it has not, -1. */
-static int body_find(struct mirror *mirror, struct istream *input,
-		     struct content_message *message)
-{
-	struct mbj_body_reader *reader = NULL;
-	uint64_t size;
-	enum mbj_rc rc;
-
-	if (body_pieces(mirror, input, NULL, &message->blob, &message->size) <
-	    0)
-		return -1;
-	rc = mbj_body_open(mirror->content->account->client, &message->blob,
-			   &reader, &size, mirror->err);
-	mbj_body_close(&reader);
-	if (rc == MBJ_ENOTFOUND)
-		return 0;
-	return rc < 0 ? -1 : 1;
-}
-
-/*
- * From the first byte, with lines as in IMAP.
- * Returns: 1, 0 the message is gone, -1.
- */
-static int body_open(struct mirror *mirror, struct istream **ret_lines)
-{
-	struct istream *input;
-
-	if (mail_get_stream(mirror->mail, NULL, NULL, &input) < 0) {
-		if (mirror->mail->expunged)
-			return 0;
-		return mirror_why(mirror, t_strdup_printf("message %u of",
-							  mirror->mail->uid));
-	}
-	i_stream_seek(input, 0);
-	*ret_lines = i_stream_create_crlf(input);
-	return 1;
-}
-
-/* Returns: 1 it is in the store, 0 the message is gone, -1. */
-static int body_put(struct mirror *mirror, struct content_message *message)
-{
-	struct istream *lines;
-	int ret;
-
-	if (mirror->is_copied) {
-		ret = body_open(mirror, &lines);
-		if (ret <= 0)
-			return ret;
-		ret = body_find(mirror, lines, message);
-		i_stream_unref(&lines);
-		if (ret != 0)
-			return ret;
-	}
-	ret = body_open(mirror, &lines);
-	if (ret <= 0)
-		return ret;
-	ret = body_send(mirror, lines, message);
-	i_stream_unref(&lines);
-	return ret < 0 ? ret : 1;
-}
-
 /* ----------------------------------------------------------------- steps */
 
 /*
@@ -293,13 +168,19 @@ static void message_wait(struct mirror *mirror)
 	mirror->is_cut = !is_passed;
 }
 
-/* Its size on disk shows that, so that nobody sends 4 GiB in vain. */
-static bool message_is_too_large(struct mirror *mirror)
+/*
+ * Its size on disk shows that, so that nobody sends 4 GiB in vain.  is_short:
+ * it may be held; lines get longer on the way.
+ */
+static bool message_is_too_large(struct mirror *mirror, bool *ret_is_short)
 {
 	uoff_t size;
 
-	if (mail_get_physical_size(mirror->mail, &size) < 0 ||
-	    size <= MBJ_BLOB_MAX)
+	*ret_is_short = false;
+	if (mail_get_physical_size(mirror->mail, &size) < 0)
+		return false;
+	*ret_is_short = size <= CONTENT_HELD_MAX;
+	if (size <= MBJ_BLOB_MAX)
 		return false;
 	e_error(mirror->box->event,
 		"mbj: left out: message %u of mailbox %s has %llu bytes",
@@ -311,28 +192,34 @@ static bool message_is_too_large(struct mirror *mirror)
 static int message_append(struct mirror *mirror)
 {
 	struct content_message message = message_of(mirror->mail);
+	struct mbj_buf body;
+	bool is_short;
 	time_t date;
 	int ret = 0;
 
-	if (message_is_too_large(mirror))
+	if (message_is_too_large(mirror, &is_short))
 		return 0;
+	mbj_buf_init(&body, CONTENT_HELD_MAX);
 	if (mail_get_received_date(mirror->mail, &date) == 0) {
 		message.time = date;
-		ret = body_put(mirror, &message);
+		ret = mirror_body_put(mirror, is_short, &message, &body);
 	} else if (!mirror->mail->expunged)
 		ret = mirror_why(mirror,
 				 t_strdup_printf("message %u of", message.uid));
 	if (ret < 0 && mirror->why != NULL) {
 		message_wait(mirror);
-		return 0;
+		ret = 0;
+	} else if (ret > 0) {
+		mirror->has_new = true;
+		mirror->last_uid = message.uid;
+		mirror->is_unread = false;
+		ret = content_append(mirror->content, &message, &body,
+				     mirror->err) < 0
+			      ? -1
+			      : 0;
 	}
-	if (ret <= 0)
-		return ret;
-	mirror->has_new = true;
-	mirror->last_uid = message.uid;
-	mirror->is_unread = false;
-	return content_append(mirror->content, &message, mirror->err) < 0 ? -1
-									  : 0;
+	mbj_buf_done(&body);
+	return ret;
 }
 
 /* The last message that was looked at is the one before. */
@@ -553,6 +440,7 @@ int mirror_all(struct mirror *mirror)
 static int uid_pass(struct mirror *mirror, uint32_t uid)
 {
 	struct content_message message = {.uid = uid, .time = ioloop_time};
+	struct mbj_buf none = {.n = 0};
 	struct mbj_body_writer *writer = NULL;
 	enum mbj_rc rc;
 
@@ -566,7 +454,8 @@ static int uid_pass(struct mirror *mirror, uint32_t uid)
 				     mirror->err);
 	mbj_body_abort(&writer);
 	if (rc == MBJ_OK)
-		rc = content_append(mirror->content, &message, mirror->err);
+		rc = content_append(mirror->content, &message, &none,
+				    mirror->err);
 	if (rc == MBJ_OK)
 		rc = content_expunge(mirror->content, uid, mirror->err);
 	return rc < 0 ? -1 : 0;

@@ -9,6 +9,7 @@
 
 #include "parked.h"
 
+#include <ioloop.h>
 #include <mail-storage-hooks.h>
 #include <module-context.h>
 
@@ -16,7 +17,11 @@
 #include <config.h>
 #endif
 
-enum { TIMEOUT_SECONDS = 30, TIMEOUT_SECONDS_MAX = 50 };
+enum {
+	TIMEOUT_SECONDS = 30,
+	TIMEOUT_SECONDS_MAX = 50,
+	KEEP_MS = 5000, /* a connection, behind a change */
+};
 
 void mbj_plugin_init(struct module *module);
 void mbj_plugin_deinit(void);
@@ -74,12 +79,35 @@ struct mail_namespace *capture_unalias(struct mail_namespace *ns)
 	return ns->alias_for != NULL ? ns->alias_for : ns;
 }
 
+/* ------------------------------------------------------------------ idle */
+
+static void idle_end(struct capture_user *capture)
+{
+	if (capture->is_in_turn)
+		return;
+	timeout_remove(&capture->idle);
+	account_done(&capture->account);
+}
+
+/* Sessions are many, and most change nothing for long. */
+void capture_idle(struct capture_user *capture)
+{
+	if (capture->idle != NULL)
+		timeout_reset(capture->idle);
+	else if (current_ioloop != NULL)
+		capture->idle = timeout_add_to(io_loop_get_root(), KEEP_MS,
+					       idle_end, capture);
+	else
+		account_done(&capture->account);
+}
+
 /* ----------------------------------------------------------------- hooks */
 
 static void user_deinit(struct mail_user *user)
 {
 	struct capture_user *capture = capture_user_of(user);
 
+	timeout_remove(&capture->idle);
 	account_done(&capture->account);
 	spool_done(&capture->spool);
 	capture->module_ctx.super.deinit(user);

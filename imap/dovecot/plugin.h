@@ -50,6 +50,7 @@ struct capture_user {
 	bool is_spooled;    /* the turn goes there, or a part of it */
 	bool is_away_told;  /* in the log, once while it is away */
 	int64_t away_ms;    /* until then the service is not asked: monotonic */
+	struct timeout *idle; /* then the connection is given back */
 	/* GUIDs of mailboxes that were compared with the store. */
 	ARRAY_TYPE(mbj_id) compared;
 	/* What the plugin acl does for a change of a list, where it is. */
@@ -79,6 +80,9 @@ struct capture_transaction *
 capture_transaction_of(struct mailbox_transaction_context *t);
 void capture_transaction_set(struct mailbox_transaction_context *t,
 			     struct capture_transaction *mine);
+
+/* No turn is: the service is left unless there is one soon. */
+void capture_idle(struct capture_user *capture);
 
 /* The user's own, in a format that keeps GUIDs, under its first name. */
 bool capture_covers(const struct mail_namespace *ns);

@@ -283,9 +283,9 @@ void turn_end(struct turn *turn)
 	capture->is_in_turn = false;
 	capture->is_tree_free = false;
 	capture->is_spooled = false;
-	/* Sessions are many, and most change no folder for long. */
-	account_done(turn->account);
+	account_leave(turn->account);
 	mailbox_list_unlock(turn->locked);
+	capture_idle(capture);
 }
 
 static void turn_init(struct turn *turn, struct mailbox *box)
@@ -363,7 +363,12 @@ static int turn_enter(struct turn *turn)
 	if (!is_of_messages)
 		rc = account_enter(account, &need, &turn->err);
 	else
-		rc = account_enter_messages(account, &need, &turn->err);
+		rc = account_enter_messages(account,
+					    spool_is_empty(
+						    &turn->capture->spool)
+						    ? turn->aim
+						    : NULL,
+					    &need, &turn->err);
 	if (rc == MBJ_OK && need == ACCOUNT_LISTING && is_of_messages)
 		rc = account_enter(account, &need, &turn->err);
 	if (rc < 0 || turn_reign(turn) < 0 ||
@@ -392,9 +397,13 @@ int turn_begin(struct turn *turn, struct mailbox *box)
 	return turn_lock(turn) < 0 ? -1 : turn_enter_or_refuse(turn);
 }
 
-int turn_begin_messages(struct turn *turn, struct mailbox *box)
+int turn_begin_messages(struct turn *turn, struct mailbox *box,
+			struct account_aim *aim)
 {
 	turn_init(turn, box);
+	if (aim != NULL)
+		aim->path = mbj_bytes_str(turn->at.vname);
+	turn->aim = aim;
 	turn->is_inner = turn->capture->is_in_turn;
 	if (turn->is_inner) {
 		turn_begin_time(turn);

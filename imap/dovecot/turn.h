@@ -45,6 +45,7 @@ struct turn {
 	int64_t last_ms;
 	/* A change of messages that another turn makes on its way. */
 	bool is_inner;
+	const struct account_aim *aim; /* of one of messages, or NULL */
 	struct mbj_error err;
 };
 
@@ -60,8 +61,13 @@ bool turn_passes_messages(struct mailbox *box);
  * is_away may be.
  */
 int turn_begin(struct turn *turn, struct mailbox *box);
-/* The same for a change of its messages, which may be within another turn. */
-int turn_begin_messages(struct turn *turn, struct mailbox *box);
+/*
+ * The same for a change of its messages, which may be within another turn.
+ * aim: what is to be changed, but for its path, where the change may be
+ * announced by the way; or NULL.
+ */
+int turn_begin_messages(struct turn *turn, struct mailbox *box,
+			struct account_aim *aim);
 void turn_end(struct turn *turn);
 
 /*

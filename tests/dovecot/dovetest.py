@@ -309,11 +309,15 @@ def lmtp(dovecot, recipients, text):
         return said
 
 
+# Kinds of the wire: docs/FORMAT.md
+SUBMIT, TAKE, ENTER, BEGIN = 2, 26, 29, 30
+
+
 class Relay:
     """Stands between plugin and service, and holds a request back when it is
     told to: so a process is killed exactly there."""
     HEAD = 16
-    SUBMITS = (2, 26)  # submit, take
+    SUBMITS = (SUBMIT, TAKE, BEGIN)
     PRODUCER = b"dovecot"
 
     def __init__(self, path, target):

@@ -77,6 +77,7 @@ END_TEST
 
 static void message_put(struct content *content)
 {
+	struct mbj_buf none = {.n = 0};
 	struct content_message message = {.uid = 1};
 	struct mbj_body_writer *writer = NULL;
 	struct mbj_error err = {.rc = MBJ_OK};
@@ -88,7 +89,7 @@ static void message_put(struct content *content)
 				     &err);
 	mbj_body_abort(&writer);
 	if (rc == MBJ_OK)
-		rc = content_append(content, &message, &err);
+		rc = content_append(content, &message, &none, &err);
 	ck_assert_msg(rc == MBJ_OK, "%s", err.message);
 }
 

@@ -24,6 +24,16 @@ class Sdbox(DovecotCase):
     def path(self, *names):
         return encode(self.SEPARATOR.join(names))
 
+    def left_alone(self):
+        """Sessions that go on without a change give their connection back,
+        and have another one with the next."""
+        for _ in range(300):
+            if self.mbj("status", self.socket, "--json").json()[
+                    "service"]["connections"] == 1:  # that one
+                return
+            time.sleep(0.1)
+        self.fail("somebody keeps a connection")
+
     def test_day(self):
         """Goal: after whatever users do, the store has Dovecot's tree, with
         its GUIDs and UIDVALIDITY values, and so has a replica.  Method: two
@@ -67,8 +77,7 @@ class Sdbox(DovecotCase):
         self.ok(one.unsubscribe("A"))
         self.ok(one.unsubscribe("A"))
         self.same(two)
-        self.assertEqual(self.mbj("status", self.socket, "--json").json()
-                         ["service"]["connections"], 1)  # that one
+        self.left_alone()
         self.no(one.create("A9"))
         self.no(one.delete("none"))
         self.no(one.rename("A9", "B2"))
@@ -715,6 +724,19 @@ class Killed(DovecotCase):
         self.dovecot.kill_imap()
         client.shutdown()
         self.relay.arm(None)
+
+    def test_trips(self):
+        """Goal: a session that goes on asks three times for a change of
+        folders, by the connection that it has."""
+        client = self.login()
+        self.ok(client.create("A"))
+        kinds = []
+        self.relay.before = kinds.append
+        self.ok(client.rename("A", "B"))
+        self.assertEqual(kinds, [dovetest.ENTER, dovetest.SUBMIT,
+                                 dovetest.TAKE])
+        self.relay.before = None
+        self.same(client)
 
     def test_killed(self):
         """Goal: a change that was announced and whose process died is settled

@@ -15,6 +15,8 @@ import unittest
 import dovetest
 from dovetest import DovecotCase, encode
 
+BLOB_LAST = 25  # a kind of the wire: docs/FORMAT.md
+
 WITHOUT = ("-o", "mail_plugins=")
 LDA = "/usr/lib/dovecot/dovecot-lda"
 DATE = '"01-Feb-2020 03:04:05 +0100"'
@@ -522,10 +524,13 @@ class Killed(MessageCase):
     """Processes that die between an intent about messages and its outcome."""
     with_relay = True
 
-    def die(self, at, lines):
-        """IMAP in INBOX, of whose last command the process dies there."""
+    def die(self, at, lines, is_warm=False):
+        """IMAP in INBOX, of whose last command the process dies there; one
+        that has changed it before announces in one round trip."""
         client = self.login()
         self.ok(client.select("INBOX"))
+        if is_warm:
+            self.append(client, "INBOX", "warm")
         self.relay.arm(at)
         client.send(b"x " + lines + b"\r\n")
         self.assertTrue(self.relay.held.wait(30), self.log())
@@ -546,12 +551,18 @@ class Killed(MessageCase):
         client.shutdown()
         text = mail("appended")
         number = 0
-        for lines in (b"APPEND INBOX {%d+}\r\n%s" % (len(text), text),
-                      b"UID STORE 1:2 +FLAGS (\\Flagged $k)",
-                      b"UID STORE 1 FLAGS (\\Deleted)",
-                      b"EXPUNGE", b"UID COPY 3 A", b"UID MOVE 4 A"):
+        kinds = set()
+        self.relay.before = kinds.add
+        commands = (b"APPEND INBOX {%d+}\r\n%s" % (len(text), text),
+                    b"UID STORE 1:2 +FLAGS (\\Flagged $k)",
+                    b"UID STORE 1 FLAGS (\\Deleted)",
+                    b"EXPUNGE", b"UID COPY 3 A", b"UID MOVE 4 A",
+                    b"APPEND INBOX {%d+}\r\n%s" % (len(text), text),
+                    b"UID STORE 3 FLAGS (\\Deleted)", b"EXPUNGE",
+                    b"UID COPY 5 A")
+        for i, lines in enumerate(commands):
             for at in ("intent", "outcome"):
-                self.die(at, lines)
+                self.die(at, lines, i >= 6)
                 (left,) = self.intents()
                 self.assertEqual((left["producer"], left["kind"]),
                                  ("dovecot", "messages"))
@@ -568,7 +579,8 @@ class Killed(MessageCase):
         self.stop_service()
         results = re.findall(r"result (\w+) is_found 0",
                              self.mbj("log", self.p).out)
-        self.assertEqual(results.count("failed"), 6)
+        self.assertEqual(results.count("failed"), len(commands))
+        self.assertIn(dovetest.BEGIN, kinds)
         self.serve()
 
     def test_gone(self):
@@ -588,6 +600,35 @@ class Killed(MessageCase):
             self.append(client, "INBOX", "b")
             self.same_mail("INBOX")
             self.same(client)
+
+    def test_short(self):
+        """Goal: what is short comes with its outcome, all else before it, and
+        both are what Dovecot has, whatever it becomes on the way.  Method:
+        bodies of some lengths; one of short lines, which are longer as IMAP
+        has them than on disk; three in one APPEND; requests are counted."""
+        client = self.login()
+        self.append(client, "INBOX", "first")
+        kinds = []
+        self.relay.before = kinds.append
+        self.append(client, "INBOX", "short")
+        self.assertEqual(kinds, [dovetest.BEGIN, dovetest.TAKE])
+        head = b"Subject: x\r\n\r\n"
+        for n in (0, 1, 2048, 32 << 10, (32 << 10) - len(head) - 2, 1 << 16):
+            self.ok(client.append("INBOX", "()", None,
+                                  head + n * b"x" + b"\r\n"))
+        del kinds[:]
+        self.ok(client.append("INBOX", "()", None, head + 20000 * b"\r\n"))
+        self.assertEqual(kinds, [dovetest.BEGIN, BLOB_LAST, dovetest.TAKE])
+        del kinds[:]
+        client.send(b"x APPEND INBOX" + b"".join(
+            b" {%d+}\r\n%s" % (len(text), text)
+            for text in (mail("a"), mail("b"), mail("c"))) + b"\r\n")
+        while not client.readline().startswith(b"x OK"):
+            continue
+        self.assertEqual(kinds, [dovetest.BEGIN, BLOB_LAST, BLOB_LAST,
+                                 dovetest.TAKE])
+        self.assertEqual(len(self.stored("INBOX")), 12)
+        self.same_mail("INBOX")
 
     def test_copied(self):
         """Goal: bytes of a message that is copied are not sent again.  Method:

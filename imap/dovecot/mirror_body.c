@@ -1,0 +1,161 @@
+/*
+ * The bytes of a message, out of Dovecot and into the store.  See
+ * mirror_impl.h.
+ */
+#include "mirror_impl.h"
+
+#include <istream-crlf.h>
+#include <istream.h>
+#include <sha2.h>
+
+static bool errno_is_passing(int number)
+{
+	return number == EIO || number == ESTALE || number == ENOMEM ||
+	       number == EMFILE || number == ENFILE;
+}
+
+/* Where pieces go: one of these. */
+struct body_sink {
+	struct mbj_body_writer *writer;
+	struct mbj_buf *buf; /* which may become full */
+	struct sha256_ctx *sha;
+};
+
+static int body_pieces(struct mirror *mirror, struct istream *input,
+		       const struct body_sink *sink, uint64_t *ret_size)
+{
+	const unsigned char *data;
+	enum mbj_rc rc = MBJ_OK;
+	size_t n;
+
+	*ret_size = 0;
+	while (rc == MBJ_OK && i_stream_read_more(input, &data, &n) > 0) {
+		if (sink->writer != NULL)
+			rc = mbj_body_write(sink->writer,
+					    mbj_bytes_make(data, n),
+					    mirror->err);
+		else if (sink->buf != NULL)
+			mbj_buf_put(sink->buf, data, n);
+		else
+			sha256_loop(sink->sha, data, n);
+		i_stream_skip(input, n);
+		*ret_size += n;
+	}
+	if (rc < 0)
+		return -1;
+	if (input->stream_errno != 0) {
+		/* Of this process or its machine, not of the message. */
+		if (errno_is_passing(input->stream_errno))
+			mirror->is_lenient = false;
+		mirror->why = t_strdup_printf(
+			"cannot read message %u of mailbox %s: %s",
+			mirror->mail->uid, mailbox_get_vname(mirror->box),
+			i_stream_get_error(input));
+		return -1;
+	}
+	return 0;
+}
+
+static int body_send(struct mirror *mirror, struct istream *input,
+		     struct content_message *message)
+{
+	struct body_sink sink = {.writer = NULL};
+	int ret = -1;
+
+	if (mbj_body_begin(mirror->content->account->client, &sink.writer,
+			   mirror->err) == MBJ_OK &&
+	    body_pieces(mirror, input, &sink, &message->size) == 0 &&
+	    mbj_body_finish(&sink.writer, &message->blob, &message->size,
+			    mirror->err) == MBJ_OK)
+		ret = 0;
+	mbj_body_abort(&sink.writer);
+	return ret;
+}
+
+/* Returns: 1 the store has these bytes, 0 it has not, -1. */
+static int body_find(struct mirror *mirror, struct istream *input,
+		     struct content_message *message)
+{
+	struct mbj_body_reader *reader = NULL;
+	struct sha256_ctx sha;
+	const struct body_sink sink = {.sha = &sha};
+	uint64_t size;
+	enum mbj_rc rc;
+
+	sha256_init(&sha);
+	if (body_pieces(mirror, input, &sink, &message->size) < 0)
+		return -1;
+	sha256_result(&sha, message->blob.b);
+	rc = mbj_body_open(mirror->content->account->client, &message->blob,
+			   &reader, &size, mirror->err);
+	mbj_body_close(&reader);
+	if (rc == MBJ_ENOTFOUND)
+		return 0;
+	return rc < 0 ? -1 : 1;
+}
+
+/*
+ * From the first byte, with lines as in IMAP.
+ * Returns: 1, 0 the message is gone, -1.
+ */
+static int body_open(struct mirror *mirror, struct istream **ret_lines)
+{
+	struct istream *input;
+
+	if (mail_get_stream(mirror->mail, NULL, NULL, &input) < 0) {
+		if (mirror->mail->expunged)
+			return 0;
+		(void)mirror_why(mirror, t_strdup_printf("message %u of",
+							 mirror->mail->uid));
+		return -1;
+	}
+	i_stream_seek(input, 0);
+	*ret_lines = i_stream_create_crlf(input);
+	return 1;
+}
+
+/* It is so short that the outcome takes it along.  Returns: 1, 0, -1. */
+static int body_hold(struct mirror *mirror, struct istream *input,
+		     struct content_message *message, struct mbj_buf *body)
+{
+	const struct body_sink sink = {.buf = body};
+
+	if (body_pieces(mirror, input, &sink, &message->size) < 0)
+		return -1;
+	if (mbj_buf_ok(body, NULL) == MBJ_OK && body->n > 0)
+		return 1;
+	mbj_buf_clear(body);
+	return 0;
+}
+
+int mirror_body_put(struct mirror *mirror, bool is_short,
+		    struct content_message *message, struct mbj_buf *body)
+{
+	struct istream *lines;
+	int ret;
+
+	if (mirror->is_copied) {
+		ret = body_open(mirror, &lines);
+		if (ret <= 0)
+			return ret;
+		ret = body_find(mirror, lines, message);
+		i_stream_unref(&lines);
+		if (ret != 0)
+			return ret;
+	}
+	if (is_short && !mbj_id_is_root(mirror->content->intent)) {
+		ret = body_open(mirror, &lines);
+		if (ret <= 0)
+			return ret;
+		ret = body_hold(mirror, lines, message, body);
+		i_stream_unref(&lines);
+		if (ret != 0)
+			return ret;
+	}
+	ret = body_open(mirror, &lines);
+	if (ret <= 0)
+		return ret;
+	ret = body_send(mirror, lines, message);
+	i_stream_unref(&lines);
+	return ret < 0 ? ret : 1;
+}

@@ -1,0 +1,19 @@
+/*
+ * What mirror.c and mirror_body.c share.  Private to these.
+ */
+#ifndef MBJ_DOVECOT_MIRROR_IMPL_H
+#define MBJ_DOVECOT_MIRROR_IMPL_H
+
+#include "mirror.h"
+
+/* Dovecot's own failure is why.  -1 */
+int mirror_why(struct mirror *mirror, const char *what);
+/*
+ * The bytes of mirror->mail.  What is short, where an outcome is going to be
+ * told, is in body, which is empty before; all else is in the store.
+ * Returns: 1, 0 the message is gone, -1.
+ */
+int mirror_body_put(struct mirror *mirror, bool is_short,
+		    struct content_message *message, struct mbj_buf *body);
+
+#endif
