@@ -1,9 +1,11 @@
 """What the plugin costs: APPEND of 2 KiB, STORE, and RENAME, by one session
 each of two Dovecots beside each other, one with the plugin, command by command
-in turns.  Medians.
+in turns; of three, where another build is given, as it was before.  Medians.
 
-    MBJ=... MBJ_DOVECOT_PLUGIN=... bench_dovecot.py [DIRECTORY]
+    MBJ=... MBJ_DOVECOT_PLUGIN=... [MBJ_BEFORE=... MBJ_DOVECOT_PLUGIN_BEFORE=...]
+        bench_dovecot.py [DIRECTORY]
 """
+import os
 import pathlib
 import shutil
 import statistics
@@ -19,6 +21,11 @@ TIMES = 300
 BODY = (b"Subject: x\r\n\r\n" + 2000 * b"x" + b"\r\n").ljust(2046) + b"\r\n"
 FORMATS = (("sdbox", "sdbox:~/mail"), ("maildir", "maildir:~/Maildir"))
 FSYNC = "mail_fsync = optimized\n"
+BUILT = {"without": None}
+if "MBJ_BEFORE" in os.environ:
+    BUILT["before"] = (os.environ["MBJ_BEFORE"],
+                       os.environ["MBJ_DOVECOT_PLUGIN_BEFORE"])
+BUILT["with"] = (mbjtest.MBJ, dovetest.PLUGIN)
 
 
 class Side:
@@ -45,40 +52,54 @@ class Side:
         assert answer[0] == "OK", answer
 
 
+class Setup:
+    """A Dovecot, with a service of its own where it has a plugin."""
+
+    def __init__(self, home, location, built):
+        self.server = None
+        home.mkdir(parents=True)
+        for path in (home.parent, home):
+            path.chmod(0o755)
+        mbj, plugin = built or BUILT["with"]
+        if built:
+            subprocess.run([mbj, "init", home / "p"], check=True,
+                           stdout=subprocess.DEVNULL)
+            self.server = subprocess.Popen(
+                [mbj, "serve", home / "p", "--socket", home / "socket",
+                 "--group", str(dovetest.MAIL_GID)], stderr=subprocess.DEVNULL)
+        dovetest.PLUGIN = plugin
+        self.dovecot = dovetest.Dovecot(home / "d", home / "socket", location,
+                                        "/", "", FSYNC)
+        if not built:
+            self.dovecot.conf.write_text(self.dovecot.conf.read_text().replace(
+                "mail_plugins = mbj\n", ""))
+        self.dovecot.start()
+
+    def stop(self):
+        self.dovecot.stop()
+        if self.server:
+            self.server.terminate()
+            self.server.wait(30)
+
+
 def measure(home, name, location):
-    store, socket = home / name / "p", home / name / "socket"
-    (home / name).mkdir()
-    (home / name).chmod(0o755)
-    subprocess.run([mbjtest.MBJ, "init", store], check=True,
-                   stdout=subprocess.DEVNULL)
-    server = subprocess.Popen([mbjtest.MBJ, "serve", store, "--socket", socket,
-                               "--group", str(dovetest.MAIL_GID)],
-                              stderr=subprocess.DEVNULL)
-    both = []
+    setups = []
     try:
-        for with_plugin in (False, True):
-            dovecot = dovetest.Dovecot(home / name / str(with_plugin), socket,
-                                       location, "/", "", FSYNC)
-            if not with_plugin:
-                dovecot.conf.write_text(dovecot.conf.read_text().replace(
-                    "mail_plugins = mbj\n", ""))
-            dovecot.start()
-            both.append(dovecot)
-        sides = [Side(dovecot) for dovecot in both]
+        for which, built in BUILT.items():
+            setups.append(Setup(home / name / which, location, built))
+        sides = [Side(setup.dovecot) for setup in setups]
         for what in sides[0].took:
             for number in range(TIMES):
                 for side in sides:
                     side.step(what, number)
-            without, with_it = (statistics.median(s.took[what]) * 1000
+            without, *others = (statistics.median(s.took[what]) * 1000
                                 for s in sides)
-            print(f"{name:8} {what:7} {without:8.3f} ms without "
-                  f"{with_it:8.3f} ms with {100 * (with_it / without - 1):+6.0f} %",
-                  flush=True)
+            print(f"{name:8} {what:7} {without:8.3f} ms without" + "".join(
+                f" {ms:8.3f} ms {which} {100 * (ms / without - 1):+6.0f} %"
+                for which, ms in zip(list(BUILT)[1:], others)), flush=True)
     finally:
-        for dovecot in both:
-            dovecot.stop()
-        server.terminate()
-        server.wait(30)
+        for setup in setups:
+            setup.stop()
 
 
 def main():
