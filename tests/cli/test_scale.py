@@ -138,7 +138,7 @@ class Scale(Case):
                 [(mailbox_id(6000 * i + j + 1000), f"mailbox-number-{j}", None)
                  for j in range(6000)]))
         self.mbj("replay", self.p, self.r)
-        for size in ("32m", "36m"):
+        for size in ("34m", "36m"):
             for store in (self.p, self.r):
                 with self.subTest(size=size, store=store.name):
                     there = mount / "store"
