@@ -1,15 +1,11 @@
 /*
- * What of a stream goes packed, by zstd.  Private to replay/; no other file has
- * <zstd.h>.
+ * What of a stream goes packed, by zstd (mbj/pack.h).  Private to replay/.
  *
  * Frames are packed one behind the other, and each is whole: what was packed
  * before it is remembered, 1 MiB of it, since mails and groups resemble each
  * other more than they repeat themselves.  But not for longer than one answer:
  * who sees how long frames are, and may send mail, could otherwise try again
  * and again whether it resembles somebody else's.
- *
- * What packs allocates by itself, not through base/: some 3 MiB at level 3, 14
- * at the highest; what unpacks 1.5 MiB, whatever the peer says.
  *
  * Bytes to unpack are hostile.  Nothing is allocated for how many they say they
  * are, and no more than those are made of them.
@@ -19,18 +15,12 @@
 #ifndef MBJ_STREAM_PACK_H
 #define MBJ_STREAM_PACK_H
 
-#include "stream_frame.h"
+#include <mbj/pack.h>
 
-enum {
-	STREAM_PACK_LEAST = 64, /* bytes; fewer go as they are */
-	STREAM_PACK_WINDOW_LOG = 20,
-};
+#include "stream_frame.h"
 
 struct stream_packer;
 struct stream_unpacker;
-
-/* Do these bytes look as if they could become fewer? */
-bool stream_pack_is_worth(struct mbj_bytes plain);
 
 /* Requires: level is 1 to MBJ_STREAM_LEVEL_MAX. */
 enum mbj_rc stream_packer_new(unsigned level, struct stream_packer **ret_packer,

@@ -24,6 +24,7 @@
 #ifndef MBJ_STREAM_H
 #define MBJ_STREAM_H
 
+#include <mbj/pack.h>
 #include <mbj/quarantine.h>
 #include <mbj/upstream.h>
 
@@ -59,7 +60,7 @@ struct mbj_stream_pin {
 	const char *name; /* at most MBJ_REPLICA_NAME_MAX bytes */
 };
 
-enum { MBJ_STREAM_RATE_MIN = 1024, MBJ_STREAM_LEVEL_MAX = 9 };
+enum { MBJ_STREAM_RATE_MIN = 1024, MBJ_STREAM_LEVEL_MAX = MBJ_PACK_LEVEL_MAX };
 
 struct mbj_stream_options {
 	size_t size;	     /* sizeof(struct mbj_stream_options) */
