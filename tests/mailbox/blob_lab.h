@@ -13,6 +13,13 @@
 
 #include "cases.h"
 
+/* A directory, and the path of a blob folder in it, which is not there yet. */
+extern char *blob_tmp;
+extern char *blob_dir;
+
+void blob_lab_setup(void);
+void blob_lab_teardown(void);
+
 /* A content of its own for each number, of a few hundred bytes. */
 struct content {
 	uint8_t p[700];

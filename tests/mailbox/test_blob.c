@@ -11,29 +11,26 @@
 
 #include "blob_lab.h"
 
-static char *tmp;
-static char *dir;
 static struct mbj_blobs *blobs;
 static struct mbj_error err;
 
 static void setup(void)
 {
-	tmp = test_tmpdir_new();
-	dir = test_path_dup(tmp, "blobs");
-	test_ok(mbj_blobs_open(mbj_sys_posix(), dir, true, &blobs, &err), err);
+	blob_lab_setup();
+	test_ok(mbj_blobs_open(mbj_sys_posix(), blob_dir, true, &blobs, &err),
+		err);
 }
 
 static void teardown(void)
 {
 	mbj_blobs_close(&blobs);
 	ck_assert_ptr_null(blobs);
-	free(dir);
-	test_tmpdir_free(&tmp);
+	blob_lab_teardown();
 }
 
 static unsigned names_in(const char *name)
 {
-	char *path = test_path_dup(dir, name);
+	char *path = test_path_dup(blob_dir, name);
 	struct mbj_buf names;
 	unsigned count = 0;
 
@@ -119,7 +116,7 @@ START_TEST(blob_sizes)
 	test_ok(mbj_blob_verify(blobs, &digest, n, &err), err);
 	read_check(&digest, whole, n < 100 ? 7 : 65537);
 	read_check(&digest, whole, n + 1);
-	blob_file(path, dir, &digest);
+	blob_file(path, blob_dir, &digest);
 	ck_assert_int_eq(stat(path, &st), 0);
 	ck_assert_uint_eq(st.st_mode & 07777, 0600);
 	ck_assert_uint_eq(names_in("new"), 0);
@@ -140,7 +137,7 @@ START_TEST(blob_once)
 	char path[MBJ_PATH_TEXT_MAX];
 
 	content_make(&content, 3);
-	blob_file(path, dir, &content.digest);
+	blob_file(path, blob_dir, &content.digest);
 	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
 		err);
 	ck_assert_int_eq(stat(path, &before), 0);
@@ -189,7 +186,7 @@ START_TEST(blob_bulk)
 					     &is_there, &err),
 				err);
 			ck_assert(!is_there);
-			blob_file(path, dir, &digest);
+			blob_file(path, blob_dir, &digest);
 			ck_assert_int_ne(access(path, F_OK), 0);
 			/* A batch must not think that it is on disk. */
 			ck_assert(!mbj_blob_is_settled(blobs, &digest));
@@ -217,7 +214,8 @@ START_TEST(blob_bulk)
 		err);
 	mbj_blobs_close(&blobs);
 	ck_assert_uint_eq(names_in("new"), 0);
-	test_ok(mbj_blobs_open(mbj_sys_posix(), dir, true, &blobs, &err), err);
+	test_ok(mbj_blobs_open(mbj_sys_posix(), blob_dir, true, &blobs, &err),
+		err);
 	ck_assert_uint_eq(blobs_count(blobs), 2 * MANY + 1);
 }
 END_TEST
@@ -255,7 +253,7 @@ static nlink_t links_of(const struct mbj_hash *digest)
 	char path[MBJ_PATH_TEXT_MAX];
 	struct stat st;
 
-	blob_file(path, dir, digest);
+	blob_file(path, blob_dir, digest);
 	ck_assert_int_eq(stat(path, &st), 0);
 	return st.st_nlink;
 }
@@ -269,8 +267,8 @@ START_TEST(blob_import)
 	struct content content, other;
 	struct mbj_hash digest;
 	uint64_t size = 0;
-	char *path = test_path_dup(tmp, "mail");
-	char *link_path = test_path_dup(tmp, "symlink");
+	char *path = test_path_dup(blob_tmp, "mail");
+	char *link_path = test_path_dup(blob_tmp, "symlink");
 
 	content_make(&content, 1);
 	content_make(&other, 2);
@@ -292,7 +290,8 @@ START_TEST(blob_import)
 	ck_assert_int_eq(symlink(path, link_path), 0);
 	test_ok(mbj_blob_import(blobs, link_path, &digest, &size, &err), err);
 	ck_assert_uint_eq(links_of(&digest), 1);
-	test_rc(mbj_blob_import(blobs, tmp, &digest, &size, &err), MBJ_EIO);
+	test_rc(mbj_blob_import(blobs, blob_tmp, &digest, &size, &err),
+		MBJ_EIO);
 	ck_assert_int_eq(unlink(path), 0);
 	test_rc(mbj_blob_import(blobs, path, &digest, &size, &err),
 		MBJ_ENOTFOUND);
@@ -321,7 +320,7 @@ static int link_refused(void *ctx, const char *from, const char *to)
 START_TEST(blob_copy)
 {
 	struct mbj_sys sys = *mbj_sys_posix();
-	char *second_dir = test_path_dup(tmp, "second");
+	char *second_dir = test_path_dup(blob_tmp, "second");
 	struct mbj_blobs *second = NULL;
 	struct content good, bad, gone;
 	struct mbj_hash digest;
@@ -330,7 +329,7 @@ START_TEST(blob_copy)
 	if (_i == 1)
 		sys.link = link_refused;
 	mbj_blobs_close(&blobs);
-	test_ok(mbj_blobs_open(&sys, dir, true, &blobs, &err), err);
+	test_ok(mbj_blobs_open(&sys, blob_dir, true, &blobs, &err), err);
 	test_ok(mbj_blobs_open(&sys, second_dir, true, &second, &err), err);
 	content_make(&good, 1);
 	content_make(&bad, 2);
@@ -356,7 +355,8 @@ START_TEST(blob_copy)
 	ck_assert_uint_eq(blobs_count(blobs), 1);
 	mbj_blobs_close(&second);
 	mbj_blobs_close(&blobs);
-	test_ok(mbj_blobs_open(mbj_sys_posix(), dir, true, &blobs, &err), err);
+	test_ok(mbj_blobs_open(mbj_sys_posix(), blob_dir, true, &blobs, &err),
+		err);
 	free(second_dir);
 }
 END_TEST
@@ -377,7 +377,7 @@ START_TEST(blob_damage)
 	size_t got;
 
 	content_make(&content, 5);
-	blob_file(path, dir, &content.digest);
+	blob_file(path, blob_dir, &content.digest);
 	mbj_blob_print(&content.digest, text);
 	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
 		err);
@@ -426,8 +426,8 @@ END_TEST
  */
 START_TEST(blob_reader_beside)
 {
-	char *left = test_path_dup(dir, "new/left");
-	char *none = test_path_dup(tmp, "none");
+	char *left = test_path_dup(blob_dir, "new/left");
+	char *none = test_path_dup(blob_tmp, "none");
 	struct mbj_blobs *beside = NULL;
 	struct content content;
 	struct mbj_hash digest;
@@ -437,13 +437,13 @@ START_TEST(blob_reader_beside)
 	content_make(&content, 6);
 	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
 		err);
-	blob_file(path, dir, &digest);
+	blob_file(path, blob_dir, &digest);
 	memcpy(path + strlen(path) - 2, "zz", 2);
 	file_make(path, mbj_bytes_str("foreign"));
 	path[strlen(path) - 2] = '\0';
 	file_make(path, mbj_bytes_str("foreign"));
 	file_make(left, mbj_bytes_str("left"));
-	test_ok(mbj_blobs_open(mbj_sys_posix(), dir, false, &beside, &err),
+	test_ok(mbj_blobs_open(mbj_sys_posix(), blob_dir, false, &beside, &err),
 		err);
 	test_ok(mbj_blob_has(beside, &digest, content.n, &is_there, &err), err);
 	ck_assert(is_there);
@@ -459,7 +459,8 @@ START_TEST(blob_reader_beside)
 	mbj_blobs_close(&beside);
 	ck_assert_int_eq(access(none, F_OK), -1);
 	mbj_blobs_close(&blobs);
-	test_ok(mbj_blobs_open(mbj_sys_posix(), dir, true, &blobs, &err), err);
+	test_ok(mbj_blobs_open(mbj_sys_posix(), blob_dir, true, &blobs, &err),
+		err);
 	ck_assert_uint_eq(names_in("new"), 0);
 	free(left);
 	free(none);

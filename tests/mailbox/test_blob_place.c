@@ -7,21 +7,6 @@
 #include "blob_lab.h"
 #include "blob_priv.h"
 
-static char *tmp;
-static char *dir;
-
-static void setup(void)
-{
-	tmp = test_tmpdir_new();
-	dir = test_path_dup(tmp, "blobs");
-}
-
-static void teardown(void)
-{
-	free(dir);
-	test_tmpdir_free(&tmp);
-}
-
 /*
  * A disk that looks around while a name is given: what it finds there, and
  * whether whoever stores holds up the others.
@@ -109,7 +94,8 @@ static void seen_begin(struct seen *seen, struct content *second)
 	do
 		content_make(second, number++);
 	while (second->digest.b[0] != first.digest.b[0]);
-	test_ok(mbj_blobs_open(&seen->table, dir, true, &blobs, &err), err);
+	test_ok(mbj_blobs_open(&seen->table, blob_dir, true, &blobs, &err),
+		err);
 	test_ok(mbj_blob_put(blobs, content_bytes(&first), &digest, &err), err);
 	test_ok(mbj_blobs_sync(blobs, &err), err);
 	seen->blobs = blobs;
@@ -334,7 +320,8 @@ START_TEST(blob_keep_found)
 	swept.table.open = swept_open;
 	content_make(&content, 0);
 	swept.digest = &content.digest;
-	test_ok(mbj_blobs_open(&swept.table, dir, true, &blobs, &err), err);
+	test_ok(mbj_blobs_open(&swept.table, blob_dir, true, &blobs, &err),
+		err);
 	test_ok(mbj_blobs_remember(blobs, 60000, &err), err);
 	test_ok(mbj_blob_has(blobs, &content.digest, content.n, &is_there,
 			     &err),
@@ -434,8 +421,8 @@ static void twice_beside(struct mbj_blobs *blobs, const struct content *content,
 START_TEST(blob_link_twice)
 {
 	struct twice twice = {.table = *mbj_sys_posix()};
-	char *path = test_path_dup(tmp, "mail");
-	char *fresh = test_path_dup(dir, "new");
+	char *path = test_path_dup(blob_tmp, "mail");
+	char *fresh = test_path_dup(blob_dir, "new");
 	struct mbj_blobs *blobs = NULL;
 	struct mbj_hash digest, beside;
 	struct content content;
@@ -447,9 +434,10 @@ START_TEST(blob_link_twice)
 	twice.table.fsync = twice_fsync;
 	content_make(&content, 0);
 	file_make(path, content_bytes(&content));
-	test_ok(mbj_blobs_open(&twice.table, dir, true, &blobs, &err), err);
+	test_ok(mbj_blobs_open(&twice.table, blob_dir, true, &blobs, &err),
+		err);
 	twice_beside(blobs, &content, &beside);
-	blob_file(twice.blob, dir, &content.digest);
+	blob_file(twice.blob, blob_dir, &content.digest);
 	twice.path = path;
 	twice.is_bulk = _i == 1;
 	twice.looks = _i == 1 ? 1 : 2;
@@ -479,7 +467,7 @@ TCase *test_blob_place_case(void)
 {
 	TCase *tc = tcase_create("blob_place");
 
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_checked_fixture(tc, blob_lab_setup, blob_lab_teardown);
 	tcase_add_test(tc, blob_place_beside);
 	tcase_add_test(tc, blob_place_fails_beside);
 	tcase_add_loop_test(tc, blob_renew_once, 0, 2);

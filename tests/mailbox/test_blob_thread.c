@@ -12,21 +12,6 @@
 
 enum { THREADS = 4, PUTS = 40, CONTENTS = 25 };
 
-static char *tmp;
-static char *dir;
-
-static void setup(void)
-{
-	tmp = test_tmpdir_new();
-	dir = test_path_dup(tmp, "blobs");
-}
-
-static void teardown(void)
-{
-	free(dir);
-	test_tmpdir_free(&tmp);
-}
-
 struct worker {
 	pthread_t thread;
 	struct mbj_blobs *blobs;
@@ -103,7 +88,8 @@ START_TEST(blob_threads_equal)
 	struct mbj_blobs *blobs = NULL;
 	struct mbj_error err;
 
-	test_ok(mbj_blobs_open(mbj_sys_posix(), dir, true, &blobs, &err), err);
+	test_ok(mbj_blobs_open(mbj_sys_posix(), blob_dir, true, &blobs, &err),
+		err);
 	workers_run(blobs, worker_store, NULL);
 	ck_assert_uint_eq(blobs_count(blobs), CONTENTS);
 	ck_assert_uint_eq(blobs->pending_count, 0);
@@ -150,7 +136,7 @@ START_TEST(blob_threads_share)
 
 	held.table.ctx = &held;
 	held.table.fsync = held_fsync;
-	test_ok(mbj_blobs_open(&held.table, dir, true, &blobs, &err), err);
+	test_ok(mbj_blobs_open(&held.table, blob_dir, true, &blobs, &err), err);
 	content_make(&content, 1);
 	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
 		err);
@@ -233,7 +219,7 @@ START_TEST(blob_settle_fails_beside)
 
 	pair.table.ctx = &pair;
 	pair.table.fsync = pair_fsync;
-	test_ok(mbj_blobs_open(&pair.table, dir, true, &blobs, &err), err);
+	test_ok(mbj_blobs_open(&pair.table, blob_dir, true, &blobs, &err), err);
 	content_make(&content, 1);
 	test_ok(mbj_blob_put(blobs, content_bytes(&content), &pair.digest,
 			     &err),
@@ -321,7 +307,7 @@ START_TEST(blob_round_fails_beside)
 	do
 		content_make(&later, ++number);
 	while (later.digest.b[0] <= lost.digest.b[0]);
-	test_ok(mbj_blobs_open(&hide.table, dir, true, &blobs, &err), err);
+	test_ok(mbj_blobs_open(&hide.table, blob_dir, true, &blobs, &err), err);
 	test_ok(mbj_blob_put(blobs, content_bytes(&lost), &digest, &err), err);
 	test_ok(mbj_blob_put(blobs, content_bytes(&later), &digest, &err), err);
 	hide.beside = &beside;
@@ -344,7 +330,7 @@ TCase *test_blob_thread_case(void)
 {
 	TCase *tc = tcase_create("blob_thread");
 
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_checked_fixture(tc, blob_lab_setup, blob_lab_teardown);
 	tcase_add_test(tc, blob_threads_equal);
 	tcase_add_test(tc, blob_threads_share);
 	tcase_add_test(tc, blob_settle_fails_beside);
