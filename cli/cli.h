@@ -104,6 +104,12 @@ int cli_exit_status(const struct mbj_error *err);
  * having said what is wrong.
  */
 int cli_role_parse(const struct cli_call *call, enum mbj_store_role *role);
+/*
+ * --contents, of a store that is to be made in dir; one that is there already
+ * must have been made so.  The exit status.
+ */
+int cli_contents_take(const struct cli_call *call, const char *dir,
+		      struct mbj_store_options *options);
 /* A line on standard error, escaped for a terminal. */
 MBJ_PRINTF(2, 3)
 void cli_say(const struct cli_call *call, const char *format, ...);

@@ -21,9 +21,6 @@ enum {
 	 * chance, so that many replicas do not come back all at once. */
 	BACKOFF_MIN_MS = 250,
 	BACKOFF_MAX_MS = 30000,
-	/* Of zstd: faster than most lines, and most of what there is to gain.
-	 */
-	LEVEL_USUAL = 3,
 };
 
 static bool name_is_text(const char *name)
@@ -54,29 +51,6 @@ static bool name_take(struct follower *f)
 	else if (gethostname(f->name, sizeof(f->name) - 1) < 0 ||
 		 !name_is_text(f->name))
 		f->name[0] = '\0';
-	return true;
-}
-
-/* How the source is to pack what it sends; by default not at all. */
-static bool compress_take(struct follower *f)
-{
-	const char *text = f->call->options.compress;
-	uint64_t level = LEVEL_USUAL;
-
-	if (text == NULL)
-		return true;
-	if (strncmp(text, "zstd", 4) != 0 ||
-	    (text[4] != '\0' &&
-	     (text[4] != ':' ||
-	      !number_read(text + 5, MBJ_STREAM_LEVEL_MAX, &level) ||
-	      level == 0))) {
-		cli_say(f->call,
-			"--compress wants zstd, maybe with a level behind it, "
-			"zstd:1 to zstd:%d, not \"%.100s\"",
-			MBJ_STREAM_LEVEL_MAX, text);
-		return false;
-	}
-	f->options.level = (unsigned)level;
 	return true;
 }
 
@@ -140,7 +114,9 @@ int follower_init(struct follower *f, const struct cli_call *call, int stop_fd,
 	f->options.stop_fd = stop_fd;
 	f->options.upstream = upstream;
 	f->backoff_ms = BACKOFF_MIN_MS;
-	if (!number_rate_read(call, &f->options.rate) || !compress_take(f) ||
+	if (!number_rate_read(call, &f->options.rate) ||
+	    !number_level_read(call, "--compress", call->options.compress,
+			       &f->options.level) ||
 	    !name_take(f))
 		return CLI_USAGE;
 	return source_take(f);

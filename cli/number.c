@@ -5,7 +5,11 @@
 
 #include <string.h>
 
+#include <mbj/pack.h>
 #include <mbj/stream.h>
+
+/* Of zstd: faster than most lines, and most of what there is to gain. */
+enum { LEVEL_USUAL = 3 };
 
 /* The digits that text begins with; what is behind them, or NULL. */
 static const char *digits_read(const char *text, uint64_t max,
@@ -131,4 +135,26 @@ bool number_duration_read(const char *text, uint64_t max, uint64_t *ret_s)
 		return true;
 	}
 	return false;
+}
+
+bool number_level_read(const struct cli_call *call, const char *option,
+		       const char *text, unsigned *level)
+{
+	uint64_t number = LEVEL_USUAL;
+
+	if (text == NULL)
+		return true;
+	if (strncmp(text, "zstd", 4) != 0 ||
+	    (text[4] != '\0' &&
+	     (text[4] != ':' ||
+	      !number_read(text + 5, MBJ_PACK_LEVEL_MAX, &number) ||
+	      number == 0))) {
+		cli_say(call,
+			"%s wants zstd, maybe with a level behind it, zstd:1 "
+			"to zstd:%d, not \"%.100s\"",
+			option, MBJ_PACK_LEVEL_MAX, text);
+		return false;
+	}
+	*level = (unsigned)number;
+	return true;
 }

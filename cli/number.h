@@ -19,6 +19,12 @@ bool number_rate_read(const struct cli_call *call, uint64_t *ret_rate);
 bool number_level_max_read(const struct cli_call *call, unsigned *ret_level);
 /* --cache into *size, which stays where it was not given; likewise. */
 bool number_cache_read(const struct cli_call *call, size_t *size);
+/*
+ * What an option says of packing, "zstd" or "zstd:LEVEL", into *level, which
+ * stays where text is NULL; likewise.
+ */
+bool number_level_read(const struct cli_call *call, const char *option,
+		       const char *text, unsigned *level);
 /* Seconds; s, m, h or d behind them is units of those, minutes, hours, days. */
 bool number_duration_read(const char *text, uint64_t max, uint64_t *ret_s);
 

@@ -23,6 +23,9 @@ static enum mbj_rc status_journal(const char *dir, struct cli_status *status,
 	rc = mbj_identity_load(sys, dir, &status->store.identity, err);
 	if (rc < 0)
 		return rc;
+	rc = mbj_store_contents_load(sys, dir, &status->contents_level, err);
+	if (rc < 0)
+		return rc;
 	rc = mbj_store_is_owned(sys, dir, &status->is_owned, &status->pid, err);
 	if (rc < 0)
 		return rc;

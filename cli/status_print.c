@@ -187,6 +187,11 @@ void cli_status_json(const struct cli_status *status, struct mbj_buf *out)
 		       instance, s->identity.epoch.v,
 		       s->identity.anchor.first.v, s->end.lsn.v,
 		       s->usage.segments, s->usage.size);
+	if (status->contents_level > 0)
+		mbj_buf_format(out, "\"contentsPacked\":\"zstd:%u\",",
+			       status->contents_level);
+	else
+		mbj_buf_put_str(out, "\"contentsPacked\":null,");
 	if (!status->has_state) {
 		if (status->is_owned)
 			mbj_buf_format(out, "\"ownedBy\":%ld}\n", status->pid);
@@ -276,6 +281,9 @@ void cli_status_text(const struct cli_status *status, struct mbj_buf *out)
 		       "to group %" PRIu64 ", %" PRIu64 " segments, %" PRIu64
 		       " bytes\n",
 		       s->end.lsn.v, s->usage.segments, s->usage.size);
+	if (status->contents_level > 0)
+		mbj_buf_format(out, "contents   packed, zstd:%u\n",
+			       status->contents_level);
 	if (!status->has_state) {
 		if (status->is_owned)
 			mbj_buf_format(out, "in use     by process %ld\n",

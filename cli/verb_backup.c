@@ -73,10 +73,15 @@ static int copy_report(const struct cli_call *call, const char *schema,
 int verb_backup(const struct cli_call *call)
 {
 	struct mbj_backup_options options = MBJ_BACKUP_OPTIONS_INIT;
+	struct mbj_store_options store = MBJ_STORE_OPTIONS_INIT;
 	struct mbj_backup_result result;
 	struct mbj_error err;
 	int status;
 
+	status = cli_contents_take(call, call->operands[1], &store);
+	if (status != CLI_OK)
+		return status;
+	options.store = &store;
 	options.is_deep = call->options.is_deep;
 	options.is_dry_run = call->options.is_dry_run;
 	if (mbj_backup(call->operands[0], call->operands[1], &options, &result,
@@ -101,13 +106,17 @@ int verb_backup(const struct cli_call *call)
 int verb_restore(const struct cli_call *call)
 {
 	struct mbj_restore_options options = MBJ_RESTORE_OPTIONS_INIT;
+	struct mbj_store_options store = MBJ_STORE_OPTIONS_INIT;
 	struct mbj_backup_result result;
 	struct mbj_error err;
 	int status;
 
 	status = cli_role_parse(call, &options.role);
+	if (status == CLI_OK)
+		status = cli_contents_take(call, call->operands[1], &store);
 	if (status != CLI_OK)
 		return status;
+	options.store = &store;
 	options.until.v = call->options.until;
 	options.is_dry_run = call->options.is_dry_run;
 	if (mbj_restore(call->operands[0], call->operands[1], &options, &result,

@@ -25,7 +25,7 @@ static enum mbj_rc replica_take(struct follower *f, bool is_new,
 	    mbj_identity_load(mbj_sys_posix(), dir, &identity, NULL) !=
 		    MBJ_ENOTFOUND)
 		return rc;
-	rc = mbj_store_init(dir, MBJ_STORE_REPLICA, NULL, &f->err);
+	rc = mbj_store_init(dir, MBJ_STORE_REPLICA, options, &f->err);
 	return rc < 0 ? rc : mbj_replica_open(dir, options, ret_store, &f->err);
 }
 
@@ -71,6 +71,9 @@ static int follow(const struct cli_call *call, bool is_clone)
 	}
 	if (!number_cache_read(call, &options.state.cache_size))
 		return CLI_USAGE;
+	status = cli_contents_take(call, call->operands[0], &options);
+	if (status != CLI_OK)
+		return status;
 	stop_fd = cli_stop_open(call);
 	if (stop_fd < 0)
 		return CLI_FAILED;

@@ -6,6 +6,7 @@
 #include <mbj/replay.h>
 
 #include "cli.h"
+#include "number.h"
 
 int cli_role_parse(const struct cli_call *call, enum mbj_store_role *role)
 {
@@ -21,6 +22,27 @@ int cli_role_parse(const struct cli_call *call, enum mbj_store_role *role)
 	MBJ_STORE_ROLE_MAP(X)
 #undef X
 	cli_say(call, "--role is primary or replica, not \"%s\"", word);
+	return CLI_USAGE;
+}
+
+int cli_contents_take(const struct cli_call *call, const char *dir,
+		      struct mbj_store_options *options)
+{
+	unsigned level = 0;
+
+	if (call->options.contents == NULL)
+		return CLI_OK;
+	if (!number_level_read(call, "--contents", call->options.contents,
+			       &options->contents_level))
+		return CLI_USAGE;
+	/* What else may be wrong with it, whoever makes or opens it says. */
+	if (mbj_store_contents_load(NULL, dir, &level, NULL) < 0 ||
+	    level == options->contents_level)
+		return CLI_OK;
+	cli_say(call,
+		"--contents %s: %s is there, and was made otherwise, which "
+		"stays",
+		call->options.contents, dir);
 	return CLI_USAGE;
 }
 
@@ -74,10 +96,13 @@ int verb_init(const struct cli_call *call)
 	const char *source = call->options.from_snapshot;
 	enum mbj_store_role role =
 		source == NULL ? MBJ_STORE_PRIMARY : MBJ_STORE_REPLICA;
+	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
 	struct mbj_error err;
 	struct mbj_lsn lsn;
 	int status = cli_role_parse(call, &role);
 
+	if (status == CLI_OK)
+		status = cli_contents_take(call, dir, &options);
 	if (status != CLI_OK)
 		return status;
 	if (source != NULL && role != MBJ_STORE_REPLICA) {
@@ -90,9 +115,9 @@ int verb_init(const struct cli_call *call)
 		return init_report_dry(call, role);
 	}
 	if (source != NULL &&
-	    mbj_replica_init(dir, source, NULL, &lsn, &err) < 0)
+	    mbj_replica_init(dir, source, &options, &lsn, &err) < 0)
 		return cli_fail(call, &err);
-	if (source == NULL && mbj_store_init(dir, role, NULL, &err) < 0)
+	if (source == NULL && mbj_store_init(dir, role, &options, &err) < 0)
 		return cli_fail(call, &err);
 	return init_report(call, dir);
 }

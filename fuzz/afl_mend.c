@@ -2,7 +2,7 @@
  * AFL++'s hook for the targets whose bytes carry checksums, loaded with
  * AFL_CUSTOM_MUTATOR_LIBRARY: what AFL++ has mutated is mended before it
  * runs, three times of four.  The build says which of MEND_SUPERBLOCK,
- * MEND_GROUP, MEND_SEGMENT it is.
+ * MEND_GROUP, MEND_BLOB, MEND_SEGMENT it is.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +47,8 @@ size_t afl_custom_post_process(void *state, uint8_t *data, size_t size,
 	mend_superblock(mender->bytes, size);
 #elif defined(MEND_GROUP)
 	(void)mend_group(mender->bytes, size, NULL);
+#elif defined(MEND_BLOB)
+	mend_blob(mender->bytes, size);
 #else
 	mend_segment(mender->bytes, size);
 #endif

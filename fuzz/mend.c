@@ -16,6 +16,7 @@ enum {
 	GROUP_SIZE = 72,
 	BODY_CRC_SIZE = 4,
 	STREAM_SIZE = 16,
+	BLOB_SIZE = 8,
 };
 
 static void crc_put(uint8_t *at, const uint8_t *from, size_t n)
@@ -27,6 +28,12 @@ void mend_superblock(uint8_t *data, size_t size)
 {
 	if (size >= SUPERBLOCK_SIZE)
 		crc_put(data + SUPERBLOCK_SIZE - 4, data, SUPERBLOCK_SIZE - 4);
+}
+
+void mend_blob(uint8_t *data, size_t size)
+{
+	if (size >= BLOB_SIZE + 4)
+		crc_put(data + BLOB_SIZE, data, BLOB_SIZE);
 }
 
 /* SHA-256(chain before, header, SHA-256(body)), into chain. */

@@ -17,6 +17,8 @@ void mend_superblock(uint8_t *data, size_t size);
 size_t mend_group(uint8_t *data, size_t size, uint8_t *chain);
 /* A byte, then frames of a stream: their heads and bodies. */
 void mend_stream(uint8_t *data, size_t size);
+/* The head of a packed content. */
+void mend_blob(uint8_t *data, size_t size);
 void mend_segment(uint8_t *data, size_t size);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * libFuzzer's hook for the targets whose bytes carry checksums: of four
  * changed inputs three are mended, the fourth stays damaged.  The build says
- * which of MEND_SUPERBLOCK, MEND_GROUP, MEND_STREAM, MEND_SEGMENT it is.
+ * which of MEND_SUPERBLOCK, MEND_GROUP, MEND_STREAM, MEND_BLOB, MEND_SEGMENT it
+ * is.
  */
 #include "fuzz.h"
 #include "mend.h"
@@ -12,6 +13,8 @@ static void mend(uint8_t *data, size_t size)
 	mend_superblock(data, size);
 #elif defined(MEND_GROUP)
 	(void)mend_group(data, size, NULL);
+#elif defined(MEND_BLOB)
+	mend_blob(data, size);
 #elif defined(MEND_STREAM)
 	mend_stream(data, size);
 #else

@@ -194,18 +194,6 @@ static enum mbj_rc slice_collect(struct collecting *c, struct mbj_error *err)
 	return rc;
 }
 
-static enum mbj_rc file_size_get(const struct collecting *c,
-				 const struct mbj_hash *blob,
-				 uint64_t *ret_size, struct mbj_error *err)
-{
-	struct mbj_blob_reader *reader = NULL;
-	enum mbj_rc rc;
-
-	rc = mbj_blob_reader_open(c->blobs, blob, &reader, ret_size, err);
-	mbj_blob_reader_close(&reader);
-	return rc;
-}
-
 /* It goes, or so it seems: the turn judges. */
 static enum mbj_rc file_look(struct collecting *c, const struct mbj_hash *blob,
 			     struct mbj_error *err)
@@ -230,7 +218,7 @@ static enum mbj_rc file_look(struct collecting *c, const struct mbj_hash *blob,
 		return MBJ_OK;
 	}
 	candidate->blob = *blob;
-	rc = file_size_get(c, blob, &candidate->size, err);
+	rc = mbj_blob_stored_size(c->blobs, blob, &candidate->size, err);
 	if (rc == MBJ_OK && ++c->count == SLICE_MAX)
 		rc = slice_collect(c, err);
 	return rc;

@@ -192,10 +192,20 @@ static enum mbj_rc dir_look(struct repairing *r, const char *dir,
 	return rc;
 }
 
+static bool blob_name_exists(const struct repairing *r, const char *name)
+{
+	char folder[MBJ_PATH_TEXT_MAX], path[MBJ_PATH_TEXT_MAX];
+
+	return mbj_path_join(folder, r->store->dir, STORE_BLOBS_NAME, NULL) <
+		       0 ||
+	       mbj_path_join(path, folder, name, NULL) < 0 ||
+	       mbj_path_exists(r->store->sys, path);
+}
+
 static enum mbj_rc orphan_add(struct repairing *r, const struct mbj_hash *blob,
 			      struct mbj_error *err)
 {
-	char name[2 * MBJ_HASH_SIZE + 2];
+	char name[2 * MBJ_HASH_SIZE + 2 + sizeof(MBJ_BLOB_PACKED_END)];
 	size_t n = 0;
 
 	for (size_t i = 0; i < MBJ_HASH_SIZE; i++) {
@@ -207,6 +217,9 @@ static enum mbj_rc orphan_add(struct repairing *r, const struct mbj_hash *blob,
 			name[n++] = '/';
 	}
 	name[n] = '\0';
+	if (!blob_name_exists(r, name))
+		memcpy(name + n, MBJ_BLOB_PACKED_END,
+		       sizeof(MBJ_BLOB_PACKED_END));
 	return finding_add(r, MBJ_REPAIR_ORPHAN, STORE_BLOBS_NAME, name, blob,
 			   err);
 }

@@ -55,6 +55,10 @@ enum mbj_rc store_options_take(const struct mbj_store_options *options,
 				     "the window of requests has 1 to %d "
 				     "groups",
 				     MBJ_REQUEST_WINDOW_MAX);
+	if (ret_options->contents_level > MBJ_PACK_LEVEL_MAX)
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "contents are packed with level 1 to %d",
+				     MBJ_PACK_LEVEL_MAX);
 	if (ret_options->sys == NULL)
 		ret_options->sys = mbj_sys_posix();
 	return MBJ_OK;
@@ -255,8 +259,10 @@ enum mbj_rc mbj_store_blobs(struct mbj_store *store,
 	if (is_first)
 		rc = mbj_blobs_open(store->sys, store->blobs_dir, true,
 				    &store->blobs, err);
-	if (rc == MBJ_OK && is_first)
+	if (rc == MBJ_OK && is_first) {
 		mbj_blobs_keep_free(store->blobs, store->options.space_min);
+		mbj_blobs_pack(store->blobs, store->superblock.contents_level);
+	}
 	if (rc == MBJ_OK && is_first && store->recent_ms > 0)
 		rc = mbj_blobs_remember(store->blobs, store->recent_ms, err);
 	/* Without that nothing is stored: it is asked for again. */

@@ -1,5 +1,6 @@
 /*
- * Who a store is: read by all, exchanged by whoever feeds it (store_adopt.c).
+ * Who a store is: read by all, exchanged by whoever feeds it (store_adopt.c);
+ * and what was settled when it was made.
  *
  * Threads: any, but for mbj_store_identity: see mbj/store.h.
  */
@@ -36,4 +37,17 @@ void store_identity_take(struct mbj_store *store,
 	pthread_mutex_lock(&store->mutex);
 	store->superblock = *superblock;
 	pthread_mutex_unlock(&store->mutex);
+}
+
+enum mbj_rc mbj_store_contents_load(const struct mbj_sys *sys, const char *dir,
+				    unsigned *ret_level, struct mbj_error *err)
+{
+	struct superblock superblock;
+	enum mbj_rc rc;
+
+	rc = superblock_load(sys != NULL ? sys : mbj_sys_posix(), dir,
+			     &superblock, err);
+	if (rc == MBJ_OK)
+		*ret_level = superblock.contents_level;
+	return rc;
 }

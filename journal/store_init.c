@@ -199,6 +199,7 @@ static enum mbj_rc store_make(const struct mbj_sys *sys, const char *dir,
 	if (rc == MBJ_OK)
 		rc = identity_make(sys, role, &superblock.identity, err);
 	superblock.is_restoring = options->is_restoring;
+	superblock.contents_level = options->contents_level;
 	if (rc == MBJ_OK)
 		rc = superblock_save(sys, dir, STORE_INIT_NAME, &superblock,
 				     err);

@@ -22,12 +22,14 @@ static const char superblock_magic[8] = {'M', 'B', 'J', 'S',
 enum {
 	SUPERBLOCK_VERSION = 1,
 	INCOMPATIBLE_RESTORING = 1,
-	INCOMPATIBLE_KNOWN = INCOMPATIBLE_RESTORING,
+	INCOMPATIBLE_PACKED = 2,
+	INCOMPATIBLE_KNOWN = INCOMPATIBLE_RESTORING | INCOMPATIBLE_PACKED,
 	OFFSET_VERSION = 8,
 	OFFSET_SIZE = 12,
 	OFFSET_COMPATIBLE = 16,
 	OFFSET_INCOMPATIBLE = 20,
 	OFFSET_ROLE = 24,
+	OFFSET_CONTENTS_LEVEL = 28,
 	OFFSET_LINEAGE = 32,
 	OFFSET_INSTANCE = 48,
 	OFFSET_EPOCH = 64,
@@ -55,9 +57,13 @@ void superblock_encode(const struct superblock *superblock,
 	mbj_store_u32(bytes + OFFSET_VERSION, SUPERBLOCK_VERSION);
 	mbj_store_u32(bytes + OFFSET_SIZE, SUPERBLOCK_SIZE);
 	mbj_store_u32(bytes + OFFSET_COMPATIBLE, superblock->compatible);
-	if (superblock->is_restoring)
-		mbj_store_u32(bytes + OFFSET_INCOMPATIBLE,
-			      INCOMPATIBLE_RESTORING);
+	mbj_store_u32(bytes + OFFSET_INCOMPATIBLE,
+		      (superblock->is_restoring ? INCOMPATIBLE_RESTORING : 0u) |
+			      (superblock->contents_level > 0
+				       ? INCOMPATIBLE_PACKED
+				       : 0u));
+	mbj_store_u32(bytes + OFFSET_CONTENTS_LEVEL,
+		      superblock->contents_level);
 	mbj_store_u32(bytes + OFFSET_ROLE, (uint32_t)id->role);
 	memcpy(bytes + OFFSET_LINEAGE, id->lineage.b, MBJ_ID_SIZE);
 	memcpy(bytes + OFFSET_INSTANCE, id->instance.b, MBJ_ID_SIZE);
@@ -134,6 +140,22 @@ static bool identity_is_sane(const struct mbj_identity *id)
 	       !mbj_id_is_reserved(id->epoch_owner);
 }
 
+/* The features that this program knows; false: values that cannot be. */
+static bool features_decode(const uint8_t *p, struct superblock *superblock)
+{
+	uint32_t flags = mbj_load_u32(p + OFFSET_INCOMPATIBLE);
+	uint32_t level = mbj_load_u32(p + OFFSET_CONTENTS_LEVEL);
+	bool is_packed = (flags & INCOMPATIBLE_PACKED) != 0;
+
+	superblock->is_restoring = (flags & INCOMPATIBLE_RESTORING) != 0;
+	superblock->contents_level = is_packed ? level : 0;
+	if (is_packed && (level == 0 || level > MBJ_PACK_LEVEL_MAX))
+		return false;
+	/* A restore makes a replica, and settles the role last. */
+	return !superblock->is_restoring ||
+	       superblock->identity.role == MBJ_STORE_REPLICA;
+}
+
 static void identity_decode(const uint8_t *p, struct mbj_identity *ret_id)
 {
 	ret_id->role = (enum mbj_store_role)mbj_load_u32(p + OFFSET_ROLE);
@@ -159,13 +181,8 @@ enum mbj_rc superblock_decode(struct mbj_bytes bytes, const char *path,
 		identity_decode(bytes.p, &superblock.identity);
 		superblock.compatible =
 			mbj_load_u32(bytes.p + OFFSET_COMPATIBLE);
-		superblock.is_restoring =
-			(mbj_load_u32(bytes.p + OFFSET_INCOMPATIBLE) &
-			 INCOMPATIBLE_RESTORING) != 0;
-		/* A restore makes a replica, and settles the role last. */
 		if (!identity_is_sane(&superblock.identity) ||
-		    (superblock.is_restoring &&
-		     superblock.identity.role != MBJ_STORE_REPLICA))
+		    !features_decode(bytes.p, &superblock))
 			rc = mbj_error_set(err, MBJ_ECORRUPT,
 					   "the superblock has values that "
 					   "cannot be");

@@ -8,8 +8,9 @@
  *	 16   4  compatible flags: unknown ones pass and are kept
  *	 20   4  incompatible flags: unknown ones refuse
  *		 1: it is being restored, what it holds is not whole
+ *		 2: contents may be packed
  *	 24   4  role, 1 primary, 2 replica
- *	 28   4  zero
+ *	 28   4  with flag 2: level of zstd that contents are packed with
  *	 32  16  lineage, zero: a replica before its first stream
  *	 48  16  instance
  *	 64   8  epoch
@@ -35,8 +36,9 @@ enum { SUPERBLOCK_SIZE = 256, SUPERBLOCK_SIZE_MAX = 4096 };
 
 struct superblock {
 	struct mbj_identity identity;
-	uint32_t compatible; /* flags as found, written back */
-	bool is_restoring;   /* the incompatible flag 1 */
+	uint32_t compatible;	 /* flags as found, written back */
+	bool is_restoring;	 /* the incompatible flag 1 */
+	unsigned contents_level; /* 0: without the incompatible flag 2 */
 };
 
 void superblock_encode(const struct superblock *superblock,

@@ -2,7 +2,7 @@
  * The blob folder: opening, paths, having and removing; see mbj/blob.h.
  *
  * Not here: how blobs come in (blob_write.c), become durable (blob_sync.c) and
- * are read (blob_read.c).
+ * are read (blob_read.c); what their files are (blob_form.c).
  *
  * Invariants:
  *   1. without is_owner nothing on disk changes;
@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include <mbj/check.h>
+#include <mbj/pack.h>
 
 #include "blob_priv.h"
 
@@ -45,21 +46,6 @@ enum mbj_rc blob_folder_path(const struct mbj_blobs *blobs, unsigned folder,
 	MBJ_ASSERT(folder < BLOB_FOLDERS);
 	(void)snprintf(name, sizeof(name), "%02x", folder);
 	return mbj_path_join(path, blobs->dir, name, err);
-}
-
-enum mbj_rc blob_path(const struct mbj_blobs *blobs,
-		      const struct mbj_hash *digest,
-		      char path[MBJ_PATH_TEXT_MAX], struct mbj_error *err)
-{
-	char text[MBJ_BLOB_TEXT_SIZE];
-	char folder[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
-
-	rc = blob_folder_path(blobs, digest->b[0], folder, err);
-	if (rc < 0)
-		return rc;
-	mbj_blob_print(digest, text);
-	return mbj_path_join(path, folder, text + 2, err);
 }
 
 enum mbj_rc blob_missing(const struct mbj_blobs *blobs,
@@ -202,6 +188,13 @@ enum mbj_rc mbj_blobs_open(const struct mbj_sys *sys, const char *dir,
 	return rc;
 }
 
+void mbj_blobs_pack(struct mbj_blobs *blobs, unsigned level)
+{
+	MBJ_ASSERT(blobs->is_owner && blobs->pending_count == 0);
+	MBJ_ASSERT(level <= MBJ_PACK_LEVEL_MAX);
+	blobs->level = level;
+}
+
 void mbj_blobs_close(struct mbj_blobs **blobs)
 {
 	struct mbj_blobs *b;
@@ -238,21 +231,15 @@ enum mbj_rc mbj_blob_remove(struct mbj_blobs *blobs,
 			    const struct mbj_hash *digest,
 			    struct mbj_error *err)
 {
-	char path[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(blobs != NULL && blobs->is_owner);
 	MBJ_ASSERT(digest != NULL);
-	rc = blob_path(blobs, digest, path, err);
-	if (rc < 0)
-		return rc;
 	pthread_mutex_lock(&blobs->mutex);
-	rc = mbj_file_remove(blobs->sys, path, err);
+	rc = blob_files_remove(blobs, digest, err);
 	if (rc == MBJ_OK || rc == MBJ_ENOTFOUND)
 		blob_note_forget(blobs, digest);
 	pthread_mutex_unlock(&blobs->mutex);
-	if (rc == MBJ_ENOTFOUND)
-		return blob_missing(blobs, digest, err);
 	return rc;
 }
 
@@ -260,19 +247,15 @@ enum mbj_rc mbj_blob_collect(struct mbj_blobs *blobs,
 			     const struct mbj_hash *digest, bool is_dry_run,
 			     bool *ret_is_recent, struct mbj_error *err)
 {
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
+	enum mbj_rc rc = MBJ_OK;
 
-	rc = blob_path(blobs, digest, path, err);
-	if (rc < 0)
-		return rc;
 	pthread_mutex_lock(&blobs->mutex);
 	/* What a round is about to write anew must be there for it. */
 	*ret_is_recent = blob_is_recent(blobs, digest) ||
 			 blob_is_deferred(blobs, digest) ||
 			 blob_is_doubtful(blobs, digest);
 	if (!*ret_is_recent && !is_dry_run) {
-		rc = mbj_file_remove(blobs->sys, path, err);
+		rc = blob_files_remove(blobs, digest, err);
 		if (rc == MBJ_OK)
 			blob_note_forget(blobs, digest);
 	}

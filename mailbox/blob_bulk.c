@@ -203,7 +203,9 @@ static enum mbj_rc names_give(struct mbj_blobs *blobs, enum mbj_rc rc,
 		if (one == MBJ_OK && rc == MBJ_OK)
 			one = blob_name_give(
 				blobs,
-				&(struct blob_fresh){path, deferred->is_link},
+				&(struct blob_fresh){path, deferred->size,
+						     deferred->form,
+						     deferred->is_link},
 				&deferred->digest, &why);
 		/* Best effort: the next opening sweeps. */
 		if (one < 0 || rc < 0)

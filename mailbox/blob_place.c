@@ -1,9 +1,10 @@
 /*
- * Whether a blob is there, and giving a complete file its digest's name; see
+ * Whether a blob is there, and how a complete file in new/ becomes one: packed
+ * where the store packs, its data synced, then renamed to its digest; see
  * mbj/blob.h.
  *
- * Not here: where the file comes from (blob_write.c, blob_bulk.c); when the
- * name is on disk (blob_sync.c).
+ * Not here: where the file comes from (blob_write.c); when the name is on disk
+ * (blob_sync.c); many blobs that share the sync of their data (blob_bulk.c).
  *
  * Invariants:
  *   1. no call that may wait for a disk is made under the mutex, but where a
@@ -14,10 +15,13 @@
  *   3. what is being placed is counted until its entry has its note: who finds
  *      it before that makes one (blob_note_found);
  *   4. a folder is made by one thread at a time, and nothing is in it before
- *      its own entry is on disk.
+ *      its own entry is on disk;
+ *   5. only a complete file whose data are on disk gets a digest's name;
+ *   6. what is kept, or placed, is what whoever reads the blob is given, by its
+ *      size; and no file that has it is taken away, whatever its form.
  *
  * Two threads that store the same content may both place theirs, one over the
- * other's: it is the same, and on disk.
+ * other's, or beside it in the other form: it is the same, and on disk.
  *
  * Threads: see mbj/blob.h.
  */
@@ -28,28 +32,28 @@
 
 #include "blob_priv.h"
 
-/* How many bytes the blob has, UINT64_MAX: it is not there. */
+/* ----------------------------------------------------------------- having */
+
+/* Does what whoever reads the blob would be given have that size? */
 static enum mbj_rc blob_look(const struct mbj_blobs *blobs,
-			     const struct mbj_hash *digest, uint64_t *ret_size,
-			     struct mbj_error *err)
+			     const struct mbj_hash *digest, uint64_t size,
+			     bool *ret_is_there, struct mbj_error *err)
 {
 	struct mbj_file file = MBJ_FILE_CLOSED;
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
+	struct blob_source source = {.size = UINT64_MAX};
+	enum mbj_rc rc = MBJ_ENOTFOUND;
 
-	rc = blob_path(blobs, digest, path, err);
-	if (rc < 0)
+	if (blob_is_packing(blobs))
+		rc = blob_form_open(blobs, digest, BLOB_PACKED, &file, &source,
+				    err);
+	if (rc == MBJ_ENOTFOUND || rc == MBJ_ECORRUPT)
+		rc = blob_form_open(blobs, digest, BLOB_PLAIN, &file, &source,
+				    err);
+	if (rc < 0 && rc != MBJ_ENOTFOUND)
 		return rc;
-	rc = mbj_file_open(blobs->sys, path, O_RDONLY | O_NOFOLLOW, &file, err);
-	if (rc == MBJ_ENOTFOUND) {
-		*ret_size = UINT64_MAX;
-		return MBJ_OK;
-	}
-	if (rc < 0)
-		return rc;
-	rc = mbj_file_size(&file, ret_size, err);
 	mbj_file_close(&file);
-	return rc;
+	*ret_is_there = source.size == size;
+	return MBJ_OK;
 }
 
 /*
@@ -67,14 +71,9 @@ static enum mbj_rc blob_look_noted(struct mbj_blobs *blobs,
 	is_noted = blob_recent_renew(blobs, digest);
 	pthread_mutex_unlock(&blobs->mutex);
 	for (;;) {
-		uint64_t found = 0;
-
-		rc = blob_look(blobs, digest, &found, err);
-		if (rc < 0)
+		rc = blob_look(blobs, digest, size, ret_is_there, err);
+		if (rc < 0 || is_noted || !*ret_is_there)
 			return rc;
-		*ret_is_there = found == size;
-		if (is_noted || !*ret_is_there)
-			return MBJ_OK;
 		/* It may have been taken away before this. */
 		pthread_mutex_lock(&blobs->mutex);
 		blob_recent_note(blobs, digest);
@@ -110,6 +109,8 @@ enum mbj_rc blob_keep(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 		*ret_is_kept = is_kept;
 	return rc;
 }
+
+/* ----------------------------------------------------------------- naming */
 
 /* The first blob of its folder; where its entry fails it is not there. */
 static enum mbj_rc folder_make(const struct mbj_blobs *blobs, unsigned folder,
@@ -147,6 +148,40 @@ static enum mbj_rc fresh_move(const struct mbj_blobs *blobs,
 	return rc;
 }
 
+/*
+ * In the same form the new file takes the place of a damaged one.  In the other
+ * one it would be read instead, or lie there for nothing: it goes, now that the
+ * blob is there.  Whoever does that has given his own name before he looks; so
+ * of two who store one blob in two forms at once, one at most finds a damaged
+ * file, and what the other one stored stays.
+ */
+static enum mbj_rc other_drop(const struct mbj_blobs *blobs,
+			      const struct blob_fresh *fresh,
+			      const struct mbj_hash *digest,
+			      struct mbj_error *err)
+{
+	enum blob_form form = blob_form_other(fresh->form);
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	struct blob_source source = {.size = UINT64_MAX};
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	if (!blob_is_packing(blobs))
+		return MBJ_OK;
+	rc = blob_form_open(blobs, digest, form, &file, &source, err);
+	if (rc == MBJ_ENOTFOUND)
+		return MBJ_OK;
+	if (rc < 0 && rc != MBJ_ECORRUPT)
+		return rc;
+	mbj_file_close(&file);
+	if (source.size == fresh->size)
+		return MBJ_OK;
+	rc = blob_path(blobs, digest, form, path, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_remove(blobs->sys, path, err);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
 enum mbj_rc blob_name_give(struct mbj_blobs *blobs,
 			   const struct blob_fresh *fresh,
 			   const struct mbj_hash *digest, struct mbj_error *err)
@@ -155,7 +190,7 @@ enum mbj_rc blob_name_give(struct mbj_blobs *blobs,
 	bool was_there = false;
 	enum mbj_rc rc;
 
-	rc = blob_path(blobs, digest, path, err);
+	rc = blob_path(blobs, digest, fresh->form, path, err);
 	if (rc == MBJ_OK)
 		rc = blob_note_reserve(blobs, err);
 	if (rc < 0)
@@ -171,7 +206,7 @@ enum mbj_rc blob_name_give(struct mbj_blobs *blobs,
 		return rc;
 	blobs->is_made[digest->b[0]] = true;
 	blob_note_made(blobs, digest, was_there);
-	return MBJ_OK;
+	return other_drop(blobs, fresh, digest, err);
 }
 
 /*
@@ -215,15 +250,19 @@ static void placing_end(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 	}
 }
 
-enum mbj_rc blob_place(struct mbj_blobs *blobs, const struct blob_fresh *fresh,
-		       const struct mbj_hash *digest, struct mbj_error *err)
+/* Without the mutex: as blob_name_give. */
+static enum mbj_rc name_place(struct mbj_blobs *blobs,
+			      const struct blob_fresh *fresh,
+			      const struct mbj_hash *digest,
+			      struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
 	uint32_t failures = 0;
 	bool was_there = false;
+	bool is_there;
 	enum mbj_rc rc;
 
-	rc = blob_path(blobs, digest, path, err);
+	rc = blob_path(blobs, digest, fresh->form, path, err);
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&blobs->mutex);
@@ -236,12 +275,98 @@ enum mbj_rc blob_place(struct mbj_blobs *blobs, const struct blob_fresh *fresh,
 		goto out;
 	pthread_mutex_unlock(&blobs->mutex);
 	rc = fresh_move(blobs, fresh, path, &was_there, err);
+	is_there = rc == MBJ_OK;
+	if (is_there)
+		rc = other_drop(blobs, fresh, digest, err);
 	pthread_mutex_lock(&blobs->mutex);
-	placing_end(blobs, digest, failures, rc == MBJ_OK, was_there);
+	placing_end(blobs, digest, failures, is_there, was_there);
 	/* Somebody took the folder away. */
-	if (rc == MBJ_ENOTFOUND)
+	if (!is_there && rc == MBJ_ENOTFOUND)
 		rc = blob_name_give(blobs, fresh, digest, err);
 out:
 	pthread_mutex_unlock(&blobs->mutex);
 	return rc;
+}
+
+/* ---------------------------------------------------------------- placing */
+
+/* *ret_is_kept: the content was there, the writer's file is not needed. */
+static enum mbj_rc writer_look(struct mbj_blob_writer *writer,
+			       const struct mbj_hash *digest, bool *ret_is_kept,
+			       struct mbj_error *err)
+{
+	struct mbj_blobs *blobs = writer->blobs;
+	enum mbj_rc rc;
+
+	rc = blob_keep(blobs, digest, writer->size, ret_is_kept, err);
+	if (rc < 0 || *ret_is_kept || !writer->is_link)
+		return rc;
+	/*
+	 * A link may be one to what is there, and renews no doubtful entry; the
+	 * next round will.
+	 */
+	pthread_mutex_lock(&blobs->mutex);
+	*ret_is_kept = blob_is_doubtful(blobs, digest);
+	pthread_mutex_unlock(&blobs->mutex);
+	return MBJ_OK;
+}
+
+/* *ret_is_deferred: its data wait for the next round. */
+static enum mbj_rc writer_defer(struct mbj_blob_writer *writer,
+				const struct mbj_hash *digest,
+				bool *ret_is_deferred, struct mbj_error *err)
+{
+	const struct blob_deferred deferred = {*digest, writer->fresh,
+					       writer->size, writer->form,
+					       writer->is_link};
+	struct mbj_blobs *blobs = writer->blobs;
+	enum mbj_rc rc = MBJ_OK;
+
+	pthread_mutex_lock(&blobs->mutex);
+	*ret_is_deferred = blob_may_defer(blobs, digest);
+	if (*ret_is_deferred)
+		rc = blob_defer(blobs, &deferred, err);
+	pthread_mutex_unlock(&blobs->mutex);
+	return rc;
+}
+
+/* What is there already was not packed again, nor was a link. */
+static enum mbj_rc writer_settle(struct mbj_blob_writer *writer,
+				 const struct mbj_hash *digest,
+				 bool *ret_is_deferred, struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	if (writer->blobs->level > 0 && !writer->is_link)
+		rc = blob_pack(writer, err);
+	if (rc == MBJ_OK)
+		rc = writer_defer(writer, digest, ret_is_deferred, err);
+	if (rc == MBJ_OK && !*ret_is_deferred)
+		rc = mbj_file_sync(&writer->file, err);
+	return rc;
+}
+
+enum mbj_rc blob_place(struct mbj_blob_writer *writer,
+		       const struct mbj_hash *digest, bool *ret_is_kept,
+		       struct mbj_error *err)
+{
+	struct blob_fresh fresh = {.is_link = writer->is_link};
+	bool is_deferred = false;
+	enum mbj_rc rc;
+
+	rc = writer_look(writer, digest, ret_is_kept, err);
+	if (rc == MBJ_OK && !*ret_is_kept)
+		rc = writer_settle(writer, digest, &is_deferred, err);
+	if (rc < 0 || *ret_is_kept || is_deferred)
+		return rc;
+	/* Another link to the same file may be there by now. */
+	if (writer->is_link)
+		rc = writer_look(writer, digest, ret_is_kept, err);
+	if (rc < 0 || *ret_is_kept)
+		return rc;
+	/* Packing may have made it another file. */
+	fresh.path = writer->file.path;
+	fresh.size = writer->size;
+	fresh.form = writer->form;
+	return name_place(writer->blobs, &fresh, digest, err);
 }

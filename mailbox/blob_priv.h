@@ -9,7 +9,11 @@
 #include <mbj/blob.h>
 #include <mbj/hash.h>
 
+/* What a digest's file is: see blob_form.c. */
+enum blob_form { BLOB_PLAIN, BLOB_PACKED, BLOB_FORMS };
+
 enum {
+	BLOB_HEAD_SIZE = 12,	     /* of a packed file */
 	BLOB_FOLDERS = 256,	     /* by the first byte of the digest */
 	BLOB_PIECE_SIZE = 64 << 10,  /* of a file on its way through */
 	BLOB_PENDING_MAX = 64 << 10, /* then storing waits for a round */
@@ -25,14 +29,17 @@ struct blob_pending {
 /* Complete in new/, without its digest's name. */
 struct blob_deferred {
 	struct mbj_hash digest;
-	uint64_t size;
 	struct mbj_id fresh;
-	bool is_link; /* as blob_fresh's */
+	uint64_t size; /* these as blob_fresh's */
+	enum blob_form form;
+	bool is_link;
 };
 
 /* A complete file in new/, its data on disk, that becomes a blob. */
 struct blob_fresh {
 	const char *path;
+	uint64_t size; /* of the blob, whatever the form */
+	enum blob_form form;
 	bool is_link; /* of a file that is somebody else's too */
 };
 
@@ -48,6 +55,7 @@ struct mbj_blobs {
 	const struct mbj_sys *sys;
 	bool is_owner;
 	uint64_t space_min;    /* set before anybody stores */
+	unsigned level;	       /* as well: of zstd, 0: nothing is packed */
 	pthread_mutex_t mutex; /* guards what follows up to the paths */
 	pthread_cond_t round_over;
 	pthread_cond_t sync_over; /* of some folder */
@@ -88,6 +96,22 @@ struct mbj_blobs {
 };
 
 struct mbj_sha256;
+struct mbj_unpacker;
+
+/* The bytes of a blob from a file that somebody else opened and closes. */
+struct blob_source {
+	struct mbj_file *file;
+	const char *path; /* to name when it is damaged */
+	enum blob_form form;
+	uint64_t size; /* of the blob */
+	uint64_t at;   /* of it, read */
+	/* Where it is packed, from the first reading on. */
+	struct mbj_unpacker *unpacker;
+	uint8_t *piece; /* of the file, */
+	struct mbj_bytes left;
+	uint64_t file_at; /* which is read up to here */
+	bool is_end;
+};
 
 struct mbj_blob_writer {
 	struct mbj_blobs *blobs;
@@ -96,6 +120,10 @@ struct mbj_blob_writer {
 	struct mbj_id fresh;
 	uint64_t size;
 	bool is_link; /* as blob_fresh's */
+	enum blob_form form;
+	/* Where blobs are packed: blob_pack.c */
+	uint8_t *held; /* all of it so far, not in the file */
+	bool is_worth; /* what was held looked as if it were */
 	enum mbj_rc rc;
 	struct mbj_error error; /* valid where rc < 0 */
 };
@@ -105,16 +133,64 @@ struct mbj_blob_writer {
 enum mbj_rc blob_folder_path(const struct mbj_blobs *blobs, unsigned folder,
 			     char path[MBJ_PATH_TEXT_MAX],
 			     struct mbj_error *err) MBJ_MUST_CHECK;
-enum mbj_rc blob_path(const struct mbj_blobs *blobs,
-		      const struct mbj_hash *digest,
-		      char path[MBJ_PATH_TEXT_MAX],
-		      struct mbj_error *err) MBJ_MUST_CHECK;
 /* MBJ_ENOTFOUND naming the digest. */
 enum mbj_rc blob_missing(const struct mbj_blobs *blobs,
 			 const struct mbj_hash *digest, struct mbj_error *err);
 /* MBJ_ECORRUPT naming the file. */
 enum mbj_rc blob_damaged(const char *path, const char *what,
 			 struct mbj_error *err);
+
+/* -------------------------------------------------------- blob_form.c */
+
+enum mbj_rc blob_path(const struct mbj_blobs *blobs,
+		      const struct mbj_hash *digest, enum blob_form form,
+		      char path[MBJ_PATH_TEXT_MAX],
+		      struct mbj_error *err) MBJ_MUST_CHECK;
+enum blob_form blob_form_other(enum blob_form form);
+/* Packed files are looked for first: all but the owner of a store without. */
+bool blob_is_packing(const struct mbj_blobs *blobs);
+void blob_head_put(uint64_t size, uint8_t head[BLOB_HEAD_SIZE]);
+/*
+ * Ownership: file is the caller's, and outlives the source.
+ * Returns: MBJ_ECORRUPT, there is no good head.
+ */
+enum mbj_rc blob_source_begin(struct mbj_file *file, enum blob_form form,
+			      struct blob_source *ret_source,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* The same of a blob in one form; MBJ_ENOTFOUND. */
+enum mbj_rc blob_form_open(const struct mbj_blobs *blobs,
+			   const struct mbj_hash *digest, enum blob_form form,
+			   struct mbj_file *file,
+			   struct blob_source *ret_source,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+/* In either; MBJ_ENOTFOUND names the digest. */
+enum mbj_rc blob_find(const struct mbj_blobs *blobs,
+		      const struct mbj_hash *digest, struct mbj_file *file,
+		      struct blob_source *ret_source,
+		      struct mbj_error *err) MBJ_MUST_CHECK;
+/* The next n bytes, fewer at the end only: MBJ_ECORRUPT before others. */
+enum mbj_rc blob_source_read(struct blob_source *source, void *p, size_t n,
+			     size_t *ret_got,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+/* Closes no file. */
+void blob_source_done(struct blob_source *source);
+/* In both; MBJ_ENOTFOUND where there is neither. */
+enum mbj_rc blob_files_remove(const struct mbj_blobs *blobs,
+			      const struct mbj_hash *digest,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* -------------------------------------------------------- blob_pack.c */
+
+/* A writer is to hold what comes, until it is known how much that is. */
+enum mbj_rc blob_hold(struct mbj_blob_writer *writer,
+		      struct mbj_error *err) MBJ_MUST_CHECK;
+/* The next piece, held or into the file, which has at bytes so far. */
+enum mbj_rc blob_held_write(struct mbj_blob_writer *writer, uint64_t at,
+			    struct mbj_bytes piece,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
+/* All bytes came: into the file, packed where that takes less of the disk. */
+enum mbj_rc blob_pack(struct mbj_blob_writer *writer,
+		      struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* ------------------------------------------------------ blob_recent.c */
 
@@ -192,12 +268,20 @@ enum mbj_rc blob_name_give(struct mbj_blobs *blobs,
 enum mbj_rc blob_keep(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 		      uint64_t size, bool *ret_is_kept,
 		      struct mbj_error *err) MBJ_MUST_CHECK;
-/* Without the mutex: the same. */
-enum mbj_rc blob_place(struct mbj_blobs *blobs, const struct blob_fresh *fresh,
-		       const struct mbj_hash *digest,
+/*
+ * Without the mutex: all bytes came, and this is their digest.  *ret_is_kept:
+ * the blob was there, and the writer's file is not needed.
+ */
+enum mbj_rc blob_place(struct mbj_blob_writer *writer,
+		       const struct mbj_hash *digest, bool *ret_is_kept,
 		       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* ------------------------------------------------------- blob_write.c */
+
+/* A new file in new/ under a name that nobody has. */
+enum mbj_rc blob_fresh_open(struct mbj_blobs *blobs, struct mbj_file *ret_file,
+			    struct mbj_id *ret_fresh,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* Write a doubtful blob anew, from what is read of it. */
 enum mbj_rc blob_renew(struct mbj_blobs *blobs, const struct mbj_hash *digest,

@@ -16,14 +16,16 @@
 
 #include "blob_priv.h"
 
-enum { FOLDER_NAMES_MAX = 64 << 20 };
+enum {
+	FOLDER_NAMES_MAX = 64 << 20,
+	NAME_SIZE = MBJ_BLOB_TEXT_SIZE - 3, /* without its folder and NUL */
+};
 
 struct mbj_blob_reader {
 	struct mbj_file file;
+	struct blob_source source;
 	struct mbj_sha256 *sha;
 	struct mbj_hash digest;
-	uint64_t size;
-	uint64_t at;
 	bool is_judged; /* the end was reached */
 	enum mbj_rc rc; /* the failure that stays */
 	struct mbj_error error;
@@ -50,19 +52,13 @@ enum mbj_rc mbj_blob_reader_open(struct mbj_blobs *blobs,
 	if (rc == MBJ_OK)
 		rc = mbj_sha256_begin(reader->sha, err);
 	if (rc == MBJ_OK)
-		rc = blob_path(blobs, digest, reader->file.path, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_open(blobs->sys, reader->file.path,
-				   O_RDONLY | O_NOFOLLOW, &reader->file, err);
-	if (rc == MBJ_ENOTFOUND)
-		rc = blob_missing(blobs, digest, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_size(&reader->file, &reader->size, err);
+		rc = blob_find(blobs, digest, &reader->file, &reader->source,
+			       err);
 	if (rc < 0) {
 		mbj_blob_reader_close(&reader);
 		return rc;
 	}
-	*ret_size = reader->size;
+	*ret_size = reader->source.size;
 	*ret_reader = reader;
 	return MBJ_OK;
 }
@@ -71,6 +67,7 @@ void mbj_blob_reader_close(struct mbj_blob_reader **reader)
 {
 	if (reader == NULL || *reader == NULL)
 		return;
+	blob_source_done(&(*reader)->source);
 	mbj_file_close(&(*reader)->file);
 	mbj_sha256_free(&(*reader)->sha);
 	mbj_free(*reader);
@@ -96,20 +93,20 @@ static enum mbj_rc reader_judge(struct mbj_blob_reader *reader,
 static enum mbj_rc reader_next(struct mbj_blob_reader *reader, void *p,
 			       size_t n, size_t *ret_got, struct mbj_error *err)
 {
-	uint64_t left = reader->size - reader->at;
+	struct blob_source *source = &reader->source;
+	uint64_t left = source->size - source->at;
 	enum mbj_rc rc;
 
 	if (n > left)
 		n = (size_t)left;
-	rc = mbj_file_read(&reader->file, reader->at, p, n, ret_got, err);
+	rc = blob_source_read(source, p, n, ret_got, err);
 	if (rc < 0)
 		return rc;
 	if (*ret_got < n)
 		return blob_damaged(reader->file.path,
 				    "became shorter while it was read", err);
 	rc = mbj_sha256_update(reader->sha, mbj_bytes_make(p, n), err);
-	reader->at += n;
-	if (rc == MBJ_OK && reader->at == reader->size && !reader->is_judged)
+	if (rc == MBJ_OK && source->at == source->size && !reader->is_judged)
 		rc = reader_judge(reader, err);
 	return rc;
 }
@@ -176,6 +173,8 @@ struct mbj_blobs_scan {
 	unsigned folder; /* the one that comes next */
 	struct mbj_buf names;
 	size_t at;
+	bool has_last;
+	struct mbj_hash last; /* that was given */
 };
 
 enum mbj_rc mbj_blobs_scan_begin(struct mbj_blobs *blobs,
@@ -215,7 +214,11 @@ static int digit_value(char c)
 static bool name_parse(unsigned folder, const char *name,
 		       struct mbj_hash *ret_digest)
 {
-	if (strlen(name) != MBJ_BLOB_TEXT_SIZE - 3)
+	size_t n = strlen(name);
+
+	if (n != NAME_SIZE &&
+	    (n != NAME_SIZE + sizeof(MBJ_BLOB_PACKED_END) - 1 ||
+	     strcmp(name + NAME_SIZE, MBJ_BLOB_PACKED_END) != 0))
 		return false;
 	ret_digest->b[0] = (uint8_t)folder;
 	for (size_t i = 1; i < MBJ_HASH_SIZE; i++) {
@@ -263,8 +266,13 @@ enum mbj_rc mbj_blobs_scan_next(struct mbj_blobs_scan *scan,
 				(const char *)scan->names.p + scan->at;
 
 			scan->at += strlen(name) + 1;
-			if (!name_parse(scan->folder - 1, name, &digest))
+			/* Both forms of one are side by side. */
+			if (!name_parse(scan->folder - 1, name, &digest) ||
+			    (scan->has_last && memcmp(scan->last.b, digest.b,
+						      MBJ_HASH_SIZE) == 0))
 				continue;
+			scan->has_last = true;
+			scan->last = digest;
 			*ret_digest = digest;
 			*ret_is_there = true;
 			return MBJ_OK;

@@ -1,13 +1,14 @@
 /*
- * How blobs come in: pieces into a file in new/, its data synced, then renamed
- * to its digest; see mbj/blob.h.
+ * How blobs come in: from memory in pieces, from a file, from another store;
+ * see mbj/blob.h.
  *
- * Not here: giving the name (blob_place.c); when it is on disk (blob_sync.c);
- * many blobs that share the sync of their data (blob_bulk.c).
+ * Not here: packing (blob_pack.c), and how what is complete gets its name
+ * (blob_place.c).
  *
  * Invariants:
- *   1. only a complete file whose data are on disk gets a digest's name;
- *   2. a writer that ends leaves no file in new/, unless removing it fails.
+ *   1. a writer that ends leaves no file in new/, unless removing it fails;
+ *   2. what is to be a blob of another store is compared with digest and size
+ *      before it is placed.
  *
  * Threads: see mbj/blob.h.
  */
@@ -26,18 +27,49 @@
 static void writer_free(struct mbj_blob_writer **writer)
 {
 	mbj_file_close(&(*writer)->file);
+	mbj_free((*writer)->held);
 	mbj_sha256_free(&(*writer)->sha);
 	mbj_free(*writer);
 	*writer = NULL;
 }
 
-/* With a path in new/ that nobody has, and no file yet. */
+/* A path in new/ that nobody has. */
+static enum mbj_rc fresh_make(const struct mbj_blobs *blobs,
+			      char path[MBJ_PATH_TEXT_MAX],
+			      struct mbj_id *ret_fresh, struct mbj_error *err)
+{
+	char text[MBJ_ID_TEXT_SIZE];
+	enum mbj_rc rc;
+
+	rc = mbj_id_generate(blobs->sys, ret_fresh, err);
+	if (rc < 0)
+		return rc;
+	mbj_id_print(*ret_fresh, text);
+	return mbj_path_join(path, blobs->fresh, text, err);
+}
+
+enum mbj_rc blob_fresh_open(struct mbj_blobs *blobs, struct mbj_file *ret_file,
+			    struct mbj_id *ret_fresh, struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = fresh_make(blobs, path, ret_fresh, err);
+	if (rc < 0)
+		return rc;
+	/* What is to be packed is read again. */
+	return mbj_file_open(blobs->sys, path,
+			     (blobs->level > 0 ? O_RDWR : O_WRONLY) | O_CREAT |
+				     O_EXCL | O_NOFOLLOW,
+			     ret_file, err);
+}
+
+/* Without a file. */
 static enum mbj_rc writer_new(struct mbj_blobs *blobs,
 			      struct mbj_blob_writer **ret_writer,
 			      struct mbj_error *err)
 {
 	struct mbj_blob_writer *writer;
-	char text[MBJ_ID_TEXT_SIZE];
 	enum mbj_rc rc;
 
 	writer = mbj_calloc(1, sizeof(*writer));
@@ -48,12 +80,6 @@ static enum mbj_rc writer_new(struct mbj_blobs *blobs,
 	rc = mbj_sha256_new(&writer->sha, err);
 	if (rc == MBJ_OK)
 		rc = mbj_sha256_begin(writer->sha, err);
-	if (rc == MBJ_OK)
-		rc = mbj_id_generate(blobs->sys, &writer->fresh, err);
-	if (rc == MBJ_OK) {
-		mbj_id_print(writer->fresh, text);
-		rc = mbj_path_join(writer->file.path, blobs->fresh, text, err);
-	}
 	if (rc == MBJ_OK)
 		*ret_writer = writer;
 	else
@@ -71,9 +97,11 @@ static enum mbj_rc writer_begin(struct mbj_blobs *blobs,
 	rc = writer_new(blobs, &writer, err);
 	if (rc < 0)
 		return rc;
-	rc = mbj_file_open(blobs->sys, writer->file.path,
-			   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
-			   &writer->file, err);
+	MBJ_ASSERT(writer != NULL);
+	if (blobs->level > 0)
+		rc = blob_hold(writer, err);
+	if (rc == MBJ_OK)
+		rc = blob_fresh_open(blobs, &writer->file, &writer->fresh, err);
 	if (rc == MBJ_OK)
 		*ret_writer = writer;
 	else
@@ -149,72 +177,10 @@ enum mbj_rc mbj_blob_writer_write(struct mbj_blob_writer *writer,
 	if (writer->rc == MBJ_OK)
 		writer->rc = piece_add(writer, piece, &writer->error);
 	if (writer->rc == MBJ_OK)
-		writer->rc = mbj_file_write(&writer->file, at, piece.p, piece.n,
-					    &writer->error);
+		writer->rc = blob_held_write(writer, at, piece, &writer->error);
 	if (writer->rc < 0 && err != NULL)
 		*err = writer->error;
 	return writer->rc;
-}
-
-/* *ret_is_kept: the content was there, the writer's file is not needed. */
-static enum mbj_rc writer_look(struct mbj_blob_writer *writer,
-			       const struct mbj_hash *digest, bool *ret_is_kept,
-			       struct mbj_error *err)
-{
-	struct mbj_blobs *blobs = writer->blobs;
-	enum mbj_rc rc;
-
-	rc = blob_keep(blobs, digest, writer->size, ret_is_kept, err);
-	if (rc < 0 || *ret_is_kept || !writer->is_link)
-		return rc;
-	/*
-	 * A link may be one to what is there, and renews no doubtful entry
-	 * (blob_place.c); the next round will.
-	 */
-	pthread_mutex_lock(&blobs->mutex);
-	*ret_is_kept = blob_is_doubtful(blobs, digest);
-	pthread_mutex_unlock(&blobs->mutex);
-	return MBJ_OK;
-}
-
-/* *ret_is_deferred: its data wait for the next round. */
-static enum mbj_rc writer_defer(struct mbj_blob_writer *writer,
-				const struct mbj_hash *digest,
-				bool *ret_is_deferred, struct mbj_error *err)
-{
-	const struct blob_deferred deferred = {*digest, writer->size,
-					       writer->fresh, writer->is_link};
-	struct mbj_blobs *blobs = writer->blobs;
-	enum mbj_rc rc = MBJ_OK;
-
-	pthread_mutex_lock(&blobs->mutex);
-	*ret_is_deferred = blob_may_defer(blobs, digest);
-	if (*ret_is_deferred)
-		rc = blob_defer(blobs, &deferred, err);
-	pthread_mutex_unlock(&blobs->mutex);
-	return rc;
-}
-
-static enum mbj_rc writer_place(struct mbj_blob_writer *writer,
-				const struct mbj_hash *digest,
-				bool *ret_is_kept, struct mbj_error *err)
-{
-	const struct blob_fresh fresh = {writer->file.path, writer->is_link};
-	bool is_deferred = false;
-	enum mbj_rc rc;
-
-	rc = writer_look(writer, digest, ret_is_kept, err);
-	if (rc == MBJ_OK && !*ret_is_kept)
-		rc = writer_defer(writer, digest, &is_deferred, err);
-	if (rc < 0 || *ret_is_kept || is_deferred)
-		return rc;
-	rc = mbj_file_sync(&writer->file, err);
-	/* Another link to the same file may be there by now. */
-	if (rc == MBJ_OK && writer->is_link)
-		rc = writer_look(writer, digest, ret_is_kept, err);
-	if (rc < 0 || *ret_is_kept)
-		return rc;
-	return blob_place(writer->blobs, &fresh, digest, err);
 }
 
 static enum mbj_rc writer_finish(struct mbj_blob_writer **writer,
@@ -231,7 +197,7 @@ static enum mbj_rc writer_finish(struct mbj_blob_writer **writer,
 	if (rc == MBJ_OK)
 		rc = mbj_sha256_end(w->sha, &digest, err);
 	if (rc == MBJ_OK)
-		rc = writer_place(w, &digest, &is_kept, err);
+		rc = blob_place(w, &digest, &is_kept, err);
 	if (rc == MBJ_OK) {
 		*ret_digest = digest;
 		*ret_size = w->size;
@@ -278,23 +244,23 @@ enum mbj_rc mbj_blob_put(struct mbj_blobs *blobs, struct mbj_bytes bytes,
 
 /* ------------------------------------------------------------- from a file */
 
-/* All of the file; one that is the writer's own is not written again. */
-static enum mbj_rc file_take(struct mbj_blob_writer *writer,
-			     struct mbj_file *file, struct mbj_error *err)
+/* All of it; what the writer's own file is already is not written again. */
+static enum mbj_rc source_spend(struct mbj_blob_writer *writer,
+				struct blob_source *source,
+				struct mbj_error *err)
 {
 	uint8_t *piece = mbj_alloc(BLOB_PIECE_SIZE);
 	size_t got = BLOB_PIECE_SIZE;
-	uint64_t at = 0;
 	enum mbj_rc rc = MBJ_OK;
 
 	if (piece == NULL)
 		return mbj_error_nomem(err);
 	while (rc == MBJ_OK && got == BLOB_PIECE_SIZE) {
-		rc = mbj_file_read(file, at, piece, BLOB_PIECE_SIZE, &got, err);
+		rc = blob_source_read(source, piece, BLOB_PIECE_SIZE, &got,
+				      err);
 		if (rc < 0)
 			break;
-		at += got;
-		if (file == &writer->file)
+		if (writer->is_link)
 			rc = piece_add(writer, mbj_bytes_make(piece, got), err);
 		else
 			rc = mbj_blob_writer_write(writer,
@@ -302,6 +268,26 @@ static enum mbj_rc file_take(struct mbj_blob_writer *writer,
 						   err);
 	}
 	mbj_free(piece);
+	return rc;
+}
+
+/* The link's own file, not what is at the path by now, becomes the blob. */
+static enum mbj_rc link_spend(struct mbj_blob_writer *writer,
+			      const struct blob_source *source,
+			      struct mbj_error *err)
+{
+	struct blob_source linked = {.file = &writer->file,
+				     .form = source->form};
+	enum mbj_rc rc = MBJ_OK;
+
+	writer->form = source->form;
+	if (source->form == BLOB_PACKED)
+		rc = blob_source_begin(&writer->file, BLOB_PACKED, &linked,
+				       err);
+	linked.path = source->path;
+	if (rc == MBJ_OK)
+		rc = source_spend(writer, &linked, err);
+	blob_source_done(&linked);
 	return rc;
 }
 
@@ -330,13 +316,15 @@ static enum mbj_rc writer_link(struct mbj_blobs *blobs, const char *path,
 	rc = writer_new(blobs, &writer, err);
 	if (rc < 0)
 		return rc;
-	rc = mbj_file_link(blobs->sys, path, writer->file.path, &is_linked,
-			   err);
+	MBJ_ASSERT(writer != NULL);
+	rc = fresh_make(blobs, writer->file.path, &writer->fresh, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_link(blobs->sys, path, writer->file.path,
+				   &is_linked, err);
 	if (rc < 0 || !is_linked) {
 		writer_free(&writer);
 		return rc;
 	}
-	MBJ_ASSERT(writer != NULL);
 	writer->is_link = true;
 	rc = mbj_file_open(blobs->sys, writer->file.path, O_RDONLY | O_NOFOLLOW,
 			   &writer->file, err);
@@ -347,9 +335,9 @@ static enum mbj_rc writer_link(struct mbj_blobs *blobs, const char *path,
 	return rc;
 }
 
-/* A writer that has taken all of the file, not finished. */
-static enum mbj_rc source_take(struct mbj_blobs *blobs, struct mbj_file *source,
-			       bool may_link,
+/* A writer that has taken all of it, not finished. */
+static enum mbj_rc source_take(struct mbj_blobs *blobs,
+			       struct blob_source *source, bool may_link,
 			       struct mbj_blob_writer **ret_writer,
 			       struct mbj_error *err)
 {
@@ -363,7 +351,8 @@ static enum mbj_rc source_take(struct mbj_blobs *blobs, struct mbj_file *source,
 	if (rc < 0)
 		return rc;
 	MBJ_ASSERT(writer != NULL);
-	rc = file_take(writer, writer->is_link ? &writer->file : source, err);
+	rc = writer->is_link ? link_spend(writer, source, err)
+			     : source_spend(writer, source, err);
 	if (rc == MBJ_OK)
 		*ret_writer = writer;
 	else
@@ -390,7 +379,7 @@ static enum mbj_rc writer_finish_as(struct mbj_blob_writer **writer,
 		 memcmp(digest.b, expected->b, MBJ_HASH_SIZE) != 0)
 		rc = blob_damaged(path, "is not what its name says", err);
 	if (rc == MBJ_OK)
-		rc = writer_place(w, expected, &is_kept, err);
+		rc = blob_place(w, expected, &is_kept, err);
 	if (rc < 0 || is_kept)
 		mbj_blob_writer_abort(writer);
 	else
@@ -403,27 +392,26 @@ static enum mbj_rc blob_take(struct mbj_blobs *from, struct mbj_blobs *to,
 			     const uint64_t *size, bool may_link,
 			     struct mbj_error *err)
 {
-	struct mbj_file source = MBJ_FILE_CLOSED;
+	struct mbj_file file = MBJ_FILE_CLOSED;
 	struct mbj_blob_writer *writer = NULL;
-	char path[MBJ_PATH_TEXT_MAX];
+	struct blob_source source;
 	enum mbj_rc rc;
 
-	rc = blob_path(from, digest, path, err);
+	rc = blob_find(from, digest, &file, &source, err);
 	if (rc < 0)
 		return rc;
-	rc = mbj_file_open(from->sys, path, O_RDONLY | O_NOFOLLOW, &source,
-			   err);
-	if (rc == MBJ_ENOTFOUND)
-		return blob_missing(from, digest, err);
-	if (rc < 0)
-		return rc;
+	/* Where nothing is packed, an mbj that knows no packing may come. */
+	if (source.form == BLOB_PACKED && to->level == 0)
+		may_link = false;
 	rc = source_take(to, &source, may_link, &writer, err);
-	mbj_file_close(&source);
+	blob_source_done(&source);
+	mbj_file_close(&file);
 	if (rc < 0)
 		return rc;
 	MBJ_ASSERT(writer != NULL);
 	return writer_finish_as(&writer, digest,
-				size != NULL ? *size : writer->size, path, err);
+				size != NULL ? *size : writer->size, file.path,
+				err);
 }
 
 enum mbj_rc blob_renew(struct mbj_blobs *blobs, const struct mbj_hash *digest,
@@ -477,7 +465,10 @@ enum mbj_rc mbj_blob_import(struct mbj_blobs *blobs, const char *path,
 			    struct mbj_hash *ret_digest, uint64_t *ret_size,
 			    struct mbj_error *err)
 {
-	struct mbj_file source = MBJ_FILE_CLOSED;
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	struct blob_source source = {.file = &file,
+				     .path = file.path,
+				     .form = BLOB_PLAIN};
 	struct mbj_blob_writer *writer = NULL;
 	enum mbj_rc rc;
 
@@ -488,11 +479,11 @@ enum mbj_rc mbj_blob_import(struct mbj_blobs *blobs, const char *path,
 		return rc;
 	/* What is no file must not make us wait; reading it fails. */
 	rc = mbj_file_open(blobs->sys, path, O_RDONLY | O_NONBLOCK | O_NOCTTY,
-			   &source, err);
+			   &file, err);
 	if (rc < 0)
 		return rc;
 	rc = source_take(blobs, &source, true, &writer, err);
-	mbj_file_close(&source);
+	mbj_file_close(&file);
 	if (rc < 0)
 		return rc;
 	return mbj_blob_writer_finish(&writer, ret_digest, ret_size, err);

@@ -300,6 +300,7 @@ static void work_pass(struct cut_lab *lab, const struct cut_work *work,
 void cut_work_run(struct cut_lab *lab, const struct cut_work *work)
 {
 	lab->work = work;
+	lab->options.contents_level = work->contents_level;
 	test_rng_init(&lab->draws, lab->seed);
 	side_init(lab, &lab->primary, "primary", MBJ_STORE_PRIMARY);
 	side_init(lab, &lab->replica, "replica", MBJ_STORE_REPLICA);

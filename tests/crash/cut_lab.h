@@ -89,6 +89,7 @@ struct cut_work {
 	/* Not cut. */
 	void (*prepare)(struct cut_lab *lab);
 	void (*run)(struct cut_lab *lab);
+	unsigned contents_level; /* of both stores */
 };
 
 struct cut_lab {

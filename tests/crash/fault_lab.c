@@ -3,6 +3,7 @@
  * them.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fault_lab.h"
@@ -121,6 +122,8 @@ void fault_image_make(struct fault_lab *lab)
 
 	paths_make(lab);
 	lab->options.sys = disk_sys(lab->image);
+	/* Contents packed on disk, in all stores. */
+	lab->options.contents_level = getenv("MBJ_CONTENTS") != NULL ? 1 : 0;
 	(void)disk_db_use(lab->image);
 	store_make(lab, lab->primary, MBJ_STORE_PRIMARY, &store);
 	lineage = mbj_store_identity(store)->lineage;

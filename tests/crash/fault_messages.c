@@ -26,7 +26,7 @@ static enum mbj_rc content_put(struct mbj_store *store, unsigned number,
 	enum mbj_rc rc;
 
 	for (size_t i = 0; i < n; i++)
-		bytes[i] = (uint8_t)(i * (number + 1) + i / 251);
+		bytes[i] = (uint8_t)('a' + (i * (number + 1) + i / 251) % 24);
 	rc = mbj_store_blobs(store, &blobs, err);
 	if (rc == MBJ_OK)
 		rc = mbj_blob_writer_begin(blobs, &writer, err);

@@ -6,6 +6,7 @@
  *	                    left out: all of them where N is 1, else none
  *	MBJ_PART=K/N        of these, the K-th of each N
  *	MBJ_FAULT=SCENARIO  one scenario, all places and kinds; list: names
+ *	MBJ_CONTENTS=1      with contents that are packed on disk
  *	MBJ_FAULT=SCENARIO:KIND:PLACE  one fault; 0: each of that kind
  *
  * Where LeakSanitizer is built in, it is asked after each scenario, with

@@ -14,7 +14,7 @@
 	} while (0)
 
 enum {
-	NAME_SIZE = 64,
+	NAME_SIZE = 80,
 	INODES_MAX = 512,
 	OPEN_MAX = 128,
 	SECTOR_SIZE = 512,

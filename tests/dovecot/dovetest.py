@@ -410,6 +410,7 @@ class DovecotCase(mbjtest.Case):
     SEPARATOR = "/"
     PREFIX = ""
     MORE = ""  # settings
+    CONTENTS = ()  # how stores keep contents: options of init
     with_relay = False
     log_since = 0  # a byte of Dovecot's log
 
@@ -425,8 +426,8 @@ class DovecotCase(mbjtest.Case):
             where = cls.home / "relay"
             cls.relay = Relay(where, cls.socket)
             cls.addClassCleanup(cls.relay.close)
-        subprocess.run([mbjtest.MBJ, "init", cls.store], check=True,
-                       stdout=subprocess.DEVNULL)
+        subprocess.run([mbjtest.MBJ, "init", cls.store, *cls.CONTENTS],
+                       check=True, stdout=subprocess.DEVNULL)
         cls.addClassCleanup(cls.stop_service)
         cls.serve()
         cls.dovecot = Dovecot(cls.home / "dovecot", where, cls.LOCATION,

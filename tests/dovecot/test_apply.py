@@ -22,6 +22,7 @@ class Sdbox(DovecotCase):
     """Store p is edited, replica r is served, Dovecot is made equal to r."""
     # Out of doveadm's own directory it is loaded as any other plugin is.
     MORE = "protocol doveadm {\n  mail_plugins = mbj doveadm_mbj\n}\n"
+    CONTENTS = ("--contents", "zstd")
 
     @classmethod
     def serve(cls):
@@ -29,7 +30,7 @@ class Sdbox(DovecotCase):
         replica = cls.home / "r"
         if not replica.exists():
             subprocess.run([mbjtest.MBJ, "init", replica, "--role",
-                            "replica"], check=True,
+                            "replica", *cls.CONTENTS], check=True,
                            stdout=subprocess.DEVNULL)
             cls.first, cls.store = cls.store, replica
         super().serve()
@@ -167,6 +168,8 @@ class Sdbox(DovecotCase):
                 self.deliver(mailbox, f"Subject: {mailbox} {n}\r\n\r\n" +
                              "x\r\n" * n * 9000, *["\\Seen", "$Kw", "Other"][:n])
         self.same()
+        self.assertEqual(any((self.r / "blobs").glob("??/*.zst")),
+                         bool(self.CONTENTS))
         self.same_mail()
         self.mbj("rename", self.p, self.user, "A>B", "B>A")
         self.mbj("expunge", self.p, self.user, "A", "2,5")
@@ -798,6 +801,7 @@ class Sdbox(DovecotCase):
 
 class Maildir(Sdbox):
     LOCATION = "maildir:~/Maildir"
+    CONTENTS = ()
 
     def test_unlisted(self):
         """Goal: what was saved, and was given no UIDs before its process was

@@ -255,6 +255,39 @@ START_TEST(superblock_restoring)
 END_TEST
 
 /*
+ * Goal: that contents may be packed is a feature which a program that does not
+ * know it refuses, its level comes back up to the highest, and no other level
+ * is believed.  Method: flag and level as bytes; none, the first, the last, one
+ * more.
+ */
+START_TEST(superblock_contents)
+{
+	struct superblock sample = superblock_sample(MBJ_STORE_PRIMARY);
+	struct superblock found;
+	uint8_t bytes[SUPERBLOCK_SIZE];
+	struct mbj_error err;
+
+	for (unsigned level = 0; level <= MBJ_PACK_LEVEL_MAX; level++) {
+		sample.contents_level = level;
+		superblock_encode(&sample, bytes);
+		ck_assert_uint_eq(mbj_load_u32(bytes + 20), level > 0 ? 2 : 0);
+		ck_assert_uint_eq(mbj_load_u32(bytes + 28), level);
+		ck_assert_int_eq(
+			superblock_decode(mbj_bytes_make(bytes, sizeof(bytes)),
+					  "s", &found, &err),
+			MBJ_OK);
+		ck_assert_uint_eq(found.contents_level, level);
+	}
+	mbj_store_u32(bytes + 28, MBJ_PACK_LEVEL_MAX + 1);
+	superblock_seal(bytes);
+	ck_assert_int_eq(superblock_try(bytes, &err), MBJ_ECORRUPT);
+	mbj_store_u32(bytes + 28, 0);
+	superblock_seal(bytes);
+	ck_assert_int_eq(superblock_try(bytes, &err), MBJ_ECORRUPT);
+}
+END_TEST
+
+/*
  * Goal: load says what is the matter with a directory.  Method: none, a name
  * too long, empty, foreign file, file too long, good file.
  */
@@ -314,6 +347,7 @@ TCase *test_superblock_case(void)
 	tcase_add_test(tc, superblock_newer);
 	tcase_add_test(tc, superblock_values);
 	tcase_add_test(tc, superblock_restoring);
+	tcase_add_test(tc, superblock_contents);
 	tcase_add_test(tc, superblock_files);
 	return tc;
 }

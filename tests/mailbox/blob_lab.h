@@ -20,28 +20,54 @@ extern char *blob_dir;
 void blob_lab_setup(void);
 void blob_lab_teardown(void);
 
-/* A content of its own for each number, of a few hundred bytes. */
+enum { CONTENT_MAX = 6000, CONTENT_NOISE_MAX = 700 };
+
 struct content {
-	uint8_t p[700];
+	uint8_t p[CONTENT_MAX];
 	size_t n;
 	struct mbj_hash digest;
 };
 
-static inline void content_make(struct content *content, unsigned number)
+/* What takes half as much when it is packed: any of sixteen letters. */
+static inline void text_fill(uint64_t seed, uint8_t *p, size_t n)
 {
-	struct mbj_sha256 *sha = NULL;
-	struct mbj_bytes bytes;
 	struct test_rng rng;
 
-	test_rng_init(&rng, number + 1);
-	content->n = 1 + (number * 97) % sizeof(content->p);
-	test_rng_fill(&rng, content->p, content->n);
-	bytes = mbj_bytes_make(content->p, content->n);
+	test_rng_init(&rng, seed);
+	test_rng_fill(&rng, p, n);
+	for (size_t i = 0; i < n; i++)
+		p[i] = (uint8_t)('a' + p[i] % 16);
+}
+
+static inline void content_digest(struct content *content)
+{
+	struct mbj_sha256 *sha = NULL;
+	struct mbj_bytes bytes = mbj_bytes_make(content->p, content->n);
+
 	ck_assert_int_eq(mbj_sha256_new(&sha, NULL), MBJ_OK);
 	ck_assert_int_eq(mbj_sha256_digest(sha, &bytes, 1, &content->digest,
 					   NULL),
 			 MBJ_OK);
 	mbj_sha256_free(&sha);
+}
+
+/* A content of its own for each number, of a few hundred bytes. */
+static inline void content_make(struct content *content, unsigned number)
+{
+	struct test_rng rng;
+
+	test_rng_init(&rng, number + 1);
+	content->n = 1 + (number * 97) % CONTENT_NOISE_MAX;
+	test_rng_fill(&rng, content->p, content->n);
+	content_digest(content);
+}
+
+/* The same of two blocks, one when it is packed. */
+static inline void content_make_text(struct content *content, unsigned number)
+{
+	content->n = CONTENT_MAX - number;
+	text_fill(number, content->p, content->n);
+	content_digest(content);
 }
 
 static inline struct mbj_bytes content_bytes(const struct content *content)
@@ -75,6 +101,16 @@ static inline void blob_file(char path[MBJ_PATH_TEXT_MAX], const char *dir,
 		       text + 2);
 }
 
+/* The same of a packed one. */
+static inline void blob_packed_file(char path[MBJ_PATH_TEXT_MAX],
+				    const char *dir,
+				    const struct mbj_hash *digest)
+{
+	blob_file(path, dir, digest);
+	(void)snprintf(path + strlen(path), MBJ_PATH_TEXT_MAX - strlen(path),
+		       ".zst");
+}
+
 /* Blobs present, each of which is what its name says. */
 static inline unsigned blobs_count(struct mbj_blobs *blobs)
 {
@@ -106,6 +142,45 @@ static inline unsigned blobs_count(struct mbj_blobs *blobs)
 	}
 	mbj_blobs_scan_end(&scan);
 	return count;
+}
+
+/* Read in pieces of step bytes, compare, and have it verified. */
+static inline void blob_read_check(struct mbj_blobs *blobs,
+				   const struct mbj_hash *digest,
+				   const uint8_t *p, size_t n, size_t step)
+{
+	struct mbj_blob_reader *reader = NULL;
+	struct mbj_error err;
+	uint8_t *piece = malloc(step);
+	uint64_t size = 0;
+	size_t at = 0, got = 0;
+
+	ck_assert_ptr_nonnull(piece);
+	test_ok(mbj_blob_reader_open(blobs, digest, &reader, &size, &err), err);
+	ck_assert_uint_eq(size, n);
+	do {
+		test_ok(mbj_blob_reader_read(reader, piece, step, &got, &err),
+			err);
+		ck_assert_uint_le(got, n - at);
+		ck_assert(got == 0 || memcmp(piece, p + at, got) == 0);
+		at += got;
+	} while (got > 0);
+	ck_assert_uint_eq(at, n);
+	mbj_blob_reader_close(&reader);
+	free(piece);
+	test_ok(mbj_blob_verify(blobs, digest, n, &err), err);
+}
+
+static inline size_t lab_file_read(const char *path, uint8_t *p, size_t n)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got;
+
+	ck_assert_int_ge(fd, 0);
+	got = read(fd, p, n);
+	ck_assert_int_ge(got, 0);
+	close(fd);
+	return (size_t)got;
 }
 
 #endif

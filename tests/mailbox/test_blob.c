@@ -131,7 +131,7 @@ END_TEST
 START_TEST(blob_once)
 {
 	struct mbj_blob_writer *writer = NULL;
-	struct content content;
+	static struct content content;
 	struct mbj_hash digest;
 	struct stat before, after;
 	char path[MBJ_PATH_TEXT_MAX];
@@ -164,7 +164,7 @@ END_TEST
 START_TEST(blob_bulk)
 {
 	enum { MANY = 5 };
-	struct content content[MANY];
+	static struct content content[MANY];
 	struct mbj_hash digest;
 	char path[MBJ_PATH_TEXT_MAX];
 	bool is_there = false;
@@ -264,7 +264,7 @@ static nlink_t links_of(const struct mbj_hash *digest)
  */
 START_TEST(blob_import)
 {
-	struct content content, other;
+	static struct content content, other;
 	struct mbj_hash digest;
 	uint64_t size = 0;
 	char *path = test_path_dup(blob_tmp, "mail");
@@ -322,7 +322,7 @@ START_TEST(blob_copy)
 	struct mbj_sys sys = *mbj_sys_posix();
 	char *second_dir = test_path_dup(blob_tmp, "second");
 	struct mbj_blobs *second = NULL;
-	struct content good, bad, gone;
+	static struct content good, bad, gone;
 	struct mbj_hash digest;
 	char path[MBJ_PATH_TEXT_MAX];
 
@@ -369,10 +369,10 @@ END_TEST
 START_TEST(blob_damage)
 {
 	struct mbj_blob_reader *reader = NULL;
-	struct content content;
+	static struct content content;
 	char path[MBJ_PATH_TEXT_MAX], text[MBJ_BLOB_TEXT_SIZE];
 	struct mbj_hash digest;
-	uint8_t bytes[1000];
+	static uint8_t bytes[CONTENT_MAX + 1];
 	uint64_t size = 0;
 	size_t got;
 
@@ -429,7 +429,7 @@ START_TEST(blob_reader_beside)
 	char *left = test_path_dup(blob_dir, "new/left");
 	char *none = test_path_dup(blob_tmp, "none");
 	struct mbj_blobs *beside = NULL;
-	struct content content;
+	static struct content content;
 	struct mbj_hash digest;
 	char path[MBJ_PATH_TEXT_MAX];
 	bool is_there = false;

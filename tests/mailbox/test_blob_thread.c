@@ -29,7 +29,8 @@ static void *worker_store(void *argument)
 		struct mbj_hash digest;
 		bool is_there = false;
 
-		content_make(&content, (i + worker->number) % CONTENTS);
+		(worker->blobs->level > 0 ? content_make_text : content_make)(
+			&content, (i + worker->number) % CONTENTS);
 		worker->rc =
 			mbj_blob_put(worker->blobs, content_bytes(&content),
 				     &digest, &worker->err);
@@ -81,7 +82,8 @@ static void workers_run(struct mbj_blobs *blobs, void *(*run)(void *),
 
 /*
  * Goal: threads that store the same contents store each once, and all are told
- * the truth.  Method: four threads, the same contents in turn.
+ * the truth.  Method: four threads, the same contents in turn; packed (1) or
+ * not.
  */
 START_TEST(blob_threads_equal)
 {
@@ -90,6 +92,7 @@ START_TEST(blob_threads_equal)
 
 	test_ok(mbj_blobs_open(mbj_sys_posix(), blob_dir, true, &blobs, &err),
 		err);
+	mbj_blobs_pack(blobs, (unsigned)_i);
 	workers_run(blobs, worker_store, NULL);
 	ck_assert_uint_eq(blobs_count(blobs), CONTENTS);
 	ck_assert_uint_eq(blobs->pending_count, 0);
@@ -331,7 +334,7 @@ TCase *test_blob_thread_case(void)
 	TCase *tc = tcase_create("blob_thread");
 
 	tcase_add_checked_fixture(tc, blob_lab_setup, blob_lab_teardown);
-	tcase_add_test(tc, blob_threads_equal);
+	tcase_add_loop_test(tc, blob_threads_equal, 0, 2);
 	tcase_add_test(tc, blob_threads_share);
 	tcase_add_test(tc, blob_settle_fails_beside);
 	tcase_add_test(tc, blob_round_fails_beside);

@@ -27,6 +27,7 @@
 #include <mbj/edit.h>
 #include <mbj/error.h>
 #include <mbj/log.h>
+#include <mbj/pack.h>
 #include <mbj/request.h>
 #include <mbj/state.h>
 
@@ -94,6 +95,12 @@ struct mbj_store_options {
 	 * an edit, looked at once a minute, where twice space_min is left.
 	 */
 	uint64_t reserve_size;
+	/*
+	 * Of init: the level of zstd that the store's contents are packed with,
+	 * up to MBJ_PACK_LEVEL_MAX, 0: they are as they are.  Then an mbj of
+	 * before refuses it.  Settled for good.
+	 */
+	unsigned contents_level;
 };
 
 #define MBJ_STORE_OPTIONS_INIT                                              \
@@ -101,7 +108,7 @@ struct mbj_store_options {
 				    MBJ_STATE_OPTIONS_DEFAULT,              \
 				    MBJ_LOG_OPTIONS_DEFAULT,                \
 				    MBJ_STORE_SPACE_MIN, false,             \
-				    MBJ_REQUEST_WINDOW, false, 0})
+				    MBJ_REQUEST_WINDOW, false, 0, 0})
 
 struct mbj_store;
 
@@ -202,6 +209,11 @@ MBJ_API enum mbj_rc mbj_identity_load(const struct mbj_sys *sys,
 				      const char *dir,
 				      struct mbj_identity *ret_identity,
 				      struct mbj_error *err) MBJ_MUST_CHECK;
+/* The level that its contents are packed with, 0: they are not. */
+MBJ_API enum mbj_rc
+mbj_store_contents_load(const struct mbj_sys *sys, const char *dir,
+			unsigned *ret_level,
+			struct mbj_error *err) MBJ_MUST_CHECK;
 /* True where some process owns it; *ret_pid is 0 where it is unknown. */
 MBJ_API enum mbj_rc mbj_store_is_owned(const struct mbj_sys *sys,
 				       const char *dir, bool *ret_is_owned,

@@ -2,6 +2,7 @@
  * Blobs: the bytes of messages, each named by its SHA-256 and stored once.
  *
  *	STORE/blobs/ab/cdef...	62 hexadecimal digits: one blob, complete
+ *	STORE/blobs/ab/cdef....zst	the same, packed (mbj_blobs_pack)
  *	STORE/blobs/new/...	on its way in; swept when the owner opens
  *
  * A blob never changes.  It gets its name by rename(2), and its data are on
@@ -39,6 +40,8 @@ extern "C" {
 
 /* Bytes of the longest blob. */
 #define MBJ_BLOB_MAX UINT32_MAX
+/* Behind the name of a packed blob's file. */
+#define MBJ_BLOB_PACKED_END ".zst"
 
 enum { MBJ_BLOB_TEXT_SIZE = 2 * MBJ_HASH_SIZE + 1 };
 
@@ -87,6 +90,15 @@ bool mbj_blob_is_settled(struct mbj_blobs *blobs,
  * Requires: nobody stores yet.
  */
 void mbj_blobs_keep_free(struct mbj_blobs *blobs, uint64_t size);
+
+/*
+ * From now on what is stored is packed by zstd of this level where that takes
+ * less of the disk, 0: nothing is.  What is there is read whatever it is, but
+ * where it is 0 no packed file is looked for when something is stored, and none
+ * comes by mbj_blob_copy.
+ * Requires: nobody stores yet; the store says so where others read it.
+ */
+void mbj_blobs_pack(struct mbj_blobs *blobs, unsigned level);
 
 /*
  * From now on remember what is stored or found here, for so many milliseconds
@@ -146,7 +158,8 @@ MBJ_API enum mbj_rc mbj_blob_put(struct mbj_blobs *blobs,
 				 struct mbj_hash *ret_digest,
 				 struct mbj_error *err) MBJ_MUST_CHECK;
 /*
- * From another store: a hard link where the file system lets us, else a copy.
+ * From another store: a hard link where the file system lets us, in the form
+ * that it has there, else a copy.
  * All of it is read and compared with digest and size before it is in place.
  * Returns: MBJ_ENOTFOUND, MBJ_ECORRUPT naming the file it comes from.
  */
@@ -190,14 +203,24 @@ enum mbj_rc mbj_blob_collect(struct mbj_blobs *blobs,
 
 /* ---------------------------------------------------------------- reading */
 
-/* A file of that name and size is there; its bytes are not looked at. */
+/*
+ * A file that has its name and says that the blob has this size is there; its
+ * bytes are not looked at.
+ */
 MBJ_API enum mbj_rc mbj_blob_has(struct mbj_blobs *blobs,
 				 const struct mbj_hash *digest, uint64_t size,
 				 bool *ret_is_there,
 				 struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* What its file takes, both where there are two; whatever is in them. */
+enum mbj_rc mbj_blob_stored_size(struct mbj_blobs *blobs,
+				 const struct mbj_hash *digest,
+				 uint64_t *ret_size,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
+
 struct mbj_blob_reader;
 
+/* Returns: MBJ_ENOTFOUND, MBJ_ECORRUPT: it does not say how long it is. */
 MBJ_API enum mbj_rc mbj_blob_reader_open(struct mbj_blobs *blobs,
 					 const struct mbj_hash *digest,
 					 struct mbj_blob_reader **ret_reader,
