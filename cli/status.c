@@ -12,6 +12,16 @@
 /* For a service to answer whoever looks: monitoring gives up after ten. */
 enum { LOOK_MS = 5000 };
 
+/* A service does not say it; what is wrong with the store others tell. */
+static void status_contents(const char *path, struct cli_status *status)
+{
+	status->has_contents_level =
+		!cli_path_is_socket(path) &&
+		mbj_store_contents_load(mbj_sys_posix(), path,
+					&status->contents_level,
+					NULL) == MBJ_OK;
+}
+
 static enum mbj_rc status_journal(const char *dir, struct cli_status *status,
 				  struct mbj_error *err)
 {
@@ -21,9 +31,6 @@ static enum mbj_rc status_journal(const char *dir, struct cli_status *status,
 	enum mbj_rc rc;
 
 	rc = mbj_identity_load(sys, dir, &status->store.identity, err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_store_contents_load(sys, dir, &status->contents_level, err);
 	if (rc < 0)
 		return rc;
 	rc = mbj_store_is_owned(sys, dir, &status->is_owned, &status->pid, err);
@@ -127,6 +134,7 @@ enum mbj_rc cli_status_load(const char *path, struct cli_status *ret_status,
 		rc = status_journal(path, ret_status, err);
 	if (rc == MBJ_OK)
 		rc = status_state(path, ret_status, err);
+	status_contents(path, ret_status);
 	if (rc == MBJ_OK)
 		rc = status_replicas(path, ret_status, err);
 	if (rc < 0)
@@ -157,6 +165,7 @@ enum mbj_rc cli_status_watch(struct cli_watcher *watcher,
 	} else {
 		rc = MBJ_OK;
 	}
+	status_contents(watcher->path, ret_status);
 	if (rc == MBJ_OK)
 		rc = status_replicas(watcher->path, ret_status, err);
 	if (rc < 0)

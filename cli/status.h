@@ -15,7 +15,9 @@ struct cli_status {
 	bool is_served;			/* a service answered */
 	bool has_state; /* what is said of the state is in store */
 	long pid;
-	unsigned contents_level; /* of a store by path: as it says, 0: plain */
+	/* Of a store by path: as it says, 0: plain. */
+	unsigned contents_level;
+	bool has_contents_level; /* else it is not known */
 	/* Of a look at one that is not served. */
 	struct mbj_error why; /* MBJ_ENOTFOUND: nobody listens */
 	bool has_journal;     /* what that says is in store */

@@ -190,7 +190,7 @@ void cli_status_json(const struct cli_status *status, struct mbj_buf *out)
 	if (status->contents_level > 0)
 		mbj_buf_format(out, "\"contentsPacked\":\"zstd:%u\",",
 			       status->contents_level);
-	else
+	else if (status->has_contents_level)
 		mbj_buf_put_str(out, "\"contentsPacked\":null,");
 	if (!status->has_state) {
 		if (status->is_owned)

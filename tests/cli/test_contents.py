@@ -2,10 +2,14 @@
 """Stores that keep contents packed on disk, and those that do not, beside each
 other: what comes out is the same, wherever it went.
 """
+import json
 import pathlib
+import socket
 import subprocess
 import sys
 import unittest
+import urllib.error
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import mbjtest  # noqa: E402
@@ -84,6 +88,33 @@ class Contents(ServiceCase):
         result = self.mbj("backup", self.packed, backup, "--contents", "zstd:4",
                           status=USAGE)
         self.assertIn("made otherwise", result.err)
+
+    def test_setting_served(self):
+        """Goal: the setting is told of a store that is served, by the verb and
+        over HTTP; of a socket alone nothing is said of it."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            at = "127.0.0.1:%d" % free.getsockname()[1]
+        self.serve("--http", at, store=self.packed)
+        self.assertEqual(self.setting(self.packed), "zstd:5")
+        told = []
+
+        def ask():
+            try:
+                with urllib.request.urlopen(f"http://{at}/status.json",
+                                            timeout=30) as answer:
+                    told.append(json.load(answer)["contentsPacked"])
+            except urllib.error.HTTPError as error:
+                # It has not looked yet.
+                self.assertEqual(error.code, 503)
+            return told
+
+        self.until(ask)
+        self.assertEqual(told, ["zstd:5"])
+        bare = self.mbj("status", self.packed / "socket", "--json").json()
+        self.assertNotIn("contentsPacked", bare)
+        self.assertIn("ownedBy", bare)
+        self.stop()
 
     def test_between(self):
         """Goal: each store has its own form, and none that it does not know.

@@ -159,6 +159,7 @@ class Http(HttpCase):
             self.assertEqual(ours[key], status[key])
         self.assertEqual(ours["replicas"][0]["name"], "two")
         self.assertIsNone(ours["house"])
+        self.assertIsNone(ours["contentsPacked"])
         code, text = self.ask("history.json")
         history = json.loads(text)
         self.assertEqual((code, history["schema"]), (200, "mbj.history/1"))
