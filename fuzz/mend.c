@@ -16,7 +16,7 @@ enum {
 	GROUP_SIZE = 72,
 	BODY_CRC_SIZE = 4,
 	STREAM_SIZE = 16,
-	BLOB_SIZE = 8,
+	BLOB_SIZE = 16,
 };
 
 static void crc_put(uint8_t *at, const uint8_t *from, size_t n)
@@ -32,8 +32,11 @@ void mend_superblock(uint8_t *data, size_t size)
 
 void mend_blob(uint8_t *data, size_t size)
 {
-	if (size >= BLOB_SIZE + 4)
-		crc_put(data + BLOB_SIZE, data, BLOB_SIZE);
+	if (size < BLOB_SIZE + 4)
+		return;
+	/* Its length, too. */
+	mbj_store_u64(data + 8, size);
+	crc_put(data + BLOB_SIZE, data, BLOB_SIZE);
 }
 
 /* SHA-256(chain before, header, SHA-256(body)), into chain. */

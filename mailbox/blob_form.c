@@ -3,7 +3,8 @@
  * behind a head; finding the file, and reading the bytes whichever it is.
  *
  *	ab/cdef...	the bytes
- *	ab/cdef....zst	size u64, CRC32C u32 of it, a frame that has the bytes
+ *	ab/cdef....zst	size u64, the file's own length u64, CRC32C u32 of both;
+ *			one frame that has the bytes
  *
  * Not here: who judges the digest (blob_read.c, blob_write.c), how files come
  * to be packed (blob_pack.c).
@@ -12,7 +13,8 @@
  *   1. of a packed file come exactly as many bytes as its head says, or
  *      MBJ_ECORRUPT: no more are made, nor is room taken by what it says;
  *   2. where a crash left both forms, either is the blob: whoever asks for one
- *      finds a file that is not known to be damaged, if there is one.
+ *      finds a file that is not known to be damaged, if there is one;
+ *   3. as of a plain file, its length tells of a packed one that was cut.
  *
  * Threads: a source from one at a time.
  */
@@ -57,25 +59,37 @@ bool blob_is_packing(const struct mbj_blobs *blobs)
 
 /* ------------------------------------------------------------------- head */
 
-void blob_head_put(uint64_t size, uint8_t head[BLOB_HEAD_SIZE])
+enum { HEAD_FILE_SIZE = 8, HEAD_CRC = 16 };
+
+void blob_head_put(uint64_t size, uint64_t file_size,
+		   uint8_t head[BLOB_HEAD_SIZE])
 {
 	mbj_store_u64(head, size);
-	mbj_store_u32(head + 8, mbj_crc32c(0, mbj_bytes_make(head, 8)));
+	mbj_store_u64(head + HEAD_FILE_SIZE, file_size);
+	mbj_store_u32(head + HEAD_CRC,
+		      mbj_crc32c(0, mbj_bytes_make(head, HEAD_CRC)));
 }
 
 static enum mbj_rc head_read(struct mbj_file *file, uint64_t *ret_size,
 			     struct mbj_error *err)
 {
 	uint8_t head[BLOB_HEAD_SIZE];
+	uint64_t file_size = 0;
 	size_t got;
 	enum mbj_rc rc;
 
 	rc = mbj_file_read(file, 0, head, sizeof(head), &got, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_size(file, &file_size, err);
 	if (rc < 0)
 		return rc;
 	if (got < sizeof(head) ||
-	    mbj_load_u32(head + 8) != mbj_crc32c(0, mbj_bytes_make(head, 8)))
+	    mbj_load_u32(head + HEAD_CRC) !=
+		    mbj_crc32c(0, mbj_bytes_make(head, HEAD_CRC)))
 		return blob_damaged(file->path, "has no head of a packed blob",
+				    err);
+	if (mbj_load_u64(head + HEAD_FILE_SIZE) != file_size)
+		return blob_damaged(file->path, "is not as long as it says",
 				    err);
 	*ret_size = mbj_load_u64(head);
 	if (*ret_size > MBJ_BLOB_MAX)

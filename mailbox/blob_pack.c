@@ -120,7 +120,7 @@ static enum mbj_rc held_settle(struct mbj_blob_writer *writer,
 			     : held_pack(writer, packed, room, &packed_n, err);
 	}
 	if (rc == MBJ_OK && packed_n > 0) {
-		blob_head_put(writer->size, packed);
+		blob_head_put(writer->size, packed_n, packed);
 		writer->form = BLOB_PACKED;
 		bytes = packed;
 		n = packed_n;
@@ -214,7 +214,7 @@ static enum mbj_rc packing_take(struct packing *p, struct mbj_error *err)
 	uint8_t head[BLOB_HEAD_SIZE];
 	enum mbj_rc rc;
 
-	blob_head_put(p->writer->size, head);
+	blob_head_put(p->writer->size, p->at, head);
 	rc = mbj_file_write(&p->file, 0, head, sizeof(head), err);
 	if (rc < 0)
 		return rc;

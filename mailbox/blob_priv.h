@@ -13,7 +13,7 @@
 enum blob_form { BLOB_PLAIN, BLOB_PACKED, BLOB_FORMS };
 
 enum {
-	BLOB_HEAD_SIZE = 12,	     /* of a packed file */
+	BLOB_HEAD_SIZE = 20,	     /* of a packed file */
 	BLOB_FOLDERS = 256,	     /* by the first byte of the digest */
 	BLOB_PIECE_SIZE = 64 << 10,  /* of a file on its way through */
 	BLOB_PENDING_MAX = 64 << 10, /* then storing waits for a round */
@@ -149,10 +149,13 @@ enum mbj_rc blob_path(const struct mbj_blobs *blobs,
 enum blob_form blob_form_other(enum blob_form form);
 /* Packed files are looked for first: all but the owner of a store without. */
 bool blob_is_packing(const struct mbj_blobs *blobs);
-void blob_head_put(uint64_t size, uint8_t head[BLOB_HEAD_SIZE]);
+/* Of so many bytes, in a file of file_size. */
+void blob_head_put(uint64_t size, uint64_t file_size,
+		   uint8_t head[BLOB_HEAD_SIZE]);
 /*
  * Ownership: file is the caller's, and outlives the source.
- * Returns: MBJ_ECORRUPT, there is no good head.
+ * Returns: MBJ_ECORRUPT, there is no good head, or the file is not as long as
+ * that says.
  */
 enum mbj_rc blob_source_begin(struct mbj_file *file, enum blob_form form,
 			      struct blob_source *ret_source,

@@ -2,6 +2,7 @@
 """Stores that keep contents packed on disk, and those that do not, beside each
 other: what comes out is the same, wherever it went.
 """
+import hashlib
 import json
 import pathlib
 import socket
@@ -115,6 +116,33 @@ class Contents(ServiceCase):
         self.assertNotIn("contentsPacked", bare)
         self.assertIn("ownedBy", bare)
         self.stop()
+
+    def test_cut(self):
+        """Goal: a packed content that was cut is not counted as there: fsck
+        says so, the next one who brings the bytes mends it, and a backup does
+        not call itself whole.  Method: all but the head lost, the last byte
+        lost, something behind."""
+        body = self.bodies[2]
+        digest = hashlib.sha256(body).hexdigest()
+        path = self.packed / "blobs" / digest[:2] / (digest[2:] + ".zst")
+        whole = path.read_bytes()
+        for broken in (whole[:100], whole[:-1], whole + b"x", whole[:20]):
+            path.write_bytes(broken)
+            result = self.mbj("fsck", self.packed, status=CORRUPT)
+            self.assertIn(path.stem, result.out + result.err)
+            self.deliver(self.packed, body)
+            self.assertEqual(path.read_bytes(), whole)
+            self.mbj("fsck", self.packed, "--deep")
+        # The same of a backup, which the next one mends.
+        backup = self.dir / "backup"
+        self.mbj("backup", self.packed, backup, "--contents", "zstd:5")
+        copy = backup / path.relative_to(self.packed)
+        copy.write_bytes(whole[:100])
+        self.deliver(self.packed, body)
+        self.mbj("backup", self.packed, backup)
+        self.assertEqual(copy.read_bytes(), whole)
+        self.mbj("restore", backup, self.dir / "restored")
+        self.mbj("fsck", self.dir / "restored", "--deep")
 
     def test_between(self):
         """Goal: each store has its own form, and none that it does not know.

@@ -80,7 +80,7 @@ static int64_t form_size(enum blob_form form)
 enum flaw {
 	FLAW_NONE,
 	FLAW_GONE,
-	FLAW_SHORT, /* a plain one that was cut off */
+	FLAW_SHORT, /* cut off, a packed one behind its head */
 	FLAW_HEAD,  /* a packed one without its head */
 	FLAW_SIZE,  /* a packed one that says that it has another size */
 };
@@ -106,7 +106,7 @@ static void flaw_make(enum blob_form form, enum flaw flaw)
 		break;
 	case FLAW_SIZE:
 		n = lab_file_read(path, bytes, sizeof(bytes));
-		blob_head_put(content.n + 1, bytes);
+		blob_head_put(content.n + 1, n, bytes);
 		file_make(path, mbj_bytes_make(bytes, n));
 		break;
 	}
@@ -149,8 +149,10 @@ START_TEST(forms_are_one)
 	uint64_t stored = 0;
 	bool is_recent = true;
 
-	both_make(_i == 2 ? FLAW_SHORT : FLAW_NONE,
-		  _i == 1 ? FLAW_HEAD : FLAW_NONE);
+	static const enum flaw packed[] = {FLAW_NONE, FLAW_HEAD, FLAW_NONE,
+					   FLAW_SHORT};
+
+	both_make(_i == 2 ? FLAW_SHORT : FLAW_NONE, packed[_i]);
 	blob_read_check(blobs, &content.digest, content.p, content.n, 1000);
 	ck_assert(content_is_there());
 	ck_assert_uint_eq(blobs_count(blobs), 1);
@@ -189,7 +191,8 @@ START_TEST(forms_mend)
 		{FLAW_SHORT, FLAW_GONE, false}, {FLAW_GONE, FLAW_HEAD, false},
 		{FLAW_SHORT, FLAW_HEAD, false}, {FLAW_NONE, FLAW_SIZE, false},
 		{FLAW_GONE, FLAW_HEAD, true},	{FLAW_GONE, FLAW_SIZE, true},
-		{FLAW_NONE, FLAW_SIZE, true},
+		{FLAW_NONE, FLAW_SIZE, true},	{FLAW_GONE, FLAW_SHORT, false},
+		{FLAW_GONE, FLAW_SHORT, true},	{FLAW_SHORT, FLAW_SHORT, false},
 	};
 	bool is_bulk = _i % 3 == 1, is_first = _i % 3 == 2;
 	unsigned at = (unsigned)_i / 3;
@@ -348,7 +351,7 @@ static struct disk *disk_make(bool is_link, enum flaw flaw)
 		test_ok(mbj_file_remove(disk_sys(disk), path, &err), err);
 		blob_file(path, disk_dir, &content.digest);
 	} else {
-		blob_head_put(content.n + 1, head);
+		blob_head_put(content.n + 1, sizeof(head), head);
 		bytes = mbj_bytes_make(head,
 				       flaw == FLAW_SIZE ? sizeof(head) : 1);
 	}
@@ -440,8 +443,8 @@ TCase *test_blob_forms_case(void)
 	TCase *tc = tcase_create("blob_forms");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_loop_test(tc, forms_are_one, 0, 3);
-	tcase_add_loop_test(tc, forms_mend, 0, 21);
+	tcase_add_loop_test(tc, forms_are_one, 0, 4);
+	tcase_add_loop_test(tc, forms_mend, 0, 30);
 	tcase_add_loop_test(tc, forms_at_once, 0, 2);
 	tcase_add_loop_test(tc, forms_cut, 0, 3);
 	tcase_add_loop_test(tc, forms_mend_fails, 0, 3);

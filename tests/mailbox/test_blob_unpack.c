@@ -37,9 +37,12 @@ enum damage {
 	SIZE_MORE,
 	SIZE_HUGE,
 	FRAME_BIT,
-	FRAME_CUT,
+	FRAME_CUT, /* these three: and the head says so */
 	FRAME_NONE,
 	FRAME_TWO,
+	FILE_CUT, /* and these: it does not */
+	FILE_NONE,
+	FILE_LONG,
 	FRAME_OTHER, /* of other bytes, as many */
 	FRAME_OLD,   /* a format of years ago */
 	FRAME_SKIP,
@@ -48,11 +51,12 @@ enum damage {
 	DAMAGES,
 };
 
-static size_t frame_make(uint8_t *p, size_t room, const uint8_t *text, size_t n,
+/* Bytes of a file whose frame has that. */
+static size_t frame_file(uint8_t *frame, const uint8_t *text, size_t n,
 			 int window_log)
 {
 	ZSTD_CCtx *ctx = ZSTD_createCCtx();
-	ZSTD_outBuffer out = {p, room, 0};
+	ZSTD_outBuffer out = {frame, LONG, 0};
 	ZSTD_inBuffer in = {text, n, 0};
 	size_t left;
 
@@ -65,7 +69,7 @@ static size_t frame_make(uint8_t *p, size_t room, const uint8_t *text, size_t n,
 	left = ZSTD_compressStream2(ctx, &out, &in, ZSTD_e_end);
 	ck_assert_uint_eq(left, 0);
 	ZSTD_freeCCtx(ctx);
-	return out.pos;
+	return BLOB_HEAD_SIZE + out.pos;
 }
 
 /* A file's bytes, changed; how many they are. */
@@ -73,61 +77,75 @@ static size_t damage_do(enum damage damage, uint8_t *p, size_t n,
 			const struct content *content)
 {
 	static uint8_t text[LONG];
+	uint8_t *frame = p + BLOB_HEAD_SIZE;
 
 	switch (damage) {
 	case HEAD_BIT:
 		p[2] ^= 1;
 		return n;
 	case HEAD_SHORT:
-		return 11;
+		return BLOB_HEAD_SIZE - 1;
 	case HEAD_EMPTY:
 		return 0;
 	case SIZE_LESS:
-		blob_head_put(content->n - 1, p);
+		blob_head_put(content->n - 1, n, p);
 		return n;
 	case SIZE_MORE:
-		blob_head_put(content->n + 1, p);
+		blob_head_put(content->n + 1, n, p);
 		return n;
 	case SIZE_HUGE:
-		blob_head_put(UINT64_C(1) << 40, p);
+		blob_head_put(UINT64_C(1) << 40, n, p);
 		return n;
+	case FILE_CUT:
+		return n - 1;
+	case FILE_NONE:
+		return BLOB_HEAD_SIZE;
+	case FILE_LONG:
+		p[n] = 0;
+		return n + 1;
 	case FRAME_BIT:
 		p[n / 2] ^= 16;
-		return n;
+		break;
 	case FRAME_CUT:
-		return n - 1;
+		n--;
+		break;
 	case FRAME_NONE:
-		return 12;
+		n = BLOB_HEAD_SIZE;
+		break;
 	case FRAME_TWO:
-		memcpy(p + n, p + 12, n - 12);
-		return 2 * n - 12;
+		memcpy(p + n, frame, n - BLOB_HEAD_SIZE);
+		n += n - BLOB_HEAD_SIZE;
+		break;
 	case FRAME_OTHER:
 		text_fill(77, text, content->n);
-		return 12 + frame_make(p + 12, LONG, text, content->n, 17);
+		n = frame_file(frame, text, content->n, 17);
+		break;
 	case FRAME_OLD:
-		p[12] = 0x27;
-		return n;
+		frame[0] = 0x27;
+		break;
 	case FRAME_SKIP:
-		mbj_store_u32(p + 12, 0x184d2a50);
-		return n;
+		mbj_store_u32(frame, 0x184d2a50);
+		break;
 	case FRAME_WINDOW:
-		return 12 + frame_make(p + 12, LONG, content->p, content->n,
-				       MBJ_PACK_WINDOW_LOG + 1);
+		n = frame_file(frame, content->p, content->n,
+			       MBJ_PACK_WINDOW_LOG + 1);
+		break;
 	case FRAME_BOMB:
 		memset(text, 'x', sizeof(text));
-		return 12 + frame_make(p + 12, LONG, text, sizeof(text), 17);
-	case DAMAGES:
+		n = frame_file(frame, text, sizeof(text), 17);
 		break;
+	case DAMAGES:
+		ck_abort();
 	}
-	ck_abort();
-	return 0;
+	blob_head_put(content->n, n, p);
+	return n;
 }
 
 /*
  * Goal: whatever a packed file has, all that comes of it are bytes of the blob,
  * and its end is reached by nobody unless it is whole; the file is named, and
- * nothing is written to it.  Then storing it again mends what says that it is
- * another one.
+ * nothing is written to it.  Then storing it again mends whatever its length or
+ * its head tells; of the rest, as of a plain file, only reading does.
  */
 START_TEST(unpack_damage)
 {
@@ -139,7 +157,8 @@ START_TEST(unpack_damage)
 	struct mbj_hash digest;
 	uint64_t size = 0;
 	bool is_there = false,
-	     is_head_bad = damage <= HEAD_EMPTY || damage == SIZE_HUGE;
+	     is_head_bad = damage <= HEAD_EMPTY || damage == SIZE_HUGE ||
+			   (damage >= FILE_CUT && damage <= FILE_LONG);
 	size_t n, got = 0;
 	enum mbj_rc rc;
 
