@@ -155,8 +155,12 @@ enum mbj_rc blob_find(const struct mbj_blobs *blobs,
 		*err = why;
 	if (rc != MBJ_ENOTFOUND)
 		return rc;
-	if (first == MBJ_ENOTFOUND)
-		return blob_missing(blobs, digest, err);
+	/* It may have come in the first one since, and gone in the other. */
+	if (first == MBJ_ENOTFOUND) {
+		rc = blob_form_open(blobs, digest, form, file, ret_source, err);
+		return rc == MBJ_ENOTFOUND ? blob_missing(blobs, digest, err)
+					   : rc;
+	}
 	/* The damaged one is all there is. */
 	if (err != NULL)
 		*err = why;

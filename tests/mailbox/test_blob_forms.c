@@ -296,6 +296,53 @@ START_TEST(forms_at_once)
 }
 END_TEST
 
+/* A disk on which the owner mends a blob while somebody beside it looks. */
+struct beside {
+	struct mbj_sys table;
+	unsigned opens; /* of the packed file */
+	char packed[MBJ_PATH_TEXT_MAX];
+};
+
+static int beside_open(void *ctx, const char *path, int flags, mode_t mode)
+{
+	struct beside *b = ctx;
+	int rc = mbj_sys_posix()->open(NULL, path, flags, mode);
+
+	if (strcmp(path, b->packed) == 0 && ++b->opens == 1) {
+		ck_assert_int_eq(rc, -ENOENT);
+		content_put();
+		ck_assert_int_eq(form_size(BLOB_PLAIN), -1);
+	}
+	return rc;
+}
+
+/*
+ * Goal: who reads beside the owner finds a content that is there all the time.
+ * Method: once he has seen that it is not packed, the owner stores it packed
+ * and takes away the plain file, which is damaged.
+ */
+START_TEST(forms_beside)
+{
+	struct beside b = {.table = *mbj_sys_posix(), .opens = 0};
+	struct mbj_blobs *reading = NULL;
+
+	both_make(FLAW_SHORT, FLAW_GONE);
+	form_path(BLOB_PACKED, b.packed);
+	b.table.ctx = &b;
+	b.table.open = beside_open;
+	test_ok(mbj_blobs_open(&b.table, blob_dir, false, &reading, &err), err);
+	test_ok(mbj_blob_verify(reading, &content.digest, content.n, &err),
+		err);
+	ck_assert_uint_eq(b.opens, 2);
+	/* What is in neither is looked for once more, and not found. */
+	test_ok(mbj_blob_remove(blobs, &content.digest, &err), err);
+	test_rc(mbj_blob_verify(reading, &content.digest, content.n, &err),
+		MBJ_ENOTFOUND);
+	ck_assert_uint_eq(b.opens, 4);
+	mbj_blobs_close(&reading);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- crashes */
 
 static const char disk_dir[] = "/d/blobs";
@@ -446,6 +493,7 @@ TCase *test_blob_forms_case(void)
 	tcase_add_loop_test(tc, forms_are_one, 0, 4);
 	tcase_add_loop_test(tc, forms_mend, 0, 30);
 	tcase_add_loop_test(tc, forms_at_once, 0, 2);
+	tcase_add_test(tc, forms_beside);
 	tcase_add_loop_test(tc, forms_cut, 0, 3);
 	tcase_add_loop_test(tc, forms_mend_fails, 0, 3);
 	return tc;
