@@ -363,8 +363,7 @@ static enum mbj_rc source_take(struct mbj_blobs *blobs,
 /* Finish what should be this digest; path is where it came from. */
 static enum mbj_rc writer_finish_as(struct mbj_blob_writer **writer,
 				    const struct mbj_hash *expected,
-				    uint64_t size, const char *path,
-				    struct mbj_error *err)
+				    const char *path, struct mbj_error *err)
 {
 	struct mbj_blob_writer *w = *writer;
 	struct mbj_hash digest;
@@ -373,10 +372,7 @@ static enum mbj_rc writer_finish_as(struct mbj_blob_writer **writer,
 
 	MBJ_ASSERT(w != NULL);
 	rc = mbj_sha256_end(w->sha, &digest, err);
-	if (rc == MBJ_OK && w->size != size)
-		rc = blob_damaged(path, "is not as long as its blob", err);
-	else if (rc == MBJ_OK &&
-		 memcmp(digest.b, expected->b, MBJ_HASH_SIZE) != 0)
+	if (rc == MBJ_OK && memcmp(digest.b, expected->b, MBJ_HASH_SIZE) != 0)
 		rc = blob_damaged(path, "is not what its name says", err);
 	if (rc == MBJ_OK)
 		rc = blob_place(w, expected, &is_kept, err);
@@ -400,6 +396,12 @@ static enum mbj_rc blob_take(struct mbj_blobs *from, struct mbj_blobs *to,
 	rc = blob_find(from, digest, &file, &source, err);
 	if (rc < 0)
 		return rc;
+	/* Before much is unpacked. */
+	if (size != NULL && source.size != *size) {
+		mbj_file_close(&file);
+		return blob_damaged(file.path, "is not as long as its blob",
+				    err);
+	}
 	/* Where nothing is packed, an mbj that knows no packing may come. */
 	if (source.form == BLOB_PACKED && to->level == 0)
 		may_link = false;
@@ -409,9 +411,7 @@ static enum mbj_rc blob_take(struct mbj_blobs *from, struct mbj_blobs *to,
 	if (rc < 0)
 		return rc;
 	MBJ_ASSERT(writer != NULL);
-	return writer_finish_as(&writer, digest,
-				size != NULL ? *size : writer->size, file.path,
-				err);
+	return writer_finish_as(&writer, digest, file.path, err);
 }
 
 enum mbj_rc blob_renew(struct mbj_blobs *blobs, const struct mbj_hash *digest,

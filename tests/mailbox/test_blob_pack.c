@@ -286,6 +286,46 @@ START_TEST(pack_copy)
 END_TEST
 
 /*
+ * Goal: what is not as long as was said is not unpacked, nor copied.  Method:
+ * each form, one byte more and less; a frame that is no frame, which nobody who
+ * looks at the length reads.
+ */
+START_TEST(pack_copy_size)
+{
+	char *from_dir = test_path_dup(blob_tmp, "from");
+	struct mbj_blobs *from = NULL;
+	static struct content content;
+	struct mbj_hash digest;
+
+	test_ok(mbj_blobs_open(mbj_sys_posix(), from_dir, true, &from, &err),
+		err);
+	mbj_blobs_pack(from, _i == 0 ? 0 : LEVEL);
+	content_make_text(&content, 3);
+	test_ok(mbj_blob_put(from, content_bytes(&content), &digest, &err),
+		err);
+	if (_i == 2) {
+		char path[MBJ_PATH_TEXT_MAX];
+		size_t n;
+
+		blob_packed_file(path, from_dir, &digest);
+		n = lab_file_read(path, bytes, sizeof(bytes));
+		memset(bytes + BLOB_HEAD_SIZE, 0, n - BLOB_HEAD_SIZE);
+		file_make(path, mbj_bytes_make(bytes, n));
+	}
+	for (int more = -1; more <= 1; more += 2) {
+		test_rc(mbj_blob_copy(from, blobs, &digest,
+				      content.n + (uint64_t)more, &err),
+			MBJ_ECORRUPT);
+		ck_assert_ptr_nonnull(strstr(err.message, "is not as long as"));
+		ck_assert_ptr_nonnull(strstr(err.file, from_dir));
+		ck_assert_uint_eq(fresh_count(), 0);
+	}
+	mbj_blobs_close(&from);
+	free(from_dir);
+}
+END_TEST
+
+/*
  * Goal: a store that packs nothing stays one that an mbj without packing can
  * read, whatever somebody put there; what is there is read.
  */
@@ -396,6 +436,7 @@ TCase *test_blob_pack_case(void)
 	tcase_add_loop_test(tc, pack_in_vain, 0, 2);
 	tcase_add_loop_test(tc, pack_once, 0, 2);
 	tcase_add_loop_test(tc, pack_copy, 0, 16);
+	tcase_add_loop_test(tc, pack_copy_size, 0, 3);
 	tcase_add_test(tc, pack_by_hand);
 	tcase_add_loop_test(tc, pack_long_fails, 0, 5);
 	tcase_add_test(tc, pack_long_full);
