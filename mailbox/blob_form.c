@@ -227,6 +227,13 @@ void blob_source_done(struct blob_source *source)
 	mbj_unpacker_free(&source->unpacker);
 	mbj_free(source->piece);
 	source->piece = NULL;
+	source->left = mbj_bytes_make(NULL, 0);
+}
+
+/* The end was reached, and all was well. */
+static bool is_over(const struct blob_source *source)
+{
+	return source->is_end && source->unpacker == NULL;
 }
 
 static enum mbj_rc bad(const struct blob_source *source, const char *why,
@@ -276,10 +283,10 @@ static enum mbj_rc unpack_begin(struct blob_source *source,
 static enum mbj_rc unpack(struct blob_source *source, uint8_t *p, size_t n,
 			  size_t *ret_got, struct mbj_error *err)
 {
-	bool is_over = false;
+	bool is_cut = false;
 	size_t at = 0;
 
-	while (at < n && !source->is_end && !is_over) {
+	while (at < n && !source->is_end && !is_cut) {
 		struct mbj_error why;
 		size_t got;
 		enum mbj_rc rc = MBJ_OK;
@@ -288,7 +295,7 @@ static enum mbj_rc unpack(struct blob_source *source, uint8_t *p, size_t n,
 			rc = piece_fill(source, err);
 		if (rc < 0)
 			return rc;
-		is_over = source->left.n == 0;
+		is_cut = source->left.n == 0;
 		rc = mbj_unpacker_run(source->unpacker, &source->left, p + at,
 				      n - at, &got, &source->is_end, &why);
 		if (rc == MBJ_ENOMEM)
@@ -301,7 +308,10 @@ static enum mbj_rc unpack(struct blob_source *source, uint8_t *p, size_t n,
 	return MBJ_OK;
 }
 
-/* All bytes came: so does the end, and nothing but it. */
+/*
+ * All bytes came: so does the end, and nothing but it.  What unpacks goes: who
+ * reads may keep the source for long.
+ */
 static enum mbj_rc unpack_end(struct blob_source *source, struct mbj_error *err)
 {
 	uint8_t more;
@@ -319,6 +329,8 @@ static enum mbj_rc unpack_end(struct blob_source *source, struct mbj_error *err)
 		rc = piece_fill(source, err);
 	if (rc == MBJ_OK && source->left.n > 0)
 		rc = bad(source, "there is something behind it", err);
+	if (rc == MBJ_OK)
+		blob_source_done(source);
 	return rc;
 }
 
@@ -331,6 +343,10 @@ static enum mbj_rc packed_read(struct blob_source *source, void *p, size_t n,
 
 	if (n > left)
 		n = (size_t)left;
+	if (is_over(source)) {
+		*ret_got = 0;
+		return MBJ_OK;
+	}
 	if (source->unpacker == NULL)
 		rc = unpack_begin(source, err);
 	if (rc == MBJ_OK)

@@ -12,7 +12,9 @@
  *
  * Invariants:
  *   1. a packed file takes fewer blocks than the blob would;
- *   2. of two files of a writer one is left, its file.
+ *   2. of two files of a writer one is left, its file;
+ *   3. what can be stored as it is, is: neither memory nor room that packing
+ *      lacks is a failure.
  *
  * Threads: see mbj/blob.h; without the mutex.
  */
@@ -78,10 +80,9 @@ enum mbj_rc blob_held_write(struct mbj_blob_writer *writer, uint64_t at,
 
 /* ------------------------------------------------------- what was held */
 
-/* *ret_n 0: it is to stay as it is; else the bytes of the packed file. */
-static enum mbj_rc held_pack(const struct mbj_blob_writer *writer,
-			     uint8_t *file, uint64_t room, size_t *ret_n,
-			     struct mbj_error *err)
+/* Bytes of the packed file; 0: it is to stay as it is. */
+static size_t held_pack(const struct mbj_blob_writer *writer, uint8_t *file,
+			uint64_t room)
 {
 	struct mbj_bytes in =
 		mbj_bytes_make(writer->held, (size_t)writer->size);
@@ -90,17 +91,14 @@ static enum mbj_rc held_pack(const struct mbj_blob_writer *writer,
 	size_t n = 0;
 	enum mbj_rc rc;
 
-	*ret_n = 0;
-	rc = mbj_packer_new(writer->blobs->level, &packer, err);
+	rc = mbj_packer_new(writer->blobs->level, &packer, NULL);
 	if (rc < 0)
-		return rc;
+		return 0;
 	mbj_packer_begin(packer, writer->size);
 	rc = mbj_packer_run(packer, MBJ_PACK_END, &in, file + BLOB_HEAD_SIZE,
-			    (size_t)room - BLOB_HEAD_SIZE, &n, &is_done, err);
+			    (size_t)room - BLOB_HEAD_SIZE, &n, &is_done, NULL);
 	mbj_packer_free(&packer);
-	if (rc == MBJ_OK && is_done)
-		*ret_n = n + BLOB_HEAD_SIZE;
-	return rc;
+	return rc == MBJ_OK && is_done ? n + BLOB_HEAD_SIZE : 0;
 }
 
 static enum mbj_rc held_settle(struct mbj_blob_writer *writer,
@@ -111,22 +109,19 @@ static enum mbj_rc held_settle(struct mbj_blob_writer *writer,
 	size_t n = (size_t)writer->size;
 	uint8_t *packed = NULL;
 	size_t packed_n = 0;
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
-	if (room > 0 && mbj_pack_is_worth(mbj_bytes_make(bytes, n))) {
+	if (room > 0 && mbj_pack_is_worth(mbj_bytes_make(bytes, n)))
 		packed = mbj_alloc((size_t)room);
-		rc = packed == NULL
-			     ? mbj_error_nomem(err)
-			     : held_pack(writer, packed, room, &packed_n, err);
-	}
-	if (rc == MBJ_OK && packed_n > 0) {
+	if (packed != NULL)
+		packed_n = held_pack(writer, packed, room);
+	if (packed_n > 0) {
 		blob_head_put(writer->size, packed_n, packed);
 		writer->form = BLOB_PACKED;
 		bytes = packed;
 		n = packed_n;
 	}
-	if (rc == MBJ_OK)
-		rc = mbj_file_write(&writer->file, 0, bytes, n, err);
+	rc = mbj_file_write(&writer->file, 0, bytes, n, err);
 	mbj_free(packed);
 	mbj_free(writer->held);
 	writer->held = NULL;
@@ -253,7 +248,8 @@ static enum mbj_rc file_pack(struct mbj_blob_writer *writer,
 	mbj_packer_free(&p.packer);
 	mbj_free(p.in);
 	mbj_free(p.out);
-	return rc;
+	/* All of it is in the writer's file, still. */
+	return rc == MBJ_ENOMEM || rc == MBJ_ENOSPC ? MBJ_OK : rc;
 }
 
 enum mbj_rc blob_pack(struct mbj_blob_writer *writer, struct mbj_error *err)

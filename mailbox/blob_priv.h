@@ -110,7 +110,7 @@ struct blob_source {
 	uint8_t *piece; /* of the file, */
 	struct mbj_bytes left;
 	uint64_t file_at; /* which is read up to here */
-	bool is_end;
+	bool is_end;	  /* of the frame */
 };
 
 struct mbj_blob_writer {
@@ -175,7 +175,7 @@ enum mbj_rc blob_find(const struct mbj_blobs *blobs,
 enum mbj_rc blob_source_read(struct blob_source *source, void *p, size_t n,
 			     size_t *ret_got,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
-/* Closes no file. */
+/* Closes no file.  What was read to its end has done it by itself. */
 void blob_source_done(struct blob_source *source);
 /* In both; MBJ_ENOTFOUND where there is neither. */
 enum mbj_rc blob_files_remove(const struct mbj_blobs *blobs,
@@ -191,7 +191,10 @@ enum mbj_rc blob_hold(struct mbj_blob_writer *writer,
 enum mbj_rc blob_held_write(struct mbj_blob_writer *writer, uint64_t at,
 			    struct mbj_bytes piece,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
-/* All bytes came: into the file, packed where that takes less of the disk. */
+/*
+ * All bytes came: into the file, packed where that takes less of the disk and
+ * there is room and memory for it.
+ */
 enum mbj_rc blob_pack(struct mbj_blob_writer *writer,
 		      struct mbj_error *err) MBJ_MUST_CHECK;
 

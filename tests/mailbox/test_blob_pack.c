@@ -373,7 +373,7 @@ static bool long_put(struct disk *disk)
  * Goal: of a long blob that is packed behind its back nothing is called stored
  * that is not, nothing leaks, and the next life finds new/ swept.  Method: each
  * call fails, once or from then on, by an error or for want of space; each
- * allocation.
+ * allocation (what packing lacks is no failure).
  */
 START_TEST(pack_long_fails)
 {
@@ -401,7 +401,7 @@ START_TEST(pack_long_fails)
 		disk_fail(disk, &(struct disk_fault){.calls = 0});
 		ck_assert_int_eq(test_alloc_blocks(), blocks);
 		ck_assert(is_stored || has_failed);
-		ck_assert(_i < 2 || !has_failed || !is_stored);
+		ck_assert(_i < 2 || _i == 4 || !has_failed || !is_stored);
 		ck_assert(long_put(disk));
 		disk_free(&disk);
 		ck_assert(!has_failed || at < 1000);
@@ -410,20 +410,118 @@ START_TEST(pack_long_fails)
 END_TEST
 
 /*
- * Goal: a disk that is full in the midst of it says so.  Method: room for the
- * bytes, not for the packed ones beside them.
+ * Goal: where the disk has room for the bytes, and none for the packed ones
+ * beside them, they are stored as they are, and nothing is left beside; where
+ * it has not even that it says so.  Method: limits around the first byte of the
+ * second file, its last ones, and its head.
  */
 START_TEST(pack_long_full)
 {
 	struct disk *disk = disk_new("/d", 1);
+	struct mbj_buf names;
+	size_t packed = 0;
+	char path[MBJ_PATH_TEXT_MAX], plain[MBJ_PATH_TEXT_MAX];
+	struct mbj_hash digest;
 
 	text_fill(9, bytes, 100000);
-	disk_limit(disk, 110000);
-	ck_assert(!long_put(disk));
-	ck_assert_int_eq(err.rc, MBJ_ENOSPC);
-	disk_limit(disk, 0);
+	digest = put(bytes, 100000, LONG);
+	blob_packed_file(path, "/d/blobs", &digest);
+	blob_file(plain, "/d/blobs", &digest);
 	ck_assert(long_put(disk));
+	ck_assert(disk_file_size(disk, path, &packed));
 	disk_free(&disk);
+	for (int i = 0; i < 5; i++) {
+		const uint64_t room[] = {99999, 100000, 100000 + packed / 2,
+					 100000 + packed - 1, 100000 + packed};
+
+		disk = disk_new("/d", 1);
+		disk_limit(disk, room[i]);
+		ck_assert(long_put(disk) == (i > 0));
+		ck_assert(i > 0 || err.rc == MBJ_ENOSPC);
+		ck_assert(disk_has(disk, path) == (i == 4));
+		ck_assert(disk_has(disk, plain) == (i > 0 && i < 4));
+		mbj_buf_init(&names, 1000);
+		test_ok(mbj_dir_list(disk_sys(disk), "/d/blobs/new", &names,
+				     &err),
+			err);
+		ck_assert_uint_eq(names.n, 0);
+		mbj_buf_done(&names);
+		disk_free(&disk);
+	}
+}
+END_TEST
+
+/*
+ * Goal: what there is no memory to pack is stored as it is, held or in the
+ * file.  Method: each allocation fails; what is called stored then is plain
+ * where it was one of packing: room for the packed bytes, what packs, and of a
+ * long one room for the bytes.
+ */
+START_TEST(pack_without_memory)
+{
+	size_t n = _i == 0 ? 6000 : 100000;
+	int64_t blocks = test_alloc_blocks();
+	bool has_failed = true;
+	int plain = 0;
+
+	text_fill(9, bytes, n);
+	for (uint64_t at = 1; has_failed; at++) {
+		struct mbj_hash digest;
+		enum mbj_rc rc;
+
+		test_alloc_fail_at(at);
+		rc = mbj_blob_put(blobs, mbj_bytes_make(bytes, n), &digest,
+				  &err);
+		has_failed = test_alloc_count() >= at;
+		test_alloc_fail_at(0);
+		ck_assert_uint_eq(fresh_count(), 0);
+		if (rc < 0) {
+			ck_assert_int_eq(rc, MBJ_ENOMEM);
+			continue;
+		}
+		ck_assert((file_size(&digest, true) > 0) == !has_failed);
+		ck_assert((file_size(&digest, false) > 0) == has_failed);
+		plain += has_failed;
+		blob_read_check(blobs, &digest, bytes, n, 777);
+		test_ok(mbj_blob_remove(blobs, &digest, &err), err);
+	}
+	ck_assert_int_eq(plain, _i == 0 ? 2 : 3);
+	mbj_blobs_close(&blobs);
+	ck_assert_int_le(test_alloc_blocks(), blocks);
+	reopen(LEVEL);
+}
+END_TEST
+
+/*
+ * Goal: a reader that waits keeps nothing of what unpacked, once the end was
+ * reached; it may read on, and finds nothing.  Method: the allocations that are
+ * left, at the end and after one more reading.
+ */
+START_TEST(pack_end_releases)
+{
+	static struct content content;
+	struct mbj_blob_reader *reader = NULL;
+	struct mbj_hash digest;
+	uint64_t size = 0;
+	size_t got = 0;
+	int64_t opened;
+
+	content_make_text(&content, 5);
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	test_ok(mbj_blob_reader_open(blobs, &digest, &reader, &size, &err),
+		err);
+	opened = test_alloc_blocks();
+	test_ok(mbj_blob_reader_read(reader, bytes, content.n - 1, &got, &err),
+		err);
+	ck_assert_int_gt(test_alloc_blocks(), opened);
+	test_ok(mbj_blob_reader_read(reader, bytes, 1, &got, &err), err);
+	ck_assert_uint_eq(got, 1);
+	ck_assert_int_eq(test_alloc_blocks(), opened);
+	test_ok(mbj_blob_reader_read(reader, bytes, 1, &got, &err), err);
+	ck_assert_uint_eq(got, 0);
+	ck_assert_int_eq(test_alloc_blocks(), opened);
+	mbj_blob_reader_close(&reader);
 }
 END_TEST
 
@@ -440,5 +538,7 @@ TCase *test_blob_pack_case(void)
 	tcase_add_test(tc, pack_by_hand);
 	tcase_add_loop_test(tc, pack_long_fails, 0, 5);
 	tcase_add_test(tc, pack_long_full);
+	tcase_add_loop_test(tc, pack_without_memory, 0, 2);
+	tcase_add_test(tc, pack_end_releases);
 	return tc;
 }
