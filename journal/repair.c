@@ -192,6 +192,8 @@ static enum mbj_rc dir_look(struct repairing *r, const char *dir,
 	return rc;
 }
 
+enum { BLOB_NAME_SIZE = 2 * MBJ_HASH_SIZE + 2 + sizeof(MBJ_BLOB_PACKED_END) };
+
 static bool blob_name_exists(const struct repairing *r, const char *name)
 {
 	char folder[MBJ_PATH_TEXT_MAX], path[MBJ_PATH_TEXT_MAX];
@@ -202,10 +204,10 @@ static bool blob_name_exists(const struct repairing *r, const char *name)
 	       mbj_path_exists(r->store->sys, path);
 }
 
-static enum mbj_rc orphan_add(struct repairing *r, const struct mbj_hash *blob,
-			      struct mbj_error *err)
+/* Below the contents' folder. */
+static void blob_name_print(const struct mbj_hash *blob, bool is_packed,
+			    char name[BLOB_NAME_SIZE])
 {
-	char name[2 * MBJ_HASH_SIZE + 2 + sizeof(MBJ_BLOB_PACKED_END)];
 	size_t n = 0;
 
 	for (size_t i = 0; i < MBJ_HASH_SIZE; i++) {
@@ -217,10 +219,36 @@ static enum mbj_rc orphan_add(struct repairing *r, const struct mbj_hash *blob,
 			name[n++] = '/';
 	}
 	name[n] = '\0';
-	if (!blob_name_exists(r, name))
+	if (is_packed)
 		memcpy(name + n, MBJ_BLOB_PACKED_END,
 		       sizeof(MBJ_BLOB_PACKED_END));
+}
+
+static enum mbj_rc orphan_add(struct repairing *r, const struct mbj_hash *blob,
+			      struct mbj_error *err)
+{
+	char name[BLOB_NAME_SIZE];
+
+	blob_name_print(blob, false, name);
+	if (!blob_name_exists(r, name))
+		blob_name_print(blob, true, name);
 	return finding_add(r, MBJ_REPAIR_ORPHAN, STORE_BLOBS_NAME, name, blob,
+			   err);
+}
+
+/* Both files are there: one is enough, if it is whole. */
+static enum mbj_rc twin_look(struct repairing *r, const struct mbj_blobs *blobs,
+			     const struct mbj_hash *blob, struct mbj_error *err)
+{
+	char name[BLOB_NAME_SIZE];
+	bool is_spare, is_packed;
+	enum mbj_rc rc;
+
+	rc = mbj_blob_spare(blobs, blob, &is_spare, &is_packed, err);
+	if (rc < 0 || !is_spare)
+		return rc;
+	blob_name_print(blob, is_packed, name);
+	return finding_add(r, MBJ_REPAIR_TWIN, STORE_BLOBS_NAME, name, blob,
 			   err);
 }
 
@@ -232,6 +260,8 @@ static enum mbj_rc orphans_look(struct repairing *r, struct mbj_error *err)
 	struct mbj_txn *txn = NULL;
 	struct mbj_hash blob;
 	uint64_t count, size;
+	/* Where nothing is packed, a packed file is nobody's. */
+	bool is_packing = r->store->superblock.contents_level > 0;
 	bool is_there = true;
 	enum mbj_rc rc;
 
@@ -248,9 +278,12 @@ static enum mbj_rc orphans_look(struct repairing *r, struct mbj_error *err)
 		if (rc < 0 || !is_there)
 			break;
 		rc = mbj_txn_blob_count(txn, &blob, &count, &size, err);
-		if (rc == MBJ_OK && count == 0 &&
-		    !skip_contents_have(&given_up, &blob))
+		if (rc < 0)
+			break;
+		if (count == 0 && !skip_contents_have(&given_up, &blob))
 			rc = orphan_add(r, &blob, err);
+		else if (is_packing && mbj_blobs_scan_is_twin(scan))
+			rc = twin_look(r, blobs, &blob, err);
 	}
 	mbj_blobs_scan_end(&scan);
 	mbj_txn_abort(&txn);

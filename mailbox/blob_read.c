@@ -33,16 +33,14 @@ struct mbj_blob_reader {
 
 /* ----------------------------------------------------------------- reader */
 
-enum mbj_rc mbj_blob_reader_open(struct mbj_blobs *blobs,
-				 const struct mbj_hash *digest,
-				 struct mbj_blob_reader **ret_reader,
-				 uint64_t *ret_size, struct mbj_error *err)
+/* Without a file. */
+static enum mbj_rc reader_new(const struct mbj_hash *digest,
+			      struct mbj_blob_reader **ret_reader,
+			      struct mbj_error *err)
 {
 	struct mbj_blob_reader *reader;
 	enum mbj_rc rc;
 
-	MBJ_ASSERT(blobs != NULL && digest != NULL);
-	MBJ_ASSERT(ret_reader != NULL && ret_size != NULL);
 	reader = mbj_calloc(1, sizeof(*reader));
 	if (reader == NULL)
 		return mbj_error_nomem(err);
@@ -52,8 +50,27 @@ enum mbj_rc mbj_blob_reader_open(struct mbj_blobs *blobs,
 	if (rc == MBJ_OK)
 		rc = mbj_sha256_begin(reader->sha, err);
 	if (rc == MBJ_OK)
-		rc = blob_find(blobs, digest, &reader->file, &reader->source,
-			       err);
+		*ret_reader = reader;
+	else
+		mbj_blob_reader_close(&reader);
+	return rc;
+}
+
+enum mbj_rc mbj_blob_reader_open(struct mbj_blobs *blobs,
+				 const struct mbj_hash *digest,
+				 struct mbj_blob_reader **ret_reader,
+				 uint64_t *ret_size, struct mbj_error *err)
+{
+	struct mbj_blob_reader *reader = NULL;
+	enum mbj_rc rc;
+
+	MBJ_ASSERT(blobs != NULL && digest != NULL);
+	MBJ_ASSERT(ret_reader != NULL && ret_size != NULL);
+	rc = reader_new(digest, &reader, err);
+	if (rc < 0)
+		return rc;
+	MBJ_ASSERT(reader != NULL);
+	rc = blob_find(blobs, digest, &reader->file, &reader->source, err);
 	if (rc < 0) {
 		mbj_blob_reader_close(&reader);
 		return rc;
@@ -163,6 +180,43 @@ enum mbj_rc mbj_blob_verify(struct mbj_blobs *blobs,
 	else
 		rc = reader_spend(reader, err);
 	mbj_blob_reader_close(&reader);
+	return rc;
+}
+
+/* Is its file of that form there, and the blob? */
+static enum mbj_rc form_judge(const struct mbj_blobs *blobs,
+			      const struct mbj_hash *digest,
+			      enum blob_form form, bool *ret_is_whole,
+			      struct mbj_error *err)
+{
+	struct mbj_blob_reader *reader = NULL;
+	enum mbj_rc rc;
+
+	rc = reader_new(digest, &reader, err);
+	if (rc < 0)
+		return rc;
+	MBJ_ASSERT(reader != NULL);
+	rc = blob_form_open(blobs, digest, form, &reader->file, &reader->source,
+			    err);
+	if (rc == MBJ_OK)
+		rc = reader_spend(reader, err);
+	mbj_blob_reader_close(&reader);
+	*ret_is_whole = rc == MBJ_OK;
+	return rc == MBJ_ENOTFOUND || rc == MBJ_ECORRUPT ? MBJ_OK : rc;
+}
+
+enum mbj_rc mbj_blob_spare(const struct mbj_blobs *blobs,
+			   const struct mbj_hash *digest, bool *ret_is_spare,
+			   bool *ret_is_packed, struct mbj_error *err)
+{
+	bool is_whole = false;
+	enum mbj_rc rc;
+
+	rc = form_judge(blobs, digest, BLOB_PACKED, &is_whole, err);
+	*ret_is_packed = !is_whole;
+	if (rc == MBJ_OK && !is_whole)
+		rc = form_judge(blobs, digest, BLOB_PLAIN, &is_whole, err);
+	*ret_is_spare = is_whole;
 	return rc;
 }
 
@@ -286,4 +340,14 @@ enum mbj_rc mbj_blobs_scan_next(struct mbj_blobs_scan *scan,
 		if (rc < 0)
 			return rc;
 	}
+}
+
+bool mbj_blobs_scan_is_twin(const struct mbj_blobs_scan *scan)
+{
+	const char *next = (const char *)scan->names.p + scan->at;
+	struct mbj_hash digest;
+
+	return scan->at < scan->names.n &&
+	       name_parse(scan->folder - 1, next, &digest) &&
+	       memcmp(digest.b, scan->last.b, MBJ_HASH_SIZE) == 0;
 }

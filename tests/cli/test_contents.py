@@ -210,6 +210,47 @@ class Contents(ServiceCase):
         self.assertEqual(result["removed"], 5)
         self.assertEqual(self.files(self.packed), [])
 
+    def test_twins(self):
+        """Goal: of a content that is there twice the repair removes the file
+        that is not needed, and none where neither is whole.  Method: each of
+        the two, whole, cut, or with a byte that is wrong; a dry run, the run,
+        and once more; and a store that packs nothing, which has none."""
+        body = self.bodies[2]
+        digest = hashlib.sha256(body).hexdigest()
+        plain = self.packed / "blobs" / digest[:2] / digest[2:]
+        packed = plain.with_suffix(".zst")
+        whole = packed.read_bytes()
+        rotten = whole[:50] + bytes([whole[50] ^ 1]) + whole[51:]
+        for first, second, gone in (
+                (whole, body, plain), (whole, body[:-1], plain),
+                (whole, b"x" + body[1:], plain), (rotten, body, packed),
+                (whole[:-1], body, packed), (b"", body, packed),
+                (rotten, b"x" + body[1:], None)):
+            packed.write_bytes(first)
+            plain.write_bytes(second)
+            want = [] if gone is None else [
+                {"kind": "twin", "removed": False,
+                 "path": str(gone.relative_to(self.packed))}]
+            self.assertEqual(self.repairs("-n"), want)
+            self.assertTrue(packed.exists() and plain.exists())
+            self.assertEqual(self.repairs(),
+                             [r | {"removed": True} for r in want])
+            self.assertEqual(packed.exists(), gone != packed)
+            self.assertEqual(plain.exists(), gone != plain)
+            if gone is not None:
+                self.check(self.packed)
+                self.assertEqual(self.repairs(), [])
+        self.deliver(self.p, body)
+        there = self.p / "blobs" / digest[:2] / digest[2:]
+        there.with_suffix(".zst").write_bytes(whole)
+        self.assertEqual(self.mbj("fsck", self.p, "--repair",
+                                  "--json").json()["repairs"], [])
+        self.assertEqual(there.read_bytes(), body)
+
+    def repairs(self, *options):
+        return self.mbj("fsck", self.packed, "--repair", *options,
+                        "--json").json()["repairs"]
+
     def test_repair(self):
         """Goal: an orphan is named by its file and removed, both forms at
         once."""

@@ -177,6 +177,79 @@ START_TEST(forms_are_one)
 }
 END_TEST
 
+/* Scan to the blob; are both its files there? */
+static bool is_twin(void)
+{
+	struct mbj_blobs_scan *scan = NULL;
+	struct mbj_hash digest;
+	bool is_there = false, is_both;
+
+	test_ok(mbj_blobs_scan_begin(blobs, &scan, &err), err);
+	test_ok(mbj_blobs_scan_next(scan, &digest, &is_there, &err), err);
+	ck_assert(is_there && digest_equal(&digest, &content.digest));
+	is_both = mbj_blobs_scan_is_twin(scan);
+	mbj_blobs_scan_end(&scan);
+	return is_both;
+}
+
+/*
+ * Goal: what comes behind a blob's file is no second one of it.  Method: the
+ * file of another blob, and what is nobody's.
+ */
+START_TEST(forms_no_twin)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	char *name;
+
+	content_put();
+	form_path(BLOB_PLAIN, path);
+	name = strrchr(path, '/') + 1;
+	memset(name, 'f', strlen(name));
+	if (_i == 1)
+		memcpy(name, "zz", 3);
+	file_make(path, content_bytes(&content));
+	ck_assert(!is_twin());
+}
+END_TEST
+
+/*
+ * Goal: of two files the one that is not needed is told, none where neither is
+ * whole, and nothing where that cannot be known.  Method: each damaged or not;
+ * each allocation fails.
+ */
+START_TEST(forms_spare)
+{
+	static const struct {
+		enum flaw plain, packed;
+		bool is_spare, is_packed;
+	} cases[] = {
+		{FLAW_NONE, FLAW_NONE, true, false},
+		{FLAW_SHORT, FLAW_NONE, true, false},
+		{FLAW_NONE, FLAW_SHORT, true, true},
+		{FLAW_NONE, FLAW_SIZE, true, true},
+		{FLAW_SHORT, FLAW_SIZE, false, true},
+		{FLAW_NONE, FLAW_GONE, true, true},
+	};
+	bool is_spare = false, is_packed = false;
+	enum mbj_rc rc = MBJ_ENOMEM;
+
+	both_make(cases[_i].plain, cases[_i].packed);
+	ck_assert(is_twin() == (cases[_i].packed != FLAW_GONE));
+	for (uint64_t at = 1; rc < 0; at++) {
+		int64_t blocks = test_alloc_blocks();
+
+		ck_assert_int_eq(rc, MBJ_ENOMEM);
+		test_alloc_fail_at(at);
+		rc = mbj_blob_spare(blobs, &content.digest, &is_spare,
+				    &is_packed, &err);
+		test_alloc_fail_at(0);
+		ck_assert_int_eq(test_alloc_blocks(), blocks);
+	}
+	ck_assert(is_spare == cases[_i].is_spare);
+	ck_assert(is_packed == cases[_i].is_packed);
+}
+END_TEST
+
 /*
  * Goal: what is stored over one that cannot be it is what is read, and leaves
  * one form.  Method: each that can be damaged, with the other or without;
@@ -491,6 +564,8 @@ TCase *test_blob_forms_case(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, forms_are_one, 0, 4);
+	tcase_add_loop_test(tc, forms_no_twin, 0, 2);
+	tcase_add_loop_test(tc, forms_spare, 0, 6);
 	tcase_add_loop_test(tc, forms_mend, 0, 30);
 	tcase_add_loop_test(tc, forms_at_once, 0, 2);
 	tcase_add_test(tc, forms_beside);

@@ -2,11 +2,12 @@
  * Repairing a store: what is in its directory and belongs to nothing.
  *
  * Only what is provably of no use is removed: files that the library itself
- * names, on their way in when their process ended, and contents that no message
- * has.  A directory or a device by such a name stays.  Journal, state and
- * whatever is not known by name are never touched: the state is made anew by
- * any opening that finds fault with it, and what a journal lost no repair can
- * invent.
+ * names, on their way in when their process ended, contents that no message
+ * has, and of a content that is there twice, packed and not, the file that is
+ * not needed.  A directory or a device by such a name stays.  Journal, state
+ * and whatever is not known by name are never touched: the state is made anew
+ * by any opening that finds fault with it, and what a journal lost no repair
+ * can invent.
  */
 #ifndef MBJ_REPAIR_H
 #define MBJ_REPAIR_H
@@ -20,7 +21,8 @@ extern "C" {
 #define MBJ_REPAIR_MAP(X)                                                  \
 	X(LEFTOVER, "leftover") /* on its way in when its process ended */ \
 	X(ORPHAN, "orphan")	/* content that no message has */          \
-	X(STRANGER, "stranger") /* nothing that is known: stays */
+	X(STRANGER, "stranger") /* nothing that is known: stays */         \
+	X(TWIN, "twin")		/* the second file of a content */
 
 enum mbj_repair_kind {
 #define X(name, word) MBJ_REPAIR_##name,

@@ -259,6 +259,18 @@ MBJ_API enum mbj_rc mbj_blobs_scan_next(struct mbj_blobs_scan *scan,
 					struct mbj_error *err) MBJ_MUST_CHECK;
 MBJ_API void mbj_blobs_scan_end(struct mbj_blobs_scan **scan);
 
+/* Of what the scan gave last: both its files are there, packed and not. */
+bool mbj_blobs_scan_is_twin(const struct mbj_blobs_scan *scan);
+/*
+ * Of a blob of a store that packs, both of whose files are there: is one whole,
+ * so that the other is not needed?  *ret_is_packed: it is the packed one that
+ * is not.  All of it is read for that.
+ */
+enum mbj_rc mbj_blob_spare(const struct mbj_blobs *blobs,
+			   const struct mbj_hash *digest, bool *ret_is_spare,
+			   bool *ret_is_packed,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+
 #ifdef __cplusplus
 }
 #endif
