@@ -252,8 +252,6 @@ static int env_configure(struct berkeley *db, const struct db_options *options)
 	if (code == 0)
 		code = env->set_lg_max(env, (uint32_t)options->log_file_size);
 	if (code == 0)
-		code = env->set_lk_detect(env, DB_LOCK_DEFAULT);
-	if (code == 0)
 		code = env->log_set_config(env, DB_LOG_AUTO_REMOVE, 1);
 	return code;
 }
@@ -263,8 +261,8 @@ static enum mbj_rc env_open(struct berkeley *db, const char *home,
 			    struct mbj_error *err)
 {
 	const uint32_t flags = DB_CREATE | DB_PRIVATE | DB_INIT_TXN |
-			       DB_INIT_LOG | DB_INIT_MPOOL | DB_INIT_LOCK |
-			       DB_THREAD | DB_RECOVER;
+			       DB_INIT_LOG | DB_INIT_MPOOL | DB_THREAD |
+			       DB_RECOVER;
 	int code;
 
 	code = db_env_create(&db->env, 0);
