@@ -1,6 +1,7 @@
 /*
  * Snapshots beside a writer, in threads: Berkeley DB without its locks.
  */
+#define _DEFAULT_SOURCE /* u_int in db.h */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -10,21 +11,37 @@
 #include <mbj/sys.h>
 
 #include "cases.h"
-#include "db_engine.h"
+#include "db_berkeley.h"
 
 enum {
 	READERS = 3,
 	KEYS = 1500,
-	TXNS = 400,
 	CHANGES = 40,
 	CLEARED = 300, /* neighbours that go at once: pages become free */
 	VALUE_MAX = 400,
+	VALUE_LONG_MAX = 3000, /* not in a page with others */
+	HELD = 20, /* transactions while the writer's own snapshot is open */
 	TOTAL = 1000000, /* that all records together have, at any time */
+};
+
+/* With what the engine has to do less, or more. */
+struct setting {
+	size_t cache_size; /* bytes */
+	uint32_t txns;
+	bool has_long; /* values */
+};
+
+static const struct setting settings[] = {
+	{8 << 20, 400, false},
+	/* All has no room there: versions are written out and read again. */
+	{512 << 10, 120, true},
 };
 
 struct lab {
 	char *home;
 	struct db *db;
+	const struct setting *setting;
+	struct reader *readers;
 	atomic_bool is_over;
 };
 
@@ -37,7 +54,7 @@ struct model {
 struct reader {
 	pthread_t thread;
 	struct lab *lab;
-	unsigned passes;
+	atomic_uint passes;
 	unsigned wrong; /* snapshots that were of no moment */
 	enum mbj_rc rc;
 	struct mbj_error err;
@@ -68,7 +85,7 @@ static struct mbj_bytes key_of(unsigned at, uint8_t key[24])
 static void record_put(struct db_txn *txn, const struct model *model,
 		       unsigned at, size_t size)
 {
-	uint8_t value[VALUE_MAX] = {0};
+	uint8_t value[VALUE_LONG_MAX] = {0};
 	uint8_t key[24];
 
 	if (!model->is_there[at]) {
@@ -91,8 +108,15 @@ static void number_move(struct model *model, unsigned from, unsigned to)
 	model->number[from] = 0;
 }
 
+static size_t size_draw(const struct setting *setting, struct test_rng *rng)
+{
+	bool is_long = setting->has_long && test_rng_chance(rng, 1, 8);
+
+	return test_rng_below(rng, (is_long ? VALUE_LONG_MAX : VALUE_MAX) - 4);
+}
+
 static void model_change(struct model *model, struct db_txn *txn,
-			 struct test_rng *rng)
+			 const struct setting *setting, struct test_rng *rng)
 {
 	for (unsigned i = 0; i < CHANGES; i++) {
 		unsigned from = (unsigned)test_rng_below(rng, KEYS);
@@ -105,9 +129,8 @@ static void model_change(struct model *model, struct db_txn *txn,
 		model->is_there[from] = model->is_there[to] = true;
 		model->number[from] -= part;
 		model->number[to] += part;
-		record_put(txn, model, from,
-			   test_rng_below(rng, VALUE_MAX - 4));
-		record_put(txn, model, to, test_rng_below(rng, VALUE_MAX - 4));
+		record_put(txn, model, from, size_draw(setting, rng));
+		record_put(txn, model, to, size_draw(setting, rng));
 	}
 }
 
@@ -160,59 +183,102 @@ static uint32_t numbers_sum(struct reader *reader, struct db_txn *txn)
 	return sum;
 }
 
+/* One scan, between two looks at the transaction's number.  Returns: that. */
+static uint32_t snapshot_look(struct reader *reader, struct db_txn *txn)
+{
+	uint32_t before;
+	uint32_t after = 0;
+	uint32_t sum = 0;
+
+	before = turn_get(reader, txn, TABLE_META);
+	if (reader->rc == MBJ_OK)
+		sum = numbers_sum(reader, txn);
+	if (reader->rc == MBJ_OK)
+		after = turn_get(reader, txn, TABLE_ACCOUNTS);
+	reader->wrong += before != after || sum != TOTAL;
+	return before;
+}
+
 static void *reader_run(void *argument)
 {
 	struct reader *reader = argument;
 
 	while (reader->rc == MBJ_OK && !atomic_load(&reader->lab->is_over)) {
 		struct db_txn *txn = NULL;
-		uint32_t before = 0;
-		uint32_t after = 0;
-		uint32_t sum = 0;
 
 		reader->rc =
 			db_begin(reader->lab->db, true, &txn, &reader->err);
-		if (reader->rc == MBJ_OK)
-			before = turn_get(reader, txn, TABLE_META);
-		if (reader->rc == MBJ_OK)
-			sum = numbers_sum(reader, txn);
-		if (reader->rc == MBJ_OK)
-			after = turn_get(reader, txn, TABLE_ACCOUNTS);
-		reader->wrong += before != after || sum != TOTAL;
-		reader->passes++;
-		if (txn != NULL)
+		if (reader->rc == MBJ_OK) {
+			(void)snapshot_look(reader, txn);
 			db_abort(&txn);
+		}
+		atomic_fetch_add(&reader->passes, 1);
 	}
 	return NULL;
 }
 
+/* Once at least, each beside the writer; one that failed has, too. */
+static bool readers_have_passed(const struct lab *lab)
+{
+	for (unsigned i = 0; i < READERS; i++) {
+		if (atomic_load(&lab->readers[i].passes) == 0)
+			return false;
+	}
+	return true;
+}
+
 /* One in five is given up, one in ten clears neighbours. */
+static void writer_turn(struct lab *lab, struct model *model, uint32_t turn,
+			struct test_rng *rng)
+{
+	struct model before = *model;
+	struct db_txn *txn = NULL;
+
+	test_ok(db_begin(lab->db, false, &txn, &err), err);
+	turn_put(txn, turn);
+	if (turn % 10 == 0)
+		model_clear(model, txn, rng);
+	model_change(model, txn, lab->setting, rng);
+	if (turn % 5 == 1 && turn > 1) {
+		db_abort(&txn);
+		*model = before;
+	} else {
+		test_ok(db_commit(&txn, &err), err);
+	}
+	test_ok(db_checkpoint(lab->db, turn % 50 == 0, &err), err);
+}
+
+/* Beside the readers a snapshot of its own, which has grown old when read. */
 static void writer_run(struct lab *lab, struct model *model,
 		       struct test_rng *rng)
 {
-	for (uint32_t turn = 1; turn <= TXNS; turn++) {
-		struct model before = *model;
-		struct db_txn *txn = NULL;
+	struct reader own = {.rc = MBJ_OK};
+	struct db_txn *held = NULL;
 
-		test_ok(db_begin(lab->db, false, &txn, &err), err);
-		turn_put(txn, turn);
-		if (turn % 10 == 0)
-			model_clear(model, txn, rng);
-		model_change(model, txn, rng);
-		if (turn % 5 == 1 && turn > 1) {
-			db_abort(&txn);
-			*model = before;
-		} else {
-			test_ok(db_commit(&txn, &err), err);
-		}
-		test_ok(db_checkpoint(lab->db, turn % 50 == 0, &err), err);
+	for (uint32_t turn = 1;
+	     turn <= lab->setting->txns || !readers_have_passed(lab); turn++) {
+		uint32_t seen;
+
+		/* After one that was committed. */
+		if (turn % HELD == 1)
+			test_ok(db_begin(lab->db, true, &held, &err), err);
+		writer_turn(lab, model, turn, rng);
+		if (turn % HELD != 0)
+			continue;
+		seen = snapshot_look(&own, held);
+		test_ok(own.rc, own.err);
+		ck_assert_uint_eq(own.wrong, 0);
+		ck_assert_uint_eq(seen, turn - HELD);
+		db_abort(&held);
 	}
+	db_abort(&held);
 }
 
-static void lab_begin(struct lab *lab, struct model *model)
+static void lab_begin(struct lab *lab, const struct setting *setting,
+		      struct model *model)
 {
 	const struct db_options options = {
-		.cache_size = 8 << 20,
+		.cache_size = setting->cache_size,
 		.log_file_size = 1 << 20,
 		.checkpoint_log_size = 1 << 20,
 		.is_new = true,
@@ -225,6 +291,7 @@ static void lab_begin(struct lab *lab, struct model *model)
 	model->is_there[0] = true;
 	model->number[0] = TOTAL;
 	lab->db = NULL;
+	lab->setting = setting;
 	atomic_init(&lab->is_over, false);
 	lab->home = test_tmpdir_new();
 	test_ok(db_open(lab->home, &options, &lab->db, &err), err);
@@ -234,23 +301,47 @@ static void lab_begin(struct lab *lab, struct model *model)
 	test_ok(db_commit(&txn, &err), err);
 }
 
+static void lab_end(struct lab *lab)
+{
+	db_close(&lab->db);
+	test_tmpdir_free(&lab->home);
+}
+
+/* Versions that were written out of the cache, and those read again. */
+static void versions_count(const struct lab *lab, uintmax_t *ret_frozen,
+			   uintmax_t *ret_thawed)
+{
+	DB_ENV *env = ((const struct berkeley *)lab->db)->env;
+	DB_MPOOL_STAT *stat = NULL;
+
+	ck_assert_int_eq(env->memp_stat(env, &stat, NULL, 0), 0);
+	*ret_frozen = stat->st_mvcc_frozen;
+	*ret_thawed = stat->st_mvcc_thawed;
+	mbj_free(stat);
+}
+
 /*
  * Goal: a snapshot is of one moment between transactions, in all of a scan and
  * in all tables, whatever the writer does meanwhile.  Method: a sum that each
  * transaction leaves as it is while pages split, fill, become free and are
  * taken again, some transactions being given up; the number of the transaction
- * in two tables, read before and after the scan, by three threads.
+ * in two tables, read before and after the scan, by three threads, and by the
+ * writer in a snapshot that it has held for a while.  Once all is in the cache,
+ * once the cache holds next to nothing and some values have pages of their own.
  */
 START_TEST(snapshots_are_of_one_moment_beside_a_writer)
 {
 	struct reader readers[READERS] = {{.rc = MBJ_OK}};
 	struct model *model = malloc(sizeof(*model));
+	uintmax_t frozen;
+	uintmax_t thawed;
 	struct test_rng rng;
 	struct lab lab;
 
 	ck_assert_ptr_nonnull(model);
 	(void)test_rng_seed(&rng);
-	lab_begin(&lab, model);
+	lab_begin(&lab, &settings[_i], model);
+	lab.readers = readers;
 	for (unsigned i = 0; i < READERS; i++) {
 		readers[i].lab = &lab;
 		ck_assert_int_eq(pthread_create(&readers[i].thread, NULL,
@@ -263,11 +354,11 @@ START_TEST(snapshots_are_of_one_moment_beside_a_writer)
 		ck_assert_int_eq(pthread_join(readers[i].thread, NULL), 0);
 		test_ok(readers[i].rc, readers[i].err);
 		ck_assert_uint_eq(readers[i].wrong, 0);
-		ck_assert_uint_gt(readers[i].passes, 0);
 	}
+	versions_count(&lab, &frozen, &thawed);
+	ck_assert(!lab.setting->has_long || (frozen > 0 && thawed > 0));
 	free(model);
-	db_close(&lab.db);
-	test_tmpdir_free(&lab.home);
+	lab_end(&lab);
 }
 END_TEST
 
@@ -276,6 +367,7 @@ TCase *test_db_thread_case(void)
 	TCase *tc = tcase_create("db_thread");
 
 	tcase_set_timeout(tc, 120);
-	tcase_add_test(tc, snapshots_are_of_one_moment_beside_a_writer);
+	tcase_add_loop_test(tc, snapshots_are_of_one_moment_beside_a_writer, 0,
+			    (int)(sizeof(settings) / sizeof(settings[0])));
 	return tc;
 }
