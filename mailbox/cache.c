@@ -417,40 +417,50 @@ enum mbj_rc cache_flush(struct cache *cache, struct db_txn *txn,
  * comes after it would be all over it, each time where nothing is near the
  * processor.
  */
-static void room_give_back(struct cache *cache)
+static void records_give_back(struct cache *cache)
 {
 	if (cache->capacity / 2 <= cache->records_max)
 		return;
 	mbj_table_done(&cache->index);
 	mbj_free(cache->records);
-	mbj_free(cache->undo);
 	mbj_free(cache->dirty);
 	cache->records = NULL;
 	cache->capacity = 0;
-	cache->undo = NULL;
-	cache->undo_capacity = 0;
 	cache->dirty = NULL;
 	cache->dirty_capacity = 0;
+}
+
+/* Likewise; few records that are changed often fill it, too. */
+static void undo_give_back(struct cache *cache)
+{
+	if (cache->undo_capacity / 2 <= cache->records_max)
+		return;
+	mbj_free(cache->undo);
+	cache->undo = NULL;
+	cache->undo_capacity = 0;
 }
 
 static void cache_empty(struct cache *cache)
 {
 	cache->count = 0;
+	cache->dirty_count = 0;
+	records_give_back(cache);
+	mbj_table_clear(&cache->index);
+	mbj_arena_reset(cache->arena);
+}
+
+static void undo_empty(struct cache *cache)
+{
 	cache->undo_count = 0;
 	cache->flushed = 0;
 	cache->growth = 0;
-	cache->dirty_count = 0;
-	room_give_back(cache);
-	mbj_table_clear(&cache->index);
-	mbj_arena_reset(cache->arena);
+	undo_give_back(cache);
 }
 
 void cache_committed(struct cache *cache)
 {
 	MBJ_ASSERT(cache->dirty_count == 0);
-	cache->undo_count = 0;
-	cache->flushed = 0;
-	cache->growth = 0;
+	undo_empty(cache);
 	if (cache->count > cache->records_max ||
 	    mbj_arena_used(cache->arena) > CACHE_KEPT_MAX)
 		cache_empty(cache);
@@ -460,5 +470,5 @@ void cache_aborted(struct cache *cache)
 {
 	if (cache->undo_count > 0 || cache->dirty_count > 0)
 		cache_empty(cache);
-	cache->growth = 0;
+	undo_empty(cache);
 }

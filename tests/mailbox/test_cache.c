@@ -396,6 +396,62 @@ START_TEST(growth_is_what_files_grow_by)
 }
 END_TEST
 
+/* One transaction of so many changes to so many records. */
+static void changes_run(struct lab *lab, unsigned changes, unsigned records,
+			bool is_committed)
+{
+	for (unsigned i = 0; i < changes; i++) {
+		char text[16];
+
+		(void)snprintf(text, sizeof(text), "key%u", i % records);
+		test_ok(cache_set(lab->cache, lab->txn, TABLE_SLOTS,
+				  mbj_bytes_str(text), NULL, &err),
+			err);
+	}
+	if (is_committed)
+		test_ok(lab_commit(lab), err);
+	else
+		lab_abort(lab);
+	lab_again(lab);
+}
+
+/*
+ * Goal: the room that a large transaction took is given back when it ends,
+ * whether it changed many records or a few of them often; that of an ordinary
+ * one is kept.  Method: blocks that the library holds, after an ordinary one
+ * and after a large one, committed and aborted.
+ */
+START_TEST(room_of_a_large_transaction_is_given_back)
+{
+	enum { RECORDS_MAX = 100, LARGE = 4000 };
+	static const struct {
+		unsigned records;
+		bool is_committed;
+		int64_t blocks; /* that are given back */
+	} cases[] = {
+		/* Undo. */
+		{10, true, 1},
+		{10, false, 1},
+		/* Records, undo, dirty, and the index. */
+		{LARGE, true, 4},
+		{LARGE, false, 4},
+	};
+	int64_t before;
+	struct lab lab;
+
+	lab_begin(&lab, RECORDS_MAX);
+	changes_run(&lab, RECORDS_MAX, 10, true);
+	before = test_alloc_blocks();
+	changes_run(&lab, RECORDS_MAX, 10, true);
+	ck_assert_int_eq(test_alloc_blocks(), before);
+	changes_run(&lab, LARGE, cases[_i].records, cases[_i].is_committed);
+	ck_assert_int_eq(test_alloc_blocks(), before - cases[_i].blocks);
+	/* And it is taken again. */
+	changes_run(&lab, LARGE, cases[_i].records, true);
+	lab_end(&lab);
+}
+END_TEST
+
 /* A transaction of every kind of step; the first failure ends it. */
 static enum mbj_rc script(struct lab *lab)
 {
@@ -468,6 +524,8 @@ TCase *test_cache_case(void)
 	tcase_add_loop_test(tc, random_steps_agree_with_an_array, 0, 2);
 	tcase_add_test(tc, views_outlive_changes);
 	tcase_add_loop_test(tc, growth_is_what_files_grow_by, 0, 3);
+	tcase_add_loop_test(tc, room_of_a_large_transaction_is_given_back, 0,
+			    4);
 	tcase_add_test(tc, failed_allocations_are_survived);
 	return tc;
 }
