@@ -2,8 +2,9 @@
  * Berkeley DB behind db_engine.h: the environment and its tables.
  * Transactions and records are in db_berkeley_txn.c.
  *
- * Settings and why (docs/decisions/0005): private regions, so that a full disk
- * cannot become SIGBUS and a killed neighbour cannot wedge a lock; checksums
+ * Settings and why (docs/decisions/0005, 0050): private regions, so that a full
+ * disk cannot become SIGBUS and a killed neighbour cannot wedge a latch; no
+ * locks, since one transaction writes and all others are snapshots; checksums
  * on every page; multi-version tables, so that snapshot readers neither wait
  * for the writer nor stop it; commits without sync, since the journal is the
  * truth; no messages to standard error.
@@ -225,8 +226,8 @@ static void *memory_resize(void *p, size_t n)
 }
 
 /*
- * No sizes of the lock and transaction regions: in private memory they would
- * only be limits, and a large group would meet them.
+ * No size of the transaction region: in private memory it would only be a
+ * limit, and many readers would meet it.
  */
 static int env_configure(struct berkeley *db, const struct db_options *options)
 {

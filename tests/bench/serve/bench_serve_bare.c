@@ -204,6 +204,7 @@ static void db_check(int code, const char *what)
 	exit(1);
 }
 
+/* Many processes write at once: with locks, where the state has none. */
 static DB_ENV *queue_open(const char *dir, DB **ret_db)
 {
 	DB_ENV *env;
