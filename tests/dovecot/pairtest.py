@@ -3,6 +3,7 @@ of the first runs to a replica through a Unix socket, and doveadm mbj apply
 brings it into the second."""
 import calendar
 import imaplib
+import json
 import os
 import re
 import socket
@@ -210,9 +211,17 @@ protocol doveadm {
                              {p: here[p]["X-GUID"] for p in here["names"]})
         self.assertEqual(self.apply(), "")  # nothing is left to do
         for d in (self.dovecot, self.other):  # and our own command agrees
-            self.assertEqual(d.doveadm("-f", "json", "mbj", "verify", "-u",
-                                       self.user), (0, "[]"), d.log()[-4000:])
+            status, out = d.doveadm("-f", "json", "mbj", "verify", "-u",
+                                    self.user)
+            rows = json.loads(out)
+            self.assertEqual(status, 3 if rows else 0, out)
+            self.assertEqual([row for row in rows if not self.is_known(row)],
+                             [], d.log()[-4000:])
         return here
+
+    def is_known(self, _):
+        """docs/DOVECOT.md has that difference, and why."""
+        return False
 
 
 def main():
