@@ -211,11 +211,14 @@ static int content_open(struct turn *turn, struct content *content)
 	struct mirror mirror;
 	int ret;
 
-	if (content_is_known(turn, content))
+	if (!turn->is_renewed && content_is_known(turn, content))
 		return 0;
 	ret = content_find(turn, turn->at, false, content, &mirror);
 	if (ret == 0)
 		ret = content_find_again(turn, content, &mirror);
+	/* Whoever has it open has it under its old GUID. */
+	if (ret > 0 && turn->is_renewed)
+		ret = 0;
 	if (ret > 0) {
 		is_doubtful =
 			!mbj_id_is_root(account_doubt_find(turn->account,

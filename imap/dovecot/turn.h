@@ -34,6 +34,7 @@ struct turn {
 	 */
 	bool is_away;
 	bool is_settled;  /* by a whole listing, in this turn */
+	bool is_renewed;  /* settling gave box another GUID */
 	const char *why;  /* Dovecot's own failure, or NULL */
 	int64_t begin_ms; /* monotonic, as all of these: the lock was had */
 	/*
@@ -79,6 +80,8 @@ int turn_refuse_text(struct turn *turn, const char *text);
 
 /* The account and Dovecot are not the same: they are made so.  0 or -1. */
 int turn_refresh(struct turn *turn);
+/* What was found so when the turn began.  0, or -1, with why or err. */
+int turn_enter_settle(struct turn *turn);
 /* Likewise, for what intents about messages were left open; told to the log. */
 void turn_settle_messages(struct turn *turn);
 void turn_settle_attributes(struct turn *turn);

@@ -284,6 +284,39 @@ class Scenes(PairCase):
         those that go round the plugin, doveadm mbj capture."""
         self.at_once(PRODUCERS | self.PRODUCERS, Scenes.producer)
 
+    def test_validity(self):
+        """Goal: mailboxes with mail that got another UIDVALIDITY beside the
+        plugin are told by one doveadm mbj capture, as other mailboxes, and
+        what comes into them afterwards is not refused.  Method: doveadm
+        mailbox update without the plugin, of some, all, and an only one."""
+        user = self.user
+        for boxes, given in ((("INBOX", "A", "B"), ("A",)),
+                             (("INBOX", "A", "B"), ("INBOX", "B", "A")),
+                             (("INBOX",), ("INBOX",))):
+            with self.subTest(boxes=boxes, given=given):
+                self.user = f"{user}{len(boxes)}{len(given)}"
+                client = self.dovecot.login(self.user)
+                for box in boxes:
+                    if box != "INBOX":
+                        self.ok(client.create(box))
+                    self.ok(client.append(box, None, None, mail(box)))
+                self.leave(client)
+                self.same_there()
+                for value, box in enumerate(given, 1999999999):
+                    self.produce("-o", "mail_plugins=", "mailbox", "update",
+                                 "-u", self.user, "--uid-validity",
+                                 str(value), box)
+                self.produce("mbj", "capture", "-u", self.user)
+                self.same_there()
+                client = self.dovecot.login(self.user)
+                for box in boxes:
+                    self.ok(client.append(box, None, None, mail("later")))
+                    self.ok(client.select(box))
+                    self.ok(client.store("1", "+FLAGS", "(\\Flagged)"))
+                self.ok(client.create("New"))
+                self.leave(client)
+                self.same_there()
+
     def test_refusals(self):
         """Goal: what the journal cannot have is refused, and nothing is
         changed.  Method: doveadm and dsync with the plugin."""
