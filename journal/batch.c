@@ -280,13 +280,13 @@ struct mbj_retry_pace *mbj_store_retry_pace(struct mbj_store *store)
 	return &store->pace;
 }
 
-enum mbj_rc mbj_batch_space_check(const struct mbj_batch *batch,
+enum mbj_rc mbj_batch_space_check(const struct mbj_batch *batch, uint64_t more,
 				  struct mbj_error *err)
 {
 	struct mbj_store_space space = store_space_look(batch->store);
 
-	return store_space_check(batch->store, &space, batch_growth(batch),
-				 false, err);
+	return store_space_check(batch->store, &space,
+				 batch_growth(batch) + more, false, err);
 }
 
 bool mbj_batch_is_shared(const struct mbj_batch *batch)

@@ -12,13 +12,13 @@
  *   3. an account that stopped is not touched again in the same pass, unless
  *      a group of another one that took effect was what it stopped at;
  *   4. what cannot be read of the journal stops those who may wait for it, and
- *      nobody else.
+ *      nobody else; so does a group that has no room even alone.
  *
- * Not here: whether an attempt is worth it (quarantine_try.c).
+ * Not here: the list (waiting.c); whether an attempt is worth it
+ * (quarantine_try.c).
  */
 #include "quarantine_run.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <mbj/apply.h>
@@ -28,8 +28,8 @@
 #include "reason.h"
 #include "stopper.h"
 
-/* Accounts that can be aside at once, as the engine has it. */
-enum { WAITING_MAX = 1 << 24 };
+/* What a record of who waits may take, generously, bytes. */
+enum { PARKED_GROWTH = 1024 };
 
 /* One pass. */
 struct pass {
@@ -43,85 +43,18 @@ struct pass {
 	struct mbj_lsn at; /* the group in hand, or the next one */
 	uint64_t end;	   /* the state's watermark */
 	size_t active;	   /* accounts */
+	size_t changed;	   /* of these, whose records this transaction writes */
 	uint32_t count;	   /* groups and stops in this transaction */
 	size_t size;	   /* and the groups' bytes */
 	bool is_bound;	   /* enough was read */
 	/* What stands when this transaction does not. */
+	struct waiting *kept; /* of list */
+	size_t kept_active;
+	bool kept_moved;
 	struct mbj_retry_result settled;
+	bool is_back; /* it did not: who is active is looked for again */
+	struct mbj_lsn alone; /* had no room beside others, 0: none */
 };
-
-/* ------------------------------------------------------------ who waits */
-
-static enum mbj_rc list_add(struct waiting_list *list, size_t *capacity,
-			    const struct mbj_parked *parked,
-			    struct mbj_error *err)
-{
-	void *items = list->items;
-	enum mbj_rc rc;
-
-	rc = mbj_array_reserve(&items, capacity, list->count + 1,
-			       sizeof(*list->items), WAITING_MAX, err);
-	list->items = items;
-	if (rc == MBJ_OK)
-		list->items[list->count++] = (struct waiting){
-			.account = parked->account,
-			.first = parked->first,
-			.last = parked->last,
-			.count = parked->count,
-		};
-	return rc;
-}
-
-enum mbj_rc waiting_load(struct mbj_store *store, struct waiting_list *ret_list,
-			 struct mbj_error *err)
-{
-	struct waiting_list list = {.count = 0};
-	struct mbj_scan scan = {0};
-	struct mbj_parked parked;
-	struct mbj_txn *txn = NULL;
-	size_t capacity = 0;
-	enum mbj_rc rc;
-
-	rc = mbj_store_read(store, &txn, err);
-	if (rc == MBJ_OK)
-		rc = mbj_scan_parked(txn, &scan, err);
-	while (rc == MBJ_OK) {
-		rc = mbj_scan_next_parked(&scan, &parked, err);
-		if (rc == MBJ_OK)
-			rc = list_add(&list, &capacity, &parked, err);
-	}
-	mbj_scan_done(&scan);
-	mbj_txn_abort(&txn);
-	if (rc != MBJ_ENOTFOUND) {
-		waiting_done(&list);
-		return rc;
-	}
-	*ret_list = list;
-	return MBJ_OK;
-}
-
-void waiting_done(struct waiting_list *list)
-{
-	mbj_free(list->items);
-	*list = (struct waiting_list){.count = 0};
-}
-
-static int account_order(const void *key, const void *item)
-{
-	const struct mbj_id *account = key;
-	const struct waiting *w = item;
-
-	return mbj_id_compare(*account, w->account);
-}
-
-struct waiting *waiting_find(const struct waiting_list *list,
-			     struct mbj_id account)
-{
-	if (list->count == 0)
-		return NULL;
-	return bsearch(&account, list->items, list->count, sizeof(*list->items),
-		       account_order);
-}
 
 /* --------------------------------------------------------- their records */
 
@@ -184,6 +117,13 @@ static enum mbj_rc waiting_end(struct pass *pass, struct waiting *w,
 				    err);
 }
 
+/* The first is said to who asked. */
+static void stop_note(struct pass *pass, const struct mbj_error *why)
+{
+	if (pass->out->stop.rc == MBJ_OK)
+		pass->out->stop = *why;
+}
+
 /* This group of it took effect. */
 static enum mbj_rc waiting_advance(struct pass *pass, struct waiting *w,
 				   struct mbj_error *err)
@@ -192,6 +132,7 @@ static enum mbj_rc waiting_advance(struct pass *pass, struct waiting *w,
 		w->is_active = true;
 		pass->active++;
 	}
+	pass->changed += !w->is_changed;
 	w->is_changed = true;
 	waiting_move(pass, w, (struct mbj_lsn){pass->at.v + 1});
 	w->count -= w->count > 0;
@@ -215,10 +156,31 @@ static enum mbj_rc waiting_stop(struct pass *pass, struct waiting *w,
 
 static enum mbj_rc turn_begin(struct pass *pass, struct mbj_error *err)
 {
+	const struct waiting_list *list = pass->list;
+
 	pass->count = 0;
 	pass->size = 0;
+	pass->changed = 0;
+	memcpy(pass->kept, list->items, list->count * sizeof(*list->items));
+	pass->kept_active = pass->active;
+	pass->kept_moved = pass->out->has_moved;
 	pass->settled = pass->out->result;
 	return mbj_batch_begin(pass->store, &pass->batch, err);
+}
+
+/* Nothing of this transaction came to be. */
+static void turn_back(struct pass *pass)
+{
+	const struct waiting_list *list = pass->list;
+
+	mbj_batch_abort(&pass->batch);
+	memcpy(list->items, pass->kept, list->count * sizeof(*list->items));
+	pass->active = pass->kept_active;
+	pass->out->has_moved = pass->kept_moved;
+	pass->out->result = pass->settled;
+	/* What is noted and not flushed, too. */
+	mbj_audit_end(&pass->audit);
+	mbj_audit_begin(&pass->audit, pass->store, list->is_asked);
 }
 
 /*
@@ -243,7 +205,7 @@ static enum mbj_rc turn_end(struct pass *pass, bool is_all,
 	}
 	if (rc == MBJ_OK) {
 		mbj_batch_touch(pass->batch);
-		rc = mbj_batch_space_check(pass->batch, err);
+		rc = mbj_batch_space_check(pass->batch, 0, err);
 		if (rc == MBJ_OK)
 			rc = mbj_audit_flush(&pass->audit, err);
 		if (rc == MBJ_OK)
@@ -256,9 +218,10 @@ static enum mbj_rc turn_end(struct pass *pass, bool is_all,
 /* Another transaction, where this one has had enough. */
 static enum mbj_rc turn_room(struct pass *pass, struct mbj_error *err)
 {
+	bool is_due = pass->count > 0 && pass->at.v == pass->alone.v;
 	enum mbj_rc rc;
 
-	if (pass->count < pass->options->batch_groups_max &&
+	if (!is_due && pass->count < pass->options->batch_groups_max &&
 	    pass->size < pass->options->batch_size_max)
 		return MBJ_OK;
 	rc = turn_end(pass, false, err);
@@ -307,11 +270,49 @@ static enum mbj_rc group_settle(struct pass *pass,
 	return rc;
 }
 
+/*
+ * With it the transaction has no room.  What was before it is carried out once
+ * more, and committed without it; where it was alone its accounts stop, as
+ * what others take may still fit.
+ */
+static enum mbj_rc group_give_up(struct pass *pass,
+				 const struct mbj_group *group,
+				 const struct mbj_error *why,
+				 struct mbj_error *err)
+{
+	bool is_alone = pass->count == 1;
+	enum mbj_rc rc;
+
+	turn_back(pass);
+	if (!is_alone) {
+		pass->alone = pass->at;
+		pass->is_back = true;
+		return turn_begin(pass, err);
+	}
+	stop_note(pass, why);
+	rc = turn_begin(pass, err);
+	return rc == MBJ_OK ? group_settle(pass, group, why->message, err) : rc;
+}
+
+/* What it did to the transaction, and who waits then, has room. */
+static enum mbj_rc group_retried(struct pass *pass,
+				 const struct mbj_group *group,
+				 struct mbj_error *err)
+{
+	uint64_t records = PARKED_GROWTH * (uint64_t)pass->changed;
+	struct mbj_error why;
+
+	if (mbj_batch_space_check(pass->batch, records, &why) == MBJ_OK)
+		return MBJ_OK;
+	return group_give_up(pass, group, &why, err);
+}
+
 static enum mbj_rc group_retry(struct pass *pass, const struct mbj_group *group,
 			       struct mbj_error *err)
 {
 	char reason[MBJ_ERROR_MESSAGE_MAX];
 	struct mbj_apply_report report;
+	bool has_failed;
 	enum mbj_rc rc;
 
 	rc = turn_room(pass, err);
@@ -324,12 +325,12 @@ static enum mbj_rc group_retry(struct pass *pass, const struct mbj_group *group,
 			   pass->list->is_asked, &report, err);
 	if (rc < 0)
 		return rc;
-	if (report.verdict > MBJ_VERDICT_ALREADY) {
+	has_failed = report.verdict > MBJ_VERDICT_ALREADY;
+	if (has_failed)
 		replay_reason_print(group, &report, reason);
-		return group_settle(pass, group, reason, err);
-	}
-	pass->out->result.groups++;
-	return group_settle(pass, group, NULL, err);
+	pass->out->result.groups += !has_failed;
+	rc = group_settle(pass, group, has_failed ? reason : NULL, err);
+	return rc == MBJ_OK ? group_retried(pass, group, err) : rc;
 }
 
 /* Of accounts that are active still, all groups that there are came by. */
@@ -353,8 +354,8 @@ static enum mbj_rc journal_stop(struct pass *pass, const struct mbj_error *why,
 {
 	enum mbj_rc rc = MBJ_OK;
 
-	if (why->rc == MBJ_ECORRUPT && pass->out->damage.rc == MBJ_OK)
-		pass->out->damage = *why;
+	if (why->rc == MBJ_ECORRUPT)
+		stop_note(pass, why);
 	for (size_t i = 0; rc == MBJ_OK && i < pass->list->count; i++) {
 		struct waiting *w = &pass->list->items[i];
 
@@ -393,7 +394,8 @@ static enum mbj_rc groups_run(struct pass *pass, struct mbj_error *err)
 	struct mbj_group group;
 	enum mbj_rc rc = MBJ_OK;
 
-	for (; rc == MBJ_OK && pass->active > 0; pass->at.v++) {
+	for (; rc == MBJ_OK && pass->active > 0 && !pass->is_back;
+	     pass->at.v++) {
 		if (pass->at.v > pass->end)
 			return active_end(pass, err);
 		pass->is_bound = pass_is_bound(pass);
@@ -431,6 +433,7 @@ static enum mbj_rc stretch_run(struct pass *pass, struct mbj_error *err)
 	enum mbj_rc rc;
 
 	pass->at = begin_find(pass);
+	pass->is_back = false;
 	if (pass->at.v > pass->end)
 		return active_end(pass, err);
 	rc = mbj_log_reader_seek(pass->reader, pass->at, &why);
@@ -443,6 +446,9 @@ static enum mbj_rc pass_run(struct pass *pass, struct mbj_error *err)
 	struct mbj_watermark applied;
 	enum mbj_rc rc;
 
+	pass->kept = mbj_calloc(pass->list->count, sizeof(*pass->kept));
+	if (pass->kept == NULL)
+		return mbj_error_nomem(err);
 	rc = mbj_store_applied(pass->store, &applied, err);
 	if (rc == MBJ_OK)
 		rc = mbj_store_log_reader_own(pass->store, &pass->reader, err);
@@ -467,7 +473,7 @@ enum mbj_rc waiting_run(struct mbj_store *store, struct waiting_list *list,
 			    .out = ret_outcome};
 	enum mbj_rc rc = MBJ_OK;
 
-	*ret_outcome = (struct waiting_outcome){.damage = {.rc = MBJ_OK}};
+	*ret_outcome = (struct waiting_outcome){.stop = {.rc = MBJ_OK}};
 	mbj_audit_begin(&pass.audit, store, list->is_asked);
 	for (size_t i = 0; i < list->count; i++)
 		pass.active += list->items[i].is_active;
@@ -476,6 +482,7 @@ enum mbj_rc waiting_run(struct mbj_store *store, struct waiting_list *list,
 	mbj_batch_abort(&pass.batch);
 	mbj_log_reader_close(&pass.reader);
 	mbj_audit_end(&pass.audit);
+	mbj_free(pass.kept);
 	if (rc < 0)
 		ret_outcome->result = pass.settled;
 	ret_outcome->result.accounts_parked =
@@ -502,7 +509,7 @@ enum mbj_rc waiting_retry(struct mbj_store *replica,
 {
 	bool is_all = mbj_id_is_root(options->account);
 	struct waiting_list list = {.count = 0};
-	struct waiting_outcome outcome = {.damage = {.rc = MBJ_OK}};
+	struct waiting_outcome outcome = {.stop = {.rc = MBJ_OK}};
 	struct mbj_batch *batch = NULL;
 	enum mbj_rc rc;
 
@@ -527,11 +534,11 @@ enum mbj_rc waiting_retry(struct mbj_store *replica,
 		*ret_result = outcome.result;
 	}
 	waiting_done(&list);
-	if (rc < 0 || outcome.damage.rc == MBJ_OK)
+	if (rc < 0 || outcome.stop.rc == MBJ_OK)
 		return rc;
 	if (err != NULL)
-		*err = outcome.damage;
-	return outcome.damage.rc;
+		*err = outcome.stop;
+	return outcome.stop.rc;
 }
 
 enum mbj_rc mbj_quarantine_retry(struct mbj_store *replica,

@@ -41,12 +41,14 @@ struct waiting_outcome {
 	struct mbj_retry_result result;
 	uint64_t read;		 /* of the journal, as read_max counts */
 	bool has_moved;		 /* somebody waits from a later group on */
-	struct mbj_error damage; /* of the journal, that somebody stopped at */
+	/* What somebody stopped at: damage of the journal, or want of room. */
+	struct mbj_error stop;
 };
 
 /*
  * Carry out what waits for those that are active, as far as it goes.  What
- * cannot be read of the journal is no error: those who wait for it stop.
+ * cannot be read of the journal, and a group that has no room, are no error:
+ * those who wait for it stop.
  */
 enum mbj_rc waiting_run(struct mbj_store *store, struct waiting_list *list,
 			const struct mbj_retry_options *options,

@@ -186,7 +186,7 @@ static enum mbj_rc round_try(struct mbj_store *store,
 	bool is_any = false;
 	enum mbj_rc rc;
 
-	*ret_outcome = (struct waiting_outcome){.damage = {.rc = MBJ_OK}};
+	*ret_outcome = (struct waiting_outcome){.stop = {.rc = MBJ_OK}};
 	options.read_max = read_max;
 	rc = waiting_load(store, &list, err);
 	if (rc == MBJ_OK && list.count > 0)

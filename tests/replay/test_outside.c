@@ -260,6 +260,64 @@ START_TEST(outside_room)
 END_TEST
 
 /*
+ * Goal: of what waits for accounts that are aside all is carried out that has
+ * room: what is before a group that has none, and what others wait for behind
+ * it; its account says what it lacks.  Method: renames of two, between them one
+ * step that flags all messages; room for the renames, by itself and asked for;
+ * then for all.
+ */
+START_TEST(outside_waiting)
+{
+	enum { MESSAGES = 200, RENAMES = 5 };
+	struct mbj_retry_options retry = MBJ_RETRY_OPTIONS_INIT;
+	struct mbj_store_options options;
+	struct mbj_retry_result result;
+	struct outside outside;
+	struct mbj_error why;
+	struct fixture f;
+	uint64_t large;
+
+	outside_init(&outside, &options);
+	fixture_begin_with(&f, &options);
+	fixture_import(&f, "alice", 2);
+	fixture_import(&f, "bob", 2);
+	for (unsigned i = 0; i < MESSAGES; i++)
+		skip_append(&f, "alice", "one\n");
+	for (unsigned i = 0; i < 2; i++) {
+		(void)fixture_replay(&f);
+		aside_ghost(&f, "alice", true);
+		aside_ghost(&f, "bob", true);
+		renames(&f, RENAMES);
+		fixture_rename(&f, "bob", i == 0 ? "m2" : "c", "b");
+		first_messages(&f, MBJ_MESSAGE_FLAGS,
+			       i == 0 ? MBJ_FLAGS_ADD : MBJ_FLAGS_REMOVE,
+			       MESSAGES);
+		large = mbj_store_end(f.primary).lsn.v;
+		renames(&f, 1);
+		fixture_rename(&f, "bob", "b", "c");
+		(void)fixture_replay(&f);
+		aside_ghost(&f, "alice", false);
+		aside_ghost(&f, "bob", false);
+		outside.space = MBJ_STORE_SPACE_MIN + (64 << 10);
+		if (i == 0)
+			ck_assert_uint_eq(fixture_replay(&f).groups_retried,
+					  RENAMES + 2);
+		ck_assert_int_eq(mbj_quarantine_retry(f.replica, &retry,
+						      &result, &why),
+				 MBJ_ENOSPC);
+		ck_assert_uint_eq(result.groups, i == 0 ? 0 : RENAMES + 2);
+		ck_assert_uint_eq(result.accounts_parked, 1);
+		aside_waits(&f, "alice", 2, large, "no space left");
+		aside_waits(&f, "bob", 0, 0, "");
+		outside.space = (int64_t)1 << 40;
+		ck_assert_uint_eq(aside_retry(&f, NULL).groups, 2);
+		aside_equal(&f);
+	}
+	fixture_end(&f);
+}
+END_TEST
+
+/*
  * Goal: a replica takes what makes room where its primary does, and gives its
  * reserve for it, where that is enough.  Method: an expunge, and the end of an
  * account, at half of the mark, below it with a reserve, and below that.
@@ -317,6 +375,7 @@ TCase *test_outside_case(void)
 	tcase_add_test(tcase, outside_drawn);
 	tcase_add_test(tcase, outside_full);
 	tcase_add_test(tcase, outside_room);
+	tcase_add_test(tcase, outside_waiting);
 	tcase_add_test(tcase, outside_freeing);
 	return tcase;
 }

@@ -324,8 +324,8 @@ enum mbj_rc mbj_batch_note(struct mbj_batch *batch,
  * Durability: as mbj_txn_commit.
  */
 void mbj_batch_touch(struct mbj_batch *batch);
-/* MBJ_ENOSPC below space_min, as mbj_batch_add would say. */
-enum mbj_rc mbj_batch_space_check(const struct mbj_batch *batch,
+/* MBJ_ENOSPC below space_min with so many bytes more, as mbj_batch_add. */
+enum mbj_rc mbj_batch_space_check(const struct mbj_batch *batch, uint64_t more,
 				  struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * Journal write and sync, then the state's commit.  *batch is gone whatever

@@ -50,8 +50,9 @@ struct mbj_retry_result {
  * Carry out what waits for one account, or for all, as far as it goes.  What a
  * group that took effect names besides goes on with it.
  * Returns: MBJ_ENOTFOUND (that account is not aside), MBJ_EFENCED (a primary, a
- * replica without a lineage), MBJ_ENOSPC (below space_min; what was carried out
- * before stays done), MBJ_ECORRUPT (the journal is, on the way: those who may
+ * replica without a lineage), MBJ_ENOSPC (a group has no room above space_min:
+ * its accounts stop, for that reason, and what others wait for was carried out
+ * where it fits), MBJ_ECORRUPT (the journal is, on the way: those who may
  * wait for what is there stop, all others went on).  That a group still fails,
  * or is not in the journal any more, is not an error: its account is aside,
  * from this group on, with the reason of now.
