@@ -36,6 +36,9 @@ struct fsck {
 	uint64_t faults;
 	bool has_accounts; /* they were looked at, and their mailboxes */
 	bool has_contents;
+	uint64_t torn_size; /* of a torn tail that was found; 0: none */
+	uint64_t torn_at;   /* in torn_file */
+	char torn_file[MBJ_PATH_TEXT_MAX];
 	struct mbj_buf faults_json;  /* comma-separated objects */
 	struct mbj_buf repairs_json; /* likewise */
 };
@@ -57,6 +60,29 @@ static void fault_add(const struct cli_call *call, struct fsck *fsck,
 	fsck->faults++;
 }
 
+static void torn_note(struct fsck *fsck, const struct mbj_log_reader *reader)
+{
+	struct mbj_log_torn torn = mbj_log_reader_torn(reader);
+
+	fsck->torn_size = torn.size;
+	fsck->torn_at = torn.at;
+	if (torn.size > 0)
+		(void)snprintf(fsck->torn_file, sizeof(fsck->torn_file), "%s",
+			       torn.file);
+}
+
+/* Never acknowledged: no fault. */
+static void torn_say(const struct cli_call *call, const struct fsck *fsck,
+		     const char *what)
+{
+	if (fsck->torn_size > 0)
+		cli_say(call,
+			"%s: a torn tail of %" PRIu64
+			" bytes from byte %" PRIu64
+			" on, never acknowledged, %s",
+			fsck->torn_file, fsck->torn_size, fsck->torn_at, what);
+}
+
 /* Every group from the anchor to the end: sums, density, chain, primitives. */
 static enum mbj_rc fsck_journal(const struct cli_call *call, const char *dir,
 				struct fsck *fsck, struct mbj_error *err)
@@ -71,8 +97,10 @@ static enum mbj_rc fsck_journal(const struct cli_call *call, const char *dir,
 	if (rc < 0 || mbj_id_is_root(identity.lineage))
 		return rc;
 	rc = mbj_store_log_reader(sys, dir, &reader, err);
-	if (rc == MBJ_OK)
+	if (rc == MBJ_OK) {
+		torn_note(fsck, reader);
 		rc = mbj_log_reader_seek(reader, identity.anchor.first, err);
+	}
 	while (rc == MBJ_OK) {
 		rc = mbj_log_reader_next(reader, &group, err);
 		if (rc < 0)
@@ -230,11 +258,7 @@ static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
 	recovery = mbj_store_recovery_get(store);
 	if (recovery->is_rebuilt)
 		rebuilt_say(call, recovery);
-	if (recovery->torn_size)
-		cli_say(call,
-			"a torn tail of %" PRIu64
-			" bytes, never acknowledged, was set aside",
-			recovery->torn_size);
+	torn_say(call, fsck, "was set aside");
 	rc = mbj_store_read(store, &txn, err);
 	if (rc == MBJ_OK)
 		rc = fsck_accounts(call, txn, fsck, err);
@@ -274,6 +298,18 @@ static void number_print(struct mbj_buf *out, const char *name, bool is_known,
 		mbj_buf_format(out, "\"%s\":null,", name);
 }
 
+static void torn_print(const struct fsck *fsck, struct mbj_buf *out)
+{
+	if (fsck->torn_size == 0) {
+		mbj_buf_put_str(out, "\"tornTail\":null,");
+		return;
+	}
+	mbj_buf_put_str(out, "\"tornTail\":{\"file\":");
+	mbj_jmap_string_print(mbj_bytes_str(fsck->torn_file), out);
+	mbj_buf_format(out, ",\"offset\":%" PRIu64 ",\"size\":%" PRIu64 "},",
+		       fsck->torn_at, fsck->torn_size);
+}
+
 static void json_print(const struct cli_call *call, const struct fsck *fsck,
 		       bool is_dry_run, struct mbj_buf *out)
 {
@@ -282,6 +318,7 @@ static void json_print(const struct cli_call *call, const struct fsck *fsck,
 	number_print(out, "accounts", fsck->has_accounts, fsck->accounts);
 	number_print(out, "mailboxes", fsck->has_accounts, fsck->mailboxes);
 	number_print(out, "contents", fsck->has_contents, fsck->contents);
+	torn_print(fsck, out);
 	mbj_buf_format(out, "\"dryRun\":%s,\"faults\":[",
 		       is_dry_run ? "true" : "false");
 	mbj_buf_put_bytes(out, mbj_buf_view(&fsck->faults_json));
@@ -355,6 +392,8 @@ int verb_fsck(const struct cli_call *call)
 	mbj_buf_init(&fsck.faults_json, FAULTS_SIZE_MAX);
 	mbj_buf_init(&fsck.repairs_json, REPAIRS_SIZE_MAX);
 	rc = fsck_journal(call, dir, &fsck, &err);
+	if (rc == MBJ_OK && fsck.faults == 0 && is_dry_run)
+		torn_say(call, &fsck, "would be set aside by an opening");
 	/* A damaged journal cannot be trusted to judge the state by. */
 	if (rc == MBJ_OK && fsck.faults == 0 &&
 	    (!is_dry_run || call->options.is_repair))

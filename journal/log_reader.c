@@ -29,6 +29,8 @@ struct mbj_log_reader {
 	bool is_owned;
 	bool is_damaged;	/* without an owner: the chain is not known */
 	struct mbj_error fault; /* then: why */
+	struct mbj_log_torn torn;
+	char torn_file[MBJ_PATH_TEXT_MAX];
 };
 
 static enum mbj_rc published_refresh(struct mbj_log_reader *reader,
@@ -114,6 +116,18 @@ static enum mbj_rc last_sync(struct mbj_log_reader *reader,
 	return rc;
 }
 
+static void torn_note(struct mbj_log_reader *reader,
+		      const struct segment_scan *scan)
+{
+	const char *path = reader->cursor.view.file.path;
+
+	if (scan->tail != SEGMENT_TORN)
+		return;
+	memcpy(reader->torn_file, path, strlen(path) + 1);
+	reader->torn = (struct mbj_log_torn){scan->torn_size, scan->end_at,
+					     reader->torn_file};
+}
+
 /* No owner: the last segment itself says where it ends. */
 static enum mbj_rc limit_find(struct mbj_log_reader *reader,
 			      struct mbj_error *err)
@@ -146,6 +160,7 @@ static enum mbj_rc limit_find(struct mbj_log_reader *reader,
 		rc = last_sync(reader, err);
 	if (rc != MBJ_OK)
 		return rc;
+	torn_note(reader, &scan);
 	reader->is_damaged = scan.tail == SEGMENT_DAMAGED;
 	if (reader->is_damaged) {
 		reader->fault = scan.fault;
@@ -291,4 +306,9 @@ enum mbj_rc mbj_log_reader_end(struct mbj_log_reader *reader,
 	if (rc == MBJ_OK)
 		*ret_end = reader->limit;
 	return rc;
+}
+
+struct mbj_log_torn mbj_log_reader_torn(const struct mbj_log_reader *reader)
+{
+	return reader->torn;
 }

@@ -73,16 +73,25 @@ class BadStore(Case):
         self.assertIn("fork", result.err)
 
     def test_fsck_dry_run(self):
-        """Goal: a dry run changes no byte.  Method: a torn tail, then a state
-        that is missing, too; every file before and after."""
+        """Goal: a dry run changes no byte, and names what an opening would set
+        aside of the journal's end.  Method: a torn tail, then a state that is
+        missing, too; every file before and after."""
         def files():
             return {f: f.read_bytes() for f in self.p.rglob("*")
                     if f.is_file()}
 
+        def tail(*words):
+            return self.mbj("fsck", self.p, "--json", *words).json()["tornTail"]
+
         self.mbj("deliver", self.p, "alice", stdin=b"a message")
         segment = max((self.p / "journal").glob("*.seg"))
-        with open(segment, "ab") as tail:
-            tail.write(b"torn" * 100)
+        self.assertIsNone(tail("-n"))
+        end = len(segment.read_bytes().rstrip(b"\0"))
+        end += -end % 8
+        with open(segment, "r+b") as file:
+            file.seek(end)
+            file.write(b"torn" * 100)
+        torn = f"{segment}: a torn tail of 400 bytes from byte {end} on"
         for is_missing in (False, True):
             if is_missing:
                 shutil.rmtree(self.p / "state")
@@ -91,10 +100,17 @@ class BadStore(Case):
                 said = self.mbj("fsck", self.p, "-n", *words)
                 if "--json" in words:
                     self.assertTrue(said.json()["dryRun"])
+                    self.assertEqual(said.json()["tornTail"], {
+                        "file": str(segment), "offset": end, "size": 400})
+                self.assertIn(torn, said.err)
+                self.assertIn("would be set aside", said.err)
                 if "--rebuild" not in words and is_missing:
                     self.assertIn("the state is missing", said.err)
                 self.assertEqual(files(), before)
-        self.mbj("fsck", self.p)
+        said = self.mbj("fsck", self.p)
+        self.assertIn(torn, said.err)
+        self.assertIn("was set aside", said.err)
+        self.assertIsNone(tail())
 
     def test_locked(self):
         """Goal: two processes never share.  Method: hold one open."""

@@ -143,6 +143,19 @@ enum mbj_rc mbj_log_reader_end(struct mbj_log_reader *reader,
 			       struct mbj_log_end *ret_end,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* What an opening sets aside, as the reader found it. */
+struct mbj_log_torn {
+	uint64_t size;	  /* bytes, 0: nothing */
+	uint64_t at;	  /* offset in the segment */
+	const char *file; /* its path; borrowed from the reader */
+};
+
+/*
+ * A batch that was being written when the machine stopped, of which nobody was
+ * told.  Nothing where somebody owns the store, or the journal is damaged.
+ */
+struct mbj_log_torn mbj_log_reader_torn(const struct mbj_log_reader *reader);
+
 struct mbj_log_usage {
 	uint64_t segments;
 	uint64_t size; /* bytes of all segment files */
