@@ -28,10 +28,12 @@
  * Threads: mbj_store_submit and turns from any.
  */
 #include <sched.h>
+#include <stdio.h>
 
 #include <mbj/check.h>
 
 #include "batch_request.h"
+#include "edit_text.h"
 
 enum {
 	GATHER_YIELDS_MAX = 50, /* turns given away before a batch begins */
@@ -172,6 +174,25 @@ static void request_wait(struct request *request)
 		continue; /* interrupted by a signal */
 }
 
+/* About the account, which is read-only here (mbj_jmap_error_print). */
+static enum mbj_rc edit_refuse_here(const struct mbj_store *store,
+				    const struct mbj_edit *edit,
+				    struct mbj_error *err)
+{
+	struct edit_text account;
+	struct mbj_error why;
+
+	(void)mbj_error_set(&why, MBJ_EFENCED,
+			    "%s is a replica: edits go to its primary",
+			    store->dir);
+	why.subject_kind = "account";
+	(void)snprintf(why.subject, sizeof(why.subject), "%s",
+		       edit_text_raw(&account, edit->account));
+	if (err != NULL)
+		*err = why;
+	return MBJ_EFENCED;
+}
+
 static enum mbj_rc edit_admit(struct mbj_store *store,
 			      const struct mbj_edit *edit,
 			      struct mbj_error *err)
@@ -181,10 +202,7 @@ static enum mbj_rc edit_admit(struct mbj_store *store,
 				     "struct mbj_edit has another size here: "
 				     "built against other headers");
 	if (store_role(store) != MBJ_STORE_PRIMARY)
-		return mbj_error_set(err, MBJ_EFENCED,
-				     "%s is a replica: edits go to its "
-				     "primary",
-				     store->dir);
+		return edit_refuse_here(store, edit, err);
 	return MBJ_OK;
 }
 

@@ -15,6 +15,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <mbj/check.h>
 #include <mbj/jmap.h>
@@ -358,6 +359,18 @@ bool mbj_jmap_time_print(int64_t time_us, struct mbj_buf *ret_text)
 
 /* -------------------------------------------------------------- errors */
 
+/* RFC 8620 section 3.6.2; an edit that goes to another store says about whom.
+ */
+static const char *error_type(const struct mbj_error *error)
+{
+	if (error->refusal != MBJ_REFUSAL_NONE)
+		return mbj_refusal_type(error->refusal);
+	if (error->rc == MBJ_EFENCED && error->subject_kind != NULL &&
+	    strcmp(error->subject_kind, "account") == 0)
+		return "accountReadOnly";
+	return "serverFail";
+}
+
 enum mbj_rc mbj_jmap_error_print(const struct mbj_error *error,
 				 struct mbj_buf *ret_json,
 				 struct mbj_error *err)
@@ -369,12 +382,9 @@ enum mbj_rc mbj_jmap_error_print(const struct mbj_error *error,
 	jmap_out_init(&out, ret_json);
 	jmap_out_open(&out, NULL, '{');
 	jmap_out_text(&out, "schema", "mbj.error/1");
-	if (error->refusal != MBJ_REFUSAL_NONE) {
-		jmap_out_text(&out, "type", mbj_refusal_type(error->refusal));
-	} else {
-		jmap_out_text(&out, "type", "serverFail");
+	jmap_out_text(&out, "type", error_type(error));
+	if (error->refusal == MBJ_REFUSAL_NONE)
 		jmap_out_text(&out, "code", mbj_rc_name(error->rc));
-	}
 	jmap_out_text(&out, "description", error->message);
 	if (error->subject_kind != NULL && error->subject[0] != '\0')
 		jmap_out_text(&out, error->subject_kind, error->subject);

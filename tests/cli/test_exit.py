@@ -79,7 +79,7 @@ class Exit(Case):
 
     def test_3_says_it_as_json(self):
         """Goal: an edit that is refused says so in a document, also without
-        --json.  Method: edits on a replica."""
+        --json, by JMAP's word for it.  Method: edits on a replica."""
         self.replay()
         for words, stdin in ((("set",), {"destroy": [B]}),
                              (("rename", "A>Z"), None),
@@ -89,6 +89,8 @@ class Exit(Case):
             self.assertEqual(said.status, REFUSED, said.err)
             error = said.json()
             self.assertEqual(error["schema"], "mbj.error/1")
+            self.assertEqual((error["type"], error["code"], error["account"]),
+                             ("accountReadOnly", "EFENCED", "alice"))
             self.assertIn(error["description"], said.err)
 
     def test_1_absent(self):

@@ -95,6 +95,21 @@ class Service(ServiceCase):
         self.assertEqual(self.mbj("messages", self.p, "alice", "INBOX").out,
                          before)
 
+    def test_read_only(self):
+        """Goal: an edit on a replica is refused by JMAP's word for it, by the
+        socket as by the path.  Method: a replica's service, and none."""
+        self.replay()
+        said = []
+        for is_served in (False, True):
+            if is_served:
+                self.serve(store=self.r)
+            result = run("rename", self.r, "alice", "A>Z")
+            self.assertEqual(result.status, REFUSED, result.err)
+            said.append(result.json())
+        self.assertEqual(said[0]["type"], "accountReadOnly")
+        self.assertEqual(said[0]["account"], "alice")
+        self.assertEqual(said[0], said[1])
+
     def test_status(self):
         """Goal: status says the same, and what the service is.  Method: with
         and without; what only an owner may do says who that is."""

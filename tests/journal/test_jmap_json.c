@@ -3,6 +3,7 @@
  * is done to it; what is too large or too deep costs nothing; what is written
  * reads back as it was.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "jmap_json.h"
@@ -409,6 +410,21 @@ START_TEST(errors_are_documents)
 		 "{\"schema\":\"mbj.error/1\",\"type\":\"serverFail\","
 		 "\"code\":\"ECORRUPT\",\"description\":\"bad frame\","
 		 "\"file\":\"x.seg\",\"offset\":4096,\"lsn\":9}\n");
+	mbj_buf_clear(&buf);
+	(void)mbj_error_set(&error, MBJ_EFENCED, "a replica");
+	error.subject_kind = "account";
+	(void)snprintf(error.subject, sizeof(error.subject), "alice");
+	lab_ok(mbj_jmap_error_print(&error, &buf, &err), err);
+	lab_same(lab_text(&buf),
+		 "{\"schema\":\"mbj.error/1\",\"type\":\"accountReadOnly\","
+		 "\"code\":\"EFENCED\",\"description\":\"a replica\","
+		 "\"account\":\"alice\"}\n");
+	for (unsigned i = 0; i < 2; i++) {
+		mbj_buf_clear(&buf);
+		error.subject_kind = i == 0 ? "path" : NULL;
+		lab_ok(mbj_jmap_error_print(&error, &buf, &err), err);
+		ck_assert_ptr_nonnull(strstr(lab_text(&buf), "serverFail"));
+	}
 	mbj_buf_done(&buf);
 }
 END_TEST

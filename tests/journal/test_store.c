@@ -340,6 +340,9 @@ START_TEST(store_adopts)
 	ck_assert_uint_eq(mbj_store_end(replica).lsn.v, 0);
 	SITE_FAILS(site_rename(replica, 1, "a", "b", NULL, err), MBJ_EFENCED,
 		   &error);
+	ck_assert_str_eq(error.subject_kind, "account");
+	ck_assert_int_eq(site_rename(replica, 1, "a", "b", NULL, NULL),
+			 MBJ_EFENCED);
 	SITE_FAILS(mbj_batch_begin(replica, &batch, err), MBJ_EFENCED, &error);
 	SITE_FAILS(mbj_store_log_reader(NULL, dir, &reader, err), MBJ_ENOTFOUND,
 		   &error);

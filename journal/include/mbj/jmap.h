@@ -327,7 +327,8 @@ MBJ_API enum mbj_rc mbj_jmap_log_end(struct mbj_buf *ret_json,
 
 /*
  * mbj.error/1: {"schema", "type", "description", and the subject under its
- * kind}.  Without a refusal type is serverFail and "code" names the code.
+ * kind}.  Without a refusal "code" names the code, and type is accountReadOnly
+ * for an edit on a replica (MBJ_EFENCED, about an account), else serverFail.
  */
 MBJ_API enum mbj_rc mbj_jmap_error_print(const struct mbj_error *error,
 					 struct mbj_buf *ret_json,
