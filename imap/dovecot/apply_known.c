@@ -9,8 +9,6 @@
 #include "apply.h"
 
 #include <fcntl.h>
-#include <stdio.h>
-#include <unistd.h>
 
 #include <istream.h>
 #include <ostream.h>
@@ -156,16 +154,18 @@ int known_open(struct apply *apply)
 	return known_read(apply);
 }
 
-/* A new file under the old one's name: one or the other is there, whole. */
+/*
+ * Under its name at once, and the directory is on disk, too: by a note of
+ * before a run would rely on marks of another mailbox, or not find that what it
+ * had brought was of another history, and expunge what is nowhere else.
+ */
 int known_replace(struct apply *apply)
 {
 	const char *path = apply->known.path;
-	const char *fresh = t_strconcat(path, ".new", NULL);
-	string_t *text = t_str_new(4096);
 	const struct known_box *box;
+	string_t *text = t_str_new(4096);
 	char id[MBJ_ID_TEXT_SIZE];
-	FILE *file;
-	bool is_good;
+	struct mbj_error err;
 
 	applied_print(text, &apply->known.applied);
 	array_foreach(&apply->known.boxes, box)
@@ -176,17 +176,12 @@ int known_replace(struct apply *apply)
 			    box->uidvalidity, box->uidnext, box->messages,
 			    box->modseq);
 	}
-	file = fopen(fresh, "we");
-	if (file == NULL)
-		return apply_fail(apply, "cannot make %s: %s", fresh,
-				  strerror(errno));
-	is_good = fwrite(str_data(text), 1, str_len(text), file) ==
-			  str_len(text) &&
-		  fflush(file) == 0 && fsync(fileno(file)) == 0;
-	is_good = fclose(file) == 0 && is_good;
-	if (!is_good || rename(fresh, path) < 0)
-		return apply_fail(apply, "cannot write %s: %s", path,
-				  strerror(errno));
+	if (mbj_file_replace(mbj_sys_posix(),
+			     t_strdup_until(path, strrchr(path, '/')),
+			     APPLIED_NAME,
+			     mbj_bytes_make(str_data(text), str_len(text)),
+			     &err) < 0)
+		return apply_fail(apply, "%s", err.message);
 	return 0;
 }
 

@@ -733,6 +733,25 @@ class Sdbox(DovecotCase):
             points.append((call, counts[call]))
         return points
 
+    def test_note(self):
+        """Goal: what a run knows is on disk under its name before it goes on:
+        by an older note the next one would expunge what it must not.  Method:
+        one run's calls; behind each rename of the note its directory is
+        synced."""
+        self.need_strace()
+        self.make([(1, "A", None)])
+        self.deliver("A", "Subject: one\r\n\r\n")
+        self.follow()
+        self.traced("-y")
+        calls = (self.dovecot.d / "trace").read_text().splitlines()
+        notes = [(line.split('"')[1], calls[at + 1])
+                 for at, line in enumerate(calls) if
+                 re.match(r'rename\("[^"]*/mbj-apply\.new"', line)]
+        self.assertGreater(len(notes), 1)
+        for path, call in notes:
+            self.assertRegex(call, r"^fsync\(\d+<%s>\) += 0" %
+                             re.escape(os.path.dirname(path)))
+
     def apply_rebuilt(self):
         """What was killed between a file of dbox and its index has Dovecot make
         that anew for the next who saves there, who fails, and says so."""
