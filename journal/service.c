@@ -20,7 +20,7 @@ enum {
 	TICK_MS = 1000, /* how often the slow are looked for */
 	END_MS = 10000, /* for answers to be read, once it stops */
 	PAUSE_MS = 100, /* no accepting without descriptors */
-	IDLE_MS = 1000, /* after which a connection gives way */
+	IDLE_MS = 20,	/* after which a connection gives way */
 	POLL_FIXED = 3, /* what is polled besides connections */
 	CONNECTIONS_MOST = 65536,
 	WORKERS_MOST = 1024,
@@ -207,8 +207,10 @@ static void turn_away(struct service *service, int fd, enum mbj_rc rc,
 
 /*
  * Clients keep a connection for their next request, and make another one where
- * it is gone: who has asked nothing for a while, and has nothing under way,
- * gives way to who comes.  Returns: false, nobody does.
+ * it is gone: of those that have asked nothing for a moment, and have nothing
+ * under way, the one that is idle longest gives way to who comes.  The moment
+ * is for who does one thing after the other, and for who has just come.
+ * Returns: false, nobody does.
  */
 static bool idle_give_way(struct service *service)
 {

@@ -53,6 +53,7 @@ struct peer {
 	bool is_edit;	  /* its request was an edit that was carried out */
 	bool is_stopping; /* its request asked the service to stop */
 	bool is_waiting;  /* its request waits for replicas */
+	bool is_in_doubt; /* an intent came by it, and no outcome since */
 	struct waiter waiter;
 	uint8_t head[WIRE_HEAD_SIZE];
 	size_t head_count; /* bytes of it that are there */
@@ -195,7 +196,10 @@ void await_halt(struct awaits *awaits);
 /* Ownership of fd: the peer's.  NULL: no memory. */
 struct peer *peer_new(struct service *service, int fd);
 void peer_free(struct peer **peer);
-/* It has said nothing of a request yet, and no body is on its way. */
+/*
+ * It has said nothing of a request yet, no body is on its way, and no outcome
+ * of its intent is to come.
+ */
 bool peer_is_idle(const struct peer *peer);
 /* Bytes may be there: read until a request is whole and given to the pool. */
 void peer_read(struct peer *peer);

@@ -61,7 +61,8 @@ void peer_free(struct peer **peer)
 bool peer_is_idle(const struct peer *peer)
 {
 	return peer->state == PEER_HEAD && peer->is_greeted &&
-	       peer->head_count == 0 && peer->dispatcher.writer == NULL &&
+	       !peer->is_in_doubt && peer->head_count == 0 &&
+	       peer->dispatcher.writer == NULL &&
 	       peer->dispatcher.reader == NULL;
 }
 

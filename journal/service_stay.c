@@ -6,19 +6,21 @@
  *
  * What is read here is whole, short, and nothing that the loop has to note: all
  * else waits in the socket for the loop.  Few stay, nobody where others wait
- * for a worker, and nobody once the service stops.
+ * for a worker, nobody once the service stops, and nobody for long: the loop
+ * counts what was done, and judges by it who is idle.
  *
  * Threads: a worker's, for the connection that it has.
  */
 #include <poll.h>
-
-#include <mbj/check.h>
 
 #include "service_impl.h"
 
 enum {
 	STAY_MAX = 2, /* at once: more would only keep workers from others */
 	STAY_MS = 5,
+	/* Then the loop is to hear of it, whatever comes next. */
+	STAY_REQUESTS_MAX = 64,
+	STAY_TURN_MS = 100, /* since the loop had it */
 };
 
 /*
@@ -36,7 +38,9 @@ static bool peer_can_stay(const struct peer *peer)
 	return !peer->is_ending && !peer->is_waiting &&
 	       kind_can_stay(peer->request.kind) &&
 	       peer->out_at == peer->out.n && peer->reserved == 0 &&
-	       peer->out.capacity <= SERVICE_SMALL_SIZE;
+	       peer->out.capacity <= SERVICE_SMALL_SIZE &&
+	       peer->stayed < STAY_REQUESTS_MAX &&
+	       mbj_monotonic_ms() - peer->last_ms < STAY_TURN_MS;
 }
 
 static bool stay_begin(struct pool *pool)
@@ -72,21 +76,28 @@ static bool head_peek(struct peer *peer, uint8_t bytes[WIRE_HEAD_SIZE],
 	       count >= WIRE_HEAD_SIZE + (size_t)ret_head->size;
 }
 
-/* Out of the socket, as the loop would have read it; there is no less. */
+/*
+ * All of it, or the connection is over: the kernel ends a piece at descriptors
+ * that somebody sent along, and at urgent bytes, which it counted as there.
+ * No client of this protocol sends either.
+ */
+static bool piece_read(struct peer *peer, void *p, size_t n)
+{
+	if (n == 0 || socket_receive(peer->fd, p, n) == (ssize_t)n)
+		return true;
+	peer->is_ending = true;
+	return false;
+}
+
+/* Out of the socket, as the loop would have read it. */
 static bool request_read(struct peer *peer, const struct wire_head *head)
 {
-	ssize_t n;
-
 	mbj_buf_clear(&peer->in);
 	mbj_buf_put_zero(&peer->in, head->size);
-	if (mbj_buf_ok(&peer->in, NULL) < 0)
+	if (mbj_buf_ok(&peer->in, NULL) < 0 ||
+	    !piece_read(peer, peer->head, WIRE_HEAD_SIZE) ||
+	    !piece_read(peer, peer->in.p, head->size))
 		return false;
-	n = socket_receive(peer->fd, peer->head, WIRE_HEAD_SIZE);
-	MBJ_ASSERT(n == WIRE_HEAD_SIZE);
-	if (head->size > 0) {
-		n = socket_receive(peer->fd, peer->in.p, head->size);
-		MBJ_ASSERT(n == (ssize_t)head->size);
-	}
 	peer->request = *head;
 	peer->stayed++;
 	peer->stayed_edits += peer->is_edit;

@@ -128,6 +128,7 @@ bool take_run(struct peer *peer)
 	enum mbj_rc rc;
 	size_t slot;
 
+	peer->is_in_doubt = false; /* whatever becomes of it, it was told */
 	rc = take_new(peer, &take, &err);
 	if (rc == MBJ_OK) {
 		const struct mbj_edit *edit = &take->request.edit;

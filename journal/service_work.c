@@ -207,6 +207,8 @@ bool work_run(struct peer *peer)
 		rc = request_run(peer, arena, request, &err);
 	peer->is_edit = rc == MBJ_OK && (peer->request.kind == WIRE_SUBMIT ||
 					 peer->request.kind == WIRE_BEGIN);
+	if (peer->is_edit && request->edit.stage != MBJ_STAGE_NONE)
+		peer->is_in_doubt = request->edit.stage == MBJ_STAGE_INTENT;
 	if (!peer->is_waiting)
 		work_answer(peer, rc, &err);
 	mbj_arena_free(&arena);

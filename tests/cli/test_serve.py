@@ -210,9 +210,12 @@ class Service(ServiceCase):
 
     def test_too_many(self):
         """Goal: one connection too many is told so.  Method: a verb finds
-        the service full, and works once there is room."""
+        the service full of those who have begun to ask, and do not give way,
+        and works once there is room."""
         self.serve("--connections", "2")
         two = [self.hello(), self.hello()]
+        for s in two:
+            s.sendall(b"x")
         said = self.mbj("tree", self.p, "alice", status=LOCKED)
         self.assertIn("2 connections are open", said.err)
         two.pop().close()

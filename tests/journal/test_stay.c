@@ -4,7 +4,9 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "client_impl.h"
@@ -15,7 +17,8 @@
 enum {
 	ROUNDS = 50,
 	MOMENT_MS = 20, /* longer than a worker stays */
-	IDLE_MS = 1100, /* longer than a connection is kept from others */
+	IDLE_MS = 60,	/* longer than a connection is kept from others */
+	PLACES = SERVED_ACCOUNTS + 2, /* that the service has */
 };
 
 static struct mbj_service_stats stats_get(struct mbj_client *client)
@@ -177,19 +180,135 @@ START_TEST(stay_pieces)
 }
 END_TEST
 
+/* Of what these n requests were, the loop has counted all but so many. */
+static uint64_t requests_uncounted(struct served *s, int fd, unsigned n,
+				   int pause_ms)
+{
+	uint8_t bytes[WIRE_HEAD_SIZE + 6];
+	size_t size = question_make(bytes, WIRE_REQUEST);
+	uint64_t before = stats_get(s->client).requests;
+
+	for (unsigned i = 0; i < n; i++) {
+		guest_say(fd, bytes, size);
+		ck_assert_int_eq(guest_hear(fd), WIRE_ANSWER);
+		(void)poll(NULL, 0, pause_ms);
+	}
+	/* The first status. */
+	return n - (stats_get(s->client).requests - before - 1);
+}
+
 /*
- * Goal: who has asked nothing for a second gives way to who comes when all
+ * Goal: whoever goes on without a pause is counted nevertheless, soon.  Method:
+ * more requests than a worker stays for, and ones that take longer than it
+ * stays.
+ */
+START_TEST(stay_ends)
+{
+	struct served s;
+	int fd;
+
+	served_begin(&s);
+	fd = guest_come(&s);
+	ck_assert_int_eq(guest_hear(fd), WIRE_ANSWER);
+	ck_assert_uint_le(requests_uncounted(&s, fd, 300, 0), 66);
+	(void)poll(NULL, 0, MOMENT_MS);
+	ck_assert_uint_le(requests_uncounted(&s, fd, 60, 3), 40);
+	socket_close(fd);
+	served_end(&s);
+}
+END_TEST
+
+/* Bytes with a descriptor beside them. */
+static void descriptor_say(int fd, const void *p, size_t n)
+{
+	union {
+		struct cmsghdr head;
+		uint8_t bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.bytes = {0}};
+	struct iovec piece = {(void *)(uintptr_t)p, n};
+	struct msghdr message = {.msg_iov = &piece,
+				 .msg_iovlen = 1,
+				 .msg_control = control.bytes,
+				 .msg_controllen = sizeof(control.bytes)};
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(head), &fd, sizeof(int));
+	ck_assert_int_eq(sendmsg(fd, &message, MSG_NOSIGNAL), (ssize_t)n);
+}
+
+/* Two requests, the second one cut in two by what no client sends. */
+static int guest_cut(const struct served *s, size_t cut, bool is_urgent)
+{
+	uint8_t bytes[WIRE_HEAD_SIZE + 6];
+	size_t n = question_make(bytes, WIRE_REQUEST);
+	int fd = guest_come(s);
+	int side;
+
+	ck_assert_int_eq(guest_hear(fd), WIRE_ANSWER);
+	guest_say(fd, bytes, n);
+	if (is_urgent) {
+		guest_say(fd, bytes, cut);
+		/* A kernel that knows none of these takes none. */
+		(void)send(fd, "!", 1, MSG_OOB | MSG_NOSIGNAL);
+	} else {
+		descriptor_say(fd, bytes, cut);
+	}
+	guest_say(fd, bytes + cut, n - cut);
+	ck_assert_int_eq(guest_hear(fd), WIRE_ANSWER);
+	side = guest_hear(fd);
+	socket_close(fd);
+	return side;
+}
+
+/*
+ * Goal: what a client sends beside its bytes costs him his connection at most,
+ * nobody else's.  Method: a descriptor and an urgent byte, in the head and in
+ * the body of what a worker that stays is to read; at least one is cut off.
+ */
+START_TEST(stay_cut)
+{
+	struct mbj_account account;
+	struct served s;
+	int over = 0;
+
+	served_begin(&s);
+	for (int i = 0; i < ROUNDS; i++) {
+		size_t cut = i % 4 < 2 ? WIRE_HEAD_SIZE + 3 : 5;
+		int side = guest_cut(&s, cut, i % 2 == 0);
+
+		ck_assert(side == WIRE_ANSWER || side == -1);
+		over += side == -1;
+	}
+	ck_assert_int_gt(over, 0);
+	SITE_OK(mbj_client_account(s.client, mbj_bytes_str("u3"), &account,
+				   err));
+	served_end(&s);
+}
+END_TEST
+
+/* The service has closed what this client keeps. */
+static bool link_is_over(const struct mbj_client *client)
+{
+	uint8_t byte;
+
+	ck_assert_ptr_nonnull(client->idle);
+	return socket_receive(client->idle->fd, &byte, 1) == 0;
+}
+
+/*
+ * Goal: who has asked nothing for a moment gives way to who comes when all
  * places are taken, and finds another one with his next request; who has just
  * asked, who is in the middle of a body, and who has begun to ask, stays.
  */
 START_TEST(stay_give_way)
 {
-	enum { PLACES = SERVED_ACCOUNTS + 2 };
 	struct mbj_body_writer *writer = NULL;
 	struct mbj_body_reader *reader = NULL;
 	struct mbj_client *clients[PLACES];
 	struct mbj_account account;
-	struct mbj_error error;
 	struct mbj_hash digest;
 	struct served s;
 	uint8_t *body = calloc(1, WIRE_PIECE_MAX + 1);
@@ -204,8 +323,6 @@ START_TEST(stay_give_way)
 		clients[i] = NULL;
 		SITE_OK(mbj_client_connect(s.path, NULL, &clients[i], err));
 	}
-	SITE_FAILS(mbj_client_connect(s.path, NULL, &s.client, err), MBJ_EBUSY,
-		   &error);
 	/* One is in the middle of a body, one reads one, one has begun to ask.
 	 */
 	mbj_client_close(&clients[4]);
@@ -225,21 +342,121 @@ START_TEST(stay_give_way)
 						   mbj_bytes_str("u3"),
 						   &account, err));
 	SITE_OK(mbj_client_connect(s.path, NULL, &s.client, err));
-	SITE_FAILS(mbj_client_account(clients[0], mbj_bytes_str("u3"), &account,
-				      err),
-		   MBJ_EBUSY, &error);
+	ck_assert(link_is_over(clients[0]));
+	ck_assert(!link_is_over(clients[2]));
 	SITE_OK(mbj_body_finish(&writer, &digest, &size, err));
 	SITE_OK(mbj_body_read(reader, body, 4, &got, err));
 	ck_assert_uint_eq(got, 4);
 	mbj_body_close(&reader);
 	socket_close(fd);
-	mbj_client_close(&clients[2]);
-	(void)poll(NULL, 0, MOMENT_MS);
+	(void)poll(NULL, 0, IDLE_MS);
 	SITE_OK(mbj_client_account(clients[0], mbj_bytes_str("u3"), &account,
 				   err));
 	for (int i = 0; i < PLACES; i++)
 		mbj_client_close(&clients[i]);
 	free(body);
+	served_end(&s);
+}
+END_TEST
+
+/*
+ * Goal: places bound how many change something at one time, not how many have.
+ * Method: three times as many as there are places, none of whom goes.
+ */
+START_TEST(stay_many)
+{
+	struct mbj_client *clients[3 * PLACES];
+	struct mbj_account account;
+	struct served s;
+
+	served_begin(&s);
+	for (int i = 0; i < 3 * PLACES; i++) {
+		clients[i] = NULL;
+		SITE_OK(mbj_client_connect(s.path, NULL, &clients[i], err));
+		SITE_OK(mbj_client_account(clients[i], mbj_bytes_str("u3"),
+					   &account, err));
+		(void)poll(NULL, 0, IDLE_MS / PLACES);
+	}
+	for (int i = 0; i < 3 * PLACES; i++)
+		mbj_client_close(&clients[i]);
+	served_end(&s);
+}
+END_TEST
+
+/* A change of the messages of an account's m2. */
+static void change_submit(struct mbj_client *client, unsigned account,
+			  enum mbj_intent_stage stage, struct mbj_id *intent)
+{
+	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_DOUBT};
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct mbj_place place;
+	char name[8];
+
+	(void)snprintf(name, sizeof(name), "u%u", account);
+	edit.account = mbj_bytes_str(name);
+	edit.stage = stage;
+	if (stage == MBJ_STAGE_INTENT) {
+		SITE_OK(mbj_client_mailbox(client, edit.account,
+					   mbj_bytes_str("m2"), false, &place,
+					   err));
+		step.mailbox = place.mailbox.id;
+		edit.kind = MBJ_EDIT_MESSAGES;
+		edit.producer = mbj_bytes_str("imap");
+		edit.messages = &step;
+		edit.message_count = 1;
+	} else {
+		edit.kind = MBJ_EDIT_INTENT;
+		edit.intent = *intent;
+	}
+	SITE_OK(mbj_client_submit(client, &edit, &outcome, err));
+	*intent = outcome.intent;
+	mbj_outcome_done(&outcome);
+}
+
+/*
+ * Goal: nobody gives way between his intent and its outcome, however long that
+ * takes.  Method: all places have one; then one says what came of his, by
+ * either way.
+ */
+START_TEST(stay_in_doubt)
+{
+	struct mbj_client *clients[PLACES] = {NULL};
+	struct mbj_client *other = NULL;
+	struct mbj_id intents[PLACES];
+	struct mbj_error error;
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+	struct served s;
+
+	served_begin(&s);
+	clients[0] = s.client;
+	for (unsigned i = 0; i < PLACES; i++) {
+		if (i > 0)
+			SITE_OK(mbj_client_connect(s.path, NULL, &clients[i],
+						   err));
+		change_submit(clients[i], i % SERVED_ACCOUNTS, MBJ_STAGE_INTENT,
+			      &intents[i]);
+	}
+	(void)poll(NULL, 0, IDLE_MS);
+	SITE_FAILS(mbj_client_connect(s.path, NULL, &other, err), MBJ_EBUSY,
+		   &error);
+	change_submit(clients[1], 1, MBJ_STAGE_FAILED, &intents[1]);
+	(void)poll(NULL, 0, IDLE_MS);
+	SITE_OK(mbj_client_connect(s.path, NULL, &other, err));
+	ck_assert(link_is_over(clients[1]));
+	mbj_client_close(&other);
+	edit.kind = MBJ_EDIT_INTENT;
+	edit.account = mbj_bytes_str("u2");
+	edit.stage = MBJ_STAGE_FAILED;
+	edit.intent = intents[2];
+	SITE_OK(mbj_client_outcome(clients[2], &edit, err));
+	(void)poll(NULL, 0, IDLE_MS);
+	SITE_OK(mbj_client_connect(s.path, NULL, &other, err));
+	SITE_OK(mbj_client_connect(s.path, NULL, &s.client, err));
+	ck_assert(link_is_over(clients[2]));
+	mbj_client_close(&other);
+	for (int i = 0; i < PLACES; i++)
+		mbj_client_close(&clients[i]);
 	served_end(&s);
 }
 END_TEST
@@ -250,7 +467,11 @@ TCase *test_stay_case(void)
 
 	tcase_add_test(tc, stay_counts);
 	tcase_add_test(tc, stay_pieces);
+	tcase_add_test(tc, stay_ends);
+	tcase_add_test(tc, stay_cut);
 	tcase_add_test(tc, stay_give_way);
+	tcase_add_test(tc, stay_many);
+	tcase_add_test(tc, stay_in_doubt);
 	tcase_set_timeout(tc, 60);
 	return tc;
 }
