@@ -243,9 +243,10 @@ static enum mbj_rc request_end(struct request *request,
 	return request->rc;
 }
 
-enum mbj_rc store_submit(struct mbj_store *store, const struct mbj_edit *edit,
-			 uint64_t removals, struct mbj_outcome *ret_outcome,
-			 struct mbj_error *err)
+static enum mbj_rc edit_submit(struct mbj_store *store,
+			       const struct mbj_edit *edit, uint64_t removals,
+			       bool is_sole, struct mbj_outcome *ret_outcome,
+			       struct mbj_error *err)
 {
 	struct request request;
 	enum mbj_rc rc;
@@ -257,11 +258,27 @@ enum mbj_rc store_submit(struct mbj_store *store, const struct mbj_edit *edit,
 	if (rc < 0)
 		return rc;
 	request.removals = removals;
+	request.is_sole = is_sole;
 	if (request_enter(store, &request)) {
 		lead_begin(store, &request);
 		lead_end(store, &request);
 	}
 	return request_end(&request, ret_outcome, err);
+}
+
+enum mbj_rc store_submit(struct mbj_store *store, const struct mbj_edit *edit,
+			 uint64_t removals, struct mbj_outcome *ret_outcome,
+			 struct mbj_error *err)
+{
+	return edit_submit(store, edit, removals, false, ret_outcome, err);
+}
+
+/* An intent has no content that could be gone. */
+enum mbj_rc store_begin(struct mbj_store *store, const struct mbj_edit *edit,
+			struct mbj_outcome *ret_outcome, struct mbj_error *err)
+{
+	return edit_submit(store, edit, store_removals(store), true,
+			   ret_outcome, err);
 }
 
 enum mbj_rc store_take(struct mbj_store *store, const struct mbj_edit *edit,

@@ -11,6 +11,7 @@
 struct question {
 	struct mbj_bytes name;
 	struct mbj_bytes path;
+	struct mbj_bytes producer;
 	struct mbj_id account;
 	struct mbj_id mailbox;
 	uint64_t rev;
@@ -26,6 +27,7 @@ question_ask(struct mbj_client *client, enum wire_kind kind,
 {
 	struct wire_message request = {.name = question->name,
 				       .path = question->path,
+				       .edit.producer = question->producer,
 				       .account_id = question->account,
 				       .mailbox_id = question->mailbox,
 				       .rev = question->rev,
@@ -359,17 +361,16 @@ static enum mbj_rc tree_build(const struct wire_message *message,
 }
 
 static enum mbj_rc tree_ask(struct mbj_client *client, enum wire_kind kind,
-			    struct mbj_bytes account,
+			    const struct question *question,
 			    struct mbj_account *ret_account,
 			    struct mbj_tree **ret_tree, struct mbj_error *err)
 {
-	const struct question question = {.name = account};
 	struct mbj_tree *tree = NULL;
 	struct answer answer;
 	struct mbj_id seed;
 	enum mbj_rc rc;
 
-	rc = question_ask(client, kind, &question, &answer, err);
+	rc = question_ask(client, kind, question, &answer, err);
 	if (rc == MBJ_OK)
 		rc = mbj_id_generate(mbj_sys_posix(), &seed, err);
 	if (rc == MBJ_OK)
@@ -390,19 +391,26 @@ enum mbj_rc mbj_client_tree(struct mbj_client *client, struct mbj_bytes account,
 			    struct mbj_account *ret_account,
 			    struct mbj_tree **ret_tree, struct mbj_error *err)
 {
+	const struct question question = {.name = account};
+
 	if (client->store != NULL)
 		return client->local->tree(client->store, account, ret_account,
 					   ret_tree, err);
-	return tree_ask(client, WIRE_TREE, account, ret_account, ret_tree, err);
+	return tree_ask(client, WIRE_TREE, &question, ret_account, ret_tree,
+			err);
 }
 
 enum mbj_rc mbj_client_enter(struct mbj_client *client,
 			     struct mbj_bytes account,
+			     struct mbj_bytes producer,
 			     struct mbj_account *ret_account,
 			     struct mbj_tree **ret_tree, struct mbj_error *err)
 {
+	const struct question question = {.name = account,
+					  .producer = producer};
+
 	if (!client_can_take(client))
 		return client_unsupported(err);
-	return tree_ask(client, WIRE_ENTER, account, ret_account, ret_tree,
+	return tree_ask(client, WIRE_ENTER, &question, ret_account, ret_tree,
 			err);
 }

@@ -329,9 +329,10 @@ static enum mbj_rc messages_list(struct mbj_txn *txn,
 	return page_list(txn, request, answer, list, err);
 }
 
-/* is_settled: only where no intent is open. */
+/* producer: only where no intent of that one is open; NULL: in any case. */
 static enum mbj_rc tree_read(struct mbj_store *store, struct mbj_bytes name,
-			     bool is_settled, struct mbj_account *ret_account,
+			     const struct mbj_bytes *producer,
+			     struct mbj_account *ret_account,
 			     struct mbj_tree **ret_tree, struct mbj_error *err)
 {
 	struct mbj_txn *txn = NULL;
@@ -340,8 +341,9 @@ static enum mbj_rc tree_read(struct mbj_store *store, struct mbj_bytes name,
 	rc = mbj_store_read(store, &txn, err);
 	if (rc == MBJ_OK)
 		rc = account_find(txn, name, ret_account, err);
-	if (rc == MBJ_OK && is_settled)
-		rc = dispatch_settled_check(txn, ret_account->id, err);
+	if (rc == MBJ_OK && producer != NULL)
+		rc = dispatch_settled_check(txn, ret_account->id, *producer,
+					    err);
 	if (rc == MBJ_OK)
 		rc = mbj_txn_tree_load(txn, ret_account->id, ret_tree, err);
 	ret_account->name = mbj_bytes_make(NULL, 0);
@@ -353,7 +355,7 @@ enum mbj_rc dispatch_tree(struct mbj_store *store, struct mbj_bytes name,
 			  struct mbj_account *ret_account,
 			  struct mbj_tree **ret_tree, struct mbj_error *err)
 {
-	return tree_read(store, name, false, ret_account, ret_tree, err);
+	return tree_read(store, name, NULL, ret_account, ret_tree, err);
 }
 
 /* Parents first, each parent by its place among them. */
@@ -393,7 +395,8 @@ static enum mbj_rc tree_run(struct dispatcher *dispatcher, bool is_settled,
 	struct mbj_tree *tree = NULL;
 	enum mbj_rc rc;
 
-	rc = tree_read(dispatcher->store, request->name, is_settled,
+	rc = tree_read(dispatcher->store, request->name,
+		       is_settled ? &request->edit.producer : NULL,
 		       &answer->account, &tree, err);
 	if (rc == MBJ_OK)
 		rc = nodes_list(tree, list, &answer->count, err);

@@ -50,8 +50,12 @@ enum mbj_rc dispatch_mailbox_find(struct mbj_txn *txn, struct mbj_bytes name,
 				  const struct wire_message *request,
 				  struct wire_message *answer,
 				  struct mbj_error *err) MBJ_MUST_CHECK;
-/* MBJ_ECONFLICT: something is in doubt, which whoever asks settles first. */
+/*
+ * MBJ_ECONFLICT: something of this producer's, or, where there is none, of
+ * anybody's, is in doubt, which whoever asks settles first.
+ */
 enum mbj_rc dispatch_settled_check(struct mbj_txn *txn, struct mbj_id account,
+				   struct mbj_bytes producer,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
 /* mbj_client_begin */
 enum mbj_rc dispatch_begin(struct mbj_store *store,

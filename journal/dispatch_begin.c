@@ -6,20 +6,24 @@
 #include "store_impl.h"
 
 enum mbj_rc dispatch_settled_check(struct mbj_txn *txn, struct mbj_id account,
+				   struct mbj_bytes producer,
 				   struct mbj_error *err)
 {
 	struct mbj_scan scan = {0};
 	struct mbj_intent intent;
 	enum mbj_rc rc = mbj_scan_intents(txn, account, &scan, err);
 
-	if (rc == MBJ_OK)
+	while (rc == MBJ_OK) {
 		rc = mbj_scan_next_intent(&scan, &intent, err);
+		if (rc == MBJ_OK &&
+		    (producer.n == 0 ||
+		     mbj_bytes_equal(intent.producer, producer)))
+			rc = mbj_error_set(err, MBJ_ECONFLICT,
+					   "the account has intents that are "
+					   "open");
+	}
 	mbj_scan_done(&scan);
-	if (rc == MBJ_ENOTFOUND)
-		return MBJ_OK;
-	return rc < 0 ? rc
-		      : mbj_error_set(err, MBJ_ECONFLICT,
-				      "the account has intents that are open");
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
 /* It announces a change of messages of that mailbox, and of no other. */
@@ -30,6 +34,10 @@ static bool edit_is_of(const struct mbj_edit *edit, struct mbj_id mailbox)
 	       mbj_id_equal(edit->messages[0].mailbox, mailbox);
 }
 
+/*
+ * What is there is of before the intent, or, where that is known again, of
+ * now.  Whether one is open is the batch's to judge: two at once see none.
+ */
 enum mbj_rc dispatch_begin(struct mbj_store *store,
 			   const struct wire_message *request,
 			   struct wire_message *answer, struct mbj_error *err)
@@ -41,13 +49,10 @@ enum mbj_rc dispatch_begin(struct mbj_store *store,
 	if (rc == MBJ_OK)
 		rc = dispatch_mailbox_find(txn, edit->account, request, answer,
 					   err);
-	if (rc == MBJ_OK)
-		rc = dispatch_settled_check(txn, answer->account.id, err);
 	mbj_txn_abort(&txn);
 	if (rc == MBJ_OK && !edit_is_of(edit, answer->mailbox.id))
 		rc = mbj_error_set(err, MBJ_ECONFLICT,
 				   "another mailbox is at that path, or it is "
 				   "not an intent about its messages");
-	return rc < 0 ? rc
-		      : dispatch_submit(store, edit, &answer->outcome, err);
+	return rc < 0 ? rc : store_begin(store, edit, &answer->outcome, err);
 }

@@ -375,8 +375,15 @@ static enum mbj_rc id_choose(const struct edit_work *work,
 	return mbj_id_generate(work->context->sys, ret_id, err);
 }
 
-static enum mbj_rc count_check(const struct edit_work *work,
-			       struct mbj_error *err)
+static enum mbj_rc intents_are_open(struct mbj_error *err)
+{
+	return mbj_error_set(err, MBJ_ECONFLICT,
+			     "the producer has intents that are open");
+}
+
+/* How many there are, and whose. */
+static enum mbj_rc others_check(const struct edit_work *work,
+				struct mbj_error *err)
 {
 	struct mbj_scan scan = {0};
 	struct mbj_intent intent;
@@ -387,6 +394,9 @@ static enum mbj_rc count_check(const struct edit_work *work,
 	while (rc == MBJ_OK && count < MBJ_ACCOUNT_INTENTS_MAX) {
 		rc = mbj_scan_next_intent(&scan, &intent, err);
 		count += rc == MBJ_OK;
+		if (rc == MBJ_OK && work->context->is_sole &&
+		    mbj_bytes_equal(intent.producer, work->edit->producer))
+			rc = intents_are_open(err);
 	}
 	mbj_scan_done(&scan);
 	if (rc == MBJ_ENOTFOUND)
@@ -425,7 +435,7 @@ enum mbj_rc edit_intent_emit(struct edit_work *work,
 		rc = intent_refuse(err, MBJ_REFUSAL_ALREADY_EXISTS, op.id,
 				   MBJ_EEXISTS, "is open already");
 	if (rc == MBJ_OK)
-		rc = count_check(work, err);
+		rc = others_check(work, err);
 	if (rc < 0)
 		return rc;
 	outcome->intent = op.id;

@@ -21,6 +21,8 @@ struct edit_context {
 	struct mbj_sha256 *sha;
 	struct mbj_group_writer *writer;
 	struct mbj_arena *arena; /* reset by the caller between edits */
+	/* An intent is refused where its producer has one open. */
+	bool is_sole;
 	/* By which the edit is known again; NULL: no receipt of it. */
 	const struct mbj_hash *edit_hash;
 	struct mbj_lsn lsn; /* the group's, should there be one */

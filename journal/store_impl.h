@@ -460,7 +460,15 @@ enum mbj_rc store_submit(struct mbj_store *store, const struct mbj_edit *edit,
 			 uint64_t removals, struct mbj_outcome *ret_outcome,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
 /*
- * The same in two halves.  Once the first returns, the edit is in a batch,
+ * The same of an intent, where its producer has no other one open in the
+ * account.  What was done before is known again first.  Returns: also
+ * MBJ_ECONFLICT, one is open.
+ */
+enum mbj_rc store_begin(struct mbj_store *store, const struct mbj_edit *edit,
+			struct mbj_outcome *ret_outcome,
+			struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The first in two halves.  Once the first returns, the edit is in a batch,
  * behind all before it and before all behind it, and nothing but the disk can
  * still refuse it.  Nobody sees its effect before it is durable, or that it
  * failed: when the second returns, which has to follow soon, since the caller

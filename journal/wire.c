@@ -231,7 +231,7 @@ static void house_encode(struct mbj_buf *buf, enum wire_field field,
 	}
 }
 
-/* Fields that are one value, or bytes that somebody else has encoded. */
+/* Fields that are one value or text, or bytes that others have encoded. */
 static void plain_encode(struct mbj_buf *buf, enum wire_field field,
 			 const struct wire_message *m)
 {
@@ -245,6 +245,10 @@ static void plain_encode(struct mbj_buf *buf, enum wire_field field,
 		mbj_buf_put_u32(buf, m->received);
 	else if (field == WIRE_HAS_LSN)
 		mbj_buf_put_u64(buf, m->lsn.v);
+	else if (field == WIRE_HAS_PRODUCER)
+		wire_text_encode(buf, m->edit.producer, MBJ_ATTR_NAME_MAX);
+	else if (field == WIRE_HAS_DATA)
+		wire_text_encode(buf, m->data, WIRE_PIECE_MAX);
 	else
 		mbj_buf_put_bytes(buf, m->survey);
 }
@@ -285,9 +289,6 @@ static void field_encode(struct mbj_buf *buf, enum wire_field field,
 	case WIRE_HAS_CONTENT:
 		wire_content_encode(buf, &m->content);
 		return;
-	case WIRE_HAS_DATA:
-		wire_text_encode(buf, m->data, WIRE_PIECE_MAX);
-		return;
 	case WIRE_HAS_LIST:
 		mbj_buf_put_u32(buf, m->count);
 		wire_text_encode(buf, m->list, WIRE_LIST_MAX);
@@ -307,8 +308,10 @@ static void field_encode(struct mbj_buf *buf, enum wire_field field,
 	case WIRE_HAS_CHAIN:
 		chain_encode(buf, &m->chain_at);
 		return;
+	case WIRE_HAS_PRODUCER:
 	case WIRE_HAS_DIGEST:
 	case WIRE_HAS_SIZE:
+	case WIRE_HAS_DATA:
 	case WIRE_HAS_DRY_RUN:
 	case WIRE_HAS_RECEIVED:
 	case WIRE_HAS_LSN:
@@ -335,6 +338,9 @@ static enum mbj_rc plain_decode(struct mbj_reader *reader,
 		what = "path";
 		m->path = mbj_read_block(reader, WIRE_PATH_MAX);
 		m->is_last_wanted = wire_read_bool(reader);
+	} else if (field == WIRE_HAS_PRODUCER) {
+		what = "producer";
+		m->edit.producer = mbj_read_block(reader, MBJ_ATTR_NAME_MAX);
 	} else if (field == WIRE_HAS_DIGEST) {
 		what = "digest";
 		m->digest = wire_read_hash(reader);
@@ -426,6 +432,7 @@ static enum mbj_rc field_decode(struct mbj_reader *reader,
 		return chain_decode(reader, &m->chain_at, err);
 	case WIRE_HAS_NAME:
 	case WIRE_HAS_PATH:
+	case WIRE_HAS_PRODUCER:
 	case WIRE_HAS_DIGEST:
 	case WIRE_HAS_SIZE:
 	case WIRE_HAS_DATA:

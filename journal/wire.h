@@ -76,7 +76,8 @@ enum {
 	X(SURVEY, 22, "a question about records, all of it")           \
 	X(SURVEYED, 23, "its answer, all of it")                       \
 	X(LSN, 24, "a group's LSN")                                    \
-	X(CHAIN, 25, "where the journal is, its chain value at a group")
+	X(CHAIN, 25, "the journal's ends, its chain value at a group") \
+	X(PRODUCER, 26, "whose open intents count, nobody: all")
 
 enum wire_field {
 #define X(name, bit, what) WIRE_HAS_##name = 1 << (bit),
@@ -147,8 +148,8 @@ enum wire_field {
 	  WIRE_HAS_NONE, 0)                                                    \
 	X(CHAIN, 27, "chain", WIRE_HAS_LSN, WIRE_SMALL_MAX, WIRE_HAS_CHAIN,    \
 	  WIRE_SMALL_MAX)                                                      \
-	X(ENTER, 29, "enter", WIRE_HAS_NAME, WIRE_SMALL_MAX,                   \
-	  WIRE_HAS_ACCOUNT | WIRE_HAS_LIST, WIRE_LIST_MAX)                     \
+	X(ENTER, 29, "enter", WIRE_HAS_NAME | WIRE_HAS_PRODUCER,               \
+	  WIRE_SMALL_MAX, WIRE_HAS_ACCOUNT | WIRE_HAS_LIST, WIRE_LIST_MAX)     \
 	X(BEGIN, 30, "begin", WIRE_HAS_PATH | WIRE_HAS_EDIT, WIRE_EDIT_MAX,    \
 	  WIRE_HAS_OUTCOME | WIRE_HAS_ACCOUNT | WIRE_HAS_MAILBOX |             \
 		  WIRE_HAS_CONTENT,                                            \
@@ -232,7 +233,7 @@ struct wire_message {
 	uint64_t rev; /* of the content, 0: any */
 	uint32_t uid;
 	uint32_t limit;
-	struct mbj_edit edit;
+	struct mbj_edit edit; /* PRODUCER: its producer alone */
 	struct mbj_outcome outcome;
 	struct mbj_account account;
 	struct mbj_mailbox mailbox;

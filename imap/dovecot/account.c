@@ -172,8 +172,9 @@ enum mbj_rc account_look(struct account *account, struct mbj_error *err)
 
 	mbj_tree_free(&account->tree);
 	doubts_free(account);
-	rc = mbj_client_enter(account->client, name, &found, &account->tree,
-			      err);
+	rc = mbj_client_enter(account->client, name,
+			      mbj_bytes_str(ACCOUNT_PRODUCER), &found,
+			      &account->tree, err);
 	/* An intent is open, mostly. */
 	if (rc < 0 && rc != MBJ_EIO) {
 		rc = account_look_intents(account, err);

@@ -3,6 +3,7 @@
  * nothing is in doubt, the intent about a mailbox's messages with what is
  * there, an outcome with the bytes of what it appends.
  */
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,6 +13,8 @@
 #include "client_impl.h"
 #include "journal_cases.h"
 #include "served_lab.h"
+#include "socket.h"
+#include "store_impl.h"
 
 enum { LONG = WIRE_PIECE_MAX + 1 };
 
@@ -93,18 +96,26 @@ static void client_speak(struct mbj_client *client, uint16_t version)
 		client->idle->version = version;
 }
 
-static enum mbj_rc enter(struct mbj_client *client, const char *name,
-			 size_t *ret_count, struct mbj_error *err)
+static enum mbj_rc enter_as(struct mbj_client *client, const char *name,
+			    const char *producer, size_t *ret_count,
+			    struct mbj_error *err)
 {
 	struct mbj_tree *tree = NULL;
 	struct mbj_account account;
-	enum mbj_rc rc = mbj_client_enter(client, mbj_bytes_str(name), &account,
-					  &tree, err);
+	enum mbj_rc rc =
+		mbj_client_enter(client, mbj_bytes_str(name),
+				 mbj_bytes_str(producer), &account, &tree, err);
 
 	if (rc == MBJ_OK)
 		*ret_count = mbj_tree_size(tree);
 	mbj_tree_free(&tree);
 	return rc;
+}
+
+static enum mbj_rc enter(struct mbj_client *client, const char *name,
+			 size_t *ret_count, struct mbj_error *err)
+{
+	return enter_as(client, name, "imap", ret_count, err);
 }
 
 static void enter_try(struct mbj_client *client)
@@ -120,6 +131,9 @@ static void enter_try(struct mbj_client *client)
 	append_make(client, &append);
 	SITE_OK(append_begin(client, &append, err));
 	SITE_FAILS(enter(client, "u3", &count, err), MBJ_ECONFLICT, &error);
+	SITE_FAILS(enter_as(client, "u3", "", &count, err), MBJ_ECONFLICT,
+		   &error);
+	SITE_OK(enter_as(client, "u3", "else", &count, err));
 	SITE_OK(enter(client, "u4", &count, err));
 	append_outcome(&append);
 	SITE_OK(append_tell(client, &append, (const uint8_t *)"x", 1, err));
@@ -169,6 +183,46 @@ static void begin_try(struct mbj_client *client)
 	ck_assert_uint_eq(intents_open(client), 0);
 }
 
+/*
+ * Goal: what was begun is begun once, whether or not its answer came: asked
+ * again it is the same intent, open and settled; another producer's intents are
+ * his.  Method: as the client does where an answer is lost.
+ */
+static void again_try(struct mbj_client *client)
+{
+	struct append append, other;
+	struct mbj_error error;
+	struct mbj_edit lost;
+	struct mbj_id intent;
+
+	append_make(client, &append);
+	lost = append.edit;
+	SITE_OK(append_begin(client, &append, err));
+	intent = append.edit.intent;
+	append.edit = lost;
+	SITE_OK(append_begin(client, &append, err));
+	ck_assert(mbj_id_equal(append.edit.intent, intent));
+	ck_assert_uint_eq(intents_open(client), 1);
+	append_make(client, &other);
+	other.edit.producer = mbj_bytes_str("else");
+	SITE_OK(append_begin(client, &other, err));
+	ck_assert_uint_eq(intents_open(client), 2);
+	append_outcome(&other);
+	SITE_OK(append_tell(client, &other, (const uint8_t *)"v", 1, err));
+	append_outcome(&append);
+	SITE_OK(append_tell(client, &append, (const uint8_t *)"w", 1, err));
+	append.edit = lost;
+	append.step.kind = MBJ_MESSAGE_DOUBT;
+	append.step.time = 0;
+	SITE_OK(append_begin(client, &append, err));
+	ck_assert(mbj_id_equal(append.edit.intent, intent));
+	ck_assert_uint_eq(intents_open(client), 0);
+	/* Another edit with that request. */
+	append.edit = lost;
+	append.edit.producer = mbj_bytes_str("else");
+	SITE_FAILS(append_begin(client, &append, err), MBJ_ECONFLICT, &error);
+}
+
 /* Goal: both, through the service and on a store of one's own. */
 START_TEST(begin_calls)
 {
@@ -181,6 +235,7 @@ START_TEST(begin_calls)
 	served_begin(&s);
 	enter_try(s.client);
 	begin_try(s.client);
+	again_try(s.client);
 	append_make(s.client, &append);
 	client_speak(s.client, 2);
 	SITE_FAILS(enter(s.client, "u3", &count, err), MBJ_EUNSUPPORTED,
@@ -201,6 +256,144 @@ START_TEST(begin_calls)
 	SITE_OK(enter(client, "u3", &count, err));
 	mbj_client_close(&client);
 	site_end(&s.site);
+}
+END_TEST
+
+/* One of two who begin the same account's change at the same moment. */
+struct racer {
+	struct mbj_client *client;
+	struct append append;
+	enum mbj_rc rc;
+};
+
+static void *racer_run(void *arg)
+{
+	struct racer *racer = arg;
+
+	racer->rc = append_begin(racer->client, &racer->append, NULL);
+	return NULL;
+}
+
+/*
+ * Goal: of two at once one is refused, and nothing of it is done.  Method: they
+ * come while no edit is carried out, and are looked at together then.
+ */
+START_TEST(begin_race)
+{
+	enum { ROUNDS = 3, MOMENT_MS = 50 };
+	struct racer racers[2] = {{.client = NULL}, {.client = NULL}};
+	pthread_t threads[2];
+	struct served s;
+
+	served_begin(&s);
+	for (int i = 0; i < 2; i++)
+		SITE_OK(mbj_client_connect(s.path, NULL, &racers[i].client,
+					   err));
+	for (int round = 0; round < ROUNDS; round++) {
+		struct racer *winner = &racers[0];
+
+		SITE_OK(store_turn_take(s.site.store, err));
+		for (int i = 0; i < 2; i++) {
+			append_make(s.client, &racers[i].append);
+			ck_assert_int_eq(pthread_create(&threads[i], NULL,
+							racer_run, &racers[i]),
+					 0);
+		}
+		(void)poll(NULL, 0, MOMENT_MS);
+		store_turn_give(s.site.store);
+		for (int i = 0; i < 2; i++)
+			ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+		if (racers[0].rc != MBJ_OK)
+			winner = &racers[1];
+		ck_assert_int_eq(winner->rc, MBJ_OK);
+		ck_assert_int_eq(racers[winner == racers].rc, MBJ_ECONFLICT);
+		ck_assert_uint_eq(intents_open(s.client), 1);
+		append_outcome(&winner->append);
+		SITE_OK(append_tell(s.client, &winner->append,
+				    (const uint8_t *)"r", 1, err));
+	}
+	for (int i = 0; i < 2; i++)
+		mbj_client_close(&racers[i].client);
+	served_end(&s);
+}
+END_TEST
+
+/* Between a client and the service: the first connection's second answer is
+ * lost, with the connection. */
+struct relay {
+	const char *service;
+	int listen_fd;
+};
+
+static void relay_carry(int client, int service, bool is_losing)
+{
+	struct pollfd fds[2] = {{client, POLLIN, 0}, {service, POLLIN, 0}};
+	uint8_t bytes[4096];
+	size_t asked = 0;
+
+	while (poll(fds, 2, -1) > 0) {
+		for (int i = 0; i < 2; i++) {
+			ssize_t n = fds[i].revents == 0
+					    ? -EAGAIN
+					    : socket_receive(fds[i].fd, bytes,
+							     sizeof(bytes));
+
+			if (n == -EAGAIN)
+				continue;
+			if (n <= 0)
+				return;
+			if (i == 1 && is_losing && asked > WIRE_HEAD_SIZE + 12)
+				return;
+			asked += i == 0 ? (size_t)n : 0;
+			(void)socket_send(fds[1 - i].fd, bytes, (size_t)n);
+		}
+	}
+}
+
+static void *relay_run(void *arg)
+{
+	const struct relay *relay = arg;
+
+	for (int i = 0; i < 2; i++) {
+		struct pollfd come = {relay->listen_fd, POLLIN, 0};
+		int client, service;
+
+		ck_assert_int_eq(poll(&come, 1, -1), 1);
+		client = socket_accept(relay->listen_fd);
+		SITE_OK(socket_connect(relay->service, -1, &service, err));
+		relay_carry(client, service, i == 0);
+		socket_close(client);
+		socket_close(service);
+	}
+	return NULL;
+}
+
+/* Goal: whoever does not hear that it was begun asks again, and hears so. */
+START_TEST(begin_lost)
+{
+	struct mbj_client *client = NULL;
+	char path[MBJ_PATH_TEXT_MAX];
+	struct append append;
+	struct relay relay;
+	pthread_t thread;
+	struct served s;
+
+	served_begin(&s);
+	site_path(&s.site, "relay", path);
+	relay.service = s.path;
+	SITE_OK(socket_listen(path, 0600, NULL, &relay.listen_fd, err));
+	ck_assert_int_eq(pthread_create(&thread, NULL, relay_run, &relay), 0);
+	append_make(s.client, &append);
+	SITE_OK(mbj_client_connect(path, NULL, &client, err));
+	SITE_OK(append_begin(client, &append, err));
+	ck_assert_uint_eq(intents_open(s.client), 1);
+	append_outcome(&append);
+	SITE_OK(append_tell(client, &append, (const uint8_t *)"l", 1, err));
+	ck_assert_uint_eq(intents_open(s.client), 0);
+	mbj_client_close(&client);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	socket_close(relay.listen_fd);
+	served_end(&s);
 }
 END_TEST
 
@@ -376,6 +569,8 @@ TCase *test_begin_case(void)
 	TCase *tc = tcase_create("begin");
 
 	tcase_add_test(tc, begin_calls);
+	tcase_add_test(tc, begin_race);
+	tcase_add_test(tc, begin_lost);
 	tcase_add_test(tc, begin_bodies);
 	tcase_add_test(tc, begin_bodies_refused);
 	tcase_add_test(tc, begin_body_no_place);

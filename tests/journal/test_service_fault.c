@@ -71,7 +71,8 @@ static enum mbj_rc errand_change(struct mbj_client *client,
 	edit.stage = MBJ_STAGE_INTENT;
 	edit.messages = &step;
 	edit.message_count = 1;
-	rc = mbj_client_enter(client, edit.account, &account, &tree, err);
+	rc = mbj_client_enter(client, edit.account, mbj_bytes_str("imap"),
+			      &account, &tree, err);
 	mbj_tree_free(&tree);
 	if (rc < 0)
 		return rc;

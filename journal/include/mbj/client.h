@@ -270,22 +270,30 @@ MBJ_API enum mbj_rc mbj_client_tree(struct mbj_client *client,
 				    struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
- * The same where no intent of the account is open, in one round trip: for who
- * is about to change it, and would settle those first.
+ * The same where no intent of this producer is open in the account, in one
+ * round trip: for who is about to change it, and would settle those first.
+ * producer: empty, where nobody's is.
  * Returns: MBJ_ECONFLICT, one is; MBJ_EUNSUPPORTED, the service speaks a
  * version of the protocol below 3.
  */
 MBJ_API enum mbj_rc mbj_client_enter(struct mbj_client *client,
 				     struct mbj_bytes account,
+				     struct mbj_bytes producer,
 				     struct mbj_account *ret_account,
 				     struct mbj_tree **ret_tree,
 				     struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * mbj_client_mailbox and mbj_client_submit of an intent about messages of that
- * mailbox, in one round trip, where no other intent of the account is open.
- * edit: has one step.  place and outcome are as of before and behind it.
- * Returns: nothing is done with MBJ_ECONFLICT, one is open or another mailbox
- * is there; MBJ_EUNSUPPORTED, as mbj_client_enter; as both calls.
+ * mailbox, in one round trip, where the edit's producer has no other intent
+ * open in the account: of two at once the second one is refused.  What is at
+ * the path is looked up before that, and may be another mailbox by then.
+ * edit: has one step.  place and outcome are as of before and behind it.  The
+ * same with the same request id has the same outcome, and as place what is
+ * there now.
+ * Returns: MBJ_ECONFLICT, one is open or another mailbox is there;
+ * MBJ_EUNSUPPORTED, as mbj_client_enter; as both calls.  Whatever is refused,
+ * nothing is done by this call; but where an answer was lost, and that mailbox
+ * is at the path no more when it is asked again, the intent is open.
  */
 MBJ_API enum mbj_rc mbj_client_begin(struct mbj_client *client,
 				     struct mbj_bytes path,
