@@ -9,10 +9,11 @@
  *   1. one request's failure is its own: refused ones leave no trace in the
  *      batch, and a batch that fails before its journal write is carried out
  *      again one by one;
- *   2. what has no room beside others is judged again, first of the next
- *      batch: nobody is refused for his neighbours;
+ *   2. what has no room beside others, or would leave something in a batch that
+ *      it is not in, is judged again, first of the next one: nobody is refused
+ *      for his neighbours;
  *   3. what is in a batch was let in with all that it writes: what others left
- *      in its transaction goes with that, and the batch begins again;
+ *      in its transaction goes with that, and all in it are judged again;
  *   4. who is told of a batch before it is durable is told once, and of an
  *      edit that nothing but the disk can still refuse.
  *
@@ -182,7 +183,7 @@ static void request_edit(struct mbj_batch *batch, struct request *request,
 /*
  * Carry one edit out in the batch's transaction.  Whatever fails, and every
  * dry run, leaves the batch as it was, but for what the engine has been told
- * on the way (batch_again).
+ * on the way (batch_pass).
  */
 static void request_run(struct mbj_batch *batch, struct request *request,
 			struct mbj_store_space *space, int64_t time_us)
@@ -278,74 +279,76 @@ static void judged_tell(const struct judged *judged, const struct request *own)
 }
 
 /*
- * What a request left that is not in the batch is not in what others were let
- * in for: its records, told to the engine so that they could be scanned, and
- * what they were before.  The batch is carried out again without it.
+ * Carry out what fits of [list, end), and set end.  What is not in the batch
+ * may have left more than its answer: what it had told to the engine so that it
+ * could be scanned, and what that was before, which nobody was let in for.
+ * Where others are in the batch it is judged again, first of the next one.
+ * Returns: false, something was left.
  */
-static void batch_again(struct mbj_store *store, struct judged *judged)
+static bool batch_pass(struct mbj_store *store, struct judged *judged,
+		       bool is_alone)
 {
 	struct mbj_batch *batch = &store->batch;
+	struct request *request = judged->list;
+	bool is_clean;
+	size_t taken = 0;
 
-	batch_drop(batch);
-	judged->rc = batch_ready(store, &judged->why);
-	if (judged->rc < 0)
-		return;
-	for (struct request *r = judged->list; r != judged->end; r = r->next) {
-		if (!r->is_in_batch)
-			continue;
-		request_reset(r);
-		request_run(batch, r, &judged->space, judged->time_us);
-	}
+	do {
+		uint64_t growth = mbj_txn_growth(batch->txn);
+
+		request_reset(request);
+		request_run(batch, request, &judged->space, judged->time_us);
+		is_clean = request->is_in_batch ||
+			   mbj_txn_growth(batch->txn) == growth;
+		if (request->is_put_off || (!is_clean && batch->count > 0)) {
+			request_reset(request);
+			break;
+		}
+		request = request->next;
+		taken++;
+	} while (is_clean && request != judged->end && !is_alone &&
+		 !batch_is_full(batch, taken));
+	judged->end = request;
+	return is_clean;
 }
 
+/*
+ * In passes: what one of them left goes with its transaction, and all that was
+ * judged before it is carried out again, whatever it was told: a retry's answer
+ * is what became of the first.  Each pass ends before the last one did.
+ */
 void batch_judge(struct mbj_store *store, struct request *list, bool is_alone,
 		 const struct request *own, struct judged *ret_judged)
 {
 	struct mbj_batch *batch = &store->batch;
 	struct judged judged = {
 		.list = list,
-		.end = list->next,
+		.end = NULL,
 		.space = store_space_look(store),
 		.time_us = store->sys->now_us(store->sys->ctx),
 	};
-	struct request *request = list;
-	bool is_clean = true;
-	size_t taken = 0;
+	bool is_whole = false;
 
 	judged.rc = batch_ready(store, &judged.why);
-	if (judged.rc < 0) {
-		*ret_judged = judged;
-		return;
-	}
-	do {
-		uint64_t growth = mbj_txn_growth(batch->txn);
+	if (judged.rc < 0)
+		judged.end = list->next;
+	while (judged.rc == MBJ_OK && !is_whole) {
+		bool is_clean = batch_pass(store, &judged, is_alone);
 
-		request_run(batch, request, &judged.space, judged.time_us);
-		is_clean = request->is_in_batch ||
-			   mbj_txn_growth(batch->txn) == growth;
-		if (request->is_put_off) {
-			request_reset(request);
-			break;
-		}
-		request = request->next;
-		taken++;
-		if (!is_clean)
-			break;
-	} while (request != NULL && !is_alone && !batch_is_full(batch, taken));
-	judged.end = request;
-	if (mbj_state_is_failed(store->state)) {
-		batch_drop(batch);
-		judged.rc = mbj_error_set(
-			&judged.why, MBJ_EIO,
-			"%s: the state failed in the middle of a batch; "
-			"nothing was done",
-			store->dir);
-	} else {
-		if (!is_clean)
-			batch_again(store, &judged);
-		if (judged.rc == MBJ_OK)
-			judged_tell(&judged, own);
+		is_whole = is_clean || batch->count == 0;
+		if (mbj_state_is_failed(store->state))
+			judged.rc = mbj_error_set(
+				&judged.why, MBJ_EIO,
+				"%s: the state failed in the middle of a "
+				"batch; nothing was done",
+				store->dir);
+		if (judged.rc < 0 || !is_clean)
+			batch_drop(batch);
+		if (judged.rc == MBJ_OK && !is_clean)
+			judged.rc = batch_ready(store, &judged.why);
 	}
+	if (judged.rc == MBJ_OK)
+		judged_tell(&judged, own);
 	*ret_judged = judged;
 }
 

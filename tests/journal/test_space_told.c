@@ -2,6 +2,7 @@
  * Space, and what an edit has to have written on its way, to scan what it has
  * changed: a batch is let in with all that it writes.
  */
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -132,8 +133,8 @@ START_TEST(told_room)
 {
 	enum { MAILBOXES = 2000, STEP = 100 << 10 };
 	struct mbj_edit edit = MBJ_EDIT_INIT;
-	bool was_put_off = false;
-	uint64_t small, size;
+	bool was_put_off = false, is_put_off = false;
+	uint64_t room_max, small, size;
 	struct beside b;
 	struct lab lab;
 
@@ -150,22 +151,26 @@ START_TEST(told_room)
 	small = b.growth;
 	ck_assert_uint_lt(small, SMALL);
 	beside_done(&lab, &b);
-	for (uint64_t room = SMALL; room < (64 << 20); room += STEP) {
+	room_max = edit.is_dry_run ? SMALL + 40 * STEP : 64 << 20;
+	for (uint64_t room = SMALL; room < room_max; room += STEP) {
 		bool is_in;
 
 		beside_judge(&lab, &b, &edit, room, 0);
 		ck_assert_int_eq(b.judged.rc, MBJ_OK);
 		ck_assert_int_eq(b.requests[0].rc, MBJ_OK);
 		is_in = b.requests[1].is_in_batch;
+		is_put_off = b.judged.end == &b.requests[1];
 		ck_assert(is_in || b.growth == small);
 		ck_assert(!is_in || b.growth <= MARK + room);
-		was_put_off |= !is_in;
+		ck_assert(is_in || is_put_off);
+		was_put_off |= is_put_off;
 		beside_done(&lab, &b);
-		if (is_in || b.judged.end == NULL)
+		if (is_in)
 			break;
 	}
 	ck_assert(was_put_off);
-	ck_assert_ptr_null(b.judged.end);
+	/* A dry run never goes with others, whatever room there is. */
+	ck_assert_int_eq(is_put_off, edit.is_dry_run);
 	lab.left = MARK / 2;
 	/* The first may have a checkpoint behind it. */
 	for (int i = 0; i < 2; i++) {
@@ -226,6 +231,7 @@ START_TEST(told_memory)
 {
 	struct mbj_edit edit = MBJ_EDIT_INIT;
 	bool has_failed = false;
+	uint64_t small;
 	struct beside b;
 	struct lab lab;
 
@@ -233,9 +239,14 @@ START_TEST(told_memory)
 	edit.kind = MBJ_EDIT_ACCOUNT_DELETE;
 	edit.account = mbj_bytes_str("u2");
 	edit.is_dry_run = true;
+	beside_judge(&lab, &b, &edit, SMALL, 0);
+	small = b.growth;
+	beside_done(&lab, &b);
 	for (uint64_t k = 1;; k++) {
 		beside_judge(&lab, &b, &edit, 1 << 30, k);
 		has_failed |= b.judged.rc < 0;
+		ck_assert(b.judged.rc < 0 || !b.requests[0].is_in_batch ||
+			  b.growth == small);
 		ck_assert(b.judged.rc == MBJ_OK || b.judged.rc == MBJ_ENOMEM);
 		ck_assert_uint_eq(lab.site.store->batch.count,
 				  b.requests[0].is_in_batch &&
@@ -251,6 +262,86 @@ START_TEST(told_memory)
 }
 END_TEST
 
+/* Requests of one list, as if they had queued up; we lead. */
+struct many {
+	struct mbj_edit edits[3];
+	struct request requests[3];
+	struct judged judged;
+	uint64_t allocs;
+};
+
+static void many_judge(struct lab *lab, struct many *m, uint64_t alloc)
+{
+	SITE_OK(store_turn_take(lab->site.store, err));
+	memset(m->requests, 0, sizeof(m->requests));
+	for (int i = 0; i < 3; i++) {
+		m->requests[i].edit = &m->edits[i];
+		m->requests[i].next = i < 2 ? &m->requests[i + 1] : NULL;
+	}
+	test_alloc_fail_at(alloc);
+	batch_judge(lab->site.store, m->requests, false, NULL, &m->judged);
+	m->allocs = test_alloc_count();
+	test_alloc_fail_at(0);
+}
+
+static void many_done(struct lab *lab, struct many *m)
+{
+	for (int i = 0; i < 3; i++)
+		mbj_outcome_done(&m->requests[i].outcome);
+	store_turn_give(lab->site.store);
+}
+
+/*
+ * Goal: a retry in the batch of what it retries is told what became of that,
+ * where the batch begins again, too.  Method: an account is made, asked for
+ * again under the same request id, and behind both is a dry run that had much
+ * written on its way; each allocation of it fails once.
+ */
+START_TEST(told_retry)
+{
+	struct many m = {
+		.edits = {MBJ_EDIT_INIT, MBJ_EDIT_INIT, MBJ_EDIT_INIT}};
+	const struct request *r = m.requests;
+	struct mbj_account account;
+	struct mbj_txn *txn = NULL;
+	bool is_over = false;
+	struct lab lab;
+	char name[32];
+
+	lab_begin(&lab, 100);
+	m.edits[2].kind = MBJ_EDIT_ACCOUNT_DELETE;
+	m.edits[2].account = mbj_bytes_str("u2");
+	m.edits[2].is_dry_run = true;
+	for (uint64_t k = 0; !is_over; k++) {
+		(void)snprintf(name, sizeof(name), "made%u", (unsigned)k);
+		m.edits[0].kind = MBJ_EDIT_IMPORT;
+		m.edits[0].account = mbj_bytes_str(name);
+		m.edits[0].policy = MBJ_NAME_POLICY_DEFAULT;
+		memset(m.edits[0].request.b, (int)(1 + k % 200),
+		       sizeof(m.edits[0].request.b));
+		memcpy(m.edits[0].request.b, &k, sizeof(k));
+		m.edits[1] = m.edits[0];
+		many_judge(&lab, &m, k);
+		is_over = k > 0 && m.allocs < k;
+		batch_answer(lab.site.store, &m.judged, NULL);
+		if (m.judged.end != &r[1] && r[1].rc == MBJ_OK) {
+			SITE_OK(mbj_store_read(lab.site.store, &txn, err));
+			SITE_OK(mbj_txn_account_find(txn, mbj_bytes_str(name),
+						     &account, err));
+			ck_assert(
+				mbj_id_equal(account.id, r[1].outcome.account));
+			ck_assert_uint_eq(r[1].outcome.lsn.v, account.lsn.v);
+			mbj_txn_abort(&txn);
+		}
+		if (k == 0 || is_over)
+			ck_assert_ptr_eq(m.judged.end, &r[2]);
+		many_done(&lab, &m);
+	}
+	ck_assert(site_is_sound(lab.site.store));
+	site_end(&lab.site);
+}
+END_TEST
+
 TCase *test_space_told_case(void)
 {
 	TCase *tc = tcase_create("space_told");
@@ -259,5 +350,6 @@ TCase *test_space_told_case(void)
 	tcase_add_loop_test(tc, told_room, 0, 2);
 	tcase_add_test(tc, told_reserve);
 	tcase_add_test(tc, told_memory);
+	tcase_add_test(tc, told_retry);
 	return tc;
 }
