@@ -88,6 +88,8 @@ static int account_read(struct apply *apply, const char *socket)
 	if (rc == MBJ_ENOTFOUND)
 		return apply_fail(apply, "nobody listens at %s", socket);
 	if (rc == MBJ_OK)
+		apply->identity = *mbj_client_identity(apply->client);
+	if (rc == MBJ_OK)
 		rc = mbj_client_tree(apply->client, mbj_bytes_str(apply->name),
 				     &apply->account, &apply->wanted, &err);
 	/* A service of an earlier version is asked mailbox by mailbox. */

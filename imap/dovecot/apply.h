@@ -88,6 +88,8 @@ struct apply {
 	struct mail_namespace *inbox;
 	const char *name; /* of the account */
 	struct mbj_client *client;
+	struct mbj_identity identity; /* of the store, as the run began */
+	bool is_elsewhere;	      /* it is another one by now: told */
 	struct mbj_account account;
 	struct mbj_tree *wanted; /* as the account has it */
 	/* Not before that. */

@@ -8,6 +8,7 @@
 #include "apply.h"
 
 #include "access.h"
+#include "apply_history.h"
 
 enum { RENAME_TRIES = 5 };
 
@@ -134,7 +135,7 @@ static int wanted_read_at(struct apply *apply, struct mbj_id id,
 	if (rc < 0)
 		return apply_fail(apply, "attributes of mailbox %s: %s", vname,
 				  err.message);
-	return mbj_id_equal(found, id);
+	return history_hold(apply) < 0 ? -1 : mbj_id_equal(found, id);
 }
 
 /* Its path by now.  Returns: 1, 0 it is gone, -1 told. */

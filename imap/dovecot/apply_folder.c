@@ -10,6 +10,7 @@
 #include <mail-index-alloc-cache.h>
 #include <mailbox-list-iter.h>
 
+#include "apply_history.h"
 #include "apply_maildir.h"
 
 static const enum mailbox_list_iter_flags LIST_FLAGS =
@@ -336,7 +337,8 @@ int apply_subscriptions(struct apply *apply)
 	const char *name;
 	int ret = 0;
 
-	if (subscriptions_differ(apply, &missing, &extra) < 0)
+	if (subscriptions_differ(apply, &missing, &extra) < 0 ||
+	    history_hold(apply) < 0)
 		return -1;
 	array_foreach_elem(&missing,
 			   name) if (subscription_set(apply, name, true) < 0)

@@ -157,6 +157,31 @@ static int identity_check(struct apply *apply, struct mbj_id lineage)
 	return 0;
 }
 
+/* The run says no more of anything: the next one looks what there is. */
+static int elsewhere_fail(struct apply *apply, const char *what)
+{
+	if (apply->is_elsewhere)
+		return -1;
+	apply->is_elsewhere = true;
+	return apply_fail(apply,
+			  "the service has another %s than when this run "
+			  "began, which ends here: another run compares",
+			  what);
+}
+
+int history_hold(struct apply *apply)
+{
+	const struct mbj_identity *then = &apply->identity;
+	const struct mbj_identity *now = mbj_client_identity(apply->client);
+
+	if (!apply->is_elsewhere && mbj_id_equal(then->lineage, now->lineage) &&
+	    mbj_id_equal(then->instance, now->instance) &&
+	    then->epoch.v == now->epoch.v &&
+	    mbj_id_equal(then->epoch_owner, now->epoch_owner))
+		return 0;
+	return elsewhere_fail(apply, "store, or reign,");
+}
+
 int history_check(struct apply *apply, const struct mbj_client_status *status)
 {
 	struct applied now = applied_now(apply, status);
@@ -164,7 +189,7 @@ int history_check(struct apply *apply, const struct mbj_client_status *status)
 	struct applied *then = &known->applied;
 	enum history history;
 
-	if (identity_check(apply, now.lineage) < 0 ||
+	if (history_hold(apply) < 0 || identity_check(apply, now.lineage) < 0 ||
 	    history_find(apply, &now, &history) < 0)
 		return -1;
 	if (history == HISTORY_BEHIND)
@@ -186,16 +211,49 @@ int history_check(struct apply *apply, const struct mbj_client_status *status)
 	return 0;
 }
 
+/* It goes on from what is noted, for all that its service can say. */
+static int reach_check(struct apply *apply, const struct mbj_account *account,
+		       const struct mbj_client_status *status)
+{
+	const struct applied *then = &apply->known.applied;
+	const struct applied now = {.epoch = status->identity.epoch,
+				    .owner = status->identity.epoch_owner};
+	struct mbj_chain_at at;
+	struct mbj_error err;
+	enum mbj_rc rc;
+
+	rc = mbj_client_chain(apply->client, then->end.lsn, &at, &err);
+	if (rc < 0 && rc != MBJ_EUNSUPPORTED)
+		return apply_fail(apply, "%s", err.message);
+	if (account->lsn.v < then->lsn.v ||
+	    (rc == MBJ_OK && history_judge(then, &now, &at) != HISTORY_SAME))
+		return elsewhere_fail(apply, "journal");
+	return history_hold(apply);
+}
+
+static void reach_note(struct apply *apply, const struct mbj_account *account,
+		       const struct mbj_client_status *status)
+{
+	struct applied *applied = &apply->known.applied;
+
+	applied->lsn = account->lsn;
+	applied->digest = account->digest;
+	applied->is_done = false;
+	applied->end.lsn = status->applied.lsn;
+	applied->end.chain = status->applied.chain;
+	apply->is_of_one_moment = false;
+}
+
 int history_reach(struct apply *apply, struct mbj_id mailbox,
 		  const struct mbj_content *content)
 {
 	const struct mbj_client_content *then = apply_content(apply, mailbox);
 	struct mbj_bytes name = mbj_bytes_str(apply->name);
-	struct applied *applied = &apply->known.applied;
 	struct mbj_client_status status;
 	struct mbj_account account;
 	struct mbj_error err;
 	enum mbj_rc rc;
+	int ret;
 
 	if (apply->is_former ||
 	    (then != NULL && then->content.rev == content->rev))
@@ -204,15 +262,10 @@ int history_reach(struct apply *apply, struct mbj_id mailbox,
 	rc = mbj_client_account(apply->client, name, &account, &err);
 	if (rc == MBJ_OK)
 		rc = mbj_client_status(apply->client, &status, &err);
-	if (rc == MBJ_OK) {
-		applied->lsn = account.lsn;
-		applied->digest = account.digest;
-		applied->is_done = false;
-		applied->end.lsn = status.applied.lsn;
-		applied->end.chain = status.applied.chain;
-		apply->is_of_one_moment = false;
-	}
+	ret = rc < 0 ? apply_fail(apply, "%s", err.message)
+		     : reach_check(apply, &account, &status);
+	if (ret == 0)
+		reach_note(apply, &account, &status);
 	mbj_client_status_done(&status);
-	return rc < 0 ? apply_fail(apply, "%s", err.message)
-		      : known_replace(apply);
+	return ret < 0 ? -1 : known_replace(apply);
 }

@@ -19,8 +19,16 @@
  */
 int history_check(struct apply *apply, const struct mbj_client_status *status);
 /*
+ * The store is the one that the run began with, in the same reign: a client
+ * connects again by itself, and another may answer by then.  Asked behind what
+ * is read of it, before that is used.
+ * Returns: -1, told once.
+ */
+int history_hold(struct apply *apply);
+/*
  * Before anything of this content comes into Dovecot: where it is a later one
- * than when the run began, what is known says so first, on disk.
+ * than when the run began, what is known says so first, on disk, where the
+ * journal still has what was known.
  * Returns: -1, told.
  */
 int history_reach(struct apply *apply, struct mbj_id mailbox,

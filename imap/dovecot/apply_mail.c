@@ -218,6 +218,7 @@ static int pages_apply(struct walk *walk)
 
 		if (rc < 0)
 			return content_fail(walk, rc, &err);
+		ret = history_hold(walk->apply);
 		body_ahead_begin(&walk->save.ahead, &page);
 		for (size_t i = 0; ret == 0 && i < page.count; i++)
 			T_BEGIN
@@ -300,7 +301,7 @@ static int content_read(struct walk *walk, uint64_t rev)
 		return content_fail(walk, rc, &err);
 	walk->content = page.content;
 	mbj_client_messages_done(&page);
-	return 0;
+	return history_hold(walk->apply);
 }
 
 static int box_open(struct walk *walk)
@@ -524,7 +525,7 @@ static void mailboxes_apply(struct apply *apply)
 {
 	uint32_t size = mbj_tree_size(apply->wanted);
 
-	for (uint32_t i = 0; i < size; i++) {
+	for (uint32_t i = 0; i < size && !apply->is_elsewhere; i++) {
 		const struct mbj_node *node = mbj_tree_get(apply->wanted, i);
 
 		if (node->is_live && node->is_selectable &&

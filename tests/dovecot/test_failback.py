@@ -559,7 +559,7 @@ class Another(PairCase):
         self.stop_service()
         self.dovecot.stop()
         shutil.rmtree(self.dovecot.d / "mail" / self.user)
-        store = self.home / "taken"
+        store = self.home / f"taken-{self.user}"
         self.mbj("restore", over, store, "--role", "primary")
         type(self).store = store
         self.serve()
@@ -642,6 +642,60 @@ class Another(PairCase):
                          (there["B"], there["C"]))
         self.assertIn(mail("and on"), have["C"])
         self.mend(had)
+
+    def test_swapped(self):
+        """Goal: a run whose service is another one's in the midst of it
+        changes nothing more, and the next one finds that the journal went
+        another way.  Method: the connection is cut as the run begins to read
+        mailboxes, and who took over answers from then on."""
+        one = self.login()
+        for name in ("A", "B", "C", "Gone", "Empty"):
+            self.ok(one.create(name))
+            for n in range(0 if name == "Empty" else 3):
+                self.ok(one.append(name, None, None, mail(f"{name} {n}")))
+        self.same_there()
+        self.stop_replica()
+        over, old = self.home / "over-s", type(self).other_store
+        self.mbj("backup", self.other_store, over)
+        self.serve_replica()
+        self.beyond(one)
+        for name in ("A", "B", "C"):
+            self.ok(one.append(name, None, None, mail("not applied")))
+        self.leave(one)
+        self.follow()
+        self.stop_replica()
+        had = self.bodies(self.other)
+        self.take_over(over)
+        two = self.login()
+        self.other_way(two)
+        for name in ("A", "B"):
+            self.ok(two.append(name, None, None, mail("later")))
+        self.leave(two)
+        self.remake()
+        host = self.begin(old, self.home / "old.socket")
+        self.addCleanup(host.wait)
+        self.addCleanup(host.terminate)
+        relay = dovetest.Relay(self.home / "relay-s",
+                               self.home / "old.socket")
+        self.addCleanup(relay.close)
+
+        def swap(kind):
+            if kind == Noted.MESSAGES:
+                relay.before = None
+                relay.target = str(self.other_socket)
+                raise OSError("cut")
+        relay.before = swap
+        status, said = self.other.doveadm("mbj", "apply", "-u", self.user,
+                                          "--socket", relay.path)
+        self.assertIsNone(relay.before)
+        self.assertEqual(status, 75)
+        self.assertEqual(said.count("Error: mbj:"), 1, said)
+        self.assertIn("the service has another store", said)
+        self.assertEqual(self.bodies(self.other), had)
+        self.assertIn(self.FOREIGN, self.apply(75))
+        have = self.bodies(self.other)
+        for path in set(had) - {"Empty"}:
+            self.assertLessEqual(had[path], have[path], path)
 
     def mend(self, had):
         """What is kept is copied, and the second's mailboxes made anew."""
