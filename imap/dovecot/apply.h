@@ -126,6 +126,8 @@ const struct known_box *known_find(struct known *known, struct mbj_id id);
  */
 bool known_is_gone_on(const struct known_box *known,
 		      const struct mailbox_status *status);
+/* Of something that is there nobody knows whether the journal ever had it. */
+bool known_is_in_doubt(const struct known *known);
 /* Requires: it is known. */
 void known_set(struct known *known, const struct known_box *box);
 /*

@@ -199,6 +199,18 @@ int known_forget(struct apply *apply, struct mbj_id id)
 	return known_replace(apply);
 }
 
+bool known_is_in_doubt(const struct known *known)
+{
+	const struct known_box *box;
+	bool is_in_doubt = false;
+
+	array_foreach(&known->boxes, box)
+	{
+		is_in_doubt |= box->doubt == KNOWN_DOUBT_ALL;
+	}
+	return is_in_doubt;
+}
+
 /* A mailbox may have got another id with what is in it. */
 static uint32_t doubt_of_fresh(const struct known *known)
 {

@@ -4,6 +4,7 @@
 #include "apply_maildir.h"
 
 #include <dirent.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <istream-crlf.h>
@@ -16,6 +17,9 @@
 #include "apply_save.h"
 
 enum { LIST_HEAD = 1024 };
+
+/* Of a file's name, which is no GUID of ours then. */
+#define KEPT_PREFIX "mbj-kept."
 
 /* Of a file that Dovecot makes. */
 struct sizes {
@@ -80,20 +84,24 @@ static struct maildir_uidlist *uidlist_of(struct mailbox *box)
 	return maildir->uidlist;
 }
 
-static int file_tidy(struct mailbox *box, const char *dir, const char *name)
+static int file_tidy(struct mailbox *box, const char *dir, const char *name,
+		     bool is_in_doubt)
 {
 	const char *path = t_strdup_printf("%s/%s", dir, name);
+	const char *kept = t_strdup_printf("%s/" KEPT_PREFIX "%s", dir, name);
 
 	if (!apply_guid_is_ours(t_strcut(name, MAILDIR_INFO_SEP)) ||
 	    maildir_uidlist_get_full_filename(uidlist_of(box), name) != NULL ||
-	    unlink(path) == 0 || errno == ENOENT)
+	    (is_in_doubt ? rename(path, kept) : unlink(path)) == 0 ||
+	    errno == ENOENT)
 		return 0;
-	mailbox_set_critical(box, "unlink(%s) failed: %s", path,
+	mailbox_set_critical(box, "%s(%s) failed: %s",
+			     is_in_doubt ? "rename" : "unlink", path,
 			     strerror(errno));
 	return -1;
 }
 
-static int dir_tidy(struct mailbox *box, const char *under)
+static int dir_tidy(struct mailbox *box, const char *under, bool is_in_doubt)
 {
 	const char *path =
 		t_strdup_printf("%s/%s", mailbox_get_path(box), under);
@@ -112,7 +120,7 @@ static int dir_tidy(struct mailbox *box, const char *under)
 	while (ret == 0 && (entry = readdir(dir)) != NULL) {
 		T_BEGIN
 		{
-			ret = file_tidy(box, path, entry->d_name);
+			ret = file_tidy(box, path, entry->d_name, is_in_doubt);
 		}
 		T_END;
 		errno = 0;
@@ -158,7 +166,9 @@ static struct mbj_id listed_id(struct mailbox *box)
 /* Who gives UIDs has the list's lock. */
 int maildir_tidy(struct apply *apply, struct mailbox *box)
 {
+	const struct known_box *known = NULL;
 	struct maildir_uidlist *uidlist;
+	bool is_in_doubt;
 	struct mbj_id id;
 	int ret;
 
@@ -168,13 +178,16 @@ int maildir_tidy(struct apply *apply, struct mailbox *box)
 	if (maildir_uidlist_lock(uidlist) <= 0)
 		return -1;
 	id = listed_id(box);
-	if (mbj_id_is_root(id) || known_find(&apply->known, id) == NULL) {
+	if (!mbj_id_is_root(id))
+		known = known_find(&apply->known, id);
+	if (known == NULL) {
 		maildir_uidlist_unlock(uidlist);
 		return 0;
 	}
+	is_in_doubt = known->doubt == KNOWN_DOUBT_ALL;
 	ret = maildir_uidlist_refresh(uidlist) < 0 ||
-			      dir_tidy(box, "cur") < 0 ||
-			      dir_tidy(box, "new") < 0
+			      dir_tidy(box, "cur", is_in_doubt) < 0 ||
+			      dir_tidy(box, "new", is_in_doubt) < 0
 		      ? -1
 		      : 0;
 	maildir_uidlist_unlock(uidlist);

@@ -25,7 +25,9 @@ const char *maildir_guid(struct mailbox *box, const struct mbj_message *message,
 			 struct istream *input);
 /*
  * Of an open Maildir: remove what a killed save left, where the list of its
- * UIDs says that it is the journal's.  Returns: -1, an error of the box.
+ * UIDs says that it is the journal's.  Where the journal may never have had it
+ * (KNOWN_DOUBT_ALL) it gets another name, and stays for Dovecot to list.
+ * Returns: -1, an error of the box.
  */
 int maildir_tidy(struct apply *apply, struct mailbox *box);
 

@@ -200,6 +200,17 @@ static int storage_tidy(struct apply *apply, struct mdbox_storage *storage)
 	return ret < 0 ? storage_fail(apply, storage, "tidy") : 0;
 }
 
+/*
+ * What is in tails may be nowhere else: it comes into its mailboxes, before
+ * anything is told to be the journal's from some UID on.
+ */
+static int storage_find(struct apply *apply, struct mdbox_storage *storage)
+{
+	if (mdbox_storage_rebuild(storage) < 0)
+		return storage_fail(apply, storage, "make the indexes of");
+	return 0;
+}
+
 int mdbox_tidy(struct apply *apply)
 {
 	struct mail_storage *storage = apply->user->storages;
@@ -208,7 +219,11 @@ int mdbox_tidy(struct apply *apply)
 	for (; apply->note.is_untidy && ret == 0 && storage != NULL;
 	     storage = storage->next)
 		if (strcmp(storage->name, MDBOX_STORAGE_NAME) == 0)
-			ret = storage_tidy(apply, MDBOX_STORAGE(storage));
+			ret = known_is_in_doubt(&apply->known)
+				      ? storage_find(apply,
+						     MDBOX_STORAGE(storage))
+				      : storage_tidy(apply,
+						     MDBOX_STORAGE(storage));
 	return ret;
 }
 

@@ -16,8 +16,9 @@
 bool mdbox_is(const struct mailbox *box);
 /*
  * Tails that an earlier run has left are cut off, where nothing is in them but
- * messages of ours and a last one that is not whole.  Does nothing where no
- * such run was killed.  Returns: -1, told.
+ * messages of ours and a last one that is not whole; where the journal may
+ * never have had them Dovecot puts them into their mailboxes instead.  Does
+ * nothing where no such run was killed.  Returns: -1, told.
  */
 int mdbox_tidy(struct apply *apply);
 /*

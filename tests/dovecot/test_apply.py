@@ -752,6 +752,30 @@ class Sdbox(DovecotCase):
             self.assertRegex(call, r"^fsync\(\d+<%s>\) += 0" %
                              re.escape(os.path.dirname(path)))
 
+    def part(self, lock):
+        """The journal has another group where the last run was, which was
+        killed while it saved."""
+        known = lock.with_name("mbj-apply")
+        head, boxes = known.read_text().split("\n", 1)
+        words = head.split(" ")
+        words[8] = "0" * len(words[8])
+        known.write_text(" ".join(words) + "\n" + boxes)
+        lock.write_text("saving\n")
+
+    def keeps(self, path, mail):
+        """What only Dovecot has is there, and named, each time."""
+        said = self.bring(75)
+        self.assertIn("the journal has not the group", said)
+        for _ in range(2):
+            self.assertIn(f" of {path} is not the journal's", said)
+            client = self.login()
+            have, _ = self.have_mail(client, path)
+            client.logout()
+            bodies = [body for _, _, body in have.values()]
+            for body in mail:
+                self.assertIn(body, bodies)
+            said = self.apply(75)
+
     def apply_rebuilt(self):
         """What was killed between a file of dbox and its index has Dovecot make
         that anew for the next who saves there, who fails, and says so."""
@@ -847,6 +871,34 @@ class Maildir(Sdbox):
         self.same_tree()
         self.same_mail()
         self.assertEqual(sorted((home / ".A/cur").iterdir()), names)
+        self.assertEqual((home / "mbj-apply.lock").read_text(), "")
+
+    def test_unlisted_parted(self):
+        """Goal: what a killed run saved of a history that the journal has not
+        is kept, and named.  Method: the files that give UIDs are put back, and
+        the journal went another way, and has one of the messages no more."""
+        self.make([(1, "A", None)])
+        self.deliver("A", "Subject: old\r\n\r\nold")
+        self.same()
+        home = self.dovecot.d / "mail" / self.user / "Maildir"
+        files = [home / "mbj-apply", *(home / ".A").glob("dovecot*")]
+        before = {path: path.read_bytes() for path in files}
+        for text in "nine", "ten", "nine":
+            self.deliver("A", f"Subject: {text}\r\n\r\n{text}")
+        self.mbj("expunge", self.p, self.user, "A", "2")
+        self.deliver("A", "Subject: last\r\n\r\nlast")
+        self.same()
+        client = self.login()
+        have, _ = self.have_mail(client, "A")
+        client.logout()
+        for path in {*files, *(home / ".A").glob("dovecot*")}:
+            if path in before:
+                path.write_bytes(before[path])
+            else:
+                path.unlink()
+        self.mbj("expunge", self.p, self.user, "A", "3")
+        self.part(home / "mbj-apply.lock")
+        self.keeps("A", [body for _, _, body in have.values()])
         self.assertEqual((home / "mbj-apply.lock").read_text(), "")
 
     def test_untidied(self):
@@ -968,6 +1020,34 @@ class Mdbox(Sdbox):
                 self.same_tree()
                 self.same_mail()
         shutil.rmtree(kept)
+
+    def test_tail_parted(self):
+        """Goal: messages in such a tail, of a history that the journal has
+        not, are kept, and named.  Method: SIGKILL before the last one is
+        whole; the journal went another way, and has them no more."""
+        self.need_strace()
+        self.make([(1, "A", None)])
+        self.deliver("A", "Subject: old\r\n\r\nold\r\n")
+        self.same()
+        home = self.dovecot.d / "mail" / self.user
+        kept = self.dovecot.d / "kept"
+        subprocess.run(["cp", "-a", home, kept], check=True)
+        texts = [f"Subject: {n}\r\n\r\n{n}\r\n" for n in range(3)]
+        for text in texts:
+            self.deliver("A", text)
+        self.follow()
+        self.traced()
+        last = self.headers((self.dovecot.d / "trace").read_text())[-1]
+        shutil.rmtree(home)
+        subprocess.run(["cp", "-a", kept, home], check=True)
+        self.traced("-e", f"inject=pwrite64:signal=KILL:when={last}")
+        self.dovecot.unlock_dead()
+        shutil.rmtree(kept)
+        self.mbj("expunge", self.p, self.user, "A", "2:4")
+        (lock,) = home.rglob("mbj-apply.lock")
+        self.assertEqual(lock.read_text(), "saving\n")
+        self.part(lock)
+        self.keeps("A", [text.encode() for text in texts[:2]])
 
     def test_tail_others(self):
         """Goal: a message of somebody else's that no index knows stays where
