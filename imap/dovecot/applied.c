@@ -8,7 +8,9 @@
 
 #include <mbj/hash.h>
 
-enum { WORDS = 9 };
+#define FORMER_HEAD "mbj-apply 3"
+
+enum { WORDS = 9, FORMER_WORDS = 3 };
 
 static bool hex_parse(const char *word, uint8_t *bytes, size_t size)
 {
@@ -26,12 +28,29 @@ static bool state_parse(const char *word, bool *ret_is_done)
 	return *ret_is_done || strcmp(word, "begun") == 0;
 }
 
+static bool former_parse(const char *line, struct applied *a)
+{
+	const char *const *words =
+		t_strsplit(line + strlen(FORMER_HEAD " "), " ");
+
+	memset(a, 0, sizeof(*a));
+	if (str_array_length(words) != FORMER_WORDS ||
+	    !mbj_id_parse(mbj_bytes_str(words[0]), &a->lineage) ||
+	    !mbj_id_parse(mbj_bytes_str(words[1]), &a->account) ||
+	    str_to_uint64(words[2], &a->lsn.v) < 0)
+		return false;
+	a->end.lsn = a->lsn;
+	return true;
+}
+
 bool applied_parse(const char *line, struct applied *ret_applied)
 {
 	struct applied *a = ret_applied;
 	uint8_t digest[MBJ_DIGEST_SIZE];
 	const char *const *words;
 
+	if (line != NULL && str_begins(line, FORMER_HEAD " "))
+		return former_parse(line, a);
 	if (line == NULL || !str_begins(line, APPLIED_HEAD " "))
 		return false;
 	words = t_strsplit(line + strlen(APPLIED_HEAD " "), " ");
@@ -67,6 +86,13 @@ void applied_print(string_t *text, const struct applied *applied)
 		    binary_to_hex(applied->end.chain.b,
 				  sizeof(applied->end.chain.b)),
 		    applied->epoch.v, owner);
+}
+
+bool applied_is_mute(const struct applied *applied)
+{
+	const struct mbj_hash none = {.b = {0}};
+
+	return memcmp(applied->end.chain.b, none.b, sizeof(none.b)) == 0;
 }
 
 bool applied_is_at(const struct applied *applied,

@@ -10,7 +10,7 @@ enum history {
 	HISTORY_SAME,	/* it goes on from there */
 	HISTORY_OTHER,	/* it went another way, or nobody can tell */
 	HISTORY_BEHIND, /* it is not as far, and may come there */
-	HISTORY_MUTE,	/* a service of before does not say */
+	HISTORY_MUTE,	/* a service, or a note, of before does not say */
 };
 
 static enum history history_judge(const struct applied *then,
@@ -49,7 +49,9 @@ static int history_find(struct apply *apply, const struct applied *now,
 	if (mbj_id_is_root(then->lineage) ||
 	    applied_is_at(then, &apply->account))
 		return 0;
-	rc = mbj_client_chain(apply->client, then->end.lsn, &at, &err);
+	rc = applied_is_mute(then) ? MBJ_EUNSUPPORTED
+				   : mbj_client_chain(apply->client,
+						      then->end.lsn, &at, &err);
 	if (rc == MBJ_EUNSUPPORTED)
 		*ret_history = HISTORY_MUTE;
 	else if (rc < 0)

@@ -51,11 +51,19 @@ void known_set(struct known *known, const struct known_box *box)
 
 static bool line_parse(const char *line, struct known_box *ret_box)
 {
-	const char *const *words = t_strsplit(line, " ");
+	const char **words = t_strsplit(line, " ");
+	const char *all[] = {NULL, NULL, NULL, "0", NULL, NULL, NULL, NULL};
 
 	memset(ret_box, 0, sizeof(*ret_box));
-	return str_array_length(words) == 8 &&
-	       mbj_id_parse(mbj_bytes_str(words[0]), &ret_box->id) &&
+	/* The version before had no doubts. */
+	if (str_array_length(words) == N_ELEMENTS(all) - 1) {
+		memcpy(all, words, 3 * sizeof(*words));
+		memcpy(all + 4, words + 3, 4 * sizeof(*words));
+		words = all;
+	} else if (str_array_length(words) != N_ELEMENTS(all)) {
+		return false;
+	}
+	return mbj_id_parse(mbj_bytes_str(words[0]), &ret_box->id) &&
 	       str_to_uint64(words[1], &ret_box->rev) == 0 &&
 	       str_to_uint32(words[2], &ret_box->mark) == 0 &&
 	       str_to_uint32(words[3], &ret_box->doubt) == 0 &&

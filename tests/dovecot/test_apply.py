@@ -394,6 +394,42 @@ class Sdbox(DovecotCase):
         self.assertEqual(self.apply(), "")
         self.same_mail()
 
+    def test_upgraded(self):
+        """Goal: what a run of the version before noted is known still: what
+        the journal has no more goes, a mailbox, too, and where it is further
+        back nothing is changed.  Method: the file is written as that did."""
+        def former():
+            (known,) = (self.dovecot.d / "mail" / self.user).rglob("mbj-apply")
+            head, *boxes = known.read_text().splitlines()
+            rows = [" ".join(["mbj-apply", "3", *head.split()[2:5]])]
+            for line in boxes:
+                words = line.split()
+                rows.append(" ".join(words[:3] + words[4:]))
+            known.write_text("\n".join(rows) + "\n")
+        young = self.dir / "young"
+        self.make([(1, "A", None), (2, "B", None)])
+        early = self.mbj("status", self.p, "--json").json()["journalEnd"]
+        self.mbj("init", young, "--role", "replica")
+        self.mbj("replay", self.p, young, "--until", str(early))
+        for text in "one", "two":
+            self.deliver("A", f"Subject: {text}\r\n\r\n")
+        self.same()
+        former()
+        self.serve_other(young)
+        for _ in range(2):  # the second time it is of this version
+            self.assertIn("nothing is changed before", self.apply(75))
+            client = self.login()
+            self.assertEqual(client.select("A"), ("OK", [b"2"]))
+            client.logout()
+        self.serve_other(self.r)
+        self.assertEqual(self.apply(), "")
+        former()
+        self.mbj("expunge", self.p, self.user, "A", "1")
+        self.make([(1, "A", None)])
+        self.assertEqual(self.bring(), "")
+        self.same_tree()
+        self.same_mail()
+
     def put(self, mailbox, text):
         """Mail that comes here, not from the journal."""
         done = subprocess.run(
@@ -758,7 +794,7 @@ class Sdbox(DovecotCase):
         known = lock.with_name("mbj-apply")
         head, boxes = known.read_text().split("\n", 1)
         words = head.split(" ")
-        words[8] = "0" * len(words[8])
+        words[8] = "1" * len(words[8])
         known.write_text(" ".join(words) + "\n" + boxes)
         lock.write_text("saving\n")
 
