@@ -1113,7 +1113,7 @@ class Mdbox(Sdbox):
         call = calls[at + 1][0]
         count = sum(c == call for c, _ in calls[:at + 2])
         shutil.rmtree(home)
-        subprocess.run(["cp", "-a", kept, home], check=True)
+        shutil.move(kept, home)
         run("-e", f"inject={call}:signal=KILL:when={count}")
         self.dovecot.unlock_dead()
         (home / "mail" / "mbj-apply.lock").write_text("saving\n")
