@@ -111,7 +111,7 @@ static int store_kind(const char *name)
 		STORE_REPLICAS_NAME, STORE_IMAGE_NAME,
 		STORE_AUDIT_NAME,    STORE_AUDIT_DAMAGED_NAME,
 		STORE_SKIPS_NAME,    STORE_SKIPS_DAMAGED_NAME,
-		MBJ_SERVICE_SOCKET};
+		STORE_APPLYING_NAME, MBJ_SERVICE_SOCKET};
 	static const char *const coming[] = {SUPERBLOCK_NAME ".new",
 					     STORE_BACKUP_NAME ".new",
 					     STORE_AUDIT_NAME ".new",

@@ -100,6 +100,13 @@ class Repair(servetest.ServiceCase):
         self.assertEqual(self.repair().json()["repairs"], [])
         self.agree()
 
+    def test_replica(self):
+        """Goal: what a replica has is known, too.  Method: one that applied."""
+        self.replay()
+        self.assertTrue((self.r / "applying").is_file())
+        said = self.mbj("fsck", self.r, "--repair", "--json")
+        self.assertEqual(said.json()["repairs"], [])
+
     def damage(self, kind):
         """One byte that is wrong, or a file that is gone."""
         if kind == "journal":
