@@ -3,11 +3,13 @@
  *
  * What is walked is headers of frames and of groups alone; nothing is verified
  * but what leads to the next one.  Of a journal that is far longer than what
- * is walked, the older segments count with the size of their files.
+ * is walked, the older segments count with the size of their files; of a great
+ * many one in so many is looked at, and those behind it count as much.
  *
  * Invariants:
  *   1. at most BEHIND_WALK_MAX bytes of segments are walked, or the last
- *      segment;
+ *      segment; at most BEHIND_FILES_MAX of them, and at most as many older
+ *      ones are opened, however long the journal is;
  *   2. a place that is not what it should be ends the walk: what is said then
  *      is not exact, and nothing is called damaged here.
  *
@@ -24,8 +26,7 @@
 #include "segment_list.h"
 #include "segment_view.h"
 
-/* 32 MiB of groups of 250 bytes take 10 ms. */
-enum { BEHIND_WALK_MAX = 32 << 20 };
+enum { BEHIND_WALK_MAX = 32 << 20, BEHIND_FILES_MAX = 32 };
 
 /* One of the groups that are asked about, and what was counted up to it. */
 struct behind_place {
@@ -179,7 +180,8 @@ static enum mbj_rc walk_from(const struct behind_walk *walk, size_t first,
 	enum mbj_rc rc;
 
 	rc = segment_size(walk, index, &sum, err);
-	while (rc == MBJ_OK && index > first) {
+	while (rc == MBJ_OK && index > first &&
+	       walk->list.count - index < BEHIND_FILES_MAX) {
 		rc = segment_size(walk, index - 1, &size, err);
 		if (rc < 0 || sum + size > BEHIND_WALK_MAX)
 			break;
@@ -198,6 +200,7 @@ static enum mbj_rc segments_count(struct behind_walk *walk,
 	struct mbj_lsn next = {walk->places[0].lsn + 1};
 	size_t index = segment_list_find(&walk->list, next);
 	size_t walked = 0;
+	size_t stride;
 	uint64_t size = 0;
 	enum mbj_rc rc;
 
@@ -208,9 +211,11 @@ static enum mbj_rc segments_count(struct behind_walk *walk,
 		index = 0;
 	places_pass(walk, walk->list.entries[index].first.v - 1, false);
 	rc = walk_from(walk, index, &walked, err);
-	for (; rc == MBJ_OK && index < walked; index++) {
+	stride = (walked - index) / BEHIND_FILES_MAX + 1;
+	for (size_t i = 0; rc == MBJ_OK && index < walked; i++, index++) {
 		places_pass(walk, segment_end(walk, index) - 1, false);
-		rc = segment_size(walk, index, &size, err);
+		if (i % stride == 0)
+			rc = segment_size(walk, index, &size, err);
 		walk->bytes += size;
 	}
 	for (; rc == MBJ_OK && index < walk->list.count; index++)

@@ -8,7 +8,7 @@
  */
 #include "stream_serve.h"
 
-/* Between walks of the journal: one takes up to 10 ms. */
+/* Between walks of the journal. */
 enum { LEFT_MS = 1000 };
 
 static void left_look(struct stream_server *s, struct mbj_lsn applied,

@@ -201,6 +201,50 @@ START_TEST(behind_long)
 }
 END_TEST
 
+/*
+ * Goal: what is opened is bounded, however many segments there are.  Method:
+ * 150 of a group each: the newest are exact; of all, what is said is near.
+ */
+START_TEST(behind_many)
+{
+	enum { SEGMENTS = 150, OPENED = 3 * 32 };
+	const struct mbj_log_options options = {16u << 20, 4u << 20};
+	struct mbj_anchor anchor = lab_anchor();
+	struct mbj_log_behind got[2];
+	struct mbj_lsn after[2];
+	struct mbj_log *log = NULL;
+	struct meddle meddle;
+	struct behind b;
+	uint64_t expected;
+
+	b.disk = disk_new(61);
+	lab_chain_init(&b.chain, 61);
+	b.first = b.chain.first.v;
+	LAB_OK(mbj_log_open(disk_sys(b.disk), DISK_DIR, lab_lineage(), &anchor,
+			    (struct mbj_lsn){b.first - 1}, &options, &log,
+			    err));
+	for (unsigned i = 0; i < SEGMENTS; i++) {
+		b.chain.origin = i % 3 == 0 ? MBJ_ORIGIN_BULK : MBJ_ORIGIN_LIVE;
+		(void)lab_chain_add(&b.chain, 2);
+		b.last = b.chain.end.lsn.v;
+		LAB_OK(lab_append(log, &b.chain, b.last, b.last, err));
+		LAB_OK(mbj_log_rotate(log, err));
+	}
+	mbj_log_close(&log);
+	after[0].v = b.first - 1;
+	after[1].v = b.last - 20;
+	meddle_init(&meddle, b.disk);
+	/* The one behind as many as may be opened: there is none. */
+	meddle_fail(&meddle, MEDDLE_OPEN, OPENED + 1);
+	LAB_OK(behind_get(&meddle.sys, b.last, after, 2, got, err));
+	behind_check(&b, &got[1], after[1].v, b.last);
+	expected = expected_of(&b, after[0].v, b.last).bytes;
+	ck_assert(!got[0].is_exact);
+	ck_assert_uint_ge(got[0].bytes, expected / 2);
+	behind_end(&b);
+}
+END_TEST
+
 /* The last segment's bytes. */
 static uint8_t *last_segment(struct disk *disk, size_t *ret_n)
 {
@@ -315,6 +359,7 @@ TCase *test_log_behind_case(void)
 	tcase_add_test(tc, behind_counts);
 	tcase_add_test(tc, behind_beyond);
 	tcase_add_test(tc, behind_long);
+	tcase_add_test(tc, behind_many);
 	tcase_add_test(tc, behind_damaged);
 	tcase_add_test(tc, behind_fails);
 	return tc;

@@ -169,14 +169,14 @@ enum mbj_rc mbj_log_usage_get(const struct mbj_sys *sys, const char *dir,
 struct mbj_log_behind {
 	uint64_t bytes; /* of the groups' records */
 	uint64_t bulk;	/* of those, of groups whose origin is bulk */
-	bool is_exact;	/* else bytes is too much by up to a segment, reserved
-			   zeroes included, and bulk too little */
+	bool is_exact;	/* else bytes is about that, reserved zeroes included,
+			   and bulk too little */
 };
 
 /*
  * Of each of count groups, behind which there is all up to the group end.  The
  * newest 32 MiB are walked by headers; what is older counts by the size of its
- * segments.  Requires: count > 0.
+ * segments, of a great many by that of one in so many.  Requires: count > 0.
  * Returns: MBJ_ENOTFOUND (a segment went meanwhile), MBJ_ECORRUPT (a segment's
  * header), MBJ_EIO.
  */
