@@ -8,26 +8,29 @@
 
 enum { STOPPER_VERSION_SIZE = 32 };
 
-/* Groups, and how many processes have ended in them. */
+/* Groups; first 0: none. */
 struct applying_span {
-	struct mbj_lsn first; /* 0: none */
+	struct mbj_lsn first;
 	uint32_t count;
-	uint32_t deaths;
-	bool is_again; /* of one that was set aside */
 };
 
+/* A group in which alone processes ended. */
 struct stopper {
 	struct mbj_lsn lsn; /* 0: none */
+	uint32_t deaths;
 	char version[STOPPER_VERSION_SIZE];
+	bool is_well; /* it went well in what is to be committed */
 };
 
 struct applying {
-	struct mbj_file file; /* closed: not there yet */
-	bool is_given_up;     /* it cannot be made */
-	struct mbj_id boot;   /* of this machine, now */
+	struct mbj_file file; /* closed: not there */
+	struct mbj_id boot;   /* of this machine, now; ROOT: not known */
 	struct applying_span now;
-	struct applying_span suspect;
+	struct applying_span suspect; /* a batch that a process ended in */
 	struct stopper stoppers[MBJ_STOPPERS_MAX];
 };
+
+/* mbj_applying_load in this boot of the machine. */
+void applying_load_in(struct mbj_store *store, struct mbj_id boot);
 
 #endif

@@ -174,6 +174,7 @@ static void turn_back(struct pass *pass)
 	const struct waiting_list *list = pass->list;
 
 	mbj_batch_abort(&pass->batch);
+	mbj_applying_settle(pass->store, false);
 	memcpy(list->items, pass->kept, list->count * sizeof(*list->items));
 	pass->active = pass->kept_active;
 	pass->out->has_moved = pass->kept_moved;
@@ -209,7 +210,9 @@ static enum mbj_rc turn_end(struct pass *pass, bool is_all,
 		if (rc == MBJ_OK)
 			rc = mbj_audit_flush(&pass->audit, err);
 		if (rc == MBJ_OK)
-			return mbj_batch_commit(&pass->batch, err);
+			rc = mbj_batch_commit(&pass->batch, err);
+		if (rc == MBJ_OK)
+			mbj_applying_settle(pass->store, true);
 	}
 	mbj_batch_abort(&pass->batch);
 	return rc;
@@ -321,7 +324,7 @@ static enum mbj_rc group_retry(struct pass *pass, const struct mbj_group *group,
 	/* One that fails leaves its traces in the transaction, too. */
 	pass->count++;
 	pass->size += group->record.n;
-	rc = stopper_again(pass->store, mbj_batch_txn(pass->batch), group,
+	rc = stopper_apply(pass->store, mbj_batch_txn(pass->batch), group, 1,
 			   pass->list->is_asked, &report, err);
 	if (rc < 0)
 		return rc;
@@ -480,6 +483,7 @@ enum mbj_rc waiting_run(struct mbj_store *store, struct waiting_list *list,
 	if (pass.active > 0)
 		rc = pass_run(&pass, err);
 	mbj_batch_abort(&pass.batch);
+	mbj_applying_settle(store, false);
 	mbj_log_reader_close(&pass.reader);
 	mbj_audit_end(&pass.audit);
 	mbj_free(pass.kept);

@@ -97,7 +97,7 @@ static enum mbj_rc failure_find(struct skipping *s, struct mbj_txn *txn,
 	struct mbj_apply_report report;
 	enum mbj_rc rc;
 
-	rc = stopper_again(s->store, txn, &s->group, false, &report, err);
+	rc = stopper_apply(s->store, txn, &s->group, 1, false, &report, err);
 	if (rc < 0)
 		return rc;
 	if (report.verdict <= MBJ_VERDICT_ALREADY)
@@ -178,6 +178,7 @@ static enum mbj_rc group_skip(struct skipping *s, bool is_dry_run,
 		}
 	}
 	mbj_batch_abort(&batch);
+	mbj_applying_settle(s->store, false);
 	return rc;
 }
 

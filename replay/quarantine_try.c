@@ -82,9 +82,11 @@ static enum mbj_rc group_look(const struct look *look,
 	rc = mbj_batch_begin(look->store, &batch, err);
 	if (rc < 0)
 		return rc;
-	rc = stopper_again(look->store, mbj_batch_txn(batch), group, false,
+	rc = stopper_apply(look->store, mbj_batch_txn(batch), group, 1, false,
 			   &report, err);
 	mbj_batch_abort(&batch);
+	/* That it goes well by itself does not say that it does in a pass. */
+	mbj_applying_settle(look->store, false);
 	if (rc == MBJ_OK)
 		*ret_would = report.verdict <= MBJ_VERDICT_ALREADY;
 	return rc;

@@ -14,7 +14,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include <mbj/applying.h>
 #include <mbj/audit.h>
 #include <mbj/batch_room.h>
 #include <mbj/check.h>
@@ -131,7 +130,7 @@ static enum mbj_rc group_apply(struct run *run, struct mbj_txn *txn,
 	enum mbj_rc rc;
 
 	rc = stopper_apply(run->store, txn, group,
-			   run->options->batch_groups_max, &report, err);
+			   run->options->batch_groups_max, false, &report, err);
 	if (rc == MBJ_OK)
 		rc = mbj_engine_applied_group(run->engine, group, &report,
 					      ret_action, err);
@@ -224,6 +223,8 @@ static enum mbj_rc batch_fill(struct run *run, struct mbj_batch *batch,
 		if (rc == MBJ_ENOTFOUND) {
 			run->stop.rc = MBJ_OK;
 			run->is_at_end = true;
+			if (!source->is_own)
+				mbj_applying_pass(run->store);
 			break;
 		}
 		if (rc < 0) /* damage in the source: what is good goes first */
@@ -261,6 +262,7 @@ static void place_back(struct run *run, const struct place *place)
 	run->result->groups_parked = place->groups_parked;
 	run->source->missed = place->missed;
 	/* What is noted and not flushed, too. */
+	mbj_applying_settle(run->store, false);
 	mbj_audit_end(&run->audit);
 	mbj_audit_begin(&run->audit, run->store, false);
 }
@@ -299,8 +301,6 @@ static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 			goto out;
 		rc = batch_fill(run, batch, &count, err);
 		mbj_applying_end(run->store);
-		if (run->is_at_end && !run->source->is_own)
-			mbj_applying_pass(run->store);
 		if (rc < 0) {
 			rc = batch_failed(run, &batch, &place, rc, err);
 			if (rc < 0)
@@ -317,6 +317,7 @@ static enum mbj_rc run_all(struct run *run, struct mbj_error *err)
 		rc = mbj_batch_commit(&batch, err);
 		if (rc < 0)
 			goto out;
+		mbj_applying_settle(run->store, true);
 		place = place_get(run);
 		if (run->source->ops->applied != NULL)
 			run->source->ops->applied(run->source,

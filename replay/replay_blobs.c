@@ -6,6 +6,7 @@
  */
 #include "replay_blobs.h"
 
+#include <mbj/applying.h>
 #include <mbj/blob.h>
 #include <mbj/check.h>
 
@@ -43,6 +44,7 @@ static enum mbj_rc blob_fetch(struct replay_blobs *blobs,
 	if (rc < 0 || *ret_is_here || source->is_own)
 		return rc;
 	content->is_duplicating = blobs->is_duplicating;
+	mbj_applying_end(blobs->store);
 	return source->ops->content(source, blobs->to, content, ret_is_here,
 				    ret_why, err);
 }

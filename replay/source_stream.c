@@ -3,6 +3,7 @@
  */
 #include "source_stream.h"
 
+#include <mbj/applying.h>
 #include <mbj/check.h>
 
 enum {
@@ -69,6 +70,7 @@ static enum mbj_rc fetch_ask(struct source_stream *s, uint32_t wait_ms,
 	if (m.received.v < m.applied.v)
 		m.received = m.applied;
 	s->asked_ms = mbj_monotonic_ms();
+	mbj_applying_end(s->store);
 	return stream_link_send(&s->link, STREAM_FETCH, &m, err);
 }
 
@@ -120,6 +122,7 @@ static enum mbj_rc frame_receive(struct source_stream *s, uint32_t wait_ms,
 	enum stream_kind kind;
 	enum mbj_rc rc;
 
+	mbj_applying_end(s->store);
 	rc = stream_link_receive(&s->link, wait_ms, &kind, &m, err);
 	if (rc < 0)
 		return rc;

@@ -23,34 +23,20 @@ static enum mbj_rc stopper_report(struct mbj_apply_report *ret_report)
 
 enum mbj_rc stopper_apply(struct mbj_store *store, struct mbj_txn *txn,
 			  const struct mbj_group *group, uint32_t usual,
-			  struct mbj_apply_report *ret_report,
+			  bool is_asked, struct mbj_apply_report *ret_report,
 			  struct mbj_error *err)
 {
 	struct mbj_lsn lsn = group->header.lsn;
-	bool is_alone = mbj_applying_span(store, lsn, usual) < usual;
+	bool is_alone = mbj_applying_span(store, lsn, usual) == 1;
 	enum mbj_rc rc;
 
-	if (mbj_applying_is_stopper(store, lsn))
+	if (!is_asked && mbj_applying_is_stopper(store, lsn))
 		return stopper_report(ret_report);
 	mbj_applying_begin(store, lsn, usual);
 	rc = mbj_apply_group(txn, group, ret_report, err);
 	if (is_alone)
 		mbj_applying_end(store);
-	return rc;
-}
-
-enum mbj_rc stopper_again(struct mbj_store *store, struct mbj_txn *txn,
-			  const struct mbj_group *group, bool is_asked,
-			  struct mbj_apply_report *ret_report,
-			  struct mbj_error *err)
-{
-	struct mbj_lsn lsn = group->header.lsn;
-	enum mbj_rc rc;
-
-	if (!is_asked && mbj_applying_is_stopper(store, lsn))
-		return stopper_report(ret_report);
-	mbj_applying_again(store, lsn);
-	rc = mbj_apply_group(txn, group, ret_report, err);
-	mbj_applying_end(store);
+	if (rc == MBJ_OK && ret_report->verdict <= MBJ_VERDICT_ALREADY)
+		mbj_applying_well(store, lsn);
 	return rc;
 }

@@ -11,21 +11,15 @@
 #include "reason.h"
 
 /*
- * mbj_apply_group; one that is a stopper is not applied, which the report says
- * as a conflict of no primitive (STOPPER_INDEX).  usual: groups that one note
- * is for, which ends with mbj_applying_end.
+ * mbj_apply_group; one that is a stopper is not applied unless somebody asks
+ * for it, which the report says as a conflict of no primitive (STOPPER_INDEX).
+ * usual: groups that one note is for, which ends with mbj_applying_end; a note
+ * for one is over when this returns.  How the transaction ends is for
+ * mbj_applying_settle.
  */
 enum mbj_rc stopper_apply(struct mbj_store *store, struct mbj_txn *txn,
 			  const struct mbj_group *group, uint32_t usual,
-			  struct mbj_apply_report *ret_report,
-			  struct mbj_error *err) MBJ_MUST_CHECK;
-/*
- * The same of a group that was set aside, by itself; where somebody asks for
- * it a stopper is applied as well.
- */
-enum mbj_rc stopper_again(struct mbj_store *store, struct mbj_txn *txn,
-			  const struct mbj_group *group, bool is_asked,
-			  struct mbj_apply_report *ret_report,
+			  bool is_asked, struct mbj_apply_report *ret_report,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 
 #endif

@@ -51,21 +51,22 @@ class Stopper(ServiceCase):
     def replay_dying(self, **options):
         return self.dying("replay", self.p, self.r, **options)
 
-    def park(self):
-        for _ in range(2):
-            self.assertEqual(self.replay_dying(), -signal.SIGABRT)
-        self.assertEqual(self.replay_dying(), PARTIAL, self.said)
+    def park(self, at=3):
+        """The first one ends in a batch, which says nothing of the group."""
+        for _ in range(3):
+            self.assertEqual(self.replay_dying(at=at), -signal.SIGABRT)
+        self.assertEqual(self.replay_dying(at=at), PARTIAL, self.said)
 
     def parked(self):
-        return [(p["account"], p["groups"])
-                for p in run("status", self.r, "--json").json()["parked"]]
+        return sorted((p["account"], p["groups"]) for p in
+                      run("status", self.r, "--json").json()["parked"])
 
-    def version_set(self, version):
+    def version_set(self, version, group=3):
         """Whom it ended was another version."""
         path = self.r / "applying"
         data = bytearray(path.read_bytes())
         places = [at for at in range(NOTE, len(data), STOPPER)
-                  if data[at:at + 8] == struct.pack("<Q", 3)]
+                  if data[at:at + 8] == struct.pack("<Q", group)]
         self.assertEqual(len(places), 1)
         at = places[0]
         data[at + 8:at + 40] = version.encode().ljust(32, b"\0")
@@ -74,8 +75,8 @@ class Stopper(ServiceCase):
 
     def test_costs_one_account(self):
         """Goal: a group that ends each process that applies it costs its
-        account alone, after two of them.  Method: as systemd does, begun again
-        twice; then all others have all, it waits in order, and who looks hears
+        account alone, after three of them.  Method: as systemd does, begun
+        again; then all others have all, it waits in order, and who looks hears
         why; the same of a state that is made anew."""
         self.park()
         self.assertEqual(self.parked(), [("alice", 2)])
@@ -116,10 +117,33 @@ class Stopper(ServiceCase):
         self.mbj("verify", "--deep", self.p, self.r)
 
     def test_asked(self):
-        """Goal: the same version carries it out where somebody asks."""
+        """Goal: the same version carries it out where somebody asks, and
+        knows nothing against it then.  Method: a state made anew."""
         self.park()
         self.mbj("quarantine", self.r, "retry", "alice")
         self.mbj("verify", "--deep", self.p, self.r)
+        self.mbj("fsck", self.r, "--rebuild")
+        self.assertEqual(self.parked(), [])
+        self.mbj("verify", "--deep", self.p, self.r)
+
+    def test_behind_another(self):
+        """Goal: one that ends the program only behind another group of the
+        same pass is a stopper, too.  Method: two accounts that a later version
+        tries; it looks at both, and that goes well."""
+        self.park()
+        self.mbj("rename", self.p, "bob", "Y>X")
+        self.park(at=6)
+        self.assertEqual(self.parked(), [("alice", 2), ("bob", 1)])
+        for group in (3, 6):
+            self.version_set("0.1.0", group)
+        for _ in range(2):
+            self.assertEqual(self.replay_dying(at=6, of="second"),
+                             -signal.SIGABRT)
+        self.assertEqual(self.replay_dying(at=6, of="second"), PARTIAL,
+                         self.said)
+        self.assertEqual(self.parked(), [("bob", 1)])
+        self.assertEqual(self.tree(self.r, "alice"),
+                         self.tree(self.p, "alice"))
 
     def test_resync(self):
         """Goal: what heals any account heals this one, with the bug.  Method:
@@ -140,16 +164,36 @@ class Stopper(ServiceCase):
         self.assertEqual(self.parked(), [])
 
     def test_killed(self):
-        """Goal: whoever kills once is not taken for a bug.  Method: killed in
-        the group, with and without the command's bug behind it; what was noted
-        is over when all went well."""
+        """Goal: whoever kills is not taken for a bug.  Method: killed in a
+        group, or in two, one after the other; what was noted is over when all
+        went well."""
         self.assertEqual(self.replay_dying(of="kill"), -signal.SIGKILL)
         self.replay()
         self.mbj("verify", self.p, self.r)
         self.mbj("rename", self.p, "alice", "Z>A")
-        self.assertEqual(self.replay_dying(at=6, of="kill"), -signal.SIGKILL)
+        for at in (6, 6):
+            self.assertEqual(self.replay_dying(at=at, of="kill"),
+                             -signal.SIGKILL)
+        self.replay()
+        self.mbj("rename", self.p, "alice", "A>Z")
+        self.mbj("rename", self.p, "bob", "Y>A")
+        self.mbj("rename", self.p, "alice", "Z>A")
+        for at in (7, 8, 9):
+            self.assertEqual(self.replay_dying(at=at, of="kill"),
+                             -signal.SIGKILL)
         self.replay()
         self.assertEqual(self.parked(), [])
+        self.mbj("verify", self.p, self.r)
+
+    def test_until(self):
+        """Goal: a run that is not to apply all says nothing of the rest.
+        Method: one to before the group, between processes that end in it."""
+        self.assertEqual(self.replay_dying(at=4), -signal.SIGABRT)
+        self.mbj("replay", self.p, self.r, "--until", "3")
+        for _ in range(2):
+            self.assertEqual(self.replay_dying(at=4), -signal.SIGABRT)
+        self.assertEqual(self.replay_dying(at=4), PARTIAL, self.said)
+        self.assertEqual(self.parked(), [("bob", 1)])
 
     def test_note_damaged(self):
         """Goal: a note that is damaged, or cannot be written, costs nobody
@@ -181,7 +225,7 @@ class Stopper(ServiceCase):
             except subprocess.TimeoutExpired:
                 break
         try:
-            self.assertEqual(ends, [-signal.SIGABRT] * 2)
+            self.assertEqual(ends, [-signal.SIGABRT] * 3)
             status = run("status", self.r)
             self.assertEqual(status.status, PARTIAL)
             self.assertIn("1 parked", status.out)

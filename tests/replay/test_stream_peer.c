@@ -8,8 +8,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <mbj/applying.h>
 #include <mbj/blob.h>
+#include <mbj/codec.h>
 
+#include "source_dir.h"
 #include "source_stream.h"
 #include "stream_lab.h"
 
@@ -172,6 +175,110 @@ START_TEST(peer_memory)
 	ck_assert(!is_more);
 	ck_assert_uint_le(s.window.records.capacity, WINDOW_USUAL);
 	ck_assert_uint_le(s.ahead.records.capacity, WINDOW_USUAL);
+	source_stream_done(&s);
+	(void)shutdown(pair.near, SHUT_RDWR);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	pair_close(&pair);
+	lab_end(&lab);
+}
+END_TEST
+
+/* ------------------------------------------------------ what is waited for */
+
+/* The first group that STORE/applying says is applied now. */
+static uint64_t noted_get(const char *dir)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	uint8_t first[8];
+	FILE *file;
+
+	OK(mbj_path_join(path, dir, "applying", err));
+	file = fopen(path, "r");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fseek(file, 8, SEEK_SET), 0);
+	ck_assert_uint_eq(fread(first, 1, sizeof(first), file), sizeof(first));
+	ck_assert_int_eq(fclose(file), 0);
+	return mbj_load_u64(first);
+}
+
+/* A source that looks at the note before it answers. */
+struct noted {
+	struct source_dir from;
+	struct replay_source_ops ops;
+	const struct replay_source_ops *real;
+	const char *replica;
+	unsigned asked;
+};
+
+static enum mbj_rc noted_content(struct replay_source *source,
+				 struct mbj_blobs *to,
+				 struct replay_content *content,
+				 bool *ret_is_here, struct mbj_error *ret_why,
+				 struct mbj_error *err)
+{
+	struct noted *noted = (struct noted *)source;
+
+	ck_assert_uint_eq(noted_get(noted->replica), 0);
+	noted->asked++;
+	return noted->real->content(source, to, content, ret_is_here, ret_why,
+				    err);
+}
+
+/*
+ * Goal: what is being applied is over before contents are waited for.  Method:
+ * a source that looks.
+ */
+START_TEST(peer_content_noted)
+{
+	const struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_replay_result result;
+	struct noted noted = {.asked = 0};
+	struct lab lab;
+
+	lab_begin(&lab);
+	source_dir_init(&noted.from, mbj_sys_posix(), lab.f.primary_dir);
+	noted.real = noted.from.source.ops;
+	noted.ops = *noted.real;
+	noted.ops.content = noted_content;
+	noted.from.source.ops = &noted.ops;
+	noted.replica = lab.f.replica_dir;
+	OK(replay_source_run(lab.f.replica, &noted.from.source, &options,
+			     &result, err));
+	ck_assert_uint_eq(noted.asked, 1);
+	ck_assert_uint_eq(result.groups, GROUPS);
+	source_dir_done(&noted.from);
+	lab_end(&lab);
+}
+END_TEST
+
+/* The same before groups are: whoever asks and whoever hears ends it. */
+START_TEST(peer_groups_noted)
+{
+	struct mbj_stream_options options = MBJ_STREAM_OPTIONS_INIT;
+	struct sender sender;
+	struct source_stream s;
+	struct mbj_group group;
+	pthread_t thread;
+	struct pair pair;
+	struct lab lab;
+
+	lab_begin(&lab);
+	pair_open(&pair);
+	sender = (struct sender){.dir = lab.f.primary_dir, .fd = pair.far};
+	options.in_fd = pair.near;
+	options.out_fd = pair.near;
+	ck_assert_int_eq(pthread_create(&thread, NULL, sender_run, &sender), 0);
+	OK(source_stream_begin(&s, lab.f.replica, &options, err));
+	OK(s.source.ops->seek(&s.source, (struct mbj_lsn){1}, err));
+	mbj_applying_begin(lab.f.replica, (struct mbj_lsn){1}, 100);
+	ck_assert_uint_eq(noted_get(lab.f.replica_dir), 1);
+	OK(s.source.ops->next(&s.source, &group, err));
+	ck_assert_uint_eq(noted_get(lab.f.replica_dir), 0);
+	/* This one is here already. */
+	mbj_applying_begin(lab.f.replica, (struct mbj_lsn){1}, 100);
+	OK(s.source.ops->next(&s.source, &group, err));
+	ck_assert_uint_eq(noted_get(lab.f.replica_dir), 1);
+	mbj_applying_end(lab.f.replica);
 	source_stream_done(&s);
 	(void)shutdown(pair.near, SHUT_RDWR);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
@@ -363,5 +470,7 @@ TCase *test_stream_peer_case(void)
 	tcase_add_loop_test(tcase, peer_unowned, 0, 2);
 	tcase_add_test(tcase, peer_replaced);
 	tcase_add_test(tcase, peer_content_late);
+	tcase_add_test(tcase, peer_content_noted);
+	tcase_add_test(tcase, peer_groups_noted);
 	return tcase;
 }

@@ -6,11 +6,12 @@
  *
  * A note is written before a batch of groups is applied, and taken back when
  * that is done and before anything is waited for.  One that is still there at
- * an opening says that a process ended in that batch.  The groups of it are
- * then applied each for itself, with a note of its own; one in which another
- * process ends is a *stopper*, of the version of the program that it ended.
- * That a process was killed twice there by chance is all that can be taken for
- * it, and costs an account that is healed as any other one.
+ * an opening says that a process ended in that batch, which speaks against none
+ * of its groups: they are applied each for itself, with a note of its own.  One
+ * in which another process ends, and then one more, is a *stopper*, of the
+ * version of the program that it ended; unless it went well in between.  That
+ * a process was killed twice just there is all that can be taken for it, and
+ * costs an account that is healed as any other one.
  *
  * The note is not synced: the page cache outlives a process, and a machine that
  * stops is no program that does.  Nothing hangs on it: where it cannot be
@@ -35,17 +36,16 @@ enum { MBJ_STOPPERS_MAX = 64 };
  */
 void mbj_applying_load(struct mbj_store *store);
 /*
- * Groups from lsn on are applied now, as many as usual; nothing where that is
- * noted already.
+ * Groups from lsn on are applied now, as many as usual, or this one alone where
+ * something speaks against it; nothing where it is among what is noted.
  */
 void mbj_applying_begin(struct mbj_store *store, struct mbj_lsn lsn,
 			uint32_t usual);
-/* This one alone, which was set aside before. */
-void mbj_applying_again(struct mbj_store *store, struct mbj_lsn lsn);
+/* Nothing is applied now; nothing where that was so. */
 void mbj_applying_end(struct mbj_store *store);
 /*
  * All that the source has was applied, and with it what was when an earlier
- * process ended: no group is suspected any more.
+ * process ended: no batch is suspected any more.
  */
 void mbj_applying_pass(struct mbj_store *store);
 /* Groups that may be applied with one note from lsn on: usual, or one. */
@@ -53,6 +53,12 @@ uint32_t mbj_applying_span(const struct mbj_store *store, struct mbj_lsn lsn,
 			   uint32_t usual);
 /* Has it ended this version of the program? */
 bool mbj_applying_is_stopper(const struct mbj_store *store, struct mbj_lsn lsn);
+/*
+ * It took effect in the transaction at hand; and once that is committed, or is
+ * not.  Durability: what spoke against the group is gone for good.
+ */
+void mbj_applying_well(struct mbj_store *store, struct mbj_lsn lsn);
+void mbj_applying_settle(struct mbj_store *store, bool is_committed);
 
 #ifdef __cplusplus
 }
