@@ -24,7 +24,10 @@ struct entry *disk_entry_find(struct entries *entries, uint16_t parent,
 	return NULL;
 }
 
-/* The parts of a path: *ret_parent's entry is name[0..n); -ENOENT. */
+/*
+ * The parts of a path: *ret_parent's entry is name[0..n); -ENOENT, as of all
+ * that a machine has beside this disk (/proc).
+ */
 int disk_path_walk(struct disk *disk, const char *path, uint16_t *ret_parent,
 		   const char **ret_name, size_t *ret_n)
 {
@@ -34,7 +37,9 @@ int disk_path_walk(struct disk *disk, const char *path, uint16_t *ret_parent,
 		size_t n = strcspn(path, "/");
 		const struct entry *entry;
 
-		MBJ_ASSERT(n > 0 && n < NAME_SIZE);
+		if (n == 0)
+			return -ENOENT;
+		MBJ_ASSERT(n < NAME_SIZE);
 		if (path[n] == '\0' || strcmp(path + n, "/.") == 0) {
 			*ret_parent = at;
 			*ret_name = path;

@@ -29,6 +29,7 @@
 #include <mbj/replicas.h>
 #include <mbj/version.h>
 
+#include "replicas_impl.h"
 #include "store_impl.h"
 
 static const char applying_magic[8] = {'M', 'B', 'J', 'A', 'P', 'P', 'L', 'Y'};
@@ -265,7 +266,7 @@ void applying_load_in(struct mbj_store *store, struct mbj_id boot)
 
 void mbj_applying_load(struct mbj_store *store)
 {
-	applying_load_in(store, mbj_boot_id());
+	applying_load_in(store, boot_id_read(store->sys));
 }
 
 static uint64_t span_end(struct applying_span span)

@@ -45,8 +45,12 @@ static const char magic[8] = {'M', 'B', 'J', 'R', 'E', 'P', 'L', 'I'};
 
 struct mbj_id mbj_boot_id(void)
 {
+	return boot_id_read(mbj_sys_posix());
+}
+
+struct mbj_id boot_id_read(const struct mbj_sys *sys)
+{
 	static const char path[] = "/proc/sys/kernel/random/boot_id";
-	const struct mbj_sys *sys = mbj_sys_posix();
 	struct mbj_id boot = MBJ_ID_ROOT;
 	struct mbj_file file;
 	uint8_t text[64];

@@ -22,6 +22,12 @@ enum mbj_rc replicas_take(const struct mbj_sys *sys, const char *dir,
 			  struct mbj_file *ret_lock,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 
+/*
+ * As mbj_boot_id, by a store's own seam: a disk in memory, whose power is cut,
+ * has no boot that went on.
+ */
+struct mbj_id boot_id_read(const struct mbj_sys *sys);
+
 /* ------------------------------------------------------- replica_pause.c */
 
 /*
