@@ -100,6 +100,9 @@ static enum mbj_rc fsck_journal(const struct cli_call *call, const char *dir,
 	if (rc == MBJ_OK) {
 		torn_note(fsck, reader);
 		rc = mbj_log_reader_seek(reader, identity.anchor.first, err);
+		/* Where it is to begin there is nothing: no end, a loss. */
+		if (rc == MBJ_ENOTFOUND)
+			rc = MBJ_ECORRUPT;
 	}
 	while (rc == MBJ_OK) {
 		rc = mbj_log_reader_next(reader, &group, err);

@@ -140,6 +140,22 @@ class Trim(TrimCase):
         self.mbj("verify", "--deep", self.p, self.r)
         self.mbj("gc", self.p)
 
+    def test_beginning_lost(self):
+        """Goal: a journal that lacks its beginning is damaged, also to a look
+        that opens nothing.  Method: the first file gone, of a journal from
+        group 1 and of a trimmed one."""
+        def is_named(store):
+            min((store / "journal").glob("*.seg")).unlink()
+            said = self.mbj("fsck", store, "-n", status=CORRUPT)
+            self.assertRegex(said.err, "does not reach back to LSN [0-9]+")
+        self.grow()
+        whole = self.dir / "whole"
+        shutil.copytree(self.p, whole)
+        is_named(whole)
+        self.trim(*KEEP)
+        self.grow()
+        is_named(self.p)
+
     def test_late_replica(self):
         self.replay()
         lagging = self.status(self.r)["journalEnd"]
