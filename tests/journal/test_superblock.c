@@ -4,9 +4,11 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <mbj/codec.h>
 #include <mbj/hash.h>
+#include <mbj/log.h>
 
 #include "journal_cases.h"
 #include "superblock.h"
@@ -337,6 +339,34 @@ START_TEST(superblock_files)
 }
 END_TEST
 
+/*
+ * Goal: a store that lost its journal's folder is told so, and what to do.
+ * Method: no folder, then one that cannot be read.
+ */
+START_TEST(superblock_without_journal)
+{
+	const struct mbj_sys *sys = mbj_sys_posix();
+	char *dir = test_tmpdir_new();
+	char *path = test_path_dup(dir, "journal");
+	struct mbj_log_usage usage;
+	struct mbj_error err;
+	enum mbj_rc rc = mbj_log_usage_get(sys, path, &usage, &err);
+
+	ck_assert_int_eq(rc, MBJ_ENOTFOUND);
+	ck_assert_int_eq(superblock_journal_fault(sys, dir, path, rc, &err),
+			 MBJ_ENOTFOUND);
+	ck_assert_ptr_nonnull(strstr(err.message, "it has no journal"));
+	/* With one it is what it was. */
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	rc = mbj_error_set(&err, MBJ_EIO, "cannot read %s", path);
+	ck_assert_int_eq(superblock_journal_fault(sys, dir, path, rc, &err),
+			 MBJ_EIO);
+	ck_assert_ptr_nonnull(strstr(err.message, "cannot read"));
+	free(path);
+	test_tmpdir_free(&dir);
+}
+END_TEST
+
 TCase *test_superblock_case(void)
 {
 	TCase *tc = tcase_create("superblock");
@@ -349,5 +379,6 @@ TCase *test_superblock_case(void)
 	tcase_add_test(tc, superblock_restoring);
 	tcase_add_test(tc, superblock_contents);
 	tcase_add_test(tc, superblock_files);
+	tcase_add_test(tc, superblock_without_journal);
 	return tc;
 }
