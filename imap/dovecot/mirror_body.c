@@ -120,6 +120,7 @@ static int body_hold(struct mirror *mirror, struct istream *input,
 {
 	const struct body_sink sink = {.buf = body};
 
+	i_assert(body != NULL);
 	if (body_pieces(mirror, input, &sink, &message->size) < 0)
 		return -1;
 	if (mbj_buf_ok(body, NULL) == MBJ_OK && body->n > 0)

@@ -72,12 +72,14 @@ class Scarce(ServiceCase):
     def test_descriptors(self):
         """Goal: without descriptors for one more, a client is told at once,
         and those that are in are served.  Method: a limit of 64 open files,
-        clients that stay."""
+        clients that stay in the midst of a request."""
         self.serve(preexec=limit(resource.RLIMIT_NOFILE, 64))
         most = self.mbj("status", self.p, "--json").json()["service"][
             "connectionsMax"]
         self.assertLess(most, 64)
         stay = [self.hello() for _ in range(most)]
+        for s in stay:  # who has begun to ask does not give way
+            s.sendall(b"x")
         said = self.deliver(b"one\r\n", status=TEMPORARY)
         self.assertIn(f"{most} connections are open", said.err)
         self.assertIn("connections are open", self.mbj(

@@ -98,7 +98,8 @@ class Sdbox(MessageCase):
 
         def before(kind):
             told.append(kind)
-            if sum(kind in self.relay.SUBMITS for kind in told) == 2:
+            # A listing that is refused, the mailbox anew, its mail.
+            if sum(kind in self.relay.SUBMITS for kind in told) == 3:
                 held.set()
                 end.wait()
         client = self.login()
