@@ -67,7 +67,7 @@ enum mbj_rc blob_held_write(struct mbj_blob_writer *writer, uint64_t at,
 
 		if (n > 0)
 			memcpy(writer->held + at, piece.p, n);
-		if (n == piece.n)
+		if (piece.n <= room)
 			return MBJ_OK;
 		rc = held_spill(writer, err);
 		if (rc < 0)
