@@ -26,7 +26,6 @@ static enum mbj_rc status_journal(const char *dir, struct cli_status *status,
 				  struct mbj_error *err)
 {
 	const struct mbj_sys *sys = mbj_sys_posix();
-	struct mbj_log_reader *reader = NULL;
 	char path[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc;
 
@@ -39,10 +38,19 @@ static enum mbj_rc status_journal(const char *dir, struct cli_status *status,
 	rc = mbj_path_join(path, dir, "journal", err);
 	if (rc < 0)
 		return rc;
-	rc = mbj_log_usage_get(sys, path, &status->store.usage, err);
-	if (rc < 0 || mbj_id_is_root(status->store.identity.lineage))
-		return rc;
-	rc = mbj_store_log_reader(sys, dir, &reader, err);
+	return mbj_log_usage_get(sys, path, &status->store.usage, err);
+}
+
+/* Reads the last segment whole, as opening the store does: not before it. */
+static enum mbj_rc status_end(const char *dir, struct cli_status *status,
+			      struct mbj_error *err)
+{
+	struct mbj_log_reader *reader = NULL;
+	enum mbj_rc rc;
+
+	if (mbj_id_is_root(status->store.identity.lineage))
+		return MBJ_OK;
+	rc = mbj_store_log_reader(mbj_sys_posix(), dir, &reader, err);
 	if (rc == MBJ_OK)
 		rc = mbj_log_reader_end(reader, &status->store.end, err);
 	mbj_log_reader_close(&reader);
@@ -134,6 +142,8 @@ enum mbj_rc cli_status_load(const char *path, struct cli_status *ret_status,
 		rc = status_journal(path, ret_status, err);
 	if (rc == MBJ_OK)
 		rc = status_state(path, ret_status, err);
+	if (rc == MBJ_OK && !ret_status->has_state)
+		rc = status_end(path, ret_status, err);
 	status_contents(path, ret_status);
 	if (rc == MBJ_OK)
 		rc = status_replicas(path, ret_status, err);
@@ -161,6 +171,8 @@ enum mbj_rc cli_status_watch(struct cli_watcher *watcher,
 	}
 	if (rc < 0 && !cli_path_is_socket(watcher->path)) {
 		rc = status_journal(watcher->path, ret_status, err);
+		if (rc == MBJ_OK)
+			rc = status_end(watcher->path, ret_status, err);
 		ret_status->has_journal = rc == MBJ_OK;
 	} else {
 		rc = MBJ_OK;
