@@ -56,6 +56,11 @@ bool db_is_failed(const struct db *db)
 	return db->ops->is_failed(db);
 }
 
+bool db_tables_are_as_opened(struct db *db)
+{
+	return db->ops->tables_are_as_opened(db);
+}
+
 enum mbj_rc db_checkpoint(struct db *db, bool is_forced, struct mbj_error *err)
 {
 	return db->ops->checkpoint(db, is_forced, err);

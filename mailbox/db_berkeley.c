@@ -407,6 +407,25 @@ static bool berkeley_is_failed(const struct db *base)
 	return atomic_load(&db->is_failed);
 }
 
+/*
+ * All pages of the tables pass through the cache, which counts them: none went
+ * out, and none waits there to go.  What is asked of the engine may be refused.
+ */
+static bool berkeley_tables_are_as_opened(struct db *base)
+{
+	struct berkeley *db = berkeley_of(base);
+	DB_MPOOL_STAT *cache = NULL;
+	bool are_as_opened;
+
+	if (atomic_load(&db->is_failed) ||
+	    db->env->memp_stat(db->env, &cache, NULL, 0) != 0)
+		return false;
+	are_as_opened = cache->st_page_out == 0 && cache->st_page_dirty == 0 &&
+			cache->st_page_create == 0;
+	mbj_free(cache);
+	return are_as_opened;
+}
+
 /* Has there been one since the last that we know of?  Asking may be refused. */
 static bool checkpoint_is_new(struct berkeley *db)
 {
@@ -509,6 +528,7 @@ const struct db_ops db_berkeley_ops = {
 	.open = berkeley_open,
 	.close = berkeley_close,
 	.is_failed = berkeley_is_failed,
+	.tables_are_as_opened = berkeley_tables_are_as_opened,
 	.checkpoint = berkeley_checkpoint,
 	.begin = berkeley_begin,
 	.commit = berkeley_commit,

@@ -89,6 +89,12 @@ enum mbj_rc db_open(const char *home, const struct db_options *options,
 		    struct db **ret_db, struct mbj_error *err) MBJ_MUST_CHECK;
 void db_close(struct db **db);
 bool db_is_failed(const struct db *db);
+/*
+ * No byte of the tables' file was written since the environment was opened, and
+ * none will be when it is closed now.  False where that is not known.
+ * Requires: no transaction is open.
+ */
+bool db_tables_are_as_opened(struct db *db);
 enum mbj_rc db_checkpoint(struct db *db, bool is_forced,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 

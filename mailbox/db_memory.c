@@ -74,6 +74,12 @@ static bool memory_is_failed(const struct db *base)
 	return false;
 }
 
+static bool memory_tables_are_as_opened(struct db *base)
+{
+	(void)base;
+	return false;
+}
+
 static void memory_close(struct db *base)
 {
 	struct memory *memory = memory_of(base);
@@ -311,6 +317,7 @@ const struct db_ops db_memory_ops = {
 	.open = memory_open,
 	.close = memory_close,
 	.is_failed = memory_is_failed,
+	.tables_are_as_opened = memory_tables_are_as_opened,
 	.checkpoint = memory_checkpoint,
 	.begin = memory_begin,
 	.commit = memory_commit,

@@ -18,6 +18,7 @@ struct db_ops {
 			    struct db **ret_db, struct mbj_error *err);
 	void (*close)(struct db *db);
 	bool (*is_failed)(const struct db *db);
+	bool (*tables_are_as_opened)(struct db *db);
 	enum mbj_rc (*checkpoint)(struct db *db, bool is_forced,
 				  struct mbj_error *err);
 

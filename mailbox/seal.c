@@ -168,7 +168,7 @@ static enum mbj_rc file_add(struct mbj_buf *seal, const struct mbj_sys *sys,
 
 static enum mbj_rc files_add(struct mbj_buf *seal, const struct mbj_sys *sys,
 			     const char *home, const struct mbj_buf *names,
-			     struct mbj_error *err)
+			     struct mbj_bytes tables, struct mbj_error *err)
 {
 	struct seal_walk *walk = mbj_alloc(sizeof(*walk));
 	uint32_t count = 0;
@@ -182,7 +182,12 @@ static enum mbj_rc files_add(struct mbj_buf *seal, const struct mbj_sys *sys,
 		at += strlen(name) + 1;
 		if (name_is_ours(name))
 			continue;
-		rc = file_add(seal, sys, home, name, walk, err);
+		if (tables.n > 0 && strcmp(name, tables_name) == 0) {
+			mbj_buf_put_block(seal, mbj_bytes_str(name));
+			mbj_buf_put(seal, tables.p, tables.n);
+		} else {
+			rc = file_add(seal, sys, home, name, walk, err);
+		}
 		count++;
 	}
 	mbj_free(walk);
@@ -194,7 +199,7 @@ static enum mbj_rc files_add(struct mbj_buf *seal, const struct mbj_sys *sys,
 }
 
 enum mbj_rc seal_make(const struct mbj_sys *sys, const char *home,
-		      struct mbj_error *err)
+		      struct mbj_bytes tables, struct mbj_error *err)
 {
 	struct mbj_buf names;
 	struct mbj_buf seal;
@@ -209,7 +214,7 @@ enum mbj_rc seal_make(const struct mbj_sys *sys, const char *home,
 	mbj_buf_put_u32(&seal, 0);
 	rc = mbj_buf_ok(&seal, err);
 	if (rc == MBJ_OK)
-		rc = files_add(&seal, sys, home, &names, err);
+		rc = files_add(&seal, sys, home, &names, tables, err);
 	if (rc == MBJ_OK) {
 		mbj_buf_put_u32(&seal, mbj_crc32c(0, mbj_buf_view(&seal)));
 		rc = mbj_buf_ok(&seal, err);
@@ -256,13 +261,23 @@ static enum mbj_rc file_compare(struct seal_walk *walk, struct mbj_reader *seal,
 	return MBJ_OK;
 }
 
+/* For seal_make; too much, or no memory for it, is no error. */
+static void tables_keep(struct mbj_buf *tables, struct mbj_bytes said)
+{
+	mbj_buf_put(tables, said.p, said.n);
+	if (mbj_buf_ok(tables, NULL) < 0)
+		mbj_buf_done(tables);
+}
+
 /* The next file of the seal must be the next one in the directory. */
 static enum mbj_rc next_compare(const struct mbj_sys *sys, const char *home,
 				const char *name, struct mbj_reader *seal,
-				struct seal_walk *walk, struct mbj_error *err)
+				struct seal_walk *walk, struct mbj_buf *tables,
+				struct mbj_error *err)
 {
 	struct mbj_bytes sealed = mbj_read_block(seal, MBJ_PATH_TEXT_MAX);
 	struct mbj_bytes found = mbj_bytes_str(name);
+	size_t begin = seal->offset;
 	char text[64];
 	enum mbj_rc rc;
 
@@ -276,13 +291,17 @@ static enum mbj_rc next_compare(const struct mbj_sys *sys, const char *home,
 	rc = walk_open(walk, sys, home, name, err);
 	if (rc == MBJ_OK)
 		rc = file_compare(walk, seal, err);
+	if (rc == MBJ_OK && strcmp(name, tables_name) == 0)
+		tables_keep(tables, mbj_bytes_make(seal->p + begin,
+						   seal->offset - begin));
 	mbj_file_close(&walk->file);
 	return rc;
 }
 
 static enum mbj_rc files_compare(const struct mbj_sys *sys, const char *home,
 				 const struct mbj_buf *names, uint32_t count,
-				 struct mbj_reader *seal, struct mbj_error *err)
+				 struct mbj_reader *seal,
+				 struct mbj_buf *tables, struct mbj_error *err)
 {
 	struct seal_walk *walk = mbj_alloc(sizeof(*walk));
 	uint32_t seen = 0;
@@ -296,7 +315,7 @@ static enum mbj_rc files_compare(const struct mbj_sys *sys, const char *home,
 		at += strlen(name) + 1;
 		if (name_is_ours(name))
 			continue;
-		rc = next_compare(sys, home, name, seal, walk, err);
+		rc = next_compare(sys, home, name, seal, walk, tables, err);
 		seen++;
 	}
 	mbj_free(walk);
@@ -328,7 +347,8 @@ static enum mbj_rc seal_judge(struct mbj_bytes bytes, const char *home,
 }
 
 enum mbj_rc seal_check(const struct mbj_sys *sys, const char *home,
-		       bool *ret_is_sealed, struct mbj_error *err)
+		       bool *ret_is_sealed, struct mbj_buf *ret_tables,
+		       struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
 	struct mbj_reader reader;
@@ -337,6 +357,7 @@ enum mbj_rc seal_check(const struct mbj_sys *sys, const char *home,
 	uint32_t count = 0;
 	enum mbj_rc rc;
 
+	mbj_buf_init(ret_tables, SEAL_TABLES_KEPT_MAX);
 	rc = mbj_path_join(path, home, SEAL_NAME, err);
 	if (rc < 0)
 		return rc;
@@ -352,7 +373,8 @@ enum mbj_rc seal_check(const struct mbj_sys *sys, const char *home,
 		rc = seal_judge(mbj_buf_view(&seal), home, &reader, &count,
 				err);
 	if (rc == MBJ_OK)
-		rc = files_compare(sys, home, &names, count, &reader, err);
+		rc = files_compare(sys, home, &names, count, &reader,
+				   ret_tables, err);
 	mbj_buf_done(&seal);
 	mbj_buf_done(&names);
 	return rc;

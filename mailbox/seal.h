@@ -41,22 +41,33 @@
 #define SEAL_PAGES_NAME "seal.pages"
 
 /*
+ * What a seal says of the tables, the largest of the files, by far: kept by
+ * whoever has the state open, where it is no more than this, so that tables
+ * that were only read need not be read once more when they are closed.
+ */
+enum { SEAL_TABLES_KEPT_MAX = 1 << 20 }; /* of tables of 1 GiB */
+/*
  * Compare the environment in home with its seal.  *ret_is_sealed: there was
- * one, and nothing differs.
+ * one, and nothing differs.  *ret_tables, the caller's: what it says of them,
+ * or empty, where that is too much, or where there is no memory for it.
  * Returns: MBJ_ECORRUPT naming file and page; MBJ_EIO where they cannot be
  * read.
  */
 enum mbj_rc seal_check(const struct mbj_sys *sys, const char *home,
-		       bool *ret_is_sealed,
+		       bool *ret_is_sealed, struct mbj_buf *ret_tables,
 		       struct mbj_error *err) MBJ_MUST_CHECK;
 /* From now on the files change.  Requires: one is there. */
 enum mbj_rc seal_break(const struct mbj_sys *sys, const char *home,
 		       struct mbj_error *err) MBJ_MUST_CHECK;
 /*
- * Seal what is there.  Requires: the environment is closed.  Durability: on
- * disk; a crash before leaves the environment unsealed.
+ * Seal what is there.  tables: empty, or what seal_check gave, of tables of
+ * which nothing was written since: they are not read, and should something
+ * else have damaged them since, the seal will tell.  Requires: the environment
+ * is closed.  Durability: on disk; a crash before leaves the environment
+ * unsealed.
  */
 enum mbj_rc seal_make(const struct mbj_sys *sys, const char *home,
+		      struct mbj_bytes tables,
 		      struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * A checkpoint was completed: all pages that the tables have now are written

@@ -177,7 +177,8 @@ static enum mbj_rc state_prepare(struct mbj_state *state, struct mbj_id lineage,
  */
 static enum mbj_rc home_check(const struct mbj_sys *sys, const char *home,
 			      enum mbj_state_engine engine, bool *ret_is_new,
-			      bool *ret_is_sealed, struct mbj_error *err)
+			      bool *ret_is_sealed, struct mbj_buf *tables,
+			      struct mbj_error *err)
 {
 	enum mbj_rc rc;
 
@@ -186,7 +187,7 @@ static enum mbj_rc home_check(const struct mbj_sys *sys, const char *home,
 	/* The engine in memory reads its file as a whole, and checks it. */
 	if (rc < 0 || engine == MBJ_STATE_MEMORY)
 		return rc;
-	rc = seal_check(sys, home, ret_is_sealed, err);
+	rc = seal_check(sys, home, ret_is_sealed, tables, err);
 	if (rc < 0)
 		return rc;
 	if (*ret_is_sealed)
@@ -210,31 +211,31 @@ enum mbj_rc mbj_state_open(const struct mbj_sys *sys, const char *home,
 		.engine = options->engine,
 		.sys = sys,
 	};
-	struct mbj_state *state;
+	struct mbj_state *state = mbj_calloc(1, sizeof(*state));
 	bool is_sealed = false;
 	struct mbj_id seed;
 	enum mbj_rc rc;
 
+	if (!state)
+		return mbj_error_nomem(err);
+	MBJ_ASSERT(strlen(home) < sizeof(state->home));
+	memcpy(state->home, home, strlen(home) + 1);
+	state->sys = sys;
+	state->has_orphans = true;
+	mbj_buf_init(&state->tables_sealed, 0);
 	rc = config_refuse(sys, home, err);
 	if (rc == MBJ_OK && !mbj_path_exists(sys, home))
 		rc = mbj_dir_make(sys, home, err);
 	if (rc == MBJ_OK)
 		rc = home_check(sys, home, options->engine, &db_options.is_new,
-				&is_sealed, err);
-	if (rc == MBJ_OK)
-		rc = mbj_id_generate(sys, &seed, err);
-	if (rc < 0)
-		return rc;
-	state = mbj_calloc(1, sizeof(*state));
-	if (!state)
-		return mbj_error_nomem(err);
-	state->sys = sys;
-	state->has_orphans = true;
+				&is_sealed, &state->tables_sealed, err);
 	state->was_sealed = is_sealed || db_options.is_new;
 	state->is_sealed_when_closed = options->engine == MBJ_STATE_BERKELEY_DB;
-	MBJ_ASSERT(strlen(home) < sizeof(state->home));
-	memcpy(state->home, home, strlen(home) + 1);
-	rc = cache_new(options->records_cached_max, seed, &state->cache, err);
+	if (rc == MBJ_OK)
+		rc = mbj_id_generate(sys, &seed, err);
+	if (rc == MBJ_OK)
+		rc = cache_new(options->records_cached_max, seed, &state->cache,
+			       err);
 	if (rc == MBJ_OK)
 		rc = db_open(home, &db_options, &state->db, err);
 	if (rc == MBJ_OK)
@@ -268,6 +269,7 @@ static void memory_free(struct mbj_txn **txn)
 void mbj_state_close(struct mbj_state **state)
 {
 	struct mbj_state *s = *state;
+	struct mbj_bytes tables = mbj_bytes_make(NULL, 0);
 	bool is_whole;
 
 	if (!s)
@@ -277,9 +279,12 @@ void mbj_state_close(struct mbj_state **state)
 	/* Without checkpoint or seal the next opening takes longer. */
 	is_whole = s->db && !db_is_failed(s->db) &&
 		   db_checkpoint(s->db, true, NULL) == MBJ_OK;
+	if (is_whole && db_tables_are_as_opened(s->db))
+		tables = mbj_buf_view(&s->tables_sealed);
 	db_close(&s->db);
 	if (is_whole && s->is_sealed_when_closed)
-		(void)!seal_make(s->sys, s->home, NULL);
+		(void)!seal_make(s->sys, s->home, tables, NULL);
+	mbj_buf_done(&s->tables_sealed);
 	cache_free(&s->cache);
 	memory_free(&s->writer);
 	mbj_free(s);

@@ -24,6 +24,7 @@ struct mbj_state {
 	struct mbj_txn
 		*writer; /* the writing one's memory, kept when it ends */
 	bool is_sealed_when_closed;
+	struct mbj_buf tables_sealed; /* what its seal said of them (seal.h) */
 	bool was_sealed;	 /* or new: no kill came before this opening */
 	atomic_bool is_suspect;	 /* a check of its records failed */
 	bool is_writing;	 /* a writing transaction is open */

@@ -366,6 +366,101 @@ START_TEST(tables_without_checksums)
 }
 END_TEST
 
+static void sealed_check(struct lab *lab, enum mbj_rc expected,
+			 struct mbj_buf *ret_tables)
+{
+	bool is_sealed = false;
+
+	ck_assert_int_eq(seal_check(mbj_sys_posix(), lab->home, &is_sealed,
+				    ret_tables, &lab->err),
+			 expected);
+	ck_assert(is_sealed);
+}
+
+/* Sealed, opened, and what the seal said of the tables. */
+static void lab_reopen(struct lab *lab, struct mbj_buf *ret_tables)
+{
+	db_close(&lab->db);
+	test_ok(seal_make(mbj_sys_posix(), lab->home, mbj_bytes_make(NULL, 0),
+			  &lab->err),
+		lab->err);
+	sealed_check(lab, MBJ_OK, ret_tables);
+	ck_assert_uint_eq(ret_tables->n,
+			  sizeof(uint64_t) +
+				  tables_count(lab) * sizeof(uint32_t));
+	test_ok(seal_break(mbj_sys_posix(), lab->home, &lab->err), lab->err);
+	db_begin_at(lab, false);
+}
+
+/*
+ * Goal: tables that were only read are sealed by what they were, so that what
+ * damages them meanwhile is found.  Method: a byte of a page that was not read
+ * is changed while they are open.
+ */
+START_TEST(tables_that_were_read)
+{
+	struct mbj_buf tables;
+	struct mbj_buf after;
+	struct lab lab;
+	uint8_t byte = 0xa5;
+	int fd;
+
+	lab_open(&lab);
+	lab_reopen(&lab, &tables);
+	ck_assert_int_eq(records_count(&lab), RECORDS);
+	test_ok(db_checkpoint(lab.db, true, &lab.err), lab.err);
+	ck_assert(db_tables_are_as_opened(lab.db));
+	db_close(&lab.db);
+	test_ok(seal_make(mbj_sys_posix(), lab.home, mbj_buf_view(&tables),
+			  &lab.err),
+		lab.err);
+	sealed_check(&lab, MBJ_OK, &after);
+	ck_assert(mbj_bytes_equal(mbj_buf_view(&after), mbj_buf_view(&tables)));
+	mbj_buf_done(&after);
+	fd = file_open(lab.tables);
+	ck_assert_int_eq(pwrite(fd, &byte, 1, 3 * PAGE + 1000), 1);
+	close(fd);
+	test_ok(seal_make(mbj_sys_posix(), lab.home, mbj_buf_view(&tables),
+			  &lab.err),
+		lab.err);
+	sealed_check(&lab, MBJ_ECORRUPT, &after);
+	ck_assert_ptr_nonnull(strstr(lab.err.message, "page 3 of "));
+	ck_assert_uint_eq(after.n, 0);
+	mbj_buf_done(&tables);
+	lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: tables that changed are not taken for what they were.  Method: a record
+ * in the cache; on disk; put and given up, which leaves its page changed.
+ */
+START_TEST(tables_that_were_written)
+{
+	struct db_txn *txn = NULL;
+	struct mbj_buf tables;
+	struct lab lab;
+
+	lab_open(&lab);
+	lab_reopen(&lab, &tables);
+	if (_i < 2) {
+		records_put(&lab, RECORDS, 1);
+	} else {
+		test_ok(db_begin(lab.db, false, &txn, &lab.err), lab.err);
+		test_ok(db_put(txn, TABLE_SLOTS, mbj_bytes_str("k"),
+			       mbj_bytes_str("v"), &lab.err),
+			lab.err);
+		db_abort(&txn);
+	}
+	if (_i == 1)
+		test_ok(db_checkpoint(lab.db, true, &lab.err), lab.err);
+	ck_assert(!db_tables_are_as_opened(lab.db));
+	db_close(&lab.db);
+	mbj_buf_done(&tables);
+	lab_end(&lab);
+}
+END_TEST
+
 static enum mbj_rc logs_check(struct lab *lab)
 {
 	return seal_logs_check(mbj_sys_posix(), lab->home, &lab->err);
@@ -431,5 +526,7 @@ TCase *test_seal_case(void)
 	tcase_add_test(tc, tables_without_checksums);
 	tcase_add_test(tc, logs_that_begin_wrongly);
 	tcase_add_loop_test(tc, recovery_writes_what_is_behind, 0, 2);
+	tcase_add_test(tc, tables_that_were_read);
+	tcase_add_loop_test(tc, tables_that_were_written, 0, 3);
 	return tc;
 }
