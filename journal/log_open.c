@@ -342,7 +342,13 @@ enum mbj_rc mbj_log_open(const struct mbj_sys *sys, const char *dir,
 	if (rc < 0) {
 		mbj_file_close(&log->published);
 		mbj_log_close(&log);
-		return mbj_error_prefix(err, rc, "cannot open the journal");
+		return mbj_error_prefix(
+			err, rc,
+			rc == MBJ_ECORRUPT
+				? "cannot open the journal (fsck --repair "
+				  "--from, another store of its lineage, may "
+				  "mend it)"
+				: "cannot open the journal");
 	}
 	*ret_log = log;
 	return MBJ_OK;

@@ -47,8 +47,10 @@ static enum mbj_rc published_refresh(struct mbj_log_reader *reader,
 		rc = mbj_path_join(path, reader->dir, LOG_PUBLISHED_NAME, err);
 		if (rc < 0)
 			return rc;
-		rc = mbj_file_open(reader->cursor.sys, path, O_RDONLY,
-				   &reader->published, &why);
+		/* Another's store may have a FIFO there: reading it fails. */
+		rc = mbj_file_open(reader->cursor.sys, path,
+				   O_RDONLY | O_NONBLOCK, &reader->published,
+				   &why);
 		if (rc == MBJ_ENOTFOUND) {
 			*ret_end = (struct mbj_log_end){{0}, {{0}}};
 			return MBJ_OK;

@@ -18,6 +18,7 @@
 
 #include "log_impl.h"
 #include "segment.h"
+#include "splice_file.h"
 #include "store_impl.h"
 
 enum { FINDINGS_MAX = 1000000, NAMES_MAX = 64 << 20 };
@@ -134,7 +135,7 @@ static int journal_kind(const char *name)
 	    strcmp(name, LOG_SUSPECT_NAME) == 0 ||
 	    segment_name_parse(name, &number, &first))
 		return -1;
-	if (strcmp(name, LOG_TEMP_NAME) == 0 ||
+	if (strcmp(name, LOG_TEMP_NAME) == 0 || splice_name_is(name) ||
 	    strcmp(name, LOG_PUBLISHED_NAME ".new") == 0)
 		return MBJ_REPAIR_LEFTOVER;
 	return MBJ_REPAIR_STRANGER;

@@ -61,16 +61,33 @@ static enum mbj_rc list_push(struct segment_list *list, uint32_t number,
 	return MBJ_OK;
 }
 
-/* Sorted names: the order of their numbers. */
+/* Numbers [from, to) have no file: a fault, unless there is room for them. */
+static enum mbj_rc gap_note(struct segment_gaps *gaps, const char *dir,
+			    uint32_t from, const struct segment_entry *to,
+			    struct mbj_error *err)
+{
+	if (gaps == NULL || to->number - from > SEGMENT_GAPS_MAX - gaps->count)
+		return list_fault(err, dir, from, "is missing");
+	for (uint32_t i = from; i < to->number; i++)
+		gaps->entries[gaps->count++] =
+			(struct segment_entry){i, to->first};
+	return MBJ_OK;
+}
+
+/* Sorted names: the order of their numbers.  gaps may be NULL: a fault. */
 static enum mbj_rc list_fill(struct segment_list *list, const char *dir,
-			     const struct mbj_buf *names, struct mbj_error *err)
+			     const struct mbj_buf *names,
+			     struct segment_gaps *gaps, struct mbj_error *err)
 {
 	struct mbj_lsn first = {0};
 	uint32_t number = 0;
 	uint32_t last = 0;
-	enum mbj_rc rc;
+	enum mbj_rc rc = MBJ_OK;
 
 	list->count = 0;
+	list->lowest = 0;
+	if (gaps != NULL)
+		gaps->count = 0;
 	for (size_t at = 0; at < names->n;) {
 		const char *name = (const char *)names->p + at;
 
@@ -79,9 +96,14 @@ static enum mbj_rc list_fill(struct segment_list *list, const char *dir,
 			continue;
 		if (number == last)
 			return list_fault(err, dir, number, "is there twice");
-		if (last != 0 && number != last + 1)
-			return list_fault(err, dir, last + 1, "is missing");
-		rc = list_push(list, number, first, err);
+		if (last == 0)
+			list->lowest = number;
+		else if (number != last + 1)
+			rc = gap_note(gaps, dir, last + 1,
+				      &(struct segment_entry){number, first},
+				      err);
+		if (rc == MBJ_OK)
+			rc = list_push(list, number, first, err);
 		if (rc < 0)
 			return rc;
 		last = number;
@@ -103,6 +125,14 @@ enum mbj_rc segment_list_load(struct segment_list *list,
 			      const struct mbj_sys *sys, const char *dir,
 			      struct mbj_error *err)
 {
+	return segment_list_load_gaps(list, sys, dir, NULL, err);
+}
+
+enum mbj_rc segment_list_load_gaps(struct segment_list *list,
+				   const struct mbj_sys *sys, const char *dir,
+				   struct segment_gaps *ret_gaps,
+				   struct mbj_error *err)
+{
 	struct mbj_buf names;
 	enum mbj_rc rc;
 
@@ -112,7 +142,7 @@ enum mbj_rc segment_list_load(struct segment_list *list,
 		mbj_buf_clear(&names);
 		rc = mbj_dir_list(sys, dir, &names, err);
 		if (rc == MBJ_OK)
-			rc = list_fill(list, dir, &names, err);
+			rc = list_fill(list, dir, &names, ret_gaps, err);
 		if (rc != MBJ_ECORRUPT || attempt == ATTEMPTS_MAX)
 			break;
 	}

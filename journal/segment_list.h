@@ -31,6 +31,16 @@ struct segment_list {
 	struct segment_entry *entries;
 	size_t count;
 	size_t capacity;
+	uint32_t lowest; /* number of any file, 0: there is none */
+};
+
+/* Files that are missing: as many as a repair makes again. */
+enum { SEGMENT_GAPS_MAX = 1024 };
+
+/* File numbers that no file has, and the first LSN of the next file. */
+struct segment_gaps {
+	struct segment_entry entries[SEGMENT_GAPS_MAX];
+	size_t count;
 };
 
 void segment_list_init(struct segment_list *list);
@@ -42,6 +52,14 @@ void segment_list_done(struct segment_list *list);
 enum mbj_rc segment_list_load(struct segment_list *list,
 			      const struct mbj_sys *sys, const char *dir,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The same, for who fills gaps: they are no fault but more than
+ * SEGMENT_GAPS_MAX of them.
+ */
+enum mbj_rc segment_list_load_gaps(struct segment_list *list,
+				   const struct mbj_sys *sys, const char *dir,
+				   struct segment_gaps *ret_gaps,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
 /* MBJ_ENOTFOUND: there is no such directory, and what helps. */
 enum mbj_rc segment_list_missing(const char *dir, struct mbj_error *err);
 #define segment_list_missing(...) MBJ_FAILURE(segment_list_missing(__VA_ARGS__))

@@ -88,7 +88,8 @@ enum mbj_rc segment_view_open(struct segment_view *view,
 	segment_view_close(view);
 	rc = mbj_path_join(path, dir, name, err);
 	if (rc == MBJ_OK)
-		rc = mbj_file_open(sys, path, O_RDONLY, &view->file, err);
+		rc = mbj_file_open(sys, path, O_RDONLY | O_NONBLOCK,
+				   &view->file, err);
 	if (rc < 0)
 		return rc;
 	rc = segment_view_get(view, 0, SEGMENT_HEADER_SIZE, &bytes, err);

@@ -74,6 +74,7 @@ TCase *test_stay_case(void);
 TCase *test_taken_case(void);
 TCase *test_taken_table_case(void);
 TCase *test_space_case(void);
+TCase *test_splice_case(void);
 TCase *test_space_told_case(void);
 TCase *test_store_case(void);
 TCase *test_superblock_case(void);

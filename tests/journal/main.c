@@ -72,6 +72,7 @@ static const test_case_fn cases[] = {
 	test_taken_case,
 	test_taken_table_case,
 	test_space_case,
+	test_splice_case,
 	test_space_told_case,
 	test_store_case,
 	test_superblock_case,

@@ -1,13 +1,14 @@
 /*
- * Repairing a store: what is in its directory and belongs to nothing.
+ * Repairing a store: what is in its directory and belongs to nothing, and
+ * groups of its journal that another store has.
  *
  * Only what is provably of no use is removed: files that the library itself
  * names, on their way in when their process ended, contents that no message
  * has, and of a content that is there twice, packed and not, the file that is
- * not needed.  A directory or a device by such a name stays.  Journal, state
- * and whatever is not known by name are never touched: the state is made anew
- * by any opening that finds fault with it, and what a journal lost no repair
- * can invent.
+ * not needed.  A directory or a device by such a name stays.  State and
+ * whatever is not known by name are never touched: the state is made anew by
+ * any opening that finds fault with it.  What a journal lost no repair can
+ * invent; it comes from a store that has it, or stays lost.
  */
 #ifndef MBJ_REPAIR_H
 #define MBJ_REPAIR_H
@@ -64,6 +65,58 @@ MBJ_API enum mbj_rc mbj_store_repair(struct mbj_store *store, bool is_dry_run,
 				     struct mbj_error *err) MBJ_MUST_CHECK;
 /* Accepts one that is zeroed. */
 MBJ_API void mbj_repair_done(struct mbj_repair *repair);
+
+/* A segment of a journal that is made again. */
+struct mbj_mended_segment {
+	uint32_t number;	 /* of the file */
+	struct mbj_lsn first;	 /* as its name says */
+	uint64_t kept;		 /* groups that the damaged one still had */
+	uint64_t fetched;	 /* and that came from the other store, */
+	struct mbj_lsn lost;	 /* from this one on, 0: none */
+	struct mbj_lsn lost_end; /* up to this one */
+	bool was_missing;	 /* there was no such file */
+	bool is_mended;		 /* it is in its place */
+};
+
+struct mbj_mended {
+	struct mbj_mended_segment *segments; /* in the journal's order */
+	size_t count;
+	size_t capacity;
+	/*
+	 * Of the last segment nothing was left, and nothing tells whether it
+	 * had this group and more behind it; 0: that is known.
+	 */
+	struct mbj_lsn unsure;
+};
+
+/*
+ * Mend the journal of the store in dir by groups of the store in from, which
+ * has the same lineage and may be in use.  The journal is walked from its
+ * anchor: damaged segments are made again, each group byte for byte from what
+ * is left of them or, where that is damaged, from the other store.  A group is
+ * taken only where it continues the chain before it, and only if the chain of
+ * what is good behind it (a group, a segment, the published end, the state's or
+ * a primary's newest snapshot's) is met again, and what the other store has
+ * behind the end of a primary, whose it must be.  Contents of messages and the
+ * state are not touched, and a sound journal is not, either.  is_dry_run:
+ * nothing is written, and the answer is the same but for what only the state
+ * knows.
+ *
+ * sys may be NULL.  Requires: nobody has the store open (MBJ_EBUSY).
+ * Returns: MBJ_EFENCED for another lineage, and where the other store went
+ * another way; MBJ_ECORRUPT where it does not have what is needed; each saying
+ * which group, and nothing was changed.  Failures behind that leave each
+ * segment the old one or the mended one: *ret_mended says.
+ * Durability: on return the mended segments are on disk.  What they were is
+ * kept beside them, "<segment>.damaged", until mbj_store_repair.
+ * Ownership: the caller calls mbj_mended_done, whatever is returned.
+ */
+MBJ_API enum mbj_rc mbj_journal_mend(const struct mbj_sys *sys, const char *dir,
+				     const char *from, bool is_dry_run,
+				     struct mbj_mended *ret_mended,
+				     struct mbj_error *err) MBJ_MUST_CHECK;
+/* Accepts one that is zeroed. */
+MBJ_API void mbj_mended_done(struct mbj_mended *mended);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,109 @@
+/*
+ * What mending a journal has in its hands; splice.c begins and ends it,
+ * splice_walk.c walks the segments, splice_take.c has the groups.  Private to
+ * journal/.
+ *
+ * Threads: one at a time.
+ */
+#ifndef MBJ_JOURNAL_SPLICE_IMPL_H
+#define MBJ_JOURNAL_SPLICE_IMPL_H
+
+#include <mbj/repair.h>
+
+#include "splice_file.h"
+#include "splice_local.h"
+
+/* What is to be mended, and from where. */
+struct splice_job {
+	const struct mbj_sys *sys;
+	const char *dir; /* of the journal */
+	const struct mbj_identity *identity;
+	const char *from; /* for messages */
+	struct mbj_log_reader *source;
+	bool source_is_twin; /* a primary of this epoch, as this one may be */
+	struct mbj_log_end known; /* of the state, lsn 0: not known */
+	uint64_t segment_size;	  /* bytes after which a new one begins */
+	bool is_dry_run;
+};
+
+struct splice {
+	const struct mbj_sys *sys;
+	const char *dir; /* of the journal */
+	const char *from;
+	bool is_dry_run;
+	struct mbj_identity identity;
+	struct mbj_log_end known;
+	struct mbj_log_end published; /* or the state's; lsn 0: not known */
+	struct segment_list list;
+	struct segment_gaps gaps;
+	size_t gaps_filled;
+	struct mbj_log_reader *source;
+	bool source_is_twin;
+	struct mbj_lsn source_at; /* the group that it reads next, 0: none */
+	struct mbj_sha256 *sha;
+	struct mbj_log_end end;	 /* how far the walk is */
+	struct mbj_lsn unpinned; /* first fetched that nothing confirms, or 0 */
+	struct segment_view view;
+	struct splice_local local;
+	struct mbj_group held; /* what local has next, if has_held */
+	bool has_held;
+	struct splice_file out;
+	struct mbj_mended *mended;
+};
+
+/* As mbj_journal_mend, of a journal that is ours. */
+enum mbj_rc splice_journal(const struct splice_job *job,
+			   struct mbj_mended *mended,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Walk the journal: on return each damaged segment is made again beside the
+ * old one, and all that was fetched is pinned.
+ */
+enum mbj_rc splice_walk(struct splice *splice,
+			struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ------------------------------------------------------- splice_take.c */
+
+static inline struct mbj_lsn splice_lsn_next(const struct splice *s)
+{
+	return (struct mbj_lsn){s->end.lsn.v + 1};
+}
+
+static inline bool splice_chain_equal(const struct mbj_hash *a,
+				      const struct mbj_hash *b)
+{
+	return memcmp(a->b, b->b, MBJ_HASH_SIZE) == 0;
+}
+
+/* What was fetched does not lead to what is behind group lsn. */
+enum mbj_rc splice_other_way(const struct splice *s, struct mbj_lsn lsn,
+			     struct mbj_error *err);
+/* The piece got this group from the other store. */
+void splice_fetched_note(struct mbj_mended_segment *piece, struct mbj_lsn lsn);
+/*
+ * The next group from what is left here or, not pinned yet, from the other
+ * store; noted in the piece.
+ */
+enum mbj_rc splice_group_pick(struct splice *s,
+			      struct mbj_mended_segment *piece,
+			      struct mbj_group *ret_group,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The other store's next group behind the walk, if it has one and that is this
+ * primary's: it can only have been made here.  A later epoch is of who was
+ * promoted.
+ * Returns: MBJ_EFENCED, a twin has one, which may be an edit of its own; also
+ * what kept it from being told whether there is one.
+ */
+enum mbj_rc splice_tail_next(struct splice *s, struct mbj_group *ret_group,
+			     bool *ret_has,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * What is left here of a group that the other store has: the same, or none.
+ * Returns: MBJ_EFENCED, another one.
+ */
+enum mbj_rc splice_tail_compare(struct splice *s, const struct mbj_group *group,
+				bool *ret_is_kept,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+
+#endif

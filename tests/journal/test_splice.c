@@ -1,0 +1,401 @@
+/*
+ * Mending a journal by groups of another one: where the machine stops, calls
+ * or allocations fail, each segment is the old one or the mended one; and what
+ * does not fit is refused with nothing changed.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "journal_cases.h"
+#include "log_batches.h"
+#include "splice_impl.h"
+
+enum { SEED = 3, CUTS = 5 };
+
+/* A damaged journal, and a good one. */
+struct splicing {
+	struct batches here;
+	struct batches there;
+	struct mbj_identity identity;
+	struct mbj_log_end known; /* of the state */
+	struct mbj_log_end end;
+	uint64_t segment_size;
+	const char *name; /* of the damaged segment */
+	uint8_t *old;	  /* its bytes */
+	size_t old_size;
+};
+
+static void splicing_take(struct splicing *f)
+{
+	uint8_t *p = disk_file(f->here.disk, f->name, &f->old_size);
+
+	free(f->old);
+	f->old = malloc(f->old_size);
+	ck_assert_ptr_nonnull(f->old);
+	memcpy(f->old, p, f->old_size);
+}
+
+static void splicing_begin(struct splicing *f, uint64_t seed_there)
+{
+	uint8_t *p;
+
+	memset(f, 0, sizeof(*f));
+	batches_begin(&f->here, SEED);
+	batches_begin(&f->there, seed_there);
+	f->identity = (struct mbj_identity){.lineage = lab_lineage(),
+					    .epoch = {UINT64_MAX},
+					    .anchor = lab_anchor()};
+	f->segment_size = 16 << 20;
+	f->name = disk_name(f->here.disk, 1);
+	p = disk_file(f->here.disk, f->name, &f->old_size);
+	ck_assert_uint_gt(f->old_size, SEGMENT_HEADER_SIZE + 200);
+	/* A frame's header, and a record's in it. */
+	p[SEGMENT_HEADER_SIZE + 5] ^= 1;
+	p[SEGMENT_HEADER_SIZE + SEGMENT_FRAME_SIZE + 17] ^= 1;
+	splicing_take(f);
+}
+
+static enum mbj_rc mend(struct splicing *f, struct disk *disk, bool is_dry_run,
+			size_t *ret_count, struct mbj_error *err);
+
+/* A primary's, of which the last segment is unreadable, and the mark gone. */
+static void splicing_begin_last(struct splicing *f)
+{
+	size_t count, n;
+	uint8_t *p;
+
+	splicing_begin(f, SEED);
+	LAB_OK(mend(f, f->here.disk, false, &count, err));
+	f->identity.role = MBJ_STORE_PRIMARY;
+	f->name = disk_segment(f->here.disk);
+	p = disk_file(f->here.disk, f->name, &n);
+	memset(p + SEGMENT_HEADER_SIZE, 0xff, n - SEGMENT_HEADER_SIZE);
+	p = disk_file(f->here.disk, "published", &n);
+	memset(p, 0, n);
+	splicing_take(f);
+}
+
+static void splicing_begin_any(struct splicing *f, bool is_last)
+{
+	if (is_last)
+		splicing_begin_last(f);
+	else
+		splicing_begin(f, SEED);
+}
+
+static void splicing_end(struct splicing *f)
+{
+	free(f->old);
+	batches_end(&f->here);
+	batches_end(&f->there);
+}
+
+static enum mbj_rc mend(struct splicing *f, struct disk *disk, bool is_dry_run,
+			size_t *ret_count, struct mbj_error *err)
+{
+	struct mbj_log_reader *reader = NULL;
+	struct mbj_mended mended = {.count = 0};
+	struct splice_job job = {.sys = disk_sys(disk),
+				 .dir = DISK_DIR,
+				 .identity = &f->identity,
+				 .from = "there",
+				 .known = f->known,
+				 .segment_size = f->segment_size,
+				 .is_dry_run = is_dry_run};
+	enum mbj_rc rc;
+
+	rc = lab_reader_try(f->there.disk, false, &reader, err);
+	job.source = reader;
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_end(reader, &f->end, err);
+	if (rc == MBJ_OK)
+		rc = splice_journal(&job, &mended, err);
+	mbj_log_reader_close(&reader);
+	*ret_count = mended.count;
+	mbj_mended_done(&mended);
+	return rc;
+}
+
+/* True: the old one, false: the mended one.  Another one fails the test. */
+static bool is_old(struct splicing *f, struct disk *disk)
+{
+	size_t count = 1;
+	size_t n = 0;
+	uint8_t *p = disk_file(disk, f->name, &n);
+
+	ck_assert_ptr_nonnull(p);
+	if (n == f->old_size && memcmp(p, f->old, n) == 0)
+		return true;
+	LAB_OK(mend(f, disk, true, &count, err));
+	ck_assert_uint_eq(count, 0);
+	return false;
+}
+
+/* Another run mends it, and all groups are there. */
+static void mend_at_last(struct splicing *f, struct disk *disk)
+{
+	size_t count;
+
+	(void)is_old(f, disk);
+	LAB_OK(mend(f, disk, false, &count, err));
+	LAB_OK(mend(f, disk, true, &count, err));
+	ck_assert_uint_eq(count, 0);
+	lab_read_all(disk, false, &f->here.chain, f->here.last);
+}
+
+/*
+ * Goal: a power cut or a kill at any step leaves the old segment or the mended
+ * one.  Method: stopped in every call that changes the disk, with what was not
+ * synced lost, kept, torn or still cached.
+ */
+START_TEST(splice_power_cut)
+{
+	static const enum disk_cut cuts[CUTS] = {DISK_CUT_NOTHING, DISK_CUT_ALL,
+						 DISK_CUT_RANDOM,
+						 DISK_CUT_RANDOM,
+						 DISK_CUT_KILL};
+	struct splicing f;
+	bool is_reached = true;
+	unsigned old = 0;
+	unsigned new = 0;
+	size_t count;
+
+	splicing_begin(&f, SEED);
+	for (uint64_t step = 1; is_reached; step++) {
+		for (size_t i = 0; i < CUTS; i++) {
+			struct disk *disk = disk_dup(f.here.disk);
+			enum mbj_rc rc;
+
+			disk_stop(disk, step);
+			rc = mend(&f, disk, false, &count, NULL);
+			is_reached = disk_is_stopped(disk);
+			ck_assert(is_reached || rc == MBJ_OK);
+			disk_cut(disk, cuts[i]);
+			*(is_old(&f, disk) ? &old : &new) += 1;
+			mend_at_last(&f, disk);
+			disk_free(&disk);
+		}
+	}
+	ck_assert_uint_gt(old, CUTS);
+	ck_assert_uint_gt(new, CUTS);
+	splicing_end(&f);
+}
+END_TEST
+
+/* Goal: the same where calls fail, once or from then on. */
+START_TEST(splice_calls_fail)
+{
+	struct splicing f;
+	unsigned failures = 0;
+	size_t count;
+
+	splicing_begin_any(&f, _i != 0);
+	for (unsigned how = 0; how < 4; how++) {
+		bool is_reached = true;
+
+		for (uint64_t k = 1; is_reached; k++) {
+			struct disk *disk = disk_dup(f.here.disk);
+			struct mbj_error why = {.rc = MBJ_OK};
+			enum mbj_rc rc;
+
+			disk_fail(disk, DISK_CALL_CHANGE | DISK_CALL_READ, k,
+				  (how & 2) != 0 ? ENOSPC : EIO,
+				  (how & 1) != 0);
+			rc = mend(&f, disk, false, &count, &why);
+			is_reached = disk_calls(disk) >= k;
+			disk_fail(disk, DISK_CALL_CHANGE, 0, 0, false);
+			if (rc < 0) {
+				ck_assert_str_ne(why.message, "");
+				failures++;
+			}
+			/* What is left of a mend is removed where it may. */
+			mend_at_last(&f, disk);
+			disk_free(&disk);
+		}
+	}
+	ck_assert_uint_gt(failures, 40);
+	splicing_end(&f);
+}
+END_TEST
+
+/* Goal: the same of allocations. */
+START_TEST(splice_no_memory)
+{
+	struct splicing f;
+	int64_t blocks;
+	unsigned failures = 0;
+	size_t count;
+
+	splicing_begin_any(&f, _i != 0);
+	blocks = test_alloc_blocks();
+	for (uint64_t k = 1;; k++) {
+		struct disk *disk = disk_dup(f.here.disk);
+		uint64_t calls;
+		enum mbj_rc rc;
+
+		test_alloc_fail_at(k);
+		rc = mend(&f, disk, false, &count, NULL);
+		calls = test_alloc_count();
+		test_alloc_fail_at(0);
+		if (rc < 0) {
+			ck_assert_int_eq(rc, MBJ_ENOMEM);
+			ck_assert(is_old(&f, disk));
+			failures++;
+		}
+		mend_at_last(&f, disk);
+		disk_free(&disk);
+		ck_assert_int_eq(test_alloc_blocks(), blocks);
+		if (calls < k)
+			break;
+	}
+	ck_assert_uint_gt(failures, 5);
+	splicing_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: what does not fit changes nothing.  Method: a journal of other groups;
+ * an epoch that this store has not come to; a published chain that is another
+ * one.
+ */
+START_TEST(splice_refuses)
+{
+	struct splicing f;
+	uint8_t *published;
+	size_t count, n;
+
+	splicing_begin(&f, SEED + 1);
+	LAB_FAILS(mend(&f, f.here.disk, false, &count, err), MBJ_EFENCED);
+	ck_assert(is_old(&f, f.here.disk));
+	splicing_end(&f);
+
+	splicing_begin(&f, SEED);
+	f.identity.epoch.v = 1;
+	LAB_FAILS(mend(&f, f.here.disk, false, &count, err), MBJ_EFENCED);
+	ck_assert(is_old(&f, f.here.disk));
+	f.identity.epoch.v = UINT64_MAX;
+
+	/* Without a mark the batches behind it still say how far it was. */
+	published = disk_file(f.here.disk, "published", &n);
+	published[20] ^= 1;
+	LAB_OK(mend(&f, f.here.disk, true, &count, err));
+	ck_assert_uint_eq(count, 1);
+	splicing_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: what stays of damage in the last segment's last batch is not guessed.
+ * Method: with the mark that says that it was durable, or that of the state;
+ * without either on a replica, and on a primary, whose source says it.
+ */
+START_TEST(splice_last)
+{
+	struct splicing f;
+	struct disk *disk;
+	const char *last;
+	uint8_t *p;
+	size_t count, n;
+
+	splicing_begin(&f, SEED);
+	mend_at_last(&f, f.here.disk);
+	disk = disk_dup(f.here.disk);
+	last = disk_segment(disk);
+	/* Its header, and no batch of it is left. */
+	p = disk_file(disk, last, &n);
+	memset(p, 0xff, n);
+	LAB_OK(mend(&f, disk, false, &count, err));
+	ck_assert_uint_eq(count, 1);
+	lab_read_all(disk, false, &f.here.chain, f.here.last);
+	disk_free(&disk);
+	splicing_end(&f);
+
+	splicing_begin_last(&f);
+	f.identity.role = MBJ_STORE_REPLICA;
+	LAB_OK(mend(&f, f.here.disk, true, &count, err));
+	ck_assert_uint_eq(count, 0);
+	f.known = f.end;
+	LAB_OK(mend(&f, f.here.disk, true, &count, err));
+	ck_assert_uint_eq(count, 1);
+	f.known.chain.b[0] ^= 1;
+	LAB_FAILS(mend(&f, f.here.disk, false, &count, err), MBJ_EFENCED);
+	ck_assert(is_old(&f, f.here.disk));
+	f.known.lsn.v = 0;
+	f.identity.role = MBJ_STORE_PRIMARY;
+	mend_at_last(&f, f.here.disk);
+	splicing_end(&f);
+}
+END_TEST
+
+/* A primary's, of which the files behind the first are gone, and the mark. */
+static void splicing_begin_first(struct splicing *f)
+{
+	size_t count;
+
+	splicing_begin(f, SEED);
+	LAB_OK(mend(f, f->here.disk, false, &count, err));
+	f->identity.role = MBJ_STORE_PRIMARY;
+	while (strcmp(disk_segment(f->here.disk), disk_name(f->here.disk, 0)) !=
+	       0)
+		disk_remove(f->here.disk, disk_segment(f->here.disk));
+	disk_remove(f->here.disk, "published");
+	/* As a journal of small segments would have them. */
+	f->segment_size = 2048;
+}
+
+/*
+ * Goal: an end of several segments comes back in segments, and a power cut
+ * leaves no journal that looks whole without them.  Method: as above.
+ */
+START_TEST(splice_end_is_gone)
+{
+	struct splicing f;
+	bool is_reached = true;
+	unsigned refused = 0;
+	size_t would, count;
+
+	splicing_begin_first(&f);
+	LAB_OK(mend(&f, f.here.disk, true, &would, err));
+	ck_assert_uint_gt(would, 2);
+	for (uint64_t step = 1; is_reached; step++) {
+		struct disk *disk = disk_dup(f.here.disk);
+		struct mbj_log_reader *reader = NULL;
+		struct mbj_log_end end = {.lsn = {0}};
+		enum mbj_rc rc;
+
+		disk_stop(disk, step);
+		rc = mend(&f, disk, false, &count, NULL);
+		is_reached = disk_is_stopped(disk);
+		if (!is_reached) {
+			ck_assert_int_eq(rc, MBJ_OK);
+			ck_assert_uint_eq(count, would);
+		}
+		disk_cut(disk, DISK_CUT_KILL);
+		rc = lab_reader_try(disk, false, &reader, NULL);
+		if (rc == MBJ_OK)
+			rc = mbj_log_reader_end(reader, &end, NULL);
+		mbj_log_reader_close(&reader);
+		refused += rc == MBJ_ECORRUPT;
+		LAB_OK(mend(&f, disk, false, &count, err));
+		LAB_OK(mend(&f, disk, true, &count, err));
+		ck_assert_uint_eq(count, 0);
+		lab_read_all(disk, false, &f.here.chain, f.here.last);
+		disk_free(&disk);
+	}
+	ck_assert_uint_gt(refused, 1);
+	splicing_end(&f);
+}
+END_TEST
+
+TCase *test_splice_case(void)
+{
+	TCase *tc = tcase_create("splice");
+
+	tcase_add_test(tc, splice_power_cut);
+	tcase_add_loop_test(tc, splice_calls_fail, 0, 2);
+	tcase_add_loop_test(tc, splice_no_memory, 0, 2);
+	tcase_add_test(tc, splice_refuses);
+	tcase_add_test(tc, splice_last);
+	tcase_add_test(tc, splice_end_is_gone);
+	return tc;
+}
