@@ -4,7 +4,8 @@
  * --deep, byte for byte.  It mends nothing but what any opening does, and a
  * state in which it finds fault is made anew by the next one; with --rebuild it
  * is made again from the journal first.  With --repair, and where there is no
- * fault, what belongs to nothing is removed.
+ * fault, what belongs to nothing is removed; with --from, too, the journal is
+ * mended first by groups of another store.
  *
  * Nothing that is opened stays as it is: with -n the journal alone is looked
  * at, and, with --deep, each content that is there.
@@ -34,11 +35,15 @@ struct fsck {
 	uint64_t mailboxes;
 	uint64_t contents;
 	uint64_t faults;
+	bool is_journal_bad;
 	bool has_accounts; /* they were looked at, and their mailboxes */
 	bool has_contents;
 	uint64_t torn_size; /* of a torn tail that was found; 0: none */
 	uint64_t torn_at;   /* in torn_file */
 	char torn_file[MBJ_PATH_TEXT_MAX];
+	size_t mended;		     /* segments, or those that would be */
+	struct mbj_lsn unsure;	     /* as mbj_mended has it */
+	struct mbj_buf mended_json;  /* comma-separated objects */
 	struct mbj_buf faults_json;  /* comma-separated objects */
 	struct mbj_buf repairs_json; /* likewise */
 };
@@ -118,6 +123,7 @@ static enum mbj_rc fsck_journal(const struct cli_call *call, const char *dir,
 		return MBJ_OK;
 	if (rc == MBJ_ECORRUPT) {
 		fault_add(call, fsck, "journal", err);
+		fsck->is_journal_bad = true;
 		return MBJ_OK;
 	}
 	return rc;
@@ -227,6 +233,79 @@ static enum mbj_rc fsck_repair(const struct cli_call *call,
 	return rc;
 }
 
+static void mended_say(const struct cli_call *call,
+		       const struct mbj_mended_segment *segment,
+		       struct fsck *fsck)
+{
+	const char *what = segment->is_mended	      ? "mended"
+			   : call->options.is_dry_run ? "would be mended"
+						      : "not mended";
+	const char *was = segment->was_missing ? "missing" : "damaged";
+
+	char lost[64] = "";
+
+	if (segment->fetched > 0)
+		(void)snprintf(lost, sizeof(lost),
+			       " (LSN %" PRIu64 " to %" PRIu64 ")",
+			       segment->lost.v, segment->lost_end.v);
+	cli_say(call,
+		"segment %08" PRIx32 "-%016" PRIx64 " was %s: %s, %" PRIu64
+		" groups of its own, %" PRIu64 " from %s%s",
+		segment->number, segment->first.v, was, what, segment->kept,
+		segment->fetched, call->options.from_repair, lost);
+	mbj_buf_format(&fsck->mended_json,
+		       "%s{\"number\":%" PRIu32 ",\"first\":%" PRIu64
+		       ",\"was\":\"%s\",\"mended\":%s,\"kept\":%" PRIu64
+		       ",\"fetched\":%" PRIu64 ",\"lost\":%" PRIu64
+		       ",\"lostEnd\":%" PRIu64 "}",
+		       fsck->mended++ ? "," : "", segment->number,
+		       segment->first.v, was,
+		       segment->is_mended ? "true" : "false", segment->kept,
+		       segment->fetched, segment->lost.v, segment->lost_end.v);
+}
+
+/* The journal, by groups of another store. */
+static enum mbj_rc fsck_mend(const struct cli_call *call, const char *dir,
+			     struct fsck *fsck, struct mbj_error *err)
+{
+	struct mbj_mended mended = {.count = 0};
+	struct mbj_error why;
+	bool has_kept = false;
+	enum mbj_rc rc;
+
+	rc = mbj_journal_mend(NULL, dir, call->options.from_repair,
+			      call->options.is_dry_run, &mended, err);
+	/* A failure behind some of them: what was done is told. */
+	for (size_t i = 0; i < mended.count; i++)
+		if (rc == MBJ_OK || mended.segments[i].is_mended)
+			mended_say(call, &mended.segments[i], fsck);
+	for (size_t i = 0; i < mended.count; i++)
+		if (mended.segments[i].is_mended &&
+		    !mended.segments[i].was_missing)
+			has_kept = true;
+	if (rc == MBJ_OK && fsck->mended > 0 && call->options.is_dry_run) {
+		(void)mbj_error_set(&why, MBJ_ECORRUPT,
+				    "%zu segments are damaged or missing, and "
+				    "would be mended",
+				    fsck->mended);
+		fault_add(call, fsck, "journal", &why);
+	}
+	if (rc == MBJ_OK && mended.unsure.v > 0)
+		cli_say(call,
+			"nothing tells whether the journal had group %" PRIu64
+			" and more behind it: ask every other store of its "
+			"lineage before this one is edited",
+			mended.unsure.v);
+	if (has_kept)
+		cli_say(call,
+			"what they were is kept as %s/journal/*.damaged "
+			"until the next --repair",
+			dir);
+	fsck->unsure = mended.unsure;
+	mbj_mended_done(&mended);
+	return rc;
+}
+
 static void rebuilt_say(const struct cli_call *call,
 			const struct mbj_store_recovery *recovery)
 {
@@ -268,7 +347,9 @@ static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
 	if (rc == MBJ_OK)
 		rc = fsck_contents(call, dir, txn, fsck, err);
 	mbj_txn_abort(&txn);
-	if (rc == MBJ_OK && call->options.is_repair && fsck->faults == 0)
+	/* What mended segments were is for the next one to remove. */
+	if (rc == MBJ_OK && call->options.is_repair && fsck->faults == 0 &&
+	    fsck->mended == 0)
 		rc = fsck_repair(call, store, fsck, err);
 	mbj_store_close(&store);
 	return rc;
@@ -331,6 +412,11 @@ static void json_print(const struct cli_call *call, const struct fsck *fsck,
 		mbj_buf_put_bytes(out, mbj_buf_view(&fsck->repairs_json));
 		mbj_buf_put_str(out, "]");
 	}
+	if (call->options.from_repair != NULL) {
+		mbj_buf_put_str(out, ",\"mended\":[");
+		mbj_buf_put_bytes(out, mbj_buf_view(&fsck->mended_json));
+		mbj_buf_format(out, "],\"unsure\":%" PRIu64, fsck->unsure.v);
+	}
 	mbj_buf_put_str(out, "}\n");
 }
 
@@ -368,7 +454,7 @@ static int fsck_report(const struct cli_call *call, const struct fsck *fsck,
 	struct mbj_buf out;
 	int status;
 
-	mbj_buf_init(&out, FAULTS_SIZE_MAX + REPAIRS_SIZE_MAX + 4096);
+	mbj_buf_init(&out, FAULTS_SIZE_MAX + 2 * REPAIRS_SIZE_MAX + 4096);
 	if (call->options.is_json)
 		json_print(call, fsck, is_dry_run, &out);
 	else
@@ -379,12 +465,24 @@ static int fsck_report(const struct cli_call *call, const struct fsck *fsck,
 	return fsck->faults ? CLI_CORRUPT : CLI_OK;
 }
 
+/* What was mended is told, also where nothing came of the rest. */
+static int fsck_failed(const struct cli_call *call, struct fsck *fsck,
+		       bool is_dry_run, const struct mbj_error *err)
+{
+	if (fsck->mended == 0)
+		return cli_fail(call, err);
+	fault_add(call, fsck, "store", err);
+	(void)fsck_report(call, fsck, is_dry_run);
+	return cli_exit_status(err);
+}
+
 int verb_fsck(const struct cli_call *call)
 {
 	const char *dir = call->operands[0];
 	bool is_dry_run =
 		call->options.is_dry_run &&
-		(call->options.is_rebuild || !call->options.is_repair);
+		(call->options.is_rebuild || !call->options.is_repair ||
+		 call->options.from_repair != NULL);
 	struct fsck fsck = {.cache_size = MBJ_STATE_OPTIONS_DEFAULT.cache_size};
 	struct mbj_error err;
 	enum mbj_rc rc;
@@ -392,14 +490,24 @@ int verb_fsck(const struct cli_call *call)
 
 	if (!number_cache_read(call, &fsck.cache_size))
 		return CLI_USAGE;
+	if (call->options.from_repair != NULL && !call->options.is_repair) {
+		cli_say(call, "--from is for --repair");
+		return CLI_USAGE;
+	}
 	mbj_buf_init(&fsck.faults_json, FAULTS_SIZE_MAX);
 	mbj_buf_init(&fsck.repairs_json, REPAIRS_SIZE_MAX);
-	rc = fsck_journal(call, dir, &fsck, &err);
+	mbj_buf_init(&fsck.mended_json, REPAIRS_SIZE_MAX);
+	rc = call->options.from_repair != NULL
+		     ? fsck_mend(call, dir, &fsck, &err)
+		     : MBJ_OK;
+	if (rc == MBJ_OK && fsck.faults == 0)
+		rc = fsck_journal(call, dir, &fsck, &err);
 	if (rc == MBJ_OK && fsck.faults == 0 && is_dry_run)
 		torn_say(call, &fsck, "would be set aside by an opening");
 	/* A damaged journal cannot be trusted to judge the state by. */
 	if (rc == MBJ_OK && fsck.faults == 0 &&
-	    (!is_dry_run || call->options.is_repair))
+	    (!is_dry_run ||
+	     (call->options.is_repair && call->options.from_repair == NULL)))
 		rc = fsck_state(call, dir, &fsck, &err);
 	/* Whatever the journal is, their names say what they have to be. */
 	if (rc == MBJ_OK && is_dry_run && call->options.is_deep &&
@@ -408,13 +516,21 @@ int verb_fsck(const struct cli_call *call)
 	if (rc == MBJ_OK && is_dry_run && !call->options.is_rebuild)
 		fsck_say_rest(call, dir);
 	if (rc == MBJ_OK && call->options.is_repair && fsck.faults > 0)
-		cli_say(call, "nothing is repaired where there are faults");
+		cli_say(call, "nothing %sis repaired where there are faults%s",
+			fsck.mended > 0 ? "else " : "",
+			fsck.is_journal_bad && call->options.from_repair == NULL
+				? ", but a journal: --from SOURCE, a store of "
+				  "its lineage"
+				: "");
 	if (rc == MBJ_OK)
 		rc = mbj_buf_ok(&fsck.repairs_json, &err);
+	if (rc == MBJ_OK)
+		rc = mbj_buf_ok(&fsck.mended_json, &err);
 	if (rc < 0)
-		status = cli_fail(call, &err);
+		status = fsck_failed(call, &fsck, is_dry_run, &err);
 	else
 		status = fsck_report(call, &fsck, is_dry_run);
+	mbj_buf_done(&fsck.mended_json);
 	mbj_buf_done(&fsck.faults_json);
 	mbj_buf_done(&fsck.repairs_json);
 	return status;

@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+"""mbj fsck --repair --from: what stands at a journal's end, and what another
+store may be and have; nothing is changed where it does not fit."""
+import fcntl
+import os
+import pathlib
+import shutil
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from mbjtest import (  # noqa: E402
+    CORRUPT, LOCKED, OK, REFUSED, USAGE, run)
+from mendtest import (  # noqa: E402
+    FRAME, HEADER, MendCase, batches, flip, records)
+
+
+class MendEnd(MendCase):
+    def goes_on(self):
+        """All that was acknowledged is there, and the next edit is behind."""
+        self.assertEqual(records(self.p), self.sound)
+        self.mbj("fsck", self.p, "--deep")
+        self.mbj("rename", self.p, "alice", "S>T")
+        self.agree()
+
+    def test_stale(self):
+        """Goal: groups behind an old mark are not lost, with the state and
+        without it.  Method: the last segment is unreadable, cut, or without
+        the header of its last batch; the replica has all of it."""
+        path = self.stale()
+        replica = self.dir / "replica"
+        shutil.copytree(self.r, replica)
+        found = batches(path)
+        size = path.stat().st_size
+        ways = {"empty": lambda: os.truncate(path, 0),
+                "noise": lambda: path.write_bytes(b"\xff" * size),
+                "batch": lambda: flip(path, found[-1][0] + 16),
+                "batch and group": lambda: flip(path, found[-1][0] + 16, 200),
+                "two batches": lambda: os.truncate(path, found[-2][0]),
+                "gone": path.unlink}
+        for name, damage in ways.items():
+            for mark, state in ((True, True), (False, False)):
+                with self.subTest(name, mark=mark, state=state):
+                    self.fresh()
+                    shutil.rmtree(self.r)
+                    shutil.copytree(replica, self.r)
+                    damage()
+                    if not mark:
+                        (self.p / "journal" / "published").unlink()
+                    if not state:
+                        shutil.rmtree(self.p / "state")
+                    said = self.mend().json()
+                    self.assertEqual(len(said["mended"]), 1)
+                    self.assertEqual(self.mend().json()["mended"], [])
+                    self.goes_on()
+
+    def test_stale_replica(self):
+        """Goal: what a replica's state holds is fetched, and no more."""
+        mark = (self.r / "journal" / "published").read_bytes()
+        self.mbj("rename", self.p, "alice", "B>Q")
+        self.replay()
+        self.mbj("rename", self.p, "alice", "Q>R")
+        (self.r / "journal" / "published").write_bytes(mark)
+        path = self.segments(self.r)[-1]
+        flip(path, batches(path)[-1][0] + 16, 200)
+        said = self.mend(store=self.r, source=self.p).json()
+        self.assertEqual([s["fetched"] for s in said["mended"]], [1])
+        self.assertEqual(max(records(self.r)), self.last + 1)
+        self.agree()
+        # Nothing of it is known: it goes on where it is, and is told so.
+        os.truncate(self.segments(self.r)[-1], 0)
+        (self.r / "journal" / "published").unlink()
+        shutil.rmtree(self.r / "state")
+        said = self.mend(store=self.r, source=self.p)
+        self.assertIn("nothing tells whether", said.err)
+        self.assertEqual(said.json()["unsure"], 1)
+        self.assertNotIn("LSN 0", said.err)
+        self.replay()
+        self.mbj("verify", self.p, self.r)
+
+    def test_stale_lacks(self):
+        """Goal: what the state holds and nobody has is refused, as what stands
+        in a source that cannot be read is; nothing is changed."""
+        path = self.stale()
+        self.mbj("rename", self.p, "alice", "S>T")
+        flip(path, batches(path)[-1][0] + 16, 200)
+        shutil.copy(self.kept / "journal" / "published", self.p / "journal")
+        self.unchanged(CORRUPT, f"group {max(self.sound) + 1} is lost here")
+        # A state that cannot be read tells nothing.
+        for name in (self.p / "state").iterdir():
+            name.write_bytes(b"?" * 100)
+        self.mend()
+        self.mbj("verify", self.p, self.r)
+        self.fresh()
+        os.truncate(path, batches(path)[-1][0])
+        theirs = self.segments(self.r)[-1]
+        flip(theirs, batches(theirs)[-1][0] + FRAME + 16)
+        shutil.rmtree(self.p / "state")
+        self.unchanged(CORRUPT, "cannot tell whether group", "was changed")
+        self.mbj("snapshot", self.kept)
+        self.mbj("trim", self.kept, "--keep-days", "0", "--keep-requests",
+                 "1")
+        for path in [self.p / "journal" / "published",
+                     *self.segments()[-2:]]:
+            path.unlink()
+        self.unchanged(CORRUPT, "cannot tell whether group",
+                       source=self.kept)
+
+    def test_stale_snapshot(self):
+        """Goal: groups that a primary's snapshot knows of are not left out,
+        with nothing else to tell of them: they come, or nothing changes.  A
+        snapshot that is damaged tells nothing."""
+        path = self.stale()
+        behind = self.dir / "behind"
+        shutil.copytree(self.r, behind)
+        self.mbj("rename", self.p, "alice", "S>T")
+        self.replay()
+        self.mbj("snapshot", self.p)
+        lsn = max(records(self.p))
+        flip(path, batches(path)[-1][0] + 16, 200)
+        shutil.copy(self.kept / "journal" / "published", self.p / "journal")
+        shutil.rmtree(self.p / "state")
+        self.unchanged(CORRUPT, f"group {lsn} is lost here", source=behind)
+        shutil.rmtree(self.kept)
+        shutil.copytree(self.p, self.kept)
+        self.mend()
+        self.mbj("verify", self.p, self.r)
+        self.fresh()
+        for snapshot in (self.p / "snapshots").iterdir():
+            flip(snapshot, 20)
+        self.mend(source=behind)
+        self.mbj("verify", self.p, behind)
+
+    def test_stale_twin(self):
+        """Goal: what a copy of the primary has behind an end of which nothing
+        is left may be an edit of its own: it is refused."""
+        path = self.stale()
+        self.mbj("rename", self.kept, "alice", "S>T")
+        path.unlink()
+        (self.p / "journal" / "published").unlink()
+        shutil.rmtree(self.p / "state")
+        self.unchanged(REFUSED, "is a primary, too", "take a replica",
+                       source=self.kept)
+        self.mend()
+        self.goes_on()
+
+    def test_stale_another_way(self):
+        """Goal: a source with another group than the one that is left here is
+        refused; groups of who was promoted are not this store's."""
+        fork = self.dir / "fork"
+        shutil.copytree(self.p, fork)
+        path = self.stale()
+        for name in ("B>V", "V>W", "W>X", "X>Y"):
+            self.mbj("rename", fork, "alice", name)
+        edited, fork = fork, self.dir / "of-fork"
+        self.mbj("init", fork, "--role", "replica")
+        self.mbj("replay", edited, fork)
+        flip(path, batches(path)[-3][0] + 16)
+        os.truncate(path, batches(self.kept / "journal" / path.name)[-2][0])
+        shutil.rmtree(self.p / "state")
+        self.unchanged(REFUSED, "another way", source=fork)
+        self.fresh()
+        self.assertEqual(self.mend(source=fork).json()["mended"], [])
+        reign, copy = self.dir / "reign", self.dir / "backup"
+        self.mbj("backup", self.r, copy)
+        self.mbj("restore", copy, reign, "--role", "primary")
+        self.mbj("rename", reign, "alice", "S>T")
+        flip(path, batches(path)[-1][0] + 16, 200)
+        shutil.rmtree(self.p / "state")
+        said = self.mend(source=reign).json()["mended"]
+        self.assertEqual([s["fetched"] for s in said], [1])
+        self.assertEqual(records(self.p), self.sound)
+
+
+class MendFrom(MendCase):
+    def test_replica(self):
+        """Goal: a replica that is damaged says how it is mended, is mended from
+        its primary, and follows on."""
+        path = self.segments(self.r)[-1]
+        flip(path, batches(path)[0][0] + FRAME + 16)
+        said = self.replay(status=CORRUPT)
+        self.assertIn("fsck --repair --from", said.err)
+        self.assertEqual(said.err.count("\n"), 1)
+        self.mend(store=self.r, source=self.p)
+        self.mbj("rename", self.p, "alice", "A>Z")
+        self.agree()
+
+    def test_copy(self):
+        """Goal: a copy of superblock and journal is a source."""
+        copy = self.dir / "copy"
+        copy.mkdir(mode=0o700)
+        shutil.copy(self.r / "mbj.store", copy)
+        shutil.copytree(self.r / "journal", copy / "journal")
+        flip(self.segments()[1], HEADER + FRAME)
+        self.assertEqual(len(self.mend(source=copy).json()["mended"]), 1)
+        self.mbj("fsck", self.p)
+
+    def test_fifo(self):
+        """Goal: a FIFO in the source holds nobody up."""
+        flip(self.segments()[1], 20)
+        for path in (self.segments(self.r)[0], self.r / "mbj.store",
+                     self.r / "journal" / "published"):
+            with self.subTest(path.name):
+                before = path.read_bytes()
+                path.unlink()
+                os.mkfifo(path)
+                said = run("fsck", self.p, "--repair", "--from", self.r,
+                           timeout=20)
+                self.assertNotEqual(said.status, OK)
+                self.assertIn(path.name, said.err)
+                path.unlink()
+                path.write_bytes(before)
+        self.mend()
+
+    def test_lacks(self):
+        """Goal: a source that lacks it, by trim, by being behind, or by
+        damage of its own, changes nothing."""
+        path = self.segments()[1]
+        at, lsn, _, _ = batches(path)[0]
+        flip(path, at + FRAME)
+        behind = self.dir / "behind"
+        self.mbj("init", behind, "--role", "replica")
+        self.mbj("replay", self.kept, behind, "--until", "5")
+        self.unchanged(CORRUPT, f"group {lsn}", "nothing was changed",
+                       source=behind)
+        self.mbj("snapshot", self.kept)
+        self.mbj("trim", self.kept, "--keep-days", "0", "--keep-requests",
+                 "1")
+        self.unchanged(CORRUPT, f"group {lsn}", source=self.kept)
+        theirs = self.segments(self.r)
+        for path in theirs:
+            for at, first, count, _ in batches(path):
+                if first <= lsn < first + count:
+                    flip(path, at + FRAME)
+                    break
+        self.unchanged(CORRUPT, f"group {lsn}")
+        shutil.rmtree(self.r / "journal")
+        self.unchanged(1)
+
+    def test_other(self):
+        """Goal: another lineage, and a journal that went another way before,
+        in or behind what is lost, change nothing."""
+        other = self.dir / "other"
+        self.mbj("init", other, "--role", "primary")
+        self.mbj("import", other, "alice", stdin="{\"list\":[]}", status=OK)
+        path = self.segments()[-1]
+        flip(path, batches(path)[0][0] + FRAME)
+        self.unchanged(REFUSED, "another lineage", source=other)
+
+    def test_another_way(self):
+        """Goal: a source with other groups where they were lost is refused by
+        what is behind them, or by what was published; with neither, too."""
+        fork = self.dir / "fork"
+        shutil.copytree(self.p, fork)
+        self.mbj("rename", fork, "alice", "A>Z")
+        self.mbj("rename", fork, "alice", "Z>Y")
+        self.mbj("rename", fork, "alice", "Y>X")
+        for name in ("B>Q", "Q>R", "R>S"):
+            self.mbj("rename", self.p, "alice", name)
+        path = self.segments()[-1]
+        found = batches(path)
+        for index in (-3, -2, -1):
+            with self.subTest(index=index):
+                before = path.read_bytes()
+                flip(path, found[index][0] + FRAME)
+                self.unchanged(REFUSED, "another way", source=fork)
+                published = (self.p / "journal" / "published").read_bytes()
+                if index != -1:
+                    flip(self.p / "journal" / "published", 8)
+                    self.unchanged(REFUSED, source=fork)
+                    (self.p / "state").rename(self.dir / "state")
+                    self.unchanged(REFUSED, "nothing here is behind group"
+                                   if index == -3 else "another way",
+                                   source=fork)
+                    (self.dir / "state").rename(self.p / "state")
+                    (self.p / "journal" / "published").write_bytes(published)
+                path.write_bytes(before)
+
+    def test_use(self):
+        """Goal: --from wants --repair; a store in use is left alone."""
+        self.mbj("fsck", self.p, "--from", self.r, status=USAGE)
+        self.assertEqual(self.mend().json()["mended"], [])
+        with (self.p / "lock").open("r+b") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.unchanged(LOCKED)
+
+
+if __name__ == "__main__":
+    unittest.main()
