@@ -125,9 +125,10 @@ bool snapshot_copy_is_fault(enum mbj_rc rc)
 	       rc == MBJ_EUNSUPPORTED;
 }
 
-enum mbj_rc snapshot_copy_paths(struct mbj_store *store, struct mbj_lsn lsn,
-				bool is_part, struct snapshot_copy *ret_copy,
-				struct mbj_error *err)
+/* Not inlined: six paths in one frame are more than one may have. */
+__attribute__((noinline)) enum mbj_rc
+snapshot_copy_paths(struct mbj_store *store, struct mbj_lsn lsn, bool is_part,
+		    struct snapshot_copy *ret_copy, struct mbj_error *err)
 {
 	struct snapshot_copy copy = {.sys = mbj_store_sys(store)};
 	char part[MBJ_SNAPSHOT_PART_SIZE];
