@@ -60,13 +60,18 @@ def crc32c(data):
     return crc ^ 0xffffffff
 
 
+def sealed(data):
+    """A segment's bytes with the checksum that its header then has."""
+    struct.pack_into("<I", data, SEGMENT["crc"], crc32c(data[:124]))
+    return data
+
+
 def renumber(path, number):
     """The segment, whole, under another file number."""
     data = bytearray(path.read_bytes())
     struct.pack_into("<I", data, SEGMENT["number"], number)
-    struct.pack_into("<I", data, SEGMENT["crc"], crc32c(data[:124]))
     path.unlink()
-    path.with_name(f"{number:08x}{path.name[8:]}").write_bytes(data)
+    path.with_name(f"{number:08x}{path.name[8:]}").write_bytes(sealed(data))
 
 
 class MendCase(Case):

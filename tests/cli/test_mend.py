@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """mbj fsck --repair --from: what a journal has lost comes from another store of
 its lineage, whatever it is that was lost."""
+import json
 import os
 import pathlib
 import shutil
@@ -12,7 +13,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from mbjtest import (  # noqa: E402
-    CORRUPT, MBJ, OK, run, seed)
+    CORRUPT, MBJ, OK, listing, mailbox_id, run, seed)
 from mendtest import (  # noqa: E402
     BATCH, FRAME, GROUP, HEADER, SEGMENT, MendCase, batches,
     crc32c, flip, records, renumber)
@@ -73,6 +74,23 @@ class Mend(MendCase):
                     self.fresh()
                     os.truncate(self.segments()[index], size)
                     self.mended_whole()
+
+    def test_large(self):
+        """Goal: a segment of more than one frame's bytes is made again in
+        several, dry or not, and headers are found far apart."""
+        rows = json.dumps(listing([(mailbox_id(1000 + i), "x" * 100 + str(i),
+                                    None) for i in range(5000)]))
+        for name in ("b", "c", "d"):
+            self.mbj("import", self.p, name, stdin=rows)
+        self.replay()
+        self.sound = records(self.p)
+        path = self.segments()[-1]
+        found = batches(path)
+        self.assertGreater(found[-1][0] + found[-1][3] - found[-3][0], 3 << 19)
+        for at in (found[-3][0], found[-2][0] + FRAME):
+            flip(path, at)
+        self.mended_whole(fetched=1)
+        self.assertGreater(len(batches(path)), 1)
 
     def test_void(self):
         """Goal: a number that a void file has is not taken for what is lost
@@ -181,6 +199,10 @@ class Mend(MendCase):
             shutil.copy(paths[-1], paths[-1].with_name(
                 f"{number:08x}{like.name[8:]}"))
         self.unchanged(CORRUPT, "nothing tells where they began")
+        # More numbers than anybody would have lost.
+        self.fresh()
+        renumber(self.segments()[-1], last + 1100)
+        self.unchanged(CORRUPT, f"{last:08x} is missing")
 
     def test_many(self):
         """Goal: damage anywhere, several times, by random bytes.  Method:

@@ -12,7 +12,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from mbjtest import (  # noqa: E402
     CORRUPT, LOCKED, OK, REFUSED, USAGE, run)
 from mendtest import (  # noqa: E402
-    FRAME, HEADER, MendCase, batches, flip, records)
+    FRAME, HEADER, SEGMENT, MendCase, batches, flip, records,
+    sealed)
 
 
 class MendEnd(MendCase):
@@ -246,6 +247,17 @@ class MendFrom(MendCase):
         path = self.segments()[-1]
         flip(path, batches(path)[0][0] + FRAME)
         self.unchanged(REFUSED, "another lineage", source=other)
+
+    def test_header_of_another(self):
+        """Goal: a segment that does not continue the one before is no damage
+        that groups mend; behind fetched groups it says that they are others."""
+        before, path = self.segments()[1:3]
+        data = bytearray(path.read_bytes())
+        data[SEGMENT["chain"]] ^= 1
+        path.write_bytes(sealed(data))
+        self.unchanged(CORRUPT, "does not continue the one before it")
+        flip(before, batches(before)[-1][0] + FRAME + 16)
+        self.unchanged(REFUSED, "another way")
 
     def test_another_way(self):
         """Goal: a source with other groups where they were lost is refused by
