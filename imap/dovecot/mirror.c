@@ -197,6 +197,7 @@ static int message_append(struct mirror *mirror)
 	time_t date;
 	int ret = 0;
 
+	mirror_body_hint(mirror->mail);
 	if (message_is_too_large(mirror, &is_short))
 		return 0;
 	mbj_buf_init(&body, CONTENT_HELD_MAX);

@@ -6,7 +6,10 @@
 
 #include <istream-crlf.h>
 #include <istream.h>
+#include <maildir-storage.h>
+#include <maildir-uidlist.h>
 #include <sha2.h>
+#include <sys/stat.h>
 
 static bool errno_is_passing(int number)
 {
@@ -92,6 +95,25 @@ static int body_find(struct mirror *mirror, struct istream *input,
 	if (rc == MBJ_ENOTFOUND)
 		return 0;
 	return rc < 0 ? -1 : 1;
+}
+
+void mirror_body_hint(struct mail *mail)
+{
+	enum maildir_uidlist_rec_flag flags;
+	struct maildir_mailbox *maildir;
+	const char *dir, *name;
+	struct stat st;
+
+	if (strcmp(mail->box->storage->name, MAILDIR_STORAGE_NAME) != 0 ||
+	    mailbox_get_path_to(mail->box, MAILBOX_LIST_PATH_TYPE_MAILBOX,
+				&dir) <= 0)
+		return;
+	maildir = MAILDIR_MAILBOX(mail->box);
+	if (maildir_uidlist_lookup(maildir->uidlist, mail->uid, &flags, &name) >
+		    0 &&
+	    stat(t_strconcat(dir, "/new/", name, NULL), &st) == 0)
+		maildir_uidlist_add_flags(maildir->uidlist, name,
+					  MAILDIR_UIDLIST_REC_FLAG_NEW_DIR);
 }
 
 /*

@@ -9,6 +9,13 @@
 /* Dovecot's own failure is why.  -1 */
 int mirror_why(struct mirror *mirror, const char *what);
 /*
+ * Where the file of a message is that just came in, before anything of it is
+ * asked.  In a Maildir, without flags, in new/: Dovecot looks there at once for
+ * the session alone that gave it its UID, and for all others reads both
+ * directories whole to find it.
+ */
+void mirror_body_hint(struct mail *mail);
+/*
  * The bytes of mirror->mail.  What is short, where an outcome is going to be
  * told, is in body, which is empty before; all else is in the store.
  * Returns: 1, 0 the message is gone, -1.
