@@ -299,7 +299,7 @@ static enum mbj_rc fsck_mend(const struct cli_call *call, const char *dir,
 	if (has_kept)
 		cli_say(call,
 			"what they were is kept as %s/journal/*.damaged "
-			"until the next --repair",
+			"until the next --repair without --from",
 			dir);
 	fsck->unsure = mended.unsure;
 	mbj_mended_done(&mended);
@@ -347,9 +347,9 @@ static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
 	if (rc == MBJ_OK)
 		rc = fsck_contents(call, dir, txn, fsck, err);
 	mbj_txn_abort(&txn);
-	/* What mended segments were is for the next one to remove. */
+	/* What mended segments were stays as long as one may ask others. */
 	if (rc == MBJ_OK && call->options.is_repair && fsck->faults == 0 &&
-	    fsck->mended == 0)
+	    call->options.from_repair == NULL)
 		rc = fsck_repair(call, store, fsck, err);
 	mbj_store_close(&store);
 	return rc;
@@ -462,7 +462,7 @@ static int fsck_report(const struct cli_call *call, const struct fsck *fsck,
 	status = cli_write_done(call, &out);
 	if (status != CLI_OK)
 		return status;
-	return fsck->faults ? CLI_CORRUPT : CLI_OK;
+	return fsck->faults || fsck->unsure.v > 0 ? CLI_CORRUPT : CLI_OK;
 }
 
 /* What was mended is told, also where nothing came of the rest. */

@@ -49,9 +49,10 @@ static enum mbj_rc segments_place(struct splice *s, struct mbj_error *err)
 								 piece->first},
 					 err);
 		piece->is_mended = rc == MBJ_OK;
+		/* A power cut must not keep a former one without this one. */
+		if (rc == MBJ_OK)
+			rc = mbj_dir_sync(s->sys, s->dir, err);
 	}
-	if (rc == MBJ_OK && s->mended->count > 0)
-		rc = mbj_dir_sync(s->sys, s->dir, err);
 	return rc;
 }
 
@@ -120,9 +121,10 @@ enum mbj_rc splice_journal(const struct splice_job *job,
 	s->dir = job->dir;
 	s->from = job->from;
 	s->is_dry_run = job->is_dry_run;
-	s->identity = *job->identity;
+	s->identity = job->identity;
 	s->source = job->source;
 	s->source_is_twin = job->source_is_twin;
+	s->source_is_astray = job->source_is_astray;
 	s->known = job->known;
 	s->mended = mended;
 	segment_list_init(&s->list);
@@ -168,14 +170,18 @@ static enum mbj_rc source_open(struct splice_job *job, struct mbj_error *err)
 	rc = mbj_identity_load(job->sys, job->from, &theirs, err);
 	if (rc < 0)
 		return rc;
-	if (!mbj_id_equal(theirs.lineage, job->identity->lineage))
+	if (!mbj_id_equal(theirs.lineage, job->identity.lineage))
 		return mbj_error_set(err, MBJ_EFENCED,
 				     "%s is of another lineage: its groups are "
 				     "not those of this store; nothing was "
 				     "changed",
 				     job->from);
 	job->source_is_twin = theirs.role == MBJ_STORE_PRIMARY &&
-			      theirs.epoch.v <= job->identity->epoch.v;
+			      theirs.epoch.v <= job->identity.epoch.v;
+	job->source_is_astray =
+		theirs.epoch.v < job->identity.epoch.v ||
+		(theirs.epoch.v == job->identity.epoch.v &&
+		 !mbj_id_equal(theirs.epoch_owner, job->identity.epoch_owner));
 	return mbj_store_log_reader(job->sys, job->from, &job->source, err);
 }
 
@@ -192,7 +198,7 @@ static void known_by_snapshot(const char *dir, struct splice_job *job)
 	size_t count = 0;
 	enum mbj_rc rc;
 
-	if (job->identity->role != MBJ_STORE_PRIMARY)
+	if (job->identity.role != MBJ_STORE_PRIMARY)
 		return;
 	rc = mbj_snapshots_list(job->sys, dir, &lsns, &count, NULL);
 	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
@@ -200,7 +206,7 @@ static void known_by_snapshot(const char *dir, struct splice_job *job)
 		    mbj_snapshot_open(job->sys, path, &snapshot, NULL) < 0)
 			continue;
 		info = mbj_snapshot_info_get(snapshot);
-		if (mbj_id_equal(info->lineage, job->identity->lineage) &&
+		if (mbj_id_equal(info->lineage, job->identity.lineage) &&
 		    info->watermark.lsn.v > job->known.lsn.v)
 			job->known =
 				(struct mbj_log_end){info->watermark.lsn,
@@ -229,7 +235,7 @@ static void known_by_state(const char *dir, struct splice_job *job)
 	MBJ_ASSERT(rc == MBJ_OK);
 	if (job->is_dry_run || !mbj_path_exists(job->sys, path))
 		return;
-	rc = mbj_state_open(job->sys, path, job->identity->lineage, &options,
+	rc = mbj_state_open(job->sys, path, job->identity.lineage, &options,
 			    &state, NULL);
 	if (rc == MBJ_OK)
 		rc = mbj_txn_begin_read(state, &txn, NULL);
@@ -247,15 +253,13 @@ static enum mbj_rc store_mend(const char *dir, struct splice_job *job,
 			      struct mbj_mended *mended, struct mbj_error *err)
 {
 	char journal[MBJ_PATH_TEXT_MAX];
-	struct mbj_identity identity;
 	enum mbj_rc rc;
 
-	rc = mbj_identity_load(job->sys, dir, &identity, err);
+	rc = mbj_identity_load(job->sys, dir, &job->identity, err);
 	/* A replica that has received nothing has lost nothing. */
-	if (rc < 0 || mbj_id_is_root(identity.lineage))
+	if (rc < 0 || mbj_id_is_root(job->identity.lineage))
 		return rc;
 	job->dir = journal;
-	job->identity = &identity;
 	rc = mbj_path_join(journal, dir, STORE_JOURNAL_NAME, err);
 	if (rc == MBJ_OK)
 		rc = source_open(job, err);

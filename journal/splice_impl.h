@@ -17,10 +17,11 @@
 struct splice_job {
 	const struct mbj_sys *sys;
 	const char *dir; /* of the journal */
-	const struct mbj_identity *identity;
+	struct mbj_identity identity;
 	const char *from; /* for messages */
 	struct mbj_log_reader *source;
-	bool source_is_twin; /* a primary of this epoch, as this one may be */
+	bool source_is_twin;   /* a primary of this epoch, as this one may be */
+	bool source_is_astray; /* of a reign that this one's is not of */
 	struct mbj_log_end known; /* of the state, lsn 0: not known */
 	uint64_t segment_size;	  /* bytes after which a new one begins */
 	bool is_dry_run;
@@ -39,6 +40,8 @@ struct splice {
 	size_t gaps_filled;
 	struct mbj_log_reader *source;
 	bool source_is_twin;
+	bool source_is_astray;
+	bool source_is_other;	  /* behind the walk it has what does not fit */
 	struct mbj_lsn source_at; /* the group that it reads next, 0: none */
 	struct mbj_sha256 *sha;
 	struct mbj_log_end end;	 /* how far the walk is */
@@ -91,7 +94,8 @@ enum mbj_rc splice_group_pick(struct splice *s,
 /*
  * The other store's next group behind the walk, if it has one and that is this
  * primary's: it can only have been made here.  A later epoch is of who was
- * promoted.
+ * promoted; a store that is astray may have what was given up when this reign
+ * began, or what a rival made.
  * Returns: MBJ_EFENCED, a twin has one, which may be an edit of its own; also
  * what kept it from being told whether there is one.
  */

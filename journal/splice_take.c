@@ -154,7 +154,7 @@ enum mbj_rc splice_tail_next(struct splice *s, struct mbj_group *ret_group,
 	enum mbj_rc rc;
 
 	*ret_has = false;
-	if (s->identity.role != MBJ_STORE_PRIMARY)
+	if (s->identity.role != MBJ_STORE_PRIMARY || s->source_is_astray)
 		return MBJ_OK;
 	rc = mbj_log_reader_end(s->source, &theirs, &why);
 	if (rc == MBJ_OK && theirs.lsn.v <= s->end.lsn.v)
@@ -162,9 +162,12 @@ enum mbj_rc splice_tail_next(struct splice *s, struct mbj_group *ret_group,
 	if (rc == MBJ_OK)
 		rc = source_read(s, ret_group, &why);
 	if (rc == MBJ_OK) {
-		*ret_has = ret_group->header.epoch.v <= s->identity.epoch.v &&
+		bool is_ours = ret_group->header.epoch.v <= s->identity.epoch.v;
+
+		*ret_has = is_ours &&
 			   mbj_group_chain_check(ret_group, s->sha,
 						 &s->end.chain, NULL) == MBJ_OK;
+		s->source_is_other = is_ours && !*ret_has;
 		return *ret_has && s->source_is_twin ? twin_refuse(s, err)
 						     : MBJ_OK;
 	}

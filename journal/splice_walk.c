@@ -198,7 +198,9 @@ static enum mbj_rc tail_fill(struct splice *s, struct mbj_mended_segment *piece,
 			splice_fetched_note(piece, group.header.lsn);
 		rc = splice_tail_next(s, &group, &has, err);
 	}
-	if (rc == MBJ_OK && pieces_count(s, first) == 0)
+	if (rc == MBJ_OK &&
+	    (pieces_count(s, first) == 0 || s->source_is_other ||
+	     (s->source_is_astray && s->identity.role == MBJ_STORE_PRIMARY)))
 		s->mended->unsure = splice_lsn_next(s);
 	return rc;
 }

@@ -193,7 +193,9 @@ enum mbj_rc mbj_store_is_owned(const struct mbj_sys *sys, const char *dir,
 		sys = mbj_sys_posix();
 	rc = mbj_path_join(path, dir, STORE_LOCK_NAME, err);
 	if (rc == MBJ_OK)
-		rc = mbj_file_open(sys, path, O_RDONLY, &file, err);
+		/* A FIFO in another's store must not hold us up. */
+		rc = mbj_file_open(sys, path, O_RDONLY | O_NONBLOCK, &file,
+				   err);
 	if (rc == MBJ_ENOTFOUND)
 		return mbj_error_set(err, MBJ_ENOTFOUND,
 				     "%s is not a store (it has no lock file)",

@@ -199,10 +199,6 @@ class Mend(MendCase):
             shutil.copy(paths[-1], paths[-1].with_name(
                 f"{number:08x}{like.name[8:]}"))
         self.unchanged(CORRUPT, "nothing tells where they began")
-        # More numbers than anybody would have lost.
-        self.fresh()
-        renumber(self.segments()[-1], last + 1100)
-        self.unchanged(CORRUPT, f"{last:08x} is missing")
 
     def test_many(self):
         """Goal: damage anywhere, several times, by random bytes.  Method:

@@ -13,7 +13,7 @@ from mbjtest import (  # noqa: E402
     CORRUPT, LOCKED, OK, REFUSED, USAGE, run)
 from mendtest import (  # noqa: E402
     FRAME, HEADER, SEGMENT, MendCase, batches, flip, records,
-    sealed)
+    renumber, sealed)
 
 
 class MendEnd(MendCase):
@@ -72,7 +72,7 @@ class MendEnd(MendCase):
         os.truncate(self.segments(self.r)[-1], 0)
         (self.r / "journal" / "published").unlink()
         shutil.rmtree(self.r / "state")
-        said = self.mend(store=self.r, source=self.p)
+        said = self.mend(store=self.r, source=self.p, status=CORRUPT)
         self.assertIn("nothing tells whether", said.err)
         self.assertEqual(said.json()["unsure"], 1)
         self.assertNotIn("LSN 0", said.err)
@@ -172,6 +172,61 @@ class MendEnd(MendCase):
         self.assertEqual([s["fetched"] for s in said], [1])
         self.assertEqual(records(self.p), self.sound)
 
+    def reigns(self):
+        """A store that was promoted where the replica is, and replicas of the
+        former primary, and of a rival in the same epoch, that went on."""
+        reign, copy, late = (self.dir / name for name in
+                             ("reign", "backup", "late"))
+        rival, follower = self.dir / "rival", self.dir / "rivals"
+        shutil.copytree(self.r, late)
+        shutil.copytree(self.r, follower)
+        self.mbj("backup", self.r, copy)
+        for store, name in ((reign, None), (rival, "B>V")):
+            self.mbj("restore", copy, store, "--role", "primary")
+            if name:
+                self.mbj("rename", store, "alice", name)
+        self.mbj("replay", rival, follower)
+        self.mbj("rename", self.p, "alice", "B>Q")
+        self.mbj("replay", self.p, late)
+        return reign, (late, follower, self.p)
+
+    def test_reign(self):
+        """Goal: what was given up when a reign began, and what a rival made,
+        does not come back by a mend: not into a store that is sound, nor in
+        the place of what it has lost, which is said; its own replica has it."""
+        reign, astray = self.reigns()
+        for source in astray:
+            said = self.mend(store=reign, source=source).json()
+            self.assertEqual([said["mended"], said["unsure"]], [[], 0])
+        mark = (reign / "journal" / "published").read_bytes()
+        state = self.dir / "state"
+        shutil.copytree(reign / "state", state)
+        self.mbj("rename", reign, "alice", "B>X")
+        self.mbj("replay", reign, self.r)
+        sound, path = records(reign), self.segments(reign)[-1]
+        flip(path, batches(path)[-1][0], 300)
+        # Data is damaged, and mark and state are from before it.
+        (reign / "journal" / "published").write_bytes(mark)
+        shutil.rmtree(reign / "state")
+        shutil.copytree(state, reign / "state")
+        flip(path, HEADER + FRAME + 16)
+        damaged, kept = path.read_bytes(), self.dir / "damaged"
+        shutil.copytree(reign, kept)
+        for source in (*astray, self.r):
+            with self.subTest(source=source.name):
+                shutil.rmtree(reign)
+                shutil.copytree(kept, reign)
+                said = self.mend(store=reign, source=source, status=OK
+                                 if source == self.r else CORRUPT).json()
+                own = source == self.r
+                self.assertEqual(len(list((reign / "journal").glob(
+                    "*.damaged"))), 1)
+                self.assertEqual(max(records(reign)), self.last + own)
+                self.assertEqual(said["unsure"], 0 if own else self.last + 1)
+        self.assertEqual(records(reign), sound)
+        self.assertNotEqual(path.read_bytes(), damaged)
+        self.mbj("verify", reign, self.r)
+
 
 class MendFrom(MendCase):
     def test_replica(self):
@@ -211,7 +266,10 @@ class MendFrom(MendCase):
                 self.assertIn(path.name, said.err)
                 path.unlink()
                 path.write_bytes(before)
-        self.mend()
+        (self.r / "lock").unlink()
+        os.mkfifo(self.r / "lock")
+        self.assertEqual(run("fsck", self.p, "--repair", "--from", self.r,
+                             timeout=20).status, OK)
 
     def test_lacks(self):
         """Goal: a source that lacks it, by trim, by being behind, or by
@@ -247,6 +305,13 @@ class MendFrom(MendCase):
         path = self.segments()[-1]
         flip(path, batches(path)[0][0] + FRAME)
         self.unchanged(REFUSED, "another lineage", source=other)
+
+    def test_gap_too_wide(self):
+        """Goal: more numbers than anybody would have lost are not filled."""
+        path = self.segments()[-1]
+        last = int(path.name[:8], 16)
+        renumber(path, last + 1100)
+        self.unchanged(CORRUPT, f"{last:08x} is missing")
 
     def test_header_of_another(self):
         """Goal: a segment that does not continue the one before is no damage

@@ -97,7 +97,7 @@ static enum mbj_rc mend(struct splicing *f, struct disk *disk, bool is_dry_run,
 	struct mbj_mended mended = {.count = 0};
 	struct splice_job job = {.sys = disk_sys(disk),
 				 .dir = DISK_DIR,
-				 .identity = &f->identity,
+				 .identity = f->identity,
 				 .from = "there",
 				 .known = f->known,
 				 .segment_size = f->segment_size,

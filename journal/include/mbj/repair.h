@@ -83,8 +83,9 @@ struct mbj_mended {
 	size_t count;
 	size_t capacity;
 	/*
-	 * Of the last segment nothing was left, and nothing tells whether it
-	 * had this group and more behind it; 0: that is known.
+	 * Of the last segment nothing was left, or the other store is not of a
+	 * primary's reign, or went another way behind it, and nothing tells
+	 * whether it had this group and more; 0: that is known, as far as can be.
 	 */
 	struct mbj_lsn unsure;
 };
