@@ -530,7 +530,15 @@ class DovecotCase(mbjtest.Case):
     def same(self, client):
         """Dovecot and the store have the same tree and subscriptions."""
         tree = tree_of(client)  # which makes INBOX, where there is none
-        self.assertEqual(self.told(), tree, self.log())
+        told = self.told()
+        # The list's index may have what was at a name before (DOVECOT.md):
+        # who opens it sees, and says so there.
+        for path in told.keys() & tree.keys():
+            if told[path] and tree[path] and told[path] != tree[path]:
+                self.ok(client.select(encode(path), readonly=True))
+                self.ok(client.unselect())
+                tree = tree_of(client)
+        self.assertEqual(told, tree, self.log())
         self.assertEqual(self.told_subscribed(), subscribed(client))
         self.assertEqual(self.intents(), [])
 
