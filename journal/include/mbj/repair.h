@@ -85,7 +85,8 @@ struct mbj_mended {
 	/*
 	 * Of the last segment nothing was left, or the other store is not of a
 	 * primary's reign, or went another way behind it, and nothing tells
-	 * whether it had this group and more; 0: that is known, as far as can be.
+	 * whether it had this group and more; 0: that is known, as far as can
+	 * be.
 	 */
 	struct mbj_lsn unsure;
 };
