@@ -10,6 +10,7 @@
 
 #define LOG_PUBLISHED_NAME "published"
 #define LOG_SUSPECT_NAME   "suspect"
+#define LOG_MENDING_NAME   "mending"
 #define LOG_TEMP_NAME	   "segment.tmp"
 
 enum { LOG_PUBLISHED_SIZE = 64, LOG_RESERVE_MIN = 64 << 10 };
@@ -48,6 +49,14 @@ bool log_published_decode(const uint8_t bytes[LOG_PUBLISHED_SIZE],
 enum mbj_rc log_published_read(struct mbj_file *file,
 			       struct mbj_log_end *ret_end,
 			       bool *ret_is_damaged,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
+ * Mended segments are being put into their places (splice.c): with some of them
+ * there, and others not, a journal may look whole and lack groups.
+ * Returns: MBJ_ECORRUPT.
+ */
+enum mbj_rc log_mending_refuse(const struct mbj_sys *sys, const char *dir,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* True where an earlier process left the mark of a failed write or sync. */

@@ -80,6 +80,21 @@ enum mbj_rc log_published_read(struct mbj_file *file,
 	return MBJ_OK;
 }
 
+enum mbj_rc log_mending_refuse(const struct mbj_sys *sys, const char *dir,
+			       struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_path_join(path, dir, LOG_MENDING_NAME, err);
+	if (rc < 0 || !mbj_path_exists(sys, path))
+		return rc;
+	return mbj_error_set(err, MBJ_ECORRUPT,
+			     "mending %s was begun and did not come to its "
+			     "end: begin again",
+			     dir);
+}
+
 enum mbj_rc log_suspect_get(const struct mbj_sys *sys, const char *dir,
 			    bool *ret_is_suspect, struct mbj_error *err)
 {

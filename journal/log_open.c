@@ -262,6 +262,8 @@ static enum mbj_rc opening_run(struct log_opening *opening,
 
 	rc = published_open(opening, err);
 	if (rc == MBJ_OK)
+		rc = log_mending_refuse(log->sys, log->dir, err);
+	if (rc == MBJ_OK)
 		rc = log_suspect_get(log->sys, log->dir, &opening->is_suspect,
 				     err);
 	if (rc == MBJ_OK)

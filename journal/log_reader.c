@@ -202,6 +202,8 @@ enum mbj_rc mbj_log_reader_open(const struct mbj_sys *sys, const char *dir,
 			reader->sha);
 	log_cursor_stand(&reader->cursor, &reader->limit);
 	if (rc == MBJ_OK)
+		rc = log_mending_refuse(sys, dir, err);
+	if (rc == MBJ_OK)
 		rc = is_owned ? limit_refresh(reader, err)
 			      : limit_find(reader, err);
 	if (rc < 0) {

@@ -133,6 +133,7 @@ static int journal_kind(const char *name)
 
 	if (strcmp(name, LOG_PUBLISHED_NAME) == 0 ||
 	    strcmp(name, LOG_SUSPECT_NAME) == 0 ||
+	    strcmp(name, LOG_MENDING_NAME) == 0 ||
 	    segment_name_parse(name, &number, &first))
 		return -1;
 	if (strcmp(name, LOG_TEMP_NAME) == 0 || splice_name_is(name) ||

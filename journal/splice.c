@@ -6,7 +6,9 @@
  *
  * Invariants:
  *   1. nothing that has a segment's name is touched before the whole journal
- *      was walked and everything is pinned.
+ *      was walked and everything is pinned;
+ *   2. while some segments are in their places and others not, a mark has every
+ *      opening refuse.
  *
  * Threads: the caller's, alone with the store.
  */
@@ -22,38 +24,68 @@
 #include "splice_impl.h"
 #include "store_impl.h"
 
-/*
- * Everything is right: the mended segments get their names, the last one first,
- * so that a journal which has an end again lacks nothing before it.
- */
-static enum mbj_rc segments_place(struct splice *s, struct mbj_error *err)
+/* The mark, which has no content, and which one before may have left. */
+static enum mbj_rc mending_begin(const struct splice *s, const char *mark,
+				 struct mbj_error *err)
+{
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	enum mbj_rc rc;
+
+	rc = mbj_file_open(s->sys, mark, O_WRONLY | O_CREAT, &file, err);
+	mbj_file_close(&file);
+	return rc == MBJ_OK ? mbj_dir_sync(s->sys, s->dir, err) : rc;
+}
+
+/* All are in their places, of this run or of one before it. */
+static enum mbj_rc mending_end(const struct splice *s, const char *mark,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	if (!mbj_path_exists(s->sys, mark))
+		return MBJ_OK;
+	rc = mbj_dir_sync(s->sys, s->dir, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_remove(s->sys, mark, err);
+	return rc == MBJ_OK ? mbj_dir_sync(s->sys, s->dir, err) : rc;
+}
+
+static struct segment_entry entry_of(const struct mbj_mended_segment *piece)
+{
+	return (struct segment_entry){piece->number, piece->first};
+}
+
+static enum mbj_rc damaged_keep(const struct splice *s, struct mbj_error *err)
 {
 	enum mbj_rc rc = MBJ_OK;
 
 	for (size_t i = 0; rc == MBJ_OK && i < s->mended->count; i++) {
-		const struct mbj_mended_segment *piece =
-			&s->mended->segments[i];
+		struct segment_entry entry = entry_of(&s->mended->segments[i]);
 
-		rc = splice_damaged_keep(s->sys, s->dir,
-					 &(struct segment_entry){piece->number,
-								 piece->first},
-					 err);
+		rc = splice_damaged_keep(s->sys, s->dir, &entry, err);
 	}
+	return rc == MBJ_OK ? mbj_dir_sync(s->sys, s->dir, err) : rc;
+}
+
+/* Everything is right: the mended segments get their names. */
+static enum mbj_rc segments_place(const struct splice *s, struct mbj_error *err)
+{
+	char mark[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_path_join(mark, s->dir, LOG_MENDING_NAME, err);
 	if (rc == MBJ_OK && s->mended->count > 0)
-		rc = mbj_dir_sync(s->sys, s->dir, err);
-	for (size_t i = s->mended->count; rc == MBJ_OK && i-- > 0;) {
+		rc = damaged_keep(s, err);
+	if (rc == MBJ_OK && s->mended->count > 0)
+		rc = mending_begin(s, mark, err);
+	for (size_t i = 0; rc == MBJ_OK && i < s->mended->count; i++) {
 		struct mbj_mended_segment *piece = &s->mended->segments[i];
+		struct segment_entry entry = entry_of(piece);
 
-		rc = splice_mended_place(s->sys, s->dir,
-					 &(struct segment_entry){piece->number,
-								 piece->first},
-					 err);
+		rc = splice_mended_place(s->sys, s->dir, &entry, err);
 		piece->is_mended = rc == MBJ_OK;
-		/* A power cut must not keep a former one without this one. */
-		if (rc == MBJ_OK)
-			rc = mbj_dir_sync(s->sys, s->dir, err);
 	}
-	return rc;
+	return rc == MBJ_OK ? mending_end(s, mark, err) : rc;
 }
 
 static void segments_drop(const struct splice *s)
@@ -62,11 +94,10 @@ static void segments_drop(const struct splice *s)
 		const struct mbj_mended_segment *piece =
 			&s->mended->segments[i];
 
+		struct segment_entry entry = entry_of(piece);
+
 		if (!piece->is_mended)
-			splice_mended_drop(
-				s->sys, s->dir,
-				&(struct segment_entry){piece->number,
-							piece->first});
+			splice_mended_drop(s->sys, s->dir, &entry);
 	}
 }
 
@@ -125,6 +156,7 @@ enum mbj_rc splice_journal(const struct splice_job *job,
 	s->source = job->source;
 	s->source_is_twin = job->source_is_twin;
 	s->source_is_astray = job->source_is_astray;
+	s->source_is_later = job->source_is_later;
 	s->known = job->known;
 	s->mended = mended;
 	segment_list_init(&s->list);
@@ -182,6 +214,7 @@ static enum mbj_rc source_open(struct splice_job *job, struct mbj_error *err)
 		theirs.epoch.v < job->identity.epoch.v ||
 		(theirs.epoch.v == job->identity.epoch.v &&
 		 !mbj_id_equal(theirs.epoch_owner, job->identity.epoch_owner));
+	job->source_is_later = theirs.epoch.v > job->identity.epoch.v;
 	return mbj_store_log_reader(job->sys, job->from, &job->source, err);
 }
 
@@ -218,8 +251,9 @@ static void known_by_snapshot(const char *dir, struct splice_job *job)
 }
 
 /*
- * What the state holds was durable.  One that cannot be read tells nothing, and
- * a dry run leaves it closed.
+ * What the state holds was durable.  One that cannot be read, or failed when it
+ * was used, tells nothing, and a dry run leaves it closed.  Nobody has compared
+ * one that a kill left: it gets no seal by being looked at.
  */
 static void known_by_state(const char *dir, struct splice_job *job)
 {
@@ -227,16 +261,20 @@ static void known_by_state(const char *dir, struct splice_job *job)
 	struct mbj_watermark watermark;
 	struct mbj_state *state = NULL;
 	struct mbj_txn *txn = NULL;
+	char suspect[MBJ_PATH_TEXT_MAX];
 	char path[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc;
 
 	rc = mbj_path_join(path, dir, STORE_STATE_NAME, NULL);
-	/* The journal's is longer, and was made. */
-	MBJ_ASSERT(rc == MBJ_OK);
-	if (job->is_dry_run || !mbj_path_exists(job->sys, path))
+	if (rc == MBJ_OK)
+		rc = mbj_path_join(suspect, path, STORE_SUSPECT_NAME, NULL);
+	if (rc < 0 || job->is_dry_run || !mbj_path_exists(job->sys, path) ||
+	    mbj_path_exists(job->sys, suspect))
 		return;
 	rc = mbj_state_open(job->sys, path, job->identity.lineage, &options,
 			    &state, NULL);
+	if (rc == MBJ_OK && !mbj_state_was_sealed(state))
+		mbj_state_leave_unsealed(state);
 	if (rc == MBJ_OK)
 		rc = mbj_txn_begin_read(state, &txn, NULL);
 	if (rc == MBJ_OK)

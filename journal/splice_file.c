@@ -39,15 +39,25 @@ void splice_name_print(const struct segment_entry *entry, const char *suffix,
 	memcpy(name + STEM_SIZE, suffix, n + 1);
 }
 
+static bool suffix_is(const char *suffix)
+{
+	const size_t n = sizeof(SPLICE_DAMAGED_SUFFIX) - 1;
+
+	if (strcmp(suffix, SPLICE_MENDED_SUFFIX) == 0)
+		return true;
+	if (strncmp(suffix, SPLICE_DAMAGED_SUFFIX, n) != 0)
+		return false;
+	return suffix[n] == '\0' ||
+	       (suffix[n] >= '1' && suffix[n] <= '9' && suffix[n + 1] == '\0');
+}
+
 bool splice_name_is(const char *name)
 {
 	char segment[SEGMENT_NAME_SIZE];
 	struct mbj_lsn first;
 	uint32_t number;
 
-	if (strlen(name) <= STEM_SIZE ||
-	    (strcmp(name + STEM_SIZE, SPLICE_MENDED_SUFFIX) != 0 &&
-	     strcmp(name + STEM_SIZE, SPLICE_DAMAGED_SUFFIX) != 0))
+	if (strlen(name) <= STEM_SIZE || !suffix_is(name + STEM_SIZE))
 		return false;
 	memcpy(segment, name, STEM_SIZE);
 	memcpy(segment + STEM_SIZE, ".seg", sizeof(".seg"));
@@ -229,6 +239,29 @@ static enum mbj_rc file_copy(const struct mbj_sys *sys, const char *from,
 	return rc;
 }
 
+/* A name that none of earlier damage to the same segment has. */
+static enum mbj_rc damaged_path(const struct mbj_sys *sys, const char *dir,
+				const struct segment_entry *entry,
+				char path[MBJ_PATH_TEXT_MAX],
+				struct mbj_error *err)
+{
+	char suffix[sizeof(SPLICE_DAMAGED_SUFFIX) + 1] = SPLICE_DAMAGED_SUFFIX;
+	enum mbj_rc rc;
+
+	for (int i = 0; i < SPLICE_DAMAGED_MAX; i++) {
+		if (i > 0)
+			suffix[sizeof(SPLICE_DAMAGED_SUFFIX) - 1] =
+				(char)('0' + i);
+		rc = splice_path(dir, entry, suffix, path, err);
+		if (rc < 0 || !mbj_path_exists(sys, path))
+			return rc;
+	}
+	return mbj_error_set(err, MBJ_ELIMIT,
+			     "what %d earlier damages left of a segment is "
+			     "kept beside it, the last as %s: move them away",
+			     SPLICE_DAMAGED_MAX, path);
+}
+
 enum mbj_rc splice_damaged_keep(const struct mbj_sys *sys, const char *dir,
 				const struct segment_entry *entry,
 				struct mbj_error *err)
@@ -238,13 +271,10 @@ enum mbj_rc splice_damaged_keep(const struct mbj_sys *sys, const char *dir,
 	enum mbj_rc rc;
 
 	rc = splice_path(dir, entry, ".seg", from, err);
-	if (rc == MBJ_OK)
-		rc = splice_path(dir, entry, SPLICE_DAMAGED_SUFFIX, to, err);
 	if (rc < 0 || !mbj_path_exists(sys, from))
 		return rc;
-	/* Of an earlier damage to the same segment: one is kept. */
-	rc = mbj_file_remove(sys, to, err);
-	if (rc == MBJ_OK || rc == MBJ_ENOTFOUND)
+	rc = damaged_path(sys, dir, entry, to, err);
+	if (rc == MBJ_OK)
 		rc = mbj_file_link(sys, from, to, &is_linked, err);
 	if (rc == MBJ_OK && !is_linked)
 		rc = file_copy(sys, from, to, err);

@@ -2,8 +2,9 @@
  * A mended segment: written beside the damaged one, checked, and put into its
  * place.  Private to journal/.
  *
- * Names: "<segment without .seg>.mended" while it is written, ".damaged" for
- * what was there before.  No reader takes either for a segment.
+ * Names: "<segment without .seg>.mended" while it is written, ".damaged", or
+ * ".damaged1" to 9, for what was there before.  No reader takes either for a
+ * segment.
  *
  * Threads: one at a time.
  */
@@ -16,7 +17,7 @@
 #define SPLICE_MENDED_SUFFIX  ".mended"
 #define SPLICE_DAMAGED_SUFFIX ".damaged"
 
-enum { SPLICE_NAME_SIZE = SEGMENT_NAME_SIZE + 8 };
+enum { SPLICE_NAME_SIZE = SEGMENT_NAME_SIZE + 8, SPLICE_DAMAGED_MAX = 10 };
 
 struct splice_file {
 	const struct mbj_sys *sys;
@@ -52,7 +53,11 @@ bool splice_file_is_full(const struct splice_file *out);
 enum mbj_rc splice_file_end(struct splice_file *out, struct mbj_sha256 *sha,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 
-/* Keep what is there as ".damaged"; one that is missing leaves nothing. */
+/*
+ * Keep what is there as ".damaged", or, where earlier ones are kept, as
+ * ".damaged1" and so on; one that is missing leaves nothing.
+ * Returns: MBJ_ELIMIT where SPLICE_DAMAGED_MAX are kept.
+ */
 enum mbj_rc splice_damaged_keep(const struct mbj_sys *sys, const char *dir,
 				const struct segment_entry *entry,
 				struct mbj_error *err) MBJ_MUST_CHECK;

@@ -22,6 +22,7 @@ struct splice_job {
 	struct mbj_log_reader *source;
 	bool source_is_twin;   /* a primary of this epoch, as this one may be */
 	bool source_is_astray; /* of a reign that this one's is not of */
+	bool source_is_later;  /* of a reign behind this one's */
 	struct mbj_log_end known; /* of the state, lsn 0: not known */
 	uint64_t segment_size;	  /* bytes after which a new one begins */
 	bool is_dry_run;
@@ -41,7 +42,8 @@ struct splice {
 	struct mbj_log_reader *source;
 	bool source_is_twin;
 	bool source_is_astray;
-	bool source_is_other;	  /* behind the walk it has what does not fit */
+	bool source_is_later;
+	bool source_is_other;	  /* behind the walk it has what is not taken */
 	struct mbj_lsn source_at; /* the group that it reads next, 0: none */
 	struct mbj_sha256 *sha;
 	struct mbj_log_end end;	 /* how far the walk is */
@@ -101,6 +103,9 @@ enum mbj_rc splice_group_pick(struct splice *s,
  */
 enum mbj_rc splice_tail_next(struct splice *s, struct mbj_group *ret_group,
 			     bool *ret_has,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+/* Whether what is left here goes on behind the walk. */
+enum mbj_rc splice_left_look(struct splice *s, bool *ret_has,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * What is left here of a group that the other store has: the same, or none.

@@ -103,6 +103,18 @@ static enum mbj_rc local_reach(struct splice *s, struct mbj_error *err)
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+enum mbj_rc splice_left_look(struct splice *s, bool *ret_has,
+			     struct mbj_error *err)
+{
+	enum mbj_rc rc = local_reach(s, err);
+
+	*ret_has = rc == MBJ_OK && s->has_held &&
+		   s->held.header.lsn.v == splice_lsn_next(s).v &&
+		   mbj_group_chain_check(&s->held, s->sha, &s->end.chain,
+					 NULL) == MBJ_OK;
+	return rc;
+}
+
 void splice_fetched_note(struct mbj_mended_segment *piece, struct mbj_lsn lsn)
 {
 	if (piece->fetched++ == 0)
@@ -115,14 +127,13 @@ enum mbj_rc splice_group_pick(struct splice *s,
 			      struct mbj_group *ret_group,
 			      struct mbj_error *err)
 {
+	bool has_own;
 	enum mbj_rc rc;
 
-	rc = local_reach(s, err);
+	rc = splice_left_look(s, &has_own, err);
 	if (rc < 0)
 		return rc;
-	if (s->has_held && s->held.header.lsn.v == splice_lsn_next(s).v &&
-	    mbj_group_chain_check(&s->held, s->sha, &s->end.chain, NULL) ==
-		    MBJ_OK) {
+	if (has_own) {
 		*ret_group = s->held;
 		s->unpinned.v = 0;
 		piece->kept++;
@@ -154,6 +165,7 @@ enum mbj_rc splice_tail_next(struct splice *s, struct mbj_group *ret_group,
 	enum mbj_rc rc;
 
 	*ret_has = false;
+	s->source_is_other = false;
 	if (s->identity.role != MBJ_STORE_PRIMARY || s->source_is_astray)
 		return MBJ_OK;
 	rc = mbj_log_reader_end(s->source, &theirs, &why);
@@ -167,7 +179,7 @@ enum mbj_rc splice_tail_next(struct splice *s, struct mbj_group *ret_group,
 		*ret_has = is_ours &&
 			   mbj_group_chain_check(ret_group, s->sha,
 						 &s->end.chain, NULL) == MBJ_OK;
-		s->source_is_other = is_ours && !*ret_has;
+		s->source_is_other = !*ret_has;
 		return *ret_has && s->source_is_twin ? twin_refuse(s, err)
 						     : MBJ_OK;
 	}
@@ -184,12 +196,8 @@ enum mbj_rc splice_tail_next(struct splice *s, struct mbj_group *ret_group,
 enum mbj_rc splice_tail_compare(struct splice *s, const struct mbj_group *group,
 				bool *ret_is_kept, struct mbj_error *err)
 {
-	enum mbj_rc rc = local_reach(s, err);
+	enum mbj_rc rc = splice_left_look(s, ret_is_kept, err);
 
-	*ret_is_kept = rc == MBJ_OK && s->has_held &&
-		       s->held.header.lsn.v == group->header.lsn.v &&
-		       mbj_group_chain_check(&s->held, s->sha, &s->end.chain,
-					     NULL) == MBJ_OK;
 	if (*ret_is_kept && !splice_chain_equal(&s->held.chain, &group->chain))
 		return mbj_error_set(err, MBJ_EFENCED,
 				     "%s went another way: its group %llu is "

@@ -176,7 +176,9 @@ static enum mbj_rc tail_fill(struct splice *s, struct mbj_mended_segment *piece,
 			     struct mbj_error *err)
 {
 	const size_t first = s->mended->count - 1;
+	const struct mbj_lsn known = s->end.lsn;
 	struct mbj_group group;
+	bool is_left = false;
 	bool is_kept = false;
 	bool has = false;
 	enum mbj_rc rc;
@@ -198,9 +200,13 @@ static enum mbj_rc tail_fill(struct splice *s, struct mbj_mended_segment *piece,
 			splice_fetched_note(piece, group.header.lsn);
 		rc = splice_tail_next(s, &group, &has, err);
 	}
+	if (rc == MBJ_OK)
+		rc = splice_left_look(s, &is_left, err);
 	if (rc == MBJ_OK &&
-	    (pieces_count(s, first) == 0 || s->source_is_other ||
-	     (s->source_is_astray && s->identity.role == MBJ_STORE_PRIMARY)))
+	    (pieces_count(s, first) == 0 ||
+	     (s->identity.role == MBJ_STORE_PRIMARY &&
+	      (is_left || s->source_is_other || s->source_is_astray ||
+	       (s->source_is_later && s->end.lsn.v > known.v)))))
 		s->mended->unsure = splice_lsn_next(s);
 	return rc;
 }
@@ -339,6 +345,11 @@ static enum mbj_rc segment_walk(struct splice *s, size_t index,
 		s->end = scan.end;
 	if (!is_remade && evidence.stop.v == 0)
 		rc = splice_tail_next(s, &behind, &is_remade, err);
+	/* Nobody of this reign says that what looks torn was not durable. */
+	if (rc == MBJ_OK && !is_remade && scan.tail == SEGMENT_TORN &&
+	    s->identity.role == MBJ_STORE_PRIMARY &&
+	    (s->source_is_other || s->source_is_astray))
+		s->mended->unsure = splice_lsn_next(s);
 	if (rc < 0 || !is_remade)
 		return rc;
 	s->end = (struct mbj_log_end){{header.first.v - 1}, header.chain};

@@ -337,6 +337,11 @@ bool mbj_state_is_suspect(const struct mbj_state *state)
 	return db_is_failed(state->db) || atomic_load(&state->is_suspect);
 }
 
+void mbj_state_leave_unsealed(struct mbj_state *state)
+{
+	state->is_sealed_when_closed = false;
+}
+
 bool mbj_state_was_sealed(const struct mbj_state *state)
 {
 	return state->was_sealed;

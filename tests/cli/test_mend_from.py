@@ -132,6 +132,34 @@ class MendEnd(MendCase):
         self.mend(source=behind)
         self.mbj("verify", self.p, behind)
 
+    def test_left_behind(self):
+        """Goal: whole groups at the end that nobody but their torn batch knows
+        of, and groups behind which only a later reign goes on, are not left
+        out in silence.  Method: the source is behind, or was promoted there."""
+        behind = self.dir / "behind"
+        shutil.copytree(self.r, behind)
+        reign, copy = self.dir / "reign", self.dir / "backup"
+        self.mbj("backup", self.r, copy)
+        self.mbj("restore", copy, reign, "--role", "primary")
+        self.mbj("rename", reign, "alice", "B>Z")
+        path = self.stale()
+        found = batches(path)
+        flip(path, HEADER + 3)
+        shutil.rmtree(self.p / "state")
+        for source, damage in ((behind, found[-1][0] + 16),
+                               (reign, found[-3][0] + FRAME + 16)):
+            with self.subTest(source=source.name):
+                shutil.rmtree(self.p)
+                shutil.copytree(self.kept, self.p)
+                shutil.rmtree(self.p / "state")
+                flip(path, found[0][0])
+                flip(path, damage)
+                if source == reign:
+                    os.truncate(path, damage + 20)
+                said = self.mend(source=source, status=CORRUPT)
+                self.assertIn("nothing tells whether", said.err)
+                self.assertGreater(said.json()["unsure"], self.last)
+
     def test_stale_twin(self):
         """Goal: what a copy of the primary has behind an end of which nothing
         is left may be an edit of its own: it is refused."""
@@ -168,8 +196,10 @@ class MendEnd(MendCase):
         self.mbj("rename", reign, "alice", "S>T")
         flip(path, batches(path)[-1][0] + 16, 200)
         shutil.rmtree(self.p / "state")
-        said = self.mend(source=reign).json()["mended"]
-        self.assertEqual([s["fetched"] for s in said], [1])
+        # It is this reign's, or a rival's that the later one was founded on.
+        said = self.mend(source=reign, status=CORRUPT).json()
+        self.assertEqual([s["fetched"] for s in said["mended"]], [1])
+        self.assertEqual(said["unsure"], max(self.sound) + 1)
         self.assertEqual(records(self.p), self.sound)
 
     def reigns(self):
@@ -229,6 +259,70 @@ class MendEnd(MendCase):
 
 
 class MendFrom(MendCase):
+    def test_half(self):
+        """Goal: a mend that was cut off is no journal to anybody, and the next
+        one brings it to its end, also where only the mark is left."""
+        mark = self.p / "journal" / "mending"
+        for damaged in (True, False):
+            with self.subTest(damaged=damaged):
+                if damaged:
+                    flip(self.segments()[1], 20)
+                mark.touch()
+                before = self.files()
+                for words in (("rename", self.p, "alice", "B>Q"),
+                              ("fsck", self.p, "-n"), ("fsck", self.p),
+                              ("status", self.p), ("log", self.p),
+                              ("replay", self.p, self.r)):
+                    said = run(*words)
+                    self.assertEqual(said.status, CORRUPT, words)
+                    self.assertIn("begin again", said.err)
+                self.assertEqual(self.files(), before)
+                self.mend("-n", status=CORRUPT)
+                self.assertTrue(mark.exists())
+                said = self.mend().json()
+                self.assertEqual(len(said["mended"]), damaged)
+                self.assertFalse(mark.exists())
+        self.assertEqual(records(self.p), self.sound)
+        self.mbj("fsck", self.p, "--deep")
+
+    def test_damaged_twice(self):
+        """Goal: what a segment was before each of its mends is kept."""
+        path = self.segments()[1]
+        was = []
+        for number in range(3):
+            flip(path, HEADER + FRAME + 16 * number)
+            was.append(path.read_bytes())
+            self.mend()
+        kept = [path.with_suffix(".damaged" + suffix)
+                for suffix in ("", "1", "2")]
+        self.assertEqual([p.read_bytes() for p in kept], was)
+        for number in range(3, 10):
+            shutil.copy(kept[0], path.with_suffix(f".damaged{number}"))
+        flip(path, HEADER + FRAME)
+        self.assertIn("move them away", self.mend(status=REFUSED).err)
+        for number in range(3, 10):
+            path.with_suffix(f".damaged{number}").unlink()
+        self.mend()
+        self.mbj("fsck", self.p, "--repair")
+        self.assertEqual(list((self.p / "journal").glob("*.damaged*")), [])
+
+    def test_state_of_a_kill(self):
+        """Goal: who looks how far a state is does not vouch for it, nor asks
+        one that failed.  Method: one without a seal, then one that is marked
+        suspect, which says that more was durable than anybody has."""
+        self.mbj("rename", self.p, "alice", "B>Q")
+        seal = self.p / "state" / "seal"
+        seal.unlink()
+        path = self.segments()[-1]
+        mark = self.kept / "journal" / "published"
+        flip(path, batches(path)[-1][0] + 16, 200)
+        shutil.copy(mark, self.p / "journal")
+        self.unchanged(CORRUPT, "is lost here")
+        self.assertFalse(seal.exists())
+        (self.p / "state" / "suspect").touch()
+        self.mend()
+        self.mbj("verify", self.p, self.r)
+
     def test_replica(self):
         """Goal: a replica that is damaged says how it is mended, is mended from
         its primary, and follows on."""

@@ -375,6 +375,8 @@ START_TEST(splice_end_is_gone)
 		if (rc == MBJ_OK)
 			rc = mbj_log_reader_end(reader, &end, NULL);
 		mbj_log_reader_close(&reader);
+		if (rc == MBJ_OK)
+			lab_read_all(disk, false, &f.here.chain, end.lsn.v);
 		refused += rc == MBJ_ECORRUPT;
 		LAB_OK(mend(&f, disk, false, &count, err));
 		LAB_OK(mend(&f, disk, true, &count, err));
@@ -383,6 +385,76 @@ START_TEST(splice_end_is_gone)
 		disk_free(&disk);
 	}
 	ck_assert_uint_gt(refused, 1);
+	splicing_end(&f);
+}
+END_TEST
+
+/* The segment of that place, from 0. */
+static void segment_remove(struct disk *disk, size_t index)
+{
+	for (size_t i = 0;; i++) {
+		const char *name = disk_name(disk, i);
+
+		ck_assert_ptr_nonnull(name);
+		if (strstr(name, ".seg") == NULL || index-- > 0)
+			continue;
+		disk_remove(disk, name);
+		return;
+	}
+}
+
+/*
+ * Goal: no opening, and no reader, takes a journal of which some mended
+ * segments are in their places and others not.  Method: a file in the midst is
+ * gone, so two segments are put; a cut at each step, and then whatever opens
+ * has all groups.
+ */
+START_TEST(splice_some_in_place)
+{
+	static const enum disk_cut cuts[CUTS] = {DISK_CUT_NOTHING, DISK_CUT_ALL,
+						 DISK_CUT_RANDOM,
+						 DISK_CUT_RANDOM,
+						 DISK_CUT_KILL};
+	struct splicing f;
+	bool is_reached = true;
+	unsigned refused = 0;
+	unsigned opened = 0;
+	size_t count;
+
+	splicing_begin_first(&f);
+	LAB_OK(mend(&f, f.here.disk, false, &count, err));
+	segment_remove(f.here.disk, 1);
+	LAB_OK(mend(&f, f.here.disk, true, &count, err));
+	ck_assert_uint_eq(count, 2);
+	for (uint64_t step = 1; is_reached; step++) {
+		for (size_t i = 0; i < CUTS; i++) {
+			struct disk *disk = disk_dup(f.here.disk);
+			struct mbj_log_reader *reader = NULL;
+			struct mbj_log *log = NULL;
+			enum mbj_rc rc;
+
+			disk_stop(disk, step);
+			(void)!mend(&f, disk, false, &count, NULL);
+			is_reached = disk_is_stopped(disk);
+			disk_cut(disk, cuts[i]);
+			rc = lab_reader_try(disk, false, &reader, NULL);
+			mbj_log_reader_close(&reader);
+			if (rc == MBJ_OK)
+				lab_read_all(disk, false, &f.here.chain,
+					     f.here.last);
+			refused += rc == MBJ_ECORRUPT;
+			opened += rc == MBJ_OK;
+			ck_assert_int_eq(lab_log_try(disk, f.here.last, &log,
+						     NULL),
+					 rc);
+			mbj_log_close(&log);
+			LAB_OK(mend(&f, disk, false, &count, err));
+			lab_read_all(disk, false, &f.here.chain, f.here.last);
+			disk_free(&disk);
+		}
+	}
+	ck_assert_uint_gt(refused, 30);
+	ck_assert_uint_ge(opened, CUTS);
 	splicing_end(&f);
 }
 END_TEST
@@ -397,5 +469,6 @@ TCase *test_splice_case(void)
 	tcase_add_test(tc, splice_refuses);
 	tcase_add_test(tc, splice_last);
 	tcase_add_test(tc, splice_end_is_gone);
+	tcase_add_test(tc, splice_some_in_place);
 	return tc;
 }

@@ -125,6 +125,8 @@ bool mbj_state_is_suspect(const struct mbj_state *state);
  * After a kill nobody has compared anything.
  */
 bool mbj_state_was_sealed(const struct mbj_state *state);
+/* Closing it seals nothing: the next opening takes it as after a kill. */
+void mbj_state_leave_unsealed(struct mbj_state *state);
 
 /* ------------------------------------------------------------ records */
 
