@@ -86,6 +86,8 @@ enum mbj_rc splice_local_begin(struct splice_local *local,
 
 	local->at = SEGMENT_HEADER_SIZE;
 	local->look_at = 0;
+	local->last.v = 0;
+	local->last_end = SEGMENT_HEADER_SIZE;
 	local->is_framed = false;
 	local->is_over = false;
 	rc = segment_view_open(&local->view, sys, dir, name, lineage, &header,
@@ -244,9 +246,11 @@ enum mbj_rc splice_local_next(struct splice_local *local,
 				/* Behind it, in a frame without an end. */
 				if (local->look_at > 0)
 					local->look_at = local->at;
-				if (ret_group->is_body_good)
-					return MBJ_OK;
-				continue;
+				if (!ret_group->is_body_good)
+					continue;
+				local->last = ret_group->header.lsn;
+				local->last_end = local->at;
+				return MBJ_OK;
 			}
 		}
 		local->is_framed = false;
@@ -254,4 +258,29 @@ enum mbj_rc splice_local_next(struct splice_local *local,
 			local->at = local->end;
 	}
 	return MBJ_ENOTFOUND;
+}
+
+static bool is_blank(struct mbj_bytes bytes)
+{
+	size_t i = 0;
+
+	while (i < bytes.n && bytes.p[i] == 0)
+		i++;
+	return i == bytes.n;
+}
+
+enum mbj_rc splice_local_is_blank(struct splice_local *local,
+				  bool *ret_is_blank, struct mbj_error *err)
+{
+	uint64_t at = local->last_end;
+	struct mbj_bytes piece;
+	enum mbj_rc rc;
+
+	do {
+		rc = segment_view_get(&local->view, at, SEARCH_PIECE, &piece,
+				      err);
+		*ret_is_blank = rc == MBJ_OK && is_blank(piece);
+		at += SEARCH_PIECE;
+	} while (*ret_is_blank && piece.n == SEARCH_PIECE);
+	return rc;
 }

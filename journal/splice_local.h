@@ -12,10 +12,12 @@
 
 struct splice_local {
 	struct segment_view view;
-	uint64_t salt;	  /* of the file's frames */
-	uint64_t at;	  /* of the next frame, or record */
-	uint64_t end;	  /* of the frame that at is in */
-	uint64_t look_at; /* where to look on for frames, 0: nowhere */
+	uint64_t salt;	     /* of the file's frames */
+	uint64_t at;	     /* of the next frame, or record */
+	uint64_t end;	     /* of the frame that at is in */
+	uint64_t look_at;    /* where to look on for frames, 0: nowhere */
+	struct mbj_lsn last; /* of the record before, 0: none yet */
+	uint64_t last_end;   /* where that ended */
 	bool is_over;
 	bool is_framed; /* at is among the records of a frame */
 	bool is_whole;	/* of the frame: header and checksum are good */
@@ -41,5 +43,9 @@ enum mbj_rc splice_local_begin(struct splice_local *local,
 enum mbj_rc splice_local_next(struct splice_local *local,
 			      struct mbj_group *ret_group,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* Behind the last record the file has nothing but zeros. */
+enum mbj_rc splice_local_is_blank(struct splice_local *local,
+				  bool *ret_is_blank,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
 
 #endif

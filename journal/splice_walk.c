@@ -171,6 +171,30 @@ static enum mbj_rc groups_fill(struct splice *s, struct mbj_lsn stop,
 	return rc;
 }
 
+/*
+ * More may have been durable at a primary than is here now.  A mark that is
+ * just as far is taken for the last one; any other is of before a power cut,
+ * and then nothing but zeros behind the last group can say that it was that.
+ */
+static enum mbj_rc end_is_sure(struct splice *s, bool *ret_is_sure,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	*ret_is_sure = true;
+	if (s->identity.role != MBJ_STORE_PRIMARY)
+		return MBJ_OK;
+	rc = splice_left_look(s, ret_is_sure, err);
+	*ret_is_sure = !*ret_is_sure;
+	if (rc == MBJ_OK && *ret_is_sure &&
+	    s->published.lsn.v != s->end.lsn.v) {
+		*ret_is_sure = s->local.last.v == s->end.lsn.v;
+		if (*ret_is_sure)
+			rc = splice_local_is_blank(&s->local, ret_is_sure, err);
+	}
+	return rc;
+}
+
 /* What was durable behind all that tells how far the journal was. */
 static enum mbj_rc tail_fill(struct splice *s, struct mbj_mended_segment *piece,
 			     struct mbj_error *err)
@@ -178,7 +202,7 @@ static enum mbj_rc tail_fill(struct splice *s, struct mbj_mended_segment *piece,
 	const size_t first = s->mended->count - 1;
 	const struct mbj_lsn known = s->end.lsn;
 	struct mbj_group group;
-	bool is_left = false;
+	bool is_sure = false;
 	bool is_kept = false;
 	bool has = false;
 	enum mbj_rc rc;
@@ -201,11 +225,11 @@ static enum mbj_rc tail_fill(struct splice *s, struct mbj_mended_segment *piece,
 		rc = splice_tail_next(s, &group, &has, err);
 	}
 	if (rc == MBJ_OK)
-		rc = splice_left_look(s, &is_left, err);
+		rc = end_is_sure(s, &is_sure, err);
 	if (rc == MBJ_OK &&
-	    (pieces_count(s, first) == 0 ||
+	    (pieces_count(s, first) == 0 || !is_sure ||
 	     (s->identity.role == MBJ_STORE_PRIMARY &&
-	      (is_left || s->source_is_other || s->source_is_astray ||
+	      (s->source_is_other || s->source_is_astray ||
 	       (s->source_is_later && s->end.lsn.v > known.v)))))
 		s->mended->unsure = splice_lsn_next(s);
 	return rc;

@@ -26,7 +26,8 @@ class MendEnd(MendCase):
 
     def test_stale(self):
         """Goal: groups behind an old mark are not lost, with the state and
-        without it.  Method: the last segment is unreadable, cut, or without
+        without it; that these were all is said where the state, or what is
+        left, tells.  Method: the last segment is unreadable, cut, or without
         the header of its last batch; the replica has all of it."""
         path = self.stale()
         replica = self.dir / "replica"
@@ -50,7 +51,10 @@ class MendEnd(MendCase):
                         (self.p / "journal" / "published").unlink()
                     if not state:
                         shutil.rmtree(self.p / "state")
-                    said = self.mend().json()
+                    sure = state or name == "batch"
+                    said = self.mend(status=OK if sure else CORRUPT).json()
+                    self.assertEqual(said["unsure"], 0 if sure
+                                     else max(records(self.p)) + 1)
                     self.assertEqual(len(said["mended"]), 1)
                     self.assertEqual(self.mend().json()["mended"], [])
                     self.goes_on()
@@ -134,8 +138,9 @@ class MendEnd(MendCase):
 
     def test_left_behind(self):
         """Goal: whole groups at the end that nobody but their torn batch knows
-        of, and groups behind which only a later reign goes on, are not left
-        out in silence.  Method: the source is behind, or was promoted there."""
+        of, bytes there of which nothing is known, and groups behind which only
+        a later reign goes on, are not left out in silence.  Method: the source
+        is behind, or was promoted there."""
         behind = self.dir / "behind"
         shutil.copytree(self.r, behind)
         reign, copy = self.dir / "reign", self.dir / "backup"
@@ -146,14 +151,16 @@ class MendEnd(MendCase):
         found = batches(path)
         flip(path, HEADER + 3)
         shutil.rmtree(self.p / "state")
-        for source, damage in ((behind, found[-1][0] + 16),
-                               (reign, found[-3][0] + FRAME + 16)):
-            with self.subTest(source=source.name):
+        for source, damage, size in (
+                (behind, found[-1][0] + 16, 1),
+                (behind, found[-1][0] + 16, 200),
+                (reign, found[-3][0] + FRAME + 16, 1)):
+            with self.subTest(source=source.name, size=size):
                 shutil.rmtree(self.p)
                 shutil.copytree(self.kept, self.p)
                 shutil.rmtree(self.p / "state")
                 flip(path, found[0][0])
-                flip(path, damage)
+                flip(path, damage, size)
                 if source == reign:
                     os.truncate(path, damage + 20)
                 said = self.mend(source=source, status=CORRUPT)
@@ -170,7 +177,7 @@ class MendEnd(MendCase):
         shutil.rmtree(self.p / "state")
         self.unchanged(REFUSED, "is a primary, too", "take a replica",
                        source=self.kept)
-        self.mend()
+        self.mend(status=CORRUPT)
         self.goes_on()
 
     def test_stale_another_way(self):
@@ -246,13 +253,13 @@ class MendEnd(MendCase):
             with self.subTest(source=source.name):
                 shutil.rmtree(reign)
                 shutil.copytree(kept, reign)
-                said = self.mend(store=reign, source=source, status=OK
-                                 if source == self.r else CORRUPT).json()
+                said = self.mend(store=reign, source=source,
+                                 status=CORRUPT).json()
                 own = source == self.r
                 self.assertEqual(len(list((reign / "journal").glob(
                     "*.damaged"))), 1)
                 self.assertEqual(max(records(reign)), self.last + own)
-                self.assertEqual(said["unsure"], 0 if own else self.last + 1)
+                self.assertEqual(said["unsure"], self.last + own + 1)
         self.assertEqual(records(reign), sound)
         self.assertNotEqual(path.read_bytes(), damaged)
         self.mbj("verify", reign, self.r)
