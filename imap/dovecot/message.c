@@ -146,7 +146,6 @@ static int content_renew(struct turn *turn, struct content *content,
 static int content_find_again(struct turn *turn, struct content *content,
 			      struct mirror *mirror)
 {
-	bool is_adopting = turn->account->is_adopting;
 	int is_renewed, ret;
 
 	/* The turn around this one holds the tree. */
@@ -157,10 +156,7 @@ static int content_find_again(struct turn *turn, struct content *content,
 	content->is_fresh = false;
 	if (is_renewed < 0)
 		return -1;
-	/* It was the account's storage, if with another GUID. */
-	turn->account->is_adopting = is_adopting || is_renewed > 0;
 	ret = turn_refresh(turn);
-	turn->account->is_adopting = is_adopting;
 	if (ret < 0 || is_renewed > 0)
 		return ret;
 	return content_find(turn, turn->at, false, content, mirror);

@@ -67,8 +67,6 @@ static int turn_renew(struct turn *turn, const struct account_listing *listing,
 			  turn->err.message);
 		at.vname = vname;
 		at.list = mail_namespace_find(all, vname)->list;
-		/* The listing was the account's, which may have no other. */
-		turn->account->is_adopting = true;
 		turn->is_renewed |= strcmp(vname, turn->at.vname) == 0;
 		return turn_give_guid(turn, at, inbox_told(turn)) < 0 ? -1 : 1;
 	}
@@ -122,8 +120,24 @@ static bool turn_leave_out(struct turn *turn, struct account_listing *listing)
 	return is_less;
 }
 
+/*
+ * It has a mailbox that this turn gave another GUID, and that was in the
+ * account's storage: it is that, though it may have no other of the account's.
+ */
+static bool listing_is_renewed(const struct turn *turn,
+			       const struct account_listing *listing)
+{
+	if (!turn->capture->has_renewed)
+		return false;
+	for (size_t i = 0; i < listing->folder_count; i++)
+		if (spool_has(&turn->capture->spool, listing->folders[i].id))
+			return true;
+	return false;
+}
+
 static int settle_by_listing(struct turn *turn)
 {
+	const bool is_adopting = turn->account->is_adopting;
 	struct account_listing listing = {.folder_count = 0};
 	struct mbj_id renewed = MBJ_ID_ROOT;
 	enum account_need need;
@@ -141,6 +155,8 @@ static int settle_by_listing(struct turn *turn)
 
 		if (listing_read(turn->capture, &listing, &turn->why) < 0)
 			return -1;
+		turn->account->is_adopting =
+			is_adopting || listing_is_renewed(turn, &listing);
 		do {
 			rc = account_settle(turn->account, &listing,
 					    &turn->err);

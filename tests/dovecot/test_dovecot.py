@@ -434,6 +434,46 @@ class Sdbox(DovecotCase):
         self.ok(two.create("C"))
         self.same(two)
 
+    def test_unmounted(self):
+        """Goal: a mailbox that got another GUID vouches for no storage that has
+        it not.  Method: A comes back with the GUID of one that went; as the
+        journal is told of it under another, somebody renames B there, so that
+        the storage is read once more, and that is gone by then."""
+        one = self.login()
+        for name in ("A", "B"):
+            self.ok(one.create(name))
+        mail = self.home / "dovecot" / "mail" / self.user
+        box, aside = self.mailbox_dir("A"), self.dir / "aside"
+        box.rename(aside)
+        self.behind("B", "C")
+        self.ok(self.login().rename("C", "B"))
+        aside.rename(box)
+        self.behind("B", "C")
+        relay = dovetest.Relay(self.home / f"between-{self.user}", self.socket)
+        self.addCleanup(relay.close)
+        kinds = []
+
+        def before(kind):
+            kinds.append(kind)
+            if kinds.count(dovetest.SUBMIT) == 2:
+                relay.before = None
+                mail.rename(aside)
+                self.mbj("rename", self.socket, self.user, "B>Z")
+        relay.before = before
+        status, said = self.doveadm(
+            "rename", "C", "D",
+            without=("-o", f"plugin/mbj_socket={relay.path}"))
+        self.assertNotEqual(status, 0, kinds)
+        self.assertIn("new GUID for A", said)
+        self.assertIn("no mailbox of account", said)
+        self.assertIsNone(relay.before)
+        self.assertEqual(set(self.told()), {"INBOX", "Z"})
+        shutil.rmtree(mail, ignore_errors=True)
+        aside.rename(mail)
+        two = self.login()
+        self.ok(two.rename("C", "D"))
+        self.same(two)
+
     def test_crowd(self):
         """Goal: sessions that change the same folders at the same time leave
         the store with Dovecot's tree.  Method: three of them, names from a
