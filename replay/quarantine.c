@@ -382,11 +382,15 @@ static enum mbj_rc journal_fault(struct pass *pass, const struct mbj_error *why,
 	return why->rc;
 }
 
+/*
+ * Enough was read.  What is gone over once more, without a group that had no
+ * room, was read within the bound: it is carried out, or it never would be.
+ */
 static bool pass_is_bound(const struct pass *pass)
 {
 	uint64_t max = pass->options->read_max;
 
-	return max > 0 && pass->out->read >= max;
+	return max > 0 && pass->out->read >= max && pass->at.v >= pass->alone.v;
 }
 
 /* Groups until nobody is active, or enough were read, or one cannot be. */

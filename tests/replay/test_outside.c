@@ -318,6 +318,47 @@ START_TEST(outside_waiting)
 END_TEST
 
 /*
+ * Goal: who may read so much comes to what is before a group without room,
+ * also where that is the last one read.  Method: renames, then one step that
+ * flags all messages, as many groups as may be read; again, with the bound.
+ */
+START_TEST(outside_bounded)
+{
+	enum { MESSAGES = 200, RENAMES = 5 };
+	struct mbj_retry_options retry = MBJ_RETRY_OPTIONS_INIT;
+	struct mbj_store_options options;
+	struct mbj_retry_result result;
+	struct outside outside;
+	struct fixture f;
+
+	outside_init(&outside, &options);
+	fixture_begin_with(&f, &options);
+	fixture_import(&f, "alice", 2);
+	for (unsigned i = 0; i < MESSAGES; i++)
+		skip_append(&f, "alice", "one\n");
+	(void)fixture_replay(&f);
+	aside_ghost(&f, "alice", true);
+	renames(&f, RENAMES);
+	first_messages(&f, MBJ_MESSAGE_FLAGS, MBJ_FLAGS_ADD, MESSAGES);
+	ck_assert_uint_eq(fixture_replay(&f).accounts_parked, 1);
+	aside_ghost(&f, "alice", false);
+	outside.space = MBJ_STORE_SPACE_MIN + (64 << 10);
+	retry.read_max = RENAMES + 1;
+	OK(mbj_quarantine_retry(f.replica, &retry, &result, err));
+	ck_assert_uint_eq(result.groups, RENAMES);
+	ck_assert_uint_eq(result.accounts_parked, 1);
+	ck_assert_int_eq(mbj_quarantine_retry(f.replica, &retry, &result, NULL),
+			 MBJ_ENOSPC);
+	aside_waits(&f, "alice", 1, mbj_store_end(f.primary).lsn.v,
+		    "no space left");
+	outside.space = (int64_t)1 << 40;
+	ck_assert_uint_eq(aside_retry(&f, NULL).groups, 1);
+	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
  * Goal: a replica takes what makes room where its primary does, and gives its
  * reserve for it, where that is enough.  Method: an expunge, and the end of an
  * account, at half of the mark, below it with a reserve, and below that.
@@ -376,6 +417,7 @@ TCase *test_outside_case(void)
 	tcase_add_test(tcase, outside_full);
 	tcase_add_test(tcase, outside_room);
 	tcase_add_test(tcase, outside_waiting);
+	tcase_add_test(tcase, outside_bounded);
 	tcase_add_test(tcase, outside_freeing);
 	return tcase;
 }
