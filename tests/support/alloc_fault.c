@@ -17,8 +17,8 @@ void __real_mbj_free(void *p);
 void __wrap_mbj_free(void *p);
 
 static _Atomic uint64_t alloc_count; /* since the last test_alloc_fail_at */
-static uint64_t alloc_fail_at;
-static bool alloc_is_for_good;
+static _Atomic uint64_t alloc_fail_at;
+static _Atomic bool alloc_is_for_good;
 static _Atomic int64_t alloc_blocks;
 
 void test_alloc_fail_at(uint64_t k)
