@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -224,7 +225,7 @@ END_TEST
 struct watch {
 	struct mbj_store *store;
 	atomic_bool is_over;
-	unsigned long reads;
+	atomic_ulong reads;
 };
 
 /* Read without pause; each snapshot must be whole. */
@@ -234,7 +235,7 @@ static void *watch_run(void *context)
 
 	while (!atomic_load(&watch->is_over)) {
 		(void)site_digest(watch->store);
-		watch->reads++;
+		atomic_fetch_add(&watch->reads, 1);
 	}
 	return NULL;
 }
@@ -246,7 +247,7 @@ static void *watch_run(void *context)
 START_TEST(batch_readers)
 {
 	enum { COUNT = 4 };
-	struct watch watch = {.reads = 0};
+	struct watch watch;
 	pthread_t reader;
 	struct sailor *crew;
 	struct site site;
@@ -256,11 +257,13 @@ START_TEST(batch_readers)
 		site_import(site.store, i, 3);
 	watch.store = site.store;
 	atomic_init(&watch.is_over, false);
+	atomic_init(&watch.reads, 0);
 	ck_assert_int_eq(pthread_create(&reader, NULL, watch_run, &watch), 0);
+	while (atomic_load(&watch.reads) == 0)
+		(void)sched_yield();
 	crew = crew_run(site.store, COUNT, false, 0, sailor_alone);
 	atomic_store(&watch.is_over, true);
 	ck_assert_int_eq(pthread_join(reader, NULL), 0);
-	ck_assert_uint_gt(watch.reads, 0);
 	free(crew);
 	site_end(&site);
 }
