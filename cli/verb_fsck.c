@@ -252,7 +252,10 @@ static void mended_say(const struct cli_call *call,
 		"segment %08" PRIx32 "-%016" PRIx64 " was %s: %s, %" PRIu64
 		" groups of its own, %" PRIu64 " from %s%s",
 		segment->number, segment->first.v, was, what, segment->kept,
-		segment->fetched, call->options.from_repair, lost);
+		segment->fetched,
+		call->options.from_repair != NULL ? call->options.from_repair
+						  : "another store",
+		lost);
 	mbj_buf_format(&fsck->mended_json,
 		       "%s{\"number\":%" PRIu32 ",\"first\":%" PRIu64
 		       ",\"was\":\"%s\",\"mended\":%s,\"kept\":%" PRIu64
@@ -298,7 +301,7 @@ static enum mbj_rc fsck_mend(const struct cli_call *call, const char *dir,
 			mended.unsure.v);
 	if (has_kept)
 		cli_say(call,
-			"what they were is kept as %s/journal/*.damaged "
+			"what they were is kept as %s/journal/*.damaged* "
 			"until the next --repair without --from",
 			dir);
 	fsck->unsure = mended.unsure;
@@ -349,7 +352,7 @@ static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
 	mbj_txn_abort(&txn);
 	/* What mended segments were stays as long as one may ask others. */
 	if (rc == MBJ_OK && call->options.is_repair && fsck->faults == 0 &&
-	    call->options.from_repair == NULL)
+	    call->options.from_repair == NULL && fsck->mended == 0)
 		rc = fsck_repair(call, store, fsck, err);
 	mbj_store_close(&store);
 	return rc;
@@ -412,7 +415,7 @@ static void json_print(const struct cli_call *call, const struct fsck *fsck,
 		mbj_buf_put_bytes(out, mbj_buf_view(&fsck->repairs_json));
 		mbj_buf_put_str(out, "]");
 	}
-	if (call->options.from_repair != NULL) {
+	if (call->options.from_repair != NULL || fsck->mended > 0) {
 		mbj_buf_put_str(out, ",\"mended\":[");
 		mbj_buf_put_bytes(out, mbj_buf_view(&fsck->mended_json));
 		mbj_buf_format(out, "],\"unsure\":%" PRIu64, fsck->unsure.v);
@@ -497,9 +500,9 @@ int verb_fsck(const struct cli_call *call)
 	mbj_buf_init(&fsck.faults_json, FAULTS_SIZE_MAX);
 	mbj_buf_init(&fsck.repairs_json, REPAIRS_SIZE_MAX);
 	mbj_buf_init(&fsck.mended_json, REPAIRS_SIZE_MAX);
-	rc = call->options.from_repair != NULL
-		     ? fsck_mend(call, dir, &fsck, &err)
-		     : MBJ_OK;
+	/* Without a source it ends what was begun. */
+	rc = call->options.is_repair ? fsck_mend(call, dir, &fsck, &err)
+				     : MBJ_OK;
 	if (rc == MBJ_OK && fsck.faults == 0)
 		rc = fsck_journal(call, dir, &fsck, &err);
 	if (rc == MBJ_OK && fsck.faults == 0 && is_dry_run)

@@ -91,7 +91,7 @@ enum mbj_rc log_mending_refuse(const struct mbj_sys *sys, const char *dir,
 		return rc;
 	return mbj_error_set(err, MBJ_ECORRUPT,
 			     "mending %s was begun and did not come to its "
-			     "end: begin again",
+			     "end: mbj fsck STORE --repair brings it there",
 			     dir);
 }
 

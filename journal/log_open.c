@@ -260,9 +260,9 @@ static enum mbj_rc opening_run(struct log_opening *opening,
 	struct mbj_log *log = opening->log;
 	enum mbj_rc rc;
 
-	rc = published_open(opening, err);
+	rc = log_mending_refuse(log->sys, log->dir, err);
 	if (rc == MBJ_OK)
-		rc = log_mending_refuse(log->sys, log->dir, err);
+		rc = published_open(opening, err);
 	if (rc == MBJ_OK)
 		rc = log_suspect_get(log->sys, log->dir, &opening->is_suspect,
 				     err);

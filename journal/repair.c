@@ -137,7 +137,8 @@ static int journal_kind(const char *name)
 	    segment_name_parse(name, &number, &first))
 		return -1;
 	if (strcmp(name, LOG_TEMP_NAME) == 0 || splice_name_is(name) ||
-	    strcmp(name, LOG_PUBLISHED_NAME ".new") == 0)
+	    strcmp(name, LOG_PUBLISHED_NAME ".new") == 0 ||
+	    strcmp(name, LOG_MENDING_NAME ".new") == 0)
 		return MBJ_REPAIR_LEFTOVER;
 	return MBJ_REPAIR_STRANGER;
 }

@@ -6,9 +6,7 @@
  *
  * Invariants:
  *   1. nothing that has a segment's name is touched before the whole journal
- *      was walked and everything is pinned;
- *   2. while some segments are in their places and others not, a mark has every
- *      opening refuse.
+ *      was walked and everything is pinned.
  *
  * Threads: the caller's, alone with the store.
  */
@@ -24,80 +22,33 @@
 #include "splice_impl.h"
 #include "store_impl.h"
 
-/* The mark, which has no content, and which one before may have left. */
-static enum mbj_rc mending_begin(const struct splice *s, const char *mark,
-				 struct mbj_error *err)
-{
-	struct mbj_file file = MBJ_FILE_CLOSED;
-	enum mbj_rc rc;
-
-	rc = mbj_file_open(s->sys, mark, O_WRONLY | O_CREAT, &file, err);
-	mbj_file_close(&file);
-	return rc == MBJ_OK ? mbj_dir_sync(s->sys, s->dir, err) : rc;
-}
-
-/* All are in their places, of this run or of one before it. */
-static enum mbj_rc mending_end(const struct splice *s, const char *mark,
-			       struct mbj_error *err)
-{
-	enum mbj_rc rc;
-
-	if (!mbj_path_exists(s->sys, mark))
-		return MBJ_OK;
-	rc = mbj_dir_sync(s->sys, s->dir, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_remove(s->sys, mark, err);
-	return rc == MBJ_OK ? mbj_dir_sync(s->sys, s->dir, err) : rc;
-}
-
-static struct segment_entry entry_of(const struct mbj_mended_segment *piece)
-{
-	return (struct segment_entry){piece->number, piece->first};
-}
-
-static enum mbj_rc damaged_keep(const struct splice *s, struct mbj_error *err)
+/*
+ * Everything is right: the mended segments get their names, or, once the mark
+ * is there, the next run gives them.
+ */
+static enum mbj_rc segments_place(const struct splice *s, struct mbj_error *err)
 {
 	enum mbj_rc rc = MBJ_OK;
 
-	for (size_t i = 0; rc == MBJ_OK && i < s->mended->count; i++) {
-		struct segment_entry entry = entry_of(&s->mended->segments[i]);
-
-		rc = splice_damaged_keep(s->sys, s->dir, &entry, err);
-	}
-	return rc == MBJ_OK ? mbj_dir_sync(s->sys, s->dir, err) : rc;
+	if (s->mended->count > 0)
+		rc = splice_mark_write(s->sys, s->dir, s->mended, err);
+	if (rc == MBJ_OK && s->mended->count > 0)
+		rc = splice_mark_carry_out(s->sys, s->dir, s->mended, err);
+	return rc;
 }
 
-/* Everything is right: the mended segments get their names. */
-static enum mbj_rc segments_place(const struct splice *s, struct mbj_error *err)
-{
-	char mark[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
-
-	rc = mbj_path_join(mark, s->dir, LOG_MENDING_NAME, err);
-	if (rc == MBJ_OK && s->mended->count > 0)
-		rc = damaged_keep(s, err);
-	if (rc == MBJ_OK && s->mended->count > 0)
-		rc = mending_begin(s, mark, err);
-	for (size_t i = 0; rc == MBJ_OK && i < s->mended->count; i++) {
-		struct mbj_mended_segment *piece = &s->mended->segments[i];
-		struct segment_entry entry = entry_of(piece);
-
-		rc = splice_mended_place(s->sys, s->dir, &entry, err);
-		piece->is_mended = rc == MBJ_OK;
-	}
-	return rc == MBJ_OK ? mending_end(s, mark, err) : rc;
-}
-
+/* Nothing came of them. */
 static void segments_drop(const struct splice *s)
 {
+	if (splice_mark_exists(s->sys, s->dir))
+		return;
 	for (size_t i = 0; i < s->mended->count; i++) {
 		const struct mbj_mended_segment *piece =
 			&s->mended->segments[i];
 
-		struct segment_entry entry = entry_of(piece);
-
-		if (!piece->is_mended)
-			splice_mended_drop(s->sys, s->dir, &entry);
+		splice_mended_drop(s->sys, s->dir,
+				   &(struct segment_entry){piece->number,
+							   piece->first});
 	}
 }
 
@@ -135,13 +86,13 @@ static enum mbj_rc splice_run(struct splice *s, struct mbj_error *err)
 		rc = splice_walk(s, err);
 	if (rc == MBJ_OK && !s->is_dry_run)
 		rc = segments_place(s, err);
-	if (!s->is_dry_run)
+	if (rc < 0 && !s->is_dry_run)
 		segments_drop(s);
 	return rc;
 }
 
-enum mbj_rc splice_journal(const struct splice_job *job,
-			   struct mbj_mended *mended, struct mbj_error *err)
+static enum mbj_rc journal_run(const struct splice_job *job,
+			       struct mbj_mended *mended, struct mbj_error *err)
 {
 	struct splice *s = mbj_calloc(1, sizeof(*s));
 	enum mbj_rc rc;
@@ -174,6 +125,38 @@ enum mbj_rc splice_journal(const struct splice_job *job,
 	return rc;
 }
 
+/* What was begun; the walk behind it may find more to do, or be refused. */
+static enum mbj_rc begun_end(const struct splice_job *job,
+			     struct mbj_mended *mended, struct mbj_error *err)
+{
+	if (!splice_mark_exists(job->sys, job->dir))
+		return MBJ_OK;
+	if (job->is_dry_run)
+		return log_mending_refuse(job->sys, job->dir, err);
+	return splice_mark_carry_out(job->sys, job->dir, mended, err);
+}
+
+enum mbj_rc splice_journal(const struct splice_job *job,
+			   struct mbj_mended *mended, struct mbj_error *err)
+{
+	struct mbj_mended more = {.count = 0};
+	enum mbj_rc rc;
+
+	rc = begun_end(job, mended, err);
+	if (rc == MBJ_OK && job->source != NULL)
+		rc = journal_run(job, &more, err);
+	/* What is said of the end stays until somebody has more of it. */
+	if ((rc < 0 || more.count == 0) && mended->count > 0) {
+		if (more.unsure.v > 0)
+			mended->unsure = more.unsure;
+		mbj_mended_done(&more);
+		return rc;
+	}
+	mbj_mended_done(mended);
+	*mended = more;
+	return rc;
+}
+
 /* Whoever wrote there may have left what holds up who opens it. */
 static enum mbj_rc source_look(const struct splice_job *job,
 			       struct mbj_error *err)
@@ -196,6 +179,8 @@ static enum mbj_rc source_open(struct splice_job *job, struct mbj_error *err)
 	struct mbj_identity theirs;
 	enum mbj_rc rc;
 
+	if (job->from == NULL)
+		return MBJ_OK;
 	rc = source_look(job, err);
 	if (rc < 0)
 		return rc;
@@ -310,6 +295,15 @@ static enum mbj_rc store_mend(const char *dir, struct splice_job *job,
 	return rc;
 }
 
+static bool is_begun(const struct mbj_sys *sys, const char *dir)
+{
+	char journal[MBJ_PATH_TEXT_MAX];
+
+	return mbj_path_join(journal, dir, STORE_JOURNAL_NAME, NULL) ==
+		       MBJ_OK &&
+	       splice_mark_exists(sys, journal);
+}
+
 enum mbj_rc mbj_journal_mend(const struct mbj_sys *sys, const char *dir,
 			     const char *from, bool is_dry_run,
 			     struct mbj_mended *ret_mended,
@@ -326,6 +320,8 @@ enum mbj_rc mbj_journal_mend(const struct mbj_sys *sys, const char *dir,
 	enum mbj_rc rc;
 
 	*ret_mended = (struct mbj_mended){.count = 0};
+	if (from == NULL && !is_begun(job.sys, dir))
+		return MBJ_OK;
 	rc = store_owner_check(job.sys, dir, err);
 	/* Asked before the lock, so that no lock file is left elsewhere. */
 	if (rc == MBJ_OK)

@@ -21,6 +21,8 @@
 #include <mbj/codec.h>
 #include <mbj/hash.h>
 
+#include "log_impl.h"
+
 enum {
 	FRAME_FULL = 1 << 20, /* bytes at which a frame is written */
 	COPY_PIECE = 256 << 10,
@@ -211,21 +213,26 @@ enum mbj_rc splice_file_end(struct splice_file *out, struct mbj_sha256 *sha,
 
 /* ---------------------------------------------------------------- placing */
 
-static enum mbj_rc file_copy(const struct mbj_sys *sys, const char *from,
-			     const char *to, struct mbj_error *err)
+/* Under a name on its way in first, which the next attempt overwrites. */
+static enum mbj_rc file_copy(const struct mbj_sys *sys, const char *dir,
+			     const char *from, const char *to,
+			     struct mbj_error *err)
 {
 	struct mbj_file source = MBJ_FILE_CLOSED;
 	struct mbj_file target = MBJ_FILE_CLOSED;
 	uint8_t *piece = mbj_alloc(COPY_PIECE);
+	char part[MBJ_PATH_TEXT_MAX];
 	size_t n = COPY_PIECE;
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
 	if (piece == NULL)
 		return mbj_error_nomem(err);
-	rc = mbj_file_open(sys, from, O_RDONLY, &source, err);
+	rc = mbj_path_join(part, dir, LOG_TEMP_NAME, err);
 	if (rc == MBJ_OK)
-		rc = mbj_file_open(sys, to, O_RDWR | O_CREAT | O_TRUNC, &target,
-				   err);
+		rc = mbj_file_open(sys, from, O_RDONLY, &source, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(sys, part, O_RDWR | O_CREAT | O_TRUNC,
+				   &target, err);
 	for (uint64_t at = 0; rc == MBJ_OK && n == COPY_PIECE; at += n) {
 		rc = mbj_file_read(&source, at, piece, COPY_PIECE, &n, err);
 		if (rc == MBJ_OK)
@@ -236,49 +243,72 @@ static enum mbj_rc file_copy(const struct mbj_sys *sys, const char *from,
 	mbj_file_close(&target);
 	mbj_file_close(&source);
 	mbj_free(piece);
-	return rc;
+	return rc == MBJ_OK ? mbj_file_rename(sys, part, to, err) : rc;
 }
 
-/* A name that none of earlier damage to the same segment has. */
-static enum mbj_rc damaged_path(const struct mbj_sys *sys, const char *dir,
+static enum mbj_rc damaged_path(const char *dir,
 				const struct segment_entry *entry,
-				char path[MBJ_PATH_TEXT_MAX],
+				uint32_t keep, char path[MBJ_PATH_TEXT_MAX],
 				struct mbj_error *err)
 {
 	char suffix[sizeof(SPLICE_DAMAGED_SUFFIX) + 1] = SPLICE_DAMAGED_SUFFIX;
+
+	if (keep > 0)
+		suffix[sizeof(SPLICE_DAMAGED_SUFFIX) - 1] = (char)('0' + keep);
+	return splice_path(dir, entry, suffix, path, err);
+}
+
+enum mbj_rc splice_damaged_pick(const struct mbj_sys *sys, const char *dir,
+				const struct segment_entry *entry,
+				uint32_t *ret_keep, struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc;
 
-	for (int i = 0; i < SPLICE_DAMAGED_MAX; i++) {
-		if (i > 0)
-			suffix[sizeof(SPLICE_DAMAGED_SUFFIX) - 1] =
-				(char)('0' + i);
-		rc = splice_path(dir, entry, suffix, path, err);
+	*ret_keep = SPLICE_KEEP_NONE;
+	rc = splice_path(dir, entry, ".seg", path, err);
+	if (rc < 0 || !mbj_path_exists(sys, path))
+		return rc;
+	for (*ret_keep = 0; *ret_keep < SPLICE_KEEP_NONE; (*ret_keep)++) {
+		rc = damaged_path(dir, entry, *ret_keep, path, err);
 		if (rc < 0 || !mbj_path_exists(sys, path))
 			return rc;
 	}
 	return mbj_error_set(err, MBJ_ELIMIT,
 			     "what %d earlier damages left of a segment is "
 			     "kept beside it, the last as %s: move them away",
-			     SPLICE_DAMAGED_MAX, path);
+			     SPLICE_KEEP_NONE, path);
 }
 
 enum mbj_rc splice_damaged_keep(const struct mbj_sys *sys, const char *dir,
 				const struct segment_entry *entry,
-				struct mbj_error *err)
+				uint32_t keep, struct mbj_error *err)
 {
 	char from[MBJ_PATH_TEXT_MAX], to[MBJ_PATH_TEXT_MAX];
 	bool is_linked = false;
 	enum mbj_rc rc;
 
+	if (keep >= SPLICE_KEEP_NONE)
+		return MBJ_OK;
 	rc = splice_path(dir, entry, ".seg", from, err);
-	if (rc < 0 || !mbj_path_exists(sys, from))
-		return rc;
-	rc = damaged_path(sys, dir, entry, to, err);
 	if (rc == MBJ_OK)
-		rc = mbj_file_link(sys, from, to, &is_linked, err);
+		rc = damaged_path(dir, entry, keep, to, err);
+	if (rc < 0 || mbj_path_exists(sys, to))
+		return rc;
+	rc = mbj_file_link(sys, from, to, &is_linked, err);
 	if (rc == MBJ_OK && !is_linked)
-		rc = file_copy(sys, from, to, err);
+		rc = file_copy(sys, dir, from, to, err);
 	return rc;
+}
+
+bool splice_mended_exists(const struct mbj_sys *sys, const char *dir,
+			  const struct segment_entry *entry)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+
+	return splice_path(dir, entry, SPLICE_MENDED_SUFFIX, path, NULL) ==
+		       MBJ_OK &&
+	       mbj_path_exists(sys, path);
 }
 
 enum mbj_rc splice_mended_place(const struct mbj_sys *sys, const char *dir,

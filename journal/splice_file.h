@@ -17,7 +17,11 @@
 #define SPLICE_MENDED_SUFFIX  ".mended"
 #define SPLICE_DAMAGED_SUFFIX ".damaged"
 
-enum { SPLICE_NAME_SIZE = SEGMENT_NAME_SIZE + 8, SPLICE_DAMAGED_MAX = 10 };
+enum {
+	SPLICE_NAME_SIZE = SEGMENT_NAME_SIZE + 8,
+	/* Of one segment; in a mark this says that there is none. */
+	SPLICE_KEEP_NONE = 10,
+};
 
 struct splice_file {
 	const struct mbj_sys *sys;
@@ -54,13 +58,22 @@ enum mbj_rc splice_file_end(struct splice_file *out, struct mbj_sha256 *sha,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
- * Keep what is there as ".damaged", or, where earlier ones are kept, as
- * ".damaged1" and so on; one that is missing leaves nothing.
- * Returns: MBJ_ELIMIT where SPLICE_DAMAGED_MAX are kept.
+ * Which name what is there is to be kept by: 0 ".damaged", or, where earlier
+ * ones are kept, 1 ".damaged1" to 9; SPLICE_KEEP_NONE, nothing is there.
+ * Returns: MBJ_ELIMIT where all are taken.
  */
+enum mbj_rc splice_damaged_pick(const struct mbj_sys *sys, const char *dir,
+				const struct segment_entry *entry,
+				uint32_t *ret_keep,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+/* Keep it, unless that was done. */
 enum mbj_rc splice_damaged_keep(const struct mbj_sys *sys, const char *dir,
 				const struct segment_entry *entry,
+				uint32_t keep,
 				struct mbj_error *err) MBJ_MUST_CHECK;
+/* There is one that has not got the segment's name yet. */
+bool splice_mended_exists(const struct mbj_sys *sys, const char *dir,
+			  const struct segment_entry *entry);
 /* The mended one gets the segment's name. */
 enum mbj_rc splice_mended_place(const struct mbj_sys *sys, const char *dir,
 				const struct segment_entry *entry,

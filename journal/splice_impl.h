@@ -18,8 +18,8 @@ struct splice_job {
 	const struct mbj_sys *sys;
 	const char *dir; /* of the journal */
 	struct mbj_identity identity;
-	const char *from; /* for messages */
-	struct mbj_log_reader *source;
+	const char *from;	       /* for messages */
+	struct mbj_log_reader *source; /* NULL: end what was begun */
 	bool source_is_twin;   /* a primary of this epoch, as this one may be */
 	bool source_is_astray; /* of a reign that this one's is not of */
 	bool source_is_later;  /* of a reign behind this one's */
@@ -44,6 +44,7 @@ struct splice {
 	bool source_is_astray;
 	bool source_is_later;
 	bool source_is_other;	  /* behind the walk it has what is not taken */
+	bool source_is_fork;	  /* of our epoch, and of another chain */
 	struct mbj_lsn source_at; /* the group that it reads next, 0: none */
 	struct mbj_sha256 *sha;
 	struct mbj_log_end end;	 /* how far the walk is */
@@ -66,6 +67,27 @@ enum mbj_rc splice_journal(const struct splice_job *job,
  */
 enum mbj_rc splice_walk(struct splice *splice,
 			struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ------------------------------------------------------- splice_mark.c */
+
+/* A mend that was begun has not come to its end. */
+bool splice_mark_exists(const struct mbj_sys *sys, const char *dir);
+/*
+ * Begin to put into their places what is mended and on disk beside them.
+ * Durability: from then on a next run brings it to its end.  Returns:
+ * MBJ_ELIMIT, what too many earlier damages left of a segment is kept.
+ */
+enum mbj_rc splice_mark_write(const struct mbj_sys *sys, const char *dir,
+			      const struct mbj_mended *mended,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Bring it to its end; mended is then as the mark says, and says which are in
+ * their places, also after a failure.  Returns: MBJ_ECORRUPT, a damaged mark.
+ * Durability: on return.
+ */
+enum mbj_rc splice_mark_carry_out(const struct mbj_sys *sys, const char *dir,
+				  struct mbj_mended *mended,
+				  struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* ------------------------------------------------------- splice_take.c */
 

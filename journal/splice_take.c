@@ -148,8 +148,16 @@ enum mbj_rc splice_group_pick(struct splice *s,
 
 /* ------------------------------------------------------- behind the end */
 
-static enum mbj_rc twin_refuse(const struct splice *s, struct mbj_error *err)
+/* A group that is left here is this store's. */
+static enum mbj_rc twin_check(struct splice *s, const struct mbj_group *theirs,
+			      struct mbj_error *err)
 {
+	bool is_left;
+	enum mbj_rc rc = splice_left_look(s, &is_left, err);
+
+	if (rc < 0 ||
+	    (is_left && splice_chain_equal(&s->held.chain, &theirs->chain)))
+		return rc;
 	return mbj_error_set(err, MBJ_EFENCED,
 			     "%s is a primary, too, and has group %llu, where "
 			     "nothing here tells whether that is this store's "
@@ -166,6 +174,7 @@ enum mbj_rc splice_tail_next(struct splice *s, struct mbj_group *ret_group,
 
 	*ret_has = false;
 	s->source_is_other = false;
+	s->source_is_fork = false;
 	if (s->identity.role != MBJ_STORE_PRIMARY || s->source_is_astray)
 		return MBJ_OK;
 	rc = mbj_log_reader_end(s->source, &theirs, &why);
@@ -180,8 +189,10 @@ enum mbj_rc splice_tail_next(struct splice *s, struct mbj_group *ret_group,
 			   mbj_group_chain_check(ret_group, s->sha,
 						 &s->end.chain, NULL) == MBJ_OK;
 		s->source_is_other = !*ret_has;
-		return *ret_has && s->source_is_twin ? twin_refuse(s, err)
-						     : MBJ_OK;
+		s->source_is_fork = is_ours && !*ret_has;
+		return *ret_has && s->source_is_twin
+			       ? twin_check(s, ret_group, err)
+			       : MBJ_OK;
 	}
 	/* It was trimmed further than this store is. */
 	if (rc == MBJ_ENOTFOUND)

@@ -172,21 +172,20 @@ static enum mbj_rc groups_fill(struct splice *s, struct mbj_lsn stop,
 }
 
 /*
- * More may have been durable at a primary than is here now.  A mark that is
- * just as far is taken for the last one; any other is of before a power cut,
- * and then nothing but zeros behind the last group can say that it was that.
+ * More may have been durable than is here now: whole records go on, which a
+ * replica may have said that it has.  At a primary a mark that is just as far
+ * is taken for the last one; any other is of before a power cut, and then
+ * nothing but zeros behind the last group can say that it was that.
  */
 static enum mbj_rc end_is_sure(struct splice *s, bool *ret_is_sure,
 			       struct mbj_error *err)
 {
 	enum mbj_rc rc;
 
-	*ret_is_sure = true;
-	if (s->identity.role != MBJ_STORE_PRIMARY)
-		return MBJ_OK;
 	rc = splice_left_look(s, ret_is_sure, err);
 	*ret_is_sure = !*ret_is_sure;
 	if (rc == MBJ_OK && *ret_is_sure &&
+	    s->identity.role == MBJ_STORE_PRIMARY &&
 	    s->published.lsn.v != s->end.lsn.v) {
 		*ret_is_sure = s->local.last.v == s->end.lsn.v;
 		if (*ret_is_sure)
@@ -322,6 +321,39 @@ static enum mbj_rc header_check(struct splice *s,
 			     "a segment does not continue the one before it");
 }
 
+/*
+ * The last segment is sound.  The other store may have groups behind its end,
+ * for which it is made again, or others; and what looks torn may be whole
+ * records, of a batch whose frame is damaged, or what nobody of this reign can
+ * tell of.
+ */
+static enum mbj_rc sound_end_look(struct splice *s, const char *name,
+				  bool is_torn, bool *ret_is_remade,
+				  struct mbj_error *err)
+{
+	struct segment_header header;
+	struct mbj_group behind;
+	bool is_unsure = false;
+	enum mbj_rc rc;
+
+	s->has_held = false;
+	rc = splice_local_begin(&s->local, s->sys, s->dir, name,
+				s->identity.lineage, &header, err);
+	if (rc == MBJ_OK)
+		rc = splice_tail_next(s, &behind, ret_is_remade, err);
+	if (rc < 0 || *ret_is_remade)
+		return rc;
+	if (is_torn)
+		rc = splice_left_look(s, &is_unsure, err);
+	if (s->source_is_fork ||
+	    (is_torn && s->identity.role == MBJ_STORE_PRIMARY &&
+	     (s->source_is_other || s->source_is_astray)))
+		is_unsure = true;
+	if (rc == MBJ_OK && is_unsure)
+		s->mended->unsure = splice_lsn_next(s);
+	return rc;
+}
+
 static enum mbj_rc segment_walk(struct splice *s, size_t index,
 				struct mbj_error *err)
 {
@@ -331,7 +363,6 @@ static enum mbj_rc segment_walk(struct splice *s, size_t index,
 	struct segment_header header;
 	char name[SEGMENT_NAME_SIZE];
 	struct segment_scan scan;
-	struct mbj_group behind;
 	bool is_remade;
 	enum mbj_rc rc;
 
@@ -367,13 +398,9 @@ static enum mbj_rc segment_walk(struct splice *s, size_t index,
 		is_remade = true;
 	if (!is_remade)
 		s->end = scan.end;
-	if (!is_remade && evidence.stop.v == 0)
-		rc = splice_tail_next(s, &behind, &is_remade, err);
-	/* Nobody of this reign says that what looks torn was not durable. */
-	if (rc == MBJ_OK && !is_remade && scan.tail == SEGMENT_TORN &&
-	    s->identity.role == MBJ_STORE_PRIMARY &&
-	    (s->source_is_other || s->source_is_astray))
-		s->mended->unsure = splice_lsn_next(s);
+	if (rc == MBJ_OK && !is_remade && evidence.stop.v == 0)
+		rc = sound_end_look(s, name, scan.tail == SEGMENT_TORN,
+				    &is_remade, err);
 	if (rc < 0 || !is_remade)
 		return rc;
 	s->end = (struct mbj_log_end){{header.first.v - 1}, header.chain};

@@ -157,8 +157,9 @@ class Mend(MendCase):
         flip(path, batches(path)[-1][0] + 16)
         shutil.rmtree(self.p / "state")
         for source in (self.p, self.r):
-            self.mend("-n", source=source,
-                      status=OK if source == self.p else CORRUPT)
+            said = self.mend("-n", source=source, status=CORRUPT).json()
+            self.assertEqual(len(said["mended"]), source == self.r)
+            self.assertEqual(bool(said["unsure"]), source == self.p)
             self.assertFalse((self.p / "state").exists())
         self.segments()[0].unlink()
         said = self.mbj("fsck", self.p, "-n", status=CORRUPT)

@@ -5,6 +5,7 @@ import fcntl
 import os
 import pathlib
 import shutil
+import struct
 import sys
 import unittest
 
@@ -12,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from mbjtest import (  # noqa: E402
     CORRUPT, LOCKED, OK, REFUSED, USAGE, run)
 from mendtest import (  # noqa: E402
-    FRAME, HEADER, SEGMENT, MendCase, batches, flip, records,
+    FRAME, HEADER, SEGMENT, MendCase, batches, crc32c, flip, records,
     renumber, sealed)
 
 
@@ -167,6 +168,38 @@ class MendEnd(MendCase):
                 self.assertIn("nothing tells whether", said.err)
                 self.assertGreater(said.json()["unsure"], self.last)
 
+    def test_left_torn(self):
+        """Goal: whole records of a batch that looks torn are not passed over in
+        silence, on a primary or a replica, and a copy of the primary gives
+        them back.  Method: the header of the last batch's frame."""
+        behind = self.dir / "behind"
+        shutil.copytree(self.r, behind)
+        path = self.stale()
+        twin = self.dir / "twin"
+        shutil.copytree(self.p, twin)
+        for store, source, status in ((self.p, behind, CORRUPT),
+                                      (self.r, behind, CORRUPT),
+                                      (self.p, self.r, OK),
+                                      (self.p, twin, OK)):
+            with self.subTest(store=store.name, source=source.name):
+                kept = self.dir / "kept-one"
+                shutil.copytree(store, kept)
+                seg = store / "journal" / path.name
+                if not seg.exists():
+                    seg = self.segments(store)[-1]
+                at, lsn, *_ = batches(seg)[-1]
+                flip(seg, at + 16)
+                shutil.rmtree(store / "state")
+                (store / "journal" / "published").unlink()
+                said = self.mend(store=store, source=source,
+                                 status=status).json()
+                if status == OK:
+                    self.assertEqual(records(store), self.sound)
+                else:
+                    self.assertEqual(said["unsure"], lsn)
+                shutil.rmtree(store)
+                kept.rename(store)
+
     def test_stale_twin(self):
         """Goal: what a copy of the primary has behind an end of which nothing
         is left may be an edit of its own: it is refused."""
@@ -196,7 +229,9 @@ class MendEnd(MendCase):
         shutil.rmtree(self.p / "state")
         self.unchanged(REFUSED, "another way", source=fork)
         self.fresh()
-        self.assertEqual(self.mend(source=fork).json()["mended"], [])
+        said = self.mend(source=fork, status=CORRUPT).json()
+        self.assertEqual(said["mended"], [])
+        self.assertEqual(said["unsure"], max(self.sound) + 1)
         reign, copy = self.dir / "reign", self.dir / "backup"
         self.mbj("backup", self.r, copy)
         self.mbj("restore", copy, reign, "--role", "primary")
@@ -266,31 +301,79 @@ class MendEnd(MendCase):
 
 
 class MendFrom(MendCase):
+    def stopped(self, path, unsure=0):
+        """A mend of that segment that was stopped before it got its name."""
+        mended = path.with_suffix(".mended")
+        shutil.copy(self.kept / "journal" / path.name, mended)
+        piece = struct.pack("<IIQQQQQ", int(path.name[:8], 16), 0,
+                            int(path.name[9:25], 16), 1, 2, 3, 4)
+        mark = struct.pack("<8sQII", b"MBJMENDI", unsure, 1, 0) + piece
+        mark += struct.pack("<I", crc32c(mark))
+        (self.p / "journal" / "mending").write_bytes(mark)
+        return mark
+
     def test_half(self):
-        """Goal: a mend that was cut off is no journal to anybody, and the next
-        one brings it to its end, also where only the mark is left."""
+        """Goal: a mend that was stopped once segments got their names is no
+        journal to anybody, and is brought to its end with any source, or
+        none, with what it said of the end; what they were is kept."""
+        path = self.segments()[1]
         mark = self.p / "journal" / "mending"
-        for damaged in (True, False):
-            with self.subTest(damaged=damaged):
-                if damaged:
-                    flip(self.segments()[1], 20)
-                mark.touch()
-                before = self.files()
-                for words in (("rename", self.p, "alice", "B>Q"),
-                              ("fsck", self.p, "-n"), ("fsck", self.p),
-                              ("status", self.p), ("log", self.p),
-                              ("replay", self.p, self.r)):
-                    said = run(*words)
-                    self.assertEqual(said.status, CORRUPT, words)
-                    self.assertIn("begin again", said.err)
-                self.assertEqual(self.files(), before)
-                self.mend("-n", status=CORRUPT)
-                self.assertTrue(mark.exists())
-                said = self.mend().json()
-                self.assertEqual(len(said["mended"]), damaged)
-                self.assertFalse(mark.exists())
+        behind = self.dir / "behind"
+        self.mbj("init", behind, "--role", "replica")
+        self.mbj("replay", self.p, behind, "--until", "3")
+        for source in (None, self.r, behind):
+            for unsure in (0, 126):
+                with self.subTest(source=source, unsure=unsure):
+                    flip(path, 20)
+                    damaged = path.read_bytes()
+                    self.stopped(path, unsure)
+                    before = self.files()
+                    for words in (("rename", self.p, "alice", "B>Q"),
+                                  ("fsck", self.p, "-n"), ("fsck", self.p),
+                                  ("status", self.p), ("log", self.p),
+                                  ("replay", self.p, self.r)):
+                        said = run(*words)
+                        self.assertEqual(said.status, CORRUPT, words)
+                        self.assertIn("STORE --repair brings it", said.err)
+                    self.mend("-n", status=CORRUPT)
+                    self.assertEqual(self.files(), before)
+                    words = ("--from", source) if source else ()
+                    said = self.mbj("fsck", self.p, "--repair", "--json",
+                                    *words, status=CORRUPT if unsure else OK)
+                    doc = said.json()
+                    self.assertEqual(doc["unsure"], unsure)
+                    self.assertEqual(
+                        [s["kept"] for s in doc["mended"]], [1])
+                    self.assertFalse(mark.exists())
+                    self.assertEqual(records(self.p), self.sound)
+                    kept = path.with_suffix(".damaged")
+                    self.assertEqual(kept.read_bytes(), damaged)
+                    self.mbj("fsck", self.p, "--repair", "--deep")
+                    self.assertFalse(kept.exists())
+
+    def test_half_again(self):
+        """Goal: a mark is ended also where its last step alone is left, and
+        where what it kept is kept already; one that is damaged is named."""
+        path = self.segments()[1]
+        flip(path, 20)
+        whole = self.stopped(path)
+        path.with_suffix(".damaged").hardlink_to(path)
+        self.mbj("fsck", self.p, "--repair")
+        self.assertFalse(path.with_suffix(".damaged1").exists())
         self.assertEqual(records(self.p), self.sound)
-        self.mbj("fsck", self.p, "--deep")
+        mark = self.p / "journal" / "mending"
+        mark.write_bytes(whole)
+        self.mbj("fsck", self.p, "--repair")
+        self.assertFalse(mark.exists())
+        for bad in (b"", whole[:40], whole + b"1", bytes(len(whole)),
+                    whole[:30] + b"x" + whole[31:]):
+            mark.write_bytes(bad)
+            for words in ((), ("--from", self.r)):
+                said = self.mbj("fsck", self.p, "--repair", *words,
+                                status=CORRUPT)
+                self.assertIn("mending is damaged", said.err)
+        mark.unlink()
+        self.mbj("fsck", self.p)
 
     def test_damaged_twice(self):
         """Goal: what a segment was before each of its mends is kept."""

@@ -497,6 +497,38 @@ static void inode_cut(struct disk *disk, struct inode *inode, enum disk_cut cut)
 	image_copy(&inode->cache, &inode->durable);
 }
 
+/* What one call changed, made there; a rename is there as a whole. */
+static void names_change(struct disk *disk, struct entries *from,
+			 struct entries *to)
+{
+	for (size_t i = 0; i < to->count; i++) {
+		struct entry *e = &to->entry[i],
+			     *was = entry_find(from, e->name);
+
+		if (was == NULL || was->inode != e->inode)
+			(void)entry_put(disk, e->name, e->inode);
+	}
+	for (size_t i = 0; i < from->count; i++) {
+		struct entry *e = entry_find(&disk->now, from->entry[i].name);
+
+		if (e != NULL && entry_find(to, from->entry[i].name) == NULL)
+			entry_drop(disk, e);
+	}
+}
+
+static void names_cut(struct disk *disk)
+{
+	struct entries *from = &disk->durable;
+
+	disk->now = *from;
+	for (size_t i = 0; i < disk->history_count; i++) {
+		if (test_rng_chance(&disk->rng, 1, 2))
+			names_change(disk, from, &disk->history[i]);
+		from = &disk->history[i];
+	}
+	disk->durable = disk->now;
+}
+
 void disk_cut(struct disk *disk, enum disk_cut cut)
 {
 	disk->is_stopped = false;
@@ -512,6 +544,8 @@ void disk_cut(struct disk *disk, enum disk_cut cut)
 			disk->durable = disk->history[kept - 1];
 	} else if (cut == DISK_CUT_ALL) {
 		disk->durable = disk->now;
+	} else if (cut == DISK_CUT_NAMES) {
+		names_cut(disk);
 	}
 	disk->now = disk->durable;
 	disk->history_count = 0;
@@ -563,16 +597,4 @@ const char *disk_name(struct disk *disk, size_t index)
 	qsort(disk->now.entry, disk->now.count, sizeof(*disk->now.entry),
 	      entry_compare);
 	return index < disk->now.count ? disk->now.entry[index].name : NULL;
-}
-
-const char *disk_segment(struct disk *disk)
-{
-	const char *last = NULL;
-
-	for (size_t i = 0; disk_name(disk, i) != NULL; i++) {
-		if (strstr(disk_name(disk, i), ".seg") != NULL)
-			last = disk_name(disk, i);
-	}
-	ck_assert_ptr_nonnull(last);
-	return last;
 }

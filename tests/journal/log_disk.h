@@ -5,7 +5,8 @@
  * The model, stricter than any file system we know:
  *   - an unsynced write survives sector by sector (512 bytes), or not;
  *   - an entry made, renamed or removed survives once the directory is
- *     synced; of those after, some first ones do;
+ *     synced; of those after, some first ones do, or, where a test asks for
+ *     file systems without a journal, any;
  *   - a sync that fails loses the writes before it for good, while reading
  *     still shows them (as Linux does, and PostgreSQL found out in 2018).
  *
@@ -25,7 +26,8 @@ enum disk_cut {
 	DISK_CUT_NOTHING, /* all of it is lost */
 	DISK_CUT_ALL,	  /* all of it is there */
 	DISK_CUT_RANDOM,
-	DISK_CUT_KILL, /* no power cut: the process died, the cache lives */
+	DISK_CUT_NAMES, /* the same, and any change of a name by itself */
+	DISK_CUT_KILL,	/* no power cut: the process died, the cache lives */
 };
 
 /* Calls that can be told to fail, one bit each. */
@@ -73,7 +75,5 @@ uint8_t *disk_resize(struct disk *disk, const char *name, size_t n);
 void disk_remove(struct disk *disk, const char *name);
 /* Names in byte order; NULL behind the last. */
 const char *disk_name(struct disk *disk, size_t index);
-/* The last segment's name. */
-const char *disk_segment(struct disk *disk);
 
 #endif

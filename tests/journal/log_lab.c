@@ -497,3 +497,15 @@ void lab_read_all(struct disk *disk, bool is_owned,
 	ck_assert_mem_eq(end.chain.b, expected.chain.b, MBJ_HASH_SIZE);
 	mbj_log_reader_close(&reader);
 }
+
+const char *lab_segment(struct disk *disk)
+{
+	const char *last = NULL;
+
+	for (size_t i = 0; disk_name(disk, i) != NULL; i++) {
+		if (strstr(disk_name(disk, i), ".seg") != NULL)
+			last = disk_name(disk, i);
+	}
+	ck_assert_ptr_nonnull(last);
+	return last;
+}

@@ -113,5 +113,7 @@ enum mbj_rc lab_append(struct mbj_log *log, const struct lab_chain *chain,
  */
 void lab_read_all(struct disk *disk, bool is_owned,
 		  const struct lab_chain *chain, uint64_t last);
+/* The last segment's name. */
+const char *lab_segment(struct disk *disk);
 
 #endif

@@ -506,7 +506,7 @@ static void first_mend(struct disk *disk)
 	struct segment_frame frame;
 	struct mbj_group group;
 	size_t n = 0;
-	const char *name = disk_segment(disk);
+	const char *name = lab_segment(disk);
 	uint8_t *p = disk_file(disk, name, &n);
 	uint8_t *at = p + SEGMENT_HEADER_SIZE;
 	uint8_t *body;

@@ -81,10 +81,10 @@ static void copy_again(struct copy *c)
 
 	ck_assert(!disk_has(c->disk, LOG_TEMP_NAME));
 	ck_assert(disk_has(c->disk, LOG_SUSPECT_NAME));
-	ck_assert_ptr_nonnull(strstr(disk_segment(c->disk), "00000001-"));
+	ck_assert_ptr_nonnull(strstr(lab_segment(c->disk), "00000001-"));
 	log = lab_log_open(c->disk, c->last);
 	ck_assert_uint_eq(mbj_log_end_get(log).lsn.v, c->last);
-	ck_assert_ptr_nonnull(strstr(disk_segment(c->disk), "00000002-"));
+	ck_assert_ptr_nonnull(strstr(lab_segment(c->disk), "00000002-"));
 	ck_assert(!disk_has(c->disk, LOG_SUSPECT_NAME));
 	lab_read_all(c->disk, true, &c->chain, c->last);
 	mbj_log_close(&log);
@@ -93,7 +93,7 @@ static void copy_again(struct copy *c)
 /* All but its header and a few bytes. */
 static void source_shorten(struct meddle *meddle)
 {
-	const char *name = disk_segment(meddle->disk);
+	const char *name = lab_segment(meddle->disk);
 
 	(void)disk_resize(meddle->disk, name, SEGMENT_HEADER_SIZE + 8);
 }
@@ -126,7 +126,7 @@ START_TEST(copy_source_shortens)
 			ck_assert_ptr_nonnull(
 				strstr(why.message, "became shorter"));
 			ck_assert_ptr_nonnull(
-				strstr(disk_segment(disk), "00000001-"));
+				strstr(lab_segment(disk), "00000001-"));
 			refused++;
 		} else {
 			ck_assert_int_eq(rc, MBJ_ECORRUPT);

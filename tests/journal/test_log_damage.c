@@ -31,7 +31,7 @@ static void damage_measure(struct damage *d)
 	size_t at = SEGMENT_HEADER_SIZE;
 
 	(void)snprintf(d->segment, sizeof(d->segment), "%s",
-		       disk_segment(d->disk));
+		       lab_segment(d->disk));
 	p = disk_file(d->disk, d->segment, &n);
 	LAB_OK(segment_header_decode(mbj_bytes_make(p, n), d->segment, &header,
 				     err));

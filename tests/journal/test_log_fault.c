@@ -417,7 +417,7 @@ START_TEST(log_last_damaged)
 		if (is_bent) {
 			published_set(&f, f.last, true);
 		} else {
-			p = disk_file(f.disk, disk_segment(f.disk), &n);
+			p = disk_file(f.disk, lab_segment(f.disk), &n);
 			while (n > 0 && p[n - 1] == 0)
 				n--;
 			p[n - 8] ^= 1;
@@ -456,7 +456,7 @@ START_TEST(log_published_inside)
 
 	batches_begin(&f, 16);
 	ck_assert(
-		segment_name_parse(disk_segment(f.disk), &number, &last_first));
+		segment_name_parse(lab_segment(f.disk), &number, &last_first));
 	for (uint64_t lsn = f.first; lsn <= f.last; lsn++) {
 		published_set(&f, lsn, false);
 		ck_assert_int_eq(batches_read(&f, false, f.first, NULL),

@@ -112,7 +112,7 @@ START_TEST(meddle_long_names)
 	for (size_t length = MBJ_PATH_TEXT_MAX - 1;
 	     length > MBJ_PATH_TEXT_MAX - SEGMENT_NAME_SIZE - 4; length--) {
 		const char *dir = long_dir(length);
-		bool is_segment = is_fitting(dir, disk_segment(f.disk));
+		bool is_segment = is_fitting(dir, lab_segment(f.disk));
 		struct mbj_log_reader *reader = NULL;
 		struct disk *empty = disk_new(1);
 		struct mbj_log *log = NULL;
@@ -341,11 +341,11 @@ START_TEST(meddle_last_empty)
 	uint8_t *p;
 
 	batches_begin(&f, 36);
-	(void)snprintf(before, sizeof(before), "%s", disk_segment(f.disk));
+	(void)snprintf(before, sizeof(before), "%s", lab_segment(f.disk));
 	log = lab_log_open(f.disk, f.last);
 	LAB_OK(mbj_log_reserve(log, lab_options.segment_size, err));
 	mbj_log_close(&log);
-	ck_assert_str_ne(disk_segment(f.disk), before);
+	ck_assert_str_ne(lab_segment(f.disk), before);
 	for (uint64_t k = 1; rc != MBJ_OK; k++) {
 		struct disk *disk = disk_dup(f.disk);
 		struct meddle meddle;
@@ -417,7 +417,7 @@ END_TEST
 
 static void large_cut(struct meddle *meddle)
 {
-	(void)disk_resize(meddle->disk, disk_segment(meddle->disk), LARGE_CUT);
+	(void)disk_resize(meddle->disk, lab_segment(meddle->disk), LARGE_CUT);
 }
 
 /*
@@ -449,7 +449,7 @@ START_TEST(meddle_segment_shortens)
 		} else {
 			ck_assert_int_eq(rc, MBJ_ECORRUPT);
 			ck_assert_ptr_nonnull(
-				strstr(why.message, disk_segment(disk)));
+				strstr(why.message, lab_segment(disk)));
 			ck_assert_uint_le(why.lsn, f.last);
 			refused++;
 		}

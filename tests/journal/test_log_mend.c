@@ -219,7 +219,7 @@ START_TEST(log_behind_mended)
 	}
 	mbj_log_close(&log);
 	f.first = f.chain.first.v;
-	name = disk_segment(f.disk);
+	name = lab_segment(f.disk);
 	p = disk_file(f.disk, name, &n);
 	LAB_OK(segment_header_decode(mbj_bytes_make(p, n), name, &header, err));
 	ck_assert_uint_eq(header.first.v, f.first);

@@ -4,13 +4,33 @@
  * does not fit is refused with nothing changed.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "journal_cases.h"
 #include "log_batches.h"
 #include "splice_impl.h"
 
-enum { SEED = 3, CUTS = 5 };
+enum { SEED = 3, CUTS = 10 };
+
+/* Of names and bytes that were not synced any may be there. */
+static const enum disk_cut cuts[CUTS] = {DISK_CUT_NOTHING, DISK_CUT_ALL,
+					 DISK_CUT_KILL,	   DISK_CUT_RANDOM,
+					 DISK_CUT_RANDOM,  DISK_CUT_NAMES,
+					 DISK_CUT_NAMES,   DISK_CUT_NAMES,
+					 DISK_CUT_NAMES,   DISK_CUT_NAMES};
+
+/* The i-th of them, each with another chance. */
+static void cut(struct disk *disk, size_t i)
+{
+	const struct mbj_sys *sys = disk_sys(disk);
+	uint8_t byte;
+
+	for (size_t n = 0; n < i; n++)
+		ck_assert_int_eq(sys->random(sys->ctx, &byte, 1), 0);
+	disk_cut(disk, cuts[i]);
+}
 
 /* A damaged journal, and a good one. */
 struct splicing {
@@ -23,16 +43,27 @@ struct splicing {
 	const char *name; /* of the damaged segment */
 	uint8_t *old;	  /* its bytes */
 	size_t old_size;
+	bool is_alone; /* ends what was begun, by no other store */
 };
 
+/* The damaged segment, which a power cut leaves as it is. */
 static void splicing_take(struct splicing *f)
 {
+	const struct mbj_sys *sys = disk_sys(f->here.disk);
 	uint8_t *p = disk_file(f->here.disk, f->name, &f->old_size);
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	char path[MBJ_PATH_TEXT_MAX];
 
 	free(f->old);
 	f->old = malloc(f->old_size);
 	ck_assert_ptr_nonnull(f->old);
 	memcpy(f->old, p, f->old_size);
+	LAB_OK(mbj_path_join(path, DISK_DIR, f->name, err));
+	LAB_OK(mbj_file_open(sys, path, O_RDWR, &file, err));
+	LAB_OK(mbj_file_write(&file, 0, f->old, f->old_size, err));
+	LAB_OK(mbj_file_sync(&file, err));
+	mbj_file_close(&file);
+	LAB_OK(mbj_dir_sync(sys, DISK_DIR, err));
 }
 
 static void splicing_begin(struct splicing *f, uint64_t seed_there)
@@ -67,7 +98,7 @@ static void splicing_begin_last(struct splicing *f)
 	splicing_begin(f, SEED);
 	LAB_OK(mend(f, f->here.disk, false, &count, err));
 	f->identity.role = MBJ_STORE_PRIMARY;
-	f->name = disk_segment(f->here.disk);
+	f->name = lab_segment(f->here.disk);
 	p = disk_file(f->here.disk, f->name, &n);
 	memset(p + SEGMENT_HEADER_SIZE, 0xff, n - SEGMENT_HEADER_SIZE);
 	p = disk_file(f->here.disk, "published", &n);
@@ -105,7 +136,8 @@ static enum mbj_rc mend(struct splicing *f, struct disk *disk, bool is_dry_run,
 	enum mbj_rc rc;
 
 	rc = lab_reader_try(f->there.disk, false, &reader, err);
-	job.source = reader;
+	if (!f->is_alone)
+		job.source = reader;
 	if (rc == MBJ_OK)
 		rc = mbj_log_reader_end(reader, &f->end, err);
 	if (rc == MBJ_OK)
@@ -114,6 +146,44 @@ static enum mbj_rc mend(struct splicing *f, struct disk *disk, bool is_dry_run,
 	*ret_count = mended.count;
 	mbj_mended_done(&mended);
 	return rc;
+}
+
+/* What was begun, if it was, is brought to its end without another store. */
+static bool is_ended(struct splicing *f, struct disk *disk)
+{
+	size_t count;
+
+	if (!disk_has(disk, "mending"))
+		return false;
+	LAB_FAILS(mend(f, disk, true, &count, err), MBJ_ECORRUPT);
+	f->is_alone = true;
+	LAB_OK(mend(f, disk, false, &count, err));
+	ck_assert_uint_gt(count, 0);
+	LAB_OK(mend(f, disk, false, &count, err));
+	ck_assert_uint_eq(count, 0);
+	f->is_alone = false;
+	ck_assert(!disk_has(disk, "mending"));
+	return true;
+}
+
+/* What it was is beside the mended one, or behind what an earlier mend left. */
+static void damaged_is_kept(struct splicing *f, struct disk *disk)
+{
+	static const char *const ends[] = {"", "1"};
+	bool is_kept = false;
+
+	for (size_t i = 0; !is_kept && i < 2; i++) {
+		char name[64];
+		size_t n = 0;
+		uint8_t *p;
+
+		(void)snprintf(name, sizeof(name), "%.*s.damaged%s",
+			       (int)strlen(f->name) - 4, f->name, ends[i]);
+		p = disk_file(disk, name, &n);
+		is_kept = p != NULL && n == f->old_size &&
+			  memcmp(p, f->old, n) == 0;
+	}
+	ck_assert(is_kept);
 }
 
 /* True: the old one, false: the mended one.  Another one fails the test. */
@@ -126,6 +196,8 @@ static bool is_old(struct splicing *f, struct disk *disk)
 	ck_assert_ptr_nonnull(p);
 	if (n == f->old_size && memcmp(p, f->old, n) == 0)
 		return true;
+	damaged_is_kept(f, disk);
+	(void)is_ended(f, disk);
 	LAB_OK(mend(f, disk, true, &count, err));
 	ck_assert_uint_eq(count, 0);
 	return false;
@@ -137,6 +209,8 @@ static void mend_at_last(struct splicing *f, struct disk *disk)
 	size_t count;
 
 	(void)is_old(f, disk);
+	if (is_ended(f, disk))
+		ck_assert(!is_old(f, disk));
 	LAB_OK(mend(f, disk, false, &count, err));
 	LAB_OK(mend(f, disk, true, &count, err));
 	ck_assert_uint_eq(count, 0);
@@ -150,10 +224,6 @@ static void mend_at_last(struct splicing *f, struct disk *disk)
  */
 START_TEST(splice_power_cut)
 {
-	static const enum disk_cut cuts[CUTS] = {DISK_CUT_NOTHING, DISK_CUT_ALL,
-						 DISK_CUT_RANDOM,
-						 DISK_CUT_RANDOM,
-						 DISK_CUT_KILL};
 	struct splicing f;
 	bool is_reached = true;
 	unsigned old = 0;
@@ -170,7 +240,7 @@ START_TEST(splice_power_cut)
 			rc = mend(&f, disk, false, &count, NULL);
 			is_reached = disk_is_stopped(disk);
 			ck_assert(is_reached || rc == MBJ_OK);
-			disk_cut(disk, cuts[i]);
+			cut(disk, i);
 			*(is_old(&f, disk) ? &old : &new) += 1;
 			mend_at_last(&f, disk);
 			disk_free(&disk);
@@ -300,7 +370,7 @@ START_TEST(splice_last)
 	splicing_begin(&f, SEED);
 	mend_at_last(&f, f.here.disk);
 	disk = disk_dup(f.here.disk);
-	last = disk_segment(disk);
+	last = lab_segment(disk);
 	/* Its header, and no batch of it is left. */
 	p = disk_file(disk, last, &n);
 	memset(p, 0xff, n);
@@ -335,56 +405,64 @@ static void splicing_begin_first(struct splicing *f)
 	splicing_begin(f, SEED);
 	LAB_OK(mend(f, f->here.disk, false, &count, err));
 	f->identity.role = MBJ_STORE_PRIMARY;
-	while (strcmp(disk_segment(f->here.disk), disk_name(f->here.disk, 0)) !=
+	while (strcmp(lab_segment(f->here.disk), disk_name(f->here.disk, 0)) !=
 	       0)
-		disk_remove(f->here.disk, disk_segment(f->here.disk));
+		disk_remove(f->here.disk, lab_segment(f->here.disk));
 	disk_remove(f->here.disk, "published");
+	LAB_OK(mbj_dir_sync(disk_sys(f->here.disk), DISK_DIR, err));
 	/* As a journal of small segments would have them. */
 	f->segment_size = 2048;
 }
 
+static unsigned segments_count(struct disk *disk)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; disk_name(disk, i) != NULL; i++)
+		count += strstr(disk_name(disk, i), ".seg") != NULL;
+	return count;
+}
+
 /*
- * Goal: an end of several segments comes back in segments, and a power cut
- * leaves no journal that looks whole without them.  Method: as above.
+ * Goal: an end of several segments comes back in segments, all or none.
+ * Method: as above; what is begun takes no other store, which might have less.
  */
 START_TEST(splice_end_is_gone)
 {
 	struct splicing f;
 	bool is_reached = true;
-	unsigned refused = 0;
+	unsigned ended = 0, whole = 0;
 	size_t would, count;
 
 	splicing_begin_first(&f);
 	LAB_OK(mend(&f, f.here.disk, true, &would, err));
 	ck_assert_uint_gt(would, 2);
 	for (uint64_t step = 1; is_reached; step++) {
-		struct disk *disk = disk_dup(f.here.disk);
-		struct mbj_log_reader *reader = NULL;
-		struct mbj_log_end end = {.lsn = {0}};
-		enum mbj_rc rc;
+		for (size_t i = 0; i < CUTS; i++) {
+			struct disk *disk = disk_dup(f.here.disk);
+			enum mbj_rc rc;
 
-		disk_stop(disk, step);
-		rc = mend(&f, disk, false, &count, NULL);
-		is_reached = disk_is_stopped(disk);
-		if (!is_reached) {
-			ck_assert_int_eq(rc, MBJ_OK);
-			ck_assert_uint_eq(count, would);
+			disk_stop(disk, step);
+			rc = mend(&f, disk, false, &count, NULL);
+			is_reached = disk_is_stopped(disk);
+			if (!is_reached) {
+				ck_assert_int_eq(rc, MBJ_OK);
+				ck_assert_uint_eq(count, would);
+			}
+			cut(disk, i);
+			ended += is_ended(&f, disk);
+			if (segments_count(disk) > 1) {
+				lab_read_all(disk, false, &f.here.chain,
+					     f.here.last);
+				whole++;
+			}
+			LAB_OK(mend(&f, disk, false, &count, err));
+			lab_read_all(disk, false, &f.here.chain, f.here.last);
+			disk_free(&disk);
 		}
-		disk_cut(disk, DISK_CUT_KILL);
-		rc = lab_reader_try(disk, false, &reader, NULL);
-		if (rc == MBJ_OK)
-			rc = mbj_log_reader_end(reader, &end, NULL);
-		mbj_log_reader_close(&reader);
-		if (rc == MBJ_OK)
-			lab_read_all(disk, false, &f.here.chain, end.lsn.v);
-		refused += rc == MBJ_ECORRUPT;
-		LAB_OK(mend(&f, disk, false, &count, err));
-		LAB_OK(mend(&f, disk, true, &count, err));
-		ck_assert_uint_eq(count, 0);
-		lab_read_all(disk, false, &f.here.chain, f.here.last);
-		disk_free(&disk);
 	}
-	ck_assert_uint_gt(refused, 1);
+	ck_assert_uint_gt(ended, 2 * CUTS);
+	ck_assert_uint_gt(whole, ended);
 	splicing_end(&f);
 }
 END_TEST
@@ -399,6 +477,7 @@ static void segment_remove(struct disk *disk, size_t index)
 		if (strstr(name, ".seg") == NULL || index-- > 0)
 			continue;
 		disk_remove(disk, name);
+		LAB_OK(mbj_dir_sync(disk_sys(disk), DISK_DIR, err));
 		return;
 	}
 }
@@ -411,10 +490,6 @@ static void segment_remove(struct disk *disk, size_t index)
  */
 START_TEST(splice_some_in_place)
 {
-	static const enum disk_cut cuts[CUTS] = {DISK_CUT_NOTHING, DISK_CUT_ALL,
-						 DISK_CUT_RANDOM,
-						 DISK_CUT_RANDOM,
-						 DISK_CUT_KILL};
 	struct splicing f;
 	bool is_reached = true;
 	unsigned refused = 0;
@@ -436,7 +511,7 @@ START_TEST(splice_some_in_place)
 			disk_stop(disk, step);
 			(void)!mend(&f, disk, false, &count, NULL);
 			is_reached = disk_is_stopped(disk);
-			disk_cut(disk, cuts[i]);
+			cut(disk, i);
 			rc = lab_reader_try(disk, false, &reader, NULL);
 			mbj_log_reader_close(&reader);
 			if (rc == MBJ_OK)
@@ -448,6 +523,9 @@ START_TEST(splice_some_in_place)
 						     NULL),
 					 rc);
 			mbj_log_close(&log);
+			if (is_ended(&f, disk))
+				lab_read_all(disk, false, &f.here.chain,
+					     f.here.last);
 			LAB_OK(mend(&f, disk, false, &count, err));
 			lab_read_all(disk, false, &f.here.chain, f.here.last);
 			disk_free(&disk);

@@ -83,10 +83,8 @@ struct mbj_mended {
 	size_t count;
 	size_t capacity;
 	/*
-	 * Of the last segment nothing was left, or the other store is not of a
-	 * primary's reign, or went another way behind it, and nothing tells
-	 * whether it had this group and more; 0: that is known, as far as can
-	 * be.
+	 * Nothing tells whether the journal had this group and more; 0: that
+	 * is known, as far as can be (docs/decisions/0048).
 	 */
 	struct mbj_lsn unsure;
 };
@@ -104,13 +102,19 @@ struct mbj_mended {
  * nothing is written, and the answer is the same but for what only the state
  * knows.
  *
+ * A mend that was stopped once segments began to get their names leaves the
+ * journal closed to everybody; the next one ends it first, which takes no other
+ * store, and says what that one would have said.  from NULL: only that.
+ *
  * sys may be NULL.  Requires: nobody has the store open (MBJ_EBUSY).
  * Returns: MBJ_EFENCED for another lineage, and where the other store went
  * another way; MBJ_ECORRUPT where it does not have what is needed; each saying
- * which group, and nothing was changed.  Failures behind that leave each
- * segment the old one or the mended one: *ret_mended says.
+ * which group, and nothing was changed; MBJ_ELIMIT where too many earlier
+ * damages of a segment are kept.  Failures behind that leave each segment the
+ * old one or the mended one: *ret_mended says.
  * Durability: on return the mended segments are on disk.  What they were is
- * kept beside them, "<segment>.damaged", until mbj_store_repair.
+ * kept beside them, "<segment>.damaged", ".damaged1" to 9, until
+ * mbj_store_repair.
  * Ownership: the caller calls mbj_mended_done, whatever is returned.
  */
 MBJ_API enum mbj_rc mbj_journal_mend(const struct mbj_sys *sys, const char *dir,
