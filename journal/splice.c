@@ -82,6 +82,9 @@ static enum mbj_rc splice_run(struct splice *s, struct mbj_error *err)
 	if (rc == MBJ_OK)
 		rc = segment_list_load_gaps(&s->list, s->sys, s->dir, &s->gaps,
 					    err);
+	/* A mark is gone for good before what it may name is written. */
+	if (rc == MBJ_OK && !s->is_dry_run)
+		rc = mbj_dir_sync(s->sys, s->dir, err);
 	if (rc == MBJ_OK)
 		rc = splice_walk(s, err);
 	if (rc == MBJ_OK && !s->is_dry_run)
