@@ -52,8 +52,10 @@ struct pass {
 	size_t kept_active;
 	bool kept_moved;
 	struct mbj_retry_result settled;
-	bool is_back; /* it did not: who is active is looked for again */
-	struct mbj_lsn alone; /* had no room beside others, 0: none */
+	struct mbj_lsn kept_at; /* the first group that it may carry out */
+	uint64_t kept_read;	/* before that one, as read_max counts */
+	bool is_back;		/* it did not: it is read again from there */
+	struct mbj_lsn alone;	/* had no room beside others, 0: none */
 };
 
 /* --------------------------------------------------------- their records */
@@ -165,6 +167,8 @@ static enum mbj_rc turn_begin(struct pass *pass, struct mbj_error *err)
 	pass->kept_active = pass->active;
 	pass->kept_moved = pass->out->has_moved;
 	pass->settled = pass->out->result;
+	pass->kept_at = pass->at;
+	pass->kept_read = pass->out->read;
 	return mbj_batch_begin(pass->store, &pass->batch, err);
 }
 
@@ -275,8 +279,9 @@ static enum mbj_rc group_settle(struct pass *pass,
 
 /*
  * With it the transaction has no room.  What was before it is carried out once
- * more, and committed without it; where it was alone its accounts stop, as
- * what others take may still fit.
+ * more, and committed without it: what is read again for that counts once, or
+ * a bound that is met here would keep all of it.  Where it was alone its
+ * accounts stop, as what others take may still fit.
  */
 static enum mbj_rc group_give_up(struct pass *pass,
 				 const struct mbj_group *group,
@@ -289,6 +294,8 @@ static enum mbj_rc group_give_up(struct pass *pass,
 	turn_back(pass);
 	if (!is_alone) {
 		pass->alone = pass->at;
+		pass->at = pass->kept_at;
+		pass->out->read = pass->kept_read;
 		pass->is_back = true;
 		return turn_begin(pass, err);
 	}
@@ -382,15 +389,11 @@ static enum mbj_rc journal_fault(struct pass *pass, const struct mbj_error *why,
 	return why->rc;
 }
 
-/*
- * Enough was read.  What is gone over once more, without a group that had no
- * room, was read within the bound: it is carried out, or it never would be.
- */
 static bool pass_is_bound(const struct pass *pass)
 {
 	uint64_t max = pass->options->read_max;
 
-	return max > 0 && pass->out->read >= max && pass->at.v >= pass->alone.v;
+	return max > 0 && pass->out->read >= max;
 }
 
 /* Groups until nobody is active, or enough were read, or one cannot be. */
@@ -412,14 +415,19 @@ static enum mbj_rc groups_run(struct pass *pass, struct mbj_error *err)
 		if (rc < 0)
 			return journal_fault(pass, &why, err);
 		MBJ_ASSERT(group.header.lsn.v == pass->at.v);
-		pass->out->read += 1 + group.record.n / RETRY_READ_SIZE;
 		if (group_is_awaited(pass, &group))
 			rc = group_retry(pass, &group, err);
+		/* Behind it: a transaction may have begun with it in hand. */
+		if (!pass->is_back)
+			pass->out->read += 1 + group.record.n / RETRY_READ_SIZE;
 	}
 	return rc;
 }
 
-/* The first group that waits for anybody who is active. */
+/*
+ * The first group that waits for anybody who is active: none is before this
+ * transaction (invariant 2), though a record may still say so.
+ */
 static struct mbj_lsn begin_find(const struct pass *pass)
 {
 	struct mbj_lsn begin = {UINT64_MAX};
@@ -430,7 +438,7 @@ static struct mbj_lsn begin_find(const struct pass *pass)
 		if (w->is_active && w->first.v < begin.v)
 			begin = w->first;
 	}
-	return begin;
+	return begin.v < pass->kept_at.v ? pass->kept_at : begin;
 }
 
 /* From there as far as it goes; who stopped is not active any more. */

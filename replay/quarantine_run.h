@@ -39,7 +39,7 @@ enum { RETRY_READ_SIZE = 4096 };
 /* What came of a pass. */
 struct waiting_outcome {
 	struct mbj_retry_result result;
-	uint64_t read;	/* of the journal, as read_max counts */
+	uint64_t read; /* of the journal, as read_max counts, each group once */
 	bool has_moved; /* somebody waits from a later group on */
 	/* What somebody stopped at: damage of the journal, or want of room. */
 	struct mbj_error stop;

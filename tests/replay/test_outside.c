@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "quarantine_run.h"
 #include "skip_lab.h"
 
 struct outside {
@@ -13,6 +14,7 @@ struct outside {
 	struct mbj_id drawn;
 	int64_t space;
 	bool is_shut;			 /* segments cannot be opened */
+	unsigned opened;		 /* segments */
 	char reserve[MBJ_PATH_TEXT_MAX]; /* RESERVE bytes, or ""; not in space
 					  */
 };
@@ -42,10 +44,13 @@ static int64_t outside_space(void *ctx, const char *path)
 
 static int outside_open(void *ctx, const char *path, int flags, mode_t mode)
 {
-	const struct outside *outside = ctx;
+	struct outside *outside = ctx;
 
-	if (outside->is_shut && strstr(path, ".seg") != NULL)
-		return -EIO;
+	if (strstr(path, ".seg") != NULL) {
+		outside->opened++;
+		if (outside->is_shut)
+			return -EIO;
+	}
 	return mbj_sys_posix()->open(mbj_sys_posix()->ctx, path, flags, mode);
 }
 
@@ -176,27 +181,33 @@ static void first_messages(struct fixture *f, enum mbj_message_edit_kind kind,
 		      });
 }
 
+/* "no space left" says what the group takes. */
+static uint64_t takes_read(const struct mbj_error *why)
+{
+	const char *said = strstr(why->message, "up to ");
+	unsigned long long takes;
+
+	ck_assert_ptr_nonnull(said);
+	ck_assert_int_eq(sscanf(said, "up to %llu", &takes), 1);
+	return takes;
+}
+
 /*
  * The replica ends there, and goes no further for lack of space; what the next
- * group takes, as it is said.
+ * group takes.
  */
 static uint64_t room_lacks(struct fixture *f, uint64_t end)
 {
 	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
 	struct mbj_replay_result result;
-	unsigned long long takes;
 	struct mbj_error why;
-	const char *said;
 
 	ck_assert_int_eq(mbj_replay_journal(f->replica, f->primary_dir,
 					    &options, &result, &why),
 			 MBJ_ENOSPC);
 	ck_assert_uint_eq(mbj_store_end(f->replica).lsn.v, end);
 	ck_assert_uint_eq(result.applied.v, end);
-	said = strstr(why.message, "up to ");
-	ck_assert_ptr_nonnull(said);
-	ck_assert_int_eq(sscanf(said, "up to %llu", &takes), 1);
-	return takes;
+	return takes_read(&why);
 }
 
 /* Of alice's second mailbox, to and fro. */
@@ -318,41 +329,95 @@ START_TEST(outside_waiting)
 END_TEST
 
 /*
- * Goal: who may read so much comes to what is before a group without room,
- * also where that is the last one read.  Method: renames, then one step that
- * flags all messages, as many groups as may be read; again, with the bound.
+ * Goal: what is read once more, as a group had no room beside others, does not
+ * count twice: where a bound is met at it, what is before it is carried out
+ * nevertheless.  Method: renames, one of them of another account, and such a
+ * group, which is the last that may be read, and with some more.
  */
-START_TEST(outside_bounded)
+START_TEST(outside_bound)
 {
 	enum { MESSAGES = 200, RENAMES = 5 };
-	struct mbj_retry_options retry = MBJ_RETRY_OPTIONS_INIT;
+	struct mbj_retry_pace pace = {.read_max = RENAMES + 2 + (unsigned)_i};
 	struct mbj_store_options options;
 	struct mbj_retry_result result;
 	struct outside outside;
 	struct fixture f;
+	uint64_t large;
 
 	outside_init(&outside, &options);
 	fixture_begin_with(&f, &options);
 	fixture_import(&f, "alice", 2);
+	fixture_import(&f, "bob", 2);
 	for (unsigned i = 0; i < MESSAGES; i++)
 		skip_append(&f, "alice", "one\n");
 	(void)fixture_replay(&f);
 	aside_ghost(&f, "alice", true);
 	renames(&f, RENAMES);
+	fixture_rename(&f, "bob", "m2", "b");
 	first_messages(&f, MBJ_MESSAGE_FLAGS, MBJ_FLAGS_ADD, MESSAGES);
-	ck_assert_uint_eq(fixture_replay(&f).accounts_parked, 1);
+	large = mbj_store_end(f.primary).lsn.v;
+	renames(&f, 1);
+	(void)fixture_replay(&f);
 	aside_ghost(&f, "alice", false);
 	outside.space = MBJ_STORE_SPACE_MIN + (64 << 10);
-	retry.read_max = RENAMES + 1;
-	OK(mbj_quarantine_retry(f.replica, &retry, &result, err));
+	OK(retry_by_itself(f.replica, &pace, &result, err));
 	ck_assert_uint_eq(result.groups, RENAMES);
-	ck_assert_uint_eq(result.accounts_parked, 1);
-	ck_assert_int_eq(mbj_quarantine_retry(f.replica, &retry, &result, NULL),
+	aside_waits(&f, "alice", 2, large, "no space left");
+	fixture_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: what is read once more begins where the transaction did, however far
+ * back somebody waits.  Method: of steps that flag all messages each has room
+ * alone, and is behind many segments that one who waits for none of it may wait
+ * for.
+ */
+START_TEST(outside_again)
+{
+	enum { MESSAGES = 100, STEPS = 8, IMPORTS = 30 };
+	struct mbj_retry_options retry = MBJ_RETRY_OPTIONS_INIT;
+	struct mbj_store_options options;
+	struct mbj_retry_result result;
+	struct outside outside;
+	struct mbj_error why;
+	struct fixture f;
+	char name[8];
+	uint64_t begin;
+
+	outside_init(&outside, &options);
+	options.log.segment_size = 1 << 16;
+	fixture_begin_with(&f, &options);
+	fixture_import(&f, "alice", 2);
+	fixture_import(&f, "carol", 2);
+	for (unsigned i = 0; i < MESSAGES; i++)
+		skip_append(&f, "alice", "one\n");
+	begin = mbj_store_end(f.primary).lsn.v + 1;
+	for (unsigned i = 0; i < IMPORTS; i++) {
+		(void)snprintf(name, sizeof(name), "u%u", i);
+		fixture_import(&f, name, 250);
+		(void)fixture_replay(&f);
+	}
+	aside_ghost(&f, "alice", true);
+	for (unsigned i = 0; i < STEPS; i++)
+		first_messages(&f, MBJ_MESSAGE_FLAGS,
+			       i % 2 == 0 ? MBJ_FLAGS_ADD : MBJ_FLAGS_REMOVE,
+			       MESSAGES);
+	ck_assert_uint_eq(fixture_replay(&f).groups_parked, STEPS);
+	aside_ghost(&f, "alice", false);
+	outside.space = MBJ_STORE_SPACE_MIN + (64 << 10);
+	ck_assert_int_eq(mbj_quarantine_retry(f.replica, &retry, &result, &why),
 			 MBJ_ENOSPC);
-	aside_waits(&f, "alice", 1, mbj_store_end(f.primary).lsn.v,
-		    "no space left");
+	aside_by_hand(&f, 1, fixture_account(f.primary, "carol"), begin);
+	outside.space =
+		(int64_t)(MBJ_STORE_SPACE_MIN + takes_read(&why) * 3 / 2);
+	outside.opened = 0;
+	result = aside_retry(&f, NULL);
+	ck_assert_uint_eq(result.groups, STEPS);
+	ck_assert_uint_eq(result.accounts_healed, 2);
+	ck_assert_uint_gt(outside.opened, 4);
+	ck_assert_uint_lt(outside.opened, 4 * STEPS);
 	outside.space = (int64_t)1 << 40;
-	ck_assert_uint_eq(aside_retry(&f, NULL).groups, 1);
 	aside_equal(&f);
 	fixture_end(&f);
 }
@@ -417,7 +482,8 @@ TCase *test_outside_case(void)
 	tcase_add_test(tcase, outside_full);
 	tcase_add_test(tcase, outside_room);
 	tcase_add_test(tcase, outside_waiting);
-	tcase_add_test(tcase, outside_bounded);
+	tcase_add_loop_test(tcase, outside_bound, 0, 4);
+	tcase_add_test(tcase, outside_again);
 	tcase_add_test(tcase, outside_freeing);
 	return tcase;
 }
