@@ -74,6 +74,8 @@ static enum mbj_rc splice_run(struct splice *s, struct mbj_error *err)
 	enum mbj_rc rc;
 
 	rc = published_read(s, err);
+	if (s->told.v < s->published.lsn.v)
+		s->told = s->published.lsn;
 	/* A mark from before a power cut is old; what is further counts. */
 	if (s->known.lsn.v > s->published.lsn.v)
 		s->published = s->known;
@@ -112,6 +114,7 @@ static enum mbj_rc journal_run(const struct splice_job *job,
 	s->source_is_astray = job->source_is_astray;
 	s->source_is_later = job->source_is_later;
 	s->known = job->known;
+	s->told = job->told;
 	s->mended = mended;
 	segment_list_init(&s->list);
 	segment_view_init(&s->view);
@@ -269,9 +272,10 @@ static void known_by_state(const char *dir, struct splice_job *job)
 		rc = mbj_txn_watermark(txn, &watermark, NULL);
 	mbj_txn_abort(&txn);
 	mbj_state_close(&state);
-	if (rc == MBJ_OK)
-		job->known =
-			(struct mbj_log_end){watermark.lsn, watermark.chain};
+	if (rc < 0)
+		return;
+	job->known = (struct mbj_log_end){watermark.lsn, watermark.chain};
+	job->told = watermark.lsn;
 }
 
 /* The store is ours. */

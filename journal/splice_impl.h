@@ -23,7 +23,8 @@ struct splice_job {
 	bool source_is_twin;   /* a primary of this epoch, as this one may be */
 	bool source_is_astray; /* of a reign that this one's is not of */
 	bool source_is_later;  /* of a reign behind this one's */
-	struct mbj_log_end known; /* of the state, lsn 0: not known */
+	struct mbj_log_end known; /* of state or snapshot, lsn 0: not known */
+	struct mbj_lsn told;	  /* of the state, which may be the end */
 	uint64_t segment_size;	  /* bytes after which a new one begins */
 	bool is_dry_run;
 };
@@ -35,7 +36,8 @@ struct splice {
 	bool is_dry_run;
 	struct mbj_identity identity;
 	struct mbj_log_end known;
-	struct mbj_log_end published; /* or the state's; lsn 0: not known */
+	struct mbj_log_end published; /* or what is known; lsn 0: nothing is */
+	struct mbj_lsn told; /* of mark and state the furthest, as an end */
 	struct segment_list list;
 	struct segment_gaps gaps;
 	size_t gaps_filled;

@@ -173,9 +173,10 @@ static enum mbj_rc groups_fill(struct splice *s, struct mbj_lsn stop,
 
 /*
  * More may have been durable than is here now: whole records go on, which a
- * replica may have said that it has.  At a primary a mark that is just as far
- * is taken for the last one; any other is of before a power cut, and then
- * nothing but zeros behind the last group can say that it was that.
+ * replica may have said that it has.  At a primary a mark, or a state, that is
+ * just as far is taken for the last one; any other is of before a power cut,
+ * and a snapshot of any time, and then nothing but zeros behind the last group
+ * can say that it was that.
  */
 static enum mbj_rc end_is_sure(struct splice *s, bool *ret_is_sure,
 			       struct mbj_error *err)
@@ -186,7 +187,7 @@ static enum mbj_rc end_is_sure(struct splice *s, bool *ret_is_sure,
 	*ret_is_sure = !*ret_is_sure;
 	if (rc == MBJ_OK && *ret_is_sure &&
 	    s->identity.role == MBJ_STORE_PRIMARY &&
-	    s->published.lsn.v != s->end.lsn.v) {
+	    s->told.v != s->end.lsn.v) {
 		*ret_is_sure = s->local.last.v == s->end.lsn.v;
 		if (*ret_is_sure)
 			rc = splice_local_is_blank(&s->local, ret_is_sure, err);

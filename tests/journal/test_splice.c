@@ -131,6 +131,7 @@ static enum mbj_rc mend(struct splicing *f, struct disk *disk, bool is_dry_run,
 				 .identity = f->identity,
 				 .from = "there",
 				 .known = f->known,
+				 .told = f->known.lsn,
 				 .segment_size = f->segment_size,
 				 .is_dry_run = is_dry_run};
 	enum mbj_rc rc;
