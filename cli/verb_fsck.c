@@ -293,7 +293,8 @@ static enum mbj_rc fsck_mend(const struct cli_call *call, const char *dir,
 				    fsck->mended);
 		fault_add(call, fsck, "journal", &why);
 	}
-	if (rc == MBJ_OK && mended.unsure.v > 0)
+	/* Also where nobody may be asked again: the mark may be gone. */
+	if ((rc == MBJ_OK || fsck->mended > 0) && mended.unsure.v > 0)
 		cli_say(call,
 			"nothing tells whether the journal had group %" PRIu64
 			" and more behind it: ask every other store of its "

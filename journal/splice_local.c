@@ -4,7 +4,8 @@
  *	a frame's header is good    records to the end of the frame; a bad one
  *	                            hides those behind it in the frame
  *	it is not                   records from where it would have ended;
- *	                            behind them the next frame of the salt
+ *	                            behind them a frame, good or not, or the
+ *	                            next one of the salt
  *	the segment's is not        the first good frame says the salt: at its
  *	                            place behind the header, where nobody's
  *	                            values can be, unless that is damaged, too
@@ -256,6 +257,8 @@ enum mbj_rc splice_local_next(struct splice_local *local,
 		local->is_framed = false;
 		if (local->look_at == 0)
 			local->at = local->end;
+		else if (local->look_at == local->at)
+			local->look_at = 0; /* a frame may begin right here */
 	}
 	return MBJ_ENOTFOUND;
 }

@@ -173,24 +173,29 @@ class MendEnd(MendCase):
     def test_left_torn(self):
         """Goal: whole records of a batch that looks torn are not passed over in
         silence, on a primary or a replica, and a copy of the primary gives
-        them back.  Method: the header of the last batch's frame."""
+        them back.  Method: the header of the last batch's frame, or those of
+        the last two and the first."""
         behind = self.dir / "behind"
         shutil.copytree(self.r, behind)
         path = self.stale()
         twin = self.dir / "twin"
         shutil.copytree(self.p, twin)
-        for store, source, status in ((self.p, behind, CORRUPT),
-                                      (self.r, behind, CORRUPT),
-                                      (self.p, self.r, OK),
-                                      (self.p, twin, OK)):
-            with self.subTest(store=store.name, source=source.name):
+        for store, source, status, bad in (
+                (self.p, behind, CORRUPT, (-1,)),
+                (self.p, behind, CORRUPT, (-2, -1, 0)),
+                (self.r, behind, CORRUPT, (-1,)),
+                (self.p, self.r, OK, (-1,)), (self.p, twin, OK, (-1,)),
+                (self.p, twin, OK, (-2, -1, 0))):
+            with self.subTest(store=store.name, source=source.name, bad=bad):
                 kept = self.dir / "kept-one"
                 shutil.copytree(store, kept)
                 seg = store / "journal" / path.name
                 if not seg.exists():
                     seg = self.segments(store)[-1]
-                at, lsn, *_ = batches(seg)[-1]
-                flip(seg, at + 16)
+                found = batches(seg)
+                lsn = found[bad[0]][1]
+                for index in bad:
+                    flip(seg, found[index][0] + 16)
                 shutil.rmtree(store / "state")
                 (store / "journal" / "published").unlink()
                 said = self.mend(store=store, source=source,
