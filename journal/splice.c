@@ -89,6 +89,10 @@ static enum mbj_rc splice_run(struct splice *s, struct mbj_error *err)
 		rc = mbj_dir_sync(s->sys, s->dir, err);
 	if (rc == MBJ_OK)
 		rc = splice_walk(s, err);
+	/* What is said of the end stays until somebody has more of it. */
+	if (rc == MBJ_OK && s->mended->unsure.v == 0 &&
+	    s->end.lsn.v < s->doubt.v)
+		s->mended->unsure = s->doubt;
 	if (rc == MBJ_OK && !s->is_dry_run)
 		rc = segments_place(s, err);
 	if (rc < 0 && !s->is_dry_run)
@@ -97,7 +101,8 @@ static enum mbj_rc splice_run(struct splice *s, struct mbj_error *err)
 }
 
 static enum mbj_rc journal_run(const struct splice_job *job,
-			       struct mbj_mended *mended, struct mbj_error *err)
+			       struct mbj_lsn doubt, struct mbj_mended *mended,
+			       struct mbj_error *err)
 {
 	struct splice *s = mbj_calloc(1, sizeof(*s));
 	enum mbj_rc rc;
@@ -115,6 +120,7 @@ static enum mbj_rc journal_run(const struct splice_job *job,
 	s->source_is_later = job->source_is_later;
 	s->known = job->known;
 	s->told = job->told;
+	s->doubt = doubt;
 	s->mended = mended;
 	segment_list_init(&s->list);
 	segment_view_init(&s->view);
@@ -142,25 +148,51 @@ static enum mbj_rc begun_end(const struct splice_job *job,
 	return splice_mark_carry_out(job->sys, job->dir, mended, err);
 }
 
+/* What this run did, behind what it ended; more is empty then. */
+static enum mbj_rc mended_join(struct mbj_mended *mended,
+			       struct mbj_mended *more, struct mbj_error *err)
+{
+	const size_t count = mended->count + more->count;
+	const struct mbj_mended ended = *mended;
+	void *segments = mended->segments;
+	enum mbj_rc rc;
+
+	if (mended->count == 0) {
+		*mended = *more;
+		*more = ended;
+		return MBJ_OK;
+	}
+	rc = mbj_array_reserve(&segments, &mended->capacity, count,
+			       sizeof(*mended->segments), 2 * SEGMENT_COUNT_MAX,
+			       err);
+	mended->segments = segments;
+	if (rc < 0 || more->count == 0)
+		return rc;
+	memcpy(mended->segments + mended->count, more->segments,
+	       more->count * sizeof(*more->segments));
+	mended->count = count;
+	return MBJ_OK;
+}
+
 enum mbj_rc splice_journal(const struct splice_job *job,
 			   struct mbj_mended *mended, struct mbj_error *err)
 {
 	struct mbj_mended more = {.count = 0};
+	struct mbj_lsn doubt;
+	enum mbj_rc joined;
 	enum mbj_rc rc;
 
 	rc = begun_end(job, mended, err);
-	if (rc == MBJ_OK && job->source != NULL)
-		rc = journal_run(job, &more, err);
-	/* What is said of the end stays until somebody has more of it. */
-	if ((rc < 0 || more.count == 0) && mended->count > 0) {
-		if (more.unsure.v > 0)
-			mended->unsure = more.unsure;
-		mbj_mended_done(&more);
+	if (rc < 0 || job->source == NULL)
 		return rc;
-	}
-	mbj_mended_done(mended);
-	*mended = more;
-	return rc;
+	doubt = mended->unsure;
+	rc = journal_run(job, doubt, &more, err);
+	if (rc == MBJ_OK || more.unsure.v > 0)
+		doubt = more.unsure;
+	joined = mended_join(mended, &more, rc == MBJ_OK ? err : NULL);
+	mended->unsure = doubt;
+	mbj_mended_done(&more);
+	return rc == MBJ_OK ? joined : rc;
 }
 
 /* Whoever wrote there may have left what holds up who opens it. */

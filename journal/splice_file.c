@@ -326,6 +326,20 @@ enum mbj_rc splice_mended_place(const struct mbj_sys *sys, const char *dir,
 	return rc;
 }
 
+enum mbj_rc splice_placed_check(const struct mbj_sys *sys, const char *dir,
+				const struct segment_entry *entry,
+				struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = splice_path(dir, entry, ".seg", path, err);
+
+	if (rc < 0 || mbj_path_exists(sys, path))
+		return rc;
+	return mbj_error_set(err, MBJ_ECORRUPT,
+			     "%s was mended, and is gone, as is its \"%s\"",
+			     path, SPLICE_MENDED_SUFFIX);
+}
+
 void splice_mended_drop(const struct mbj_sys *sys, const char *dir,
 			const struct segment_entry *entry)
 {

@@ -78,6 +78,10 @@ bool splice_mended_exists(const struct mbj_sys *sys, const char *dir,
 enum mbj_rc splice_mended_place(const struct mbj_sys *sys, const char *dir,
 				const struct segment_entry *entry,
 				struct mbj_error *err) MBJ_MUST_CHECK;
+/* It has: MBJ_ECORRUPT where there is no such segment. */
+enum mbj_rc splice_placed_check(const struct mbj_sys *sys, const char *dir,
+				const struct segment_entry *entry,
+				struct mbj_error *err) MBJ_MUST_CHECK;
 /* As well as it can be done. */
 void splice_mended_drop(const struct mbj_sys *sys, const char *dir,
 			const struct segment_entry *entry);

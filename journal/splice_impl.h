@@ -37,7 +37,8 @@ struct splice {
 	struct mbj_identity identity;
 	struct mbj_log_end known;
 	struct mbj_log_end published; /* or what is known; lsn 0: nothing is */
-	struct mbj_lsn told; /* of mark and state the furthest, as an end */
+	struct mbj_lsn told;  /* of mark and state the furthest, as an end */
+	struct mbj_lsn doubt; /* unsure, as the mend before this one said */
 	struct segment_list list;
 	struct segment_gaps gaps;
 	size_t gaps_filled;

@@ -70,15 +70,34 @@ static uint32_t entry_get(const uint8_t *p, struct mbj_mended_segment *piece)
 	return mbj_load_u32(p + 4);
 }
 
+static bool entries_are_good(struct mbj_bytes entries)
+{
+	struct mbj_mended_segment piece;
+	bool are_good = true;
+
+	for (size_t at = 0; are_good && at < entries.n; at += ENTRY_SIZE)
+		are_good =
+			entry_get(entries.p + at, &piece) <= SPLICE_KEEP_NONE;
+	return are_good;
+}
+
+static struct mbj_bytes entries_of(struct mbj_bytes bytes)
+{
+	return mbj_bytes_make(bytes.p + HEAD_SIZE,
+			      bytes.n - HEAD_SIZE - CRC_SIZE);
+}
+
 static bool mark_is_good(struct mbj_bytes bytes)
 {
 	return bytes.n >= HEAD_SIZE + CRC_SIZE &&
 	       memcmp(bytes.p, mark_magic, sizeof(mark_magic)) == 0 &&
+	       mbj_load_u32(bytes.p + 16) <= SEGMENT_COUNT_MAX &&
 	       bytes.n == HEAD_SIZE + CRC_SIZE +
 				  (size_t)ENTRY_SIZE *
 					  mbj_load_u32(bytes.p + 16) &&
 	       mbj_crc32c(0, mbj_bytes_make(bytes.p, bytes.n - CRC_SIZE)) ==
-		       mbj_load_u32(bytes.p + bytes.n - CRC_SIZE);
+		       mbj_load_u32(bytes.p + bytes.n - CRC_SIZE) &&
+	       entries_are_good(entries_of(bytes));
 }
 
 /* ------------------------------------------------------------------- file */
@@ -164,6 +183,8 @@ static enum mbj_rc all_place(const struct mbj_sys *sys, const char *dir,
 
 		if (splice_mended_exists(sys, dir, &entry))
 			rc = splice_mended_place(sys, dir, &entry, err);
+		else
+			rc = splice_placed_check(sys, dir, &entry, err);
 		mended->segments[i].is_mended = rc == MBJ_OK;
 	}
 	return rc == MBJ_OK ? mbj_dir_sync(sys, dir, err) : rc;
@@ -203,8 +224,7 @@ enum mbj_rc splice_mark_carry_out(const struct mbj_sys *sys, const char *dir,
 	if (rc == MBJ_OK)
 		rc = mark_load(sys, path, &buf, err);
 	if (rc == MBJ_OK) {
-		entries = mbj_bytes_make(buf.p + HEAD_SIZE,
-					 buf.n - HEAD_SIZE - CRC_SIZE);
+		entries = entries_of(mbj_buf_view(&buf));
 		mended->unsure.v = mbj_load_u64(buf.p + 8);
 		rc = entries_take(mended, entries, err);
 	}

@@ -178,8 +178,12 @@ enum mbj_rc splice_tail_next(struct splice *s, struct mbj_group *ret_group,
 	if (s->identity.role != MBJ_STORE_PRIMARY || s->source_is_astray)
 		return MBJ_OK;
 	rc = mbj_log_reader_end(s->source, &theirs, &why);
-	if (rc == MBJ_OK && theirs.lsn.v <= s->end.lsn.v)
+	if (rc == MBJ_OK && theirs.lsn.v <= s->end.lsn.v) {
+		s->source_is_fork =
+			theirs.lsn.v == s->end.lsn.v &&
+			!splice_chain_equal(&theirs.chain, &s->end.chain);
 		return MBJ_OK;
+	}
 	if (rc == MBJ_OK)
 		rc = source_read(s, ret_group, &why);
 	if (rc == MBJ_OK) {

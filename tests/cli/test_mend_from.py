@@ -238,6 +238,12 @@ class MendEnd(MendCase):
         self.fresh()
         said = self.mend(source=fork, status=CORRUPT).json()
         self.assertEqual(said["mended"], [])
+        equal = self.dir / "equal"
+        self.mbj("init", equal, "--role", "replica")
+        self.mbj("replay", edited, equal, "--until", str(max(self.sound)))
+        self.assertEqual(len(records(equal)), len(self.sound))
+        self.assertGreater(self.mend(source=equal, status=CORRUPT)
+                           .json()["unsure"], 0)
         self.assertEqual(said["unsure"], max(self.sound) + 1)
         reign, copy = self.dir / "reign", self.dir / "backup"
         self.mbj("backup", self.r, copy)
@@ -372,15 +378,53 @@ class MendFrom(MendCase):
         mark.write_bytes(whole)
         self.mbj("fsck", self.p, "--repair")
         self.assertFalse(mark.exists())
+        forged = whole[:28] + struct.pack("<I", 11) + whole[32:-4]
+        forged += struct.pack("<I", crc32c(forged))
+        many = whole[:16] + struct.pack("<I", 1 << 21) + whole[20:-4]
+        many += struct.pack("<I", crc32c(many))
         for bad in (b"", whole[:40], whole + b"1", bytes(len(whole)),
-                    whole[:30] + b"x" + whole[31:]):
+                    whole[:30] + b"x" + whole[31:], forged, many):
             mark.write_bytes(bad)
             for words in ((), ("--from", self.r)):
                 said = self.mbj("fsck", self.p, "--repair", *words,
                                 status=CORRUPT)
                 self.assertIn("mending is damaged", said.err)
-        mark.unlink()
-        self.mbj("fsck", self.p)
+        mark.write_bytes(whole)
+        data = path.read_bytes()
+        path.unlink()
+        said = self.mbj("fsck", self.p, "--repair", status=CORRUPT)
+        self.assertIn(f"{path.name} was mended, and is gone", said.err)
+        path.write_bytes(data)
+        self.mbj("fsck", self.p, "--repair")
+        self.mbj("fsck", self.p, "--deep")
+
+    def test_half_and_more(self):
+        """Goal: what was said of the end stays said behind a mend of another
+        segment, until somebody has that group; all that was done is told."""
+        path = self.segments()[1]
+        for number, (unsure, left) in enumerate(((self.last + 1,) * 2,
+                                                 (self.last, 0))):
+            flip(path, 20)
+            self.stopped(path, unsure)
+            flip(self.segments()[2], HEADER + FRAME + 16)
+            said = self.mend(status=CORRUPT if left else OK).json()
+            self.assertEqual([s["number"] for s in said["mended"]], [2, 3])
+            self.assertEqual(said["unsure"], left, number)
+            self.assertEqual(records(self.p), self.sound)
+            self.mbj("fsck", self.p, "--repair")
+
+    def test_half_refused(self):
+        """Goal: what a mend said that was stopped is said, too, where the one
+        that ends it is refused then."""
+        path = self.segments()[1]
+        twin = self.dir / "twin"
+        shutil.copytree(self.p, twin)
+        self.mbj("rename", twin, "alice", "B>Q")
+        flip(path, 20)
+        self.stopped(path, self.last + 1)
+        said = self.mend(source=twin, status=REFUSED)
+        self.assertIn(f"had group {self.last + 1} and more", said.err)
+        self.assertEqual(records(self.p), self.sound)
 
     def test_damaged_twice(self):
         """Goal: what a segment was before each of its mends is kept."""
