@@ -52,8 +52,8 @@ enum mbj_rc log_published_read(struct mbj_file *file,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
- * Mended segments are being put into their places (splice.c): with some of them
- * there, and others not, a journal may look whole and lack groups.
+ * Mended segments are being put into their places (splice_mark.c): with some of
+ * them there, and others not, a journal may look whole and lack groups.
  * Returns: MBJ_ECORRUPT.
  */
 enum mbj_rc log_mending_refuse(const struct mbj_sys *sys, const char *dir,

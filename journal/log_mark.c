@@ -1,5 +1,5 @@
 /*
- * The two marks beside the segments.
+ * The marks beside the segments.
  *
  * "published": 64 bytes, written in place after each sync, not synced itself
  * but at a clean close.  It is true whenever it can be read, because it
@@ -13,6 +13,9 @@
  *
  * "suspect": an empty file.  A write or a sync failed: what the page cache
  * shows of the last segment may not be on disk, although later syncs succeed.
+ *
+ * "mending": mended segments are being put into their places.  What it says is
+ * splice_mark.c's; here it is a reason to refuse.
  *
  * Threads: none shared; a reader may meet a record half written, and looks
  * again.
