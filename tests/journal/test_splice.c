@@ -219,6 +219,28 @@ static void mend_at_last(struct splicing *f, struct disk *disk)
 }
 
 /*
+ * A copy with a mend of so many segments that was cut off in that step; it came
+ * to its end where there is no such step.
+ */
+static struct disk *mend_cut(struct splicing *f, uint64_t step, size_t i,
+			     size_t would, bool *ret_is_reached)
+{
+	struct disk *disk = disk_dup(f->here.disk);
+	size_t count;
+	enum mbj_rc rc;
+
+	disk_stop(disk, step);
+	rc = mend(f, disk, false, &count, NULL);
+	*ret_is_reached = disk_is_stopped(disk);
+	if (!*ret_is_reached) {
+		ck_assert_int_eq(rc, MBJ_OK);
+		ck_assert_uint_eq(count, would);
+	}
+	cut(disk, i);
+	return disk;
+}
+
+/*
  * Goal: a power cut or a kill at any step leaves the old segment or the mended
  * one.  Method: stopped in every call that changes the disk, with what was not
  * synced lost, kept, torn or still cached.
@@ -229,19 +251,13 @@ START_TEST(splice_power_cut)
 	bool is_reached = true;
 	unsigned old = 0;
 	unsigned new = 0;
-	size_t count;
 
 	splicing_begin(&f, SEED);
 	for (uint64_t step = 1; is_reached; step++) {
 		for (size_t i = 0; i < CUTS; i++) {
-			struct disk *disk = disk_dup(f.here.disk);
-			enum mbj_rc rc;
+			struct disk *disk =
+				mend_cut(&f, step, i, 1, &is_reached);
 
-			disk_stop(disk, step);
-			rc = mend(&f, disk, false, &count, NULL);
-			is_reached = disk_is_stopped(disk);
-			ck_assert(is_reached || rc == MBJ_OK);
-			cut(disk, i);
 			*(is_old(&f, disk) ? &old : &new) += 1;
 			mend_at_last(&f, disk);
 			disk_free(&disk);
@@ -440,17 +456,9 @@ START_TEST(splice_end_is_gone)
 	ck_assert_uint_gt(would, 2);
 	for (uint64_t step = 1; is_reached; step++) {
 		for (size_t i = 0; i < CUTS; i++) {
-			struct disk *disk = disk_dup(f.here.disk);
-			enum mbj_rc rc;
+			struct disk *disk =
+				mend_cut(&f, step, i, would, &is_reached);
 
-			disk_stop(disk, step);
-			rc = mend(&f, disk, false, &count, NULL);
-			is_reached = disk_is_stopped(disk);
-			if (!is_reached) {
-				ck_assert_int_eq(rc, MBJ_OK);
-				ck_assert_uint_eq(count, would);
-			}
-			cut(disk, i);
 			ended += is_ended(&f, disk);
 			if (segments_count(disk) > 1) {
 				lab_read_all(disk, false, &f.here.chain,
@@ -504,15 +512,12 @@ START_TEST(splice_some_in_place)
 	ck_assert_uint_eq(count, 2);
 	for (uint64_t step = 1; is_reached; step++) {
 		for (size_t i = 0; i < CUTS; i++) {
-			struct disk *disk = disk_dup(f.here.disk);
+			struct disk *disk =
+				mend_cut(&f, step, i, 2, &is_reached);
 			struct mbj_log_reader *reader = NULL;
 			struct mbj_log *log = NULL;
 			enum mbj_rc rc;
 
-			disk_stop(disk, step);
-			(void)!mend(&f, disk, false, &count, NULL);
-			is_reached = disk_is_stopped(disk);
-			cut(disk, i);
 			rc = lab_reader_try(disk, false, &reader, NULL);
 			mbj_log_reader_close(&reader);
 			if (rc == MBJ_OK)

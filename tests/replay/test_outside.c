@@ -210,6 +210,19 @@ static uint64_t room_lacks(struct fixture *f, uint64_t end)
 	return takes_read(&why);
 }
 
+/* Alice's messages are at both, which a step can be for; bob has none. */
+static void mail_begin(struct fixture *f, struct outside *outside,
+		       struct mbj_store_options *options, unsigned count)
+{
+	outside_init(outside, options);
+	fixture_begin_with(f, options);
+	fixture_import(f, "alice", 2);
+	fixture_import(f, "bob", 2);
+	for (unsigned i = 0; i < count; i++)
+		skip_append(f, "alice", "one\n");
+	(void)fixture_replay(f);
+}
+
 /* Of alice's second mailbox, to and fro. */
 static void renames(struct fixture *f, unsigned count)
 {
@@ -238,12 +251,7 @@ START_TEST(outside_room)
 	uint64_t takes = 0;
 	uint64_t end;
 
-	outside_init(&outside, &options);
-	fixture_begin_with(&f, &options);
-	fixture_import(&f, "alice", 2);
-	for (unsigned i = 0; i < MESSAGES; i++)
-		skip_append(&f, "alice", "one\n");
-	(void)fixture_replay(&f);
+	mail_begin(&f, &outside, &options, MESSAGES);
 	renames(&f, RENAMES);
 	end = mbj_store_end(f.primary).lsn.v;
 	first_messages(&f, MBJ_MESSAGE_FLAGS, MBJ_FLAGS_ADD, MESSAGES);
@@ -288,12 +296,7 @@ START_TEST(outside_waiting)
 	struct fixture f;
 	uint64_t large;
 
-	outside_init(&outside, &options);
-	fixture_begin_with(&f, &options);
-	fixture_import(&f, "alice", 2);
-	fixture_import(&f, "bob", 2);
-	for (unsigned i = 0; i < MESSAGES; i++)
-		skip_append(&f, "alice", "one\n");
+	mail_begin(&f, &outside, &options, MESSAGES);
 	for (unsigned i = 0; i < 2; i++) {
 		(void)fixture_replay(&f);
 		aside_ghost(&f, "alice", true);
@@ -344,13 +347,7 @@ START_TEST(outside_bound)
 	struct fixture f;
 	uint64_t large;
 
-	outside_init(&outside, &options);
-	fixture_begin_with(&f, &options);
-	fixture_import(&f, "alice", 2);
-	fixture_import(&f, "bob", 2);
-	for (unsigned i = 0; i < MESSAGES; i++)
-		skip_append(&f, "alice", "one\n");
-	(void)fixture_replay(&f);
+	mail_begin(&f, &outside, &options, MESSAGES);
 	aside_ghost(&f, "alice", true);
 	renames(&f, RENAMES);
 	fixture_rename(&f, "bob", "m2", "b");
