@@ -61,7 +61,7 @@ static int spot_compare(struct turn *turn, struct spot at, bool is_meantime,
 	int ret;
 
 	turn->why = NULL;
-	ret = mirror_open(&mirror, at.list, at.vname, true);
+	ret = mirror_open(&mirror, at.list, at.vname, MIRROR_INDEX);
 	i_assert(ret <= 0);
 	if (ret < 0)
 		turn->why = mirror.why;

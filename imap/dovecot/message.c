@@ -98,13 +98,14 @@ static int content_settle(struct turn *turn, struct mirror *mirror,
  * The mailbox at a name, in Dovecot and in the store, where it is the same one.
  * Returns: 1, 0 it is another, or not there, -1.
  */
-static int content_find(struct turn *turn, struct spot at, bool is_quick,
-			struct content *content, struct mirror *mirror)
+static int content_find(struct turn *turn, struct spot at,
+			enum mirror_look look, struct content *content,
+			struct mirror *mirror)
 {
 	enum mbj_rc rc = MBJ_OK;
 
 	*mirror = (struct mirror){.content = content, .err = &turn->err};
-	if (mirror_open(mirror, at.list, at.vname, is_quick) < 0) {
+	if (mirror_open(mirror, at.list, at.vname, look) < 0) {
 		turn->why = mirror->why;
 		return -1;
 	}
@@ -159,7 +160,7 @@ static int content_find_again(struct turn *turn, struct content *content,
 	ret = turn_refresh(turn);
 	if (ret < 0 || is_renewed > 0)
 		return ret;
-	return content_find(turn, turn->at, false, content, mirror);
+	return content_find(turn, turn->at, MIRROR_WHOLE, content, mirror);
 }
 
 /*
@@ -203,13 +204,16 @@ static bool settle_can_wait(struct turn *turn, struct content *content)
  */
 static int content_open(struct turn *turn, struct content *content)
 {
-	bool is_doubtful;
+	/* About which mailbox something was left shows once it is open. */
+	bool is_doubtful = turn->account->doubt_count > 0 ||
+			   !spool_is_empty(&turn->capture->spool);
+	enum mirror_look look = is_doubtful ? MIRROR_WHOLE : MIRROR_STORAGE;
 	struct mirror mirror;
 	int ret;
 
 	if (!turn->is_renewed && content_is_known(turn, content))
 		return 0;
-	ret = content_find(turn, turn->at, false, content, &mirror);
+	ret = content_find(turn, turn->at, look, content, &mirror);
 	if (ret == 0)
 		ret = content_find_again(turn, content, &mirror);
 	/* Whoever has it open has it under its old GUID. */
@@ -294,7 +298,7 @@ static int doubt_settle(struct turn *turn, struct mbj_id mailbox)
 	if (!turn_find(turn, mailbox, &at))
 		return doubt_drop(turn, mailbox);
 	content_init(&content, turn->account);
-	ret = content_find(turn, at, false, &content, &mirror);
+	ret = content_find(turn, at, MIRROR_WHOLE, &content, &mirror);
 	is_absent = mirror_is_absent(&mirror, ret, mailbox);
 	if (ret > 0)
 		ret = content_settle(turn, &mirror, false);
@@ -337,7 +341,7 @@ int turn_compare_messages(struct turn *turn, bool is_lenient,
 	int ret;
 
 	content_init(&content, turn->account);
-	ret = content_find(turn, turn->at, false, &content, &mirror);
+	ret = content_find(turn, turn->at, MIRROR_WHOLE, &content, &mirror);
 	if (ret == 0)
 		ret = content_find_again(turn, &content, &mirror);
 	/* It got another GUID: the next turn has that. */
@@ -361,7 +365,7 @@ int turn_tell_new(struct turn *turn, bool *ret_is_told, bool *ret_is_late)
 
 	t_array_init(&none, 1);
 	content_init(&content, turn->account);
-	ret = content_find(turn, turn->at, false, &content, &mirror);
+	ret = content_find(turn, turn->at, MIRROR_STORAGE, &content, &mirror);
 	*ret_is_told = *ret_is_late = false;
 	if (ret > 0) {
 		mirror.is_copied = true;
@@ -403,8 +407,7 @@ static int content_update(struct turn *turn, struct content *content,
 	bool was_left = !mbj_id_is_root(
 		account_doubt_find(turn->account, content->mailbox));
 	struct mirror mirror;
-	int ret = content_find(turn, turn->at, touched->is_quick, content,
-			       &mirror);
+	int ret = content_find(turn, turn->at, touched->look, content, &mirror);
 
 	if (ret == 0) {
 		turn->why = "it is not the same mailbox any more";
@@ -501,7 +504,7 @@ static int message_commit(struct mailbox_transaction_context *t,
 	/* Somebody else is to give UIDs, or it is not known what was done. */
 	if (ret < 0 ||
 	    seq_range_count(&changes->saved_uids) != touched->save_count)
-		touched->is_quick = false;
+		touched->look = MIRROR_STORAGE;
 	if (ret < 0)
 		mail_storage_last_error_push(box->storage);
 	turn.why = NULL;
@@ -530,7 +533,8 @@ int capture_messages_commit(struct mailbox_transaction_context *t,
 		return mine->module_ctx.super.transaction_commit(t, changes);
 	mine->is_copied_to = false;
 	/* An expunge is but asked for, until the storage is synchronised. */
-	touched.is_quick = !array_is_created(&t->itrans->expunges);
+	touched.look = array_is_created(&t->itrans->expunges) ? MIRROR_STORAGE
+							      : MIRROR_INDEX;
 	touched_sort(&touched.uids);
 	return message_commit(t, changes, &touched);
 }
@@ -545,8 +549,8 @@ int turn_update_counters(struct turn *turn, const struct mailbox_update *update)
 		ret = turn->super->update_box(turn->box, update);
 		mail_storage_last_error_push(turn->box->storage);
 		turn->why = NULL;
-		if (content_find(turn, turn->at, false, &content, &mirror) <=
-			    0 ||
+		if (content_find(turn, turn->at, MIRROR_STORAGE, &content,
+				 &mirror) <= 0 ||
 		    content_settle(turn, &mirror, false) < 0)
 			untold_log(turn);
 		mail_storage_last_error_pop(turn->box->storage);

@@ -45,8 +45,17 @@ static int index_sync(struct mailbox *box)
 	return index_mailbox_sync_deinit(ctx, &status);
 }
 
+static int storage_sync(struct mailbox *box, enum mirror_look look)
+{
+	if (look == MIRROR_INDEX)
+		return 0;
+	return mailbox_sync(box, look == MIRROR_WHOLE
+					 ? MAILBOX_SYNC_FLAG_FULL_READ
+					 : 0);
+}
+
 int mirror_open(struct mirror *mirror, struct mailbox_list *list,
-		const char *vname, bool is_quick)
+		const char *vname, enum mirror_look look)
 {
 	struct mailbox_metadata metadata;
 
@@ -57,8 +66,7 @@ int mirror_open(struct mirror *mirror, struct mailbox_list *list,
 	 * there behind that header.
 	 */
 	if (mailbox_open(mirror->box) < 0 ||
-	    (!is_quick && mailbox_sync(mirror->box, 0) < 0) ||
-	    index_sync(mirror->box) < 0)
+	    storage_sync(mirror->box, look) < 0 || index_sync(mirror->box) < 0)
 		return mirror_why(mirror, "cannot read");
 	if (mailbox_get_metadata(mirror->box, MAILBOX_METADATA_GUID,
 				 &metadata) < 0)

@@ -37,14 +37,29 @@ struct mirror {
 	struct mbj_error *err;
 };
 
-/*
- * Open and synchronise: with the storage, so that expunges are real and what
- * came in behind Dovecot is there; is_quick: with the index alone, which has
- * what a transaction of this process has just given UIDs and flags.
- * Returns: -1 with why.
- */
+/* What a mailbox is synchronised with as it is opened. */
+enum mirror_look {
+	/*
+	 * The index, which has what a transaction of this process has just
+	 * given UIDs and flags.
+	 */
+	MIRROR_INDEX,
+	/*
+	 * The storage, too, so that expunges are real, and what came in behind
+	 * Dovecot is there.
+	 */
+	MIRROR_STORAGE,
+	/*
+	 * And a Maildir's directory that may have changed twice in one tick of
+	 * the file system's clock, which else is looked into a second later:
+	 * where nobody looks again.
+	 */
+	MIRROR_WHOLE,
+};
+
+/* Open and synchronise.  Returns: -1 with why. */
 int mirror_open(struct mirror *mirror, struct mailbox_list *list,
-		const char *vname, bool is_quick);
+		const char *vname, enum mirror_look look);
 void mirror_close(struct mirror *mirror);
 
 /* The store has what there is, as far as numbers show. */

@@ -5,15 +5,15 @@
 #ifndef MBJ_DOVECOT_TOUCHED_H
 #define MBJ_DOVECOT_TOUCHED_H
 
-#include "plugin.h"
+#include "mirror.h"
 
 struct touched {
 	ARRAY_TYPE(uint32_t) uids; /* ascending, of what was there */
 	unsigned int save_count;
 	uint32_t first_saved; /* UID; 0: none, or it is not known */
 	bool is_copied;	      /* some of it */
-	/* The index has it all once it is committed. */
-	bool is_quick;
+	/* What has it all once it is committed. */
+	enum mirror_look look;
 };
 
 /* UIDs whose flags or keywords change, or that go. */

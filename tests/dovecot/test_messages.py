@@ -658,6 +658,33 @@ class Killed(MessageCase):
         self.same_mail("INBOX")
 
 
+class KilledMaildir(Killed):
+    LOCATION = "maildir:~/Maildir"
+
+    def test_tick(self):
+        """Goal: a message that a process brought before it died is settled
+        also where no time of a directory shows it, which two changes in one
+        tick of the file system's clock have in common.  Method: death before
+        the change, of which the file is put there by hand; the directory gets
+        back the time that Dovecot has seen."""
+        self.append(self.login(), "INBOX", "first", "(\\Flagged)")
+        cur = self.dovecot.d / "mail" / self.user / "Maildir" / "cur"
+        seen = time.time_ns() + 60 * 10 ** 9  # compared with now, in seconds
+        os.utime(cur, ns=(seen, seen))
+        text = mail("second")
+        self.die("intent", b"APPEND INBOX (\\Seen) {%d+}\r\n%s" % (
+            len(text), text))
+        path = cur / f"{int(time.time())}.M1P1.x:2,S"
+        path.write_bytes(text)
+        os.chown(path, cur.stat().st_uid, cur.stat().st_gid)
+        os.utime(cur, ns=(seen, seen))
+        client = self.login()
+        self.ok(client.create("next"))
+        self.assertEqual(set(self.stored("INBOX")), {1, 2}, self.log())
+        self.leave(client)
+        self.same_mail("INBOX")
+
+
 class Slow(MessageCase):
     """Where there is more mail than one change may wait for."""
     MORE = "plugin {\n  mbj_timeout = 2\n}\n"
