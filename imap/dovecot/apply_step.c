@@ -3,6 +3,8 @@
  */
 #include "apply_step.h"
 
+#include "hold.h"
+
 #include <mail-cache.h>
 #include <mail-index-alloc-cache.h>
 #include <mailbox-uidvalidity.h>
@@ -175,8 +177,28 @@ static int box_rename(struct mailbox *box, struct mailbox *target)
 	return ret;
 }
 
+/* The list's lock first (hold.h): Dovecot's own takes it once more. */
+static int box_move(struct mailbox *box, struct mailbox *target,
+		    enum step_below below)
+{
+	struct hold hold;
+	int ret = -1;
+
+	if (mailbox_list_lock(box->list) < 0) {
+		mail_storage_copy_list_error(box->storage, box->list);
+		return -1;
+	}
+	if (hold_take(&hold, box, below != STEP_BELOW_NOTHING) == 0) {
+		ret = below == STEP_BELOW_LONG ? mailbox_rename(box, target)
+					       : box_rename(box, target);
+		hold_drop(&hold, target);
+	}
+	mailbox_list_unlock(box->list);
+	return ret;
+}
+
 int step_move(struct apply *apply, const char *from, const char *to,
-	      bool is_place, bool is_long)
+	      bool is_place, enum step_below below)
 {
 	struct mailbox *box, *target;
 	int ret;
@@ -185,7 +207,7 @@ int step_move(struct apply *apply, const char *from, const char *to,
 		return -1;
 	box = apply_box(apply, from);
 	target = apply_box(apply, to);
-	ret = is_long ? mailbox_rename(box, target) : box_rename(box, target);
+	ret = box_move(box, target, below);
 	if (ret < 0 && is_place &&
 	    mailbox_get_last_mail_error(box) == MAIL_ERROR_NOTFOUND)
 		ret = 0;

@@ -331,13 +331,13 @@ static int step_run_create(struct plan_run *run, const struct mbj_step *step)
 			    mbj_tree_get(run->now, added));
 }
 
-/* At its place by now, a node has one below it whose name is too long. */
-static bool is_long_below(struct plan_run *run, uint32_t at)
+/* At its place by now. */
+static enum step_below below_of(struct plan_run *run, uint32_t at)
 {
 	bool is_long = false;
 
 	if (mbj_tree_child_count(run->now, at) == 0)
-		return false;
+		return STEP_BELOW_NOTHING;
 	for (uint32_t i = 0; !is_long && i < mbj_tree_size(run->now); i++) {
 		if (!mbj_tree_get(run->now, i)->is_live ||
 		    !mbj_tree_is_ancestor(run->now, at, i))
@@ -349,7 +349,7 @@ static bool is_long_below(struct plan_run *run, uint32_t at)
 		}
 		T_END;
 	}
-	return is_long;
+	return is_long ? STEP_BELOW_LONG : STEP_BELOW_SHORT;
 }
 
 static int step_run_move(struct plan_run *run, const struct mbj_step *step)
@@ -376,7 +376,7 @@ static int step_run_move(struct plan_run *run, const struct mbj_step *step)
 	/* An earlier run may have put it aside. */
 	return strcmp(from, to) == 0 ? 0
 				     : step_move(run->apply, from, to, is_place,
-						 is_long_below(run, at));
+						 below_of(run, at));
 }
 
 static int step_run_delete(struct plan_run *run, const struct mbj_step *step)
@@ -391,7 +391,8 @@ static int step_run_delete(struct plan_run *run, const struct mbj_step *step)
 		return run_fail(run);
 	/* Under that name Dovecot deletes nothing. */
 	if (strcmp(path, "INBOX") == 0) {
-		if (step_move(run->apply, path, aside, is_place, true) < 0)
+		if (step_move(run->apply, path, aside, is_place,
+			      STEP_BELOW_LONG) < 0)
 			return -1;
 		path = aside;
 	}

@@ -8,6 +8,7 @@
 #include "turn.h"
 
 #include "content.h"
+#include "hold.h"
 #include "update.h"
 
 #include <guid.h>
@@ -315,9 +316,21 @@ static void renamed_tell(struct turn *turn, uint32_t node)
 	changes_done(&changes);
 }
 
+static int box_rename(struct turn *turn, struct mailbox *dest,
+		      bool has_children)
+{
+	struct hold hold;
+	int ret;
+
+	if (hold_take(&hold, turn->box, has_children) < 0)
+		return -1;
+	ret = turn->super->rename_box(turn->box, dest);
+	hold_drop(&hold, dest);
+	return ret;
+}
+
 static int folder_rename(struct turn *turn, struct mailbox *dest)
 {
-	struct mailbox *src = turn->box;
 	struct account_folder folder, target;
 	enum folder_kind kind, target_kind;
 	struct changes changes;
@@ -331,8 +344,7 @@ static int folder_rename(struct turn *turn, struct mailbox *dest)
 			&turn->why) < 0)
 		return turn_refuse(turn);
 	if (kind == FOLDER_NONE || target_kind == FOLDER_MAILBOX)
-		return turn_unannounced(turn,
-					turn->super->rename_box(src, dest),
+		return turn_unannounced(turn, box_rename(turn, dest, true),
 					dest);
 	if (turn_node(turn, kind, &folder, &node) < 0)
 		return -1;
@@ -342,7 +354,8 @@ static int folder_rename(struct turn *turn, struct mailbox *dest)
 	changes_done(&changes);
 	if (ret < 0)
 		return ret;
-	ret = turn->super->rename_box(src, dest);
+	ret = box_rename(turn, dest,
+			 mbj_tree_child_count(turn->account->tree, node) > 0);
 	if (ret < 0)
 		turn_look_again(turn);
 	else
@@ -384,7 +397,6 @@ static void inbox_renamed_tell(struct turn *turn, uint32_t node,
 
 static int inbox_rename(struct turn *turn, struct mailbox *dest)
 {
-	struct mailbox *src = turn->box;
 	struct account_folder folder, target;
 	enum folder_kind kind, target_kind;
 	struct changes changes;
@@ -400,9 +412,8 @@ static int inbox_rename(struct turn *turn, struct mailbox *dest)
 		return turn_refuse(turn);
 	/* A Maildir refuses it, too. */
 	if (kind != FOLDER_MAILBOX || target_kind == FOLDER_MAILBOX ||
-	    strcmp(src->storage->name, "maildir") == 0)
-		return turn_unannounced(turn,
-					turn->super->rename_box(src, dest),
+	    strcmp(turn->box->storage->name, "maildir") == 0)
+		return turn_unannounced(turn, box_rename(turn, dest, true),
 					dest);
 	if (turn_node(turn, kind, &folder, &node) < 0)
 		return -1;
@@ -413,7 +424,7 @@ static int inbox_rename(struct turn *turn, struct mailbox *dest)
 	changes_done(&changes);
 	if (ret < 0)
 		return ret;
-	ret = turn->super->rename_box(src, dest);
+	ret = box_rename(turn, dest, true);
 	if (ret < 0)
 		turn_look_again(turn);
 	else
@@ -451,7 +462,7 @@ static int capture_rename_box(struct mailbox *src, struct mailbox *dest)
 	else if (turn.is_away)
 		ret = turn_spool(&turn, NULL, 0) < 0
 			      ? -1
-			      : turn.super->rename_box(src, dest);
+			      : box_rename(&turn, dest, true);
 	turn_end(&turn);
 	return ret;
 }

@@ -302,6 +302,38 @@ class Sdbox(MessageCase):
         self.same_mail("A", "B")
         self.quiet()
 
+    def test_replaced(self):
+        """Goal: what a session has begun to do to a mailbox in whose place
+        another one comes is refused, and done to neither.  Method: an APPEND
+        whose literal waits until the mailbox has another name, and another one
+        its name; STORE and APPEND of a session that has it selected."""
+        one, two = self.login(), self.login()
+        self.ok(one.create("A"))
+        self.append(one, "A", "first")
+        self.same_mail("A")
+        text = mail("late")
+        one.send(b"x APPEND A {%d}\r\n" % len(text))
+        self.assertTrue(one.readline().startswith(b"+"))
+        three = self.login()
+        self.ok(three.select("A"))
+        self.ok(two.rename("A", "B"))
+        self.ok(two.create("A"))
+        self.append(two, "A", "another's")
+        one.send(text + b"\r\n")
+        line = b""
+        while not line.startswith(b"x "):
+            line = one.readline()
+        self.assertIn(b"NO [UNAVAILABLE]", line, self.log())
+        self.same_mail("A", "B")
+        self.assertEqual([len(self.stored(name)) for name in "AB"], [1, 1])
+        try:
+            self.no(three.uid("STORE", "1", "+FLAGS", "(\\Flagged)"),
+                    "UNAVAILABLE")
+        except imaplib.IMAP4.abort:
+            pass  # Dovecot has noticed it
+        self.same_mail("A", "B")
+        self.same(self.login())
+
     def test_stale(self):
         """Goal: HIGHESTMODSEQ is Dovecot's also where nothing is left of what
         changed: it counts flags of a message that another session expunged.
