@@ -15,8 +15,7 @@
 #include <mbj/message.h>
 
 #include "apply_save.h"
-
-enum { LIST_HEAD = 1024 };
+#include "uidlist.h"
 
 /* Of a file's name, which is no GUID of ours then. */
 #define KEPT_PREFIX "mbj-kept."
@@ -134,42 +133,13 @@ static int dir_tidy(struct mailbox *box, const char *under, bool is_in_doubt)
 	return ret;
 }
 
-/*
- * The mailbox's GUID, from the head of the list: "3 V... N... G...".  Dovecot's
- * own look gives a new one where there is none.  ROOT: the list is not there,
- * or not whole, and says nothing of any file.
- */
-static struct mbj_id listed_id(struct mailbox *box)
-{
-	struct mbj_id id = MBJ_ID_ROOT;
-	struct istream *input;
-	const char *dir, *line;
-
-	if (mailbox_get_path_to(box, MAILBOX_LIST_PATH_TYPE_CONTROL, &dir) <= 0)
-		return id;
-	input = i_stream_create_file(t_strconcat(dir, "/" MAILDIR_UIDLIST_NAME,
-						 NULL),
-				     LIST_HEAD);
-	line = i_stream_read_next_line(input);
-	if (line != NULL && str_begins(line, "3 ")) {
-		const char *const *words = t_strsplit(line, " ");
-
-		for (; *words != NULL; words++)
-			if (**words == 'G' &&
-			    !mbj_id_parse(mbj_bytes_str(*words + 1), &id))
-				id = MBJ_ID_ROOT;
-	}
-	i_stream_unref(&input);
-	return id;
-}
-
 /* Who gives UIDs has the list's lock. */
 int maildir_tidy(struct apply *apply, struct mailbox *box)
 {
 	const struct known_box *known = NULL;
 	struct maildir_uidlist *uidlist;
 	bool is_in_doubt;
-	struct mbj_id id;
+	struct uidlist_head head;
 	int ret;
 
 	if (!maildir_is(box))
@@ -177,9 +147,8 @@ int maildir_tidy(struct apply *apply, struct mailbox *box)
 	uidlist = uidlist_of(box);
 	if (maildir_uidlist_lock(uidlist) <= 0)
 		return -1;
-	id = listed_id(box);
-	if (!mbj_id_is_root(id))
-		known = known_find(&apply->known, id);
+	if (uidlist_head(box, &head))
+		known = known_find(&apply->known, head.guid);
 	if (known == NULL) {
 		maildir_uidlist_unlock(uidlist);
 		return 0;

@@ -9,16 +9,33 @@
  */
 #include "plugin.h"
 
+#include "uidlist.h"
+
 #include <sys/stat.h>
 
 #include <index-storage.h>
 #include <mail-index-alloc-cache.h>
 
+/* In the index, which a new Maildir gets with its first synchronisation. */
+static bool box_has_uidvalidity(struct mailbox *box)
+{
+	return mail_index_get_header(box->view)->uid_validity != 0;
+}
+
 static int box_read(struct mailbox *box, struct account_folder *folder)
 {
 	struct mailbox_metadata metadata;
 	struct mailbox_status status;
+	struct uidlist_head head;
 
+	if (uidlist_head(box, &head)) {
+		folder->id = head.guid;
+		folder->uidvalidity = head.uidvalidity;
+		/* Or who saves has its index reset under it. */
+		return box->opened && !box_has_uidvalidity(box)
+			       ? mailbox_sync(box, 0)
+			       : 0;
+	}
 	if (mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &metadata) < 0 ||
 	    mailbox_get_status(box, STATUS_UIDVALIDITY, &status) < 0)
 		return -1;
@@ -64,17 +81,17 @@ static int box_open_afresh(struct mailbox *box)
 }
 
 /*
- * What the list's index says without the mailbox being opened, or, where the
- * account has another one there, the mailbox itself.  The index is told.  Of a
- * name that the account has not it is not asked: it would read all names again
- * first, where one has just been given.
+ * What the list's index says, or the head of a Maildir's list of messages,
+ * without the mailbox being opened; where the account has another one there,
+ * the mailbox itself.  Then the list's index is told.  Of a name that the
+ * account has not it is not asked: it would read all names again first, where
+ * one has just been given.
  */
 static int box_ask(struct mailbox *box, struct account_folder *folder)
 {
 	const struct mbj_node *told =
 		folder_told(&capture_user_of(box->storage->user)->account,
 			    folder);
-	struct account_folder said;
 	int ret;
 
 	if (told == NULL)
@@ -83,7 +100,6 @@ static int box_ask(struct mailbox *box, struct account_folder *folder)
 	if (ret < 0 || (mbj_id_equal(told->id, folder->id) &&
 			told->uidvalidity == folder->uidvalidity))
 		return ret;
-	said = *folder;
 	mailbox_close(box);
 	ret = box_open_afresh(box);
 	if (ret == 0)
@@ -91,8 +107,7 @@ static int box_ask(struct mailbox *box, struct account_folder *folder)
 	else if (mailbox_get_last_mail_error(box) != MAIL_ERROR_NOTFOUND)
 		return 0; /* nobody can say more */
 	/* For others: nothing here depends on it. */
-	if (ret == 0 && !mbj_id_equal(said.id, folder->id) &&
-	    mailbox_sync(box, 0) < 0)
+	if (ret == 0 && mailbox_sync(box, 0) < 0)
 		e_warning(box->event,
 			  "mbj: the list's index is not told of it: %s",
 			  mailbox_get_last_internal_error(box, NULL));

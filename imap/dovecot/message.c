@@ -13,6 +13,7 @@
  */
 #include "message_impl.h"
 #include "touched.h"
+#include "uidlist.h"
 
 #include <mail-index-transaction-private.h>
 
@@ -20,15 +21,11 @@
 
 /* ------------------------------------------------------ the mailbox at hand */
 
-/* This process has had it compared, by the GUID that it has it open under. */
+/* This process has had it compared, by the GUID of what is at its name. */
 static bool box_is_compared(struct mailbox *box, struct mbj_id *ret_guid)
 {
-	struct mailbox_metadata metadata;
-
-	if (mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &metadata) < 0)
-		return false;
-	memcpy(ret_guid->b, metadata.guid, sizeof(ret_guid->b));
-	return compared_has(capture_user_of(box->storage->user), *ret_guid);
+	return box_guid(box, ret_guid) == 0 &&
+	       compared_has(capture_user_of(box->storage->user), *ret_guid);
 }
 
 /*
@@ -75,41 +72,50 @@ static int another_refuse(struct turn *turn)
 
 /*
  * The store's mailbox, which is even with Dovecot's at this process's first
- * change of it, or once an intent about it was left open.
- * Returns: -1, told to the client.
+ * change of it, or once an intent about it was left open.  Whether it is shows
+ * in the index; where it is not, and where somebody left something, the storage
+ * is looked at.  Returns: as content_find.
  */
+static int content_compare(struct turn *turn, struct content *content,
+			   struct mirror *mirror)
+{
+	bool is_doubtful =
+		!mbj_id_is_root(
+			account_doubt_find(turn->account, content->mailbox)) ||
+		spool_has(&turn->capture->spool, content->mailbox);
+	int ret;
+
+	if (!is_doubtful && (compared_has(turn->capture, content->mailbox) ||
+			     mirror_is_even(mirror))) {
+		compared_note(turn, content->mailbox);
+		return 1;
+	}
+	mirror_close(mirror);
+	ret = content_find(turn, turn->at,
+			   is_doubtful ? MIRROR_WHOLE : MIRROR_STORAGE, content,
+			   mirror);
+	if (ret > 0 && content_settle(turn, mirror, false) < 0 &&
+	    !settle_can_wait(turn, content))
+		ret = -1;
+	return ret;
+}
+
+/* Returns: -1, told to the client. */
 static int content_open(struct turn *turn, struct content *content)
 {
-	/* About which mailbox something was left shows once it is open. */
-	bool is_doubtful = turn->account->doubt_count > 0 ||
-			   !spool_is_empty(&turn->capture->spool);
-	enum mirror_look look = is_doubtful ? MIRROR_WHOLE : MIRROR_STORAGE;
 	struct mirror mirror;
 	int ret;
 
 	if (!turn->is_renewed && content_is_known(turn, content))
 		return 0;
-	ret = content_find(turn, turn->at, look, content, &mirror);
+	ret = content_find(turn, turn->at, MIRROR_INDEX, content, &mirror);
 	if (ret == 0)
 		ret = content_find_again(turn, content, &mirror);
 	/* Whoever has it open has it under its old GUID. */
 	if (ret > 0 && turn->is_renewed)
 		ret = 0;
-	if (ret > 0) {
-		is_doubtful =
-			!mbj_id_is_root(account_doubt_find(turn->account,
-							   content->mailbox)) ||
-			spool_has(&turn->capture->spool, content->mailbox);
-		if (is_doubtful ||
-		    (!compared_has(turn->capture, content->mailbox) &&
-		     !mirror_is_even(&mirror)))
-			ret = content_settle(turn, &mirror, false) < 0 &&
-					      !settle_can_wait(turn, content)
-				      ? -1
-				      : 1;
-		else
-			compared_note(turn, content->mailbox);
-	}
+	if (ret > 0)
+		ret = content_compare(turn, content, &mirror);
 	mirror_close(&mirror);
 	if (ret > 0)
 		return 0;

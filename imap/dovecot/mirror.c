@@ -16,6 +16,8 @@
 #include <mbj/codec.h>
 #include <mbj/sys.h>
 
+#include "uidlist.h"
+
 enum { PAGE_MESSAGES = 1000 };
 
 int mirror_why(struct mirror *mirror, const char *what)
@@ -57,8 +59,6 @@ static int storage_sync(struct mailbox *box, enum mirror_look look)
 int mirror_open(struct mirror *mirror, struct mailbox_list *list,
 		const char *vname, enum mirror_look look)
 {
-	struct mailbox_metadata metadata;
-
 	mirror->box = mailbox_alloc(list, vname, MAILBOX_FLAG_IGNORE_ACLS);
 	/*
 	 * A Maildir whose directories are as its index's header says is not
@@ -68,15 +68,13 @@ int mirror_open(struct mirror *mirror, struct mailbox_list *list,
 	if (mailbox_open(mirror->box) < 0 ||
 	    storage_sync(mirror->box, look) < 0 || index_sync(mirror->box) < 0)
 		return mirror_why(mirror, "cannot read");
-	if (mailbox_get_metadata(mirror->box, MAILBOX_METADATA_GUID,
-				 &metadata) < 0)
+	if (box_guid(mirror->box, &mirror->guid) < 0)
 		return mirror_why(mirror, "cannot get the GUID of");
 	mailbox_get_open_status(mirror->box,
 				STATUS_MESSAGES | STATUS_UIDNEXT |
 					STATUS_UIDVALIDITY |
 					STATUS_HIGHESTMODSEQ,
 				&mirror->status);
-	memcpy(mirror->guid.b, metadata.guid, sizeof(mirror->guid.b));
 	/* What is read here is no hint at what clients will read. */
 	mirror->t =
 		mailbox_transaction_begin(mirror->box,

@@ -4,12 +4,18 @@
  */
 #include "mirror_impl.h"
 
+#include <fcntl.h>
+#include <index-mail.h>
 #include <istream-crlf.h>
 #include <istream.h>
+#include <maildir-filename-flags.h>
+#include <maildir-filename.h>
 #include <maildir-storage.h>
 #include <maildir-uidlist.h>
 #include <sha2.h>
 #include <sys/stat.h>
+
+#include "uidlist.h"
 
 static bool errno_is_passing(int number)
 {
@@ -97,6 +103,60 @@ static int body_find(struct mirror *mirror, struct istream *input,
 	return rc < 0 ? -1 : 1;
 }
 
+/*
+ * A file's name shows letters for flags; of keywords only Dovecot knows which.
+ * Returns: a descriptor, or -1.
+ */
+static int late_open(struct mail *mail, const char *dir, const char *name,
+		     const char **ret_path)
+{
+	enum mail_flags flags = mail_get_flags(mail) & MAIL_FLAGS_NONRECENT;
+	struct stat st;
+	int fd;
+
+	*ret_path = t_strconcat(dir, "/new/", name, NULL);
+	fd = open(*ret_path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		name = maildir_filename_flags_set(name, flags);
+		*ret_path = t_strconcat(dir, "/cur/", name, NULL);
+		fd = open(*ret_path, O_RDONLY | O_CLOEXEC);
+	}
+	if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)))
+		i_close_fd(&fd);
+	return fd;
+}
+
+/*
+ * As Dovecot opens it (maildir-mail.c), but for its look into the whole list.
+ * Returns: it is open.
+ */
+static bool late_begin(struct mail *mail, const char *dir)
+{
+	const char *name = uidlist_late_name(mail->box, mail->uid), *path;
+	struct index_mail *index_mail = INDEX_MAIL(mail);
+	struct index_mail_data *data = &index_mail->data;
+	uoff_t size;
+	int fd;
+
+	if (name == NULL || data->stream != NULL ||
+	    !mail_stream_access_start(mail))
+		return false;
+	fd = late_open(mail, dir, name, &path);
+	if (fd < 0)
+		return false;
+	data->stream = i_stream_create_fd_autoclose(&fd, 0);
+	i_stream_set_name(data->stream, path);
+	index_mail_set_read_buffer_size(mail, data->stream);
+	if (index_mail->mail.v.istream_opened != NULL &&
+	    index_mail->mail.v.istream_opened(mail, &data->stream) < 0) {
+		i_stream_unref(&data->stream);
+		return false;
+	}
+	if (maildir_filename_get_size(name, MAILDIR_EXTRA_FILE_SIZE, &size))
+		data->physical_size = size;
+	return true;
+}
+
 void mirror_body_hint(struct mail *mail)
 {
 	enum maildir_uidlist_rec_flag flags;
@@ -106,7 +166,8 @@ void mirror_body_hint(struct mail *mail)
 
 	if (strcmp(mail->box->storage->name, MAILDIR_STORAGE_NAME) != 0 ||
 	    mailbox_get_path_to(mail->box, MAILBOX_LIST_PATH_TYPE_MAILBOX,
-				&dir) <= 0)
+				&dir) <= 0 ||
+	    late_begin(mail, dir))
 		return;
 	maildir = MAILDIR_MAILBOX(mail->box);
 	if (maildir_uidlist_lookup(maildir->uidlist, mail->uid, &flags, &name) >

@@ -10,9 +10,10 @@
 int mirror_why(struct mirror *mirror, const char *what);
 /*
  * Where the file of a message is that just came in, before anything of it is
- * asked.  In a Maildir, without flags, in new/: Dovecot looks there at once for
- * the session alone that gave it its UID, and for all others reads both
- * directories whole to find it.
+ * asked.  In a Maildir it is opened here, by its name at the end of the list.
+ * Where that is not found Dovecot is told where it is if it is in new/, as one
+ * without flags: it looks there at once for the session alone that gave it its
+ * UID, and for all others reads both directories whole to find it.
  */
 void mirror_body_hint(struct mail *mail);
 /*

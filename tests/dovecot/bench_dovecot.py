@@ -1,6 +1,7 @@
-"""What the plugin costs: APPEND of 2 KiB, STORE, and RENAME, by one session
-each of two Dovecots beside each other, one with the plugin, command by command
-in turns; of three, where another build is given, as it was before.  Medians.
+"""What the plugin costs: APPEND of 2 KiB, STORE, RENAME, and a delivery by
+LMTP, by one session each of two Dovecots beside each other, one with the
+plugin, command by command in turns; of three, where another build is given, as
+it was before.  In a mailbox of nothing, and in a Maildir of 16,384.  Medians.
 
     MBJ=... MBJ_DOVECOT_PLUGIN=... [MBJ_BEFORE=... MBJ_DOVECOT_PLUGIN_BEFORE=...]
         bench_dovecot.py [DIRECTORY]
@@ -18,9 +19,14 @@ import dovetest
 from dovetest import mbjtest
 
 TIMES = 300
+MANY = 16384
 BODY = (b"Subject: x\r\n\r\n" + 2000 * b"x" + b"\r\n").ljust(2046) + b"\r\n"
-FORMATS = (("sdbox", "sdbox:~/mail"), ("maildir", "maildir:~/Maildir"))
-FSYNC = "mail_fsync = optimized\n"
+FORMATS = (("sdbox", "sdbox:~/mail", 0), ("maildir", "maildir:~/Maildir", 0),
+           ("full", "maildir:~/Maildir", MANY))
+MORE = "mail_fsync = optimized\n" + dovetest.WITH_LMTP + """
+recipient_delimiter = +
+lmtp_save_to_detail_mailbox = yes
+"""
 BUILT = {"without": None}
 if "MBJ_BEFORE" in os.environ:
     BUILT["before"] = (os.environ["MBJ_BEFORE"],
@@ -31,12 +37,28 @@ BUILT["with"] = (mbjtest.MBJ, dovetest.PLUGIN)
 class Side:
     """A session, and what its commands took."""
 
-    def __init__(self, dovecot):
+    def __init__(self, dovecot, count):
+        self.dovecot = dovecot
         self.client = dovecot.login("u")
         self.took = {"APPEND": [], "STORE": [], "RENAME": []}
+        if dovetest.HAS_LMTP:
+            self.took["LMTP"] = []
         for name in ("A", "r0"):
             assert self.client.create(name)[0] == "OK"
+        for name in ("A", "r0") if count else ():
+            self.fill(name, count)
         self.client.select("A")
+
+    def fill(self, name, count):
+        """Files that Dovecot finds, and the journal with the next change."""
+        (box,) = self.dovecot.d.rglob(f"Maildir/.{name}")
+        to = box.stat()
+        for n in range(count):
+            path = box / "cur" / f"1.M{n}P1.x,S={len(BODY)},W={len(BODY)}:2,S"
+            path.write_bytes(BODY)
+            os.chown(path, to.st_uid, to.st_gid)
+        self.client.select(name)
+        assert self.client.append(name, "()", None, BODY)[0] == "OK"
 
     def step(self, what, number):
         client = self.client
@@ -46,6 +68,9 @@ class Side:
         elif what == "STORE":
             answer = client.uid("STORE", str(number + 1), "+FLAGS",
                                 "(\\Flagged)")
+        elif what == "LMTP":
+            said = dovetest.lmtp(self.dovecot, ["u+A"], BODY)
+            answer = ("OK" if said[0].startswith("2") else "NO", said)
         else:
             answer = client.rename(f"r{number}", f"r{number + 1}")
         self.took[what].append(time.perf_counter() - begin)
@@ -69,7 +94,7 @@ class Setup:
                  "--group", str(dovetest.MAIL_GID)], stderr=subprocess.DEVNULL)
         dovetest.PLUGIN = plugin
         self.dovecot = dovetest.Dovecot(home / "d", home / "socket", location,
-                                        "/", "", FSYNC)
+                                        "/", "", MORE)
         if not built:
             self.dovecot.conf.write_text(self.dovecot.conf.read_text().replace(
                 "mail_plugins = mbj\n", ""))
@@ -82,12 +107,12 @@ class Setup:
             self.server.wait(30)
 
 
-def measure(home, name, location):
+def measure(home, name, location, count):
     setups = []
     try:
         for which, built in BUILT.items():
             setups.append(Setup(home / name / which, location, built))
-        sides = [Side(setup.dovecot) for setup in setups]
+        sides = [Side(setup.dovecot, count) for setup in setups]
         for what in sides[0].took:
             for number in range(TIMES):
                 for side in sides:
@@ -107,8 +132,8 @@ def main():
     home = pathlib.Path(tempfile.mkdtemp(prefix="mbj-bench-", dir=where))
     home.chmod(0o755)
     try:
-        for name, location in FORMATS:
-            measure(home, name, location)
+        for name, location, count in FORMATS:
+            measure(home, name, location, count)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

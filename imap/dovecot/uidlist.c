@@ -1,0 +1,138 @@
+/*
+ * The ends of a Maildir's list of messages.  See uidlist.h.
+ */
+#include "uidlist.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <istream.h>
+#include <maildir-storage.h>
+#include <maildir-uidlist.h>
+
+enum {
+	HEAD_SIZE = 1024,
+	TAIL_SIZE = 16 << 10,
+};
+
+/* Of this version, which Dovecot writes since 1.1; others are left to it. */
+#define HEAD_VERSION "3 "
+
+static const char *list_path(struct mailbox *box)
+{
+	const char *dir;
+
+	if (strcmp(box->storage->name, MAILDIR_STORAGE_NAME) != 0 ||
+	    mailbox_get_path_to(box, MAILBOX_LIST_PATH_TYPE_CONTROL, &dir) <= 0)
+		return NULL;
+	return t_strconcat(dir, "/" MAILDIR_UIDLIST_NAME, NULL);
+}
+
+/* "V... N... G..." */
+static bool head_parse(const char *const *words, struct uidlist_head *ret_head)
+{
+	struct uidlist_head head = {.uidvalidity = 0};
+	bool is_good = true;
+
+	for (; *words != NULL && is_good; words++)
+		if (**words == 'G')
+			is_good = mbj_id_parse(mbj_bytes_str(*words + 1),
+					       &head.guid);
+		else if (**words == 'V')
+			is_good = str_to_uint32(*words + 1,
+						&head.uidvalidity) == 0;
+	*ret_head = head;
+	return is_good && head.uidvalidity != 0 && !mbj_id_is_root(head.guid);
+}
+
+bool uidlist_head(struct mailbox *box, struct uidlist_head *ret_head)
+{
+	const char *path = list_path(box), *line;
+	struct istream *input;
+	bool is_good;
+
+	if (path == NULL)
+		return false;
+	input = i_stream_create_file(path, HEAD_SIZE);
+	line = i_stream_read_next_line(input);
+	is_good = line != NULL && str_begins(line, HEAD_VERSION) &&
+		  head_parse(t_strsplit(line + strlen(HEAD_VERSION), " "),
+			     ret_head);
+	i_stream_unref(&input);
+	return is_good;
+}
+
+int box_guid(struct mailbox *box, struct mbj_id *ret_guid)
+{
+	struct mailbox_metadata metadata;
+	struct uidlist_head head;
+
+	if (uidlist_head(box, &head)) {
+		*ret_guid = head.guid;
+		return 0;
+	}
+	if (mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &metadata) < 0)
+		return -1;
+	memcpy(ret_guid->b, metadata.guid, sizeof(ret_guid->b));
+	return 0;
+}
+
+/* What is at its end; a line may have been cut off in front.  NULL: none. */
+static char *tail_read(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *text = NULL;
+	struct stat st;
+	off_t from;
+	ssize_t n;
+
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) == 0) {
+		text = t_malloc_no0(TAIL_SIZE + 1);
+		from = st.st_size > TAIL_SIZE ? st.st_size - TAIL_SIZE : 0;
+		n = pread(fd, text, TAIL_SIZE, from);
+		text[n > 0 ? n : 0] = '\0';
+	}
+	(void)close(fd);
+	return text;
+}
+
+/* "UID [KEY...] :NAME" */
+static const char *name_of(const char *line, uint32_t uid)
+{
+	unsigned long found;
+	char *end;
+
+	found = strtoul(line, &end, 10);
+	if (end == line || *end != ' ' || found != uid)
+		return NULL;
+	while (*end == ' ' && end[1] != ':')
+		end += strcspn(end + 1, " ") + 1;
+	if (*end == '\0' || end[2] == '\0' || strchr(end, '/') != NULL)
+		return NULL;
+	return end + 2;
+}
+
+const char *uidlist_late_name(struct mailbox *box, uint32_t uid)
+{
+	const char *path = list_path(box), *name = NULL;
+	char *text = path == NULL ? NULL : tail_read(path);
+	char *line = text == NULL ? NULL : strchr(text, '\n');
+
+	/* The head, or what was cut, is no message's; the last line may be cut
+	   by who writes. */
+	while (line != NULL && name == NULL) {
+		char *end = strchr(++line, '\n');
+
+		if (end != NULL) {
+			*end = '\0';
+			name = name_of(line, uid);
+		}
+		line = end;
+	}
+	return t_strdup(name);
+}
