@@ -316,15 +316,26 @@ static void renamed_tell(struct turn *turn, uint32_t node)
 	changes_done(&changes);
 }
 
+/*
+ * changes: to be announced, or NULL.  Who works in a Maildir is waited for
+ * before that.  is_announced: what fails has to be looked at.
+ */
 static int box_rename(struct turn *turn, struct mailbox *dest,
-		      bool has_children)
+		      bool has_children, const struct changes *changes,
+		      bool *ret_is_announced)
 {
 	struct hold hold;
-	int ret;
+	int ret = 0;
 
+	*ret_is_announced = false;
 	if (hold_take(&hold, turn->box, has_children) < 0)
 		return -1;
-	ret = turn->super->rename_box(turn->box, dest);
+	if (changes != NULL)
+		ret = turn_intent(turn, changes);
+	if (ret == 0) {
+		*ret_is_announced = changes != NULL;
+		ret = turn->super->rename_box(turn->box, dest);
+	}
 	hold_drop(&hold, dest);
 	return ret;
 }
@@ -334,8 +345,8 @@ static int folder_rename(struct turn *turn, struct mailbox *dest)
 	struct account_folder folder, target;
 	enum folder_kind kind, target_kind;
 	struct changes changes;
+	bool is_announced = false;
 	uint32_t node;
-	enum mbj_rc rc;
 	int ret;
 
 	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
@@ -343,23 +354,30 @@ static int folder_rename(struct turn *turn, struct mailbox *dest)
 	    folder_look(turn->to.list, turn->to.vname, &target_kind, &target,
 			&turn->why) < 0)
 		return turn_refuse(turn);
-	if (kind == FOLDER_NONE || target_kind == FOLDER_MAILBOX)
-		return turn_unannounced(turn, box_rename(turn, dest, true),
+	/* It will refuse. */
+	if (target_kind == FOLDER_MAILBOX)
+		return turn_unannounced(
+			turn, turn->super->rename_box(turn->box, dest), dest);
+	if (kind == FOLDER_NONE)
+		return turn_unannounced(turn,
+					box_rename(turn, dest, true, NULL,
+						   &is_announced),
 					dest);
 	if (turn_node(turn, kind, &folder, &node) < 0)
 		return -1;
 	changes_init(&changes, turn->account->tree, turn->account->delimiter);
-	rc = changes_move(&changes, node, target.path, &turn->err);
-	ret = rc < 0 ? turn_refuse(turn) : turn_intent(turn, &changes);
-	changes_done(&changes);
-	if (ret < 0)
-		return ret;
-	ret = box_rename(turn, dest,
-			 mbj_tree_child_count(turn->account->tree, node) > 0);
-	if (ret < 0)
-		turn_look_again(turn);
+	if (changes_move(&changes, node, target.path, &turn->err) < 0)
+		ret = turn_refuse(turn);
 	else
+		ret = box_rename(turn, dest,
+				 mbj_tree_child_count(turn->account->tree,
+						      node) > 0,
+				 &changes, &is_announced);
+	changes_done(&changes);
+	if (ret == 0)
 		renamed_tell(turn, node);
+	else if (is_announced)
+		turn_look_again(turn);
 	return ret;
 }
 
@@ -413,8 +431,8 @@ static int inbox_rename(struct turn *turn, struct mailbox *dest)
 	/* A Maildir refuses it, too. */
 	if (kind != FOLDER_MAILBOX || target_kind == FOLDER_MAILBOX ||
 	    strcmp(turn->box->storage->name, "maildir") == 0)
-		return turn_unannounced(turn, box_rename(turn, dest, true),
-					dest);
+		return turn_unannounced(
+			turn, turn->super->rename_box(turn->box, dest), dest);
 	if (turn_node(turn, kind, &folder, &node) < 0)
 		return -1;
 	guid_128_generate(id.b);
@@ -424,7 +442,7 @@ static int inbox_rename(struct turn *turn, struct mailbox *dest)
 	changes_done(&changes);
 	if (ret < 0)
 		return ret;
-	ret = box_rename(turn, dest, true);
+	ret = turn->super->rename_box(turn->box, dest);
 	if (ret < 0)
 		turn_look_again(turn);
 	else
@@ -434,6 +452,7 @@ static int inbox_rename(struct turn *turn, struct mailbox *dest)
 
 static int capture_rename_box(struct mailbox *src, struct mailbox *dest)
 {
+	bool is_announced;
 	struct turn turn;
 	int ret = -1;
 
@@ -462,7 +481,8 @@ static int capture_rename_box(struct mailbox *src, struct mailbox *dest)
 	else if (turn.is_away)
 		ret = turn_spool(&turn, NULL, 0) < 0
 			      ? -1
-			      : box_rename(&turn, dest, true);
+			      : box_rename(&turn, dest, true, NULL,
+					   &is_announced);
 	turn_end(&turn);
 	return ret;
 }

@@ -16,12 +16,6 @@
 #include <index-storage.h>
 #include <mail-index-alloc-cache.h>
 
-/* In the index, which a new Maildir gets with its first synchronisation. */
-static bool box_has_uidvalidity(struct mailbox *box)
-{
-	return mail_index_get_header(box->view)->uid_validity != 0;
-}
-
 static int box_read(struct mailbox *box, struct account_folder *folder)
 {
 	struct mailbox_metadata metadata;
@@ -32,7 +26,7 @@ static int box_read(struct mailbox *box, struct account_folder *folder)
 		folder->id = head.guid;
 		folder->uidvalidity = head.uidvalidity;
 		/* Or who saves has its index reset under it. */
-		return box->opened && !box_has_uidvalidity(box)
+		return box->opened && box_is_behind(box, &head)
 			       ? mailbox_sync(box, 0)
 			       : 0;
 	}

@@ -48,30 +48,34 @@ static const char *lock_path(const char *uidlist)
 	return t_strconcat(uidlist, ".lock", NULL);
 }
 
-/* Returns: -1 with errno. */
+/* Whoever may read the mailbox may read who has it. */
+static mode_t umask_set(struct mailbox *box)
+{
+	return umask(0777 & ~mailbox_get_permissions(box)->file_create_mode);
+}
+
+/* Without room for its text it is a lock as well. Returns: -1 with errno. */
 static int lock_create(struct mailbox *box, const char *path,
 		       struct held_lock *lock)
 {
 	const char *text = t_strdup_printf("%s:%s", my_pid, my_hostname);
-	mode_t mode = mailbox_get_permissions(box)->file_create_mode;
-	int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode);
+	mode_t mask = umask_set(box);
+	int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+	int saved = errno;
 	struct stat st;
-	int saved, ret;
 
+	(void)umask(mask);
+	errno = saved;
 	if (fd < 0)
 		return -1;
-	ret = fstat(fd, &st);
-	if (ret == 0)
-		ret = write_full(fd, text, strlen(text));
-	saved = errno;
-	(void)close(fd);
-	if (ret < 0) {
-		(void)unlink(path);
-		errno = saved;
-		return -1;
+	if (write_full(fd, text, strlen(text)) < 0 && ftruncate(fd, 0) < 0)
+		e_warning(box->event, "mbj: ftruncate(%s) failed: %s", path,
+			  strerror(errno));
+	if (fstat(fd, &st) == 0) {
+		lock->dev = st.st_dev;
+		lock->ino = st.st_ino;
 	}
-	lock->dev = st.st_dev;
-	lock->ino = st.st_ino;
+	(void)close(fd);
 	return 0;
 }
 
@@ -89,9 +93,11 @@ static int lock_wait(struct mailbox *box, const char *uidlist, int64_t until_ms)
 		.nfs_flush = box->storage->set->mail_nfs_storage,
 		.use_io_notify = true,
 	};
+	mode_t mask = umask_set(box);
 	struct dotlock *dotlock;
 	int ret = file_dotlock_create(&set, uidlist, 0, &dotlock);
 
+	(void)umask(mask);
 	if (ret > 0)
 		(void)file_dotlock_delete(&dotlock);
 	return ret;

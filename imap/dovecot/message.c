@@ -21,11 +21,32 @@
 
 /* ------------------------------------------------------ the mailbox at hand */
 
-/* This process has had it compared, by the GUID of what is at its name. */
+/* This process has had compared what is at its name, and has it open. */
 static bool box_is_compared(struct mailbox *box, struct mbj_id *ret_guid)
 {
-	return box_guid(box, ret_guid) == 0 &&
-	       compared_has(capture_user_of(box->storage->user), *ret_guid);
+	struct uidlist_head head;
+
+	if (box_head(box, &head) < 0 ||
+	    (box->opened && box_is_behind(box, &head)))
+		return false;
+	*ret_guid = head.guid;
+	return compared_has(capture_user_of(box->storage->user), head.guid);
+}
+
+/*
+ * Whoever has a mailbox open goes on in its index where another one has come to
+ * its name; what is saved, and all of a Maildir, goes to the latter by its
+ * path.
+ */
+static bool box_is_replaced(const struct turn *turn,
+			    const struct content *content)
+{
+	uint32_t uidvalidity;
+
+	if (!turn->box->opened)
+		return false;
+	uidvalidity = mail_index_get_header(turn->box->view)->uid_validity;
+	return uidvalidity != 0 && uidvalidity != content->uidvalidity;
 }
 
 /*
@@ -40,11 +61,13 @@ static bool content_is_known(struct turn *turn, struct content *content)
 	    !mbj_id_is_root(account_doubt_find(turn->account, guid)) ||
 	    spool_has(&turn->capture->spool, guid))
 		return false;
-	if (content_look_begun(content, guid))
-		return true;
-	return content_look(content, mbj_bytes_str(turn->at.vname),
-			    &turn->err) == MBJ_OK &&
-	       mbj_id_equal(content->mailbox, guid);
+	if (!content_look_begun(content, guid) &&
+	    (content_look(content, mbj_bytes_str(turn->at.vname), &turn->err) <
+		     0 ||
+	     !mbj_id_equal(content->mailbox, guid)))
+		return false;
+	/* The journal's may be what it was before its UIDVALIDITY changed. */
+	return !box_is_replaced(turn, content);
 }
 
 /*
@@ -70,72 +93,65 @@ static int another_refuse(struct turn *turn)
 	return -1;
 }
 
-/*
- * The store's mailbox, which is even with Dovecot's at this process's first
- * change of it, or once an intent about it was left open.  Whether it is shows
- * in the index; where it is not, and where somebody left something, the storage
- * is looked at.  Returns: as content_find.
- */
-static int content_compare(struct turn *turn, struct content *content,
-			   struct mirror *mirror)
+/* Somebody was about to change it, or has while the service was away. */
+static bool content_is_doubtful(const struct turn *turn,
+				const struct content *content)
 {
-	bool is_doubtful =
-		!mbj_id_is_root(
-			account_doubt_find(turn->account, content->mailbox)) ||
-		spool_has(&turn->capture->spool, content->mailbox);
-	int ret;
-
-	if (!is_doubtful && (compared_has(turn->capture, content->mailbox) ||
-			     mirror_is_even(mirror))) {
-		compared_note(turn, content->mailbox);
-		return 1;
-	}
-	mirror_close(mirror);
-	ret = content_find(turn, turn->at,
-			   is_doubtful ? MIRROR_WHOLE : MIRROR_STORAGE, content,
-			   mirror);
-	if (ret > 0 && content_settle(turn, mirror, false) < 0 &&
-	    !settle_can_wait(turn, content))
-		ret = -1;
-	return ret;
+	return !mbj_id_is_root(
+		       account_doubt_find(turn->account, content->mailbox)) ||
+	       spool_has(&turn->capture->spool, content->mailbox);
 }
 
-/* Returns: -1, told to the client. */
+/* What it is, and whether it is even with the store's, by the storage. */
+static int content_compare(struct turn *turn, struct content *content,
+			   enum mirror_look look, struct mirror *mirror)
+{
+	int ret = content_find(turn, turn->at, look, content, mirror);
+
+	if (ret == 0)
+		ret = content_find_again(turn, content, mirror);
+	/* Whoever has it open has it under its old GUID. */
+	if (ret <= 0 || turn->is_renewed)
+		return ret < 0 ? -1 : 0;
+	if (!content_is_doubtful(turn, content) &&
+	    (compared_has(turn->capture, content->mailbox) ||
+	     mirror_is_even(mirror)))
+		compared_note(turn, content->mailbox);
+	else if (content_settle(turn, mirror, false) < 0 &&
+		 !settle_can_wait(turn, content))
+		return -1;
+	return 1;
+}
+
+/*
+ * The store's mailbox, which is even with Dovecot's at this process's first
+ * change of it, or once an intent about it was left open.  That it is shows in
+ * the index; where it is not, the storage is looked at.
+ * Returns: -1, told to the client.
+ */
 static int content_open(struct turn *turn, struct content *content)
 {
+	enum mirror_look look = MIRROR_STORAGE;
 	struct mirror mirror;
 	int ret;
 
 	if (!turn->is_renewed && content_is_known(turn, content))
 		return 0;
 	ret = content_find(turn, turn->at, MIRROR_INDEX, content, &mirror);
-	if (ret == 0)
-		ret = content_find_again(turn, content, &mirror);
-	/* Whoever has it open has it under its old GUID. */
-	if (ret > 0 && turn->is_renewed)
-		ret = 0;
-	if (ret > 0)
-		ret = content_compare(turn, content, &mirror);
+	if (ret > 0 && content_is_doubtful(turn, content))
+		look = MIRROR_WHOLE;
+	if (ret >= 0 && (ret == 0 || turn->is_renewed || look == MIRROR_WHOLE ||
+			 (!compared_has(turn->capture, content->mailbox) &&
+			  !mirror_is_even(&mirror)))) {
+		mirror_close(&mirror);
+		ret = content_compare(turn, content, look, &mirror);
+	} else if (ret > 0) {
+		compared_note(turn, content->mailbox);
+	}
 	mirror_close(&mirror);
 	if (ret > 0)
 		return 0;
 	return ret < 0 ? turn_refuse(turn) : another_refuse(turn);
-}
-
-/*
- * Whoever has a mailbox open goes on in its index where another one has come to
- * its name; what is saved, and all of a Maildir, goes to the latter by its
- * path.
- */
-static bool box_is_replaced(const struct turn *turn,
-			    const struct content *content)
-{
-	uint32_t uidvalidity;
-
-	if (!turn->box->opened)
-		return false;
-	uidvalidity = mail_index_get_header(turn->box->view)->uid_validity;
-	return uidvalidity != 0 && uidvalidity != content->uidvalidity;
 }
 
 /* ------------------------------------------------------------ the commit */

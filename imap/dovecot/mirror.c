@@ -59,17 +59,29 @@ static int storage_sync(struct mailbox *box, enum mirror_look look)
 int mirror_open(struct mirror *mirror, struct mailbox_list *list,
 		const char *vname, enum mirror_look look)
 {
+	struct uidlist_head head;
+
 	mirror->box = mailbox_alloc(list, vname, MAILBOX_FLAG_IGNORE_ACLS);
+	if (mailbox_open(mirror->box) < 0)
+		return mirror_why(mirror, "cannot read");
+	/*
+	 * Indexes may be removed, or left behind, and are made anew.  One that
+	 * cannot be read is in this process's memory, and says little.
+	 */
+	if (look == MIRROR_INDEX && uidlist_head(mirror->box, &head) &&
+	    !mail_index_is_in_memory(mirror->box->index) &&
+	    box_is_behind(mirror->box, &head))
+		look = MIRROR_STORAGE;
 	/*
 	 * A Maildir whose directories are as its index's header says is not
 	 * looked into, nor is more of the index read; a message is told in
 	 * there behind that header.
 	 */
-	if (mailbox_open(mirror->box) < 0 ||
-	    storage_sync(mirror->box, look) < 0 || index_sync(mirror->box) < 0)
+	if (storage_sync(mirror->box, look) < 0 || index_sync(mirror->box) < 0)
 		return mirror_why(mirror, "cannot read");
-	if (box_guid(mirror->box, &mirror->guid) < 0)
+	if (box_head(mirror->box, &head) < 0)
 		return mirror_why(mirror, "cannot get the GUID of");
+	mirror->guid = head.guid;
 	mailbox_get_open_status(mirror->box,
 				STATUS_MESSAGES | STATUS_UIDNEXT |
 					STATUS_UIDVALIDITY |

@@ -10,6 +10,7 @@
 #include <istream.h>
 #include <maildir-filename-flags.h>
 #include <maildir-filename.h>
+#include <maildir-settings.h>
 #include <maildir-storage.h>
 #include <maildir-uidlist.h>
 #include <sha2.h>
@@ -133,6 +134,7 @@ static int late_open(struct mail *mail, const char *dir, const char *name,
 static bool late_begin(struct mail *mail, const char *dir)
 {
 	const char *name = uidlist_late_name(mail->box, mail->uid), *path;
+	const struct maildir_mailbox *maildir = MAILDIR_MAILBOX(mail->box);
 	struct index_mail *index_mail = INDEX_MAIL(mail);
 	struct index_mail_data *data = &index_mail->data;
 	uoff_t size;
@@ -152,7 +154,8 @@ static bool late_begin(struct mail *mail, const char *dir)
 		i_stream_unref(&data->stream);
 		return false;
 	}
-	if (maildir_filename_get_size(name, MAILDIR_EXTRA_FILE_SIZE, &size))
+	if (!maildir->storage->set->maildir_broken_filename_sizes &&
+	    maildir_filename_get_size(name, MAILDIR_EXTRA_FILE_SIZE, &size))
 		data->physical_size = size;
 	return true;
 }

@@ -65,19 +65,25 @@ bool uidlist_head(struct mailbox *box, struct uidlist_head *ret_head)
 	return is_good;
 }
 
-int box_guid(struct mailbox *box, struct mbj_id *ret_guid)
+int box_head(struct mailbox *box, struct uidlist_head *ret_head)
 {
 	struct mailbox_metadata metadata;
-	struct uidlist_head head;
 
-	if (uidlist_head(box, &head)) {
-		*ret_guid = head.guid;
+	if (uidlist_head(box, ret_head))
 		return 0;
-	}
 	if (mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &metadata) < 0)
 		return -1;
-	memcpy(ret_guid->b, metadata.guid, sizeof(ret_guid->b));
+	ret_head->uidvalidity = 0;
+	memcpy(ret_head->guid.b, metadata.guid, sizeof(ret_head->guid.b));
 	return 0;
+}
+
+bool box_is_behind(struct mailbox *box, const struct uidlist_head *head)
+{
+	uint32_t value = mail_index_get_header(box->view)->uid_validity;
+
+	return value == 0 ||
+	       (head->uidvalidity != 0 && head->uidvalidity != value);
 }
 
 /* What is at its end; a line may have been cut off in front.  NULL: none. */

@@ -27,9 +27,15 @@ struct uidlist_head {
  */
 bool uidlist_head(struct mailbox *box, struct uidlist_head *ret_head);
 /*
- * Of an open mailbox of any format.  Returns: -1, as of mailbox_get_metadata.
+ * The same of an open mailbox of any format: of one without such a list its
+ * GUID, and UIDVALIDITY 0.  Returns: -1, as of mailbox_get_metadata.
  */
-int box_guid(struct mailbox *box, struct mbj_id *ret_guid);
+int box_head(struct mailbox *box, struct uidlist_head *ret_head);
+/*
+ * The index that box has open has another UIDVALIDITY than the list at its
+ * name, or none: it is behind, or another mailbox has come there.
+ */
+bool box_is_behind(struct mailbox *box, const struct uidlist_head *head);
 /*
  * The name of the file of a message, without flags, where it is one of the last
  * some hundred in the list.  NULL: it is not, or the list cannot be read.  On

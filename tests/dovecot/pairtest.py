@@ -143,8 +143,8 @@ protocol doveadm {
                 self.ok(client.delete("settle"))
                 if not self.intents():
                     break
-        self.assertEqual((answer[0], self.intents()), ("OK", []),
-                         (answer, self.log()[-4000:]))
+        self.assertEqual(answer[0], "OK", (answer, self.log()[-4000:]))
+        self.assertEqual(self.intents(), [], self.log()[-4000:])
         self.leave(client)
 
     def follow(self):

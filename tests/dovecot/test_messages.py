@@ -569,13 +569,39 @@ class Maildir(Sdbox):
                 self.assertLess(read, 2 * size, flags)  # Dovecot: once
             self.same_mail("A")
 
+    def test_lost_index(self):
+        """Goal: a mailbox whose index is gone stays the mailbox that it is.
+        Method: its files are removed, and a message is appended, delivered, by
+        a process that has not looked at it; Dovecot makes the index anew under
+        who has it open, who may have to try again."""
+        one = self.login()
+        for name in ("A", "B"):
+            self.ok(one.create(name))
+            self.append(one, name, "first", "(\\Seen $k)")
+            self.append(one, name, "second")
+        told = self.told()
+        self.leave(one)
+        home = next(self.dovecot.d.rglob(f"{self.user}/Maildir"))
+        for name, bring in (
+                ("A", lambda: self.login().append("A", None, None,
+                                                  mail("more"))[0] == "OK"),
+                ("B", lambda: self.deliver("B", "more") == 0)):
+            for path in (home / f".{name}").glob("dovecot.index*"):
+                path.unlink()
+            self.assertTrue(bring() or bring(), self.log())
+            self.same_mail(name)
+            self.assertEqual(len(self.stored(name)), 3)
+        self.assertEqual(self.told(), told)
+        self.assertNotIn("new GUID", self.log())
+
     def read_of(self, path, flags):
         """Bytes that an APPEND reads of a file, or None."""
         log = self.dovecot.d / f"trace.{self.user}"
         try:
             client = imaplib.IMAP4_stream(
                 f"exec strace -qq -y -o {log} -e trace=read,pread64 "
-                f"/usr/lib/dovecot/imap -c {self.dovecot.conf} -u {self.user}")
+                f"/usr/lib/dovecot/imap -c {self.dovecot.conf} -u {self.user} "
+                "2>/dev/null")
         except (imaplib.IMAP4.error, OSError):
             self.append(self.login(), "A", "new", flags)
             return None  # strace cannot trace here

@@ -472,8 +472,6 @@ class Pair(PairCase):
             users.why(), self.log()[-4000:]))
         self.settled()
         self.renewed()
-        if self.has_lost_keyword():
-            return "Dovecot has lost the name of a keyword"
         seen = self.same_there()
         return (", ".join(f"{what} {users.count(what)}"
                           for what in ("done", "refused", "lost")) +
@@ -503,18 +501,6 @@ class Pair(PairCase):
         self.leave(client)
         done, said = self.dovecot.doveadm("mbj", "capture", "-u", self.user)
         self.assertEqual(done, 0, said)
-
-    def has_lost_keyword(self):
-        """docs/DOVECOT.md, "Known of Dovecot": a keyword that a session gives
-        while another renames the mailbox."""
-        if "dovecot-keywords) failed" not in self.log():
-            return False
-        client = self.login()
-        seen = pairtest.everything(client)
-        self.leave(client)
-        return any(flag.startswith("unknown-") for name in seen["names"]
-                   for flags, *_ in seen[name + "\0"].values()
-                   for flag in flags)
 
     def test_random(self):
         """Goal: whatever two sessions do at once, with deliveries, arrives.
