@@ -41,7 +41,8 @@ struct mirror {
 enum mirror_look {
 	/*
 	 * The index, which has what a transaction of this process has just
-	 * given UIDs and flags.
+	 * given UIDs and flags.  One that is behind a Maildir's list of
+	 * messages is made anew by the storage.
 	 */
 	MIRROR_INDEX,
 	/*
