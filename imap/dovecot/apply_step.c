@@ -3,7 +3,7 @@
  */
 #include "apply_step.h"
 
-#include "hold.h"
+#include "maildir_hold.h"
 
 #include <mail-cache.h>
 #include <mail-index-alloc-cache.h>
@@ -177,7 +177,7 @@ static int box_rename(struct mailbox *box, struct mailbox *target)
 	return ret;
 }
 
-/* The list's lock first (hold.h): Dovecot's own takes it once more. */
+/* The list's lock first (maildir_hold.h): Dovecot's own takes it once more. */
 static int box_move(struct mailbox *box, struct mailbox *target,
 		    enum step_below below)
 {

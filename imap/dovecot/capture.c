@@ -8,7 +8,7 @@
 #include "turn.h"
 
 #include "content.h"
-#include "hold.h"
+#include "maildir_hold.h"
 #include "update.h"
 
 #include <guid.h>
@@ -318,7 +318,7 @@ static void renamed_tell(struct turn *turn, uint32_t node)
 
 /*
  * changes: to be announced, or NULL.  Who works in a Maildir is waited for
- * before that.  is_announced: what fails has to be looked at.
+ * before that.  is_announced: from then on; what fails has to be looked at.
  */
 static int box_rename(struct turn *turn, struct mailbox *dest,
 		      bool has_children, const struct changes *changes,
@@ -327,15 +327,14 @@ static int box_rename(struct turn *turn, struct mailbox *dest,
 	struct hold hold;
 	int ret = 0;
 
-	*ret_is_announced = false;
 	if (hold_take(&hold, turn->box, has_children) < 0)
 		return -1;
-	if (changes != NULL)
+	if (changes != NULL) {
 		ret = turn_intent(turn, changes);
-	if (ret == 0) {
-		*ret_is_announced = changes != NULL;
-		ret = turn->super->rename_box(turn->box, dest);
+		*ret_is_announced = ret == 0;
 	}
+	if (ret == 0)
+		ret = turn->super->rename_box(turn->box, dest);
 	hold_drop(&hold, dest);
 	return ret;
 }
@@ -359,10 +358,8 @@ static int folder_rename(struct turn *turn, struct mailbox *dest)
 		return turn_unannounced(
 			turn, turn->super->rename_box(turn->box, dest), dest);
 	if (kind == FOLDER_NONE)
-		return turn_unannounced(turn,
-					box_rename(turn, dest, true, NULL,
-						   &is_announced),
-					dest);
+		return turn_unannounced(
+			turn, box_rename(turn, dest, true, NULL, NULL), dest);
 	if (turn_node(turn, kind, &folder, &node) < 0)
 		return -1;
 	changes_init(&changes, turn->account->tree, turn->account->delimiter);
@@ -452,7 +449,6 @@ static int inbox_rename(struct turn *turn, struct mailbox *dest)
 
 static int capture_rename_box(struct mailbox *src, struct mailbox *dest)
 {
-	bool is_announced;
 	struct turn turn;
 	int ret = -1;
 
@@ -481,8 +477,7 @@ static int capture_rename_box(struct mailbox *src, struct mailbox *dest)
 	else if (turn.is_away)
 		ret = turn_spool(&turn, NULL, 0) < 0
 			      ? -1
-			      : box_rename(&turn, dest, true, NULL,
-					   &is_announced);
+			      : box_rename(&turn, dest, true, NULL, NULL);
 	turn_end(&turn);
 	return ret;
 }

@@ -102,20 +102,32 @@ static bool content_is_doubtful(const struct turn *turn,
 	       spool_has(&turn->capture->spool, content->mailbox);
 }
 
-/* What it is, and whether it is even with the store's, by the storage. */
-static int content_compare(struct turn *turn, struct content *content,
-			   enum mirror_look look, struct mirror *mirror)
+/* Nothing about it is left, and it is even with the store's. */
+static bool content_is_even(const struct turn *turn,
+			    const struct content *content,
+			    const struct mirror *mirror)
 {
-	int ret = content_find(turn, turn->at, look, content, mirror);
+	return !content_is_doubtful(turn, content) &&
+	       (compared_has(turn->capture, content->mailbox) ||
+		mirror_is_even(mirror));
+}
+
+/* By the storage: which one it is, and what is not even is told. */
+static int content_compare(struct turn *turn, struct content *content,
+			   struct mirror *mirror)
+{
+	int ret = content_find(turn, turn->at,
+			       content_is_doubtful(turn, content)
+				       ? MIRROR_WHOLE
+				       : MIRROR_STORAGE,
+			       content, mirror);
 
 	if (ret == 0)
 		ret = content_find_again(turn, content, mirror);
 	/* Whoever has it open has it under its old GUID. */
 	if (ret <= 0 || turn->is_renewed)
 		return ret < 0 ? -1 : 0;
-	if (!content_is_doubtful(turn, content) &&
-	    (compared_has(turn->capture, content->mailbox) ||
-	     mirror_is_even(mirror)))
+	if (content_is_even(turn, content, mirror))
 		compared_note(turn, content->mailbox);
 	else if (content_settle(turn, mirror, false) < 0 &&
 		 !settle_can_wait(turn, content))
@@ -131,22 +143,18 @@ static int content_compare(struct turn *turn, struct content *content,
  */
 static int content_open(struct turn *turn, struct content *content)
 {
-	enum mirror_look look = MIRROR_STORAGE;
 	struct mirror mirror;
 	int ret;
 
 	if (!turn->is_renewed && content_is_known(turn, content))
 		return 0;
 	ret = content_find(turn, turn->at, MIRROR_INDEX, content, &mirror);
-	if (ret > 0 && content_is_doubtful(turn, content))
-		look = MIRROR_WHOLE;
-	if (ret >= 0 && (ret == 0 || turn->is_renewed || look == MIRROR_WHOLE ||
-			 (!compared_has(turn->capture, content->mailbox) &&
-			  !mirror_is_even(&mirror)))) {
-		mirror_close(&mirror);
-		ret = content_compare(turn, content, look, &mirror);
-	} else if (ret > 0) {
+	if (ret > 0 && !turn->is_renewed &&
+	    content_is_even(turn, content, &mirror)) {
 		compared_note(turn, content->mailbox);
+	} else if (ret >= 0) {
+		mirror_close(&mirror);
+		ret = content_compare(turn, content, &mirror);
 	}
 	mirror_close(&mirror);
 	if (ret > 0)

@@ -128,20 +128,22 @@ static int late_open(struct mail *mail, const char *dir, const char *name,
 }
 
 /*
- * As Dovecot opens it (maildir-mail.c), but for its look into the whole list.
- * Returns: it is open.
+ * As Dovecot opens it (maildir-mail.c), but for its look into the whole list;
+ * which costs nothing where it has that in memory.  Returns: it is open.
  */
 static bool late_begin(struct mail *mail, const char *dir)
 {
-	const char *name = uidlist_late_name(mail->box, mail->uid), *path;
 	const struct maildir_mailbox *maildir = MAILDIR_MAILBOX(mail->box);
 	struct index_mail *index_mail = INDEX_MAIL(mail);
 	struct index_mail_data *data = &index_mail->data;
+	const char *name, *path;
 	uoff_t size;
 	int fd;
 
-	if (name == NULL || data->stream != NULL ||
-	    !mail_stream_access_start(mail))
+	if (maildir_uidlist_is_read(maildir->uidlist) || data->stream != NULL)
+		return false;
+	name = uidlist_late_name(mail->box, mail->uid);
+	if (name == NULL || !mail_stream_access_start(mail))
 		return false;
 	fd = late_open(mail, dir, name, &path);
 	if (fd < 0)

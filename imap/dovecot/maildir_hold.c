@@ -1,12 +1,12 @@
 /*
- * Locks of Maildirs that are renamed.  See hold.h.
+ * Locks of Maildirs that are renamed.  See maildir_hold.h.
  *
  * Dovecot's own functions for such a lock remove it by the path that it was
  * made at; so they are used to wait for others, and the file is made here, as
  * they make it (file-dotlock.c): whoever finds it can see that this process
  * lives.
  */
-#include "hold.h"
+#include "maildir_hold.h"
 
 #include <file-dotlock.h>
 #include <hostpid.h>

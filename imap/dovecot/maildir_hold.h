@@ -12,8 +12,8 @@
  *
  * The lock of the user's list comes first, as where messages are saved.
  */
-#ifndef MBJ_DOVECOT_HOLD_H
-#define MBJ_DOVECOT_HOLD_H
+#ifndef MBJ_DOVECOT_MAILDIR_HOLD_H
+#define MBJ_DOVECOT_MAILDIR_HOLD_H
 
 #include <lib.h>
 
