@@ -100,7 +100,8 @@ class Dovecot:
         self.process = None
         for name in ("run", "state", "modules/doveadm", "mail"):
             (self.d / name).mkdir(parents=True)
-        for name in ("lazy_expunge", "acl", "imap_acl",
+        for name in ("lazy_expunge", "acl", "imap_acl", "zlib", "mail_crypt",
+                     "quota", "virtual", "sieve", "imap_sieve",
                      "doveadm/lib10_doveadm_acl"):
             pattern = name if "/" in name else f"lib??_{name}"
             for module in DOVECOT_MODULES.glob(f"{pattern}_plugin.so"):
@@ -131,12 +132,17 @@ class Dovecot:
                 return
             if "Address already in use" not in self.log():
                 break
-            # Somebody took the port after it was found free.
+            # Somebody took a port after it was found free.
             self.stop()
-            old, self.port = self.port, free_port()
-            self.conf.write_text(self.conf.read_text().replace(
-                f"port = {old}\n", f"port = {self.port}\n"))
+            self.conf.write_text(re.sub(
+                r"port = [1-9]\d*", lambda _: f"port = {free_port()}",
+                self.conf.read_text()))
+            self.port = self.port_of("imap")
         raise AssertionError(f"dovecot does not listen:\n{self.log()}")
+
+    def port_of(self, listener):
+        return int(re.search(rf"inet_listener {listener} {{\s*port = (\d+)",
+                             self.conf.read_text()).group(1))
 
     def listens(self):
         self.process = subprocess.Popen([DOVECOT, "-F", "-c", self.conf],

@@ -62,8 +62,10 @@ def everything(client):
             "stray": set(tree) - boxes}
     seen["stray"] -= seen["places"]
     for path in sorted(boxes):
-        seen[path] = status_of(client, path)
+        # Which is opened: the list's index, which has the STATUS of one that
+        # is not, may have what was at that name before (DOVECOT.md).
         seen[path + "\0"] = fetched(client, path)
+        seen[path] = status_of(client, path)
     return seen
 
 
@@ -73,9 +75,10 @@ class PairCase(DovecotCase):
 lmtp_save_to_detail_mailbox = yes
 recipient_delimiter = +
 protocol doveadm {
-  mail_plugins = mbj doveadm_mbj
+  mail_plugins = $mail_plugins doveadm_mbj
 }
 """
+    THERE = None  # settings of the second, where they are others
     replica = None
 
     @classmethod
@@ -88,7 +91,7 @@ protocol doveadm {
         cls.serve_replica()
         cls.other = dovetest.Dovecot(cls.home / "other", cls.other_socket,
                                      cls.LOCATION, cls.SEPARATOR, cls.PREFIX,
-                                     cls.MORE)
+                                     cls.THERE or cls.MORE)
         cls.addClassCleanup(cls.other.stop)
         cls.other.start()
 

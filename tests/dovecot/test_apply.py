@@ -21,7 +21,7 @@ KILLS = os.environ.get("MBJ_APPLY_KILLS", "5")  # or all
 class Sdbox(DovecotCase):
     """Store p is edited, replica r is served, Dovecot is made equal to r."""
     # Out of doveadm's own directory it is loaded as any other plugin is.
-    MORE = "protocol doveadm {\n  mail_plugins = mbj doveadm_mbj\n}\n"
+    MORE = "protocol doveadm {\n  mail_plugins = $mail_plugins doveadm_mbj\n}\n"
     CONTENTS = ("--contents", "zstd")
 
     @classmethod
