@@ -3,6 +3,7 @@
  */
 #include "apply.h"
 
+#include "apply_beside.h"
 #include "apply_follow.h"
 #include "apply_history.h"
 #include "apply_mdbox.h"
@@ -14,8 +15,6 @@
 
 #include <doveadm-mail.h>
 #include <doveadm.h>
-#include <mail-storage-service.h>
-#include <module-dir.h>
 
 enum { APPLY_CONNECTIONS = 4 };
 
@@ -24,6 +23,7 @@ struct apply_command {
 	const char *socket; /* NULL: as the settings say */
 	bool is_following;
 	struct follower *follower; /* NULL: not yet */
+	struct beside beside;
 };
 
 int apply_fail(struct apply *apply, const char *format, ...)
@@ -56,22 +56,6 @@ const struct mbj_client_content *apply_content(const struct apply *apply,
 }
 
 /* ------------------------------------------------------------------- run */
-
-/* What we do is in the journal: the plugin that writes it looks away. */
-static void capture_stand_aside(struct mail_user *user)
-{
-	struct module *module =
-		module_dir_find(mail_storage_service_modules, "mbj_plugin");
-	void (*aside)(struct mail_user *) = NULL;
-	void *symbol;
-
-	if (module == NULL)
-		return;
-	symbol = module_get_symbol(module, "mbj_plugin_stand_aside");
-	memcpy(&aside, &symbol, sizeof(aside));
-	if (aside != NULL)
-		aside(user);
-}
 
 static int account_read(struct apply *apply, const char *socket)
 {
@@ -155,7 +139,7 @@ static int command_run(struct doveadm_mail_cmd_context *ctx,
 		(void)apply_fail(&apply, "no service: say --socket, or set "
 					 "plugin { mbj_socket }");
 	} else {
-		capture_stand_aside(user);
+		beside_user(user);
 		apply_run(&apply, socket);
 	}
 	note_close(&apply.note);
@@ -200,6 +184,7 @@ static void command_preinit(struct doveadm_mail_cmd_context *ctx)
 {
 	struct apply_command *command = (struct apply_command *)ctx;
 
+	beside_begin(&command->beside);
 	if (command->is_following)
 		ctx->v.get_next_user = command_next;
 }
@@ -228,6 +213,7 @@ static void command_deinit(struct doveadm_mail_cmd_context *ctx)
 	struct apply_command *command = (struct apply_command *)ctx;
 
 	follower_free(&command->follower);
+	beside_end();
 }
 
 static struct doveadm_mail_cmd_context *command_alloc(void)

@@ -1,0 +1,335 @@
+"""The plugins of mbj beside others that a site has: what they refuse, pack,
+encrypt, copy or do by themselves is at both Dovecots the same."""
+import os
+import poplib
+import subprocess
+import unittest
+
+import dovetest
+import pairtest
+import test_pair
+from pairtest import PairCase, mail
+
+
+def plugin(names, *settings):
+    """Settings of Dovecot: plugins beside ours, and theirs."""
+    return (f"mail_plugins = $mail_plugins {names}\nplugin {{\n" +
+            "".join(f"  {line}\n" for line in settings) + "}\n")
+
+
+# By keys of the users, which each host makes for itself.
+PACKED = ("mail_attribute_dict = file:%h/dovecot-attributes\n" +
+          plugin("zlib mail_crypt", "zlib_save = gz", "zlib_save_level = 6",
+                 "mail_crypt_curve = prime256v1",
+                 "mail_crypt_save_version = 2"))
+
+
+class Packed(PairCase):
+    """Mail is packed and encrypted at the first, and not at the second; or
+    the other way round."""
+    MORE = PACKED + PairCase.MORE
+    THERE = PairCase.MORE
+
+    def test_mail(self):
+        """Goal: whatever a message is like in a file, the journal has the
+        message, and the second the same.  Method: by APPEND, LMTP, LDA, with
+        keywords and big ones; copied, moved, expunged, in mailboxes that swap
+        names; the files of one side do not have what the other's have."""
+        self.ok(self.login().create("B"))
+        one = self.login()
+        for number in range(12):
+            self.ok(one.append("INBOX", "($k \\Seen)" if number % 3 else "()",
+                               None, mail(f"n{number}", 1 + number * 3000)))
+        self.assertEqual(dovetest.lmtp(self.dovecot, [self.user],
+                                       mail("lmtp"))[0][:1], "2")
+        self.assertEqual(subprocess.run(
+            [test_pair.LDA, "-c", self.dovecot.conf, "-d", self.user],
+            input=mail("lda"), check=False).returncode, 0)
+        self.ok(one.select("INBOX"))
+        self.ok(one.uid("COPY", "1:6", "B"))
+        self.ok(one.uid("MOVE", "7:9", "B"))
+        self.ok(one.uid("STORE", "1:2", "+FLAGS", "(\\Deleted $k2)"))
+        self.ok(one.expunge())
+        self.ok(one.unselect())
+        self.same_there()
+        self.ok(one.create("A"))
+        self.ok(one.append("A", None, None, mail("a")))
+        for names in (("A", "t"), ("B", "A"), ("t", "B")):
+            self.ok(one.rename(*names))
+        seen = self.same_there()
+        self.assertEqual([len(seen[path + "\0"]) for path in
+                          ("INBOX", "A", "B")], [9, 9, 1])
+        plain = [self.count(d, b"Subject: n1") for d in
+                 (self.dovecot, self.other)]
+        if self.MORE == PairCase.MORE:
+            plain.reverse()
+        self.assertEqual(plain[0], 0)
+        self.assertGreater(plain[1], 0)
+        self.assertNotRegex(self.log(), "mbj: |[Pp]anic")
+
+    def count(self, dovecot, text):
+        """How many of the user's files have it."""
+        return sum(text in path.read_bytes() for path in
+                   (dovecot.d / "mail" / self.user).rglob("*")
+                   if path.is_file() and "index" not in path.name)
+
+
+class PackedMaildir(Packed):
+    LOCATION = "maildir:~/Maildir"
+
+
+class PackedThere(Packed):
+    LOCATION = "mdbox:~/mdbox"
+    MORE = PairCase.MORE
+    THERE = PACKED + PairCase.MORE
+
+
+class Quota(PairCase):
+    """At both, with room for two messages."""
+    MORE = plugin("quota", "quota = count:User quota", "quota_vsizes = yes",
+                  "quota_rule = *:messages=2") + PairCase.MORE
+
+    def test_refused(self):
+        """Goal: what a quota refuses is in no journal and leaves no intent
+        open; what the first has is at the second, whose quota is not asked.
+        Method: three messages by APPEND and delivery, of which the last is
+        one too many; one from before the quota, so that there are three."""
+        one = self.login()
+        for number in range(2):
+            self.ok(one.append("INBOX", None, None, mail(f"{number}")))
+        self.no(one.append("INBOX", None, None, mail("no")), "OVERQUOTA")
+        self.ok(one.create("A"))
+        self.ok(one.select("INBOX"))
+        self.no(one.uid("COPY", "1", "A"), "OVERQUOTA")
+        self.assertEqual(self.intents(), [], self.log())
+        self.same_there()
+        self.assertEqual(subprocess.run(
+            ["doveadm", "-c", self.dovecot.conf, "-o",
+             "plugin/quota_rule=*:messages=9", "save", "-u", self.user],
+            input=mail("more"), check=False).returncode, 0)
+        seen = self.same_there()
+        self.assertEqual(len(seen["INBOX\0"]), 3)
+        self.assertNotIn("mbj: ", self.log())
+
+
+class Lazy(PairCase):
+    """What is expunged is copied to another mailbox."""
+    MORE = plugin("lazy_expunge", "lazy_expunge = Gone") + PairCase.MORE
+
+    def test_once(self):
+        """Goal: a replica's Dovecot has the copies that the first has made,
+        and makes none itself.  Method: messages are expunged, with the
+        mailbox of copies there and not, and by a run that brings both."""
+        one = self.login()
+        for name in "abcd":
+            self.ok(one.append("INBOX", None, None, mail(name)))
+        self.same_there()
+        self.ok(one.select("INBOX"))
+        for uids in ("1:2", "3", "4"):
+            self.ok(one.uid("STORE", uids, "+FLAGS", "(\\Deleted)"))
+            self.ok(one.expunge())
+            seen = self.same_there()
+        self.assertEqual([len(seen[path + "\0"]) for path in
+                          ("INBOX", "Gone")], [0, 4])
+
+
+class Sieve(PairCase):
+    """Deliveries go where the user's script says; what a client moves into a
+    mailbox is marked by another one."""
+    MORE = (PairCase.MORE + """
+protocol lmtp {
+  mail_plugins = $mail_plugins sieve
+}
+protocol lda {
+  mail_plugins = $mail_plugins sieve
+}
+protocol imap {
+  mail_plugins = $mail_plugins imap_sieve
+}
+plugin {
+  sieve = ~/script.sieve
+  imapsieve_mailbox1_name = Junk
+  imapsieve_mailbox1_causes = COPY APPEND
+  imapsieve_mailbox1_before = file:%h/moved.sieve
+}
+""")
+    SCRIPT = """require ["fileinto", "mailbox", "imap4flags", "copy", "reject"];
+if header :contains "subject" "list" {
+  addflag ["\\\\Flagged", "$list"];
+  fileinto :create "Lists/one";
+} elsif header :contains "subject" "both" {
+  fileinto :copy :create "Copies";
+} elsif header :contains "subject" "gone" {
+  discard;
+}
+"""
+    MOVED = """require ["imap4flags"];
+addflag "$moved";
+"""
+
+    @classmethod
+    def setUpClass(cls):
+        if not (dovetest.DOVECOT_MODULES / "lib90_sieve_plugin.so").exists():
+            raise unittest.SkipTest("there is no Sieve (dovecot-sieve)")
+        super().setUpClass()
+
+    def test_filed(self):
+        """Goal: what a script does with a delivery, and with what a client
+        appends or moves, is at the second.  Method: by LMTP and LDA: filed
+        into a mailbox that it makes, with flags; copied; discarded; kept.
+        Junk's own script gives a keyword."""
+        home = self.dovecot.d / "mail" / self.user
+        home.mkdir()
+        for name, text in (("script", self.SCRIPT), ("moved", self.MOVED)):
+            (home / f"{name}.sieve").write_text(text)
+        for path in (home, *home.iterdir()):
+            os.chown(path, dovetest.MAIL_UID, dovetest.MAIL_GID)
+        for subject in ("list", "both", "gone", "kept"):
+            self.assertEqual(dovetest.lmtp(
+                self.dovecot, [self.user], mail(subject))[0][:1], "2")
+            self.assertEqual(subprocess.run(
+                [test_pair.LDA, "-c", self.dovecot.conf, "-d", self.user],
+                input=mail(f"{subject} lda"), check=False).returncode, 0)
+        one = self.login()
+        self.ok(one.create("Junk"))
+        self.ok(one.append("Junk", None, None, mail("appended")))
+        self.ok(one.select("INBOX"))
+        self.ok(one.uid("MOVE", "1", "Junk"))
+        self.ok(one.uid("COPY", "2:*", "Junk"))
+        seen = self.same_there()
+        self.assertEqual({path: len(seen[path + "\0"]) for path in
+                          seen["names"]}, {"INBOX": 3, "Lists/one": 2,
+                                           "Copies": 2, "Junk": 5})
+        self.assertEqual([flags for flags, _, _ in
+                          seen["Lists/one\0"].values()],
+                         [["$list", "\\flagged"]] * 2)
+        self.assertEqual([flags for flags, _, _ in seen["Junk\0"].values()],
+                         [["$moved"]] * 5)
+        self.assertNotRegex(self.log(), "mbj: |[Pp]anic")
+
+
+class Pop3(PairCase):
+    """At the first."""
+    THERE = PairCase.MORE
+
+    @classmethod
+    def setUpClass(cls):
+        if not os.path.exists("/usr/lib/dovecot/pop3"):
+            raise unittest.SkipTest("there is no POP3 (dovecot-pop3d)")
+        cls.MORE = cls.THERE + f"""protocols = imap lmtp pop3
+service pop3-login {{
+  chroot =
+  inet_listener pop3 {{
+    port = {dovetest.free_port()}
+  }}
+  inet_listener pop3s {{
+    port = 0
+  }}
+}}
+"""
+        super().setUpClass()
+
+    def pop3(self):
+        client = poplib.POP3("127.0.0.1", self.dovecot.port_of("pop3"),
+                             timeout=60)
+        self.addCleanup(client.close)
+        client.user(self.user)
+        client.pass_("x")
+        return client
+
+    def test_read(self):
+        """Goal: what a POP3 client reads and deletes is at the second.
+        Method: RETR, DELE, QUIT; a session that ends without QUIT deletes
+        nothing."""
+        one = self.login()
+        for name in "abcd":
+            self.ok(one.append("INBOX", None, None, mail(name)))
+        self.leave(one)
+        pop = self.pop3()
+        self.assertEqual(pop.stat()[0], 4)
+        pop.retr(1)
+        pop.retr(2)
+        pop.dele(2)
+        pop.dele(4)
+        pop.quit()
+        seen = self.same_there()
+        self.assertEqual({uid: flags for uid, (flags, _, _) in
+                          seen["INBOX\0"].items()}, {1: ["\\seen"], 3: []})
+        pop = self.pop3()
+        pop.dele(1)
+        pop.close()
+        self.assertEqual(set(self.same_there()["INBOX\0"]), {1, 3})
+
+    def test_away(self):
+        """Goal: without the service a POP3 client reads, and deletes nothing.
+        Method: RETR, DELE, QUIT."""
+        one = self.login()
+        for name in "ab":
+            self.ok(one.append("INBOX", None, None, mail(name)))
+        self.leave(one)
+        self.stop_service()
+        try:
+            pop = self.pop3()
+            self.assertIn(b"Subject: a", pop.retr(1)[1])
+            pop.dele(2)
+            with self.assertRaises(poplib.error_proto):
+                pop.quit()
+        finally:
+            self.serve()
+        seen = self.same_there()
+        self.assertEqual({uid: flags for uid, (flags, _, _) in
+                          seen["INBOX\0"].items()}, {1: [], 2: []})
+
+
+class Virtual(PairCase):
+    """A mailbox that shows the messages of others."""
+    MORE = """mail_plugins = $mail_plugins virtual
+namespace virtual {
+  prefix = virtual/
+  separator = /
+  location = virtual:~/virtual
+  list = no
+}
+""" + PairCase.MORE
+
+    def test_through(self):
+        """Goal: what is changed through a virtual mailbox is changed where
+        the messages are, at both.  Method: STORE, FETCH, COPY and MOVE out of
+        it, EXPUNGE; without the service a STORE is refused."""
+        box = self.dovecot.d / "mail" / self.user / "virtual" / "All"
+        box.mkdir(parents=True)
+        (box / "dovecot-virtual").write_text("INBOX\nA\n  all\n")
+        for path in (box.parent.parent, box.parent, box,
+                     box / "dovecot-virtual"):
+            os.chown(path, dovetest.MAIL_UID, dovetest.MAIL_GID)
+        one = self.login()
+        self.ok(one.create("A"))
+        self.ok(one.create("B"))
+        for name in "abcd":
+            for path in ("INBOX", "A"):
+                self.ok(one.append(path, None, None, mail(path + name)))
+        self.ok(one.select("virtual/All"))
+        self.ok(one.uid("STORE", "1:3", "+FLAGS", "(\\Flagged $v)"))
+        self.ok(one.uid("FETCH", "5:6", "(BODY[])"))
+        self.ok(one.uid("COPY", "1:8", "B"))
+        self.ok(one.uid("MOVE", "2,7", "B"))
+        self.ok(one.uid("STORE", "3,6", "+FLAGS", "(\\Deleted)"))
+        self.ok(one.expunge())
+        seen = self.same_there()
+        self.assertEqual([len(seen[path + "\0"])
+                          for path in ("INBOX", "A", "B")], [2, 2, 10])
+        self.stop_service()
+        try:
+            # Its OK is Dovecot's, which does not ask what came of it there.
+            self.ok(one.select("virtual/All"))
+            self.ok(one.uid("STORE", "1", "+FLAGS", "($no)"))
+            self.ok(one.uid("FETCH", "5", "(BODY[])"))
+            self.ok(one.uid("STORE", "4", "+FLAGS", "(\\Deleted)"))
+            self.assertEqual(one.expunge()[0], "NO")
+        finally:
+            self.serve()
+        self.assertEqual(self.same_there(), seen)
+
+
+if __name__ == "__main__":
+    pairtest.main()
