@@ -366,10 +366,7 @@ static int folder_rename(struct turn *turn, struct mailbox *dest)
 	if (changes_move(&changes, node, target.path, &turn->err) < 0)
 		ret = turn_refuse(turn);
 	else
-		ret = box_rename(turn, dest,
-				 mbj_tree_child_count(turn->account->tree,
-						      node) > 0,
-				 &changes, &is_announced);
+		ret = box_rename(turn, dest, true, &changes, &is_announced);
 	changes_done(&changes);
 	if (ret == 0)
 		renamed_tell(turn, node);

@@ -103,7 +103,13 @@ static int lock_wait(struct mailbox *box, const char *uidlist, int64_t until_ms)
 	return ret;
 }
 
-/* Returns: 1, 0 it has none, or none that could be had; -1 it took too long. */
+/* Of a mailbox without files, or that is none. */
+static bool errno_is_nothing(int number)
+{
+	return number == ENOENT || number == ENOTDIR;
+}
+
+/* Returns: 1, 0 it has none, or there is none to be had; -1 somebody has it. */
 static int lock_take(struct mailbox *box, const char *below, int64_t until_ms,
 		     struct held_lock *lock)
 {
@@ -115,15 +121,21 @@ static int lock_take(struct mailbox *box, const char *below, int64_t until_ms,
 	path = lock_path(uidlist);
 	/* Somebody else may be faster, again and again. */
 	while (ret > 0 && lock_create(box, path, lock) < 0) {
-		if (errno != EEXIST)
+		if (errno != EEXIST) {
+			if (!errno_is_nothing(errno))
+				e_warning(box->event,
+					  "mbj: renamed without its lock: "
+					  "open(%s) failed: %s",
+					  path, strerror(errno));
 			return 0;
+		}
 		ret = lock_wait(box, uidlist, until_ms);
 		if (ret > 0 && mbj_monotonic_ms() > until_ms)
 			ret = 0;
 	}
-	if (ret > 0)
-		return 1;
-	return ret < 0 ? 0 : -1;
+	if (ret < 0 && errno_is_nothing(errno))
+		return 0;
+	return ret > 0 ? 1 : -1;
 }
 
 static int one_take(struct hold *hold, const char *below, int64_t until_ms)

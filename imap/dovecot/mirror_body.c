@@ -137,6 +137,7 @@ static bool late_begin(struct mail *mail, const char *dir)
 	struct index_mail *index_mail = INDEX_MAIL(mail);
 	struct index_mail_data *data = &index_mail->data;
 	const char *name, *path;
+	struct istream *input;
 	uoff_t size;
 	int fd;
 
@@ -159,7 +160,8 @@ static bool late_begin(struct mail *mail, const char *dir)
 	if (!maildir->storage->set->maildir_broken_filename_sizes &&
 	    maildir_filename_get_size(name, MAILDIR_EXTRA_FILE_SIZE, &size))
 		data->physical_size = size;
-	return true;
+	/* Closing one that nobody took has Dovecot panic. */
+	return mail_get_stream(mail, NULL, NULL, &input) == 0;
 }
 
 void mirror_body_hint(struct mail *mail)

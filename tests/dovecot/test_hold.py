@@ -100,6 +100,17 @@ class Held(DovecotCase):
         self.same(client)
         self.assertEqual(locks(self.home), [])
 
+    def test_untold(self):
+        """Goal: so it is with mailboxes below of which the journal has not
+        heard.  Method: one that was made without the plugin."""
+        client = self.login()
+        self.assertEqual(self.doveadm("create", "B/own", without=(
+            "-o", "mail_plugins=")), (0, ""))
+        with worked_in(self.home / ".B.own"):
+            self.no(client.rename("B", "t"), "[INUSE]")
+        self.ok(client.rename("B", "t"))
+        self.assertEqual(locks(self.home), [])
+
     def test_refused(self):
         """Goal: where Dovecot refuses a RENAME no lock is left.  Method: to a
         name that is there, of INBOX, of what is not there."""

@@ -569,6 +569,23 @@ class Maildir(Sdbox):
                 self.assertLess(read, 2 * size, flags)  # Dovecot: once
             self.same_mail("A")
 
+    def test_huge_copied(self):
+        """Goal: the same of a message that has just come in, whose file is
+        found by the list's end.  Method: a file's name says so; COPY."""
+        self.before("huge", "a")
+        (path,) = [p for p in (self.home / "dovecot/mail" / self.user).rglob(
+            "*,S=*") if b"huge" in p.read_bytes()]
+        name, size = re.sub(",S=.*", "", path.name), (1 << 32) + 1
+        path.rename(path.with_name(f"{name},S={size},W={size}:2,"))
+        one = self.login()
+        self.ok(one.create("A"))
+        self.ok(one.select("INBOX"))
+        self.ok(one.uid("COPY", "1:*", "A"))
+        self.logged("left out: message 2 of mailbox A")
+        self.append(self.login(), "A", "c")
+        self.assertEqual(set(self.stored("A")), {1, 3})
+        self.assertEqual(self.intents(), [])
+
     def test_lost_index(self):
         """Goal: a mailbox whose index is gone stays the mailbox that it is.
         Method: its files are removed, and a message is appended, delivered, by
