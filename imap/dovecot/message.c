@@ -16,6 +16,10 @@
 #include "uidlist.h"
 
 #include <mail-index-transaction-private.h>
+#include <mdbox-storage.h>
+#include <mdbox-sync.h>
+#include <sdbox-storage.h>
+#include <sdbox-sync.h>
 
 #include <mbj/sys.h>
 
@@ -253,6 +257,20 @@ static int message_refuse(struct mailbox_transaction_context *t,
 	return -1;
 }
 
+/*
+ * By the mailbox in which it was asked for: the plugin quota knows there how
+ * large each one was, and cannot ask a file that is gone, so that what another
+ * one expunged would count for ever.  What the client sees stays as it is until
+ * it asks.  A file of a Maildir has its size in its name.
+ */
+static void expunges_carry_out(struct mailbox *box)
+{
+	if (strcmp(box->storage->name, SDBOX_STORAGE_NAME) == 0)
+		(void)sdbox_sync(SDBOX_MAILBOX(box), 0);
+	else if (strcmp(box->storage->name, MDBOX_STORAGE_NAME) == 0)
+		(void)mdbox_sync(MDBOX_MAILBOX(box), 0);
+}
+
 static int message_commit(struct mailbox_transaction_context *t,
 			  struct mail_transaction_commit_changes *changes,
 			  struct touched *touched)
@@ -280,6 +298,8 @@ static int message_commit(struct mailbox_transaction_context *t,
 	}
 	ret = mine->module_ctx.super.transaction_commit(t, changes);
 	touched->first_saved = first_of(&changes->saved_uids);
+	if (ret == 0 && touched->look == MIRROR_STORAGE)
+		expunges_carry_out(box);
 	/* Somebody else is to give UIDs, or it is not known what was done. */
 	if (ret < 0 ||
 	    seq_range_count(&changes->saved_uids) != touched->save_count)

@@ -3,11 +3,13 @@ encrypt, copy or do by themselves is at both Dovecots the same."""
 import os
 import poplib
 import subprocess
+import time
 import unittest
 
 import dovetest
 import pairtest
 import test_pair
+from dovetest import DovecotCase
 from pairtest import PairCase, mail
 
 
@@ -110,6 +112,43 @@ class Quota(PairCase):
         seen = self.same_there()
         self.assertEqual(len(seen["INBOX\0"]), 3)
         self.assertNotIn("mbj: ", self.log())
+
+
+class Counted(DovecotCase):
+    """A quota that is counted as messages come and go."""
+    MORE = plugin("quota", "quota = dict:User quota::file:%h/quota",
+                  "quota_rule = *:storage=100M")
+
+    def usage(self):
+        """Messages, as Dovecot last wrote it."""
+        words = (self.dovecot.d / "mail" / self.user / "quota"
+                 ).read_text().split()
+        return int(words[words.index("priv/quota/messages") + 1])
+
+    def test_freed(self):
+        """Goal: what is expunged makes room.  Method: by IMAP and by doveadm,
+        of messages whose sizes are in no cache, as those of old ones are."""
+        one = self.login()
+        self.ok(one.create("A"))
+        for number in range(6):
+            self.ok(one.append("A", None, None, mail(f"{number}")))
+        self.leave(one)
+        for path in (self.dovecot.d / "mail" / self.user).rglob(
+                "dovecot.index.cache"):
+            path.unlink()
+        one = self.login()
+        self.ok(one.select("A"))
+        self.ok(one.uid("STORE", "1:4", "+FLAGS", "(\\Deleted)"))
+        self.ok(one.expunge())
+        self.assertEqual(one.select("A")[1], [b"2"])
+        self.leave(one)
+        self.assertEqual(self.dovecot.doveadm(
+            "expunge", "-u", self.user, "mailbox", "A", "uid", "5"), (0, ""))
+        for _ in range(1000):  # the session's process writes when it ends
+            if self.usage() == 1:
+                break
+            time.sleep(0.01)
+        self.assertEqual(self.usage(), 1)
 
 
 class Lazy(PairCase):
