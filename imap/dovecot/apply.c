@@ -91,20 +91,17 @@ static int account_read(struct apply *apply, const char *socket)
 	return ret;
 }
 
-/* Under the lock that Dovecot has on the user's list of mailboxes. */
+/* Under the locks that Dovecot has on the user's lists of mailboxes. */
 static int folders_apply(struct apply *apply)
 {
 	int ret;
 
-	if (mailbox_list_lock(apply->inbox->list) < 0)
-		return apply_fail(apply,
-				  "cannot lock the list of mailboxes: %s",
-				  mailbox_list_get_last_internal_error(
-					  apply->inbox->list, NULL));
+	if (apply_lists_lock(apply) < 0)
+		return -1;
 	ret = mdbox_tidy(apply);
 	if (ret == 0)
 		ret = apply_tree(apply);
-	mailbox_list_unlock(apply->inbox->list);
+	apply_lists_unlock(apply);
 	return ret;
 }
 

@@ -159,6 +159,13 @@ struct apply_folder {
 };
 ARRAY_DEFINE_TYPE(apply_folder, struct apply_folder);
 
+/*
+ * Under which a run changes them: of INBOX's namespace last, as a session has
+ * them that changes one of the others with the plugin (turn.h).
+ * Returns: -1, told.
+ */
+int apply_lists_lock(struct apply *apply);
+void apply_lists_unlock(struct apply *apply);
 /* The namespace in which a mailbox of the user's is, or NULL, told. */
 struct mail_namespace *apply_namespace(struct apply *apply, const char *vname);
 struct mailbox *apply_box(struct apply *apply, const char *vname);

@@ -32,6 +32,38 @@ static bool namespace_is_own(const struct mail_namespace *ns)
 	return false;
 }
 
+static void lists_unlock(struct apply *apply, const struct mail_namespace *end)
+{
+	struct mail_namespace *ns;
+
+	for (ns = apply->user->namespaces; ns != end; ns = ns->next)
+		if (ns != apply->inbox && namespace_is_own(ns))
+			mailbox_list_unlock(ns->list);
+}
+
+int apply_lists_lock(struct apply *apply)
+{
+	struct mail_namespace *ns;
+	struct mailbox_list *list;
+
+	for (ns = apply->user->namespaces; ns != NULL; ns = ns->next)
+		if (ns != apply->inbox && namespace_is_own(ns) &&
+		    mailbox_list_lock(ns->list) < 0)
+			break;
+	list = ns == NULL ? apply->inbox->list : ns->list;
+	if (ns == NULL && mailbox_list_lock(list) == 0)
+		return 0;
+	lists_unlock(apply, ns);
+	return apply_fail(apply, "cannot lock the list of mailboxes: %s",
+			  mailbox_list_get_last_internal_error(list, NULL));
+}
+
+void apply_lists_unlock(struct apply *apply)
+{
+	mailbox_list_unlock(apply->inbox->list);
+	lists_unlock(apply, NULL);
+}
+
 struct mail_namespace *apply_namespace(struct apply *apply, const char *vname)
 {
 	struct mail_namespace *ns =

@@ -1,6 +1,7 @@
 """A Maildir is not renamed while somebody works in it, and no lock goes along:
 by the plugin at a user's RENAME, by apply at a replica."""
 import contextlib
+import fcntl
 import os
 import pathlib
 import socket
@@ -8,6 +9,7 @@ import subprocess
 import threading
 import time
 
+import dovetest
 import pairtest
 from dovetest import DovecotCase
 from pairtest import PairCase, mail
@@ -156,6 +158,50 @@ class Applied(PairCase):
             self.assertIn("Timeout while waiting for lock", said)
             self.assertEqual(locks(home), [lock])
         self.same_there()
+
+
+class Spaces(PairCase):
+    """Folders in two namespaces, each with a list and its lock."""
+    MORE = PairCase.MORE + """
+namespace second {
+  prefix = Second/
+  separator = /
+  location = sdbox:~/second
+  list = yes
+}
+"""
+
+    def test_order(self):
+        """Goal: a session at the replica and a run of apply that change the
+        same two lists do not wait for each other.  Method: the lock of INBOX's
+        list is held until both want it, the run first."""
+        one = self.login()
+        self.ok(one.append("INBOX", None, None, mail("one")))
+        self.ok(one.create("Second/A"))
+        self.bring()
+        self.ok(one.create("Second/B"))
+        self.ok(one.rename("Second/A", "Second/C"))
+        self.follow()
+        two = self.login_other()
+        said = []
+        thread = threading.Thread(
+            target=lambda: said.append(two.create("Second/own")))
+        path = self.other.d / "mail" / self.user / "mail" / "mailboxes.lock"
+        with path.open("w") as lock:
+            os.chmod(path, 0o666)
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+            run = subprocess.Popen(
+                ["doveadm", "-c", self.other.conf, "mbj", "apply", "-u",
+                 self.user], stderr=subprocess.PIPE)
+            time.sleep(0.7)
+            thread.start()
+            time.sleep(0.7)
+            self.assertIsNone(run.poll())
+            self.assertEqual(said, [])
+        self.assertEqual(run.communicate()[1], b"")
+        thread.join()
+        self.no(said[0], "UNAVAILABLE")  # it is a replica
+        self.assertEqual(dovetest.tree_of(two), dovetest.tree_of(one))
 
 
 if __name__ == "__main__":
