@@ -78,7 +78,8 @@ protocol doveadm {
   mail_plugins = $mail_plugins doveadm_mbj
 }
 """
-    THERE = None  # settings of the second, where they are others
+    # Of the second, where they are others.
+    THERE = LOCATION_THERE = None
     replica = None
 
     @classmethod
@@ -90,7 +91,8 @@ protocol doveadm {
                         "replica"], check=True, stdout=subprocess.DEVNULL)
         cls.serve_replica()
         cls.other = dovetest.Dovecot(cls.home / "other", cls.other_socket,
-                                     cls.LOCATION, cls.SEPARATOR, cls.PREFIX,
+                                     cls.LOCATION_THERE or cls.LOCATION,
+                                     cls.SEPARATOR, cls.PREFIX,
                                      cls.THERE or cls.MORE)
         cls.addClassCleanup(cls.other.stop)
         cls.other.start()

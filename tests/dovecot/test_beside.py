@@ -86,6 +86,12 @@ class PackedThere(Packed):
     THERE = PACKED + PairCase.MORE
 
 
+class Mixed(test_pair.Pair):
+    """Another format at the second."""
+    LOCATION = "maildir:~/Maildir"
+    LOCATION_THERE = "mdbox:~/mdbox"
+
+
 class Quota(PairCase):
     """At both, with room for two messages."""
     MORE = plugin("quota", "quota = count:User quota", "quota_vsizes = yes",
