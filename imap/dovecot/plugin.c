@@ -11,6 +11,7 @@
 
 #include <ioloop.h>
 #include <mail-storage-hooks.h>
+#include <mailbox-list-index.h>
 #include <module-context.h>
 
 #ifdef HAVE_CONFIG_H
@@ -212,12 +213,28 @@ static void namespaces_created(struct mail_namespace *namespaces)
 					      why);
 }
 
+/*
+ * Dovecot's list of mailboxes looks into one that it has just found, with the
+ * lock of its index.  Where that went meanwhile, and its settings have it made
+ * by whoever opens it (auto = create, subscribe), it would be made in there,
+ * under the user's lock, while others have that one and want the index's:
+ * Dovecot panics (EDEADLK).  So nobody makes mailboxes for a look.
+ */
+static bool list_is_reading(struct mailbox_list *list)
+{
+	const struct mailbox_list_index *index = INDEX_LIST_CONTEXT(list);
+
+	return index != NULL && index->syncing;
+}
+
 static void mailbox_allocated(struct mailbox *box)
 {
 	const struct capture_user *user = capture_user_of(box->storage->user);
 	struct mailbox_vfuncs *v = box->vlast;
 	struct capture_box *mine;
 
+	if (list_is_reading(box->list))
+		box->set = NULL;
 	if (user == NULL || user->is_aside)
 		return;
 	mine = p_new(box->pool, struct capture_box, 1);
