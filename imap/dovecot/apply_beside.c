@@ -7,17 +7,40 @@
 
 #include <array.h>
 #include <mail-storage-hooks.h>
+#include <mail-storage-private.h>
 #include <mail-storage-service.h>
 #include <mail-storage-settings.h>
+#include <mailbox-list-private.h>
+
+/* Before the name of a setting that nobody is to find. */
+#define ASIDE "mbj-aside/"
 
 /*
- * Plugins of Dovecot that copy on the way of a change: each of them asks its
- * setting when a user is made, and does nothing where that is empty.
+ * Of plugins that ask for it when a user is made, or a mailbox: who copies what
+ * is expunged, refuses a large message, tells the replicator, or writes to a
+ * new user.
  */
-static const char *const COPYING[] = {"lazy_expunge"};
+static const char *const SETTINGS[] = {"lazy_expunge", "quota_max_mail_size",
+				       "mail_replica", "welcome_script"};
+
+/* Of any root: quota_warning, quota_warning2, quota2_over_script. */
+static bool setting_is_to_warn(const char *name)
+{
+	return str_begins(name, "quota") &&
+	       (strstr(name, "_warning") != NULL ||
+		strstr(name, "_over_script") != NULL);
+}
+
+static bool setting_is_known(const char *name)
+{
+	for (size_t i = 0; i < N_ELEMENTS(SETTINGS); i++)
+		if (strcmp(name, SETTINGS[i]) == 0)
+			return true;
+	return setting_is_to_warn(name);
+}
 
 /* The user's settings are his own, a copy. */
-static void settings_empty(struct mail_user *user)
+static void settings_set_aside(struct mail_user *user)
 {
 	const char **envs;
 	unsigned int count;
@@ -26,13 +49,25 @@ static void settings_empty(struct mail_user *user)
 		return;
 	envs = array_get_modifiable(&user->set->plugin_envs, &count);
 	for (unsigned int i = 0; i + 1 < count; i += 2)
-		for (size_t j = 0; j < N_ELEMENTS(COPYING); j++)
-			if (strcmp(envs[i], COPYING[j]) == 0)
-				envs[i + 1] = "";
+		if (setting_is_known(envs[i]))
+			envs[i] = p_strconcat(user->pool, ASIDE, envs[i], NULL);
+}
+
+/* A namespace for what was expunged does not count, as lazy_expunge has it. */
+static void list_created(struct mailbox_list *list)
+{
+	struct mail_namespace *ns = list->ns;
+	const char *prefix =
+		mail_user_plugin_getenv(ns->user, ASIDE "lazy_expunge");
+
+	if (prefix != NULL && prefix[0] != '\0' &&
+	    strcmp(ns->prefix, prefix) == 0)
+		ns->flags |= NAMESPACE_FLAG_NOQUOTA;
 }
 
 static const struct mail_storage_hooks HOOKS = {
-	.mail_user_created = settings_empty,
+	.mail_user_created = settings_set_aside,
+	.mailbox_list_created = list_created,
 };
 
 /* Hooks are carried out as their modules' names sort: acl is 01. */
@@ -49,7 +84,7 @@ void beside_end(void)
 }
 
 /* What we do is in the journal: the plugin that writes it looks away. */
-static void capture_stand_aside(struct mail_user *user)
+void beside_user(struct mail_user *user)
 {
 	struct module *module =
 		module_dir_find(mail_storage_service_modules, "mbj_plugin");
@@ -65,11 +100,19 @@ static void capture_stand_aside(struct mail_user *user)
 }
 
 /*
- * As dsync does, so that quota counts what comes and refuses nothing of it,
- * and Dovecot's replicator is not told.
+ * The plugin quota asks here whether dsync is at work, and only here.  Others
+ * ask elsewhere, and make more of it: Sieve's makes scripts METADATA of INBOX.
  */
-void beside_user(struct mail_user *user)
+struct mailbox_transaction_context *
+beside_transaction_begin(struct mailbox *box,
+			 enum mailbox_transaction_flags flags)
 {
+	struct mail_user *user = box->storage->user;
+	struct mailbox_transaction_context *t;
+	bool was = user->dsyncing;
+
 	user->dsyncing = TRUE;
-	capture_stand_aside(user);
+	t = mailbox_transaction_begin(box, flags, "mbj apply");
+	user->dsyncing = was;
+	return t;
 }

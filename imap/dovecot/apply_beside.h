@@ -10,6 +10,7 @@
 
 #include <lib.h>
 
+#include <mail-storage.h>
 #include <mail-user.h>
 #include <module-dir.h>
 
@@ -20,13 +21,18 @@ struct beside {
 };
 
 /*
- * Between these two a user that is made has the settings of such plugins
- * emptied.  begin only once for each end; beside stays where it is.
+ * A user that is made between these two lacks the settings of such plugins.
+ * begin only once for each end; beside stays where it is.
  */
 void beside_begin(struct beside *beside);
 void beside_end(void);
 
 /* Before the user's mailboxes are opened. */
 void beside_user(struct mail_user *user);
+
+/* For messages that come: as mailbox_transaction_begin, and no limit holds. */
+struct mailbox_transaction_context *
+beside_transaction_begin(struct mailbox *box,
+			 enum mailbox_transaction_flags flags);
 
 #endif

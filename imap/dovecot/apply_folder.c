@@ -7,6 +7,7 @@
  */
 #include "apply.h"
 
+#include <fcntl.h>
 #include <mail-index-alloc-cache.h>
 #include <mailbox-list-iter.h>
 
@@ -32,28 +33,39 @@ static bool namespace_is_own(const struct mail_namespace *ns)
 	return false;
 }
 
-static void lists_unlock(struct apply *apply, const struct mail_namespace *end)
+/* One that is not there, or cannot be written, has nobody changing it. */
+static bool list_is_writable(struct mailbox_list *list)
+{
+	const char *dir;
+
+	return mailbox_list_get_root_path(list, MAILBOX_LIST_PATH_TYPE_DIR,
+					  &dir) &&
+	       faccessat(AT_FDCWD, dir, W_OK, AT_EACCESS) == 0;
+}
+
+static void others_unlock(struct apply *apply)
 {
 	struct mail_namespace *ns;
 
-	for (ns = apply->user->namespaces; ns != end; ns = ns->next)
-		if (ns != apply->inbox && namespace_is_own(ns))
+	for (ns = apply->user->namespaces; ns != NULL; ns = ns->next)
+		if (ns != apply->inbox && namespace_is_own(ns) &&
+		    ns->list->lock_refcount > 0)
 			mailbox_list_unlock(ns->list);
 }
 
 int apply_lists_lock(struct apply *apply)
 {
+	struct mailbox_list *list = apply->inbox->list;
 	struct mail_namespace *ns;
-	struct mailbox_list *list;
 
+	/* Where it fails, steps in there will, too; others go on. */
 	for (ns = apply->user->namespaces; ns != NULL; ns = ns->next)
 		if (ns != apply->inbox && namespace_is_own(ns) &&
-		    mailbox_list_lock(ns->list) < 0)
-			break;
-	list = ns == NULL ? apply->inbox->list : ns->list;
-	if (ns == NULL && mailbox_list_lock(list) == 0)
+		    list_is_writable(ns->list))
+			(void)mailbox_list_lock(ns->list);
+	if (mailbox_list_lock(list) == 0)
 		return 0;
-	lists_unlock(apply, ns);
+	others_unlock(apply);
 	return apply_fail(apply, "cannot lock the list of mailboxes: %s",
 			  mailbox_list_get_last_internal_error(list, NULL));
 }
@@ -61,7 +73,7 @@ int apply_lists_lock(struct apply *apply)
 void apply_lists_unlock(struct apply *apply)
 {
 	mailbox_list_unlock(apply->inbox->list);
-	lists_unlock(apply, NULL);
+	others_unlock(apply);
 }
 
 struct mail_namespace *apply_namespace(struct apply *apply, const char *vname)

@@ -10,6 +10,7 @@
 
 #include <mbj/message.h>
 
+#include "apply_beside.h"
 #include "apply_maildir.h"
 #include "apply_mdbox.h"
 
@@ -149,12 +150,10 @@ static void save_begin(struct apply_save *save)
 {
 	if (save->t != NULL)
 		return;
-	save->t = mailbox_transaction_begin(
-		save->box,
-		MAILBOX_TRANSACTION_FLAG_EXTERNAL |
-			MAILBOX_TRANSACTION_FLAG_ASSIGN_UIDS |
-			MAILBOX_TRANSACTION_FLAG_SYNC,
-		"mbj apply");
+	save->t = beside_transaction_begin(
+		save->box, MAILBOX_TRANSACTION_FLAG_EXTERNAL |
+				   MAILBOX_TRANSACTION_FLAG_ASSIGN_UIDS |
+				   MAILBOX_TRANSACTION_FLAG_SYNC);
 	if (!array_is_created(&save->uids))
 		i_array_init(&save->uids, 64);
 	array_clear(&save->uids);

@@ -9,6 +9,8 @@
 #include "access.h"
 #include "access_order.h"
 
+#include <istream.h>
+
 #include <mbj/limits.h>
 #include <mbj/name.h>
 
@@ -136,9 +138,10 @@ static int entry_read(struct mailbox *box, enum mail_attribute_type type,
 		return 0;
 	memset(&value, 0, sizeof(value));
 	ret = box->v.attribute_get(box, type, key, &value);
-	/* It went meanwhile. */
+	i_stream_unref(&value.value_stream);
+	/* It went meanwhile, or has no text. */
 	if (ret <= 0 || value.value == NULL)
-		return ret;
+		return ret < 0 ? -1 : 0;
 	attribute.value = mbj_bytes_str(t_strdup(value.value));
 	why = attribute_fault(&attribute);
 	if (why == NULL)

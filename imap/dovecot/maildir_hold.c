@@ -135,6 +135,9 @@ static int lock_take(struct mailbox *box, const char *below, int64_t until_ms,
 	}
 	if (ret < 0 && errno_is_nothing(errno))
 		return 0;
+	if (ret < 0)
+		e_error(box->event, "mbj: cannot wait for %s: %s", path,
+			strerror(errno));
 	return ret > 0 ? 1 : -1;
 }
 

@@ -1,5 +1,7 @@
 """The plugins of mbj beside others that a site has: what they refuse, pack,
 encrypt, copy or do by themselves is at both Dovecots the same."""
+import concurrent.futures
+import copy
 import os
 import poplib
 import subprocess
@@ -94,14 +96,17 @@ class Mixed(test_pair.Pair):
 
 class Quota(PairCase):
     """At both, with room for two messages."""
-    MORE = plugin("quota", "quota = count:User quota", "quota_vsizes = yes",
-                  "quota_rule = *:messages=2") + PairCase.MORE
+    SETTINGS = ("quota", "quota = count:User quota", "quota_vsizes = yes",
+                "quota_rule = *:messages=2")
+    MORE = plugin(*SETTINGS) + PairCase.MORE
+    THERE = plugin(*SETTINGS, "quota_max_mail_size = 50") + PairCase.MORE
 
     def test_refused(self):
         """Goal: what a quota refuses is in no journal and leaves no intent
         open; what the first has is at the second, whose quota is not asked.
         Method: three messages by APPEND and delivery, of which the last is
-        one too many; one from before the quota, so that there are three."""
+        one too many; one from before the quota, so that there are three.
+        The second takes no message above 50 bytes from anybody else."""
         one = self.login()
         for number in range(2):
             self.ok(one.append("INBOX", None, None, mail(f"{number}")))
@@ -114,22 +119,25 @@ class Quota(PairCase):
         self.assertEqual(subprocess.run(
             ["doveadm", "-c", self.dovecot.conf, "-o",
              "plugin/quota_rule=*:messages=9", "save", "-u", self.user],
-            input=mail("more"), check=False).returncode, 0)
+            input=mail("more", 90), check=False).returncode, 0)
         seen = self.same_there()
         self.assertEqual(len(seen["INBOX\0"]), 3)
         self.assertNotIn("mbj: ", self.log())
 
 
+COUNTED = ("quota = dict:User quota::file:%h/quota",
+           "quota_rule = *:storage=100M")
+
+
+def usage(dovecot, user):
+    """Messages, as it last wrote it."""
+    words = (dovecot.d / "mail" / user / "quota").read_text().split()
+    return int(words[words.index("priv/quota/messages") + 1])
+
+
 class Counted(DovecotCase):
     """A quota that is counted as messages come and go."""
-    MORE = plugin("quota", "quota = dict:User quota::file:%h/quota",
-                  "quota_rule = *:storage=100M")
-
-    def usage(self):
-        """Messages, as Dovecot last wrote it."""
-        words = (self.dovecot.d / "mail" / self.user / "quota"
-                 ).read_text().split()
-        return int(words[words.index("priv/quota/messages") + 1])
+    MORE = plugin("quota", *COUNTED)
 
     def test_freed(self):
         """Goal: what is expunged makes room.  Method: by IMAP and by doveadm,
@@ -151,10 +159,10 @@ class Counted(DovecotCase):
         self.assertEqual(self.dovecot.doveadm(
             "expunge", "-u", self.user, "mailbox", "A", "uid", "5"), (0, ""))
         for _ in range(1000):  # the session's process writes when it ends
-            if self.usage() == 1:
+            if usage(self.dovecot, self.user) == 1:
                 break
             time.sleep(0.01)
-        self.assertEqual(self.usage(), 1)
+        self.assertEqual(usage(self.dovecot, self.user), 1)
 
 
 class Lazy(PairCase):
@@ -178,10 +186,73 @@ class Lazy(PairCase):
                           ("INBOX", "Gone")], [0, 4])
 
 
+class LazySpace(PairCase):
+    """To a namespace, of which nothing counts."""
+    MORE = plugin("quota lazy_expunge", "lazy_expunge = Gone/", *COUNTED) + """
+namespace gone {
+  prefix = Gone/
+  separator = /
+  location = sdbox:~/gone
+  list = no
+}
+""" + PairCase.MORE
+
+    def test_counted(self):
+        """Goal: what was expunged does not count at the replica either.
+        Method: two of four are expunged, and brought there with the rest."""
+        one = self.login()
+        for name in "abcd":
+            self.ok(one.append("INBOX", None, None, mail(name)))
+        self.ok(one.select("INBOX"))
+        self.ok(one.uid("STORE", "1:2", "+FLAGS", "(\\Deleted)"))
+        self.ok(one.expunge())
+        self.bring()
+        two = self.login_other()
+        self.assertEqual([two.select(name)[1] for name in
+                          ("INBOX", "Gone/INBOX")], [[b"2"], [b"2"]])
+        self.assertEqual(usage(self.other, self.user), 2)
+
+
+class Auto(DovecotCase):
+    """Mailboxes that are made and subscribed by whoever opens them."""
+    MORE = (PairCase.MORE + "namespace inbox {\n" +
+            "".join(f"  mailbox {name} {{\n    auto = subscribe\n  }}\n"
+                    for name in ("Sent", "A", "B")) + "}\n")
+
+    def one(self, seed):
+        """A user's two sessions, and what the journal has of it."""
+        case = copy.copy(self)
+        case.user = f"{self.user}{seed}"
+        users = test_pair.Users(case, seed)
+        case.leave(case.login())
+        users.begin()
+        users.end()
+        case.settled()
+        client = case.login()
+        case.same(client)
+        case.leave(client)
+
+    def settled(self):
+        """What went on in a name that is made again at once."""
+        self.assertEqual(self.dovecot.doveadm("mbj", "capture", "-u",
+                                              self.user), (0, ""))
+
+    def test_sessions(self):
+        """Goal: sessions that rename and delete them at one time go on, and
+        are told.  Method: random commands of two sessions of each of many
+        users."""
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            for done in [pool.submit(self.one, seed)
+                         for seed in test_pair.seeds(60)]:
+                done.result()
+        self.assertNotIn("Panic", self.dovecot.log())
+
+
 class Sieve(PairCase):
     """Deliveries go where the user's script says; what a client moves into a
     mailbox is marked by another one."""
     MORE = (PairCase.MORE + """
+mail_attribute_dict = file:%h/dovecot-attributes
 protocol lmtp {
   mail_plugins = $mail_plugins sieve
 }
@@ -222,13 +293,16 @@ addflag "$moved";
         """Goal: what a script does with a delivery, and with what a client
         appends or moves, is at the second.  Method: by LMTP and LDA: filed
         into a mailbox that it makes, with flags; copied; discarded; kept.
-        Junk's own script gives a keyword."""
-        home = self.dovecot.d / "mail" / self.user
-        home.mkdir()
-        for name, text in (("script", self.SCRIPT), ("moved", self.MOVED)):
-            (home / f"{name}.sieve").write_text(text)
-        for path in (home, *home.iterdir()):
-            os.chown(path, dovetest.MAIL_UID, dovetest.MAIL_GID)
+        Junk's own script gives a keyword.  Both have scripts, which to dsync
+        are METADATA of INBOX."""
+        for d in (self.dovecot, self.other):
+            home = d.d / "mail" / self.user
+            (home / "sieve").mkdir(parents=True)
+            for name, text in (("script", self.SCRIPT), ("moved", self.MOVED),
+                               ("sieve/own", self.MOVED)):
+                (home / f"{name}.sieve").write_text(text)
+            for path in (home, *home.rglob("*")):
+                os.chown(path, dovetest.MAIL_UID, dovetest.MAIL_GID)
         for subject in ("list", "both", "gone", "kept"):
             self.assertEqual(dovetest.lmtp(
                 self.dovecot, [self.user], mail(subject))[0][:1], "2")
