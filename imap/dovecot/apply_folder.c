@@ -33,14 +33,42 @@ static bool namespace_is_own(const struct mail_namespace *ns)
 	return false;
 }
 
-/* One that is not there, or cannot be written, has nobody changing it. */
-static bool list_is_writable(struct mailbox_list *list)
+static bool account_has_in(struct apply *apply, const struct mail_namespace *ns)
 {
-	const char *dir;
+	bool has = false;
 
-	return mailbox_list_get_root_path(list, MAILBOX_LIST_PATH_TYPE_DIR,
-					  &dir) &&
-	       faccessat(AT_FDCWD, dir, W_OK, AT_EACCESS) == 0;
+	for (uint32_t i = 0; !has && i < mbj_tree_size(apply->wanted); i++) {
+		if (!mbj_tree_get(apply->wanted, i)->is_live)
+			continue;
+		T_BEGIN
+		{
+			has = mail_namespace_find(apply->user->namespaces,
+						  apply_path(apply,
+							     apply->wanted,
+							     i)) == ns;
+		}
+		T_END;
+	}
+	return has;
+}
+
+/*
+ * Where its lock is, a directory that cannot be written has nobody changing the
+ * list; one that is not there is made for what is to come into it.
+ */
+static bool list_is_to_lock(struct apply *apply, struct mail_namespace *ns)
+{
+	struct mailbox_list *list = ns->list;
+	const char *dir = list->set.volatile_dir;
+
+	if (dir == NULL &&
+	    !mailbox_list_get_root_path(list, MAILBOX_LIST_PATH_TYPE_INDEX,
+					&dir) &&
+	    !mailbox_list_get_root_path(list, MAILBOX_LIST_PATH_TYPE_DIR, &dir))
+		return false;
+	if (faccessat(AT_FDCWD, dir, W_OK, AT_EACCESS) == 0)
+		return true;
+	return errno == ENOENT && account_has_in(apply, ns);
 }
 
 static void others_unlock(struct apply *apply)
@@ -58,12 +86,14 @@ int apply_lists_lock(struct apply *apply)
 	struct mailbox_list *list = apply->inbox->list;
 	struct mail_namespace *ns;
 
-	/* Where it fails, steps in there will, too; others go on. */
 	for (ns = apply->user->namespaces; ns != NULL; ns = ns->next)
 		if (ns != apply->inbox && namespace_is_own(ns) &&
-		    list_is_writable(ns->list))
-			(void)mailbox_list_lock(ns->list);
-	if (mailbox_list_lock(list) == 0)
+		    list_is_to_lock(apply, ns) &&
+		    mailbox_list_lock(ns->list) < 0)
+			break;
+	if (ns != NULL)
+		list = ns->list;
+	else if (mailbox_list_lock(list) == 0)
 		return 0;
 	others_unlock(apply);
 	return apply_fail(apply, "cannot lock the list of mailboxes: %s",

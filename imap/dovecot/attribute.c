@@ -138,8 +138,11 @@ static int entry_read(struct mailbox *box, enum mail_attribute_type type,
 		return 0;
 	memset(&value, 0, sizeof(value));
 	ret = box->v.attribute_get(box, type, key, &value);
+	if (value.value_stream != NULL && is_telling)
+		e_warning(box->event, "mbj: left out: entry %s is no text",
+			  attribute_show(mbj_bytes_str(key)));
 	i_stream_unref(&value.value_stream);
-	/* It went meanwhile, or has no text. */
+	/* It went meanwhile. */
 	if (ret <= 0 || value.value == NULL)
 		return ret < 0 ? -1 : 0;
 	attribute.value = mbj_bytes_str(t_strdup(value.value));

@@ -227,6 +227,17 @@ static bool list_is_reading(struct mailbox_list *list)
 	return index != NULL && index->syncing;
 }
 
+/* INBOX is made by whoever finds that there is none. */
+static int inbox_look(struct mailbox *box)
+{
+	int ret = capture_box_of(box)->module_ctx.super.open(box);
+
+	if (ret < 0 && mailbox_get_last_mail_error(box) == MAIL_ERROR_NOTFOUND)
+		mail_storage_set_error(box->storage, MAIL_ERROR_TEMP,
+				       "INBOX is being made or renamed");
+	return ret;
+}
+
 static void mailbox_allocated(struct mailbox *box)
 {
 	const struct capture_user *user = capture_user_of(box->storage->user);
@@ -241,6 +252,8 @@ static void mailbox_allocated(struct mailbox *box)
 	mine->module_ctx.super = *v;
 	box->vlast = &mine->module_ctx.super;
 	MODULE_CONTEXT_SET(box, capture_box_module, mine);
+	if (list_is_reading(box->list) && box->inbox_user)
+		v->open = inbox_look;
 	capture_mailbox(box, v);
 	capture_messages(box, v);
 	capture_attributes(box, v);

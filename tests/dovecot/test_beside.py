@@ -230,7 +230,10 @@ class Auto(DovecotCase):
         case.settled()
         client = case.login()
         case.same(client)
+        case.ok(client.select("Sent"))
+        case.assertIn("Sent", dovetest.subscribed(client))
         case.leave(client)
+        case.assertGreater(users.count("done"), test_pair.STEPS)
 
     def settled(self):
         """What went on in a name that is made again at once."""
