@@ -136,7 +136,7 @@ static int command_run(struct doveadm_mail_cmd_context *ctx,
 		(void)apply_fail(&apply, "no service: say --socket, or set "
 					 "plugin { mbj_socket }");
 	} else {
-		beside_user(user);
+		capture_stand_aside(user);
 		apply_run(&apply, socket);
 	}
 	note_close(&apply.note);

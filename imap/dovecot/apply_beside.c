@@ -84,7 +84,7 @@ void beside_end(void)
 }
 
 /* What we do is in the journal: the plugin that writes it looks away. */
-void beside_user(struct mail_user *user)
+void capture_stand_aside(struct mail_user *user)
 {
 	struct module *module =
 		module_dir_find(mail_storage_service_modules, "mbj_plugin");

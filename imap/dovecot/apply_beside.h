@@ -28,7 +28,7 @@ void beside_begin(struct beside *beside);
 void beside_end(void);
 
 /* Before the user's mailboxes are opened. */
-void beside_user(struct mail_user *user);
+void capture_stand_aside(struct mail_user *user);
 
 /* For messages that come: as mailbox_transaction_begin, and no limit holds. */
 struct mailbox_transaction_context *

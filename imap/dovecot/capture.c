@@ -321,13 +321,13 @@ static void renamed_tell(struct turn *turn, uint32_t node)
  * before that.  is_announced: from then on; what fails has to be looked at.
  */
 static int box_rename(struct turn *turn, struct mailbox *dest,
-		      bool has_children, const struct changes *changes,
-		      bool *ret_is_announced)
+		      const struct changes *changes, bool *ret_is_announced)
 {
 	struct hold hold;
 	int ret = 0;
 
-	if (hold_take(&hold, turn->box, has_children) < 0)
+	/* Dovecot moves what it finds below it, known to the journal or not. */
+	if (hold_take(&hold, turn->box, true) < 0)
 		return -1;
 	if (changes != NULL) {
 		ret = turn_intent(turn, changes);
@@ -358,15 +358,16 @@ static int folder_rename(struct turn *turn, struct mailbox *dest)
 		return turn_unannounced(
 			turn, turn->super->rename_box(turn->box, dest), dest);
 	if (kind == FOLDER_NONE)
-		return turn_unannounced(
-			turn, box_rename(turn, dest, true, NULL, NULL), dest);
+		return turn_unannounced(turn,
+					box_rename(turn, dest, NULL, NULL),
+					dest);
 	if (turn_node(turn, kind, &folder, &node) < 0)
 		return -1;
 	changes_init(&changes, turn->account->tree, turn->account->delimiter);
 	if (changes_move(&changes, node, target.path, &turn->err) < 0)
 		ret = turn_refuse(turn);
 	else
-		ret = box_rename(turn, dest, true, &changes, &is_announced);
+		ret = box_rename(turn, dest, &changes, &is_announced);
 	changes_done(&changes);
 	if (ret == 0)
 		renamed_tell(turn, node);
@@ -474,7 +475,7 @@ static int capture_rename_box(struct mailbox *src, struct mailbox *dest)
 	else if (turn.is_away)
 		ret = turn_spool(&turn, NULL, 0) < 0
 			      ? -1
-			      : box_rename(&turn, dest, true, NULL, NULL);
+			      : box_rename(&turn, dest, NULL, NULL);
 	turn_end(&turn);
 	return ret;
 }

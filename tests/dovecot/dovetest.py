@@ -80,6 +80,13 @@ service stats {{
 """
 
 
+def namespace(name, location, is_listed):
+    """Settings of another one, whose prefix is its name."""
+    return (f"namespace {name.lower()} {{\n  prefix = {name}/\n"
+            f"  separator = /\n  location = {location}\n"
+            f"  list = {'yes' if is_listed else 'no'}\n}}\n")
+
+
 def can_run():
     return DOVECOT is not None and os.path.exists(PLUGIN)
 

@@ -11,7 +11,7 @@ import unittest
 import dovetest
 import pairtest
 import test_pair
-from dovetest import DovecotCase
+from dovetest import DovecotCase, namespace
 from pairtest import PairCase, mail
 
 
@@ -104,8 +104,8 @@ class Quota(PairCase):
     def test_refused(self):
         """Goal: what a quota refuses is in no journal and leaves no intent
         open; what the first has is at the second, whose quota is not asked.
-        Method: three messages by APPEND and delivery, of which the last is
-        one too many; one from before the quota, so that there are three.
+        Method: a third message by APPEND, and by COPY, is one too many; one
+        is saved past the first's quota, so that there are three.
         The second takes no message above 50 bytes from anybody else."""
         one = self.login()
         for number in range(2):
@@ -188,14 +188,8 @@ class Lazy(PairCase):
 
 class LazySpace(PairCase):
     """To a namespace, of which nothing counts."""
-    MORE = plugin("quota lazy_expunge", "lazy_expunge = Gone/", *COUNTED) + """
-namespace gone {
-  prefix = Gone/
-  separator = /
-  location = sdbox:~/gone
-  list = no
-}
-""" + PairCase.MORE
+    MORE = (plugin("quota lazy_expunge", "lazy_expunge = Gone/", *COUNTED) +
+            namespace("Gone", "sdbox:~/gone", False) + PairCase.MORE)
 
     def test_counted(self):
         """Goal: what was expunged does not count at the replica either.
@@ -405,19 +399,14 @@ service pop3-login {{
 
 class Virtual(PairCase):
     """A mailbox that shows the messages of others."""
-    MORE = """mail_plugins = $mail_plugins virtual
-namespace virtual {
-  prefix = virtual/
-  separator = /
-  location = virtual:~/virtual
-  list = no
-}
-""" + PairCase.MORE
+    MORE = (plugin("virtual") +
+            namespace("virtual", "virtual:~/virtual", False) + PairCase.MORE)
 
     def test_through(self):
         """Goal: what is changed through a virtual mailbox is changed where
         the messages are, at both.  Method: STORE, FETCH, COPY and MOVE out of
-        it, EXPUNGE; without the service a STORE is refused."""
+        it, EXPUNGE; without the service nothing changes, whatever Dovecot
+        says of a STORE."""
         box = self.dovecot.d / "mail" / self.user / "virtual" / "All"
         box.mkdir(parents=True)
         (box / "dovecot-virtual").write_text("INBOX\nA\n  all\n")

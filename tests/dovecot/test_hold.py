@@ -162,14 +162,8 @@ class Applied(PairCase):
 
 class Spaces(PairCase):
     """Folders in two namespaces, each with a list and its lock."""
-    MORE = PairCase.MORE + """
-namespace second {
-  prefix = Second/
-  separator = /
-  location = sdbox:~/second
-  list = yes
-}
-"""
+    MORE = PairCase.MORE + dovetest.namespace("Second", "sdbox:~/second",
+                                              True)
 
     def test_order(self):
         """Goal: a session at the replica and a run of apply that change the
