@@ -197,9 +197,9 @@ protocol doveadm {
         for path in here["names"]:
             modseqs = [int(seen[path].pop("HIGHESTMODSEQ"))
                        for seen in (here, there)]
-            self.assertEqual(there[path], here[path], (path, said))
             self.assertEqual(there[path + "\0"], here[path + "\0"],
                              (path, said))
+            self.assertEqual(there[path], here[path], (path, said))
             self.assertEqual(len(here[path + "\0"]),
                              int(here[path]["MESSAGES"]), path)
             if modseqs[0] > modseqs[1]:  # asking takes two processes
