@@ -70,30 +70,12 @@ static void steps_tell(struct turn *turn, struct mbj_id mailbox,
 
 /* -------------------------------------------------------------- METADATA */
 
-static void steps_forget(struct mailbox_transaction_context *t)
-{
-	struct capture_transaction *mine = capture_transaction_of(t);
-
-	if (mine == NULL)
-		return;
-	capture_transaction_set(t, NULL);
-	pool_unref(&mine->pool);
-}
-
 static void step_note(struct mailbox_transaction_context *t,
 		      const struct attribute *attribute, const char *value)
 {
-	struct capture_transaction *mine = capture_transaction_of(t);
+	struct capture_transaction *mine = capture_transaction_need(t);
 	struct mbj_metadata_edit step = attribute_step(attribute, MBJ_ID_ROOT);
 
-	if (mine == NULL) {
-		pool_t pool = pool_alloconly_create("mbj attributes", 1024);
-
-		mine = p_new(pool, struct capture_transaction, 1);
-		mine->pool = pool;
-		p_array_init(&mine->steps, pool, 4);
-		capture_transaction_set(t, mine);
-	}
 	step.name = mbj_bytes_str(
 		p_strdup(mine->pool, t_strndup(step.name.p, step.name.n)));
 	step.is_removed = value == NULL;
@@ -128,28 +110,21 @@ static int attributes_refuse(struct mailbox_transaction_context *t)
 {
 	struct mailbox *box = t->box;
 
-	steps_forget(t);
 	mail_storage_last_error_push(box->storage);
 	capture_box_of(box)->module_ctx.super.transaction_rollback(t);
 	mail_storage_last_error_pop(box->storage);
 	return -1;
 }
 
-static int
-capture_transaction_commit(struct mailbox_transaction_context *t,
-			   struct mail_transaction_commit_changes *changes)
+static int attributes_commit(struct mailbox_transaction_context *t,
+			     struct capture_transaction *mine,
+			     struct mail_transaction_commit_changes *changes)
 {
-	struct capture_transaction *mine = capture_transaction_of(t);
 	struct mailbox *box = t->box;
 	struct mbj_id mailbox;
 	struct turn turn;
 	int ret;
 
-	/* Within a turn: told with the mailbox's next change of these. */
-	if (mine == NULL || turn_passes(box)) {
-		steps_forget(t);
-		return capture_messages_commit(t, changes);
-	}
 	if (turn_begin(&turn, box) < 0)
 		return attributes_refuse(t);
 	ret = turn.is_away ? -1 : steps_announce(&turn, &mine->steps, &mailbox);
@@ -159,21 +134,39 @@ capture_transaction_commit(struct mailbox_transaction_context *t,
 		turn_end(&turn);
 		return attributes_refuse(t);
 	}
-	steps_forget(t);
-	ret = capture_messages_commit(t, changes);
+	ret = capture_messages_commit(t, mine->kept, changes);
 	if (!turn.is_away)
 		steps_tell(&turn, mailbox, false, ret);
 	turn_end(&turn);
 	return ret;
 }
 
+static int
+capture_transaction_commit(struct mailbox_transaction_context *t,
+			   struct mail_transaction_commit_changes *changes)
+{
+	struct capture_transaction *mine = capture_transaction_take(t);
+	int ret;
+
+	/* Within a turn: told with the mailbox's next change of these. */
+	if (mine == NULL || array_is_empty(&mine->steps) || turn_passes(t->box))
+		ret = capture_messages_commit(t,
+					      mine != NULL ? mine->kept : NULL,
+					      changes);
+	else
+		ret = attributes_commit(t, mine, changes);
+	capture_transaction_free(&mine);
+	return ret;
+}
+
 static void capture_transaction_rollback(struct mailbox_transaction_context *t)
 {
+	struct capture_transaction *mine = capture_transaction_take(t);
 	struct mailbox_vfuncs *super =
 		&capture_box_of(t->box)->module_ctx.super;
 
-	steps_forget(t);
 	super->transaction_rollback(t);
+	capture_transaction_free(&mine);
 }
 
 /* ---------------------------------------------------------------- access */

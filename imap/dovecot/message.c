@@ -11,10 +11,12 @@
  * Not here: what only synchronises, or fills caches: nothing of it is in an
  * account.
  */
+#include "kept.h"
 #include "message_impl.h"
 #include "touched.h"
 #include "uidlist.h"
 
+#include <istream.h>
 #include <mail-index-transaction-private.h>
 #include <mdbox-storage.h>
 #include <mdbox-sync.h>
@@ -184,7 +186,8 @@ static int message_announce(struct turn *turn, struct content *content)
 
 /* What Dovecot has of what was touched, and what came in. */
 static int content_update(struct turn *turn, struct content *content,
-			  const struct touched *touched)
+			  const struct touched *touched,
+			  const struct kept *kept)
 {
 	/* What it is about is more than what this turn knows of. */
 	bool was_left = !mbj_id_is_root(
@@ -201,6 +204,7 @@ static int content_update(struct turn *turn, struct content *content,
 		mirror.late_uid = touched->first_saved;
 		mirror.late_ms = turn->last_ms;
 		mirror.deadline_ms = turn->deadline_ms;
+		mirror.kept = kept;
 		ret = mirror_some(&mirror, &touched->uids);
 		if (ret == 0)
 			ret = content_finish(turn, &mirror,
@@ -273,7 +277,7 @@ static void expunges_carry_out(struct mailbox *box)
 
 static int message_commit(struct mailbox_transaction_context *t,
 			  struct mail_transaction_commit_changes *changes,
-			  struct touched *touched)
+			  struct touched *touched, struct kept *kept)
 {
 	struct mailbox *box = t->box;
 	struct capture_box *mine = capture_box_of(box);
@@ -298,6 +302,8 @@ static int message_commit(struct mailbox_transaction_context *t,
 	}
 	ret = mine->module_ctx.super.transaction_commit(t, changes);
 	touched->first_saved = first_of(&changes->saved_uids);
+	if (ret == 0 && kept != NULL)
+		kept_number(kept, &changes->saved_uids, touched->save_count);
 	if (ret == 0 && touched->look == MIRROR_STORAGE)
 		expunges_carry_out(box);
 	/* Somebody else is to give UIDs, or it is not known what was done. */
@@ -307,7 +313,7 @@ static int message_commit(struct mailbox_transaction_context *t,
 	if (ret < 0)
 		mail_storage_last_error_push(box->storage);
 	turn.why = NULL;
-	if (!turn.is_away && content_update(&turn, &content, touched) < 0)
+	if (!turn.is_away && content_update(&turn, &content, touched, kept) < 0)
 		untold_log(&turn);
 	if (ret < 0)
 		mail_storage_last_error_pop(box->storage);
@@ -317,6 +323,7 @@ static int message_commit(struct mailbox_transaction_context *t,
 }
 
 int capture_messages_commit(struct mailbox_transaction_context *t,
+			    struct kept *kept,
 			    struct mail_transaction_commit_changes *changes)
 {
 	struct mailbox *box = t->box;
@@ -335,7 +342,7 @@ int capture_messages_commit(struct mailbox_transaction_context *t,
 	touched.look = array_is_created(&t->itrans->expunges) ? MIRROR_STORAGE
 							      : MIRROR_INDEX;
 	touched_sort(&touched.uids);
-	return message_commit(t, changes, &touched);
+	return message_commit(t, changes, &touched, kept);
 }
 
 int turn_update_counters(struct turn *turn, const struct mailbox_update *update)
@@ -374,11 +381,63 @@ capture_transaction_begin(struct mailbox *box,
 								       reason);
 }
 
+static struct kept *kept_of(struct mailbox_transaction_context *t)
+{
+	struct capture_transaction *mine = capture_transaction_of(t);
+
+	return mine != NULL ? mine->kept : NULL;
+}
+
+static int capture_save_begin(struct mail_save_context *ctx,
+			      struct istream *input)
+{
+	struct mailbox_transaction_context *t = ctx->transaction;
+	struct mailbox_vfuncs *super =
+		&capture_box_of(t->box)->module_ctx.super;
+	struct capture_transaction *mine;
+	int ret;
+
+	/* One that brings its UID need not come in the order of UIDs. */
+	if (turn_passes_messages(t->box) || ctx->data.uid != 0)
+		return super->save_begin(ctx, input);
+	mine = capture_transaction_need(t);
+	if (mine->kept == NULL)
+		mine->kept = kept_new(t->box);
+	input = kept_begin(mine->kept, t->save_count, input);
+	ret = super->save_begin(ctx, input);
+	i_stream_unref(&input);
+	return ret;
+}
+
+static int capture_save_finish(struct mail_save_context *ctx)
+{
+	struct mailbox_transaction_context *t = ctx->transaction;
+	struct kept *kept = kept_of(t);
+	int ret = capture_box_of(t->box)->module_ctx.super.save_finish(ctx);
+
+	if (ret < 0)
+		kept_forget(kept, t->save_count);
+	else if (kept != NULL)
+		kept_end(kept, ctx->dest_mail);
+	return ret;
+}
+
+static void capture_save_cancel(struct mail_save_context *ctx)
+{
+	struct mailbox_transaction_context *t = ctx->transaction;
+
+	kept_forget(kept_of(t), t->save_count);
+	capture_box_of(t->box)->module_ctx.super.save_cancel(ctx);
+}
+
+/* Which may be a link, and the bytes are those of another mailbox. */
 static int capture_copy(struct mail_save_context *ctx, struct mail *mail)
 {
-	struct capture_box *mine = capture_box_of(ctx->transaction->box);
+	struct mailbox_transaction_context *t = ctx->transaction;
+	struct capture_box *mine = capture_box_of(t->box);
 
 	mine->is_copied_to = true;
+	kept_forget(kept_of(t), t->save_count);
 	return mine->module_ctx.super.copy(ctx, mail);
 }
 
@@ -386,5 +445,8 @@ void capture_messages(struct mailbox *box, struct mailbox_vfuncs *v)
 {
 	(void)box;
 	v->transaction_begin = capture_transaction_begin;
+	v->save_begin = capture_save_begin;
+	v->save_finish = capture_save_finish;
+	v->save_cancel = capture_save_cancel;
 	v->copy = capture_copy;
 }

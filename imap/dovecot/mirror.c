@@ -190,12 +190,16 @@ static void message_wait(struct mirror *mirror)
  * Its size on disk shows that, so that nobody sends 4 GiB in vain.  is_short:
  * it may be held; lines get longer on the way.
  */
-static bool message_is_too_large(struct mirror *mirror, bool *ret_is_short)
+static bool message_is_too_large(struct mirror *mirror,
+				 const struct kept_message *kept,
+				 bool *ret_is_short)
 {
 	uoff_t size;
 
 	*ret_is_short = false;
-	if (mail_get_physical_size(mirror->mail, &size) < 0)
+	if (kept != NULL)
+		size = kept->size;
+	else if (mail_get_physical_size(mirror->mail, &size) < 0)
 		return false;
 	*ret_is_short = size <= CONTENT_HELD_MAX;
 	if (size <= MBJ_BLOB_MAX)
@@ -207,24 +211,50 @@ static bool message_is_too_large(struct mirror *mirror, bool *ret_is_short)
 	return true;
 }
 
+/*
+ * What was kept of it, unless one before it cannot be read: that this one can
+ * is to show that it is not for want of a key.
+ */
+static const struct kept_message *message_kept(const struct mirror *mirror)
+{
+	return mirror->is_unread ? NULL
+				 : kept_find(mirror->kept, mirror->mail->uid);
+}
+
+/* Returns: 1, 0 the message is gone, -1. */
+static int message_date(struct mirror *mirror, const struct kept_message *kept,
+			int64_t *ret_date)
+{
+	time_t date;
+
+	if (kept != NULL && kept->received_date != (time_t)-1)
+		date = kept->received_date;
+	else if (mail_get_received_date(mirror->mail, &date) < 0)
+		return mirror->mail->expunged
+			       ? 0
+			       : mirror_why(mirror,
+					    t_strdup_printf("message %u of",
+							    mirror->mail->uid));
+	*ret_date = date;
+	return 1;
+}
+
 static int message_append(struct mirror *mirror)
 {
+	const struct kept_message *kept = message_kept(mirror);
 	struct content_message message = message_of(mirror->mail);
 	struct mbj_buf body;
 	bool is_short;
-	time_t date;
-	int ret = 0;
+	int ret;
 
-	mirror_body_hint(mirror->mail);
-	if (message_is_too_large(mirror, &is_short))
+	if (kept == NULL || kept->received_date == (time_t)-1)
+		mirror_body_hint(mirror->mail);
+	if (message_is_too_large(mirror, kept, &is_short))
 		return 0;
 	mbj_buf_init(&body, CONTENT_HELD_MAX);
-	if (mail_get_received_date(mirror->mail, &date) == 0) {
-		message.time = date;
-		ret = mirror_body_put(mirror, is_short, &message, &body);
-	} else if (!mirror->mail->expunged)
-		ret = mirror_why(mirror,
-				 t_strdup_printf("message %u of", message.uid));
+	ret = message_date(mirror, kept, &message.time);
+	if (ret > 0)
+		ret = mirror_body_put(mirror, kept, is_short, &message, &body);
 	if (ret < 0 && mirror->why != NULL) {
 		message_wait(mirror);
 		ret = 0;

@@ -20,6 +20,7 @@ struct mirror {
 	struct mbj_id guid;
 	struct mailbox_status status;
 	bool is_copied; /* bytes that come in may well be in the store */
+	const struct kept *kept; /* of some that came in; may be NULL */
 	/*
 	 * An earlier turn has stopped before what cannot be read: now it is
 	 * passed where something behind it can.

@@ -188,10 +188,17 @@ void mirror_body_hint(struct mail *mail)
  * From the first byte, with lines as in IMAP.
  * Returns: 1, 0 the message is gone, -1.
  */
-static int body_open(struct mirror *mirror, struct istream **ret_lines)
+static int body_open(struct mirror *mirror, const struct kept_message *kept,
+		     struct istream **ret_lines)
 {
 	struct istream *input;
 
+	if (kept != NULL) {
+		input = kept_open(mirror->kept, kept);
+		*ret_lines = i_stream_create_crlf(input);
+		i_stream_unref(&input);
+		return 1;
+	}
 	if (mail_get_stream(mirror->mail, NULL, NULL, &input) < 0) {
 		if (mirror->mail->expunged)
 			return 0;
@@ -219,14 +226,16 @@ static int body_hold(struct mirror *mirror, struct istream *input,
 	return 0;
 }
 
-int mirror_body_put(struct mirror *mirror, bool is_short,
-		    struct content_message *message, struct mbj_buf *body)
+int mirror_body_put(struct mirror *mirror, const struct kept_message *kept,
+		    bool is_short, struct content_message *message,
+		    struct mbj_buf *body)
 {
 	struct istream *lines;
 	int ret;
 
-	if (mirror->is_copied) {
-		ret = body_open(mirror, &lines);
+	/* What was kept was saved, and not linked. */
+	if (mirror->is_copied && kept == NULL) {
+		ret = body_open(mirror, kept, &lines);
 		if (ret <= 0)
 			return ret;
 		ret = body_find(mirror, lines, message);
@@ -235,7 +244,7 @@ int mirror_body_put(struct mirror *mirror, bool is_short,
 			return ret;
 	}
 	if (is_short && !mbj_id_is_root(mirror->content->intent)) {
-		ret = body_open(mirror, &lines);
+		ret = body_open(mirror, kept, &lines);
 		if (ret <= 0)
 			return ret;
 		ret = body_hold(mirror, lines, message, body);
@@ -243,7 +252,7 @@ int mirror_body_put(struct mirror *mirror, bool is_short,
 		if (ret != 0)
 			return ret;
 	}
-	ret = body_open(mirror, &lines);
+	ret = body_open(mirror, kept, &lines);
 	if (ret <= 0)
 		return ret;
 	ret = body_send(mirror, lines, message);

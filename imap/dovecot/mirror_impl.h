@@ -4,6 +4,7 @@
 #ifndef MBJ_DOVECOT_MIRROR_IMPL_H
 #define MBJ_DOVECOT_MIRROR_IMPL_H
 
+#include "kept.h"
 #include "mirror.h"
 
 /* Dovecot's own failure is why.  -1 */
@@ -17,11 +18,12 @@ int mirror_why(struct mirror *mirror, const char *what);
  */
 void mirror_body_hint(struct mail *mail);
 /*
- * The bytes of mirror->mail.  What is short, where an outcome is going to be
- * told, is in body, which is empty before; all else is in the store.
- * Returns: 1, 0 the message is gone, -1.
+ * The bytes of mirror->mail, out of kept unless that is NULL.  What is short,
+ * where an outcome is going to be told, is in body, which is empty before; all
+ * else is in the store. Returns: 1, 0 the message is gone, -1.
  */
-int mirror_body_put(struct mirror *mirror, bool is_short,
-		    struct content_message *message, struct mbj_buf *body);
+int mirror_body_put(struct mirror *mirror, const struct kept_message *kept,
+		    bool is_short, struct content_message *message,
+		    struct mbj_buf *body);
 
 #endif

@@ -7,6 +7,7 @@
  */
 #include "plugin.h"
 
+#include "kept.h"
 #include "parked.h"
 
 #include <ioloop.h>
@@ -53,13 +54,41 @@ capture_transaction_of(struct mailbox_transaction_context *t)
 	return MODULE_CONTEXT(t, capture_box_module);
 }
 
-void capture_transaction_set(struct mailbox_transaction_context *t,
-			     struct capture_transaction *mine)
+struct capture_transaction *
+capture_transaction_need(struct mailbox_transaction_context *t)
 {
+	struct capture_transaction *mine = capture_transaction_of(t);
+	pool_t pool;
+
 	if (mine != NULL)
-		MODULE_CONTEXT_SET(t, capture_box_module, mine);
-	else
+		return mine;
+	pool = pool_alloconly_create("mbj transaction", 1024);
+	mine = p_new(pool, struct capture_transaction, 1);
+	mine->pool = pool;
+	p_array_init(&mine->steps, pool, 4);
+	MODULE_CONTEXT_SET(t, capture_box_module, mine);
+	return mine;
+}
+
+struct capture_transaction *
+capture_transaction_take(struct mailbox_transaction_context *t)
+{
+	struct capture_transaction *mine = capture_transaction_of(t);
+
+	if (mine != NULL)
 		MODULE_CONTEXT_UNSET(t, capture_box_module);
+	return mine;
+}
+
+void capture_transaction_free(struct capture_transaction **mine)
+{
+	struct capture_transaction *old = *mine;
+
+	*mine = NULL;
+	if (old == NULL)
+		return;
+	kept_free(&old->kept);
+	pool_unref(&old->pool);
 }
 
 bool capture_covers(const struct mail_namespace *ns)

@@ -20,6 +20,7 @@
 
 struct acl_object;
 struct acl_rights_update;
+struct kept;
 
 /* Past indexes, ACLs and mailboxes that are only made when they are opened. */
 #define CAPTURE_LIST_FLAGS                                              \
@@ -65,21 +66,28 @@ struct capture_box {
 
 ARRAY_DEFINE_TYPE(metadata_edit, struct mbj_metadata_edit);
 
-/* Entries of METADATA that a transaction sets. */
+/* What a transaction does, until it is committed. */
 struct capture_transaction {
 	union mailbox_transaction_module_context module_ctx;
 	pool_t pool;
-	ARRAY_TYPE(metadata_edit) steps; /* without the mailbox */
+	/* Entries of METADATA that it sets, without the mailbox. */
+	ARRAY_TYPE(metadata_edit) steps;
+	struct kept *kept; /* messages that it saves (kept.h), or NULL */
 };
 
 /* NULL: nothing of this user is captured. */
 struct capture_user *capture_user_of(struct mail_user *user);
 struct capture_box *capture_box_of(struct mailbox *box);
-/* NULL: it sets none. */
+/* NULL: it has none. */
 struct capture_transaction *
 capture_transaction_of(struct mailbox_transaction_context *t);
-void capture_transaction_set(struct mailbox_transaction_context *t,
-			     struct capture_transaction *mine);
+/* The same, or a new one. */
+struct capture_transaction *
+capture_transaction_need(struct mailbox_transaction_context *t);
+/* The same, or NULL, which is the caller's from now on. */
+struct capture_transaction *
+capture_transaction_take(struct mailbox_transaction_context *t);
+void capture_transaction_free(struct capture_transaction **mine);
 
 /* No turn is: the service is left unless there is one soon. */
 void capture_idle(struct capture_user *capture);
@@ -96,8 +104,12 @@ struct mail_namespace *capture_unalias(struct mail_namespace *ns);
 void capture_mailbox(struct mailbox *box, struct mailbox_vfuncs *v);
 void capture_messages(struct mailbox *box, struct mailbox_vfuncs *v);
 void capture_attributes(struct mailbox *box, struct mailbox_vfuncs *v);
-/* A transaction, as far as it is about messages. */
+/*
+ * A transaction, as far as it is about messages, of which kept has what it
+ * saves; NULL: nothing is kept.
+ */
 int capture_messages_commit(struct mailbox_transaction_context *t,
+			    struct kept *kept,
 			    struct mail_transaction_commit_changes *changes);
 
 /* ------------------------------------------------------------ reading */

@@ -316,7 +316,7 @@ def lmtp(dovecot, recipients, text):
         if count == 0:
             return said
         assert say(b"DATA").startswith("3")
-        lines.write(text)
+        peer.sendall(text)
         said = [say(b".")] + [answer() for _ in range(count - 1)]
         say(b"QUIT")
         return said

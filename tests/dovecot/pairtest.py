@@ -80,6 +80,7 @@ protocol doveadm {
 """
     # Of the second, where they are others.
     THERE = LOCATION_THERE = None
+    READER = ()  # options of a doveadm that may read mail
     replica = None
 
     @classmethod
@@ -217,8 +218,8 @@ protocol doveadm {
                              {p: here[p]["X-GUID"] for p in here["names"]})
         self.assertEqual(self.apply(), "")  # nothing is left to do
         for d in (self.dovecot, self.other):  # and our own command agrees
-            status, out = d.doveadm("-f", "json", "mbj", "verify", "-u",
-                                    self.user)
+            status, out = d.doveadm(*self.READER, "-f", "json", "mbj",
+                                    "verify", "-u", self.user)
             rows = json.loads(out)
             self.assertEqual(status, 3 if rows else 0, out)
             self.assertEqual([row for row in rows if not self.is_known(row)],

@@ -2,6 +2,7 @@
 encrypt, copy or do by themselves is at both Dovecots the same."""
 import concurrent.futures
 import copy
+import imaplib
 import os
 import poplib
 import subprocess
@@ -86,6 +87,101 @@ class PackedThere(Packed):
     LOCATION = "mdbox:~/mdbox"
     MORE = PairCase.MORE
     THERE = PACKED + PairCase.MORE
+
+
+class Keyed(PairCase):
+    """Keys of the users have passwords, which sessions are given at login, and
+    deliveries, doveadm and who follows are not."""
+    MORE = ("mail_attribute_dict = file:%h/dovecot-attributes\n" +
+            plugin("mail_crypt", "mail_crypt_curve = prime256v1",
+                   "mail_crypt_save_version = 2",
+                   "mail_crypt_require_encrypted_user_key = yes") +
+            PairCase.MORE)
+    PASSWORD = ("-o", "plugin/mail_crypt_private_password=secret")
+    READER = PASSWORD
+
+    def setUp(self):
+        super().setUp()
+        self.key(self.dovecot)
+
+    def key(self, dovecot, user=None):
+        done, said = dovecot.doveadm(
+            "-o", "mail_plugins=mail_crypt", *self.PASSWORD, "mailbox",
+            "cryptokey", "generate", "-u", user or self.user, "-U")
+        self.assertEqual(done, 0, said)
+
+    def login(self):
+        return self.session(self.dovecot)
+
+    def login_other(self):
+        return self.session(self.other)
+
+    def session(self, dovecot):
+        """What login begins for a user whose password opens the key."""
+        client = imaplib.IMAP4_stream(
+            f"/usr/lib/dovecot/imap -c {dovecot.conf} -u {self.user} "
+            f"{' '.join(self.PASSWORD)} 2>>{self.dir}/sessions")
+        self.addCleanup(self.leave, client)
+        return client
+
+    def deliver(self, text, lines, user=None):
+        """By LMTP and LDA."""
+        user = user or self.user
+        self.assertEqual(dovetest.lmtp(self.dovecot, [user],
+                                       mail(text, lines))[0][:1], "2")
+        self.assertEqual(subprocess.run(
+            [test_pair.LDA, "-c", self.dovecot.conf, "-d", user],
+            input=mail(text, lines), check=False).returncode, 0)
+
+    def sizes(self):
+        return [m["size"] for m in self.mbj(
+            "messages", self.socket, self.user, "INBOX",
+            "--json").json()["messages"]]
+
+    def test_delivered(self):
+        """Goal: who delivers has no key, and the journal has the message at
+        once.  Method: of a few bytes, as many as memory keeps, and more; in
+        a mailbox that sessions copy from and to; at the second a key is made
+        when there is an INBOX, with which the next run saves."""
+        for lines in (1, 20000, 80000, 5):
+            self.deliver("lines", lines)
+        self.assertEqual(self.intents(), [], self.log())
+        self.assertNotIn("mbj: ", self.log())
+        self.assertEqual(len(self.sizes()), 8)
+        self.assertEqual(self.sizes()[1::2],
+                         [len(mail("lines", lines))
+                          for lines in (1, 20000, 80000, 5)])
+        one = self.login()
+        self.ok(one.create("B"))
+        self.ok(one.append("B", "(\\Seen)", None, mail("own", 40000)))
+        self.ok(one.select("INBOX"))
+        self.ok(one.uid("COPY", "1:6", "B"))
+        self.ok(one.uid("MOVE", "2:3", "B"))
+        self.ok(one.unselect())
+        self.leave(one)
+        self.follow()
+        self.assertIn("without password or key", self.apply(None))
+        self.key(self.other)
+        self.same_there()
+
+    def test_unread(self):
+        """Goal: what nobody could read waits, with all behind it, and is
+        passed by nobody who has no key.  Method: mail that is told to nobody,
+        and deliveries behind it; then somebody with the key."""
+        self.deliver("first", 1)
+        self.assertEqual(subprocess.run(
+            [test_pair.LDA, "-c", self.dovecot.conf, "-d", self.user, "-o",
+             "mail_plugins=mail_crypt"], input=mail("untold"),
+            check=False).returncode, 0)
+        for _ in range(3):
+            self.deliver("behind", 1)
+        self.assertEqual(len(self.sizes()), 2)
+        self.assertIn("waits, with what is behind it", self.log())
+        self.assertNotIn("left out", self.log())
+        self.assertEqual(self.dovecot.doveadm(
+            *self.PASSWORD, "mbj", "capture", "-u", self.user), (0, ""))
+        self.assertEqual(len(self.sizes()), 9)
+        self.assertEqual(self.intents(), [])
 
 
 class Mixed(test_pair.Pair):

@@ -185,6 +185,41 @@ class Sdbox(MessageCase):
         self.serve()
 
 
+    @staticmethod
+    def append_all(client, path, *texts):
+        """All in one command.  Its answer."""
+        tag = client._new_tag()
+        client.send(tag + b" APPEND " + path.encode() + b"".join(
+            b" {%d+}\r\n%s" % (len(text), text) for text in texts) + b"\r\n")
+        while True:
+            line = client.readline()
+            if line.startswith(tag):
+                return line.split()[1].decode()
+
+    def test_odd(self):
+        """Goal: the journal has a message as Dovecot shows it, whatever came
+        in.  Method: many in one command, of a few bytes, of more than is kept
+        in memory, with ends of lines that nobody should send, split by every
+        size of a buffer; a command that fails half way; copies of them."""
+        client = self.login()
+        ends = (b"\n", b"\r", b"\r\r\n", b"\n\r", b"\r\n", b"")
+        odd = [b"Subject: odd\r\n\r\n" + b"x" * pad + end + tail
+               for end in ends for tail in (b"", b"y", b"\r\n")
+               for pad in (0, 4075, 8171, 8172, 8173)]
+        self.assertEqual(self.append_all(client, "INBOX", *odd), "OK")
+        self.ok(client.create("B"))
+        large = [mail("large", lines) for lines in (3000, 1, 60000, 2)]
+        self.assertEqual(self.append_all(client, "B", *large * 4), "OK")
+        self.assertNotEqual(self.append_all(client, "B", mail("no"), b""),
+                            "OK")
+        self.assertEqual(self.append_all(client, "B", *large), "OK")
+        self.ok(client.select("INBOX"))
+        self.ok(client.uid("COPY", "1:20", "B"))
+        self.leave(client)
+        self.same_mail("INBOX", "B")
+        self.assertEqual(len(self.stored("B")), 40)
+        self.assertNotIn("mbj: ", self.log())
+
     def test_before(self):
         """Goal: mail that was there before the plugin, and what is changed
         without it later, is in the store after the mailbox's next change.
@@ -627,6 +662,14 @@ class Maildir(Sdbox):
         return sum(int(line.rsplit("= ", 1)[1]) for line in
                    log.read_text().splitlines()
                    if f"<{path}>" in line and "= -" not in line)
+
+
+class MaildirCrlf(MessageCase):
+    """Files have the lines of IMAP."""
+    LOCATION = "maildir:~/Maildir"
+    MORE = "mail_save_crlf = yes\n" + MessageCase.MORE
+    append_all = staticmethod(Sdbox.append_all)
+    test_odd = Sdbox.test_odd
 
 
 class Mdbox(Sdbox):
