@@ -31,13 +31,14 @@ struct followed {
 	bool is_old;	   /* there at the start, and not looked at yet */
 };
 ARRAY_DEFINE_TYPE(followed, struct followed);
+ARRAY_DEFINE_TYPE(turns, unsigned int); /* indexes of accounts */
 
 struct follower {
 	char *socket, *name; /* of the account of the last call */
 	struct mbj_client *client;
 	struct mbj_client_accounts list; /* by id */
 	ARRAY_TYPE(followed) states;	 /* of each of these */
-	ARRAY(unsigned int) queue;	 /* indexes of those with news */
+	ARRAY_TYPE(turns) queue, old;	 /* with news, and those from before */
 	unsigned int queue_at, old_at;	 /* the next ones */
 	bool is_old_next;		 /* one had its turn that has news */
 	unsigned int current;
@@ -55,6 +56,7 @@ struct follower *follower_new(const char *socket)
 	follower->socket = i_strdup(socket);
 	i_array_init(&follower->states, 64);
 	i_array_init(&follower->queue, 64);
+	i_array_init(&follower->old, 64);
 	return follower;
 }
 
@@ -69,6 +71,7 @@ void follower_free(struct follower **_follower)
 	mbj_client_close(&follower->client);
 	array_free(&follower->states);
 	array_free(&follower->queue);
+	array_free(&follower->old);
 	i_free(follower->name);
 	i_free(follower->socket);
 	i_free(follower);
@@ -92,19 +95,39 @@ static bool is_due(const struct followed *state, uint64_t lsn, int64_t now)
 		now >= state->retry_ms);
 }
 
+/*
+ * Any order is as good, but one: whoever always comes before others, and ends
+ * the process, would keep them from their turns for ever.
+ */
+static void shuffle(ARRAY_TYPE(turns) * turns)
+{
+	unsigned int count, *list = array_get_modifiable(turns, &count);
+
+	for (unsigned int n = count; n > 1; n--) {
+		unsigned int i = i_rand_limit(n), last = list[n - 1];
+
+		list[n - 1] = list[i];
+		list[i] = last;
+	}
+}
+
 static void queue_fill(struct follower *follower)
 {
 	int64_t now = mbj_monotonic_ms();
 
 	array_clear(&follower->queue);
+	array_clear(&follower->old);
 	follower->queue_at = follower->old_at = 0;
 	for (unsigned int i = 0; i < array_count(&follower->states); i++) {
 		const struct followed *state = array_idx(&follower->states, i);
 
-		if (!state->is_old &&
-		    is_due(state, follower->list.accounts[i].lsn.v, now))
+		if (state->is_old)
+			array_push_back(&follower->old, &i);
+		else if (is_due(state, follower->list.accounts[i].lsn.v, now))
 			array_push_back(&follower->queue, &i);
 	}
+	shuffle(&follower->queue);
+	shuffle(&follower->old);
 }
 
 /*
@@ -274,10 +297,8 @@ static bool news_take(struct follower *follower, const char **ret_account)
 
 static bool old_take(struct follower *follower, const char **ret_account)
 {
-	unsigned int count = array_count(&follower->states);
-
-	while (follower->old_at < count) {
-		unsigned int i = follower->old_at++;
+	while (follower->old_at < array_count(&follower->old)) {
+		unsigned int i = *array_idx(&follower->old, follower->old_at++);
 		const struct followed *state = array_idx(&follower->states, i);
 
 		if (!state->is_old)
