@@ -423,11 +423,14 @@ static int inbox_rename(struct turn *turn, struct mailbox *dest)
 	    folder_look(turn->to.list, turn->to.vname, &target_kind, &target,
 			&turn->why) < 0)
 		return turn_refuse(turn);
-	/* A Maildir refuses it, too. */
-	if (kind != FOLDER_MAILBOX || target_kind == FOLDER_MAILBOX ||
-	    strcmp(turn->box->storage->name, "maildir") == 0)
+	if (kind != FOLDER_MAILBOX || target_kind == FOLDER_MAILBOX)
 		return turn_unannounced(
 			turn, turn->super->rename_box(turn->box, dest), dest);
+	/* In most layouts it is refused. */
+	if (strcmp(turn->box->storage->name, "maildir") == 0)
+		return turn_unannounced(turn,
+					box_rename(turn, dest, NULL, NULL),
+					dest);
 	if (turn_node(turn, kind, &folder, &node) < 0)
 		return -1;
 	guid_128_generate(id.b);

@@ -123,6 +123,32 @@ class Held(DovecotCase):
         self.same(client)
 
 
+class Inbox(DovecotCase):
+    """Where Dovecot lets a Maildir's INBOX be renamed."""
+    LOCATION = "maildir:~/Maildir:LAYOUT=fs:DIRNAME=mbox"
+    MORE = LOCKS
+
+    def test_waits(self):
+        """Goal: INBOX is as any other mailbox then.  Method: its lock, given
+        back to nobody, and then free."""
+        client = self.login()
+        home = self.dovecot.d / "mail" / self.user / "Maildir"
+        self.ok(client.append("INBOX", None, None, mail("one")))
+        (box,) = home.rglob("INBOX/mbox")
+        with worked_in(box) as lock:
+            self.no(client.rename("INBOX", "t"),
+                    "[INUSE] Timeout while waiting for lock")
+            self.assertEqual(locks(home), [lock])
+        self.ok(client.rename("INBOX", "t"))
+        self.assertEqual(locks(home), [])
+        self.leave(client)
+        client = self.login()
+        self.same(client)
+        self.ok(client.append("INBOX", None, None, mail("two")))
+        self.ok(client.append("t", None, None, mail("three")))
+        self.same(client)
+
+
 class Applied(PairCase):
     LOCATION = "maildir:~/Maildir"
     MORE = PairCase.MORE + LOCKS
