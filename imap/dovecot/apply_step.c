@@ -191,7 +191,7 @@ static int box_move(struct mailbox *box, struct mailbox *target,
 	if (hold_take(&hold, box, below != STEP_BELOW_NOTHING) == 0) {
 		ret = below == STEP_BELOW_LONG ? mailbox_rename(box, target)
 					       : box_rename(box, target);
-		hold_drop(&hold, target);
+		(void)hold_drop(&hold, target);
 	}
 	mailbox_list_unlock(box->list);
 	return ret;

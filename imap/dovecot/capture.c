@@ -316,14 +316,21 @@ static void renamed_tell(struct turn *turn, uint32_t node)
 	changes_done(&changes);
 }
 
+/* What became of one; both false where nothing did. */
+struct renamed {
+	bool is_announced; /* what fails has to be looked at */
+	bool is_whole;	   /* all below it went along */
+};
+
 /*
- * changes: to be announced, or NULL.  Who works in a Maildir is waited for
- * before that.  is_announced: from then on; what fails has to be looked at.
+ * changes: to be announced, or NULL, as renamed may be then.  Who works in a
+ * Maildir is waited for before that.
  */
 static int box_rename(struct turn *turn, struct mailbox *dest,
-		      const struct changes *changes, bool *ret_is_announced)
+		      const struct changes *changes, struct renamed *renamed)
 {
 	struct hold hold;
+	bool is_whole;
 	int ret = 0;
 
 	/* Dovecot moves what it finds below it, known to the journal or not. */
@@ -331,11 +338,13 @@ static int box_rename(struct turn *turn, struct mailbox *dest,
 		return -1;
 	if (changes != NULL) {
 		ret = turn_intent(turn, changes);
-		*ret_is_announced = ret == 0;
+		renamed->is_announced = ret == 0;
 	}
 	if (ret == 0)
 		ret = turn->super->rename_box(turn->box, dest);
-	hold_drop(&hold, dest);
+	is_whole = hold_drop(&hold, dest);
+	if (renamed != NULL)
+		renamed->is_whole = is_whole;
 	return ret;
 }
 
@@ -344,7 +353,7 @@ static int folder_rename(struct turn *turn, struct mailbox *dest)
 	struct account_folder folder, target;
 	enum folder_kind kind, target_kind;
 	struct changes changes;
-	bool is_announced = false;
+	struct renamed renamed = {.is_announced = false};
 	uint32_t node;
 	int ret;
 
@@ -367,11 +376,11 @@ static int folder_rename(struct turn *turn, struct mailbox *dest)
 	if (changes_move(&changes, node, target.path, &turn->err) < 0)
 		ret = turn_refuse(turn);
 	else
-		ret = box_rename(turn, dest, &changes, &is_announced);
+		ret = box_rename(turn, dest, &changes, &renamed);
 	changes_done(&changes);
-	if (ret == 0)
+	if (ret == 0 && renamed.is_whole)
 		renamed_tell(turn, node);
-	else if (is_announced)
+	else if (renamed.is_announced)
 		turn_look_again(turn);
 	return ret;
 }

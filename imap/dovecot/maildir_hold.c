@@ -194,7 +194,7 @@ int hold_take(struct hold *hold, struct mailbox *box, bool has_children)
 	if (one_take(hold, "", until_ms) == 0 &&
 	    (!has_children || children_take(hold, until_ms) == 0))
 		return 0;
-	hold_drop(hold, box);
+	(void)hold_drop(hold, box);
 	mail_storage_set_error(box->storage, MAIL_ERROR_INUSE,
 			       MAIL_ERRSTR_LOCK_TIMEOUT);
 	return -1;
@@ -217,20 +217,22 @@ static bool lock_drop(struct mailbox *box, const struct held_lock *lock)
 	return true;
 }
 
-void hold_drop(struct hold *hold, struct mailbox *target)
+bool hold_drop(struct hold *hold, struct mailbox *target)
 {
 	const struct held_lock *lock;
+	bool has_left = false;
 
 	if (hold->pool == NULL)
-		return;
+		return true;
 	array_foreach(&hold->locks, lock)
 	{
 		T_BEGIN
 		{
 			if (!lock_drop(target, lock))
-				(void)lock_drop(hold->box, lock);
+				has_left |= lock_drop(hold->box, lock);
 		}
 		T_END;
 	}
 	pool_unref(&hold->pool);
+	return !has_left;
 }

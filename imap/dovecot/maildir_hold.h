@@ -17,6 +17,8 @@
 
 #include <lib.h>
 
+#include <stdbool.h>
+
 #include <array.h>
 #include <mail-storage-private.h>
 
@@ -33,7 +35,11 @@ struct hold {
  * Returns: -1, nothing is held, and box's storage has the error.
  */
 int hold_take(struct hold *hold, struct mailbox *box, bool has_children);
-/* Of what is at target by now, and of what stayed. */
-void hold_drop(struct hold *hold, struct mailbox *target);
+/*
+ * Of what is at target by now, and of what stayed: in Maildir++ Dovecot leaves
+ * a mailbox below where it was if there is a directory in its way, and says
+ * that all went well.  Returns: nothing stayed.
+ */
+bool hold_drop(struct hold *hold, struct mailbox *target);
 
 #endif

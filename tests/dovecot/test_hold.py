@@ -113,6 +113,23 @@ class Held(DovecotCase):
         self.ok(client.rename("B", "t"))
         self.assertEqual(locks(self.home), [])
 
+    def test_left(self):
+        """Goal: what Dovecot leaves where it was, and says OK, is in the
+        journal where it is.  Method: a directory that is no mailbox, as
+        sessions leave some, in the way of one below."""
+        ghost = self.home / ".t.x"
+        ghost.mkdir()
+        (ghost / "dovecot.index.log").write_text("")
+        for path in (ghost, ghost / "dovecot.index.log"):
+            os.chown(path, dovetest.MAIL_UID, dovetest.MAIL_GID)
+        client = self.login()
+        self.ok(client.rename("A", "t"))
+        self.assertEqual(locks(self.home), [])
+        tree = dovetest.tree_of(client)
+        self.assertLessEqual({"A/x", "t", "t/x/y"}, set(tree))
+        self.ok(client.create("C"))
+        self.same(client)
+
     def test_refused(self):
         """Goal: where Dovecot refuses a RENAME no lock is left.  Method: to a
         name that is there, of INBOX, of what is not there."""
