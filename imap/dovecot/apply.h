@@ -83,6 +83,11 @@ enum apply_access {
 	APPLY_ACCESS_SHUT,
 };
 
+/* A path of the account's, and the one that it has here (apply_name.h). */
+struct apply_fitted {
+	const char *from, *to;
+};
+
 struct apply {
 	struct mail_user *user;
 	struct mail_namespace *inbox;
@@ -91,7 +96,9 @@ struct apply {
 	struct mbj_identity identity; /* of the store, as the run began */
 	bool is_elsewhere;	      /* it is another one by now: told */
 	struct mbj_account account;
-	struct mbj_tree *wanted; /* as the account has it */
+	/* As the account has it, but for names that cannot be here. */
+	struct mbj_tree *wanted;
+	ARRAY(struct apply_fitted) fitted; /* on the data stack */
 	/* Not before that. */
 	struct mbj_client_contents contents;
 	bool is_former;		   /* the service gives nothing many at once */
@@ -166,6 +173,8 @@ ARRAY_DEFINE_TYPE(apply_folder, struct apply_folder);
  */
 int apply_lists_lock(struct apply *apply);
 void apply_lists_unlock(struct apply *apply);
+/* It is in the user's own namespaces, or would be. */
+bool apply_is_own(struct apply *apply, const char *vname);
 /* The namespace in which a mailbox of the user's is, or NULL, told. */
 struct mail_namespace *apply_namespace(struct apply *apply, const char *vname);
 struct mailbox *apply_box(struct apply *apply, const char *vname);

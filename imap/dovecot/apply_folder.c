@@ -13,6 +13,7 @@
 
 #include "apply_history.h"
 #include "apply_maildir.h"
+#include "apply_name.h"
 
 static const enum mailbox_list_iter_flags LIST_FLAGS =
 	MAILBOX_LIST_ITER_RAW_LIST | MAILBOX_LIST_ITER_NO_AUTO_BOXES |
@@ -104,6 +105,12 @@ void apply_lists_unlock(struct apply *apply)
 {
 	mailbox_list_unlock(apply->inbox->list);
 	others_unlock(apply);
+}
+
+bool apply_is_own(struct apply *apply, const char *vname)
+{
+	return namespace_is_own(
+		mail_namespace_find(apply->user->namespaces, vname));
 }
 
 struct mail_namespace *apply_namespace(struct apply *apply, const char *vname)
@@ -315,11 +322,13 @@ static int subscriptions_wanted(struct apply *apply,
 	for (size_t i = 0; i < list.count; i++) {
 		struct mbj_bytes from = list.paths[i].stored;
 		char *name = t_malloc_no0(from.n + 1);
+		const char *path;
 
 		for (size_t k = 0; k < from.n; k++)
 			name[k] = from.p[k] == 0 ? separator : (char)from.p[k];
 		name[from.n] = '\0';
-		array_push_back(names, (const char *const *)&name);
+		path = name_fitted(apply, name);
+		array_push_back(names, &path);
 	}
 	mbj_client_subscriptions_done(&list);
 	array_sort(names, name_order);

@@ -7,6 +7,7 @@
  * and deleted so that each step is valid; what has to step aside meanwhile gets
  * a name made of its own GUID, which a run that follows a kill finds by that.
  */
+#include "apply_name.h"
 #include "apply_renew.h"
 #include "apply_step.h"
 
@@ -524,6 +525,8 @@ int apply_tree(struct apply *apply)
 	ret = folders_read(apply, &run.folders);
 	if (ret == 0)
 		ret = note_tidied(apply);
+	if (ret == 0)
+		ret = names_fit(apply, &run.folders);
 	if (ret == 0)
 		folders_find_own(apply, &run.folders, &run.kept);
 	if (ret == 0)

@@ -107,13 +107,11 @@ class Dovecot:
         self.process = None
         for name in ("run", "state", "modules/doveadm", "mail"):
             (self.d / name).mkdir(parents=True)
-        for name in ("lazy_expunge", "acl", "imap_acl", "zlib", "mail_crypt",
-                     "quota", "virtual", "sieve", "imap_sieve",
-                     "doveadm/lib10_doveadm_acl"):
-            pattern = name if "/" in name else f"lib??_{name}"
-            for module in DOVECOT_MODULES.glob(f"{pattern}_plugin.so"):
-                (self.d / "modules" / module.relative_to(
-                    DOVECOT_MODULES)).symlink_to(module)
+        for pattern in ("lib*_plugin.so", "doveadm/*_acl_plugin.so"):
+            for module in DOVECOT_MODULES.glob(pattern):
+                if "_mbj_" not in module.name:  # which is installed
+                    (self.d / "modules" / module.relative_to(
+                        DOVECOT_MODULES)).symlink_to(module)
         (self.d / "modules" / "lib95_mbj_plugin.so").symlink_to(PLUGIN)
         if APPLY:
             (self.d / "modules" / os.path.basename(APPLY)).symlink_to(APPLY)
