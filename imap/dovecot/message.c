@@ -205,7 +205,9 @@ static int content_update(struct turn *turn, struct content *content,
 		mirror.late_ms = turn->last_ms;
 		mirror.deadline_ms = turn->deadline_ms;
 		mirror.kept = kept;
-		ret = mirror_some(&mirror, &touched->uids);
+		ret = mirror_has_lost(&mirror, &touched->uids)
+			      ? mirror_all(&mirror)
+			      : mirror_some(&mirror, &touched->uids);
 		if (ret == 0)
 			ret = content_finish(turn, &mirror,
 					     !mirror.is_cut && !was_left);

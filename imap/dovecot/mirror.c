@@ -344,6 +344,21 @@ int mirror_some(struct mirror *mirror, const ARRAY_TYPE(uint32_t) * uids)
 	return mirror_new(mirror);
 }
 
+bool mirror_has_lost(struct mirror *mirror, const ARRAY_TYPE(uint32_t) * uids)
+{
+	const struct mbj_content *store = &mirror->content->store;
+	uint64_t had = mirror->status.messages;
+	uint32_t seq, last, uid;
+
+	mailbox_get_seq_range(mirror->box, store->uidnext, (uint32_t)-1, &seq,
+			      &last);
+	if (seq != 0)
+		had -= last - seq + 1;
+	array_foreach_elem(uids, uid) had +=
+		uid < store->uidnext && !mail_set_uid(mirror->mail, uid);
+	return had < store->message_count;
+}
+
 /* ------------------------------------------------------ the same messages */
 
 /* What cannot be read shows nothing. */

@@ -77,6 +77,11 @@ int mirror_is_same(struct mirror *mirror);
  * since the store last heard of some.
  */
 int mirror_some(struct mirror *mirror, const ARRAY_TYPE(uint32_t) * uids);
+/*
+ * The store has messages that Dovecot has no more, beside those: a Maildir's
+ * file may be found missing by whoever synchronises it, in no transaction.
+ */
+bool mirror_has_lost(struct mirror *mirror, const ARRAY_TYPE(uint32_t) * uids);
 /* Steps for whatever differs: reads the whole list of messages. */
 int mirror_all(struct mirror *mirror);
 /*

@@ -604,6 +604,31 @@ class Maildir(Sdbox):
                 self.assertLess(read, 2 * size, flags)  # Dovecot: once
             self.same_mail("A")
 
+    def test_vanished(self):
+        """Goal: what Dovecot itself finds missing is told with the same
+        session's next change.  Method: a file is removed, and the session,
+        which has had all compared, synchronises; it marks another message,
+        saves one, and expunges one."""
+        client = self.login()
+        for n in range(6):
+            self.append(client, "INBOX", f"n{n}")
+        self.ok(client.select("INBOX"))
+        self.ok(client.uid("STORE", "1", "+FLAGS", "($k)"))
+        home = self.dovecot.d / "mail" / self.user / "Maildir"
+        for number, change in enumerate((
+                lambda: client.uid("STORE", "6", "+FLAGS", "($k2)"),
+                lambda: client.append("INBOX", None, None, mail("more")),
+                lambda: (client.uid("STORE", "5", "+FLAGS", "(\\Deleted)"),
+                         client.expunge())[1])):
+            path = min(home.glob("cur/*"), key=lambda p: p.name)
+            path.unlink()
+            self.ok(client.noop())
+            self.ok(client.noop())
+            self.assertEqual(client.uid("SEARCH", "ALL")[1][0].split()[0],
+                             b"%d" % (number + 2))
+            self.ok(change())
+            self.same_mail("INBOX")
+
     def test_huge_copied(self):
         """Goal: the same of a message that has just come in, whose file is
         found by the list's end.  Method: a file's name says so; COPY."""
