@@ -219,6 +219,52 @@ class Mixed(test_pair.Pair):
     LOCATION_THERE = "mdbox:~/mdbox"
 
 
+class Synced(PairCase):
+    """Mail that dsync brings from elsewhere, without the plugin."""
+
+    def test_brought(self):
+        """Goal: what dsync brought in, and made of it later, is in the journal
+        once it is compared, under its GUIDs and UIDs.  Method: from a Maildir
+        of another Dovecot; names that swap there, mail that moves and goes;
+        then both ways, with a change here, and an import."""
+        source = dovetest.Dovecot(self.home / "from", self.socket,
+                                  "maildir:~/Maildir", "/", "",
+                                  "mail_plugins =\n")
+        self.addCleanup(source.stop)
+        source.start()
+        there = source.login(self.user)
+        self.addCleanup(self.leave, there)
+        for name in ("A", "A/x", "B"):
+            self.ok(there.create(name))
+            for number in range(3):
+                self.ok(there.append(name, "(\\Flagged $k)", None,
+                                     mail(f"{name} {number}", 1 + number)))
+        at = f"maildir:{source.d}/mail/{self.user}/Maildir"
+
+        def brought(*command):
+            for words in (("-o", "mail_plugins=", *command, "-u", self.user,
+                           at), ("mbj", "capture", "-u", self.user)):
+                self.assertEqual(self.dovecot.doveadm(*words), (0, ""))
+            return self.same_there()
+        first = brought("sync", "-1", "-R")
+        self.assertEqual(first["A"]["X-GUID"],
+                         pairtest.everything(there)["A"]["X-GUID"])
+        for names in (("A", "t"), ("B", "A"), ("t", "B")):
+            self.ok(there.rename(*names))
+        self.ok(there.select("B"))
+        self.ok(there.uid("STORE", "1", "+FLAGS", "(\\Deleted)"))
+        self.ok(there.expunge())
+        self.ok(there.uid("MOVE", "2", "A"))
+        self.ok(there.unselect())
+        second = brought("backup", "-R")
+        self.assertEqual(second["B"]["X-GUID"], first["A"]["X-GUID"])
+        self.ok(self.login().append("A", None, None, mail("here")))
+        brought("sync")
+        self.assertEqual(self.dovecot.doveadm(
+            "import", "-u", self.user, at, "in", "all"), (0, ""))
+        self.assertEqual(len(self.same_there()["in/A\0"]), 5)
+
+
 class Quota(PairCase):
     """At both, with room for two messages."""
     SETTINGS = ("quota", "quota = count:User quota", "quota_vsizes = yes",
