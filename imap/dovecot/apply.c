@@ -142,6 +142,7 @@ static int command_run(struct doveadm_mail_cmd_context *ctx,
 	note_close(&apply.note);
 	mbj_client_contents_done(&apply.contents);
 	mbj_tree_free(&apply.wanted);
+	mbj_tree_free(&apply.told);
 	mbj_client_close(&apply.client);
 	if (apply.failures == 0) {
 		if (command->follower != NULL)

@@ -99,6 +99,7 @@ struct apply {
 	/* As the account has it, but for names that cannot be here. */
 	struct mbj_tree *wanted;
 	ARRAY(struct apply_fitted) fitted; /* on the data stack */
+	struct mbj_tree *told; /* with all names, or NULL: so has wanted */
 	/* Not before that. */
 	struct mbj_client_contents contents;
 	bool is_former;		   /* the service gives nothing many at once */

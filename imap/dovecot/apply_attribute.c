@@ -177,8 +177,8 @@ static int wanted_read(struct apply *apply, uint32_t node, const char *vname,
 	int ret, is_there = 1;
 
 	mbj_buf_init(&path, MBJ_PATH_MAX * 2);
-	mbj_tree_path(apply->wanted, node, apply->account.policy.delimiter,
-		      &path);
+	mbj_tree_path(apply->told != NULL ? apply->told : apply->wanted, node,
+		      apply->account.policy.delimiter, &path);
 	ret = wanted_read_at(apply, id, vname, mbj_buf_view(&path), ret_there);
 	for (int i = 0; ret == 0 && is_there > 0 && i < RENAME_TRIES; i++) {
 		is_there = path_find(apply, id, vname, &path);

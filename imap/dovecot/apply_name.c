@@ -6,13 +6,14 @@
  */
 #include "apply_name.h"
 
+#include <crc32.h>
 #include <str.h>
 
 #include <stdlib.h>
 
 enum {
 	KEPT_MAX = 100,	 /* bytes of the name */
-	SUFFIX_SIZE = 8, /* digits of the GUID */
+	SUFFIX_SIZE = 8, /* digits, of its GUID */
 	FILE_MAX = 255,	 /* bytes of a file's name */
 };
 
@@ -85,16 +86,19 @@ static const char *path_too_long(struct mailbox *box)
 /* Why the node cannot be there, or NULL. */
 static const char *node_refused(struct apply *apply, uint32_t node)
 {
+	const struct mbj_node *wanted = mbj_tree_get(apply->wanted, node);
 	const char *path = apply_path(apply, apply->wanted, node);
-	struct mbj_bytes name = mbj_tree_get(apply->wanted, node)->name.stored;
 	const char separator = mail_namespace_get_sep(apply->inbox);
 	const char *why = NULL;
 	struct mailbox *box;
 
-	if (memchr(name.p, separator, name.n) != NULL)
+	if (memchr(wanted->name.stored.p, separator, wanted->name.stored.n) !=
+	    NULL)
 		return "It has the separator of folders in it";
+	/* A place may be the way to a namespace. */
 	if (!apply_is_own(apply, path))
-		return "It is another namespace's";
+		return wanted->is_selectable ? "It is another namespace's"
+					     : NULL;
 	box = apply_box(apply, path);
 	if (mailbox_verify_create_name(box) < 0)
 		why = t_strdup(mailbox_get_last_internal_error(box, NULL));
@@ -104,13 +108,33 @@ static const char *node_refused(struct apply *apply, uint32_t node)
 	return why;
 }
 
+/* Whoever is there, or leads there, has had the name. */
+static bool is_passed(const ARRAY_TYPE(apply_folder) * folders, char separator,
+		      const char *path)
+{
+	const struct apply_folder *folder;
+	size_t n = strlen(path);
+
+	array_foreach(folders, folder)
+	{
+		if (strncmp(folder->vname, path, n) == 0 &&
+		    folder->vname[n] == separator)
+			return true;
+	}
+	return false;
+}
+
 /* -------------------------------------------------------------- another one */
 
 /* Valid in UTF-8, and in every layout. */
-static const char *name_make(struct mbj_bytes name, struct mbj_id id)
+static const char *name_make(const struct apply *apply, struct mbj_bytes name,
+			     struct mbj_id id)
 {
-	static const char REPLACED[] = "./\\~%*^";
-	char text[MBJ_ID_TEXT_SIZE];
+	const char replaced[] = {'.',  '/',
+				 '\\', '~',
+				 '%',  '*',
+				 '^',  mail_namespace_get_sep(apply->inbox),
+				 '\0'};
 	string_t *made = t_str_new(KEPT_MAX + SUFFIX_SIZE + 2);
 	size_t n = name.n;
 
@@ -120,25 +144,39 @@ static const char *name_make(struct mbj_bytes name, struct mbj_id id)
 	for (size_t i = 0; i < n; i++) {
 		char c = (char)name.p[i];
 
-		if (c != '\0' && strchr(REPLACED, c) != NULL)
+		if (c != '\0' && strchr(replaced, c) != NULL)
 			c = '_';
 		str_append_data(made, &c, 1);
 	}
-	mbj_id_print(id, text);
-	str_append_c(made, '-');
-	str_append_data(made, text, SUFFIX_SIZE);
+	/* A GUID of Dovecot's begins with microseconds, which are few. */
+	str_printfa(made, "-%08x", crc32_data(id.b, sizeof(id.b)));
 	return str_c(made);
 }
 
-static int node_rename(struct apply *apply, uint32_t node, uint32_t parent,
-		       const struct mbj_name *name)
+/* The node above INBOX's namespace: names have its prefix. */
+static uint32_t top_of(const struct apply *apply)
+{
+	const char separators[] = {mail_namespace_get_sep(apply->inbox), '\0'};
+	const char *const *names = t_strsplit(apply->inbox->prefix, separators);
+	uint32_t top = MBJ_NODE_ROOT;
+
+	for (; *names != NULL && **names != '\0' && top != MBJ_NODE_NONE;
+	     names++)
+		top = mbj_tree_find_slot(apply->wanted, top,
+					 mbj_bytes_str(*names));
+	return top;
+}
+
+/* Returns: it has that place, and can be there. */
+static bool node_move(struct apply *apply, uint32_t node, uint32_t parent,
+		      const struct mbj_name *name)
 {
 	struct mbj_error err;
 
-	if (mbj_tree_move(apply->wanted, node, parent, name, &err) < 0)
-		return apply_fail(apply, "the tree of mailboxes: %s",
-				  err.message);
-	return 0;
+	return parent != MBJ_NODE_NONE &&
+	       mbj_tree_move(apply->wanted, node, parent, name, &err) ==
+		       MBJ_OK &&
+	       node_refused(apply, node) == NULL;
 }
 
 static int node_fit(struct apply *apply, uint32_t node, const char *path,
@@ -146,19 +184,25 @@ static int node_fit(struct apply *apply, uint32_t node, const char *path,
 {
 	const struct mbj_node was = *mbj_tree_get(apply->wanted, node);
 	const struct mbj_bytes made =
-		mbj_bytes_str(name_make(was.name.stored, was.id));
+		mbj_bytes_str(name_make(apply, was.name.stored, was.id));
 	const struct mbj_name name = {made, made};
 	struct apply_fitted fitted = {.from = path};
+	struct mbj_error err;
 
-	if (node_rename(apply, node, was.parent, &name) < 0)
-		return -1;
+	if (apply->told == NULL &&
+	    mbj_tree_dup(apply->wanted, &apply->told, &err) < 0)
+		return apply_fail(apply, "the tree of mailboxes: %s",
+				  err.message);
 	/* What it is below may be too long by itself. */
-	if (node_refused(apply, node) != NULL &&
-	    node_rename(apply, node, MBJ_NODE_ROOT, &name) < 0)
-		return -1;
-	/* It is not the name: whoever makes it will say what. */
-	if (node_refused(apply, node) != NULL)
-		return node_rename(apply, node, was.parent, &was.name);
+	if (!node_move(apply, node, was.parent, &name) &&
+	    !node_move(apply, node, top_of(apply), &name)) {
+		/* Whoever makes it will say what is wrong. */
+		if (mbj_tree_move(apply->wanted, node, was.parent, &was.name,
+				  &err) < 0)
+			return apply_fail(apply, "the tree of mailboxes: %s",
+					  err.message);
+		return 0;
+	}
 	fitted.to = apply_path(apply, apply->wanted, node);
 	array_push_back(&apply->fitted, &fitted);
 	(void)apply_fail(apply,
@@ -168,12 +212,43 @@ static int node_fit(struct apply *apply, uint32_t node, const char *path,
 	return 0;
 }
 
+static bool node_is_there(const struct apply *apply,
+			  const ARRAY_TYPE(named) * named, uint32_t node)
+{
+	const char *path = apply_path(apply, apply->wanted, node);
+
+	return strcmp(path, "INBOX") == 0 ||
+	       is_there(named, mbj_tree_get(apply->wanted, node)->id, path);
+}
+
+/* Mailboxes that are to come to their names, and the places on the way. */
+static bool *nodes_to_come(const struct apply *apply,
+			   const ARRAY_TYPE(named) * named,
+			   const uint32_t *order, size_t count)
+{
+	uint32_t size = mbj_tree_size(apply->wanted);
+	bool *to_come = t_new(bool, size + 1);
+
+	for (size_t i = count; i-- > 0;) {
+		const struct mbj_node *node =
+			mbj_tree_get(apply->wanted, order[i]);
+
+		to_come[order[i]] |= node->is_selectable &&
+				     !node_is_there(apply, named, order[i]);
+		if (to_come[order[i]] && node->parent < size)
+			to_come[node->parent] = true;
+	}
+	return to_come;
+}
+
 int names_fit(struct apply *apply, const ARRAY_TYPE(apply_folder) * folders)
 {
+	const char separator = mail_namespace_get_sep(apply->inbox);
 	ARRAY_TYPE(named) named;
 	uint32_t *order = NULL;
 	struct mbj_error err;
 	size_t count = 0;
+	bool *to_come;
 	int ret = 0;
 
 	t_array_init(&apply->fitted, 4);
@@ -181,16 +256,16 @@ int names_fit(struct apply *apply, const ARRAY_TYPE(apply_folder) * folders)
 	if (mbj_tree_order(apply->wanted, &order, &count, &err) < 0)
 		return apply_fail(apply, "the tree of mailboxes: %s",
 				  err.message);
-	/* Each behind what it is below. */
+	to_come = nodes_to_come(apply, &named, order, count);
+	/* Each behind what it is below, which may have another name by now. */
 	for (size_t i = 0; ret == 0 && i < count; i++) {
 		const char *path = apply_path(apply, apply->wanted, order[i]);
 		const char *why = NULL;
 
-		if (strcmp(path, "INBOX") != 0 &&
-		    !is_there(&named, mbj_tree_get(apply->wanted, order[i])->id,
-			      path))
+		if (to_come[order[i]] &&
+		    !node_is_there(apply, &named, order[i]))
 			why = node_refused(apply, order[i]);
-		if (why != NULL)
+		if (why != NULL && !is_passed(folders, separator, path))
 			ret = node_fit(apply, order[i], path, why);
 	}
 	mbj_free(order);

@@ -399,8 +399,12 @@ static int capture_save_begin(struct mail_save_context *ctx,
 	struct capture_transaction *mine;
 	int ret;
 
-	/* One that brings its UID need not come in the order of UIDs. */
-	if (turn_passes_messages(t->box) || ctx->data.uid != 0)
+	/*
+	 * Who copies can read, and need not send what the store has.  dsync
+	 * brings UIDs of all that it saves, in any order.
+	 */
+	if (turn_passes_messages(t->box) || ctx->data.uid != 0 ||
+	    (ctx->copying_or_moving && !ctx->saving))
 		return super->save_begin(ctx, input);
 	mine = capture_transaction_need(t);
 	if (mine->kept == NULL)
@@ -432,7 +436,7 @@ static void capture_save_cancel(struct mail_save_context *ctx)
 	capture_box_of(t->box)->module_ctx.super.save_cancel(ctx);
 }
 
-/* Which may be a link, and the bytes are those of another mailbox. */
+/* Of a delivery, too, which Dovecot saves by a copy of what came in. */
 static int capture_copy(struct mail_save_context *ctx, struct mail *mail)
 {
 	struct mailbox_transaction_context *t = ctx->transaction;
