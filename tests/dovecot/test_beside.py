@@ -270,14 +270,18 @@ class Quota(PairCase):
     SETTINGS = ("quota", "quota = count:User quota", "quota_vsizes = yes",
                 "quota_rule = *:messages=2")
     MORE = plugin(*SETTINGS) + PairCase.MORE
-    THERE = plugin(*SETTINGS, "quota_max_mail_size = 50") + PairCase.MORE
+    THERE = plugin("quota notify replication", *SETTINGS[1:],
+                   "quota_max_mail_size = 50",
+                   "quota_warning = messages=50%% warn %u",
+                   "mail_replica = tcp:127.0.0.1:1") + PairCase.MORE
 
     def test_refused(self):
         """Goal: what a quota refuses is in no journal and leaves no intent
         open; what the first has is at the second, whose quota is not asked.
         Method: a third message by APPEND, and by COPY, is one too many; one
         is saved past the first's quota, so that there are three.
-        The second takes no message above 50 bytes from anybody else."""
+        The second takes no message above 50 bytes from anybody else, and tells
+        a warning's script and the replicator, which are not there."""
         one = self.login()
         for number in range(2):
             self.ok(one.append("INBOX", None, None, mail(f"{number}")))
@@ -286,6 +290,8 @@ class Quota(PairCase):
         self.ok(one.select("INBOX"))
         self.no(one.uid("COPY", "1", "A"), "OVERQUOTA")
         self.assertEqual(self.intents(), [], self.log())
+        self.follow()
+        self.assertEqual(self.apply(), "")
         self.same_there()
         self.assertEqual(subprocess.run(
             ["doveadm", "-c", self.dovecot.conf, "-o",
