@@ -96,8 +96,8 @@ static bool is_due(const struct followed *state, uint64_t lsn, int64_t now)
 }
 
 /*
- * Any order is as good, but one: whoever always comes before others, and ends
- * the process, would keep them from their turns for ever.
+ * Any order will do, but not always the same: whoever comes before others, and
+ * ends the process, would keep them from their turns for ever.
  */
 static void shuffle(ARRAY_TYPE(turns) * turns)
 {

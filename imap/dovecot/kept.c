@@ -63,7 +63,7 @@ static int file_open(struct kept *kept)
 	return 0;
 }
 
-/* What is behind a message that was forgotten is written over. */
+/* What nobody has ended is written over by the next one. */
 static int file_put(struct kept *kept, const void *data, size_t size)
 {
 	struct kept_message *last = array_back_modifiable(&kept->messages);
@@ -81,20 +81,22 @@ static int file_put(struct kept *kept, const void *data, size_t size)
 	return 0;
 }
 
-/* What is in memory so far goes to the file. */
+/* What is in memory so far goes to the file, or all of it stays. */
 static int message_to_file(struct kept *kept)
 {
 	struct kept_message *last = array_back_modifiable(&kept->messages);
-	uoff_t from = last->at, size = last->size;
+	const struct kept_message was = *last;
 
 	last->is_in_file = true;
 	last->at = kept->file_size;
 	last->size = 0;
-	if (file_put(kept, CONST_PTR_OFFSET(kept->memory->data, from), size) <
-	    0)
+	if (file_put(kept, CONST_PTR_OFFSET(kept->memory->data, was.at),
+		     was.size) < 0) {
+		*last = was;
 		return -1;
-	last->size = size;
-	buffer_set_used_size(kept->memory, from);
+	}
+	last->size = was.size;
+	buffer_set_used_size(kept->memory, was.at);
 	return 0;
 }
 
@@ -216,15 +218,15 @@ struct istream *kept_begin(struct kept *kept, unsigned int number,
 	struct istream *passing;
 
 	kept_forget(kept, number);
-	i_stream_ref(input);
-	if (array_count(&kept->messages) >= MESSAGES_MAX)
+	if (array_count(&kept->messages) >= MESSAGES_MAX) {
+		i_stream_ref(input);
 		return input;
+	}
 	message.at = kept->memory->used;
 	array_push_back(&kept->messages, &message);
 	kept->is_lost = false;
 	passing = passing_create(kept, input);
-	i_stream_unref(&input);
-	i_stream_ref(passing);
+	i_stream_ref(passing); /* one is kept's */
 	return passing;
 }
 

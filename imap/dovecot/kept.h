@@ -15,8 +15,8 @@
 #include "plugin.h"
 
 struct kept_message {
-	/* Which of the transaction's it is; of what is copied nothing is kept.
-	 */
+	/* Which one of the transaction's it is, those counted that are not
+	 * kept. */
 	unsigned int number;
 	uint32_t uid; /* 0 before the commit */
 	bool is_in_file;
@@ -36,7 +36,7 @@ void kept_free(struct kept **kept);
  */
 struct istream *kept_begin(struct kept *kept, unsigned int number,
 			   struct istream *input);
-/* It was saved.  Nothing of it may have begun. */
+/* It was saved.  No message need have begun. */
 void kept_end(struct kept *kept, struct mail *saved);
 /* From that number on nothing was saved.  kept may be NULL. */
 void kept_forget(struct kept *kept, unsigned int number);

@@ -394,17 +394,20 @@ static int capture_save_begin(struct mail_save_context *ctx,
 			      struct istream *input)
 {
 	struct mailbox_transaction_context *t = ctx->transaction;
-	struct mailbox_vfuncs *super =
-		&capture_box_of(t->box)->module_ctx.super;
+	struct capture_box *box = capture_box_of(t->box);
+	struct mailbox_vfuncs *super = &box->module_ctx.super;
+	bool is_copy = ctx->copying_or_moving && !ctx->saving;
 	struct capture_transaction *mine;
 	int ret;
 
+	kept_forget(kept_of(t), t->save_count);
+	/* Another plugin may copy past capture_copy (mail_crypt). */
+	box->is_copied_to |= is_copy;
 	/*
 	 * Who copies can read, and need not send what the store has.  dsync
 	 * brings UIDs of all that it saves, in any order.
 	 */
-	if (turn_passes_messages(t->box) || ctx->data.uid != 0 ||
-	    (ctx->copying_or_moving && !ctx->saving))
+	if (turn_passes_messages(t->box) || is_copy || ctx->data.uid != 0)
 		return super->save_begin(ctx, input);
 	mine = capture_transaction_need(t);
 	if (mine->kept == NULL)

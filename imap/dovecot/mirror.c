@@ -5,7 +5,8 @@
  *
  * Invariants:
  *   1. bytes are as IMAP shows them: lines end with CRLF, whatever is on disk;
- *   2. no message is in memory as a whole.
+ *   2. no message is in memory as a whole, but for short ones (content.h,
+ *      kept.c).
  */
 #include "mirror_impl.h"
 

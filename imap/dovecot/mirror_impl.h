@@ -20,7 +20,8 @@ void mirror_body_hint(struct mail *mail);
 /*
  * The bytes of mirror->mail, out of kept unless that is NULL.  What is short,
  * where an outcome is going to be told, is in body, which is empty before; all
- * else is in the store. Returns: 1, 0 the message is gone, -1.
+ * else is in the store.
+ * Returns: 1, 0 the message is gone, -1.
  */
 int mirror_body_put(struct mirror *mirror, const struct kept_message *kept,
 		    bool is_short, struct content_message *message,
