@@ -132,6 +132,17 @@ protocol doveadm {
             cls.replica.wait(60)
             cls.replica = None
 
+    def promote_replica(self):
+        """A primary is made of the replica's store, and served in its place,
+        until the test ends."""
+        self.stop_replica()
+        over, new = self.dir / "over", self.dir / "promoted"
+        self.mbj("backup", self.other_store, over)
+        self.mbj("restore", over, new, "--role", "primary")
+        host = self.begin(new, self.other_socket)
+        self.addCleanup(host.wait)
+        self.addCleanup(host.terminate)
+
     def setUp(self):
         super().setUp()
         if self.replica is None:

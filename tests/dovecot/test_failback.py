@@ -496,14 +496,8 @@ class Noted(PairCase):
         self.addCleanup(follower.wait)
         self.addCleanup(follower.kill)
         dovetest.time.sleep(1)
-        self.stop_replica()
         lsn, state, epoch = self.noted()
-        over, new = self.home / "over-f", self.home / "promoted"
-        self.mbj("backup", self.other_store, over)
-        self.mbj("restore", over, new, "--role", "primary")
-        host = self.begin(new, self.other_socket)
-        self.addCleanup(host.wait)
-        self.addCleanup(host.terminate)
+        self.promote_replica()
         for _ in range(1000):
             if self.noted() == (lsn, state, epoch + 1):
                 return

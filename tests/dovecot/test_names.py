@@ -98,13 +98,7 @@ class Names(PairCase):
         account's once a change meets one of them, with all mail.  Method: the
         replica's store is promoted, and a session saves mail."""
         names = self.names_there(wrong=5)
-        self.stop_replica()
-        over, new = self.home / "over", self.home / "promoted"
-        self.mbj("backup", self.other_store, over)
-        self.mbj("restore", over, new, "--role", "primary")
-        host = self.begin(new, self.other_socket)
-        self.addCleanup(host.wait)
-        self.addCleanup(host.terminate)
+        self.promote_replica()
         two = self.login_other()
         self.ok(two.append(encode(names["a.b"]), None, None, mail("first")))
         self.leave(two)
