@@ -7,13 +7,14 @@
 #include "apply_name.h"
 
 #include <crc32.h>
+#include <hex-binary.h>
 #include <str.h>
 
 #include <stdlib.h>
 
 enum {
 	KEPT_MAX = 100,	 /* bytes of the name */
-	SUFFIX_SIZE = 8, /* digits, of its GUID */
+	SUFFIX_MAX = 32, /* digits, of its GUID */
 	FILE_MAX = 255,	 /* bytes of a file's name */
 };
 
@@ -126,16 +127,19 @@ static bool is_passed(const ARRAY_TYPE(apply_folder) * folders, char separator,
 
 /* -------------------------------------------------------------- another one */
 
-/* Valid in UTF-8, and in every layout. */
+/*
+ * Valid in UTF-8, and in every layout.  A GUID of Dovecot's begins with
+ * microseconds, which are few, so a part of it is made of all of it.
+ */
 static const char *name_make(const struct apply *apply, struct mbj_bytes name,
-			     struct mbj_id id)
+			     struct mbj_id id, bool has_guid)
 {
 	const char replaced[] = {'.',  '/',
 				 '\\', '~',
 				 '%',  '*',
 				 '^',  mail_namespace_get_sep(apply->inbox),
 				 '\0'};
-	string_t *made = t_str_new(KEPT_MAX + SUFFIX_SIZE + 2);
+	string_t *made = t_str_new(KEPT_MAX + SUFFIX_MAX + 2);
 	size_t n = name.n;
 
 	if (n > KEPT_MAX)
@@ -148,8 +152,11 @@ static const char *name_make(const struct apply *apply, struct mbj_bytes name,
 			c = '_';
 		str_append_data(made, &c, 1);
 	}
-	/* A GUID of Dovecot's begins with microseconds, which are few. */
-	str_printfa(made, "-%08x", crc32_data(id.b, sizeof(id.b)));
+	str_append_c(made, '-');
+	if (has_guid)
+		str_append(made, binary_to_hex(id.b, sizeof(id.b)));
+	else
+		str_printfa(made, "%08x", crc32_data(id.b, sizeof(id.b)));
 	return str_c(made);
 }
 
@@ -169,23 +176,38 @@ static uint32_t top_of(const struct apply *apply)
 
 /* Returns: it has that place, and can be there. */
 static bool node_move(struct apply *apply, uint32_t node, uint32_t parent,
-		      const struct mbj_name *name)
+		      const char *called)
 {
+	const struct mbj_bytes bytes = mbj_bytes_str(called);
+	const struct mbj_name name = {bytes, bytes};
 	struct mbj_error err;
 
 	return parent != MBJ_NODE_NONE &&
-	       mbj_tree_move(apply->wanted, node, parent, name, &err) ==
+	       mbj_tree_move(apply->wanted, node, parent, &name, &err) ==
 		       MBJ_OK &&
 	       node_refused(apply, node) == NULL;
+}
+
+/*
+ * Where it was, or, since what it is below may be too long by itself, at the
+ * top: where somebody else's folder has that name, too, by a longer one.
+ */
+static bool node_place(struct apply *apply, uint32_t node,
+		       const struct mbj_node *was)
+{
+	const char *name = name_make(apply, was->name.stored, was->id, false);
+	uint32_t top = top_of(apply);
+
+	return node_move(apply, node, was->parent, name) ||
+	       node_move(apply, node, top, name) ||
+	       node_move(apply, node, top,
+			 name_make(apply, was->name.stored, was->id, true));
 }
 
 static int node_fit(struct apply *apply, uint32_t node, const char *path,
 		    const char *why)
 {
 	const struct mbj_node was = *mbj_tree_get(apply->wanted, node);
-	const struct mbj_bytes made =
-		mbj_bytes_str(name_make(apply, was.name.stored, was.id));
-	const struct mbj_name name = {made, made};
 	struct apply_fitted fitted = {.from = path};
 	struct mbj_error err;
 
@@ -193,9 +215,7 @@ static int node_fit(struct apply *apply, uint32_t node, const char *path,
 	    mbj_tree_dup(apply->wanted, &apply->told, &err) < 0)
 		return apply_fail(apply, "the tree of mailboxes: %s",
 				  err.message);
-	/* What it is below may be too long by itself. */
-	if (!node_move(apply, node, was.parent, &name) &&
-	    !node_move(apply, node, top_of(apply), &name)) {
+	if (!node_place(apply, node, &was)) {
 		/* Whoever makes it will say what is wrong. */
 		if (mbj_tree_move(apply->wanted, node, was.parent, &was.name,
 				  &err) < 0)

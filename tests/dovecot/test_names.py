@@ -93,6 +93,28 @@ class Names(PairCase):
                          {names[name] for name in
                           ("a.b", "a.b/c/d.e", "good")})
 
+    def test_taken(self):
+        """Goal: where the name that a folder would get is another folder's,
+        that has it, and the first is called otherwise.  Method: names as the
+        second calls them, made at the first, beside it and at the top."""
+        taken = self.names_there(wrong=5)["a.b"]
+        self.ok(self.one.create("far"))
+        self.ok(self.one.rename("a.b", "far/a.b"))
+        self.ok(self.one.create(taken))
+        names = self.names_there(wrong=5)
+        self.assertEqual((names[taken], names["far/a.b"]),
+                         (taken, "far/" + taken))
+        self.ok(self.one.rename(taken, "far/" + taken))
+        names = self.names_there(wrong=5)
+        self.assertEqual((names["far/" + taken], names["far/a.b"]),
+                         ("far/" + taken, taken))
+        self.ok(self.one.create(taken))
+        names = self.names_there(wrong=5)
+        self.assertEqual((names["far/" + taken], names[taken]),
+                         ("far/" + taken, taken))
+        self.assertRegex(names["far/a.b"], "^a_b-[0-9a-f]{32}$")
+        self.assertEqual(names["far/a.b/c"], names["far/a.b"] + "/c")
+
     def test_over(self):
         """Goal: at a host that takes over the names that it has are the
         account's once a change meets one of them, with all mail.  Method: the
