@@ -289,6 +289,22 @@ HAS_LMTP = os.path.exists("/usr/lib/dovecot/lmtp")
 WITH_LMTP = "protocols = imap lmtp\n" if HAS_LMTP else ""  # settings
 
 
+def command(client, line):
+    """Sent as it is.  What the server says of it: OK, NO or BAD."""
+    tag = client._new_tag()
+    client.send(tag + b" " + line + b"\r\n")
+    while True:
+        line = client.readline()
+        if line.startswith(tag):
+            return line.split()[1].decode()
+
+
+def append_all(client, path, *texts):
+    """Messages in one command.  As command."""
+    return command(client, b"APPEND " + path.encode() + b"".join(
+        b" {%d+}\r\n%s" % (len(text), text) for text in texts))
+
+
 def lmtp(dovecot, recipients, text):
     """A message to users, one or more at once, with + and a mailbox's name
     where it is not INBOX.  What the server says of each."""

@@ -1,5 +1,6 @@
 """The plugins of mbj beside others that a site has: what they refuse, pack,
 encrypt, copy or do by themselves is at both Dovecots the same."""
+import base64
 import concurrent.futures
 import copy
 import imaplib
@@ -12,7 +13,7 @@ import unittest
 import dovetest
 import pairtest
 import test_pair
-from dovetest import DovecotCase, namespace
+from dovetest import DovecotCase, append_all, namespace
 from pairtest import PairCase, mail
 
 
@@ -164,6 +165,29 @@ class Keyed(PairCase):
         self.key(self.other)
         self.same_there()
 
+    def test_much(self):
+        """Goal: all that one command saves is in the journal at once, whatever
+        it takes.  Method: twenty messages and more than memory keeps, saved by
+        a session that cannot read them; one of them not to its end."""
+        client = imaplib.IMAP4_stream(
+            f"/usr/lib/dovecot/imap -c {self.dovecot.conf} -u {self.user} "
+            f"2>>{self.dir}/sessions")
+        self.addCleanup(self.leave, client)
+        several = [mail(f"number {n}", lines) for lines in (7000, 14000)
+                   for n in range(10)]
+        self.assertEqual(append_all(client, "INBOX", *several), "OK")
+        self.assertNotEqual(append_all(client, "INBOX", *several[:12], b""),
+                            "OK")
+        self.assertEqual(append_all(client, "INBOX", *several[9:12]), "OK")
+        self.leave(client)
+        self.assertNotIn("mbj: ", self.log())
+        self.assertEqual(self.sizes(),
+                         [len(m) for m in several + several[9:12]])
+        self.follow()
+        self.assertIn("without password or key", self.apply(None))
+        self.key(self.other)
+        self.same_there()
+
     def test_unread(self):
         """Goal: what nobody could read waits, with all behind it, and is
         passed by nobody who has no key.  Method: mail that is told to nobody,
@@ -211,6 +235,52 @@ class Keyed(PairCase):
             if not waiting:
                 break
         self.assertEqual(waiting, set())
+
+
+class Attached(PairCase):
+    """Attachments are in files of their own, which equal ones share."""
+    MORE = ("mail_attachment_dir = %h/attachments\n"
+            "mail_attachment_min_size = 1k\n" + PairCase.MORE)
+
+    @staticmethod
+    def attached(text, width=76):
+        """Of 300,000 bytes; other widths than 76 cannot be decoded and made
+        again by every reader."""
+        body = base64.b64encode(text * 300000).decode()
+        lines = "\r\n".join(body[n:n + width]
+                            for n in range(0, len(body), width))
+        part = ("--x\r\nContent-Type: {}\r\nContent-Transfer-Encoding: {}\r\n"
+                "\r\n{}\r\n")
+        return ("Subject: a\r\nMIME-Version: 1.0\r\n"
+                'Content-Type: multipart/mixed; boundary="x"\r\n\r\n' +
+                part.format("text/plain", "7bit", "see") +
+                part.format("application/pdf", "base64", lines) +
+                "--x--\r\n").encode()
+
+    def test_attached(self):
+        """Goal: the journal has messages whole, and so has the second Dovecot,
+        with files of its own for what is attached.  Method: sessions, in one
+        command and one by one, copies, a delivery."""
+        one = self.login()
+        self.ok(one.create("B"))
+        texts = [self.attached(b"a"), self.attached(b"a", 72),
+                 self.attached(b"b", 75), mail("none")]
+        for text in texts:
+            self.ok(one.append("INBOX", None, None, text))
+        self.assertEqual(append_all(one, "B", *texts), "OK")
+        self.assertEqual(dovetest.lmtp(self.dovecot, [self.user], texts[0])
+                         [0][:1], "2")
+        self.ok(one.select("INBOX"))
+        self.ok(one.uid("COPY", "1:5", "B"))
+        self.ok(one.uid("MOVE", "2", "B"))
+        self.leave(one)
+        self.follow()
+        self.apply()
+        self.same_there()
+        self.assertNotIn("mbj: ", self.log())
+        for dovecot in (self.dovecot, self.other):
+            self.assertGreater(len(list(
+                dovecot.d.rglob(f"{self.user}/attachments/*/*/*"))), 1)
 
 
 class Mixed(test_pair.Pair):

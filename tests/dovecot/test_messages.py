@@ -13,7 +13,7 @@ import time
 import unittest
 
 import dovetest
-from dovetest import DovecotCase, encode
+from dovetest import DovecotCase, append_all, command, encode
 
 BLOB_LAST = 25  # a kind of the wire: docs/FORMAT.md
 
@@ -184,18 +184,6 @@ class Sdbox(MessageCase):
                 self.assertEqual(hashlib.sha256(body).hexdigest(), found[3])
         self.serve()
 
-
-    @staticmethod
-    def append_all(client, path, *texts):
-        """All in one command.  Its answer."""
-        tag = client._new_tag()
-        client.send(tag + b" APPEND " + path.encode() + b"".join(
-            b" {%d+}\r\n%s" % (len(text), text) for text in texts) + b"\r\n")
-        while True:
-            line = client.readline()
-            if line.startswith(tag):
-                return line.split()[1].decode()
-
     def test_odd(self):
         """Goal: the journal has a message as Dovecot shows it, whatever came
         in.  Method: many in one command, of a few bytes, of more than is kept
@@ -206,18 +194,61 @@ class Sdbox(MessageCase):
         odd = [b"Subject: odd\r\n\r\n" + b"x" * pad + end + tail
                for end in ends for tail in (b"", b"y", b"\r\n")
                for pad in (0, 4075, 8171, 8172, 8173)]
-        self.assertEqual(self.append_all(client, "INBOX", *odd), "OK")
+        self.assertEqual(append_all(client, "INBOX", *odd), "OK")
         self.ok(client.create("B"))
         large = [mail("large", lines) for lines in (3000, 1, 60000, 2)]
-        self.assertEqual(self.append_all(client, "B", *large * 4), "OK")
-        self.assertNotEqual(self.append_all(client, "B", mail("no"), b""),
+        self.assertEqual(append_all(client, "B", *large * 4), "OK")
+        self.assertNotEqual(append_all(client, "B", mail("no"), b""),
                             "OK")
-        self.assertEqual(self.append_all(client, "B", *large), "OK")
+        self.assertEqual(append_all(client, "B", *large), "OK")
         self.ok(client.select("INBOX"))
         self.ok(client.uid("COPY", "1:20", "B"))
         self.leave(client)
         self.same_mail("INBOX", "B")
         self.assertEqual(len(self.stored("B")), 40)
+        self.assertNotIn("mbj: ", self.log())
+
+    def test_composed(self):
+        """Goal: the journal has what the server composes: a message of parts
+        of others and of new text (RFC 4469), one with bytes of zero and as
+        binary (RFC 3516), in one command with others.  Method: parts of a
+        few bytes and of 300,000; one that fails at its last part."""
+        client = self.login()
+        offered = client.capability()[1][0].split()
+        self.assertIn(b"CATENATE", offered)
+        self.assertIn(b"BINARY", offered)
+        self.ok(client.create("B"))
+        for lines in (2, 60000):
+            self.ok(client.append("INBOX", "(\\Seen)", None,
+                                  mail("part", lines)))
+        head = b"Subject: composed\r\n\r\n"
+
+        def text(part):
+            return b"TEXT {%d+}\r\n%s" % (len(part), part)
+
+        def url(uid, part=b""):
+            return b'URL "/INBOX/;UID=%d%s"' % (uid, part)
+
+        def catenate(*parts):
+            return b"CATENATE (" + b" ".join(parts) + b")"
+        whole = catenate(text(head), url(1, b"/;SECTION=TEXT"),
+                         text(b"middle\n"), url(2), text(b"end"))
+        new = b"{%d+}\r\n%s" % (len(mail("new")), mail("new"))
+        for line in (whole, catenate(url(2)), b"(\\Flagged) " + whole,
+                     new + b" " + whole + b" " + catenate(url(1)),
+                     catenate(text(head), text(b""), text(b"x" * 200000))):
+            self.assertEqual(command(client, b"APPEND B " + line), "OK")
+        self.assertEqual(command(client, b"APPEND B " + catenate(
+            text(head), url(2), url(9))), "NO")
+        zero = b"Content-Transfer-Encoding: binary\r\n\r\na\0b\r\n" * 2
+        for size in (1, 3000):
+            self.assertEqual(command(
+                client, b"APPEND B ~{%d+}\r\n%s" % (len(zero) * size,
+                                                    zero * size)), "OK")
+        self.assertEqual(command(client, b"APPEND B " + new), "OK")
+        self.leave(client)
+        self.same_mail("INBOX", "B")
+        self.assertEqual(len(self.stored("B")), 10)
         self.assertNotIn("mbj: ", self.log())
 
     def test_before(self):
@@ -693,8 +724,8 @@ class MaildirCrlf(MessageCase):
     """Files have the lines of IMAP."""
     LOCATION = "maildir:~/Maildir"
     MORE = "mail_save_crlf = yes\n" + MessageCase.MORE
-    append_all = staticmethod(Sdbox.append_all)
     test_odd = Sdbox.test_odd
+    test_composed = Sdbox.test_composed
 
 
 class Mdbox(Sdbox):
