@@ -80,12 +80,13 @@ bool turn_spool_is_ours(struct turn *turn)
 /* Whose storage this is, before it is changed.  ROOT: nothing shows it. */
 static struct mbj_id inbox_look(struct turn *turn)
 {
+	struct mailbox_list *list = turn->capture->inbox->list;
 	struct account_folder folder;
 	enum folder_kind kind;
 	const char *why;
 
-	if (folder_look(turn->capture->inbox->list, "INBOX", &kind, &folder,
-			&why) < 0 ||
+	if (folder_look(list, mailbox_list_get_vname(list, "INBOX"), &kind,
+			&folder, &why) < 0 ||
 	    kind != FOLDER_MAILBOX)
 		return MBJ_ID_ROOT;
 	return folder.id;

@@ -94,7 +94,7 @@ static int capture_attribute_set(struct mailbox_transaction_context *t,
 	struct attribute attribute;
 
 	/* What goes with its mailbox is told as that. */
-	if (box->deleting || turn_passes_messages(box) ||
+	if (box->deleting || box_is_others(box) || turn_passes_messages(box) ||
 	    !attribute_name(box, type, key, &attribute))
 		return super->attribute_set(t, type, key, value);
 	given.value_stream = NULL;

@@ -36,7 +36,7 @@ static bool box_is_compared(struct mailbox *box, struct mbj_id *ret_guid)
 	    (box->opened && box_is_behind(box, &head)))
 		return false;
 	*ret_guid = head.guid;
-	return compared_has(capture_user_of(box->storage->user), head.guid);
+	return compared_has(capture_of(box), head.guid);
 }
 
 /*
@@ -68,8 +68,10 @@ static bool content_is_known(struct turn *turn, struct content *content)
 	    spool_has(&turn->capture->spool, guid))
 		return false;
 	if (!content_look_begun(content, guid) &&
-	    (content_look(content, mbj_bytes_str(turn->at.vname), &turn->err) <
-		     0 ||
+	    (content_look(content,
+			  mbj_bytes_str(
+				  capture_path(turn->box, turn->at.vname)),
+			  &turn->err) < 0 ||
 	     !mbj_id_equal(content->mailbox, guid)))
 		return false;
 	/* The journal's may be what it was before its UIDVALIDITY changed. */
@@ -165,6 +167,8 @@ static int content_open(struct turn *turn, struct content *content)
 	mirror_close(&mirror);
 	if (ret > 0)
 		return 0;
+	if (ret == 0 && box_is_others(turn->box))
+		ret = turn_defer(turn, "it is settled by its owner first");
 	return ret < 0 ? turn_refuse(turn) : another_refuse(turn);
 }
 

@@ -73,7 +73,10 @@ int content_find(struct turn *turn, struct spot at, enum mirror_look look,
 		return -1;
 	}
 	if (!content->is_fresh)
-		rc = content_look(content, mbj_bytes_str(at.vname), &turn->err);
+		rc = content_look(content,
+				  mbj_bytes_str(
+					  capture_path(mirror->box, at.vname)),
+				  &turn->err);
 	if (rc == MBJ_ENOTFOUND)
 		return 0;
 	if (rc < 0)
@@ -106,8 +109,9 @@ int content_find_again(struct turn *turn, struct content *content,
 {
 	int is_renewed, ret;
 
-	/* The turn around this one holds the tree. */
-	if (turn->is_inner && !turn->capture->is_tree_free)
+	/* The turn around this one holds the tree, or its owner does. */
+	if ((turn->is_inner && !turn->capture->is_tree_free) ||
+	    box_is_others(turn->box))
 		return 0;
 	is_renewed = content_renew(turn, content, mirror);
 	mirror_close(mirror);

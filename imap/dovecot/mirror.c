@@ -57,12 +57,21 @@ static int storage_sync(struct mailbox *box, enum mirror_look look)
 					 : 0);
 }
 
+static enum mail_flags no_flags(struct mailbox *box ATTR_UNUSED)
+{
+	return 0;
+}
+
 int mirror_open(struct mirror *mirror, struct mailbox_list *list,
 		const char *vname, enum mirror_look look)
 {
 	struct uidlist_head head;
 
 	mirror->box = mailbox_alloc(list, vname, MAILBOX_FLAG_IGNORE_ACLS);
+	/* Another user's is as its owner has it: what this one has seen of it
+	 * may be in an index of his own (INDEXPVT). */
+	if (box_is_others(mirror->box))
+		mirror->box->v.get_private_flags_mask = no_flags;
 	if (mailbox_open(mirror->box) < 0)
 		return mirror_why(mirror, "cannot read");
 	/*

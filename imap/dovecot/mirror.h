@@ -7,7 +7,7 @@
 #ifndef MBJ_DOVECOT_MIRROR_H
 #define MBJ_DOVECOT_MIRROR_H
 
-#include "plugin.h"
+#include "others.h"
 
 #include "content.h"
 

@@ -8,6 +8,7 @@
 #include "plugin.h"
 
 #include "kept.h"
+#include "others.h"
 #include "parked.h"
 
 #include <ioloop.h>
@@ -91,17 +92,21 @@ void capture_transaction_free(struct capture_transaction **mine)
 	pool_unref(&old->pool);
 }
 
-bool capture_covers(const struct mail_namespace *ns)
+bool capture_keeps(const struct mail_storage *storage)
 {
 	static const char *const FORMATS[] = {"sdbox", "mdbox", "maildir"};
 
-	if (ns->type != MAIL_NAMESPACE_TYPE_PRIVATE || ns->alias_for != NULL ||
-	    ns->owner != ns->user || ns->storage == NULL)
-		return false;
 	for (size_t i = 0; i < N_ELEMENTS(FORMATS); i++)
-		if (strcmp(ns->storage->name, FORMATS[i]) == 0)
+		if (strcmp(storage->name, FORMATS[i]) == 0)
 			return true;
 	return false;
+}
+
+bool capture_covers(const struct mail_namespace *ns)
+{
+	return ns->type == MAIL_NAMESPACE_TYPE_PRIVATE &&
+	       ns->alias_for == NULL && ns->owner == ns->user &&
+	       ns->storage != NULL && capture_keeps(ns->storage);
 }
 
 struct mail_namespace *capture_unalias(struct mail_namespace *ns)
@@ -137,6 +142,7 @@ static void user_deinit(struct mail_user *user)
 {
 	struct capture_user *capture = capture_user_of(user);
 
+	others_done(capture);
 	timeout_remove(&capture->idle);
 	account_done(&capture->account);
 	spool_done(&capture->spool);
@@ -235,6 +241,9 @@ static void namespaces_created(struct mail_namespace *namespaces)
 		capture->spool.dir = p_strdup(user->pool, path);
 	else
 		why = "INBOX's namespace has no directory";
+	if (mailbox_list_get_root_path(capture->inbox->list,
+				       MAILBOX_LIST_PATH_TYPE_INDEX, &path))
+		capture->lock_dir = p_strdup(user->pool, path);
 	if (why != NULL)
 		user->error = p_strdup_printf(user->pool,
 					      "mbj: %s: nothing of it "

@@ -30,11 +30,13 @@ struct kept;
 _Static_assert(GUID_128_SIZE == MBJ_ID_SIZE, "a GUID is a MAILBOXID");
 
 ARRAY_DEFINE_TYPE(mbj_id, struct mbj_id);
+ARRAY_DEFINE_TYPE(capture_user, struct capture_user *);
 
 struct capture_user {
 	union mail_user_module_context module_ctx;
 	struct mail_user *user;
 	struct mail_namespace *inbox; /* whose list's lock is the account's */
+	const char *lock_dir;	      /* which that is in, of the user's own */
 	struct account account;
 	bool is_renewing; /* folder_renew */
 	bool is_aside;	  /* what is done comes from the journal */
@@ -54,6 +56,8 @@ struct capture_user {
 	struct timeout *idle; /* then the connection is given back */
 	/* GUIDs of mailboxes that were compared with the store. */
 	ARRAY_TYPE(mbj_id) compared;
+	/* The same of users whose mailboxes this one sees (others.h). */
+	ARRAY_TYPE(capture_user) others;
 	/* What the plugin acl does for a change of a list, where it is. */
 	int (*acl_update)(struct acl_object *object,
 			  const struct acl_rights_update *update);
@@ -92,7 +96,9 @@ void capture_transaction_free(struct capture_transaction **mine);
 /* No turn is: the service is left unless there is one soon. */
 void capture_idle(struct capture_user *capture);
 
-/* The user's own, in a format that keeps GUIDs, under its first name. */
+/* In a format that keeps GUIDs. */
+bool capture_keeps(const struct mail_storage *storage);
+/* The user's own, in such a one, under its first name. */
 bool capture_covers(const struct mail_namespace *ns);
 /* The namespace of which one shows the mailboxes once more, or itself. */
 struct mail_namespace *capture_unalias(struct mail_namespace *ns);

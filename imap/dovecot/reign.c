@@ -3,6 +3,8 @@
  */
 #include "reign.h"
 
+#include <sys/stat.h>
+
 #include <mbj/hash.h>
 #include <mbj/sys.h>
 
@@ -49,24 +51,51 @@ static const char *reign_text(const struct mbj_identity *identity)
 			       (unsigned long long)identity->epoch.v);
 }
 
-static int reign_save(struct turn *turn, const char *text)
+static int reign_save_in(struct turn *turn, const char *dir, const char *text)
 {
-	const struct spool *spool = &turn->capture->spool;
 	struct mailbox_list *list = turn->capture->inbox->list;
 	struct mbj_error err;
 
-	if (mailbox_list_mkdir_root(list, spool->dir,
-				    MAILBOX_LIST_PATH_TYPE_CONTROL) < 0)
+	if (mailbox_list_mkdir_root(list, dir, MAILBOX_LIST_PATH_TYPE_CONTROL) <
+	    0)
 		(void)mbj_error_set(&err, MBJ_EIO, "%s",
 				    mailbox_list_get_last_internal_error(list,
 									 NULL));
-	else if (mbj_file_replace(spool->sys, spool->dir, REIGN_NAME,
+	else if (mbj_file_replace(turn->capture->spool.sys, dir, REIGN_NAME,
 				  mbj_bytes_str(t_strconcat(text, "\n", NULL)),
 				  &err) == MBJ_OK)
 		return 0;
 	e_error(turn->box->event, "mbj: cannot write %s/" REIGN_NAME ": %s",
-		spool->dir, err.message);
+		dir, err.message);
 	return -1;
+}
+
+/* The lock's directory is another one, or unknown where it is another user's.
+ */
+static bool lock_is_apart(const struct capture_user *capture)
+{
+	return capture->lock_dir != NULL &&
+	       strcmp(capture->lock_dir, capture->spool.dir) != 0;
+}
+
+static int reign_save(struct turn *turn, const char *text)
+{
+	const struct capture_user *capture = turn->capture;
+
+	if (lock_is_apart(capture) &&
+	    reign_save_in(turn, capture->lock_dir, text) < 0)
+		return -1;
+	return reign_save_in(turn, capture->spool.dir, text);
+}
+
+/* Other users' sessions know whose lock that is. */
+static bool lock_is_marked(const struct capture_user *capture)
+{
+	struct stat st;
+
+	return !lock_is_apart(capture) ||
+	       stat(t_strconcat(capture->lock_dir, "/" REIGN_NAME, NULL),
+		    &st) == 0;
 }
 
 /* Runs of apply have brought all that is there now. */
@@ -109,6 +138,7 @@ int turn_reign(struct turn *turn)
 		mbj_client_identity(turn->account->client);
 	bool has_spool = !spool_is_empty(&capture->spool);
 	const char *now = reign_text(identity), *then;
+	bool is_other;
 
 	/* It takes no changes. */
 	if (identity->role != MBJ_STORE_PRIMARY ||
@@ -121,17 +151,16 @@ int turn_reign(struct turn *turn)
 		e_error(turn->box->event, "mbj: %s", turn->err.message);
 		return 0;
 	}
-	if (strcmp(then, now) != 0) {
-		if (has_spool && then[0] != '\0' &&
-		    !account_is_applied(turn, identity))
-			return reign_refuse(turn,
-					    str_begins(then, REIGN_HEAD)
-						    ? then
-						    : REIGN_HEAD " unknown",
-					    now);
-		if (reign_save(turn, now) < 0)
-			return 0;
-	}
+	is_other = strcmp(then, now) != 0;
+	if (is_other && has_spool && then[0] != '\0' &&
+	    !account_is_applied(turn, identity))
+		return reign_refuse(turn,
+				    str_begins(then, REIGN_HEAD) ? then
+								 : REIGN_HEAD
+					    " unknown",
+				    now);
+	if ((is_other || !lock_is_marked(capture)) && reign_save(turn, now) < 0)
+		return 0;
 	if (null_strcmp(capture->reign, now) != 0)
 		capture->reign = p_strdup(capture->user->pool, now);
 	return 0;

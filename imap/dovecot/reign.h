@@ -2,7 +2,8 @@
  * Which journal a storage's changes were told to: files beside the mail.
  *
  *	mbj-reign	a line "mbj-reign 1 LINEAGE EPOCH": of the primary that
- *			the plugin last told something of this user
+ *			the plugin last told something of this user; where
+ *			the lock of the user's list is elsewhere, there, too
  *	mbj-apply	its first line: up to which group of the account runs
  *			of apply have made Dovecot as it is (applied.h)
  *

@@ -15,7 +15,7 @@ int turn_refuse(struct turn *turn)
 {
 	struct mail_storage *storage = turn->box->storage;
 
-	turn->is_away = turn_can_spool(turn);
+	turn->is_away = turn->is_deferred || turn_can_spool(turn);
 	if (turn->is_away)
 		return -1;
 	if (turn->why != NULL) {
@@ -49,6 +49,20 @@ int turn_refuse_text(struct turn *turn, const char *text)
 	return -1;
 }
 
+int turn_defer(struct turn *turn, const char *why)
+{
+	const struct mbj_identity *identity =
+		mbj_client_identity(turn->account->client);
+
+	turn->why = NULL;
+	turn->is_deferred = identity->role == MBJ_STORE_PRIMARY;
+	(void)mbj_error_set(&turn->err,
+			    turn->is_deferred ? MBJ_ECONFLICT : MBJ_EINVALID,
+			    "%s",
+			    turn->is_deferred ? why : "it is a replica's");
+	return -1;
+}
+
 struct spot turn_spot(struct mailbox *box)
 {
 	struct mail_namespace *ns = box->list->ns;
@@ -61,20 +75,11 @@ struct spot turn_spot(struct mailbox *box)
 	return spot;
 }
 
-/* Another user's, in whose account a change would be missed. */
-static bool turn_is_others(struct mailbox *box)
-{
-	const struct mail_namespace *ns = box->list->ns;
-
-	return ns->type == MAIL_NAMESPACE_TYPE_SHARED && ns->owner != NULL &&
-	       ns->owner != ns->user;
-}
-
 bool turn_passes(struct mailbox *box)
 {
 	struct capture_user *capture = capture_user_of(box->storage->user);
 
-	if (turn_is_others(box))
+	if (box_is_others(box))
 		return false;
 	if (!capture_covers(capture_unalias(box->list->ns)))
 		return true;
@@ -85,8 +90,7 @@ bool turn_passes(struct mailbox *box)
 
 bool turn_passes_messages(struct mailbox *box)
 {
-	return turn_is_others(box) ||
-	       !capture_covers(capture_unalias(box->list->ns));
+	return capture_of(box) == NULL;
 }
 
 void turn_end(struct turn *turn)
@@ -108,6 +112,8 @@ void turn_end(struct turn *turn)
 	capture->is_in_turn = false;
 	capture->is_tree_free = false;
 	capture->is_spooled = false;
+	if (box_is_others(turn->box)) /* its owner settles it */
+		turn->account->is_stale = false;
 	account_leave(turn->account);
 	mailbox_list_unlock(turn->locked);
 	capture_idle(capture);
@@ -116,7 +122,9 @@ void turn_end(struct turn *turn)
 static void turn_init(struct turn *turn, struct mailbox *box)
 {
 	memset(turn, 0, sizeof(*turn));
-	turn->capture = capture_user_of(box->storage->user);
+	turn->capture = capture_of(box);
+	if (turn->capture == NULL)
+		turn->capture = capture_user_of(box->storage->user);
 	turn->account = &turn->capture->account;
 	turn->box = box;
 	turn->at = turn_spot(box);
@@ -144,10 +152,6 @@ static int turn_lock(struct turn *turn)
 		return turn_refuse_text(turn, "dsync changes nothing that the "
 					      "journal has: run it with -o "
 					      "mail_plugins=");
-	if (turn_is_others(box))
-		return turn_refuse_text(turn, "Mailboxes that are shared are "
-					      "changed by their owner, in "
-					      "whose journal they are");
 	/* Dovecot may hold it, by the list of an alias. */
 	turn->locked = capture_unalias(ns) == turn->capture->inbox
 			       ? ns->list
@@ -191,9 +195,33 @@ static int turn_enter(struct turn *turn)
 	return 0;
 }
 
+/* What the owner's next turn settles first stays the owner's. */
+static int turn_enter_others(struct turn *turn)
+{
+	enum account_need need = ACCOUNT_READY;
+	bool has_spool;
+
+	if (turn_spool_load(turn) < 0)
+		return -1;
+	has_spool = !spool_is_empty(&turn->capture->spool);
+	if (account_enter_messages(turn->account, has_spool ? NULL : turn->aim,
+				   &need, &turn->err) < 0 ||
+	    turn_reign(turn) < 0)
+		return -1;
+	if (has_spool)
+		return turn_defer(turn, "its owner's spool is told first");
+	if (need == ACCOUNT_LISTING)
+		return turn_defer(turn,
+				  "its owner's folders are settled first");
+	return 0;
+}
+
 static int turn_enter_or_refuse(struct turn *turn)
 {
-	if (turn_enter(turn) == 0)
+	int ret = box_is_others(turn->box) ? turn_enter_others(turn)
+					   : turn_enter(turn);
+
+	if (ret == 0)
 		return 0;
 	(void)turn_refuse(turn);
 	if (turn->is_away)
@@ -205,6 +233,10 @@ static int turn_enter_or_refuse(struct turn *turn)
 int turn_begin(struct turn *turn, struct mailbox *box)
 {
 	turn_init(turn, box);
+	if (box_is_others(box))
+		return turn_refuse_text(turn, "Mailboxes that are shared are "
+					      "changed by their owner, in "
+					      "whose journal they are");
 	return turn_lock(turn) < 0 ? -1 : turn_enter_or_refuse(turn);
 }
 
@@ -213,7 +245,7 @@ int turn_begin_messages(struct turn *turn, struct mailbox *box,
 {
 	turn_init(turn, box);
 	if (aim != NULL)
-		aim->path = mbj_bytes_str(turn->at.vname);
+		aim->path = mbj_bytes_str(capture_path(box, turn->at.vname));
 	turn->aim = aim;
 	turn->is_inner = turn->capture->is_in_turn;
 	if (turn->is_inner) {

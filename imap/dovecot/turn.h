@@ -10,7 +10,7 @@
 #ifndef MBJ_DOVECOT_TURN_H
 #define MBJ_DOVECOT_TURN_H
 
-#include "plugin.h"
+#include "others.h"
 
 /* Where a mailbox is: by its first name, where its namespace is an alias. */
 struct spot {
@@ -33,6 +33,9 @@ struct turn {
 	 * to the spool then.
 	 */
 	bool is_away;
+	/* Likewise, whatever is wanted: another user's, whose owner has to
+	 * settle something first. */
+	bool is_deferred;
 	bool is_settled;  /* by a whole listing, in this turn */
 	bool is_renewed;  /* settling gave box another GUID */
 	const char *why;  /* Dovecot's own failure, or NULL */
@@ -54,7 +57,7 @@ struct turn {
 struct spot turn_spot(struct mailbox *box);
 /* The account is not changed for box, or by what a change itself does. */
 bool turn_passes(struct mailbox *box);
-/* Messages of box are in no account, or in another user's. */
+/* Messages of box are in no account. */
 bool turn_passes_messages(struct mailbox *box);
 
 /*
@@ -77,6 +80,11 @@ void turn_end(struct turn *turn);
  */
 int turn_refuse(struct turn *turn);
 int turn_refuse_text(struct turn *turn, const char *text);
+/*
+ * Another user's mailbox, and something that is its owner's to settle: -1,
+ * which turn_refuse makes is_away.
+ */
+int turn_defer(struct turn *turn, const char *why);
 
 /* The account and Dovecot are not the same: they are made so.  0 or -1. */
 int turn_refresh(struct turn *turn);
