@@ -127,11 +127,15 @@ bool mail_target_has_uids(const struct mail_target *target);
 
 enum mail_place {
 	MAIL_FREE,    /* the UID is above all that were used */
-	MAIL_PRESENT, /* a message of that size has it; taken */
+	MAIL_PRESENT, /* that message has it; taken */
+	MAIL_ALIKE,   /* one of that size has it: mail_target_same says more */
 	MAIL_USED,    /* another had it, or has it */
 };
 enum mail_place mail_target_look(struct mail_target *target, uint32_t uid,
 				 uint64_t size);
+/* Of MAIL_ALIKE, by its bytes: it is that message (taken), or another. */
+bool mail_target_same(struct mail_target *target, uint32_t uid,
+		      const struct mbj_hash *blob);
 /*
  * One more message, unless it is there already under any UID that nobody took;
  * with uid 0, the next.  It goes with the next group.

@@ -144,6 +144,12 @@ static enum mbj_rc node_make(struct making *making, uint32_t parent,
 		change.has |= MBJ_CHANGE_HAS_UIDVALIDITY;
 		change.uidvalidity = folder->uidvalidity;
 	}
+	/* As of an INBOX that is made without a folder. */
+	if (making->is_new && parent == MBJ_NODE_ROOT &&
+	    mbj_bytes_equal(name->stored, mbj_bytes_str("INBOX"))) {
+		change.has |= MBJ_CHANGE_HAS_ROLE;
+		change.role = MBJ_ROLE_INBOX;
+	}
 	making->report->created_count += folder != NULL;
 	return change_add(making, &change);
 }

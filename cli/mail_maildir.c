@@ -2,6 +2,7 @@
  * mbj import --maildir: a Maildir++ into an account.
  */
 #include <inttypes.h>
+#include <sys/stat.h>
 
 #include "mail.h"
 
@@ -49,6 +50,16 @@ static bool place_has_parts(const struct mail_import *m, const char *place)
 		mbj_path_exists(m->sys, path));
 }
 
+/* Whose mail that is nobody can say to whom a Maildir was given. */
+static bool place_is_link(const struct mail_import *m, const char *place)
+{
+	mode_t mode;
+	uid_t uid;
+
+	return m->sys->stat(m->sys->ctx, place, &mode, &uid) == 0 &&
+	       S_ISLNK(mode);
+}
+
 static enum mbj_rc folders_find(struct mail_import *m, const char *dir)
 {
 	char place[MBJ_PATH_TEXT_MAX];
@@ -69,6 +80,10 @@ static enum mbj_rc folders_find(struct mail_import *m, const char *dir)
 			break;
 		rc = mbj_maildir_path_parse(m->utf7, mbj_bytes_str(name), &path,
 					    &m->s.err);
+		if (rc == MBJ_OK && place_is_link(m, place))
+			rc = mbj_error_set(&m->s.err, MBJ_EINVALID,
+					   "it is a symbolic link: import "
+					   "what it leads to by itself");
 		if (rc == MBJ_OK && !place_has_parts(m, place))
 			rc = mbj_error_set(&m->s.err, MBJ_EINVALID,
 					   "it has neither cur nor new");
@@ -85,8 +100,10 @@ static enum mbj_rc folders_find(struct mail_import *m, const char *dir)
 	return rc;
 }
 
-/* One subscription: of a mailbox that is there, or it cannot be kept. */
-static void subscription_take(struct mail_import *m, struct mbj_buf *path)
+/* One subscription: of a mailbox that is found, or of a name. */
+static enum mbj_rc subscription_take(struct mail_import *m,
+				     const struct mbj_buf *path,
+				     struct mbj_buf *names)
 {
 	bool is_found = false;
 
@@ -98,16 +115,15 @@ static void subscription_take(struct mail_import *m, struct mbj_buf *path)
 		folder->is_subscribed = true;
 		is_found = true;
 	}
-	for (size_t i = 0; i < path->n; i++)
-		if (path->p[i] == '\0')
-			path->p[i] = '/';
-	if (!is_found)
-		mail_note(&m->report, MBJ_MAILDIR_SUBSCRIPTIONS,
-			  "there is no mailbox \"%.*s\"", (int)path->n,
-			  (const char *)path->p);
+	if (is_found)
+		return MBJ_OK;
+	mbj_buf_put_u32(names, (uint32_t)path->n);
+	mbj_buf_put_bytes(names, mbj_buf_view(path));
+	return mbj_buf_ok(names, &m->s.err);
 }
 
-static enum mbj_rc subscriptions_read(struct mail_import *m, const char *dir)
+static enum mbj_rc subscriptions_read(struct mail_import *m, const char *dir,
+				      struct mbj_buf *names)
 {
 	struct mbj_maildir_subscriptions list;
 	struct mbj_buf text, path;
@@ -121,11 +137,11 @@ static enum mbj_rc subscriptions_read(struct mail_import *m, const char *dir)
 		mail_note(&m->report, MBJ_MAILDIR_SUBSCRIPTIONS, "%s",
 			  m->s.err.message);
 	mbj_maildir_subscriptions_begin(mbj_buf_view(&text), &list);
-	while (rc != MBJ_ENOTFOUND && rc != MBJ_ENOMEM) {
+	while (rc == MBJ_OK || rc == MBJ_EINVALID || rc == MBJ_ELIMIT) {
 		rc = mbj_maildir_subscriptions_next(&list, m->utf7, &path,
 						    &m->s.err);
 		if (rc == MBJ_OK)
-			subscription_take(m, &path);
+			rc = subscription_take(m, &path, names);
 		else if (rc == MBJ_EINVALID || rc == MBJ_ELIMIT)
 			mail_note(&m->report, MBJ_MAILDIR_SUBSCRIPTIONS, "%s",
 				  m->s.err.message);
@@ -133,6 +149,51 @@ static enum mbj_rc subscriptions_read(struct mail_import *m, const char *dir)
 	mbj_buf_done(&text);
 	mbj_buf_done(&path);
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+/* A name of which the source has no folder.  What is refused is noted. */
+static enum mbj_rc subscription_tell(struct mail_import *m,
+				     struct mbj_buf *name)
+{
+	struct mbj_metadata_edit step = {.kind = MBJ_METADATA_SUBSCRIBE};
+	struct session *s = &m->s;
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; i < name->n; i++)
+		if (name->p[i] == '\0')
+			name->p[i] = (uint8_t)s->edit.policy.delimiter;
+	step.name = mbj_buf_view(name);
+	s->edit.kind = MBJ_EDIT_METADATA;
+	s->edit.metadata = &step;
+	s->edit.metadata_count = 1;
+	if (!s->edit.is_dry_run)
+		rc = session_submit(s);
+	s->edit.metadata = NULL;
+	s->edit.metadata_count = 0;
+	mbj_outcome_done(&s->outcome);
+	if (rc == MBJ_OK || s->err.refusal == MBJ_REFUSAL_NONE)
+		return rc;
+	mail_note(&m->report, MBJ_MAILDIR_SUBSCRIPTIONS, "%s", s->err.message);
+	return MBJ_OK;
+}
+
+static enum mbj_rc subscriptions_tell(struct mail_import *m,
+				      const struct mbj_buf *names)
+{
+	struct mbj_reader reader;
+	struct mbj_buf name;
+	enum mbj_rc rc = MBJ_OK;
+
+	mbj_buf_init(&name, 4 * MBJ_PATH_MAX);
+	mbj_reader_init(&reader, mbj_buf_view(names));
+	while (rc == MBJ_OK && mbj_reader_left(&reader) > 0) {
+		mbj_buf_clear(&name);
+		mbj_buf_put_bytes(&name, mbj_read_bytes(&reader,
+							mbj_read_u32(&reader)));
+		rc = subscription_tell(m, &name);
+	}
+	mbj_buf_done(&name);
+	return rc;
 }
 
 /* -------------------------------------------------------------- messages */
@@ -157,6 +218,60 @@ static void message_bad(struct folder_run *run, size_t index)
 		(void)mbj_text_escape(path, sizeof(path),
 				      mbj_bytes_str(run->folder->place));
 	mail_left_out(&run->m->report, path, "%s", run->m->s.err.message);
+}
+
+/*
+ * What begins like that is no message: Dovecot's plugins zlib and mail_crypt
+ * read it.
+ */
+static const char *content_packed(struct mbj_bytes head)
+{
+	static const struct {
+		const char *name;
+		const char *magic;
+		size_t size;
+	} KINDS[] = {
+		{"packed by gzip", "\x1f\x8b\x08", 3},
+		{"packed by bzip2", "BZh91AY&SY", 10},
+		{"packed by xz",
+		 "\xfd"
+		 "7zXZ\0",
+		 6},
+		{"packed by zstd", "\x28\xb5\x2f\xfd", 4},
+		{"packed by LZ4", "Dovecot-LZ4\x0d\x2a\x9b\xc5", 15},
+		{"encrypted", "CRYPTED\x03\x07", 9},
+	};
+
+	for (size_t i = 0; i < sizeof(KINDS) / sizeof(KINDS[0]); i++)
+		if (head.n >= KINDS[i].size &&
+		    memcmp(head.p, KINDS[i].magic, KINDS[i].size) == 0)
+			return KINDS[i].name;
+	return NULL;
+}
+
+/* A file that cannot be a message, before anything of it is stored. */
+static enum mbj_rc content_judge(struct mail_import *m, struct mbj_file *file)
+{
+	uint64_t size = 0;
+	const char *packed;
+	size_t n = 0;
+	enum mbj_rc rc = mbj_file_size(file, &size, &m->s.err);
+
+	if (rc == MBJ_OK && size > MBJ_BLOB_MAX)
+		rc = mbj_error_set(&m->s.err, MBJ_ELIMIT,
+				   "it has %" PRIu64 " bytes, over the limit "
+				   "of %" PRIu64,
+				   size, (uint64_t)MBJ_BLOB_MAX);
+	if (rc == MBJ_OK)
+		rc = mbj_file_read(file, 0, m->step, 16, &n, &m->s.err);
+	packed = rc == MBJ_OK ? content_packed(mbj_bytes_make(m->step, n))
+			      : NULL;
+	if (packed != NULL)
+		rc = mbj_error_set(&m->s.err, MBJ_EINVALID,
+				   "it is %s: import what doveadm backup "
+				   "makes of it without that plugin",
+				   packed);
+	return rc;
 }
 
 /*
@@ -186,31 +301,47 @@ static enum mbj_rc body_copy(struct mail_import *m, struct mbj_file *file,
 	return rc == MBJ_ELIMIT ? MBJ_OK : rc;
 }
 
+/*
+ * Bytes and date, into blobs, or hashed where that is NULL.  *ret_is_bad: it
+ * was left out.
+ */
+static enum mbj_rc message_read(struct folder_run *run, size_t index,
+				struct mbj_blobs *blobs,
+				struct mbj_message *message, bool *ret_is_bad)
+{
+	struct mail_import *m = run->m;
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	struct mail_body body = {.size = 0};
+	enum mbj_rc rc = MBJ_OK;
+
+	*ret_is_bad = true;
+	if (mbj_maildir_folder_read(run->maildir, index, &file, &m->s.err) ==
+		    MBJ_OK &&
+	    mbj_file_time(&file, &message->time, &m->s.err) == MBJ_OK &&
+	    content_judge(m, &file) == MBJ_OK) {
+		rc = mail_body_begin(&body, blobs, &m->s.err);
+		if (rc == MBJ_OK)
+			rc = body_copy(m, &file, &body, ret_is_bad);
+	}
+	mbj_file_close(&file);
+	if (rc == MBJ_OK && *ret_is_bad)
+		message_bad(run, index);
+	else if (rc == MBJ_OK)
+		rc = mail_body_finish(&body, &message->blob, &message->size,
+				      &m->s.err);
+	mail_body_abort(&body);
+	return rc;
+}
+
 static enum mbj_rc message_take(struct folder_run *run, size_t index,
 				uint32_t uid)
 {
 	struct mail_import *m = run->m;
 	struct mbj_maildir_message found;
 	struct mbj_message message = {.uid = uid};
-	struct mbj_file file = MBJ_FILE_CLOSED;
-	struct mail_body body = {.size = 0};
-	bool is_bad = true;
-	enum mbj_rc rc = MBJ_OK;
+	bool is_bad;
+	enum mbj_rc rc = message_read(run, index, m->blobs, &message, &is_bad);
 
-	if (mbj_maildir_folder_read(run->maildir, index, &file, &m->s.err) ==
-		    MBJ_OK &&
-	    mbj_file_time(&file, &message.time, &m->s.err) == MBJ_OK) {
-		rc = mail_body_begin(&body, m->blobs, &m->s.err);
-		if (rc == MBJ_OK)
-			rc = body_copy(m, &file, &body, &is_bad);
-	}
-	mbj_file_close(&file);
-	if (rc == MBJ_OK && is_bad)
-		message_bad(run, index);
-	else if (rc == MBJ_OK)
-		rc = mail_body_finish(&body, &message.blob, &message.size,
-				      &m->s.err);
-	mail_body_abort(&body);
 	if (rc < 0 || is_bad)
 		return rc;
 	rc = mbj_maildir_folder_get(run->maildir, index, &found, &m->s.err);
@@ -226,8 +357,11 @@ static enum mbj_rc listed_take(struct folder_run *run, size_t index,
 			       uint32_t uid)
 {
 	struct mbj_file file = MBJ_FILE_CLOSED;
+	struct mbj_message message = {.uid = uid};
+	enum mbj_rc rc = MBJ_OK;
 	enum mail_place place;
 	uint64_t size = 0;
+	bool is_bad = false;
 
 	if (mbj_maildir_folder_read(run->maildir, index, &file,
 				    &run->m->s.err) < 0 ||
@@ -240,8 +374,13 @@ static enum mbj_rc listed_take(struct folder_run *run, size_t index,
 	place = mail_target_look(run->target, uid, size);
 	if (place == MAIL_FREE)
 		return message_take(run, index, uid);
-	run->is_late[index] = place == MAIL_USED;
-	return MBJ_OK;
+	if (place == MAIL_ALIKE)
+		rc = message_read(run, index, NULL, &message, &is_bad);
+	run->is_late[index] =
+		place == MAIL_USED ||
+		(place == MAIL_ALIKE && rc == MBJ_OK && !is_bad &&
+		 !mail_target_same(run->target, uid, &message.blob));
+	return rc;
 }
 
 /* First those with UIDs, as far as these are kept; then all others. */
@@ -328,9 +467,11 @@ static enum mbj_rc maildir_run(struct mail_import *m)
 {
 	const char *dir = m->s.call->options.maildir;
 	struct mbj_maildir_folder *inbox = NULL;
+	struct mbj_buf names; /* that are subscribed, and no folders */
 	bool has_list_error;
 	enum mbj_rc rc;
 
+	mbj_buf_init(&names, MBJ_MAILDIR_LIST_MAX);
 	/* What is no Maildir makes no account. */
 	rc = mbj_maildir_folder_open(m->sys, dir, &inbox, &has_list_error,
 				     &m->s.err);
@@ -341,11 +482,14 @@ static enum mbj_rc maildir_run(struct mail_import *m)
 	if (rc == MBJ_OK)
 		rc = folders_find(m, dir);
 	if (rc == MBJ_OK)
-		rc = subscriptions_read(m, dir);
+		rc = subscriptions_read(m, dir, &names);
 	if (rc == MBJ_OK)
 		rc = mail_import_open(m);
 	if (rc == MBJ_OK)
 		rc = mail_folders_make(&m->folders, &m->s, &m->report);
+	if (rc == MBJ_OK)
+		rc = subscriptions_tell(m, &names);
+	mbj_buf_done(&names);
 	for (size_t i = 0; rc == MBJ_OK && i < m->folders.count; i++)
 		rc = folder_import(m, &m->folders.folders[i]);
 	return rc;

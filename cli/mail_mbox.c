@@ -183,6 +183,8 @@ struct file_run {
 	bool is_bad;	/* the message on its way is left out */
 	int64_t mtime;	/* of the file */
 	uint64_t count; /* messages seen */
+	uint64_t words_bad;
+	uint64_t separators_bare;
 };
 
 static void message_bad(struct file_run *run, const char *why)
@@ -209,6 +211,8 @@ static enum mbj_rc message_end(struct file_run *run)
 	enum mbj_rc rc;
 
 	run->count++;
+	run->words_bad += found->keywords_bad;
+	run->separators_bare += found->separators_bare;
 	if (run->is_bad)
 		return MBJ_OK;
 	if (run->body.size == 0) {
@@ -318,6 +322,24 @@ static enum mbj_rc file_open(struct file_run *run, struct mbj_file *file,
 	return MBJ_OK;
 }
 
+/* Of the whole file. */
+static void file_notes(const struct file_run *run)
+{
+	struct mail_report *report = &run->m->report;
+
+	if (run->words_bad > 0)
+		mail_note(report, run->folder->place,
+			  "%" PRIu64 " words of X-Keywords are no keywords, "
+			  "and are not kept",
+			  run->words_bad);
+	if (run->separators_bare > 0)
+		mail_note(report, run->folder->place,
+			  "%" PRIu64 " lines are like the beginning of a "
+			  "message, and have no empty line before them: they "
+			  "are text of the message before",
+			  run->separators_bare);
+}
+
 static enum mbj_rc folder_import(struct mail_import *m,
 				 const struct mail_folder *folder)
 {
@@ -338,6 +360,7 @@ static enum mbj_rc folder_import(struct mail_import *m,
 		rc = file_read(&run, &file);
 	if (rc == MBJ_OK && is_open)
 		rc = mail_target_flush(run.target, 0);
+	file_notes(&run);
 	if (run.is_open)
 		mail_body_abort(&run.body);
 	mail_target_close(&run.target);

@@ -40,6 +40,7 @@ struct mail_target {
 	struct mbj_id mailbox;
 	uint32_t uidnext; /* with all that was appended, waiting or not */
 	bool has_uids;
+	bool is_same; /* the very mailbox that the source is of, by its id */
 	struct held *held; /* by UID */
 	size_t held_count;
 	size_t held_capacity;
@@ -130,6 +131,8 @@ static enum mbj_rc target_read(struct mail_target *target,
 	target->uidnext = content.uidnext;
 	target->has_uids = folder->uidvalidity != 0 &&
 			   mailbox.uidvalidity == folder->uidvalidity;
+	target->is_same = !mbj_id_is_root(folder->id) &&
+			  mbj_id_equal(folder->id, folder->mailbox);
 	return rc;
 }
 
@@ -184,23 +187,46 @@ static int held_order(const void *a, const void *b)
 	return (one->uid > two->uid) - (one->uid < two->uid);
 }
 
+static struct held *held_find(const struct mail_target *target, uint32_t uid)
+{
+	struct held key = {.uid = uid};
+
+	return target->held_count == 0
+		       ? NULL
+		       : bsearch(&key, target->held, target->held_count,
+				 sizeof(key), held_order);
+}
+
 enum mail_place mail_target_look(struct mail_target *target, uint32_t uid,
 				 uint64_t size)
 {
-	struct held key = {.uid = uid};
-	struct held *held = NULL;
+	struct held *held;
 
 	MBJ_ASSERT(target->has_uids && uid != 0);
-	if (target->held_count > 0)
-		held = bsearch(&key, target->held, target->held_count,
-			       sizeof(key), held_order);
+	held = held_find(target, uid);
 	if (held == NULL)
 		return uid >= target->uidnext ? MAIL_FREE : MAIL_USED;
 	if (held->size != size || held->is_taken)
 		return MAIL_USED;
+	/* UIDVALIDITYs are seconds: two mailboxes made at once share one. */
+	if (!target->is_same)
+		return MAIL_ALIKE;
 	held->is_taken = true;
 	target->report->present_count++;
 	return MAIL_PRESENT;
+}
+
+bool mail_target_same(struct mail_target *target, uint32_t uid,
+		      const struct mbj_hash *blob)
+{
+	struct held *held = held_find(target, uid);
+
+	MBJ_ASSERT(held != NULL && !held->is_taken);
+	if (memcmp(&held->blob, blob, sizeof(*blob)) != 0)
+		return false;
+	held->is_taken = true;
+	target->report->present_count++;
+	return true;
 }
 
 /* A message with this content that nobody took is taken. */

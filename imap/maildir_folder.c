@@ -121,7 +121,8 @@ enum mbj_rc mbj_maildir_folders(const struct mbj_sys *sys, const char *dir,
 		if (name[0] != '.')
 			continue;
 		rc = mbj_path_join(path, dir, name, err);
-		if (rc == MBJ_OK && mode_is(sys, path, S_IFDIR))
+		if (rc == MBJ_OK && (mode_is(sys, path, S_IFDIR) ||
+				     mode_is(sys, path, S_IFLNK)))
 			mbj_buf_put(ret_names, name, strlen(name) + 1);
 	}
 	mbj_buf_done(&all);

@@ -182,7 +182,7 @@ static enum mbj_mbox_event message_begin(struct mbj_mbox *mbox)
 
 /* A head of a message that is on its way; true: the message is complete. */
 static bool text_take(struct mbj_mbox *mbox, struct mbj_bytes head,
-		      bool is_separator)
+		      bool is_separator, bool is_dated)
 {
 	struct mbj_bytes line = head_trim(head);
 
@@ -190,6 +190,7 @@ static bool text_take(struct mbj_mbox *mbox, struct mbj_bytes head,
 		mbox->is_begin_due = true;
 		return true;
 	}
+	mbox->header.message.separators_bare += is_separator && is_dated;
 	blank_release(mbox);
 	if (line.n == 0 && head.p[head.n - 1] == '\n') {
 		mbox->is_header = false;
@@ -222,8 +223,9 @@ static enum mbj_mbox_event head_look(struct mbj_mbox *mbox,
 						       .time = time,
 						       .offset = offset};
 	if (mbox->is_open)
-		return text_take(mbox, head, is_separator) ? message_end(mbox)
-							   : MBJ_MBOX_MORE;
+		return text_take(mbox, head, is_separator, has_time)
+			       ? message_end(mbox)
+			       : MBJ_MBOX_MORE;
 	if (is_separator)
 		return message_begin(mbox);
 	if (line.n > 0)

@@ -115,6 +115,8 @@ void mbj_blobs_keep_free(struct mbj_blobs *blobs, uint64_t size)
 	blobs->space_min = size;
 }
 
+enum { SPACE_STEP = 1 << 20 }; /* bytes of a content, between two looks */
+
 static enum mbj_rc space_check(const struct mbj_blobs *blobs,
 			       struct mbj_error *err)
 {
@@ -166,6 +168,12 @@ static enum mbj_rc piece_add(struct mbj_blob_writer *writer,
 	return mbj_sha256_update(writer->sha, piece, err);
 }
 
+/* Once in a while: one content alone may be larger than what is left. */
+static bool space_is_due(uint64_t at, size_t size)
+{
+	return at / SPACE_STEP != (at + size) / SPACE_STEP;
+}
+
 enum mbj_rc mbj_blob_writer_write(struct mbj_blob_writer *writer,
 				  struct mbj_bytes piece, struct mbj_error *err)
 {
@@ -176,6 +184,8 @@ enum mbj_rc mbj_blob_writer_write(struct mbj_blob_writer *writer,
 	at = writer->size;
 	if (writer->rc == MBJ_OK)
 		writer->rc = piece_add(writer, piece, &writer->error);
+	if (writer->rc == MBJ_OK && space_is_due(at, piece.n))
+		writer->rc = space_check(writer->blobs, &writer->error);
 	if (writer->rc == MBJ_OK)
 		writer->rc = blob_held_write(writer, at, piece, &writer->error);
 	if (writer->rc < 0 && err != NULL)

@@ -179,7 +179,8 @@ struct mbj_maildir_folder;
 
 /*
  * Folders of dir, each name NUL-terminated, in byte order; without INBOX.
- * What else begins with a '.' is left out: files, symbolic links.
+ * What else begins with a '.' is left out, but for symbolic links: whoever asks
+ * has to say that these are not followed.
  */
 enum mbj_rc mbj_maildir_folders(const struct mbj_sys *sys, const char *dir,
 				struct mbj_buf *ret_names,

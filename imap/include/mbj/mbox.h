@@ -60,6 +60,9 @@ struct mbj_mbox_message {
 	uint64_t offset;	   /* of its separator in the file */
 	struct mbj_bytes keywords; /* of X-Keywords, a good set of them */
 	size_t keywords_bad;	   /* words there that are none */
+	/* Lines in it like a separator with a date, with no empty one before.
+	 */
+	size_t separators_bare;
 };
 /* Borrowed until the next call of mbj_mbox_next. */
 const struct mbj_mbox_message *mbj_mbox_message(const struct mbj_mbox *mbox);
