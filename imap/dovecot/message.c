@@ -295,6 +295,10 @@ static int message_commit(struct mailbox_transaction_context *t,
 	ret = turn_begin_messages(&turn, box,
 				  box_is_compared(box, &aim.mailbox) ? &aim
 								     : NULL);
+	if (ret == 0 && turn.is_passed) {
+		turn_end(&turn);
+		return mine->module_ctx.super.transaction_commit(t, changes);
+	}
 	if (ret == 0) {
 		ret = turn.is_away ? -1 : message_announce(&turn, &content);
 		if (turn.is_away)

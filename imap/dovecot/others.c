@@ -2,10 +2,9 @@
  * Whose account another user's mailbox is in.  See others.h.
  *
  * That this is the owner's storage, and that its list's lock is the one that
- * the owner's own sessions take, shows in a file that they, or runs of apply,
- * have left (reign.h) where that lock is, and where a spool would be: settings
- * say for each user what another one's locations are, and may have indexes of
- * their own.
+ * the owner's own sessions take, they have left in a file where a spool would
+ * be (reign.h), with the account's name.  Settings would say it as they are for
+ * each user, who may have indexes of his own, or spell the owner's name.
  */
 #include "others.h"
 
@@ -24,37 +23,31 @@ bool box_is_others(struct mailbox *box)
 	       ns->owner != ns->user;
 }
 
-static bool file_is_ours(const char *dir, const char *name)
+/* What a lock of this list is in (mailbox_list_lock). */
+static bool lock_is(struct mailbox_list *list, uint64_t inode)
 {
+	const char *dir;
 	struct stat st;
 
-	return lstat(t_strconcat(dir, "/", name, NULL), &st) == 0 &&
-	       S_ISREG(st.st_mode) && st.st_uid == geteuid();
-}
-
-/* Of a process that could write there, and whose files the owner can read. */
-static bool dir_is_known(const char *dir)
-{
-	return file_is_ours(dir, REIGN_NAME) || file_is_ours(dir, APPLIED_NAME);
-}
-
-/* The lock of a list is in its indexes' directory (mailbox_list_lock). */
-static bool ns_is_known(const struct capture_user *own,
-			const struct mail_namespace *ns, const char **ret_dir)
-{
-	struct mailbox_list *list = ns->list;
-	const char *lock;
-
-	return own->inbox != NULL && ns->storage != NULL &&
-	       capture_keeps(ns->storage) && list->set.volatile_dir == NULL &&
-	       mailbox_list_get_hierarchy_sep(list) ==
-		       mailbox_list_get_hierarchy_sep(own->inbox->list) &&
-	       mailbox_list_get_root_path(list, MAILBOX_LIST_PATH_TYPE_CONTROL,
-					  ret_dir) &&
+	return list->set.volatile_dir == NULL &&
 	       mailbox_list_get_root_path(list, MAILBOX_LIST_PATH_TYPE_INDEX,
-					  &lock) &&
-	       dir_is_known(*ret_dir) &&
-	       (strcmp(*ret_dir, lock) == 0 || dir_is_known(lock));
+					  &dir) &&
+	       stat(dir, &st) == 0 && (uint64_t)st.st_ino == inode;
+}
+
+/* Whether changes can be told: mark is NULL, they cannot. */
+static void mark_look(struct capture_user *capture)
+{
+	struct reign_mark mark;
+
+	capture->mark = NULL;
+	capture->is_spooling = false;
+	if (!reign_mark_load(capture->spool.dir, &mark) ||
+	    !lock_is(capture->inbox->list, mark.lock))
+		return;
+	capture->mark = p_strdup(capture->user->pool, mark.reign);
+	capture->account.name = p_strdup(capture->user->pool, mark.account);
+	capture->is_spooling = capture_user_of(capture->user)->is_spooling;
 }
 
 static struct capture_user *
@@ -62,16 +55,13 @@ others_new(struct capture_user *own, struct mail_namespace *ns, const char *dir)
 {
 	pool_t pool = own->user->pool;
 	struct capture_user *capture = p_new(pool, struct capture_user, 1);
-	const char *name = mail_user_plugin_getenv(ns->owner, "mbj_account");
 
 	capture->user = own->user;
-	capture->inbox = ns;
-	capture->is_spooling = own->is_spooling;
 	capture->account.socket = own->account.socket;
 	capture->account.patience_ms = own->account.patience_ms;
 	capture->account.delimiter = own->account.delimiter;
-	capture->account.name =
-		p_strdup(pool, name != NULL ? name : ns->owner->username);
+	capture->account.name = p_strdup(pool, ns->owner->username);
+	capture->prefix = p_strdup(pool, ns->prefix);
 	p_array_init(&capture->compared, pool, 8);
 	spool_init(&capture->spool, mbj_sys_posix(), p_strdup(pool, dir));
 	if (!array_is_created(&own->others))
@@ -80,6 +70,7 @@ others_new(struct capture_user *own, struct mail_namespace *ns, const char *dir)
 	return capture;
 }
 
+/* By prefix: a namespace that nobody uses goes, and comes again. */
 static struct capture_user *others_find(const struct capture_user *own,
 					const struct mail_namespace *ns)
 {
@@ -89,27 +80,70 @@ static struct capture_user *others_find(const struct capture_user *own,
 		return NULL;
 	array_foreach_elem(&own->others, capture)
 	{
-		if (capture->inbox == ns)
+		if (strcmp(capture->prefix, ns->prefix) == 0)
 			return capture;
 	}
 	return NULL;
+}
+
+static bool is_applied(const char *dir)
+{
+	struct stat st;
+
+	return stat(t_strconcat(dir, "/" APPLIED_NAME, NULL), &st) == 0;
+}
+
+/* Where nothing is known of the owner's, and no run of apply was: NULL. */
+static struct capture_user *others_capture(struct capture_user *own,
+					   struct mail_namespace *ns)
+{
+	struct capture_user *capture = others_find(own, ns);
+	struct reign_mark mark;
+	const char *dir;
+
+	if (own->inbox == NULL || ns->storage == NULL ||
+	    !capture_keeps(ns->storage) ||
+	    mailbox_list_get_hierarchy_sep(ns->list) !=
+		    mailbox_list_get_hierarchy_sep(own->inbox->list) ||
+	    !mailbox_list_get_root_path(ns->list,
+					MAILBOX_LIST_PATH_TYPE_CONTROL, &dir))
+		return NULL;
+	if (capture == NULL && !reign_mark_load(dir, &mark) && !is_applied(dir))
+		return NULL;
+	if (capture != NULL) {
+		capture->inbox = ns;
+		return capture;
+	}
+	capture = others_new(own, ns, dir);
+	capture->inbox = ns;
+	mark_look(capture);
+	return capture;
+}
+
+bool others_is_known(const struct capture_user *capture)
+{
+	return capture->mark != NULL || is_applied(capture->spool.dir);
+}
+
+bool others_can_tell(const struct turn *turn)
+{
+	struct capture_user *capture = turn->capture;
+
+	if (capture->mark == NULL || !turn_is_of_reign(turn, capture->mark))
+		mark_look(capture);
+	return capture->mark != NULL && turn_is_of_reign(turn, capture->mark);
 }
 
 struct capture_user *capture_of(struct mailbox *box)
 {
 	struct capture_user *own = capture_user_of(box->storage->user);
 	struct mail_namespace *ns = box->list->ns;
-	struct capture_user *capture;
-	const char *dir;
 
 	if (own == NULL)
 		return NULL;
-	if (!box_is_others(box))
-		return capture_covers(capture_unalias(ns)) ? own : NULL;
-	capture = others_find(own, ns);
-	if (capture == NULL && ns_is_known(own, ns, &dir))
-		capture = others_new(own, ns, dir);
-	return capture;
+	if (box_is_others(box))
+		return others_capture(own, ns);
+	return capture_covers(capture_unalias(ns)) ? own : NULL;
 }
 
 const char *capture_path(struct mailbox *box, const char *vname)

@@ -17,7 +17,7 @@ bool box_is_others(struct mailbox *box);
 
 /*
  * Whose account a mailbox's messages are in: the user's own, or, of another
- * user's mailbox, the owner's; NULL where that has none.
+ * user's mailbox, the owner's; NULL where it is in none.
  */
 struct capture_user *capture_of(struct mailbox *box);
 
@@ -27,6 +27,17 @@ struct capture_user *capture_of(struct mailbox *box);
  * memory of the data stack.
  */
 const char *capture_path(struct mailbox *box, const char *vname);
+
+struct turn;
+/*
+ * It shows that this is the owner's storage, and the lock of its list, and the
+ * service's reign is the one of the owner's own sessions.  Behind
+ * account_enter.
+ */
+bool others_can_tell(const struct turn *turn);
+
+/* The same as far as it shows without the service, or a run of apply was. */
+bool others_is_known(const struct capture_user *capture);
 
 /* Connections, and what else there is of them. */
 void others_done(struct capture_user *own);

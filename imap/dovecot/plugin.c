@@ -241,7 +241,8 @@ static void namespaces_created(struct mail_namespace *namespaces)
 		capture->spool.dir = p_strdup(user->pool, path);
 	else
 		why = "INBOX's namespace has no directory";
-	if (mailbox_list_get_root_path(capture->inbox->list,
+	if (capture->inbox->list->set.volatile_dir == NULL &&
+	    mailbox_list_get_root_path(capture->inbox->list,
 				       MAILBOX_LIST_PATH_TYPE_INDEX, &path))
 		capture->lock_dir = p_strdup(user->pool, path);
 	if (why != NULL)

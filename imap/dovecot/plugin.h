@@ -36,7 +36,10 @@ struct capture_user {
 	union mail_user_module_context module_ctx;
 	struct mail_user *user;
 	struct mail_namespace *inbox; /* whose list's lock is the account's */
-	const char *lock_dir;	      /* which that is in, of the user's own */
+	const char *lock_dir;	      /* which that is in; NULL: not shown */
+	/* Of another user's (others.h): */
+	const char *prefix; /* of his namespace here */
+	const char *mark;   /* the reign of his own sessions, or NULL */
 	struct account account;
 	bool is_renewing; /* folder_renew */
 	bool is_aside;	  /* what is done comes from the journal */

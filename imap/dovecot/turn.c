@@ -198,16 +198,30 @@ static int turn_enter(struct turn *turn)
 /* What the owner's next turn settles first stays the owner's. */
 static int turn_enter_others(struct turn *turn)
 {
+	struct capture_user *capture = turn->capture;
+	struct account *account = turn->account;
 	enum account_need need = ACCOUNT_READY;
 	bool has_spool;
 
 	if (turn_spool_load(turn) < 0)
 		return -1;
-	has_spool = !spool_is_empty(&turn->capture->spool);
-	if (account_enter_messages(turn->account, has_spool ? NULL : turn->aim,
-				   &need, &turn->err) < 0 ||
-	    turn_reign(turn) < 0)
+	has_spool = !spool_is_empty(&capture->spool);
+	if (account_enter_messages(account,
+				   has_spool || capture->mark == NULL
+					   ? NULL
+					   : turn->aim,
+				   &need, &turn->err) < 0) {
+		turn->is_passed = !others_is_known(capture);
+		return turn->is_passed ? 0 : -1;
+	}
+	if (mbj_client_identity(account->client)->role != MBJ_STORE_PRIMARY) {
+		(void)mbj_error_set(&turn->err, MBJ_EINVALID,
+				    "it is a replica's");
 		return -1;
+	}
+	turn->is_passed = !others_can_tell(turn);
+	if (turn->is_passed)
+		return 0;
 	if (has_spool)
 		return turn_defer(turn, "its owner's spool is told first");
 	if (need == ACCOUNT_LISTING)
@@ -232,11 +246,12 @@ static int turn_enter_or_refuse(struct turn *turn)
 
 int turn_begin(struct turn *turn, struct mailbox *box)
 {
-	turn_init(turn, box);
+	turn->box = box;
 	if (box_is_others(box))
 		return turn_refuse_text(turn, "Mailboxes that are shared are "
 					      "changed by their owner, in "
 					      "whose journal they are");
+	turn_init(turn, box);
 	return turn_lock(turn) < 0 ? -1 : turn_enter_or_refuse(turn);
 }
 

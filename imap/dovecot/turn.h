@@ -36,6 +36,9 @@ struct turn {
 	/* Likewise, whatever is wanted: another user's, whose owner has to
 	 * settle something first. */
 	bool is_deferred;
+	/* Another user's, of whom nothing is known: made, and told to nobody.
+	 */
+	bool is_passed;
 	bool is_settled;  /* by a whole listing, in this turn */
 	bool is_renewed;  /* settling gave box another GUID */
 	const char *why;  /* Dovecot's own failure, or NULL */

@@ -1,8 +1,11 @@
 """Mailboxes that another user shares: what is done to their messages is in
 their owner's account, told by whoever does it."""
 import random
+import subprocess
 import threading
+import unittest.mock
 
+import dovetest
 import pairtest
 import test_attributes
 from dovetest import append_all
@@ -292,6 +295,79 @@ class Apart(SharedCase):
         self.all_same()
 
 
+class Indexes(Apart):
+    """The owner has his elsewhere, and with them his lock."""
+    LOCATION = "maildir:~/Maildir:INDEX=~/indexes"
+    PLACE = "maildir:%%h/Maildir"
+
+
+class Others(SharedCase):
+    """Owners who come and go, and are spelled in other ways."""
+    SETTINGS = "auth_username_format = %Lu\n" + PairCase.MORE
+    CONFIG = dovetest.CONFIG.replace("{d}/mail/%u", "{d}/mail/%Lu")
+
+    def test_case(self):
+        """Goal: the account is the owner's as he calls himself."""
+        self.ok(self.two.append(f"shared/{self.user.upper()}/A", None, None,
+                                mail("x")))
+        self.all_same()
+        self.assertEqual(self.spool(), [])
+
+    def test_namespaces(self):
+        """Goal: nobody's mailbox is taken for another's, though Dovecot gives
+        up a namespace that nobody uses, and has a new one in its place.
+        Method: folders that are refused in several, then mail in another."""
+        owners = [f"own{n}" for n in range(8)] + [self.user]
+        for owner in owners[:-1]:
+            one = self.dovecot.login(owner)
+            self.ok(one.append("INBOX", None, None, mail("x")))
+            self.leave(one)
+        for n in range(5):
+            two = self.other()
+            self.ok(two.select("INBOX"))
+            for owner in owners[:-1]:
+                self.no(two.create(f"shared/{owner}/C"), "by their owner")
+                self.ok(two.noop())
+            self.ok(two.append(self.there("A"), None, None, mail(f"{n}")))
+            self.leave(two)
+            self.all_same()
+        self.assertEqual(list(self.dovecot.d.rglob("mbj-spool")), [])
+
+
+class Services(SharedCase):
+    """Users have services of their own."""
+    CONFIG = dovetest.CONFIG.replace("mbj_socket = {socket}",
+                                     "mbj_socket = {d}/%u.socket")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        subprocess.run([dovetest.mbjtest.MBJ, "init", cls.home / "p2"],
+                       check=True, stdout=subprocess.DEVNULL)
+        service = PairCase.begin.__func__(cls, cls.home / "p2",
+                                          cls.home / "p2.socket")
+        cls.addClassCleanup(service.wait, 60)
+        cls.addClassCleanup(service.terminate)
+
+    def setUp(self):
+        name = self.id().rsplit("_", 1)[1]
+        (self.dovecot.d / f"{name}.socket").symlink_to(self.socket)
+        (self.dovecot.d / f"{name}2.socket").symlink_to(self.home / "p2.socket")
+        super().setUp()
+
+    def test_services(self):
+        """Goal: nobody's service is told of another's account, nor is the
+        owner kept from his own."""
+        self.ok(self.two.append(self.there("A"), None, None, mail("x")))
+        self.assertEqual(self.spool(), [])
+        self.ok(self.one.append("INBOX", None, None, mail("y")))
+        self.ok(self.one.create("C"))
+        self.ok(self.login().append("A", None, None, mail("z")))
+        self.all_same()
+        self.same(self.one)
+        self.quiet()
+
+
 class Spooling(SharedCase):
     """Changes go on while the service is away."""
     SETTINGS = PairCase.MORE + "plugin {\n  mbj_when_away = spool\n}\n"
@@ -349,6 +425,7 @@ class There(PairCase):
         """Goal: another user's changes are at the second Dovecot, where he can
         no more change what is shared than what is his own."""
         one, box = self.login(), f"shared/{self.user}/A"
+        self.ok(one.append("INBOX", None, None, mail("in")))
         self.ok(one.create("A"))
         self.ok(one.append("A", None, None, mail("first")))
         two = self.dovecot.login(self.user + "2")
@@ -369,6 +446,12 @@ class There(PairCase):
         self.no(two.uid("STORE", "3", "+FLAGS", "($k)"))
         self.apply()
         self.same_there()
+
+
+class ThereElsewhere(There):
+    """Indexes, and with them locks, in a place of their own."""
+    LOCATION = Elsewhere.LOCATION
+    MORE = shared(Elsewhere.PLACE, "/") + PairCase.MORE
 
 
 if __name__ == "__main__":
