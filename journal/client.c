@@ -110,6 +110,14 @@ const struct mbj_identity *mbj_client_identity(const struct mbj_client *client)
 				     : &client->identity;
 }
 
+void mbj_client_identity_copy(struct mbj_client *client,
+			      struct mbj_identity *ret_identity)
+{
+	pthread_mutex_lock(&client->mutex);
+	*ret_identity = *mbj_client_identity(client);
+	pthread_mutex_unlock(&client->mutex);
+}
+
 const char *mbj_client_dir(const struct mbj_client *client)
 {
 	return client->dir;

@@ -36,14 +36,15 @@ static const char *identity_print(const struct mbj_identity *identity,
 static enum mbj_rc service_check(struct stream_server *s, struct mbj_error *err)
 {
 	const struct mbj_identity *files = &s->identity;
-	const struct mbj_identity *served = mbj_client_identity(s->service);
+	struct mbj_identity served;
 	struct identity_text a, b;
 	enum mbj_rc rc;
 
-	if (mbj_id_equal(served->instance, files->instance) &&
-	    mbj_id_equal(served->lineage, files->lineage) &&
-	    mbj_id_equal(served->epoch_owner, files->epoch_owner) &&
-	    served->epoch.v == files->epoch.v && served->role == files->role)
+	mbj_client_identity_copy(s->service, &served);
+	if (mbj_id_equal(served.instance, files->instance) &&
+	    mbj_id_equal(served.lineage, files->lineage) &&
+	    mbj_id_equal(served.epoch_owner, files->epoch_owner) &&
+	    served.epoch.v == files->epoch.v && served.role == files->role)
 		return MBJ_OK;
 	/* Both may be what those files became meanwhile. */
 	rc = stream_identity_check(s, err);
@@ -54,7 +55,7 @@ static enum mbj_rc service_check(struct stream_server *s, struct mbj_error *err)
 			     "the files that are sent: it has %s, they are of "
 			     "%s: mbj send --socket is to name their service",
 			     s->service_path != NULL ? s->service_path : s->dir,
-			     identity_print(served, &a),
+			     identity_print(&served, &a),
 			     identity_print(files, &b));
 }
 

@@ -51,15 +51,9 @@ int turn_refuse_text(struct turn *turn, const char *text)
 
 int turn_defer(struct turn *turn, const char *why)
 {
-	const struct mbj_identity *identity =
-		mbj_client_identity(turn->account->client);
-
+	(void)mbj_error_set(&turn->err, MBJ_ECONFLICT, "%s", why);
 	turn->why = NULL;
-	turn->is_deferred = identity->role == MBJ_STORE_PRIMARY;
-	(void)mbj_error_set(&turn->err,
-			    turn->is_deferred ? MBJ_ECONFLICT : MBJ_EINVALID,
-			    "%s",
-			    turn->is_deferred ? why : "it is a replica's");
+	turn->is_deferred = true;
 	return -1;
 }
 

@@ -102,6 +102,7 @@ START_TEST(test_calls)
 	struct mbj_place place;
 	struct mbj_error error;
 	struct served s;
+	struct mbj_identity identity;
 	uint64_t size;
 	size_t at = 0;
 	size_t n = 1;
@@ -115,6 +116,9 @@ START_TEST(test_calls)
 	ck_assert_ptr_null(mbj_client_store(s.client));
 	ck_assert_int_eq(mbj_client_identity(s.client)->role,
 			 MBJ_STORE_PRIMARY);
+	mbj_client_identity_copy(s.client, &identity);
+	ck_assert(mbj_id_equal(identity.instance,
+			       mbj_client_identity(s.client)->instance));
 	SITE_OK(mbj_client_account(s.client, mbj_bytes_str("u1"), &account,
 				   err));
 	ck_assert_uint_eq(account.mailbox_count, 3);

@@ -77,8 +77,15 @@ MBJ_API void mbj_client_close(struct mbj_client **client);
 
 /* The service answers, not a store of this process. */
 MBJ_API bool mbj_client_is_served(const struct mbj_client *client);
+/*
+ * As of the newest connection.  Borrowed; a call that connects again writes it,
+ * so where other threads use the client, take a copy.
+ */
 MBJ_API const struct mbj_identity *
 mbj_client_identity(const struct mbj_client *client);
+/* The same, from any thread. */
+MBJ_API void mbj_client_identity_copy(struct mbj_client *client,
+				      struct mbj_identity *ret_identity);
 /*
  * The store's directory as its owner was told it: a service's may be relative
  * to where that was begun.  "": not known.
