@@ -209,10 +209,12 @@ static bool head_take(struct peer *peer)
 void peer_room(struct peer *peer)
 {
 	struct mbj_service_stats *stats = &peer->service->stats;
-	size_t size = peer->request.size;
+	size_t size;
 
+	/* Of one that is BUSY nothing else is ours to look at. */
 	if (peer->state != PEER_ROOM)
 		return;
+	size = peer->request.size;
 	if (size > SERVICE_SMALL_SIZE) {
 		/* One that is alone gets it, however much it is. */
 		if (stats->memory > 0 &&
