@@ -205,6 +205,46 @@ static void turn_away(struct service *service, int fd, enum mbj_rc rc,
 	peer_free(&peer);
 }
 
+/* It came a moment ago, and nothing from it since. */
+static bool peer_is_silent(const struct peer *peer)
+{
+	uint8_t byte;
+
+	return peer->state == PEER_HEAD && !peer->is_greeted &&
+	       peer->head_count == 0 && socket_peek(peer->fd, &byte, 1) == 0;
+}
+
+static void give_way(struct service *service, size_t at)
+{
+	peer_free(&service->peers[at]);
+	service->peers[at] = service->peers[--service->peer_count];
+}
+
+/*
+ * Who has not said a word is no client yet: of these the one that came first
+ * goes before anybody who is.  Told why, if it ever reads.
+ */
+static bool silent_give_way(struct service *service, const char *why)
+{
+	int64_t last_ms = mbj_monotonic_ms() - IDLE_MS;
+	size_t at = service->peer_count;
+	struct mbj_error err;
+
+	for (size_t i = 0; i < service->peer_count; i++)
+		if (service->peers[i]->last_ms <= last_ms &&
+		    peer_is_silent(service->peers[i])) {
+			last_ms = service->peers[i]->last_ms;
+			at = i;
+		}
+	if (at == service->peer_count)
+		return false;
+	(void)mbj_error_set(&err, MBJ_EBUSY, "%s", why);
+	if (peer_refuse(service->peers[at], &err))
+		peer_flush(service->peers[at]);
+	give_way(service, at);
+	return true;
+}
+
 /*
  * Clients keep a connection for their next request, and make another one where
  * it is gone: of those that have asked nothing for a moment, and have nothing
@@ -225,9 +265,20 @@ static bool idle_give_way(struct service *service)
 		}
 	if (at == service->peer_count)
 		return false;
-	peer_free(&service->peers[at]);
-	service->peers[at] = service->peers[--service->peer_count];
+	give_way(service, at);
 	return true;
+}
+
+/* Returns: there is a place for one more. */
+static bool place_find(struct service *service, char *why, size_t size)
+{
+	if (service->peer_count < service->options.connections_max)
+		return true;
+	(void)snprintf(why, size,
+		       "%u connections are open, as many as the service "
+		       "takes: try again",
+		       service->options.connections_max);
+	return silent_give_way(service, why) || idle_give_way(service);
 }
 
 static void let_in(struct service *service, int fd)
@@ -243,12 +294,7 @@ static void let_in(struct service *service, int fd)
 			  "own, root and the socket's group");
 		return;
 	}
-	if (service->peer_count == service->options.connections_max &&
-	    !idle_give_way(service)) {
-		(void)snprintf(why, sizeof(why),
-			       "%u connections are open, as many as the "
-			       "service takes: try again",
-			       service->options.connections_max);
+	if (!place_find(service, why, sizeof(why))) {
 		turn_away(service, fd, MBJ_EBUSY, why);
 		return;
 	}

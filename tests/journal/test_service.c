@@ -548,9 +548,11 @@ START_TEST(test_strangers)
 	memcpy(bytes + WIRE_HEAD_SIZE, "mbj wire\x04\0\x09\0", 12);
 	ck_assert_int_eq(strange(s.path, bytes, sizeof(bytes), &why),
 			 MBJ_EUNSUPPORTED);
-	/* One is the client's own. */
-	for (; count < CLIENTS + 1; count++)
+	/* One is the client's own; who has begun to ask stays. */
+	for (; count < CLIENTS + 1; count++) {
 		SITE_OK(socket_connect(s.path, -1, &fds[count], err));
+		ck_assert_int_eq(socket_send(fds[count], "x", 1), 1);
+	}
 	ck_assert_int_eq(strange(s.path, bytes, 0, &why), MBJ_EBUSY);
 	while (count > 0)
 		socket_close(fds[--count]);

@@ -360,6 +360,48 @@ START_TEST(stay_give_way)
 END_TEST
 
 /*
+ * Goal: who comes and says nothing pushes out nobody who has: he is the first
+ * to give way, and is told so.  Method: two clients with a connection, which
+ * are idle, and silent ones in all other places, of whom one has begun to
+ * speak.
+ */
+START_TEST(stay_silent)
+{
+	struct mbj_client *clients[3] = {NULL, NULL, NULL};
+	struct served s;
+	struct pollfd over[PLACES - 2];
+	int fds[PLACES - 2];
+	int told = 0;
+
+	served_begin(&s);
+	clients[0] = s.client;
+	SITE_OK(mbj_client_connect(s.path, NULL, &clients[1], err));
+	(void)poll(NULL, 0, IDLE_MS);
+	for (int i = 0; i < PLACES - 2; i++)
+		SITE_OK(socket_connect(s.path, -1, &fds[i], err));
+	guest_say(fds[0], "x", 1);
+	(void)poll(NULL, 0, IDLE_MS);
+	SITE_OK(mbj_client_connect(s.path, NULL, &clients[2], err));
+	ck_assert(!link_is_over(clients[0]));
+	ck_assert(!link_is_over(clients[1]));
+	for (int i = 0; i < PLACES - 2; i++)
+		over[i] = (struct pollfd){fds[i], POLLIN, 0};
+	ck_assert_int_eq(poll(over, PLACES - 2, 0), 1);
+	while (over[told].revents == 0)
+		told++;
+	ck_assert_int_gt(told, 0);
+	ck_assert_int_eq(guest_hear(fds[told]), WIRE_REFUSAL);
+	ck_assert_int_eq(guest_hear(fds[told]), -1);
+	for (int i = 0; i < PLACES - 2; i++)
+		socket_close(fds[i]);
+	s.client = clients[0];
+	mbj_client_close(&clients[1]);
+	mbj_client_close(&clients[2]);
+	served_end(&s);
+}
+END_TEST
+
+/*
  * Goal: places bound how many change something at one time, not how many have.
  * Method: three times as many as there are places, none of whom goes.
  */
@@ -470,6 +512,7 @@ TCase *test_stay_case(void)
 	tcase_add_test(tc, stay_ends);
 	tcase_add_test(tc, stay_cut);
 	tcase_add_test(tc, stay_give_way);
+	tcase_add_test(tc, stay_silent);
 	tcase_add_test(tc, stay_many);
 	tcase_add_test(tc, stay_in_doubt);
 	tcase_set_timeout(tc, 60);
