@@ -30,18 +30,31 @@
 
 enum { LISTEN_FD = 3 }; /* the first one that systemd hands over */
 
-/* The socket that was handed to this very process, or -1. */
-static int listen_fd_find(void)
+/*
+ * The socket that was handed to this very process, or -1.  Of several, whoever
+ * connects to one that nobody accepts of would wait for ever.
+ * Returns: false, it was said what is wrong.
+ */
+static bool listen_fd_find(const struct cli_call *call, int *ret_fd)
 {
 	const char *pid = getenv("LISTEN_PID");
 	const char *count = getenv("LISTEN_FDS");
 
-	if (pid == NULL || count == NULL || strcmp(count, "1") != 0 ||
+	*ret_fd = -1;
+	if (pid == NULL || count == NULL ||
 	    strtol(pid, NULL, 10) != (long)getpid())
-		return -1;
+		return true;
+	if (strcmp(count, "1") != 0) {
+		cli_say(call,
+			"%s sockets were handed over (LISTEN_FDS), and a "
+			"service has one: give its unit one ListenStream=",
+			count);
+		return false;
+	}
 	/* Not for the command that connects to a source. */
 	(void)fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC);
-	return LISTEN_FD;
+	*ret_fd = LISTEN_FD;
+	return true;
 }
 
 /* Each connection takes some: all that we may have. */
@@ -286,9 +299,9 @@ int verb_serve(const struct cli_call *call)
 
 	options.socket = call->options.socket;
 	options.group = call->options.group;
-	options.listen_fd = listen_fd_find();
 	options.notify = getenv("NOTIFY_SOCKET");
-	if (!number_take(call, "connections", call->options.connections,
+	if (!listen_fd_find(call, &options.listen_fd) ||
+	    !number_take(call, "connections", call->options.connections,
 			 &options.connections_max) ||
 	    !number_take(call, "waiters", call->options.waiters,
 			 &options.waiters_max) ||

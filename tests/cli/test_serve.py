@@ -300,6 +300,30 @@ class Service(ServiceCase):
         self.stop()
         self.assertTrue(path.exists())
 
+    def test_activation_of_several(self):
+        """Goal: more sockets than a service has are refused, and said: whoever
+        connected to the other one, or to either, waited for ever.  Method: two
+        of them, and a number that is none; those of another process are none
+        of ours."""
+        pair = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+        for n, listener in enumerate(pair):
+            listener.bind(str(self.dir / f"handed{n}"))
+            listener.listen(8)
+        script = ('exec 3<&{} 4<&{}; export LISTEN_PID=$$; exec "$@"'
+                  ).format(*(listener.fileno() for listener in pair))
+        for count in ("2", "0", "x"):
+            said = subprocess.run(
+                ["bash", "-c", script, "-", mbjtest.MBJ, "serve", str(self.p)],
+                env={**os.environ, "LISTEN_FDS": count}, check=False,
+                timeout=60, capture_output=True, text=True,
+                pass_fds=[listener.fileno() for listener in pair])
+            self.assertEqual(said.returncode, USAGE, said.stderr)
+            self.assertIn("LISTEN_FDS", said.stderr)
+        for listener in pair:
+            listener.close()
+        self.serve(env={**os.environ, "LISTEN_FDS": "2", "LISTEN_PID": "1"})
+        self.stop()
+
     def test_notify(self):
         """Goal: systemd is told when it listens and when it stops.  Method: a
         datagram socket of our own, by path and as an abstract name."""
