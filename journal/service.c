@@ -2,9 +2,12 @@
  * The loop: who may come in, who has something to say, who takes too long, and
  * the end of it all.
  *
- * Not here: a connection (service_peer.c), a request (service_work.c), threads
- * (service_pool.c), calls for sockets (socket.c).
+ * Not here: a connection (service_peer.c), its memory (service_room.c), a
+ * request (service_work.c), threads (service_pool.c), calls for sockets
+ * (socket.c).
  */
+#define _GNU_SOURCE /* POLLRDHUP */
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -132,6 +135,7 @@ static enum mbj_rc service_init(struct service *service,
 	memset(service, 0, sizeof(*service));
 	service->store = store;
 	service->listen_fd = -1;
+	room_init(service);
 	rc = options_take(options, service, err);
 	if (rc == MBJ_OK)
 		rc = connections_fit(&service->options, err);
@@ -383,8 +387,7 @@ static void service_sweep(struct service *service, int64_t now)
 			service->peers[kept++] = p;
 	}
 	service->peer_count = kept;
-	for (size_t i = 0; i < kept; i++)
-		peer_room(service->peers[i]);
+	room_sweep(service);
 }
 
 static short peer_events(const struct peer *peer)
@@ -396,6 +399,8 @@ static short peer_events(const struct peer *peer)
 	case PEER_WRITE:
 		return POLLOUT;
 	case PEER_ROOM:
+		/* Nothing is read, but who has gone waits for nothing. */
+		return POLLRDHUP;
 	case PEER_BUSY:
 	case PEER_GONE:
 		break;
@@ -441,6 +446,8 @@ static void service_turn(struct service *service, struct pollfd *fds)
 			continue;
 		if (p->state == PEER_WRITE)
 			peer_write(p);
+		else if (p->state == PEER_ROOM)
+			p->state = PEER_GONE;
 		else
 			peer_read(p);
 	}

@@ -6,8 +6,9 @@
  * until it hands them back (pool_take).
  *
  *	HEAD -> BODY -> BUSY -> WRITE -> HEAD ...
- *	          |      ^
- *	          +-> ROOM (long, and no memory left for it)
+ *	       ^  |
+ *	       |  v
+ *	       ROOM (long, and no memory left for more of it)
  */
 #ifndef MBJ_SERVICE_IMPL_H
 #define MBJ_SERVICE_IMPL_H
@@ -62,8 +63,11 @@ struct peer {
 	struct mbj_buf out; /* head and body of the answer */
 	size_t out_at;	    /* bytes of it that are sent */
 	size_t reserved;    /* of the service's memory */
-	int64_t began_ms;   /* reading or writing */
-	int64_t last_ms;    /* when it was last heard of */
+	struct peer *room_next;
+	struct peer **room_at; /* what points to it in the line; NULL: none */
+	int64_t room_ms;       /* since when it waits there */
+	int64_t began_ms;      /* reading or writing */
+	int64_t last_ms;       /* when it was last heard of */
 	uint64_t request_count;
 	/* Requests, and edits of them, that a worker who stayed has carried
 	 * out, and the loop has not counted yet. */
@@ -134,6 +138,10 @@ struct service {
 	struct peer **peers; /* [connections_max] */
 	size_t peer_count;
 	struct mbj_service_stats stats;
+	/* Those that wait for memory, as they came, and the one beyond it. */
+	struct peer *room_head;
+	struct peer **room_tail;
+	struct peer *over;
 	int64_t began_ms;
 	int64_t accept_ms; /* no accepting before: out of descriptors */
 	int64_t end_ms;	   /* when what is left is cut, once stopping */
@@ -209,11 +217,22 @@ void peer_write(struct peer *peer);
 void peer_flush(struct peer *peer);
 /* A worker has finished with it. */
 void peer_back(struct peer *peer);
-/* Memory was given back: go on, if that is what it waits for. */
-void peer_room(struct peer *peer);
+/* There is room for more of its body: it waits no longer. */
+void peer_go_on(struct peer *peer);
 /* Put an answer, or a refusal, into out.  False: no memory even for that. */
 bool peer_refuse(struct peer *peer, const struct mbj_error *why);
 /* When it is to be cut off for getting no further; INT64_MAX: never. */
 int64_t peer_deadline(const struct peer *peer);
+
+/* service_room.c */
+void room_init(struct service *service);
+/* Bytes of its body that there is room for. */
+size_t room_size(const struct peer *peer);
+/* Room for more than that.  False: it is in the line, and ROOM. */
+bool room_ask(struct peer *peer);
+/* All of it is given back, and its place in the line. */
+void room_release(struct peer *peer);
+/* Those in the line for whom there is room now go on. */
+void room_sweep(struct service *service);
 
 #endif

@@ -31,16 +31,6 @@ struct peer *peer_new(struct service *service, int fd)
 	return peer;
 }
 
-/* Give back what it had of the service's memory. */
-static void memory_release(struct peer *peer)
-{
-	struct service *service = peer->service;
-
-	MBJ_ASSERT(service->stats.memory >= peer->reserved);
-	service->stats.memory -= peer->reserved;
-	peer->reserved = 0;
-}
-
 void peer_free(struct peer **peer)
 {
 	struct peer *p = *peer;
@@ -48,7 +38,7 @@ void peer_free(struct peer **peer)
 	if (p == NULL)
 		return;
 	MBJ_ASSERT(p->state != PEER_BUSY);
-	memory_release(p);
+	room_release(p);
 	dispatch_done(&p->dispatcher);
 	mbj_client_status_done(&p->status);
 	mbj_buf_done(&p->in);
@@ -126,7 +116,7 @@ static void peer_reset(struct peer *peer)
 {
 	buf_trim(&peer->in);
 	buf_trim(&peer->out);
-	memory_release(peer);
+	room_release(peer);
 	peer->head_count = 0;
 	peer->out_at = 0;
 	peer->state = PEER_HEAD;
@@ -180,7 +170,7 @@ void peer_back(struct peer *peer)
 
 /* ---------------------------------------------------------------- requests */
 
-/* True: the head is good and there is memory for the body. */
+/* True: the head is good, and the body may come. */
 static bool head_take(struct peer *peer)
 {
 	struct mbj_error err;
@@ -201,30 +191,9 @@ static bool head_take(struct peer *peer)
 		return false;
 	}
 	mbj_buf_clear(&peer->in);
-	peer->state = PEER_ROOM;
-	peer_room(peer);
-	return peer->state == PEER_BODY;
-}
-
-void peer_room(struct peer *peer)
-{
-	struct mbj_service_stats *stats = &peer->service->stats;
-	size_t size;
-
-	/* Of one that is BUSY nothing else is ours to look at. */
-	if (peer->state != PEER_ROOM)
-		return;
-	size = peer->request.size;
-	if (size > SERVICE_SMALL_SIZE) {
-		/* One that is alone gets it, however much it is. */
-		if (stats->memory > 0 &&
-		    stats->memory + size > stats->memory_max)
-			return;
-		stats->memory += size;
-		peer->reserved = size;
-	}
 	peer->began_ms = mbj_monotonic_ms();
 	peer->state = PEER_BODY;
+	return true;
 }
 
 /* What a STATUS is to say of the service: only the loop knows. */
@@ -298,28 +267,47 @@ static bool head_read(struct peer *peer)
 	return peer->head_count < WIRE_HEAD_SIZE || head_take(peer);
 }
 
-static bool body_read(struct peer *peer)
+/* How much of the body is read next: nothing beyond what there is room for. */
+static size_t piece_size(const struct peer *peer)
 {
 	size_t left = peer->request.size - peer->in.n;
-	struct mbj_error err;
-	size_t n = 0;
+	size_t room = room_size(peer) - peer->in.n;
+	size_t n = left < room ? left : room;
 
-	if (left > 0)
-		n = peer_receive(peer, peer->service->scratch,
-				 left < SERVICE_SMALL_SIZE
-					 ? left
-					 : SERVICE_SMALL_SIZE);
-	if (n == 0 && left > 0)
-		return false;
-	mbj_buf_put(&peer->in, peer->service->scratch, n);
-	if (mbj_buf_ok(&peer->in, &err) < 0) {
-		peer_end(peer, &err);
+	return n < SERVICE_SMALL_SIZE ? n : SERVICE_SMALL_SIZE;
+}
+
+static bool body_read(struct peer *peer)
+{
+	struct mbj_error err;
+	size_t n;
+
+	if (peer->in.n == peer->request.size) {
+		peer_dispatch(peer);
 		return false;
 	}
-	if (peer->in.n < peer->request.size)
+	if (peer->in.n == room_size(peer) && !room_ask(peer))
+		return false;
+	n = peer_receive(peer, peer->service->scratch, piece_size(peer));
+	if (n == 0)
+		return false;
+	mbj_buf_put(&peer->in, peer->service->scratch, n);
+	if (mbj_buf_ok(&peer->in, &err) == MBJ_OK)
 		return true;
-	peer_dispatch(peer);
+	peer_end(peer, &err);
 	return false;
+}
+
+void peer_go_on(struct peer *peer)
+{
+	int64_t now = mbj_monotonic_ms();
+
+	MBJ_ASSERT(peer->state == PEER_ROOM);
+	/* Waiting was not its doing. */
+	peer->began_ms += now - peer->room_ms;
+	peer->last_ms = now;
+	peer->state = PEER_BODY;
+	peer_read(peer);
 }
 
 void peer_read(struct peer *peer)
@@ -337,6 +325,8 @@ void peer_read(struct peer *peer)
 int64_t peer_deadline(const struct peer *peer)
 {
 	int64_t timeout = peer->service->options.timeout_ms;
+	int64_t stalled = INT64_MAX;
+	int64_t late;
 	size_t size = 0;
 
 	switch (peer->state) {
@@ -346,6 +336,7 @@ int64_t peer_deadline(const struct peer *peer)
 		break;
 	case PEER_BODY:
 		size = peer->request.size;
+		stalled = peer->last_ms + timeout;
 		break;
 	case PEER_WRITE:
 		size = peer->out.n;
@@ -355,5 +346,6 @@ int64_t peer_deadline(const struct peer *peer)
 	case PEER_GONE:
 		return INT64_MAX;
 	}
-	return peer->began_ms + timeout + (int64_t)(size / SLOWEST);
+	late = peer->began_ms + timeout + (int64_t)(size / SLOWEST);
+	return stalled < late ? stalled : late;
 }

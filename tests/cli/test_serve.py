@@ -182,8 +182,9 @@ class Service(ServiceCase):
         for s in silent:
             self.assertEqual(s.recv(1), b"")
             s.close()
-        # 60 MB may take their time; the kernel tells when it is not theirs.
+        # 60 MB may take their time, but not stand still.
         for s in half:
+            self.assertEqual(s.recv(1), b"")
             s.close()
         idle.sendall(HEAD.pack(0, 4, 0, 9))
         self.assertEqual(HEAD.unpack(self.read(idle, HEAD.size))[1:],

@@ -3,8 +3,12 @@
  */
 #include "served_lab.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <unistd.h>
+
+#include "socket.h"
+#include "wire.h"
 
 static void *served_run(void *arg)
 {
@@ -14,8 +18,24 @@ static void *served_run(void *arg)
 	return NULL;
 }
 
-/* The client is there once the service is. */
+void served_options(struct mbj_service_options *ret_options)
+{
+	*ret_options = MBJ_SERVICE_OPTIONS_INIT;
+	ret_options->connections_max = SERVED_ACCOUNTS + 2;
+	ret_options->waiters_max = SERVED_WAITERS;
+}
+
 void served_begin(struct served *s)
+{
+	struct mbj_service_options options;
+
+	served_options(&options);
+	served_begin_with(s, &options);
+}
+
+/* The client is there once the service is. */
+void served_begin_with(struct served *s,
+		       const struct mbj_service_options *options)
 {
 	enum mbj_rc rc = MBJ_ENOTFOUND;
 
@@ -29,10 +49,8 @@ void served_begin(struct served *s)
 	for (unsigned i = 0; i < SERVED_ACCOUNTS; i++)
 		site_import(s->site.store, i, 3);
 	ck_assert_int_eq(pipe(s->stop), 0);
-	s->options = MBJ_SERVICE_OPTIONS_INIT;
+	s->options = *options;
 	s->options.stop_fd = s->stop[0];
-	s->options.connections_max = SERVED_ACCOUNTS + 2;
-	s->options.waiters_max = SERVED_WAITERS;
 	ck_assert_int_eq(pthread_create(&s->thread, NULL, served_run, s), 0);
 	site_path(&s->site, "socket", s->path);
 	for (int i = 0; i < 1000 && rc == MBJ_ENOTFOUND; i++) {
@@ -90,4 +108,69 @@ enum mbj_rc served_rename(struct mbj_client *client, unsigned account,
 		*ret_lsn = outcome.lsn;
 	mbj_outcome_done(&outcome);
 	return rc;
+}
+
+struct mbj_service_stats served_stats(struct mbj_client *client)
+{
+	struct mbj_client_status status = {0};
+	struct mbj_service_stats stats;
+
+	SITE_OK(mbj_client_status(client, &status, err));
+	stats = status.service;
+	mbj_client_status_done(&status);
+	return stats;
+}
+
+int guest_come(const struct served *s)
+{
+	uint8_t hello[WIRE_HEAD_SIZE + 12];
+	struct wire_head head = {.kind = WIRE_HELLO,
+				 .side = WIRE_REQUEST,
+				 .size = 12};
+	int fd;
+
+	wire_head_encode(&head, hello);
+	memcpy(hello + WIRE_HEAD_SIZE, "mbj wire\x01\0\x03\0", 12);
+	SITE_OK(socket_connect(s->path, -1, &fd, err));
+	ck_assert_int_eq(socket_send(fd, hello, sizeof(hello)), sizeof(hello));
+	return fd;
+}
+
+int guest_hear(int fd)
+{
+	static uint8_t bytes[1 << 16];
+	struct wire_head head = {.size = 0};
+	size_t got = 0;
+
+	while (got < WIRE_HEAD_SIZE + (size_t)head.size) {
+		struct pollfd wait = {fd, POLLIN, 0};
+		ssize_t n;
+
+		(void)poll(&wait, 1, -1);
+		n = socket_receive(fd, bytes + got,
+				   WIRE_HEAD_SIZE + head.size - got);
+		if (n == 0 || n == -ECONNRESET)
+			return -1;
+		ck_assert(n > 0 || n == -EAGAIN);
+		got += n > 0 ? (size_t)n : 0;
+		if (got == WIRE_HEAD_SIZE)
+			SITE_OK(wire_head_decode(bytes, &head, err));
+	}
+	return (int)head.side;
+}
+
+void guest_say(int fd, const void *p, size_t n)
+{
+	const uint8_t *at = p;
+
+	while (n > 0) {
+		struct pollfd wait = {fd, POLLOUT, 0};
+		ssize_t sent;
+
+		(void)poll(&wait, 1, -1);
+		sent = socket_send(fd, at, n);
+		ck_assert(sent > 0 || sent == -EAGAIN);
+		at += sent > 0 ? sent : 0;
+		n -= sent > 0 ? (size_t)sent : 0;
+	}
 }

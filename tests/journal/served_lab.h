@@ -34,6 +34,10 @@ struct served {
 
 /* The client is there once the service is. */
 void served_begin(struct served *s);
+/* One with other options, from served_options on. */
+void served_options(struct mbj_service_options *ret_options);
+void served_begin_with(struct served *s,
+		       const struct mbj_service_options *options);
 void served_join(struct served *s);
 /* It stops in good order, and the store is sound. */
 void served_end(struct served *s);
@@ -42,5 +46,15 @@ void served_receive(struct served *s, uint8_t number, uint64_t lsn);
 enum mbj_rc served_rename(struct mbj_client *client, unsigned account,
 			  const char *source, const char *target,
 			  struct mbj_lsn *ret_lsn, struct mbj_error *err);
+
+/* What the service counts, as a request of this client finds it. */
+struct mbj_service_stats served_stats(struct mbj_client *client);
+
+/* One who speaks by hand, and has said hello. */
+int guest_come(const struct served *s);
+/* The side of the next answer; its body is read.  -1: none, it was ended. */
+int guest_hear(int fd);
+/* All of it, however long the service takes to read it. */
+void guest_say(int fd, const void *p, size_t n);
 
 #endif

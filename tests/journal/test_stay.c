@@ -13,6 +13,7 @@
 #include "journal_cases.h"
 #include "served_lab.h"
 #include "socket.h"
+#include "wire.h"
 
 enum {
 	ROUNDS = 50,
@@ -20,62 +21,6 @@ enum {
 	IDLE_MS = 60,	/* longer than a connection is kept from others */
 	PLACES = SERVED_ACCOUNTS + 2, /* that the service has */
 };
-
-static struct mbj_service_stats stats_get(struct mbj_client *client)
-{
-	struct mbj_client_status status = {0};
-	struct mbj_service_stats stats;
-
-	SITE_OK(mbj_client_status(client, &status, err));
-	stats = status.service;
-	mbj_client_status_done(&status);
-	return stats;
-}
-
-/* One who speaks by hand. */
-static int guest_come(const struct served *s)
-{
-	uint8_t hello[WIRE_HEAD_SIZE + 12];
-	struct wire_head head = {.kind = WIRE_HELLO,
-				 .side = WIRE_REQUEST,
-				 .size = 12};
-	int fd;
-
-	wire_head_encode(&head, hello);
-	memcpy(hello + WIRE_HEAD_SIZE, "mbj wire\x01\0\x03\0", 12);
-	SITE_OK(socket_connect(s->path, -1, &fd, err));
-	ck_assert_int_eq(socket_send(fd, hello, sizeof(hello)), sizeof(hello));
-	return fd;
-}
-
-/* The side of the next answer; its body is read.  -1: none, it was ended. */
-static int guest_hear(int fd)
-{
-	static uint8_t bytes[1 << 16];
-	struct wire_head head = {.size = 0};
-	size_t got = 0;
-
-	while (got < WIRE_HEAD_SIZE + (size_t)head.size) {
-		struct pollfd wait = {fd, POLLIN, 0};
-		ssize_t n;
-
-		(void)poll(&wait, 1, -1);
-		n = socket_receive(fd, bytes + got,
-				   WIRE_HEAD_SIZE + head.size - got);
-		if (n == 0 || n == -ECONNRESET)
-			return -1;
-		ck_assert(n > 0 || n == -EAGAIN);
-		got += n > 0 ? (size_t)n : 0;
-		if (got == WIRE_HEAD_SIZE)
-			SITE_OK(wire_head_decode(bytes, &head, err));
-	}
-	return (int)head.side;
-}
-
-static void guest_say(int fd, const void *p, size_t n)
-{
-	ck_assert_int_eq(socket_send(fd, p, n), (ssize_t)n);
-}
 
 /* ACCOUNT of u3: head and body. */
 static size_t question_make(uint8_t *bytes, enum wire_side side)
@@ -108,7 +53,7 @@ START_TEST(stay_counts)
 	for (int i = 0; i < 2; i++)
 		SITE_OK(mbj_client_connect(s.path, NULL, &others[i], err));
 	(void)poll(NULL, 0, MOMENT_MS);
-	before = stats_get(s.client);
+	before = served_stats(s.client);
 	for (int i = 0; i < ROUNDS; i++) {
 		const char *from = i % 2 == 0 ? "m2" : "new";
 		const char *to = i % 2 == 0 ? "new" : "m2";
@@ -127,7 +72,7 @@ START_TEST(stay_counts)
 	for (int i = 0; i < 2; i++)
 		mbj_client_close(&others[i]);
 	(void)poll(NULL, 0, 10 * MOMENT_MS);
-	after = stats_get(s.client);
+	after = served_stats(s.client);
 	ck_assert_uint_eq(after.edits - before.edits, 2 * ROUNDS);
 	/* The second status. */
 	ck_assert_uint_eq(after.requests - before.requests, 3 * ROUNDS + 2 + 2);
@@ -186,7 +131,7 @@ static uint64_t requests_uncounted(struct served *s, int fd, unsigned n,
 {
 	uint8_t bytes[WIRE_HEAD_SIZE + 6];
 	size_t size = question_make(bytes, WIRE_REQUEST);
-	uint64_t before = stats_get(s->client).requests;
+	uint64_t before = served_stats(s->client).requests;
 
 	for (unsigned i = 0; i < n; i++) {
 		guest_say(fd, bytes, size);
@@ -194,7 +139,7 @@ static uint64_t requests_uncounted(struct served *s, int fd, unsigned n,
 		(void)poll(NULL, 0, pause_ms);
 	}
 	/* The first status. */
-	return n - (stats_get(s->client).requests - before - 1);
+	return n - (served_stats(s->client).requests - before - 1);
 }
 
 /*
