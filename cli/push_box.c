@@ -176,6 +176,54 @@ static enum mbj_rc unknown_say(struct push_box *box,
 			 why->message);
 }
 
+/* Which UID here is of another message than the map has it of? */
+static enum mbj_rc page_compare(struct push_box *box,
+				const struct mbj_client_messages *page)
+{
+	const struct push_attempt *attempt = &box->map.attempt;
+
+	for (size_t i = 0; box->other == 0 && i < page->count; i++) {
+		const struct mbj_message *message = &page->messages[i];
+		uint64_t blob = push_map_blob(&message->blob);
+		const struct push_entry *entry =
+			push_map_find(&box->map, message->uid);
+
+		if ((entry != NULL && entry->blob != blob) ||
+		    (attempt->uid == message->uid && attempt->blob != blob))
+			box->other = message->uid;
+	}
+	return MBJ_OK;
+}
+
+/*
+ * A mailbox here gets another UIDVALIDITY along with a name that was used
+ * before, and has its messages under their UIDs still.  Where all that the map
+ * has and that are here are the same what is there is what the map says, and
+ * what is not here is gone; where one is not UIDs mean others: *why.
+ */
+static enum mbj_rc renewed_judge(struct push_box *box, struct mbj_error *why)
+{
+	bool is_changed = false;
+	enum mbj_rc rc;
+
+	if (!push_map_is_renewed(&box->map))
+		return MBJ_OK;
+	box->other = 0;
+	rc = push_pages(box, page_compare, 0, &is_changed);
+	if (rc < 0 || is_changed)
+		return rc;
+	if (box->other == 0)
+		return push_map_renew(&box->map, &box->p->err);
+	(void)mbj_error_set(why, MBJ_ECONFLICT,
+			    "its UIDVALIDITY here is %" PRIu32
+			    ", and was %" PRIu32
+			    " when its messages were pushed, and UID %" PRIu32
+			    " is not the message that it was",
+			    box->node->uidvalidity, box->map.uidvalidity,
+			    box->other);
+	return MBJ_OK;
+}
+
 enum mbj_rc push_box_open(struct push_box *box, bool *ret_is_it)
 {
 	struct mbj_error why = {.rc = MBJ_OK};
@@ -184,14 +232,16 @@ enum mbj_rc push_box_open(struct push_box *box, bool *ret_is_it)
 	enum mbj_rc rc = map_open(box, box->record.has_map ? PUSH_MAP_OLD
 							   : PUSH_MAP_NEW);
 
-	*ret_is_it = rc == MBJ_OK;
 	if (rc == MBJ_ECONFLICT ||
 	    (rc == MBJ_ECORRUPT && p->call->options.is_overruling))
 		why = p->err;
-	else if (rc < 0)
+	else if (rc == MBJ_OK)
+		rc = renewed_judge(box, &why);
+	*ret_is_it = why.rc == MBJ_OK;
+	if (rc < 0 && why.rc == MBJ_OK)
 		return rc;
 	if (p->call->options.is_dry_run)
-		return rc < 0 ? unknown_say(box, &why) : MBJ_OK;
+		return why.rc < 0 ? unknown_say(box, &why) : MBJ_OK;
 	rc = box_select(box, &is_selected);
 	*ret_is_it = false;
 	if (rc < 0 || !is_selected)

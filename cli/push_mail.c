@@ -173,15 +173,8 @@ static enum mbj_rc page_lose(struct push_box *box,
 	return rc;
 }
 
-typedef enum mbj_rc page_do(struct push_box *box,
-			    const struct mbj_client_messages *page);
-
-/*
- * All of the mailbox, a page at a time; rev as of mbj_client_messages.
- * *ret_is_changed: it is of another one by now, and the walk has ended.
- */
-static enum mbj_rc pages_do(struct push_box *box, page_do *take, uint64_t rev,
-			    bool *ret_is_changed)
+enum mbj_rc push_pages(struct push_box *box, push_page_do *take, uint64_t rev,
+		       bool *ret_is_changed)
 {
 	struct mbj_client_messages page;
 	uint32_t uid = 1;
@@ -288,15 +281,15 @@ static enum mbj_rc box_push(struct walk *w, uint32_t node, struct push_box *box)
 	if (rc == MBJ_OK && is_it)
 		rc = push_box_open(box, &is_it);
 	if (rc == MBJ_OK && box->is_passed)
-		return pages_do(box, page_lose, 0, &is_changed);
+		return push_pages(box, page_lose, 0, &is_changed);
 	if (rc < 0 || !is_it)
 		return rc;
-	rc = pages_do(box, is_dry ? page_count : page_push, 0, &is_changed);
+	rc = push_pages(box, is_dry ? page_count : page_push, 0, &is_changed);
 	if (rc == MBJ_OK && is_changed)
 		rc = changed_say(box);
 	/* Which of them are there nobody knows: that came out on the way. */
 	if (rc == MBJ_OK && box->is_passed)
-		rc = pages_do(box, page_lose, 0, &is_changed);
+		rc = push_pages(box, page_lose, 0, &is_changed);
 	if (rc < 0)
 		return rc;
 	over = is_changed || box->is_passed ? 0 : box->map.live - box->seen;
@@ -316,7 +309,7 @@ static enum mbj_rc box_expunge(const struct again *again, struct push_box *box)
 	rc = push_box_open(box, &is_it);
 	if (rc < 0 || !is_it)
 		return rc;
-	rc = pages_do(box, page_see, again->rev, &is_changed);
+	rc = push_pages(box, page_see, again->rev, &is_changed);
 	if (rc == MBJ_OK)
 		rc = is_changed ? changed_say(box) : push_expunge(box);
 	return rc == MBJ_OK ? box_note(box, again->is_whole) : rc;

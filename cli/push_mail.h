@@ -71,6 +71,7 @@ struct push_box {
 	uint64_t left_out; /* said */
 	bool is_empty;	   /* the server's, when it was selected */
 	bool is_passed;	   /* nothing is known of what it has there */
+	uint32_t other;	   /* that UID here is not the map's message; 0: none */
 };
 
 /* push_body.c */
@@ -177,6 +178,14 @@ enum mbj_rc push_map_read(struct push *p, const struct push_record *record,
 			  struct push_map *map) MBJ_MUST_CHECK;
 
 /* push_mail.c */
+typedef enum mbj_rc push_page_do(struct push_box *box,
+				 const struct mbj_client_messages *page);
+/*
+ * All of the mailbox here, a page at a time; rev as of mbj_client_messages.
+ * *ret_is_changed: it is of another one by now, and the walk has ended.
+ */
+enum mbj_rc push_pages(struct push_box *box, push_page_do *take, uint64_t rev,
+		       bool *ret_is_changed) MBJ_MUST_CHECK;
 /* Said and counted; blob (or 0) stays wherever else it is there. */
 MBJ_PRINTF(4, 5)
 enum mbj_rc push_leave_out(struct push_box *box, uint64_t count, uint64_t blob,

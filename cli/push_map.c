@@ -326,7 +326,7 @@ static void put_head(struct push_map *map)
 	push_line_id(line, map->of.lineage);
 	push_line_id(line, map->of.account);
 	push_line_id(line, map->of.mailbox);
-	mbj_buf_format(line, " %" PRIu32 " %" PRIu32, map->of.uidvalidity,
+	mbj_buf_format(line, " %" PRIu32 " %" PRIu32, map->uidvalidity,
 		       map->of.there);
 	push_line_string(line, map->of.target);
 }
@@ -338,33 +338,25 @@ static enum mbj_rc head_judge(const struct push_map *map,
 {
 	const struct push_map_of *of = &map->of;
 	struct mbj_id lineage, account, mailbox;
-	uint32_t uidvalidity, there;
+	uint32_t there;
 
 	if (!push_words_are(words, "mbj-push-messages", 7) ||
 	    !push_word_id(words, 2, &lineage) ||
 	    !push_word_id(words, 3, &account) ||
 	    !push_word_id(words, 4, &mailbox) ||
-	    !push_word_u32(words, 5, &uidvalidity) ||
+	    !push_word_u32(words, 5, &(uint32_t){0}) ||
 	    !push_word_u32(words, 6, &there))
 		return mbj_error_set(err, MBJ_ECORRUPT,
 				     "it is not the file of the messages of a "
 				     "push");
 	if (mbj_id_equal(lineage, of->lineage) &&
 	    mbj_id_equal(account, of->account) &&
-	    mbj_id_equal(mailbox, of->mailbox)) {
-		if (uidvalidity != of->uidvalidity)
-			return mbj_error_set(err, MBJ_ECONFLICT,
-					     "its UIDVALIDITY here is %" PRIu32
-					     ", and was %" PRIu32
-					     " when its messages were pushed",
-					     of->uidvalidity, uidvalidity);
-		if (there != of->there)
-			return mbj_error_set(err, MBJ_ECONFLICT,
-					     "its UIDVALIDITY at the server is "
-					     "%" PRIu32 ", and was %" PRIu32
-					     " when its messages were pushed",
-					     of->there, there);
-	}
+	    mbj_id_equal(mailbox, of->mailbox) && there != of->there)
+		return mbj_error_set(err, MBJ_ECONFLICT,
+				     "its UIDVALIDITY at the server is %" PRIu32
+				     ", and was %" PRIu32
+				     " when its messages were pushed",
+				     of->there, there);
 	return mbj_error_set(err, MBJ_EINVALID,
 			     "it is the file of another push, or of another "
 			     "version");
@@ -380,8 +372,7 @@ static enum mbj_rc line_take(void *context, uint64_t number,
 		return line_do(map, line, err);
 	if (!push_words_split(&words, line))
 		words.count = 0;
-	if (map->of.uidvalidity == 0)
-		(void)push_word_u32(&words, 5, &map->of.uidvalidity);
+	(void)push_word_u32(&words, 5, &map->uidvalidity);
 	put_head(map);
 	if (mbj_bytes_equal(line, mbj_buf_view(&map->log.line)))
 		return MBJ_OK;
@@ -478,6 +469,8 @@ enum mbj_rc push_map_open(const char *path, const struct push_map_of *of,
 	map->log.behind = line_behind;
 	if (rc == MBJ_OK && kind != PUSH_MAP_OVER)
 		rc = push_log_read(&map->log, line_take, map, err);
+	if (kind != PUSH_MAP_OLD)
+		map->uidvalidity = of->uidvalidity;
 	if (kind == PUSH_MAP_NEW)
 		rc = new_judge(map, rc, err);
 	else if (rc == MBJ_OK && kind == PUSH_MAP_OLD)
@@ -488,6 +481,18 @@ enum mbj_rc push_map_open(const char *path, const struct push_map_of *of,
 			       map->log.count > 2 * map->live + SLACK
 		       ? rewrite(map, err)
 		       : push_log_open(&map->log, err);
+}
+
+bool push_map_is_renewed(const struct push_map *map)
+{
+	return map->of.uidvalidity != 0 &&
+	       map->uidvalidity != map->of.uidvalidity;
+}
+
+enum mbj_rc push_map_renew(struct push_map *map, struct mbj_error *err)
+{
+	map->uidvalidity = map->of.uidvalidity;
+	return map->is_dry ? MBJ_OK : rewrite(map, err);
 }
 
 void push_map_close(struct push_map *map)

@@ -13,6 +13,8 @@
  *	next UIDNEXT
  *
  * UIDVALIDITY and THERE, of ours and of the server's, are what the UIDs mean.
+ * Ours gets another one along with another name, and the UIDs stay: whether
+ * they do is looked at, and the file is written anew (push_map_renew).
  * append is on disk before the APPEND is sent: at most one is in doubt, and
  * what the server has from UIDNEXT on tells.  SIZE and SHA-256 are of the bytes
  * with lines that end in CRLF.  message and left settle it, and LAST is the
@@ -67,7 +69,7 @@ struct push_attempt {
 
 struct push_map_of {
 	struct mbj_id lineage, account, mailbox;
-	uint32_t uidvalidity; /* ours; 0: whatever it was */
+	uint32_t uidvalidity; /* ours; 0: whatever it is */
 	uint32_t there;	      /* the server's */
 	uint32_t next;	      /* that it had at least; a map with less is old */
 	struct mbj_bytes target;
@@ -76,6 +78,7 @@ struct push_map_of {
 struct push_map {
 	struct push_log log;
 	struct push_map_of of;
+	uint32_t uidvalidity; /* ours, as the file has it */
 	struct push_entry *entries;
 	size_t count, capacity;
 	size_t live;  /* entries that are not gone */
@@ -103,13 +106,18 @@ enum push_map_kind {
 };
 /*
  * Returns: MBJ_ENOTFOUND (it is not there), MBJ_ECORRUPT, also of one that is
- * there and is not to be, MBJ_ECONFLICT (the mailbox here or there has another
+ * there and is not to be, MBJ_ECONFLICT (the mailbox there has another
  * UIDVALIDITY than its UIDs), MBJ_EINVALID (another push's).
  */
 enum mbj_rc push_map_open(const char *path, const struct push_map_of *of,
 			  enum push_map_kind kind, bool is_dry,
 			  struct push_map *map,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
+/* Was the mailbox of another UIDVALIDITY here?  Its UIDs may mean others. */
+bool push_map_is_renewed(const struct push_map *map);
+/* They do not: the file has this one from now on. */
+enum mbj_rc push_map_renew(struct push_map *map,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
 /* Accepts one that is zero. */
 void push_map_close(struct push_map *map);
 

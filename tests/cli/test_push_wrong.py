@@ -2,8 +2,10 @@
 were lost or are old: what others have there stays, and what is ours is said."""
 import unittest
 
+import mbjtest
 from mbjtest import CORRUPT, FAILED, INBOX, PARTIAL, REFUSED
-from test_push_mail import A, B, OddMail, text
+from test_push import crc32c
+from test_push_mail import A, B, OddMail, TOP, text
 
 
 class PushWrong(OddMail):
@@ -198,6 +200,72 @@ class PushWrong(OddMail):
         self.mbj("expunge", self.p, "alice", "INBOX", "1,2")
         self.push(status=PARTIAL)
         self.assertEqual(min(self.inbox.mail), 2)
+
+    def edit(self, change):
+        """Lines of the map, without their checksums, become others."""
+        lines = change([line.split(b" ", 1)[1] for line in
+                        self.map.read_bytes().splitlines()])
+        self.map.write_bytes(b"".join(b"%08x %s\n" % (crc32c(line), line)
+                                      for line in lines))
+
+    def test_swapped(self):
+        """A name that was used before gives a mailbox another UIDVALIDITY
+        here: its messages are the same ones."""
+        self.fill(3, "A")
+        self.fill(1, "B", 5)
+        self.push()
+        self.mbj("rename", self.p, "alice", "A>B", "B>A")
+        self.deliver(text(9), "A")
+        self.mbj("flag", self.p, "alice", "B", "1", "\\Seen")
+        self.mbj("expunge", self.p, "alice", "B", "2")
+        self.assertIn("B: 0 messages to be appended (0 bytes), 1 with other "
+                      "flags, 1 to be expunged", self.push("-n").out)
+        self.push()
+        self.assertEqual((self.bodies("A"), self.bodies("B")),
+                         ([text(5), text(9)], [text(0), text(2)]))
+        self.assertEqual(self.server.boxes["B"].mail[1][0], {"\\Seen"})
+        self.push()
+        self.assertFalse(self.said(("APPEND", "UID")))
+        # Onto a name that a mailbox had which is gone.
+        self.mbj("reconcile", self.p, "alice", "--remove-messages",
+                 stdin=mbjtest.listing([TOP, (A, "A", None)]))
+        self.mbj("mv", self.p, "alice", "A", "1", "INBOX")
+        self.push()
+        self.assertEqual((self.bodies("A"), self.bodies()),
+                         ([text(2)], [text(0)]))
+
+    def test_other_here(self):
+        """Where UIDs here are other messages than those that were pushed
+        nothing is done by guess."""
+        self.fill(3)
+        self.push()
+
+        def renew(lines, blob=None):
+            head = lines[0].split(b" ")
+            head[5] = b"7"
+            lines[0] = b" ".join(head)
+            at = next(n for n, line in enumerate(lines)
+                      if line.startswith(b"message 2 "))
+            words = lines[at].split(b" ")
+            words[4] = blob or words[4]
+            lines[at] = b" ".join(words)
+            return lines
+        kept = self.map.read_bytes()
+        self.edit(lambda lines: renew(lines, b"0123456789abcdef"))
+        self.deliver(text(3))
+        self.mbj("expunge", self.p, "alice", "INBOX", "1")
+        for options in (("-n",), ()):
+            self.assertIn("and was 7 when its messages were pushed, and UID 2 "
+                          "is not the message that it was",
+                          self.push(*options, status=PARTIAL).err)
+        self.assertEqual(self.bodies(), [text(0), text(1), text(2)])
+        # The same ones of another UIDVALIDITY.
+        self.map.write_bytes(kept)
+        self.edit(renew)
+        self.push()
+        self.assertEqual(self.bodies(), [text(1), text(2), text(3)])
+        self.assertEqual(self.map.read_bytes().split(b"\n")[0],
+                         kept.split(b"\n")[0])
 
     def test_settle(self):
         """One in doubt has all of the time from when it is looked for."""
