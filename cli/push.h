@@ -88,8 +88,9 @@ struct push {
 	int64_t begun_ms;  /* since this run began */
 	uint64_t *lost;	   /* push_map_blob of what could not be appended */
 	size_t lost_count, lost_capacity;
-	bool is_changing;	  /* not all was looked at: it is changed */
-	struct push_going *going; /* behind all mail */
+	struct push_record handed; /* whose map INBOX's is; no name: its own */
+	bool is_changing;	   /* not all was looked at: it is changed */
+	struct push_going *going;  /* behind all mail */
 	size_t going_count, going_capacity;
 	struct push_count count;
 	struct mbj_buf out;
@@ -196,6 +197,14 @@ enum mbj_rc push_mail(struct push *p) MBJ_MUST_CHECK;
 /* push_box.c */
 /* Nothing is known of a mailbox any more, nor of its messages. */
 enum mbj_rc push_gone(struct push *p, struct mbj_id id) MBJ_MUST_CHECK;
+
+/* push_hand.c */
+/*
+ * What the mailbox of a record has there, by its map, is to go from the mailbox
+ * of a node, which has its name by now: INBOX.  is_empty: it has nothing.
+ */
+enum mbj_rc push_hand(struct push *p, struct push_record from,
+		      const struct mbj_node *to, bool is_empty) MBJ_MUST_CHECK;
 
 /* push_owned.c */
 /*

@@ -61,6 +61,10 @@ static enum mbj_rc map_open(struct push_box *box, enum push_map_kind kind)
 
 	if (rc == MBJ_OK && is_new && !is_dry)
 		rc = dir_make(p);
+	if (rc == MBJ_OK && is_dry && p->handed.name.n > 0 &&
+	    mbj_bytes_equal(p->handed.name, box->record.name))
+		return push_hand_read(p, &p->handed, box->node, &box->map,
+				      &(uint64_t){0});
 	if (rc == MBJ_OK)
 		rc = push_map_open(path, &of, kind, is_dry, &box->map, &p->err);
 	if (rc == MBJ_ENOTFOUND)
@@ -189,7 +193,8 @@ static enum mbj_rc page_compare(struct push_box *box,
 			push_map_find(&box->map, message->uid);
 
 		if ((entry != NULL && entry->blob != blob) ||
-		    (attempt->uid == message->uid && attempt->blob != blob))
+		    (attempt->uid == message->uid && !attempt->is_over &&
+		     attempt->blob != blob))
 			box->other = message->uid;
 	}
 	return MBJ_OK;

@@ -152,7 +152,8 @@ enum mbj_rc push_settle(struct push_box *box)
 {
 	const struct push_attempt attempt = box->map.attempt;
 	/* Not known which flags went along: they are set again. */
-	struct push_entry entry = {.uid = attempt.uid,
+	struct push_entry entry = {.is_over = attempt.is_over,
+				   .uid = attempt.uid,
 				   .blob = attempt.blob,
 				   .head = attempt.head,
 				   .size = push_map_size(attempt.size)};
@@ -172,5 +173,9 @@ enum mbj_rc push_settle(struct push_box *box)
 		return rc;
 	if (entry.there == 0)
 		return push_map_left(&box->map, &box->p->err);
-	return push_map_message(&box->map, &entry, &box->p->err);
+	rc = push_map_message(&box->map, &entry, &box->p->err);
+	/* No append says it once more. */
+	return rc == MBJ_OK && entry.is_over
+		       ? push_map_sync(&box->map, &box->p->err)
+		       : rc;
 }

@@ -76,7 +76,7 @@ static enum mbj_rc set_note(struct expunge *e)
 
 	for (size_t i = e->first; rc == MBJ_OK && i < e->end; i++) {
 		if (is_chosen(e, &map->entries[i]))
-			rc = push_map_gone(map, map->entries[i].uid,
+			rc = push_map_gone(map, &map->entries[i],
 					   &e->box->p->err);
 	}
 	return rc;
@@ -115,7 +115,7 @@ static enum mbj_rc unknown_note(struct expunge *e)
 		if (!is_over(entry) || entry->there != 0)
 			continue;
 		e->unknown++;
-		rc = push_map_gone(map, entry->uid, &e->box->p->err);
+		rc = push_map_gone(map, entry, &e->box->p->err);
 	}
 	return rc == MBJ_OK && e->unknown > 0
 		       ? push_leave_out(e->box, e->unknown, 0,

@@ -177,6 +177,12 @@ enum mbj_rc push_map_path(struct push *p, struct mbj_id id,
 enum mbj_rc push_map_read(struct push *p, const struct push_record *record,
 			  struct push_map *map) MBJ_MUST_CHECK;
 
+/* push_hand.c */
+/* The map of a record, all of it over, as that of another mailbox. */
+enum mbj_rc push_hand_read(struct push *p, const struct push_record *from,
+			   const struct mbj_node *to, struct push_map *map,
+			   uint64_t *ret_unknown) MBJ_MUST_CHECK;
+
 /* push_mail.c */
 typedef enum mbj_rc push_page_do(struct push_box *box,
 				 const struct mbj_client_messages *page);

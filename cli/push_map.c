@@ -11,7 +11,12 @@
 
 #include <mbj/codec.h>
 
-enum { SLACK = 1000 /* lines that may be over before it is written anew */ };
+#include "push_map_line.h"
+
+enum {
+	VERSION = 2,
+	SLACK = 1000 /* lines that may be over before it is written anew */
+};
 
 uint64_t push_map_blob(const struct mbj_hash *blob)
 {
@@ -39,19 +44,29 @@ uint32_t push_map_size(uint64_t size)
 
 /* ---------------------------------------------------------------- memory */
 
-/* A table looks at the upper half of a hash. */
-static uint64_t uid_hash(uint32_t uid)
+/* What an entry is found by, among those that are over and among others. */
+static uint32_t key_of(const struct push_entry *entry)
 {
-	return (uint64_t)(uid * UINT32_C(2654435761)) << 32;
+	return entry->is_over ? entry->there : entry->uid;
 }
 
-static bool find(const struct push_map *map, uint32_t uid, uint32_t *ret_at)
+/* A table looks at the upper half of a hash. */
+static uint64_t key_hash(uint32_t key, bool is_over)
 {
-	uint64_t hash = uid_hash(uid);
+	return (uint64_t)((key ^ (uint32_t)is_over << 31) *
+			  UINT32_C(2654435761))
+	       << 32;
+}
+
+static bool find(const struct push_map *map, uint32_t key, bool is_over,
+		 uint32_t *ret_at)
+{
+	uint64_t hash = key_hash(key, is_over);
 
 	for (uint32_t v, at = mbj_table_seek(&map->by_uid, hash);
 	     mbj_table_next(&map->by_uid, hash, &at, &v);) {
-		if (map->entries[v].uid != uid)
+		if (map->entries[v].is_over != is_over ||
+		    key_of(&map->entries[v]) != key)
 			continue;
 		*ret_at = v;
 		return true;
@@ -59,18 +74,24 @@ static bool find(const struct push_map *map, uint32_t uid, uint32_t *ret_at)
 	return false;
 }
 
-struct push_entry *push_map_find(const struct push_map *map, uint32_t uid)
+static struct push_entry *find_entry(const struct push_map *map, uint32_t key,
+				     bool is_over)
 {
 	uint32_t at;
 
-	return find(map, uid, &at) ? &map->entries[at] : NULL;
+	return find(map, key, is_over, &at) ? &map->entries[at] : NULL;
+}
+
+struct push_entry *push_map_find(const struct push_map *map, uint32_t uid)
+{
+	return find_entry(map, uid, false);
 }
 
 static enum mbj_rc entry_set(struct push_map *map,
 			     const struct push_entry *entry,
 			     struct mbj_error *err)
 {
-	struct push_entry *old = push_map_find(map, entry->uid);
+	struct push_entry *old = find_entry(map, key_of(entry), entry->is_over);
 	void *entries = map->entries;
 	enum mbj_rc rc;
 
@@ -85,7 +106,8 @@ static enum mbj_rc entry_set(struct push_map *map,
 			       sizeof(*map->entries), UINT32_MAX / 2, err);
 	map->entries = entries;
 	if (rc == MBJ_OK)
-		rc = mbj_table_add(&map->by_uid, uid_hash(entry->uid),
+		rc = mbj_table_add(&map->by_uid,
+				   key_hash(key_of(entry), entry->is_over),
 				   (uint32_t)map->count, err);
 	if (rc < 0)
 		return rc;
@@ -94,66 +116,20 @@ static enum mbj_rc entry_set(struct push_map *map,
 	return MBJ_OK;
 }
 
-static void entry_drop(struct push_map *map, uint32_t uid)
+static void entry_drop(struct push_map *map, uint32_t key, bool is_over)
 {
 	uint32_t at;
 
-	if (!find(map, uid, &at))
+	if (!find(map, key, is_over, &at))
 		return;
-	(void)mbj_table_remove(&map->by_uid, uid_hash(uid), at);
+	(void)mbj_table_remove(&map->by_uid, key_hash(key, is_over), at);
 	map->entries[at].uid = 0;
 	map->live--;
-	if (map->last.uid == uid)
+	if (map->last.uid == key && !is_over)
 		map->last.uid = 0;
 }
 
 /* ----------------------------------------------------------------- lines */
-
-static bool word_blob(const struct push_words *words, size_t at,
-		      uint64_t *ret_blob)
-{
-	const struct mbj_imap_token *token = &words->tokens[at];
-	uint64_t value = 0;
-
-	if (at > words->count || token->kind != MBJ_IMAP_ATOM ||
-	    token->text.n != 16)
-		return false;
-	for (size_t i = 0; i < 16; i++) {
-		uint8_t c = token->text.p[i];
-
-		if ((c < '0' || c > '9') && (c < 'a' || c > 'f'))
-			return false;
-		value = value << 4 |
-			(uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
-	}
-	*ret_blob = value;
-	return true;
-}
-
-static bool attempt_parse(const struct push_words *words,
-			  struct push_attempt *attempt)
-{
-	return push_word_u32(words, 1, &attempt->uid) && attempt->uid != 0 &&
-	       push_word_u32(words, 2, &attempt->uidnext) &&
-	       push_word_number(words, 3, UINT64_MAX, &attempt->modseq) &&
-	       word_blob(words, 4, &attempt->blob) &&
-	       push_word_number(words, 5, UINT64_MAX, &attempt->size) &&
-	       push_word_hash(words, 6, &attempt->digest) &&
-	       word_blob(words, 7, &attempt->head);
-}
-
-/* UID, UID there, MODSEQ, BLOB, SIZE and HEAD, from that word on. */
-static bool entry_parse(const struct push_words *words, size_t at,
-			struct push_entry *entry)
-{
-	*entry = (struct push_entry){.uid = 0};
-	return push_word_u32(words, at, &entry->uid) &&
-	       push_word_u32(words, at + 1, &entry->there) &&
-	       push_word_number(words, at + 2, UINT64_MAX, &entry->modseq) &&
-	       word_blob(words, at + 3, &entry->blob) &&
-	       push_word_u32(words, at + 4, &entry->size) &&
-	       word_blob(words, at + 5, &entry->head);
-}
 
 static void next_raise(struct push_map *map, uint32_t next)
 {
@@ -165,9 +141,12 @@ static enum mbj_rc do_message(struct push_map *map,
 			      const struct push_entry *entry,
 			      struct mbj_error *err)
 {
-	if (map->attempt.uid == entry->uid || map->last.uid == entry->uid)
+	if (!entry->is_over &&
+	    (map->attempt.uid == entry->uid || map->last.uid == entry->uid))
 		map->last = *entry;
-	if (map->attempt.uid == entry->uid)
+	/* One that is over is new where it settles one. */
+	if (map->attempt.is_over == entry->is_over &&
+	    (entry->is_over || map->attempt.uid == entry->uid))
 		map->attempt.uid = 0;
 	/* UINT32_MAX is no UID of anything that there can be a next one of. */
 	if (entry->there < UINT32_MAX)
@@ -191,41 +170,57 @@ static enum mbj_rc do_attempt(struct push_map *map,
 	return rc;
 }
 
+/* Lines of a number, and "asked". */
+static bool number_do(struct push_map *map, const struct push_words *words)
+{
+	uint32_t number;
+
+	if (push_words_are(words, "asked", 0)) {
+		map->asked = map->count;
+		return true;
+	}
+	if (words->count != 1 || !push_word_u32(words, 1, &number))
+		return false;
+	if (push_words_are(words, "next", 1))
+		next_raise(map, number);
+	else if (push_words_are(words, "left", 1))
+		map->attempt.uid = 0;
+	else if (push_words_are(words, "gone", 1))
+		entry_drop(map, number, false);
+	else if (push_words_are(words, "ended", 1))
+		entry_drop(map, number, true);
+	else
+		return false;
+	return true;
+}
+
 static enum mbj_rc line_do(struct push_map *map, struct mbj_bytes line,
 			   struct mbj_error *err)
 {
-	struct push_attempt attempt;
-	struct push_entry entry;
+	struct push_attempt attempt = {.uid = 0};
+	struct push_entry entry = {.uid = 0};
 	struct push_words words;
-	uint32_t uid;
 
 	if (!push_words_split(&words, line))
 		words.count = 0;
 	if (push_words_are(&words, "append", 13) &&
-	    attempt_parse(&words, &attempt) && entry_parse(&words, 8, &entry))
+	    push_map_attempt_parse(&words, &attempt) &&
+	    push_map_entry_parse(&words, 8, &entry))
 		return do_attempt(map, &attempt, &entry, err);
 	if (push_words_are(&words, "message", 6) &&
-	    entry_parse(&words, 1, &entry) && entry.uid != 0)
+	    push_map_entry_parse(&words, 1, &entry) && entry.uid != 0)
 		return do_message(map, &entry, err);
-	if (push_words_are(&words, "next", 1) &&
-	    push_word_u32(&words, 1, &uid)) {
-		next_raise(map, uid);
-		return MBJ_OK;
+	if (push_words_are(&words, "over", 4) &&
+	    push_map_over_parse(&words, &entry))
+		return do_message(map, &entry, err);
+	if (push_words_are(&words, "doubt", 7) &&
+	    push_map_attempt_parse(&words, &attempt)) {
+		entry.uid = 0;
+		attempt.is_over = true;
+		return do_attempt(map, &attempt, &entry, err);
 	}
-	if (push_words_are(&words, "asked", 0)) {
-		map->asked = map->count;
+	if (number_do(map, &words))
 		return MBJ_OK;
-	}
-	if (push_words_are(&words, "left", 1) &&
-	    push_word_u32(&words, 1, &uid)) {
-		map->attempt.uid = 0;
-		return MBJ_OK;
-	}
-	if (push_words_are(&words, "gone", 1) &&
-	    push_word_u32(&words, 1, &uid)) {
-		entry_drop(map, uid);
-		return MBJ_OK;
-	}
 	return mbj_error_set(err, MBJ_ECORRUPT, "a line is not as it is to be");
 }
 
@@ -239,42 +234,13 @@ static enum mbj_rc append(struct push_map *map, struct mbj_error *err)
 			    : rc;
 }
 
-static void put_entry(struct mbj_buf *line, const struct push_entry *entry)
-{
-	mbj_buf_format(line,
-		       " %" PRIu32 " %" PRIu32 " %" PRIu64 " %016" PRIx64
-		       " %" PRIu32 " %016" PRIx64,
-		       entry->uid, entry->there, entry->modseq, entry->blob,
-		       entry->size, entry->head);
-}
-
-static void put_attempt(struct push_map *map,
-			const struct push_attempt *attempt)
-{
-	struct mbj_buf *line = push_line_begin(&map->log, "append");
-
-	mbj_buf_format(line,
-		       " %" PRIu32 " %" PRIu32 " %" PRIu64 " %016" PRIx64
-		       " %" PRIu64,
-		       attempt->uid, attempt->uidnext, attempt->modseq,
-		       attempt->blob, attempt->size);
-	push_line_hash(line, &attempt->digest);
-	mbj_buf_format(line, " %016" PRIx64, attempt->head);
-	put_entry(line, &map->last);
-}
-
-static void put_message(struct push_map *map, const struct push_entry *entry)
-{
-	put_entry(push_line_begin(&map->log, "message"), entry);
-}
-
 enum mbj_rc push_map_attempt(struct push_map *map,
 			     const struct push_attempt *attempt,
 			     struct mbj_error *err)
 {
 	enum mbj_rc rc;
 
-	put_attempt(map, attempt);
+	push_map_put_attempt(&map->log, attempt, &map->last);
 	rc = append(map, err);
 	return rc == MBJ_OK ? push_map_sync(map, err) : rc;
 }
@@ -283,7 +249,7 @@ enum mbj_rc push_map_message(struct push_map *map,
 			     const struct push_entry *entry,
 			     struct mbj_error *err)
 {
-	put_message(map, entry);
+	push_map_put_entry(&map->log, entry);
 	return append(map, err);
 }
 
@@ -299,10 +265,11 @@ enum mbj_rc push_map_left(struct push_map *map, struct mbj_error *err)
 	return uid_append(map, "left", map->attempt.uid, err);
 }
 
-enum mbj_rc push_map_gone(struct push_map *map, uint32_t uid,
+enum mbj_rc push_map_gone(struct push_map *map, const struct push_entry *entry,
 			  struct mbj_error *err)
 {
-	return uid_append(map, "gone", uid, err);
+	return uid_append(map, entry->is_over ? "ended" : "gone", key_of(entry),
+			  err);
 }
 
 enum mbj_rc push_map_asked(struct push_map *map, struct mbj_error *err)
@@ -318,11 +285,11 @@ enum mbj_rc push_map_sync(struct push_map *map, struct mbj_error *err)
 
 /* ------------------------------------------------------- opening, closing */
 
-static void put_head(struct push_map *map)
+static void put_head(struct push_map *map, uint32_t version)
 {
-	struct mbj_buf *line =
-		push_line_begin(&map->log, "mbj-push-messages 1");
+	struct mbj_buf *line = push_line_begin(&map->log, "mbj-push-messages");
 
+	mbj_buf_format(line, " %" PRIu32, version);
 	push_line_id(line, map->of.lineage);
 	push_line_id(line, map->of.account);
 	push_line_id(line, map->of.mailbox);
@@ -372,8 +339,11 @@ static enum mbj_rc line_take(void *context, uint64_t number,
 		return line_do(map, line, err);
 	if (!push_words_split(&words, line))
 		words.count = 0;
+	(void)push_word_u32(&words, 1, &map->version);
 	(void)push_word_u32(&words, 5, &map->uidvalidity);
-	put_head(map);
+	if (map->version < 1 || map->version > VERSION)
+		map->version = VERSION;
+	put_head(map, map->version);
 	if (mbj_bytes_equal(line, mbj_buf_view(&map->log.line)))
 		return MBJ_OK;
 	return head_judge(map, &words, err);
@@ -406,7 +376,7 @@ static enum mbj_rc rewrite(struct push_map *map, struct mbj_error *err)
 
 	mbj_buf_init(&out, PUSH_LOG_MAX);
 	map->log.count = 0;
-	put_head(map);
+	put_head(map, VERSION);
 	push_log_put(&map->log, &out);
 	for (size_t i = 0; i <= map->count; i++) {
 		if (i == map->asked) {
@@ -415,11 +385,11 @@ static enum mbj_rc rewrite(struct push_map *map, struct mbj_error *err)
 		}
 		if (i == map->count || map->entries[i].uid == 0)
 			continue;
-		put_message(map, &map->entries[i]);
+		push_map_put_entry(&map->log, &map->entries[i]);
 		push_log_put(&map->log, &out);
 	}
 	if (map->attempt.uid != 0) {
-		put_attempt(map, &map->attempt);
+		push_map_put_attempt(&map->log, &map->attempt, &map->last);
 		push_log_put(&map->log, &out);
 	}
 	mbj_buf_format(push_line_begin(&map->log, "next"), " %" PRIu32,
@@ -478,6 +448,7 @@ enum mbj_rc push_map_open(const char *path, const struct push_map_of *of,
 	if (rc < 0 || is_dry)
 		return rc;
 	return kind != PUSH_MAP_OLD || map->log.is_torn ||
+			       map->version < VERSION ||
 			       map->log.count > 2 * map->live + SLACK
 		       ? rewrite(map, err)
 		       : push_log_open(&map->log, err);
@@ -493,6 +464,53 @@ enum mbj_rc push_map_renew(struct push_map *map, struct mbj_error *err)
 {
 	map->uidvalidity = map->of.uidvalidity;
 	return map->is_dry ? MBJ_OK : rewrite(map, err);
+}
+
+/* In memory: which entry is found by what is another thing by then. */
+static enum mbj_rc entries_end(struct push_map *map, uint64_t *ret_unknown,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+	uint32_t at;
+
+	*ret_unknown = 0;
+	mbj_table_done(&map->by_uid);
+	mbj_table_init(&map->by_uid);
+	for (size_t i = 0; rc == MBJ_OK && i < map->count; i++) {
+		struct push_entry *entry = &map->entries[i];
+
+		if (entry->uid == 0)
+			continue;
+		*ret_unknown += entry->there == 0;
+		if (entry->there == 0 || find(map, entry->there, true, &at)) {
+			entry->uid = 0;
+			map->live--;
+			continue;
+		}
+		entry->is_over = true;
+		entry->uid = entry->there;
+		rc = mbj_table_add(&map->by_uid, key_hash(entry->there, true),
+				   (uint32_t)i, err);
+	}
+	map->attempt.is_over = map->attempt.uid != 0;
+	map->last.uid = 0;
+	return rc;
+}
+
+enum mbj_rc push_map_hand(struct push_map *map, const char *path,
+			  struct mbj_id mailbox, uint32_t uidvalidity,
+			  uint64_t *ret_unknown, struct mbj_error *err)
+{
+	enum mbj_rc rc = entries_end(map, ret_unknown, err);
+
+	map->of.mailbox = mailbox;
+	map->of.uidvalidity = map->uidvalidity = uidvalidity;
+	if (rc < 0 || path == NULL)
+		return rc;
+	map->is_dry = false;
+	push_log_done(&map->log);
+	rc = push_log_init(&map->log, path, err);
+	return rc == MBJ_OK ? rewrite(map, err) : rc;
 }
 
 void push_map_close(struct push_map *map)

@@ -3,13 +3,16 @@
  * lines (push_log.h) for each mailbox, FILE.messages/MAILBOXID beside the
  * push's own.
  *
- *	mbj-push-messages 1 LINEAGE ACCOUNT MAILBOX UIDVALIDITY THERE "TARGET"
+ *	mbj-push-messages 2 LINEAGE ACCOUNT MAILBOX UIDVALIDITY THERE "TARGET"
  *	append UID UIDNEXT MODSEQ BLOB SIZE SHA-256 HEAD
  *				LAST LAST-THERE MODSEQ BLOB SIZE HEAD
  *	message UID UID-THERE MODSEQ BLOB SIZE HEAD
  *	asked			the server, of all messages before
  *	left UID
  *	gone UID
+ *	over UID-THERE BLOB SIZE HEAD
+ *	ended UID-THERE
+ *	doubt UID UIDNEXT MODSEQ BLOB SIZE SHA-256 HEAD
  *	next UIDNEXT
  *
  * UIDVALIDITY and THERE, of ours and of the server's, are what the UIDs mean.
@@ -30,11 +33,16 @@
  * that a power cut took; all of them may be lost, as STOREs and expunges are
  * done again.
  *
+ * over is a message of another mailbox of ours that was this one there (INBOX,
+ * which cannot be renamed): it is to go.  ended: it is gone; doubt is an append
+ * of that one, without LAST.
+ *
  * MODSEQ is the one of ours whose flags are there, 0 where not all of them are;
  * BLOB the first 16 digits of the digest of its content.  A message without
  * UID-THERE (0) is there, and nobody knows where.
  *
- * Opening writes it anew where half of it is over.
+ * Opening writes it anew where half of it is over, or it is of version 1, which
+ * has no over, ended and doubt.
  *
  * Threads: one at a time.
  */
@@ -54,10 +62,12 @@ struct push_entry {
 	uint64_t head; /* push_map_head of it, there */
 	uint32_t size; /* there; UINT32_MAX also for more */
 	bool is_seen;  /* in this run, by whoever walks */
+	bool is_over;  /* uid means nothing, but that it is there */
 };
 
 /* An APPEND whose outcome is not known. */
 struct push_attempt {
+	bool is_over;
 	uint32_t uid;	  /* 0: none */
 	uint32_t uidnext; /* it had no UID below */
 	uint64_t modseq;
@@ -79,6 +89,7 @@ struct push_map {
 	struct push_log log;
 	struct push_map_of of;
 	uint32_t uidvalidity; /* ours, as the file has it */
+	uint32_t version;     /* of the file */
 	struct push_entry *entries;
 	size_t count, capacity;
 	size_t live;  /* entries that are not gone */
@@ -121,6 +132,16 @@ enum mbj_rc push_map_renew(struct push_map *map,
 /* Accepts one that is zero. */
 void push_map_close(struct push_map *map);
 
+/*
+ * One that was opened dry is the mailbox's of that id from now on, which wants
+ * none of what it has: all of it is over.  It is written to path, unless that
+ * is NULL.  *ret_unknown: messages whose UIDs there are not known are let be.
+ */
+enum mbj_rc push_map_hand(struct push_map *map, const char *path,
+			  struct mbj_id mailbox, uint32_t uidvalidity,
+			  uint64_t *ret_unknown,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* NULL: none. */
 struct push_entry *push_map_find(const struct push_map *map, uint32_t uid);
 
@@ -140,7 +161,7 @@ enum mbj_rc push_map_left(struct push_map *map,
 /* What the entries say of what is there is what the server told. */
 enum mbj_rc push_map_asked(struct push_map *map,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
-enum mbj_rc push_map_gone(struct push_map *map, uint32_t uid,
+enum mbj_rc push_map_gone(struct push_map *map, const struct push_entry *entry,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc push_map_sync(struct push_map *map,
 			  struct mbj_error *err) MBJ_MUST_CHECK;

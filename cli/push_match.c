@@ -239,6 +239,7 @@ static enum mbj_rc inbox_take(struct push *p)
 	struct push_seen *seen = push_seen_find(p, mbj_bytes_str("INBOX"));
 	uint32_t node = wanted_inbox(p);
 	const struct push_record *record;
+	const struct mbj_node *inbox;
 	struct push_record now;
 	enum mbj_rc rc = MBJ_OK;
 
@@ -247,28 +248,27 @@ static enum mbj_rc inbox_take(struct push *p)
 				     "%s has no INBOX",
 				     seen == NULL ? "the server"
 						  : "the account");
-	for (size_t i = 0; rc == MBJ_OK && i < p->file.count; i++) {
-		struct push_record *other = &p->file.records[i];
-
-		if (mbj_bytes_equal(other->name, seen->name) &&
-		    !mbj_id_equal(other->id, mbj_tree_get(p->wanted, node)->id))
-			rc = push_gone(p, other->id);
-	}
-	if (rc == MBJ_OK && seen->is_silent)
-		rc = silence_say(p);
-	if (rc < 0)
-		return rc;
-	seen->id = mbj_tree_get(p->wanted, node)->id;
+	if (seen->is_silent)
+		return silence_say(p);
+	inbox = mbj_tree_get(p->wanted, node);
+	seen->id = inbox->id;
 	record = push_file_find(&p->file, seen->id);
-	if (record != NULL && mbj_bytes_equal(record->name, seen->name) &&
-	    record->uidvalidity == seen->uidvalidity)
-		return MBJ_OK;
 	now = (struct push_record){.id = seen->id,
 				   .uidvalidity = seen->uidvalidity,
 				   .uidnext = seen->uidnext,
 				   .object = seen->object,
 				   .name = seen->name};
-	return push_file_mailbox(&p->file, &now, &p->err);
+	if (record == NULL || !mbj_bytes_equal(record->name, seen->name) ||
+	    record->uidvalidity != seen->uidvalidity)
+		rc = push_file_mailbox(&p->file, &now, &p->err);
+	for (size_t i = 0; rc == MBJ_OK && i < p->file.count; i++) {
+		struct push_record other = p->file.records[i];
+
+		if (mbj_bytes_equal(other.name, seen->name) &&
+		    !mbj_id_equal(other.id, seen->id))
+			rc = push_hand(p, other, inbox, push_is_empty(seen));
+	}
+	return rc;
 }
 
 enum mbj_rc push_match(struct push *p)

@@ -70,6 +70,8 @@ static enum mbj_rc other_take(struct push_same *same,
 		now.size = size;
 		now.head = head;
 	} else if (same->is_forgetting) {
+		if (entry->is_over)
+			return push_map_gone(same->map, entry, &same->p->err);
 		now.there = 0;
 	} else {
 		return MBJ_OK;

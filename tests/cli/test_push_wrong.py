@@ -7,6 +7,8 @@ from mbjtest import CORRUPT, FAILED, INBOX, PARTIAL, REFUSED
 from test_push import crc32c
 from test_push_mail import A, B, OddMail, TOP, text
 
+X = mbjtest.mailbox_id(99)
+
 
 class PushWrong(OddMail):
     def setUp(self):
@@ -266,6 +268,91 @@ class PushWrong(OddMail):
         self.assertEqual(self.bodies(), [text(1), text(2), text(3)])
         self.assertEqual(self.map.read_bytes().split(b"\n")[0],
                          kept.split(b"\n")[0])
+
+    def move_inbox(self):
+        """What some servers' RENAME of INBOX is: its mailbox is a folder, and
+        another one is INBOX."""
+        state = self.mbj("tree", self.p, "alice", "--json").json()["state"]
+        self.mbj("reconcile", self.p, "alice", "--resolve", "--as-of", state,
+                 stdin=mbjtest.listing([(X, "INBOX", None),
+                                        (INBOX, "Old", None), (A, "A", None)]))
+
+    def test_inbox_moved(self):
+        """INBOX is another mailbox by now: what the old one had is where that
+        is, and there only, once it is there; of version 1, too."""
+        self.fill(2)
+        self.push()
+        self.edit(lambda lines: [line.replace(
+            b"mbj-push-messages 2 ", b"mbj-push-messages 1 ")
+            for line in lines])
+        # One in doubt, and somebody else's.
+        self.deliver(text(2))
+        self.bend("APPEND", lambda *_: [
+            self.inbox.put(self.server.body) and None])
+        self.push(status=FAILED)
+        self.inbox.put("theirs")
+        self.move_inbox()
+        self.deliver(text(3))
+        self.straight()
+        self.assertIn("INBOX: 1 messages to be appended (25 bytes), 0 with "
+                      "other flags, 2 to be expunged", self.push("-n").out)
+        # Cut anywhere.
+        state, kept = self.dir / "state", self.map.read_bytes()
+        self.bend("CREATE", lambda *_: ["TAG NO not now"])
+        self.push(status=REFUSED)
+        lines = state.read_bytes().splitlines(True)
+        gone = next(n for n, line in enumerate(lines) if b" gone " in line)
+        self.assertIn(b" messages ", lines[gone - 1])
+        for end in (gone, gone - 1, gone - 2):
+            state.write_bytes(b"".join(lines[:end]))
+            self.map.write_bytes(kept)
+            self.push(status=REFUSED)
+            self.assertFalse(self.map.exists())
+        self.bend("APPEND", lambda *_: ["TAG NO [OVERQUOTA] full"]
+                  if self.server.body == text(0) else None)
+        self.assertIn("INBOX keeps 1 messages that are gone",
+                      self.push(status=PARTIAL).err)
+        self.assertEqual((self.bodies(), self.bodies("Old")),
+                         ([text(0), "theirs", text(3)], [text(1), text(2)]))
+        self.straight()
+        self.push()
+        self.assertEqual((self.bodies(), self.bodies("Old")),
+                         (["theirs", text(3)], [text(1), text(2), text(0)]))
+        self.push()
+        self.assertFalse(self.said(("SELECT", "APPEND", "UID")))
+
+    def test_inbox_moved_and_gone(self):
+        """Nor does it stay where the old one is no more; where nobody can tell
+        which it is, that is said."""
+        self.fill(2)
+        self.push()
+        self.restored(self.inbox, 1, text(7))
+        self.move_inbox()
+        self.mbj("set", self.p, "alice", stdin={
+            "destroy": [INBOX], "onDestroyRemoveEmails": True})
+        self.assertIn("UID 2 there is not the one that was pushed",
+                      self.push(status=PARTIAL).err)
+        self.restored(self.inbox, 1, text(1))
+        self.inbox.put("theirs")
+        self.push()
+        self.assertEqual(self.bodies(), ["theirs"])
+        self.push()
+        self.assertFalse(self.said(("SELECT", "APPEND", "UID")))
+
+    def test_inbox_moved_unknown(self):
+        """Where nobody can tell which ones the old one's are they stay, and
+        that is said."""
+        self.fill(1)
+        self.push()
+        self.inbox.validity += 1
+        self.deliver(text(1))
+        self.push(status=PARTIAL)
+        self.move_inbox()
+        self.assertIn("is another mailbox here by now, and keeps what the old "
+                      "one had", self.push(status=PARTIAL).err)
+        self.push()
+        self.assertEqual((self.bodies(), self.bodies("Old")),
+                         ([text(0)], [text(0), text(1)]))
 
     def test_settle(self):
         """One in doubt has all of the time from when it is looked for."""

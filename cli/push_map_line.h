@@ -1,0 +1,26 @@
+/*
+ * Lines of a map's messages, taken apart and put together: for push_map.c.
+ *
+ * Threads: one at a time.
+ */
+#ifndef MBJ_CLI_PUSH_MAP_LINE_H
+#define MBJ_CLI_PUSH_MAP_LINE_H
+
+#include "push_map.h"
+
+bool push_map_attempt_parse(const struct push_words *words,
+			    struct push_attempt *attempt);
+/* UID, UID there, MODSEQ, BLOB, SIZE and HEAD, from that word on. */
+bool push_map_entry_parse(const struct push_words *words, size_t at,
+			  struct push_entry *entry);
+/* UID there, BLOB, SIZE and HEAD. */
+bool push_map_over_parse(const struct push_words *words,
+			 struct push_entry *entry);
+
+/* To the log's line. */
+void push_map_put_attempt(struct push_log *log,
+			  const struct push_attempt *attempt,
+			  const struct push_entry *last);
+void push_map_put_entry(struct push_log *log, const struct push_entry *entry);
+
+#endif
