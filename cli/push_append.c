@@ -42,7 +42,7 @@ static bool is_waiting(const struct push *p, uint64_t size)
 
 static enum mbj_rc append_send(struct push_box *box,
 			       const struct mbj_message *message, bool is_bare,
-			       bool is_undated, bool *ret_dropped,
+			       bool is_undated, uint64_t *ret_sent,
 			       struct mbj_imap_response *ret_end)
 {
 	struct push *p = box->p;
@@ -51,7 +51,7 @@ static enum mbj_rc append_send(struct push_box *box,
 	mbj_buf_put_str(&p->command, "APPEND ");
 	mbj_imap_quote_put(&p->command, box->record.name);
 	mbj_buf_put_str(&p->command, " ");
-	push_flags_put(box, message, is_bare, &p->command, ret_dropped);
+	push_flags_put(box, message, is_bare, &p->command, ret_sent);
 	if (!is_undated)
 		date_put(message->time, &p->command);
 	push_body_again(box->body);
@@ -140,31 +140,28 @@ static enum mbj_rc append_run(struct push_box *box,
 				   .is_seen = true};
 	struct mbj_imap_response end = {.kind = MBJ_IMAP_OTHER};
 	struct push *p = box->p;
-	bool is_dropped = false;
 	enum mbj_rc rc;
 
 	rc = push_map_attempt(&box->map, &attempt, &p->err);
 	if (rc == MBJ_OK)
-		rc = append_send(box, message, false, false, &is_dropped, &end);
+		rc = append_send(box, message, false, false, &entry.sent, &end);
 	if (rc == MBJ_OK && end.verdict != MBJ_IMAP_OK &&
 	    message->keywords.n > 0)
-		rc = append_send(box, message, true, false, &is_dropped, &end);
+		rc = append_send(box, message, true, false, &entry.sent, &end);
 	/* A date that it does not take costs the date only. */
 	if (rc == MBJ_OK && end.verdict != MBJ_IMAP_OK &&
 	    end.verdict != MBJ_IMAP_NO)
-		rc = append_send(box, message, true, true, &is_dropped, &end);
+		rc = append_send(box, message, true, true, &entry.sent, &end);
 	if (rc < 0)
 		return rc;
 	if (end.verdict != MBJ_IMAP_OK)
 		return refused(box, message, &end);
-	if (is_dropped) {
-		entry.modseq = 0;
+	if (entry.sent != 0)
 		rc = push_leave_out(box, 1, 0,
 				    "has message %" PRIu32
 				    " without keywords that the server does "
 				    "not take",
 				    message->uid);
-	}
 	return rc == MBJ_OK ? appended(box, &end, &entry) : rc;
 }
 

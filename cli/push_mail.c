@@ -123,6 +123,7 @@ static enum mbj_rc page_push(struct push_box *box,
 
 	if (box->is_passed)
 		return MBJ_OK;
+	box->known = box->map.count;
 	for (size_t i = 0; rc == MBJ_OK && i < page->count; i++) {
 		if (message_see(box, page->messages[i].uid))
 			continue;

@@ -65,6 +65,7 @@ struct push_box {
 	bool has_flags;	  /* PERMANENTFLAGS were told: */
 	struct mbj_buf flags;
 	struct push_body *body;
+	size_t known;  /* entries of the map, before a page was appended */
 	uint64_t rev;  /* of our content that is walked over */
 	uint64_t seen; /* of the map's entries */
 	uint64_t appended, size, flagged, expunged;
@@ -108,12 +109,12 @@ enum mbj_rc push_append(struct push_box *box,
 
 /* push_flags.c */
 /*
- * "(\Seen word)"; *ret_dropped: keywords that the server does not take, or
- * all where is_bare.
+ * "(\Seen word)", without keywords that the server does not take, or all where
+ * is_bare.  *ret_sent: push_map_sent of that, 0: none is left off.
  */
 void push_flags_put(const struct push_box *box,
 		    const struct mbj_message *message, bool is_bare,
-		    struct mbj_buf *out, bool *ret_dropped);
+		    struct mbj_buf *out, uint64_t *ret_sent);
 /* Of messages of one page, those whose flags are others now. */
 enum mbj_rc push_flags(struct push_box *box, const struct mbj_message *messages,
 		       size_t count) MBJ_MUST_CHECK;

@@ -27,14 +27,26 @@ uint64_t push_map_blob(const struct mbj_hash *blob)
 	return value;
 }
 
-uint64_t push_map_head(const struct push_map *map, struct mbj_bytes bytes)
+static uint64_t hash_of(const struct push_map *map, struct mbj_bytes bytes)
 {
 	struct mbj_sip_key key;
 
 	memcpy(&key, map->of.account.b, sizeof(key));
+	return mbj_siphash(key, bytes);
+}
+
+uint64_t push_map_head(const struct push_map *map, struct mbj_bytes bytes)
+{
 	if (bytes.n > PUSH_HEAD_MAX)
 		bytes.n = PUSH_HEAD_MAX;
-	return mbj_siphash(key, bytes);
+	return hash_of(map, bytes);
+}
+
+uint64_t push_map_sent(const struct push_map *map, struct mbj_bytes flags)
+{
+	uint64_t hash = hash_of(map, flags);
+
+	return hash == 0 ? 1 : hash;
 }
 
 uint32_t push_map_size(uint64_t size)
@@ -154,6 +166,16 @@ static enum mbj_rc do_message(struct push_map *map,
 	return entry_set(map, entry, err);
 }
 
+static void do_short(struct push_map *map, const struct push_entry *entry)
+{
+	struct push_entry *old = push_map_find(map, entry->uid);
+
+	if (old == NULL)
+		return;
+	old->modseq = entry->modseq;
+	old->sent = entry->sent;
+}
+
 /* Its last one is there already, unless the power was cut in between. */
 static enum mbj_rc do_attempt(struct push_map *map,
 			      const struct push_attempt *attempt,
@@ -219,6 +241,10 @@ static enum mbj_rc line_do(struct push_map *map, struct mbj_bytes line,
 		attempt.is_over = true;
 		return do_attempt(map, &attempt, &entry, err);
 	}
+	if (push_map_short_parse(&words, &entry)) {
+		do_short(map, &entry);
+		return MBJ_OK;
+	}
 	if (number_do(map, &words))
 		return MBJ_OK;
 	return mbj_error_set(err, MBJ_ECORRUPT, "a line is not as it is to be");
@@ -249,7 +275,14 @@ enum mbj_rc push_map_message(struct push_map *map,
 			     const struct push_entry *entry,
 			     struct mbj_error *err)
 {
-	push_map_put_entry(&map->log, entry);
+	const struct push_entry now = *entry;
+	enum mbj_rc rc;
+
+	push_map_put_entry(&map->log, &now);
+	rc = append(map, err);
+	if (rc < 0 || now.sent == 0)
+		return rc;
+	push_map_put_short(&map->log, &now);
 	return append(map, err);
 }
 
@@ -386,6 +419,10 @@ static enum mbj_rc rewrite(struct push_map *map, struct mbj_error *err)
 		if (i == map->count || map->entries[i].uid == 0)
 			continue;
 		push_map_put_entry(&map->log, &map->entries[i]);
+		push_log_put(&map->log, &out);
+		if (map->entries[i].sent == 0)
+			continue;
+		push_map_put_short(&map->log, &map->entries[i]);
 		push_log_put(&map->log, &out);
 	}
 	if (map->attempt.uid != 0) {

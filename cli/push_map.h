@@ -7,6 +7,7 @@
  *	append UID UIDNEXT MODSEQ BLOB SIZE SHA-256 HEAD
  *				LAST LAST-THERE MODSEQ BLOB SIZE HEAD
  *	message UID UID-THERE MODSEQ BLOB SIZE HEAD
+ *	short UID MODSEQ SENT
  *	asked			the server, of all messages before
  *	left UID
  *	gone UID
@@ -37,12 +38,14 @@
  * which cannot be renamed): it is to go.  ended: it is gone; doubt is an append
  * of that one, without LAST.
  *
- * MODSEQ is the one of ours whose flags are there, 0 where not all of them are;
+ * MODSEQ is the one of ours whose flags are there, 0 where that is not known.
+ * short is behind the message of one that has not all of its keywords: SENT is
+ * a hash of what the server took.
  * BLOB the first 16 digits of the digest of its content.  A message without
  * UID-THERE (0) is there, and nobody knows where.
  *
  * Opening writes it anew where half of it is over, or it is of version 1, which
- * has no over, ended and doubt.
+ * has no over, ended, doubt and short.
  *
  * Threads: one at a time.
  */
@@ -60,6 +63,7 @@ struct push_entry {
 	uint64_t modseq;
 	uint64_t blob;
 	uint64_t head; /* push_map_head of it, there */
+	uint64_t sent; /* push_map_sent of its flags; 0: it has all of them */
 	uint32_t size; /* there; UINT32_MAX also for more */
 	bool is_seen;  /* in this run, by whoever walks */
 	bool is_over;  /* uid means nothing, but that it is there */
@@ -108,6 +112,8 @@ uint64_t push_map_blob(const struct mbj_hash *blob);
 enum { PUSH_HEAD_MAX = 1024 };
 /* Of the first PUSH_HEAD_MAX bytes of a message, as a server has them. */
 uint64_t push_map_head(const struct push_map *map, struct mbj_bytes bytes);
+/* Of flags as they are sent, never 0. */
+uint64_t push_map_sent(const struct push_map *map, struct mbj_bytes flags);
 uint32_t push_map_size(uint64_t size);
 
 enum push_map_kind {

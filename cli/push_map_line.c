@@ -62,12 +62,22 @@ bool push_map_over_parse(const struct push_words *words,
 	       word_blob(words, 4, &entry->head);
 }
 
+bool push_map_short_parse(const struct push_words *words,
+			  struct push_entry *entry)
+{
+	return push_words_are(words, "short", 3) &&
+	       push_word_u32(words, 1, &entry->uid) && entry->uid != 0 &&
+	       push_word_number(words, 2, UINT64_MAX, &entry->modseq) &&
+	       word_blob(words, 3, &entry->sent);
+}
+
 static void put_entry(struct mbj_buf *line, const struct push_entry *entry)
 {
 	mbj_buf_format(line,
 		       " %" PRIu32 " %" PRIu32 " %" PRIu64 " %016" PRIx64
 		       " %" PRIu32 " %016" PRIx64,
-		       entry->uid, entry->there, entry->modseq, entry->blob,
+		       entry->uid, entry->there,
+		       entry->sent == 0 ? entry->modseq : 0, entry->blob,
 		       entry->size, entry->head);
 }
 
@@ -102,4 +112,11 @@ void push_map_put_attempt(struct push_log *log,
 	mbj_buf_format(line, " %016" PRIx64, attempt->head);
 	if (!attempt->is_over)
 		put_entry(line, last);
+}
+
+void push_map_put_short(struct push_log *log, const struct push_entry *entry)
+{
+	mbj_buf_format(push_line_begin(log, "short"),
+		       " %" PRIu32 " %" PRIu64 " %016" PRIx64, entry->uid,
+		       entry->modseq, entry->sent);
 }

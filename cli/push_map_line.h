@@ -16,11 +16,15 @@ bool push_map_entry_parse(const struct push_words *words, size_t at,
 /* UID there, BLOB, SIZE and HEAD. */
 bool push_map_over_parse(const struct push_words *words,
 			 struct push_entry *entry);
+/* UID, MODSEQ and SENT. */
+bool push_map_short_parse(const struct push_words *words,
+			  struct push_entry *entry);
 
-/* To the log's line. */
+/* To the log's line; of one that is short the line says MODSEQ 0. */
 void push_map_put_attempt(struct push_log *log,
 			  const struct push_attempt *attempt,
 			  const struct push_entry *last);
 void push_map_put_entry(struct push_log *log, const struct push_entry *entry);
+void push_map_put_short(struct push_log *log, const struct push_entry *entry);
 
 #endif

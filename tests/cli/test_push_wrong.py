@@ -354,6 +354,42 @@ class PushWrong(OddMail):
         self.assertEqual((self.bodies(), self.bodies("Old")),
                          ([text(0)], [text(0), text(1)]))
 
+    def test_keywords(self):
+        """What a server does not take is no reason to set the flags of a
+        message again, and to undo what its users do."""
+        def some(word, names):
+            # PERMANENTFLAGS tells, or a NO to one of them.
+            if word == "SELECT":
+                return [line.replace(r" \*", "") for line in
+                        self.server.do_select(*names)]
+            return ["TAG NO keyword"] if word in ("UID", "APPEND") \
+                and "known" in self.server.commands[-1] else None
+        self.fill(3)
+        self.mbj("flag", self.p, "alice", "INBOX", "1", "odd")
+        self.mbj("flag", self.p, "alice", "INBOX", "2", "known")
+        self.server.bend = some
+        result = self.push("--json", status=PARTIAL)
+        self.assertEqual(result.json()["leftOut"], 2)
+        for uid in (1, 2):
+            self.inbox.mail[uid][0] = {"\\Seen"}
+        for _ in range(2):  # by the file as it was written, and anew
+            out = self.push("--json", status=PARTIAL).json()
+            self.assertEqual((out["flagged"], out["leftOut"]), (0, 2))
+            # Another keyword that it does not take is nothing to it, either.
+            self.mbj("flag", self.p, "alice", "INBOX", "1", "odder")
+        self.assertEqual([m[0] for m in self.inbox.mail.values()],
+                         [{"\\Seen"}, {"\\Seen"}, set()])
+        self.mbj("flag", self.p, "alice", "INBOX", "1", "\\Draft")
+        self.assertEqual(
+            self.push("--json", status=PARTIAL).json()["flagged"], 1)
+        self.assertEqual(self.inbox.mail[1][0], {"\\Draft"})
+        self.straight()
+        self.assertEqual(self.push("--json").json()["flagged"], 2)
+        self.assertEqual([m[0] for m in self.inbox.mail.values()],
+                         [{"\\Draft", "odd", "odder"}, {"known"}, set()])
+        self.push()
+        self.assertFalse(self.said(("SELECT", "UID")))
+
     def test_settle(self):
         """One in doubt has all of the time from when it is looked for."""
         self.fill(1)
