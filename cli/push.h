@@ -141,6 +141,8 @@ enum mbj_rc push_lsub(struct push *p, struct push_names *names) MBJ_MUST_CHECK;
  * Returns: MBJ_ECONFLICT where others changed what is ours, all of it said.
  */
 enum mbj_rc push_match(struct push *p) MBJ_MUST_CHECK;
+/* What is not there any more is forgotten, once nothing is in the way. */
+enum mbj_rc push_lost(struct push *p) MBJ_MUST_CHECK;
 /* Is it the mailbox of the evidence? */
 bool push_is_same(const struct push *p, const struct push_seen *seen,
 		  uint32_t uidvalidity, uint32_t uidnext,

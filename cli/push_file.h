@@ -46,6 +46,7 @@ struct push_record {
 	struct mbj_bytes object; /* its MAILBOXID there, or empty */
 	struct mbj_bytes name;	 /* on the wire; empty: it is gone */
 	bool has_map;		 /* of its messages (push_map.h) */
+	bool is_lost;		 /* in memory: it is not there any more */
 	uint32_t next;		 /* UIDNEXT, as that map had it */
 	uint64_t rev; /* of our content when all of it was there; 0: never */
 };

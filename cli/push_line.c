@@ -148,7 +148,7 @@ static enum mbj_rc bad(struct lines *w)
 static enum mbj_rc do_mailbox(struct lines *w)
 {
 	const struct push_record *old;
-	struct push_record record;
+	struct push_record record = {.has_map = false};
 	uint64_t uidvalidity, uidnext;
 
 	if (!push_word_id(&w->words, 1, &record.id) ||

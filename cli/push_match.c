@@ -178,8 +178,8 @@ static struct push_seen *record_seen(const struct push *p,
 }
 
 /* Nobody is to find out too late that others work there, too. */
-static enum mbj_rc record_lost(struct push *p, struct push_record record,
-			       bool *is_foreign)
+static void record_lost(struct push *p, struct push_record record,
+			bool *is_foreign)
 {
 	const struct push_seen *seen = push_seen_find(p, record.name);
 	bool is_wanted = mbj_tree_find(p->wanted, record.id) != MBJ_NODE_NONE;
@@ -193,9 +193,19 @@ static enum mbj_rc record_lost(struct push *p, struct push_record record,
 				   "not by us");
 		*is_foreign = true;
 	}
-	if (is_wanted && !p->call->options.is_overruling)
-		return MBJ_OK;
-	return push_gone(p, record.id);
+	push_file_find(&p->file, record.id)->is_lost =
+		!is_wanted || p->call->options.is_overruling;
+}
+
+enum mbj_rc push_lost(struct push *p)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < p->file.count; i++) {
+		if (p->file.records[i].name.n > 0 && p->file.records[i].is_lost)
+			rc = push_gone(p, p->file.records[i].id);
+	}
+	return rc;
 }
 
 /* What its name and numbers are by now. */
@@ -288,8 +298,10 @@ enum mbj_rc push_match(struct push *p)
 		seen = record_seen(p, &record);
 		if (seen == NULL && is_silent(p, record.name, record.object))
 			return silence_say(p);
-		rc = seen == NULL ? record_lost(p, record, &is_foreign)
-				  : record_take(p, record, seen, &is_foreign);
+		if (seen == NULL)
+			record_lost(p, record, &is_foreign);
+		else
+			rc = record_take(p, record, seen, &is_foreign);
 	}
 	if (rc < 0 || !is_foreign || p->call->options.is_overruling)
 		return rc;

@@ -107,6 +107,8 @@ static enum mbj_rc run(struct push *p)
 		rc = push_match(p);
 	if (rc == MBJ_OK)
 		rc = push_trees(p);
+	if (rc == MBJ_OK)
+		rc = push_lost(p);
 	if (rc == MBJ_OK && p->account.lsn.v > p->file.pushing)
 		rc = push_file_pushing(&p->file, p->account.lsn.v, &p->err);
 	if (rc == MBJ_OK)

@@ -390,6 +390,27 @@ class PushWrong(OddMail):
         self.push()
         self.assertFalse(self.said(("SELECT", "UID")))
 
+    def test_overrule_refused(self):
+        """Where nothing is done nothing is forgotten, either."""
+        self.fill(2, "A")
+        self.push()
+        box, kept = self.server.boxes["A"], self.map.parent / A
+        box.validity += 100
+        self.assertIn("another one has its name",
+                      self.push(status=REFUSED).err)
+        self.assertIn("A is at the server already, with 2 messages",
+                      self.push("--overrule", status=REFUSED).err)
+        self.assertTrue(kept.exists())
+        # It was a slip of the server's.
+        box.validity -= 100
+        self.push("--adopt")
+        self.deliver(text(2), "A")
+        self.push("--overrule", "--adopt")
+        self.assertEqual(self.bodies("A"), [text(0), text(1), text(2)])
+        box.validity += 100
+        self.push("--overrule", "--adopt")
+        self.assertFalse(kept.read_bytes().count(b" message 1 1 "))
+
     def test_settle(self):
         """One in doubt has all of the time from when it is looked for."""
         self.fill(1)
