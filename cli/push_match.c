@@ -21,7 +21,8 @@ bool push_is_same(const struct push *p, const struct push_seen *seen,
 
 /*
  * A mailbox of which the server told nothing, although it lists it, may be the
- * one that is looked for: by its name, or any where MAILBOXIDs tell.
+ * one that is looked for: by its name, or, where MAILBOXIDs tell and none is
+ * it, any that could be ours.
  */
 static bool is_silent(const struct push *p, struct mbj_bytes name,
 		      struct mbj_bytes object)
@@ -29,7 +30,8 @@ static bool is_silent(const struct push *p, struct mbj_bytes name,
 	const struct push_seen *seen = push_seen_find(p, name);
 
 	if (push_can(p, MBJ_IMAP_CAPABILITY_OBJECTID) && object.n > 0)
-		return p->silence.rc < 0;
+		return p->silence.rc < 0 &&
+		       push_seen_find_object(p, object) == NULL;
 	return seen != NULL && seen->is_silent;
 }
 
@@ -133,6 +135,25 @@ static enum mbj_rc delete_settle(struct push *p, const struct push_doubt *step)
 	return push_gone(p, step->id);
 }
 
+static enum mbj_rc doubt_say(struct push *p, const struct push_doubt *step)
+{
+	static const char *const WORDS[] = {
+#define X(name, word) [PUSH_STEP_##name] = #name,
+		PUSH_STEP_MAP(X)
+#undef X
+	};
+	char from[256], to[256];
+
+	(void)mbj_text_escape(from, sizeof(from), step->from);
+	(void)mbj_text_escape(to, sizeof(to), step->to);
+	return mbj_error_prefix(
+		&p->err, silence_say(p),
+		"a push was cut, and whether it did %s%s%s%s%s is not known "
+		"yet",
+		WORDS[step->kind], step->from.n > 0 ? " " : "", from,
+		step->to.n > 0 ? " " : "", to);
+}
+
 static enum mbj_rc doubt_settle(struct push *p)
 {
 	struct push_doubt step = p->file.doubt;
@@ -140,7 +161,7 @@ static enum mbj_rc doubt_settle(struct push *p)
 	if (step.kind != PUSH_STEP_NONE &&
 	    (is_silent(p, step.from, step.object) ||
 	     is_silent(p, step.to, step.object)))
-		return silence_say(p);
+		return doubt_say(p, &step);
 	switch (step.kind) {
 	case PUSH_STEP_CREATE:
 		return create_settle(p, &step);

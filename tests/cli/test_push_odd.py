@@ -229,6 +229,31 @@ class PushOdd(mbjtest.Case):
     def test_silent_ids(self):
         self.silent(True)
 
+    def test_silent_foreign(self):
+        """One of somebody else's of which nothing is told keeps no step in
+        doubt where all of ours are found."""
+        self.serve((A, "A", None), (B, "B", None), has_ids=True)
+        before = self.server.numbers()
+        self.server.add("Shared")
+
+        def bend(cut):
+            self.server.bend = lambda word, names: [None] if word == cut else \
+                ["TAG NO no right"] if word == "EXAMINE" and \
+                names[0] == "Shared" else None
+        bend("RENAME")
+        self.mbj("rename", self.p, "alice", "A>X")
+        self.push(status=FAILED)
+        bend(None)
+        # Where none is found it may be that one.
+        box = self.server.boxes.pop("A")
+        self.assertIn("whether it did RENAME A X is not known yet: the server",
+                      self.push(status=REFUSED).err)
+        self.server.boxes["A"] = box
+        self.push()
+        now = self.server.numbers()
+        self.assertEqual((now["X"], now["B"], len(now)),
+                         (before["A"], before["B"], 4))
+
     def test_silent_renamed(self):
         """Nor is one gone of which nothing is told under its new name."""
         self.serve((A, "A", None), (B, "x", A))
