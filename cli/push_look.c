@@ -61,9 +61,24 @@ const char *push_mail_text(const struct push_seen *seen,
 	return text;
 }
 
-static struct mbj_bytes canonical(struct mbj_bytes name)
+/*
+ * INBOX is in capitals, also where it is above others: "Inbox/x" is INBOX/x.
+ * Borrowed from p->name, or what was given.
+ */
+static struct mbj_bytes canonical(struct push *p, struct mbj_bytes name)
 {
-	return mbj_imap_is_inbox(name) ? mbj_bytes_str("INBOX") : name;
+	const struct mbj_bytes inbox = mbj_bytes_str("INBOX");
+	struct mbj_bytes first = name;
+
+	if (name.n > inbox.n && p->delimiter != '\0' &&
+	    name.p[inbox.n] == (uint8_t)p->delimiter)
+		first.n = inbox.n;
+	if (!mbj_imap_is_inbox(first) || memcmp(name.p, inbox.p, inbox.n) == 0)
+		return name;
+	mbj_buf_clear(&p->name);
+	mbj_buf_put_bytes(&p->name, inbox);
+	mbj_buf_put(&p->name, name.p + inbox.n, name.n - inbox.n);
+	return p->name.failed == MBJ_OK ? mbj_buf_view(&p->name) : name;
 }
 
 static enum mbj_rc dup(struct push *p, struct mbj_bytes text,
@@ -99,10 +114,10 @@ static enum mbj_rc seen_add(struct push *p,
 	enum mbj_rc rc;
 
 	if (!is_name(response->name) ||
-	    push_seen_find(p, canonical(response->name)) != NULL)
+	    push_seen_find(p, canonical(p, response->name)) != NULL)
 		return MBJ_OK;
 	seen.is_selectable = is_mailbox(response);
-	rc = dup(p, canonical(response->name), &seen.name);
+	rc = dup(p, canonical(p, response->name), &seen.name);
 	if (rc == MBJ_OK)
 		rc = mbj_array_reserve(&array, &p->seen_capacity,
 				       p->seen_count + 1, sizeof(*p->seen),
@@ -163,7 +178,7 @@ static enum mbj_rc evidence_ask(struct push *p, struct push_seen *seen)
 		    response.object.n > 0 && now.object.n == 0)
 			rc = dup(p, response.object, &now.object);
 		if (response.kind == MBJ_IMAP_STATUS &&
-		    mbj_bytes_equal(canonical(response.name), now.name))
+		    mbj_bytes_equal(canonical(p, response.name), now.name))
 			rc = status_take(p, &response, &now);
 	}
 	if (rc < 0)
@@ -218,7 +233,7 @@ enum mbj_rc push_is_place(struct push *p, struct mbj_bytes name,
 	while (rc == MBJ_OK && response.kind != MBJ_IMAP_TAGGED) {
 		rc = push_wire_next(&p->wire, &response, &p->err);
 		if (rc == MBJ_OK && response.kind == MBJ_IMAP_LIST &&
-		    mbj_bytes_equal(response.name, name))
+		    mbj_bytes_equal(canonical(p, response.name), name))
 			*ret_is_place = !is_mailbox(&response);
 	}
 	return rc;
@@ -243,7 +258,7 @@ static enum mbj_rc names_ask(struct push *p, enum mbj_imap_kind kind,
 				       SEEN_MAX, &p->err);
 		names->list = array;
 		if (rc == MBJ_OK)
-			rc = dup(p, canonical(response.name),
+			rc = dup(p, canonical(p, response.name),
 				 &names->list[names->count]);
 		if (rc == MBJ_OK)
 			names->count++;
@@ -335,7 +350,7 @@ static enum mbj_rc list(struct push *p, struct mbj_bytes prefix,
 			rc = seen_add(p, &response);
 		if (rc < 0 || response.kind != MBJ_IMAP_STATUS)
 			continue;
-		seen = push_seen_find(p, canonical(response.name));
+		seen = push_seen_find(p, canonical(p, response.name));
 		if (seen != NULL)
 			rc = status_take(p, &response, seen);
 	}
@@ -365,6 +380,16 @@ static enum mbj_rc seen_complete(struct push *p)
 	return rc == MBJ_OK && is_selected ? unselect(p) : rc;
 }
 
+/* As all names that begin with it are. */
+static enum mbj_rc prefix_fold(struct push *p)
+{
+	struct mbj_bytes prefix = canonical(p, mbj_buf_view(&p->prefix));
+
+	if (prefix.p != p->prefix.p)
+		memcpy(p->prefix.p, prefix.p, prefix.n);
+	return mbj_buf_ok(&p->prefix, &p->err);
+}
+
 enum mbj_rc push_look(struct push *p)
 {
 	struct mbj_bytes none = {NULL, 0};
@@ -379,6 +404,8 @@ enum mbj_rc push_look(struct push *p)
 		rc = mbj_error_set(&p->err, MBJ_EUNSUPPORTED,
 				   "the server's namespace has a prefix that "
 				   "is not ASCII");
+	if (rc == MBJ_OK)
+		rc = prefix_fold(p);
 	if (rc == MBJ_OK && p->prefix.n > 0)
 		rc = list(p, none, "INBOX");
 	if (rc == MBJ_OK)

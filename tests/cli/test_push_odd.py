@@ -254,6 +254,26 @@ class PushOdd(mbjtest.Case):
         self.assertEqual((now["X"], now["B"], len(now)),
                          (before["A"], before["B"], 4))
 
+    def test_inbox_case(self):
+        """A server that writes INBOX in its own way has the same mailboxes."""
+        self.serve()
+        whole = self.server.do_list
+        self.server.bend = lambda word, names: [
+            line.replace('"INBOX', '"Inbox') for line in whole(*names)
+        ] if word == "LIST" else None
+        self.reconcile((A, "x", INBOX), (B, "y", A))
+        self.push()
+        for _ in range(2):
+            self.push()
+            self.assertFalse([c for c in self.server.commands if c.startswith(
+                ("CREATE", "RENAME", "DELETE"))])
+        was = self.server.numbers()
+        self.reconcile((A, "z", INBOX), (B, "y", A))
+        self.push()
+        now = self.server.numbers()
+        self.assertEqual((now["INBOX/z"], now["INBOX/z/y"], len(now)),
+                         (was["INBOX/x"], was["INBOX/x/y"], 3))
+
     def test_silent_renamed(self):
         """Nor is one gone of which nothing is told under its new name."""
         self.serve((A, "A", None), (B, "x", A))
