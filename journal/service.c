@@ -367,29 +367,6 @@ static void service_check(struct service *service)
 	}
 }
 
-/* At the end: what was not received whole, and what nobody reads. */
-static bool peer_is_left(const struct service *service, const struct peer *peer,
-			 int64_t now)
-{
-	if (peer->state == PEER_BUSY)
-		return false;
-	return now > service->end_ms ||
-	       (peer->state != PEER_WRITE &&
-		(peer->state != PEER_ROOM || !peer_is_whole(peer)));
-}
-
-/* Who waits for memory goes on, or workers are told that there is none. */
-static void service_room(struct service *service)
-{
-	bool is_tight;
-
-	room_sweep(service);
-	is_tight = room_is_tight(service);
-	if (is_tight != service->is_tight)
-		stay_tighten(&service->pool, is_tight);
-	service->is_tight = is_tight;
-}
-
 /* Free those that are gone or too slow, and, at the end, those that wait. */
 static void service_sweep(struct service *service, int64_t now)
 {
@@ -400,14 +377,17 @@ static void service_sweep(struct service *service, int64_t now)
 		bool is_over = now > peer_deadline(p);
 
 		if (service->is_stopping)
-			is_over = peer_is_left(service, p, now);
+			is_over = (p->state != PEER_BUSY &&
+				   p->state != PEER_WRITE) ||
+				  (p->state == PEER_WRITE &&
+				   now > service->end_ms);
 		if (p->state == PEER_GONE || is_over)
 			peer_free(&p);
 		else
 			service->peers[kept++] = p;
 	}
 	service->peer_count = kept;
-	service_room(service);
+	room_sweep(service);
 }
 
 static short peer_events(const struct peer *peer)

@@ -8,7 +8,7 @@
  *	HEAD -> BODY -> BUSY -> WRITE -> HEAD ...
  *	       ^  |
  *	       |  v
- *	       ROOM (long, or its answer, and no memory left for that)
+ *	       ROOM (long, and no memory left for more of it)
  */
 #ifndef MBJ_SERVICE_IMPL_H
 #define MBJ_SERVICE_IMPL_H
@@ -49,13 +49,12 @@ struct peer {
 	struct socket_peer who;
 	struct dispatcher dispatcher;
 	bool is_greeted;
-	uint16_t version;  /* that is spoken, once it is greeted */
-	bool is_ending;	   /* its answer is the last */
-	bool is_edit;	   /* its request was an edit that was carried out */
-	bool is_stopping;  /* its request asked the service to stop */
-	bool is_waiting;   /* its request waits for replicas */
-	bool is_answering; /* its answer has room, and is not there yet */
-	bool is_in_doubt;  /* an intent came by it, and no outcome since */
+	uint16_t version; /* that is spoken, once it is greeted */
+	bool is_ending;	  /* its answer is the last */
+	bool is_edit;	  /* its request was an edit that was carried out */
+	bool is_stopping; /* its request asked the service to stop */
+	bool is_waiting;  /* its request waits for replicas */
+	bool is_in_doubt; /* an intent came by it, and no outcome since */
 	struct waiter waiter;
 	uint8_t head[WIRE_HEAD_SIZE];
 	size_t head_count; /* bytes of it that are there */
@@ -95,7 +94,6 @@ struct pool {
 	struct worker **idle_tail;
 	size_t staying; /* service_stay.c */
 	bool is_halted; /* nobody stays any longer */
-	bool is_tight;	/* nor while there is little memory */
 	bool is_ending;
 	pthread_mutex_t done_mutex; /* guards done */
 	struct peer *done;	    /* carried out, not yet taken back */
@@ -144,8 +142,6 @@ struct service {
 	struct peer *room_head;
 	struct peer **room_tail;
 	struct peer *over;
-	size_t answering; /* answers that may be long, not there yet */
-	bool is_tight;	  /* as the pool was told */
 	int64_t began_ms;
 	int64_t accept_ms; /* no accepting before: out of descriptors */
 	int64_t end_ms;	   /* when what is left is cut, once stopping */
@@ -188,8 +184,6 @@ struct peer *pool_take(struct pool *pool);
  */
 bool stay_run(struct pool *pool, struct peer *peer);
 void stay_halt(struct pool *pool);
-/* Nobody stays while memory is tight: the loop says who may ask for what. */
-void stay_tighten(struct pool *pool, bool is_tight);
 
 /* service_await.c */
 enum mbj_rc await_init(struct awaits *awaits, struct mbj_store *store,
@@ -223,9 +217,7 @@ void peer_write(struct peer *peer);
 void peer_flush(struct peer *peer);
 /* A worker has finished with it. */
 void peer_back(struct peer *peer);
-/* All of its request has come. */
-bool peer_is_whole(const struct peer *peer);
-/* There is room for what it waits for. */
+/* There is room for more of its body: it waits no longer. */
 void peer_go_on(struct peer *peer);
 /* Put an answer, or a refusal, into out.  False: no memory even for that. */
 bool peer_refuse(struct peer *peer, const struct mbj_error *why);
@@ -236,17 +228,11 @@ int64_t peer_deadline(const struct peer *peer);
 void room_init(struct service *service);
 /* Bytes of its body that there is room for. */
 size_t room_size(const struct peer *peer);
-/*
- * Room for more than that or, where all of it is here, for its answer.
- * False: it is in the line, and ROOM.
- */
+/* Room for more than that.  False: it is in the line, and ROOM. */
 bool room_ask(struct peer *peer);
-/* The request is carried out, and in its memory only the answer. */
-void room_answered(struct peer *peer);
 /* All of it is given back, and its place in the line. */
 void room_release(struct peer *peer);
 /* Those in the line for whom there is room now go on. */
 void room_sweep(struct service *service);
-bool room_is_tight(const struct service *service);
 
 #endif

@@ -114,6 +114,7 @@ static void buf_trim(struct mbj_buf *buf)
 /* Ready for the next request. */
 static void peer_reset(struct peer *peer)
 {
+	buf_trim(&peer->in);
 	buf_trim(&peer->out);
 	room_release(peer);
 	peer->head_count = 0;
@@ -159,8 +160,11 @@ void peer_back(struct peer *peer)
 	peer->last_ms = mbj_monotonic_ms();
 	peer->began_ms = peer->last_ms;
 	peer->state = PEER_WRITE;
-	buf_trim(&peer->in);
-	room_answered(peer);
+	/* A long answer counts, too, as long as it is here. */
+	if (peer->out.capacity > SERVICE_SMALL_SIZE) {
+		peer->reserved += peer->out.capacity;
+		service->stats.memory += peer->out.capacity;
+	}
 	peer_write(peer);
 }
 
@@ -226,8 +230,6 @@ static void status_note(struct peer *peer)
 
 static void peer_dispatch(struct peer *peer)
 {
-	if (!room_ask(peer))
-		return;
 	if (peer->request.kind == WIRE_STATUS)
 		status_note(peer);
 	peer->state = PEER_BUSY;
@@ -265,11 +267,6 @@ static bool head_read(struct peer *peer)
 	return peer->head_count < WIRE_HEAD_SIZE || head_take(peer);
 }
 
-bool peer_is_whole(const struct peer *peer)
-{
-	return peer->in.n == peer->request.size;
-}
-
 /* How much of the body is read next: nothing beyond what there is room for. */
 static size_t piece_size(const struct peer *peer)
 {
@@ -285,7 +282,7 @@ static bool body_read(struct peer *peer)
 	struct mbj_error err;
 	size_t n;
 
-	if (peer_is_whole(peer)) {
+	if (peer->in.n == peer->request.size) {
 		peer_dispatch(peer);
 		return false;
 	}
@@ -343,7 +340,6 @@ int64_t peer_deadline(const struct peer *peer)
 		break;
 	case PEER_WRITE:
 		size = peer->out.n;
-		stalled = peer->last_ms + timeout;
 		break;
 	case PEER_ROOM:
 	case PEER_BUSY:

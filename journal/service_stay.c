@@ -6,8 +6,8 @@
  *
  * What is read here is whole, short, and nothing that the loop has to note: all
  * else waits in the socket for the loop.  Few stay, nobody where others wait
- * for a worker, or for memory, nobody once the service stops, and nobody for
- * long: the loop counts what was done, and judges by it who is idle.
+ * for a worker, nobody once the service stops, and nobody for long: the loop
+ * counts what was done, and judges by it who is idle.
  *
  * Threads: a worker's, for the connection that it has.
  */
@@ -49,7 +49,7 @@ static bool stay_begin(struct pool *pool)
 
 	pthread_mutex_lock(&pool->mutex);
 	is_begun = pool->queue_head == NULL && !pool->is_halted &&
-		   !pool->is_tight && pool->staying < STAY_MAX;
+		   pool->staying < STAY_MAX;
 	pool->staying += is_begun;
 	pthread_mutex_unlock(&pool->mutex);
 	return is_begun;
@@ -123,12 +123,5 @@ void stay_halt(struct pool *pool)
 {
 	pthread_mutex_lock(&pool->mutex);
 	pool->is_halted = true;
-	pthread_mutex_unlock(&pool->mutex);
-}
-
-void stay_tighten(struct pool *pool, bool is_tight)
-{
-	pthread_mutex_lock(&pool->mutex);
-	pool->is_tight = is_tight;
 	pthread_mutex_unlock(&pool->mutex);
 }
