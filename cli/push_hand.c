@@ -67,6 +67,8 @@ enum mbj_rc push_hand(struct push *p, struct push_record from,
 	 * messages are in no INBOX. */
 	if (!from.has_map || old == NULL || old->has_map)
 		return push_gone(p, from.id);
+	/* UIDs of a map from before it was made again there name nothing. */
+	from.uidvalidity = old->uidvalidity;
 	rc = push_hand_read(p, &from, to, &map, &unknown);
 	next = map.next;
 	push_map_close(&map);

@@ -290,8 +290,14 @@ static enum mbj_rc inbox_take(struct push *p)
 				   .object = seen->object,
 				   .name = seen->name};
 	if (record == NULL || !mbj_bytes_equal(record->name, seen->name) ||
-	    record->uidvalidity != seen->uidvalidity)
-		rc = push_file_mailbox(&p->file, &now, &p->err);
+	    record->uidvalidity != seen->uidvalidity) {
+		/* What it had under another name there is not in INBOX. */
+		if (record != NULL &&
+		    !mbj_bytes_equal(record->name, seen->name))
+			rc = push_gone(p, seen->id);
+		if (rc == MBJ_OK)
+			rc = push_file_mailbox(&p->file, &now, &p->err);
+	}
 	for (size_t i = 0; rc == MBJ_OK && i < p->file.count; i++) {
 		struct push_record other = p->file.records[i];
 

@@ -354,6 +354,34 @@ class PushWrong(OddMail):
         self.assertEqual((self.bodies(), self.bodies("Old")),
                          ([text(0)], [text(0), text(1)]))
 
+    def test_inbox_moved_anew(self):
+        """Nor where the server's INBOX was made again between the two pushes:
+        what comes into the new one is pushed."""
+        self.fill(1)
+        self.push()
+        self.inbox.validity += 1
+        self.move_inbox()
+        self.push(status=PARTIAL)
+        self.deliver(text(1))
+        self.push()
+        self.assertEqual((self.bodies(), self.bodies("Old")),
+                         ([text(0), text(1)], [text(0)]))
+
+    def test_inbox_taken(self):
+        """A folder with mail becomes INBOX, whose mailbox becomes a folder."""
+        self.fill(1)
+        self.mbj("deliver", self.p, "alice", "A", stdin=text(1).encode())
+        self.push()
+        state = self.mbj("tree", self.p, "alice", "--json").json()["state"]
+        self.mbj("reconcile", self.p, "alice", "--resolve", "--as-of", state,
+                 stdin=mbjtest.listing([(A, "INBOX", None),
+                                        (INBOX, "Old", None)]))
+        self.push()
+        self.deliver(text(2))
+        self.push()
+        self.assertEqual((self.bodies(), self.bodies("Old")),
+                         ([text(1), text(2)], [text(0)]))
+
     def test_keywords(self):
         """What a server does not take is no reason to set the flags of a
         message again, and to undo what its users do."""
