@@ -57,21 +57,33 @@ static const struct mbj_node *folder_told(const struct account *account,
 	return at == MBJ_NODE_NONE ? NULL : mbj_tree_get(account->tree, at);
 }
 
+/* The same mailbox, as if nobody had asked it anything. */
+static void box_renew(struct mailbox **box)
+{
+	struct mailbox_list *list = (*box)->list;
+	const char *vname = t_strdup((*box)->vname);
+
+	mailbox_free(box);
+	*box = mailbox_alloc(list, vname, MAILBOX_FLAG_IGNORE_ACLS);
+}
+
 /*
  * As it is on disk: an index that this process has had open may be in its
- * memory, as it was, also where the mailbox is another one by now.
+ * memory, as it was, also where the mailbox is another one by now.  No mailbox
+ * is closed twice: Dovecot closes an index of private flags each time, open or
+ * not.
  */
-static int box_open_afresh(struct mailbox *box)
+static int box_open_afresh(struct mailbox **box)
 {
 	mail_index_alloc_cache_destroy_unrefed();
-	if (mailbox_open(box) < 0)
+	if (mailbox_open(*box) < 0)
 		return -1;
-	if (mail_index_refresh(box->index) < 0) {
-		mailbox_set_index_error(box);
+	if (mail_index_refresh((*box)->index) < 0) {
+		mailbox_set_index_error(*box);
 		return -1;
 	}
-	mailbox_close(box);
-	return mailbox_open(box);
+	box_renew(box);
+	return mailbox_open(*box);
 }
 
 /*
@@ -81,30 +93,30 @@ static int box_open_afresh(struct mailbox *box)
  * account has not it is not asked: it would read all names again first, where
  * one has just been given.
  */
-static int box_ask(struct mailbox *box, struct account_folder *folder)
+static int box_ask(struct mailbox **box, struct account_folder *folder)
 {
 	const struct mbj_node *told =
-		folder_told(&capture_user_of(box->storage->user)->account,
+		folder_told(&capture_user_of((*box)->storage->user)->account,
 			    folder);
 	int ret;
 
 	if (told == NULL)
-		return box_open_afresh(box) < 0 ? -1 : box_read(box, folder);
-	ret = box_read(box, folder);
+		return box_open_afresh(box) < 0 ? -1 : box_read(*box, folder);
+	ret = box_read(*box, folder);
 	if (ret < 0 || (mbj_id_equal(told->id, folder->id) &&
 			told->uidvalidity == folder->uidvalidity))
 		return ret;
-	mailbox_close(box);
+	box_renew(box);
 	ret = box_open_afresh(box);
 	if (ret == 0)
-		ret = box_read(box, folder);
-	else if (mailbox_get_last_mail_error(box) != MAIL_ERROR_NOTFOUND)
+		ret = box_read(*box, folder);
+	else if (mailbox_get_last_mail_error(*box) != MAIL_ERROR_NOTFOUND)
 		return 0; /* nobody can say more */
 	/* For others: nothing here depends on it. */
-	if (ret == 0 && mailbox_sync(box, 0) < 0)
-		e_warning(box->event,
+	if (ret == 0 && mailbox_sync(*box, 0) < 0)
+		e_warning((*box)->event,
 			  "mbj: the list's index is not told of it: %s",
-			  mailbox_get_last_internal_error(box, NULL));
+			  mailbox_get_last_internal_error(*box, NULL));
 	return ret;
 }
 
@@ -186,7 +198,7 @@ int mailbox_look(struct mailbox_list *list, const char *vname,
 	}
 	if (ret == 0 &&
 	    (existence == MAILBOX_EXISTENCE_SELECT || inbox_is_implied(box)))
-		ret = box_ask(box, folder);
+		ret = box_ask(&box, folder);
 	folder->is_unread = ret < 0;
 	if (ret < 0 && mailbox_get_last_mail_error(box) == MAIL_ERROR_NOTFOUND)
 		ret = 0;

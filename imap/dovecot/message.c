@@ -259,6 +259,8 @@ static int message_refuse(struct mailbox_transaction_context *t,
 
 	if (touched_is_only_read(t)) {
 		t->itrans->v.reset(t->itrans);
+		if (t->itrans_pvt != NULL)
+			t->itrans_pvt->v.reset(t->itrans_pvt);
 		return super->transaction_commit(t, changes);
 	}
 	mail_storage_last_error_push(box->storage);

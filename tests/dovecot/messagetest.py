@@ -68,7 +68,7 @@ class MessageCase(DovecotCase):
         client = self.login()
         for path in paths:
             self.assertEqual(self.stored(path), fetched(client, path),
-                             (path, self.log()))
+                             (path, self.dovecot.log(self.log_since)))
             status, answer = client.status(encode(path),
                                            "(UIDNEXT HIGHESTMODSEQ)")
             document = self.mbj("messages", self.socket, self.user, path,

@@ -261,11 +261,13 @@ class Elsewhere(Shared):
 
 
 class Private(Shared):
-    """Each user has seen messages for himself."""
+    """Each user has seen messages for himself, the owner, too."""
+    LOCATION = "sdbox:~/mail:INDEXPVT=~/private/own"
     PLACE = "sdbox:%%h/mail:INDEXPVT=~/private/%%u"
 
     def test_seen(self):
-        """Goal: what a user has seen is not told as seen by the owner."""
+        """Goal: what a user has seen is not told as seen by the owner; what
+        the owner has seen is."""
         for box in (self.there("A"), self.there("INBOX")):
             self.ok(self.two.append(box, "(\\Seen \\Flagged)", None,
                                     mail("seen")))
@@ -276,6 +278,10 @@ class Private(Shared):
         self.all_same()
         self.assertNotIn("\\seen", str(self.stored("A")))
         self.assertIn("$k", str(self.stored("A")))
+        self.ok(self.one.select("A"))
+        self.ok(self.one.uid("STORE", "1", "+FLAGS", "(\\Seen)"))
+        self.all_same()
+        self.assertIn("\\seen", str(self.stored("A")))
 
 
 class Apart(SharedCase):
