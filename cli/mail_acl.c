@@ -241,22 +241,6 @@ static enum mbj_rc list_print(const struct mail_acl_source *source,
 	return rc == MBJ_ENOTFOUND ? mbj_buf_ok(text, err) : rc;
 }
 
-static enum mbj_rc list_write(const char *dir, struct mbj_bytes text,
-			      struct mbj_error *err)
-{
-	const struct mbj_sys *sys = mbj_sys_posix();
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
-
-	if (text.n > 0)
-		return mbj_file_replace(sys, dir, MBJ_MAILDIR_ACL, text, err);
-	/* What an earlier run wrote, of a list that there is no more. */
-	rc = mbj_path_join(path, dir, MBJ_MAILDIR_ACL, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_remove(sys, path, err);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
-}
-
 enum mbj_rc mail_acl_export(const struct mail_acl_source *source,
 			    struct mail_report *report, struct mbj_error *err)
 {
@@ -269,7 +253,9 @@ enum mbj_rc mail_acl_export(const struct mail_acl_source *source,
 	if (lost.is_open)
 		mbj_buf_clear(&text);
 	if (rc == MBJ_OK && source->dir != NULL)
-		rc = list_write(source->dir, mbj_buf_view(&text), err);
+		rc = mbj_maildir_list_write(mbj_sys_posix(), source->dir,
+					    MBJ_MAILDIR_ACL,
+					    mbj_buf_view(&text), err);
 	if (rc == MBJ_OK && lost.is_open)
 		mail_left_out(report, source->title,
 			      "its access control list is not written, nobody "

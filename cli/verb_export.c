@@ -3,22 +3,18 @@
  * UIDs.
  *
  * The directory is empty at first, and a file in it says that it is unfinished
- * until it is not: a run that was killed is run again, writes what has no name
- * yet, and removes what it wrote of messages that are not there any more, or
- * have other flags.  All of it is one snapshot of the account.
+ * until it is not (export_dir.h): a run that was killed is run again, writes
+ * what has no name yet, and removes what it wrote of folders and messages that
+ * are not there any more, or have other names or flags.  All of it is one
+ * snapshot of the account.
  */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <strings.h>
 
 #include <mbj/check.h>
 #include <mbj/tree.h>
 
-#include "mail.h"
-
-#define EXPORT_MARK "mbj-export.unfinished"
-/* Bases of ours have this in them. */
-#define EXPORT_HOST ".mbj,S="
+#include "export_dir.h"
 
 enum { BASE_MAX = 160, NAME_MAX_HERE = BASE_MAX + 40 };
 
@@ -27,7 +23,8 @@ struct export
 	struct session s;
 	struct mail_report report;
 	const struct mbj_sys *sys;
-	const char *dir;
+	struct export_dir dir;
+	struct export_names folders; /* that this run writes */
 	struct mbj_blobs *blobs;
 	struct mbj_txn *txn;
 	struct mbj_account account;
@@ -36,111 +33,6 @@ struct export
 	uint8_t *step; /* MAIL_STEP bytes of a body */
 };
 
-/* ------------------------------------------------------------ the directory */
-
-/* What the mark says: whose export this is. */
-static void mark_print(const struct export *e, struct mbj_buf *text)
-{
-	char id[MBJ_ID_TEXT_SIZE];
-
-	mbj_id_print(e->account.id, id);
-	mbj_buf_format(text, "%s\n", id);
-}
-
-static enum mbj_rc mark_check(struct export *e, bool *ret_is_ours)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	struct mbj_buf text, wanted;
-	enum mbj_rc rc;
-
-	mbj_buf_init(&text, 4096);
-	mbj_buf_init(&wanted, 4096);
-	mark_print(e, &wanted);
-	rc = mbj_path_join(path, e->dir, EXPORT_MARK, &e->s.err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_load(e->sys, path, 4096, &text, &e->s.err);
-	*ret_is_ours = rc == MBJ_OK && mbj_bytes_equal(mbj_buf_view(&text),
-						       mbj_buf_view(&wanted));
-	mbj_buf_done(&text);
-	mbj_buf_done(&wanted);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
-}
-
-/* Nothing of anybody's is touched. */
-static enum mbj_rc dir_check(struct export *e)
-{
-	struct mbj_buf names;
-	bool is_ours = true;
-	enum mbj_rc rc;
-
-	mbj_buf_init(&names, MBJ_MAILDIR_LIST_MAX);
-	rc = mbj_dir_list(e->sys, e->dir, &names, &e->s.err);
-	/* A mark on its way in, alone, is no more than nothing. */
-	if (rc == MBJ_OK && names.n > 0 &&
-	    (names.n != sizeof(EXPORT_MARK ".new") ||
-	     memcmp(names.p, EXPORT_MARK ".new", names.n) != 0))
-		rc = mark_check(e, &is_ours);
-	mbj_buf_done(&names);
-	if (rc == MBJ_OK && !is_ours)
-		return mbj_error_set(&e->s.err, MBJ_EEXISTS,
-				     "%s is not empty, and no unfinished "
-				     "export of this account",
-				     e->dir);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
-}
-
-/* The directory that holds dir, so that its name can be synced. */
-static enum mbj_rc parent_sync(struct export *e)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	size_t n = strlen(e->dir);
-
-	if (n >= sizeof(path))
-		return mbj_error_set(&e->s.err, MBJ_ELIMIT,
-				     "a path is too long: %s", e->dir);
-	memcpy(path, e->dir, n + 1);
-	while (n > 1 && path[n - 1] == '/')
-		n--;
-	while (n > 0 && path[n - 1] != '/')
-		n--;
-	path[n] = '\0';
-	return mbj_dir_sync(e->sys, n > 0 ? path : ".", &e->s.err);
-}
-
-static enum mbj_rc dir_begin(struct export *e)
-{
-	struct mbj_buf text;
-	enum mbj_rc rc = dir_check(e);
-
-	if (rc < 0 || e->s.edit.is_dry_run)
-		return rc;
-	mbj_buf_init(&text, 4096);
-	mark_print(e, &text);
-	rc = mbj_dir_make(e->sys, e->dir, &e->s.err);
-	if (rc == MBJ_OK)
-		rc = parent_sync(e);
-	if (rc == MBJ_EEXISTS)
-		rc = MBJ_OK;
-	if (rc == MBJ_OK)
-		rc = mbj_file_replace(e->sys, e->dir, EXPORT_MARK,
-				      mbj_buf_view(&text), &e->s.err);
-	mbj_buf_done(&text);
-	return rc;
-}
-
-/* It is finished: all of it is on disk, and the mark goes. */
-static enum mbj_rc dir_end(struct export *e)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc = mbj_path_join(path, e->dir, EXPORT_MARK, &e->s.err);
-
-	if (rc == MBJ_OK)
-		rc = mbj_dir_sync(e->sys, e->dir, &e->s.err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_remove(e->sys, path, &e->s.err);
-	return rc == MBJ_OK ? mbj_dir_sync(e->sys, e->dir, &e->s.err) : rc;
-}
-
 /* ----------------------------------------------------------- one mailbox */
 
 struct mailbox_run {
@@ -148,10 +40,7 @@ struct mailbox_run {
 	const struct mbj_node *node;
 	const char *title; /* its path, for people */
 	char dir[MBJ_PATH_TEXT_MAX];
-	struct mbj_buf there; /* names in cur, from an earlier run */
-	const char **names;   /* [name_count] in byte order */
-	bool *is_wanted;
-	size_t name_count;
+	struct export_names there; /* in cur, from an earlier run */
 	struct mbj_buf uidlist;
 	struct mbj_buf keywords;
 	char words[MBJ_MAILDIR_LETTERS][MBJ_KEYWORD_MAX + 1];
@@ -161,48 +50,20 @@ struct mailbox_run {
 	uint64_t total;
 };
 
-static int name_order(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* What an earlier run left in cur. */
+/* What an earlier run left: in cur it may stay, in tmp nothing does. */
 static enum mbj_rc names_load(struct mailbox_run *run)
 {
 	struct mbj_error *err = &run->e->s.err;
 	char path[MBJ_PATH_TEXT_MAX];
-	size_t count = 0;
-	enum mbj_rc rc = mbj_path_join(path, run->dir, "cur", err);
+	enum mbj_rc rc = mbj_path_join(path, run->dir, "tmp", err);
 
 	if (rc == MBJ_OK)
-		rc = mbj_dir_list(run->e->sys, path, &run->there, err);
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; i < run->there.n; i++)
-		count += run->there.p[i] == '\0';
-	run->names = mbj_calloc(count + 1, sizeof(*run->names));
-	run->is_wanted = mbj_calloc(count + 1, sizeof(*run->is_wanted));
-	if (run->names == NULL || run->is_wanted == NULL)
-		return mbj_error_nomem(err);
-	/* mbj_dir_list has put them in order. */
-	for (size_t at = 0; at < run->there.n;
-	     at += strlen((const char *)run->there.p + at) + 1)
-		run->names[run->name_count++] = (const char *)run->there.p + at;
-	return MBJ_OK;
-}
-
-/* True where this name is there; it stays, then. */
-static bool name_want(struct mailbox_run *run, const char *name)
-{
-	const char **found = NULL;
-
-	if (run->name_count > 0)
-		found = bsearch(&name, run->names, run->name_count,
-				sizeof(*run->names), name_order);
-	if (found == NULL)
-		return false;
-	run->is_wanted[found - run->names] = true;
-	return true;
+		rc = export_part_sweep(run->e->sys, path, err);
+	if (rc == MBJ_OK)
+		rc = mbj_path_join(path, run->dir, "cur", err);
+	if (rc == MBJ_OK)
+		rc = mbj_dir_list(run->e->sys, path, &run->there.text, err);
+	return rc == MBJ_OK ? export_names_sort(&run->there, err) : rc;
 }
 
 /* Those of ours that no message is called by now. */
@@ -212,11 +73,11 @@ static enum mbj_rc names_sweep(struct mailbox_run *run)
 	char cur[MBJ_PATH_TEXT_MAX], path[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc = mbj_path_join(cur, run->dir, "cur", err);
 
-	for (size_t i = 0; rc == MBJ_OK && i < run->name_count; i++) {
-		if (run->is_wanted[i] ||
-		    strstr(run->names[i], EXPORT_HOST) == NULL)
+	for (size_t i = 0; rc == MBJ_OK && i < run->there.count; i++) {
+		if (run->there.is_wanted[i] ||
+		    strstr(run->there.names[i], EXPORT_HOST) == NULL)
 			continue;
-		rc = mbj_path_join(path, cur, run->names[i], err);
+		rc = mbj_path_join(path, cur, run->there.names[i], err);
 		if (rc == MBJ_OK)
 			rc = mbj_file_remove(run->e->sys, path, err);
 	}
@@ -346,7 +207,7 @@ static enum mbj_rc message_export(struct mailbox_run *run,
 	rc = mbj_buf_ok(&name, &e->s.err);
 	if (rc < 0)
 		return rc;
-	is_there = name_want(run, (const char *)room);
+	is_there = export_names_want(&run->there, (const char *)room);
 	if (is_there)
 		e->report.present_count++;
 	else if (e->s.edit.is_dry_run)
@@ -454,26 +315,25 @@ static enum mbj_rc mailbox_export(struct export *e, uint32_t index,
 	mbj_buf_put_u8(&name, 0);
 	run = mbj_calloc(1, sizeof(*run));
 	if (rc == MBJ_OK)
-		rc = run != NULL ? mbj_buf_ok(&name, &e->s.err)
-				 : mbj_error_nomem(&e->s.err);
-	if (rc == MBJ_OK)
-		rc = mbj_path_join(run->dir, e->dir, (const char *)name.p,
+		rc = mbj_buf_ok(&name, &e->s.err);
+	if (run == NULL)
+		rc = mbj_error_nomem(&e->s.err);
+	else if (rc == MBJ_OK)
+		rc = mbj_path_join(run->dir, e->dir.path, (const char *)name.p,
 				   &e->s.err);
-	if (rc == MBJ_OK) {
+	if (run != NULL && rc == MBJ_OK) {
 		run->e = e;
 		run->node = mbj_tree_get(e->tree, index);
 		run->title = title;
-		mbj_buf_init(&run->there, MBJ_MAILDIR_LIST_MAX);
+		export_names_init(&run->there);
 		mbj_buf_init(&run->uidlist, MBJ_MAILDIR_LIST_MAX);
 		mbj_buf_init(&run->keywords,
 			     2 * MBJ_MAILDIR_LETTERS * MBJ_KEYWORD_MAX);
 		rc = mailbox_write(run, name.n == 1);
 		e->report.mailbox_count++;
-		mbj_buf_done(&run->there);
+		export_names_done(&run->there);
 		mbj_buf_done(&run->uidlist);
 		mbj_buf_done(&run->keywords);
-		mbj_free(run->names);
-		mbj_free(run->is_wanted);
 	}
 	mbj_free(run);
 	mbj_buf_done(&name);
@@ -482,7 +342,43 @@ static enum mbj_rc mailbox_export(struct export *e, uint32_t index,
 
 /* ----------------------------------------------------------- the account */
 
-static enum mbj_rc mailboxes_export(struct export *e)
+/* Its folder's name, if it can have one: whether it can is told later. */
+static enum mbj_rc folder_list(struct export *e, uint32_t index,
+			       struct mbj_bytes path, const char *title)
+{
+	struct mbj_buf name;
+	enum mbj_rc rc;
+
+	(void)title;
+	if (!mbj_tree_get(e->tree, index)->is_selectable)
+		return MBJ_OK;
+	mbj_buf_init(&name, 16 * MBJ_PATH_MAX);
+	rc = mbj_maildir_path_put(e->utf7, path, &name, &e->s.err);
+	if (rc == MBJ_OK && name.n > 0) {
+		mbj_buf_put_bytes(&e->folders.text, mbj_buf_view(&name));
+		mbj_buf_put_u8(&e->folders.text, 0);
+	}
+	mbj_buf_done(&name);
+	return rc == MBJ_EINVALID || rc == MBJ_ELIMIT ? MBJ_OK : rc;
+}
+
+static enum mbj_rc node_export(struct export *e, uint32_t index,
+			       struct mbj_bytes path, const char *title)
+{
+	if (mbj_tree_get(e->tree, index)->is_selectable)
+		return mailbox_export(e, index, path, title);
+	if (mbj_tree_child_count(e->tree, index) == 0)
+		mail_note(&e->report, title,
+			  "it holds no mail and nothing is below it: "
+			  "a Maildir has no such folder");
+	return MBJ_OK;
+}
+
+typedef enum mbj_rc node_visit(struct export *e, uint32_t index,
+			       struct mbj_bytes path, const char *title);
+
+/* Each mailbox of the account, parents first. */
+static enum mbj_rc nodes_visit(struct export *e, node_visit *visit)
 {
 	uint32_t *order = NULL;
 	struct mbj_buf path, title;
@@ -501,20 +397,26 @@ static enum mbj_rc mailboxes_export(struct export *e)
 		rc = mbj_buf_ok(&path, &e->s.err);
 		if (rc == MBJ_OK)
 			rc = mbj_buf_ok(&title, &e->s.err);
-		if (rc < 0)
-			break;
-		if (mbj_tree_get(e->tree, order[i])->is_selectable)
-			rc = mailbox_export(e, order[i], mbj_buf_view(&path),
-					    (const char *)title.p);
-		else if (mbj_tree_child_count(e->tree, order[i]) == 0)
-			mail_note(&e->report, (const char *)title.p,
-				  "it holds no mail and nothing is below it: "
-				  "a Maildir has no such folder");
+		if (rc == MBJ_OK)
+			rc = visit(e, order[i], mbj_buf_view(&path),
+				   (const char *)title.p);
 	}
 	mbj_buf_done(&path);
 	mbj_buf_done(&title);
 	mbj_free(order);
 	return rc;
+}
+
+static enum mbj_rc dir_begin(struct export *e)
+{
+	enum mbj_rc rc = nodes_visit(e, folder_list);
+
+	if (rc == MBJ_OK)
+		rc = export_names_sort(&e->folders, &e->s.err);
+	e->dir.account = e->account.id;
+	return rc == MBJ_OK ? export_dir_begin(&e->dir, &e->folders,
+					       e->s.edit.is_dry_run, &e->s.err)
+			    : rc;
 }
 
 static enum mbj_rc subscriptions_export(struct export *e)
@@ -543,7 +445,8 @@ static enum mbj_rc subscriptions_export(struct export *e)
 	mbj_scan_done(&scan);
 	rc = rc == MBJ_ENOTFOUND ? mbj_buf_ok(&text, &e->s.err) : rc;
 	if (rc == MBJ_OK && !e->s.edit.is_dry_run)
-		rc = mbj_file_replace(e->sys, e->dir, MBJ_MAILDIR_SUBSCRIPTIONS,
+		rc = mbj_file_replace(e->sys, e->dir.path,
+				      MBJ_MAILDIR_SUBSCRIPTIONS,
 				      mbj_buf_view(&text), &e->s.err);
 	mbj_buf_done(&text);
 	return rc;
@@ -571,26 +474,31 @@ static enum mbj_rc export_run(struct export *e)
 	if (rc == MBJ_OK)
 		rc = dir_begin(e);
 	if (rc == MBJ_OK)
-		rc = mailboxes_export(e);
+		rc = nodes_visit(e, node_export);
 	if (rc == MBJ_OK)
 		rc = subscriptions_export(e);
 	if (rc == MBJ_OK && !s->edit.is_dry_run)
-		rc = dir_end(e);
+		rc = export_dir_end(&e->dir, &s->err);
 	return rc;
 }
 
 int verb_export(const struct cli_call *call)
 {
-	struct export e = {.sys = mbj_sys_posix(), .dir = call->operands[2]};
+	struct export e = {.sys = mbj_sys_posix()};
 	enum mbj_rc rc;
 
 	session_init(&e.s, call);
 	mail_report_init(&e.report, call);
+	e.dir = (struct export_dir){.sys = e.sys,
+				    .path = call->operands[2],
+				    .report = &e.report};
+	export_names_init(&e.folders);
 	e.step = mbj_alloc(MAIL_STEP);
 	rc = e.step != NULL ? export_run(&e) : mbj_error_nomem(&e.s.err);
 	mbj_txn_abort(&e.txn);
 	mbj_tree_free(&e.tree);
 	mbj_utf7_free(&e.utf7);
+	export_names_done(&e.folders);
 	mbj_free(e.step);
 	return mail_report_end(&e.report, &e.s, rc, "export", "exported");
 }

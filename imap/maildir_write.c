@@ -84,6 +84,36 @@ enum mbj_rc mbj_maildir_message_finish(struct mbj_file *file, const char *dir,
 	return rc;
 }
 
+static enum mbj_rc list_remove(const struct mbj_sys *sys, const char *dir,
+			       const char *name, const char *suffix,
+			       struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = mbj_path_join(path, dir, name, err);
+
+	if (rc == MBJ_OK && strlen(path) + strlen(suffix) >= sizeof(path))
+		rc = mbj_error_set(err, MBJ_ELIMIT, "a path is too long: %s",
+				   path);
+	if (rc < 0)
+		return rc;
+	memcpy(path + strlen(path), suffix, strlen(suffix) + 1);
+	rc = mbj_file_remove(sys, path, err);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+enum mbj_rc mbj_maildir_list_write(const struct mbj_sys *sys, const char *dir,
+				   const char *name, struct mbj_bytes text,
+				   struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	if (text.n > 0)
+		return mbj_file_replace(sys, dir, name, text, err);
+	rc = list_remove(sys, dir, name, "", err);
+	/* As mbj_file_replace calls what it had not done with. */
+	return rc == MBJ_OK ? list_remove(sys, dir, name, ".new", err) : rc;
+}
+
 enum mbj_rc mbj_maildir_folder_end(const struct mbj_sys *sys, const char *dir,
 				   struct mbj_bytes uidlist,
 				   struct mbj_bytes keywords,
@@ -94,9 +124,9 @@ enum mbj_rc mbj_maildir_folder_end(const struct mbj_sys *sys, const char *dir,
 
 	if (rc == MBJ_OK)
 		rc = mbj_dir_sync(sys, path, err);
-	if (rc == MBJ_OK && keywords.n > 0)
-		rc = mbj_file_replace(sys, dir, MBJ_MAILDIR_KEYWORDS, keywords,
-				      err);
+	if (rc == MBJ_OK)
+		rc = mbj_maildir_list_write(sys, dir, MBJ_MAILDIR_KEYWORDS,
+					    keywords, err);
 	/* Syncs the folder, and with it the names of its parts. */
 	if (rc == MBJ_OK)
 		rc = mbj_file_replace(sys, dir, MBJ_MAILDIR_UIDLIST, uidlist,

@@ -260,6 +260,13 @@ enum mbj_rc mbj_maildir_message_begin(const struct mbj_sys *sys,
 enum mbj_rc mbj_maildir_message_finish(struct mbj_file *file, const char *dir,
 				       const char *name, int64_t time,
 				       struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * A list that a folder may be without: where text is empty it goes, as what an
+ * earlier run left of it.
+ */
+enum mbj_rc mbj_maildir_list_write(const struct mbj_sys *sys, const char *dir,
+				   const char *name, struct mbj_bytes text,
+				   struct mbj_error *err) MBJ_MUST_CHECK;
 /* The lists, behind the messages.  Durability: all of the folder. */
 enum mbj_rc mbj_maildir_folder_end(const struct mbj_sys *sys, const char *dir,
 				   struct mbj_bytes uidlist,

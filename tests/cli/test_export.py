@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""Exports that did not come to their end, run again when the account is not
+what it was."""
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import mailtest  # noqa: E402
+import mbjtest  # noqa: E402
+from mailtest import Folder, Message  # noqa: E402
+from mbjtest import FAILED, Case, seed  # noqa: E402
+
+MARK = "mbj-export.unfinished"
+
+
+class ExportAgain(Case):
+    """What an earlier run made is known for ours, under whatever name."""
+    KILLS = int(os.environ.get("MBJ_KILLS", "6"))
+
+    def setUp(self):
+        super().setUp()
+        self.stores()
+        self.out = self.dir / "out"
+
+    def broken(self, *paths):
+        """Folders of these paths, exported but for zz."""
+        maildir = self.dir / "Maildir"
+        mailtest.write(maildir, [Folder([p], [Message(
+            p.encode(), 10, "S", ["work"], 3)], 7) for p in
+            ("INBOX", *paths, "zz")])
+        self.mbj("import", self.p, "alice", "--maildir", maildir)
+        account = self.mbj("accounts", self.p, "--json").json()["list"][0]
+        self.out.mkdir()
+        (self.out / MARK).write_text(account["id"] + "\n")
+        (self.out / ".zz").write_bytes(b"in its way")
+        self.mbj("export", self.p, "alice", self.out, status=FAILED)
+        (self.out / ".zz").unlink()
+        for path in paths:
+            self.assertTrue((self.out / f".{path}" / "dovecot-uidlist").exists())
+
+    def equal(self):
+        """The directory is that of a run of now alone."""
+        fresh = self.dir / "fresh"
+        shutil.rmtree(fresh, ignore_errors=True)
+        self.mbj("export", self.p, "alice", fresh)
+        self.assertEqual(mailtest.snapshot(self.out), mailtest.snapshot(fresh))
+        for root in (self.out, fresh):
+            self.assertEqual(list(root.rglob("tmp/*")), [])
+        self.assertEqual(sorted(p.name for p in self.out.iterdir()),
+                         sorted(p.name for p in fresh.iterdir()))
+
+    def test_renamed(self):
+        """Goal: no mail is there twice.  Method: an export that failed at its
+        last folder; rename, swap, delete, and take keywords and a list away;
+        what a kill leaves in tmp and of a list on its way, by hand; again."""
+        self.broken("A", "B", "C", "D", "E")
+        self.mbj("setacl", self.p, "alice", "E", "bob", "lr")
+        (self.out / ".zz").write_bytes(b"in its way")
+        self.mbj("export", self.p, "alice", self.out, status=FAILED)
+        (self.out / ".zz").unlink()
+        self.assertTrue((self.out / ".E" / "dovecot-acl").exists())
+        self.mbj("rename", self.p, "alice", "A>X/Entwürfe", "B>C", "C>B")
+        self.mbj("set", self.p, "alice", stdin={
+            "destroy": [self.paths()["D"]], "onDestroyRemoveEmails": True})
+        self.mbj("flag", "--", self.p, "alice", "E", "3", "-work")
+        self.mbj("setacl", self.p, "alice", "E", "bob", "")
+        self.mbj("expunge", self.p, "alice", "INBOX", "3")
+        name = next((self.out / "cur").iterdir()).name
+        (self.out / "tmp" / name.split(":")[0]).write_bytes(b"half of it")
+        (self.out / ".A" / "tmp" / name.split(":")[0]).write_bytes(b"half")
+        for word in ("acl", "keywords"):
+            (self.out / ".E" / f"dovecot-{word}.new").write_bytes(b"half")
+        answer = self.mbj("export", self.p, "alice", self.out, "--json")
+        self.assertEqual(answer.json()["notes"], 0, answer.err)
+        self.equal()
+        self.mbj("import", self.p, "bob", "--maildir", self.out)
+        self.assertEqual(mailtest.kept(self, name="bob"),
+                         mailtest.kept(self))
+
+    def test_not_ours(self):
+        """Goal: what somebody else put there stays, is said, and what is ours
+        beside it goes.  Method: a message, a file, a folder and links, in
+        folders of a broken run and beside them; names in the mark that no run
+        writes."""
+        self.broken("A", "B", "C", "D")
+        elsewhere = self.dir / "elsewhere"
+        shutil.copytree(self.out / ".C", elsewhere)
+        shutil.rmtree(self.out / ".C")
+        (self.out / ".C").symlink_to(elsewhere)
+        shutil.rmtree(self.out / ".D" / "cur")
+        (self.out / ".D" / "cur").symlink_to(elsewhere / "cur")
+        theirs = {".A/cur/9.theirs:2,S": b"a", ".B/dovecot.index": b"b",
+                  ".F/cur/8.theirs": b"f", "note": b"n"}
+        for path, body in theirs.items():
+            (self.out / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.out / path).write_bytes(body)
+        with (self.out / MARK).open("a", encoding="utf-8") as mark:
+            mark.write(f"..\n.\n./../elsewhere\n{elsewhere}\n.F\n\n.zz\n.torn")
+        outside = mailtest.snapshot(elsewhere)
+        self.mbj("rename", self.p, "alice", "A>a", "B>b", "C>c", "D>d")
+        answer = self.mbj("export", self.p, "alice", self.out, "--json")
+        self.assertEqual(answer.json()["notes"], 5, answer.err)
+        for name in (".A", ".B", ".C", ".D", ".F"):
+            self.assertIn(f"note: {name}: no mailbox", answer.err)
+        self.assertEqual(mailtest.snapshot(elsewhere), outside)
+        self.assertEqual([p.name for p in (self.out / ".A" / "cur").iterdir()],
+                         ["9.theirs:2,S"])
+        self.assertEqual(list((self.out / ".B" / "cur").iterdir()), [])
+        for path, body in theirs.items():
+            self.assertEqual((self.out / path).read_bytes(), body)
+        self.assertFalse((self.out / MARK).exists())
+
+    def change(self, rng):
+        """Something that is done to the account between two runs."""
+        paths = sorted(set(self.paths()) - {"INBOX"})
+        path = rng.choice(paths)
+        uids = [m["uid"] for m in self.mbj("messages", self.p, "alice", path,
+                                           "--json").json()["messages"]]
+        what = rng.randrange(6)
+        if what < 3 or not uids:
+            self.mbj("rename", self.p, "alice",
+                     f"{path}>{path.split('/')[-1][:2]}{rng.randrange(99)}")
+        elif what == 3:
+            self.mbj("expunge", self.p, "alice", path, rng.choice(uids))
+        elif what == 4:
+            self.mbj("mv", self.p, "alice", path, rng.choice(uids),
+                     rng.choice(paths))
+        else:
+            self.mbj("flag", self.p, "alice", path, rng.choice(uids),
+                     f"w{rng.randrange(9)}")
+
+    def test_killed(self):
+        """Goal: the same of runs that are killed anywhere.  Method: SIGKILL at
+        random points, changes at random between."""
+        rng = seed()
+        maildir = self.dir / "Maildir"
+        mailtest.write(maildir, [Folder(path, [
+            Message(b"%d" % rng.randrange(99), 10 + i, "S", ["w0"], i + 1)
+            for i in range(60)], 7 + len(path)) for path in
+            (["INBOX"], ["A"], ["A", "B"], ["C"], ["D"])])
+        self.mbj("import", self.p, "alice", "--maildir", maildir)
+        start = time.monotonic()
+        self.mbj("export", self.p, "alice", self.dir / "probe")
+        whole = time.monotonic() - start
+        kills = 0
+        for _ in range(self.KILLS):
+            with subprocess.Popen(
+                    [mbjtest.MBJ, "export", self.p, "alice", self.out],
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL) as run:
+                time.sleep(rng.random() * whole)
+                run.send_signal(signal.SIGKILL)
+            kills += run.returncode != 0
+            if run.returncode == 0 or not (self.out / MARK).exists():
+                shutil.rmtree(self.out, ignore_errors=True)
+            for _ in range(rng.randrange(3)):
+                self.change(rng)
+        print(f"{kills} kills", flush=True)
+        self.mbj("export", self.p, "alice", self.out)
+        self.equal()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
