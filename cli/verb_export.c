@@ -45,7 +45,8 @@ struct mailbox_run {
 	struct mbj_buf keywords;
 	char words[MBJ_MAILDIR_LETTERS][MBJ_KEYWORD_MAX + 1];
 	unsigned word_count;
-	size_t cut_count; /* messages that lose a keyword */
+	size_t cut_count;  /* messages that lose a keyword */
+	size_t late_count; /* messages that lose their date */
 	uint64_t done;
 	uint64_t total;
 };
@@ -160,7 +161,7 @@ static enum mbj_rc message_write(struct mailbox_run *run,
 	struct export *e = run->e;
 	struct mbj_file file = MBJ_FILE_CLOSED;
 	char what[MBJ_ERROR_MESSAGE_MAX];
-	bool is_bad = false;
+	bool is_bad = false, has_time = true;
 	enum mbj_rc rc;
 
 	rc = mbj_maildir_message_begin(e->sys, run->dir, base, &file,
@@ -168,9 +169,13 @@ static enum mbj_rc message_write(struct mailbox_run *run,
 	if (rc == MBJ_OK)
 		rc = body_copy(e, &message->blob, &file, &is_bad);
 	*ret_is_there = rc == MBJ_OK && !is_bad;
-	if (*ret_is_there)
-		return mbj_maildir_message_finish(&file, run->dir, name,
-						  message->time, &e->s.err);
+	if (*ret_is_there) {
+		rc = mbj_maildir_message_finish(&file, run->dir, name,
+						message->time, &has_time,
+						&e->s.err);
+		run->late_count += !has_time;
+		return rc;
+	}
 	mbj_file_close(&file);
 	if (rc < 0)
 		return rc;
@@ -265,6 +270,23 @@ static enum mbj_rc acl_export(struct mailbox_run *run)
 	return mail_acl_export(&source, &e->report, &e->s.err);
 }
 
+/* Of all its messages; none of them is left out for that. */
+static void losses_tell(struct mailbox_run *run)
+{
+	struct mail_report *report = &run->e->report;
+
+	if (run->cut_count > 0)
+		mail_note(report, run->title,
+			  "%zu messages lose keywords: a folder has letters "
+			  "for %d",
+			  run->cut_count, MBJ_MAILDIR_LETTERS);
+	if (run->late_count > 0)
+		mail_note(report, run->title,
+			  "%zu messages lose their dates: the file system has "
+			  "no such times",
+			  run->late_count);
+}
+
 static enum mbj_rc mailbox_write(struct mailbox_run *run, bool is_inbox)
 {
 	struct export *e = run->e;
@@ -289,11 +311,8 @@ static enum mbj_rc mailbox_write(struct mailbox_run *run, bool is_inbox)
 					    mbj_buf_view(&run->uidlist),
 					    mbj_buf_view(&run->keywords),
 					    &e->s.err);
-	if (rc == MBJ_OK && run->cut_count > 0)
-		mail_note(&e->report, run->title,
-			  "%zu messages lose keywords: a folder has letters "
-			  "for %d",
-			  run->cut_count, MBJ_MAILDIR_LETTERS);
+	if (rc == MBJ_OK)
+		losses_tell(run);
 	return rc;
 }
 

@@ -69,18 +69,25 @@ enum mbj_rc mbj_maildir_message_begin(const struct mbj_sys *sys,
 
 enum mbj_rc mbj_maildir_message_finish(struct mbj_file *file, const char *dir,
 				       const char *name, int64_t time,
+				       bool *ret_has_time,
 				       struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
+	int64_t got = time;
 	enum mbj_rc rc = path_make(dir, "cur", name, path, err);
 
 	if (rc == MBJ_OK)
 		rc = mbj_file_set_time(file, time, err);
+	/* What is out of its range a file system cuts without a word. */
+	if (rc == MBJ_OK)
+		rc = mbj_file_time(file, &got, err);
 	if (rc == MBJ_OK)
 		rc = mbj_file_sync_all(file, err);
 	mbj_file_close(file);
 	if (rc == MBJ_OK)
 		rc = mbj_file_rename(file->sys, file->path, path, err);
+	if (rc == MBJ_OK)
+		*ret_has_time = got == time;
 	return rc;
 }
 

@@ -21,7 +21,7 @@ MARK = "mbj-export.unfinished"
 
 class ExportAgain(Case):
     """What an earlier run made is known for ours, under whatever name."""
-    KILLS = int(os.environ.get("MBJ_KILLS", "6"))
+    KILLS = int(os.environ.get("MBJ_KILLS", "4"))
 
     def setUp(self):
         super().setUp()
@@ -142,7 +142,7 @@ class ExportAgain(Case):
         maildir = self.dir / "Maildir"
         mailtest.write(maildir, [Folder(path, [
             Message(b"%d" % rng.randrange(99), 10 + i, "S", ["w0"], i + 1)
-            for i in range(60)], 7 + len(path)) for path in
+            for i in range(12)], 7 + len(path)) for path in
             (["INBOX"], ["A"], ["A", "B"], ["C"], ["D"])])
         self.mbj("import", self.p, "alice", "--maildir", maildir)
         start = time.monotonic()

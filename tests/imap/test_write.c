@@ -71,7 +71,7 @@ START_TEST(write_reads)
 	struct mbj_file file = MBJ_FILE_CLOSED;
 	struct mbj_buf uidlist;
 	struct mbj_error err;
-	bool has_error;
+	bool has_error, has_time = false;
 	int64_t time = 0;
 	struct stat st;
 	char *path = test_path_dup(dir, ".A");
@@ -93,8 +93,10 @@ START_TEST(write_reads)
 				 MBJ_OK);
 		ck_assert_int_eq(mbj_maildir_message_finish(&file, path,
 							    "7.a:2,Sa",
-							    1000000007, NULL),
+							    1000000007,
+							    &has_time, NULL),
 				 MBJ_OK);
+		ck_assert(has_time);
 		ck_assert_int_eq(file.fd, -1);
 		ck_assert_str_eq(trace, "wtsr");
 	}
@@ -130,6 +132,37 @@ START_TEST(write_reads)
 }
 END_TEST
 
+/* A file system whose times end in 2038. */
+static int short_set_mtime(void *ctx, int fd, int64_t time)
+{
+	return mbj_sys_posix()->set_mtime(ctx, fd,
+					  time < INT32_MAX ? time : INT32_MAX);
+}
+
+/* Goal: a time that the file system cuts is told. */
+START_TEST(write_times)
+{
+	const int64_t times[] = {0, -86400, INT32_MAX, INT64_C(1) << 31};
+	struct mbj_sys sys = *mbj_sys_posix();
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	bool has_time;
+
+	sys.set_mtime = short_set_mtime;
+	ck_assert_int_eq(mbj_maildir_folder_make(&sys, dir, true, NULL),
+			 MBJ_OK);
+	for (size_t i = 0; i < 4; i++) {
+		ck_assert_int_eq(mbj_maildir_message_begin(&sys, dir, "7.a",
+							   &file, NULL),
+				 MBJ_OK);
+		ck_assert_int_eq(mbj_maildir_message_finish(&file, dir,
+							    "7.a:2,", times[i],
+							    &has_time, NULL),
+				 MBJ_OK);
+		ck_assert_int_eq(has_time, i < 3);
+	}
+}
+END_TEST
+
 /* Goal: what cannot be written is named, and no descriptor is left. */
 START_TEST(write_fails)
 {
@@ -137,6 +170,7 @@ START_TEST(write_fails)
 	struct mbj_error err;
 	char *path = test_path_dup(dir, "file");
 	FILE *stream = fopen(path, "w");
+	bool has_time = false;
 	char name[400];
 
 	ck_assert_ptr_nonnull(stream);
@@ -156,7 +190,8 @@ START_TEST(write_fails)
 			 MBJ_OK);
 	memset(name, 'n', sizeof(name));
 	name[sizeof(name) - 1] = '\0';
-	ck_assert_int_eq(mbj_maildir_message_finish(&file, dir, name, 1, &err),
+	ck_assert_int_eq(mbj_maildir_message_finish(&file, dir, name, 1,
+						    &has_time, &err),
 			 MBJ_EIO);
 	ck_assert_int_eq(file.fd, -1);
 	free(path);
@@ -176,6 +211,7 @@ TCase *test_write_case(void)
 
 	tcase_add_checked_fixture(tc, write_setup, write_teardown);
 	tcase_add_test(tc, write_reads);
+	tcase_add_test(tc, write_times);
 	tcase_add_test(tc, write_fails);
 	return tc;
 }

@@ -253,12 +253,15 @@ enum mbj_rc mbj_maildir_message_begin(const struct mbj_sys *sys,
 				      struct mbj_file *ret_file,
 				      struct mbj_error *err) MBJ_MUST_CHECK;
 /*
+ * *ret_has_time false: its file system has no such time (ext4: before 1901,
+ * after 2446), the file has another one.
  * Durability: its bytes and time are on disk; its name is after
  * mbj_maildir_folder_end.
  * Ownership: file is closed, whatever is returned.
  */
 enum mbj_rc mbj_maildir_message_finish(struct mbj_file *file, const char *dir,
 				       const char *name, int64_t time,
+				       bool *ret_has_time,
 				       struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * A list that a folder may be without: where text is empty it goes, as what an
