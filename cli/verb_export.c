@@ -12,9 +12,9 @@
 #include <strings.h>
 
 #include <mbj/check.h>
-#include <mbj/tree.h>
 
 #include "export_dir.h"
+#include "export_rest.h"
 
 enum { BASE_MAX = 160, NAME_MAX_HERE = BASE_MAX + 40 };
 
@@ -438,6 +438,26 @@ static enum mbj_rc dir_begin(struct export *e)
 			    : rc;
 }
 
+/* One that the file cannot hold. */
+static enum mbj_rc subscription_lost(struct export *e, struct mbj_bytes path)
+{
+	char what[MBJ_ERROR_SUBJECT_MAX];
+	struct mbj_buf title;
+	enum mbj_rc rc;
+
+	mbj_buf_init(&title, 2 * MBJ_PATH_MAX);
+	mbj_buf_put_bytes(&title, path);
+	for (size_t i = 0; i < title.n; i++)
+		if (title.p[i] == '\0')
+			title.p[i] = (uint8_t)e->account.policy.delimiter;
+	(void)mbj_text_escape(what, sizeof(what), mbj_buf_view(&title));
+	mail_note(&e->report, what, "its subscription is not written: %s",
+		  e->s.err.message);
+	rc = mbj_buf_ok(&title, &e->s.err);
+	mbj_buf_done(&title);
+	return rc;
+}
+
 static enum mbj_rc subscriptions_export(struct export *e)
 {
 	struct mbj_scan scan = {0};
@@ -456,9 +476,7 @@ static enum mbj_rc subscriptions_export(struct export *e)
 							   path.stored,
 							   &e->s.err);
 		if (rc == MBJ_EINVALID) {
-			mail_note(&e->report, "a subscription", "%s",
-				  e->s.err.message);
-			rc = MBJ_OK;
+			rc = subscription_lost(e, path.stored);
 		}
 	}
 	mbj_scan_done(&scan);
@@ -496,6 +514,9 @@ static enum mbj_rc export_run(struct export *e)
 		rc = nodes_visit(e, node_export);
 	if (rc == MBJ_OK)
 		rc = subscriptions_export(e);
+	if (rc == MBJ_OK)
+		rc = export_rest_tell(e->txn, &e->account, e->tree, &e->report,
+				      &s->err);
 	if (rc == MBJ_OK && !s->edit.is_dry_run)
 		rc = export_dir_end(&e->dir, &s->err);
 	return rc;

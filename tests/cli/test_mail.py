@@ -484,6 +484,38 @@ class Export(Mail):
                           "subscriptions", "tmp"])
         self.assertEqual(len(list((self.m / ".ok" / "cur").iterdir())), 1)
 
+    def test_what_has_no_place(self):
+        """Goal: what a Maildir has no place for is said, and by itself costs
+        no mail: roles, METADATA, rights to a place in a path, a
+        subscription; dates that the file system cuts, where it does."""
+        rows = mbjtest.listing([(mbjtest.INBOX, "INBOX", None),
+                                (mbjtest.B, "place", None),
+                                (mbjtest.C, "C", mbjtest.B)])
+        rows["list"][1]["isSelectable"] = False
+        rows["list"][2]["role"] = "sent"
+        self.mbj("import", self.p, "bob", "--delimiter", ".", stdin=rows)
+        self.mbj("setmetadata", self.p, "bob", "place.C", "/shared/comment",
+                 "x")
+        self.mbj("setmetadata", self.p, "bob", "", "/shared/comment", "x")
+        self.mbj("setacl", self.p, "bob", "place", "eve", "lr")
+        self.mbj("subscribe", self.p, "bob", "place.a/b")
+        box = self.dir / "box"
+        box.write_bytes(b"From a@b Thu Jan  1 00:00:07 9999\n\nx\n")
+        self.mbj("import", self.p, "bob", "--mbox", box)
+        probe = self.dir / "probe"
+        probe.write_bytes(b"")
+        os.utime(probe, (253370764807, 253370764807))
+        is_cut = int(probe.stat().st_mtime) != 253370764807
+        answer = self.mbj("export", self.p, "bob", self.m, "--json")
+        self.assertIn("roles: 1 mailboxes lose theirs", answer.err)
+        self.assertIn("METADATA: 2 entries are not written", answer.err)
+        self.assertIn("rights: 1 entries are of what has no folder", answer.err)
+        self.assertIn("place.a/b: its subscription is not written", answer.err)
+        self.assertEqual("INBOX: 1 messages lose their dates" in answer.err,
+                         is_cut)
+        self.assertEqual(answer.json()["notes"], 4 + is_cut)
+        self.assertEqual(answer.json()["messages"], 1)
+
     def test_lost_content(self):
         """Goal: lost and damaged content is named; nothing of it is left."""
         self.mbj("import", self.p, "bob", stdin=mbjtest.listing(ROWS))
