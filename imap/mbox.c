@@ -198,7 +198,7 @@ static bool text_take(struct mbj_mbox *mbox, struct mbj_bytes head,
 		return false;
 	}
 	if (mbox->is_header)
-		mbox_header_line(&mbox->header, line);
+		mbox_header_line(&mbox->header, line, mbox->is_middle);
 	if (!mbox->is_mboxo && head_is_quoted(head)) {
 		head.p++;
 		head.n--;

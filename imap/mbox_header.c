@@ -102,13 +102,29 @@ static void keywords_take(struct mbox_header *header, struct mbj_bytes value)
 	}
 }
 
-void mbox_header_line(struct mbox_header *header, struct mbj_bytes line)
+/*
+ * What may be half a word is none; how many more there were is not known, so
+ * it counts as one.
+ */
+static void keywords_cut(struct mbox_header *header, struct mbj_bytes value)
+{
+	while (value.n > 0 && value.p[value.n - 1] != ' ' &&
+	       value.p[value.n - 1] != '\t')
+		value.n--;
+	keywords_take(header, value);
+	header->message.keywords_bad++;
+}
+
+void mbox_header_line(struct mbox_header *header, struct mbj_bytes line,
+		      bool is_cut)
 {
 	struct mbj_bytes value;
 
 	if (field_value(line, "status", &value) ||
 	    field_value(line, "x-status", &value))
 		status_take(header, value);
+	else if (field_value(line, "x-keywords", &value) && is_cut)
+		keywords_cut(header, value);
 	else if (field_value(line, "x-keywords", &value))
 		keywords_take(header, value);
 	else if (!header->has_date && field_value(line, "date", &value))

@@ -16,8 +16,9 @@ struct mbox_header {
 void mbox_header_init(struct mbox_header *header);
 void mbox_header_done(struct mbox_header *header);
 void mbox_header_clear(struct mbox_header *header);
-/* One line of the header, its beginning at least, without its end. */
-void mbox_header_line(struct mbox_header *header, struct mbj_bytes line);
+/* One line of the header without its end; is_cut: its beginning alone. */
+void mbox_header_line(struct mbox_header *header, struct mbj_bytes line,
+		      bool is_cut);
 /* All lines were given. */
 void mbox_header_end(struct mbox_header *header);
 

@@ -297,6 +297,43 @@ START_TEST(mbox_many_keywords)
 }
 END_TEST
 
+/* Goal: no half of a word is a keyword where a line is too long to be seen. */
+START_TEST(mbox_cut_keywords)
+{
+	struct mbj_buf text, file, trace, wanted;
+
+	for (int pad = 2; pad < 6; pad++) {
+		mbj_buf_init(&text, TEXT_MAX);
+		mbj_buf_init(&file, TEXT_MAX);
+		mbj_buf_init(&trace, TEXT_MAX);
+		mbj_buf_init(&wanted, TEXT_MAX);
+		/* The end of the 41st word is where the line is cut. */
+		mbj_buf_put_str(&text, "X-Keywords: ");
+		for (int i = 0; i < 50; i++)
+			mbj_buf_format(&text, "%0*d ", i == 40 ? 80 + pad : 99,
+				       i);
+		mbj_buf_put_str(&text, "\n\nx\n");
+		mbj_buf_put_str(&wanted, "[");
+		mbj_buf_put_bytes(&wanted, mbj_buf_view(&text));
+		mbj_buf_put_str(&wanted, "|0,0,7");
+		for (int i = 0; i < (pad < 4 ? 41 : 40); i++)
+			mbj_buf_format(&wanted, "%0*d;",
+				       i == 40 ? 80 + pad : 99, i);
+		mbj_buf_put_str(&wanted, "!1]");
+		mbj_buf_put_str(&file, SEPARATOR "\n");
+		mbj_buf_put_bytes(&file, mbj_buf_view(&text));
+		mbox_trace(mbj_buf_view(&file), 1000, false, &trace);
+		ck_assert_msg(mbj_bytes_equal(mbj_buf_view(&trace),
+					      mbj_buf_view(&wanted)),
+			      "%d: %zu bytes, not %zu", pad, trace.n, wanted.n);
+		mbj_buf_done(&text);
+		mbj_buf_done(&file);
+		mbj_buf_done(&trace);
+		mbj_buf_done(&wanted);
+	}
+}
+END_TEST
+
 TCase *test_mbox_case(void)
 {
 	TCase *tc = tcase_create("mbox");
@@ -307,5 +344,6 @@ TCase *test_mbox_case(void)
 	tcase_add_test(tc, mbox_long_lines);
 	tcase_add_test(tc, mbox_random);
 	tcase_add_test(tc, mbox_many_keywords);
+	tcase_add_test(tc, mbox_cut_keywords);
 	return tc;
 }
