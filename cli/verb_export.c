@@ -384,8 +384,13 @@ static enum mbj_rc folder_list(struct export *e, uint32_t index,
 static enum mbj_rc node_export(struct export *e, uint32_t index,
 			       struct mbj_bytes path, const char *title)
 {
-	if (mbj_tree_get(e->tree, index)->is_selectable)
+	if (mbj_tree_get(e->tree, index)->is_selectable) {
+		if (path.p[0] == '~')
+			mail_note(&e->report, title,
+				  "Dovecot opens no mailbox whose name begins "
+				  "with a '~'");
 		return mailbox_export(e, index, path, title);
+	}
 	if (mbj_tree_child_count(e->tree, index) == 0)
 		mail_note(&e->report, title,
 			  "it holds no mail and nothing is below it: "

@@ -73,12 +73,13 @@ enum mbj_rc maildir_path_join(struct mbj_utf7 *utf7, struct mbj_bytes path,
 		rc = mbj_utf7_encode(utf7, mbj_bytes_make(path.p + at, n - at),
 				     ret_name, err);
 		for (size_t i = before; rc == MBJ_OK && i < ret_name->n; i++)
-			if (ret_name->p[i] == (uint8_t)separator)
+			/* With a tab between parts, too: Dovecot reads a dot
+			 * as one more. */
+			if (ret_name->p[i] == '.')
 				rc = mbj_error_set(
 					err, MBJ_EINVALID,
-					"a part of its name has a '%c' in it, "
-					"which separates parts there",
-					separator);
+					"a part of its name has a '.' in it, "
+					"which separates parts there");
 			else if (ret_name->p[i] == '/')
 				rc = mbj_error_set(
 					err, MBJ_EINVALID,

@@ -12,7 +12,7 @@
 enum mbj_rc maildir_path_split(struct mbj_utf7 *utf7, struct mbj_bytes name,
 			       char separator, struct mbj_buf *ret_path,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
-/* Appends.  Returns: MBJ_EINVALID where a component has it, or a '/'. */
+/* Appends.  Returns: MBJ_EINVALID where a component has a '.' or a '/'. */
 enum mbj_rc maildir_path_join(struct mbj_utf7 *utf7, struct mbj_bytes path,
 			      char separator, struct mbj_buf *ret_name,
 			      struct mbj_error *err) MBJ_MUST_CHECK;

@@ -468,20 +468,25 @@ class Export(Mail):
         """Goal: it is said and left out, the rest is written."""
         rows = [(mbjtest.INBOX, "INBOX", None)]
         rows += [(mbjtest.mailbox_id(50 + i), n, None)
-                 for i, n in enumerate(("a.b", "n" * 255, "ok"))]
+                 for i, n in enumerate(("a.b", "n" * 255, "ok", "~x"))]
         self.mbj("import", self.p, "bob", stdin=mbjtest.listing(rows))
         self.mbj("deliver", self.p, "bob", "ok", stdin=b"x")
+        self.mbj("subscribe", self.p, "bob", "ok", "a.b")
         words = [f"w{i}" for i in range(27)]
         self.mbj("flag", self.p, "bob", "ok", "1", *words)
         answer = self.mbj("export", self.p, "bob", self.m, "--json",
                           status=PARTIAL)
         self.assertIn("a.b: a part of its name has a '.'", answer.err)
         self.assertIn("256 bytes", answer.err)
+        self.assertIn("note: a.b: its subscription is not written", answer.err)
+        self.assertIn("note: ~x: Dovecot opens no mailbox", answer.err)
         self.assertIn("1 messages lose keywords", answer.err)
         self.assertEqual(answer.json()["leftOut"], 2)
         self.assertEqual(sorted(p.name for p in self.m.iterdir()),
-                         [".ok", "cur", "dovecot-uidlist", "new",
+                         [".ok", ".~x", "cur", "dovecot-uidlist", "new",
                           "subscriptions", "tmp"])
+        self.assertEqual((self.m / "subscriptions").read_bytes(),
+                         b"V\t2\n\nok\n")
         self.assertEqual(len(list((self.m / ".ok" / "cur").iterdir())), 1)
 
     def test_what_has_no_place(self):

@@ -200,8 +200,12 @@ START_TEST(subscriptions_lines)
 	mbj_buf_init(&buf, 4096);
 	mbj_maildir_subscriptions_put_head(&buf);
 	ck_assert_int_eq(mbj_maildir_subscriptions_put(
-				 &buf, utf7, mbj_bytes_make("A\0x.y", 5), NULL),
+				 &buf, utf7, mbj_bytes_make("A\0xy", 4), NULL),
 			 MBJ_OK);
+	/* Dovecot would read A/x/y. */
+	ck_assert_int_eq(mbj_maildir_subscriptions_put(
+				 &buf, utf7, mbj_bytes_make("A\0x.y", 5), NULL),
+			 MBJ_EINVALID);
 	ck_assert_int_eq(mbj_maildir_subscriptions_put(&buf, utf7,
 						       mbj_bytes_str("a/b"),
 						       NULL),
@@ -210,7 +214,7 @@ START_TEST(subscriptions_lines)
 				 &buf, utf7, mbj_bytes_str("\xc3\xbc"), NULL),
 			 MBJ_OK);
 	mbj_buf_put_u8(&buf, 0);
-	subscriptions_are((const char *)buf.p, "A/x.y;\xc3\xbc;");
+	subscriptions_are((const char *)buf.p, "A/xy;\xc3\xbc;");
 	mbj_buf_done(&buf);
 	mbj_utf7_free(&utf7);
 }
