@@ -7,7 +7,8 @@
 
 #include "mail.h"
 
-enum { PROGRESS_US = 100000, WHY_MAX = 1024 };
+/* What and why have to fit into a line of cli_say. */
+enum { PROGRESS_US = 100000, WHY_MAX = 1024, WHAT_MAX = 900 };
 
 void mail_report_init(struct mail_report *report, const struct cli_call *call)
 {
@@ -23,15 +24,39 @@ static void progress_clear(struct mail_report *report)
 	report->is_shown = false;
 }
 
+static bool is_inner(char byte)
+{
+	return ((uint8_t)byte & 0xc0) == 0x80;
+}
+
+/* A path may be longer than a line: its ends, so that the line says why. */
+static void what_fit(const char *what, char ret_text[WHAT_MAX])
+{
+	size_t n = strlen(what), head = WHAT_MAX / 2 - 4;
+	const char *tail = what + n;
+
+	if (n < WHAT_MAX) {
+		memcpy(ret_text, what, n + 1);
+		return;
+	}
+	tail -= head;
+	while (head > 0 && is_inner(what[head]))
+		head--;
+	while (is_inner(*tail))
+		tail++;
+	(void)snprintf(ret_text, WHAT_MAX, "%.*s...%s", (int)head, what, tail);
+}
+
 MBJ_PRINTF(4, 0)
 static void say(struct mail_report *report, const char *kind, const char *what,
 		const char *format, va_list args)
 {
-	char why[WHY_MAX];
+	char why[WHY_MAX], ends[WHAT_MAX];
 
+	what_fit(what, ends);
 	(void)vsnprintf(why, sizeof(why), format, args);
 	progress_clear(report);
-	cli_say(report->call, "%s: %s: %s", kind, what, why);
+	cli_say(report->call, "%s: %s: %s", kind, ends, why);
 }
 
 void mail_left_out(struct mail_report *report, const char *what,

@@ -489,6 +489,20 @@ class Export(Mail):
                          b"V\t2\n\nok\n")
         self.assertEqual(len(list((self.m / ".ok" / "cur").iterdir())), 1)
 
+    def test_long_names(self):
+        """Goal: however long a name is, it is said why it is left out."""
+        ids = [mbjtest.mailbox_id(20 + i) for i in range(30)]
+        rows = [(i, f"{n:02}" + "ü" * 100, above) for n, (i, above) in
+                enumerate(zip(ids, [None, *ids]))]
+        self.mbj("import", self.p, "bob", stdin=mbjtest.listing(rows))
+        lines = self.mbj("export", self.p, "bob", self.m,
+                         status=PARTIAL).err.splitlines()
+        self.assertEqual(len(lines), 30)
+        for number, line in enumerate(lines):
+            self.assertIn(f"{number:02}" + "ü" * 100 + ": its name", line)
+            self.assertIn("a folder's may take 255", line)
+            self.assertNotIn("\\x", line)
+
     def test_what_has_no_place(self):
         """Goal: what a Maildir has no place for is said, and by itself costs
         no mail: roles, METADATA, rights to a place in a path, a
