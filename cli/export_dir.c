@@ -11,8 +11,6 @@
 
 #include "export_dir.h"
 
-#define EXPORT_MARK "mbj-export.unfinished"
-
 /* ------------------------------------------------------------------ names */
 
 void export_names_init(struct export_names *names)
@@ -101,7 +99,7 @@ static enum mbj_rc mark_read(const struct export_dir *dir,
 	enum mbj_rc rc;
 
 	mbj_buf_init(&text, MBJ_MAILDIR_LIST_MAX);
-	rc = mbj_path_join(path, dir->path, EXPORT_MARK, err);
+	rc = mbj_path_join(path, dir->path, MAIL_EXPORT_MARK, err);
 	if (rc == MBJ_OK)
 		rc = mbj_file_load(dir->sys, path, MBJ_MAILDIR_LIST_MAX, &text,
 				   err);
@@ -139,7 +137,7 @@ static enum mbj_rc mark_write(const struct export_dir *dir,
 			mbj_buf_format(&text, "%s\n", folders->names[i]);
 	rc = mbj_buf_ok(&text, err);
 	if (rc == MBJ_OK)
-		rc = mbj_file_replace(dir->sys, dir->path, EXPORT_MARK,
+		rc = mbj_file_replace(dir->sys, dir->path, MAIL_EXPORT_MARK,
 				      mbj_buf_view(&text), err);
 	mbj_buf_done(&text);
 	return rc;
@@ -329,8 +327,8 @@ static enum mbj_rc dir_check(const struct export_dir *dir,
 	rc = mbj_dir_list(dir->sys, dir->path, &names, err);
 	/* A mark on its way in, alone, is no more than nothing. */
 	if (rc == MBJ_OK && names.n > 0 &&
-	    (names.n != sizeof(EXPORT_MARK ".new") ||
-	     memcmp(names.p, EXPORT_MARK ".new", names.n) != 0))
+	    (names.n != sizeof(MAIL_EXPORT_MARK ".new") ||
+	     memcmp(names.p, MAIL_EXPORT_MARK ".new", names.n) != 0))
 		rc = mark_read(dir, left, &is_ours, err);
 	mbj_buf_done(&names);
 	if (rc == MBJ_OK && !is_ours)
@@ -394,7 +392,7 @@ enum mbj_rc export_dir_begin(const struct export_dir *dir,
 enum mbj_rc export_dir_end(const struct export_dir *dir, struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc = mbj_path_join(path, dir->path, EXPORT_MARK, err);
+	enum mbj_rc rc = mbj_path_join(path, dir->path, MAIL_EXPORT_MARK, err);
 
 	if (rc == MBJ_OK)
 		rc = mbj_dir_sync(dir->sys, dir->path, err);

@@ -17,6 +17,9 @@
 
 enum { MAIL_STEP = 65536 };
 
+/* A file in the directory of an export that has not come to its end. */
+#define MAIL_EXPORT_MARK "mbj-export.unfinished"
+
 /* ---------------------------------------------------------- mail_report.c */
 
 struct mail_report {

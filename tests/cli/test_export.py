@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import mailtest  # noqa: E402
 import mbjtest  # noqa: E402
 from mailtest import Folder, Message  # noqa: E402
-from mbjtest import FAILED, Case, seed  # noqa: E402
+from mbjtest import FAILED, PARTIAL, Case, seed  # noqa: E402
 
 MARK = "mbj-export.unfinished"
 
@@ -60,6 +60,10 @@ class ExportAgain(Case):
         last folder; rename, swap, delete, and take keywords and a list away;
         what a kill leaves in tmp and of a list on its way, by hand; again."""
         self.broken("A", "B", "C", "D", "E")
+        answer = self.mbj("import", self.p, "eve", "--maildir", self.out,
+                          status=PARTIAL)
+        self.assertIn(f"{self.out}: it is an export that was stopped",
+                      answer.err)
         self.mbj("setacl", self.p, "alice", "E", "bob", "lr")
         (self.out / ".zz").write_bytes(b"in its way")
         self.mbj("export", self.p, "alice", self.out, status=FAILED)
