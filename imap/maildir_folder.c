@@ -2,8 +2,9 @@
  * Reading a folder: its lists, then cur and new, joined by the bases of names.
  *
  * Somebody may be changing flags (renames) or delivering meanwhile: a message
- * that is listed under two names stands here twice, and reading the one that is
- * gone finds the other; one that came after the listing is not here.
+ * that is listed under two names, one of them gone, stands here once, and
+ * reading what is gone finds what it is called by now; one that came after the
+ * listing is not here.
  *
  * Invariants:
  *   1. entries with a UID come first, UIDs rise; the order of the others is
@@ -208,6 +209,22 @@ static enum mbj_rc entries_put(struct mbj_maildir_folder *folder, bool is_new,
 	return MBJ_OK;
 }
 
+static enum mbj_rc message_path(const struct mbj_maildir_folder *folder,
+				bool is_new, const char *name,
+				char path[MBJ_PATH_TEXT_MAX],
+				struct mbj_error *err)
+{
+	char dir[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_path_join(dir, folder->dir, is_new ? "new" : "cur", err);
+	return rc == MBJ_OK ? mbj_path_join(path, dir, name, err) : rc;
+}
+
+/*
+ * First new, then cur, the way that messages go: what moves meanwhile is in
+ * both lists, not in none.
+ */
 static enum mbj_rc entries_list(struct mbj_maildir_folder *folder,
 				struct mbj_error *err)
 {
@@ -216,7 +233,7 @@ static enum mbj_rc entries_list(struct mbj_maildir_folder *folder,
 	int missing = 0;
 	enum mbj_rc rc = MBJ_OK;
 
-	for (int is_new = 0; rc == MBJ_OK && is_new < 2; is_new++) {
+	for (int is_new = 1; rc == MBJ_OK && is_new >= 0; is_new--) {
 		rc = mbj_path_join(path, folder->dir, is_new ? "new" : "cur",
 				   err);
 		if (rc == MBJ_OK)
@@ -228,6 +245,43 @@ static enum mbj_rc entries_list(struct mbj_maildir_folder *folder,
 			rc = entries_put(folder, is_new != 0, &capacity, err);
 	}
 	return rc;
+}
+
+static bool entry_is_there(const struct mbj_maildir_folder *folder,
+			   const struct entry *entry)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_error err;
+
+	return message_path(folder, entry->is_new, entry->name, path, &err) <
+		       0 ||
+	       mbj_path_exists(folder->sys, path);
+}
+
+/*
+ * Of entries with one base, which lie together, those that are gone: somebody
+ * gave the message another name while it was listed.  One of them stays, since
+ * reading it finds what it is called by now.
+ */
+static void twins_settle(struct mbj_maildir_folder *folder)
+{
+	struct entry *entries = folder->entries;
+	size_t kept = 0;
+
+	for (size_t i = 0, end; i < folder->count; i = end) {
+		size_t before = kept;
+
+		for (end = i + 1; end < folder->count &&
+				  mbj_bytes_equal(entry_base(&entries[end]),
+						  entry_base(&entries[i]));)
+			end++;
+		for (size_t k = i; k < end; k++)
+			if (end - i == 1 || entry_is_there(folder, &entries[k]))
+				entries[kept++] = entries[k];
+		if (kept == before)
+			entries[kept++] = entries[i];
+	}
+	folder->count = kept;
 }
 
 /* The lines of the list give their UIDs to the entries of their bases. */
@@ -317,6 +371,7 @@ enum mbj_rc mbj_maildir_folder_open(const struct mbj_sys *sys, const char *dir,
 		return rc;
 	}
 	entries_sort(folder, by_base);
+	twins_settle(folder);
 	lists_load(folder, ret_has_list_error, err);
 	entries_sort(folder, by_place);
 	*ret_folder = folder;
@@ -399,18 +454,6 @@ enum mbj_rc mbj_maildir_folder_get(struct mbj_maildir_folder *folder,
 	message.keywords = mbj_buf_view(&folder->keywords[0]);
 	*ret_message = message;
 	return MBJ_OK;
-}
-
-static enum mbj_rc message_path(const struct mbj_maildir_folder *folder,
-				bool is_new, const char *name,
-				char path[MBJ_PATH_TEXT_MAX],
-				struct mbj_error *err)
-{
-	char dir[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
-
-	rc = mbj_path_join(dir, folder->dir, is_new ? "new" : "cur", err);
-	return rc == MBJ_OK ? mbj_path_join(path, dir, name, err) : rc;
 }
 
 enum mbj_rc mbj_maildir_folder_path(const struct mbj_maildir_folder *folder,

@@ -42,6 +42,16 @@ static void file_put(const char *name, const char *text)
 	free(path);
 }
 
+static void file_move(const char *from, const char *to)
+{
+	char *source = test_path_dup(dir, from);
+	char *target = test_path_dup(dir, to);
+
+	ck_assert_int_eq(rename(source, target), 0);
+	free(source);
+	free(target);
+}
+
 /* "name uid flags keywords;" of each message, in order. */
 static void folder_is(const char *wanted)
 {
@@ -309,6 +319,64 @@ START_TEST(list_link)
 }
 END_TEST
 
+/*
+ * Somebody reads mail while it is listed: behind the first list what is in new
+ * is seen, behind that of cur a flag is set; cur has both names of that.
+ */
+static int moving_list(void *ctx, const char *path, struct mbj_buf *names)
+{
+	int *count = (int *)ctx;
+	int rc = mbj_sys_posix()->list(NULL, path, names);
+
+	if ((*count)++ == 0)
+		file_move("new/1.a", "cur/1.a:2,S");
+	if (strcmp(path + strlen(path) - 3, "cur") == 0) {
+		file_move("cur/2.b:2,", "cur/2.b:2,F");
+		mbj_buf_put(names, "2.b:2,F", 8);
+		file_move("cur/3.c:2,", "cur/3.c:2,D");
+		mbj_buf_put(names, "3.c:2,R", 8);
+	}
+	return rc;
+}
+
+/*
+ * Goal: each message once, whatever is done to it while it is listed; of one
+ * that is called otherwise again the file is found.
+ */
+START_TEST(folder_moving)
+{
+	struct mbj_sys sys = *mbj_sys_posix();
+	struct mbj_maildir_folder *folder = NULL;
+	static const char *const wanted[] = {"1.a:2,S", "2.b:2,F", "3.c:2,D"};
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	struct mbj_error err;
+	int count = 0;
+	bool has_error;
+
+	dir_put("cur");
+	dir_put("new");
+	file_put("new/1.a", "");
+	file_put("cur/2.b:2,", "");
+	file_put("cur/3.c:2,", "");
+	sys.ctx = &count;
+	sys.list = moving_list;
+	ck_assert_int_eq(mbj_maildir_folder_open(&sys, dir, &folder, &has_error,
+						 &err),
+			 MBJ_OK);
+	ck_assert_int_eq(count, 2);
+	sys.list = mbj_sys_posix()->list;
+	ck_assert_uint_eq(mbj_maildir_folder_count(folder), 3);
+	for (size_t i = 0; i < 3; i++) {
+		ck_assert_int_eq(mbj_maildir_folder_read(folder, i, &file,
+							 &err),
+				 MBJ_OK);
+		ck_assert_ptr_nonnull(strstr(file.path, wanted[i]));
+		mbj_file_close(&file);
+	}
+	mbj_maildir_folder_close(&folder);
+}
+END_TEST
+
 TCase *test_folder_case(void)
 {
 	TCase *tc = tcase_create("folder");
@@ -321,5 +389,6 @@ TCase *test_folder_case(void)
 	tcase_add_test(tc, folder_lists);
 	tcase_add_test(tc, folder_no_memory);
 	tcase_add_test(tc, list_link);
+	tcase_add_test(tc, folder_moving);
 	return tc;
 }
