@@ -141,11 +141,12 @@ bool mail_target_same(struct mail_target *target, uint32_t uid,
 		      const struct mbj_hash *blob);
 /*
  * One more message, unless it is there already under any UID that nobody took;
- * with uid 0, the next.  It goes with the next group.
+ * with uid 0, the next.  It goes with the next group.  *ret_is_full: it does
+ * not, for want of a UID, as err says.
  */
-enum mbj_rc
-mail_target_append(struct mail_target *target, uint32_t uid,
-		   const struct mbj_message *message) MBJ_MUST_CHECK;
+enum mbj_rc mail_target_append(struct mail_target *target, uint32_t uid,
+			       const struct mbj_message *message,
+			       bool *ret_is_full) MBJ_MUST_CHECK;
 /* All that was appended is durable; UIDNEXT is uidnext at least. */
 enum mbj_rc mail_target_flush(struct mail_target *target,
 			      uint32_t uidnext) MBJ_MUST_CHECK;

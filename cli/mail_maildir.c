@@ -349,7 +349,10 @@ static enum mbj_rc message_take(struct folder_run *run, size_t index,
 		return rc;
 	message.flags = found.flags;
 	message.keywords = found.keywords;
-	return mail_target_append(run->target, uid, &message);
+	rc = mail_target_append(run->target, uid, &message, &is_bad);
+	if (is_bad)
+		message_bad(run, index);
+	return rc;
 }
 
 /* Where a message with a UID belongs. */

@@ -208,6 +208,7 @@ static enum mbj_rc message_end(struct file_run *run)
 		.time = found->has_time ? found->time : run->mtime,
 	};
 	struct mbj_error *err = &run->m->s.err;
+	bool is_full = false;
 	enum mbj_rc rc;
 
 	run->count++;
@@ -222,7 +223,9 @@ static enum mbj_rc message_end(struct file_run *run)
 	run->is_open = false;
 	rc = mail_body_finish(&run->body, &message.blob, &message.size, err);
 	if (rc == MBJ_OK)
-		rc = mail_target_append(run->target, 0, &message);
+		rc = mail_target_append(run->target, 0, &message, &is_full);
+	if (is_full)
+		message_bad(run, err->message);
 	return rc;
 }
 

@@ -281,10 +281,7 @@ static enum mbj_rc step_add(struct mail_target *target, uint32_t uid,
 	MBJ_ASSERT(target->step_count < BATCH_MAX);
 	if (uid == 0)
 		uid = target->uidnext;
-	MBJ_ASSERT(uid >= target->uidnext);
-	if (uid == MBJ_UIDNEXT_MAX)
-		return mbj_error_set(&target->s->err, MBJ_ELIMIT,
-				     "a mailbox has no UID left");
+	MBJ_ASSERT(uid >= target->uidnext && uid < MBJ_UIDNEXT_MAX);
 	*step = (struct mbj_message_edit){
 		.kind = MBJ_MESSAGE_APPEND,
 		.mailbox = target->mailbox,
@@ -303,12 +300,20 @@ static enum mbj_rc step_add(struct mail_target *target, uint32_t uid,
 }
 
 enum mbj_rc mail_target_append(struct mail_target *target, uint32_t uid,
-			       const struct mbj_message *message)
+			       const struct mbj_message *message,
+			       bool *ret_is_full)
 {
 	enum mbj_rc rc;
 
+	*ret_is_full = false;
 	if (uid == 0 && held_take(target, &message->blob)) {
 		target->report->present_count++;
+		return MBJ_OK;
+	}
+	if (uid == 0 && target->uidnext == MBJ_UIDNEXT_MAX) {
+		*ret_is_full = true;
+		(void)mbj_error_set(&target->s->err, MBJ_ELIMIT,
+				    "its mailbox has no UID left");
 		return MBJ_OK;
 	}
 	rc = step_add(target, uid, message);

@@ -225,6 +225,29 @@ class Maildir(Mail):
                 {hashlib.sha256(t).hexdigest()
                  for t in (b"one\n", b"two\n", b"same\n")})
 
+    def test_no_uid_left(self):
+        """Goal: a list whose UIDs are used up, as a damaged one may say, costs
+        the messages that need another, named; the folders behind it come in.
+        An mbox into that mailbox likewise."""
+        full = Folder(["A"], [Message(b"a", 1, "", [], 3), Message(b"b", 2)],
+                      8, 4294967295)
+        mailtest.write(self.m, [Folder(["INBOX"]), full,
+                                Folder(["B"], [Message(b"x", 1)])])
+        for _ in range(2):
+            answer = self.take("--maildir", self.m, status=PARTIAL)
+            self.assertEqual(answer.json()["leftOut"], 1)
+            self.assertIn("1.host,S=1:2,: its mailbox has no UID left",
+                          answer.err)
+        self.assertEqual(self.short("A"), [(3, 1)])
+        self.assertEqual(self.short("B"), [(1, 1)])
+        self.assertEqual(self.kept()["A"]["uidNext"], 4294967295)
+        box = self.dir / "box"
+        box.write_bytes(SEPARATOR + b"\none\n\n" + SEPARATOR + b"\ntwo\n")
+        answer = self.take("A", "--mbox", box, status=PARTIAL)
+        self.assertEqual(answer.json()["leftOut"], 2)
+        self.assertIn("has no UID left", answer.err)
+        self.agree()
+
     def test_packed(self):
         """Goal: what Dovecot's plugins have packed or encrypted, and what is
         too large, is left out and named, before anything of it is stored;
