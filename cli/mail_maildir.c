@@ -6,6 +6,12 @@
 
 #include "mail.h"
 
+/*
+ * An account's values of UIDVALIDITY only rise: what a damaged list says must
+ * not use them up.
+ */
+#define UIDVALIDITY_LEFT ((uint32_t)1 << 24)
+
 /* ------------------------------------------------------------- mailboxes */
 
 /* The UIDVALIDITY and the id that a folder's list gives, before it is read. */
@@ -19,7 +25,14 @@ static void list_peek(struct mail_import *m, struct mail_folder *folder)
 	if (mbj_maildir_list_load(m->sys, folder->place, MBJ_MAILDIR_UIDLIST,
 				  &text, &err) &&
 	    mbj_uidlist_begin(mbj_buf_view(&text), &list, &err) == MBJ_OK) {
-		folder->uidvalidity = list.uidvalidity;
+		if (list.uidvalidity <= UINT32_MAX - UIDVALIDITY_LEFT)
+			folder->uidvalidity = list.uidvalidity;
+		else
+			mail_note(&m->report, folder->place,
+				  "its UIDs are not kept: its UIDVALIDITY, "
+				  "%" PRIu32 ", leaves too few for mailboxes "
+				  "that are made later",
+				  list.uidvalidity);
 		if (list.has_id)
 			folder->id = list.id;
 	}

@@ -248,6 +248,25 @@ class Maildir(Mail):
         self.assertIn("has no UID left", answer.err)
         self.agree()
 
+    def test_no_uidvalidity_left(self):
+        """Goal: a list that says the last UIDVALIDITY that there is, or nearly
+        so, leaves the account one for each mailbox, now and later."""
+        last = 2**32 - 1
+        mailtest.write(self.m, [
+            Folder(["INBOX"], [Message(b"i", 1, "", [], 3)], last),
+            Folder(["A"], [Message(b"a", 1, "", [], 3)], last - 2**24 + 1),
+            Folder(["B"], [Message(b"b", 1, "", [], 3)], last - 2**24),
+            Folder(["C"], [Message(b"c", 1)])])
+        answer = self.take("--maildir", self.m)
+        self.assertEqual(answer.json()["notes"], 2)
+        self.assertIn(f"UIDVALIDITY, {last}, leaves too few", answer.err)
+        self.assertEqual([self.short(n) for n in ("INBOX", "A", "B", "C")],
+                         [[(1, 1)], [(1, 1)], [(3, 1)], [(1, 1)]])
+        self.assertEqual(self.kept()["B"]["uidValidity"], last - 2**24)
+        self.mbj("set", self.p, "alice", stdin={"create": {"k": {
+            "name": "later"}}})
+        self.assertEqual(self.take("--maildir", self.m).json()["messages"], 0)
+
     def test_packed(self):
         """Goal: what Dovecot's plugins have packed or encrypted, and what is
         too large, is left out and named, before anything of it is stored;
