@@ -76,7 +76,8 @@ static enum mbj_rc appended(struct push_box *box,
 				     (int)box->record.name.n,
 				     (const char *)box->record.name.p);
 	if (end->uid == 0)
-		rc = push_evidence(box, &attempt, &entry->there);
+		rc = push_evidence(p, box->body->sha, &attempt, &box->uidnext,
+				   &entry->there);
 	/* A server that keeps one of equal messages may tell of an older. */
 	if (end->uid != 0 &&
 	    (end->uid < attempt.uidnext || end->uid == UINT32_MAX))

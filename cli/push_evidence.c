@@ -97,12 +97,12 @@ static enum mbj_rc section_ask(struct push *p, uint32_t uid, uint64_t at,
 			    : rc;
 }
 
-static enum mbj_rc candidate_look(struct push_box *box, uint32_t uid,
+static enum mbj_rc candidate_look(struct push *p, struct mbj_sha256 *sha,
+				  uint32_t uid,
 				  const struct push_attempt *attempt,
 				  bool *ret_is_it)
 {
-	struct push_canon canon = {.sha = box->body->sha};
-	struct push *p = box->p;
+	struct push_canon canon = {.sha = sha};
 	struct mbj_hash hash;
 	size_t got = SECTION;
 	uint64_t at = 0;
@@ -121,26 +121,26 @@ static enum mbj_rc candidate_look(struct push_box *box, uint32_t uid,
 	return rc;
 }
 
-enum mbj_rc push_evidence(struct push_box *box,
-			  const struct push_attempt *attempt,
+enum mbj_rc push_evidence(struct push *p, struct mbj_sha256 *sha,
+			  const struct push_attempt *attempt, uint32_t *uidnext,
 			  uint32_t *ret_there)
 {
 	struct candidates found = {.count = 0};
 	enum mbj_rc rc;
 
 	*ret_there = 0;
-	rc = candidates_ask(box->p, attempt->uidnext, &found);
+	rc = candidates_ask(p, attempt->uidnext, &found);
 	for (size_t i = 0; rc == MBJ_OK && i < found.count; i++) {
 		const struct candidate *it = &found.list[i];
 		bool is_it = false;
 
-		if (it->uid >= box->uidnext)
-			box->uidnext = it->uid + 1;
+		if (it->uid >= *uidnext)
+			*uidnext = it->uid + 1;
 		if (*ret_there != 0)
 			continue;
 		/* Without its CRs it has half of the bytes at least. */
 		if (it->size <= attempt->size && it->size >= attempt->size / 2)
-			rc = candidate_look(box, it->uid, attempt, &is_it);
+			rc = candidate_look(p, sha, it->uid, attempt, &is_it);
 		if (is_it)
 			*ret_there = it->uid;
 	}
@@ -164,7 +164,8 @@ enum mbj_rc push_settle(struct push_box *box)
 	if (attempt.uid == 0)
 		return MBJ_OK;
 	for (;;) {
-		rc = push_evidence(box, &attempt, &entry.there);
+		rc = push_evidence(box->p, box->body->sha, &attempt,
+				   &box->uidnext, &entry.there);
 		if (rc < 0 || entry.there != 0 || mbj_monotonic_ms() >= end)
 			break;
 		(void)poll(NULL, 0, PAUSE_MS);

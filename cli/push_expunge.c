@@ -24,7 +24,7 @@ struct expunge {
 
 static bool is_over(const struct push_entry *entry)
 {
-	return entry->uid != 0 && !entry->is_seen;
+	return entry->uid != 0 && !entry->is_seen && !entry->is_marked;
 }
 
 static bool is_chosen(const struct expunge *e, const struct push_entry *entry)
@@ -71,13 +71,17 @@ static enum mbj_rc command_run(struct expunge *e, const char *before,
 
 static enum mbj_rc set_note(struct expunge *e)
 {
+	bool is_gone = push_can(e->box->p, MBJ_IMAP_CAPABILITY_UIDPLUS);
 	struct push_map *map = &e->box->map;
+	struct mbj_error *err = &e->box->p->err;
 	enum mbj_rc rc = MBJ_OK;
 
 	for (size_t i = e->first; rc == MBJ_OK && i < e->end; i++) {
-		if (is_chosen(e, &map->entries[i]))
-			rc = push_map_gone(map, &map->entries[i],
-					   &e->box->p->err);
+		const struct push_entry *entry = &map->entries[i];
+
+		if (is_chosen(e, entry))
+			rc = is_gone ? push_map_gone(map, entry, err)
+				     : push_map_marked(map, entry, err);
 	}
 	return rc;
 }

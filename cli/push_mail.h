@@ -92,12 +92,13 @@ void push_body_again(struct push_body *body);
 
 /* push_evidence.c */
 /*
- * The UID there of what was appended by the attempt: it has the same bytes,
- * but for the ends of lines, and no UID below the attempt's.  0: there is none.
- * What is not it comes before box->uidnext from then on.
+ * The UID there, in the mailbox that is selected, of what was appended by the
+ * attempt: it has the same bytes, but for the ends of lines, and no UID below
+ * the attempt's.  0: there is none.  What is not it comes before *uidnext from
+ * then on.
  */
-enum mbj_rc push_evidence(struct push_box *box,
-			  const struct push_attempt *attempt,
+enum mbj_rc push_evidence(struct push *p, struct mbj_sha256 *sha,
+			  const struct push_attempt *attempt, uint32_t *uidnext,
 			  uint32_t *ret_there) MBJ_MUST_CHECK;
 /* Settle the attempt that is in doubt, if there is one. */
 enum mbj_rc push_settle(struct push_box *box) MBJ_MUST_CHECK;

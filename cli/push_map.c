@@ -135,8 +135,9 @@ static void entry_drop(struct push_map *map, uint32_t key, bool is_over)
 	if (!find(map, key, is_over, &at))
 		return;
 	(void)mbj_table_remove(&map->by_uid, key_hash(key, is_over), at);
+	map->live -= !map->entries[at].is_marked;
+	map->marked -= map->entries[at].is_marked;
 	map->entries[at].uid = 0;
-	map->live--;
 	if (map->last.uid == key && !is_over)
 		map->last.uid = 0;
 }
@@ -164,6 +165,27 @@ static enum mbj_rc do_message(struct push_map *map,
 	if (entry->there < UINT32_MAX)
 		next_raise(map, entry->there + 1);
 	return entry_set(map, entry, err);
+}
+
+static enum mbj_rc do_marked(struct push_map *map,
+			     const struct push_entry *entry,
+			     struct mbj_error *err)
+{
+	bool is_asked = map->asked == map->count;
+	struct push_entry now = *entry;
+	enum mbj_rc rc;
+
+	now.uid = now.there;
+	entry_drop(map, entry->uid, false);
+	entry_drop(map, entry->there, true);
+	rc = entry_set(map, &now, err);
+	if (rc < 0)
+		return rc;
+	map->live--;
+	map->marked++;
+	if (is_asked)
+		map->asked = map->count;
+	return MBJ_OK;
 }
 
 static void do_short(struct push_map *map, const struct push_entry *entry)
@@ -235,6 +257,8 @@ static enum mbj_rc line_do(struct push_map *map, struct mbj_bytes line,
 	if (push_words_are(&words, "over", 4) &&
 	    push_map_over_parse(&words, &entry))
 		return do_message(map, &entry, err);
+	if (push_map_marked_parse(&words, &entry))
+		return do_marked(map, &entry, err);
 	if (push_words_are(&words, "doubt", 7) &&
 	    push_map_attempt_parse(&words, &attempt)) {
 		entry.uid = 0;
@@ -303,6 +327,14 @@ enum mbj_rc push_map_gone(struct push_map *map, const struct push_entry *entry,
 {
 	return uid_append(map, entry->is_over ? "ended" : "gone", key_of(entry),
 			  err);
+}
+
+enum mbj_rc push_map_marked(struct push_map *map,
+			    const struct push_entry *entry,
+			    struct mbj_error *err)
+{
+	push_map_put_marked(&map->log, entry);
+	return append(map, err);
 }
 
 enum mbj_rc push_map_asked(struct push_map *map, struct mbj_error *err)
@@ -486,7 +518,8 @@ enum mbj_rc push_map_open(const char *path, const struct push_map_of *of,
 		return rc;
 	return kind != PUSH_MAP_OLD || map->log.is_torn ||
 			       map->version < VERSION ||
-			       map->log.count > 2 * map->live + SLACK
+			       map->log.count >
+				       2 * (map->live + map->marked) + SLACK
 		       ? rewrite(map, err)
 		       : push_log_open(&map->log, err);
 }

@@ -13,6 +13,7 @@
  *	gone UID
  *	over UID-THERE BLOB SIZE HEAD
  *	ended UID-THERE
+ *	marked UID UID-THERE BLOB SIZE HEAD
  *	doubt UID UIDNEXT MODSEQ BLOB SIZE SHA-256 HEAD
  *	next UIDNEXT
  *
@@ -36,7 +37,9 @@
  *
  * over is a message of another mailbox of ours that was this one there (INBOX,
  * which cannot be renamed): it is to go.  ended: it is gone; doubt is an append
- * of that one, without LAST.
+ * of that one, without LAST.  marked is one of ours that is gone here, and has
+ * got \Deleted there and no more, as without UIDPLUS: nothing is done about it,
+ * but the mailbox may go along with it.  UID 0: not of the file.
  *
  * MODSEQ is the one of ours whose flags are there, 0 where that is not known.
  * short is behind the message of one that has not all of its keywords: SENT is
@@ -45,7 +48,7 @@
  * UID-THERE (0) is there, and nobody knows where.
  *
  * Opening writes it anew where half of it is over, or it is of version 1, which
- * has no over, ended, doubt and short.
+ * has no over, ended, doubt, short and marked.
  *
  * Threads: one at a time.
  */
@@ -62,11 +65,12 @@ struct push_entry {
 	uint32_t there; /* 0: not known */
 	uint64_t modseq;
 	uint64_t blob;
-	uint64_t head; /* push_map_head of it, there */
-	uint64_t sent; /* push_map_sent of its flags; 0: it has all of them */
-	uint32_t size; /* there; UINT32_MAX also for more */
-	bool is_seen;  /* in this run, by whoever walks */
-	bool is_over;  /* uid means nothing, but that it is there */
+	uint64_t head;	/* push_map_head of it, there */
+	uint64_t sent;	/* push_map_sent of its flags; 0: it has all of them */
+	uint32_t size;	/* there; UINT32_MAX also for more */
+	bool is_seen;	/* in this run, by whoever walks */
+	bool is_over;	/* uid means nothing, but that it is there */
+	bool is_marked; /* and is over, and no more is done about it */
 };
 
 /* An APPEND whose outcome is not known. */
@@ -96,7 +100,8 @@ struct push_map {
 	uint32_t version;     /* of the file */
 	struct push_entry *entries;
 	size_t count, capacity;
-	size_t live;  /* entries that are not gone */
+	size_t live; /* entries that are not gone, nor */
+	size_t marked;
 	size_t asked; /* the server, of the entries before that one */
 	struct mbj_table by_uid;
 	struct push_attempt attempt;
@@ -169,6 +174,10 @@ enum mbj_rc push_map_asked(struct push_map *map,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc push_map_gone(struct push_map *map, const struct push_entry *entry,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
+/* It has \Deleted there, and stays. */
+enum mbj_rc push_map_marked(struct push_map *map,
+			    const struct push_entry *entry,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc push_map_sync(struct push_map *map,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 

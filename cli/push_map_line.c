@@ -62,6 +62,18 @@ bool push_map_over_parse(const struct push_words *words,
 	       word_blob(words, 4, &entry->head);
 }
 
+bool push_map_marked_parse(const struct push_words *words,
+			   struct push_entry *entry)
+{
+	*entry = (struct push_entry){.is_over = true, .is_marked = true};
+	return push_words_are(words, "marked", 5) &&
+	       push_word_u32(words, 1, &entry->uid) &&
+	       push_word_u32(words, 2, &entry->there) && entry->there != 0 &&
+	       word_blob(words, 3, &entry->blob) &&
+	       push_word_u32(words, 4, &entry->size) &&
+	       word_blob(words, 5, &entry->head);
+}
+
 bool push_map_short_parse(const struct push_words *words,
 			  struct push_entry *entry)
 {
@@ -81,19 +93,27 @@ static void put_entry(struct mbj_buf *line, const struct push_entry *entry)
 		       entry->size, entry->head);
 }
 
+void push_map_put_marked(struct push_log *log, const struct push_entry *entry)
+{
+	mbj_buf_format(push_line_begin(log, "marked"),
+		       " %" PRIu32 " %" PRIu32 " %016" PRIx64 " %" PRIu32
+		       " %016" PRIx64,
+		       entry->is_over ? 0 : entry->uid, entry->there,
+		       entry->blob, entry->size, entry->head);
+}
+
 void push_map_put_entry(struct push_log *log, const struct push_entry *entry)
 {
-	struct mbj_buf *line =
-		push_line_begin(log, entry->is_over ? "over" : "message");
-
-	if (entry->is_over)
-		mbj_buf_format(line,
+	if (entry->is_marked)
+		push_map_put_marked(log, entry);
+	else if (entry->is_over)
+		mbj_buf_format(push_line_begin(log, "over"),
 			       " %" PRIu32 " %016" PRIx64 " %" PRIu32
 			       " %016" PRIx64,
 			       entry->there, entry->blob, entry->size,
 			       entry->head);
 	else
-		put_entry(line, entry);
+		put_entry(push_line_begin(log, "message"), entry);
 }
 
 void push_map_put_attempt(struct push_log *log,

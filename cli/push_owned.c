@@ -1,6 +1,7 @@
 /*
  * Is everything that a mailbox of ours has there ours, too?  Then it may go
- * along with it; see push_mail.h.
+ * along with it; see push_mail.h.  Ours is also what was marked \Deleted by us,
+ * and what an APPEND brought whose answer did not come.
  */
 #include "push_mail.h"
 
@@ -35,6 +36,24 @@ static enum mbj_rc ask(struct push *p, struct owned *owned)
 			    : rc;
 }
 
+/* One that is not of the map may be what a cut APPEND brought. */
+static enum mbj_rc doubt_ask(struct push *p, struct push_same *same)
+{
+	const struct push_attempt *attempt = &same->map->attempt;
+	struct mbj_sha256 *sha = NULL;
+	uint32_t there = 0, next = 0;
+	enum mbj_rc rc;
+
+	if (same->alien != 1 || attempt->uid == 0)
+		return MBJ_OK;
+	rc = mbj_sha256_new(&sha, &p->err);
+	if (rc == MBJ_OK)
+		rc = push_evidence(p, sha, attempt, &next, &there);
+	mbj_sha256_free(&sha);
+	same->alien -= there != 0;
+	return rc;
+}
+
 /* Read-only, so that CLOSE expunges nothing. */
 static enum mbj_rc server_ask(struct push *p, struct mbj_bytes name,
 			      bool has_heads, struct push_same *same,
@@ -48,6 +67,8 @@ static enum mbj_rc server_ask(struct push *p, struct mbj_bytes name,
 	rc = ask(p, owned);
 	if (rc == MBJ_OK)
 		rc = push_same_ask(same, has_heads, true);
+	if (rc == MBJ_OK)
+		rc = doubt_ask(p, same);
 	if (rc < 0)
 		return rc;
 	mbj_buf_clear(&p->command);

@@ -186,7 +186,7 @@ enum mbj_rc push_same_learn(struct push_box *box, bool is_late)
 	same.is_learning = !is_late;
 	same.is_forgetting = is_late;
 	for (size_t i = map->asked; rc == MBJ_OK && i < map->count; i++) {
-		if (map->entries[i].uid != 0)
+		if (map->entries[i].uid != 0 && !map->entries[i].is_marked)
 			rc = push_same_add(&same, &map->entries[i]);
 	}
 	/* What is new must be known to the server's session first. */

@@ -249,6 +249,53 @@ class PushMailOdd(OddMail):
         self.assertEqual(set(self.server.boxes), {"INBOX"})
         self.assertEqual(self.bodies(), [text(0)])
 
+    def test_delete_doubt(self):
+        """Nor does one stay for what a cut APPEND brought, or what is marked
+        and no more; somebody else's of as many bytes is no such one."""
+        destroy = {"destroy": [A], "onDestroyRemoveEmails": True}
+        self.fill(2, "A")
+        taken = []
+
+        def bend(word, _):
+            if word != "APPEND" or taken.append(word) or len(taken) < 2:
+                return None
+            self.server.boxes["A"].put(self.server.body)
+            return [None]
+        self.server.bend = bend
+        self.push(status=FAILED)
+        self.server.bend = lambda word, names: None
+        box = self.server.boxes["A"]
+        self.mbj("set", self.p, "alice", stdin=destroy)
+        box.mail[2][2] = text(7)
+        self.assertIn("A is to go", self.push(status=mbjtest.REFUSED).err)
+        box.mail[2][2] = text(1)
+        self.push()
+        self.assertNotIn("A", self.server.boxes)
+        # Marked, by a file that was written anew since.
+        self.server.capabilities = "LITERAL+"
+        self.fill(3, "B")
+        self.push()
+        self.mbj("expunge", self.p, "alice", "B", "2")
+        self.push(status=PARTIAL)
+        path = self.dir / "state.messages" / B
+        self.assertIn(b" marked 2 2 ", path.read_bytes())
+        path.write_bytes(path.read_bytes() + b"01234567 cut")
+        self.deliver(text(3), "B")
+        self.push()
+        self.assertIn(b" marked 0 2 ", path.read_bytes())
+        self.mbj("expunge", self.p, "alice", "B", "1")
+        self.push(status=PARTIAL)
+        self.assertFalse([c for c in self.said("UID STORE") if "2" in c])
+        self.mbj("set", self.p, "alice",
+                 stdin={"destroy": [B], "onDestroyRemoveEmails": True})
+        kept = self.server.boxes["B"].mail[2][2]
+        self.server.boxes["B"].mail[2][2] = text(8)
+        self.assertIn("B was to be deleted, but",
+                      self.push(status=mbjtest.REFUSED).err)
+        self.server.boxes["B"].mail[2][2] = kept
+        self.push()
+        self.assertEqual(set(self.server.boxes), {"INBOX"})
+
     def test_left_out(self):
         """What cannot be had or be put is named, and the rest is there."""
         self.fill(5)
