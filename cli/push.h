@@ -25,6 +25,7 @@
 
 /* Names under which mailboxes wait for their place; an id is behind it. */
 #define PUSH_PARKED "mbj-parked-"
+enum { PUSH_PARKED_SIZE = sizeof(PUSH_PARKED) + MBJ_ID_TEXT_SIZE };
 
 /* A name that the server lists. */
 struct push_seen {
@@ -218,6 +219,7 @@ enum mbj_rc push_is_owned(struct push *p, struct mbj_id id,
 			  bool *ret_is_owned) MBJ_MUST_CHECK;
 
 /* push_name.c */
+void push_parked(struct mbj_id id, char name[PUSH_PARKED_SIZE]);
 /* A name on the wire as UTF-8, borrowed until the next call. */
 struct mbj_bytes push_name_text(struct push *p, struct mbj_bytes name);
 /* A line on standard error about what is left out, or is not as it was. */

@@ -10,6 +10,14 @@
 
 #include "push.h"
 
+void push_parked(struct mbj_id id, char name[PUSH_PARKED_SIZE])
+{
+	char text[MBJ_ID_TEXT_SIZE];
+
+	mbj_id_print(id, text);
+	(void)snprintf(name, PUSH_PARKED_SIZE, PUSH_PARKED "%s", text);
+}
+
 struct mbj_bytes push_name_text(struct push *p, struct mbj_bytes name)
 {
 	mbj_buf_clear(&p->path);

@@ -277,15 +277,13 @@ static enum mbj_rc rename_run(struct push *p, struct mbj_id id,
 
 /* Where a step takes the node of that id: its place, or aside. */
 static void target(struct push *p, const struct mbj_step *step, uint32_t after,
-		   struct mbj_id id, char parked[64], struct mbj_name *ret_name,
-		   uint32_t *ret_parent)
+		   struct mbj_id id, char parked[PUSH_PARKED_SIZE],
+		   struct mbj_name *ret_name, uint32_t *ret_parent)
 {
 	const struct mbj_node *node;
-	char text[MBJ_ID_TEXT_SIZE];
 
 	if (step->is_to_temp) {
-		mbj_id_print(id, text);
-		(void)snprintf(parked, 64, PUSH_PARKED "%s", text);
+		push_parked(id, parked);
 		*ret_name = (struct mbj_name){mbj_bytes_str(parked),
 					      mbj_bytes_str(parked)};
 		*ret_parent = MBJ_NODE_TEMP;
@@ -305,7 +303,7 @@ static enum mbj_rc step_create(struct push *p, const struct mbj_step *step)
 	uint32_t at = p->diff.at[MBJ_AFTER][step->item], added;
 	struct mbj_node node = *mbj_tree_get(p->after, at);
 	struct mbj_bytes name;
-	char parked[64];
+	char parked[PUSH_PARKED_SIZE];
 	enum mbj_rc rc;
 
 	target(p, step, at, node.id, parked, &node.name, &node.parent);
@@ -370,7 +368,7 @@ static enum mbj_rc step_move(struct push *p, const struct mbj_step *step)
 	uint32_t after = p->diff.at[MBJ_AFTER][step->item], at, parent;
 	struct mbj_bytes from, to;
 	struct mbj_name name;
-	char parked[64];
+	char parked[PUSH_PARKED_SIZE];
 	struct mbj_id id;
 	enum mbj_rc rc;
 

@@ -341,6 +341,36 @@ static bool is_kept(const struct push *p, const struct mbj_node *node)
 		mbj_tree_get(p->wanted, at)->is_selectable);
 }
 
+/* Has it no name in the tree to be, as others of ours need it? */
+static bool is_in_way(const struct push *p, const struct mbj_node *node)
+{
+	return node->parent == MBJ_NODE_NONE ||
+	       mbj_tree_find_slot(p->after, node->parent, node->name.key) !=
+		       MBJ_NODE_NONE;
+}
+
+/* One of ours gets a name of the push's own, until it can have one. */
+static enum mbj_rc aside_add(struct push *p, uint32_t at)
+{
+	struct mbj_node node = *mbj_tree_get(p->before, at);
+	struct push_aim aim = {.wanted = MBJ_NODE_NONE};
+	char parked[PUSH_PARKED_SIZE];
+	uint32_t there;
+
+	push_parked(node.id, parked);
+	node.parent = MBJ_NODE_ROOT;
+	node.name = name_of(mbj_bytes_str(parked));
+	if (is_in_way(p, &node))
+		return mbj_error_set(&p->err, MBJ_ECONFLICT,
+				     "the server has two mailboxes named %s",
+				     parked);
+	push_say(p, p->seen[p->before_seen[at]].name,
+		 "gives way to a mailbox that needs its name: it is %s at the "
+		 "server until it can have its own",
+		 parked);
+	return after_add(p, &node, aim, &there);
+}
+
 /* One that stays, or a name that is needed above it. */
 static enum mbj_rc kept_add(struct push *p, uint32_t at, bool is_place)
 {
@@ -352,9 +382,12 @@ static enum mbj_rc kept_add(struct push *p, uint32_t at, bool is_place)
 		node.parent =
 			mbj_tree_find(p->after,
 				      mbj_tree_get(p->before, node.parent)->id);
-	MBJ_ASSERT(node.parent != MBJ_NODE_NONE);
-	there = mbj_tree_find_slot(p->after, node.parent, node.name.key);
-	if (there != MBJ_NODE_NONE) {
+	if (is_in_way(p, &node)) {
+		/* What is below it is, too. */
+		if (is_place)
+			return MBJ_OK;
+		if (is_ours(p, &node))
+			return aside_add(p, at);
 		push_say(p, node.name.stored,
 			 "is at the server and is not ours, and a mailbox of "
 			 "ours needs its name: rename it there");

@@ -76,6 +76,33 @@ class PushOdd(mbjtest.Case):
         self.push()
         self.assertNotIn("A", self.server.boxes)
 
+    def test_nameless(self):
+        """One that cannot have its name there gives way to another one that
+        gets its old one, along with what is below it."""
+        self.serve((A, "A", None), (B, "B", None), (C, "x", A))
+        was = self.server.numbers()
+        aside = "mbj-parked-" + A
+        self.reconcile((A, "mbj-parked-no", None), (B, "A", None),
+                       (C, "x", A))
+        self.assertIn(f"mailbox A gives way to a mailbox that needs its name: "
+                      f"it is {aside}", self.push(status=PARTIAL).err)
+        now = {"INBOX": was["INBOX"], aside: was["A"], "A": was["B"],
+               aside + "/x": was["A/x"]}
+        self.assertEqual(self.server.numbers(), now)
+        self.assertIn("cannot have", self.push(status=PARTIAL).err)
+        self.assertEqual(self.server.numbers(), now)
+        # What it was below is gone, and that name another one's by now.
+        self.reconcile((A, "A", B), (B, "B", None), (C, "C", None))
+        self.push()
+        self.reconcile((A, "mbj-parked-no", None), (C, "B", None))
+        self.push(status=PARTIAL)
+        self.assertEqual(self.server.numbers(), {
+            "INBOX": was["INBOX"], aside: was["A"], "B": was["A/x"]})
+        self.reconcile((A, "B", None), (C, "A", None))
+        self.push()
+        self.assertEqual(self.server.numbers(), {
+            "INBOX": was["INBOX"], "A": was["A/x"], "B": was["A"]})
+
     def test_untold_status(self):
         self.untold(False)
 
