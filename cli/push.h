@@ -4,8 +4,9 @@
  * One run: look at what the server has (push_look.c), settle the step that a
  * killed run left in doubt and find our mailboxes there (push_match.c), make
  * the server's tree and the tree it is to be (push_tree.c), plan, and take step
- * after step, each announced in the file before it is taken (push_step.c), then
- * subscribe (push_subscribe.c), then messages (push_mail.h), then what is to go
+ * after step, each announced in the file before it is taken (push_step.c); all
+ * of that again without what was refused (push_out.c); then subscribe
+ * (push_subscribe.c), then messages (push_mail.h), then what is to go
  * (push_delete.c).
  *
  * Trees here have names in UTF-8, compared by bytes, without the prefix of the
@@ -46,6 +47,14 @@ struct push_aim {
 	bool is_adopted; /* the mailbox that has its name becomes it */
 };
 
+/* One of ours that is not all that it is to be in this run. */
+struct push_out {
+	struct mbj_id id;
+	bool is_placeless; /* it stays where it is, or is not made */
+	bool is_stuck;	   /* also where others need its name */
+	bool is_staying;   /* it is gone here, and DELETE was refused */
+};
+
 /* What is at the server, and is to be no more. */
 struct push_going {
 	struct mbj_id id;
@@ -82,6 +91,13 @@ struct push {
 	size_t aim_count, aim_capacity;
 	struct mbj_diff diff;
 	struct mbj_plan plan;
+	struct push_out *outs;
+	size_t out_count, out_capacity;
+	struct mbj_table by_out; /* of outs */
+	size_t stuck_count;	 /* of outs */
+	bool is_refused; /* a step of this plan: others of it may not fit */
+	bool is_again;	 /* so that another plan is needed */
+	bool is_halved;	 /* no more of its steps can be taken */
 	struct mbj_error silence; /* what was said of the first silent one */
 	bool has_append_max;	  /* APPENDLIMIT */
 	uint32_t append_max;
@@ -165,13 +181,17 @@ enum mbj_rc push_name_of(struct push *p, struct mbj_bytes components,
 			 struct mbj_bytes *ret_name) MBJ_MUST_CHECK;
 
 /* push_step.c */
+/* p->is_again: look, plan, and take steps again. */
 enum mbj_rc push_steps(struct push *p) MBJ_MUST_CHECK;
 /* Send p->command, or print it where nothing is to be done. */
 enum mbj_rc push_do(struct push *p) MBJ_MUST_CHECK;
 
-/* Announced, sent, and, where the server said no, not in doubt any more. */
-enum mbj_rc push_step_do(struct push *p,
-			 const struct push_doubt *step) MBJ_MUST_CHECK;
+/*
+ * Announced, sent, and, where the server said no, not in doubt any more: that
+ * is said then, *ret_is_done is false, and what it is about is left out.
+ */
+enum mbj_rc push_step_do(struct push *p, const struct push_doubt *step,
+			 bool *ret_is_done) MBJ_MUST_CHECK;
 /* A step with evidence of one of ours; nothing of what others made. */
 struct push_doubt push_step_of(const struct push *p, enum push_step_kind kind,
 			       struct mbj_id id);
@@ -179,13 +199,27 @@ struct push_doubt push_step_of(const struct push *p, enum push_step_kind kind,
 enum mbj_rc push_place_tidy(struct push *p,
 			    struct mbj_bytes name) MBJ_MUST_CHECK;
 
+/* push_out.c */
+/* What of it is left out, if anything. */
+struct push_out push_out_find(const struct push *p, struct mbj_id id);
+/* It has no place; why is behind what is said. */
+enum mbj_rc push_out_add(struct push *p, struct mbj_id id,
+			 struct mbj_bytes name, const char *why) MBJ_MUST_CHECK;
+/*
+ * The server said no to a step, as p->err has it.
+ * Returns: that, where nothing can be left out for it that is not already.
+ */
+enum mbj_rc push_out_refused(struct push *p,
+			     const struct push_doubt *step) MBJ_MUST_CHECK;
+
 /* push_delete.c */
 /*
  * A node of before, which has that name now, goes: behind all mail where that
- * is in nobody's way, else at once.
+ * is in nobody's way, else at once.  *ret_is_gone false: the server said no.
  */
 enum mbj_rc push_delete(struct push *p, uint32_t before, bool is_mailbox,
-			struct mbj_bytes name) MBJ_MUST_CHECK;
+			struct mbj_bytes name,
+			bool *ret_is_gone) MBJ_MUST_CHECK;
 enum mbj_rc push_delete_rest(struct push *p) MBJ_MUST_CHECK;
 
 /* push_subscribe.c */

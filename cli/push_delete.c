@@ -40,7 +40,7 @@ static enum mbj_rc delete_check(struct push *p, const struct push_doubt *step)
 }
 
 static enum mbj_rc delete_run(struct push *p, struct mbj_id id,
-			      struct mbj_bytes name)
+			      struct mbj_bytes name, bool *ret_is_gone)
 {
 	struct push_doubt step = push_step_of(p, PUSH_STEP_DELETE, id);
 	enum mbj_rc rc = MBJ_OK;
@@ -48,13 +48,13 @@ static enum mbj_rc delete_run(struct push *p, struct mbj_id id,
 	step.from = name;
 	if (!p->call->options.is_dry_run)
 		rc = delete_check(p, &step);
+	*ret_is_gone = false;
 	if (rc == MBJ_OK)
-		rc = push_step_do(p, &step);
-	if (rc == MBJ_OK)
-		rc = push_gone(p, id);
-	if (rc == MBJ_OK)
-		p->count.deleted++;
-	return rc;
+		rc = push_step_do(p, &step, ret_is_gone);
+	if (rc < 0 || !*ret_is_gone)
+		return rc;
+	p->count.deleted++;
+	return push_gone(p, id);
 }
 
 /* ------------------------------------------------------------- behind mail */
@@ -99,15 +99,16 @@ static enum mbj_rc going_add(struct push *p, const struct push_going *going)
 }
 
 enum mbj_rc push_delete(struct push *p, uint32_t before, bool is_mailbox,
-			struct mbj_bytes name)
+			struct mbj_bytes name, bool *ret_is_gone)
 {
 	struct push_going going = {.id = mbj_tree_get(p->before, before)->id,
 				   .is_mailbox = is_mailbox,
 				   .name = name};
 
+	*ret_is_gone = true;
 	if (can_wait(p, before))
 		return going_add(p, &going);
-	return is_mailbox ? delete_run(p, going.id, name)
+	return is_mailbox ? delete_run(p, going.id, name, ret_is_gone)
 			  : push_place_tidy(p, name);
 }
 
@@ -142,14 +143,15 @@ static enum mbj_rc is_needed(struct push *p, struct mbj_id id,
 
 static enum mbj_rc going_run(struct push *p, const struct push_going *going)
 {
-	bool is_kept = false;
+	bool is_kept = false, is_gone;
 	enum mbj_rc rc;
 
 	if (!going->is_mailbox)
 		return push_place_tidy(p, going->name);
 	rc = is_needed(p, going->id, &is_kept);
 	if (rc < 0 || !is_kept)
-		return rc < 0 ? rc : delete_run(p, going->id, going->name);
+		return rc < 0 ? rc
+			      : delete_run(p, going->id, going->name, &is_gone);
 	push_say(p, going->name,
 		 "is kept, although it is gone: messages that it has are not "
 		 "yet where they are by now");

@@ -28,8 +28,8 @@ static void put_name(struct mbj_buf *command, struct mbj_bytes name)
 	mbj_imap_quote_put(command, name);
 }
 
-/* Announced, sent, and, where the server said no, not in doubt any more. */
-enum mbj_rc push_step_do(struct push *p, const struct push_doubt *step)
+enum mbj_rc push_step_do(struct push *p, const struct push_doubt *step,
+			 bool *ret_is_done)
 {
 	enum mbj_rc rc, settled;
 
@@ -54,26 +54,29 @@ enum mbj_rc push_step_do(struct push *p, const struct push_doubt *step)
 		break;
 	}
 	rc = push_do(p);
+	*ret_is_done = rc == MBJ_OK;
 	if (rc != MBJ_ECONFLICT)
 		return rc;
 	settled = push_file_settled(&p->file, NULL);
 	return settled < 0
 		       ? mbj_error_prefix(&p->err, rc,
 					  "cannot note what the server said")
-		       : rc;
+		       : push_out_refused(p, step);
 }
 
 static enum mbj_rc create_run(struct push *p, struct mbj_id id,
-			      struct mbj_bytes name)
+			      struct mbj_bytes name, bool *ret_is_done)
 {
 	struct push_doubt step = {.kind = PUSH_STEP_CREATE,
 				  .id = id,
 				  .to = name};
 	struct push_record record = {.id = id, .name = name};
 	struct push_seen seen;
-	enum mbj_rc rc = push_step_do(p, &step);
+	enum mbj_rc rc = push_step_do(p, &step, ret_is_done);
 
-	if (rc == MBJ_OK && !p->call->options.is_dry_run) {
+	if (rc < 0 || !*ret_is_done)
+		return rc;
+	if (!p->call->options.is_dry_run) {
 		rc = push_status(p, name, &seen);
 		if (rc == MBJ_OK && !seen.is_selectable)
 			rc = mbj_error_set(&p->err, MBJ_ECONFLICT,
@@ -253,21 +256,24 @@ static enum mbj_rc target_free(struct push *p, struct mbj_bytes name)
 }
 
 static enum mbj_rc rename_run(struct push *p, struct mbj_id id,
-			      struct mbj_bytes from, struct mbj_bytes to)
+			      struct mbj_bytes from, struct mbj_bytes to,
+			      bool *ret_is_done)
 {
 	struct push_doubt step = push_step_of(p, PUSH_STEP_RENAME, id);
 	enum mbj_rc rc;
 
 	/* A killed run may have put it there. */
+	*ret_is_done = true;
 	if (mbj_bytes_equal(from, to))
 		return MBJ_OK;
 	step.from = from;
 	step.to = to;
 	rc = target_free(p, to);
 	if (rc == MBJ_OK)
-		rc = push_step_do(p, &step);
-	if (rc == MBJ_OK)
-		rc = renamed(p, &step);
+		rc = push_step_do(p, &step, ret_is_done);
+	if (rc < 0 || !*ret_is_done)
+		return rc;
+	rc = renamed(p, &step);
 	if (rc == MBJ_OK)
 		p->count.renamed++;
 	return rc;
@@ -298,21 +304,45 @@ static void target(struct push *p, const struct mbj_step *step, uint32_t after,
 				      mbj_tree_get(p->after, node->parent)->id);
 }
 
+/*
+ * Where a step was refused others behind it may have no place, or one that is
+ * not free: they are not taken, and planned anew.
+ */
+static enum mbj_rc unfit(struct push *p, enum mbj_rc rc)
+{
+	if (!p->is_refused || rc == MBJ_ENOMEM)
+		return rc;
+	p->is_again = true;
+	return MBJ_OK;
+}
+
 static enum mbj_rc step_create(struct push *p, const struct mbj_step *step)
 {
 	uint32_t at = p->diff.at[MBJ_AFTER][step->item], added;
 	struct mbj_node node = *mbj_tree_get(p->after, at);
 	struct mbj_bytes name;
 	char parked[PUSH_PARKED_SIZE];
+	bool is_done = true;
 	enum mbj_rc rc;
 
 	target(p, step, at, node.id, parked, &node.name, &node.parent);
+	if (node.parent == MBJ_NODE_NONE)
+		return node.is_selectable
+			       ? push_out_add(p, node.id, node.name.stored,
+					      ", as what it is below is")
+			       : MBJ_OK;
 	rc = mbj_tree_add(p->now, &node, &added, &p->err);
+	if (rc < 0)
+		return unfit(p, rc);
 	/* Places come along with what is below them. */
-	if (rc < 0 || !node.is_selectable)
-		return rc;
+	if (!node.is_selectable)
+		return MBJ_OK;
 	rc = push_name(p, p->now, added, &name);
-	return rc == MBJ_OK ? create_run(p, node.id, name) : rc;
+	if (rc == MBJ_OK)
+		rc = create_run(p, node.id, name, &is_done);
+	return rc == MBJ_OK && !is_done
+		       ? mbj_tree_remove(p->now, added, &p->err)
+		       : rc;
 }
 
 /* Is it the topmost mailbox below a place? */
@@ -337,6 +367,7 @@ static enum mbj_rc place_move(struct push *p, uint32_t at, uint32_t parent,
 	uint32_t size = mbj_tree_size(p->now);
 	struct mbj_bytes *from = mbj_calloc((size_t)size + 1, sizeof(*from));
 	struct mbj_bytes place, to;
+	bool is_done = true;
 	enum mbj_rc rc;
 
 	rc = from == NULL ? mbj_error_nomem(&p->err)
@@ -350,66 +381,80 @@ static enum mbj_rc place_move(struct push *p, uint32_t at, uint32_t parent,
 	}
 	if (rc == MBJ_OK)
 		rc = mbj_tree_move(p->now, at, parent, name, &p->err);
-	for (uint32_t i = 0; rc == MBJ_OK && i < size; i++) {
+	/* Half of a place is at both: no other step knows where it is. */
+	for (uint32_t i = 0; rc == MBJ_OK && is_done && i < size; i++) {
 		if (from[i].n == 0)
 			continue;
 		rc = push_name(p, p->now, i, &to);
 		if (rc == MBJ_OK)
 			rc = rename_run(p, mbj_tree_get(p->now, i)->id, from[i],
-					to);
+					to, &is_done);
 	}
 	mbj_free(from);
-	return rc == MBJ_OK ? push_place_tidy(p, place) : rc;
+	p->is_halved |= !is_done;
+	return rc == MBJ_OK && is_done ? push_place_tidy(p, place) : rc;
 }
 
 static enum mbj_rc step_move(struct push *p, const struct mbj_step *step)
 {
 	uint32_t before = p->diff.at[MBJ_BEFORE][step->item];
 	uint32_t after = p->diff.at[MBJ_AFTER][step->item], at, parent;
+	struct mbj_node was;
 	struct mbj_bytes from, to;
 	struct mbj_name name;
 	char parked[PUSH_PARKED_SIZE];
 	struct mbj_id id;
+	bool is_done = true;
 	enum mbj_rc rc;
 
 	id = before != MBJ_NODE_NONE ? mbj_tree_get(p->before, before)->id
 				     : mbj_tree_get(p->after, after)->id;
 	at = mbj_tree_find(p->now, id);
 	target(p, step, after, id, parked, &name, &parent);
-	if (!mbj_tree_get(p->now, at)->is_selectable)
+	if (at == MBJ_NODE_NONE || parent == MBJ_NODE_NONE)
+		return unfit(p, MBJ_ECONFLICT);
+	was = *mbj_tree_get(p->now, at);
+	if (!was.is_selectable)
 		return place_move(p, at, parent, &name);
 	rc = push_name(p, p->now, at, &from);
 	if (rc == MBJ_OK)
 		rc = mbj_tree_move(p->now, at, parent, &name, &p->err);
+	if (rc < 0)
+		return unfit(p, rc);
+	rc = push_name(p, p->now, at, &to);
 	if (rc == MBJ_OK)
-		rc = push_name(p, p->now, at, &to);
-	return rc == MBJ_OK ? rename_run(p, id, from, to) : rc;
+		rc = rename_run(p, id, from, to, &is_done);
+	return rc == MBJ_OK && !is_done ? mbj_tree_move(p->now, at, was.parent,
+							&was.name, &p->err)
+					: rc;
 }
 
 static enum mbj_rc step_delete(struct push *p, const struct mbj_step *step)
 {
 	uint32_t before = p->diff.at[MBJ_BEFORE][step->item], at;
 	struct mbj_bytes name;
-	bool is_mailbox;
+	bool is_mailbox, is_gone;
 	struct mbj_id id;
 	enum mbj_rc rc;
 
 	id = mbj_tree_get(p->before, before)->id;
 	at = mbj_tree_find(p->now, id);
+	if (mbj_tree_child_count(p->now, at) > 0)
+		return unfit(p, MBJ_ECONFLICT);
 	is_mailbox = mbj_tree_get(p->now, at)->is_selectable;
 	rc = push_name(p, p->now, at, &name);
 	if (rc == MBJ_OK)
-		rc = mbj_tree_remove(p->now, at, &p->err);
-	if (rc < 0)
-		return rc;
-	return push_delete(p, before, is_mailbox, name);
+		rc = push_delete(p, before, is_mailbox, name, &is_gone);
+	return rc == MBJ_OK && is_gone ? mbj_tree_remove(p->now, at, &p->err)
+				       : rc;
 }
 
 static enum mbj_rc plan_run(struct push *p)
 {
 	enum mbj_rc rc = MBJ_OK;
 
-	for (size_t i = 0; rc == MBJ_OK && i < p->plan.count; i++) {
+	for (size_t i = 0; rc == MBJ_OK && !p->is_halved && i < p->plan.count;
+	     i++) {
 		const struct mbj_step *step = &p->plan.steps[i];
 
 		if (step->kind == MBJ_STEP_CREATE)
@@ -430,6 +475,7 @@ static enum mbj_rc aim_before(struct push *p, uint32_t at)
 	const struct push_seen *seen;
 	struct push_record record;
 	struct mbj_bytes name;
+	bool is_gone = false;
 	enum mbj_rc rc;
 
 	if (aim->is_adopted) {
@@ -448,8 +494,9 @@ static enum mbj_rc aim_before(struct push *p, uint32_t at)
 	at = mbj_tree_find(p->now, id);
 	rc = push_name(p, p->now, at, &name);
 	if (rc == MBJ_OK)
-		rc = push_delete(p, mbj_tree_find(p->before, id), true, name);
-	if (rc == MBJ_OK)
+		rc = push_delete(p, mbj_tree_find(p->before, id), true, name,
+				 &is_gone);
+	if (rc == MBJ_OK && is_gone)
 		mbj_tree_edit(p->now, at)->is_selectable = false;
 	return rc;
 }
@@ -459,6 +506,7 @@ static enum mbj_rc aim_behind(struct push *p, uint32_t at)
 {
 	const struct push_aim *aim = &p->aims[at];
 	struct mbj_bytes name;
+	bool is_done;
 	enum mbj_rc rc;
 
 	if (!aim->is_filled)
@@ -466,7 +514,7 @@ static enum mbj_rc aim_behind(struct push *p, uint32_t at)
 	rc = push_name(p, p->after, at, &name);
 	return rc == MBJ_OK
 		       ? create_run(p, mbj_tree_get(p->wanted, aim->wanted)->id,
-				    name)
+				    name, &is_done)
 		       : rc;
 }
 
@@ -484,7 +532,9 @@ enum mbj_rc push_steps(struct push *p)
 		rc = aim_before(p, i);
 	if (rc == MBJ_OK)
 		rc = plan_run(p);
-	for (uint32_t i = 0; rc == MBJ_OK && i < p->aim_count; i++)
+	/* What is above them may not be where it is to be. */
+	for (uint32_t i = 0; rc == MBJ_OK && !p->is_again && i < p->aim_count;
+	     i++)
 		rc = aim_behind(p, i);
 	return rc;
 }

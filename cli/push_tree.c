@@ -185,6 +185,11 @@ static bool is_wanted(const struct push *p, const struct mbj_node *node)
 	       mbj_tree_find(p->wanted, node->id) != MBJ_NODE_NONE;
 }
 
+static bool can_go(const struct push *p, struct mbj_id id)
+{
+	return !push_out_find(p, id).is_staying;
+}
+
 /* Another one's mailbox has the name of one of ours that is not there yet. */
 static enum mbj_rc adopt(struct push *p, const struct mbj_node *there,
 			 struct push_aim *aim)
@@ -206,6 +211,19 @@ static enum mbj_rc adopt(struct push *p, const struct mbj_node *there,
 	return MBJ_OK;
 }
 
+/* What has the node's slot at the server. */
+static uint32_t slot_before(const struct push *p, const struct mbj_node *node)
+{
+	uint32_t parent = node->parent;
+
+	if (parent != MBJ_NODE_ROOT)
+		parent = mbj_tree_find(p->before,
+				       mbj_tree_get(p->after, parent)->id);
+	return parent == MBJ_NODE_NONE
+		       ? MBJ_NODE_NONE
+		       : mbj_tree_find_slot(p->before, parent, node->name.key);
+}
+
 /*
  * A node of the account: which node of the tree before it is, if it is any.
  */
@@ -213,19 +231,15 @@ static enum mbj_rc node_settle(struct push *p, const struct mbj_node *from,
 			       struct mbj_node *node, struct push_aim *aim)
 {
 	const struct mbj_node *there = NULL;
-	uint32_t parent = node->parent, at = MBJ_NODE_NONE;
-	uint32_t known = mbj_tree_find(p->before, from->id);
+	uint32_t known = mbj_tree_find(p->before, from->id), at;
 
 	if (known != MBJ_NODE_NONE) {
 		/* It was a mailbox, and is to be none. */
-		aim->is_left = !from->is_selectable;
+		aim->is_left = !from->is_selectable && can_go(p, from->id);
+		node->is_selectable = !aim->is_left;
 		return MBJ_OK;
 	}
-	if (parent != MBJ_NODE_ROOT)
-		parent = mbj_tree_find(p->before,
-				       mbj_tree_get(p->after, parent)->id);
-	if (parent != MBJ_NODE_NONE)
-		at = mbj_tree_find_slot(p->before, parent, node->name.key);
+	at = slot_before(p, node);
 	if (at == MBJ_NODE_NONE)
 		return MBJ_OK;
 	there = mbj_tree_get(p->before, at);
@@ -235,7 +249,7 @@ static enum mbj_rc node_settle(struct push *p, const struct mbj_node *from,
 	if (!there->is_selectable) {
 		aim->is_filled = from->is_selectable;
 	} else if (!from->is_selectable) {
-		aim->is_left = is_ours(p, there);
+		aim->is_left = is_ours(p, there) && can_go(p, there->id);
 		/* Another one's mailbox leads there as well as a place. */
 		node->is_selectable = !aim->is_left;
 	} else if (is_ours(p, there)) {
@@ -246,6 +260,26 @@ static enum mbj_rc node_settle(struct push *p, const struct mbj_node *from,
 	}
 	node->id = there->id;
 	return MBJ_OK;
+}
+
+/* Another one has its name, or is below that, and cannot be moved. */
+static bool is_blocked(const struct push *p, const struct mbj_node *node)
+{
+	uint32_t at = slot_before(p, node);
+
+	if (p->stuck_count == 0 || at == MBJ_NODE_NONE ||
+	    mbj_id_equal(mbj_tree_get(p->before, at)->id, node->id))
+		return false;
+	for (size_t i = 0; i < p->out_count; i++) {
+		uint32_t it = p->outs[i].is_stuck
+				      ? mbj_tree_find(p->before, p->outs[i].id)
+				      : MBJ_NODE_NONE;
+
+		if (it != MBJ_NODE_NONE &&
+		    mbj_tree_is_ancestor(p->before, at, it))
+			return true;
+	}
+	return false;
 }
 
 /* Empty: the server cannot have it. */
@@ -281,16 +315,21 @@ static enum mbj_rc wanted_add(struct push *p, uint32_t wanted, uint32_t *nodes)
 	enum mbj_rc rc = MBJ_OK;
 
 	nodes[wanted] = MBJ_NODE_NONE;
-	if (node.parent != MBJ_NODE_NONE)
-		rc = wanted_name(p, wanted, &name);
+	if (push_out_find(p, from->id).is_placeless)
+		return MBJ_OK;
+	if (node.parent == MBJ_NODE_NONE)
+		return push_out_add(p, from->id, from->name.stored,
+				    ", as what it is below is");
+	rc = wanted_name(p, wanted, &name);
 	if (rc < 0)
 		return rc;
-	if (name.n == 0) {
-		push_say(p, from->name.stored,
-			 "is left out: the server cannot have its name there");
-		p->count.left_out++;
-		return MBJ_OK;
-	}
+	if (name.n == 0)
+		return push_out_add(p, from->id, from->name.stored,
+				    ": the server cannot have its name there");
+	if (is_blocked(p, &node))
+		return push_out_add(p, from->id, from->name.stored,
+				    ": what has its name at the server stays "
+				    "there");
 	rc = node_settle(p, from, &node, &aim);
 	return rc == MBJ_OK ? after_add(p, &node, aim, &nodes[wanted]) : rc;
 }
@@ -336,7 +375,7 @@ static bool is_kept(const struct push *p, const struct mbj_node *node)
 		return false;
 	/* One of ours whose name the server cannot have any more. */
 	at = mbj_tree_find(p->wanted, node->id);
-	return !is_ours(p, node) ||
+	return !is_ours(p, node) || !can_go(p, node->id) ||
 	       (at != MBJ_NODE_NONE &&
 		mbj_tree_get(p->wanted, at)->is_selectable);
 }

@@ -92,6 +92,56 @@ static enum mbj_rc state_open(struct push *p, struct mbj_buf *target)
 	return rc;
 }
 
+/* What is known of the server, and is to be there. */
+static void plan_done(struct push *p)
+{
+	mbj_plan_done(&p->plan);
+	mbj_diff_done(&p->diff);
+	mbj_tree_free(&p->now);
+	mbj_tree_free(&p->after);
+	mbj_tree_free(&p->before);
+	mbj_table_done(&p->by_name);
+	mbj_table_done(&p->by_object);
+	mbj_arena_free(&p->arena);
+	mbj_free(p->seen);
+	mbj_free(p->before_seen);
+	mbj_free(p->aims);
+	mbj_free(p->going);
+}
+
+/* Nothing, once more. */
+static enum mbj_rc plan_begin(struct push *p)
+{
+	plan_done(p);
+	mbj_table_init(&p->by_name);
+	mbj_table_init(&p->by_object);
+	p->seen = NULL;
+	p->seen_count = p->seen_capacity = 0;
+	p->before_seen = NULL;
+	p->aims = NULL;
+	p->aim_count = p->aim_capacity = 0;
+	p->going = NULL;
+	p->going_count = p->going_capacity = 0;
+	p->silence.rc = MBJ_OK;
+	p->is_refused = p->is_again = p->is_halved = false;
+	return mbj_arena_new(1 << 30, &p->arena, &p->err);
+}
+
+static enum mbj_rc plan_run(struct push *p)
+{
+	enum mbj_rc rc = push_look(p);
+
+	if (rc == MBJ_OK)
+		rc = push_match(p);
+	if (rc == MBJ_OK)
+		rc = push_trees(p);
+	if (rc == MBJ_OK)
+		rc = push_lost(p);
+	if (rc == MBJ_OK && p->account.lsn.v > p->file.pushing)
+		rc = push_file_pushing(&p->file, p->account.lsn.v, &p->err);
+	return rc == MBJ_OK ? push_steps(p) : rc;
+}
+
 static enum mbj_rc run(struct push *p)
 {
 	const struct push_login login = {
@@ -101,18 +151,12 @@ static enum mbj_rc run(struct push *p)
 	enum mbj_rc rc;
 
 	rc = push_wire_open(&login, &p->wire, &p->err);
-	if (rc == MBJ_OK)
-		rc = push_look(p);
-	if (rc == MBJ_OK)
-		rc = push_match(p);
-	if (rc == MBJ_OK)
-		rc = push_trees(p);
-	if (rc == MBJ_OK)
-		rc = push_lost(p);
-	if (rc == MBJ_OK && p->account.lsn.v > p->file.pushing)
-		rc = push_file_pushing(&p->file, p->account.lsn.v, &p->err);
-	if (rc == MBJ_OK)
-		rc = push_steps(p);
+	do {
+		if (rc == MBJ_OK)
+			rc = plan_begin(p);
+		if (rc == MBJ_OK)
+			rc = plan_run(p);
+	} while (rc == MBJ_OK && p->is_again);
 	if (rc == MBJ_OK)
 		rc = push_subscribe(p);
 	if (rc == MBJ_OK && !p->call->options.is_folders_only)
@@ -163,8 +207,6 @@ static void report(struct push *p)
 
 static enum mbj_rc push_init(struct push *p)
 {
-	enum mbj_rc rc;
-
 	mbj_buf_init(&p->out, PUSH_OUTPUT_MAX);
 	mbj_buf_init(&p->boxes, PUSH_OUTPUT_MAX);
 	mbj_buf_init(&p->command, PUSH_TEXT_MAX);
@@ -173,28 +215,20 @@ static enum mbj_rc push_init(struct push *p)
 	mbj_buf_init(&p->prefix, MBJ_PATH_TEXT_MAX);
 	mbj_table_init(&p->by_name);
 	mbj_table_init(&p->by_object);
-	rc = mbj_arena_new(1 << 30, &p->arena, &p->err);
-	return rc == MBJ_OK ? mbj_utf7_new(&p->utf7, &p->err) : rc;
+	mbj_table_init(&p->by_out);
+	return mbj_utf7_new(&p->utf7, &p->err);
 }
 
 static void push_done(struct push *p)
 {
 	push_wire_close(&p->wire);
 	push_file_close(&p->file);
-	mbj_plan_done(&p->plan);
-	mbj_diff_done(&p->diff);
-	mbj_tree_free(&p->now);
-	mbj_tree_free(&p->after);
-	mbj_tree_free(&p->before);
+	plan_done(p);
 	mbj_tree_free(&p->wanted);
 	mbj_client_close(&p->client);
-	mbj_table_done(&p->by_name);
-	mbj_table_done(&p->by_object);
 	mbj_utf7_free(&p->utf7);
-	mbj_arena_free(&p->arena);
-	mbj_free(p->seen);
-	mbj_free(p->before_seen);
-	mbj_free(p->aims);
+	mbj_table_done(&p->by_out);
+	mbj_free(p->outs);
 	mbj_buf_done(&p->command);
 	mbj_buf_done(&p->path);
 	mbj_buf_done(&p->name);
@@ -202,7 +236,6 @@ static void push_done(struct push *p)
 	mbj_buf_done(&p->out);
 	mbj_buf_done(&p->boxes);
 	mbj_free(p->lost);
-	mbj_free(p->going);
 }
 
 static int verb_run(struct push *p, struct mbj_buf *target)

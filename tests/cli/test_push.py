@@ -387,12 +387,17 @@ class PushSdbox(Common, PushCase):
 
     def test_no(self):
         """Where the server says no, that is said, nothing is in doubt, and
-        what could be done before is there."""
-        self.rows("A", "~B")
-        err = self.push(status=REFUSED).err
+        what could be done is there."""
+        self.rows("A", "~B", "~B/x", "~C")
+        err = self.push(status=PARTIAL).err
         self.assertIn('the server says NO to CREATE "~B": ', err)
         self.assertIn(" settled\n", self.state().read_text())
-        self.rename("~B>B")
+        client = self.login()
+        self.assertEqual(set(self.server.mailboxes(client)), {"INBOX", "A"})
+        self.rename("~B>B", "A>~A", "~C>A")
+        self.push(status=PARTIAL)
+        self.assertEqual(len(set(self.server.mailboxes(client))), 5)
+        self.rename("~A>C")
         self.push()
         self.same()
 

@@ -2,6 +2,7 @@
 nothing is lost, nothing is taken for what it is not."""
 import itertools
 import os
+import random
 import shutil
 import unittest
 
@@ -9,7 +10,7 @@ import mbjtest
 from mbjtest import INBOX, FAILED, OK, PARTIAL, REFUSED, mailbox_id
 import oddimap
 
-A, B, C = (mailbox_id(n) for n in (10, 11, 12))
+A, B, C, D = (mailbox_id(n) for n in (10, 11, 12, 13))
 TOP = (INBOX, "INBOX", None)
 
 
@@ -34,7 +35,8 @@ class PushOdd(mbjtest.Case):
             f"imap://u@127.0.0.1:{self.server.port}", "--state",
             self.dir / "state", *options,
             env=dict(os.environ, MBJ_PUSH_PASSWORD="x", **dict(env)))
-        self.assertEqual(result.status, status, result.out + result.err)
+        self.assertIn(result.status, status if isinstance(status, tuple)
+                      else (status,), result.out + result.err)
         return result
 
     def untold(self, has_ids):
@@ -102,6 +104,136 @@ class PushOdd(mbjtest.Case):
         self.push()
         self.assertEqual(self.server.numbers(), {
             "INBOX": was["INBOX"], "A": was["A/x"], "B": was["A"]})
+
+    def refuse(self, *steps):
+        """Commands that the server says no to: "CREATE B", "RENAME A"."""
+        self.server.bend = lambda word, names: ["TAG NO not that"] \
+            if f"{word} {names and names[0]}" in steps else None
+
+    def test_refused_create(self):
+        """One mailbox that the server will not have stops no other, nor any
+        message; what is below it is left out with it."""
+        self.serve((A, "A", None))
+        self.mbj("deliver", self.p, "alice", "INBOX", stdin=b"a: b\r\n")
+        self.reconcile((A, "Z", None), (B, "B", None), (C, "x", B),
+                       (D, "D", None))
+        self.mbj("deliver", self.p, "alice", "B", stdin=b"a: c\r\n")
+        self.refuse("CREATE B")
+        for _ in range(2):
+            result = self.push("--json", status=PARTIAL)
+            self.assertIn("mailbox B is left out: the server says NO to CREATE "
+                          '"B": not that', result.err.replace("E B", 'E "B"'))
+            self.assertIn("mailbox x is left out, as what it is below is",
+                          result.err)
+            self.assertEqual(result.json()["leftOut"], 2)
+            self.assertEqual(set(self.server.boxes), {"INBOX", "Z", "D"})
+            self.assertEqual(len(self.server.boxes["INBOX"].mail), 1)
+        # One that is there is to come below it, and another one gets its name.
+        self.reconcile((A, "Z", B), (B, "B", None), (D, "Z", None))
+        was = self.server.numbers()
+        self.push(status=PARTIAL)
+        self.assertEqual(self.server.numbers(), {
+            "INBOX": was["INBOX"], "mbj-parked-" + A: was["Z"],
+            "Z": was["D"]})
+        self.server.bend = lambda word, names: None
+        self.push()
+        now = self.server.numbers()
+        self.assertEqual((now["B/Z"], now["Z"], len(now)),
+                         (was["Z"], was["D"], 4))
+        self.assertEqual(len(self.server.boxes["B"].mail), 1)
+
+    def test_refused_rename(self):
+        """Nor does a NO to a rename, though others need the name: they get it
+        where the server lets it go, and stay where it does not."""
+        self.serve((A, "A", None), (B, "B", None), (C, "C", None))
+        was = self.server.numbers()
+        aside = "mbj-parked-" + A
+        self.server.bend = lambda word, names: ["TAG NO not that"] \
+            if (word, names) == ("RENAME", ["A", "Z"]) else None
+        self.reconcile((A, "Z", None), (B, "A", None), (C, "C2", None))
+        err = self.push(status=PARTIAL).err
+        self.assertIn("mailbox A is left out: the server says NO to RENAME", err)
+        self.assertEqual(self.server.numbers(), {
+            "INBOX": was["INBOX"], aside: was["A"], "A": was["B"],
+            "C2": was["C"]})
+        self.refuse("RENAME A")
+        self.reconcile((A, "A", None), (B, "B", None), (C, "C", None))
+        err = self.push(status=PARTIAL).err
+        self.assertIn("what has its name at the server stays there", err)
+        self.assertEqual(self.server.numbers(), {
+            "INBOX": was["INBOX"], aside: was["A"], "A": was["B"],
+            "C": was["C"]})
+        self.server.bend = lambda word, names: None
+        self.push()
+        self.assertEqual(self.server.numbers(), was)
+
+    def test_refused_delete(self):
+        """What the server does not delete gives way, or stays where it is."""
+        self.serve((A, "A", None), (B, "B", None), (C, "x", A), (D, "D", None))
+        was = self.server.numbers()
+        self.refuse("DELETE A", "DELETE mbj-parked-" + A, "DELETE D")
+        self.reconcile((B, "A", None), (C, "x", B))
+        err = self.push(status=PARTIAL).err
+        self.assertIn('mailbox D is left out: the server says NO to DELETE "D"',
+                      err)
+        self.assertEqual(self.server.numbers(), {
+            "INBOX": was["INBOX"], "mbj-parked-" + A: was["A"], "D": was["D"],
+            "A": was["B"], "A/x": was["A/x"]})
+        self.refuse("DELETE D", "RENAME D")
+        self.reconcile((B, "D", None), (C, "x", B))
+        err = self.push(status=PARTIAL).err
+        self.assertEqual(self.server.numbers(), {
+            "INBOX": was["INBOX"], "D": was["D"], "A": was["B"],
+            "A/x": was["A/x"]})
+        self.server.bend = lambda word, names: None
+        self.push()
+        self.assertEqual(self.server.numbers(), {
+            "INBOX": was["INBOX"], "D": was["B"], "D/x": was["A/x"]})
+
+    def test_refused_random(self):
+        """Whatever is refused: all that is there stays, the run ends, and the
+        next one that is refused nothing brings the rest."""
+        self.serve()
+        pick = random.Random(int(os.environ.get("MBJ_SEED", "7")))
+        fresh = map(mailbox_id, itertools.count(20))  # a deleted id is over
+        had = {}  # what each one's number was
+        for _ in range(5):
+            rows, paths, taken = [], {}, set()
+            ids = pick.sample(list(had), len(had) * 3 // 4) + list(
+                itertools.islice(fresh, pick.randint(1, 3)))
+            for i in pick.sample(ids, len(ids)):
+                parent = pick.choice([None, None, *paths])
+                path = (f"{paths[parent]}/" if parent else "") + \
+                    pick.choice("abcd")
+                if path in taken or path.count("/") > 3:
+                    continue
+                taken.add(path)
+                paths[i] = path
+                rows.append((i, path.rsplit("/", 1)[-1], parent))
+            self.reconcile(*rows)
+            share = pick.choice((.2, .5))
+            refused = {(word, name) for word in ("CREATE", "RENAME", "DELETE")
+                       for name in self.everything(paths)
+                       if pick.random() < share}
+            self.server.bend = lambda word, names, refused=refused: \
+                ["TAG NO not that"] if names and (word, names[0]) in refused \
+                else None
+            self.push(status=(OK, PARTIAL))
+            for i, number in had.items():
+                if i in paths:
+                    self.assertIn(number, self.server.numbers().values())
+            self.server.bend = lambda word, names: None
+            self.push()
+            now = self.server.numbers()
+            self.assertEqual(set(now), {"INBOX", *paths.values()})
+            for i, number in had.items():
+                if i in paths:
+                    self.assertEqual(now[paths[i]], number)
+            had = {i: now[path] for i, path in paths.items()}
+
+    def everything(self, paths):
+        return {"INBOX", *paths.values(), *self.server.boxes,
+                *("mbj-parked-" + i for i in paths)} - {"INBOX"}
 
     def test_untold_status(self):
         self.untold(False)

@@ -298,15 +298,15 @@ class PushWrong(OddMail):
                       "other flags, 2 to be expunged", self.push("-n").out)
         # Cut anywhere.
         state, kept = self.dir / "state", self.map.read_bytes()
-        self.bend("CREATE", lambda *_: ["TAG NO not now"])
-        self.push(status=REFUSED)
+        self.bend("CREATE", lambda *_: [None])
+        self.push(status=FAILED)
         lines = state.read_bytes().splitlines(True)
         gone = next(n for n, line in enumerate(lines) if b" gone " in line)
         self.assertIn(b" messages ", lines[gone - 1])
         for end in (gone, gone - 1, gone - 2):
             state.write_bytes(b"".join(lines[:end]))
             self.map.write_bytes(kept)
-            self.push(status=REFUSED)
+            self.push(status=FAILED)
             self.assertFalse(self.map.exists())
         self.bend("APPEND", lambda *_: ["TAG NO [OVERQUOTA] full"]
                   if self.server.body == text(0) else None)
