@@ -75,7 +75,9 @@ struct push {
 	struct mbj_account account;
 	struct mbj_tree *wanted;
 	struct push_file file;
+	struct push_login login;
 	struct push_wire wire;
+	uint32_t cuts; /* of connections, that others were made behind */
 	struct mbj_utf7 *utf7;
 	struct mbj_arena *arena;
 	struct mbj_buf command, path, name; /* for a moment */
@@ -102,7 +104,7 @@ struct push {
 	bool has_append_max;	  /* APPENDLIMIT */
 	uint32_t append_max;
 	uint64_t settle_s; /* how long a cut APPEND may still be done: */
-	int64_t begun_ms;  /* since this run began */
+	int64_t begun_ms;  /* since this run, or this connection, began */
 	uint64_t *lost;	   /* push_map_blob of what could not be appended */
 	size_t lost_count, lost_capacity;
 	struct push_record handed; /* whose map INBOX's is; no name: its own */

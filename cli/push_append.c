@@ -60,6 +60,7 @@ static enum mbj_rc append_send(struct push_box *box,
 				 push_body_read, box->body, ret_end, &p->err);
 }
 
+/* Where it is there. */
 static enum mbj_rc appended(struct push_box *box,
 			    const struct mbj_imap_response *end,
 			    struct push_entry *entry)
@@ -92,13 +93,26 @@ static enum mbj_rc appended(struct push_box *box,
 						  : "");
 	if (entry->there >= box->uidnext)
 		box->uidnext = entry->there + 1;
-	if (rc == MBJ_OK)
-		rc = push_map_message(&box->map, entry, &p->err);
-	if (rc == MBJ_OK) {
-		box->appended++;
-		box->size += box->body->canon_size;
-	}
 	return rc;
+}
+
+static enum mbj_rc appended_note(struct push_box *box,
+				 const struct mbj_message *message,
+				 const struct push_entry *entry)
+{
+	enum mbj_rc rc = push_map_message(&box->map, entry, &box->p->err);
+
+	if (rc < 0)
+		return rc;
+	box->appended++;
+	box->size += box->body->canon_size;
+	return entry->sent == 0
+		       ? MBJ_OK
+		       : push_leave_out(box, 1, 0,
+					"has message %" PRIu32
+					" without keywords that the server "
+					"does not take",
+					message->uid);
 }
 
 static enum mbj_rc refused(struct push_box *box,
@@ -121,8 +135,11 @@ static enum mbj_rc refused(struct push_box *box,
 		       : rc;
 }
 
-static enum mbj_rc append_run(struct push_box *box,
-			      const struct mbj_message *message)
+/* Announced, and sent: as it is, or with what the server takes of it. */
+static enum mbj_rc append_try(struct push_box *box,
+			      const struct mbj_message *message,
+			      struct push_entry *entry,
+			      struct mbj_imap_response *end)
 {
 	const struct mbj_bytes head = mbj_bytes_make(box->body->canon_head.b,
 						     box->body->canon_head.n);
@@ -133,37 +150,81 @@ static enum mbj_rc append_run(struct push_box *box,
 				       .size = box->body->canon_size,
 				       .digest = box->body->canon_hash,
 				       .head = push_map_head(&box->map, head)};
-	struct push_entry entry = {.uid = message->uid,
-				   .modseq = message->modseq,
-				   .blob = attempt.blob,
-				   .head = attempt.head,
-				   .size = push_map_size(attempt.size),
-				   .is_seen = true};
-	struct mbj_imap_response end = {.kind = MBJ_IMAP_OTHER};
-	struct push *p = box->p;
 	enum mbj_rc rc;
 
-	rc = push_map_attempt(&box->map, &attempt, &p->err);
+	*entry = (struct push_entry){.uid = message->uid,
+				     .modseq = message->modseq,
+				     .blob = attempt.blob,
+				     .head = attempt.head,
+				     .size = push_map_size(attempt.size),
+				     .is_seen = true};
+	rc = push_map_attempt(&box->map, &attempt, &box->p->err);
 	if (rc == MBJ_OK)
-		rc = append_send(box, message, false, false, &entry.sent, &end);
-	if (rc == MBJ_OK && end.verdict != MBJ_IMAP_OK &&
+		rc = append_send(box, message, false, false, &entry->sent, end);
+	if (rc == MBJ_OK && end->verdict != MBJ_IMAP_OK &&
 	    message->keywords.n > 0)
-		rc = append_send(box, message, true, false, &entry.sent, &end);
+		rc = append_send(box, message, true, false, &entry->sent, end);
 	/* A date that it does not take costs the date only. */
-	if (rc == MBJ_OK && end.verdict != MBJ_IMAP_OK &&
-	    end.verdict != MBJ_IMAP_NO)
-		rc = append_send(box, message, true, true, &entry.sent, &end);
+	if (rc == MBJ_OK && end->verdict != MBJ_IMAP_OK &&
+	    end->verdict != MBJ_IMAP_NO)
+		rc = append_send(box, message, true, true, &entry->sent, end);
+	return rc;
+}
+
+/*
+ * The connection ended at it.  It may be there for all that, with the flags
+ * that went along; else it is tried once more, and left out where a second
+ * connection ends at it as well.  *ret_is_over: nothing is to be tried.
+ */
+static enum mbj_rc append_cut(struct push_box *box,
+			      const struct mbj_message *message, int cuts,
+			      const struct push_entry *entry, bool *ret_is_over)
+{
+	const struct mbj_error why = box->p->err;
+	struct push_entry now = *entry;
+	const struct push_entry *found;
+	bool is_it = false;
+	enum mbj_rc rc = push_box_again(box, &is_it);
+
+	*ret_is_over = true;
+	if (rc < 0 || !is_it)
+		return rc;
+	found = push_map_find(&box->map, message->uid);
+	if (found != NULL) {
+		now.there = found->there;
+		return appended_note(box, message, &now);
+	}
+	*ret_is_over = cuts > 1;
+	return cuts > 1 ? push_leave_out(box, 1, push_map_blob(&message->blob),
+					 "lacks message %" PRIu32
+					 ": the connection ended twice when it "
+					 "was appended: %s",
+					 message->uid, why.message)
+			: MBJ_OK;
+}
+
+static enum mbj_rc append_run(struct push_box *box,
+			      const struct mbj_message *message)
+{
+	struct mbj_imap_response end = {.kind = MBJ_IMAP_OTHER};
+	struct push_entry entry;
+	bool is_over = false;
+	enum mbj_rc rc;
+
+	for (int cuts = 1;; cuts++) {
+		rc = append_try(box, message, &entry, &end);
+		if (rc != MBJ_EIO || !box->p->wire.is_gone)
+			break;
+		rc = append_cut(box, message, cuts, &entry, &is_over);
+		if (rc < 0 || is_over)
+			return rc;
+	}
 	if (rc < 0)
 		return rc;
 	if (end.verdict != MBJ_IMAP_OK)
 		return refused(box, message, &end);
-	if (entry.sent != 0)
-		rc = push_leave_out(box, 1, 0,
-				    "has message %" PRIu32
-				    " without keywords that the server does "
-				    "not take",
-				    message->uid);
-	return rc == MBJ_OK ? appended(box, &end, &entry) : rc;
+	rc = appended(box, &end, &entry);
+	return rc == MBJ_OK ? appended_note(box, message, &entry) : rc;
 }
 
 enum mbj_rc push_append(struct push_box *box, const struct mbj_message *message)

@@ -7,6 +7,8 @@
 
 #include "push_mail.h"
 
+enum { CUTS_MAX = 100 };
+
 static enum mbj_rc dir_path(struct push *p, char path[MBJ_PATH_TEXT_MAX])
 {
 	int n = snprintf(path, MBJ_PATH_TEXT_MAX, "%s.messages",
@@ -264,6 +266,36 @@ enum mbj_rc push_box_open(struct push_box *box, bool *ret_is_it)
 		rc = push_same_learn(box, true);
 	if (rc == MBJ_OK)
 		rc = push_settle(box);
+	*ret_is_it = rc == MBJ_OK;
+	return rc;
+}
+
+enum mbj_rc push_box_again(struct push_box *box, bool *ret_is_it)
+{
+	struct mbj_error why = {.rc = MBJ_OK};
+	struct push *p = box->p;
+	const struct mbj_error said = p->err;
+	bool is_selected = false;
+	enum mbj_rc rc;
+
+	*ret_is_it = false;
+	if (p->cuts++ < CUTS_MAX) {
+		push_wire_close(&p->wire);
+		rc = push_wire_open(&p->login, &p->wire, &p->err);
+	} else {
+		rc = said.rc;
+	}
+	if (rc < 0) {
+		p->err = said;
+		return said.rc;
+	}
+	p->begun_ms = mbj_monotonic_ms();
+	rc = box_select(box, &is_selected);
+	if (rc < 0 || !is_selected)
+		return rc;
+	if (!is_known(box, &why))
+		return unknown_say(box, &why);
+	rc = push_settle(box);
 	*ret_is_it = rc == MBJ_OK;
 	return rc;
 }

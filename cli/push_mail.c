@@ -124,16 +124,19 @@ static enum mbj_rc page_push(struct push_box *box,
 	if (box->is_passed)
 		return MBJ_OK;
 	box->known = box->map.count;
-	for (size_t i = 0; rc == MBJ_OK && i < page->count; i++) {
+	for (size_t i = 0; rc == MBJ_OK && !box->is_passed && i < page->count;
+	     i++) {
 		if (message_see(box, page->messages[i].uid))
 			continue;
 		rc = push_append(box, &page->messages[i]);
 		(void)message_see(box, page->messages[i].uid);
-		if (rc == MBJ_OK && box->map.count - box->map.asked >= ASKED)
+		if (rc == MBJ_OK && !box->is_passed &&
+		    box->map.count - box->map.asked >= ASKED)
 			rc = push_same_learn(box, false);
 	}
-	if (rc == MBJ_OK)
-		rc = push_same_learn(box, false);
+	if (rc < 0 || box->is_passed)
+		return rc;
+	rc = push_same_learn(box, false);
 	return rc == MBJ_OK ? push_flags(box, page->messages, page->count) : rc;
 }
 

@@ -168,6 +168,13 @@ enum mbj_rc push_pass(struct push_box *box, const char *format,
  * it was said why not.
  */
 enum mbj_rc push_box_open(struct push_box *box, bool *ret_is_it) MBJ_MUST_CHECK;
+/*
+ * The connection ended at an APPEND: by another one that is settled.
+ * *ret_is_it false: it was said why the mailbox is passed over.
+ * Returns: p->err as it was, where there is no other one to be had.
+ */
+enum mbj_rc push_box_again(struct push_box *box,
+			   bool *ret_is_it) MBJ_MUST_CHECK;
 enum mbj_rc push_map_path(struct push *p, struct mbj_id id,
 			  char path[MBJ_PATH_TEXT_MAX]) MBJ_MUST_CHECK;
 

@@ -276,6 +276,14 @@ void push_wire_close(struct push_wire *wire)
 	mbj_buf_done(&wire->text);
 }
 
+/* The other side, or what is between, ended it. */
+static enum mbj_rc gone(struct push_wire *wire, const char *what,
+			const char *why, struct mbj_error *err)
+{
+	wire->is_gone = true;
+	return mbj_error_set(err, MBJ_EIO, "%s: %s", what, why);
+}
+
 /* Until the connection can be read from, or written to. */
 static enum mbj_rc await(struct push_wire *wire, short events,
 			 struct mbj_error *err)
@@ -287,7 +295,8 @@ static enum mbj_rc await(struct push_wire *wire, short events,
 	if (curl_easy_getinfo(wire->curl, CURLINFO_ACTIVESOCKET, &fd) !=
 		    CURLE_OK ||
 	    fd == CURL_SOCKET_BAD)
-		return mbj_error_set(err, MBJ_EIO, "the connection is gone");
+		return gone(wire, "the connection is gone after the command",
+			    wire->command, err);
 	poller.fd = fd;
 	do
 		n = poll(&poller, 1, SILENCE_MS);
@@ -333,9 +342,8 @@ static enum mbj_rc text_send(struct push_wire *wire, struct mbj_error *err)
 		if (code == CURLE_AGAIN)
 			rc = await(wire, POLLOUT, err);
 		else if (code != CURLE_OK)
-			rc = mbj_error_set(err, MBJ_EIO,
-					   "cannot send to the server: %s",
-					   curl_easy_strerror(code));
+			rc = gone(wire, "cannot send to the server",
+				  curl_easy_strerror(code), err);
 		at += n;
 	}
 	mbj_buf_clear(&wire->text);
@@ -367,14 +375,13 @@ static enum mbj_rc receive(struct push_wire *wire, struct mbj_error *err)
 		if (code == CURLE_OK && n > 0)
 			break;
 		if (code == CURLE_OK)
-			return mbj_error_set(err, MBJ_EIO,
-					     "the server closed the connection "
-					     "after the command: %s",
-					     wire->command);
+			return gone(wire,
+				    "the server closed the connection after "
+				    "the command",
+				    wire->command, err);
 		if (code != CURLE_AGAIN)
-			return mbj_error_set(err, MBJ_EIO,
-					     "cannot read from the server: %s",
-					     curl_easy_strerror(code));
+			return gone(wire, "cannot read from the server",
+				    curl_easy_strerror(code), err);
 		rc = await(wire, POLLIN, err);
 		if (rc < 0)
 			return rc;
@@ -422,8 +429,7 @@ static enum mbj_rc response_next(struct push_wire *wire, bool is_asking,
 		char text[256];
 
 		(void)mbj_text_escape(text, sizeof(text), response.text);
-		return mbj_error_set(err, MBJ_EIO, "the server says BYE: %s",
-				     text);
+		return gone(wire, "the server says BYE", text, err);
 	}
 	if ((response.kind == MBJ_IMAP_TAGGED &&
 	     !is_mine(wire, response.tag)) ||

@@ -21,6 +21,7 @@ struct push_login {
 
 struct push_wire {
 	void *curl;
+	bool is_gone;	  /* the connection, and not by us */
 	uint32_t tag;	  /* of the last command */
 	int64_t began_ms; /* that one, by the monotonic clock */
 	struct mbj_imap_reader reader;

@@ -144,13 +144,13 @@ static enum mbj_rc plan_run(struct push *p)
 
 static enum mbj_rc run(struct push *p)
 {
-	const struct push_login login = {
-		.url = p->call->operands[2],
-		.ca_file = p->call->options.ca_file,
-		.password_file = p->call->options.password_file};
 	enum mbj_rc rc;
 
-	rc = push_wire_open(&login, &p->wire, &p->err);
+	p->login = (struct push_login){.url = p->call->operands[2],
+				       .ca_file = p->call->options.ca_file,
+				       .password_file =
+					       p->call->options.password_file};
+	rc = push_wire_open(&p->login, &p->wire, &p->err);
 	do {
 		if (rc == MBJ_OK)
 			rc = plan_begin(p);

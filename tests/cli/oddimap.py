@@ -60,6 +60,8 @@ class Handler(socketserver.StreamRequestHandler):
 
     def handle(self):
         with contextlib.suppress(OSError):
+            if self.server.is_down:
+                return
             self.say("* OK ready")
             for line in self.rfile:
                 tag, _, command = line.decode().strip().partition(" ")
@@ -73,6 +75,7 @@ class Handler(socketserver.StreamRequestHandler):
                 literal = LITERAL.search(command)
                 if literal:
                     if not self.literal(literal):
+                        self.server.is_down = not self.server.is_back
                         return
                     command = command[:literal.start()]
                 self.server.commands.append(command)
@@ -81,6 +84,8 @@ class Handler(socketserver.StreamRequestHandler):
                 if not isinstance(answers, list):
                     for line in answers:  # without an end
                         self.say(line)
+                if None in answers:
+                    self.server.is_down = not self.server.is_back
                 self.say(*[a.replace("TAG", tag, 1) for a in answers if a])
                 if None in answers:
                     return
@@ -102,6 +107,8 @@ class Server(socketserver.ThreadingTCPServer):
         self.count = 0
         self.capabilities = "UIDPLUS LITERAL+"
         self.cut_literal = None  # bytes of one, and the server goes away
+        self.is_back = False  # at once, after a cut; else once a test says so
+        self.is_down = False
         self.body = self.selected = None
         self.add("INBOX")
         threading.Thread(target=self.serve_forever, args=(.01,),

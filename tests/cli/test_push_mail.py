@@ -46,6 +46,7 @@ class OddMail(Mail, mbjtest.Case):
 
     def push(self, *options, status=OK):
         del self.server.commands[:]
+        self.server.is_down = False
         result = mbjtest.run(
             "push", self.p, "alice",
             f"imap://u@127.0.0.1:{self.server.port}", "--state",

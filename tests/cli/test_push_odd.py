@@ -30,6 +30,7 @@ class PushOdd(mbjtest.Case):
 
     def push(self, *options, status=OK, store=None, env=()):
         del self.server.commands[:]
+        self.server.is_down = False
         result = mbjtest.run(
             "push", store or self.p, "alice",
             f"imap://u@127.0.0.1:{self.server.port}", "--state",

@@ -483,6 +483,51 @@ class PushWrong(OddMail):
         self.deliver(text(4))
         self.assertIn("checksum", self.push(status=CORRUPT).err)
 
+    def test_dropped(self):
+        """A message at which the server ends each connection is left out, and
+        keeps nothing else back; one that it took is there once, as it is."""
+        self.server.is_back = True
+        self.fill(5)
+        self.mbj("flag", self.p, "alice", "INBOX", "2", "\\Seen", "word")
+        tried = []
+
+        def bend(word, _):
+            if word != "APPEND":
+                return None
+            tried.append(self.server.body)
+            if self.server.body == text(1) and tried.count(text(1)) == 1:
+                self.inbox.put(text(1), {"\\Seen", "word"})
+                return [None]
+            if self.server.body == text(4) and tried.count(text(4)) == 1:
+                return [None]
+            return ["* BYE not that one", None] \
+                if self.server.body == text(2) else None
+        self.server.bend = bend
+        for _ in range(2):
+            err = self.push(status=PARTIAL).err
+            self.assertIn("INBOX lacks message 3: the connection ended twice "
+                          "when it was appended: the server says BYE: not that "
+                          "one", err)
+            self.assertEqual(self.bodies(),
+                             [text(0), text(1), text(3), text(4)])
+        self.assertEqual([tried.count(text(n)) for n in range(5)],
+                         [1, 1, 4, 1, 2])
+        self.assertFalse(self.said("UID STORE"))
+        # What it is where it was moved to is not there.
+        self.mbj("mv", self.p, "alice", "INBOX", "1", "A")
+        self.bend("APPEND", lambda *_: [None])
+        self.assertIn("INBOX keeps 1", self.push(status=PARTIAL).err)
+        # Another mailbox has its name behind the cut.
+        self.straight()
+        self.push()
+        self.deliver(text(7))
+
+        def renew(*_):
+            self.inbox.validity += 1
+            return [None]
+        self.bend("APPEND", renew)
+        self.assertIn("INBOX is passed over", self.push(status=PARTIAL).err)
+
     def test_files(self):
         """A file that was lost or cut does not bring all of it again."""
         self.fill(2)
