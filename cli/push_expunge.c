@@ -60,7 +60,7 @@ static enum mbj_rc command_run(struct expunge *e, const char *before,
 	struct push *p = e->box->p;
 	enum mbj_rc rc = mbj_buf_ok(&e->set, &p->err);
 
-	if (rc < 0)
+	if (rc < 0 || p->call->options.is_dry_run)
 		return rc;
 	mbj_buf_clear(&p->command);
 	mbj_buf_put_str(&p->command, before);
@@ -152,7 +152,7 @@ enum mbj_rc push_expunge(struct push_box *box)
 	struct expunge e = {.box = box};
 	enum mbj_rc rc;
 
-	rc = chosen_judge(&e);
+	rc = box->p->call->options.is_dry_run ? MBJ_OK : chosen_judge(&e);
 	if (rc < 0 || box->is_passed)
 		return rc;
 	mbj_buf_init(&e.set, SET_MAX + 32);

@@ -20,6 +20,7 @@ struct again {
 	uint32_t node;
 	uint64_t rev; /* of the first walk */
 	bool is_whole;
+	uint64_t appended, size, flagged, left_out; /* that is not told yet */
 };
 
 struct walk {
@@ -143,19 +144,20 @@ static enum mbj_rc page_push(struct push_box *box,
 static enum mbj_rc page_count(struct push_box *box,
 			      const struct mbj_client_messages *page)
 {
-	for (size_t i = 0; i < page->count; i++) {
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < page->count; i++) {
 		const struct mbj_message *message = &page->messages[i];
 		const struct push_entry *entry;
 
 		if (!message_see(box, message->uid)) {
-			box->appended++;
-			box->size += message->size;
+			rc = push_append_count(box, message);
 			continue;
 		}
 		entry = push_map_find(&box->map, message->uid);
 		box->flagged += entry->modseq != message->modseq;
 	}
-	return MBJ_OK;
+	return rc;
 }
 
 static enum mbj_rc page_see(struct push_box *box,
@@ -201,8 +203,9 @@ enum mbj_rc push_pages(struct push_box *box, push_page_do *take, uint64_t rev,
 
 /* ------------------------------------------------------------- two walks */
 
+/* All of it that a dry run counts is told at once. */
 static enum mbj_rc again_add(struct walk *w, uint32_t node,
-			     const struct push_box *box)
+			     struct push_box *box)
 {
 	void *array = w->again;
 	enum mbj_rc rc;
@@ -210,10 +213,20 @@ static enum mbj_rc again_add(struct walk *w, uint32_t node,
 	rc = mbj_array_reserve(&array, &w->capacity, w->count + 1,
 			       sizeof(*w->again), UINT32_MAX, &w->p->err);
 	w->again = array;
-	if (rc == MBJ_OK)
-		w->again[w->count++] =
-			(struct again){node, box->rev, box->left_out == 0};
-	return rc;
+	if (rc < 0)
+		return rc;
+	w->again[w->count] = (struct again){.node = node,
+					    .rev = box->rev,
+					    .is_whole = box->left_out == 0};
+	if (w->p->call->options.is_dry_run) {
+		w->again[w->count].appended = box->appended;
+		w->again[w->count].size = box->size;
+		w->again[w->count].flagged = box->flagged;
+		w->again[w->count].left_out = box->left_out;
+		box->appended = box->flagged = box->left_out = 0;
+	}
+	w->count++;
+	return MBJ_OK;
 }
 
 /* What was begun is on disk, and what is whole need not be looked at again. */
@@ -297,9 +310,7 @@ static enum mbj_rc box_push(struct walk *w, uint32_t node, struct push_box *box)
 	if (rc < 0)
 		return rc;
 	over = is_changed || box->is_passed ? 0 : box->map.live - box->seen;
-	if (is_dry)
-		box->expunged = over;
-	else if (over > 0)
+	if (over > 0)
 		rc = again_add(w, node, box);
 	return rc == MBJ_OK ? box_note(box, over == 0) : rc;
 }
@@ -310,6 +321,10 @@ static enum mbj_rc box_expunge(const struct again *again, struct push_box *box)
 	enum mbj_rc rc;
 
 	box->rev = again->rev;
+	box->appended = again->appended;
+	box->size = again->size;
+	box->flagged = again->flagged;
+	box->left_out = again->left_out;
 	rc = push_box_open(box, &is_it);
 	if (rc < 0 || !is_it)
 		return rc;

@@ -108,6 +108,10 @@ enum mbj_rc push_settle(struct push_box *box) MBJ_MUST_CHECK;
 enum mbj_rc push_append(struct push_box *box,
 			const struct mbj_message *message) MBJ_MUST_CHECK;
 
+/* Where nothing is to be done: one more, or said why not. */
+enum mbj_rc push_append_count(struct push_box *box,
+			      const struct mbj_message *message) MBJ_MUST_CHECK;
+
 /* push_flags.c */
 /*
  * "(\Seen word)", without keywords that the server does not take, or all where

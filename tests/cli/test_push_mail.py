@@ -375,6 +375,38 @@ class PushMailOdd(OddMail):
                          (1, 1, 2))
         self.assertFalse(self.said(("APPEND", "SELECT", "UID")))
 
+    def test_dry_refused(self):
+        """What the server says that it does not take is not promised."""
+        self.fill(4)
+        self.push()
+        self.server.capabilities = "LITERAL+ APPENDLIMIT=2000"
+        self.deliver("a: b\n\n" + "x\n" * 800)
+        self.deliver("a: b\n\n" + "x\n" * 600)
+        self.deliver("x" * 3000, "A")
+        self.mbj("mv", self.p, "alice", "INBOX", "1", "A")
+        self.mbj("expunge", self.p, "alice", "INBOX", "2:3")
+        self.server.capabilities = "LITERAL+ APPENDLIMIT=2000"
+        dry = self.push("-n", "--json", status=PARTIAL)
+        self.assertFalse(self.said(("APPEND", "SELECT", "UID")))
+        real = self.push("--json", status=PARTIAL)
+        self.assertEqual(dry.err, real.err)
+        self.assertIn("INBOX lacks message 5: it has 2408 bytes", real.err)
+        self.assertIn("INBOX keeps 3 messages that are gone, marked", real.err)
+
+        def counts(result):
+            out = result.json()
+            left = {}
+            for box in out["mailboxes"]:
+                left[box["name"]] = left.get(box["name"], 0) + box["leftOut"]
+            return out["appended"], out["expunged"], out["leftOut"], left
+        self.assertEqual(counts(dry), counts(real))
+        # What is not taken elsewhere is not gone.
+        self.server.capabilities = "LITERAL+ UIDPLUS APPENDLIMIT=10"
+        self.mbj("mv", self.p, "alice", "INBOX", "4", "A")
+        dry = self.push("-n", status=PARTIAL)
+        self.assertIn("INBOX keeps 1 messages that are gone: what", dry.err)
+        self.assertEqual(dry.err, self.push(status=PARTIAL).err)
+
 
 class Common(Mail):
     """What any server must come to."""
