@@ -288,13 +288,15 @@ static bool number_last(struct mbj_imap_token value, uint32_t *ret_number)
 	return number_parse(&value, ret_number);
 }
 
-/* (ATOM ...) */
+/* (ATOM ...), or NIL of servers that do not tell, nor leave it off. */
 static bool flags_take(struct parse *p)
 {
 	struct mbj_imap_token token = next(p);
 	struct mbj_bytes begin = p->rest;
 	size_t n = 0;
 
+	if (mbj_imap_token_is(&token, "NIL]"))
+		return true;
 	if (token.kind != MBJ_IMAP_OPEN)
 		return false;
 	while ((token = next(p)).kind == MBJ_IMAP_ATOM)

@@ -301,6 +301,8 @@ START_TEST(imap_messages)
 	ck_assert(r.has_flags && is(r.flags, "\\Seen $x \\*"));
 	r = parsed("* OK [PERMANENTFLAGS ()] none", &s);
 	ck_assert(r.has_flags && r.flags.n == 0);
+	r = parsed("* OK [PERMANENTFLAGS NIL] x", &s);
+	ck_assert(r.kind == MBJ_IMAP_CONDITION && !r.has_flags);
 	/* A keyword of eight bits, as some let clients have. */
 	r = parsed("* OK [PERMANENTFLAGS (a \xe9)] x", &s);
 	ck_assert(!r.has_flags);
