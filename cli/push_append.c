@@ -40,9 +40,15 @@ static bool is_waiting(const struct push *p, uint64_t size)
 	       size > SHORT_MAX;
 }
 
+/* What is sent along with a message. */
+struct along {
+	enum push_flags_kind flags;
+	bool is_undated;
+};
+
 static enum mbj_rc append_send(struct push_box *box,
-			       const struct mbj_message *message, bool is_bare,
-			       bool is_undated, uint64_t *ret_sent,
+			       const struct mbj_message *message,
+			       const struct along *along, uint64_t *ret_sent,
 			       struct mbj_imap_response *ret_end)
 {
 	struct push *p = box->p;
@@ -51,8 +57,8 @@ static enum mbj_rc append_send(struct push_box *box,
 	mbj_buf_put_str(&p->command, "APPEND ");
 	mbj_imap_quote_put(&p->command, box->record.name);
 	mbj_buf_put_str(&p->command, " ");
-	push_flags_put(box, message, is_bare, &p->command, ret_sent);
-	if (!is_undated)
+	push_flags_put(box, message, along->flags, &p->command, ret_sent);
+	if (!along->is_undated)
 		date_put(message->time, &p->command);
 	push_body_again(box->body);
 	return push_wire_literal(&p->wire, &p->command, box->body->canon_size,
@@ -110,8 +116,8 @@ static enum mbj_rc appended_note(struct push_box *box,
 		       ? MBJ_OK
 		       : push_leave_out(box, 1, 0,
 					"has message %" PRIu32
-					" without keywords that the server "
-					"does not take",
+					" without keywords or flags that the "
+					"server does not take",
 					message->uid);
 }
 
@@ -135,7 +141,59 @@ static enum mbj_rc refused(struct push_box *box,
 		       : rc;
 }
 
-/* Announced, and sent: as it is, or with what the server takes of it. */
+/* Is it of the message, or of what comes along with it, that it says no? */
+static bool may_take(const struct mbj_imap_response *end)
+{
+	static const char *const CODES[] = {
+		"[OVERQUOTA]",	 "[TRYCREATE]", "[NOPERM]",
+		"[UNAVAILABLE]", "[INUSE]",	"[TOOBIG]",
+	};
+	struct mbj_bytes rest = end->text;
+	struct mbj_imap_token code = mbj_imap_token_next(&rest);
+
+	for (size_t i = 0; i < sizeof(CODES) / sizeof(*CODES); i++) {
+		if (mbj_imap_token_is(&code, CODES[i]))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * As it is, or with as much of what comes along with it as the server takes:
+ * a date or flags that it does not take cost these only.  The date, which
+ * nothing brings later, is kept until it has said no twice.
+ */
+static enum mbj_rc append_sends(struct push_box *box,
+				const struct mbj_message *message,
+				uint64_t *ret_sent,
+				struct mbj_imap_response *end)
+{
+	static const struct along ALONG[] = {
+		{PUSH_FLAGS_ALL, false},  {PUSH_FLAGS_BARE, false},
+		{PUSH_FLAGS_NONE, false}, {PUSH_FLAGS_ALL, true},
+		{PUSH_FLAGS_BARE, true},  {PUSH_FLAGS_NONE, true},
+	};
+	bool has_any = message->keywords.n > 0 || message->flags != 0;
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < sizeof(ALONG) / sizeof(*ALONG);
+	     i++) {
+		const struct along *along = &ALONG[i];
+
+		if (along->flags == PUSH_FLAGS_BARE && message->keywords.n == 0)
+			continue;
+		if (along->flags == PUSH_FLAGS_NONE &&
+		    (along->is_undated ? message->flags == 0
+				       : message->flags == 0 && has_any))
+			continue;
+		rc = append_send(box, message, along, ret_sent, end);
+		if (rc < 0 || end->verdict == MBJ_IMAP_OK || !may_take(end))
+			break;
+	}
+	return rc;
+}
+
+/* Announced, and sent. */
 static enum mbj_rc append_try(struct push_box *box,
 			      const struct mbj_message *message,
 			      struct push_entry *entry,
@@ -159,16 +217,8 @@ static enum mbj_rc append_try(struct push_box *box,
 				     .size = push_map_size(attempt.size),
 				     .is_seen = true};
 	rc = push_map_attempt(&box->map, &attempt, &box->p->err);
-	if (rc == MBJ_OK)
-		rc = append_send(box, message, false, false, &entry->sent, end);
-	if (rc == MBJ_OK && end->verdict != MBJ_IMAP_OK &&
-	    message->keywords.n > 0)
-		rc = append_send(box, message, true, false, &entry->sent, end);
-	/* A date that it does not take costs the date only. */
-	if (rc == MBJ_OK && end->verdict != MBJ_IMAP_OK &&
-	    end->verdict != MBJ_IMAP_NO)
-		rc = append_send(box, message, true, true, &entry->sent, end);
-	return rc;
+	return rc == MBJ_OK ? append_sends(box, message, &entry->sent, end)
+			    : rc;
 }
 
 /*

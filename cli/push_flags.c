@@ -36,8 +36,9 @@ static bool is_taken(const struct push_box *box, struct mbj_bytes keyword)
 }
 
 void push_flags_put(const struct push_box *box,
-		    const struct mbj_message *message, bool is_bare,
-		    struct mbj_buf *out, uint64_t *ret_sent)
+		    const struct mbj_message *message,
+		    enum push_flags_kind kind, struct mbj_buf *out,
+		    uint64_t *ret_sent)
 {
 	static const enum mbj_flag FLAGS[] = {
 #define X(name, bit, word) MBJ_FLAG_##name,
@@ -53,11 +54,15 @@ void push_flags_put(const struct push_box *box,
 	for (size_t i = 0; i < sizeof(FLAGS) / sizeof(*FLAGS); i++) {
 		if ((message->flags & FLAGS[i]) == 0)
 			continue;
+		if (kind == PUSH_FLAGS_NONE) {
+			is_dropped = true;
+			continue;
+		}
 		mbj_buf_format(out, "%s%s", gap, mbj_flag_name(FLAGS[i]));
 		gap = " ";
 	}
 	while (mbj_keywords_next(&keywords, &keyword)) {
-		if (is_bare || !is_taken(box, keyword)) {
+		if (kind != PUSH_FLAGS_ALL || !is_taken(box, keyword)) {
 			is_dropped = true;
 			continue;
 		}
@@ -131,7 +136,8 @@ static void batch_choose(struct batch *b, size_t first)
 }
 
 static enum mbj_rc store_run(struct batch *b, const struct mbj_message *message,
-			     bool is_bare, uint64_t sent, uint64_t *ret_sent)
+			     enum push_flags_kind kind, uint64_t sent,
+			     uint64_t *ret_sent)
 {
 	struct push *p = b->box->p;
 	enum mbj_rc rc = mbj_buf_ok(&b->set, &p->err);
@@ -142,7 +148,7 @@ static enum mbj_rc store_run(struct batch *b, const struct mbj_message *message,
 	mbj_buf_put_str(&p->command, "UID STORE ");
 	mbj_buf_put_bytes(&p->command, mbj_buf_view(&b->set));
 	mbj_buf_put_str(&p->command, " FLAGS.SILENT ");
-	push_flags_put(b->box, message, is_bare, &p->command, ret_sent);
+	push_flags_put(b->box, message, kind, &p->command, ret_sent);
 	/* It has that already: others' flags there stay. */
 	if (sent != 0 && *ret_sent == sent)
 		return MBJ_OK;
@@ -189,9 +195,9 @@ static enum mbj_rc batch_run(struct batch *b, size_t first)
 	batch_choose(b, first);
 	if (b->chosen_count == 0)
 		return MBJ_OK;
-	rc = store_run(b, message, false, was, &sent);
+	rc = store_run(b, message, PUSH_FLAGS_ALL, was, &sent);
 	if (rc == MBJ_ECONFLICT && message->keywords.n > 0)
-		rc = store_run(b, message, true, was, &sent);
+		rc = store_run(b, message, PUSH_FLAGS_BARE, was, &sent);
 	if (rc == MBJ_ECONFLICT)
 		return push_leave_out(b->box, b->chosen_count, 0,
 				      "keeps the flags of %zu messages: %s",
@@ -219,8 +225,8 @@ static enum mbj_rc shorts_pass(struct batch *b)
 		if (old == NULL || old->sent == 0)
 			continue;
 		mbj_buf_clear(&p->command);
-		push_flags_put(b->box, &b->messages[i], false, &p->command,
-			       &sent);
+		push_flags_put(b->box, &b->messages[i], PUSH_FLAGS_ALL,
+			       &p->command, &sent);
 		if (sent != old->sent)
 			continue;
 		entry = *old;

@@ -113,13 +113,16 @@ enum mbj_rc push_append_count(struct push_box *box,
 			      const struct mbj_message *message) MBJ_MUST_CHECK;
 
 /* push_flags.c */
-/*
- * "(\Seen word)", without keywords that the server does not take, or all where
- * is_bare.  *ret_sent: push_map_sent of that, 0: none is left off.
- */
+enum push_flags_kind {
+	PUSH_FLAGS_ALL,	 /* but keywords that the server does not take */
+	PUSH_FLAGS_BARE, /* no keywords */
+	PUSH_FLAGS_NONE,
+};
+/* "(\Seen word)".  *ret_sent: push_map_sent of that, 0: none is left off. */
 void push_flags_put(const struct push_box *box,
-		    const struct mbj_message *message, bool is_bare,
-		    struct mbj_buf *out, uint64_t *ret_sent);
+		    const struct mbj_message *message,
+		    enum push_flags_kind kind, struct mbj_buf *out,
+		    uint64_t *ret_sent);
 /* Of messages of one page, those whose flags are others now. */
 enum mbj_rc push_flags(struct push_box *box, const struct mbj_message *messages,
 		       size_t count) MBJ_MUST_CHECK;

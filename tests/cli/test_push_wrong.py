@@ -528,6 +528,42 @@ class PushWrong(OddMail):
         self.bend("APPEND", renew)
         self.assertIn("INBOX is passed over", self.push(status=PARTIAL).err)
 
+    def test_refused_along(self):
+        """Flags, or a date, that a server does not take cost no message; what
+        it cannot have anyway is sent once."""
+        self.fill(1)
+        uid = self.deliver(text(1))
+        self.mbj("flag", self.p, "alice", "INBOX", str(uid), "\\Draft", "w")
+        self.bend("APPEND", lambda *_: ["TAG NO no drafts"]
+                  if "Draft" in self.server.commands[-1] else None)
+        self.assertIn("INBOX has message 2 without keywords or flags",
+                      self.push(status=PARTIAL).err)
+        self.assertEqual([m[0] for m in self.inbox.mail.values()],
+                         [set(), set()])
+        self.assertTrue(all(m[1] for m in self.inbox.mail.values()))
+        self.straight()
+        self.push()
+        self.assertEqual(self.inbox.mail[2][0], {"\\Draft", "w"})
+        uid = self.deliver(text(2))
+        self.mbj("flag", self.p, "alice", "INBOX", str(uid), "\\Seen")
+        self.deliver(text(3))
+        self.bend("APPEND", lambda *_: ["TAG NO what date"]
+                  if self.server.commands[-1].count('"') > 2 else None)
+        self.push()
+        self.assertEqual([(m[0], m[1]) for m in self.inbox.mail.values()][2:],
+                         [({"\\Seen"}, None), (set(), None)])
+        # Once may be a slip: dates do not come later.
+        self.deliver(text(4))
+        said = iter([["TAG NO for once"]])
+        self.bend("APPEND", lambda *_: next(said, None))
+        self.push()
+        self.assertTrue(self.inbox.mail[5][1])
+        uid = self.deliver(text(5))
+        self.mbj("flag", self.p, "alice", "INBOX", str(uid), "\\Draft", "w")
+        self.bend("APPEND", lambda *_: ["TAG NO [OVERQUOTA] full"])
+        self.push(status=PARTIAL)
+        self.assertEqual(len(self.said("APPEND")), 1)
+
     def test_files(self):
         """A file that was lost or cut does not bring all of it again."""
         self.fill(2)
