@@ -47,11 +47,17 @@ static enum mbj_rc create_settle(struct push *p, const struct push_doubt *step)
 {
 	const struct push_seen *seen = push_seen_find(p, step->to);
 	struct push_record record = {.id = step->id, .name = step->to};
+	char mail[PUSH_MAIL_TEXT];
 
-	/* Others may have made one: theirs has something in it, or is as good.
-	 */
-	if (seen == NULL || !seen->is_selectable || !push_is_empty(seen))
+	if (seen == NULL || !seen->is_selectable)
 		return push_file_settled(&p->file, &p->err);
+	/* There was none of that name.  Mail may have come since; where others
+	 * made it, theirs is as safe in one of ours. */
+	if (!push_is_empty(seen))
+		push_say(p, seen->name,
+			 "is taken as ours: a push was cut when it created it, "
+			 "and it has %s by now",
+			 push_mail_text(seen, mail));
 	record.uidvalidity = seen->uidvalidity;
 	record.uidnext = seen->uidnext;
 	record.object = seen->object;

@@ -271,6 +271,25 @@ class PushOdd(mbjtest.Case):
         self.push()
         self.assertEqual(set(self.server.boxes), {"INBOX", "X", "Y"})
 
+    def test_create_doubt(self):
+        """Mail that came into what a cut push created makes it nobody else's;
+        it stays whatever becomes of the mailbox here."""
+        self.serve()
+        self.reconcile((A, "A", None))
+        self.server.bend = lambda word, names: \
+            self.server.add("A", 1) or [None] if word == "CREATE" else None
+        self.push(status=FAILED)
+        self.server.bend = lambda word, names: None
+        self.assertIn("mailbox A is taken as ours: a push was cut when it "
+                      "created it, and it has 1 messages by now",
+                      self.push().err)
+        was = self.server.numbers()
+        self.mbj("rename", self.p, "alice", "A>B")
+        self.push()
+        self.assertEqual(self.server.numbers()["B"], was["A"])
+        self.reconcile()
+        self.assertIn("not all of them are ours", self.push(status=REFUSED).err)
+
     def test_subscribe_no(self):
         """One subscription that the server will not have stops no other."""
         self.serve((A, "A", None), (B, "B", None), (C, "C", None))
