@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <mbj/hash.h>
+
 #include "carrier.h"
 #include "number.h"
 
@@ -54,28 +56,45 @@ static bool name_take(struct follower *f)
 	return true;
 }
 
-/* What we are to a source by TLS: all of it is there, and says our name. */
-static int certificate_take(struct follower *f)
+/* What we are to a source by TLS: all of it is there. */
+static enum mbj_rc own_load(struct follower *f)
+{
+	struct tls *tls = NULL;
+	enum mbj_rc rc = tls_open(f->tls_dir, TLS_REPLICA, &tls, &f->err);
+
+	if (rc == MBJ_OK)
+		f->own = *tls_own(tls);
+	tls_close(&tls);
+	return rc;
+}
+
+/* It says our name, which the source knows nobody by but by that. */
+static enum mbj_rc own_name_take(struct follower *f)
 {
 	const char *name = f->call->options.name;
-	struct tls *tls = NULL;
 
+	if (name != NULL && strcmp(name, f->own.name) != 0)
+		return mbj_error_set(&f->err, MBJ_EFENCED,
+				     "--name %s: the certificate in %s is for "
+				     "\"%s\"",
+				     name, f->tls_dir, f->own.name);
+	memcpy(f->name, f->own.name, strlen(f->own.name) + 1);
+	return MBJ_OK;
+}
+
+static int certificate_take(struct follower *f)
+{
 	f->tls_dir = f->call->options.tls_dir;
 	if (f->tls_dir == NULL) {
 		cli_say(f->call, "%s needs --tls-dir", f->source.path);
 		return CLI_USAGE;
 	}
-	if (tls_open(f->tls_dir, TLS_REPLICA, &tls, &f->err) < 0)
+	if (own_load(f) < 0)
 		return cli_fail(f->call, &f->err);
-	f->own = *tls_own(tls);
-	tls_close(&tls);
-	if (name != NULL && strcmp(name, f->own.name) != 0) {
-		cli_say(f->call,
-			"--name %s: the certificate in %s is for \"%s\"", name,
-			f->tls_dir, f->own.name);
+	if (own_name_take(f) < 0) {
+		cli_say(f->call, "%s", f->err.message);
 		return CLI_USAGE;
 	}
-	memcpy(f->name, f->own.name, strlen(f->own.name) + 1);
 	return CLI_OK;
 }
 
@@ -145,14 +164,50 @@ static void total_add(struct follower *f,
 	f->total.accounts_resynced = resynced;
 }
 
-/* Would another connection be refused as this one was? */
-static bool failure_is_final(const struct follower *f, enum mbj_rc rc,
-			     const struct mbj_stream_result *result)
+/*
+ * What another connection would meet again, unless something is mended: is it
+ * that one of both refuses the other?
+ */
+static void failure_note(struct follower *f, enum mbj_rc rc)
 {
-	if (rc == MBJ_OK || result->is_lost)
-		return false;
-	return !f->is_lasting || rc == MBJ_EFENCED || rc == MBJ_EUNSUPPORTED ||
-	       rc == MBJ_EINVALID;
+	f->is_refused = rc == MBJ_EFENCED || rc == MBJ_EUNSUPPORTED ||
+			rc == MBJ_EINVALID;
+	f->is_over = f->is_over || !f->is_lasting;
+}
+
+/* A certificate for another store than that which the replica is of. */
+static enum mbj_rc lineage_check(struct follower *f)
+{
+	struct mbj_id lineage = mbj_store_identity(f->store)->lineage;
+	char own[MBJ_ID_TEXT_SIZE];
+	char is[MBJ_ID_TEXT_SIZE];
+
+	if (mbj_id_is_root(lineage) || mbj_id_equal(lineage, f->own.lineage))
+		return MBJ_OK;
+	mbj_id_print(f->own.lineage, own);
+	mbj_id_print(lineage, is);
+	return mbj_error_set(&f->err, MBJ_EFENCED,
+			     "the certificate in %s is for lineage %s, the "
+			     "replica is of %s",
+			     f->tls_dir, own, is);
+}
+
+/* Each time anew: certificates are renewed while we run. */
+static enum mbj_rc own_check(struct follower *f)
+{
+	enum mbj_rc rc;
+
+	if (f->tls_dir == NULL)
+		return MBJ_OK;
+	rc = own_load(f);
+	if (rc < 0)
+		return rc;
+	rc = own_name_take(f);
+	if (rc == MBJ_OK)
+		rc = lineage_check(f);
+	if (rc < 0)
+		failure_note(f, rc);
+	return rc;
 }
 
 enum mbj_rc follower_reach(struct follower *f, struct carrier *ret_carrier)
@@ -204,9 +259,12 @@ static enum mbj_rc connection_run(struct follower *f)
 
 	f->is_over = f->options.is_once;
 	f->is_renewed = false;
+	f->is_refused = false;
 	f->paused_ms = 0;
 	mbj_upstream_connect(f->options.upstream);
-	rc = follower_reach(f, &carrier);
+	rc = own_check(f);
+	if (rc == MBJ_OK)
+		rc = follower_reach(f, &carrier);
 	if (is_stopped_before(f, rc))
 		return MBJ_OK;
 	if (rc < 0)
@@ -217,8 +275,12 @@ static enum mbj_rc connection_run(struct follower *f)
 	less_say(f, &result);
 	f->is_renewed = result.is_renewed;
 	f->paused_ms = result.paused_ms;
-	f->is_over = f->options.is_once || result.is_stopped ||
-		     result.is_renewed || failure_is_final(f, rc, &result);
+	f->is_over =
+		f->options.is_once || result.is_stopped || result.is_renewed;
+	if (rc < 0 && !result.is_lost && !result.is_renewed)
+		failure_note(f, rc);
+	if (result.is_met)
+		f->is_said = false;
 	/* One that brings nothing, and ends at once, may do so for ever. */
 	if (result.is_met && (result.replay.groups > 0 ||
 			      mbj_monotonic_ms() - began > f->backoff_ms))
@@ -257,33 +319,38 @@ static bool backoff_wait(struct follower *f)
 	return poll(&fd, 1, (int)ms) > 0;
 }
 
-/* Of a pause once is enough, however often it is asked whether it is over. */
-static void end_say(const struct follower *f, bool was_paused)
+/*
+ * Why it ended: once is enough until that is something else, or the source was
+ * met again, and of a pause, however often it is asked whether it is over.
+ */
+static void end_say(struct follower *f, bool was_paused)
 {
-	if (f->paused_ms == 0)
-		cli_say(f->call,
-			"the connection ended, another one is made: %s",
-			f->err.message);
-	else if (!was_paused)
-		cli_say(f->call, "%s", f->err.message);
+	uint32_t what = mbj_crc32c(0, mbj_bytes_str(f->err.message));
+
+	if (f->paused_ms > 0) {
+		if (!was_paused)
+			cli_say(f->call, "%s", f->err.message);
+		f->is_said = false;
+		return;
+	}
+	if (f->is_said && f->said == what)
+		return;
+	f->is_said = true;
+	f->said = what;
+	cli_say(f->call, "%s: %s",
+		f->is_refused
+			? "it cannot follow its source, and goes on trying"
+			: "the connection ended, another one is made",
+		f->err.message);
 }
 
-/* A certificate for another store than that which the replica is of. */
-static enum mbj_rc lineage_check(struct follower *f)
+/* What the board is to say of a connection that ended. */
+static void end_note(struct follower *f)
 {
-	struct mbj_id lineage = mbj_store_identity(f->store)->lineage;
-	char own[MBJ_ID_TEXT_SIZE];
-	char is[MBJ_ID_TEXT_SIZE];
-
-	if (f->tls_dir == NULL || mbj_id_is_root(lineage) ||
-	    mbj_id_equal(lineage, f->own.lineage))
-		return MBJ_OK;
-	mbj_id_print(f->own.lineage, own);
-	mbj_id_print(lineage, is);
-	return mbj_error_set(&f->err, MBJ_EFENCED,
-			     "the certificate in %s is for lineage %s, the "
-			     "replica is of %s",
-			     f->tls_dir, own, is);
+	if (f->is_refused)
+		mbj_upstream_refuse(f->options.upstream, &f->err);
+	else
+		mbj_upstream_part(f->options.upstream, false, &f->err);
 }
 
 enum mbj_rc follower_run(struct follower *f, struct mbj_store *store)
@@ -291,18 +358,13 @@ enum mbj_rc follower_run(struct follower *f, struct mbj_store *store)
 	enum mbj_rc rc;
 
 	f->store = store;
-	rc = lineage_check(f);
-	if (rc < 0) {
-		mbj_upstream_part(f->options.upstream, true, &f->err);
-		return rc;
-	}
 	for (;;) {
 		bool was_paused = f->paused_ms > 0;
 
 		rc = connection_run(f);
 		if (rc == MBJ_OK || f->is_over)
 			break;
-		mbj_upstream_part(f->options.upstream, false, &f->err);
+		end_note(f);
 		end_say(f, was_paused);
 		if (backoff_wait(f)) {
 			rc = MBJ_OK;

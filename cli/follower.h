@@ -1,6 +1,7 @@
 /*
  * Following a source, through a command or where it listens: one connection
- * after the other, until told to stop, or until none will mend it.
+ * after the other, until told to stop, or, but for a service, until none will
+ * mend it.
  */
 #ifndef MBJ_CLI_FOLLOWER_H
 #define MBJ_CLI_FOLLOWER_H
@@ -28,9 +29,14 @@ struct follower {
 	bool is_over;
 	bool is_less_said; /* that the source packs less than it was asked to */
 	bool is_renewed;   /* the store is to be opened again, for more */
-	/* What a service follows with: only a refusal ends it, whatever else
-	 * is wrong may be mended while it serves on. */
+	bool is_refused;   /* by the source, or the source is */
+	/* What a service follows with: no failure ends it.  What answered may
+	 * not have been the source, and whatever is wrong may be mended while
+	 * it serves on. */
 	bool is_lasting;
+	/* The CRC32C of why the last connection ended, as it was said. */
+	uint32_t said;
+	bool is_said;
 };
 
 /*
@@ -45,7 +51,10 @@ struct carrier;
 /* One connection, which f->options are for from then on.  Else f->err. */
 enum mbj_rc follower_reach(struct follower *f,
 			   struct carrier *ret_carrier) MBJ_MUST_CHECK;
-/* MBJ_OK: told to stop, or, for --once, there.  Else f->err. */
+/*
+ * One that is not lasting ends with the first failure that another connection
+ * would meet again.  MBJ_OK: told to stop, or, for --once, there.  Else f->err.
+ */
 enum mbj_rc follower_run(struct follower *f,
 			 struct mbj_store *store) MBJ_MUST_CHECK;
 /* One account of the replica made again, by one connection.  Else f->err. */

@@ -145,6 +145,9 @@ static void put_upstream(struct metrics *m, const struct mbj_client_status *s)
 		    "had; it grows while nothing is heard.");
 	put_seconds(m, "upstream_paused_seconds", u->paused_ms,
 		    "For how long the source pauses it, 0: it does not.");
+	put_seconds(m, "upstream_refused_seconds", u->refused_ms,
+		    "Since when it cannot follow the source, as one of both "
+		    "refuses the other, 0: it can.");
 	put_number(m, "resync_stage", "gauge", u->resync,
 		   "What is made again from a snapshot of the source: 0 "
 		   "nothing, 1 it comes, 2 it is judged, 3 it is put in "

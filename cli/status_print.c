@@ -137,6 +137,9 @@ static void put_upstream_text(const struct mbj_client_status *s,
 	if (u->paused_ms > 0)
 		mbj_buf_format(out, ", paused by it for %" PRIu64 " s more",
 			       (u->paused_ms + 999) / 1000);
+	if (u->refused_ms > 0)
+		mbj_buf_format(out, ", cannot follow it for %" PRIu64 " s",
+			       u->refused_ms / 1000);
 	if (u->resync != MBJ_RESYNC_NONE)
 		mbj_buf_put_str(out, ", ");
 	cli_resync_text(s, out);

@@ -127,8 +127,8 @@ static void *following_run(void *context)
 	struct following *following = context;
 	struct follower *f = &following->follower;
 
-	/* What is here goes on being served; the status says why no more
-	 * comes. */
+	/* What is here goes on being served, until the store is to be opened
+	 * again. */
 	if (follower_run(f, following->store) < 0)
 		(void)cli_complain(f->call, &f->err);
 	return NULL;

@@ -116,6 +116,10 @@ static void judge_upstream(struct verdict *v, const struct mbj_client_status *s)
 	if (u->state == MBJ_UPSTREAM_ENDED)
 		found(v, VERDICT_CRITICAL, VERDICT_KIND_ENDED,
 		      "it follows no more%s%s", colon, u->reason);
+	if (u->refused_ms > 0)
+		found(v, VERDICT_CRITICAL, VERDICT_KIND_CANNOT,
+		      "it cannot follow its source, for %" PRIu64 " s%s%s",
+		      u->refused_ms / 1000, colon, u->reason);
 	if (u->was_current)
 		judge_lag(v, s);
 	else

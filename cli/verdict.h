@@ -33,6 +33,12 @@ enum verdict_level {
 	  "one, begin the service anew; where it cannot follow it any more, "  \
 	  "make a new replica beside this one.",                               \
 	  "mbj clone NEW --exec 'ssh HOST mbj send SOURCE'")                   \
+	X(CANNOT,                                                              \
+	  "It tries again by itself, at least every 30 s. Where another "      \
+	  "store answers at the source's address, mend that; where it is the " \
+	  "source and this replica cannot follow it any more, make a new "     \
+	  "replica beside this one.",                                          \
+	  "mbj clone NEW --exec 'ssh HOST mbj send SOURCE'")                   \
 	X(RESYNC, "It goes on by itself, also after a lost connection.",       \
 	  "mbj status STORE")                                                  \
 	X(TAKING, "It goes on by itself, also after a lost connection.",       \

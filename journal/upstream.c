@@ -25,6 +25,7 @@ struct mbj_upstream {
 	int64_t known_ms;
 	int64_t current_ms;
 	int64_t paused_until_ms; /* 0: it is not */
+	int64_t refused_ms;	 /* since when it is; 0: it is not */
 };
 
 static void behind_put(struct mbj_upstream_status *status,
@@ -130,6 +131,7 @@ void mbj_upstream_meet(struct mbj_upstream *upstream)
 	upstream->status.connections++;
 	upstream->status.reason[0] = '\0';
 	upstream->paused_until_ms = 0;
+	upstream->refused_ms = 0;
 	pthread_mutex_unlock(&upstream->mutex);
 }
 
@@ -228,20 +230,38 @@ void mbj_upstream_apply(struct mbj_upstream *upstream, struct mbj_lsn applied)
 	pthread_mutex_unlock(&upstream->mutex);
 }
 
+/* With the mutex: what was so of a connection alone is over. */
+static void part_put(struct mbj_upstream_status *status,
+		     enum mbj_upstream_state state, const char *why)
+{
+	status->state = state;
+	resync_put(status, &(const struct mbj_resync_progress){0});
+	pack_put(status, 0, 0);
+	(void)snprintf(status->reason, sizeof(status->reason), "%s", why);
+}
+
 void mbj_upstream_part(struct mbj_upstream *upstream, bool is_for_good,
 		       const struct mbj_error *why)
 {
-	struct mbj_upstream_status *status;
-
 	if (upstream == NULL)
 		return;
-	status = &upstream->status;
 	pthread_mutex_lock(&upstream->mutex);
-	status->state = is_for_good ? MBJ_UPSTREAM_ENDED : MBJ_UPSTREAM_WAITING;
-	resync_put(status, &(const struct mbj_resync_progress){0});
-	pack_put(status, 0, 0);
-	(void)snprintf(status->reason, sizeof(status->reason), "%s",
-		       why != NULL ? why->message : "");
+	part_put(&upstream->status,
+		 is_for_good ? MBJ_UPSTREAM_ENDED : MBJ_UPSTREAM_WAITING,
+		 why != NULL ? why->message : "");
+	upstream->refused_ms = 0;
+	pthread_mutex_unlock(&upstream->mutex);
+}
+
+void mbj_upstream_refuse(struct mbj_upstream *upstream,
+			 const struct mbj_error *why)
+{
+	if (upstream == NULL)
+		return;
+	pthread_mutex_lock(&upstream->mutex);
+	part_put(&upstream->status, MBJ_UPSTREAM_WAITING, why->message);
+	if (upstream->refused_ms == 0)
+		upstream->refused_ms = mbj_monotonic_ms();
 	pthread_mutex_unlock(&upstream->mutex);
 }
 
@@ -264,5 +284,9 @@ void mbj_upstream_get(struct mbj_upstream *upstream,
 	if (upstream->paused_until_ms > now)
 		ret_status->paused_ms =
 			(uint64_t)(upstream->paused_until_ms - now);
+	/* One that has just been refused is. */
+	if (upstream->refused_ms > 0)
+		ret_status->refused_ms =
+			(uint64_t)(now - upstream->refused_ms) + 1;
 	pthread_mutex_unlock(&upstream->mutex);
 }

@@ -122,6 +122,31 @@ class TlsRefused(TlsCase):
             "follow", self.r, "--once", "--from", self.address, "--tls-dir",
             theirs, status=REFUSED).err)
 
+    def test_served(self):
+        """Goal: a replica that is served with a certificate for another store
+        says so, and follows once that is put right, without a restart."""
+        q = self.dir / "q"
+        self.mbj("init", q)
+        other = self.dir / "other"
+        self.mbj("keygen", "ca", other, q)
+        theirs = self.key("replica", "theirs", other)
+        self.mbj("replay", self.p, self.r)
+        source = self.send()
+        service = self.begin("serve", self.r, "--from", self.address,
+                             "--tls-dir", theirs)
+
+        def upstream():
+            said = run("status", self.r, "--json")
+            return said.status == OK and said.json().get("upstream") or {}
+        self.until(lambda: upstream().get("refusedMs", 0) > 0)
+        self.assertIn("the replica is of", upstream()["reason"])
+        for file in pathlib.Path(self.replica_options[1]).iterdir():
+            file.replace(theirs / file.name)
+        self.until(lambda: upstream().get("state") == "following")
+        _, err = self.end(service)
+        self.assertIn("goes on trying: the certificate in", err)
+        self.end(source)
+
     def test_other_role(self):
         """Goal: a replica is no source, and a source no replica.  Method: ours
         refuse their own certificates; a server with a replica's, a client with a

@@ -292,7 +292,7 @@ class Watch(WatchCase):
         other = self.dir / "other"
         self.mbj("init", other)
         self.follow(carrier=f"{shlex.quote(MBJ)} send {other}")
-        self.until(lambda: self.status()["upstream"]["state"] == "ended")
+        self.until(lambda: self.status()["upstream"]["refusedMs"] > 0)
         self.assertEqual(self.mbj("replicas", other).out, "")
         self.stop()
         wrong = run("serve", self.r, "--exec", "true", "--name", "a\nb")
@@ -345,16 +345,39 @@ class Watch(WatchCase):
         self.assertGreaterEqual(numbers["mbj_lag_seconds"], 1)
 
     def test_refused(self):
-        """Goal: a replica whose source is another store goes on serving, and
-        says that it follows no more.  Method: a source of another lineage."""
+        """Goal: a replica for whose source another store answers goes on
+        serving, says so, once, and follows when its source answers again.
+        Method: a source of another lineage, for a time; all who watch."""
         self.replay()
         other = self.dir / "other"
+        gate = self.dir / "gate"
+        gate.touch()
         self.mbj("init", other)
-        self.follow(carrier=f"{shlex.quote(MBJ)} send {other}")
-        self.until(lambda: self.status()["upstream"]["state"] == "ended")
-        self.assertIn("follows no more", self.check(CRITICAL))
+        send = f"exec {shlex.quote(MBJ)} send"
+        self.follow(carrier=f"echo >> {self.dir / 'tries'}; "
+                            f"test -e {gate} && {send} {other}; {send} {self.p}")
+        tries = self.dir / "tries"
+        self.until(lambda: tries.exists() and tries.stat().st_size >= 3)
+        upstream = self.status()["upstream"]
+        self.assertIn(upstream["state"], ("waiting", "connecting"))
+        self.assertIn("another lineage", upstream["reason"])
+        self.assertGreater(upstream["refusedMs"], 0)
+        self.assertIn("cannot follow it for ", run("status", self.r).out)
+        self.assertRegex(self.check(CRITICAL),
+                         "it cannot follow its source, for [0-9]+ s: .*another")
+        self.assertGreater(self.metrics()["mbj_upstream_refused_seconds"], 0)
         self.assertEqual(self.tree(self.r), self.tree(self.p))
-        self.stop()
+        gate.unlink()
+        self.mbj("deliver", self.p, "alice", stdin=b"hello")
+        self.current_wait(2)
+        upstream = self.status()["upstream"]
+        self.assertEqual((upstream["refusedMs"], upstream["reason"]), (0, ""))
+        self.check(WELL)
+        self.assertEqual(self.metrics()["mbj_upstream_refused_seconds"], 0)
+        said = self.stop().decode().splitlines()
+        self.assertEqual(len(said), 1, said)
+        self.assertIn("it cannot follow its source, and goes on trying",
+                      said[0])
 
     def test_full_disk(self):
         """Goal: what is wrong here and may be mended ends nothing.  Method: too

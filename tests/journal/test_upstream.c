@@ -132,6 +132,40 @@ START_TEST(board_grows_when_cut)
 END_TEST
 
 /*
+ * Goal: since when the replica cannot follow is known until it can, or until it
+ * is something else that keeps it from that.
+ */
+START_TEST(board_refused)
+{
+	struct mbj_upstream *board = board_new();
+	struct mbj_upstream_status status;
+	struct mbj_error why;
+
+	(void)mbj_error_set(&why, MBJ_EFENCED, "another store");
+	mbj_upstream_refuse(NULL, &why);
+	ck_assert_uint_eq(look(board).refused_ms, 0);
+	mbj_upstream_refuse(board, &why);
+	status = look(board);
+	ck_assert_int_eq(status.state, MBJ_UPSTREAM_WAITING);
+	ck_assert_str_eq(status.reason, "another store");
+	ck_assert_uint_ge(status.refused_ms, 1);
+	step();
+	mbj_upstream_connect(board);
+	mbj_upstream_refuse(board, &why);
+	mbj_upstream_connect(board);
+	ck_assert_uint_ge(look(board).refused_ms, STEP_MS);
+	mbj_upstream_part(board, false, NULL);
+	ck_assert_uint_eq(look(board).refused_ms, 0);
+	mbj_upstream_refuse(board, &why);
+	mbj_upstream_meet(board);
+	status = look(board);
+	ck_assert_uint_eq(status.refused_ms, 0);
+	ck_assert_str_eq(status.reason, "");
+	mbj_upstream_free(&board);
+}
+END_TEST
+
+/*
  * Goal: a pause is known until it is over or the source is met again, and
  * counts as lag.  Method: a long one and a short one.
  */
@@ -284,6 +318,7 @@ TCase *test_upstream_case(void)
 	tcase_add_test(tc, board_is_not_current);
 	tcase_add_test(tc, board_follows_a_busy_source);
 	tcase_add_test(tc, board_grows_when_cut);
+	tcase_add_test(tc, board_refused);
 	tcase_add_test(tc, board_is_paused);
 	tcase_add_test(tc, board_is_resynced);
 	tcase_add_test(tc, board_is_packed);

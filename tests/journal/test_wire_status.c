@@ -103,6 +103,9 @@ static void reread(struct bodies *b, uint16_t version, struct mbj_buf *bytes,
 			b->message.status.upstream.behind_bulk;
 		m.status.upstream.behind_known =
 			b->message.status.upstream.behind_known;
+		ck_assert_uint_eq(m.status.upstream.refused_ms, 0);
+		m.status.upstream.refused_ms =
+			b->message.status.upstream.refused_ms;
 	}
 	status_encode(&b->records, 0, &m);
 	ck_assert(mbj_bytes_equal(mbj_buf_view(&b->records),
@@ -137,10 +140,10 @@ START_TEST(status_first)
 	mbj_buf_init(&expected, BODY_MAX);
 	mbj_buf_put_bytes(&expected, mbj_buf_view(&b.counted));
 	ck_assert_uint_eq(expected.p[0], 13);
-	ck_assert_uint_eq(expected.p[1], 14);
+	ck_assert_uint_eq(expected.p[1], 15);
 	splice(&expected,
 	       number_find(&expected, b.message.status.upstream.level_asked), 0,
-	       5 * 8);
+	       6 * 8);
 	splice(&expected,
 	       number_find(&expected, b.message.status.service.taken), 0,
 	       2 * 8);
@@ -170,7 +173,7 @@ START_TEST(status_other_build)
 	bodies_init(&b);
 	mbj_buf_init(&body, BODY_MAX);
 	mbj_buf_put_bytes(&body, mbj_buf_view(&b.counted));
-	last = number_find(&body, b.message.status.upstream.behind_known);
+	last = number_find(&body, b.message.status.upstream.refused_ms);
 	lost = number_find(&body, b.message.status.service.taken_lost);
 	splice(&body, last + 8, 1 * 8, 0);
 	body.p[1] += 1;

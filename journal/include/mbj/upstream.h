@@ -78,7 +78,9 @@ MBJ_API const char *mbj_resync_word(enum mbj_resync_stage stage);
 	  "bytes of groups that the source has more, as it said last")         \
 	X(behind_bulk, "bulkBytesBehind", "of those, of imports and the like") \
 	X(behind_known, "bytesBehindKnown",                                    \
-	  "0: the source does not say it, 1: about so many, 2: exactly")
+	  "0: the source does not say it, 1: about so many, 2: exactly")       \
+	X(refused_ms, "refusedMs",                                             \
+	  "milliseconds since it cannot follow its source, 0: it can")
 
 struct mbj_upstream_status {
 	enum mbj_upstream_state state;
@@ -107,6 +109,12 @@ MBJ_API void mbj_upstream_free(struct mbj_upstream **upstream);
 MBJ_API void mbj_upstream_connect(struct mbj_upstream *upstream);
 MBJ_API void mbj_upstream_part(struct mbj_upstream *upstream, bool is_for_good,
 			       const struct mbj_error *why);
+/*
+ * It ended since the source refuses the replica, or the replica the source:
+ * that is so until another connection is accepted, or ends otherwise.
+ */
+MBJ_API void mbj_upstream_refuse(struct mbj_upstream *upstream,
+				 const struct mbj_error *why);
 
 /* What follows is mbj_stream_follow's to note. */
 
