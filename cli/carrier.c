@@ -81,7 +81,8 @@ enum mbj_rc carrier_connect(const struct mbj_endpoint *endpoint,
 {
 	struct carrier carrier = {.process = 0};
 	int fd = -1;
-	enum mbj_rc rc = mbj_endpoint_connect(endpoint, CONNECT_MS, &fd, err);
+	enum mbj_rc rc =
+		mbj_endpoint_connect(endpoint, CONNECT_MS, stop_fd, &fd, err);
 
 	if (rc < 0)
 		return rc;

@@ -30,7 +30,7 @@ enum mbj_rc carrier_begin(const char *command, struct carrier *ret_carrier,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * tls_dir: of a replica, for an endpoint of TLS.  stop_fd readable breaks it
- * off once there is a connection.
+ * off, but for looking up a host.
  * Returns: what mbj_endpoint_connect, tls_open and tls_meet return.
  */
 enum mbj_rc carrier_connect(const struct mbj_endpoint *endpoint,

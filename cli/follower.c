@@ -224,7 +224,7 @@ enum mbj_rc follower_reach(struct follower *f, struct carrier *ret_carrier)
 	return rc;
 }
 
-/* Told to stop while it waited for the source to prove who it is. */
+/* Told to stop while it waited for the source, or for it to prove who it is. */
 static bool is_stopped_before(const struct follower *f, enum mbj_rc rc)
 {
 	struct pollfd fd = {.fd = f->options.stop_fd, .events = POLLIN};

@@ -375,10 +375,11 @@ static enum mbj_rc handshake(struct tls_session *s, int stop_fd, int64_t until,
  * A socket that is closed with something in it unread takes what was written
  * last along: the peer would not know why it is refused.
  */
-static void linger(int fd)
+static void linger(int fd, int stop_fd)
 {
 	int64_t until = mbj_monotonic_ms() + LINGER_MS;
-	struct pollfd ready = {.fd = fd, .events = POLLIN};
+	struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
+				{.fd = stop_fd, .events = POLLIN}};
 	char bytes[LINGER_PIECE];
 	size_t got = 0;
 
@@ -387,7 +388,8 @@ static void linger(int fd)
 		int64_t left = until - mbj_monotonic_ms();
 		ssize_t n;
 
-		if (left <= 0 || poll(&ready, 1, (int)left) <= 0)
+		if (left <= 0 || poll(fds, 2, (int)left) <= 0 ||
+		    fds[1].revents != 0)
 			return;
 		n = read(fd, bytes, sizeof(bytes));
 		if (n <= 0)
@@ -439,7 +441,7 @@ enum mbj_rc tls_meet(const struct tls *tls, int fd, int stop_fd,
 			rc = mbj_error_set(err, MBJ_ENOTFOUND,
 					   "the peer hung up without a word");
 		else if (rc != MBJ_EBUSY) /* we stop: nobody is refused */
-			linger(fd);
+			linger(fd, stop_fd);
 		tls_part(&s);
 		return rc;
 	}

@@ -273,8 +273,8 @@ static enum mbj_rc link_open(struct mbj_client *client, struct link **ret_link,
 		return mbj_error_nomem(err);
 	link->fd = -1;
 	since = mbj_monotonic_ms();
-	rc = socket_connect(client->path, wait_max(client, false, 0), &link->fd,
-			    err);
+	rc = socket_connect(client->path, wait_max(client, false, 0), -1,
+			    &link->fd, err);
 	wait_count(client, since);
 	if (rc == MBJ_OK)
 		rc = link_hello(client, link, err);

@@ -87,13 +87,13 @@ enum mbj_rc mbj_endpoint_parse(const char *text,
 }
 
 enum mbj_rc mbj_endpoint_connect(const struct mbj_endpoint *endpoint,
-				 int64_t wait_ms, int *ret_fd,
+				 int64_t wait_ms, int stop_fd, int *ret_fd,
 				 struct mbj_error *err)
 {
 	if (endpoint->kind == MBJ_ENDPOINT_TLS)
 		return socket_tcp_connect(endpoint->host, endpoint->port,
-					  wait_ms, ret_fd, err);
-	return socket_connect(endpoint->path, wait_ms, ret_fd, err);
+					  wait_ms, stop_fd, ret_fd, err);
+	return socket_connect(endpoint->path, wait_ms, stop_fd, ret_fd, err);
 }
 
 enum mbj_rc mbj_listener_open(const struct mbj_endpoint *endpoint,

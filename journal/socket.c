@@ -79,9 +79,11 @@ static enum mbj_rc address_make(const char *path, struct sockaddr_un *ret_un,
 }
 
 /* Linux has no event for a place in the queue of who listens. */
-static bool connect_wait(int fd, const struct sockaddr_un *un, int64_t wait_ms)
+static bool connect_wait(int fd, const struct sockaddr_un *un, int64_t wait_ms,
+			 int stop_fd)
 {
 	int64_t until = mbj_monotonic_ms() + wait_ms;
+	struct pollfd stop = {.fd = stop_fd, .events = POLLIN};
 	int status;
 
 	for (;;) {
@@ -92,13 +94,16 @@ static bool connect_wait(int fd, const struct sockaddr_un *un, int64_t wait_ms)
 			errno = EAGAIN;
 			break;
 		}
-		(void)poll(NULL, 0, CONNECT_STEP_MS);
+		if (poll(&stop, 1, CONNECT_STEP_MS) > 0) {
+			errno = ECANCELED;
+			break;
+		}
 	}
 	return status == 0;
 }
 
-enum mbj_rc socket_connect(const char *path, int64_t wait_ms, int *ret_fd,
-			   struct mbj_error *err)
+enum mbj_rc socket_connect(const char *path, int64_t wait_ms, int stop_fd,
+			   int *ret_fd, struct mbj_error *err)
 {
 	struct sockaddr_un un;
 	enum mbj_rc rc;
@@ -112,7 +117,7 @@ enum mbj_rc socket_connect(const char *path, int64_t wait_ms, int *ret_fd,
 	if (fd < 0)
 		rc = mbj_error_errno(err, errno, "cannot make a socket for",
 				     path);
-	else if (connect_wait(fd, &un, wait_ms))
+	else if (connect_wait(fd, &un, wait_ms, stop_fd))
 		rc = MBJ_OK;
 	else if (errno == ECONNREFUSED || errno == ENOTSOCK)
 		rc = mbj_error_set(err, MBJ_ENOTFOUND, "nobody listens at %s",
@@ -121,6 +126,8 @@ enum mbj_rc socket_connect(const char *path, int64_t wait_ms, int *ret_fd,
 		rc = mbj_error_set(err, MBJ_EBUSY,
 				   "the service at %s takes no connection",
 				   path);
+	else if (errno == ECANCELED)
+		rc = mbj_error_set(err, MBJ_EBUSY, "told to stop");
 	else
 		rc = mbj_error_errno(err, errno, "cannot connect to", path);
 	socket_close(dir);
@@ -166,7 +173,7 @@ static enum mbj_rc path_check(const char *path, struct mbj_error *err)
 	enum mbj_rc rc;
 	int fd = -1;
 
-	rc = socket_connect(path, 0, &fd, err);
+	rc = socket_connect(path, 0, -1, &fd, err);
 	socket_close(fd);
 	if (rc == MBJ_OK)
 		return mbj_error_set(err, MBJ_EBUSY,

@@ -22,11 +22,12 @@ struct socket_peer {
 };
 
 /*
- * wait_ms: for somebody who listens and is too busy, -1 for ever.
+ * wait_ms: for somebody who listens and is too busy, -1 for ever, or until
+ * stop_fd is readable; -1: none.
  * Returns: MBJ_ENOTFOUND where nobody listens, MBJ_EBUSY.
  */
-enum mbj_rc socket_connect(const char *path, int64_t wait_ms, int *ret_fd,
-			   struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc socket_connect(const char *path, int64_t wait_ms, int stop_fd,
+			   int *ret_fd, struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * Listen at path with these permissions from the first moment on.  A socket of
  * a dead service is replaced.  Returns: MBJ_EBUSY where somebody answers.

@@ -70,11 +70,13 @@ static int tcp_socket(const struct addrinfo *address)
 		      address->ai_protocol);
 }
 
-/* 0, or an errno. */
-static int connect_within(int fd, const struct addrinfo *address, int64_t ms)
+/* 0, or an errno; ECANCELED: told to stop. */
+static int connect_within(int fd, const struct addrinfo *address, int64_t ms,
+			  int stop_fd)
 {
 	int64_t until = mbj_monotonic_ms() + ms;
-	struct pollfd ready = {.fd = fd, .events = POLLOUT};
+	struct pollfd fds[2] = {{.fd = fd, .events = POLLOUT},
+				{.fd = stop_fd, .events = POLLIN}};
 	socklen_t size = sizeof(int);
 	int errnum = 0;
 	int n;
@@ -86,13 +88,15 @@ static int connect_within(int fd, const struct addrinfo *address, int64_t ms)
 	do {
 		int64_t left = until - mbj_monotonic_ms();
 
-		n = poll(&ready, 1,
+		n = poll(fds, 2,
 			 left < 0	  ? 0
 			 : left > INT_MAX ? INT_MAX
 					  : (int)left);
 	} while (n < 0 && errno == EINTR);
 	if (n == 0)
 		return ETIMEDOUT;
+	if (n > 0 && fds[1].revents != 0)
+		return ECANCELED;
 	if (n < 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &errnum, &size) != 0)
 		return errno;
 	return errnum;
@@ -108,7 +112,7 @@ static int left_count(const struct addrinfo *address)
 }
 
 enum mbj_rc socket_tcp_connect(const char *host, const char *port,
-			       int64_t wait_ms, int *ret_fd,
+			       int64_t wait_ms, int stop_fd, int *ret_fd,
 			       struct mbj_error *err)
 {
 	int64_t until = mbj_monotonic_ms() + wait_ms;
@@ -124,11 +128,14 @@ enum mbj_rc socket_tcp_connect(const char *host, const char *port,
 
 		fd = tcp_socket(a);
 		errnum = fd < 0 ? errno
-				: connect_within(fd, a, left / left_count(a));
+				: connect_within(fd, a, left / left_count(a),
+						 stop_fd);
 		if (errnum == 0)
 			break;
 		socket_close(fd);
 		fd = -1;
+		if (errnum == ECANCELED)
+			break;
 	}
 	freeaddrinfo(list);
 	if (errnum == 0) {
@@ -136,6 +143,8 @@ enum mbj_rc socket_tcp_connect(const char *host, const char *port,
 		*ret_fd = fd;
 		return MBJ_OK;
 	}
+	if (errnum == ECANCELED)
+		return mbj_error_set(err, MBJ_EBUSY, "told to stop");
 	if (errnum == ECONNREFUSED)
 		return mbj_error_set(err, MBJ_ENOTFOUND,
 				     "nobody listens at tls:%.200s:%s", host,

@@ -10,11 +10,13 @@
 #include <mbj/error.h>
 
 /*
- * To one of the host's addresses, each in its turn, in wait_ms in all.
- * Returns: MBJ_ENOTFOUND (no such host, nobody listens), MBJ_EIO.
+ * To one of the host's addresses, each in its turn, in wait_ms in all, or until
+ * stop_fd is readable; -1: none.
+ * Returns: MBJ_ENOTFOUND (no such host, nobody listens), MBJ_EBUSY (told to
+ * stop), MBJ_EIO.
  */
 enum mbj_rc socket_tcp_connect(const char *host, const char *port,
-			       int64_t wait_ms, int *ret_fd,
+			       int64_t wait_ms, int stop_fd, int *ret_fd,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 /* At the first of the host's addresses that is ours.  Returns: MBJ_EBUSY. */
 enum mbj_rc socket_tcp_listen(const char *host, const char *port, int *ret_fd,

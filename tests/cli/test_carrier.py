@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What carries streams: sockets between a source that listens and replicas that
 connect.  The frames themselves are test_stream.py's, and fuzz_stream's."""
+import contextlib
 import os
 import pathlib
 import shlex
@@ -433,6 +434,64 @@ class Carried:
         self.until_lsn(2)
         _, err = self.end(follower)
         self.assertIn("another one is made", err)
+
+    def test_stop_at_once(self):
+        """Goal: who waits for a source that is not heard stops when told to.
+        Method: one whose queue is full, which takes no connection, and one that
+        takes it and says nothing; a replica by itself, and one that is served."""
+        for backlog in (0, 16):
+            with self.deaf(backlog) as address:
+                for verb in ("follow", "serve"):
+                    process = self.begin(verb, self.r, "--from", address,
+                                         *self.replica_options)
+                    self.until(lambda v=verb, p=process: self.is_there()
+                               if v == "serve" else self.has_socket(p))
+                    time.sleep(0.2)
+                    before = time.monotonic()
+                    self.end(process)
+                    self.assertLess(time.monotonic() - before, 5,
+                                    (verb, backlog))
+
+    def has_socket(self, process):
+        for fd in pathlib.Path(f"/proc/{process.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if os.readlink(fd).startswith("socket:"):
+                    return True
+        return False
+
+    def is_there(self):
+        try:
+            self.connect(self.r / "socket").close()
+            return True
+        except OSError:
+            return False
+
+    @contextlib.contextmanager
+    def deaf(self, backlog):
+        """A source that takes nobody: its address."""
+        listener, address, connect = self.deaf_socket()
+        taken = []
+        with listener:
+            listener.listen(backlog)
+            for _ in range(4 if backlog == 0 else 0):
+                s = connect()
+                s.setblocking(False)
+                taken.append(s)
+                try:
+                    s.connect(listener.getsockname())
+                except BlockingIOError:
+                    pass
+            try:
+                yield address
+            finally:
+                for s in taken:
+                    s.close()
+
+    def deaf_socket(self):
+        path = self.dir / f"deaf{len(list(self.dir.glob('deaf*')))}"
+        s = socket.socket(socket.AF_UNIX)
+        s.bind(str(path))
+        return s, f"unix:{path}", lambda: socket.socket(socket.AF_UNIX)
 
     def test_crowd(self):
         """Goal: no more senders than there may be, and one too many is told so;

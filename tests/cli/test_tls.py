@@ -66,6 +66,11 @@ class TlsCase(CarrierCase):
 class Tls(Carried, TlsCase):
     """By TLS, all that any carrier does."""
 
+    def deaf_socket(self):
+        s = socket.socket()
+        s.bind((self.host, 0))
+        return s, f"tls:{self.host}:{s.getsockname()[1]}", socket.socket
+
     def name(self, wanted):
         return self.replica_name
 

@@ -131,7 +131,7 @@ int guest_come(const struct served *s)
 
 	wire_head_encode(&head, hello);
 	memcpy(hello + WIRE_HEAD_SIZE, "mbj wire\x01\0\x03\0", 12);
-	SITE_OK(socket_connect(s->path, -1, &fd, err));
+	SITE_OK(socket_connect(s->path, -1, -1, &fd, err));
 	ck_assert_int_eq(socket_send(fd, hello, sizeof(hello)), sizeof(hello));
 	return fd;
 }

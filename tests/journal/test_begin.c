@@ -360,7 +360,7 @@ static void *relay_run(void *arg)
 
 		ck_assert_int_eq(poll(&come, 1, -1), 1);
 		client = socket_accept(relay->listen_fd);
-		SITE_OK(socket_connect(relay->service, -1, &service, err));
+		SITE_OK(socket_connect(relay->service, -1, -1, &service, err));
 		relay_carry(client, service, i == 0);
 		socket_close(client);
 		socket_close(service);

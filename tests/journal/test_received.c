@@ -456,7 +456,7 @@ START_TEST(received_gone)
 	m.wait =
 		(struct wire_wait){mbj_store_end(s.site.store).lsn, 1, LONG_MS};
 	for (int i = 0; i < SERVED_WAITERS; i++) {
-		SITE_OK(socket_connect(s.path, -1, &fds[i], err));
+		SITE_OK(socket_connect(s.path, -1, -1, &fds[i], err));
 		say(fds[i], WIRE_HELLO, &m);
 		heard(fds[i]);
 		say(fds[i], WIRE_RECEIVED, &m);

@@ -461,7 +461,7 @@ START_TEST(test_cut_at_every_byte)
 
 		/* More than the service takes may still be closing. */
 		do {
-			SITE_OK(socket_connect(s.path, -1, &fd, err));
+			SITE_OK(socket_connect(s.path, -1, -1, &fd, err));
 			rc = socket_send(fd, bytes.p, n) == (ssize_t)n
 				     ? MBJ_OK
 				     : MBJ_EIO;
@@ -484,7 +484,7 @@ static enum mbj_rc strange(const char *path, const void *bytes, size_t n,
 	size_t got = 0;
 	int fd;
 
-	SITE_OK(socket_connect(path, -1, &fd, err));
+	SITE_OK(socket_connect(path, -1, -1, &fd, err));
 	if (n > 0)
 		ck_assert_int_eq(socket_send(fd, bytes, n), (ssize_t)n);
 	for (;;) {
@@ -550,7 +550,7 @@ START_TEST(test_strangers)
 			 MBJ_EUNSUPPORTED);
 	/* One is the client's own; who has begun to ask stays. */
 	for (; count < CLIENTS + 1; count++) {
-		SITE_OK(socket_connect(s.path, -1, &fds[count], err));
+		SITE_OK(socket_connect(s.path, -1, -1, &fds[count], err));
 		ck_assert_int_eq(socket_send(fds[count], "x", 1), 1);
 	}
 	ck_assert_int_eq(strange(s.path, bytes, 0, &why), MBJ_EBUSY);

@@ -104,7 +104,7 @@ static int greet(const struct served *s, uint16_t highest)
 				 .version_highest = highest};
 	int fd = -1;
 
-	SITE_OK(socket_connect(s->path, -1, &fd, err));
+	SITE_OK(socket_connect(s->path, -1, -1, &fd, err));
 	say(fd, WIRE_HELLO, &m);
 	heard(fd, WIRE_HELLO, &m);
 	ck_assert_uint_eq(m.welcome.version,

@@ -228,7 +228,7 @@ START_TEST(test_patience)
 	ck_assert_int_eq(mbj_client_connect(path, &options, &client, NULL),
 			 MBJ_EIO);
 	while (rc == MBJ_OK && count < QUEUE_MAX) {
-		rc = socket_connect(path, 0, &fds[count], NULL);
+		rc = socket_connect(path, 0, -1, &fds[count], NULL);
 		count += rc == MBJ_OK;
 	}
 	ck_assert_int_eq(rc, MBJ_EBUSY);

@@ -323,7 +323,7 @@ START_TEST(stay_silent)
 	SITE_OK(mbj_client_connect(s.path, NULL, &clients[1], err));
 	(void)poll(NULL, 0, IDLE_MS);
 	for (int i = 0; i < PLACES - 2; i++)
-		SITE_OK(socket_connect(s.path, -1, &fds[i], err));
+		SITE_OK(socket_connect(s.path, -1, -1, &fds[i], err));
 	guest_say(fds[0], "x", 1);
 	(void)poll(NULL, 0, IDLE_MS);
 	SITE_OK(mbj_client_connect(s.path, NULL, &clients[2], err));

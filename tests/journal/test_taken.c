@@ -327,7 +327,7 @@ START_TEST(taken_versions)
 			  SERVED_ACCOUNTS + 2);
 	wire_head_encode(&head, hello);
 	memcpy(hello + WIRE_HEAD_SIZE, "mbj wire\x01\0\x01\0", 12);
-	SITE_OK(socket_connect(s.path, -1, &fd, err));
+	SITE_OK(socket_connect(s.path, -1, -1, &fd, err));
 	ck_assert_int_eq(socket_send(fd, hello, sizeof(hello)), sizeof(hello));
 	while (got < sizeof(answer)) {
 		ssize_t n =

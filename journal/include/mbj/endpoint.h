@@ -50,12 +50,13 @@ enum mbj_rc mbj_endpoint_parse(const char *text,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * Connect within wait_ms, and as long as it takes to find the addresses of a
- * host.  Ownership: the descriptor is the caller's.
+ * host.  stop_fd readable breaks it off; -1: nothing does.  Ownership: the
+ * descriptor is the caller's.
  * Returns: MBJ_ENOTFOUND (nobody listens, no such host), MBJ_EBUSY (takes
- * nobody now), MBJ_EIO.
+ * nobody now, or told to stop), MBJ_EIO.
  */
 enum mbj_rc mbj_endpoint_connect(const struct mbj_endpoint *endpoint,
-				 int64_t wait_ms, int *ret_fd,
+				 int64_t wait_ms, int stop_fd, int *ret_fd,
 				 struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * group, which may be NULL, is the group of a Unix socket, which is for that
