@@ -20,11 +20,12 @@
 #include "store_impl.h"
 
 enum {
-	TICK_MS = 1000, /* how often the slow are looked for */
-	END_MS = 10000, /* for answers to be read, once it stops */
-	PAUSE_MS = 100, /* no accepting without descriptors */
-	IDLE_MS = 20,	/* after which a connection gives way */
-	POLL_FIXED = 3, /* what is polled besides connections */
+	TICK_MS = 1000,	  /* how often the slow are looked for */
+	END_MS = 10000,	  /* for answers to be read, once it stops */
+	PAUSE_MS = 100,	  /* no accepting without descriptors */
+	IDLE_MS = 20,	  /* after which a connection gives way */
+	POLL_FIXED = 3,	  /* what is polled besides connections */
+	ACCEPT_MOST = 64, /* connections, in one turn */
 	CONNECTIONS_MOST = 65536,
 	WORKERS_MOST = 1024,
 	/* Descriptors: of the store and its environment, of a connection (a
@@ -209,44 +210,61 @@ static void turn_away(struct service *service, int fd, enum mbj_rc rc,
 	peer_free(&peer);
 }
 
-/* It came a moment ago, and nothing from it since. */
-static bool peer_is_silent(const struct peer *peer)
-{
-	uint8_t byte;
-
-	return peer->state == PEER_HEAD && !peer->is_greeted &&
-	       peer->head_count == 0 && socket_peek(peer->fd, &byte, 1) == 0;
-}
-
 static void give_way(struct service *service, size_t at)
 {
 	peer_free(&service->peers[at]);
-	service->peers[at] = service->peers[--service->peer_count];
+	service->peer_count--;
+	/* They stay in the order in which they came. */
+	for (size_t i = at; i < service->peer_count; i++)
+		service->peers[i] = service->peers[i + 1];
+}
+
+/* The one that came first of those that came until then; else peer_count. */
+static size_t stranger_find(const struct service *service, int64_t until_ms)
+{
+	for (size_t i = 0; i < service->peer_count; i++)
+		if (peer_is_stranger(service->peers[i]))
+			return service->peers[i]->came_ms <= until_ms
+				       ? i
+				       : service->peer_count;
+	return service->peer_count;
 }
 
 /*
- * Who has not said a word is no client yet: of these the one that came first
- * goes before anybody who is.  Told why, if it ever reads.
+ * Who has not said hello, all of it, is no client yet: of these the one that
+ * came first goes, and is told why, if it ever reads.  It is heard once more
+ * before that: who has just come may have said it since he was looked at.
  */
-static bool silent_give_way(struct service *service, const char *why)
+static bool stranger_give_way(struct service *service, int64_t until_ms,
+			      const char *why)
 {
-	int64_t last_ms = mbj_monotonic_ms() - IDLE_MS;
-	size_t at = service->peer_count;
 	struct mbj_error err;
+	size_t at;
+
+	(void)mbj_error_set(&err, MBJ_EBUSY, "%s", why);
+	while ((at = stranger_find(service, until_ms)) < service->peer_count) {
+		struct peer *peer = service->peers[at];
+
+		peer_read(peer);
+		if (!peer_is_stranger(peer))
+			continue;
+		/* One that is being told something is told that. */
+		if (peer->state != PEER_WRITE && peer_refuse(peer, &err))
+			peer_flush(peer);
+		give_way(service, at);
+		return true;
+	}
+	return false;
+}
+
+/* More than half of the places are theirs. */
+static bool strangers_crowd(const struct service *service)
+{
+	size_t count = 0;
 
 	for (size_t i = 0; i < service->peer_count; i++)
-		if (service->peers[i]->last_ms <= last_ms &&
-		    peer_is_silent(service->peers[i])) {
-			last_ms = service->peers[i]->last_ms;
-			at = i;
-		}
-	if (at == service->peer_count)
-		return false;
-	(void)mbj_error_set(&err, MBJ_EBUSY, "%s", why);
-	if (peer_refuse(service->peers[at], &err))
-		peer_flush(service->peers[at]);
-	give_way(service, at);
-	return true;
+		count += peer_is_stranger(service->peers[i]);
+	return 2 * count > service->options.connections_max;
 }
 
 /*
@@ -273,16 +291,30 @@ static bool idle_give_way(struct service *service)
 	return true;
 }
 
-/* Returns: there is a place for one more. */
+/*
+ * Strangers who had time to say hello go first, then idle clients.  Those who
+ * have just come are likely to be clients in a moment, and have that before
+ * anybody is turned away; but where they are many they go first, however short
+ * they are here: else as many as there are places, who come at once and say
+ * nothing, would push out all idle clients, and keep the next one out.
+ * Returns: there is a place for one more.
+ */
 static bool place_find(struct service *service, char *why, size_t size)
 {
+	int64_t last_ms = mbj_monotonic_ms() - IDLE_MS;
+
 	if (service->peer_count < service->options.connections_max)
 		return true;
 	(void)snprintf(why, size,
 		       "%u connections are open, as many as the service "
 		       "takes: try again",
 		       service->options.connections_max);
-	return silent_give_way(service, why) || idle_give_way(service);
+	if (strangers_crowd(service) &&
+	    stranger_give_way(service, INT64_MAX, why))
+		return true;
+	return stranger_give_way(service, last_ms, why) ||
+	       idle_give_way(service) ||
+	       stranger_give_way(service, INT64_MAX, why);
 }
 
 static void let_in(struct service *service, int fd)
@@ -313,14 +345,26 @@ static void let_in(struct service *service, int fd)
 	service->stats.accepted++;
 }
 
+/*
+ * Not all that wait, however many come: those that are in are heard meanwhile,
+ * and nobody who has just come is sent away for those of the same turn.
+ */
 static void service_accept(struct service *service)
 {
-	int fd;
+	uint32_t half = service->options.connections_max / 2;
+	uint32_t left = half < 1 ? 1 : half < ACCEPT_MOST ? half : ACCEPT_MOST;
 
-	while ((fd = socket_accept(service->listen_fd)) >= 0)
-		let_in(service, fd);
-	if (fd != -EAGAIN)
-		service->accept_ms = mbj_monotonic_ms() + PAUSE_MS;
+	for (; left > 0; left--) {
+		int fd = socket_accept(service->listen_fd);
+
+		if (fd >= 0) {
+			let_in(service, fd);
+			continue;
+		}
+		if (fd != -EAGAIN)
+			service->accept_ms = mbj_monotonic_ms() + PAUSE_MS;
+		break;
+	}
 }
 
 /* ------------------------------------------------------------------- loop */

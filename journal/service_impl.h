@@ -66,8 +66,9 @@ struct peer {
 	struct peer *room_next;
 	struct peer **room_at; /* what points to it in the line; NULL: none */
 	int64_t room_ms;       /* since when it waits there */
-	int64_t began_ms;      /* reading or writing */
-	int64_t last_ms;       /* when it was last heard of */
+	int64_t came_ms;
+	int64_t began_ms; /* reading or writing */
+	int64_t last_ms;  /* when it was last heard of */
 	uint64_t request_count;
 	/* Requests, and edits of them, that a worker who stayed has carried
 	 * out, and the loop has not counted yet. */
@@ -135,7 +136,7 @@ struct service {
 	struct pool pool;
 	struct awaits awaits;
 	struct taken taken;
-	struct peer **peers; /* [connections_max] */
+	struct peer **peers; /* [connections_max], as they came */
 	size_t peer_count;
 	struct mbj_service_stats stats;
 	/* Those that wait for memory, as they came, and the one beyond it. */
@@ -209,6 +210,8 @@ void peer_free(struct peer **peer);
  * of its intent is to come.
  */
 bool peer_is_idle(const struct peer *peer);
+/* It has not said hello, or not all of it, or was refused. */
+bool peer_is_stranger(const struct peer *peer);
 /* Bytes may be there: read until a request is whole and given to the pool. */
 void peer_read(struct peer *peer);
 /* There may be room for bytes: send what is left of the answer. */

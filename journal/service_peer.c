@@ -24,8 +24,9 @@ struct peer *peer_new(struct service *service, int fd)
 	peer->fd = fd;
 	peer->state = PEER_HEAD;
 	peer->dispatcher.store = service->store;
-	peer->began_ms = mbj_monotonic_ms();
-	peer->last_ms = peer->began_ms;
+	peer->came_ms = mbj_monotonic_ms();
+	peer->began_ms = peer->came_ms;
+	peer->last_ms = peer->came_ms;
 	mbj_buf_init(&peer->in, WIRE_EDIT_MAX);
 	mbj_buf_init(&peer->out, WIRE_LIST_MAX + WIRE_HEAD_SIZE);
 	return peer;
@@ -54,6 +55,12 @@ bool peer_is_idle(const struct peer *peer)
 	       !peer->is_in_doubt && peer->head_count == 0 &&
 	       peer->dispatcher.writer == NULL &&
 	       peer->dispatcher.reader == NULL;
+}
+
+bool peer_is_stranger(const struct peer *peer)
+{
+	/* What a worker has is its to read. */
+	return peer->state != PEER_BUSY && !peer->is_greeted;
 }
 
 /* ---------------------------------------------------------------- answers */
