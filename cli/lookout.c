@@ -1,7 +1,7 @@
 /*
  * Looking every second; see lookout.h.
  */
-#define _GNU_SOURCE /* pthread_timedjoin_np(3) */
+#define _GNU_SOURCE /* pthread_clockjoin_np(3) */
 #include "lookout.h"
 
 #include <errno.h>
@@ -181,9 +181,11 @@ void lookout_end(struct lookout **lookout)
 		return;
 	*lookout = NULL;
 	(void)eventfd_write(l->stop_fd, 1);
-	(void)clock_gettime(CLOCK_REALTIME, &until);
+	/* Not the time of day, which somebody may set meanwhile. */
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += END_S;
-	is_over = pthread_timedjoin_np(l->thread, NULL, &until) == 0;
+	is_over = pthread_clockjoin_np(l->thread, NULL, CLOCK_MONOTONIC,
+				       &until) == 0;
 	if (!is_over) {
 		cli_say(l->call, "what looks at the store hangs; it is left "
 				 "there");

@@ -49,11 +49,12 @@ class Parts(html.parser.HTMLParser):
 
 
 class HttpCase(ServiceCase):
-    def begin(self, *options, at="127.0.0.1:0", store=None, limit=None):
+    def begin(self, *options, at="127.0.0.1:0", store=None, limit=None,
+              env=None):
         """Serve and show it; limit: of open files."""
         def limit_take():
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-        self.serve("--http", at, *options, store=store,
+        self.serve("--http", at, *options, store=store, env=env,
                    preexec=limit_take if limit else None)
         # What feeds a replica may have ended before it says where it is.
         line = "at first"
@@ -258,6 +259,18 @@ class Http(HttpCase):
                          "for 7[0-9]{3} s more")
         self.mbj("deliver", self.p, "alice", "INBOX",
                  stdin=b"Subject: a\r\n\r\n")
+
+    @unittest.skipUnless(os.environ.get("MBJ_CLOCK"), "no clock to shift")
+    def test_clock(self):
+        """Goal: a clock that is set back or forth in the moment of a stop is no
+        sign that something hangs.  Method: one that is an hour behind what the
+        system goes by; several stops, some of which the thread that looks is
+        too quick for."""
+        for _ in range(6):
+            self.begin(env={
+                **os.environ, "LD_PRELOAD": os.environ["MBJ_CLOCK"],
+                "MBJ_CLOCK_SHIFT": "-3600"})
+            self.assertNotIn(b"hangs", self.stop())
 
     def test_hangs(self):
         """Goal: figures of a store that cannot be looked at any more are not
