@@ -232,6 +232,16 @@ static bool is_stopped_before(const struct follower *f, enum mbj_rc rc)
 	return rc == MBJ_EBUSY && poll(&fd, 1, 0) > 0;
 }
 
+/* It did as it was told; but who wanted it to be there has less. */
+static enum mbj_rc stop_note(struct follower *f)
+{
+	if (!f->options.is_once)
+		return MBJ_OK;
+	return mbj_error_set(&f->err, MBJ_EIO,
+			     "told to stop before it was where its source is: "
+			     "it goes on from here when it is run again");
+}
+
 /* Once is enough; a service shows it while it is so. */
 static void less_say(struct follower *f, const struct mbj_stream_result *result)
 {
@@ -266,7 +276,7 @@ static enum mbj_rc connection_run(struct follower *f)
 	if (rc == MBJ_OK)
 		rc = follower_reach(f, &carrier);
 	if (is_stopped_before(f, rc))
-		return MBJ_OK;
+		return stop_note(f);
 	if (rc < 0)
 		return rc;
 	rc = mbj_stream_follow(f->store, &f->options, &result, &f->err);
@@ -277,7 +287,9 @@ static enum mbj_rc connection_run(struct follower *f)
 	f->paused_ms = result.paused_ms;
 	f->is_over =
 		f->options.is_once || result.is_stopped || result.is_renewed;
-	if (rc < 0 && !result.is_lost && !result.is_renewed)
+	if (rc < 0 && result.is_stopped && result.is_lost)
+		rc = stop_note(f);
+	else if (rc < 0 && !result.is_lost && !result.is_renewed)
 		failure_note(f, rc);
 	if (result.is_met)
 		f->is_said = false;

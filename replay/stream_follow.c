@@ -291,7 +291,7 @@ enum mbj_rc mbj_stream_follow(struct mbj_store *replica,
 	ret_result->is_renewed = s.is_renewed;
 	ret_result->paused_ms = s.paused_ms;
 	ret_result->level = s.level;
-	if (s.link.is_told && rc < 0 && s.link.is_lost)
+	if (s.link.is_told && rc < 0 && s.link.is_lost && !options->is_once)
 		rc = MBJ_OK;
 	source_stream_done(&s);
 	return rc;

@@ -452,6 +452,21 @@ class Carried:
                     self.assertLess(time.monotonic() - before, 5,
                                     (verb, backlog))
 
+    def test_stop_once(self):
+        """Goal: who was to be where its source is, and was stopped before, does
+        not end as if it were.  Method: --once at a source that says nothing, and
+        mbj clone."""
+        with self.deaf(16) as address:
+            for words in (("follow", self.r, "--once"),
+                          ("clone", self.dir / "new")):
+                process = self.begin(*words, "--from", address,
+                                     *self.replica_options)
+                self.until(lambda p=process: self.has_socket(p))
+                time.sleep(0.2)
+                out, err = self.end(process, FAILED)
+                self.assertEqual(out, "")
+                self.assertIn("told to stop before", err)
+
     def has_socket(self, process):
         for fd in pathlib.Path(f"/proc/{process.pid}/fd").iterdir():
             with contextlib.suppress(OSError):

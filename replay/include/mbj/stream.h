@@ -161,7 +161,7 @@ struct mbj_stream_result {
 	struct mbj_replay_result replay; /* as of mbj_replay_journal */
 	bool is_met;			 /* the source was met and accepted */
 	bool is_lost;	 /* the connection failed: make another */
-	bool is_stopped; /* it was told to stop: MBJ_OK */
+	bool is_stopped; /* it was told to stop: MBJ_OK, but for is_once */
 	/* The replica begins anew, since the source has trimmed what it
 	 * lacked (is_mending): open its store again.  MBJ_EBUSY. */
 	bool is_renewed;
@@ -175,7 +175,8 @@ struct mbj_stream_result {
 /*
  * Bring the replica to where the source is, and, but for is_once, keep it
  * there.  What came is applied before a failure is returned.
- * Returns: MBJ_OK (once: it is there; else it was told to stop), what
+ * Returns: MBJ_OK (once: it is there; else it was told to stop), MBJ_EIO
+ * (the connection broke, or, once, it was told to stop before), what
  * mbj_replay_journal returns; is_lost tells failures that another connection
  * may mend from those that it will not.  *ret_result is written in any case.
  * Durability: what the result counts is on disk, journal and watermark.
