@@ -180,6 +180,18 @@ static void stranger_take(struct listener *l, int fd)
 	begin_fail(l, errnum);
 }
 
+/* Once, until there is a place: who comes decides how often that is. */
+static void full_say(struct listener *l)
+{
+	if (l->is_full)
+		return;
+	l->is_full = true;
+	cli_say(l->call,
+		"a replica was turned away: the source serves %zu replicas, as "
+		"many as it takes",
+		l->senders.max);
+}
+
 /* Of somebody who may connect. */
 static void replica_take(struct listener *l, int fd)
 {
@@ -192,7 +204,7 @@ static void replica_take(struct listener *l, int fd)
 				    "the source serves %zu replicas, as many "
 				    "as it takes: try again",
 				    l->senders.max);
-		cli_say(l->call, "a replica was turned away: %s", why.message);
+		full_say(l);
 		mbj_stream_refuse(fd, &why);
 		return;
 	}
@@ -203,33 +215,30 @@ static void replica_take(struct listener *l, int fd)
 		begin_fail(l, errnum);
 }
 
-/* All that wait; false: none can be taken for now. */
-static bool connections_take(struct listener *l)
+/*
+ * The next one that waits; false: none can be taken for now.  No more in a
+ * turn: those that have proven who they are go before, and so does a stop.
+ */
+static bool connection_take(struct listener *l)
 {
 	struct mbj_error err;
 	enum mbj_rc rc;
 	int fd = -1;
 
-	for (;;) {
-		rc = mbj_listener_accept(&l->socket, &fd, &err);
-		if (rc == MBJ_ENOTFOUND)
-			return true;
-		if (rc == MBJ_OK) {
-			senders_reap(&l->senders);
-			if (is_tls(l))
-				stranger_take(l, fd);
-			else
-				replica_take(l, fd);
-			(void)close(fd);
-			/* Those that have proven who they are go before. */
-			if (is_tls(l))
-				return true;
-			continue;
-		}
+	rc = mbj_listener_accept(&l->socket, &fd, &err);
+	if (rc == MBJ_ENOTFOUND)
+		return true;
+	if (rc < 0) {
 		cli_say(l->call, "%s", err.message);
-		if (rc != MBJ_EFENCED)
-			return false;
+		return rc == MBJ_EFENCED;
 	}
+	senders_reap(&l->senders);
+	if (is_tls(l))
+		stranger_take(l, fd);
+	else
+		replica_take(l, fd);
+	(void)close(fd);
+	return true;
 }
 
 void listener_run(struct listener *l)
@@ -249,12 +258,11 @@ void listener_run(struct listener *l)
 		if (n > 0 && fds[0].revents != 0)
 			break;
 		senders_reap(&l->senders);
-		for (size_t i = senders_answer(&l->senders); i > 0; i--)
-			cli_say(l->call,
-				"a replica was turned away: the source serves "
-				"%zu replicas, as many as it takes",
-				l->senders.max);
-		if (n > 0 && fds[1].revents != 0 && !connections_take(l))
+		if (senders_count(&l->senders, false) < l->senders.max)
+			l->is_full = false;
+		if (senders_answer(&l->senders) > 0)
+			full_say(l);
+		if (n > 0 && fds[1].revents != 0 && !connection_take(l))
 			(void)poll(fds, 1, PAUSE_MS);
 	}
 	mbj_listener_close(&l->socket);

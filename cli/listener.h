@@ -28,6 +28,7 @@ struct listener {
 	int leash[2]; /* [0] is every sender's, and hangs up with [1] */
 	struct senders senders;
 	bool is_crowded; /* it was said that strangers are too many */
+	bool is_full;	 /* all places are taken, and that was said */
 };
 
 /* CLI_OK: it listens at address.  Else having said why not. */

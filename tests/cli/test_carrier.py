@@ -510,7 +510,9 @@ class Carried:
 
     def test_crowd(self):
         """Goal: no more senders than there may be, and one too many is told so;
-        room is given back.  Method: room for one; two replicas."""
+        room is given back; it is said once, however often somebody comes.
+        Method: room for one; two replicas, of whom one comes again and
+        again."""
         source = self.send("--connections", "1")
         # What looked whether it listens is gone from the room.
         follower = self.follow()
@@ -519,12 +521,15 @@ class Carried:
         result = self.once(replica=other, status=None)
         self.assertNotEqual(result.status, OK)
         self.crowd_check(result)
+        for _ in range(4):
+            self.crowd_check(self.once(replica=other, status=None))
         self.end(follower)
         self.until(lambda: run("follow", other, "--once", "--from",
                                self.address,
                                *self.replica_options).status == OK)
         _, err = self.end(source)
-        self.assertIn("as many as it takes", err)
+        # What looked whether it listens may have had the place at first.
+        self.assertIn(err.count("as many as it takes"), (1, 2), err)
 
     def crowd_check(self, result):
         self.assertEqual(result.status, LOCKED)
