@@ -15,7 +15,11 @@
 
 #include "store_impl.h"
 
-enum { PAGE_SIZE_MAX = 8 << 20 };
+enum {
+	PAGE_SIZE_MAX = 8 << 20,
+	/* Of a mailbox in a tree, without its name. */
+	NODE_SIZE_MIN = MBJ_ID_SIZE + 4 + 4 + 8 + 3,
+};
 
 /* ----------------------------------------------------------------- edits */
 
@@ -329,9 +333,23 @@ static enum mbj_rc messages_list(struct mbj_txn *txn,
 	return page_list(txn, request, answer, list, err);
 }
 
-/* producer: only where no intent of that one is open; NULL: in any case. */
+/* A tree that is too long for its list is not even loaded. */
+static enum mbj_rc tree_fits(const struct mbj_account *account, size_t max,
+			     struct mbj_error *err)
+{
+	if (account->mailbox_count <= max / NODE_SIZE_MIN)
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_ELIMIT,
+			     "%llu mailboxes do not fit into %zu bytes",
+			     (unsigned long long)account->mailbox_count, max);
+}
+
+/*
+ * producer: only where no intent of that one is open; NULL: in any case.
+ * max: bytes that it may have as a list.
+ */
 static enum mbj_rc tree_read(struct mbj_store *store, struct mbj_bytes name,
-			     const struct mbj_bytes *producer,
+			     const struct mbj_bytes *producer, size_t max,
 			     struct mbj_account *ret_account,
 			     struct mbj_tree **ret_tree, struct mbj_error *err)
 {
@@ -341,6 +359,8 @@ static enum mbj_rc tree_read(struct mbj_store *store, struct mbj_bytes name,
 	rc = mbj_store_read(store, &txn, err);
 	if (rc == MBJ_OK)
 		rc = account_find(txn, name, ret_account, err);
+	if (rc == MBJ_OK)
+		rc = tree_fits(ret_account, max, err);
 	if (rc == MBJ_OK && producer != NULL)
 		rc = dispatch_settled_check(txn, ret_account->id, *producer,
 					    err);
@@ -355,7 +375,8 @@ enum mbj_rc dispatch_tree(struct mbj_store *store, struct mbj_bytes name,
 			  struct mbj_account *ret_account,
 			  struct mbj_tree **ret_tree, struct mbj_error *err)
 {
-	return tree_read(store, name, NULL, ret_account, ret_tree, err);
+	return tree_read(store, name, NULL, SIZE_MAX, ret_account, ret_tree,
+			 err);
 }
 
 /* Parents first, each parent by its place among them. */
@@ -374,7 +395,8 @@ static enum mbj_rc nodes_list(const struct mbj_tree *tree, struct mbj_buf *list,
 	places = mbj_calloc((size_t)mbj_tree_size(tree) + 1, sizeof(*places));
 	if (places == NULL)
 		rc = mbj_error_nomem(err);
-	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
+	for (size_t i = 0; rc == MBJ_OK && list->failed == MBJ_OK && i < count;
+	     i++) {
 		node = *mbj_tree_get(tree, order[i]);
 		places[order[i]] = (uint32_t)i;
 		if (node.parent < mbj_tree_size(tree))
@@ -396,7 +418,7 @@ static enum mbj_rc tree_run(struct dispatcher *dispatcher, bool is_settled,
 	enum mbj_rc rc;
 
 	rc = tree_read(dispatcher->store, request->name,
-		       is_settled ? &request->edit.producer : NULL,
+		       is_settled ? &request->edit.producer : NULL, list->max,
 		       &answer->account, &tree, err);
 	if (rc == MBJ_OK)
 		rc = nodes_list(tree, list, &answer->count, err);
@@ -486,10 +508,7 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 		return dispatch_blob_open(dispatcher, &request->digest,
 					  &answer->size, err);
 	case WIRE_BLOB_READ:
-		mbj_buf_put_zero(list, WIRE_PIECE_MAX);
-		if (mbj_buf_ok(list, err) < 0)
-			return MBJ_ENOMEM;
-		return dispatch_blob_read(dispatcher, request->size, list->p,
+		return dispatch_blob_read(dispatcher, request->size, list,
 					  &answer->data, err);
 	case WIRE_BLOBS:
 		return dispatch_blobs(dispatcher->store, request, list,
@@ -540,7 +559,9 @@ enum mbj_rc dispatch_run(struct dispatcher *dispatcher, enum wire_kind kind,
 
 	if (answer == NULL)
 		return mbj_error_nomem(err);
-	mbj_buf_init(&list, WIRE_LIST_MAX - WIRE_SMALL_MAX);
+	mbj_buf_init(&list, dispatcher->list_max > 0
+				    ? dispatcher->list_max
+				    : WIRE_LIST_MAX - WIRE_SMALL_MAX);
 	rc = kind_run(dispatcher, kind, request, answer, &list, err);
 	if (rc == MBJ_OK)
 		rc = mbj_buf_ok(&list, err);

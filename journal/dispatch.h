@@ -15,6 +15,11 @@ struct request; /* batch_request.h */
 
 struct dispatcher {
 	struct mbj_store *store;
+	/*
+	 * Bytes that a list has at most: bytes of messages come in smaller
+	 * pieces, what does not is MBJ_ELIMIT.  0: what an answer may have.
+	 */
+	size_t list_max;
 	struct mbj_blob_writer *writer;
 	struct mbj_blob_reader *reader;
 };
@@ -68,7 +73,8 @@ enum mbj_rc dispatch_blob_open(struct dispatcher *dispatcher,
 			       uint64_t *ret_size,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc dispatch_blob_read(struct dispatcher *dispatcher, uint64_t size,
-			       uint8_t *piece, struct mbj_bytes *ret_data,
+			       struct mbj_buf *piece,
+			       struct mbj_bytes *ret_data,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc dispatch_blob_write(struct dispatcher *dispatcher,
 				struct mbj_bytes data,

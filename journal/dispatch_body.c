@@ -25,20 +25,26 @@ enum mbj_rc dispatch_blob_open(struct dispatcher *dispatcher,
 }
 
 enum mbj_rc dispatch_blob_read(struct dispatcher *dispatcher, uint64_t size,
-			       uint8_t *piece, struct mbj_bytes *ret_data,
+			       struct mbj_buf *piece,
+			       struct mbj_bytes *ret_data,
 			       struct mbj_error *err)
 {
-	size_t n = size < WIRE_PIECE_MAX ? (size_t)size : WIRE_PIECE_MAX;
+	size_t most = piece->max < WIRE_PIECE_MAX ? piece->max : WIRE_PIECE_MAX;
+	size_t n = size < most ? (size_t)size : most;
 	size_t got = 0;
 	enum mbj_rc rc;
 
 	if (dispatcher->reader == NULL)
 		return mbj_error_set(err, MBJ_EINVALID,
 				     "no message is being read here");
-	rc = mbj_blob_reader_read(dispatcher->reader, piece, n, &got, err);
+	mbj_buf_put_zero(piece, n);
+	rc = mbj_buf_ok(piece, err);
+	if (rc == MBJ_OK)
+		rc = mbj_blob_reader_read(dispatcher->reader, piece->p, n, &got,
+					  err);
 	if (rc < 0)
 		return rc;
-	*ret_data = mbj_bytes_make(piece, got);
+	*ret_data = mbj_bytes_make(piece->p, got);
 	return MBJ_OK;
 }
 

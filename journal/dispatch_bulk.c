@@ -17,12 +17,13 @@ static enum mbj_rc blob_put(struct mbj_blobs *blobs,
 			    struct mbj_error *err)
 {
 	struct mbj_blob_reader *reader = NULL;
+	size_t max = list->max < WIRE_BLOBS_MAX ? list->max : WIRE_BLOBS_MAX;
 	uint64_t size;
 	size_t got = 0;
 	enum mbj_rc rc;
 
 	rc = mbj_blob_reader_open(blobs, digest, &reader, &size, err);
-	if (rc == MBJ_OK && list->n + sizeof(uint32_t) + size > WIRE_BLOBS_MAX)
+	if (rc == MBJ_OK && list->n + sizeof(uint32_t) + size > max)
 		rc = mbj_error_set(err, MBJ_ELIMIT, "an answer is full");
 	if (rc == MBJ_OK) {
 		mbj_buf_put_u32(list, (uint32_t)size);
