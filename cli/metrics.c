@@ -90,6 +90,8 @@ static void put_seconds(struct metrics *m, const char *name, uint64_t ms,
 	  "Connections that it took.")                                  \
 	X("connections_refused_total", "counter", s->service.refused,   \
 	  "Connections that it turned away.")                           \
+	X("connections_unread_total", "counter", s->service.unread,     \
+	  "Connections that it gave up: they read no answer.")          \
 	X("requests_total", "counter", s->service.requests,             \
 	  "Requests that were answered.")                               \
 	X("edits_total", "counter", s->service.edits,                   \

@@ -120,14 +120,14 @@ enum mbj_rc mbj_client_accounts(struct mbj_client *client,
 				struct mbj_client_accounts *ret_list,
 				struct mbj_error *err)
 {
-	struct wire_message request = {0};
+	const struct question question = {.uid = 0};
 	struct mbj_client_accounts list = {0};
 	struct mbj_reader reader;
 	struct answer answer;
 	void *array = NULL;
 	enum mbj_rc rc;
 
-	rc = client_call(client, WIRE_ACCOUNTS, &request, &answer, err);
+	rc = question_ask(client, WIRE_ACCOUNTS, &question, &answer, err);
 	if (rc == MBJ_OK)
 		rc = list_begin(&answer, sizeof(*list.accounts), &reader,
 				&array, err);
@@ -291,14 +291,14 @@ enum mbj_rc mbj_client_intents(struct mbj_client *client,
 			       struct mbj_client_intents *ret_list,
 			       struct mbj_error *err)
 {
-	struct wire_message request = {.name = account};
+	const struct question question = {.name = account};
 	struct mbj_client_intents list = {.count = 0};
 	struct mbj_reader reader;
 	struct answer answer;
 	void *array = NULL;
 	enum mbj_rc rc;
 
-	rc = client_call(client, WIRE_INTENTS, &request, &answer, err);
+	rc = question_ask(client, WIRE_INTENTS, &question, &answer, err);
 	if (rc == MBJ_OK)
 		rc = list_begin(&answer, sizeof(*list.intents), &reader, &array,
 				err);

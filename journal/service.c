@@ -2,9 +2,9 @@
  * The loop: who may come in, who has something to say, who takes too long, and
  * the end of it all.
  *
- * Not here: a connection (service_peer.c), its memory (service_room.c), a
- * request (service_work.c), threads (service_pool.c), calls for sockets
- * (socket.c).
+ * Not here: a connection (service_peer.c), its memory (service_room.c,
+ * service_answers.c), a request (service_work.c), threads (service_pool.c),
+ * calls for sockets (socket.c).
  */
 #define _GNU_SOURCE /* POLLRDHUP */
 
@@ -142,6 +142,9 @@ static enum mbj_rc service_init(struct service *service,
 		rc = connections_fit(&service->options, err);
 	if (rc < 0)
 		return rc;
+	rc = answers_init(&service->answers, &service->options, err);
+	if (rc < 0)
+		return rc;
 	/* Who waits for replicas leaves places to everybody else. */
 	half = service->options.connections_max / 2;
 	if (service->options.waiters_max > half)
@@ -150,6 +153,7 @@ static enum mbj_rc service_init(struct service *service,
 	service->stats.process = (uint64_t)getpid();
 	service->stats.connections_max = service->options.connections_max;
 	service->stats.memory_max = service->options.memory_max;
+	service->stats.answers_max = service->answers.max;
 	service->peers = mbj_calloc(service->options.connections_max,
 				    sizeof(struct peer *));
 	service->scratch = mbj_alloc(SERVICE_SMALL_SIZE);
@@ -186,6 +190,7 @@ static void service_done(struct service *service)
 	taken_done(&service->taken);
 	for (size_t i = 0; i < service->peer_count; i++)
 		peer_free(&service->peers[i]);
+	answers_done(&service->answers);
 	mbj_free(service->peers);
 	mbj_free(service->scratch);
 }
@@ -208,15 +213,6 @@ static void turn_away(struct service *service, int fd, enum mbj_rc rc,
 	if (peer_refuse(peer, &err))
 		peer_flush(peer);
 	peer_free(&peer);
-}
-
-static void give_way(struct service *service, size_t at)
-{
-	peer_free(&service->peers[at]);
-	service->peer_count--;
-	/* They stay in the order in which they came. */
-	for (size_t i = at; i < service->peer_count; i++)
-		service->peers[i] = service->peers[i + 1];
 }
 
 /* The one that came first of those that came until then; else peer_count. */
@@ -251,7 +247,7 @@ static bool stranger_give_way(struct service *service, int64_t until_ms,
 		/* One that is being told something is told that. */
 		if (peer->state != PEER_WRITE && peer_refuse(peer, &err))
 			peer_flush(peer);
-		give_way(service, at);
+		peer_drop(service, at);
 		return true;
 	}
 	return false;
@@ -287,7 +283,7 @@ static bool idle_give_way(struct service *service)
 		}
 	if (at == service->peer_count)
 		return false;
-	give_way(service, at);
+	peer_drop(service, at);
 	return true;
 }
 
@@ -411,6 +407,31 @@ static void service_check(struct service *service)
 	}
 }
 
+/*
+ * At the end: what was not received whole, and, once that has taken too long,
+ * what nobody reads and what waits for it.
+ */
+static bool peer_is_left(const struct service *service, struct peer *peer,
+			 int64_t now)
+{
+	struct mbj_error err;
+
+	if (peer->state == PEER_BUSY)
+		return false;
+	if (peer->state != PEER_WRITE && peer->state != PEER_LATER)
+		return true;
+	if (now <= service->end_ms)
+		return false;
+	if (peer->state == PEER_WRITE)
+		return true;
+	(void)mbj_error_set(&err, MBJ_EBUSY,
+			    "the service stops, and has had no memory for so "
+			    "long an answer: ask again");
+	if (peer_refuse(peer, &err))
+		peer_flush(peer);
+	return true;
+}
+
 /* Free those that are gone or too slow, and, at the end, those that wait. */
 static void service_sweep(struct service *service, int64_t now)
 {
@@ -418,13 +439,11 @@ static void service_sweep(struct service *service, int64_t now)
 
 	for (size_t i = 0; i < service->peer_count; i++) {
 		struct peer *p = service->peers[i];
-		bool is_over = now > peer_deadline(p);
+		bool is_over = service->is_stopping
+				       ? peer_is_left(service, p, now)
+				       : peer_is_late(p, now);
 
-		if (service->is_stopping)
-			is_over = (p->state != PEER_BUSY &&
-				   p->state != PEER_WRITE) ||
-				  (p->state == PEER_WRITE &&
-				   now > service->end_ms);
+		service->stats.unread += is_over && p->state == PEER_WRITE;
 		if (p->state == PEER_GONE || is_over)
 			peer_free(&p);
 		else
@@ -432,6 +451,7 @@ static void service_sweep(struct service *service, int64_t now)
 	}
 	service->peer_count = kept;
 	room_sweep(service);
+	answers_sweep(service, now);
 }
 
 static short peer_events(const struct peer *peer)
@@ -445,6 +465,9 @@ static short peer_events(const struct peer *peer)
 	case PEER_ROOM:
 		/* Nothing is read, but who has gone waits for nothing. */
 		return POLLRDHUP;
+	case PEER_LATER:
+		/* Who has only said that he asks nothing more waits on. */
+		return POLLHUP;
 	case PEER_BUSY:
 	case PEER_GONE:
 		break;
@@ -476,11 +499,12 @@ static void service_turn(struct service *service, struct pollfd *fds)
 {
 	int64_t now = mbj_monotonic_ms();
 	size_t count = service->peer_count;
-	int timeout = now < service->accept_ms ? PAUSE_MS : TICK_MS;
+	int tick = now < service->accept_ms ? PAUSE_MS : TICK_MS;
 	int ready;
 
 	polls_fill(service, fds, now);
-	ready = poll(fds, (nfds_t)(POLL_FIXED + count), timeout);
+	ready = poll(fds, (nfds_t)(POLL_FIXED + count),
+		     answers_left_ms(service, now, tick));
 	if (ready > 0 && fds[1].revents != 0)
 		service_stop(service);
 	for (size_t i = 0; ready > 0 && i < count; i++) {
@@ -490,7 +514,7 @@ static void service_turn(struct service *service, struct pollfd *fds)
 			continue;
 		if (p->state == PEER_WRITE)
 			peer_write(p);
-		else if (p->state == PEER_ROOM)
+		else if (p->state == PEER_ROOM || p->state == PEER_LATER)
 			p->state = PEER_GONE;
 		else
 			peer_read(p);

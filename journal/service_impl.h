@@ -6,9 +6,12 @@
  * until it hands them back (pool_take).
  *
  *	HEAD -> BODY -> BUSY -> WRITE -> HEAD ...
- *	       ^  |
- *	       |  v
- *	       ROOM (long, and no memory left for more of it)
+ *	       ^  |    ^  |
+ *	       |  v    |  v
+ *	       ROOM    LATER
+ *
+ * ROOM: long, and no memory left for more of it.  LATER: its answer is, and no
+ * memory left for that.
  */
 #ifndef MBJ_SERVICE_IMPL_H
 #define MBJ_SERVICE_IMPL_H
@@ -34,11 +37,19 @@ enum peer_state {
 	PEER_BODY,  /* reading a body */
 	PEER_ROOM,  /* waiting for memory */
 	PEER_BUSY,  /* a worker's */
+	PEER_LATER, /* waiting for memory for its answer */
 	PEER_WRITE, /* its answer is being sent */
 	PEER_GONE,  /* to be freed */
 };
 
 struct service;
+struct peer;
+
+/* Connections that wait for something, as they came. */
+struct peer_line {
+	struct peer *head;
+	struct peer **tail;
+};
 
 /* One connection. */
 struct peer {
@@ -54,18 +65,22 @@ struct peer {
 	bool is_edit;	  /* its request was an edit that was carried out */
 	bool is_stopping; /* its request asked the service to stop */
 	bool is_waiting;  /* its request waits for replicas */
+	bool is_put_off;  /* its answer would be long: it waits for room */
+	bool has_share;	  /* it has room for a long answer, not there yet */
 	bool is_in_doubt; /* an intent came by it, and no outcome since */
 	struct waiter waiter;
 	uint8_t head[WIRE_HEAD_SIZE];
 	size_t head_count; /* bytes of it that are there */
 	struct wire_head request;
-	struct mbj_buf in;  /* the body */
-	struct mbj_buf out; /* head and body of the answer */
-	size_t out_at;	    /* bytes of it that are sent */
-	size_t reserved;    /* of the service's memory */
-	struct peer *room_next;
-	struct peer **room_at; /* what points to it in the line; NULL: none */
-	int64_t room_ms;       /* since when it waits there */
+	struct mbj_buf in;	/* the body */
+	struct mbj_buf out;	/* head and body of the answer */
+	size_t out_at;		/* bytes of it that are sent */
+	size_t reserved;	/* of the service's memory */
+	size_t kept;		/* of that for long answers */
+	struct peer_line *line; /* where it waits; NULL: nowhere */
+	struct peer *line_next;
+	struct peer **line_at; /* what points to it there */
+	int64_t line_ms;       /* since when */
 	int64_t came_ms;
 	int64_t began_ms; /* reading or writing */
 	int64_t last_ms;  /* when it was last heard of */
@@ -127,6 +142,20 @@ struct awaits {
 	bool is_ending;
 };
 
+/* Memory for long answers; service_answers.c. */
+struct answers {
+	pthread_mutex_t mutex; /* guards what follows up to is_begun */
+	size_t sum;	       /* what connections have of it */
+	size_t making;	       /* shares in that: not settled yet */
+	size_t waiting;	       /* connections that are put off */
+	bool is_begun;
+	size_t max;
+	size_t share; /* of one that is being made */
+	/* The loop's. */
+	struct peer_line line;
+	struct peer *over; /* the one that may go beyond max */
+};
+
 struct service {
 	struct mbj_store *store;
 	struct mbj_service_options options;
@@ -139,9 +168,9 @@ struct service {
 	struct peer **peers; /* [connections_max], as they came */
 	size_t peer_count;
 	struct mbj_service_stats stats;
-	/* Those that wait for memory, as they came, and the one beyond it. */
-	struct peer *room_head;
-	struct peer **room_tail;
+	struct answers answers;
+	/* Those whose requests wait for memory, and the one beyond it. */
+	struct peer_line room;
 	struct peer *over;
 	int64_t began_ms;
 	int64_t accept_ms; /* no accepting before: out of descriptors */
@@ -178,6 +207,8 @@ void pool_give(struct pool *pool, struct peer *peer);
 void pool_back(struct pool *pool, struct peer *peer);
 /* Those that are done, linked by next; NULL: none. */
 struct peer *pool_take(struct pool *pool);
+/* Something is to be done, although no connection is back.  Any thread. */
+void pool_wake(struct pool *pool);
 
 /*
  * service_stay.c: a worker with an answered connection waits for its next
@@ -222,10 +253,14 @@ void peer_flush(struct peer *peer);
 void peer_back(struct peer *peer);
 /* There is room for more of its body: it waits no longer. */
 void peer_go_on(struct peer *peer);
+/* All of its request is here: it is the workers'. */
+void peer_dispatch(struct peer *peer);
 /* Put an answer, or a refusal, into out.  False: no memory even for that. */
 bool peer_refuse(struct peer *peer, const struct mbj_error *why);
-/* When it is to be cut off for getting no further; INT64_MAX: never. */
-int64_t peer_deadline(const struct peer *peer);
+/* It gets no further, and is to be cut off. */
+bool peer_is_late(struct peer *peer, int64_t now);
+/* End the one at that place; the others stay in the order they came in. */
+void peer_drop(struct service *service, size_t at);
 
 /* service_room.c */
 void room_init(struct service *service);
@@ -237,5 +272,36 @@ bool room_ask(struct peer *peer);
 void room_release(struct peer *peer);
 /* Those in the line for whom there is room now go on. */
 void room_sweep(struct service *service);
+
+void line_init(struct peer_line *line);
+/* Requires: it waits nowhere. */
+void line_enter(struct peer_line *line, struct peer *peer);
+/* Nothing, where it waits nowhere. */
+void line_leave(struct peer *peer);
+
+/*
+ * service_answers.c: a worker's, around what is carried out of a request.
+ * Returns: false, it is put off: there is no answer, and it is to be carried
+ * out again when it is its turn.
+ */
+void answer_begin(struct peer *peer);
+bool answer_end(struct peer *peer, enum mbj_rc rc);
+
+/* The loop's. */
+enum mbj_rc answers_init(struct answers *answers,
+			 const struct mbj_service_options *options,
+			 struct mbj_error *err) MBJ_MUST_CHECK;
+void answers_done(struct answers *answers);
+size_t answers_sum(struct answers *answers);
+/* Such an answer is no edit's: what it asks may be asked again. */
+bool answer_may_wait(enum wire_kind kind);
+/* It was put off: it waits. */
+void answers_enter(struct peer *peer);
+/* Its room is given back, and its place in the line. */
+void answers_release(struct peer *peer);
+/* Those whose turn it is go on; who does not read gives way to them. */
+void answers_sweep(struct service *service, int64_t now);
+/* Until one may have to; at most ms. */
+int answers_left_ms(struct service *service, int64_t now, int ms);
 
 #endif

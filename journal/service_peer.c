@@ -40,6 +40,7 @@ void peer_free(struct peer **peer)
 		return;
 	MBJ_ASSERT(p->state != PEER_BUSY);
 	room_release(p);
+	answers_release(p);
 	dispatch_done(&p->dispatcher);
 	mbj_client_status_done(&p->status);
 	mbj_buf_done(&p->in);
@@ -47,6 +48,14 @@ void peer_free(struct peer **peer)
 	socket_close(p->fd);
 	mbj_free(p);
 	*peer = NULL;
+}
+
+void peer_drop(struct service *service, size_t at)
+{
+	peer_free(&service->peers[at]);
+	service->peer_count--;
+	for (size_t i = at; i < service->peer_count; i++)
+		service->peers[i] = service->peers[i + 1];
 }
 
 bool peer_is_idle(const struct peer *peer)
@@ -124,6 +133,7 @@ static void peer_reset(struct peer *peer)
 	buf_trim(&peer->in);
 	buf_trim(&peer->out);
 	room_release(peer);
+	answers_release(peer);
 	peer->head_count = 0;
 	peer->out_at = 0;
 	peer->state = PEER_HEAD;
@@ -151,8 +161,21 @@ static void peer_end(struct peer *peer, const struct mbj_error *why)
 	peer->is_ending = true;
 	peer->state = PEER_WRITE;
 	peer->began_ms = mbj_monotonic_ms();
+	peer->last_ms = peer->began_ms;
 	(void)peer_refuse(peer, why);
 	peer_write(peer);
+}
+
+/* What was done since the loop had it. */
+static void peer_count(struct peer *peer)
+{
+	struct mbj_service_stats *stats = &peer->service->stats;
+	uint64_t count = peer->stayed + !peer->is_put_off;
+
+	peer->request_count += count;
+	stats->requests += count;
+	stats->edits += peer->is_edit + peer->stayed_edits;
+	peer->stayed = peer->stayed_edits = 0;
 }
 
 void peer_back(struct peer *peer)
@@ -160,15 +183,20 @@ void peer_back(struct peer *peer)
 	struct service *service = peer->service;
 
 	MBJ_ASSERT(peer->state == PEER_BUSY);
-	peer->request_count += 1 + peer->stayed;
-	service->stats.requests += 1 + peer->stayed;
-	service->stats.edits += peer->is_edit + peer->stayed_edits;
-	peer->stayed = peer->stayed_edits = 0;
+	peer_count(peer);
 	peer->last_ms = mbj_monotonic_ms();
+	if (peer->is_put_off) {
+		answers_enter(peer);
+		return;
+	}
 	peer->began_ms = peer->last_ms;
 	peer->state = PEER_WRITE;
-	/* A long answer counts, too, as long as it is here. */
-	if (peer->out.capacity > SERVICE_SMALL_SIZE) {
+	if (answer_may_wait(peer->request.kind)) {
+		/* What nobody reads keeps no request waiting. */
+		buf_trim(&peer->in);
+		room_release(peer);
+	} else if (peer->out.capacity > SERVICE_SMALL_SIZE) {
+		/* An edit's: it counts as long as it is here. */
 		peer->reserved += peer->out.capacity;
 		service->stats.memory += peer->out.capacity;
 	}
@@ -218,6 +246,7 @@ static void status_note(struct peer *peer)
 	status->service.workers = service->pool.count;
 	status->service.taken = taken.count;
 	status->service.taken_lost = taken.lost;
+	status->service.answers = answers_sum(&service->answers);
 	status->peers = mbj_calloc(service->peer_count, sizeof(*status->peers));
 	if (status->peers == NULL)
 		return;
@@ -235,7 +264,7 @@ static void status_note(struct peer *peer)
 	}
 }
 
-static void peer_dispatch(struct peer *peer)
+void peer_dispatch(struct peer *peer)
 {
 	if (peer->request.kind == WIRE_STATUS)
 		status_note(peer);
@@ -311,7 +340,7 @@ void peer_go_on(struct peer *peer)
 
 	MBJ_ASSERT(peer->state == PEER_ROOM);
 	/* Waiting was not its doing. */
-	peer->began_ms += now - peer->room_ms;
+	peer->began_ms += now - peer->line_ms;
 	peer->last_ms = now;
 	peer->state = PEER_BODY;
 	peer_read(peer);
@@ -329,7 +358,8 @@ void peer_read(struct peer *peer)
 
 /* ------------------------------------------------------------------- time */
 
-int64_t peer_deadline(const struct peer *peer)
+/* When it is to be cut off for getting no further; INT64_MAX: never. */
+static int64_t peer_deadline(const struct peer *peer)
 {
 	int64_t timeout = peer->service->options.timeout_ms;
 	int64_t stalled = INT64_MAX;
@@ -347,12 +377,24 @@ int64_t peer_deadline(const struct peer *peer)
 		break;
 	case PEER_WRITE:
 		size = peer->out.n;
+		stalled = peer->last_ms + timeout;
 		break;
 	case PEER_ROOM:
 	case PEER_BUSY:
+	case PEER_LATER:
 	case PEER_GONE:
 		return INT64_MAX;
 	}
 	late = peer->began_ms + timeout + (int64_t)(size / SLOWEST);
 	return stalled < late ? stalled : late;
+}
+
+bool peer_is_late(struct peer *peer, int64_t now)
+{
+	if (now <= peer_deadline(peer))
+		return false;
+	/* Something may have been read of which the kernel has not told. */
+	if (peer->state == PEER_WRITE)
+		peer_write(peer);
+	return now > peer_deadline(peer);
 }

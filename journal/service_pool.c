@@ -57,9 +57,17 @@ static struct peer *work_next(struct worker *worker)
 	return worker->peer;
 }
 
-void pool_back(struct pool *pool, struct peer *peer)
+void pool_wake(struct pool *pool)
 {
 	static const uint64_t one = 1;
+
+	/* An eventfd takes eight bytes at once, or is readable already. */
+	if (write(pool->wake_fd, &one, sizeof(one)) < 0)
+		MBJ_ASSERT(errno == EAGAIN || errno == EINTR);
+}
+
+void pool_back(struct pool *pool, struct peer *peer)
+{
 	bool is_first;
 
 	pthread_mutex_lock(&pool->done_mutex);
@@ -67,9 +75,8 @@ void pool_back(struct pool *pool, struct peer *peer)
 	peer->next = pool->done;
 	pool->done = peer;
 	pthread_mutex_unlock(&pool->done_mutex);
-	/* An eventfd takes eight bytes at once, or is readable already. */
-	if (is_first && write(pool->wake_fd, &one, sizeof(one)) < 0)
-		MBJ_ASSERT(errno == EAGAIN || errno == EINTR);
+	if (is_first)
+		pool_wake(pool);
 }
 
 static void *worker_run(void *arg)

@@ -1,6 +1,8 @@
 /*
  * Memory for long requests: all connections share memory_max of it, beyond
- * SERVICE_SMALL_SIZE, which each has in any case.
+ * SERVICE_SMALL_SIZE, which each has in any case.  Answers of edits count, too,
+ * as long as they are here; all others have memory of their own
+ * (service_answers.c).
  *
  * A body has room for what of it came, not for what its head says: a head costs
  * nothing.  Where there is no room for more it is read no further, and waits in
@@ -47,34 +49,38 @@ static bool room_is_there(const struct peer *peer)
 
 /* ------------------------------------------------------------------- line */
 
-static void line_enter(struct peer *peer)
+void line_init(struct peer_line *line)
 {
-	struct service *service = peer->service;
-
-	peer->state = PEER_ROOM;
-	peer->room_ms = mbj_monotonic_ms();
-	peer->room_next = NULL;
-	peer->room_at = service->room_tail;
-	*service->room_tail = peer;
-	service->room_tail = &peer->room_next;
+	line->head = NULL;
+	line->tail = &line->head;
 }
 
-static void line_leave(struct peer *peer)
+void line_enter(struct peer_line *line, struct peer *peer)
 {
-	if (peer->room_at == NULL)
+	MBJ_ASSERT(peer->line == NULL);
+	peer->line = line;
+	peer->line_ms = mbj_monotonic_ms();
+	peer->line_next = NULL;
+	peer->line_at = line->tail;
+	*line->tail = peer;
+	line->tail = &peer->line_next;
+}
+
+void line_leave(struct peer *peer)
+{
+	if (peer->line == NULL)
 		return;
-	*peer->room_at = peer->room_next;
-	if (peer->room_next != NULL)
-		peer->room_next->room_at = peer->room_at;
+	*peer->line_at = peer->line_next;
+	if (peer->line_next != NULL)
+		peer->line_next->line_at = peer->line_at;
 	else
-		peer->service->room_tail = peer->room_at;
-	peer->room_at = NULL;
+		peer->line->tail = peer->line_at;
+	peer->line = NULL;
 }
 
 void room_init(struct service *service)
 {
-	service->room_head = NULL;
-	service->room_tail = &service->room_head;
+	line_init(&service->room);
 	service->over = NULL;
 }
 
@@ -84,17 +90,19 @@ bool room_ask(struct peer *peer)
 
 	/* Nobody overtakes those who wait. */
 	if (peer == service->over ||
-	    (service->room_head == NULL && room_is_there(peer))) {
+	    (service->room.head == NULL && room_is_there(peer))) {
 		room_set(peer, room_wanted(peer));
 		return true;
 	}
-	line_enter(peer);
+	peer->state = PEER_ROOM;
+	line_enter(&service->room, peer);
 	return false;
 }
 
 void room_release(struct peer *peer)
 {
-	line_leave(peer);
+	if (peer->line == &peer->service->room)
+		line_leave(peer);
 	room_set(peer, 0);
 	if (peer->service->over == peer)
 		peer->service->over = NULL;
@@ -104,7 +112,7 @@ void room_sweep(struct service *service)
 {
 	struct peer *peer;
 
-	while ((peer = service->room_head) != NULL) {
+	while ((peer = service->room.head) != NULL) {
 		if (service->over == NULL && !room_is_there(peer))
 			service->over = peer;
 		if (!room_is_there(peer))

@@ -35,7 +35,7 @@ static bool kind_can_stay(enum wire_kind kind)
 /* All was sent, and the connection is as the loop would have it next. */
 static bool peer_can_stay(const struct peer *peer)
 {
-	return !peer->is_ending && !peer->is_waiting &&
+	return !peer->is_ending && !peer->is_waiting && !peer->is_put_off &&
 	       kind_can_stay(peer->request.kind) &&
 	       peer->out_at == peer->out.n && peer->reserved == 0 &&
 	       peer->out.capacity <= SERVICE_SMALL_SIZE &&

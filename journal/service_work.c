@@ -67,6 +67,11 @@ static enum mbj_rc stop_run(struct peer *peer, struct mbj_error *err)
 	return MBJ_OK;
 }
 
+static bool kind_is_own(enum wire_kind kind)
+{
+	return kind == WIRE_HELLO || kind == WIRE_STATUS || kind == WIRE_STOP;
+}
+
 /* Kinds that are the service's own. */
 static enum mbj_rc own_run(struct peer *peer,
 			   const struct wire_message *request,
@@ -132,8 +137,6 @@ static enum mbj_rc request_run(struct peer *peer, struct mbj_arena *arena,
 		peer->is_ending = true;
 		return rc;
 	}
-	if (kind == WIRE_HELLO || kind == WIRE_STATUS || kind == WIRE_STOP)
-		return own_run(peer, request, err);
 	if (kind == WIRE_RECEIVED)
 		return await_hold(peer, &request->wait, err);
 	if (wire_kind_is_house(kind) && !peer->who.is_owner)
@@ -142,7 +145,13 @@ static enum mbj_rc request_run(struct peer *peer, struct mbj_arena *arena,
 				     "keep house (%s)",
 				     wire_kind_word(kind));
 	taken_read(peer, kind, request);
-	return dispatch_run(&peer->dispatcher, kind, request, &peer->out, err);
+	/* No room is held while it waits for others. */
+	answer_begin(peer);
+	rc = kind_is_own(kind) ? own_run(peer, request, err)
+			       : dispatch_run(&peer->dispatcher, kind, request,
+					      &peer->out, err);
+	peer->is_put_off = !answer_end(peer, rc);
+	return rc;
 }
 
 /* The head before the body that is in out; a failure is a refusal. */
@@ -209,7 +218,7 @@ bool work_run(struct peer *peer)
 					 peer->request.kind == WIRE_BEGIN);
 	if (peer->is_edit && request->edit.stage != MBJ_STAGE_NONE)
 		peer->is_in_doubt = request->edit.stage == MBJ_STAGE_INTENT;
-	if (!peer->is_waiting)
+	if (!peer->is_waiting && !peer->is_put_off)
 		work_answer(peer, rc, &err);
 	mbj_arena_free(&arena);
 	mbj_free(request);

@@ -38,8 +38,9 @@ struct mbj_service_options {
 	uint32_t connections_max;
 	/* A request that began, or an answer, that gets no further. */
 	uint32_t timeout_ms;
-	/* Bytes of requests and answers above 64 KiB, all connections; what
-	 * needs more waits, and one at a time may have it. */
+	/* Bytes of requests, and of edits' answers, above 64 KiB, all
+	 * connections; what needs more waits, and one at a time may have it.
+	 * All other answers above 64 KiB have half as much, beside it. */
 	size_t memory_max;
 	/*
 	 * Content that was stored or found so many milliseconds ago stays at a

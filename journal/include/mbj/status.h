@@ -45,20 +45,23 @@ struct mbj_client_peer {
  * X(member, JSON, what it is): what the service has done since it began.  New
  * ones come last: a status has as many of them as its sender knows.
  */
-#define MBJ_SERVICE_STATS_MAP(X)                                        \
-	X(process, "process", "its process, 0: no service")             \
-	X(up_ms, "upMs", "milliseconds since it began")                 \
-	X(connections, "connections", "open now")                       \
-	X(connections_max, "connectionsMax", "allowed at once")         \
-	X(accepted, "accepted", "connections ever")                     \
-	X(refused, "refused", "connections: too many, or not allowed")  \
-	X(requests, "requests", "answered")                             \
-	X(edits, "edits", "carried out")                                \
-	X(workers, "workers", "threads begun")                          \
-	X(memory, "memory", "bytes of long requests and answers, now")  \
-	X(memory_max, "memoryMax", "before long requests have to wait") \
-	X(taken, "taken", "edits that were answered before durable")    \
-	X(taken_lost, "takenLost", "of those, that never were durable")
+#define MBJ_SERVICE_STATS_MAP(X)                                              \
+	X(process, "process", "its process, 0: no service")                   \
+	X(up_ms, "upMs", "milliseconds since it began")                       \
+	X(connections, "connections", "open now")                             \
+	X(connections_max, "connectionsMax", "allowed at once")               \
+	X(accepted, "accepted", "connections ever")                           \
+	X(refused, "refused", "connections: too many, or not allowed")        \
+	X(requests, "requests", "answered")                                   \
+	X(edits, "edits", "carried out")                                      \
+	X(workers, "workers", "threads begun")                                \
+	X(memory, "memory", "bytes of long requests and edits' answers, now") \
+	X(memory_max, "memoryMax", "before long requests have to wait")       \
+	X(taken, "taken", "edits that were answered before durable")          \
+	X(taken_lost, "takenLost", "of those, that never were durable")       \
+	X(answers, "answers", "bytes of long lists, now")                     \
+	X(answers_max, "answersMax", "before long lists have to wait")        \
+	X(unread, "unread", "connections given up: they read no answer")
 
 struct mbj_service_stats {
 #define X(member, word, what) uint64_t member;
