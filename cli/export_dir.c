@@ -65,6 +65,32 @@ bool export_names_want(struct export_names *names, const char *name)
 	return true;
 }
 
+bool export_name_is_ours(const char *name)
+{
+	static const char digits[] = "0123456789";
+	static const struct {
+		const char *before;
+		const char *bytes;
+	} parts[] = {
+		{"", digits},	       {".U", digits},
+		{"V", digits},	       {"D", "0123456789abcdef"},
+		{EXPORT_HOST, digits},
+	};
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		size_t n = strlen(parts[i].before);
+
+		if (strncmp(name, parts[i].before, n) != 0)
+			return false;
+		name += n;
+		n = strspn(name, parts[i].bytes);
+		if (n == 0)
+			return false;
+		name += n;
+	}
+	return *name == '\0' || *name == ':';
+}
+
 /* --------------------------------------------------------------- the mark */
 
 /* A folder's name, as a run of ours may have put it into the mark. */
@@ -167,7 +193,7 @@ enum mbj_rc export_part_sweep(const struct mbj_sys *sys, const char *dir,
 		const char *name = (const char *)names.p + at;
 
 		at += strlen(name) + 1;
-		if (strstr(name, EXPORT_HOST) == NULL)
+		if (!export_name_is_ours(name))
 			continue;
 		is_changed = true;
 		rc = mbj_path_join(path, dir, name, err);

@@ -12,8 +12,14 @@
 
 #include "mail.h"
 
-/* Bases of messages of ours have this in them. */
+/* Of the base of a message of ours: TIME.UuidVvalidityDdigest.mbj,S=SIZE. */
 #define EXPORT_HOST ".mbj,S="
+
+/*
+ * Of cur or tmp.  The host alone says nothing: what Dovecot delivers on a host
+ * that is called mbj has it, too.
+ */
+bool export_name_is_ours(const char *name);
 
 /* Names in byte order, and which of them somebody wanted. */
 struct export_names {

@@ -76,7 +76,7 @@ static enum mbj_rc names_sweep(struct mailbox_run *run)
 
 	for (size_t i = 0; rc == MBJ_OK && i < run->there.count; i++) {
 		if (run->there.is_wanted[i] ||
-		    strstr(run->there.names[i], EXPORT_HOST) == NULL)
+		    !export_name_is_ours(run->there.names[i]))
 			continue;
 		rc = mbj_path_join(path, cur, run->there.names[i], err);
 		if (rc == MBJ_OK)

@@ -120,6 +120,23 @@ class ExportAgain(Case):
             self.assertEqual((self.out / path).read_bytes(), body)
         self.assertFalse((self.out / MARK).exists())
 
+    def test_host(self):
+        """Goal: what is delivered on a host that is called mbj is not taken
+        for ours.  Method: names as Dovecot gives them, in folders of a mailbox
+        that is there, of one that was renamed, in cur and tmp."""
+        self.broken("A", "B")
+        theirs = [self.out / folder / part / f"1700000000.M5P6.{host},S=3{rest}"
+                  for folder in ("", ".A", ".B")
+                  for host in ("mbj", "x.mbj")
+                  for part, rest in (("cur", ",W=4:2,S"), ("cur", ""),
+                                     ("tmp", ",W=4"))]
+        for path in theirs:
+            path.write_bytes(b"abc")
+        self.mbj("rename", self.p, "alice", "B>b")
+        self.mbj("export", self.p, "alice", self.out)
+        for path in theirs:
+            self.assertEqual(path.read_bytes(), b"abc", path)
+
     def change(self, rng):
         """Something that is done to the account between two runs."""
         paths = sorted(set(self.paths()) - {"INBOX"})
