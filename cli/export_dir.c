@@ -119,19 +119,17 @@ static enum mbj_rc mark_read(const struct export_dir *dir,
 			     struct export_names *left, bool *ret_is_ours,
 			     struct mbj_error *err)
 {
-	char path[MBJ_PATH_TEXT_MAX], id[MBJ_ID_TEXT_SIZE];
+	char id[MBJ_ID_TEXT_SIZE];
 	struct mbj_bytes rest, line;
 	struct mbj_buf text;
-	enum mbj_rc rc;
+	bool is_there;
 
 	mbj_buf_init(&text, MBJ_MAILDIR_LIST_MAX);
-	rc = mbj_path_join(path, dir->path, MAIL_EXPORT_MARK, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_load(dir->sys, path, MBJ_MAILDIR_LIST_MAX, &text,
-				   err);
+	is_there = mbj_maildir_list_load(dir->sys, dir->path, MAIL_EXPORT_MARK,
+					 &text, err);
 	mbj_id_print(dir->account, id);
 	rest = mbj_buf_view(&text);
-	*ret_is_ours = rc == MBJ_OK && line_next(&rest, &line) &&
+	*ret_is_ours = is_there && line_next(&rest, &line) &&
 		       mbj_bytes_equal(line, mbj_bytes_str(id));
 	while (*ret_is_ours && line_next(&rest, &line)) {
 		if (!line_is_folder(line))
@@ -140,7 +138,7 @@ static enum mbj_rc mark_read(const struct export_dir *dir,
 		mbj_buf_put_u8(&left->text, 0);
 	}
 	mbj_buf_done(&text);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+	return is_there ? MBJ_OK : err->rc;
 }
 
 /* What was left, and what is now. */

@@ -7,17 +7,27 @@
  *
  * Threads: stateless.
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <mbj/check.h>
 #include <mbj/maildir.h>
 
+/* What is behind a link is not ours to write to, nor to remove from. */
 static enum mbj_rc dir_make(const struct mbj_sys *sys, const char *path,
-			    struct mbj_error *err)
+			    bool may_be_link, struct mbj_error *err)
 {
 	enum mbj_rc rc = mbj_dir_make(sys, path, err);
+	mode_t mode;
+	uid_t uid;
 
-	return rc == MBJ_EEXISTS ? MBJ_OK : rc;
+	if (rc != MBJ_EEXISTS)
+		return rc;
+	if (may_be_link ||
+	    (sys->stat(sys->ctx, path, &mode, &uid) == 0 && S_ISDIR(mode)))
+		return MBJ_OK;
+	return mbj_error_errno(err, ENOTDIR, "cannot write mail into", path);
 }
 
 enum mbj_rc mbj_maildir_folder_make(const struct mbj_sys *sys, const char *dir,
@@ -26,19 +36,21 @@ enum mbj_rc mbj_maildir_folder_make(const struct mbj_sys *sys, const char *dir,
 	static const char *const parts[] = {"cur", "new", "tmp"};
 	struct mbj_file file = MBJ_FILE_CLOSED;
 	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc = dir_make(sys, dir, err);
+	enum mbj_rc rc = dir_make(sys, dir, is_inbox, err);
 
 	for (size_t i = 0; rc == MBJ_OK && i < 3; i++) {
 		rc = mbj_path_join(path, dir, parts[i], err);
 		if (rc == MBJ_OK)
-			rc = dir_make(sys, path, err);
+			rc = dir_make(sys, path, false, err);
 	}
 	if (rc < 0 || is_inbox)
 		return rc;
 	/* An empty file that tells those who deliver where they are. */
 	rc = mbj_path_join(path, dir, "maildirfolder", err);
 	if (rc == MBJ_OK)
-		rc = mbj_file_open(sys, path, O_WRONLY | O_CREAT, &file, err);
+		rc = mbj_file_open(sys, path,
+				   O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK,
+				   &file, err);
 	mbj_file_close(&file);
 	return rc;
 }

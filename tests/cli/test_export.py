@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import mailtest  # noqa: E402
 import mbjtest  # noqa: E402
 from mailtest import Folder, Message  # noqa: E402
-from mbjtest import FAILED, PARTIAL, Case, seed  # noqa: E402
+from mbjtest import FAILED, PARTIAL, REFUSED, Case, seed  # noqa: E402
 
 MARK = "mbj-export.unfinished"
 
@@ -136,6 +136,41 @@ class ExportAgain(Case):
         self.mbj("export", self.p, "alice", self.out)
         for path in theirs:
             self.assertEqual(path.read_bytes(), b"abc", path)
+
+    def test_links(self):
+        """Goal: what is behind a link is not touched, though a mailbox is
+        called as the link is.  Method: a folder, its cur, its tmp, INBOX's tmp
+        and the mark are links to those of another's export, whose messages are
+        called as ours; a FIFO for a mark."""
+        self.broken("A")
+        other = self.dir / "other"
+        self.mbj("import", self.p, "bob", "--maildir", self.dir / "Maildir")
+        self.mbj("deliver", self.p, "bob", "zz", stdin=b"x")
+        self.mbj("export", self.p, "bob", other)
+        name = next((other / ".zz" / "cur").iterdir()).name.split(":")[0]
+        (other / ".zz" / "tmp" / name).write_bytes(b"on its way")
+        outside = mailtest.snapshot(other)
+        mark = (self.out / MARK).read_bytes()
+        (self.dir / "mark").write_bytes(mark)
+        for path, target in ((".A", ".zz"), (".A/cur", ".zz/cur"),
+                             (".A/tmp", ".zz/tmp"), ("tmp", ".zz/tmp"),
+                             (MARK, self.dir / "mark")):
+            link, aside = self.out / path, self.dir / "aside"
+            link.rename(aside)
+            link.symlink_to(other / target)
+            answer = self.mbj("export", self.p, "alice", self.out,
+                              status=REFUSED if path == MARK else FAILED)
+            self.assertIn(f"/{link.name}", answer.err)
+            self.assertEqual(mailtest.snapshot(other), outside, path)
+            link.unlink()
+            aside.rename(link)
+        (self.out / MARK).unlink()
+        os.mkfifo(self.out / MARK)
+        self.mbj("export", self.p, "alice", self.out, status=REFUSED)
+        (self.out / MARK).unlink()
+        (self.out / MARK).write_bytes(mark)
+        self.mbj("export", self.p, "alice", self.out)
+        self.equal()
 
     def change(self, rng):
         """Something that is done to the account between two runs."""

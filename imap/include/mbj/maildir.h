@@ -238,7 +238,8 @@ enum mbj_rc mbj_maildir_folder_read(struct mbj_maildir_folder *folder,
 /* ---------------------------------------------------------------- writing */
 
 /*
- * Make dir with what a folder has; what is there already stays.
+ * Make dir with what a folder has; what is there already stays.  A link is
+ * followed for the whole Maildir (is_inbox) alone, and fails elsewhere.
  * Durability: mbj_maildir_folder_end.
  */
 enum mbj_rc mbj_maildir_folder_make(const struct mbj_sys *sys, const char *dir,
