@@ -65,6 +65,31 @@ bool export_names_want(struct export_names *names, const char *name)
 	return true;
 }
 
+const char *export_names_want_base(struct export_names *names, const char *base)
+{
+	size_t low = 0, high = names->count, n = strlen(base);
+
+	/* Whatever begins with it lies together. */
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(names->names[middle], base) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < names->count && strncmp(names->names[low], base, n) == 0;
+	     low++) {
+		char end = names->names[low][n];
+
+		if (names->is_wanted[low] || (end != ':' && end != '\0'))
+			continue;
+		names->is_wanted[low] = true;
+		return names->names[low];
+	}
+	return NULL;
+}
+
 bool export_name_is_ours(const char *name)
 {
 	static const char digits[] = "0123456789";

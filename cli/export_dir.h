@@ -36,6 +36,9 @@ enum mbj_rc export_names_sort(struct export_names *names,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 /* True where it is among them; it is wanted, then. */
 bool export_names_want(struct export_names *names, const char *name);
+/* One that nobody wanted yet, of a message with this base: wanted; or NULL. */
+const char *export_names_want_base(struct export_names *names,
+				   const char *base);
 
 /* Remove what is ours of the names in dir, a folder's cur or tmp. */
 enum mbj_rc export_part_sweep(const struct mbj_sys *sys, const char *dir,

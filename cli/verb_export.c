@@ -4,9 +4,9 @@
  *
  * The directory is empty at first, and a file in it says that it is unfinished
  * until it is not (export_dir.h): a run that was killed is run again, writes
- * what has no name yet, and removes what it wrote of folders and messages that
- * are not there any more, or have other names or flags.  All of it is one
- * snapshot of the account.
+ * what is not there yet, renames what has other flags, and removes what it
+ * wrote of folders and messages that are not there any more, or elsewhere.  All
+ * of it is one snapshot of the account.
  */
 #include <inttypes.h>
 #include <strings.h>
@@ -185,6 +185,46 @@ static enum mbj_rc message_write(struct mailbox_run *run,
 	return mbj_file_remove(e->sys, file.path, &e->s.err);
 }
 
+/*
+ * An earlier run wrote it, with the flags that it had then: what is there may
+ * be all that is left of it, and goes on under its name of now.
+ */
+static enum mbj_rc message_rename(struct mailbox_run *run, const char *old,
+				  const char *name)
+{
+	struct mbj_error *err = &run->e->s.err;
+	char cur[MBJ_PATH_TEXT_MAX], from[MBJ_PATH_TEXT_MAX],
+		to[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = mbj_path_join(cur, run->dir, "cur", err);
+
+	if (rc == MBJ_OK)
+		rc = mbj_path_join(from, cur, old, err);
+	if (rc == MBJ_OK)
+		rc = mbj_path_join(to, cur, name, err);
+	return rc == MBJ_OK ? mbj_file_rename(run->e->sys, from, to, err) : rc;
+}
+
+/* Under its name in cur, from this run or an earlier one. */
+static enum mbj_rc message_place(struct mailbox_run *run,
+				 const struct mbj_message *message,
+				 const char *base, const char *name,
+				 bool *ret_is_there)
+{
+	struct export *e = run->e;
+	const char *old = name;
+
+	*ret_is_there = true;
+	if (!export_names_want(&run->there, name))
+		old = export_names_want_base(&run->there, base);
+	if (old != NULL) {
+		e->report.present_count++;
+		return old == name ? MBJ_OK : message_rename(run, old, name);
+	}
+	return e->s.edit.is_dry_run
+		       ? MBJ_OK
+		       : message_write(run, message, base, name, ret_is_there);
+}
+
 static enum mbj_rc message_export(struct mailbox_run *run,
 				  const struct mbj_message *message)
 {
@@ -196,7 +236,7 @@ static enum mbj_rc message_export(struct mailbox_run *run,
 			       .max = sizeof(room)};
 	char base[BASE_MAX];
 	bool is_there;
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
 	(void)snprintf(base, sizeof(base),
 		       "%" PRId64 ".U%" PRIu32 "V%" PRIu32
@@ -212,14 +252,7 @@ static enum mbj_rc message_export(struct mailbox_run *run,
 	rc = mbj_buf_ok(&name, &e->s.err);
 	if (rc < 0)
 		return rc;
-	is_there = export_names_want(&run->there, (const char *)room);
-	if (is_there)
-		e->report.present_count++;
-	else if (e->s.edit.is_dry_run)
-		is_there = true;
-	else
-		rc = message_write(run, message, base, (const char *)room,
-				   &is_there);
+	rc = message_place(run, message, base, (const char *)room, &is_there);
 	if (rc < 0 || !is_there)
 		return rc;
 	mbj_uidlist_put(&run->uidlist, message->uid, parts.base);

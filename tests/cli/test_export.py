@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Exports that did not come to their end, run again when the account is not
 what it was."""
+import hashlib
 import os
 import pathlib
 import shutil
@@ -171,6 +172,29 @@ class ExportAgain(Case):
         (self.out / MARK).write_bytes(mark)
         self.mbj("export", self.p, "alice", self.out)
         self.equal()
+
+    def test_last_copy(self):
+        """Goal: a message that an earlier run wrote is not removed where it is
+        all that is left.  Method: other flags and keywords since, its content
+        lost in the store; a second file of it, as runs before left."""
+        self.broken("A", "B")
+        for path in "AB":
+            self.mbj("flag", self.p, "alice", path, "3", "\\Flagged", "new")
+        cur = self.out / ".B" / "cur"
+        name = next(cur.iterdir()).name
+        (cur / (name + "b")).write_bytes(b"B")
+        digest = hashlib.sha256(b"A").hexdigest()
+        (self.p / "blobs" / digest[:2] / digest[2:]).unlink()
+        answer = self.mbj("export", self.p, "alice", self.out, "--json")
+        self.assertEqual(answer.json()["present"], 3)
+        self.assertEqual(answer.json()["leftOut"], 0)
+        files = list((self.out / ".A" / "cur").iterdir())
+        self.assertEqual([f.read_bytes() for f in files], [b"A"])
+        self.assertTrue(files[0].name.endswith(":2,FSab"), files)
+        self.assertEqual(len(list(cur.iterdir())), 1)
+        self.mbj("import", self.p, "eve", "--maildir", self.out)
+        kept = mailtest.kept(self, name="eve")
+        self.assertEqual(kept["A"], mailtest.kept(self)["A"])
 
     def change(self, rng):
         """Something that is done to the account between two runs."""
