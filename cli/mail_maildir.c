@@ -479,17 +479,17 @@ static enum mbj_rc folder_import(struct mail_import *m,
 	return rc;
 }
 
-/* What an export of ours had not written yet, nobody can import. */
-static void unfinished_tell(struct mail_import *m, const char *dir)
+/*
+ * What an export of ours had not written yet, nobody can import.  To be asked
+ * before anything is listed: one that runs may come to its end meanwhile.
+ */
+static bool is_unfinished(const struct mail_import *m, const char *dir)
 {
 	char path[MBJ_PATH_TEXT_MAX];
 	struct mbj_error err;
 
-	if (mbj_path_join(path, dir, MAIL_EXPORT_MARK, &err) == MBJ_OK &&
-	    mbj_path_exists(m->sys, path))
-		mail_left_out(&m->report, dir,
-			      "it is an export that was stopped: what it had "
-			      "not written is not there; run mbj export again");
+	return mbj_path_join(path, dir, MAIL_EXPORT_MARK, &err) == MBJ_OK &&
+	       mbj_path_exists(m->sys, path);
 }
 
 static enum mbj_rc maildir_run(struct mail_import *m)
@@ -497,7 +497,7 @@ static enum mbj_rc maildir_run(struct mail_import *m)
 	const char *dir = m->s.call->options.maildir;
 	struct mbj_maildir_folder *inbox = NULL;
 	struct mbj_buf names; /* that are subscribed, and no folders */
-	bool has_list_error;
+	bool has_list_error, is_cut = is_unfinished(m, dir);
 	enum mbj_rc rc;
 
 	mbj_buf_init(&names, MBJ_MAILDIR_LIST_MAX);
@@ -516,8 +516,10 @@ static enum mbj_rc maildir_run(struct mail_import *m)
 		rc = mail_import_open(m);
 	if (rc == MBJ_OK)
 		rc = mail_folders_make(&m->folders, &m->s, &m->report);
-	if (rc == MBJ_OK)
-		unfinished_tell(m, dir);
+	if (rc == MBJ_OK && is_cut)
+		mail_left_out(&m->report, dir,
+			      "it is an export that was stopped: what it had "
+			      "not written is not there; run mbj export again");
 	if (rc == MBJ_OK)
 		rc = subscriptions_tell(m, &names);
 	mbj_buf_done(&names);

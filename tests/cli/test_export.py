@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Exports that did not come to their end, run again when the account is not
 what it was."""
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -195,6 +196,27 @@ class ExportAgain(Case):
         self.mbj("import", self.p, "eve", "--maildir", self.out)
         kept = mailtest.kept(self, name="eve")
         self.assertEqual(kept["A"], mailtest.kept(self)["A"])
+
+    def test_ends_meanwhile(self):
+        """Goal: an export that comes to its end while it is imported is told
+        to be unfinished: its folders were listed before.  Method: the notes of
+        folders fill a pipe, which holds the import up behind the listing."""
+        maildir = self.dir / "Maildir"
+        mailtest.write(maildir, [Folder(["INBOX"])] + [
+            Folder([f"f{i}"], [], 2**32 - 1) for i in range(60)])
+        (maildir / MARK).write_bytes(b"")
+        out, into = os.pipe()
+        fcntl.fcntl(into, fcntl.F_SETPIPE_SZ, 4096)
+        with subprocess.Popen(
+                [mbjtest.MBJ, "import", self.p, "eve", "--maildir", maildir],
+                stdout=subprocess.DEVNULL, stderr=into) as run, \
+                os.fdopen(out, "rb") as err:
+            os.close(into)
+            os.read(out, 1)
+            (maildir / MARK).unlink()
+            text = err.read()
+        self.assertEqual(run.returncode, PARTIAL)
+        self.assertIn(b"it is an export that was stopped", text)
 
     def change(self, rng):
         """Something that is done to the account between two runs."""
