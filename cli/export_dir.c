@@ -6,6 +6,7 @@
  * Invariant: nothing is removed but what the mark names and what is called as
  * nobody but an export calls it.  A folder that has anything else stays.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -416,19 +417,39 @@ static enum mbj_rc dir_make(const struct export_dir *dir, struct mbj_error *err)
 	return rc == MBJ_EEXISTS ? MBJ_OK : rc;
 }
 
-enum mbj_rc export_dir_begin(const struct export_dir *dir,
+/*
+ * Two runs would take each other's messages for those of a run that was killed,
+ * and the first to end would say that both are complete.  Where a directory
+ * cannot be locked, as on some NFS, nobody watches.
+ */
+static enum mbj_rc dir_lock(struct export_dir *dir, struct mbj_error *err)
+{
+	enum mbj_rc rc = mbj_file_open(dir->sys, dir->path,
+				       O_RDONLY | O_DIRECTORY, &dir->lock, err);
+
+	if (rc < 0)
+		return rc;
+	rc = mbj_file_lock(&dir->lock, err);
+	return rc == MBJ_EBUSY ? rc : MBJ_OK;
+}
+
+enum mbj_rc export_dir_begin(struct export_dir *dir,
 			     struct export_names *folders, bool is_dry_run,
 			     struct mbj_error *err)
 {
 	struct export_names left;
-	enum mbj_rc rc;
+	enum mbj_rc rc = MBJ_OK;
 
 	export_names_init(&left);
-	rc = dir_check(dir, &left, err);
+	if (!is_dry_run) {
+		rc = dir_make(dir, err);
+		if (rc == MBJ_OK)
+			rc = dir_lock(dir, err);
+	}
+	if (rc == MBJ_OK)
+		rc = dir_check(dir, &left, err);
 	if (rc == MBJ_OK && !is_dry_run) {
 		rc = export_names_sort(&left, err);
-		if (rc == MBJ_OK)
-			rc = dir_make(dir, err);
 		if (rc == MBJ_OK)
 			rc = mark_write(dir, &left, folders, err);
 		if (rc == MBJ_OK)
@@ -448,4 +469,9 @@ enum mbj_rc export_dir_end(const struct export_dir *dir, struct mbj_error *err)
 	if (rc == MBJ_OK)
 		rc = mbj_file_remove(dir->sys, path, err);
 	return rc == MBJ_OK ? mbj_dir_sync(dir->sys, dir->path, err) : rc;
+}
+
+void export_dir_done(struct export_dir *dir)
+{
+	mbj_file_close(&dir->lock);
 }

@@ -49,18 +49,22 @@ struct export_dir {
 	const char *path;
 	struct mbj_id account;
 	struct mail_report *report;
+	struct mbj_file lock; /* the directory itself: one run at a time */
 };
 
 /*
- * Look at the directory, and unless it is a dry run make it, mark it, and
- * remove folders of earlier runs that are not among these.
- * Returns: MBJ_EEXISTS where it has something in it that is not ours.
+ * Look at the directory, and unless it is a dry run make it, lock it, mark it,
+ * and remove folders of earlier runs that are not among these.
+ * Returns: MBJ_EEXISTS where it has something in it that is not ours, MBJ_EBUSY
+ * where another run writes into it.
  */
-enum mbj_rc export_dir_begin(const struct export_dir *dir,
+enum mbj_rc export_dir_begin(struct export_dir *dir,
 			     struct export_names *folders, bool is_dry_run,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 /* It is finished.  Durability: all of it is on disk, and the mark is gone. */
 enum mbj_rc export_dir_end(const struct export_dir *dir,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
+/* Whatever came of it. */
+void export_dir_done(struct export_dir *dir);
 
 #endif

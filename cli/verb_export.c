@@ -569,7 +569,8 @@ int verb_export(const struct cli_call *call)
 	mail_report_init(&e.report, call);
 	e.dir = (struct export_dir){.sys = e.sys,
 				    .path = call->operands[2],
-				    .report = &e.report};
+				    .report = &e.report,
+				    .lock = MBJ_FILE_CLOSED};
 	export_names_init(&e.folders);
 	e.step = mbj_alloc(MAIL_STEP);
 	rc = e.step != NULL ? export_run(&e) : mbj_error_nomem(&e.s.err);
@@ -577,6 +578,7 @@ int verb_export(const struct cli_call *call)
 	mbj_tree_free(&e.tree);
 	mbj_utf7_free(&e.utf7);
 	export_names_done(&e.folders);
+	export_dir_done(&e.dir);
 	mbj_free(e.step);
 	return mail_report_end(&e.report, &e.s, rc, "export", "exported");
 }

@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import mailtest  # noqa: E402
 import mbjtest  # noqa: E402
 from mailtest import Folder, Message  # noqa: E402
-from mbjtest import FAILED, PARTIAL, REFUSED, Case, seed  # noqa: E402
+from mbjtest import FAILED, LOCKED, PARTIAL, REFUSED, Case, seed  # noqa: E402
 
 MARK = "mbj-export.unfinished"
 
@@ -196,6 +196,25 @@ class ExportAgain(Case):
         self.mbj("import", self.p, "eve", "--maildir", self.out)
         kept = mailtest.kept(self, name="eve")
         self.assertEqual(kept["A"], mailtest.kept(self)["A"])
+
+    def test_two_runs(self):
+        """Goal: two exports do not write into one directory.  Method: somebody
+        holds its lock, as a run does; then does not."""
+        self.broken("A")
+        before = mailtest.snapshot(self.out)
+        held = os.open(self.out, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            answer = self.mbj("export", self.p, "alice", self.out,
+                              status=LOCKED)
+            self.assertIn(f"another process holds the lock; stop it or wait "
+                          f"for its end: {self.out}", answer.err)
+            self.assertEqual(mailtest.snapshot(self.out), before)
+            self.mbj("export", self.p, "alice", self.out, "--dry-run")
+        finally:
+            os.close(held)
+        self.mbj("export", self.p, "alice", self.out)
+        self.equal()
 
     def test_ends_meanwhile(self):
         """Goal: an export that comes to its end while it is imported is told
