@@ -4,7 +4,8 @@
  * Somebody may be changing flags (renames) or delivering meanwhile: a message
  * that is listed under two names, one of them gone, stands here once, and
  * reading what is gone finds what it is called by now; one that came after the
- * listing is not here.
+ * listing is not here.  A listing may also have neither name of what is renamed
+ * behind its back, so that there are several, until one has nothing new.
  *
  * Invariants:
  *   1. entries with a UID come first, UIDs rise; the order of the others is
@@ -19,16 +20,13 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "maildir_entries.h"
 #include <mbj/check.h>
-#include <mbj/maildir.h>
 
-enum { LIST_STEP = 4096 };
-
-struct entry {
-	const char *name;
-	uint32_t uid; /* 0: none */
-	uint32_t base_n;
-	bool is_new; /* in new, not in cur */
+enum {
+	LIST_STEP = 4096,
+	/* Of a message, each but the first behind a listing. */
+	OPENS_MAX = 3,
 };
 
 struct mbj_maildir_folder {
@@ -37,16 +35,9 @@ struct mbj_maildir_folder {
 	struct mbj_uidlist uidlist;
 	struct mbj_bytes words[MBJ_MAILDIR_LETTERS];
 	struct mbj_buf words_text;
-	struct mbj_buf names[2]; /* of cur, of new */
-	struct entry *entries;
-	size_t count;
+	struct maildir_entries entries;
 	struct mbj_buf keywords[2]; /* the second is scratch */
 };
-
-static struct mbj_bytes entry_base(const struct entry *entry)
-{
-	return mbj_bytes_make(entry->name, entry->base_n);
-}
 
 /* ------------------------------------------------------------------ lists */
 
@@ -130,160 +121,6 @@ enum mbj_rc mbj_maildir_folders(const struct mbj_sys *sys, const char *dir,
 	return rc == MBJ_OK ? mbj_buf_ok(ret_names, err) : rc;
 }
 
-/* ---------------------------------------------------------------- entries */
-
-static int by_base(const void *a, const void *b)
-{
-	const struct entry *one = a, *two = b;
-	int order = mbj_bytes_compare(entry_base(one), entry_base(two));
-
-	/* Twice the same base: cur before new, so that runs agree. */
-	if (order == 0 && one->is_new != two->is_new)
-		return one->is_new ? 1 : -1;
-	return order != 0 ? order : strcmp(one->name, two->name);
-}
-
-static int by_place(const void *a, const void *b)
-{
-	const struct entry *one = a, *two = b;
-	int order;
-
-	if (one->uid != two->uid) {
-		/* 0 is behind all others. */
-		if (one->uid == 0 || two->uid == 0)
-			return one->uid == 0 ? 1 : -1;
-		return one->uid < two->uid ? -1 : 1;
-	}
-	order = mbj_maildir_name_compare(entry_base(one), entry_base(two));
-	return order != 0 ? order : by_base(a, b);
-}
-
-/* The first entry of a base, or NULL. */
-static struct entry *entry_find(const struct mbj_maildir_folder *folder,
-				struct mbj_bytes base)
-{
-	size_t low = 0, high = folder->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (mbj_bytes_compare(entry_base(&folder->entries[middle]),
-				      base) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low == folder->count ||
-	    !mbj_bytes_equal(entry_base(&folder->entries[low]), base))
-		return NULL;
-	return &folder->entries[low];
-}
-
-static enum mbj_rc entries_put(struct mbj_maildir_folder *folder, bool is_new,
-			       size_t *capacity, struct mbj_error *err)
-{
-	const struct mbj_buf *names = &folder->names[is_new];
-
-	for (size_t at = 0; at < names->n;) {
-		const char *name = (const char *)names->p + at;
-		struct mbj_maildir_name parsed;
-		void *entries = folder->entries;
-		enum mbj_rc rc;
-
-		at += strlen(name) + 1;
-		/* What begins with a '.' is no message, says the format. */
-		if (name[0] == '.')
-			continue;
-		rc = mbj_array_reserve(&entries, capacity, folder->count + 1,
-				       sizeof(*folder->entries),
-				       MBJ_MAILDIR_MESSAGES_MAX, err);
-		folder->entries = entries;
-		if (rc < 0)
-			return rc;
-		mbj_maildir_name_parse(mbj_bytes_str(name), &parsed);
-		folder->entries[folder->count++] =
-			(struct entry){.name = name,
-				       .base_n = (uint32_t)parsed.base.n,
-				       .is_new = is_new};
-	}
-	return MBJ_OK;
-}
-
-static enum mbj_rc message_path(const struct mbj_maildir_folder *folder,
-				bool is_new, const char *name,
-				char path[MBJ_PATH_TEXT_MAX],
-				struct mbj_error *err)
-{
-	char dir[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
-
-	rc = mbj_path_join(dir, folder->dir, is_new ? "new" : "cur", err);
-	return rc == MBJ_OK ? mbj_path_join(path, dir, name, err) : rc;
-}
-
-/*
- * First new, then cur, the way that messages go: what moves meanwhile is in
- * both lists, not in none.
- */
-static enum mbj_rc entries_list(struct mbj_maildir_folder *folder,
-				struct mbj_error *err)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	size_t capacity = 0;
-	int missing = 0;
-	enum mbj_rc rc = MBJ_OK;
-
-	for (int is_new = 1; rc == MBJ_OK && is_new >= 0; is_new--) {
-		rc = mbj_path_join(path, folder->dir, is_new ? "new" : "cur",
-				   err);
-		if (rc == MBJ_OK)
-			rc = mbj_dir_list(folder->sys, path,
-					  &folder->names[is_new], err);
-		if (rc == MBJ_ENOTFOUND && ++missing < 2)
-			rc = MBJ_OK;
-		else if (rc == MBJ_OK)
-			rc = entries_put(folder, is_new != 0, &capacity, err);
-	}
-	return rc;
-}
-
-static bool entry_is_there(const struct mbj_maildir_folder *folder,
-			   const struct entry *entry)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	struct mbj_error err;
-
-	return message_path(folder, entry->is_new, entry->name, path, &err) <
-		       0 ||
-	       mbj_path_exists(folder->sys, path);
-}
-
-/*
- * Of entries with one base, which lie together, those that are gone: somebody
- * gave the message another name while it was listed.  One of them stays, since
- * reading it finds what it is called by now.
- */
-static void twins_settle(struct mbj_maildir_folder *folder)
-{
-	struct entry *entries = folder->entries;
-	size_t kept = 0;
-
-	for (size_t i = 0, end; i < folder->count; i = end) {
-		size_t before = kept;
-
-		for (end = i + 1; end < folder->count &&
-				  mbj_bytes_equal(entry_base(&entries[end]),
-						  entry_base(&entries[i]));)
-			end++;
-		for (size_t k = i; k < end; k++)
-			if (end - i == 1 || entry_is_there(folder, &entries[k]))
-				entries[kept++] = entries[k];
-		if (kept == before)
-			entries[kept++] = entries[i];
-	}
-	folder->count = kept;
-}
-
 /* The lines of the list give their UIDs to the entries of their bases. */
 static void uids_give(struct mbj_maildir_folder *folder)
 {
@@ -292,21 +129,13 @@ static void uids_give(struct mbj_maildir_folder *folder)
 
 	while (mbj_uidlist_next(&folder->uidlist, &uid, &line)) {
 		struct mbj_maildir_name name;
-		struct entry *entry;
+		struct maildir_entry *entry;
 
 		mbj_maildir_name_parse(line, &name);
-		entry = entry_find(folder, name.base);
+		entry = maildir_entries_find(&folder->entries, name.base);
 		if (entry != NULL && entry->uid == 0)
 			entry->uid = uid;
 	}
-}
-
-static void entries_sort(struct mbj_maildir_folder *folder,
-			 int (*order)(const void *, const void *))
-{
-	if (folder->count > 0)
-		qsort(folder->entries, folder->count, sizeof(struct entry),
-		      order);
 }
 
 /* What is wrong with a list is told, and costs the list alone. */
@@ -355,8 +184,7 @@ enum mbj_rc mbj_maildir_folder_open(const struct mbj_sys *sys, const char *dir,
 		return mbj_error_nomem(err);
 	folder->sys = sys;
 	mbj_buf_init(&folder->words_text, MBJ_MAILDIR_LIST_MAX);
-	mbj_buf_init(&folder->names[0], MBJ_MAILDIR_LIST_MAX);
-	mbj_buf_init(&folder->names[1], MBJ_MAILDIR_LIST_MAX);
+	maildir_entries_init(&folder->entries, sys, folder->dir);
 	mbj_buf_init(&folder->keywords[0], 2 * MBJ_KEYWORDS_MAX);
 	mbj_buf_init(&folder->keywords[1], 2 * MBJ_KEYWORDS_MAX);
 	if (strlen(dir) >= sizeof(folder->dir))
@@ -364,16 +192,14 @@ enum mbj_rc mbj_maildir_folder_open(const struct mbj_sys *sys, const char *dir,
 				   dir);
 	if (rc == MBJ_OK) {
 		memcpy(folder->dir, dir, strlen(dir) + 1);
-		rc = entries_list(folder, err);
+		rc = maildir_entries_load(&folder->entries, err);
 	}
 	if (rc < 0) {
 		mbj_maildir_folder_close(&folder);
 		return rc;
 	}
-	entries_sort(folder, by_base);
-	twins_settle(folder);
 	lists_load(folder, ret_has_list_error, err);
-	entries_sort(folder, by_place);
+	maildir_entries_place(&folder->entries);
 	*ret_folder = folder;
 	return MBJ_OK;
 }
@@ -383,11 +209,10 @@ void mbj_maildir_folder_close(struct mbj_maildir_folder **folder)
 	if (*folder == NULL)
 		return;
 	for (int i = 0; i < 2; i++) {
-		mbj_buf_done(&(*folder)->names[i]);
 		mbj_buf_done(&(*folder)->keywords[i]);
 	}
 	mbj_buf_done(&(*folder)->words_text);
-	mbj_free((*folder)->entries);
+	maildir_entries_done(&(*folder)->entries);
 	mbj_free(*folder);
 	*folder = NULL;
 }
@@ -400,7 +225,7 @@ mbj_maildir_folder_uidlist(const struct mbj_maildir_folder *folder)
 
 size_t mbj_maildir_folder_count(const struct mbj_maildir_folder *folder)
 {
-	return folder->count;
+	return folder->entries.count;
 }
 
 /* --------------------------------------------------------------- messages */
@@ -429,12 +254,12 @@ enum mbj_rc mbj_maildir_folder_get(struct mbj_maildir_folder *folder,
 				   struct mbj_maildir_message *ret_message,
 				   struct mbj_error *err)
 {
-	const struct entry *entry = &folder->entries[index];
+	const struct maildir_entry *entry = &folder->entries.list[index];
 	struct mbj_maildir_message message = {.uid = entry->uid};
 	struct mbj_maildir_name name;
 	enum mbj_rc rc = MBJ_OK;
 
-	MBJ_ASSERT(index < folder->count);
+	MBJ_ASSERT(index < folder->entries.count);
 	mbj_maildir_name_parse(mbj_bytes_str(entry->name), &name);
 	message.flags = name.flags;
 	mbj_buf_clear(&folder->keywords[0]);
@@ -460,47 +285,10 @@ enum mbj_rc mbj_maildir_folder_path(const struct mbj_maildir_folder *folder,
 				    size_t index, char path[MBJ_PATH_TEXT_MAX],
 				    struct mbj_error *err)
 {
-	const struct entry *entry = &folder->entries[index];
+	const struct maildir_entry *entry = &folder->entries.list[index];
 
-	MBJ_ASSERT(index < folder->count);
-	return message_path(folder, entry->is_new, entry->name, path, err);
-}
-
-/* What a message's base is called now; false: nothing. */
-static enum mbj_rc path_again(const struct mbj_maildir_folder *folder,
-			      const struct entry *entry,
-			      char path[MBJ_PATH_TEXT_MAX],
-			      struct mbj_error *err)
-{
-	char dir[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc = MBJ_OK;
-	struct mbj_buf names;
-	bool is_found = false;
-
-	mbj_buf_init(&names, MBJ_MAILDIR_LIST_MAX);
-	for (int is_new = 0; rc == MBJ_OK && !is_found && is_new < 2;
-	     is_new++) {
-		rc = mbj_path_join(dir, folder->dir, is_new ? "new" : "cur",
-				   err);
-		mbj_buf_clear(&names);
-		if (rc == MBJ_OK)
-			rc = mbj_dir_list(folder->sys, dir, &names, err);
-		for (size_t at = 0; rc == MBJ_OK && !is_found && at < names.n;
-		     at += strlen((const char *)names.p + at) + 1) {
-			const char *name = (const char *)names.p + at;
-			struct mbj_maildir_name parsed;
-
-			mbj_maildir_name_parse(mbj_bytes_str(name), &parsed);
-			is_found =
-				mbj_bytes_equal(parsed.base, entry_base(entry));
-			if (is_found)
-				rc = mbj_path_join(path, dir, name, err);
-		}
-	}
-	mbj_buf_done(&names);
-	if (rc == MBJ_OK && !is_found)
-		rc = mbj_error_set(err, MBJ_ENOTFOUND, "it is gone");
-	return rc;
+	MBJ_ASSERT(index < folder->entries.count);
+	return maildir_entry_path(&folder->entries, entry, path, err);
 }
 
 static enum mbj_rc message_open(const struct mbj_sys *sys, const char *path,
@@ -534,9 +322,12 @@ enum mbj_rc mbj_maildir_folder_read(struct mbj_maildir_folder *folder,
 	rc = mbj_maildir_folder_path(folder, index, path, err);
 	if (rc == MBJ_OK)
 		rc = message_open(folder->sys, path, ret_file, err);
-	if (rc != MBJ_ENOTFOUND)
-		return rc;
-	rc = path_again(folder, &folder->entries[index], path, err);
-	return rc == MBJ_OK ? message_open(folder->sys, path, ret_file, err)
-			    : rc;
+	for (int i = 1; rc == MBJ_ENOTFOUND && i < OPENS_MAX; i++) {
+		rc = maildir_entry_path_again(&folder->entries,
+					      &folder->entries.list[index],
+					      path, err);
+		if (rc == MBJ_OK)
+			rc = message_open(folder->sys, path, ret_file, err);
+	}
+	return rc;
 }
