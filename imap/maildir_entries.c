@@ -6,6 +6,7 @@
  * Threads: one at a time.
  */
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <mbj/check.h>
 
@@ -123,6 +124,19 @@ static void entries_sort(struct maildir_entries *entries,
 		      sizeof(struct maildir_entry), order);
 }
 
+/* Whose mail is behind a link, whoever imports a Maildir cannot know. */
+static enum mbj_rc link_refuse(const struct mbj_sys *sys, const char *dir,
+			       struct mbj_error *err)
+{
+	mode_t mode;
+	uid_t uid;
+
+	return sys->stat(sys->ctx, dir, &mode, &uid) == 0 && S_ISLNK(mode)
+		       ? mbj_error_set(err, MBJ_EINVALID,
+				       "%s is a symbolic link", dir)
+		       : MBJ_OK;
+}
+
 /*
  * The names in new or cur, none where there is no such directory; *ret_is_there
  * says that there is.
@@ -136,6 +150,8 @@ static enum mbj_rc part_list(const struct maildir_entries *entries, bool is_new,
 		mbj_path_join(dir, entries->dir, is_new ? "new" : "cur", err);
 
 	mbj_buf_clear(ret_names);
+	if (rc == MBJ_OK)
+		rc = link_refuse(entries->sys, dir, err);
 	if (rc == MBJ_OK)
 		rc = mbj_dir_list(entries->sys, dir, ret_names, err);
 	*ret_is_there = rc == MBJ_OK;

@@ -26,7 +26,8 @@ void maildir_entries_init(struct maildir_entries *entries,
 void maildir_entries_done(struct maildir_entries *entries);
 /*
  * All that are there, each once, by base.
- * Returns: MBJ_ENOTFOUND where there is neither cur nor new.
+ * Returns: MBJ_ENOTFOUND where there is neither cur nor new, MBJ_EINVALID where
+ * one of them is a symbolic link.
  */
 enum mbj_rc maildir_entries_load(struct maildir_entries *entries,
 				 struct mbj_error *err) MBJ_MUST_CHECK;

@@ -205,6 +205,26 @@ class Maildir(Mail):
         self.take("--maildir", self.m, status=PARTIAL)
         self.assertEqual(self.short(), [(1, 5), (3, 5), (4, 6)])
 
+    def test_linked_parts(self):
+        """Goal: cur and new are not followed elsewhere, as folders are not:
+        who runs the import reads what the Maildir's owner may not."""
+        victim = self.dir / "victim"
+        mailtest.write(victim, [Folder(["INBOX"], [
+            Message(b"secret", 1), Message(b"secret", 2, is_new=True)])])
+        mailtest.write(self.m, [Folder([n]) for n in ("INBOX", "A", "B")])
+        for folder, part in ((".A", "cur"), (".B", "new")):
+            (self.m / folder / part).rmdir()
+            (self.m / folder / part).symlink_to(victim / part)
+        answer = self.take("--maildir", self.m, status=PARTIAL)
+        self.assertIn(".A/cur is a symbolic link", answer.err)
+        self.assertIn(".B/new is a symbolic link", answer.err)
+        self.assertEqual((answer.json()["messages"], answer.json()["leftOut"]),
+                         (0, 2))
+        (self.m / "cur").rmdir()
+        (self.m / "cur").symlink_to(victim / "cur")
+        answer = self.take("--maildir", self.m, status=REFUSED)
+        self.assertIn("cur is a symbolic link", answer.err)
+
     def test_alike(self):
         """Goal: a Maildir whose UIDVALIDITY another one has had, too, comes in
         with all its mail.  Method: two of one second, with messages of one

@@ -196,7 +196,8 @@ bool mbj_maildir_list_load(const struct mbj_sys *sys, const char *dir,
  * first those of the list by UID, then the others by mbj_maildir_name_compare.
  * A list that cannot be read or is none is as if it were not there, and err
  * says why (ret_has_list_error).
- * Returns: MBJ_ENOTFOUND where there is neither cur nor new.
+ * Returns: MBJ_ENOTFOUND where there is neither cur nor new, MBJ_EINVALID where
+ * one of them is a symbolic link.
  */
 enum mbj_rc mbj_maildir_folder_open(const struct mbj_sys *sys, const char *dir,
 				    struct mbj_maildir_folder **ret_folder,
