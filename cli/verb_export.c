@@ -186,25 +186,9 @@ static enum mbj_rc message_write(struct mailbox_run *run,
 }
 
 /*
- * An earlier run wrote it, with the flags that it had then: what is there may
- * be all that is left of it, and goes on under its name of now.
+ * Under its name in cur, from this run or an earlier one.  What that wrote may
+ * be all that is left of it: with the flags of then, it is renamed.
  */
-static enum mbj_rc message_rename(struct mailbox_run *run, const char *old,
-				  const char *name)
-{
-	struct mbj_error *err = &run->e->s.err;
-	char cur[MBJ_PATH_TEXT_MAX], from[MBJ_PATH_TEXT_MAX],
-		to[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc = mbj_path_join(cur, run->dir, "cur", err);
-
-	if (rc == MBJ_OK)
-		rc = mbj_path_join(from, cur, old, err);
-	if (rc == MBJ_OK)
-		rc = mbj_path_join(to, cur, name, err);
-	return rc == MBJ_OK ? mbj_file_rename(run->e->sys, from, to, err) : rc;
-}
-
-/* Under its name in cur, from this run or an earlier one. */
 static enum mbj_rc message_place(struct mailbox_run *run,
 				 const struct mbj_message *message,
 				 const char *base, const char *name,
@@ -212,17 +196,21 @@ static enum mbj_rc message_place(struct mailbox_run *run,
 {
 	struct export *e = run->e;
 	const char *old = name;
+	bool has_time = true;
+	enum mbj_rc rc;
 
 	*ret_is_there = true;
 	if (!export_names_want(&run->there, name))
 		old = export_names_want_base(&run->there, base);
-	if (old != NULL) {
-		e->report.present_count++;
-		return old == name ? MBJ_OK : message_rename(run, old, name);
-	}
-	return e->s.edit.is_dry_run
-		       ? MBJ_OK
-		       : message_write(run, message, base, name, ret_is_there);
+	if (old == NULL)
+		return e->s.edit.is_dry_run ? MBJ_OK
+					    : message_write(run, message, base,
+							    name, ret_is_there);
+	rc = mbj_maildir_message_again(e->sys, run->dir, old, name,
+				       message->time, &has_time, &e->s.err);
+	e->report.present_count++;
+	run->late_count += !has_time;
+	return rc;
 }
 
 static enum mbj_rc message_export(struct mailbox_run *run,

@@ -103,6 +103,42 @@ enum mbj_rc mbj_maildir_message_finish(struct mbj_file *file, const char *dir,
 	return rc;
 }
 
+/* Times of 32 bits every file system has. */
+static enum mbj_rc time_look(const struct mbj_sys *sys, const char *path,
+			     int64_t time, bool *ret_has_time,
+			     struct mbj_error *err)
+{
+	struct mbj_file file = MBJ_FILE_CLOSED;
+	int64_t got = time;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (time < 0 || time > INT32_MAX) {
+		rc = mbj_file_open(sys, path,
+				   O_RDONLY | O_NOFOLLOW | O_NONBLOCK, &file,
+				   err);
+		if (rc == MBJ_OK)
+			rc = mbj_file_time(&file, &got, err);
+		mbj_file_close(&file);
+	}
+	*ret_has_time = got == time;
+	return rc;
+}
+
+enum mbj_rc mbj_maildir_message_again(const struct mbj_sys *sys,
+				      const char *dir, const char *old,
+				      const char *name, int64_t time,
+				      bool *ret_has_time, struct mbj_error *err)
+{
+	char from[MBJ_PATH_TEXT_MAX], to[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = path_make(dir, "cur", old, from, err);
+
+	if (rc == MBJ_OK)
+		rc = path_make(dir, "cur", name, to, err);
+	if (rc == MBJ_OK && strcmp(old, name) != 0)
+		rc = mbj_file_rename(sys, from, to, err);
+	return rc == MBJ_OK ? time_look(sys, to, time, ret_has_time, err) : rc;
+}
+
 static enum mbj_rc list_remove(const struct mbj_sys *sys, const char *dir,
 			       const char *name, const char *suffix,
 			       struct mbj_error *err)

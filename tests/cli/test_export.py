@@ -197,6 +197,22 @@ class ExportAgain(Case):
         kept = mailtest.kept(self, name="eve")
         self.assertEqual(kept["A"], mailtest.kept(self)["A"])
 
+    def test_dates_again(self):
+        """Goal: that messages lose their dates is said by the run that comes
+        to its end, whichever wrote them, where the file system cuts them."""
+        box = self.dir / "box"
+        box.write_bytes(b"From a@b Thu Jan  1 00:00:07 9999\n\nx\n")
+        self.broken("A")
+        self.mbj("import", self.p, "alice", "A", "--mbox", box)
+        (self.out / ".zz").write_bytes(b"in its way")
+        self.mbj("export", self.p, "alice", self.out, status=FAILED)
+        (self.out / ".zz").unlink()
+        answer = self.mbj("export", self.p, "alice", self.out)
+        is_cut = all(int(p.stat().st_mtime) != 253370764807
+                     for p in (self.out / ".A" / "cur").iterdir())
+        self.assertEqual("A: 1 messages lose their dates" in answer.err,
+                         is_cut)
+
     def test_two_runs(self):
         """Goal: two exports do not write into one directory.  Method: somebody
         holds its lock, as a run does; then does not."""

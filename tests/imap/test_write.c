@@ -139,7 +139,7 @@ static int short_set_mtime(void *ctx, int fd, int64_t time)
 					  time < INT32_MAX ? time : INT32_MAX);
 }
 
-/* Goal: a time that the file system cuts is told. */
+/* Goal: a time that the file system cuts is told, again where it was before. */
 START_TEST(write_times)
 {
 	const int64_t times[] = {0, -86400, INT32_MAX, INT64_C(1) << 31};
@@ -159,6 +159,16 @@ START_TEST(write_times)
 							    &has_time, NULL),
 				 MBJ_OK);
 		ck_assert_int_eq(has_time, i < 3);
+		for (int again = 0; again < 2; again++) {
+			has_time = i >= 3;
+			ck_assert_int_eq(mbj_maildir_message_again(
+						 &sys, dir,
+						 again ? "7.a:2,S" : "7.a:2,",
+						 "7.a:2,S", times[i], &has_time,
+						 NULL),
+					 MBJ_OK);
+			ck_assert_int_eq(has_time, i < 3);
+		}
 	}
 }
 END_TEST

@@ -265,6 +265,12 @@ enum mbj_rc mbj_maildir_message_finish(struct mbj_file *file, const char *dir,
 				       const char *name, int64_t time,
 				       bool *ret_has_time,
 				       struct mbj_error *err) MBJ_MUST_CHECK;
+/* The same of one that an earlier run finished, and called old. */
+enum mbj_rc mbj_maildir_message_again(const struct mbj_sys *sys,
+				      const char *dir, const char *old,
+				      const char *name, int64_t time,
+				      bool *ret_has_time,
+				      struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * A list that a folder may be without: where text is empty it goes, as what an
  * earlier run left of it.
