@@ -226,10 +226,31 @@ static bool entry_is_there(const struct maildir_entries *entries,
 	       mbj_path_exists(entries->sys, path);
 }
 
+/* What was renamed and named as before while it was listed is there twice. */
+static bool is_same(const struct maildir_entry *one,
+		    const struct maildir_entry *two)
+{
+	return one->is_new == two->is_new && strcmp(one->name, two->name) == 0;
+}
+
+/* Those whose files are there go to the front; how many they are. */
+static size_t twins_look(const struct maildir_entries *entries,
+			 struct maildir_entry *twins, size_t count)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if ((kept == 0 || !is_same(&twins[kept - 1], &twins[i])) &&
+		    entry_is_there(entries, &twins[i]))
+			twins[kept++] = twins[i];
+	return kept;
+}
+
 /*
  * Of entries with one base, which lie together, those that are gone: somebody
  * gave the message another name while it was listed.  One of them stays, since
- * reading it finds what it is called by now.
+ * reading it finds what it is called by now.  Looked at twice: who renames them
+ * in the same order may be just between the two names, and keep pace.
  */
 static void twins_settle(struct maildir_entries *entries)
 {
@@ -237,17 +258,19 @@ static void twins_settle(struct maildir_entries *entries)
 	size_t kept = 0;
 
 	for (size_t i = 0, end; i < entries->count; i = end) {
-		size_t before = kept;
+		size_t n = 1;
 
-		for (end = i + 1; end < entries->count &&
-				  mbj_bytes_equal(entry_base(&list[end]),
-						  entry_base(&list[i]));)
-			end++;
-		for (size_t k = i; k < end; k++)
-			if (end - i == 1 || entry_is_there(entries, &list[k]))
-				list[kept++] = list[k];
-		if (kept == before)
-			list[kept++] = list[i];
+		while (i + n < entries->count &&
+		       mbj_bytes_equal(entry_base(&list[i + n]),
+				       entry_base(&list[i])))
+			n++;
+		end = i + n;
+		for (int look = 0; look < 2 && n > 1; look++) {
+			n = twins_look(entries, &list[i], n);
+			n += n == 0;
+		}
+		memmove(&list[kept], &list[i], n * sizeof(*list));
+		kept += n;
 	}
 	entries->count = kept;
 }

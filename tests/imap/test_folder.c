@@ -453,6 +453,64 @@ START_TEST(folder_missing)
 }
 END_TEST
 
+/* cur is listed with both names of a message, and the first once more, */
+static int twin_list(void *ctx, const char *path, struct mbj_buf *names)
+{
+	int rc = mbj_sys_posix()->list(NULL, path, names);
+
+	(void)ctx;
+	if (strcmp(path + strlen(path) - 3, "cur") == 0)
+		mbj_buf_put(names,
+			    "1.a:2,S\0"
+			    "1.a:2,",
+			    15);
+	return rc;
+}
+
+/* which gets the second when the first was looked at. */
+static int twin_stat(void *ctx, const char *path, mode_t *mode, uid_t *uid)
+{
+	int rc = mbj_sys_posix()->stat(NULL, path, mode, uid);
+
+	(void)ctx;
+	if (rc == 0 && strcmp(path + strlen(path) - 2, "2,") == 0)
+		file_move("cur/1.a:2,", "cur/1.a:2,S");
+	return rc;
+}
+
+/* Goal: two names of which each was there when it was looked at are one
+ * message. */
+START_TEST(folder_pace)
+{
+	struct mbj_sys sys = *mbj_sys_posix();
+	struct mbj_maildir_folder *folder = NULL;
+	struct mbj_maildir_message message;
+	struct mbj_error err;
+	bool has_error;
+
+	dir_put("cur");
+	dir_put("new");
+	file_put("cur/1.a:2,", "");
+	sys.list = twin_list;
+	sys.stat = twin_stat;
+	ck_assert_int_eq(mbj_maildir_folder_open(&sys, dir, &folder, &has_error,
+						 &err),
+			 MBJ_OK);
+	ck_assert_uint_eq(mbj_maildir_folder_count(folder), 1);
+	ck_assert_int_eq(mbj_maildir_folder_get(folder, 0, &message, &err),
+			 MBJ_OK);
+	ck_assert_uint_eq(message.flags, MBJ_FLAG_SEEN);
+	mbj_maildir_folder_close(&folder);
+	sys.stat = mbj_sys_posix()->stat;
+	file_move("cur/1.a:2,S", "cur/1.a:2,");
+	ck_assert_int_eq(mbj_maildir_folder_open(&sys, dir, &folder, &has_error,
+						 &err),
+			 MBJ_OK);
+	ck_assert_uint_eq(mbj_maildir_folder_count(folder), 1);
+	mbj_maildir_folder_close(&folder);
+}
+END_TEST
+
 TCase *test_folder_case(void)
 {
 	TCase *tc = tcase_create("folder");
@@ -467,5 +525,6 @@ TCase *test_folder_case(void)
 	tcase_add_test(tc, list_link);
 	tcase_add_test(tc, folder_moving);
 	tcase_add_test(tc, folder_missing);
+	tcase_add_test(tc, folder_pace);
 	return tc;
 }
