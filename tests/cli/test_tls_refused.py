@@ -134,6 +134,7 @@ class TlsRefused(TlsCase):
         source = self.send()
         service = self.begin("serve", self.r, "--from", self.address,
                              "--tls-dir", theirs)
+        self.until((self.r / "socket").exists)
 
         def upstream():
             said = run("status", self.r, "--json")
@@ -337,17 +338,20 @@ class TlsRefused(TlsCase):
 
     def test_stop(self):
         """Goal: a replica that is told to stop while its source says nothing
-        stops, as it does in the stream, and speaks of no connection.  Method: a
-        port that takes the replica's first word and keeps silent."""
+        stops, as it does in the stream, and speaks of no connection; one that
+        was to be where its source is says that it is not.  Method: a port that
+        takes the replica's first word and keeps silent."""
         with socket.create_server((self.host, self.port)) as listener:
-            for once in ((), ("--once",)):
+            for once, status in (((), OK), (("--once",), FAILED)):
                 follower = self.begin("follow", self.r, *once, "--from",
                                       self.address, *self.replica_options)
                 near, _ = listener.accept()
                 with near:
                     self.assertEqual(near.recv(1), b"\x16")
-                    _, err = self.end(follower)
-                    self.assertEqual(err, "")
+                    _, err = self.end(follower, status)
+                    self.assertNotIn("connect", err)
+                    self.assertEqual("told to stop before" in err,
+                                     status == FAILED)
 
     def test_usage(self):
         """Goal: what is missing or wrong in the files is said, by name, before
