@@ -112,6 +112,22 @@ enum mbj_rc push_delete(struct push *p, uint32_t before, bool is_mailbox,
 			  : push_place_tidy(p, name);
 }
 
+static bool is_missing(const struct push *p, uint64_t blob)
+{
+	return p->is_changing || push_is_lost(p, blob);
+}
+
+/* What a cut APPEND may have brought is there as well. */
+static bool has_needed(const struct push *p, const struct push_map *map)
+{
+	for (size_t i = 0; i < map->count; i++) {
+		if (map->entries[i].uid != 0 &&
+		    is_missing(p, map->entries[i].blob))
+			return true;
+	}
+	return map->attempt.uid != 0 && is_missing(p, map->attempt.blob);
+}
+
 /* Has it anything that is not where it is to be by now? */
 static enum mbj_rc is_needed(struct push *p, struct mbj_id id,
 			     bool *ret_is_needed)
@@ -126,16 +142,8 @@ static enum mbj_rc is_needed(struct push *p, struct mbj_id id,
 		return MBJ_OK;
 	*ret_is_needed = true;
 	rc = push_map_read(p, record, &map);
-	if (rc == MBJ_OK) {
-		*ret_is_needed = false;
-		for (size_t i = 0; i < map.count; i++) {
-			const struct push_entry *entry = &map.entries[i];
-
-			*ret_is_needed |= entry->uid != 0 &&
-					  (p->is_changing ||
-					   push_is_lost(p, entry->blob));
-		}
-	}
+	if (rc == MBJ_OK)
+		*ret_is_needed = has_needed(p, &map);
 	push_map_close(&map);
 	/* What has no map that can be read may have anything. */
 	return rc == MBJ_ENOMEM || rc == MBJ_EIO ? rc : MBJ_OK;
