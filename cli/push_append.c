@@ -112,8 +112,14 @@ static enum mbj_rc appended_note(struct push_box *box,
 		return rc;
 	box->appended++;
 	box->size += box->body->canon_size;
-	return entry->sent == 0
-		       ? MBJ_OK
+	if (box->is_undated)
+		rc = push_leave_out(box, 1, 0,
+				    "has message %" PRIu32
+				    " without its internal date, with which "
+				    "the server did not take it",
+				    message->uid);
+	return rc < 0 || entry->sent == 0
+		       ? rc
 		       : push_leave_out(box, 1, 0,
 					"has message %" PRIu32
 					" without keywords or flags that the "
@@ -186,6 +192,7 @@ static enum mbj_rc append_sends(struct push_box *box,
 		    (along->is_undated ? message->flags == 0
 				       : message->flags == 0 && has_any))
 			continue;
+		box->is_undated = along->is_undated;
 		rc = append_send(box, message, along, ret_sent, end);
 		if (rc < 0 || end->verdict == MBJ_IMAP_OK || !may_take(end))
 			break;

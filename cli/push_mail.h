@@ -72,6 +72,7 @@ struct push_box {
 	uint64_t left_out; /* said */
 	bool is_empty;	   /* the server's, when it was selected */
 	bool is_passed;	   /* nothing is known of what it has there */
+	bool is_undated;   /* the message that was sent last */
 	uint32_t other;	   /* that UID here is not the map's message; 0: none */
 };
 

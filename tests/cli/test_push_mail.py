@@ -297,6 +297,28 @@ class PushMailOdd(OddMail):
         self.push()
         self.assertEqual(set(self.server.boxes), {"INBOX"})
 
+    def test_doubt_and_gone(self):
+        """A mailbox does not go with a message that only a cut APPEND brought,
+        and that is not yet where it was moved to."""
+        self.fill(1, "A")
+        self.push()
+        self.fill(1, "A", 1)
+        self.server.bend = lambda word, _: [
+            self.server.boxes["A"].put(self.server.body) and None] \
+            if word == "APPEND" else None
+        self.push(status=FAILED)
+        self.mbj("mv", self.p, "alice", "A", "2", "B")
+        self.mbj("expunge", self.p, "alice", "A", "1")
+        self.mbj("set", self.p, "alice", stdin={"destroy": [A]})
+        self.server.bend = lambda word, _: ["TAG NO [OVERQUOTA] full"] \
+            if word == "APPEND" else None
+        self.assertIn("A is kept", self.push(status=PARTIAL).err)
+        self.assertEqual(self.bodies("A"), [text(0), text(1)])
+        self.server.bend = lambda word, _: None
+        self.push()
+        self.assertEqual((set(self.server.boxes), self.bodies("B")),
+                         ({"INBOX", "B"}, [text(1)]))
+
     def test_left_out(self):
         """What cannot be had or be put is named, and the rest is there."""
         self.fill(5)
