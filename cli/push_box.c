@@ -295,7 +295,10 @@ enum mbj_rc push_box_again(struct push_box *box, bool *ret_is_it)
 		return rc;
 	if (!is_known(box, &why))
 		return unknown_say(box, &why);
-	rc = push_settle(box);
+	/* A server that went down may have lost what it took. */
+	rc = push_same_learn(box, true);
+	if (rc == MBJ_OK)
+		rc = push_settle(box);
 	*ret_is_it = rc == MBJ_OK;
 	return rc;
 }

@@ -203,6 +203,27 @@ class PushWrong(OddMail):
         self.push(status=PARTIAL)
         self.assertEqual(min(self.inbox.mail), 2)
 
+    def test_changed_at_cut(self):
+        """Nor is it ours where another connection goes on in the same push: a
+        server that went down may have others' in its place."""
+        def lose(*_):
+            if self.server.body != text(2) or lost:
+                return None
+            lost.append(self.inbox.mail[2])
+            self.inbox.mail[2] = [set(), None, "theirs"]
+            return [None]
+        lost = []
+        self.server.is_back = True
+        self.fill(4)
+        self.bend("APPEND", lose)
+        self.assertIn("INBOX has 1 messages that the server changed, or has "
+                      "others in their place",
+                      self.push(status=PARTIAL).err)
+        self.assertTrue(lost)
+        self.mbj("expunge", self.p, "alice", "INBOX", "1:4")
+        self.push(status=PARTIAL)
+        self.assertEqual(self.bodies(), ["theirs"])
+
     def edit(self, change):
         """Lines of the map, without their checksums, become others."""
         lines = change([line.split(b" ", 1)[1] for line in
