@@ -461,8 +461,7 @@ static enum mbj_rc kept_take(struct push *p)
 			kept[up] = 1;
 	}
 	/* Each was added behind what it is below. */
-	for (uint32_t i = 0; rc == MBJ_OK && p->err.rc == MBJ_OK && i < size;
-	     i++) {
+	for (uint32_t i = 0; rc == MBJ_OK && i < size; i++) {
 		if (kept[i] != 0)
 			rc = kept_add(p, i, kept[i] == 1);
 	}
@@ -486,6 +485,9 @@ static enum mbj_rc losses_check(struct push *p)
 
 		if (!node->is_selectable ||
 		    (at != MBJ_NODE_NONE && !p->aims[at].is_left))
+			continue;
+		/* Another one's that is in the way: that was said. */
+		if (at == MBJ_NODE_NONE && p->err.rc < 0 && !is_ours(p, node))
 			continue;
 		seen = &p->seen[p->before_seen[i]];
 		if (push_is_empty(seen) || p->call->options.is_emptying)

@@ -252,6 +252,22 @@ class PushOdd(mbjtest.Case):
         self.reconcile((A, "A", None))
         self.assertIn("does not tell", self.push(status=REFUSED).err)
 
+    def test_in_the_way(self):
+        """Where one is in the way none of somebody else's is to go."""
+        self.serve((A, "A", None), (B, "B", None))
+        for name in ("Theirs", "A/x", "A/y"):
+            self.server.add(name, 2)
+        self.reconcile((B, "A", None))
+        err = self.push(status=REFUSED).err
+        for name in "xy":
+            self.assertIn(f"mailbox {name} is at the server and is not ours, "
+                          "and a mailbox of ours needs its name", err)
+        self.server.add("C", 3)
+        self.reconcile((B, "B", None), (C, "C", None))
+        err += self.push(status=REFUSED).err
+        self.assertIn("C is at the server already", err)
+        self.assertNotIn("is to go", err)
+
     def test_behind(self):
         """A push that was cut has begun: an older store does not undo it."""
         self.serve((A, "A", None), (B, "B", None))
