@@ -43,13 +43,32 @@ static enum mbj_rc silence_say(struct push *p)
 
 /* ----------------------------------------------------- the step in doubt */
 
+/* Was it another one of ours, which has its name no more? */
+static bool is_others(const struct push *p, const struct push_seen *seen,
+		      struct mbj_id id)
+{
+	for (size_t i = 0; i < p->file.count; i++) {
+		const struct push_record *it = &p->file.records[i];
+		const struct push_seen *old = push_seen_find(p, it->name);
+
+		if (it->name.n > 0 && !mbj_id_equal(it->id, id) &&
+		    push_is_same(p, seen, it->uidvalidity, it->uidnext,
+				 it->object) &&
+		    (old == NULL || !push_is_same(p, old, it->uidvalidity,
+						  it->uidnext, it->object)))
+			return true;
+	}
+	return false;
+}
+
 static enum mbj_rc create_settle(struct push *p, const struct push_doubt *step)
 {
 	const struct push_seen *seen = push_seen_find(p, step->to);
 	struct push_record record = {.id = step->id, .name = step->to};
 	char mail[PUSH_MAIL_TEXT];
 
-	if (seen == NULL || !seen->is_selectable)
+	if (seen == NULL || !seen->is_selectable ||
+	    is_others(p, seen, step->id))
 		return push_file_settled(&p->file, &p->err);
 	/* There was none of that name.  Mail may have come since; where others
 	 * made it, theirs is as safe in one of ours. */

@@ -306,6 +306,31 @@ class PushOdd(mbjtest.Case):
         self.reconcile()
         self.assertIn("not all of them are ours", self.push(status=REFUSED).err)
 
+    def renamed_doubt(self, has_ids):
+        """Nor is one of ours what a CREATE made that somebody renamed there
+        since: it is known again once it has its name."""
+        self.serve((A, "A", None), has_ids=has_ids)
+        self.server.boxes["A"].messages = 2
+        was = self.server.numbers()
+        self.reconcile((A, "A", None), (B, "B", None))
+        self.server.bend = lambda word, names: \
+            [None] if word == "CREATE" else None
+        self.push(status=FAILED)
+        self.server.bend = lambda word, names: None
+        self.server.boxes["B"] = self.server.boxes.pop("A")
+        self.assertNotIn("taken as ours", self.push(status=REFUSED).err)
+        self.server.boxes["A"] = self.server.boxes.pop("B")
+        self.push()
+        now = self.server.numbers()
+        self.assertEqual((now["A"], set(now)),
+                         (was["A"], {"INBOX", "A", "B"}))
+
+    def test_renamed_doubt(self):
+        self.renamed_doubt(False)
+
+    def test_renamed_doubt_ids(self):
+        self.renamed_doubt(True)
+
     def test_subscribe_no(self):
         """One subscription that the server will not have stops no other."""
         self.serve((A, "A", None), (B, "B", None), (C, "C", None))
