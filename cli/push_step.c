@@ -433,7 +433,7 @@ static enum mbj_rc step_delete(struct push *p, const struct mbj_step *step)
 {
 	uint32_t before = p->diff.at[MBJ_BEFORE][step->item], at;
 	struct mbj_bytes name;
-	bool is_mailbox, is_gone;
+	bool is_mailbox, is_gone = false;
 	struct mbj_id id;
 	enum mbj_rc rc;
 
