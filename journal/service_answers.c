@@ -166,9 +166,20 @@ bool answer_end(struct peer *peer, enum mbj_rc rc)
 
 /* ------------------------------------------------------------------ line */
 
+/* It is not, or no longer, the one beyond the limit. */
+static void over_leave(struct peer *peer)
+{
+	struct answers *answers = &peer->service->answers;
+
+	if (answers->over == peer)
+		answers->over = NULL;
+}
+
 void answers_enter(struct peer *peer)
 {
-	MBJ_ASSERT(peer->is_put_off);
+	MBJ_ASSERT(peer->is_put_off && peer->kept == 0);
+	/* It was that for what a worker has answered, who stayed with it. */
+	over_leave(peer);
 	peer->state = PEER_LATER;
 	line_enter(&peer->service->answers.line, peer);
 }
@@ -177,8 +188,7 @@ void answers_release(struct peer *peer)
 {
 	struct answers *answers = &peer->service->answers;
 
-	if (answers->over == peer)
-		answers->over = NULL;
+	over_leave(peer);
 	if (peer->kept == 0 && !peer->is_put_off && !peer->has_share)
 		return;
 	pthread_mutex_lock(&answers->mutex);
@@ -191,6 +201,12 @@ void answers_release(struct peer *peer)
 	if (peer->is_put_off)
 		line_leave(peer);
 	peer->is_put_off = false;
+}
+
+void answers_back(struct peer *peer)
+{
+	if (peer->kept == 0 || peer->has_share)
+		answers_release(peer);
 }
 
 /* A long answer of its own is here, and is to be read. */

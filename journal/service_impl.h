@@ -297,6 +297,11 @@ size_t answers_sum(struct answers *answers);
 bool answer_may_wait(enum wire_kind kind);
 /* It was put off: it waits. */
 void answers_enter(struct peer *peer);
+/*
+ * It is answered: what turned out short, or failed before it was made, keeps no
+ * share, nor the place beyond the limit, while it is read.
+ */
+void answers_back(struct peer *peer);
 /* Its room is given back, and its place in the line. */
 void answers_release(struct peer *peer);
 /* Those whose turn it is go on; who does not read gives way to them. */

@@ -189,6 +189,7 @@ void peer_back(struct peer *peer)
 		answers_enter(peer);
 		return;
 	}
+	answers_back(peer);
 	peer->began_ms = peer->last_ms;
 	peer->state = PEER_WRITE;
 	if (answer_may_wait(peer->request.kind)) {

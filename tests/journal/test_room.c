@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -219,6 +220,8 @@ END_TEST
 enum {
 	MAILBOXES = 12000,
 	BIG = 99,
+	NEAR = 98, /* a list that is tried in vain, but then takes no share */
+	NEARLY = 1420,
 	ANSWER = 1 << 20, /* what their tree takes: a power of two */
 	FIT = 4,	  /* of which the last is the one beyond */
 	READERS = 7,
@@ -238,6 +241,12 @@ static void readers_begin(struct served *s, int fds[READERS],
 	site_import(s->site.store, BIG, MAILBOXES);
 	for (size_t i = 0; i < READERS; i++)
 		fds[i] = guest_greet(s);
+}
+
+static void near_ask(int fd)
+{
+	head_say(fd, WIRE_TREE, 7);
+	guest_say(fd, "\x03\0\0\0u98", 7);
 }
 
 /* TREE of the account that is long; before it, in the same breath, ACCOUNT. */
@@ -446,6 +455,70 @@ START_TEST(room_slow)
 }
 END_TEST
 
+/* What is there to be read, once it is no more than a moment before. */
+static int unread_settle(int fd, struct heard *slow)
+{
+	int count = 0;
+	int last;
+
+	do {
+		last = count;
+		(void)tree_taste(slow, SMALL / 8);
+		(void)poll(NULL, 0, 100);
+		ck_assert_int_eq(ioctl(fd, FIONREAD, &count), 0);
+	} while (count == 0 || count != last);
+	return count;
+}
+
+/*
+ * Goal: who may go beyond the limit, and then has no need to, keeps the next
+ * one from it no longer, though he does not read.  Method: memory for one list,
+ * which is read slowly all the time; one that does not read has asked for more
+ * lists than his socket holds, each all but short; one asks behind him.
+ */
+START_TEST(room_beyond)
+{
+	struct heard slow = {.whole = WIRE_HEAD_SIZE};
+	struct pollfd wait = {.events = POLLIN};
+	struct mbj_service_options options;
+	struct served s;
+	int fd;
+
+	served_options(&options);
+	options.memory_max = (size_t)2 * ANSWER;
+	options.workers_max = 1;
+	options.timeout_ms = 600000;
+	served_begin_with(&s, &options);
+	site_import(s.site.store, BIG, MAILBOXES);
+	site_import(s.site.store, NEAR, NEARLY);
+	slow.fd = guest_greet(&s);
+	tree_ask(slow.fd, false);
+	while (slow.got < SMALL)
+		(void)tree_taste(&slow, SMALL);
+	ck_assert_uint_eq(served_stats(s.client).answers, ANSWER);
+	fd = guest_greet(&s);
+	for (int i = 0; i < 16; i++)
+		near_ask(fd);
+	ck_assert_int_gt(unread_settle(fd, &slow), SMALL);
+	ck_assert_uint_eq(served_stats(s.client).answers, ANSWER);
+	wait.fd = guest_greet(&s);
+	tree_ask(wait.fd, false);
+	while (poll(&wait, 1, 100) == 0)
+		(void)tree_taste(&slow, SMALL / 8);
+	ck_assert_uint_gt(served_stats(s.client).answers, ANSWER);
+	tree_hear(wait.fd);
+	while (tree_taste(&slow, SMALL))
+		continue;
+	socket_close(slow.fd);
+	socket_close(wait.fd);
+	socket_close(fd);
+	until(&s, 1);
+	ck_assert_uint_eq(served_stats(s.client).answers, 0);
+	ck_assert_uint_eq(served_stats(s.client).unread, 0);
+	served_end(&s);
+}
+END_TEST
+
 /*
  * Goal: an answer of which nothing is read is given up after the timeout, as a
  * request is of which nothing comes, not after the time that all of it might
@@ -507,6 +580,7 @@ TCase *test_room_case(void)
 	tcase_add_test(tc, room_unread);
 	tcase_add_test(tc, room_short);
 	tcase_add_test(tc, room_slow);
+	tcase_add_test(tc, room_beyond);
 	tcase_add_test(tc, room_deaf);
 	tcase_add_test(tc, room_stop);
 	tcase_set_timeout(tc, 20);
