@@ -287,6 +287,14 @@ static bool idle_give_way(struct service *service)
 	return true;
 }
 
+/* Who has gone in this turn has no place any more. */
+static void gone_drop(struct service *service)
+{
+	for (size_t i = service->peer_count; i > 0; i--)
+		if (service->peers[i - 1]->state == PEER_GONE)
+			peer_drop(service, i - 1);
+}
+
 /*
  * Strangers who had time to say hello go first, then idle clients.  Those who
  * have just come are likely to be clients in a moment, and have that before
@@ -299,6 +307,8 @@ static bool place_find(struct service *service, char *why, size_t size)
 {
 	int64_t last_ms = mbj_monotonic_ms() - IDLE_MS;
 
+	if (service->peer_count == service->options.connections_max)
+		gone_drop(service);
 	if (service->peer_count < service->options.connections_max)
 		return true;
 	(void)snprintf(why, size,

@@ -2,6 +2,7 @@
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -226,6 +227,23 @@ class Service(ServiceCase):
             time.sleep(0.02)
         self.mbj("tree", self.p, "alice")
         two.pop().close()
+        self.stop()
+
+    def test_left_place(self):
+        """Goal: a place is free as soon as its client has gone, also for who
+        comes in the same moment.  Method: one place; while the service
+        stands still its client goes, and another one comes."""
+        self.serve("--connections", "1")
+        first = self.hello()
+        self.server.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.server.pid, os.WSTOPPED)
+        first.close()
+        second = self.connect()
+        second.sendall(HEAD.pack(len(HELLO), 1, 0, 7) + HELLO)
+        self.server.send_signal(signal.SIGCONT)
+        _, kind, side, _ = HEAD.unpack(self.read(second, HEAD.size))
+        self.assertEqual((kind, side), (1, 1))
+        second.close()
         self.stop()
 
     # -------------------------------------------------------------- kills
