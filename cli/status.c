@@ -66,6 +66,23 @@ bool cli_path_is_socket(const char *path)
 	return sys->stat(sys->ctx, path, &mode, &uid) == 0 && S_ISSOCK(mode);
 }
 
+/* A socket that was named, and not found in the store, may be another's. */
+static enum mbj_rc service_is_of(const struct cli_watcher *w,
+				 struct mbj_error *err)
+{
+	struct mbj_identity own;
+	enum mbj_rc rc;
+
+	rc = mbj_identity_load(mbj_sys_posix(), w->path, &own, err);
+	if (rc == MBJ_OK &&
+	    !mbj_id_equal(own.instance,
+			  mbj_client_identity(w->client)->instance))
+		rc = mbj_error_set(err, MBJ_EINVALID,
+				   "the service at %s is not that of %s",
+				   w->socket, w->path);
+	return rc;
+}
+
 static enum mbj_rc service_connect(struct cli_watcher *w, struct mbj_error *err)
 {
 	struct mbj_client_options options = MBJ_CLIENT_OPTIONS_INIT;
@@ -80,6 +97,10 @@ static enum mbj_rc service_connect(struct cli_watcher *w, struct mbj_error *err)
 	}
 	if (rc == MBJ_OK)
 		rc = mbj_client_connect(at, &options, &w->client, err);
+	if (rc == MBJ_OK && w->socket != NULL)
+		rc = service_is_of(w, err);
+	if (rc < 0)
+		mbj_client_close(&w->client);
 	return rc;
 }
 
@@ -97,18 +118,22 @@ static enum mbj_rc client_ask(struct mbj_client *client,
 	return rc;
 }
 
-static enum mbj_rc status_state(const char *path, struct cli_status *status,
+static enum mbj_rc status_state(const char *path, const char *socket,
+				struct cli_status *status,
 				struct mbj_error *err)
 {
-	struct mbj_client *client = NULL;
-	enum mbj_rc rc;
+	struct cli_watcher watcher = {.path = path, .socket = socket};
+	enum mbj_rc rc = MBJ_ENOTFOUND;
 
-	rc = mbj_client_open(path, &client, err);
+	if (socket != NULL)
+		rc = service_connect(&watcher, err);
+	if (rc == MBJ_ENOTFOUND)
+		rc = mbj_client_open(path, &watcher.client, err);
 	if (rc == MBJ_EBUSY && status->is_owned)
 		return MBJ_OK;
 	if (rc == MBJ_OK)
-		rc = client_ask(client, status, err);
-	mbj_client_close(&client);
+		rc = client_ask(watcher.client, status, err);
+	cli_watcher_done(&watcher);
 	return rc;
 }
 
@@ -132,7 +157,8 @@ static enum mbj_rc status_replicas(const char *path, struct cli_status *status,
 		       : rc;
 }
 
-enum mbj_rc cli_status_load(const char *path, struct cli_status *ret_status,
+enum mbj_rc cli_status_load(const char *path, const char *socket,
+			    struct cli_status *ret_status,
 			    struct mbj_error *err)
 {
 	enum mbj_rc rc = MBJ_OK;
@@ -141,7 +167,7 @@ enum mbj_rc cli_status_load(const char *path, struct cli_status *ret_status,
 	if (!cli_path_is_socket(path))
 		rc = status_journal(path, ret_status, err);
 	if (rc == MBJ_OK)
-		rc = status_state(path, ret_status, err);
+		rc = status_state(path, socket, ret_status, err);
 	if (rc == MBJ_OK && !ret_status->has_state)
 		rc = status_end(path, ret_status, err);
 	status_contents(path, ret_status);
@@ -190,10 +216,11 @@ void cli_watcher_done(struct cli_watcher *watcher)
 	mbj_client_close(&watcher->client);
 }
 
-enum mbj_rc cli_status_look(const char *path, struct cli_status *ret_status,
+enum mbj_rc cli_status_look(const char *path, const char *socket,
+			    struct cli_status *ret_status,
 			    struct mbj_error *err)
 {
-	struct cli_watcher watcher = {.path = path};
+	struct cli_watcher watcher = {.path = path, .socket = socket};
 	enum mbj_rc rc = cli_status_watch(&watcher, ret_status, err);
 
 	cli_watcher_done(&watcher);

@@ -31,16 +31,19 @@ struct cli_status {
 };
 
 /*
- * path: a store, or a service's socket.  Where nobody owns the store it is
+ * path: a store, or a service's socket; socket: that of the store's service,
+ * where it is not in the store, or NULL.  Where nobody owns the store it is
  * opened.  Ownership: cli_status_done; on failure nothing.
  */
-enum mbj_rc cli_status_load(const char *path, struct cli_status *ret_status,
+enum mbj_rc cli_status_load(const char *path, const char *socket,
+			    struct cli_status *ret_status,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * The same, opening nothing: a service that does not answer in a few seconds
  * is no failure, but is_served is false.
  */
-enum mbj_rc cli_status_look(const char *path, struct cli_status *ret_status,
+enum mbj_rc cli_status_look(const char *path, const char *socket,
+			    struct cli_status *ret_status,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 /* The same again and again: the connection stays. */
 struct cli_watcher {

@@ -30,7 +30,8 @@ int verb_check(const struct cli_call *call)
 	int level;
 
 	verdict_init(&verdict, &call->options);
-	if (cli_status_look(call->operands[0], &status, &err) < 0) {
+	if (cli_status_look(call->operands[0], call->options.socket, &status,
+			    &err) < 0) {
 		verdict_fail(&verdict, &err);
 		level = check_end(call, &verdict, NULL);
 	} else {

@@ -15,7 +15,8 @@ int verb_status(const struct cli_call *call)
 
 	if (call->options.is_watching)
 		return cli_watch(call);
-	if (cli_status_load(call->operands[0], &status, &err) < 0)
+	if (cli_status_load(call->operands[0], call->options.socket, &status,
+			    &err) < 0)
 		return cli_fail(call, &err);
 	mbj_buf_init(&out, STATUS_OUTPUT_MAX);
 	if (call->options.is_json)

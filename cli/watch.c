@@ -110,7 +110,8 @@ static int watch_once(const struct cli_call *call, struct cli_watcher *watcher)
 
 int cli_watch(const struct cli_call *call)
 {
-	struct cli_watcher watcher = {.path = call->operands[0]};
+	struct cli_watcher watcher = {.path = call->operands[0],
+				      .socket = call->options.socket};
 	struct pollfd stop = {.events = POLLIN};
 	uint64_t every_s = call->options.every;
 	int status;

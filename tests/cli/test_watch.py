@@ -379,6 +379,32 @@ class Watch(WatchCase):
         self.assertIn("it cannot follow its source, and goes on trying",
                       said[0])
 
+    def test_socket(self):
+        """Goal: a primary whose service has its socket elsewhere is watched,
+        its replicas, too, by both paths; another store's service is not taken
+        for its own.  Method: all who watch, with and without."""
+        place = str(self.dir / "elsewhere")
+        self.serve("--socket", place, wait=False)
+        self.wait_for(place)
+        self.mbj("follow", self.r, "--once", "--name", "near", "--exec",
+                 self.carrier)
+        self.check(UNKNOWN, store=self.p)
+        self.assertIn("of no replica, of 1, is it known how far",
+                      self.check(WARNING, "--socket", place, store=self.p))
+        status = self.mbj("status", self.p, "--socket", place, "--json").json()
+        self.assertEqual([r["name"] for r in status["replicas"]], ["near"])
+        self.assertEqual(status["service"]["process"], self.server.pid)
+        self.assertRegex(self.mbj("metrics", self.p).out, "(?m)^mbj_up{.*} 0$")
+        said = self.mbj("metrics", self.p, "--socket", place).out
+        self.assertRegex(said, "(?m)^mbj_up{.*} 1$")
+        self.assertRegex(said, "(?m)^mbj_replicas{.*} 1$")
+        other = self.dir / "other"
+        self.mbj("init", other)
+        self.assertIn(f"the service at {place} is not that of {other}",
+                      self.check(CRITICAL, "--socket", place, store=other))
+        self.assertIn("is not that of", run(
+            "status", other, "--socket", place).err)
+
     def test_full_disk(self):
         """Goal: what is wrong here and may be mended ends nothing.  Method: too
         little space for groups, which is called too little; then a source that
