@@ -108,10 +108,14 @@ class Follow(PairCase):
             self.assertEqual(status, 75, said)
             self.assertIn("Failed to iterate through some users", said)
         else:
-            # Seen once, and not known why; what it came to is compared above.
+            # A session that opens a Maildir while it is being made: Dovecot
+            # says that it is there, or gave it a GUID.  The next run goes on
+            # (docs/DOVECOT.md, "Known of Dovecot"); what it came to is
+            # compared above.
+            known = ("mailbox A is another one by now",
+                     "cannot make mailbox A: Mailbox already exists")
             self.assertEqual([line for line in said.splitlines() if
-                              "mailbox A is another one by now" not in line],
-                             [])
+                              not any(text in line for text in known)], [])
 
     def test_away(self):
         """Goal: the service may go and come again, also as the follower begins.
