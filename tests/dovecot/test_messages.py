@@ -556,7 +556,8 @@ class Maildir(Sdbox):
                 lambda: client.append("INBOX", None, None, mail("more")),
                 lambda: (client.uid("STORE", "5", "+FLAGS", "(\\Deleted)"),
                          client.expunge())[1])):
-            path = min(home.glob("cur/*"), key=lambda p: p.name)
+            (path,) = [p for p in home.glob("cur/*")  # names have no order
+                       if p.read_bytes().endswith(b"\nn%d\n" % number)]
             path.unlink()
             self.ok(client.noop())
             self.ok(client.noop())
