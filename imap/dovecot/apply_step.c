@@ -111,11 +111,45 @@ static int box_create(struct apply *apply, struct mailbox *box,
 	return ret;
 }
 
+static bool box_has_id(struct mailbox *box, struct mbj_id id)
+{
+	struct mailbox_metadata metadata;
+
+	/* Unopened it is asked of the list's index, which goes by names. */
+	return mailbox_open(box) == 0 &&
+	       mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &metadata) ==
+		       0 &&
+	       memcmp(metadata.guid, id.b, sizeof(id.b)) == 0;
+}
+
+/*
+ * What somebody opened while it was made.  Opening makes INBOX; in a Maildir
+ * the directories that are not there yet, of which Dovecot says that the
+ * mailbox exists, and gives it its GUID all the same; in a dbox the index, and
+ * with it another GUID, which Dovecot leaves as it is, even where it says that
+ * all went well.  With mail and another GUID it is somebody else's.
+ */
+static int box_take(struct apply *apply, const char *vname,
+		    const struct mbj_node *node)
+{
+	struct mailbox *box = apply_box(apply, vname);
+	bool is_it = box->inbox_user || box_has_id(box, node->id);
+
+	box_leave(&box);
+	if (!is_it && !step_is_new(apply, vname))
+		return apply_fail(apply,
+				  "cannot make mailbox %s: Mailbox already "
+				  "exists",
+				  vname);
+	return step_update(apply, vname, node);
+}
+
 int step_create(struct apply *apply, const char *vname,
 		const struct mbj_node *node, bool has_inbox)
 {
 	struct mailbox_update update = update_of(node);
 	struct mailbox *box;
+	bool is_opened;
 	int ret;
 
 	if (apply_namespace(apply, vname) == NULL)
@@ -128,17 +162,16 @@ int step_create(struct apply *apply, const char *vname,
 		box_leave(&box);
 		return -1;
 	}
-	/* Somebody opened INBOX, which makes it: it is that one. */
-	if (ret < 0 && box->inbox_user &&
-	    mailbox_get_last_mail_error(box) == MAIL_ERROR_EXISTS) {
-		box_leave(&box);
-		return step_update(apply, vname, node);
-	}
-	if (ret < 0)
+	is_opened =
+		ret < 0 ? mailbox_get_last_mail_error(box) == MAIL_ERROR_EXISTS
+			: !box_has_id(box, node->id);
+	if (ret < 0 && !is_opened)
 		(void)box_fail(apply, box, "make");
-	else
+	else if (!is_opened)
 		uidvalidity_pass(box, node->uidvalidity);
 	box_leave(&box);
+	if (is_opened)
+		ret = box_take(apply, vname, node);
 	return ret < 0 ? ret : note_making(apply, NULL);
 }
 
