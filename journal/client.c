@@ -161,14 +161,12 @@ enum mbj_rc answer_decode(struct answer *answer, enum wire_kind kind,
 
 /*
  * Reading again does no harm, nor does an edit that is known again by its
- * request id; everything else was perhaps done.  A link that was idle may have
- * outlived its service; whoever does not answer in time would not do so twice.
+ * request id; everything else was perhaps done.
  */
 static enum mbj_rc call_served(struct mbj_client *client, enum wire_kind kind,
 			       const struct wire_message *request,
 			       struct answer *ret_answer, struct mbj_error *err)
 {
-	struct mbj_buf *ret_body = &ret_answer->body;
 	bool is_again =
 		kind == WIRE_SUBMIT || kind == WIRE_TAKE || kind == WIRE_BEGIN
 			? !mbj_id_is_root(request->edit.request)
@@ -177,20 +175,10 @@ static enum mbj_rc call_served(struct mbj_client *client, enum wire_kind kind,
 	bool is_broken = false;
 	enum mbj_rc rc;
 
-	rc = link_take(client, false, &link, err);
-	if (rc < 0)
-		return rc;
-	rc = link_call(client, link, kind, request, ret_body, &is_broken, err);
-	is_again = is_again && !link->is_late;
-	ret_answer->version = link->version;
-	link_give(client, &link, is_broken);
-	if (!is_broken || !is_again)
-		return rc;
-	rc = link_take(client, true, &link, err);
-	if (rc < 0)
-		return rc;
-	rc = link_call(client, link, kind, request, ret_body, &is_broken, err);
-	ret_answer->version = link->version;
+	rc = link_ask(client, &link, kind, request, is_again, &ret_answer->body,
+		      &is_broken, err);
+	if (link != NULL)
+		ret_answer->version = link->version;
 	link_give(client, &link, is_broken);
 	return rc;
 }

@@ -30,13 +30,18 @@ struct mbj_body_reader {
 	bool is_spent;
 };
 
-static enum mbj_rc way_begin(struct way *way, struct mbj_client *client,
-			     struct mbj_error *err)
+static void way_init(struct way *way, struct mbj_client *client)
 {
 	memset(way, 0, sizeof(*way));
 	way->client = client;
 	way->dispatcher.store = client->store;
 	answer_init(&way->answer);
+}
+
+static enum mbj_rc way_begin(struct way *way, struct mbj_client *client,
+			     struct mbj_error *err)
+{
+	way_init(way, client);
 	if (client->store != NULL)
 		return MBJ_OK;
 	return link_take(client, false, &way->link, err);
@@ -61,14 +66,19 @@ static enum mbj_rc way_call(struct way *way, enum wire_kind kind,
 	if (way->failure.rc < 0)
 		goto failed;
 	mbj_buf_clear(&way->answer.body);
-	if (way->link == NULL)
+	if (way->client->store != NULL)
 		rc = way->client->local->run(&way->dispatcher, kind, request,
 					     &way->answer.body, &why);
+	else if (way->link == NULL)
+		rc = link_ask(way->client, &way->link, kind, request, true,
+			      &way->answer.body, &way->is_broken, &why);
 	else
 		rc = link_call(way->client, way->link, kind, request,
 			       &way->answer.body, &way->is_broken, &why);
-	if (rc == MBJ_OK)
+	if (rc == MBJ_OK) {
 		rc = answer_decode(&way->answer, kind, &why);
+		way->is_broken |= rc < 0;
+	}
 	if (rc == MBJ_OK)
 		return rc;
 	way->failure = why;
@@ -246,15 +256,14 @@ enum mbj_rc mbj_body_open(struct mbj_client *client,
 
 	if (reader == NULL)
 		return mbj_error_nomem(err);
-	rc = way_begin(&reader->way, client, err);
-	if (rc == MBJ_OK)
-		rc = way_call(&reader->way, WIRE_BLOB_OPEN, &request, err);
+	way_init(&reader->way, client);
+	rc = way_call(&reader->way, WIRE_BLOB_OPEN, &request, err);
 	if (rc == MBJ_OK) {
 		*ret_size = reader->way.answer.message.size;
 		*ret_reader = reader;
 		return MBJ_OK;
 	}
-	way_end(&reader->way, false);
+	way_end(&reader->way, true);
 	mbj_free(reader);
 	return rc;
 }
@@ -287,7 +296,8 @@ void mbj_body_close(struct mbj_body_reader **reader)
 {
 	if (*reader == NULL)
 		return;
-	way_end(&(*reader)->way, (*reader)->is_spent);
+	/* The service drops what is not read on. */
+	way_end(&(*reader)->way, true);
 	mbj_free(*reader);
 	*reader = NULL;
 }

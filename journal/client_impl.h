@@ -91,6 +91,17 @@ enum mbj_rc link_call(struct mbj_client *client, struct link *link,
 		      enum wire_kind kind, const struct wire_message *request,
 		      struct mbj_buf *ret_body, bool *ret_is_broken,
 		      struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The same by a link that is taken for it, and is the caller's then, NULL where
+ * there is none.  is_again: asking twice does no harm, so that it is, by a
+ * fresh link, where the first one broke: one that was idle may have outlived
+ * its service, or have given way.  Whoever does not answer in time would not do
+ * so twice.
+ */
+enum mbj_rc link_ask(struct mbj_client *client, struct link **ret_link,
+		     enum wire_kind kind, const struct wire_message *request,
+		     bool is_again, struct mbj_buf *ret_body,
+		     bool *ret_is_broken, struct mbj_error *err) MBJ_MUST_CHECK;
 void links_close(struct mbj_client *client);
 
 /* A call by whatever link is idle, or on the store; _done in any case. */

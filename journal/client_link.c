@@ -350,6 +350,27 @@ void link_give(struct mbj_client *client, struct link **link, bool is_broken)
 	*link = NULL;
 }
 
+enum mbj_rc link_ask(struct mbj_client *client, struct link **ret_link,
+		     enum wire_kind kind, const struct wire_message *request,
+		     bool is_again, struct mbj_buf *ret_body,
+		     bool *ret_is_broken, struct mbj_error *err)
+{
+	enum mbj_rc rc = link_take(client, false, ret_link, err);
+
+	if (rc < 0)
+		return rc;
+	rc = link_call(client, *ret_link, kind, request, ret_body,
+		       ret_is_broken, err);
+	if (!*ret_is_broken || !is_again || (*ret_link)->is_late)
+		return rc;
+	link_give(client, ret_link, true);
+	rc = link_take(client, true, ret_link, err);
+	if (rc == MBJ_OK)
+		rc = link_call(client, *ret_link, kind, request, ret_body,
+			       ret_is_broken, err);
+	return rc;
+}
+
 void links_close(struct mbj_client *client)
 {
 	struct link *next;

@@ -201,6 +201,9 @@ bool work_run(struct peer *peer)
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(peer->state == PEER_BUSY);
+	/* What was being read there, perhaps not to its end, is done with. */
+	if (peer->request.kind != WIRE_BLOB_READ)
+		mbj_blob_reader_close(&peer->dispatcher.reader);
 	mbj_buf_clear(&peer->out);
 	mbj_buf_put_zero(&peer->out, WIRE_HEAD_SIZE);
 	peer->out_at = 0;

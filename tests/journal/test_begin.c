@@ -12,6 +12,7 @@
 
 #include "client_impl.h"
 #include "journal_cases.h"
+#include "relay_lab.h"
 #include "served_lab.h"
 #include "socket.h"
 #include "store_impl.h"
@@ -318,82 +319,22 @@ START_TEST(begin_race)
 }
 END_TEST
 
-/* Between a client and the service: the first connection's second answer is
- * lost, with the connection. */
-struct relay {
-	const char *service;
-	int listen_fd;
-};
-
-static void relay_carry(int client, int service, bool is_losing)
-{
-	struct pollfd fds[2] = {{client, POLLIN, 0}, {service, POLLIN, 0}};
-	uint8_t bytes[4096];
-	size_t asked = 0;
-
-	while (poll(fds, 2, -1) > 0) {
-		for (int i = 0; i < 2; i++) {
-			ssize_t n = fds[i].revents == 0
-					    ? -EAGAIN
-					    : socket_receive(fds[i].fd, bytes,
-							     sizeof(bytes));
-
-			if (n == -EAGAIN)
-				continue;
-			if (n <= 0)
-				return;
-			if (i == 1 && is_losing && asked > WIRE_HEAD_SIZE + 12)
-				return;
-			asked += i == 0 ? (size_t)n : 0;
-			(void)socket_send(fds[1 - i].fd, bytes, (size_t)n);
-		}
-	}
-}
-
-static void *relay_run(void *arg)
-{
-	const struct relay *relay = arg;
-
-	for (int i = 0; i < 2; i++) {
-		struct pollfd come = {relay->listen_fd, POLLIN, 0};
-		int client, service;
-
-		ck_assert_int_eq(poll(&come, 1, -1), 1);
-		client = socket_accept(relay->listen_fd);
-		SITE_OK(socket_connect(relay->service, -1, -1, &service, err));
-		relay_carry(client, service, i == 0);
-		socket_close(client);
-		socket_close(service);
-	}
-	return NULL;
-}
-
 /* Goal: whoever does not hear that it was begun asks again, and hears so. */
 START_TEST(begin_lost)
 {
 	struct mbj_client *client = NULL;
-	char path[MBJ_PATH_TEXT_MAX];
 	struct append append;
 	struct relay relay;
-	pthread_t thread;
 	struct served s;
 
-	served_begin(&s);
-	site_path(&s.site, "relay", path);
-	relay.service = s.path;
-	SITE_OK(socket_listen(path, 0600, NULL, &relay.listen_fd, err));
-	ck_assert_int_eq(pthread_create(&thread, NULL, relay_run, &relay), 0);
+	relay_begin(&relay, &s, &client);
 	append_make(s.client, &append);
-	SITE_OK(mbj_client_connect(path, NULL, &client, err));
 	SITE_OK(append_begin(client, &append, err));
 	ck_assert_uint_eq(intents_open(s.client), 1);
 	append_outcome(&append);
 	SITE_OK(append_tell(client, &append, (const uint8_t *)"l", 1, err));
 	ck_assert_uint_eq(intents_open(s.client), 0);
-	mbj_client_close(&client);
-	ck_assert_int_eq(pthread_join(thread, NULL), 0);
-	socket_close(relay.listen_fd);
-	served_end(&s);
+	relay_end(&relay, &s, &client);
 }
 END_TEST
 

@@ -10,6 +10,7 @@
 
 #include "client_impl.h"
 #include "journal_cases.h"
+#include "relay_lab.h"
 #include "served_lab.h"
 #include "socket.h"
 #include "store_impl.h"
@@ -296,6 +297,36 @@ START_TEST(body_status)
 }
 END_TEST
 
+/*
+ * Goal: whoever does not hear whether the store has a body asks again, and who
+ * does not read it goes on by the same connection.
+ */
+START_TEST(body_unheard)
+{
+	const struct mbj_hash none = {{1}};
+	struct mbj_body_reader *reader = NULL;
+	struct mbj_client *client = NULL;
+	struct mbj_account account;
+	struct mbj_hash digest;
+	struct mbj_error error;
+	struct relay relay;
+	struct served s;
+	uint64_t size;
+
+	relay_begin(&relay, &s, &client);
+	SITE_OK(mbj_body_put(s.client, mbj_bytes_str("kept"), &digest, err));
+	for (int i = 0; i < 2; i++) {
+		SITE_OK(mbj_body_open(client, &digest, &reader, &size, err));
+		ck_assert_uint_eq(size, 4);
+		mbj_body_close(&reader);
+	}
+	SITE_FAILS(mbj_body_open(client, &none, &reader, &size, err),
+		   MBJ_ENOTFOUND, &error);
+	SITE_OK(mbj_client_account(client, mbj_bytes_str("u3"), &account, err));
+	relay_end(&relay, &s, &client);
+}
+END_TEST
+
 TCase *test_service_body_case(void)
 {
 	TCase *tc = tcase_create("service_body");
@@ -304,5 +335,6 @@ TCase *test_service_body_case(void)
 	tcase_add_test(tc, body_refused);
 	tcase_add_test(tc, body_frames);
 	tcase_add_test(tc, body_status);
+	tcase_add_test(tc, body_unheard);
 	return tc;
 }

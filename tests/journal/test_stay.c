@@ -305,6 +305,39 @@ START_TEST(stay_give_way)
 END_TEST
 
 /*
+ * Goal: who has asked for a body, did not read it, and has asked something else
+ * since, reads none: he gives way as anybody else.
+ */
+START_TEST(stay_unread)
+{
+	struct mbj_client *clients[PLACES];
+	struct mbj_body_reader *reader = NULL;
+	struct mbj_account account;
+	struct mbj_hash digest;
+	struct served s;
+	uint64_t size;
+
+	served_begin(&s);
+	clients[0] = s.client;
+	SITE_OK(mbj_body_put(s.client, mbj_bytes_str("unread"), &digest, err));
+	SITE_OK(mbj_body_open(s.client, &digest, &reader, &size, err));
+	mbj_body_close(&reader);
+	SITE_OK(mbj_client_account(s.client, mbj_bytes_str("u3"), &account,
+				   err));
+	(void)poll(NULL, 0, IDLE_MS);
+	for (int i = 1; i < PLACES; i++) {
+		clients[i] = NULL;
+		SITE_OK(mbj_client_connect(s.path, NULL, &clients[i], err));
+	}
+	SITE_OK(mbj_client_connect(s.path, NULL, &s.client, err));
+	ck_assert(link_is_over(clients[0]));
+	for (int i = 0; i < PLACES; i++)
+		mbj_client_close(&clients[i]);
+	served_end(&s);
+}
+END_TEST
+
+/*
  * Goal: who comes and says nothing, or a byte, pushes out nobody who has said
  * hello: he is the first to give way, and is told so.  Method: two clients with
  * a connection, which are idle, and silent ones in all other places, of whom
@@ -483,6 +516,7 @@ TCase *test_stay_case(void)
 	tcase_add_test(tc, stay_ends);
 	tcase_add_test(tc, stay_cut);
 	tcase_add_test(tc, stay_give_way);
+	tcase_add_test(tc, stay_unread);
 	tcase_add_test(tc, stay_silent);
 	tcase_add_test(tc, stay_burst);
 	tcase_add_test(tc, stay_many);
