@@ -123,6 +123,10 @@ bool mirror_is_even(const struct mirror *mirror)
 
 	if (status->messages == 0 && store->message_count == 0)
 		return true;
+	/* A RENAME leaves an index of private flags behind, and raises none. */
+	if (mirror->box->list->set.index_pvt_dir != NULL &&
+	    !box_is_others(mirror->box))
+		return false;
 	return status->messages == store->message_count &&
 	       status->highest_modseq == store->modseq;
 }

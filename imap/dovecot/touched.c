@@ -119,6 +119,17 @@ static bool flags_are_seen(const struct mail_index_transaction *index)
 	return true;
 }
 
+/* What is private raises the modseq in the index that is not. */
+static bool has_flags(const struct mail_index_transaction *index)
+{
+	const struct mail_index_flag_update *update;
+
+	if (array_is_created(&index->updates))
+		array_foreach(&index->updates,
+			      update) if (flags_are_kept(update)) return true;
+	return false;
+}
+
 bool touched_is_only_read(const struct mailbox_transaction_context *t)
 {
 	const struct mail_index_transaction *index = t->itrans;
@@ -127,7 +138,6 @@ bool touched_is_only_read(const struct mailbox_transaction_context *t)
 	    array_is_created(&index->keyword_updates) || !is_reader(t))
 		return false;
 	if (t->itrans_pvt != NULL && array_is_created(&t->itrans_pvt->updates))
-		return !array_is_created(&index->updates) &&
-		       flags_are_seen(t->itrans_pvt);
+		return !has_flags(index) && flags_are_seen(t->itrans_pvt);
 	return array_is_created(&index->updates) && flags_are_seen(index);
 }

@@ -284,6 +284,38 @@ class Private(Shared):
         self.assertIn("\\seen", str(self.stored("A")))
 
 
+    def test_read(self):
+        """Goal: while the service is away the owner's mail is read, and stays
+        unseen; what is the other's alone is no matter of the service's.
+        Method: a body, which is marked as seen, of both."""
+        self.stop_service()
+        try:
+            for client, name, is_seen in ((self.one, "A", False),
+                                          (self.two, self.there("A"), True)):
+                self.ok(client.select(name))
+                self.assertIn("old", str(client.uid("FETCH", "1", "BODY[]")))
+                self.assertEqual("\\Seen" in str(
+                    client.uid("FETCH", "1", "FLAGS")), is_seen)
+            self.no(self.one.uid("STORE", "1", "+FLAGS", "(\\Seen)"))
+        finally:
+            self.serve()
+        self.ok(self.one.uid("STORE", "1", "+FLAGS", "($k)"))
+        self.all_same()
+
+    def test_forgotten(self):
+        """Goal: what Dovecot forgets with a RENAME that the owner has seen,
+        which no number shows, is not what the journal has behind the next
+        session's first change there."""
+        self.ok(self.one.select("A/b"))
+        self.ok(self.one.uid("STORE", "1", "+FLAGS", "(\\Seen)"))
+        self.ok(self.one.unselect())
+        self.all_same()
+        self.ok(self.one.rename("A/b", "C"))
+        self.assertIn("\\seen", str(self.stored("C")))
+        self.ok(self.login().append("C", None, None, mail("next")))
+        self.same_mail("INBOX", "A", "C")
+
+
 class Apart(SharedCase):
     """Each user has indexes of others' folders for himself: what they say is
     not what the owner's say, nor is the lock of a list the owner's."""
