@@ -344,7 +344,8 @@ static bool only_saved_is_from(struct walk *walk, uint32_t first_uid)
  * saved, where nothing else came meanwhile.  UIDs only rise, so nothing can
  * come there later.  Where something is not the journal's, all below it is.
  * Only a walk that found nothing to do has seen all that there is (rev): others
- * may have come and gone beside one that did.
+ * may have come and gone beside one that did.  A RENAME leaves an index of
+ * private flags (INDEXPVT) behind, which shows in no number.
  */
 static void box_record(struct walk *walk, const struct mailbox_status *before,
 		       const struct mailbox_status *after, bool is_good)
@@ -361,7 +362,7 @@ static void box_record(struct walk *walk, const struct mailbox_status *before,
 
 	if (has_come && !only_saved_is_from(walk, before->uidnext))
 		box.mark = I_MIN(box.mark, before->uidnext);
-	if (is_same && is_good)
+	if (is_same && is_good && walk->box->list->set.index_pvt_dir == NULL)
 		box.rev = walk->content.rev;
 	if (walk->kept_uid != 0) {
 		box.mark = I_MIN(box.mark, walk->kept_uid);

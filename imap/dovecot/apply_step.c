@@ -81,6 +81,25 @@ static void cache_decisions_copy(struct apply *apply, struct mailbox *box)
 }
 
 /*
+ * Dovecot removes no index of private flags (INDEXPVT) with its mailbox, and
+ * ends by an assertion where a mailbox that has the UIDVALIDITY again has lower
+ * UIDs.
+ */
+static void private_forget(struct mailbox *box)
+{
+	static const char *const ends[] = {"", ".log", ".log.2"};
+	const char *dir;
+
+	if (mailbox_list_get_path(box->list, box->name,
+				  MAILBOX_LIST_PATH_TYPE_INDEX_PRIVATE,
+				  &dir) <= 0)
+		return;
+	for (size_t i = 0; i < N_ELEMENTS(ends); i++)
+		i_unlink_if_exists(t_strconcat(dir, "/", box->index_prefix,
+					       ".pvt", ends[i], NULL));
+}
+
+/*
  * What mailbox_create does, but for its look whether there is an INBOX: that
  * has Dovecot read the whole list anew behind each change.
  */
@@ -101,6 +120,7 @@ static int box_create(struct apply *apply, struct mailbox *box,
 	mailbox_list_unlock(box->list);
 	if (ret == 0) {
 		box->list->guid_cache_updated = true;
+		private_forget(box);
 		if (has_inbox && !box->inbox_any)
 			cache_decisions_copy(apply, box);
 	} else if (box->opened) {

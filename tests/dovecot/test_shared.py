@@ -486,6 +486,31 @@ class There(PairCase):
         self.same_there()
 
 
+class TherePrivate(PairCase):
+    """What users have seen is in an index of its own, at the second."""
+    LOCATION_THERE = Private.LOCATION
+
+    def test_again(self):
+        """Goal: a mailbox that goes at the second Dovecot comes again with
+        what was seen, though Dovecot leaves the index of what was seen before
+        behind.  Method: one that is deleted there, and one that is renamed at
+        the first."""
+        one = self.login()
+        for name in ("A", "B"):
+            self.ok(one.create(name))
+            for n in range(3):
+                self.ok(one.append(name, ("()", "(\\Seen)")[n % 2], None,
+                                   mail(f"{n}")))
+        self.same_there()
+        self.assertEqual(self.other.doveadm(
+            "-o", "mail_plugins=", "mailbox", "delete", "-u", self.user,
+            "A")[0], 0)
+        self.apply()
+        self.same_there()
+        self.ok(one.rename("B", "C"))
+        self.same_there()
+
+
 class ThereElsewhere(There):
     """Indexes, and with them locks, in a place of their own."""
     LOCATION = Elsewhere.LOCATION
