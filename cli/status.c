@@ -90,18 +90,37 @@ static enum mbj_rc service_connect(struct cli_watcher *w, struct mbj_error *err)
 	const char *at = w->socket != NULL ? w->socket : w->path;
 	enum mbj_rc rc = MBJ_OK;
 
-	options.timeout_ms = LOOK_MS;
+	options.timeout_ms = options.patience_ms = LOOK_MS;
 	if (w->socket == NULL && !cli_path_is_socket(w->path)) {
 		rc = mbj_path_join(socket, w->path, MBJ_SERVICE_SOCKET, err);
 		at = socket;
 	}
-	if (rc == MBJ_OK)
-		rc = mbj_client_connect(at, &options, &w->client, err);
+	return rc == MBJ_OK ? mbj_client_connect(at, &options, &w->client, err)
+			    : rc;
+}
+
+/* Whoever listens there may have become another one since the last look. */
+static enum mbj_rc service_meet(struct cli_watcher *w, struct mbj_error *err)
+{
+	enum mbj_rc rc = w->client == NULL ? service_connect(w, err)
+					   : mbj_client_renew(w->client, err);
+
 	if (rc == MBJ_OK && w->socket != NULL)
 		rc = service_is_of(w, err);
 	if (rc < 0)
 		mbj_client_close(&w->client);
 	return rc;
+}
+
+static enum mbj_rc paths_check(const char *path, const char *socket,
+			       struct mbj_error *err)
+{
+	if (socket == NULL || !cli_path_is_socket(path))
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_EINVALID,
+			     "%s is a socket: --socket is given with the "
+			     "store's directory",
+			     path);
 }
 
 static enum mbj_rc client_ask(struct mbj_client *client,
@@ -126,7 +145,7 @@ static enum mbj_rc status_state(const char *path, const char *socket,
 	enum mbj_rc rc = MBJ_ENOTFOUND;
 
 	if (socket != NULL)
-		rc = service_connect(&watcher, err);
+		rc = service_meet(&watcher, err);
 	if (rc == MBJ_ENOTFOUND)
 		rc = mbj_client_open(path, &watcher.client, err);
 	if (rc == MBJ_EBUSY && status->is_owned)
@@ -161,10 +180,10 @@ enum mbj_rc cli_status_load(const char *path, const char *socket,
 			    struct cli_status *ret_status,
 			    struct mbj_error *err)
 {
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc = paths_check(path, socket, err);
 
 	memset(ret_status, 0, sizeof(*ret_status));
-	if (!cli_path_is_socket(path))
+	if (rc == MBJ_OK && !cli_path_is_socket(path))
 		rc = status_journal(path, ret_status, err);
 	if (rc == MBJ_OK)
 		rc = status_state(path, socket, ret_status, err);
@@ -183,12 +202,13 @@ enum mbj_rc cli_status_watch(struct cli_watcher *watcher,
 			     struct mbj_error *err)
 {
 	struct mbj_error *why = &ret_status->why;
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc = paths_check(watcher->path, watcher->socket, err);
 
 	memset(ret_status, 0, sizeof(*ret_status));
+	if (rc < 0)
+		return rc;
 	/* The service first: a journal may change its shape under a look. */
-	if (watcher->client == NULL)
-		rc = service_connect(watcher, why);
+	rc = service_meet(watcher, why);
 	if (rc == MBJ_OK)
 		rc = client_ask(watcher->client, ret_status, why);
 	if (rc < 0) {

@@ -321,13 +321,16 @@ void verdict_judge(struct verdict *v, const struct cli_status *status)
 {
 	if (status->is_served)
 		judge_store(v, status);
+	else if (status->why.rc == MBJ_EINVALID)
+		found(v, VERDICT_CRITICAL, VERDICT_KIND_SILENT, "%s",
+		      status->why.message);
 	else if (status->why.rc != MBJ_ENOTFOUND)
 		found(v, VERDICT_CRITICAL, VERDICT_KIND_SILENT,
 		      "the service does not answer: %s", status->why.message);
 	else if (status->is_owned)
 		found(v, VERDICT_UNKNOWN, VERDICT_KIND_OWNED,
-		      "process %ld has the store, and is no service",
-		      status->pid);
+		      "process %ld has the store, and there is no service: %s",
+		      status->pid, status->why.message);
 	else
 		found(v, VERDICT_CRITICAL, VERDICT_KIND_UNSERVED,
 		      "nobody serves the store");

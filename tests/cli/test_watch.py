@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 """A replica that is served while it follows, and those who watch it: mbj serve
 --exec, status, check and metrics."""
+import contextlib
 import json
 import os
 import pathlib
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -404,6 +408,47 @@ class Watch(WatchCase):
                       self.check(CRITICAL, "--socket", place, store=other))
         self.assertIn("is not that of", run(
             "status", other, "--socket", place).err)
+        self.assertIn(f"and there is no service: cannot connect to {place}x",
+                      self.check(UNKNOWN, "--socket", place + "x",
+                                 store=self.p))
+        self.assertIn("with the store's directory", self.check(
+            UNKNOWN, "--socket", self.p, store=place))
+        for verb in ("status", "metrics"):
+            refused = run(verb, place, "--socket", place)
+            self.assertEqual(refused.status, REFUSED)
+            self.assertIn("with the store's directory", refused.err)
+
+    def test_socket_changes(self):
+        """Goal: who looks on and on takes no other store's service for this
+        one's that comes to the socket meanwhile, nor is kept by one that says
+        a byte now and then.  Method: both, one after the other."""
+        place = self.dir / "elsewhere"
+        self.mbj("init", self.dir / "other")
+        self.serve("--socket", place, store=self.p, wait=False)
+        self.wait_for(place)
+        with subprocess.Popen([MBJ, "status", self.p, "--socket", place,
+                               "--watch", "--every", "1"], text=True,
+                              stdout=subprocess.PIPE) as watch:
+            self.assertIn("MBJ OK", watch.stdout.readline())
+            self.stop()
+            self.serve("--socket", place, store=self.dir / "other", wait=False)
+            self.assertTrue(any("is not that of" in watch.stdout.readline()
+                                for _ in range(20)))
+            watch.terminate()
+        with socket.socket(socket.AF_UNIX) as slow:
+            slow.bind(str(self.dir / "slow"))
+            slow.listen()
+
+            def drip():
+                peer, _ = slow.accept()
+                with peer, contextlib.suppress(OSError):
+                    for _ in range(15):  # of 16, which the head has
+                        peer.sendall(b"\0")
+                        time.sleep(1)
+            threading.Thread(target=drip, daemon=True).start()
+            began = time.monotonic()
+            self.check(CRITICAL, store=self.dir / "slow")
+            self.assertLess(time.monotonic() - began, 10)
 
     def test_full_disk(self):
         """Goal: what is wrong here and may be mended ends nothing.  Method: too
