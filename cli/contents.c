@@ -5,23 +5,54 @@
 
 #include <inttypes.h>
 
-enum mbj_rc contents_begin(struct contents *c, struct mbj_txn *txn,
+#include <mbj/collect.h>
+
+static enum mbj_rc needs_begin(struct contents *c, struct mbj_error *err)
+{
+	enum mbj_rc rc = mbj_store_read(c->store, &c->txn, err);
+
+	c->count = 0;
+	return rc == MBJ_OK ? mbj_scan_blobs(c->txn, false, &c->scan, err) : rc;
+}
+
+static void needs_end(struct contents *c)
+{
+	mbj_scan_done(&c->scan);
+	mbj_txn_abort(&c->txn);
+}
+
+/*
+ * What deleted mailboxes left behind needs contents that a collection may have
+ * removed: in a state that was made anew it is there again.  It goes first, if
+ * there is room for that, and all are looked at once more.
+ */
+static enum mbj_rc needs_reap(struct contents *c, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	needs_end(c);
+	c->is_reaped = true;
+	rc = mbj_store_reap(c->store, err);
+	return rc == MBJ_OK || rc == MBJ_ENOSPC ? needs_begin(c, err) : rc;
+}
+
+enum mbj_rc contents_begin(struct contents *c, struct mbj_store *store,
 			   const char *dir, bool is_deep, struct mbj_error *err)
 {
 	enum mbj_rc rc;
 
-	*c = (struct contents){.txn = txn, .is_deep = is_deep};
+	*c = (struct contents){.store = store, .is_deep = is_deep};
 	rc = mbj_store_blobs_read(NULL, dir, &c->blobs, err);
-	if (rc == MBJ_OK && txn == NULL)
+	if (rc == MBJ_OK && store == NULL)
 		rc = mbj_blobs_scan_begin(c->blobs, &c->files, err);
 	else if (rc == MBJ_OK)
-		rc = mbj_scan_blobs(txn, false, &c->scan, err);
+		rc = needs_begin(c, err);
 	return rc;
 }
 
 void contents_end(struct contents *c)
 {
-	mbj_scan_done(&c->scan);
+	needs_end(c);
 	mbj_blobs_scan_end(&c->files);
 	mbj_blobs_close(&c->blobs);
 }
@@ -101,7 +132,12 @@ enum mbj_rc contents_next_fault(struct contents *c, struct mbj_error *ret_why,
 		if (rc < 0)
 			return rc;
 		c->count += count > 0;
-		if (count > 0 && content_check(c, &blob, size, ret_why) < 0)
+		if (count == 0 || content_check(c, &blob, size, ret_why) == 0)
+			continue;
+		if (c->is_reaped)
 			return MBJ_OK;
+		rc = needs_reap(c, err);
+		if (rc < 0)
+			return rc;
 	}
 }

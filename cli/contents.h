@@ -10,20 +10,21 @@
 #include <mbj/store.h>
 
 struct contents {
-	struct mbj_txn *txn; /* NULL: those that are there */
+	struct mbj_store *store; /* NULL: those that are there */
+	struct mbj_txn *txn;
 	struct mbj_blobs *blobs;
 	struct mbj_scan scan;
 	struct mbj_blobs_scan *files;
 	uint64_t count; /* that were looked at */
 	bool is_deep;
+	bool is_reaped;
 };
 
 /*
  * That they are there, or, where is_deep, byte for byte.
- * Requires: txn, a read of the store in dir, outlives it; where it is NULL,
- * is_deep.
+ * Requires: store, which is in dir, outlives it; where it is NULL, is_deep.
  */
-enum mbj_rc contents_begin(struct contents *c, struct mbj_txn *txn,
+enum mbj_rc contents_begin(struct contents *c, struct mbj_store *store,
 			   const char *dir, bool is_deep,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 /*

@@ -163,9 +163,9 @@ static enum mbj_rc fsck_accounts(const struct cli_call *call,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
-/* txn is NULL where the store is not opened. */
+/* store is NULL where it is not opened. */
 static enum mbj_rc fsck_contents(const struct cli_call *call, const char *dir,
-				 struct mbj_txn *txn, struct fsck *fsck,
+				 struct mbj_store *store, struct fsck *fsck,
 				 struct mbj_error *err)
 {
 	struct contents contents;
@@ -173,7 +173,7 @@ static enum mbj_rc fsck_contents(const struct cli_call *call, const char *dir,
 	uint64_t wrong = 0;
 	enum mbj_rc rc;
 
-	rc = contents_begin(&contents, txn, dir, call->options.is_deep, err);
+	rc = contents_begin(&contents, store, dir, call->options.is_deep, err);
 	while (rc == MBJ_OK) {
 		rc = contents_next_fault(&contents, &why, err);
 		if (rc == MBJ_OK && ++wrong <= CONTENTS_SHOWN)
@@ -348,9 +348,9 @@ static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
 	rc = mbj_store_read(store, &txn, err);
 	if (rc == MBJ_OK)
 		rc = fsck_accounts(call, txn, fsck, err);
-	if (rc == MBJ_OK)
-		rc = fsck_contents(call, dir, txn, fsck, err);
 	mbj_txn_abort(&txn);
+	if (rc == MBJ_OK)
+		rc = fsck_contents(call, dir, store, fsck, err);
 	/* What mended segments were stays as long as one may ask others. */
 	if (rc == MBJ_OK && call->options.is_repair && fsck->faults == 0 &&
 	    call->options.from_repair == NULL && fsck->mended == 0)

@@ -69,14 +69,11 @@ static enum mbj_rc put_contents(const struct cli_call *call,
 				struct verify_count *count, struct mbj_buf *out,
 				struct mbj_error *err)
 {
-	struct contents contents = {.txn = NULL};
-	struct mbj_txn *txn = NULL;
+	struct contents contents;
 	struct mbj_error why;
 	enum mbj_rc rc;
 
-	rc = mbj_store_read(store, &txn, err);
-	if (rc == MBJ_OK)
-		rc = contents_begin(&contents, txn, dir, true, err);
+	rc = contents_begin(&contents, store, dir, true, err);
 	while (rc == MBJ_OK) {
 		rc = contents_next_fault(&contents, &why, err);
 		if (rc < 0)
@@ -96,7 +93,6 @@ static enum mbj_rc put_contents(const struct cli_call *call,
 		count->contents++;
 	}
 	contents_end(&contents);
-	mbj_txn_abort(&txn);
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
