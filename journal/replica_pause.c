@@ -20,6 +20,7 @@
 #include <mbj/memory.h>
 
 #include "replicas_impl.h"
+#include "store_impl.h"
 
 enum {
 	PAUSE_VERSION = 1,
@@ -219,7 +220,10 @@ enum mbj_rc mbj_replica_pause(const struct mbj_sys *sys, const char *dir,
 				     "which is the longest",
 				     (unsigned long long)(ms / 1000),
 				     MBJ_PAUSE_MS_MAX / 1000);
-	rc = replicas_take(sys, dir, path, &lock, err);
+	/* What root writes there whoever serves the replica cannot read. */
+	rc = ms > 0 ? store_owner_check(sys, dir, err) : MBJ_OK;
+	if (rc == MBJ_OK)
+		rc = replicas_take(sys, dir, path, &lock, err);
 	if (rc < 0)
 		return rc;
 	rc = pause_set(sys, path, instance, ms, err);

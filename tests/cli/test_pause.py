@@ -11,7 +11,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from mbjtest import FAILED, LOCKED, MBJ, OK, USAGE, run  # noqa: E402
+from mbjtest import FAILED, LOCKED, MBJ, OK, REFUSED, USAGE, run  # noqa: E402
 from test_watch import CRITICAL, WARNING, WELL, WatchCase  # noqa: E402
 
 # However slow the machine is, that is not lag yet.
@@ -76,6 +76,25 @@ class Pause(WatchCase):
     def is_told(self):
         upstream = self.upstream()
         return upstream["pausedMs"] > 0 and upstream["state"] == "waiting"
+
+    def test_owner(self):
+        """Goal: what whoever serves the replica could not read is no pause.
+        Method: a store of another user's, as root; its end goes through."""
+        if os.geteuid() != 0:
+            self.skipTest("only root may give a store away")
+        self.mbj("follow", self.r, "--once", "--name", "two", "--exec",
+                 self.carrier)
+        os.chown(self.p, 65534, 65534)
+        refused = run("pause", self.p, "two", "--for", "1h")
+        os.chown(self.p, 0, 0)
+        self.assertEqual(refused.status, REFUSED)
+        self.assertIn("belongs to another user", refused.err)
+        self.assertEqual(self.replicas()[0]["pausedMs"], 0)
+        self.mbj("pause", self.p, "two", "--for", "1h")
+        os.chown(self.p, 65534, 65534)
+        ended = run("resume", self.p, "two")
+        os.chown(self.p, 0, 0)
+        self.assertEqual(ended.status, OK)
 
     def test_pause(self):
         """Goal: a paused replica gets nothing, all who look are told, and it
