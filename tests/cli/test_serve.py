@@ -1,5 +1,6 @@
 """The service, from outside: real processes, real sockets, real Berkeley DB."""
 import os
+import pathlib
 import random
 import shutil
 import signal
@@ -299,6 +300,25 @@ class Service(ServiceCase):
         self.mbj("fsck", self.p)
 
     # ------------------------------------------------------------ systemd
+
+    def test_unit(self):
+        """Goal: systemd neither ends a service that takes long to begin nor
+        gives one up.  Method: the unit's settings, and systemd's opinion of
+        it where there is a systemd."""
+        units = pathlib.Path(__file__).parents[2] / "cli" / "systemd"
+        text = (units / "mbj@.service.in").read_text()
+        unit, _, service = text.partition("[Service]")
+        self.assertIn("\nStartLimitIntervalSec=0\n", unit)
+        self.assertIn("\nTimeoutStartSec=infinity\n", service)
+        analyze = shutil.which("systemd-analyze")
+        if analyze is None:
+            return
+        path = self.dir / "mbj@.service"
+        path.write_text(text.replace("@CMAKE_INSTALL_FULL_BINDIR@/mbj",
+                                     "/bin/true"))
+        done = subprocess.run([analyze, "verify", "--man=no", path],
+                              capture_output=True, text=True, check=False)
+        self.assertNotIn("mbj@", done.stdout + done.stderr)
 
     def test_activation(self):
         """Goal: a socket that systemd opened is used, and left alone.
