@@ -75,6 +75,10 @@ class Proxy(threading.Thread):
             server.close()
 
     def close(self):
+        # Or the next listener gets a number that this one's thread waits on.
+        if self.is_alive():
+            self.listener.shutdown(socket.SHUT_RDWR)
+            self.join()
         self.listener.close()
 
 

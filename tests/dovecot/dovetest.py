@@ -361,7 +361,8 @@ class Relay:
         self.listener.bind(self.path)
         os.chmod(self.path, 0o777)
         self.listener.listen(64)
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+        self.thread.start()
 
     def accept(self):
         while True:
@@ -426,6 +427,9 @@ class Relay:
         self.hold = hold
 
     def close(self):
+        # Or the next relay's listener gets a number that accept waits on.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
         self.listener.close()
 
 
