@@ -44,7 +44,7 @@ static enum mbj_rc way_begin(struct way *way, struct mbj_client *client,
 	way_init(way, client);
 	if (client->store != NULL)
 		return MBJ_OK;
-	return link_take(client, false, &way->link, err);
+	return link_need(client, false, &way->link, err);
 }
 
 /* A link with something half done on it is not for the next call. */

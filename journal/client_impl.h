@@ -81,6 +81,10 @@ enum mbj_rc client_new(const struct mbj_client_options *options,
 enum mbj_rc link_take(struct mbj_client *client, bool is_fresh,
 		      struct link **ret_link,
 		      struct mbj_error *err) MBJ_MUST_CHECK;
+/* Likewise, in the middle of a call: nobody there is MBJ_EIO. */
+enum mbj_rc link_need(struct mbj_client *client, bool is_fresh,
+		      struct link **ret_link,
+		      struct mbj_error *err) MBJ_MUST_CHECK;
 /* Back to the idle ones, or, where it is broken, gone. */
 void link_give(struct mbj_client *client, struct link **link, bool is_broken);
 /*

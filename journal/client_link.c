@@ -332,6 +332,19 @@ enum mbj_rc link_take(struct mbj_client *client, bool is_fresh,
 	return rc;
 }
 
+enum mbj_rc link_need(struct mbj_client *client, bool is_fresh,
+		      struct link **ret_link, struct mbj_error *err)
+{
+	enum mbj_rc rc = link_take(client, is_fresh, ret_link, err);
+
+	/* What is not found is not the service, to who asks it something. */
+	if (rc != MBJ_ENOTFOUND)
+		return rc;
+	return mbj_error_set(err, MBJ_EIO,
+			     "the service has gone: nobody listens at %s",
+			     client->path);
+}
+
 void link_give(struct mbj_client *client, struct link **link, bool is_broken)
 {
 	if (*link == NULL)
@@ -355,7 +368,7 @@ enum mbj_rc link_ask(struct mbj_client *client, struct link **ret_link,
 		     bool is_again, struct mbj_buf *ret_body,
 		     bool *ret_is_broken, struct mbj_error *err)
 {
-	enum mbj_rc rc = link_take(client, false, ret_link, err);
+	enum mbj_rc rc = link_need(client, false, ret_link, err);
 
 	if (rc < 0)
 		return rc;
@@ -364,7 +377,7 @@ enum mbj_rc link_ask(struct mbj_client *client, struct link **ret_link,
 	if (!*ret_is_broken || !is_again || (*ret_link)->is_late)
 		return rc;
 	link_give(client, ret_link, true);
-	rc = link_take(client, true, ret_link, err);
+	rc = link_need(client, true, ret_link, err);
 	if (rc == MBJ_OK)
 		rc = link_call(client, *ret_link, kind, request, ret_body,
 			       ret_is_broken, err);

@@ -11,7 +11,8 @@ import time
 import unittest
 
 import mbjtest
-from mbjtest import LOCKED, OK, REFUSED, ROWS, USAGE, listing, run
+from mbjtest import (FAILED, LOCKED, OK, REFUSED, ROWS, TEMPORARY, USAGE,
+                     listing, run)
 from servetest import HEAD, HELLO, ServiceCase
 
 
@@ -228,6 +229,39 @@ class Service(ServiceCase):
             time.sleep(0.02)
         self.mbj("tree", self.p, "alice")
         two.pop().close()
+        self.stop()
+
+    def test_gone(self):
+        """Goal: a service that goes in the middle of a verb is not taken for
+        what the verb asks for: mail would bounce.  Method: between verb and
+        service one who takes both away behind the hello."""
+        self.serve()
+
+        def relay(listener):
+            client = listener.accept()[0]
+            service = self.connect()
+            service.sendall(client.recv(1 << 16))
+            said = self.read(service, HEAD.size)
+            said += self.read(service, HEAD.unpack(said)[0])
+            listener.close()
+            between.unlink()
+            client.sendall(said)
+            for s in (client, service):
+                s.close()
+
+        between = self.dir / "between"
+        for verb, status in ((("deliver", between, "alice"), TEMPORARY),
+                             (("tree", between, "alice"), FAILED)):
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(str(between))
+                listener.listen(1)
+                thread = threading.Thread(target=relay, args=(listener,))
+                thread.start()
+                said = run(*verb, stdin=b"one\r\n")
+                thread.join()
+            self.assertEqual(said.status, status, said.err)
+            self.assertIn(str(between), said.err)
+            self.assertNotIn("alice", said.err)
         self.stop()
 
     def test_left_place(self):

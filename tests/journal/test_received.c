@@ -402,7 +402,7 @@ START_TEST(received_stop)
 	ck_assert_ptr_nonnull(strstr(waiting[0].err.message, "stops"));
 	ck_assert_uint_eq(waiting[0].err.lsn, end);
 	served_join(&s);
-	ck_assert_int_eq(ask(s.client, end, 1, 0, NULL), MBJ_ENOTFOUND);
+	ck_assert_int_eq(ask(s.client, end, 1, 0, NULL), MBJ_EIO);
 	mbj_client_close(&s.client);
 	site_end(&s.site);
 }

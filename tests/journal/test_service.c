@@ -333,8 +333,8 @@ START_TEST(test_stop)
 	served_begin(&s);
 	SITE_OK(mbj_client_stop(s.client, err));
 	served_join(&s);
-	SITE_FAILS(served_rename(s.client, 0, "m2", "x", NULL, err),
-		   MBJ_ENOTFOUND, &error);
+	SITE_FAILS(served_rename(s.client, 0, "m2", "x", NULL, err), MBJ_EIO,
+		   &error);
 	mbj_client_close(&s.client);
 	site_end(&s.site);
 }
