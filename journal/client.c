@@ -161,7 +161,8 @@ enum mbj_rc answer_decode(struct answer *answer, enum wire_kind kind,
 
 /*
  * Reading again does no harm, nor does an edit that is known again by its
- * request id; everything else was perhaps done.
+ * request id; everything else was perhaps done, if it was heard.  A link that
+ * was idle may have outlived its service, or its place there.
  */
 static enum mbj_rc call_served(struct mbj_client *client, enum wire_kind kind,
 			       const struct wire_message *request,

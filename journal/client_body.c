@@ -15,6 +15,7 @@ struct way {
 	struct dispatcher dispatcher;
 	struct link *link; /* NULL: the dispatcher */
 	bool is_broken;
+	bool is_begun;		  /* something was asked by the link */
 	struct mbj_error failure; /* the first one stays: rc < 0 */
 	struct answer answer;	  /* the last one */
 };
@@ -69,12 +70,13 @@ static enum mbj_rc way_call(struct way *way, enum wire_kind kind,
 	if (way->client->store != NULL)
 		rc = way->client->local->run(&way->dispatcher, kind, request,
 					     &way->answer.body, &why);
-	else if (way->link == NULL)
-		rc = link_ask(way->client, &way->link, kind, request, true,
-			      &way->answer.body, &way->is_broken, &why);
-	else
+	else if (way->is_begun)
 		rc = link_call(way->client, way->link, kind, request,
 			       &way->answer.body, &way->is_broken, &why);
+	else /* Nothing hangs on a link yet. */
+		rc = link_ask(way->client, &way->link, kind, request, true,
+			      &way->answer.body, &way->is_broken, &why);
+	way->is_begun = true;
 	if (rc == MBJ_OK) {
 		rc = answer_decode(&way->answer, kind, &why);
 		way->is_broken |= rc < 0;

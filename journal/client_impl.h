@@ -17,6 +17,7 @@ struct link {
 	uint16_t version; /* that the service speaks with us */
 	uint64_t number;  /* of its last request */
 	bool is_late;	  /* it did not answer in time */
+	bool is_unheard;  /* its last request was not read as a whole */
 	bool is_long;	  /* the answer to its last request takes its time */
 	uint32_t more_ms; /* or so much longer than others do */
 };
@@ -96,13 +97,12 @@ enum mbj_rc link_call(struct mbj_client *client, struct link *link,
 		      struct mbj_buf *ret_body, bool *ret_is_broken,
 		      struct mbj_error *err) MBJ_MUST_CHECK;
 /*
- * The same by a link that is taken for it, and is the caller's then, NULL where
- * there is none.  is_again: asking twice does no harm, so that it is, by a
- * fresh link, where the first one broke: one that was idle may have outlived
- * its service, or have given way.  Whoever does not answer in time would not do
- * so twice.
+ * link_call, by a link that is taken for it where *link is NULL, and is the
+ * caller's then.  Where it turns out to be of no more use it is changed for a
+ * new one, and the request made once more, if it was not heard or may be
+ * carried out twice.  *link is NULL where there is no new one.
  */
-enum mbj_rc link_ask(struct mbj_client *client, struct link **ret_link,
+enum mbj_rc link_ask(struct mbj_client *client, struct link **link,
 		     enum wire_kind kind, const struct wire_message *request,
 		     bool is_again, struct mbj_buf *ret_body,
 		     bool *ret_is_broken, struct mbj_error *err) MBJ_MUST_CHECK;

@@ -95,8 +95,11 @@ static enum mbj_rc link_send(struct mbj_client *client, struct link *link,
 				return rc;
 			continue;
 		}
-		if (n < 0)
+		if (n < 0) {
+			/* Of what is not whole nothing is carried out. */
+			link->is_unheard = true;
 			return link_lost(client, err);
+		}
 		done += (size_t)n;
 	}
 	return MBJ_OK;
@@ -117,8 +120,11 @@ static enum mbj_rc link_receive(struct mbj_client *client, struct link *link,
 		got = socket_receive(link->fd, at, n);
 		if (got == -EAGAIN)
 			continue;
-		if (got <= 0)
+		if (got <= 0) {
+			/* So the kernel says that not all was read. */
+			link->is_unheard |= got == -ECONNRESET;
 			return link_lost(client, err);
+		}
 		at += got;
 		n -= (size_t)got;
 	}
@@ -200,6 +206,7 @@ enum mbj_rc link_call(struct mbj_client *client, struct link *link,
 					client->path);
 	}
 	head.number = ++link->number;
+	link->is_unheard = false;
 	link->is_long = wire_kind_is_house(kind);
 	link->more_ms = kind == WIRE_RECEIVED ? request->wait.ms : 0;
 	head.size = (uint32_t)(out.n - WIRE_HEAD_SIZE);
@@ -345,6 +352,31 @@ enum mbj_rc link_need(struct mbj_client *client, bool is_fresh,
 			     client->path);
 }
 
+enum mbj_rc link_ask(struct mbj_client *client, struct link **link,
+		     enum wire_kind kind, const struct wire_message *request,
+		     bool is_again, struct mbj_buf *ret_body,
+		     bool *ret_is_broken, struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	if (*link == NULL)
+		rc = link_need(client, false, link, err);
+	if (rc < 0)
+		return rc;
+	rc = link_call(client, *link, kind, request, ret_body, ret_is_broken,
+		       err);
+	/* Whoever does not answer in time would not do so twice. */
+	if (!*ret_is_broken || (*link)->is_late ||
+	    !(is_again || (*link)->is_unheard))
+		return rc;
+	link_give(client, link, true);
+	rc = link_need(client, true, link, err);
+	if (rc != MBJ_OK)
+		return rc;
+	return link_call(client, *link, kind, request, ret_body, ret_is_broken,
+			 err);
+}
+
 void link_give(struct mbj_client *client, struct link **link, bool is_broken)
 {
 	if (*link == NULL)
@@ -361,27 +393,6 @@ void link_give(struct mbj_client *client, struct link **link, bool is_broken)
 	pthread_cond_signal(&client->is_free);
 	pthread_mutex_unlock(&client->mutex);
 	*link = NULL;
-}
-
-enum mbj_rc link_ask(struct mbj_client *client, struct link **ret_link,
-		     enum wire_kind kind, const struct wire_message *request,
-		     bool is_again, struct mbj_buf *ret_body,
-		     bool *ret_is_broken, struct mbj_error *err)
-{
-	enum mbj_rc rc = link_need(client, false, ret_link, err);
-
-	if (rc < 0)
-		return rc;
-	rc = link_call(client, *ret_link, kind, request, ret_body,
-		       ret_is_broken, err);
-	if (!*ret_is_broken || !is_again || (*ret_link)->is_late)
-		return rc;
-	link_give(client, ret_link, true);
-	rc = link_need(client, true, ret_link, err);
-	if (rc == MBJ_OK)
-		rc = link_call(client, *ret_link, kind, request, ret_body,
-			       ret_is_broken, err);
-	return rc;
 }
 
 void links_close(struct mbj_client *client)

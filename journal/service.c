@@ -2,9 +2,9 @@
  * The loop: who may come in, who has something to say, who takes too long, and
  * the end of it all.
  *
- * Not here: a connection (service_peer.c), its memory (service_room.c,
- * service_answers.c), a request (service_work.c), threads (service_pool.c),
- * calls for sockets (socket.c).
+ * Not here: a connection (service_peer.c), who gives way to whom
+ * (service_place.c), memory (service_room.c, service_answers.c), a request
+ * (service_work.c), threads (service_pool.c), calls for sockets (socket.c).
  */
 #define _GNU_SOURCE /* POLLRDHUP */
 
@@ -23,7 +23,6 @@ enum {
 	TICK_MS = 1000,	  /* how often the slow are looked for */
 	END_MS = 10000,	  /* for answers to be read, once it stops */
 	PAUSE_MS = 100,	  /* no accepting without descriptors */
-	IDLE_MS = 20,	  /* after which a connection gives way */
 	POLL_FIXED = 3,	  /* what is polled besides connections */
 	ACCEPT_MOST = 64, /* connections, in one turn */
 	CONNECTIONS_MOST = 65536,
@@ -213,114 +212,6 @@ static void turn_away(struct service *service, int fd, enum mbj_rc rc,
 	if (peer_refuse(peer, &err))
 		peer_flush(peer);
 	peer_free(&peer);
-}
-
-/* The one that came first of those that came until then; else peer_count. */
-static size_t stranger_find(const struct service *service, int64_t until_ms)
-{
-	for (size_t i = 0; i < service->peer_count; i++)
-		if (peer_is_stranger(service->peers[i]))
-			return service->peers[i]->came_ms <= until_ms
-				       ? i
-				       : service->peer_count;
-	return service->peer_count;
-}
-
-/*
- * Who has not said hello, all of it, is no client yet: of these the one that
- * came first goes, and is told why, if it ever reads.  It is heard once more
- * before that: who has just come may have said it since he was looked at.
- */
-static bool stranger_give_way(struct service *service, int64_t until_ms,
-			      const char *why)
-{
-	struct mbj_error err;
-	size_t at;
-
-	(void)mbj_error_set(&err, MBJ_EBUSY, "%s", why);
-	while ((at = stranger_find(service, until_ms)) < service->peer_count) {
-		struct peer *peer = service->peers[at];
-
-		peer_read(peer);
-		if (!peer_is_stranger(peer))
-			continue;
-		/* One that is being told something is told that. */
-		if (peer->state != PEER_WRITE && peer_refuse(peer, &err))
-			peer_flush(peer);
-		peer_drop(service, at);
-		return true;
-	}
-	return false;
-}
-
-/* More than half of the places are theirs. */
-static bool strangers_crowd(const struct service *service)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < service->peer_count; i++)
-		count += peer_is_stranger(service->peers[i]);
-	return 2 * count > service->options.connections_max;
-}
-
-/*
- * Clients keep a connection for their next request, and make another one where
- * it is gone: of those that have asked nothing for a moment, and have nothing
- * under way, the one that is idle longest gives way to who comes.  The moment
- * is for who does one thing after the other, and for who has just come.
- * Returns: false, nobody does.
- */
-static bool idle_give_way(struct service *service)
-{
-	int64_t last_ms = mbj_monotonic_ms() - IDLE_MS;
-	size_t at = service->peer_count;
-
-	for (size_t i = 0; i < service->peer_count; i++)
-		if (peer_is_idle(service->peers[i]) &&
-		    service->peers[i]->last_ms <= last_ms) {
-			last_ms = service->peers[i]->last_ms;
-			at = i;
-		}
-	if (at == service->peer_count)
-		return false;
-	peer_drop(service, at);
-	return true;
-}
-
-/* Who has gone in this turn has no place any more. */
-static void gone_drop(struct service *service)
-{
-	for (size_t i = service->peer_count; i > 0; i--)
-		if (service->peers[i - 1]->state == PEER_GONE)
-			peer_drop(service, i - 1);
-}
-
-/*
- * Strangers who had time to say hello go first, then idle clients.  Those who
- * have just come are likely to be clients in a moment, and have that before
- * anybody is turned away; but where they are many they go first, however short
- * they are here: else as many as there are places, who come at once and say
- * nothing, would push out all idle clients, and keep the next one out.
- * Returns: there is a place for one more.
- */
-static bool place_find(struct service *service, char *why, size_t size)
-{
-	int64_t last_ms = mbj_monotonic_ms() - IDLE_MS;
-
-	if (service->peer_count == service->options.connections_max)
-		gone_drop(service);
-	if (service->peer_count < service->options.connections_max)
-		return true;
-	(void)snprintf(why, size,
-		       "%u connections are open, as many as the service "
-		       "takes: try again",
-		       service->options.connections_max);
-	if (strangers_crowd(service) &&
-	    stranger_give_way(service, INT64_MAX, why))
-		return true;
-	return stranger_give_way(service, last_ms, why) ||
-	       idle_give_way(service) ||
-	       stranger_give_way(service, INT64_MAX, why);
 }
 
 static void let_in(struct service *service, int fd)

@@ -262,6 +262,12 @@ bool peer_is_late(struct peer *peer, int64_t now);
 /* End the one at that place; the others stay in the order they came in. */
 void peer_drop(struct service *service, size_t at);
 
+/*
+ * service_place.c: there is a place for one more, or somebody gives way to it;
+ * false: *why (size bytes) says why not.
+ */
+bool place_find(struct service *service, char *why, size_t size);
+
 /* service_room.c */
 void room_init(struct service *service);
 /* Bytes of its body that there is room for. */

@@ -50,6 +50,7 @@ TCase *test_log_meddle_case(void);
 TCase *test_log_mend_case(void);
 TCase *test_op_case(void);
 TCase *test_op_limits_case(void);
+TCase *test_place_case(void);
 TCase *test_plan_case(void);
 TCase *test_plan_check_case(void);
 TCase *test_plan_dot_case(void);

@@ -48,6 +48,7 @@ static const test_case_fn cases[] = {
 	test_log_mend_case,
 	test_op_case,
 	test_op_limits_case,
+	test_place_case,
 	test_plan_case,
 	test_plan_check_case,
 	test_plan_dot_case,

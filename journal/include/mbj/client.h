@@ -7,7 +7,8 @@
  * the caller has given them.
  *
  * Where the service goes away in the middle of a call the error is MBJ_EIO and
- * says so; of a submit the outcome is then unknown, as after a crash.  Reads
+ * says so; of a submit the outcome is then unknown, as after a crash.  Reads,
+ * edits with a request id, and whatever the service did not read as a whole,
  * are tried again once by themselves, but not after a time-out.
  *
  * Threads: a struct mbj_client from any; calls of one do not wait for each

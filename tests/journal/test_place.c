@@ -1,0 +1,264 @@
+/*
+ * All places of the service are taken, and somebody comes: who gives way in the
+ * moment in which he asks, and what becomes of that.
+ */
+#include <poll.h>
+#include <semaphore.h>
+#include <sys/socket.h>
+
+#include "client_impl.h"
+#include "journal_cases.h"
+#include "served_lab.h"
+#include "socket.h"
+#include "socket_meddle.h"
+#include "wire.h"
+
+enum {
+	PLACES = 4,
+	IDLE_MS = 60, /* longer than a connection is kept from others */
+	QUESTION_SIZE = WIRE_HEAD_SIZE + 6,
+};
+
+/* ACCOUNT of u3. */
+static void question_make(uint8_t bytes[QUESTION_SIZE])
+{
+	struct wire_head head = {.kind = WIRE_ACCOUNT,
+				 .side = WIRE_REQUEST,
+				 .size = 6};
+
+	wire_head_encode(&head, bytes);
+	memcpy(bytes + WIRE_HEAD_SIZE, "\x02\0\0\0u3", 6);
+}
+
+static void place_begin(struct served *s)
+{
+	struct mbj_service_options options;
+
+	served_options(&options);
+	options.connections_max = PLACES;
+	served_begin_with(s, &options);
+}
+
+static int guest_greeted(const struct served *s)
+{
+	int fd = guest_come(s);
+
+	ck_assert_int_eq(guest_hear(fd), WIRE_ANSWER);
+	return fd;
+}
+
+/* The service has closed it. */
+static bool guest_is_over(int fd)
+{
+	struct pollfd look = {fd, POLLIN, 0};
+
+	return poll(&look, 1, 0) > 0 && guest_hear(fd) == -1;
+}
+
+/* -------------------------------------------------- while he gives way */
+
+static int asker_fd;
+
+/* In the service, between its look at who is there and its look at places. */
+static void asker_ask(int fd)
+{
+	uint8_t bytes[QUESTION_SIZE];
+
+	(void)fd;
+	socket_meddle_set(SOCKET_ACCEPTED, NULL);
+	question_make(bytes);
+	guest_say(asker_fd, bytes, sizeof(bytes));
+}
+
+/*
+ * Goal: who asks while he is about to give way is answered, and another one
+ * goes.  Method: all places are idle, and the one that is so longest asks once
+ * somebody has been taken in, before a place is looked for.
+ */
+START_TEST(place_heard)
+{
+	struct mbj_client *second = NULL;
+	struct served s;
+	int fds[PLACES];
+
+	place_begin(&s);
+	fds[0] = asker_fd = guest_greeted(&s);
+	(void)poll(NULL, 0, IDLE_MS);
+	(void)served_stats(s.client);
+	SITE_OK(mbj_client_connect(s.path, NULL, &second, err));
+	for (int i = 1; i < PLACES - 2; i++)
+		fds[i] = guest_greeted(&s);
+	(void)poll(NULL, 0, IDLE_MS);
+	socket_meddle_set(SOCKET_ACCEPTED, asker_ask);
+	fds[PLACES - 2] = guest_greeted(&s);
+	ck_assert_int_eq(guest_hear(asker_fd), WIRE_ANSWER);
+	ck_assert(!guest_is_over(asker_fd));
+	for (int i = 0; i < PLACES - 1; i++)
+		socket_close(fds[i]);
+	mbj_client_close(&second);
+	served_end(&s);
+}
+END_TEST
+
+/* ------------------------------------------- right before and behind it */
+
+/* What a client asks that may not be carried out twice, or not at all. */
+static void call_rename(struct mbj_client *client)
+{
+	struct mbj_service_stats before;
+
+	/* It has no request id. */
+	SITE_OK(served_rename(client, 3, "m2", "new", NULL, err));
+	before = served_stats(client);
+	SITE_OK(served_rename(client, 3, "new", "m2", NULL, err));
+	ck_assert_uint_eq(before.edits, 1);
+}
+
+static void call_body(struct mbj_client *client)
+{
+	struct mbj_hash digest;
+
+	SITE_OK(mbj_body_put(client, mbj_bytes_str("body"), &digest, err));
+}
+
+static void call_house(struct mbj_client *client)
+{
+	struct mbj_collect_result result;
+
+	SITE_OK(mbj_client_collect(client, true, &result, err));
+}
+
+static void (*const CALLS[])(struct mbj_client *client) = {call_rename,
+							   call_body,
+							   call_house};
+
+/* The client has a link that is idle longest, and all places are taken. */
+static void crowd_come(struct served *s, int fds[PLACES])
+{
+	(void)served_stats(s->client);
+	(void)poll(NULL, 0, IDLE_MS);
+	for (int i = 0; i < PLACES - 1; i++)
+		fds[i] = guest_greeted(s);
+	(void)poll(NULL, 0, IDLE_MS);
+}
+
+static void crowd_go(int fds[PLACES])
+{
+	for (int i = 0; i < PLACES; i++)
+		socket_close(fds[i]);
+}
+
+static struct {
+	const struct served *s;
+	int fd;
+	sem_t is_closing;
+} late;
+
+/* In the client, which has found its link good: it is gone then. */
+static void late_close(int fd)
+{
+	struct pollfd over = {fd, POLLIN, 0};
+
+	socket_meddle_set(SOCKET_SENDING, NULL);
+	late.fd = guest_greeted(late.s);
+	ck_assert_int_eq(poll(&over, 1, -1), 1);
+}
+
+/*
+ * Goal: a client whose link gives way before he has asked does not notice.
+ * Method: somebody comes while it is about to send, for requests that are not
+ * made twice where that would do harm.
+ */
+START_TEST(place_gone)
+{
+	struct served s;
+	int fds[PLACES];
+
+	place_begin(&s);
+	crowd_come(&s, fds);
+	late.s = &s;
+	socket_meddle_set(SOCKET_SENDING, late_close);
+	CALLS[_i](s.client);
+	fds[PLACES - 1] = late.fd;
+	crowd_go(fds);
+	served_end(&s);
+}
+END_TEST
+
+/* In the service, which has heard nothing: it is said before that ends. */
+static void late_ask(int fd)
+{
+	struct pollfd asked = {fd, POLLIN, 0};
+
+	socket_meddle_set(SOCKET_CLOSING, NULL);
+	(void)sem_post(&late.is_closing);
+	ck_assert_int_eq(poll(&asked, 1, -1), 1);
+}
+
+/*
+ * Goal: so does one who asks when the service will not hear him any more.
+ * Method: his request comes before the close, and behind the last look.
+ */
+START_TEST(place_unheard)
+{
+	struct served s;
+	int fds[PLACES];
+
+	place_begin(&s);
+	crowd_come(&s, fds);
+	ck_assert_int_eq(sem_init(&late.is_closing, 0, 0), 0);
+	socket_meddle_set(SOCKET_CLOSING, late_ask);
+	fds[PLACES - 1] = guest_come(&s);
+	ck_assert_int_eq(sem_wait(&late.is_closing), 0);
+	CALLS[_i](s.client);
+	crowd_go(fds);
+	(void)sem_destroy(&late.is_closing);
+	served_end(&s);
+}
+END_TEST
+
+/* In the service, whose answer will not arrive. */
+static void answer_lose(int fd)
+{
+	socket_meddle_set(SOCKET_SENDING, NULL);
+	(void)shutdown(fd, SHUT_RDWR);
+}
+
+/* In the client: the next one to send is the service. */
+static void answer_lose_next(int fd)
+{
+	(void)fd;
+	socket_meddle_set(SOCKET_SENDING, answer_lose);
+}
+
+/*
+ * Goal: what was heard, and may not be carried out twice, is not; that it was
+ * is not known.  Method: an edit without a request id, whose answer is lost.
+ */
+START_TEST(place_once)
+{
+	struct mbj_error error;
+	struct served s;
+
+	place_begin(&s);
+	socket_meddle_set(SOCKET_SENDING, answer_lose_next);
+	SITE_FAILS(served_rename(s.client, 3, "m2", "new", NULL, err), MBJ_EIO,
+		   &error);
+	ck_assert_ptr_nonnull(strstr(error.message, "unknown"));
+	ck_assert_uint_eq(served_stats(s.client).edits, 1);
+	served_end(&s);
+}
+END_TEST
+
+TCase *test_place_case(void)
+{
+	int calls = (int)(sizeof(CALLS) / sizeof(CALLS[0]));
+	TCase *tc = tcase_create("place");
+
+	tcase_add_test(tc, place_heard);
+	tcase_add_loop_test(tc, place_gone, 0, calls);
+	tcase_add_loop_test(tc, place_unheard, 0, calls);
+	tcase_add_test(tc, place_once);
+	tcase_set_timeout(tc, 60);
+	return tc;
+}
