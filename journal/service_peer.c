@@ -11,8 +11,12 @@
 
 #include "service_impl.h"
 
-/* Slowest that a long request or answer may be: bytes a millisecond. */
-enum { SLOWEST = 64 };
+enum {
+	/* Slowest that a long request or answer may be: bytes a millisecond. */
+	SLOWEST = 64,
+	/* A request has this part of its time where others wait for a place. */
+	STUCK_PART = 15,
+};
 
 struct peer *peer_new(struct service *service, int fd)
 {
@@ -398,4 +402,19 @@ bool peer_is_late(struct peer *peer, int64_t now)
 	if (peer->state == PEER_WRITE)
 		peer_write(peer);
 	return now > peer_deadline(peer);
+}
+
+/* Silence counts as if nothing had come before it. */
+bool peer_is_stuck(const struct peer *peer, int64_t now)
+{
+	int64_t moment = peer->service->options.timeout_ms / STUCK_PART;
+	int64_t slow = peer->began_ms + moment;
+
+	if (!peer->is_greeted)
+		return false;
+	if (peer->state == PEER_BODY)
+		slow += (int64_t)(peer->in.n / SLOWEST);
+	else if (peer->state != PEER_HEAD || peer->head_count == 0)
+		return false;
+	return now > peer->last_ms + moment || now > slow;
 }

@@ -3,8 +3,9 @@
  *
  *	1. strangers, who have not said hello, at once where they are many, else
  *	   once they had time to
- *	2. who is idle
- *	3. strangers who have just come
+ *	2. who is stuck in the middle of a request
+ *	3. who is idle
+ *	4. strangers who have just come
  *
  * Each is heard once more before he goes: he may have spoken since he was
  * looked at.  Nobody else goes for who comes.
@@ -62,6 +63,46 @@ static bool strangers_crowd(const struct service *service)
 	for (size_t i = 0; i < service->peer_count; i++)
 		count += peer_is_stranger(service->peers[i]);
 	return 2 * count > service->options.connections_max;
+}
+
+/* The one whose request began first, of those that are stuck in it. */
+static size_t stuck_find(const struct service *service)
+{
+	int64_t now = mbj_monotonic_ms();
+	size_t at = service->peer_count;
+
+	for (size_t i = 0; i < service->peer_count; i++)
+		if (peer_is_stuck(service->peers[i], now) &&
+		    (at == service->peer_count ||
+		     service->peers[i]->began_ms <
+			     service->peers[at]->began_ms))
+			at = i;
+	return at;
+}
+
+/* What is not there as a whole is not begun, and may be asked again. */
+static bool stuck_give_way(struct service *service)
+{
+	struct mbj_error err;
+	size_t at;
+
+	(void)mbj_error_set(&err, MBJ_EBUSY,
+			    "others wait for a place, and the rest of the "
+			    "request does not come: ask again");
+	while ((at = stuck_find(service)) < service->peer_count) {
+		struct peer *peer = service->peers[at];
+		int64_t now;
+
+		peer_read(peer);
+		now = mbj_monotonic_ms();
+		if (!peer_is_stuck(peer, now) && peer->state != PEER_GONE)
+			continue;
+		if (peer->state != PEER_GONE && peer_refuse(peer, &err))
+			peer_flush(peer);
+		peer_drop(service, at);
+		return true;
+	}
+	return false;
 }
 
 /* The one that is idle longest, and for a moment at least; else peer_count. */
@@ -134,6 +175,6 @@ bool place_find(struct service *service, char *why, size_t size)
 	    stranger_give_way(service, INT64_MAX, why))
 		return true;
 	return stranger_give_way(service, last_ms, why) ||
-	       idle_give_way(service) ||
+	       stuck_give_way(service) || idle_give_way(service) ||
 	       stranger_give_way(service, INT64_MAX, why);
 }

@@ -1,6 +1,6 @@
 /*
  * All places of the service are taken, and somebody comes: who gives way in the
- * moment in which he asks, and what becomes of that.
+ * moment in which he asks, and what becomes of that; who asks in part.
  */
 #include <poll.h>
 #include <semaphore.h>
@@ -16,6 +16,9 @@
 enum {
 	PLACES = 4,
 	IDLE_MS = 60, /* longer than a connection is kept from others */
+	/* A request that is not whole has 400 ms where places are short. */
+	TIMEOUT_MS = 6000,
+	STUCK_MS = 500,
 	QUESTION_SIZE = WIRE_HEAD_SIZE + 6,
 };
 
@@ -36,6 +39,7 @@ static void place_begin(struct served *s)
 
 	served_options(&options);
 	options.connections_max = PLACES;
+	options.timeout_ms = TIMEOUT_MS;
 	served_begin_with(s, &options);
 }
 
@@ -250,6 +254,50 @@ START_TEST(place_once)
 }
 END_TEST
 
+/* -------------------------------------------------------------- in part */
+
+/*
+ * Goal: requests that do not go on keep nobody out for long, only where places
+ * are short, and are told why.  Method: all places but one have half a
+ * request, of a head and of a body; one that goes on does not give way.
+ */
+START_TEST(place_stuck)
+{
+	uint8_t bytes[QUESTION_SIZE];
+	struct mbj_client *others[2] = {NULL, NULL};
+	struct mbj_error error;
+	struct served s;
+	int fds[PLACES];
+
+	question_make(bytes);
+	place_begin(&s);
+	mbj_client_close(&s.client);
+	for (size_t i = 0; i < PLACES; i++) {
+		fds[i] = guest_greeted(&s);
+		guest_say(fds[i], bytes, i == 0 ? 5 : WIRE_HEAD_SIZE + i);
+		(void)poll(NULL, 0, 2);
+	}
+	SITE_FAILS(mbj_client_connect(s.path, NULL, &others[0], err), MBJ_EBUSY,
+		   &error);
+	(void)poll(NULL, 0, STUCK_MS);
+	for (int i = 0; i < 2; i++)
+		ck_assert(!guest_is_over(fds[i]));
+	guest_say(fds[0], bytes + 5, sizeof(bytes) - 5);
+	ck_assert_int_eq(guest_hear(fds[0]), WIRE_ANSWER);
+	for (int i = 0; i < 2; i++) {
+		SITE_OK(mbj_client_connect(s.path, NULL, &others[i], err));
+		ck_assert_int_eq(guest_hear(fds[i + 1]), WIRE_REFUSAL);
+		ck_assert_int_eq(guest_hear(fds[i + 1]), -1);
+	}
+	ck_assert(!guest_is_over(fds[0]));
+	ck_assert(!guest_is_over(fds[3]));
+	s.client = others[0];
+	mbj_client_close(&others[1]);
+	crowd_go(fds);
+	served_end(&s);
+}
+END_TEST
+
 TCase *test_place_case(void)
 {
 	int calls = (int)(sizeof(CALLS) / sizeof(CALLS[0]));
@@ -259,6 +307,7 @@ TCase *test_place_case(void)
 	tcase_add_loop_test(tc, place_gone, 0, calls);
 	tcase_add_loop_test(tc, place_unheard, 0, calls);
 	tcase_add_test(tc, place_once);
+	tcase_add_test(tc, place_stuck);
 	tcase_set_timeout(tc, 60);
 	return tc;
 }

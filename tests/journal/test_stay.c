@@ -250,6 +250,7 @@ static bool link_is_over(const struct mbj_client *client)
  */
 START_TEST(stay_give_way)
 {
+	struct mbj_service_options options;
 	struct mbj_body_writer *writer = NULL;
 	struct mbj_body_reader *reader = NULL;
 	struct mbj_client *clients[PLACES];
@@ -262,7 +263,10 @@ START_TEST(stay_give_way)
 	int fd;
 
 	ck_assert_ptr_nonnull(body);
-	served_begin(&s);
+	served_options(&options);
+	/* However slow this is, who has begun to ask is not late. */
+	options.timeout_ms *= 100;
+	served_begin_with(&s, &options);
 	clients[0] = s.client;
 	for (int i = 1; i < PLACES; i++) {
 		clients[i] = NULL;
