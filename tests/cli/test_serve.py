@@ -265,28 +265,6 @@ class Service(ServiceCase):
             self.assertNotIn("alice", said.err)
         self.stop()
 
-    def test_left_place(self):
-        """Goal: a place is free as soon as its client has gone, also for who
-        comes in the same moment.  Method: one place; while the service
-        stands still its client goes, and another one comes; again where a
-        worker was still with the former, who has the place until then."""
-        self.serve("--connections", "1")
-        for i in range(5):
-            time.sleep(0.2 * i)
-            first = self.hello()
-            self.server.send_signal(signal.SIGSTOP)
-            os.waitid(os.P_PID, self.server.pid, os.WSTOPPED)
-            first.close()
-            second = self.connect()
-            second.sendall(HEAD.pack(len(HELLO), 1, 0, 7) + HELLO)
-            self.server.send_signal(signal.SIGCONT)
-            _, kind, side, _ = HEAD.unpack(self.read(second, HEAD.size))
-            second.close()
-            if side == 1:
-                break
-        self.assertEqual((kind, side), (1, 1))
-        self.stop()
-
     # -------------------------------------------------------------- kills
 
     def test_kill(self):

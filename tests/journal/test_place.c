@@ -4,6 +4,7 @@
  */
 #include <poll.h>
 #include <semaphore.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #include "client_impl.h"
@@ -100,6 +101,81 @@ START_TEST(place_heard)
 	for (int i = 0; i < PLACES - 1; i++)
 		socket_close(fds[i]);
 	mbj_client_close(&second);
+	served_end(&s);
+}
+END_TEST
+
+/* ------------------------------------------------ while another one goes */
+
+static struct {
+	const struct served *s;
+	int old;
+	int new;
+	sem_t is_new;
+} heir;
+
+/* In the service, which is about to look at all connections again. */
+static void heir_come(int fd)
+{
+	(void)fd;
+	socket_meddle_set(SOCKET_CLOSING, NULL);
+	socket_close(heir.old);
+	heir.new = guest_come(heir.s);
+	(void)sem_post(&heir.is_new);
+}
+
+/* The loop has each connection: what they asked is counted. */
+static void guests_settle(struct served *s)
+{
+	struct mbj_client_status status;
+	bool is_settled = false;
+
+	while (!is_settled) {
+		is_settled = true;
+		status = (struct mbj_client_status){0};
+		SITE_OK(mbj_client_status(s->client, &status, err));
+		for (size_t i = 0; i < status.peer_count; i++)
+			is_settled &= status.peers[i].requests > 0;
+		mbj_client_status_done(&status);
+	}
+}
+
+/*
+ * Goal: a place is free as soon as its client has gone, also for who comes in
+ * the same moment.  Method: both do while a third one is turned away, as
+ * nobody gives way.
+ */
+START_TEST(place_left)
+{
+	struct mbj_service_options options;
+	struct mbj_body_writer *writer = NULL;
+	uint8_t *body = calloc(1, WIRE_PIECE_MAX + 1);
+	struct served s;
+	int turned;
+
+	ck_assert_ptr_nonnull(body);
+	served_options(&options);
+	options.connections_max = 2;
+	options.timeout_ms *= 100;
+	served_begin_with(&s, &options);
+	heir.s = &s;
+	ck_assert_int_eq(sem_init(&heir.is_new, 0, 0), 0);
+	heir.old = guest_greeted(&s);
+	guest_say(heir.old, "x", 1);
+	guests_settle(&s);
+	SITE_OK(mbj_body_begin(s.client, &writer, err));
+	SITE_OK(mbj_body_write(writer, mbj_bytes_make(body, WIRE_PIECE_MAX + 1),
+			       err));
+	socket_meddle_set(SOCKET_CLOSING, heir_come);
+	SITE_OK(socket_connect(s.path, -1, -1, &turned, err));
+	ck_assert_int_eq(guest_hear(turned), WIRE_REFUSAL);
+	ck_assert_int_eq(sem_wait(&heir.is_new), 0);
+	ck_assert_int_eq(guest_hear(heir.new), WIRE_ANSWER);
+	socket_close(turned);
+	socket_close(heir.new);
+	mbj_body_abort(&writer);
+	(void)sem_destroy(&heir.is_new);
+	free(body);
 	served_end(&s);
 }
 END_TEST
@@ -304,6 +380,7 @@ TCase *test_place_case(void)
 	TCase *tc = tcase_create("place");
 
 	tcase_add_test(tc, place_heard);
+	tcase_add_test(tc, place_left);
 	tcase_add_loop_test(tc, place_gone, 0, calls);
 	tcase_add_loop_test(tc, place_unheard, 0, calls);
 	tcase_add_test(tc, place_once);
