@@ -323,8 +323,9 @@ static int http_listen(struct http *http, const struct http_address *address)
 
 	if (address->is_v6)
 		flags |= MHD_USE_IPv6;
+	/* The port is in the address; here it is for what the library says. */
 	http->daemon = MHD_start_daemon(
-		flags, 0, NULL, NULL, http_request, http,
+		flags, address->port, NULL, NULL, http_request, http,
 		MHD_OPTION_EXTERNAL_LOGGER, http_log, (void *)http,
 		MHD_OPTION_SOCK_ADDR, &address->socket.any,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MEMORY,

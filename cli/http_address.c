@@ -85,6 +85,7 @@ enum mbj_rc http_address_parse(const char *text,
 	}
 	(void)snprintf(a.host, sizeof(a.host), a.is_v6 ? "[%.45s]" : "%.45s",
 		       host);
+	a.port = port;
 	*ret_address = a;
 	return MBJ_OK;
 }

@@ -18,6 +18,7 @@ struct http_address {
 	} socket;
 	bool is_v6;
 	bool is_loopback;
+	uint16_t port;
 	char host[INET6_ADDRSTRLEN + 2]; /* as in a URL */
 };
 

@@ -373,6 +373,7 @@ class Http(HttpCase):
         result = run("serve", self.r, "--http", f"127.0.0.1:{taken}")
         self.assertEqual(result.status, FAILED)
         self.assertIn(f"cannot listen at 127.0.0.1:{taken}: ", result.err)
+        self.assertNotIn("port 0", result.err)
         self.stop()
         with socket.socket(socket.AF_INET6) as s:
             try:
