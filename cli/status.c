@@ -66,47 +66,40 @@ bool cli_path_is_socket(const char *path)
 	return sys->stat(sys->ctx, path, &mode, &uid) == 0 && S_ISSOCK(mode);
 }
 
-/* A socket that was named, and not found in the store, may be another's. */
-static enum mbj_rc service_is_of(const struct cli_watcher *w,
-				 struct mbj_error *err)
+/* Where it listens. */
+static enum mbj_rc service_path(const struct cli_watcher *w,
+				char path[MBJ_PATH_TEXT_MAX],
+				struct mbj_error *err)
 {
-	struct mbj_identity own;
-	enum mbj_rc rc;
-
-	rc = mbj_identity_load(mbj_sys_posix(), w->path, &own, err);
-	if (rc == MBJ_OK &&
-	    !mbj_id_equal(own.instance,
-			  mbj_client_identity(w->client)->instance))
-		rc = mbj_error_set(err, MBJ_EINVALID,
-				   "the service at %s is not that of %s",
-				   w->socket, w->path);
-	return rc;
-}
-
-static enum mbj_rc service_connect(struct cli_watcher *w, struct mbj_error *err)
-{
-	struct mbj_client_options options = MBJ_CLIENT_OPTIONS_INIT;
-	char socket[MBJ_PATH_TEXT_MAX];
 	const char *at = w->socket != NULL ? w->socket : w->path;
-	enum mbj_rc rc = MBJ_OK;
 
-	options.timeout_ms = options.patience_ms = LOOK_MS;
-	if (w->socket == NULL && !cli_path_is_socket(w->path)) {
-		rc = mbj_path_join(socket, w->path, MBJ_SERVICE_SOCKET, err);
-		at = socket;
-	}
-	return rc == MBJ_OK ? mbj_client_connect(at, &options, &w->client, err)
-			    : rc;
+	if (w->socket == NULL && !cli_path_is_socket(w->path))
+		return mbj_path_join(path, w->path, MBJ_SERVICE_SOCKET, err);
+	if (strlen(at) >= MBJ_PATH_TEXT_MAX)
+		return mbj_error_set(err, MBJ_ELIMIT, "%.100s... is too long",
+				     at);
+	memcpy(path, at, strlen(at) + 1);
+	return MBJ_OK;
 }
 
-/* Whoever listens there may have become another one since the last look. */
+/*
+ * Where it lies is no sign of whose it is; and whoever listens there may have
+ * become another one since the last look.
+ */
 static enum mbj_rc service_meet(struct cli_watcher *w, struct mbj_error *err)
 {
-	enum mbj_rc rc = w->client == NULL ? service_connect(w, err)
-					   : mbj_client_renew(w->client, err);
+	struct mbj_client_options options = MBJ_CLIENT_OPTIONS_INIT;
+	bool is_store = w->socket != NULL || !cli_path_is_socket(w->path);
+	char at[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = service_path(w, at, err);
 
-	if (rc == MBJ_OK && w->socket != NULL)
-		rc = service_is_of(w, err);
+	options.timeout_ms = options.patience_ms = LOOK_MS;
+	if (rc == MBJ_OK)
+		rc = w->client == NULL
+			     ? mbj_client_connect(at, &options, &w->client, err)
+			     : mbj_client_renew(w->client, err);
+	if (rc == MBJ_OK && is_store)
+		rc = mbj_client_is_of(w->client, at, w->path, err);
 	if (rc < 0)
 		mbj_client_close(&w->client);
 	return rc;

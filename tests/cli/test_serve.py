@@ -158,6 +158,37 @@ class Service(ServiceCase):
         self.assertFalse((self.p / "socket").exists())
         self.mbj("fsck", self.p)
 
+    def test_whose(self):
+        """Goal: what is said to a store by its path comes to no other one.
+        Method: links to a socket in another store, and in a copy of its own;
+        one in its own directory, to where its service is, is followed."""
+        place = self.dir / "elsewhere"
+        other, copy = self.dir / "other", self.dir / "copy"
+        self.mbj("init", other)
+        self.mbj("import", other, "alice", stdin=listing(ROWS))
+        shutil.copytree(self.p, copy)
+        self.serve("--socket", place, wait=False)
+        self.wait_for(place)
+        before = self.mbj("tree", place, "alice").out
+        for store in (other, copy):
+            at = store / "socket"
+            for link in (os.symlink, os.link):
+                link(place, at)
+                for verb in (("rename", store, "alice", "A>Z"),
+                             ("deliver", store, "alice")):
+                    said = run(*verb, stdin=b"one\r\n")
+                    self.assertIn(said.status, (REFUSED, TEMPORARY), said.err)
+                    self.assertIn(f"the service at {at} is not that of "
+                                  f"{store}: it has {self.p}", said.err)
+                self.assertIn("is not that of", run("check", store).out)
+                at.unlink()
+            self.mbj("rename", store, "alice", "A>Z")
+        self.assertEqual(self.mbj("tree", place, "alice").out, before)
+        (self.p / "socket").symlink_to(place)
+        self.mbj("rename", self.p, "alice", "A>Z")
+        self.assertNotEqual(self.mbj("tree", place, "alice").out, before)
+        self.stop()
+
     def test_usage(self):
         """Goal: what cannot be served is said.  Method: a group that is none,
         a number that is none, no store, a socket where there is no folder."""

@@ -17,11 +17,20 @@ extern "C" {
  * answers at its socket (STORE/socket), it is used; else the store is opened in
  * this process, as mbj_replica_open does.
  * Returns: what mbj_client_connect and mbj_replica_open return; MBJ_EBUSY where
- * another process, which is no service, owns the store.
+ * another process, which is no service, owns the store; MBJ_EFENCED where
+ * another store's service answers there, as by a link in a copy.
  */
 MBJ_API enum mbj_rc mbj_client_open(const char *path,
 				    struct mbj_client **ret_client,
 				    struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The service that a client speaks to at that socket is that of the store in
+ * dir, not of another one, or of what dir is a copy of.
+ * Returns: MBJ_EFENCED, naming both; what mbj_identity_load returns.
+ */
+MBJ_API enum mbj_rc mbj_client_is_of(struct mbj_client *client,
+				     const char *socket, const char *dir,
+				     struct mbj_error *err) MBJ_MUST_CHECK;
 
 #ifdef __cplusplus
 }
