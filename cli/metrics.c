@@ -95,7 +95,19 @@ static void put_seconds(struct metrics *m, const char *name, uint64_t ms,
 	X("requests_total", "counter", s->service.requests,             \
 	  "Requests that were answered.")                               \
 	X("edits_total", "counter", s->service.edits,                   \
-	  "Edits that were carried out.")
+	  "Edits that were carried out.")                               \
+	X("outcomes_early_total", "counter", s->service.taken,          \
+	  "Outcomes that were answered before they were durable.")      \
+	X("outcomes_lost_total", "counter", s->service.taken_lost,      \
+	  "Of these, those that never became durable.")                 \
+	X("request_memory_bytes", "gauge", s->service.memory,           \
+	  "Bytes of long requests, and of answers to long edits.")      \
+	X("request_memory_max_bytes", "gauge", s->service.memory_max,   \
+	  "Bytes beyond which such a request waits.")                   \
+	X("answer_memory_bytes", "gauge", s->service.answers,           \
+	  "Bytes of long answers.")                                     \
+	X("answer_memory_max_bytes", "gauge", s->service.answers_max,   \
+	  "Bytes beyond which who asks for one waits.")
 
 /* Nothing where the source, of an older version, does not say it. */
 static void put_left(struct metrics *m, const struct mbj_client_status *s)

@@ -144,6 +144,32 @@ class Service(ServiceCase):
         self.mbj("replay", self.p, self.r)
         self.stop()
 
+    def test_metrics(self):
+        """Goal: what is worth an alarm is among the metrics, as the status has
+        it.  Method: both, while a long request is half here."""
+        self.serve()
+        half = self.hello()
+        half.sendall(HEAD.pack(1 << 20, 2, 0, 8) + bytes(1 << 19))
+        service = {}
+
+        def is_here():
+            service.update(
+                self.mbj("status", self.p, "--json").json()["service"])
+            return service["memory"] >= 1 << 19
+        self.until(is_here)
+        said = self.mbj("metrics", self.p).out.splitlines()
+        numbers = {line.split("{")[0]: line.split("} ")[1]
+                   for line in said if not line.startswith("#")}
+        for word, name in (("taken", "outcomes_early_total"),
+                           ("takenLost", "outcomes_lost_total"),
+                           ("memory", "request_memory_bytes"),
+                           ("memoryMax", "request_memory_max_bytes"),
+                           ("answers", "answer_memory_bytes"),
+                           ("answersMax", "answer_memory_max_bytes")):
+            self.assertEqual(numbers["mbj_" + name], str(service[word]), name)
+        half.close()
+        self.stop()
+
     def test_orderly_stop(self):
         """Goal: SIGTERM ends it cleanly with a request under way and idle
         clients.  Method: the store opens again without anything to mend."""
