@@ -123,13 +123,13 @@ static int64_t posix_size(void *ctx, int fd)
 	return fstat(fd, &st) < 0 ? -errno : (int64_t)st.st_size;
 }
 
-static int posix_lock(void *ctx, int fd)
+static int posix_lock(void *ctx, int fd, bool is_shared)
 {
 	int rc;
 
 	(void)ctx;
 	do
-		rc = flock(fd, LOCK_EX | LOCK_NB);
+		rc = flock(fd, (is_shared ? LOCK_SH : LOCK_EX) | LOCK_NB);
 	while (was_interrupted(rc));
 	return result_of(rc);
 }

@@ -219,13 +219,14 @@ enum mbj_rc mbj_file_sync_all(struct mbj_file *file, struct mbj_error *err)
 	return MBJ_OK;
 }
 
-enum mbj_rc mbj_file_lock(struct mbj_file *file, struct mbj_error *err)
+static enum mbj_rc file_lock(struct mbj_file *file, bool is_shared,
+			     struct mbj_error *err)
 {
 	enum mbj_rc code;
 	int rc;
 
 	file_check(file);
-	rc = file->sys->lock(file->sys->ctx, file->fd);
+	rc = file->sys->lock(file->sys->ctx, file->fd, is_shared);
 	if (rc == 0)
 		return MBJ_OK;
 	MBJ_ASSERT(rc < 0);
@@ -237,4 +238,14 @@ enum mbj_rc mbj_file_lock(struct mbj_file *file, struct mbj_error *err)
 			     file->path);
 	mbj_error_at(err, file->path, 0, 0);
 	return code;
+}
+
+enum mbj_rc mbj_file_lock(struct mbj_file *file, struct mbj_error *err)
+{
+	return file_lock(file, false, err);
+}
+
+enum mbj_rc mbj_file_lock_shared(struct mbj_file *file, struct mbj_error *err)
+{
+	return file_lock(file, true, err);
 }

@@ -204,10 +204,12 @@ static int64_t disk_size(void *ctx, int fd)
 	return (int64_t)inode->n;
 }
 
-static int disk_lock(void *ctx, int fd)
+static int disk_lock(void *ctx, int fd, bool is_shared)
 {
 	struct disk *disk = ctx;
 
+	/* Here nobody shares it. */
+	(void)is_shared;
 	for (int i = 0; i < OPEN_MAX; i++)
 		if (i != fd && disk->handles[i].is_open &&
 		    disk->handles[i].is_locking &&

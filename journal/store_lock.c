@@ -7,8 +7,9 @@
  * Invariants:
  *   1. the lock ends with the process, however that ends; the number in the
  *      file is for messages, never for decisions about ownership;
- *   2. asking for the owner holds the lock for an instant.  The asker leaves
- *      no number, so an opener that meets it tries again for a moment.
+ *   2. asking for the owner holds the lock for an instant, beside others who
+ *      ask.  The asker leaves no number, so an opener that meets it tries again
+ *      for a moment.
  *
  * Threads: pure but for the files.
  */
@@ -202,8 +203,11 @@ enum mbj_rc mbj_store_is_owned(const struct mbj_sys *sys, const char *dir,
 				     dir);
 	if (rc < 0)
 		return rc;
-	/* That somebody has it is an answer, and no failure. */
-	rc = mbj_file_lock(&file, &why);
+	/*
+	 * That somebody has it is an answer, and no failure.  Beside others
+	 * who ask: none of them is to take another one for an owner.
+	 */
+	rc = mbj_file_lock_shared(&file, &why);
 	if (rc == MBJ_EBUSY)
 		pid = lock_pid_read(&file);
 	mbj_file_close(&file);

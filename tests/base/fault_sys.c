@@ -100,11 +100,11 @@ static int64_t fault_size(void *ctx, int fd)
 	return rc < 0 ? rc : mbj_sys_posix()->size(NULL, fd);
 }
 
-static int fault_lock(void *ctx, int fd)
+static int fault_lock(void *ctx, int fd, bool is_shared)
 {
 	int rc = fault_step(ctx, "lock");
 
-	return rc < 0 ? rc : mbj_sys_posix()->lock(NULL, fd);
+	return rc < 0 ? rc : mbj_sys_posix()->lock(NULL, fd, is_shared);
 }
 
 static int fault_rename(void *ctx, const char *from, const char *to)

@@ -117,7 +117,7 @@ static void everything_run(const char *path)
 
 	fd = sys->open(sys->ctx, path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(sys->lock(sys->ctx, fd), 0);
+	ck_assert_int_eq(sys->lock(sys->ctx, fd, false), 0);
 	ck_assert_int_eq(sys->pwrite(sys->ctx, fd, "abcdef", 6, 0), 6);
 	ck_assert_int_eq(sys->fdatasync(sys->ctx, fd), 0);
 	ck_assert_int_eq(sys->fsync(sys->ctx, fd), 0);

@@ -86,6 +86,18 @@ START_TEST(sys_locks)
 	ck_assert_int_eq(lock_elsewhere(path), MBJ_EBUSY);
 	mbj_file_close(&file);
 	ck_assert_int_eq(lock_elsewhere(path), MBJ_OK);
+	/* Who only asks keeps nobody else from asking. */
+	for (int i = 0; i < 2; i++) {
+		struct mbj_file *asker = i == 0 ? &file : &second;
+
+		ck_assert_int_eq(mbj_file_open(mbj_sys_posix(), path, O_RDONLY,
+					       asker, NULL),
+				 MBJ_OK);
+		ck_assert_int_eq(mbj_file_lock_shared(asker, NULL), MBJ_OK);
+	}
+	ck_assert_int_eq(lock_elsewhere(path), MBJ_EBUSY);
+	mbj_file_close(&file);
+	mbj_file_close(&second);
 	free(path);
 }
 END_TEST

@@ -51,8 +51,10 @@ static int64_t sys_size(void *ctx, int fd)
 	return disk_do_size(ctx, fd);
 }
 
-static int sys_lock(void *ctx, int fd)
+/* Here nobody shares it. */
+static int sys_lock(void *ctx, int fd, bool is_shared)
 {
+	(void)is_shared;
 	return disk_do_lock(ctx, fd);
 }
 

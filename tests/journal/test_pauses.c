@@ -119,10 +119,11 @@ START_TEST(pause_round_trip)
 }
 END_TEST
 
-static int lock_none(void *ctx, int fd)
+static int lock_none(void *ctx, int fd, bool is_shared)
 {
 	(void)ctx;
 	(void)fd;
+	(void)is_shared;
 	return -EIO;
 }
 

@@ -290,6 +290,46 @@ START_TEST(store_two_processes)
 }
 END_TEST
 
+static struct {
+	const char *dir;
+	bool is_owned;
+} second;
+
+/* Another one asks while the first one has the answer. */
+static int lock_twice(void *ctx, int fd, bool is_shared)
+{
+	int rc = mbj_sys_posix()->lock(ctx, fd, is_shared);
+	long pid;
+
+	SITE_OK(mbj_store_is_owned(NULL, second.dir, &second.is_owned, &pid,
+				   err));
+	return rc;
+}
+
+/*
+ * Goal: who asks for the owner is not taken for one.  Method: two at once, of
+ * a store that nobody owns.
+ */
+START_TEST(store_asked_twice)
+{
+	struct mbj_sys sys = *mbj_sys_posix();
+	bool is_owned = true;
+	long pid = -1;
+	struct site site;
+
+	sys.lock = lock_twice;
+	site_begin(&site);
+	mbj_store_close(&site.store);
+	second.dir = site.dir;
+	second.is_owned = true;
+	SITE_OK(mbj_store_is_owned(&sys, site.dir, &is_owned, &pid, err));
+	ck_assert(!is_owned);
+	ck_assert(!second.is_owned);
+	SITE_OK(mbj_store_open(site.dir, &site.options, &site.store, err));
+	site_end(&site);
+}
+END_TEST
+
 /*
  * Goal: a directory that cannot be written to is an error that names it.
  * Method: every open of the lock file says EROFS, as a read-only mount does.
@@ -416,6 +456,7 @@ TCase *test_store_case(void)
 	tcase_add_test(tc, store_init_interrupted);
 	tcase_add_test(tc, store_open_refuses);
 	tcase_add_test(tc, store_two_processes);
+	tcase_add_test(tc, store_asked_twice);
 	tcase_add_test(tc, store_read_only);
 	tcase_add_test(tc, store_adopts);
 	tcase_add_test(tc, store_sizes);

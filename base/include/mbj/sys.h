@@ -37,7 +37,8 @@ struct mbj_sys {
 	/* The file system that the descriptor is on, all of it. */
 	int (*syncfs)(void *ctx, int fd);
 	int64_t (*size)(void *ctx, int fd);
-	int (*lock)(void *ctx, int fd); /* exclusive, at once; -EWOULDBLOCK */
+	/* At once, alone or beside others who share it; -EWOULDBLOCK. */
+	int (*lock)(void *ctx, int fd, bool is_shared);
 	int (*rename)(void *ctx, const char *from, const char *to);
 	/* Of path itself: a symbolic link is not followed. */
 	int (*link)(void *ctx, const char *from, const char *to);
@@ -109,6 +110,9 @@ enum mbj_rc mbj_file_sync_all(struct mbj_file *file,
 /* Returns: MBJ_EBUSY where another process holds it. */
 enum mbj_rc mbj_file_lock(struct mbj_file *file,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
+/* Likewise, beside others who share it: for who only asks. */
+enum mbj_rc mbj_file_lock_shared(struct mbj_file *file,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* fsync(2) of a directory: its entries are on disk. */
 enum mbj_rc mbj_dir_sync(const struct mbj_sys *sys, const char *path,
