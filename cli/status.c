@@ -66,6 +66,23 @@ bool cli_path_is_socket(const char *path)
 	return sys->stat(sys->ctx, path, &mode, &uid) == 0 && S_ISSOCK(mode);
 }
 
+/*
+ * Where a socket lies is no sign of whose it is.  One that is named beside a
+ * store has to be that one's; a directory that is no store here, but has the
+ * socket, is taken for it.
+ */
+static enum mbj_rc service_is_of(const struct cli_watcher *w, const char *at,
+				 struct mbj_error *err)
+{
+	struct mbj_identity own;
+
+	if (w->socket == NULL &&
+	    (cli_path_is_socket(w->path) ||
+	     mbj_identity_load(mbj_sys_posix(), w->path, &own, NULL) < 0))
+		return MBJ_OK;
+	return mbj_client_is_of(w->client, at, w->path, err);
+}
+
 /* Where it listens. */
 static enum mbj_rc service_path(const struct cli_watcher *w,
 				char path[MBJ_PATH_TEXT_MAX],
@@ -82,14 +99,10 @@ static enum mbj_rc service_path(const struct cli_watcher *w,
 	return MBJ_OK;
 }
 
-/*
- * Where it lies is no sign of whose it is; and whoever listens there may have
- * become another one since the last look.
- */
+/* Whoever listens there may have become another one since the last look. */
 static enum mbj_rc service_meet(struct cli_watcher *w, struct mbj_error *err)
 {
 	struct mbj_client_options options = MBJ_CLIENT_OPTIONS_INIT;
-	bool is_store = w->socket != NULL || !cli_path_is_socket(w->path);
 	char at[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc = service_path(w, at, err);
 
@@ -98,8 +111,8 @@ static enum mbj_rc service_meet(struct cli_watcher *w, struct mbj_error *err)
 		rc = w->client == NULL
 			     ? mbj_client_connect(at, &options, &w->client, err)
 			     : mbj_client_renew(w->client, err);
-	if (rc == MBJ_OK && is_store)
-		rc = mbj_client_is_of(w->client, at, w->path, err);
+	if (rc == MBJ_OK)
+		rc = service_is_of(w, at, err);
 	if (rc < 0)
 		mbj_client_close(&w->client);
 	return rc;

@@ -20,26 +20,81 @@ static enum mbj_rc service_other(const struct mbj_client *client,
 			     socket, dir, *has != '\0' ? has : "another store");
 }
 
-enum mbj_rc mbj_client_is_of(struct mbj_client *client, const char *socket,
-			     const char *dir, struct mbj_error *err)
+/* A copy of a store is it by all that it says of itself, but free. */
+static enum mbj_rc dir_is_of(const char *dir, struct mbj_id instance,
+			     bool *ret_is, struct mbj_error *err)
 {
 	const struct mbj_sys *sys = mbj_sys_posix();
-	struct mbj_identity served;
 	struct mbj_identity own;
+	struct mbj_error why;
 	bool is_owned = false;
 	enum mbj_rc rc;
 	long pid;
 
-	mbj_client_identity_copy(client, &served);
+	*ret_is = false;
 	rc = mbj_identity_load(sys, dir, &own, err);
-	/* A copy of a store is it by all that it says of itself, but free. */
-	if (rc == MBJ_OK)
-		rc = mbj_store_is_owned(sys, dir, &is_owned, &pid, err);
-	if (rc < 0)
+	if (rc < 0 || !mbj_id_equal(own.instance, instance))
 		return rc;
-	return is_owned && mbj_id_equal(own.instance, served.instance)
-		       ? MBJ_OK
-		       : service_other(client, socket, dir, err);
+	rc = mbj_store_is_owned(sys, dir, &is_owned, &pid, &why);
+	/* Nobody owns what was never opened. */
+	if (rc < 0 && rc != MBJ_ENOTFOUND) {
+		if (err != NULL)
+			*err = why;
+		return rc;
+	}
+	*ret_is = is_owned;
+	return MBJ_OK;
+}
+
+/*
+ * The directory that the service names is another one, and as much its store:
+ * the copy is owned, too, as by a service of its own.  What it names may be
+ * nothing here, or something else.
+ */
+static bool dir_is_copy(const char *dir, const char *served,
+			struct mbj_id instance)
+{
+	struct stat own;
+	struct stat other;
+	bool is_other = false;
+
+	return served[0] == '/' && stat(dir, &own) == 0 &&
+	       stat(served, &other) == 0 &&
+	       (own.st_dev != other.st_dev || own.st_ino != other.st_ino) &&
+	       dir_is_of(served, instance, &is_other, NULL) == MBJ_OK &&
+	       is_other;
+}
+
+static enum mbj_rc client_look(struct mbj_client *client, const char *dir,
+			       bool *ret_is, struct mbj_error *err)
+{
+	struct mbj_identity served;
+	enum mbj_rc rc;
+
+	mbj_client_identity_copy(client, &served);
+	rc = dir_is_of(dir, served.instance, ret_is, err);
+	if (rc == MBJ_OK && *ret_is)
+		*ret_is = !dir_is_copy(dir, mbj_client_dir(client),
+				       served.instance);
+	return rc;
+}
+
+enum mbj_rc mbj_client_is_of(struct mbj_client *client, const char *socket,
+			     const char *dir, struct mbj_error *err)
+{
+	bool is_own = false;
+	enum mbj_rc rc;
+
+	rc = client_look(client, dir, &is_own, err);
+	if (rc < 0 || is_own)
+		return rc;
+	/* One that has stopped since owns nothing, but does not listen. */
+	rc = mbj_client_renew(client, err);
+	if (rc == MBJ_OK)
+		rc = client_look(client, dir, &is_own, err);
+	if (rc == MBJ_OK && !is_own)
+		rc = service_other(client, socket, dir, err);
+	return rc;
 }
 
 /*
@@ -52,17 +107,18 @@ static enum mbj_rc service_meet(const char *socket, const char *dir,
 				struct mbj_error *err)
 {
 	struct mbj_client *client = NULL;
+	bool is_own = true;
 	enum mbj_rc rc;
 
 	rc = mbj_client_connect(socket, NULL, &client, err);
+	if (rc == MBJ_OK && client_look(client, dir, &is_own, NULL) == MBJ_OK &&
+	    !is_own)
+		rc = mbj_client_is_of(client, socket, dir, err);
 	if (rc < 0)
-		return rc;
-	rc = mbj_client_is_of(client, socket, dir, err);
-	if (rc == MBJ_EFENCED)
 		mbj_client_close(&client);
 	else
 		*ret_client = client;
-	return rc == MBJ_EFENCED ? rc : MBJ_OK;
+	return rc;
 }
 
 /* MBJ_ENOTFOUND: no service is there. */
@@ -83,11 +139,7 @@ static enum mbj_rc service_try(const char *path, struct mbj_client **ret_client,
 		return MBJ_ENOTFOUND;
 	if (sys->stat(sys->ctx, socket_path, &mode, &uid) != 0)
 		return MBJ_ENOTFOUND;
-	rc = service_meet(socket_path, path, ret_client, err);
-	/* One that stopped meanwhile owns nothing any more, nor listens. */
-	if (rc == MBJ_EFENCED)
-		rc = service_meet(socket_path, path, ret_client, err);
-	return rc;
+	return service_meet(socket_path, path, ret_client, err);
 }
 
 enum mbj_rc mbj_client_open(const char *path, struct mbj_client **ret_client,

@@ -186,13 +186,15 @@ class Service(ServiceCase):
 
     def test_whose(self):
         """Goal: what is said to a store by its path comes to no other one.
-        Method: links to a socket in another store, and in a copy of its own;
-        one in its own directory, to where its service is, is followed."""
+        Method: links to a socket in another store, and in a copy of its own,
+        never opened, free, and with a service elsewhere; one in its own
+        directory, to where its service is, is followed."""
         place = self.dir / "elsewhere"
         other, copy = self.dir / "other", self.dir / "copy"
         self.mbj("init", other)
         self.mbj("import", other, "alice", stdin=listing(ROWS))
         shutil.copytree(self.p, copy)
+        (copy / "lock").unlink()
         self.serve("--socket", place, wait=False)
         self.wait_for(place)
         before = self.mbj("tree", place, "alice").out
@@ -206,10 +208,30 @@ class Service(ServiceCase):
                     self.assertIn(said.status, (REFUSED, TEMPORARY), said.err)
                     self.assertIn(f"the service at {at} is not that of "
                                   f"{store}: it has {self.p}", said.err)
-                self.assertIn("is not that of", run("check", store).out)
+                is_opened = (store / "lock").exists()
+                self.assertIn("is not that of" if is_opened else "no lock file",
+                              run("check", store).out)
                 at.unlink()
             self.mbj("rename", store, "alice", "A>Z")
+        # A copy that is owned, too: it has a service of its own elsewhere.
+        first = self.server
+        self.addCleanup(first.kill)
+        self.serve("--socket", self.dir / "third", store=copy, wait=False)
+        self.wait_for(self.dir / "third")
+        (copy / "socket").symlink_to(place)
+        said = run("rename", copy, "alice", "B>Y")
+        self.assertEqual(said.status, REFUSED, said.err)
+        self.assertIn("is not that of", said.err)
+        self.mbj("rename", self.dir / "third", "alice", "B>Y")
+        self.stop()
+        self.server = first
         self.assertEqual(self.mbj("tree", place, "alice").out, before)
+        # No store, but it has the socket.
+        bare = self.dir / "bare"
+        bare.mkdir()
+        (bare / "socket").symlink_to(place)
+        self.mbj("tree", bare, "alice")
+        self.mbj("check", bare)
         (self.p / "socket").symlink_to(place)
         self.mbj("rename", self.p, "alice", "A>Z")
         self.assertNotEqual(self.mbj("tree", place, "alice").out, before)
@@ -321,6 +343,38 @@ class Service(ServiceCase):
             self.assertIn(str(between), said.err)
             self.assertNotIn("alice", said.err)
         self.stop()
+
+    def test_stops_meanwhile(self):
+        """Goal: a service that has stopped is not taken for another store's.
+        Method: it stops behind its hello, before whoever came has looked whose
+        it is: he does without it."""
+        place, at = self.dir / "elsewhere", self.p / "socket"
+        for verb in (("rename", self.p, "alice", "A>Z"), ("check", self.p)):
+            self.serve("--socket", place, wait=False)
+            self.wait_for(place)
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(str(at))
+                listener.listen(1)
+                asks = subprocess.Popen(
+                    [mbjtest.MBJ, *map(str, verb)], stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT)
+                self.addCleanup(asks.kill)
+                client = listener.accept()[0]
+            with self.connect(place) as service:
+                service.sendall(client.recv(1 << 16))
+                said = self.read(service, HEAD.size)
+                said += self.read(service, HEAD.unpack(said)[0])
+            self.stop()
+            at.unlink()
+            asks.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, asks.pid, os.WSTOPPED)
+            client.sendall(said)
+            client.close()
+            asks.send_signal(signal.SIGCONT)
+            said, _ = asks.communicate()
+            self.assertNotIn(b"is not that of", said)
+        self.assertEqual(said.decode(), run("check", self.p).out)
+        self.mbj("rename", self.p, "alice", "Z>A")
 
     # -------------------------------------------------------------- kills
 

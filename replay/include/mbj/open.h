@@ -25,8 +25,10 @@ MBJ_API enum mbj_rc mbj_client_open(const char *path,
 				    struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * The service that a client speaks to at that socket is that of the store in
- * dir, not of another one, or of what dir is a copy of.
- * Returns: MBJ_EFENCED, naming both; what mbj_identity_load returns.
+ * dir, not of another one, or of what dir is a copy of.  Where it is not, it
+ * may have stopped just now: the client is renewed, and asked once more.
+ * Returns: MBJ_EFENCED, naming both; what mbj_identity_load,
+ * mbj_store_is_owned and mbj_client_renew return.
  */
 MBJ_API enum mbj_rc mbj_client_is_of(struct mbj_client *client,
 				     const char *socket, const char *dir,
