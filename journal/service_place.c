@@ -3,8 +3,8 @@
  *
  *	1. strangers, who have not said hello, at once where they are many, else
  *	   once they had time to
- *	2. who is stuck in the middle of a request
- *	3. who is idle
+ *	2. who is idle: he loses nothing, and comes again with his next request
+ *	3. who is stuck in the middle of a request: he loses what was there
  *	4. strangers who have just come
  *
  * Each is heard once more before he goes: he may have spoken since he was
@@ -175,6 +175,6 @@ bool place_find(struct service *service, char *why, size_t size)
 	    stranger_give_way(service, INT64_MAX, why))
 		return true;
 	return stranger_give_way(service, last_ms, why) ||
-	       stuck_give_way(service) || idle_give_way(service) ||
+	       idle_give_way(service) || stuck_give_way(service) ||
 	       stranger_give_way(service, INT64_MAX, why);
 }
