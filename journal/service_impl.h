@@ -243,7 +243,10 @@ void peer_free(struct peer **peer);
 bool peer_is_idle(const struct peer *peer);
 /* It has not said hello, or not all of it, or was refused. */
 bool peer_is_stranger(const struct peer *peer);
-/* Its request came in part, and the rest does not come, or slowly. */
+/*
+ * Its request came in part, and the rest does not come, or slowly; or pieces of
+ * a body, and no more of them for long.
+ */
 bool peer_is_stuck(const struct peer *peer, int64_t now);
 /* Bytes may be there: read until a request is whole and given to the pool. */
 void peer_read(struct peer *peer);

@@ -62,12 +62,18 @@ void peer_drop(struct service *service, size_t at)
 		service->peers[i] = service->peers[i + 1];
 }
 
+/* Bytes of a message are on their way, in pieces. */
+static bool body_is_open(const struct peer *peer)
+{
+	return peer->dispatcher.writer != NULL ||
+	       peer->dispatcher.reader != NULL;
+}
+
 bool peer_is_idle(const struct peer *peer)
 {
 	return peer->state == PEER_HEAD && peer->is_greeted &&
 	       !peer->is_in_doubt && peer->head_count == 0 &&
-	       peer->dispatcher.writer == NULL &&
-	       peer->dispatcher.reader == NULL;
+	       !body_is_open(peer);
 }
 
 bool peer_is_stranger(const struct peer *peer)
@@ -407,14 +413,19 @@ bool peer_is_late(struct peer *peer, int64_t now)
 /* Silence counts as if nothing had come before it. */
 bool peer_is_stuck(const struct peer *peer, int64_t now)
 {
-	int64_t moment = peer->service->options.timeout_ms / STUCK_PART;
+	int64_t timeout = peer->service->options.timeout_ms;
+	int64_t moment = timeout / STUCK_PART;
 	int64_t slow = peer->began_ms + moment;
 
 	if (!peer->is_greeted)
 		return false;
+	/* Between pieces it waits for others, maybe. */
+	if (peer->state == PEER_HEAD && peer->head_count == 0)
+		return body_is_open(peer) && !peer->is_in_doubt &&
+		       now > peer->last_ms + timeout;
 	if (peer->state == PEER_BODY)
 		slow += (int64_t)(peer->in.n / SLOWEST);
-	else if (peer->state != PEER_HEAD || peer->head_count == 0)
+	else if (peer->state != PEER_HEAD)
 		return false;
 	return now > peer->last_ms + moment || now > slow;
 }

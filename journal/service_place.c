@@ -4,7 +4,8 @@
  *	1. strangers, who have not said hello, at once where they are many, else
  *	   once they had time to
  *	2. who is idle: he loses nothing, and comes again with his next request
- *	3. who is stuck in the middle of a request: he loses what was there
+ *	3. who is stuck in the middle of a request, or of a body's pieces: he
+ *	   loses what was there
  *	4. strangers who have just come
  *
  * Each is heard once more before he goes: he may have spoken since he was
@@ -87,8 +88,8 @@ static bool stuck_give_way(struct service *service)
 	size_t at;
 
 	(void)mbj_error_set(&err, MBJ_EBUSY,
-			    "others wait for a place, and the rest of the "
-			    "request does not come: ask again");
+			    "others wait for a place, and what was begun does "
+			    "not go on: ask again");
 	while ((at = stuck_find(service)) < service->peer_count) {
 		struct peer *peer = service->peers[at];
 		int64_t now;

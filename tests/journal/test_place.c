@@ -1,6 +1,7 @@
 /*
  * All places of the service are taken, and somebody comes: who gives way in the
- * moment in which he asks, and what becomes of that; who asks in part.
+ * moment in which he asks, and what becomes of that; who asks in part, or sends
+ * a body in pieces.
  */
 #include <poll.h>
 #include <semaphore.h>
@@ -379,6 +380,57 @@ START_TEST(place_stuck)
 }
 END_TEST
 
+/*
+ * Goal: bodies of which no more pieces come keep nobody out for longer than
+ * the timeout.  Method: all places have one, and one goes on.
+ */
+START_TEST(place_pieces)
+{
+	uint8_t piece[WIRE_HEAD_SIZE + 5];
+	struct wire_head head = {.kind = WIRE_BLOB_WRITE,
+				 .side = WIRE_REQUEST,
+				 .size = 5};
+	struct mbj_service_options options;
+	struct pollfd looks[PLACES];
+	struct served s;
+	int fds[PLACES];
+	int another;
+
+	wire_head_encode(&head, piece);
+	memcpy(piece + WIRE_HEAD_SIZE, "\x01\0\0\0x", 5);
+	served_options(&options);
+	options.connections_max = PLACES;
+	options.timeout_ms = 2 * STUCK_MS;
+	served_begin_with(&s, &options);
+	mbj_client_close(&s.client);
+	for (int i = 0; i < PLACES; i++) {
+		fds[i] = guest_greeted(&s);
+		guest_say(fds[i], piece, sizeof(piece));
+		ck_assert_int_eq(guest_hear(fds[i]), WIRE_ANSWER);
+	}
+	(void)poll(NULL, 0, 2 * STUCK_MS + IDLE_MS);
+	for (int i = 0; i < PLACES; i++)
+		ck_assert(!guest_is_over(fds[i]));
+	guest_say(fds[0], piece, sizeof(piece));
+	ck_assert_int_eq(guest_hear(fds[0]), WIRE_ANSWER);
+	another = guest_greeted(&s);
+	/* The loop had them back in no order. */
+	for (int i = 0; i < PLACES; i++)
+		looks[i] = (struct pollfd){fds[i], POLLIN, 0};
+	ck_assert_int_eq(poll(looks, PLACES, -1), 1);
+	ck_assert_int_eq(looks[0].revents, 0);
+	for (int i = 1; i < PLACES; i++) {
+		if (looks[i].revents == 0)
+			continue;
+		ck_assert_int_eq(guest_hear(fds[i]), WIRE_REFUSAL);
+		ck_assert_int_eq(guest_hear(fds[i]), -1);
+	}
+	socket_close(another);
+	crowd_go(fds);
+	served_end(&s);
+}
+END_TEST
+
 TCase *test_place_case(void)
 {
 	int calls = (int)(sizeof(CALLS) / sizeof(CALLS[0]));
@@ -390,6 +442,7 @@ TCase *test_place_case(void)
 	tcase_add_loop_test(tc, place_unheard, 0, calls);
 	tcase_add_test(tc, place_once);
 	tcase_add_test(tc, place_stuck);
+	tcase_add_test(tc, place_pieces);
 	tcase_set_timeout(tc, 60);
 	return tc;
 }
