@@ -11,7 +11,7 @@
  *
  * Threads: stateless.
  */
-#define _GNU_SOURCE /* flock(2), getrandom(2), syncfs(2) */
+#define _GNU_SOURCE /* flock, getrandom, sync_file_range, syncfs(2) */
 
 #include <dirent.h>
 #include <errno.h>
@@ -113,6 +113,12 @@ static int posix_syncfs(void *ctx, int fd)
 		rc = syncfs(fd);
 	while (was_interrupted(rc));
 	return result_of(rc);
+}
+
+static int posix_write_begin(void *ctx, int fd)
+{
+	(void)ctx;
+	return result_of(sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE));
 }
 
 static int64_t posix_size(void *ctx, int fd)
@@ -286,6 +292,7 @@ const struct mbj_sys *mbj_sys_posix(void)
 		.fdatasync = posix_fdatasync,
 		.fsync = posix_fsync,
 		.syncfs = posix_syncfs,
+		.write_begin = posix_write_begin,
 		.size = posix_size,
 		.lock = posix_lock,
 		.rename = posix_rename,

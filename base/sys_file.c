@@ -166,6 +166,13 @@ enum mbj_rc mbj_file_sync(struct mbj_file *file, struct mbj_error *err)
 	return MBJ_OK;
 }
 
+void mbj_file_write_begin(struct mbj_file *file)
+{
+	file_check(file);
+	if (file->sys->write_begin != NULL)
+		(void)file->sys->write_begin(file->sys->ctx, file->fd);
+}
+
 enum mbj_rc mbj_file_size(struct mbj_file *file, uint64_t *ret_size,
 			  struct mbj_error *err)
 {

@@ -57,6 +57,7 @@ enum mbj_rc batch_open(struct mbj_store *store, struct mbj_batch *batch,
 	batch->count = 0;
 	batch->is_moved = false;
 	batch->is_content_open = false;
+	batch->drops = store_blobs_drops(store);
 	batch->end = (struct mbj_watermark){end.lsn,
 					    store->superblock.identity.epoch,
 					    end.chain};
@@ -106,6 +107,29 @@ static enum mbj_rc batch_reap(struct mbj_batch *batch, struct mbj_error *err)
 	return mbj_state_is_failed(batch->store->state) ? rc : MBJ_OK;
 }
 
+/*
+ * Content first: no group is durable before what it needs.  What a producer
+ * brought may be gone since it was looked for, where it could not be stored in
+ * the end: whoever has to do with that finds out when he asks again.
+ */
+static enum mbj_rc batch_content(struct mbj_batch *batch, struct mbj_error *err)
+{
+	struct mbj_store *store = batch->store;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (batch->count == 0)
+		return MBJ_OK;
+	if (batch->is_content_open)
+		rc = store_blobs_sync(store, err);
+	if (rc < 0 || store->superblock.identity.role != MBJ_STORE_PRIMARY ||
+	    batch->drops == store_blobs_drops(store))
+		return rc;
+	return mbj_error_set(err, MBJ_EIO,
+			     "nothing was done: content that came to %s could "
+			     "not be stored",
+			     store->dir);
+}
+
 /* Everything that can be refused without consequence. */
 static enum mbj_rc batch_prepare(struct mbj_batch *batch,
 				 enum batch_stage *ret_stage,
@@ -116,9 +140,8 @@ static enum mbj_rc batch_prepare(struct mbj_batch *batch,
 	enum mbj_rc rc;
 
 	rc = batch_reap(batch, &why);
-	/* Content first: no group is durable before what it needs. */
-	if (rc == MBJ_OK && batch->count > 0 && batch->is_content_open)
-		rc = store_blobs_sync(store, &why);
+	if (rc == MBJ_OK)
+		rc = batch_content(batch, &why);
 	if (rc == MBJ_OK && batch->count > 0)
 		rc = mbj_log_reserve(store->log, batch->records.n, &why);
 	if (rc == MBJ_OK)

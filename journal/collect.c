@@ -331,6 +331,9 @@ static enum mbj_rc collect_run(struct collecting *c, struct mbj_error *err)
 		rc = is_own ? mbj_store_blobs(store, &c->blobs, err)
 			    : mbj_store_blobs_read(store->sys, store->dir,
 						   &c->blobs, err);
+	/* What only waits for its name is not found without it. */
+	if (rc == MBJ_OK && is_own)
+		rc = mbj_blobs_sync(c->blobs, err);
 	if (rc == MBJ_OK)
 		rc = skip_contents_load(store, &c->given_up, err);
 	if (rc == MBJ_OK)
@@ -338,6 +341,8 @@ static enum mbj_rc collect_run(struct collecting *c, struct mbj_error *err)
 	skip_contents_done(&c->given_up);
 	if (rc == MBJ_OK && !c->is_dry_run)
 		rc = records_collect(c, err);
+	if (rc == MBJ_OK && !c->is_dry_run && c->result->removed > 0)
+		store_blobs_rest(store);
 	if (!is_own)
 		mbj_blobs_close(&c->blobs);
 	else if (rc == MBJ_OK && !c->is_dry_run)

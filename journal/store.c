@@ -184,6 +184,8 @@ static enum mbj_rc open_once(const char *dir,
 		store_view_sweep(store);
 		rc = store_recover(store, err);
 	}
+	if (rc == MBJ_OK)
+		rc = store_blobs_recover(store, err);
 	if (rc < 0) {
 		mbj_store_close(&store);
 		return rc;
@@ -233,7 +235,7 @@ void mbj_store_close(struct mbj_store **store)
 	mbj_file_close(&s->applying.file);
 	mbj_state_close(&s->state);
 	mbj_log_close(&s->log);
-	mbj_blobs_close(&s->blobs);
+	store_blobs_close(s);
 	store_lock_drop(&s->lock);
 	mbj_buf_done(&s->batch.records);
 	mbj_group_writer_done(&s->writer);
@@ -244,83 +246,6 @@ void mbj_store_close(struct mbj_store **store)
 	pthread_mutex_destroy(&s->mutex);
 	mbj_free(s);
 	*store = NULL;
-}
-
-/* ----------------------------------------------------------------- blobs */
-
-enum mbj_rc mbj_store_blobs(struct mbj_store *store,
-			    struct mbj_blobs **ret_blobs, struct mbj_error *err)
-{
-	enum mbj_rc rc = MBJ_OK;
-	bool is_first;
-
-	pthread_mutex_lock(&store->mutex);
-	is_first = store->blobs == NULL;
-	if (is_first)
-		rc = mbj_blobs_open(store->sys, store->blobs_dir, true,
-				    &store->blobs, err);
-	if (rc == MBJ_OK && is_first) {
-		mbj_blobs_keep_free(store->blobs, store->options.space_min);
-		mbj_blobs_pack(store->blobs, store->superblock.contents_level);
-	}
-	if (rc == MBJ_OK && is_first && store->recent_ms > 0)
-		rc = mbj_blobs_remember(store->blobs, store->recent_ms, err);
-	/* Without that nothing is stored: it is asked for again. */
-	if (rc < 0 && is_first)
-		mbj_blobs_close(&store->blobs);
-	*ret_blobs = store->blobs;
-	pthread_mutex_unlock(&store->mutex);
-	return rc;
-}
-
-enum mbj_rc mbj_store_blobs_read(const struct mbj_sys *sys, const char *dir,
-				 struct mbj_blobs **ret_blobs,
-				 struct mbj_error *err)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc;
-
-	if (sys == NULL)
-		sys = mbj_sys_posix();
-	rc = mbj_path_join(path, dir, STORE_BLOBS_NAME, err);
-	if (rc < 0)
-		return rc;
-	return mbj_blobs_open(sys, path, false, ret_blobs, err);
-}
-
-static struct mbj_blobs *blobs_get(struct mbj_store *store)
-{
-	struct mbj_blobs *blobs;
-
-	pthread_mutex_lock(&store->mutex);
-	blobs = store->blobs;
-	pthread_mutex_unlock(&store->mutex);
-	return blobs;
-}
-
-bool store_content_is_settled(struct mbj_store *store,
-			      const struct mbj_edit *edit)
-{
-	struct mbj_blobs *blobs = blobs_get(store);
-	bool is_settled = true;
-
-	if (blobs == NULL || edit->message_count == 0)
-		return true;
-	if (edit->message_count > STORE_SETTLE_MAX)
-		return false;
-	for (size_t i = 0; is_settled && i < edit->message_count; i++)
-		if (edit->messages[i].kind == MBJ_MESSAGE_APPEND)
-			is_settled =
-				mbj_blob_is_settled(blobs,
-						    &edit->messages[i].blob);
-	return is_settled;
-}
-
-enum mbj_rc store_blobs_sync(struct mbj_store *store, struct mbj_error *err)
-{
-	struct mbj_blobs *blobs = blobs_get(store);
-
-	return blobs == NULL ? MBJ_OK : mbj_blobs_sync(blobs, err);
 }
 
 /* ---------------------------------------------------------------- asking */

@@ -15,7 +15,7 @@ uint64_t store_removals(struct mbj_store *store)
 	pthread_mutex_lock(&store->mutex);
 	removals = store->removals;
 	pthread_mutex_unlock(&store->mutex);
-	return removals;
+	return removals + store_blobs_drops(store);
 }
 
 void store_removal_note(struct mbj_store *store)

@@ -153,14 +153,13 @@ enum { IMAGE_CACHE_SIZE = 8 << 20 };
 enum mbj_rc store_share(struct mbj_store *store, uint32_t recent_ms,
 			struct mbj_error *err)
 {
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
 	pthread_mutex_lock(&store->mutex);
 	store->is_shared = true;
 	store->recent_ms = recent_ms;
 	/* Else they are told when they are opened. */
-	if (store->blobs != NULL)
-		rc = mbj_blobs_remember(store->blobs, recent_ms, err);
+	rc = store_blobs_share(store, err);
 	pthread_mutex_unlock(&store->mutex);
 	return rc;
 }
@@ -174,6 +173,7 @@ void store_unshare(struct mbj_store *store)
 	store->recent_ms = 0;
 	atomic_store(&store->is_halted, false);
 	pthread_mutex_unlock(&store->mutex);
+	store_blobs_unshare(store);
 }
 
 bool store_is_shared(struct mbj_store *store)

@@ -61,6 +61,7 @@ struct mbj_batch {
 	struct mbj_watermark end; /* of the last group added or noted */
 	bool is_moved;		  /* end differs from the state's watermark */
 	bool is_content_open;	  /* content that it needs may not be on disk */
+	uint64_t drops;		  /* of contents, before it was opened */
 	struct mbj_store_space space; /* when its first group came */
 };
 
@@ -95,6 +96,8 @@ struct mbj_store {
 	/* Guarded. */
 	pthread_mutex_t mutex;
 	struct mbj_blobs *blobs; /* opened when first asked for */
+	pthread_t rest;		 /* store_blobs.c, while the store is shared */
+	bool is_resting;
 	pthread_cond_t is_calm;	 /* state_users fell to 0, or a swap ended */
 	struct mbj_state *state; /* swapped by the leader alone */
 	size_t state_users;	 /* threads beginning a read right now */
@@ -442,9 +445,28 @@ enum mbj_rc store_house_checkpoint(struct mbj_store *store, const char *what,
 				   struct mbj_watermark *ret_watermark,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* ------------------------------------------------------ store_blobs.c */
+
+/*
+ * Opening: what a log of contents has is brought where it belongs, before
+ * anybody reads contents without asking the store.
+ */
+enum mbj_rc store_blobs_recover(struct mbj_store *store,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+/* With the mutex: many producers come from now on. */
+enum mbj_rc store_blobs_share(struct mbj_store *store,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+/* None is left, nobody uses the store. */
+void store_blobs_unshare(struct mbj_store *store);
+/* Nothing of what was removed is left in a log.  Requires: they are open. */
+void store_blobs_rest(struct mbj_store *store);
+void store_blobs_close(struct mbj_store *store);
+/* Contents that were not stored in the end: mbj_blobs_drops. */
+uint64_t store_blobs_drops(struct mbj_store *store);
+
 /* ---------------------------------------------------- store_content.c */
 
-/* How often content was removed. */
+/* How often content was removed, or was not stored in the end. */
 uint64_t store_removals(struct mbj_store *store);
 void store_removal_note(struct mbj_store *store);
 /* MBJ_ENOTFOUND where the bytes of a message that it appends are not there. */

@@ -147,7 +147,9 @@ static enum mbj_rc locks_init(struct mbj_blobs *blobs, struct mbj_error *err)
 		goto no_round_over;
 	if (pthread_cond_init(&blobs->sync_over, NULL) != 0)
 		goto no_sync_over;
-	return MBJ_OK;
+	if (blob_log_init(&blobs->log, err) == MBJ_OK)
+		return MBJ_OK;
+	(void)pthread_cond_destroy(&blobs->sync_over);
 no_sync_over:
 	(void)pthread_cond_destroy(&blobs->round_over);
 no_round_over:
@@ -181,6 +183,8 @@ enum mbj_rc mbj_blobs_open(const struct mbj_sys *sys, const char *dir,
 	memcpy(blobs->dir, dir, strlen(dir) + 1);
 	if (is_owner)
 		rc = owner_begin(blobs, err);
+	if (rc == MBJ_OK && is_owner)
+		rc = blob_logs_redo(blobs, err);
 	if (rc < 0)
 		mbj_blobs_close(&blobs);
 	else
@@ -204,6 +208,7 @@ void mbj_blobs_close(struct mbj_blobs **blobs)
 	b = *blobs;
 	MBJ_ASSERT(!b->is_leading && b->waiters == NULL);
 	blob_bulk_drop(b);
+	blob_log_done(&b->log);
 	blob_recent_drop(b);
 	(void)pthread_cond_destroy(&b->sync_over);
 	(void)pthread_cond_destroy(&b->round_over);

@@ -59,6 +59,17 @@ bool blob_is_deferred(const struct mbj_blobs *blobs,
 	       deferred_find(blobs, digest) != NULL;
 }
 
+bool blob_is_logged(const struct mbj_blobs *blobs,
+		    const struct mbj_hash *digest)
+{
+	const struct blob_deferred *found;
+
+	if (blobs->deferred_count == 0)
+		return false;
+	found = deferred_find(blobs, digest);
+	return found != NULL && found->is_logged;
+}
+
 bool blob_defers_size(const struct mbj_blobs *blobs,
 		      const struct mbj_hash *digest, uint64_t size)
 {
@@ -73,7 +84,7 @@ bool blob_defers_size(const struct mbj_blobs *blobs,
 bool blob_may_defer(const struct mbj_blobs *blobs,
 		    const struct mbj_hash *digest)
 {
-	return blobs->is_bulk && !blob_is_doubtful(blobs, digest) &&
+	return !blob_is_doubtful(blobs, digest) &&
 	       deferred_find(blobs, digest) == NULL;
 }
 
@@ -88,7 +99,6 @@ enum mbj_rc blob_defer(struct mbj_blobs *blobs,
 {
 	enum mbj_rc rc;
 
-	MBJ_ASSERT(blobs->is_bulk);
 	blob_recent_note(blobs, &deferred->digest);
 	rc = mbj_array_reserve(&blobs->deferred, &blobs->deferred_capacity,
 			       blobs->deferred_count + 1, sizeof(*deferred),
@@ -133,14 +143,15 @@ static enum mbj_rc file_sync(const struct mbj_blobs *blobs,
 	return rc;
 }
 
-static enum mbj_rc data_sync(const struct mbj_blobs *blobs,
+/* Of the first n. */
+static enum mbj_rc data_sync(const struct mbj_blobs *blobs, size_t n,
 			     struct mbj_error *err)
 {
 	enum mbj_rc rc = MBJ_OK;
 
-	if (blobs->deferred_count > FEW)
+	if (n > FEW)
 		return mbj_fs_sync(blobs->sys, blobs->fresh, err);
-	for (size_t i = 0; rc == MBJ_OK && i < blobs->deferred_count; i++)
+	for (size_t i = 0; rc == MBJ_OK && i < n; i++)
 		rc = file_sync(blobs, deferred_at(blobs, i), err);
 	return rc;
 }
@@ -159,7 +170,7 @@ static void folders_unmake(const struct mbj_blobs *blobs,
 }
 
 /* The folders that are needed, with one sync for those that are new. */
-static enum mbj_rc folders_make(const struct mbj_blobs *blobs,
+static enum mbj_rc folders_make(const struct mbj_blobs *blobs, size_t n,
 				struct mbj_error *err)
 {
 	bool is_needed[BLOB_FOLDERS] = {false};
@@ -167,8 +178,11 @@ static enum mbj_rc folders_make(const struct mbj_blobs *blobs,
 	bool is_any_made = false;
 	enum mbj_rc rc = MBJ_OK;
 
-	for (size_t i = 0; i < blobs->deferred_count; i++)
-		is_needed[deferred_at(blobs, i)->digest.b[0]] = true;
+	for (size_t i = 0; i < n; i++) {
+		unsigned folder = deferred_at(blobs, i)->digest.b[0];
+
+		is_needed[folder] = !blobs->is_made[folder];
+	}
 	for (unsigned i = 0; rc == MBJ_OK && i < BLOB_FOLDERS; i++) {
 		char path[MBJ_PATH_TEXT_MAX];
 
@@ -189,53 +203,110 @@ static enum mbj_rc folders_make(const struct mbj_blobs *blobs,
 	return rc;
 }
 
-/* Each leaves the list, named or not; the first failure is returned. */
-static enum mbj_rc names_give(struct mbj_blobs *blobs, enum mbj_rc rc,
-			      struct mbj_error *err)
+/* The first n leave the list. */
+static void deferred_leave(struct mbj_blobs *blobs, size_t n)
 {
-	for (size_t i = 0; i < blobs->deferred_count; i++) {
+	size_t left = blobs->deferred_count - n;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (left > 0)
+		memmove(deferred_at(blobs, 0), deferred_at(blobs, n),
+			left * sizeof(struct blob_deferred));
+	blobs->deferred_count = left;
+	mbj_table_clear(&blobs->deferred_table);
+	for (size_t i = 0; i < left; i++)
+		rc = mbj_table_add(&blobs->deferred_table,
+				   digest_hash(&deferred_at(blobs, i)->digest),
+				   (uint32_t)i, NULL);
+	/* There was room for more. */
+	MBJ_ASSERT(rc == MBJ_OK);
+}
+
+/*
+ * Each of the first n leaves the list, named or not; the first failure is
+ * returned.
+ */
+static enum mbj_rc names_give(struct mbj_blobs *blobs, size_t n, bool is_logged,
+			      enum mbj_rc rc, struct mbj_error *err)
+{
+	for (size_t i = 0; i < n; i++) {
 		const struct blob_deferred *deferred = deferred_at(blobs, i);
+		struct blob_fresh fresh = {.size = deferred->size,
+					   .form = deferred->form,
+					   .is_link = deferred->is_link,
+					   .is_logged = is_logged};
 		struct mbj_error why;
 		char path[MBJ_PATH_TEXT_MAX];
 		enum mbj_rc one;
 
+		fresh.path = path;
 		one = fresh_path(blobs, deferred, path, &why);
 		if (one == MBJ_OK && rc == MBJ_OK)
-			one = blob_name_give(
-				blobs,
-				&(struct blob_fresh){path, deferred->size,
-						     deferred->form,
-						     deferred->is_link},
-				&deferred->digest, &why);
+			one = blob_name_give(blobs, &fresh, &deferred->digest,
+					     &why);
+		if (one == MBJ_OK && rc == MBJ_OK)
+			continue;
 		/* Best effort: the next opening sweeps. */
-		if (one < 0 || rc < 0)
-			(void)blobs->sys->unlink(blobs->sys->ctx, path);
-		if (one < 0 && rc == MBJ_OK) {
+		(void)blobs->sys->unlink(blobs->sys->ctx, path);
+		blobs->drops++;
+		if (rc == MBJ_OK) {
 			rc = one;
 			if (err != NULL)
 				*err = why;
 		}
 	}
-	blobs->deferred_count = 0;
-	mbj_table_clear(&blobs->deferred_table);
+	deferred_leave(blobs, n);
 	return rc;
 }
 
+static bool are_logged(const struct mbj_blobs *blobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!deferred_at(blobs, i)->is_logged)
+			return false;
+	return true;
+}
+
+/* What comes while the log is flushed is the next round's. */
 enum mbj_rc blob_bulk_round(struct mbj_blobs *blobs, struct mbj_error *err)
 {
-	enum mbj_rc rc;
+	uint64_t drops = blobs->drops;
+	enum mbj_rc rc = MBJ_OK;
+	bool is_logged;
+	size_t n;
 
-	if (blobs->deferred_count == 0)
+	while (blobs->is_rounding)
+		(void)pthread_cond_wait(&blobs->sync_over, &blobs->mutex);
+	/* The caller's may be among them. */
+	if (blobs->drops != drops)
+		return mbj_error_set(err, MBJ_EIO,
+				     "what came to %s could not be stored",
+				     blobs->dir);
+	n = blobs->deferred_count;
+	if (n == 0)
 		return MBJ_OK;
-	rc = data_sync(blobs, err);
+	blobs->is_rounding = true;
+	is_logged = are_logged(blobs, n);
+	/* What is added goes with its flush, whether that is of use or not. */
+	is_logged = blob_log_flush(blobs) && is_logged;
+	if (!is_logged)
+		rc = data_sync(blobs, n, err);
 	if (rc == MBJ_OK)
-		rc = folders_make(blobs, err);
-	return names_give(blobs, rc, err);
+		rc = folders_make(blobs, n, err);
+	rc = names_give(blobs, n, is_logged, rc, err);
+	blobs->is_rounding = false;
+	(void)pthread_cond_broadcast(&blobs->sync_over);
+	return rc;
+}
+
+uint64_t mbj_blobs_drops(const struct mbj_blobs *blobs)
+{
+	return blobs->drops;
 }
 
 void blob_bulk_drop(struct mbj_blobs *blobs)
 {
-	(void)names_give(blobs, MBJ_EIO, NULL);
+	(void)names_give(blobs, blobs->deferred_count, false, MBJ_EIO, NULL);
 	mbj_table_done(&blobs->deferred_table);
 	mbj_free(blobs->deferred);
 	blobs->deferred = NULL;

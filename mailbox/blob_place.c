@@ -191,7 +191,7 @@ enum mbj_rc blob_name_give(struct mbj_blobs *blobs,
 	enum mbj_rc rc;
 
 	rc = blob_path(blobs, digest, fresh->form, path, err);
-	if (rc == MBJ_OK)
+	if (rc == MBJ_OK && !fresh->is_logged)
 		rc = blob_note_reserve(blobs, err);
 	if (rc < 0)
 		return rc;
@@ -205,7 +205,9 @@ enum mbj_rc blob_name_give(struct mbj_blobs *blobs,
 	if (rc < 0)
 		return rc;
 	blobs->is_made[digest->b[0]] = true;
-	blob_note_made(blobs, digest, was_there);
+	/* What the log has needs no sync of its folder. */
+	if (!fresh->is_logged)
+		blob_note_made(blobs, digest, was_there);
 	return other_drop(blobs, fresh, digest, err);
 }
 
@@ -311,22 +313,56 @@ static enum mbj_rc writer_look(struct mbj_blob_writer *writer,
 	return MBJ_OK;
 }
 
-/* *ret_is_deferred: its data wait for the next round. */
-static enum mbj_rc writer_defer(struct mbj_blob_writer *writer,
-				const struct mbj_hash *digest,
-				bool *ret_is_deferred, struct mbj_error *err)
+/* The bytes of its file, if they may be for the log: empty, they are not. */
+static enum mbj_rc writer_read_back(struct mbj_blob_writer *writer,
+				    struct mbj_buf *ret_bytes,
+				    struct mbj_error *err)
 {
-	const struct blob_deferred deferred = {*digest, writer->fresh,
-					       writer->size, writer->form,
-					       writer->is_link};
-	struct mbj_blobs *blobs = writer->blobs;
+	uint64_t size = writer->size;
+	size_t got = 0;
 	enum mbj_rc rc = MBJ_OK;
 
-	pthread_mutex_lock(&blobs->mutex);
-	*ret_is_deferred = blob_may_defer(blobs, digest);
-	if (*ret_is_deferred)
+	if (writer->blobs->log.size == 0 || writer->is_link)
+		return MBJ_OK;
+	if (writer->form != BLOB_PLAIN)
+		rc = mbj_file_size(&writer->file, &size, err);
+	if (rc < 0 || size > BLOB_LOG_CONTENT_MAX)
+		return rc;
+	mbj_buf_put_zero(ret_bytes, (size_t)size);
+	rc = mbj_buf_ok(ret_bytes, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_read(&writer->file, 0, ret_bytes->p, (size_t)size,
+				   &got, err);
+	if (rc == MBJ_OK && got != size)
+		rc = blob_damaged(writer->file.path,
+				  "became shorter while it was written", err);
+	return rc;
+}
+
+/*
+ * Under the mutex: *ret_is_deferred, its data wait for the next round, in bulk
+ * or in the log.
+ */
+static enum mbj_rc writer_defer(struct mbj_blob_writer *writer,
+				const struct mbj_hash *digest,
+				struct mbj_bytes bytes, bool *ret_is_deferred,
+				struct mbj_error *err)
+{
+	struct mbj_blobs *blobs = writer->blobs;
+	struct blob_deferred deferred = {.digest = *digest,
+					 .fresh = writer->fresh,
+					 .size = writer->size,
+					 .form = writer->form,
+					 .is_link = writer->is_link};
+	enum mbj_rc rc = MBJ_OK;
+
+	deferred.is_logged = bytes.n > 0 && blob_log_takes(blobs, bytes.n);
+	*ret_is_deferred = (blobs->is_bulk || deferred.is_logged) &&
+			   blob_may_defer(blobs, digest);
+	if (*ret_is_deferred && deferred.is_logged)
+		rc = blob_log_add(blobs, &deferred, bytes, err);
+	if (*ret_is_deferred && rc == MBJ_OK)
 		rc = blob_defer(blobs, &deferred, err);
-	pthread_mutex_unlock(&blobs->mutex);
 	return rc;
 }
 
@@ -335,12 +371,24 @@ static enum mbj_rc writer_settle(struct mbj_blob_writer *writer,
 				 const struct mbj_hash *digest,
 				 bool *ret_is_deferred, struct mbj_error *err)
 {
+	struct mbj_buf bytes;
 	enum mbj_rc rc = MBJ_OK;
 
+	mbj_buf_init(&bytes, BLOB_LOG_CONTENT_MAX);
 	if (writer->blobs->level > 0 && !writer->is_link)
 		rc = blob_pack(writer, err);
 	if (rc == MBJ_OK)
-		rc = writer_defer(writer, digest, ret_is_deferred, err);
+		rc = writer_read_back(writer, &bytes, err);
+	if (rc == MBJ_OK) {
+		pthread_mutex_lock(&writer->blobs->mutex);
+		rc = writer_defer(writer, digest, mbj_buf_view(&bytes),
+				  ret_is_deferred, err);
+		pthread_mutex_unlock(&writer->blobs->mutex);
+	}
+	/* Else one sync of the file system would have much to do: blob_log.c */
+	if (rc == MBJ_OK && *ret_is_deferred && bytes.n > 0)
+		mbj_file_write_begin(&writer->file);
+	mbj_buf_done(&bytes);
 	if (rc == MBJ_OK && !*ret_is_deferred)
 		rc = mbj_file_sync(&writer->file, err);
 	return rc;

@@ -17,7 +17,18 @@ enum {
 	BLOB_FOLDERS = 256,	     /* by the first byte of the digest */
 	BLOB_PIECE_SIZE = 64 << 10,  /* of a file on its way through */
 	BLOB_PENDING_MAX = 64 << 10, /* then storing waits for a round */
+	/* Of the log: blob_log.c. */
+	BLOB_LOG_FILES = 2,
+	BLOB_LOG_BLOCK = 4096,
+	BLOB_LOG_HEADER_SIZE = 64,
+	BLOB_LOG_BATCH_SIZE = 64,	 /* without its records */
+	BLOB_LOG_RECORD_SIZE = 48,	 /* without the file */
+	BLOB_LOG_CONTENT_MAX = 64 << 10, /* a longer file is synced by itself */
+	BLOB_LOG_SIZE_MAX = 256 << 20,	 /* of one that is read */
 };
+
+#define BLOB_LOG_MAGIC	     "mbjblob1"
+#define BLOB_LOG_BATCH_MAGIC "BLOB"
 
 /* Stored or found, its entry perhaps not on disk. */
 struct blob_pending {
@@ -33,6 +44,7 @@ struct blob_deferred {
 	uint64_t size; /* these as blob_fresh's */
 	enum blob_form form;
 	bool is_link;
+	bool is_logged; /* what the log has is flushed with the next round */
 };
 
 /* A complete file in new/, its data on disk, that becomes a blob. */
@@ -40,7 +52,33 @@ struct blob_fresh {
 	const char *path;
 	uint64_t size; /* of the blob, whatever the form */
 	enum blob_form form;
-	bool is_link; /* of a file that is somebody else's too */
+	bool is_link;	/* of a file that is somebody else's too */
+	bool is_logged; /* or in the log, and its name with them */
+};
+
+enum blob_log_state { BLOB_LOG_FREE, BLOB_LOG_CURRENT, BLOB_LOG_FULL };
+
+/* file, generation, at and reserved are the round's that writes. */
+struct blob_log_file {
+	enum blob_log_state state;
+	bool is_doubtful;     /* a sync of something in it failed */
+	struct mbj_file file; /* closed: made when it is needed */
+	struct mbj_id generation;
+	uint64_t at;	   /* of the next batch, 0: its header comes first */
+	uint64_t reserved; /* written up to here at least, if by zeroes */
+};
+
+struct blob_log {
+	uint64_t size; /* of a file */
+	bool is_on;    /* asked for, and nothing failed */
+	bool is_halted;
+	bool is_resting; /* somebody does, without the mutex */
+	bool is_failing; /* to do so */
+	unsigned current;
+	struct blob_log_file files[BLOB_LOG_FILES];
+	struct mbj_buf batch; /* of what is deferred */
+	struct mbj_buf spare;
+	pthread_cond_t is_due; /* a file is full, or it is over */
 };
 
 struct blob_waiter {
@@ -72,6 +110,10 @@ struct mbj_blobs {
 	size_t deferred_count;
 	size_t deferred_capacity;
 	struct mbj_table deferred_table; /* digest -> place */
+	bool is_rounding;		 /* somebody stores what is deferred */
+	struct blob_log log;
+	/* Contents that a round could not store: any thread, no mutex. */
+	_Atomic uint64_t drops;
 	/* blob_recent.c: filters, of now and before, NULL: nothing is kept */
 	uint64_t *recent[2];
 	int64_t recent_ms; /* when that of now was begun */
@@ -239,6 +281,9 @@ enum mbj_rc blob_pending_bound(struct mbj_blobs *blobs,
 /* The caller holds the mutex for these. */
 bool blob_is_deferred(const struct mbj_blobs *blobs,
 		      const struct mbj_hash *digest);
+/* And the next round of all has it on disk at once. */
+bool blob_is_logged(const struct mbj_blobs *blobs,
+		    const struct mbj_hash *digest);
 /* And has that size. */
 bool blob_defers_size(const struct mbj_blobs *blobs,
 		      const struct mbj_hash *digest, uint64_t size);
@@ -254,6 +299,58 @@ enum mbj_rc blob_bulk_round(struct mbj_blobs *blobs,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 /* At closing: what is deferred was promised to nobody. */
 void blob_bulk_drop(struct mbj_blobs *blobs);
+
+/* --------------------------------------------------------- blob_log.c */
+
+enum mbj_rc blob_log_init(struct blob_log *log,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+void blob_log_done(struct blob_log *log);
+enum mbj_rc blob_log_path(const struct mbj_blobs *blobs, unsigned number,
+			  char path[MBJ_PATH_TEXT_MAX],
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* The caller holds the mutex for these. */
+/* A file of so many bytes may be added now. */
+bool blob_log_takes(const struct mbj_blobs *blobs, uint64_t file_size);
+/* For the next flush: the bytes of its file. */
+enum mbj_rc blob_log_add(struct mbj_blobs *blobs,
+			 const struct blob_deferred *deferred,
+			 struct mbj_bytes bytes,
+			 struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * In a round, the mutex is let go meanwhile: all that was added is on disk.
+ * false: nothing of it is, the log is off.
+ */
+bool blob_log_flush(struct mbj_blobs *blobs);
+/* A sync failed that may have been about what the log has. */
+void blob_log_doubt(struct mbj_blobs *blobs);
+
+/* -------------------------------------------------------- blob_redo.c */
+
+struct blob_record {
+	struct mbj_hash digest;
+	uint64_t size; /* of the blob */
+	enum blob_form form;
+	struct mbj_bytes bytes; /* of its file, lent */
+};
+
+/* From at on: BLOB_LOG_BLOCK, where the log begins. */
+struct blob_log_walk {
+	uint64_t at;
+	struct mbj_bytes records; /* of a batch, that are left */
+};
+
+/* false: no log, or one at rest. */
+bool blob_log_header_read(struct mbj_bytes log, struct mbj_id *ret_generation);
+/* The next record of a whole batch; false: that was the last one. */
+bool blob_log_next(struct mbj_bytes log, struct mbj_id generation,
+		   struct blob_log_walk *walk, struct blob_record *ret_record);
+/* Without the mutex: what this file has is stored anew, and on disk. */
+enum mbj_rc blob_log_redo(struct mbj_blobs *blobs, unsigned number,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+/* At opening: of all files, which are not there any more then. */
+enum mbj_rc blob_logs_redo(struct mbj_blobs *blobs,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* ------------------------------------------------------- blob_place.c */
 

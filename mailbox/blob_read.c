@@ -56,6 +56,20 @@ static enum mbj_rc reader_new(const struct mbj_hash *digest,
 	return rc;
 }
 
+/* What only waits for its name gets it. */
+static enum mbj_rc blob_name_wait(struct mbj_blobs *blobs,
+				  const struct mbj_hash *digest,
+				  struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	pthread_mutex_lock(&blobs->mutex);
+	if (blob_is_logged(blobs, digest))
+		rc = blob_bulk_round(blobs, err);
+	pthread_mutex_unlock(&blobs->mutex);
+	return rc;
+}
+
 enum mbj_rc mbj_blob_reader_open(struct mbj_blobs *blobs,
 				 const struct mbj_hash *digest,
 				 struct mbj_blob_reader **ret_reader,
@@ -70,7 +84,10 @@ enum mbj_rc mbj_blob_reader_open(struct mbj_blobs *blobs,
 	if (rc < 0)
 		return rc;
 	MBJ_ASSERT(reader != NULL);
-	rc = blob_find(blobs, digest, &reader->file, &reader->source, err);
+	rc = blob_name_wait(blobs, digest, err);
+	if (rc == MBJ_OK)
+		rc = blob_find(blobs, digest, &reader->file, &reader->source,
+			       err);
 	if (rc < 0) {
 		mbj_blob_reader_close(&reader);
 		return rc;

@@ -194,6 +194,7 @@ static void folder_settle(struct mbj_blobs *blobs, unsigned folder,
 	if (is_failed) {
 		blobs->failures[folder]++;
 		blobs->suspect[folder] = blobs->placing[folder];
+		blob_log_doubt(blobs);
 	}
 	if (!is_failed && !is_left)
 		blobs->is_dirty[folder] = false;
@@ -366,7 +367,7 @@ enum mbj_rc mbj_blobs_sync(struct mbj_blobs *blobs, struct mbj_error *err)
 	MBJ_ASSERT(blobs != NULL);
 	pthread_mutex_lock(&blobs->mutex);
 	rc = blob_bulk_round(blobs, err);
-	if (rc < 0) {
+	if (rc < 0 || blobs->pending_count == 0) {
 		pthread_mutex_unlock(&blobs->mutex);
 		return rc;
 	}
@@ -391,13 +392,15 @@ enum mbj_rc mbj_blob_settle(struct mbj_blobs *blobs,
 			    const struct mbj_hash *digest,
 			    struct mbj_error *err)
 {
-	enum mbj_rc rc;
+	enum mbj_rc rc = MBJ_OK;
 
 	pthread_mutex_lock(&blobs->mutex);
-	rc = blob_is_deferred(blobs, digest) ? blob_bulk_round(blobs, err)
-					     : MBJ_OK;
-	if (rc == MBJ_OK)
-		rc = folder_sync(blobs, digest->b[0], err);
+	if (!blob_is_logged(blobs, digest)) {
+		if (blob_is_deferred(blobs, digest))
+			rc = blob_bulk_round(blobs, err);
+		if (rc == MBJ_OK)
+			rc = folder_sync(blobs, digest->b[0], err);
+	}
 	pthread_mutex_unlock(&blobs->mutex);
 	return rc;
 }

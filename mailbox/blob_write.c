@@ -57,11 +57,10 @@ enum mbj_rc blob_fresh_open(struct mbj_blobs *blobs, struct mbj_file *ret_file,
 	rc = fresh_make(blobs, path, ret_fresh, err);
 	if (rc < 0)
 		return rc;
-	/* What is to be packed is read again. */
+	/* What is to be packed, or logged, is read again. */
 	return mbj_file_open(blobs->sys, path,
-			     (blobs->level > 0 ? O_RDWR : O_WRONLY) | O_CREAT |
-				     O_EXCL | O_NOFOLLOW,
-			     ret_file, err);
+			     O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, ret_file,
+			     err);
 }
 
 /* Without a file. */

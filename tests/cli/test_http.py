@@ -403,6 +403,8 @@ class Http(HttpCase):
         request, some byte by byte; edits and requests meanwhile; all are gone
         in the end."""
         self.begin()
+        # Contents and their log stay open.
+        self.mbj("deliver", self.p, "alice", stdin=b"hello")
         before = self.descriptors()
         slow = []
         for i in range(300):

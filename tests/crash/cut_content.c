@@ -10,7 +10,7 @@
 
 #include "cut_lab.h"
 
-enum { CONTENT_MAX = 20000, PIECE = 8192 };
+enum { CONTENT_MAX = 20000, PIECE = 8192, LOG_SIZE = 16384 };
 
 /* Any order of messages comes to the same sum; no two of them to nothing. */
 static uint64_t message_hash(struct mbj_id account, struct mbj_id mailbox,
@@ -145,4 +145,24 @@ enum mbj_rc cut_content_put(struct mbj_store *store, unsigned number,
 		rc = mbj_blob_settle(blobs, ret_digest, err);
 	mbj_blob_writer_abort(&writer);
 	return rc;
+}
+
+void cut_content_log(struct cut_lab *lab, struct cut_side *side)
+{
+	struct mbj_blobs *blobs = NULL;
+
+	if (!lab->work->is_logged || side != &lab->primary)
+		return;
+	SITE_OK(mbj_store_blobs(side->store, &blobs, err));
+	mbj_blobs_log(blobs, LOG_SIZE);
+}
+
+void cut_content_rest(struct cut_lab *lab, bool is_all)
+{
+	struct mbj_blobs *blobs = NULL;
+
+	if (!lab->work->is_logged)
+		return;
+	SITE_OK(mbj_store_blobs(lab->primary.store, &blobs, err));
+	SITE_OK(mbj_blobs_rest(blobs, is_all, err));
 }

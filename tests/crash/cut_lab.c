@@ -350,6 +350,7 @@ void cut_open(struct cut_lab *lab, struct cut_side *side)
 {
 	SITE_OK(mbj_replica_open(side->dir, &lab->options, &side->store, err));
 	truth_note(lab, side);
+	cut_content_log(lab, side);
 }
 
 void cut_close(struct cut_lab *lab, struct cut_side *side)

@@ -90,6 +90,7 @@ struct cut_work {
 	void (*prepare)(struct cut_lab *lab);
 	void (*run)(struct cut_lab *lab);
 	unsigned contents_level; /* of both stores */
+	bool is_logged;		 /* contents come to the primary by a log */
 };
 
 struct cut_lab {
@@ -173,6 +174,13 @@ enum mbj_rc cut_content_add(struct mbj_store *store, struct mbj_txn *txn,
 enum mbj_rc cut_content_put(struct mbj_store *store, unsigned number,
 			    struct mbj_hash *ret_digest, uint64_t *ret_size,
 			    struct mbj_error *err);
+
+/* ---------------------------------------------------- cut_content.c */
+
+/* From now on by a log, where the workload wants that. */
+void cut_content_log(struct cut_lab *lab, struct cut_side *side);
+/* What that has comes to rest. */
+void cut_content_rest(struct cut_lab *lab, bool is_all);
 
 /* --------------------------------------------------- cut_messages.c */
 

@@ -96,6 +96,7 @@ void cut_messages_run(struct cut_lab *lab)
 	steps.list[1].flags = MBJ_FLAG_SEEN;
 	steps.list[2].keywords = mbj_bytes_make("$Junk", sizeof("$Junk"));
 	steps_submit(lab, &steps);
+	cut_content_rest(lab, false);
 	/* Content that is there already, and more of it. */
 	append_add(lab, &steps, 2, 2);
 	append_add(lab, &steps, 2, 3);
@@ -110,6 +111,7 @@ void cut_messages_run(struct cut_lab *lab)
 	cut_rename(lab, 1, "INBOX", "old");
 	append_add(lab, &steps, 1, 4);
 	steps_submit(lab, &steps);
+	cut_content_rest(lab, true);
 	destroy(lab, 3);
 	cut_close(lab, &lab->primary);
 	cut_open(lab, &lab->primary);

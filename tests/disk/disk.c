@@ -228,6 +228,17 @@ int disk_do_sync(struct disk *disk, int fd)
 	return 0;
 }
 
+static void files_synced(struct disk *disk, const struct inode *directory,
+			 bool is_failed)
+{
+	for (size_t i = 0; i < directory->now.count; i++) {
+		size_t child = directory->now.p[i].inode;
+
+		if (!disk->inodes[child].is_directory)
+			inode_synced(&disk->inodes[child], is_failed);
+	}
+}
+
 int disk_do_syncfs(struct disk *disk, int fd)
 {
 	const struct inode *directory = inode_of(disk, fd);
@@ -235,10 +246,11 @@ int disk_do_syncfs(struct disk *disk, int fd)
 
 	DISK_CHECK(directory->is_directory);
 	for (size_t i = 0; i < directory->now.count; i++) {
-		size_t child = directory->now.p[i].inode;
+		struct inode *child = &disk->inodes[directory->now.p[i].inode];
 
-		if (!disk->inodes[child].is_directory)
-			inode_synced(&disk->inodes[child], fault < 0);
+		if (child->is_directory)
+			files_synced(disk, child, fault < 0);
+		inode_synced(child, fault < 0);
 	}
 	if (fault < 0)
 		return fault;

@@ -146,7 +146,10 @@ ssize_t disk_do_read(struct disk *disk, int fd, void *p, size_t n, size_t at);
 ssize_t disk_do_write(struct disk *disk, int fd, const void *p, size_t n,
 		      size_t at);
 int disk_do_sync(struct disk *disk, int fd);
-/* Less than syncfs(2) may do: only the data of files in the directory. */
+/*
+ * Less than syncfs(2) may do: only the data of files in the directory, and what
+ * is in directories that are in it, with their entries.
+ */
 int disk_do_syncfs(struct disk *disk, int fd);
 int disk_do_truncate(struct disk *disk, int fd, size_t n);
 int64_t disk_do_size(struct disk *disk, int fd);

@@ -26,6 +26,7 @@ int main(void)
 		test_blob_case,
 		test_blob_fault_case,
 		test_blob_forms_case,
+		test_blob_log_case,
 		test_blob_pack_case,
 		test_blob_place_case,
 		test_blob_thread_case,

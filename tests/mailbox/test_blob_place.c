@@ -6,6 +6,7 @@
 
 #include "blob_lab.h"
 #include "blob_priv.h"
+#include "disk.h"
 
 /*
  * A disk that looks around while a name is given: what it finds there, and
@@ -463,6 +464,51 @@ START_TEST(blob_link_twice)
 }
 END_TEST
 
+/*
+ * Goal: a blob whose folder was synced by itself costs the round nothing; where
+ * that failed it does not count as stored, and the round writes it anew.
+ * Method: syncs counted; the folder's fails.
+ */
+START_TEST(blob_settle)
+{
+	struct disk *disk = disk_new("/d", 1);
+	struct mbj_blobs *blobs = NULL;
+	struct content content;
+	struct mbj_hash digest;
+	struct mbj_error err;
+	bool is_there = true;
+
+	content_make(&content, 0);
+	test_ok(mbj_blobs_open(disk_sys(disk), "/d/blobs", true, &blobs, &err),
+		err);
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	if (_i == 1) {
+		disk_fail(disk, &(struct disk_fault){.calls = DISK_CALL_SYNC,
+						     .at = 1,
+						     .errnum = EIO});
+		test_rc(mbj_blob_settle(blobs, &digest, &err), MBJ_EIO);
+		ck_assert_uint_eq(blobs->doubtful_count, 1);
+		test_ok(mbj_blob_has(blobs, &digest, content.n, &is_there,
+				     &err),
+			err);
+		ck_assert(!is_there);
+	} else {
+		test_ok(mbj_blob_settle(blobs, &digest, &err), err);
+	}
+	disk_fail(disk, &(struct disk_fault){.calls = 0});
+	test_ok(mbj_blob_settle(blobs, &digest, &err), err);
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	ck_assert((disk_calls_of(disk, DISK_CALL_SYNC) > 0) == (_i == 1));
+	ck_assert_uint_eq(disk_calls_of(disk, DISK_CALL_RENAME), _i == 1);
+	ck_assert_uint_eq(blobs->doubtful_count, 0);
+	ck_assert_uint_eq(blobs->pending_count, 0);
+	ck_assert_uint_eq(blobs_count(blobs), 1);
+	mbj_blobs_close(&blobs);
+	disk_free(&disk);
+}
+END_TEST
+
 TCase *test_blob_place_case(void)
 {
 	TCase *tc = tcase_create("blob_place");
@@ -474,5 +520,6 @@ TCase *test_blob_place_case(void)
 	tcase_add_test(tc, blob_round_fails_later_notes);
 	tcase_add_loop_test(tc, blob_keep_found, 0, 2);
 	tcase_add_loop_test(tc, blob_link_twice, 0, 2);
+	tcase_add_loop_test(tc, blob_settle, 0, 2);
 	return tc;
 }

@@ -80,20 +80,40 @@ static void workers_run(struct mbj_blobs *blobs, void *(*run)(void *),
 	}
 }
 
+static void *rest_run(void *argument)
+{
+	struct mbj_blobs *blobs = argument;
+
+	while (mbj_blobs_rest_wait(blobs))
+		ck_assert_int_eq(mbj_blobs_rest(blobs, false, NULL), MBJ_OK);
+	return NULL;
+}
+
 /*
  * Goal: threads that store the same contents store each once, and all are told
- * the truth.  Method: four threads, the same contents in turn; packed (1) or
- * not.
+ * the truth, with a log that comes to rest meanwhile, too.  Method: four
+ * threads, the same contents in turn; packed (1) or not; a small log (2).
  */
 START_TEST(blob_threads_equal)
 {
 	struct mbj_blobs *blobs = NULL;
+	pthread_t thread;
 	struct mbj_error err;
 
 	test_ok(mbj_blobs_open(mbj_sys_posix(), blob_dir, true, &blobs, &err),
 		err);
-	mbj_blobs_pack(blobs, (unsigned)_i);
+	mbj_blobs_pack(blobs, (unsigned)_i & 1);
+	if (_i >= 2) {
+		mbj_blobs_log(blobs, 3 * BLOB_LOG_BLOCK);
+		ck_assert_int_eq(pthread_create(&thread, NULL, rest_run, blobs),
+				 0);
+	}
 	workers_run(blobs, worker_store, NULL);
+	if (_i >= 2) {
+		test_ok(mbj_blobs_rest(blobs, true, &err), err);
+		mbj_blobs_rest_halt(blobs);
+		ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	}
 	ck_assert_uint_eq(blobs_count(blobs), CONTENTS);
 	ck_assert_uint_eq(blobs->pending_count, 0);
 	mbj_blobs_close(&blobs);
@@ -334,7 +354,7 @@ TCase *test_blob_thread_case(void)
 	TCase *tc = tcase_create("blob_thread");
 
 	tcase_add_checked_fixture(tc, blob_lab_setup, blob_lab_teardown);
-	tcase_add_loop_test(tc, blob_threads_equal, 0, 2);
+	tcase_add_loop_test(tc, blob_threads_equal, 0, 4);
 	tcase_add_test(tc, blob_threads_share);
 	tcase_add_test(tc, blob_settle_fails_beside);
 	tcase_add_test(tc, blob_round_fails_beside);

@@ -54,6 +54,9 @@ struct mbj_sys {
 	int (*set_mtime)(void *ctx, int fd, int64_t time);
 	int64_t (*now_us)(void *ctx); /* microseconds UTC since 1970 */
 	int (*random)(void *ctx, void *p, size_t n);
+	/* Begin to write what was written to it to the disk, without waiting;
+	 * NULL: the system does when it likes. */
+	int (*write_begin)(void *ctx, int fd);
 	/* What we may still take of its file system; NULL: no limit. */
 	int64_t (*space)(void *ctx, const char *path);
 };
@@ -97,6 +100,11 @@ enum mbj_rc mbj_file_write(struct mbj_file *file, uint64_t at, const void *p,
 /* fdatasync(2).  Durability: what was written before is on disk. */
 enum mbj_rc mbj_file_sync(struct mbj_file *file,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * What was written before is on its way to the disk: for a later sync of many
+ * files, which then waits for less.  Promises nothing.
+ */
+void mbj_file_write_begin(struct mbj_file *file);
 enum mbj_rc mbj_file_size(struct mbj_file *file, uint64_t *ret_size,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 /* When its content last changed, in seconds since 1970; and saying so. */

@@ -101,6 +101,39 @@ void mbj_blobs_keep_free(struct mbj_blobs *blobs, uint64_t size);
 void mbj_blobs_pack(struct mbj_blobs *blobs, unsigned level);
 
 /*
+ * From now on what is short and stored one by one is synced in a log, of two
+ * files of so many bytes at most, which any number of producers share: it is
+ * on disk, and has its name, after the next mbj_blobs_sync, which waits for one
+ * sync for all of them.  Their own files are synced later, all at once
+ * (mbj_blobs_rest); until then opening the folder as its owner stores anew what
+ * the log has, and a reader beside no owner may find them damaged after a power
+ * cut.  What the log has no room for is stored as without it, as is all once
+ * it failed.  0: no more.
+ * Requires: nobody stores yet, or any more.
+ */
+void mbj_blobs_log(struct mbj_blobs *blobs, uint64_t size);
+/* Opening it as its owner has something to store anew, or to remove. */
+bool mbj_blobs_are_logged(const struct mbj_sys *sys, const char *dir);
+/*
+ * For a thread that has time: wait until a file of the log is full.  false:
+ * mbj_blobs_rest_halt was called.
+ */
+bool mbj_blobs_rest_wait(struct mbj_blobs *blobs);
+void mbj_blobs_rest_halt(struct mbj_blobs *blobs);
+/*
+ * What full files of the log have is on disk by itself: one syncfs(2) for each.
+ * is_all: of the others as well, and nothing is left of the log.  Storing
+ * waits for neither.
+ */
+enum mbj_rc mbj_blobs_rest(struct mbj_blobs *blobs, bool is_all,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Contents that were stored here and could not be brought on disk, so that they
+ * are not there: whoever found one before that counts anew looks again.
+ */
+uint64_t mbj_blobs_drops(const struct mbj_blobs *blobs);
+
+/*
  * From now on remember what is stored or found here, for so many milliseconds
  * at least and twice as many at most, 0: not at all; in 4 MiB, whatever there
  * is of it.  For mbj_blob_collect.
