@@ -172,15 +172,9 @@ static int disk_sync(void *ctx, int fd)
 	return 0;
 }
 
-/* Less than it may do: only the data of files in the directory. */
-static int disk_syncfs(void *ctx, int fd)
+/* Data of the files in the directory. */
+static void files_sync(struct disk *disk, uint16_t directory)
 {
-	struct disk *disk = ctx;
-	uint16_t directory = disk->handles[fd].inode;
-
-	if (change_judge(disk, disk->inodes[directory].machine) < 0 ||
-	    machine_judge(disk, disk->inodes[directory].machine) < 0)
-		return -EIO;
 	for (size_t i = 0; i < disk->now.count; i++) {
 		struct inode *inode = &disk->inodes[disk->now.entry[i].inode];
 
@@ -190,6 +184,30 @@ static int disk_syncfs(void *ctx, int fd)
 		disk_inode_sync(inode, SIZE_MAX);
 		inode->dirty_from = 0;
 		inode->dirty_to = 0;
+	}
+}
+
+/*
+ * Less than it may do: only the data of files in the directory, and what is in
+ * directories that are in it, with their entries.
+ */
+static int disk_syncfs(void *ctx, int fd)
+{
+	struct disk *disk = ctx;
+	uint16_t directory = disk->handles[fd].inode;
+
+	if (change_judge(disk, disk->inodes[directory].machine) < 0 ||
+	    machine_judge(disk, disk->inodes[directory].machine) < 0)
+		return -EIO;
+	files_sync(disk, directory);
+	for (size_t i = 0; i < disk->now.count; i++) {
+		uint16_t child = disk->now.entry[i].inode;
+
+		if (disk->now.entry[i].parent != directory ||
+		    !disk->inodes[child].is_directory)
+			continue;
+		files_sync(disk, child);
+		directory_sync(disk, child);
 	}
 	return 0;
 }

@@ -30,7 +30,10 @@ struct site {
 	size_t kept;		      /* what its disk will keep */
 	unsigned again;		      /* change of its return to die in, too */
 	bool is_rebuilding; /* the next opening makes the state anew */
+	const struct mbj_store *logged; /* whose contents go to a log */
 };
+
+enum { CONTENT_LOG_SIZE = 3 << 12 };
 
 #define OK(call) MBJ_ASSERT((call) == MBJ_OK)
 
@@ -48,6 +51,8 @@ static struct mbj_store *store_open(struct play *play, int side)
 
 	if (site->stores[side] != NULL)
 		return site->stores[side];
+	if (side == PLAY_PRIMARY)
+		site->logged = NULL;
 	options.is_rebuild_forced = site->is_rebuilding;
 	site->is_rebuilding = false;
 	rc = mbj_replica_open(dirs[side], &options, &site->stores[side], &err);
@@ -149,7 +154,22 @@ static enum mbj_rc site_submit(struct play *play, const struct mbj_edit *edit,
 	return rc;
 }
 
-static enum mbj_rc content_write(struct mbj_store *store,
+/*
+ * By a log from the longest content on, until the store is opened again; the
+ * shortest let it come to rest.
+ */
+static enum mbj_rc content_log(struct site *site, struct mbj_store *store,
+			       struct mbj_blobs *blobs, size_t size,
+			       struct mbj_error *err)
+{
+	if (size == 3 && site->logged != store) {
+		site->logged = store;
+		mbj_blobs_log(blobs, CONTENT_LOG_SIZE);
+	}
+	return size < 2 ? mbj_blobs_rest(blobs, size == 0, err) : MBJ_OK;
+}
+
+static enum mbj_rc content_write(struct site *site, struct mbj_store *store,
 				 struct mbj_bytes content,
 				 struct mbj_error *err)
 {
@@ -160,6 +180,8 @@ static enum mbj_rc content_write(struct mbj_store *store,
 	enum mbj_rc rc;
 
 	rc = mbj_store_blobs(store, &blobs, err);
+	if (rc == MBJ_OK)
+		rc = content_log(site, store, blobs, content.n, err);
 	if (rc == MBJ_OK)
 		rc = mbj_blob_writer_begin(blobs, &writer, err);
 	if (rc == MBJ_OK)
@@ -176,7 +198,7 @@ static bool site_content_put(struct play *play, struct mbj_bytes content)
 	struct mbj_error err;
 	enum mbj_rc rc;
 
-	rc = content_write(store_open(play, PLAY_PRIMARY), content, &err);
+	rc = content_write(site, store_open(play, PLAY_PRIMARY), content, &err);
 	if (disk_is_dead(site->disk)) {
 		site->armed = -1;
 		store_revive(play, PLAY_PRIMARY);
