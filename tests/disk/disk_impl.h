@@ -72,6 +72,7 @@ struct inode {
 	bool is_used;
 	bool is_directory;
 	bool is_split;	      /* else what is read is what is on disk */
+	bool is_lossy;	      /* is_split for good: a sync failed */
 	struct image cache;   /* as it is read */
 	struct image durable; /* as it is on disk, where is_split */
 	struct pending *pending;

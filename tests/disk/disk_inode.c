@@ -243,6 +243,7 @@ void inode_clear(struct inode *inode)
 	inode->is_used = false;
 	inode->is_directory = false;
 	inode->is_split = false;
+	inode->is_lossy = false;
 	image_resize(&inode->cache, 0);
 	image_resize(&inode->durable, 0);
 }
@@ -294,6 +295,20 @@ void inode_write(struct inode *inode, size_t at, const uint8_t *p, size_t n,
 	pending_add(inode, &pending);
 }
 
+/* Without what was dropped before. */
+static void pending_apply(struct inode *inode)
+{
+	for (size_t i = 0; i < inode->pending_count; i++) {
+		const struct pending *pending = &inode->pending[i];
+
+		if (pending->p == NULL)
+			image_resize(&inode->durable, pending->at);
+		else
+			image_write(&inode->durable, pending->at, pending->p,
+				    pending->n);
+	}
+}
+
 void inode_synced(struct inode *inode, bool is_failed)
 {
 	if (inode->is_directory) {
@@ -303,9 +318,13 @@ void inode_synced(struct inode *inode, bool is_failed)
 		inode->change_count = 0;
 		return;
 	}
-	pending_clear(inode);
 	/* What a failed sync dropped is read for as long as it is cached. */
 	if (is_failed)
+		inode->is_lossy |= inode->pending_count > 0;
+	else if (inode->is_lossy)
+		pending_apply(inode);
+	pending_clear(inode);
+	if (is_failed || inode->is_lossy)
 		return;
 	inode->is_split = false;
 	image_resize(&inode->durable, 0);
@@ -340,6 +359,7 @@ void inode_copy(struct inode *target, const struct inode *source)
 	target->is_used = source->is_used;
 	target->is_directory = source->is_directory;
 	target->is_split = source->is_split;
+	target->is_lossy = source->is_lossy;
 	image_copy(&target->cache, &source->cache);
 	image_copy(&target->durable, &source->durable);
 	for (size_t i = 0; i < source->pending_count; i++) {
