@@ -166,6 +166,18 @@ enum mbj_rc mbj_file_sync(struct mbj_file *file, struct mbj_error *err)
 	return MBJ_OK;
 }
 
+enum mbj_rc mbj_file_sync_fs(struct mbj_file *file, struct mbj_error *err)
+{
+	int rc;
+
+	file_check(file);
+	rc = file->sys->syncfs(file->sys->ctx, file->fd);
+	if (rc < 0)
+		return mbj_error_errno(err, -rc, "cannot sync what is in",
+				       file->path);
+	return MBJ_OK;
+}
+
 void mbj_file_write_begin(struct mbj_file *file)
 {
 	file_check(file);

@@ -144,13 +144,21 @@ static enum mbj_rc file_sync(const struct mbj_blobs *blobs,
 }
 
 /* Of the first n. */
-static enum mbj_rc data_sync(const struct mbj_blobs *blobs, size_t n,
+static enum mbj_rc data_sync(struct mbj_blobs *blobs, size_t n,
 			     struct mbj_error *err)
 {
 	enum mbj_rc rc = MBJ_OK;
 
-	if (n > FEW)
-		return mbj_fs_sync(blobs->sys, blobs->fresh, err);
+	if (blobs->deferred_doubtful > 0)
+		return mbj_error_set(err, MBJ_EIO,
+				     "what came to %s could not be synced",
+				     blobs->dir);
+	if (n > FEW) {
+		rc = mbj_fs_sync(blobs->sys, blobs->dir, err);
+		if (rc < 0)
+			blob_doubt_all(blobs);
+		return rc;
+	}
 	for (size_t i = 0; rc == MBJ_OK && i < n; i++)
 		rc = file_sync(blobs, deferred_at(blobs, i), err);
 	return rc;
@@ -170,12 +178,12 @@ static void folders_unmake(const struct mbj_blobs *blobs,
 }
 
 /* The folders that are needed, with one sync for those that are new. */
-static enum mbj_rc folders_make(const struct mbj_blobs *blobs, size_t n,
+static enum mbj_rc folders_make(struct mbj_blobs *blobs, size_t n,
 				struct mbj_error *err)
 {
 	bool is_needed[BLOB_FOLDERS] = {false};
 	bool is_made[BLOB_FOLDERS] = {false};
-	bool is_any_made = false;
+	bool is_any_made = blobs->is_any_unmade;
 	enum mbj_rc rc = MBJ_OK;
 
 	for (size_t i = 0; i < n; i++) {
@@ -198,6 +206,8 @@ static enum mbj_rc folders_make(const struct mbj_blobs *blobs, size_t n,
 	}
 	if (rc == MBJ_OK && is_any_made)
 		rc = mbj_dir_sync(blobs->sys, blobs->dir, err);
+	/* What cannot be taken away either is found by the next round. */
+	blobs->is_any_unmade = rc < 0;
 	if (rc < 0)
 		folders_unmake(blobs, is_made);
 	return rc;
@@ -213,6 +223,8 @@ static void deferred_leave(struct mbj_blobs *blobs, size_t n)
 		memmove(deferred_at(blobs, 0), deferred_at(blobs, n),
 			left * sizeof(struct blob_deferred));
 	blobs->deferred_count = left;
+	blobs->deferred_doubtful -=
+		n < blobs->deferred_doubtful ? n : blobs->deferred_doubtful;
 	mbj_table_clear(&blobs->deferred_table);
 	for (size_t i = 0; i < left; i++)
 		rc = mbj_table_add(&blobs->deferred_table,

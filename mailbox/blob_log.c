@@ -101,6 +101,7 @@ enum mbj_rc blob_log_init(struct blob_log *log, struct mbj_error *err)
 		return mbj_error_nomem(err);
 	mbj_buf_init(&log->batch, BATCH_MAX);
 	mbj_buf_init(&log->spare, BATCH_MAX);
+	log->fs = MBJ_FILE_CLOSED;
 	for (unsigned i = 0; i < BLOB_LOG_FILES; i++)
 		log->files[i].file = MBJ_FILE_CLOSED;
 	return MBJ_OK;
@@ -110,17 +111,32 @@ void blob_log_done(struct blob_log *log)
 {
 	for (unsigned i = 0; i < BLOB_LOG_FILES; i++)
 		mbj_file_close(&log->files[i].file);
+	mbj_file_close(&log->fs);
 	mbj_buf_done(&log->batch);
 	mbj_buf_done(&log->spare);
 	(void)pthread_cond_destroy(&log->is_due);
+}
+
+/*
+ * What could not be written is told to each descriptor of the file system that
+ * was open before, and else to whoever asks first, in any process: so this one
+ * is open before anything is in the log.
+ */
+static bool fs_open(struct mbj_blobs *blobs)
+{
+	struct blob_log *log = &blobs->log;
+
+	return log->fs.fd >= 0 ||
+	       mbj_file_open(blobs->sys, blobs->dir, O_RDONLY | O_DIRECTORY,
+			     &log->fs, NULL) == MBJ_OK;
 }
 
 void mbj_blobs_log(struct mbj_blobs *blobs, uint64_t size)
 {
 	MBJ_ASSERT(blobs->is_owner && blobs->deferred_count == 0);
 	MBJ_ASSERT(size == 0 || size >= 2 * BLOB_LOG_BLOCK);
-	blobs->log.size = size;
-	blobs->log.is_on = size > 0;
+	blobs->log.is_on = size > 0 && fs_open(blobs);
+	blobs->log.size = blobs->log.is_on ? size : 0;
 	blobs->log.is_halted = false;
 }
 
@@ -209,7 +225,7 @@ static struct blob_log_file *file_pick(struct blob_log *log, uint64_t size)
 			continue;
 		log->current = i;
 		log->files[i].state = BLOB_LOG_CURRENT;
-		log->files[i].at = 0;
+		log->files[i].at = BLOB_LOG_BLOCK;
 		return &log->files[i];
 	}
 	return NULL;
@@ -232,29 +248,28 @@ static enum mbj_rc header_write(struct mbj_blobs *blobs,
 	return mbj_file_write(&file->file, 0, header, sizeof(header), err);
 }
 
-/* *ret_is_made: its entry is to be synced. */
-static enum mbj_rc file_begin(struct mbj_blobs *blobs,
-			      struct blob_log_file *file, bool *ret_is_made,
-			      struct mbj_error *err)
+/*
+ * Under the mutex, as where a folder is made: no other sync of where it has its
+ * entry fails meanwhile, and keeps to itself that it did.
+ */
+static enum mbj_rc file_make(struct mbj_blobs *blobs,
+			     struct blob_log_file *file, struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
-	*ret_is_made = file->file.fd < 0;
-	if (*ret_is_made) {
-		file->reserved = 0;
-		rc = blob_log_path(blobs, (unsigned)(file - blobs->log.files),
-				   path, err);
-		if (rc == MBJ_OK)
-			rc = mbj_file_open(blobs->sys, path,
-					   O_RDWR | O_CREAT | O_TRUNC |
-						   O_NOFOLLOW,
-					   &file->file, err);
-	}
+	file->reserved = 0;
+	rc = blob_log_path(blobs, (unsigned)(file - blobs->log.files), path,
+			   err);
 	if (rc == MBJ_OK)
-		rc = header_write(blobs, file, err);
-	if (rc == MBJ_OK)
-		file->at = BLOB_LOG_BLOCK;
+		rc = mbj_file_open(blobs->sys, path,
+				   O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW,
+				   &file->file, err);
+	if (rc < 0)
+		return rc;
+	rc = mbj_dir_sync(blobs->sys, blobs->dir, err);
+	if (rc < 0)
+		mbj_file_close(&file->file);
 	return rc;
 }
 
@@ -295,25 +310,38 @@ static void batch_seal(const struct blob_log_file *file, struct mbj_buf *batch)
 
 /* Without the mutex. */
 static enum mbj_rc batch_write(struct mbj_blobs *blobs,
-			       struct blob_log_file *file,
+			       struct blob_log_file *file, uint64_t at,
 			       struct mbj_buf *batch, struct mbj_error *err)
 {
-	bool is_made = false;
 	enum mbj_rc rc = MBJ_OK;
 
-	if (file->at == 0)
-		rc = file_begin(blobs, file, &is_made, err);
+	if (at == BLOB_LOG_BLOCK)
+		rc = header_write(blobs, file, err);
 	if (rc == MBJ_OK)
-		rc = file_reserve(blobs, file, file->at + batch_room(batch->n),
-				  err);
+		rc = file_reserve(blobs, file, at + batch_room(batch->n), err);
 	if (rc < 0)
 		return rc;
 	batch_seal(file, batch);
-	rc = mbj_file_write(&file->file, file->at, batch->p, batch->n, err);
-	if (rc == MBJ_OK)
-		rc = mbj_file_sync(&file->file, err);
-	if (rc == MBJ_OK && is_made)
-		rc = mbj_dir_sync(blobs->sys, blobs->dir, err);
+	rc = mbj_file_write(&file->file, at, batch->p, batch->n, err);
+	return rc < 0 ? rc : mbj_file_sync(&file->file, err);
+}
+
+/* Under the mutex, which is let go meanwhile; the next one has its place. */
+static enum mbj_rc batch_flush(struct mbj_blobs *blobs,
+			       struct blob_log_file *file,
+			       struct mbj_buf *batch, struct mbj_error *err)
+{
+	uint64_t at = file->at;
+	enum mbj_rc rc = MBJ_OK;
+
+	file->at = at + batch_room(batch->n);
+	if (file->file.fd < 0)
+		rc = file_make(blobs, file, err);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_unlock(&blobs->mutex);
+	rc = batch_write(blobs, file, at, batch, err);
+	pthread_mutex_lock(&blobs->mutex);
 	return rc;
 }
 
@@ -330,14 +358,11 @@ bool blob_log_flush(struct mbj_blobs *blobs)
 	file = file_pick(log, batch.n);
 	log->batch = log->spare;
 	if (file != NULL) {
-		pthread_mutex_unlock(&blobs->mutex);
-		rc = batch_write(blobs, file, &batch, NULL);
-		pthread_mutex_lock(&blobs->mutex);
-		if (rc == MBJ_OK)
-			file->at += batch_room(batch.n);
-		else
-			file_fill(log, file);
+		rc = batch_flush(blobs, file, &batch, NULL);
 		log->is_on = rc == MBJ_OK;
+		file->is_doubtful |= blobs->deferred_doubtful > 0;
+		if (rc < 0)
+			file_fill(log, file);
 	}
 	mbj_buf_clear(&batch);
 	log->spare = batch;
@@ -398,50 +423,52 @@ void mbj_blobs_rest_halt(struct mbj_blobs *blobs)
 	pthread_mutex_unlock(&blobs->mutex);
 }
 
-/*
- * Without the mutex: all that a full file has is on disk by itself.  After a
- * sync that failed nobody knows what of it is, and another one would not tell.
- */
-static enum mbj_rc file_settle(struct mbj_blobs *blobs,
-			       struct blob_log_file *file, bool is_doubtful,
-			       struct mbj_error *err)
+/* Under the mutex: a full file is written from its begin again. */
+static void file_free(struct blob_log_file *file)
 {
 	static const uint8_t zeroes[BLOB_LOG_HEADER_SIZE];
-	enum mbj_rc rc = MBJ_OK;
 
-	if (is_doubtful)
-		rc = blob_log_redo(blobs, (unsigned)(file - blobs->log.files),
-				   err);
-	if (rc == MBJ_OK)
-		rc = mbj_fs_sync(blobs->sys, blobs->dir, err);
+	file->state = BLOB_LOG_FREE;
 	/* Best effort: what is written anew once more is the same. */
-	if (rc == MBJ_OK && file->file.fd >= 0 &&
+	if (file->file.fd >= 0 &&
 	    mbj_file_write(&file->file, 0, zeroes, sizeof(zeroes), NULL) < 0)
 		mbj_file_close(&file->file);
-	return rc;
 }
 
-/* Under the mutex, which is let go meanwhile. */
+/*
+ * Under the mutex, which is let go meanwhile: all that a full file has is on
+ * disk by itself.  After a sync that failed nobody knows what of it is, and
+ * another one would not tell: it is written anew before.
+ */
 static enum mbj_rc file_rest(struct mbj_blobs *blobs,
 			     struct blob_log_file *file, struct mbj_error *err)
 {
-	bool is_doubtful = file->is_doubtful;
-	enum mbj_rc rc;
+	enum mbj_rc redone = MBJ_OK, rc = MBJ_OK;
+	bool was_doubtful = file->is_doubtful;
 
 	file->is_doubtful = false;
 	pthread_mutex_unlock(&blobs->mutex);
-	rc = file_settle(blobs, file, is_doubtful, err);
+	if (was_doubtful)
+		redone =
+			blob_log_redo(blobs,
+				      (unsigned)(file - blobs->log.files), err);
+	if (redone == MBJ_OK)
+		rc = mbj_file_sync_fs(&blobs->log.fs, err);
 	pthread_mutex_lock(&blobs->mutex);
-	if (rc < 0)
+	if (redone < 0)
 		file->is_doubtful = true;
-	/* Another sync may have failed meanwhile. */
-	if (!file->is_doubtful)
-		file->state = BLOB_LOG_FREE;
-	else if (rc == MBJ_OK)
-		rc = mbj_error_set(err, MBJ_EIO,
-				   "a folder in %s could not be synced",
-				   blobs->dir);
-	return rc;
+	if (rc < 0)
+		blob_doubt_all(blobs);
+	/* One that runs may have been told what was to be told here. */
+	blob_syncs_wait(blobs);
+	if (redone < 0 || rc < 0)
+		return redone < 0 ? redone : rc;
+	if (file->is_doubtful)
+		return mbj_error_set(err, MBJ_EIO,
+				     "a folder in %s could not be synced",
+				     blobs->dir);
+	file_free(file);
+	return MBJ_OK;
 }
 
 /* Under the mutex: nothing is in them that anybody needs. */

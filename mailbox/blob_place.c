@@ -113,7 +113,7 @@ enum mbj_rc blob_keep(struct mbj_blobs *blobs, const struct mbj_hash *digest,
 /* ----------------------------------------------------------------- naming */
 
 /* The first blob of its folder; where its entry fails it is not there. */
-static enum mbj_rc folder_make(const struct mbj_blobs *blobs, unsigned folder,
+static enum mbj_rc folder_make(struct mbj_blobs *blobs, unsigned folder,
 			       struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
@@ -126,6 +126,7 @@ static enum mbj_rc folder_make(const struct mbj_blobs *blobs, unsigned folder,
 	if (rc < 0 && rc != MBJ_EEXISTS)
 		return rc;
 	rc = mbj_dir_sync(blobs->sys, blobs->dir, err);
+	blobs->is_any_unmade |= rc < 0;
 	if (rc < 0)
 		(void)blobs->sys->rmdir(blobs->sys->ctx, path);
 	return rc;

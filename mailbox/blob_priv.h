@@ -58,13 +58,13 @@ struct blob_fresh {
 
 enum blob_log_state { BLOB_LOG_FREE, BLOB_LOG_CURRENT, BLOB_LOG_FULL };
 
-/* file, generation, at and reserved are the round's that writes. */
+/* generation and reserved are the round's that writes, file as well. */
 struct blob_log_file {
 	enum blob_log_state state;
 	bool is_doubtful;     /* a sync of something in it failed */
 	struct mbj_file file; /* closed: made when it is needed */
 	struct mbj_id generation;
-	uint64_t at;	   /* of the next batch, 0: its header comes first */
+	uint64_t at;	   /* of the next batch */
 	uint64_t reserved; /* written up to here at least, if by zeroes */
 };
 
@@ -72,8 +72,9 @@ struct blob_log {
 	uint64_t size; /* of a file */
 	bool is_on;    /* asked for, and nothing failed */
 	bool is_halted;
-	bool is_resting; /* somebody does, without the mutex */
-	bool is_failing; /* to do so */
+	bool is_resting;    /* somebody does, without the mutex */
+	bool is_failing;    /* to do so */
+	struct mbj_file fs; /* the folder, for the syncs of all: see fs_open */
 	unsigned current;
 	struct blob_log_file files[BLOB_LOG_FILES];
 	struct mbj_buf batch; /* of what is deferred */
@@ -110,6 +111,7 @@ struct mbj_blobs {
 	size_t deferred_count;
 	size_t deferred_capacity;
 	struct mbj_table deferred_table; /* digest -> place */
+	size_t deferred_doubtful;	 /* the first ones: blob_doubt_all */
 	bool is_rounding;		 /* somebody stores what is deferred */
 	struct blob_log log;
 	/* Contents that a round could not store: any thread, no mutex. */
@@ -129,10 +131,13 @@ struct mbj_blobs {
 	size_t placing_count;
 	/* Of them, those that were when a sync of the folder failed. */
 	uint32_t suspect[BLOB_FOLDERS];
-	/* Syncs of it that failed. */
+	/* Syncs of it that failed, or that were over. */
 	uint32_t failures[BLOB_FOLDERS];
+	uint32_t ends[BLOB_FOLDERS];
 	/* The folder is there, and its own entry on disk. */
 	bool is_made[BLOB_FOLDERS];
+	/* Of one that is there it may not be: a sync of them failed. */
+	bool is_any_unmade;
 	char dir[MBJ_PATH_TEXT_MAX];
 	char fresh[MBJ_PATH_TEXT_MAX]; /* dir/new */
 };
@@ -269,6 +274,13 @@ void blob_note_doubt(struct mbj_blobs *blobs, const struct mbj_hash *digest);
 enum mbj_rc blob_note_found(struct mbj_blobs *blobs,
 			    const struct mbj_hash *digest,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * A sync of the whole file system failed: it may have been about all that waits
+ * for any, and no other one would tell.
+ */
+void blob_doubt_all(struct mbj_blobs *blobs);
+/* The mutex is let go meanwhile: the folders' syncs that run now are over. */
+void blob_syncs_wait(struct mbj_blobs *blobs);
 /* It is gone. */
 void blob_note_forget(struct mbj_blobs *blobs, const struct mbj_hash *digest);
 

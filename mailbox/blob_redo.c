@@ -177,6 +177,7 @@ static enum mbj_rc bytes_redo(struct mbj_blobs *blobs, struct mbj_bytes log,
 {
 	struct blob_log_walk walk = {.at = BLOB_LOG_BLOCK};
 	struct blob_record record;
+	uint64_t drops = blobs->drops;
 	struct mbj_id generation;
 	enum mbj_rc rc = MBJ_OK;
 
@@ -184,7 +185,14 @@ static enum mbj_rc bytes_redo(struct mbj_blobs *blobs, struct mbj_bytes log,
 		return MBJ_OK;
 	while (rc == MBJ_OK && blob_log_next(log, generation, &walk, &record))
 		rc = record_redo(blobs, &record, err);
-	return rc == MBJ_OK ? mbj_blobs_sync(blobs, err) : rc;
+	if (rc == MBJ_OK)
+		rc = mbj_blobs_sync(blobs, err);
+	/* In a round that somebody else had to do with, and was told of. */
+	if (rc == MBJ_OK && blobs->drops != drops)
+		rc = mbj_error_set(err, MBJ_EIO,
+				   "what a log in %s has could not be stored",
+				   blobs->dir);
+	return rc;
 }
 
 enum mbj_rc blob_log_redo(struct mbj_blobs *blobs, unsigned number,

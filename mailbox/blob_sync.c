@@ -169,6 +169,19 @@ enum mbj_rc blob_pending_bound(struct mbj_blobs *blobs, struct mbj_error *err)
 	return is_full ? mbj_blobs_sync(blobs, err) : MBJ_OK;
 }
 
+void blob_doubt_all(struct mbj_blobs *blobs)
+{
+	for (size_t i = 0; i < blobs->pending_count; i++)
+		if (!note_at(blobs, i)->is_doubtful)
+			note_doubt(blobs, note_at(blobs, i));
+	for (unsigned folder = 0; folder < BLOB_FOLDERS; folder++) {
+		blobs->failures[folder]++;
+		blobs->suspect[folder] = blobs->placing[folder];
+	}
+	blobs->deferred_doubtful = blobs->deferred_count;
+	blob_log_doubt(blobs);
+}
+
 /* ------------------------------------------------------------- one folder */
 
 /* Under the mutex: what was noted in it up to this round. */
@@ -225,8 +238,20 @@ static enum mbj_rc folder_sync(struct mbj_blobs *blobs, unsigned folder,
 	pthread_mutex_lock(&blobs->mutex);
 	folder_settle(blobs, folder, round, rc < 0);
 	blobs->is_syncing[folder] = false;
+	blobs->ends[folder]++;
 	(void)pthread_cond_broadcast(&blobs->sync_over);
 	return rc;
+}
+
+void blob_syncs_wait(struct mbj_blobs *blobs)
+{
+	for (unsigned folder = 0; folder < BLOB_FOLDERS; folder++) {
+		uint32_t ends = blobs->ends[folder];
+
+		while (blobs->is_syncing[folder] && blobs->ends[folder] == ends)
+			(void)pthread_cond_wait(&blobs->sync_over,
+						&blobs->mutex);
+	}
 }
 
 /* ---------------------------------------------------------------- a round */

@@ -15,11 +15,13 @@
 
 TCase *test_attribute_case(void);
 TCase *test_blob_case(void);
+TCase *test_blob_doubt_case(void);
 TCase *test_blob_fault_case(void);
 TCase *test_blob_forms_case(void);
 TCase *test_blob_log_case(void);
 TCase *test_blob_pack_case(void);
 TCase *test_blob_place_case(void);
+TCase *test_blob_random_case(void);
 TCase *test_blob_thread_case(void);
 TCase *test_blob_unpack_case(void);
 TCase *test_cache_case(void);

@@ -101,6 +101,12 @@ enum mbj_rc mbj_file_write(struct mbj_file *file, uint64_t at, const void *p,
 enum mbj_rc mbj_file_sync(struct mbj_file *file,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 /*
+ * syncfs(2): what was written before to its file system is on disk, and all of
+ * it since it was opened, or this was called.
+ */
+enum mbj_rc mbj_file_sync_fs(struct mbj_file *file,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+/*
  * What was written before is on its way to the disk: for a later sync of many
  * files, which then waits for less.  Promises nothing.
  */
