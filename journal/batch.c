@@ -108,7 +108,7 @@ static enum mbj_rc batch_reap(struct mbj_batch *batch, struct mbj_error *err)
 }
 
 /*
- * Content first: no group is durable before what it needs.  What a producer
+ * Content first: no group is durable before what it needs.  What somebody
  * brought may be gone since it was looked for, where it could not be stored in
  * the end: whoever has to do with that finds out when he asks again.
  */
@@ -121,8 +121,7 @@ static enum mbj_rc batch_content(struct mbj_batch *batch, struct mbj_error *err)
 		return MBJ_OK;
 	if (batch->is_content_open)
 		rc = store_blobs_sync(store, err);
-	if (rc < 0 || store->superblock.identity.role != MBJ_STORE_PRIMARY ||
-	    batch->drops == store_blobs_drops(store))
+	if (rc < 0 || batch->drops == store_blobs_drops(store))
 		return rc;
 	return mbj_error_set(err, MBJ_EIO,
 			     "nothing was done: content that came to %s could "

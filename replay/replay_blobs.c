@@ -103,6 +103,7 @@ struct wanted {
 	size_t count;
 	struct replay_blob *over; /* [LIST_MAX], wanted no longer */
 	size_t over_count;
+	uint64_t drops; /* before any of it came: mbj_blobs_drops */
 };
 
 static enum mbj_rc wanted_look(const struct replay_blobs *blobs,
@@ -197,6 +198,10 @@ static enum mbj_rc wanted_fetch(struct replay_blobs *blobs,
 	size_t named = 0; /* up to here, with one before */
 	enum mbj_rc rc = MBJ_OK;
 
+	if (wanted->count > 0)
+		rc = blobs_open(blobs, err);
+	wanted->drops = blobs->to == NULL ? 0 : mbj_blobs_drops(blobs->to);
+
 	for (size_t i = 0; rc == MBJ_OK && i < wanted->count; i++) {
 		bool was_named = i < named;
 		size_t covered = 0;
@@ -231,6 +236,13 @@ static enum mbj_rc wanted_settle(struct replay_blobs *blobs,
 		return MBJ_OK;
 	if (blobs->to != NULL)
 		rc = mbj_blobs_sync(blobs->to, err);
+	/* In a round of somebody else, who was told. */
+	if (rc == MBJ_OK && blobs->to != NULL &&
+	    mbj_blobs_drops(blobs->to) != wanted->drops)
+		rc = mbj_error_set(err, MBJ_EIO,
+				   "content that came to %s could not be "
+				   "stored",
+				   mbj_store_dir(blobs->store));
 	if (rc == MBJ_OK)
 		rc = mbj_batch_begin(blobs->store, &batch, err);
 	for (size_t i = 0; rc == MBJ_OK && i < wanted->over_count; i++)

@@ -3,10 +3,13 @@
  * source's bytes.  What was good before is kept, nothing is taken in part, and
  * the same replay goes on afterwards.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <mbj/blob.h>
 
 #include "fixture.h"
 #include "read_fault.h"
@@ -197,13 +200,14 @@ START_TEST(replay_source_damaged)
 END_TEST
 
 /* A message of the primary, with its content. */
-static void message_append(struct fixture *f, const char *account)
+static void text_append(struct fixture *f, const char *account,
+			const char *body, struct mbj_hash *ret_digest)
 {
 	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_APPEND,
 					.mailbox = fixture_id(1)};
 	struct mbj_outcome outcome = {.lsn = {0}};
 	struct mbj_edit edit = MBJ_EDIT_INIT;
-	struct mbj_bytes text = mbj_bytes_str("Subject: x\r\n\r\n");
+	struct mbj_bytes text = mbj_bytes_str(body);
 	struct mbj_blobs *blobs = NULL;
 
 	OK(mbj_store_blobs(f->primary, &blobs, err));
@@ -215,6 +219,14 @@ static void message_append(struct fixture *f, const char *account)
 	edit.message_count = 1;
 	OK(mbj_store_submit(f->primary, &edit, &outcome, err));
 	mbj_outcome_done(&outcome);
+	*ret_digest = step.blob;
+}
+
+static void message_append(struct fixture *f, const char *account)
+{
+	struct mbj_hash digest;
+
+	text_append(f, account, "Subject: x\r\n\r\n", &digest);
 }
 
 /*
@@ -253,6 +265,104 @@ START_TEST(replay_blobs_refused)
 }
 END_TEST
 
+/* A system where somebody else's round takes what the replica has stored. */
+struct rounds {
+	struct mbj_sys table;
+	struct mbj_blobs *blobs; /* NULL: nobody has one */
+	unsigned files;		 /* that come before it */
+	bool is_failing;
+};
+
+static void rounds_come(struct rounds *r)
+{
+	struct mbj_blobs *blobs = r->blobs;
+
+	if (blobs == NULL || r->files-- > 0)
+		return;
+	r->blobs = NULL;
+	r->is_failing = true;
+	ck_assert_int_eq(mbj_blobs_sync(blobs, NULL), MBJ_EIO);
+	r->is_failing = false;
+}
+
+static int rounds_open(void *ctx, const char *path, int flags, mode_t mode)
+{
+	if ((flags & O_EXCL) != 0)
+		rounds_come(ctx);
+	return mbj_sys_posix()->open(NULL, path, flags, mode);
+}
+
+static int rounds_link(void *ctx, const char *from, const char *to)
+{
+	rounds_come(ctx);
+	return mbj_sys_posix()->link(NULL, from, to);
+}
+
+static int rounds_fdatasync(void *ctx, int fd)
+{
+	const struct rounds *r = ctx;
+
+	return r->is_failing ? -EIO : mbj_sys_posix()->fdatasync(NULL, fd);
+}
+
+static void blobs_move(const struct fixture *f, const char *from,
+		       const char *to)
+{
+	char a[MBJ_PATH_TEXT_MAX];
+	char b[MBJ_PATH_TEXT_MAX];
+
+	OK(mbj_path_join(a, f->primary_dir, from, err));
+	OK(mbj_path_join(b, f->primary_dir, to, err));
+	ck_assert_int_eq(rename(a, b), 0);
+}
+
+/*
+ * Goal: content that a replica has fetched, and that a round of somebody else
+ * could not store, is not taken for stored: not with its group (0), nor where
+ * it was wanted (1).  Method: that round, when the next content comes.
+ */
+START_TEST(replay_round_fails)
+{
+	static const char *const texts[] = {"one", "two"};
+	struct mbj_store_options options = MBJ_STORE_OPTIONS_INIT;
+	struct rounds rounds = {.table = *mbj_sys_posix(), .files = 1};
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_replay_result result;
+	struct mbj_error why = {.rc = MBJ_OK};
+	struct mbj_hash digests[2];
+	struct fixture f;
+
+	fixture_begin(&f);
+	fixture_import(&f, "alice", 2);
+	for (unsigned i = 0; i < 2; i++)
+		text_append(&f, "alice", texts[i], &digests[i]);
+	rounds.table.ctx = &rounds;
+	rounds.table.open = rounds_open;
+	rounds.table.link = rounds_link;
+	rounds.table.fdatasync = rounds_fdatasync;
+	mbj_store_close(&f.replica);
+	options.sys = &rounds.table;
+	OK(mbj_replica_open(f.replica_dir, &options, &f.replica, err));
+	if (_i == 1) {
+		blobs_move(&f, "blobs", "aside");
+		OK(behind_try(&f, &result, err));
+		ck_assert_uint_eq(result.blobs_missing, 2);
+		blobs_move(&f, "aside", "blobs");
+	}
+	OK(mbj_store_blobs(f.replica, &blobs, err));
+	rounds.blobs = blobs;
+	ck_assert_int_eq(behind_try(&f, &result, &why), MBJ_EIO);
+	ck_assert_ptr_null(rounds.blobs);
+	ck_assert_uint_eq(mbj_blobs_drops(blobs), 1);
+	OK(behind_try(&f, &result, err));
+	ck_assert_uint_eq(result.blobs_missing, 0);
+	for (unsigned i = 0; i < 2; i++)
+		OK(mbj_blob_verify(blobs, &digests[i], strlen(texts[i]), err));
+	ck_assert_uint_eq(applied_get(f.replica), 3);
+	fixture_end(&f);
+}
+END_TEST
+
 /*
  * Goal: a group of an epoch that its source cannot have is not taken.  Method:
  * a primary that writes one with an epoch that its superblock does not have.
@@ -282,6 +392,7 @@ TCase *test_fault_case(void)
 	tcase_add_loop_test(tcase, replay_reads_fail, 0, 2);
 	tcase_add_test(tcase, replay_source_damaged);
 	tcase_add_test(tcase, replay_blobs_refused);
+	tcase_add_loop_test(tcase, replay_round_fails, 0, 2);
 	tcase_add_test(tcase, replay_later_epoch);
 	return tcase;
 }
