@@ -339,7 +339,7 @@ START_TEST(blob_each_allocation_fails)
 	uint64_t at = 0, count;
 
 	do {
-		course_init(&course, _i % WAYS, _i >= WAYS);
+		course_init(&course, (enum way)(_i % WAYS), _i >= WAYS);
 		outside_make(&course);
 		test_alloc_fail_at(++at);
 		script_play(&course);
@@ -392,7 +392,7 @@ START_TEST(blob_power_cuts)
 	struct cutter cutter = {.cuts = 0};
 	static struct course course;
 
-	course_init(&course, _i % WAYS, _i >= WAYS);
+	course_init(&course, (enum way)(_i % WAYS), _i >= WAYS);
 	outside_make(&course);
 	cutter.course = &course;
 	cutter.after = disk_new(root, 2);

@@ -37,13 +37,50 @@ struct chance {
 	unsigned cut_count;
 };
 
+/* A call of those that come fails, or all from then on. */
+static void fault(struct chance *c)
+{
+	static const unsigned calls[] = {
+		DISK_CALL_SYNC,	  DISK_CALL_SYNC,   DISK_CALL_WRITE,
+		DISK_CALL_RENAME, DISK_CALL_CREATE, DISK_CALL_ALL,
+	};
+	unsigned n = sizeof(calls) / sizeof(calls[0]);
+
+	c->is_failing = test_rng_chance(&c->rng, 1, 2);
+	disk_fail(c->disk,
+		  &(struct disk_fault){
+			  .calls = c->is_failing
+					   ? calls[test_rng_below(&c->rng, n)]
+					   : 0,
+			  .at = test_rng_between(&c->rng, 1, 5),
+			  .errnum =
+				  test_rng_chance(&c->rng, 1, 3) ? ENOSPC : EIO,
+			  .is_for_good = test_rng_chance(&c->rng, 1, 3)});
+}
+
+static void fault_end(struct chance *c)
+{
+	disk_fail(c->disk, &(struct disk_fault){.calls = 0});
+	c->is_failing = false;
+}
+
+/* Where that fails it works later: nothing is lost. */
 static void folder_open(struct chance *c)
 {
-	struct mbj_error err;
 	bool is_logging = test_rng_chance(&c->rng, 4, 5);
+	struct mbj_error err;
+	enum mbj_rc rc;
 
-	test_ok(mbj_blobs_open(disk_sys(c->disk), dir, true, &c->blobs, &err),
-		err);
+	if (test_rng_chance(&c->rng, 1, 3))
+		fault(c);
+	rc = mbj_blobs_open(disk_sys(c->disk), dir, true, &c->blobs, &err);
+	if (rc < 0) {
+		ck_assert(c->is_failing);
+		fault_end(c);
+		rc = mbj_blobs_open(disk_sys(c->disk), dir, true, &c->blobs,
+				    &err);
+	}
+	test_ok(rc, err);
 	mbj_blobs_pack(c->blobs, (unsigned)test_rng_below(&c->rng, 2));
 	mbj_blobs_log(c->blobs, is_logging ? LOG_SIZE : 0);
 	c->is_bulk = false;
@@ -70,7 +107,8 @@ static void disk_check(const struct chance *c, struct disk *disk)
 static void cut(struct chance *c, struct disk *disk, struct disk *after)
 {
 	struct disk_choice choice = {.count = 0};
-	enum disk_cut_kind kind = test_rng_below(&c->cuts, DISK_CUT_COUNT);
+	enum disk_cut_kind kind =
+		(enum disk_cut_kind)test_rng_below(&c->cuts, DISK_CUT_COUNT);
 
 	disk_choose(disk, kind, test_rng_next(&c->cuts), &choice);
 	disk_cut(after, disk, kind, &choice);
@@ -186,35 +224,13 @@ static void bulk(struct chance *c)
 		ck_assert(c->is_failing || !c->is_bulk);
 }
 
-/* A call of those that come fails, or all from then on. */
-static void fault(struct chance *c)
-{
-	static const unsigned calls[] = {
-		DISK_CALL_SYNC,	  DISK_CALL_SYNC,   DISK_CALL_WRITE,
-		DISK_CALL_RENAME, DISK_CALL_CREATE, DISK_CALL_ALL,
-	};
-	unsigned n = sizeof(calls) / sizeof(calls[0]);
-
-	c->is_failing = test_rng_chance(&c->rng, 1, 2);
-	disk_fail(c->disk,
-		  &(struct disk_fault){
-			  .calls = c->is_failing
-					   ? calls[test_rng_below(&c->rng, n)]
-					   : 0,
-			  .at = test_rng_between(&c->rng, 1, 5),
-			  .errnum =
-				  test_rng_chance(&c->rng, 1, 3) ? ENOSPC : EIO,
-			  .is_for_good = test_rng_chance(&c->rng, 1, 3)});
-}
-
 /* Begun anew: closed in order, killed, or after a power cut. */
 static void begin_anew(struct chance *c)
 {
 	struct disk *after = disk_new(root, 2);
 	bool is_orderly = test_rng_chance(&c->rng, 1, 3);
 
-	disk_fail(c->disk, &(struct disk_fault){.calls = 0});
-	c->is_failing = false;
+	fault_end(c);
 	if (is_orderly) {
 		bulk(c);
 		sync_all(c);
@@ -309,6 +325,7 @@ START_TEST(blob_random)
 		for (unsigned i = 0; i < STEPS; i++)
 			step(&c);
 		begin_anew(&c);
+		fault_end(&c);
 		disk_check(&c, c.disk);
 		mbj_blobs_close(&c.blobs);
 		disk_free(&c.disk);
