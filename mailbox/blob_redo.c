@@ -179,14 +179,15 @@ static enum mbj_rc bytes_redo(struct mbj_blobs *blobs, struct mbj_bytes log,
 	struct blob_record record;
 	uint64_t drops = blobs->drops;
 	struct mbj_id generation;
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc = MBJ_OK, synced;
 
 	if (!blob_log_header_read(log, &generation))
 		return MBJ_OK;
 	while (rc == MBJ_OK && blob_log_next(log, generation, &walk, &record))
 		rc = record_redo(blobs, &record, err);
-	if (rc == MBJ_OK)
-		rc = mbj_blobs_sync(blobs, err);
+	/* Nothing is left deferred, whatever failed. */
+	synced = mbj_blobs_sync(blobs, rc < 0 ? NULL : err);
+	rc = rc < 0 ? rc : synced;
 	/* In a round that somebody else had to do with, and was told of. */
 	if (rc == MBJ_OK && blobs->drops != drops)
 		rc = mbj_error_set(err, MBJ_EIO,

@@ -451,6 +451,30 @@ START_TEST(blob_doubt_round_fails)
 }
 END_TEST
 
+/*
+ * Goal: where writing anew fails in the middle, nothing waits for a round that
+ * may never come.  Method: no file for the second content.
+ */
+START_TEST(blob_doubt_redo_fails)
+{
+	struct doubt d;
+
+	doubt_begin(&d);
+	doubt_store(&d, 0, BATCHES);
+	sync_fail(&d, true);
+	rest_check(&d, MBJ_EIO);
+	disk_fail(d.disk, &(struct disk_fault){.calls = DISK_CALL_CREATE,
+					       .at = 2,
+					       .errnum = ENOSPC,
+					       .is_for_good = true});
+	rest_check(&d, MBJ_ENOSPC);
+	sync_fail(&d, false);
+	mbj_blobs_log(d.blobs, 0);
+	mbj_blobs_log(d.blobs, LOG_SIZE);
+	doubt_end(&d, BATCHES);
+}
+END_TEST
+
 /* A folder is made, in vain: that tells nothing of the log's file. */
 static void folder_make_fail(struct doubt *d)
 {
@@ -497,6 +521,7 @@ TCase *test_blob_doubt_case(void)
 	tcase_add_test(tc, blob_doubt_in_flight);
 	tcase_add_test(tc, blob_doubt_told_elsewhere);
 	tcase_add_test(tc, blob_doubt_round_fails);
+	tcase_add_test(tc, blob_doubt_redo_fails);
 	tcase_add_test(tc, blob_doubt_entry);
 	return tc;
 }
