@@ -188,6 +188,28 @@ static int message_announce(struct turn *turn, struct content *content)
 	return 0;
 }
 
+/*
+ * The mailbox as the change has left it.  An index that has not what was saved
+ * says nothing of it: the storage is looked at, and where it has not that
+ * either, whoever looks next may find it.  Returns: as content_find.
+ */
+static int content_find_saved(struct turn *turn, struct content *content,
+			      const struct touched *touched,
+			      struct mirror *mirror)
+{
+	int ret = content_find(turn, turn->at, touched->look, content, mirror);
+
+	if (ret <= 0 || touched->last_saved < mirror->status.uidnext)
+		return ret;
+	mirror_close(mirror);
+	ret = content_find(turn, turn->at, MIRROR_WHOLE, content, mirror);
+	if (ret <= 0 || touched->last_saved < mirror->status.uidnext)
+		return ret;
+	turn->why = t_strdup_printf("message %u was saved, and is not there",
+				    touched->last_saved);
+	return -1;
+}
+
 /* What Dovecot has of what was touched, and what came in. */
 static int content_update(struct turn *turn, struct content *content,
 			  const struct touched *touched,
@@ -197,7 +219,7 @@ static int content_update(struct turn *turn, struct content *content,
 	bool was_left = !mbj_id_is_root(
 		account_doubt_find(turn->account, content->mailbox));
 	struct mirror mirror;
-	int ret = content_find(turn, turn->at, touched->look, content, &mirror);
+	int ret = content_find_saved(turn, content, touched, &mirror);
 
 	if (ret == 0) {
 		turn->why = "it is not the same mailbox any more";
@@ -226,16 +248,21 @@ static int content_update(struct turn *turn, struct content *content,
 	return ret;
 }
 
-static uint32_t first_of(const ARRAY_TYPE(seq_range) * uids)
+static void saved_note(struct touched *touched,
+		       const ARRAY_TYPE(seq_range) * uids)
 {
 	const struct seq_range *range;
-	uint32_t first = 0;
 
-	if (array_is_created(uids))
-		array_foreach(uids,
-			      range) if (first == 0 || range->seq1 < first)
-			first = range->seq1;
-	return first;
+	if (!array_is_created(uids))
+		return;
+	array_foreach(uids, range)
+	{
+		if (touched->first_saved == 0 ||
+		    range->seq1 < touched->first_saved)
+			touched->first_saved = range->seq1;
+		if (range->seq2 > touched->last_saved)
+			touched->last_saved = range->seq2;
+	}
 }
 
 /* The intent stays open, for the next turn. */
@@ -313,7 +340,7 @@ static int message_commit(struct mailbox_transaction_context *t,
 		return message_refuse(t, changes);
 	}
 	ret = mine->module_ctx.super.transaction_commit(t, changes);
-	touched->first_saved = first_of(&changes->saved_uids);
+	saved_note(touched, &changes->saved_uids);
 	if (ret == 0 && kept != NULL)
 		kept_number(kept, &changes->saved_uids, touched->save_count);
 	if (ret == 0 && touched->look == MIRROR_STORAGE)

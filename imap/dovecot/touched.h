@@ -11,7 +11,8 @@ struct touched {
 	ARRAY_TYPE(uint32_t) uids; /* ascending, of what was there */
 	unsigned int save_count;
 	uint32_t first_saved; /* UID; 0: none, or it is not known */
-	bool is_copied;	      /* some of it */
+	uint32_t last_saved;
+	bool is_copied; /* some of it */
 	/* What has it all once it is committed. */
 	enum mirror_look look;
 };

@@ -7,9 +7,8 @@ import sys
 import threading
 import unittest
 
-# First: the command's tests, in the path from then on, have one of that name.
-from test_messages import MessageCase, mail
 import dovetest
+from messagetest import LDA, MessageCase, mail
 
 
 class Sdbox(MessageCase):
@@ -274,6 +273,30 @@ class Maildir(Sdbox):
             self.skipTest("this machine is too slow")
         self.same_mail(name)
         self.assertEqual(len(self.stored(name)), 3)
+
+    def test_memory(self):
+        """Goal: a delivery is told though its process has the index in memory,
+        and the one on disk not what it saved.  Method: no room as it opens
+        that, in a mailbox that it makes, and in one that has a message."""
+        if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False,
+                          capture_output=True).returncode != 0:
+            self.skipTest("strace cannot trace here")
+        one = self.login()
+        self.append(one, "INBOX", "a")
+        self.ok(one.create("B"))
+        self.append(one, "B", "b")
+        self.leave(one)
+        for count, name in ((1, "A"), (2, "B")):
+            said = self.dir / f"trace {name}"
+            log = self.box_dir("B").with_name(f".{name}") / "dovecot.index.log"
+            subprocess.run(
+                ["strace", "-qq", "-o", said, "-P", log, "-e",
+                 "inject=openat:error=ENOSPC:when=1", LDA, "-c",
+                 self.dovecot.conf, "-d", self.user, "-m", name],
+                input=b"Subject: c\n\nc\n", check=True)
+            self.assertIn("(INJECTED)", said.read_text())
+            self.same_mail(name)
+            self.assertEqual(len(self.stored(name)), count)
 
 
 if __name__ == "__main__":
