@@ -234,6 +234,7 @@ static int content_update(struct turn *turn, struct content *content,
 		ret = mirror_has_lost(&mirror, &touched->uids)
 			      ? mirror_all(&mirror)
 			      : mirror_some(&mirror, &touched->uids);
+		mirror.is_cut |= touched->is_in_memory;
 		if (ret == 0)
 			ret = content_finish(turn, &mirror,
 					     !mirror.is_cut && !was_left);
@@ -349,6 +350,9 @@ static int message_commit(struct mailbox_transaction_context *t,
 	if (ret < 0 ||
 	    seq_range_count(&changes->saved_uids) != touched->save_count)
 		touched->look = MIRROR_STORAGE;
+	/* The storage has it once this session synchronises that. */
+	touched->is_in_memory = mail_index_is_in_memory(box->index) &&
+				!array_is_empty(&touched->uids);
 	if (ret < 0)
 		mail_storage_last_error_push(box->storage);
 	turn.why = NULL;

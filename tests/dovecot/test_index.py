@@ -1,7 +1,9 @@
 """The plugin in a real Dovecot whose indexes are older than its mailboxes, as
 they are where sessions change them at once; and mailboxes that get another
 GUID, with their mail."""
+import imaplib
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -275,9 +277,10 @@ class Maildir(Sdbox):
         self.assertEqual(len(self.stored(name)), 3)
 
     def test_memory(self):
-        """Goal: a delivery is told though its process has the index in memory,
-        and the one on disk not what it saved.  Method: no room as it opens
-        that, in a mailbox that it makes, and in one that has a message."""
+        """Goal: what a process does that has the index in memory is told, or
+        with the next change.  Method: no room as it opens that: a delivery to
+        a mailbox that it makes, and to one that has a message; STORE and
+        EXPUNGE."""
         if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False,
                           capture_output=True).returncode != 0:
             self.skipTest("strace cannot trace here")
@@ -288,15 +291,34 @@ class Maildir(Sdbox):
         self.leave(one)
         for count, name in ((1, "A"), (2, "B")):
             said = self.dir / f"trace {name}"
-            log = self.box_dir("B").with_name(f".{name}") / "dovecot.index.log"
             subprocess.run(
-                ["strace", "-qq", "-o", said, "-P", log, "-e",
-                 "inject=openat:error=ENOSPC:when=1", LDA, "-c",
-                 self.dovecot.conf, "-d", self.user, "-m", name],
+                [*self.no_room(said, name), LDA, "-c", self.dovecot.conf,
+                 "-d", self.user, "-m", name],
                 input=b"Subject: c\n\nc\n", check=True)
             self.assertIn("(INJECTED)", said.read_text())
             self.same_mail(name)
             self.assertEqual(len(self.stored(name)), count)
+        for flag in ("\\Flagged", "\\Deleted"):
+            said = self.dir / f"trace {flag[1:]}"
+            one = imaplib.IMAP4_stream(" ".join(
+                [*map(shlex.quote, self.no_room(said, "B")),
+                 f"/usr/lib/dovecot/imap -c {self.dovecot.conf} -u "
+                 f"{self.user} 2>/dev/null"]))
+            self.ok(one.select("B"))
+            self.ok(one.store("1", "+FLAGS", f"({flag})"))
+            self.ok(one.expunge())
+            self.leave(one)
+            self.assertIn("(INJECTED)", said.read_text())
+            one = self.login()
+            self.append(one, "INBOX", "d")
+            self.leave(one)
+            self.same_mail("B")
+        self.assertEqual(len(self.stored("B")), 1)
+
+    def no_room(self, said, name):
+        log = self.box_dir("B").with_name(f".{name}") / "dovecot.index.log"
+        return ["strace", "-qq", "-o", str(said), "-P", str(log), "-e",
+                "inject=openat:error=ENOSPC:when=1"]
 
 
 if __name__ == "__main__":
