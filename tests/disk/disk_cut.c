@@ -277,7 +277,9 @@ void disk_cut(struct disk *target, const struct disk *source,
 		else if (inode->is_used)
 			inode_clear(inode);
 	}
-	DISK_CHECK(fates == choice->fates + choice->count);
+	/* Where nothing is to be chosen there are none. */
+	DISK_CHECK(choice->count == 0 ||
+		   fates == choice->fates + choice->count);
 	unreached_drop(target);
 	for (size_t i = 0; i < INODES_MAX; i++) {
 		if (target->inodes[i].is_directory)
