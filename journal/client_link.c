@@ -363,6 +363,7 @@ enum mbj_rc link_ask(struct mbj_client *client, struct link **link,
 		rc = link_need(client, false, link, err);
 	if (rc < 0)
 		return rc;
+	MBJ_ASSERT(*link != NULL);
 	rc = link_call(client, *link, kind, request, ret_body, ret_is_broken,
 		       err);
 	/* Whoever does not answer in time would not do so twice. */

@@ -435,6 +435,19 @@ static void file_free(struct blob_log_file *file)
 		mbj_file_close(&file->file);
 }
 
+/* Without the mutex.  *ret_is_told: what failed is the sync itself. */
+static enum mbj_rc file_settle(struct mbj_blobs *blobs, unsigned number,
+			       bool is_doubtful, bool *ret_is_told,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	if (is_doubtful)
+		rc = blob_log_redo(blobs, number, err);
+	*ret_is_told = rc == MBJ_OK;
+	return rc < 0 ? rc : mbj_file_sync_fs(&blobs->log.fs, err);
+}
+
 /*
  * Under the mutex, which is let go meanwhile: all that a full file has is on
  * disk by itself.  After a sync that failed nobody knows what of it is, and
@@ -443,26 +456,23 @@ static void file_free(struct blob_log_file *file)
 static enum mbj_rc file_rest(struct mbj_blobs *blobs,
 			     struct blob_log_file *file, struct mbj_error *err)
 {
-	enum mbj_rc redone = MBJ_OK, rc = MBJ_OK;
+	unsigned number = (unsigned)(file - blobs->log.files);
 	bool was_doubtful = file->is_doubtful;
+	bool is_told = false;
+	enum mbj_rc rc;
 
 	file->is_doubtful = false;
 	pthread_mutex_unlock(&blobs->mutex);
-	if (was_doubtful)
-		redone =
-			blob_log_redo(blobs,
-				      (unsigned)(file - blobs->log.files), err);
-	if (redone == MBJ_OK)
-		rc = mbj_file_sync_fs(&blobs->log.fs, err);
+	rc = file_settle(blobs, number, was_doubtful, &is_told, err);
 	pthread_mutex_lock(&blobs->mutex);
-	if (redone < 0)
-		file->is_doubtful = true;
-	if (rc < 0)
+	if (rc < 0 && is_told)
 		blob_doubt_all(blobs);
+	else if (rc < 0)
+		file->is_doubtful = true;
 	/* One that runs may have been told what was to be told here. */
 	blob_syncs_wait(blobs);
-	if (redone < 0 || rc < 0)
-		return redone < 0 ? redone : rc;
+	if (rc < 0)
+		return rc;
 	if (file->is_doubtful)
 		return mbj_error_set(err, MBJ_EIO,
 				     "a folder in %s could not be synced",
