@@ -1,18 +1,20 @@
 /*
  * Many blobs at once: complete files stay in new/ under their own names until
- * one sync of the file system has their data on disk; then they get their
- * digests' names, as any other; see mbj_blobs_bulk in mbj/blob.h.
+ * one sync of the file system, or of the log (blob_log.c), has their data on
+ * disk; then they get their digests' names; see mbj_blobs_bulk and
+ * mbj_blobs_log in mbj/blob.h.
  *
  *	finished --> deferred --bulk round--> named, pending (blob_sync.c)
  *
  * Invariants:
- *   1. as elsewhere: only a complete file whose data are on disk gets a
- *      digest's name;
+ *   1. as elsewhere: only a complete file whose data are on disk, or in the
+ *      log, gets a digest's name;
  *   2. what is deferred is found as if it were there, and counts as stored no
  *      earlier than anything else: after the next mbj_blobs_sync;
  *   3. of a round that fails nothing is left deferred.
  *
- * Threads: as mbj/blob.h, under the mutex; a bulk round keeps it.
+ * Threads: as mbj/blob.h, under the mutex; a round keeps it, but while the log
+ * is flushed.  There is one at a time.
  */
 #include <fcntl.h>
 

@@ -61,11 +61,6 @@ enum {
 	REST_RETRY_MS = 1000,
 };
 
-static uint64_t batch_room(uint64_t size)
-{
-	return (size + BLOB_LOG_BLOCK - 1) / BLOB_LOG_BLOCK * BLOB_LOG_BLOCK;
-}
-
 static const char *const file_names[BLOB_LOG_FILES] = {"log.0", "log.1"};
 
 enum mbj_rc blob_log_path(const struct mbj_blobs *blobs, unsigned number,
@@ -142,20 +137,15 @@ void mbj_blobs_log(struct mbj_blobs *blobs, uint64_t size)
 
 /* ----------------------------------------------------------------- adding */
 
-static uint64_t record_size(uint64_t file_size)
-{
-	return (BLOB_LOG_RECORD_SIZE + file_size + 7) / 8 * 8;
-}
-
 /* Under the mutex: will there be a file for a batch of that size? */
 static bool log_has_room(const struct blob_log *log, uint64_t size)
 {
 	const struct blob_log_file *file = &log->files[log->current];
 
-	if (batch_room(size) > log->size - BLOB_LOG_BLOCK)
+	if (blob_log_room(size) > log->size - BLOB_LOG_BLOCK)
 		return false;
 	if (file->state == BLOB_LOG_CURRENT &&
-	    file->at + batch_room(size) <= log->size)
+	    file->at + blob_log_room(size) <= log->size)
 		return true;
 	for (unsigned i = 0; i < BLOB_LOG_FILES; i++)
 		if (log->files[i].state == BLOB_LOG_FREE)
@@ -170,7 +160,7 @@ bool blob_log_takes(const struct mbj_blobs *blobs, uint64_t file_size)
 
 	if (!log->is_on || blobs->is_bulk || file_size > BLOB_LOG_CONTENT_MAX)
 		return false;
-	size += record_size(file_size);
+	size += blob_log_record_size(file_size);
 	return size <= BATCH_MAX && log_has_room(log, size);
 }
 
@@ -190,7 +180,7 @@ enum mbj_rc blob_log_add(struct mbj_blobs *blobs,
 	mbj_buf_put_u64(batch, deferred->size);
 	mbj_buf_put(batch, deferred->digest.b, MBJ_HASH_SIZE);
 	mbj_buf_put_bytes(batch, bytes);
-	mbj_buf_put_zero(batch, (size_t)record_size(bytes.n) -
+	mbj_buf_put_zero(batch, (size_t)blob_log_record_size(bytes.n) -
 					BLOB_LOG_RECORD_SIZE - bytes.n);
 	rc = mbj_buf_ok(batch, err);
 	if (rc == MBJ_OK)
@@ -216,7 +206,7 @@ static struct blob_log_file *file_pick(struct blob_log *log, uint64_t size)
 	struct blob_log_file *file = &log->files[log->current];
 
 	if (file->state == BLOB_LOG_CURRENT) {
-		if (file->at + batch_room(size) <= log->size)
+		if (file->at + blob_log_room(size) <= log->size)
 			return file;
 		file_fill(log, file);
 	}
@@ -318,7 +308,8 @@ static enum mbj_rc batch_write(struct mbj_blobs *blobs,
 	if (at == BLOB_LOG_BLOCK)
 		rc = header_write(blobs, file, err);
 	if (rc == MBJ_OK)
-		rc = file_reserve(blobs, file, at + batch_room(batch->n), err);
+		rc = file_reserve(blobs, file, at + blob_log_room(batch->n),
+				  err);
 	if (rc < 0)
 		return rc;
 	batch_seal(file, batch);
@@ -334,7 +325,7 @@ static enum mbj_rc batch_flush(struct mbj_blobs *blobs,
 	uint64_t at = file->at;
 	enum mbj_rc rc = MBJ_OK;
 
-	file->at = at + batch_room(batch->n);
+	file->at = at + blob_log_room(batch->n);
 	if (file->file.fd < 0)
 		rc = file_make(blobs, file, err);
 	if (rc < 0)

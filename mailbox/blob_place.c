@@ -16,7 +16,8 @@
  *      it before that makes one (blob_note_found);
  *   4. a folder is made by one thread at a time, and nothing is in it before
  *      its own entry is on disk;
- *   5. only a complete file whose data are on disk gets a digest's name;
+ *   5. only a complete file whose data are on disk, or in the log, gets a
+ *      digest's name;
  *   6. what is kept, or placed, is what whoever reads the blob is given, by its
  *      size; and no file that has it is taken away, whatever its form.
  *

@@ -124,7 +124,8 @@ struct mbj_blobs {
 	bool is_dirty[BLOB_FOLDERS];
 	/* Somebody does, without the mutex. */
 	bool is_syncing[BLOB_FOLDERS];
-	/* Of the entries, all but the pending ones are on disk. */
+	/* Of the entries, all but the pending ones are on disk, or the log has
+	 * them. */
 	bool is_clean[BLOB_FOLDERS];
 	/* Names that are given right now, without the mutex; in all folders. */
 	uint32_t placing[BLOB_FOLDERS];
@@ -313,6 +314,18 @@ enum mbj_rc blob_bulk_round(struct mbj_blobs *blobs,
 void blob_bulk_drop(struct mbj_blobs *blobs);
 
 /* --------------------------------------------------------- blob_log.c */
+
+/* What a batch of so many bytes takes: whole blocks. */
+static inline uint64_t blob_log_room(uint64_t size)
+{
+	return (size + BLOB_LOG_BLOCK - 1) / BLOB_LOG_BLOCK * BLOB_LOG_BLOCK;
+}
+
+/* Of a record, with the bytes of its file. */
+static inline uint64_t blob_log_record_size(uint64_t file_size)
+{
+	return (BLOB_LOG_RECORD_SIZE + file_size + 7) / 8 * 8;
+}
 
 enum mbj_rc blob_log_init(struct blob_log *log,
 			  struct mbj_error *err) MBJ_MUST_CHECK;

@@ -67,7 +67,7 @@ static bool record_read(struct mbj_bytes *records, struct blob_record *ret)
 	if (records->n < BLOB_LOG_RECORD_SIZE)
 		return false;
 	size = mbj_load_u32(p);
-	whole = (BLOB_LOG_RECORD_SIZE + size + 7) / 8 * 8;
+	whole = blob_log_record_size(size);
 	if (size > BLOB_LOG_CONTENT_MAX || whole > records->n ||
 	    p[4] >= BLOB_FORMS)
 		return false;
@@ -90,9 +90,8 @@ bool blob_log_next(struct mbj_bytes log, struct mbj_id generation,
 			return false;
 		walk->records.n = 0;
 		if (batch_read(log, generation, walk->at, &walk->records))
-			walk->at += (BLOB_LOG_BATCH_SIZE + walk->records.n +
-				     BLOB_LOG_BLOCK - 1) /
-				    BLOB_LOG_BLOCK * BLOB_LOG_BLOCK;
+			walk->at += blob_log_room(BLOB_LOG_BATCH_SIZE +
+						  walk->records.n);
 		else
 			walk->at += BLOB_LOG_BLOCK;
 	}

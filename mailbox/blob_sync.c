@@ -18,7 +18,7 @@
  *
  * Invariants:
  *   1. of an entry that may not be on disk there is a note, or its folder is
- *      not clean and whoever finds it makes one;
+ *      not clean and whoever finds it makes one, or the log has it;
  *   2. the folder of a note that is not doubtful is dirty;
  *   3. no round succeeds while a doubtful note is left;
  *   4. of a folder there is one sync under way at most.

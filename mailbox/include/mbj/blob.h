@@ -4,14 +4,15 @@
  *	STORE/blobs/ab/cdef...	62 hexadecimal digits: one blob, complete
  *	STORE/blobs/ab/cdef....zst	the same, packed (mbj_blobs_pack)
  *	STORE/blobs/new/...	on its way in; swept when the owner opens
+ *	STORE/blobs/log.0, .1	what is short, until it is on disk by itself
  *
  * A blob never changes.  It gets its name by rename(2), and its data are on
- * disk before: so after a power cut no name stands for bytes that were lost,
- * and a file that was there at opening needs no reading before it is relied
- * on, only its folder a sync.  (The other way, to sync data in the round and to
- * read what was there at opening, costs as many syncs, and a reading of each
- * blob that comes a second time.)  A folder of blobs is made and synced into
- * its parent before its first blob.
+ * disk before, in its file or in a log (mbj_blobs_log): so after a power cut no
+ * name stands for bytes that were lost, and a file that was there at opening
+ * needs no reading before it is relied on, only its folder a sync.  (The other
+ * way, to sync data in the round and to read what was there at opening, costs
+ * as many syncs, and a reading of each blob that comes a second time.)  A
+ * folder of blobs is made and synced into its parent before its first blob.
  *
  * Durability: of what mbj_blob_writer_finish, mbj_blob_put, mbj_blob_copy and
  * mbj_blob_import stored, and of what mbj_blob_has found, all is on disk once
@@ -71,7 +72,8 @@ MBJ_API void mbj_blobs_close(struct mbj_blobs **blobs);
  * once, each before a mbj_blobs_sync that would else do one folder after the
  * other; those who meet in one folder wait for each other.  Where it fails the
  * blob is not settled, and that tells why, or mends it.  MBJ_OK alone does not
- * say that it is settled: another one's sync may have failed before.
+ * say that it is settled: another one's sync may have failed before, and what
+ * is in a log (mbj_blobs_log) is left to mbj_blobs_sync.
  */
 enum mbj_rc mbj_blob_settle(struct mbj_blobs *blobs,
 			    const struct mbj_hash *digest,
