@@ -302,7 +302,10 @@ static int service_ask(struct verify *verify, const char *socket)
 	return rc < 0 ? apply_fail(apply, "%s", err.message) : 0;
 }
 
-/* Under the lock: of a change that is under way there is one, too. */
+/*
+ * Under the lock: of a change that is under way there is one, too.  A replica
+ * has those of its primary that stand, and does not know them from others.
+ */
 static int intents_look(struct verify *verify)
 {
 	struct apply *apply = &verify->apply;
@@ -310,6 +313,8 @@ static int intents_look(struct verify *verify)
 	struct mbj_error err;
 	enum mbj_rc rc;
 
+	if (!verify->is_primary)
+		return 0;
 	if (verify_lock(verify, 0) < 0)
 		return -1;
 	rc = mbj_client_intents(apply->client, mbj_bytes_str(apply->name),
