@@ -67,46 +67,48 @@ static void put_seconds(struct metrics *m, const char *name, uint64_t ms,
 	X("journal_bytes", "gauge", s->usage.size, "Bytes of the journal.")
 
 /* X: of one that is served. */
-#define METRICS_SERVED_MAP(X)                                           \
-	X("applied_lsn", "counter", s->applied.lsn.v,                   \
-	  "Last group that the state has.")                             \
-	X("accounts", "gauge", s->account_count, "Accounts.")           \
-	X("accounts_parked", "gauge", s->parked_count,                  \
-	  "Accounts whose groups are set aside.")                       \
-	X("accounts_skipped", "gauge", s->skipped_count,                \
-	  "Accounts that are known to differ, groups given up.")        \
-	X("intents_open", "gauge", s->intent_count,                     \
-	  "Intents without an outcome.")                                \
-	X("intent_oldest_seconds", "gauge",                             \
-	  (uint64_t)cli_status_intent_age(s),                           \
-	  "For how long the oldest of them is open.")                   \
-	X("space_min_bytes", "gauge", s->space.min,                     \
-	  "Free space below which edits are refused.")                  \
-	X("connections", "gauge", s->service.connections,               \
-	  "Connections of the service.")                                \
-	X("connections_max", "gauge", s->service.connections_max,       \
-	  "Connections that it takes.")                                 \
-	X("connections_accepted_total", "counter", s->service.accepted, \
-	  "Connections that it took.")                                  \
-	X("connections_refused_total", "counter", s->service.refused,   \
-	  "Connections that it turned away.")                           \
-	X("connections_unread_total", "counter", s->service.unread,     \
-	  "Connections that it gave up: they read no answer.")          \
-	X("requests_total", "counter", s->service.requests,             \
-	  "Requests that were answered.")                               \
-	X("edits_total", "counter", s->service.edits,                   \
-	  "Edits that were carried out.")                               \
-	X("outcomes_early_total", "counter", s->service.taken,          \
-	  "Outcomes that were answered before they were durable.")      \
-	X("outcomes_lost_total", "counter", s->service.taken_lost,      \
-	  "Of these, those that never became durable.")                 \
-	X("request_memory_bytes", "gauge", s->service.memory,           \
-	  "Bytes of long requests, and of answers to long edits.")      \
-	X("request_memory_max_bytes", "gauge", s->service.memory_max,   \
-	  "Bytes beyond which such a request waits.")                   \
-	X("answer_memory_bytes", "gauge", s->service.answers,           \
-	  "Bytes of long answers.")                                     \
-	X("answer_memory_max_bytes", "gauge", s->service.answers_max,   \
+#define METRICS_SERVED_MAP(X)                                              \
+	X("applied_lsn", "counter", s->applied.lsn.v,                      \
+	  "Last group that the state has.")                                \
+	X("accounts", "gauge", s->account_count, "Accounts.")              \
+	X("accounts_parked", "gauge", s->parked_count,                     \
+	  "Accounts whose groups are set aside.")                          \
+	X("accounts_skipped", "gauge", s->skipped_count,                   \
+	  "Accounts that are known to differ, groups given up.")           \
+	X("intents_open", "gauge", s->intent_count,                        \
+	  "Intents without an outcome.")                                   \
+	X("intent_oldest_seconds", "gauge",                                \
+	  (uint64_t)cli_status_intent_age(s),                              \
+	  "For how long the oldest of them is open.")                      \
+	X("space_min_bytes", "gauge", s->space.min,                        \
+	  "Free space below which edits are refused.")                     \
+	X("connections", "gauge", s->service.connections,                  \
+	  "Connections of the service.")                                   \
+	X("connections_max", "gauge", s->service.connections_max,          \
+	  "Connections that it takes.")                                    \
+	X("connections_accepted_total", "counter", s->service.accepted,    \
+	  "Connections that it took.")                                     \
+	X("connections_refused_total", "counter", s->service.refused,      \
+	  "Connections that it turned away.")                              \
+	X("connections_unread_total", "counter", s->service.unread,        \
+	  "Connections that it gave up: they read no answer.")             \
+	X("requests_total", "counter", s->service.requests,                \
+	  "Requests that were answered.")                                  \
+	X("edits_total", "counter", s->service.edits,                      \
+	  "Edits that were carried out.")                                  \
+	X("outcomes_early_total", "counter", s->service.taken,             \
+	  "Outcomes that were answered before they were durable.")         \
+	X("outcomes_lost_total", "counter", s->service.taken_lost,         \
+	  "Of these, those that never became durable.")                    \
+	X("announced_standing_total", "counter", s->service.stood,         \
+	  "Changes that an intent which stood announced, without a sync.") \
+	X("request_memory_bytes", "gauge", s->service.memory,              \
+	  "Bytes of long requests, and of answers to long edits.")         \
+	X("request_memory_max_bytes", "gauge", s->service.memory_max,      \
+	  "Bytes beyond which such a request waits.")                      \
+	X("answer_memory_bytes", "gauge", s->service.answers,              \
+	  "Bytes of long answers.")                                        \
+	X("answer_memory_max_bytes", "gauge", s->service.answers_max,      \
 	  "Bytes beyond which who asks for one waits.")
 
 /* Nothing where the source, of an older version, does not say it. */

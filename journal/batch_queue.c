@@ -282,8 +282,8 @@ enum mbj_rc store_begin(struct mbj_store *store, const struct mbj_edit *edit,
 }
 
 enum mbj_rc store_take(struct mbj_store *store, const struct mbj_edit *edit,
-		       uint64_t removals, struct request **ret_request,
-		       struct mbj_error *err)
+		       uint64_t removals, bool is_standing,
+		       struct request **ret_request, struct mbj_error *err)
 {
 	struct request *request = mbj_calloc(1, sizeof(*request));
 	enum mbj_rc rc;
@@ -297,6 +297,7 @@ enum mbj_rc store_take(struct mbj_store *store, const struct mbj_edit *edit,
 		return rc;
 	}
 	request->removals = removals;
+	request->is_standing = is_standing;
 	request->is_taking = true;
 	request->is_leading = request_enter(store, request);
 	if (request->is_leading)

@@ -26,6 +26,7 @@ struct request {
 	const struct mbj_edit *edit; /* NULL: a turn */
 	uint64_t removals; /* of content, when its own was looked for */
 	bool is_sole;	   /* an intent, where its producer has none open */
+	bool is_standing;  /* an outcome that leaves its intent open */
 	struct mbj_outcome outcome;
 	struct mbj_error error; /* valid where rc < 0 */
 	enum mbj_rc rc;

@@ -57,11 +57,18 @@ enum mbj_rc dispatch_submit(struct mbj_store *store,
 	uint64_t removals = store_removals(store);
 	enum mbj_rc rc;
 
+	if (dispatch_is_announcement(edit))
+		return dispatch_announce(store, edit, ret_outcome, err);
 	rc = store_content_check(store, edit, err);
 	if (rc < 0)
 		return rc;
 	bodies_settle(store, edit);
-	return store_submit(store, edit, removals, ret_outcome, err);
+	rc = store_submit(store, edit, removals, ret_outcome, err);
+	if (rc == MBJ_OK && !edit->is_dry_run &&
+	    (edit->stage == MBJ_STAGE_DONE || edit->stage == MBJ_STAGE_FAILED))
+		standing_told(&store->standing, edit->intent, false,
+			      mbj_monotonic_ms());
+	return rc;
 }
 
 /*
@@ -69,13 +76,15 @@ enum mbj_rc dispatch_submit(struct mbj_store *store,
  * them away in between: that is done in a turn, behind the batch.
  */
 enum mbj_rc dispatch_take(struct mbj_store *store, const struct mbj_edit *edit,
-			  struct request **ret_request, struct mbj_error *err)
+			  bool is_standing, struct request **ret_request,
+			  struct mbj_error *err)
 {
 	uint64_t removals = store_removals(store);
 	enum mbj_rc rc = store_content_check(store, edit, err);
 
 	return rc < 0 ? rc
-		      : store_take(store, edit, removals, ret_request, err);
+		      : store_take(store, edit, removals, is_standing,
+				   ret_request, err);
 }
 
 /* --------------------------------------------------------------- reading */
@@ -228,8 +237,11 @@ static enum mbj_rc subscriptions_list(struct mbj_txn *txn,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
-/* Those of an account, or, where no name is given, of all. */
-static enum mbj_rc intents_list(struct mbj_txn *txn,
+/*
+ * Those of an account, or, where no name is given, of all: what is in doubt,
+ * and not what stands.
+ */
+static enum mbj_rc intents_list(struct mbj_store *store, struct mbj_txn *txn,
 				const struct wire_message *request,
 				struct wire_message *answer,
 				struct mbj_buf *list, struct mbj_error *err)
@@ -249,6 +261,8 @@ static enum mbj_rc intents_list(struct mbj_txn *txn,
 		rc = mbj_scan_next_intent(&scan, &intent.intent, err);
 		if (rc < 0)
 			break;
+		if (standing_is_idle(&store->standing, intent.intent.id))
+			continue;
 		rc = mbj_txn_account_get(txn, intent.intent.account, &account,
 					 err);
 		/* An account that goes takes its intents along. */
@@ -362,8 +376,8 @@ static enum mbj_rc tree_read(struct mbj_store *store, struct mbj_bytes name,
 	if (rc == MBJ_OK)
 		rc = tree_fits(ret_account, max, err);
 	if (rc == MBJ_OK && producer != NULL)
-		rc = dispatch_settled_check(txn, ret_account->id, *producer,
-					    err);
+		rc = dispatch_settled_check(store, txn, ret_account->id,
+					    *producer, err);
 	if (rc == MBJ_OK)
 		rc = mbj_txn_tree_load(txn, ret_account->id, ret_tree, err);
 	ret_account->name = mbj_bytes_make(NULL, 0);
@@ -460,7 +474,8 @@ static enum mbj_rc read_run(struct dispatcher *dispatcher, enum wire_kind kind,
 	} else if (kind == WIRE_SUBSCRIPTIONS) {
 		rc = subscriptions_list(txn, request, answer, list, err);
 	} else if (kind == WIRE_INTENTS) {
-		rc = intents_list(txn, request, answer, list, err);
+		rc = intents_list(dispatcher->store, txn, request, answer, list,
+				  err);
 	} else if (kind == WIRE_CONTENTS) {
 		rc = account_find(txn, request->name, &answer->account, err);
 		if (rc == MBJ_OK)

@@ -44,7 +44,7 @@ enum mbj_rc dispatch_submit(struct mbj_store *store,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 /* store_take, likewise. */
 enum mbj_rc dispatch_take(struct mbj_store *store, const struct mbj_edit *edit,
-			  struct request **ret_request,
+			  bool is_standing, struct request **ret_request,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc dispatch_tree(struct mbj_store *store, struct mbj_bytes name,
 			  struct mbj_account *ret_account,
@@ -59,9 +59,19 @@ enum mbj_rc dispatch_mailbox_find(struct mbj_txn *txn, struct mbj_bytes name,
  * MBJ_ECONFLICT: something of this producer's, or, where there is none, of
  * anybody's, is in doubt, which whoever asks settles first.
  */
-enum mbj_rc dispatch_settled_check(struct mbj_txn *txn, struct mbj_id account,
+enum mbj_rc dispatch_settled_check(struct mbj_store *store, struct mbj_txn *txn,
+				   struct mbj_id account,
 				   struct mbj_bytes producer,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * mbj_client_submit of an intent about messages of one mailbox: by the one that
+ * stands there, or a new one.
+ */
+enum mbj_rc dispatch_announce(struct mbj_store *store,
+			      const struct mbj_edit *edit,
+			      struct mbj_outcome *ret_outcome,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+bool dispatch_is_announcement(const struct mbj_edit *edit);
 /* mbj_client_begin */
 enum mbj_rc dispatch_begin(struct mbj_store *store,
 			   const struct wire_message *request,

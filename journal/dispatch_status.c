@@ -142,7 +142,7 @@ static enum mbj_rc lists_settle(struct mbj_client_status *s,
 	return rc;
 }
 
-static enum mbj_rc intents_count(struct mbj_txn *txn,
+static enum mbj_rc intents_count(struct mbj_store *store, struct mbj_txn *txn,
 				 struct mbj_client_status *s,
 				 struct mbj_error *err)
 {
@@ -154,6 +154,9 @@ static enum mbj_rc intents_count(struct mbj_txn *txn,
 	rc = mbj_scan_intents(txn, MBJ_ID_ROOT, &scan, err);
 	while (rc == MBJ_OK) {
 		rc = mbj_scan_next_intent(&scan, &intent, err);
+		if (rc == MBJ_OK &&
+		    standing_is_idle(&store->standing, intent.id))
+			continue;
 		s->intent_count += rc == MBJ_OK;
 		/* Clocks may go back, groups do not. */
 		if (rc == MBJ_OK && intent.lsn.v < first.v) {
@@ -187,7 +190,7 @@ enum mbj_rc dispatch_status(struct mbj_store *store,
 	if (rc == MBJ_OK)
 		rc = accounts_count(txn, &s.account_count, err);
 	if (rc == MBJ_OK)
-		rc = intents_count(txn, &s, err);
+		rc = intents_count(store, txn, &s, err);
 	if (rc == MBJ_OK)
 		rc = parked_list(txn, &s, err);
 	if (rc == MBJ_OK)

@@ -395,7 +395,8 @@ static enum mbj_rc others_check(const struct edit_work *work,
 		rc = mbj_scan_next_intent(&scan, &intent, err);
 		count += rc == MBJ_OK;
 		if (rc == MBJ_OK && work->context->is_sole &&
-		    mbj_bytes_equal(intent.producer, work->edit->producer))
+		    mbj_bytes_equal(intent.producer, work->edit->producer) &&
+		    !standing_is_idle(work->context->standing, intent.id))
 			rc = intents_are_open(err);
 	}
 	mbj_scan_done(&scan);
@@ -530,6 +531,8 @@ enum mbj_rc edit_intent_close(struct edit_work *work, struct mbj_error *err)
 	bool is_done = work->edit->stage == MBJ_STAGE_DONE;
 
 	work->outcome.intent = work->edit->intent;
+	if (work->context->is_standing)
+		return MBJ_OK;
 	return edit_outcome_emit(work, work->edit->intent,
 				 is_done ? MBJ_INTENT_DONE : MBJ_INTENT_FAILED,
 				 false, err);

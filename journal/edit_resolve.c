@@ -238,7 +238,10 @@ static enum mbj_rc verdict_take(struct edit_work *work,
 	return edit_outcome_emit(work, verdict->id, result, true, err);
 }
 
-/* All ids first: nothing else is read during a scan. */
+/*
+ * All ids first: nothing else is read during a scan.  Of one that stands
+ * nothing is in doubt.
+ */
 static enum mbj_rc ids_list(struct edit_work *work,
 			    struct verdict **ret_verdicts, size_t *ret_count,
 			    struct mbj_error *err)
@@ -252,6 +255,9 @@ static enum mbj_rc ids_list(struct edit_work *work,
 	rc = mbj_scan_intents(work->context->txn, work->account.id, &scan, err);
 	while (rc == MBJ_OK) {
 		rc = mbj_scan_next_intent(&scan, &intent, err);
+		if (rc == MBJ_OK &&
+		    standing_is_idle(work->context->standing, intent.id))
+			continue;
 		if (rc == MBJ_OK)
 			rc = mbj_array_reserve(&verdicts, &capacity,
 					       *ret_count + 1,

@@ -12,6 +12,8 @@
 #include <mbj/state.h>
 #include <mbj/sys.h>
 
+#include "standing.h"
+
 /* What one batch lends to the edits in it. */
 struct edit_context {
 	const struct mbj_sys *sys; /* fresh ids of implied parents */
@@ -23,6 +25,10 @@ struct edit_context {
 	struct mbj_arena *arena; /* reset by the caller between edits */
 	/* An intent is refused where its producer has one open. */
 	bool is_sole;
+	/* An outcome leaves its intent open, which stands. */
+	bool is_standing;
+	/* Which open ones nothing is in doubt of; NULL: none. */
+	struct standing *standing;
 	/* By which the edit is known again; NULL: no receipt of it. */
 	const struct mbj_hash *edit_hash;
 	struct mbj_lsn lsn; /* the group's, should there be one */

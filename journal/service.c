@@ -167,6 +167,8 @@ static enum mbj_rc service_init(struct service *service,
 				service->options.waiters_max, err);
 	if (rc == MBJ_OK)
 		rc = service_listen(service, err);
+	if (rc == MBJ_OK)
+		stand_init(service);
 	return rc;
 }
 
@@ -187,6 +189,7 @@ static void service_done(struct service *service)
 	/* What was taken is carried out. */
 	pool_done(&service->pool);
 	taken_done(&service->taken);
+	stand_done(service);
 	for (size_t i = 0; i < service->peer_count; i++)
 		peer_free(&service->peers[i]);
 	answers_done(&service->answers);

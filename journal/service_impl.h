@@ -165,6 +165,8 @@ struct service {
 	struct pool pool;
 	struct awaits awaits;
 	struct taken taken;
+	pthread_t closer; /* service_stand.c */
+	bool has_closer;
 	struct peer **peers; /* [connections_max], as they came */
 	size_t peer_count;
 	struct mbj_service_stats stats;
@@ -195,6 +197,12 @@ void work_received(struct peer *peer, size_t count,
 
 /* service_take.c: work_run of a TAKE; out is ready for the answer */
 bool take_run(struct peer *peer);
+
+/* service_stand.c: who closes intents that stand for want of another change */
+/* Where there is no thread for that, none stands. */
+void stand_init(struct service *service);
+/* All are closed.  One that was never begun is fine. */
+void stand_done(struct service *service);
 
 /* service_pool.c */
 enum mbj_rc pool_init(struct pool *pool, size_t max,

@@ -257,6 +257,7 @@ static void status_note(struct peer *peer)
 	status->service.workers = service->pool.count;
 	status->service.taken = taken.count;
 	status->service.taken_lost = taken.lost;
+	status->service.stood = standing_count(&service->store->standing);
 	status->service.answers = answers_sum(&service->answers);
 	status->peers = mbj_calloc(service->peer_count, sizeof(*status->peers));
 	if (status->peers == NULL)

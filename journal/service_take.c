@@ -18,12 +18,15 @@ struct take {
 	struct mbj_arena *arena;
 	struct mbj_message_edit *steps; /* that name what came with them */
 	struct wire_message request;
+	/* With what came before of the bytes that its last step appends. */
+	struct dispatcher dispatcher;
 };
 
 static void take_free(struct take *take)
 {
 	if (take == NULL)
 		return;
+	dispatch_done(&take->dispatcher);
 	mbj_free(take->steps);
 	mbj_arena_free(&take->arena);
 	mbj_buf_done(&take->body);
@@ -31,30 +34,30 @@ static void take_free(struct take *take)
 }
 
 /* The bytes that came with it are stored, and are what its last step says. */
-static enum mbj_rc take_body(struct dispatcher *dispatcher, struct take *take,
-			     struct mbj_error *err)
+static enum mbj_rc take_body(struct take *take, struct mbj_error *err)
 {
 	struct wire_message *request = &take->request;
 	enum mbj_rc rc;
 
 	if (request->data.n == 0)
 		return MBJ_OK;
-	rc = dispatch_blob_last(dispatcher, request->data, request, err);
+	rc = dispatch_blob_last(&take->dispatcher, request->data, request, err);
 	if (rc == MBJ_OK)
 		rc = edit_body_name(&request->edit, &request->digest,
 				    request->size, &take->steps, err);
 	return rc;
 }
 
-/* All of it, out of the connection's hands. */
-static enum mbj_rc take_new(struct peer *peer, struct take **ret_take,
-			    struct mbj_error *err)
+/* All of it, out of the connection's hands.  NULL: *err. */
+static struct take *take_new(struct peer *peer, struct mbj_error *err)
 {
 	struct take *take = mbj_calloc(1, sizeof(*take));
 	enum mbj_rc rc;
 
-	if (take == NULL)
-		return mbj_error_nomem(err);
+	if (take == NULL) {
+		(void)mbj_error_nomem(err);
+		return NULL;
+	}
 	take->body = peer->in;
 	mbj_buf_init(&peer->in, WIRE_EDIT_MAX);
 	rc = mbj_arena_new(WORK_ARENA_MAX, &take->arena, err);
@@ -67,24 +70,27 @@ static enum mbj_rc take_new(struct peer *peer, struct take **ret_take,
 	}
 	if (rc == MBJ_OK)
 		rc = edit_take_check(&take->request.edit, err);
-	if (rc == MBJ_OK)
-		rc = take_body(&peer->dispatcher, take, err);
-	if (rc < 0)
+	if (rc < 0) {
 		take_free(take);
-	else
-		*ret_take = take;
-	return rc;
+		return NULL;
+	}
+	take->dispatcher.store = peer->service->store;
+	if (take->request.data.n > 0) {
+		take->dispatcher.writer = peer->dispatcher.writer;
+		peer->dispatcher.writer = NULL;
+	}
+	return take;
 }
 
 /* There are too many already: as any other edit. */
-static enum mbj_rc take_durably(struct service *service,
-				const struct take *take, struct mbj_error *err)
+static enum mbj_rc take_durably(struct take *take, struct mbj_error *err)
 {
 	struct mbj_outcome outcome = {.lsn = {0}};
-	enum mbj_rc rc;
+	enum mbj_rc rc = take_body(take, err);
 
-	rc = dispatch_submit(service->store, &take->request.edit, &outcome,
-			     err);
+	if (rc == MBJ_OK)
+		rc = dispatch_submit(take->dispatcher.store,
+				     &take->request.edit, &outcome, err);
 	mbj_outcome_done(&outcome);
 	return rc;
 }
@@ -100,47 +106,93 @@ static void take_answer(struct service *service, struct peer *peer)
 	pool_back(&service->pool, peer);
 }
 
-static enum mbj_rc take_early(struct service *service, struct peer *peer,
-			      const struct take *take, size_t slot,
-			      bool *ret_is_back, struct mbj_error *err)
+/*
+ * Of an intent that stands: in doubt until this is carried out, and for good
+ * where it is not.  So it is answered before, as whoever asks about the
+ * account, or is about to change it, waits for it.  What has changed nothing is
+ * no edit.
+ */
+static void take_standing(struct service *service, struct take *take,
+			  size_t slot)
 {
+	const struct mbj_edit *edit = &take->request.edit;
+	struct mbj_store *store = service->store;
 	struct request *request = NULL;
-	enum mbj_rc rc;
+	enum mbj_rc rc = take_body(take, NULL);
 
-	rc = dispatch_take(service->store, &take->request.edit, &request, err);
+	if (rc == MBJ_OK && edit->stage == MBJ_STAGE_DONE)
+		rc = dispatch_take(store, edit, true, &request, NULL);
+	if (rc == MBJ_OK) {
+		standing_told(&store->standing, edit->intent, true,
+			      mbj_monotonic_ms());
+		taken_carry(&service->taken, slot);
+		rc = store_taken_end(store, &request, NULL);
+	}
+	/* One that is durable is not lost, wherever the state is. */
+	if (rc == MBJ_EBEHIND)
+		rc = MBJ_OK;
+	if (rc < 0)
+		standing_doubt(&store->standing, edit->intent);
+	taken_leave(&service->taken, slot, rc < 0);
+}
+
+static enum mbj_rc take_early(struct service *service, struct peer *peer,
+			      struct take *take, size_t slot, bool *ret_is_back,
+			      struct mbj_error *err)
+{
+	const struct mbj_edit *edit = &take->request.edit;
+	struct mbj_store *store = service->store;
+	struct request *request = NULL;
+	enum mbj_rc rc = take_body(take, err);
+
+	if (rc == MBJ_OK)
+		rc = dispatch_take(store, edit, false, &request, err);
+	if (rc == MBJ_OK)
+		standing_told(&store->standing, edit->intent, false,
+			      mbj_monotonic_ms());
 	if (rc == MBJ_OK && request != NULL) {
 		take_answer(service, peer);
 		*ret_is_back = true;
-		rc = store_taken_end(service->store, &request, err);
+		rc = store_taken_end(store, &request, err);
 	}
-	/* One that is durable is not lost, wherever the state is. */
 	taken_leave(&service->taken, slot,
 		    *ret_is_back && rc < 0 && rc != MBJ_EBEHIND);
 	return rc;
 }
 
+static enum mbj_rc take_carry(struct peer *peer, struct take *take,
+			      bool *ret_is_back, struct mbj_error *err)
+{
+	const struct mbj_edit *edit = &take->request.edit;
+	struct service *service = peer->service;
+	struct taken *taken = &service->taken;
+	size_t slot;
+	bool stays;
+
+	taken_wait(taken, edit->account, TAKEN_CARRIED);
+	stays = standing_stays(&service->store->standing, edit->intent,
+			       mbj_monotonic_ms());
+	if (!taken_enter(taken, edit->account, take->body.n, !stays, &slot))
+		return take_durably(take, err);
+	if (!stays)
+		return take_early(service, peer, take, slot, ret_is_back, err);
+	take_answer(service, peer);
+	*ret_is_back = true;
+	take_standing(service, take, slot);
+	return MBJ_OK;
+}
+
 bool take_run(struct peer *peer)
 {
-	struct service *service = peer->service;
 	struct mbj_error err = {.rc = MBJ_OK};
-	struct take *take = NULL;
+	struct take *take = take_new(peer, &err);
 	bool is_back = false;
-	enum mbj_rc rc;
-	size_t slot;
+	enum mbj_rc rc = err.rc;
 
 	peer->is_in_doubt = false; /* whatever becomes of it, it was told */
-	rc = take_new(peer, &take, &err);
-	if (rc == MBJ_OK) {
-		const struct mbj_edit *edit = &take->request.edit;
-
-		if (taken_enter(&service->taken, edit->account, take->body.n,
-				&slot))
-			rc = take_early(service, peer, take, slot, &is_back,
-					&err);
-		else
-			rc = take_durably(service, take, &err);
-		take_free(take);
-	}
+	if (take != NULL)
+		rc = take_carry(peer, take, &is_back, &err);
+	take_free(take);
 	if (is_back)
 		return true;
 	peer->is_edit = rc == MBJ_OK;

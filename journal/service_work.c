@@ -101,7 +101,8 @@ static enum mbj_rc own_run(struct peer *peer,
 
 /*
  * Whoever asks about an account finds what was answered of it, durable or not:
- * edits come behind it anyway, and reading waits.
+ * reading waits, and so does what may be announced without a batch.  Other
+ * edits come behind it once it is in one.
  */
 static void taken_read(struct peer *peer, enum wire_kind kind,
 		       const struct wire_message *request)
@@ -114,13 +115,18 @@ static void taken_read(struct peer *peer, enum wire_kind kind,
 	/* Or of an account that is not called by its name. */
 	bool is_of_all = kind == WIRE_ACCOUNTS || kind == WIRE_MESSAGES ||
 			 kind == WIRE_SURVEY;
+	struct taken *taken = &peer->service->taken;
 
 	if (is_named)
-		taken_wait(&peer->service->taken, request->name);
-	else if (kind == WIRE_BEGIN)
-		taken_wait(&peer->service->taken, request->edit.account);
+		taken_wait(taken, request->name, TAKEN_DURABLE);
+	else if (kind == WIRE_BEGIN ||
+		 (kind == WIRE_SUBMIT &&
+		  dispatch_is_announcement(&request->edit)))
+		taken_wait(taken, request->edit.account, TAKEN_DURABLE);
+	else if (kind == WIRE_SUBMIT)
+		taken_wait(taken, request->edit.account, TAKEN_CARRIED);
 	else if (is_of_all)
-		taken_wait(&peer->service->taken, mbj_bytes_make(NULL, 0));
+		taken_wait(taken, mbj_bytes_make(NULL, 0), TAKEN_DURABLE);
 }
 
 static enum mbj_rc request_run(struct peer *peer, struct mbj_arena *arena,

@@ -113,6 +113,13 @@ static enum mbj_rc store_new(const char *dir,
 		mbj_free(store);
 		return mbj_error_nomem(err);
 	}
+	rc = standing_init(&store->standing, err);
+	if (rc < 0) {
+		pthread_cond_destroy(&store->is_calm);
+		pthread_mutex_destroy(&store->mutex);
+		mbj_free(store);
+		return rc;
+	}
 	rc = store_options_take(options, &store->options, err);
 	store->sys = store->options.sys;
 	if (rc == MBJ_OK)
@@ -242,6 +249,7 @@ void mbj_store_close(struct mbj_store **store)
 	recall_done(&s->recall);
 	mbj_arena_free(&s->arena);
 	mbj_sha256_free(&s->sha);
+	standing_done(&s->standing);
 	pthread_cond_destroy(&s->is_calm);
 	pthread_mutex_destroy(&s->mutex);
 	mbj_free(s);

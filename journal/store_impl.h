@@ -22,6 +22,7 @@
 
 #include "applying.h"
 #include "recall.h"
+#include "standing.h"
 #include "superblock.h"
 
 #define STORE_LOCK_NAME		 "lock"
@@ -77,6 +78,7 @@ struct mbj_store {
 	struct mbj_file lock;
 	struct superblock superblock;
 	struct mbj_store_recovery recovery;
+	struct standing standing; /* intents that stand, of a service */
 
 	/* The leader's. */
 	struct mbj_log *log;	 /* NULL: a replica without a lineage */
@@ -495,10 +497,12 @@ enum mbj_rc store_begin(struct mbj_store *store, const struct mbj_edit *edit,
  * still refuse it.  Nobody sees its effect before it is durable, or that it
  * failed: when the second returns, which has to follow soon, since the caller
  * may lead.  NULL: that is so already.
+ * is_standing: an outcome, which leaves its intent open (standing.h).
  * Ownership: the edit stays there until then.
  */
 enum mbj_rc store_take(struct mbj_store *store, const struct mbj_edit *edit,
-		       uint64_t removals, struct request **ret_request,
+		       uint64_t removals, bool is_standing,
+		       struct request **ret_request,
 		       struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc store_taken_end(struct mbj_store *store, struct request **request,
 			    struct mbj_error *err) MBJ_MUST_CHECK;

@@ -35,7 +35,7 @@ void taken_done(struct taken *taken)
 }
 
 bool taken_enter(struct taken *taken, struct mbj_bytes account, size_t size,
-		 size_t *ret_slot)
+		 bool is_carried, size_t *ret_slot)
 {
 	size_t slot = TAKEN_MAX;
 	size_t same = 0;
@@ -54,12 +54,21 @@ bool taken_enter(struct taken *taken, struct mbj_bytes account, size_t size,
 	}
 	is_entered = slot < TAKEN_MAX && same < TAKEN_ACCOUNT_MAX;
 	if (is_entered) {
-		taken->slots[slot] =
-			(struct taken_slot){++taken->serial, account};
+		taken->slots[slot] = (struct taken_slot){++taken->serial,
+							 account, is_carried};
 		*ret_slot = slot;
 	}
 	pthread_mutex_unlock(&taken->mutex);
 	return is_entered;
+}
+
+void taken_carry(struct taken *taken, size_t slot)
+{
+	pthread_mutex_lock(&taken->mutex);
+	MBJ_ASSERT(slot < TAKEN_MAX && taken->slots[slot].serial != 0);
+	taken->slots[slot].is_carried = true;
+	pthread_cond_broadcast(&taken->is_less);
+	pthread_mutex_unlock(&taken->mutex);
 }
 
 void taken_note(struct taken *taken)
@@ -73,7 +82,7 @@ void taken_leave(struct taken *taken, size_t slot, bool is_lost)
 {
 	pthread_mutex_lock(&taken->mutex);
 	MBJ_ASSERT(slot < TAKEN_MAX && taken->slots[slot].serial != 0);
-	taken->slots[slot] = (struct taken_slot){0, {NULL, 0}};
+	taken->slots[slot] = (struct taken_slot){0, {NULL, 0}, false};
 	taken->lost += is_lost;
 	pthread_cond_broadcast(&taken->is_less);
 	pthread_mutex_unlock(&taken->mutex);
@@ -81,26 +90,28 @@ void taken_leave(struct taken *taken, size_t slot, bool is_lost)
 
 /* One of an account, or of any, came up to that serial and is here still. */
 static bool taken_has(const struct taken *taken, struct mbj_bytes account,
-		      uint64_t serial)
+		      enum taken_stage stage, uint64_t serial)
 {
 	for (size_t i = 0; i < TAKEN_MAX; i++) {
 		const struct taken_slot *s = &taken->slots[i];
 
 		if (s->serial != 0 && s->serial <= serial &&
+		    (stage == TAKEN_DURABLE || !s->is_carried) &&
 		    (account.n == 0 || mbj_bytes_equal(s->account, account)))
 			return true;
 	}
 	return false;
 }
 
-void taken_wait(struct taken *taken, struct mbj_bytes account)
+void taken_wait(struct taken *taken, struct mbj_bytes account,
+		enum taken_stage stage)
 {
 	uint64_t serial;
 
 	pthread_mutex_lock(&taken->mutex);
 	/* Those that come later are not waited for: that may never end. */
 	serial = taken->serial;
-	while (taken_has(taken, account, serial))
+	while (taken_has(taken, account, stage, serial))
 		pthread_cond_wait(&taken->is_less, &taken->mutex);
 	pthread_mutex_unlock(&taken->mutex);
 }

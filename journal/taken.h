@@ -21,6 +21,13 @@ enum {
 struct taken_slot {
 	uint64_t serial; /* 0: free */
 	struct mbj_bytes account;
+	bool is_carried; /* its answer was, or is to be, behind that */
+};
+
+/* What somebody waits for. */
+enum taken_stage {
+	TAKEN_CARRIED, /* in a batch: what is submitted now comes behind it */
+	TAKEN_DURABLE, /* and can be read */
 };
 
 struct taken {
@@ -44,17 +51,21 @@ void taken_done(struct taken *taken);
 
 /*
  * An edit of size bytes, of an account whose name stays where it is, is about
- * to be carried out.  Returns: false, there are as many as there may be, or it
- * is too long: it is answered when it is durable.
+ * to be carried out; or, not is_carried, to be answered before that.  Returns:
+ * false, there are as many as there may be, or it is too long: it is answered
+ * when it is durable.
  */
 bool taken_enter(struct taken *taken, struct mbj_bytes account, size_t size,
-		 size_t *ret_slot);
+		 bool is_carried, size_t *ret_slot);
+/* It was carried out. */
+void taken_carry(struct taken *taken, size_t slot);
 /* It was answered. */
 void taken_note(struct taken *taken);
 /* It is durable, or was refused; is_lost: although it was answered. */
 void taken_leave(struct taken *taken, size_t slot, bool is_lost);
-/* Until all that came before are durable, of an account, or, empty, of all. */
-void taken_wait(struct taken *taken, struct mbj_bytes account);
+/* Until all that came before are, of an account, or, empty, of all. */
+void taken_wait(struct taken *taken, struct mbj_bytes account,
+		enum taken_stage stage);
 struct taken_counts taken_counts_get(struct taken *taken);
 
 #endif

@@ -291,8 +291,8 @@ START_TEST(outcome_or_intent)
 	rename.edit.producer = mbj_bytes_make(NULL, 0);
 	rename.edit.intent = outcome.intent;
 	mbj_outcome_done(&outcome);
-	SITE_OK(store_take(store, &rename.edit, store_removals(store), &request,
-			   err));
+	SITE_OK(store_take(store, &rename.edit, store_removals(store), false,
+			   &request, err));
 	ck_assert_ptr_nonnull(request);
 	outcome_watch(&order, order.lab.live, DISK_CALL_SYNC, "");
 	ck_assert_uint_eq(order.pages, DISK_CUT_COUNT);

@@ -432,9 +432,9 @@ class Sdbox(MessageCase):
         self.append(one, "INBOX", "a")
         self.mbj("setquota", self.socket, self.user, "--messages", "1")
         self.append(one, "INBOX", "b")
-        self.logged("not told yet")
         self.ok(one.select("INBOX"))
         self.ok(one.uid("STORE", "1", "+FLAGS", "(\\Deleted)"))
+        self.logged("messages of INBOX wait: ")
         self.assertEqual(set(self.stored("INBOX")), {1})
         self.ok(one.expunge())
         self.ok(one.uid("STORE", "2", "+FLAGS", "(\\Flagged)"))
@@ -693,13 +693,9 @@ class Killed(MessageCase):
                 else:
                     self.ok(client.create(f"n{number}"))
                 client.shutdown()
+                self.assertEqual(self.intents(), [])
                 self.same_mail("INBOX", "A")
-        self.stop_service()
-        results = re.findall(r"result (\w+) is_found 0",
-                             self.mbj("log", self.p).out)
-        self.assertEqual(results.count("failed"), len(commands))
         self.assertIn(dovetest.BEGIN, kinds)
-        self.serve()
 
     def test_gone(self):
         """Goal: what is left open about a mailbox that went is closed by the

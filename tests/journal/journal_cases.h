@@ -73,6 +73,8 @@ TCase *test_service_body_case(void);
 TCase *test_service_fault_case(void);
 TCase *test_begin_case(void);
 TCase *test_stay_case(void);
+TCase *test_standing_case(void);
+TCase *test_standing_table_case(void);
 TCase *test_taken_case(void);
 TCase *test_taken_table_case(void);
 TCase *test_space_case(void);

@@ -70,6 +70,8 @@ static const test_case_fn cases[] = {
 	test_service_body_case,
 	test_service_fault_case,
 	test_begin_case,
+	test_standing_case,
+	test_standing_table_case,
 	test_stay_case,
 	test_taken_case,
 	test_taken_table_case,

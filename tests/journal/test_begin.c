@@ -10,6 +10,7 @@
 
 #include <mbj/hash.h>
 
+#include "append_lab.h"
 #include "client_impl.h"
 #include "journal_cases.h"
 #include "relay_lab.h"
@@ -18,76 +19,6 @@
 #include "store_impl.h"
 
 enum { LONG = WIRE_PIECE_MAX + 1 };
-
-/* u3's mailbox m2, a change of its messages, and what it appends. */
-struct append {
-	struct mbj_edit edit;
-	struct mbj_message_edit step;
-	struct mbj_place place;
-};
-
-static void append_make(struct mbj_client *client, struct append *append)
-{
-	static uint8_t number;
-
-	*append = (struct append){.edit = MBJ_EDIT_INIT};
-	SITE_OK(mbj_client_mailbox(client, mbj_bytes_str("u3"),
-				   mbj_bytes_str("m2"), false, &append->place,
-				   err));
-	append->step.kind = MBJ_MESSAGE_DOUBT;
-	append->step.mailbox = append->place.mailbox.id;
-	append->edit.kind = MBJ_EDIT_MESSAGES;
-	append->edit.account = mbj_bytes_str("u3");
-	append->edit.stage = MBJ_STAGE_INTENT;
-	append->edit.producer = mbj_bytes_str("imap");
-	append->edit.messages = &append->step;
-	append->edit.message_count = 1;
-	append->edit.request.b[0] = 9;
-	append->edit.request.b[1] = ++number;
-}
-
-static enum mbj_rc append_begin(struct mbj_client *client,
-				struct append *append, struct mbj_error *err)
-{
-	struct mbj_outcome outcome = {.lsn = {0}};
-	enum mbj_rc rc;
-
-	rc = mbj_client_begin(client, mbj_bytes_str("m2"), &append->edit,
-			      &append->place, &outcome, err);
-	if (rc == MBJ_OK)
-		append->edit.intent = outcome.intent;
-	mbj_outcome_done(&outcome);
-	return rc;
-}
-
-/* It was done, and that is what came in. */
-static void append_outcome(struct append *append)
-{
-	append->edit.stage = MBJ_STAGE_DONE;
-	append->edit.producer = mbj_bytes_make(NULL, 0);
-	append->edit.request.b[2]++;
-	append->step.kind = MBJ_MESSAGE_APPEND;
-	append->step.time = 1;
-}
-
-static enum mbj_rc append_tell(struct mbj_client *client,
-			       const struct append *append, const uint8_t *body,
-			       size_t n, struct mbj_error *err)
-{
-	return mbj_client_outcome_body(client, &append->edit,
-				       mbj_bytes_make(body, n), err);
-}
-
-static size_t intents_open(struct mbj_client *client)
-{
-	struct mbj_client_intents open = {.count = 0};
-	size_t count;
-
-	SITE_OK(mbj_client_intents(client, mbj_bytes_str("u3"), &open, err));
-	count = open.count;
-	mbj_client_intents_done(&open);
-	return count;
-}
 
 /* The service's last word of its version, for this client. */
 static void client_speak(struct mbj_client *client, uint16_t version)

@@ -23,27 +23,33 @@ START_TEST(taken_table)
 	size_t slot;
 
 	SITE_OK(taken_init(&taken, err));
-	taken_wait(&taken, own);
-	taken_wait(&taken, mbj_bytes_make(NULL, 0));
-	ck_assert(!taken_enter(&taken, own, TAKEN_SIZE_MAX + 1, &slot));
+	taken_wait(&taken, own, TAKEN_DURABLE);
+	taken_wait(&taken, mbj_bytes_make(NULL, 0), TAKEN_DURABLE);
+	ck_assert(!taken_enter(&taken, own, TAKEN_SIZE_MAX + 1, true, &slot));
 	for (int i = 0; i < TAKEN_ACCOUNT_MAX; i++)
-		ck_assert(taken_enter(&taken, own, TAKEN_SIZE_MAX, &slots[i]));
-	ck_assert(!taken_enter(&taken, own, 1, &slot));
+		ck_assert(taken_enter(&taken, own, TAKEN_SIZE_MAX, true,
+				      &slots[i]));
+	ck_assert(!taken_enter(&taken, own, 1, true, &slot));
 	for (int i = TAKEN_ACCOUNT_MAX; i < TAKEN_MAX; i++)
-		ck_assert(taken_enter(&taken, number_name(names[i], i), 1,
+		ck_assert(taken_enter(&taken, number_name(names[i], i), 1, true,
 				      &slots[i]));
 	ck_assert(!taken_enter(&taken, number_name(names[TAKEN_MAX], TAKEN_MAX),
-			       1, &slot));
+			       1, true, &slot));
 	/* Nobody of that name has anything to wait for. */
-	taken_wait(&taken, mbj_bytes_str("another"));
+	taken_wait(&taken, mbj_bytes_str("another"), TAKEN_DURABLE);
 	taken_note(&taken);
 	taken_leave(&taken, slots[0], true);
-	ck_assert(taken_enter(&taken, own, 1, &slots[0]));
+	ck_assert(taken_enter(&taken, own, 1, false, &slots[0]));
+	/* Whoever only comes behind what is carried out waits for no more. */
+	taken_wait(&taken, mbj_bytes_str("another"), TAKEN_CARRIED);
+	taken_carry(&taken, slots[0]);
+	taken_wait(&taken, own, TAKEN_CARRIED);
+	taken_wait(&taken, mbj_bytes_make(NULL, 0), TAKEN_CARRIED);
 	for (int i = 0; i < TAKEN_MAX; i++)
 		taken_leave(&taken, slots[i], false);
 	ck_assert_uint_eq(taken_counts_get(&taken).count, 1);
 	ck_assert_uint_eq(taken_counts_get(&taken).lost, 1);
-	taken_wait(&taken, mbj_bytes_make(NULL, 0));
+	taken_wait(&taken, mbj_bytes_make(NULL, 0), TAKEN_DURABLE);
 	taken_done(&taken);
 }
 END_TEST

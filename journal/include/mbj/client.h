@@ -114,6 +114,10 @@ MBJ_API enum mbj_rc mbj_client_submit(struct mbj_client *client,
  *
  * Once it returns the service has carried the edit out, behind all that it was
  * given before: only the disk or the end of the store can still undo that.
+ * An intent about the messages of one mailbox that changes again and again is
+ * left open instead, and is the next change's (it stands; nothing of it is in
+ * doubt until then); then it returns before that, and what is refused leaves
+ * the intent in doubt, and is counted, as what does not become durable.
  * Whoever asks it about that account from then on, by any connection, waits
  * until that is decided, and edits come behind it; status and collections of
  * records by other means (the journal's readers, replicas) have what is
@@ -297,7 +301,8 @@ MBJ_API enum mbj_rc mbj_client_enter(struct mbj_client *client,
  * the path is looked up before that, and may be another mailbox by then.
  * edit: has one step.  place and outcome are as of before and behind it.  The
  * same with the same request id has the same outcome, and as place what is
- * there now.
+ * there now.  outcome->intent may be one that stood, of an earlier change of
+ * that mailbox, unless the edit has an id for it (then with an LSN of 0).
  * Returns: MBJ_ECONFLICT, one is open or another mailbox is there;
  * MBJ_EUNSUPPORTED, as mbj_client_enter; as both calls.  Whatever is refused,
  * nothing is done by this call; but where an answer was lost, and that mailbox

@@ -61,7 +61,8 @@ struct mbj_client_peer {
 	X(taken_lost, "takenLost", "of those, that never were durable")       \
 	X(answers, "answers", "bytes of long lists, now")                     \
 	X(answers_max, "answersMax", "before long lists have to wait")        \
-	X(unread, "unread", "connections given up: they read no answer")
+	X(unread, "unread", "connections given up: they read no answer")      \
+	X(stood, "stood", "changes announced by an intent that stood")
 
 struct mbj_service_stats {
 #define X(member, word, what) uint64_t member;

@@ -1,7 +1,8 @@
 /*
  * Open intents: what a producer whose mail is in a storage of its own was
  * about to do, and has not yet told the outcome of.  One record for each, by
- * account and id; gone once the outcome is known.
+ * account and id; gone once the outcome is known, or a while after that: the
+ * service that was told knows whether anything is in doubt (standing.h).
  *
  * They are in the account's digest (mbj/state.h inv 2): a copy that had lost
  * one would take for certain what is in doubt.
