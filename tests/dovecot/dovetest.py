@@ -554,7 +554,7 @@ class DovecotCase(mbjtest.Case):
     def end(self):
         """LSN of the last group that is of a change: not of those that only
         close an intent that stood (docs/decisions/0058)."""
-        self.intents()  # what was answered is durable
+        self.mbj("intents", self.socket)  # what was answered is durable
         groups = re.findall(r"^group (\d+).*\n((?: .*\n)*)",
                             self.mbj("log", self.p).out, re.M)
         return max((int(lsn) for lsn, said in groups
