@@ -27,8 +27,8 @@
 
 /* ------------------------------------------------------ the mailbox at hand */
 
-/* This process has had compared what is at its name, and has it open. */
-static bool box_is_compared(struct mailbox *box, struct mbj_id *ret_guid)
+/* What is at its name, which whoever has it open has, too. */
+static bool box_guid(struct mailbox *box, struct mbj_id *ret_guid)
 {
 	struct uidlist_head head;
 
@@ -36,7 +36,7 @@ static bool box_is_compared(struct mailbox *box, struct mbj_id *ret_guid)
 	    (box->opened && box_is_behind(box, &head)))
 		return false;
 	*ret_guid = head.guid;
-	return compared_has(capture_of(box), head.guid);
+	return true;
 }
 
 /*
@@ -63,7 +63,7 @@ static bool content_is_known(struct turn *turn, struct content *content)
 {
 	struct mbj_id guid;
 
-	if (!box_is_compared(turn->box, &guid) ||
+	if (!box_guid(turn->box, &guid) || !compared_has(turn->capture, guid) ||
 	    !mbj_id_is_root(account_doubt_find(turn->account, guid)) ||
 	    spool_has(&turn->capture->spool, guid))
 		return false;
@@ -156,6 +156,8 @@ static int content_open(struct turn *turn, struct content *content)
 
 	if (!turn->is_renewed && content_is_known(turn, content))
 		return 0;
+	if (!turn->is_renewed && turn->aim != NULL)
+		(void)content_look_begun(content, turn->aim->mailbox);
 	ret = content_find(turn, turn->at, MIRROR_INDEX, content, &mirror);
 	if (ret > 0 && !turn->is_renewed &&
 	    content_is_even(turn, content, &mirror)) {
@@ -311,6 +313,18 @@ static void expunges_carry_out(struct mailbox *box)
 		(void)mdbox_sync(MDBOX_MAILBOX(box), 0);
 }
 
+/*
+ * Which one is to be changed, where asking about it may announce that at once.
+ * Another owner's may turn out not to be told, and the intent would stay open:
+ * only once it was.
+ */
+static bool aim_take(struct mailbox *box, struct account_aim *aim)
+{
+	return box_guid(box, &aim->mailbox) &&
+	       (!box_is_others(box) ||
+		compared_has(capture_of(box), aim->mailbox));
+}
+
 static int message_commit(struct mailbox_transaction_context *t,
 			  struct mail_transaction_commit_changes *changes,
 			  struct touched *touched, struct kept *kept)
@@ -323,8 +337,7 @@ static int message_commit(struct mailbox_transaction_context *t,
 	int ret;
 
 	ret = turn_begin_messages(&turn, box,
-				  box_is_compared(box, &aim.mailbox) ? &aim
-								     : NULL);
+				  aim_take(box, &aim) ? &aim : NULL);
 	if (ret == 0 && turn.is_passed) {
 		turn_end(&turn);
 		return mine->module_ctx.super.transaction_commit(t, changes);

@@ -744,6 +744,30 @@ class Killed(MessageCase):
         self.assertEqual(len(self.stored("INBOX")), 12)
         self.same_mail("INBOX")
 
+    def test_first(self):
+        """Goal: the first change that a process makes of a mailbox asks as
+        any other where nobody has changed it otherwise, and else finds what
+        was.  Method: requests of an APPEND by a new session are counted; then
+        messages are copied without the plugin, and one goes."""
+        client = self.login()
+        for text in ("a", "b"):
+            self.append(client, "INBOX", text)
+        self.leave(client)
+        kinds = []
+        self.relay.before = kinds.append
+        self.append(self.login(), "INBOX", "c")
+        self.assertEqual(kinds[-2:], [dovetest.BEGIN, dovetest.TAKE])
+        self.assertEqual(len(kinds), 3)  # and hello
+        self.relay.before = None
+        self.same_mail("INBOX")
+        for words in (("copy", "-u", self.user, "INBOX", "mailbox", "INBOX"),
+                      ("expunge", "-u", self.user, "mailbox", "INBOX", "uid",
+                       "1")):
+            self.assertEqual(self.dovecot.doveadm(*WITHOUT, *words)[0], 0)
+            self.append(self.login(), "INBOX", words[0])
+            self.same_mail("INBOX")
+        self.assertEqual(self.intents(), [])
+
     def test_copied(self):
         """Goal: bytes of a message that is copied are not sent again.  Method:
         how much goes to the service for an APPEND of 1 MiB, and for COPY."""
