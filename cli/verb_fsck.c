@@ -360,9 +360,19 @@ static enum mbj_rc fsck_state(const struct cli_call *call, const char *dir,
 }
 
 /* What a dry run leaves out, and whether there is a state. */
-static void fsck_say_rest(const struct cli_call *call, const char *dir)
+static void fsck_say_rest(const struct cli_call *call, const char *dir,
+			  const struct fsck *fsck)
 {
 	char path[MBJ_PATH_TEXT_MAX];
+
+	if (fsck->faults > 0 && call->options.is_deep &&
+	    mbj_path_join(path, dir, "blobs", NULL) == MBJ_OK &&
+	    mbj_blobs_are_logged(mbj_sys_posix(), path))
+		cli_say(call,
+			"%s/log.*: contents of the last moments, which the "
+			"next opening stores anew: what they have and is "
+			"damaged now is no loss",
+			path);
 
 	if (mbj_path_join(path, dir, "state", NULL) == MBJ_OK &&
 	    !mbj_path_exists(mbj_sys_posix(), path))
@@ -518,7 +528,7 @@ int verb_fsck(const struct cli_call *call)
 	    !fsck.has_contents)
 		rc = fsck_contents(call, dir, NULL, &fsck, &err);
 	if (rc == MBJ_OK && is_dry_run && !call->options.is_rebuild)
-		fsck_say_rest(call, dir);
+		fsck_say_rest(call, dir, &fsck);
 	if (rc == MBJ_OK && call->options.is_repair && fsck.faults > 0)
 		cli_say(call, "nothing %sis repaired where there are faults%s",
 			fsck.mended > 0 ? "else " : "",

@@ -123,6 +123,53 @@ enum mbj_rc mbj_store_blobs_read(const struct mbj_sys *sys, const char *dir,
 	return mbj_blobs_open(sys, path, false, ret_blobs, err);
 }
 
+/* By who owns the store for as long as that takes, if nobody does. */
+static enum mbj_rc logged_redo(const struct mbj_sys *sys, const char *dir,
+			       const char *path, struct mbj_error *err)
+{
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_file lock;
+	struct mbj_error why;
+	enum mbj_rc rc;
+
+	rc = store_owner_check(sys, dir, err);
+	if (rc < 0)
+		return rc;
+	rc = store_lock_take(sys, dir, &lock, &why);
+	/* Who has the store has seen to that before anything else. */
+	if (rc == MBJ_EBUSY)
+		return MBJ_OK;
+	if (rc == MBJ_OK) {
+		rc = mbj_blobs_open(sys, path, true, &blobs, &why);
+		mbj_blobs_close(&blobs);
+		store_lock_drop(&lock);
+	}
+	if (rc < 0 && err != NULL)
+		*err = why;
+	return rc;
+}
+
+enum mbj_rc mbj_store_blobs_take(const struct mbj_sys *sys, const char *dir,
+				 struct mbj_blobs **ret_blobs,
+				 struct mbj_error *ret_left,
+				 struct mbj_error *err)
+{
+	struct mbj_error left = {.rc = MBJ_OK};
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	if (sys == NULL)
+		sys = mbj_sys_posix();
+	rc = mbj_path_join(path, dir, STORE_BLOBS_NAME, err);
+	if (rc < 0)
+		return rc;
+	if (mbj_blobs_are_logged(sys, path))
+		left.rc = logged_redo(sys, dir, path, &left);
+	if (ret_left != NULL)
+		*ret_left = left;
+	return mbj_blobs_open(sys, path, false, ret_blobs, err);
+}
+
 static struct mbj_blobs *blobs_get(struct mbj_store *store)
 {
 	struct mbj_blobs *blobs;

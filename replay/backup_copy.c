@@ -42,6 +42,7 @@ struct contents {
 	struct mbj_blobs *to;
 	uint64_t lost;
 	struct mbj_error why;	    /* of the first one lost */
+	struct mbj_error left;	    /* of a log that could not be had */
 	struct mbj_hash *lost_list; /* ascending */
 	size_t lost_capacity;
 };
@@ -150,8 +151,8 @@ static enum mbj_rc contents_check(struct contents *c, struct mbj_error *err)
 	c->lost = 0;
 	rc = mbj_store_blobs(store, &c->to, err);
 	if (rc == MBJ_OK)
-		rc = mbj_store_blobs_read(mbj_store_sys(store), c->copy->source,
-					  &c->from, err);
+		rc = mbj_store_blobs_take(mbj_store_sys(store), c->copy->source,
+					  &c->from, &c->left, err);
 	if (rc == MBJ_OK)
 		rc = mbj_store_read(store, &txn, err);
 	if (rc == MBJ_OK)
@@ -364,6 +365,14 @@ static enum mbj_rc contents_lost(const struct contents *c,
 		/* Missing or bent: what was to be there is not to be had. */
 		err->rc = MBJ_ECORRUPT;
 	}
+	if (c->left.rc < 0)
+		return mbj_error_prefix(
+			err, MBJ_ECORRUPT,
+			"%" PRIu64 " contents that messages at group %" PRIu64
+			" have are not in their files; %s/blobs/log.* may have "
+			"them, and the store cannot be opened for that (%s); "
+			"the first",
+			c->lost, applied.v, c->copy->source, c->left.message);
 	return mbj_error_prefix(err, MBJ_ECORRUPT,
 				"%" PRIu64 " contents that messages at group "
 				"%" PRIu64 " have are lost; the first",

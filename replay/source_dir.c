@@ -109,8 +109,8 @@ static enum mbj_rc dir_content(struct replay_source *source,
 	enum mbj_rc rc = MBJ_OK;
 
 	if (from->blobs == NULL)
-		rc = mbj_store_blobs_read(from->sys, from->dir, &from->blobs,
-					  err);
+		rc = mbj_store_blobs_take(from->sys, from->dir, &from->blobs,
+					  NULL, err);
 	if (rc < 0)
 		return rc;
 	rc = content->is_duplicating

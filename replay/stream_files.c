@@ -51,7 +51,8 @@ static enum mbj_rc content_send(struct stream_server *s,
 	enum mbj_rc rc = MBJ_OK;
 
 	if (s->blobs == NULL)
-		rc = mbj_store_blobs_read(s->sys, s->dir, &s->blobs, &said);
+		rc = mbj_store_blobs_take(s->sys, s->dir, &s->blobs, NULL,
+					  &said);
 	if (rc == MBJ_OK)
 		rc = mbj_blob_reader_open(s->blobs, digest, &reader, &there,
 					  &said);

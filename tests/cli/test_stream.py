@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -255,6 +256,45 @@ class Stream(StreamCase):
 
 class StreamKilled(StreamCase):
     """Killed at any moment, either side."""
+
+    def test_power_cut(self):
+        """Goal: what only a log of contents has is in no source's loss: not in
+        a backup, nor for who replays or follows, before anybody opened that
+        store (mail that a lost primary had acknowledged); fsck -n says so, and
+        changes nothing.  Method: a service is killed, its contents' files are
+        cut or gone as a power cut leaves them, and each takes from a copy.
+        One whose owner somebody else is says what may have them."""
+        self.serve()
+        for number in range(4):
+            self.mbj("deliver", self.p, "alice", stdin=b"%d\r\n" % number)
+        self.kill()
+        files = sorted(file for file in self.p.glob("blobs/??/*"))
+        self.assertEqual(len(files), 4)
+        for file in files[:2]:
+            file.write_bytes(b"")
+        for file in files[2:]:
+            file.unlink()
+
+        def lost(name):
+            copy = self.dir / name
+            shutil.copytree(self.p, copy,
+                            ignore=shutil.ignore_patterns("socket"))
+            return copy
+        said = self.mbj("fsck", "-n", "--deep", self.p, status=CORRUPT)
+        self.assertIn("log.*: contents of the last moments", said.err)
+        self.assertTrue((self.p / "blobs" / "log.0").exists())
+        self.mbj("backup", lost("backed"), self.dir / "b")
+        self.mbj("fsck", self.dir / "b", "--deep")
+        self.mbj("replay", lost("replayed"), self.r)
+        self.mbj("fsck", self.r, "--deep")
+        clone = self.dir / "clone"
+        self.mbj("clone", clone, "--exec", self.carrier(lost("sent")))
+        self.mbj("fsck", clone, "--deep")
+        shut = lost("shut")
+        (shut / "mbj.store").chmod(0o666)
+        said = self.mbj("backup", shut, self.dir / "b2", status=CORRUPT)
+        self.assertIn(f"{shut}/blobs/log.* may have them", said.err)
+        self.assertIn("writable for others", said.err)
 
     def test_killed(self):
         """Goal: nothing that was acknowledged is lost, nothing comes twice.

@@ -204,6 +204,19 @@ MBJ_API enum mbj_rc mbj_store_blobs_read(const struct mbj_sys *sys,
 					 struct mbj_blobs **ret_blobs,
 					 struct mbj_error *err) MBJ_MUST_CHECK;
 
+/*
+ * The same, for who takes contents from there.  What a log of contents has
+ * (mbj_blobs_log) is stored anew first where nobody owns the store, as by
+ * opening it: after a power cut it may be nowhere else.  Where that fails
+ * contents may be missing, and *ret_left, if it is not NULL, says why; its rc
+ * is MBJ_OK else.
+ */
+MBJ_API enum mbj_rc mbj_store_blobs_take(const struct mbj_sys *sys,
+					 const char *dir,
+					 struct mbj_blobs **ret_blobs,
+					 struct mbj_error *ret_left,
+					 struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* The superblock of any store, without owning it. */
 MBJ_API enum mbj_rc mbj_identity_load(const struct mbj_sys *sys,
 				      const char *dir,
