@@ -45,9 +45,18 @@ static enum mbj_rc account_get(const struct cli_call *call,
 	mbj_txn_abort(&txn);
 	if (rc != MBJ_ENOTFOUND)
 		return rc;
-	return mbj_id_parse(name, ret_id) && !mbj_id_is_reserved(*ret_id)
-		       ? MBJ_OK
-		       : quarantine_not_aside(call, err);
+	if (mbj_id_parse(name, ret_id) && !mbj_id_is_reserved(*ret_id))
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_ENOTFOUND,
+			     "%s: no account \"%.300s\" is there, and it is no "
+			     "id",
+			     call->operands[0], call->operands[2]);
+}
+
+/* What is known by its id is told by what it was asked for by, too. */
+static void account_say(const struct cli_call *call, struct mbj_error *err)
+{
+	(void)mbj_error_prefix(err, err->rc, "\"%.300s\"", call->operands[2]);
 }
 
 /* Exit status of a verb behind which accounts are set aside, or nobody is. */
@@ -99,6 +108,8 @@ int quarantine_retry(const struct cli_call *call)
 		rc = account_get(call, store, &options.account, &err);
 	if (rc == MBJ_OK)
 		rc = mbj_quarantine_retry(store, &options, &result, &err);
+	if (rc < 0 && !mbj_id_is_root(options.account))
+		account_say(call, &err);
 	mbj_store_close(&store);
 	return rc < 0 ? cli_fail(call, &err) : retry_report(call, &result);
 }
@@ -351,6 +362,8 @@ int quarantine_skip(const struct cli_call *call)
 		rc = mbj_quarantine_skip(store, account, lsn,
 					 call->options.is_dry_run, &result,
 					 &err);
+	if (rc < 0 && !mbj_id_is_root(account))
+		account_say(call, &err);
 	mbj_store_close(&store);
 	return rc < 0 ? cli_fail(call, &err) : skip_report(call, &result);
 }

@@ -110,7 +110,7 @@ int verb_quota(const struct cli_call *call)
 	rc = session_open(&s);
 	if (rc == MBJ_OK)
 		rc = mbj_client_account(s.client, s.edit.account, &a, &s.err);
-	if (rc == MBJ_ENOTFOUND)
+	if (rc == MBJ_ENOTFOUND && s.client != NULL)
 		rc = cli_no_account(call, &s.err);
 	if (rc == MBJ_OK && call->options.is_json) {
 		mbj_id_print(a.id, id);

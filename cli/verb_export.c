@@ -527,7 +527,7 @@ static enum mbj_rc export_run(struct export *e)
 	if (rc == MBJ_OK)
 		rc = mbj_txn_account_find(e->txn, s->edit.account, &e->account,
 					  &s->err);
-	if (rc == MBJ_ENOTFOUND)
+	if (rc == MBJ_ENOTFOUND && e->txn != NULL)
 		rc = MBJ_FAILURE(cli_no_account(s->call, &s->err));
 	if (rc == MBJ_OK)
 		rc = mbj_txn_tree_load(e->txn, e->account.id, &e->tree,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "number.h"
 #include "tls_make.h"
 
 /* What is made, and for what: bits 1 << enum tls_role. */
@@ -57,12 +58,13 @@ static int host_make(const struct cli_call *call, unsigned roles, unsigned days)
 
 int verb_keygen(const struct cli_call *call)
 {
-	uint64_t days = call->options.days;
+	const char *text = call->options.days;
+	uint64_t days = TLS_DAYS_USUAL;
 
-	if (days == 0)
-		days = TLS_DAYS_USUAL;
-	if (days > TLS_DAYS_MAX) {
-		cli_say(call, "--days is at most %d", TLS_DAYS_MAX);
+	if (text != NULL &&
+	    (!number_read(text, TLS_DAYS_MAX, &days) || days == 0)) {
+		cli_say(call, "--days wants a number from 1 to %d, not \"%s\"",
+			TLS_DAYS_MAX, text);
 		return CLI_USAGE;
 	}
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {

@@ -29,7 +29,7 @@ static enum mbj_rc attrs_read(struct session *s,
 	if (rc == MBJ_ENOTFOUND &&
 	    s->err.refusal == MBJ_REFUSAL_ACCOUNT_NOT_FOUND)
 		rc = cli_no_account(s->call, &s->err);
-	else if (rc == MBJ_ENOTFOUND)
+	else if (rc == MBJ_ENOTFOUND && s->client != NULL)
 		rc = cli_no_mailbox(path, &s->err);
 	mbj_buf_done(&utf8);
 	return rc;

@@ -298,6 +298,7 @@ static int quarantine_audit(const struct cli_call *call)
 	struct mbj_client_accounts names = {.count = 0};
 	bool is_json = call->options.is_json;
 	struct mbj_error no_names = {.rc = MBJ_OK};
+	struct mbj_identity identity;
 	struct mbj_id account;
 	struct mbj_error err;
 	struct mbj_buf out;
@@ -307,6 +308,12 @@ static int quarantine_audit(const struct cli_call *call)
 		return cli_fail(call, &no_names);
 	if (rc == MBJ_OK)
 		no_names.rc = MBJ_OK;
+	/* By a service's socket names are to be had, and the record is not. */
+	if (mbj_identity_load(mbj_sys_posix(), call->operands[0], &identity,
+			      &err) == MBJ_ENOTFOUND) {
+		mbj_client_accounts_done(&names);
+		return cli_fail(call, &err);
+	}
 	mbj_buf_init(&out, QUARANTINE_OUTPUT_MAX);
 	if (is_json)
 		mbj_buf_put_str(&out, "{\"schema\":\"mbj.audit/1\","
@@ -366,8 +373,13 @@ int verb_quarantine(const struct cli_call *call)
 	if (is_skip)
 		return has_account ? quarantine_skip(call)
 				   : usage(call, "skip wants an account");
-	if (strcmp(word, "retry") != 0)
-		return usage(call, "list, show, audit, retry, resync or skip");
+	if (strcmp(word, "retry") != 0) {
+		cli_say(call,
+			"what is done is list, show, audit, retry, resync or "
+			"skip, not \"%.100s\"; see: mbj help quarantine",
+			word);
+		return CLI_USAGE;
+	}
 	if (has_account == call->options.is_all)
 		return usage(call, "retry wants an account, or --all");
 	return quarantine_retry(call);

@@ -71,12 +71,17 @@ static enum mbj_rc replica_forget(const char *dir, const char *text,
 				  struct mbj_error *err)
 {
 	struct mbj_replica_note *notes = NULL;
+	struct mbj_identity identity;
 	struct mbj_id instance;
 	size_t count = 0;
 	size_t bad = 0;
 	enum mbj_rc rc;
 
-	rc = mbj_replica_notes_load(NULL, dir, &notes, &count, &bad, err);
+	/* What is no store knows no replica, whatever it is called. */
+	rc = mbj_identity_load(mbj_sys_posix(), dir, &identity, err);
+	if (rc == MBJ_OK)
+		rc = mbj_replica_notes_load(NULL, dir, &notes, &count, &bad,
+					    err);
 	if (rc == MBJ_OK)
 		rc = cli_replica_find(dir, notes, count, text, &instance, err);
 	mbj_free(notes);

@@ -80,7 +80,7 @@ int verb_subscriptions(const struct cli_call *call)
 	if (rc == MBJ_OK)
 		rc = mbj_client_subscriptions(s.client, s.edit.account, &list,
 					      &s.err);
-	if (rc == MBJ_ENOTFOUND)
+	if (rc == MBJ_ENOTFOUND && s.client != NULL)
 		rc = cli_no_account(call, &s.err);
 	if (rc == MBJ_OK && call->options.is_utf7)
 		rc = mbj_utf7_new(&utf7, &s.err);

@@ -199,15 +199,15 @@ static enum mbj_rc socket_place(int fd, const char *new_path, const char *path,
 		return rc;
 	socket_remove(new_path);
 	if (bind(fd, (const struct sockaddr *)&un, sizeof(un)) != 0)
-		rc = mbj_error_errno(err, errno, "cannot bind", new_path);
+		rc = mbj_error_errno(err, errno, "cannot bind", path);
 	else if (group != NULL && chown(new_path, (uid_t)-1, gid) != 0)
 		rc = mbj_error_errno(err, errno, "cannot give a group to",
-				     new_path);
+				     path);
 	else if (chmod(new_path, mode) != 0)
 		rc = mbj_error_errno(err, errno, "cannot give permissions to",
-				     new_path);
+				     path);
 	else if (listen(fd, BACKLOG) != 0)
-		rc = mbj_error_errno(err, errno, "cannot listen at", new_path);
+		rc = mbj_error_errno(err, errno, "cannot listen at", path);
 	else if (rename(new_path, path) != 0)
 		rc = mbj_error_errno(err, errno, "cannot put in place", path);
 	if (rc < 0)

@@ -32,8 +32,21 @@ enum {
 
 /* ------------------------------------------------------- permissions */
 
+static enum mbj_rc other_user(const char *path, uid_t uid,
+			      struct mbj_error *err)
+{
+	mbj_error_set(err, MBJ_EINVALID,
+		      "%s belongs to another user, %lu: run this as that one, "
+		      "and not as %lu",
+		      path, (unsigned long)uid, (unsigned long)geteuid());
+	mbj_error_at(err, path, 0, 0);
+	return MBJ_EINVALID;
+}
+
+/* shown: what the message calls it. */
 static enum mbj_rc path_owner_check(const struct mbj_sys *sys, const char *path,
-				    mode_t type, struct mbj_error *err)
+				    const char *shown, mode_t type,
+				    struct mbj_error *err)
 {
 	mode_t mode = 0;
 	uid_t uid = 0;
@@ -42,17 +55,17 @@ static enum mbj_rc path_owner_check(const struct mbj_sys *sys, const char *path,
 
 	result = sys->stat(sys->ctx, path, &mode, &uid);
 	if (result < 0)
-		return mbj_error_errno(err, -result, "cannot look at", path);
+		return mbj_error_errno(err, -result, "cannot look at", shown);
 	if ((mode & S_IFMT) != type)
 		fault = "is not what belongs there";
 	else if (uid != geteuid())
-		fault = "belongs to another user";
+		return other_user(shown, uid, err);
 	else if ((mode & (S_IWGRP | S_IWOTH)) != 0)
 		fault = "is writable for others: chmod go-w it";
 	if (fault == NULL)
 		return MBJ_OK;
-	mbj_error_set(err, MBJ_EINVALID, "%s %s", path, fault);
-	mbj_error_at(err, path, 0, 0);
+	mbj_error_set(err, MBJ_EINVALID, "%s %s", shown, fault);
+	mbj_error_at(err, shown, 0, 0);
 	return MBJ_EINVALID;
 }
 
@@ -78,19 +91,18 @@ enum mbj_rc store_owner_check(const struct mbj_sys *sys, const char *dir,
 	rc = mbj_path_join(path, dir, ".", err);
 	if (rc == MBJ_OK)
 		rc = mbj_path_exists(sys, path)
-			     ? path_owner_check(sys, path, S_IFDIR, err)
+			     ? path_owner_check(sys, path, dir, S_IFDIR, err)
 			     : MBJ_ENOTFOUND;
 	if (rc == MBJ_ENOTFOUND)
-		return mbj_error_set(err, MBJ_ENOTFOUND,
-				     "%s is not a store (make one with init)",
-				     dir);
+		return store_missing(sys, dir, err);
 	for (size_t i = 0; rc == MBJ_OK &&
 			   i < sizeof(store_entries) / sizeof(store_entries[0]);
 	     i++) {
 		rc = mbj_path_join(path, dir, store_entries[i].name, err);
 		if (rc < 0)
 			return rc;
-		rc = path_owner_check(sys, path, store_entries[i].type, err);
+		rc = path_owner_check(sys, path, path, store_entries[i].type,
+				      err);
 		if (rc == MBJ_ENOTFOUND)
 			rc = MBJ_OK;
 	}

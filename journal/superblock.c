@@ -12,6 +12,8 @@
  */
 #include "superblock.h"
 
+#include <sys/stat.h>
+
 #include <mbj/check.h>
 #include <mbj/codec.h>
 #include <mbj/hash.h>
@@ -195,6 +197,22 @@ enum mbj_rc superblock_decode(struct mbj_bytes bytes, const char *path,
 	return MBJ_OK;
 }
 
+enum mbj_rc store_missing(const struct mbj_sys *sys, const char *dir,
+			  struct mbj_error *err)
+{
+	mode_t mode = 0;
+	uid_t uid = 0;
+
+	if (sys->stat(sys->ctx, dir, &mode, &uid) == 0 && S_ISSOCK(mode))
+		return mbj_error_set(err, MBJ_ENOTFOUND,
+				     "%s is a socket, and no store: name the "
+				     "directory of the store that is served "
+				     "there",
+				     dir);
+	return mbj_error_set(err, MBJ_ENOTFOUND,
+			     "%s is not a store (make one with init)", dir);
+}
+
 enum mbj_rc superblock_load(const struct mbj_sys *sys, const char *dir,
 			    struct superblock *ret_superblock,
 			    struct mbj_error *err)
@@ -212,9 +230,7 @@ enum mbj_rc superblock_load(const struct mbj_sys *sys, const char *dir,
 	if (rc < 0 && !mbj_path_exists(sys, path))
 		rc = MBJ_ENOTFOUND;
 	if (rc == MBJ_ENOTFOUND)
-		rc = mbj_error_set(err, MBJ_ENOTFOUND,
-				   "%s is not a store (make one with init)",
-				   dir);
+		rc = store_missing(sys, dir, err);
 	else if (rc == MBJ_ELIMIT)
 		rc = mbj_error_set(err, MBJ_ECORRUPT,
 				   "%s: too long for the superblock of a "

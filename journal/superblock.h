@@ -51,6 +51,10 @@ enum mbj_rc superblock_decode(struct mbj_bytes bytes, const char *path,
 			      struct superblock *ret_superblock,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* MBJ_ENOTFOUND: what dir is, as it is no store. */
+enum mbj_rc store_missing(const struct mbj_sys *sys, const char *dir,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* Returns: MBJ_ENOTFOUND, naming dir, where there is none; as _decode. */
 enum mbj_rc superblock_load(const struct mbj_sys *sys, const char *dir,
 			    struct superblock *ret_superblock,

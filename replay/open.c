@@ -142,6 +142,20 @@ static enum mbj_rc service_try(const char *path, struct mbj_client **ret_client,
 	return service_meet(socket_path, path, ret_client, err);
 }
 
+/* Who has it does not listen there: a service that has its socket elsewhere? */
+static enum mbj_rc store_busy(const char *path, struct mbj_error *err)
+{
+	struct mbj_error why;
+
+	if (err == NULL)
+		return MBJ_EBUSY;
+	why = *err;
+	return mbj_error_set(err, MBJ_EBUSY,
+			     "%s, and no service is at %s/%s: if that is mbj "
+			     "serve --socket, name the socket instead",
+			     why.message, path, MBJ_SERVICE_SOCKET);
+}
+
 enum mbj_rc mbj_client_open(const char *path, struct mbj_client **ret_client,
 			    struct mbj_error *err)
 {
@@ -152,6 +166,8 @@ enum mbj_rc mbj_client_open(const char *path, struct mbj_client **ret_client,
 	if (rc != MBJ_ENOTFOUND)
 		return rc;
 	rc = mbj_replica_open(path, NULL, &store, err);
+	if (rc == MBJ_EBUSY)
+		rc = store_busy(path, err);
 	if (rc == MBJ_OK)
 		rc = mbj_client_take(store, ret_client, err);
 	if (rc < 0)

@@ -34,6 +34,13 @@ class BadStore(Case):
                 result = self.mbj(*words, status=FAILED)
                 self.assertIn(f"{place} is not a store (make one with init)",
                               result.err)
+        for words in (("export", empty, "alice", self.dir / "m"),
+                      ("quota", empty, "alice"), ("acl", empty, "alice", "A"),
+                      ("metadata", empty, "alice", ""),
+                      ("subscriptions", empty, "alice"),
+                      ("replicas", empty, "--forget", "r")):
+            self.assertIn(f"{empty} is not a store",
+                          self.mbj(*words, status=FAILED).err)
         self.assertEqual(list(empty.iterdir()), [])
         part = self.dir / "part"
         shutil.copytree(self.p, part)

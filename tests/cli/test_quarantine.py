@@ -539,9 +539,14 @@ class Quarantine(ServiceCase):
                           self.quarantine(*arguments, status=USAGE).err)
         self.assertIn("no account \"carol\" is set aside",
                       self.quarantine("show", "carol", status=FAILED).err)
-        self.quarantine("retry", "carol", status=FAILED)
-        self.assertIn("not set aside",
-                      self.quarantine("retry", "alice", status=FAILED).err)
+        self.assertIn('not "mend"',
+                      self.quarantine("mend", "alice", status=USAGE).err)
+        for words in (("retry", "carol"), ("resync", "carol", "--from", self.p)):
+            self.assertIn('no account "carol" is there',
+                          self.quarantine(*words, status=FAILED).err)
+        for word in ("retry", "skip"):
+            said = self.quarantine(word, "alice", status=FAILED).err
+            self.assertRegex(said, '"alice": .* not set aside')
         self.mbj("quarantine", self.p, "retry", "--all", status=REFUSED)
         self.mbj("quarantine", self.dir / "none", "list", status=FAILED)
 

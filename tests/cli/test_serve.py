@@ -245,8 +245,10 @@ class Service(ServiceCase):
         self.mbj("serve", self.p, "--connections", "99999999999",
                  status=USAGE)
         self.mbj("serve", self.dir / "none", status=mbjtest.FAILED)
-        self.mbj("serve", self.p, "--socket", self.dir / "none" / "s",
-                 status=mbjtest.FAILED)
+        nowhere = self.dir / "none" / "s"
+        self.assertIn(f"cannot bind {nowhere}: ", self.mbj(
+            "serve", self.p, "--socket", nowhere,
+            status=mbjtest.FAILED).err)
         self.mbj("fsck", self.p)
 
     # ----------------------------------------------------------- clients
@@ -523,6 +525,16 @@ class Service(ServiceCase):
         said = self.mbj("serve", other, "--socket", path, status=LOCKED)
         self.assertIn("another service", said.err)
         self.mbj("tree", path, "alice")
+        said = self.mbj("tree", self.p, "alice", status=LOCKED).err
+        self.assertIn("in use by process", said)
+        self.assertIn(f"no service is at {self.p}/socket", said)
+        for verb, *words in (("replicas",), ("replicas", "--forget", "r"),
+                             ("log",), ("send",), ("fsck", "-n"),
+                             ("backup", self.dir / "b"),
+                             ("quarantine", "audit"),
+                             ("quarantine", "retry", "--all")):
+            said = self.mbj(verb, path, *words, status=mbjtest.FAILED).err
+            self.assertIn(f"{path} is a socket, and no store", said)
         self.stop()
 
     @unittest.skipUnless(os.getuid() == 0, "takes root to be another user")

@@ -297,8 +297,10 @@ class Keygen(TlsCase):
             self.mbj("keygen", "replica", self.keys, "--", name, status=USAGE)
         self.mbj("keygen", "replica", self.keys, "x" * 64)
         self.mbj("keygen", "king", self.keys, "x", status=USAGE)
-        self.mbj("keygen", "replica", self.keys, "x", "--days", "36501",
-                 status=USAGE)
+        for days in ("36501", "0", "-1", "x"):
+            self.assertIn(f'not "{days}"', self.mbj(
+                "keygen", "replica", self.keys, "x", f"--days={days}",
+                status=USAGE).err)
         self.assertIn("received nothing yet", self.mbj(
             "keygen", "ca", self.dir / "k2", self.r, status=REFUSED).err)
         self.assertIn("none", self.mbj(
