@@ -262,6 +262,7 @@ class Sdbox(PairCase):
         """What the guide pipes from one host to the other."""
         for path, uid in (("Late", 6), ("Late", 7), ("New", 1)):
             line, = block("keep")
+            line = line.removeprefix("runuser -u mbj -- ")
             cat, save = first.path(line.replace(" A 7 ", f" {path} {uid} ")
                                    ).split(" | ssh mail2 ")
             save = save.replace("-m A", f"-m {path}").split()
