@@ -66,6 +66,41 @@ bool cli_path_is_socket(const char *path)
 	return sys->stat(sys->ctx, path, &mode, &uid) == 0 && S_ISSOCK(mode);
 }
 
+/* The directory of whoever serves at a socket, where we see it, too. */
+static enum mbj_rc service_dir(const char *socket, char dir[MBJ_PATH_TEXT_MAX],
+			       struct mbj_error *err)
+{
+	struct mbj_client *client = NULL;
+	struct mbj_identity there = {.role = MBJ_STORE_PRIMARY};
+	enum mbj_rc rc = mbj_client_connect(socket, NULL, &client, err);
+
+	if (rc < 0)
+		return rc;
+	(void)snprintf(dir, MBJ_PATH_TEXT_MAX, "%s", mbj_client_dir(client));
+	rc = mbj_identity_load(mbj_sys_posix(), dir, &there, err);
+	if (rc < 0 || !mbj_id_equal(there.instance,
+				    mbj_client_identity(client)->instance))
+		rc = mbj_error_set(err, MBJ_ENOTFOUND,
+				   "the service at %s has the store \"%s\", "
+				   "which is not to be found from here: name "
+				   "its directory",
+				   socket, dir);
+	mbj_client_close(&client);
+	return rc;
+}
+
+enum mbj_rc cli_store_dir(const char *path, char dir[MBJ_PATH_TEXT_MAX],
+			  struct mbj_error *err)
+{
+	struct mbj_identity identity;
+
+	if (cli_path_is_socket(path))
+		return service_dir(path, dir, err);
+	if (snprintf(dir, MBJ_PATH_TEXT_MAX, "%s", path) >= MBJ_PATH_TEXT_MAX)
+		return mbj_error_set(err, MBJ_ELIMIT, "the path is too long");
+	return mbj_identity_load(mbj_sys_posix(), dir, &identity, err);
+}
+
 /*
  * Where a socket lies is no sign of whose it is.  One that is named beside a
  * store has to be that one's; a directory that is no store here, but has the

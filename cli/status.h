@@ -60,6 +60,12 @@ void cli_status_done(struct cli_status *status);
 
 /* Whether a path leads to a service and not to a store. */
 bool cli_path_is_socket(const char *path);
+/*
+ * The directory of the store that path leads to: path itself, or what the
+ * service there has, if that is to be found from here.
+ */
+enum mbj_rc cli_store_dir(const char *path, char dir[MBJ_PATH_TEXT_MAX],
+			  struct mbj_error *err) MBJ_MUST_CHECK;
 
 enum { STATUS_OUTPUT_MAX = 64 << 20 };
 

@@ -14,6 +14,7 @@
 #include "audit.h"
 #include "parked.h"
 #include "quarantine.h"
+#include "status.h"
 
 enum {
 	QUARANTINE_OUTPUT_MAX = 1 << 30,
@@ -153,7 +154,7 @@ static enum mbj_rc groups_print(const struct cli_call *call,
 }
 
 /* It, and what became of it so far. */
-static enum mbj_rc shown_print(const struct cli_call *call,
+static enum mbj_rc shown_print(const struct cli_call *call, const char *dir,
 			       const struct shown *shown, struct mbj_buf *out,
 			       struct mbj_error *err)
 {
@@ -179,8 +180,7 @@ static enum mbj_rc shown_print(const struct cli_call *call,
 		mbj_buf_put_str(out, "null");
 	if (is_json)
 		mbj_buf_put_str(out, ",\"audit\":[");
-	rc = audit_print(call->operands[0], shown->account, NULL, is_json, out,
-			 err);
+	rc = audit_print(dir, shown->account, NULL, is_json, out, err);
 	if (is_json)
 		mbj_buf_put_str(out, "],\"waiting\":[");
 	return rc;
@@ -191,15 +191,18 @@ static int shown_show(const struct cli_call *call, const struct shown *shown)
 	const struct mbj_sys *sys = mbj_sys_posix();
 	bool is_json = call->options.is_json;
 	struct mbj_log_reader *reader = NULL;
+	char dir[MBJ_PATH_TEXT_MAX];
 	struct mbj_error err;
 	struct mbj_buf out;
 	int status = CLI_OK;
 	enum mbj_rc rc;
 
-	rc = mbj_store_log_reader(sys, call->operands[0], &reader, &err);
+	rc = cli_store_dir(call->operands[0], dir, &err);
+	if (rc == MBJ_OK)
+		rc = mbj_store_log_reader(sys, dir, &reader, &err);
 	mbj_buf_init(&out, QUARANTINE_OUTPUT_MAX);
 	if (rc == MBJ_OK)
-		rc = shown_print(call, shown, &out, &err);
+		rc = shown_print(call, dir, shown, &out, &err);
 	if (rc == MBJ_OK && shown->parked != NULL)
 		rc = groups_print(call, reader, &shown->parked->parked, &out,
 				  &status, &err);
@@ -298,7 +301,8 @@ static int quarantine_audit(const struct cli_call *call)
 	struct mbj_client_accounts names = {.count = 0};
 	bool is_json = call->options.is_json;
 	struct mbj_error no_names = {.rc = MBJ_OK};
-	struct mbj_identity identity;
+	const char *dir = call->operands[0];
+	char served[MBJ_PATH_TEXT_MAX];
 	struct mbj_id account;
 	struct mbj_error err;
 	struct mbj_buf out;
@@ -308,20 +312,17 @@ static int quarantine_audit(const struct cli_call *call)
 		return cli_fail(call, &no_names);
 	if (rc == MBJ_OK)
 		no_names.rc = MBJ_OK;
-	/* By a service's socket names are to be had, and the record is not. */
-	if (mbj_identity_load(mbj_sys_posix(), call->operands[0], &identity,
-			      &err) == MBJ_ENOTFOUND) {
-		mbj_client_accounts_done(&names);
-		return cli_fail(call, &err);
-	}
 	mbj_buf_init(&out, QUARANTINE_OUTPUT_MAX);
 	if (is_json)
 		mbj_buf_put_str(&out, "{\"schema\":\"mbj.audit/1\","
 				      "\"list\":[");
 	rc = audit_account(call, &names, &no_names, &account, &err);
+	if (rc == MBJ_OK && cli_path_is_socket(dir)) {
+		rc = cli_store_dir(dir, served, &err);
+		dir = served;
+	}
 	if (rc == MBJ_OK)
-		rc = audit_print(call->operands[0], account, &names, is_json,
-				 &out, &err);
+		rc = audit_print(dir, account, &names, is_json, &out, &err);
 	mbj_client_accounts_done(&names);
 	if (rc < 0) {
 		mbj_buf_done(&out);

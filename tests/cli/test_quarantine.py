@@ -72,6 +72,8 @@ class Quarantine(ServiceCase):
             self.assertEqual([g["lsn"] for g in document["waiting"]], [3, 4])
             if self.server is None:
                 self.serve(store=self.r)
+        by_socket = run("quarantine", self.r / "socket", "show", "alice")
+        self.assertEqual((by_socket.status, by_socket.out), (PARTIAL, shown))
         self.mbj("quarantine", self.r, "retry", "alice", status=LOCKED)
 
     def test_audit(self):
@@ -109,6 +111,8 @@ class Quarantine(ServiceCase):
             "audit", entries[1]["accountId"]).out.splitlines(), lines)
         self.assertIn("carol", self.quarantine("audit", "carol",
                                                status=FAILED).err)
+        by_socket = self.mbj("quarantine", self.r / "socket", "audit", "bob")
+        self.assertEqual(by_socket.out.splitlines(), lines)
         self.stop()
         self.mbj("fsck", self.r)
         (self.r / "audit").write_bytes(b"bent")
