@@ -322,6 +322,20 @@ static void session_wait(struct session *s)
 			lsn.v, s->err.message);
 }
 
+/* What is said of a request by its id is said by what was asked for, too. */
+static void request_say(struct session *s)
+{
+	const char *text = s->call->options.request_id;
+	char id[MBJ_ID_TEXT_SIZE];
+
+	if (text == NULL)
+		return;
+	mbj_id_print(s->edit.request, id);
+	if (strstr(s->err.message, id) != NULL)
+		(void)mbj_error_prefix(&s->err, s->err.rc,
+				       "--request-id %.200s", text);
+}
+
 enum mbj_rc session_submit(struct session *s)
 {
 	enum mbj_rc rc;
@@ -329,6 +343,8 @@ enum mbj_rc session_submit(struct session *s)
 	rc = mbj_client_submit(s->client, &s->edit, &s->outcome, &s->err);
 	if (rc == MBJ_OK)
 		session_wait(s);
+	if (rc < 0)
+		request_say(s);
 	return rc;
 }
 

@@ -128,6 +128,7 @@ class Requests(Case):
             other = self.deliver(self.p, b"two\n", "--request-id", name,
                                  status=TEMPFAIL)
             self.assertIn("another edit", other.err)
+            self.assertIn(f"--request-id {name}: ", other.err)
             self.assertEqual(lsn, self.lsn())
         self.assertEqual(self.uids(), [1, 2])
         self.deliver(self.p, b"x", "--request-id", "", status=NO_INPUT)
