@@ -32,7 +32,7 @@ int verb_check(const struct cli_call *call)
 	verdict_init(&verdict, &call->options);
 	if (cli_status_look(call->operands[0], call->options.socket, &status,
 			    &err) < 0) {
-		verdict_fail(&verdict, &err);
+		verdict_look_fail(&verdict, call->operands[0], &err);
 		level = check_end(call, &verdict, NULL);
 	} else {
 		verdict_judge(&verdict, &status);

@@ -344,6 +344,16 @@ void verdict_fail(struct verdict *v, const struct mbj_error *why)
 	      "%s", why->message);
 }
 
+void verdict_look_fail(struct verdict *v, const char *path,
+		       const struct mbj_error *why)
+{
+	if (why->rc == MBJ_ENOTFOUND && !mbj_path_exists(mbj_sys_posix(), path))
+		found(v, VERDICT_CRITICAL, VERDICT_KIND_UNSERVED,
+		      "nobody serves: nothing is at %s", path);
+	else
+		verdict_fail(v, why);
+}
+
 struct mbj_bytes verdict_text(const struct verdict *v,
 			      const struct verdict_finding *finding)
 {

@@ -121,6 +121,12 @@ void verdict_done(struct verdict *v);
 void verdict_judge(struct verdict *v, const struct cli_status *status);
 /* It found nothing that could be judged, for why. */
 void verdict_fail(struct verdict *v, const struct mbj_error *why);
+/*
+ * What path leads to could not be looked at.  A service that stopped in order
+ * leaves no socket: nothing there is a service that does not run.
+ */
+void verdict_look_fail(struct verdict *v, const char *path,
+		       const struct mbj_error *why);
 /* One line, escaped for a terminal and without a bar. */
 struct mbj_bytes verdict_text(const struct verdict *v,
 			      const struct verdict_finding *finding);

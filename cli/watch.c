@@ -78,7 +78,7 @@ static void put_look(const struct cli_call *call,
 	if (status != NULL)
 		verdict_judge(&verdict, status);
 	else
-		verdict_fail(&verdict, why);
+		verdict_look_fail(&verdict, call->operands[0], why);
 	put_time(out);
 	verdict_line(&verdict, NULL, out);
 	if (call->options.is_terminal && status != NULL)

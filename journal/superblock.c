@@ -210,7 +210,11 @@ enum mbj_rc store_missing(const struct mbj_sys *sys, const char *dir,
 				     "there",
 				     dir);
 	return mbj_error_set(err, MBJ_ENOTFOUND,
-			     "%s is not a store (make one with init)", dir);
+			     "%s is not a store (make one with init)%s", dir,
+			     mbj_path_exists(sys, dir)
+				     ? ""
+				     : ", nor the socket of a service that "
+				       "runs: nothing is there");
 }
 
 enum mbj_rc superblock_load(const struct mbj_sys *sys, const char *dir,

@@ -512,7 +512,9 @@ class Watch(WatchCase):
         self.assertIn("nobody serves", self.check(CRITICAL))
         self.assertEqual(self.metrics()["mbj_up"], 0)
         self.assertEqual(self.metrics(self.p)["mbj_journal_end_lsn"], 1)
-        self.check(UNKNOWN, store=self.dir / "none")
+        self.assertIn(f"nobody serves: nothing is at {self.dir / 'none'}",
+                      self.check(CRITICAL, store=self.dir / "none"))
+        self.check(UNKNOWN, store=self.dir)
         self.assertEqual(run("metrics", self.dir / "none").status, FAILED)
         self.assertEqual(run("check").status, UNKNOWN)
         self.assertEqual(run("check", self.p, "--warning", "x").status,
