@@ -232,8 +232,11 @@ static int content_update(struct turn *turn, struct content *content,
 		mirror.late_uid = touched->first_saved;
 		mirror.late_ms = turn->last_ms;
 		mirror.deadline_ms = turn->deadline_ms;
+		mirror.before = touched->before;
 		mirror.kept = kept;
-		ret = mirror_has_lost(&mirror, &touched->uids)
+		ret = mirror_has_lost(&mirror, &touched->uids) ||
+				      mirror_has_changed(&mirror,
+							 &touched->uids)
 			      ? mirror_all(&mirror)
 			      : mirror_some(&mirror, &touched->uids);
 		mirror.is_cut |= touched->is_in_memory;
@@ -353,6 +356,7 @@ static int message_commit(struct mailbox_transaction_context *t,
 		content_done(&content);
 		return message_refuse(t, changes);
 	}
+	touched->before = mirror_spot(box);
 	ret = mine->module_ctx.super.transaction_commit(t, changes);
 	saved_note(touched, &changes->saved_uids);
 	if (ret == 0 && kept != NULL)

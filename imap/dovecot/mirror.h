@@ -11,6 +11,14 @@
 
 #include "content.h"
 
+/* An end of the log of a mailbox's index, and the HIGHESTMODSEQ there. */
+struct mirror_spot {
+	const struct mail_index *index; /* or NULL */
+	uint32_t file;
+	uoff_t offset;
+	uint64_t modseq;
+};
+
 struct mirror {
 	struct content *content;
 	struct mailbox *box;
@@ -20,7 +28,8 @@ struct mirror {
 	struct mbj_id guid;
 	struct mailbox_status status;
 	bool is_copied; /* bytes that come in may well be in the store */
-	const struct kept *kept; /* of some that came in; may be NULL */
+	struct mirror_spot before; /* the change at hand */
+	const struct kept *kept;   /* of some that came in; may be NULL */
 	/*
 	 * An earlier turn has stopped before what cannot be read: now it is
 	 * passed where something behind it can.
@@ -82,6 +91,15 @@ int mirror_some(struct mirror *mirror, const ARRAY_TYPE(uint32_t) * uids);
  * file may be found missing by whoever synchronises it, in no transaction.
  */
 bool mirror_has_lost(struct mirror *mirror, const ARRAY_TYPE(uint32_t) * uids);
+/*
+ * Or others beside those got flags or keywords since the store last heard of
+ * some: by who works without the plugin, or by a look into the storage, which
+ * is in no transaction.  Numbers do not show it any more once this is told.
+ */
+bool mirror_has_changed(struct mirror *mirror,
+			const ARRAY_TYPE(uint32_t) * uids);
+/* Of who has it open. */
+struct mirror_spot mirror_spot(struct mailbox *box);
 /* Steps for whatever differs: reads the whole list of messages. */
 int mirror_all(struct mirror *mirror);
 /*

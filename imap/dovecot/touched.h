@@ -13,6 +13,7 @@ struct touched {
 	uint32_t first_saved; /* UID; 0: none, or it is not known */
 	uint32_t last_saved;
 	bool is_copied; /* some of it */
+	struct mirror_spot before;
 	/* UIDs, in an index that nobody else can read: it could not be opened.
 	 */
 	bool is_in_memory;

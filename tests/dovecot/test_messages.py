@@ -371,6 +371,30 @@ class Sdbox(MessageCase):
             self.same_mail("INBOX", "A")
             self.same(three)
 
+    def test_masked(self):
+        """Goal: flags that nobody told are told with the next change, also by
+        a session that has had all compared, and once.  Method: a session
+        without the plugin marks messages; STORE, APPEND, COPY and EXPUNGE of
+        others behind it, and a delivery."""
+        one = self.login()
+        for n in range(6):
+            self.append(one, "INBOX", f"n{n}")
+        self.ok(one.select("INBOX"))
+        for number, change in enumerate((
+                lambda: one.uid("STORE", "6", "+FLAGS", "($k2)"),
+                lambda: one.append("INBOX", None, None, mail("more")),
+                lambda: one.uid("COPY", "6", "INBOX"),
+                lambda: (one.uid("STORE", "6", "+FLAGS", "(\\Deleted)"),
+                         one.expunge())[1],
+                lambda: ("OK", self.deliver("INBOX", "last")))):
+            two = self.without()
+            self.ok(two.select("INBOX"))
+            flags = "+FLAGS", r"(\Flagged $k)" if number < 3 else r"(\Seen)"
+            self.ok(two.uid("STORE", str(number % 3 + 1), *flags))
+            self.leave(two)
+            self.ok(change())
+            self.same_mail("INBOX")
+
     def before(self, *texts):
         """Mail from before the plugin, in a format with a file for each."""
         if self.LOCATION.startswith("mdbox"):
@@ -564,6 +588,29 @@ class Maildir(Sdbox):
             self.assertEqual(client.uid("SEARCH", "ALL")[1][0].split()[0],
                              b"%d" % (number + 2))
             self.ok(change())
+            self.same_mail("INBOX")
+
+    def test_marked(self):
+        """Goal: flags that Dovecot finds in names of files are told with the
+        change that has it look there, or the next.  Method: files are renamed
+        as a mail reader does that works in the Maildir; EXPUNGE looks, and
+        NOOP, of which nobody hears."""
+        one = self.login()
+        for n in range(3):
+            self.append(one, "INBOX", f"n{n}", "(\\Answered)")
+        self.ok(one.select("INBOX"))
+        self.ok(one.uid("STORE", "3", "+FLAGS", "(\\Deleted)"))
+        home = self.dovecot.d / "mail" / self.user / "Maildir"
+        for number, look in enumerate((one.expunge, one.noop)):
+            (path,) = [p for p in home.glob("cur/*")
+                       if p.read_bytes().endswith(b"\nn%d\n" % number)]
+            path.rename(path.with_name(path.name.replace(":2,", ":2,F")))
+            past = time.time() - 60 + number  # or it looks a second later
+            os.utime(home / "cur", (past, past))
+            self.ok(look())
+            if look == one.noop:
+                self.append(one, "INBOX", "next")
+            self.assertIn("\\flagged", self.stored("INBOX")[number + 1][0])
             self.same_mail("INBOX")
 
     def test_huge_copied(self):
