@@ -70,8 +70,11 @@ int mirror_open(struct mirror *mirror, struct mailbox_list *list,
 	mirror->box = mailbox_alloc(list, vname, MAILBOX_FLAG_IGNORE_ACLS);
 	/* Another user's is as its owner has it: what this one has seen of it
 	 * may be in an index of his own (INDEXPVT). */
-	if (box_is_others(mirror->box))
+	if (box_is_others(mirror->box)) {
 		mirror->box->v.get_private_flags_mask = no_flags;
+		mirror->keeps_seen =
+			mirror->box->list->set.index_pvt_dir != NULL;
+	}
 	if (mailbox_open(mirror->box) < 0)
 		return mirror_why(mirror, "cannot read");
 	/*
@@ -342,6 +345,9 @@ int mirror_some(struct mirror *mirror, const ARRAY_TYPE(uint32_t) * uids)
 	enum mbj_rc rc = MBJ_OK;
 	uint32_t uid;
 
+	/* What is told is all of a message's flags. */
+	if (mirror->keeps_seen && !array_is_empty(uids))
+		return mirror_all(mirror);
 	mirror->content->modseq = mirror->status.highest_modseq;
 	array_foreach_elem(uids, uid)
 	{
@@ -441,6 +447,8 @@ static int pair_compare(struct mirror *mirror, const struct mbj_message *have)
 			message.uid, mailbox_get_vname(mirror->box));
 		return 0;
 	}
+	if (mirror->keeps_seen)
+		message.flags |= have->flags & MBJ_FLAG_SEEN;
 	if (have->flags == message.flags &&
 	    mbj_bytes_equal(have->keywords, message.keywords))
 		return 0;

@@ -27,6 +27,11 @@ struct mirror {
 	/* As of mirror_open. */
 	struct mbj_id guid;
 	struct mailbox_status status;
+	/*
+	 * The owner may have seen messages in an index of his own (INDEXPVT),
+	 * which others do not read, nor change: what the store has stays.
+	 */
+	bool keeps_seen;
 	bool is_copied; /* bytes that come in may well be in the store */
 	struct mirror_spot before; /* the change at hand */
 	const struct kept *kept;   /* of some that came in; may be NULL */

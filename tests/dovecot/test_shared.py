@@ -267,7 +267,9 @@ class Private(Shared):
 
     def test_seen(self):
         """Goal: what a user has seen is not told as seen by the owner; what
-        the owner has seen is."""
+        the owner has seen is, and stays so whatever the other does.  Method:
+        STORE, and a session that compares all, since a message was marked
+        without the plugin."""
         for box in (self.there("A"), self.there("INBOX")):
             self.ok(self.two.append(box, "(\\Seen \\Flagged)", None,
                                     mail("seen")))
@@ -281,8 +283,18 @@ class Private(Shared):
         self.ok(self.one.select("A"))
         self.ok(self.one.uid("STORE", "1", "+FLAGS", "(\\Seen)"))
         self.all_same()
-        self.assertIn("\\seen", str(self.stored("A")))
-
+        seen = self.stored("A")[1][0]
+        self.assertIn("\\seen", seen)
+        self.ok(self.two.select(self.there("A")))
+        self.ok(self.two.uid("STORE", "1", "+FLAGS", "($k2)"))
+        self.assertEqual(self.stored("A")[1][0], sorted(seen + ["$k2"]))
+        without = self.without()
+        self.ok(without.select("A"))
+        self.ok(without.uid("STORE", "2", "+FLAGS", "($k3)"))
+        self.leave(without)
+        self.ok(self.other().append(self.there("A"), None, None, mail("by")))
+        self.assertIn("$k3", self.stored("A")[2][0])
+        self.all_same()
 
     def test_read(self):
         """Goal: while the service is away the owner's mail is read, and stays
