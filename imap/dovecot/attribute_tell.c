@@ -20,7 +20,7 @@ enum {
 struct comparison {
 	struct mbj_id mailbox; /* the journal's */
 	struct mbj_id guid;    /* Dovecot's */
-	uint64_t modseq;       /* likewise */
+	uint64_t modseq;       /* likewise; 0: messages are to be told first */
 	ARRAY_TYPE(metadata_edit) steps;
 };
 
@@ -53,8 +53,32 @@ static int box_compare(struct turn *turn, struct mailbox *box, bool is_meantime,
 	return 0;
 }
 
-/* Through a mailbox that is opened once more.  -1 with why or err. */
+/*
+ * HIGHESTMODSEQ is told where no flags changed past the plugin: behind it
+ * nobody would find them any more.  What changes messages next tells both.
+ */
+static int modseq_compare(struct turn *turn, struct spot at,
+			  struct mirror *mirror, struct content *content,
+			  struct comparison *comparison)
+{
+	ARRAY_TYPE(uint32_t) none;
+
+	if (content_look(content, mbj_bytes_str(at.vname), &turn->err) < 0)
+		return -1;
+	t_array_init(&none, 1);
+	mirror->content = content;
+	comparison->modseq = mirror_has_changed(mirror, &none)
+				     ? 0
+				     : mirror->status.highest_modseq;
+	return 0;
+}
+
+/*
+ * Through a mailbox that is opened once more.  content: NULL, nothing of its
+ * messages is told.  -1 with why or err.
+ */
 static int spot_compare(struct turn *turn, struct spot at, bool is_meantime,
+			struct content *content,
 			struct comparison *ret_comparison)
 {
 	struct mirror mirror = {.err = &turn->err};
@@ -66,10 +90,12 @@ static int spot_compare(struct turn *turn, struct spot at, bool is_meantime,
 	if (ret < 0)
 		turn->why = mirror.why;
 	ret_comparison->guid = mirror.guid;
-	ret_comparison->modseq = mirror.status.highest_modseq;
 	if (ret == 0)
 		ret = box_compare(turn, mirror.box, is_meantime,
 				  ret_comparison);
+	if (ret == 0 && content != NULL)
+		ret = modseq_compare(turn, at, &mirror, content,
+				     ret_comparison);
 	mirror_close(&mirror);
 	return ret;
 }
@@ -78,19 +104,15 @@ static int spot_compare(struct turn *turn, struct spot at, bool is_meantime,
  * Dovecot's HIGHESTMODSEQ has risen with it: what changes later at a replica
  * must be above it.
  */
-static int modseq_tell(struct turn *turn, struct spot at, uint64_t modseq)
+static int modseq_tell(struct turn *turn, struct content *content,
+		       uint64_t modseq)
 {
-	struct content content;
 	enum mbj_rc rc;
 
-	content_init(&content, turn->account);
-	rc = content_look(&content, mbj_bytes_str(at.vname), &turn->err);
-	content.modseq = modseq;
+	content->modseq = modseq;
+	rc = content_touch(content, &turn->err);
 	if (rc == MBJ_OK)
-		rc = content_touch(&content, &turn->err);
-	if (rc == MBJ_OK)
-		rc = content_tell(&content, &turn->err);
-	content_done(&content);
+		rc = content_tell(content, &turn->err);
 	return rc < 0 ? -1 : 0;
 }
 
@@ -192,14 +214,15 @@ static enum mbj_rc outcome_tell(struct turn *turn,
 			    : rc;
 }
 
-int turn_tell_attributes(struct turn *turn, struct spot at,
-			 struct mbj_id mailbox, bool is_in_transaction)
+static int attributes_tell(struct turn *turn, struct spot at,
+			   struct mbj_id mailbox, bool is_in_transaction,
+			   struct content *content)
 {
 	const struct mbj_metadata_edit *steps;
 	struct comparison found;
 	unsigned int count;
 
-	if (spot_compare(turn, at, false, &found) < 0)
+	if (spot_compare(turn, at, false, content, &found) < 0)
 		return -1;
 	if (!mbj_id_equal(found.mailbox, mailbox) ||
 	    !mbj_id_equal(found.guid, mailbox)) {
@@ -207,10 +230,23 @@ int turn_tell_attributes(struct turn *turn, struct spot at,
 					    at.vname);
 		return -1;
 	}
-	if (modseq_tell(turn, at, found.modseq + is_in_transaction) < 0)
+	if (found.modseq > 0 &&
+	    modseq_tell(turn, content, found.modseq + is_in_transaction) < 0)
 		return -1;
 	steps = array_get(&found.steps, &count);
 	return outcome_tell(turn, steps, count) < 0 ? -1 : 0;
+}
+
+int turn_tell_attributes(struct turn *turn, struct spot at,
+			 struct mbj_id mailbox, bool is_in_transaction)
+{
+	struct content content;
+	int ret;
+
+	content_init(&content, turn->account);
+	ret = attributes_tell(turn, at, mailbox, is_in_transaction, &content);
+	content_done(&content);
+	return ret;
 }
 
 /* -------------------------------------------------------------- settling */
@@ -234,7 +270,7 @@ static int spot_tell(struct turn *turn, struct spot at, bool is_meantime)
 	struct comparison found;
 	unsigned int count;
 
-	if (spot_compare(turn, at, is_meantime, &found) < 0)
+	if (spot_compare(turn, at, is_meantime, NULL, &found) < 0)
 		return -1;
 	if (!mbj_id_equal(found.mailbox, found.guid))
 		steps_of_account(&found.steps);

@@ -287,6 +287,26 @@ class Attributes(PairCase):
              *words], input=stdin, check=False, capture_output=True)
         self.assertEqual(done.returncode, 0, done)
 
+    def test_marked(self):
+        """Goal: an entry's HIGHESTMODSEQ hides no flags that nobody told.
+        Method: messages are marked without the plugin, an entry is set, and
+        then the next message comes."""
+        one = self.login()
+        self.ok(one.create("A"))
+        for name in "ab":
+            self.ok(one.append("A", None, None, mail(name)))
+        self.behind("flags", "add", "-u", self.user, "\\Flagged",
+                    "mailbox", "A", "uid", "2")
+        self.ok(set_entries(one, "A", private__a=b"x"))
+        self.ok(one.append("A", None, None, mail("c")))
+        document = self.mbj("messages", self.socket, self.user, "A",
+                            "--json").json()
+        self.assertEqual([m["flags"] for m in document["messages"]],
+                         [[], ["\\Flagged"], []])
+        self.assertIn(f"HIGHESTMODSEQ {document['highestModSeq']})", str(
+            one.status("A", "(HIGHESTMODSEQ)")))
+        self.same_attributes("A")
+
     def test_whole(self):
         """Goal: doveadm mbj capture makes the journal what Dovecot has, which
         nobody changes any more.  Method: folders, mail, subscriptions, entries
