@@ -58,6 +58,14 @@ enum mbj_rc blob_missing(const struct mbj_blobs *blobs,
 			     blobs->dir);
 }
 
+enum mbj_rc blob_tell(const struct mbj_error *why, struct mbj_error *err)
+{
+	MBJ_ASSERT(why->rc < 0);
+	if (err != NULL)
+		*err = *why;
+	return why->rc;
+}
+
 enum mbj_rc blob_damaged(const char *path, const char *what,
 			 struct mbj_error *err)
 {

@@ -145,20 +145,18 @@ static enum mbj_rc file_sync(const struct mbj_blobs *blobs,
 	return rc;
 }
 
-/* Of the first n. */
+/* Of the first n.  Requires: err is not NULL, here and below. */
 static enum mbj_rc data_sync(struct mbj_blobs *blobs, size_t n,
 			     struct mbj_error *err)
 {
 	enum mbj_rc rc = MBJ_OK;
 
 	if (blobs->deferred_doubtful > 0)
-		return mbj_error_set(err, MBJ_EIO,
-				     "what came to %s could not be synced",
-				     blobs->dir);
+		return blob_tell(&blobs->doubt, err);
 	if (n > FEW) {
 		rc = mbj_fs_sync(blobs->sys, blobs->dir, err);
 		if (rc < 0)
-			blob_doubt_all(blobs);
+			blob_doubt_all(blobs, err);
 		return rc;
 	}
 	for (size_t i = 0; rc == MBJ_OK && i < n; i++)
@@ -263,11 +261,8 @@ static enum mbj_rc names_give(struct mbj_blobs *blobs, size_t n, bool is_logged,
 		/* Best effort: the next opening sweeps. */
 		(void)blobs->sys->unlink(blobs->sys->ctx, path);
 		blobs->drops++;
-		if (rc == MBJ_OK) {
-			rc = one;
-			if (err != NULL)
-				*err = why;
-		}
+		if (rc == MBJ_OK)
+			rc = blob_tell(&why, err);
 	}
 	deferred_leave(blobs, n);
 	return rc;
@@ -285,6 +280,7 @@ static bool are_logged(const struct mbj_blobs *blobs, size_t n)
 enum mbj_rc blob_bulk_round(struct mbj_blobs *blobs, struct mbj_error *err)
 {
 	uint64_t drops = blobs->drops;
+	struct mbj_error why;
 	enum mbj_rc rc = MBJ_OK;
 	bool is_logged;
 	size_t n;
@@ -293,9 +289,7 @@ enum mbj_rc blob_bulk_round(struct mbj_blobs *blobs, struct mbj_error *err)
 		(void)pthread_cond_wait(&blobs->sync_over, &blobs->mutex);
 	/* The caller's may be among them. */
 	if (blobs->drops != drops)
-		return mbj_error_set(err, MBJ_EIO,
-				     "what came to %s could not be stored",
-				     blobs->dir);
+		return blob_tell(&blobs->drop, err);
 	n = blobs->deferred_count;
 	if (n == 0)
 		return MBJ_OK;
@@ -304,13 +298,15 @@ enum mbj_rc blob_bulk_round(struct mbj_blobs *blobs, struct mbj_error *err)
 	/* What is added goes with its flush, whether that is of use or not. */
 	is_logged = blob_log_flush(blobs) && is_logged;
 	if (!is_logged)
-		rc = data_sync(blobs, n, err);
+		rc = data_sync(blobs, n, &why);
 	if (rc == MBJ_OK)
-		rc = folders_make(blobs, n, err);
-	rc = names_give(blobs, n, is_logged, rc, err);
+		rc = folders_make(blobs, n, &why);
+	rc = names_give(blobs, n, is_logged, rc, &why);
+	if (rc < 0)
+		blobs->drop = why;
 	blobs->is_rounding = false;
 	(void)pthread_cond_broadcast(&blobs->sync_over);
-	return rc;
+	return rc < 0 ? blob_tell(&why, err) : MBJ_OK;
 }
 
 uint64_t mbj_blobs_drops(const struct mbj_blobs *blobs)
@@ -320,7 +316,9 @@ uint64_t mbj_blobs_drops(const struct mbj_blobs *blobs)
 
 void blob_bulk_drop(struct mbj_blobs *blobs)
 {
-	(void)names_give(blobs, blobs->deferred_count, false, MBJ_EIO, NULL);
+	struct mbj_error why;
+
+	(void)names_give(blobs, blobs->deferred_count, false, MBJ_EIO, &why);
 	mbj_table_done(&blobs->deferred_table);
 	mbj_free(blobs->deferred);
 	blobs->deferred = NULL;

@@ -450,24 +450,23 @@ static enum mbj_rc file_rest(struct mbj_blobs *blobs,
 	unsigned number = (unsigned)(file - blobs->log.files);
 	bool was_doubtful = file->is_doubtful;
 	bool is_told = false;
+	struct mbj_error why;
 	enum mbj_rc rc;
 
 	file->is_doubtful = false;
 	pthread_mutex_unlock(&blobs->mutex);
-	rc = file_settle(blobs, number, was_doubtful, &is_told, err);
+	rc = file_settle(blobs, number, was_doubtful, &is_told, &why);
 	pthread_mutex_lock(&blobs->mutex);
 	if (rc < 0 && is_told)
-		blob_doubt_all(blobs);
+		blob_doubt_all(blobs, &why);
 	else if (rc < 0)
 		file->is_doubtful = true;
 	/* One that runs may have been told what was to be told here. */
 	blob_syncs_wait(blobs);
 	if (rc < 0)
-		return rc;
+		return blob_tell(&why, err);
 	if (file->is_doubtful)
-		return mbj_error_set(err, MBJ_EIO,
-				     "a folder in %s could not be synced",
-				     blobs->dir);
+		return blob_tell(&blobs->doubt, err);
 	file_free(file);
 	return MBJ_OK;
 }

@@ -116,6 +116,8 @@ struct mbj_blobs {
 	struct blob_log log;
 	/* Contents that a round could not store: any thread, no mutex. */
 	_Atomic uint64_t drops;
+	struct mbj_error drop;	/* why the last one of them was not */
+	struct mbj_error doubt; /* the last sync that failed */
 	/* blob_recent.c: filters, of now and before, NULL: nothing is kept */
 	uint64_t *recent[2];
 	int64_t recent_ms; /* when that of now was begun */
@@ -184,6 +186,8 @@ enum mbj_rc blob_folder_path(const struct mbj_blobs *blobs, unsigned folder,
 /* MBJ_ENOTFOUND naming the digest. */
 enum mbj_rc blob_missing(const struct mbj_blobs *blobs,
 			 const struct mbj_hash *digest, struct mbj_error *err);
+/* What failed elsewhere is the caller's failure, too. */
+enum mbj_rc blob_tell(const struct mbj_error *why, struct mbj_error *err);
 /* MBJ_ECORRUPT naming the file. */
 enum mbj_rc blob_damaged(const char *path, const char *what,
 			 struct mbj_error *err);
@@ -276,10 +280,10 @@ enum mbj_rc blob_note_found(struct mbj_blobs *blobs,
 			    const struct mbj_hash *digest,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 /*
- * A sync of the whole file system failed: it may have been about all that waits
- * for any, and no other one would tell.
+ * A sync of the whole file system failed, and why: it may have been about all
+ * that waits for any, and no other one would tell.
  */
-void blob_doubt_all(struct mbj_blobs *blobs);
+void blob_doubt_all(struct mbj_blobs *blobs, const struct mbj_error *why);
 /* The mutex is let go meanwhile: the folders' syncs that run now are over. */
 void blob_syncs_wait(struct mbj_blobs *blobs);
 /* It is gone. */

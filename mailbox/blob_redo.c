@@ -187,11 +187,12 @@ static enum mbj_rc bytes_redo(struct mbj_blobs *blobs, struct mbj_bytes log,
 	/* Nothing is left deferred, whatever failed. */
 	synced = mbj_blobs_sync(blobs, rc < 0 ? NULL : err);
 	rc = rc < 0 ? rc : synced;
+	if (rc < 0 || blobs->drops == drops)
+		return rc;
 	/* In a round that somebody else had to do with, and was told of. */
-	if (rc == MBJ_OK && blobs->drops != drops)
-		rc = mbj_error_set(err, MBJ_EIO,
-				   "what a log in %s has could not be stored",
-				   blobs->dir);
+	pthread_mutex_lock(&blobs->mutex);
+	rc = blob_tell(&blobs->drop, err);
+	pthread_mutex_unlock(&blobs->mutex);
 	return rc;
 }
 

@@ -169,8 +169,9 @@ enum mbj_rc blob_pending_bound(struct mbj_blobs *blobs, struct mbj_error *err)
 	return is_full ? mbj_blobs_sync(blobs, err) : MBJ_OK;
 }
 
-void blob_doubt_all(struct mbj_blobs *blobs)
+void blob_doubt_all(struct mbj_blobs *blobs, const struct mbj_error *why)
 {
+	blobs->doubt = *why;
 	for (size_t i = 0; i < blobs->pending_count; i++)
 		if (!note_at(blobs, i)->is_doubtful)
 			note_doubt(blobs, note_at(blobs, i));
@@ -184,10 +185,11 @@ void blob_doubt_all(struct mbj_blobs *blobs)
 
 /* ------------------------------------------------------------- one folder */
 
-/* Under the mutex: what was noted in it up to this round. */
+/* Under the mutex: what was noted in it up to this round; why it failed. */
 static void folder_settle(struct mbj_blobs *blobs, unsigned folder,
-			  uint64_t round, bool is_failed)
+			  uint64_t round, const struct mbj_error *why)
 {
+	bool is_failed = why != NULL;
 	bool is_left = false;
 
 	for (size_t i = blobs->pending_count; i-- > 0;) {
@@ -205,6 +207,7 @@ static void folder_settle(struct mbj_blobs *blobs, unsigned folder,
 	}
 	blobs->is_clean[folder] = !is_failed;
 	if (is_failed) {
+		blobs->doubt = *why;
 		blobs->failures[folder]++;
 		blobs->suspect[folder] = blobs->placing[folder];
 		blob_log_doubt(blobs);
@@ -222,6 +225,7 @@ static enum mbj_rc folder_sync(struct mbj_blobs *blobs, unsigned folder,
 			       struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_error why;
 	uint64_t round;
 	enum mbj_rc rc;
 
@@ -232,15 +236,15 @@ static enum mbj_rc folder_sync(struct mbj_blobs *blobs, unsigned folder,
 	blobs->is_syncing[folder] = true;
 	round = blobs->round++;
 	pthread_mutex_unlock(&blobs->mutex);
-	rc = blob_folder_path(blobs, folder, path, err);
+	rc = blob_folder_path(blobs, folder, path, &why);
 	if (rc == MBJ_OK)
-		rc = mbj_dir_sync(blobs->sys, path, err);
+		rc = mbj_dir_sync(blobs->sys, path, &why);
 	pthread_mutex_lock(&blobs->mutex);
-	folder_settle(blobs, folder, round, rc < 0);
+	folder_settle(blobs, folder, round, rc < 0 ? &why : NULL);
 	blobs->is_syncing[folder] = false;
 	blobs->ends[folder]++;
 	(void)pthread_cond_broadcast(&blobs->sync_over);
-	return rc;
+	return rc < 0 ? blob_tell(&why, err) : MBJ_OK;
 }
 
 void blob_syncs_wait(struct mbj_blobs *blobs)
@@ -338,15 +342,8 @@ static void round_sync(struct mbj_blobs *blobs, struct round *round)
  */
 static void round_doubt(const struct mbj_blobs *blobs, struct round *round)
 {
-	struct mbj_error error;
-	enum mbj_rc rc;
-
-	if (blobs->doubtful_count == 0)
-		return;
-	rc = mbj_error_set(&error, MBJ_EIO,
-			   "the folder of a blob in %s could not be synced",
-			   blobs->dir);
-	round_failed(round, rc, &error);
+	if (blobs->doubtful_count > 0)
+		round_failed(round, blobs->doubt.rc, &blobs->doubt);
 }
 
 /* Under the mutex: what becomes of those who wait. */

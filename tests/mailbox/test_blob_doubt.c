@@ -177,11 +177,22 @@ static void sync_fail(struct doubt *d, bool is_failing)
 				       .is_for_good = true});
 }
 
+/* Why, and of which file, whoever was told of it first. */
+static void told_check(const struct mbj_error *err)
+{
+	ck_assert_int_eq(err->rc, MBJ_EIO);
+	ck_assert_ptr_nonnull(strstr(err->message, strerror(EIO)));
+	ck_assert_ptr_nonnull(strstr(err->message, root));
+	ck_assert_ptr_nonnull(strstr(err->file, root));
+}
+
 static void rest_check(struct doubt *d, enum mbj_rc expected)
 {
 	struct mbj_error err;
 
 	test_rc(mbj_blobs_rest(d->blobs, true, &err), expected);
+	if (expected == MBJ_EIO)
+		told_check(&err);
 }
 
 /* Power fails: what is there of the first n. */
@@ -273,6 +284,7 @@ START_TEST(blob_doubt_deferred)
 	sync_fail(&d, false);
 	if (_i == 1) {
 		test_rc(mbj_blobs_sync(d.blobs, &err), MBJ_EIO);
+		told_check(&err);
 		ck_assert_uint_eq(mbj_blobs_drops(d.blobs), 1);
 		doubt_put(&d, 1);
 	}
@@ -451,6 +463,55 @@ START_TEST(blob_doubt_round_fails)
 }
 END_TEST
 
+static void *wait_run(void *argument)
+{
+	struct doubt *d = argument;
+	struct mbj_error err;
+
+	doubt_put(d, 1);
+	test_rc(mbj_blobs_sync(d->blobs, &err), MBJ_EIO);
+	told_check(&err);
+	return NULL;
+}
+
+/* Somebody comes while the log is flushed, and waits for his own round. */
+static void wait_beside(struct doubt *d)
+{
+	size_t count = 0;
+
+	ck_assert_int_eq(pthread_create(&d->thread, NULL, wait_run, d), 0);
+	while (count < 2) {
+		(void)sched_yield();
+		pthread_mutex_lock(&d->blobs->mutex);
+		count = d->blobs->deferred_count;
+		pthread_mutex_unlock(&d->blobs->mutex);
+	}
+	for (int i = 0; i < TURNS_MAX; i++)
+		(void)sched_yield();
+	sync_fail(d, true);
+}
+
+/*
+ * Goal: who waits for a round that fails is told why, as who has it.
+ */
+START_TEST(blob_doubt_waits)
+{
+	struct doubt d;
+	struct mbj_error err;
+
+	doubt_begin(&d);
+	doubt_put(&d, 0);
+	d.call = CALL_FDATASYNC;
+	d.beside = wait_beside;
+	test_rc(mbj_blobs_sync(d.blobs, &err), MBJ_EIO);
+	told_check(&err);
+	ck_assert_int_eq(pthread_join(d.thread, NULL), 0);
+	sync_fail(&d, false);
+	doubt_store(&d, 0, 2);
+	doubt_end(&d, 2);
+}
+END_TEST
+
 /*
  * Goal: where writing anew fails in the middle, nothing waits for a round that
  * may never come.  Method: no file for the second content.
@@ -521,6 +582,7 @@ TCase *test_blob_doubt_case(void)
 	tcase_add_test(tc, blob_doubt_in_flight);
 	tcase_add_test(tc, blob_doubt_told_elsewhere);
 	tcase_add_test(tc, blob_doubt_round_fails);
+	tcase_add_test(tc, blob_doubt_waits);
 	tcase_add_test(tc, blob_doubt_redo_fails);
 	tcase_add_test(tc, blob_doubt_entry);
 	return tc;
