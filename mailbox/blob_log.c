@@ -6,9 +6,9 @@
  *	deferred --flush--> in the log, named --rest--> on disk by itself
  *
  * Of two files one is written, from its begin to its end; a full one is at rest
- * once the file system was synced, and is written again from its begin.
- * Opening the folder writes what is in them anew, whatever is there
- * (blob_redo.c).
+ * once the file system was synced, and is written again from its begin
+ * (blob_rest.c).  Opening the folder writes what is in them anew, whatever is
+ * there (blob_redo.c).
  *
  *	file	header, zeroes to 4,096, batches, zeroes
  *	header	 0   8  "mbjblob1"
@@ -36,17 +36,13 @@
  * Invariants:
  *   1. a name that stands for bytes which may not be on disk by themselves has
  *      them in a file that is not free;
- *   2. a file becomes free when all that it has is on disk by itself, and what
- *      it has is known by then: no batch comes to a full one, and the round
- *      that wrote the last one is over;
- *   3. a log that failed takes nothing more.
+ *   2. no batch comes to a full file;
+ *   3. a log that failed takes nothing before it came to rest, and has paused;
+ *   4. what is kept free of the disk is none of its zeroes'.
  *
- * Threads: a round's leader writes, one at a time; one at a time rests; the
- * rest under the mutex.
+ * Threads: a round's leader writes, one at a time; the rest under the mutex.
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <time.h>
 
 #include <mbj/check.h>
 #include <mbj/codec.h>
@@ -58,7 +54,8 @@ enum {
 	RESERVE_STEP = 1 << 20,
 	ZERO_PIECE = 64 << 10,
 	BATCH_MAX = 1 << 20,
-	REST_RETRY_MS = 1000,
+	PAUSE_MIN_MS = 1000,
+	PAUSE_MAX_MS = 32000,
 };
 
 static const char *const file_names[BLOB_LOG_FILES] = {"log.0", "log.1"};
@@ -78,6 +75,19 @@ bool mbj_blobs_are_logged(const struct mbj_sys *sys, const char *dir)
 		    mbj_path_exists(sys, path))
 			return true;
 	return false;
+}
+
+void blob_pause_begin(struct blob_pause *pause)
+{
+	uint32_t ms = pause->ms == 0 ? PAUSE_MIN_MS : 2 * pause->ms;
+
+	pause->ms = ms < PAUSE_MAX_MS ? ms : PAUSE_MAX_MS;
+	pause->until_ms = mbj_monotonic_ms() + pause->ms;
+}
+
+void blob_pause_end(struct blob_pause *pause)
+{
+	*pause = (struct blob_pause){0};
 }
 
 /* -------------------------------------------------------- begin and end */
@@ -126,13 +136,62 @@ static bool fs_open(struct mbj_blobs *blobs)
 			     &log->fs, NULL) == MBJ_OK;
 }
 
+/* Under the mutex: it failed, and is tried again later. */
+static void log_stop(struct blob_log *log)
+{
+	log->is_on = false;
+	log->failures++;
+	blob_pause_begin(&log->stop);
+}
+
 void mbj_blobs_log(struct mbj_blobs *blobs, uint64_t size)
 {
+	struct blob_log *log = &blobs->log;
+
 	MBJ_ASSERT(blobs->is_owner && blobs->deferred_count == 0);
 	MBJ_ASSERT(size == 0 || size >= 2 * BLOB_LOG_BLOCK);
-	blobs->log.is_on = size > 0 && fs_open(blobs);
-	blobs->log.size = blobs->log.is_on ? size : 0;
-	blobs->log.is_halted = false;
+	log->size = size;
+	log->is_halted = false;
+	blob_pause_end(&log->stop);
+	blob_pause_end(&log->rest);
+	log->is_on = size > 0 && fs_open(blobs);
+	if (size > 0 && !log->is_on)
+		log_stop(log);
+}
+
+struct mbj_blobs_log_look mbj_blobs_log_look(struct mbj_blobs *blobs)
+{
+	struct mbj_blobs_log_look look;
+
+	pthread_mutex_lock(&blobs->mutex);
+	look.is_on = blobs->log.is_on;
+	look.failures = blobs->log.failures;
+	pthread_mutex_unlock(&blobs->mutex);
+	return look;
+}
+
+/* Of the disk, beside what is kept free. */
+static bool has_room(const struct mbj_blobs *blobs, uint64_t size)
+{
+	uint64_t left = mbj_space_left(blobs->sys, blobs->dir);
+
+	return left >= blobs->space_min && left - blobs->space_min >= size;
+}
+
+void blob_log_resume(struct mbj_blobs *blobs)
+{
+	struct blob_log *log = &blobs->log;
+	uint64_t lacking = 0;
+
+	if (!blob_log_is_stopped(log) ||
+	    mbj_monotonic_ms() < log->stop.until_ms)
+		return;
+	for (unsigned i = 0; i < BLOB_LOG_FILES; i++)
+		lacking += log->size - log->files[i].reserved;
+	log->is_on = has_room(blobs, lacking) && fs_open(blobs);
+	/* That is no failure more. */
+	if (!log->is_on)
+		blob_pause_begin(&log->stop);
 }
 
 /* ----------------------------------------------------------------- adding */
@@ -193,8 +252,7 @@ enum mbj_rc blob_log_add(struct mbj_blobs *blobs,
 
 /* ---------------------------------------------------------------- flushing */
 
-/* Under the mutex: no batch comes to it any more. */
-static void file_fill(struct blob_log *log, struct blob_log_file *file)
+void blob_log_fill(struct blob_log *log, struct blob_log_file *file)
 {
 	file->state = BLOB_LOG_FULL;
 	(void)pthread_cond_broadcast(&log->is_due);
@@ -208,7 +266,7 @@ static struct blob_log_file *file_pick(struct blob_log *log, uint64_t size)
 	if (file->state == BLOB_LOG_CURRENT) {
 		if (file->at + blob_log_room(size) <= log->size)
 			return file;
-		file_fill(log, file);
+		blob_log_fill(log, file);
 	}
 	for (unsigned i = 0; i < BLOB_LOG_FILES; i++) {
 		if (log->files[i].state != BLOB_LOG_FREE)
@@ -253,10 +311,12 @@ static enum mbj_rc file_make(struct mbj_blobs *blobs,
 			   err);
 	if (rc == MBJ_OK)
 		rc = mbj_file_open(blobs->sys, path,
-				   O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW,
+				   O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW |
+					   O_NONBLOCK,
 				   &file->file, err);
 	if (rc < 0)
 		return rc;
+	file->is_there = true;
 	rc = mbj_dir_sync(blobs->sys, blobs->dir, err);
 	if (rc < 0)
 		mbj_file_close(&file->file);
@@ -276,6 +336,9 @@ static enum mbj_rc file_reserve(const struct mbj_blobs *blobs,
 		return MBJ_OK;
 	if (target > blobs->log.size)
 		target = blobs->log.size;
+	if (!has_room(blobs, target - file->reserved))
+		return mbj_error_set(err, MBJ_ENOSPC, "no room for %s",
+				     file->file.path);
 	for (uint64_t at = end; rc == MBJ_OK && at < target;) {
 		size_t n = target - at < ZERO_PIECE ? (size_t)(target - at)
 						    : ZERO_PIECE;
@@ -303,13 +366,11 @@ static enum mbj_rc batch_write(struct mbj_blobs *blobs,
 			       struct blob_log_file *file, uint64_t at,
 			       struct mbj_buf *batch, struct mbj_error *err)
 {
-	enum mbj_rc rc = MBJ_OK;
+	enum mbj_rc rc;
 
-	if (at == BLOB_LOG_BLOCK)
+	rc = file_reserve(blobs, file, at + blob_log_room(batch->n), err);
+	if (rc == MBJ_OK && at == BLOB_LOG_BLOCK)
 		rc = header_write(blobs, file, err);
-	if (rc == MBJ_OK)
-		rc = file_reserve(blobs, file, at + blob_log_room(batch->n),
-				  err);
 	if (rc < 0)
 		return rc;
 	batch_seal(file, batch);
@@ -332,6 +393,9 @@ static enum mbj_rc batch_flush(struct mbj_blobs *blobs,
 		return rc;
 	pthread_mutex_unlock(&blobs->mutex);
 	rc = batch_write(blobs, file, at, batch, err);
+	/* Zeroes may be among what was lost. */
+	if (rc < 0 && rc != MBJ_ENOSPC)
+		file->reserved = 0;
 	pthread_mutex_lock(&blobs->mutex);
 	return rc;
 }
@@ -344,16 +408,22 @@ bool blob_log_flush(struct mbj_blobs *blobs)
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(blobs->is_rounding);
+	/* What was for a log that failed meanwhile goes without it. */
+	if (!log->is_on)
+		mbj_buf_clear(&log->batch);
 	if (!log->is_on || batch.n == 0)
 		return false;
 	file = file_pick(log, batch.n);
 	log->batch = log->spare;
 	if (file != NULL) {
 		rc = batch_flush(blobs, file, &batch, NULL);
-		log->is_on = rc == MBJ_OK;
 		file->is_doubtful |= blobs->deferred_doubtful > 0;
-		if (rc < 0)
-			file_fill(log, file);
+		if (rc < 0) {
+			log_stop(log);
+			blob_log_fill(log, file);
+		} else {
+			blob_pause_end(&log->stop);
+		}
 	}
 	mbj_buf_clear(&batch);
 	log->spare = batch;
@@ -365,150 +435,4 @@ void blob_log_doubt(struct mbj_blobs *blobs)
 	for (unsigned i = 0; i < BLOB_LOG_FILES; i++)
 		blobs->log.files[i].is_doubtful |=
 			blobs->log.files[i].state != BLOB_LOG_FREE;
-}
-
-/* ----------------------------------------------------------------- resting */
-
-static struct blob_log_file *file_due(struct blob_log *log)
-{
-	for (unsigned i = 0; i < BLOB_LOG_FILES; i++)
-		if (log->files[i].state == BLOB_LOG_FULL)
-			return &log->files[i];
-	return NULL;
-}
-
-/* A second later than it failed. */
-static void retry_wait(struct mbj_blobs *blobs)
-{
-	struct timespec until;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += REST_RETRY_MS / 1000;
-	while (!blobs->log.is_halted &&
-	       pthread_cond_timedwait(&blobs->log.is_due, &blobs->mutex,
-				      &until) != ETIMEDOUT)
-		continue;
-	blobs->log.is_failing = false;
-}
-
-bool mbj_blobs_rest_wait(struct mbj_blobs *blobs)
-{
-	struct blob_log *log = &blobs->log;
-	bool is_halted;
-
-	pthread_mutex_lock(&blobs->mutex);
-	if (log->is_failing)
-		retry_wait(blobs);
-	while (!log->is_halted && file_due(log) == NULL)
-		(void)pthread_cond_wait(&log->is_due, &blobs->mutex);
-	is_halted = log->is_halted;
-	pthread_mutex_unlock(&blobs->mutex);
-	return !is_halted;
-}
-
-void mbj_blobs_rest_halt(struct mbj_blobs *blobs)
-{
-	pthread_mutex_lock(&blobs->mutex);
-	blobs->log.is_halted = true;
-	(void)pthread_cond_broadcast(&blobs->log.is_due);
-	pthread_mutex_unlock(&blobs->mutex);
-}
-
-/* Under the mutex: a full file is written from its begin again. */
-static void file_free(struct blob_log_file *file)
-{
-	static const uint8_t zeroes[BLOB_LOG_HEADER_SIZE];
-
-	file->state = BLOB_LOG_FREE;
-	/* Best effort: what is written anew once more is the same. */
-	if (file->file.fd >= 0 &&
-	    mbj_file_write(&file->file, 0, zeroes, sizeof(zeroes), NULL) < 0)
-		mbj_file_close(&file->file);
-}
-
-/* Without the mutex.  *ret_is_told: what failed is the sync itself. */
-static enum mbj_rc file_settle(struct mbj_blobs *blobs, unsigned number,
-			       bool is_doubtful, bool *ret_is_told,
-			       struct mbj_error *err)
-{
-	enum mbj_rc rc = MBJ_OK;
-
-	if (is_doubtful)
-		rc = blob_log_redo(blobs, number, err);
-	*ret_is_told = rc == MBJ_OK;
-	return rc < 0 ? rc : mbj_file_sync_fs(&blobs->log.fs, err);
-}
-
-/*
- * Under the mutex, which is let go meanwhile: all that a full file has is on
- * disk by itself.  After a sync that failed nobody knows what of it is, and
- * another one would not tell: it is written anew before.
- */
-static enum mbj_rc file_rest(struct mbj_blobs *blobs,
-			     struct blob_log_file *file, struct mbj_error *err)
-{
-	unsigned number = (unsigned)(file - blobs->log.files);
-	bool was_doubtful = file->is_doubtful;
-	bool is_told = false;
-	struct mbj_error why;
-	enum mbj_rc rc;
-
-	file->is_doubtful = false;
-	pthread_mutex_unlock(&blobs->mutex);
-	rc = file_settle(blobs, number, was_doubtful, &is_told, &why);
-	pthread_mutex_lock(&blobs->mutex);
-	if (rc < 0 && is_told)
-		blob_doubt_all(blobs, &why);
-	else if (rc < 0)
-		file->is_doubtful = true;
-	/* One that runs may have been told what was to be told here. */
-	blob_syncs_wait(blobs);
-	if (rc < 0)
-		return blob_tell(&why, err);
-	if (file->is_doubtful)
-		return blob_tell(&blobs->doubt, err);
-	file_free(file);
-	return MBJ_OK;
-}
-
-/* Under the mutex: nothing is in them that anybody needs. */
-static void files_remove(struct mbj_blobs *blobs)
-{
-	const struct mbj_sys *sys = blobs->sys;
-
-	for (unsigned i = 0; i < BLOB_LOG_FILES; i++) {
-		struct blob_log_file *file = &blobs->log.files[i];
-		char path[MBJ_PATH_TEXT_MAX];
-
-		if (file->state != BLOB_LOG_FREE || file->file.fd < 0)
-			continue;
-		mbj_file_close(&file->file);
-		if (blob_log_path(blobs, i, path, NULL) == MBJ_OK)
-			(void)sys->unlink(sys->ctx, path);
-	}
-}
-
-enum mbj_rc mbj_blobs_rest(struct mbj_blobs *blobs, bool is_all,
-			   struct mbj_error *err)
-{
-	struct blob_log *log = &blobs->log;
-	struct blob_log_file *file;
-	enum mbj_rc rc = MBJ_OK;
-
-	pthread_mutex_lock(&blobs->mutex);
-	while (log->is_resting || (is_all && blobs->is_rounding))
-		(void)pthread_cond_wait(&blobs->sync_over, &blobs->mutex);
-	log->is_resting = true;
-	file = &log->files[log->current];
-	if (is_all && file->state == BLOB_LOG_CURRENT)
-		file_fill(log, file);
-	while (rc == MBJ_OK && (file = file_due(log)) != NULL)
-		rc = file_rest(blobs, file, err);
-	log->is_failing = rc < 0;
-	if (is_all && rc == MBJ_OK)
-		files_remove(blobs);
-	log->is_resting = false;
-	(void)pthread_cond_broadcast(&blobs->sync_over);
-	pthread_mutex_unlock(&blobs->mutex);
-	return rc;
 }

@@ -61,6 +61,7 @@ enum blob_log_state { BLOB_LOG_FREE, BLOB_LOG_CURRENT, BLOB_LOG_FULL };
 /* generation and reserved are the round's that writes, file as well. */
 struct blob_log_file {
 	enum blob_log_state state;
+	bool is_there;	      /* somebody of this process made it */
 	bool is_doubtful;     /* a sync of something in it failed */
 	struct mbj_file file; /* closed: made when it is needed */
 	struct mbj_id generation;
@@ -68,12 +69,20 @@ struct blob_log_file {
 	uint64_t reserved; /* written up to here at least, if by zeroes */
 };
 
+/* Until what failed is tried again, each time for longer. */
+struct blob_pause {
+	uint32_t ms;	  /* 0: it did not fail */
+	int64_t until_ms; /* mbj_monotonic_ms */
+};
+
 struct blob_log {
-	uint64_t size; /* of a file */
-	bool is_on;    /* asked for, and nothing failed */
-	bool is_halted;
-	bool is_resting;    /* somebody does, without the mutex */
-	bool is_failing;    /* to do so */
+	uint64_t size;	   /* of a file, 0: not asked for */
+	bool is_on;	   /* asked for, and nothing failed since its rest */
+	bool is_halted;	   /* who rests is to end */
+	bool is_resting;   /* somebody does, without the mutex */
+	uint64_t failures; /* of writing, and of resting */
+	struct blob_pause stop; /* where it is not on */
+	struct blob_pause rest; /* where that failed */
 	struct mbj_file fs; /* the folder, for the syncs of all: see fs_open */
 	unsigned current;
 	struct blob_log_file files[BLOB_LOG_FILES];
@@ -353,6 +362,18 @@ enum mbj_rc blob_log_add(struct mbj_blobs *blobs,
 bool blob_log_flush(struct mbj_blobs *blobs);
 /* A sync failed that may have been about what the log has. */
 void blob_log_doubt(struct mbj_blobs *blobs);
+/* No batch comes to it any more, and it is due to rest. */
+void blob_log_fill(struct blob_log *log, struct blob_log_file *file);
+/* It is asked for, and is off since something failed. */
+static inline bool blob_log_is_stopped(const struct blob_log *log)
+{
+	return log->size > 0 && !log->is_on;
+}
+/* At rest: on again, if the pause is over and there is room. */
+void blob_log_resume(struct mbj_blobs *blobs);
+
+void blob_pause_begin(struct blob_pause *pause);
+void blob_pause_end(struct blob_pause *pause);
 
 /* -------------------------------------------------------- blob_redo.c */
 

@@ -22,6 +22,7 @@ TCase *test_blob_log_case(void);
 TCase *test_blob_pack_case(void);
 TCase *test_blob_place_case(void);
 TCase *test_blob_random_case(void);
+TCase *test_blob_rest_case(void);
 TCase *test_blob_thread_case(void);
 TCase *test_blob_unpack_case(void);
 TCase *test_cache_case(void);

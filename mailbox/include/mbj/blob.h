@@ -110,14 +110,21 @@ void mbj_blobs_pack(struct mbj_blobs *blobs, unsigned level);
  * (mbj_blobs_rest); until then opening the folder as its owner stores anew what
  * the log has, and a reader beside no owner may find them damaged after a power
  * cut.  What the log has no room for is stored as without it, as is all once
- * it failed.  0: no more.
+ * it failed, or would take of what is kept free (mbj_blobs_keep_free), until it
+ * came to rest after a pause and there is room.  0: no more.
  * Requires: nobody stores yet, or any more.
  */
 void mbj_blobs_log(struct mbj_blobs *blobs, uint64_t size);
+struct mbj_blobs_log_look {
+	bool is_on;	   /* what is stored goes through it */
+	uint64_t failures; /* of writing it, and of bringing it to rest */
+};
+struct mbj_blobs_log_look mbj_blobs_log_look(struct mbj_blobs *blobs);
 /* Opening it as its owner has something to store anew, or to remove. */
 bool mbj_blobs_are_logged(const struct mbj_sys *sys, const char *dir);
 /*
- * For a thread that has time: wait until a file of the log is full.  false:
+ * For a thread that has time: wait until a file of the log is full, or what
+ * failed of it is to be tried again, for which it calls mbj_blobs_rest.  false:
  * mbj_blobs_rest_halt was called.
  */
 bool mbj_blobs_rest_wait(struct mbj_blobs *blobs);
