@@ -11,7 +11,11 @@
  *
  * Threads: one, at opening; beside others where a sync failed.
  */
+#define _DEFAULT_SOURCE /* S_ISREG */
+
+#include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <mbj/check.h>
 #include <mbj/codec.h>
@@ -196,6 +200,24 @@ static enum mbj_rc bytes_redo(struct mbj_blobs *blobs, struct mbj_bytes log,
 	return rc;
 }
 
+/* What is there is a file: of what is not nobody knows what it has. */
+static enum mbj_rc log_look(const struct mbj_sys *sys, const char *path,
+			    struct mbj_error *err)
+{
+	mode_t mode = S_IFREG;
+	uid_t uid = 0;
+	int rc = sys->stat(sys->ctx, path, &mode, &uid);
+
+	if (rc < 0 && rc != -ENOENT)
+		return mbj_error_errno(err, -rc, "cannot look at", path);
+	if (S_ISREG(mode))
+		return MBJ_OK;
+	return blob_damaged(path,
+			    "is no file, and named as a log of contents: "
+			    "move it away",
+			    err);
+}
+
 enum mbj_rc blob_log_redo(struct mbj_blobs *blobs, unsigned number,
 			  struct mbj_error *err)
 {
@@ -205,6 +227,8 @@ enum mbj_rc blob_log_redo(struct mbj_blobs *blobs, unsigned number,
 	enum mbj_rc rc;
 
 	rc = blob_log_path(blobs, number, path, err);
+	if (rc == MBJ_OK)
+		rc = log_look(blobs->sys, path, err);
 	if (rc < 0)
 		return rc;
 	mbj_buf_init(&log, BLOB_LOG_SIZE_MAX);

@@ -12,7 +12,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from mbjtest import (A, B, C, CORRUPT, Case, FAILED, LOCKED, MBJ,  # noqa: E402
-                     OK, REFUSED, ROWS, listing, run, truth)
+                     OK, REFUSED, ROWS, TEMPORARY, listing, run, truth)
 
 
 class BadStore(Case):
@@ -215,6 +215,24 @@ class Damage(Case):
             self.assertRegex(result.err, r"\.seg|group \d+|byte \d+")
         segment.write_bytes(good)
         self.mbj("fsck", self.p)
+
+    def test_odd_content_log(self):
+        """Goal: a FIFO where the log of contents belongs holds up nobody: it
+        is named, and nothing of it changes."""
+        self.account(ROWS)
+        (self.p / "blobs").mkdir()
+        log = self.p / "blobs" / "log.1"
+        os.mkfifo(log)
+        for status, *words in ((CORRUPT, "serve", self.p),
+                               (CORRUPT, "fsck", self.p),
+                               (TEMPORARY, "deliver", self.p, "alice",
+                                "INBOX")):
+            said = run(*words, stdin=b"one\r\n", timeout=60)
+            self.assertEqual(said.status, status, said.err)
+            self.assertIn(f"{log} is no file", said.err)
+        self.assertTrue(log.is_fifo())
+        log.unlink()
+        self.mbj("deliver", self.p, "alice", "INBOX", stdin=b"one\r\n")
 
     def test_flipped_state_is_named(self):
         """Goal: damage to the state costs nothing, and is told.  Method: one

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "blob_lab.h"
 #include "blob_priv.h"
@@ -384,10 +385,46 @@ START_TEST(blob_rest_shorter)
 }
 END_TEST
 
+/*
+ * Goal: what is named as a log, and is no file, is refused at once, by its
+ * name, and stays; without it the folder opens.  Method: a FIFO, a directory,
+ * a link to a file, a link to nothing.
+ */
+START_TEST(blob_rest_odd)
+{
+	struct mbj_blobs *blobs = NULL;
+	char path[MBJ_PATH_TEXT_MAX];
+	struct stat st;
+	struct mbj_error err;
+
+	ck_assert_int_eq(mkdir(blob_dir, 0700), 0);
+	(void)snprintf(path, sizeof(path), "%s/log.%d", blob_dir, _i % 2);
+	if (_i == 0)
+		ck_assert_int_eq(mkfifo(path, 0600), 0);
+	else if (_i == 1)
+		ck_assert_int_eq(mkdir(path, 0700), 0);
+	else
+		ck_assert_int_eq(symlink(_i == 2 ? "/etc/passwd" : "/nowhere",
+					 path),
+				 0);
+	ck_assert(mbj_blobs_are_logged(mbj_sys_posix(), blob_dir));
+	test_rc(mbj_blobs_open(mbj_sys_posix(), blob_dir, true, &blobs, &err),
+		MBJ_ECORRUPT);
+	ck_assert_ptr_nonnull(strstr(err.message, path));
+	ck_assert_str_eq(err.file, path);
+	ck_assert_int_eq(lstat(path, &st), 0);
+	ck_assert_int_eq(remove(path), 0);
+	test_ok(mbj_blobs_open(mbj_sys_posix(), blob_dir, true, &blobs, &err),
+		err);
+	mbj_blobs_close(&blobs);
+}
+END_TEST
+
 TCase *test_blob_rest_case(void)
 {
 	TCase *tc = tcase_create("blob_rest");
 
+	tcase_add_checked_fixture(tc, blob_lab_setup, blob_lab_teardown);
 	tcase_add_loop_test(tc, blob_rest_again, 0, 2);
 	tcase_add_test(tc, blob_rest_begins);
 	tcase_add_test(tc, blob_rest_keeps_free);
@@ -396,5 +433,6 @@ TCase *test_blob_rest_case(void)
 	tcase_add_test(tc, blob_rest_waits);
 	tcase_add_loop_test(tc, blob_rest_header, 0, 2);
 	tcase_add_test(tc, blob_rest_shorter);
+	tcase_add_loop_test(tc, blob_rest_odd, 0, 4);
 	return tc;
 }
