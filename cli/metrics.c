@@ -109,7 +109,12 @@ static void put_seconds(struct metrics *m, const char *name, uint64_t ms,
 	X("answer_memory_bytes", "gauge", s->service.answers,              \
 	  "Bytes of long answers.")                                        \
 	X("answer_memory_max_bytes", "gauge", s->service.answers_max,      \
-	  "Bytes beyond which who asks for one waits.")
+	  "Bytes beyond which who asks for one waits.")                    \
+	X("content_log", "gauge", s->service.content_log,                  \
+	  "1: short contents share their syncs in a log.")                 \
+	X("content_log_failures_total", "counter",                         \
+	  s->service.content_log_failures,                                 \
+	  "Times that this log could not be written or given up.")
 
 /* Nothing where the source, of an older version, does not say it. */
 static void put_left(struct metrics *m, const struct mbj_client_status *s)

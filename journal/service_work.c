@@ -50,6 +50,7 @@ static enum mbj_rc status_run(struct peer *peer, struct wire_message *answer,
 		mbj_upstream_get(peer->service->options.upstream,
 				 &answer->status.upstream);
 	answer->status.service = peer->status.service;
+	store_content_log_note(peer->service->store, &answer->status.service);
 	answer->status.peers = peer->status.peers;
 	answer->status.peer_count = peer->status.peer_count;
 	peer->status.peers = NULL;

@@ -8,6 +8,7 @@
  * Threads: any, but for what says otherwise.
  */
 #include <mbj/blob.h>
+#include <mbj/status.h>
 
 #include "store_impl.h"
 
@@ -210,6 +211,19 @@ uint64_t store_blobs_drops(struct mbj_store *store)
 	struct mbj_blobs *blobs = blobs_get(store);
 
 	return blobs == NULL ? 0 : mbj_blobs_drops(blobs);
+}
+
+void store_content_log_note(struct mbj_store *store,
+			    struct mbj_service_stats *stats)
+{
+	struct mbj_blobs *blobs = blobs_get(store);
+	struct mbj_blobs_log_look look;
+
+	if (blobs == NULL)
+		return;
+	look = mbj_blobs_log_look(blobs);
+	stats->content_log = look.is_on;
+	stats->content_log_failures = look.failures;
 }
 
 enum mbj_rc store_blobs_recover(struct mbj_store *store, struct mbj_error *err)

@@ -463,6 +463,10 @@ void store_blobs_unshare(struct mbj_store *store);
 /* Nothing of what was removed is left in a log.  Requires: they are open. */
 void store_blobs_rest(struct mbj_store *store);
 void store_blobs_close(struct mbj_store *store);
+struct mbj_service_stats;
+/* What is to be said of the log of contents: nothing before there is one. */
+void store_content_log_note(struct mbj_store *store,
+			    struct mbj_service_stats *stats);
 /* Contents that were not stored in the end: mbj_blobs_drops. */
 uint64_t store_blobs_drops(struct mbj_store *store);
 

@@ -224,10 +224,11 @@ struct wire_message {
 	uint16_t version;
 	uint16_t version_lowest;
 	uint16_t version_highest;
+	bool is_last_wanted;
+	bool is_dry_run;
 	struct wire_welcome welcome;
 	struct mbj_bytes name;
 	struct mbj_bytes path;
-	bool is_last_wanted;
 	struct mbj_id account_id;
 	struct mbj_id mailbox_id;
 	uint64_t rev; /* of the content, 0: any */
@@ -251,7 +252,6 @@ struct wire_message {
 		struct mbj_trim_result trim;
 		struct mbj_collect_result collected;
 	};
-	bool is_dry_run;
 	struct wire_wait wait;
 	uint32_t received; /* by so many replicas */
 	struct mbj_lsn lsn;

@@ -95,6 +95,32 @@ class Scarce(ServiceCase):
         self.assertEqual(len(self.messages()), 3)
         self.stop()
 
+    def test_content_log(self):
+        """Goal: contents whose log fails are stored without it, which is said,
+        and with it again by itself.  Method: a directory where its first file
+        belongs, and not any more."""
+        def said():
+            service = self.mbj("status", self.p, "--json").json()["service"]
+            return service["contentLog"], service["contentLogFailures"]
+        words = "contents   each is synced by itself: their log failed"
+        self.serve()
+        self.mbj("gc", self.p, "--dry-run")  # they are open from now on
+        self.assertEqual(said(), (1, 0))
+        (self.p / "blobs" / "log.0").mkdir()
+        bodies = [os.urandom(5000) for _ in range(2)]
+        uid = self.deliver(bodies[0]).json()["uid"]
+        self.assertEqual(said(), (0, 1))
+        self.assertIn(words, self.mbj("status", self.p).out)
+        (self.p / "blobs" / "log.0").rmdir()
+        self.until(lambda: said() == (1, 1))
+        self.assertNotIn(words, self.mbj("status", self.p).out)
+        self.assertNotEqual(self.deliver(bodies[1]).json()["uid"], uid)
+        self.assertTrue(list((self.p / "blobs").glob("log.*")))
+        self.stop()
+        self.assertFalse(list((self.p / "blobs").glob("log.*")))
+        self.assertEqual(sorted(self.messages().values()), [5000, 5000])
+        self.mbj("fsck", self.p)
+
     def test_no_descriptors(self):
         """Goal: a limit that leaves none for clients is named."""
         said = subprocess.run(

@@ -148,6 +148,7 @@ class Service(ServiceCase):
         """Goal: what is worth an alarm is among the metrics, as the status has
         it.  Method: both, while a long request is half here."""
         self.serve()
+        self.mbj("deliver", self.p, "alice", "INBOX", stdin=b"one\r\n")
         half = self.hello()
         half.sendall(HEAD.pack(1 << 20, 2, 0, 8) + bytes(1 << 19))
         service = {}
@@ -157,6 +158,7 @@ class Service(ServiceCase):
                 self.mbj("status", self.p, "--json").json()["service"])
             return service["memory"] >= 1 << 19
         self.until(is_here)
+        self.assertEqual(service["contentLog"], 1)
         said = self.mbj("metrics", self.p).out.splitlines()
         numbers = {line.split("{")[0]: line.split("} ")[1]
                    for line in said if not line.startswith("#")}
@@ -165,7 +167,10 @@ class Service(ServiceCase):
                            ("memory", "request_memory_bytes"),
                            ("memoryMax", "request_memory_max_bytes"),
                            ("answers", "answer_memory_bytes"),
-                           ("answersMax", "answer_memory_max_bytes")):
+                           ("answersMax", "answer_memory_max_bytes"),
+                           ("contentLog", "content_log"),
+                           ("contentLogFailures",
+                            "content_log_failures_total")):
             self.assertEqual(numbers["mbj_" + name], str(service[word]), name)
         half.close()
         self.stop()

@@ -93,6 +93,8 @@ static void reread(struct bodies *b, uint16_t version, struct mbj_buf *bytes,
 		ck_assert_uint_eq(m.status.service.answers_max, 0);
 		ck_assert_uint_eq(m.status.service.unread, 0);
 		ck_assert_uint_eq(m.status.service.stood, 0);
+		ck_assert_uint_eq(m.status.service.content_log, 0);
+		ck_assert_uint_eq(m.status.service.content_log_failures, 0);
 		ck_assert_uint_eq(m.status.upstream.level_asked, 0);
 		ck_assert_uint_eq(m.status.upstream.level, 0);
 		m.status.service.taken = b->message.status.service.taken;
@@ -103,6 +105,10 @@ static void reread(struct bodies *b, uint16_t version, struct mbj_buf *bytes,
 			b->message.status.service.answers_max;
 		m.status.service.unread = b->message.status.service.unread;
 		m.status.service.stood = b->message.status.service.stood;
+		m.status.service.content_log =
+			b->message.status.service.content_log;
+		m.status.service.content_log_failures =
+			b->message.status.service.content_log_failures;
 		m.status.upstream.level_asked =
 			b->message.status.upstream.level_asked;
 		m.status.upstream.level = b->message.status.upstream.level;
@@ -148,14 +154,14 @@ START_TEST(status_first)
 	bodies_init(&b);
 	mbj_buf_init(&expected, BODY_MAX);
 	mbj_buf_put_bytes(&expected, mbj_buf_view(&b.counted));
-	ck_assert_uint_eq(expected.p[0], 17);
+	ck_assert_uint_eq(expected.p[0], 19);
 	ck_assert_uint_eq(expected.p[1], 15);
 	splice(&expected,
 	       number_find(&expected, b.message.status.upstream.level_asked), 0,
 	       6 * 8);
 	splice(&expected,
 	       number_find(&expected, b.message.status.service.taken), 0,
-	       6 * 8);
+	       8 * 8);
 	splice(&expected, 0, 0, 2);
 	ck_assert_uint_eq(expected.n, b.first.n);
 	ck_assert(mbj_bytes_equal(mbj_buf_view(&expected),
@@ -176,18 +182,19 @@ END_TEST
 START_TEST(status_other_build)
 {
 	struct bodies b;
-	size_t last, stood;
+	size_t last, failures;
 	struct mbj_buf body;
 
 	bodies_init(&b);
 	mbj_buf_init(&body, BODY_MAX);
 	mbj_buf_put_bytes(&body, mbj_buf_view(&b.counted));
 	last = number_find(&body, b.message.status.upstream.refused_ms);
-	stood = number_find(&body, b.message.status.service.stood);
+	failures = number_find(&body,
+			       b.message.status.service.content_log_failures);
 	splice(&body, last + 8, 1 * 8, 0);
 	body.p[1] += 1;
 	reread(&b, 0, &body, true);
-	splice(&body, stood + 8, 3 * 8, 0);
+	splice(&body, failures + 8, 3 * 8, 0);
 	body.p[0] += 3;
 	reread(&b, 0, &body, true);
 	mbj_buf_clear(&body);

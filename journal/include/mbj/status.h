@@ -62,7 +62,9 @@ struct mbj_client_peer {
 	X(answers, "answers", "bytes of long lists, now")                     \
 	X(answers_max, "answersMax", "before long lists have to wait")        \
 	X(unread, "unread", "connections given up: they read no answer")      \
-	X(stood, "stood", "changes announced by an intent that stood")
+	X(stood, "stood", "changes announced by an intent that stood")        \
+	X(content_log, "contentLog", "1: short contents go through a log")    \
+	X(content_log_failures, "contentLogFailures", "of that log, ever")
 
 struct mbj_service_stats {
 #define X(member, word, what) uint64_t member;
