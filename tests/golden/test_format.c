@@ -15,6 +15,7 @@
 #include <mbj/backup_mark.h>
 #include <mbj/codec.h>
 
+#include "blob_priv.h"
 #include "golden.h"
 #include "log_impl.h"
 #include "segment.h"
@@ -220,6 +221,80 @@ START_TEST(format_backup)
 }
 END_TEST
 
+/* All that is random is the generation of the example. */
+static int generation_random(void *ctx, void *p, size_t n)
+{
+	const struct mbj_id *generation = ctx;
+
+	ck_assert_uint_eq(n, MBJ_ID_SIZE);
+	memcpy(p, generation->b, MBJ_ID_SIZE);
+	return 0;
+}
+
+/* The file of a log that one content came to. */
+static void content_log_write(struct mbj_id generation, struct mbj_bytes bytes,
+			      struct mbj_buf *log)
+{
+	struct mbj_sys sys = *mbj_sys_posix();
+	char *tmp = test_tmpdir_new();
+	char dir[MBJ_PATH_TEXT_MAX], path[MBJ_PATH_TEXT_MAX];
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_hash digest;
+
+	/* The real table ignores its context. */
+	sys.ctx = &generation;
+	sys.random = generation_random;
+	GOLDEN_OK(mbj_path_join(dir, tmp, "blobs", err));
+	GOLDEN_OK(mbj_path_join(path, dir, "log.0", err));
+	GOLDEN_OK(mbj_blobs_open(&sys, dir, true, &blobs, err));
+	mbj_blobs_log(blobs, 2 * BLOB_LOG_BLOCK);
+	GOLDEN_OK(mbj_blob_put(blobs, bytes, &digest, err));
+	GOLDEN_OK(mbj_blobs_sync(blobs, err));
+	GOLDEN_OK(mbj_file_load(&sys, path, 2 * BLOB_LOG_BLOCK, log, err));
+	mbj_blobs_close(&blobs);
+	test_tmpdir_free(&tmp);
+}
+
+/*
+ * Goal: header and batch of a log of contents are what is read and written.
+ * Method: a file of both read; its content stored with the same generation.
+ */
+START_TEST(format_content_log)
+{
+	struct document *document = document_read();
+	const struct example *header, *batch;
+	uint8_t file[2 * BLOB_LOG_BLOCK] = {0};
+	struct mbj_bytes log = {.p = file};
+	struct blob_log_walk walk = {.at = BLOB_LOG_BLOCK};
+	struct blob_record record;
+	struct mbj_id generation;
+	struct mbj_sha256 *sha = NULL;
+	struct mbj_hash digest;
+	struct mbj_buf again;
+
+	header = example_get(document, "content-log-header");
+	batch = example_get(document, "content-log-batch");
+	ck_assert_uint_eq(header->n, BLOB_LOG_HEADER_SIZE);
+	memcpy(file, header->p, header->n);
+	memcpy(file + BLOB_LOG_BLOCK, batch->p, batch->n);
+	log.n = BLOB_LOG_BLOCK + batch->n;
+	ck_assert(blob_log_header_read(log, &generation));
+	ck_assert(blob_log_next(log, generation, &walk, &record));
+	GOLDEN_OK(mbj_sha256_new(&sha, err));
+	GOLDEN_OK(mbj_sha256_digest(sha, &record.bytes, 1, &digest, err));
+	ck_assert_mem_eq(record.digest.b, digest.b, MBJ_HASH_SIZE);
+	ck_assert_uint_eq(record.size, record.bytes.n);
+	ck_assert_int_eq(record.form, BLOB_PLAIN);
+	mbj_buf_init(&again, sizeof(file));
+	content_log_write(generation, record.bytes, &again);
+	ck_assert(mbj_bytes_equal(mbj_buf_view(&again), log));
+	ck_assert(!blob_log_next(log, generation, &walk, &record));
+	mbj_buf_done(&again);
+	mbj_sha256_free(&sha);
+	free(document);
+}
+END_TEST
+
 /*
  * Goal: there is an example of each primitive, and it means what is written
  * above it.  Method: decoded, printed and encoded again.
@@ -253,7 +328,7 @@ START_TEST(format_primitives)
 		example_compare(example, mbj_buf_view(&again));
 	}
 	/* Every block is one that a test knows. */
-	ck_assert_uint_eq(document->count, mbj_op_info_count() + 6);
+	ck_assert_uint_eq(document->count, mbj_op_info_count() + 8);
 	mbj_buf_done(&again);
 	mbj_buf_done(&line);
 	free(document);
@@ -266,6 +341,7 @@ TCase *test_format_case(void)
 
 	tcase_add_test(tc, format_files);
 	tcase_add_test(tc, format_backup);
+	tcase_add_test(tc, format_content_log);
 	tcase_add_test(tc, format_primitives);
 	return tc;
 }
