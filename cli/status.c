@@ -128,7 +128,8 @@ static enum mbj_rc service_path(const struct cli_watcher *w,
 	if (w->socket == NULL && !cli_path_is_socket(w->path))
 		return mbj_path_join(path, w->path, MBJ_SERVICE_SOCKET, err);
 	if (strlen(at) >= MBJ_PATH_TEXT_MAX)
-		return mbj_error_set(err, MBJ_ELIMIT, "%.100s... is too long",
+		return mbj_error_set(err, MBJ_ELIMIT,
+				     "the socket's name is too long: %.100s...",
 				     at);
 	memcpy(path, at, strlen(at) + 1);
 	return MBJ_OK;

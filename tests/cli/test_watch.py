@@ -413,6 +413,15 @@ class Watch(WatchCase):
                                  store=self.p))
         self.assertIn("with the store's directory", self.check(
             UNKNOWN, "--socket", self.p, store=place))
+        # Over what a socket's name, and what any path here may have.
+        for size in (200, 2000):
+            name = str(self.dir / ("x" * size))
+            words = f"the socket's name is too long: {name[:99]}"
+            refused = run("status", self.p, "--socket", name)
+            self.assertEqual(refused.status, REFUSED)
+            self.assertIn(words, refused.err)
+            self.assertIn(words,
+                          self.check(CRITICAL, "--socket", name, store=self.p))
         for verb in ("status", "metrics"):
             refused = run(verb, place, "--socket", place)
             self.assertEqual(refused.status, REFUSED)
