@@ -127,8 +127,7 @@ static enum mbj_rc fresh_sweep(const struct mbj_blobs *blobs,
 	return rc;
 }
 
-static enum mbj_rc owner_begin(const struct mbj_blobs *blobs,
-			       struct mbj_error *err)
+static enum mbj_rc owner_begin(struct mbj_blobs *blobs, struct mbj_error *err)
 {
 	char parent[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc;
@@ -142,6 +141,9 @@ static enum mbj_rc owner_begin(const struct mbj_blobs *blobs,
 		rc = mbj_dir_sync(blobs->sys, parent, err);
 	if (rc == MBJ_OK)
 		rc = mbj_dir_sync(blobs->sys, blobs->dir, err);
+	if (rc == MBJ_OK)
+		rc = mbj_file_open(blobs->sys, blobs->dir,
+				   O_RDONLY | O_DIRECTORY, &blobs->fs, err);
 	if (rc == MBJ_OK)
 		rc = fresh_sweep(blobs, err);
 	return rc;
@@ -180,6 +182,7 @@ enum mbj_rc mbj_blobs_open(const struct mbj_sys *sys, const char *dir,
 	blobs->sys = sys;
 	blobs->is_owner = is_owner;
 	blobs->round = 1;
+	blobs->fs = MBJ_FILE_CLOSED;
 	mbj_table_init(&blobs->deferred_table);
 	rc = mbj_path_join(blobs->fresh, dir, "new", err);
 	if (rc == MBJ_OK)
@@ -217,6 +220,7 @@ void mbj_blobs_close(struct mbj_blobs **blobs)
 	MBJ_ASSERT(!b->is_leading && b->waiters == NULL);
 	blob_bulk_drop(b);
 	blob_log_done(&b->log);
+	mbj_file_close(&b->fs);
 	blob_recent_drop(b);
 	(void)pthread_cond_destroy(&b->sync_over);
 	(void)pthread_cond_destroy(&b->round_over);

@@ -145,7 +145,11 @@ static enum mbj_rc file_sync(const struct mbj_blobs *blobs,
 	return rc;
 }
 
-/* Of the first n.  Requires: err is not NULL, here and below. */
+/*
+ * Of the first n.  The descriptor was open before any of them was written: what
+ * could not be is told to it, if another process was told before, too.
+ * Requires: err is not NULL, here and below.
+ */
 static enum mbj_rc data_sync(struct mbj_blobs *blobs, size_t n,
 			     struct mbj_error *err)
 {
@@ -154,7 +158,7 @@ static enum mbj_rc data_sync(struct mbj_blobs *blobs, size_t n,
 	if (blobs->deferred_doubtful > 0)
 		return blob_tell(&blobs->doubt, err);
 	if (n > FEW) {
-		rc = mbj_fs_sync(blobs->sys, blobs->dir, err);
+		rc = mbj_file_sync_fs(&blobs->fs, err);
 		if (rc < 0)
 			blob_doubt_all(blobs, err);
 		return rc;

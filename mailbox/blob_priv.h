@@ -76,13 +76,15 @@ struct blob_pause {
 };
 
 struct blob_log {
-	uint64_t size;	   /* of a file, 0: not asked for */
-	bool is_on;	   /* asked for, and nothing failed since its rest */
-	bool is_halted;	   /* who rests is to end */
-	bool is_resting;   /* somebody does, without the mutex */
-	uint64_t failures; /* of writing, and of resting */
-	struct blob_pause stop; /* where it is not on */
-	struct blob_pause rest; /* where that failed */
+	uint64_t size; /* of a file, 0: not asked for */
+	/* These three: to look at, any thread, no mutex. */
+	_Atomic bool is_on; /* asked for, and nothing failed since its rest */
+	_Atomic bool is_failing;   /* to come to rest */
+	_Atomic uint64_t failures; /* of writing, and of resting */
+	bool is_halted;		   /* who rests is to end */
+	bool is_resting;	   /* somebody does, without the mutex */
+	struct blob_pause stop;	   /* where it is not on */
+	struct blob_pause rest;	   /* where that failed */
 	struct mbj_file fs; /* the folder, for the syncs of all: see fs_open */
 	unsigned current;
 	struct blob_log_file files[BLOB_LOG_FILES];
@@ -102,6 +104,7 @@ struct blob_waiter {
 struct mbj_blobs {
 	const struct mbj_sys *sys;
 	bool is_owner;
+	struct mbj_file fs;    /* of an owner, the folder: see data_sync */
 	uint64_t space_min;    /* set before anybody stores */
 	unsigned level;	       /* as well: of zstd, 0: nothing is packed */
 	pthread_mutex_t mutex; /* guards what follows up to the paths */

@@ -415,8 +415,9 @@ static void write_fail(struct doubt *d, unsigned i)
 }
 
 /*
- * Goal: what could not be written is told to who rests, if another process was
- * told before, too.  Method: as Linux tells of it.
+ * Goal: what could not be written is told to who rests (0), and to a round of
+ * many (1), if another process was told before, too.  Method: as Linux tells of
+ * it.
  */
 START_TEST(blob_doubt_told_elsewhere)
 {
@@ -424,6 +425,16 @@ START_TEST(blob_doubt_told_elsewhere)
 	struct mbj_error err;
 
 	doubt_begin(&d);
+	if (_i == 1) {
+		test_ok(mbj_blobs_bulk(d.blobs, true, &err), err);
+		for (unsigned i = 1; i < 5; i++)
+			doubt_put(&d, i);
+		d.failures++;
+		test_rc(mbj_fs_sync(&d.table, root, &err), MBJ_EIO);
+		test_rc(mbj_blobs_sync(d.blobs, &err), MBJ_EIO);
+		ck_assert_uint_eq(mbj_blobs_drops(d.blobs), 4);
+		test_ok(mbj_blobs_bulk(d.blobs, false, &err), err);
+	}
 	doubt_store(&d, 0, 1);
 	write_fail(&d, 0);
 	test_rc(mbj_fs_sync(&d.table, root, &err), MBJ_EIO);
@@ -580,7 +591,7 @@ TCase *test_blob_doubt_case(void)
 	tcase_add_test(tc, blob_doubt_folder);
 	tcase_add_test(tc, blob_doubt_meanwhile);
 	tcase_add_test(tc, blob_doubt_in_flight);
-	tcase_add_test(tc, blob_doubt_told_elsewhere);
+	tcase_add_loop_test(tc, blob_doubt_told_elsewhere, 0, 2);
 	tcase_add_test(tc, blob_doubt_round_fails);
 	tcase_add_test(tc, blob_doubt_waits);
 	tcase_add_test(tc, blob_doubt_redo_fails);
