@@ -44,8 +44,8 @@ static void put_service_text(const struct mbj_client_status *s,
 		       service->edits);
 	if (service->content_log == 0 && service->content_log_failures > 0)
 		mbj_buf_put_str(out,
-				"contents   each is synced by itself: their "
-				"log failed, and is tried again\n");
+				"contents   their log failed, and is tried "
+				"again: each is synced by itself\n");
 	for (size_t i = 0; i < s->peer_count; i++)
 		mbj_buf_format(out,
 			       "client     process %" PRIu64 ", user %" PRIu32

@@ -159,15 +159,14 @@ void mbj_blobs_log(struct mbj_blobs *blobs, uint64_t size)
 		log_stop(log);
 }
 
-struct mbj_blobs_log_look mbj_blobs_log_look(struct mbj_blobs *blobs)
+struct mbj_blobs_log_look mbj_blobs_log_look(const struct mbj_blobs *blobs)
 {
-	struct mbj_blobs_log_look look;
+	const struct blob_log *log = &blobs->log;
 
-	pthread_mutex_lock(&blobs->mutex);
-	look.is_on = blobs->log.is_on;
-	look.failures = blobs->log.failures;
-	pthread_mutex_unlock(&blobs->mutex);
-	return look;
+	return (struct mbj_blobs_log_look){
+		.is_on = log->is_on && !log->is_failing,
+		.failures = log->failures,
+	};
 }
 
 /* Of the disk, beside what is kept free. */
@@ -187,7 +186,8 @@ void blob_log_resume(struct mbj_blobs *blobs)
 	    mbj_monotonic_ms() < log->stop.until_ms)
 		return;
 	for (unsigned i = 0; i < BLOB_LOG_FILES; i++)
-		lacking += log->size - log->files[i].reserved;
+		if (log->files[i].reserved < log->size)
+			lacking += log->size - log->files[i].reserved;
 	log->is_on = has_room(blobs, lacking) && fs_open(blobs);
 	/* That is no failure more. */
 	if (!log->is_on)

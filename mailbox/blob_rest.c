@@ -175,6 +175,7 @@ enum mbj_rc mbj_blobs_rest(struct mbj_blobs *blobs, bool is_all,
 		rc = file_rest(blobs, file, err);
 	if (is_all && rc == MBJ_OK)
 		files_remove(blobs);
+	log->is_failing = rc < 0;
 	if (rc < 0) {
 		log->failures++;
 		blob_pause_begin(&log->rest);

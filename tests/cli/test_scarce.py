@@ -102,7 +102,7 @@ class Scarce(ServiceCase):
         def said():
             service = self.mbj("status", self.p, "--json").json()["service"]
             return service["contentLog"], service["contentLogFailures"]
-        words = "contents   each is synced by itself: their log failed"
+        words = "contents   their log failed, and is tried again"
         self.serve()
         self.mbj("gc", self.p, "--dry-run")  # they are open from now on
         self.assertEqual(said(), (1, 0))
