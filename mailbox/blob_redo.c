@@ -175,6 +175,22 @@ static enum mbj_rc record_redo(struct mbj_blobs *blobs,
 	return rc == MBJ_OK ? blob_pending_bound(blobs, err) : rc;
 }
 
+/*
+ * Where there is no room for many beside those that they replace, those come to
+ * their places first.
+ */
+static enum mbj_rc record_redo_scarce(struct mbj_blobs *blobs,
+				      const struct blob_record *record,
+				      struct mbj_error *err)
+{
+	enum mbj_rc rc = record_redo(blobs, record, err);
+
+	if (rc != MBJ_ENOSPC)
+		return rc;
+	rc = mbj_blobs_sync(blobs, err);
+	return rc < 0 ? rc : record_redo(blobs, record, err);
+}
+
 static enum mbj_rc bytes_redo(struct mbj_blobs *blobs, struct mbj_bytes log,
 			      struct mbj_error *err)
 {
@@ -187,7 +203,7 @@ static enum mbj_rc bytes_redo(struct mbj_blobs *blobs, struct mbj_bytes log,
 	if (!blob_log_header_read(log, &generation))
 		return MBJ_OK;
 	while (rc == MBJ_OK && blob_log_next(log, generation, &walk, &record))
-		rc = record_redo(blobs, &record, err);
+		rc = record_redo_scarce(blobs, &record, err);
 	/* Nothing is left deferred, whatever failed. */
 	synced = mbj_blobs_sync(blobs, rc < 0 ? NULL : err);
 	rc = rc < 0 ? rc : synced;

@@ -33,6 +33,8 @@ struct scarce {
 	/* Once, inside the next fdatasync. */
 	void (*beside)(struct scarce *scarce);
 	bool is_short; /* no file has any bytes */
+	bool is_full;  /* but for so many bytes */
+	size_t room;
 };
 
 static struct scarce *scarce_of(void *ctx)
@@ -64,6 +66,39 @@ static ssize_t scarce_pread(void *ctx, int fd, void *p, size_t n, off_t at)
 		       : disk_do_read(ctx, fd, p, n, (size_t)at);
 }
 
+static ssize_t scarce_pwrite(void *ctx, int fd, const void *p, size_t n,
+			     off_t at)
+{
+	struct scarce *s = scarce_of(ctx);
+
+	if (s->is_full && n > s->room)
+		return -ENOSPC;
+	s->room -= s->is_full ? n : 0;
+	return disk_do_write(ctx, fd, p, n, (size_t)at);
+}
+
+/* What has that name goes, and makes room. */
+static void scarce_go(void *ctx, const char *path)
+{
+	struct scarce *s = scarce_of(ctx);
+	size_t size;
+
+	if (s->is_full && disk_file_size(ctx, path, &size))
+		s->room += size;
+}
+
+static int scarce_rename(void *ctx, const char *from, const char *to)
+{
+	scarce_go(ctx, to);
+	return disk_do_rename(ctx, from, to);
+}
+
+static int scarce_unlink(void *ctx, const char *path)
+{
+	scarce_go(ctx, path);
+	return disk_do_unlink(ctx, path, false);
+}
+
 static void scarce_begin(struct scarce *s)
 {
 	struct mbj_error err;
@@ -77,6 +112,9 @@ static void scarce_begin(struct scarce *s)
 	s->table.space = scarce_space;
 	s->table.fdatasync = scarce_fdatasync;
 	s->table.pread = scarce_pread;
+	s->table.pwrite = scarce_pwrite;
+	s->table.rename = scarce_rename;
+	s->table.unlink = scarce_unlink;
 	disk_watch(s->disk, NULL, s);
 	test_ok(mbj_blobs_open(&s->table, dir, true, &s->blobs, &err), err);
 	mbj_blobs_keep_free(s->blobs, MARK);
@@ -388,6 +426,36 @@ START_TEST(blob_rest_shorter)
 END_TEST
 
 /*
+ * Goal: a full disk opens that has room for one content beside those that are
+ * there, not for all of the log; with less it says so, and nothing is lost.
+ */
+START_TEST(blob_rest_redone)
+{
+	struct mbj_error err;
+	struct scarce s;
+
+	scarce_begin(&s);
+	for (unsigned i = 0; i < CONTENTS; i++) {
+		scarce_put(&s, i);
+		if (s.contents[i].n > s.room)
+			s.room = s.contents[i].n;
+	}
+	test_ok(mbj_blobs_sync(s.blobs, &err), err);
+	mbj_blobs_close(&s.blobs);
+	ck_assert(mbj_blobs_are_logged(&s.table, dir));
+	s.is_full = true;
+	s.room--;
+	test_rc(mbj_blobs_open(&s.table, dir, true, &s.blobs, &err),
+		MBJ_ENOSPC);
+	s.room++;
+	test_ok(mbj_blobs_open(&s.table, dir, true, &s.blobs, &err), err);
+	ck_assert(!mbj_blobs_are_logged(&s.table, dir));
+	s.is_full = false;
+	scarce_end(&s, CONTENTS);
+}
+END_TEST
+
+/*
  * Goal: what is named as a log, and is no file, is refused at once, by its
  * name, and stays; without it the folder opens.  Method: a FIFO, a directory,
  * a link to a file, a link to nothing.
@@ -435,6 +503,7 @@ TCase *test_blob_rest_case(void)
 	tcase_add_test(tc, blob_rest_waits);
 	tcase_add_loop_test(tc, blob_rest_header, 0, 2);
 	tcase_add_test(tc, blob_rest_shorter);
+	tcase_add_test(tc, blob_rest_redone);
 	tcase_add_loop_test(tc, blob_rest_odd, 0, 4);
 	return tc;
 }
