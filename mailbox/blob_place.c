@@ -343,7 +343,9 @@ static enum mbj_rc writer_read_back(struct mbj_blob_writer *writer,
 
 /*
  * Under the mutex: *ret_is_deferred, its data wait for the next round, in bulk
- * or in the log.
+ * or in the log.  A sync of the file system that failed since it was begun may
+ * have been about what it had by then; no other one would tell, but that of its
+ * own file.
  */
 static enum mbj_rc writer_defer(struct mbj_blob_writer *writer,
 				const struct mbj_hash *digest,
@@ -360,6 +362,7 @@ static enum mbj_rc writer_defer(struct mbj_blob_writer *writer,
 
 	deferred.is_logged = bytes.n > 0 && blob_log_takes(blobs, bytes.n);
 	*ret_is_deferred = (blobs->is_bulk || deferred.is_logged) &&
+			   writer->doubts == blobs->doubts &&
 			   blob_may_defer(blobs, digest);
 	if (*ret_is_deferred && deferred.is_logged)
 		rc = blob_log_add(blobs, &deferred, bytes, err);

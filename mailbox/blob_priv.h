@@ -130,6 +130,8 @@ struct mbj_blobs {
 	_Atomic uint64_t drops;
 	struct mbj_error drop;	/* why the last one of them was not */
 	struct mbj_error doubt; /* the last sync that failed */
+	/* How often blob_doubt_all: read without the mutex. */
+	_Atomic uint32_t doubts;
 	/* blob_recent.c: filters, of now and before, NULL: nothing is kept */
 	uint64_t *recent[2];
 	int64_t recent_ms; /* when that of now was begun */
@@ -180,6 +182,7 @@ struct mbj_blob_writer {
 	struct mbj_sha256 *sha;
 	struct mbj_file file; /* in new/, under this name */
 	struct mbj_id fresh;
+	uint32_t doubts; /* of all, before it was written */
 	uint64_t size;
 	bool is_link; /* as blob_fresh's */
 	enum blob_form form;

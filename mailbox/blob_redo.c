@@ -153,6 +153,7 @@ static enum mbj_rc record_redo(struct mbj_blobs *blobs,
 					 .size = record->size,
 					 .form = record->form};
 	struct mbj_file file = MBJ_FILE_CLOSED;
+	uint32_t doubts = blobs->doubts;
 	bool is_deferred = false;
 	enum mbj_rc rc;
 
@@ -165,7 +166,10 @@ static enum mbj_rc record_redo(struct mbj_blobs *blobs,
 	if (rc == MBJ_OK && is_deferred) {
 		pthread_mutex_lock(&blobs->mutex);
 		is_deferred = !blob_is_deferred(blobs, &record->digest);
-		if (is_deferred)
+		/* As writer_defer's. */
+		if (blobs->doubts != doubts)
+			rc = blob_tell(&blobs->doubt, err);
+		else if (is_deferred)
 			rc = blob_defer(blobs, &deferred, err);
 		pthread_mutex_unlock(&blobs->mutex);
 	}

@@ -172,6 +172,7 @@ enum mbj_rc blob_pending_bound(struct mbj_blobs *blobs, struct mbj_error *err)
 void blob_doubt_all(struct mbj_blobs *blobs, const struct mbj_error *why)
 {
 	blobs->doubt = *why;
+	blobs->doubts++;
 	for (size_t i = 0; i < blobs->pending_count; i++)
 		if (!note_at(blobs, i)->is_doubtful)
 			note_doubt(blobs, note_at(blobs, i));

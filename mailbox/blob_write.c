@@ -76,6 +76,7 @@ static enum mbj_rc writer_new(struct mbj_blobs *blobs,
 		return mbj_error_nomem(err);
 	writer->blobs = blobs;
 	writer->file = MBJ_FILE_CLOSED;
+	writer->doubts = blobs->doubts;
 	rc = mbj_sha256_new(&writer->sha, err);
 	if (rc == MBJ_OK)
 		rc = mbj_sha256_begin(writer->sha, err);

@@ -15,6 +15,7 @@
 
 TCase *test_attribute_case(void);
 TCase *test_blob_case(void);
+TCase *test_blob_crowd_case(void);
 TCase *test_blob_doubt_case(void);
 TCase *test_blob_fault_case(void);
 TCase *test_blob_forms_case(void);

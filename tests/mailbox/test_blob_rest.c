@@ -426,6 +426,42 @@ START_TEST(blob_rest_shorter)
 END_TEST
 
 /*
+ * Goal: what was begun before a sync of the file system failed, which may have
+ * been about it, is synced by itself: no other sync would tell, of the log (0)
+ * or of many (1).
+ */
+START_TEST(blob_rest_begun)
+{
+	struct mbj_blob_writer *writer = NULL;
+	struct mbj_hash digest;
+	struct mbj_error err;
+	struct scarce s;
+	uint64_t size;
+
+	scarce_begin(&s);
+	scarce_store(&s, 0, true);
+	if (_i == 1)
+		test_ok(mbj_blobs_bulk(s.blobs, true, &err), err);
+	test_ok(mbj_blob_writer_begin(s.blobs, &writer, &err), err);
+	test_ok(mbj_blob_writer_write(writer, content_bytes(&s.contents[1]),
+				      &err),
+		err);
+	calls_fail(&s, DISK_CALL_SYNC, 1, EIO);
+	test_rc(mbj_blobs_rest(s.blobs, true, &err), MBJ_EIO);
+	/* The disk in memory does not tell of that. */
+	calls_fail(&s, DISK_CALL_SYNC, 1, EIO);
+	test_rc(mbj_blob_writer_finish(&writer, &digest, &size, &err), MBJ_EIO);
+	ck_assert_uint_eq(s.blobs->deferred_count, 0);
+	if (_i == 1)
+		test_ok(mbj_blobs_bulk(s.blobs, false, &err), err);
+	scarce_put(&s, 1);
+	ck_assert_uint_eq(s.blobs->deferred_count, 1);
+	test_ok(mbj_blobs_sync(s.blobs, &err), err);
+	scarce_end(&s, 2);
+}
+END_TEST
+
+/*
  * Goal: a full disk opens that has room for one content beside those that are
  * there, not for all of the log; with less it says so, and nothing is lost.
  */
@@ -503,6 +539,7 @@ TCase *test_blob_rest_case(void)
 	tcase_add_test(tc, blob_rest_waits);
 	tcase_add_loop_test(tc, blob_rest_header, 0, 2);
 	tcase_add_test(tc, blob_rest_shorter);
+	tcase_add_loop_test(tc, blob_rest_begun, 0, 2);
 	tcase_add_test(tc, blob_rest_redone);
 	tcase_add_loop_test(tc, blob_rest_odd, 0, 4);
 	return tc;
