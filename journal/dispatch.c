@@ -58,7 +58,7 @@ enum mbj_rc dispatch_submit(struct mbj_store *store,
 	enum mbj_rc rc;
 
 	if (dispatch_is_announcement(edit))
-		return dispatch_announce(store, edit, ret_outcome, err);
+		return dispatch_announce(store, 0, edit, ret_outcome, err);
 	rc = store_content_check(store, edit, err);
 	if (rc < 0)
 		return rc;
@@ -501,8 +501,8 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 {
 	switch (kind) {
 	case WIRE_SUBMIT:
-		return dispatch_submit(dispatcher->store, &request->edit,
-				       &answer->outcome, err);
+		return dispatch_submit_as(dispatcher, &request->edit,
+					  &answer->outcome, err);
 	case WIRE_ACCOUNT:
 	case WIRE_ACCOUNTS:
 	case WIRE_MAILBOX:
@@ -518,7 +518,8 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 		return tree_run(dispatcher, kind == WIRE_ENTER, request, answer,
 				list, err);
 	case WIRE_BEGIN:
-		return dispatch_begin(dispatcher->store, request, answer, err);
+		return dispatch_begin(dispatcher->store, dispatcher->asker,
+				      request, answer, err);
 	case WIRE_BLOB_OPEN:
 		return dispatch_blob_open(dispatcher, &request->digest,
 					  &answer->size, err);

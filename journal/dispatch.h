@@ -15,6 +15,7 @@ struct request; /* batch_request.h */
 
 struct dispatcher {
 	struct mbj_store *store;
+	uint64_t asker; /* of a connection (standing.h), or 0 */
 	/*
 	 * Bytes that a list has at most: bytes of messages come in smaller
 	 * pieces, what does not is MBJ_ELIMIT.  0: what an answer may have.
@@ -37,11 +38,19 @@ enum mbj_rc dispatch_run(struct dispatcher *dispatcher, enum wire_kind kind,
 			 struct mbj_buf *ret_body,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
 
-/* mbj_store_submit, once the bytes of what it appends are there. */
+/*
+ * mbj_store_submit, once the bytes of what it appends are there; of no
+ * connection.
+ */
 enum mbj_rc dispatch_submit(struct mbj_store *store,
 			    const struct mbj_edit *edit,
 			    struct mbj_outcome *ret_outcome,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
+/* Of the dispatcher's. */
+enum mbj_rc dispatch_submit_as(struct dispatcher *dispatcher,
+			       const struct mbj_edit *edit,
+			       struct mbj_outcome *ret_outcome,
+			       struct mbj_error *err) MBJ_MUST_CHECK;
 /* store_take, likewise. */
 enum mbj_rc dispatch_take(struct mbj_store *store, const struct mbj_edit *edit,
 			  bool is_standing, struct request **ret_request,
@@ -67,13 +76,13 @@ enum mbj_rc dispatch_settled_check(struct mbj_store *store, struct mbj_txn *txn,
  * mbj_client_submit of an intent about messages of one mailbox: by the one that
  * stands there, or a new one.
  */
-enum mbj_rc dispatch_announce(struct mbj_store *store,
+enum mbj_rc dispatch_announce(struct mbj_store *store, uint64_t asker,
 			      const struct mbj_edit *edit,
 			      struct mbj_outcome *ret_outcome,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 bool dispatch_is_announcement(const struct mbj_edit *edit);
 /* mbj_client_begin */
-enum mbj_rc dispatch_begin(struct mbj_store *store,
+enum mbj_rc dispatch_begin(struct mbj_store *store, uint64_t asker,
 			   const struct wire_message *request,
 			   struct wire_message *answer,
 			   struct mbj_error *err) MBJ_MUST_CHECK;

@@ -63,12 +63,14 @@ static bool edit_is_of(const struct mbj_edit *edit, struct mbj_id mailbox)
 }
 
 static struct standing_place place_of(const struct mbj_edit *edit,
-				      struct mbj_id account)
+				      struct mbj_id account, uint64_t asker)
 {
 	return (struct standing_place){
 		.account = account,
 		.mailbox = edit->messages[0].mailbox,
 		.producer = edit->producer,
+		.asker = asker,
+		.is_any = dispatch_is_announcement(edit),
 	};
 }
 
@@ -114,39 +116,58 @@ static enum mbj_rc intent_is_there(struct mbj_txn *txn, struct mbj_id account,
 }
 
 /*
+ * It is there, and, where it is_sole, nothing else of that producer is open:
+ * as of now, when nobody else is given one any more.
+ */
+static enum mbj_rc reuse_check(struct mbj_store *store,
+			       const struct standing_place *place,
+			       struct mbj_id id, bool is_sole,
+			       bool *ret_is_there, struct mbj_error *err)
+{
+	struct mbj_txn *txn = NULL;
+	enum mbj_rc rc = mbj_store_read(store, &txn, err);
+
+	*ret_is_there = false;
+	if (rc == MBJ_OK)
+		rc = intent_is_there(txn, place->account, id, place->mailbox,
+				     ret_is_there, err);
+	if (rc == MBJ_OK && *ret_is_there && is_sole)
+		rc = settled_check(store, txn, place->account, place->producer,
+				   id, err);
+	mbj_txn_abort(&txn);
+	return rc;
+}
+
+/*
  * Announced by an intent that stands: *ret_intent.  ROOT: none does, and the
  * batch is to announce it, or to refuse.
  * Returns: MBJ_ECONFLICT, something else of that producer is in doubt, and it
  * is_sole.
  */
-static enum mbj_rc intent_reuse(struct mbj_store *store, struct mbj_txn *txn,
-				struct mbj_id account,
+static enum mbj_rc intent_reuse(struct mbj_store *store,
+				const struct standing_place *place,
 				const struct mbj_edit *edit, bool is_sole,
 				struct mbj_id *ret_intent,
 				struct mbj_error *err)
 {
 	struct standing *standing = &store->standing;
-	struct standing_place place = place_of(edit, account);
+	enum standing_gift gift = STANDING_NONE;
 	struct mbj_id id;
-	bool is_there = false;
+	bool is_there;
 	enum mbj_rc rc;
 
 	*ret_intent = MBJ_ID_ROOT;
-	if (!edit_can_reuse(edit) || store_is_closed(store) ||
-	    !standing_reuse(standing, &place, edit->request, &id))
+	if (edit_can_reuse(edit) && !store_is_closed(store))
+		gift = standing_reuse(standing, place, edit->request, &id);
+	if (gift == STANDING_NONE)
 		return MBJ_OK;
-	rc = intent_is_there(txn, account, id, place.mailbox, &is_there, err);
-	if (rc == MBJ_OK && !is_there) {
-		standing_forget(standing, id);
-		return MBJ_OK;
-	}
-	if (rc == MBJ_OK && is_sole)
-		rc = settled_check(store, txn, account, edit->producer, id,
-				   err);
-	if (rc < 0)
-		standing_return(standing, id);
-	else
+	rc = reuse_check(store, place, id, is_sole, &is_there, err);
+	if (rc == MBJ_OK && is_there)
 		*ret_intent = id;
+	else if (rc == MBJ_OK)
+		standing_forget(standing, id);
+	else if (gift == STANDING_GIVEN)
+		standing_return(standing, id);
 	return rc;
 }
 
@@ -162,14 +183,14 @@ static void outcome_of(struct mbj_outcome *outcome,
 }
 
 /* By a new one, in a batch. */
-static enum mbj_rc intent_make(struct mbj_store *store, struct mbj_id account,
+static enum mbj_rc intent_make(struct mbj_store *store,
+			       const struct standing_place *place,
 			       const struct mbj_edit *edit, bool is_sole,
 			       struct mbj_outcome *ret_outcome,
 			       struct mbj_error *err)
 {
-	struct standing_place place = place_of(edit, account);
 	uint64_t serial =
-		standing_announce(&store->standing, &place, mbj_monotonic_ms());
+		standing_announce(&store->standing, place, mbj_monotonic_ms());
 	enum mbj_rc rc;
 
 	rc = is_sole ? store_begin(store, edit, ret_outcome, err)
@@ -185,12 +206,13 @@ static enum mbj_rc intent_make(struct mbj_store *store, struct mbj_id account,
  * What is there is of before the intent, or, where that is known again, of
  * now.  Whether one is open is the batch's to judge: two at once see none.
  */
-enum mbj_rc dispatch_begin(struct mbj_store *store,
+enum mbj_rc dispatch_begin(struct mbj_store *store, uint64_t asker,
 			   const struct wire_message *request,
 			   struct wire_message *answer, struct mbj_error *err)
 {
 	const struct mbj_edit *edit = &request->edit;
 	struct mbj_id intent = MBJ_ID_ROOT;
+	struct standing_place place;
 	struct mbj_txn *txn = NULL;
 	enum mbj_rc rc = mbj_store_read(store, &txn, err);
 
@@ -201,16 +223,18 @@ enum mbj_rc dispatch_begin(struct mbj_store *store,
 		rc = mbj_error_set(err, MBJ_ECONFLICT,
 				   "another mailbox is at that path, or it is "
 				   "not an intent about its messages");
-	if (rc == MBJ_OK)
-		rc = intent_reuse(store, txn, answer->account.id, edit, true,
-				  &intent, err);
 	mbj_txn_abort(&txn);
-	if (rc == MBJ_OK && !mbj_id_is_root(intent))
-		outcome_of(&answer->outcome, &answer->account, intent);
-	else if (rc == MBJ_OK)
-		rc = intent_make(store, answer->account.id, edit, true,
-				 &answer->outcome, err);
-	return rc;
+	if (rc < 0)
+		return rc;
+	place = place_of(edit, answer->account.id, asker);
+	rc = intent_reuse(store, &place, edit, true, &intent, err);
+	if (rc < 0)
+		return rc;
+	if (mbj_id_is_root(intent))
+		return intent_make(store, &place, edit, true, &answer->outcome,
+				   err);
+	outcome_of(&answer->outcome, &answer->account, intent);
+	return MBJ_OK;
 }
 
 /* Which account, and whether the mailbox is there: else the batch tells. */
@@ -231,29 +255,44 @@ static enum mbj_rc announcement_find(struct mbj_txn *txn,
 	return rc == MBJ_OK && !is_found ? MBJ_ENOTFOUND : rc;
 }
 
-enum mbj_rc dispatch_announce(struct mbj_store *store,
+enum mbj_rc dispatch_announce(struct mbj_store *store, uint64_t asker,
 			      const struct mbj_edit *edit,
 			      struct mbj_outcome *ret_outcome,
 			      struct mbj_error *err)
 {
 	struct mbj_id intent = MBJ_ID_ROOT;
 	struct mbj_txn *txn = NULL;
+	struct standing_place place;
 	struct mbj_account account;
 	enum mbj_rc rc = mbj_store_read(store, &txn, err);
 
 	if (rc < 0)
 		return rc;
 	rc = announcement_find(txn, edit, &account, NULL);
-	if (rc == MBJ_OK)
-		rc = intent_reuse(store, txn, account.id, edit, false, &intent,
-				  NULL);
 	mbj_txn_abort(&txn);
+	if (rc == MBJ_OK) {
+		place = place_of(edit, account.id, asker);
+		rc = intent_reuse(store, &place, edit, false, &intent, NULL);
+	}
 	if (rc < 0)
 		return store_submit(store, edit, store_removals(store),
 				    ret_outcome, err);
 	if (mbj_id_is_root(intent))
-		return intent_make(store, account.id, edit, false, ret_outcome,
+		return intent_make(store, &place, edit, false, ret_outcome,
 				   err);
 	outcome_of(ret_outcome, &account, intent);
 	return MBJ_OK;
+}
+
+enum mbj_rc dispatch_submit_as(struct dispatcher *dispatcher,
+			       const struct mbj_edit *edit,
+			       struct mbj_outcome *ret_outcome,
+			       struct mbj_error *err)
+{
+	struct mbj_store *store = dispatcher->store;
+
+	if (dispatch_is_announcement(edit))
+		return dispatch_announce(store, dispatcher->asker, edit,
+					 ret_outcome, err);
+	return dispatch_submit(store, edit, ret_outcome, err);
 }

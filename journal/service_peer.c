@@ -28,6 +28,7 @@ struct peer *peer_new(struct service *service, int fd)
 	peer->fd = fd;
 	peer->state = PEER_HEAD;
 	peer->dispatcher.store = service->store;
+	peer->dispatcher.asker = standing_asker(&service->store->standing);
 	peer->came_ms = mbj_monotonic_ms();
 	peer->began_ms = peer->came_ms;
 	peer->last_ms = peer->came_ms;

@@ -171,7 +171,7 @@ static enum mbj_rc take_carry(struct peer *peer, struct take *take,
 
 	taken_wait(taken, edit->account, TAKEN_CARRIED);
 	stays = standing_stays(&service->store->standing, edit->intent,
-			       mbj_monotonic_ms());
+			       peer->dispatcher.asker, mbj_monotonic_ms());
 	if (!taken_enter(taken, edit->account, take->body.n, !stays, &slot))
 		return take_durably(take, err);
 	if (!stays)

@@ -4,9 +4,9 @@
  * Invariants:
  *   1. an intent is IDLE, or CLOSING, only between an outcome that was carried
  *      out and the next change that it is given to;
- *   2. none is given while another one of that producer is OPEN in the account,
- *      or being announced: that of two at once the second is refused is judged
- *      in a batch, which would not see it;
+ *   2. none is given while one of that producer is being announced in the
+ *      account: that of two at once the second is refused is judged in a
+ *      batch, which would not see it.  What is announced the state shows;
  *   3. what is not free is in the list of its account's hash, and, with an
  *      intent, in that of its intent's.
  */
@@ -40,6 +40,7 @@ struct stand {
 	struct mbj_id mailbox;
 	struct mbj_id intent; /* ROOT: not known yet, or none */
 	struct mbj_id request;
+	uint64_t asker;	  /* whose its outcome is */
 	uint64_t serial;  /* of its announcement */
 	int64_t began_ms; /* when that was */
 	int64_t last_ms;  /* when that was, or an outcome of it */
@@ -94,6 +95,16 @@ void standing_halt(struct standing *standing)
 	standing->is_halted = true;
 	pthread_cond_broadcast(&standing->is_due);
 	pthread_mutex_unlock(&standing->mutex);
+}
+
+uint64_t standing_asker(struct standing *standing)
+{
+	uint64_t asker;
+
+	pthread_mutex_lock(&standing->mutex);
+	asker = ++standing->asker;
+	pthread_mutex_unlock(&standing->mutex);
+	return asker;
 }
 
 /* ------------------------------------------------------------------ lists */
@@ -176,6 +187,7 @@ static void stand_fill(struct standing *s, struct stand *stand,
 	*stand = (struct stand){
 		.account = place->account,
 		.mailbox = place->mailbox,
+		.asker = place->asker,
 		.producer_size = (uint8_t)place->producer.n,
 		.next_of_account = *first,
 	};
@@ -215,14 +227,17 @@ static struct stand *intent_find(const struct standing *s, struct mbj_id intent)
 	return stand;
 }
 
-/*
- * Its place may be another's: what is open and in doubt shows in the state,
- * once it is announced.
- */
+/* What is open and in doubt shows in the state, once it is announced. */
+static bool stand_is_coming(const struct stand *stand)
+{
+	return stand->state == STAND_OPEN && mbj_id_is_root(stand->intent);
+}
+
+/* Its place may be another's. */
 static bool stand_can_go(const struct stand *stand)
 {
 	return stand->state == STAND_RECENT ||
-	       (stand->state == STAND_OPEN && !mbj_id_is_root(stand->intent));
+	       (stand->state == STAND_OPEN && !stand_is_coming(stand));
 }
 
 /* A free place, or, of a few, that of the mailbox that changed longest ago. */
@@ -245,46 +260,56 @@ static struct stand *place_take(struct standing *s)
 
 /* ---------------------------------------------------------------- reusing */
 
-static bool another_is_open(const struct standing *s,
-			    const struct standing_place *place,
-			    const struct stand *but)
+static bool one_is_coming(const struct standing *s,
+			  const struct standing_place *place)
 {
 	for (struct stand *stand = account_first(s, place->account);
 	     stand != NULL; stand = stand_at(s, stand->next_of_account))
-		if (stand != but && stand->state == STAND_OPEN &&
-		    stand_is_whose(stand, place))
+		if (stand_is_coming(stand) && stand_is_whose(stand, place))
 			return true;
 	return s->unseen > 0;
 }
 
-bool standing_reuse(struct standing *standing,
-		    const struct standing_place *place, struct mbj_id request,
-		    struct mbj_id *ret_intent)
+static enum standing_gift stand_give(struct standing *s, struct stand *stand,
+				     const struct standing_place *place,
+				     struct mbj_id request)
 {
+	bool is_again = !mbj_id_is_root(request) &&
+			mbj_id_equal(stand->request, request);
+
+	/* Whoever asks again may have told the outcome meanwhile. */
+	if (is_again &&
+	    (stand->state == STAND_OPEN || stand->state == STAND_IDLE)) {
+		stand->asker = place->asker;
+		return STANDING_AGAIN;
+	}
+	if (stand->state != STAND_IDLE)
+		return STANDING_NONE;
+	state_set(s, stand, STAND_OPEN);
+	stand->is_wanted = true;
+	stand->request = request;
+	stand->asker = place->asker;
+	s->count++;
+	return STANDING_GIVEN;
+}
+
+enum standing_gift standing_reuse(struct standing *standing,
+				  const struct standing_place *place,
+				  struct mbj_id request,
+				  struct mbj_id *ret_intent)
+{
+	enum standing_gift gift = STANDING_NONE;
 	struct standing *s = standing;
-	bool is_given = false;
 	struct stand *stand;
 
 	pthread_mutex_lock(&s->mutex);
 	stand = place_find(s, place);
-	if (stand != NULL && !another_is_open(s, place, stand)) {
-		/* Whoever asks again may have told the outcome meanwhile. */
-		bool is_again = !mbj_id_is_root(request) &&
-				mbj_id_equal(stand->request, request);
-
-		is_given = stand->state == STAND_IDLE ||
-			   (stand->state == STAND_OPEN && is_again &&
-			    !mbj_id_is_root(stand->intent));
-		if (stand->state == STAND_IDLE && !is_again) {
-			state_set(s, stand, STAND_OPEN);
-			stand->is_wanted = true;
-			stand->request = request;
-			s->count++;
-		}
+	if (stand != NULL && !one_is_coming(s, place)) {
+		gift = stand_give(s, stand, place, request);
 		*ret_intent = stand->intent;
 	}
 	pthread_mutex_unlock(&s->mutex);
-	return is_given;
+	return gift;
 }
 
 void standing_return(struct standing *standing, struct mbj_id intent)
@@ -295,6 +320,8 @@ void standing_return(struct standing *standing, struct mbj_id intent)
 	stand = intent_find(standing, intent);
 	if (stand != NULL && stand->state == STAND_OPEN) {
 		state_set(standing, stand, STAND_IDLE);
+		/* The same request may come again, and was given nothing. */
+		stand->request = MBJ_ID_ROOT;
 		standing->count--;
 	}
 	pthread_mutex_unlock(&standing->mutex);
@@ -341,9 +368,10 @@ static struct stand *place_open(struct standing *s,
 	if (stand == NULL)
 		stand = place_take(s);
 	else if (stand->state == STAND_RECENT)
-		is_wanted = now_ms - stand->last_ms <= STANDING_RECENT_MS &&
+		is_wanted = place->is_any &&
+			    now_ms - stand->last_ms <= STANDING_RECENT_MS &&
 			    account_has_room(s, place->account);
-	else if (stand->state != STAND_OPEN)
+	else if (stand->state != STAND_OPEN || stand_is_coming(stand))
 		return NULL; /* it is another intent's */
 	if (stand == NULL)
 		return NULL;
@@ -402,7 +430,7 @@ void standing_announced(struct standing *standing, uint64_t serial,
 /* --------------------------------------------------------------- outcomes */
 
 bool standing_stays(struct standing *standing, struct mbj_id intent,
-		    int64_t now_ms)
+		    uint64_t asker, int64_t now_ms)
 {
 	const struct stand *stand;
 	bool stays;
@@ -410,7 +438,8 @@ bool standing_stays(struct standing *standing, struct mbj_id intent,
 	pthread_mutex_lock(&standing->mutex);
 	stand = intent_find(standing, intent);
 	stays = stand != NULL && stand->state == STAND_OPEN &&
-		stand->is_wanted && !standing->is_halted &&
+		stand->is_wanted && stand->asker == asker &&
+		!standing->is_halted &&
 		now_ms - stand->began_ms < STANDING_AGE_MS;
 	pthread_mutex_unlock(&standing->mutex);
 	return stays;

@@ -42,6 +42,15 @@ struct standing_place {
 	struct mbj_id account;
 	struct mbj_id mailbox;
 	struct mbj_bytes producer;
+	uint64_t asker; /* the connection (standing_asker) */
+	bool is_any;	/* whatever may happen to them: such an intent stands */
+};
+
+/* What came of asking for one that stands. */
+enum standing_gift {
+	STANDING_NONE,	/* none stands there: the change is announced */
+	STANDING_GIVEN, /* it is OPEN from now on */
+	STANDING_AGAIN, /* the same request was given it before */
 };
 
 struct standing {
@@ -49,6 +58,7 @@ struct standing {
 	pthread_cond_t is_due; /* one is IDLE now, or it is halted */
 	struct stand *stands;  /* [STANDING_MAX]; NULL: never begun */
 	uint64_t serial;       /* of the last one that was announced */
+	uint64_t asker;	       /* the last connection */
 	uint64_t count; /* changes that one which stood announced, ever */
 	size_t idle;	/* how many are */
 	size_t unseen;	/* announced just now, and there was no room for them */
@@ -69,16 +79,19 @@ void standing_done(struct standing *standing);
 void standing_begin(struct standing *standing);
 /* No more of them. */
 void standing_halt(struct standing *standing);
+/* A number for a connection that no other one has or had, and not 0. */
+uint64_t standing_asker(struct standing *standing);
 
 /*
- * One that stands is a change's, and OPEN, from now on.  The same request again
- * is given the same one.  Returns: false, none stands there, or the producer
- * has another one OPEN in that account: the change is announced.
+ * One that stands is a change's, and OPEN, from now on; none is given while the
+ * producer is announcing something in that account.  What it has OPEN there
+ * shows in the state, as of then: not here.
  */
-bool standing_reuse(struct standing *standing,
-		    const struct standing_place *place, struct mbj_id request,
-		    struct mbj_id *ret_intent);
-/* What it was reused for was refused: it is IDLE again. */
+enum standing_gift standing_reuse(struct standing *standing,
+				  const struct standing_place *place,
+				  struct mbj_id request,
+				  struct mbj_id *ret_intent);
+/* What it was GIVEN for was refused: it is IDLE again. */
 void standing_return(struct standing *standing, struct mbj_id intent);
 /* It is not open in the state: somebody has closed it by its id. */
 void standing_forget(struct standing *standing, struct mbj_id intent);
@@ -93,9 +106,13 @@ uint64_t standing_announce(struct standing *standing,
 void standing_announced(struct standing *standing, uint64_t serial,
 			struct mbj_id intent, struct mbj_id request);
 
-/* Its outcome is told: is it to be left open? */
+/*
+ * Its outcome is told: is it to be left open?  Not by another connection than
+ * the change was announced by: whoever settles closes it, so that what comes
+ * late of the one before is no outcome of the change that is given it next.
+ */
 bool standing_stays(struct standing *standing, struct mbj_id intent,
-		    int64_t now_ms);
+		    uint64_t asker, int64_t now_ms);
 /* The outcome was told, and has left it open (is_left), or closed it. */
 void standing_told(struct standing *standing, struct mbj_id intent,
 		   bool is_left, int64_t now_ms);

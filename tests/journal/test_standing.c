@@ -443,6 +443,129 @@ START_TEST(standing_race)
 }
 END_TEST
 
+/*
+ * Goal: what comes late of a change that somebody else has settled is no
+ * outcome of the change after that.
+ */
+START_TEST(standing_late)
+{
+	struct mbj_client *settler = NULL;
+	struct append late, settled, next;
+	struct mbj_error error;
+	struct served s;
+
+	served_begin(&s);
+	SITE_OK(mbj_client_connect(s.path, NULL, &settler, err));
+	(void)stand(&s);
+	append_make(s.client, &late);
+	SITE_OK(append_begin(s.client, &late, err));
+	append_make(settler, &settled);
+	settled.edit.intent = late.edit.intent;
+	append_outcome(&settled);
+	SITE_OK(append_tell(settler, &settled, BODY, 1, err));
+	ck_assert_uint_eq(intents_open(settler), 0);
+	append_make(settler, &next);
+	SITE_OK(append_begin(settler, &next, err));
+	append_outcome(&late);
+	SITE_FAILS(append_tell(s.client, &late, OTHER_BODY, 1, err),
+		   MBJ_ENOTFOUND, &error);
+	ck_assert_uint_eq(intents_open(settler), 1);
+	ck_assert_uint_eq(messages_of(settler), 3);
+	append_outcome(&next);
+	SITE_OK(append_tell(settler, &next, BODY, 1, err));
+	ck_assert_uint_eq(intents_open(settler), 0);
+	mbj_client_close(&settler);
+	served_end(&s);
+}
+END_TEST
+
+/* In the store itself: the service's table knows nothing of it. */
+static void announce_behind(struct served *s, const struct append *append)
+{
+	struct mbj_outcome outcome = {.lsn = {0}};
+
+	SITE_OK(mbj_store_submit(s->site.store, &append->edit, &outcome, err));
+	mbj_outcome_done(&outcome);
+}
+
+/*
+ * Goal: a change that is given what stands sees what was announced until then,
+ * and not until it came.  Method: it waits for the table in between.
+ */
+START_TEST(standing_sees)
+{
+	struct racer racer = {.client = NULL};
+	struct append other;
+	pthread_t thread;
+	struct served s;
+
+	served_begin(&s);
+	(void)stand(&s);
+	append_make_at(s.client, &other, "m3");
+	SITE_OK(mbj_client_connect(s.path, NULL, &racer.client, err));
+	append_make(racer.client, &racer.append);
+	pthread_mutex_lock(&s.site.store->standing.mutex);
+	ck_assert_int_eq(pthread_create(&thread, NULL, racer_run, &racer), 0);
+	(void)poll(NULL, 0, MOMENT_MS);
+	announce_behind(&s, &other);
+	pthread_mutex_unlock(&s.site.store->standing.mutex);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(racer.rc, MBJ_ECONFLICT);
+	ck_assert_uint_eq(intents_open(s.client), 1);
+	mbj_client_close(&racer.client);
+	served_end(&s);
+}
+END_TEST
+
+/* Goal: a request that comes again, and is refused, takes no doubt away. */
+START_TEST(standing_again)
+{
+	struct append append, other;
+	struct mbj_error error;
+	struct served s;
+
+	served_begin(&s);
+	(void)stand(&s);
+	append_make(s.client, &append);
+	append_make_at(s.client, &other, "m3");
+	SITE_OK(append_begin(s.client, &append, err));
+	announce_behind(&s, &other);
+	append.edit.intent = MBJ_ID_ROOT;
+	SITE_FAILS(append_begin(s.client, &append, err), MBJ_ECONFLICT, &error);
+	ck_assert_uint_eq(intents_open(s.client), 2);
+	served_end(&s);
+}
+END_TEST
+
+/* Goal: an intent about less than whatever may happen does not stand. */
+START_TEST(standing_lesser)
+{
+	struct append append;
+	struct mbj_id intent;
+	struct mbj_buf uids;
+	struct served s;
+
+	served_begin(&s);
+	(void)append_whole(s.client, "m2");
+	mbj_buf_init(&uids, MBJ_UID_RANGE_SIZE);
+	mbj_uids_put(&uids, 1, 1);
+	append_make(s.client, &append);
+	append.step.kind = MBJ_MESSAGE_FLAGS;
+	append.step.mode = MBJ_FLAGS_ADD;
+	append.step.flags = 1;
+	append.step.uids = mbj_buf_view(&uids);
+	SITE_OK(append_begin(s.client, &append, err));
+	intent = append.edit.intent;
+	append.edit.stage = MBJ_STAGE_DONE;
+	append.edit.producer = mbj_bytes_make(NULL, 0);
+	append.edit.request.b[2]++;
+	SITE_OK(mbj_client_outcome(s.client, &append.edit, err));
+	ck_assert(!mbj_id_equal(append_whole(s.client, "m2"), intent));
+	mbj_buf_done(&uids);
+	served_end(&s);
+}
+END_TEST
+
 TCase *test_standing_case(void)
 {
 	TCase *tc = tcase_create("standing");
@@ -454,6 +577,10 @@ TCase *test_standing_case(void)
 	tcase_add_test(tc, standing_left);
 	tcase_add_test(tc, standing_gone);
 	tcase_add_test(tc, standing_race);
+	tcase_add_test(tc, standing_late);
+	tcase_add_test(tc, standing_sees);
+	tcase_add_test(tc, standing_again);
+	tcase_add_test(tc, standing_lesser);
 	tcase_set_timeout(tc, 60);
 	return tc;
 }

@@ -25,6 +25,8 @@ static struct standing_place place_of(size_t account, size_t mailbox)
 		.account = id_of('a', account),
 		.mailbox = id_of('m', mailbox),
 		.producer = mbj_bytes_str("imap"),
+		.asker = 1,
+		.is_any = true,
 	};
 }
 
@@ -47,10 +49,10 @@ static struct mbj_id stand(struct standing *s,
 {
 	struct mbj_id intent = announce(s, place, now_ms);
 
-	ck_assert(!standing_stays(s, intent, now_ms));
+	ck_assert(!standing_stays(s, intent, 1, now_ms));
 	standing_told(s, intent, false, now_ms);
 	intent = announce(s, place, now_ms);
-	ck_assert(standing_stays(s, intent, now_ms));
+	ck_assert(standing_stays(s, intent, 1, now_ms));
 	standing_told(s, intent, true, now_ms);
 	ck_assert(standing_is_idle(s, intent));
 	return intent;
@@ -83,8 +85,9 @@ START_TEST(standing_given)
 {
 	struct standing_place place = place_of(1, 1);
 	struct standing_place other = place_of(1, 2);
-	struct mbj_id intent, given, lone;
+	struct mbj_id intent, given;
 	struct standing s;
+	uint64_t serial;
 
 	table_begin(&s);
 	ck_assert(!standing_reuse(&s, &place, MBJ_ID_ROOT, &given));
@@ -101,17 +104,27 @@ START_TEST(standing_given)
 	ck_assert(standing_reuse(&s, &place, id_of('r', 900), &given));
 	ck_assert(standing_is_idle(&s, intent));
 	ck_assert_uint_eq(standing_count(&s), 1);
-	/* Another change of that producer is in doubt, or may be. */
-	lone = announce(&s, &other, 2000);
+	/* Another change of that producer is about to be announced. */
+	serial = standing_announce(&s, &other, 2000);
 	ck_assert(!standing_reuse(&s, &place, MBJ_ID_ROOT, &given));
 	place.producer = mbj_bytes_str("else");
 	ck_assert(!standing_reuse(&s, &place, MBJ_ID_ROOT, &given));
 	place.producer = mbj_bytes_str("imap");
-	standing_told(&s, lone, false, 2000);
+	standing_announced(&s, serial, id_of('i', 700), MBJ_ID_ROOT);
 	ck_assert(standing_reuse(&s, &place, MBJ_ID_ROOT, &given));
+	/* By somebody else it is told, and does not stand. */
+	ck_assert(standing_stays(&s, intent, 1, 2000));
+	ck_assert(!standing_stays(&s, intent, 2, 2000));
 	standing_return(&s, intent);
 	ck_assert_uint_eq(standing_count(&s), 1);
 	ck_assert(standing_is_idle(&s, intent));
+	/* What was refused and comes again is a change like any other. */
+	ck_assert(standing_reuse(&s, &place, id_of('r', 902), &given));
+	standing_return(&s, intent);
+	ck_assert_int_eq(standing_reuse(&s, &place, id_of('r', 902), &given),
+			 STANDING_GIVEN);
+	ck_assert(!standing_is_idle(&s, intent));
+	standing_return(&s, intent);
 	/* What was lost is in doubt again. */
 	standing_doubt(&s, intent);
 	ck_assert(!standing_is_idle(&s, intent));
@@ -132,7 +145,7 @@ START_TEST(standing_not)
 	intent = announce(&s, &place, 1000);
 	standing_told(&s, intent, false, 1000);
 	intent = announce(&s, &place, 1001 + STANDING_RECENT_MS);
-	ck_assert(!standing_stays(&s, intent, 1001 + STANDING_RECENT_MS));
+	ck_assert(!standing_stays(&s, intent, 1, 1001 + STANDING_RECENT_MS));
 	standing_told(&s, intent, false, 1001 + STANDING_RECENT_MS);
 	for (size_t i = 0; i < STANDING_ACCOUNT_MAX; i++) {
 		place.mailbox = id_of('m', 10 + i);
@@ -140,28 +153,28 @@ START_TEST(standing_not)
 	}
 	place.mailbox = id_of('m', 1);
 	intent = announce(&s, &place, 20000);
-	ck_assert(!standing_stays(&s, intent, 20000));
+	ck_assert(!standing_stays(&s, intent, 1, 20000));
 	standing_told(&s, intent, false, 20000);
 	/* Used again and again. */
 	place = place_of(2, 1);
 	intent = stand(&s, &place, 20000);
 	ck_assert(standing_reuse(&s, &place, MBJ_ID_ROOT, &given));
-	ck_assert(standing_stays(&s, intent, 19999 + STANDING_AGE_MS));
-	ck_assert(!standing_stays(&s, intent, 20000 + STANDING_AGE_MS));
+	ck_assert(standing_stays(&s, intent, 1, 19999 + STANDING_AGE_MS));
+	ck_assert(!standing_stays(&s, intent, 1, 20000 + STANDING_AGE_MS));
 	standing_told(&s, intent, false, 20000 + STANDING_AGE_MS);
 	/* A name that has no room. */
 	place.producer = mbj_bytes_str("01234567890123456789012345678901");
 	intent = announce(&s, &place, 20000);
 	standing_told(&s, intent, false, 20000);
 	intent = announce(&s, &place, 20000);
-	ck_assert(!standing_stays(&s, intent, 20000));
+	ck_assert(!standing_stays(&s, intent, 1, 20000));
 	table_end(&s, STANDING_ACCOUNT_MAX);
 }
 END_TEST
 
 /*
- * Goal: while one is announced that the table has no room for, none is given;
- * an announcement whose place became another's says nothing of that one.
+ * Goal: while one is announced none is given, also where the table has no room
+ * for it, and where another one is announced there.
  */
 START_TEST(standing_unseen)
 {
@@ -181,13 +194,16 @@ START_TEST(standing_unseen)
 	ck_assert(standing_reuse(&s, &place, MBJ_ID_ROOT, &given));
 	ck_assert(mbj_id_equal(given, intent));
 	standing_told(&s, intent, true, 1000);
-	/* Two at once, in the same mailbox, of which the first is later. */
-	place = place_of(2, 1);
-	late = standing_announce(&s, &place, 1000);
-	serial = standing_announce(&s, &place, 1000);
-	standing_announced(&s, late, id_of('i', 600), MBJ_ID_ROOT);
-	ck_assert(!standing_stays(&s, id_of('i', 600), 1000));
+	/* Two at once, in one mailbox: each of them keeps others out. */
+	unknown = place_of(1, 2);
+	late = standing_announce(&s, &unknown, 1000);
+	serial = standing_announce(&s, &unknown, 1000);
 	standing_announced(&s, serial, MBJ_ID_ROOT, MBJ_ID_ROOT);
+	ck_assert(!standing_reuse(&s, &place, MBJ_ID_ROOT, &given));
+	standing_announced(&s, late, id_of('i', 600), MBJ_ID_ROOT);
+	ck_assert(!standing_stays(&s, id_of('i', 600), 1, 1000));
+	ck_assert(standing_reuse(&s, &place, MBJ_ID_ROOT, &given));
+	standing_told(&s, intent, true, 1000);
 	standing_told(&s, id_of('i', 600), false, 1000);
 	table_end(&s, 1);
 }
@@ -263,7 +279,7 @@ START_TEST(standing_halted)
 	SITE_OK(standing_init(&s, err));
 	for (int i = 0; i < 2; i++) {
 		intent = announce(&s, &place, 1000);
-		ck_assert(!standing_stays(&s, intent, 1000));
+		ck_assert(!standing_stays(&s, intent, 1, 1000));
 		standing_told(&s, intent, false, 1000);
 		ck_assert(!standing_reuse(&s, &place, MBJ_ID_ROOT, &given));
 	}
