@@ -75,6 +75,7 @@ TCase *test_begin_case(void);
 TCase *test_stay_case(void);
 TCase *test_standing_case(void);
 TCase *test_standing_table_case(void);
+TCase *test_standing_model_case(void);
 TCase *test_taken_case(void);
 TCase *test_taken_table_case(void);
 TCase *test_space_case(void);

@@ -72,6 +72,7 @@ static const test_case_fn cases[] = {
 	test_begin_case,
 	test_standing_case,
 	test_standing_table_case,
+	test_standing_model_case,
 	test_stay_case,
 	test_taken_case,
 	test_taken_table_case,
