@@ -128,6 +128,8 @@ static void taken_read(struct peer *peer, enum wire_kind kind,
 		taken_wait(taken, request->edit.account, TAKEN_CARRIED);
 	else if (is_of_all)
 		taken_wait(taken, mbj_bytes_make(NULL, 0), TAKEN_DURABLE);
+	else if (wire_kind_is_house(kind))
+		taken_wait(taken, mbj_bytes_make(NULL, 0), TAKEN_CARRIED);
 }
 
 static enum mbj_rc request_run(struct peer *peer, struct mbj_arena *arena,

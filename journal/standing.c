@@ -93,6 +93,7 @@ void standing_halt(struct standing *standing)
 {
 	pthread_mutex_lock(&standing->mutex);
 	standing->is_halted = true;
+	standing->halted_ms = mbj_monotonic_ms();
 	pthread_cond_broadcast(&standing->is_due);
 	pthread_mutex_unlock(&standing->mutex);
 }
@@ -523,6 +524,8 @@ bool standing_close(struct standing *standing, struct mbj_id *ret_account,
 
 		stand = idle_find(s, s->is_halted ? INT64_MAX
 						  : now_ms - STANDING_IDLE_MS);
+		if (s->is_halted && now_ms - s->halted_ms >= STANDING_HALT_MS)
+			stand = NULL;
 		if (stand != NULL || s->is_halted)
 			break;
 		due_wait(s, now_ms);

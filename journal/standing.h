@@ -33,6 +33,7 @@ enum {
 	STANDING_RECENT_MS = 10000, /* a change so soon after another stands */
 	STANDING_IDLE_MS = 12000,   /* and for so long without another one */
 	STANDING_AGE_MS = 60000,    /* no outcome leaves it open after that */
+	STANDING_HALT_MS = 5000,    /* for closing them, once it is halted */
 };
 
 struct stand;
@@ -64,6 +65,7 @@ struct standing {
 	size_t unseen;	/* announced just now, and there was no room for them */
 	size_t hand;	/* where room is looked for */
 	bool is_halted; /* none is left to stand */
+	int64_t halted_ms;		   /* when it was */
 	uint16_t of_account[STANDING_MAX]; /* by hash: the first, + 1 */
 	uint16_t of_intent[STANDING_MAX];
 };
@@ -124,8 +126,9 @@ bool standing_is_idle(struct standing *standing, struct mbj_id intent);
 
 /*
  * Wait for one to close, CLOSING from then on, until standing_closed.  Once it
- * is halted all are, without waiting.  Returns: false, it is halted, and there
- * is none.
+ * is halted all are, without waiting, as far as there is time: what is left is
+ * open, and in doubt for the next service.  Returns: false, it is halted, and
+ * there is none.
  */
 bool standing_close(struct standing *standing, struct mbj_id *ret_account,
 		    struct mbj_id *ret_intent);

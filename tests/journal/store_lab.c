@@ -126,11 +126,12 @@ void site_sys_init(struct site_sys *sys)
 void site_sys_arm(struct site_sys *sys, unsigned calls, long fail_at,
 		  int errnum, bool is_for_good)
 {
-	sys->calls = calls;
-	sys->fail_at = fail_at;
-	sys->errnum = errnum;
-	sys->is_for_good = is_for_good;
+	atomic_store(&sys->calls, 0);
+	atomic_store(&sys->fail_at, fail_at);
+	atomic_store(&sys->errnum, errnum);
+	atomic_store(&sys->is_for_good, is_for_good);
 	atomic_store(&sys->count, 0);
+	atomic_store(&sys->calls, calls);
 }
 
 /* ----------------------------------------------------------------- site */

@@ -49,12 +49,13 @@ enum site_call {
 /* Any thread may call through it; the knobs are set while nobody does. */
 struct site_sys {
 	struct mbj_sys table;
-	unsigned calls;	  /* which ones count */
-	long fail_at;	  /* 0: never; from 1 */
-	bool is_for_good; /* all later ones fail too */
-	int errnum;
-	size_t write_size_min; /* shorter writes do not count */
-	long sync_us;	       /* what a sync takes longer, 0: nothing */
+	/* Set while somebody may call: a store's own threads do. */
+	atomic_uint calls;	 /* which ones count */
+	atomic_long fail_at;	 /* 0: never; from 1 */
+	atomic_bool is_for_good; /* all later ones fail too */
+	atomic_int errnum;
+	atomic_size_t write_size_min; /* shorter writes do not count */
+	atomic_long sync_us;	      /* what a sync takes longer, 0: nothing */
 	atomic_long count;
 	atomic_bool is_held; /* these calls wait as long as it is so */
 };

@@ -236,6 +236,22 @@ START_TEST(standing_closes)
 }
 END_TEST
 
+/* Goal: a stop does not wait for all, however many there are. */
+START_TEST(standing_late_stop)
+{
+	struct standing_place place = place_of(1, 1);
+	struct mbj_id account, intent;
+	struct standing s;
+
+	table_begin(&s);
+	(void)stand(&s, &place, 1000);
+	standing_halt(&s);
+	s.halted_ms -= STANDING_HALT_MS;
+	ck_assert(!standing_close(&s, &account, &intent));
+	standing_done(&s);
+}
+END_TEST
+
 /* Goal: however many mailboxes change, those that stand are kept. */
 START_TEST(standing_full)
 {
@@ -298,6 +314,7 @@ TCase *test_standing_table_case(void)
 	tcase_add_test(tc, standing_not);
 	tcase_add_test(tc, standing_unseen);
 	tcase_add_test(tc, standing_closes);
+	tcase_add_test(tc, standing_late_stop);
 	tcase_add_test(tc, standing_full);
 	tcase_add_test(tc, standing_halted);
 	return tc;
