@@ -4,7 +4,10 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <mbj/codec.h>
 #include <mbj/hash.h>
@@ -367,6 +370,38 @@ START_TEST(superblock_without_journal)
 }
 END_TEST
 
+/* Goal: what is no store is called what it is. */
+START_TEST(superblock_missing)
+{
+	const struct mbj_sys *sys = mbj_sys_posix();
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	struct superblock back;
+	struct mbj_error err;
+	char *dir = test_tmpdir_new();
+	char *path;
+	int fd;
+
+	ck_assert_int_eq(superblock_load(sys, dir, &back, &err), MBJ_ENOTFOUND);
+	ck_assert_ptr_nonnull(strstr(err.message, "make one with init"));
+	ck_assert_ptr_null(strstr(err.message, "nothing is there"));
+	path = test_path_dup(dir, "socket");
+	ck_assert_int_eq(superblock_load(sys, path, &back, &err),
+			 MBJ_ENOTFOUND);
+	ck_assert_ptr_nonnull(strstr(err.message, "nothing is there"));
+	ck_assert_uint_lt(strlen(path), sizeof(at.sun_path));
+	memcpy(at.sun_path, path, strlen(path) + 1);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&at, sizeof(at)), 0);
+	ck_assert_int_eq(superblock_load(sys, path, &back, &err),
+			 MBJ_ENOTFOUND);
+	ck_assert_ptr_nonnull(strstr(err.message, "is a socket"));
+	(void)close(fd);
+	free(path);
+	test_tmpdir_free(&dir);
+}
+END_TEST
+
 TCase *test_superblock_case(void)
 {
 	TCase *tc = tcase_create("superblock");
@@ -380,5 +415,6 @@ TCase *test_superblock_case(void)
 	tcase_add_test(tc, superblock_contents);
 	tcase_add_test(tc, superblock_files);
 	tcase_add_test(tc, superblock_without_journal);
+	tcase_add_test(tc, superblock_missing);
 	return tc;
 }
