@@ -159,7 +159,7 @@ static void intent_set(struct standing *s, struct stand *stand,
 	*first = (uint16_t)(stand - s->stands + 1);
 }
 
-/* A state without an intent, OPEN before it is known but, forgets it. */
+/* NONE and RECENT have no intent. */
 static void state_set(struct standing *s, struct stand *stand,
 		      enum stand_state state)
 {
