@@ -121,6 +121,29 @@ struct mbj_service_stats served_stats(struct mbj_client *client)
 	return stats;
 }
 
+static void *served_asker_run(void *arg)
+{
+	struct served_asker *asker = arg;
+	struct mbj_client *client = NULL;
+
+	SITE_OK(mbj_client_connect(asker->served->path, NULL, &client, err));
+	asker->ask(client);
+	atomic_store(&asker->is_answered, true);
+	mbj_client_close(&client);
+	return NULL;
+}
+
+void served_ask(struct served_asker *asker, struct served *s,
+		void (*ask)(struct mbj_client *client))
+{
+	asker->served = s;
+	asker->ask = ask;
+	atomic_init(&asker->is_answered, false);
+	ck_assert_int_eq(pthread_create(&asker->thread, NULL, served_asker_run,
+					asker),
+			 0);
+}
+
 int guest_come(const struct served *s)
 {
 	uint8_t hello[WIRE_HEAD_SIZE + 12];

@@ -6,6 +6,7 @@
 #define TEST_JOURNAL_SERVED_LAB_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include <mbj/client.h>
 #include <mbj/received.h>
@@ -49,6 +50,16 @@ enum mbj_rc served_rename(struct mbj_client *client, unsigned account,
 
 /* What the service counts, as a request of this client finds it. */
 struct mbj_service_stats served_stats(struct mbj_client *client);
+
+/* Somebody with a connection of his own, who has to wait. */
+struct served_asker {
+	struct served *served;
+	void (*ask)(struct mbj_client *client);
+	pthread_t thread;
+	atomic_bool is_answered;
+};
+void served_ask(struct served_asker *asker, struct served *s,
+		void (*ask)(struct mbj_client *client));
 
 /* One who speaks by hand, and has said hello. */
 int guest_come(const struct served *s);

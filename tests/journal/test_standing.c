@@ -167,26 +167,6 @@ START_TEST(standing_submitted)
 }
 END_TEST
 
-/* Somebody with a connection of his own. */
-struct asker {
-	struct served *served;
-	void (*ask)(struct mbj_client *client);
-	pthread_t thread;
-	atomic_bool is_answered;
-};
-
-static void *asker_run(void *arg)
-{
-	struct asker *asker = arg;
-	struct mbj_client *client = NULL;
-
-	SITE_OK(mbj_client_connect(asker->served->path, NULL, &client, err));
-	asker->ask(client);
-	atomic_store(&asker->is_answered, true);
-	mbj_client_close(&client);
-	return NULL;
-}
-
 static void ask_messages(struct mbj_client *client)
 {
 	ck_assert_uint_eq(messages_of(client), 3);
@@ -233,7 +213,7 @@ START_TEST(standing_order)
 		ask_flag,
 	};
 	enum { ASKS = sizeof(asks) / sizeof(asks[0]) };
-	struct asker askers[ASKS];
+	struct served_asker askers[ASKS];
 	struct append append;
 	struct served s;
 
@@ -244,14 +224,8 @@ START_TEST(standing_order)
 	append_outcome(&append);
 	SITE_OK(store_turn_take(s.site.store, err));
 	SITE_OK(append_tell(s.client, &append, BODY, 1, err));
-	for (int i = 0; i < ASKS; i++) {
-		askers[i].served = &s;
-		askers[i].ask = asks[i];
-		atomic_init(&askers[i].is_answered, false);
-		ck_assert_int_eq(pthread_create(&askers[i].thread, NULL,
-						asker_run, &askers[i]),
-				 0);
-	}
+	for (int i = 0; i < ASKS; i++)
+		served_ask(&askers[i], &s, asks[i]);
 	(void)poll(NULL, 0, MOMENT_MS);
 	for (int i = 0; i < ASKS; i++)
 		ck_assert(!atomic_load(&askers[i].is_answered));
@@ -315,10 +289,7 @@ START_TEST(standing_lost)
 }
 END_TEST
 
-/*
- * Goal: what is in doubt when the service ends is in doubt afterwards; what
- * only stands, after a kill, too, as nobody knows any more.
- */
+/* Goal: what is in doubt when the service ends is in doubt afterwards. */
 START_TEST(standing_left)
 {
 	struct append append;

@@ -88,36 +88,6 @@ static void disk_go(struct served *s)
 
 /* ----------------------------------------------------------------- order */
 
-/* Somebody with a connection of his own, who has to wait. */
-struct asker {
-	struct served *served;
-	void (*ask)(struct mbj_client *client);
-	pthread_t thread;
-	atomic_bool is_answered;
-};
-
-static void *asker_run(void *arg)
-{
-	struct asker *asker = arg;
-	struct mbj_client *client = NULL;
-
-	SITE_OK(mbj_client_connect(asker->served->path, NULL, &client, err));
-	asker->ask(client);
-	atomic_store(&asker->is_answered, true);
-	mbj_client_close(&client);
-	return NULL;
-}
-
-static void asker_begin(struct asker *asker, struct served *s,
-			void (*ask)(struct mbj_client *client))
-{
-	asker->served = s;
-	asker->ask = ask;
-	atomic_init(&asker->is_answered, false);
-	ck_assert_int_eq(pthread_create(&asker->thread, NULL, asker_run, asker),
-			 0);
-}
-
 static void ask_intents(struct mbj_client *client)
 {
 	ck_assert_uint_eq(intents_open(client, "u3"), 0);
@@ -188,7 +158,7 @@ START_TEST(taken_order)
 	};
 	enum { ASKS = sizeof(asks) / sizeof(asks[0]) };
 	struct mbj_client_status status;
-	struct asker askers[ASKS];
+	struct served_asker askers[ASKS];
 	struct mbj_account account;
 	struct change change;
 	struct served s;
@@ -201,7 +171,7 @@ START_TEST(taken_order)
 	SITE_OK(change_done(s.client, &change, err));
 	ck_assert_uint_eq(mbj_store_end(s.site.store).lsn.v, before);
 	for (int i = 0; i < ASKS; i++)
-		asker_begin(&askers[i], &s, asks[i]);
+		served_ask(&askers[i], &s, asks[i]);
 	/* The connection that told it is free for more. */
 	SITE_OK(mbj_client_account(s.client, mbj_bytes_str("u4"), &account,
 				   err));
@@ -376,7 +346,7 @@ static void ask_long(struct mbj_client *client)
 START_TEST(taken_bounds)
 {
 	struct change first;
-	struct asker asker;
+	struct served_asker asker;
 	struct served s;
 
 	served_begin(&s);
@@ -389,7 +359,7 @@ START_TEST(taken_bounds)
 		disk_hold(&s);
 		if (!is_long)
 			SITE_OK(change_done(s.client, &first, err));
-		asker_begin(&asker, &s, is_long ? ask_long : ask_second);
+		served_ask(&asker, &s, is_long ? ask_long : ask_second);
 		(void)poll(NULL, 0, MOMENT_MS);
 		ck_assert(!atomic_load(&asker.is_answered));
 		disk_go(&s);
