@@ -69,6 +69,20 @@ enum mbj_rc append_tell(struct mbj_client *client, const struct append *append,
 				       mbj_bytes_make(body, n), err);
 }
 
+static void *racer_run(void *arg)
+{
+	struct append_racer *racer = arg;
+
+	racer->rc = append_begin(racer->client, &racer->append, NULL);
+	return NULL;
+}
+
+void racer_begin(struct append_racer *racer)
+{
+	ck_assert_int_eq(pthread_create(&racer->thread, NULL, racer_run, racer),
+			 0);
+}
+
 size_t intents_open(struct mbj_client *client)
 {
 	struct mbj_client_intents open = {.count = 0};

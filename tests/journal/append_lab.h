@@ -5,6 +5,8 @@
 #ifndef TEST_JOURNAL_APPEND_LAB_H
 #define TEST_JOURNAL_APPEND_LAB_H
 
+#include <pthread.h>
+
 #include <mbj/client.h>
 
 #include "store_lab.h"
@@ -29,6 +31,16 @@ void append_outcome(struct append *append);
 void append_failed(struct append *append);
 enum mbj_rc append_tell(struct mbj_client *client, const struct append *append,
 			const uint8_t *body, size_t n, struct mbj_error *err);
+/* One of those who begin changes of the account at the same moment. */
+struct append_racer {
+	struct mbj_client *client;
+	struct append append;
+	enum mbj_rc rc; /* once the thread is over */
+	pthread_t thread;
+};
+
+void racer_begin(struct append_racer *racer);
+
 /* Those of u3 that are in doubt. */
 size_t intents_open(struct mbj_client *client);
 

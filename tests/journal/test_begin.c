@@ -191,21 +191,6 @@ START_TEST(begin_calls)
 }
 END_TEST
 
-/* One of two who begin the same account's change at the same moment. */
-struct racer {
-	struct mbj_client *client;
-	struct append append;
-	enum mbj_rc rc;
-};
-
-static void *racer_run(void *arg)
-{
-	struct racer *racer = arg;
-
-	racer->rc = append_begin(racer->client, &racer->append, NULL);
-	return NULL;
-}
-
 /*
  * Goal: of two at once one is refused, and nothing of it is done.  Method: they
  * come while no edit is carried out, and are looked at together then.
@@ -213,8 +198,7 @@ static void *racer_run(void *arg)
 START_TEST(begin_race)
 {
 	enum { ROUNDS = 3, MOMENT_MS = 50 };
-	struct racer racers[2] = {{.client = NULL}, {.client = NULL}};
-	pthread_t threads[2];
+	struct append_racer racers[2] = {{.client = NULL}, {.client = NULL}};
 	struct served s;
 
 	served_begin(&s);
@@ -222,19 +206,18 @@ START_TEST(begin_race)
 		SITE_OK(mbj_client_connect(s.path, NULL, &racers[i].client,
 					   err));
 	for (int round = 0; round < ROUNDS; round++) {
-		struct racer *winner = &racers[0];
+		struct append_racer *winner = &racers[0];
 
 		SITE_OK(store_turn_take(s.site.store, err));
 		for (int i = 0; i < 2; i++) {
 			append_make(s.client, &racers[i].append);
-			ck_assert_int_eq(pthread_create(&threads[i], NULL,
-							racer_run, &racers[i]),
-					 0);
+			racer_begin(&racers[i]);
 		}
 		(void)poll(NULL, 0, MOMENT_MS);
 		store_turn_give(s.site.store);
 		for (int i = 0; i < 2; i++)
-			ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+			ck_assert_int_eq(pthread_join(racers[i].thread, NULL),
+					 0);
 		if (racers[0].rc != MBJ_OK)
 			winner = &racers[1];
 		ck_assert_int_eq(winner->rc, MBJ_OK);

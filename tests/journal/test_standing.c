@@ -348,21 +348,6 @@ START_TEST(standing_gone)
 }
 END_TEST
 
-/* One of two who begin changes of the same account at the same moment. */
-struct racer {
-	struct mbj_client *client;
-	struct append append;
-	enum mbj_rc rc;
-};
-
-static void *racer_run(void *arg)
-{
-	struct racer *racer = arg;
-
-	racer->rc = append_begin(racer->client, &racer->append, NULL);
-	return NULL;
-}
-
 /*
  * Goal: of two at once one at most is begun, where one of them is given what
  * stands and the other is judged in a batch.  Method: all orders that come up
@@ -371,8 +356,7 @@ static void *racer_run(void *arg)
 START_TEST(standing_race)
 {
 	enum { ROUNDS = 150 };
-	struct racer racers[2] = {{.client = NULL}, {.client = NULL}};
-	pthread_t threads[2];
+	struct append_racer racers[2] = {{.client = NULL}, {.client = NULL}};
 	struct served s;
 
 	served_begin(&s);
@@ -386,11 +370,10 @@ START_TEST(standing_race)
 		append_make(s.client, &racers[0].append);
 		append_make_at(s.client, &racers[1].append, "m3");
 		for (int i = 0; i < 2; i++)
-			ck_assert_int_eq(pthread_create(&threads[i], NULL,
-							racer_run, &racers[i]),
-					 0);
+			racer_begin(&racers[i]);
 		for (int i = 0; i < 2; i++)
-			ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+			ck_assert_int_eq(pthread_join(racers[i].thread, NULL),
+					 0);
 		for (int i = 0; i < 2; i++) {
 			if (racers[i].rc == MBJ_ECONFLICT)
 				continue;
@@ -465,9 +448,8 @@ static void announce_behind(struct served *s, const struct append *append)
  */
 START_TEST(standing_sees)
 {
-	struct racer racer = {.client = NULL};
+	struct append_racer racer = {.client = NULL};
 	struct append other;
-	pthread_t thread;
 	struct served s;
 
 	served_begin(&s);
@@ -476,11 +458,11 @@ START_TEST(standing_sees)
 	SITE_OK(mbj_client_connect(s.path, NULL, &racer.client, err));
 	append_make(racer.client, &racer.append);
 	pthread_mutex_lock(&s.site.store->standing.mutex);
-	ck_assert_int_eq(pthread_create(&thread, NULL, racer_run, &racer), 0);
+	racer_begin(&racer);
 	(void)poll(NULL, 0, MOMENT_MS);
 	announce_behind(&s, &other);
 	pthread_mutex_unlock(&s.site.store->standing.mutex);
-	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(pthread_join(racer.thread, NULL), 0);
 	ck_assert_int_eq(racer.rc, MBJ_ECONFLICT);
 	ck_assert_uint_eq(intents_open(s.client), 1);
 	mbj_client_close(&racer.client);
