@@ -92,6 +92,7 @@ class Setup:
             self.server = subprocess.Popen(
                 [mbj, "serve", home / "p", "--socket", home / "socket",
                  "--group", str(dovetest.MAIL_GID)], stderr=subprocess.DEVNULL)
+            dovetest.wait_for(home / "socket", self.server)
         dovetest.PLUGIN = plugin
         self.dovecot = dovetest.Dovecot(home / "d", home / "socket", location,
                                         "/", "", MORE)

@@ -340,6 +340,19 @@ def lmtp(dovecot, recipients, text):
 SUBMIT, TAKE, ENTER, BEGIN = 2, 26, 29, 30
 
 
+def wait_for(path, server):
+    """A service listens there."""
+    for _ in range(6000):
+        try:
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.connect(str(path))
+            return
+        except OSError:
+            assert server.poll() is None, "the service ended"
+            time.sleep(0.01)
+    raise AssertionError("the service does not listen")
+
+
 class Relay:
     """Stands between plugin and service, and holds a request back when it is
     told to: so a process is killed exactly there."""
@@ -479,15 +492,7 @@ class DovecotCase(mbjtest.Case):
             [mbjtest.MBJ, "serve", str(cls.store), "--socket",
              str(cls.socket), "--group", str(MAIL_GID)],
             stderr=subprocess.DEVNULL)
-        for _ in range(6000):
-            try:
-                with socket.socket(socket.AF_UNIX) as peer:
-                    peer.connect(str(cls.socket))
-                return
-            except OSError:
-                assert cls.server.poll() is None, "the service ended"
-                time.sleep(0.01)
-        raise AssertionError("the service does not listen")
+        wait_for(cls.socket, cls.server)
 
     @classmethod
     def stop_service(cls):
