@@ -165,7 +165,8 @@ static void state_set(struct standing *s, struct stand *stand,
 {
 	s->idle -= stand->state == STAND_IDLE;
 	s->idle += state == STAND_IDLE;
-	if (state == STAND_IDLE && s->idle == 1)
+	/* Who looks each second need not be woken for each change. */
+	if (state == STAND_IDLE && s->is_resting)
 		pthread_cond_signal(&s->is_due);
 	stand->state = state;
 	if (state == STAND_NONE || state == STAND_RECENT)
@@ -506,10 +507,16 @@ static void due_wait(struct standing *s, int64_t now_ms)
 	const struct timespec at = {.tv_sec = until / 1000,
 				    .tv_nsec = until % 1000 * 1000000};
 
-	if (s->idle == 0)
-		(void)pthread_cond_wait(&s->is_due, &s->mutex);
-	else
+	if (s->idle > 0)
+		s->is_quiet = false;
+	if (!s->is_quiet) {
 		(void)pthread_cond_timedwait(&s->is_due, &s->mutex, &at);
+		s->is_quiet = s->idle == 0;
+		return;
+	}
+	s->is_resting = true;
+	(void)pthread_cond_wait(&s->is_due, &s->mutex);
+	s->is_resting = s->is_quiet = false;
 }
 
 bool standing_close(struct standing *standing, struct mbj_id *ret_account,

@@ -57,6 +57,8 @@ enum standing_gift {
 struct standing {
 	pthread_mutex_t mutex;
 	pthread_cond_t is_due; /* one is IDLE now, or it is halted */
+	bool is_quiet;	       /* who closes them has seen none for a second */
+	bool is_resting;       /* and sleeps until there is one */
 	struct stand *stands;  /* [STANDING_MAX]; NULL: never begun */
 	uint64_t serial;       /* of the last one that was announced */
 	uint64_t asker;	       /* the last connection */
