@@ -212,6 +212,59 @@ static int content_find_saved(struct turn *turn, struct content *content,
 	return -1;
 }
 
+/* The change itself says what is to be told, and nobody else's beside it. */
+static bool content_peek(struct turn *turn, struct content *content,
+			 const struct touched *touched, const struct kept *kept,
+			 struct mirror *mirror)
+{
+	*mirror = (struct mirror){
+		.content = content,
+		.err = &turn->err,
+		.before = touched->before,
+		.kept = kept,
+		.late_uid = touched->first_saved,
+		.late_ms = turn->last_ms,
+		.deadline_ms = turn->deadline_ms,
+	};
+	if (touched->look != MIRROR_INDEX || !content->is_fresh ||
+	    !mirror_peek(mirror, turn->box))
+		return false;
+	if (mbj_id_equal(content->mailbox, mirror->guid) &&
+	    content->uidvalidity == mirror->status.uidvalidity &&
+	    touched->last_saved < mirror->status.uidnext &&
+	    !mirror_has_lost(mirror, &touched->uids) &&
+	    !mirror_has_changed(mirror, &touched->uids))
+		return true;
+	mirror_close(mirror);
+	return false;
+}
+
+/* As content_find, and what is to be told of it, in steps. */
+static int content_mirror(struct turn *turn, struct content *content,
+			  const struct touched *touched,
+			  const struct kept *kept, bool was_left,
+			  struct mirror *mirror)
+{
+	int ret = content_find_saved(turn, content, touched, mirror);
+
+	if (ret <= 0)
+		return ret;
+	mirror->is_copied = touched->is_copied || was_left;
+	mirror->is_lenient = was_left;
+	mirror->late_uid = touched->first_saved;
+	mirror->late_ms = turn->last_ms;
+	mirror->deadline_ms = turn->deadline_ms;
+	mirror->before = touched->before;
+	mirror->kept = kept;
+	ret = mirror_has_lost(mirror, &touched->uids) ||
+			      mirror_has_changed(mirror, &touched->uids)
+		      ? mirror_all(mirror)
+		      : mirror_some(mirror, &touched->uids);
+	mirror->is_cut |= touched->is_in_memory;
+	turn->why = mirror->why;
+	return ret < 0 ? -1 : 1;
+}
+
 /* What Dovecot has of what was touched, and what came in. */
 static int content_update(struct turn *turn, struct content *content,
 			  const struct touched *touched,
@@ -221,37 +274,26 @@ static int content_update(struct turn *turn, struct content *content,
 	bool was_left = !mbj_id_is_root(
 		account_doubt_find(turn->account, content->mailbox));
 	struct mirror mirror;
-	int ret = content_find_saved(turn, content, touched, &mirror);
+	int ret;
 
-	if (ret == 0) {
-		turn->why = "it is not the same mailbox any more";
-		ret = -1;
-	} else if (ret > 0) {
-		mirror.is_copied = touched->is_copied || was_left;
-		mirror.is_lenient = was_left;
-		mirror.late_uid = touched->first_saved;
-		mirror.late_ms = turn->last_ms;
-		mirror.deadline_ms = turn->deadline_ms;
-		mirror.before = touched->before;
-		mirror.kept = kept;
-		ret = mirror_has_lost(&mirror, &touched->uids) ||
-				      mirror_has_changed(&mirror,
-							 &touched->uids)
-			      ? mirror_all(&mirror)
-			      : mirror_some(&mirror, &touched->uids);
-		mirror.is_cut |= touched->is_in_memory;
-		if (ret == 0)
-			ret = content_finish(turn, &mirror,
-					     !mirror.is_cut && !was_left);
+	if (!was_left && content_peek(turn, content, touched, kept, &mirror)) {
+		ret = mirror_some(&mirror, &touched->uids) < 0 ? -1 : 1;
 		turn->why = mirror.why;
-		if (ret == 0 && mirror.is_cut)
-			e_warning(turn->box->event,
-				  "mbj: messages of %s wait for the next "
-				  "change",
-				  turn->at.vname);
+	} else {
+		ret = content_mirror(turn, content, touched, kept, was_left,
+				     &mirror);
 	}
+	if (ret > 0 &&
+	    content_finish(turn, &mirror, !mirror.is_cut && !was_left) < 0)
+		ret = -1;
+	else if (ret == 0)
+		turn->why = "it is not the same mailbox any more";
+	if (ret > 0 && mirror.is_cut)
+		e_warning(turn->box->event,
+			  "mbj: messages of %s wait for the next change",
+			  turn->at.vname);
 	mirror_close(&mirror);
-	return ret;
+	return ret > 0 ? 0 : -1;
 }
 
 static void saved_note(struct touched *touched,

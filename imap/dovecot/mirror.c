@@ -1,7 +1,8 @@
 /*
  * Reading messages out of Dovecot.  See mirror.h.
  *
- * Not here: their bytes (mirror_body.c).
+ * Not here: their bytes (mirror_body.c), flags and keywords, and the index of
+ * who has the mailbox open (mirror_index.c).
  *
  * Invariants:
  *   1. bytes are as IMAP shows them: lines end with CRLF, whatever is on disk;
@@ -106,6 +107,7 @@ int mirror_open(struct mirror *mirror, struct mailbox_list *list,
 					  MAILBOX_TRANSACTION_FLAG_NO_CACHE_DEC,
 					  "mbj");
 	mirror->mail = mail_alloc(mirror->t, 0, NULL);
+	mirror->view = mirror->box->view;
 	return 0;
 }
 
@@ -115,7 +117,9 @@ void mirror_close(struct mirror *mirror)
 		mail_free(&mirror->mail);
 	if (mirror->t != NULL)
 		mailbox_transaction_rollback(&mirror->t);
-	if (mirror->box != NULL)
+	if (mirror->is_borrowed)
+		mirror_peek_end(mirror);
+	else if (mirror->box != NULL)
 		mailbox_free(&mirror->box);
 }
 
@@ -132,54 +136,6 @@ bool mirror_is_even(const struct mirror *mirror)
 		return false;
 	return status->messages == store->message_count &&
 	       status->highest_modseq == store->modseq;
-}
-
-/* ------------------------------------------------------ flags, keywords */
-
-static int keyword_order(const char *const *a, const char *const *b)
-{
-	return strcasecmp(*a, *b);
-}
-
-/* Sorted, without those that the store cannot have.  On the data stack. */
-static struct mbj_bytes keywords_of(struct mail *mail)
-{
-	const char *const *list = mail_get_keywords(mail);
-	ARRAY_TYPE(const_string) sorted;
-	const char *before = "";
-	const char *keyword;
-	buffer_t *buf = t_buffer_create(64);
-
-	t_array_init(&sorted, 8);
-	for (; *list != NULL; list++)
-		array_push_back(&sorted, list);
-	array_sort(&sorted, keyword_order);
-	array_foreach_elem(&sorted, keyword)
-	{
-		size_t n = strlen(keyword);
-
-		if (strcasecmp(keyword, before) == 0)
-			continue;
-		if (!mbj_keyword_is_good(mbj_bytes_make(keyword, n)) ||
-		    buf->used + n + 1 > MBJ_KEYWORDS_MAX) {
-			e_warning(mail->box->event,
-				  "mbj: the journal cannot have keyword %s",
-				  keyword);
-			continue;
-		}
-		before = keyword;
-		buffer_append(buf, keyword, n + 1);
-	}
-	return mbj_bytes_make(buf->data, buf->used);
-}
-
-static struct content_message message_of(struct mail *mail)
-{
-	return (struct content_message){
-		.uid = mail->uid,
-		.flags = mail_get_flags(mail) & MBJ_FLAGS_ALL,
-		.keywords = keywords_of(mail),
-	};
 }
 
 /* ----------------------------------------------------------------- steps */
@@ -232,10 +188,10 @@ static bool message_is_too_large(struct mirror *mirror,
  * What was kept of it, unless one before it cannot be read: that this one can
  * is to show that it is not for want of a key.
  */
-static const struct kept_message *message_kept(const struct mirror *mirror)
+static const struct kept_message *message_kept(const struct mirror *mirror,
+					       uint32_t uid)
 {
-	return mirror->is_unread ? NULL
-				 : kept_find(mirror->kept, mirror->mail->uid);
+	return mirror->is_unread ? NULL : kept_find(mirror->kept, uid);
 }
 
 /* Returns: 1, 0 the message is gone, -1. */
@@ -256,10 +212,10 @@ static int message_date(struct mirror *mirror, const struct kept_message *kept,
 	return 1;
 }
 
-static int message_append(struct mirror *mirror)
+static int message_append(struct mirror *mirror, uint32_t seq)
 {
-	const struct kept_message *kept = message_kept(mirror);
-	struct content_message message = message_of(mirror->mail);
+	struct content_message message = mirror_message(mirror, seq);
+	const struct kept_message *kept = message_kept(mirror, message.uid);
 	struct mbj_buf body;
 	bool is_short;
 	int ret;
@@ -288,11 +244,10 @@ static int message_append(struct mirror *mirror)
 	return ret;
 }
 
-/* The last message that was looked at is the one before. */
-static bool mirror_is_late(struct mirror *mirror)
+/* before: the message that was looked at last. */
+static bool mirror_is_late(struct mirror *mirror, uint32_t before)
 {
-	bool has_more = mirror->late_uid != 0 &&
-			mirror->mail->uid + 1 >= mirror->late_uid;
+	bool has_more = mirror->late_uid != 0 && before + 1 >= mirror->late_uid;
 	int64_t deadline = has_more ? mirror->late_ms : mirror->deadline_ms;
 
 	mirror->is_cut = deadline != 0 && mbj_monotonic_ms() > deadline;
@@ -302,24 +257,24 @@ static bool mirror_is_late(struct mirror *mirror)
 /* All from a UID on that no message of the store has had. */
 static int mirror_new(struct mirror *mirror)
 {
-	uint32_t seq, last;
+	uint32_t seq, last, uid = 0;
 	int ret = 0;
 
 	if (mirror->status.uidnext <= mirror->content->store.uidnext)
 		return 0;
-	mailbox_get_seq_range(mirror->box, mirror->content->store.uidnext,
-			      (uint32_t)-1, &seq, &last);
+	mirror_seqs(mirror, mirror->content->store.uidnext, UINT32_MAX, &seq,
+		    &last);
 	/* What goes is told where what comes is refused, by a quota. */
 	if (seq != 0 && content_tell(mirror->content, mirror->err) < 0)
 		return -1;
 	/* One at least, so that there is an end. */
 	for (uint32_t first = seq; ret == 0 && seq != 0 && seq <= last; seq++) {
-		if (seq > first && mirror_is_late(mirror))
+		if (seq > first && mirror_is_late(mirror, uid))
 			break;
+		mail_index_lookup_uid(mirror->view, seq, &uid);
 		T_BEGIN
 		{
-			mail_set_seq(mirror->mail, seq);
-			ret = message_append(mirror);
+			ret = message_append(mirror, seq);
 		}
 		T_END_PASS_STR_IF(ret < 0, &mirror->why);
 		if (mirror->is_cut)
@@ -333,10 +288,11 @@ static int mirror_new(struct mirror *mirror)
 static enum mbj_rc message_update(struct mirror *mirror, uint32_t uid)
 {
 	struct content_message message;
+	uint32_t seq;
 
-	if (!mail_set_uid(mirror->mail, uid))
+	if (!mail_index_lookup_seq(mirror->view, uid, &seq))
 		return content_expunge(mirror->content, uid, mirror->err);
-	message = message_of(mirror->mail);
+	message = mirror_message(mirror, seq);
 	return content_flags(mirror->content, &message, mirror->err);
 }
 
@@ -370,12 +326,12 @@ bool mirror_has_lost(struct mirror *mirror, const ARRAY_TYPE(uint32_t) * uids)
 	uint64_t had = mirror->status.messages;
 	uint32_t seq, last, uid;
 
-	mailbox_get_seq_range(mirror->box, store->uidnext, (uint32_t)-1, &seq,
-			      &last);
+	mirror_seqs(mirror, store->uidnext, UINT32_MAX, &seq, &last);
 	if (seq != 0)
 		had -= last - seq + 1;
 	array_foreach_elem(uids, uid) had +=
-		uid < store->uidnext && !mail_set_uid(mirror->mail, uid);
+		uid < store->uidnext &&
+		!mail_index_lookup_seq(mirror->view, uid, &seq);
 	return had < store->message_count;
 }
 
@@ -412,8 +368,7 @@ int mirror_is_same(struct mirror *mirror)
 
 	if (content->store.uidnext <= 1)
 		return 0;
-	mailbox_get_seq_range(mirror->box, 1, content->store.uidnext - 1, &seq,
-			      &last);
+	mirror_seqs(mirror, 1, content->store.uidnext - 1, &seq, &last);
 	for (int i = 0; i < TRIES && ret == 0 && !is_found && last > 0;
 	     i++, last--) {
 		struct mbj_client_messages page = {.count = 0};
@@ -438,7 +393,8 @@ int mirror_is_same(struct mirror *mirror)
 /* One of both, or of Dovecot's alone. */
 static int pair_compare(struct mirror *mirror, const struct mbj_message *have)
 {
-	struct content_message message = message_of(mirror->mail);
+	struct content_message message =
+		mirror_message(mirror, mirror->mail->seq);
 
 	if (have == NULL) {
 		e_error(mirror->box->event,

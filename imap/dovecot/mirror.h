@@ -3,6 +3,8 @@
  *
  * A mailbox is opened once more for it: what the session that changes it sees
  * is pinned to an earlier time, and may hold changes that are not made yet.
+ * Where all that is to be told is in the index, and in memory, another view of
+ * the session's own index will do (mirror_peek).
  */
 #ifndef MBJ_DOVECOT_MIRROR_H
 #define MBJ_DOVECOT_MIRROR_H
@@ -22,8 +24,10 @@ struct mirror_spot {
 struct mirror {
 	struct content *content;
 	struct mailbox *box;
+	bool is_borrowed;	      /* of who has it open: mirror_peek */
+	struct mail_index_view *view; /* of what there is now */
 	struct mailbox_transaction_context *t;
-	struct mail *mail;
+	struct mail *mail; /* NULL where it is borrowed */
 	/* As of mirror_open. */
 	struct mbj_id guid;
 	struct mailbox_status status;
@@ -77,6 +81,14 @@ enum mirror_look {
 int mirror_open(struct mirror *mirror, struct mailbox_list *list,
 		const char *vname, enum mirror_look look);
 void mirror_close(struct mirror *mirror);
+/*
+ * The same of a mailbox that is open, of whose index alone something is to be
+ * told, and of messages that mirror->kept has; box is to stay open until
+ * mirror_close.  Only mirror_has_lost, mirror_has_changed and mirror_some.
+ * Returns: false, it is to be opened once more: its index is not the one at its
+ * name, or does not say all.
+ */
+bool mirror_peek(struct mirror *mirror, struct mailbox *box);
 
 /* The store has what there is, as far as numbers show. */
 bool mirror_is_even(const struct mirror *mirror);

@@ -1,5 +1,5 @@
 /*
- * What mirror.c and mirror_body.c share.  Private to these.
+ * What the files of mirror.h share.  Private to these.
  */
 #ifndef MBJ_DOVECOT_MIRROR_IMPL_H
 #define MBJ_DOVECOT_MIRROR_IMPL_H
@@ -9,6 +9,12 @@
 
 /* Dovecot's own failure is why.  -1 */
 int mirror_why(struct mirror *mirror, const char *what);
+/* As mailbox_get_seq_range: 0 where there is none. */
+void mirror_seqs(const struct mirror *mirror, uint32_t first_uid,
+		 uint32_t last_uid, uint32_t *ret_first, uint32_t *ret_last);
+/* UID, flags and keywords; mirror->mail, if any, is set to it. */
+struct content_message mirror_message(struct mirror *mirror, uint32_t seq);
+void mirror_peek_end(struct mirror *mirror);
 /*
  * Where the file of a message is that just came in, before anything of it is
  * asked.  In a Maildir it is opened here, by its name at the end of the list.

@@ -6,7 +6,7 @@
  * not told yet it is read from its head file's beginning, or the one before
  * where that has the store's modseq: a file of it has a megabyte at most.
  */
-#include "mirror.h"
+#include "mirror_impl.h"
 
 #include <array.h>
 #include <mail-index-private.h>
@@ -162,9 +162,9 @@ bool mirror_has_changed(struct mirror *mirror,
 
 		if (range->seq1 >= store->uidnext)
 			break;
-		mailbox_get_seq_range(mirror->box, range->seq1,
-				      I_MIN(range->seq2, store->uidnext - 1),
-				      &seq, &last);
+		mirror_seqs(mirror, range->seq1,
+			    I_MIN(range->seq2, store->uidnext - 1), &seq,
+			    &last);
 		if (seq != 0)
 			return true;
 	}
