@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <istream.h>
 #include <maildir-storage.h>
 #include <maildir-uidlist.h>
 
@@ -48,21 +47,40 @@ static bool head_parse(const char *const *words, struct uidlist_head *ret_head)
 	return is_good && head.uidvalidity != 0 && !mbj_id_is_root(head.guid);
 }
 
+/* As much of a file as fits, from so many bytes before its end, or NULL. */
+static char *file_read(const char *path, size_t size, bool is_tail)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *text = NULL;
+	struct stat st;
+	off_t from = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return NULL;
+	if (!is_tail || fstat(fd, &st) == 0) {
+		text = t_malloc_no0(size + 1);
+		if (is_tail && st.st_size > (off_t)size)
+			from = st.st_size - (off_t)size;
+		n = pread(fd, text, size, from);
+		text[n > 0 ? n : 0] = '\0';
+	}
+	(void)close(fd);
+	return text;
+}
+
 bool uidlist_head(struct mailbox *box, struct uidlist_head *ret_head)
 {
-	const char *path = list_path(box), *line;
-	struct istream *input;
-	bool is_good;
+	const char *path = list_path(box);
+	char *line = path == NULL ? NULL : file_read(path, HEAD_SIZE, false);
+	char *end = line == NULL ? NULL : strchr(line, '\n');
 
-	if (path == NULL)
+	if (end == NULL)
 		return false;
-	input = i_stream_create_file(path, HEAD_SIZE);
-	line = i_stream_read_next_line(input);
-	is_good = line != NULL && str_begins(line, HEAD_VERSION) &&
-		  head_parse(t_strsplit(line + strlen(HEAD_VERSION), " "),
-			     ret_head);
-	i_stream_unref(&input);
-	return is_good;
+	*end = '\0';
+	return str_begins(line, HEAD_VERSION) &&
+	       head_parse(t_strsplit(line + strlen(HEAD_VERSION), " "),
+			  ret_head);
 }
 
 int box_head(struct mailbox *box, struct uidlist_head *ret_head)
@@ -86,27 +104,6 @@ bool box_is_behind(struct mailbox *box, const struct uidlist_head *head)
 	       (head->uidvalidity != 0 && head->uidvalidity != value);
 }
 
-/* What is at its end; a line may have been cut off in front.  NULL: none. */
-static char *tail_read(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *text = NULL;
-	struct stat st;
-	off_t from;
-	ssize_t n;
-
-	if (fd < 0)
-		return NULL;
-	if (fstat(fd, &st) == 0) {
-		text = t_malloc_no0(TAIL_SIZE + 1);
-		from = st.st_size > TAIL_SIZE ? st.st_size - TAIL_SIZE : 0;
-		n = pread(fd, text, TAIL_SIZE, from);
-		text[n > 0 ? n : 0] = '\0';
-	}
-	(void)close(fd);
-	return text;
-}
-
 /* "UID [KEY...] :NAME" */
 static const char *name_of(const char *line, uint32_t uid)
 {
@@ -126,11 +123,11 @@ static const char *name_of(const char *line, uint32_t uid)
 const char *uidlist_late_name(struct mailbox *box, uint32_t uid)
 {
 	const char *path = list_path(box), *name = NULL;
-	char *text = path == NULL ? NULL : tail_read(path);
+	char *text = path == NULL ? NULL : file_read(path, TAIL_SIZE, true);
 	char *line = text == NULL ? NULL : strchr(text, '\n');
 
-	/* The head, or what was cut, is no message's; the last line may be cut
-	   by who writes. */
+	/* The head, or what was cut off in front, is no message's; the last
+	   line may be cut by who writes. */
 	while (line != NULL && name == NULL) {
 		char *end = strchr(++line, '\n');
 

@@ -510,6 +510,42 @@ class Sdbox(DovecotCase):
         self.assertNotIn("told by the list", self.log())
         self.replica()
 
+    def test_locked(self):
+        """Goal: the file of the list's lock stays behind a change, and is
+        taken as it is found by all, also by who removes it.  Method: a session
+        and doveadm without the plugin, in turns, then both at once."""
+        def locks():
+            return [path for path in self.dovecot.d.rglob("mailboxes.lock*")
+                    if self.user in path.parts]
+
+        one = self.login()
+        self.ok(one.create("A"))
+        (lock,) = locks()
+        number = lock.stat().st_ino
+        self.ok(one.append("A", None, None, b"x\r\n"))
+        self.ok(one.rename("A", "B"))
+        self.assertEqual([path.stat().st_ino for path in locks()], [number])
+
+        def beside(name):
+            """What nobody is told of is gone again."""
+            return [self.doveadm(word, name, without=WITHOUT)
+                    for word in ("create", "delete")]
+
+        self.assertEqual(beside("C"), [(0, "")] * 2)
+        self.assertEqual(locks(), [])
+        self.ok(one.create("D"))
+        self.assertEqual(len(locks()), 1)
+        said = []
+        thread = threading.Thread(target=lambda: [
+            said.extend(beside(f"X{n}")) for n in range(4)])
+        thread.start()
+        for n in range(40):
+            self.ok(one.create(f"Y{n}"))
+        thread.join()
+        self.assertEqual(said, [(0, "")] * 8)
+        self.ok(one.create("Z"))
+        self.same(self.login())
+
     def test_refused(self):
         """Goal: what the journal cannot have does not happen in Dovecot.
         Method: a name that mbj refuses, for a new mailbox and an old one."""
