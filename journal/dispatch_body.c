@@ -86,8 +86,17 @@ enum mbj_rc dispatch_blob_last(struct dispatcher *dispatcher,
 			       struct wire_message *answer,
 			       struct mbj_error *err)
 {
-	enum mbj_rc rc = dispatch_blob_write(dispatcher, data, err);
+	struct mbj_blobs *blobs;
+	enum mbj_rc rc;
 
+	/* They are all that there is. */
+	if (dispatcher->writer == NULL) {
+		rc = mbj_store_blobs(dispatcher->store, &blobs, err);
+		answer->size = data.n;
+		return rc < 0 ? rc
+			      : mbj_blob_put(blobs, data, &answer->digest, err);
+	}
+	rc = dispatch_blob_write(dispatcher, data, err);
 	if (rc == MBJ_OK)
 		rc = dispatch_blob_finish(dispatcher, answer, err);
 	mbj_blob_writer_abort(&dispatcher->writer);

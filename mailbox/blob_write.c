@@ -235,20 +235,69 @@ enum mbj_rc mbj_blob_writer_finish(struct mbj_blob_writer **writer,
 	return writer_finish(writer, ret_digest, ret_size, err);
 }
 
+/* ------------------------------------------------------------ from memory */
+
+/* A file for what is hashed already, and what is to be in it. */
+static enum mbj_rc bytes_write(struct mbj_blob_writer *writer,
+			       struct mbj_bytes bytes, struct mbj_error *err)
+{
+	struct mbj_blobs *blobs = writer->blobs;
+	enum mbj_rc rc = MBJ_OK;
+
+	if (blobs->level > 0)
+		rc = blob_hold(writer, err);
+	if (rc == MBJ_OK)
+		rc = blob_fresh_open(blobs, &writer->file, &writer->fresh, err);
+	for (uint64_t at = 0; rc == MBJ_OK && at < bytes.n;) {
+		size_t left = bytes.n - (size_t)at;
+		size_t n = left < SPACE_STEP ? left : SPACE_STEP;
+
+		if (at > 0)
+			rc = space_check(blobs, err);
+		if (rc == MBJ_OK)
+			rc = blob_held_write(writer, at,
+					     mbj_bytes_make(bytes.p + at, n),
+					     err);
+		at += n;
+	}
+	return rc;
+}
+
+/*
+ * What is there already needs no file on its way in: a mail to many comes many
+ * times.
+ */
 enum mbj_rc mbj_blob_put(struct mbj_blobs *blobs, struct mbj_bytes bytes,
 			 struct mbj_hash *ret_digest, struct mbj_error *err)
 {
 	struct mbj_blob_writer *writer = NULL;
-	uint64_t size;
+	bool is_kept = false;
 	enum mbj_rc rc;
 
-	rc = mbj_blob_writer_begin(blobs, &writer, err);
+	MBJ_ASSERT(blobs != NULL && blobs->is_owner);
+	MBJ_ASSERT(bytes.p != NULL || bytes.n == 0);
+	rc = writer_new(blobs, &writer, err);
 	if (rc < 0)
 		return rc;
-	rc = mbj_blob_writer_write(writer, bytes, err);
+	MBJ_ASSERT(writer != NULL);
+	rc = piece_add(writer, bytes, err);
 	if (rc == MBJ_OK)
-		return mbj_blob_writer_finish(&writer, ret_digest, &size, err);
-	mbj_blob_writer_abort(&writer);
+		rc = mbj_sha256_end(writer->sha, ret_digest, err);
+	if (rc == MBJ_OK)
+		rc = mbj_blob_has(blobs, ret_digest, bytes.n, &is_kept, err);
+	if (rc == MBJ_OK && !is_kept)
+		rc = space_check(blobs, err);
+	if (rc < 0 || is_kept) {
+		writer_free(&writer);
+		return rc;
+	}
+	rc = bytes_write(writer, bytes, err);
+	if (rc == MBJ_OK)
+		rc = blob_place(writer, ret_digest, &is_kept, err);
+	if (rc < 0 || is_kept)
+		mbj_blob_writer_abort(&writer);
+	else
+		writer_free(&writer);
 	return rc;
 }
 

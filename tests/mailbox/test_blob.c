@@ -156,6 +156,55 @@ START_TEST(blob_once)
 }
 END_TEST
 
+/* Nothing can be made. */
+static int full_open(void *ctx, const char *path, int flags, mode_t mode)
+{
+	if ((flags & O_CREAT) != 0)
+		return -ENOSPC;
+	return mbj_sys_posix()->open(ctx, path, flags, mode);
+}
+
+/*
+ * Goal: what is there is found before a file is made for it, from memory, and
+ * whatever its size; a writer has one before it knows.  Method: a disk on which
+ * nothing more can be made, and what must stay free is not.
+ */
+START_TEST(blob_found)
+{
+	static const size_t sizes[] = {0, 1, 2048, 65537, 3 << 20};
+	static struct mbj_sys full; /* until the teardown */
+	size_t n = sizes[_i];
+	uint8_t *bytes = calloc(1, n + 1);
+	struct mbj_bytes content = mbj_bytes_make(bytes, n);
+	struct mbj_blob_writer *writer = NULL;
+	struct mbj_hash first, again;
+
+	ck_assert_ptr_nonnull(bytes);
+	test_ok(mbj_blob_put(blobs, content, &first, &err), err);
+	mbj_blobs_close(&blobs);
+	full = *mbj_sys_posix();
+	full.open = full_open;
+	test_ok(mbj_blobs_open(&full, blob_dir, true, &blobs, &err), err);
+	mbj_blobs_keep_free(blobs, UINT64_MAX);
+	test_ok(mbj_blob_put(blobs, content, &again, &err), err);
+	ck_assert_mem_eq(first.b, again.b, MBJ_HASH_SIZE);
+	test_ok(mbj_blobs_sync(blobs, &err), err);
+	bytes[n] = 1;
+	ck_assert_int_eq(mbj_blob_put(blobs, mbj_bytes_make(bytes, n + 1),
+				      &again, &err),
+			 MBJ_ENOSPC);
+	mbj_blobs_keep_free(blobs, 0);
+	ck_assert_int_eq(mbj_blob_put(blobs, mbj_bytes_make(bytes, n + 1),
+				      &again, &err),
+			 MBJ_ENOSPC);
+	ck_assert_int_eq(mbj_blob_writer_begin(blobs, &writer, &err),
+			 MBJ_ENOSPC);
+	ck_assert_uint_eq(names_in("new"), 0);
+	read_check(&first, content, 65536);
+	free(bytes);
+}
+END_TEST
+
 /*
  * Goal: of many blobs none has its name before the round, and one that fits is
  * found meanwhile and not stored twice; what is left at the end of the bulk is
@@ -474,6 +523,7 @@ TCase *test_blob_case(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, blob_sizes, 0, 6);
 	tcase_add_test(tc, blob_once);
+	tcase_add_loop_test(tc, blob_found, 0, 5);
 	tcase_add_test(tc, blob_bulk);
 	tcase_add_test(tc, blob_limit);
 	tcase_add_test(tc, blob_import);

@@ -195,7 +195,7 @@ mbj_blob_writer_finish(struct mbj_blob_writer **writer,
 		       struct mbj_error *err) MBJ_MUST_CHECK;
 MBJ_API void mbj_blob_writer_abort(struct mbj_blob_writer **writer);
 
-/* All of it in one call. */
+/* All of it in one call: what is there already needs no file on its way in. */
 MBJ_API enum mbj_rc mbj_blob_put(struct mbj_blobs *blobs,
 				 struct mbj_bytes bytes,
 				 struct mbj_hash *ret_digest,
