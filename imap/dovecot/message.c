@@ -143,6 +143,23 @@ static int content_compare(struct turn *turn, struct content *content,
 	return 1;
 }
 
+/* So the index says that the session has open: a delivery opens no other. */
+static bool content_peek_even(struct turn *turn, struct content *content)
+{
+	struct mirror mirror = {.content = content, .err = &turn->err};
+	bool is_even;
+
+	if (!content->is_fresh || content_is_doubtful(turn, content) ||
+	    !mirror_peek(&mirror, turn->box))
+		return false;
+	is_even = content_is_mirrored(content, &mirror) &&
+		  mirror_is_even(&mirror);
+	mirror_close(&mirror);
+	if (is_even)
+		compared_note(turn, content->mailbox);
+	return is_even;
+}
+
 /*
  * The store's mailbox, which is even with Dovecot's at this process's first
  * change of it, or once an intent about it was left open.  That it is shows in
@@ -156,8 +173,10 @@ static int content_open(struct turn *turn, struct content *content)
 
 	if (!turn->is_renewed && content_is_known(turn, content))
 		return 0;
-	if (!turn->is_renewed && turn->aim != NULL)
-		(void)content_look_begun(content, turn->aim->mailbox);
+	if (!turn->is_renewed && turn->aim != NULL &&
+	    content_look_begun(content, turn->aim->mailbox) &&
+	    content_peek_even(turn, content))
+		return 0;
 	ret = content_find(turn, turn->at, MIRROR_INDEX, content, &mirror);
 	if (ret > 0 && !turn->is_renewed &&
 	    content_is_even(turn, content, &mirror)) {
@@ -229,8 +248,7 @@ static bool content_peek(struct turn *turn, struct content *content,
 	if (touched->look != MIRROR_INDEX || !content->is_fresh ||
 	    !mirror_peek(mirror, turn->box))
 		return false;
-	if (mbj_id_equal(content->mailbox, mirror->guid) &&
-	    content->uidvalidity == mirror->status.uidvalidity &&
+	if (content_is_mirrored(content, mirror) &&
 	    touched->last_saved < mirror->status.uidnext &&
 	    !mirror_has_lost(mirror, &touched->uids) &&
 	    !mirror_has_changed(mirror, &touched->uids))

@@ -11,6 +11,9 @@
 bool compared_has(const struct capture_user *capture, struct mbj_id guid);
 void compared_note(struct turn *turn, struct mbj_id guid);
 
+/* It is the same mailbox: a GUID has one UIDVALIDITY in the journal. */
+bool content_is_mirrored(const struct content *content,
+			 const struct mirror *mirror);
 /*
  * The mailbox at a name, in Dovecot and in the store, where it is the same one.
  * Returns: 1, 0 it is another, or not there, -1.

@@ -62,6 +62,13 @@ int content_settle(struct turn *turn, struct mirror *mirror, bool is_lenient)
 	return ret;
 }
 
+bool content_is_mirrored(const struct content *content,
+			 const struct mirror *mirror)
+{
+	return mbj_id_equal(content->mailbox, mirror->guid) &&
+	       content->uidvalidity == mirror->status.uidvalidity;
+}
+
 int content_find(struct turn *turn, struct spot at, enum mirror_look look,
 		 struct content *content, struct mirror *mirror)
 {
@@ -81,8 +88,7 @@ int content_find(struct turn *turn, struct spot at, enum mirror_look look,
 		return 0;
 	if (rc < 0)
 		return -1;
-	return mbj_id_equal(content->mailbox, mirror->guid) &&
-	       content->uidvalidity == mirror->status.uidvalidity;
+	return content_is_mirrored(content, mirror);
 }
 
 /*

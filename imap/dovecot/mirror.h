@@ -84,7 +84,8 @@ void mirror_close(struct mirror *mirror);
 /*
  * The same of a mailbox that is open, of whose index alone something is to be
  * told, and of messages that mirror->kept has; box is to stay open until
- * mirror_close.  Only mirror_has_lost, mirror_has_changed and mirror_some.
+ * mirror_close.  Only mirror_is_even, mirror_has_lost, mirror_has_changed and
+ * mirror_some.
  * Returns: false, it is to be opened once more: its index is not the one at its
  * name, or does not say all.
  */
