@@ -6,6 +6,7 @@ it was before.  In a mailbox of nothing, and in a Maildir of 16,384.  Medians.
     MBJ=... MBJ_DOVECOT_PLUGIN=... [MBJ_BEFORE=... MBJ_DOVECOT_PLUGIN_BEFORE=...]
         bench_dovecot.py [DIRECTORY]
 """
+import itertools
 import os
 import pathlib
 import shutil
@@ -20,7 +21,7 @@ from dovetest import mbjtest
 
 TIMES = 300
 MANY = 16384
-BODY = (b"Subject: x\r\n\r\n" + 2000 * b"x" + b"\r\n").ljust(2046) + b"\r\n"
+NUMBERS = itertools.count()
 FORMATS = (("sdbox", "sdbox:~/mail", 0), ("maildir", "maildir:~/Maildir", 0),
            ("full", "maildir:~/Maildir", MANY))
 MORE = "mail_fsync = optimized\n" + dovetest.WITH_LMTP + """
@@ -32,6 +33,12 @@ if "MBJ_BEFORE" in os.environ:
     BUILT["before"] = (os.environ["MBJ_BEFORE"],
                        os.environ["MBJ_DOVECOT_PLUGIN_BEFORE"])
 BUILT["with"] = (mbjtest.MBJ, dovetest.PLUGIN)
+
+
+def body():
+    """2 KiB that no store has."""
+    text = b"Subject: %d\r\n\r\n" % next(NUMBERS) + 2000 * b"x"
+    return text.ljust(2046) + b"\r\n"
 
 
 class Side:
@@ -54,22 +61,22 @@ class Side:
         (box,) = self.dovecot.d.rglob(f"Maildir/.{name}")
         to = box.stat()
         for n in range(count):
-            path = box / "cur" / f"1.M{n}P1.x,S={len(BODY)},W={len(BODY)}:2,S"
-            path.write_bytes(BODY)
+            path = box / "cur" / f"1.M{n}P1.x,S=2048,W=2048:2,S"
+            path.write_bytes(body())
             os.chown(path, to.st_uid, to.st_gid)
         self.client.select(name)
-        assert self.client.append(name, "()", None, BODY)[0] == "OK"
+        assert self.client.append(name, "()", None, body())[0] == "OK"
 
     def step(self, what, number):
-        client = self.client
+        client, text = self.client, body()
         begin = time.perf_counter()
         if what == "APPEND":
-            answer = client.append("A", "()", None, BODY)
+            answer = client.append("A", "()", None, text)
         elif what == "STORE":
             answer = client.uid("STORE", str(number + 1), "+FLAGS",
                                 "(\\Flagged)")
         elif what == "LMTP":
-            said = dovetest.lmtp(self.dovecot, ["u+A"], BODY)
+            said = dovetest.lmtp(self.dovecot, ["u+A"], text)
             answer = ("OK" if said[0].startswith("2") else "NO", said)
         else:
             answer = client.rename(f"r{number}", f"r{number + 1}")
