@@ -285,6 +285,8 @@ static enum mbj_rc connection_run(struct follower *f)
 	less_say(f, &result);
 	f->is_renewed = result.is_renewed;
 	f->paused_ms = result.paused_ms;
+	f->is_heard |= result.is_met || result.paused_ms > 0 ||
+		       (rc < 0 && !result.is_lost);
 	f->is_over =
 		f->options.is_once || result.is_stopped || result.is_renewed;
 	if (rc < 0 && result.is_stopped && result.is_lost)

@@ -30,6 +30,7 @@ struct follower {
 	bool is_less_said; /* that the source packs less than it was asked to */
 	bool is_renewed;   /* the store is to be opened again, for more */
 	bool is_refused;   /* by the source, or the source is */
+	bool is_heard;	   /* the source, ever: its register may have us */
 	/* What a service follows with: no failure ends it.  What answered may
 	 * not have been the source, and whatever is wrong may be mended while
 	 * it serves on. */

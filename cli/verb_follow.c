@@ -14,7 +14,7 @@
 /* The replica; with is_new one that is made where there is none. */
 static enum mbj_rc replica_take(struct follower *f, bool is_new,
 				const struct mbj_store_options *options,
-				struct mbj_store **ret_store)
+				bool *is_made, struct mbj_store **ret_store)
 {
 	const char *dir = f->call->operands[0];
 	enum mbj_rc rc = mbj_replica_open(dir, options, ret_store, &f->err);
@@ -26,26 +26,32 @@ static enum mbj_rc replica_take(struct follower *f, bool is_new,
 		    MBJ_ENOTFOUND)
 		return rc;
 	rc = mbj_store_init(dir, MBJ_STORE_REPLICA, options, &f->err);
+	*is_made |= rc == MBJ_OK;
 	return rc < 0 ? rc : mbj_replica_open(dir, options, ret_store, &f->err);
 }
 
 static int follow_run(struct follower *f, bool is_new,
 		      const struct mbj_store_options *options)
 {
+	const char *dir = f->call->operands[0];
 	const char *notify = getenv("NOTIFY_SOCKET");
+	bool was_there = mbj_path_exists(mbj_sys_posix(), dir);
 	struct mbj_store *store = NULL;
+	bool is_made = false;
 	enum mbj_rc rc;
 
 	do {
-		rc = replica_take(f, is_new, options, &store);
+		rc = replica_take(f, is_new, options, &is_made, &store);
 		if (rc < 0)
-			return cli_fail(f->call, &f->err);
+			break;
 		mbj_service_notify(notify, "READY=1");
 		rc = follower_run(f, store);
 		mbj_store_close(&store);
 		if (f->is_renewed)
 			cli_say(f->call, "%s", f->err.message);
 	} while (f->is_renewed);
+	if (rc < 0 && is_made && !f->is_heard)
+		mbj_store_unmake(dir, NULL, was_there);
 	mbj_service_notify(notify, "STOPPING=1");
 	return rc < 0 ? cli_fail(f->call, &f->err)
 		      : cli_replay_report(f->call, &f->total);

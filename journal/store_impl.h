@@ -134,6 +134,9 @@ enum mbj_rc store_lock_take(const struct mbj_sys *sys, const char *dir,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 /* Accepts one never taken. */
 void store_lock_drop(struct mbj_file *lock);
+/* With its file.  Dropped where it was; else still taken. */
+enum mbj_rc store_lock_remove(const struct mbj_sys *sys, const char *dir,
+			      struct mbj_file *lock) MBJ_MUST_CHECK;
 
 /* ---------------------------------------------------------- rebuild.c */
 

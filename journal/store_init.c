@@ -1,14 +1,16 @@
 /*
  * Making a store.  The superblock is written first, as "mbj.init", and renamed
  * last: a directory with the one and without the other is an attempt that was
- * interrupted, and is the only thing that init ever clears away.
+ * interrupted, and is the only thing that init ever clears away.  Unmaking one
+ * goes the same way back.
  *
  * Not here: opening it, adopting a lineage.
  *
  * Invariants:
  *   1. nothing is removed from a directory that holds anything but an
  *      interrupted attempt: a lost superblock never costs a journal;
- *   2. "mbj.store" exists only where everything else was complete and on disk.
+ *   2. "mbj.store" exists only where everything else was complete and on disk;
+ *   3. what is unmade never had anything: no group, no part of a snapshot.
  *
  * Threads: one at a time per directory, held by the store's lock.
  */
@@ -273,4 +275,148 @@ enum mbj_rc mbj_store_init_check(const char *dir,
 	if (rc < 0)
 		return rc;
 	return dir_is_free(taken.sys, dir, err);
+}
+
+/* ---------------------------------------------------------------- unmaking */
+
+/* What a replica may have that nothing has come to. */
+static bool name_is_bare(const char *name)
+{
+	static const char *const names[] = {
+		SUPERBLOCK_NAME,  STORE_LOCK_NAME,	STORE_JOURNAL_NAME,
+		STORE_STATE_NAME, STORE_SNAPSHOTS_NAME, STORE_BACKUP_NAME,
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Not one group.  A journal that cannot be read is somebody's. */
+static enum mbj_rc journal_is_bare(const struct mbj_sys *sys, const char *dir)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_log_reader *reader = NULL;
+	struct superblock superblock;
+	struct mbj_log_end end;
+	enum mbj_rc rc;
+
+	rc = superblock_load(sys, dir, &superblock, NULL);
+	if (rc < 0)
+		return rc;
+	if (superblock.identity.role != MBJ_STORE_REPLICA)
+		return MBJ_EEXISTS;
+	if (mbj_id_is_root(superblock.identity.lineage))
+		return MBJ_OK;
+	rc = mbj_path_join(path, dir, STORE_JOURNAL_NAME, NULL);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_open(sys, path, superblock.identity.lineage,
+					 &superblock.identity.anchor, false,
+					 &reader, NULL);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_end(reader, &end, NULL);
+	mbj_log_reader_close(&reader);
+	return rc == MBJ_OK && end.lsn.v != 0 ? MBJ_EEXISTS : rc;
+}
+
+static enum mbj_rc dir_is_bare(const struct mbj_sys *sys, const char *dir)
+{
+	struct mbj_buf names;
+	enum mbj_rc rc = journal_is_bare(sys, dir);
+
+	if (rc < 0)
+		return rc;
+	mbj_buf_init(&names, INIT_NAMES_MAX);
+	rc = mbj_dir_list(sys, dir, &names, NULL);
+	for (size_t at = 0; rc == MBJ_OK && at < names.n;
+	     at += strlen((const char *)names.p + at) + 1)
+		if (!name_is_bare((const char *)names.p + at))
+			rc = MBJ_EEXISTS;
+	mbj_buf_done(&names);
+	return rc;
+}
+
+/* One that is not empty stays, and so does all else. */
+static enum mbj_rc folder_remove(const struct mbj_sys *sys, const char *dir,
+				 const char *name)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = mbj_path_join(path, dir, name, NULL);
+
+	if (rc < 0 || !mbj_path_exists(sys, path))
+		return rc;
+	return sys->rmdir(sys->ctx, path) == 0 ? MBJ_OK : MBJ_EIO;
+}
+
+static enum mbj_rc entry_remove(const struct mbj_sys *sys, const char *dir,
+				const char *name)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = mbj_path_join(path, dir, name, NULL);
+
+	if (rc == MBJ_OK)
+		rc = mbj_file_remove(sys, path, NULL);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+/* Its journal and its state, and their folders. */
+static enum mbj_rc inside_remove(const struct mbj_sys *sys, const char *dir)
+{
+	char journal_dir[MBJ_PATH_TEXT_MAX];
+	char state_dir[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = mbj_path_join(journal_dir, dir, STORE_JOURNAL_NAME, NULL);
+	if (rc == MBJ_OK)
+		rc = mbj_path_join(state_dir, dir, STORE_STATE_NAME, NULL);
+	if (rc == MBJ_OK)
+		rc = leftovers_remove(sys, journal_dir, state_dir, NULL);
+	return rc == MBJ_OK ? folder_remove(sys, dir, STORE_JOURNAL_NAME) : rc;
+}
+
+/* Under the lock.  Whatever stops it, init takes what is left for nothing. */
+static enum mbj_rc store_unmake(const struct mbj_sys *sys, const char *dir)
+{
+	char from[MBJ_PATH_TEXT_MAX];
+	char to[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc;
+
+	rc = dir_is_bare(sys, dir);
+	if (rc == MBJ_OK)
+		rc = folder_remove(sys, dir, STORE_SNAPSHOTS_NAME);
+	if (rc == MBJ_OK)
+		rc = entry_remove(sys, dir, STORE_BACKUP_NAME);
+	if (rc == MBJ_OK)
+		rc = mbj_path_join(from, dir, SUPERBLOCK_NAME, NULL);
+	if (rc == MBJ_OK)
+		rc = mbj_path_join(to, dir, STORE_INIT_NAME, NULL);
+	if (rc == MBJ_OK)
+		rc = mbj_file_rename(sys, from, to, NULL);
+	if (rc == MBJ_OK)
+		rc = mbj_dir_sync(sys, dir, NULL);
+	if (rc == MBJ_OK)
+		rc = inside_remove(sys, dir);
+	return rc == MBJ_OK ? entry_remove(sys, dir, STORE_INIT_NAME) : rc;
+}
+
+void mbj_store_unmake(const char *dir, const struct mbj_sys *sys,
+		      bool was_there)
+{
+	struct mbj_file lock = MBJ_FILE_CLOSED;
+	enum mbj_rc rc;
+
+	if (sys == NULL)
+		sys = mbj_sys_posix();
+	/* Before the lock, so that no lock file is left elsewhere. */
+	rc = dir_is_bare(sys, dir);
+	if (rc == MBJ_OK)
+		rc = store_lock_take(sys, dir, &lock, NULL);
+	if (rc == MBJ_OK)
+		rc = store_unmake(sys, dir);
+	if (rc == MBJ_OK)
+		rc = store_lock_remove(sys, dir, &lock);
+	store_lock_drop(&lock);
+	if (rc == MBJ_OK && !was_there)
+		(void)sys->rmdir(sys->ctx, dir);
 }

@@ -7,7 +7,9 @@
  * Invariants:
  *   1. the lock ends with the process, however that ends; the number in the
  *      file is for messages, never for decisions about ownership;
- *   2. asking for the owner holds the lock for an instant, beside others who
+ *   2. a lock file that is removed says so first: who opened it before, and
+ * gets it once it has no name any more, owns nothing, and opens what is there;
+ *   3. asking for the owner holds the lock for an instant, beside others who
  *      ask.  The asker leaves no number, so an opener that meets it tries again
  *      for a moment.
  *
@@ -28,6 +30,7 @@
 enum {
 	LOCK_TEXT_SIZE = 22, /* "%-20ld\n" and a NUL */
 	LOCK_TRIES_MAX = 50, /* one millisecond apart */
+	LOCK_REMOVED = -1,   /* in the place of a number */
 };
 
 /* ------------------------------------------------------- permissions */
@@ -125,15 +128,31 @@ static long lock_pid_read(struct mbj_file *file)
 	return pid > 0 ? pid : 0;
 }
 
+static enum mbj_rc lock_text_write(struct mbj_file *file, long number)
+{
+	char text[LOCK_TEXT_SIZE];
+
+	(void)snprintf(text, sizeof(text), "%-20ld\n", number);
+	return mbj_file_write(file, 0, text, sizeof(text) - 1, NULL);
+}
+
 /* A failure costs the message of the next one who asks, nothing else. */
 static void lock_pid_write(struct mbj_file *file, long pid)
 {
-	char text[LOCK_TEXT_SIZE];
-	enum mbj_rc rc;
+	enum mbj_rc rc = lock_text_write(file, pid);
 
-	(void)snprintf(text, sizeof(text), "%-20ld\n", pid);
-	rc = mbj_file_write(file, 0, text, sizeof(text) - 1, NULL);
 	(void)rc;
+}
+
+static bool lock_is_removed(struct mbj_file *file)
+{
+	char text[LOCK_TEXT_SIZE] = "";
+	size_t n = 0;
+
+	if (mbj_file_read(file, 0, text, sizeof(text) - 1, &n, NULL) < 0)
+		return false;
+	text[n] = '\0';
+	return strtol(text, NULL, 10) == LOCK_REMOVED;
 }
 
 /* Somebody with this number is there (or may be: in another namespace). */
@@ -151,8 +170,8 @@ static enum mbj_rc lock_busy(const char *dir, long pid, struct mbj_error *err)
 			     dir);
 }
 
-enum mbj_rc store_lock_take(const struct mbj_sys *sys, const char *dir,
-			    struct mbj_file *ret_lock, struct mbj_error *err)
+static enum mbj_rc lock_open(const struct mbj_sys *sys, const char *dir,
+			     struct mbj_file *ret_lock, struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
 	struct mbj_file file;
@@ -178,9 +197,41 @@ enum mbj_rc store_lock_take(const struct mbj_sys *sys, const char *dir,
 		mbj_file_close(&file);
 		return rc;
 	}
-	lock_pid_write(&file, (long)getpid());
 	*ret_lock = file;
 	return MBJ_OK;
+}
+
+enum mbj_rc store_lock_take(const struct mbj_sys *sys, const char *dir,
+			    struct mbj_file *ret_lock, struct mbj_error *err)
+{
+	struct mbj_file lock = MBJ_FILE_CLOSED;
+	enum mbj_rc rc = lock_open(sys, dir, &lock, err);
+
+	if (rc == MBJ_OK && lock_is_removed(&lock)) {
+		mbj_file_close(&lock);
+		/* Where it says so again, whoever removed it was stopped. */
+		rc = lock_open(sys, dir, &lock, err);
+	}
+	if (rc < 0)
+		return rc;
+	lock_pid_write(&lock, (long)getpid());
+	*ret_lock = lock;
+	return MBJ_OK;
+}
+
+enum mbj_rc store_lock_remove(const struct mbj_sys *sys, const char *dir,
+			      struct mbj_file *lock)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = mbj_path_join(path, dir, STORE_LOCK_NAME, NULL);
+
+	if (rc == MBJ_OK)
+		rc = lock_text_write(lock, LOCK_REMOVED);
+	if (rc == MBJ_OK)
+		rc = mbj_file_remove(sys, path, NULL);
+	if (rc == MBJ_OK)
+		mbj_file_close(lock);
+	return rc;
 }
 
 void store_lock_drop(struct mbj_file *lock)

@@ -62,19 +62,22 @@ static enum mbj_rc dir_claim(const struct mbj_sys *sys, const char *dir,
 /* The directory as a backup, whole or not yet. */
 static enum mbj_rc dir_have(const struct mbj_backup_options *options,
 			    const char *dir, struct mbj_backup_mark *ret_mark,
-			    struct mbj_error *err)
+			    bool *ret_is_made, struct mbj_error *err)
 {
 	const struct mbj_sys *sys = options_sys(options->store);
 	struct mbj_identity identity;
 	enum mbj_rc rc;
 
+	*ret_is_made = false;
 	rc = mbj_backup_mark_load(sys, dir, ret_mark, err);
 	if (rc != MBJ_ENOTFOUND)
 		return rc;
 	rc = mbj_identity_load(sys, dir, &identity, err);
-	if (rc == MBJ_ENOTFOUND)
+	if (rc == MBJ_ENOTFOUND) {
 		rc = mbj_store_init(dir, MBJ_STORE_REPLICA, options->store,
 				    err);
+		*ret_is_made = rc == MBJ_OK;
+	}
 	if (rc == MBJ_OK)
 		rc = dir_claim(sys, dir, ret_mark, err);
 	return rc;
@@ -130,6 +133,44 @@ static enum mbj_rc backup_look(const char *source, const char *dir,
 	return rc;
 }
 
+static enum mbj_rc backup_fill(struct backup_copy *copy,
+			       struct mbj_backup_mark *mark,
+			       struct mbj_error *err)
+{
+	struct mbj_log_end end;
+	enum mbj_rc rc;
+
+	copy->result->before = mark->end.lsn;
+	if (!copy->is_deep)
+		copy->from = mark->end.lsn;
+	rc = backup_copy_run(copy, err);
+	if (rc == MBJ_OK)
+		rc = backup_copy_read(copy, &end, err);
+	return rc == MBJ_OK ? mark_move(copy, &end, mark, err) : rc;
+}
+
+static enum mbj_rc backup_run(struct backup_copy *copy, const char *dir,
+			      const struct mbj_backup_options *options,
+			      struct mbj_error *err)
+{
+	const struct mbj_sys *sys = options_sys(options->store);
+	bool was_there = mbj_path_exists(sys, dir);
+	struct mbj_backup_mark mark;
+	bool is_made;
+	enum mbj_rc rc;
+
+	rc = dir_have(options, dir, &mark, &is_made, err);
+	if (rc == MBJ_OK)
+		rc = mbj_replica_open(dir, options->store, &copy->store, err);
+	if (rc == MBJ_OK)
+		rc = backup_fill(copy, &mark, err);
+	backup_copy_done(copy);
+	mbj_store_close(&copy->store);
+	if (rc < 0 && is_made)
+		mbj_store_unmake(dir, sys, was_there);
+	return rc;
+}
+
 enum mbj_rc mbj_backup(const char *source, const char *dir,
 		       const struct mbj_backup_options *options,
 		       struct mbj_backup_result *ret_result,
@@ -140,8 +181,6 @@ enum mbj_rc mbj_backup(const char *source, const char *dir,
 				   .is_deep = options->is_deep,
 				   .result = &result};
 	struct mbj_identity identity;
-	struct mbj_backup_mark mark;
-	struct mbj_log_end end;
 	enum mbj_rc rc;
 
 	rc = options_check(options->size, sizeof(*options), err);
@@ -159,21 +198,7 @@ enum mbj_rc mbj_backup(const char *source, const char *dir,
 				   "anything yet",
 				   source);
 	if (rc == MBJ_OK)
-		rc = dir_have(options, dir, &mark, err);
-	if (rc == MBJ_OK)
-		rc = mbj_replica_open(dir, options->store, &copy.store, err);
-	if (rc != MBJ_OK)
-		return rc;
-	result.before = mark.end.lsn;
-	if (!options->is_deep)
-		copy.from = mark.end.lsn;
-	rc = backup_copy_run(&copy, err);
-	if (rc == MBJ_OK)
-		rc = backup_copy_read(&copy, &end, err);
-	if (rc == MBJ_OK)
-		rc = mark_move(&copy, &end, &mark, err);
-	backup_copy_done(&copy);
-	mbj_store_close(&copy.store);
+		rc = backup_run(&copy, dir, options, err);
 	if (rc == MBJ_OK)
 		*ret_result = result;
 	return rc;

@@ -26,6 +26,7 @@ struct restoring {
 	const struct mbj_sys *sys;
 	struct mbj_backup_mark mark;
 	struct mbj_lsn until;
+	bool is_made; /* by this attempt */
 	struct backup_copy copy;
 };
 
@@ -73,6 +74,7 @@ static enum mbj_rc target_open(struct restoring *r, const char *dir,
 	if (rc != MBJ_ENOTFOUND)
 		return rc;
 	rc = mbj_store_init(dir, MBJ_STORE_REPLICA, &r->store, err);
+	r->is_made = rc == MBJ_OK;
 	if (rc == MBJ_OK)
 		rc = mbj_replica_open(dir, &r->store, store, err);
 	return rc;
@@ -221,6 +223,21 @@ static enum mbj_rc target_fill(struct restoring *r, struct mbj_error *err)
 	return rc == MBJ_OK ? target_finish(r, &end, err) : rc;
 }
 
+static enum mbj_rc restore_run(struct restoring *r, const char *dir,
+			       struct mbj_error *err)
+{
+	bool was_there = mbj_path_exists(r->sys, dir);
+	enum mbj_rc rc = target_open(r, dir, err);
+
+	if (rc == MBJ_OK)
+		rc = target_fill(r, err);
+	backup_copy_done(&r->copy);
+	mbj_store_close(&r->copy.store);
+	if (rc < 0 && r->is_made)
+		mbj_store_unmake(dir, r->sys, was_there);
+	return rc;
+}
+
 enum mbj_rc mbj_restore(const char *backup, const char *dir,
 			const struct mbj_restore_options *options,
 			struct mbj_backup_result *ret_result,
@@ -238,11 +255,7 @@ enum mbj_rc mbj_restore(const char *backup, const char *dir,
 		result.contents = r.mark.contents;
 		result.size = r.mark.size;
 	} else if (rc == MBJ_OK) {
-		rc = target_open(&r, dir, err);
-		if (rc == MBJ_OK)
-			rc = target_fill(&r, err);
-		backup_copy_done(&r.copy);
-		mbj_store_close(&r.copy.store);
+		rc = restore_run(&r, dir, err);
 	}
 	if (rc == MBJ_OK)
 		*ret_result = result;

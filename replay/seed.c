@@ -95,6 +95,20 @@ static enum mbj_rc snapshot_find(struct mbj_store *replica, const char *source,
 	return rc == MBJ_ENOTFOUND ? none_good(source, until, &first, err) : rc;
 }
 
+static enum mbj_rc source_load(const struct mbj_sys *sys, const char *source,
+			       struct mbj_identity *ret_identity,
+			       struct mbj_error *err)
+{
+	enum mbj_rc rc = mbj_identity_load(sys, source, ret_identity, err);
+
+	if (rc == MBJ_OK && mbj_id_is_root(ret_identity->lineage))
+		rc = mbj_error_set(err, MBJ_EFENCED,
+				   "%s is a replica that has not received "
+				   "anything yet",
+				   source);
+	return rc;
+}
+
 enum mbj_rc mbj_replica_seed(struct mbj_store *replica, const char *source,
 			     struct mbj_lsn until,
 			     struct mbj_snapshot_info *ret_info,
@@ -103,12 +117,7 @@ enum mbj_rc mbj_replica_seed(struct mbj_store *replica, const char *source,
 	struct mbj_identity identity;
 	enum mbj_rc rc;
 
-	rc = mbj_identity_load(mbj_store_sys(replica), source, &identity, err);
-	if (rc == MBJ_OK && mbj_id_is_root(identity.lineage))
-		rc = mbj_error_set(err, MBJ_EFENCED,
-				   "%s is a replica that has not received "
-				   "anything yet",
-				   source);
+	rc = source_load(mbj_store_sys(replica), source, &identity, err);
 	if (rc == MBJ_OK)
 		rc = snapshot_find(replica, source, identity.anchor.first,
 				   until, ret_info, err);
@@ -118,20 +127,47 @@ enum mbj_rc mbj_replica_seed(struct mbj_store *replica, const char *source,
 	return rc;
 }
 
+static const struct mbj_sys *
+options_sys(const struct mbj_store_options *options)
+{
+	return options->sys != NULL ? options->sys : mbj_sys_posix();
+}
+
 /* A new one, or what an earlier attempt that was stopped left. */
-static enum mbj_rc target_open(const char *dir,
+static enum mbj_rc target_open(const char *dir, const char *source,
 			       const struct mbj_store_options *options,
-			       struct mbj_store **ret_store,
+			       bool *ret_is_made, struct mbj_store **ret_store,
 			       struct mbj_error *err)
 {
+	struct mbj_identity identity;
 	enum mbj_rc rc;
 
+	*ret_is_made = false;
 	rc = mbj_replica_open(dir, options, ret_store, err);
 	if (rc != MBJ_ENOTFOUND)
 		return rc;
-	rc = mbj_store_init(dir, MBJ_STORE_REPLICA, options, err);
+	/* Before anything is made for it. */
+	rc = source_load(options_sys(options), source, &identity, err);
+	if (rc == MBJ_OK)
+		rc = mbj_store_init(dir, MBJ_STORE_REPLICA, options, err);
+	*ret_is_made = rc == MBJ_OK;
 	if (rc == MBJ_OK)
 		rc = mbj_replica_open(dir, options, ret_store, err);
+	return rc;
+}
+
+static enum mbj_rc target_fill(struct mbj_store *store, const char *source,
+			       struct mbj_lsn *ret_lsn, struct mbj_error *err)
+{
+	struct mbj_snapshot_info info;
+	struct mbj_lsn any = {0};
+	enum mbj_rc rc = MBJ_OK;
+
+	if (mbj_id_is_root(mbj_store_identity(store)->lineage))
+		rc = mbj_replica_seed(store, source, any, &info, err);
+	*ret_lsn = mbj_store_end(store).lsn;
+	if (rc == MBJ_OK)
+		rc = mbj_store_restored(store, MBJ_STORE_REPLICA, NULL, err);
 	return rc;
 }
 
@@ -142,20 +178,18 @@ enum mbj_rc mbj_replica_init(const char *dir, const char *source,
 	struct mbj_store_options marked =
 		options != NULL ? *options : MBJ_STORE_OPTIONS_INIT;
 	struct mbj_store *store = NULL;
-	struct mbj_snapshot_info info;
 	struct mbj_lsn lsn = {0};
+	bool was_there = mbj_path_exists(options_sys(&marked), dir);
+	bool is_made;
 	enum mbj_rc rc;
 
 	marked.is_restoring = true;
-	rc = target_open(dir, &marked, &store, err);
-	if (rc < 0)
-		return rc;
-	if (mbj_id_is_root(mbj_store_identity(store)->lineage))
-		rc = mbj_replica_seed(store, source, lsn, &info, err);
-	lsn = mbj_store_end(store).lsn;
+	rc = target_open(dir, source, &marked, &is_made, &store, err);
 	if (rc == MBJ_OK)
-		rc = mbj_store_restored(store, MBJ_STORE_REPLICA, NULL, err);
+		rc = target_fill(store, source, &lsn, err);
 	mbj_store_close(&store);
+	if (rc < 0 && is_made)
+		mbj_store_unmake(dir, marked.sys, was_there);
 	if (rc == MBJ_OK)
 		*ret_lsn = lsn;
 	return rc;

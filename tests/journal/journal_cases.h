@@ -82,6 +82,7 @@ TCase *test_space_case(void);
 TCase *test_splice_case(void);
 TCase *test_space_told_case(void);
 TCase *test_store_blobs_case(void);
+TCase *test_store_unmade_case(void);
 TCase *test_store_case(void);
 TCase *test_superblock_case(void);
 TCase *test_trim_case(void);

@@ -80,6 +80,7 @@ static const test_case_fn cases[] = {
 	test_splice_case,
 	test_space_told_case,
 	test_store_blobs_case,
+	test_store_unmade_case,
 	test_store_case,
 	test_superblock_case,
 	test_trim_case,

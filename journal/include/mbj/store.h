@@ -122,6 +122,15 @@ MBJ_API enum mbj_rc mbj_store_init(const char *dir, enum mbj_store_role role,
 				   const struct mbj_store_options *options,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
 
+/*
+ * Take back a replica that mbj_store_init made, and that nothing has come to
+ * since: so that what was refused for its input leaves nothing.  was_there: dir
+ * itself was before, and stays.  One that has a group, or a part of a snapshot,
+ * is in use, or has anything else in it stays as it is.
+ */
+void mbj_store_unmake(const char *dir, const struct mbj_sys *sys,
+		      bool was_there);
+
 /* Would mbj_store_init refuse dir?  Changes nothing. */
 MBJ_API enum mbj_rc
 mbj_store_init_check(const char *dir, const struct mbj_store_options *options,

@@ -81,7 +81,8 @@ MBJ_API enum mbj_rc mbj_replay_journal(struct mbj_store *replica,
  * Make a replica of source in dir (as mbj_store_init) from the newest good
  * snapshot there, for a journal that does not begin at group 1 any more, or to
  * save the time of replaying it; replay does the rest, contents included.  One
- * that was stopped is gone on with.  *ret_lsn is the group that it has.
+ * that was stopped is gone on with; one that fails leaves nothing that it made,
+ * as long as nothing came.  *ret_lsn is the group that it has.
  * A request whose group lies at that one or before is not known there.
  * Returns: MBJ_ENOTFOUND (no snapshot), MBJ_ECORRUPT (none is good),
  * MBJ_EEXISTS, MBJ_EFENCED.
