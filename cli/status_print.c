@@ -18,7 +18,13 @@ static void put_service_json(const struct mbj_client_status *s,
 	mbj_buf_format(out, "\"" word "\":%" PRIu64 ",", s->service.member);
 	MBJ_SERVICE_STATS_MAP(X)
 #undef X
-	mbj_buf_put_str(out, "\"clients\":[");
+	mbj_buf_put_str(out, "\"contentLogReason\":");
+	if (s->content_log_reason != NULL)
+		mbj_jmap_string_print(mbj_bytes_str(s->content_log_reason),
+				      out);
+	else
+		mbj_buf_put_str(out, "null");
+	mbj_buf_put_str(out, ",\"clients\":[");
 	for (size_t i = 0; i < s->peer_count; i++)
 		mbj_buf_format(out,
 			       "%s{\"process\":%" PRIu64 ",\"uid\":%" PRIu32
@@ -28,6 +34,18 @@ static void put_service_json(const struct mbj_client_status *s,
 			       s->peers[i].uid, s->peers[i].gid,
 			       s->peers[i].requests, s->peers[i].idle_ms);
 	mbj_buf_put_str(out, "]}");
+}
+
+/* Only while it is so: what failed once, and does not, is no news. */
+static void put_content_log_text(const struct mbj_client_status *s,
+				 struct mbj_buf *out)
+{
+	if (s->service.content_log != 0 || s->service.content_log_failures == 0)
+		return;
+	mbj_buf_put_str(out, "contents   their log failed, and is tried again: "
+			     "each is synced by itself\n");
+	if (s->content_log_reason != NULL)
+		mbj_buf_format(out, "           %s\n", s->content_log_reason);
 }
 
 static void put_service_text(const struct mbj_client_status *s,
@@ -42,10 +60,7 @@ static void put_service_text(const struct mbj_client_status *s,
 		       service->process, service->connections,
 		       service->connections_max, service->requests,
 		       service->edits);
-	if (service->content_log == 0 && service->content_log_failures > 0)
-		mbj_buf_put_str(out,
-				"contents   their log failed, and is tried "
-				"again: each is synced by itself\n");
+	put_content_log_text(s, out);
 	for (size_t i = 0; i < s->peer_count; i++)
 		mbj_buf_format(out,
 			       "client     process %" PRIu64 ", user %" PRIu32

@@ -103,9 +103,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			head.size = (uint32_t)size;
 		body_check(&head, 0, mbj_bytes_make(data, head.size), arena,
 			   &again);
-		if (head.kind == WIRE_STATUS)
-			body_check(&head, 1, mbj_bytes_make(data, head.size),
-				   arena, &again);
+		for (uint16_t version = 1;
+		     head.kind == WIRE_STATUS && version < WIRE_VERSION;
+		     version++)
+			body_check(&head, version,
+				   mbj_bytes_make(data, head.size), arena,
+				   &again);
 		data += head.size;
 		size -= head.size;
 	}

@@ -41,6 +41,7 @@ static enum mbj_rc hello_run(struct peer *peer,
 static enum mbj_rc status_run(struct peer *peer, struct wire_message *answer,
 			      struct mbj_error *err)
 {
+	char reason[MBJ_ERROR_MESSAGE_MAX];
 	enum mbj_rc rc;
 
 	rc = dispatch_status(peer->service->store, &answer->status, err);
@@ -50,12 +51,13 @@ static enum mbj_rc status_run(struct peer *peer, struct wire_message *answer,
 		mbj_upstream_get(peer->service->options.upstream,
 				 &answer->status.upstream);
 	answer->status.service = peer->status.service;
-	store_content_log_note(peer->service->store, &answer->status.service);
 	answer->status.peers = peer->status.peers;
 	answer->status.peer_count = peer->status.peer_count;
 	peer->status.peers = NULL;
 	peer->status.peer_count = 0;
-	return MBJ_OK;
+	store_content_log_note(peer->service->store, &answer->status.service,
+			       reason);
+	return wire_reason_set(&answer->status, reason, err);
 }
 
 static enum mbj_rc stop_run(struct peer *peer, struct mbj_error *err)

@@ -214,16 +214,19 @@ uint64_t store_blobs_drops(struct mbj_store *store)
 }
 
 void store_content_log_note(struct mbj_store *store,
-			    struct mbj_service_stats *stats)
+			    struct mbj_service_stats *stats,
+			    char reason[MBJ_ERROR_MESSAGE_MAX])
 {
 	struct mbj_blobs *blobs = blobs_get(store);
 	struct mbj_blobs_log_look look;
 
+	reason[0] = '\0';
 	if (blobs == NULL)
 		return;
-	look = mbj_blobs_log_look(blobs);
+	mbj_blobs_log_look(blobs, &look);
 	stats->content_log = look.is_on;
 	stats->content_log_failures = look.failures;
+	memcpy(reason, look.reason, sizeof(look.reason));
 }
 
 enum mbj_rc store_blobs_recover(struct mbj_store *store, struct mbj_error *err)

@@ -467,9 +467,13 @@ void store_blobs_unshare(struct mbj_store *store);
 void store_blobs_rest(struct mbj_store *store);
 void store_blobs_close(struct mbj_store *store);
 struct mbj_service_stats;
-/* What is to be said of the log of contents: nothing before there is one. */
+/*
+ * What is to be said of the log of contents, and why it failed last, or
+ * nothing: nothing of both before there is one.
+ */
 void store_content_log_note(struct mbj_store *store,
-			    struct mbj_service_stats *stats);
+			    struct mbj_service_stats *stats,
+			    char reason[MBJ_ERROR_MESSAGE_MAX]);
 /* Contents that were not stored in the end: mbj_blobs_drops. */
 uint64_t store_blobs_drops(struct mbj_store *store);
 

@@ -27,12 +27,13 @@
 #include <mbj/trim.h>
 
 enum {
-	WIRE_VERSION = 3,
+	WIRE_VERSION = 4,
 	WIRE_VERSION_LOWEST = 1,
 	WIRE_VERSION_COUNTED = 2,   /* the first to count a status's numbers */
 	WIRE_VERSION_BLOB_LAST = 2, /* the first to have it */
 	WIRE_VERSION_TAKE = 3,	    /* and ENTER and BEGIN */
 	WIRE_VERSION_CHAIN = 3,
+	WIRE_VERSION_REASON = 4, /* the first to have it at a status's end */
 	WIRE_HEAD_SIZE = 16,
 	/* A piece of a message's bytes. */
 	WIRE_PIECE_MAX = 256 << 10,
@@ -239,11 +240,11 @@ struct wire_message {
 	struct mbj_account account;
 	struct mbj_mailbox mailbox;
 	uint32_t last_uid;
+	uint32_t count; /* records in list */
 	struct mbj_content content;
 	struct mbj_hash digest;
 	uint64_t size;
 	struct mbj_bytes data;
-	uint32_t count; /* records in list */
 	struct mbj_bytes list;
 	struct mbj_client_status status;
 	struct mbj_trim_options keep;
@@ -310,6 +311,10 @@ void wire_status_encode(struct mbj_buf *buf, uint16_t version,
 enum mbj_rc wire_status_decode(struct mbj_reader *reader, uint16_t version,
 			       struct mbj_client_status *ret_status,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* A copy of it, unless it is empty. */
+enum mbj_rc wire_reason_set(struct mbj_client_status *status,
+			    const char *reason,
+			    struct mbj_error *err) MBJ_MUST_CHECK;
 /* A text of ours, for an array of MBJ_ERROR_MESSAGE_MAX bytes. */
 bool wire_message_read(struct mbj_reader *reader, char *ret_text);
 void wire_keep_encode(struct mbj_buf *buf,

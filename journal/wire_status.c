@@ -43,6 +43,28 @@ static bool is_counted(uint16_t version)
 	return version == 0 || version >= WIRE_VERSION_COUNTED;
 }
 
+static bool has_reason(uint16_t version)
+{
+	return version == 0 || version >= WIRE_VERSION_REASON;
+}
+
+enum mbj_rc wire_reason_set(struct mbj_client_status *status,
+			    const char *reason, struct mbj_error *err)
+{
+	size_t n = strlen(reason) + 1;
+	char *copy;
+
+	if (n == 1)
+		return MBJ_OK;
+	copy = mbj_alloc(n);
+	if (copy == NULL)
+		return mbj_error_nomem(err);
+	memcpy(copy, reason, n);
+	mbj_free(status->content_log_reason);
+	status->content_log_reason = copy;
+	return MBJ_OK;
+}
+
 static void parked_encode(struct mbj_buf *buf,
 			  const struct mbj_client_parked *p)
 {
@@ -141,6 +163,12 @@ void wire_status_encode(struct mbj_buf *buf, uint16_t version,
 		mbj_buf_put_u64(buf, status->peers[i].idle_ms);
 	}
 	upstream_encode(buf, counts.upstream, &status->upstream);
+	if (has_reason(version))
+		mbj_buf_put_block(buf,
+				  mbj_bytes_str(
+					  status->content_log_reason != NULL
+						  ? status->content_log_reason
+						  : ""));
 }
 
 bool wire_message_read(struct mbj_reader *reader, char *ret_text)
@@ -309,6 +337,17 @@ static enum mbj_rc peers_decode(struct mbj_reader *reader,
 	return mbj_reader_ok(reader) ? MBJ_OK : wire_bad(err, "connection");
 }
 
+static enum mbj_rc reason_decode(struct mbj_reader *reader,
+				 struct mbj_client_status *s,
+				 struct mbj_error *err)
+{
+	char reason[MBJ_ERROR_MESSAGE_MAX];
+
+	if (!wire_message_read(reader, reason))
+		return wire_bad(err, "reason");
+	return wire_reason_set(s, reason, err);
+}
+
 /* What is no status of a version that counts begins with something else. */
 static enum mbj_rc counts_decode(struct mbj_reader *reader, uint16_t version,
 				 struct counts *ret_counts,
@@ -350,6 +389,8 @@ enum mbj_rc wire_status_decode(struct mbj_reader *reader, uint16_t version,
 	if (rc == MBJ_OK)
 		rc = upstream_decode(reader, counts.upstream,
 				     &ret_status->upstream, err);
+	if (rc == MBJ_OK && has_reason(version))
+		rc = reason_decode(reader, ret_status, err);
 	return rc;
 }
 
@@ -360,6 +401,7 @@ void mbj_client_status_done(struct mbj_client_status *status)
 	mbj_free(status->parked);
 	mbj_free(status->skipped);
 	mbj_free(status->peers);
+	mbj_free(status->content_log_reason);
 	mbj_buf_done(&status->bytes);
 	*status = (struct mbj_client_status){0};
 }

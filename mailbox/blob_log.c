@@ -104,6 +104,10 @@ enum mbj_rc blob_log_init(struct blob_log *log, struct mbj_error *err)
 	(void)pthread_condattr_destroy(&attr);
 	if (!is_made)
 		return mbj_error_nomem(err);
+	if (pthread_mutex_init(&log->reason_mutex, NULL) != 0) {
+		(void)pthread_cond_destroy(&log->is_due);
+		return mbj_error_nomem(err);
+	}
 	mbj_buf_init(&log->batch, BATCH_MAX);
 	mbj_buf_init(&log->spare, BATCH_MAX);
 	log->fs = MBJ_FILE_CLOSED;
@@ -119,6 +123,7 @@ void blob_log_done(struct blob_log *log)
 	mbj_file_close(&log->fs);
 	mbj_buf_done(&log->batch);
 	mbj_buf_done(&log->spare);
+	(void)pthread_mutex_destroy(&log->reason_mutex);
 	(void)pthread_cond_destroy(&log->is_due);
 }
 
@@ -127,26 +132,37 @@ void blob_log_done(struct blob_log *log)
  * was open before, and else to whoever asks first, in any process: so this one
  * is open before anything is in the log.
  */
-static bool fs_open(struct mbj_blobs *blobs)
+static bool fs_open(struct mbj_blobs *blobs, struct mbj_error *err)
 {
 	struct blob_log *log = &blobs->log;
 
 	return log->fs.fd >= 0 ||
 	       mbj_file_open(blobs->sys, blobs->dir, O_RDONLY | O_DIRECTORY,
-			     &log->fs, NULL) == MBJ_OK;
+			     &log->fs, err) == MBJ_OK;
+}
+
+void blob_log_fail(struct blob_log *log, const struct mbj_error *why)
+{
+	MBJ_ASSERT(why->rc < 0);
+	pthread_mutex_lock(&log->reason_mutex);
+	memcpy(log->reason, why->message, sizeof(log->reason));
+	pthread_mutex_unlock(&log->reason_mutex);
+	log->failures++;
 }
 
 /* Under the mutex: it failed, and is tried again later. */
-static void log_stop(struct blob_log *log)
+static void log_stop(struct blob_log *log, const struct mbj_error *why)
 {
 	log->is_on = false;
-	log->failures++;
+	blob_log_fail(log, why);
 	blob_pause_begin(&log->stop);
 }
 
 void mbj_blobs_log(struct mbj_blobs *blobs, uint64_t size)
 {
 	struct blob_log *log = &blobs->log;
+	struct mbj_error why;
+	bool is_open;
 
 	MBJ_ASSERT(blobs->is_owner && blobs->deferred_count == 0);
 	MBJ_ASSERT(size == 0 || size >= 2 * BLOB_LOG_BLOCK);
@@ -154,19 +170,22 @@ void mbj_blobs_log(struct mbj_blobs *blobs, uint64_t size)
 	log->is_halted = false;
 	blob_pause_end(&log->stop);
 	blob_pause_end(&log->rest);
-	log->is_on = size > 0 && fs_open(blobs);
-	if (size > 0 && !log->is_on)
-		log_stop(log);
+	is_open = size > 0 && fs_open(blobs, &why);
+	log->is_on = is_open;
+	if (size > 0 && !is_open)
+		log_stop(log, &why);
 }
 
-struct mbj_blobs_log_look mbj_blobs_log_look(const struct mbj_blobs *blobs)
+void mbj_blobs_log_look(struct mbj_blobs *blobs,
+			struct mbj_blobs_log_look *ret_look)
 {
-	const struct blob_log *log = &blobs->log;
+	struct blob_log *log = &blobs->log;
 
-	return (struct mbj_blobs_log_look){
-		.is_on = log->is_on && !log->is_failing,
-		.failures = log->failures,
-	};
+	ret_look->is_on = log->is_on && !log->is_failing;
+	ret_look->failures = log->failures;
+	pthread_mutex_lock(&log->reason_mutex);
+	memcpy(ret_look->reason, log->reason, sizeof(log->reason));
+	pthread_mutex_unlock(&log->reason_mutex);
 }
 
 /* Of the disk, beside what is kept free. */
@@ -188,7 +207,7 @@ void blob_log_resume(struct mbj_blobs *blobs)
 	for (unsigned i = 0; i < BLOB_LOG_FILES; i++)
 		if (log->files[i].reserved < log->size)
 			lacking += log->size - log->files[i].reserved;
-	log->is_on = has_room(blobs, lacking) && fs_open(blobs);
+	log->is_on = has_room(blobs, lacking) && fs_open(blobs, NULL);
 	/* That is no failure more. */
 	if (!log->is_on)
 		blob_pause_begin(&log->stop);
@@ -337,7 +356,9 @@ static enum mbj_rc file_reserve(const struct mbj_blobs *blobs,
 	if (target > blobs->log.size)
 		target = blobs->log.size;
 	if (!has_room(blobs, target - file->reserved))
-		return mbj_error_set(err, MBJ_ENOSPC, "no room for %s",
+		return mbj_error_set(err, MBJ_ENOSPC,
+				     "no room for %s beside what is "
+				     "kept free",
 				     file->file.path);
 	for (uint64_t at = end; rc == MBJ_OK && at < target;) {
 		size_t n = target - at < ZERO_PIECE ? (size_t)(target - at)
@@ -405,6 +426,7 @@ bool blob_log_flush(struct mbj_blobs *blobs)
 	struct blob_log *log = &blobs->log;
 	struct mbj_buf batch = log->batch;
 	struct blob_log_file *file;
+	struct mbj_error why;
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(blobs->is_rounding);
@@ -416,10 +438,10 @@ bool blob_log_flush(struct mbj_blobs *blobs)
 	file = file_pick(log, batch.n);
 	log->batch = log->spare;
 	if (file != NULL) {
-		rc = batch_flush(blobs, file, &batch, NULL);
+		rc = batch_flush(blobs, file, &batch, &why);
 		file->is_doubtful |= blobs->deferred_doubtful > 0;
 		if (rc < 0) {
-			log_stop(log);
+			log_stop(log, &why);
 			blob_log_fill(log, file);
 		} else {
 			blob_pause_end(&log->stop);

@@ -81,10 +81,13 @@ struct blob_log {
 	_Atomic bool is_on; /* asked for, and nothing failed since its rest */
 	_Atomic bool is_failing;   /* to come to rest */
 	_Atomic uint64_t failures; /* of writing, and of resting */
-	bool is_halted;		   /* who rests is to end */
-	bool is_resting;	   /* somebody does, without the mutex */
-	struct blob_pause stop;	   /* where it is not on */
-	struct blob_pause rest;	   /* where that failed */
+	/* Nobody who has it waits for anything: blob_log_fail. */
+	pthread_mutex_t reason_mutex;
+	char reason[MBJ_ERROR_MESSAGE_MAX]; /* of the last failure */
+	bool is_halted;			    /* who rests is to end */
+	bool is_resting;	/* somebody does, without the mutex */
+	struct blob_pause stop; /* where it is not on */
+	struct blob_pause rest; /* where that failed */
 	struct mbj_file fs; /* the folder, for the syncs of all: see fs_open */
 	unsigned current;
 	struct blob_log_file files[BLOB_LOG_FILES];
@@ -377,6 +380,9 @@ static inline bool blob_log_is_stopped(const struct blob_log *log)
 }
 /* At rest: on again, if the pause is over and there is room. */
 void blob_log_resume(struct mbj_blobs *blobs);
+
+/* It failed, for that. */
+void blob_log_fail(struct blob_log *log, const struct mbj_error *why);
 
 void blob_pause_begin(struct blob_pause *pause);
 void blob_pause_end(struct blob_pause *pause);

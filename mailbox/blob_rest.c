@@ -162,6 +162,7 @@ enum mbj_rc mbj_blobs_rest(struct mbj_blobs *blobs, bool is_all,
 {
 	struct blob_log *log = &blobs->log;
 	struct blob_log_file *file;
+	struct mbj_error why;
 	enum mbj_rc rc = MBJ_OK;
 
 	pthread_mutex_lock(&blobs->mutex);
@@ -172,12 +173,12 @@ enum mbj_rc mbj_blobs_rest(struct mbj_blobs *blobs, bool is_all,
 	if (is_all && file->state == BLOB_LOG_CURRENT)
 		blob_log_fill(log, file);
 	while (rc == MBJ_OK && (file = file_due(log)) != NULL)
-		rc = file_rest(blobs, file, err);
+		rc = file_rest(blobs, file, &why);
 	if (is_all && rc == MBJ_OK)
 		files_remove(blobs);
 	log->is_failing = rc < 0;
 	if (rc < 0) {
-		log->failures++;
+		blob_log_fail(log, &why);
 		blob_pause_begin(&log->rest);
 	} else {
 		blob_pause_end(&log->rest);
@@ -186,5 +187,5 @@ enum mbj_rc mbj_blobs_rest(struct mbj_blobs *blobs, bool is_all,
 	log->is_resting = false;
 	(void)pthread_cond_broadcast(&blobs->sync_over);
 	pthread_mutex_unlock(&blobs->mutex);
-	return rc;
+	return rc < 0 ? blob_tell(&why, err) : MBJ_OK;
 }

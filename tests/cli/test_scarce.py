@@ -1,6 +1,8 @@
 """The service where something runs out: descriptors, the disk, memory, the
 folder of contents.  Nothing acknowledged is lost, and it goes on by itself."""
+import errno
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -97,23 +99,32 @@ class Scarce(ServiceCase):
 
     def test_content_log(self):
         """Goal: contents whose log fails are stored without it, which is said,
-        and with it again by itself.  Method: a directory where its first file
-        belongs, and not any more."""
+        and why, and with it again by itself.  Method: a directory where its
+        first file belongs, and not any more."""
+        def service():
+            return self.mbj("status", self.p, "--json").json()["service"]
+
         def said():
-            service = self.mbj("status", self.p, "--json").json()["service"]
-            return service["contentLog"], service["contentLogFailures"]
+            now = service()
+            return now["contentLog"], now["contentLogFailures"]
+        why = f"{self.p}/blobs/log.0: {os.strerror(errno.EISDIR)}"
         words = "contents   their log failed, and is tried again"
         self.serve()
         self.mbj("gc", self.p, "--dry-run")  # they are open from now on
         self.assertEqual(said(), (1, 0))
+        self.assertIsNone(service()["contentLogReason"])
         (self.p / "blobs" / "log.0").mkdir()
         bodies = [os.urandom(5000) for _ in range(2)]
         uid = self.deliver(bodies[0]).json()["uid"]
         self.assertEqual(said(), (0, 1))
-        self.assertIn(words, self.mbj("status", self.p).out)
+        out = self.mbj("status", self.p).out
+        self.assertRegex(out, f"(?m){words}: .*\n +.*{re.escape(why)}$")
+        self.assertIn(why, service()["contentLogReason"])
         (self.p / "blobs" / "log.0").rmdir()
         self.until(lambda: said() == (1, 1))
-        self.assertNotIn(words, self.mbj("status", self.p).out)
+        self.assertNotIn("log.0", self.mbj("status", self.p).out)
+        # What it was is of use to whoever comes later.
+        self.assertIn(why, service()["contentLogReason"])
         self.assertNotEqual(self.deliver(bodies[1]).json()["uid"], uid)
         self.assertTrue(list((self.p / "blobs").glob("log.*")))
         self.stop()

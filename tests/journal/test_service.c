@@ -550,7 +550,9 @@ START_TEST(test_strangers)
 	head.kind = WIRE_HELLO;
 	head.size = 12;
 	wire_head_encode(&head, bytes);
-	memcpy(bytes + WIRE_HEAD_SIZE, "mbj wire\x04\0\x09\0", 12);
+	memcpy(bytes + WIRE_HEAD_SIZE, "mbj wire", 8);
+	mbj_store_u16(bytes + WIRE_HEAD_SIZE + 8, WIRE_VERSION + 1);
+	mbj_store_u16(bytes + WIRE_HEAD_SIZE + 10, WIRE_VERSION + 5);
 	ck_assert_int_eq(strange(s.path, bytes, sizeof(bytes), &why),
 			 MBJ_EUNSUPPORTED);
 	/* The client's own gives way once it was idle; who asks stays. */

@@ -290,7 +290,8 @@ START_TEST(body_status)
 		ck_assert_uint_eq(s.client->idle->version, version);
 		mbj_client_status_done(&status);
 	}
-	ck_assert_uint_eq(sizes[WIRE_VERSION], sizes[2]);
+	ck_assert_uint_eq(sizes[3], sizes[2]);
+	ck_assert_uint_eq(sizes[WIRE_VERSION], sizes[3] + 4);
 	ck_assert_uint_eq(sizes[1] + 2 + 14 * 8, sizes[2]);
 	mbj_buf_done(&bytes);
 	served_end(&s);

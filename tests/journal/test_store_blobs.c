@@ -32,8 +32,10 @@ static size_t stack_size_set(size_t size)
 static void log_check(const struct site *site, bool is_on)
 {
 	struct mbj_service_stats stats = {0};
+	char reason[MBJ_ERROR_MESSAGE_MAX];
 
-	store_content_log_note(site->store, &stats);
+	store_content_log_note(site->store, &stats, reason);
+	ck_assert_str_eq(reason, "");
 	ck_assert_uint_eq(stats.content_log, is_on);
 	ck_assert_uint_eq(stats.content_log_failures, 0);
 }

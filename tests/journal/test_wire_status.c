@@ -11,6 +11,7 @@ struct bodies {
 	struct wire_message message;
 	struct mbj_buf records;
 	struct mbj_buf first;	/* as version 1 has it */
+	struct mbj_buf third;	/* as version 3 has it */
 	struct mbj_buf counted; /* as this build has it */
 	struct mbj_arena *arena;
 };
@@ -29,10 +30,12 @@ static void bodies_init(struct bodies *b)
 	memset(b, 0, sizeof(*b));
 	mbj_buf_init(&b->records, BODY_MAX);
 	mbj_buf_init(&b->first, BODY_MAX);
+	mbj_buf_init(&b->third, BODY_MAX);
 	mbj_buf_init(&b->counted, BODY_MAX);
 	ck_assert_int_eq(mbj_arena_new(BODY_MAX, &b->arena, NULL), MBJ_OK);
 	wire_lab_fill(&b->message, &b->records);
 	status_encode(&b->first, 1, &b->message);
+	status_encode(&b->third, 3, &b->message);
 	status_encode(&b->counted, 0, &b->message);
 }
 
@@ -41,6 +44,7 @@ static void bodies_done(struct bodies *b)
 	wire_lab_done(&b->message);
 	mbj_buf_done(&b->records);
 	mbj_buf_done(&b->first);
+	mbj_buf_done(&b->third);
 	mbj_buf_done(&b->counted);
 	mbj_arena_free(&b->arena);
 }
@@ -75,7 +79,8 @@ static void splice(struct mbj_buf *buf, size_t at, size_t in, size_t out)
 	mbj_buf_done(&other);
 }
 
-/* What is read from bytes, as this build would say it, in *bytes. */
+/* What is read from bytes, as this build would say it, in *bytes.  No version
+ * before 4 has the reason. */
 static void reread(struct bodies *b, uint16_t version, struct mbj_buf *bytes,
 		   bool has_all)
 {
@@ -122,6 +127,14 @@ static void reread(struct bodies *b, uint16_t version, struct mbj_buf *bytes,
 		m.status.upstream.refused_ms =
 			b->message.status.upstream.refused_ms;
 	}
+	if (version != 0 && version < WIRE_VERSION_REASON) {
+		ck_assert_ptr_null(m.status.content_log_reason);
+		ck_assert_int_eq(
+			wire_reason_set(&m.status,
+					b->message.status.content_log_reason,
+					NULL),
+			MBJ_OK);
+	}
 	status_encode(&b->records, 0, &m);
 	ck_assert(mbj_bytes_equal(mbj_buf_view(&b->records),
 				  mbj_buf_view(&b->counted)));
@@ -143,8 +156,9 @@ static void refused(struct bodies *b, uint16_t version, struct mbj_buf *bytes,
 }
 
 /*
- * Goal: version 1 has the body that it had, and is read.  Method: it is this
- * build's without the counts and the numbers that are new, byte for byte.
+ * Goal: version 1 has the body that it had, and is read, and so have those
+ * without the reason.  Method: it is this build's without the counts, the
+ * numbers that are new and the reason, byte for byte.
  */
 START_TEST(status_first)
 {
@@ -163,13 +177,20 @@ START_TEST(status_first)
 	       number_find(&expected, b.message.status.service.taken), 0,
 	       8 * 8);
 	splice(&expected, 0, 0, 2);
+	expected.n -= 4 + strlen(b.message.status.content_log_reason);
 	ck_assert_uint_eq(expected.n, b.first.n);
 	ck_assert(mbj_bytes_equal(mbj_buf_view(&expected),
 				  mbj_buf_view(&b.first)));
 	mbj_buf_done(&expected);
 	reread(&b, 1, &b.first, false);
+	ck_assert_uint_eq(b.third.n + 4 +
+				  strlen(b.message.status.content_log_reason),
+			  b.counted.n);
+	ck_assert_int_eq(memcmp(b.third.p, b.counted.p, b.third.n), 0);
 	for (unsigned version = 2; version <= WIRE_VERSION; version++)
-		reread(&b, (uint16_t)version, &b.counted, true);
+		reread(&b, (uint16_t)version,
+		       version < WIRE_VERSION_REASON ? &b.third : &b.counted,
+		       true);
 	bodies_done(&b);
 }
 END_TEST
@@ -201,7 +222,7 @@ START_TEST(status_other_build)
 	mbj_buf_put_u8(&body, 11);
 	mbj_buf_put_u8(&body, 9);
 	mbj_buf_put_bytes(&body, mbj_buf_view(&b.first));
-	reread(&b, 0, &body, false);
+	reread(&b, 3, &body, false);
 	mbj_buf_done(&body);
 	bodies_done(&b);
 }
@@ -222,6 +243,8 @@ START_TEST(status_refused)
 	mbj_buf_init(&body, BODY_MAX);
 	refused(&b, 0, &b.first, MBJ_EUNSUPPORTED);
 	refused(&b, 1, &b.counted, MBJ_ECORRUPT);
+	refused(&b, 3, &b.counted, MBJ_ECORRUPT);
+	refused(&b, 4, &b.third, MBJ_ECORRUPT);
 	mbj_buf_put_bytes(&body, mbj_buf_view(&b.counted));
 	splice(&body, 0, 0, 2);
 	refused(&b, 0, &body, MBJ_EUNSUPPORTED);

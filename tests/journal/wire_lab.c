@@ -269,6 +269,8 @@ void wire_lab_fill(struct wire_message *m, struct mbj_buf *records)
 	outcome_fill(&m->outcome);
 	records_fill(m);
 	status_fill(&m->status);
+	ck_assert_int_eq(wire_reason_set(&m->status, "a log failed", NULL),
+			 MBJ_OK);
 	m->welcome = (struct wire_welcome){1, true, 4711, m->status.identity,
 					   TEXT("/var/lib/mbj/p")};
 	house_fill(m);

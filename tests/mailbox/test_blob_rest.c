@@ -153,10 +153,21 @@ static void calls_fail(struct scarce *s, unsigned calls, uint64_t at,
 
 static void log_check(struct scarce *s, bool is_on, uint64_t failures)
 {
-	struct mbj_blobs_log_look look = mbj_blobs_log_look(s->blobs);
+	struct mbj_blobs_log_look look;
 
+	mbj_blobs_log_look(s->blobs, &look);
 	ck_assert_int_eq(look.is_on, is_on);
 	ck_assert_uint_eq(look.failures, failures);
+}
+
+/* Why the last failure was, in which file. */
+static void reason_check(struct scarce *s, const char *file, const char *text)
+{
+	struct mbj_blobs_log_look look;
+
+	mbj_blobs_log_look(s->blobs, &look);
+	ck_assert_msg(strstr(look.reason, file) != NULL, "%s", look.reason);
+	ck_assert_msg(strstr(look.reason, text) != NULL, "%s", look.reason);
 }
 
 static void rest(struct scarce *s)
@@ -207,6 +218,7 @@ START_TEST(blob_rest_again)
 		calls_fail(&s, DISK_CALL_SYNC, 1, EIO);
 	scarce_store(&s, 2, false);
 	log_check(&s, false, 1);
+	reason_check(&s, "log.0: ", strerror(_i == 0 ? ENOSPC : EIO));
 	/* Not at once. */
 	rest(&s);
 	log_check(&s, false, 1);
@@ -224,6 +236,7 @@ START_TEST(blob_rest_again)
 	s.blobs->log.stop.until_ms = 0;
 	rest(&s);
 	log_check(&s, true, 1);
+	reason_check(&s, "log.0: ", "");
 	scarce_store(&s, 4, true);
 	ck_assert_uint_eq(s.blobs->log.stop.ms, 0);
 	scarce_end(&s, 5);
@@ -266,6 +279,7 @@ START_TEST(blob_rest_keeps_free)
 	s.left = MARK + LOG_SIZE - 1;
 	scarce_store(&s, 0, false);
 	log_check(&s, false, 1);
+	reason_check(&s, "log.0", "kept free");
 	ck_assert(!disk_file_size(s.disk, log_path, &size) || size == 0);
 	s.left = MARK + LOG_SIZE;
 	mbj_blobs_log(s.blobs, LOG_SIZE);
@@ -335,6 +349,7 @@ START_TEST(blob_rest_pauses)
 		ms = 2 * ms < PAUSE_LAST_MS ? 2 * ms : PAUSE_LAST_MS;
 	}
 	log_check(&s, false, 8);
+	reason_check(&s, "/d/blobs", strerror(EIO));
 	calls_fail(&s, 0, 0, 0);
 	rest(&s);
 	log_check(&s, true, 8);

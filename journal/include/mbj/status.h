@@ -88,6 +88,9 @@ struct mbj_client_status {
 	struct mbj_client_skipped *skipped;
 	size_t skipped_count;
 	struct mbj_service_stats service;
+	/* Why its log of contents failed last, NULL: it did not, or the service
+	 * is of a version that does not say. */
+	char *content_log_reason;
 	struct mbj_client_peer *peers;
 	size_t peer_count;
 	struct mbj_upstream_status upstream; /* of a service that follows */

@@ -115,12 +115,14 @@ void mbj_blobs_pack(struct mbj_blobs *blobs, unsigned level);
  * Requires: nobody stores yet, or any more.
  */
 void mbj_blobs_log(struct mbj_blobs *blobs, uint64_t size);
-/* Waits for nobody. */
 struct mbj_blobs_log_look {
 	bool is_on;	   /* what is stored goes through it, and to rest */
 	uint64_t failures; /* of writing it, and of bringing it to rest */
+	char reason[MBJ_ERROR_MESSAGE_MAX]; /* of the last one, or empty */
 };
-struct mbj_blobs_log_look mbj_blobs_log_look(const struct mbj_blobs *blobs);
+/* Waits for no disk. */
+void mbj_blobs_log_look(struct mbj_blobs *blobs,
+			struct mbj_blobs_log_look *ret_look);
 /* Opening it as its owner has something to store anew, or to remove. */
 bool mbj_blobs_are_logged(const struct mbj_sys *sys, const char *dir);
 /*
