@@ -21,17 +21,21 @@
 enum mbj_rc mbj_path_join(char path[MBJ_PATH_TEXT_MAX], const char *dir,
 			  const char *name, struct mbj_error *err)
 {
+	const char *slash;
+	size_t n;
 	int length;
 
 	MBJ_ASSERT(path != NULL && path != dir && path != name);
 	MBJ_ASSERT(dir != NULL && name != NULL);
-	length = snprintf(NULL, 0, "%s/%s", dir, name);
+	n = strlen(dir);
+	slash = n > 0 && dir[n - 1] == '/' ? "" : "/";
+	length = snprintf(NULL, 0, "%s%s%s", dir, slash, name);
 	if (length < 0 || length >= MBJ_PATH_TEXT_MAX)
 		return mbj_error_set(err, MBJ_ELIMIT,
 				     "a path is over %d bytes; use a shorter "
-				     "directory: %s/%s",
-				     MBJ_PATH_TEXT_MAX - 1, dir, name);
-	(void)snprintf(path, MBJ_PATH_TEXT_MAX, "%s/%s", dir, name);
+				     "directory: %s%s%s",
+				     MBJ_PATH_TEXT_MAX - 1, dir, slash, name);
+	(void)snprintf(path, MBJ_PATH_TEXT_MAX, "%s%s%s", dir, slash, name);
 	return MBJ_OK;
 }
 

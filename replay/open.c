@@ -145,15 +145,17 @@ static enum mbj_rc service_try(const char *path, struct mbj_client **ret_client,
 /* Who has it does not listen there: a service that has its socket elsewhere? */
 static enum mbj_rc store_busy(const char *path, struct mbj_error *err)
 {
+	char socket[MBJ_PATH_TEXT_MAX];
 	struct mbj_error why;
 
-	if (err == NULL)
+	if (err == NULL ||
+	    mbj_path_join(socket, path, MBJ_SERVICE_SOCKET, NULL) < 0)
 		return MBJ_EBUSY;
 	why = *err;
 	return mbj_error_set(err, MBJ_EBUSY,
-			     "%s, and no service is at %s/%s: if that is mbj "
+			     "%s, and no service is at %s: if that is mbj "
 			     "serve --socket, name the socket instead",
-			     why.message, path, MBJ_SERVICE_SOCKET);
+			     why.message, socket);
 }
 
 enum mbj_rc mbj_client_open(const char *path, struct mbj_client **ret_client,

@@ -35,8 +35,9 @@ static struct mbj_file file_make(const struct mbj_sys *sys)
 }
 
 /*
- * Goal: a path joins up to its maximum and is refused over it.  Method: names
- * that fill it exactly, and with one byte more.
+ * Goal: a path joins up to its maximum and is refused over it, with one slash.
+ * Method: names that fill it exactly, and with one byte more; a directory that
+ * ends with a slash.
  */
 START_TEST(path_joins)
 {
@@ -53,6 +54,16 @@ START_TEST(path_joins)
 	ck_assert_uint_eq(strlen(joined), MBJ_PATH_TEXT_MAX - 1);
 	ck_assert_int_eq(mbj_path_join(joined, "a", "b", &err), MBJ_OK);
 	ck_assert_str_eq(joined, "a/b");
+	ck_assert_int_eq(mbj_path_join(joined, "a/", "b", &err), MBJ_OK);
+	ck_assert_str_eq(joined, "a/b");
+	ck_assert_int_eq(mbj_path_join(joined, "/", "b", &err), MBJ_OK);
+	ck_assert_str_eq(joined, "/b");
+	ck_assert_int_eq(mbj_path_join(joined, "a", "", &err), MBJ_OK);
+	ck_assert_str_eq(joined, "a/");
+	name[MBJ_PATH_TEXT_MAX - 5] = 'n';
+	name[MBJ_PATH_TEXT_MAX - 4] = '\0';
+	ck_assert_int_eq(mbj_path_join(joined, "dd/", name, &err), MBJ_OK);
+	ck_assert_uint_eq(strlen(joined), MBJ_PATH_TEXT_MAX - 1);
 }
 END_TEST
 

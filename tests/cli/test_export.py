@@ -57,6 +57,25 @@ class ExportAgain(Case):
         self.assertEqual(sorted(p.name for p in self.out.iterdir()),
                          sorted(p.name for p in fresh.iterdir()))
 
+    def test_named(self):
+        """Goal: what is in the way is named by its path.  Method: of INBOX,
+        and of another folder; a directory with a slash behind it, and
+        without."""
+        self.broken("a")
+        for way in ("tmp", ".a/tmp"):
+            for behind in ("", "/"):
+                shutil.rmtree(self.out)
+                place = self.out / way
+                place.parent.mkdir(parents=True)
+                account = self.mbj("accounts", self.p, "--json").json()
+                (self.out / MARK).write_text(account["list"][0]["id"] + "\n")
+                place.write_bytes(b"in its way")
+                said = self.mbj("export", self.p, "alice",
+                                f"{self.out}{behind}", status=FAILED)
+                self.assertIn(f" {place}:", said.err)
+                place.unlink()
+                self.mbj("export", self.p, "alice", f"{self.out}{behind}")
+
     def test_renamed(self):
         """Goal: no mail is there twice.  Method: an export that failed at its
         last folder; rename, swap, delete, and take keywords and a list away;

@@ -26,8 +26,9 @@ static const char *known_path(const char *path, char known[MBJ_PATH_TEXT_MAX])
 
 	ck_assert_msg(strncmp(path, DISK_DIR, length) == 0, "strange path %s",
 		      path);
-	while (*name == '/')
-		name++;
+	name += strspn(name, "/");
+	if (*name == '.' && (name[1] == '/' || name[1] == '\0'))
+		name += 1 + strspn(name + 1, "/");
 	(void)snprintf(known, MBJ_PATH_TEXT_MAX, "%s%s%s", DISK_DIR,
 		       *name == '\0' ? "" : "/", name);
 	return known;

@@ -69,7 +69,8 @@ END_TEST
 
 /* ------------------------------------------------------------ long names */
 
-/* A name of so many bytes for the disk's directory. */
+/* A name of so many bytes for the disk's directory, with no slash at its end.
+ */
 static const char *long_dir(size_t length)
 {
 	static char dir[MBJ_PATH_TEXT_MAX];
@@ -77,6 +78,7 @@ static const char *long_dir(size_t length)
 	ck_assert_uint_lt(length, sizeof(dir));
 	memset(dir, '/', length);
 	memcpy(dir, DISK_DIR, strlen(DISK_DIR));
+	dir[length - 1] = '.';
 	dir[length] = '\0';
 	return dir;
 }

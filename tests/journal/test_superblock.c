@@ -311,9 +311,10 @@ START_TEST(superblock_files)
 			 MBJ_ENOTFOUND);
 	/* The longest that leaves room for the name is looked at. */
 	memset(deep, '/', sizeof(deep) - sizeof("/" SUPERBLOCK_NAME));
+	deep[strlen(deep) - 1] = '.';
 	ck_assert_int_eq(superblock_load(sys, deep, &back, &err),
 			 MBJ_ENOTFOUND);
-	deep[strlen(deep)] = '/';
+	deep[strlen(deep)] = '.';
 	ck_assert_int_eq(superblock_load(sys, deep, &back, &err), MBJ_ELIMIT);
 	ck_assert_int_eq(superblock_load(sys, dir, &back, &err), MBJ_ENOTFOUND);
 	ck_assert_ptr_nonnull(strstr(err.message, dir));

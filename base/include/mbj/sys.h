@@ -81,7 +81,8 @@ struct mbj_file {
 
 #define MBJ_FILE_CLOSED ((struct mbj_file){.fd = -1})
 
-/* dir + "/" + name; MBJ_ELIMIT where it does not fit. */
+/* dir + "/" + name, one slash where dir ends with it; MBJ_ELIMIT where it does
+ * not fit. */
 enum mbj_rc mbj_path_join(char path[MBJ_PATH_TEXT_MAX], const char *dir,
 			  const char *name,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
