@@ -3,6 +3,7 @@
  * since when.  Asks nobody, locks nothing: for people and for monitoring.
  */
 #include <lib.h>
+#include <str-sanitize.h>
 
 #include <doveadm-mail.h>
 #include <doveadm-print.h>
@@ -12,14 +13,17 @@
 #include <mailbox-list.h>
 #include <time-util.h>
 
+#include <limits.h>
 #include <time.h>
 
 #include "commands.h"
 #include "spool.h"
 
+enum { OPTION_SHOWN = 100 }; /* bytes of a wrong one */
+
 struct spool_command {
 	struct doveadm_mail_cmd_context ctx;
-	unsigned int age_max; /* seconds, 0: of any age */
+	unsigned int age_max; /* seconds, 0: not said, none is too old */
 };
 
 static void spool_print(const struct spool *spool, int64_t age)
@@ -79,8 +83,9 @@ static bool command_parse(struct doveadm_mail_cmd_context *ctx, int c)
 		return false;
 	if (str_to_uint(optarg, &command->age_max) < 0 || command->age_max == 0)
 		i_fatal_status(EX_USAGE,
-			       "mbj: --max-age is a number of seconds: %s",
-			       optarg);
+			       "mbj: --max-age is a number of seconds, 1 to "
+			       "%u, not \"%s\"; without it no spool is too old",
+			       UINT_MAX, str_sanitize(optarg, OPTION_SHOWN));
 	return true;
 }
 

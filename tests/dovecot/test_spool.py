@@ -118,6 +118,12 @@ class Sdbox(MessageCase):
         self.assertEqual((self.spool.stat().st_size - HEAD) % RECORD, 0)
         self.assertGreater(int(self.shown()[0]), 5)
         self.shown("-m", "1000")
+        for wrong in ("0", "-1", "x", "", str(1 << 32)):
+            done, said = self.dovecot.doveadm(
+                "mbj", "spool", "-u", self.user, "--max-age", wrong)
+            self.assertEqual(done, os.EX_USAGE, said)
+            self.assertIn("is a number of seconds, 1 to 4294967295, not "
+                          f'"{wrong}"', said)
         done, said = self.dovecot.doveadm("mbj", "apply", "-u", self.user)
         self.assertEqual((done, "never had" in said), (75, True), said)
         self.assertIn("nobody listens", self.drain(75))
