@@ -110,6 +110,17 @@ static int option_store(const struct cli_call *call,
 	return CLI_OK;
 }
 
+/* An empty one, as of a variable that is not set, would be the root's. */
+static bool option_is_path(const struct cli_option *option)
+{
+	static const char *const words[] = {"DIR", "FILE", "STORE", "PATH"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strstr(option->metavar, words[i]) != NULL)
+			return true;
+	return strcmp(option->word, "exec") == 0;
+}
+
 /* One argument that begins with a dash; *at moves over a separate value. */
 static int option_take(struct cli_call *call, int argc, char **argv, int *at)
 {
@@ -140,7 +151,41 @@ static int option_take(struct cli_call *call, int argc, char **argv, int *at)
 		}
 		value = argv[++*at];
 	}
+	if (option->kind == CLI_TEXT && *value == '\0' &&
+	    option_is_path(option)) {
+		cli_say(call, "--%s is empty; it wants %s", option->word,
+			option->metavar);
+		return CLI_USAGE;
+	}
 	return option_store(call, option, value, &call->options);
+}
+
+/* Of the operand with that number: a store, or a directory. */
+static bool operand_is_path(const struct cli_verb *verb, size_t i)
+{
+	enum cli_verb_id id = verb->id;
+
+	if (i == 0)
+		return id != CLI_VERB_HELP;
+	if (id == CLI_VERB_EXPORT)
+		return i == 2;
+	return id == CLI_VERB_REPLAY || id == CLI_VERB_VERIFY ||
+	       id == CLI_VERB_BACKUP || id == CLI_VERB_RESTORE;
+}
+
+/* As of a variable that is not set: see option_is_path. */
+static int paths_check(const struct cli_call *call)
+{
+	for (size_t i = 0; i < call->operand_count; i++) {
+		if (call->operands[i][0] != '\0' ||
+		    !operand_is_path(call->verb, i))
+			continue;
+		cli_say(call,
+			"operand %zu is empty; usage: mbj %s [OPTION...] %s",
+			i + 1, call->verb->word, call->verb->operands);
+		return CLI_USAGE;
+	}
+	return CLI_OK;
 }
 
 static int operands_check(const struct cli_call *call)
@@ -203,6 +248,8 @@ int cli_parse(int argc, char **argv, struct cli_call *ret_call)
 	ret_call->operands = (const char *const *)(argv + 2);
 	ret_call->operand_count = (size_t)(kept - 2);
 	status = operands_check(ret_call);
+	if (status == CLI_OK)
+		status = paths_check(ret_call);
 	if (status == CLI_OK && !durability_read(ret_call, &durability))
 		status = CLI_USAGE;
 	return status;

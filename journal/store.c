@@ -73,9 +73,11 @@ static enum mbj_rc store_paths_set(struct mbj_store *store, const char *dir,
 	enum mbj_rc rc;
 
 	if (n == 0 || n >= sizeof(store->dir))
-		return mbj_error_set(err, MBJ_EINVALID,
-				     "a store's path has 1 to %d bytes",
-				     MBJ_PATH_TEXT_MAX - 1);
+		return mbj_error_set(
+			err, MBJ_EINVALID,
+			"a store's path has 1 to %d bytes, not %zu: "
+			"\"%.60s\"",
+			MBJ_PATH_TEXT_MAX - 1, strlen(dir), dir);
 	memcpy(store->dir, dir, n + 1);
 	rc = mbj_path_join(store->journal_dir, dir, STORE_JOURNAL_NAME, err);
 	if (rc == MBJ_OK)

@@ -237,9 +237,11 @@ enum mbj_rc mbj_store_init(const char *dir, enum mbj_store_role role,
 	MBJ_ASSERT(!taken.is_restoring || role == MBJ_STORE_REPLICA);
 	sys = taken.sys;
 	if (dir[0] == '\0' || strlen(dir) >= MBJ_PATH_TEXT_MAX)
-		return mbj_error_set(err, MBJ_EINVALID,
-				     "a store's path has 1 to %d bytes",
-				     MBJ_PATH_TEXT_MAX - 1);
+		return mbj_error_set(
+			err, MBJ_EINVALID,
+			"a store's path has 1 to %d bytes, not %zu: "
+			"\"%.60s\"",
+			MBJ_PATH_TEXT_MAX - 1, strlen(dir), dir);
 	rc = mbj_dir_make(sys, dir, err);
 	if (rc == MBJ_EEXISTS)
 		rc = MBJ_OK;

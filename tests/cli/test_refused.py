@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What an operator types wrong: named, with its status, and nothing left.
 """
+import os
 import pathlib
 import shlex
 import shutil
@@ -98,6 +99,39 @@ class Refused(Case):
             self.refused("clone", self.new, *words, status=status)
         self.mbj("clone", self.new, "--exec", send + shlex.quote(str(self.p)))
         self.mbj("verify", self.p, self.new)
+
+    def test_empty(self):
+        """Goal: what is empty, as of a variable that is not set, is no path of
+        the root directory.  Method: operands and options; it is said which."""
+        for words in (("tree", "", "alice"), ("status", ""), ("init", ""),
+                      ("fsck", ""), ("clone", "", "--exec", "false"),
+                      ("restore", "", self.new)):
+            self.refused(*words, status=USAGE, named="operand 1 is empty")
+        for words in (("replay", self.p, ""), ("backup", self.p, ""),
+                      ("verify", self.p, ""), ("restore", self.p, "")):
+            self.refused(*words, status=USAGE, named="operand 2 is empty")
+        self.refused("export", self.p, "alice", "", status=USAGE,
+                     named="operand 3 is empty")
+        self.refused("deliver", "", "alice", status=os.EX_USAGE)
+        for words in (("init", self.new, "--from-snapshot", ""),
+                      ("clone", self.new, "--exec", ""),
+                      ("import", self.p, "bob", "--maildir", ""),
+                      ("send", self.p, "--tls-dir", ""),
+                      ("status", self.p, "--socket", "")):
+            option = next(w for w in words if str(w).startswith("--"))
+            self.refused(*words, status=USAGE,
+                         named=f"{option} is empty")
+        self.refused("clone", self.new, "--from=", status=USAGE,
+                     named='not ""')
+        # The account's own METADATA.
+        self.mbj("metadata", self.p, "alice", "")
+
+    def test_long(self):
+        """Goal: a path that is too long is named, by its begin."""
+        long = "n" * 5120
+        for words in (("tree", long, "alice"), ("init", long)):
+            self.refused(*words, status=REFUSED,
+                         named=f'not 5120: "{long[:60]}"')
 
 
 if __name__ == "__main__":
