@@ -129,22 +129,31 @@ enum mbj_rc push_wire_target(const char *text, struct mbj_buf *ret_target,
 	return rc;
 }
 
+#define SECRET_VARIABLE "MBJ_PUSH_PASSWORD"
+
+enum mbj_rc push_wire_has_secret(struct mbj_error *err)
+{
+	if (getenv(SECRET_VARIABLE) != NULL)
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_EINVALID,
+			     "no password: give --password-file, or set "
+			     "%s",
+			     SECRET_VARIABLE);
+}
+
 /* The first line of the file, or the variable. */
 static enum mbj_rc secret_read(const char *file, struct mbj_buf *ret_secret,
 			       struct mbj_error *err)
 {
-	const char *variable = getenv("MBJ_PUSH_PASSWORD");
 	enum mbj_rc rc = MBJ_OK;
 
 	if (file != NULL)
 		rc = mbj_file_load(mbj_sys_posix(), file, SECRET_MAX,
 				   ret_secret, err);
-	else if (variable != NULL)
-		mbj_buf_put_str(ret_secret, variable);
 	else
-		rc = mbj_error_set(err, MBJ_EINVALID,
-				   "no password: give --password-file, or set "
-				   "MBJ_PUSH_PASSWORD");
+		rc = push_wire_has_secret(err);
+	if (rc == MBJ_OK && file == NULL)
+		mbj_buf_put_str(ret_secret, getenv(SECRET_VARIABLE));
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < ret_secret->n; i++) {

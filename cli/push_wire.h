@@ -33,6 +33,8 @@ struct push_wire {
 /* "USER@HOST:PORT", which says whose mailboxes they are.  MBJ_EINVALID. */
 enum mbj_rc push_wire_target(const char *url, struct mbj_buf *ret_target,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
+/* In the environment, where no file has it. */
+enum mbj_rc push_wire_has_secret(struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc push_wire_open(const struct push_login *login,
 			   struct push_wire *wire,
 			   struct mbj_error *err) MBJ_MUST_CHECK;

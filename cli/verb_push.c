@@ -1,6 +1,7 @@
 /*
  * mbj push: an account's mailboxes at an IMAP server; see push.h.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -89,6 +90,36 @@ static enum mbj_rc state_open(struct push *p, struct mbj_buf *target)
 				   " came to was pushed already, or begun to "
 				   "be: this store is behind",
 				   p->account.lsn.v, lsn);
+	return rc;
+}
+
+/* NULL: there is none to look for. */
+static enum mbj_rc input_check(const char *path, struct mbj_error *err)
+{
+	struct stat st;
+	int code = 0;
+
+	if (path != NULL && stat(path, &st) != 0)
+		code = errno;
+	else if (path != NULL && S_ISDIR(st.st_mode))
+		code = EISDIR;
+	return code == 0 ? MBJ_OK
+			 : mbj_error_errno(err, code, "cannot open", path);
+}
+
+/*
+ * Before a file is made for it.  They are not read: whoever gives a password
+ * by a pipe gives it once.
+ */
+static enum mbj_rc login_check(struct push *p)
+{
+	const struct cli_options *o = &p->call->options;
+	enum mbj_rc rc = input_check(o->ca_file, &p->err);
+
+	if (rc == MBJ_OK)
+		rc = input_check(o->password_file, &p->err);
+	if (rc == MBJ_OK && o->password_file == NULL)
+		rc = push_wire_has_secret(&p->err);
 	return rc;
 }
 
@@ -245,6 +276,8 @@ static int verb_run(struct push *p, struct mbj_buf *target)
 
 	if (rc == MBJ_OK)
 		rc = account_read(p);
+	if (rc == MBJ_OK)
+		rc = login_check(p);
 	if (rc == MBJ_OK)
 		rc = state_open(p, target);
 	if (rc == MBJ_OK)

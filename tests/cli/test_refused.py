@@ -133,6 +133,17 @@ class Refused(Case):
             self.refused(*words, status=REFUSED,
                          named=f'not 5120: "{long[:60]}"')
 
+    def test_push(self):
+        """Goal: a push without its password, or what it was told to read,
+        leaves no file beside the store.  Method: none, missing, a folder."""
+        before = sorted(self.dir.iterdir())
+        words = ("push", self.p, "alice", "imap://u@127.0.0.1:1")
+        self.refused(*words, status=REFUSED, named="--password-file")
+        for option in ("--password-file", "--ca-file"):
+            for path in (self.none, self.empty):
+                self.refused(*words, option, path, status=FAILED, named=path)
+        self.assertEqual(sorted(self.dir.iterdir()), before)
+
 
 if __name__ == "__main__":
     unittest.main()
