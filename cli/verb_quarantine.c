@@ -12,6 +12,7 @@
 #include <mbj/open.h>
 
 #include "audit.h"
+#include "number.h"
 #include "parked.h"
 #include "quarantine.h"
 #include "status.h"
@@ -350,6 +351,11 @@ int verb_quarantine(const struct cli_call *call)
 	bool has_account = call->operand_count == 3;
 
 	bool is_skip = strcmp(word, "skip") == 0;
+	uint64_t rate;
+
+	/* What is wrong is said by whatever does not need it, too. */
+	if (!number_rate_read(call, &rate))
+		return CLI_USAGE;
 
 	if ((call->options.acknowledge != 0 || call->options.is_dry_run) &&
 	    !is_skip)

@@ -292,6 +292,7 @@ int verb_serve(const struct cli_call *call)
 	struct mbj_store_options usual = MBJ_STORE_OPTIONS_INIT;
 	struct mbj_store *store = NULL;
 	struct mbj_error err;
+	struct mbj_trim_options keep = MBJ_TRIM_OPTIONS_INIT;
 	/* Their users': what is wrong is said before they are. */
 	unsigned level_max;
 	uint64_t rate;
@@ -310,7 +311,8 @@ int verb_serve(const struct cli_call *call)
 		return CLI_USAGE;
 	if (!recent_take(call, &options) || !number_rate_read(call, &rate) ||
 	    !number_level_max_read(call, &level_max) ||
-	    !number_cache_read(call, &usual.state.cache_size))
+	    !number_cache_read(call, &usual.state.cache_size) ||
+	    keep_options(call, &keep) != CLI_OK)
 		return CLI_USAGE;
 	if (call->options.compress != NULL && !is_following(call)) {
 		cli_say(call, "--compress is for a replica that follows, by "

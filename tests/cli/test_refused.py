@@ -133,6 +133,16 @@ class Refused(Case):
             self.refused(*words, status=REFUSED,
                          named=f'not 5120: "{long[:60]}"')
 
+    def test_serve(self):
+        """Goal: what a service does not need is not taken unread either: it
+        would be wrong only on the day on which it is needed."""
+        for option in ("keep-days", "keep-bytes", "keep-requests"):
+            for wrong in ("-1", "x", "9" * 23, ""):
+                self.refused("serve", self.p, f"--{option}", wrong,
+                             status=USAGE, named=f'--{option} wants')
+        self.refused("quarantine", self.r, "list", "--rate", "x",
+                     status=USAGE, named="--rate")
+
     def test_push(self):
         """Goal: a push without its password, or what it was told to read,
         leaves no file beside the store.  Method: none, missing, a folder."""
