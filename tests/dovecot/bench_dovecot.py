@@ -1,10 +1,10 @@
 """What the plugin costs: APPEND of 2 KiB, STORE, RENAME, and a delivery by
 LMTP, by one session each of two Dovecots beside each other, one with the
-plugin, ten commands at a time in turns; of three, where another build is given,
-as it was before.  What a service writes behind its answer is for its own
-session's next command to wait for, and for no other's: so there is a pause
-between the turns.  In a mailbox of nothing, and in a Maildir of 16,384.
-Medians.
+plugin, in turns; of three, where another build is given, as it was before.
+Ten commands in a row, and one at a time: what a service writes behind its
+answer is for its own session's next command to wait for, and for no other's, so
+there is a pause between the turns.  In a mailbox of nothing, and in a Maildir
+of 16,384.  Medians.
 
     MBJ=... MBJ_DOVECOT_PLUGIN=... [MBJ_BEFORE=... MBJ_DOVECOT_PLUGIN_BEFORE=...]
         bench_dovecot.py [DIRECTORY]
@@ -22,9 +22,9 @@ import time
 import dovetest
 from dovetest import mbjtest
 
-TIMES = 300
-AT_ONCE = 10
 PAUSE = 0.02  # seconds
+# How many of each in all, and in a row.
+WAYS = (("row", 300, 10), ("apart", 100, 1))
 MANY = 16384
 NUMBERS = itertools.count()
 FORMATS = (("sdbox", "sdbox:~/mail", 0), ("maildir", "maildir:~/Maildir", 0),
@@ -120,6 +120,20 @@ class Setup:
             self.server.wait(30)
 
 
+def turn(sides, what, numbers):
+    for side in sides:
+        time.sleep(PAUSE)
+        for number in numbers:
+            side.step(what, number)
+
+
+def show(head, took):
+    without, *others = (statistics.median(all_of) * 1000 for all_of in took)
+    print(f"{head} {without:8.3f} ms without" + "".join(
+        f" {ms:8.3f} ms {which} {100 * (ms / without - 1):+6.0f} %"
+        for which, ms in zip(list(BUILT)[1:], others)), flush=True)
+
+
 def measure(home, name, location, count):
     setups = []
     try:
@@ -127,16 +141,13 @@ def measure(home, name, location, count):
             setups.append(Setup(home / name / which, location, built))
         sides = [Side(setup.dovecot, count) for setup in setups]
         for what in sides[0].took:
-            for first in range(0, TIMES, AT_ONCE):
-                for side in sides:
-                    time.sleep(PAUSE)
-                    for number in range(first, first + AT_ONCE):
-                        side.step(what, number)
-            without, *others = (statistics.median(s.took[what]) * 1000
-                                for s in sides)
-            print(f"{name:8} {what:7} {without:8.3f} ms without" + "".join(
-                f" {ms:8.3f} ms {which} {100 * (ms / without - 1):+6.0f} %"
-                for which, ms in zip(list(BUILT)[1:], others)), flush=True)
+            begin = 0
+            for way, times, at_once in WAYS:
+                for first in range(begin, begin + times, at_once):
+                    turn(sides, what, range(first, first + at_once))
+                begin += times
+                show(f"{name:8} {what:7} {way:5}",
+                     [side.took[what][-times:] for side in sides])
     finally:
         for setup in setups:
             setup.stop()
