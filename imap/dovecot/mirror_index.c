@@ -13,6 +13,7 @@
 #include <mail-index-modseq.h>
 #include <mail-index-private.h>
 #include <mail-transaction-log-private.h>
+#include <sdbox-storage.h>
 #include <sys/stat.h>
 
 #include <mbj/codec.h>
@@ -136,6 +137,23 @@ static bool kept_has_new(const struct mirror *mirror)
 	return true;
 }
 
+/* sdbox says what it read as the mailbox was opened; it may have another. */
+static bool guid_is_current(const struct mirror *mirror, struct mbj_id guid)
+{
+	const struct sdbox_mailbox *sdbox = SDBOX_MAILBOX(mirror->box);
+	struct sdbox_index_header current = {.rebuild_count = 0};
+	const void *data;
+	size_t size;
+
+	if (strcmp(mirror->box->storage->name, SDBOX_STORAGE_NAME) != 0)
+		return true;
+	mail_index_get_header_ext(mirror->view, sdbox->hdr_ext_id, &data,
+				  &size);
+	if (size > 0)
+		memcpy(&current, data, I_MIN(size, sizeof(current)));
+	return memcmp(current.mailbox_guid, guid.b, sizeof(guid.b)) == 0;
+}
+
 bool mirror_peek(struct mirror *mirror, struct mailbox *box)
 {
 	const struct mail_index_header *header;
@@ -159,7 +177,7 @@ bool mirror_peek(struct mirror *mirror, struct mailbox *box)
 	if (box_head(box, &head) == 0 && header->uid_validity != 0 &&
 	    (head.uidvalidity == 0 ||
 	     head.uidvalidity == header->uid_validity) &&
-	    kept_has_new(mirror)) {
+	    guid_is_current(mirror, head.guid) && kept_has_new(mirror)) {
 		mirror->guid = head.guid;
 		return true;
 	}

@@ -371,6 +371,29 @@ class Sdbox(MessageCase):
             self.same_mail("INBOX", "A")
             self.same(three)
 
+    def test_renewed(self):
+        """Goal: a mailbox that got another GUID while a session has it open
+        is no more told as what it was.  Method: it gets one without the
+        plugin; STORE and APPEND of that session, and another change."""
+        self.append(self.login(), "INBOX", "a")
+        for name, change in (
+                ("A", lambda: one.uid("STORE", "1", "+FLAGS", "(\\Seen)")),
+                ("B", lambda: one.append("B", None, None, mail("more")))):
+            one = self.login()
+            self.ok(one.create(name))
+            for text in "ab":
+                self.append(one, name, text)
+            self.ok(one.select(name))
+            self.ok(one.uid("STORE", "2", "+FLAGS", "($k)"))
+            guid = (name * 32).lower()
+            self.assertEqual(self.doveadm("update", "--mailbox-guid", guid,
+                                          name, without=WITHOUT)[0], 0)
+            self.ok(change())
+            self.ok(one.create(f"{name}2"))
+            self.assertEqual(self.told()[name][0], guid, self.log())
+            self.append(self.login(), name, "last")  # it comes with its mail
+            self.same_mail(name)
+
     def test_masked(self):
         """Goal: flags that nobody told are told with the next change, also by
         a session that has had all compared, and once.  Method: a session
