@@ -163,7 +163,7 @@ static void message_wait(struct mirror *mirror)
  * Its size on disk shows that, so that nobody sends 4 GiB in vain.  is_short:
  * it may be held; lines get longer on the way.
  */
-static bool message_is_too_large(struct mirror *mirror,
+static bool message_is_too_large(struct mirror *mirror, uint32_t uid,
 				 const struct kept_message *kept,
 				 bool *ret_is_short)
 {
@@ -178,9 +178,8 @@ static bool message_is_too_large(struct mirror *mirror,
 	if (size <= MBJ_BLOB_MAX)
 		return false;
 	e_error(mirror->box->event,
-		"mbj: left out: message %u of mailbox %s has %llu bytes",
-		mirror->mail->uid, mailbox_get_vname(mirror->box),
-		(unsigned long long)size);
+		"mbj: left out: message %u of mailbox %s has %llu bytes", uid,
+		mailbox_get_vname(mirror->box), (unsigned long long)size);
 	return true;
 }
 
@@ -222,7 +221,7 @@ static int message_append(struct mirror *mirror, uint32_t seq)
 
 	if (kept == NULL || kept->received_date == (time_t)-1)
 		mirror_body_hint(mirror->mail);
-	if (message_is_too_large(mirror, kept, &is_short))
+	if (message_is_too_large(mirror, message.uid, kept, &is_short))
 		return 0;
 	mbj_buf_init(&body, CONTENT_HELD_MAX);
 	ret = message_date(mirror, kept, &message.time);

@@ -32,13 +32,14 @@ struct body_sink {
 };
 
 static int body_pieces(struct mirror *mirror, struct istream *input,
-		       const struct body_sink *sink, uint64_t *ret_size)
+		       const struct body_sink *sink,
+		       struct content_message *message)
 {
 	const unsigned char *data;
 	enum mbj_rc rc = MBJ_OK;
 	size_t n;
 
-	*ret_size = 0;
+	message->size = 0;
 	while (rc == MBJ_OK && i_stream_read_more(input, &data, &n) > 0) {
 		if (sink->writer != NULL)
 			rc = mbj_body_write(sink->writer,
@@ -49,7 +50,7 @@ static int body_pieces(struct mirror *mirror, struct istream *input,
 		else
 			sha256_loop(sink->sha, data, n);
 		i_stream_skip(input, n);
-		*ret_size += n;
+		message->size += n;
 	}
 	if (rc < 0)
 		return -1;
@@ -59,7 +60,7 @@ static int body_pieces(struct mirror *mirror, struct istream *input,
 			mirror->is_lenient = false;
 		mirror->why = t_strdup_printf(
 			"cannot read message %u of mailbox %s: %s",
-			mirror->mail->uid, mailbox_get_vname(mirror->box),
+			message->uid, mailbox_get_vname(mirror->box),
 			i_stream_get_error(input));
 		return -1;
 	}
@@ -74,7 +75,7 @@ static int body_send(struct mirror *mirror, struct istream *input,
 
 	if (mbj_body_begin(mirror->content->account->client, &sink.writer,
 			   mirror->err) == MBJ_OK &&
-	    body_pieces(mirror, input, &sink, &message->size) == 0 &&
+	    body_pieces(mirror, input, &sink, message) == 0 &&
 	    mbj_body_finish(&sink.writer, &message->blob, &message->size,
 			    mirror->err) == MBJ_OK)
 		ret = 0;
@@ -93,7 +94,7 @@ static int body_find(struct mirror *mirror, struct istream *input,
 	enum mbj_rc rc;
 
 	sha256_init(&sha);
-	if (body_pieces(mirror, input, &sink, &message->size) < 0)
+	if (body_pieces(mirror, input, &sink, message) < 0)
 		return -1;
 	sha256_result(&sha, message->blob.b);
 	rc = mbj_body_open(mirror->content->account->client, &message->blob,
@@ -218,7 +219,7 @@ static int body_hold(struct mirror *mirror, struct istream *input,
 	const struct body_sink sink = {.buf = body};
 
 	i_assert(body != NULL);
-	if (body_pieces(mirror, input, &sink, &message->size) < 0)
+	if (body_pieces(mirror, input, &sink, message) < 0)
 		return -1;
 	if (mbj_buf_ok(body, NULL) == MBJ_OK && body->n > 0)
 		return 1;

@@ -6,6 +6,7 @@ import copy
 import imaplib
 import os
 import poplib
+import re
 import subprocess
 import time
 import unittest
@@ -206,6 +207,36 @@ class Keyed(PairCase):
             *self.PASSWORD, "mbj", "capture", "-u", self.user), (0, ""))
         self.assertEqual(len(self.sizes()), 9)
         self.assertEqual(self.intents(), [])
+
+    def traced(self, *options):
+        """A big delivery by LDA.  Returns: its trace's reads at a place."""
+        said = self.dir / "trace"
+        done = subprocess.run(
+            ["strace", "-qq", "-y", "-o", said, "-e", "trace=pread64",
+             *options, test_pair.LDA, "-c", self.dovecot.conf, "-d",
+             self.user], input=mail("big", 80000), check=False)
+        self.assertEqual(done.returncode, 0, self.log())
+        return re.findall(r"^pread64\(.*$", said.read_text(), re.M)
+
+    def test_failed(self):
+        """Goal: a temporary file that cannot be read back harms nobody, and
+        its message comes in with somebody who has the key.  Method: the last
+        read of a delivery fails."""
+        if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False,
+                          capture_output=True).returncode != 0:
+            self.skipTest("strace cannot trace here")
+        for _ in range(2):
+            reads = self.traced()
+        last = max(i for i, read in enumerate(reads) if "(deleted)" in read)
+        reads = self.traced("-e", f"inject=pread64:error=EIO:when={last + 1}")
+        self.assertRegex(reads[last], r"\(deleted\).*EIO")
+        self.logged("cannot read message 3")
+        self.assertEqual(len(self.sizes()), 2)
+        one = self.login()
+        self.ok(one.append("INBOX", None, None, mail("own")))
+        self.leave(one)
+        self.assertEqual(len(self.sizes()), 4)
+        self.assertEqual(self.intents(), [], self.log())
 
     def test_fatal(self):
         """Goal: a user whose run ends the process that follows, as Dovecot
