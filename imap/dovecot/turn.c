@@ -140,12 +140,15 @@ static void turn_begin_time(struct turn *turn)
 /*
  * Dovecot makes the lock's file and removes it each time; one that is there it
  * takes as it is, as it does after a process was killed.  So it stays, which
- * costs a directory half a dozen changes less.
+ * costs a directory half a dozen changes less.  But not what is made for
+ * another user, who may have no right to open it.
  */
-static void lock_file_keep(struct mailbox_list *list)
+static void lock_file_keep(const struct turn *turn)
 {
-	if (list->lock != NULL)
-		file_lock_set_unlink_on_free(list->lock, FALSE);
+	struct file_lock *lock = turn->locked->lock;
+
+	if (lock != NULL && !box_is_others(turn->box))
+		file_lock_set_unlink_on_free(lock, FALSE);
 }
 
 static int turn_lock(struct turn *turn)
@@ -166,7 +169,7 @@ static int turn_lock(struct turn *turn)
 		mail_storage_copy_list_error(box->storage, turn->locked);
 		return -1;
 	}
-	lock_file_keep(turn->locked);
+	lock_file_keep(turn);
 	turn->capture->is_in_turn = true;
 	turn_begin_time(turn);
 	return 0;

@@ -115,6 +115,21 @@ class Shared(SharedCase):
         tree = self.mbj("tree", self.socket, self.user + "2", "--json").json()
         self.assertEqual([m["name"] for m in tree["list"]], ["INBOX"])
 
+    def test_locked(self):
+        """Goal: another user leaves no file of his own where the owner's lock
+        is, which the owner may have no right to.  Method: changes in turns."""
+        def locks():
+            return list((self.dovecot.d / "mail" / self.user).rglob(
+                "mailboxes.lock"))
+
+        for _ in range(2):
+            self.ok(self.one.append(self.inside("A"), None, None,
+                                    mail("own")))
+            self.assertEqual(len(locks()), 1)
+            self.ok(self.two.append(self.there("A"), None, None, mail("new")))
+            self.assertEqual(locks(), [])
+        self.all_same()
+
     def test_both(self):
         """Goal: two users and two of the owner's sessions at once: the
         account is what Dovecot has.  Method: random commands."""
