@@ -2,7 +2,9 @@
  * The table of intents that stand: which one a change is given, and which one
  * is closed when.
  */
+#include <pthread.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <mbj/sys.h>
 
@@ -236,6 +238,89 @@ START_TEST(standing_closes)
 }
 END_TEST
 
+/* By its own thread, as a service has it: one, or that it is over. */
+struct closing {
+	struct standing *s;
+	struct mbj_id intent; /* ROOT: it is over */
+};
+
+static void *closing_main(void *arg)
+{
+	struct closing *closing = arg;
+	struct mbj_id account;
+
+	if (!standing_close(closing->s, &account, &closing->intent))
+		closing->intent = MBJ_ID_ROOT;
+	else
+		standing_closed(closing->s, closing->intent, true);
+	return NULL;
+}
+
+static bool is_resting(struct standing *s)
+{
+	bool is_resting;
+
+	pthread_mutex_lock(&s->mutex);
+	is_resting = s->is_resting;
+	pthread_mutex_unlock(&s->mutex);
+	return is_resting;
+}
+
+static void closing_begin(struct closing *closing, struct standing *s,
+			  pthread_t *thread, bool is_to_rest)
+{
+	const struct timespec moment = {.tv_nsec = 10000000};
+
+	closing->s = s;
+	ck_assert_int_eq(pthread_create(thread, NULL, closing_main, closing),
+			 0);
+	do
+		nanosleep(&moment, NULL);
+	while (is_to_rest && !is_resting(s));
+}
+
+/* It is due in a moment. */
+static struct mbj_id stand_due(struct standing *s, size_t number)
+{
+	struct standing_place place = place_of(number, 1);
+
+	return stand(s, &place, mbj_monotonic_ms() - STANDING_IDLE_MS + 100);
+}
+
+/*
+ * Goal: who closes them sleeps where there are none, and misses none: neither
+ * as he sleeps, nor between two looks, nor in a service that begins anew.
+ */
+START_TEST(standing_woken)
+{
+	struct closing closing;
+	struct mbj_id intent;
+	struct standing s;
+	pthread_t thread;
+
+	table_begin(&s);
+	closing_begin(&closing, &s, &thread, true);
+	intent = stand_due(&s, 1);
+	pthread_join(thread, NULL);
+	ck_assert(mbj_id_equal(closing.intent, intent));
+	/* A stop between two looks, and what is there at the beginning. */
+	closing_begin(&closing, &s, &thread, false);
+	standing_halt(&s);
+	pthread_join(thread, NULL);
+	ck_assert(mbj_id_is_root(closing.intent));
+	standing_begin(&s);
+	intent = stand_due(&s, 2);
+	closing_begin(&closing, &s, &thread, false);
+	pthread_join(thread, NULL);
+	ck_assert(mbj_id_equal(closing.intent, intent));
+	closing_begin(&closing, &s, &thread, true);
+	standing_halt(&s);
+	pthread_join(thread, NULL);
+	ck_assert(mbj_id_is_root(closing.intent));
+	table_end(&s, 0);
+}
+END_TEST
+
 /* Goal: a stop does not wait for all, however many there are. */
 START_TEST(standing_late_stop)
 {
@@ -314,8 +399,10 @@ TCase *test_standing_table_case(void)
 	tcase_add_test(tc, standing_not);
 	tcase_add_test(tc, standing_unseen);
 	tcase_add_test(tc, standing_closes);
+	tcase_add_test(tc, standing_woken);
 	tcase_add_test(tc, standing_late_stop);
 	tcase_add_test(tc, standing_full);
 	tcase_add_test(tc, standing_halted);
+	tcase_set_timeout(tc, 20);
 	return tc;
 }
