@@ -297,6 +297,7 @@ def command(client, line):
         line = client.readline()
         if line.startswith(tag):
             return line.split()[1].decode()
+        assert line, "the connection was closed"
 
 
 def append_all(client, path, *texts):
