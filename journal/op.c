@@ -5,7 +5,7 @@
  * Not here: bytes (op_codec.c), text (op_print.c), meaning (apply_op.c).
  *
  * Invariants:
- *   1. a field of type T names a member of the size that T has: asserted by
+ *   1. a field of type T names a member of the size of T's form: asserted by
  *      the compiler below;
  *   2. what op_fault_find passes is what mbj_op_decode accepts: both sides of
  *      the journal share one rule.
@@ -18,7 +18,20 @@
 #include <mbj/tree.h>
 
 enum {
-#define X(name, size) OP_TYPE_SIZE_##name = (size),
+#define X(name, size) OP_FORM_SIZE_##name = (size),
+	OP_FORM_MAP(X)
+#undef X
+};
+
+enum {
+#define X(name, form) OP_TYPE_SIZE_##name = OP_FORM_SIZE_##form,
+	OP_TYPE_MAP(X)
+#undef X
+};
+
+/* Names of the types' forms. */
+enum {
+#define X(name, form) OP_TYPE_FORM_##name = OP_FORM_##form,
 	OP_TYPE_MAP(X)
 #undef X
 };
@@ -42,8 +55,9 @@ enum {
 #undef MBJ_FIELD
 
 /* Places of the fields, for the machine. */
-#define MBJ_FIELD(type, member) \
-	{OP_TYPE_##type, offsetof(struct mbj_op, member)},
+#define MBJ_FIELD(type, member)                             \
+	{OP_TYPE_##type, (enum op_form)OP_TYPE_FORM_##type, \
+	 offsetof(struct mbj_op, member)},
 #define MBJ_OP(name, number, word, since, fields, pre, post, inverse) \
 	static const struct op_member members_##name[] = {fields};
 #include <mbj/op.def>
@@ -135,41 +149,25 @@ static bool path_equal(const struct mbj_path *a, const struct mbj_path *b)
 	       mbj_bytes_equal(a->key, b->key);
 }
 
-static bool value_equal(enum op_type type, const void *a, const void *b)
+static bool value_equal(enum op_form form, const void *a, const void *b)
 {
-	switch (type) {
-	case OP_TYPE_FLAG:
-	case OP_TYPE_DELIMITER:
-	case OP_TYPE_ROLE:
-	case OP_TYPE_ATTR_KIND:
-	case OP_TYPE_FLAGS:
-	case OP_TYPE_FLAG_MODE:
-	case OP_TYPE_RESULT:
+	switch (form) {
+	case OP_FORM_U8:
 		return memcmp(a, b, 1) == 0;
-	case OP_TYPE_U32:
-	case OP_TYPE_UID:
+	case OP_FORM_U32:
 		return memcmp(a, b, sizeof(uint32_t)) == 0;
-	case OP_TYPE_U64:
-	case OP_TYPE_REV:
-	case OP_TYPE_MODSEQ:
-	case OP_TYPE_TIME:
+	case OP_FORM_U64:
 		return memcmp(a, b, sizeof(uint64_t)) == 0;
-	case OP_TYPE_ID:
+	case OP_FORM_ID:
 		return memcmp(a, b, sizeof(struct mbj_id)) == 0;
-	case OP_TYPE_HASH:
+	case OP_FORM_HASH:
 		return memcmp(a, b, sizeof(struct mbj_hash)) == 0;
-	case OP_TYPE_ACCOUNT_NAME:
-	case OP_TYPE_ATTR_NAME:
-	case OP_TYPE_ATTR_VALUE:
-	case OP_TYPE_KEYWORDS:
-	case OP_TYPE_UIDS:
-	case OP_TYPE_OUTCOME:
-	case OP_TYPE_INTENT:
+	case OP_FORM_BLOCK:
 		return mbj_bytes_equal(*(const struct mbj_bytes *)a,
 				       *(const struct mbj_bytes *)b);
-	case OP_TYPE_SLOT:
+	case OP_FORM_SLOT:
 		return slot_equal(a, b);
-	case OP_TYPE_PATH:
+	case OP_FORM_PATH:
 		return path_equal(a, b);
 	}
 	MBJ_UNREACHABLE();
@@ -185,7 +183,7 @@ bool mbj_op_equal(const struct mbj_op *a, const struct mbj_op *b)
 	for (size_t i = 0; i < layout->info->field_count; i++) {
 		const struct op_member *member = &layout->members[i];
 
-		if (!value_equal(member->type, op_member_get(a, member),
+		if (!value_equal(member->form, op_member_get(a, member),
 				 op_member_get(b, member)))
 			return false;
 	}

@@ -1,7 +1,8 @@
 /*
  * The bytes of a primitive: docs/FORMAT.md section "Primitive operation".
  *
- * One walk over the table for each direction; no kind has code of its own.
+ * One walk over the table for each direction; no kind has code of its own, and
+ * types of one form share theirs.
  *
  * Invariants:
  *   1. decoding accepts exactly what encoding writes: one primitive has one
@@ -41,51 +42,35 @@ static void name_put(struct mbj_buf *buf, struct mbj_bytes stored,
 		mbj_buf_put_block(buf, key);
 }
 
-static void value_put(struct mbj_buf *buf, enum op_type type, const void *p)
+static void value_put(struct mbj_buf *buf, enum op_form form, const void *p)
 {
 	const struct mbj_slot *slot = p;
 	const struct mbj_path *path = p;
 
-	switch (type) {
-	case OP_TYPE_FLAG:
-	case OP_TYPE_DELIMITER:
-	case OP_TYPE_ROLE:
-	case OP_TYPE_ATTR_KIND:
-	case OP_TYPE_FLAGS:
-	case OP_TYPE_FLAG_MODE:
-	case OP_TYPE_RESULT:
+	switch (form) {
+	case OP_FORM_U8:
 		mbj_buf_put_u8(buf, *(const uint8_t *)p);
 		return;
-	case OP_TYPE_U32:
-	case OP_TYPE_UID:
+	case OP_FORM_U32:
 		mbj_buf_put_u32(buf, *(const uint32_t *)p);
 		return;
-	case OP_TYPE_U64:
-	case OP_TYPE_REV:
-	case OP_TYPE_MODSEQ:
-	case OP_TYPE_TIME:
+	case OP_FORM_U64:
 		mbj_buf_put_u64(buf, *(const uint64_t *)p);
 		return;
-	case OP_TYPE_ID:
+	case OP_FORM_ID:
 		mbj_buf_put_id(buf, *(const struct mbj_id *)p);
 		return;
-	case OP_TYPE_HASH:
+	case OP_FORM_HASH:
 		mbj_buf_put(buf, p, MBJ_HASH_SIZE);
 		return;
-	case OP_TYPE_ACCOUNT_NAME:
-	case OP_TYPE_ATTR_NAME:
-	case OP_TYPE_ATTR_VALUE:
-	case OP_TYPE_KEYWORDS:
-	case OP_TYPE_UIDS:
-	case OP_TYPE_OUTCOME:
-	case OP_TYPE_INTENT:
+	case OP_FORM_BLOCK:
 		mbj_buf_put_block(buf, *(const struct mbj_bytes *)p);
 		return;
-	case OP_TYPE_SLOT:
+	case OP_FORM_SLOT:
 		mbj_buf_put_id(buf, slot->parent);
 		name_put(buf, slot->name.stored, slot->name.key);
 		return;
-	case OP_TYPE_PATH:
+	case OP_FORM_PATH:
 		name_put(buf, path->stored, path->key);
 		return;
 	}
@@ -106,7 +91,7 @@ void mbj_op_encode(struct mbj_buf *buf, const struct mbj_op *op)
 	for (size_t i = 0; i < layout->info->field_count; i++) {
 		const struct op_member *member = &layout->members[i];
 
-		value_put(buf, member->type, op_member_get(op, member));
+		value_put(buf, member->form, op_member_get(op, member));
 	}
 	if (buf->failed != MBJ_OK)
 		return;
@@ -126,56 +111,40 @@ static void name_read(struct mbj_reader *reader, size_t max,
 		reader->failed = true; /* not the one form */
 }
 
-static void value_read(struct mbj_reader *reader, enum op_type type, void *p)
+static void value_read(struct mbj_reader *reader, enum op_form form, void *p)
 {
 	struct mbj_slot *slot = p;
 	struct mbj_path *path = p;
 	struct mbj_bytes bytes;
 
-	switch (type) {
-	case OP_TYPE_FLAG:
-	case OP_TYPE_DELIMITER:
-	case OP_TYPE_ROLE:
-	case OP_TYPE_ATTR_KIND:
-	case OP_TYPE_FLAGS:
-	case OP_TYPE_FLAG_MODE:
-	case OP_TYPE_RESULT:
+	switch (form) {
+	case OP_FORM_U8:
 		*(uint8_t *)p = mbj_read_u8(reader);
 		return;
-	case OP_TYPE_U32:
-	case OP_TYPE_UID:
+	case OP_FORM_U32:
 		*(uint32_t *)p = mbj_read_u32(reader);
 		return;
-	case OP_TYPE_U64:
-	case OP_TYPE_REV:
-	case OP_TYPE_MODSEQ:
-	case OP_TYPE_TIME:
+	case OP_FORM_U64:
 		*(uint64_t *)p = mbj_read_u64(reader);
 		return;
-	case OP_TYPE_ID:
+	case OP_FORM_ID:
 		*(struct mbj_id *)p = mbj_read_id(reader);
 		return;
-	case OP_TYPE_HASH:
+	case OP_FORM_HASH:
 		bytes = mbj_read_bytes(reader, MBJ_HASH_SIZE);
 		if (bytes.n == MBJ_HASH_SIZE)
 			memcpy(p, bytes.p, MBJ_HASH_SIZE);
 		return;
-	case OP_TYPE_ACCOUNT_NAME:
-	case OP_TYPE_ATTR_NAME:
-	case OP_TYPE_ATTR_VALUE:
-	case OP_TYPE_KEYWORDS:
-	case OP_TYPE_UIDS:
-	case OP_TYPE_OUTCOME:
-	case OP_TYPE_INTENT:
+	case OP_FORM_BLOCK:
 		*(struct mbj_bytes *)p =
 			mbj_read_block(reader, MBJ_ATTR_VALUE_MAX);
 		return;
-	case OP_TYPE_SLOT:
+	case OP_FORM_SLOT:
 		slot->parent = mbj_read_id(reader);
 		name_read(reader, MBJ_NAME_MAX, &slot->name.stored,
 			  &slot->name.key);
 		return;
-	case OP_TYPE_PATH:
+	case OP_FORM_PATH:
 		name_read(reader, MBJ_PATH_MAX, &path->stored, &path->key);
 		return;
 	}
@@ -194,7 +163,7 @@ static enum mbj_rc fields_decode(struct mbj_bytes bytes,
 	for (size_t i = 0; i < layout->info->field_count; i++) {
 		const struct op_member *member = &layout->members[i];
 
-		value_read(&reader, member->type, op_member_edit(op, member));
+		value_read(&reader, member->form, op_member_edit(op, member));
 	}
 	if (!mbj_reader_is_spent(&reader))
 		return mbj_error_set(err, MBJ_ECORRUPT,
