@@ -140,16 +140,12 @@ static enum mbj_rc aside_next(struct mbj_scan *scan,
 			      struct mbj_error *err)
 {
 	struct mbj_bytes key;
-	struct mbj_bytes rest;
 	struct mbj_bytes value;
 	struct mbj_id id;
-	enum mbj_rc rc = scan_next(scan, &key, &rest, &value, err);
+	enum mbj_rc rc = scan_next_id(scan, &key, &id, &value, err);
 
 	if (rc < 0)
 		return rc;
-	if (rest.n != sizeof(id.b))
-		return record_damaged(TABLE_PARKED, key, err);
-	memcpy(id.b, rest.p, sizeof(id.b));
 	if (!record_aside_decode(id, value, ret_aside))
 		return record_damaged(TABLE_PARKED, key, err);
 	return MBJ_OK;

@@ -41,15 +41,14 @@ static int counted_compare(const void *a, const void *b)
 	return series_compare(x->said.series, y->said.series);
 }
 
-static enum mbj_rc content_add(struct counting *counting, struct mbj_bytes rest,
+static enum mbj_rc content_add(struct counting *counting, struct mbj_id mailbox,
 			       const struct mbj_content *content,
 			       struct mbj_error *err)
 {
 	void *contents = counting->contents;
-	struct counted counted = {.said = *content};
+	struct counted counted = {.mailbox = mailbox, .said = *content};
 	enum mbj_rc rc;
 
-	memcpy(counted.mailbox.b, rest.p, sizeof(counted.mailbox.b));
 	rc = mbj_array_reserve(&contents, &counting->capacity,
 			       counting->count + 1, sizeof(counted),
 			       MBJ_ACCOUNT_MAILBOXES_MAX + 1, err);
@@ -65,20 +64,15 @@ static enum mbj_rc contents_load(struct counting *counting,
 	struct mbj_txn *txn = counting->txn;
 	struct mbj_content content;
 	struct mbj_scan scan = {0};
-	struct mbj_bytes key, rest, value;
+	struct mbj_id mailbox;
 	enum mbj_rc rc;
 
 	key_account(&txn->key, counting->account);
 	rc = scan_begin(txn, TABLE_CONTENTS, txn->key.n, &scan, err);
 	while (rc == MBJ_OK) {
-		rc = scan_next(&scan, &key, &rest, &value, err);
-		if (rc < 0)
-			break;
-		if (rest.n != MBJ_ID_SIZE ||
-		    !record_content_decode(value, &content))
-			rc = record_damaged(TABLE_CONTENTS, key, err);
-		else
-			rc = content_add(counting, rest, &content, err);
+		rc = scan_next_content(&scan, &mailbox, &content, err);
+		if (rc == MBJ_OK)
+			rc = content_add(counting, mailbox, &content, err);
 	}
 	mbj_scan_done(&scan);
 	if (rc == MBJ_ENOTFOUND && counting->count > 0)

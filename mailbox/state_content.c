@@ -334,29 +334,36 @@ enum mbj_rc content_drop(struct mbj_txn *txn, struct mbj_account *account,
 	return rc;
 }
 
+enum mbj_rc scan_next_content(struct mbj_scan *scan, struct mbj_id *ret_mailbox,
+			      struct mbj_content *ret_content,
+			      struct mbj_error *err)
+{
+	struct mbj_bytes key, value;
+	enum mbj_rc rc = scan_next_id(scan, &key, ret_mailbox, &value, err);
+
+	if (rc < 0)
+		return rc;
+	if (!record_content_decode(value, ret_content))
+		return record_damaged(TABLE_CONTENTS, key, err);
+	return MBJ_OK;
+}
+
 enum mbj_rc contents_drop(struct mbj_txn *txn, struct mbj_id account,
 			  struct mbj_error *err)
 {
 	struct mbj_content content;
 	struct mbj_scan scan = {0};
-	struct mbj_bytes key, rest, value;
 	struct mbj_id mailbox;
 	enum mbj_rc rc;
 
 	key_account(&txn->key, account);
 	rc = scan_begin(txn, TABLE_CONTENTS, txn->key.n, &scan, err);
 	while (rc == MBJ_OK) {
-		rc = scan_next(&scan, &key, &rest, &value, err);
-		if (rc < 0)
-			break;
-		if (rest.n != MBJ_ID_SIZE ||
-		    !record_content_decode(value, &content)) {
-			rc = record_damaged(TABLE_CONTENTS, key, err);
-			break;
-		}
-		memcpy(mailbox.b, rest.p, sizeof(mailbox.b));
+		rc = scan_next_content(&scan, &mailbox, &content, err);
 		/* Into another table's cache: the cursor stays good. */
-		rc = orphan_put(txn, account, mailbox, content.series, err);
+		if (rc == MBJ_OK)
+			rc = orphan_put(txn, account, mailbox, content.series,
+					err);
 	}
 	mbj_scan_done(&scan);
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;

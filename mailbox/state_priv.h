@@ -110,6 +110,14 @@ enum mbj_rc scan_begin(struct mbj_txn *txn, enum db_table table,
 enum mbj_rc scan_next(struct mbj_scan *scan, struct mbj_bytes *ret_key,
 		      struct mbj_bytes *ret_rest, struct mbj_bytes *ret_value,
 		      struct mbj_error *err) MBJ_MUST_CHECK;
+/* The same where an id, and nothing else, is behind the prefix. */
+enum mbj_rc scan_next_id(struct mbj_scan *scan, struct mbj_bytes *ret_key,
+			 struct mbj_id *ret_id, struct mbj_bytes *ret_value,
+			 struct mbj_error *err) MBJ_MUST_CHECK;
+/* The next of the contents of an account. */
+enum mbj_rc scan_next_content(struct mbj_scan *scan, struct mbj_id *ret_mailbox,
+			      struct mbj_content *ret_content,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
  * The content of a mailbox goes: out of the account, whom the caller writes,

@@ -67,6 +67,22 @@ enum mbj_rc scan_next(struct mbj_scan *scan, struct mbj_bytes *ret_key,
 	return MBJ_OK;
 }
 
+enum mbj_rc scan_next_id(struct mbj_scan *scan, struct mbj_bytes *ret_key,
+			 struct mbj_id *ret_id, struct mbj_bytes *ret_value,
+			 struct mbj_error *err)
+{
+	struct mbj_bytes rest;
+	enum mbj_rc rc = scan_next(scan, ret_key, &rest, ret_value, err);
+
+	if (rc < 0)
+		return rc;
+	if (rest.n != sizeof(ret_id->b))
+		return record_damaged((enum db_table)scan->table, *ret_key,
+				      err);
+	memcpy(ret_id->b, rest.p, sizeof(ret_id->b));
+	return MBJ_OK;
+}
+
 enum mbj_rc mbj_scan_accounts(struct mbj_txn *txn, struct mbj_scan *ret_scan,
 			      struct mbj_error *err)
 {
@@ -98,28 +114,18 @@ enum mbj_rc mbj_scan_subscriptions(struct mbj_txn *txn, struct mbj_id account,
 	return scan_begin(txn, TABLE_SUBSCRIPTIONS, txn->key.n, ret_scan, err);
 }
 
-static bool id_read(struct mbj_bytes b, struct mbj_id *ret_id)
-{
-	if (b.n != sizeof(ret_id->b))
-		return false;
-	memcpy(ret_id->b, b.p, sizeof(ret_id->b));
-	return true;
-}
-
 enum mbj_rc mbj_scan_next_account(struct mbj_scan *scan,
 				  struct mbj_account *ret_account,
 				  struct mbj_error *err)
 {
 	struct mbj_bytes key;
-	struct mbj_bytes rest;
 	struct mbj_bytes value;
 	struct mbj_id id;
-	enum mbj_rc rc = scan_next(scan, &key, &rest, &value, err);
+	enum mbj_rc rc = scan_next_id(scan, &key, &id, &value, err);
 
 	if (rc < 0)
 		return rc;
-	if (!id_read(rest, &id) ||
-	    !record_account_decode(id, value, ret_account))
+	if (!record_account_decode(id, value, ret_account))
 		return record_damaged(TABLE_ACCOUNTS, key, err);
 	return MBJ_OK;
 }
@@ -129,15 +135,13 @@ enum mbj_rc mbj_scan_next_mailbox(struct mbj_scan *scan,
 				  struct mbj_error *err)
 {
 	struct mbj_bytes key;
-	struct mbj_bytes rest;
 	struct mbj_bytes value;
 	struct mbj_id id;
-	enum mbj_rc rc = scan_next(scan, &key, &rest, &value, err);
+	enum mbj_rc rc = scan_next_id(scan, &key, &id, &value, err);
 
 	if (rc < 0)
 		return rc;
-	if (!id_read(rest, &id) ||
-	    !record_mailbox_decode(id, value, ret_mailbox))
+	if (!record_mailbox_decode(id, value, ret_mailbox))
 		return record_damaged(TABLE_MAILBOXES, key, err);
 	return MBJ_OK;
 }
