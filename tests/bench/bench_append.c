@@ -17,6 +17,8 @@
  * Output: a table, and one JSON object a line.  --quick is for tests: few
  * rounds, nothing is demanded of the speed.
  */
+#include "bench_dir.h"
+
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -415,15 +417,6 @@ static void bench_cpu(struct bench *bench)
 	mbj_store_close(&bench->store);
 }
 
-static void directory_remove(const char *dir)
-{
-	char command[600];
-
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	if (system(command) != 0)
-		fprintf(stderr, "bench_append: %s stays\n", dir);
-}
-
 int main(int argc, char **argv)
 {
 	struct bench bench = {.setting = setting_full};
@@ -435,13 +428,11 @@ int main(int argc, char **argv)
 		else
 			parent = argv[i];
 	}
-	(void)snprintf(bench.dir, sizeof(bench.dir), "%.400s/bench-XXXXXX",
-		       parent);
-	if (mkdtemp(bench.dir) == NULL)
-		stop(bench.dir, NULL);
+	bench_dir_make(bench.dir, sizeof(bench.dir), parent);
 	bench_durable(&bench);
 	bench_cpu(&bench);
 	bench_late(&bench);
-	directory_remove(bench.dir);
+	if (bench_dir_remove(bench.dir) != 0)
+		stop(bench.dir, NULL);
 	return 0;
 }

@@ -11,6 +11,8 @@
  * turns round by round on one file system; the median counts.  Output: a
  * table, and one JSON object a line.  --quick is for tests.
  */
+#include "bench_dir.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,15 +179,6 @@ static void group_measure(struct bench *bench, unsigned group)
 	       group, bare_rate, blob_rate, blob_rate / bare_rate);
 }
 
-static void tree_remove(const char *dir)
-{
-	char command[600];
-
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	if (system(command) != 0)
-		stop(command, NULL);
-}
-
 int main(int argc, char **argv)
 {
 	struct bench bench = {.rounds = 5, .count = 320};
@@ -201,10 +194,7 @@ int main(int argc, char **argv)
 			where = argv[i];
 		}
 	}
-	(void)snprintf(bench.dir, sizeof(bench.dir), "%s/mbj-bench-XXXXXX",
-		       where != NULL ? where : "/tmp");
-	if (mkdtemp(bench.dir) == NULL)
-		stop(bench.dir, NULL);
+	bench_dir_make(bench.dir, sizeof(bench.dir), where);
 	(void)snprintf(path, sizeof(path), "%s/bare", bench.dir);
 	folders_make(path);
 	(void)snprintf(path, sizeof(path), "%s/blobs", bench.dir);
@@ -214,6 +204,7 @@ int main(int argc, char **argv)
 	group_measure(&bench, 1);
 	group_measure(&bench, GROUP_MAX);
 	mbj_blobs_close(&bench.blobs);
-	tree_remove(bench.dir);
+	if (bench_dir_remove(bench.dir) != 0)
+		stop(bench.dir, NULL);
 	return 0;
 }

@@ -198,13 +198,6 @@ static double cp_time(const struct bench *bench)
 	return wall;
 }
 
-static void folder_make(char path[512], const char *parent)
-{
-	(void)snprintf(path, 512, "%s/bench_content-XXXXXX", parent);
-	if (mkdtemp(path) == NULL)
-		stop(path, "no directory");
-}
-
 int main(int argc, char **argv)
 {
 	bool is_quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
@@ -213,8 +206,8 @@ int main(int argc, char **argv)
 	struct bench bench = {.messages = is_quick ? 500 : 100000};
 	double linked, copied, cp;
 
-	folder_make(bench.here, here);
-	folder_make(bench.there, there);
+	bench_dir_make(bench.here, sizeof(bench.here), here);
+	bench_dir_make(bench.there, sizeof(bench.there), there);
 	(void)snprintf(bench.primary, sizeof(bench.primary), "%s/primary",
 		       bench.here);
 	primary_make(&bench);

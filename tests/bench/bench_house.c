@@ -315,10 +315,9 @@ int main(int argc, char **argv)
 	}
 	if (argc > at)
 		where = argv[at];
-	(void)snprintf(bench.dir, sizeof(bench.dir), "%s/bench_house.XXXXXX",
-		       where != NULL ? where : "/tmp");
-	if (pipe(bench.stop) < 0 || mkdtemp(bench.dir) == NULL)
-		stop(bench.dir, "cannot be made");
+	bench_dir_make(bench.dir, sizeof(bench.dir), where);
+	if (pipe(bench.stop) < 0)
+		stop("pipe", "cannot be made");
 	bench_run(&bench);
 	(void)bench_dir_remove(bench.dir);
 	return 0;

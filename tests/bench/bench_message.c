@@ -224,10 +224,7 @@ int main(int argc, char **argv)
 		else
 			where = argv[i];
 	}
-	(void)snprintf(bench.dir, sizeof(bench.dir), "%s/mbj-bench-XXXXXX",
-		       where == NULL ? "/tmp" : where);
-	if (mkdtemp(bench.dir) == NULL)
-		stop(bench.dir, "cannot be made");
+	bench_dir_make(bench.dir, sizeof(bench.dir), where);
 	(void)snprintf(bench.primary, sizeof(bench.primary), "%s/p", bench.dir);
 	(void)snprintf(bench.replica, sizeof(bench.replica), "%s/r", bench.dir);
 	if (mbj_store_init(bench.primary, MBJ_STORE_PRIMARY, NULL, &err) < 0 ||

@@ -324,18 +324,6 @@ static void report(const char *name, unsigned count, double cpu, double wall)
 		     name, count, cpu * 1e6, wall * 1e6);
 }
 
-static void folder_make(char path[512], const char *parent)
-{
-	const char *where = getenv("TMPDIR");
-
-	(void)snprintf(path, 512, "%s/bench_net-XXXXXX",
-		       parent != NULL  ? parent
-		       : where != NULL ? where
-				       : "/tmp");
-	if (mkdtemp(path) == NULL)
-		stop(path, "no directory can be made there");
-}
-
 int main(int argc, char **argv)
 {
 	static struct figures figures[MODES];
@@ -354,6 +342,8 @@ int main(int argc, char **argv)
 			there = argv[i];
 		}
 	}
+	if (here == NULL)
+		here = there = getenv("TMPDIR");
 	bench.sys = *mbj_sys_posix();
 	bench.sys.fdatasync = sync_not;
 	bench.sys.fsync = sync_not;
@@ -363,8 +353,8 @@ int main(int argc, char **argv)
 	/* Berkeley DB has syncs of its own. */
 	if (bench.rounds == 1)
 		bench.options.state.engine = MBJ_STATE_MEMORY;
-	folder_make(bench.here, here);
-	folder_make(bench.there, there);
+	bench_dir_make(bench.here, sizeof(bench.here), here);
+	bench_dir_make(bench.there, sizeof(bench.there), there);
 	for (enum mode mode = 0; mode < MODES; mode++) {
 		(void)snprintf(primaries[mode], sizeof(primaries[mode]),
 			       "%s/p-%s", bench.here, mode_names[mode]);

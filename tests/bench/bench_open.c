@@ -292,9 +292,7 @@ static void cache_run(const char *parent, size_t cache_size)
 	struct size size = {"cache", 100000, 200000, 5};
 	char root[512], dir[600];
 
-	(void)snprintf(root, sizeof(root), "%s/bench_open-XXXXXX", parent);
-	if (mkdtemp(root) == NULL)
-		stop(root, "no directory");
+	bench_dir_make(root, sizeof(root), parent);
 	(void)snprintf(dir, sizeof(dir), "%s/%s", root, size.name);
 	store_make(dir, &size, cache_size);
 	(void)bench_dir_remove(root);
@@ -319,9 +317,7 @@ int main(int argc, char **argv)
 			  (size_t)strtoul(argv[2], NULL, 10) << 20);
 		return 0;
 	}
-	(void)snprintf(root, sizeof(root), "%s/bench_open-XXXXXX", parent);
-	if (mkdtemp(root) == NULL)
-		stop(root, "no directory");
+	bench_dir_make(root, sizeof(root), parent);
 	one = run(root, &small);
 	other = run(root, &large);
 	(void)printf("{\"bench\":\"open\",\"ratio\":%.2f}\n", other / one);

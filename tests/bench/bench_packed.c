@@ -201,10 +201,7 @@ int main(int argc, char **argv)
 			where = argv[i];
 		}
 	}
-	(void)snprintf(bench.dir, sizeof(bench.dir), "%s/mbj-bench-XXXXXX",
-		       where != NULL ? where : "/tmp");
-	if (mkdtemp(bench.dir) == NULL)
-		bench_stop(bench.dir, "mkdtemp");
+	bench_dir_make(bench.dir, sizeof(bench.dir), where);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		size_measure(&bench, sizes[i], false);
 	size_measure(&bench, 32768, true);

@@ -268,10 +268,7 @@ static void stores_make(struct bench *bench, const char *parent)
 {
 	struct mbj_error err;
 
-	(void)snprintf(bench->dir, sizeof(bench->dir),
-		       "%.300s/bench_received.XXXXXX", parent);
-	if (mkdtemp(bench->dir) == NULL)
-		stop(bench->dir, NULL);
+	bench_dir_make(bench->dir, sizeof(bench->dir), parent);
 	(void)snprintf(bench->primary, PATH_SIZE, "%s/p", bench->dir);
 	(void)snprintf(bench->replica, PATH_SIZE, "%s/r", bench->dir);
 	(void)snprintf(bench->socket, sizeof(bench->socket), "%s/socket",
@@ -295,7 +292,7 @@ int main(int argc, char **argv)
 		else
 			parent = argv[i];
 	(void)signal(SIGPIPE, SIG_IGN);
-	stores_make(bench, parent != NULL ? parent : "/tmp");
+	stores_make(bench, parent);
 	processes_begin(bench);
 	client_begin(bench);
 	account_make(bench);

@@ -579,10 +579,7 @@ int main(int argc, char **argv)
 	}
 	if (bench.boxes_min == 0)
 		stop("--size", "a number of mailboxes is wanted");
-	(void)snprintf(bench.dir, sizeof(bench.dir), "%s/mbj-bench-XXXXXX",
-		       parent);
-	if (!mkdtemp(bench.dir))
-		stop(parent, "no directory can be made there");
+	bench_dir_make(bench.dir, sizeof(bench.dir), parent);
 	(void)snprintf(bench.primary, sizeof(bench.primary), "%s/p", bench.dir);
 	if (!is_size_only)
 		report_replay(&bench);

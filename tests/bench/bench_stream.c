@@ -413,10 +413,7 @@ int main(int argc, char **argv)
 		}
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)snprintf(bench.dir, sizeof(bench.dir), "%s/mbj-bench-XXXXXX",
-		       parent);
-	if (!mkdtemp(bench.dir))
-		bench_stop(parent, "no directory can be made there");
+	bench_dir_make(bench.dir, sizeof(bench.dir), parent);
 	throughput_run(&bench, "renames",
 		       &(struct bench_journal){.accounts = 1,
 					       .renames = bench.groups});

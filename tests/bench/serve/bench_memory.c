@@ -495,10 +495,7 @@ int main(int argc, char **argv)
 			parent = argv[i];
 		}
 	}
-	(void)snprintf(bench.dir, sizeof(bench.dir),
-		       "%.300s/bench_memory-XXXXXX", parent);
-	if (mkdtemp(bench.dir) == NULL)
-		stop(bench.dir, NULL);
+	bench_dir_make(bench.dir, sizeof(bench.dir), parent);
 	(void)snprintf(bench.store, sizeof(bench.store), "%s/store", bench.dir);
 	(void)snprintf(bench.socket, sizeof(bench.socket), "%s/socket",
 		       bench.store);

@@ -22,6 +22,7 @@
  * JSON object a line.  --quick is for tests: nothing is demanded of the speed.
  */
 #include "bench_serve.h"
+#include "bench_dir.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -439,15 +440,6 @@ static void bench_memory(struct bench *bench)
 
 /* ------------------------------------------------------------------- main */
 
-static void directory_remove(const char *dir)
-{
-	char command[600];
-
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	if (system(command) != 0)
-		fprintf(stderr, "bench_serve: %s stays\n", dir);
-}
-
 static unsigned number(const char *text)
 {
 	unsigned long value = text == NULL ? 0 : strtoul(text, NULL, 10);
@@ -486,14 +478,13 @@ int main(int argc, char **argv)
 	}
 	if (bench.rounds > ROUNDS_MAX || bench.crowd_count < CLIENTS)
 		stop("a number", NULL);
-	(void)snprintf(bench.dir, sizeof(bench.dir), "%.300s/bench-XXXXXX",
-		       parent);
+	bench_dir_make(bench.dir, sizeof(bench.dir), parent);
 	/* Also what one client alone needs. */
 	bench.times =
 		calloc(bench.crowd_count + bench.one_count + bench.flagged,
 		       sizeof(*bench.times));
-	if (mkdtemp(bench.dir) == NULL || bench.times == NULL)
-		stop(bench.dir, NULL);
+	if (bench.times == NULL)
+		stop("memory", NULL);
 	(void)snprintf(bench.store, sizeof(bench.store), "%s/store", bench.dir);
 	(void)snprintf(bench.socket, sizeof(bench.socket), "%s/socket",
 		       bench.store);
@@ -505,7 +496,8 @@ int main(int argc, char **argv)
 	bench_flags(&bench);
 	bench_memory(&bench);
 	server_end(&bench);
-	directory_remove(bench.dir);
+	if (bench_dir_remove(bench.dir) != 0)
+		stop(bench.dir, NULL);
 	free(bench.times);
 	return 0;
 }
