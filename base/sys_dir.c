@@ -76,6 +76,18 @@ uint64_t mbj_space_left(const struct mbj_sys *sys, const char *path)
 	return left < 0 ? UINT64_MAX : (uint64_t)left;
 }
 
+const char *mbj_names_next(const struct mbj_buf *names, const char *name)
+{
+	const char *next = (const char *)names->p;
+
+	/* NULL has no offsets. */
+	if (names->n == 0)
+		return NULL;
+	if (name != NULL)
+		next = name + strlen(name) + 1;
+	return next == (const char *)names->p + names->n ? NULL : next;
+}
+
 static int name_compare(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);

@@ -46,9 +46,9 @@ enum mbj_rc export_names_sort(struct export_names *names, struct mbj_error *err)
 	names->is_wanted = mbj_calloc(count + 1, sizeof(*names->is_wanted));
 	if (names->names == NULL || names->is_wanted == NULL)
 		return mbj_error_nomem(err);
-	for (size_t at = 0; at < text->n;
-	     at += strlen((const char *)text->p + at) + 1)
-		names->names[names->count++] = (const char *)text->p + at;
+	for (const char *name = mbj_names_next(text, NULL); name != NULL;
+	     name = mbj_names_next(text, name))
+		names->names[names->count++] = name;
 	qsort(names->names, count, sizeof(*names->names), name_order);
 	return MBJ_OK;
 }
@@ -213,10 +213,9 @@ enum mbj_rc export_part_sweep(const struct mbj_sys *sys, const char *dir,
 
 	mbj_buf_init(&names, MBJ_MAILDIR_LIST_MAX);
 	rc = mbj_dir_list(sys, dir, &names, err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
-		const char *name = (const char *)names.p + at;
-
-		at += strlen(name) + 1;
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		if (!export_name_is_ours(name))
 			continue;
 		is_changed = true;
@@ -258,11 +257,11 @@ static enum mbj_rc folder_look(const struct mbj_sys *sys, const char *folder,
 	mbj_buf_init(&names, MBJ_MAILDIR_LIST_MAX);
 	rc = mbj_dir_list(sys, folder, &names, err);
 	*ret_is_bare = true;
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
-		const char *name = (const char *)names.p + at;
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		size_t i = 0;
 
-		at += strlen(name) + 1;
 		while (i < ENTRY_COUNT && strcmp(name, folder_entries[i]) != 0)
 			i++;
 		*ret_is_bare &= i < ENTRY_COUNT;
@@ -330,10 +329,9 @@ static enum mbj_rc strange_tell(const struct export_dir *dir,
 
 	mbj_buf_init(&names, MBJ_MAILDIR_LIST_MAX);
 	rc = mbj_maildir_folders(dir->sys, dir->path, &names, err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
-		const char *name = (const char *)names.p + at;
-
-		at += strlen(name) + 1;
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		if (!export_names_want(folders, name))
 			mail_note(dir->report, name,
 				  "no mailbox of the account is called so, and "

@@ -84,10 +84,9 @@ static enum mbj_rc folders_find(struct mail_import *m, const char *dir)
 	rc = folder_add(m, mbj_bytes_str("INBOX"), dir);
 	if (rc == MBJ_OK)
 		rc = mbj_maildir_folders(m->sys, dir, &names, &m->s.err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
-		const char *name = (const char *)names.p + at;
-
-		at += strlen(name) + 1;
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		rc = mbj_path_join(place, dir, name, &m->s.err);
 		if (rc < 0)
 			break;

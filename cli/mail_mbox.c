@@ -92,10 +92,9 @@ static enum mbj_rc dir_take(struct mail_import *m, struct walk *walk,
 		mail_left_out(&m->report, dir, "%s", m->s.err.message);
 		rc = MBJ_OK;
 	}
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
-		const char *name = (const char *)names.p + at;
-
-		at += strlen(name) + 1;
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		if (name[0] == '.')
 			continue;
 		if (below[0] == '\0')

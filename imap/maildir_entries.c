@@ -90,13 +90,12 @@ static enum mbj_rc entries_put(struct maildir_entries *entries, bool is_new,
 {
 	const struct mbj_buf *names = &entries->names[is_new];
 
-	for (size_t at = 0; at < names->n;) {
-		const char *name = (const char *)names->p + at;
+	for (const char *name = mbj_names_next(names, NULL); name != NULL;
+	     name = mbj_names_next(names, name)) {
 		struct mbj_maildir_name parsed;
 		void *list = entries->list;
 		enum mbj_rc rc;
 
-		at += strlen(name) + 1;
 		/* What begins with a '.' is no message, says the format. */
 		if (name[0] == '.')
 			continue;
@@ -162,11 +161,10 @@ static enum mbj_rc part_list(const struct maildir_entries *entries, bool is_new,
 static void names_pick(const struct maildir_entries *entries,
 		       const struct mbj_buf *found, struct mbj_buf *ret_fresh)
 {
-	for (size_t at = 0; at < found->n;) {
-		const char *name = (const char *)found->p + at;
+	for (const char *name = mbj_names_next(found, NULL); name != NULL;
+	     name = mbj_names_next(found, name)) {
 		struct mbj_maildir_name parsed;
 
-		at += strlen(name) + 1;
 		mbj_maildir_name_parse(mbj_bytes_str(name), &parsed);
 		if (name[0] != '.' &&
 		    maildir_entries_find(entries, parsed.base) == NULL)
@@ -329,9 +327,9 @@ enum mbj_rc maildir_entry_path_again(const struct maildir_entries *entries,
 	     is_new--) {
 		rc = part_list(entries, is_new != 0, dir, &names, &is_there,
 			       err);
-		for (size_t at = 0; rc == MBJ_OK && !is_found && at < names.n;
-		     at += strlen((const char *)names.p + at) + 1) {
-			const char *name = (const char *)names.p + at;
+		for (const char *name = mbj_names_next(&names, NULL);
+		     rc == MBJ_OK && !is_found && name != NULL;
+		     name = mbj_names_next(&names, name)) {
 			struct mbj_maildir_name parsed;
 
 			mbj_maildir_name_parse(mbj_bytes_str(name), &parsed);

@@ -106,10 +106,8 @@ enum mbj_rc mbj_maildir_folders(const struct mbj_sys *sys, const char *dir,
 	mbj_buf_init(&all, MBJ_MAILDIR_LIST_MAX);
 	mbj_buf_clear(ret_names);
 	rc = mbj_dir_list(sys, dir, &all, err);
-	for (size_t at = 0; rc == MBJ_OK && at < all.n;) {
-		const char *name = (const char *)all.p + at;
-
-		at += strlen(name) + 1;
+	for (const char *name = mbj_names_next(&all, NULL);
+	     rc == MBJ_OK && name != NULL; name = mbj_names_next(&all, name)) {
 		if (name[0] != '.')
 			continue;
 		rc = mbj_path_join(path, dir, name, err);

@@ -313,12 +313,12 @@ enum mbj_rc mbj_log_usage_get(const struct mbj_sys *sys, const char *dir,
 
 	mbj_buf_init(&names, SEGMENT_NAMES_SIZE_MAX);
 	rc = mbj_dir_list(sys, dir, &names, err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
-		const char *name = (const char *)names.p + at;
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		struct mbj_lsn first;
 		uint32_t number;
 
-		at += strlen(name) + 1;
 		if (!segment_name_parse(name, &number, &first))
 			continue;
 		rc = usage_add(sys, dir, name, &usage, err);

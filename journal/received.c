@@ -36,16 +36,12 @@ static bool is_paused(const struct mbj_sys *sys, const char *path,
 }
 
 /* Those who are registered, from their notes' names. */
-static bool instance_next(const struct mbj_buf *names, size_t *at,
+static bool instance_next(const struct mbj_buf *names, const char **name,
 			  struct mbj_id *ret_instance)
 {
-	while (*at < names->n) {
-		const char *name = (const char *)names->p + *at;
-
-		*at += strlen(name) + 1;
-		if (mbj_id_parse(mbj_bytes_str(name), ret_instance))
+	while ((*name = mbj_names_next(names, *name)) != NULL)
+		if (mbj_id_parse(mbj_bytes_str(*name), ret_instance))
 			return true;
-	}
 	return false;
 }
 
@@ -56,14 +52,14 @@ void received_forget_above(struct mbj_store *store)
 	char path[MBJ_PATH_TEXT_MAX];
 	struct mbj_buf names;
 	struct mbj_id id;
-	size_t at = 0;
+	const char *name = NULL;
 
 	if (replicas_path(path, store->dir, NULL) < 0 ||
 	    !mbj_path_exists(store->sys, path))
 		return;
 	mbj_buf_init(&names, NAMES_MAX);
 	if (mbj_dir_list(store->sys, path, &names, NULL) == MBJ_OK)
-		while (instance_next(&names, &at, &id))
+		while (instance_next(&names, &name, &id))
 			if (received_mark_read(store->sys, path,
 					       identity.lineage, id)
 				    .v > end)
@@ -79,7 +75,7 @@ enum mbj_rc received_look(const struct mbj_sys *sys, const char *dir,
 	char path[MBJ_PATH_TEXT_MAX];
 	struct mbj_buf names;
 	struct mbj_id id;
-	size_t at = 0;
+	const char *name = NULL;
 	enum mbj_rc rc;
 
 	ret_received->count = 0;
@@ -89,7 +85,7 @@ enum mbj_rc received_look(const struct mbj_sys *sys, const char *dir,
 	mbj_buf_init(&names, NAMES_MAX);
 	rc = mbj_dir_list(sys, path, &names, err);
 	while (rc == MBJ_OK && ret_received->count < MBJ_REPLICAS_MAX &&
-	       instance_next(&names, &at, &id)) {
+	       instance_next(&names, &name, &id)) {
 		struct mbj_lsn lsn = received_mark_read(sys, path, lineage, id);
 
 		if (lsn.v > 0 && lsn.v <= end.v && !is_paused(sys, path, id))

@@ -180,11 +180,11 @@ static enum mbj_rc dir_look(struct repairing *r, const char *dir,
 	/* Not every store has snapshots, or contents. */
 	if (rc == MBJ_ENOTFOUND)
 		rc = MBJ_OK;
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
-		const char *name = (const char *)names.p + at;
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		int kind = kind_of(name);
 
-		at += strlen(name) + 1;
 		if (kind == MBJ_REPAIR_LEFTOVER && !is_removable(r, dir, name))
 			kind = MBJ_REPAIR_STRANGER;
 		if (kind >= 0)

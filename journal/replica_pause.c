@@ -306,10 +306,9 @@ enum mbj_rc mbj_replica_pauses_left(const struct mbj_sys *sys, const char *dir,
 	if (rc == MBJ_OK)
 		rc = mbj_replica_notes_load(sys, dir, &notes, &count, &bad,
 					    err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
-		const char *name = (const char *)names.p + at;
-
-		at += strlen(name) + 1;
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		if (pause_name_read(name, &id) && !has_note(notes, count, id))
 			rc = left_put(&left, sys, path, id, err);
 	}

@@ -211,10 +211,9 @@ static enum mbj_rc room_check(const struct mbj_sys *sys, const char *path,
 
 	mbj_buf_init(&names, REPLICAS_NAMES_MAX);
 	rc = mbj_dir_list(sys, path, &names, err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
-		const char *name = (const char *)names.p + at;
-
-		at += strlen(name) + 1;
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		count += mbj_id_parse(mbj_bytes_str(name), &id);
 	}
 	mbj_buf_done(&names);
@@ -430,12 +429,12 @@ enum mbj_rc mbj_replica_notes_load(const struct mbj_sys *sys, const char *dir,
 	lineage = lineage_get(sys, dir);
 	mbj_buf_init(&names, REPLICAS_NAMES_MAX);
 	rc = mbj_dir_list(sys, path, &names, err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
-		const char *name = (const char *)names.p + at;
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		void *array = notes;
 		struct mbj_id id;
 
-		at += strlen(name) + 1;
 		/* One that is being replaced, or that is nobody's. */
 		if (!mbj_id_parse(mbj_bytes_str(name), &id))
 			continue;

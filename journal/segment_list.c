@@ -88,10 +88,8 @@ static enum mbj_rc list_fill(struct segment_list *list, const char *dir,
 	list->lowest = 0;
 	if (gaps != NULL)
 		gaps->count = 0;
-	for (size_t at = 0; at < names->n;) {
-		const char *name = (const char *)names->p + at;
-
-		at += strlen(name) + 1;
+	for (const char *name = mbj_names_next(names, NULL); name != NULL;
+	     name = mbj_names_next(names, name)) {
 		if (!segment_name_parse(name, &number, &first))
 			continue;
 		if (number == last)

@@ -61,10 +61,9 @@ static enum mbj_rc dir_is_free(const struct mbj_sys *sys, const char *dir,
 				     dir);
 	mbj_buf_init(&names, INIT_NAMES_MAX);
 	rc = mbj_dir_list(sys, dir, &names, err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;
-	     at += strlen((const char *)names.p + at) + 1) {
-		const char *name = (const char *)names.p + at;
-
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		if (!name_is_leftover(name, has_init))
 			rc = mbj_error_set(err, MBJ_EEXISTS,
 					   "%s is not empty: a store needs a "
@@ -91,10 +90,10 @@ static enum mbj_rc leftovers_remove(const struct mbj_sys *sys,
 		return rc;
 	mbj_buf_init(&names, INIT_NAMES_MAX);
 	rc = mbj_dir_list(sys, journal_dir, &names, err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;
-	     at += strlen((const char *)names.p + at) + 1) {
-		rc = mbj_path_join(path, journal_dir,
-				   (const char *)names.p + at, err);
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
+		rc = mbj_path_join(path, journal_dir, name, err);
 		if (rc == MBJ_OK)
 			rc = mbj_file_remove(sys, path, err);
 	}

@@ -67,10 +67,8 @@ static uint64_t files_size(const struct mbj_sys *sys, const char *dir,
 	mbj_buf_init(&names, ROOM_NAMES_MAX);
 	if (mbj_dir_list(sys, dir, &names, NULL) < 0)
 		mbj_buf_clear(&names);
-	for (size_t at = 0; at < names.n;
-	     at += strlen((const char *)names.p + at) + 1) {
-		const char *name = (const char *)names.p + at;
-
+	for (const char *name = mbj_names_next(&names, NULL); name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		if (strncmp(name, begin, strlen(begin)) == 0)
 			sum += file_size(sys, dir, name);
 	}

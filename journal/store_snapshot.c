@@ -56,11 +56,11 @@ static enum mbj_rc names_take(const struct mbj_buf *names,
 	size_t count = 0;
 	enum mbj_rc rc = MBJ_OK;
 
-	for (size_t at = 0; rc == MBJ_OK && at < names->n;
-	     at += strlen((const char *)names->p + at) + 1) {
+	for (const char *name = mbj_names_next(names, NULL);
+	     rc == MBJ_OK && name != NULL; name = mbj_names_next(names, name)) {
 		struct mbj_lsn lsn = {0};
 
-		if (!mbj_snapshot_name_parse((const char *)names->p + at, &lsn))
+		if (!mbj_snapshot_name_parse(name, &lsn))
 			continue;
 		rc = mbj_array_reserve(&taken, &capacity, count + 1,
 				       sizeof(lsn), SNAPSHOTS_MAX, err);

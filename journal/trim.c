@@ -204,9 +204,9 @@ static enum mbj_rc files_remove(const struct mbj_store *store, uint32_t number,
 
 	mbj_buf_init(&names, SEGMENT_NAMES_SIZE_MAX);
 	rc = mbj_dir_list(store->sys, store->journal_dir, &names, err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;
-	     at += strlen((const char *)names.p + at) + 1) {
-		const char *name = (const char *)names.p + at;
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		struct mbj_file file = MBJ_FILE_CLOSED;
 		struct mbj_lsn first;
 		uint64_t size = 0;

@@ -115,10 +115,9 @@ static enum mbj_rc fresh_sweep(const struct mbj_blobs *blobs,
 
 	mbj_buf_init(&names, SWEEP_NAMES_MAX);
 	rc = mbj_dir_list(blobs->sys, blobs->fresh, &names, err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
-		const char *name = (const char *)names.p + at;
-
-		at += strlen(name) + 1;
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		rc = mbj_path_join(path, blobs->fresh, name, err);
 		if (rc == MBJ_OK)
 			rc = mbj_file_remove(blobs->sys, path, err);

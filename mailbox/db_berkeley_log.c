@@ -135,10 +135,9 @@ enum mbj_rc berkeley_home_sync(struct berkeley *db, struct mbj_error *err)
 
 	mbj_buf_init(&names, HOME_NAMES_MAX);
 	rc = mbj_dir_list(db->sys, db->home, &names, err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;
-	     at += strlen((const char *)names.p + at) + 1) {
-		const char *name = (const char *)names.p + at;
-
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		if (strcmp(name, "state.db") == 0 ||
 		    strncmp(name, "log.", 4) == 0)
 			rc = home_file_sync(db, name, err);

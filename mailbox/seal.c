@@ -176,10 +176,8 @@ static enum mbj_rc files_add(struct mbj_buf *seal, const struct mbj_sys *sys,
 
 	if (walk == NULL)
 		return mbj_error_nomem(err);
-	for (size_t at = 0; rc == MBJ_OK && at < names->n;) {
-		const char *name = (const char *)names->p + at;
-
-		at += strlen(name) + 1;
+	for (const char *name = mbj_names_next(names, NULL);
+	     rc == MBJ_OK && name != NULL; name = mbj_names_next(names, name)) {
 		if (name_is_ours(name))
 			continue;
 		if (tables.n > 0 && strcmp(name, tables_name) == 0) {
@@ -309,10 +307,8 @@ static enum mbj_rc files_compare(const struct mbj_sys *sys, const char *home,
 
 	if (walk == NULL)
 		return mbj_error_nomem(err);
-	for (size_t at = 0; rc == MBJ_OK && at < names->n;) {
-		const char *name = (const char *)names->p + at;
-
-		at += strlen(name) + 1;
+	for (const char *name = mbj_names_next(names, NULL);
+	     rc == MBJ_OK && name != NULL; name = mbj_names_next(names, name)) {
 		if (name_is_ours(name))
 			continue;
 		rc = next_compare(sys, home, name, seal, walk, tables, err);
@@ -556,10 +552,9 @@ enum mbj_rc seal_logs_check(const struct mbj_sys *sys, const char *home,
 	rc = names_list(sys, home, &names, err);
 	if (rc < 0)
 		return rc;
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;) {
-		const char *name = (const char *)names.p + at;
-
-		at += strlen(name) + 1;
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		if (strncmp(name, "log.", 4) == 0)
 			rc = log_check(sys, home, name, err);
 	}

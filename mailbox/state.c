@@ -91,10 +91,9 @@ static enum mbj_rc home_is_new(const struct mbj_sys *sys, const char *home,
 
 	mbj_buf_init(&names, STATE_NAMES_MAX);
 	rc = mbj_dir_list(sys, home, &names, err);
-	for (size_t at = 0; rc == MBJ_OK && is_new && at < names.n;
-	     at += strlen((const char *)names.p + at) + 1) {
-		const char *name = (const char *)names.p + at;
-
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && is_new && name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		if (strcmp(name, "state.db") == 0 ||
 		    strcmp(name, DB_MEMORY_NAME) == 0)
 			is_new = false;
@@ -301,9 +300,10 @@ enum mbj_rc mbj_state_destroy(const struct mbj_sys *sys, const char *home,
 
 	mbj_buf_init(&names, STATE_NAMES_MAX);
 	rc = mbj_dir_list(sys, home, &names, err);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;
-	     at += strlen((const char *)names.p + at) + 1) {
-		rc = mbj_path_join(path, home, (const char *)names.p + at, err);
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
+		rc = mbj_path_join(path, home, name, err);
 		if (rc == MBJ_OK)
 			rc = mbj_file_remove(sys, path, err);
 	}

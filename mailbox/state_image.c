@@ -110,11 +110,10 @@ static enum mbj_rc room_check(const struct image *image,
 	uint64_t size = 0;
 	enum mbj_rc rc = MBJ_OK;
 
-	for (size_t at = 0; rc == MBJ_OK && at < names->n;
-	     at += strlen((const char *)names->p + at) + 1)
-		if (name_is_wanted((const char *)names->p + at))
-			rc = size_add(image, (const char *)names->p + at, &size,
-				      err);
+	for (const char *name = mbj_names_next(names, NULL);
+	     rc == MBJ_OK && name != NULL; name = mbj_names_next(names, name))
+		if (name_is_wanted(name))
+			rc = size_add(image, name, &size, err);
 	if (rc < 0 || size <= room)
 		return rc;
 	return mbj_error_set(err, MBJ_ENOSPC,
@@ -128,10 +127,10 @@ static enum mbj_rc files_copy(const struct image *image,
 {
 	enum mbj_rc rc = mbj_dir_make(image->sys, image->to, err);
 
-	for (size_t at = 0; rc == MBJ_OK && at < names->n;
-	     at += strlen((const char *)names->p + at) + 1)
-		if (name_is_wanted((const char *)names->p + at))
-			rc = file_copy(image, (const char *)names->p + at, err);
+	for (const char *name = mbj_names_next(names, NULL);
+	     rc == MBJ_OK && name != NULL; name = mbj_names_next(names, name))
+		if (name_is_wanted(name))
+			rc = file_copy(image, name, err);
 	return rc;
 }
 

@@ -56,18 +56,15 @@ static enum mbj_rc parts_look(struct snapshot_part *part,
 			      struct mbj_error *err)
 {
 	char path[MBJ_PATH_TEXT_MAX];
-	const char *name;
 	struct mbj_lsn lsn;
 	enum mbj_rc rc = MBJ_OK;
 
-	for (size_t at = 0; at < names->n; at += strlen(name) + 1) {
-		name = (const char *)names->p + at;
+	for (const char *name = mbj_names_next(names, NULL); name != NULL;
+	     name = mbj_names_next(names, name))
 		if (mbj_snapshot_part_parse(name, &lsn) && lsn.v > part->lsn.v)
 			part->lsn = lsn;
-	}
-	for (size_t at = 0; rc == MBJ_OK && at < names->n;
-	     at += strlen(name) + 1) {
-		name = (const char *)names->p + at;
+	for (const char *name = mbj_names_next(names, NULL);
+	     rc == MBJ_OK && name != NULL; name = mbj_names_next(names, name)) {
 		if (!mbj_snapshot_part_parse(name, &lsn) ||
 		    lsn.v == part->lsn.v)
 			continue;

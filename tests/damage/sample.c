@@ -83,15 +83,14 @@ static void folder_each(struct sample *sample, const char *folder,
 	mbj_buf_init(&names, 1 << 20);
 	path_make(sample, folder, "", path);
 	if (sys->list(sys->ctx, path, &names) == 0) {
-		for (size_t at = 0; at < names.n;
-		     at += strlen((const char *)names.p + at) + 1) {
+		for (const char *entry = mbj_names_next(&names, NULL);
+		     entry != NULL; entry = mbj_names_next(&names, entry)) {
 			char name[SAMPLE_NAME_SIZE];
 			mode_t mode;
 			uid_t uid;
 
 			(void)snprintf(name, sizeof(name), "%s%s%.60s", folder,
-				       folder[0] != '\0' ? "/" : "",
-				       (const char *)names.p + at);
+				       folder[0] != '\0' ? "/" : "", entry);
 			path_make(sample, "", name, path);
 			ck_assert_int_eq(sys->stat(sys->ctx, path, &mode, &uid),
 					 0);

@@ -268,13 +268,12 @@ static int64_t state_size(const struct site *site)
 	mbj_buf_init(&names, 1 << 16);
 	site_path(site, "state", path);
 	SITE_OK(mbj_dir_list(sys, path, &names, err));
-	for (size_t at = 0; at < names.n;
-	     at += strlen((const char *)names.p + at) + 1) {
+	for (const char *name = mbj_names_next(&names, NULL); name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		char file[MBJ_PATH_TEXT_MAX];
 		struct stat found;
 
-		SITE_OK(mbj_path_join(file, path, (const char *)names.p + at,
-				      err));
+		SITE_OK(mbj_path_join(file, path, name, err));
 		if (stat(file, &found) == 0)
 			size += found.st_size;
 	}

@@ -177,12 +177,10 @@ static void body_damage(const struct mbj_outcome *outcome)
 	mbj_buf_init(&names, 1 << 16);
 	site_path(&ask_site, "journal", dir);
 	ck_assert_int_eq(mbj_sys_posix()->list(NULL, dir, &names), 0);
-	for (size_t at = 0; at < names.n;) {
-		const char *name = (const char *)names.p + at;
-
+	for (const char *name = mbj_names_next(&names, NULL); name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		SITE_OK(mbj_path_join(path, dir, name, err));
 		file_damage(path, outcome);
-		at += strlen(name) + 1;
 	}
 	mbj_buf_done(&names);
 }

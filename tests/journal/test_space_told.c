@@ -111,10 +111,9 @@ static uint64_t state_size(const struct lab *lab)
 	SITE_OK(mbj_path_join(path, lab->site.dir, STORE_STATE_NAME, err));
 	mbj_buf_init(&names, 1 << 20);
 	SITE_OK(mbj_dir_list(mbj_sys_posix(), path, &names, err));
-	for (size_t at = 0; at < names.n;
-	     at += strlen((const char *)names.p + at) + 1) {
-		SITE_OK(mbj_path_join(file, path, (const char *)names.p + at,
-				      err));
+	for (const char *name = mbj_names_next(&names, NULL); name != NULL;
+	     name = mbj_names_next(&names, name)) {
+		SITE_OK(mbj_path_join(file, path, name, err));
 		ck_assert_int_eq(stat(file, &stat_), 0);
 		sum += (uint64_t)stat_.st_blocks * 512;
 	}

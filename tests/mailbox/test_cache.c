@@ -329,15 +329,13 @@ static uint64_t home_size(const struct lab *lab)
 
 	mbj_buf_init(&names, 1 << 20);
 	test_ok(mbj_dir_list(sys, lab->home, &names, &err), err);
-	for (size_t at = 0; at < names.n;
-	     at += strlen((const char *)names.p + at) + 1) {
+	for (const char *name = mbj_names_next(&names, NULL); name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		struct mbj_file file = MBJ_FILE_CLOSED;
 		char path[MBJ_PATH_TEXT_MAX];
 		uint64_t size;
 
-		test_ok(mbj_path_join(path, lab->home,
-				      (const char *)names.p + at, &err),
-			err);
+		test_ok(mbj_path_join(path, lab->home, name, &err), err);
 		test_ok(mbj_file_open(sys, path, O_RDONLY, &file, &err), err);
 		test_ok(mbj_file_size(&file, &size, &err), err);
 		mbj_file_close(&file);

@@ -248,9 +248,8 @@ static unsigned files_remove(const struct lab *lab, const char *begin_of_name)
 
 	mbj_buf_init(&names, 1 << 20);
 	test_ok(mbj_dir_list(sys, lab->home, &names, &err), err);
-	for (size_t at = 0; at < names.n;
-	     at += strlen((const char *)names.p + at) + 1) {
-		const char *name = (const char *)names.p + at;
+	for (const char *name = mbj_names_next(&names, NULL); name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		char *path;
 
 		if (strncmp(name, begin_of_name, strlen(begin_of_name)) != 0)
@@ -385,9 +384,9 @@ static unsigned logs_count(const struct lab *lab)
 
 	mbj_buf_init(&names, 1 << 20);
 	test_ok(mbj_dir_list(mbj_sys_posix(), lab->home, &names, &err), err);
-	for (size_t at = 0; at < names.n;
-	     at += strlen((const char *)names.p + at) + 1)
-		count += strncmp((const char *)names.p + at, "log.", 4) == 0;
+	for (const char *name = mbj_names_next(&names, NULL); name != NULL;
+	     name = mbj_names_next(&names, name))
+		count += strncmp(name, "log.", 4) == 0;
 	mbj_buf_done(&names);
 	return count;
 }

@@ -255,11 +255,10 @@ static char *home_copy(struct lab *lab)
 	mbj_buf_init(&bytes, 64 << 20);
 	test_ok(mbj_dir_list(mbj_sys_posix(), lab->home, &names, &lab->err),
 		lab->err);
-	for (size_t at = 0; at < names.n;) {
-		const char *name = (const char *)names.p + at;
+	for (const char *name = mbj_names_next(&names, NULL); name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		FILE *file;
 
-		at += strlen(name) + 1;
 		test_ok(mbj_path_join(path, lab->home, name, &lab->err),
 			lab->err);
 		test_ok(mbj_file_load(mbj_sys_posix(), path, 64 << 20, &bytes,

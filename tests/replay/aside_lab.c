@@ -182,9 +182,8 @@ void aside_damage(struct fixture *f, uint64_t lsn, bool is_header)
 	mbj_buf_init(&names, 1 << 16);
 	mbj_buf_init(&bytes, 256 << 20);
 	OK(mbj_dir_list(mbj_sys_posix(), dir, &names, err));
-	for (const char *name = (const char *)names.p;
-	     !is_done && name < (const char *)names.p + names.n;
-	     name += strlen(name) + 1) {
+	for (const char *name = mbj_names_next(&names, NULL);
+	     !is_done && name != NULL; name = mbj_names_next(&names, name)) {
 		if (strstr(name, ".seg") == NULL)
 			continue;
 		OK(mbj_path_join(path, dir, name, err));

@@ -229,9 +229,8 @@ START_TEST(behind_stopped)
 	OK(mbj_path_join(path, f.replica_dir, "journal", err));
 	mbj_buf_init(&names, 1 << 16);
 	OK(mbj_dir_list(mbj_sys_posix(), path, &names, err));
-	for (size_t at = 0; at < names.n;
-	     at += strlen((const char *)names.p + at) + 1) {
-		const char *name = (const char *)names.p + at;
+	for (const char *name = mbj_names_next(&names, NULL); name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		char file[MBJ_PATH_TEXT_MAX];
 
 		if (strcmp(name, "published") == 0)

@@ -47,9 +47,8 @@ static void folder_copy(const struct fixture *f, const char *from,
 	OK(mbj_dir_make(sys, target, err));
 	mbj_buf_init(&names, 1 << 16);
 	OK(mbj_dir_list(sys, source, &names, err));
-	for (size_t at = 0; at < names.n;
-	     at += strlen((const char *)names.p + at) + 1) {
-		const char *name = (const char *)names.p + at;
+	for (const char *name = mbj_names_next(&names, NULL); name != NULL;
+	     name = mbj_names_next(&names, name)) {
 		char path[MBJ_PATH_TEXT_MAX];
 		struct mbj_buf bytes;
 

@@ -146,6 +146,11 @@ enum mbj_rc mbj_dir_make(const struct mbj_sys *sys, const char *path,
 enum mbj_rc mbj_dir_list(const struct mbj_sys *sys, const char *path,
 			 struct mbj_buf *names,
 			 struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Of such a list the name after one of its own, or the first after NULL; NULL
+ * after the last.
+ */
+const char *mbj_names_next(const struct mbj_buf *names, const char *name);
 enum mbj_rc mbj_file_remove(const struct mbj_sys *sys, const char *path,
 			    struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc mbj_file_rename(const struct mbj_sys *sys, const char *from,
