@@ -61,24 +61,6 @@ static enum mbj_rc account_add(struct mbj_txn *txn,
 	return MBJ_OK;
 }
 
-static enum mbj_rc parked_count(struct mbj_txn *txn, struct cut_truth *truth,
-				struct mbj_error *err)
-{
-	struct mbj_scan scan = {.txn = NULL};
-	struct mbj_parked parked;
-	enum mbj_rc rc;
-
-	rc = mbj_scan_parked(txn, &scan, err);
-	while (rc == MBJ_OK) {
-		rc = mbj_scan_next_parked(&scan, &parked, err);
-		if (rc == MBJ_OK)
-			truth->parked +=
-				1 + 100 * parked.count + 10000 * parked.last.v;
-	}
-	mbj_scan_done(&scan);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
-}
-
 enum mbj_rc cut_truth_read(struct mbj_store *store, struct cut_truth *ret_truth,
 			   struct mbj_error *err)
 {
@@ -105,7 +87,7 @@ enum mbj_rc cut_truth_read(struct mbj_store *store, struct cut_truth *ret_truth,
 	mbj_scan_done(&scan);
 	mbj_blobs_close(&blobs);
 	if (rc == MBJ_ENOTFOUND)
-		rc = parked_count(txn, &truth, err);
+		rc = site_parked_sum(txn, &truth.parked, err);
 	mbj_txn_abort(&txn);
 	truth.chain = mbj_store_end(store).chain;
 	if (rc == MBJ_OK)

@@ -58,34 +58,6 @@ static void replay_to(struct fault_lab *lab, struct mbj_store *store,
 				   err));
 }
 
-void fault_bend(const struct fault_lab *lab, const char *dir,
-		struct mbj_id lineage)
-{
-	struct mbj_state *state = NULL;
-	char path[MBJ_PATH_TEXT_MAX];
-	struct mbj_account account;
-	struct mbj_mailbox found;
-	struct mbj_slot from;
-	struct mbj_slot to;
-	struct mbj_txn *txn = NULL;
-
-	SITE_OK(mbj_path_join(path, dir, "state", err));
-	SITE_OK(mbj_state_open(lab->options.sys, path, lineage,
-			       &lab->options.state, &state, err));
-	SITE_OK(mbj_txn_begin(state, &txn, err));
-	SITE_OK(mbj_txn_account_find(txn, mbj_bytes_str("u1"), &account, err));
-	SITE_OK(mbj_txn_mailbox_get(txn, account.id, site_mailbox(1, 3), &found,
-				    err));
-	from = (struct mbj_slot){found.parent, found.name};
-	to.parent = found.parent;
-	to.name.stored = mbj_bytes_str("elsewhere");
-	to.name.key = to.name.stored;
-	SITE_OK(mbj_txn_mailbox_move(txn, account.id, site_mailbox(1, 3),
-				     found.rev, &from, &to, 0, err));
-	SITE_OK(mbj_txn_commit(&txn, err));
-	mbj_state_close(&state);
-}
-
 /* A replica of a time when the content was not to be had. */
 static void lacking_make(struct fault_lab *lab)
 {
@@ -142,7 +114,7 @@ void fault_image_make(struct fault_lab *lab)
 	store_make(lab, lab->bent, MBJ_STORE_REPLICA, &store);
 	replay_to(lab, store, 2);
 	mbj_store_close(&store);
-	fault_bend(lab, lab->bent, lineage);
+	site_bend(&lab->options, lab->bent, lineage);
 	SITE_OK(mbj_replica_open(lab->bent, &lab->options, &store, err));
 	replay_to(lab, store, 3);
 	mbj_store_close(&store);

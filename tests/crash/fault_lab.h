@@ -101,9 +101,6 @@ FAULT_BACKUP_MAP(X)
 void fault_backup_make(struct fault_lab *lab);
 /* One of a store that is bent. */
 void fault_aside_make(struct fault_lab *lab);
-/* In the state of a store, a mailbox moved behind the journal's back. */
-void fault_bend(const struct fault_lab *lab, const char *dir,
-		struct mbj_id lineage);
 /*
  * What is in backup, and in absent, is what its mark says; what is in restored
  * is a store where it was acknowledged, and otherwise becomes one.

@@ -324,25 +324,6 @@ static enum mbj_rc accounts_get(struct mbj_txn *txn,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
-static enum mbj_rc parked_get(struct mbj_txn *txn,
-			      struct sample_content *content,
-			      struct mbj_error *err)
-{
-	struct mbj_scan scan = {.txn = NULL};
-	struct mbj_parked parked;
-	enum mbj_rc rc;
-
-	rc = mbj_scan_parked(txn, &scan, err);
-	while (rc == MBJ_OK) {
-		rc = mbj_scan_next_parked(&scan, &parked, err);
-		if (rc == MBJ_OK)
-			content->parked +=
-				1 + 100 * parked.count + 10000 * parked.last.v;
-	}
-	mbj_scan_done(&scan);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
-}
-
 enum mbj_rc sample_content_get(struct mbj_store *store,
 			       struct sample_content *ret_content,
 			       struct mbj_error *err)
@@ -358,7 +339,7 @@ enum mbj_rc sample_content_get(struct mbj_store *store,
 	if (rc == MBJ_OK)
 		rc = accounts_get(txn, &content, err);
 	if (rc == MBJ_OK)
-		rc = parked_get(txn, &content, err);
+		rc = site_parked_sum(txn, &content.parked, err);
 	mbj_txn_abort(&txn);
 	if (rc == MBJ_OK)
 		*ret_content = content;
@@ -479,35 +460,6 @@ void sample_begin(struct sample *sample, uint64_t seed)
 	disk_copy(sample->made, sample->disk);
 }
 
-/* A mailbox moved behind the journal's back: what a bug would leave. */
-static void state_bend(struct sample *sample)
-{
-	struct mbj_state *state = NULL;
-	struct mbj_txn *txn = NULL;
-	char path[MBJ_PATH_TEXT_MAX];
-	struct mbj_account account;
-	struct mbj_mailbox found;
-	struct mbj_slot from;
-	struct mbj_slot to;
-
-	path_make(sample, "state", "", path);
-	SITE_OK(mbj_state_open(disk_sys(sample->disk), path,
-			       sample->identity.lineage, &sample->options.state,
-			       &state, err));
-	SITE_OK(mbj_txn_begin(state, &txn, err));
-	SITE_OK(mbj_txn_account_find(txn, mbj_bytes_str("u1"), &account, err));
-	SITE_OK(mbj_txn_mailbox_get(txn, account.id, site_mailbox(1, 3), &found,
-				    err));
-	from = (struct mbj_slot){found.parent, found.name};
-	to.parent = found.parent;
-	to.name.stored = mbj_bytes_str("elsewhere");
-	to.name.key = to.name.stored;
-	SITE_OK(mbj_txn_mailbox_move(txn, account.id, site_mailbox(1, 3),
-				     found.rev, &from, &to, 0, err));
-	SITE_OK(mbj_txn_commit(&txn, err));
-	mbj_state_close(&state);
-}
-
 static void replay_from(struct mbj_store *store, const char *primary,
 			uint64_t until)
 {
@@ -538,7 +490,7 @@ void sample_replica_begin(struct sample *sample, uint64_t seed,
 	mbj_store_close(&store);
 	SITE_OK(mbj_identity_load(disk_sys(sample->disk), sample->dir,
 				  &sample->identity, err));
-	state_bend(sample);
+	site_bend(&sample->options, sample->dir, sample->identity.lineage);
 	store_open(sample, &store);
 	if (is_parked_before) {
 		replay_from(store, primary, sample->groups * 5 / 6);

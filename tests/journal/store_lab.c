@@ -352,3 +352,54 @@ struct mbj_digest site_digest(struct mbj_store *store)
 	SITE_OK(site_digest_try(store, &digest, err));
 	return digest;
 }
+
+enum mbj_rc site_parked_sum(struct mbj_txn *txn, uint64_t *ret_sum,
+			    struct mbj_error *err)
+{
+	struct mbj_scan scan = {.txn = NULL};
+	struct mbj_parked parked;
+	uint64_t sum = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_scan_parked(txn, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = mbj_scan_next_parked(&scan, &parked, err);
+		if (rc == MBJ_OK)
+			sum += 1 + 100 * parked.count + 10000 * parked.last.v;
+	}
+	mbj_scan_done(&scan);
+	if (rc != MBJ_ENOTFOUND)
+		return rc;
+	*ret_sum = sum;
+	return MBJ_OK;
+}
+
+/* --------------------------------------------------------------- damage */
+
+void site_bend(const struct mbj_store_options *options, const char *dir,
+	       struct mbj_id lineage)
+{
+	struct mbj_state *state = NULL;
+	char path[MBJ_PATH_TEXT_MAX];
+	struct mbj_account account;
+	struct mbj_mailbox found;
+	struct mbj_slot from;
+	struct mbj_slot to;
+	struct mbj_txn *txn = NULL;
+
+	SITE_OK(mbj_path_join(path, dir, "state", err));
+	SITE_OK(mbj_state_open(options->sys, path, lineage, &options->state,
+			       &state, err));
+	SITE_OK(mbj_txn_begin(state, &txn, err));
+	SITE_OK(mbj_txn_account_find(txn, mbj_bytes_str("u1"), &account, err));
+	SITE_OK(mbj_txn_mailbox_get(txn, account.id, site_mailbox(1, 3), &found,
+				    err));
+	from = (struct mbj_slot){found.parent, found.name};
+	to.parent = found.parent;
+	to.name.stored = mbj_bytes_str("elsewhere");
+	to.name.key = to.name.stored;
+	SITE_OK(mbj_txn_mailbox_move(txn, account.id, site_mailbox(1, 3),
+				     found.rev, &from, &to, 0, err));
+	SITE_OK(mbj_txn_commit(&txn, err));
+	mbj_state_close(&state);
+}

@@ -103,13 +103,22 @@ enum mbj_rc site_rename(struct mbj_store *store, unsigned account,
 /* The stored name of a mailbox, whatever its parent. */
 void site_name(struct mbj_store *store, unsigned account, unsigned number,
 	       char text[MBJ_NAME_MAX + 1]);
-/* Sum of all accounts' digests, after checking every account's records. */
 /* Every account can be read and checked. */
 bool site_is_sound(struct mbj_store *store);
+/* Sum of all accounts' digests, after checking every account's records. */
 struct mbj_digest site_digest(struct mbj_store *store);
 /* The same where records may be damaged. */
 enum mbj_rc site_digest_try(struct mbj_store *store,
 			    struct mbj_digest *ret_digest,
 			    struct mbj_error *err);
+/* Another number for each of what is set aside, and from which group on. */
+enum mbj_rc site_parked_sum(struct mbj_txn *txn, uint64_t *ret_sum,
+			    struct mbj_error *err);
+/*
+ * In the state of a store, which is closed, a mailbox of u1 moved behind the
+ * journal's back: what a bug would leave.
+ */
+void site_bend(const struct mbj_store_options *options, const char *dir,
+	       struct mbj_id lineage);
 
 #endif
