@@ -336,6 +336,17 @@ enum mbj_rc edit_lab_reconcile(struct edit_lab *lab, const char *account,
 	return lab->rc;
 }
 
+enum mbj_rc edit_lab_metadata(struct edit_lab *lab, const char *account,
+			      const struct mbj_metadata_edit *steps,
+			      size_t count)
+{
+	struct mbj_edit edit = lab_edit(account, MBJ_EDIT_METADATA);
+
+	edit.metadata = steps;
+	edit.metadata_count = count;
+	return edit_lab_run(lab, &edit);
+}
+
 /* -------------------------------------------------------------- looking */
 
 const char *edit_lab_results(struct edit_lab *lab)

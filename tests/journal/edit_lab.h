@@ -69,6 +69,10 @@ enum mbj_rc edit_lab_set(struct edit_lab *lab, const char *account,
 enum mbj_rc edit_lab_reconcile(struct edit_lab *lab, const char *account,
 			       const char *words);
 
+enum mbj_rc edit_lab_metadata(struct edit_lab *lab, const char *account,
+			      const struct mbj_metadata_edit *steps,
+			      size_t count);
+
 /* "ok" or the refusal of each change of the last set. */
 const char *edit_lab_results(struct edit_lab *lab);
 /* Words: [!]path=id of all mailboxes but INBOX, sorted. */

@@ -29,13 +29,7 @@ static void teardown(void)
 
 static enum mbj_rc run(const struct mbj_metadata_edit *steps, size_t count)
 {
-	struct mbj_edit edit = MBJ_EDIT_INIT;
-
-	edit.kind = MBJ_EDIT_METADATA;
-	edit.account = mbj_bytes_str("u");
-	edit.metadata = steps;
-	edit.metadata_count = count;
-	return edit_lab_run(&lab, &edit);
+	return edit_lab_metadata(&lab, "u", steps, count);
 }
 
 static enum mbj_rc acl(const char *mailbox, const char *name,

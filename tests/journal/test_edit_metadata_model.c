@@ -163,16 +163,11 @@ static void run_metadata(struct model *model, const char *account,
 {
 	struct mbj_metadata_edit steps[STEPS_MAX];
 	struct scratch scratches[STEPS_MAX];
-	struct mbj_edit edit = MBJ_EDIT_INIT;
 	size_t count = 1 + below(STEPS_MAX);
 
 	for (size_t i = 0; i < count; i++)
 		steps[i] = random_step(model, generation, &scratches[i]);
-	edit.kind = MBJ_EDIT_METADATA;
-	edit.account = mbj_bytes_str(account);
-	edit.metadata = steps;
-	edit.metadata_count = count;
-	EDIT_LAB_OK(&lab, edit_lab_run(&lab, &edit));
+	EDIT_LAB_OK(&lab, edit_lab_metadata(&lab, account, steps, count));
 }
 
 /* ------------------------------------------------------------- mailboxes */
