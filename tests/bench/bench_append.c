@@ -18,6 +18,7 @@
  * rounds, nothing is demanded of the speed.
  */
 #include "bench_dir.h"
+#include "bench_figures.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -61,14 +62,6 @@ struct bench {
 	_Atomic size_t record_size;	/* of one rename's group */
 	unsigned turn[THREADS_MAX + 8]; /* of each account: renames so far */
 };
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 _Noreturn static void stop(const char *what, const struct mbj_error *err)
 {
@@ -213,14 +206,14 @@ static double case_raw(struct bench *bench)
 	if (fsync(fd) < 0)
 		stop(path, NULL);
 	memset(record, 0x5a, bench->record_size);
-	begin = now_s();
+	begin = bench_now_s();
 	for (unsigned i = 0; i < bench->setting.raw_count; i++) {
 		if (pwrite(fd, record, bench->record_size, at) < 0 ||
 		    sync_late(&bench->late_us, fd) < 0)
 			stop(path, NULL);
 		at += (off_t)bench->record_size;
 	}
-	rate = bench->setting.raw_count / (now_s() - begin);
+	rate = bench->setting.raw_count / (bench_now_s() - begin);
 	close(fd);
 	unlink(path);
 	free(record);
@@ -230,11 +223,11 @@ static double case_raw(struct bench *bench)
 static double case_one(struct bench *bench, unsigned account, unsigned boxes,
 		       unsigned count)
 {
-	double begin = now_s();
+	double begin = bench_now_s();
 
 	for (unsigned i = 0; i < count; i++)
 		account_rename(bench, account, boxes);
-	return count / (now_s() - begin);
+	return count / (bench_now_s() - begin);
 }
 
 struct thread {
@@ -255,7 +248,7 @@ static double case_crowd(struct bench *bench)
 {
 	struct thread crew[THREADS_MAX];
 	pthread_t threads[THREADS_MAX];
-	double begin = now_s();
+	double begin = bench_now_s();
 
 	for (unsigned i = 0; i < THREADS_MAX; i++) {
 		crew[i] = (struct thread){bench, i};
@@ -265,7 +258,8 @@ static double case_crowd(struct bench *bench)
 	}
 	for (unsigned i = 0; i < THREADS_MAX; i++)
 		pthread_join(threads[i], NULL);
-	return THREADS_MAX * bench->setting.crowd_count / (now_s() - begin);
+	return THREADS_MAX * bench->setting.crowd_count /
+	       (bench_now_s() - begin);
 }
 
 static int sync_nothing(void *ctx, int fd)
@@ -276,23 +270,6 @@ static int sync_nothing(void *ctx, int fd)
 }
 
 /* ------------------------------------------------------------- results */
-
-static int compare_doubles(const void *a, const void *b)
-{
-	double x = *(const double *)a;
-	double y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static double median(const double *values, unsigned count)
-{
-	double sorted[ROUNDS_MAX];
-
-	memcpy(sorted, values, count * sizeof(*values));
-	qsort(sorted, count, sizeof(*sorted), compare_doubles);
-	return sorted[count / 2];
-}
 
 static void report(const char *name, double value, const char *unit,
 		   const char *bar)
@@ -326,11 +303,11 @@ static struct rates rates_take(struct bench *bench)
 		taken[4][i] = crowd / one;
 	}
 	return (struct rates){
-		.raw = median(taken[0], setting->rounds),
-		.one = median(taken[1], setting->rounds),
-		.crowd = median(taken[2], setting->rounds),
-		.one_raw = median(taken[3], setting->rounds),
-		.crowd_one = median(taken[4], setting->rounds),
+		.raw = bench_median(taken[0], setting->rounds),
+		.one = bench_median(taken[1], setting->rounds),
+		.crowd = bench_median(taken[2], setting->rounds),
+		.one_raw = bench_median(taken[3], setting->rounds),
+		.crowd_one = bench_median(taken[4], setting->rounds),
 	};
 }
 

@@ -12,13 +12,13 @@
  * table, and one JSON object a line.  --quick is for tests.
  */
 #include "bench_dir.h"
+#include "bench_figures.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <mbj/blob.h>
@@ -33,14 +33,6 @@ struct bench {
 	struct mbj_blobs *blobs;
 	uint64_t serial; /* no content comes twice */
 };
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 _Noreturn static void stop(const char *what, const struct mbj_error *err)
 {
@@ -82,7 +74,7 @@ static unsigned bare_one(struct bench *bench)
 
 static double case_bare(struct bench *bench, unsigned group)
 {
-	double begin = now_s();
+	double begin = bench_now_s();
 
 	for (unsigned i = 0; i < bench->count; i += group) {
 		bool is_touched[FOLDERS] = {false};
@@ -102,14 +94,14 @@ static double case_bare(struct bench *bench, unsigned group)
 				stop(path, NULL);
 		}
 	}
-	return bench->count / (now_s() - begin);
+	return bench->count / (bench_now_s() - begin);
 }
 
 /* ------------------------------------------------------------------ blobs */
 
 static double case_blobs(struct bench *bench, unsigned group)
 {
-	double begin = now_s();
+	double begin = bench_now_s();
 	struct mbj_error err;
 
 	for (unsigned i = 0; i < bench->count; i += group) {
@@ -126,24 +118,10 @@ static double case_blobs(struct bench *bench, unsigned group)
 		if (mbj_blobs_sync(bench->blobs, &err) < 0)
 			stop("sync", &err);
 	}
-	return bench->count / (now_s() - begin);
+	return bench->count / (bench_now_s() - begin);
 }
 
 /* ------------------------------------------------------------------- runs */
-
-static int double_compare(const void *a, const void *b)
-{
-	double x = *(const double *)a;
-	double y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *values, unsigned count)
-{
-	qsort(values, count, sizeof(*values), double_compare);
-	return values[count / 2];
-}
 
 static void folders_make(const char *dir)
 {
@@ -170,8 +148,8 @@ static void group_measure(struct bench *bench, unsigned group)
 		bare[i] = case_bare(bench, group);
 		blobs[i] = case_blobs(bench, group);
 	}
-	bare_rate = median(bare, bench->rounds);
-	blob_rate = median(blobs, bench->rounds);
+	bare_rate = bench_median(bare, bench->rounds);
+	blob_rate = bench_median(blobs, bench->rounds);
 	printf("group %2u: bare %9.0f/s, blobs %9.0f/s, ratio %.2f\n", group,
 	       bare_rate, blob_rate, blob_rate / bare_rate);
 	printf("{\"bench\":\"blob\",\"group\":%u,\"bare_per_s\":%.0f,"

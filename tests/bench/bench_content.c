@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <mbj/blob.h>
@@ -25,6 +24,7 @@
 #include <mbj/replay.h>
 
 #include "bench_dir.h"
+#include "bench_figures.h"
 
 enum { EACH = 100, SIZE = 2048 };
 
@@ -34,14 +34,6 @@ struct bench {
 	char there[512];
 	char primary[600];
 };
-
-static double now_s(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static _Noreturn void stop(const char *what, const char *why)
 {
@@ -155,8 +147,8 @@ static double replay_time(const struct bench *bench, const char *what,
 			  const char *parent)
 {
 	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
-	double wall = now_s(CLOCK_MONOTONIC);
-	double cpu = now_s(CLOCK_PROCESS_CPUTIME_ID);
+	double wall = bench_now_s();
+	double cpu = bench_cpu_s();
 	struct mbj_replay_result result;
 	struct mbj_store *store = NULL;
 	struct mbj_error err;
@@ -171,14 +163,14 @@ static double replay_time(const struct bench *bench, const char *what,
 	if (result.blobs_missing > 0 || result.groups_parked > 0)
 		stop(what, "not all of it came");
 	mbj_store_close(&store);
-	wall = now_s(CLOCK_MONOTONIC) - wall;
-	report(bench, what, wall, now_s(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+	wall = bench_now_s() - wall;
+	report(bench, what, wall, bench_cpu_s() - cpu);
 	return wall;
 }
 
 static double cp_time(const struct bench *bench)
 {
-	double wall = now_s(CLOCK_MONOTONIC);
+	double wall = bench_now_s();
 	char from[700], to[700];
 	int status = -1;
 	pid_t pid;
@@ -193,7 +185,7 @@ static double cp_time(const struct bench *bench)
 	if (pid < 0 || waitpid(pid, &status, 0) < 0 || status != 0)
 		stop("cp", "it failed");
 	sync();
-	wall = now_s(CLOCK_MONOTONIC) - wall;
+	wall = bench_now_s() - wall;
 	report(bench, "cp", wall, 0);
 	return wall;
 }

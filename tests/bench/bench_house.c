@@ -25,6 +25,7 @@
 #include <mbj/trim.h>
 
 #include "bench_dir.h"
+#include "bench_figures.h"
 
 enum { PRODUCERS = 4, EACH = 1000, SIZE = 2048, TIMES_MAX = 1 << 20 };
 
@@ -48,14 +49,6 @@ struct producer {
 	double *times;
 	size_t count;
 };
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static _Noreturn void stop(const char *what, const char *why)
 {
@@ -146,24 +139,16 @@ static void *producer_run(void *context)
 	struct bench *bench = producer->bench;
 
 	while (!atomic_load(&bench->is_over) && producer->count < TIMES_MAX) {
-		double begin = now_s();
+		double begin = bench_now_s();
 
 		append(bench,
 		       (producer->account +
 			(unsigned)producer->count * PRODUCERS) %
 			       bench->accounts,
 		       1);
-		producer->times[producer->count++] = now_s() - begin;
+		producer->times[producer->count++] = bench_now_s() - begin;
 	}
 	return NULL;
-}
-
-static int by_size(const void *a, const void *b)
-{
-	double x = *(const double *)a;
-	double y = *(const double *)b;
-
-	return (x > y) - (x < y);
 }
 
 static void report(const char *what, struct producer *producers, unsigned kept,
@@ -183,12 +168,12 @@ static void report(const char *what, struct producer *producers, unsigned kept,
 		       producers[i].count * sizeof(*all));
 		count += producers[i].count;
 	}
-	qsort(all, count, sizeof(*all), by_size);
 	(void)printf("{\"bench\":\"house\",\"beside\":\"%s\",\"edits\":%zu,"
 		     "\"medianUs\":%.0f,\"p99Us\":%.0f,\"maxUs\":%.0f,"
 		     "\"kept\":%u,\"keptS\":%.3f}\n",
-		     what, count, all[count / 2] * 1e6,
-		     all[count * 99 / 100] * 1e6, all[count - 1] * 1e6, kept,
+		     what, count, bench_quantile(all, count, 50) * 1e6,
+		     bench_quantile(all, count, 99) * 1e6,
+		     bench_quantile(all, count, 100) * 1e6, kept,
 		     kept > 0 ? kept_s / kept : 0);
 	(void)fflush(stdout);
 	free(all);
@@ -220,7 +205,7 @@ static void part_run(struct bench *bench, const char *what,
 		     void (*keep)(struct bench *bench))
 {
 	struct producer producers[PRODUCERS];
-	double begin = now_s();
+	double begin = bench_now_s();
 	double kept_s = 0;
 	unsigned kept = 0;
 
@@ -238,14 +223,14 @@ static void part_run(struct bench *bench, const char *what,
 		struct timespec moment = {0, 10 * 1000 * 1000};
 
 		if (keep != NULL) {
-			double at = now_s();
+			double at = bench_now_s();
 
 			keep(bench);
-			kept_s += now_s() - at;
+			kept_s += bench_now_s() - at;
 			kept++;
 		}
 		(void)nanosleep(&moment, NULL);
-	} while (now_s() - begin < bench->seconds);
+	} while (bench_now_s() - begin < bench->seconds);
 	atomic_store(&bench->is_over, true);
 	for (unsigned i = 0; i < PRODUCERS; i++)
 		(void)pthread_join(producers[i].thread, NULL);

@@ -16,13 +16,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <mbj/codec.h>
 #include <mbj/replay.h>
 
 #include "bench_dir.h"
+#include "bench_figures.h"
 
 enum { EACH = 1000, FEW = 10, SIZE = 2048, RENAMES = 9 };
 
@@ -33,14 +33,6 @@ struct bench {
 	char replica[600];
 	struct mbj_store *store;
 };
-
-static double cpu_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static _Noreturn void stop(const char *what, const char *why)
 {
@@ -115,12 +107,12 @@ static void append(struct bench *bench, unsigned account, unsigned first,
 
 static double append_time(struct bench *bench, unsigned account, unsigned count)
 {
-	double begin = cpu_s();
+	double begin = bench_cpu_s();
 
 	for (unsigned at = 0; at < count; at += EACH)
 		append(bench, account, at,
 		       count - at < EACH ? count - at : EACH);
-	return cpu_s() - begin;
+	return bench_cpu_s() - begin;
 }
 
 static double flags_time(struct bench *bench, unsigned count)
@@ -133,7 +125,7 @@ static double flags_time(struct bench *bench, unsigned count)
 	};
 	struct mbj_edit edit = MBJ_EDIT_INIT;
 	uint8_t range[MBJ_UID_RANGE_SIZE];
-	double begin = cpu_s();
+	double begin = bench_cpu_s();
 
 	edit.kind = MBJ_EDIT_MESSAGES;
 	edit.messages = &step;
@@ -144,7 +136,7 @@ static double flags_time(struct bench *bench, unsigned count)
 		mbj_store_u32(range + 4, at + EACH);
 		submit(bench, &edit, 0, true);
 	}
-	return cpu_s() - begin;
+	return bench_cpu_s() - begin;
 }
 
 static double replay_time(struct bench *bench)
@@ -158,24 +150,17 @@ static double replay_time(struct bench *bench)
 	if (mbj_store_init(bench->replica, MBJ_STORE_REPLICA, NULL, &err) < 0 ||
 	    mbj_replica_open(bench->replica, NULL, &replica, &err) < 0)
 		stop("replica", err.message);
-	begin = cpu_s();
+	begin = bench_cpu_s();
 	if (mbj_replay_journal(replica, bench->primary, &options, &result,
 			       &err) < 0)
 		stop("replay", err.message);
-	begin = cpu_s() - begin;
+	begin = bench_cpu_s() - begin;
 	/* Nobody stored any content: every message says so. */
 	if (result.groups_parked != 0 ||
 	    result.blobs_missing != bench->messages)
 		stop("replay", "not all groups were applied");
 	mbj_store_close(&replica);
 	return begin;
-}
-
-static int time_compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
 }
 
 /* INBOX renamed, and filled again from where its messages went. */
@@ -196,12 +181,11 @@ static double rename_time(struct bench *bench, unsigned account, unsigned count)
 		edit.kind = MBJ_EDIT_RENAME;
 		edit.renames = &rename;
 		edit.rename_count = 1;
-		times[i] = cpu_s();
+		times[i] = bench_cpu_s();
 		submit(bench, &edit, account, true);
-		times[i] = cpu_s() - times[i];
+		times[i] = bench_cpu_s() - times[i];
 	}
-	qsort(times, RENAMES, sizeof(times[0]), time_compare);
-	return times[RENAMES / 2];
+	return bench_median(times, RENAMES);
 }
 
 static void report(const char *name, double seconds, unsigned count)

@@ -24,7 +24,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <mbj/blob.h>
@@ -32,6 +31,7 @@
 #include <mbj/replay.h>
 
 #include "bench_dir.h"
+#include "bench_figures.h"
 
 enum { EACH = 10, SIZE = 2048, ROUNDS_MAX = 9 };
 
@@ -79,14 +79,6 @@ static int sync_not(void *ctx, int fd)
 	(void)ctx;
 	(void)fd;
 	return 0;
-}
-
-static double now_s(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static struct mbj_id box_id(unsigned number)
@@ -291,30 +283,16 @@ static void replay(const struct bench *bench, const char *primary,
 	    mbj_replay_journal(store, primary, &options, &result, &err) < 0)
 		stop("replica", err.message);
 	options.until.v = 0;
-	*ret_cpu = now_s(CLOCK_PROCESS_CPUTIME_ID);
-	*ret_wall = now_s(CLOCK_MONOTONIC);
+	*ret_cpu = bench_cpu_s();
+	*ret_wall = bench_now_s();
 	if (mbj_replay_journal(store, primary, &options, &result, &err) < 0)
 		stop("replay", err.message);
-	*ret_cpu = now_s(CLOCK_PROCESS_CPUTIME_ID) - *ret_cpu;
-	*ret_wall = now_s(CLOCK_MONOTONIC) - *ret_wall;
+	*ret_cpu = bench_cpu_s() - *ret_cpu;
+	*ret_wall = bench_now_s() - *ret_wall;
 	if (result.groups == 0 || result.groups_parked != 0 ||
 	    result.blobs_missing != 0)
 		stop("replay", "not all groups were applied");
 	mbj_store_close(&store);
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a;
-	double y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *values, unsigned count)
-{
-	qsort(values, count, sizeof(*values), compare);
-	return values[count / 2];
 }
 
 static void report(const char *name, unsigned count, double cpu, double wall)
@@ -373,8 +351,8 @@ int main(int argc, char **argv)
 	}
 	for (enum mode mode = 0; mode < MODES; mode++)
 		report(mode_names[mode], bench.count,
-		       median(figures[mode].cpu, bench.rounds),
-		       median(figures[mode].wall, bench.rounds));
+		       bench_median(figures[mode].cpu, bench.rounds),
+		       bench_median(figures[mode].wall, bench.rounds));
 	if (bench_dir_remove(bench.here) != 0 ||
 	    bench_dir_remove(bench.there) != 0)
 		stop("directories", "cannot be removed");

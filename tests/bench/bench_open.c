@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <mbj/codec.h>
@@ -29,6 +28,7 @@
 #include <mbj/trim.h>
 
 #include "bench_dir.h"
+#include "bench_figures.h"
 
 enum { PER_ACCOUNT = 1000, OPENS = 9 };
 
@@ -39,22 +39,14 @@ struct size {
 	unsigned parts;	 /* that they are made in */
 };
 
-static double clock_ms(clockid_t id)
-{
-	struct timespec t;
-
-	clock_gettime(id, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
-
 static double wall_ms(void)
 {
-	return clock_ms(CLOCK_MONOTONIC);
+	return 1e3 * bench_now_s();
 }
 
 static double cpu_ms(void)
 {
-	return clock_ms(CLOCK_PROCESS_CPUTIME_ID);
+	return 1e3 * bench_cpu_s();
 }
 
 static _Noreturn void stop(const char *what, const char *why)
@@ -185,20 +177,6 @@ static void store_make(const char *dir, const struct size *size,
 	mbj_store_close(&store);
 }
 
-static int compare(const void *a, const void *b)
-{
-	double one = *(const double *)a;
-	double two = *(const double *)b;
-
-	return (one > two) - (one < two);
-}
-
-static double median(double times[OPENS])
-{
-	qsort(times, OPENS, sizeof(*times), compare);
-	return times[OPENS / 2];
-}
-
 static double opens_run(const char *dir, const struct size *size)
 {
 	double opened[OPENS], closed[OPENS], cpu[OPENS], ms;
@@ -220,12 +198,13 @@ static double opens_run(const char *dir, const struct size *size)
 		mbj_store_close(&store);
 		closed[i] = wall_ms() - begin;
 	}
-	ms = median(opened);
+	ms = bench_median(opened, OPENS);
 	(void)printf("{\"bench\":\"open\",\"store\":\"%s\",\"groups\":%u,"
 		     "\"mailboxes\":%u,\"open_ms\":%.1f,\"open_max_ms\":%.1f,"
 		     "\"open_cpu_ms\":%.1f,\"close_ms\":%.1f}\n",
 		     size->name, size->groups, size->mailboxes, ms,
-		     opened[OPENS - 1], median(cpu), median(closed));
+		     opened[OPENS - 1], bench_median(cpu, OPENS),
+		     bench_median(closed, OPENS));
 	(void)fflush(stdout);
 	return ms;
 }

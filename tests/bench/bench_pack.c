@@ -31,6 +31,7 @@
 #include <mbj/stream.h>
 
 #include "bench_dir.h"
+#include "bench_figures.h"
 #include "bench_journal.h"
 
 enum { ROUNDS_MAX = 9, LEVELS = 5 };
@@ -46,11 +47,12 @@ struct bench {
 	char dir[512];
 };
 
-static double clock_s(clockid_t clock)
+/* Seconds of the processor that this thread took. */
+static double thread_cpu_s(void)
 {
 	struct timespec t;
 
-	clock_gettime(clock, &t);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
@@ -117,7 +119,7 @@ static void *source_run(void *ctx)
 	options.out_fd = source->fd;
 	if (mbj_stream_send(source->dir, &options, &err) < 0)
 		bench_stop("source", err.message);
-	source->cpu = clock_s(CLOCK_THREAD_CPUTIME_ID);
+	source->cpu = thread_cpu_s();
 	return NULL;
 }
 
@@ -173,12 +175,11 @@ static void stream_take(const char *primary, struct mbj_store *replica,
 
 	options.is_once = true;
 	options.level = level;
-	taken->s = clock_s(CLOCK_MONOTONIC);
-	taken->replica_cpu = clock_s(CLOCK_THREAD_CPUTIME_ID);
+	taken->s = bench_now_s();
+	taken->replica_cpu = thread_cpu_s();
 	stream_run(replica, options, &source, &result, &came);
-	taken->s = clock_s(CLOCK_MONOTONIC) - taken->s;
-	taken->replica_cpu =
-		clock_s(CLOCK_THREAD_CPUTIME_ID) - taken->replica_cpu;
+	taken->s = bench_now_s() - taken->s;
+	taken->replica_cpu = thread_cpu_s() - taken->replica_cpu;
 	taken->source_cpu = source.cpu;
 	taken->bytes = (double)came;
 	if (result.replay.groups != groups || result.replay.blobs_missing != 0)
@@ -196,14 +197,6 @@ static void replica_make(const char *dir, struct mbj_store **ret_store)
 
 /* ------------------------------------------------------------------- runs */
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a;
-	double y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 static double median(const struct taken *taken, unsigned count, size_t offset)
 {
 	double values[ROUNDS_MAX];
@@ -211,8 +204,7 @@ static double median(const struct taken *taken, unsigned count, size_t offset)
 	for (unsigned i = 0; i < count; i++)
 		memcpy(&values[i], (const char *)&taken[i] + offset,
 		       sizeof(double));
-	qsort(values, count, sizeof(*values), compare);
-	return values[(count - 1) / 2];
+	return bench_median(values, count);
 }
 
 #define MEDIAN(all, count, member) \
@@ -303,7 +295,7 @@ static void *follower_run(void *ctx)
 /* Until its journal has published it. */
 static void lsn_wait(const char *dir, uint64_t lsn)
 {
-	double until = clock_s(CLOCK_MONOTONIC) + 300;
+	double until = bench_now_s() + 300;
 	const struct timespec pause = {0, 100000};
 	uint8_t bytes[16] = {0};
 	char path[700];
@@ -317,7 +309,7 @@ static void lsn_wait(const char *dir, uint64_t lsn)
 		    pread(fd, bytes, sizeof(bytes), 0) == sizeof(bytes) &&
 		    mbj_load_u64(bytes + 8) >= lsn)
 			break;
-		if (clock_s(CLOCK_MONOTONIC) > until)
+		if (bench_now_s() > until)
 			bench_stop("replica", "does not follow");
 		(void)nanosleep(&pause, NULL);
 	}

@@ -18,13 +18,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <mbj/blob.h>
 #include <mbj/codec.h>
 
 #include "bench_dir.h"
+#include "bench_figures.h"
 #include "bench_journal.h"
 #include "bench_text.h"
 
@@ -48,14 +48,6 @@ struct bench {
 struct taken {
 	double write_us, read_us, bytes, blocks;
 };
-
-static double cpu_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
-}
 
 /* Files below a folder of blobs. */
 static void files_sum(const char *dir, struct taken *taken)
@@ -113,7 +105,7 @@ static struct taken round_run(const struct bench *bench, const uint8_t *mails,
 	mbj_blobs_pack(blobs, level);
 	if (mbj_blobs_bulk(blobs, true, &err) < 0)
 		bench_stop("bulk", err.message);
-	begin = cpu_us();
+	begin = bench_cpu_s();
 	for (unsigned i = 0; i < count; i++) {
 		if (mbj_blob_put(blobs, mbj_bytes_make(mails + i * n, n),
 				 &digests[i], &err) < 0)
@@ -121,30 +113,16 @@ static struct taken round_run(const struct bench *bench, const uint8_t *mails,
 	}
 	if (mbj_blobs_sync(blobs, &err) < 0)
 		bench_stop("sync", err.message);
-	taken.write_us = (cpu_us() - begin) / count;
-	begin = cpu_us();
+	taken.write_us = 1e6 * (bench_cpu_s() - begin) / count;
+	begin = bench_cpu_s();
 	for (unsigned i = 0; i < count; i++)
 		if (mbj_blob_verify(blobs, &digests[i], n, &err) < 0)
 			bench_stop("verify", err.message);
-	taken.read_us = (cpu_us() - begin) / count;
+	taken.read_us = 1e6 * (bench_cpu_s() - begin) / count;
 	mbj_blobs_close(&blobs);
 	files_sum(dir, &taken);
 	bench_dir_remove(dir);
 	return taken;
-}
-
-static int double_compare(const void *a, const void *b)
-{
-	double x = *(const double *)a;
-	double y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *values, unsigned count)
-{
-	qsort(values, count, sizeof(*values), double_compare);
-	return values[count / 2];
 }
 
 static void size_measure(const struct bench *bench, size_t n, bool is_noise)
@@ -168,8 +146,8 @@ static void size_measure(const struct bench *bench, size_t n, bool is_noise)
 			write[r] = taken[l][r].write_us;
 			read[r] = taken[l][r].read_us;
 		}
-		write_us = median(write, bench->rounds);
-		read_us = median(read, bench->rounds);
+		write_us = bench_median(write, bench->rounds);
+		read_us = bench_median(read, bench->rounds);
 		if (l == 0) {
 			plain_write = write_us;
 			plain_read = read_us;

@@ -12,23 +12,16 @@
  * and one JSON object a line.
  */
 #define _DEFAULT_SOURCE /* mallinfo2 */
+#include "bench_figures.h"
+
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <mbj/codec.h>
 #include <mbj/hash.h>
 #include <mbj/plan.h>
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static _Noreturn void stop(const char *what, const struct mbj_error *err)
 {
@@ -91,14 +84,14 @@ static struct mbj_tree *tree_make(uint32_t n, const uint32_t *parents,
 static double table_time(uint32_t n)
 {
 	struct mbj_table table;
-	double begin = now_s();
+	double begin = bench_cpu_s();
 
 	mbj_table_init(&table);
 	for (uint32_t i = 0; i < n; i++) {
 		if (mbj_table_add(&table, mix(i), i, NULL) < 0)
 			stop("table", NULL);
 	}
-	begin = now_s() - begin;
+	begin = bench_cpu_s() - begin;
 	mbj_table_done(&table);
 	return begin;
 }
@@ -122,12 +115,12 @@ static struct figure plan_time(const struct mbj_tree *before,
 		struct mbj_diff diff = {0};
 		struct mbj_plan plan = {0};
 		struct mbj_error err;
-		double begin = now_s();
+		double begin = bench_cpu_s();
 
 		if (mbj_diff_make(before, after, &diff, &err) < 0 ||
 		    mbj_plan_make(&diff, &options, &plan, &err) < 0)
 			stop("plan", &err);
-		begin = now_s() - begin;
+		begin = bench_cpu_s() - begin;
 		heap = mallinfo2();
 		best.bytes = (double)(heap.uordblks + heap.hblkhd) - held;
 		if (begin < best.seconds)

@@ -28,6 +28,7 @@
 #include <mbj/stream.h>
 
 #include "bench_dir.h"
+#include "bench_figures.h"
 
 enum { BLOCK = 50, BLOCKS_MAX = 40, LONG_MS = 60000, PATH_SIZE = 600 };
 
@@ -42,14 +43,6 @@ struct bench {
 	unsigned turn;
 	double times[2][BLOCK * BLOCKS_MAX]; /* durable, received */
 };
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 _Noreturn static void stop(const char *what, const struct mbj_error *err)
 {
@@ -222,25 +215,17 @@ static void block_run(struct bench *bench, bool is_received, double *ret_times)
 	struct mbj_lsn lsn = {0};
 
 	for (int i = 0; i < BLOCK; i++) {
-		double start = now_s();
+		double start = bench_now_s();
 
 		lsn = rename_run(bench);
 		if (is_received)
 			received_wait(bench, lsn);
-		ret_times[i] = now_s() - start;
+		ret_times[i] = bench_now_s() - start;
 	}
 	received_wait(bench, lsn);
 }
 
 /* ------------------------------------------------------------------ main */
-
-static int double_compare(const void *a, const void *b)
-{
-	double x = *(const double *)a;
-	double y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
 
 static void report(struct bench *bench)
 {
@@ -249,9 +234,8 @@ static void report(struct bench *bench)
 	double p99[2];
 
 	for (int i = 0; i < 2; i++) {
-		qsort(bench->times[i], n, sizeof(double), double_compare);
-		p50[i] = bench->times[i][n / 2] * 1e6;
-		p99[i] = bench->times[i][n * 99 / 100] * 1e6;
+		p50[i] = bench_quantile(bench->times[i], n, 50) * 1e6;
+		p99[i] = bench_quantile(bench->times[i], n, 99) * 1e6;
 	}
 	printf("%-10s %10s %10s\n", "", "p50 us", "p99 us");
 	printf("%-10s %10.0f %10.0f\n", "durable", p50[0], p99[0]);

@@ -25,13 +25,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <mbj/codec.h>
 #include <mbj/replay.h>
 
 #include "bench_dir.h"
+#include "bench_figures.h"
 
 enum { ACCOUNTS = 100, BOXES = 10, ROUNDS_MAX = 9, BATCH = 1000 };
 
@@ -43,14 +43,6 @@ struct bench {
 	char dir[512];
 	char primary[600];
 };
-
-static double cpu_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static _Noreturn void stop(const char *what, const char *why)
 {
@@ -181,10 +173,10 @@ static double replay_time(const char *primary, const char *dir, unsigned before,
 	    mbj_replay_journal(store, primary, &options, &result, &err) < 0)
 		stop("replica", err.message);
 	options.until.v = 0;
-	begin = cpu_s();
+	begin = bench_cpu_s();
 	if (mbj_replay_journal(store, primary, &options, &result, &err) < 0)
 		stop("replay", err.message);
-	begin = cpu_s() - begin;
+	begin = bench_cpu_s() - begin;
 	if (result.groups != count || result.groups_parked != 0)
 		stop("replay", "not all groups were applied");
 	mbj_store_close(&store);
@@ -212,10 +204,10 @@ static double sized_time(const struct bench *bench, unsigned boxes,
 	    mbj_store_open(primary, NULL, &store, &err) < 0)
 		stop("primary", err.message);
 	account_import(store, 0, boxes);
-	*ret_edit_time = cpu_s();
+	*ret_edit_time = bench_cpu_s();
 	for (unsigned i = 0; i < count; i++)
 		box_rename(store, 0, 1 + (i * 7919u) % boxes, i);
-	*ret_edit_time = (cpu_s() - *ret_edit_time) / count;
+	*ret_edit_time = (bench_cpu_s() - *ret_edit_time) / count;
 	mbj_store_close(&store);
 	return replay_time(primary, dir, 1, count, batch) / count;
 }
@@ -361,7 +353,7 @@ static double bare_time(const struct bench *bench, unsigned round)
 		}
 	}
 	check(txn->commit(txn, DB_TXN_NOSYNC), "commit");
-	begin = cpu_s();
+	begin = bench_cpu_s();
 	for (unsigned turn = 0; turn < bench->groups;) {
 		check(bare.env->txn_begin(bare.env, NULL, &txn, 0), "begin");
 		for (unsigned i = 0; i < BATCH && turn < bench->groups;
@@ -377,7 +369,7 @@ static double bare_time(const struct bench *bench, unsigned round)
 		}
 		check(txn->commit(txn, DB_TXN_NOSYNC), "commit");
 	}
-	begin = cpu_s() - begin;
+	begin = bench_cpu_s() - begin;
 	bare_close(&bare);
 	return begin;
 }
@@ -420,7 +412,7 @@ static double bare_sized_time(const struct bench *bench, unsigned boxes,
 	(void)snprintf(dir, sizeof(dir), "%s/%s%u", bench->dir, name, boxes);
 	bare_open(&bare, dir);
 	bare_fill(&bare, boxes);
-	begin = cpu_s();
+	begin = bench_cpu_s();
 	for (unsigned i = 0; i < bench->groups; i++) {
 		unsigned box = 1 + (i * 7919u) % boxes;
 		long before = i < boxes ? -1 : (long)(i - boxes);
@@ -436,23 +428,9 @@ static double bare_sized_time(const struct bench *bench, unsigned boxes,
 		}
 		check(txn->commit(txn, DB_TXN_NOSYNC), "commit");
 	}
-	begin = cpu_s() - begin;
+	begin = bench_cpu_s() - begin;
 	bare_close(&bare);
 	return begin / bench->groups;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a;
-	double y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *values, unsigned count)
-{
-	qsort(values, count, sizeof(*values), compare);
-	return values[count / 2];
 }
 
 static void report(const char *name, double value, const char *unit)
@@ -544,14 +522,16 @@ static void report_replay(const struct bench *bench)
 	}
 	(void)printf("%-28s %12s\n", "case", "median");
 	(void)printf("%-28s %12.0f groups/s of CPU\n", "replay",
-		     bench->groups / median(replays, bench->rounds));
+		     bench->groups / bench_median(replays, bench->rounds));
 	(void)printf("%-28s %12.0f groups/s of CPU\n", "bare Berkeley DB puts",
-		     bench->groups / median(puts, bench->rounds));
-	(void)printf("%-28s %12.2f\n", "ratio", median(ratios, bench->rounds));
-	report("replay", bench->groups / median(replays, bench->rounds),
+		     bench->groups / bench_median(puts, bench->rounds));
+	(void)printf("%-28s %12.2f\n", "ratio",
+		     bench_median(ratios, bench->rounds));
+	report("replay", bench->groups / bench_median(replays, bench->rounds),
 	       "groups/s");
-	report("puts", bench->groups / median(puts, bench->rounds), "groups/s");
-	report("ratio", median(ratios, bench->rounds), "1");
+	report("puts", bench->groups / bench_median(puts, bench->rounds),
+	       "groups/s");
+	report("ratio", bench_median(ratios, bench->rounds), "1");
 }
 
 int main(int argc, char **argv)

@@ -32,6 +32,7 @@
 #include <mbj/stream.h>
 
 #include "bench_dir.h"
+#include "bench_figures.h"
 #include "bench_journal.h"
 
 extern char **environ;
@@ -45,23 +46,6 @@ struct bench {
 	unsigned live; /* groups of the latency */
 	char dir[512];
 };
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-/* Of the replica's process alone. */
-static double cpu_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void sleep_until(double s)
 {
@@ -148,8 +132,8 @@ static double replica_time(const char *primary, const char *dir,
 	enum mbj_rc rc;
 
 	replica_open(dir, &store);
-	begin = now_s();
-	*ret_cpu = cpu_s();
+	begin = bench_now_s();
+	*ret_cpu = bench_cpu_s();
 	if (is_stream) {
 		process = source_begin(primary, &options.in_fd);
 		options.out_fd = options.in_fd;
@@ -159,8 +143,8 @@ static double replica_time(const char *primary, const char *dir,
 		rc = mbj_replay_journal(store, primary, &usual, &result.replay,
 					&err);
 	}
-	begin = now_s() - begin;
-	*ret_cpu = cpu_s() - *ret_cpu;
+	begin = bench_now_s() - begin;
+	*ret_cpu = bench_cpu_s() - *ret_cpu;
 	if (rc < 0)
 		bench_stop("replica", err.message);
 	if (result.replay.groups != groups || result.replay.blobs_missing != 0)
@@ -172,20 +156,6 @@ static double replica_time(const char *primary, const char *dir,
 }
 
 /* ------------------------------------------------------------- latency */
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a;
-	double y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double quantile(double *values, unsigned count, unsigned percent)
-{
-	qsort(values, count, sizeof(*values), compare);
-	return values[(size_t)(count - 1) * percent / 100];
-}
 
 static void report(const char *name, double value, const char *unit)
 {
@@ -245,13 +215,13 @@ struct watch {
 static void *watch_run(void *ctx)
 {
 	struct watch *watch = ctx;
-	double until = now_s() + 300;
+	double until = bench_now_s() + 300;
 	unsigned done = 0;
 	int fd = -1;
 
 	while (done < watch->count) {
 		uint64_t lsn = published(&fd, watch->dir);
-		double now = now_s();
+		double now = bench_now_s();
 
 		if (now > until)
 			bench_stop("replica", "does not follow");
@@ -265,11 +235,11 @@ static void *watch_run(void *ctx)
 
 static void first_wait(const char *dir)
 {
-	double until = now_s() + 30;
+	double until = bench_now_s() + 30;
 	int fd = -1;
 
 	while (published(&fd, dir) < 1) {
-		if (now_s() > until)
+		if (bench_now_s() > until)
 			bench_stop("replica", "does not follow");
 		pause_us(100);
 	}
@@ -287,15 +257,15 @@ static void syncs_report(const char *dir)
 	if (fd < 0)
 		bench_stop(path, "cannot be made");
 	for (int i = 0; i < SYNCS; i++) {
-		times[i] = now_s();
+		times[i] = bench_now_s();
 		if (pwrite(fd, path, 256, 256 * (off_t)i) != 256 ||
 		    fdatasync(fd) != 0)
 			bench_stop(path, "cannot be written");
-		times[i] = 1e3 * (now_s() - times[i]);
+		times[i] = 1e3 * (bench_now_s() - times[i]);
 	}
 	(void)close(fd);
-	report("fdatasync-p50", quantile(times, SYNCS, 50), "ms");
-	report("fdatasync-p99", quantile(times, SYNCS, 99), "ms");
+	report("fdatasync-p50", bench_quantile(times, SYNCS, 50), "ms");
+	report("fdatasync-p99", bench_quantile(times, SYNCS, 99), "ms");
 }
 
 /* Commit count groups, rate a second; how long each took to be there. */
@@ -313,14 +283,14 @@ static void latency_measure(struct mbj_store *store, const char *dir,
 	watch.seen = committed + count;
 	if (pthread_create(&thread, NULL, watch_run, &watch) != 0)
 		bench_stop("latency", "no thread");
-	begin = now_s();
+	begin = bench_now_s();
 	for (unsigned i = 0; i < count; i++) {
 		sleep_until(begin + (double)i / rate);
 		bench_rename(store, 0, i);
-		committed[i] = now_s();
+		committed[i] = bench_now_s();
 	}
 	(void)snprintf(what, sizeof(what), "latency-%u-rate", rate);
-	report(what, count / (now_s() - begin), "groups/s");
+	report(what, count / (bench_now_s() - begin), "groups/s");
 	(void)pthread_join(thread, NULL);
 	for (unsigned i = 0; i < count; i++) {
 		double late = watch.seen[i] - committed[i];
@@ -328,9 +298,9 @@ static void latency_measure(struct mbj_store *store, const char *dir,
 		committed[i] = late > 0 ? 1e3 * late : 0;
 	}
 	(void)snprintf(what, sizeof(what), "latency-%u-p50", rate);
-	report(what, quantile(committed, count, 50), "ms");
+	report(what, bench_quantile(committed, count, 50), "ms");
 	(void)snprintf(what, sizeof(what), "latency-%u-p99", rate);
-	report(what, quantile(committed, count, 99), "ms");
+	report(what, bench_quantile(committed, count, 99), "ms");
 	free(committed);
 }
 
@@ -383,13 +353,15 @@ static void throughput_run(const struct bench *bench, const char *name,
 		cpus[i] = local_cpu / stream_cpu;
 	}
 	(void)snprintf(what, sizeof(what), "%s-local", name);
-	report(what, count / quantile(local, bench->rounds, 50), "groups/s");
+	report(what, count / bench_quantile(local, bench->rounds, 50),
+	       "groups/s");
 	(void)snprintf(what, sizeof(what), "%s-stream", name);
-	report(what, count / quantile(stream, bench->rounds, 50), "groups/s");
+	report(what, count / bench_quantile(stream, bench->rounds, 50),
+	       "groups/s");
 	(void)snprintf(what, sizeof(what), "%s-ratio", name);
-	report(what, quantile(ratios, bench->rounds, 50), "1");
+	report(what, bench_quantile(ratios, bench->rounds, 50), "1");
 	(void)snprintf(what, sizeof(what), "%s-cpu-ratio", name);
-	report(what, quantile(cpus, bench->rounds, 50), "1");
+	report(what, bench_quantile(cpus, bench->rounds, 50), "1");
 }
 
 int main(int argc, char **argv)

@@ -23,6 +23,7 @@
  */
 #include "bench_serve.h"
 #include "bench_dir.h"
+#include "bench_figures.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -56,14 +57,6 @@ struct bench {
 	uint64_t serial; /* no content comes twice */
 	double *times;	 /* [crowd_count], of the last crowd */
 };
-
-double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 _Noreturn void stop(const char *what, const struct mbj_error *err)
 {
@@ -238,10 +231,10 @@ static void *member_run(void *context)
 	struct member *m = context;
 
 	for (unsigned i = 0; i < m->count; i++) {
-		double begin = now_s();
+		double begin = bench_now_s();
 
 		append(m->bench, m->account, m->serial + i);
-		m->times[i] = now_s() - begin;
+		m->times[i] = bench_now_s() - begin;
 	}
 	return NULL;
 }
@@ -253,7 +246,7 @@ static double case_clients(struct bench *bench, unsigned clients,
 	struct member crew[CLIENTS];
 	pthread_t ids[CLIENTS];
 	unsigned each = count / clients;
-	double begin = now_s();
+	double begin = bench_now_s();
 
 	for (unsigned i = 0; i < clients; i++) {
 		crew[i] = (struct member){bench, i, each, bench->serial,
@@ -264,7 +257,7 @@ static double case_clients(struct bench *bench, unsigned clients,
 	}
 	for (unsigned i = 0; i < clients; i++)
 		pthread_join(ids[i], NULL);
-	return each * clients / (now_s() - begin);
+	return each * clients / (bench_now_s() - begin);
 }
 
 /* One that syncs beside the crowd, until it is told to end. */
@@ -290,20 +283,6 @@ static void *beside_run(void *context)
 
 /* ---------------------------------------------------------------- results */
 
-static int compare_doubles(const void *a, const void *b)
-{
-	double x = *(const double *)a;
-	double y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double quantile(double *values, unsigned count, double share)
-{
-	qsort(values, count, sizeof(*values), compare_doubles);
-	return values[(unsigned)((count - 1) * share)];
-}
-
 static void report(const char *name, double value, const char *unit,
 		   const char *bar)
 {
@@ -325,7 +304,7 @@ static void rate_report(double rates[CASES][ROUNDS_MAX], unsigned rounds,
 	for (unsigned i = 0; i < rounds; i++)
 		values[i] = rates[above][i] /
 			    (below == CASES ? 1 : rates[below][i]);
-	report(name, quantile(values, rounds, 0.5),
+	report(name, bench_quantile(values, rounds, 50),
 	       below == CASES ? "1/s" : "x", bar);
 }
 
@@ -374,10 +353,10 @@ static void bench_latency(struct bench *bench)
 	beside.is_ending = true;
 	pthread_join(id, NULL);
 	close(beside.fd);
-	p99 = quantile(bench->times, count, 0.99);
+	p99 = bench_quantile(bench->times, count, 99);
 	report("sync alone", alone * 1e6, "us", "");
 	report("sync beside", beside.time * 1e6, "us", "");
-	report("p50", quantile(bench->times, count, 0.5) * 1e6, "us", "");
+	report("p50", bench_quantile(bench->times, count, 50) * 1e6, "us", "");
 	report("p99", p99 * 1e6, "us", "");
 	report("p99/beside", p99 / beside.time, "x", "bar 5");
 	report("p99/alone", p99 / alone, "x", "");

@@ -12,7 +12,6 @@ enum {
 	RECORD_SIZE = 336, /* a group with one append, as the journal has it */
 };
 
-double now_s(void);
 _Noreturn void stop(const char *what, const struct mbj_error *err);
 
 /*

@@ -2,6 +2,7 @@
  * Bare programs that do to a disk what the service does, and no more.
  */
 #define _DEFAULT_SOURCE /* <db.h> */
+#include "bench_figures.h"
 #include "bench_serve.h"
 
 #include <db.h>
@@ -68,22 +69,22 @@ int bare_sync_begin(const char *dir)
 double bare_sync_time(int fd, unsigned count)
 {
 	off_t at = 0;
-	double begin = now_s();
+	double begin = bench_now_s();
 
 	for (unsigned i = 0; i < count; i++)
 		file_append(fd, &at, 4096);
-	return (now_s() - begin) / count;
+	return (bench_now_s() - begin) / count;
 }
 
 double bare_log(const char *dir, unsigned group, unsigned count)
 {
 	int fd = file_prepare(dir, "log");
 	off_t at = 0;
-	double begin = now_s();
+	double begin = bench_now_s();
 
 	for (unsigned i = 0; i < count; i += group)
 		file_append(fd, &at, (size_t)group * (BODY_SIZE + RECORD_SIZE));
-	begin = count / (now_s() - begin);
+	begin = count / (bench_now_s() - begin);
 	close(fd);
 	return begin;
 }
@@ -179,7 +180,7 @@ double bare_files(const char *dir, unsigned threads, unsigned count)
 	files->log = file_prepare(dir, "records");
 	if (pthread_barrier_init(&files->meet, NULL, threads) != 0)
 		stop("threads", NULL);
-	begin = now_s();
+	begin = bench_now_s();
 	for (unsigned i = 0; i < threads; i++) {
 		crew[i] = (struct files_thread){files, i};
 		if (pthread_create(&ids[i], NULL, files_run, &crew[i]) != 0)
@@ -187,7 +188,7 @@ double bare_files(const char *dir, unsigned threads, unsigned count)
 	}
 	for (unsigned i = 0; i < threads; i++)
 		pthread_join(ids[i], NULL);
-	begin = files->rounds * threads / (now_s() - begin);
+	begin = files->rounds * threads / (bench_now_s() - begin);
 	pthread_barrier_destroy(&files->meet);
 	close(files->log);
 	free(files);
@@ -283,12 +284,12 @@ double bare_queue(const char *dir, unsigned processes, unsigned count)
 		if (pid < 0 || read(ready[0], &byte, 1) != 1)
 			stop("queue", NULL);
 	}
-	begin = now_s();
+	begin = bench_now_s();
 	close(go[1]);
 	for (unsigned i = 0; i < processes; i++)
 		if (wait(&status) < 0 || status != 0)
 			stop("queue", NULL);
-	begin = (double)each * processes / (now_s() - begin);
+	begin = (double)each * processes / (bench_now_s() - begin);
 	close(go[0]);
 	close(ready[0]);
 	close(ready[1]);
