@@ -173,6 +173,17 @@ void fixture_diverge(struct fixture *f, const char *account,
 	OK(mbj_replica_open(f->replica_dir, f->options, &f->replica, err));
 }
 
+void fixture_diverge_primary(struct fixture *f, const char *account,
+			     struct mbj_id mailbox, const char *name)
+{
+	struct fixture turned = *f;
+
+	turned.replica = f->primary;
+	memcpy(turned.replica_dir, f->primary_dir, sizeof(f->primary_dir));
+	fixture_diverge(&turned, account, mailbox, name);
+	f->primary = turned.replica;
+}
+
 uint64_t fixture_differences(struct fixture *f,
 			     struct mbj_verify_totals *ret_totals)
 {

@@ -97,6 +97,9 @@ struct mbj_replay_result fixture_replay(struct fixture *f);
  */
 void fixture_diverge(struct fixture *f, const char *account,
 		     struct mbj_id mailbox, const char *name);
+/* The same with the primary, whose groups then fit no replica. */
+void fixture_diverge_primary(struct fixture *f, const char *account,
+			     struct mbj_id mailbox, const char *name);
 /* Park an account in the replica's state, known there or not; reopens it. */
 void fixture_park(struct fixture *f, struct mbj_id account, const char *reason);
 /* Differences that verify lists between the two stores. */

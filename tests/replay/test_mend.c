@@ -244,7 +244,6 @@ END_TEST
 START_TEST(mend_tried)
 {
 	struct meeting meeting;
-	struct fixture turned;
 	struct fixture f;
 	uint64_t snapshot;
 
@@ -253,11 +252,7 @@ START_TEST(mend_tried)
 	fixture_import(&f, "bob", 4);
 	(void)fixture_replay(&f);
 	snapshot = snapshot_make(f.primary);
-	turned = f;
-	turned.replica = f.primary;
-	memcpy(turned.replica_dir, f.primary_dir, sizeof(f.primary_dir));
-	fixture_diverge(&turned, "alice", fixture_id(2), "elsewhere");
-	f.primary = turned.replica;
+	fixture_diverge_primary(&f, "alice", fixture_id(2), "elsewhere");
 	fixture_rename(&f, "alice", "elsewhere", "a");
 	meeting = mend(&f);
 	/* It was made again, and waits again. */

@@ -215,16 +215,10 @@ END_TEST
 START_TEST(open_journal_conflicts)
 {
 	struct fixture f;
-	struct fixture turned;
 
 	two_begin(&f, NULL);
 	state_keep(&f);
-	/* The fixture bends its replica: here that is the primary. */
-	turned = f;
-	turned.replica = f.primary;
-	memcpy(turned.replica_dir, f.primary_dir, sizeof(f.primary_dir));
-	fixture_diverge(&turned, "alice", fixture_id(2), "elsewhere");
-	f.primary = turned.replica;
+	fixture_diverge_primary(&f, "alice", fixture_id(2), "elsewhere");
 	fixture_rename(&f, "alice", "elsewhere", "a");
 	fixture_rename(&f, "bob", "m2", "b");
 	ck_assert_uint_eq(fixture_replay(&f).groups_parked, 1);

@@ -56,18 +56,12 @@ END_TEST
 START_TEST(resync_bent_primary)
 {
 	struct fixture f;
-	struct fixture turned;
 
 	fixture_begin(&f);
 	fixture_import(&f, "alice", 4);
 	fixture_import(&f, "bob", 4);
 	(void)fixture_replay(&f);
-	/* The fixture bends its replica: here that is the primary. */
-	turned = f;
-	turned.replica = f.primary;
-	memcpy(turned.replica_dir, f.primary_dir, sizeof(f.primary_dir));
-	fixture_diverge(&turned, "alice", fixture_id(2), "elsewhere");
-	f.primary = turned.replica;
+	fixture_diverge_primary(&f, "alice", fixture_id(2), "elsewhere");
 	fixture_rename(&f, "alice", "elsewhere", "a");
 	fixture_rename(&f, "bob", "m2", "b");
 	ck_assert_uint_eq(fixture_replay(&f).groups_parked, 1);
@@ -94,17 +88,12 @@ START_TEST(resync_too_old)
 {
 	struct mbj_resync_result result;
 	struct fixture f;
-	struct fixture turned;
 
 	fixture_begin(&f);
 	fixture_import(&f, "alice", 4);
 	(void)fixture_replay(&f);
 	snapshot_make(f.primary);
-	turned = f;
-	turned.replica = f.primary;
-	memcpy(turned.replica_dir, f.primary_dir, sizeof(f.primary_dir));
-	fixture_diverge(&turned, "alice", fixture_id(2), "elsewhere");
-	f.primary = turned.replica;
+	fixture_diverge_primary(&f, "alice", fixture_id(2), "elsewhere");
 	fixture_rename(&f, "alice", "elsewhere", "a");
 	fixture_rename(&f, "alice", "m3", "c");
 	ck_assert_uint_eq(fixture_replay(&f).groups_parked, 2);
