@@ -330,9 +330,9 @@ static enum mbj_rc dir_is_bare(const struct mbj_sys *sys, const char *dir)
 		return rc;
 	mbj_buf_init(&names, INIT_NAMES_MAX);
 	rc = mbj_dir_list(sys, dir, &names, NULL);
-	for (size_t at = 0; rc == MBJ_OK && at < names.n;
-	     at += strlen((const char *)names.p + at) + 1)
-		if (!name_is_bare((const char *)names.p + at))
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL; name = mbj_names_next(&names, name))
+		if (!name_is_bare(name))
 			rc = MBJ_EEXISTS;
 	mbj_buf_done(&names);
 	return rc;
