@@ -245,31 +245,10 @@ static void both_run(struct cut_lab *lab)
  */
 void cut_diverge(struct cut_lab *lab, struct cut_side *side, unsigned mailbox)
 {
-	struct mbj_identity identity = *mbj_store_identity(side->store);
-	struct mbj_state *state = NULL;
-	char path[MBJ_PATH_TEXT_MAX];
-	struct mbj_account account;
-	struct mbj_mailbox found;
-	struct mbj_slot from;
-	struct mbj_slot to;
-	struct mbj_txn *txn = NULL;
+	struct mbj_id lineage = mbj_store_identity(side->store)->lineage;
 
 	cut_close(lab, side);
-	SITE_OK(mbj_path_join(path, side->dir, "state", err));
-	SITE_OK(mbj_state_open(lab->options.sys, path, identity.lineage,
-			       &lab->options.state, &state, err));
-	SITE_OK(mbj_txn_begin(state, &txn, err));
-	SITE_OK(mbj_txn_account_find(txn, mbj_bytes_str("u1"), &account, err));
-	SITE_OK(mbj_txn_mailbox_get(txn, account.id, site_mailbox(1, mailbox),
-				    &found, err));
-	from = (struct mbj_slot){found.parent, found.name};
-	to.parent = found.parent;
-	to.name.stored = mbj_bytes_str("elsewhere");
-	to.name.key = to.name.stored;
-	SITE_OK(mbj_txn_mailbox_move(txn, account.id, site_mailbox(1, mailbox),
-				     found.rev, &from, &to, 0, err));
-	SITE_OK(mbj_txn_commit(&txn, err));
-	mbj_state_close(&state);
+	site_bend(&lab->options, side->dir, lineage, mailbox);
 	cut_open(lab, side);
 }
 

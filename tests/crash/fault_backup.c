@@ -125,7 +125,7 @@ void fault_aside_make(struct fault_lab *lab)
 	site_import(store, 1, 3);
 	site_import(store, 2, 2);
 	mbj_store_close(&store);
-	site_bend(&lab->options, bent, lineage);
+	site_bend(&lab->options, bent, lineage, 3);
 	SITE_OK(mbj_store_open(bent, &lab->options, &store, err));
 	SITE_OK(site_rename(store, 1, "m2", "n2", NULL, err));
 	mbj_store_close(&store);

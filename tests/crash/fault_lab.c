@@ -114,7 +114,7 @@ void fault_image_make(struct fault_lab *lab)
 	store_make(lab, lab->bent, MBJ_STORE_REPLICA, &store);
 	replay_to(lab, store, 2);
 	mbj_store_close(&store);
-	site_bend(&lab->options, lab->bent, lineage);
+	site_bend(&lab->options, lab->bent, lineage, 3);
 	SITE_OK(mbj_replica_open(lab->bent, &lab->options, &store, err));
 	replay_to(lab, store, 3);
 	mbj_store_close(&store);

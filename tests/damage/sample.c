@@ -490,7 +490,7 @@ void sample_replica_begin(struct sample *sample, uint64_t seed,
 	mbj_store_close(&store);
 	SITE_OK(mbj_identity_load(disk_sys(sample->disk), sample->dir,
 				  &sample->identity, err));
-	site_bend(&sample->options, sample->dir, sample->identity.lineage);
+	site_bend(&sample->options, sample->dir, sample->identity.lineage, 3);
 	store_open(sample, &store);
 	if (is_parked_before) {
 		replay_from(store, primary, sample->groups * 5 / 6);

@@ -377,7 +377,7 @@ enum mbj_rc site_parked_sum(struct mbj_txn *txn, uint64_t *ret_sum,
 /* --------------------------------------------------------------- damage */
 
 void site_bend(const struct mbj_store_options *options, const char *dir,
-	       struct mbj_id lineage)
+	       struct mbj_id lineage, unsigned mailbox)
 {
 	struct mbj_state *state = NULL;
 	char path[MBJ_PATH_TEXT_MAX];
@@ -392,13 +392,13 @@ void site_bend(const struct mbj_store_options *options, const char *dir,
 			       &state, err));
 	SITE_OK(mbj_txn_begin(state, &txn, err));
 	SITE_OK(mbj_txn_account_find(txn, mbj_bytes_str("u1"), &account, err));
-	SITE_OK(mbj_txn_mailbox_get(txn, account.id, site_mailbox(1, 3), &found,
-				    err));
+	SITE_OK(mbj_txn_mailbox_get(txn, account.id, site_mailbox(1, mailbox),
+				    &found, err));
 	from = (struct mbj_slot){found.parent, found.name};
 	to.parent = found.parent;
 	to.name.stored = mbj_bytes_str("elsewhere");
 	to.name.key = to.name.stored;
-	SITE_OK(mbj_txn_mailbox_move(txn, account.id, site_mailbox(1, 3),
+	SITE_OK(mbj_txn_mailbox_move(txn, account.id, site_mailbox(1, mailbox),
 				     found.rev, &from, &to, 0, err));
 	SITE_OK(mbj_txn_commit(&txn, err));
 	mbj_state_close(&state);

@@ -119,6 +119,6 @@ enum mbj_rc site_parked_sum(struct mbj_txn *txn, uint64_t *ret_sum,
  * journal's back: what a bug would leave.
  */
 void site_bend(const struct mbj_store_options *options, const char *dir,
-	       struct mbj_id lineage);
+	       struct mbj_id lineage, unsigned mailbox);
 
 #endif
