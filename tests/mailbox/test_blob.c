@@ -205,6 +205,43 @@ START_TEST(blob_found)
 }
 END_TEST
 
+/* There is room for the first look, and for no other. */
+static int64_t falling_space(void *ctx, const char *path)
+{
+	static bool is_looked_at;
+
+	(void)ctx;
+	(void)path;
+	is_looked_at = !is_looked_at;
+	return is_looked_at ? INT64_MAX : 0;
+}
+
+/*
+ * Goal: a long content ends where what is to stay free is reached, and leaves
+ * no file.  Method: room that is gone at the second look.
+ */
+START_TEST(blob_falling)
+{
+	static struct mbj_sys falling; /* until the teardown */
+	size_t n = 3 << 20;
+	uint8_t *bytes = calloc(1, n);
+	struct mbj_hash digest;
+
+	ck_assert_ptr_nonnull(bytes);
+	mbj_blobs_close(&blobs);
+	falling = *mbj_sys_posix();
+	falling.space = falling_space;
+	test_ok(mbj_blobs_open(&falling, blob_dir, true, &blobs, &err), err);
+	mbj_blobs_keep_free(blobs, 1);
+	ck_assert_int_eq(mbj_blob_put(blobs, mbj_bytes_make(bytes, n), &digest,
+				      &err),
+			 MBJ_ENOSPC);
+	ck_assert_uint_eq(names_in("new"), 0);
+	ck_assert_uint_eq(blobs_count(blobs), 0);
+	free(bytes);
+}
+END_TEST
+
 /*
  * Goal: of many blobs none has its name before the round, and one that fits is
  * found meanwhile and not stored twice; what is left at the end of the bulk is
@@ -524,6 +561,7 @@ TCase *test_blob_case(void)
 	tcase_add_loop_test(tc, blob_sizes, 0, 6);
 	tcase_add_test(tc, blob_once);
 	tcase_add_loop_test(tc, blob_found, 0, 5);
+	tcase_add_test(tc, blob_falling);
 	tcase_add_test(tc, blob_bulk);
 	tcase_add_test(tc, blob_limit);
 	tcase_add_test(tc, blob_import);
