@@ -233,18 +233,13 @@ static int posix_set_mtime(void *ctx, int fd, int64_t time)
 	return result_of(futimens(fd, times));
 }
 
-int64_t mbj_monotonic_us(void)
+int64_t mbj_monotonic_ms(void)
 {
 	struct timespec now;
 	int rc = clock_gettime(CLOCK_MONOTONIC, &now);
 
 	MBJ_ASSERT(rc == 0);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-int64_t mbj_monotonic_ms(void)
-{
-	return mbj_monotonic_us() / 1000;
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static int64_t posix_space(void *ctx, const char *path)

@@ -20,7 +20,6 @@ struct link {
 	bool is_unheard;  /* its last request was not read as a whole */
 	bool is_long;	  /* the answer to its last request takes its time */
 	uint32_t more_ms; /* or so much longer than others do */
-	bool is_quick;	  /* it was answered before somebody could sleep */
 };
 
 /*

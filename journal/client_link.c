@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <sched.h>
 
 #include <mbj/check.h>
 #include <mbj/sys.h>
@@ -15,17 +14,7 @@
 #include "client_impl.h"
 #include "socket.h"
 
-enum {
-	RECEIVE_STEP = 64 << 10,
-	/*
-	 * To sleep and be woken takes 5 to 30 us each, on the other side as
-	 * well, which is more than the service needs for what it answers from
-	 * memory.  So whoever was answered so quickly looks for the next answer
-	 * for a while, and lets others run in between, before he sleeps.
-	 */
-	QUICK_US = 100,
-	LOOK_US = 60,
-};
+enum { RECEIVE_STEP = 64 << 10 };
 
 /* ----------------------------------------------------------------- bytes */
 
@@ -172,15 +161,6 @@ static enum mbj_rc body_receive(struct mbj_client *client, struct link *link,
 	return rc;
 }
 
-/* The first of an answer, or time to sleep. */
-static void link_look(const struct link *link)
-{
-	int64_t until = mbj_monotonic_us() + LOOK_US;
-
-	while (link_is_silent(link) && mbj_monotonic_us() < until)
-		(void)sched_yield();
-}
-
 /* The answer to the last request, or the refusal that it got. */
 static enum mbj_rc link_answer(struct mbj_client *client, struct link *link,
 			       enum wire_kind kind, struct mbj_buf *ret_body,
@@ -188,13 +168,9 @@ static enum mbj_rc link_answer(struct mbj_client *client, struct link *link,
 {
 	uint8_t bytes[WIRE_HEAD_SIZE];
 	struct wire_head head = {.size = 0};
-	int64_t since = mbj_monotonic_us();
 	enum mbj_rc rc;
 
-	if (link->is_quick)
-		link_look(link);
 	rc = link_receive(client, link, bytes, sizeof(bytes), err);
-	link->is_quick = mbj_monotonic_us() - since < QUICK_US;
 	if (rc == MBJ_OK)
 		rc = wire_head_decode(bytes, &head, err);
 	if (rc < 0)

@@ -4,7 +4,8 @@ plugin, in turns; of three, where another build is given, as it was before.
 Ten commands in a row, and one at a time: what a service writes behind its
 answer is for its own session's next command to wait for, and for no other's, so
 there is a pause between the turns.  In a mailbox of nothing, and in a Maildir
-of 16,384.  Medians.
+of 16,384.  Medians.  A DIRECTORY on ext4 without a journal measures how long
+Linux looks for an inode that was not deleted lately (docs/PERFORMANCE.md).
 
     MBJ=... MBJ_DOVECOT_PLUGIN=... [MBJ_BEFORE=... MBJ_DOVECOT_PLUGIN_BEFORE=...]
         bench_dovecot.py [DIRECTORY]

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "client_impl.h"
@@ -512,37 +511,6 @@ START_TEST(stay_in_doubt)
 }
 END_TEST
 
-/*
- * Goal: who was answered at once looks for the next answer, and soon sleeps.
- * Method: quick questions, and one that takes its time: the processor of this
- * thread meanwhile.
- */
-START_TEST(stay_sleeps)
-{
-	enum { QUICK = 20, SLOW_MS = 400, BUSY_US = 50000 };
-	struct mbj_error error = {.rc = MBJ_OK};
-	struct timespec before, after;
-	struct mbj_account account;
-	struct served s;
-
-	served_begin(&s);
-	for (int i = 0; i < QUICK; i++)
-		SITE_OK(mbj_client_account(s.client, mbj_bytes_str("u3"),
-					   &account, err));
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
-	ck_assert_int_eq(mbj_client_received(s.client, account.lsn, 1, SLOW_MS,
-					     NULL, &error),
-			 MBJ_EUNRECEIVED);
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
-	ck_assert_int_lt((after.tv_sec - before.tv_sec) * 1000000 +
-				 (after.tv_nsec - before.tv_nsec) / 1000,
-			 BUSY_US);
-	SITE_OK(mbj_client_account(s.client, mbj_bytes_str("u3"), &account,
-				   err));
-	served_end(&s);
-}
-END_TEST
-
 TCase *test_stay_case(void)
 {
 	TCase *tc = tcase_create("stay");
@@ -557,7 +525,6 @@ TCase *test_stay_case(void)
 	tcase_add_test(tc, stay_burst);
 	tcase_add_test(tc, stay_many);
 	tcase_add_test(tc, stay_in_doubt);
-	tcase_add_test(tc, stay_sleeps);
 	tcase_set_timeout(tc, 60);
 	return tc;
 }

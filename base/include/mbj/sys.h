@@ -63,10 +63,9 @@ struct mbj_sys {
 
 MBJ_API const struct mbj_sys *mbj_sys_posix(void);
 
-/* Milliseconds, or microseconds, that no clock that is set makes jump: for
- * waiting, not for records. */
+/* Milliseconds that no clock that is set makes jump: for waiting, not for
+ * records. */
 int64_t mbj_monotonic_ms(void);
-int64_t mbj_monotonic_us(void);
 
 /* A fresh random identity, never a reserved one. */
 enum mbj_rc mbj_id_generate(const struct mbj_sys *sys, struct mbj_id *ret_id,

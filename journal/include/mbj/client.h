@@ -11,9 +11,6 @@
  * edits with a request id, and whatever the service did not read as a whole,
  * are tried again once by themselves, but not after a time-out.
  *
- * Waiting: a call by a connection whose last answer came within 100 us looks
- * for the next one for 60 us at most, letting others run, before it sleeps.
- *
  * Threads: a struct mbj_client from any; calls of one do not wait for each
  * other, up to connections_max of them.  A writer, a reader from one at a time;
  * each has a connection for itself.
