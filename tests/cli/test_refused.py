@@ -143,6 +143,35 @@ class Refused(Case):
         self.refused("quarantine", self.r, "list", "--rate", "x",
                      status=USAGE, named="--rate")
 
+    def test_idle(self):
+        """Goal: an option that would have no effect is refused, by name: who
+        gives --tls-dir believes that there is TLS.  Method: each where nothing
+        reads it."""
+        there = f"unix:{self.none}"
+        tls = ("--tls-dir", self.dir)
+        rest = (("--compress", "zstd"), ("--rate", "1M"))
+        port = ("--listen", "tls:127.0.0.1:1")
+        for verb in (("clone", self.new), ("follow", self.r),
+                     ("verify", self.r), ("quarantine", self.r, "resync", "a")):
+            for source in (("--from", there), ("--exec", "false")):
+                self.refused(*verb, *source, *tls, status=USAGE,
+                             named="--tls-dir is for --from tls:HOST:PORT")
+        for words in (tls, ("--share", "9"), ("--within", "9")):
+            self.refused("verify", self.p, self.r, *words, status=USAGE,
+                         named=f"{words[0]} is for --from or --exec")
+        for words in (tls, *rest):
+            for what in (("list",), ("show", "a"), ("retry", "--all"),
+                         ("resync", "a", "--from", self.p)):
+                self.refused("quarantine", self.r, *what, *words, status=USAGE,
+                             named=f"{words[0]} is for resync --from")
+        for words in (("--group", "0"), ("--connections", "1")):
+            self.refused("send", self.p, *words, status=USAGE,
+                         named=f"{words[0]} is for --listen")
+        self.refused("send", self.p, *port, "--group", "0", *tls, status=USAGE,
+                     named="--group is for --listen unix:PATH")
+        self.refused("send", self.p, "--listen", there, *tls, status=USAGE,
+                     named="--tls-dir is for --listen tls:HOST:PORT")
+
     def test_push(self):
         """Goal: a push without its password, or what it was told to read,
         leaves no file beside the store.  Method: none, missing, a folder."""
