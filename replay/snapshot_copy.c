@@ -102,21 +102,28 @@ enum mbj_rc snapshot_copy_look(struct snapshot_copy *copy,
 	return rc;
 }
 
-enum mbj_rc snapshot_copy_judge(struct snapshot_copy *copy,
-				struct mbj_error *err)
+static enum mbj_rc file_judge(const struct mbj_sys *sys, const char *path,
+			      struct mbj_snapshot_info *ret_info,
+			      struct mbj_error *err)
 {
 	struct mbj_snapshot *snapshot = NULL;
 	enum mbj_rc rc;
 
-	rc = mbj_snapshot_open(copy->sys, copy->temp, &snapshot, err);
+	rc = mbj_snapshot_open(sys, path, &snapshot, err);
 	if (rc == MBJ_OK)
 		rc = mbj_snapshot_verify(snapshot, err);
 	if (rc == MBJ_OK)
 		rc = aside_refuse(snapshot, err);
 	if (rc == MBJ_OK)
-		copy->info = *mbj_snapshot_info_get(snapshot);
+		*ret_info = *mbj_snapshot_info_get(snapshot);
 	mbj_snapshot_close(&snapshot);
 	return rc;
+}
+
+enum mbj_rc snapshot_copy_judge(struct snapshot_copy *copy,
+				struct mbj_error *err)
+{
+	return file_judge(copy->sys, copy->temp, &copy->info, err);
 }
 
 bool snapshot_copy_is_fault(enum mbj_rc rc)
@@ -148,6 +155,22 @@ snapshot_copy_paths(struct mbj_store *store, struct mbj_lsn lsn, bool is_part,
 	return rc;
 }
 
+/*
+ * Of a copy that is no good its source is asked, too: that is the file which
+ * stays, and which whoever reads of it can look at.
+ */
+static enum mbj_rc copy_judge(struct snapshot_copy *copy, const char *source,
+			      struct mbj_error *err)
+{
+	enum mbj_rc rc = snapshot_copy_judge(copy, err);
+	enum mbj_rc own;
+
+	if (!snapshot_copy_is_fault(rc))
+		return rc;
+	own = file_judge(copy->sys, source, &copy->info, err);
+	return own < 0 ? own : rc;
+}
+
 enum mbj_rc snapshot_copy_make(struct mbj_store *store, const char *source,
 			       struct mbj_lsn lsn,
 			       struct snapshot_copy *ret_copy,
@@ -164,7 +187,7 @@ enum mbj_rc snapshot_copy_make(struct mbj_store *store, const char *source,
 		return rc;
 	rc = file_copy(store, from, copy.temp, err);
 	if (rc == MBJ_OK)
-		rc = snapshot_copy_judge(&copy, err);
+		rc = copy_judge(&copy, from, err);
 	if (rc < 0)
 		snapshot_copy_drop(&copy);
 	else

@@ -55,9 +55,13 @@ class Refused(Case):
             self.refused("init", self.new, "--from-snapshot", source,
                          status=status, named=source)
         self.mbj("snapshot", self.p)
-        flip(next((self.p / "snapshots").iterdir()), 300)
+        bad = next((self.p / "snapshots").iterdir())
+        flip(bad, 300)
         self.refused("init", self.new, "--role", "replica",
-                     "--from-snapshot", self.p, status=CORRUPT, named=self.p)
+                     "--from-snapshot", self.p, status=CORRUPT,
+                     named=f"of {bad}")
+        self.refused("quarantine", self.r, "resync", "alice", "--from", self.p,
+                     status=CORRUPT, named=f"of {bad}")
 
     def test_backup(self):
         """Goal: so does a backup.  Method: the same, and a damaged journal;
