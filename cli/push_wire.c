@@ -27,6 +27,22 @@ enum {
 	SEND_AT = 65536,
 };
 
+/* Whose URL is meant, for a log, too: without the password that it may have. */
+static enum mbj_rc url_say(const char *text, struct mbj_error *err)
+{
+	const char *scheme = strstr(text, "://");
+	const char *user = scheme != NULL ? scheme + 3 : text;
+	const char *at = strrchr(user, '@');
+	const char *colon =
+		at != NULL ? memchr(user, ':', (size_t)(at - user)) : NULL;
+
+	if (colon == NULL)
+		return mbj_error_prefix(err, err->rc, "\"%.200s\"", text);
+	return mbj_error_prefix(err, err->rc, "\"%.*s:...%.100s\"",
+				(int)(colon - text < 100 ? colon - text : 100),
+				text, at);
+}
+
 static enum mbj_rc url_part(CURLU *url, CURLUPart what, unsigned flags,
 			    const char *name, char **ret_text,
 			    struct mbj_error *err)
@@ -126,7 +142,7 @@ enum mbj_rc push_wire_target(const char *text, struct mbj_buf *ret_target,
 	curl_free(host);
 	curl_free(port);
 	curl_url_cleanup(url);
-	return rc;
+	return rc == MBJ_EINVALID ? url_say(text, err) : rc;
 }
 
 #define SECRET_VARIABLE "MBJ_PUSH_PASSWORD"

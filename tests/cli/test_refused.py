@@ -176,6 +176,22 @@ class Refused(Case):
         self.refused("send", self.p, "--listen", there, *tls, status=USAGE,
                      named="--tls-dir is for --listen tls:HOST:PORT")
 
+    def test_url(self):
+        """Goal: a URL that a push cannot use is named, without a password that
+        it has.  Method: no URL, parts that are missing or must not be."""
+        password = self.dir / "password"
+        password.write_text("word")
+        before = sorted(self.dir.iterdir())
+        for url in ("nonsense", "imap://u@h:99999", "imaps://h", "http://a@h",
+                    "imap://u@h/INBOX", "imap://u@h?query", ""):
+            self.refused("push", self.p, "alice", url, "--password-file",
+                         password, status=REFUSED, named=f'"{url}": ')
+        for rest in ("h", "h:99999", "h/INBOX"):
+            said = self.mbj("push", self.p, "alice", f"imap://u:s3:cr@t@{rest}",
+                            "--password-file", password, status=REFUSED).err
+            self.assertIn(f'"imap://u:...@{rest}": ', said)
+        self.assertEqual(sorted(self.dir.iterdir()), before)
+
     def test_push(self):
         """Goal: a push without its password, or what it was told to read,
         leaves no file beside the store.  Method: none, missing, a folder."""
