@@ -6,6 +6,7 @@
  * there bounces.
  */
 #include <inttypes.h>
+#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -85,6 +86,23 @@ static int deliver_status(const struct mbj_error *err, bool is_found)
 	return EX_TEMPFAIL;
 }
 
+/* What no other try makes good, and is no matter of the message's. */
+static bool call_check(const struct cli_call *call)
+{
+	const char *request = call->options.request_id;
+	size_t n = strlen(call->operands[0]);
+
+	if (n >= MBJ_PATH_TEXT_MAX)
+		cli_say(call,
+			"a store's path has 1 to %d bytes, not %zu: \"%.60s\"",
+			MBJ_PATH_TEXT_MAX - 1, n, call->operands[0]);
+	else if (request != NULL && *request == '\0')
+		cli_say(call, "--request-id is empty; it wants TEXT");
+	else
+		return true;
+	return false;
+}
+
 int verb_deliver(const struct cli_call *call)
 {
 	struct mbj_message_edit step = {
@@ -96,6 +114,8 @@ int verb_deliver(const struct cli_call *call)
 	enum mbj_rc rc;
 	int status;
 
+	if (!call_check(call))
+		return EX_USAGE;
 	session_init(&s, call);
 	s.edit.kind = MBJ_EDIT_MESSAGES;
 	s.edit.messages = &step;

@@ -192,6 +192,17 @@ class Refused(Case):
             self.assertIn(f'"imap://u:...@{rest}": ', said)
         self.assertEqual(sorted(self.dir.iterdir()), before)
 
+    def test_deliver(self):
+        """Goal: what is wrong with the call of a delivery is 64, which no try
+        mends, and not what is so of a message.  Method: an MTA's template
+        whose variable is empty; a path that is too long."""
+        for words, named in (
+                (("n" * 5120, "alice"), "not 5120"),
+                ((self.p, "alice", "--request-id", ""),
+                 "--request-id is empty")):
+            self.refused("deliver", *words, stdin=b"x", status=os.EX_USAGE,
+                         named=named)
+
     def test_push(self):
         """Goal: a push without its password, or what it was told to read,
         leaves no file beside the store.  Method: none, missing, a folder."""

@@ -13,7 +13,7 @@ import mbjtest
 from mbjtest import FAILED, OK, REFUSED, ROWS, USAGE, Case
 from test_serve import HEAD, Service
 
-SUBMIT, TEMPFAIL, NO_INPUT, EBEHIND = 2, 75, 66, 13
+SUBMIT, TEMPFAIL, EX_USAGE, EBEHIND = 2, 75, 64, 13
 
 
 def block(text):
@@ -131,7 +131,7 @@ class Requests(Case):
             self.assertIn(f"--request-id {name}: ", other.err)
             self.assertEqual(lsn, self.lsn())
         self.assertEqual(self.uids(), [1, 2])
-        self.deliver(self.p, b"x", "--request-id", "", status=NO_INPUT)
+        self.deliver(self.p, b"x", "--request-id", "", status=EX_USAGE)
 
     def lsn(self):
         return self.mbj("status", self.p, "--json").json()["journalEnd"]
