@@ -3,6 +3,7 @@
  */
 #include "number.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include <mbj/pack.h>
@@ -34,6 +35,15 @@ bool number_read(const char *text, uint64_t max, uint64_t *ret_number)
 	const char *rest = digits_read(text, max, ret_number);
 
 	return rest != NULL && *rest == '\0';
+}
+
+bool number_check(const struct cli_call *call, const char *word,
+		  uint64_t number, uint64_t max)
+{
+	if (number > max)
+		cli_say(call, "--%s is at most %" PRIu64 ", not %" PRIu64, word,
+			max, number);
+	return number <= max;
 }
 
 bool number_size_read(const char *text, uint64_t max, uint64_t *ret_size)

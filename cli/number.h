@@ -11,6 +11,9 @@
 
 /* Digits alone.  false: it is none, or more than max. */
 bool number_read(const char *text, uint64_t max, uint64_t *ret_number);
+/* An option's; false: it is more than max, and that was said. */
+bool number_check(const struct cli_call *call, const char *word,
+		  uint64_t number, uint64_t max);
 /* Bytes; K, M, G or T behind them, or KiB and so on, is units of 1024. */
 bool number_size_read(const char *text, uint64_t max, uint64_t *ret_size);
 /* --rate, 0: it was not given.  false: it is none, and that was said. */

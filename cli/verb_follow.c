@@ -71,11 +71,8 @@ static int follow(const struct cli_call *call, bool is_clone)
 			      "or tls:HOST:PORT");
 		return CLI_USAGE;
 	}
-	if (timeout > INT_MAX) {
-		cli_say(call, "--timeout is too large");
-		return CLI_USAGE;
-	}
-	if (!number_cache_read(call, &options.state.cache_size))
+	if (!number_check(call, "timeout", timeout, INT_MAX) ||
+	    !number_cache_read(call, &options.state.cache_size))
 		return CLI_USAGE;
 	status = cli_contents_take(call, call->operands[0], &options);
 	if (status != CLI_OK)

@@ -34,10 +34,8 @@ static int listen_run(const struct cli_call *call)
 	int stop_fd;
 	int status;
 
-	if (max > LISTENER_SENDERS_MAX) {
-		cli_say(call, "--connections is too large");
+	if (!number_check(call, "connections", max, LISTENER_SENDERS_MAX))
 		return CLI_USAGE;
-	}
 	if (mbj_identity_load(mbj_sys_posix(), call->operands[0], &identity,
 			      &err) < 0)
 		return cli_fail(call, &err);
@@ -162,20 +160,11 @@ static int plain_serve(const struct cli_call *call,
 
 static bool numbers_check(const struct cli_call *call)
 {
-	const struct {
-		const char *word;
-		uint64_t value;
-	} numbers[] = {{"timeout", call->options.timeout},
-		       {"stop-fd", call->options.stop_fd},
-		       {"door-fd", call->options.door_fd}};
+	const struct cli_options *options = &call->options;
 
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
-		if (numbers[i].value <= INT_MAX)
-			continue;
-		cli_say(call, "--%s is too large", numbers[i].word);
-		return false;
-	}
-	return true;
+	return number_check(call, "timeout", options->timeout, INT_MAX) &&
+	       number_check(call, "stop-fd", options->stop_fd, INT_MAX) &&
+	       number_check(call, "door-fd", options->door_fd, INT_MAX);
 }
 
 int verb_send(const struct cli_call *call)

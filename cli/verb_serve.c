@@ -86,10 +86,8 @@ static bool number_take(const struct cli_call *call, const char *word,
 {
 	if (number == 0)
 		return true;
-	if (number > INT_MAX) {
-		cli_say(call, "--%s is too large", word);
+	if (!number_check(call, word, number, INT_MAX))
 		return false;
-	}
 	*ret_number = (uint32_t)number;
 	return true;
 }
@@ -99,13 +97,11 @@ static bool recent_take(const struct cli_call *call,
 {
 	uint32_t seconds = options->recent_ms / 1000;
 
-	if (!number_take(call, "keep-recent", call->options.keep_recent,
+	if (!number_check(call, "keep-recent", call->options.keep_recent,
+			  UINT32_MAX / 1000) ||
+	    !number_take(call, "keep-recent", call->options.keep_recent,
 			 &seconds))
 		return false;
-	if (seconds > UINT32_MAX / 1000) {
-		cli_say(call, "--keep-recent is too large");
-		return false;
-	}
 	options->recent_ms = seconds * 1000;
 	return true;
 }

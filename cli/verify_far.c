@@ -12,6 +12,7 @@
 
 #include "carrier.h"
 #include "follower.h"
+#include "number.h"
 #include "verify.h"
 
 static int far_status(const struct verify_count *count)
@@ -150,11 +151,9 @@ static bool options_take(const struct cli_call *call,
 	uint64_t share = call->options.share;
 	uint64_t within = call->options.patience;
 
-	if (share > 100 || within > INT_MAX) {
-		cli_say(call, share > 100 ? "--share is a number of per cent"
-					  : "--within is too large");
+	if (!number_check(call, "share", share, 100) ||
+	    !number_check(call, "within", within, INT_MAX))
 		return false;
-	}
 	if (call->options.is_deep) {
 		cli_say(call, "--deep reads what is on this machine: mbj fsck "
 			      "--deep does that for the replica");

@@ -203,6 +203,28 @@ class Refused(Case):
             self.refused("deliver", *words, stdin=b"x", status=os.EX_USAGE,
                          named=named)
 
+    def test_large(self):
+        """Goal: a number that is too large is said to be, with its option and
+        the most that there is.  Method: one above it, each."""
+        more = 1 << 31
+        there = f"unix:{self.none}"
+        for words, most in (
+                (("send", self.p, "--timeout"), more - 1),
+                (("send", self.p, "--stop-fd"), more - 1),
+                (("send", self.p, "--listen", there, "--connections"), None),
+                (("follow", self.r, "--from", there, "--timeout"), more - 1),
+                (("clone", self.new, "--from", there, "--timeout"), more - 1),
+                (("verify", self.r, "--from", there, "--within"), more - 1),
+                (("verify", self.r, "--from", there, "--share"), 100),
+                (("serve", self.p, "--connections"), more - 1),
+                (("serve", self.p, "--waiters"), more - 1),
+                (("serve", self.p, "--timeout"), more - 1),
+                (("serve", self.p, "--keep-recent"), (1 << 32) // 1000)):
+            said = self.mbj(*words, more, status=USAGE).err
+            self.assertIn(f"{words[-1]} is at most {most or ''}", said)
+            self.assertIn(f", not {more}", said)
+        self.assertFalse(self.new.exists())
+
     def test_push(self):
         """Goal: a push without its password, or what it was told to read,
         leaves no file beside the store.  Method: none, missing, a folder."""
