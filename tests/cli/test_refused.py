@@ -203,6 +203,16 @@ class Refused(Case):
             self.refused("deliver", *words, stdin=b"x", status=os.EX_USAGE,
                          named=named)
 
+    def test_idle_watch(self):
+        """Goal: likewise of status and serve.  Method: what is for --watch, or
+        for --http, without it."""
+        for option in ("--every", "--warning", "--critical"):
+            self.refused("status", self.p, option, "9", status=USAGE,
+                         named=f"{option} is for --watch")
+        for words in (("--http-open",), ("--http-name", "mail.example.org")):
+            self.refused("serve", self.p, *words, status=USAGE,
+                         named=f"{words[0]} is for --http")
+
     def test_large(self):
         """Goal: a number that is too large is said to be, with its option and
         the most that there is.  Method: one above it, each."""
