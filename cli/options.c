@@ -106,6 +106,13 @@ static int option_store(const struct cli_call *call,
 			value);
 		return CLI_USAGE;
 	}
+	/* It would be as if it were not given: to the end. */
+	if (number == 0 &&
+	    option->offset == offsetof(struct cli_options, until)) {
+		cli_say(call, "--%s wants a group, from 1 on, not \"%s\"",
+			option->word, value);
+		return CLI_USAGE;
+	}
 	*(uint64_t *)(void *)at = number;
 	return CLI_OK;
 }

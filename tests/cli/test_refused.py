@@ -213,6 +213,17 @@ class Refused(Case):
             self.refused("serve", self.p, *words, status=USAGE,
                          named=f"{words[0]} is for --http")
 
+    def test_until(self):
+        """Goal: --until 0 is not the end, as of a script that counts down.
+        Method: nothing is replayed, restored or shown."""
+        backup = self.dir / "backup"
+        self.mbj("backup", self.p, backup)
+        for words in (("replay", self.p, self.r), ("log", self.p),
+                      ("restore", backup, self.new)):
+            self.refused(*words, "--until", "0", status=USAGE,
+                         named="--until wants a group, from 1 on")
+        self.assertEqual(self.mbj("log", self.r).out, "")
+
     def test_large(self):
         """Goal: a number that is too large is said to be, with its option and
         the most that there is.  Method: one above it, each."""
