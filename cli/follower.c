@@ -44,8 +44,10 @@ static bool name_take(struct follower *f)
 
 	f->options.name = f->name;
 	if (name != NULL && !name_is_text(name)) {
-		cli_say(f->call, "--name is a text of at most %d bytes",
-			MBJ_REPLICA_NAME_MAX);
+		cli_say(f->call,
+			"--name is a text of at most %d bytes, and no id, not "
+			"\"%.300s\"",
+			MBJ_REPLICA_NAME_MAX, name);
 		return false;
 	}
 	if (name != NULL)

@@ -113,11 +113,8 @@ static int keeper_start(struct keeper *keeper, const struct cli_call *call)
 
 	if (status != CLI_OK)
 		return status;
-	if (seconds > INT_MAX / 1000) {
-		cli_say(call, "--keep-house is at most %d seconds",
-			INT_MAX / 1000);
+	if (!number_check(call, "keep-house", seconds, INT_MAX / 1000))
 		return CLI_USAGE;
-	}
 	keeper->every_ms = (int)seconds * 1000;
 	keeper->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (keeper->stop_fd < 0) {

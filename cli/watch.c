@@ -13,6 +13,7 @@
 #include <mbj/jmap.h>
 
 #include "html.h"
+#include "number.h"
 #include "verdict.h"
 
 enum { WATCH_S = 2, WATCH_S_MAX = 86400, ROWS_USUAL = 24, ROWS_LEAST = 4 };
@@ -118,10 +119,8 @@ int cli_watch(const struct cli_call *call)
 
 	if (every_s == 0)
 		every_s = WATCH_S;
-	if (every_s > WATCH_S_MAX) {
-		cli_say(call, "--every is at most %d seconds", WATCH_S_MAX);
+	if (!number_check(call, "every", every_s, WATCH_S_MAX))
 		return CLI_USAGE;
-	}
 	stop.fd = cli_stop_open(call);
 	if (stop.fd < 0)
 		return CLI_FAILED;

@@ -213,6 +213,14 @@ class Refused(Case):
             self.refused("serve", self.p, *words, status=USAGE,
                          named=f"{words[0]} is for --http")
 
+    def test_name(self):
+        """Goal: a name that a replica cannot have is said, with what it can.
+        Method: too long, of control characters, an id."""
+        for name in ("n" * 256, "a\tb", "0" * 32):
+            self.refused("follow", self.r, "--from", f"unix:{self.none}",
+                         "--name", name, status=USAGE,
+                         named=f'and no id, not "{name[:1]}')
+
     def test_until(self):
         """Goal: --until 0 is not the end, as of a script that counts down.
         Method: nothing is replayed, restored or shown."""
@@ -237,6 +245,8 @@ class Refused(Case):
                 (("clone", self.new, "--from", there, "--timeout"), more - 1),
                 (("verify", self.r, "--from", there, "--within"), more - 1),
                 (("verify", self.r, "--from", there, "--share"), 100),
+                (("status", self.p, "--watch", "--every"), 86400),
+                (("serve", self.p, "--keep-house"), more // 1000),
                 (("serve", self.p, "--connections"), more - 1),
                 (("serve", self.p, "--waiters"), more - 1),
                 (("serve", self.p, "--timeout"), more - 1),
