@@ -54,15 +54,16 @@ static int certificate_check(const struct cli_call *call)
 static bool options_are_idle(const struct cli_call *call,
 			     const struct mbj_endpoint *endpoint)
 {
-	bool is_tls = endpoint->kind == MBJ_ENDPOINT_TLS;
-	const char *idle = is_tls ? call->options.group : call->options.tls_dir;
+	bool is_port = endpoint->kind == MBJ_ENDPOINT_TLS;
+	const char *idle =
+		is_port ? call->options.group : call->options.tls_dir;
 
 	/* A service has other sockets, and may follow by TLS. */
 	if (idle == NULL || call->verb->id == CLI_VERB_SERVE)
 		return false;
 	cli_say(call, "--%s is for --listen %s, not for %s",
-		is_tls ? "group" : "tls-dir",
-		is_tls ? "unix:PATH" : "tls:HOST:PORT", endpoint->path);
+		is_port ? "group" : "tls-dir",
+		is_port ? "unix:PATH" : "tls:HOST:PORT", endpoint->path);
 	return true;
 }
 
