@@ -106,9 +106,8 @@ static int option_store(const struct cli_call *call,
 			value);
 		return CLI_USAGE;
 	}
-	/* It would be as if it were not given: to the end. */
-	if (number == 0 &&
-	    option->offset == offsetof(struct cli_options, until)) {
+	/* It would be as if it were not given. */
+	if (number == 0 && strcmp(option->metavar, "LSN") == 0) {
 		cli_say(call, "--%s wants a group, from 1 on, not \"%s\"",
 			option->word, value);
 		return CLI_USAGE;

@@ -100,9 +100,7 @@ static enum mbj_rc take_durably(struct take *take, struct mbj_error *err)
 /*
  * Answered, and the loop's: the connection is not touched any more.  Whoever
  * asked often waits on the processor that this thread was woken on, and has a
- * user who waits for him: he goes on first.  Without that a client had his
- * answer when what is done behind it was to wait for the disk: 140 us, where it
- * is 40 now.
+ * user who waits for him: he goes on first (docs/decisions/0060).
  */
 static void take_answer(struct service *service, struct peer *peer)
 {

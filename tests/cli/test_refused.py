@@ -222,14 +222,19 @@ class Refused(Case):
                          named=f'and no id, not "{name[:1]}')
 
     def test_until(self):
-        """Goal: --until 0 is not the end, as of a script that counts down.
-        Method: nothing is replayed, restored or shown."""
+        """Goal: --until 0 is not the end, as of a script that counts down;
+        no group is 0.  Method: nothing is replayed, restored or shown."""
         backup = self.dir / "backup"
         self.mbj("backup", self.p, backup)
         for words in (("replay", self.p, self.r), ("log", self.p),
                       ("restore", backup, self.new)):
             self.refused(*words, "--until", "0", status=USAGE,
                          named="--until wants a group, from 1 on")
+        for words, option in ((("log", self.p), "--from"),
+                              (("quarantine", self.r, "skip", "a"),
+                               "--acknowledge")):
+            self.refused(*words, option, "0", status=USAGE,
+                         named=f"{option} wants a group, from 1 on")
         self.assertEqual(self.mbj("log", self.r).out, "")
 
     def test_large(self):
