@@ -419,7 +419,9 @@ bool peer_is_stuck(const struct peer *peer, int64_t now)
 	int64_t moment = timeout / STUCK_PART;
 	int64_t slow = peer->began_ms + moment;
 
-	if (!peer->is_greeted)
+	/* What a worker has is its to read, so the state comes first. */
+	if ((peer->state != PEER_HEAD && peer->state != PEER_BODY) ||
+	    !peer->is_greeted)
 		return false;
 	/* Between pieces it waits for others, maybe. */
 	if (peer->state == PEER_HEAD && peer->head_count == 0)
@@ -427,7 +429,5 @@ bool peer_is_stuck(const struct peer *peer, int64_t now)
 		       now > peer->last_ms + timeout;
 	if (peer->state == PEER_BODY)
 		slow += (int64_t)(peer->in.n / SLOWEST);
-	else if (peer->state != PEER_HEAD)
-		return false;
 	return now > peer->last_ms + moment || now > slow;
 }

@@ -434,6 +434,66 @@ START_TEST(place_pieces)
 }
 END_TEST
 
+/* ----------------------------------------------------------------- busy */
+
+static atomic_int in_count;
+static atomic_bool is_enough;
+
+/*
+ * One question after the other.  Who does not get to his next one for a while
+ * may have lost his place to who came.
+ */
+static void call_accounts(struct mbj_client *client)
+{
+	(void)atomic_fetch_add(&in_count, 1);
+	while (!atomic_load_explicit(&is_enough, memory_order_relaxed)) {
+		struct mbj_account account;
+		enum mbj_rc rc = mbj_client_account(client, mbj_bytes_str("u3"),
+						    &account, NULL);
+
+		ck_assert(rc == MBJ_OK || rc == MBJ_EBUSY);
+	}
+}
+
+/*
+ * Goal: who is being answered does not give way, and nothing of him is read
+ * that his worker writes.  Method: all places ask all the time, until a few
+ * who came were turned away; the second part is for ThreadSanitizer.
+ */
+START_TEST(place_busy)
+{
+	enum { TURNED = 20 };
+	struct served_asker askers[PLACES];
+	struct served s;
+	int turned = 0;
+
+	place_begin(&s);
+	mbj_client_close(&s.client);
+	(void)poll(NULL, 0, IDLE_MS);
+	atomic_init(&in_count, 0);
+	atomic_init(&is_enough, false);
+	for (int i = 0; i < PLACES; i++)
+		served_ask(&askers[i], &s, call_accounts);
+	while (atomic_load(&in_count) < PLACES)
+		(void)poll(NULL, 0, 1);
+	while (turned < TURNED) {
+		struct mbj_client *another = NULL;
+		enum mbj_rc rc =
+			mbj_client_connect(s.path, NULL, &another, NULL);
+
+		ck_assert(rc == MBJ_OK || rc == MBJ_EBUSY);
+		turned += rc == MBJ_EBUSY;
+		mbj_client_close(&another);
+	}
+	atomic_store(&is_enough, true);
+	for (int i = 0; i < PLACES; i++) {
+		ck_assert_int_eq(pthread_join(askers[i].thread, NULL), 0);
+		ck_assert(atomic_load(&askers[i].is_answered));
+	}
+	served_end(&s);
+}
+END_TEST
+
 TCase *test_place_case(void)
 {
 	int calls = (int)(sizeof(CALLS) / sizeof(CALLS[0]));
@@ -446,6 +506,7 @@ TCase *test_place_case(void)
 	tcase_add_test(tc, place_once);
 	tcase_add_test(tc, place_stuck);
 	tcase_add_test(tc, place_pieces);
+	tcase_add_test(tc, place_busy);
 	tcase_set_timeout(tc, 60);
 	return tc;
 }
