@@ -336,16 +336,26 @@ static void request_say(struct session *s)
 				       "--request-id %.200s", text);
 }
 
-enum mbj_rc session_submit(struct session *s)
+static enum mbj_rc session_submitted(struct session *s, enum mbj_rc rc)
 {
-	enum mbj_rc rc;
-
-	rc = mbj_client_submit(s->client, &s->edit, &s->outcome, &s->err);
 	if (rc == MBJ_OK)
 		session_wait(s);
-	if (rc < 0)
+	else
 		request_say(s);
 	return rc;
+}
+
+enum mbj_rc session_submit(struct session *s)
+{
+	return session_submitted(s, mbj_client_submit(s->client, &s->edit,
+						      &s->outcome, &s->err));
+}
+
+enum mbj_rc session_submit_body(struct session *s,
+				struct mbj_body_writer **body)
+{
+	return session_submitted(s, mbj_body_submit(body, &s->edit, &s->outcome,
+						    &s->err));
 }
 
 /* Of a dry run: what would be journaled, primitive by primitive. */

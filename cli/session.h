@@ -71,6 +71,9 @@ enum mbj_rc session_renames(struct session *s,
  * not come to be it is done all the same, and that is said.
  */
 enum mbj_rc session_submit(struct session *s) MBJ_MUST_CHECK;
+/* Its last step appends that body, which is gone, whatever is returned. */
+enum mbj_rc session_submit_body(struct session *s,
+				struct mbj_body_writer **body) MBJ_MUST_CHECK;
 /* What a dry run would journal; what was: the group, a line or an object. */
 enum mbj_rc session_put_plan(struct session *s) MBJ_MUST_CHECK;
 enum mbj_rc session_put_group(struct session *s) MBJ_MUST_CHECK;

@@ -12,8 +12,32 @@
 
 #include "session.h"
 
+/*
+ * All of standard input, *ret_size bytes, and with it the edit that appends it:
+ * stored, and durable before the group that needs it (batch.c).
+ */
+static enum mbj_rc input_submit(struct session *s, uint64_t *ret_size)
+{
+	struct mbj_body_writer *body = NULL;
+	enum mbj_rc rc;
+
+	rc = mbj_body_begin(s->client, &body, &s->err);
+	if (rc == MBJ_OK)
+		rc = mbj_body_write_fd(body, STDIN_FILENO, "standard input",
+				       ret_size, &s->err);
+	if (rc == MBJ_OK && *ret_size == 0)
+		rc = mbj_error_refuse(&s->err, MBJ_REFUSAL_INVALID_ARGUMENTS,
+				      NULL, NULL,
+				      "there is no message on "
+				      "standard input");
+	if (rc == MBJ_OK)
+		rc = session_submit_body(s, &body);
+	mbj_body_abort(&body);
+	return rc;
+}
+
 static enum mbj_rc deliver(struct session *s, struct mbj_message_edit *step,
-			   bool *ret_is_found)
+			   uint64_t *ret_size, bool *ret_is_found)
 {
 	const struct cli_call *call = s->call;
 	struct mbj_place place;
@@ -36,17 +60,7 @@ static enum mbj_rc deliver(struct session *s, struct mbj_message_edit *step,
 	if (rc < 0)
 		return rc;
 	step->mailbox = place.mailbox.id;
-	/* Stored; durable before the group that needs it (batch.c). */
-	rc = mbj_body_put_fd(s->client, STDIN_FILENO, "standard input",
-			     &step->blob, &step->size, &s->err);
-	if (rc == MBJ_OK && step->size == 0)
-		rc = mbj_error_refuse(&s->err, MBJ_REFUSAL_INVALID_ARGUMENTS,
-				      NULL, NULL,
-				      "there is no message on "
-				      "standard input");
-	if (rc == MBJ_OK)
-		rc = session_submit(s);
-	return rc;
+	return input_submit(s, ret_size);
 }
 
 /*
@@ -109,6 +123,7 @@ int verb_deliver(const struct cli_call *call)
 		.kind = MBJ_MESSAGE_APPEND,
 		.time = MBJ_TIME_NOW,
 	};
+	uint64_t size = 0;
 	bool is_found = true;
 	struct session s;
 	enum mbj_rc rc;
@@ -120,9 +135,9 @@ int verb_deliver(const struct cli_call *call)
 	s.edit.kind = MBJ_EDIT_MESSAGES;
 	s.edit.messages = &step;
 	s.edit.message_count = 1;
-	rc = deliver(&s, &step, &is_found);
+	rc = deliver(&s, &step, &size, &is_found);
 	if (rc == MBJ_EBEHIND)
-		return deliver_behind(&s, step.size);
+		return deliver_behind(&s, size);
 	/* Sent again, it is known, and waited for once more. */
 	if (rc == MBJ_OK)
 		status = s.is_unreceived ? EX_TEMPFAIL : EX_OK;
@@ -136,7 +151,7 @@ int verb_deliver(const struct cli_call *call)
 			       ",\"uid\":%" PRIu32 ",\"size\":%" PRIu64 "}\n",
 			       s.outcome.new_state.v,
 			       s.outcome.messages[0].uidvalidity,
-			       s.outcome.messages[0].uid, step.size);
+			       s.outcome.messages[0].uid, size);
 	(void)session_end(&s, rc);
 	return status;
 }

@@ -169,7 +169,7 @@ static enum mbj_rc call_served(struct mbj_client *client, enum wire_kind kind,
 			       struct answer *ret_answer, struct mbj_error *err)
 {
 	bool is_again =
-		kind == WIRE_SUBMIT || kind == WIRE_TAKE || kind == WIRE_BEGIN
+		wire_kind_is_edit(kind)
 			? !mbj_id_is_root(request->edit.request)
 			: kind != WIRE_STOP && !wire_kind_is_house(kind);
 	struct link *link = NULL;
@@ -204,7 +204,7 @@ enum mbj_rc client_call(struct mbj_client *client, enum wire_kind kind,
 
 /* ----------------------------------------------------------------- edits */
 
-static enum mbj_rc edit_check(const struct mbj_edit *edit,
+enum mbj_rc client_edit_check(const struct mbj_edit *edit,
 			      struct mbj_error *err)
 {
 	if (edit->size != sizeof(*edit))
@@ -230,11 +230,11 @@ static enum mbj_rc edit_send(struct mbj_client *client, enum wire_kind kind,
 	if (client->store != NULL)
 		return client->local->submit(client->store, edit, ret_outcome,
 					     err);
-	rc = edit_check(edit, err);
+	rc = client_edit_check(edit, err);
 	if (rc < 0)
 		return rc;
 	rc = client_call(client, kind, &request, &answer, err);
-	if (rc == MBJ_OK && kind == WIRE_SUBMIT) {
+	if (rc == MBJ_OK && kind != WIRE_TAKE) {
 		*ret_outcome = answer.message.outcome;
 		answer.message.outcome = (struct mbj_outcome){0};
 	}
@@ -300,23 +300,64 @@ enum mbj_rc mbj_client_outcome(struct mbj_client *client,
 	return outcome_send(client, edit, mbj_bytes_make(NULL, 0), err);
 }
 
+/* A body that goes along with its edit, to a service that knows the kind. */
+static bool body_goes_along(struct mbj_client *client, uint16_t version,
+			    struct mbj_bytes body)
+{
+	return client->store == NULL && body.n <= WIRE_PIECE_MAX &&
+	       client_speaks(client, version);
+}
+
+/* One that does not is stored, and *ret_named says what the edit appends. */
+static enum mbj_rc
+body_go_ahead(struct mbj_client *client, const struct mbj_edit *edit,
+	      struct mbj_bytes body, struct mbj_edit *ret_named,
+	      struct mbj_message_edit **ret_steps, struct mbj_error *err)
+{
+	struct mbj_hash digest;
+	enum mbj_rc rc = client_edit_check(edit, err);
+
+	if (rc == MBJ_OK)
+		rc = mbj_body_put(client, body, &digest, err);
+	if (rc < 0)
+		return rc;
+	*ret_named = *edit;
+	return edit_body_name(ret_named, &digest, body.n, ret_steps, err);
+}
+
+enum mbj_rc mbj_client_submit_body(struct mbj_client *client,
+				   const struct mbj_edit *edit,
+				   struct mbj_bytes body,
+				   struct mbj_outcome *ret_outcome,
+				   struct mbj_error *err)
+{
+	struct mbj_message_edit *steps = NULL;
+	struct mbj_edit named;
+	enum mbj_rc rc;
+
+	if (body_goes_along(client, WIRE_VERSION_BODY, body))
+		return edit_send(client, WIRE_SUBMIT_BODY, edit, body,
+				 ret_outcome, err);
+	rc = body_go_ahead(client, edit, body, &named, &steps, err);
+	if (rc == MBJ_OK)
+		rc = mbj_client_submit(client, &named, ret_outcome, err);
+	mbj_free(steps);
+	return rc;
+}
+
 enum mbj_rc mbj_client_outcome_body(struct mbj_client *client,
 				    const struct mbj_edit *edit,
 				    struct mbj_bytes body,
 				    struct mbj_error *err)
 {
 	struct mbj_message_edit *steps = NULL;
-	struct mbj_edit named = *edit;
-	struct mbj_hash digest;
+	struct mbj_edit named;
 	enum mbj_rc rc;
 
-	/* A body of no bytes is none beside an edit. */
-	if (client->store == NULL && client_can_take(client) && body.n > 0 &&
-	    body.n <= WIRE_PIECE_MAX)
+	/* A body of no bytes is none beside an outcome. */
+	if (body.n > 0 && body_goes_along(client, WIRE_VERSION_TAKE, body))
 		return outcome_send(client, edit, body, err);
-	rc = mbj_body_put(client, body, &digest, err);
-	if (rc == MBJ_OK)
-		rc = edit_body_name(&named, &digest, body.n, &steps, err);
+	rc = body_go_ahead(client, edit, body, &named, &steps, err);
 	if (rc == MBJ_OK)
 		rc = mbj_client_outcome(client, &named, err);
 	mbj_free(steps);
@@ -335,7 +376,7 @@ enum mbj_rc mbj_client_begin(struct mbj_client *client, struct mbj_bytes path,
 
 	if (!client_can_take(client))
 		return client_unsupported(err);
-	rc = edit_check(edit, err);
+	rc = client_edit_check(edit, err);
 	if (rc < 0)
 		return rc;
 	rc = client_call(client, WIRE_BEGIN, &request, &answer, err);

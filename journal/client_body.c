@@ -8,6 +8,7 @@
 #include <mbj/check.h>
 
 #include "client_impl.h"
+#include "edit_run.h"
 
 /* What writer and reader have in common. */
 struct way {
@@ -181,6 +182,54 @@ enum mbj_rc mbj_body_finish(struct mbj_body_writer **writer,
 	return rc;
 }
 
+/* Pieces of it are there already. */
+static enum mbj_rc long_submit(struct mbj_body_writer **writer,
+			       const struct mbj_edit *edit,
+			       struct mbj_outcome *ret_outcome,
+			       struct mbj_error *err)
+{
+	struct mbj_client *client = (*writer)->way.client;
+	struct mbj_message_edit *steps = NULL;
+	struct mbj_edit named = *edit;
+	struct mbj_hash digest;
+	uint64_t size;
+	enum mbj_rc rc;
+
+	rc = mbj_body_finish(writer, &digest, &size, err);
+	if (rc == MBJ_OK)
+		rc = edit_body_name(&named, &digest, size, &steps, err);
+	if (rc == MBJ_OK)
+		rc = mbj_client_submit(client, &named, ret_outcome, err);
+	mbj_free(steps);
+	return rc;
+}
+
+enum mbj_rc mbj_body_submit(struct mbj_body_writer **writer,
+			    const struct mbj_edit *edit,
+			    struct mbj_outcome *ret_outcome,
+			    struct mbj_error *err)
+{
+	struct way *way = &(*writer)->way;
+	struct mbj_client *client = way->client;
+	struct mbj_buf body;
+	enum mbj_rc rc = way->failure.rc;
+
+	if (rc == MBJ_OK)
+		rc = client_edit_check(edit, err);
+	else if (err != NULL)
+		*err = way->failure;
+	if (rc == MBJ_OK && way->is_begun)
+		return long_submit(writer, edit, ret_outcome, err);
+	body = (*writer)->held;
+	mbj_buf_init(&(*writer)->held, 0);
+	writer_free(writer, !way->is_begun);
+	if (rc == MBJ_OK)
+		rc = mbj_client_submit_body(client, edit, mbj_buf_view(&body),
+					    ret_outcome, err);
+	mbj_buf_done(&body);
+	return rc;
+}
+
 void mbj_body_abort(struct mbj_body_writer **writer)
 {
 	/* The service drops what a connection leaves. */
@@ -204,24 +253,32 @@ enum mbj_rc mbj_body_put(struct mbj_client *client, struct mbj_bytes bytes,
 	return rc;
 }
 
-static enum mbj_rc body_copy(struct mbj_body_writer *writer, int fd,
-			     const char *name, uint8_t *step,
-			     struct mbj_error *err)
+enum mbj_rc mbj_body_write_fd(struct mbj_body_writer *writer, int fd,
+			      const char *name, uint64_t *ret_size,
+			      struct mbj_error *err)
 {
+	uint8_t *step = mbj_alloc(WIRE_PIECE_MAX);
 	enum mbj_rc rc = MBJ_OK;
+	uint64_t size = 0;
 	ssize_t n = 1;
 
+	if (step == NULL)
+		return mbj_error_nomem(err);
 	while (rc == MBJ_OK && n != 0) {
 		n = read(fd, step, WIRE_PIECE_MAX);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
+		if (n < 0) {
 			rc = mbj_error_errno(err, errno, "cannot read", name);
-		else
-			rc = mbj_body_write(writer,
-					    mbj_bytes_make(step, (size_t)n),
-					    err);
+			break;
+		}
+		rc = mbj_body_write(writer, mbj_bytes_make(step, (size_t)n),
+				    err);
+		size += (size_t)n;
 	}
+	mbj_free(step);
+	if (rc == MBJ_OK)
+		*ret_size = size;
 	return rc;
 }
 
@@ -230,18 +287,14 @@ enum mbj_rc mbj_body_put_fd(struct mbj_client *client, int fd, const char *name,
 			    struct mbj_error *err)
 {
 	struct mbj_body_writer *writer = NULL;
-	uint8_t *step = mbj_alloc(WIRE_PIECE_MAX);
 	enum mbj_rc rc;
 
-	if (step == NULL)
-		return mbj_error_nomem(err);
 	rc = mbj_body_begin(client, &writer, err);
 	if (rc == MBJ_OK)
-		rc = body_copy(writer, fd, name, step, err);
+		rc = mbj_body_write_fd(writer, fd, name, ret_size, err);
 	if (rc == MBJ_OK)
 		rc = mbj_body_finish(&writer, ret_digest, ret_size, err);
 	mbj_body_abort(&writer);
-	mbj_free(step);
 	return rc;
 }
 

@@ -113,6 +113,9 @@ enum mbj_rc client_call(struct mbj_client *client, enum wire_kind kind,
 			const struct wire_message *request,
 			struct answer *ret_answer,
 			struct mbj_error *err) MBJ_MUST_CHECK;
+/* It is of this build's shape, and what it says can be meant. */
+enum mbj_rc client_edit_check(const struct mbj_edit *edit,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
 /* Nobody has to be asked, or the service speaks version 3 or more. */
 bool client_can_take(struct mbj_client *client);
 enum mbj_rc client_unsupported(struct mbj_error *err);

@@ -503,6 +503,8 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 	case WIRE_SUBMIT:
 		return dispatch_submit_as(dispatcher, &request->edit,
 					  &answer->outcome, err);
+	case WIRE_SUBMIT_BODY:
+		return dispatch_submit_body(dispatcher, request, answer, err);
 	case WIRE_ACCOUNT:
 	case WIRE_ACCOUNTS:
 	case WIRE_MAILBOX:

@@ -105,6 +105,11 @@ enum mbj_rc dispatch_blob_last(struct dispatcher *dispatcher,
 			       struct mbj_bytes data,
 			       struct wire_message *answer,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
+/* dispatch_submit_as, of an edit whose last step appends the last bytes. */
+enum mbj_rc dispatch_submit_body(struct dispatcher *dispatcher,
+				 const struct wire_message *request,
+				 struct wire_message *answer,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * All bytes of the first *ret_count of the digests that a request lists: it
  * ends before one that has no room any more, or cannot be read.

@@ -1,7 +1,10 @@
 /*
- * The bytes of one message on their way in, and of one on their way out.
+ * The bytes of one message on their way in, and of one on their way out; an
+ * edit that comes with some.
  */
 #include "dispatch.h"
+
+#include "edit_run.h"
 
 void dispatch_done(struct dispatcher *dispatcher)
 {
@@ -100,5 +103,25 @@ enum mbj_rc dispatch_blob_last(struct dispatcher *dispatcher,
 	if (rc == MBJ_OK)
 		rc = dispatch_blob_finish(dispatcher, answer, err);
 	mbj_blob_writer_abort(&dispatcher->writer);
+	return rc;
+}
+
+enum mbj_rc dispatch_submit_body(struct dispatcher *dispatcher,
+				 const struct wire_message *request,
+				 struct wire_message *answer,
+				 struct mbj_error *err)
+{
+	struct mbj_message_edit *steps = NULL;
+	struct mbj_edit edit = request->edit;
+	enum mbj_rc rc;
+
+	rc = dispatch_blob_last(dispatcher, request->data, answer, err);
+	if (rc == MBJ_OK)
+		rc = edit_body_name(&edit, &answer->digest, answer->size,
+				    &steps, err);
+	if (rc == MBJ_OK)
+		rc = dispatch_submit_as(dispatcher, &edit, &answer->outcome,
+					err);
+	mbj_free(steps);
 	return rc;
 }

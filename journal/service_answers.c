@@ -101,7 +101,7 @@ static void share_give(struct answers *answers, struct peer *peer)
 
 bool answer_may_wait(enum wire_kind kind)
 {
-	return kind != WIRE_SUBMIT && kind != WIRE_BEGIN &&
+	return !wire_kind_is_edit(kind) &&
 	       wire_size_max(kind, WIRE_ANSWER) > SERVICE_SMALL_SIZE;
 }
 

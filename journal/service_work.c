@@ -123,10 +123,10 @@ static void taken_read(struct peer *peer, enum wire_kind kind,
 	if (is_named)
 		taken_wait(taken, request->name, TAKEN_DURABLE);
 	else if (kind == WIRE_BEGIN ||
-		 (kind == WIRE_SUBMIT &&
+		 (wire_kind_is_edit(kind) &&
 		  dispatch_is_announcement(&request->edit)))
 		taken_wait(taken, request->edit.account, TAKEN_DURABLE);
-	else if (kind == WIRE_SUBMIT)
+	else if (wire_kind_is_edit(kind))
 		taken_wait(taken, request->edit.account, TAKEN_CARRIED);
 	else if (is_of_all)
 		taken_wait(taken, mbj_bytes_make(NULL, 0), TAKEN_DURABLE);
@@ -228,8 +228,7 @@ bool work_run(struct peer *peer)
 		rc = mbj_arena_new(WORK_ARENA_MAX, &arena, &err);
 	if (rc == MBJ_OK)
 		rc = request_run(peer, arena, request, &err);
-	peer->is_edit = rc == MBJ_OK && (peer->request.kind == WIRE_SUBMIT ||
-					 peer->request.kind == WIRE_BEGIN);
+	peer->is_edit = rc == MBJ_OK && wire_kind_is_edit(peer->request.kind);
 	if (peer->is_edit && request->edit.stage != MBJ_STAGE_NONE)
 		peer->is_in_doubt = request->edit.stage == MBJ_STAGE_INTENT;
 	if (!peer->is_waiting && !peer->is_put_off)

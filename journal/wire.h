@@ -27,13 +27,14 @@
 #include <mbj/trim.h>
 
 enum {
-	WIRE_VERSION = 4,
+	WIRE_VERSION = 5,
 	WIRE_VERSION_LOWEST = 1,
 	WIRE_VERSION_COUNTED = 2,   /* the first to count a status's numbers */
 	WIRE_VERSION_BLOB_LAST = 2, /* the first to have it */
 	WIRE_VERSION_TAKE = 3,	    /* and ENTER and BEGIN */
 	WIRE_VERSION_CHAIN = 3,
 	WIRE_VERSION_REASON = 4, /* the first to have it at a status's end */
+	WIRE_VERSION_BODY = 5,	 /* the first to have SUBMIT_BODY */
 	WIRE_HEAD_SIZE = 16,
 	/* A piece of a message's bytes. */
 	WIRE_PIECE_MAX = 256 << 10,
@@ -154,14 +155,16 @@ enum wire_field {
 	X(BEGIN, 30, "begin", WIRE_HAS_PATH | WIRE_HAS_EDIT, WIRE_EDIT_MAX,    \
 	  WIRE_HAS_OUTCOME | WIRE_HAS_ACCOUNT | WIRE_HAS_MAILBOX |             \
 		  WIRE_HAS_CONTENT,                                            \
-	  WIRE_OUTCOME_MAX)
+	  WIRE_OUTCOME_MAX)                                                    \
+	X(SUBMIT_BODY, 31, "submit-body", WIRE_HAS_EDIT | WIRE_HAS_DATA,       \
+	  WIRE_EDIT_MAX, WIRE_HAS_OUTCOME, WIRE_OUTCOME_MAX)
 
 enum wire_kind {
 #define X(name, number, word, asked, asked_max, answered, answered_max) \
 	WIRE_##name = (number),
 	WIRE_KIND_MAP(X)
 #undef X
-		WIRE_KIND_LAST = WIRE_BEGIN
+		WIRE_KIND_LAST = WIRE_SUBMIT_BODY
 };
 
 /* Whose body it is. */
@@ -200,6 +203,16 @@ static inline bool wire_kind_is_house(enum wire_kind kind)
 {
 	return kind == WIRE_SNAPSHOT || kind == WIRE_TRIM ||
 	       kind == WIRE_COLLECT;
+}
+
+/*
+ * It carries an edit out: an answer of it is not put off, and it is asked again
+ * where that is known by its request id.
+ */
+static inline bool wire_kind_is_edit(enum wire_kind kind)
+{
+	return kind == WIRE_SUBMIT || kind == WIRE_SUBMIT_BODY ||
+	       kind == WIRE_BEGIN || kind == WIRE_TAKE;
 }
 
 /* What is to be received, by how many replicas, within which time. */

@@ -1,13 +1,34 @@
 /*
  * append STORE ACCOUNT MAILBOX < MESSAGE
  *
- * A delivery: the bytes of a message, then the edit that gives them a UID.
+ * A delivery: the bytes of a message, and with them the edit that gives them a
+ * UID.
  * STORE is a store, or the socket of its service: the calls are the same.
  */
 #include <stdio.h>
 #include <unistd.h>
 
 #include <mbj/mbj.h>
+
+/* The content is on disk before the edit's group is. */
+static enum mbj_rc input_submit(struct mbj_client *client,
+				const struct mbj_edit *edit,
+				struct mbj_outcome *ret_outcome,
+				struct mbj_error *err)
+{
+	struct mbj_body_writer *body = NULL;
+	uint64_t size;
+	enum mbj_rc rc;
+
+	rc = mbj_body_begin(client, &body, err);
+	if (rc == MBJ_OK)
+		rc = mbj_body_write_fd(body, STDIN_FILENO, "standard input",
+				       &size, err);
+	if (rc == MBJ_OK)
+		rc = mbj_body_submit(&body, edit, ret_outcome, err);
+	mbj_body_abort(&body);
+	return rc;
+}
 
 static enum mbj_rc append(struct mbj_client *client, const char *account,
 			  const char *path, struct mbj_error *err)
@@ -23,18 +44,13 @@ static enum mbj_rc append(struct mbj_client *client, const char *account,
 				mbj_bytes_str(path), false, &place, err);
 	if (rc < 0)
 		return rc;
-	/* The content first: it is on disk before the edit's group is. */
-	rc = mbj_body_put_fd(client, STDIN_FILENO, "standard input", &step.blob,
-			     &step.size, err);
-	if (rc < 0)
-		return rc;
 	step.mailbox = place.mailbox.id;
 	step.time = mbj_sys_posix()->now_us(mbj_sys_posix()->ctx) / 1000000;
 	edit.kind = MBJ_EDIT_MESSAGES;
 	edit.account = mbj_bytes_str(account);
 	edit.messages = &step;
 	edit.message_count = 1;
-	rc = mbj_client_submit(client, &edit, &outcome, err);
+	rc = input_submit(client, &edit, &outcome, err);
 	/* APPENDUID of RFC 4315; what was answered outlives a power cut. */
 	if (rc == MBJ_OK)
 		(void)printf("UIDVALIDITY %u UID %u, group %llu\n",

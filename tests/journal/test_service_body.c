@@ -1,6 +1,7 @@
 /*
- * How bodies of messages come over the wire: a short one in one request, in
- * two where a service or a client is older; what fails leaves nothing.
+ * How bodies of messages come over the wire: a short one in one request, with
+ * the edit that appends it or before that, in two where a service or a client
+ * is older; what fails leaves nothing.
  */
 #include <poll.h>
 #include <stdlib.h>
@@ -181,6 +182,199 @@ START_TEST(body_requests)
 }
 END_TEST
 
+/* An edit of u3's m2 whose only step appends. */
+struct errand {
+	struct mbj_edit edit;
+	struct mbj_message_edit step;
+};
+
+static void errand_make(struct mbj_client *client, struct errand *errand)
+{
+	struct mbj_place place;
+
+	*errand = (struct errand){.edit = MBJ_EDIT_INIT,
+				  .step = {.kind = MBJ_MESSAGE_APPEND}};
+	SITE_OK(mbj_client_mailbox(client, mbj_bytes_str("u3"),
+				   mbj_bytes_str("m2"), false, &place, err));
+	errand->step.mailbox = place.mailbox.id;
+	errand->edit.kind = MBJ_EDIT_MESSAGES;
+	errand->edit.account = mbj_bytes_str("u3");
+	errand->edit.messages = &errand->step;
+	errand->edit.message_count = 1;
+}
+
+/* The last message of u3's m2 has these bytes. */
+static void last_check(struct mbj_client *client, struct mbj_bytes body,
+		       uint32_t uid)
+{
+	struct mbj_client_messages page = {0};
+	struct mbj_client_bodies bodies = {0};
+	struct mbj_hash expected;
+	struct mbj_account account;
+	struct mbj_place place;
+	const struct mbj_message *last;
+
+	digest_of(body.p, body.n, &expected);
+	SITE_OK(mbj_client_account(client, mbj_bytes_str("u3"), &account, err));
+	SITE_OK(mbj_client_mailbox(client, mbj_bytes_str("u3"),
+				   mbj_bytes_str("m2"), false, &place, err));
+	SITE_OK(mbj_client_messages(client, account.id, place.mailbox.id, 1, 0,
+				    0, &page, err));
+	ck_assert_uint_gt(page.count, 0);
+	last = &page.messages[page.count - 1];
+	ck_assert_uint_eq(last->uid, uid);
+	ck_assert_uint_eq(last->size, body.n);
+	ck_assert_mem_eq(&last->blob, &expected, sizeof(expected));
+	SITE_OK(mbj_client_bodies(client, &expected, 1, &bodies, err));
+	ck_assert_uint_eq(bodies.count, 1);
+	ck_assert(mbj_bytes_equal(bodies.bodies[0], body));
+	mbj_client_bodies_done(&bodies);
+	mbj_client_messages_done(&page);
+}
+
+/* All at once, or written in two parts. */
+static enum mbj_rc body_submit(struct mbj_client *client, bool is_written,
+			       const struct mbj_edit *edit,
+			       struct mbj_bytes body,
+			       struct mbj_outcome *ret_outcome,
+			       struct mbj_error *ret_err)
+{
+	struct mbj_body_writer *writer = NULL;
+	size_t half = body.n / 2;
+
+	if (!is_written)
+		return mbj_client_submit_body(client, edit, body, ret_outcome,
+					      ret_err);
+	SITE_OK(mbj_body_begin(client, &writer, err));
+	SITE_OK(mbj_body_write(writer, mbj_bytes_make(body.p, half), err));
+	SITE_OK(mbj_body_write(writer,
+			       mbj_bytes_make(body.p + half, body.n - half),
+			       err));
+	return mbj_body_submit(&writer, edit, ret_outcome, ret_err);
+}
+
+/* So many requests, the status and the check apart; the same once more. */
+static uint64_t submit_requests(struct mbj_client *client, bool is_written,
+				struct mbj_bytes body)
+{
+	static uint8_t number;
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct errand errand;
+	uint64_t before, count;
+	uint32_t uid;
+
+	errand_make(client, &errand);
+	errand.edit.request.b[0] = ++number;
+	before = requests_count(client);
+	SITE_OK(body_submit(client, is_written, &errand.edit, body, &outcome,
+			    err));
+	count = requests_count(client) - before - 1;
+	uid = outcome.messages[0].uid;
+	mbj_outcome_done(&outcome);
+	last_check(client, body, uid);
+	SITE_OK(body_submit(client, is_written, &errand.edit, body, &outcome,
+			    err));
+	ck_assert_uint_eq(outcome.messages[0].uid, uid);
+	mbj_outcome_done(&outcome);
+	last_check(client, body, uid);
+	return count;
+}
+
+/*
+ * Goal: an edit that appends a short body is one request, whoever writes it
+ * how; one that comes with a longer one is what both are, as is any to a
+ * service that does not know the kind; asked again it is not done again.
+ * Method: count, and read what was appended.
+ */
+START_TEST(body_along)
+{
+	uint8_t *bytes = calloc(1, LONG);
+	const size_t sizes[] = {0, 1, SHORT, WIRE_PIECE_MAX, LONG};
+	struct served s;
+
+	ck_assert_ptr_nonnull(bytes);
+	served_begin(&s);
+	for (uint16_t version = WIRE_VERSION; version >= WIRE_VERSION_BLOB_LAST;
+	     version--) {
+		bool is_known = version >= WIRE_VERSION_BODY;
+
+		client_speak(&s, version);
+		s.client->version = version;
+		for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+			for (int written = 0; written < 2; written++) {
+				size_t n = sizes[i];
+				uint64_t count;
+
+				bytes[0]++;
+				count = submit_requests(s.client, written == 1,
+							mbj_bytes_make(bytes,
+								       n));
+				ck_assert_uint_eq(count, n == LONG  ? 3
+							 : is_known ? 1
+								    : 2);
+			}
+	}
+	free(bytes);
+	served_end(&s);
+}
+END_TEST
+
+/*
+ * Goal: what cannot be appended leaves nothing, the writer is gone, and the
+ * connection goes on.  Method: an edit that appends nothing, one of another
+ * build, a mailbox that is not there, a body that has no place.
+ */
+START_TEST(body_along_refused)
+{
+	uint8_t *bytes = calloc(1, LONG);
+	const size_t sizes[] = {SHORT, LONG};
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct mbj_blobs *blobs = NULL;
+	struct mbj_error error;
+	struct errand errand;
+	struct served s;
+
+	ck_assert_ptr_nonnull(bytes);
+	served_begin(&s);
+	SITE_OK(mbj_store_blobs(s.site.store, &blobs, err));
+	for (int i = 0; i < 4; i++) {
+		bool is_written = i / 2 == 1;
+		struct mbj_bytes body = mbj_bytes_make(bytes, sizes[i % 2]);
+
+		errand_make(s.client, &errand);
+		errand.step.kind = MBJ_MESSAGE_TAKE_ALL;
+		SITE_FAILS(body_submit(s.client, is_written, &errand.edit, body,
+				       &outcome, err),
+			   MBJ_EINVALID, &error);
+		ck_assert_int_eq(error.refusal, MBJ_REFUSAL_INVALID_ARGUMENTS);
+		errand_make(s.client, &errand);
+		errand.edit.size--;
+		SITE_FAILS(body_submit(s.client, is_written, &errand.edit, body,
+				       &outcome, err),
+			   MBJ_EINVALID, &error);
+		errand_make(s.client, &errand);
+		errand.step.mailbox.b[3] ^= 1;
+		SITE_FAILS(body_submit(s.client, is_written, &errand.edit, body,
+				       &outcome, err),
+			   MBJ_ENOTFOUND, &error);
+		errand_make(s.client, &errand);
+		bytes[0]++; /* those are there by now */
+		mbj_blobs_keep_free(blobs, UINT64_MAX);
+		if (i < 3)
+			SITE_FAILS(body_submit(s.client, is_written,
+					       &errand.edit, body, &outcome,
+					       err),
+				   MBJ_ENOSPC, &error);
+		mbj_blobs_keep_free(blobs, 0);
+	}
+	ck_assert_uint_eq(submit_requests(s.client, true,
+					  mbj_bytes_make(bytes, SHORT)),
+			  1);
+	free(bytes);
+	served_end(&s);
+}
+END_TEST
+
 /*
  * Goal: a body that has no place is refused, whichever request that comes out
  * with, the failure stays, and the next body is not mixed with it.  Method: as
@@ -217,6 +411,26 @@ START_TEST(body_refused)
 }
 END_TEST
 
+/* The bytes that came before an edit's last ones are in front of them, too. */
+static void frames_along(const struct served *s, int fd)
+{
+	static struct wire_message m;
+	struct errand errand;
+	uint32_t uid;
+
+	errand_make(s->client, &errand);
+	m = (struct wire_message){.data = mbj_bytes_str("three ")};
+	say(fd, WIRE_BLOB_WRITE, &m);
+	heard(fd, WIRE_BLOB_WRITE, &m);
+	m = (struct wire_message){.edit = errand.edit,
+				  .data = mbj_bytes_str("four")};
+	say(fd, WIRE_SUBMIT_BODY, &m);
+	heard(fd, WIRE_SUBMIT_BODY, &m);
+	uid = m.outcome.messages[0].uid;
+	mbj_outcome_done(&m.outcome);
+	last_check(s->client, mbj_bytes_str("three four"), uid);
+}
+
 /*
  * Goal: client and service speak the highest version that both know; the bytes
  * that came before a body's last ones are in front of them, and nothing is left
@@ -245,6 +459,7 @@ START_TEST(body_frames)
 		say(fd, WIRE_BLOB_FINISH, &m);
 		heard(fd, WIRE_BLOB_FINISH, &m);
 		ck_assert_uint_eq(m.size, 0);
+		frames_along(&s, fd);
 		socket_close(fd);
 	}
 	served_end(&s);
@@ -333,6 +548,8 @@ TCase *test_service_body_case(void)
 	TCase *tc = tcase_create("service_body");
 
 	tcase_add_test(tc, body_requests);
+	tcase_add_test(tc, body_along);
+	tcase_add_test(tc, body_along_refused);
 	tcase_add_test(tc, body_refused);
 	tcase_add_test(tc, body_frames);
 	tcase_add_test(tc, body_status);

@@ -108,6 +108,16 @@ MBJ_API enum mbj_rc mbj_client_submit(struct mbj_client *client,
 				      struct mbj_error *err) MBJ_MUST_CHECK;
 
 /*
+ * The same of an edit whose last step appends body, which comes with it, in one
+ * round trip where it is short: blob and size of that step are not read.
+ * Returns: also MBJ_EINVALID (invalidArguments), the last step appends nothing.
+ */
+MBJ_API enum mbj_rc
+mbj_client_submit_body(struct mbj_client *client, const struct mbj_edit *edit,
+		       struct mbj_bytes body, struct mbj_outcome *ret_outcome,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/*
  * The outcome of an open intent (MBJ_STAGE_DONE or MBJ_STAGE_FAILED), for who
  * cannot wait for the disk: his client has its answer to get, and an intent
  * that stays open loses nothing.
@@ -184,13 +194,25 @@ MBJ_API enum mbj_rc mbj_body_finish(struct mbj_body_writer **writer,
 				    struct mbj_hash *ret_digest,
 				    uint64_t *ret_size,
 				    struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * mbj_body_finish, and mbj_client_submit of an edit whose last step appends
+ * what was written: as mbj_client_submit_body.  Ownership: as mbj_body_finish.
+ */
+MBJ_API enum mbj_rc mbj_body_submit(struct mbj_body_writer **writer,
+				    const struct mbj_edit *edit,
+				    struct mbj_outcome *ret_outcome,
+				    struct mbj_error *err) MBJ_MUST_CHECK;
 MBJ_API void mbj_body_abort(struct mbj_body_writer **writer);
+/* All that can be read from a descriptor; name is for messages. */
+MBJ_API enum mbj_rc mbj_body_write_fd(struct mbj_body_writer *writer, int fd,
+				      const char *name, uint64_t *ret_size,
+				      struct mbj_error *err) MBJ_MUST_CHECK;
 /* All of it from memory. */
 MBJ_API enum mbj_rc mbj_body_put(struct mbj_client *client,
 				 struct mbj_bytes bytes,
 				 struct mbj_hash *ret_digest,
 				 struct mbj_error *err) MBJ_MUST_CHECK;
-/* All that can be read from a descriptor; name is for messages. */
+/* mbj_body_write_fd, and no more. */
 MBJ_API enum mbj_rc mbj_body_put_fd(struct mbj_client *client, int fd,
 				    const char *name,
 				    struct mbj_hash *ret_digest,

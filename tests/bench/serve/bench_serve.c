@@ -5,8 +5,8 @@
  *	bench_serve [--quick] [--rounds N] [--count N] [--operations N]
  *	            [DIRECTORY]
  *
- * one, crowd   durable appends (a body, then the edit that names it) through
- *              the service: one client, 32 clients
+ * one, crowd   durable appends (an edit that comes with a body) through the
+ *              service: one client, 32 clients
  * files-1/-32  a bare program that does to files what the store does
  * log-1/-32    the same bytes into one file, a sync for 1 or 32 messages
  * queue        the same bytes into a Berkeley DB queue that 32 processes share
@@ -200,22 +200,26 @@ static void append(struct bench *bench, unsigned account, uint64_t serial)
 	struct mbj_message_edit step = {
 		.kind = MBJ_MESSAGE_APPEND,
 		.mailbox = bench->places[account].mailbox.id,
-		.size = BODY_SIZE,
 		.time = MBJ_TIME_NOW,
 	};
+	struct mbj_outcome outcome = {.lsn = {0}};
 	struct mbj_edit edit = MBJ_EDIT_INIT;
 	uint8_t bytes[BODY_SIZE];
 	struct mbj_error err;
+	char name[16];
 
 	memset(bytes, 0x5a, sizeof(bytes));
 	mbj_store_u64(bytes, serial);
-	if (mbj_body_put(bench->client, mbj_bytes_make(bytes, sizeof(bytes)),
-			 &step.blob, &err) < 0)
-		stop("body", &err);
+	(void)snprintf(name, sizeof(name), "u%u", account);
 	edit.kind = MBJ_EDIT_MESSAGES;
+	edit.account = mbj_bytes_str(name);
 	edit.messages = &step;
 	edit.message_count = 1;
-	submit(bench, &edit, account);
+	if (mbj_client_submit_body(bench->client, &edit,
+				   mbj_bytes_make(bytes, sizeof(bytes)),
+				   &outcome, &err) < 0)
+		stop("append", &err);
+	mbj_outcome_done(&outcome);
 }
 
 struct member {
