@@ -603,15 +603,8 @@ addflag "$moved";
         self.assertNotRegex(self.log(), "mbj: |[Pp]anic")
 
 
-class Pop3(PairCase):
-    """At the first."""
-    THERE = PairCase.MORE
-
-    @classmethod
-    def setUpClass(cls):
-        if not os.path.exists("/usr/lib/dovecot/pop3"):
-            raise unittest.SkipTest("there is no POP3 (dovecot-pop3d)")
-        cls.MORE = cls.THERE + f"""protocols = imap lmtp pop3
+def with_pop3():
+    return f"""protocols = imap lmtp pop3
 service pop3-login {{
   chroot =
   inet_listener pop3 {{
@@ -622,10 +615,21 @@ service pop3-login {{
   }}
 }}
 """
+
+
+class Pop3(PairCase):
+
+    @classmethod
+    def setUpClass(cls):
+        if not os.path.exists("/usr/lib/dovecot/pop3"):
+            raise unittest.SkipTest("there is no POP3 (dovecot-pop3d)")
+        cls.THERE = PairCase.MORE + with_pop3()
+        cls.MORE = PairCase.MORE + with_pop3()
         super().setUpClass()
 
-    def pop3(self):
-        client = poplib.POP3("127.0.0.1", self.dovecot.port_of("pop3"),
+    def pop3(self, dovecot=None):
+        client = poplib.POP3("127.0.0.1",
+                             (dovecot or self.dovecot).port_of("pop3"),
                              timeout=60)
         self.addCleanup(client.close)
         client.user(self.user)
@@ -654,6 +658,23 @@ service pop3-login {{
         pop.dele(1)
         pop.close()
         self.assertEqual(set(self.same_there()["INBOX\0"]), {1, 3})
+
+    def test_failover(self):
+        """Goal: a client that goes on at the second has the same UIDLs, and
+        fetches nothing anew.  Method: of messages with gaps between them, two
+        with the same bytes."""
+        one = self.login()
+        for name in "abcbd":
+            self.ok(one.append("INBOX", None, None, mail(name)))
+        self.leave(one)
+        pop = self.pop3()
+        pop.dele(3)
+        pop.quit()
+        self.same_there()
+        seen = [self.pop3(dovecot).uidl()[1]
+                for dovecot in (self.dovecot, self.other)]
+        self.assertEqual(len(set(seen[0])), 4)
+        self.assertEqual(seen[0], seen[1])
 
     def test_away(self):
         """Goal: without the service a POP3 client reads, and deletes nothing.
