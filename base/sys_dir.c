@@ -263,7 +263,8 @@ enum mbj_rc mbj_file_load(const struct mbj_sys *sys, const char *path,
 	MBJ_ASSERT(sys != NULL && path != NULL);
 	MBJ_ASSERT(ret_bytes != NULL && ret_bytes->failed == MBJ_OK);
 	begin = ret_bytes->n;
-	rc = mbj_file_open(sys, path, O_RDONLY, &file, err);
+	/* What is no file must not make us wait; reading it fails. */
+	rc = mbj_file_open(sys, path, O_RDONLY | O_NONBLOCK, &file, err);
 	if (rc < 0)
 		return rc;
 	rc = load_rest(&file, max, ret_bytes, err);

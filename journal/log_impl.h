@@ -51,6 +51,10 @@ enum mbj_rc log_published_read(struct mbj_file *file,
 			       bool *ret_is_damaged,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* MBJ_ECORRUPT: no segment is left of what was durable. */
+enum mbj_rc log_segments_lost(const char *dir, uint64_t durable,
+			      struct mbj_error *err);
+
 /*
  * Mended segments are being put into their places (splice_mark.c): with some of
  * them there, and others not, a journal may look whole and lack groups.

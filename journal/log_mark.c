@@ -139,3 +139,15 @@ enum mbj_rc log_suspect_clear(const struct mbj_sys *sys, const char *dir,
 		rc = mbj_dir_sync(sys, dir, err);
 	return rc;
 }
+
+enum mbj_rc log_segments_lost(const char *dir, uint64_t durable,
+			      struct mbj_error *err)
+{
+	enum mbj_rc rc = mbj_error_set(err, MBJ_ECORRUPT,
+				       "the journal has no segments, but LSN "
+				       "%llu was durable: %s",
+				       (unsigned long long)durable, dir);
+
+	mbj_error_at(err, dir, 0, durable);
+	return rc;
+}

@@ -237,20 +237,13 @@ static enum mbj_rc empty_settle(struct log_opening *opening,
 {
 	uint64_t durable = opening->evidence.durable.v;
 	struct mbj_log *log = opening->log;
-	enum mbj_rc rc;
 
 	if (durable < opening->evidence.published.lsn.v)
 		durable = opening->evidence.published.lsn.v;
 	log->end = (struct mbj_log_end){{opening->anchor->first.v - 1},
 					opening->anchor->chain};
-	if (durable > log->end.lsn.v) {
-		rc = mbj_error_set(err, MBJ_ECORRUPT,
-				   "the journal has no segments, but LSN %llu "
-				   "was durable: %s",
-				   (unsigned long long)durable, log->dir);
-		mbj_error_at(err, log->dir, 0, durable);
-		return rc;
-	}
+	if (durable > log->end.lsn.v)
+		return log_segments_lost(log->dir, durable, err);
 	return fresh_begin(log, err);
 }
 

@@ -149,8 +149,15 @@ static enum mbj_rc limit_find(struct mbj_log_reader *reader,
 				       err);
 	if (rc != MBJ_OK)
 		return rc;
-	if (cursor->list.count == 0)
+	if (cursor->list.count == 0) {
+		reader->is_damaged =
+			evidence.published.lsn.v > reader->limit.lsn.v;
+		if (reader->is_damaged)
+			(void)log_segments_lost(reader->dir,
+						evidence.published.lsn.v,
+						&reader->fault);
 		return MBJ_OK;
+	}
 	last = &cursor->list.entries[cursor->list.count - 1];
 	segment_name_print(last->number, last->first, name);
 	rc = segment_view_open(&cursor->view, cursor->sys, cursor->dir, name,

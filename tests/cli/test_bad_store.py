@@ -234,6 +234,43 @@ class Damage(Case):
         log.unlink()
         self.mbj("deliver", self.p, "alice", "INBOX", stdin=b"one\r\n")
 
+    def test_odd_superblock(self):
+        """Goal: a FIFO in the place of the superblock holds up nobody, and is
+        named."""
+        self.account(ROWS)
+        superblock = self.p / "mbj.store"
+        good = superblock.read_bytes()
+        superblock.unlink()
+        os.mkfifo(superblock)
+        for verb in ("log", "status", "tree", "fsck", "serve"):
+            words = ["alice"] if verb == "tree" else []
+            said = run(verb, self.p, *words, timeout=60)
+            self.assertNotEqual(said.status, OK, verb)
+            self.assertIn(str(superblock), said.err, verb)
+        superblock.unlink()
+        superblock.write_bytes(good)
+        self.tree()
+
+    def test_no_segments(self):
+        """Goal: a journal whose segments are all gone is damaged to whoever
+        reads it, and not one that has no groups.  Method: both ways of
+        reading, with and without the owner's lock."""
+        self.account(ROWS)
+        segments = {s: s.read_bytes()
+                    for s in (self.p / "journal").glob("*.seg")}
+        for segment in segments:
+            segment.unlink()
+        for words in (("log", self.p), ("log", self.p, "--json"),
+                      ("fsck", "-n", self.p), ("fsck", self.p),
+                      ("status", self.p), ("replay", self.p, self.r)):
+            said = run(*words)
+            self.assertEqual(said.status, CORRUPT, (words, said.out, said.err))
+            self.assertIn("the journal has no segments", said.err, words)
+        for segment, content in segments.items():
+            segment.write_bytes(content)
+        self.mbj("fsck", "-n", self.p)
+        self.tree()
+
     def test_flipped_state_is_named(self):
         """Goal: damage to the state costs nothing, and is told.  Method: one
         bit of each file of it; fsck names file and page, the tree is the
