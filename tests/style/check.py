@@ -9,6 +9,8 @@ import pathlib
 import re
 import sys
 
+import docs
+
 FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
 LAYERS = ["base", "mailbox", "journal", "replay", "imap", "cli"]
@@ -114,26 +116,10 @@ def check(root):
     return problems, len(sources)
 
 
-def links(root):
-    """Relative links of the documentation that lead nowhere."""
-    problems = []
-    for page in [root / "README.md", root / "CONTRIBUTING.md",
-                 root / "fuzz" / "README.md",
-                 *sorted((root / "docs").rglob("*.md"))]:
-        if not page.exists():
-            continue
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)",
-                                 page.read_text(encoding="utf-8")):
-            if not (page.parent / target).exists():
-                problems.append(f"{page.relative_to(root)}: link to {target} "
-                                "leads nowhere")
-    return problems
-
-
 def main():
     root = pathlib.Path(sys.argv[1])
     problems, count = check(root)
-    problems += links(root)
+    problems += docs.check(root, LAYERS)
     for problem in problems:
         print(problem)
     print(f"{count} files, {len(problems)} problems")
