@@ -39,6 +39,7 @@ static bool is_meant(const struct model_message *message,
 static enum model_verdict message_add(struct model *model,
 				      struct model_box *box, uint32_t uid,
 				      uint8_t content, uint8_t flags,
+				      bool has_guid,
 				      struct model_mail_step *step)
 {
 	struct model_mail *mail = &model->mail;
@@ -56,6 +57,7 @@ static enum model_verdict message_add(struct model *model,
 		.uid = uid,
 		.content = content,
 		.flags = flags,
+		.has_guid = has_guid,
 	};
 	box->uidnext = uid + 1;
 	if (step->first_uid == 0)
@@ -115,7 +117,9 @@ static enum model_verdict copy_run(struct model *model,
 		if (step->kind == MODEL_MOVE_MAIL)
 			message->is_gone = true;
 		verdict = message_add(model, target, 0, message->content,
-				      message->flags, step);
+				      message->flags,
+				      message->has_guid && message->is_gone,
+				      step);
 		step->count++;
 	}
 	return verdict;
@@ -135,7 +139,8 @@ static enum model_verdict step_run(struct model *model,
 	case MODEL_APPEND:
 		step->count = 1;
 		return message_add(model, box, step->uid, step->content,
-				   step->flags, step);
+				   step->flags,
+				   model_mail_has_guid(step->content), step);
 	case MODEL_FLAGS:
 		flags_run(model, step);
 		return MODEL_DONE;

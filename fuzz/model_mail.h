@@ -17,7 +17,8 @@ struct model_message {
 	uint32_t uid;
 	uint8_t content;
 	uint8_t flags;
-	bool is_gone; /* expunged: the mailbox says so for ever */
+	bool has_guid; /* its content's: it came with one, and is no copy */
+	bool is_gone;  /* expunged: the mailbox says so for ever */
 };
 
 struct model_mail {
@@ -26,6 +27,12 @@ struct model_mail {
 	/* Had by messages whose mailbox was destroyed, and not reaped yet. */
 	uint32_t left[MODEL_CONTENTS];
 };
+
+/* Every other content comes with a GUID. */
+static inline bool model_mail_has_guid(uint8_t content)
+{
+	return content % 2 == 1;
+}
 
 enum model_mail_kind {
 	MODEL_APPEND,

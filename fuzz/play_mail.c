@@ -104,6 +104,12 @@ static struct mbj_bytes keywords_of(uint8_t flags)
 	return mbj_bytes_make((const uint8_t *)keyword, sizeof(keyword));
 }
 
+static struct mbj_bytes guid_of(bool has_guid, uint8_t content)
+{
+	return has_guid ? mbj_bytes_str(contents[content])
+			: (struct mbj_bytes){0};
+}
+
 static struct mbj_message_edit edit_of(const struct play *play,
 				       const struct model_mail_step *mail,
 				       uint8_t set[SET_SIZE])
@@ -132,6 +138,9 @@ static struct mbj_message_edit edit_of(const struct play *play,
 		.keywords = keywords_of(mail->flags),
 		.blob = play->contents[mail->content],
 		.size = strlen(contents[mail->content]),
+		.guid = guid_of(mail->kind == MODEL_APPEND &&
+					model_mail_has_guid(mail->content),
+				mail->content),
 	};
 }
 
@@ -219,6 +228,9 @@ static void message_check(const struct play *play, const struct model_box *box,
 			   found->flags == (message->flags & MBJ_FLAGS_ALL) &&
 			   mbj_bytes_equal(found->keywords,
 					   keywords_of(message->flags)) &&
+			   mbj_bytes_equal(found->guid,
+					   guid_of(message->has_guid,
+						   message->content)) &&
 			   memcmp(&found->blob,
 				  &play->contents[message->content],
 				  sizeof(found->blob)) == 0 &&

@@ -122,3 +122,12 @@ enum mbj_rc change_message_take_all(const struct op_scope *scope,
 	return mbj_txn_message_take_all(scope->txn, scope->account, op->id,
 					op->rev, op->target, op->modseq, err);
 }
+
+enum mbj_rc change_message_guid(const struct op_scope *scope,
+				struct mbj_error *err)
+{
+	const struct mbj_op *op = scope->op;
+
+	return mbj_txn_message_guid(scope->txn, scope->account, op->id, op->rev,
+				    op->uid, op->guid, err);
+}

@@ -436,6 +436,7 @@ static const struct op_rule op_rules[] = {
 	[MBJ_OP_MESSAGE_FLAGS] = {guard_content, change_message_flags},
 	[MBJ_OP_MESSAGE_EXPUNGE] = {guard_content, change_message_expunge},
 	[MBJ_OP_MESSAGE_TAKE_ALL] = {guard_content, change_message_take_all},
+	[MBJ_OP_MESSAGE_GUID] = {guard_content, change_message_guid},
 	[MBJ_OP_SUBSCRIBE] = {guard_subscription, change_subscribe},
 	[MBJ_OP_UNSUBSCRIBE] = {guard_subscription, change_unsubscribe},
 	[MBJ_OP_INTENT] = {guard_intent, change_intent},

@@ -39,6 +39,7 @@ op_change change_message_append;
 op_change change_message_flags;
 op_change change_message_expunge;
 op_change change_message_take_all;
+op_change change_message_guid;
 
 op_guard guard_intent;
 op_guard guard_outcome;

@@ -214,6 +214,35 @@ enum mbj_rc client_edit_check(const struct mbj_edit *edit,
 	return edit_values_check(edit, err);
 }
 
+/* Whoever connected has had a welcome. */
+static bool client_speaks(struct mbj_client *client, uint16_t version)
+{
+	bool is_spoken;
+
+	if (client->store != NULL)
+		return true;
+	pthread_mutex_lock(&client->mutex);
+	is_spoken = client->version >= version;
+	pthread_mutex_unlock(&client->mutex);
+	return is_spoken;
+}
+
+/* A service that knows no GUIDs would refuse the edit as damaged. */
+static enum mbj_rc guids_check(struct mbj_client *client,
+			       const struct mbj_edit *edit,
+			       struct mbj_error *err)
+{
+	if (client_speaks(client, WIRE_VERSION_GUID))
+		return MBJ_OK;
+	for (size_t i = 0; i < edit->message_count; i++)
+		if (edit->messages[i].guid.n > 0)
+			return mbj_error_set(err, MBJ_EUNSUPPORTED,
+					     "the service is of an earlier "
+					     "version, which knows no GUIDs of "
+					     "messages");
+	return MBJ_OK;
+}
+
 /*
  * last: the last bytes of what the last step appends, or none.  ret_outcome
  * stays as it was where the kind has none.
@@ -231,6 +260,8 @@ static enum mbj_rc edit_send(struct mbj_client *client, enum wire_kind kind,
 		return client->local->submit(client->store, edit, ret_outcome,
 					     err);
 	rc = client_edit_check(edit, err);
+	if (rc == MBJ_OK)
+		rc = guids_check(client, edit, err);
 	if (rc < 0)
 		return rc;
 	rc = client_call(client, kind, &request, &answer, err);
@@ -249,19 +280,6 @@ enum mbj_rc mbj_client_submit(struct mbj_client *client,
 {
 	return edit_send(client, WIRE_SUBMIT, edit, mbj_bytes_make(NULL, 0),
 			 ret_outcome, err);
-}
-
-/* Whoever connected has had a welcome. */
-static bool client_speaks(struct mbj_client *client, uint16_t version)
-{
-	bool is_spoken;
-
-	if (client->store != NULL)
-		return true;
-	pthread_mutex_lock(&client->mutex);
-	is_spoken = client->version >= version;
-	pthread_mutex_unlock(&client->mutex);
-	return is_spoken;
 }
 
 bool client_can_take(struct mbj_client *client)

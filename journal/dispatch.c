@@ -299,7 +299,7 @@ static enum mbj_rc accounts_list(struct mbj_txn *txn, struct mbj_buf *list,
 }
 
 /* As many as the answer may have, from a UID on. */
-static enum mbj_rc page_list(struct mbj_txn *txn,
+static enum mbj_rc page_list(struct mbj_txn *txn, bool has_guids,
 			     const struct wire_message *request,
 			     struct wire_message *answer, struct mbj_buf *list,
 			     struct mbj_error *err)
@@ -318,6 +318,8 @@ static enum mbj_rc page_list(struct mbj_txn *txn,
 		rc = mbj_scan_next_message(&scan, &message, err);
 		if (rc < 0)
 			break;
+		if (!has_guids)
+			message.guid = mbj_bytes_make(NULL, 0);
 		wire_message_encode(list, &message);
 		answer->count++;
 	}
@@ -325,7 +327,7 @@ static enum mbj_rc page_list(struct mbj_txn *txn,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
-static enum mbj_rc messages_list(struct mbj_txn *txn,
+static enum mbj_rc messages_list(struct mbj_txn *txn, bool has_guids,
 				 const struct wire_message *request,
 				 struct wire_message *answer,
 				 struct mbj_buf *list, struct mbj_error *err)
@@ -344,7 +346,7 @@ static enum mbj_rc messages_list(struct mbj_txn *txn,
 		return mbj_error_set(err, MBJ_ECONFLICT,
 				     "the messages of the mailbox have changed "
 				     "since its first page was read");
-	return page_list(txn, request, answer, list, err);
+	return page_list(txn, has_guids, request, answer, list, err);
 }
 
 /* A tree that is too long for its list is not even loaded. */
@@ -486,7 +488,8 @@ static enum mbj_rc read_run(struct dispatcher *dispatcher, enum wire_kind kind,
 		rc = survey_run(txn, request->survey, list, err);
 	} else {
 		MBJ_ASSERT(kind == WIRE_MESSAGES);
-		rc = messages_list(txn, request, answer, list, err);
+		rc = messages_list(txn, dispatch_has_guids(dispatcher), request,
+				   answer, list, err);
 	}
 	mbj_txn_abort(&txn);
 	return rc;

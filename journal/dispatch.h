@@ -15,7 +15,8 @@ struct request; /* batch_request.h */
 
 struct dispatcher {
 	struct mbj_store *store;
-	uint64_t asker; /* of a connection (standing.h), or 0 */
+	uint64_t asker;	  /* of a connection (standing.h), or 0 */
+	uint16_t version; /* of the protocol that it speaks; 0: this build's */
 	/*
 	 * Bytes that a list has at most: bytes of messages come in smaller
 	 * pieces, what does not is MBJ_ELIMIT.  0: what an answer may have.
@@ -24,6 +25,13 @@ struct dispatcher {
 	struct mbj_blob_writer *writer;
 	struct mbj_blob_reader *reader;
 };
+
+/* Whoever asks knows GUIDs of messages. */
+static inline bool dispatch_has_guids(const struct dispatcher *dispatcher)
+{
+	return dispatcher->version == 0 ||
+	       dispatcher->version >= WIRE_VERSION_GUID;
+}
 
 /* What was on its way in is dropped.  All zero is fine. */
 void dispatch_done(struct dispatcher *dispatcher);

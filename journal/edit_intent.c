@@ -189,6 +189,7 @@ static enum mbj_rc doubt_of_op(struct edit_intent *intent,
 		return doubt_add(intent, op->id, MBJ_DOUBT_APPEND, err);
 	case MBJ_OP_MESSAGE_FLAGS:
 	case MBJ_OP_MESSAGE_EXPUNGE:
+	case MBJ_OP_MESSAGE_GUID:
 		return doubt_add(intent, op->id, MBJ_DOUBT_MESSAGES, err);
 	case MBJ_OP_MESSAGE_TAKE_ALL:
 		rc = doubt_add(intent, op->id, MBJ_DOUBT_MESSAGES, err);

@@ -98,6 +98,51 @@ enum mbj_rc step_quota_check(const struct step *step, uint64_t count,
 	return edit_text_recode(err, MBJ_ELIMIT);
 }
 
+/* ------------------------------------------------------------------ GUID */
+
+enum mbj_rc step_guid_emit(struct step *step, struct mbj_id mailbox,
+			   uint64_t rev, uint32_t uid, struct mbj_bytes guid,
+			   struct mbj_error *err)
+{
+	struct mbj_op op = {
+		.kind = MBJ_OP_MESSAGE_GUID,
+		.id = mailbox,
+		.rev = rev,
+		.uid = uid,
+		.guid = guid,
+	};
+
+	if (guid.n == 0)
+		return MBJ_OK;
+	return edit_emit_op(&step->work->emit, &op, err);
+}
+
+/* What has that one already, or is not there, is no primitive. */
+static enum mbj_rc step_guid(struct step *step, struct mbj_error *err)
+{
+	const struct mbj_message_edit *edit = step->edit;
+	struct mbj_content content;
+	struct mbj_message message;
+	enum mbj_rc rc;
+
+	if (!mbj_guid_is_good(edit->guid))
+		return step_refuse(err, MBJ_REFUSAL_INVALID_PROPERTIES,
+				   "mailbox", edit->mailbox, MBJ_EINVALID,
+				   "cannot take this GUID");
+	rc = step_content_get(step, edit->mailbox, &content, err);
+	if (rc == MBJ_OK)
+		rc = mbj_txn_message_get(step->work->context->txn,
+					 step->work->account.id, content.series,
+					 edit->uid, &message, err);
+	if (rc < 0)
+		return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+	if (mbj_bytes_equal(message.guid, edit->guid))
+		return MBJ_OK;
+	step->result->message_count = 1;
+	return step_guid_emit(step, edit->mailbox, content.rev, edit->uid,
+			      edit->guid, err);
+}
+
 /* --------------------------------------------------------------- append */
 
 static enum mbj_rc append_judge(const struct step *step,
@@ -123,6 +168,8 @@ static enum mbj_rc append_judge(const struct step *step,
 	else if (edit->flags > MBJ_FLAGS_ALL ||
 		 !mbj_keywords_are_good(edit->keywords))
 		why = "cannot take these flags";
+	else if (edit->guid.n > 0 && !mbj_guid_is_good(edit->guid))
+		why = "cannot take this GUID";
 	else if (size != MBJ_BLOB_UNKNOWN && size != edit->size)
 		why = "is given a digest that a message of another size has";
 	if (why == NULL)
@@ -162,6 +209,9 @@ static enum mbj_rc step_append(struct step *step, struct mbj_error *err)
 	if (op.time == MBJ_TIME_NOW)
 		op.time = step->work->context->time_us / MICROSECONDS;
 	rc = edit_emit_op(&step->work->emit, &op, err);
+	if (rc == MBJ_OK)
+		rc = step_guid_emit(step, op.id, op.rev + 1, op.uid, edit->guid,
+				    err);
 	step->result->uidvalidity = step->mailbox.uidvalidity;
 	step->result->uid = op.uid;
 	step->result->message_count = 1;
@@ -252,6 +302,9 @@ static enum mbj_rc step_run(struct step *step, struct mbj_error *err)
 		break;
 	case MBJ_MESSAGE_TAKE_ALL:
 		rc = step_take_all(step, err);
+		break;
+	case MBJ_MESSAGE_GUID:
+		rc = step_guid(step, err);
 		break;
 	case MBJ_MESSAGE_DOUBT:
 		if (step->work->edit->stage == MBJ_STAGE_INTENT)

@@ -42,6 +42,11 @@ enum mbj_rc step_quota_check(const struct step *step, uint64_t count,
 			     uint64_t size,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 
+/* The GUID of a message of mailbox, whose content has that revision, if any. */
+enum mbj_rc step_guid_emit(struct step *step, struct mbj_id mailbox,
+			   uint64_t rev, uint32_t uid, struct mbj_bytes guid,
+			   struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* Each with the mailbox open and a good set of UIDs. */
 enum mbj_rc step_flags(struct step *step, struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc step_expunge(struct step *step,

@@ -43,7 +43,9 @@ static enum mbj_rc copies_add(struct step *step, struct copies *copies,
 	copied->message = *message;
 	copied->next = NULL;
 	if (!mbj_arena_dup(step->work->context->arena, message->keywords,
-			   &copied->message.keywords))
+			   &copied->message.keywords) ||
+	    !mbj_arena_dup(step->work->context->arena, message->guid,
+			   &copied->message.guid))
 		return mbj_error_nomem(err);
 	*copies->end = copied;
 	copies->end = &copied->next;
@@ -290,6 +292,10 @@ static enum mbj_rc copies_emit(struct step *step, const struct copies *copies,
 		};
 
 		rc = edit_emit_op(&step->work->emit, &op, err);
+		if (rc == MBJ_OK && step->edit->kind == MBJ_MESSAGE_MOVE &&
+		    copied->message.guid.n > 0)
+			rc = step_guid_emit(step, op.id, content.rev++, op.uid,
+					    copied->message.guid, err);
 		if (rc < 0)
 			return rc;
 	}

@@ -224,6 +224,12 @@ static void put_KEYWORDS(struct jmap_out *out, const char *name,
 	jmap_out_close(out);
 }
 
+static void put_GUID(struct jmap_out *out, const char *name,
+		     struct mbj_bytes guid)
+{
+	jmap_out_bytes(out, name, guid);
+}
+
 static void put_UIDS(struct jmap_out *out, const char *name,
 		     struct mbj_bytes uids)
 {

@@ -53,6 +53,8 @@ static void put_message(struct jmap_out *out, const struct mbj_message *message,
 		jmap_out_null(out, "receivedAt");
 	put_flags(out, message);
 	jmap_out_number(out, "modSeq", message->modseq);
+	if (message->guid.n > 0)
+		jmap_out_bytes(out, "guid", message->guid);
 	jmap_out_close(out);
 }
 

@@ -267,6 +267,8 @@ static bool value_is_good(enum op_type type, const void *p)
 		return *byte >= MBJ_FLAGS_ADD && *byte <= MBJ_FLAGS_REPLACE;
 	case OP_TYPE_KEYWORDS:
 		return mbj_keywords_are_good(*bytes);
+	case OP_TYPE_GUID:
+		return mbj_guid_is_good(*bytes);
 	case OP_TYPE_UIDS:
 		return mbj_uids_are_good(*bytes);
 	case OP_TYPE_REV:

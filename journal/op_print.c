@@ -136,6 +136,11 @@ static void result_print(struct mbj_buf *buf, uint8_t result)
 	mbj_buf_put_str(buf, word == NULL ? "unknown" : word);
 }
 
+static void number_print(struct mbj_buf *buf, uint64_t value)
+{
+	mbj_buf_format(buf, "%llu", (unsigned long long)value);
+}
+
 static void value_print(struct mbj_buf *buf, enum op_type type, const void *p)
 {
 	const struct mbj_slot *slot = p;
@@ -154,13 +159,12 @@ static void value_print(struct mbj_buf *buf, enum op_type type, const void *p)
 		return;
 	case OP_TYPE_U32:
 	case OP_TYPE_UID:
-		mbj_buf_format(buf, "%lu", (unsigned long)*(const uint32_t *)p);
+		number_print(buf, *(const uint32_t *)p);
 		return;
 	case OP_TYPE_U64:
 	case OP_TYPE_REV:
 	case OP_TYPE_MODSEQ:
-		mbj_buf_format(buf, "%llu",
-			       (unsigned long long)*(const uint64_t *)p);
+		number_print(buf, *(const uint64_t *)p);
 		return;
 	case OP_TYPE_TIME:
 		mbj_buf_format(buf, "%lld", (long long)*(const int64_t *)p);
@@ -186,6 +190,7 @@ static void value_print(struct mbj_buf *buf, enum op_type type, const void *p)
 	case OP_TYPE_ACCOUNT_NAME:
 	case OP_TYPE_ATTR_NAME:
 	case OP_TYPE_ATTR_VALUE:
+	case OP_TYPE_GUID:
 		text_print(buf, *(const struct mbj_bytes *)p);
 		return;
 	case OP_TYPE_RESULT:

@@ -45,6 +45,7 @@
 	X(FLAGS, U8)           \
 	X(FLAG_MODE, U8)       \
 	X(KEYWORDS, BLOCK)     \
+	X(GUID, BLOCK)         \
 	X(UIDS, BLOCK)         \
 	X(OUTCOME, BLOCK)      \
 	X(INTENT, BLOCK)       \

@@ -27,6 +27,7 @@ static enum mbj_rc hello_run(struct peer *peer,
 	peer->version = request->version_highest < WIRE_VERSION
 				? request->version_highest
 				: WIRE_VERSION;
+	peer->dispatcher.version = peer->version;
 	answer->welcome = (struct wire_welcome){
 		.version = peer->version,
 		.is_owner = peer->who.is_owner,

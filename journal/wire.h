@@ -35,6 +35,7 @@ enum {
 	WIRE_VERSION_CHAIN = 3,
 	WIRE_VERSION_REASON = 4, /* the first to have it at a status's end */
 	WIRE_VERSION_BODY = 5,	 /* the first to have SUBMIT_BODY */
+	WIRE_VERSION_GUID = 5,	 /* the first to have GUIDs of messages */
 	WIRE_HEAD_SIZE = 16,
 	/* A piece of a message's bytes. */
 	WIRE_PIECE_MAX = 256 << 10,

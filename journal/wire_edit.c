@@ -9,6 +9,9 @@
 
 #include "wire.h"
 
+/* Bits of a step of messages. */
+enum { STEP_HAS_GUID = 1 };
+
 /* Bits of an edit's flags. */
 enum {
 	EDIT_HAS_IF_IN_STATE = 1 << 0,
@@ -82,7 +85,7 @@ static void step_encode(struct mbj_buf *buf, const struct mbj_message_edit *m)
 	mbj_buf_put_u8(buf, (uint8_t)m->kind);
 	mbj_buf_put_u8(buf, (uint8_t)m->mode);
 	mbj_buf_put_u8(buf, m->flags);
-	mbj_buf_put_u8(buf, 0);
+	mbj_buf_put_u8(buf, m->guid.n > 0 ? STEP_HAS_GUID : 0);
 	mbj_buf_put_id(buf, m->mailbox);
 	mbj_buf_put_id(buf, m->target);
 	mbj_buf_put_u32(buf, m->uid);
@@ -92,16 +95,18 @@ static void step_encode(struct mbj_buf *buf, const struct mbj_message_edit *m)
 	wire_put_hash(buf, &m->blob);
 	mbj_buf_put_u64(buf, m->size);
 	mbj_buf_put_u64(buf, (uint64_t)m->time);
+	if (m->guid.n > 0)
+		wire_text_encode(buf, m->guid, WIRE_SMALL_MAX);
 }
 
 static bool step_decode(struct mbj_reader *reader, struct mbj_message_edit *m)
 {
 	unsigned kind = mbj_read_u8(reader);
 	unsigned mode = mbj_read_u8(reader);
-	unsigned zero;
+	unsigned bits;
 
 	m->flags = mbj_read_u8(reader);
-	zero = mbj_read_u8(reader);
+	bits = mbj_read_u8(reader);
 	m->mailbox = mbj_read_id(reader);
 	m->target = mbj_read_id(reader);
 	m->uid = mbj_read_u32(reader);
@@ -111,8 +116,11 @@ static bool step_decode(struct mbj_reader *reader, struct mbj_message_edit *m)
 	m->blob = wire_read_hash(reader);
 	m->size = mbj_read_u64(reader);
 	m->time = (int64_t)mbj_read_u64(reader);
-	if (kind < MBJ_MESSAGE_APPEND || kind > MBJ_MESSAGE_DOUBT ||
-	    mode > MBJ_FLAGS_REPLACE || zero != 0)
+	if (bits == STEP_HAS_GUID)
+		m->guid = mbj_read_block(reader, WIRE_SMALL_MAX);
+	if (kind < MBJ_MESSAGE_APPEND || kind > MBJ_MESSAGE_GUID ||
+	    mode > MBJ_FLAGS_REPLACE || bits > STEP_HAS_GUID ||
+	    (bits == STEP_HAS_GUID && m->guid.n == 0))
 		return false;
 	m->kind = (enum mbj_message_edit_kind)kind;
 	m->mode = (enum mbj_flag_mode)mode;

@@ -8,6 +8,11 @@
 
 #include "wire.h"
 
+/* Beside the flags of a message: its GUID comes last. */
+enum { MESSAGE_HAS_GUID = 1 << 7 };
+
+_Static_assert((MESSAGE_HAS_GUID & MBJ_FLAGS_ALL) == 0, "a bit of its own");
+
 static void digest_encode(struct mbj_buf *buf, const struct mbj_digest *digest)
 {
 	uint8_t bytes[MBJ_DIGEST_SIZE];
@@ -176,13 +181,17 @@ enum mbj_rc wire_content_decode(struct mbj_reader *reader,
 
 void wire_message_encode(struct mbj_buf *buf, const struct mbj_message *message)
 {
+	unsigned has = message->guid.n > 0 ? MESSAGE_HAS_GUID : 0;
+
 	mbj_buf_put_u32(buf, message->uid);
-	mbj_buf_put_u8(buf, message->flags);
+	mbj_buf_put_u8(buf, (uint8_t)(message->flags | has));
 	mbj_buf_put_u64(buf, message->size);
 	mbj_buf_put_u64(buf, (uint64_t)message->time);
 	mbj_buf_put_u64(buf, message->modseq);
 	wire_put_hash(buf, &message->blob);
 	wire_text_encode(buf, message->keywords, MBJ_KEYWORDS_MAX);
+	if (message->guid.n > 0)
+		wire_text_encode(buf, message->guid, MBJ_GUID_MAX);
 }
 
 enum mbj_rc wire_message_decode(struct mbj_reader *reader,
@@ -190,15 +199,20 @@ enum mbj_rc wire_message_decode(struct mbj_reader *reader,
 				struct mbj_error *err)
 {
 	struct mbj_message m = {0};
+	unsigned flags;
 
 	m.uid = mbj_read_u32(reader);
-	m.flags = mbj_read_u8(reader);
+	flags = mbj_read_u8(reader);
+	m.flags = (uint8_t)(flags & ~(unsigned)MESSAGE_HAS_GUID);
 	m.size = mbj_read_u64(reader);
 	m.time = (int64_t)mbj_read_u64(reader);
 	m.modseq = mbj_read_u64(reader);
 	m.blob = wire_read_hash(reader);
 	m.keywords = mbj_read_block(reader, MBJ_KEYWORDS_MAX);
+	if (flags & MESSAGE_HAS_GUID)
+		m.guid = mbj_read_block(reader, MBJ_GUID_MAX);
 	if (!mbj_reader_ok(reader) || !mbj_keywords_are_good(m.keywords) ||
+	    ((flags & MESSAGE_HAS_GUID) && !mbj_guid_is_good(m.guid)) ||
 	    (m.flags & ~(unsigned)MBJ_FLAGS_ALL) != 0)
 		return wire_bad(err, "message");
 	*ret_message = m;

@@ -128,3 +128,13 @@ void mbj_keywords_change(struct mbj_bytes before, struct mbj_bytes change,
 			has_theirs = mbj_keywords_next(&change, &theirs);
 	}
 }
+
+bool mbj_guid_is_good(struct mbj_bytes guid)
+{
+	if (guid.n == 0 || guid.n > MBJ_GUID_MAX)
+		return false;
+	for (size_t i = 0; i < guid.n; i++)
+		if (guid.p[i] <= ' ' || guid.p[i] > '~')
+			return false;
+	return true;
+}

@@ -8,6 +8,9 @@
 
 #include "record.h"
 
+/* Of a message with a GUID; all other records have RECORD_VERSION. */
+enum { MESSAGE_VERSION_GUID = 2 };
+
 /* Big-endian, so that keys sort as numbers do. */
 static void put_be32(struct mbj_buf *ret, uint32_t v)
 {
@@ -95,15 +98,20 @@ bool record_content_decode(struct mbj_bytes value, struct mbj_content *ret)
 	return true;
 }
 
+/* A message without a GUID is what it was before there were any. */
 void record_message_encode(struct mbj_buf *ret, const struct mbj_message *m)
 {
-	record_begin(ret);
+	mbj_buf_clear(ret);
+	mbj_buf_put_u8(ret,
+		       m->guid.n > 0 ? MESSAGE_VERSION_GUID : RECORD_VERSION);
 	mbj_buf_put_u8(ret, m->flags);
 	mbj_buf_put_u64(ret, m->size);
 	mbj_buf_put_u64(ret, (uint64_t)m->time);
 	mbj_buf_put_u64(ret, m->modseq);
 	mbj_buf_put(ret, m->blob.b, sizeof(m->blob.b));
 	mbj_buf_put_block(ret, m->keywords);
+	if (m->guid.n > 0)
+		mbj_buf_put_block(ret, m->guid);
 }
 
 bool record_message_decode(uint32_t uid, struct mbj_bytes value,
@@ -122,8 +130,12 @@ bool record_message_decode(uint32_t uid, struct mbj_bytes value,
 	m.modseq = mbj_read_u64(&r);
 	blob = mbj_read_bytes(&r, sizeof(m.blob.b));
 	m.keywords = mbj_read_block(&r, MBJ_KEYWORDS_MAX);
-	if (version != RECORD_VERSION || !mbj_reader_is_spent(&r) || uid == 0 ||
-	    m.flags > MBJ_FLAGS_ALL || !mbj_keywords_are_good(m.keywords))
+	if (version == MESSAGE_VERSION_GUID)
+		m.guid = mbj_read_block(&r, MBJ_GUID_MAX);
+	if (!mbj_reader_is_spent(&r) || uid == 0 || m.flags > MBJ_FLAGS_ALL ||
+	    !mbj_keywords_are_good(m.keywords) ||
+	    (version == MESSAGE_VERSION_GUID ? !mbj_guid_is_good(m.guid)
+					     : version != RECORD_VERSION))
 		return false;
 	memcpy(m.blob.b, blob.p, sizeof(m.blob.b));
 	*ret = m;

@@ -179,6 +179,8 @@ static enum mbj_rc message_check(const struct content_edit *edit,
 	if (message->flags > MBJ_FLAGS_ALL ||
 	    !mbj_keywords_are_good(message->keywords))
 		return conflict(err, "the message's flags are none");
+	if (message->guid.n > 0 && !mbj_guid_is_good(message->guid))
+		return conflict(err, "the message's GUID is none");
 	/* Sums stay sums: 2^32 messages of this size fit. */
 	if (message->size > UINT32_MAX)
 		return conflict(err, "the message has %llu bytes, beyond %lu",

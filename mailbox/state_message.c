@@ -1,5 +1,5 @@
 /*
- * Messages that are there: reading, flags, expunging; see mbj/message.h.
+ * Messages that are there: reading, flags, GUIDs, expunging; see mbj/message.h.
  */
 #include <mbj/check.h>
 
@@ -294,6 +294,50 @@ enum mbj_rc mbj_txn_message_flags(struct mbj_txn *txn, struct mbj_id account,
 		rc = messages_mark(&edit, change, false, &count, err);
 	if (rc == MBJ_OK)
 		rc = content_close(&edit, change->modseq, err);
+	if (rc < 0)
+		mbj_txn_rollback(txn, savepoint);
+	return rc;
+}
+
+/* ------------------------------------------------------------------ GUIDs */
+
+static enum mbj_rc guid_put(struct content_edit *edit, uint32_t uid,
+			    struct mbj_bytes guid, struct mbj_error *err)
+{
+	struct mbj_message message, after;
+	enum mbj_rc rc;
+
+	rc = mbj_txn_message_get(edit->txn, edit->account.id,
+				 edit->content.series, uid, &message, err);
+	if (rc < 0)
+		return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+	after = message;
+	after.guid = guid;
+	return message_replace(edit, &message, &after, err);
+}
+
+enum mbj_rc mbj_txn_message_guid(struct mbj_txn *txn, struct mbj_id account,
+				 struct mbj_id mailbox, uint64_t rev,
+				 uint32_t uid, struct mbj_bytes guid,
+				 struct mbj_error *err)
+{
+	size_t savepoint = mbj_txn_savepoint(txn);
+	struct content_edit edit;
+	enum mbj_rc rc;
+
+	rc = content_open(txn, account, mailbox, rev, MBJ_MODSEQ_MAX, &edit,
+			  err);
+	if (rc < 0)
+		return rc;
+	if (!mbj_guid_is_good(guid))
+		return conflict(err, "the GUID is none");
+	if (uid == 0 || uid >= edit.content.uidnext)
+		return conflict(err, "UID %lu, where UIDNEXT is %lu",
+				(unsigned long)uid,
+				(unsigned long)edit.content.uidnext);
+	rc = guid_put(&edit, uid, guid, err);
+	if (rc == MBJ_OK)
+		rc = content_close(&edit, edit.content.modseq, err);
 	if (rc < 0)
 		mbj_txn_rollback(txn, savepoint);
 	return rc;

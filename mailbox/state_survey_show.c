@@ -197,6 +197,10 @@ static void message_words(struct mbj_buf *text, const struct mbj_message *m)
 	if (text->n > 0 && text->p[text->n - 1] == ' ')
 		text->n--;
 	mbj_buf_put_str(text, ")");
+	if (m->guid.n == 0)
+		return;
+	mbj_buf_put_str(text, ", GUID ");
+	mbj_buf_put_bytes(text, m->guid);
 }
 
 static enum mbj_rc message_show(struct shown *s, struct mbj_error *err)

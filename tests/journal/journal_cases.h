@@ -16,6 +16,7 @@ TCase *test_collect_case(void);
 TCase *test_collect_beside_case(void);
 TCase *test_edit_model_case(void);
 TCase *test_edit_names_case(void);
+TCase *test_edit_guid_case(void);
 TCase *test_edit_message_case(void);
 TCase *test_edit_metadata_case(void);
 TCase *test_edit_metadata_account_case(void);

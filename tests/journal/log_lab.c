@@ -160,6 +160,17 @@ static struct mbj_bytes lab_uids(struct lab_rng *lab)
 	return copy;
 }
 
+static struct mbj_bytes lab_guid(struct lab_rng *lab)
+{
+	size_t n = lab_size(lab, 1, MBJ_GUID_MAX);
+	uint8_t *p = mbj_arena_alloc(lab->arena, n);
+
+	ck_assert_ptr_nonnull(p);
+	for (size_t i = 0; i < n; i++)
+		p[i] = (uint8_t)test_rng_between(&lab->rng, '!', '~');
+	return mbj_bytes_make(p, n);
+}
+
 static void lab_message_value(struct lab_rng *lab, enum op_type type, void *p)
 {
 	struct test_rng *rng = &lab->rng;
@@ -177,6 +188,8 @@ static void lab_message_value(struct lab_rng *lab, enum op_type type, void *p)
 		*(uint8_t *)p = (uint8_t)test_rng_between(rng, 1, 3);
 	else if (type == OP_TYPE_KEYWORDS)
 		*(struct mbj_bytes *)p = lab_keywords(lab);
+	else if (type == OP_TYPE_GUID)
+		*(struct mbj_bytes *)p = lab_guid(lab);
 	else
 		*(struct mbj_bytes *)p = lab_uids(lab);
 }
@@ -247,6 +260,7 @@ static void lab_value(struct lab_rng *lab, enum op_type type, void *p)
 	case OP_TYPE_FLAGS:
 	case OP_TYPE_FLAG_MODE:
 	case OP_TYPE_KEYWORDS:
+	case OP_TYPE_GUID:
 	case OP_TYPE_UIDS:
 		lab_message_value(lab, type, p);
 		return;

@@ -14,6 +14,7 @@ static const test_case_fn cases[] = {
 	test_collect_beside_case,
 	test_edit_model_case,
 	test_edit_names_case,
+	test_edit_guid_case,
 	test_edit_message_case,
 	test_edit_metadata_case,
 	test_edit_metadata_account_case,

@@ -132,6 +132,9 @@ static struct mbj_op op_message(enum mbj_op_kind kind, uint8_t number)
 		op.uid = 1;
 		op.blob.b[0] = 7;
 		op.size = 70;
+	} else if (kind == MBJ_OP_MESSAGE_GUID) {
+		op.uid = 1;
+		op.guid = mbj_bytes_str("guid");
 	} else if (kind != MBJ_OP_MESSAGE_TAKE_ALL) {
 		op.uids = mbj_bytes_make(first_uid, sizeof(first_uid));
 		op.flag_mode = kind == MBJ_OP_MESSAGE_FLAGS ? MBJ_FLAGS_ADD : 0;
@@ -146,10 +149,9 @@ static struct mbj_op op_message(enum mbj_op_kind kind, uint8_t number)
 START_TEST(apply_message_reads_fail)
 {
 	static const enum mbj_op_kind kinds[] = {
-		MBJ_OP_MESSAGE_APPEND,
-		MBJ_OP_MESSAGE_FLAGS,
-		MBJ_OP_MESSAGE_EXPUNGE,
-		MBJ_OP_MESSAGE_TAKE_ALL,
+		MBJ_OP_MESSAGE_APPEND,	MBJ_OP_MESSAGE_FLAGS,
+		MBJ_OP_MESSAGE_EXPUNGE, MBJ_OP_MESSAGE_TAKE_ALL,
+		MBJ_OP_MESSAGE_GUID,
 	};
 	static const uint8_t numbers[] = {1, 4, 9};
 	unsigned failures = 0;

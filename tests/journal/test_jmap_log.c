@@ -73,6 +73,7 @@ static size_t every_op(struct mbj_op ops[EVERY_OP_MAX])
 			.flags = MBJ_FLAG_SEEN | MBJ_FLAG_ANSWERED,
 			.flag_mode = MBJ_FLAGS_REPLACE,
 			.keywords = mbj_bytes_make(keywords, sizeof(keywords)),
+			.guid = mbj_bytes_str("g\"uid"),
 			.modseq = UINT64_C(9007199254740995),
 		};
 	ck_assert_uint_le(n, EVERY_OP_MAX);
@@ -135,6 +136,8 @@ static const char golden[] =
 	"{\"op\":\"message-take-all\",\"account\":\"" ID_ACCOUNT
 	"\",\"id\":\"" ID_1 "\",\"rev\":5,\"target\":\"" ID_2
 	"\",\"modseq\":9007199254740995},"
+	"{\"op\":\"message-guid\",\"account\":\"" ID_ACCOUNT "\",\"id\":\"" ID_1
+	"\",\"rev\":5,\"uid\":14,\"guid\":\"g\\\"uid\"},"
 	"{\"op\":\"subscribe\",\"account\":\"" ID_ACCOUNT
 	"\",\"path\":[\"B\",\"c\"],\"key\":[\"b\",\"c\"]},"
 	"{\"op\":\"unsubscribe\",\"account\":\"" ID_ACCOUNT

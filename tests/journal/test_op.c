@@ -29,9 +29,10 @@ START_TEST(op_numbers)
 		{19, "mailbox-set"},	  {20, "mailbox-set-attr"},
 		{21, "name-retire"},	  {32, "message-append"},
 		{33, "message-flags"},	  {34, "message-expunge"},
-		{35, "message-take-all"}, {48, "subscribe"},
-		{49, "unsubscribe"},	  {80, "intent"},
-		{81, "outcome"},	  {96, "receipt"},
+		{35, "message-take-all"}, {36, "message-guid"},
+		{48, "subscribe"},	  {49, "unsubscribe"},
+		{80, "intent"},		  {81, "outcome"},
+		{96, "receipt"},
 	};
 	size_t count = sizeof(released) / sizeof(released[0]);
 	size_t known = 0;

@@ -514,6 +514,46 @@ START_TEST(body_status)
 END_TEST
 
 /*
+ * Goal: GUIDs of messages are between builds that know them: others read
+ * messages without, and are told where they would give some.
+ */
+START_TEST(body_guids)
+{
+	struct mbj_outcome outcome = {.lsn = {0}};
+	struct mbj_client_messages page = {0};
+	struct mbj_account account;
+	struct mbj_error error;
+	struct errand errand;
+	struct served s;
+
+	served_begin(&s);
+	SITE_OK(mbj_client_account(s.client, mbj_bytes_str("u3"), &account,
+				   err));
+	for (uint16_t version = WIRE_VERSION; version >= WIRE_VERSION - 1;
+	     version--) {
+		bool is_known = version >= WIRE_VERSION_GUID;
+
+		client_speak(&s, version);
+		s.client->version = version;
+		errand_make(s.client, &errand);
+		errand.step.guid = mbj_bytes_str("1.M2.host");
+		ck_assert_int_eq(body_submit(s.client, false, &errand.edit,
+					     mbj_bytes_str("x"), &outcome,
+					     &error),
+				 is_known ? MBJ_OK : MBJ_EUNSUPPORTED);
+		mbj_outcome_done(&outcome);
+		SITE_OK(mbj_client_messages(s.client, account.id,
+					    errand.step.mailbox, 1, 0, 0, &page,
+					    err));
+		ck_assert_uint_eq(page.count, 1);
+		ck_assert_uint_eq(page.messages[0].guid.n, is_known ? 9 : 0);
+		mbj_client_messages_done(&page);
+	}
+	served_end(&s);
+}
+END_TEST
+
+/*
  * Goal: whoever does not hear whether the store has a body asks again, and who
  * does not read it goes on by the same connection.
  */
@@ -553,6 +593,7 @@ TCase *test_service_body_case(void)
 	tcase_add_test(tc, body_refused);
 	tcase_add_test(tc, body_frames);
 	tcase_add_test(tc, body_status);
+	tcase_add_test(tc, body_guids);
 	tcase_add_test(tc, body_unheard);
 	return tc;
 }

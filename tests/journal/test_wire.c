@@ -379,7 +379,8 @@ START_TEST(test_records)
 				      .size = 5,
 				      .time = -6,
 				      .modseq = 7,
-				      .keywords = mbj_bytes_make("a\0b", 4)};
+				      .keywords = mbj_bytes_make("a\0b", 4),
+				      .guid = mbj_bytes_str("1.M2.host")};
 	struct mbj_reader reader;
 	struct mbj_message m;
 	struct mbj_node n;
@@ -407,11 +408,21 @@ START_TEST(test_records)
 	ck_assert(m.uid == 4 && m.flags == MBJ_FLAGS_ALL && m.size == 5);
 	ck_assert(m.time == -6 && m.modseq == 7);
 	ck_assert(mbj_bytes_equal(m.keywords, message.keywords));
+	ck_assert(mbj_bytes_equal(m.guid, message.guid));
 	for (size_t i = 0; i < buf.n; i++) {
 		mbj_reader_init(&reader, mbj_bytes_make(buf.p, i));
 		ck_assert_int_eq(wire_message_decode(&reader, &m, NULL),
 				 MBJ_ECORRUPT);
 	}
+	buf.p[buf.n - 1] = ' ';
+	mbj_reader_init(&reader, mbj_buf_view(&buf));
+	ck_assert_int_eq(wire_message_decode(&reader, &m, NULL), MBJ_ECORRUPT);
+	mbj_buf_clear(&buf);
+	message.guid.n = 0;
+	wire_message_encode(&buf, &message);
+	mbj_reader_init(&reader, mbj_buf_view(&buf));
+	ck_assert_int_eq(wire_message_decode(&reader, &m, NULL), MBJ_OK);
+	ck_assert_uint_eq(m.guid.n, 0);
 	buf.p[4] = 0x20;
 	mbj_reader_init(&reader, mbj_buf_view(&buf));
 	ck_assert_int_eq(wire_message_decode(&reader, &m, NULL), MBJ_ECORRUPT);

@@ -119,6 +119,9 @@ START_TEST(content_refused)
 	message.keywords = mbj_bytes_str("b");
 	refused(&lab, APPEND(lab.account, id, box->rev, &message));
 	message.keywords.n = 0;
+	message.guid = mbj_bytes_str("a b");
+	refused(&lab, APPEND(lab.account, id, box->rev, &message));
+	message.guid.n = 0;
 	message.size = (uint64_t)UINT32_MAX + 1;
 	refused(&lab, APPEND(lab.account, id, box->rev, &message));
 	/* One digest, two sizes. */
@@ -145,6 +148,15 @@ START_TEST(content_refused)
 	change.uids = mbj_bytes_make(two, 8);
 	refused(&lab, mbj_txn_message_flags(lab.txn, lab.account, id, box->rev,
 					    &change, &err));
+
+#define GUID(rev, uid, guid)                                     \
+	mbj_txn_message_guid(lab.txn, lab.account, id, rev, uid, \
+			     mbj_bytes_str(guid), &err)
+	refused(&lab, GUID(box->rev + 1, 1, "guid"));
+	refused(&lab, GUID(box->rev, 0, "guid"));
+	refused(&lab, GUID(box->rev, box->uidnext, "guid"));
+	refused(&lab, GUID(box->rev, 1, ""));
+	refused(&lab, GUID(box->rev, 1, "a b"));
 
 #define TAKE(rev, target)                                               \
 	mbj_txn_message_take_all(lab.txn, lab.account, id, rev, target, \

@@ -99,6 +99,7 @@ enum mbj_message_edit_kind {
 	MBJ_MESSAGE_MOVE = 5,	  /* likewise, and expunged (RFC 6851) */
 	MBJ_MESSAGE_TAKE_ALL = 6, /* RENAME INBOX: all of it, UIDs kept */
 	MBJ_MESSAGE_DOUBT = 7,	  /* what it will be is not known yet: INTENT */
+	MBJ_MESSAGE_GUID = 8,	  /* of one that is there */
 };
 
 /*
@@ -109,6 +110,10 @@ enum mbj_message_edit_kind {
  *
  * FLAGS with a modseq above HIGHESTMODSEQ raises it also where no message
  * changes, if there has been one: a server's rises with its METADATA, too.
+ *
+ * A GUID is what the server's own storage knows a message by (mbj/message.h).
+ * APPEND may bring one; GUID gives one to a message that is there.  MOVE keeps
+ * it, a COPY has none.
  *
  * DOUBT changes nothing and puts all messages of mailbox in doubt: for the
  * INTENT of a server that learns UIDs, and what of a change it made, from its
@@ -121,14 +126,15 @@ struct mbj_message_edit {
 	struct mbj_id target;	 /* COPY, MOVE, TAKE_ALL */
 	struct mbj_bytes uids;	 /* FLAGS, EXPUNGE, COPY, MOVE */
 	enum mbj_flag_mode mode; /* FLAGS */
-	uint32_t uid;		 /* APPEND; 0: UIDNEXT */
+	uint32_t uid;		 /* GUID; APPEND, 0: UIDNEXT */
 	uint64_t modseq;	 /* of what changes; 0: the next */
 	uint8_t flags;		 /* APPEND, FLAGS */
 	struct mbj_bytes keywords;
 	struct mbj_hash blob; /* APPEND: SHA-256 */
 	uint64_t size;	      /* and bytes of it */
 	int64_t time;	      /* INTERNALDATE, seconds since 1970 */
-			      /* or MBJ_TIME_NOW */
+	/* or MBJ_TIME_NOW */
+	struct mbj_bytes guid; /* APPEND, GUID */
 };
 
 enum mbj_metadata_edit_kind {

@@ -42,6 +42,7 @@ struct mbj_op {
 	struct mbj_bytes name;
 	struct mbj_bytes value;
 	struct mbj_bytes keywords;
+	struct mbj_bytes guid;
 	struct mbj_bytes uids;
 	struct mbj_hash name_hash;
 	struct mbj_hash blob;

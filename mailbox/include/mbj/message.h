@@ -61,6 +61,7 @@ struct mbj_message {
 	uint64_t modseq;	   /* of its last change */
 	struct mbj_hash blob;	   /* SHA-256 of its bytes */
 	struct mbj_bytes keywords; /* as mbj_keywords_are_good wants them */
+	struct mbj_bytes guid;	   /* as mbj_guid_is_good wants it; or empty */
 };
 
 /* The series that began in mailbox as its birth-th, from 0. */
@@ -79,6 +80,20 @@ struct mbj_content {
 	uint64_t message_size; /* sum of their sizes */
 	struct mbj_digest digest;
 };
+
+/* ----------------------------------------------------------------- GUIDs */
+
+/*
+ * What the mail storage that a message came from knows it by, for a replica's
+ * to know it by, too: Dovecot's GUID (a file's name in a Maildir, 32
+ * hexadecimal digits else).  Opaque: nothing is looked up by it, and it need
+ * not be unique.  It is the message's own, not its bytes': copies that have
+ * another one are told so.
+ */
+enum { MBJ_GUID_MAX = 255 };
+
+/* 1 to MBJ_GUID_MAX printable characters of ASCII, no space among them. */
+MBJ_API bool mbj_guid_is_good(struct mbj_bytes guid);
 
 /* -------------------------------------------------------------- UID sets */
 
@@ -236,6 +251,14 @@ enum mbj_rc mbj_txn_message_flags(struct mbj_txn *txn, struct mbj_id account,
 				  struct mbj_id mailbox, uint64_t rev,
 				  const struct mbj_flags_change *change,
 				  struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * Its GUID from now on; no modseq rises, since clients see none of it.  Nothing
+ * of a message that is not there.
+ */
+enum mbj_rc mbj_txn_message_guid(struct mbj_txn *txn, struct mbj_id account,
+				 struct mbj_id mailbox, uint64_t rev,
+				 uint32_t uid, struct mbj_bytes guid,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * How many messages that would change.  Returns also what the change would:
  * MBJ_ECONFLICT names the message whose keywords would be too many.
