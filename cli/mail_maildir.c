@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <sys/stat.h>
 
+#include "export_dir.h"
 #include "mail.h"
 
 /*
@@ -345,6 +346,22 @@ static enum mbj_rc message_read(struct folder_run *run, size_t index,
 	return rc;
 }
 
+/*
+ * The name that an export gave a file is no GUID of its message's: one that has
+ * one has it in the list.
+ */
+static struct mbj_bytes guid_of(const struct mbj_maildir_message *found)
+{
+	char base[MBJ_GUID_MAX + 1];
+
+	if (found->guid.n == 0 || found->has_listed_guid)
+		return found->guid;
+	memcpy(base, found->guid.p, found->guid.n);
+	base[found->guid.n] = '\0';
+	return export_name_is_ours(base) ? (struct mbj_bytes){NULL, 0}
+					 : found->guid;
+}
+
 static enum mbj_rc message_take(struct folder_run *run, size_t index,
 				uint32_t uid)
 {
@@ -361,6 +378,7 @@ static enum mbj_rc message_take(struct folder_run *run, size_t index,
 		return rc;
 	message.flags = found.flags;
 	message.keywords = found.keywords;
+	message.guid = guid_of(&found);
 	rc = mail_target_append(run->target, uid, &message, &is_bad);
 	if (is_bad)
 		message_bad(run, index);

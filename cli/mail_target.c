@@ -23,7 +23,7 @@
 enum {
 	BATCH_MAX = 1000,
 	BATCH_SIZE_MAX = 64 << 20, /* bytes of bodies */
-	BATCH_ARENA = BATCH_MAX * MBJ_KEYWORDS_MAX,
+	BATCH_ARENA = BATCH_MAX * (MBJ_KEYWORDS_MAX + MBJ_GUID_MAX),
 };
 
 /* A message that was there before. */
@@ -291,7 +291,8 @@ static enum mbj_rc step_add(struct mail_target *target, uint32_t uid,
 		.size = message->size,
 		.time = message->time,
 	};
-	if (!mbj_arena_dup(target->arena, message->keywords, &step->keywords))
+	if (!mbj_arena_dup(target->arena, message->keywords, &step->keywords) ||
+	    !mbj_arena_dup(target->arena, message->guid, &step->guid))
 		return mbj_error_nomem(&target->s->err);
 	target->uidnext = uid + 1;
 	target->step_count++;

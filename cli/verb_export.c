@@ -243,7 +243,10 @@ static enum mbj_rc message_export(struct mailbox_run *run,
 	rc = message_place(run, message, base, (const char *)room, &is_there);
 	if (rc < 0 || !is_there)
 		return rc;
-	mbj_uidlist_put(&run->uidlist, message->uid, parts.base);
+	mbj_uidlist_put(&run->uidlist,
+			&(struct mbj_uidlist_line){.uid = message->uid,
+						   .name = parts.base,
+						   .guid = message->guid});
 	e->report.message_count++;
 	e->report.message_size += message->size;
 	return MBJ_OK;

@@ -72,15 +72,17 @@ static void mbox_check(struct mbj_bytes input, bool is_mboxo)
 static void uidlist_check(struct mbj_bytes input)
 {
 	struct mbj_uidlist list;
-	struct mbj_bytes name;
-	uint32_t uid = 0, last = 0;
+	struct mbj_uidlist_line line;
+	uint32_t last = 0;
 
 	if (mbj_uidlist_begin(input, &list, NULL) < 0)
 		return;
 	MBJ_ASSERT(list.uidvalidity != 0);
-	while (mbj_uidlist_next(&list, &uid, &name)) {
-		MBJ_ASSERT(uid > last && list.uidnext > uid && name.n > 0);
-		last = uid;
+	while (mbj_uidlist_next(&list, &line)) {
+		MBJ_ASSERT(line.uid > last && list.uidnext > line.uid &&
+			   line.name.n > 0);
+		MBJ_ASSERT(line.guid.n == 0 || mbj_guid_is_good(line.guid));
+		last = line.uid;
 	}
 }
 

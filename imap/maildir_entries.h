@@ -10,7 +10,8 @@ struct maildir_entry {
 	const char *name;
 	uint32_t uid; /* 0: none */
 	uint32_t base_n;
-	bool is_new; /* in new, not in cur */
+	bool is_new;	       /* in new, not in cur */
+	struct mbj_bytes guid; /* borrowed from the list, or empty */
 };
 
 struct maildir_entries {

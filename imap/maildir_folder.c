@@ -33,6 +33,7 @@ struct mbj_maildir_folder {
 	const struct mbj_sys *sys;
 	char dir[MBJ_PATH_TEXT_MAX];
 	struct mbj_uidlist uidlist;
+	struct mbj_buf list_text; /* of it, for GUIDs */
 	struct mbj_bytes words[MBJ_MAILDIR_LETTERS];
 	struct mbj_buf words_text;
 	struct maildir_entries entries;
@@ -119,20 +120,21 @@ enum mbj_rc mbj_maildir_folders(const struct mbj_sys *sys, const char *dir,
 	return rc == MBJ_OK ? mbj_buf_ok(ret_names, err) : rc;
 }
 
-/* The lines of the list give their UIDs to the entries of their bases. */
+/* The lines of the list give UIDs and GUIDs to the entries of their bases. */
 static void uids_give(struct mbj_maildir_folder *folder)
 {
-	struct mbj_bytes line;
-	uint32_t uid;
+	struct mbj_uidlist_line line;
 
-	while (mbj_uidlist_next(&folder->uidlist, &uid, &line)) {
+	while (mbj_uidlist_next(&folder->uidlist, &line)) {
 		struct mbj_maildir_name name;
 		struct maildir_entry *entry;
 
-		mbj_maildir_name_parse(line, &name);
+		mbj_maildir_name_parse(line.name, &name);
 		entry = maildir_entries_find(&folder->entries, name.base);
-		if (entry != NULL && entry->uid == 0)
-			entry->uid = uid;
+		if (entry == NULL || entry->uid != 0)
+			continue;
+		entry->uid = line.uid;
+		entry->guid = line.guid;
 	}
 }
 
@@ -140,19 +142,16 @@ static void uids_give(struct mbj_maildir_folder *folder)
 static void lists_load(struct mbj_maildir_folder *folder,
 		       bool *ret_has_list_error, struct mbj_error *err)
 {
-	struct mbj_buf text;
 	struct mbj_error why;
 
 	*ret_has_list_error = false;
-	mbj_buf_init(&text, MBJ_MAILDIR_LIST_MAX);
 	if (mbj_maildir_list_load(folder->sys, folder->dir, MBJ_MAILDIR_UIDLIST,
-				  &text, &why) &&
-	    mbj_uidlist_begin(mbj_buf_view(&text), &folder->uidlist, &why) ==
-		    MBJ_OK)
+				  &folder->list_text, &why) &&
+	    mbj_uidlist_begin(mbj_buf_view(&folder->list_text),
+			      &folder->uidlist, &why) == MBJ_OK)
 		uids_give(folder);
-	/* Its lines are used up, and go with the text. */
+	/* Its lines are used up. */
 	folder->uidlist.rest = (struct mbj_bytes){NULL, 0};
-	mbj_buf_done(&text);
 	if (why.rc < 0) {
 		*ret_has_list_error = true;
 		(void)mbj_error_set(err, why.rc, "%s: %s", MBJ_MAILDIR_UIDLIST,
@@ -181,6 +180,7 @@ enum mbj_rc mbj_maildir_folder_open(const struct mbj_sys *sys, const char *dir,
 	if (folder == NULL)
 		return mbj_error_nomem(err);
 	folder->sys = sys;
+	mbj_buf_init(&folder->list_text, MBJ_MAILDIR_LIST_MAX);
 	mbj_buf_init(&folder->words_text, MBJ_MAILDIR_LIST_MAX);
 	maildir_entries_init(&folder->entries, sys, folder->dir);
 	mbj_buf_init(&folder->keywords[0], 2 * MBJ_KEYWORDS_MAX);
@@ -209,6 +209,7 @@ void mbj_maildir_folder_close(struct mbj_maildir_folder **folder)
 	for (int i = 0; i < 2; i++) {
 		mbj_buf_done(&(*folder)->keywords[i]);
 	}
+	mbj_buf_done(&(*folder)->list_text);
 	mbj_buf_done(&(*folder)->words_text);
 	maildir_entries_done(&(*folder)->entries);
 	mbj_free(*folder);
@@ -260,6 +261,10 @@ enum mbj_rc mbj_maildir_folder_get(struct mbj_maildir_folder *folder,
 	MBJ_ASSERT(index < folder->entries.count);
 	mbj_maildir_name_parse(mbj_bytes_str(entry->name), &name);
 	message.flags = name.flags;
+	message.has_listed_guid = entry->guid.n > 0;
+	message.guid = message.has_listed_guid ? entry->guid : name.base;
+	if (!mbj_guid_is_good(message.guid))
+		message.guid = (struct mbj_bytes){NULL, 0};
 	mbj_buf_clear(&folder->keywords[0]);
 	if (name.is_passed)
 		keyword_add(folder, mbj_bytes_str("$Forwarded"));

@@ -114,37 +114,46 @@ enum mbj_rc mbj_uidlist_begin(struct mbj_bytes text,
 	return MBJ_OK;
 }
 
-/* The name of a line, behind its UID: version 3 has fields before a ':'. */
-static bool line_name(const struct mbj_uidlist *list, struct mbj_bytes line,
-		      struct mbj_bytes *ret_name)
+/*
+ * What is behind the UID: version 3 has fields before a ':', each a letter and
+ * its value.
+ */
+static bool line_rest(const struct mbj_uidlist *list, struct mbj_bytes line,
+		      struct mbj_uidlist_line *ret_line)
 {
-	while (list->version == 3 && line.n > 0 && line.p[0] != ':')
-		(void)word_next(&line);
+	while (list->version == 3 && line.n > 0 && line.p[0] != ':') {
+		struct mbj_bytes word = word_next(&line);
+		struct mbj_bytes value = {word.p + 1, word.n - 1};
+
+		if (word.n > 1 && word.p[0] == 'G' && mbj_guid_is_good(value))
+			ret_line->guid = value;
+	}
 	if (list->version == 3 && line.n > 0) {
 		line.p++;
 		line.n--;
 	}
-	*ret_name = line;
+	ret_line->name = line;
 	return line.n > 0;
 }
 
-bool mbj_uidlist_next(struct mbj_uidlist *list, uint32_t *ret_uid,
-		      struct mbj_bytes *ret_name)
+bool mbj_uidlist_next(struct mbj_uidlist *list,
+		      struct mbj_uidlist_line *ret_line)
 {
 	struct mbj_bytes line;
-	uint32_t uid;
 
 	while (maildir_line_next(&list->rest, &line)) {
-		if (!number_parse(word_next(&line), &uid) ||
-		    uid <= list->last || uid == MBJ_UIDNEXT_MAX ||
-		    !line_name(list, line, ret_name)) {
+		struct mbj_uidlist_line found = {.uid = 0};
+
+		if (!number_parse(word_next(&line), &found.uid) ||
+		    found.uid <= list->last || found.uid == MBJ_UIDNEXT_MAX ||
+		    !line_rest(list, line, &found)) {
 			list->bad_count++;
 			continue;
 		}
-		list->last = uid;
-		if (list->uidnext <= uid)
-			list->uidnext = uid + 1;
-		*ret_uid = uid;
+		list->last = found.uid;
+		if (list->uidnext <= found.uid)
+			list->uidnext = found.uid + 1;
+		*ret_line = found;
 		return true;
 	}
 	return false;
@@ -160,10 +169,16 @@ void mbj_uidlist_put_head(struct mbj_buf *buf, uint32_t uidvalidity,
 		       uidnext, text);
 }
 
-void mbj_uidlist_put(struct mbj_buf *buf, uint32_t uid, struct mbj_bytes base)
+void mbj_uidlist_put(struct mbj_buf *buf, const struct mbj_uidlist_line *line)
 {
-	mbj_buf_format(buf, "%" PRIu32 " :", uid);
-	mbj_buf_put_bytes(buf, base);
+	mbj_buf_format(buf, "%" PRIu32 " ", line->uid);
+	if (line->guid.n > 0) {
+		mbj_buf_put_str(buf, "G");
+		mbj_buf_put_bytes(buf, line->guid);
+		mbj_buf_put_str(buf, " ");
+	}
+	mbj_buf_put_str(buf, ":");
+	mbj_buf_put_bytes(buf, line->name);
 	mbj_buf_put_str(buf, "\n");
 }
 

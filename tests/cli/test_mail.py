@@ -873,6 +873,54 @@ class Peer(Mail):
         self.assertEqual(answer["messages"], 1)
         self.assertEqual(self.ours()["A/B"], self.served()["A/B"])
 
+    def guids(self, account="alice"):
+        """{(path, uid): what we have, or None}"""
+        return {(path, m["uid"]): m.get("guid")
+                for path in ("INBOX", "A")
+                for m in self.mbj("messages", self.p, account, path,
+                                  "--json").json()["messages"]}
+
+    def guids_served(self):
+        return {(path, int(uid)): guid for path in ("INBOX", "A")
+                for uid, guid in (line.split("\t") for line in self.doveadm(
+                    "-f", "tab", "fetch", "uid guid", "mailbox", path,
+                    "all").splitlines()[1:])}
+
+    def test_guids(self):
+        """Goal: a message has its GUID there and here, and there again.
+        Method: files of Dovecot's names, one of another GUID, import; one
+        that has none comes, one moves; export in its place, and an import of
+        that into another account."""
+        self.doveadm("mailbox", "create", "A")
+        for path in ("INBOX", "INBOX", "A"):
+            self.doveadm("save", "-m", path, stdin=b"From: a@b\n\nhi\n")
+        listed = self.home / "Maildir" / ".A" / "dovecot-uidlist"
+        lines = listed.read_text().splitlines(keepends=True)
+        lines[-1] = lines[-1].replace(" ", " Gan-other.guid ", 1)
+        listed.write_text("".join(lines))
+        for index in listed.parent.glob("dovecot.*"):
+            index.unlink()
+        self.own()
+        served = self.guids_served()
+        self.assertEqual(served["A", 1], "an-other.guid")
+        self.assertIn(",S=", served["INBOX", 1])
+        self.take("--maildir", self.home / "Maildir")
+        self.assertEqual(self.guids(), served)
+        self.mbj("deliver", self.p, "alice", stdin=b"From: a@b\n\nno\n")
+        self.mbj("mv", self.p, "alice", "INBOX", "1", "A")
+        ours = {("INBOX", 2): served["INBOX", 2], ("INBOX", 3): None,
+                ("A", 1): "an-other.guid", ("A", 2): served["INBOX", 1]}
+        self.assertEqual(self.guids(), ours)
+        shutil.rmtree(self.home / "Maildir")
+        self.mbj("export", self.p, "alice", self.home / "Maildir")
+        self.own()
+        served = self.guids_served()
+        self.assertIn(".mbj,S=", served.pop(("INBOX", 3)))
+        self.assertEqual(served, {key: guid for key, guid in ours.items()
+                                  if guid})
+        self.mbj("import", self.p, "bob", "--maildir", self.home / "Maildir")
+        self.assertEqual(self.guids("bob"), ours)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=1)

@@ -25,8 +25,7 @@ START_TEST(uidlist_versions)
 
 	for (size_t i = 0; i < 2; i++) {
 		struct mbj_uidlist list;
-		struct mbj_bytes name;
-		uint32_t uid = 0;
+		struct mbj_uidlist_line line;
 
 		ck_assert_int_eq(mbj_uidlist_begin(mbj_bytes_str(texts[i]),
 						   &list, NULL),
@@ -34,14 +33,15 @@ START_TEST(uidlist_versions)
 		ck_assert_uint_eq(list.uidvalidity, 1275660208);
 		ck_assert_uint_eq(list.uidnext, 25022);
 		ck_assert(list.has_id == (i == 0));
-		ck_assert(mbj_uidlist_next(&list, &uid, &name));
-		ck_assert_uint_eq(uid, 25006);
-		ck_assert_int_eq(memcmp(name.p, "1276528487.M364837P9451.kur",
-					27),
+		ck_assert(mbj_uidlist_next(&list, &line));
+		ck_assert_uint_eq(line.uid, 25006);
+		ck_assert_uint_eq(line.guid.n, 0);
+		ck_assert_int_eq(memcmp(line.name.p,
+					"1276528487.M364837P9451.kur", 27),
 				 0);
-		ck_assert(mbj_uidlist_next(&list, &uid, &name));
-		ck_assert_uint_eq(uid, 25017);
-		ck_assert(!mbj_uidlist_next(&list, &uid, &name));
+		ck_assert(mbj_uidlist_next(&list, &line));
+		ck_assert_uint_eq(line.uid, 25017);
+		ck_assert(!mbj_uidlist_next(&list, &line));
 		ck_assert_uint_eq(list.bad_count, 0);
 		ck_assert_uint_eq(list.uidnext, 25022);
 	}
@@ -51,9 +51,8 @@ END_TEST
 /* Goal: a bad line costs itself; UIDNEXT is above all that were read. */
 START_TEST(uidlist_lines)
 {
+	struct mbj_uidlist_line line = {.uid = 0};
 	struct mbj_uidlist list;
-	struct mbj_bytes name;
-	uint32_t uid = 0;
 	size_t count = 0;
 
 	ck_assert_int_eq(
@@ -68,13 +67,13 @@ START_TEST(uidlist_lines)
 				  &list, NULL),
 		MBJ_OK);
 	ck_assert(!list.has_id);
-	while (mbj_uidlist_next(&list, &uid, &name))
+	while (mbj_uidlist_next(&list, &line))
 		count++;
 	ck_assert_uint_eq(count, 3);
-	ck_assert_uint_eq(uid, 4294967294);
+	ck_assert_uint_eq(line.uid, 4294967294);
 	ck_assert_uint_eq(list.uidnext, 4294967295);
 	ck_assert_uint_eq(list.bad_count, 12);
-	ck_assert(mbj_bytes_equal(name, mbj_bytes_str("highest")));
+	ck_assert(mbj_bytes_equal(line.name, mbj_bytes_str("highest")));
 }
 END_TEST
 
@@ -113,26 +112,30 @@ END_TEST
 START_TEST(uidlist_round_trip)
 {
 	struct mbj_id id = {{0x30, 0x85}};
+	const struct mbj_uidlist_line lines[] = {
+		{1, mbj_bytes_str("12.a b,S=1"), {NULL, 0}},
+		{900, mbj_bytes_str("13.c:d"), mbj_bytes_str("12.a:b,S=1")},
+	};
+	struct mbj_uidlist_line line;
 	struct mbj_uidlist list;
-	struct mbj_bytes name;
 	struct mbj_buf buf;
-	uint32_t uid = 0;
 
 	mbj_buf_init(&buf, 4096);
 	mbj_uidlist_put_head(&buf, 77, 1000, id);
-	mbj_uidlist_put(&buf, 1, mbj_bytes_str("12.a b,S=1"));
-	mbj_uidlist_put(&buf, 900, mbj_bytes_str("13.c:d"));
+	for (size_t i = 0; i < 2; i++)
+		mbj_uidlist_put(&buf, &lines[i]);
 	ck_assert_int_eq(mbj_uidlist_begin(mbj_buf_view(&buf), &list, NULL),
 			 MBJ_OK);
 	ck_assert_uint_eq(list.uidvalidity, 77);
 	ck_assert_uint_eq(list.uidnext, 1000);
 	ck_assert(list.has_id && mbj_id_equal(list.id, id));
-	ck_assert(mbj_uidlist_next(&list, &uid, &name));
-	ck_assert(mbj_bytes_equal(name, mbj_bytes_str("12.a b,S=1")));
-	ck_assert(mbj_uidlist_next(&list, &uid, &name));
-	ck_assert_uint_eq(uid, 900);
-	ck_assert(mbj_bytes_equal(name, mbj_bytes_str("13.c:d")));
-	ck_assert(!mbj_uidlist_next(&list, &uid, &name));
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert(mbj_uidlist_next(&list, &line));
+		ck_assert_uint_eq(line.uid, lines[i].uid);
+		ck_assert(mbj_bytes_equal(line.name, lines[i].name));
+		ck_assert(mbj_bytes_equal(line.guid, lines[i].guid));
+	}
+	ck_assert(!mbj_uidlist_next(&list, &line));
 	mbj_buf_done(&buf);
 }
 END_TEST

@@ -101,7 +101,9 @@ START_TEST(write_reads)
 		ck_assert_str_eq(trace, "wtsr");
 	}
 	mbj_uidlist_put_head(&uidlist, 3, 12, (struct mbj_id){{1}});
-	mbj_uidlist_put(&uidlist, 11, mbj_bytes_str("7.a"));
+	mbj_uidlist_put(&uidlist,
+			&(struct mbj_uidlist_line){
+				.uid = 11, .name = mbj_bytes_str("7.a")});
 	ck_assert_int_eq(mbj_maildir_folder_end(&sys, path,
 						mbj_buf_view(&uidlist),
 						mbj_bytes_str("0 word\n"),

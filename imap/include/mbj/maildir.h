@@ -103,13 +103,20 @@ struct mbj_uidlist {
 enum mbj_rc mbj_uidlist_begin(struct mbj_bytes text,
 			      struct mbj_uidlist *ret_list,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
-/* False: that was all.  The name may have flags, which mean nothing. */
-bool mbj_uidlist_next(struct mbj_uidlist *list, uint32_t *ret_uid,
-		      struct mbj_bytes *ret_name);
+/* A line; the name may have flags, which mean nothing. */
+struct mbj_uidlist_line {
+	uint32_t uid;
+	struct mbj_bytes name;
+	struct mbj_bytes guid; /* that is not the name's base, or empty */
+};
+
+/* False: that was all. */
+bool mbj_uidlist_next(struct mbj_uidlist *list,
+		      struct mbj_uidlist_line *ret_line);
 /* Version 3. */
 void mbj_uidlist_put_head(struct mbj_buf *buf, uint32_t uidvalidity,
 			  uint32_t uidnext, struct mbj_id id);
-void mbj_uidlist_put(struct mbj_buf *buf, uint32_t uid, struct mbj_bytes base);
+void mbj_uidlist_put(struct mbj_buf *buf, const struct mbj_uidlist_line *line);
 
 /* dovecot-keywords: words[0] is what a means, empty where it means nothing. */
 void mbj_maildir_keywords_parse(
@@ -216,6 +223,12 @@ struct mbj_maildir_message {
 	struct mbj_bytes keywords; /* as mbj_keywords_are_good wants them */
 	/* Some of its letters mean no keyword. */
 	bool has_unknown_letters;
+	/*
+	 * As Dovecot has it: what the list says, or the base of the file's
+	 * name; empty where mbj_guid_is_good does not want it.
+	 */
+	struct mbj_bytes guid;
+	bool has_listed_guid; /* the former */
 };
 
 /* Borrowed until the next call.  Requires: index < count. */
