@@ -122,7 +122,7 @@ static enum mbj_rc step_guid(struct step *step, struct mbj_error *err)
 {
 	const struct mbj_message_edit *edit = step->edit;
 	struct mbj_content content;
-	struct mbj_message message;
+	struct mbj_message message = {.uid = 0};
 	enum mbj_rc rc;
 
 	if (!mbj_guid_is_good(edit->guid))

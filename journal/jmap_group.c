@@ -236,18 +236,34 @@ static void put_UIDS(struct jmap_out *out, const char *name,
 	jmap_out_uids(out, name, uids);
 }
 
-void jmap_op_out(struct jmap_out *out, const struct mbj_op *op)
-{
-	MBJ_ASSERT(out != NULL);
-	MBJ_ASSERT(op != NULL);
+/* A function for each kind of primitive. */
 #define MBJ_FIELD(type, member) put_##type(out, #member, op->member);
 #define MBJ_OP(name, number, word, since, fields, pre, post, inverse) \
-	if (op->kind == MBJ_OP_##name) {                              \
+	static void put_op_##name(struct jmap_out *out,               \
+				  const struct mbj_op *op)            \
+	{                                                             \
 		fields                                                \
 	}
 #include <mbj/op.def>
 #undef MBJ_OP
 #undef MBJ_FIELD
+
+static void (*const op_puts[])(struct jmap_out *out,
+			       const struct mbj_op *op) = {
+#define MBJ_FIELD(type, member)
+#define MBJ_OP(name, number, word, since, fields, pre, post, inverse) \
+	[MBJ_OP_##name] = put_op_##name,
+#include <mbj/op.def>
+#undef MBJ_OP
+#undef MBJ_FIELD
+};
+
+void jmap_op_out(struct jmap_out *out, const struct mbj_op *op)
+{
+	MBJ_ASSERT(out != NULL);
+	MBJ_ASSERT(op != NULL);
+	MBJ_ASSERT(mbj_op_info_get(op->kind) != NULL);
+	op_puts[op->kind](out, op);
 }
 
 void jmap_path_text(struct mbj_bytes path, char delimiter, struct mbj_buf *buf)
