@@ -213,7 +213,7 @@ static bool group_is_of_messages(const struct mbj_group *group)
 	while (!is_found &&
 	       mbj_group_op_next(group, &reader, &op, NULL) == MBJ_OK)
 		is_found = op.kind >= MBJ_OP_MESSAGE_APPEND &&
-			   op.kind <= MBJ_OP_MESSAGE_TAKE_ALL;
+			   op.kind <= MBJ_OP_MESSAGE_GUID;
 	return is_found;
 }
 

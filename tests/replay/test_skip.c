@@ -386,12 +386,39 @@ START_TEST(skip_unreadable)
 }
 END_TEST
 
+/*
+ * Goal: whoever gives up a group that gives a GUID, and no more, hears that it
+ * changes messages: none of the later changes of them fits.
+ */
+START_TEST(skip_guid)
+{
+	const struct mbj_message_edit step = {.kind = MBJ_MESSAGE_GUID,
+					      .mailbox = fixture_id(1),
+					      .uid = 1,
+					      .guid = mbj_bytes_str("guid")};
+	struct mbj_skip_result result;
+	struct fixture f;
+
+	skip_mail_begin(&f);
+	skip_messages(&f, "alice", &step);
+	skip_append(&f, "alice", "later\n");
+	ck_assert_uint_eq(fixture_replay(&f).groups_parked, 2);
+	OK(skip_try(&f, "alice", 5, true, &result, err));
+	ck_assert(result.is_of_messages);
+	result = skip_give_up(&f, "alice", 5);
+	ck_assert(result.is_of_messages);
+	aside_waits(&f, "alice", 1, 6, "group 6");
+	fixture_end(&f);
+}
+END_TEST
+
 TCase *test_skip_case(void)
 {
 	TCase *tcase = tcase_create("skip");
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, skip_one);
+	tcase_add_test(tcase, skip_guid);
 	tcase_add_test(tcase, skip_lasts);
 	tcase_add_test(tcase, skip_again);
 	tcase_add_test(tcase, skip_not_again);
