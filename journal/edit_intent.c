@@ -201,13 +201,21 @@ static enum mbj_rc doubt_of_op(struct edit_intent *intent,
 	}
 }
 
+/* The GUID that a message comes with, which is not there without it. */
+static bool is_of_append(const struct mbj_op *before, const struct mbj_op *op)
+{
+	return op->kind == MBJ_OP_MESSAGE_GUID &&
+	       before->kind == MBJ_OP_MESSAGE_APPEND &&
+	       op->uid == before->uid && mbj_id_equal(op->id, before->id);
+}
+
 static enum mbj_rc doubts_of_group(struct edit_intent *intent,
 				   struct mbj_bytes record,
 				   struct mbj_error *err)
 {
+	struct mbj_op op, before = {.uid = 0};
 	struct mbj_reader reader;
 	struct mbj_group group;
-	struct mbj_op op;
 	enum mbj_rc rc;
 
 	rc = mbj_group_parse(record, &group, err);
@@ -216,8 +224,9 @@ static enum mbj_rc doubts_of_group(struct edit_intent *intent,
 	mbj_reader_init(&reader, group.body);
 	do {
 		rc = mbj_group_op_next(&group, &reader, &op, err);
-		if (rc == MBJ_OK)
+		if (rc == MBJ_OK && !is_of_append(&before, &op))
 			rc = doubt_of_op(intent, &op, err);
+		before = op;
 	} while (rc == MBJ_OK);
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }

@@ -437,6 +437,24 @@ START_TEST(resolve_inbox)
 }
 END_TEST
 
+/* An APPEND with a GUID is in doubt as one without. */
+START_TEST(resolve_guid)
+{
+	const struct mbj_message_edit step = {.kind = MBJ_MESSAGE_APPEND,
+					      .mailbox = edit_lab_id("B"),
+					      .size = 5,
+					      .blob = {{7}},
+					      .guid = mbj_bytes_str("g")};
+	struct mbj_edit edit = intent_edit(MBJ_STAGE_INTENT, "in");
+
+	edit.kind = MBJ_EDIT_MESSAGES;
+	edit.messages = &step;
+	edit.message_count = 1;
+	EDIT_LAB_OK(&intent_lab, edit_lab_run(&intent_lab, &edit));
+	ck_assert_str_eq(intent_doubts("in"), "append B>B;");
+}
+END_TEST
+
 TCase *test_intent_resolve_case(void)
 {
 	TCase *tc = tcase_create("intent_resolve");
@@ -444,6 +462,7 @@ TCase *test_intent_resolve_case(void)
 	tcase_add_checked_fixture(tc, intent_lab_begin, intent_lab_end);
 	tcase_add_test(tc, resolve_results);
 	tcase_add_test(tc, resolve_messages);
+	tcase_add_test(tc, resolve_guid);
 	tcase_add_test(tc, resolve_with_messages);
 	tcase_add_test(tc, resolve_rivals);
 	tcase_add_test(tc, resolve_unseen);
