@@ -125,7 +125,8 @@ static bool line_rest(const struct mbj_uidlist *list, struct mbj_bytes line,
 		struct mbj_bytes word = word_next(&line);
 		struct mbj_bytes value = {word.p + 1, word.n - 1};
 
-		if (word.n > 1 && word.p[0] == 'G' && mbj_guid_is_good(value))
+		/* As Dovecot, which takes the first. */
+		if (word.n > 1 && word.p[0] == 'G' && ret_line->guid.n == 0)
 			ret_line->guid = value;
 	}
 	if (list->version == 3 && line.n > 0) {

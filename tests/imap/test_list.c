@@ -108,6 +108,29 @@ START_TEST(uidlist_refused)
 }
 END_TEST
 
+/*
+ * Goal: of GUIDs Dovecot takes the first, whatever its bytes are; an empty one
+ * is none.
+ */
+START_TEST(uidlist_guids)
+{
+	static const char text[] = "3 V1 N9\n1 S1 Gone Gtwo :a\n"
+				   "2 Ga:b/c W2 :b\n"
+				   "3 G\xc3\xa4 :c\n4 G :d\n";
+	static const char *const guids[] = {"one", "a:b/c", "\xc3\xa4", ""};
+	struct mbj_uidlist_line line;
+	struct mbj_uidlist list;
+
+	ck_assert_int_eq(mbj_uidlist_begin(mbj_bytes_str(text), &list, NULL),
+			 MBJ_OK);
+	for (size_t i = 0; i < 4; i++) {
+		ck_assert(mbj_uidlist_next(&list, &line));
+		ck_assert(mbj_bytes_equal(line.guid, mbj_bytes_str(guids[i])));
+	}
+	ck_assert(!mbj_uidlist_next(&list, &line));
+}
+END_TEST
+
 /* Goal: what is written is read. */
 START_TEST(uidlist_round_trip)
 {
@@ -230,6 +253,7 @@ TCase *test_list_case(void)
 	tcase_add_test(tc, uidlist_versions);
 	tcase_add_test(tc, uidlist_lines);
 	tcase_add_test(tc, uidlist_refused);
+	tcase_add_test(tc, uidlist_guids);
 	tcase_add_test(tc, uidlist_round_trip);
 	tcase_add_test(tc, keywords_lines);
 	tcase_add_test(tc, subscriptions_lines);

@@ -107,7 +107,8 @@ enum mbj_rc mbj_uidlist_begin(struct mbj_bytes text,
 struct mbj_uidlist_line {
 	uint32_t uid;
 	struct mbj_bytes name;
-	struct mbj_bytes guid; /* that is not the name's base, or empty */
+	/* That is not the name's base, whatever bytes it has; or empty. */
+	struct mbj_bytes guid;
 };
 
 /* False: that was all. */
