@@ -227,20 +227,32 @@ static bool client_speaks(struct mbj_client *client, uint16_t version)
 	return is_spoken;
 }
 
-/* A service that knows no GUIDs would refuse the edit as damaged. */
+static bool edit_has_guids(const struct mbj_edit *edit)
+{
+	for (size_t i = 0; i < edit->message_count; i++)
+		if (edit->messages[i].guid.n > 0)
+			return true;
+	return false;
+}
+
+/*
+ * A service that knows no GUIDs would refuse the edit as damaged.  It may have
+ * been upgraded since it was asked last.
+ */
 static enum mbj_rc guids_check(struct mbj_client *client,
 			       const struct mbj_edit *edit,
 			       struct mbj_error *err)
 {
-	if (client_speaks(client, WIRE_VERSION_GUID))
+	enum mbj_rc rc;
+
+	if (client_speaks(client, WIRE_VERSION_GUID) || !edit_has_guids(edit))
 		return MBJ_OK;
-	for (size_t i = 0; i < edit->message_count; i++)
-		if (edit->messages[i].guid.n > 0)
-			return mbj_error_set(err, MBJ_EUNSUPPORTED,
-					     "the service is of an earlier "
-					     "version, which knows no GUIDs of "
-					     "messages");
-	return MBJ_OK;
+	rc = mbj_client_renew(client, err);
+	if (rc < 0 || client_speaks(client, WIRE_VERSION_GUID))
+		return rc;
+	return mbj_error_set(err, MBJ_EUNSUPPORTED,
+			     "the service is of an earlier version, which "
+			     "knows no GUIDs of messages");
 }
 
 /*
@@ -395,6 +407,8 @@ enum mbj_rc mbj_client_begin(struct mbj_client *client, struct mbj_bytes path,
 	if (!client_can_take(client))
 		return client_unsupported(err);
 	rc = client_edit_check(edit, err);
+	if (rc == MBJ_OK)
+		rc = guids_check(client, edit, err);
 	if (rc < 0)
 		return rc;
 	rc = client_call(client, WIRE_BEGIN, &request, &answer, err);
