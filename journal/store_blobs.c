@@ -63,10 +63,11 @@ void store_blobs_unshare(struct mbj_store *store)
 	store->is_resting = false;
 	/* Where one of these fails, the next opening has more to do. */
 	rc = mbj_blobs_sync(store->blobs, NULL);
+	/* Who feeds a replica stores more meanwhile: none of it in the log. */
+	mbj_blobs_log(store->blobs, 0);
 	if (rc == MBJ_OK)
 		rc = mbj_blobs_rest(store->blobs, true, NULL);
 	(void)rc;
-	mbj_blobs_log(store->blobs, 0);
 }
 
 void store_blobs_rest(struct mbj_store *store)

@@ -461,7 +461,7 @@ enum mbj_rc store_blobs_recover(struct mbj_store *store,
 /* With the mutex: many producers come from now on. */
 enum mbj_rc store_blobs_share(struct mbj_store *store,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
-/* None is left, nobody uses the store. */
+/* None is left but who feeds a replica. */
 void store_blobs_unshare(struct mbj_store *store);
 /* Nothing of what was removed is left in a log.  Requires: they are open. */
 void store_blobs_rest(struct mbj_store *store);

@@ -164,8 +164,12 @@ void mbj_blobs_log(struct mbj_blobs *blobs, uint64_t size)
 	struct mbj_error why;
 	bool is_open;
 
-	MBJ_ASSERT(blobs->is_owner && blobs->deferred_count == 0);
+	MBJ_ASSERT(blobs->is_owner);
 	MBJ_ASSERT(size == 0 || size >= 2 * BLOB_LOG_BLOCK);
+	pthread_mutex_lock(&blobs->mutex);
+	/* Who writes a batch has the size without the mutex. */
+	while (blobs->is_rounding)
+		(void)pthread_cond_wait(&blobs->sync_over, &blobs->mutex);
 	log->size = size;
 	log->is_halted = false;
 	blob_pause_end(&log->stop);
@@ -174,6 +178,7 @@ void mbj_blobs_log(struct mbj_blobs *blobs, uint64_t size)
 	log->is_on = is_open;
 	if (size > 0 && !is_open)
 		log_stop(log, &why);
+	pthread_mutex_unlock(&blobs->mutex);
 }
 
 void mbj_blobs_log_look(struct mbj_blobs *blobs,
@@ -430,7 +435,7 @@ bool blob_log_flush(struct mbj_blobs *blobs)
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(blobs->is_rounding);
-	/* What was for a log that failed meanwhile goes without it. */
+	/* What was for a log that is off meanwhile goes without it. */
 	if (!log->is_on)
 		mbj_buf_clear(&log->batch);
 	if (!log->is_on || batch.n == 0)

@@ -324,7 +324,7 @@ static enum mbj_rc writer_read_back(struct mbj_blob_writer *writer,
 	size_t got = 0;
 	enum mbj_rc rc = MBJ_OK;
 
-	if (writer->blobs->log.size == 0 || writer->is_link)
+	if (!writer->blobs->log.is_on || writer->is_link)
 		return MBJ_OK;
 	if (writer->form != BLOB_PLAIN)
 		rc = mbj_file_size(&writer->file, &size, err);

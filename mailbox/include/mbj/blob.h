@@ -111,8 +111,8 @@ void mbj_blobs_pack(struct mbj_blobs *blobs, unsigned level);
  * the log has, and a reader beside no owner may find them damaged after a power
  * cut.  What the log has no room for is stored as without it, as is all once
  * it failed, or would take of what is kept free (mbj_blobs_keep_free), until it
- * came to rest after a pause and there is room.  0: no more.
- * Requires: nobody stores yet, or any more.
+ * came to rest after a pause and there is room.  0: no more, and what its files
+ * have is left to mbj_blobs_rest.  Others may store meanwhile.
  */
 void mbj_blobs_log(struct mbj_blobs *blobs, uint64_t size);
 struct mbj_blobs_log_look {
