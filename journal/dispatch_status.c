@@ -179,7 +179,7 @@ enum mbj_rc dispatch_status(struct mbj_store *store,
 	mbj_buf_init(&s.bytes, PARKED_BYTES_MAX);
 	s.identity = mbj_store_identity_copy(store);
 	s.end = mbj_store_end(store);
-	s.recovery = *mbj_store_recovery_get(store);
+	s.recovery = store_recovery_copy(store);
 	s.space = mbj_store_space_get(store);
 	s.house = mbj_store_house_get(store);
 	rc = mbj_log_usage_get(store->sys, store->journal_dir, &s.usage, err);

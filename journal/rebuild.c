@@ -51,12 +51,12 @@ static enum mbj_rc watermark_get(struct mbj_store *store,
 	return rc;
 }
 
-enum mbj_rc store_log_reader_open(const struct mbj_store *store,
-				  struct mbj_lsn lsn,
-				  struct mbj_log_reader **ret_reader,
-				  struct mbj_error *err)
+static enum mbj_rc reader_open(const struct mbj_store *store,
+			       const struct mbj_identity *id,
+			       struct mbj_lsn lsn,
+			       struct mbj_log_reader **ret_reader,
+			       struct mbj_error *err)
 {
-	const struct mbj_identity *id = &store->superblock.identity;
 	struct mbj_log_reader *reader = NULL;
 	enum mbj_rc rc;
 
@@ -72,19 +72,28 @@ enum mbj_rc store_log_reader_open(const struct mbj_store *store,
 	return MBJ_OK;
 }
 
-enum mbj_rc store_chain_read(const struct mbj_store *store, struct mbj_lsn lsn,
+enum mbj_rc store_log_reader_open(const struct mbj_store *store,
+				  struct mbj_lsn lsn,
+				  struct mbj_log_reader **ret_reader,
+				  struct mbj_error *err)
+{
+	return reader_open(store, &store->superblock.identity, lsn, ret_reader,
+			   err);
+}
+
+enum mbj_rc store_chain_read(struct mbj_store *store, struct mbj_lsn lsn,
 			     struct mbj_hash *ret_chain, struct mbj_error *err)
 {
-	const struct mbj_anchor *anchor = &store->superblock.identity.anchor;
+	const struct mbj_identity id = mbj_store_identity_copy(store);
 	struct mbj_log_reader *reader = NULL;
 	struct mbj_group group;
 	enum mbj_rc rc;
 
-	if (lsn.v + 1 == anchor->first.v) {
-		*ret_chain = anchor->chain;
+	if (lsn.v + 1 == id.anchor.first.v) {
+		*ret_chain = id.anchor.chain;
 		return MBJ_OK;
 	}
-	rc = store_log_reader_open(store, lsn, &reader, err);
+	rc = reader_open(store, &id, lsn, &reader, err);
 	if (rc == MBJ_OK)
 		rc = mbj_log_reader_next(reader, &group, err);
 	if (rc == MBJ_OK)
@@ -93,7 +102,7 @@ enum mbj_rc store_chain_read(const struct mbj_store *store, struct mbj_lsn lsn,
 	return rc;
 }
 
-enum mbj_rc store_chain_at(const struct mbj_store *store, struct mbj_lsn lsn,
+enum mbj_rc store_chain_at(struct mbj_store *store, struct mbj_lsn lsn,
 			   struct mbj_hash *ret_chain, struct mbj_error *err)
 {
 	struct mbj_log_end end = store_log_end(store);
@@ -106,7 +115,7 @@ enum mbj_rc store_chain_at(const struct mbj_store *store, struct mbj_lsn lsn,
 }
 
 /* State and journal must be one history, the state not the longer one. */
-static enum mbj_rc watermark_check(const struct mbj_store *store,
+static enum mbj_rc watermark_check(struct mbj_store *store,
 				   const struct mbj_watermark *watermark,
 				   struct mbj_error *err)
 {

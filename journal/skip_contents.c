@@ -57,19 +57,21 @@ static enum mbj_rc group_add(struct skip_contents *contents,
 }
 
 /* Groups that the journal does not have any more nobody carries out again. */
-static enum mbj_rc skip_add(const struct mbj_store *store,
+static enum mbj_rc skip_add(struct mbj_store *store,
 			    struct skip_contents *contents,
 			    struct mbj_skip skip, struct mbj_error *err)
 {
-	const struct mbj_identity *id = &store->superblock.identity;
+	struct mbj_identity id = mbj_store_identity_copy(store);
 	struct mbj_log_reader *reader = NULL;
 	struct mbj_group group;
 	enum mbj_rc rc;
 
-	if (skip.lsn.v < id->anchor.first.v ||
-	    skip.lsn.v > store_log_end(store).lsn.v)
+	if (skip.lsn.v < id.anchor.first.v ||
+	    skip.lsn.v > mbj_store_end(store).lsn.v)
 		return MBJ_OK;
-	rc = store_log_reader_open(store, skip.lsn, &reader, err);
+	rc = mbj_store_log_reader_own(store, &reader, err);
+	if (rc == MBJ_OK)
+		rc = mbj_log_reader_seek(reader, skip.lsn, err);
 	if (rc == MBJ_OK)
 		rc = mbj_log_reader_next(reader, &group, err);
 	if (rc == MBJ_OK && group.header.epoch.v == skip.epoch.v)
@@ -78,7 +80,7 @@ static enum mbj_rc skip_add(const struct mbj_store *store,
 	return rc;
 }
 
-enum mbj_rc skip_contents_load(const struct mbj_store *store,
+enum mbj_rc skip_contents_load(struct mbj_store *store,
 			       struct skip_contents *ret_contents,
 			       struct mbj_error *err)
 {
@@ -88,7 +90,7 @@ enum mbj_rc skip_contents_load(const struct mbj_store *store,
 
 	*ret_contents = contents;
 	/* All that it names there is before the journal's beginning. */
-	if (store->superblock.identity.role == MBJ_STORE_PRIMARY)
+	if (store_role(store) == MBJ_STORE_PRIMARY)
 		return MBJ_OK;
 	rc = mbj_skips_load(store->sys, store->dir, &skips, err);
 	if (rc == MBJ_ECORRUPT)

@@ -176,7 +176,7 @@ static enum mbj_rc skips_save(struct mbj_store *store, struct mbj_skips *skips,
 	struct mbj_buf file;
 	enum mbj_rc rc;
 
-	if (skips_prune(skips, store->superblock.identity.anchor.first) >
+	if (skips_prune(skips, mbj_store_identity_copy(store).anchor.first) >
 	    MBJ_SKIPS_MAX)
 		return mbj_error_set(err, MBJ_ELIMIT,
 				     "%s: %d groups were given up: resync "

@@ -85,6 +85,7 @@ static enum mbj_rc lineage_adopt(struct mbj_store *store,
 				 struct mbj_error *err)
 {
 	struct superblock superblock = store->superblock;
+	struct mbj_store_recovery recovery = store->recovery;
 	struct mbj_watermark watermark = {{0}, {0}, {{0}}};
 	struct mbj_error why;
 	enum mbj_rc rc;
@@ -107,11 +108,11 @@ static enum mbj_rc lineage_adopt(struct mbj_store *store,
 		return rc;
 	rc = lineage_take(store, &superblock, &why);
 	if (rc == MBJ_OK && snapshot != NULL)
-		rc = store_state_fill(store, true, &watermark, &store->recovery,
-				      &why);
+		rc = store_state_fill(store, true, &watermark, &recovery, &why);
 	if (rc == MBJ_OK && snapshot != NULL && watermark.lsn.v == 0)
 		rc = mbj_error_set(&why, MBJ_ECORRUPT, "%s: %.400s", store->dir,
-				   store->recovery.snapshot_fault);
+				   recovery.snapshot_fault);
+	store_recovery_set(store, &recovery);
 	store_state_swap_end(store);
 	if (rc == MBJ_OK) {
 		store_end_note(store);

@@ -1,6 +1,6 @@
 /*
- * Who a store is: read by all, exchanged by whoever feeds it (store_adopt.c);
- * and what was settled when it was made.
+ * Who a store is, and where it is from: read by all, exchanged by whoever feeds
+ * it (store_adopt.c); and what was settled when it was made.
  *
  * Threads: any, but for mbj_store_identity: see mbj/store.h.
  */
@@ -36,6 +36,24 @@ void store_identity_take(struct mbj_store *store,
 {
 	pthread_mutex_lock(&store->mutex);
 	store->superblock = *superblock;
+	pthread_mutex_unlock(&store->mutex);
+}
+
+struct mbj_store_recovery store_recovery_copy(struct mbj_store *store)
+{
+	struct mbj_store_recovery recovery;
+
+	pthread_mutex_lock(&store->mutex);
+	recovery = store->recovery;
+	pthread_mutex_unlock(&store->mutex);
+	return recovery;
+}
+
+void store_recovery_set(struct mbj_store *store,
+			const struct mbj_store_recovery *recovery)
+{
+	pthread_mutex_lock(&store->mutex);
+	store->recovery = *recovery;
 	pthread_mutex_unlock(&store->mutex);
 }
 

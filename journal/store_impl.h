@@ -3,8 +3,10 @@
  *
  * Who may touch what:
  *   1. paths, options, lock: written while opening, before anybody else is
- *      inside; the superblock also by mbj_store_adopt, under the mutex, whose
- *      thread alone reads it without;
+ *      inside; the superblock also by mbj_store_adopt and, where the journal
+ *      begins, by a trim, in a turn and under the mutex: one of both has who
+ *      reads it, but for mbj_store_adopt's thread and what no trim writes; what
+ *      opening had to do also by mbj_store_adopt_snapshot, likewise;
  *   2. the leader (one thread at a time: store->is_led) owns the log, the
  *      state's writing transaction and the tools; so does who has a turn
  *      (store_turn_take), as a replica's batch has;
@@ -165,14 +167,14 @@ enum mbj_rc store_log_reader_open(const struct mbj_store *store,
 				  struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* The journal's chain value at an LSN within it, or right before its first. */
-enum mbj_rc store_chain_at(const struct mbj_store *store, struct mbj_lsn lsn,
+enum mbj_rc store_chain_at(struct mbj_store *store, struct mbj_lsn lsn,
 			   struct mbj_hash *ret_chain,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * The same from the files alone: by any thread, and before the log is open.
  * Returns: MBJ_ENOTFOUND (the journal ends before it).
  */
-enum mbj_rc store_chain_read(const struct mbj_store *store, struct mbj_lsn lsn,
+enum mbj_rc store_chain_read(struct mbj_store *store, struct mbj_lsn lsn,
 			     struct mbj_hash *ret_chain,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 /* Open the environment, or make an empty one. */
@@ -243,8 +245,7 @@ enum mbj_rc store_state_fill(struct mbj_store *store, bool is_wanting,
  * does, read and judged to its end, before a state is given up for this reason.
  * Returns: MBJ_EUNSUPPORTED (the newest is of another version), MBJ_ECORRUPT.
  */
-enum mbj_rc store_snapshot_require(const struct mbj_store *store,
-				   const char *reason,
+enum mbj_rc store_snapshot_require(struct mbj_store *store, const char *reason,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
 /* mbj_store_snapshot, of who keeps house already (store_house_begin). */
 struct mbj_snapshot_result;
@@ -284,7 +285,7 @@ struct skip_contents {
  * Returns: MBJ_ELIMIT, MBJ_ECORRUPT (who was given up cannot be read, nor a
  * group): nothing may be removed then.
  */
-enum mbj_rc skip_contents_load(const struct mbj_store *store,
+enum mbj_rc skip_contents_load(struct mbj_store *store,
 			       struct skip_contents *ret_contents,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 bool skip_contents_have(const struct skip_contents *contents,
@@ -391,6 +392,10 @@ void store_reserve_use(const struct mbj_store *store);
 /* --------------------------------------------------- store_identity.c */
 
 enum mbj_store_role store_role(struct mbj_store *store);
+/* What opening had to do, for any thread. */
+struct mbj_store_recovery store_recovery_copy(struct mbj_store *store);
+void store_recovery_set(struct mbj_store *store,
+			const struct mbj_store_recovery *recovery);
 /* The superblock on disk is this one now. */
 void store_identity_take(struct mbj_store *store,
 			 const struct superblock *superblock);

@@ -103,7 +103,7 @@ static void state_remove(const struct mbj_store *store)
  * Its log is what takes the room, more than waits for a checkpoint in ordinary
  * use, and what comes instead can be made.
  */
-static bool state_is_bloated(const struct mbj_store *store)
+static bool state_is_bloated(struct mbj_store *store)
 {
 	uint64_t log = files_size(store->sys, store->state_dir, "log.");
 	uint64_t all = files_size(store->sys, store->state_dir, "");

@@ -145,15 +145,16 @@ enum mbj_rc mbj_store_snapshots_make(struct mbj_store *store,
 }
 
 /* It belongs to this journal. */
-static enum mbj_rc snapshot_fits(const struct mbj_store *store,
+static enum mbj_rc snapshot_fits(struct mbj_store *store,
 				 const struct mbj_snapshot_info *info,
 				 struct mbj_lsn lsn, struct mbj_error *err)
 {
+	struct mbj_id lineage = mbj_store_identity_copy(store).lineage;
 	struct mbj_hash chain;
 	enum mbj_rc rc;
 
 	if (info->watermark.lsn.v != lsn.v ||
-	    !mbj_id_equal(info->lineage, store->superblock.identity.lineage))
+	    !mbj_id_equal(info->lineage, lineage))
 		return mbj_error_set(err, MBJ_ECORRUPT,
 				     "the snapshot of group %llu is another "
 				     "store's, or another group's",
@@ -168,8 +169,7 @@ static enum mbj_rc snapshot_fits(const struct mbj_store *store,
 			     (unsigned long long)lsn.v);
 }
 
-enum mbj_rc mbj_store_snapshot_open(const struct mbj_store *store,
-				    struct mbj_lsn lsn,
+enum mbj_rc mbj_store_snapshot_open(struct mbj_store *store, struct mbj_lsn lsn,
 				    struct mbj_snapshot **ret_snapshot,
 				    struct mbj_error *err)
 {
@@ -188,7 +188,7 @@ enum mbj_rc mbj_store_snapshot_open(const struct mbj_store *store,
 	return rc;
 }
 
-enum mbj_rc mbj_store_snapshot_judge(const struct mbj_store *store,
+enum mbj_rc mbj_store_snapshot_judge(struct mbj_store *store,
 				     struct mbj_lsn lsn,
 				     struct mbj_snapshot_info *ret_info,
 				     struct mbj_error *err)
@@ -219,11 +219,11 @@ static void damage_note(struct mbj_snapshot_result *result,
 }
 
 /* What two good ones make superfluous. */
-static enum mbj_rc old_remove(const struct mbj_store *store, const char *dir,
+static enum mbj_rc old_remove(struct mbj_store *store, const char *dir,
 			      struct mbj_snapshot_result *result,
 			      struct mbj_error *err)
 {
-	const struct mbj_anchor *anchor = &store->superblock.identity.anchor;
+	struct mbj_lsn first = mbj_store_identity_copy(store).anchor.first;
 	struct mbj_snapshot_info info;
 	struct mbj_lsn *lsns = NULL;
 	char path[MBJ_PATH_TEXT_MAX];
@@ -246,7 +246,7 @@ static enum mbj_rc old_remove(const struct mbj_store *store, const char *dir,
 		}
 		/* Of a history that was given up, or behind the journal. */
 		if (lsns[i].v > result->info.watermark.lsn.v ||
-		    lsns[i].v + 1 < anchor->first.v)
+		    lsns[i].v + 1 < first.v)
 			continue;
 		/* This one was read just now. */
 		if (lsns[i].v == result->info.watermark.lsn.v) {
@@ -471,8 +471,8 @@ enum mbj_rc store_state_fill(struct mbj_store *store, bool is_wanting,
 /* -------------------------------------------------------- before filling */
 
 /* All of it can be read, and it belongs to this journal. */
-static enum mbj_rc snapshot_check(const struct mbj_store *store,
-				  struct mbj_lsn lsn, struct mbj_error *err)
+static enum mbj_rc snapshot_check(struct mbj_store *store, struct mbj_lsn lsn,
+				  struct mbj_error *err)
 {
 	struct mbj_snapshot_info info;
 
@@ -497,8 +497,8 @@ static enum mbj_rc none_refuse(const struct mbj_store *store,
 		why->rc == MBJ_OK ? "" : why->message);
 }
 
-enum mbj_rc store_snapshot_require(const struct mbj_store *store,
-				   const char *reason, struct mbj_error *err)
+enum mbj_rc store_snapshot_require(struct mbj_store *store, const char *reason,
+				   struct mbj_error *err)
 {
 	const struct mbj_anchor *anchor = &store->superblock.identity.anchor;
 	struct mbj_error first = {.rc = MBJ_OK};

@@ -87,7 +87,7 @@ static enum mbj_rc entry_look(const struct trimming *t, size_t index,
 			      uint64_t *ret_size, struct mbj_error *err)
 {
 	const struct segment_entry *entry = &t->list.entries[index];
-	const struct mbj_store *store = t->store;
+	struct mbj_store *store = t->store;
 	struct segment_view view;
 	char name[SEGMENT_NAME_SIZE];
 	enum mbj_rc rc;
@@ -95,8 +95,8 @@ static enum mbj_rc entry_look(const struct trimming *t, size_t index,
 	segment_view_init(&view);
 	segment_name_print(entry->number, entry->first, name);
 	rc = segment_view_open(&view, store->sys, store->journal_dir, name,
-			       store->superblock.identity.lineage, ret_header,
-			       err);
+			       mbj_store_identity_copy(store).lineage,
+			       ret_header, err);
 	if (rc == MBJ_OK)
 		rc = mbj_file_size(&view.file, ret_size, err);
 	segment_view_done(&view);
@@ -173,7 +173,7 @@ static enum mbj_rc anchor_find(struct trimming *t, struct mbj_error *err)
 	enum mbj_rc rc;
 
 	index = segment_list_find(&t->list, (struct mbj_lsn){t->bound});
-	t->anchor = t->store->superblock.identity.anchor;
+	t->anchor = mbj_store_identity_copy(t->store).anchor;
 	t->number = 0;
 	if (index == t->list.count ||
 	    t->list.entries[index].first.v <= t->anchor.first.v)
@@ -318,10 +318,9 @@ static enum mbj_rc anchor_move(struct trimming *t, struct mbj_error *err)
 /* What an earlier trim could not remove; the list is of what is left. */
 static enum mbj_rc void_remove(struct trimming *t, struct mbj_error *err)
 {
-	const struct mbj_store *store = t->store;
-	size_t index =
-		segment_list_find(&t->list,
-				  store->superblock.identity.anchor.first);
+	struct mbj_store *store = t->store;
+	struct mbj_lsn first = mbj_store_identity_copy(store).anchor.first;
+	size_t index = segment_list_find(&t->list, first);
 	enum mbj_rc rc;
 
 	if (t->options->is_dry_run || index == 0 || index == t->list.count)

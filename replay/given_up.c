@@ -166,14 +166,14 @@ static enum mbj_rc group_note(const struct reading *reading,
 enum mbj_rc given_up_read(struct given_up *given_up, struct mbj_store *store,
 			  struct mbj_lsn first, struct mbj_error *err)
 {
-	const struct mbj_anchor *anchor = &mbj_store_identity(store)->anchor;
+	struct mbj_lsn begin = mbj_store_identity_copy(store).anchor.first;
 	struct reading reading = {.given_up = given_up};
 	struct mbj_log_reader *reader = NULL;
 	struct mbj_group group;
 	enum mbj_rc rc;
 
-	if (first.v < anchor->first.v)
-		first = anchor->first;
+	if (first.v < begin.v)
+		first = begin;
 	rc = mbj_store_read(store, &reading.txn, err);
 	if (rc == MBJ_OK)
 		rc = mbj_store_log_reader_own(store, &reader, err);

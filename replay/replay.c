@@ -340,7 +340,7 @@ enum mbj_rc replay_engine_start(struct mbj_store *store,
 				struct mbj_hash *ret_chain,
 				struct mbj_error *err)
 {
-	const struct mbj_identity *identity = mbj_store_identity(store);
+	const struct mbj_identity identity = mbj_store_identity_copy(store);
 	struct mbj_engine *engine = NULL;
 	struct mbj_watermark applied;
 	struct mbj_scan scan = {0};
@@ -352,10 +352,10 @@ enum mbj_rc replay_engine_start(struct mbj_store *store,
 	if (rc < 0)
 		return rc;
 	if (applied.lsn.v == 0)
-		applied.chain = identity->anchor.chain;
+		applied.chain = identity.anchor.chain;
 	rc = mbj_engine_new(
-		&(struct mbj_engine_start){identity->lineage, identity->epoch,
-					   identity->epoch_owner, applied.lsn,
+		&(struct mbj_engine_start){identity.lineage, identity.epoch,
+					   identity.epoch_owner, applied.lsn,
 					   applied.chain, applied.epoch},
 		&engine, err);
 	if (rc < 0)

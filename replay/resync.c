@@ -117,8 +117,8 @@ static enum mbj_rc copy_try(struct resync *resync, struct mbj_lsn lsn,
 enum mbj_rc resync_least_find(const struct resync *resync,
 			      struct mbj_lsn *ret_least, struct mbj_error *err)
 {
-	const struct mbj_anchor *anchor =
-		&mbj_store_identity(resync->store)->anchor;
+	struct mbj_lsn first =
+		mbj_store_identity_copy(resync->store).anchor.first;
 	struct mbj_snapshot_info info;
 	struct mbj_lsn *lsns = NULL;
 	struct mbj_error why;
@@ -130,7 +130,7 @@ enum mbj_rc resync_least_find(const struct resync *resync,
 				err);
 	if (rc < 0)
 		return rc;
-	ret_least->v = anchor->first.v > 1 ? anchor->first.v - 1 : 1;
+	ret_least->v = first.v > 1 ? first.v - 1 : 1;
 	if (ret_least->v < resync->least.v)
 		*ret_least = resync->least;
 	for (size_t i = 0; i < count && lsns[i].v > ret_least->v; i++) {

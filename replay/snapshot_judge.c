@@ -188,12 +188,12 @@ static enum mbj_rc own_fault(const struct judging *j, enum mbj_rc rc,
 
 static enum mbj_rc journal_begin(struct judging *j, struct mbj_error *err)
 {
-	const struct mbj_anchor *anchor = &mbj_store_identity(j->store)->anchor;
+	struct mbj_anchor anchor = mbj_store_identity_copy(j->store).anchor;
 	enum mbj_rc rc;
 
 	j->is_begun = true;
-	j->chain = anchor->chain;
-	j->next = anchor->first;
+	j->chain = anchor.chain;
+	j->next = anchor.first;
 	if (j->at.lsn.v < j->next.v)
 		return MBJ_OK;
 	rc = mbj_store_log_reader_own(j->store, &j->reader, err);
@@ -231,13 +231,14 @@ static enum mbj_rc journal_step(struct judging *j, struct mbj_error *err)
 
 static enum mbj_rc nothing_known(const struct judging *j, struct mbj_error *err)
 {
+	struct mbj_lsn first = mbj_store_identity_copy(j->store).anchor.first;
+
 	return mbj_error_set(err, MBJ_EFENCED,
 			     "the replica's journal begins with group %llu and "
 			     "it has no good snapshot of its own from there to "
 			     "group %llu: of accounts that were last named "
 			     "before nothing can be said",
-			     (unsigned long long)mbj_store_identity(j->store)
-				     ->anchor.first.v,
+			     (unsigned long long)first.v,
 			     (unsigned long long)j->at.lsn.v);
 }
 
@@ -259,7 +260,7 @@ static enum mbj_rc base_leave(struct judging *j, enum mbj_rc rc,
 /* The newest of one's own that is left, not newer than the snapshot. */
 static enum mbj_rc base_step(struct judging *j, struct mbj_error *err)
 {
-	uint64_t first = mbj_store_identity(j->store)->anchor.first.v;
+	uint64_t first = mbj_store_identity_copy(j->store).anchor.first.v;
 	struct mbj_error why;
 	struct mbj_lsn lsn;
 	enum mbj_rc rc = MBJ_OK;
@@ -308,7 +309,7 @@ static enum mbj_rc base_verify_step(struct judging *j, struct mbj_error *err)
 /* What it says of accounts that were named before. */
 static enum mbj_rc base_note_step(struct judging *j, struct mbj_error *err)
 {
-	uint64_t first = mbj_store_identity(j->store)->anchor.first.v;
+	uint64_t first = mbj_store_identity_copy(j->store).anchor.first.v;
 	struct mbj_snapshot_account account;
 	struct mbj_error why;
 	enum mbj_rc rc = MBJ_OK;

@@ -139,7 +139,7 @@ static enum mbj_rc list_choose(struct stream_mend *mend, bool *ret_is_any,
  */
 static enum mbj_rc offer_ask(struct stream_mend *mend, struct mbj_error *err)
 {
-	uint64_t first = mbj_store_identity(mend->store)->anchor.first.v;
+	uint64_t first = mbj_store_identity_copy(mend->store).anchor.first.v;
 	struct mbj_mend_memory *memory = mend->memory;
 	struct part_want want = {.max = 0};
 	enum mbj_rc rc = MBJ_ENOTFOUND;

@@ -14,7 +14,10 @@
 #include <unistd.h>
 
 #include <mbj/client.h>
+#include <mbj/collect.h>
 #include <mbj/service.h>
+#include <mbj/skips.h>
+#include <mbj/trim.h>
 
 #include "stream_lab.h"
 
@@ -212,10 +215,120 @@ START_TEST(served_while_following)
 }
 END_TEST
 
+/* ----------------------------------------------------- beside who feeds it */
+
+enum { ROUNDS = 100, SKIPS = 100 };
+
+struct keeper {
+	struct mbj_store *store;
+	pthread_t thread;
+	atomic_bool is_over;
+	atomic_uint count;
+};
+
+static void *trim_main(void *context)
+{
+	struct mbj_trim_options options = MBJ_TRIM_OPTIONS_INIT;
+	struct mbj_snapshot_result snapshot;
+	struct mbj_trim_result trimmed;
+	struct keeper *keeper = context;
+
+	while (!atomic_load(&keeper->is_over)) {
+		OK(mbj_store_snapshot(keeper->store, &snapshot, err));
+		OK(mbj_store_trim(keeper->store, &options, &trimmed, err));
+		(void)atomic_fetch_add(&keeper->count, 1);
+	}
+	return NULL;
+}
+
+static void *collect_main(void *context)
+{
+	struct mbj_collect_result collected;
+	struct keeper *keeper = context;
+
+	while (!atomic_load(&keeper->is_over))
+		OK(mbj_store_collect(keeper->store, false, &collected, err));
+	return NULL;
+}
+
+static void keeper_begin(struct keeper *keeper, struct fixture *f)
+{
+	fixture_begin(f);
+	fixture_import(f, "alice", 4);
+	(void)fixture_replay(f);
+	memset(keeper, 0, sizeof(*keeper));
+	keeper->store = f->replica;
+}
+
+static void keeper_end(struct keeper *keeper)
+{
+	atomic_store(&keeper->is_over, true);
+	thread_end(keeper->thread);
+}
+
+/*
+ * Goal: contents are collected on a replica while groups come.  Method: groups
+ * that were given up, whose contents a collection looks for in the journal, as
+ * that grows.
+ */
+START_TEST(served_collected)
+{
+	struct mbj_replay_options options = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_replay_result result;
+	struct mbj_verify_totals totals;
+	struct keeper keeper;
+	struct fixture f;
+
+	keeper_begin(&keeper, &f);
+	for (uint8_t i = 1; i <= SKIPS; i++)
+		OK(mbj_skips_add(
+			f.replica,
+			(struct mbj_skip){fixture_id(i), {1}, {1}, true}, err));
+	for (int i = 0; i < ROUNDS; i++)
+		fixture_rename(&f, "alice", i % 2 == 0 ? "m2" : "other",
+			       i % 2 == 0 ? "other" : "m2");
+	thread_begin(&keeper.thread, collect_main, &keeper);
+	for (int i = 0; i < ROUNDS; i++) {
+		options.until.v = (uint64_t)i + 2;
+		OK(mbj_replay_journal(f.replica, f.primary_dir, &options,
+				      &result, err));
+	}
+	keeper_end(&keeper);
+	ck_assert_uint_eq(fixture_differences(&f, &totals), 0);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
+ * Goal: a replica is trimmed while epochs of its source come.  Method: one
+ * after the other.
+ */
+START_TEST(served_reigned)
+{
+	struct mbj_identity source;
+	struct keeper keeper;
+	struct fixture f;
+
+	keeper_begin(&keeper, &f);
+	source = mbj_store_identity_copy(f.primary);
+	thread_begin(&keeper.thread, trim_main, &keeper);
+	while (atomic_load(&keeper.count) < ROUNDS) {
+		source.epoch.v++;
+		OK(mbj_store_adopt(f.replica, &source, err));
+	}
+	keeper_end(&keeper);
+	ck_assert_uint_eq(mbj_store_identity_copy(f.replica).epoch.v,
+			  source.epoch.v);
+	fixture_end(&f);
+}
+END_TEST
+
 TCase *test_served_case(void)
 {
 	TCase *tc = tcase_create("served");
 
 	tcase_add_test(tc, served_while_following);
+	tcase_add_test(tc, served_collected);
+	tcase_add_test(tc, served_reigned);
 	return tc;
 }

@@ -153,7 +153,8 @@ MBJ_API void mbj_store_close(struct mbj_store **store);
 
 /*
  * Threads: on a replica, of whoever feeds it groups; those beside it take a
- * copy, since a new primary's epoch is taken while they read.
+ * copy, since a new primary's epoch is taken while they read.  Where the
+ * journal begins is read off a copy by everybody: a trim moves that.
  */
 MBJ_API const struct mbj_identity *
 mbj_store_identity(const struct mbj_store *store);

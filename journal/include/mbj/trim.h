@@ -50,13 +50,12 @@ MBJ_API enum mbj_rc mbj_store_snapshot(struct mbj_store *store,
  * One of the store's own: whole, and of this lineage and this journal.
  * Returns: MBJ_ECORRUPT, MBJ_EUNSUPPORTED, MBJ_ENOTFOUND: it is not to be had.
  */
-enum mbj_rc mbj_store_snapshot_judge(const struct mbj_store *store,
+enum mbj_rc mbj_store_snapshot_judge(struct mbj_store *store,
 				     struct mbj_lsn lsn,
 				     struct mbj_snapshot_info *ret_info,
 				     struct mbj_error *err) MBJ_MUST_CHECK;
 /* The same, but for being whole: that is the caller's to look at. */
-enum mbj_rc mbj_store_snapshot_open(const struct mbj_store *store,
-				    struct mbj_lsn lsn,
+enum mbj_rc mbj_store_snapshot_open(struct mbj_store *store, struct mbj_lsn lsn,
 				    struct mbj_snapshot **ret_snapshot,
 				    struct mbj_error *err) MBJ_MUST_CHECK;
 
