@@ -3,8 +3,12 @@
  * functions, which the linker puts these in front of (--wrap, see
  * cmake/MbjTest.cmake).
  *
- * Threads: any may allocate; what fails is set while one runs.
+ * Threads: any may allocate; what fails is set while one runs.  Nobody is
+ * ordered by that behind who allocated before him: ThreadSanitizer would take
+ * two threads for one that takes turns, and find no race between them.
  */
+#include <stdatomic.h>
+
 #include "support.h"
 
 void *__real_mbj_alloc(size_t size);
@@ -46,17 +50,27 @@ uint64_t test_alloc_count(void)
 
 static bool alloc_fails(void)
 {
-	uint64_t count = ++alloc_count;
+	uint64_t at =
+		atomic_load_explicit(&alloc_fail_at, memory_order_relaxed);
+	uint64_t count = 1 + atomic_fetch_add_explicit(&alloc_count, 1,
+						       memory_order_relaxed);
 
-	if (alloc_fail_at == 0 || count < alloc_fail_at)
+	if (at == 0 || count < at)
 		return false;
-	return count == alloc_fail_at || alloc_is_for_good;
+	return count == at ||
+	       atomic_load_explicit(&alloc_is_for_good, memory_order_relaxed);
+}
+
+static void blocks_add(int64_t count)
+{
+	(void)atomic_fetch_add_explicit(&alloc_blocks, count,
+					memory_order_relaxed);
 }
 
 static void *alloc_note(void *p)
 {
 	if (p != NULL)
-		alloc_blocks++;
+		blocks_add(1);
 	return p;
 }
 
@@ -84,6 +98,6 @@ void *__wrap_mbj_realloc_array(void *p, size_t count, size_t size)
 void __wrap_mbj_free(void *p)
 {
 	if (p != NULL)
-		alloc_blocks--;
+		blocks_add(-1);
 	__real_mbj_free(p);
 }
