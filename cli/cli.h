@@ -88,6 +88,14 @@ const struct cli_option *cli_option_get(size_t index);
 bool cli_option_is_for(const struct cli_option *option,
 		       const struct cli_verb *verb);
 /*
+ * The verb's option of that name, or of that letter where it is not 0: another
+ * verb may have one of its own that means something else.  word is without
+ * dashes and without "=value".
+ */
+const struct cli_option *cli_option_find(const struct cli_verb *verb,
+					 const char *word, size_t n,
+					 char letter);
+/*
  * Parse argv into call.  Returns CLI_OK or CLI_USAGE, having said what is
  * wrong.  Operands are a prefix of argv, which is reordered.
  */

@@ -100,17 +100,6 @@ static int certificate_take(struct follower *f)
 	return CLI_OK;
 }
 
-/* A service may want it for those that follow it (verb_serve.c). */
-static bool tls_dir_is_idle(const struct follower *f, const char *source)
-{
-	if (f->call->options.tls_dir == NULL ||
-	    f->call->verb->id == CLI_VERB_SERVE)
-		return false;
-	cli_say(f->call, "--tls-dir is for --from tls:HOST:PORT, not for %s",
-		source);
-	return true;
-}
-
 /* How the source is reached. */
 static int source_take(struct follower *f)
 {
@@ -118,20 +107,15 @@ static int source_take(struct follower *f)
 	const char *from = options->from_address != NULL ? options->from_address
 							 : options->from_store;
 
-	if (options->exec != NULL && from != NULL) {
-		cli_say(f->call, "--exec and --from: only one of them");
-		return CLI_USAGE;
-	}
 	f->command = options->exec;
 	if (options->exec != NULL)
-		return tls_dir_is_idle(f, "--exec") ? CLI_USAGE : CLI_OK;
+		return CLI_OK;
 	if (mbj_endpoint_parse(from, &f->source, &f->err) < 0) {
 		cli_say(f->call, "%s", f->err.message);
 		return CLI_USAGE;
 	}
-	if (f->source.kind == MBJ_ENDPOINT_TLS)
-		return certificate_take(f);
-	return tls_dir_is_idle(f, f->source.path) ? CLI_USAGE : CLI_OK;
+	return f->source.kind == MBJ_ENDPOINT_TLS ? certificate_take(f)
+						  : CLI_OK;
 }
 
 int follower_init(struct follower *f, const struct cli_call *call, int stop_fd,

@@ -50,23 +50,6 @@ static int certificate_check(const struct cli_call *call)
 	return rc < 0 ? cli_fail(call, &err) : CLI_OK;
 }
 
-/* What is not for where it listens: a port has no group, a path no TLS. */
-static bool options_are_idle(const struct cli_call *call,
-			     const struct mbj_endpoint *endpoint)
-{
-	bool is_port = endpoint->kind == MBJ_ENDPOINT_TLS;
-	const char *idle =
-		is_port ? call->options.group : call->options.tls_dir;
-
-	/* A service has other sockets, and may follow by TLS. */
-	if (idle == NULL || call->verb->id == CLI_VERB_SERVE)
-		return false;
-	cli_say(call, "--%s is for --listen %s, not for %s",
-		is_port ? "group" : "tls-dir",
-		is_port ? "unix:PATH" : "tls:HOST:PORT", endpoint->path);
-	return true;
-}
-
 int listener_begin(struct listener *l, const struct cli_call *call,
 		   const char *address, size_t max, int stop_fd)
 {
@@ -82,8 +65,6 @@ int listener_begin(struct listener *l, const struct cli_call *call,
 		cli_say(call, "%s", err.message);
 		return CLI_USAGE;
 	}
-	if (options_are_idle(call, &endpoint))
-		return CLI_USAGE;
 	if (endpoint.kind == MBJ_ENDPOINT_TLS)
 		status = certificate_check(call);
 	if (status != CLI_OK)

@@ -13,6 +13,7 @@
 
 #include "cli.h"
 #include "durability.h"
+#include "together.h"
 
 static const struct cli_verb verbs[] = {
 #define MBJ_VERB(name, word, run, operands, min, max, summary, details, \
@@ -61,13 +62,9 @@ bool cli_option_is_for(const struct cli_option *option,
 	return (option->verbs & UINT64_C(1) << verb->id) != 0;
 }
 
-/*
- * The verb's option of that name: another verb may have one of its own that
- * means something else.  word is without dashes and without "=value".
- */
-static const struct cli_option *option_find(const struct cli_verb *verb,
-					    const char *word, size_t n,
-					    char letter)
+const struct cli_option *cli_option_find(const struct cli_verb *verb,
+					 const char *word, size_t n,
+					 char letter)
 {
 	const struct cli_option *option;
 
@@ -138,8 +135,8 @@ static int option_take(struct cli_call *call, int argc, char **argv, int *at)
 	const char *value = equals ? equals + 1 : NULL;
 	const struct cli_option *option;
 
-	option = option_find(call->verb, word, n,
-			     is_long || n != 1 ? 0 : word[0]);
+	option = cli_option_find(call->verb, word, n,
+				 is_long || n != 1 ? 0 : word[0]);
 	if (!option || (!is_long && n != 1)) {
 		cli_say(call, "%s has no option \"%s\"; see: mbj help %s",
 			call->verb->word, argument, call->verb->word);
@@ -256,7 +253,8 @@ int cli_parse(int argc, char **argv, struct cli_call *ret_call)
 	status = operands_check(ret_call);
 	if (status == CLI_OK)
 		status = paths_check(ret_call);
-	if (status == CLI_OK && !durability_read(ret_call, &durability))
+	if (status == CLI_OK && (!together_check(ret_call) ||
+				 !durability_read(ret_call, &durability)))
 		status = CLI_USAGE;
 	return status;
 }

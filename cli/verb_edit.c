@@ -52,10 +52,6 @@ int verb_import(const struct cli_call *call)
 	status = session_policy(call, &policy);
 	if (status != CLI_OK)
 		return status;
-	if (call->options.maildir && call->options.mbox) {
-		cli_say(call, "--maildir and --mbox exclude each other");
-		return CLI_USAGE;
-	}
 	if (call->operand_count > 2 && !call->options.mbox) {
 		cli_say(call, "a mailbox is named for --mbox alone");
 		return CLI_USAGE;

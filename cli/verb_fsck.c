@@ -504,10 +504,6 @@ int verb_fsck(const struct cli_call *call)
 
 	if (!number_cache_read(call, &fsck.cache_size))
 		return CLI_USAGE;
-	if (call->options.from_repair != NULL && !call->options.is_repair) {
-		cli_say(call, "--from is for --repair");
-		return CLI_USAGE;
-	}
 	mbj_buf_init(&fsck.faults_json, FAULTS_SIZE_MAX);
 	mbj_buf_init(&fsck.repairs_json, REPAIRS_SIZE_MAX);
 	mbj_buf_init(&fsck.mended_json, REPAIRS_SIZE_MAX);

@@ -96,10 +96,6 @@ int verb_flag(const struct cli_call *call)
 	struct message_session m;
 	enum mbj_rc rc = MBJ_OK;
 
-	if (call->options.is_remove && call->options.is_replace) {
-		cli_say(call, "--remove and --replace exclude each other");
-		return CLI_USAGE;
-	}
 	message_begin(&m, call, MBJ_MESSAGE_FLAGS);
 	m.step.mode = call->options.is_remove	 ? MBJ_FLAGS_REMOVE
 		      : call->options.is_replace ? MBJ_FLAGS_REPLACE

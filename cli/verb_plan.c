@@ -204,10 +204,6 @@ int verb_plan(const struct cli_call *call)
 {
 	const struct cli_options *options = &call->options;
 
-	if (options->is_dot && options->is_json) {
-		cli_say(call, "--dot and --json exclude each other");
-		return CLI_USAGE;
-	}
 	if (options->before && options->after &&
 	    strcmp(options->before, "-") == 0 &&
 	    strcmp(options->after, "-") == 0) {

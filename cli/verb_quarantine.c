@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include <mbj/endpoint.h>
 #include <mbj/jmap.h>
 #include <mbj/open.h>
 
@@ -346,29 +345,6 @@ static int usage(const struct cli_call *call, const char *what)
 	return CLI_USAGE;
 }
 
-/* What is for a stream, where there is none, is what somebody relies on. */
-static bool stream_options_are_idle(const struct cli_call *call)
-{
-	const struct cli_options *options = &call->options;
-	const char *word = options->tls_dir != NULL    ? "tls-dir"
-			   : options->compress != NULL ? "compress"
-			   : options->rate != NULL     ? "rate"
-						       : NULL;
-	struct mbj_endpoint endpoint;
-
-	if (word == NULL || options->exec != NULL ||
-	    (options->from_store != NULL &&
-	     mbj_endpoint_parse(options->from_store, &endpoint, NULL) ==
-		     MBJ_OK))
-		return false;
-	cli_say(call,
-		"--%s is for resync --from an address%s; see: mbj help "
-		"quarantine",
-		word,
-		options->tls_dir != NULL ? ", tls:HOST:PORT" : ", or --exec");
-	return true;
-}
-
 int verb_quarantine(const struct cli_call *call)
 {
 	const char *word = call->operands[1];
@@ -381,8 +357,6 @@ int verb_quarantine(const struct cli_call *call)
 	if (!number_rate_read(call, &rate))
 		return CLI_USAGE;
 
-	if (stream_options_are_idle(call))
-		return CLI_USAGE;
 	if ((call->options.acknowledge != 0 || call->options.is_dry_run) &&
 	    !is_skip)
 		return usage(call, "--acknowledge and --dry-run are for skip");

@@ -177,11 +177,6 @@ int verb_send(const struct cli_call *call)
 		return CLI_USAGE;
 	if (call->options.listen != NULL)
 		return listen_run(call);
-	if (call->options.group != NULL || call->options.connections != 0) {
-		cli_say(call, "--%s is for --listen: one replica is served",
-			call->options.group != NULL ? "group" : "connections");
-		return CLI_USAGE;
-	}
 	if (isatty(STDIN_FILENO) || isatty(STDOUT_FILENO)) {
 		cli_say(call, "a replica is served here, not a terminal: see "
 			      "mbj help follow");

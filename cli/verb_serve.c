@@ -282,24 +282,6 @@ static int serve_run(const struct cli_call *call,
 	return status;
 }
 
-/* Of a replica, or of the page, where the service is to have none. */
-static bool options_are_idle(const struct cli_call *call)
-{
-	const struct cli_options *options = &call->options;
-	const char *http = options->is_http_open	? "http-open"
-			   : options->http_name != NULL ? "http-name"
-							: NULL;
-
-	if (options->compress != NULL && !is_following(call))
-		cli_say(call, "--compress is for a replica that follows, by "
-			      "--exec or --from: it asks its source");
-	else if (http != NULL && options->http == NULL)
-		cli_say(call, "--%s is for --http", http);
-	else
-		return false;
-	return true;
-}
-
 int verb_serve(const struct cli_call *call)
 {
 	struct mbj_service_options options = MBJ_SERVICE_OPTIONS_INIT;
@@ -327,8 +309,6 @@ int verb_serve(const struct cli_call *call)
 	    !number_level_max_read(call, &level_max) ||
 	    !number_cache_read(call, &usual.state.cache_size) ||
 	    keep_options(call, &keep) != CLI_OK)
-		return CLI_USAGE;
-	if (options_are_idle(call))
 		return CLI_USAGE;
 	options.stop_fd = cli_stop_open(call);
 	if (options.stop_fd < 0)

@@ -6,22 +6,6 @@
 #include "status.h"
 #include "watch.h"
 
-/* What a look once does not judge by. */
-static bool watch_options_are_idle(const struct cli_call *call)
-{
-	const struct cli_options *options = &call->options;
-	const char *word = options->every != 0	    ? "every"
-			   : options->warning != 0  ? "warning"
-			   : options->critical != 0 ? "critical"
-						    : NULL;
-
-	if (word == NULL || options->is_watching)
-		return false;
-	cli_say(call, "--%s is for --watch%s", word,
-		options->every != 0 ? "" : "; mbj check judges once");
-	return true;
-}
-
 int verb_status(const struct cli_call *call)
 {
 	struct cli_status status;
@@ -29,8 +13,6 @@ int verb_status(const struct cli_call *call)
 	struct mbj_buf out;
 	int written;
 
-	if (watch_options_are_idle(call))
-		return CLI_USAGE;
 	if (call->options.is_watching)
 		return cli_watch(call);
 	if (cli_status_load(call->operands[0], call->options.socket, &status,

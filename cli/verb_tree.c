@@ -146,11 +146,6 @@ int verb_tree(const struct cli_call *call)
 	struct mbj_id id;
 	enum mbj_rc rc;
 
-	if (call->options.is_json && call->options.is_utf7) {
-		cli_say(call, "--json and --utf7 exclude each other: names in "
-			      "JSON are UTF-8");
-		return CLI_USAGE;
-	}
 	mbj_buf_init(&out, TREE_OUTPUT_MAX);
 	rc = tree_load(call, &tree, &id, &state, &err);
 	if (rc == MBJ_OK && (is_drawing || call->options.is_utf7))

@@ -251,22 +251,6 @@ static bool is_one_store(const char *first, const char *second)
 	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-/* Of a source on another host: two stores here are merely read. */
-static bool far_options_are_idle(const struct cli_call *call)
-{
-	const struct cli_options *options = &call->options;
-	const char *word = options->tls_dir != NULL ? "tls-dir"
-			   : options->share != 0    ? "share"
-			   : options->patience != 0 ? "within"
-						    : NULL;
-
-	if (word == NULL)
-		return false;
-	cli_say(call, "--%s is for --from or --exec, not for two stores here",
-		word);
-	return true;
-}
-
 int verb_verify(const struct cli_call *call)
 {
 	struct mbj_store *first = NULL;
@@ -281,8 +265,6 @@ int verb_verify(const struct cli_call *call)
 			      "for its source; see: mbj help verify");
 		return CLI_USAGE;
 	}
-	if (far_options_are_idle(call))
-		return CLI_USAGE;
 	if (is_one_store(call->operands[0], call->operands[1])) {
 		(void)mbj_error_set(&err, MBJ_EINVALID,
 				    "%s and %s are one store: name two",

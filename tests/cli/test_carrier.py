@@ -636,7 +636,7 @@ class Unix(Carried, CarrierCase):
                               ("serve", self.r, "--from", wrong)):
                 self.assertIn("address" if len(wrong) < 100 else "too long",
                               self.mbj(*arguments, status=USAGE).err)
-        self.assertIn("only one", self.mbj(
+        self.assertIn("exclude each other", self.mbj(
             "follow", self.r, "--from", self.address, "--exec", "true",
             status=USAGE).err)
         self.mbj("follow", self.r, status=USAGE)

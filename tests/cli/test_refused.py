@@ -160,21 +160,45 @@ class Refused(Case):
             for source in (("--from", there), ("--exec", "false")):
                 self.refused(*verb, *source, *tls, status=USAGE,
                              named="--tls-dir is for --from tls:HOST:PORT")
-        for words in (tls, ("--share", "9"), ("--within", "9")):
+        self.refused("verify", self.p, self.r, *tls, status=USAGE,
+                     named="--tls-dir is for --from tls:HOST:PORT")
+        for words in (("--share", "9"), ("--within", "9")):
             self.refused("verify", self.p, self.r, *words, status=USAGE,
-                         named=f"{words[0]} is for --from or --exec")
-        for words in (tls, *rest):
-            for what in (("list",), ("show", "a"), ("retry", "--all"),
-                         ("resync", "a", "--from", self.p)):
+                         named=f"{words[0]} is for --from or --exec, not for")
+        for what in (("list",), ("show", "a"), ("retry", "--all"),
+                     ("resync", "a", "--from", self.p)):
+            self.refused("quarantine", self.r, *what, *tls, status=USAGE,
+                         named="--tls-dir is for --from tls:HOST:PORT")
+            for words in rest:
                 self.refused("quarantine", self.r, *what, *words, status=USAGE,
-                             named=f"{words[0]} is for resync --from")
+                             named=f"{words[0]} is for --from unix:PATH, "
+                             "--from tls:HOST:PORT or --exec of resync")
         for words in (("--group", "0"), ("--connections", "1")):
             self.refused("send", self.p, *words, status=USAGE,
                          named=f"{words[0]} is for --listen")
         self.refused("send", self.p, *port, "--group", "0", *tls, status=USAGE,
                      named="--group is for --listen unix:PATH")
         self.refused("send", self.p, "--listen", there, *tls, status=USAGE,
-                     named="--tls-dir is for --listen tls:HOST:PORT")
+                     named="--tls-dir and --listen unix:PATH exclude each")
+
+    def test_apart(self):
+        """Goal: so are options that contradict each other, both of them.
+        Method: each pair."""
+        none = str(self.none)
+        source = ("--exec", "false", "--from", f"unix:{none}")
+        for words, pair in (
+                (("follow", self.r, *source), source[::2]),
+                (("serve", self.r, *source), source[::2]),
+                (("verify", self.r, *source), source[::2]),
+                (("quarantine", self.r, "resync", "a", *source), source[::2]),
+                (("flag", self.p, "alice", "INBOX", "1", "x"),
+                 ("--remove", "--replace")),
+                (("plan",), ("--dot", "--json")),
+                (("tree", self.p, "alice"), ("--json", "--utf7")),
+                (("import", self.p, "bob", "--maildir", none, "--mbox", none),
+                 ("--maildir", "--mbox"))):
+            self.refused(*words, *(() if pair[0] in words else pair),
+                         status=USAGE, named=f"{' and '.join(pair)} exclude")
 
     def test_url(self):
         """Goal: a URL that a push cannot use is named, without a password that
