@@ -7,8 +7,6 @@
 
 #include <mbj/check.h>
 
-enum { OTHERS_TEXT_SIZE = 128 };
-
 #define FOR(name) (UINT64_C(1) << CLI_VERB_##name)
 static const struct rule {
 	bool is_need;
@@ -71,7 +69,7 @@ static const char *given_find(const struct cli_call *call, const char *word)
 }
 
 /* "--a, --b or --from tls:HOST:PORT" */
-static void others_print(const char *word, char text[OTHERS_TEXT_SIZE])
+static void others_print(const char *word, char text[TOGETHER_TEXT_SIZE])
 {
 	const char *between = "";
 	size_t at = 0;
@@ -80,27 +78,32 @@ static void others_print(const char *word, char text[OTHERS_TEXT_SIZE])
 		size_t n = strcspn(word, "= ");
 		size_t rest = strcspn(word + n, " ");
 
-		at += (size_t)snprintf(text + at, OTHERS_TEXT_SIZE - at,
+		at += (size_t)snprintf(text + at, TOGETHER_TEXT_SIZE - at,
 				       "%s--%.*s%s%.*s", between, (int)n, word,
 				       rest > 0 ? " " : "",
 				       rest > 0 ? (int)rest - 1 : 0,
 				       word + n + (rest > 0));
-		MBJ_ASSERT(at < OTHERS_TEXT_SIZE);
+		MBJ_ASSERT(at < TOGETHER_TEXT_SIZE);
 		word = word_next(word);
 		between = *word_next(word) == '\0' ? " or " : ", ";
 	}
 }
 
+static bool is_for(const struct rule *rule, const struct cli_verb *verb)
+{
+	return (rule->verbs & UINT64_C(1) << verb->id) != 0;
+}
+
 bool together_check(const struct cli_call *call)
 {
-	char others[OTHERS_TEXT_SIZE];
+	char others[TOGETHER_TEXT_SIZE];
 	const char *word;
 	bool has_other;
 
 	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++) {
 		const struct rule *rule = &rules[i];
 
-		if ((rule->verbs & UINT64_C(1) << call->verb->id) == 0)
+		if (!is_for(rule, call->verb))
 			continue;
 		word = given_find(call, rule->words);
 		has_other = given_find(call, rule->others) != NULL;
@@ -114,4 +117,25 @@ bool together_check(const struct cli_call *call)
 		return false;
 	}
 	return true;
+}
+
+bool together_needs(const struct cli_verb *verb,
+		    const struct cli_option *option,
+		    char text[TOGETHER_TEXT_SIZE])
+{
+	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++) {
+		const char *word = rules[i].words;
+
+		if (!rules[i].is_need || !is_for(&rules[i], verb))
+			continue;
+		for (; *word != '\0'; word = word_next(word)) {
+			size_t n = strcspn(word, " ");
+
+			if (cli_option_find(verb, word, n, 0) != option)
+				continue;
+			others_print(rules[i].others, text);
+			return true;
+		}
+	}
+	return false;
 }

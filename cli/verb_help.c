@@ -6,12 +6,14 @@
 
 #include <mbj/version.h>
 
-#include "cli.h"
+#include "together.h"
 
 enum { HELP_MAX = 256 << 10 };
 
-static void put_option(struct mbj_buf *out, const struct cli_option *option)
+static void put_option(struct mbj_buf *out, const struct cli_verb *verb,
+		       const struct cli_option *option)
 {
+	char needs[TOGETHER_TEXT_SIZE] = "";
 	char left[64];
 
 	(void)snprintf(left, sizeof(left), "%s%c%s--%s%s%s",
@@ -20,7 +22,9 @@ static void put_option(struct mbj_buf *out, const struct cli_option *option)
 		       option->letter ? ", " : "   ", option->word,
 		       option->metavar ? " " : "",
 		       option->metavar ? option->metavar : "");
-	mbj_buf_format(out, "  %-28s %s\n", left, option->help);
+	mbj_buf_format(out, "  %-28s %s%s%s\n", left, option->help,
+		       together_needs(verb, option, needs) ? "; with " : "",
+		       needs);
 }
 
 static void put_verb(struct mbj_buf *out, const struct cli_verb *verb)
@@ -35,7 +39,7 @@ static void put_verb(struct mbj_buf *out, const struct cli_verb *verb)
 	mbj_buf_put_str(out, "\n");
 	for (size_t i = 0; (option = cli_option_get(i)); i++) {
 		if (cli_option_is_for(option, verb))
-			put_option(out, option);
+			put_option(out, verb, option);
 	}
 	mbj_buf_format(out, "\nExample:\n  %s\n", verb->example);
 }
@@ -99,6 +103,27 @@ static void put_troff(struct mbj_buf *out, const char *text)
 	}
 }
 
+static void put_man_option(struct mbj_buf *out, const struct cli_verb *verb,
+			   const struct cli_option *option)
+{
+	char needs[TOGETHER_TEXT_SIZE];
+
+	mbj_buf_put_str(out, ".TP\n.B ");
+	if (option->letter)
+		mbj_buf_format(out, "\\-%c, ", option->letter);
+	put_troff(out, "--");
+	put_troff(out, option->word);
+	if (option->metavar)
+		mbj_buf_format(out, " %s", option->metavar);
+	mbj_buf_put_str(out, "\n");
+	put_troff(out, option->help);
+	if (together_needs(verb, option, needs)) {
+		mbj_buf_put_str(out, "; with ");
+		put_troff(out, needs);
+	}
+	mbj_buf_put_str(out, "\n");
+}
+
 static void put_man_verb(struct mbj_buf *out, const struct cli_verb *verb)
 {
 	const struct cli_option *option;
@@ -115,18 +140,8 @@ static void put_man_verb(struct mbj_buf *out, const struct cli_verb *verb)
 		mbj_buf_put_str(out, "\n");
 	}
 	for (size_t i = 0; (option = cli_option_get(i)); i++) {
-		if (!cli_option_is_for(option, verb))
-			continue;
-		mbj_buf_put_str(out, ".TP\n.B ");
-		if (option->letter)
-			mbj_buf_format(out, "\\-%c, ", option->letter);
-		put_troff(out, "--");
-		put_troff(out, option->word);
-		if (option->metavar)
-			mbj_buf_format(out, " %s", option->metavar);
-		mbj_buf_put_str(out, "\n");
-		put_troff(out, option->help);
-		mbj_buf_put_str(out, "\n");
+		if (cli_option_is_for(option, verb))
+			put_man_option(out, verb, option);
 	}
 	mbj_buf_put_str(out, ".PP\nExample:\n.RS\n.B ");
 	put_troff(out, verb->example);

@@ -30,6 +30,16 @@ class Help(unittest.TestCase):
         self.assertEqual(run("version", "--json").json()["schema"],
                          "mbj.version/1")
 
+    def test_needs(self):
+        """Goal: help and manual page say what an option needs beside it, of
+        each verb its own.  Method: one that two verbs have."""
+        kept = "stay known (default: 131072)"
+        with_house = f"{kept}; with --keep-house\n"
+        self.assertIn(with_house, run("help", "serve").out)
+        self.assertIn(f"{kept}\n", run("help", "trim").out)
+        self.assertIn(with_house.replace("-", "\\-"),
+                      run("help", "--man").out)
+
     def test_help_option(self):
         """Goal: asked in any usual way, help answers.  Method: --help and -h
         alone and behind a verb."""

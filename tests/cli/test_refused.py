@@ -138,11 +138,12 @@ class Refused(Case):
                          named=f'not 5120: "{long[:60]}"')
 
     def test_serve(self):
-        """Goal: what a service does not need is not taken unread either: it
-        would be wrong only on the day on which it is needed."""
+        """Goal: what a service needs later is read before it begins: it would
+        be wrong only on the day on which it is needed."""
         for option in ("keep-days", "keep-bytes", "keep-requests"):
             for wrong in ("-1", "x", "9" * 23, ""):
-                self.refused("serve", self.p, f"--{option}", wrong,
+                self.refused("serve", self.p, "--keep-house", "9",
+                             f"--{option}", wrong,
                              status=USAGE, named=f'--{option} wants')
         self.refused("quarantine", self.r, "list", "--rate", "x",
                      status=USAGE, named="--rate")
@@ -176,6 +177,10 @@ class Refused(Case):
         for words in (("--group", "0"), ("--connections", "1")):
             self.refused("send", self.p, *words, status=USAGE,
                          named=f"{words[0]} is for --listen")
+        self.refused("send", self.p, "--door-fd", "4", status=USAGE,
+                     named="--door-fd is for --tls-dir")
+        self.refused("import", self.p, "bob", "--mboxo", status=USAGE,
+                     named="--mboxo is for --mbox")
         self.refused("send", self.p, *port, "--group", "0", *tls, status=USAGE,
                      named="--group is for --listen unix:PATH")
         self.refused("send", self.p, "--listen", there, *tls, status=USAGE,
@@ -185,7 +190,8 @@ class Refused(Case):
         """Goal: so are options that contradict each other, both of them.
         Method: each pair."""
         none = str(self.none)
-        source = ("--exec", "false", "--from", f"unix:{none}")
+        there = f"unix:{none}"
+        source = ("--exec", "false", "--from", there)
         for words, pair in (
                 (("follow", self.r, *source), source[::2]),
                 (("serve", self.r, *source), source[::2]),
@@ -196,7 +202,13 @@ class Refused(Case):
                 (("plan",), ("--dot", "--json")),
                 (("tree", self.p, "alice"), ("--json", "--utf7")),
                 (("import", self.p, "bob", "--maildir", none, "--mbox", none),
-                 ("--maildir", "--mbox"))):
+                 ("--maildir", "--mbox")),
+                (("push", self.p, "alice", "imap://u@h", "--settle", "1",
+                  "--folders-only"), ("--settle", "--folders-only")),
+                (("send", self.p, "--listen", there, "--stop-fd", "3"),
+                 ("--stop-fd", "--listen")),
+                (("help", "--man", "--completion", "bash"),
+                 ("--man", "--completion"))):
             self.refused(*words, *(() if pair[0] in words else pair),
                          status=USAGE, named=f"{' and '.join(pair)} exclude")
 
@@ -233,9 +245,32 @@ class Refused(Case):
         for option in ("--every", "--warning", "--critical"):
             self.refused("status", self.p, option, "9", status=USAGE,
                          named=f"{option} is for --watch")
-        for words in (("--http-open",), ("--http-name", "mail.example.org")):
+        for words in (("--http-open",), ("--http-name", "mail.example.org"),
+                      ("--warning", "9"), ("--critical", "9")):
             self.refused("serve", self.p, *words, status=USAGE,
                          named=f"{words[0]} is for --http")
+
+    def test_idle_serve(self):
+        """Goal: likewise of what is for the source of a service, its replicas
+        or its house.  Method: without them, and by a socket what is for
+        TLS."""
+        there = f"unix:{self.none}"
+        tls = ("--tls-dir", self.dir)
+        for words in (tls, (*tls, "--replicas", there),
+                      (*tls, "--from", there), (*tls, "--exec", "false")):
+            self.refused("serve", self.r, *words, status=USAGE,
+                         named="--tls-dir is for --from tls:HOST:PORT or "
+                         "--replicas tls:HOST:PORT")
+        for words, others in (
+                (("--name", "far"), "--exec or --from"),
+                (("--compress", "zstd"), "--exec or --from"),
+                (("--rate", "1M"), "--exec, --from or --replicas"),
+                (("--compress-max", "off"), "--replicas"),
+                (("--keep-days", "1"), "--keep-house"),
+                (("--keep-bytes", "1"), "--keep-house"),
+                (("--keep-requests", "1"), "--keep-house")):
+            self.refused("serve", self.p, *words, status=USAGE,
+                         named=f"{words[0]} is for {others}")
 
     def test_name(self):
         """Goal: a name that a replica cannot have is said, with what it can.
