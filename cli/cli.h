@@ -45,6 +45,7 @@ struct cli_options {
 #define MBJ_CLI_TYPE_FLAG   bool
 #define MBJ_CLI_TYPE_TEXT   const char *
 #define MBJ_CLI_TYPE_NUMBER uint64_t
+#define MBJ_CLI_TYPE_COUNT  uint64_t
 #define MBJ_OPTION(kind, member, word, letter, metavar, verbs, help) \
 	MBJ_CLI_TYPE_##kind member;
 #include "options.def"
@@ -72,7 +73,7 @@ struct cli_verb {
 };
 
 struct cli_option {
-	enum { CLI_FLAG, CLI_TEXT, CLI_NUMBER } kind;
+	enum { CLI_FLAG, CLI_TEXT, CLI_NUMBER, CLI_COUNT } kind;
 	const char *word;
 	char letter;
 	const char *metavar;

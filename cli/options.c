@@ -103,10 +103,12 @@ static int option_store(const struct cli_call *call,
 			value);
 		return CLI_USAGE;
 	}
-	/* It would be as if it were not given. */
-	if (number == 0 && strcmp(option->metavar, "LSN") == 0) {
-		cli_say(call, "--%s wants a group, from 1 on, not \"%s\"",
-			option->word, value);
+	if (number == 0 && option->kind == CLI_COUNT) {
+		cli_say(call, "--%s wants a %s from 1 on, not \"%s\"",
+			option->word,
+			strcmp(option->metavar, "LSN") == 0 ? "group,"
+							    : "number",
+			value);
 		return CLI_USAGE;
 	}
 	*(uint64_t *)(void *)at = number;

@@ -296,6 +296,37 @@ class Refused(Case):
                          named=f"{option} wants a group, from 1 on")
         self.assertEqual(self.mbj("log", self.r).out, "")
 
+    def test_zero(self):
+        """Goal: 0 is not taken for the default where it would be no number of
+        what an option counts, as of a timeout that somebody wants to have
+        none.  Method: each, of each verb; --keep-house has one."""
+        there = f"unix:{self.none}"
+        for words in (("serve", self.p, "--timeout"),
+                      ("serve", self.p, "--connections"),
+                      ("serve", self.p, "--waiters"),
+                      ("serve", self.p, "--keep-free"),
+                      ("serve", self.p, "--keep-recent"),
+                      ("serve", self.p, "--http", "127.0.0.1:1", "--critical"),
+                      ("send", self.p, "--timeout"),
+                      ("send", self.p, "--stop-fd"),
+                      ("send", self.p, "--tls-dir", self.dir, "--door-fd"),
+                      ("send", self.p, "--listen", there, "--connections"),
+                      ("follow", self.r, "--from", there, "--timeout"),
+                      ("clone", self.new, "--from", there, "--timeout"),
+                      ("verify", self.r, "--from", there, "--within"),
+                      ("verify", self.r, "--from", there, "--share"),
+                      ("status", self.p, "--watch", "--every"),
+                      ("status", self.p, "--watch", "--warning"),
+                      ("reconcile", self.p, "alice", "--as-of")):
+            for zero in ("0", "00"):
+                self.refused(*words, zero, status=USAGE,
+                             named=f'{words[-1]} wants a number from 1 on, '
+                             f'not "{zero}"')
+        self.refused("check", self.p, "--warning", "0", status=3,
+                     named="--warning wants a number from 1 on")
+        self.refused("serve", self.none, "--keep-house", "0", status=FAILED,
+                     named=f"{self.none} is not a store")
+
     def test_large(self):
         """Goal: a number that is too large is said to be, with its option and
         the most that there is.  Method: one above it, each."""
