@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -89,6 +90,32 @@ static bool number_take(const struct cli_call *call, const char *word,
 	if (!number_check(call, word, number, INT_MAX))
 		return false;
 	*ret_number = (uint32_t)number;
+	return true;
+}
+
+/* Who waits for replicas leaves places to everybody else. */
+static bool places_take(const struct cli_call *call,
+			struct mbj_service_options *options)
+{
+	uint64_t connections = call->options.connections;
+	uint64_t waiters = call->options.waiters;
+	uint32_t most;
+
+	if (!number_check(call, "connections", connections,
+			  MBJ_SERVICE_CONNECTIONS_MAX))
+		return false;
+	if (connections != 0)
+		options->connections_max = (uint32_t)connections;
+	most = options->connections_max > 1 ? options->connections_max / 2 : 1;
+	if (waiters > most) {
+		cli_say(call,
+			"--waiters is at most %" PRIu32
+			", half of --connections, not %" PRIu64,
+			most, waiters);
+		return false;
+	}
+	if (waiters != 0)
+		options->waiters_max = (uint32_t)waiters;
 	return true;
 }
 
@@ -298,10 +325,7 @@ int verb_serve(const struct cli_call *call)
 	options.group = call->options.group;
 	options.notify = getenv("NOTIFY_SOCKET");
 	if (!listen_fd_find(call, &options.listen_fd) ||
-	    !number_take(call, "connections", call->options.connections,
-			 &options.connections_max) ||
-	    !number_take(call, "waiters", call->options.waiters,
-			 &options.waiters_max) ||
+	    !places_take(call, &options) ||
 	    !number_take(call, "timeout", call->options.timeout,
 			 &options.timeout_ms))
 		return CLI_USAGE;

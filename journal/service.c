@@ -25,7 +25,6 @@ enum {
 	PAUSE_MS = 100,	  /* no accepting without descriptors */
 	POLL_FIXED = 3,	  /* what is polled besides connections */
 	ACCEPT_MOST = 64, /* connections, in one turn */
-	CONNECTIONS_MOST = 65536,
 	WORKERS_MOST = 1024,
 	/* Descriptors: of the store and its environment, of a connection (a
 	 * body that comes in pieces has a file), of a request. */
@@ -49,14 +48,14 @@ static enum mbj_rc options_take(const struct mbj_service_options *options,
 	if (service->options.workers_max < 1 ||
 	    service->options.workers_max > WORKERS_MOST ||
 	    service->options.connections_max < 1 ||
-	    service->options.connections_max > CONNECTIONS_MOST ||
+	    service->options.connections_max > MBJ_SERVICE_CONNECTIONS_MAX ||
 	    service->options.waiters_max < 1 ||
-	    service->options.waiters_max > CONNECTIONS_MOST)
+	    service->options.waiters_max > MBJ_SERVICE_CONNECTIONS_MAX)
 		return mbj_error_set(err, MBJ_EINVALID,
 				     "a service has 1 to %d workers and 1 to "
 				     "%d connections, and as many that wait "
 				     "for replicas",
-				     WORKERS_MOST, CONNECTIONS_MOST);
+				     WORKERS_MOST, MBJ_SERVICE_CONNECTIONS_MAX);
 	return MBJ_OK;
 }
 

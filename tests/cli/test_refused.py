@@ -342,13 +342,17 @@ class Refused(Case):
                 (("verify", self.r, "--from", there, "--share"), 100),
                 (("status", self.p, "--watch", "--every"), 86400),
                 (("serve", self.p, "--keep-house"), more // 1000),
-                (("serve", self.p, "--connections"), more - 1),
-                (("serve", self.p, "--waiters"), more - 1),
+                (("serve", self.p, "--connections"), 65536),
+                (("serve", self.p, "--waiters"), "256, half of --connections"),
+                (("serve", self.p, "--connections", "9", "--waiters"), 4),
+                (("serve", self.p, "--connections", "1", "--waiters"), 1),
                 (("serve", self.p, "--timeout"), more - 1),
                 (("serve", self.p, "--keep-recent"), (1 << 32) // 1000)):
             said = self.mbj(*words, more, status=USAGE).err
             self.assertIn(f"{words[-1]} is at most {most or ''}", said)
             self.assertIn(f", not {more}", said)
+        self.refused("serve", self.p, "--connections", "65537", status=USAGE,
+                     named="--connections is at most 65536, not 65537")
         self.assertFalse(self.new.exists())
 
     def test_push(self):

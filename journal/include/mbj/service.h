@@ -25,6 +25,8 @@ extern "C" {
 /* Where it listens, unless it is told to elsewhere: STORE/socket. */
 #define MBJ_SERVICE_SOCKET "socket"
 
+enum { MBJ_SERVICE_CONNECTIONS_MAX = 65536 };
+
 struct mbj_service_options {
 	size_t size;	    /* sizeof(struct mbj_service_options) */
 	const char *socket; /* path; NULL: MBJ_SERVICE_SOCKET in the store */
