@@ -190,6 +190,11 @@ int verb_help(const struct cli_call *call)
 		cli_say(call, "--completion knows bash, not \"%s\"", shell);
 		return CLI_USAGE;
 	}
+	if ((shell || call->options.is_man) && call->operand_count > 0) {
+		cli_say(call, "--%s is of all verbs, not of \"%s\"",
+			shell ? "completion" : "man", call->operands[0]);
+		return CLI_USAGE;
+	}
 	mbj_buf_init(&out, HELP_MAX);
 	if (shell) {
 		put_completion(&out);

@@ -11,7 +11,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from mbjtest import MBJ, OK, run  # noqa: E402
+from mbjtest import MBJ, OK, USAGE, run  # noqa: E402
 
 
 class Help(unittest.TestCase):
@@ -39,6 +39,15 @@ class Help(unittest.TestCase):
         self.assertIn(f"{kept}\n", run("help", "trim").out)
         self.assertIn(with_house.replace("-", "\\-"),
                       run("help", "--man").out)
+
+    def test_all(self):
+        """Goal: who asks for one verb's manual page is not given that of all.
+        Method: both of what is of all verbs, with one."""
+        for options in (("--man",), ("--completion", "bash")):
+            said = run("help", "rename", *options)
+            self.assertEqual((said.status, said.out), (USAGE, ""))
+            self.assertIn(f'{options[0]} is of all verbs, not of "rename"',
+                          said.err)
 
     def test_help_option(self):
         """Goal: asked in any usual way, help answers.  Method: --help and -h
