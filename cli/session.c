@@ -340,7 +340,10 @@ static enum mbj_rc session_submitted(struct session *s, enum mbj_rc rc)
 {
 	if (rc == MBJ_OK)
 		session_wait(s);
-	else
+	if (rc == MBJ_ENOTFOUND &&
+	    s->err.refusal == MBJ_REFUSAL_ACCOUNT_NOT_FOUND)
+		rc = cli_no_account(s->call, &s->err);
+	if (rc < 0)
 		request_say(s);
 	return rc;
 }

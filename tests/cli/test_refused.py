@@ -212,6 +212,25 @@ class Refused(Case):
             self.refused(*words, *(() if pair[0] in words else pair),
                          status=USAGE, named=f"{' and '.join(pair)} exclude")
 
+    def test_account(self):
+        """Goal: an account that is not there is said in the same words by all
+        verbs, with the store, and the command that lists those that are.
+        Method: each verb that changes one."""
+        entry = ("", "/shared/comment", "x")
+        intent = "0" * 31 + "1"
+        for verb, *rest in (("setquota", "--size", "1K"),
+                            ("setmetadata", *entry),
+                            ("setacl", "INBOX", "bob", "lr"),
+                            ("subscribe", "A"), ("unsubscribe", "A"),
+                            ("rename", "A>B"), ("set",), ("intent", "A>B"),
+                            ("outcome", intent, "done"),
+                            ("expunge", "INBOX", "1"),
+                            ("account delete",), ("account rename", "carol")):
+            self.refused(*verb.split(), self.p, "nobody", *rest,
+                         status=FAILED, stdin="{}",
+                         named=f'no account "nobody" in {self.p}; mbj accounts '
+                         'lists them')
+
     def test_url(self):
         """Goal: a URL that a push cannot use is named, without a password that
         it has.  Method: no URL, parts that are missing or must not be."""
