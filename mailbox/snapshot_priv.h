@@ -121,6 +121,7 @@ struct snapshot_summing {
 struct mbj_snapshot {
 	const struct mbj_sys *sys;
 	struct mbj_file file;
+	char called[MBJ_PATH_TEXT_MAX]; /* by what is wrong with it */
 	struct mbj_snapshot_info info;
 	uint64_t chunks;
 	struct mbj_hash hash; /* of the file, as its end says */

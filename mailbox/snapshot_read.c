@@ -17,6 +17,8 @@
  * Threads: one at a time per snapshot.
  */
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <mbj/check.h>
 
@@ -29,8 +31,8 @@ static enum mbj_rc fault(const struct mbj_snapshot *snapshot, const char *what,
 
 	rc = mbj_error_set(err, MBJ_ECORRUPT, "%s at byte %llu of %s", what,
 			   (unsigned long long)snapshot->place,
-			   snapshot->file.path);
-	mbj_error_at(err, snapshot->file.path, snapshot->place,
+			   snapshot->called);
+	mbj_error_at(err, snapshot->called, snapshot->place,
 		     snapshot->info.watermark.lsn.v);
 	return rc;
 }
@@ -66,8 +68,8 @@ static enum mbj_rc ends_read(struct mbj_snapshot *snapshot,
 		return rc;
 	rc = snapshot_head_decode(head, &snapshot->info, err);
 	if (rc < 0) {
-		mbj_error_at(err, snapshot->file.path, 0, 0);
-		return mbj_error_prefix(err, rc, "%s", snapshot->file.path);
+		mbj_error_at(err, snapshot->called, 0, 0);
+		return mbj_error_prefix(err, rc, "%s", snapshot->called);
 	}
 	if (size < sizeof(head) + sizeof(end))
 		return fault(snapshot, "the snapshot is cut off", err);
@@ -99,6 +101,26 @@ static enum mbj_rc owed_begin(struct mbj_snapshot *snapshot,
 	return rc;
 }
 
+/*
+ * What is wrong with one that came from another host is wrong there: the file
+ * here goes once that is known.
+ */
+static void called_print(struct mbj_snapshot *snapshot, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char name[MBJ_SNAPSHOT_NAME_SIZE];
+	struct mbj_lsn lsn;
+
+	if (mbj_snapshot_part_parse(slash != NULL ? slash + 1 : path, &lsn)) {
+		mbj_snapshot_name_print(lsn, name);
+		(void)snprintf(snapshot->called, sizeof(snapshot->called),
+			       "the source's snapshots/%s", name);
+	} else {
+		(void)snprintf(snapshot->called, sizeof(snapshot->called), "%s",
+			       path);
+	}
+}
+
 enum mbj_rc mbj_snapshot_open(const struct mbj_sys *sys, const char *path,
 			      struct mbj_snapshot **ret_snapshot,
 			      struct mbj_error *err)
@@ -111,6 +133,7 @@ enum mbj_rc mbj_snapshot_open(const struct mbj_sys *sys, const char *path,
 	snapshot->sys = sys != NULL ? sys : mbj_sys_posix();
 	snapshot->file = MBJ_FILE_CLOSED;
 	snapshot_sum_init(&snapshot->sum);
+	called_print(snapshot, path);
 	rc = mbj_file_open(snapshot->sys, path, O_RDONLY | O_NOFOLLOW,
 			   &snapshot->file, err);
 	if (rc == MBJ_OK)

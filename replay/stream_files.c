@@ -160,6 +160,8 @@ static enum mbj_rc offer_find(struct stream_server *s, struct mbj_lsn least,
 			      struct mbj_lsn until, struct offered *ret_offered,
 			      struct mbj_error *err)
 {
+	struct mbj_error why = {.rc = MBJ_OK};
+	struct mbj_error newest = {.rc = MBJ_OK};
 	struct mbj_lsn *lsns = NULL;
 	size_t count = 0;
 	enum mbj_rc rc;
@@ -167,22 +169,28 @@ static enum mbj_rc offer_find(struct stream_server *s, struct mbj_lsn least,
 	rc = mbj_snapshots_list(s->sys, s->dir, &lsns, &count, err);
 	if (rc < 0)
 		return rc;
-	rc = mbj_error_set(err, MBJ_ENOTFOUND,
-			   "the source has no snapshot that is good and that "
-			   "its journal goes on from: \"mbj snapshot\" makes "
-			   "one there");
+	rc = MBJ_ENOTFOUND;
 	for (size_t i = 0; rc < 0 && i < count; i++) {
 		if ((until.v != 0 && lsns[i].v > until.v) ||
 		    lsns[i].v < least.v ||
 		    lsns[i].v + 1 < s->identity.anchor.first.v)
 			continue;
 		/* Gone meanwhile, or bad: the next older one may do. */
-		rc = offer_open(s, lsns[i], ret_offered, NULL);
+		rc = offer_open(s, lsns[i], ret_offered, &why);
 		if (rc < 0)
 			mbj_file_close(&ret_offered->file);
+		if (rc < 0 && newest.rc == MBJ_OK)
+			newest = why;
 	}
 	mbj_free(lsns);
-	return rc < 0 ? MBJ_ENOTFOUND : MBJ_OK;
+	if (rc == MBJ_OK)
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_ENOTFOUND,
+			     "the source has no snapshot that is good and that "
+			     "its journal goes on from: \"mbj snapshot\" makes "
+			     "one there%s%s",
+			     newest.rc < 0 ? "; the newest: " : "",
+			     newest.rc < 0 ? newest.message : "");
 }
 
 /* From one place to another; what is wrong with it is *ret_why. */

@@ -244,6 +244,22 @@ static void snapshot_refuse(struct seed *seed, bool *ret_is_over)
 		seed->until.v + 1 < seed->stream->identity.anchor.first.v;
 }
 
+/* One, and what is wrong with the one before it is said with what it is not. */
+static enum mbj_rc snapshot_next(struct seed *seed, bool is_first,
+				 struct mbj_error *err)
+{
+	struct mbj_error said = {.rc = MBJ_OK};
+	enum mbj_rc rc = snapshot_receive(seed, &said);
+
+	if (rc == MBJ_OK || err == NULL)
+		return rc;
+	if (!is_first)
+		(void)mbj_error_prefix(&said, rc, "%s; asked for another one",
+				       err->message);
+	*err = said;
+	return rc;
+}
+
 static enum mbj_rc snapshot_find(struct seed *seed, struct mbj_error *err)
 {
 	bool is_over = false;
@@ -252,7 +268,7 @@ static enum mbj_rc snapshot_find(struct seed *seed, struct mbj_error *err)
 	for (int i = 0; rc != MBJ_OK && !is_over && i < TRIES_MAX; i++) {
 		enum mbj_rc greeted = MBJ_OK;
 
-		rc = snapshot_receive(seed, err);
+		rc = snapshot_next(seed, i == 0, err);
 		if (rc < 0)
 			return rc;
 		progress_note(seed, MBJ_RESYNC_JUDGING);

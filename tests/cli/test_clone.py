@@ -237,7 +237,14 @@ class Clone(TrimCase):
         for path in self.snapshots():
             flip(path, 300)
         result = self.clone(status=FAILED)
-        self.assertIn("no snapshot that is good", result.err)
+        self.assertRegex(result.err, "damaged at byte .* of the source's "
+                         f"snapshots/{max(self.snapshots()).name}; asked for "
+                         "another one: .* no snapshot that is good")
+        self.assertNotIn(str(self.made), result.err)
+        for path in self.snapshots():
+            flip(path, 20)
+        self.assertIn(f"the newest: {max(self.snapshots())}: the head",
+                      self.clone(status=FAILED).err)
         self.mbj("tree", self.made, "alice", status=FAILED)
         self.mbj("snapshot", self.p)
         self.clone()

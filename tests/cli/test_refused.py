@@ -60,8 +60,12 @@ class Refused(Case):
         self.refused("init", self.new, "--role", "replica",
                      "--from-snapshot", self.p, status=CORRUPT,
                      named=f"of {bad}")
-        self.refused("quarantine", self.r, "resync", "alice", "--from", self.p,
-                     status=CORRUPT, named=f"of {bad}")
+        resync = ("quarantine", self.r, "resync", "alice")
+        self.refused(*resync, "--from", self.p, status=CORRUPT,
+                     named=f"of {bad}")
+        self.refused(*resync, "--exec", f"{shlex.quote(MBJ)} send "
+                     f"{shlex.quote(str(self.p))}", status=CORRUPT,
+                     named=f"of the source's snapshots/{bad.name}")
 
     def test_backup(self):
         """Goal: so does a backup.  Method: the same, and a damaged journal;
