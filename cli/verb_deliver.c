@@ -104,12 +104,10 @@ static int deliver_status(const struct mbj_error *err, bool is_found)
 static bool call_check(const struct cli_call *call)
 {
 	const char *request = call->options.request_id;
-	size_t n = strlen(call->operands[0]);
+	struct mbj_error err;
 
-	if (n >= MBJ_PATH_TEXT_MAX)
-		cli_say(call,
-			"a store's path has 1 to %d bytes, not %zu: \"%.60s\"",
-			MBJ_PATH_TEXT_MAX - 1, n, call->operands[0]);
+	if (mbj_store_path_check(call->operands[0], &err) < 0)
+		cli_say(call, "%s", err.message);
 	else if (request != NULL && *request == '\0')
 		cli_say(call, "--request-id is empty; it wants TEXT");
 	else

@@ -69,16 +69,11 @@ enum mbj_rc store_options_take(const struct mbj_store_options *options,
 static enum mbj_rc store_paths_set(struct mbj_store *store, const char *dir,
 				   struct mbj_error *err)
 {
-	size_t n = strlen(dir);
-	enum mbj_rc rc;
+	enum mbj_rc rc = mbj_store_path_check(dir, err);
 
-	if (n == 0 || n >= sizeof(store->dir))
-		return mbj_error_set(
-			err, MBJ_EINVALID,
-			"a store's path has 1 to %d bytes, not %zu: "
-			"\"%.60s\"",
-			MBJ_PATH_TEXT_MAX - 1, strlen(dir), dir);
-	memcpy(store->dir, dir, n + 1);
+	if (rc < 0)
+		return rc;
+	memcpy(store->dir, dir, strlen(dir) + 1);
 	rc = mbj_path_join(store->journal_dir, dir, STORE_JOURNAL_NAME, err);
 	if (rc == MBJ_OK)
 		rc = mbj_path_join(store->state_dir, dir, STORE_STATE_NAME,

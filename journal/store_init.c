@@ -219,6 +219,18 @@ static enum mbj_rc store_make(const struct mbj_sys *sys, const char *dir,
 	return rc;
 }
 
+enum mbj_rc mbj_store_path_check(const char *dir, struct mbj_error *err)
+{
+	size_t n = strlen(dir);
+
+	if (n > 0 && n < MBJ_PATH_TEXT_MAX)
+		return MBJ_OK;
+	return mbj_error_set(err, MBJ_EINVALID,
+			     "a store's path has 1 to %d bytes, not %zu: "
+			     "\"%.60s\"",
+			     MBJ_PATH_TEXT_MAX - 1, n, dir);
+}
+
 enum mbj_rc mbj_store_init(const char *dir, enum mbj_store_role role,
 			   const struct mbj_store_options *options,
 			   struct mbj_error *err)
@@ -235,12 +247,9 @@ enum mbj_rc mbj_store_init(const char *dir, enum mbj_store_role role,
 		return rc;
 	MBJ_ASSERT(!taken.is_restoring || role == MBJ_STORE_REPLICA);
 	sys = taken.sys;
-	if (dir[0] == '\0' || strlen(dir) >= MBJ_PATH_TEXT_MAX)
-		return mbj_error_set(
-			err, MBJ_EINVALID,
-			"a store's path has 1 to %d bytes, not %zu: "
-			"\"%.60s\"",
-			MBJ_PATH_TEXT_MAX - 1, strlen(dir), dir);
+	rc = mbj_store_path_check(dir, err);
+	if (rc < 0)
+		return rc;
 	rc = mbj_dir_make(sys, dir, err);
 	if (rc == MBJ_EEXISTS)
 		rc = MBJ_OK;
@@ -270,6 +279,8 @@ enum mbj_rc mbj_store_init_check(const char *dir,
 	enum mbj_rc rc;
 
 	rc = store_options_take(options, &taken, err);
+	if (rc == MBJ_OK)
+		rc = mbj_store_path_check(dir, err);
 	if (rc < 0 || !mbj_path_exists(taken.sys, dir))
 		return rc;
 	rc = store_owner_check(taken.sys, dir, err);

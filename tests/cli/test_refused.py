@@ -137,7 +137,8 @@ class Refused(Case):
     def test_long(self):
         """Goal: a path that is too long is named, by its begin."""
         long = "n" * 5120
-        for words in (("tree", long, "alice"), ("init", long)):
+        for words in (("tree", long, "alice"), ("init", long),
+                      ("init", long, "-n")):
             self.refused(*words, status=REFUSED,
                          named=f'not 5120: "{long[:60]}"')
 

@@ -131,6 +131,10 @@ MBJ_API enum mbj_rc mbj_store_init(const char *dir, enum mbj_store_role role,
 void mbj_store_unmake(const char *dir, const struct mbj_sys *sys,
 		      bool was_there);
 
+/* Is dir neither empty nor too long?  Returns: MBJ_EINVALID. */
+enum mbj_rc mbj_store_path_check(const char *dir,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* Would mbj_store_init refuse dir?  Changes nothing. */
 MBJ_API enum mbj_rc
 mbj_store_init_check(const char *dir, const struct mbj_store_options *options,
