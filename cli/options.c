@@ -115,10 +115,14 @@ static int option_store(const struct cli_call *call,
 	return CLI_OK;
 }
 
-/* An empty one, as of a variable that is not set, would be the root's. */
-static bool option_is_path(const struct cli_option *option)
+/*
+ * Empty, as of a variable that is not set, a path would be the root's, and a
+ * name the one that is taken without.
+ */
+static bool option_is_never_empty(const struct cli_option *option)
 {
-	static const char *const words[] = {"DIR", "FILE", "STORE", "PATH"};
+	static const char *const words[] = {"DIR",  "FILE",  "STORE", "PATH",
+					    "NAME", "GROUP", "TEXT"};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strstr(option->metavar, words[i]) != NULL)
@@ -157,7 +161,7 @@ static int option_take(struct cli_call *call, int argc, char **argv, int *at)
 		value = argv[++*at];
 	}
 	if (option->kind == CLI_TEXT && *value == '\0' &&
-	    option_is_path(option)) {
+	    option_is_never_empty(option)) {
 		cli_say(call, "--%s is empty; it wants %s", option->word,
 			option->metavar);
 		return CLI_USAGE;
@@ -174,11 +178,16 @@ static bool operand_is_path(const struct cli_verb *verb, size_t i)
 		return id != CLI_VERB_HELP;
 	if (id == CLI_VERB_EXPORT)
 		return i == 2;
+	/* What is done comes first; of a CA a store is last, else a name. */
+	if (id == CLI_VERB_KEYGEN)
+		return true;
+	if (id == CLI_VERB_ACCOUNT)
+		return i == 1;
 	return id == CLI_VERB_REPLAY || id == CLI_VERB_VERIFY ||
 	       id == CLI_VERB_BACKUP || id == CLI_VERB_RESTORE;
 }
 
-/* As of a variable that is not set: see option_is_path. */
+/* As of a variable that is not set: see option_is_never_empty. */
 static int paths_check(const struct cli_call *call)
 {
 	for (size_t i = 0; i < call->operand_count; i++) {

@@ -44,9 +44,6 @@ enum mbj_rc session_request(struct session *s)
 
 	if (text == NULL)
 		return MBJ_OK;
-	if (*text == '\0')
-		return mbj_error_refuse(&s->err, MBJ_REFUSAL_INVALID_ARGUMENTS,
-					NULL, NULL, "--request-id is empty");
 	return mbj_request_id_make(mbj_bytes_str(text), &s->edit.request,
 				   &s->err);
 }

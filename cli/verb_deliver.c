@@ -100,21 +100,6 @@ static int deliver_status(const struct mbj_error *err, bool is_found)
 	return EX_TEMPFAIL;
 }
 
-/* What no other try makes good, and is no matter of the message's. */
-static bool call_check(const struct cli_call *call)
-{
-	const char *request = call->options.request_id;
-	struct mbj_error err;
-
-	if (mbj_store_path_check(call->operands[0], &err) < 0)
-		cli_say(call, "%s", err.message);
-	else if (request != NULL && *request == '\0')
-		cli_say(call, "--request-id is empty; it wants TEXT");
-	else
-		return true;
-	return false;
-}
-
 int verb_deliver(const struct cli_call *call)
 {
 	struct mbj_message_edit step = {
@@ -127,8 +112,11 @@ int verb_deliver(const struct cli_call *call)
 	enum mbj_rc rc;
 	int status;
 
-	if (!call_check(call))
+	/* What no other try makes good, and is no matter of the message's. */
+	if (mbj_store_path_check(call->operands[0], &s.err) < 0) {
+		cli_say(call, "%s", s.err.message);
 		return EX_USAGE;
+	}
 	session_init(&s, call);
 	s.edit.kind = MBJ_EDIT_MESSAGES;
 	s.edit.messages = &step;

@@ -232,10 +232,13 @@ int verb_intents(const struct cli_call *call)
 
 	session_init(&s, call);
 	rc = session_open(&s);
-	if (rc == MBJ_OK)
+	/* Without a name they are those of all. */
+	if (rc == MBJ_OK && has_account && s.edit.account.n == 0)
+		rc = MBJ_ENOTFOUND;
+	else if (rc == MBJ_OK)
 		rc = mbj_client_intents(s.client, s.edit.account, &list,
 					&s.err);
-	if (rc == MBJ_ENOTFOUND && has_account)
+	if (rc == MBJ_ENOTFOUND && has_account && s.client != NULL)
 		rc = cli_no_account(call, &s.err);
 	if (rc == MBJ_OK && is_json)
 		mbj_buf_put_str(&s.out,

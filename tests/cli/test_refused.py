@@ -116,8 +116,13 @@ class Refused(Case):
                       ("restore", "", self.new)):
             self.refused(*words, status=USAGE, named="operand 1 is empty")
         for words in (("replay", self.p, ""), ("backup", self.p, ""),
-                      ("verify", self.p, ""), ("restore", self.p, "")):
+                      ("verify", self.p, ""), ("restore", self.p, ""),
+                      ("account", "create", "", "a"),
+                      ("keygen", "ca", "", self.p)):
             self.refused(*words, status=USAGE, named="operand 2 is empty")
+        for words in (("keygen", "ca", self.new, ""),
+                      ("keygen", "source", self.new, "")):
+            self.refused(*words, status=USAGE, named="operand 3 is empty")
         self.refused("export", self.p, "alice", "", status=USAGE,
                      named="operand 3 is empty")
         self.refused("deliver", "", "alice", status=os.EX_USAGE)
@@ -125,12 +130,22 @@ class Refused(Case):
                       ("clone", self.new, "--exec", ""),
                       ("import", self.p, "bob", "--maildir", ""),
                       ("send", self.p, "--tls-dir", ""),
+                      ("serve", self.p, "--group", ""),
+                      ("serve", self.p, "--http-name", ""),
+                      ("clone", self.new, "--name", ""),
+                      ("intent", self.p, "alice", "A>B", "--producer", ""),
+                      ("rename", self.p, "alice", "A>B", "--request-id", ""),
                       ("status", self.p, "--socket", "")):
             option = next(w for w in words if str(w).startswith("--"))
             self.refused(*words, status=USAGE,
                          named=f"{option} is empty")
         self.refused("clone", self.new, "--from=", status=USAGE,
                      named='not ""')
+        # It would be that of all accounts; without a store there is none.
+        self.refused("intents", self.p, "", status=FAILED,
+                     named='no account "" in')
+        self.refused("intents", self.none, "alice", status=FAILED,
+                     named=f"{self.none} is not a store")
         # The account's own METADATA.
         self.mbj("metadata", self.p, "alice", "")
 
