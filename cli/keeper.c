@@ -31,8 +31,9 @@ static int keep_option(const struct cli_call *call, const char *word,
 				      : number_read(text, max, number)))
 		return CLI_OK;
 	cli_say(call,
-		"--%s wants a number from 0 to %" PRIu64 ", not \"%.100s\"",
-		word, max, text);
+		"--%s wants a number from 0 to %" PRIu64 "%s, not \"%.100s\"",
+		word, max,
+		has_unit ? ", maybe with K, M, G or T behind it" : "", text);
 	return CLI_USAGE;
 }
 

@@ -264,8 +264,10 @@ static enum mbj_rc tree_get(struct making *making)
 		return rc;
 	rc = mbj_txn_account_find(txn, s->edit.account, &account, &s->err);
 	if (rc == MBJ_OK) {
-		s->edit.policy = account.policy;
-		rc = mbj_txn_tree_load(txn, account.id, &making->tree, &s->err);
+		rc = session_policy_take(s, &account);
+		if (rc == MBJ_OK)
+			rc = mbj_txn_tree_load(txn, account.id, &making->tree,
+					       &s->err);
 	} else if (rc == MBJ_ENOTFOUND) {
 		making->is_new = true;
 		rc = mbj_sys_posix()->random(mbj_sys_posix()->ctx, &seed,

@@ -155,7 +155,7 @@ static enum mbj_rc folder_named(struct mail_import *m, const char *place)
 		rc = mbj_txn_account_find(txn, m->s.edit.account, &account,
 					  &m->s.err);
 	if (rc == MBJ_OK)
-		m->s.edit.policy = account.policy;
+		rc = session_policy_take(&m->s, &account);
 	mbj_txn_abort(&txn);
 	if (rc < 0 && rc != MBJ_ENOTFOUND)
 		return rc;

@@ -14,6 +14,7 @@
 #include "cli.h"
 #include "durability.h"
 #include "together.h"
+#include "verdict.h"
 
 static const struct cli_verb verbs[] = {
 #define MBJ_VERB(name, word, run, operands, min, max, summary, details, \
@@ -264,8 +265,9 @@ int cli_parse(int argc, char **argv, struct cli_call *ret_call)
 	status = operands_check(ret_call);
 	if (status == CLI_OK)
 		status = paths_check(ret_call);
-	if (status == CLI_OK && (!together_check(ret_call) ||
-				 !durability_read(ret_call, &durability)))
+	if (status == CLI_OK &&
+	    (!together_check(ret_call) || !verdict_options_check(ret_call) ||
+	     !durability_read(ret_call, &durability)))
 		status = CLI_USAGE;
 	return status;
 }

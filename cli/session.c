@@ -123,6 +123,27 @@ int session_policy(const struct cli_call *call, struct mbj_name_policy *policy)
 	return CLI_OK;
 }
 
+enum mbj_rc session_policy_take(struct session *s,
+				const struct mbj_account *account)
+{
+	const struct cli_options *options = &s->call->options;
+	const char *other = NULL;
+
+	if (options->is_folding && !account->policy.is_folding)
+		other = "--fold-case";
+	else if (options->delimiter != NULL &&
+		 options->delimiter[0] != account->policy.delimiter)
+		other = "--delimiter";
+	s->edit.policy = account->policy;
+	if (other == NULL)
+		return MBJ_OK;
+	return mbj_error_refuse(&s->err, MBJ_REFUSAL_INVALID_ARGUMENTS,
+				"account", s->call->operands[1],
+				"%s: account \"%.100s\" is there, and was made "
+				"otherwise, which stays",
+				other, s->call->operands[1]);
+}
+
 enum mbj_rc session_mailbox(struct session *s, const char *path,
 			    const char *uids, struct mbj_place *ret_place)
 {

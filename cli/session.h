@@ -43,6 +43,11 @@ enum mbj_rc session_path(struct session *s, const char *path,
 /* What an account's names are to be like, as options say; CLI_OK or CLI_USAGE.
  */
 int session_policy(const struct cli_call *call, struct mbj_name_policy *policy);
+/* Of an account that is there they are what they are.  Returns: MBJ_EINVALID.
+ */
+enum mbj_rc
+session_policy_take(struct session *s,
+		    const struct mbj_account *account) MBJ_MUST_CHECK;
 /*
  * The mailbox at a path of the account, as options say it is written; uids is
  * the set of UIDs that it is for, or NULL.

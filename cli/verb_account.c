@@ -19,11 +19,25 @@ static struct cli_call call_shift(const struct cli_call *call)
 	return shifted;
 }
 
+/* An option that the edit of that kind does nothing with, or NULL. */
+static const char *option_idle(const struct cli_options *options,
+			       enum mbj_edit_kind kind)
+{
+	if (options->is_emptying && kind != MBJ_EDIT_ACCOUNT_DELETE)
+		return "--remove-messages is for delete";
+	if (kind == MBJ_EDIT_IMPORT)
+		return NULL;
+	return options->is_folding	    ? "--fold-case is for create"
+	       : options->delimiter != NULL ? "--delimiter is for create"
+					    : NULL;
+}
+
 /* Which edit, and whether the options and operands are those of it. */
 static int account_kind(const struct cli_call *call, const char *word,
 			enum mbj_edit_kind *ret_kind)
 {
 	size_t operands = 2;
+	const char *idle;
 
 	if (strcmp(word, "create") == 0) {
 		*ret_kind = MBJ_EDIT_IMPORT;
@@ -37,6 +51,11 @@ static int account_kind(const struct cli_call *call, const char *word,
 			"an account can be created, renamed and deleted, not "
 			"\"%s\"; see: mbj help account",
 			word);
+		return CLI_USAGE;
+	}
+	idle = option_idle(&call->options, *ret_kind);
+	if (idle != NULL) {
+		cli_say(call, "%s, not for %s", idle, word);
 		return CLI_USAGE;
 	}
 	if (call->operand_count == operands)

@@ -90,9 +90,17 @@ int verb_log(const struct cli_call *call)
 	struct mbj_error err;
 	struct mbj_lsn from;
 	struct mbj_buf out;
+	uint64_t until = call->options.until;
 	enum mbj_rc rc;
 	int status;
 
+	if (until != 0 && until < call->options.from) {
+		cli_say(call,
+			"--from %" PRIu64 " is behind --until %" PRIu64
+			": no group is both",
+			call->options.from, until);
+		return CLI_USAGE;
+	}
 	if (mbj_identity_load(sys, dir, &identity, &err) < 0)
 		return cli_fail(call, &err);
 	if (mbj_id_is_root(identity.lineage))

@@ -304,6 +304,20 @@ const char *verdict_command(enum verdict_kind kind)
 	return texts[kind];
 }
 
+bool verdict_options_check(const struct cli_call *call)
+{
+	uint64_t warning = call->options.warning;
+	uint64_t critical = call->options.critical;
+
+	if (critical == 0 || warning <= critical)
+		return true;
+	cli_say(call,
+		"--warning %" PRIu64 " is above --critical %" PRIu64
+		": it would never warn",
+		warning, critical);
+	return false;
+}
+
 void verdict_init(struct verdict *v, const struct cli_options *options)
 {
 	memset(v, 0, sizeof(*v));

@@ -115,6 +115,8 @@ const char *verdict_advice(enum verdict_kind kind);
 const char *verdict_command(enum verdict_kind kind);
 
 /* Limits as --warning and --critical say.  Ownership: verdict_done. */
+/* false: what is asked for contradicts itself, and that was said. */
+bool verdict_options_check(const struct cli_call *call);
 void verdict_init(struct verdict *v, const struct cli_options *options);
 void verdict_done(struct verdict *v);
 /* Judge what cli_status_look found. */

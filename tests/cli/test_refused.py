@@ -251,6 +251,37 @@ class Refused(Case):
                          named=f'no account "nobody" in {self.p}; mbj accounts '
                          'lists them')
 
+    def test_against(self):
+        """Goal: what contradicts itself is refused, and an option that what is
+        done with an account, or one that is there, has no use for.  Method:
+        groups from behind the last one, a warning that never comes, options
+        that are for another verb of account, another delimiter."""
+        self.refused("log", self.p, "--from", "5", "--until", "3",
+                     status=USAGE, named="--from 5 is behind --until 3")
+        levels = ("--warning", "50", "--critical", "5")
+        named = "--warning 50 is above --critical 5"
+        self.refused("check", self.p, *levels, status=3, named=named)
+        self.refused("status", self.p, "--watch", *levels, status=USAGE,
+                     named=named)
+        self.refused("serve", self.p, "--http", "127.0.0.1:1", *levels,
+                     status=USAGE, named=named)
+        for words, named in (
+                (("create", self.p, "bob", "--remove-messages"),
+                 "--remove-messages is for delete, not for create"),
+                (("rename", self.p, "alice", "bob", "--fold-case"),
+                 "--fold-case is for create, not for rename"),
+                (("delete", self.p, "alice", "--delimiter", "."),
+                 "--delimiter is for create, not for delete")):
+            self.refused("account", *words, status=USAGE, named=named)
+        (self.dir / "empty" / "cur").mkdir()
+        for source in (("--mbox", self.file), ("--maildir", self.empty)):
+            for words in (("--fold-case",), ("--delimiter", ".")):
+                self.refused("import", self.p, "alice", *source, *words,
+                             status=REFUSED, named=f'{words[0]}: account '
+                             '"alice" is there')
+        self.mbj("import", self.p, "alice", "--mbox", self.empty / "cur",
+                 "--delimiter", "/")
+
     def test_url(self):
         """Goal: a URL that a push cannot use is named, without a password that
         it has.  Method: no URL, parts that are missing or must not be."""
