@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <mbj/replay.h>
+#include <mbj/trim.h>
 
 #include "cli.h"
 #include "number.h"
@@ -90,6 +91,26 @@ static int init_report_dry(const struct cli_call *call,
 	return cli_write_done(call, &out);
 }
 
+/* It is there, and has a snapshot; what it is worth shows when it is read. */
+static enum mbj_rc source_check(const char *source, struct mbj_error *err)
+{
+	struct mbj_identity identity;
+	struct mbj_lsn *lsns = NULL;
+	size_t count = 0;
+	enum mbj_rc rc;
+
+	rc = mbj_identity_load(mbj_sys_posix(), source, &identity, err);
+	if (rc == MBJ_OK)
+		rc = mbj_snapshots_list(mbj_sys_posix(), source, &lsns, &count,
+					err);
+	mbj_free(lsns);
+	if (rc < 0 || count > 0)
+		return rc;
+	return mbj_error_set(err, MBJ_ENOTFOUND,
+			     "%s has no snapshot: \"mbj snapshot\" makes one",
+			     source);
+}
+
 int verb_init(const struct cli_call *call)
 {
 	const char *dir = call->operands[0];
@@ -110,7 +131,8 @@ int verb_init(const struct cli_call *call)
 		return CLI_USAGE;
 	}
 	if (call->options.is_dry_run) {
-		if (mbj_store_init_check(dir, NULL, &err) < 0)
+		if (mbj_store_init_check(dir, NULL, &err) < 0 ||
+		    (source != NULL && source_check(source, &err) < 0))
 			return cli_fail(call, &err);
 		return init_report_dry(call, role);
 	}

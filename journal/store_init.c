@@ -14,6 +14,8 @@
  *
  * Threads: one at a time per directory, held by the store's lock.
  */
+#include <errno.h>
+
 #include <mbj/check.h>
 
 #include "store_impl.h"
@@ -276,13 +278,21 @@ enum mbj_rc mbj_store_init_check(const char *dir,
 				 struct mbj_error *err)
 {
 	struct mbj_store_options taken;
+	char parent[MBJ_PATH_TEXT_MAX];
 	enum mbj_rc rc;
 
 	rc = store_options_take(options, &taken, err);
 	if (rc == MBJ_OK)
 		rc = mbj_store_path_check(dir, err);
-	if (rc < 0 || !mbj_path_exists(taken.sys, dir))
+	if (rc < 0)
 		return rc;
+	if (!mbj_path_exists(taken.sys, dir)) {
+		parent_path(dir, parent);
+		if (mbj_path_exists(taken.sys, parent))
+			return MBJ_OK;
+		return mbj_error_errno(err, ENOENT, "cannot make directory",
+				       dir);
+	}
 	rc = store_owner_check(taken.sys, dir, err);
 	if (rc < 0)
 		return rc;

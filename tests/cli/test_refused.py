@@ -282,6 +282,16 @@ class Refused(Case):
         self.mbj("import", self.p, "alice", "--mbox", self.empty / "cur",
                  "--delimiter", "/")
 
+    def test_dry(self):
+        """Goal: init -n refuses what init refuses.  Method: a source that is
+        not there, one without a snapshot, a directory without a parent."""
+        for words, named in (((self.new, "--from-snapshot", self.none),
+                              self.none),
+                             ((self.new, "--from-snapshot", self.p), self.p),
+                             ((self.none / "new",), self.none / "new")):
+            for dry in ((), ("-n",)):
+                self.refused("init", *words, *dry, status=FAILED, named=named)
+
     def test_url(self):
         """Goal: a URL that a push cannot use is named, without a password that
         it has.  Method: no URL, parts that are missing or must not be."""
