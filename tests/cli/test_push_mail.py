@@ -50,7 +50,8 @@ class OddMail(Mail, mbjtest.Case):
         result = mbjtest.run(
             "push", self.p, "alice",
             f"imap://u@127.0.0.1:{self.server.port}", "--state",
-            self.dir / "state", "--settle", "0", *options,
+            self.dir / "state", *options,
+            *(() if "--folders-only" in options else ("--settle", "0")),
             env=dict(os.environ, MBJ_PUSH_PASSWORD="x"))
         self.assertEqual(result.status, status, result.out + result.err)
         return result
