@@ -50,8 +50,9 @@ class OddMail(Mail, mbjtest.Case):
         result = mbjtest.run(
             "push", self.p, "alice",
             f"imap://u@127.0.0.1:{self.server.port}", "--state",
-            self.dir / "state", *options,
+            self.dir / "state",
             *(() if "--folders-only" in options else ("--settle", "0")),
+            *options,
             env=dict(os.environ, MBJ_PUSH_PASSWORD="x"))
         self.assertEqual(result.status, status, result.out + result.err)
         return result
