@@ -3,6 +3,7 @@ has by itself, a moment later, whatever is killed."""
 import contextlib
 import fcntl
 import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -51,7 +52,18 @@ class Follow(PairCase):
                 return
             self.assertIsNone(self.follower.poll(), self.said())
             time.sleep(0.01)
-        self.fail(self.said() + self.other.log()[-4000:])
+        self.fail(self.said() + self.other.log()[-4000:] + self.where())
+
+    def where(self):
+        """What the follower waits in, and what it has open."""
+        process = pathlib.Path(f"/proc/{self.follower.pid}")
+        said = []
+        with contextlib.suppress(OSError):
+            said = [(process / name).read_text().strip()
+                    for name in ("wchan", "syscall")]
+            said += [f"{fd.name} {os.readlink(fd)}"
+                     for fd in (process / "fd").iterdir()]
+        return "\nthe follower: " + ", ".join(said)
 
     def there(self, user, path, count):
         """The second has as many messages there."""
