@@ -194,8 +194,9 @@ class Dovecot:
     def unlock_dead(self):
         """What a killed process had locked by a file, which says no process:
         Dovecot waits two minutes for it.  Nobody else may be at work."""
-        for name in ("dovecot-uidlist.lock", "dovecot.index.log.newlock",
-                     "dovecot-acl.lock", "attributes.lock"):
+        for name in ("*.newlock", "attributes.lock", "dovecot-acl.lock",
+                     "dovecot-keywords.lock", "dovecot-uidlist.lock",
+                     "subscriptions.lock"):
             for path in self.d.rglob(name):
                 path.unlink()
 
