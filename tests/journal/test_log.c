@@ -368,12 +368,15 @@ END_TEST
 
 /*
  * Goal: an empty journal that should not be empty is not taken for a new one.
- * Method: no segment, with a watermark or a published LSN that needs one.
+ * Method: no segment, with a watermark or a published LSN that needs one; the
+ * latter also to who reads without an owner.
  */
 START_TEST(log_emptied)
 {
 	struct disk *disk = disk_new(3);
+	struct mbj_log_reader *reader = NULL;
 	struct mbj_log *log = NULL;
+	struct mbj_log_end end;
 	struct lab_chain chain;
 
 	lab_chain_init(&chain, 4);
@@ -385,7 +388,15 @@ START_TEST(log_emptied)
 	mbj_log_close(&log);
 	disk_remove(disk, "00000001-0000000000000029.seg");
 	LAB_FAILS(lab_log_try(disk, 0, &log, err), MBJ_ECORRUPT);
-	disk_remove(disk, "published");
+	for (int is_lost = 1; is_lost >= 0; is_lost--) {
+		LAB_OK(lab_reader_try(disk, false, &reader, err));
+		ck_assert_int_eq(mbj_log_reader_end(reader, &end, NULL),
+				 is_lost ? MBJ_ECORRUPT : MBJ_OK);
+		mbj_log_reader_close(&reader);
+		if (is_lost)
+			disk_remove(disk, "published");
+	}
+	ck_assert_uint_eq(end.lsn.v, 40);
 	log = lab_log_open(disk, 0);
 	ck_assert_uint_eq(mbj_log_end_get(log).lsn.v, 40);
 	mbj_log_close(&log);

@@ -280,10 +280,14 @@ START_TEST(served_collected)
 	struct fixture f;
 
 	keeper_begin(&keeper, &f);
-	for (uint8_t i = 1; i <= SKIPS; i++)
-		OK(mbj_skips_add(
-			f.replica,
-			(struct mbj_skip){fixture_id(i), {1}, {1}, true}, err));
+	for (int i = 1; i <= SKIPS; i++) {
+		const struct mbj_skip skip = {fixture_id((uint8_t)i),
+					      {1},
+					      {1},
+					      true};
+
+		OK(mbj_skips_add(f.replica, skip, err));
+	}
 	for (int i = 0; i < ROUNDS; i++)
 		fixture_rename(&f, "alice", i % 2 == 0 ? "m2" : "other",
 			       i % 2 == 0 ? "other" : "m2");
