@@ -347,6 +347,17 @@ enum mbj_rc edit_lab_metadata(struct edit_lab *lab, const char *account,
 	return edit_lab_run(lab, &edit);
 }
 
+enum mbj_rc edit_lab_messages(struct edit_lab *lab, const char *account,
+			      const struct mbj_message_edit *steps,
+			      size_t count)
+{
+	struct mbj_edit edit = lab_edit(account, MBJ_EDIT_MESSAGES);
+
+	edit.messages = steps;
+	edit.message_count = count;
+	return edit_lab_run(lab, &edit);
+}
+
 /* -------------------------------------------------------------- looking */
 
 const char *edit_lab_results(struct edit_lab *lab)

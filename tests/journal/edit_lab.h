@@ -72,6 +72,9 @@ enum mbj_rc edit_lab_reconcile(struct edit_lab *lab, const char *account,
 enum mbj_rc edit_lab_metadata(struct edit_lab *lab, const char *account,
 			      const struct mbj_metadata_edit *steps,
 			      size_t count);
+enum mbj_rc edit_lab_messages(struct edit_lab *lab, const char *account,
+			      const struct mbj_message_edit *steps,
+			      size_t count);
 
 /* "ok" or the refusal of each change of the last set. */
 const char *edit_lab_results(struct edit_lab *lab);

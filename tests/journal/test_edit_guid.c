@@ -22,13 +22,7 @@ static void teardown(void)
 
 static enum mbj_rc try(const struct mbj_message_edit *steps, size_t count)
 {
-	struct mbj_edit edit = MBJ_EDIT_INIT;
-
-	edit.kind = MBJ_EDIT_MESSAGES;
-	edit.account = mbj_bytes_str("u");
-	edit.messages = steps;
-	edit.message_count = count;
-	return edit_lab_run(&lab, &edit);
+	return edit_lab_messages(&lab, "u", steps, count);
 }
 
 static void run(const struct mbj_message_edit *steps, size_t count)

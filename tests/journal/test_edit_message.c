@@ -78,14 +78,9 @@ static struct mbj_message_edit *append(struct steps *steps, const char *mailbox,
 
 static enum mbj_rc run(struct steps *steps)
 {
-	struct mbj_edit edit = MBJ_EDIT_INIT;
-	enum mbj_rc rc;
+	enum mbj_rc rc =
+		edit_lab_messages(&lab, "u", steps->list, steps->count);
 
-	edit.kind = MBJ_EDIT_MESSAGES;
-	edit.account = mbj_bytes_str("u");
-	edit.messages = steps->list;
-	edit.message_count = steps->count;
-	rc = edit_lab_run(&lab, &edit);
 	steps->count = 0;
 	return rc;
 }

@@ -396,13 +396,8 @@ static enum mbj_rc append(const char *mailbox, uint8_t blob, uint64_t size)
 		.blob = {{blob}},
 		.size = size,
 	};
-	struct mbj_edit edit = MBJ_EDIT_INIT;
 
-	edit.kind = MBJ_EDIT_MESSAGES;
-	edit.account = mbj_bytes_str("u");
-	edit.messages = &step;
-	edit.message_count = 1;
-	return edit_lab_run(&lab, &edit);
+	return edit_lab_messages(&lab, "u", &step, 1);
 }
 
 /*
