@@ -201,7 +201,9 @@ static enum mbj_rc lsn_check(const struct skipping *s, struct mbj_lsn lsn,
 			     (unsigned long long)lsn.v);
 }
 
-/* Primitives of messages have numbers of their own, in a row. */
+/* Primitives of messages are a family of mbj/op.def. */
+enum { OP_FAMILY = 16 };
+
 static bool group_is_of_messages(const struct mbj_group *group)
 {
 	struct mbj_reader reader;
@@ -212,8 +214,8 @@ static bool group_is_of_messages(const struct mbj_group *group)
 	mbj_reader_init(&reader, group->body);
 	while (!is_found &&
 	       mbj_group_op_next(group, &reader, &op, NULL) == MBJ_OK)
-		is_found = op.kind >= MBJ_OP_MESSAGE_APPEND &&
-			   op.kind <= MBJ_OP_MESSAGE_GUID;
+		is_found = op.kind / OP_FAMILY ==
+			   MBJ_OP_MESSAGE_APPEND / OP_FAMILY;
 	return is_found;
 }
 
