@@ -227,6 +227,11 @@ static bool client_speaks(struct mbj_client *client, uint16_t version)
 	return is_spoken;
 }
 
+bool mbj_client_knows_guids(struct mbj_client *client)
+{
+	return client_speaks(client, WIRE_VERSION_GUID);
+}
+
 static bool edit_has_guids(const struct mbj_edit *edit)
 {
 	for (size_t i = 0; i < edit->message_count; i++)
@@ -245,10 +250,10 @@ static enum mbj_rc guids_check(struct mbj_client *client,
 {
 	enum mbj_rc rc;
 
-	if (client_speaks(client, WIRE_VERSION_GUID) || !edit_has_guids(edit))
+	if (mbj_client_knows_guids(client) || !edit_has_guids(edit))
 		return MBJ_OK;
 	rc = mbj_client_renew(client, err);
-	if (rc < 0 || client_speaks(client, WIRE_VERSION_GUID))
+	if (rc < 0 || mbj_client_knows_guids(client))
 		return rc;
 	return mbj_error_set(err, MBJ_EUNSUPPORTED,
 			     "the service is of an earlier version, which "

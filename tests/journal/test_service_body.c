@@ -547,6 +547,7 @@ START_TEST(body_guids)
 					    err));
 		ck_assert_uint_eq(page.count, 1);
 		ck_assert_uint_eq(page.messages[0].guid.n, is_known ? 9 : 0);
+		ck_assert(mbj_client_knows_guids(s.client) == is_known);
 		mbj_client_messages_done(&page);
 	}
 	served_end(&s);

@@ -79,6 +79,11 @@ MBJ_API void mbj_client_close(struct mbj_client **client);
 /* The service answers, not a store of this process. */
 MBJ_API bool mbj_client_is_served(const struct mbj_client *client);
 /*
+ * Messages may have GUIDs there, as of the newest connection.  A service that
+ * knows none shows none, and refuses an edit with one (MBJ_EUNSUPPORTED).
+ */
+MBJ_API bool mbj_client_knows_guids(struct mbj_client *client);
+/*
  * As of the newest connection.  Borrowed; a call that connects again writes it,
  * so where other threads use the client, take a copy.
  */
