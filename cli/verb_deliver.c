@@ -10,6 +10,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include <mbj/message.h>
+
 #include "session.h"
 
 /*
@@ -100,6 +102,29 @@ static int deliver_status(const struct mbj_error *err, bool is_found)
 	return EX_TEMPFAIL;
 }
 
+/* What no other try makes good, and is no matter of the message's. */
+static bool call_parse(const struct cli_call *call,
+		       struct mbj_message_edit *step)
+{
+	const char *guid = call->options.guid;
+	struct mbj_error err;
+
+	if (mbj_store_path_check(call->operands[0], &err) < 0) {
+		cli_say(call, "%s", err.message);
+		return false;
+	}
+	if (guid == NULL)
+		return true;
+	step->guid = mbj_bytes_str(guid);
+	if (mbj_guid_is_good(step->guid))
+		return true;
+	cli_say(call,
+		"--guid is 1 to %d printable characters of ASCII, no space "
+		"among them, not \"%s\"",
+		MBJ_GUID_MAX, guid);
+	return false;
+}
+
 int verb_deliver(const struct cli_call *call)
 {
 	struct mbj_message_edit step = {
@@ -112,11 +137,8 @@ int verb_deliver(const struct cli_call *call)
 	enum mbj_rc rc;
 	int status;
 
-	/* What no other try makes good, and is no matter of the message's. */
-	if (mbj_store_path_check(call->operands[0], &s.err) < 0) {
-		cli_say(call, "%s", s.err.message);
+	if (!call_parse(call, &step))
 		return EX_USAGE;
-	}
 	session_init(&s, call);
 	s.edit.kind = MBJ_EDIT_MESSAGES;
 	s.edit.messages = &step;

@@ -213,6 +213,20 @@ class Messages(Case):
         self.assertEqual(self.mbj(*deliver, "alice", stdin=b"x").out, "")
         self.assertEqual(self.short(), [(1, 1, [])])
 
+    def test_deliver_guid(self):
+        """Goal: a message has the GUID that it came with, at both, and one
+        without has none."""
+        for guid in ("g" * 255, "1764.M1P2.host,S=3,W=4"):
+            self.mbj("deliver", self.p, "alice", "--guid", guid, stdin=b"x")
+        self.deliver(b"x")
+        self.replay()
+        for store in (self.p, self.r):
+            self.assertEqual(
+                [m.get("guid") for m in self.mbj(
+                    "messages", store, "alice", "INBOX",
+                    "--json").json()["messages"]],
+                ["g" * 255, "1764.M1P2.host,S=3,W=4", None])
+
     def test_bad_input(self):
         """Goal: each mistake is named, nothing is done."""
         self.deliver(b"x")
