@@ -158,6 +158,7 @@ static enum mbj_rc step_add(struct content *content,
 	content->last_uids =
 		mbj_arena_alloc(content->arena, MBJ_UID_RANGE_SIZE);
 	if (!mbj_arena_dup(content->arena, step->keywords, &added->keywords) ||
+	    !mbj_arena_dup(content->arena, step->guid, &added->guid) ||
 	    content->last_uids == NULL)
 		return mbj_error_nomem(err);
 	if (step->uids.n > 0) {
@@ -165,7 +166,7 @@ static enum mbj_rc step_add(struct content *content,
 		added->uids =
 			mbj_bytes_make(content->last_uids, MBJ_UID_RANGE_SIZE);
 	}
-	content->bytes += step->keywords.n;
+	content->bytes += step->keywords.n + step->guid.n;
 	content->step_count++;
 	return MBJ_OK;
 }
@@ -227,6 +228,7 @@ enum mbj_rc content_append(struct content *content,
 		.blob = message->blob,
 		.size = message->size,
 		.time = message->time,
+		.guid = message->guid,
 	};
 	enum mbj_rc rc = step_add(content, &step, err);
 

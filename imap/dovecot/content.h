@@ -30,7 +30,7 @@ struct content {
 	struct mbj_message_edit *steps;
 	size_t step_count;
 	size_t step_capacity;
-	size_t bytes;	 /* of keywords in steps */
+	size_t bytes;	 /* of keywords and GUIDs in steps */
 	size_t uids;	 /* that steps are about */
 	void *last_uids; /* the last step's, in arena */
 	/*
@@ -48,6 +48,7 @@ struct content_message {
 	struct mbj_hash blob; /* content_append only */
 	uint64_t size;
 	int64_t time;
+	struct mbj_bytes guid; /* or empty; of mbj_client_knows_guids alone */
 };
 
 void content_init(struct content *content, struct account *account);

@@ -209,7 +209,7 @@ void kept_free(struct kept **kept)
 }
 
 struct istream *kept_begin(struct kept *kept, unsigned int number,
-			   struct istream *input)
+			   const char *guid, struct istream *input)
 {
 	struct kept_message message = {
 		.number = number,
@@ -223,6 +223,8 @@ struct istream *kept_begin(struct kept *kept, unsigned int number,
 		return input;
 	}
 	message.at = kept->memory->used;
+	if (strlen(guid) < sizeof(message.guid))
+		memcpy(message.guid, guid, strlen(guid) + 1);
 	array_push_back(&kept->messages, &message);
 	kept->is_lost = false;
 	passing = passing_create(kept, input);

@@ -14,14 +14,17 @@
 
 #include "plugin.h"
 
+enum { KEPT_GUID_SIZE = 33 }; /* hexadecimal, with NUL */
+
 struct kept_message {
 	/* Which one of the transaction's it is, those counted that are not
 	 * kept. */
 	unsigned int number;
 	uint32_t uid; /* 0 before the commit */
 	bool is_in_file;
-	uoff_t at, size;      /* in the file, or in memory */
-	time_t received_date; /* -1: Dovecot's mail says it */
+	uoff_t at, size;	   /* in the file, or in memory */
+	time_t received_date;	   /* -1: Dovecot's mail says it */
+	char guid[KEPT_GUID_SIZE]; /* "": likewise */
 };
 
 struct kept;
@@ -31,11 +34,12 @@ struct kept *kept_new(struct mailbox *box);
 void kept_free(struct kept **kept);
 
 /*
- * A message is saved, one at a time.  Returns: what its storage is to read
- * instead; the caller unreferences it.
+ * A message is saved, one at a time.  guid: what it will have, as far as that
+ * is known.  Returns: what its storage is to read instead; the caller
+ * unreferences it.
  */
 struct istream *kept_begin(struct kept *kept, unsigned int number,
-			   struct istream *input);
+			   const char *guid, struct istream *input);
 /* It was saved.  No message need have begun. */
 void kept_end(struct kept *kept, struct mail *saved);
 /* From that number on nothing was saved.  kept may be NULL. */

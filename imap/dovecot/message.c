@@ -508,6 +508,25 @@ static struct kept *kept_of(struct mailbox_transaction_context *t)
 	return mine != NULL ? mine->kept : NULL;
 }
 
+/*
+ * dbox gives a message a GUID as its save ends, and does not say which: it gets
+ * it here.  Elsewhere it is known once the message has a UID.
+ */
+static const char *guid_give(struct mail_save_context *ctx)
+{
+	const char *storage = ctx->transaction->box->storage->name;
+	guid_128_t guid;
+
+	if (strcmp(storage, SDBOX_STORAGE_NAME) != 0 &&
+	    strcmp(storage, MDBOX_STORAGE_NAME) != 0)
+		return "";
+	if (ctx->data.guid == NULL) {
+		guid_128_generate(guid);
+		mailbox_save_set_guid(ctx, guid_128_to_string(guid));
+	}
+	return ctx->data.guid;
+}
+
 static int capture_save_begin(struct mail_save_context *ctx,
 			      struct istream *input)
 {
@@ -530,7 +549,7 @@ static int capture_save_begin(struct mail_save_context *ctx,
 	mine = capture_transaction_need(t);
 	if (mine->kept == NULL)
 		mine->kept = kept_new(t->box);
-	input = kept_begin(mine->kept, t->save_count, input);
+	input = kept_begin(mine->kept, t->save_count, guid_give(ctx), input);
 	ret = super->save_begin(ctx, input);
 	i_stream_unref(&input);
 	return ret;

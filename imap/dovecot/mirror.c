@@ -1,8 +1,8 @@
 /*
  * Reading messages out of Dovecot.  See mirror.h.
  *
- * Not here: their bytes (mirror_body.c), flags and keywords, and the index of
- * who has the mailbox open (mirror_index.c).
+ * Not here: their bytes (mirror_body.c), GUIDs (mirror_guid.c), flags and
+ * keywords, and the index of who has the mailbox open (mirror_index.c).
  *
  * Invariants:
  *   1. bytes are as IMAP shows them: lines end with CRLF, whatever is on disk;
@@ -225,6 +225,8 @@ static int message_append(struct mirror *mirror, uint32_t seq)
 		return 0;
 	mbj_buf_init(&body, CONTENT_HELD_MAX);
 	ret = message_date(mirror, kept, &message.time);
+	if (ret > 0)
+		ret = mirror_guid(mirror, kept, &message);
 	if (ret > 0)
 		ret = mirror_body_put(mirror, kept, is_short, &message, &body);
 	if (ret < 0 && mirror->why != NULL) {

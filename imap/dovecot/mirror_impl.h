@@ -24,6 +24,16 @@ void mirror_peek_end(struct mirror *mirror);
  */
 void mirror_body_hint(struct mail *mail);
 /*
+ * The GUID of a message that came in, for a service that knows GUIDs; none
+ * where the journal could not have it.  In memory of the data stack.
+ * Returns: 1, 0 the message is gone, -1 with why.
+ */
+int mirror_guid(struct mirror *mirror, const struct kept_message *kept,
+		struct content_message *message);
+/* Or, where it is kept, it is known without the mailbox being opened. */
+bool mirror_guid_is_known(const struct mirror *mirror,
+			  const struct kept_message *kept, uint32_t uid);
+/*
  * The bytes of mirror->mail, out of kept unless that is NULL.  What is short,
  * where an outcome is going to be told, is in body, which is empty before; all
  * else is in the store.

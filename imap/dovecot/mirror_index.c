@@ -131,7 +131,8 @@ static bool kept_has_new(const struct mirror *mirror)
 	for (; seq != 0 && seq <= last; seq++) {
 		mail_index_lookup_uid(mirror->view, seq, &uid);
 		kept = kept_find(mirror->kept, uid);
-		if (kept == NULL || kept->received_date == (time_t)-1)
+		if (kept == NULL || kept->received_date == (time_t)-1 ||
+		    !mirror_guid_is_known(mirror, kept, uid))
 			return false;
 	}
 	return true;

@@ -104,23 +104,28 @@ bool box_is_behind(struct mailbox *box, const struct uidlist_head *head)
 	       (head->uidvalidity != 0 && head->uidvalidity != value);
 }
 
-/* "UID [KEY...] :NAME" */
-static const char *name_of(const char *line, uint32_t uid)
+/* "UID [KEY...] :NAME": keys are ended, and the name begins behind them. */
+static const char *name_of(char *line, uint32_t uid, const char **ret_keys)
 {
 	unsigned long found;
-	char *end;
+	char *end, *name;
 
 	found = strtoul(line, &end, 10);
 	if (end == line || *end != ' ' || found != uid)
 		return NULL;
+	*ret_keys = end;
 	while (*end == ' ' && end[1] != ':')
 		end += strcspn(end + 1, " ") + 1;
 	if (*end == '\0' || end[2] == '\0' || strchr(end, '/') != NULL)
 		return NULL;
-	return end + 2;
+	name = end + 2;
+	*end = '\0';
+	return name;
 }
 
-const char *uidlist_late_name(struct mailbox *box, uint32_t uid)
+/* On the data stack; *ret_keys likewise. */
+static const char *late_line(struct mailbox *box, uint32_t uid,
+			     const char **ret_keys)
 {
 	const char *path = list_path(box), *name = NULL;
 	char *text = path == NULL ? NULL : file_read(path, TAIL_SIZE, true);
@@ -133,9 +138,29 @@ const char *uidlist_late_name(struct mailbox *box, uint32_t uid)
 
 		if (end != NULL) {
 			*end = '\0';
-			name = name_of(line, uid);
+			name = name_of(line, uid, ret_keys);
 		}
 		line = end;
 	}
-	return t_strdup(name);
+	return name;
+}
+
+const char *uidlist_late_name(struct mailbox *box, uint32_t uid)
+{
+	const char *keys;
+
+	return late_line(box, uid, &keys);
+}
+
+const char *uidlist_late_guid(struct mailbox *box, uint32_t uid)
+{
+	const char *keys, *name = late_line(box, uid, &keys);
+
+	if (name == NULL)
+		return NULL;
+	for (const char *const *key = t_strsplit(keys, " "); *key != NULL;
+	     key++)
+		if (**key == MAILDIR_UIDLIST_REC_EXT_GUID && (*key)[1] != '\0')
+			return *key + 1;
+	return t_strcut(name, MAILDIR_INFO_SEP);
 }

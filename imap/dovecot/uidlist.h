@@ -42,5 +42,7 @@ bool box_is_behind(struct mailbox *box, const struct uidlist_head *head);
  * the data stack.
  */
 const char *uidlist_late_name(struct mailbox *box, uint32_t uid);
+/* The GUID of that message: its own in the list, or that name. */
+const char *uidlist_late_guid(struct mailbox *box, uint32_t uid);
 
 #endif

@@ -113,6 +113,18 @@ class Sdbox(MessageCase):
         self.assertEqual(len(self.stored("B")), 40)
         self.assertNotIn("mbj: ", self.log())
 
+    def test_many(self):
+        """Goal: many that come in one command are in the journal as they are in
+        Dovecot, GUIDs, too.  Method: more than the end of a Maildir's list that
+        is looked at (uidlist.c) has room for."""
+        client = self.login()
+        self.assertEqual(append_all(client, "INBOX", *(
+            mail(str(n)) for n in range(400))), "OK")
+        self.leave(client)
+        self.same_mail("INBOX")
+        self.assertEqual(len(self.stored("INBOX")), 400)
+        self.quiet()
+
     def test_composed(self):
         """Goal: the journal has what the server composes: a message of parts
         of others and of new text (RFC 4469), one with bytes of zero and as
