@@ -128,12 +128,11 @@ int apply_fail(struct apply *apply, const char *format, ...) ATTR_FORMAT(2, 3);
 int known_open(struct apply *apply);
 const struct known_box *known_find(struct known *known, struct mbj_id id);
 /*
- * It is the mailbox that the last run left, with whatever came since: another
- * one under its GUID, made again where it was lost, has other messages under
- * the same UIDs.
+ * What is known, where it is not the mailbox that the last run left, with
+ * whatever came since.
  */
-bool known_is_gone_on(const struct known_box *known,
-		      const struct mailbox_status *status);
+void known_adapt(struct apply *apply, struct known_box *known,
+		 const struct mailbox_status *now);
 /* Of something that is there nobody knows whether the journal ever had it. */
 bool known_is_in_doubt(const struct known *known);
 /* Requires: it is known. */
@@ -179,6 +178,8 @@ bool apply_is_own(struct apply *apply, const char *vname);
 /* The namespace in which a mailbox of the user's is, or NULL, told. */
 struct mail_namespace *apply_namespace(struct apply *apply, const char *vname);
 struct mailbox *apply_box(struct apply *apply, const char *vname);
+/* With all that there is in it.  Returns: -1, also where it has another id. */
+int apply_box_open(struct apply *apply, struct mailbox *box, struct mbj_id id);
 /* The path of a node of the account's tree, with Dovecot's separator. */
 const char *apply_path(const struct apply *apply, const struct mbj_tree *tree,
 		       uint32_t node);

@@ -135,6 +135,23 @@ struct mailbox *apply_box(struct apply *apply, const char *vname)
 	return mailbox_alloc(ns->list, vname, MAILBOX_FLAG_IGNORE_ACLS);
 }
 
+int apply_box_open(struct apply *apply, struct mailbox *box, struct mbj_id id)
+{
+	struct mailbox_metadata metadata;
+
+	if (mailbox_open(box) < 0 ||
+	    mailbox_enable(box, MAILBOX_FEATURE_CONDSTORE) < 0 ||
+	    mailbox_sync(box, MAILBOX_SYNC_FLAG_FULL_READ) < 0 ||
+	    mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &metadata) < 0)
+		return apply_fail(apply, "cannot open mailbox %s: %s",
+				  box->vname,
+				  mailbox_get_last_internal_error(box, NULL));
+	if (memcmp(metadata.guid, id.b, sizeof(id.b)) != 0)
+		return apply_fail(apply, "mailbox %s is another one by now",
+				  box->vname);
+	return 0;
+}
+
 const char *apply_path(const struct apply *apply, const struct mbj_tree *tree,
 		       uint32_t node)
 {

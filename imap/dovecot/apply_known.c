@@ -33,12 +33,32 @@ const struct known_box *known_find(struct known *known, struct mbj_id id)
 	return array_bsearch(&known->boxes, &id, id_order);
 }
 
-bool known_is_gone_on(const struct known_box *known,
-		      const struct mailbox_status *status)
+/*
+ * Another one under its id, made again where it was lost, has other messages
+ * under the same UIDs.  The UIDVALIDITY that the journal has by now only a run
+ * gives it, which forgets what it makes anew.
+ */
+static bool box_is_gone_on(struct apply *apply, const struct known_box *known,
+			   const struct mailbox_status *now)
 {
-	return known->uidvalidity == status->uidvalidity &&
-	       known->uidnext <= status->uidnext &&
-	       known->modseq <= status->highest_modseq;
+	uint32_t node = mbj_tree_find(apply->wanted, known->id);
+
+	return (known->uidvalidity == now->uidvalidity ||
+		(node != MBJ_NODE_NONE &&
+		 mbj_tree_get(apply->wanted, node)->uidvalidity ==
+			 now->uidvalidity)) &&
+	       known->uidnext <= now->uidnext &&
+	       known->modseq <= now->highest_modseq;
+}
+
+void known_adapt(struct apply *apply, struct known_box *known,
+		 const struct mailbox_status *now)
+{
+	if (box_is_gone_on(apply, known, now))
+		return;
+	known->mark = 0;
+	if (known->doubt != 0)
+		known->doubt = KNOWN_DOUBT_ALL;
 }
 
 void known_set(struct known *known, const struct known_box *box)

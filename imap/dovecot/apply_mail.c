@@ -16,6 +16,7 @@
 #include "apply_digest.h"
 #include "apply_history.h"
 #include "apply_mdbox.h"
+#include "apply_origin.h"
 #include "apply_save.h"
 
 enum { WALK_TRIES = 5 };
@@ -31,6 +32,7 @@ struct walk {
 	struct mail *mail;
 	uint32_t seq, seq_count; /* the message that mail is at */
 	struct apply_save save;
+	struct origin origin;
 	ARRAY_TYPE(seq_range) saved; /* UIDs; on the heap */
 	/* Whom its list lets in behind its mail, once it was read. */
 	ARRAY_TYPE(attribute) gives;
@@ -91,28 +93,50 @@ static int message_keep(struct walk *walk, const char *why)
 	return 0;
 }
 
-/*
- * Not put there by us.  Where users changed this Dovecot, and the journal was
- * told, it is the journal's: a former primary's has none but such.
- */
+/* Below the mark that is known without. */
 static int found_apply(struct walk *walk, const struct mbj_message *message)
+{
+	origin_mark_mail(walk->mail);
+	return flags_apply(walk, message);
+}
+
+/* Behind a failure of Dovecot's about the message at hand. */
+static int mail_fail(struct walk *walk)
+{
+	return walk->mail->expunged ? 0 : walk_fail(walk, "read");
+}
+
+/*
+ * It has another GUID.  Where users changed this Dovecot, and the journal was
+ * told, it is the journal's all the same, by its bytes: a former primary's has
+ * none but such, where its service knew no GUIDs.
+ */
+static int other_apply(struct walk *walk, const struct mbj_message *message)
 {
 	const char *why = "";
 	int ret = apply_is_same_message(walk->mail, message, &why);
 
 	if (ret > 0)
-		return flags_apply(walk, message);
-	if (ret < 0 && walk->mail->expunged)
-		return 0;
-	return message_keep(walk, ret == 0 ? "is not the journal's of that UID"
-					   : t_strconcat("cannot be read, ",
-							 why, NULL));
-}
-
-/* It came from the journal, of the history that it has. */
-static bool guid_is_journals(struct walk *walk, const char *guid)
-{
-	return apply_guid_is_ours(guid) && walk->mail->uid >= walk->known.doubt;
+		return found_apply(walk, message);
+	if (ret < 0)
+		return walk->mail->expunged
+			       ? 0
+			       : message_keep(walk,
+					      t_strconcat("cannot be read, ",
+							  why, NULL));
+	ret = origin_look(&walk->origin, walk->mail);
+	if (ret < 0)
+		return mail_fail(walk);
+	if (ret == 0)
+		return message_keep(walk, "is not the journal's of that UID");
+	/* One of the journal's that got another's UID: no user has it. */
+	mail_expunge(walk->mail);
+	(void)apply_fail(walk->apply,
+			 "message UID %u of %s was another one of the "
+			 "journal's, and is gone: Dovecot does not give "
+			 "that UID again",
+			 message->uid, walk->box->vname);
+	return 0;
 }
 
 static int same_apply(struct walk *walk, const struct mbj_message *message)
@@ -122,38 +146,25 @@ static int same_apply(struct walk *walk, const struct mbj_message *message)
 	if (message->uid < walk->known.mark)
 		return flags_apply(walk, message);
 	if (mail_get_special(walk->mail, MAIL_FETCH_GUID, &guid) < 0)
-		return walk->mail->expunged ? 0 : walk_fail(walk, "read");
-	if (apply_guid_is(guid, &message->blob))
-		return flags_apply(walk, message);
-	/* One of the journal's that got another's UID: no user has it. */
-	if (guid_is_journals(walk, guid)) {
-		mail_expunge(walk->mail);
-		(void)apply_fail(
-			walk->apply,
-			"message UID %u of %s was another one of the "
-			"journal's, and is gone: Dovecot does not give "
-			"that UID again",
-			message->uid, walk->box->vname);
-		return 0;
-	}
-	return found_apply(walk, message);
+		return mail_fail(walk);
+	return apply_guid_is(guid, message) ? found_apply(walk, message)
+					    : other_apply(walk, message);
 }
 
 /* ------------------------------------------------- what one has only */
 
 static int extra_apply(struct walk *walk)
 {
-	const char *guid = "";
+	int ret = walk->mail->uid < walk->known.mark
+			  ? 1
+			  : origin_look(&walk->origin, walk->mail);
 
-	if (walk->mail->uid >= walk->known.mark &&
-	    mail_get_special(walk->mail, MAIL_FETCH_GUID, &guid) < 0)
-		return walk->mail->expunged ? 0 : walk_fail(walk, "read");
-	if (walk->mail->uid < walk->known.mark ||
-	    guid_is_journals(walk, guid)) {
-		mail_expunge(walk->mail);
-		return 0;
-	}
-	return message_keep(walk, "is not the journal's");
+	if (ret < 0)
+		return mail_fail(walk);
+	if (ret == 0)
+		return message_keep(walk, "is not the journal's");
+	mail_expunge(walk->mail);
+	return 0;
 }
 
 static int missing_apply(struct walk *walk, const struct mbj_message *message)
@@ -219,14 +230,14 @@ static int pages_apply(struct walk *walk)
 		if (rc < 0)
 			return content_fail(walk, rc, &err);
 		ret = history_hold(walk->apply);
-		body_ahead_begin(&walk->save.ahead, &page);
+		save_page_begin(&walk->save, &page);
 		for (size_t i = 0; ret == 0 && i < page.count; i++)
 			T_BEGIN
 			{
 				ret = message_apply(walk, &page.messages[i]);
 			}
 		T_END;
-		body_ahead_end(&walk->save.ahead);
+		save_page_end(&walk->save);
 		uid = page.next_uid;
 		mbj_client_messages_done(&page);
 	}
@@ -304,23 +315,6 @@ static int content_read(struct walk *walk, uint64_t rev)
 	return history_hold(walk->apply);
 }
 
-static int box_open(struct walk *walk)
-{
-	struct mailbox_metadata metadata;
-
-	if (mailbox_open(walk->box) < 0 ||
-	    mailbox_enable(walk->box, MAILBOX_FEATURE_CONDSTORE) < 0 ||
-	    mailbox_sync(walk->box, MAILBOX_SYNC_FLAG_FULL_READ) < 0 ||
-	    mailbox_get_metadata(walk->box, MAILBOX_METADATA_GUID, &metadata) <
-		    0)
-		return walk_fail(walk, "open");
-	if (memcmp(metadata.guid, walk->id.b, sizeof(walk->id.b)) != 0)
-		return apply_fail(walk->apply,
-				  "mailbox %s is another one by now",
-				  walk->box->vname);
-	return 0;
-}
-
 /* From that UID on there is nothing but what was saved. */
 static bool only_saved_is_from(struct walk *walk, uint32_t first_uid)
 {
@@ -371,16 +365,6 @@ static void box_record(struct walk *walk, const struct mailbox_status *before,
 	known_set(&walk->apply->known, &box);
 }
 
-/* What is known, where it is of another mailbox under this id. */
-static void known_adapt(struct walk *walk, const struct mailbox_status *now)
-{
-	if (known_is_gone_on(&walk->known, now))
-		return;
-	walk->known.mark = 0;
-	if (walk->known.doubt != 0)
-		walk->known.doubt = KNOWN_DOUBT_ALL;
-}
-
 /* What comes from now on is of one history: on disk, before any of it does. */
 static int doubt_settle(struct walk *walk, const struct mailbox_status *now)
 {
@@ -402,7 +386,7 @@ static int content_apply(struct walk *walk, const struct mailbox_status *before)
 	struct mailbox_status after;
 	int ret;
 
-	known_adapt(walk, before);
+	known_adapt(walk->apply, &walk->known, before);
 	if (walk->known.mark == 0 && known_forget(walk->apply, walk->id) < 0)
 		return -1;
 	if (doubt_settle(walk, before) < 0)
@@ -414,8 +398,13 @@ static int content_apply(struct walk *walk, const struct mailbox_status *before)
 				    .next_uid = before->uidnext,
 				    .ahead = {.is_refused =
 						      walk->apply->is_former}};
+	walk->origin = (struct origin){.apply = walk->apply,
+				       .mailbox = walk->id,
+				       .rev = walk->content.rev,
+				       .doubt = walk->known.doubt};
 	i_array_init(&walk->saved, 32);
 	ret = walk_apply(walk);
+	origin_done(&walk->origin);
 	if (ret == 0)
 		ret = counters_apply(walk, &after);
 	if (ret == 0)
@@ -435,7 +424,8 @@ static int box_apply(struct walk *walk)
 	bool is_same, is_list_wanted;
 	int ret;
 
-	if (content_read(walk, 0) < 0 || box_open(walk) < 0)
+	if (content_read(walk, 0) < 0 ||
+	    apply_box_open(walk->apply, walk->box, walk->id) < 0)
 		return -1;
 	mailbox_get_open_status(walk->box, APPLY_STATUS, &before);
 	is_same = is_as_left(walk, &before);
@@ -549,43 +539,4 @@ void apply_messages(struct apply *apply)
 		return;
 	array_clear(&apply->seen);
 	mailboxes_apply(apply);
-}
-
-static bool box_has_own(struct walk *walk)
-{
-	struct mailbox_status status;
-	const char *guid;
-	bool has_own = false;
-
-	if (box_open(walk) < 0)
-		return true;
-	mailbox_get_open_status(walk->box, APPLY_STATUS, &status);
-	known_adapt(walk, &status);
-	walk->t = mailbox_transaction_begin(walk->box, 0, "mbj apply");
-	walk->mail = mail_alloc(walk->t, 0, NULL);
-	for (uint32_t seq = status.messages; !has_own && seq > 0; seq--) {
-		mail_set_seq(walk->mail, seq);
-		if (walk->mail->uid < walk->known.mark)
-			break;
-		has_own = mail_get_special(walk->mail, MAIL_FETCH_GUID, &guid) <
-				  0 ||
-			  !guid_is_journals(walk, guid);
-	}
-	mail_free(&walk->mail);
-	mailbox_transaction_rollback(&walk->t);
-	return has_own;
-}
-
-bool apply_has_own(struct apply *apply, const char *vname, struct mbj_id id)
-{
-	struct walk walk = {.apply = apply, .id = id};
-	const struct known_box *known = known_find(&apply->known, id);
-	bool has_own;
-
-	if (known != NULL)
-		walk.known = *known;
-	walk.box = apply_box(apply, vname);
-	has_own = box_has_own(&walk);
-	mailbox_free(&walk.box);
-	return has_own;
 }

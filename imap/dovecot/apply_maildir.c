@@ -14,7 +14,7 @@
 
 #include <mbj/message.h>
 
-#include "apply_save.h"
+#include "apply_origin.h"
 #include "uidlist.h"
 
 /* Of a file's name, which is no GUID of ours then. */
@@ -83,13 +83,22 @@ static struct maildir_uidlist *uidlist_of(struct mailbox *box)
 	return maildir->uidlist;
 }
 
-static int file_tidy(struct mailbox *box, const char *dir, const char *name,
-		     bool is_in_doubt)
+/* A run of ours may have made it, whatever Dovecot named it by. */
+static bool file_is_ours(const struct apply_note *note, const char *name)
+{
+	const char *plain = t_strcut(name, MAILDIR_INFO_SEP);
+
+	return apply_guid_is_ours(plain) || note_has_guid(note, plain) ||
+	       note_has_name(note, plain);
+}
+
+static int file_tidy(const struct apply_note *note, struct mailbox *box,
+		     const char *dir, const char *name, bool is_in_doubt)
 {
 	const char *path = t_strdup_printf("%s/%s", dir, name);
 	const char *kept = t_strdup_printf("%s/" KEPT_PREFIX "%s", dir, name);
 
-	if (!apply_guid_is_ours(t_strcut(name, MAILDIR_INFO_SEP)) ||
+	if (!file_is_ours(note, name) ||
 	    maildir_uidlist_get_full_filename(uidlist_of(box), name) != NULL ||
 	    (is_in_doubt ? rename(path, kept) : unlink(path)) == 0 ||
 	    errno == ENOENT)
@@ -100,7 +109,8 @@ static int file_tidy(struct mailbox *box, const char *dir, const char *name,
 	return -1;
 }
 
-static int dir_tidy(struct mailbox *box, const char *under, bool is_in_doubt)
+static int dir_tidy(const struct apply_note *note, struct mailbox *box,
+		    const char *under, bool is_in_doubt)
 {
 	const char *path =
 		t_strdup_printf("%s/%s", mailbox_get_path(box), under);
@@ -119,7 +129,8 @@ static int dir_tidy(struct mailbox *box, const char *under, bool is_in_doubt)
 	while (ret == 0 && (entry = readdir(dir)) != NULL) {
 		T_BEGIN
 		{
-			ret = file_tidy(box, path, entry->d_name, is_in_doubt);
+			ret = file_tidy(note, box, path, entry->d_name,
+					is_in_doubt);
 		}
 		T_END;
 		errno = 0;
@@ -155,8 +166,10 @@ int maildir_tidy(struct apply *apply, struct mailbox *box)
 	}
 	is_in_doubt = known->doubt == KNOWN_DOUBT_ALL;
 	ret = maildir_uidlist_refresh(uidlist) < 0 ||
-			      dir_tidy(box, "cur", is_in_doubt) < 0 ||
-			      dir_tidy(box, "new", is_in_doubt) < 0
+			      dir_tidy(&apply->note, box, "cur", is_in_doubt) <
+				      0 ||
+			      dir_tidy(&apply->note, box, "new", is_in_doubt) <
+				      0
 		      ? -1
 		      : 0;
 	maildir_uidlist_unlock(uidlist);

@@ -16,7 +16,7 @@
 #include <mdbox-storage-rebuild.h>
 #include <mdbox-storage.h>
 
-#include "apply_save.h"
+#include "apply_origin.h"
 
 enum { METADATA_MAX = 4096 };
 
@@ -69,7 +69,7 @@ static const char *message_guid(int fd, uoff_t *at)
 	return guid != NULL ? guid : "";
 }
 
-static bool tail_is_ours(int fd, uoff_t at)
+static bool tail_is_ours(const struct apply_note *note, int fd, uoff_t at)
 {
 	bool is_ours = true, is_whole = true;
 
@@ -79,7 +79,8 @@ static bool tail_is_ours(int fd, uoff_t at)
 			const char *guid = message_guid(fd, &at);
 
 			is_whole = guid != NULL;
-			is_ours = !is_whole || apply_guid_is_ours(guid);
+			is_ours = !is_whole || apply_guid_is_ours(guid) ||
+				  note_has_guid(note, guid);
 		}
 		T_END;
 	}
@@ -111,7 +112,8 @@ static int known_end(struct mdbox_storage *storage, uint32_t id,
 }
 
 /* Its lock is held. */
-static int tail_cut(struct mdbox_storage *storage, struct dbox_file *file,
+static int tail_cut(const struct apply_note *note,
+		    struct mdbox_storage *storage, struct dbox_file *file,
 		    uint32_t id)
 {
 	struct stat st;
@@ -120,7 +122,8 @@ static int tail_cut(struct mdbox_storage *storage, struct dbox_file *file,
 	if (known_end(storage, id, &end) < 0 || fstat(file->fd, &st) < 0)
 		return -1;
 	if ((uoff_t)st.st_size <= end ||
-	    !tail_is_ours(file->fd, end != 0 ? end : file->file_header_size))
+	    !tail_is_ours(note, file->fd,
+			  end != 0 ? end : file->file_header_size))
 		return 0;
 	/* One without any message is none. */
 	if (end == 0)
@@ -132,7 +135,8 @@ static int tail_cut(struct mdbox_storage *storage, struct dbox_file *file,
 	return 0;
 }
 
-static int file_tidy(struct mdbox_storage *storage, uint32_t id)
+static int file_tidy(const struct apply_note *note,
+		     struct mdbox_storage *storage, uint32_t id)
 {
 	struct dbox_file *file = mdbox_file_init(storage, id);
 	bool is_deleted;
@@ -142,7 +146,7 @@ static int file_tidy(struct mdbox_storage *storage, uint32_t id)
 	if (ret > 0 && !is_deleted) {
 		ret = dbox_file_try_lock(file);
 		if (ret > 0) {
-			ret = tail_cut(storage, file, id);
+			ret = tail_cut(note, storage, file, id);
 			dbox_file_unlock(file);
 		}
 		dbox_file_close(file);
@@ -151,7 +155,8 @@ static int file_tidy(struct mdbox_storage *storage, uint32_t id)
 	return ret < 0 ? -1 : 0;
 }
 
-static int files_tidy(struct mdbox_storage *storage)
+static int files_tidy(const struct apply_note *note,
+		      struct mdbox_storage *storage)
 {
 	DIR *dir = opendir(storage->storage_dir);
 	struct dirent *entry;
@@ -169,7 +174,7 @@ static int files_tidy(struct mdbox_storage *storage)
 			continue;
 		T_BEGIN
 		{
-			ret = file_tidy(storage, id);
+			ret = file_tidy(note, storage, id);
 		}
 		T_END;
 	}
@@ -192,7 +197,7 @@ static int storage_tidy(struct apply *apply, struct mdbox_storage *storage)
 		ret = mdbox_map_refresh(storage->map);
 	/* A map that was damaged may know too little. */
 	if (ret == 0 && !mdbox_map_is_fscked(storage->map))
-		ret = files_tidy(storage);
+		ret = files_tidy(&apply->note, storage);
 	if (ret == 0)
 		mdbox_map_atomic_set_success(atomic);
 	if (mdbox_map_atomic_finish(&atomic) < 0)

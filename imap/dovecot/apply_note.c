@@ -2,8 +2,8 @@
  * What a killed run left half done.  See apply_note.h.
  *
  * All of it is written at once, each time, and what is cut off behind it may
- * come later: so of each kind the first line counts, and one without an end is
- * none.
+ * come later: so of saving and making the first line counts, one without an end
+ * is none, and what was noted of messages before stays true.
  */
 #include "apply_note.h"
 
@@ -18,13 +18,54 @@
 
 #define SAVING "saving"
 #define MAKING "making "
+#define GUID   "guid "
+#define NAMES  "names "
 
-enum { NOTE_MAX = 64 << 10 };
+enum {
+	NOTE_MAX = 1 << 20,
+	/* Behind that a name is another process's of the same number. */
+	NAMES_SECONDS = 3600,
+};
 
 static int note_fail(struct apply *apply, const char *what)
 {
 	return apply_fail(apply, "cannot %s %s: %s", what, apply->note.path,
 			  strerror(errno));
+}
+
+/* ----------------------------------------------------------------- reading */
+
+static bool name_parse(const char *text, struct note_name *ret_name)
+{
+	const char *end;
+
+	if (str_parse_uint64(text, &ret_name->seconds, &end) < 0 ||
+	    !str_begins(end, ".M") ||
+	    str_parse_uint64(end + 2, &ret_name->useconds, &end) < 0 ||
+	    *end != 'P')
+		return false;
+	ret_name->maker = t_strcut(end + 1, ',');
+	return true;
+}
+
+static void message_parse(struct apply *apply, const char *line)
+{
+	struct apply_note *note = &apply->note;
+	pool_t pool = apply->user->pool;
+	struct note_name name;
+	const char *guid;
+
+	if (str_begins(line, GUID)) {
+		guid = p_strdup(pool, line + strlen(GUID));
+		hash_table_update(note->guids, guid, guid);
+	} else if (str_begins(line, NAMES) &&
+		   name_parse(line + strlen(NAMES), &name)) {
+		name.maker = p_strdup(pool, name.maker);
+		array_push_back(&note->names, &name);
+	} else {
+		return;
+	}
+	str_printfa(note->left, "%s\n", line);
 }
 
 static void note_parse(struct apply *apply, char *text)
@@ -38,18 +79,31 @@ static void note_parse(struct apply *apply, char *text)
 		else if (note->making == NULL && str_begins(text, MAKING))
 			note->making = p_strdup(apply->user->pool,
 						text + strlen(MAKING));
+		else
+			T_BEGIN
+			{
+				message_parse(apply, text);
+			}
+		T_END;
 	}
 }
 
 static int note_read(struct apply *apply)
 {
-	char *text = t_malloc0(NOTE_MAX + 1);
+	struct apply_note *note = &apply->note;
+	char *text = i_malloc(NOTE_MAX + 1);
+	ssize_t n = pread(note->fd, text, NOTE_MAX, 0);
+	int ret = n < 0 ? note_fail(apply, "read") : 0;
 
-	if (pread(apply->note.fd, text, NOTE_MAX, 0) < 0)
-		return note_fail(apply, "read");
-	apply->note.has_text = text[0] != '\0';
-	note_parse(apply, text);
-	return 0;
+	note->left = str_new(default_pool, 256);
+	note->coming = str_new(default_pool, 256);
+	hash_table_create(&note->guids, default_pool, 0, str_hash, strcmp);
+	p_array_init(&note->names, apply->user->pool, 4);
+	note->has_text = n > 0;
+	if (n > 0)
+		note_parse(apply, text);
+	i_free(text);
+	return ret;
 }
 
 int note_open(struct apply *apply, const char *known_path)
@@ -76,37 +130,73 @@ void note_close(struct apply_note *note)
 {
 	if (note->fd != -1)
 		i_close_fd(&note->fd);
+	str_free(&note->left);
+	str_free(&note->coming);
+	if (hash_table_is_created(note->guids))
+		hash_table_destroy(&note->guids);
 }
+
+bool note_has_guid(const struct apply_note *note, const char *guid)
+{
+	return hash_table_lookup(note->guids, guid) != NULL;
+}
+
+/* Of one process names rise with time, by one microsecond at least. */
+static bool name_is_behind(const struct note_name *name,
+			   const struct note_name *first)
+{
+	return (name->seconds > first->seconds ||
+		(name->seconds == first->seconds &&
+		 name->useconds > first->useconds)) &&
+	       name->seconds - first->seconds <= NAMES_SECONDS &&
+	       strcmp(name->maker, first->maker) == 0;
+}
+
+bool note_has_name(const struct apply_note *note, const char *text)
+{
+	const struct note_name *first;
+	struct note_name name;
+
+	if (!name_parse(text, &name))
+		return false;
+	array_foreach(&note->names, first)
+	{
+		if (name_is_behind(&name, first))
+			return true;
+	}
+	return false;
+}
+
+/* ----------------------------------------------------------------- writing */
 
 /* What holds at this moment, and the mailbox that is being made, or NULL. */
 static int note_write(struct apply *apply, const char *making)
 {
 	struct apply_note *note = &apply->note;
-	const char *text =
-		t_strconcat(note->is_untidy || note->is_saving ? SAVING "\n"
-							       : "",
-			    making != NULL ? MAKING : "",
-			    making != NULL ? making : "",
-			    making != NULL ? "\n" : "", NULL);
-	size_t n = strlen(text);
+	string_t *text = str_new(default_pool, 256);
+	size_t n;
+	bool is_written;
 
-	if (n == 0 && !note->has_text)
-		return 0;
+	if (note->is_untidy || note->is_saving)
+		str_append(text, SAVING "\n");
+	if (making != NULL)
+		str_printfa(text, MAKING "%s\n", making);
+	str_append_str(text, note->left);
+	str_append_str(text, note->coming);
+	n = str_len(text);
+	is_written = (n == 0 && !note->has_text) ||
+		     (pwrite(note->fd, str_data(text), n, 0) == (ssize_t)n &&
+		      ftruncate(note->fd, (off_t)n) == 0);
 	note->has_text = n > 0;
-	if (pwrite(note->fd, text, n, 0) != (ssize_t)n ||
-	    ftruncate(note->fd, (off_t)n) < 0)
-		return note_fail(apply, "write");
-	return 0;
+	str_free(&text);
+	return is_written ? 0 : note_fail(apply, "write");
 }
 
-int note_saving(struct apply *apply)
+static int note_sync(struct apply *apply)
 {
 	struct apply_note *note = &apply->note;
 	struct mbj_error err;
 
-	if (note->is_saving)
-		return 0;
-	note->is_saving = true;
 	if (note_write(apply, NULL) < 0)
 		return -1;
 	if (fdatasync(note->fd) < 0)
@@ -117,7 +207,52 @@ int note_saving(struct apply *apply)
 			 t_strdup_until(note->path, strrchr(note->path, '/')),
 			 &err) < 0)
 		return apply_fail(apply, "%s", err.message);
+	note->is_new = false;
 	return 0;
+}
+
+int note_saving(struct apply *apply)
+{
+	if (apply->note.is_saving)
+		return 0;
+	apply->note.is_saving = true;
+	return note_sync(apply);
+}
+
+void note_begin(struct apply_note *note)
+{
+	str_truncate(note->coming, 0);
+}
+
+void note_guid(struct apply_note *note, const char *guid)
+{
+	str_printfa(note->coming, GUID "%s\n", guid);
+}
+
+void note_names(struct apply_note *note, const char *name)
+{
+	str_printfa(note->coming, NAMES "%s\n", name);
+}
+
+/*
+ * What is too much to be read again is forgotten, the oldest first: of that a
+ * message that Dovecot listed meanwhile, and the journal has no more, is kept.
+ */
+int note_come(struct apply *apply)
+{
+	struct apply_note *note = &apply->note;
+
+	note->is_saving = true;
+	if (str_len(note->left) + str_len(note->coming) > NOTE_MAX / 2)
+		str_truncate(note->left, 0);
+	return note_sync(apply);
+}
+
+void note_failed(struct apply_note *note)
+{
+	note->is_left = true;
+	str_append_str(note->left, note->coming);
+	str_truncate(note->coming, 0);
 }
 
 int note_tidied(struct apply *apply)
@@ -133,11 +268,16 @@ int note_making(struct apply *apply, const char *vname)
 	return note_write(apply, vname);
 }
 
+/* What Dovecot may have listed of it itself is gone where nothing failed. */
 int note_end(struct apply *apply)
 {
 	struct apply_note *note = &apply->note;
 
-	if (!note->is_left)
+	str_truncate(note->coming, 0);
+	if (!note->is_left) {
 		note->is_saving = false;
+		if (apply->failures == 0)
+			str_truncate(note->left, 0);
+	}
 	return note_write(apply, NULL);
 }

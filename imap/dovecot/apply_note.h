@@ -4,6 +4,9 @@
  *
  *	saving		messages are coming into files of a Maildir or an mdbox
  *	making PATH	a mailbox is being made there, without its GUID yet
+ *	guid GUID	a message with that GUID of the journal's may have come
+ *	names NAME	its file may have a name that this process made behind
+ *			NAME, where a Maildir's cannot be named by its GUID
  *
  * Threads: none.
  */
@@ -12,26 +15,55 @@
 
 #include <lib.h>
 
+#include <array.h>
+#include <hash.h>
+#include <str.h>
+
 struct apply;
+
+/* Of a Maildir's file, as Dovecot makes it: SECONDS.MUSECONDS "P" PID.HOST */
+struct note_name {
+	uint64_t seconds, useconds;
+	const char *maker; /* what is behind these, up to a comma */
+};
 
 struct apply_note {
 	const char *path;
 	int fd;
 	bool is_new; /* the file */
 	bool has_text;
-	/* Of an earlier run that was killed, or failed. */
-	bool is_untidy;	    /* it was saving */
+	/* Of earlier runs that were killed, or failed. */
+	bool is_untidy;	    /* one was saving */
 	const char *making; /* or NULL */
+	string_t *left;	    /* lines of what may have come; may be NULL */
+	HASH_TABLE(const char *, const char *) guids;
+	ARRAY(struct note_name) names;
 	/* Of this one. */
 	bool is_saving;
-	bool is_left; /* files of a save that failed may be */
+	bool is_left;	  /* files of a save that failed may be */
+	string_t *coming; /* lines of the transaction at hand; may be NULL */
 };
 
 /* Lock and read the file beside the list of what is known.  -1, told. */
 int note_open(struct apply *apply, const char *known_path);
 void note_close(struct apply_note *note);
-/* Files are about to come into a Maildir; durable.  -1, told. */
+/* Files are about to come into a Maildir or an mdbox; durable.  -1, told. */
 int note_saving(struct apply *apply);
+/*
+ * What comes with the transaction that begins, or, where it has begun, with it
+ * as well: not on disk before note_come.
+ */
+void note_begin(struct apply_note *note);
+void note_guid(struct apply_note *note, const char *guid);
+void note_names(struct apply_note *note, const char *name);
+/* All of these may come from now on; durable, as note_saving.  -1, told. */
+int note_come(struct apply *apply);
+/* That transaction failed, and may have left some of it. */
+void note_failed(struct apply_note *note);
+/* An earlier run was saving a message with that GUID. */
+bool note_has_guid(const struct apply_note *note, const char *guid);
+/* An earlier run may have given a file that name, without flags. */
+bool note_has_name(const struct apply_note *note, const char *name);
 /* What an earlier run left of its saves is gone.  -1, told. */
 int note_tidied(struct apply *apply);
 /*

@@ -116,7 +116,8 @@ static int folder_renew(struct apply *apply,
 		folder->id = MBJ_ID_ROOT;
 		return step_delete_new(apply, folder->vname);
 	}
-	if (step_update(apply, folder->vname, node) < 0)
+	if (known_forget(apply, node->id) < 0 ||
+	    step_update(apply, folder->vname, node) < 0)
 		return -1;
 	folder->id = node->id;
 	folder->uidvalidity = node->uidvalidity;

@@ -8,11 +8,14 @@
 #include <seq-range-array.h>
 #include <str.h>
 
+#include <maildir-filename.h>
+
 #include <mbj/message.h>
 
 #include "apply_beside.h"
 #include "apply_maildir.h"
 #include "apply_mdbox.h"
+#include "apply_origin.h"
 
 /* Of one transaction: bounds what a kill undoes, and memory. */
 enum { SAVE_BATCH = 500 };
@@ -25,39 +28,6 @@ _Static_assert((int)MAIL_ANSWERED == MBJ_FLAG_ANSWERED &&
 		       (int)MAIL_SEEN == MBJ_FLAG_SEEN &&
 		       (int)MAIL_DRAFT == MBJ_FLAG_DRAFT,
 	       "flags have the same bits");
-
-/*
- * Dovecot's own begin with nanoseconds, which are below 2^30, in little-endian
- * order.
- */
-static const uint8_t GUID_KIND[] = {'m', 'b', 'j', 0xff};
-
-void apply_guid(const struct mbj_hash *blob, char text[APPLY_GUID_SIZE])
-{
-	struct mbj_id id;
-
-	memcpy(id.b, GUID_KIND, sizeof(GUID_KIND));
-	memcpy(id.b + sizeof(GUID_KIND), blob->b,
-	       sizeof(id.b) - sizeof(GUID_KIND));
-	mbj_id_print(id, text);
-}
-
-bool apply_guid_is_ours(const char *guid)
-{
-	const char *digits = t_strcut(guid, '.');
-	struct mbj_id id;
-
-	return mbj_id_parse(mbj_bytes_str(digits), &id) &&
-	       memcmp(id.b, GUID_KIND, sizeof(GUID_KIND)) == 0;
-}
-
-bool apply_guid_is(const char *guid, const struct mbj_hash *blob)
-{
-	char wanted[APPLY_GUID_SIZE];
-
-	apply_guid(blob, wanted);
-	return strcmp(t_strcut(guid, '.'), wanted) == 0;
-}
 
 struct mail_keywords *apply_keywords(struct apply *apply, struct mailbox *box,
 				     const struct mbj_message *message)
@@ -122,6 +92,8 @@ static int save_stream(struct apply_save *save, struct mail_save_context **ctx,
 {
 	int ret = mailbox_save_begin(ctx, input);
 
+	if (ret == 0)
+		origin_mark(save->t, (*ctx)->dest_mail->seq);
 	while (ret == 0) {
 		ssize_t got = i_stream_read(input);
 
@@ -160,22 +132,72 @@ static void save_begin(struct apply_save *save)
 	save->count = 0;
 }
 
+/* As far as the page goes, at once: the disk is waited for once. */
+static int guids_note(struct apply_save *save,
+		      const struct mbj_message *message)
+{
+	const struct body_ahead *page = &save->ahead;
+	struct apply_note *note = &save->apply->note;
+	size_t at = (size_t)(message - page->messages);
+	unsigned int n = save->t == NULL ? 0 : save->count, guids = 0;
+
+	if (save->t == NULL)
+		note_begin(note);
+	for (; n < SAVE_BATCH && at < page->count; n++, at++)
+		T_BEGIN
+		{
+			const char *guid =
+				apply_guid_of(save->box, &page->messages[at]);
+
+			if (guid != NULL) {
+				note_guid(note, guid);
+				guids++;
+			}
+		}
+	T_END;
+	save->noted = page->messages + at;
+	if (maildir_is(save->box))
+		note_names(note, maildir_filename_generate());
+	else if (guids == 0)
+		return note_saving(save->apply);
+	return note_come(save->apply);
+}
+
+/* On disk before anything of it is, where a kill can leave a part. */
+static int message_note(struct apply_save *save,
+			const struct mbj_message *message)
+{
+	if ((!maildir_is(save->box) && !mdbox_is(save->box)) ||
+	    (save->t != NULL && save->noted != NULL && message < save->noted))
+		return 0;
+	return guids_note(save, message);
+}
+
+/* On the data stack; NULL: the stream has the error. */
+static const char *guid_choose(struct apply_save *save,
+			       const struct mbj_message *message,
+			       struct istream *input)
+{
+	const char *guid = apply_guid_of(save->box, message);
+	char made[APPLY_GUID_SIZE];
+
+	if (guid != NULL)
+		return guid;
+	if (maildir_is(save->box))
+		return maildir_guid(save->box, message, input);
+	apply_guid(&message->blob, made);
+	return t_strdup(made);
+}
+
 static int save_body(struct apply_save *save, const struct mbj_message *message,
 		     struct mail_keywords *keywords, struct istream *input)
 {
+	const char *guid = guid_choose(save, message, input);
 	struct mail_save_context *ctx;
-	char plain[APPLY_GUID_SIZE];
-	const char *guid = plain;
 
-	apply_guid(&message->blob, plain);
-	if (maildir_is(save->box)) {
-		guid = maildir_guid(save->box, message, input);
-		if (guid == NULL)
-			return save_fail(save, message,
-					 i_stream_get_error(input));
-	}
-	if ((maildir_is(save->box) || mdbox_is(save->box)) &&
-	    note_saving(save->apply) < 0)
+	if (guid == NULL)
+		return save_fail(save, message, i_stream_get_error(input));
+	if (message_note(save, message) < 0)
 		return -1;
 	save_begin(save);
 	ctx = mailbox_save_alloc(save->t);
@@ -187,13 +209,19 @@ static int save_body(struct apply_save *save, const struct mbj_message *message,
 	return save_stream(save, &ctx, input, message);
 }
 
-/* What is read twice is kept meanwhile: in memory, or in a file of its own. */
-static struct istream *body_twice(struct apply_save *save, struct istream *body)
+/*
+ * What is read twice, for a file's name, is kept meanwhile: in memory, or in a
+ * file of its own.
+ */
+static struct istream *body_twice(struct apply_save *save,
+				  const struct mbj_message *message,
+				  struct istream *body)
 {
 	struct istream *input[] = {body, NULL}, *kept;
 	string_t *prefix;
 
-	if (!maildir_is(save->box) || body->seekable)
+	if (!maildir_is(save->box) || body->seekable ||
+	    apply_guid_of(save->box, message) != NULL)
 		return body;
 	prefix = t_str_new(128);
 	mail_user_set_get_temp_prefix(prefix, save->apply->user->set);
@@ -217,7 +245,7 @@ int save_message(struct apply_save *save, const struct mbj_message *message)
 		mailbox_keywords_unref(&keywords);
 		return save_fail(save, message, why);
 	}
-	input = body_twice(save, input);
+	input = body_twice(save, message, input);
 	ret = save_body(save, message, keywords, input);
 	i_stream_unref(&input);
 	mailbox_keywords_unref(&keywords);
@@ -228,6 +256,19 @@ int save_message(struct apply_save *save, const struct mbj_message *message)
 	return ++save->count < SAVE_BATCH ? 0 : save_done(save);
 }
 
+void save_page_begin(struct apply_save *save,
+		     const struct mbj_client_messages *page)
+{
+	body_ahead_begin(&save->ahead, page);
+	save->noted = NULL;
+}
+
+void save_page_end(struct apply_save *save)
+{
+	body_ahead_end(&save->ahead);
+	save->noted = NULL;
+}
+
 int save_done(struct apply_save *save)
 {
 	struct mail_transaction_commit_changes changes;
@@ -236,7 +277,7 @@ int save_done(struct apply_save *save)
 	if (save->t == NULL)
 		return 0;
 	if (mailbox_transaction_commit_get_changes(&save->t, &changes) < 0) {
-		save->apply->note.is_left = true;
+		note_failed(&save->apply->note);
 		return apply_fail(save->apply, "cannot save messages to %s: %s",
 				  save->box->vname,
 				  mailbox_get_last_internal_error(save->box,
@@ -246,7 +287,7 @@ int save_done(struct apply_save *save)
 					       &changes.saved_uids);
 	ret = array_count(&save->uids) > 0 ? -1 : 0;
 	pool_unref(&changes.pool);
-	/* What has a wrong UID is of our kind, and goes with the next run. */
+	/* What has a wrong UID is marked, and goes with the next run. */
 	if (ret < 0)
 		(void)apply_fail(save->apply,
 				 "%s: somebody else saved messages meanwhile, "

@@ -12,25 +12,19 @@ struct apply_save {
 	struct mailbox_transaction_context *t; /* NULL: none is begun */
 	ARRAY_TYPE(seq_range) uids;	       /* of the transaction */
 	unsigned int count;
-	uint32_t next_uid; /* that Dovecot would give */
-	struct body_ahead ahead;
+	uint32_t next_uid;		 /* that Dovecot would give */
+	struct body_ahead ahead;	 /* the page at hand */
+	const struct mbj_message *noted; /* of it, up to here; or NULL */
 };
-
-enum { APPLY_GUID_SIZE = 33 }; /* hexadecimal, with NUL */
-
-/*
- * Messages from the journal have GUIDs of their own kind, made of the digest
- * of their bytes: so they are told from what somebody else put there.
- */
-void apply_guid(const struct mbj_hash *blob, char text[APPLY_GUID_SIZE]);
-/* Also where it goes on as a file's name in a Maildir does. */
-bool apply_guid_is_ours(const char *guid);
-bool apply_guid_is(const char *guid, const struct mbj_hash *blob);
 
 /* NULL: told, since Dovecot does not take one of them. */
 struct mail_keywords *apply_keywords(struct apply *apply, struct mailbox *box,
 				     const struct mbj_message *message);
 
+/* Messages that are saved are of a page, as long as that is there. */
+void save_page_begin(struct apply_save *save,
+		     const struct mbj_client_messages *page);
+void save_page_end(struct apply_save *save);
 /* Returns: -1, told; nothing behind it can be saved, as its UID would pass. */
 int save_message(struct apply_save *save, const struct mbj_message *message);
 /* Commit what was saved.  Returns: -1, told. */

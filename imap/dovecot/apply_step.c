@@ -172,9 +172,8 @@ int step_create(struct apply *apply, const char *vname,
 	bool is_opened;
 	int ret;
 
-	if (apply_namespace(apply, vname) == NULL)
-		return -1;
-	if (note_making(apply, vname) < 0)
+	if (apply_namespace(apply, vname) == NULL ||
+	    known_forget(apply, node->id) < 0 || note_making(apply, vname) < 0)
 		return -1;
 	box = apply_box(apply, vname);
 	ret = box_create(apply, box, &update, has_inbox);

@@ -12,6 +12,7 @@
 #include <mbj/message.h>
 
 #include "apply_digest.h"
+#include "apply_origin.h"
 
 struct look {
 	struct verify *verify;
@@ -125,6 +126,24 @@ static int bytes_compare(struct look *look, const struct mbj_message *message)
 	return 1;
 }
 
+/*
+ * One that was brought before the plugin kept GUIDs, or that this storage
+ * cannot have, has one of apply's, of the same bytes.
+ */
+static int guid_compare(struct look *look, const struct mbj_message *message)
+{
+	const char *guid;
+
+	if (message->guid.n == 0)
+		return 1;
+	if (mail_get_special(look->mail, MAIL_FETCH_GUID, &guid) < 0)
+		return look->mail->expunged ? 0 : look_fail(look, "read");
+	if (!apply_guid_is(guid, message))
+		tell(look, message->uid, "guid", guid,
+		     t_strndup(message->guid.p, message->guid.n));
+	return 1;
+}
+
 static int size_compare(struct look *look, const struct mbj_message *message)
 {
 	uoff_t size;
@@ -156,6 +175,7 @@ static int same_compare(struct look *look, const struct mbj_message *message)
 	uint8_t flags =
 		(uint8_t)(mail_get_flags(look->mail) & MAIL_FLAGS_NONRECENT);
 	time_t date;
+	int ret;
 
 	if (flags != message->flags)
 		tell(look, message->uid, "flags", flags_show(flags),
@@ -172,6 +192,9 @@ static int same_compare(struct look *look, const struct mbj_message *message)
 		     t_strdup_printf("%lld", (long long)message->time));
 	if (look->verify->is_quick)
 		return size_compare(look, message);
+	ret = guid_compare(look, message);
+	if (ret <= 0)
+		return ret;
 	if (message->uid <= look->read_uid) {
 		bytes_remember(look, message);
 		return 1;

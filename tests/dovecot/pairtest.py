@@ -33,11 +33,11 @@ def status_of(client, path):
 
 
 def fetched(client, path):
-    """UID to flags, date and bytes."""
+    """UID to flags, date, bytes and GUID."""
     status, _ = client.select(encode(path), readonly=True)
     assert status == "OK", path
     status, answer = client.uid("FETCH", "1:*",
-                                "(UID FLAGS INTERNALDATE BODY.PEEK[])")
+                                "(UID FLAGS INTERNALDATE X-GUID BODY.PEEK[])")
     assert status == "OK", answer
     found = {}
     for row in answer:
@@ -46,7 +46,8 @@ def fetched(client, path):
             found[int(re.search(rb"UID (\d+)", row[0]).group(1))] = (
                 sorted(f for f in flags.decode().lower().split()
                        if f != "\\recent"),
-                calendar.timegm(imaplib.Internaldate2tuple(row[0])), row[1])
+                calendar.timegm(imaplib.Internaldate2tuple(row[0])), row[1],
+                re.search(rb"X-GUID (\S+)", row[0]).group(1).decode())
     client.unselect()
     return found
 

@@ -23,6 +23,9 @@ class Sdbox(DovecotCase):
     # Out of doveadm's own directory it is loaded as any other plugin is.
     MORE = "protocol doveadm {\n  mail_plugins = $mail_plugins doveadm_mbj\n}\n"
     CONTENTS = ("--contents", "zstd")
+    GUIDS = True  # messages have some
+    MADE = "6d626aff"  # those that apply makes begin with it
+    count = 0  # of messages, in all tests
 
     @classmethod
     def serve(cls):
@@ -103,8 +106,24 @@ class Sdbox(DovecotCase):
 
     # -------------------------------------------------------------- messages
 
-    def deliver(self, mailbox, text, *flags):
+    def guid(self, text):
+        """In turns none, dbox's, a Maildir's of another host, and one that
+        cannot be that of a file, since it has wrong sizes."""
+        lines = text.replace("\r\n", "\n")
+        Sdbox.count += 1
+        n = Sdbox.count
+        sizes = (len(lines), len(lines) + lines.count("\n")) if n % 4 == 2 \
+            else (n, n)
+        if not self.GUIDS or n % 4 == 0:
+            return None
+        if n % 4 == 1:
+            return f"{n:024x}{os.getpid():08x}"
+        return f"1764{n:06}.M{n}P{os.getpid()}.first,S={sizes[0]},W={sizes[1]}"
+
+    def deliver(self, mailbox, text, *flags, guid=None):
+        guid = guid or self.guid(text)
         uid = self.mbj("deliver", self.p, self.user, mailbox, "--json",
+                       *(() if guid is None else ("--guid", guid)),
                        stdin=text).json()["uid"]
         if flags:
             self.mbj("flag", self.p, self.user, mailbox, uid, *flags)
@@ -142,6 +161,30 @@ class Sdbox(DovecotCase):
                          {"\\recent"}, time.mktime(date), row[1])
         return mail, uidnext
 
+    def same_guids(self, client, path):
+        """Each message has the journal's, or where there is none one that was
+        made."""
+        wanted = {m["uid"]: m.get("guid", self.MADE) for m in self.mbj(
+            "messages", self.socket, self.user, path,
+            "--json").json()["messages"]}
+        have = self.guids_in(path, client)
+        for uid in wanted.keys() & have.keys():
+            if not self.GUIDS and have[uid] == self.MADE:
+                wanted[uid] = self.MADE
+        self.assertEqual(have, wanted, path)
+
+    def guids_in(self, path, client=None):
+        """Of those that were made how they begin."""
+        one = client or self.login()
+        self.ok(one.select(dovetest.encode(path), True))
+        _, rows = one.uid("FETCH", "1:*", "(UID X-GUID)")
+        if client is None:
+            self.leave(one)
+        return {int(uid): self.MADE if guid.startswith(self.MADE.encode())
+                else guid.decode() for uid, guid in re.findall(
+                    rb"UID (\d+) X-GUID (\S+)\)",
+                    b"\n".join(r for r in rows if r))}
+
     def same_mail(self):
         client = self.login()
         for path in self.wanted():
@@ -154,6 +197,7 @@ class Sdbox(DovecotCase):
                 self.assertEqual(have[uid][2], body, (path, uid))
                 self.assertEqual(time.strftime(
                     "%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(have[uid][1])), date)
+            self.same_guids(client, path)
         client.logout()
 
     # ----------------------------------------------------------------- tests
@@ -546,6 +590,35 @@ class Sdbox(DovecotCase):
         self.assertEqual([words[1:3] for words in boxes], [["0", "0"]])
         self.keep_mine()
 
+    def test_lost_unread(self):
+        """Goal: likewise where the run was cut before it asked what is to be in
+        it, and what comes there then has as many UIDs.  Method: INBOX, and one
+        that is deleted; a relay that ends the connection; the journal expunges
+        what has the UIDs of the user's own."""
+        self.make([(1, "A", None)])
+        for number in range(3):
+            self.deliver("A", f"Subject: {number}\r\n\r\n")
+        self.lose_inbox()
+        self.assertEqual(self.doveadm(
+            "delete", "A", without=("-o", "mail_plugins="))[0], 0)
+        where = self.dir / "unread"
+        os.chmod(self.dir, 0o755)
+        relay = dovetest.Relay(where, self.socket)
+        self.addCleanup(relay.close)
+
+        def ends(kind):
+            if kind == 7:  # messages (docs/FORMAT.md)
+                raise OSError("cut")
+        relay.before = ends
+        self.apply(75, "--socket", str(where))
+        for mailbox in ("INBOX", "A"):
+            for number in range(6):
+                self.put(mailbox, f"Subject: mine {number}\r\n\r\n")
+            self.mbj("expunge", self.p, self.user, mailbox, "1:2")
+        self.bring(75)
+        for mailbox in ("INBOX", "A"):
+            self.assertEqual(set(self.guids_in(mailbox)), set(range(1, 7)))
+
     def test_own(self):
         """Goal: a mailbox that the journal never had is kept and named, a
         new empty one of a wanted name becomes that.  Method: both, made in
@@ -561,6 +634,115 @@ class Sdbox(DovecotCase):
                       self.bring(75))
         self.assertEqual(self.doveadm("delete", "Own", without=without)[0], 0)
         self.same()
+
+    def test_guids(self):
+        """Goal: a message has the GUID that the journal has, also one that
+        another has, unless a Maildir's file could not be named by it.
+        Method: dots, slashes and flags in names that have the right sizes;
+        some long; one twice at once, and once more."""
+        self.make([(1, "A", None)])
+        text = "Subject: x\r\n\r\n"  # 14 bytes, 12 with LF
+        sizes = ",S=12,W=14"
+        bad = ["../../../out" + sizes, "/out" + sizes, ".hidden" + sizes,
+               "a/b", "x:2,S" + sizes, "g" * 191 + sizes, "h" * 255]
+        good = ["..." if "Maildir" not in self.LOCATION else "x...",
+                "twice" + sizes, "twice" + sizes, "i" * 190 + sizes, "+g~",
+                "-rf", "x,S=1,W=2"]
+        for guid in bad + good:
+            self.deliver("A", text, guid=guid)
+        self.same()
+        self.deliver("A", text, guid="twice" + sizes)
+        self.same()
+        have = self.guids_in("A")
+        if "Maildir" in self.LOCATION:
+            self.assertEqual(list(have.values())[:len(bad)],
+                             [self.MADE] * len(bad))
+            for uid in range(1, len(bad) + 1):
+                del have[uid]
+            bad = []
+        self.assertEqual(list(have.values()), bad + good + ["twice" + sizes])
+        self.assertEqual(list(self.dovecot.d.rglob("*out*")), [])
+        self.assertEqual(self.dovecot.doveadm("mbj", "verify", "-u",
+                                              self.user)[0], 0)
+
+    def test_renumbered(self):
+        """Goal: what the journal expunges goes where its mailbox gets another
+        UIDVALIDITY meanwhile, for which Dovecot makes a Maildir's index anew.
+        Method: two change their names."""
+        self.make([(1, "A", None), (2, "B", None)])
+        for mailbox in "AB":
+            for n in range(2):
+                self.deliver(mailbox, f"Subject: {n}\r\n\r\n",
+                             guid=f"{self.user}{mailbox}{n}")
+        self.same()
+        before = dict(self.wanted().values())
+        self.mbj("rename", self.p, self.user, "A>B", "B>A")
+        for mailbox in "AB":
+            self.mbj("expunge", self.p, self.user, mailbox, "1")
+        self.same()
+        self.same_mail()
+        self.assertNotEqual(dict(self.wanted().values()), before)
+
+    def test_noted(self):
+        """Goal: a message that a killed run was saving is the journal's,
+        whoever has listed it since, and no other is.  Method: two of the
+        user's own, of which one is noted."""
+        self.make([(1, "A", None)])
+        self.same()
+        for text in "ab":
+            self.put("A", f"Subject: {text}\r\n\r\n")
+        first = self.guids_in("A")[1]
+        (note,) = (self.dovecot.d / "mail" / self.user).rglob("mbj-apply.lock")
+        note.write_text(f"guid {first[1:]}\nguid {first}\n")
+        self.apply(75)
+        self.assertEqual(set(self.guids_in("A")), {2})
+
+    def expunged_behind(self, lose):
+        """What the journal expunges behind a message of the user's own, with
+        which it comes to an end of what is known by UID."""
+        self.make([(1, "A", None)])
+        self.deliver("A", "Subject: first\r\n\r\n")
+        self.same()
+        self.put("A", "Subject: mine\r\n\r\n")
+        self.mbj("deliver", self.p, self.user, "A", stdin="x")
+        self.mbj("expunge", self.p, self.user, "A", "2")  # has that UID
+        for n in range(8):
+            text = f"Subject: {n}\r\n\r\n"
+            if n == 2:  # UID 5
+                self.mbj("deliver", self.p, self.user, "A", stdin=text)
+            else:
+                self.deliver("A", text, guid=f"{self.user}{n}")
+        self.bring(75)
+        self.assertEqual(set(self.guids_in("A")), set(range(1, 11)))
+        self.mbj("expunge", self.p, self.user, "A", "4:6")
+        self.follow()
+        lose()
+        self.apply(75)
+        return set(self.guids_in("A"))
+
+    def test_own_before(self):
+        """Goal: what the journal expunges goes, wherever mail of the user's own
+        is, which stays."""
+        self.assertEqual(self.expunged_behind(lambda: None),
+                         {1, 2, 3, 7, 8, 9, 10})
+
+    def test_index_away(self):
+        """Goal: where the index is gone that says what came from the journal,
+        what it has is known by its GUID, and all else is kept.  Method: of
+        three that it expunged two had GUIDs, one was given one that says
+        so."""
+        if "mdbox" in self.LOCATION:
+            self.skipTest("which mailbox it is is in the index, too")
+        def lose():
+            for path in self.dovecot.d.rglob("dovecot.index*"):
+                path.unlink()
+            # Of dbox that is made anew for the next who saves, who fails.
+            self.dovecot.doveadm("mbj", "apply", "-u", self.user)
+        self.assertEqual(self.expunged_behind(lose),
+                         {1, 2, 3, 4, 6, 7, 8, 9, 10})
+        self.mbj("expunge", self.p, self.user, "A", "7:10")
+        self.bring(75)
+        self.assertEqual(set(self.guids_in("A")), {1, 2, 3, 4, 6})
 
     def test_begun(self):
         """Goal: a mailbox that a killed run had only begun to make becomes the
@@ -677,7 +859,8 @@ class Sdbox(DovecotCase):
 
     def test_former(self):
         """Goal: a service that knows no questions for many at once is asked
-        one by one.  Method: a relay that ends a connection at such a one."""
+        one by one; where it knows no GUIDs they are made, and stay once it
+        does.  Method: a relay that ends a connection at such a one."""
         def ends(kind):
             # blobs, contents, chain (docs/FORMAT.md)
             if kind in (23, 24, 27):
@@ -692,6 +875,7 @@ class Sdbox(DovecotCase):
         self.addCleanup(relay.close)
         relay.before = ends
         relay.highest = 1
+        self.GUIDS = False  # to be seen
         for n in range(3):
             self.assertEqual(self.apply(0, "--socket", str(where)), "")
             self.same_tree()
@@ -699,6 +883,14 @@ class Sdbox(DovecotCase):
             if n == 1:
                 self.deliver("A", "Subject: more\r\n\r\n")
                 self.follow()
+        self.deliver("A", "Subject: last\r\n\r\n", guid="last")
+        self.bring()
+        self.assertEqual(self.apply(), "")
+        self.assertEqual(set(self.guids_in("A").values()), {self.MADE, "last"})
+        for path in (self.dovecot.d / "mail" / self.user).rglob("mbj-apply"):
+            path.unlink()  # all is compared
+        self.assertEqual(self.apply(), "")
+        self.same_mail()
 
     def test_cached(self):
         """Goal: a new mailbox keeps at hand what clients ask for in INBOX, as
@@ -884,8 +1076,9 @@ class Maildir(Sdbox):
 
     def test_unlisted(self):
         """Goal: what was saved, and was given no UIDs before its process was
-        killed, comes under its UIDs.  Method: the files that give them are put
-        back; some messages are equal, some UIDs are passed over."""
+        killed, comes under its UIDs, or not at all where it went meanwhile.
+        Method: the files that give them are put back; some messages are equal,
+        some UIDs are passed over."""
         self.make([(1, "A", None)])
         self.same()
         home = self.dovecot.d / "mail" / self.user / "Maildir"
@@ -894,19 +1087,102 @@ class Maildir(Sdbox):
         for text in "nine", "one", "nine", "two\r\nthree", "":
             self.deliver("A", f"Subject: {text}\r\n\r\n{text}")
         self.mbj("expunge", self.p, self.user, "A", "2")
+        self.deliver("A", "Subject: x\r\n\r\n", guid="gone,S=12,W=14")
         self.same()
         names = sorted((home / ".A/cur").iterdir())
-        self.assertEqual(len(names), 4)
+        self.assertEqual(len(names), 5)
         for path in {*files, *(home / ".A").glob("dovecot*")}:
             if path in before:
                 path.write_bytes(before[path])
             else:
                 path.unlink()
-        (home / "mbj-apply.lock").write_text("saving\n")
-        self.apply()
+        # Which it has been is to be seen.
+        for path in (home / ".A/cur").iterdir():
+            path.write_text(path.read_text().upper())
+        (home / "mbj-apply.lock").write_text("saving\n" + self.noted(names))
+        self.mbj("expunge", self.p, self.user, "A", "6")
+        self.bring()
         self.same_tree()
         self.same_mail()
-        self.assertEqual(sorted((home / ".A/cur").iterdir()), names)
+        self.assertEqual(len(list((home / ".A/cur").iterdir())), 4)
+        self.assertEqual((home / "mbj-apply.lock").read_text(), "")
+
+    def test_listed(self):
+        """Goal: a message of the journal's that another program gave a UID, out
+        of a file that a power cut left, makes room for that UID's.  Method: the
+        file is there before the message comes; nothing is noted."""
+        self.make([(1, "A", None)])
+        self.deliver("A", "Subject: first\r\n\r\n")
+        self.same()
+        name = "1764000000.M1P1.left,S=12,W=14"
+        for _ in range(3):
+            uid = self.deliver("A", "Subject: x\r\n\r\n", guid=name)
+            if uid < 4:
+                self.mbj("expunge", self.p, self.user, "A", uid)
+        box = self.dovecot.d / "mail" / self.user / "Maildir/.A"
+        (box / "cur" / (name + ":2,")).write_text("Subject: x\n\n")
+        client = self.login()
+        self.assertEqual(set(self.have_mail(client, "A")[0]), {1, 2})
+        client.logout()
+        self.same()
+        self.same_mail()
+
+    def noted(self, paths):
+        """What a run notes before it saves these files, by one process."""
+        guids = {m.get("guid") for m in self.mbj(
+            "messages", self.socket, self.user, "A",
+            "--json").json()["messages"]} - {None}
+        lines = {f"guid {guid}\n" for guid in guids}
+        for path in paths:
+            plain = path.name.split(":")[0]
+            if plain not in guids and not plain.startswith(self.MADE):
+                second, maker = re.fullmatch(r"(\d+)\.M\d+(P[^,]+),.*",
+                                             plain).groups()
+                lines.add(f"names {int(second) - 1}.M999999{maker}\n")
+        self.assertTrue(any(line.startswith("names ") for line in lines))
+        return "".join(sorted(lines))
+
+    def test_unlisted_named(self):
+        """Goal: a file that is in no list is taken away where a killed run may
+        have named it, and no other.  Method: names of the process that was
+        noted and of others, before and behind."""
+        self.make([(1, "A", None)])
+        self.same()
+        home = self.dovecot.d / "mail" / self.user / "Maildir"
+        note = "names 1764000000.M500000P77.there\n"
+        gone = ["1764000000.M500001P77.there,S=1,W=1:2,",
+                "1764000001.M0P77.there:2,S", "1764003600.M9P77.there,S=3:2,"]
+        kept = ["1764000000.M500000P77.there,S=1,W=1:2,",
+                "1763999999.M600000P77.there:2,", "1764003601.M0P77.there:2,",
+                "1764000001.M0P78.there:2,", "1764000001.M0P77.there2:2,",
+                "1764000001.M0P77:2,", "1764000001.Q0P77.there:2,",
+                "1764000001.M:2,", "guid:2,", "x.M1P77.there:2,"]
+        for name in gone + kept:
+            (home / ".A/cur" / name).write_text("Subject: x\n\n")
+        # Some are listed before the run, which so knows them by that name.
+        for name in gone[:1] + kept[:1]:
+            (home / ".A/cur" / name).rename(home / name)
+        client = self.login()
+        self.ok(client.select("A"))
+        client.logout()
+        for name in gone[1:] + kept[1:]:
+            self.assertIn(name.split(":")[0],
+                          (home / ".A/dovecot-uidlist").read_text())
+        for name in gone[:1] + kept[:1]:
+            (home / name).rename(home / ".A/cur" / name)
+        (home / "mbj-apply.lock").write_text("saving\nnames \nnames x\n"
+                                             "names 9.M\n" + note)
+        self.apply(75)
+        there = {path.name.split(":")[0]
+                 for path in (home / ".A/cur").iterdir()}
+        self.assertEqual(there, {name.split(":")[0] for name in kept})
+        # What Dovecot may have listed of it is known as long as that is not
+        # settled, and no longer.
+        self.assertEqual((home / "mbj-apply.lock").read_text(), note)
+        self.assertEqual(self.dovecot.doveadm(
+            "-o", "mail_plugins=", "expunge", "-u", self.user, "mailbox", "A",
+            "all")[0], 0)
+        self.apply()
         self.assertEqual((home / "mbj-apply.lock").read_text(), "")
 
     def test_unlisted_parted(self):
@@ -968,6 +1244,7 @@ class Maildir(Sdbox):
         """Goal: a file has the name that tells whose it is, whatever ends its
         lines.  Method: each mixture, short and longer than what memory keeps."""
         self.make([(1, "A", None)])
+        self.GUIDS = False
         ends = "\n", "\r\n", "\r\r\n", "\r", "\n\r\n", "x\n\r"
         for end in ends:
             self.deliver("A", f"Subject: x{end}{end}{'y' + end}")

@@ -595,10 +595,10 @@ addflag "$moved";
         self.assertEqual({path: len(seen[path + "\0"]) for path in
                           seen["names"]}, {"INBOX": 3, "Lists/one": 2,
                                            "Copies": 2, "Junk": 5})
-        self.assertEqual([flags for flags, _, _ in
+        self.assertEqual([flags for flags, *_ in
                           seen["Lists/one\0"].values()],
                          [["$list", "\\flagged"]] * 2)
-        self.assertEqual([flags for flags, _, _ in seen["Junk\0"].values()],
+        self.assertEqual([flags for flags, *_ in seen["Junk\0"].values()],
                          [["$moved"]] * 5)
         self.assertNotRegex(self.log(), "mbj: |[Pp]anic")
 
@@ -618,13 +618,14 @@ service pop3-login {{
 
 
 class Pop3(PairCase):
+    UIDL = ""  # Dovecot's own
 
     @classmethod
     def setUpClass(cls):
         if not os.path.exists("/usr/lib/dovecot/pop3"):
             raise unittest.SkipTest("there is no POP3 (dovecot-pop3d)")
-        cls.THERE = PairCase.MORE + with_pop3()
-        cls.MORE = PairCase.MORE + with_pop3()
+        cls.THERE = PairCase.MORE + with_pop3() + cls.UIDL
+        cls.MORE = PairCase.MORE + with_pop3() + cls.UIDL
         super().setUpClass()
 
     def pop3(self, dovecot=None):
@@ -652,7 +653,7 @@ class Pop3(PairCase):
         pop.dele(4)
         pop.quit()
         seen = self.same_there()
-        self.assertEqual({uid: flags for uid, (flags, _, _) in
+        self.assertEqual({uid: flags for uid, (flags, *_) in
                           seen["INBOX\0"].items()}, {1: ["\\seen"], 3: []})
         pop = self.pop3()
         pop.dele(1)
@@ -675,6 +676,7 @@ class Pop3(PairCase):
                 for dovecot in (self.dovecot, self.other)]
         self.assertEqual(len(set(seen[0])), 4)
         self.assertEqual(seen[0], seen[1])
+        self.assertNotIn(b"6d626aff", seen[0][0])
 
     def test_away(self):
         """Goal: without the service a POP3 client reads, and deletes nothing.
@@ -693,8 +695,19 @@ class Pop3(PairCase):
         finally:
             self.serve()
         seen = self.same_there()
-        self.assertEqual({uid: flags for uid, (flags, _, _) in
+        self.assertEqual({uid: flags for uid, (flags, *_) in
                           seen["INBOX\0"].items()}, {1: [], 2: []})
+
+
+class Pop3Guid(Pop3):
+    """UIDLs that are the messages' GUIDs."""
+    UIDL = "protocol pop3 {\n  pop3_uidl_format = %g\n}\n"
+
+
+class Pop3File(Pop3):
+    """Those of a Maildir's files."""
+    LOCATION = "maildir:~/Maildir"
+    UIDL = "protocol pop3 {\n  pop3_uidl_format = %f\n}\n"
 
 
 class Virtual(PairCase):

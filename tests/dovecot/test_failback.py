@@ -363,7 +363,7 @@ class Beyond(PairCase):
                          "UID 6 of A is not the journal's, and is kept"):
                 self.assertIn(what, said)
         client = first.login()
-        bodies = [mail for _, _, mail in fetched(client, "A").values()]
+        bodies = [mail for _, _, mail, _ in fetched(client, "A").values()]
         self.leave(client)
         for n in range(3):
             self.assertTrue(any(b"first %d" % n in body for body in bodies))
@@ -516,7 +516,7 @@ class Another(PairCase):
     def bodies(self, host):
         client = host.login(self.user)
         self.addCleanup(self.leave, client)
-        found = {path: {body for _, _, body in fetched(client, path).values()}
+        found = {path: {body for _, _, body, _ in fetched(client, path).values()}
                  for path, told in dovetest.tree_of(client).items()
                  if told is not None}
         self.leave(client)

@@ -181,7 +181,7 @@ class Follow(PairCase):
         self.assertEqual(self.made_by_half(self.HALVES[0], "B", save)[1], 75)
         self.apply(75)
         two = self.login_other()
-        bodies = [body for _, _, body in pairtest.fetched(two, "B").values()]
+        bodies = [body for _, _, body, _ in pairtest.fetched(two, "B").values()]
         self.assertIn(b"Subject: own", b"".join(bodies))
 
     def test_away(self):

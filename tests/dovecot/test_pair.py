@@ -619,7 +619,7 @@ class Sdbox(Pair):
             self.assertEqual(status, 75)
             self.assertIn("is not the journal's, and is kept", said)
         two = self.login_other()
-        bodies = [body for _, _, body in fetched(two, "A").values()]
+        bodies = [body for _, _, body, _ in fetched(two, "A").values()]
         self.leave(two)
         self.assertTrue(any(b"Subject: own" in body for body in bodies))
 

@@ -279,6 +279,31 @@ class Maildir(Sdbox):
     """The same in Maildir++, whose separator is another one on disk."""
     LOCATION = "maildir:~/Maildir"
 
+    def test_guid(self):
+        """Goal: a message that is known by another GUID is told, unless it was
+        made for these bytes.  Method: the list of messages is bent, at the
+        replica."""
+        self.begin_user()
+        uidlist = self.other.d / "mail" / self.user / "Maildir/.A" / \
+            "dovecot-uidlist"
+        lines = uidlist.read_text().splitlines()
+        guids = [line.split(" :")[1].split(":")[0] for line in lines[1:]]
+        digest = {m["uid"]: m["blobId"] for m in
+                  self.messages("A")["messages"]}
+        self.assertEqual([int(line.split(" ")[0]) for line in lines[1:]],
+                         list(digest))
+        for guid, rows in (
+                ("other", [("A", "2", "guid", "other", guids[1])]),
+                ("6d626aff" + digest[1][:24],
+                 [("A", "2", "guid", "6d626aff" + digest[1][:24], guids[1])]),
+                ("6d626aff" + digest[2][:24], [])):
+            bent = lines[:]
+            bent[2] = re.sub(r" (G\S+ )?:", f" G{guid} :", bent[2])
+            uidlist.write_text("\n".join(bent) + "\n")
+            self.assertEqual(self.verify(self.other),
+                             (DIFFERENT if rows else 0, rows))
+            self.assertEqual(self.verify(self.other, "--quick"), (0, []))
+
 
 if __name__ == "__main__":
     pairtest.main()
