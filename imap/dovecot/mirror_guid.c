@@ -16,17 +16,17 @@ static bool box_is_maildir(const struct mailbox *box)
 	return strcmp(box->storage->name, MAILDIR_STORAGE_NAME) == 0;
 }
 
-/* Without the whole list, unless that is in memory. */
-static const char *late_guid(struct mailbox *box, uint32_t uid)
+/*
+ * Without the whole list, and without a look whether that has changed; not of
+ * each of many that are read one by one.
+ */
+static const char *late_guid(const struct mirror *mirror, uint32_t uid)
 {
-	struct maildir_mailbox *maildir;
+	enum { LATE = 100 };
 
-	if (!box_is_maildir(box))
-		return NULL;
-	maildir = MAILDIR_MAILBOX(box);
-	return maildir_uidlist_is_read(maildir->uidlist)
-		       ? NULL
-		       : uidlist_late_guid(box, uid);
+	return mirror->status.uidnext - uid <= LATE
+		       ? uidlist_late_guid(mirror->box, uid)
+		       : NULL;
 }
 
 bool mirror_guid_is_known(const struct mirror *mirror,
@@ -70,7 +70,7 @@ int mirror_guid(struct mirror *mirror, const struct kept_message *kept,
 	else if (mirror->is_borrowed)
 		guid = uidlist_late_guid(mirror->box, message->uid);
 	else
-		guid = late_guid(mirror->box, message->uid);
+		guid = late_guid(mirror, message->uid);
 	if (guid == NULL && mirror->mail != NULL)
 		ret = mail_guid(mirror, &guid);
 	if (guid != NULL && mbj_guid_is_good(mbj_bytes_str(guid)))
