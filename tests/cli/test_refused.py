@@ -316,7 +316,7 @@ class Refused(Case):
                 (("n" * 5120, "alice"), "not 5120"),
                 ((self.p, "alice", "--request-id", ""),
                  "--request-id is empty"),
-                ((self.p, "alice", "--guid", ""), "--guid is empty"),
+                ((self.p, "alice", "--guid", ""), 'not ""'),
                 ((self.p, "alice", "--guid", "a b"), 'not "a b"'),
                 ((self.p, "alice", "--guid", "\u00e9"), 'not "\u00e9"'),
                 ((self.p, "alice", "--guid", "g" * 256), "to 255")):
