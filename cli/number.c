@@ -107,6 +107,23 @@ bool number_level_max_read(const struct cli_call *call, unsigned *ret_level)
 	return true;
 }
 
+bool number_free_read(const struct cli_call *call, uint64_t *size)
+{
+	const char *text = call->options.keep_free;
+	uint64_t given = *size;
+
+	if (text != NULL &&
+	    (!number_size_read(text, INT64_MAX, &given) || given == 0)) {
+		cli_say(call,
+			"--keep-free wants bytes, 1 at least, maybe with K, M, "
+			"G or T behind them, not \"%.100s\"",
+			text);
+		return false;
+	}
+	*size = given;
+	return true;
+}
+
 bool number_cache_read(const struct cli_call *call, size_t *size)
 {
 	/* Below, a batch has no room; above, it is a slip of the hand. */

@@ -20,7 +20,9 @@ bool number_size_read(const char *text, uint64_t max, uint64_t *ret_size);
 bool number_rate_read(const struct cli_call *call, uint64_t *ret_rate);
 /* --compress-max, 0: off, MBJ_STREAM_LEVEL_MAX: it was not given; likewise. */
 bool number_level_max_read(const struct cli_call *call, unsigned *ret_level);
-/* --cache into *size, which stays where it was not given; likewise. */
+/* --keep-free into *size, which stays where it was not given; likewise. */
+bool number_free_read(const struct cli_call *call, uint64_t *size);
+/* --cache, likewise. */
 bool number_cache_read(const struct cli_call *call, size_t *size);
 /*
  * What an option says of packing, "zstd" or "zstd:LEVEL", into *level, which

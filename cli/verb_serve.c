@@ -332,13 +332,12 @@ int verb_serve(const struct cli_call *call)
 	if (!recent_take(call, &options) || !number_rate_read(call, &rate) ||
 	    !number_level_max_read(call, &level_max) ||
 	    !number_cache_read(call, &usual.state.cache_size) ||
+	    !number_free_read(call, &usual.space_min) ||
 	    keep_options(call, &keep) != CLI_OK)
 		return CLI_USAGE;
 	options.stop_fd = cli_stop_open(call);
 	if (options.stop_fd < 0)
 		return CLI_FAILED;
-	if (call->options.keep_free != 0)
-		usual.space_min = call->options.keep_free;
 	usual.reserve_size = usual.space_min;
 	descriptors_raise();
 	heap_unite();

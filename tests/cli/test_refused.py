@@ -388,7 +388,6 @@ class Refused(Case):
         for words in (("serve", self.p, "--timeout"),
                       ("serve", self.p, "--connections"),
                       ("serve", self.p, "--waiters"),
-                      ("serve", self.p, "--keep-free"),
                       ("serve", self.p, "--keep-recent"),
                       ("serve", self.p, "--http", "127.0.0.1:1", "--critical"),
                       ("send", self.p, "--timeout"),
@@ -406,6 +405,10 @@ class Refused(Case):
                 self.refused(*words, zero, status=USAGE,
                              named=f'{words[-1]} wants a number from 1 on, '
                              f'not "{zero}"')
+        for size in ("0", "0K", "", "1Q", "16777216T", "-1", "1 M"):
+            self.refused("serve", self.p, "--keep-free", size, status=USAGE,
+                         named='--keep-free wants bytes, 1 at least, maybe with '
+                         f'K, M, G or T behind them, not "{size}"')
         self.refused("check", self.p, "--warning", "0", status=3,
                      named="--warning wants a number from 1 on")
         self.refused("serve", self.none, "--keep-house", "0", status=FAILED,

@@ -463,7 +463,7 @@ class Watch(WatchCase):
         """Goal: what is wrong here and may be mended ends nothing.  Method: too
         little space for groups, which is called too little; then a source that
         is damaged, and mended."""
-        self.follow("--keep-free", str(1 << 60))
+        self.follow("--keep-free", "1048576T")
 
         def is_waiting_for_space():  # it tries again and again
             upstream = self.status()["upstream"]
