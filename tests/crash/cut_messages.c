@@ -38,6 +38,8 @@ static void append_add(struct cut_lab *lab, struct steps *steps,
 		step_add(steps, MBJ_MESSAGE_APPEND, mailbox);
 
 	step->time = 1700000000 + number;
+	if (number % 2 == 1)
+		step->guid = mbj_bytes_str("1.M2P3.host,S=4,W=5");
 	SITE_OK(cut_content_put(lab->primary.store, number, &step->blob,
 				&step->size, err));
 }

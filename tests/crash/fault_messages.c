@@ -248,9 +248,14 @@ static enum mbj_rc deliver(struct fault_lab *lab, struct mbj_store *store,
 	struct steps steps = {.count = 0};
 	enum mbj_rc rc = MBJ_OK;
 
-	for (unsigned i = 0; i < count && rc == MBJ_OK; i++)
-		rc = content_put(store, first + i,
-				 step_add(&steps, MBJ_MESSAGE_APPEND), err);
+	for (unsigned i = 0; i < count && rc == MBJ_OK; i++) {
+		struct mbj_message_edit *step =
+			step_add(&steps, MBJ_MESSAGE_APPEND);
+
+		if (i % 2 == 1)
+			step->guid = mbj_bytes_str("1.M2P3.host,S=4,W=5");
+		rc = content_put(store, first + i, step, err);
+	}
 	if (rc == MBJ_OK)
 		rc = steps_submit(lab, store, &steps, err);
 	return rc;

@@ -44,10 +44,12 @@ static struct mbj_message_edit message_append(unsigned account, unsigned step)
 		.blob = {{(uint8_t)(1 + step / 2)}},
 		.size = 100 + step / 2,
 		.time = 1700000000,
+		.guid = mbj_bytes_str(step % 2 == 0 ? "" : "1.M2P3.host"),
 	};
 }
 
-/* Two come, all are flagged, some copied, in the end the first one goes. */
+/* Two come, one with a GUID, all are flagged, some copied, in the end the first
+ * one goes. */
 static void messages_step(struct mbj_store *store, unsigned step)
 {
 	unsigned account = 1 + step % 2;
