@@ -1098,7 +1098,7 @@ class Maildir(Sdbox):
                 path.unlink()
         # Which it has been is to be seen.
         for path in (home / ".A/cur").iterdir():
-            path.write_text(path.read_text().upper())
+            path.write_bytes(path.read_bytes()[::-1])
         (home / "mbj-apply.lock").write_text("saving\n" + self.noted(names))
         self.mbj("expunge", self.p, self.user, "A", "6")
         self.bring()
@@ -1255,6 +1255,12 @@ class Maildir(Sdbox):
         uids = [int(name.fullmatch(path.name)[1])
                 for path in (home / ".A").glob("*/*:2,*")]
         self.assertEqual(sorted(uids), list(range(1, 2 * len(ends) + 1)))
+
+
+class Packed(Maildir):
+    """Files of other sizes than their messages, so that Dovecot names each."""
+    MORE = ("mail_plugins = $mail_plugins zlib\n"
+            "plugin {\n  zlib_save = gz\n}\n" + Sdbox.MORE)
 
 
 class Promoted(Maildir):
