@@ -129,10 +129,10 @@ int known_open(struct apply *apply);
 const struct known_box *known_find(struct known *known, struct mbj_id id);
 /*
  * What is known, where it is not the mailbox that the last run left, with
- * whatever came since.
+ * whatever came since.  box is open, and now is its status.
  */
 void known_adapt(struct apply *apply, struct known_box *known,
-		 const struct mailbox_status *now);
+		 const struct mailbox *box, const struct mailbox_status *now);
 /* Of something that is there nobody knows whether the journal ever had it. */
 bool known_is_in_doubt(const struct known *known);
 /* Requires: it is known. */

@@ -36,9 +36,11 @@ const struct known_box *known_find(struct known *known, struct mbj_id id)
 /*
  * Another one under its id, made again where it was lost, has other messages
  * under the same UIDs.  The UIDVALIDITY that the journal has by now only a run
- * gives it, which forgets what it makes anew.
+ * gives it, which forgets what it makes anew.  Where its index is in memory
+ * HIGHESTMODSEQ begins anew with each opening.
  */
 static bool box_is_gone_on(struct apply *apply, const struct known_box *known,
+			   const struct mailbox *box,
 			   const struct mailbox_status *now)
 {
 	uint32_t node = mbj_tree_find(apply->wanted, known->id);
@@ -48,13 +50,14 @@ static bool box_is_gone_on(struct apply *apply, const struct known_box *known,
 		 mbj_tree_get(apply->wanted, node)->uidvalidity ==
 			 now->uidvalidity)) &&
 	       known->uidnext <= now->uidnext &&
-	       known->modseq <= now->highest_modseq;
+	       (known->modseq <= now->highest_modseq ||
+		mail_index_is_in_memory(box->index));
 }
 
 void known_adapt(struct apply *apply, struct known_box *known,
-		 const struct mailbox_status *now)
+		 const struct mailbox *box, const struct mailbox_status *now)
 {
-	if (box_is_gone_on(apply, known, now))
+	if (box_is_gone_on(apply, known, box, now))
 		return;
 	known->mark = 0;
 	if (known->doubt != 0)

@@ -386,7 +386,7 @@ static int content_apply(struct walk *walk, const struct mailbox_status *before)
 	struct mailbox_status after;
 	int ret;
 
-	known_adapt(walk->apply, &walk->known, before);
+	known_adapt(walk->apply, &walk->known, walk->box, before);
 	if (walk->known.mark == 0 && known_forget(walk->apply, walk->id) < 0)
 		return -1;
 	if (doubt_settle(walk, before) < 0)

@@ -38,7 +38,7 @@ static bool box_has_own(struct apply *apply, struct mailbox *box,
 	if (apply_box_open(apply, box, id) < 0)
 		return true;
 	mailbox_get_open_status(box, APPLY_STATUS, &status);
-	known_adapt(apply, &known, &status);
+	known_adapt(apply, &known, box, &status);
 	origin.doubt = known.doubt;
 	return mails_are_own(&origin, box, status.messages, known.mark);
 }

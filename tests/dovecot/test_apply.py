@@ -1074,6 +1074,36 @@ class Maildir(Sdbox):
     LOCATION = "maildir:~/Maildir"
     CONTENTS = ()
 
+    def test_in_memory(self):
+        """Goal: what the journal expunges, or deletes, goes where no index
+        lasts, and what is the user's own stays.  Method: indexes in memory, in
+        which HIGHESTMODSEQ is a small one each time."""
+        def apply(status):
+            done, said = self.dovecot.doveadm(
+                "-o", "mail_location=maildir:~/Maildir:INDEX=MEMORY",
+                "-o", "mail_plugins=doveadm_mbj", "mbj", "apply", "-s",
+                self.socket, "-u", self.user)
+            self.assertEqual(done, status, said)
+            return {path.name: len(list(path.glob("???/*:*")))
+                    for path in home.glob(".?")}
+        home = self.dovecot.d / "mail" / self.user / "Maildir"
+        self.make([(1, "A", None), (2, "B", None)])
+        for mailbox in "AAAAB":
+            Sdbox.count += 1
+            self.deliver(mailbox, "Subject: x\r\n\r\n",
+                         guid=f"1764000000.M{self.count}P1.there")
+        self.follow()
+        self.assertEqual(apply(0), {".A": 4, ".B": 1})
+        self.mbj("expunge", self.p, self.user, "A", "2")
+        self.make([(1, "A", None)])
+        self.follow()
+        self.assertEqual(apply(0), {".A": 3})
+        (home / ".A/new/own").write_text("Subject: mine\n\n")
+        self.mbj("expunge", self.p, self.user, "A", "3")
+        self.follow()
+        self.assertEqual(apply(75), {".A": 2})
+        self.assertEqual(len(list(home.glob(".A/???/own"))), 1)
+
     def test_unlisted(self):
         """Goal: what was saved, and was given no UIDs before its process was
         killed, comes under its UIDs, or not at all where it went meanwhile.
