@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <mbj/sys.h>
@@ -48,24 +49,38 @@ static bool name_parse(const char *text, struct note_name *ret_name)
 	return true;
 }
 
+/*
+ * Its process is gone, and had the lock as long as it was not: what has a name
+ * of after the first look at the note is another's, of the same number.
+ */
+static void names_parse(struct apply *apply, const char *text)
+{
+	struct apply_note *note = &apply->note;
+	const char *until = strchr(text, ' ');
+	struct note_name name;
+
+	if (!name_parse(t_strcut(text, ' '), &name))
+		return;
+	if (until == NULL || str_to_uint64(until + 1, &name.until) < 0)
+		name.until = (uint64_t)time(NULL);
+	name.maker = p_strdup(apply->user->pool, name.maker);
+	array_push_back(&note->names, &name);
+	str_printfa(note->left, NAMES "%s %" PRIu64 "\n", t_strcut(text, ' '),
+		    name.until);
+}
+
 static void message_parse(struct apply *apply, const char *line)
 {
 	struct apply_note *note = &apply->note;
-	pool_t pool = apply->user->pool;
-	struct note_name name;
 	const char *guid;
 
-	if (str_begins(line, GUID)) {
-		guid = p_strdup(pool, line + strlen(GUID));
+	if (str_begins(line, NAMES)) {
+		names_parse(apply, line + strlen(NAMES));
+	} else if (str_begins(line, GUID)) {
+		guid = p_strdup(apply->user->pool, line + strlen(GUID));
 		hash_table_update(note->guids, guid, guid);
-	} else if (str_begins(line, NAMES) &&
-		   name_parse(line + strlen(NAMES), &name)) {
-		name.maker = p_strdup(pool, name.maker);
-		array_push_back(&note->names, &name);
-	} else {
-		return;
+		str_printfa(note->left, "%s\n", line);
 	}
-	str_printfa(note->left, "%s\n", line);
 }
 
 static void note_parse(struct apply *apply, char *text)
@@ -149,6 +164,7 @@ static bool name_is_behind(const struct note_name *name,
 		(name->seconds == first->seconds &&
 		 name->useconds > first->useconds)) &&
 	       name->seconds - first->seconds <= NAMES_SECONDS &&
+	       name->seconds <= first->until &&
 	       strcmp(name->maker, first->maker) == 0;
 }
 

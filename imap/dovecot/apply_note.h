@@ -5,8 +5,10 @@
  *	saving		messages are coming into files of a Maildir or an mdbox
  *	making PATH	a mailbox is being made there, without its GUID yet
  *	guid GUID	a message with that GUID of the journal's may have come
- *	names NAME	its file may have a name that this process made behind
- *			NAME, where a Maildir's cannot be named by its GUID
+ *	names NAME [UNTIL]
+ *			its file may have a name that this process made behind
+ *			NAME, where a Maildir's cannot be named by its GUID, up
+ *			to that second: the next run says which
  *
  * Threads: none.
  */
@@ -25,6 +27,7 @@ struct apply;
 struct note_name {
 	uint64_t seconds, useconds;
 	const char *maker; /* what is behind these, up to a comma */
+	uint64_t until;	   /* likewise seconds; of what was noted only */
 };
 
 struct apply_note {

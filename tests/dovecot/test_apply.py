@@ -1209,12 +1209,39 @@ class Maildir(Sdbox):
         self.assertEqual(there, {name.split(":")[0] for name in kept})
         # What Dovecot may have listed of it is known as long as that is not
         # settled, and no longer.
-        self.assertEqual((home / "mbj-apply.lock").read_text(), note)
+        self.assertRegex((home / "mbj-apply.lock").read_text(),
+                         rf"\A{re.escape(note.strip())} \d{{10}}\n\Z")
         self.assertEqual(self.dovecot.doveadm(
             "-o", "mail_plugins=", "expunge", "-u", self.user, "mailbox", "A",
             "all")[0], 0)
         self.apply()
         self.assertEqual((home / "mbj-apply.lock").read_text(), "")
+
+    def test_named_since(self):
+        """Goal: mail that comes once a killed run is known to be gone is no
+        mail of that run's, though its process has the same number, as in a
+        container that was begun again.  Method: names of that process before
+        the run that finds the note, and after it; the note stays, since
+        another message is kept."""
+        self.make([(1, "A", None)])
+        self.same()
+        self.put("A", "Subject: mine\r\n\r\n")
+        home = self.dovecot.d / "mail" / self.user / "Maildir"
+        begun = int(time.time()) - 10
+
+        def name(seconds):
+            path = home / f".A/new/{begun + seconds}.M2P77.there"
+            path.write_text(f"Subject: {seconds}\n\n")
+            return path.name
+        name(1)
+        (home / "mbj-apply.lock").write_text(
+            f"saving\nnames {begun}.M1P77.there\n")
+        self.apply(75)
+        own = {name(60), name(600)}
+        for _ in range(2):
+            self.apply(75)
+            self.assertEqual({path.name.split(":")[0] for path in
+                              home.glob(".A/???/*77.there*")}, own)
 
     def test_unlisted_parted(self):
         """Goal: what a killed run saved of a history that the journal has not
