@@ -49,6 +49,15 @@ static bool guid_is_file_name(const char *guid)
 	       strchr(guid, MAILDIR_INFO_SEP) == NULL;
 }
 
+/* dbox keeps 128 bits of it, too, and ends by an assertion where all are 0. */
+static bool guid_is_of_dbox(const char *guid)
+{
+	guid_128_t bits;
+
+	mail_generate_guid_128_hash(guid, bits);
+	return !guid_128_is_empty(bits);
+}
+
 const char *apply_guid_of(const struct mailbox *box,
 			  const struct mbj_message *message)
 {
@@ -57,7 +66,9 @@ const char *apply_guid_of(const struct mailbox *box,
 	if (message->guid.n == 0)
 		return NULL;
 	guid = t_strndup(message->guid.p, message->guid.n);
-	return maildir_is(box) && !guid_is_file_name(guid) ? NULL : guid;
+	if (maildir_is(box) ? !guid_is_file_name(guid) : !guid_is_of_dbox(guid))
+		return NULL;
+	return guid;
 }
 
 bool apply_guid_is(const char *guid, const struct mbj_message *message)

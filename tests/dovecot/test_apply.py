@@ -665,6 +665,21 @@ class Sdbox(DovecotCase):
         self.assertEqual(self.dovecot.doveadm("mbj", "verify", "-u",
                                               self.user)[0], 0)
 
+    def test_guid_zero(self):
+        """Goal: no GUID has Dovecot end where it makes an index anew.  Method:
+        the one that is none to dbox."""
+        self.make([(1, "A", None)])
+        self.deliver("A", "Subject: x\r\n\r\n", guid="0" * 32)
+        self.same()
+        done, said = self.dovecot.doveadm(
+            "-o", "mail_plugins=", "force-resync", "-u", self.user, "*")
+        self.assertEqual(done, 0, said)
+        self.assertEqual(self.guids_in("A"), {
+            1: "0" * 32 if "Maildir" in self.LOCATION else self.MADE})
+        self.assertEqual(self.apply(), "")
+        self.assertEqual(self.dovecot.doveadm("mbj", "verify", "-u",
+                                              self.user)[0], 0)
+
     def test_renumbered(self):
         """Goal: what the journal expunges goes where its mailbox gets another
         UIDVALIDITY meanwhile, for which Dovecot makes a Maildir's index anew.
