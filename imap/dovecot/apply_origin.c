@@ -7,6 +7,7 @@
 
 #include "apply.h"
 #include "apply_maildir.h"
+#include "apply_mdbox.h"
 
 /* Of the mailbox's index: a byte for each message. */
 #define ORIGIN_EXTENSION "mbj-journal"
@@ -50,12 +51,39 @@ static bool guid_is_file_name(const char *guid)
 }
 
 /* dbox keeps 128 bits of it, too, and ends by an assertion where all are 0. */
-static bool guid_is_of_dbox(const char *guid)
+static bool guid_is_zero(const char *guid)
 {
 	guid_128_t bits;
 
 	mail_generate_guid_128_hash(guid, bits);
-	return !guid_128_is_empty(bits);
+	return guid_128_is_empty(bits);
+}
+
+/* Digits of dbox, or a file's name: SECONDS.MUSECONDS "P" PID.HOST */
+static bool guid_is_dovecots(const char *guid)
+{
+	const char *end;
+	guid_128_t bits;
+	uint64_t number;
+
+	return guid_128_from_string(guid, bits) == 0 ||
+	       (str_parse_uint64(guid, &number, &end) == 0 &&
+		str_begins(end, ".M") &&
+		str_parse_uint64(end + 2, &number, &end) == 0 && *end == 'P' &&
+		str_parse_uint64(end + 1, &number, &end) == 0 && *end == '.');
+}
+
+/*
+ * Dovecot takes what has one GUID and one size for one message when it makes
+ * an mdbox's indexes anew, and gives up all but one: files that were put into
+ * two folders of a Maildir may have one name, and other bytes.
+ */
+static bool guid_fits(const struct mailbox *box, const char *guid)
+{
+	if (maildir_is(box))
+		return guid_is_file_name(guid);
+	return !guid_is_zero(guid) &&
+	       (!mdbox_is(box) || guid_is_dovecots(guid));
 }
 
 const char *apply_guid_of(const struct mailbox *box,
@@ -66,9 +94,7 @@ const char *apply_guid_of(const struct mailbox *box,
 	if (message->guid.n == 0)
 		return NULL;
 	guid = t_strndup(message->guid.p, message->guid.n);
-	if (maildir_is(box) ? !guid_is_file_name(guid) : !guid_is_of_dbox(guid))
-		return NULL;
-	return guid;
+	return guid_fits(box, guid) ? guid : NULL;
 }
 
 bool apply_guid_is(const char *guid, const struct mbj_message *message)

@@ -35,7 +35,7 @@ bool apply_guid_is_ours(const char *guid);
 /*
  * The GUID that the message has in the journal, where a mailbox can have it;
  * NULL: it has none, or one that could be no file's name in a Maildir, or is 0
- * elsewhere.  On the data stack.
+ * elsewhere, or may be another's as well in an mdbox.  On the data stack.
  */
 const char *apply_guid_of(const struct mailbox *box,
 			  const struct mbj_message *message);
