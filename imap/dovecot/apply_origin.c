@@ -6,6 +6,7 @@
 #include <maildir-storage.h>
 
 #include "apply.h"
+#include "apply_digest.h"
 #include "apply_maildir.h"
 #include "apply_mdbox.h"
 
@@ -143,9 +144,19 @@ void origin_mark_mail(struct mail *mail)
 
 /* ----------------------------------------------------------------- listing */
 
-static int guid_order(const guid_128_t *a, const guid_128_t *b)
+static int guid_order(const guid_128_t *guid,
+		      const struct origin_message *message)
 {
-	return guid_128_cmp(*a, *b);
+	return guid_128_cmp(*guid, message->guid);
+}
+
+static int message_order(const struct origin_message *a,
+			 const struct origin_message *b)
+{
+	int order = guid_128_cmp(a->guid, b->guid);
+
+	return order != 0 ? order
+			  : memcmp(a->blob.b, b->blob.b, sizeof(a->blob.b));
 }
 
 /* Returns: 0 once it is the last, -1. */
@@ -153,13 +164,13 @@ static int page_list(struct origin *origin, uint32_t uid, uint32_t *ret_next)
 {
 	struct mbj_client_messages page;
 	struct mbj_error err;
-	guid_128_t guid;
 
 	if (mbj_client_messages(origin->apply->client,
 				origin->apply->account.id, origin->mailbox, uid,
 				0, origin->rev, &page, &err) < 0)
 		return -1;
 	for (size_t i = 0; i < page.count; i++) {
+		struct origin_message message = {.blob = page.messages[i].blob};
 		struct mbj_bytes text = page.messages[i].guid;
 
 		if (text.n == 0)
@@ -167,40 +178,51 @@ static int page_list(struct origin *origin, uint32_t uid, uint32_t *ret_next)
 		T_BEGIN
 		{
 			mail_generate_guid_128_hash(t_strndup(text.p, text.n),
-						    guid);
+						    message.guid);
 		}
 		T_END;
-		array_push_back(&origin->listed, &guid);
+		array_push_back(&origin->listed, &message);
 	}
 	*ret_next = page.next_uid;
 	mbj_client_messages_done(&page);
 	return 0;
 }
 
-/*
- * Only where nothing else tells: the index was lost, or the list of UIDs. Where
- * it has changed, or there is no answer, nothing is known, and what is there
- * stays.
- */
-static bool journal_has(struct origin *origin, const char *guid)
+/* Where it has changed, or there is no answer, nothing is known. */
+static void journal_list(struct origin *origin)
 {
-	guid_128_t hash;
 	uint32_t uid = 1;
 	int ret = 0;
 
+	origin->is_listed = true;
+	i_array_init(&origin->listed, 64);
+	while (ret == 0 && uid != 0)
+		ret = page_list(origin, uid, &uid);
+	if (ret < 0)
+		array_clear(&origin->listed);
+	array_sort(&origin->listed, message_order);
+}
+
+/*
+ * Only where nothing else tells: the index was lost, or the list of UIDs.  What
+ * is not known for it stays.  A GUID alone is not enough: a user's own file in
+ * a Maildir may be called as one of the journal's was.
+ */
+static bool journal_has(struct origin *origin, struct mail *mail,
+			const char *guid)
+{
+	struct origin_message message;
+	const char *why;
+
 	if (origin->rev == 0)
 		return false;
-	if (!origin->is_listed) {
-		origin->is_listed = true;
-		i_array_init(&origin->listed, 64);
-		while (ret == 0 && uid != 0)
-			ret = page_list(origin, uid, &uid);
-		if (ret < 0)
-			array_clear(&origin->listed);
-		array_sort(&origin->listed, guid_order);
-	}
-	mail_generate_guid_128_hash(guid, hash);
-	return array_bsearch(&origin->listed, &hash, guid_order) != NULL;
+	if (!origin->is_listed)
+		journal_list(origin);
+	mail_generate_guid_128_hash(guid, message.guid);
+	return array_bsearch(&origin->listed, &message.guid, guid_order) !=
+		       NULL &&
+	       apply_digest(mail, &message.blob, &why) == 0 &&
+	       array_bsearch(&origin->listed, &message, message_order) != NULL;
 }
 
 void origin_done(struct origin *origin)
@@ -223,5 +245,5 @@ int origin_look(struct origin *origin, struct mail *mail)
 	note = &origin->apply->note;
 	return apply_guid_is_ours(guid) || note_has_guid(note, guid) ||
 	       (maildir_is(mail->box) && note_has_name(note, guid)) ||
-	       journal_has(origin, guid);
+	       journal_has(origin, mail, guid);
 }

@@ -9,7 +9,8 @@
  *     none, or one that this storage cannot have;
  *   - a GUID that an earlier run was saving, or in a Maildir a name that it may
  *     have given a file, which Dovecot takes for one (apply_note.h);
- *   - a GUID that a message of the mailbox has in the journal now.
+ *   - a GUID that a message of the mailbox has in the journal now, which has
+ *     these bytes.
  *
  * Threads: none.
  */
@@ -42,6 +43,12 @@ const char *apply_guid_of(const struct mailbox *box,
 /* It is that one, or one of our kind for the same bytes. */
 bool apply_guid_is(const char *guid, const struct mbj_message *message);
 
+/* A message that the account has in the mailbox. */
+struct origin_message {
+	guid_128_t guid;
+	struct mbj_hash blob;
+};
+
 struct origin {
 	struct apply *apply;
 	struct mbj_id mailbox;
@@ -51,9 +58,9 @@ struct origin {
 	 * known_box).
 	 */
 	uint32_t doubt;
-	/* Of the messages that the account has in it; on the heap. */
+	/* Those with a GUID, in order; on the heap. */
 	bool is_listed;
-	ARRAY(guid_128_t) listed;
+	ARRAY(struct origin_message) listed;
 };
 
 /* Returns: 1 it came from the journal, 0 nobody knows of it, -1 unreadable. */

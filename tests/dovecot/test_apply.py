@@ -1236,6 +1236,21 @@ class Maildir(Sdbox):
         self.apply()
         self.assertEqual((home / "mbj-apply.lock").read_text(), "")
 
+    def test_same_called(self):
+        """Goal: a file of the user's own that is called as one of the journal's
+        was at the first host is kept.  Method: other bytes, of the same size;
+        the journal expunges its own."""
+        self.make([(1, "A", None)])
+        self.deliver("A", "Subject: x\r\n\r\n", guid="1.eml")
+        self.same()
+        box = self.dovecot.d / "mail" / self.user / "Maildir/.A"
+        (box / "new/1.eml").write_text("Subject: y\n\n")
+        for _ in range(2):
+            self.assertIn("UID 2 of A is not the journal's", self.apply(75))
+        self.mbj("expunge", self.p, self.user, "A", "1")
+        self.bring(75)
+        self.assertEqual(self.guids_in("A"), {2: "1.eml"})
+
     def test_named_since(self):
         """Goal: mail that comes once a killed run is known to be gone is no
         mail of that run's, though its process has the same number, as in a
