@@ -107,9 +107,9 @@ static int mail_fail(struct walk *walk)
 }
 
 /*
- * It has another GUID.  Where users changed this Dovecot, and the journal was
- * told, it is the journal's all the same, by its bytes: a former primary's has
- * none but such, where its service knew no GUIDs.
+ * It has another GUID, or one that says little.  Where users changed this
+ * Dovecot, and the journal was told, it is the journal's all the same, by its
+ * bytes: a former primary's has none but such, where its service knew no GUIDs.
  */
 static int other_apply(struct walk *walk, const struct mbj_message *message)
 {
@@ -147,8 +147,9 @@ static int same_apply(struct walk *walk, const struct mbj_message *message)
 		return flags_apply(walk, message);
 	if (mail_get_special(walk->mail, MAIL_FETCH_GUID, &guid) < 0)
 		return mail_fail(walk);
-	return apply_guid_is(guid, message) ? found_apply(walk, message)
-					    : other_apply(walk, message);
+	return origin_is_message(&walk->origin, walk->mail, guid, message)
+		       ? found_apply(walk, message)
+		       : other_apply(walk, message);
 }
 
 /* ------------------------------------------------- what one has only */

@@ -9,6 +9,7 @@
 
 #include <istream-crlf.h>
 #include <istream.h>
+#include <maildir-filename.h>
 #include <maildir-storage.h>
 #include <maildir-uidlist.h>
 
@@ -76,6 +77,16 @@ const char *maildir_guid(struct mailbox *box, const struct mbj_message *message,
 			       sizes.size + sizes.bares);
 }
 
+bool maildir_name_has_sizes(const char *name)
+{
+	uoff_t size;
+
+	return maildir_filename_get_size(name, MAILDIR_EXTRA_FILE_SIZE,
+					 &size) &&
+	       maildir_filename_get_size(name, MAILDIR_EXTRA_VIRTUAL_SIZE,
+					 &size);
+}
+
 static struct maildir_uidlist *uidlist_of(struct mailbox *box)
 {
 	struct maildir_mailbox *maildir = MAILDIR_MAILBOX(box);
@@ -88,7 +99,8 @@ static bool file_is_ours(const struct apply_note *note, const char *name)
 {
 	const char *plain = t_strcut(name, MAILDIR_INFO_SEP);
 
-	return apply_guid_is_ours(plain) || note_has_guid(note, plain) ||
+	return apply_guid_is_ours(plain) ||
+	       (note_has_guid(note, plain) && maildir_name_has_sizes(plain)) ||
 	       note_has_name(note, plain);
 }
 

@@ -23,6 +23,8 @@ bool maildir_is(const struct mailbox *box);
  */
 const char *maildir_guid(struct mailbox *box, const struct mbj_message *message,
 			 struct istream *input);
+/* Those that Dovecot wants in a GUID before it names a file by it. */
+bool maildir_name_has_sizes(const char *name);
 /*
  * Of an open Maildir: remove what a killed save left, where the list of its
  * UIDs says that it is the journal's.  Where the journal may never have had it

@@ -231,6 +231,26 @@ void origin_done(struct origin *origin)
 		array_free(&origin->listed);
 }
 
+bool origin_is_message(const struct origin *origin, struct mail *mail,
+		       const char *guid, const struct mbj_message *message)
+{
+	return apply_guid_is(guid, message) &&
+	       (guid_is_dovecots(guid) || apply_guid_is_ours(guid) ||
+		(mail->uid >= origin->doubt && mail_is_marked(mail)));
+}
+
+/* A Maildir's file that has no sizes in its name was not named by a GUID. */
+static bool note_has_mail(const struct apply_note *note, struct mail *mail,
+			  const char *guid)
+{
+	const char *name;
+
+	if (!note_has_guid(note, guid) || !maildir_is(mail->box))
+		return note_has_guid(note, guid);
+	return mail_get_special(mail, MAIL_FETCH_STORAGE_ID, &name) == 0 &&
+	       (strcmp(name, guid) != 0 || maildir_name_has_sizes(name));
+}
+
 int origin_look(struct origin *origin, struct mail *mail)
 {
 	const struct apply_note *note;
@@ -243,7 +263,7 @@ int origin_look(struct origin *origin, struct mail *mail)
 	if (mail_get_special(mail, MAIL_FETCH_GUID, &guid) < 0)
 		return -1;
 	note = &origin->apply->note;
-	return apply_guid_is_ours(guid) || note_has_guid(note, guid) ||
+	return apply_guid_is_ours(guid) || note_has_mail(note, mail, guid) ||
 	       (maildir_is(mail->box) && note_has_name(note, guid)) ||
 	       journal_has(origin, mail, guid);
 }

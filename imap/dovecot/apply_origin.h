@@ -63,6 +63,12 @@ struct origin {
 	ARRAY(struct origin_message) listed;
 };
 
+/*
+ * The mail, which has that GUID, is that message of the journal's: bytes need
+ * not be compared.  One that Dovecot did not make may be another's as well.
+ */
+bool origin_is_message(const struct origin *origin, struct mail *mail,
+		       const char *guid, const struct mbj_message *message);
 /* Returns: 1 it came from the journal, 0 nobody knows of it, -1 unreadable. */
 int origin_look(struct origin *origin, struct mail *mail);
 /* The message at seq, which is there or comes with t, is the journal's. */

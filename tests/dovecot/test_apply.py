@@ -1251,6 +1251,25 @@ class Maildir(Sdbox):
         self.bring(75)
         self.assertEqual(self.guids_in("A"), {2: "1.eml"})
 
+    def test_same_first(self):
+        """Goal: likewise where it has the UID of the journal's, or is not
+        listed, and a killed run noted that name."""
+        self.make([(1, "A", None)])
+        self.same()
+        home = self.dovecot.d / "mail" / self.user / "Maildir"
+        (home / ".A/new/1.eml").write_text("Subject: y\n\n")
+        self.assertIn("UID 1 of A is not the journal's", self.apply(75))
+        self.deliver("A", "Subject: x\r\n\r\n", guid="1.eml")
+        for _ in range(2):
+            self.assertIn("UID 1 of A is not the journal's of that UID",
+                          self.bring(75))
+        self.mbj("expunge", self.p, self.user, "A", "1")
+        (home / ".A/new/2.eml").write_text("Subject: z\n\n")
+        (home / "mbj-apply.lock").write_text(
+            "saving\nguid 1.eml\nguid 2.eml\n")
+        self.bring(75)
+        self.assertEqual(self.guids_in("A"), {1: "1.eml", 2: "2.eml"})
+
     def test_named_since(self):
         """Goal: mail that comes once a killed run is known to be gone is no
         mail of that run's, though its process has the same number, as in a
