@@ -2,7 +2,7 @@
  * The file that has the lock of a user's run of apply, and says what a run has
  * begun that a kill would leave half done:
  *
- *	saving		messages are coming into files of a Maildir or an mdbox
+ *	saving		messages are coming into files
  *	making PATH	a mailbox is being made there, without its GUID yet
  *	guid GUID	a message with that GUID of the journal's may have come
  *	names NAME [UNTIL]
@@ -50,7 +50,7 @@ struct apply_note {
 /* Lock and read the file beside the list of what is known.  -1, told. */
 int note_open(struct apply *apply, const char *known_path);
 void note_close(struct apply_note *note);
-/* Files are about to come into a Maildir or an mdbox; durable.  -1, told. */
+/* Messages are about to come into files; durable.  -1, told. */
 int note_saving(struct apply *apply);
 /*
  * What comes with the transaction that begins, or, where it has begun, with it

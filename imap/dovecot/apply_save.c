@@ -159,18 +159,20 @@ static int guids_note(struct apply_save *save,
 	if (maildir_is(save->box))
 		note_names(note, maildir_filename_generate());
 	else if (guids == 0)
-		return note_saving(save->apply);
+		return mdbox_is(save->box) ? note_saving(save->apply) : 0;
 	return note_come(save->apply);
 }
 
-/* On disk before anything of it is, where a kill can leave a part. */
+/*
+ * On disk before anything of it is: a kill can leave a part, of sdbox files
+ * that Dovecot lists when it makes the index anew.
+ */
 static int message_note(struct apply_save *save,
 			const struct mbj_message *message)
 {
-	if ((!maildir_is(save->box) && !mdbox_is(save->box)) ||
-	    (save->t != NULL && save->noted != NULL && message < save->noted))
-		return 0;
-	return guids_note(save, message);
+	return save->t != NULL && save->noted != NULL && message < save->noted
+		       ? 0
+		       : guids_note(save, message);
 }
 
 /* On the data stack; NULL: the stream has the error. */

@@ -829,6 +829,39 @@ class Sdbox(DovecotCase):
                 self.same_mail()
         shutil.rmtree(kept)
 
+    def test_file_left(self):
+        """Goal: a message that a killed run left, and that the journal
+        expunges before the next, is not there for ever.  Method: SIGKILL
+        behind the last file that sdbox has given its name."""
+        self.need_strace()
+        if not self.LOCATION.startswith("sdbox"):
+            self.skipTest("others have no such files")
+        self.make([(1, "A", None)])
+        self.deliver("A", "Subject: old\r\n\r\n")
+        self.same()
+        home = self.dovecot.d / "mail" / self.user
+        kept = self.dovecot.d / "kept"
+        subprocess.run(["cp", "-a", home, kept], check=True)
+        for n in range(1, 4):
+            self.deliver("A", f"Subject: {n}\r\n\r\n", guid=f"{n:032x}")
+        self.follow()
+        points = self.traced()
+        calls = re.findall(r"^\w+\(.*", (self.dovecot.d / "trace").read_text(),
+                           re.M)
+        named = [at for at, call in enumerate(calls) if
+                 re.search(r'rename.*"[^"]*/u\.\d+"', call)]
+        call, count = points[named[-1] + 1]
+        shutil.rmtree(home)
+        subprocess.run(["cp", "-a", kept, home], check=True)
+        self.traced("-e", f"inject={call}:signal=KILL:when={count}")
+        self.dovecot.unlock_dead()
+        shutil.rmtree(kept)
+        self.mbj("expunge", self.p, self.user, "A", "2:3")
+        self.follow()
+        self.apply_rebuilt()
+        self.assertEqual(self.apply(), "")
+        self.same_mail()
+
     def many(self, count):
         """Messages in INBOX, by one import.  Returns: their bytes, by UID."""
         texts = [f"Subject: {n}\n\n" + "z" * 70 * (n % 40) + "\n"
