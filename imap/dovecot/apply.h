@@ -41,8 +41,9 @@ struct known_box {
 	uint64_t rev;  /* of the account's content, 0: not walked since */
 	uint32_t mark; /* below are no UIDs but the journal's */
 	/*
-	 * Below, but not below the mark, a GUID of the journal's kind says
-	 * nothing: it may be of a history that the journal never had.
+	 * Below, but not below the mark, nothing that says that a message came
+	 * from the journal (apply_origin.h) counts: it may be of a history that
+	 * the journal never had.
 	 */
 	uint32_t doubt;
 	/* Of Dovecot's mailbox. */

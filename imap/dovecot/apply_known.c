@@ -35,9 +35,10 @@ const struct known_box *known_find(struct known *known, struct mbj_id id)
 
 /*
  * Another one under its id, made again where it was lost, has other messages
- * under the same UIDs.  The UIDVALIDITY that the journal has by now only a run
- * gives it, which forgets what it makes anew.  Where its index is in memory
- * HIGHESTMODSEQ begins anew with each opening.
+ * under the same UIDs.  The UIDVALIDITY that the journal has by now a run gives
+ * it, which forgets what it makes anew, or the plugin, which makes no mailbox
+ * under an id that has held messages (capture.c): UIDs go on.  Where its index
+ * is in memory HIGHESTMODSEQ begins anew with each opening.
  */
 static bool box_is_gone_on(struct apply *apply, const struct known_box *known,
 			   const struct mailbox *box,

@@ -4,8 +4,9 @@
  * Dovecot moves the files of a save into cur/ and new/, then gives them UIDs
  * and GUIDs in dovecot-uidlist.  Killed in between, files are left that the
  * next session gives UIDs in an order of its own, and has no GUID for but their
- * names.  So each file of ours has a name that tells, and what no UID was given
- * for is removed before anybody gives one; it is saved again.
+ * names.  So each file of ours has a name that tells, or one that is noted
+ * (apply_note.h), and what no UID was given for is removed before anybody gives
+ * one; it is saved again.
  */
 #ifndef MBJ_DOVECOT_APPLY_MAILDIR_H
 #define MBJ_DOVECOT_APPLY_MAILDIR_H
