@@ -36,8 +36,9 @@ struct walk {
 	ARRAY_TYPE(seq_range) saved; /* UIDs; on the heap */
 	/* Whom its list lets in behind its mail, once it was read. */
 	ARRAY_TYPE(attribute) gives;
-	bool is_awaited;   /* somebody is to be let in */
-	uint32_t kept_uid; /* the first that is not the journal's, 0: none */
+	bool is_awaited; /* somebody is to be let in */
+	/* The first that is not the journal's of that UID, 0: none. */
+	uint32_t kept_uid;
 };
 
 static int walk_fail(struct walk *walk, const char *what)
@@ -129,8 +130,14 @@ static int other_apply(struct walk *walk, const struct mbj_message *message)
 		return mail_fail(walk);
 	if (ret == 0)
 		return message_keep(walk, "is not the journal's of that UID");
-	/* One of the journal's that got another's UID: no user has it. */
+	/*
+	 * One of the journal's that got another's UID: no user has it.  The
+	 * next run looks whether it went: an mdbox's indexes that are made anew
+	 * meanwhile have it still.
+	 */
 	mail_expunge(walk->mail);
+	if (walk->kept_uid == 0)
+		walk->kept_uid = walk->mail->uid;
 	(void)apply_fail(walk->apply,
 			 "message UID %u of %s was another one of the "
 			 "journal's, and is gone: Dovecot does not give "
