@@ -213,8 +213,6 @@ static int note_sync(struct apply *apply)
 	struct apply_note *note = &apply->note;
 	struct mbj_error err;
 
-	if (note_write(apply, NULL) < 0)
-		return -1;
 	if (fdatasync(note->fd) < 0)
 		return note_fail(apply, "write");
 	/* Its entry, too. */
@@ -225,14 +223,6 @@ static int note_sync(struct apply *apply)
 		return apply_fail(apply, "%s", err.message);
 	note->is_new = false;
 	return 0;
-}
-
-int note_saving(struct apply *apply)
-{
-	if (apply->note.is_saving)
-		return 0;
-	apply->note.is_saving = true;
-	return note_sync(apply);
 }
 
 void note_begin(struct apply_note *note)
@@ -254,14 +244,16 @@ void note_names(struct apply_note *note, const char *name)
  * What is too much to be read again is forgotten, the oldest first: of that a
  * message that Dovecot listed meanwhile, and the journal has no more, is kept.
  */
-int note_come(struct apply *apply)
+int note_come(struct apply *apply, bool is_untidy)
 {
 	struct apply_note *note = &apply->note;
 
-	note->is_saving = true;
+	note->is_saving |= is_untidy;
 	if (str_len(note->left) + str_len(note->coming) > NOTE_MAX / 2)
 		str_truncate(note->left, 0);
-	return note_sync(apply);
+	if (note_write(apply, NULL) < 0)
+		return -1;
+	return is_untidy ? note_sync(apply) : 0;
 }
 
 void note_failed(struct apply_note *note)

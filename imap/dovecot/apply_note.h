@@ -2,7 +2,7 @@
  * The file that has the lock of a user's run of apply, and says what a run has
  * begun that a kill would leave half done:
  *
- *	saving		messages are coming into files
+ *	saving		messages are coming into files of a Maildir or an mdbox
  *	making PATH	a mailbox is being made there, without its GUID yet
  *	guid GUID	a message with that GUID of the journal's may have come
  *	names NAME [UNTIL]
@@ -50,8 +50,6 @@ struct apply_note {
 /* Lock and read the file beside the list of what is known.  -1, told. */
 int note_open(struct apply *apply, const char *known_path);
 void note_close(struct apply_note *note);
-/* Messages are about to come into files; durable.  -1, told. */
-int note_saving(struct apply *apply);
 /*
  * What comes with the transaction that begins, or, where it has begun, with it
  * as well: not on disk before note_come.
@@ -59,8 +57,11 @@ int note_saving(struct apply *apply);
 void note_begin(struct apply_note *note);
 void note_guid(struct apply_note *note, const char *guid);
 void note_names(struct apply_note *note, const char *name);
-/* All of these may come from now on; durable, as note_saving.  -1, told. */
-int note_come(struct apply *apply);
+/*
+ * All of these may come from now on.  is_untidy: into files of a Maildir or an
+ * mdbox, where they use up UIDs if they are left; durable then.  -1, told.
+ */
+int note_come(struct apply *apply, bool is_untidy);
 /* That transaction failed, and may have left some of it. */
 void note_failed(struct apply_note *note);
 /* An earlier run was saving a message with that GUID. */

@@ -158,14 +158,15 @@ static int guids_note(struct apply_save *save,
 	save->noted = page->messages + at;
 	if (maildir_is(save->box))
 		note_names(note, maildir_filename_generate());
-	else if (guids == 0)
-		return mdbox_is(save->box) ? note_saving(save->apply) : 0;
-	return note_come(save->apply);
+	else if (guids == 0 && (note->is_saving || !mdbox_is(save->box)))
+		return 0;
+	return note_come(save->apply,
+			 maildir_is(save->box) || mdbox_is(save->box));
 }
 
 /*
- * On disk before anything of it is: a kill can leave a part, of sdbox files
- * that Dovecot lists when it makes the index anew.
+ * Before anything of it is there: a kill can leave a part, of sdbox files that
+ * Dovecot lists when it makes the index anew.
  */
 static int message_note(struct apply_save *save,
 			const struct mbj_message *message)
