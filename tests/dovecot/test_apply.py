@@ -740,10 +740,8 @@ class Sdbox(DovecotCase):
                 break
         else:
             self.fail("nothing comes")
-        shutil.rmtree(home)
-        shutil.move(kept, home)
-        self.traced("-e", f"inject={call}:signal=KILL:when={counts[call]}")
-        self.dovecot.unlock_dead()
+        self.killed_before(home, kept, call, counts[call])
+        shutil.rmtree(kept)
         (lock,) = home.rglob("mbj-apply.lock")
         for guid in guids:
             self.assertIn(f"guid {guid}\n", lock.read_text())
@@ -857,10 +855,7 @@ class Sdbox(DovecotCase):
         if KILLS != "all":
             points = rng.sample(points, int(KILLS))
         for call, count in points:
-            shutil.rmtree(home)
-            subprocess.run(["cp", "-a", kept, home], check=True)
-            self.traced("-e", f"inject={call}:signal=KILL:when={count}")
-            self.dovecot.unlock_dead()
+            self.killed_before(home, kept, call, count)
             with self.subTest(call=call, count=count):
                 self.apply_rebuilt()
                 self.same_tree()
@@ -889,10 +884,7 @@ class Sdbox(DovecotCase):
         named = [at for at, call in enumerate(calls) if
                  re.search(r'rename.*"[^"]*/u\.\d+"', call)]
         call, count = points[named[-1] + 1]
-        shutil.rmtree(home)
-        subprocess.run(["cp", "-a", kept, home], check=True)
-        self.traced("-e", f"inject={call}:signal=KILL:when={count}")
-        self.dovecot.unlock_dead()
+        self.killed_before(home, kept, call, count)
         shutil.rmtree(kept)
         self.mbj("expunge", self.p, self.user, "A", "2:3")
         self.follow()
@@ -1050,6 +1042,13 @@ class Sdbox(DovecotCase):
             counts[call] += 1
             points.append((call, counts[call]))
         return points
+
+    def killed_before(self, home, kept, call, count):
+        """A run from what was kept of a home, which ends before that call."""
+        shutil.rmtree(home)
+        subprocess.run(["cp", "-a", kept, home], check=True)
+        self.traced("-e", f"inject={call}:signal=KILL:when={count}")
+        self.dovecot.unlock_dead()
 
     def test_note(self):
         """Goal: what a run knows is on disk under its name before it goes on:
@@ -1516,10 +1515,7 @@ class Mdbox(Sdbox):
         whole = self.headers((self.dovecot.d / "trace").read_text())
         self.assertGreater(len(whole), 3)
         for count in whole:
-            shutil.rmtree(home)
-            subprocess.run(["cp", "-a", kept, home], check=True)
-            self.traced("-e", f"inject=pwrite64:signal=KILL:when={count}")
-            self.dovecot.unlock_dead()
+            self.killed_before(home, kept, "pwrite64", count)
             with self.subTest(count=count):
                 self.apply()
                 self.same_tree()
@@ -1558,10 +1554,7 @@ class Mdbox(Sdbox):
         self.follow()
         self.traced()
         last = self.headers((self.dovecot.d / "trace").read_text())[-1]
-        shutil.rmtree(home)
-        subprocess.run(["cp", "-a", kept, home], check=True)
-        self.traced("-e", f"inject=pwrite64:signal=KILL:when={last}")
-        self.dovecot.unlock_dead()
+        self.killed_before(home, kept, "pwrite64", last)
         shutil.rmtree(kept)
         self.mbj("expunge", self.p, self.user, "A", "2:4")
         (lock,) = home.rglob("mbj-apply.lock")
