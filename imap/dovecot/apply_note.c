@@ -106,10 +106,18 @@ static void note_parse(struct apply *apply, char *text)
 static int note_read(struct apply *apply)
 {
 	struct apply_note *note = &apply->note;
-	char *text = i_malloc(NOTE_MAX + 1);
-	ssize_t n = pread(note->fd, text, NOTE_MAX, 0);
-	int ret = n < 0 ? note_fail(apply, "read") : 0;
+	struct stat st;
+	size_t size;
+	ssize_t n;
+	char *text;
 
+	if (fstat(note->fd, &st) < 0)
+		return note_fail(apply, "look at");
+	size = (size_t)I_MIN(st.st_size, NOTE_MAX);
+	text = i_malloc(size + 1);
+	n = pread(note->fd, text, size, 0);
+	if (n < 0)
+		(void)note_fail(apply, "read");
 	note->left = str_new(default_pool, 256);
 	note->coming = str_new(default_pool, 256);
 	hash_table_create(&note->guids, default_pool, 0, str_hash, strcmp);
@@ -118,7 +126,7 @@ static int note_read(struct apply *apply)
 	if (n > 0)
 		note_parse(apply, text);
 	i_free(text);
-	return ret;
+	return n < 0 ? -1 : 0;
 }
 
 int note_open(struct apply *apply, const char *known_path)
