@@ -751,6 +751,28 @@ class Sdbox(DovecotCase):
         self.same_mail()
         self.assertEqual(lock.read_text(), "")
 
+    def test_note_refused(self):
+        """Goal: nothing comes that cannot be noted, and the next run brings it.
+        Method: the file's disk is full, or fails where it is waited for."""
+        self.need_strace()
+        self.make([(1, "A", None)])
+        self.same()
+        home = self.dovecot.d / "mail" / self.user
+        (lock,) = home.rglob("mbj-apply.lock")
+        self.deliver("A", "Subject: x\r\n\r\n", guid=f"{5:032x}")
+        self.follow()
+        fails = ["pwrite64:error=ENOSPC"]
+        if not self.LOCATION.startswith("sdbox"):
+            fails.append("fdatasync:error=EIO")
+        for fail in fails:
+            self.traced("-P", lock, "-e", f"inject={fail}")
+            self.assertIn("(INJECTED)",
+                          (self.dovecot.d / "trace").read_text(), fail)
+            self.assertEqual(self.guids_in("A"), {}, fail)
+        self.apply()
+        self.same_mail()
+        self.assertEqual(lock.read_text(), "")
+
     def expunged_behind(self, lose):
         """What the journal expunges behind a message of the user's own, with
         which it comes to an end of what is known by UID."""
