@@ -724,9 +724,7 @@ class Sdbox(DovecotCase):
         self.need_strace()
         self.make([(1, "A", None)])
         self.same()
-        home = self.dovecot.d / "mail" / self.user
-        kept = self.dovecot.d / "kept"
-        subprocess.run(["cp", "-a", home, kept], check=True)
+        home, kept = self.keep_home()
         guids = [f"{number:028x}{os.getpid() % 65536:04x}" for number in (3, 4)]
         for guid in guids:
             self.deliver("A", "Subject: x\r\n\r\n", guid=guid)
@@ -869,9 +867,7 @@ class Sdbox(DovecotCase):
         for _ in range(2):
             self.scatter_mail(rng)
             self.apply()
-        home = self.dovecot.d / "mail" / self.user
-        kept = self.dovecot.d / "kept"
-        subprocess.run(["cp", "-a", home, kept], check=True)
+        home, kept = self.keep_home()
         self.scatter_mail(rng)
         points = self.traced()
         if KILLS != "all":
@@ -894,9 +890,7 @@ class Sdbox(DovecotCase):
         self.make([(1, "A", None)])
         self.deliver("A", "Subject: old\r\n\r\n")
         self.same()
-        home = self.dovecot.d / "mail" / self.user
-        kept = self.dovecot.d / "kept"
-        subprocess.run(["cp", "-a", home, kept], check=True)
+        home, kept = self.keep_home()
         for n in range(1, 4):
             self.deliver("A", f"Subject: {n}\r\n\r\n", guid=f"{n:032x}")
         self.follow()
@@ -1064,6 +1058,13 @@ class Sdbox(DovecotCase):
             counts[call] += 1
             points.append((call, counts[call]))
         return points
+
+    def keep_home(self):
+        """The user's as it is, and a copy, to begin from again."""
+        home = self.dovecot.d / "mail" / self.user
+        kept = self.dovecot.d / "kept"
+        subprocess.run(["cp", "-a", home, kept], check=True)
+        return home, kept
 
     def killed_before(self, home, kept, call, count):
         """A run from what was kept of a home, which ends before that call."""
@@ -1529,9 +1530,7 @@ class Mdbox(Sdbox):
         for _ in range(2):
             self.scatter_mail(rng)
             self.apply()
-        home = self.dovecot.d / "mail" / self.user
-        kept = self.dovecot.d / "kept"
-        subprocess.run(["cp", "-a", home, kept], check=True)
+        home, kept = self.keep_home()
         self.scatter_mail(rng)
         self.traced()
         whole = self.headers((self.dovecot.d / "trace").read_text())
@@ -1567,9 +1566,7 @@ class Mdbox(Sdbox):
         self.make([(1, "A", None)])
         self.deliver("A", "Subject: old\r\n\r\nold\r\n")
         self.same()
-        home = self.dovecot.d / "mail" / self.user
-        kept = self.dovecot.d / "kept"
-        subprocess.run(["cp", "-a", home, kept], check=True)
+        home, kept = self.keep_home()
         texts = [f"Subject: {n}\r\n\r\n{n}\r\n" for n in range(3)]
         for text in texts:
             self.deliver("A", text)
@@ -1602,9 +1599,7 @@ class Mdbox(Sdbox):
             subprocess.run(save, input=b"Subject: own\n\nown\n", check=False,
                            capture_output=True)
             return (self.dovecot.d / "trace").read_text()
-        home = self.dovecot.d / "mail" / self.user
-        kept = self.dovecot.d / "kept"
-        subprocess.run(["cp", "-a", home, kept], check=True)
+        home, kept = self.keep_home()
         trace = run()
         calls = re.findall(r"^\d+ +(\w+)\(\d+, (.*)", trace, re.M)
         (at,) = [n for n, (call, text) in enumerate(calls)
