@@ -117,6 +117,7 @@ void mirror_close(struct mirror *mirror)
 		mail_free(&mirror->mail);
 	if (mirror->t != NULL)
 		mailbox_transaction_rollback(&mirror->t);
+	i_free(mirror->list_end);
 	if (mirror->is_borrowed)
 		mirror_peek_end(mirror);
 	else if (mirror->box != NULL)
@@ -220,7 +221,7 @@ static int message_append(struct mirror *mirror, uint32_t seq)
 	int ret;
 
 	if (kept == NULL || kept->received_date == (time_t)-1)
-		mirror_body_hint(mirror->mail);
+		mirror_body_hint(mirror);
 	if (message_is_too_large(mirror, message.uid, kept, &is_short))
 		return 0;
 	mbj_buf_init(&body, CONTENT_HELD_MAX);

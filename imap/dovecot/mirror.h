@@ -28,6 +28,7 @@ struct mirror {
 	struct mail_index_view *view; /* of what there is now */
 	struct mailbox_transaction_context *t;
 	struct mail *mail; /* NULL where it is borrowed */
+	char *list_end;	   /* uidlist_end, once it was asked; ours */
 	/* As of mirror_open. */
 	struct mbj_id guid;
 	struct mailbox_status status;

@@ -132,8 +132,9 @@ static int late_open(struct mail *mail, const char *dir, const char *name,
  * As Dovecot opens it (maildir-mail.c), but for its look into the whole list;
  * which costs nothing where it has that in memory.  Returns: it is open.
  */
-static bool late_begin(struct mail *mail, const char *dir)
+static bool late_begin(struct mirror *mirror, const char *dir)
 {
+	struct mail *mail = mirror->mail;
 	const struct maildir_mailbox *maildir = MAILDIR_MAILBOX(mail->box);
 	struct index_mail *index_mail = INDEX_MAIL(mail);
 	struct index_mail_data *data = &index_mail->data;
@@ -144,7 +145,7 @@ static bool late_begin(struct mail *mail, const char *dir)
 
 	if (maildir_uidlist_is_read(maildir->uidlist) || data->stream != NULL)
 		return false;
-	name = uidlist_late_name(mail->box, mail->uid);
+	name = uidlist_end_name(mirror_list_end(mirror), mail->uid);
 	if (name == NULL || !mail_stream_access_start(mail))
 		return false;
 	fd = late_open(mail, dir, name, &path);
@@ -165,8 +166,9 @@ static bool late_begin(struct mail *mail, const char *dir)
 	return mail_get_stream(mail, NULL, NULL, &input) == 0;
 }
 
-void mirror_body_hint(struct mail *mail)
+void mirror_body_hint(struct mirror *mirror)
 {
+	struct mail *mail = mirror->mail;
 	enum maildir_uidlist_rec_flag flags;
 	struct maildir_mailbox *maildir;
 	const char *dir, *name;
@@ -175,7 +177,7 @@ void mirror_body_hint(struct mail *mail)
 	if (strcmp(mail->box->storage->name, MAILDIR_STORAGE_NAME) != 0 ||
 	    mailbox_get_path_to(mail->box, MAILBOX_LIST_PATH_TYPE_MAILBOX,
 				&dir) <= 0 ||
-	    late_begin(mail, dir))
+	    late_begin(mirror, dir))
 		return;
 	maildir = MAILDIR_MAILBOX(mail->box);
 	if (maildir_uidlist_lookup(maildir->uidlist, mail->uid, &flags, &name) >

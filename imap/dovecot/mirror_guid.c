@@ -4,32 +4,18 @@
  */
 #include "mirror_impl.h"
 
-#include <maildir-storage.h>
-#include <maildir-uidlist.h>
-
 #include <mbj/message.h>
 
 #include "uidlist.h"
 
-static bool box_is_maildir(const struct mailbox *box)
+const char *mirror_list_end(struct mirror *mirror)
 {
-	return strcmp(box->storage->name, MAILDIR_STORAGE_NAME) == 0;
+	if (mirror->list_end == NULL)
+		mirror->list_end = uidlist_end(mirror->box);
+	return mirror->list_end;
 }
 
-/*
- * Without the whole list, and without a look whether that has changed; not of
- * each of many that are read one by one.
- */
-static const char *late_guid(const struct mirror *mirror, uint32_t uid)
-{
-	enum { LATE = 100 };
-
-	return mirror->status.uidnext - uid <= LATE
-		       ? uidlist_late_guid(mirror->box, uid)
-		       : NULL;
-}
-
-bool mirror_guid_is_known(const struct mirror *mirror,
+bool mirror_guid_is_known(struct mirror *mirror,
 			  const struct kept_message *kept, uint32_t uid)
 {
 	bool is_known;
@@ -39,8 +25,8 @@ bool mirror_guid_is_known(const struct mirror *mirror,
 		return true;
 	T_BEGIN
 	{
-		is_known = box_is_maildir(mirror->box) &&
-			   uidlist_late_guid(mirror->box, uid) != NULL;
+		is_known =
+			uidlist_end_guid(mirror_list_end(mirror), uid) != NULL;
 	}
 	T_END;
 	return is_known;
@@ -67,10 +53,8 @@ int mirror_guid(struct mirror *mirror, const struct kept_message *kept,
 		return 1;
 	if (kept != NULL && kept->guid[0] != '\0')
 		guid = kept->guid;
-	else if (mirror->is_borrowed)
-		guid = uidlist_late_guid(mirror->box, message->uid);
 	else
-		guid = late_guid(mirror, message->uid);
+		guid = uidlist_end_guid(mirror_list_end(mirror), message->uid);
 	if (guid == NULL && mirror->mail != NULL)
 		ret = mail_guid(mirror, &guid);
 	if (guid != NULL && mbj_guid_is_good(mbj_bytes_str(guid)))

@@ -22,7 +22,9 @@ void mirror_peek_end(struct mirror *mirror);
  * without flags: it looks there at once for the session alone that gave it its
  * UID, and for all others reads both directories whole to find it.
  */
-void mirror_body_hint(struct mail *mail);
+void mirror_body_hint(struct mirror *mirror);
+/* The end of a Maildir's list of messages, read at the first call. */
+const char *mirror_list_end(struct mirror *mirror);
 /*
  * The GUID of a message that came in, for a service that knows GUIDs; none
  * where the journal could not have it.  In memory of the data stack.
@@ -31,7 +33,7 @@ void mirror_body_hint(struct mail *mail);
 int mirror_guid(struct mirror *mirror, const struct kept_message *kept,
 		struct content_message *message);
 /* Or, where it is kept, it is known without the mailbox being opened. */
-bool mirror_guid_is_known(const struct mirror *mirror,
+bool mirror_guid_is_known(struct mirror *mirror,
 			  const struct kept_message *kept, uint32_t uid);
 /*
  * The bytes of mirror->mail, out of kept unless that is NULL.  What is short,

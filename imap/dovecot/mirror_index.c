@@ -121,7 +121,7 @@ static bool index_is_at_name(const struct mailbox *box)
 }
 
 /* All that came in since the store last heard of some is kept. */
-static bool kept_has_new(const struct mirror *mirror)
+static bool kept_has_new(struct mirror *mirror)
 {
 	const struct kept_message *kept;
 	uint32_t seq, last, uid;

@@ -4,6 +4,7 @@
 #include "uidlist.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -104,57 +105,66 @@ bool box_is_behind(struct mailbox *box, const struct uidlist_head *head)
 	       (head->uidvalidity != 0 && head->uidvalidity != value);
 }
 
-/* "UID [KEY...] :NAME": keys are ended, and the name begins behind them. */
-static const char *name_of(char *line, uint32_t uid, const char **ret_keys)
+char *uidlist_end(struct mailbox *box)
 {
-	unsigned long found;
-	char *end, *name;
+	const char *path = list_path(box);
+	const char *text =
+		path == NULL ? NULL : file_read(path, TAIL_SIZE, true);
 
-	found = strtoul(line, &end, 10);
-	if (end == line || *end != ' ' || found != uid)
-		return NULL;
-	*ret_keys = end;
-	while (*end == ' ' && end[1] != ':')
-		end += strcspn(end + 1, " ") + 1;
-	if (*end == '\0' || end[2] == '\0' || strchr(end, '/') != NULL)
-		return NULL;
-	name = end + 2;
-	*end = '\0';
-	return name;
+	return i_strdup(text == NULL ? "" : text);
 }
 
-/* On the data stack; *ret_keys likewise. */
-static const char *late_line(struct mailbox *box, uint32_t uid,
-			     const char **ret_keys)
+/*
+ * "UID [KEY...] :NAME", from the last one on: lines are in the order of UIDs.
+ * The head, or what was cut off in front, is no message's; what is behind the
+ * last newline may be cut by who writes.  On the data stack.
+ */
+static char *line_of(const char *end, uint32_t uid)
 {
-	const char *path = list_path(box), *name = NULL;
-	char *text = path == NULL ? NULL : file_read(path, TAIL_SIZE, true);
-	char *line = text == NULL ? NULL : strchr(text, '\n');
+	const char *stop = strrchr(end, '\n');
+	unsigned long found = ULONG_MAX;
+	const char *line;
 
-	/* The head, or what was cut off in front, is no message's; the last
-	   line may be cut by who writes. */
-	while (line != NULL && name == NULL) {
-		char *end = strchr(++line, '\n');
-
-		if (end != NULL) {
-			*end = '\0';
-			name = name_of(line, uid, ret_keys);
-		}
-		line = end;
+	while (stop != NULL && found > uid) {
+		for (line = stop; line > end && line[-1] != '\n';)
+			line--;
+		if (line == end)
+			return NULL;
+		found = strtoul(line, NULL, 10);
+		if (found == uid)
+			return t_strdup_noconst(t_strdup_until(line, stop));
+		stop = line - 1;
 	}
-	return name;
+	return NULL;
 }
 
-const char *uidlist_late_name(struct mailbox *box, uint32_t uid)
+/* Keys are ended, and the name begins behind them; both on the data stack. */
+static const char *name_of(const char *end, uint32_t uid, const char **ret_keys)
+{
+	char *at = line_of(end, uid);
+
+	if (at == NULL)
+		return NULL;
+	at += strspn(at, "0123456789");
+	*ret_keys = at;
+	while (*at == ' ' && at[1] != ':')
+		at += strcspn(at + 1, " ") + 1;
+	if (*at != ' ' || at[2] == '\0' || strchr(at, '/') != NULL)
+		return NULL;
+	*at = '\0';
+	return at + 2;
+}
+
+const char *uidlist_end_name(const char *end, uint32_t uid)
 {
 	const char *keys;
 
-	return late_line(box, uid, &keys);
+	return name_of(end, uid, &keys);
 }
 
-const char *uidlist_late_guid(struct mailbox *box, uint32_t uid)
+const char *uidlist_end_guid(const char *end, uint32_t uid)
 {
-	const char *keys, *name = late_line(box, uid, &keys);
+	const char *keys, *name = name_of(end, uid, &keys);
 
 	if (name == NULL)
 		return NULL;

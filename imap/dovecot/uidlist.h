@@ -37,12 +37,16 @@ int box_head(struct mailbox *box, struct uidlist_head *ret_head);
  */
 bool box_is_behind(struct mailbox *box, const struct uidlist_head *head);
 /*
- * The name of the file of a message, without flags, where it is one of the last
- * some hundred in the list.  NULL: it is not, or the list cannot be read.  On
- * the data stack.
+ * The last some hundred lines of the list, to look into for several messages;
+ * "" where there is none that can be read.  Ownership is the caller's (i_free).
  */
-const char *uidlist_late_name(struct mailbox *box, uint32_t uid);
+char *uidlist_end(struct mailbox *box);
+/*
+ * The name of the file of a message, without flags, where its line is in end.
+ * NULL: it is not.  On the data stack.
+ */
+const char *uidlist_end_name(const char *end, uint32_t uid);
 /* The GUID of that message: its own in the list, or that name. */
-const char *uidlist_late_guid(struct mailbox *box, uint32_t uid);
+const char *uidlist_end_guid(const char *end, uint32_t uid);
 
 #endif
