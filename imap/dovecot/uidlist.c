@@ -111,13 +111,14 @@ char *uidlist_end(struct mailbox *box)
 	const char *text =
 		path == NULL ? NULL : file_read(path, TAIL_SIZE, true);
 
-	return i_strdup(text == NULL ? "" : text);
+	/* The head, or what was cut off in front, is no message's. */
+	text = text == NULL ? NULL : strchr(text, '\n');
+	return i_strdup(text == NULL ? "" : text + 1);
 }
 
 /*
  * "UID [KEY...] :NAME", from the last one on: lines are in the order of UIDs.
- * The head, or what was cut off in front, is no message's; what is behind the
- * last newline may be cut by who writes.  On the data stack.
+ * What is behind the last newline may be cut by who writes.  On the data stack.
  */
 static char *line_of(const char *end, uint32_t uid)
 {
@@ -125,15 +126,15 @@ static char *line_of(const char *end, uint32_t uid)
 	unsigned long found = ULONG_MAX;
 	const char *line;
 
+	if (strtoul(end, NULL, 10) > uid)
+		return NULL;
 	while (stop != NULL && found > uid) {
 		for (line = stop; line > end && line[-1] != '\n';)
 			line--;
-		if (line == end)
-			return NULL;
 		found = strtoul(line, NULL, 10);
 		if (found == uid)
 			return t_strdup_noconst(t_strdup_until(line, stop));
-		stop = line - 1;
+		stop = line > end ? line - 1 : NULL;
 	}
 	return NULL;
 }
