@@ -122,12 +122,12 @@ char *uidlist_end(struct mailbox *box)
  */
 static char *line_of(const char *end, uint32_t uid)
 {
-	const char *stop = strrchr(end, '\n');
 	unsigned long found = ULONG_MAX;
-	const char *line;
+	const char *line, *stop;
 
 	if (strtoul(end, NULL, 10) > uid)
 		return NULL;
+	stop = strrchr(end, '\n');
 	while (stop != NULL && found > uid) {
 		for (line = stop; line > end && line[-1] != '\n';)
 			line--;

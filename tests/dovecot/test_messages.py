@@ -596,6 +596,7 @@ class Maildir(Sdbox):
         for flags in ("()", "(\\Seen \\Answered)", "($k)"):
             read = self.read_of(path, flags)
             if read is not None:  # Dovecot: once; we: 16 KiB, and heads
+                self.assertGreater(read, size, flags)
                 self.assertLess(read, size + (24 << 10), flags)
             self.same_mail("A")
 
@@ -705,7 +706,7 @@ class Maildir(Sdbox):
         client.logout()
         return sum(int(line.rsplit("= ", 1)[1]) for line in
                    log.read_text().splitlines()
-                   if f"<{path}>" in line and "= -" not in line)
+                   if f"<{path.resolve()}>" in line and "= -" not in line)
 
 
 class MaildirCrlf(MessageCase):
