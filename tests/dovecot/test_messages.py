@@ -607,6 +607,8 @@ class Maildir(Sdbox):
                 self.assertGreater(read, size)
                 self.assertLess(read, size + (24 << 10))
             self.same_mail("A")
+        if read is None:
+            self.skipTest("all are found; strace cannot trace what is read")
 
     def test_vanished(self):
         """Goal: what Dovecot itself finds missing is told with the same
