@@ -403,6 +403,7 @@ static int content_apply(struct walk *walk, const struct mailbox_status *before)
 	walk->save =
 		(struct apply_save){.apply = walk->apply,
 				    .box = walk->box,
+				    .mailbox = walk->id,
 				    .next_uid = before->uidnext,
 				    .ahead = {.is_refused =
 						      walk->apply->is_former}};

@@ -72,13 +72,17 @@ static void names_parse(struct apply *apply, const char *text)
 static void message_parse(struct apply *apply, const char *line)
 {
 	struct apply_note *note = &apply->note;
-	const char *guid;
+	const char *noted, *guid;
 
 	if (str_begins(line, NAMES)) {
 		names_parse(apply, line + strlen(NAMES));
 	} else if (str_begins(line, GUID)) {
-		guid = p_strdup(apply->user->pool, line + strlen(GUID));
-		hash_table_update(note->guids, guid, guid);
+		noted = p_strdup(apply->user->pool, line + strlen(GUID));
+		guid = strchr(noted, ' ');
+		if (guid == NULL)
+			return;
+		hash_table_update(note->messages, noted, noted);
+		hash_table_update(note->guids, guid + 1, noted);
 		str_printfa(note->left, "%s\n", line);
 	}
 }
@@ -121,6 +125,7 @@ static int note_read(struct apply *apply)
 	note->left = str_new(default_pool, 256);
 	note->coming = str_new(default_pool, 256);
 	hash_table_create(&note->guids, default_pool, 0, str_hash, strcmp);
+	hash_table_create(&note->messages, default_pool, 0, str_hash, strcmp);
 	p_array_init(&note->names, apply->user->pool, 4);
 	note->has_text = n > 0;
 	if (n > 0)
@@ -157,6 +162,24 @@ void note_close(struct apply_note *note)
 	str_free(&note->coming);
 	if (hash_table_is_created(note->guids))
 		hash_table_destroy(&note->guids);
+	if (hash_table_is_created(note->messages))
+		hash_table_destroy(&note->messages);
+}
+
+/* On the data stack: what a line says of a message. */
+static const char *message_text(struct mbj_id mailbox, const char *guid)
+{
+	char id[MBJ_ID_TEXT_SIZE];
+
+	mbj_id_print(mailbox, id);
+	return t_strdup_printf("%s %s", id, guid);
+}
+
+bool note_has_message(const struct apply_note *note, struct mbj_id mailbox,
+		      const char *guid)
+{
+	return hash_table_lookup(note->messages, message_text(mailbox, guid)) !=
+	       NULL;
 }
 
 bool note_has_guid(const struct apply_note *note, const char *guid)
@@ -238,9 +261,10 @@ void note_begin(struct apply_note *note)
 	str_truncate(note->coming, 0);
 }
 
-void note_guid(struct apply_note *note, const char *guid)
+void note_message(struct apply_note *note, struct mbj_id mailbox,
+		  const char *guid)
 {
-	str_printfa(note->coming, GUID "%s\n", guid);
+	str_printfa(note->coming, GUID "%s\n", message_text(mailbox, guid));
 }
 
 void note_names(struct apply_note *note, const char *name)

@@ -4,7 +4,9 @@
  *
  *	saving		messages are coming into files of a Maildir or an mdbox
  *	making PATH	a mailbox is being made there, without its GUID yet
- *	guid GUID	a message with that GUID of the journal's may have come
+ *	guid MAILBOXID GUID
+ *			a message with that GUID of the journal's may have come
+ *			into that mailbox
  *	names NAME [UNTIL]
  *			its file may have a name that this process made behind
  *			NAME, where a Maildir's cannot be named by its GUID, up
@@ -20,6 +22,8 @@
 #include <array.h>
 #include <hash.h>
 #include <str.h>
+
+#include <mbj/types.h>
 
 struct apply;
 
@@ -39,7 +43,8 @@ struct apply_note {
 	bool is_untidy;	    /* one was saving */
 	const char *making; /* or NULL */
 	string_t *left;	    /* lines of what may have come; may be NULL */
-	HASH_TABLE(const char *, const char *) guids;
+	HASH_TABLE(const char *, const char *) messages; /* with mailboxes */
+	HASH_TABLE(const char *, const char *) guids;	 /* of these */
 	ARRAY(struct note_name) names;
 	/* Of this one. */
 	bool is_saving;
@@ -55,7 +60,8 @@ void note_close(struct apply_note *note);
  * as well: not on disk before note_come.
  */
 void note_begin(struct apply_note *note);
-void note_guid(struct apply_note *note, const char *guid);
+void note_message(struct apply_note *note, struct mbj_id mailbox,
+		  const char *guid);
 void note_names(struct apply_note *note, const char *name);
 /*
  * All of these may come from now on.  is_untidy: into files of a Maildir or an
@@ -64,7 +70,13 @@ void note_names(struct apply_note *note, const char *name);
 int note_come(struct apply *apply, bool is_untidy);
 /* That transaction failed, and may have left some of it. */
 void note_failed(struct apply_note *note);
-/* An earlier run was saving a message with that GUID. */
+/*
+ * An earlier run was saving a message with that GUID into that mailbox.  A copy
+ * that a user makes of it elsewhere has the same one in dbox.
+ */
+bool note_has_message(const struct apply_note *note, struct mbj_id mailbox,
+		      const char *guid);
+/* Into any: of a file that no index has yet. */
 bool note_has_guid(const struct apply_note *note, const char *guid);
 /* An earlier run may have given a file that name, without flags. */
 bool note_has_name(const struct apply_note *note, const char *name);

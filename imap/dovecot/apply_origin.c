@@ -240,13 +240,15 @@ bool origin_is_message(const struct origin *origin, struct mail *mail,
 }
 
 /* A Maildir's file that has no sizes in its name was not named by a GUID. */
-static bool note_has_mail(const struct apply_note *note, struct mail *mail,
+static bool note_has_mail(const struct origin *origin, struct mail *mail,
 			  const char *guid)
 {
 	const char *name;
 
-	if (!note_has_guid(note, guid) || !maildir_is(mail->box))
-		return note_has_guid(note, guid);
+	if (!note_has_message(&origin->apply->note, origin->mailbox, guid))
+		return false;
+	if (!maildir_is(mail->box))
+		return true;
 	return mail_get_special(mail, MAIL_FETCH_STORAGE_ID, &name) == 0 &&
 	       (strcmp(name, guid) != 0 || maildir_name_has_sizes(name));
 }
@@ -263,7 +265,7 @@ int origin_look(struct origin *origin, struct mail *mail)
 	if (mail_get_special(mail, MAIL_FETCH_GUID, &guid) < 0)
 		return -1;
 	note = &origin->apply->note;
-	return apply_guid_is_ours(guid) || note_has_mail(note, mail, guid) ||
+	return apply_guid_is_ours(guid) || note_has_mail(origin, mail, guid) ||
 	       (maildir_is(mail->box) && note_has_name(note, guid)) ||
 	       journal_has(origin, mail, guid);
 }

@@ -150,7 +150,7 @@ static int guids_note(struct apply_save *save,
 				apply_guid_of(save->box, &page->messages[at]);
 
 			if (guid != NULL) {
-				note_guid(note, guid);
+				note_message(note, save->mailbox, guid);
 				guids++;
 			}
 		}

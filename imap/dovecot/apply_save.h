@@ -9,6 +9,7 @@
 struct apply_save {
 	struct apply *apply;
 	struct mailbox *box;
+	struct mbj_id mailbox;
 	struct mailbox_transaction_context *t; /* NULL: none is begun */
 	ARRAY_TYPE(seq_range) uids;	       /* of the transaction */
 	unsigned int count;

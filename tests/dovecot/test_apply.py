@@ -711,9 +711,32 @@ class Sdbox(DovecotCase):
             self.put("A", f"Subject: {text}\r\n\r\n")
         first = self.guids_in("A")[1]
         (note,) = (self.dovecot.d / "mail" / self.user).rglob("mbj-apply.lock")
-        note.write_text(f"guid {first[1:]}\nguid {first}\n")
+        note.write_text(self.note_line("A", first[1:]) +
+                        self.note_line("A", first))
         self.apply(75)
         self.assertEqual(set(self.guids_in("A")), {2})
+
+    def note_line(self, mailbox, guid):
+        """What a run notes before it saves that one."""
+        return f"guid {self.wanted()[mailbox][0]} {guid}\n"
+
+    def test_noted_copied(self):
+        """Goal: a copy that a user makes elsewhere of a message that a killed
+        run was saving is the user's, though it has its GUID in dbox.  Method:
+        the message is noted, and expunged by the journal before the next
+        run."""
+        self.make([(1, "A", None), (2, "B", None)])
+        self.deliver("A", "Subject: x\r\n\r\n", guid=f"{6:032x}")
+        self.same()
+        (note,) = (self.dovecot.d / "mail" / self.user).rglob("mbj-apply.lock")
+        note.write_text(self.note_line("A", f"{6:032x}"))
+        self.assertEqual(self.dovecot.doveadm(
+            "-o", "mail_plugins=", "copy", "-u", self.user, "B", "mailbox",
+            "A")[0], 0)
+        self.mbj("expunge", self.p, self.user, "A", "1")
+        self.assertIn("UID 1 of B is not the journal's", self.bring(75))
+        self.assertEqual((self.guids_in("A"), set(self.guids_in("B"))),
+                         ({}, {1}))
 
     # The first call by which a message is there, before Dovecot knows of it.
     COMES = r'rename\(.*/u\.1"'
@@ -742,7 +765,7 @@ class Sdbox(DovecotCase):
         shutil.rmtree(kept)
         (lock,) = home.rglob("mbj-apply.lock")
         for guid in guids:
-            self.assertIn(f"guid {guid}\n", lock.read_text())
+            self.assertIn(self.note_line("A", guid), lock.read_text())
         self.assertEqual("\nnames " in lock.read_text(),
                          "Maildir" in self.LOCATION)
         self.apply_rebuilt()
@@ -1278,7 +1301,7 @@ class Maildir(Sdbox):
         guids = {m.get("guid") for m in self.mbj(
             "messages", self.socket, self.user, "A",
             "--json").json()["messages"]} - {None}
-        lines = {f"guid {guid}\n" for guid in guids}
+        lines = {self.note_line("A", guid) for guid in guids}
         for path in paths:
             plain = path.name.split(":")[0]
             if plain not in guids and not plain.startswith(self.MADE):
@@ -1362,7 +1385,8 @@ class Maildir(Sdbox):
         self.mbj("expunge", self.p, self.user, "A", "1")
         (home / ".A/new/2.eml").write_text("Subject: z\n\n")
         (home / "mbj-apply.lock").write_text(
-            "saving\nguid 1.eml\nguid 2.eml\n")
+            "saving\n" + self.note_line("A", "1.eml") +
+            self.note_line("A", "2.eml"))
         self.bring(75)
         self.assertEqual(self.guids_in("A"), {1: "1.eml", 2: "2.eml"})
 
@@ -1577,7 +1601,7 @@ class Mdbox(Sdbox):
         shutil.rmtree(kept)
         self.mbj("expunge", self.p, self.user, "A", "2:4")
         (lock,) = home.rglob("mbj-apply.lock")
-        self.assertRegex(lock.read_text(), r"\Asaving\n(guid \S+\n){2,3}\Z")
+        self.assertRegex(lock.read_text(), r"\Asaving\n(guid \S+ \S+\n){2,3}\Z")
         self.part(lock)
         self.keeps("A", [text.encode() for text in texts[:2]])
 
