@@ -320,6 +320,22 @@ class Mixed(test_pair.Pair):
     LOCATION_THERE = "mdbox:~/mdbox"
 
 
+class Many(test_pair.Pair):
+    """Whatever else Dovecot has: plugins that look at each change, count it,
+    write of it, index it, or pack it."""
+    MORE = plugin("quota trash zlib notify mail_log "
+                  "push_notification notify_status last_login charset_alias "
+                  "listescape",
+                  "quota = count:User quota", "quota_vsizes = yes",
+                  "quota_rule = *:storage=1G", "trash = /dev/null",
+                  "zlib_save = gz",
+                  "mail_log_events = delete undelete expunge mailbox_delete "
+                  "mailbox_rename copy save flag_change append",
+                  "push_notification_driver = dlog",
+                  "notify_status_dict = file:%h/notified",
+                  "last_login_dict = file:%h/logins") + PairCase.MORE
+
+
 class Synced(PairCase):
     """Mail that dsync brings from elsewhere, without the plugin."""
 
