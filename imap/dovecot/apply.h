@@ -200,6 +200,14 @@ void apply_messages(struct apply *apply);
  * deleting it would lose that.
  */
 bool apply_has_own(struct apply *apply, const char *vname, struct mbj_id id);
+/*
+ * A Maildir is about to get node's UIDVALIDITY, and with it an index that knows
+ * nothing: what came from the journal is noted by UID.  Where it gets another
+ * id as well, and has nothing else, that goes instead (*ret_is_emptied): who
+ * has its id now gets it.  Returns: -1, an error of the box, or told.
+ */
+int apply_own_part(struct apply *apply, struct mailbox *box,
+		   const struct mbj_node *node, bool *ret_is_emptied);
 /* Keywords of a message in Dovecot, without regard to case. */
 bool apply_keywords_are_same(struct mail *mail,
 			     const struct mbj_message *message);

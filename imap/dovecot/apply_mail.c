@@ -409,6 +409,7 @@ static int content_apply(struct walk *walk, const struct mailbox_status *before)
 						      walk->apply->is_former}};
 	walk->origin = (struct origin){.apply = walk->apply,
 				       .mailbox = walk->id,
+				       .uidvalidity = before->uidvalidity,
 				       .rev = walk->content.rev,
 				       .doubt = walk->known.doubt};
 	i_array_init(&walk->saved, 32);

@@ -187,3 +187,25 @@ int maildir_tidy(struct apply *apply, struct mailbox *box)
 	maildir_uidlist_unlock(uidlist);
 	return ret;
 }
+
+/* Under the list's lock nobody gives a UID; Dovecot's own lock is one more. */
+int maildir_update_anew(struct mailbox *box,
+			const struct mailbox_update *update)
+{
+	struct maildir_uidlist *uidlist = uidlist_of(box);
+	struct mailbox_status status;
+	int ret;
+
+	/* Of files that are gone by now the list has a line before this. */
+	if (mailbox_sync(box, MAILBOX_SYNC_FLAG_FULL_READ) < 0)
+		return -1;
+	mailbox_get_open_status(box, STATUS_MESSAGES, &status);
+	if (status.messages > 0)
+		return mailbox_update(box, update);
+	if (maildir_uidlist_lock(uidlist) <= 0)
+		return -1;
+	maildir_uidlist_set_next_uid(uidlist, 1, TRUE);
+	ret = mailbox_update(box, update);
+	maildir_uidlist_unlock(uidlist);
+	return ret;
+}

@@ -33,5 +33,11 @@ bool maildir_name_has_sizes(const char *name);
  * Returns: -1, an error of the box.
  */
 int maildir_tidy(struct apply *apply, struct mailbox *box);
+/*
+ * mailbox_update of an open Maildir, with another UIDVALIDITY: where nothing is
+ * in it UIDs begin with 1 again.  Returns: -1, an error of the box.
+ */
+int maildir_update_anew(struct mailbox *box,
+			const struct mailbox_update *update);
 
 #endif

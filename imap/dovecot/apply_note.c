@@ -13,6 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <imap-seqset.h>
+#include <imap-util.h>
+
 #include <mbj/sys.h>
 
 #include "apply.h"
@@ -20,6 +23,7 @@
 #define SAVING "saving"
 #define MAKING "making "
 #define GUID   "guid "
+#define UIDS   "uids "
 #define NAMES  "names "
 
 enum {
@@ -69,6 +73,20 @@ static void names_parse(struct apply *apply, const char *text)
 		    name.until);
 }
 
+static void uids_parse(struct apply *apply, const char *text)
+{
+	const char *const *words = t_strsplit(text, " ");
+	struct note_uids noted = {.uidvalidity = 0};
+
+	p_array_init(&noted.uids, apply->user->pool, 8);
+	if (str_array_length(words) != 3 ||
+	    !mbj_id_parse(mbj_bytes_str(words[0]), &noted.mailbox) ||
+	    str_to_uint32(words[1], &noted.uidvalidity) < 0 ||
+	    imap_seq_set_nostar_parse(words[2], &noted.uids) < 0)
+		return;
+	array_push_back(&apply->note.uids, &noted);
+}
+
 static void message_parse(struct apply *apply, const char *line)
 {
 	struct apply_note *note = &apply->note;
@@ -76,6 +94,8 @@ static void message_parse(struct apply *apply, const char *line)
 
 	if (str_begins(line, NAMES)) {
 		names_parse(apply, line + strlen(NAMES));
+	} else if (str_begins(line, UIDS)) {
+		uids_parse(apply, line + strlen(UIDS));
 	} else if (str_begins(line, GUID)) {
 		noted = p_strdup(apply->user->pool, line + strlen(GUID));
 		guid = strchr(noted, ' ');
@@ -127,6 +147,7 @@ static int note_read(struct apply *apply)
 	hash_table_create(&note->guids, default_pool, 0, str_hash, strcmp);
 	hash_table_create(&note->messages, default_pool, 0, str_hash, strcmp);
 	p_array_init(&note->names, apply->user->pool, 4);
+	p_array_init(&note->uids, apply->user->pool, 4);
 	note->has_text = n > 0;
 	if (n > 0)
 		note_parse(apply, text);
@@ -214,7 +235,36 @@ bool note_has_name(const struct apply_note *note, const char *text)
 	return false;
 }
 
+bool note_has_uid(const struct apply_note *note, struct mbj_id mailbox,
+		  uint32_t uidvalidity, uint32_t uid)
+{
+	const struct note_uids *noted;
+
+	array_foreach(&note->uids, noted)
+	{
+		if (mbj_id_equal(noted->mailbox, mailbox) &&
+		    noted->uidvalidity == uidvalidity &&
+		    seq_range_exists(&noted->uids, uid))
+			return true;
+	}
+	return false;
+}
+
 /* ----------------------------------------------------------------- writing */
+
+static void uids_print(const struct apply_note *note, string_t *text)
+{
+	const struct note_uids *noted;
+	char id[MBJ_ID_TEXT_SIZE];
+
+	array_foreach(&note->uids, noted)
+	{
+		mbj_id_print(noted->mailbox, id);
+		str_printfa(text, UIDS "%s %u ", id, noted->uidvalidity);
+		imap_write_seq_range(text, &noted->uids);
+		str_append_c(text, '\n');
+	}
+}
 
 /* What holds at this moment, and the mailbox that is being made, or NULL. */
 static int note_write(struct apply *apply, const char *making)
@@ -228,6 +278,7 @@ static int note_write(struct apply *apply, const char *making)
 		str_append(text, SAVING "\n");
 	if (making != NULL)
 		str_printfa(text, MAKING "%s\n", making);
+	uids_print(note, text);
 	str_append_str(text, note->left);
 	str_append_str(text, note->coming);
 	n = str_len(text);
@@ -295,6 +346,34 @@ void note_failed(struct apply_note *note)
 	str_truncate(note->coming, 0);
 }
 
+int note_uids(struct apply *apply, struct mbj_id mailbox, uint32_t uidvalidity,
+	      const ARRAY_TYPE(seq_range) * uids)
+{
+	struct note_uids noted = {.mailbox = mailbox,
+				  .uidvalidity = uidvalidity};
+
+	p_array_init(&noted.uids, apply->user->pool, array_count(uids));
+	array_append_array(&noted.uids, uids);
+	array_push_back(&apply->note.uids, &noted);
+	return note_write(apply, NULL) < 0 ? -1 : note_sync(apply);
+}
+
+int note_uids_forget(struct apply *apply, struct mbj_id mailbox)
+{
+	struct apply_note *note = &apply->note;
+	unsigned int before = array_count(&note->uids);
+
+	for (unsigned int i = before; i-- > 0;) {
+		const struct note_uids *noted = array_idx(&note->uids, i);
+
+		if (mbj_id_equal(noted->mailbox, mailbox))
+			array_delete(&note->uids, i, 1);
+	}
+	if (array_count(&note->uids) == before)
+		return 0;
+	return note_write(apply, NULL) < 0 ? -1 : note_sync(apply);
+}
+
 int note_tidied(struct apply *apply)
 {
 	if (!apply->note.is_untidy)
@@ -319,5 +398,7 @@ int note_end(struct apply *apply)
 		if (apply->failures == 0)
 			str_truncate(note->left, 0);
 	}
+	if (apply->failures == 0)
+		array_clear(&note->uids);
 	return note_write(apply, NULL);
 }

@@ -7,6 +7,9 @@
  *	guid MAILBOXID GUID
  *			a message with that GUID of the journal's may have come
  *			into that mailbox
+ *	uids MAILBOXID UIDVALIDITY UIDS
+ *			these came from the journal, and the index that said so
+ *			may be gone
  *	names NAME [UNTIL]
  *			its file may have a name that this process made behind
  *			NAME, where a Maildir's cannot be named by its GUID, up
@@ -21,6 +24,7 @@
 
 #include <array.h>
 #include <hash.h>
+#include <seq-range-array.h>
 #include <str.h>
 
 #include <mbj/types.h>
@@ -32,6 +36,13 @@ struct note_name {
 	uint64_t seconds, useconds;
 	const char *maker; /* what is behind these, up to a comma */
 	uint64_t until;	   /* likewise seconds; of what was noted only */
+};
+
+/* Of a mailbox, as the journal has it. */
+struct note_uids {
+	struct mbj_id mailbox;
+	uint32_t uidvalidity;
+	ARRAY_TYPE(seq_range) uids;
 };
 
 struct apply_note {
@@ -46,6 +57,7 @@ struct apply_note {
 	HASH_TABLE(const char *, const char *) messages; /* with mailboxes */
 	HASH_TABLE(const char *, const char *) guids;	 /* of these */
 	ARRAY(struct note_name) names;
+	ARRAY(struct note_uids) uids;
 	/* Of this one. */
 	bool is_saving;
 	bool is_left;	  /* files of a save that failed may be */
@@ -80,6 +92,17 @@ bool note_has_message(const struct apply_note *note, struct mbj_id mailbox,
 bool note_has_guid(const struct apply_note *note, const char *guid);
 /* An earlier run may have given a file that name, without flags. */
 bool note_has_name(const struct apply_note *note, const char *name);
+/*
+ * What came from the journal has these UIDs, though nothing else will say so:
+ * durable, for this run and those behind it, up to one in which nothing fails.
+ * -1, told.
+ */
+int note_uids(struct apply *apply, struct mbj_id mailbox, uint32_t uidvalidity,
+	      const ARRAY_TYPE(seq_range) * uids);
+bool note_has_uid(const struct apply_note *note, struct mbj_id mailbox,
+		  uint32_t uidvalidity, uint32_t uid);
+/* Another mailbox is about to be made under its id.  -1, told. */
+int note_uids_forget(struct apply *apply, struct mbj_id mailbox);
 /* What an earlier run left of its saves is gone.  -1, told. */
 int note_tidied(struct apply *apply);
 /*

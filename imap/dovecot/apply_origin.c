@@ -260,11 +260,12 @@ int origin_look(struct origin *origin, struct mail *mail)
 
 	if (mail->uid < origin->doubt)
 		return 0;
-	if (mail_is_marked(mail))
+	note = &origin->apply->note;
+	if (mail_is_marked(mail) ||
+	    note_has_uid(note, origin->mailbox, origin->uidvalidity, mail->uid))
 		return 1;
 	if (mail_get_special(mail, MAIL_FETCH_GUID, &guid) < 0)
 		return -1;
-	note = &origin->apply->note;
 	return apply_guid_is_ours(guid) || note_has_mail(origin, mail, guid) ||
 	       (maildir_is(mail->box) && note_has_name(note, guid)) ||
 	       journal_has(origin, mail, guid);

@@ -52,6 +52,7 @@ struct origin_message {
 struct origin {
 	struct apply *apply;
 	struct mbj_id mailbox;
+	uint32_t uidvalidity;
 	uint64_t rev; /* of its content in the account; 0: it has none */
 	/*
 	 * Of a UID below only the journal's mark says anything (struct

@@ -3,6 +3,7 @@
  */
 #include "apply_step.h"
 
+#include "apply_maildir.h"
 #include "maildir_hold.h"
 
 #include <mail-cache.h>
@@ -173,7 +174,9 @@ int step_create(struct apply *apply, const char *vname,
 	int ret;
 
 	if (apply_namespace(apply, vname) == NULL ||
-	    known_forget(apply, node->id) < 0 || note_making(apply, vname) < 0)
+	    known_forget(apply, node->id) < 0 ||
+	    note_uids_forget(apply, node->id) < 0 ||
+	    note_making(apply, vname) < 0)
 		return -1;
 	box = apply_box(apply, vname);
 	ret = box_create(apply, box, &update, has_inbox);
@@ -305,8 +308,12 @@ int step_update(struct apply *apply, const char *vname,
 {
 	struct mailbox_update update = update_of(node);
 	struct mailbox *box = apply_box(apply, vname);
-	int ret = mailbox_update(box, &update);
+	bool is_emptied = false;
+	int ret = apply_own_part(apply, box, node, &is_emptied);
 
+	if (ret == 0)
+		ret = is_emptied ? maildir_update_anew(box, &update)
+				 : mailbox_update(box, &update);
 	if (ret < 0)
 		(void)box_fail(apply, box, "set GUID and UIDVALIDITY of");
 	else

@@ -1,6 +1,7 @@
 """A real Dovecot on a directory of its own, with the plugin, and the service
 whose journal it fills.  Listens on a loopback port; as root the mail is
 another user's, as anybody else everything is one's own."""
+import collections
 import imaplib
 import os
 import pathlib
@@ -190,6 +191,38 @@ class Dovecot:
         done = subprocess.run(["doveadm", "-c", self.conf, *words],
                               capture_output=True, check=False, timeout=200)
         return done.returncode, (done.stdout + done.stderr).decode()
+
+    # By which a run of apply changes files.
+    CALLS = ("write", "writev", "pwrite64", "rename", "link", "unlink", "mkdir",
+             "rmdir", "ftruncate", "utime", "utimensat", "fsync", "fdatasync")
+
+    def traced(self, user, *options):
+        """Runs apply.  Returns: calls that change files, each with how many of
+        its kind there were up to it."""
+        log = self.d / "trace"
+        subprocess.run(
+            ["strace", "-o", log, "-e", "trace=" + ",".join(self.CALLS),
+             *options, "doveadm", "-c", self.conf, "mbj", "apply", "-u", user],
+            check=False, capture_output=True)
+        counts = collections.Counter()
+        points = []
+        for call in re.findall(r"^(\w+)\(", log.read_text(), re.M):
+            counts[call] += 1
+            points.append((call, counts[call]))
+        return points
+
+    def keep_home(self, user):
+        """A user's as it is, and a copy, to begin from again."""
+        home, kept = self.d / "mail" / user, self.d / "kept"
+        subprocess.run(["cp", "-a", home, kept], check=True)
+        return home, kept
+
+    def killed_before(self, home, kept, call, count):
+        """A run from what was kept of a home, which ends before that call."""
+        shutil.rmtree(home)
+        subprocess.run(["cp", "-a", kept, home], check=True)
+        self.traced(home.name, "-e", f"inject={call}:signal=KILL:when={count}")
+        self.unlock_dead()
 
     def unlock_dead(self):
         """What a killed process had locked by a file, which says no process:
@@ -446,6 +479,12 @@ class Relay:
         self.listener.shutdown(socket.SHUT_RDWR)
         self.thread.join()
         self.listener.close()
+
+
+def need_strace(case):
+    if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False,
+                      capture_output=True).returncode != 0:
+        case.skipTest("strace cannot trace here")
 
 
 class DovecotCase(mbjtest.Case):

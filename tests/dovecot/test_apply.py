@@ -235,8 +235,6 @@ class Sdbox(DovecotCase):
         the next one's, whose UIDs begin again.  Method: that between two
         runs, with mail in both, and a mailbox below INBOX; with one run
         killed in every place that chance finds."""
-        if self.LOCATION.startswith("maildir"):
-            self.skipTest("UIDs go on there (docs/DOVECOT.md)")
         for count in range(3):
             for n in range(3):
                 self.deliver("INBOX", f"Subject: {count} {n}\r\n\r\n")
@@ -744,7 +742,7 @@ class Sdbox(DovecotCase):
     def test_note_ahead(self):
         """Goal: what comes is noted before the first of it is there.  Method:
         SIGKILL right before that; the next run ends it."""
-        self.need_strace()
+        dovetest.need_strace(self)
         self.make([(1, "A", None)])
         self.same()
         home, kept = self.keep_home()
@@ -761,7 +759,7 @@ class Sdbox(DovecotCase):
                 break
         else:
             self.fail("nothing comes")
-        self.killed_before(home, kept, call, counts[call])
+        self.dovecot.killed_before(home, kept, call, counts[call])
         shutil.rmtree(kept)
         (lock,) = home.rglob("mbj-apply.lock")
         for guid in guids:
@@ -775,7 +773,7 @@ class Sdbox(DovecotCase):
     def test_note_refused(self):
         """Goal: nothing comes that cannot be noted, and the next run brings it.
         Method: the file's disk is full, or fails where it is waited for."""
-        self.need_strace()
+        dovetest.need_strace(self)
         self.make([(1, "A", None)])
         self.same()
         home = self.dovecot.d / "mail" / self.user
@@ -878,14 +876,11 @@ class Sdbox(DovecotCase):
             self.same_tree()
             self.same_mail()
 
-    CALLS = ("write", "writev", "pwrite64", "rename", "link", "unlink", "mkdir",
-             "rmdir", "ftruncate", "utime", "utimensat", "fsync", "fdatasync")
-
     def test_kills(self):
         """Goal: whichever change to a file a run was to make when it was
         killed, the next one ends it.  Method: one run's calls are counted, and
         it is run again from the same mail, ended before one of them."""
-        self.need_strace()
+        dovetest.need_strace(self)
         rng = mbjtest.seed()
         for _ in range(2):
             self.scatter_mail(rng)
@@ -896,7 +891,7 @@ class Sdbox(DovecotCase):
         if KILLS != "all":
             points = rng.sample(points, int(KILLS))
         for call, count in points:
-            self.killed_before(home, kept, call, count)
+            self.dovecot.killed_before(home, kept, call, count)
             with self.subTest(call=call, count=count):
                 self.apply_rebuilt()
                 self.same_tree()
@@ -907,7 +902,7 @@ class Sdbox(DovecotCase):
         """Goal: a message that a killed run left, and that the journal
         expunges before the next, is not there for ever.  Method: SIGKILL
         behind the last file that sdbox has given its name."""
-        self.need_strace()
+        dovetest.need_strace(self)
         if not self.LOCATION.startswith("sdbox"):
             self.skipTest("others have no such files")
         self.make([(1, "A", None)])
@@ -923,7 +918,7 @@ class Sdbox(DovecotCase):
         named = [at for at, call in enumerate(calls) if
                  re.search(r'rename.*"[^"]*/u\.\d+"', call)]
         call, count = points[named[-1] + 1]
-        self.killed_before(home, kept, call, count)
+        self.dovecot.killed_before(home, kept, call, count)
         shutil.rmtree(kept)
         self.mbj("expunge", self.p, self.user, "A", "2:3")
         self.follow()
@@ -1062,46 +1057,18 @@ class Sdbox(DovecotCase):
             self.change(rng)
         self.follow()
 
-    def need_strace(self):
-        if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False,
-                          capture_output=True).returncode != 0:
-            self.skipTest("strace cannot trace here")
-
     def traced(self, *options):
-        """Runs apply.  Returns: calls that change files, each with how many of
-        its kind there were up to it."""
-        log = self.dovecot.d / "trace"
-        subprocess.run(
-            ["strace", "-o", log, "-e", "trace=" + ",".join(self.CALLS),
-             *options, "doveadm", "-c", self.dovecot.conf, "mbj", "apply",
-             "-u", self.user], check=False, capture_output=True)
-        counts = collections.Counter()
-        points = []
-        for call in re.findall(r"^(\w+)\(", log.read_text(), re.M):
-            counts[call] += 1
-            points.append((call, counts[call]))
-        return points
+        return self.dovecot.traced(self.user, *options)
 
     def keep_home(self):
-        """The user's as it is, and a copy, to begin from again."""
-        home = self.dovecot.d / "mail" / self.user
-        kept = self.dovecot.d / "kept"
-        subprocess.run(["cp", "-a", home, kept], check=True)
-        return home, kept
-
-    def killed_before(self, home, kept, call, count):
-        """A run from what was kept of a home, which ends before that call."""
-        shutil.rmtree(home)
-        subprocess.run(["cp", "-a", kept, home], check=True)
-        self.traced("-e", f"inject={call}:signal=KILL:when={count}")
-        self.dovecot.unlock_dead()
+        return self.dovecot.keep_home(self.user)
 
     def test_note(self):
         """Goal: what a run knows is on disk under its name before it goes on:
         by an older note the next one would expunge what it must not.  Method:
         one run's calls; behind each rename of the note its directory is
         synced."""
-        self.need_strace()
+        dovetest.need_strace(self)
         self.make([(1, "A", None)])
         self.deliver("A", "Subject: one\r\n\r\n")
         self.follow()
@@ -1549,7 +1516,7 @@ class Mdbox(Sdbox):
         no index knows, use up no UIDs.  Method: SIGKILL before each of them is
         whole, while others before it are; the next run, and what comes then,
         leave Dovecot equal, UIDNEXT, too."""
-        self.need_strace()
+        dovetest.need_strace(self)
         rng = random.Random(5)
         for _ in range(2):
             self.scatter_mail(rng)
@@ -1560,7 +1527,7 @@ class Mdbox(Sdbox):
         whole = self.headers((self.dovecot.d / "trace").read_text())
         self.assertGreater(len(whole), 3)
         for count in whole:
-            self.killed_before(home, kept, "pwrite64", count)
+            self.dovecot.killed_before(home, kept, "pwrite64", count)
             with self.subTest(count=count):
                 self.apply()
                 self.same_tree()
@@ -1586,7 +1553,7 @@ class Mdbox(Sdbox):
         """Goal: messages in such a tail, of a history that the journal has
         not, are kept, and named.  Method: SIGKILL before the last one is
         whole; the journal went another way, and has them no more."""
-        self.need_strace()
+        dovetest.need_strace(self)
         self.make([(1, "A", None)])
         self.deliver("A", "Subject: old\r\n\r\nold\r\n")
         self.same()
@@ -1597,7 +1564,7 @@ class Mdbox(Sdbox):
         self.follow()
         self.traced()
         last = self.headers((self.dovecot.d / "trace").read_text())[-1]
-        self.killed_before(home, kept, "pwrite64", last)
+        self.dovecot.killed_before(home, kept, "pwrite64", last)
         shutil.rmtree(kept)
         self.mbj("expunge", self.p, self.user, "A", "2:4")
         (lock,) = home.rglob("mbj-apply.lock")
@@ -1609,7 +1576,7 @@ class Mdbox(Sdbox):
         """Goal: a message of somebody else's that no index knows stays where
         it is, and Dovecot can find it.  Method: doveadm save is killed behind
         it; an earlier run was killed, as its file says."""
-        self.need_strace()
+        dovetest.need_strace(self)
         self.make([(1, "A", None)])
         self.deliver("A", "Subject: one\r\n\r\n")
         self.same()

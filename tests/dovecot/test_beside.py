@@ -222,9 +222,7 @@ class Keyed(PairCase):
         """Goal: a temporary file that cannot be read back harms nobody, and
         its message comes in with somebody who has the key.  Method: the last
         read of a delivery fails."""
-        if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False,
-                          capture_output=True).returncode != 0:
-            self.skipTest("strace cannot trace here")
+        dovetest.need_strace(self)
         for _ in range(2):
             reads = self.traced()
         last = max(i for i, read in enumerate(reads) if "(deleted)" in read)

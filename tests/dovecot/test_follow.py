@@ -158,9 +158,7 @@ class Follow(PairCase):
         Method: the run is stopped where the mailbox is half made, a session
         selects it, or doveadm saves to it."""
         self.end_follower(signal.SIGKILL)
-        if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False,
-                          capture_output=True).returncode != 0:
-            self.skipTest("strace cannot trace here")
+        dovetest.need_strace(self)
         one = self.login()
         self.ok(one.append("INBOX", None, None, mail("one")))
         self.leave(one)

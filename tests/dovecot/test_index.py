@@ -281,9 +281,7 @@ class Maildir(Sdbox):
         with the next change.  Method: no room as it opens that: a delivery to
         a mailbox that it makes, and to one that has a message; STORE and
         EXPUNGE."""
-        if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False,
-                          capture_output=True).returncode != 0:
-            self.skipTest("strace cannot trace here")
+        dovetest.need_strace(self)
         one = self.login()
         self.append(one, "INBOX", "a")
         self.ok(one.create("B"))

@@ -524,9 +524,7 @@ class Sdbox(MessageCase):
     def test_killed(self):
         """Goal: wherever a process dies, while it changes or while it tells,
         nothing is missing.  Method: SIGKILL before one of its calls."""
-        if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False,
-                          capture_output=True).returncode != 0:
-            self.skipTest("strace cannot trace here")
+        dovetest.need_strace(self)
         rng = mbjtest.seed()
         self.before()
         for run in range(RUNS):
