@@ -14,6 +14,7 @@
 #include "apply_history.h"
 #include "apply_maildir.h"
 #include "apply_name.h"
+#include "inbox.h"
 
 static const enum mailbox_list_iter_flags LIST_FLAGS =
 	MAILBOX_LIST_ITER_RAW_LIST | MAILBOX_LIST_ITER_NO_AUTO_BOXES |
@@ -249,7 +250,8 @@ static int folder_read(struct apply *apply, const char *vname,
 {
 	struct apply_folder folder = {.vname = t_strdup(vname)};
 	struct mailbox *box = apply_box(apply, vname);
-	int ret = box_read(apply, box, &folder);
+	/* At the most a place: what it opens is INBOX. */
+	int ret = box_is_inbox_alias(box) ? 0 : box_read(apply, box, &folder);
 
 	if (ret < 0 && box->mailbox_deleted && !apply->is_looking) {
 		mailbox_free(&box);

@@ -12,6 +12,8 @@
 
 #include <stdlib.h>
 
+#include "inbox.h"
+
 enum {
 	KEPT_MAX = 100,	 /* bytes of the name */
 	SUFFIX_MAX = 32, /* digits, of its GUID */
@@ -101,7 +103,9 @@ static const char *node_refused(struct apply *apply, uint32_t node)
 		return wanted->is_selectable ? "It is another namespace's"
 					     : NULL;
 	box = apply_box(apply, path);
-	if (mailbox_verify_create_name(box) < 0)
+	if (box_is_inbox_alias(box) && wanted->is_selectable)
+		why = "It is INBOX itself";
+	else if (mailbox_verify_create_name(box) < 0)
 		why = t_strdup(mailbox_get_last_internal_error(box, NULL));
 	else
 		why = path_too_long(box);

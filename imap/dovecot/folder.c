@@ -9,6 +9,7 @@
  */
 #include "plugin.h"
 
+#include "inbox.h"
 #include "uidlist.h"
 
 #include <sys/stat.h>
@@ -187,11 +188,17 @@ int mailbox_look(struct mailbox_list *list, const char *vname,
 	enum mailbox_existence existence = MAILBOX_EXISTENCE_NONE;
 	struct mailbox *box =
 		mailbox_alloc(list, vname, MAILBOX_FLAG_IGNORE_ACLS);
-	int ret = box_exists(box, &existence);
+	int ret = 0;
 
 	memset(folder, 0, sizeof(*folder));
 	folder->path = mbj_bytes_str(vname);
 	folder->id = MBJ_ID_ROOT;
+	/* At the most a place: what it opens is INBOX. */
+	if (box_is_inbox_alias(box)) {
+		mailbox_free(&box);
+		return 0;
+	}
+	ret = box_exists(box, &existence);
 	if (ret == 0 && existence != MAILBOX_EXISTENCE_SELECT) {
 		folder->is_closed = box_is_closed(box);
 		ret = folder->is_closed ? -1 : 0;

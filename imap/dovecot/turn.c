@@ -2,6 +2,7 @@
  * One change of a user's mailboxes, from the lock to the outcome.  See turn.h.
  */
 #include "turn.h"
+#include "inbox.h"
 #include "reign.h"
 
 #include <file-lock.h>
@@ -63,6 +64,8 @@ struct spot turn_spot(struct mailbox *box)
 	struct mail_namespace *ns = box->list->ns;
 	struct spot spot = {box->list, box->vname};
 
+	if (box_is_inbox_alias(box))
+		spot.vname = "INBOX";
 	if (ns->alias_for == NULL)
 		return spot;
 	spot.list = ns->alias_for->list;

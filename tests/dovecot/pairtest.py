@@ -156,9 +156,9 @@ protocol doveadm {
         user's next changes, of which one may be refused."""
         client = self.login()
         for _ in range(20):
-            answer = client.create("settle")
+            answer = client.create(self.PREFIX + "settle")
             if answer[0] == "OK":
-                self.ok(client.delete("settle"))
+                self.ok(client.delete(self.PREFIX + "settle"))
                 if not self.intents():
                     break
         self.assertEqual(answer[0], "OK", (answer, self.log()[-4000:]))
@@ -223,7 +223,7 @@ protocol doveadm {
         # Of a name that is a place by now doveadm has what was there.
         for d in (self.dovecot, self.other):
             lines = d.doveadm("mailbox", "status", "-u", self.user, "guid",
-                              "*")[1].splitlines()
+                              "INBOX", self.PREFIX + "*")[1].splitlines()
             guids = dict(line.rsplit(" guid=", 1) for line in lines
                          if " guid=" in line)
             self.assertEqual({p: guids.get(p) for p in here["names"]},

@@ -1619,6 +1619,26 @@ class Prefix(Sdbox):
         super().make([(number, name, 0 if parent is None else parent)
                       for number, name, parent in rows])
 
+    def test_inbox_below(self):
+        """Goal: a folder that the journal has at what is INBOX's other name
+        here is there under another name, with its mail, and INBOX stays what
+        it is.  Method: one message in each."""
+        self.make([(1, "INBOX", None)])
+        self.deliver("INBOX", "Subject: inbox\r\n\r\n")
+        self.mbj("deliver", self.p, self.user, "INBOX/INBOX", stdin="x")
+        said = self.bring(75)
+        found = re.search(r"INBOX\.INBOX cannot have its name here, and is "
+                          r"called (INBOX\.INBOX-\w+): It is INBOX itself",
+                          said)
+        client = self.login()
+        self.assertEqual(dovetest.tree_of(client)["INBOX"][0],
+                         self.inbox["id"])
+        self.assertEqual(dovetest.tree_of(client)[found[1]][0],
+                         self.number(1))
+        self.assertEqual(len(self.have_mail(client, found[1])[0]), 1)
+        self.assertEqual(len(self.have_mail(client, "INBOX")[0]), 1)
+        client.logout()
+
 
 class Linked(unittest.TestCase):
     def test_linked(self):

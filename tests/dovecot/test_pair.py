@@ -49,9 +49,11 @@ class User:
         self.wrong = None
 
     def path(self):
-        rng = self.rng
-        return "/".join(rng.choice(self.NAMES)
-                        for _ in range(rng.choice((1, 1, 2, 2, 3))))
+        rng, prefix = self.rng, self.case.PREFIX
+        if prefix and rng.random() < 0.1:
+            prefix = ""
+        return prefix + "/".join(rng.choice(self.NAMES) for _ in
+                                 range(rng.choice((1, 1, 2, 2, 3))))
 
     def there(self):
         """A mailbox that is there."""
@@ -630,6 +632,51 @@ class Maildir(Pair):
 
 class Mdbox(Pair):
     LOCATION = "mdbox:~/mdbox"
+
+
+class Prefix(Pair):
+    """Other formats, and folders have names below INBOX's, where INBOX has
+    one, too."""
+    LOCATION_THERE = "maildir:~/Maildir"
+    PREFIX = "INBOX/"
+
+    def test_alias(self):
+        """Goal: what is done to INBOX by its other name is done to INBOX, and
+        holds up nobody.  Method: a folder below that name, as clients make it
+        that do not ask for the prefix; mail there and to INBOX, by each way
+        in; it is renamed, which INBOX cannot be."""
+        one, inbox = self.login(), "INBOX/INBOX"
+        self.ok(one.create(inbox + "/Sent"))
+        self.ok(one.append(inbox + "/Sent", None, None, mail("sent")))
+        self.no(one.create(inbox), "ALREADYEXISTS")
+        self.ok(one.subscribe(inbox))
+        for number, path in enumerate(("INBOX", inbox, inbox)):
+            self.ok(one.append(path, None, None, mail(f"{number}")))
+        self.assertEqual(dovetest.lmtp(
+            self.dovecot, [self.user + "+INBOX"], mail("lmtp"))[0][:1], "2")
+        self.same_there()
+        self.ok(one.create("INBOX/B"))
+        self.ok(one.select(inbox))
+        self.ok(one.uid("STORE", "1", "+FLAGS", "(\\Flagged $k)"))
+        self.ok(one.uid("COPY", "1:2", "INBOX/B"))
+        self.ok(one.uid("MOVE", "3", inbox + "/Sent"))
+        self.ok(one.unselect())
+        self.ok(one.select("INBOX/B"))
+        self.ok(one.uid("COPY", "1", inbox))
+        self.ok(one.unselect())
+        seen = self.same_there()
+        self.assertEqual([len(seen[f"{path}\0"]) for path in
+                          ("INBOX", inbox + "/Sent", "INBOX/B")], [4, 2, 2])
+        self.ok(one.rename(inbox + "/Sent", "INBOX/D"))
+        self.ok(one.create(inbox + "/below"))
+        self.same_there()
+        self.assertNotIn("mbj: ", self.log())
+        self.no(one.rename(inbox, "INBOX/Old"), "CANNOT")
+        self.same_there()
+
+
+class PrefixMaildir(Prefix):
+    LOCATION = "maildir:~/Maildir"
     HISTORIES = 30
 
 
