@@ -206,6 +206,8 @@ int turn_create_away(struct turn *turn, const struct mailbox_update *update,
 	memcpy(id.b, given.mailbox_guid, MBJ_ID_SIZE);
 	if (!path_is_storable(turn->capture, turn->at.vname))
 		return turn_refuse_text(turn, TURN_NAME_REFUSED);
+	if (turn_check_form(turn, turn->at, NULL) < 0)
+		return -1;
 	if (turn_spool(turn, &id, 1) < 0)
 		return -1;
 	ret = turn->super->create_box(turn->box, &given, directory);

@@ -161,6 +161,8 @@ static int create_choose(struct turn *turn, const struct mailbox_update *update,
 					turn->super->create_box(box, update,
 								directory),
 					box);
+	if (turn_check_form(turn, turn->at, NULL) < 0)
+		return -1;
 	changes_init(&changes, turn->account->tree, turn->account->delimiter);
 	node = changes_find(&changes, folder.path);
 	if (box->inbox_user && node != MBJ_NODE_NONE) {
@@ -479,6 +481,8 @@ static int capture_rename_box(struct mailbox *src, struct mailbox *dest)
 	if (turn_begin(&turn, src) < 0)
 		return -1;
 	turn.to = turn_spot(dest);
+	if (turn_check_form(&turn, turn.to, turn.at.vname) < 0)
+		goto out;
 	if (!turn.is_away)
 		ret = src->inbox_user ? inbox_rename(&turn, dest)
 				      : folder_rename(&turn, dest);
@@ -488,6 +492,7 @@ static int capture_rename_box(struct mailbox *src, struct mailbox *dest)
 		ret = turn_spool(&turn, NULL, 0) < 0
 			      ? -1
 			      : box_rename(&turn, dest, NULL, NULL);
+out:
 	turn_end(&turn);
 	return ret;
 }

@@ -79,6 +79,80 @@ bool path_is_storable(struct capture_user *capture, const char *path)
 	return is_storable;
 }
 
+/* ------------------------------------------------------- forms of Unicode */
+
+static bool is_ascii(const char *text, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)text[i] >= 0x80)
+			return false;
+	return true;
+}
+
+/*
+ * As far as Dovecot knows, which takes upper case for lower case, too: these
+ * have as many characters, and a name and its parts have not.
+ */
+static bool names_are_forms(const char *a, const char *b)
+{
+	buffer_t *parts_a = t_buffer_create(64), *parts_b = t_buffer_create(64);
+
+	(void)uni_utf8_to_decomposed_titlecase(a, strlen(a), parts_a);
+	(void)uni_utf8_to_decomposed_titlecase(b, strlen(b), parts_b);
+	return buffer_cmp(parts_a, parts_b) &&
+	       uni_utf8_strlen(a) != uni_utf8_strlen(b);
+}
+
+/* Beside a name that is not there; above: up to it. */
+static int other_form_look(struct mailbox_list *list, const char *above,
+			   const char *name, const char *leaves, bool *ret_has,
+			   const char **ret_why)
+{
+	size_t n = strlen(above);
+	struct mailbox_list_iterate_context *iter =
+		mailbox_list_iter_init(list, t_strconcat(above, "%", NULL),
+				       CAPTURE_LIST_FLAGS);
+	const struct mailbox_info *info;
+
+	while ((info = mailbox_list_iter_next(iter)) != NULL)
+		*ret_has |= null_strcmp(info->vname, leaves) != 0 &&
+			    str_begins(info->vname, above) &&
+			    names_are_forms(info->vname + n, name + n);
+	if (mailbox_list_iter_deinit(&iter) == 0)
+		return 0;
+	*ret_why = t_strdup_printf("cannot list what is beside %s: %s", name,
+				   mailbox_list_get_last_internal_error(list,
+									NULL));
+	return -1;
+}
+
+int path_has_other_form(struct mailbox_list *list, const char *path,
+			const char *leaves, bool *ret_has, const char **ret_why)
+{
+	const char separators[] = {mail_namespace_get_sep(list->ns), '\0'};
+	struct account_folder folder;
+	enum folder_kind kind;
+
+	*ret_has = false;
+	for (const char *at = path, *end; *at != '\0';
+	     at = *end == '\0' ? end : end + 1) {
+		const char *name;
+
+		end = at + strcspn(at, separators);
+		name = t_strdup_until(path, end);
+		if (is_ascii(at, (size_t)(end - at)))
+			continue;
+		if (folder_look(list, name, &kind, &folder, ret_why) < 0)
+			return -1;
+		if (kind == FOLDER_NONE)
+			return other_form_look(list, t_strdup_until(path, at),
+					       name, leaves, ret_has, ret_why);
+	}
+	return 0;
+}
+
+/* ---------------------------------------------------------------- reading */
+
 /* What is read: all folders, or until one of the account's is met. */
 struct reading {
 	struct capture_user *capture;

@@ -154,6 +154,14 @@ int folder_renew(struct capture_user *capture, struct mailbox_list *list,
 
 /* Unicode's tables aside; told to the log. */
 bool path_is_storable(struct capture_user *capture, const char *path);
+/*
+ * Dovecot has a name of the path in another form of Unicode (NFC, NFD) only:
+ * made in this one, too, it would have two folders of one name of the
+ * account's.  leaves: does not count, or NULL.  Returns: -1, *ret_why.
+ */
+int path_has_other_form(struct mailbox_list *list, const char *path,
+			const char *leaves, bool *ret_has,
+			const char **ret_why);
 
 /*
  * All that is captured of a user, or, where the account is in no doubt, its

@@ -73,6 +73,16 @@ struct spot turn_spot(struct mailbox *box)
 	return spot;
 }
 
+int turn_check_form(struct turn *turn, struct spot at, const char *leaves)
+{
+	bool is_other;
+
+	if (path_has_other_form(at.list, at.vname, leaves, &is_other,
+				&turn->why) < 0)
+		return turn_refuse(turn);
+	return is_other ? turn_refuse_text(turn, TURN_FORM_REFUSED) : 0;
+}
+
 bool turn_passes(struct mailbox *box)
 {
 	struct capture_user *capture = capture_user_of(box->storage->user);

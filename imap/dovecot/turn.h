@@ -84,6 +84,11 @@ void turn_end(struct turn *turn);
 int turn_refuse(struct turn *turn);
 int turn_refuse_text(struct turn *turn, const char *text);
 /*
+ * A folder may come to that name: refused where it would have another one's, in
+ * another form of Unicode.  leaves: the name that it has now, or NULL.
+ */
+int turn_check_form(struct turn *turn, struct spot at, const char *leaves);
+/*
  * Another user's mailbox, and something that is its owner's to settle: -1,
  * which turn_refuse makes is_away.
  */
@@ -152,6 +157,8 @@ bool turn_can_spool(struct turn *turn);
  */
 int turn_spool(struct turn *turn, const struct mbj_id *mailboxes, size_t count);
 #define TURN_NAME_REFUSED "The journal cannot have this name"
+#define TURN_FORM_REFUSED \
+	"A mailbox has this name, or one above it, in another form of Unicode"
 /* The same of turn->box. */
 int turn_spool_box(struct turn *turn);
 /* A mailbox is made, or gets another GUID, with that.  Returns: Dovecot's. */

@@ -356,7 +356,8 @@ class Scenes(PairCase):
         """Goal: a mailbox whose name is in another form than Unicode's C can
         be renamed and deleted, and is at the replica, under the name in form
         C.  Method: RENAME from one form to the other and back, and further;
-        two names that differ in form only are refused."""
+        two names that differ in form only are refused, of mailboxes, and of
+        what is above them: such a user could change nothing any more."""
         client = self.login()
         self.ok(client.create(encode(NFC)))
         self.ok(client.append(encode(NFC), None, None, mail("one")))
@@ -374,7 +375,25 @@ class Scenes(PairCase):
         self.ok(client.rename(encode(NFD), "A"))
         self.same_there()
         self.ok(client.rename("A", encode(NFD)))
+        for path in (NFC, NFC + "/x", NFC + "/" + NFD):
+            self.no(client.create(encode(path)), "CANNOT")
+        self.ok(client.create("A"))
+        self.no(client.rename("A", encode(NFC + "/A")), "CANNOT")
         self.ok(client.delete(encode(NFD)))
+        for above, other in ((NFC, NFD), (NFD, NFC)):
+            self.ok(client.create(encode(above + "/x")))
+            for path in (other, other + "/y"):
+                self.no(client.create(encode(path)), "CANNOT")
+            self.ok(client.rename(encode(above + "/x"), above[:2]))
+            self.ok(client.append(above[:2], None, None, mail("goes on")))
+            self.ok(client.delete(above[:2]))
+            client.delete(encode(above))  # where Dovecot leaves a place
+        self.ok(client.create(encode(NFC)))
+        self.ok(client.delete(encode(NFC)))
+        for change in (client.create, client.delete):
+            for name in ("\u00e4", "\u00c4"):
+                self.ok(change(encode(name)))
+        self.ok(client.delete("A"))
         self.leave(client)
         self.assertEqual(self.same_there()["names"], {"INBOX"})
 
