@@ -35,16 +35,15 @@ static struct blob_log_file *file_due(struct blob_log *log)
 
 /* ---------------------------------------------------------------- waiting */
 
-/* When there is something to do; INT64_MAX: not before somebody says so. */
+/*
+ * When there is something to do; INT64_MAX: not before somebody says so.  What
+ * does not come to rest keeps the log off, however long that has paused.
+ */
 static int64_t due_ms(struct blob_log *log)
 {
-	int64_t due = INT64_MAX;
-
 	if (file_due(log) != NULL)
-		due = log->rest.until_ms;
-	if (blob_log_is_stopped(log) && log->stop.until_ms < due)
-		due = log->stop.until_ms;
-	return due;
+		return log->rest.until_ms;
+	return blob_log_is_stopped(log) ? log->stop.until_ms : INT64_MAX;
 }
 
 bool mbj_blobs_rest_wait(struct mbj_blobs *blobs)

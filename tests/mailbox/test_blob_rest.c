@@ -383,6 +383,34 @@ START_TEST(blob_rest_waits)
 END_TEST
 
 /*
+ * Goal: as long where the log failed before and has paused for long enough: it
+ * is not on before its file is at rest, and each try writes that anew.
+ */
+START_TEST(blob_rest_waits_off)
+{
+	struct mbj_error err;
+	struct scarce s;
+	int64_t until;
+
+	scarce_begin(&s);
+	scarce_store(&s, 0, true);
+	calls_fail(&s, DISK_CALL_SYNC, 1, EIO);
+	scarce_store(&s, 1, false);
+	calls_fail(&s, DISK_CALL_SYNC, 1, EIO);
+	test_rc(mbj_blobs_rest(s.blobs, false, &err), MBJ_EIO);
+	until = mbj_monotonic_ms() + WAIT_MS;
+	s.blobs->log.stop.until_ms = 0;
+	s.blobs->log.rest.until_ms = until;
+	ck_assert(mbj_blobs_rest_wait(s.blobs));
+	ck_assert_int_ge(mbj_monotonic_ms(), until);
+	calls_fail(&s, 0, 0, 0);
+	rest(&s);
+	log_check(&s, true, 2);
+	scarce_end(&s, 2);
+}
+END_TEST
+
+/*
  * Goal: a file whose header cannot be zeroed is given up all the same: nothing
  * of it is left in the end (0), and it is written again (1).
  */
@@ -552,6 +580,7 @@ TCase *test_blob_rest_case(void)
 	tcase_add_test(tc, blob_rest_meanwhile);
 	tcase_add_test(tc, blob_rest_pauses);
 	tcase_add_test(tc, blob_rest_waits);
+	tcase_add_test(tc, blob_rest_waits_off);
 	tcase_add_loop_test(tc, blob_rest_header, 0, 2);
 	tcase_add_test(tc, blob_rest_shorter);
 	tcase_add_loop_test(tc, blob_rest_begun, 0, 2);
