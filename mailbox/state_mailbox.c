@@ -9,9 +9,6 @@
 
 #include "state_priv.h"
 
-/* Steps of a walk up: a legal tree is never deeper, replicas' included. */
-enum { WALK_MAX = 2 * MBJ_DEPTH_MAX };
-
 enum mbj_rc mbj_txn_mailbox_seek(struct mbj_txn *txn, struct mbj_id account,
 				 struct mbj_id id,
 				 struct mbj_mailbox *ret_mailbox,
@@ -181,29 +178,32 @@ static enum mbj_rc target_check(struct mbj_txn *txn, struct mbj_id account,
 	return conflict(err, "the target slot is held by mailbox %s", text);
 }
 
-/* Walking up from parent does not meet id. */
-static enum mbj_rc cycle_check(struct mbj_txn *txn, struct mbj_id account,
+/*
+ * Walking up from parent does not meet id.  What comes along with its parent
+ * may lie as deep as there are mailboxes; more steps than these are a cycle.
+ */
+static enum mbj_rc cycle_check(struct mbj_txn *txn,
+			       const struct mbj_account *account,
 			       struct mbj_id id, struct mbj_id parent,
 			       struct mbj_error *err)
 {
 	struct mbj_mailbox above;
 	enum mbj_rc rc;
 
-	for (int i = 0; i < WALK_MAX; i++) {
+	for (uint64_t i = 0; i <= account->mailbox_count; i++) {
 		if (mbj_id_equal(parent, id))
 			return conflict(err, "the mailbox would be below "
 					     "itself");
 		if (mbj_id_is_reserved(parent))
 			return MBJ_OK;
-		rc = mbj_txn_mailbox_get(txn, account, parent, &above, err);
+		rc = mbj_txn_mailbox_get(txn, account->id, parent, &above, err);
 		if (rc < 0)
 			return rc == MBJ_ENOTFOUND ? MBJ_ECORRUPT : rc;
 		parent = above.parent;
 	}
 	return mbj_error_set(err, MBJ_ECORRUPT,
-			     "the state's tree has a cycle or more than %d "
-			     "levels",
-			     WALK_MAX);
+			     "the state's tree has a cycle, or more mailboxes "
+			     "than the account counts");
 }
 
 /* The mailbox as a primitive expects it. */
@@ -322,7 +322,7 @@ enum mbj_rc mbj_txn_mailbox_move(struct mbj_txn *txn, struct mbj_id account,
 	if (rc == MBJ_OK)
 		rc = target_check(txn, account, id, to, err);
 	if (rc == MBJ_OK)
-		rc = cycle_check(txn, account, id, to->parent, err);
+		rc = cycle_check(txn, &a, id, to->parent, err);
 	if (rc == MBJ_OK)
 		rc = slot_del(txn, account, mailbox.parent, mailbox.name.key,
 			      err);
