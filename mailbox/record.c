@@ -116,7 +116,10 @@ bool record_account_decode(struct mbj_id id, struct mbj_bytes value,
 	head = mbj_read_bytes(&r, ACCOUNT_HEAD_SIZE);
 	a.name = mbj_read_block(&r, MBJ_ACCOUNT_NAME_MAX);
 	tail = mbj_read_bytes(&r, ACCOUNT_TAIL_SIZE);
-	if (!mbj_reader_is_spent(&r) || head.p[0] != RECORD_VERSION)
+	if (!mbj_reader_is_spent(&r) || head.p[0] != RECORD_VERSION ||
+	    head.p[ACCOUNT_FOLDING] > 1 ||
+	    (head.p[ACCOUNT_DELIMITER] != '/' &&
+	     head.p[ACCOUNT_DELIMITER] != '.'))
 		return false;
 	a.policy.is_folding = head.p[ACCOUNT_FOLDING] != 0;
 	a.policy.delimiter = (char)head.p[ACCOUNT_DELIMITER];

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "record.h"
 #include "snapshot_lab.h"
 
 static struct mbj_error err;
@@ -138,6 +139,50 @@ START_TEST(snapshot_account_again)
 }
 END_TEST
 
+/*
+ * Goal: an account that no journal can make is damage wherever it is read:
+ * names are taken apart by its delimiter, which relies on one.  Method: every
+ * value of both bytes of its policy, in a record; one into a snapshot.
+ */
+START_TEST(snapshot_account_policy)
+{
+	struct mbj_account account = {.id = test_id(2010),
+				      .name = mbj_bytes_str("bent")};
+	struct mbj_snapshot_info info;
+	struct snapshot_lab lab;
+	struct mbj_account found;
+	struct mbj_txn *txn = NULL;
+	struct mbj_buf record;
+	unsigned good = 0;
+
+	mbj_buf_init(&record, 1 << 10);
+	for (unsigned i = 0; i < 1 << 16; i++) {
+		account.policy = MBJ_NAME_POLICY_DEFAULT;
+		record_account_encode(&record, &account);
+		test_ok(mbj_buf_ok(&record, &err), err);
+		record.p[1] = (uint8_t)(i >> 8);
+		record.p[2] = (uint8_t)i;
+		good += record_account_decode(account.id, mbj_buf_view(&record),
+					      &found);
+	}
+	mbj_buf_done(&record);
+	ck_assert_uint_eq(good, 4);
+	snapshot_lab_begin(&lab, MBJ_STATE_MEMORY, 0);
+	account.policy.delimiter = '\0';
+	test_ok(mbj_txn_begin(lab.content.state, &txn, &err), err);
+	test_ok(mbj_txn_account_create(txn, &account, &err), err);
+	test_rc(mbj_txn_account_get(txn, account.id, &found, &err),
+		MBJ_ECORRUPT);
+	test_ok(mbj_txn_commit(&txn, &err), err);
+	test_ok(mbj_txn_begin_read(lab.content.state, &txn, &err), err);
+	test_rc(mbj_snapshot_write(snapshot_lab_sys(), lab.dir, txn, NULL,
+				   &info, &err),
+		MBJ_ECORRUPT);
+	mbj_txn_abort(&txn);
+	snapshot_lab_end(&lab);
+}
+END_TEST
+
 TCase *test_snapshot_account_case(void)
 {
 	TCase *tc = tcase_create("snapshot_account");
@@ -145,5 +190,6 @@ TCase *test_snapshot_account_case(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, snapshot_account);
 	tcase_add_loop_test(tc, snapshot_account_again, 0, 2);
+	tcase_add_test(tc, snapshot_account_policy);
 	return tc;
 }

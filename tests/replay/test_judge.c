@@ -72,6 +72,7 @@ START_TEST(resync_lost)
 					    "otherwise than group 7",
 					    "set aside", "knows nothing"};
 	const struct mbj_account stranger = {.id = fixture_id(99),
+					     .policy = MBJ_NAME_POLICY_DEFAULT,
 					     .name = mbj_bytes_str("nobody")};
 	struct mbj_resync_result result;
 	char name[MBJ_NAME_MAX + 1];
