@@ -281,17 +281,29 @@ static bool rest_is_good(struct mbj_bytes value)
 	return value.n > 0 && value.p[0] == RECORD_VERSION;
 }
 
+/* One between two groups: it has an id of its own, and is not parked. */
+static bool mailbox_is_good(struct mbj_id id, struct mbj_bytes value)
+{
+	struct mbj_mailbox mailbox;
+
+	return !mbj_id_is_reserved(id) &&
+	       record_mailbox_decode(id, value, &mailbox) &&
+	       !mbj_id_is_temp(mailbox.parent) &&
+	       mbj_name_is_safe(mailbox.name.stored, mailbox.name.key);
+}
+
 /* Tables whose records are of one account and one mailbox of it, or less. */
 static bool mailbox_record_is_good(const struct snapshot_record *r)
 {
 	struct mbj_tombstone tombstone;
 	struct mbj_content content;
-	struct mbj_mailbox mailbox;
+	struct mbj_id id;
 
 	if (r->key.n != MBJ_ID_SIZE)
 		return false;
+	memcpy(id.b, r->key.p, MBJ_ID_SIZE);
 	if (r->table == TABLE_MAILBOXES)
-		return record_mailbox_decode(MBJ_ID_ROOT, r->value, &mailbox);
+		return mailbox_is_good(id, r->value);
 	if (r->table == TABLE_TOMBSTONES)
 		return record_tombstone_decode(MBJ_ID_ROOT, r->value,
 					       &tombstone);
