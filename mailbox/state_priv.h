@@ -29,6 +29,7 @@ struct mbj_state {
 	atomic_bool is_suspect;	 /* a check of its records failed */
 	bool is_writing;	 /* a writing transaction is open */
 	bool has_orphans;	 /* there may be something to reap */
+	bool cannot_reap;	 /* it is damaged: whatever is rolled back */
 	atomic_bool has_skipped; /* there may be accounts that lack groups */
 	atomic_size_t readers;	 /* reading ones that are open */
 };

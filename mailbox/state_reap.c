@@ -109,7 +109,7 @@ enum mbj_rc mbj_txn_reap(struct mbj_txn *txn, size_t records_max,
 	struct orphan orphan;
 	enum mbj_rc rc;
 
-	*ret_is_done = !txn->state->has_orphans;
+	*ret_is_done = !txn->state->has_orphans || txn->state->cannot_reap;
 	while (!*ret_is_done && reaping.left > 0) {
 		rc = orphan_first(txn, &orphan, err);
 		if (rc == MBJ_ENOTFOUND) {
@@ -126,7 +126,7 @@ enum mbj_rc mbj_txn_reap(struct mbj_txn *txn, size_t records_max,
 		}
 		/* Damage is fsck's to find; it is not met again and again. */
 		if (rc == MBJ_ECORRUPT)
-			txn->state->has_orphans = false;
+			txn->state->cannot_reap = true;
 		if (rc < 0)
 			return rc;
 	}

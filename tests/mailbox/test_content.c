@@ -10,6 +10,7 @@
 #include <mbj/codec.h>
 
 #include "content_lab.h"
+#include "state_priv.h"
 
 enum { STEPS = 700 };
 
@@ -361,6 +362,37 @@ START_TEST(content_reap_undone)
 }
 END_TEST
 
+/*
+ * Goal: what is to be reaped and is damaged is met once, not in each batch from
+ * then on: who reaps rolls back what could not be.  Method: a message's record
+ * that is none.
+ */
+START_TEST(content_reap_damaged)
+{
+	const struct mbj_lsn lsn = {6};
+	struct content_lab lab;
+	struct content_box *box;
+	struct mbj_series series;
+	bool is_done = false;
+	size_t savepoint;
+
+	content_lab_begin(&lab, _i);
+	box = &lab.model->boxes[0];
+	content_append(&lab, box);
+	series = (struct mbj_series){content_box_id(box), 0};
+	key_message(&lab.txn->key, lab.account, series, 1);
+	record_begin(&lab.txn->value);
+	test_ok(txn_put(lab.txn, TABLE_MESSAGES, &err), err);
+	test_ok(mbj_txn_account_delete(lab.txn, lab.account, lsn, &err), err);
+	savepoint = mbj_txn_savepoint(lab.txn);
+	test_rc(mbj_txn_reap(lab.txn, 1000, lsn, &is_done, &err), MBJ_ECORRUPT);
+	mbj_txn_rollback(lab.txn, savepoint);
+	test_ok(mbj_txn_reap(lab.txn, 1000, lsn, &is_done, &err), err);
+	ck_assert(is_done);
+	content_lab_end(&lab);
+}
+END_TEST
+
 TCase *test_content_case(void)
 {
 	enum { ENGINES = MBJ_STATE_MEMORY + 1 };
@@ -373,5 +405,6 @@ TCase *test_content_case(void)
 	tcase_add_loop_test(tc, content_no_memory, 0, 2 * ENGINES);
 	tcase_add_loop_test(tc, content_account_deleted, 0, ENGINES);
 	tcase_add_loop_test(tc, content_reap_undone, 0, ENGINES);
+	tcase_add_loop_test(tc, content_reap_damaged, 0, ENGINES);
 	return tc;
 }
