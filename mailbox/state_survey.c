@@ -133,9 +133,9 @@ static enum mbj_rc record_take(struct survey *s, enum db_table table,
 	rc = record_sum(s->txn, table, key, value, true, &entry.digest, err);
 	if (rc < 0)
 		return rc;
-	mbj_survey_sum(table == TABLE_MESSAGES ? &s->answer->messages
-					       : &s->answer->records,
-		       &entry.digest);
+	mbj_digest_join(table == TABLE_MESSAGES ? &s->answer->messages
+						: &s->answer->records,
+			&entry.digest);
 	last_note(s);
 	/* What a large one costs is that of many. */
 	s->spent += 1 + (uint32_t)((key.n + value.n) / MBJ_SURVEY_RECORD_SIZE);
@@ -184,7 +184,7 @@ static enum mbj_rc table_survey(struct survey *s, size_t which,
 		if (rc == MBJ_OK && table == TABLE_CONTENTS)
 			rc = content_read(key, value, &content, err);
 		if (rc == MBJ_OK && table == TABLE_CONTENTS)
-			mbj_survey_sum(&s->answer->contents, &content.digest);
+			mbj_digest_join(&s->answer->contents, &content.digest);
 	}
 	mbj_scan_done(&scan);
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;

@@ -305,10 +305,3 @@ enum mbj_rc mbj_survey_answer_decode(struct mbj_bytes bytes,
 	*ret_answer = a;
 	return MBJ_OK;
 }
-
-void mbj_survey_sum(struct mbj_digest *digest, const struct mbj_digest *more)
-{
-	for (size_t i = 0; i < sizeof(digest->lane) / sizeof(*digest->lane);
-	     i++)
-		digest->lane[i] += more->lane[i];
-}

@@ -27,9 +27,9 @@ static void head_take(const struct mbj_survey_answer *a, struct far_pass *pass)
 static void slice_take(const struct mbj_survey_answer *a, struct far_pass *pass)
 {
 	pass->at = a->watermark.lsn;
-	mbj_survey_sum(&pass->records, &a->records);
-	mbj_survey_sum(&pass->messages, &a->messages);
-	mbj_survey_sum(&pass->contents, &a->contents);
+	mbj_digest_join(&pass->records, &a->records);
+	mbj_digest_join(&pass->messages, &a->messages);
+	mbj_digest_join(&pass->contents, &a->contents);
 }
 
 /* Neither is what the journal says, and both say why. */

@@ -115,18 +115,18 @@ static void survey_all(struct content_lab *lab, enum mbj_survey_kind kind,
 		a = ask(lab, &question, &bytes);
 		ck_assert(a.is_there);
 		ck_assert_uint_le(a.count, limit);
-		mbj_survey_sum(&ret->records, &a.records);
-		mbj_survey_sum(&ret->messages, &a.messages);
-		mbj_survey_sum(&ret->contents, &a.contents);
+		mbj_digest_join(&ret->records, &a.records);
+		mbj_digest_join(&ret->messages, &a.messages);
+		mbj_digest_join(&ret->contents, &a.contents);
 		ret->count += a.count;
 		while (mbj_survey_entry_next(&a.entries, &entry))
-			mbj_survey_sum(&each, &entry.digest);
+			mbj_digest_join(&each, &entry.digest);
 		mbj_buf_clear(&from);
 		mbj_buf_put_bytes(&from, a.last);
 		question.from = mbj_buf_view(&from);
 	}
-	mbj_survey_sum(&both, &ret->records);
-	mbj_survey_sum(&both, &ret->messages);
+	mbj_digest_join(&both, &ret->records);
+	mbj_digest_join(&both, &ret->messages);
 	if (kind == MBJ_SURVEY_EACH)
 		ck_assert(mbj_digest_equal(&each, &both));
 	mbj_buf_done(&bytes);
@@ -188,7 +188,7 @@ START_TEST(survey_ranges)
 	a = ask(&lab, &question, &list);
 	ck_assert(a.is_whole);
 	whole = a.records;
-	mbj_survey_sum(&whole, &a.messages);
+	mbj_digest_join(&whole, &a.messages);
 	entries = a.entries;
 	while (mbj_survey_entry_next(&entries, &entry)) {
 		sections |= 1u << entry.place.p[0];
@@ -198,12 +198,12 @@ START_TEST(survey_ranges)
 		part = ask(&lab, &question, &bytes);
 		ck_assert(part.is_whole);
 		sum = part.records;
-		mbj_survey_sum(&sum, &part.messages);
+		mbj_digest_join(&sum, &part.messages);
 		question.from = entry.place;
 		question.until = mbj_bytes_make(NULL, 0);
 		part = ask(&lab, &question, &bytes);
-		mbj_survey_sum(&sum, &part.records);
-		mbj_survey_sum(&sum, &part.messages);
+		mbj_digest_join(&sum, &part.records);
+		mbj_digest_join(&sum, &part.messages);
 		question.kind = MBJ_SURVEY_SHOW;
 		question.from = entry.place;
 		part = ask(&lab, &question, &bytes);

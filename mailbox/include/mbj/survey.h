@@ -140,9 +140,6 @@ void mbj_survey_entry_put(struct mbj_buf *entries,
 bool mbj_survey_entry_next(struct mbj_bytes *entries,
 			   struct mbj_survey_entry *ret_entry);
 
-/* What one range adds to another. */
-void mbj_survey_sum(struct mbj_digest *digest, const struct mbj_digest *more);
-
 /*
  * Answer it from a snapshot; the answer is appended, encoded.
  * Requires: a question that could be decoded.  An account that is not there is
