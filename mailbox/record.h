@@ -79,6 +79,8 @@ void key_message(struct mbj_buf *ret, struct mbj_id account,
 		 struct mbj_series series, uint32_t uid);
 void key_vanished(struct mbj_buf *ret, struct mbj_id account,
 		  struct mbj_id mailbox, uint64_t rev);
+/* In the order of their keys. */
+int series_compare(struct mbj_series a, struct mbj_series b);
 /* The UID that ends a message's key, or 0. */
 uint32_t key_uid(struct mbj_bytes rest);
 

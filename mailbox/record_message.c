@@ -40,6 +40,13 @@ void key_message(struct mbj_buf *ret, struct mbj_id account,
 	put_be32(ret, uid);
 }
 
+int series_compare(struct mbj_series a, struct mbj_series b)
+{
+	int order = mbj_id_compare(a.mailbox, b.mailbox);
+
+	return order != 0 ? order : (a.birth > b.birth) - (a.birth < b.birth);
+}
+
 uint32_t key_uid(struct mbj_bytes rest)
 {
 	return rest.n == 4 ? load_be32(rest.p) : 0;

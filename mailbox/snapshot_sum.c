@@ -113,13 +113,6 @@ static struct mbj_series series_of(struct mbj_bytes key)
 	return series;
 }
 
-static int series_order(struct mbj_series a, struct mbj_series b)
-{
-	int order = mbj_id_compare(a.mailbox, b.mailbox);
-
-	return order != 0 ? order : (a.birth > b.birth) - (a.birth < b.birth);
-}
-
 static enum mbj_rc orphan_add(struct snapshot_sum *sum,
 			      const struct snapshot_record *record,
 			      struct mbj_error *err)
@@ -149,10 +142,10 @@ static enum mbj_rc message_add(struct snapshot_sum *sum,
 					record->value, &message);
 	MBJ_ASSERT(is_good);
 	while (sum->orphan_at < sum->orphan_count &&
-	       series_order(sum->orphans[sum->orphan_at], series) < 0)
+	       series_compare(sum->orphans[sum->orphan_at], series) < 0)
 		sum->orphan_at++;
 	if (sum->orphan_at < sum->orphan_count &&
-	    series_order(sum->orphans[sum->orphan_at], series) == 0)
+	    series_compare(sum->orphans[sum->orphan_at], series) == 0)
 		return MBJ_OK;
 	sum->message_count++;
 	sum->message_size += message.size;

@@ -26,13 +26,6 @@ struct counting {
 	size_t at; /* whose messages come now */
 };
 
-static int series_compare(struct mbj_series a, struct mbj_series b)
-{
-	int order = mbj_id_compare(a.mailbox, b.mailbox);
-
-	return order != 0 ? order : (a.birth > b.birth) - (a.birth < b.birth);
-}
-
 static int counted_compare(const void *a, const void *b)
 {
 	const struct counted *x = a;
