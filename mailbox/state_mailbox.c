@@ -9,6 +9,9 @@
 
 #include "state_priv.h"
 
+/* Steps of a walk up that cost less than a look whether there is a child. */
+enum { WALK_SHORT = 256 };
+
 enum mbj_rc mbj_txn_mailbox_seek(struct mbj_txn *txn, struct mbj_id account,
 				 struct mbj_id id,
 				 struct mbj_mailbox *ret_mailbox,
@@ -178,9 +181,28 @@ static enum mbj_rc target_check(struct mbj_txn *txn, struct mbj_id account,
 	return conflict(err, "the target slot is held by mailbox %s", text);
 }
 
+/* Does a live mailbox have it as its parent? */
+static enum mbj_rc child_look(struct mbj_txn *txn, struct mbj_id account,
+			      struct mbj_id id, bool *ret_has_child,
+			      struct mbj_error *err)
+{
+	struct mbj_scan scan = {0};
+	struct mbj_id child;
+	enum mbj_rc rc;
+
+	rc = mbj_scan_children(txn, account, id, &scan, err);
+	if (rc == MBJ_OK)
+		rc = mbj_scan_next_child(&scan, &child, err);
+	mbj_scan_done(&scan);
+	*ret_has_child = rc == MBJ_OK;
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
 /*
  * Walking up from parent does not meet id.  What comes along with its parent
  * may lie as deep as there are mailboxes; more steps than these are a cycle.
+ * Whoever moves many below what is deep moves leaves, as a rule: nothing lies
+ * below these.
  */
 static enum mbj_rc cycle_check(struct mbj_txn *txn,
 			       const struct mbj_account *account,
@@ -188,13 +210,19 @@ static enum mbj_rc cycle_check(struct mbj_txn *txn,
 			       struct mbj_error *err)
 {
 	struct mbj_mailbox above;
+	bool has_child = true;
 	enum mbj_rc rc;
 
 	for (uint64_t i = 0; i <= account->mailbox_count; i++) {
 		if (mbj_id_equal(parent, id))
 			return conflict(err, "the mailbox would be below "
 					     "itself");
-		if (mbj_id_is_reserved(parent))
+		if (i == WALK_SHORT) {
+			rc = child_look(txn, account->id, id, &has_child, err);
+			if (rc < 0)
+				return rc;
+		}
+		if (mbj_id_is_reserved(parent) || !has_child)
 			return MBJ_OK;
 		rc = mbj_txn_mailbox_get(txn, account->id, parent, &above, err);
 		if (rc < 0)
@@ -338,22 +366,14 @@ enum mbj_rc mbj_txn_mailbox_move(struct mbj_txn *txn, struct mbj_id account,
 	return mailbox_put(txn, &a, &mailbox, err);
 }
 
-/* No live mailbox has it as its parent. */
 static enum mbj_rc childless_check(struct mbj_txn *txn, struct mbj_id account,
 				   struct mbj_id id, struct mbj_error *err)
 {
-	struct mbj_scan scan = {0};
-	struct mbj_id child;
 	char text[MBJ_ID_TEXT_SIZE];
-	enum mbj_rc rc;
+	bool has_child = false;
+	enum mbj_rc rc = child_look(txn, account, id, &has_child, err);
 
-	rc = mbj_scan_children(txn, account, id, &scan, err);
-	if (rc == MBJ_OK)
-		rc = mbj_scan_next_child(&scan, &child, err);
-	mbj_scan_done(&scan);
-	if (rc == MBJ_ENOTFOUND)
-		return MBJ_OK;
-	if (rc < 0)
+	if (rc < 0 || !has_child)
 		return rc;
 	mbj_id_print(id, text);
 	return conflict(err, "mailbox %s has children", text);

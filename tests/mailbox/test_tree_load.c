@@ -47,24 +47,40 @@ END_TEST
 
 enum { DEEP = 3 * MBJ_DEPTH_MAX };
 
-/* Of that number; below the one before it, or at the top. */
-static enum mbj_rc deep_move(struct mbj_txn *txn, uint64_t number, uint64_t rev,
-			     struct mbj_id from, struct mbj_id to,
-			     struct mbj_error *err)
+/* Of that number, from below one to below another, where it is called y. */
+static enum mbj_rc deep_move(struct mbj_txn *txn, uint64_t number,
+			     const char *name, struct mbj_id from,
+			     struct mbj_id to, struct mbj_error *err)
 {
-	const struct mbj_name name = {mbj_bytes_str("x"), mbj_bytes_str("x")};
-	const struct mbj_slot before = {from, name};
-	struct mbj_slot after = {to, name};
+	const struct mbj_bytes before = mbj_bytes_str(name);
+	const struct mbj_bytes after = mbj_bytes_str("y");
+	const struct mbj_slot slots[] = {{from, {before, before}},
+					 {to, {after, after}}};
 
-	after.name.stored = after.name.key = mbj_bytes_str("y");
-	return mbj_txn_mailbox_move(txn, test_id(1000), test_id(number), rev,
-				    &before, &after, 0, err);
+	return mbj_txn_mailbox_move(txn, test_id(1000), test_id(number), 1,
+				    &slots[0], &slots[1], 0, err);
+}
+
+static void deep_create(struct mbj_txn *txn, uint64_t number, const char *name,
+			struct mbj_id parent, struct mbj_error *err)
+{
+	const struct mbj_bytes bytes = mbj_bytes_str(name);
+	const struct mbj_mailbox mailbox = {
+		.id = test_id(number),
+		.name = {bytes, bytes},
+		.parent = parent,
+		.is_selectable = true,
+	};
+
+	test_ok(mbj_txn_mailbox_create(txn, test_id(1000), &mailbox, err),
+		*err);
 }
 
 /*
  * Goal: what came along with its parent may lie deeper than a mailbox that an
- * edit names, and in the midst of an edit others go below it; a mailbox never
- * comes to lie below itself, however deep that is.
+ * edit names, and in the midst of an edit others go below it, with what is
+ * below them and without; a mailbox never comes to lie below itself, however
+ * deep that is.
  */
 START_TEST(test_deep)
 {
@@ -74,11 +90,8 @@ START_TEST(test_deep)
 		.policy = MBJ_NAME_POLICY_DEFAULT,
 		.name = mbj_bytes_str("alice"),
 	};
-	struct mbj_mailbox mailbox = {
-		.name = {mbj_bytes_str("x"), mbj_bytes_str("x")},
-		.parent = MBJ_ID_ROOT,
-		.is_selectable = true,
-	};
+	const struct mbj_id lowest = test_id(DEEP);
+	const uint64_t leaf = DEEP + 1, pair = DEEP + 2;
 	struct mbj_state *state = NULL;
 	struct mbj_txn *txn = NULL;
 	char *tmpdir = test_tmpdir_new();
@@ -91,24 +104,24 @@ START_TEST(test_deep)
 		err);
 	test_ok(mbj_txn_begin(state, &txn, &err), err);
 	test_ok(mbj_txn_account_create(txn, &account, &err), err);
-	for (uint64_t i = 1; i <= DEEP + 1; i++) {
-		/* The last one is at the top, beside the first. */
-		mailbox.id = test_id(i);
-		if (i > DEEP) {
-			mailbox.parent = MBJ_ID_ROOT;
-			mailbox.name.stored = mbj_bytes_str("z");
-			mailbox.name.key = mailbox.name.stored;
-		}
-		test_ok(mbj_txn_mailbox_create(txn, account.id, &mailbox, &err),
-			err);
-		mailbox.parent = mailbox.id;
-	}
-	test_rc(deep_move(txn, 1, 1, MBJ_ID_ROOT, test_id(DEEP), &err),
+	for (uint64_t i = 1; i <= DEEP; i++)
+		deep_create(txn, i, "x", i == 1 ? MBJ_ID_ROOT : test_id(i - 1),
+			    &err);
+	deep_create(txn, leaf, "leaf", MBJ_ID_ROOT, &err);
+	deep_create(txn, pair, "pair", MBJ_ID_ROOT, &err);
+	deep_create(txn, pair + 1, "x", test_id(pair), &err);
+	test_rc(deep_move(txn, 1, "x", MBJ_ID_ROOT, lowest, &err),
 		MBJ_ECONFLICT);
-	test_ok(deep_move(txn, DEEP, 1, test_id(DEEP - 1), MBJ_ID_ROOT, &err),
+	test_rc(deep_move(txn, DEEP - 1, "x", test_id(DEEP - 2), lowest, &err),
+		MBJ_ECONFLICT);
+	test_rc(deep_move(txn, DEEP, "x", test_id(DEEP - 1), lowest, &err),
+		MBJ_ECONFLICT);
+	test_ok(deep_move(txn, leaf, "leaf", MBJ_ID_ROOT, lowest, &err), err);
+	test_ok(deep_move(txn, pair, "pair", MBJ_ID_ROOT, test_id(leaf), &err),
 		err);
-	test_ok(deep_move(txn, 2, 1, test_id(1), test_id(DEEP), &err), err);
-	test_ok(deep_move(txn, 1, 1, MBJ_ID_ROOT, test_id(DEEP - 1), &err),
+	test_ok(deep_move(txn, DEEP, "x", test_id(DEEP - 1), MBJ_ID_ROOT, &err),
+		err);
+	test_ok(deep_move(txn, 1, "x", MBJ_ID_ROOT, test_id(pair + 1), &err),
 		err);
 	mbj_txn_abort(&txn);
 	mbj_state_close(&state);
