@@ -252,8 +252,8 @@ bool peer_is_idle(const struct peer *peer);
 /* It has not said hello, or not all of it, or was refused. */
 bool peer_is_stranger(const struct peer *peer);
 /*
- * Its request came in part, and the rest does not come, or slowly; or pieces of
- * a body, and no more of them for long.
+ * Its request came in part, and the rest does not come, or slowly; so its
+ * answer is read; or pieces of a body came, and no more of them for long.
  */
 bool peer_is_stuck(const struct peer *peer, int64_t now);
 /* Bytes may be there: read until a request is whole and given to the pool. */
@@ -280,6 +280,8 @@ void peer_drop(struct service *service, size_t at);
  * false: *why (size bytes) says why not.
  */
 bool place_find(struct service *service, char *why, size_t size);
+/* Who is stuck goes, or, for_memory, who is and has some.  False: nobody is. */
+bool stuck_give_way(struct service *service, bool for_memory);
 
 /* service_room.c */
 void room_init(struct service *service);

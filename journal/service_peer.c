@@ -14,7 +14,7 @@
 enum {
 	/* Slowest that a long request or answer may be: bytes a millisecond. */
 	SLOWEST = 64,
-	/* A request has this part of its time where others wait for a place. */
+	/* Who gets no further has this part of his time where others wait. */
 	STUCK_PART = 15,
 };
 
@@ -412,7 +412,7 @@ bool peer_is_late(struct peer *peer, int64_t now)
 	return now > peer_deadline(peer);
 }
 
-/* Silence counts as if nothing had come before it. */
+/* Silence counts as if nothing had come, or gone, before it. */
 bool peer_is_stuck(const struct peer *peer, int64_t now)
 {
 	int64_t timeout = peer->service->options.timeout_ms;
@@ -420,7 +420,8 @@ bool peer_is_stuck(const struct peer *peer, int64_t now)
 	int64_t slow = peer->began_ms + moment;
 
 	/* What a worker has is its to read, so the state comes first. */
-	if ((peer->state != PEER_HEAD && peer->state != PEER_BODY) ||
+	if ((peer->state != PEER_HEAD && peer->state != PEER_BODY &&
+	     peer->state != PEER_WRITE) ||
 	    !peer->is_greeted)
 		return false;
 	/* Between pieces it waits for others, maybe. */
@@ -429,5 +430,7 @@ bool peer_is_stuck(const struct peer *peer, int64_t now)
 		       now > peer->last_ms + timeout;
 	if (peer->state == PEER_BODY)
 		slow += (int64_t)(peer->in.n / SLOWEST);
+	else if (peer->state == PEER_WRITE)
+		slow += (int64_t)(peer->out_at / SLOWEST);
 	return now > peer->last_ms + moment || now > slow;
 }

@@ -4,12 +4,15 @@
  *	1. strangers, who have not said hello, at once where they are many, else
  *	   once they had time to
  *	2. who is idle: he loses nothing, and comes again with his next request
- *	3. who is stuck in the middle of a request, or of a body's pieces: he
- *	   loses what was there
+ *	3. who is stuck in the middle of a request, of a body's pieces or of his
+ *	   answer: he loses what was there
  *	4. strangers who have just come
  *
  * Each is heard once more before he goes: he may have spoken since he was
  * looked at.  Nobody else goes for who comes.
+ *
+ * Where requests wait for memory, those of the third kind that have some give
+ * way, too (service_room.c).
  *
  * Threads: the loop's.
  */
@@ -66,39 +69,47 @@ static bool strangers_crowd(const struct service *service)
 	return 2 * count > service->options.connections_max;
 }
 
-/* The one whose request began first, of those that are stuck in it. */
-static size_t stuck_find(const struct service *service)
+/* The one who began first, of those that are stuck. */
+static size_t stuck_find(const struct service *service, bool for_memory)
 {
 	int64_t now = mbj_monotonic_ms();
 	size_t at = service->peer_count;
 
-	for (size_t i = 0; i < service->peer_count; i++)
-		if (peer_is_stuck(service->peers[i], now) &&
+	for (size_t i = 0; i < service->peer_count; i++) {
+		const struct peer *p = service->peers[i];
+
+		if (peer_is_stuck(p, now) && (!for_memory || p->reserved > 0) &&
 		    (at == service->peer_count ||
-		     service->peers[i]->began_ms <
-			     service->peers[at]->began_ms))
+		     p->began_ms < service->peers[at]->began_ms))
 			at = i;
+	}
 	return at;
 }
 
 /* What is not there as a whole is not begun, and may be asked again. */
-static bool stuck_give_way(struct service *service)
+bool stuck_give_way(struct service *service, bool for_memory)
 {
 	struct mbj_error err;
 	size_t at;
 
 	(void)mbj_error_set(&err, MBJ_EBUSY,
-			    "others wait for a place, and what was begun does "
-			    "not go on: ask again");
-	while ((at = stuck_find(service)) < service->peer_count) {
+			    "others wait for a place, or for memory, and what "
+			    "was begun does not go on: ask again");
+	while ((at = stuck_find(service, for_memory)) < service->peer_count) {
 		struct peer *peer = service->peers[at];
 		int64_t now;
 
-		peer_read(peer);
+		if (peer->state == PEER_WRITE)
+			peer_write(peer);
+		else
+			peer_read(peer);
 		now = mbj_monotonic_ms();
 		if (!peer_is_stuck(peer, now) && peer->state != PEER_GONE)
 			continue;
-		if (peer->state != PEER_GONE && peer_refuse(peer, &err))
+		/* No refusal in the middle of an answer. */
+		if (peer->state == PEER_WRITE)
+			service->stats.unread++;
+		else if (peer->state != PEER_GONE && peer_refuse(peer, &err))
 			peer_flush(peer);
 		peer_drop(service, at);
 		return true;
@@ -176,6 +187,6 @@ bool place_find(struct service *service, char *why, size_t size)
 	    stranger_give_way(service, INT64_MAX, why))
 		return true;
 	return stranger_give_way(service, last_ms, why) ||
-	       idle_give_way(service) || stuck_give_way(service) ||
+	       idle_give_way(service) || stuck_give_way(service, false) ||
 	       stranger_give_way(service, INT64_MAX, why);
 }

@@ -8,6 +8,7 @@
  * nothing.  Where there is no room for more it is read no further, and waits in
  * line.  The first of the line may go beyond the limit, one at a time: bodies
  * that have come in part, and hold all of it, would else wait for each other.
+ * Where that one is not done yet, who has memory and gets no further gives way.
  *
  * Threads: the loop's.
  */
@@ -115,10 +116,12 @@ void room_sweep(struct service *service)
 	while ((peer = service->room.head) != NULL) {
 		if (service->over == NULL && !room_is_there(peer))
 			service->over = peer;
-		if (!room_is_there(peer))
+		if (room_is_there(peer)) {
+			line_leave(peer);
+			room_set(peer, room_wanted(peer));
+			peer_go_on(peer);
+		} else if (!stuck_give_way(service, true)) {
 			return;
-		line_leave(peer);
-		room_set(peer, room_wanted(peer));
-		peer_go_on(peer);
+		}
 	}
 }

@@ -66,6 +66,7 @@ TCase *test_replicas_case(void);
 TCase *test_request_case(void);
 TCase *test_request_fault_case(void);
 TCase *test_room_case(void);
+TCase *test_stuck_case(void);
 TCase *test_segment_case(void);
 TCase *test_bulk_case(void);
 TCase *test_chain_case(void);

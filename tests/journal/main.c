@@ -64,6 +64,7 @@ static const test_case_fn cases[] = {
 	test_request_case,
 	test_request_fault_case,
 	test_room_case,
+	test_stuck_case,
 	test_segment_case,
 	test_bulk_case,
 	test_chain_case,

@@ -130,7 +130,7 @@ START_TEST(room_halves)
 	struct served s;
 	int fds[GUESTS];
 
-	room_begin(&s, 2 * SMALL, 60000);
+	room_begin(&s, 2 * SMALL, 600000);
 	for (int i = 0; i < GUESTS; i++) {
 		fds[i] = guest_greet(&s);
 		head_say(fds[i], WIRE_BLOB_WRITE, LONG);
@@ -151,10 +151,10 @@ START_TEST(room_halves)
 END_TEST
 
 /*
- * Goal: a body that gets no further is given up as soon as a head that does,
- * however long it said that it will be, and who waited for its memory goes on.
- * Method: bodies of 64 MiB of which nothing comes any more, and which hold all
- * memory; a long message waits for it.
+ * Goal: a body that gets no further is given up as soon as a head that does, or
+ * sooner, where somebody waits for its memory, however long it said that it
+ * will be.  Method: bodies of 64 MiB of which nothing comes any more, and which
+ * hold all memory; a long message waits for it.
  */
 START_TEST(room_stalled)
 {
@@ -170,7 +170,12 @@ START_TEST(room_stalled)
 	}
 	body_put(&s);
 	for (int i = 0; i < GUESTS; i++) {
-		ck_assert_int_eq(guest_hear(fds[i]), -1);
+		int side;
+
+		do {
+			side = guest_hear(fds[i]);
+			ck_assert_int_ne(side, WIRE_ANSWER);
+		} while (side != -1);
 		socket_close(fds[i]);
 	}
 	served_end(&s);

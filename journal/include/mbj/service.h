@@ -38,8 +38,8 @@ struct mbj_service_options {
 	uint32_t workers_max;
 	/* Fewer, where RLIMIT_NOFILE leaves no room for so many. */
 	uint32_t connections_max;
-	/* A request that began, or an answer, that gets no further; such a
-	 * request has a fifteenth of that where others wait for a place. */
+	/* A request that began, or an answer, that gets no further; it has a
+	 * fifteenth of that where others wait for a place or its memory. */
 	uint32_t timeout_ms;
 	/* Bytes of requests, and of edits' answers, above 64 KiB, all
 	 * connections; what needs more waits, and one at a time may have it.
