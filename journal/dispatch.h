@@ -1,8 +1,7 @@
 /*
  * Requests carried out on a store, whoever asks: a connection of the service,
  * or a client in the process that owns the store.  A dispatcher is for one of
- * them: it may have one message's bytes on their way in and one on their way
- * out.
+ * them: it may have one message's bytes on their way, in or out.
  *
  * Threads: one at a time per dispatcher; any number of dispatchers per store.
  */

@@ -20,6 +20,11 @@ enum mbj_rc dispatch_blob_open(struct dispatcher *dispatcher,
 	enum mbj_rc rc;
 
 	mbj_blob_reader_close(&dispatcher->reader);
+	/* One file for each connection, and no more: see service.c. */
+	if (dispatcher->writer != NULL)
+		return mbj_error_set(err, MBJ_EINVALID,
+				     "a message is being written here: none is "
+				     "read before its end");
 	rc = mbj_store_blobs(dispatcher->store, &blobs, err);
 	if (rc < 0)
 		return rc;

@@ -27,7 +27,7 @@ enum {
 	ACCEPT_MOST = 64, /* connections, in one turn */
 	WORKERS_MOST = 1024,
 	/* Descriptors: of the store and its environment, of a connection (a
-	 * body that comes in pieces has a file), of a request. */
+	 * body that comes or goes in pieces has a file), of a request. */
 	STORE_FDS = 40,
 	CONNECTION_FDS = 2,
 	WORKER_FDS = 2,

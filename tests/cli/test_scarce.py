@@ -1,10 +1,12 @@
 """The service where something runs out: descriptors, the disk, memory, the
 folder of contents.  Nothing acknowledged is lost, and it goes on by itself."""
 import errno
+import hashlib
 import os
 import re
 import resource
 import shutil
+import struct
 import subprocess
 import threading
 import unittest
@@ -15,6 +17,8 @@ from mbjtest import (CORRUPT, FAILED, LOCKED, OK, ROWS, TEMPORARY, USAGE,
 from servetest import HEAD, ServiceCase
 
 CLIENTS = 64
+BLOB_OPEN, BLOB_WRITE, BLOB_FINISH = 8, 10, 11
+ANSWER, REFUSAL = 1, 2
 
 
 def limit(what, n):
@@ -95,6 +99,37 @@ class Scarce(ServiceCase):
         for _ in range(3):
             self.deliver(os.urandom(300_000))
         self.assertEqual(len(self.messages()), 3)
+        self.stop()
+
+    def test_bodies(self):
+        """Goal: a connection has one body under way, and so no more files than
+        it is counted with.  Method: as many as there are places begin to write
+        one, and ask for one to read."""
+        body = b"x" * 100_000
+        piece = struct.pack("<I", len(body)) + body
+
+        def ask(s, kind, asked):
+            s.sendall(HEAD.pack(len(asked), kind, 0, 1) + asked)
+            size, _, side, _ = HEAD.unpack(self.read(s, HEAD.size))
+            return side, self.read(s, size)
+        self.serve(preexec=limit(resource.RLIMIT_NOFILE, 600))
+        most = self.mbj("status", self.p, "--json").json()["service"][
+            "connectionsMax"]
+        self.assertGreater(3 * most, 600)
+        self.deliver(body)
+        digest = hashlib.sha256(body).digest()
+        all_of_it = [self.hello() for _ in range(most - 3)]
+        for s in all_of_it:
+            self.assertEqual(ask(s, BLOB_WRITE, piece), (ANSWER, b""))
+            side, said = ask(s, BLOB_OPEN, digest)
+            self.assertEqual(side, REFUSAL)
+            self.assertIn(b"a message is being written", said)
+        self.deliver(os.urandom(300_000))
+        for s in all_of_it:  # what was begun goes on
+            self.assertEqual(ask(s, BLOB_FINISH, b""), (
+                ANSWER, digest + struct.pack("<Q", len(body))))
+            self.assertEqual(ask(s, BLOB_OPEN, digest)[0], ANSWER)
+            s.close()
         self.stop()
 
     def test_content_log(self):
