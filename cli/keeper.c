@@ -65,9 +65,26 @@ struct keeper {
 	struct mbj_store *store;
 	struct mbj_trim_options options;
 	int every_ms;
-	int stop_fd;
+	int stop_fd;	/* ours to write */
+	int service_fd; /* what stops the service */
 	pthread_t thread;
 };
+
+/*
+ * It is to end, or so much time has passed.  Once the service has stopped
+ * nothing in the store would end what is begun then.
+ */
+static bool keeper_wait(const struct keeper *keeper, int ms)
+{
+	struct pollfd stops[] = {{keeper->stop_fd, POLLIN, 0},
+				 {keeper->service_fd, POLLIN, 0}};
+	int ready;
+
+	do {
+		ready = poll(stops, sizeof(stops) / sizeof(stops[0]), ms);
+	} while (ready < 0);
+	return ready > 0;
+}
 
 /* Once.  What is refused now is tried again the next time. */
 static void house_keep(const struct keeper *keeper)
@@ -75,14 +92,19 @@ static void house_keep(const struct keeper *keeper)
 	struct mbj_collect_result collected;
 	struct mbj_trim_result trimmed;
 	struct mbj_error err;
+	enum mbj_rc rc;
 
-	if (mbj_store_trim(keeper->store, &keeper->options, &trimmed, &err) < 0)
+	rc = mbj_store_trim(keeper->store, &keeper->options, &trimmed, &err);
+	if (rc < 0)
 		cli_say(keeper->call, "not trimmed: %s", err.message);
 	else if (trimmed.segments > 0)
 		cli_say(keeper->call,
 			"trimmed %" PRIu64 " segments of %" PRIu64
 			" bytes; the journal begins at group %" PRIu64,
 			trimmed.segments, trimmed.size, trimmed.first.v);
+	/* Refused as the service stops, or as somebody else keeps house. */
+	if (rc == MBJ_EBUSY || keeper_wait(keeper, 0))
+		return;
 	if (mbj_store_collect(keeper->store, false, &collected, &err) < 0)
 		cli_say(keeper->call, "not collected: %s", err.message);
 	else if (collected.removed > 0)
@@ -94,16 +116,9 @@ static void house_keep(const struct keeper *keeper)
 static void *keeper_run(void *context)
 {
 	struct keeper *keeper = context;
-	struct pollfd stop = {keeper->stop_fd, POLLIN, 0};
-	int ready;
 
-	for (;;) {
-		ready = poll(&stop, 1, keeper->every_ms);
-		if (ready > 0)
-			break;
-		if (ready == 0)
-			house_keep(keeper);
-	}
+	while (!keeper_wait(keeper, keeper->every_ms))
+		house_keep(keeper);
 	return NULL;
 }
 
@@ -130,7 +145,7 @@ static int keeper_start(struct keeper *keeper, const struct cli_call *call)
 }
 
 int keeper_begin(const struct cli_call *call, struct mbj_store *store,
-		 struct keeper **ret_keeper)
+		 int service_fd, struct keeper **ret_keeper)
 {
 	struct keeper *keeper;
 	struct mbj_error err;
@@ -146,6 +161,7 @@ int keeper_begin(const struct cli_call *call, struct mbj_store *store,
 	}
 	keeper->call = call;
 	keeper->store = store;
+	keeper->service_fd = service_fd;
 	keeper->options = MBJ_TRIM_OPTIONS_INIT;
 	status = keeper_start(keeper, call);
 	if (status == CLI_OK)

@@ -15,12 +15,13 @@ int keep_options(const struct cli_call *call, struct mbj_trim_options *options);
 struct keeper;
 
 /*
- * Every --keep-house seconds.  What goes and what is refused it says on
- * standard error.  CLI_OK (*ret_keeper is NULL where nobody asked for one), or
- * having said why another exit status.
+ * Every --keep-house seconds, until service_fd, by which the service is
+ * stopped, is readable.  What goes and what is refused it says on standard
+ * error.  CLI_OK (*ret_keeper is NULL where nobody asked for one), or having
+ * said why another exit status.
  */
 int keeper_begin(const struct cli_call *call, struct mbj_store *store,
-		 struct keeper **ret_keeper);
+		 int service_fd, struct keeper **ret_keeper);
 /* Waits for what is under way.  Accepts NULL. */
 void keeper_end(struct keeper **keeper);
 

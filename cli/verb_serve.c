@@ -296,7 +296,7 @@ static int serve_run(const struct cli_call *call,
 	if (status == CLI_OK && call->options.replicas != NULL)
 		status = followed_begin(&followed, call);
 	if (status == CLI_OK)
-		status = keeper_begin(call, store, &keeper);
+		status = keeper_begin(call, store, options->stop_fd, &keeper);
 	if (status == CLI_OK)
 		status = http_serve(call, options, &http);
 	options->upstream = following.upstream;

@@ -2,6 +2,7 @@
 """Keeping house through the service: what is done beside people who use a store
 is what is done to one that nobody uses, and costs them nothing.
 """
+import contextlib
 import itertools
 import os
 import pathlib
@@ -253,6 +254,37 @@ class House(ServiceCase):
         self.assertIn(b"trimmed ", said)
         self.stop()
         self.same()
+
+    def test_stopped(self):
+        """Goal: a service that stops between a trim and a collection begins
+        none.  Method: nobody reads that it has trimmed, until all but who
+        keeps house is over."""
+        self.grow()
+        self.mbj("deliver", self.p, "alice", stdin="Subject: x\n\ny\n")
+        self.mbj("expunge", self.p, "alice", "INBOX", "1")
+        out, into = os.pipe()
+        os.set_blocking(into, False)
+        for size in 4096, 1:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    os.write(into, b" " * size)
+        os.set_blocking(into, True)
+        self.server = subprocess.Popen(
+            [MBJ, "serve", str(self.p), "--keep-house", "1", *KEEP],
+            stderr=into)
+        self.server.stderr = os.fdopen(out, "rb")
+        os.close(into)
+        self.wait_for(self.p / "socket")
+        self.until(lambda: self.mbj(
+            "status", self.p, "--json").json()["journalFirst"] > 1)
+        # Contents of a service have a log, which goes when that is over.
+        self.mbj("deliver", self.p, "alice", stdin="Subject: z\n\ny\n")
+        self.assertTrue(list(self.p.glob("blobs/log.*")))
+        self.server.send_signal(signal.SIGTERM)
+        self.until(lambda: not list(self.p.glob("blobs/log.*")))
+        self.assertIn(b"trimmed ", self.server.stderr.read())
+        self.assertEqual(self.server.wait(), OK)
+        self.assertEqual(len(list(self.p.glob("blobs/??/*"))), 2)
 
     def uid(self, account):
         listed = self.mbj("messages", self.p, account, "INBOX", "--json")
