@@ -406,8 +406,8 @@ static void service_turn(struct service *service, struct pollfd *fds)
 	int ready;
 
 	polls_fill(service, fds, now);
-	ready = poll(fds, (nfds_t)(POLL_FIXED + count),
-		     answers_left_ms(service, now, tick));
+	ready = socket_poll(fds, POLL_FIXED + count,
+			    answers_left_ms(service, now, tick));
 	if (ready > 0 && fds[1].revents != 0)
 		service_stop(service);
 	for (size_t i = 0; ready > 0 && i < count; i++) {

@@ -92,13 +92,13 @@ static void round_run(struct awaits *awaits, bool is_halted)
 	}
 }
 
-static int polls_fill(struct awaits *awaits, nfds_t *ret_count)
+static int polls_fill(struct awaits *awaits, size_t *ret_count)
 {
 	struct pollfd *fds = awaits->fds;
 	int64_t left = waiters_left(&awaits->waiters, mbj_monotonic_ms());
 	int64_t tick =
 		awaits->watch.fd < 0 ? RECEIVED_POLL_MS : RECEIVED_TICK_MS;
-	nfds_t n = AWAIT_FIXED;
+	size_t n = AWAIT_FIXED;
 
 	fds[AWAIT_WAKE] = (struct pollfd){awaits->wake_fd, POLLIN, 0};
 	fds[AWAIT_WATCH] = (struct pollfd){awaits->watch.fd, POLLIN, 0};
@@ -116,12 +116,12 @@ static int polls_fill(struct awaits *awaits, nfds_t *ret_count)
 /* Until something is to be done.  Nobody waits for one that has gone. */
 static void await_poll(struct awaits *awaits)
 {
-	nfds_t n;
+	size_t n;
 	int timeout = polls_fill(awaits, &n);
 	struct pollfd *fd = awaits->fds + AWAIT_FIXED;
 	uint64_t sign;
 
-	if (poll(awaits->fds, n, timeout) <= 0)
+	if (socket_poll(awaits->fds, n, timeout) <= 0)
 		return;
 	for (struct waiter *w = awaits->waiters.head; w; w = w->next, fd++)
 		if (fd->revents != 0)

@@ -23,6 +23,7 @@
 enum {
 	BACKLOG = 128,
 	CONNECT_STEP_MS = 10,
+	POLL_STEP_MS = 10,
 	GROUPS_MAX = 1024,
 	GROUP_ENTRY_MAX = 16384,
 };
@@ -354,6 +355,19 @@ ssize_t socket_receive(int fd, void *p, size_t n)
 		got = recv(fd, p, n, 0);
 	} while (got < 0 && errno == EINTR);
 	return got < 0 ? -errno : got;
+}
+
+int socket_poll(struct pollfd *fds, size_t n, int ms)
+{
+	int ready = poll(fds, (nfds_t)n, ms);
+
+	if (ready >= 0 || errno == EINTR)
+		return ready;
+	(void)poll(NULL, 0, ms >= 0 && ms < POLL_STEP_MS ? ms : POLL_STEP_MS);
+	ready = 0;
+	for (size_t i = 0; i < n; i++)
+		ready += fds[i].fd >= 0 && poll(&fds[i], 1, 0) > 0;
+	return ready;
 }
 
 void socket_notify(const char *notify_path, const char *text)

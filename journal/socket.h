@@ -12,6 +12,8 @@
 #include <mbj/error.h>
 #include <mbj/sys.h>
 
+struct pollfd; /* poll.h */
+
 /* Who is on the other side, as the kernel says. */
 struct socket_peer {
 	long process;
@@ -49,6 +51,12 @@ ssize_t socket_receive(int fd, void *p, size_t n);
  * Returns: how many are there, 0 where fewer than n are.
  */
 size_t socket_peek(int fd, void *p, size_t n);
+/*
+ * As poll(2), which refuses more of them than may be open by now, or than there
+ * is memory for: then one after the other, every few milliseconds.
+ * Requires: revents are 0.
+ */
+int socket_poll(struct pollfd *fds, size_t n, int ms);
 void socket_close(int fd);
 /* Remove a socket's file, if there is one and it is a socket. */
 void socket_remove(const char *path);

@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "client_impl.h"
 #include "journal_cases.h"
@@ -141,12 +143,41 @@ START_TEST(stuck_unread)
 }
 END_TEST
 
+/*
+ * Goal: a service that has more connections than it may have open files by now
+ * hears them all the same, and stops.  Method: the limit is lowered, as
+ * prlimit(1) does, while all places are taken.
+ */
+START_TEST(stuck_limit)
+{
+	struct rlimit usual, low;
+	struct served s;
+	int fds[GUESTS];
+
+	stuck_begin(&s, 0, fds);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &usual), 0);
+	low = usual;
+	low.rlim_cur = GUESTS;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	for (int i = 0; i < GUESTS; i++) {
+		head_say(fds[i], WIRE_ACCOUNTS, 0);
+		ck_assert_int_eq(guest_hear(fds[i]), WIRE_ANSWER);
+	}
+	ck_assert_int_eq(write(s.stop[1], "x", 1), 1);
+	for (int i = 0; i < GUESTS; i++)
+		ck_assert_int_eq(guest_hear(fds[i]), -1);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &usual), 0);
+	stuck_end(&s, fds);
+}
+END_TEST
+
 TCase *test_stuck_case(void)
 {
 	TCase *tc = tcase_create("stuck");
 
 	tcase_add_test(tc, stuck_memory);
 	tcase_add_test(tc, stuck_unread);
+	tcase_add_test(tc, stuck_limit);
 	tcase_set_timeout(tc, 30);
 	return tc;
 }
