@@ -168,12 +168,22 @@ static enum mbj_rc group_find(const char *group, gid_t *ret_gid,
 	return MBJ_OK;
 }
 
-/* Nobody answers there, or MBJ_EBUSY. */
+/*
+ * Nobody answers there, or MBJ_EBUSY; nor is anything there that the socket
+ * would take the place of, or MBJ_EEXISTS: to a file's path a connection is
+ * refused as to the socket of a service that is dead.
+ */
 static enum mbj_rc path_check(const char *path, struct mbj_error *err)
 {
+	struct stat st;
 	enum mbj_rc rc;
 	int fd = -1;
 
+	if (stat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+		return mbj_error_set(err, MBJ_EEXISTS,
+				     "%s is there, and is no socket: name a "
+				     "path at which nothing is",
+				     path);
 	rc = socket_connect(path, 0, -1, &fd, err);
 	socket_close(fd);
 	if (rc == MBJ_OK)

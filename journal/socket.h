@@ -32,7 +32,8 @@ enum mbj_rc socket_connect(const char *path, int64_t wait_ms, int stop_fd,
 			   int *ret_fd, struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * Listen at path with these permissions from the first moment on.  A socket of
- * a dead service is replaced.  Returns: MBJ_EBUSY where somebody answers.
+ * a dead service is replaced.  Returns: MBJ_EBUSY where somebody answers,
+ * MBJ_EEXISTS where something else than a socket is.
  */
 enum mbj_rc socket_listen(const char *path, mode_t mode, const char *group,
 			  int *ret_fd, struct mbj_error *err) MBJ_MUST_CHECK;

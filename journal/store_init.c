@@ -37,6 +37,23 @@ static bool name_is_leftover(const char *name, bool has_init)
 			    strcmp(name, STORE_STATE_NAME) == 0);
 }
 
+/* Whose it is, or MBJ_EEXISTS where it is no directory. */
+static enum mbj_rc dir_check(const struct mbj_sys *sys, const char *dir,
+			     struct mbj_error *err)
+{
+	char path[MBJ_PATH_TEXT_MAX];
+	enum mbj_rc rc = mbj_path_join(path, dir, ".", err);
+
+	if (rc < 0)
+		return rc;
+	if (!mbj_path_exists(sys, path))
+		return mbj_error_set(err, MBJ_EEXISTS,
+				     "%s is there, and is no directory: a "
+				     "store needs one of its own",
+				     dir);
+	return store_owner_check(sys, dir, err);
+}
+
 /* MBJ_EEXISTS unless dir holds nothing that anybody could miss. */
 static enum mbj_rc dir_is_free(const struct mbj_sys *sys, const char *dir,
 			       struct mbj_error *err)
@@ -256,7 +273,7 @@ enum mbj_rc mbj_store_init(const char *dir, enum mbj_store_role role,
 	if (rc == MBJ_EEXISTS)
 		rc = MBJ_OK;
 	if (rc == MBJ_OK)
-		rc = store_owner_check(sys, dir, err);
+		rc = dir_check(sys, dir, err);
 	if (rc == MBJ_OK)
 		rc = dir_is_free(sys, dir, err);
 	if (rc == MBJ_OK)
@@ -293,7 +310,7 @@ enum mbj_rc mbj_store_init_check(const char *dir,
 		return mbj_error_errno(err, ENOENT, "cannot make directory",
 				       dir);
 	}
-	rc = store_owner_check(taken.sys, dir, err);
+	rc = dir_check(taken.sys, dir, err);
 	if (rc < 0)
 		return rc;
 	return dir_is_free(taken.sys, dir, err);

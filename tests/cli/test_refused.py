@@ -168,6 +168,29 @@ class Refused(Case):
         self.refused("quarantine", self.r, "list", "--rate", "x",
                      status=USAGE, named="--rate")
 
+    def test_place(self):
+        """Goal: what is to be made takes no file's place: it is there, byte
+        for byte, and named.  Method: a file where a store was to be, a file and
+        a folder, a link to one, where a socket was to be."""
+        backup = self.dir / "backup"
+        self.mbj("backup", self.p, backup)
+        for words in (("init", self.file), ("init", self.file, "-n"),
+                      ("restore", backup, self.file),
+                      ("clone", self.file, "--exec", "false")):
+            self.refused(*words, status=REFUSED,
+                         named=f"{self.file} is there, and is no directory")
+        link = self.dir / "link"
+        link.symlink_to(self.file)
+        for path in (self.file, link, self.empty):
+            for words in (("serve", self.p, "--socket", path),
+                          ("serve", self.p, "--replicas", f"unix:{path}"),
+                          ("send", self.p, "--listen", f"unix:{path}")):
+                self.refused(*words, status=REFUSED,
+                             named=f"{path} is there, and is no socket")
+        self.assertEqual(self.file.read_bytes(), b"x")
+        self.assertTrue(link.is_symlink())
+        self.assertEqual(list(self.dir.glob("*.new")), [])
+
     def test_idle(self):
         """Goal: an option that would have no effect is refused, by name: who
         gives --tls-dir believes that there is TLS.  Method: each where nothing
