@@ -45,18 +45,14 @@ static enum mbj_rc name_refuse(struct mbj_error *err, struct mbj_bytes utf8,
 			       const char *format, ...)
 {
 	char quoted[NAME_QUOTE_SIZE];
-	char raw[2 * MBJ_ERROR_SUBJECT_MAX];
-	size_t n = utf8.n < sizeof(raw) ? utf8.n : sizeof(raw) - 1;
+	char raw[NAME_SUBJECT_SIZE];
 	char reason[160];
 	va_list args;
 
 	if (!err)
 		return MBJ_EINVALID;
 	name_quote(utf8, quoted);
-	/* For programs: as it is, cut by what takes it. */
-	if (n > 0)
-		memcpy(raw, utf8.p, n);
-	raw[n] = '\0';
+	name_subject(utf8, raw);
 	va_start(args, format);
 	(void)vsnprintf(reason, sizeof(reason), format, args);
 	va_end(args);
@@ -312,13 +308,29 @@ static enum mbj_rc path_judge(struct mbj_bytes utf8, size_t count,
 			      struct mbj_error *err)
 {
 	char quoted[NAME_QUOTE_SIZE];
+	char raw[NAME_SUBJECT_SIZE];
 
 	if (utf8.n <= MBJ_PATH_MAX && count <= MBJ_DEPTH_MAX)
 		return MBJ_OK;
 	name_quote(utf8, quoted);
-	return mbj_error_refuse(err, MBJ_REFUSAL_TOO_LARGE, "path", quoted,
+	name_subject(utf8, raw);
+	return mbj_error_refuse(err, MBJ_REFUSAL_TOO_LARGE, "path", raw,
 				"the path %s is over %d bytes or %d levels",
 				quoted, MBJ_PATH_MAX, MBJ_DEPTH_MAX);
+}
+
+/* One of several: alone it would not say where it is. */
+static enum mbj_rc path_refuse_empty(struct mbj_bytes utf8,
+				     struct mbj_error *err)
+{
+	char quoted[NAME_QUOTE_SIZE];
+	char raw[NAME_SUBJECT_SIZE];
+
+	name_quote(utf8, quoted);
+	name_subject(utf8, raw);
+	return mbj_error_refuse(err, MBJ_REFUSAL_INVALID_PROPERTIES, "path",
+				raw, "the path %s has an empty name in it",
+				quoted);
 }
 
 enum mbj_rc mbj_path_split(const struct mbj_name_policy *policy,
@@ -342,6 +354,8 @@ enum mbj_rc mbj_path_split(const struct mbj_name_policy *policy,
 		if (i < utf8.n && utf8.p[i] != (uint8_t)policy->delimiter)
 			continue;
 		MBJ_ASSERT(at < count);
+		if (i == begin && count > 1)
+			return path_refuse_empty(utf8, err);
 		rc = mbj_name_make(policy,
 				   mbj_bytes_make(utf8.p ? utf8.p + begin
 							 : NULL,

@@ -150,6 +150,15 @@ void name_quote(struct mbj_bytes utf8, char text[NAME_QUOTE_SIZE])
 	text[length] = '\0';
 }
 
+void name_subject(struct mbj_bytes utf8, char text[NAME_SUBJECT_SIZE])
+{
+	size_t n = utf8.n < NAME_SUBJECT_SIZE ? utf8.n : NAME_SUBJECT_SIZE - 1;
+
+	if (n > 0)
+		memcpy(text, utf8.p, n);
+	text[n] = '\0';
+}
+
 static bool bytes_have_nul(struct mbj_bytes b)
 {
 	return memchr(b.p, 0, b.n) != NULL;

@@ -8,6 +8,8 @@
 
 /* Room for a quoted name in a message, its NUL and its ellipsis included. */
 enum { NAME_QUOTE_SIZE = 128 };
+/* Room for more of one, not shown, than the subject of a refusal takes. */
+enum { NAME_SUBJECT_SIZE = 2 * MBJ_ERROR_SUBJECT_MAX };
 
 /*
  * The name in double quotes, escaped as mbj_name_escape does it, cut with an
@@ -15,6 +17,8 @@ enum { NAME_QUOTE_SIZE = 128 };
  * by that of the name.
  */
 void name_quote(struct mbj_bytes utf8, char text[NAME_QUOTE_SIZE]);
+/* For programs: as it is, to be cut by what takes it. */
+void name_subject(struct mbj_bytes utf8, char text[NAME_SUBJECT_SIZE]);
 
 /*
  * Length of the well-formed UTF-8 sequence (RFC 3629) at p[0..n), 1 to 4, and

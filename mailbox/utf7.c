@@ -73,12 +73,14 @@ static enum mbj_rc utf7_refuse(struct mbj_error *err, struct mbj_bytes name,
 			       const char *why)
 {
 	char quoted[NAME_QUOTE_SIZE];
+	char raw[NAME_SUBJECT_SIZE];
 
 	if (!err)
 		return MBJ_EINVALID;
 	name_quote(name, quoted);
+	name_subject(name, raw);
 	return mbj_error_refuse(err, MBJ_REFUSAL_INVALID_PROPERTIES, "name",
-				quoted, "%s %s", quoted, why);
+				raw, "%s %s", quoted, why);
 }
 
 static bool needs_no_converter(struct mbj_bytes name)

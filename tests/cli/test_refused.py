@@ -191,6 +191,22 @@ class Refused(Case):
         self.assertTrue(link.is_symlink())
         self.assertEqual(list(self.dir.glob("*.new")), [])
 
+    def test_path(self):
+        """Goal: a path that is none is named as it came, for people and for
+        programs.  Method: a name in it is empty, or it is not UTF-7."""
+        for path in ("INBOX/", "/A", "A//B"):
+            for words in (("messages", self.p, "alice", path),
+                          ("subscribe", self.p, "alice", path),
+                          ("mv", self.p, "alice", "INBOX", "1", path),
+                          ("rename", self.p, "alice", f"A>{path}")):
+                said = self.mbj(*words, status=REFUSED)
+                self.assertIn(f'the path "{path}" has an empty name', said.err)
+                self.assertEqual(said.json()["path"], path)
+        for path in ("&Jjo", "\u00c4"):
+            said = self.mbj("messages", self.p, "alice", path, "--utf7",
+                            status=REFUSED)
+            self.assertEqual(said.json()["name"], path)
+
     def test_idle(self):
         """Goal: an option that would have no effect is refused, by name: who
         gives --tls-dir believes that there is TLS.  Method: each where nothing

@@ -50,18 +50,26 @@ START_TEST(paths_are_split)
 }
 END_TEST
 
-/* Goal: empty components are refused.  Method: each place for one. */
+/*
+ * Goal: empty components are refused, and the path that has one is named.
+ * Method: each place for one, and one alone.
+ */
 START_TEST(empty_components_are_refused)
 {
-	static const char *const bad[] = {"",	"/",	"/a",
-					  "a/", "a//b", "a/\x01"};
+	static const char *const bad[] = {"",	"a/\x01", "/",
+					  "/a", "a/",	  "a//b"};
+	const bool is_path = _i > 1;
 	struct mbj_name *names = NULL;
 	struct mbj_error err;
 	size_t count = 99;
 
 	test_rc(split(mbj_bytes_str(bad[_i]), &names, &count, &err),
 		MBJ_EINVALID);
-	ck_assert_str_eq(err.subject_kind, "name");
+	ck_assert_str_eq(err.subject_kind, is_path ? "path" : "name");
+	if (is_path) {
+		ck_assert_str_eq(err.subject, bad[_i]);
+		ck_assert_ptr_nonnull(strstr(err.message, bad[_i]));
+	}
 	ck_assert_ptr_null(names);
 	ck_assert_uint_eq(count, 99);
 }

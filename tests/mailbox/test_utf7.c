@@ -151,6 +151,8 @@ START_TEST(bad_wires_are_refused)
 	test_rc(mbj_utf7_decode(utf7, bad, &utf8_buf, &err), MBJ_EINVALID);
 	ck_assert_int_eq(err.refusal, MBJ_REFUSAL_INVALID_PROPERTIES);
 	ck_assert_str_eq(err.subject_kind, "name");
+	/* As it came, for programs; the longest one is cut. */
+	ck_assert_int_eq(err.subject[0], bad_wires[_i].p[0]);
 	ck_assert_ptr_null(strpbrk(err.message, "\n\x7f"));
 	/* What was in the buffer is all that is in it. */
 	ck_assert(mbj_bytes_equal(mbj_buf_view(&utf8_buf),
