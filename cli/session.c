@@ -57,6 +57,17 @@ enum mbj_rc session_open(struct session *s)
 	return mbj_client_open(s->call->operands[0], &s->client, &s->err);
 }
 
+/* Where most verbs would go to a service. */
+static enum mbj_rc store_taken(struct session *s)
+{
+	const struct mbj_error why = s->err;
+
+	return mbj_error_set(&s->err, MBJ_EBUSY,
+			     "%s; this goes through no service: stop mbj serve "
+			     "first",
+			     why.message);
+}
+
 enum mbj_rc session_open_store(struct session *s)
 {
 	struct mbj_store *store = NULL;
@@ -69,7 +80,7 @@ enum mbj_rc session_open_store(struct session *s)
 		mbj_store_close(&store);
 	else
 		s->store = store;
-	return rc;
+	return rc == MBJ_EBUSY ? store_taken(s) : rc;
 }
 
 /* The account as it stands, for its policy and its id. */

@@ -238,8 +238,10 @@ class Refused(Case):
                          named=f"{words[0]} is for --listen")
         self.refused("send", self.p, "--door-fd", "4", status=USAGE,
                      named="--door-fd is for --tls-dir")
-        self.refused("import", self.p, "bob", "--mboxo", status=USAGE,
-                     named="--mboxo is for --mbox")
+        for option in ("--mboxo", "--utf7"):
+            for words in ((), ("--maildir", self.empty)):
+                self.refused("import", self.p, "bob", *words, option,
+                             status=USAGE, named=f"{option} is for --mbox")
         self.refused("send", self.p, *port, "--group", "0", *tls, status=USAGE,
                      named="--group is for --listen unix:PATH")
         self.refused("send", self.p, "--listen", there, *tls, status=USAGE,

@@ -98,6 +98,21 @@ class Service(ServiceCase):
         self.assertEqual(self.mbj("messages", self.p, "alice", "INBOX").out,
                          before)
 
+    def test_by_itself(self):
+        """Goal: mail that is taken in or written goes through no service, and
+        who tries beside one hears that it has to be stopped.  Method: import
+        and export, tried and in earnest; neither leaves anything."""
+        new = self.dir / "new"
+        mbox = self.dir / "mbox"
+        mbox.write_text("From a@b Thu Nov 26 08:40:34 2026\n\nx\n")
+        self.serve()
+        for words in (("export", self.p, "alice", new),
+                      ("import", self.p, "bob", "--mbox", mbox)):
+            for more in ((), ("-n",)):
+                said = self.mbj(*words, *more, status=LOCKED).err
+                self.assertIn("stop mbj serve first", said)
+        self.assertFalse(new.exists())
+
     def test_read_only(self):
         """Goal: an edit on a replica is refused by JMAP's word for it, by the
         socket as by the path.  Method: a replica's service, and none."""
