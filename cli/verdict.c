@@ -343,7 +343,8 @@ void verdict_judge(struct verdict *v, const struct cli_status *status)
 		      "the service does not answer: %s", status->why.message);
 	else if (status->is_owned)
 		found(v, VERDICT_UNKNOWN, VERDICT_KIND_OWNED,
-		      "process %ld has the store, and there is no service: %s",
+		      "process %ld has the store, and there is no service: %s; "
+		      "--socket names the place of one that is elsewhere",
 		      status->pid, status->why.message);
 	else
 		found(v, VERDICT_CRITICAL, VERDICT_KIND_UNSERVED,

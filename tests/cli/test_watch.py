@@ -392,7 +392,8 @@ class Watch(WatchCase):
         self.wait_for(place)
         self.mbj("follow", self.r, "--once", "--name", "near", "--exec",
                  self.carrier)
-        self.check(UNKNOWN, store=self.p)
+        self.assertIn("--socket names the place",
+                      self.check(UNKNOWN, store=self.p))
         self.assertIn("of no replica, of 1, is it known how far",
                       self.check(WARNING, "--socket", place, store=self.p))
         status = self.mbj("status", self.p, "--socket", place, "--json").json()
