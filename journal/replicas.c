@@ -367,7 +367,10 @@ enum mbj_rc mbj_replica_note_save(const struct mbj_sys *sys, const char *dir,
 	struct mbj_file lock = MBJ_FILE_CLOSED;
 	enum mbj_rc rc;
 
-	rc = replicas_path(path, dir, err);
+	/* What root writes there nobody else can read, nor trim beside it. */
+	rc = store_owner_check(sys, dir, err);
+	if (rc == MBJ_OK)
+		rc = replicas_path(path, dir, err);
 	if (rc == MBJ_OK)
 		rc = directory_make(sys, dir, path, err);
 	if (rc == MBJ_OK)

@@ -253,6 +253,20 @@ class Stream(StreamCase):
         self.once()
         self.equal()
 
+    @unittest.skipUnless(os.getuid() == 0, "takes root to be another user")
+    def test_another_user(self):
+        """Goal: root, as of a key of root's, registers nobody in a store that
+        is another user's, who could not read that, nor trim beside it; the
+        replica hears why.  Method: registering and not."""
+        for path in (self.p, *self.p.rglob("*")):
+            os.chown(path, 12346, 12346)
+        said = self.once(status=FAILED).err
+        self.assertIn(f"{self.p} belongs to another user, 12346", said)
+        self.assertFalse((self.p / "replicas").exists())
+        self.mbj("follow", self.r, "--once", "--exec",
+                 self.carrier() + " --unregistered")
+        self.assertFalse((self.p / "replicas").exists())
+
 
 class StreamKilled(StreamCase):
     """Killed at any moment, either side."""
