@@ -365,6 +365,20 @@ static void request_say(struct session *s)
 				       "--request-id %.200s", text);
 }
 
+/* Where the verb has the option, whoever is refused for mail hears of it. */
+static enum mbj_rc emptying_say(struct session *s)
+{
+	const struct mbj_error why = s->err;
+
+	if (why.refusal != MBJ_REFUSAL_HAS_EMAIL || s->edit.is_emptying ||
+	    cli_option_find(s->call->verb, "remove-messages", 15, 0) == NULL)
+		return why.rc;
+	return mbj_error_refuse(&s->err, why.refusal, why.subject_kind,
+				why.subject,
+				"%s; --remove-messages deletes them, too",
+				why.message);
+}
+
 static enum mbj_rc session_submitted(struct session *s, enum mbj_rc rc)
 {
 	if (rc == MBJ_OK)
@@ -372,8 +386,10 @@ static enum mbj_rc session_submitted(struct session *s, enum mbj_rc rc)
 	if (rc == MBJ_ENOTFOUND &&
 	    s->err.refusal == MBJ_REFUSAL_ACCOUNT_NOT_FOUND)
 		rc = cli_no_account(s->call, &s->err);
-	if (rc < 0)
+	if (rc < 0) {
+		rc = emptying_say(s);
 		request_say(s);
+	}
 	return rc;
 }
 

@@ -174,6 +174,7 @@ class Messages(Case):
                           stdin=wanted, status=REFUSED)
         self.assertEqual(result.json()["type"], "mailboxHasEmail")
         self.assertEqual(result.json()["id"], self.paths()["A"])
+        self.assertIn("--remove-messages deletes them", result.err)
         self.assertEqual(self.mbj("log", self.p).out, before)
         self.assertEqual(self.cat("A", 1), b"kept")
         self.mbj("reconcile", self.p, "alice", "--remove-messages",

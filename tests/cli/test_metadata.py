@@ -245,6 +245,7 @@ class Metadata(Case):
                           status=REFUSED)
         self.assertEqual((result.json()["type"], result.json()["account"]),
                          ("mailboxHasEmail", "carol"))
+        self.assertIn("--remove-messages deletes them", result.err)
         self.mbj("account", "delete", self.p, "carol", "--remove-messages")
         self.assertEqual([a["name"] for a in self.mbj(
             "accounts", self.p, "--json").json()["list"]], ["alice"])
