@@ -115,6 +115,14 @@ static enum mbj_rc url_parse(const char *text, CURLU **ret_url,
 	return rc;
 }
 
+/* Case means nothing in a host's name: it is one server, and has one file. */
+static void host_lower(char *host)
+{
+	for (; *host != '\0'; host++)
+		if (*host >= 'A' && *host <= 'Z')
+			*host |= 0x20;
+}
+
 enum mbj_rc push_wire_target(const char *text, struct mbj_buf *ret_target,
 			     struct mbj_error *err)
 {
@@ -131,6 +139,7 @@ enum mbj_rc push_wire_target(const char *text, struct mbj_buf *ret_target,
 		rc = url_part(url, CURLUPART_PORT, CURLU_DEFAULT_PORT, "port",
 			      &port, err);
 	if (rc == MBJ_OK) {
+		host_lower(host);
 		mbj_buf_clear(ret_target);
 		mbj_buf_format(ret_target, "%s@%s:%s", user, host, port);
 		rc = mbj_buf_ok(ret_target, err);

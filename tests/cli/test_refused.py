@@ -494,6 +494,19 @@ class Refused(Case):
                 self.refused(*words, option, path, status=FAILED, named=path)
         self.assertEqual(sorted(self.dir.iterdir()), before)
 
+    def test_push_server(self):
+        """Goal: a server that is written otherwise is the same one, and what
+        was pushed to it is known.  Method: the host's case, that nobody is
+        there; at the end another user, whose case counts."""
+        password = self.dir / "password"
+        password.write_text("word")
+        for url, count in (("imap://u@localhost:1", 1),
+                           ("imap://u@LocalHost:1", 1),
+                           ("imap://U@localhost:1", 2)):
+            self.mbj("push", self.p, "alice", url, "--password-file", password,
+                     status=FAILED)
+            self.assertEqual(len(list(self.dir.glob("*.push-*.lock"))), count)
+
 
 if __name__ == "__main__":
     unittest.main()
