@@ -9,6 +9,8 @@
  *
  * Threads: as the transaction.
  */
+#include <stdio.h>
+
 #include <mbj/check.h>
 
 #include "edit_message.h"
@@ -71,6 +73,33 @@ enum mbj_rc step_modseq_choose(const struct step *step,
 	return MBJ_OK;
 }
 
+enum { LIMIT_TEXT_SIZE = 32 };
+
+static void limit_text(uint64_t limit, char text[LIMIT_TEXT_SIZE])
+{
+	(void)snprintf(text, LIMIT_TEXT_SIZE,
+		       limit != 0 ? "limit %llu" : "no limit",
+		       (unsigned long long)limit);
+}
+
+static enum mbj_rc quota_refuse(const struct mbj_account *account,
+				struct mbj_error *err)
+{
+	struct edit_text shown;
+	char messages[LIMIT_TEXT_SIZE];
+	char size[LIMIT_TEXT_SIZE];
+
+	limit_text(account->quota_messages, messages);
+	limit_text(account->quota_size, size);
+	(void)mbj_error_refuse(
+		err, MBJ_REFUSAL_OVER_QUOTA, NULL, NULL,
+		"the account \"%s\" has %llu messages (%s) of %llu bytes (%s)",
+		edit_text_show(&shown, account->name),
+		(unsigned long long)account->message_count, messages,
+		(unsigned long long)account->message_size, size);
+	return edit_text_recode(err, MBJ_ELIMIT);
+}
+
 /* count messages of size bytes more fit into the account's quota. */
 enum mbj_rc step_quota_check(const struct step *step, uint64_t count,
 			     uint64_t size, struct mbj_error *err)
@@ -87,15 +116,7 @@ enum mbj_rc step_quota_check(const struct step *step, uint64_t count,
 	    (account.quota_size == 0 ||
 	     account.message_size + size <= account.quota_size))
 		return MBJ_OK;
-	(void)mbj_error_refuse(
-		err, MBJ_REFUSAL_OVER_QUOTA, NULL, NULL,
-		"the account holds %llu messages of %llu bytes and may hold "
-		"%llu of %llu (0: any)",
-		(unsigned long long)account.message_count,
-		(unsigned long long)account.message_size,
-		(unsigned long long)account.quota_messages,
-		(unsigned long long)account.quota_size);
-	return edit_text_recode(err, MBJ_ELIMIT);
+	return quota_refuse(&account, err);
 }
 
 /* ------------------------------------------------------------------ GUID */

@@ -187,7 +187,8 @@ class Metadata(Case):
         self.mbj("setquota", self.p, "alice", "--size", "10")
         result = self.mbj(*deliver, "--json", stdin=b"123", status=TEMPORARY)
         self.assertEqual(result.json()["type"], "overQuota")
-        self.assertIn("10", result.err)
+        self.assertIn('the account "alice" has 2 messages (no limit) of 8 bytes '
+                      "(limit 10)", result.err)
         result = self.mbj("mv", self.p, "alice", "INBOX", "1", "A", "--copy",
                           status=REFUSED)
         self.assertEqual(result.json()["type"], "overQuota")
