@@ -102,12 +102,14 @@ class MainJob(Case):
         self.assertEqual([g["lsn"] for g in groups], [1, 2])
         one = self.mbj("log", self.p, "--json", "--from", 2).json()["groups"]
         self.assertEqual([g["lsn"] for g in one], [2])
-        self.assertIn("mailbox-move", self.mbj("log", self.p).out)
+        said = self.mbj("log", self.p).out
+        self.assertIn("mailbox-move", said)
         status = self.mbj("status", self.p, "--json").json()
         self.assertEqual((status["role"], status["applied"]), ("primary", 2))
         accounts = self.mbj("accounts", self.p, "--json").json()["list"]
         self.assertEqual([a["name"] for a in accounts], ["alice"])
         self.assertEqual(accounts[0]["mailboxes"], 5)
+        self.assertEqual(said.count(f"  account {accounts[0]['id']}, "), 2)
         for verb in ("accounts", "status"):
             self.assertIn("alice" if verb == "accounts" else "primary",
                           self.mbj(verb, self.p).out)
