@@ -252,7 +252,7 @@ int quarantine_resync(const struct cli_call *call)
 
 enum { GROUP_OUTPUT_MAX = 64 << 20 };
 
-/* The group that would be given up, for who did not name it. */
+/* The group that would be given up, for who did not name it, or only tries. */
 static enum mbj_rc first_print(const struct cli_call *call,
 			       struct mbj_store *store, struct mbj_lsn first,
 			       struct mbj_error *err)
@@ -288,18 +288,17 @@ static enum mbj_rc first_check(const struct cli_call *call,
 	enum mbj_rc rc;
 
 	rc = mbj_quarantine_first(store, account, &first, err);
+	if (rc == MBJ_OK && !call->options.is_json &&
+	    (first.v != named || call->options.is_dry_run))
+		rc = first_print(call, store, first, err);
 	if (rc < 0 || first.v == named)
 		return rc;
-	if (!call->options.is_json)
-		rc = first_print(call, store, first, err);
-	if (rc < 0)
-		return rc;
 	return mbj_error_set(err, MBJ_EFENCED,
-			     "\"%.300s\" waits for group %" PRIu64
+			     "it waits for group %" PRIu64
 			     " first: --acknowledge %" PRIu64
 			     " gives that up, and it differs from its source "
 			     "from then on",
-			     call->operands[2], first.v, first.v);
+			     first.v, first.v);
 }
 
 static int skip_report(const struct cli_call *call,

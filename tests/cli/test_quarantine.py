@@ -12,9 +12,9 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from mbjtest import (A, B, CORRUPT, DIVERGE, FAILED, LOCKED, MBJ, OK,  # noqa: E402
-                     PARTIAL, REFUSED, ROWS, USAGE, listing, mailbox_id, run,
-                     seed)
+from mbjtest import (A, B, CORRUPT, DIVERGE, FAILED, INBOX, LOCKED,  # noqa: E402
+                     MBJ, OK, PARTIAL, REFUSED, ROWS, USAGE, listing,
+                     mailbox_id, run, seed)
 from servetest import ServiceCase  # noqa: E402
 
 
@@ -126,7 +126,7 @@ class Quarantine(ServiceCase):
         service and without, the state made anew, restored from a backup."""
         self.aside("alice", "bob")
         result = self.quarantine("skip", "alice", status=REFUSED)
-        self.assertIn("waits for group 3 first", result.err)
+        self.assertIn('"alice": it waits for group 3 first', result.err)
         self.assertIn("mailbox-move", result.out)
         self.quarantine("skip", "alice", "--acknowledge", "4", status=REFUSED)
         self.assertIn("group 3", self.quarantine(
@@ -194,6 +194,9 @@ class Quarantine(ServiceCase):
         result = self.quarantine("skip", "alice", "--acknowledge", "4", "-n",
                                  "--json")
         self.assertEqual(result.json()["isOfMessages"], True)
+        # Which mailboxes: by the group.
+        result = self.quarantine("skip", "alice", "--acknowledge", "4", "-n")
+        self.assertIn(f"message-append {INBOX} ", result.out)
         result = self.quarantine("skip", "alice", "--acknowledge", "4")
         self.assertIn("take no later change of messages", result.err)
         self.mbj("deliver", self.p, "alice", stdin=body + "more\n")
