@@ -15,7 +15,8 @@
  *   2. each operation of a window has its content asked for once: a question
  *      begins with what is wanted, names what comes behind it, and what of that
  *      the source has not is known until another one is asked;
- *   3. whatever was asked for has been answered when a content is given.
+ *   3. whatever was asked for has been answered when a content is given, or
+ * could not be stored here: the connection may be gone on with.
  */
 #include <mbj/check.h>
 
@@ -142,7 +143,11 @@ static enum mbj_rc window_ask(struct ask *ask, struct mbj_buf *question,
 	return rc;
 }
 
-/* Its pieces into a writer: here, or why not.  An error is ours. */
+/*
+ * Its pieces into a writer: here, or why not.  An error is ours: then, and
+ * where there is no writer, they are received all the same, as what was asked
+ * for next comes behind them.
+ */
 static enum mbj_rc pieces_take(struct source_stream *s,
 			       struct mbj_blob_writer *writer, uint64_t size,
 			       struct mbj_error *ret_why, struct mbj_error *err)
@@ -150,48 +155,50 @@ static enum mbj_rc pieces_take(struct source_stream *s,
 	struct stream_message m;
 	enum stream_kind kind;
 	uint64_t got = 0;
-	enum mbj_rc rc;
+	enum mbj_rc rc = MBJ_OK;
 
 	for (;;) {
 		if (stream_link_receive(&s->link, 0, &kind, &m, ret_why) < 0)
-			return MBJ_OK;
+			return rc;
 		if (kind == STREAM_HERE && got == size)
-			return MBJ_OK;
+			return rc;
 		if (kind == STREAM_LOST) {
 			*ret_why = m.error;
-			return MBJ_OK;
+			return rc;
 		}
 		if (kind != STREAM_PIECE || m.data.n > size - got) {
 			s->link.is_lost = true;
 			(void)mbj_error_set(ret_why, MBJ_ECORRUPT,
 					    "the source sent other bytes than "
 					    "those of a content");
-			return MBJ_OK;
+			return rc;
 		}
 		got += m.data.n;
-		rc = mbj_blob_writer_write(writer, m.data, err);
-		if (rc < 0)
-			return rc;
+		if (writer != NULL && rc == MBJ_OK)
+			rc = mbj_blob_writer_write(writer, m.data, err);
 	}
 }
 
+/* to NULL: it is not kept. */
 static enum mbj_rc content_take(struct source_stream *s, struct mbj_blobs *to,
 				const struct mbj_hash *digest, uint64_t size,
 				struct mbj_error *ret_why,
 				struct mbj_error *err)
 {
 	struct mbj_blob_writer *writer = NULL;
+	enum mbj_rc rc = MBJ_OK;
 	struct mbj_hash got;
 	uint64_t got_size;
-	enum mbj_rc rc;
+	enum mbj_rc taken;
 
-	rc = mbj_blob_writer_begin(to, &writer, err);
-	if (rc == MBJ_OK)
-		rc = pieces_take(s, writer, size, ret_why, err);
-	if (rc == MBJ_OK && ret_why->rc == MBJ_OK)
+	if (to != NULL)
+		rc = mbj_blob_writer_begin(to, &writer, err);
+	taken = pieces_take(s, writer, size, ret_why, err);
+	rc = rc == MBJ_OK ? taken : rc;
+	if (rc == MBJ_OK && ret_why->rc == MBJ_OK && writer != NULL)
 		rc = mbj_blob_writer_finish(&writer, &got, &got_size, err);
 	mbj_blob_writer_abort(&writer);
-	if (rc < 0 || ret_why->rc != MBJ_OK)
+	if (rc < 0 || ret_why->rc != MBJ_OK || to == NULL)
 		return rc;
 	/* In place under its own name, where nobody looks for it. */
 	if (memcmp(got.b, digest->b, MBJ_HASH_SIZE) != 0)
@@ -233,29 +240,33 @@ static enum mbj_rc question_send(struct source_stream *s,
 	return stream_link_send(&s->link, STREAM_CONTENTS, &m, err);
 }
 
-/* All of a question, in order; why the first of them is not here. */
+/*
+ * All of a question, in order; why the first of them is not here.  Once
+ * something of ours failed, before (rc) or now, the rest is not kept.
+ */
 static enum mbj_rc answers_take(struct source_stream *s, struct mbj_blobs *to,
-				struct mbj_error *ret_why,
+				enum mbj_rc rc, struct mbj_error *ret_why,
 				struct mbj_error *err)
 {
 	struct stream_message asked = {
 		.count = (uint32_t)(s->asked.n / STREAM_CONTENT_SIZE),
 		.contents = mbj_buf_view(&s->asked),
 	};
-	enum mbj_rc rc = MBJ_OK;
 
-	for (uint32_t i = 0; rc == MBJ_OK && i < asked.count; i++) {
+	for (uint32_t i = 0; !s->link.is_lost && i < asked.count; i++) {
 		struct mbj_error why = {.rc = MBJ_OK};
+		bool is_kept = rc == MBJ_OK;
 		struct mbj_hash digest;
+		enum mbj_rc taken;
 		uint64_t size;
 
 		stream_content_get(&asked, i, &digest, &size);
-		rc = content_take(s, to, &digest, size, &why, err);
+		taken = content_take(s, is_kept ? to : NULL, &digest, size,
+				     &why, err);
+		rc = is_kept ? taken : rc;
 		if (i == 0)
 			*ret_why = why;
-		if (s->link.is_lost)
-			break;
-		if (rc == MBJ_OK && why.rc != MBJ_OK)
+		if (rc == MBJ_OK && why.rc != MBJ_OK && !s->link.is_lost)
 			mbj_buf_put(&s->lost, digest.b, MBJ_HASH_SIZE);
 	}
 	return rc == MBJ_OK ? mbj_buf_ok(&s->lost, err) : rc;
@@ -271,19 +282,19 @@ static enum mbj_rc behind_ask(struct ask *ask, unsigned questions,
 	struct source_stream *s = ask->s;
 	enum mbj_rc rc;
 
-	mbj_buf_clear(&s->asking);
 	if (!is_full(&s->asked) || questions == STREAM_QUESTIONS_MAX ||
 	    mbj_monotonic_ms() > ask->until ||
 	    !stream_link_has_room(&s->link, QUESTIONS_SIZE))
 		return MBJ_OK;
 	rc = question_fill(ask, &s->asking, err);
-	if (rc < 0 || s->asking.n == 0 ||
-	    question_send(s, &s->asking, NULL) == MBJ_OK)
+	if (rc == MBJ_OK &&
+	    (s->asking.n == 0 || question_send(s, &s->asking, NULL) == MBJ_OK))
 		return rc;
-	/* Who hung up may have answered what was asked before. */
 	mbj_buf_clear(&s->asking);
-	s->link.is_lost = !s->link.is_ended;
-	return MBJ_OK;
+	/* Who hung up may have answered what was asked before. */
+	if (rc == MBJ_OK)
+		s->link.is_lost = !s->link.is_ended;
+	return rc;
 }
 
 /* One question has been asked. */
@@ -293,14 +304,15 @@ static enum mbj_rc questions_run(struct ask *ask, struct mbj_error *ret_why,
 	struct source_stream *s = ask->s;
 	enum mbj_rc rc = MBJ_OK;
 
-	for (unsigned questions = 1;
-	     rc == MBJ_OK && !s->link.is_lost && s->asked.n > 0; questions++) {
+	for (unsigned questions = 1; !s->link.is_lost && s->asked.n > 0;
+	     questions++) {
 		struct mbj_error why = {.rc = MBJ_OK};
 		struct mbj_buf answered;
 
-		rc = behind_ask(ask, questions, err);
+		mbj_buf_clear(&s->asking);
 		if (rc == MBJ_OK)
-			rc = answers_take(s, ask->to, &why, err);
+			rc = behind_ask(ask, questions, err);
+		rc = answers_take(s, ask->to, rc, &why, err);
 		if (questions == 1)
 			*ret_why = why;
 		answered = s->asked;

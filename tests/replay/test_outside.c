@@ -3,9 +3,11 @@
  * chance is known.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "between.h"
 #include "quarantine_run.h"
 #include "skip_lab.h"
 
@@ -14,6 +16,7 @@ struct outside {
 	struct mbj_id drawn;
 	int64_t space;
 	bool is_shut;			 /* segments cannot be opened */
+	bool is_stuffed;		 /* contents have no room */
 	unsigned opened;		 /* segments */
 	char reserve[MBJ_PATH_TEXT_MAX]; /* RESERVE bytes, or ""; not in space
 					  */
@@ -51,6 +54,9 @@ static int outside_open(void *ctx, const char *path, int flags, mode_t mode)
 		if (outside->is_shut)
 			return -EIO;
 	}
+	if (outside->is_stuffed && (flags & O_CREAT) != 0 &&
+	    strstr(path, "/blobs/") != NULL)
+		return -ENOSPC;
 	return mbj_sys_posix()->open(mbj_sys_posix()->ctx, path, flags, mode);
 }
 
@@ -469,6 +475,44 @@ START_TEST(outside_freeing)
 }
 END_TEST
 
+/*
+ * Goal: where a content that comes through a stream has no room, the groups
+ * before the one that needs it are taken, and it is the room that is said to be
+ * lacking.  Method: renames, two messages, a rename; then there is room.
+ */
+START_TEST(outside_content)
+{
+	const struct encounter whole = {.cut = ENOUGH, .flip = ENOUGH};
+	struct mbj_store_options options;
+	struct outside outside;
+	struct meeting meeting;
+	struct fixture f;
+	uint64_t end;
+
+	outside_init(&outside, &options);
+	fixture_begin_with(&f, &options);
+	fixture_import(&f, "alice", 2);
+	renames(&f, 3);
+	end = mbj_store_end(f.primary).lsn.v;
+	skip_append(&f, "alice", "one\n");
+	skip_append(&f, "alice", "two\n");
+	renames(&f, 1);
+	outside.is_stuffed = true;
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_int_eq(meet_with(&f, f.primary_dir, &whole, &meeting),
+				 MBJ_ENOSPC);
+		ck_assert(!meeting.result.is_lost);
+		ck_assert_uint_eq(mbj_store_end(f.replica).lsn.v, end);
+	}
+	outside.is_stuffed = false;
+	ck_assert_int_eq(meet_with(&f, f.primary_dir, &whole, &meeting),
+			 MBJ_OK);
+	ck_assert_uint_eq(meeting.result.replay.blobs_missing, 0);
+	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
 TCase *test_outside_case(void)
 {
 	TCase *tcase = tcase_create("outside");
@@ -482,5 +526,6 @@ TCase *test_outside_case(void)
 	tcase_add_loop_test(tcase, outside_bound, 0, 4);
 	tcase_add_test(tcase, outside_again);
 	tcase_add_test(tcase, outside_freeing);
+	tcase_add_test(tcase, outside_content);
 	return tcase;
 }
