@@ -92,6 +92,7 @@ struct snapshot_sum {
 	struct mbj_account account; /* name borrowed from name */
 	bool is_account;	    /* else: what is left of a dead one */
 	bool is_dead;		    /* it has the tombstone of one */
+	struct mbj_lsn died;	    /* in that group, where is_dead */
 	bool is_parked;		    /* set aside where it was written */
 	bool is_skipped;	    /* groups of it were given up there */
 	struct mbj_skipped skipped;

@@ -583,12 +583,11 @@ enum mbj_rc mbj_snapshot_accounts_next(struct mbj_snapshot *snapshot,
 		.is_dead = sum->is_dead,
 		.is_parked = sum->is_parked,
 		.is_skipped = sum->is_skipped,
+		.lsn = sum->is_account ? sum->account.lsn : sum->died,
 		.records = sum->records,
 	};
-	if (sum->is_account) {
-		ret_account->lsn = sum->account.lsn;
+	if (sum->is_account)
 		ret_account->digest = sum->account.digest;
-	}
 	ret_account->recorded = ret_account->digest;
 	ret_account->recorded_lsn = ret_account->lsn;
 	if (sum->is_skipped) {

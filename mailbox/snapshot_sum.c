@@ -172,6 +172,7 @@ enum mbj_rc snapshot_sum_add(struct snapshot_sum *sum,
 			     struct mbj_error *err)
 {
 	const struct mbj_id dead = DEAD_ACCOUNT;
+	struct mbj_tombstone tombstone;
 	struct mbj_content content;
 
 	sum->records++;
@@ -198,8 +199,11 @@ enum mbj_rc snapshot_sum_add(struct snapshot_sum *sum,
 		return message_add(sum, with, record, err);
 	case TABLE_TOMBSTONES:
 		if (mbj_bytes_equal(record->key,
-				    mbj_bytes_make(dead.b, sizeof(dead.b))))
+				    mbj_bytes_make(dead.b, sizeof(dead.b))) &&
+		    record_tombstone_decode(dead, record->value, &tombstone)) {
 			sum->is_dead = true;
+			sum->died = tombstone.lsn;
+		}
 		return MBJ_OK;
 	case TABLE_PARKED:
 		aside_add(sum, record);

@@ -302,73 +302,128 @@ static enum mbj_rc snapshot_find(struct seed *seed, struct mbj_error *err)
 
 /* ---------------------------------------------------------- begin anew */
 
-/* Of an account that nobody has named since, what it has is what is here. */
-static enum mbj_rc account_compare(struct seed *seed, struct mbj_txn *txn,
-				   const struct mbj_snapshot_account *theirs,
-				   struct mbj_error *err)
+/* Accounts of the replica, in the order of ids, beside those of a snapshot. */
+struct comparing {
+	struct seed *seed;
+	struct mbj_txn *txn;
+	struct mbj_scan scan;
+	struct mbj_account own; /* the next one, while has_own */
+	bool has_own;
+};
+
+static enum mbj_rc own_next(struct comparing *c, struct mbj_error *err)
 {
-	char id[MBJ_ID_TEXT_SIZE];
+	enum mbj_rc rc = mbj_scan_next_account(&c->scan, &c->own, err);
+
+	c->has_own = rc == MBJ_OK;
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
+/* What waits, or was given up, is not in what is here. */
+static enum mbj_rc is_aside(struct comparing *c, struct mbj_id id, bool *ret_is,
+			    struct mbj_error *err)
+{
 	struct mbj_skipped skipped;
 	struct mbj_parked parked;
-	struct mbj_account ours;
-	bool is_skipped = false;
-	bool is_found = false;
-	enum mbj_rc rc;
+	enum mbj_rc rc = mbj_txn_parked_get(c->txn, id, &parked, err);
 
-	if (!theirs->is_there || theirs->lsn.v > seed->end.v)
-		return MBJ_OK;
-	rc = mbj_txn_parked_get(txn, theirs->id, &parked, err);
-	/* What waits is not in it. */
-	if (rc != MBJ_ENOTFOUND)
+	*ret_is = rc == MBJ_OK;
+	return rc != MBJ_ENOTFOUND ? rc
+				   : mbj_txn_skipped_seek(c->txn, id, &skipped,
+							  ret_is, err);
+}
+
+/* lsn: of the last group that is known to name it. */
+static enum mbj_rc otherwise(struct comparing *c, struct mbj_id id,
+			     struct mbj_lsn lsn, struct mbj_error *err)
+{
+	char text[MBJ_ID_TEXT_SIZE];
+	bool is_known = false;
+	enum mbj_rc rc = is_aside(c, id, &is_known, err);
+
+	if (rc < 0 || is_known)
 		return rc;
-	rc = mbj_txn_skipped_seek(txn, theirs->id, &skipped, &is_skipped, err);
-	if (rc < 0 || is_skipped)
-		return rc;
-	rc = mbj_txn_account_seek(txn, theirs->id, &ours, &is_found, err);
-	if (rc < 0 || (is_found && ours.lsn.v == theirs->lsn.v &&
-		       mbj_digest_equal(&ours.digest, &theirs->digest)))
-		return rc;
-	mbj_id_print(theirs->id, id);
+	mbj_id_print(id, text);
 	return mbj_error_set(err, MBJ_EFENCED,
 			     "the source has trimmed what the replica lacks, "
 			     "and its snapshot of group %llu has account %s "
 			     "otherwise than it is here since group %llu: make "
 			     "a new replica, with \"mbj clone\"",
-			     (unsigned long long)seed->part.lsn.v, id,
-			     (unsigned long long)theirs->lsn.v);
+			     (unsigned long long)c->seed->part.lsn.v, text,
+			     (unsigned long long)lsn.v);
+}
+
+/* Those that are here, and that the snapshot does not know, up to one. */
+static enum mbj_rc unknown_compare(struct comparing *c,
+				   const struct mbj_id *before,
+				   struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	while (rc == MBJ_OK && c->has_own &&
+	       (before == NULL || mbj_id_compare(c->own.id, *before) < 0)) {
+		rc = otherwise(c, c->own.id, c->own.lsn, err);
+		if (rc == MBJ_OK)
+			rc = own_next(c, err);
+	}
+	return rc;
+}
+
+/* Of an account that nobody has named since, what it has is what is here. */
+static enum mbj_rc account_compare(struct comparing *c,
+				   const struct mbj_snapshot_account *theirs,
+				   struct mbj_error *err)
+{
+	bool is_since = theirs->lsn.v > c->seed->end.v;
+	const struct mbj_account *own = &c->own;
+	bool is_same = !theirs->is_there;
+	enum mbj_rc rc = unknown_compare(c, &theirs->id, err);
+
+	if (rc == MBJ_OK && c->has_own && mbj_id_equal(own->id, theirs->id)) {
+		is_same = theirs->is_there && own->lsn.v == theirs->lsn.v &&
+			  mbj_digest_equal(&own->digest, &theirs->digest);
+		rc = own_next(c, err);
+	}
+	if (rc < 0 || is_same || is_since ||
+	    !(theirs->is_there || theirs->is_dead))
+		return rc;
+	return otherwise(c, theirs->id, theirs->lsn, err);
 }
 
 /*
  * Nothing links the chain of what is here to that of the snapshot: what the
- * source has trimmed lies in between.  Accounts do.
+ * source has trimmed lies in between.  Accounts do: those of the snapshot, and
+ * those that are here and were never there.
  */
 static enum mbj_rc accounts_compare(struct seed *seed, struct mbj_error *err)
 {
 	const struct snapshot_copy *copy = &seed->part.copy;
+	struct comparing c = {.seed = seed};
 	struct mbj_snapshot_account account;
 	struct mbj_snapshot *snapshot = NULL;
-	struct mbj_txn *txn = NULL;
-	struct mbj_error why;
 	enum mbj_rc rc;
 
-	rc = mbj_snapshot_open(copy->sys, copy->temp, &snapshot, &why);
+	rc = mbj_snapshot_open(copy->sys, copy->temp, &snapshot, err);
 	if (rc == MBJ_OK)
-		rc = mbj_store_read(seed->store, &txn, &why);
+		rc = mbj_store_read(seed->store, &c.txn, err);
 	if (rc == MBJ_OK)
-		rc = mbj_snapshot_accounts_begin(snapshot, &why);
+		rc = mbj_scan_accounts(c.txn, &c.scan, err);
+	if (rc == MBJ_OK)
+		rc = own_next(&c, err);
+	if (rc == MBJ_OK)
+		rc = mbj_snapshot_accounts_begin(snapshot, err);
 	while (rc == MBJ_OK) {
-		rc = mbj_snapshot_accounts_next(snapshot, &account, &why);
-		if (rc == MBJ_ENOTFOUND)
-			break;
+		rc = mbj_snapshot_accounts_next(snapshot, &account, err);
 		if (rc == MBJ_OK)
-			rc = account_compare(seed, txn, &account, &why);
+			rc = account_compare(&c, &account, err);
+		else if (rc == MBJ_ENOTFOUND) {
+			rc = unknown_compare(&c, NULL, err);
+			break;
+		}
 	}
-	mbj_txn_abort(&txn);
+	mbj_scan_done(&c.scan);
+	mbj_txn_abort(&c.txn);
 	mbj_snapshot_close(&snapshot);
-	if (rc == MBJ_ENOTFOUND)
-		return MBJ_OK;
-	if (err != NULL)
-		*err = why;
 	return rc;
 }
 

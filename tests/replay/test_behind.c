@@ -2,6 +2,8 @@
  * A replica of which the source has trimmed what comes next begins anew, from a
  * snapshot that comes through the stream.
  */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +19,25 @@ static const struct encounter whole = {.cut = ENOUGH,
 				       .flip = ENOUGH,
 				       .is_mending = true};
 
+/* A source that begins behind group 5, and one group more. */
+static void source_begin(struct fixture *f, const struct mbj_store_options *o,
+			 char source[MBJ_PATH_TEXT_MAX])
+{
+	struct mbj_replay_options usual = MBJ_REPLAY_OPTIONS_INIT;
+	struct mbj_replay_result result;
+	struct mbj_store *store = NULL;
+	struct mbj_lsn lsn;
+
+	ck_assert_uint_eq(snapshot_make(f->primary), SEEDED);
+	OK(mbj_path_join(source, f->tmpdir, "source", err));
+	OK(mbj_replica_init(source, f->primary_dir, o, &lsn, err));
+	fixture_rename(f, "alice", "a", "z");
+	OK(mbj_replica_open(source, o, &store, err));
+	OK(mbj_replay_journal(store, f->primary_dir, &usual, &result, err));
+	ck_assert_uint_eq(result.applied.v, ALL_GROUPS);
+	mbj_store_close(&store);
+}
+
 /*
  * Groups 1 and 2 are here, of alice and bob; the source begins behind group 5,
  * and has one more.
@@ -24,11 +45,6 @@ static const struct encounter whole = {.cut = ENOUGH,
 static void behind_begin(struct fixture *f, const struct mbj_store_options *o,
 			 bool is_aside, char source[MBJ_PATH_TEXT_MAX])
 {
-	struct mbj_replay_options usual = MBJ_REPLAY_OPTIONS_INIT;
-	struct mbj_replay_result result;
-	struct mbj_store *store = NULL;
-	struct mbj_lsn lsn;
-
 	fixture_begin_with(f, o);
 	fixture_import(f, "alice", 4);
 	fixture_import(f, "bob", 4);
@@ -40,14 +56,7 @@ static void behind_begin(struct fixture *f, const struct mbj_store_options *o,
 		ck_assert_uint_eq(fixture_replay(f).groups_parked, 1);
 	fixture_rename(f, "alice", "m3", "b");
 	fixture_rename(f, "alice", "m4", "c");
-	ck_assert_uint_eq(snapshot_make(f->primary), SEEDED);
-	OK(mbj_path_join(source, f->tmpdir, "source", err));
-	OK(mbj_replica_init(source, f->primary_dir, o, &lsn, err));
-	fixture_rename(f, "alice", "a", "z");
-	OK(mbj_replica_open(source, o, &store, err));
-	OK(mbj_replay_journal(store, f->primary_dir, &usual, &result, err));
-	ck_assert_uint_eq(result.applied.v, ALL_GROUPS);
-	mbj_store_close(&store);
+	source_begin(f, o, source);
 }
 
 static void reopen(struct fixture *f)
@@ -167,6 +176,63 @@ START_TEST(behind_otherwise)
 	aside_ghost(&f, "bob", false);
 	ck_assert_int_eq(meet_with(&f, source, &whole, &meeting), MBJ_EBUSY);
 	anew_check(&f, source);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
+ * The primary's store goes another way in a copy, with an account of its own or
+ * changes of bob's, which the replica follows.
+ */
+static void fork_follow(struct fixture *f, bool is_of_bob)
+{
+	char command[3 * MBJ_PATH_TEXT_MAX];
+	struct fixture fork;
+
+	mbj_store_close(&f->primary);
+	fork = *f;
+	OK(mbj_path_join(fork.primary_dir, f->tmpdir, "fork", err));
+	(void)snprintf(command, sizeof(command), "cp -a '%s' '%s'",
+		       f->primary_dir, fork.primary_dir);
+	ck_assert_int_eq(system(command), 0);
+	OK(mbj_store_open(f->primary_dir, NULL, &f->primary, err));
+	OK(mbj_store_open(fork.primary_dir, NULL, &fork.primary, err));
+	if (is_of_bob)
+		fixture_rename(&fork, "bob", "m2", "x");
+	else
+		fixture_import(&fork, "carol", 2);
+	ck_assert_uint_eq(fixture_replay(&fork).applied.v, HERE + 1);
+	mbj_store_close(&fork.primary);
+}
+
+/*
+ * Goal: an account that the source never knew, or had deleted where the replica
+ * ends, is a fork as well.  Method: a replica that followed another one.
+ */
+START_TEST(behind_fork)
+{
+	char source[MBJ_PATH_TEXT_MAX];
+	struct meeting meeting;
+	struct fixture f;
+
+	fixture_begin(&f);
+	fixture_import(&f, "alice", 4);
+	fixture_import(&f, "bob", 4);
+	(void)fixture_replay(&f);
+	fork_follow(&f, _i == 1);
+	if (_i == 1)
+		aside_delete(&f, "bob");
+	else
+		fixture_rename(&f, "alice", "m4", "c");
+	fixture_rename(&f, "alice", "m3", "b");
+	fixture_rename(&f, "alice", "m2", "a");
+	source_begin(&f, NULL, source);
+	ck_assert_int_eq(meet_with(&f, source, &whole, &meeting), MBJ_EFENCED);
+	ck_assert_msg(strstr(meeting.why.message, "since group 3") != NULL,
+		      "%s", meeting.why.message);
+	ck_assert(!meeting.result.is_renewed);
+	reopen(&f);
+	ck_assert_uint_eq(applied_of(&f), HERE + 1);
 	fixture_end(&f);
 }
 END_TEST
@@ -301,6 +367,7 @@ TCase *test_behind_case(void)
 	tcase_add_loop_test(tcase, behind_anew, 0, 2);
 	tcase_add_test(tcase, behind_refused);
 	tcase_add_test(tcase, behind_otherwise);
+	tcase_add_loop_test(tcase, behind_fork, 0, 2);
 	tcase_add_loop_test(tcase, behind_cut, 0, 2);
 	tcase_add_test(tcase, behind_stopped);
 	tcase_add_test(tcase, behind_bad);

@@ -112,7 +112,7 @@ struct mbj_snapshot_account {
 	bool is_dead;		  /* it was deleted */
 	bool is_parked;		  /* it was set aside */
 	bool is_skipped;	  /* groups of it were given up */
-	struct mbj_lsn lsn;	  /* last group that named it, where is_there */
+	struct mbj_lsn lsn;	  /* last group that named, or deleted, it */
 	struct mbj_digest digest; /* zero where it is not there */
 	uint64_t records;	  /* that are of it, dead or alive */
 	/* The same as its journal has them, where groups were given up. */
