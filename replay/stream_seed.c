@@ -450,7 +450,10 @@ static enum mbj_rc aside_note(struct seed *seed, struct mbj_error *err)
 	return rc;
 }
 
-/* Until the superblock says so, all that the replica has is as it was. */
+/*
+ * Until the superblock says so, all that the replica has is as it was.  What is
+ * refused stays: a service asks again, and is not sent all of it each time.
+ */
 static enum mbj_rc begin_anew(struct seed *seed, struct mbj_error *err)
 {
 	struct source_stream *s = seed->stream;
@@ -458,8 +461,6 @@ static enum mbj_rc begin_anew(struct seed *seed, struct mbj_error *err)
 
 	if (rc == MBJ_OK)
 		rc = snapshot_copy_keep(&seed->part.copy, err);
-	else
-		snapshot_part_drop(&seed->part);
 	if (rc == MBJ_OK)
 		rc = aside_note(seed, err);
 	if (rc == MBJ_OK)

@@ -214,6 +214,7 @@ START_TEST(behind_fork)
 	char source[MBJ_PATH_TEXT_MAX];
 	struct meeting meeting;
 	struct fixture f;
+	size_t said;
 
 	fixture_begin(&f);
 	fixture_import(&f, "alice", 4);
@@ -231,6 +232,10 @@ START_TEST(behind_fork)
 	ck_assert_msg(strstr(meeting.why.message, "since group 3") != NULL,
 		      "%s", meeting.why.message);
 	ck_assert(!meeting.result.is_renewed);
+	/* Who asks again, as a service does, has it here. */
+	said = meeting.said;
+	ck_assert_int_eq(meet_with(&f, source, &whole, &meeting), MBJ_EFENCED);
+	ck_assert_uint_lt(meeting.said, said / 2);
 	reopen(&f);
 	ck_assert_uint_eq(applied_of(&f), HERE + 1);
 	fixture_end(&f);
