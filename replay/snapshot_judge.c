@@ -257,7 +257,11 @@ static enum mbj_rc base_leave(struct judging *j, enum mbj_rc rc,
 	return rc;
 }
 
-/* The newest of one's own that is left, not newer than the snapshot. */
+/*
+ * The oldest of one's own that is left, not newer than the snapshot: all say
+ * the same of who was named before, unless the state had lost its way before
+ * one was made of it.
+ */
 static enum mbj_rc base_step(struct judging *j, struct mbj_error *err)
 {
 	uint64_t first = mbj_store_identity_copy(j->store).anchor.first.v;
@@ -278,7 +282,7 @@ static enum mbj_rc base_step(struct judging *j, struct mbj_error *err)
 		return rc;
 	if (j->lsn_at == j->lsn_count)
 		return nothing_known(j, err);
-	lsn = j->lsns[j->lsn_at++];
+	lsn = j->lsns[j->lsn_count - ++j->lsn_at];
 	if (lsn.v > j->at.lsn.v || lsn.v + 1 < first)
 		return MBJ_OK;
 	rc = mbj_store_snapshot_open(j->store, lsn, &j->base, &why);

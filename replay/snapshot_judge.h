@@ -12,7 +12,7 @@
  * Judge a snapshot by itself and by the replica's own journal: lineage, chain
  * value, and of every account, there or not, that it is what the last group up
  * to the snapshot recorded.  Accounts that were last named before the journal
- * begins are to be what the replica's own newest good snapshot up to there has;
+ * begins are to be what the replica's own oldest good snapshot from there has;
  * without one nothing can be said of them.
  *
  * Bit by bit, for who has something else to do meanwhile: groups may be

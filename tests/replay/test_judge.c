@@ -158,6 +158,38 @@ START_TEST(resync_trimmed)
 END_TEST
 
 /*
+ * Goal: of an account that was last named before the journal begins the first
+ * of the replica's own snapshots tells: one that was made of a state that had
+ * lost its way is no witness, and the account is made again from the source's.
+ * Method: such a one, at the same group as the source's, and an older one.
+ */
+START_TEST(resync_witness)
+{
+	struct mbj_snapshot_info info;
+	struct fixture f;
+
+	fixture_begin(&f);
+	fixture_import(&f, "alice", 4);
+	fixture_import(&f, "bob", 4);
+	snapshot_make(f.primary);
+	OK(mbj_replica_seed(f.replica, f.primary_dir, (struct mbj_lsn){0},
+			    &info, err));
+	fixture_rename(&f, "bob", "m2", "b");
+	(void)fixture_replay(&f);
+	aside_ghost(&f, "alice", true);
+	ck_assert_uint_eq(snapshot_make(f.replica), 3);
+	if (_i == 1)
+		fixture_rename(&f, "bob", "b", "c");
+	snapshot_make(f.primary);
+	ck_assert_uint_eq(resync(&f, "alice").snapshot.v, 3 + (unsigned)_i);
+	aside_equal(&f);
+	rebuild(&f);
+	aside_equal(&f);
+	fixture_end(&f);
+}
+END_TEST
+
+/*
  * Goal: two accounts that swapped their names keep each other from being made
  * again; the one who has the name is said, and the state made anew has both.
  * Method: that, both aside.
@@ -231,6 +263,7 @@ TCase *test_judge_case(void)
 	tcase_add_test(tcase, resync_denied);
 	tcase_add_loop_test(tcase, resync_lost, 0, 5);
 	tcase_add_test(tcase, resync_trimmed);
+	tcase_add_loop_test(tcase, resync_witness, 0, 2);
 	tcase_add_test(tcase, resync_swapped);
 	tcase_add_loop_test(tcase, resync_own, 0, 3);
 	return tcase;
