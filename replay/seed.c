@@ -76,7 +76,8 @@ static enum mbj_rc snapshot_find(struct mbj_store *replica, const char *source,
 		return rc;
 	rc = MBJ_ENOTFOUND;
 	for (size_t i = 0; rc == MBJ_ENOTFOUND && i < count; i++) {
-		if ((until.v != 0 && lsns[i].v > until.v) ||
+		/* One from before the first group has nothing. */
+		if ((until.v != 0 && lsns[i].v > until.v) || lsns[i].v == 0 ||
 		    lsns[i].v + 1 < begin.v)
 			continue;
 		rc = snapshot_take(replica, source, lsns[i], ret_info, &why);

@@ -525,6 +525,33 @@ START_TEST(source_batch_size)
 }
 END_TEST
 
+/*
+ * Goal: a snapshot from before the first group fills no replica, which is as
+ * new as before.  Method: a primary that has no other; then one that has.
+ */
+START_TEST(source_has_nothing_kept)
+{
+	struct mbj_snapshot_result result;
+	struct mbj_snapshot_info info;
+	struct mbj_lsn any = {0};
+	struct mbj_error why;
+	struct fixture f;
+
+	fixture_begin(&f);
+	OK(mbj_store_snapshot(f.primary, &result, err));
+	fixture_import(&f, "alice", 3);
+	ck_assert_int_eq(mbj_replica_seed(f.replica, f.primary_dir, any, &info,
+					  &why),
+			 MBJ_ENOTFOUND);
+	ck_assert_msg(strstr(why.message, "has no snapshot") != NULL, "%s",
+		      why.message);
+	OK(mbj_store_snapshot(f.primary, &result, err));
+	OK(mbj_replica_seed(f.replica, f.primary_dir, any, &info, err));
+	ck_assert_uint_eq(fixture_replay(&f).applied.v, 1);
+	fixture_end(&f);
+}
+END_TEST
+
 TCase *test_source_case(void)
 {
 	TCase *tcase = tcase_create("source");
@@ -538,6 +565,7 @@ TCase *test_source_case(void)
 	tcase_add_test(tcase, source_reads_fail);
 	tcase_add_test(tcase, source_watermark_damaged);
 	tcase_add_test(tcase, source_damaged_gives_contents);
+	tcase_add_test(tcase, source_has_nothing_kept);
 	tcase_add_loop_test(tcase, source_batch_size, 0, 4);
 	return tcase;
 }
