@@ -288,8 +288,7 @@ static enum mbj_rc bytes_receive(struct stream_link *link, uint8_t *p, size_t n,
 
 		got += more;
 		if (rc == MBJ_OK && more == 0 && events == 0) {
-			/* Between frames, which heads begin. */
-			link->is_ended = got == 0 && n == STREAM_HEAD_SIZE;
+			link->is_ended = got == 0;
 			return link_lose(link, err, "the peer hung up");
 		}
 		if (rc == MBJ_OK && more == 0)
@@ -500,6 +499,9 @@ enum mbj_rc stream_link_receive(struct stream_link *link, uint32_t wait_ms,
 	if (rc == MBJ_OK)
 		rc = bytes_receive(link, link->input, head.size,
 				   mbj_monotonic_ms() + link->timeout_ms, err);
+	/* Between frames, not behind a head. */
+	if (rc < 0)
+		link->is_ended = false;
 	memset(ret_message, 0, sizeof(*ret_message));
 	if (rc == MBJ_OK)
 		rc = frame_decode(link, &head, ret_message, err);

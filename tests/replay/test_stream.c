@@ -429,6 +429,28 @@ START_TEST(stream_large_and_chained)
 }
 END_TEST
 
+/*
+ * Goal: a replica that hangs up within a question broke the connection, however
+ * long that question is.  Method: one whose body is as long as a head.
+ */
+START_TEST(stream_hung_up_within)
+{
+	struct stream_message m = {.snapshot = {1}};
+	struct mbj_error why;
+	struct lab lab;
+
+	lab_begin(&lab);
+	mbj_buf_clear(&lab.requests);
+	hello_put(&lab.requests, 1, 1, 0);
+	stream_encode(&lab.requests, STREAM_SNAPSHOT, &m);
+	lab.requests.n -= STREAM_HEAD_SIZE;
+	ck_assert_int_eq(source_ask(lab.f.primary_dir, &lab.requests,
+				    &lab.answers, &why),
+			 MBJ_EIO);
+	lab_end(&lab);
+}
+END_TEST
+
 TCase *test_stream_case(void)
 {
 	TCase *tcase = tcase_create("stream");
@@ -442,6 +464,7 @@ TCase *test_stream_case(void)
 	tcase_add_test(tcase, stream_silent);
 	tcase_add_test(tcase, stream_lacking);
 	tcase_add_loop_test(tcase, stream_content_lost, 0, 2);
+	tcase_add_test(tcase, stream_hung_up_within);
 	tcase_add_test(tcase, stream_large_and_chained);
 	return tcase;
 }
