@@ -63,13 +63,14 @@ static enum mbj_rc whole_judge_members(const struct whole_run *run, uint32_t i,
 	    mbj_role_name((enum mbj_role)change->role) == NULL)
 		return whole_refuse(run, i, MBJ_REFUSAL_INVALID_PROPERTIES,
 				    "role", "has an unknown role", err);
-	if ((change->has & MBJ_CHANGE_HAS_UIDVALIDITY) && !run->is_import &&
-	    (!edit_has_storage(run->work->edit) || change->uidvalidity == 0))
+	if ((change->has & MBJ_CHANGE_HAS_UIDVALIDITY) &&
+	    (change->uidvalidity == 0 ||
+	     (!run->is_import && !edit_has_storage(run->work->edit))))
 		return whole_refuse(run, i, MBJ_REFUSAL_INVALID_PROPERTIES,
 				    "uidValidity",
 				    "is given a UIDVALIDITY, which only an "
 				    "import, or a server with a storage of its "
-				    "own, can do",
+				    "own, can do, and which is never 0",
 				    err);
 	return MBJ_OK;
 }
@@ -416,18 +417,32 @@ static enum mbj_rc whole_begin(struct whole_run *run, struct mbj_error *err)
 	return MBJ_OK;
 }
 
-/* One that the list does not name leaves its place to one that it names. */
-static void whole_inbox_yield(const struct whole_run *run)
+/*
+ * One that the list does not name leaves its place to one that it names; and
+ * then nothing can be below it.
+ */
+static enum mbj_rc whole_inbox_yield(const struct whole_run *run,
+				     struct mbj_error *err)
 {
 	const struct edit_draft *draft = &run->work->draft;
 
 	if (run->inbox == MBJ_NODE_NONE ||
 	    draft->items[run->inbox].change != MBJ_NODE_NONE)
-		return;
+		return MBJ_OK;
 	for (uint32_t i = 0; i < draft->count; i++)
 		if (i != run->inbox && draft->items[i].is_live &&
 		    edit_draft_is_inbox(draft, i))
 			draft->items[run->inbox].is_live = false;
+	for (uint32_t i = 0;
+	     i < run->count && !draft->items[run->inbox].is_live; i++)
+		if (draft->items[run->items[i]].parent == run->inbox)
+			return whole_refuse(run, i,
+					    MBJ_REFUSAL_INVALID_PROPERTIES,
+					    "parentId",
+					    "is below INBOX, which "
+					    "leaves its place to another",
+					    err);
+	return MBJ_OK;
 }
 
 static enum mbj_rc whole_resolve(struct whole_run *run, struct mbj_error *err)
@@ -442,10 +457,10 @@ static enum mbj_rc whole_resolve(struct whole_run *run, struct mbj_error *err)
 		if (rc == MBJ_OK)
 			rc = whole_attributes(run, i, err);
 	}
-	if (rc == MBJ_OK) {
-		whole_inbox_yield(run);
+	if (rc == MBJ_OK)
+		rc = whole_inbox_yield(run, err);
+	if (rc == MBJ_OK)
 		rc = edit_inbox_check(run->work, err);
-	}
 	if (rc == MBJ_OK)
 		rc = edit_roles_check(&run->work->draft, err);
 	if (rc == MBJ_OK && run->is_import)

@@ -241,6 +241,24 @@ START_TEST(import_refused)
 END_TEST
 
 /*
+ * A UIDVALIDITY is not 0.  Import a mailbox with that.
+ */
+START_TEST(import_uidvalidity_none)
+{
+	struct mbj_change change = import_change("A", "A");
+	struct mbj_edit edit = import_edit("u", &change, 1);
+
+	change.has |= MBJ_CHANGE_HAS_UIDVALIDITY;
+	EDIT_LAB_REFUSED(&lab, edit_lab_run(&lab, &edit), "invalidProperties",
+			 "41000000000000000000000000000000");
+	ck_assert_str_eq(lab.error.subject_kind, "uidValidity");
+	change.uidvalidity = 1;
+	EDIT_LAB_OK(&lab, edit_lab_run(&lab, &edit));
+	ck_assert_uint_eq(edit_lab_mailbox(&lab, "u", "A").uidvalidity, 1);
+}
+END_TEST
+
+/*
  * The counter is the clock's second where that is a value at all.  Import
  * under clocks before 1970, at it, and after 2106.
  */
@@ -358,6 +376,7 @@ TCase *test_edit_whole_case(void)
 	tcase_add_test(tc, import_inbox);
 	tcase_add_test(tc, import_two_inboxes);
 	tcase_add_test(tc, import_refused);
+	tcase_add_test(tc, import_uidvalidity_none);
 	tcase_add_test(tc, import_clock);
 	tcase_add_test(tc, accounts);
 	tcase_add_test(tc, no_edits);

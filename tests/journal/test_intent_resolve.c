@@ -437,6 +437,28 @@ START_TEST(resolve_inbox)
 }
 END_TEST
 
+/*
+ * Goal: what lies below an INBOX that yields its place lies nowhere, and is
+ * refused.  Method: a list that leaves INBOX out, has another one in its place
+ * and a mailbox below the first.
+ */
+START_TEST(resolve_inbox_below)
+{
+	struct intent_seen seen[6];
+
+	memcpy(seen, as_it_was, sizeof(as_it_was));
+	seen[0].id = "J";
+	seen[1].parent = "INBOX";
+	EDIT_LAB_REFUSED(&intent_lab, intent_resolved(seen, 5, 0),
+			 "invalidProperties",
+			 "41000000000000000000000000000000");
+	ck_assert_str_eq(intent_lab.error.subject_kind, "parentId");
+	/* Where it stays, they do. */
+	EDIT_LAB_OK(&intent_lab, intent_resolved(seen + 1, 4, 0));
+	ck_assert_str_eq(inbox_path("INBOX"), "INBOX");
+}
+END_TEST
+
 /* An APPEND with a GUID is in doubt as one without. */
 START_TEST(resolve_guid)
 {
@@ -469,5 +491,6 @@ TCase *test_intent_resolve_case(void)
 	tcase_add_test(tc, resolve_uidvalidity);
 	tcase_add_test(tc, set_uidvalidity);
 	tcase_add_test(tc, resolve_inbox);
+	tcase_add_test(tc, resolve_inbox_below);
 	return tc;
 }
