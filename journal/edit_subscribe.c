@@ -50,9 +50,22 @@ struct follow {
 
 /* ---------------------------------------------------------------- paths */
 
+/* The path in the scratch buffers is one that can be subscribed. */
+static bool path_is_fit(const struct edit_subscriptions *subscriptions)
+{
+	const struct mbj_buf *key = &subscriptions->key;
+	size_t depth = 1;
+
+	if (subscriptions->stored.failed != MBJ_OK || key->failed != MBJ_OK)
+		return false;
+	for (size_t i = 0; i < key->n; i++)
+		depth += key->p[i] == 0;
+	return depth <= MBJ_DEPTH_MAX;
+}
+
 /*
  * The path of a node into the scratch buffers; *ret_is_fit is false where it
- * is longer than any that could be subscribed.
+ * is longer or deeper than any that could be subscribed.
  */
 static enum mbj_rc path_build(struct edit_subscriptions *subscriptions,
 			      const struct mbj_tree *tree, uint32_t node,
@@ -79,7 +92,7 @@ static enum mbj_rc path_build(struct edit_subscriptions *subscriptions,
 	}
 	if (stored->failed == MBJ_ENOMEM || key->failed == MBJ_ENOMEM)
 		return mbj_error_nomem(err);
-	*ret_is_fit = stored->failed == MBJ_OK && key->failed == MBJ_OK;
+	*ret_is_fit = path_is_fit(subscriptions);
 	return MBJ_OK;
 }
 
@@ -352,8 +365,8 @@ static enum mbj_rc follow_rename(struct follow *follow,
 	}
 	if (stored->failed == MBJ_ENOMEM || key->failed == MBJ_ENOMEM)
 		return mbj_error_nomem(err);
-	if (stored->failed != MBJ_OK || key->failed != MBJ_OK)
-		return MBJ_OK; /* too long by now: nobody can subscribe it */
+	if (!path_is_fit(subscriptions))
+		return MBJ_OK; /* too long by now, or too deep */
 	return name_want(subscriptions, true, err);
 }
 
@@ -411,7 +424,8 @@ static enum mbj_rc wish_grant(struct edit_subscriptions *subscriptions,
 	if (!wish->is_subscribed)
 		return MBJ_OK;
 	return edit_refuse_id(err, MBJ_REFUSAL_TOO_LARGE, "id", id,
-			      "has a whole name too long to be subscribed");
+			      "has a whole name too long or too deep to be "
+			      "subscribed");
 }
 
 static enum mbj_rc subscribe_init(struct edit_subscriptions *subscriptions,

@@ -159,6 +159,50 @@ START_TEST(respelled)
 }
 END_TEST
 
+/*
+ * A name that gets deeper than any that can be subscribed is not, and the
+ * rename goes on.  Move the top of a chain at the limit down by one, with its
+ * ends and a name that leads nowhere subscribed; wish it.
+ */
+START_TEST(deep)
+{
+	static struct mbj_change changes[MBJ_DEPTH_MAX];
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+
+	for (int i = 0; i < MBJ_DEPTH_MAX; i++) {
+		char tag[16];
+
+		(void)snprintf(tag, sizeof(tag), "c%d", i);
+		changes[i] = (struct mbj_change){
+			.kind = MBJ_CHANGE_CREATE,
+			.has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT |
+			       MBJ_CHANGE_HAS_SUBSCRIBED,
+			.id = edit_lab_id(tag),
+			.name = mbj_bytes_str("c"),
+			.is_subscribed = i == 0 || i == MBJ_DEPTH_MAX - 1,
+		};
+		if (i > 0)
+			changes[i].parent = changes[i - 1].id;
+	}
+	edit.kind = MBJ_EDIT_IMPORT;
+	edit.account = mbj_bytes_str("u");
+	edit.policy = MBJ_NAME_POLICY_DEFAULT;
+	edit.changes = changes;
+	edit.change_count = MBJ_DEPTH_MAX;
+	EDIT_LAB_OK(&lab, edit_lab_run(&lab, &edit));
+	EDIT_LAB_OK(&lab, edit_lab_set(&lab, "u", "+x:x"));
+	EDIT_LAB_OK(&lab, edit_lab_rename(&lab, "u", "c>x/d"));
+	ck_assert_str_eq(edit_lab_subscribed(&lab, "u"), "x/d");
+	changes[MBJ_DEPTH_MAX - 1].kind = MBJ_CHANGE_UPDATE;
+	changes[MBJ_DEPTH_MAX - 1].has = MBJ_CHANGE_HAS_SUBSCRIBED;
+	edit.kind = MBJ_EDIT_SET;
+	edit.changes = &changes[MBJ_DEPTH_MAX - 1];
+	edit.change_count = 1;
+	EDIT_LAB_REFUSED(&lab, edit_lab_run(&lab, &edit), "tooLarge",
+			 "63343039350000000000000000000000");
+}
+END_TEST
+
 TCase *test_edit_subscribe_case(void)
 {
 	TCase *tc = tcase_create("edit_subscribe");
@@ -168,5 +212,6 @@ TCase *test_edit_subscribe_case(void)
 	tcase_add_test(tc, kept);
 	tcase_add_test(tc, dangling);
 	tcase_add_test(tc, respelled);
+	tcase_add_test(tc, deep);
 	return tc;
 }
