@@ -266,11 +266,35 @@ static enum mbj_rc set_judge_place(struct set_run *run, uint32_t i,
 	return set_load_slot(run, i, parent_node, err);
 }
 
+/* A mailbox that is no more than a place in names has no messages. */
+static enum mbj_rc set_judge_selectable(struct set_run *run, uint32_t i,
+					struct mbj_error *err)
+{
+	const struct mbj_change *change = &run->changes[i];
+	const struct mbj_node *node =
+		mbj_tree_get(run->work->view.tree, run->targets[i].node);
+	struct mbj_content content;
+	enum mbj_rc rc;
+
+	if (!(change->has & MBJ_CHANGE_HAS_SELECTABLE) || change->is_selectable)
+		return MBJ_OK;
+	if (edit_is_inbox(node))
+		return SET_REFUSE(run, i, MBJ_REFUSAL_FORBIDDEN, "isSelectable",
+				  err, "INBOX is always selectable");
+	if (!node->is_selectable)
+		return MBJ_OK;
+	rc = mbj_txn_content_get(run->work->context->txn, run->work->account.id,
+				 node->id, &content, err);
+	if (rc == MBJ_OK && content.message_count > 0)
+		rc = SET_REFUSE(run, i, MBJ_REFUSAL_HAS_EMAIL, "isSelectable",
+				err, "the mailbox has messages");
+	return rc;
+}
+
 static enum mbj_rc set_judge_update(struct set_run *run, uint32_t i,
 				    struct mbj_error *err)
 {
 	const struct mbj_change *change = &run->changes[i];
-	const struct mbj_node *node;
 	enum mbj_rc rc;
 
 	rc = edit_view_mailbox(&run->work->view, change->id,
@@ -283,13 +307,10 @@ static enum mbj_rc set_judge_update(struct set_run *run, uint32_t i,
 	if (set_find(run, MBJ_CHANGE_DESTROY, change->id) != MBJ_NODE_NONE)
 		return SET_REFUSE(run, i, MBJ_REFUSAL_WILL_DESTROY, NULL, err,
 				  "the same request destroys the mailbox");
-	node = mbj_tree_get(run->work->view.tree, run->targets[i].node);
-	if ((change->has & MBJ_CHANGE_HAS_SELECTABLE) &&
-	    !change->is_selectable && edit_is_inbox(node))
-		return SET_REFUSE(run, i, MBJ_REFUSAL_FORBIDDEN, "isSelectable",
-				  err, "INBOX is always selectable");
-	if (!(change->has & (MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT)))
-		return MBJ_OK;
+	rc = set_judge_selectable(run, i, err);
+	if (rc < 0 || edit_result_is_refused(run->work, i) ||
+	    !(change->has & (MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_PARENT)))
+		return rc;
 	return set_judge_place(run, i, err);
 }
 

@@ -366,7 +366,10 @@ static enum mbj_rc whole_check(struct whole_run *run, struct mbj_error *err)
 	return MBJ_OK;
 }
 
-/* What the list leaves out goes, but mail only where that is said. */
+/*
+ * What the list leaves out goes, but mail only where that is said; what can be
+ * selected no more has none.
+ */
 static enum mbj_rc whole_check_messages(const struct whole_run *run,
 					struct mbj_error *err)
 {
@@ -374,20 +377,26 @@ static enum mbj_rc whole_check_messages(const struct whole_run *run,
 	const struct edit_draft *draft = &work->draft;
 
 	for (uint32_t i = 0; i < draft->before_count; i++) {
+		const struct edit_item *item = &draft->items[i];
 		struct mbj_content content;
 		enum mbj_rc rc;
 
-		if (draft->items[i].is_live)
+		if (item->is_live ? item->is_selectable ||
+					    !mbj_tree_get(draft->before, i)
+						     ->is_selectable
+				  : work->edit->is_emptying)
 			continue;
 		rc = mbj_txn_content_get(work->context->txn, work->account.id,
-					 draft->items[i].id, &content, err);
+					 item->id, &content, err);
 		if (rc < 0)
 			return rc;
 		if (content.message_count > 0)
 			return edit_refuse_id(
-				err, MBJ_REFUSAL_HAS_EMAIL, "id",
-				draft->items[i].id,
-				"has messages and is not in the list");
+				err, MBJ_REFUSAL_HAS_EMAIL, "id", item->id,
+				item->is_live ? "has messages and is not to be "
+						"selectable"
+					      : "has messages and is not in "
+						"the list");
 	}
 	return MBJ_OK;
 }
@@ -469,7 +478,7 @@ static enum mbj_rc whole_resolve(struct whole_run *run, struct mbj_error *err)
 		rc = import_uidvalidity(run, err);
 	if (rc == MBJ_OK)
 		rc = whole_check(run, err);
-	if (rc == MBJ_OK && !run->work->edit->is_emptying)
+	if (rc == MBJ_OK)
 		rc = whole_check_messages(run, err);
 	return rc;
 }

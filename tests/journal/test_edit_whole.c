@@ -133,6 +133,46 @@ START_TEST(depth)
 }
 END_TEST
 
+/*
+ * A mailbox does not take its messages with it out of everybody's sight.  Have
+ * one with a message be selectable no more, in a set and in a list, also where
+ * mail may go; then without the message; then have it stay as it is.
+ */
+START_TEST(unselectable)
+{
+	static const uint8_t uid_1[] = {1, 0, 0, 0, 1, 0, 0, 0};
+	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_APPEND,
+					.mailbox = edit_lab_id("A"),
+					.size = 1};
+	struct mbj_change place = {.kind = MBJ_CHANGE_CREATE,
+				   .id = edit_lab_id("A"),
+				   .has = MBJ_CHANGE_HAS_NAME |
+					  MBJ_CHANGE_HAS_SELECTABLE,
+				   .name = mbj_bytes_str("A")};
+	struct mbj_edit edit = MBJ_EDIT_INIT;
+
+	edit_lab_import(&lab, "u", "A A/x");
+	EDIT_LAB_OK(&lab, edit_lab_messages(&lab, "u", &step, 1));
+	EDIT_LAB_OK(&lab, edit_lab_set(&lab, "u", "=A?sel=0 =A/x?sel=0"));
+	ck_assert_str_eq(edit_lab_results(&lab), "mailboxHasEmail ok");
+	edit.kind = MBJ_EDIT_RECONCILE;
+	edit.account = mbj_bytes_str("u");
+	edit.changes = &place;
+	edit.change_count = 1;
+	edit.is_emptying = true;
+	EDIT_LAB_REFUSED(&lab, edit_lab_run(&lab, &edit), "mailboxHasEmail",
+			 "41000000000000000000000000000000");
+	ck_assert_str_eq(edit_lab_tree(&lab, "u"), "!A/x=A/x A=A");
+	step.kind = MBJ_MESSAGE_EXPUNGE;
+	step.uids = mbj_bytes_make(uid_1, sizeof(uid_1));
+	EDIT_LAB_OK(&lab, edit_lab_messages(&lab, "u", &step, 1));
+	EDIT_LAB_OK(&lab, edit_lab_set(&lab, "u", "=A?sel=0"));
+	ck_assert_str_eq(edit_lab_results(&lab), "ok");
+	EDIT_LAB_OK(&lab, edit_lab_run(&lab, &edit));
+	ck_assert_str_eq(edit_lab_tree(&lab, "u"), "!A=A");
+}
+END_TEST
+
 /* ---------------------------------------------------------------- import */
 
 static struct mbj_edit
@@ -373,6 +413,7 @@ TCase *test_edit_whole_case(void)
 	tcase_add_loop_test(tc, refusal, 0,
 			    (int)(sizeof(refusals) / sizeof(refusals[0])));
 	tcase_add_test(tc, depth);
+	tcase_add_test(tc, unselectable);
 	tcase_add_test(tc, import_inbox);
 	tcase_add_test(tc, import_two_inboxes);
 	tcase_add_test(tc, import_refused);
