@@ -104,6 +104,9 @@ enum mbj_rc edit_uidvalidity_tell(struct edit_work *work,
 					 "UIDVALIDITY than it is given");
 	item->is_uidvalidity_told = true;
 	item->uidvalidity = uidvalidity;
+	/* What this edit chooses itself is another one. */
+	if (uidvalidity > work->uidvalidity_last)
+		work->uidvalidity_last = uidvalidity;
 	return MBJ_OK;
 }
 

@@ -355,6 +355,39 @@ START_TEST(set_uidvalidity)
 }
 END_TEST
 
+/*
+ * Goal: no other mailbox gets a value that a server has told of one.  Method:
+ * a set makes two, tells of the first the value that would be the next, and
+ * leaves the second to the store.
+ */
+START_TEST(resolve_told_once)
+{
+	struct mbj_change changes[2] = {
+		{.kind = MBJ_CHANGE_CREATE,
+		 .has = MBJ_CHANGE_HAS_NAME | MBJ_CHANGE_HAS_UIDVALIDITY,
+		 .id = edit_lab_id("M"),
+		 .name = mbj_bytes_str("M")},
+		{.kind = MBJ_CHANGE_CREATE,
+		 .has = MBJ_CHANGE_HAS_NAME,
+		 .id = edit_lab_id("N"),
+		 .name = mbj_bytes_str("N")},
+	};
+	struct mbj_edit edit = intent_edit(MBJ_STAGE_INTENT, "i");
+	uint32_t last = edit_lab_account(&intent_lab, "u").uidvalidity_last;
+
+	changes[0].uidvalidity = last + 1;
+	edit.kind = MBJ_EDIT_SET;
+	edit.changes = changes;
+	edit.change_count = 2;
+	EDIT_LAB_OK(&intent_lab, edit_lab_run(&intent_lab, &edit));
+	EDIT_LAB_OK(&intent_lab, intent_told(MBJ_STAGE_DONE, "i"));
+	ck_assert_uint_eq(edit_lab_mailbox(&intent_lab, "u", "M").uidvalidity,
+			  last + 1);
+	ck_assert_uint_eq(edit_lab_mailbox(&intent_lab, "u", "N").uidvalidity,
+			  last + 2);
+}
+END_TEST
+
 /* INBOX's mailbox becomes "old", N becomes INBOX; count 1: only the first. */
 static enum mbj_rc inbox_given(enum mbj_intent_stage stage, size_t count)
 {
@@ -490,6 +523,7 @@ TCase *test_intent_resolve_case(void)
 	tcase_add_test(tc, resolve_unseen);
 	tcase_add_test(tc, resolve_uidvalidity);
 	tcase_add_test(tc, set_uidvalidity);
+	tcase_add_test(tc, resolve_told_once);
 	tcase_add_test(tc, resolve_inbox);
 	tcase_add_test(tc, resolve_inbox_below);
 	return tc;
