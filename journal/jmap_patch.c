@@ -231,3 +231,18 @@ enum mbj_rc set_item_read(struct mbj_jmap_set *set, struct set_item *item,
 	item->change.has |= MBJ_CHANGE_HAS_PARENT;
 	return rc;
 }
+
+void set_item_fold(struct mbj_change *create, const struct mbj_change *update)
+{
+	MBJ_ASSERT(create->kind == MBJ_CHANGE_CREATE);
+	MBJ_ASSERT(update->kind == MBJ_CHANGE_UPDATE);
+	create->has |= update->has;
+	if (update->has & MBJ_CHANGE_HAS_NAME)
+		create->name = update->name;
+	if (update->has & MBJ_CHANGE_HAS_PARENT)
+		create->parent = update->parent;
+	if (update->has & MBJ_CHANGE_HAS_ROLE)
+		create->role = update->role;
+	if (update->has & MBJ_CHANGE_HAS_SUBSCRIBED)
+		create->is_subscribed = update->is_subscribed;
+}

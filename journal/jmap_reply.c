@@ -71,14 +71,14 @@ static void facts_note(struct reply *reply, const struct mbj_op *op)
 
 	while (mbj_table_next(&reply->by_id, hash, &at, &i)) {
 		const struct mbj_change *change = &reply->set->items[i].change;
-
 		/* What its creation gave is no news to an update of "#k". */
-		if (!mbj_id_equal(change->id, op->id) ||
-		    (is_create && change->kind != MBJ_CHANGE_CREATE))
+		bool is_news = !is_create || change->kind == MBJ_CHANGE_CREATE;
+
+		if (!mbj_id_equal(change->id, op->id))
 			continue;
 		if (is_placed)
 			reply->facts[i].name = op->to.name.stored;
-		if (op->uidvalidity != 0)
+		if (op->uidvalidity != 0 && is_news)
 			reply->facts[i].uidvalidity = op->uidvalidity;
 	}
 }
@@ -298,6 +298,12 @@ static void put_lsn(struct jmap_out *out, struct mbj_lsn lsn)
 		jmap_out_null(out, "lsn");
 	else
 		jmap_out_number(out, "lsn", lsn.v);
+}
+
+size_t mbj_jmap_set_refused_count(const struct mbj_jmap_set *set)
+{
+	MBJ_ASSERT(set != NULL);
+	return set->refused_count;
 }
 
 enum mbj_rc mbj_jmap_set_print(const struct mbj_jmap_set *set,

@@ -9,7 +9,8 @@
  * Invariants:
  *   1. items are creates, then updates, then destroys, each in the order of
  *      the request; create n has number n among the creation ids;
- *   2. changes are the items without a refusal, in the same order;
+ *   2. changes are the items without a refusal, in the same order; an update
+ *      of a create is one with it;
  *   3. no change has a parent that is a refused create.
  *
  * Threads: one at a time per set.
@@ -48,6 +49,7 @@ static enum mbj_rc item_new(struct mbj_jmap_set *set, enum mbj_change_kind kind,
 {
 	struct set_item item = {
 		.parent_item = SET_NONE,
+		.create_item = SET_NONE,
 		.change_index = SET_NONE,
 		.change = {.kind = kind},
 	};
@@ -233,6 +235,8 @@ static enum mbj_rc item_read_id(struct mbj_jmap_set *set, struct set_item *item,
 		return set_item_blame(set, item, MBJ_REFUSAL_NOT_FOUND, no_text,
 				      "the request has no such create", err);
 	item->change.id = set->items[create].change.id;
+	if (item->change.kind == MBJ_CHANGE_UPDATE)
+		item->create_item = create;
 	if (set->items[create].refusal == MBJ_REFUSAL_NONE)
 		return MBJ_OK;
 	return set_item_blame(set, item, MBJ_REFUSAL_NOT_FOUND, no_text,
@@ -488,10 +492,19 @@ static enum mbj_rc changes_make(struct mbj_jmap_set *set, struct mbj_error *err)
 	if (set->changes == NULL)
 		return mbj_error_nomem(err);
 	for (uint32_t i = 0; i < set->count; i++) {
-		if (set->items[i].refusal != MBJ_REFUSAL_NONE)
-			continue;
-		set->items[i].change_index = set->change_count;
-		set->changes[set->change_count++] = set->items[i].change;
+		struct set_item *item = &set->items[i];
+		uint32_t create = item->create_item;
+
+		if (item->refusal != MBJ_REFUSAL_NONE) {
+			set->refused_count++;
+		} else if (create == SET_NONE) {
+			item->change_index = set->change_count;
+			set->changes[set->change_count++] = item->change;
+		} else {
+			item->change_index = set->items[create].change_index;
+			set_item_fold(&set->changes[item->change_index],
+				      &item->change);
+		}
 	}
 	return MBJ_OK;
 }
@@ -584,11 +597,4 @@ void mbj_jmap_set_fill(const struct mbj_jmap_set *set, struct mbj_edit *edit)
 	edit->has_if_in_state = set->has_if_in_state;
 	edit->if_in_state = set->if_in_state;
 	edit->is_emptying = set->is_emptying;
-}
-
-size_t mbj_jmap_set_refused_count(const struct mbj_jmap_set *set)
-{
-	MBJ_ASSERT(set != NULL);
-	MBJ_ASSERT(set->change_count <= set->count);
-	return set->count - set->change_count;
 }

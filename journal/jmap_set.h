@@ -17,9 +17,10 @@ struct set_item {
 	struct mbj_bytes parent;  /* k of a parentId "#k"; p NULL: none */
 	struct mbj_change change; /* names live in the set's arena */
 	uint32_t parent_item;	  /* the create that parentId means, or NONE */
-	uint32_t change_index;	  /* in changes, or NONE where refused */
-	enum mbj_refusal refusal; /* while the request was read */
-	const char *description;  /* one line, in the arena */
+	uint32_t create_item;  /* of an update of "#k": that create, or NONE */
+	uint32_t change_index; /* in changes, or NONE where refused */
+	enum mbj_refusal refusal;     /* while the request was read */
+	const char *description;      /* one line, in the arena */
 	struct mbj_bytes *properties; /* in the arena, as given */
 	uint32_t property_count;
 };
@@ -38,6 +39,7 @@ struct mbj_jmap_set {
 	uint32_t update_count;
 	struct mbj_change *changes; /* of the items that stand */
 	uint32_t change_count;
+	uint32_t refused_count; /* items that do not */
 };
 
 /*
@@ -60,6 +62,9 @@ void jmap_set_refusals_text(struct mbj_buf *out, const struct mbj_jmap_set *set,
 /* Read a create's object or an update's patch into item->change. */
 enum mbj_rc set_item_read(struct mbj_jmap_set *set, struct set_item *item,
 			  json_t *object, struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* What an update of a mailbox that the request creates makes of the create. */
+void set_item_fold(struct mbj_change *create, const struct mbj_change *update);
 
 /* A MAILBOXID as this server writes it; false for any other text. */
 bool set_id_parse(struct mbj_bytes text, struct mbj_id *ret_id);

@@ -134,6 +134,36 @@ class Set(Case):
             self.assertEqual(refusal["properties"], ["parentId"])
         self.agree()
 
+    def test_update_of_a_create(self):
+        """Goal: what the call makes it can update (erratum 6607 of RFC 8620).
+        Method: each property by another value; a name that NFC changes; one
+        that is taken, which the create is refused with; a patch that cannot
+        be read, which it is made without; a destroy, which finds nothing."""
+        self.account(ROWS)
+        answer = self.set({
+            "create": {"k": {"name": "k", "isSubscribed": True},
+                       "j": {"name": "j"}},
+            "update": {"#k": {"name": "e\u0301", "parentId": "#j",
+                              "role": "junk", "isSubscribed": False}}})
+        made = answer["created"]["k"]["id"]
+        self.assertEqual(answer["updated"], {made: {"name": "\u00e9"}})
+        self.assertEqual(self.paths()["j/\u00e9"], made)
+        tree = self.mbj("tree", self.p, "alice", "--json").json()
+        row = next(m for m in tree["list"] if m["id"] == made)
+        self.assertEqual((row["role"], row["isSubscribed"]), ("junk", False))
+        answer = self.set({
+            "create": {"k": {"name": "k"}, "l": {"name": "l"},
+                       "m": {"name": "m"}},
+            "update": {"#k": {"name": "j"}, "#l": {"size": 1}},
+            "destroy": ["#m"]}, REFUSED)
+        self.assertEqual(sorted(answer["created"]), ["l", "m"])
+        self.assertEqual(answer["notCreated"]["k"]["type"], "alreadyExists")
+        self.assertEqual(
+            {key: e["type"] for key, e in answer["notUpdated"].items()},
+            {"#k": "alreadyExists", "#l": "invalidProperties"})
+        self.assertEqual(answer["notDestroyed"]["#m"]["type"], "notFound")
+        self.agree()
+
     def test_properties(self):
         """Goal: what can be set is set, the rest is refused by name.
         Method: null for each property, unknown ones, the server's own, paths

@@ -171,10 +171,11 @@ struct mbj_jmap_set;
 /*
  * Parse Mailbox/set arguments {accountId, ifInState, create, update, destroy,
  * onDestroyRemoveEmails} (RFC 8620 section 5.3).  Creates get fresh ids from
- * sys; "#k" stands for the id of create "k" as a parentId, a key of update
- * and a member of destroy.  A change that cannot be read (an unknown
- * property, a property that the server sets, a wrong type, an unknown id) is
- * kept for the response and not for the edit; the rest goes on.
+ * sys; "#k" stands for the id of create "k" as a parentId and as a key of
+ * update, which then is done or refused with the create.  What the request
+ * creates it cannot destroy (notFound).  A change that cannot be read (an
+ * unknown property, a property that the server sets, a wrong type, an unknown
+ * id) is kept for the response and not for the edit; the rest goes on.
  * Ownership: the set borrows nothing; the caller frees it.
  * Returns: MBJ_EINVALID with a refusal for the request as a whole.
  */
