@@ -23,9 +23,10 @@ enum mbj_rc edit_name_make(struct edit_work *work, struct mbj_bytes utf8,
 			   struct mbj_name *ret_name, struct mbj_error *err)
 {
 	MBJ_ASSERT(ret_name != NULL);
-	/* At the top a name may mean INBOX that meant nothing below. */
+	/* INBOX is one at the top alone, and has a key of its own there. */
 	if (before != NULL && mbj_bytes_equal(before->name.stored, utf8) &&
-	    (!is_top || before->parent == MBJ_NODE_ROOT)) {
+	    (is_top ? before->parent == MBJ_NODE_ROOT
+		    : !edit_is_inbox(before))) {
 		*ret_name = before->name;
 		return MBJ_OK;
 	}

@@ -471,6 +471,52 @@ START_TEST(resolve_inbox)
 END_TEST
 
 /*
+ * Goal: a mailbox that was INBOX is found where it goes, where case does not
+ * count, too.  Method: an account that folds case; a server has another INBOX
+ * and the first below A, under the name that it had; a path leads to it.
+ */
+START_TEST(resolve_inbox_folded)
+{
+	const struct mbj_change changes[] = {
+		{.kind = MBJ_CHANGE_CREATE,
+		 .has = MBJ_CHANGE_HAS_NAME,
+		 .id = edit_lab_id("INBOX"),
+		 .name = mbj_bytes_str("INBOX")},
+		{.kind = MBJ_CHANGE_CREATE,
+		 .has = MBJ_CHANGE_HAS_NAME,
+		 .id = edit_lab_id("A"),
+		 .name = mbj_bytes_str("A")},
+		{.kind = MBJ_CHANGE_UPDATE,
+		 .has = MBJ_CHANGE_HAS_PARENT,
+		 .id = edit_lab_id("INBOX"),
+		 .parent = edit_lab_id("A")},
+		{.kind = MBJ_CHANGE_CREATE,
+		 .has = MBJ_CHANGE_HAS_NAME,
+		 .id = edit_lab_id("N"),
+		 .name = mbj_bytes_str("INBOX")},
+	};
+	struct mbj_edit edit = intent_edit(MBJ_STAGE_NONE, "");
+
+	edit.account = mbj_bytes_str("f");
+	edit.kind = MBJ_EDIT_IMPORT;
+	edit.policy = (struct mbj_name_policy){true, '/'};
+	edit.changes = changes;
+	edit.change_count = 2;
+	EDIT_LAB_OK(&intent_lab, edit_lab_run(&intent_lab, &edit));
+	edit = intent_edit(MBJ_STAGE_INTENT, "i");
+	edit.account = mbj_bytes_str("f");
+	edit.kind = MBJ_EDIT_SET;
+	edit.changes = changes + 2;
+	edit.change_count = 2;
+	EDIT_LAB_OK(&intent_lab, edit_lab_run(&intent_lab, &edit));
+	edit.stage = MBJ_STAGE_DONE;
+	EDIT_LAB_OK(&intent_lab, edit_lab_run(&intent_lab, &edit));
+	EDIT_LAB_OK(&intent_lab,
+		    edit_lab_rename(&intent_lab, "f", "a/inbox>old"));
+}
+END_TEST
+
+/*
  * Goal: what lies below an INBOX that yields its place lies nowhere, and is
  * refused.  Method: a list that leaves INBOX out, has another one in its place
  * and a mailbox below the first.
@@ -525,6 +571,7 @@ TCase *test_intent_resolve_case(void)
 	tcase_add_test(tc, set_uidvalidity);
 	tcase_add_test(tc, resolve_told_once);
 	tcase_add_test(tc, resolve_inbox);
+	tcase_add_test(tc, resolve_inbox_folded);
 	tcase_add_test(tc, resolve_inbox_below);
 	return tc;
 }
