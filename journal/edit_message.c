@@ -107,6 +107,8 @@ enum mbj_rc step_quota_check(const struct step *step, uint64_t count,
 	struct mbj_account account;
 	enum mbj_rc rc;
 
+	if (count == 0)
+		return MBJ_OK;
 	rc = mbj_txn_account_get(step->work->context->txn,
 				 step->work->account.id, &account, err);
 	if (rc < 0)

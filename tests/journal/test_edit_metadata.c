@@ -402,11 +402,18 @@ static enum mbj_rc append(const char *mailbox, uint8_t blob, uint64_t size)
 
 /*
  * Goal: each limit is set by itself, up to its maximum; one below what is
- * there removes nothing and lets nothing in; 0 lets everything in again.
+ * there removes nothing and lets nothing in, and nothing is no message; 0 lets
+ * everything in again.
  */
 START_TEST(quota_limits)
 {
 	const unsigned both = MBJ_METADATA_HAS_MESSAGES | MBJ_METADATA_HAS_SIZE;
+	static const uint8_t uid_77[] = {77, 0, 0, 0, 77, 0, 0, 0};
+	struct mbj_message_edit nothing = {
+		.kind = MBJ_MESSAGE_COPY,
+		.mailbox = edit_lab_id("A"),
+		.target = edit_lab_id("S"),
+	};
 	struct mbj_account account;
 
 	EDIT_LAB_OK(&lab, append("A", 1, 100));
@@ -426,6 +433,9 @@ START_TEST(quota_limits)
 	account = edit_lab_account(&lab, "u");
 	ck_assert_uint_eq(account.message_count, 2);
 	ck_assert_uint_eq(account.message_size, 300);
+	nothing.uids = mbj_bytes_make(uid_77, sizeof(uid_77));
+	EDIT_LAB_OK(&lab, edit_lab_messages(&lab, "u", &nothing, 1));
+	ck_assert_uint_eq(lab.outcome.lsn.v, 0);
 	EDIT_LAB_OK(&lab, quota(MBJ_METADATA_HAS_SIZE, 0, 0));
 	EDIT_LAB_REFUSED(&lab, append("A", 3, 1), "overQuota", "");
 	EDIT_LAB_OK(&lab, quota(both, 0, 0));
