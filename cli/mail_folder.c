@@ -102,17 +102,21 @@ static enum mbj_rc node_take(struct making *making, uint32_t node,
 	return MBJ_OK;
 }
 
-/* A mailbox that the account lacks; folder NULL: a place in a path. */
+/*
+ * A mailbox that the account lacks; folder NULL: a place in a path, and no
+ * more unless it is INBOX.
+ */
 static enum mbj_rc node_make(struct making *making, uint32_t parent,
 			     const struct mbj_name *name,
 			     const struct mail_folder *folder,
 			     uint32_t *ret_node)
 {
+	bool is_inbox = parent == MBJ_NODE_ROOT && mbj_name_is_inbox(name->key);
 	struct mbj_node node = {
 		.parent = parent,
 		.name = *name,
 		.rev = 1,
-		.is_selectable = folder != NULL,
+		.is_selectable = folder != NULL || is_inbox,
 		.is_subscribed = folder != NULL && folder->is_subscribed,
 	};
 	struct mbj_change change = {
@@ -145,8 +149,7 @@ static enum mbj_rc node_make(struct making *making, uint32_t parent,
 		change.uidvalidity = folder->uidvalidity;
 	}
 	/* As of an INBOX that is made without a folder. */
-	if (making->is_new && parent == MBJ_NODE_ROOT &&
-	    mbj_bytes_equal(name->stored, mbj_bytes_str("INBOX"))) {
+	if (making->is_new && is_inbox) {
 		change.has |= MBJ_CHANGE_HAS_ROLE;
 		change.role = MBJ_ROLE_INBOX;
 	}

@@ -512,6 +512,16 @@ class Mbox(Mail):
                  status=PARTIAL)
         self.agree()
 
+    def test_directory_inbox(self):
+        """Goal: INBOX can be selected, whatever there is of it.  Method: a
+        directory of that name, and no file."""
+        root = self.dir / "mail"
+        (root / "INBOX").mkdir(parents=True)
+        (root / "INBOX" / "x").write_bytes(SEPARATOR + b"S: 1\n\nx\n")
+        self.take("--mbox", root)
+        self.assertEqual(sorted(self.kept()), ["INBOX", "INBOX/x"])
+        self.assertEqual(len(self.kept()["INBOX/x"]["messages"]), 1)
+
     def test_large(self):
         """Goal: a message of many pieces, and one that a batch ends with."""
         path = self.dir / "box"
