@@ -74,6 +74,30 @@ static bool place_is_link(const struct mail_import *m, const char *place)
 	       S_ISLNK(mode);
 }
 
+/* Folders of another layout, which nobody looks into, are not lost unsaid. */
+static enum mbj_rc strange_tell(struct mail_import *m, const char *dir)
+{
+	char place[MBJ_PATH_TEXT_MAX];
+	struct mbj_buf names;
+	enum mbj_rc rc;
+
+	mbj_buf_init(&names, MBJ_MAILDIR_LIST_MAX);
+	rc = mbj_dir_list(m->sys, dir, &names, &m->s.err);
+	for (const char *name = mbj_names_next(&names, NULL);
+	     rc == MBJ_OK && name != NULL;
+	     name = mbj_names_next(&names, name)) {
+		rc = mbj_path_join(place, dir, name, &m->s.err);
+		if (rc == MBJ_OK && name[0] != '.' && place_has_parts(m, place))
+			mail_left_out(&m->report, place,
+				      "its name does not begin with a '.', as "
+				      "those of a Maildir++'s folders do: "
+				      "import what doveadm backup makes of all "
+				      "this without LAYOUT=fs");
+	}
+	mbj_buf_done(&names);
+	return rc;
+}
+
 static enum mbj_rc folders_find(struct mail_import *m, const char *dir)
 {
 	char place[MBJ_PATH_TEXT_MAX];
@@ -527,6 +551,8 @@ static enum mbj_rc maildir_run(struct mail_import *m)
 	rc = mbj_utf7_new(&m->utf7, &m->s.err);
 	if (rc == MBJ_OK)
 		rc = folders_find(m, dir);
+	if (rc == MBJ_OK)
+		rc = strange_tell(m, dir);
 	if (rc == MBJ_OK)
 		rc = subscriptions_read(m, dir, &names);
 	if (rc == MBJ_OK)

@@ -225,6 +225,18 @@ class Maildir(Mail):
         answer = self.take("--maildir", self.m, status=REFUSED)
         self.assertIn("cur is a symbolic link", answer.err)
 
+    def test_another_layout(self):
+        """Goal: mail in folders of LAYOUT=fs, which no import looks into, is
+        not passed over unsaid."""
+        mailtest.write(self.m, [Folder(["INBOX"], [Message(b"x\n", 1)])])
+        mailtest.write(self.m / "Work", [Folder(["INBOX"], [
+            Message(b"y\n", 1)])])
+        (self.m / "sieve").mkdir()
+        answer = self.take("--maildir", self.m, status=PARTIAL)
+        self.assertIn(f"left out: {self.m}/Work: its name", answer.err)
+        self.assertEqual((answer.json()["messages"], answer.json()["leftOut"]),
+                         (1, 1))
+
     def test_alike(self):
         """Goal: a Maildir whose UIDVALIDITY another one has had, too, comes in
         with all its mail.  Method: two of one second, with messages of one
