@@ -16,6 +16,8 @@
 
 #include <mbj/sys.h>
 
+#include "cli.h"
+
 enum {
 	SECRET_MAX = 4096,
 	SILENCE_MS = 120000,
@@ -167,31 +169,30 @@ enum mbj_rc push_wire_has_secret(struct mbj_error *err)
 }
 
 /* The first line of the file, or the variable. */
-static enum mbj_rc secret_read(const char *file, struct mbj_buf *ret_secret,
-			       struct mbj_error *err)
+enum mbj_rc push_wire_secret(struct push_login *login, struct mbj_error *err)
 {
-	enum mbj_rc rc = MBJ_OK;
+	const char *file = login->password_file;
+	struct mbj_buf *secret = &login->secret;
+	enum mbj_rc rc = file != NULL ? cli_read(file, secret, err)
+				      : push_wire_has_secret(err);
 
-	if (file != NULL)
-		rc = mbj_file_load(mbj_sys_posix(), file, SECRET_MAX,
-				   ret_secret, err);
-	else
-		rc = push_wire_has_secret(err);
-	if (rc == MBJ_OK && file == NULL)
-		mbj_buf_put_str(ret_secret, getenv(SECRET_VARIABLE));
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < ret_secret->n; i++) {
-		if (ret_secret->p[i] == '\n' || ret_secret->p[i] == '\r')
-			ret_secret->n = i;
+	if (file == NULL) {
+		mbj_buf_init(secret, SECRET_MAX + 1);
+		mbj_buf_put_str(secret, getenv(SECRET_VARIABLE));
 	}
-	if (ret_secret->n == 0)
+	for (size_t i = 0; i < secret->n; i++) {
+		if (secret->p[i] == '\n' || secret->p[i] == '\r')
+			secret->n = i;
+	}
+	if (secret->n == 0)
 		return mbj_error_set(err, MBJ_EINVALID,
 				     "the password is empty%s%s",
 				     file == NULL ? "" : ": ",
 				     file == NULL ? "" : file);
-	mbj_buf_put_u8(ret_secret, 0);
-	return mbj_buf_ok(ret_secret, err);
+	mbj_buf_put_u8(secret, 0);
+	return mbj_buf_ok(secret, err);
 }
 
 static bool is_here(const char *host)
@@ -202,7 +203,7 @@ static bool is_here(const char *host)
 
 /* What is the same of each connection. */
 static CURLcode options_set(CURL *curl, const struct push_login *login,
-			    CURLU *url, bool is_plain, const char *secret)
+			    CURLU *url, bool is_plain)
 {
 	CURLcode code = curl_easy_setopt(curl, CURLOPT_CURLU, url);
 
@@ -210,7 +211,8 @@ static CURLcode options_set(CURL *curl, const struct push_login *login,
 		code = curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR,
 					"imap,imaps");
 	if (code == CURLE_OK)
-		code = curl_easy_setopt(curl, CURLOPT_PASSWORD, secret);
+		code = curl_easy_setopt(curl, CURLOPT_PASSWORD,
+					(const char *)login->secret.p);
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L);
 	if (code == CURLE_OK)
@@ -236,7 +238,7 @@ static CURLcode options_set(CURL *curl, const struct push_login *login,
 
 static enum mbj_rc connect_it(struct push_wire *wire,
 			      const struct push_login *login, CURLU *url,
-			      const char *secret, struct mbj_error *err)
+			      struct mbj_error *err)
 {
 	char text[4 * CURL_ERROR_SIZE], detail[CURL_ERROR_SIZE] = "";
 	char *user = NULL, *host = NULL;
@@ -251,7 +253,7 @@ static enum mbj_rc connect_it(struct push_wire *wire,
 					detail);
 		if (code == CURLE_OK)
 			code = options_set(wire->curl, login, url,
-					   is_here(host), secret);
+					   is_here(host));
 		if (code == CURLE_OK)
 			code = curl_easy_perform(wire->curl);
 		(void)curl_easy_setopt(wire->curl, CURLOPT_ERRORBUFFER, NULL);
@@ -273,7 +275,6 @@ static enum mbj_rc connect_it(struct push_wire *wire,
 enum mbj_rc push_wire_open(const struct push_login *login,
 			   struct push_wire *wire, struct mbj_error *err)
 {
-	struct mbj_buf secret;
 	CURLU *url = NULL;
 	enum mbj_rc rc;
 
@@ -281,20 +282,16 @@ enum mbj_rc push_wire_open(const struct push_login *login,
 	mbj_imap_reader_init(&wire->reader);
 	mbj_buf_init(&wire->strings, MBJ_IMAP_RESPONSE_MAX);
 	mbj_buf_init(&wire->text, COMMAND_MAX);
-	mbj_buf_init(&secret, SECRET_MAX + 1);
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return mbj_error_nomem(err);
 	rc = url_parse(login->url, &url, err);
-	if (rc == MBJ_OK)
-		rc = secret_read(login->password_file, &secret, err);
 	if (rc == MBJ_OK) {
 		wire->curl = curl_easy_init();
 		if (wire->curl == NULL)
 			rc = mbj_error_nomem(err);
 	}
 	if (rc == MBJ_OK)
-		rc = connect_it(wire, login, url, (const char *)secret.p, err);
-	mbj_buf_done(&secret);
+		rc = connect_it(wire, login, url, err);
 	curl_url_cleanup(url);
 	return rc;
 }

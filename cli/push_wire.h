@@ -17,6 +17,7 @@ struct push_login {
 	const char *url;	   /* imaps://USER@HOST[:PORT] */
 	const char *ca_file;	   /* NULL: the system's */
 	const char *password_file; /* NULL: MBJ_PUSH_PASSWORD */
+	struct mbj_buf secret;	   /* once it was read */
 };
 
 struct push_wire {
@@ -35,6 +36,9 @@ enum mbj_rc push_wire_target(const char *url, struct mbj_buf *ret_target,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
 /* In the environment, where no file has it. */
 enum mbj_rc push_wire_has_secret(struct mbj_error *err) MBJ_MUST_CHECK;
+/* Before the first connection: who gives it by a pipe gives it once. */
+enum mbj_rc push_wire_secret(struct push_login *login,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
 enum mbj_rc push_wire_open(const struct push_login *login,
 			   struct push_wire *wire,
 			   struct mbj_error *err) MBJ_MUST_CHECK;

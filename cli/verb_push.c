@@ -181,7 +181,9 @@ static enum mbj_rc run(struct push *p)
 				       .ca_file = p->call->options.ca_file,
 				       .password_file =
 					       p->call->options.password_file};
-	rc = push_wire_open(&p->login, &p->wire, &p->err);
+	rc = push_wire_secret(&p->login, &p->err);
+	if (rc == MBJ_OK)
+		rc = push_wire_open(&p->login, &p->wire, &p->err);
 	do {
 		if (rc == MBJ_OK)
 			rc = plan_begin(p);
@@ -253,6 +255,7 @@ static enum mbj_rc push_init(struct push *p)
 static void push_done(struct push *p)
 {
 	push_wire_close(&p->wire);
+	mbj_buf_done(&p->login.secret);
 	push_file_close(&p->file);
 	plan_done(p);
 	mbj_tree_free(&p->wanted);

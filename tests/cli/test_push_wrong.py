@@ -549,6 +549,19 @@ class PushWrong(OddMail):
         self.bend("APPEND", renew)
         self.assertIn("INBOX is passed over", self.push(status=PARTIAL).err)
 
+    def test_dropped_pipe(self):
+        """Nor does one where the password comes by a pipe, which gives it
+        once and cannot be sought in."""
+        self.server.is_back = True
+        self.fill(3)
+        self.bend("APPEND", lambda *_: [None]
+                  if self.server.body == text(1) else None)
+        result = mbjtest.run(
+            "push", self.p, "alice", f"imap://u@127.0.0.1:{self.server.port}",
+            "--settle", "0", "--password-file", "/dev/stdin", stdin="x\n")
+        self.assertEqual(result.status, PARTIAL, result.err)
+        self.assertEqual(self.bodies(), [text(0), text(2)])
+
     def test_refused_along(self):
         """Flags, or a date, that a server does not take cost no message; what
         it cannot have anyway is sent once."""
