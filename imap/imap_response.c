@@ -303,8 +303,7 @@ static bool flags_take(struct parse *p)
 		n = begin.n - p->rest.n;
 	p->response->has_flags = token.kind == MBJ_IMAP_CLOSE;
 	p->response->flags = mbj_bytes_make(begin.p, n);
-	/* Some let clients have keywords of eight bits: as if not told. */
-	return p->response->has_flags || token.kind == MBJ_IMAP_BAD;
+	return p->response->has_flags;
 }
 
 /* What SELECT says of a mailbox in codes: text for people is behind those. */

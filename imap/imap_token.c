@@ -24,9 +24,10 @@ static bool is_equal_anycase(struct mbj_bytes bytes, const char *word)
 	return true;
 }
 
+/* Eight bits are in no atom of RFC 3501, and in keywords and names of some. */
 static bool is_atom_char(uint8_t c)
 {
-	return c > ' ' && c < 0x7f && c != '(' && c != ')' && c != '{' &&
+	return c > ' ' && c != 0x7f && c != '(' && c != ')' && c != '{' &&
 	       c != '"';
 }
 
