@@ -14,11 +14,6 @@
 #include <mbj/check.h>
 #include <mbj/imap.h>
 
-enum {
-	FILE_MAX = 1 << 30,
-	SUM_DIGITS = 8,
-};
-
 /* --------------------------------------------------------------- writing */
 
 /* file->log.line, to the end of the file and to memory. */

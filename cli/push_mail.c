@@ -46,7 +46,8 @@ bool push_is_lost(const struct push *p, uint64_t blob)
 					    sizeof(blob), blob_compare) != NULL;
 }
 
-enum mbj_rc push_lose(struct push *p, uint64_t blob)
+/* What has that content stays wherever it is. */
+static enum mbj_rc lose(struct push *p, uint64_t blob)
 {
 	void *lost = p->lost;
 	enum mbj_rc rc;
@@ -72,7 +73,7 @@ enum mbj_rc push_leave_out(struct push_box *box, uint64_t count, uint64_t blob,
 	push_say(p, box->record.name, "%s", text);
 	box->left_out += count;
 	p->count.left_out += count;
-	return blob == 0 ? MBJ_OK : push_lose(p, blob);
+	return blob == 0 ? MBJ_OK : lose(p, blob);
 }
 
 static void box_init(struct push_box *box, struct walk *w, uint32_t node)
@@ -175,7 +176,7 @@ static enum mbj_rc page_lose(struct push_box *box,
 	enum mbj_rc rc = MBJ_OK;
 
 	for (size_t i = 0; rc == MBJ_OK && i < page->count; i++)
-		rc = push_lose(box->p, push_map_blob(&page->messages[i].blob));
+		rc = lose(box->p, push_map_blob(&page->messages[i].blob));
 	return rc;
 }
 

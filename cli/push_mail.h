@@ -213,8 +213,6 @@ enum mbj_rc push_pages(struct push_box *box, push_page_do *take, uint64_t rev,
 MBJ_PRINTF(4, 5)
 enum mbj_rc push_leave_out(struct push_box *box, uint64_t count, uint64_t blob,
 			   const char *format, ...) MBJ_MUST_CHECK;
-/* What has that content stays wherever it is. */
-enum mbj_rc push_lose(struct push *p, uint64_t blob) MBJ_MUST_CHECK;
 bool push_is_lost(const struct push *p, uint64_t blob);
 
 #endif
