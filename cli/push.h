@@ -45,6 +45,7 @@ struct push_aim {
 	bool is_left;	 /* DELETE first: what is below needs the name */
 	bool is_filled;	 /* CREATE last: the name is there already */
 	bool is_adopted; /* the mailbox that has its name becomes it */
+	bool is_going;	 /* DELETE behind all mail, under whatever name */
 };
 
 /* One of ours that is not all that it is to be in this run. */
@@ -223,6 +224,11 @@ enum mbj_rc push_delete(struct push *p, uint32_t before, bool is_mailbox,
 			struct mbj_bytes name,
 			bool *ret_is_gone) MBJ_MUST_CHECK;
 enum mbj_rc push_delete_rest(struct push *p) MBJ_MUST_CHECK;
+/*
+ * Does a node of before stand in nobody's way, and do all that it is below stay
+ * where they are, or go as well?
+ */
+bool push_can_wait(const struct push *p, uint32_t node);
 
 /* push_subscribe.c */
 /* By bytes; push_names_has demands that order. */

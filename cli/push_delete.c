@@ -59,11 +59,7 @@ static enum mbj_rc delete_run(struct push *p, struct mbj_id id,
 
 /* ------------------------------------------------------------- behind mail */
 
-/*
- * Does it stand in nobody's way, and do all that it is below stay where they
- * are, or go as well?
- */
-static bool can_wait(const struct push *p, uint32_t node)
+bool push_can_wait(const struct push *p, uint32_t node)
 {
 	uint32_t size = mbj_tree_size(p->before);
 
@@ -106,7 +102,7 @@ enum mbj_rc push_delete(struct push *p, uint32_t before, bool is_mailbox,
 				   .name = name};
 
 	*ret_is_gone = true;
-	if (can_wait(p, before))
+	if (push_can_wait(p, before))
 		return going_add(p, &going);
 	return is_mailbox ? delete_run(p, going.id, name, ret_is_gone)
 			  : push_place_tidy(p, name);
@@ -173,5 +169,19 @@ enum mbj_rc push_delete_rest(struct push *p)
 
 	for (size_t i = 0; rc == MBJ_OK && i < p->going_count; i++)
 		rc = going_run(p, &p->going[i]);
+	/* What is below another one is behind it. */
+	for (uint32_t i = (uint32_t)p->aim_count; rc == MBJ_OK && i-- > 0;) {
+		struct push_going going = {.is_mailbox = true};
+		const struct push_record *record;
+
+		if (!p->aims[i].is_going)
+			continue;
+		going.id = mbj_tree_get(p->after, i)->id;
+		record = push_file_find(&p->file, going.id);
+		if (record == NULL)
+			continue;
+		going.name = record->name;
+		rc = going_run(p, &going);
+	}
 	return rc;
 }

@@ -380,6 +380,28 @@ static bool is_kept(const struct push *p, const struct mbj_node *node)
 		mbj_tree_get(p->wanted, at)->is_selectable);
 }
 
+/*
+ * It goes, and cannot where it is, as what is above it moves: what was moved
+ * out of it may be nowhere else there until all mail is done.  It goes along
+ * until then.  is_above: as what it is below does.
+ */
+static bool is_along(const struct push *p, uint32_t at, bool is_above)
+{
+	const struct mbj_node *node = mbj_tree_get(p->before, at);
+	const struct push_record *record = push_file_find(&p->file, node->id);
+	uint32_t parent = node->parent;
+
+	if (!node->is_selectable || record == NULL || !record->has_map ||
+	    is_wanted(p, node) || parent >= mbj_tree_size(p->before) ||
+	    push_can_wait(p, at))
+		return false;
+	parent = mbj_tree_find(p->after, mbj_tree_get(p->before, parent)->id);
+	return parent == MBJ_NODE_NONE
+		       ? is_above
+		       : mbj_tree_find_slot(p->after, parent, node->name.key) ==
+				 MBJ_NODE_NONE;
+}
+
 /* Has it no name in the tree to be, as others of ours need it? */
 static bool is_in_way(const struct push *p, const struct mbj_node *node)
 {
@@ -410,11 +432,20 @@ static enum mbj_rc aside_add(struct push *p, uint32_t at)
 	return after_add(p, &node, aim, &there);
 }
 
+enum kept {
+	KEPT_NOT,
+	KEPT_BELOW, /* what is below it stays */
+	KEPT_IT,
+	KEPT_ALONG
+};
+
 /* One that stays, or a name that is needed above it. */
-static enum mbj_rc kept_add(struct push *p, uint32_t at, bool is_place)
+static enum mbj_rc kept_add(struct push *p, uint32_t at, enum kept kept)
 {
 	struct mbj_node node = *mbj_tree_get(p->before, at);
-	struct push_aim aim = {.wanted = MBJ_NODE_NONE};
+	struct push_aim aim = {.wanted = MBJ_NODE_NONE,
+			       .is_going = kept == KEPT_ALONG};
+	bool is_place = kept == KEPT_BELOW;
 	uint32_t size = mbj_tree_size(p->before), there;
 
 	if (node.parent < size)
@@ -446,24 +477,29 @@ static enum mbj_rc kept_take(struct push *p)
 	uint8_t *kept = mbj_calloc((size_t)size + 1, 1);
 	enum mbj_rc rc = kept == NULL ? mbj_error_nomem(&p->err) : MBJ_OK;
 
-	/* 2: it stays; 1: what is below it does. */
+	/* What is above a node is before it. */
 	for (uint32_t i = 0; rc == MBJ_OK && i < size; i++) {
 		const struct mbj_node *node = mbj_tree_get(p->before, i);
 
-		if (!is_kept(p, node))
+		if (is_kept(p, node))
+			kept[i] = KEPT_IT;
+		else if (is_along(p, i,
+				  node->parent < size &&
+					  kept[node->parent] == KEPT_ALONG))
+			kept[i] = KEPT_ALONG;
+		if (kept[i] != KEPT_IT)
 			continue;
-		kept[i] = 2;
 		for (uint32_t up = node->parent;
-		     up < size && kept[up] == 0 &&
+		     up < size && kept[up] == KEPT_NOT &&
 		     mbj_tree_find(p->after, mbj_tree_get(p->before, up)->id) ==
 			     MBJ_NODE_NONE;
 		     up = mbj_tree_get(p->before, up)->parent)
-			kept[up] = 1;
+			kept[up] = KEPT_BELOW;
 	}
 	/* Each was added behind what it is below. */
 	for (uint32_t i = 0; rc == MBJ_OK && i < size; i++) {
-		if (kept[i] != 0)
-			rc = kept_add(p, i, kept[i] == 1);
+		if (kept[i] != KEPT_NOT)
+			rc = kept_add(p, i, (enum kept)kept[i]);
 	}
 	mbj_free(kept);
 	return rc;
@@ -484,7 +520,8 @@ static enum mbj_rc losses_check(struct push *p)
 		enum mbj_rc rc;
 
 		if (!node->is_selectable ||
-		    (at != MBJ_NODE_NONE && !p->aims[at].is_left))
+		    (at != MBJ_NODE_NONE && !p->aims[at].is_left &&
+		     !p->aims[at].is_going))
 			continue;
 		/* Another one's that is in the way: that was said. */
 		if (at == MBJ_NODE_NONE && p->err.rc < 0 && !is_ours(p, node))

@@ -252,6 +252,32 @@ class PushMailOdd(OddMail):
         self.assertEqual(set(self.server.boxes), {"INBOX"})
         self.assertEqual(self.bodies(), [text(0)])
 
+    def test_delete_below(self):
+        """Nor does one that is below a mailbox that is renamed go before what
+        was moved out of it is where it is by now."""
+        below = mailbox_id(12), mailbox_id(13)
+        rows = [TOP, (A, "A", None), (B, "B", None), (below[0], "x", A),
+                (below[1], "y", below[0])]
+        self.mbj("reconcile", self.p, "alice", stdin=mbjtest.listing(rows))
+        self.fill(1, "A/x")
+        self.fill(1, "A/x/y", 1)
+        self.push()
+        for name in ("A/x", "A/x/y"):
+            self.mbj("mv", self.p, "alice", name, "1", "INBOX")
+        self.mbj("reconcile", self.p, "alice", stdin=mbjtest.listing(
+            [TOP, (A, "A", B), (B, "B", None)]))
+        self.server.bend = lambda word, names: \
+            ["TAG NO [OVERQUOTA] full"] if word == "APPEND" else None
+        err = self.push(status=PARTIAL).err
+        for number, name in enumerate(("B/A/x", "B/A/x/y")):
+            self.assertIn(f"mailbox {name} is kept, although it is gone", err)
+            self.assertEqual(self.bodies(name), [text(number)])
+        self.server.bend = lambda word, names: None
+        self.mbj("rename", self.p, "alice", "B/A>A")
+        self.push()
+        self.whole(2)
+        self.assertEqual(set(self.server.boxes), {"INBOX", "A", "B"})
+
     def test_delete_doubt(self):
         """Nor does one stay for what a cut APPEND brought, or what is marked
         and no more; somebody else's of as many bytes is no such one."""
