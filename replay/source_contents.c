@@ -16,7 +16,7 @@
  *      begins with what is wanted, names what comes behind it, and what of that
  *      the source has not is known until another one is asked;
  *   3. whatever was asked for has been answered when a content is given, or
- * could not be stored here: the connection may be gone on with.
+ *      could not be stored here: the connection may be gone on with.
  */
 #include <mbj/check.h>
 
