@@ -349,7 +349,8 @@ enum mbj_rc mbj_txn_mailbox_move(struct mbj_txn *txn, struct mbj_id account,
 		rc = parent_check(txn, account, to->parent, err);
 	if (rc == MBJ_OK)
 		rc = target_check(txn, account, id, to, err);
-	if (rc == MBJ_OK)
+	/* A new name alone puts nothing below anything. */
+	if (rc == MBJ_OK && !mbj_id_equal(to->parent, mailbox.parent))
 		rc = cycle_check(txn, &a, id, to->parent, err);
 	if (rc == MBJ_OK)
 		rc = slot_del(txn, account, mailbox.parent, mailbox.name.key,

@@ -172,6 +172,55 @@ START_TEST(small)
 }
 END_TEST
 
+/*
+ * Allocations that a state which has read nothing yet takes to give mailbox
+ * number another name where it is: what it reads is kept.
+ */
+static uint64_t name_cost(unsigned number, unsigned parent)
+{
+	struct mbj_state_options options = MBJ_STATE_OPTIONS_DEFAULT;
+	struct mbj_id account = edit_lab_account(&lab, "u").id;
+	struct mbj_id lineage = {{0xed}};
+	struct mbj_txn **txn = &lab.txns[1];
+	struct mbj_slot from, to;
+	char *home = test_path_dup(lab.dir, "replica");
+	char name[16];
+
+	(void)snprintf(name, sizeof(name), "m%u", number);
+	from.parent = to.parent = number_id(parent);
+	from.name.stored = from.name.key = mbj_bytes_str(name);
+	to.name.stored = to.name.key = mbj_bytes_str("other");
+	LAB_OK(mbj_txn_commit(txn, err));
+	mbj_state_close(&lab.states[1]);
+	LAB_OK(mbj_state_open(mbj_sys_posix(), home, lineage, &options,
+			      &lab.states[1], err));
+	LAB_OK(mbj_txn_begin(lab.states[1], txn, err));
+	test_alloc_fail_at(0);
+	LAB_OK(mbj_txn_mailbox_move(*txn, account, number_id(number), 1, &from,
+				    &to, 0, err));
+	free(home);
+	return test_alloc_count();
+}
+
+/*
+ * A replica gives a mailbox another name at the same cost however deep it is:
+ * a tree below a long chain may have all of its names changed in one group.
+ * Count the allocations near the top of a chain and far below it, of mailboxes
+ * that have something below themselves.
+ */
+START_TEST(deep_name)
+{
+	enum { DEPTH = 1000 };
+	uint64_t high, low;
+
+	import(DEPTH, true);
+	high = name_cost(1, 0);
+	low = name_cost(DEPTH - 2, DEPTH - 3);
+	ck_assert_uint_gt(high, 0);
+	ck_assert_uint_le(low, high + high / 4);
+}
+END_TEST
+
 /* ----------------------------------------------------------------- large */
 
 /*
@@ -396,6 +445,7 @@ TCase *test_edit_scale_case(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, view);
 	tcase_add_test(tc, small);
+	tcase_add_test(tc, deep_name);
 	tcase_add_test(tc, circle);
 	tcase_add_test(tc, dominoes);
 	tcase_add_test(tc, one_name);
