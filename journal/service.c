@@ -3,11 +3,10 @@
  * the end of it all.
  *
  * Not here: a connection (service_peer.c), who gives way to whom
- * (service_place.c), memory (service_room.c, service_answers.c), a request
- * (service_work.c), threads (service_pool.c), calls for sockets (socket.c).
+ * (service_place.c), who has something to say (service_watch.c), memory
+ * (service_room.c, service_answers.c), a request (service_work.c), threads
+ * (service_pool.c), calls for sockets (socket.c).
  */
-#define _GNU_SOURCE /* POLLRDHUP */
-
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -23,7 +22,7 @@ enum {
 	TICK_MS = 1000,	  /* how often the slow are looked for */
 	END_MS = 10000,	  /* for answers to be read, once it stops */
 	PAUSE_MS = 100,	  /* no accepting without descriptors */
-	POLL_FIXED = 3,	  /* what is polled besides connections */
+	POLLS = 4,	  /* what is polled: connections are one of it */
 	ACCEPT_MOST = 64, /* connections, in one turn */
 	WORKERS_MOST = 1024,
 	/* Descriptors: of the store and its environment, of a connection (a
@@ -134,6 +133,7 @@ static enum mbj_rc service_init(struct service *service,
 	memset(service, 0, sizeof(*service));
 	service->store = store;
 	service->listen_fd = -1;
+	service->watch_fd = -1;
 	room_init(service);
 	rc = options_take(options, service, err);
 	if (rc == MBJ_OK)
@@ -157,7 +157,9 @@ static enum mbj_rc service_init(struct service *service,
 	service->scratch = mbj_alloc(SERVICE_SMALL_SIZE);
 	if (service->peers == NULL || service->scratch == NULL)
 		return mbj_error_nomem(err);
-	rc = taken_init(&service->taken, err);
+	rc = watch_init(service, err);
+	if (rc == MBJ_OK)
+		rc = taken_init(&service->taken, err);
 	if (rc == MBJ_OK)
 		rc = pool_init(&service->pool, service->options.workers_max,
 			       err);
@@ -191,6 +193,7 @@ static void service_done(struct service *service)
 	stand_done(service);
 	for (size_t i = 0; i < service->peer_count; i++)
 		peer_free(&service->peers[i]);
+	watch_done(service);
 	answers_done(&service->answers);
 	mbj_free(service->peers);
 	mbj_free(service->scratch);
@@ -357,29 +360,8 @@ static void service_sweep(struct service *service, int64_t now)
 	answers_sweep(service, now);
 }
 
-static short peer_events(const struct peer *peer)
-{
-	switch (peer->state) {
-	case PEER_HEAD:
-	case PEER_BODY:
-		return POLLIN;
-	case PEER_WRITE:
-		return POLLOUT;
-	case PEER_ROOM:
-		/* Nothing is read, but who has gone waits for nothing. */
-		return POLLRDHUP;
-	case PEER_LATER:
-		/* Who has only said that he asks nothing more waits on. */
-		return POLLHUP;
-	case PEER_BUSY:
-	case PEER_GONE:
-		break;
-	}
-	return 0;
-}
-
-/* Fill fds; a connection that is nobody's to poll has descriptor -1. */
-static void polls_fill(struct service *service, struct pollfd *fds, int64_t now)
+static void polls_fill(const struct service *service, struct pollfd fds[POLLS],
+		       int64_t now)
 {
 	bool is_open = service->listen_fd >= 0 && now >= service->accept_ms;
 
@@ -389,45 +371,29 @@ static void polls_fill(struct service *service, struct pollfd *fds, int64_t now)
 						     : service->options.stop_fd,
 				POLLIN, 0};
 	fds[2] = (struct pollfd){is_open ? service->listen_fd : -1, POLLIN, 0};
-	for (size_t i = 0; i < service->peer_count; i++) {
-		const struct peer *p = service->peers[i];
-		short events = peer_events(p);
-
-		fds[POLL_FIXED + i] =
-			(struct pollfd){events ? p->fd : -1, events, 0};
-	}
+	fds[3] = (struct pollfd){service->watch_fd, POLLIN, 0};
 }
 
-static void service_turn(struct service *service, struct pollfd *fds)
+static void service_turn(struct service *service)
 {
 	int64_t now = mbj_monotonic_ms();
-	size_t count = service->peer_count;
 	int tick = now < service->accept_ms ? PAUSE_MS : TICK_MS;
+	struct pollfd fds[POLLS];
 	int ready;
 
 	polls_fill(service, fds, now);
-	ready = socket_poll(fds, POLL_FIXED + count,
-			    answers_left_ms(service, now, tick));
+	ready = socket_poll(fds, POLLS, answers_left_ms(service, now, tick));
 	if (ready > 0 && fds[1].revents != 0)
 		service_stop(service);
-	for (size_t i = 0; ready > 0 && i < count; i++) {
-		struct peer *p = service->peers[i];
-
-		if (fds[POLL_FIXED + i].revents == 0)
-			continue;
-		if (p->state == PEER_WRITE)
-			peer_write(p);
-		else if (p->state == PEER_ROOM || p->state == PEER_LATER)
-			p->state = PEER_GONE;
-		else
-			peer_read(p);
-	}
+	if (ready > 0 && fds[3].revents != 0)
+		watch_hear(service);
 	if (ready > 0 && fds[0].revents != 0)
 		service_take(service);
 	service_check(service);
 	if (ready > 0 && fds[2].revents != 0 && service->listen_fd >= 0)
 		service_accept(service);
 	service_sweep(service, mbj_monotonic_ms());
+	watch_all(service);
 }
 
 enum mbj_rc mbj_service_run(struct mbj_store *store,
@@ -435,7 +401,6 @@ enum mbj_rc mbj_service_run(struct mbj_store *store,
 			    struct mbj_error *err)
 {
 	struct service *service = mbj_alloc(sizeof(*service));
-	struct pollfd *fds = NULL;
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(store != NULL);
@@ -445,16 +410,9 @@ enum mbj_rc mbj_service_run(struct mbj_store *store,
 	if (rc == MBJ_OK)
 		rc = store_share(store, service->options.recent_ms, err);
 	if (rc == MBJ_OK) {
-		fds = mbj_calloc(
-			POLL_FIXED + (size_t)service->options.connections_max,
-			sizeof(*fds));
-		if (fds == NULL)
-			rc = mbj_error_nomem(err);
-	}
-	if (rc == MBJ_OK) {
 		socket_notify(service->options.notify, "READY=1");
 		while (!service->is_stopping || service->peer_count > 0)
-			service_turn(service, fds);
+			service_turn(service);
 		if (service->is_failed) {
 			rc = service->failure.rc;
 			if (err != NULL)
@@ -463,7 +421,6 @@ enum mbj_rc mbj_service_run(struct mbj_store *store,
 	}
 	service_done(service);
 	store_unshare(store);
-	mbj_free(fds);
 	mbj_free(service);
 	return rc;
 }

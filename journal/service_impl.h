@@ -84,6 +84,8 @@ struct peer {
 	int64_t came_ms;
 	int64_t began_ms; /* reading or writing */
 	int64_t last_ms;  /* when it was last heard of */
+	bool is_watched;  /* the kernel knows it, */
+	uint32_t watched; /* and looks for these events; 0: for none */
 	uint64_t request_count;
 	/* Requests, and edits of them, that a worker who stayed has carried
 	 * out, and the loop has not counted yet. */
@@ -167,6 +169,7 @@ struct service {
 	struct taken taken;
 	pthread_t closer; /* service_stand.c */
 	bool has_closer;
+	int watch_fd; /* readable: some connection has something to say */
 	struct peer **peers; /* [connections_max], as they came */
 	size_t peer_count;
 	struct mbj_service_stats stats;
@@ -282,6 +285,16 @@ void peer_drop(struct service *service, size_t at);
 bool place_find(struct service *service, char *why, size_t size);
 /* Who is stuck goes, or, for_memory, who is and has some.  False: nobody is. */
 bool stuck_give_way(struct service *service, bool for_memory);
+
+/* service_watch.c */
+enum mbj_rc watch_init(struct service *service,
+		       struct mbj_error *err) MBJ_MUST_CHECK;
+/* The connections' own descriptors stay open. */
+void watch_done(struct service *service);
+/* All connections, as their states are now. */
+void watch_all(struct service *service);
+/* Those that have something to say are heard.  None is freed. */
+void watch_hear(struct service *service);
 
 /* service_room.c */
 void room_init(struct service *service);
