@@ -83,6 +83,8 @@ void key_vanished(struct mbj_buf *ret, struct mbj_id account,
 int series_compare(struct mbj_series a, struct mbj_series b);
 /* The UID that ends a message's key, or 0. */
 uint32_t key_uid(struct mbj_bytes rest);
+/* The revision that ends an expunge's key, or UINT64_MAX. */
+uint64_t key_rev(struct mbj_bytes rest);
 
 void record_content_encode(struct mbj_buf *ret, const struct mbj_content *c);
 void record_message_encode(struct mbj_buf *ret, const struct mbj_message *m);

@@ -52,6 +52,13 @@ uint32_t key_uid(struct mbj_bytes rest)
 	return rest.n == 4 ? load_be32(rest.p) : 0;
 }
 
+uint64_t key_rev(struct mbj_bytes rest)
+{
+	if (rest.n != 8)
+		return UINT64_MAX;
+	return (uint64_t)load_be32(rest.p) << 32 | load_be32(rest.p + 4);
+}
+
 void key_vanished(struct mbj_buf *ret, struct mbj_id account,
 		  struct mbj_id mailbox, uint64_t rev)
 {

@@ -105,7 +105,7 @@ enum mbj_rc content_close(struct content_edit *edit, uint64_t modseq,
 	rc = txn_put_summed(txn, TABLE_CONTENTS, account, err);
 	if (rc == MBJ_OK)
 		rc = account_put(txn, account, err);
-	return rc;
+	return rc == MBJ_OK ? vanished_trim(edit, err) : rc;
 }
 
 enum mbj_rc message_sum(struct content_edit *edit, bool is_added,
@@ -215,32 +215,6 @@ enum mbj_rc mbj_txn_message_append(struct mbj_txn *txn, struct mbj_id account,
 }
 
 /* ------------------------------------------------------- changing hands */
-
-enum mbj_rc vanished_put(struct content_edit *edit, struct mbj_bytes uids,
-			 uint64_t modseq, struct mbj_error *err)
-{
-	const struct mbj_vanished vanished = {modseq, uids};
-	struct mbj_txn *txn = edit->txn;
-
-	key_vanished(&txn->key, edit->account.id, edit->mailbox,
-		     edit->content.rev);
-	record_vanished_encode(&txn->value, &vanished);
-	return txn_put(txn, TABLE_VANISHED, err);
-}
-
-/* Everything that was ever there. */
-static enum mbj_rc vanished_put_all(struct content_edit *edit, uint64_t modseq,
-				    struct mbj_error *err)
-{
-	uint8_t range[MBJ_UID_RANGE_SIZE];
-
-	if (edit->content.uidnext == 1)
-		return MBJ_OK;
-	mbj_store_u32(range, 1);
-	mbj_store_u32(range + 4, edit->content.uidnext - 1);
-	return vanished_put(edit, mbj_bytes_make(range, sizeof(range)), modseq,
-			    err);
-}
 
 /* A target that never held a message: no UID of it can mean two. */
 static enum mbj_rc target_check(struct mbj_txn *txn, struct mbj_id account,

@@ -1,6 +1,6 @@
 /*
- * A content that is being changed: what state_content.c and state_message.c
- * share.  Private to mailbox/.
+ * A content that is being changed: what state_content.c, state_message.c and
+ * state_vanished.c share.  Private to mailbox/.
  */
 #ifndef MBJ_MAILBOX_STATE_CONTENT_H
 #define MBJ_MAILBOX_STATE_CONTENT_H
@@ -34,8 +34,14 @@ enum mbj_rc message_sum(struct content_edit *edit, bool is_added,
 /* One message of size more or less, in content and account. */
 enum mbj_rc content_count(struct content_edit *edit, uint64_t size,
 			  bool is_added, struct mbj_error *err) MBJ_MUST_CHECK;
-/* Note, under the revision before, what goes. */
+/* state_vanished.c: note, under the revision before, what goes. */
 enum mbj_rc vanished_put(struct content_edit *edit, struct mbj_bytes uids,
 			 uint64_t modseq, struct mbj_error *err) MBJ_MUST_CHECK;
+/* Everything that was ever there. */
+enum mbj_rc vanished_put_all(struct content_edit *edit, uint64_t modseq,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
+/* Once in many changes: what went long ago is noted no more. */
+enum mbj_rc vanished_trim(struct content_edit *edit,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
 
 #endif

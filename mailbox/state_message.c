@@ -52,28 +52,6 @@ enum mbj_rc mbj_scan_next_message(struct mbj_scan *scan,
 	return MBJ_OK;
 }
 
-enum mbj_rc mbj_scan_vanished(struct mbj_txn *txn, struct mbj_id account,
-			      struct mbj_id mailbox, struct mbj_scan *ret_scan,
-			      struct mbj_error *err)
-{
-	key_pair(&txn->key, account, mailbox.b, sizeof(mailbox.b));
-	return scan_begin(txn, TABLE_VANISHED, txn->key.n, ret_scan, err);
-}
-
-enum mbj_rc mbj_scan_next_vanished(struct mbj_scan *scan,
-				   struct mbj_vanished *ret_vanished,
-				   struct mbj_error *err)
-{
-	struct mbj_bytes key, rest, value;
-	enum mbj_rc rc = scan_next(scan, &key, &rest, &value, err);
-
-	if (rc < 0)
-		return rc;
-	if (!record_vanished_decode(value, ret_vanished))
-		return record_damaged(TABLE_VANISHED, key, err);
-	return MBJ_OK;
-}
-
 /* ------------------------------------------------ the messages of a set */
 
 /* One after the other those messages of a UID set that are there. */

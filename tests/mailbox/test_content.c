@@ -52,7 +52,7 @@ START_TEST(content_model)
 }
 END_TEST
 
-/* ---------------------------------------------------------- preconditions */
+/* --------------------------------------------------------------- history */
 
 static struct mbj_message sample(uint32_t uid)
 {
@@ -63,6 +63,136 @@ static struct mbj_message sample(uint32_t uid)
 		.blob = content_blob(0),
 	};
 }
+
+enum { LONG = MBJ_VANISHED_REVS + 3000, EACH = 4, SLACK = 1024 + EACH };
+
+/* A message comes, and each fourth time that one goes. */
+static uint64_t life_go_on(struct content_lab *lab, struct mbj_id mailbox,
+			   uint32_t uid, uint64_t rev)
+{
+	struct mbj_message message = sample(uid);
+	uint8_t set[MBJ_UID_RANGE_SIZE];
+
+	message.modseq = uid;
+	test_ok(mbj_txn_message_append(lab->txn, lab->account, mailbox, rev++,
+				       &message, &err),
+		err);
+	if (uid % EACH != 0)
+		return rev;
+	mbj_store_u32(set, uid);
+	mbj_store_u32(set + 4, uid);
+	test_ok(mbj_txn_message_expunge(lab->txn, lab->account, mailbox, rev++,
+					mbj_bytes_make(set, sizeof(set)), uid,
+					(struct mbj_lsn){1}, &err),
+		err);
+	return rev;
+}
+
+/* All behind modseq, or, where that may not be told, what is left of them. */
+static void history_holds(struct content_lab *lab, struct mbj_id mailbox,
+			  uint64_t modseq, uint32_t uid, uint64_t rev)
+{
+	/* A fifth of all changes is an expunge, and has each fourth UID. */
+	const uint64_t kept = (uint64_t)MBJ_VANISHED_REVS * EACH / (EACH + 1);
+	uint64_t all = uid / EACH - modseq / EACH;
+	struct mbj_buf uids;
+	bool is_whole = false;
+	size_t count;
+
+	mbj_buf_init(&uids, 1 << 20);
+	test_ok(mbj_txn_vanished(lab->txn, lab->account, mailbox, modseq, &uids,
+				 &is_whole, &err),
+		err);
+	count = mbj_uids_count(mbj_buf_view(&uids));
+	if (rev <= MBJ_VANISHED_REVS || modseq + kept >= uid)
+		ck_assert(is_whole);
+	if (rev > MBJ_VANISHED_REVS + SLACK && modseq + kept + SLACK < uid)
+		ck_assert(!is_whole);
+	if (is_whole)
+		ck_assert_uint_eq(count, all);
+	else
+		ck_assert_uint_le(count * EACH, kept + SLACK);
+	for (size_t i = 0; i < count; i++) {
+		struct mbj_uid_range range =
+			mbj_uids_get(mbj_buf_view(&uids), count - 1 - i);
+
+		ck_assert_uint_eq(range.first, (uid / EACH - i) * EACH);
+		ck_assert_uint_eq(range.last, range.first);
+	}
+	mbj_buf_done(&uids);
+}
+
+/*
+ * Goal: a mailbox says which UIDs went behind any modseq of its last changes,
+ * and that it may not know all where the modseq is older; and it keeps no more
+ * than that.  Method: many messages come, each fourth goes, by turns.
+ */
+START_TEST(content_vanished)
+{
+	struct content_lab lab;
+	struct mbj_id mailbox;
+	uint64_t rev;
+
+	content_lab_begin(&lab, _i);
+	mailbox = content_box_id(&lab.model->boxes[0]);
+	rev = lab.model->boxes[0].rev;
+	for (uint32_t uid = 1; uid <= LONG; uid++) {
+		rev = life_go_on(&lab, mailbox, uid, rev);
+		if (uid % 1500 != 0)
+			continue;
+		for (uint64_t back = 0; back <= uid; back += 1 + uid / 7)
+			history_holds(&lab, mailbox, uid - back, uid, rev);
+		history_holds(&lab, mailbox, 0, uid, rev);
+	}
+	content_lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: a mailbox of which long nothing went says all behind the last expunge.
+ * Method: two go by turns, then so many messages come that the first is
+ * dropped.
+ */
+START_TEST(content_vanished_quiet)
+{
+	struct content_lab lab;
+	struct mbj_message message;
+	struct mbj_id mailbox;
+	struct mbj_buf uids;
+	bool is_whole = false;
+	uint64_t rev;
+
+	content_lab_begin(&lab, _i);
+	mailbox = content_box_id(&lab.model->boxes[0]);
+	rev = lab.model->boxes[0].rev;
+	for (uint32_t uid = 1; uid <= LONG; uid++) {
+		if (uid <= 2 * EACH) {
+			rev = life_go_on(&lab, mailbox, uid, rev);
+			continue;
+		}
+		message = sample(uid);
+		message.modseq = uid;
+		test_ok(mbj_txn_message_append(lab.txn, lab.account, mailbox,
+					       rev++, &message, &err),
+			err);
+	}
+	mbj_buf_init(&uids, 256);
+	for (uint32_t i = 1; i <= 2; i++) {
+		mbj_buf_clear(&uids);
+		test_ok(mbj_txn_vanished(lab.txn, lab.account, mailbox,
+					 (uint64_t)i * EACH, &uids, &is_whole,
+					 &err),
+			err);
+		/* Of two the latter stays, and what it says is of both. */
+		ck_assert_uint_eq(mbj_uids_count(mbj_buf_view(&uids)), 2 - i);
+		ck_assert(is_whole == (i == 2));
+	}
+	mbj_buf_done(&uids);
+	content_lab_end(&lab);
+}
+END_TEST
+
+/* ---------------------------------------------------------- preconditions */
 
 #define refused(lab, call)                         \
 	do {                                       \
@@ -400,6 +530,8 @@ TCase *test_content_case(void)
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, content_model, 0, ENGINES);
+	tcase_add_loop_test(tc, content_vanished, 0, ENGINES);
+	tcase_add_loop_test(tc, content_vanished_quiet, 0, ENGINES);
 	tcase_add_loop_test(tc, content_refused, 0, ENGINES);
 	tcase_add_loop_test(tc, content_keywords_full, 0, ENGINES);
 	tcase_add_loop_test(tc, content_no_memory, 0, 2 * ENGINES);

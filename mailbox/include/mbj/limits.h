@@ -37,6 +37,9 @@ enum {
 	MBJ_EDIT_MESSAGES_MAX = 100000,
 	/* Ranges of one UID set. */
 	MBJ_UID_RANGES_MAX = 8192,
+	/* Changes of a mailbox's content within which no expunge is forgotten.
+	 */
+	MBJ_VANISHED_REVS = 16384,
 	/* Intents of one account that are open at a time. */
 	MBJ_ACCOUNT_INTENTS_MAX = 100,
 	/* Bytes of what one intent is about. */

@@ -189,6 +189,15 @@ enum mbj_rc mbj_scan_vanished(struct mbj_txn *txn, struct mbj_id account,
 enum mbj_rc mbj_scan_next_vanished(struct mbj_scan *scan,
 				   struct mbj_vanished *ret_vanished,
 				   struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * What went behind that modseq, joined, as ranges like those of a set, of which
+ * there may be more; into ret_uids, which is empty.  !*ret_is_whole: some of it
+ * may be forgotten (MBJ_VANISHED_REVS).  Returns: MBJ_ELIMIT, too many ranges.
+ */
+enum mbj_rc mbj_txn_vanished(struct mbj_txn *txn, struct mbj_id account,
+			     struct mbj_id mailbox, uint64_t modseq,
+			     struct mbj_buf *ret_uids, bool *ret_is_whole,
+			     struct mbj_error *err) MBJ_MUST_CHECK;
 /* The size of a blob that the state knows nothing of. */
 #define MBJ_BLOB_UNKNOWN UINT64_MAX
 /*
