@@ -215,7 +215,7 @@ enum mbj_rc client_edit_check(const struct mbj_edit *edit,
 }
 
 /* Whoever connected has had a welcome. */
-static bool client_speaks(struct mbj_client *client, uint16_t version)
+bool client_speaks(struct mbj_client *client, uint16_t version)
 {
 	bool is_spoken;
 

@@ -108,6 +108,9 @@ enum mbj_rc link_ask(struct mbj_client *client, struct link **link,
 		     bool *ret_is_broken, struct mbj_error *err) MBJ_MUST_CHECK;
 void links_close(struct mbj_client *client);
 
+/* The service does, or there is none between. */
+bool client_speaks(struct mbj_client *client, uint16_t version);
+
 /* A call by whatever link is idle, or on the store; _done in any case. */
 enum mbj_rc client_call(struct mbj_client *client, enum wire_kind kind,
 			const struct wire_message *request,

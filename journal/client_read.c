@@ -196,6 +196,64 @@ void mbj_client_messages_done(struct mbj_client_messages *page)
 	*page = (struct mbj_client_messages){0};
 }
 
+/* Ranges above each other, with room between. */
+static bool ranges_are_good(struct mbj_bytes uids, uint32_t count)
+{
+	uint64_t free = 1;
+
+	if (uids.n != (size_t)count * MBJ_UID_RANGE_SIZE)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		struct mbj_uid_range range = mbj_uids_get(uids, i);
+
+		if (range.first < free || range.last < range.first)
+			return false;
+		free = (uint64_t)range.last + 2;
+	}
+	return true;
+}
+
+enum mbj_rc mbj_client_vanished(struct mbj_client *client,
+				struct mbj_id account, struct mbj_id mailbox,
+				uint64_t modseq,
+				struct mbj_client_vanished *ret_vanished,
+				struct mbj_error *err)
+{
+	/* Its revision and its modseq have one place. */
+	const struct question question = {.account = account,
+					  .mailbox = mailbox,
+					  .rev = modseq};
+	const struct wire_message *m;
+	struct answer answer;
+	enum mbj_rc rc;
+
+	if (!client_speaks(client, WIRE_VERSION_VANISHED))
+		return mbj_error_set(err, MBJ_EUNSUPPORTED,
+				     "the service is of an earlier version, "
+				     "which does not say what was expunged");
+	rc = question_ask(client, WIRE_VANISHED, &question, &answer, err);
+	m = &answer.message;
+	if (rc == MBJ_OK && !ranges_are_good(m->list, m->count))
+		rc = wire_bad(err, "UIDs");
+	if (rc == MBJ_OK) {
+		*ret_vanished = (struct mbj_client_vanished){
+			.content = m->content,
+			.uids = m->list,
+			.is_whole = m->is_whole,
+			.bytes = answer.body,
+		};
+		mbj_buf_init(&answer.body, 0);
+	}
+	answer_done(&answer);
+	return rc;
+}
+
+void mbj_client_vanished_done(struct mbj_client_vanished *vanished)
+{
+	mbj_buf_done(&vanished->bytes);
+	*vanished = (struct mbj_client_vanished){.is_whole = false};
+}
+
 /* ------------------------------------------------------------- metadata */
 
 enum mbj_rc mbj_client_attrs(struct mbj_client *client,

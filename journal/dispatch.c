@@ -16,7 +16,6 @@
 #include "store_impl.h"
 
 enum {
-	PAGE_SIZE_MAX = 8 << 20,
 	/* Of a mailbox in a tree, without its name. */
 	NODE_SIZE_MIN = MBJ_ID_SIZE + 4 + 4 + 8 + 3,
 };
@@ -298,57 +297,6 @@ static enum mbj_rc accounts_list(struct mbj_txn *txn, struct mbj_buf *list,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
-/* As many as the answer may have, from a UID on. */
-static enum mbj_rc page_list(struct mbj_txn *txn, bool has_guids,
-			     const struct wire_message *request,
-			     struct wire_message *answer, struct mbj_buf *list,
-			     struct mbj_error *err)
-{
-	uint32_t limit = request->limit;
-	struct mbj_scan scan = {0};
-	struct mbj_message message;
-	enum mbj_rc rc;
-
-	if (limit == 0 || limit > MBJ_CLIENT_MESSAGES_MAX)
-		limit = MBJ_CLIENT_MESSAGES_MAX;
-	rc = mbj_scan_messages(txn, request->account_id, answer->content.series,
-			       request->uid ? request->uid : 1, &scan, err);
-	while (rc == MBJ_OK && answer->count < limit &&
-	       list->n < PAGE_SIZE_MAX && list->failed == MBJ_OK) {
-		rc = mbj_scan_next_message(&scan, &message, err);
-		if (rc < 0)
-			break;
-		if (!has_guids)
-			message.guid = mbj_bytes_make(NULL, 0);
-		wire_message_encode(list, &message);
-		answer->count++;
-	}
-	mbj_scan_done(&scan);
-	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
-}
-
-static enum mbj_rc messages_list(struct mbj_txn *txn, bool has_guids,
-				 const struct wire_message *request,
-				 struct wire_message *answer,
-				 struct mbj_buf *list, struct mbj_error *err)
-{
-	struct mbj_mailbox mailbox;
-	enum mbj_rc rc;
-
-	rc = mbj_txn_mailbox_get(txn, request->account_id, request->mailbox_id,
-				 &mailbox, err);
-	if (rc == MBJ_OK)
-		rc = mbj_txn_content_get(txn, request->account_id, mailbox.id,
-					 &answer->content, err);
-	if (rc < 0)
-		return rc;
-	if (request->rev != 0 && request->rev != answer->content.rev)
-		return mbj_error_set(err, MBJ_ECONFLICT,
-				     "the messages of the mailbox have changed "
-				     "since its first page was read");
-	return page_list(txn, has_guids, request, answer, list, err);
-}
-
 /* A tree that is too long for its list is not even loaded. */
 static enum mbj_rc tree_fits(const struct mbj_account *account, size_t max,
 			     struct mbj_error *err)
@@ -486,10 +434,12 @@ static enum mbj_rc read_run(struct dispatcher *dispatcher, enum wire_kind kind,
 		answer->account.name = mbj_bytes_make(NULL, 0);
 	} else if (kind == WIRE_SURVEY) {
 		rc = survey_run(txn, request->survey, list, err);
+	} else if (kind == WIRE_VANISHED) {
+		rc = dispatch_vanished(txn, request, answer, list, err);
 	} else {
 		MBJ_ASSERT(kind == WIRE_MESSAGES);
-		rc = messages_list(txn, dispatch_has_guids(dispatcher), request,
-				   answer, list, err);
+		rc = dispatch_messages(txn, dispatch_has_guids(dispatcher),
+				       request, answer, list, err);
 	}
 	mbj_txn_abort(&txn);
 	return rc;
@@ -512,6 +462,7 @@ static enum mbj_rc kind_run(struct dispatcher *dispatcher, enum wire_kind kind,
 	case WIRE_ACCOUNTS:
 	case WIRE_MAILBOX:
 	case WIRE_MESSAGES:
+	case WIRE_VANISHED:
 	case WIRE_ATTRS:
 	case WIRE_SUBSCRIPTIONS:
 	case WIRE_INTENTS:

@@ -125,6 +125,15 @@ enum mbj_rc dispatch_blobs(struct mbj_store *store,
 			   const struct wire_message *request,
 			   struct mbj_buf *list, uint32_t *ret_count,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
+/* dispatch_messages.c: a page of them; what was expunged; into list. */
+enum mbj_rc dispatch_messages(struct mbj_txn *txn, bool has_guids,
+			      const struct wire_message *request,
+			      struct wire_message *answer, struct mbj_buf *list,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc dispatch_vanished(struct mbj_txn *txn,
+			      const struct wire_message *request,
+			      struct wire_message *answer, struct mbj_buf *list,
+			      struct mbj_error *err) MBJ_MUST_CHECK;
 /* What each mailbox of an account holds, behind its id. */
 enum mbj_rc dispatch_contents(struct mbj_txn *txn, struct mbj_id account,
 			      struct mbj_buf *list, uint32_t *ret_count,

@@ -118,7 +118,7 @@ static void taken_read(struct peer *peer, enum wire_kind kind,
 			kind == WIRE_CONTENTS || kind == WIRE_ENTER;
 	/* Or of an account that is not called by its name. */
 	bool is_of_all = kind == WIRE_ACCOUNTS || kind == WIRE_MESSAGES ||
-			 kind == WIRE_SURVEY;
+			 kind == WIRE_VANISHED || kind == WIRE_SURVEY;
 	struct taken *taken = &peer->service->taken;
 
 	if (is_named)

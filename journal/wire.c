@@ -190,6 +190,28 @@ static enum mbj_rc range_decode(struct mbj_reader *reader,
 	return mbj_reader_ok(reader) ? MBJ_OK : wire_bad(err, "range");
 }
 
+static void list_encode(struct mbj_buf *buf, const struct wire_message *m)
+{
+	mbj_buf_put_u32(buf, m->count);
+	wire_text_encode(buf, m->list, WIRE_LIST_MAX);
+}
+
+static void since_encode(struct mbj_buf *buf, const struct wire_message *m)
+{
+	mbj_buf_put_id(buf, m->account_id);
+	mbj_buf_put_id(buf, m->mailbox_id);
+	mbj_buf_put_u64(buf, m->modseq);
+}
+
+static enum mbj_rc since_decode(struct mbj_reader *reader,
+				struct wire_message *m, struct mbj_error *err)
+{
+	m->account_id = mbj_read_id(reader);
+	m->mailbox_id = mbj_read_id(reader);
+	m->modseq = mbj_read_u64(reader);
+	return mbj_reader_ok(reader) ? MBJ_OK : wire_bad(err, "modseq");
+}
+
 static void wait_encode(struct mbj_buf *buf, const struct wire_wait *wait)
 {
 	mbj_buf_put_u64(buf, wait->lsn.v);
@@ -241,6 +263,10 @@ static void plain_encode(struct mbj_buf *buf, enum wire_field field,
 		mbj_buf_put_u64(buf, m->size);
 	else if (field == WIRE_HAS_DRY_RUN)
 		mbj_buf_put_u8(buf, m->is_dry_run);
+	else if (field == WIRE_HAS_WHOLE)
+		mbj_buf_put_u8(buf, m->is_whole);
+	else if (field == WIRE_HAS_WAIT)
+		wait_encode(buf, &m->wait);
 	else if (field == WIRE_HAS_RECEIVED)
 		mbj_buf_put_u32(buf, m->received);
 	else if (field == WIRE_HAS_LSN)
@@ -273,6 +299,9 @@ static void field_encode(struct mbj_buf *buf, enum wire_field field,
 	case WIRE_HAS_RANGE:
 		range_encode(buf, m);
 		return;
+	case WIRE_HAS_SINCE:
+		since_encode(buf, m);
+		return;
 	case WIRE_HAS_EDIT:
 		wire_edit_encode(buf, &m->edit);
 		return;
@@ -290,8 +319,7 @@ static void field_encode(struct mbj_buf *buf, enum wire_field field,
 		wire_content_encode(buf, &m->content);
 		return;
 	case WIRE_HAS_LIST:
-		mbj_buf_put_u32(buf, m->count);
-		wire_text_encode(buf, m->list, WIRE_LIST_MAX);
+		list_encode(buf, m);
 		return;
 	case WIRE_HAS_STATUS:
 		wire_status_encode(buf, m->version, &m->status);
@@ -302,17 +330,16 @@ static void field_encode(struct mbj_buf *buf, enum wire_field field,
 	case WIRE_HAS_COLLECTED:
 		house_encode(buf, field, m);
 		return;
-	case WIRE_HAS_WAIT:
-		wait_encode(buf, &m->wait);
-		return;
 	case WIRE_HAS_CHAIN:
 		chain_encode(buf, &m->chain_at);
 		return;
+	case WIRE_HAS_WAIT:
 	case WIRE_HAS_PRODUCER:
 	case WIRE_HAS_DIGEST:
 	case WIRE_HAS_SIZE:
 	case WIRE_HAS_DATA:
 	case WIRE_HAS_DRY_RUN:
+	case WIRE_HAS_WHOLE:
 	case WIRE_HAS_RECEIVED:
 	case WIRE_HAS_LSN:
 	case WIRE_HAS_SURVEY:
@@ -350,6 +377,9 @@ static enum mbj_rc plain_decode(struct mbj_reader *reader,
 	} else if (field == WIRE_HAS_DRY_RUN) {
 		what = "dry run";
 		m->is_dry_run = wire_read_bool(reader);
+	} else if (field == WIRE_HAS_WHOLE) {
+		what = "whether it is whole";
+		m->is_whole = wire_read_bool(reader);
 	} else if (field == WIRE_HAS_WAIT) {
 		what = "wait";
 		m->wait.lsn.v = mbj_read_u64(reader);
@@ -403,6 +433,8 @@ static enum mbj_rc field_decode(struct mbj_reader *reader,
 		return welcome_decode(reader, &m->welcome, err);
 	case WIRE_HAS_RANGE:
 		return range_decode(reader, m, err);
+	case WIRE_HAS_SINCE:
+		return since_decode(reader, m, err);
 	case WIRE_HAS_EDIT:
 		return wire_edit_decode(reader, arena, &m->edit, err);
 	case WIRE_HAS_OUTCOME:
@@ -438,6 +470,7 @@ static enum mbj_rc field_decode(struct mbj_reader *reader,
 	case WIRE_HAS_DATA:
 	case WIRE_HAS_LIST:
 	case WIRE_HAS_DRY_RUN:
+	case WIRE_HAS_WHOLE:
 	case WIRE_HAS_WAIT:
 	case WIRE_HAS_RECEIVED:
 	case WIRE_HAS_LSN:

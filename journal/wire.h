@@ -27,7 +27,7 @@
 #include <mbj/trim.h>
 
 enum {
-	WIRE_VERSION = 5,
+	WIRE_VERSION = 6,
 	WIRE_VERSION_LOWEST = 1,
 	WIRE_VERSION_COUNTED = 2,   /* the first to count a status's numbers */
 	WIRE_VERSION_BLOB_LAST = 2, /* the first to have it */
@@ -36,6 +36,7 @@ enum {
 	WIRE_VERSION_REASON = 4, /* the first to have it at a status's end */
 	WIRE_VERSION_BODY = 5,	 /* the first to have SUBMIT_BODY */
 	WIRE_VERSION_GUID = 5,	 /* the first to have GUIDs of messages */
+	WIRE_VERSION_VANISHED = 6,
 	WIRE_HEAD_SIZE = 16,
 	/* A piece of a message's bytes. */
 	WIRE_PIECE_MAX = 256 << 10,
@@ -80,7 +81,9 @@ enum {
 	X(SURVEYED, 23, "its answer, all of it")                       \
 	X(LSN, 24, "a group's LSN")                                    \
 	X(CHAIN, 25, "the journal's ends, its chain value at a group") \
-	X(PRODUCER, 26, "whose open intents count, nobody: all")
+	X(PRODUCER, 26, "whose open intents count, nobody: all")       \
+	X(SINCE, 27, "account, mailbox, a modseq")                     \
+	X(WHOLE, 28, "whether nothing of it may be forgotten")
 
 enum wire_field {
 #define X(name, bit, what) WIRE_HAS_##name = 1 << (bit),
@@ -158,14 +161,16 @@ enum wire_field {
 		  WIRE_HAS_CONTENT,                                            \
 	  WIRE_OUTCOME_MAX)                                                    \
 	X(SUBMIT_BODY, 31, "submit-body", WIRE_HAS_EDIT | WIRE_HAS_DATA,       \
-	  WIRE_EDIT_MAX, WIRE_HAS_OUTCOME, WIRE_OUTCOME_MAX)
+	  WIRE_EDIT_MAX, WIRE_HAS_OUTCOME, WIRE_OUTCOME_MAX)                   \
+	X(VANISHED, 32, "vanished", WIRE_HAS_SINCE, WIRE_SMALL_MAX,            \
+	  WIRE_HAS_CONTENT | WIRE_HAS_LIST | WIRE_HAS_WHOLE, WIRE_LIST_MAX)
 
 enum wire_kind {
 #define X(name, number, word, asked, asked_max, answered, answered_max) \
 	WIRE_##name = (number),
 	WIRE_KIND_MAP(X)
 #undef X
-		WIRE_KIND_LAST = WIRE_SUBMIT_BODY
+		WIRE_KIND_LAST = WIRE_VANISHED
 };
 
 /* Whose body it is. */
@@ -241,12 +246,16 @@ struct wire_message {
 	uint16_t version_highest;
 	bool is_last_wanted;
 	bool is_dry_run;
+	bool is_whole;
 	struct wire_welcome welcome;
 	struct mbj_bytes name;
 	struct mbj_bytes path;
 	struct mbj_id account_id;
 	struct mbj_id mailbox_id;
-	uint64_t rev; /* of the content, 0: any */
+	union {
+		uint64_t rev;	 /* RANGE: of the content, 0: any */
+		uint64_t modseq; /* SINCE */
+	};
 	uint32_t uid;
 	uint32_t limit;
 	struct mbj_edit edit; /* PRODUCER: its producer alone */

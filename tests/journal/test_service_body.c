@@ -529,9 +529,9 @@ START_TEST(body_guids)
 	served_begin(&s);
 	SITE_OK(mbj_client_account(s.client, mbj_bytes_str("u3"), &account,
 				   err));
-	for (uint16_t version = WIRE_VERSION; version >= WIRE_VERSION - 1;
-	     version--) {
-		bool is_known = version >= WIRE_VERSION_GUID;
+	for (uint16_t version = WIRE_VERSION_GUID;
+	     version >= WIRE_VERSION_GUID - 1; version--) {
+		bool is_known = version == WIRE_VERSION_GUID;
 
 		client_speak(&s, version);
 		s.client->version = version;

@@ -414,6 +414,34 @@ mbj_client_messages(struct mbj_client *client, struct mbj_id account,
 		    struct mbj_error *err) MBJ_MUST_CHECK;
 MBJ_API void mbj_client_messages_done(struct mbj_client_messages *page);
 
+/*
+ * What was expunged of a mailbox behind a modseq, for a server that says
+ * VANISHED (EARLIER) to its clients (RFC 7162, section 3.2.10).  Some UIDs may
+ * not have been there, or not known to the client, as that allows.
+ */
+struct mbj_client_vanished {
+	struct mbj_content content; /* as of the answer */
+	struct mbj_bytes uids;	    /* ranges, as mbj_uids_get reads them */
+	/*
+	 * false: what went more than MBJ_VANISHED_REVS changes of the mailbox
+	 * ago may be missing.  A client whose known UIDs are told is answered
+	 * from what is there, and one who tells none what has no message.
+	 */
+	bool is_whole;
+	struct mbj_buf bytes; /* what is borrowed */
+};
+
+/*
+ * Returns: MBJ_ENOTFOUND, MBJ_EUNSUPPORTED (a service before version 6),
+ * MBJ_ELIMIT (more than a million ranges: as if it were not whole).
+ */
+MBJ_API enum mbj_rc
+mbj_client_vanished(struct mbj_client *client, struct mbj_id account,
+		    struct mbj_id mailbox, uint64_t modseq,
+		    struct mbj_client_vanished *ret_vanished,
+		    struct mbj_error *err) MBJ_MUST_CHECK;
+MBJ_API void mbj_client_vanished_done(struct mbj_client_vanished *vanished);
+
 /* What each mailbox of an account holds, at one instant. */
 struct mbj_client_content {
 	struct mbj_id mailbox;
