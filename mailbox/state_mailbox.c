@@ -334,7 +334,7 @@ enum mbj_rc mbj_txn_mailbox_move(struct mbj_txn *txn, struct mbj_id account,
 				 const struct mbj_slot *to,
 				 uint32_t uidvalidity, struct mbj_error *err)
 {
-	struct mbj_mailbox mailbox;
+	struct mbj_mailbox mailbox = {.parent = to->parent};
 	struct mbj_account a;
 	enum mbj_rc rc;
 
