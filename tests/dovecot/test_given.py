@@ -118,7 +118,7 @@ class Given(test_pair.Pair):
             self.same_there()
         self.killed(ends)
 
-    def test_given_own_kills(self):
+    def test_given_killed(self):
         """Goal: likewise with a message of the user's own."""
         dovetest.need_strace(self)
         self.own()
