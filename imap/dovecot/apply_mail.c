@@ -19,7 +19,7 @@
 #include "apply_origin.h"
 #include "apply_save.h"
 
-enum { WALK_TRIES = 5 };
+enum { WALK_TRIES = 5, WALK_MS = 5000 }; /* both, until it is given up */
 
 struct walk {
 	struct apply *apply;
@@ -498,6 +498,7 @@ static void mailbox_apply(struct apply *apply, uint32_t node)
 			    .is_awaited =
 				    apply->access[node] == APPLY_ACCESS_WAITS};
 	const struct known_box *known = known_find(&apply->known, walk.id);
+	int64_t until_ms = mbj_monotonic_ms() + WALK_MS;
 	int ret = 1;
 
 	if (known != NULL)
@@ -505,7 +506,9 @@ static void mailbox_apply(struct apply *apply, uint32_t node)
 	if (is_untouched(&walk))
 		return;
 	/* Somebody may change it between two pages: from the front again. */
-	for (int i = 0; ret > 0 && i < WALK_TRIES; i++) {
+	for (int i = 0;
+	     ret > 0 && (i < WALK_TRIES || mbj_monotonic_ms() < until_ms);
+	     i++) {
 		walk.kept_uid = 0;
 		walk.box = apply_box(apply,
 				     apply_path(apply, apply->wanted, node));
