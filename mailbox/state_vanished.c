@@ -114,9 +114,9 @@ enum mbj_rc mbj_scan_vanished(struct mbj_txn *txn, struct mbj_id account,
 	return scan_begin(txn, TABLE_VANISHED, txn->key.n, ret_scan, err);
 }
 
-enum mbj_rc mbj_scan_next_vanished(struct mbj_scan *scan,
-				   struct mbj_vanished *ret_vanished,
-				   struct mbj_error *err)
+static enum mbj_rc next_vanished(struct mbj_scan *scan, uint64_t *ret_rev,
+				 struct mbj_vanished *ret_vanished,
+				 struct mbj_error *err)
 {
 	struct mbj_bytes key, rest, value;
 	enum mbj_rc rc = scan_next(scan, &key, &rest, &value, err);
@@ -125,7 +125,26 @@ enum mbj_rc mbj_scan_next_vanished(struct mbj_scan *scan,
 		return rc;
 	if (!record_vanished_decode(value, ret_vanished))
 		return record_damaged(TABLE_VANISHED, key, err);
+	*ret_rev = key_rev(rest);
 	return MBJ_OK;
+}
+
+enum mbj_rc mbj_scan_next_vanished(struct mbj_scan *scan,
+				   struct mbj_vanished *ret_vanished,
+				   struct mbj_error *err)
+{
+	uint64_t rev;
+
+	return next_vanished(scan, &rev, ret_vanished, err);
+}
+
+/* A look that drops something leaves a record of before its bound. */
+static bool is_untrimmed(uint64_t rev, uint64_t first_rev)
+{
+	uint64_t looked = rev - rev % TRIM_STEP;
+
+	return looked <= MBJ_VANISHED_REVS ||
+	       first_rev >= looked - MBJ_VANISHED_REVS;
 }
 
 /* What is collected of it. */
@@ -169,18 +188,22 @@ static void ranges_join(const struct gathering *g, struct mbj_buf *ret_uids)
 		mbj_uids_put(ret_uids, ranges[i].first, ranges[i].last);
 }
 
-/* *ret_first: the modseq of the first record; 0, there is none. */
-static enum mbj_rc history_read(struct mbj_scan *scan, uint64_t modseq,
-				struct gathering *g, uint64_t *ret_first,
-				struct mbj_error *err)
+/* Whether nothing of it may be forgotten, the first record says. */
+static enum mbj_rc history_read(struct mbj_scan *scan, uint64_t content_rev,
+				uint64_t modseq, struct gathering *g,
+				bool *ret_is_whole, struct mbj_error *err)
 {
-	struct mbj_vanished vanished;
+	struct mbj_vanished vanished = {.modseq = 0};
+	bool is_first = true;
+	uint64_t rev = 0;
 	enum mbj_rc rc;
 
-	*ret_first = 0;
-	while ((rc = mbj_scan_next_vanished(scan, &vanished, err)) == MBJ_OK) {
-		if (*ret_first == 0)
-			*ret_first = vanished.modseq;
+	*ret_is_whole = true;
+	while ((rc = next_vanished(scan, &rev, &vanished, err)) == MBJ_OK) {
+		if (is_first)
+			*ret_is_whole = vanished.modseq <= modseq ||
+					is_untrimmed(content_rev, rev);
+		is_first = false;
 		if (vanished.modseq > modseq)
 			rc = ranges_take(g, vanished.uids, err);
 		if (rc < 0)
@@ -197,7 +220,6 @@ enum mbj_rc mbj_txn_vanished(struct mbj_txn *txn, struct mbj_id account,
 	struct gathering gathering = {.ranges = NULL};
 	struct mbj_scan scan = {0};
 	struct mbj_content content;
-	uint64_t first = 0;
 	enum mbj_rc rc;
 
 	MBJ_ASSERT(ret_uids->n == 0);
@@ -205,11 +227,10 @@ enum mbj_rc mbj_txn_vanished(struct mbj_txn *txn, struct mbj_id account,
 	if (rc == MBJ_OK)
 		rc = mbj_scan_vanished(txn, account, mailbox, &scan, err);
 	if (rc == MBJ_OK)
-		rc = history_read(&scan, modseq, &gathering, &first, err);
+		rc = history_read(&scan, content.rev, modseq, &gathering,
+				  ret_is_whole, err);
 	mbj_scan_done(&scan);
 	if (rc == MBJ_OK) {
-		*ret_is_whole =
-			content.rev <= MBJ_VANISHED_REVS || first <= modseq;
 		ranges_join(&gathering, ret_uids);
 		rc = mbj_buf_ok(ret_uids, err);
 	}

@@ -66,17 +66,25 @@ static struct mbj_message sample(uint32_t uid)
 
 enum { LONG = MBJ_VANISHED_REVS + 3000, EACH = 4, SLACK = 1024 + EACH };
 
+static uint64_t come(struct content_lab *lab, struct mbj_id mailbox,
+		     uint32_t uid, uint64_t rev)
+{
+	struct mbj_message message = sample(uid);
+
+	message.modseq = uid;
+	test_ok(mbj_txn_message_append(lab->txn, lab->account, mailbox, rev,
+				       &message, &err),
+		err);
+	return rev + 1;
+}
+
 /* A message comes, and each fourth time that one goes. */
 static uint64_t life_go_on(struct content_lab *lab, struct mbj_id mailbox,
 			   uint32_t uid, uint64_t rev)
 {
-	struct mbj_message message = sample(uid);
 	uint8_t set[MBJ_UID_RANGE_SIZE];
 
-	message.modseq = uid;
-	test_ok(mbj_txn_message_append(lab->txn, lab->account, mailbox, rev++,
-				       &message, &err),
-		err);
+	rev = come(lab, mailbox, uid, rev);
 	if (uid % EACH != 0)
 		return rev;
 	mbj_store_u32(set, uid);
@@ -148,6 +156,22 @@ START_TEST(content_vanished)
 }
 END_TEST
 
+/* How many ranges went behind modseq; each has a UID of its own. */
+static size_t gone(struct content_lab *lab, struct mbj_id mailbox,
+		   uint64_t modseq, bool *ret_is_whole)
+{
+	struct mbj_buf uids;
+	size_t count;
+
+	mbj_buf_init(&uids, 256);
+	test_ok(mbj_txn_vanished(lab->txn, lab->account, mailbox, modseq, &uids,
+				 ret_is_whole, &err),
+		err);
+	count = mbj_uids_count(mbj_buf_view(&uids));
+	mbj_buf_done(&uids);
+	return count;
+}
+
 /*
  * Goal: a mailbox of which long nothing went says all behind the last expunge.
  * Method: two go by turns, then so many messages come that the first is
@@ -156,38 +180,48 @@ END_TEST
 START_TEST(content_vanished_quiet)
 {
 	struct content_lab lab;
-	struct mbj_message message;
 	struct mbj_id mailbox;
-	struct mbj_buf uids;
-	bool is_whole = false;
+	bool is_whole;
 	uint64_t rev;
 
 	content_lab_begin(&lab, _i);
 	mailbox = content_box_id(&lab.model->boxes[0]);
 	rev = lab.model->boxes[0].rev;
-	for (uint32_t uid = 1; uid <= LONG; uid++) {
-		if (uid <= 2 * EACH) {
-			rev = life_go_on(&lab, mailbox, uid, rev);
-			continue;
-		}
-		message = sample(uid);
-		message.modseq = uid;
-		test_ok(mbj_txn_message_append(lab.txn, lab.account, mailbox,
-					       rev++, &message, &err),
-			err);
-	}
-	mbj_buf_init(&uids, 256);
-	for (uint32_t i = 1; i <= 2; i++) {
-		mbj_buf_clear(&uids);
-		test_ok(mbj_txn_vanished(lab.txn, lab.account, mailbox,
-					 (uint64_t)i * EACH, &uids, &is_whole,
-					 &err),
-			err);
-		/* Of two the latter stays, and what it says is of both. */
-		ck_assert_uint_eq(mbj_uids_count(mbj_buf_view(&uids)), 2 - i);
-		ck_assert(is_whole == (i == 2));
-	}
-	mbj_buf_done(&uids);
+	for (uint32_t uid = 1; uid <= 2 * EACH; uid++)
+		rev = life_go_on(&lab, mailbox, uid, rev);
+	for (uint32_t uid = 2 * EACH + 1; uid <= LONG; uid++)
+		rev = come(&lab, mailbox, uid, rev);
+	/* Of two the latter stays, and what it says is of both. */
+	ck_assert_uint_eq(gone(&lab, mailbox, EACH, &is_whole), 1);
+	ck_assert(!is_whole);
+	ck_assert_uint_eq(gone(&lab, mailbox, 2 * EACH, &is_whole), 0);
+	ck_assert(is_whole);
+	content_lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: where nothing was ever forgotten that is said.  Method: many messages
+ * come, as of an import, and the last one goes.
+ */
+START_TEST(content_vanished_first)
+{
+	const uint32_t last = LONG - LONG % EACH;
+	struct content_lab lab;
+	struct mbj_id mailbox;
+	bool is_whole;
+	uint64_t rev;
+
+	content_lab_begin(&lab, _i);
+	mailbox = content_box_id(&lab.model->boxes[0]);
+	rev = lab.model->boxes[0].rev;
+	for (uint32_t uid = 1; uid < last; uid++)
+		rev = come(&lab, mailbox, uid, rev);
+	ck_assert_uint_eq(gone(&lab, mailbox, 0, &is_whole), 0);
+	ck_assert(is_whole);
+	(void)life_go_on(&lab, mailbox, last, rev);
+	ck_assert_uint_eq(gone(&lab, mailbox, 0, &is_whole), 1);
+	ck_assert(is_whole);
 	content_lab_end(&lab);
 }
 END_TEST
@@ -532,6 +566,7 @@ TCase *test_content_case(void)
 	tcase_add_loop_test(tc, content_model, 0, ENGINES);
 	tcase_add_loop_test(tc, content_vanished, 0, ENGINES);
 	tcase_add_loop_test(tc, content_vanished_quiet, 0, ENGINES);
+	tcase_add_loop_test(tc, content_vanished_first, 0, ENGINES);
 	tcase_add_loop_test(tc, content_refused, 0, ENGINES);
 	tcase_add_loop_test(tc, content_keywords_full, 0, ENGINES);
 	tcase_add_loop_test(tc, content_no_memory, 0, 2 * ENGINES);
