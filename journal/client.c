@@ -215,7 +215,7 @@ enum mbj_rc client_edit_check(const struct mbj_edit *edit,
 }
 
 /* Whoever connected has had a welcome. */
-bool client_speaks(struct mbj_client *client, uint16_t version)
+static bool client_speaks(struct mbj_client *client, uint16_t version)
 {
 	bool is_spoken;
 
@@ -225,6 +225,21 @@ bool client_speaks(struct mbj_client *client, uint16_t version)
 	is_spoken = client->version >= version;
 	pthread_mutex_unlock(&client->mutex);
 	return is_spoken;
+}
+
+enum mbj_rc client_need(struct mbj_client *client, uint16_t version,
+			const char *what, struct mbj_error *err)
+{
+	enum mbj_rc rc;
+
+	if (client_speaks(client, version))
+		return MBJ_OK;
+	rc = mbj_client_renew(client, err);
+	if (rc < 0 || client_speaks(client, version))
+		return rc;
+	return mbj_error_set(err, MBJ_EUNSUPPORTED,
+			     "the service is of an earlier version, which %s",
+			     what);
 }
 
 bool mbj_client_knows_guids(struct mbj_client *client)
@@ -248,16 +263,10 @@ static enum mbj_rc guids_check(struct mbj_client *client,
 			       const struct mbj_edit *edit,
 			       struct mbj_error *err)
 {
-	enum mbj_rc rc;
-
-	if (mbj_client_knows_guids(client) || !edit_has_guids(edit))
-		return MBJ_OK;
-	rc = mbj_client_renew(client, err);
-	if (rc < 0 || mbj_client_knows_guids(client))
-		return rc;
-	return mbj_error_set(err, MBJ_EUNSUPPORTED,
-			     "the service is of an earlier version, which "
-			     "knows no GUIDs of messages");
+	return edit_has_guids(edit)
+		       ? client_need(client, WIRE_VERSION_GUID,
+				     "knows no GUIDs of messages", err)
+		       : MBJ_OK;
 }
 
 /*
@@ -452,11 +461,10 @@ enum mbj_rc mbj_client_chain(struct mbj_client *client, struct mbj_lsn lsn,
 	struct answer answer;
 	enum mbj_rc rc;
 
-	if (!client_speaks(client, WIRE_VERSION_CHAIN))
-		return mbj_error_set(err, MBJ_EUNSUPPORTED,
-				     "the service is of an earlier version, "
-				     "which does not say what its journal has "
-				     "at a group");
+	rc = client_need(client, WIRE_VERSION_CHAIN,
+			 "does not say what its journal has at a group", err);
+	if (rc < 0)
+		return rc;
 	rc = client_call(client, WIRE_CHAIN, &request, &answer, err);
 	if (rc == MBJ_OK)
 		*ret_at = answer.message.chain_at;

@@ -108,8 +108,12 @@ enum mbj_rc link_ask(struct mbj_client *client, struct link **link,
 		     bool *ret_is_broken, struct mbj_error *err) MBJ_MUST_CHECK;
 void links_close(struct mbj_client *client);
 
-/* The service does, or there is none between. */
-bool client_speaks(struct mbj_client *client, uint16_t version);
+/*
+ * The service speaks that version, or there is none between; it may have been
+ * upgraded since it was asked last.  what: what an earlier one does not do.
+ */
+enum mbj_rc client_need(struct mbj_client *client, uint16_t version,
+			const char *what, struct mbj_error *err) MBJ_MUST_CHECK;
 
 /* A call by whatever link is idle, or on the store; _done in any case. */
 enum mbj_rc client_call(struct mbj_client *client, enum wire_kind kind,

@@ -227,10 +227,10 @@ enum mbj_rc mbj_client_vanished(struct mbj_client *client,
 	struct answer answer;
 	enum mbj_rc rc;
 
-	if (!client_speaks(client, WIRE_VERSION_VANISHED))
-		return mbj_error_set(err, MBJ_EUNSUPPORTED,
-				     "the service is of an earlier version, "
-				     "which does not say what was expunged");
+	rc = client_need(client, WIRE_VERSION_VANISHED,
+			 "does not say what was expunged", err);
+	if (rc < 0)
+		return rc;
 	rc = question_ask(client, WIRE_VANISHED, &question, &answer, err);
 	m = &answer.message;
 	if (rc == MBJ_OK && !ranges_are_good(m->list, m->count))

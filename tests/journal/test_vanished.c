@@ -1,11 +1,13 @@
 /*
  * What was expunged, as a client of a service is told it.
  */
+#include <stdlib.h>
+
 #include "client_impl.h"
 #include "journal_cases.h"
 #include "served_lab.h"
 
-enum { MESSAGES = 7 };
+enum { MESSAGES = 7, MANY = 1000 };
 
 static struct mbj_client *asked;
 static struct mbj_account account;
@@ -23,16 +25,24 @@ static void change(struct mbj_message_edit *steps, size_t count,
 	SITE_OK(mbj_client_submit(asked, &edit, ret_outcome, err));
 }
 
-static void append(void)
+static void append(size_t count)
 {
-	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_APPEND,
-					.mailbox = box,
-					.size = 1};
+	struct mbj_message_edit *steps = calloc(count, sizeof(*steps));
 	struct mbj_outcome outcome = {0};
+	struct mbj_hash blob;
 
-	SITE_OK(mbj_body_put(asked, mbj_bytes_make("x", 1), &step.blob, err));
-	change(&step, 1, &outcome);
+	ck_assert_ptr_nonnull(steps);
+	SITE_OK(mbj_body_put(asked, mbj_bytes_make("x", 1), &blob, err));
+	for (size_t i = 0; i < count; i++)
+		steps[i] = (struct mbj_message_edit){
+			.kind = MBJ_MESSAGE_APPEND,
+			.mailbox = box,
+			.blob = blob,
+			.size = 1,
+		};
+	change(steps, count, &outcome);
 	mbj_outcome_done(&outcome);
+	free(steps);
 }
 
 /* HIGHESTMODSEQ after it. */
@@ -91,8 +101,7 @@ static void story(struct mbj_client *client)
 	SITE_OK(mbj_client_mailbox(client, mbj_bytes_str("u1"),
 				   mbj_bytes_str("m2"), true, &place, err));
 	box = place.mailbox.id;
-	for (int i = 0; i < MESSAGES; i++)
-		append();
+	append(MESSAGES);
 	told(0, "");
 	marks[0] = expunge(6, 6);
 	marks[1] = expunge(2, 3);
@@ -104,6 +113,12 @@ static void story(struct mbj_client *client)
 	told(marks[0], "2:4");
 	told(marks[1], "4");
 	told(marks[2], "");
+	for (int i = 0; i < MBJ_VANISHED_REVS / MANY + 2; i++)
+		append(MANY);
+	SITE_OK(mbj_client_vanished(client, account.id, box, 0, &vanished,
+				    err));
+	ck_assert(!vanished.is_whole);
+	mbj_client_vanished_done(&vanished);
 	box.b[0] ^= 1;
 	SITE_FAILS(mbj_client_vanished(client, account.id, box, 0, &vanished,
 				       err),
@@ -125,6 +140,7 @@ START_TEST(vanished_told)
 	ck_assert(mbj_client_is_served(s.client));
 	story(s.client);
 	s.client->version = WIRE_VERSION_VANISHED - 1;
+	s.client->idle->version = WIRE_VERSION_VANISHED - 1;
 	SITE_FAILS(mbj_client_vanished(s.client, account.id, box, 0, &vanished,
 				       err),
 		   MBJ_EUNSUPPORTED, &error);

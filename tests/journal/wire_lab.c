@@ -249,6 +249,7 @@ static void house_fill(struct wire_message *m)
 	m->lsn.v = 112;
 	m->chain_at = (struct mbj_chain_at){{113}, {114}, true, hash_of(0x63)};
 	m->is_dry_run = true;
+	m->is_whole = true;
 	m->collected = (struct mbj_collect_result){104, 105, 106, 107};
 	m->trim = (struct mbj_trim_result){{98}, {99},	{100},		 101,
 					   102,	 {103}, MBJ_TRIM_REPLICA};
