@@ -255,10 +255,7 @@ static bool edit_has_guids(const struct mbj_edit *edit)
 	return false;
 }
 
-/*
- * A service that knows no GUIDs would refuse the edit as damaged.  It may have
- * been upgraded since it was asked last.
- */
+/* A service that knows no GUIDs would refuse the edit as damaged. */
 static enum mbj_rc guids_check(struct mbj_client *client,
 			       const struct mbj_edit *edit,
 			       struct mbj_error *err)
