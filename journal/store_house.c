@@ -6,10 +6,8 @@
  * for what they change.
  *
  * Of the state they read a copy of its files, taken in a turn.  A reading
- * transaction of the state itself would do, but for how long it takes: Berkeley
- * DB keeps old pages for it in the cache, the more the longer it is open, and
- * in the end a writer, not the reader, finds no room there
- * (docs/decisions/0028).
+ * transaction of the state itself would do, but for how long it takes: beside a
+ * busy writer it is refused in the end (docs/decisions/0028, 0065).
  *
  * Threads: any.
  */

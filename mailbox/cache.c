@@ -35,6 +35,9 @@ struct record {
 	uint8_t table;
 	bool is_there;
 	bool is_dirty;
+	bool is_changed; /* once, since the last commit: */
+	bool was_there;	 /* as of it */
+	struct mbj_bytes before;
 };
 
 struct undo {
@@ -296,6 +299,11 @@ enum mbj_rc cache_set(struct cache *cache, struct db_txn *txn,
 	cache->undo[cache->undo_count++] =
 		(struct undo){index, record->is_there, record->is_dirty,
 			      record->value};
+	if (!record->is_changed) {
+		record->is_changed = true;
+		record->was_there = record->is_there;
+		record->before = record->value;
+	}
 	record->is_there = value != NULL;
 	record->value = copy;
 	record_dirty(cache, index);
@@ -372,6 +380,30 @@ static int sorted_compare(const void *a, const void *b)
 	return mbj_bytes_compare(x->record->key, y->record->key);
 }
 
+/* So many that the engine is told of at once. */
+enum { FLUSH_COUNT = 64 };
+
+static enum mbj_rc sorted_write(struct db_txn *txn, const struct sorted *sorted,
+				size_t count, struct mbj_error *err)
+{
+	struct db_change changes[FLUSH_COUNT];
+
+	MBJ_ASSERT(count <= FLUSH_COUNT);
+	for (size_t i = 0; i < count; i++) {
+		const struct record *record = sorted[i].record;
+
+		changes[i] = (struct db_change){
+			.table = (enum db_table)record->table,
+			.is_there = record->is_there,
+			.was_there = record->was_there,
+			.key = record->key,
+			.value = record->value,
+			.before = record->before,
+		};
+	}
+	return db_write(txn, changes, count, err);
+}
+
 enum mbj_rc cache_flush(struct cache *cache, struct db_txn *txn,
 			struct mbj_error *err)
 {
@@ -393,16 +425,11 @@ enum mbj_rc cache_flush(struct cache *cache, struct db_txn *txn,
 	qsort(sorted, count, sizeof(*sorted), sorted_compare);
 	/* From the first on, and also where a later one fails. */
 	cache->flushed = cache->undo_count;
-	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
-		const struct record *record = sorted[i].record;
-
-		if (record->is_there)
-			rc = db_put(txn, (enum db_table)record->table,
-				    record->key, record->value, err);
-		else
-			rc = db_del(txn, (enum db_table)record->table,
-				    record->key, err);
-	}
+	for (size_t i = 0; rc == MBJ_OK && i < count; i += FLUSH_COUNT)
+		rc = sorted_write(txn, sorted + i,
+				  count - i < FLUSH_COUNT ? count - i
+							  : FLUSH_COUNT,
+				  err);
 	mbj_free(sorted);
 	if (rc < 0)
 		return rc;
@@ -460,6 +487,8 @@ static void undo_empty(struct cache *cache)
 void cache_committed(struct cache *cache)
 {
 	MBJ_ASSERT(cache->dirty_count == 0);
+	for (size_t i = 0; i < cache->undo_count; i++)
+		cache->records[cache->undo[i].record].is_changed = false;
 	undo_empty(cache);
 	if (cache->count > cache->records_max ||
 	    mbj_arena_used(cache->arena) > CACHE_KEPT_MAX)

@@ -99,6 +99,15 @@ enum mbj_rc db_get(struct db_txn *txn, enum db_table table,
 	return txn->db->ops->get(txn, table, key, ret_value, err);
 }
 
+enum mbj_rc db_write(struct db_txn *txn, const struct db_change *changes,
+		     size_t count, struct mbj_error *err)
+{
+	for (size_t i = 0; i < count; i++)
+		MBJ_ASSERT(changes[i].key.n <= DB_RECORD_MAX &&
+			   changes[i].value.n <= DB_RECORD_MAX);
+	return txn->db->ops->write(txn, changes, count, err);
+}
+
 enum mbj_rc db_put(struct db_txn *txn, enum db_table table,
 		   struct mbj_bytes key, struct mbj_bytes value,
 		   struct mbj_error *err)

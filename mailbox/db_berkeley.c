@@ -1,13 +1,14 @@
 /*
  * Berkeley DB behind db_engine.h: the environment and its tables.
- * Transactions and records are in db_berkeley_txn.c.
+ * Transactions and records are in db_berkeley_txn.c, scans in
+ * db_berkeley_cursor.c.
  *
- * Settings and why (docs/decisions/0005, 0050): private regions, so that a full
- * disk cannot become SIGBUS and a killed neighbour cannot wedge a latch; no
- * locks, since one transaction writes and all others are snapshots; checksums
- * on every page; multi-version tables, so that snapshot readers neither wait
- * for the writer nor stop it; commits without sync, since the journal is the
- * truth; no messages to standard error.
+ * Settings and why (docs/decisions/0005, 0050, 0065): private regions, so that
+ * a full disk cannot become SIGBUS and a killed neighbour cannot wedge a latch;
+ * no locks, since one transaction writes, alone; checksums on every page; one
+ * version of each, since a full cache that has several is slow: db_past.h has
+ * what snapshots need; commits without sync, since the journal is the truth; no
+ * messages to standard error.
  *
  * Invariants:
  *   1. once failed, nothing is read or written until it is reopened;
@@ -317,7 +318,6 @@ static size_t key_prefix(DB *handle, const DBT *a, const DBT *b)
 static int table_open(struct berkeley *db, enum db_table table, DB_TXN *txn,
 		      bool is_new)
 {
-	const uint32_t flags = DB_THREAD | DB_MULTIVERSION;
 	DB *handle;
 	int code;
 
@@ -335,7 +335,7 @@ static int table_open(struct berkeley *db, enum db_table table, DB_TXN *txn,
 	if (code == 0)
 		code = handle->open(handle, txn, "state.db",
 				    db_table_name(table), DB_BTREE,
-				    flags | (is_new ? DB_CREATE : 0), 0600);
+				    DB_THREAD | (is_new ? DB_CREATE : 0), 0600);
 	return code;
 }
 
@@ -396,6 +396,7 @@ static void berkeley_close(struct db *base)
 	panic_pass_over(db);
 	if (db->env)
 		(void)db->env->close(db->env, 0);
+	past_done(&db->past);
 	(void)pthread_mutex_destroy(&db->message_mutex);
 	mbj_free(db);
 }
@@ -511,6 +512,12 @@ static enum mbj_rc berkeley_open(const char *home,
 		mbj_free(db);
 		return mbj_error_nomem(err);
 	}
+	rc = past_init(&db->past, err);
+	if (rc < 0) {
+		(void)pthread_mutex_destroy(&db->message_mutex);
+		mbj_free(db);
+		return rc;
+	}
 	db->base.ops = &db_berkeley_ops;
 	db->sys = options->sys;
 	memcpy(db->home, home, n + 1);
@@ -534,6 +541,7 @@ const struct db_ops db_berkeley_ops = {
 	.commit = berkeley_commit,
 	.abort = berkeley_abort,
 	.get = berkeley_get,
+	.write = berkeley_write,
 	.put = berkeley_put,
 	.del = berkeley_del,
 	.cursor_open = berkeley_cursor_open,

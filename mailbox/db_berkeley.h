@@ -10,8 +10,12 @@
 #include <stdatomic.h>
 
 #include "db_ops.h"
+#include "db_past.h"
 
-enum { DB_MESSAGE_MAX = 160 };
+enum {
+	DB_MESSAGE_MAX = 160,
+	DB_VALUE_GUESS = 512, /* bytes that most values have room in */
+};
 
 struct berkeley {
 	struct db base;
@@ -32,6 +36,7 @@ struct berkeley {
 	size_t log_estimate;
 	bool is_up; /* the opening has come to its end */
 	atomic_bool is_failed;
+	struct past past; /* and the gate to the tables */
 	/* The engine's first message for the next error; any thread's. */
 	pthread_mutex_t message_mutex;
 	char message[DB_MESSAGE_MAX];
@@ -39,7 +44,8 @@ struct berkeley {
 
 struct berkeley_txn {
 	struct db_txn base;
-	DB_TXN *handle;
+	DB_TXN *handle;		   /* NULL: a snapshot, */
+	struct past_reader reader; /* which has this */
 	bool is_broken; /* a write failed half-way: it can only abort */
 };
 
@@ -60,11 +66,11 @@ enum mbj_rc berkeley_home_sync(struct berkeley *db,
 /* Entries of the log files that may be written next, on disk. */
 enum mbj_rc berkeley_log_ahead(struct berkeley *db,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
-/* The same from time to time, before so many bytes are written. */
-enum mbj_rc berkeley_log_count(struct berkeley *db, size_t size,
+/* The same from time to time, before so many records and bytes are written. */
+enum mbj_rc berkeley_log_count(struct berkeley *db, size_t count, size_t size,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
 
-/* db_berkeley_txn.c, for the table of functions. */
+/* db_berkeley_txn.c and db_berkeley_cursor.c, for the table of functions. */
 enum mbj_rc berkeley_begin(struct db *db, bool is_reading,
 			   struct db_txn **ret_txn, struct mbj_error *err);
 enum mbj_rc berkeley_commit(struct db_txn *txn, struct mbj_error *err);
@@ -72,6 +78,8 @@ void berkeley_abort(struct db_txn *txn);
 enum mbj_rc berkeley_get(struct db_txn *txn, enum db_table table,
 			 struct mbj_bytes key, struct mbj_buf *ret_value,
 			 struct mbj_error *err);
+enum mbj_rc berkeley_write(struct db_txn *txn, const struct db_change *changes,
+			   size_t count, struct mbj_error *err);
 enum mbj_rc berkeley_put(struct db_txn *txn, enum db_table table,
 			 struct mbj_bytes key, struct mbj_bytes value,
 			 struct mbj_error *err);
@@ -91,6 +99,26 @@ void berkeley_cursor_close(struct db_cursor *cursor);
 static inline struct berkeley *berkeley_of(struct db *base)
 {
 	return (struct berkeley *)base;
+}
+
+static inline struct berkeley *berkeley_env(const struct db_txn *txn)
+{
+	return berkeley_of(txn->db);
+}
+
+/* NULL of a snapshot. */
+static inline DB_TXN *berkeley_handle(struct db_txn *txn)
+{
+	return ((struct berkeley_txn *)txn)->handle;
+}
+
+static inline enum mbj_rc berkeley_table_error(struct db_txn *txn, int code,
+					       const char *what,
+					       enum db_table table,
+					       struct mbj_error *err)
+{
+	return berkeley_error(berkeley_env(txn), code, what,
+			      db_table_name(table), err);
 }
 
 /* Keys and values given to the engine are const, its parameters are not. */

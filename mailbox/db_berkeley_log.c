@@ -103,10 +103,10 @@ enum mbj_rc berkeley_log_ahead(struct berkeley *db, struct mbj_error *err)
 	return rc;
 }
 
-enum mbj_rc berkeley_log_count(struct berkeley *db, size_t size,
+enum mbj_rc berkeley_log_count(struct berkeley *db, size_t count, size_t size,
 			       struct mbj_error *err)
 {
-	db->log_volume += size + LOG_RECORD_COST;
+	db->log_volume += size + count * LOG_RECORD_COST;
 	if (db->log_volume < db->log_file_size / 2)
 		return MBJ_OK;
 	return berkeley_log_ahead(db, err);

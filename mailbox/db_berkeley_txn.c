@@ -1,11 +1,15 @@
 /*
- * Berkeley DB behind db_engine.h: transactions, records, cursors.
+ * Berkeley DB behind db_engine.h: transactions and records.
+ *
+ * The engine keeps one version of a page and has no locks.  So it is written to
+ * by who is alone at the gate, a snapshot reads it in there, and what of it is
+ * no longer what the snapshot saw, db_past.h has.  A snapshot is no transaction
+ * to the engine.  The writer reads as he likes: nobody else writes.
  *
  * Invariants:
  *   1. a transaction in which a write failed is never committed: what the
  *      engine did of that write is not known;
- *   2. a snapshot is taken when its transaction begins;
- *   3. no cursor outlives its transaction.
+ *   2. a snapshot is of the last commit before its transaction began.
  *
  * Threads: a transaction and its cursors belong to one thread.
  */
@@ -17,61 +21,21 @@
 #include "db_berkeley.h"
 
 enum {
-	DB_VALUE_GUESS = 512,
 	/* What the log has of a change beside key and value, roughly. */
 	DB_LOG_OVERHEAD = 192,
-	/* Steps of a cursor one by one, before it takes them in bulk. */
-	CURSOR_SINGLE_STEPS = 8,
-	CURSOR_BULK_SIZE = 64 << 10,
-	/* Multiple of 1,024, and room for the largest record. */
-	CURSOR_BULK_SIZE_MAX = 4 * DB_RECORD_MAX,
+	/* Bytes of keys and values behind which others may go in. */
+	WRITE_SIZE = 64 << 10,
 };
 
-_Static_assert(CURSOR_BULK_SIZE % 1024 == 0, "the engine's rule");
-
-struct berkeley_cursor {
-	struct db_cursor base;
-	DBC *cursor;
-	enum db_table table;
-	uint32_t steps;
-	void *key; /* where to start, then the last key */
-	size_t key_size;
-	size_t key_capacity;
-	void *value;
-	size_t value_capacity;
-	void *bulk; /* records read ahead, NULL: none yet */
-	size_t bulk_capacity;
-	DBT bulk_dbt;
-	void *bulk_at; /* the engine's place in bulk, NULL: used up */
-};
-
-static struct berkeley *env_of(const struct db_txn *txn)
+static enum mbj_rc writer_begin(struct berkeley *db, struct berkeley_txn *txn,
+				struct mbj_error *err)
 {
-	return berkeley_of(txn->db);
-}
+	int code;
 
-static DB_TXN *handle_of(struct db_txn *txn)
-{
-	return ((struct berkeley_txn *)txn)->handle;
-}
-
-static enum mbj_rc table_error(struct db_txn *txn, int code, const char *what,
-			       enum db_table table, struct mbj_error *err)
-{
-	return berkeley_error(env_of(txn), code, what, db_table_name(table),
-			      err);
-}
-
-/* The snapshot is the engine's log at the first page read: read one now. */
-static int snapshot_pin(struct berkeley *db, DB_TXN *txn)
-{
-	DB *handle = db->tables[TABLE_META];
-	uint8_t byte = 0;
-	DBT key = dbt_in(mbj_bytes_make(&byte, sizeof(byte)));
-	DBT value = dbt_out(&byte, sizeof(byte));
-	int code = handle->get(handle, txn, &key, &value, 0);
-
-	return code == DB_NOTFOUND || code == DB_BUFFER_SMALL ? 0 : code;
+	code = db->env->txn_begin(db->env, NULL, &txn->handle, DB_TXN_NOSYNC);
+	if (code != 0)
+		return berkeley_error(db, code, "begin", "a transaction", err);
+	return MBJ_OK;
 }
 
 enum mbj_rc berkeley_begin(struct db *base, bool is_reading,
@@ -80,7 +44,6 @@ enum mbj_rc berkeley_begin(struct db *base, bool is_reading,
 	struct berkeley *db = berkeley_of(base);
 	struct berkeley_txn *txn;
 	enum mbj_rc rc;
-	int code;
 
 	rc = berkeley_usable(db, err);
 	if (rc < 0)
@@ -89,16 +52,10 @@ enum mbj_rc berkeley_begin(struct db *base, bool is_reading,
 	if (!txn)
 		return mbj_error_nomem(err);
 	txn->base.db = base;
-	code = db->env->txn_begin(db->env, NULL, &txn->handle,
-				  is_reading ? DB_TXN_SNAPSHOT : DB_TXN_NOSYNC);
-	if (code != 0) {
+	rc = is_reading ? past_reader_begin(&db->past, &txn->reader, err)
+			: writer_begin(db, txn, err);
+	if (rc < 0) {
 		mbj_free(txn);
-		return berkeley_error(db, code, "begin", "a transaction", err);
-	}
-	code = is_reading ? snapshot_pin(db, txn->handle) : 0;
-	if (code != 0) {
-		rc = berkeley_error(db, code, "take", "a snapshot", err);
-		berkeley_abort(&txn->base);
 		return rc;
 	}
 	*ret_txn = &txn->base;
@@ -108,7 +65,7 @@ enum mbj_rc berkeley_begin(struct db *base, bool is_reading,
 enum mbj_rc berkeley_commit(struct db_txn *base, struct mbj_error *err)
 {
 	struct berkeley_txn *txn = (struct berkeley_txn *)base;
-	struct berkeley *db = env_of(base);
+	struct berkeley *db = berkeley_env(base);
 	int code;
 
 	if (txn->is_broken) {
@@ -117,7 +74,10 @@ enum mbj_rc berkeley_commit(struct db_txn *base, struct mbj_error *err)
 				     "a write of this transaction failed; it "
 				     "was not committed");
 	}
+	past_enter_alone(&db->past);
 	code = txn->handle->commit(txn->handle, DB_TXN_NOSYNC);
+	past_ended(&db->past);
+	past_leave(&db->past);
 	mbj_free(txn);
 	if (code != 0)
 		return berkeley_error(db, code, "commit", "a transaction", err);
@@ -127,10 +87,19 @@ enum mbj_rc berkeley_commit(struct db_txn *base, struct mbj_error *err)
 void berkeley_abort(struct db_txn *base)
 {
 	struct berkeley_txn *txn = (struct berkeley_txn *)base;
+	struct berkeley *db = berkeley_env(base);
 
+	if (txn->handle == NULL) {
+		past_reader_end(&db->past, &txn->reader);
+		mbj_free(txn);
+		return;
+	}
+	past_enter_alone(&db->past);
 	/* An abort that fails has made the environment panic already. */
 	if (txn->handle->abort(txn->handle) != 0)
-		atomic_store(&env_of(base)->is_failed, true);
+		atomic_store(&db->is_failed, true);
+	past_ended(&db->past);
+	past_leave(&db->past);
 	mbj_free(txn);
 }
 
@@ -148,20 +117,16 @@ static DBT value_room(struct mbj_buf *buf, size_t n)
 	return dbt_out(buf->p + begin, n);
 }
 
-enum mbj_rc berkeley_get(struct db_txn *txn, enum db_table table,
-			 struct mbj_bytes key, struct mbj_buf *ret_value,
-			 struct mbj_error *err)
+static enum mbj_rc engine_get(struct db_txn *txn, enum db_table table,
+			      struct mbj_bytes key, struct mbj_buf *ret_value,
+			      struct mbj_error *err)
 {
-	DB *handle = env_of(txn)->tables[table];
+	DB *handle = berkeley_env(txn)->tables[table];
 	size_t room = DB_VALUE_GUESS;
 	DBT k = dbt_in(key);
 	DBT v;
-	enum mbj_rc rc;
 	int code;
 
-	rc = berkeley_usable(env_of(txn), err);
-	if (rc < 0)
-		return rc;
 	do {
 		if (room > DB_RECORD_MAX)
 			return mbj_error_set(err, MBJ_ECORRUPT,
@@ -171,251 +136,183 @@ enum mbj_rc berkeley_get(struct db_txn *txn, enum db_table table,
 		v = value_room(ret_value, room);
 		if (ret_value->failed != MBJ_OK)
 			return mbj_buf_ok(ret_value, err);
-		code = handle->get(handle, handle_of(txn), &k, &v, 0);
+		code = handle->get(handle, berkeley_handle(txn), &k, &v, 0);
 		room = v.size;
 	} while (code == DB_BUFFER_SMALL);
 	if (code == DB_NOTFOUND)
 		return MBJ_ENOTFOUND;
 	if (code != 0)
-		return table_error(txn, code, "read table", table, err);
+		return berkeley_table_error(txn, code, "read table", table,
+					    err);
 	ret_value->n += v.size;
 	return MBJ_OK;
 }
 
-enum mbj_rc berkeley_put(struct db_txn *txn, enum db_table table,
+/* In: what the snapshot has of it, or else the engine. */
+static enum mbj_rc snapshot_get(struct berkeley_txn *txn, enum db_table table,
+				struct mbj_bytes key, struct mbj_buf *ret_value,
+				struct mbj_error *err)
+{
+	struct past_record record;
+	enum mbj_rc rc;
+
+	rc = past_reader_check(&txn->reader, err);
+	if (rc < 0)
+		return rc;
+	if (!past_find(&txn->reader, table, key, &record))
+		return engine_get(&txn->base, table, key, ret_value, err);
+	if (!record.was_there)
+		return MBJ_ENOTFOUND;
+	mbj_buf_put_bytes(ret_value, record.value);
+	return mbj_buf_ok(ret_value, err);
+}
+
+enum mbj_rc berkeley_get(struct db_txn *base, enum db_table table,
+			 struct mbj_bytes key, struct mbj_buf *ret_value,
+			 struct mbj_error *err)
+{
+	struct berkeley_txn *txn = (struct berkeley_txn *)base;
+	struct berkeley *db = berkeley_env(base);
+	enum mbj_rc rc;
+
+	rc = berkeley_usable(db, err);
+	if (rc < 0)
+		return rc;
+	if (txn->handle != NULL)
+		return engine_get(base, table, key, ret_value, err);
+	past_enter(&db->past);
+	rc = snapshot_get(txn, table, key, ret_value, err);
+	past_leave(&db->past);
+	return rc;
+}
+
+/* -------------------------------------------------------------- writing */
+
+/* Alone. */
+static enum mbj_rc record_put(struct berkeley_txn *txn, enum db_table table,
+			      struct mbj_bytes key, struct mbj_bytes value,
+			      struct mbj_error *err)
+{
+	struct berkeley *db = berkeley_env(&txn->base);
+	DB *handle = db->tables[table];
+	DBT k = dbt_in(key);
+	DBT v = dbt_in(value);
+	int code;
+
+	db->log_estimate += key.n + value.n + DB_LOG_OVERHEAD;
+	code = handle->put(handle, txn->handle, &k, &v, 0);
+	if (code == 0)
+		return MBJ_OK;
+	txn->is_broken = true;
+	return berkeley_table_error(&txn->base, code, "write table", table,
+				    err);
+}
+
+/* Alone. */
+static enum mbj_rc record_del(struct berkeley_txn *txn, enum db_table table,
+			      struct mbj_bytes key, struct mbj_error *err)
+{
+	struct berkeley *db = berkeley_env(&txn->base);
+	DB *handle = db->tables[table];
+	DBT k = dbt_in(key);
+	int code;
+
+	db->log_estimate += key.n + DB_LOG_OVERHEAD;
+	code = handle->del(handle, txn->handle, &k, 0);
+	if (code == 0 || code == DB_NOTFOUND)
+		return MBJ_OK;
+	txn->is_broken = true;
+	return berkeley_table_error(&txn->base, code, "delete from table",
+				    table, err);
+}
+
+/* How many of these are written at once: one, or what is short. */
+static size_t run_count(const struct db_change *changes, size_t count,
+			size_t *ret_size)
+{
+	size_t n = 0;
+
+	*ret_size = 0;
+	while (n < count && *ret_size < WRITE_SIZE) {
+		*ret_size += changes[n].key.n + changes[n].value.n;
+		n++;
+	}
+	return n;
+}
+
+static enum mbj_rc run_write(struct berkeley_txn *txn,
+			     const struct db_change *changes, size_t count,
+			     struct mbj_error *err)
+{
+	struct past *past = &berkeley_env(&txn->base)->past;
+	enum mbj_rc rc;
+
+	past_enter_alone(past);
+	rc = past_note(past, changes, count, err);
+	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
+		const struct db_change *c = &changes[i];
+
+		rc = c->is_there
+			     ? record_put(txn, c->table, c->key, c->value, err)
+			     : record_del(txn, c->table, c->key, err);
+	}
+	past_leave(past);
+	return rc;
+}
+
+enum mbj_rc berkeley_write(struct db_txn *base, const struct db_change *changes,
+			   size_t count, struct mbj_error *err)
+{
+	struct berkeley *db = berkeley_env(base);
+	enum mbj_rc rc = MBJ_OK;
+	size_t size;
+
+	for (size_t n; rc == MBJ_OK && count > 0; changes += n, count -= n) {
+		n = run_count(changes, count, &size);
+		rc = berkeley_usable(db, err);
+		/* It may sync: not while others wait. */
+		if (rc == MBJ_OK)
+			rc = berkeley_log_count(db, n, size, err);
+		if (rc == MBJ_OK)
+			rc = run_write((struct berkeley_txn *)base, changes, n,
+				       err);
+	}
+	return rc;
+}
+
+enum mbj_rc berkeley_put(struct db_txn *base, enum db_table table,
 			 struct mbj_bytes key, struct mbj_bytes value,
 			 struct mbj_error *err)
 {
-	DB *handle = env_of(txn)->tables[table];
-	DBT k = dbt_in(key);
-	DBT v = dbt_in(value);
+	struct berkeley *db = berkeley_env(base);
 	enum mbj_rc rc;
-	int code;
 
-	rc = berkeley_usable(env_of(txn), err);
+	rc = berkeley_usable(db, err);
 	if (rc == MBJ_OK)
-		rc = berkeley_log_count(env_of(txn), key.n + value.n, err);
+		rc = berkeley_log_count(db, 1, key.n + value.n, err);
 	if (rc < 0)
 		return rc;
-	env_of(txn)->log_estimate += key.n + value.n + DB_LOG_OVERHEAD;
-	code = handle->put(handle, handle_of(txn), &k, &v, 0);
-	if (code == 0)
-		return MBJ_OK;
-	((struct berkeley_txn *)txn)->is_broken = true;
-	return table_error(txn, code, "write table", table, err);
+	past_enter_alone(&db->past);
+	past_note_nothing(&db->past);
+	rc = record_put((struct berkeley_txn *)base, table, key, value, err);
+	past_leave(&db->past);
+	return rc;
 }
 
-enum mbj_rc berkeley_del(struct db_txn *txn, enum db_table table,
+enum mbj_rc berkeley_del(struct db_txn *base, enum db_table table,
 			 struct mbj_bytes key, struct mbj_error *err)
 {
-	DB *handle = env_of(txn)->tables[table];
-	DBT k = dbt_in(key);
+	struct berkeley *db = berkeley_env(base);
 	enum mbj_rc rc;
-	int code;
 
-	rc = berkeley_usable(env_of(txn), err);
+	rc = berkeley_usable(db, err);
 	if (rc == MBJ_OK)
-		rc = berkeley_log_count(env_of(txn), key.n, err);
+		rc = berkeley_log_count(db, 1, key.n, err);
 	if (rc < 0)
 		return rc;
-	env_of(txn)->log_estimate += key.n + DB_LOG_OVERHEAD;
-	code = handle->del(handle, handle_of(txn), &k, 0);
-	if (code == 0 || code == DB_NOTFOUND)
-		return MBJ_OK;
-	((struct berkeley_txn *)txn)->is_broken = true;
-	return table_error(txn, code, "delete from table", table, err);
-}
-
-/* ------------------------------------------------------------- cursors */
-
-/* Room for a key of n bytes, which the engine also wants for bulk reads. */
-static enum mbj_rc key_reserve(struct berkeley_cursor *cursor, size_t n,
-			       struct mbj_error *err)
-{
-	return mbj_array_reserve(&cursor->key, &cursor->key_capacity, n, 1,
-				 2 * DB_RECORD_MAX, err);
-}
-
-enum mbj_rc berkeley_cursor_open(struct db_txn *txn, enum db_table table,
-				 struct mbj_bytes start,
-				 struct db_cursor **ret_cursor,
-				 struct mbj_error *err)
-{
-	DB *handle = env_of(txn)->tables[table];
-	struct berkeley_cursor *cursor;
-	enum mbj_rc rc;
-	int code;
-
-	rc = berkeley_usable(env_of(txn), err);
-	if (rc < 0)
-		return rc;
-	cursor = mbj_calloc(1, sizeof(*cursor));
-	if (!cursor)
-		return mbj_error_nomem(err);
-	cursor->base.txn = txn;
-	cursor->table = table;
-	cursor->key_size = start.n;
-	rc = key_reserve(cursor, start.n + DB_VALUE_GUESS, err);
-	if (rc == MBJ_OK)
-		rc = mbj_array_reserve(&cursor->value, &cursor->value_capacity,
-				       DB_VALUE_GUESS, 1, DB_RECORD_MAX, err);
-	if (rc == MBJ_OK) {
-		if (start.n > 0)
-			memcpy(cursor->key, start.p, start.n);
-		code = handle->cursor(handle, handle_of(txn), &cursor->cursor,
-				      0);
-		if (code != 0)
-			rc = table_error(txn, code, "scan table", table, err);
-	}
-	if (rc < 0)
-		berkeley_cursor_close(&cursor->base);
-	else
-		*ret_cursor = &cursor->base;
+	past_enter_alone(&db->past);
+	past_note_nothing(&db->past);
+	rc = record_del((struct berkeley_txn *)base, table, key, err);
+	past_leave(&db->past);
 	return rc;
-}
-
-/*
- * One record by the engine's own copy.  Where a buffer is too small, the key
- * has either not been touched or is that of the record wanted: in both cases
- * asking again finds the same one.
- */
-static enum mbj_rc cursor_single(struct berkeley_cursor *cursor,
-				 struct mbj_bytes *ret_key,
-				 struct mbj_bytes *ret_value,
-				 struct mbj_error *err)
-{
-	uint32_t flag = cursor->steps == 0 ? DB_SET_RANGE : DB_NEXT;
-	enum mbj_rc rc;
-
-	for (;;) {
-		DBT k = dbt_out(cursor->key, cursor->key_capacity);
-		DBT v = dbt_out(cursor->value, cursor->value_capacity);
-		int code;
-
-		k.size = (uint32_t)cursor->key_size;
-		code = cursor->cursor->get(cursor->cursor, &k, &v, flag);
-		if (code == DB_NOTFOUND)
-			return MBJ_ENOTFOUND;
-		if (code != 0 && code != DB_BUFFER_SMALL)
-			return table_error(cursor->base.txn, code, "scan table",
-					   cursor->table, err);
-		if (k.size <= cursor->key_capacity)
-			cursor->key_size = k.size;
-		if (code == 0) {
-			*ret_key = mbj_bytes_make(cursor->key, k.size);
-			*ret_value = mbj_bytes_make(cursor->value, v.size);
-			return MBJ_OK;
-		}
-		rc = key_reserve(cursor, k.size, err);
-		if (rc == MBJ_OK)
-			rc = mbj_array_reserve(&cursor->value,
-					       &cursor->value_capacity, v.size,
-					       1, DB_RECORD_MAX, err);
-		if (rc < 0)
-			return rc;
-	}
-}
-
-/* Read ahead; MBJ_ENOTFOUND at the table's end. */
-static enum mbj_rc bulk_fill(struct berkeley_cursor *cursor,
-			     struct mbj_error *err)
-{
-	size_t needed = CURSOR_BULK_SIZE;
-
-	for (;;) {
-		DBT k = dbt_out(cursor->key, cursor->key_capacity);
-		enum mbj_rc rc;
-		int code;
-
-		rc = mbj_array_reserve(&cursor->bulk, &cursor->bulk_capacity,
-				       needed, 1, CURSOR_BULK_SIZE_MAX, err);
-		if (rc < 0)
-			return rc;
-		/* The engine wants a multiple of 1,024. */
-		cursor->bulk_dbt = dbt_out(cursor->bulk, cursor->bulk_capacity &
-								 ~(size_t)1023);
-		code = cursor->cursor->get(cursor->cursor, &k,
-					   &cursor->bulk_dbt,
-					   DB_NEXT | DB_MULTIPLE_KEY);
-		if (code == DB_NOTFOUND)
-			return MBJ_ENOTFOUND;
-		if (code == 0)
-			break;
-		if (code != DB_BUFFER_SMALL)
-			return table_error(cursor->base.txn, code, "scan table",
-					   cursor->table, err);
-		if (k.size > cursor->key_capacity)
-			rc = key_reserve(cursor, k.size, err);
-		else
-			needed = cursor->bulk_capacity * 2;
-		if (rc < 0)
-			return rc;
-	}
-	DB_MULTIPLE_INIT(cursor->bulk_at, &cursor->bulk_dbt);
-	return MBJ_OK;
-}
-
-/* The next pair of those that were read at once; false at their end. */
-static bool bulk_take(struct berkeley_cursor *cursor, struct mbj_bytes *ret_key,
-		      struct mbj_bytes *ret_value)
-{
-	void *key;
-	void *value;
-	size_t key_size;
-	size_t value_size;
-
-	if (cursor->bulk_at == NULL)
-		return false;
-	DB_MULTIPLE_KEY_NEXT(cursor->bulk_at, &cursor->bulk_dbt, key, key_size,
-			     value, value_size);
-	if (cursor->bulk_at == NULL)
-		return false;
-	*ret_key = mbj_bytes_make(key, key_size);
-	*ret_value = mbj_bytes_make(value, value_size);
-	return true;
-}
-
-static enum mbj_rc cursor_bulk(struct berkeley_cursor *cursor,
-			       struct mbj_bytes *ret_key,
-			       struct mbj_bytes *ret_value,
-			       struct mbj_error *err)
-{
-	while (!bulk_take(cursor, ret_key, ret_value)) {
-		enum mbj_rc rc = bulk_fill(cursor, err);
-
-		if (rc < 0)
-			return rc;
-	}
-	return MBJ_OK;
-}
-
-enum mbj_rc berkeley_cursor_next(struct db_cursor *base,
-				 struct mbj_bytes *ret_key,
-				 struct mbj_bytes *ret_value,
-				 struct mbj_error *err)
-{
-	struct berkeley_cursor *cursor = (struct berkeley_cursor *)base;
-	enum mbj_rc rc;
-
-	rc = berkeley_usable(env_of(base->txn), err);
-	if (rc < 0)
-		return rc;
-	if (cursor->steps >= CURSOR_SINGLE_STEPS)
-		return cursor_bulk(cursor, ret_key, ret_value, err);
-	rc = cursor_single(cursor, ret_key, ret_value, err);
-	if (rc == MBJ_OK)
-		cursor->steps++;
-	return rc;
-}
-
-void berkeley_cursor_close(struct db_cursor *base)
-{
-	struct berkeley_cursor *cursor = (struct berkeley_cursor *)base;
-
-	if (cursor->cursor)
-		(void)cursor->cursor->close(cursor->cursor);
-	mbj_free(cursor->key);
-	mbj_free(cursor->value);
-	mbj_free(cursor->bulk);
-	mbj_free(cursor);
 }

@@ -4,7 +4,9 @@
  * <db.h>.  Private to mailbox/.
  *
  * One writing transaction at a time (the caller's rule); reading ones are
- * snapshots.  Durability is the journal's: commits are atomic, not synced.
+ * snapshots of the last commit.  One that is open while much is written fails
+ * with MBJ_EBUSY (db_past.h).  Durability is the journal's: commits are atomic,
+ * not synced.
  */
 #ifndef MBJ_MAILBOX_DB_H
 #define MBJ_MAILBOX_DB_H
@@ -108,14 +110,37 @@ enum mbj_rc db_commit(struct db_txn **txn,
 		      struct mbj_error *err) MBJ_MUST_CHECK;
 void db_abort(struct db_txn **txn);
 
+/* What a record is to be, and what it was at the last commit. */
+struct db_change {
+	enum db_table table;
+	bool is_there;
+	bool was_there;
+	struct mbj_bytes key;
+	struct mbj_bytes value;	 /* while is_there */
+	struct mbj_bytes before; /* while was_there */
+};
+
+/*
+ * Where one fails, the transaction can only be given up.
+ * Requires: keys and what they were before stay until the transaction ends, for
+ * whoever reads beside it.
+ */
+enum mbj_rc db_write(struct db_txn *txn, const struct db_change *changes,
+		     size_t count, struct mbj_error *err) MBJ_MUST_CHECK;
+
 /* The value is appended to ret_value.  MBJ_ENOTFOUND leaves err alone. */
 enum mbj_rc db_get(struct db_txn *txn, enum db_table table,
 		   struct mbj_bytes key, struct mbj_buf *ret_value,
 		   struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * One record that nobody is told of: for tables that are filled, which nobody
+ * reads.  Requires: no reading transaction is open.  None can begin until this
+ * one ends: MBJ_EBUSY.
+ */
 enum mbj_rc db_put(struct db_txn *txn, enum db_table table,
 		   struct mbj_bytes key, struct mbj_bytes value,
 		   struct mbj_error *err) MBJ_MUST_CHECK;
-/* Deleting what is not there is no error. */
+/* Likewise.  Deleting what is not there is no error. */
 enum mbj_rc db_del(struct db_txn *txn, enum db_table table,
 		   struct mbj_bytes key, struct mbj_error *err) MBJ_MUST_CHECK;
 

@@ -261,6 +261,22 @@ static enum mbj_rc memory_del(struct db_txn *base, enum db_table table,
 	return memory_write(txn_of(base), table, key, NULL, err);
 }
 
+/* Snapshots have references to what they see: nobody is told of anything. */
+static enum mbj_rc memory_changes(struct db_txn *base,
+				  const struct db_change *changes, size_t count,
+				  struct mbj_error *err)
+{
+	enum mbj_rc rc = MBJ_OK;
+
+	for (size_t i = 0; rc == MBJ_OK && i < count; i++) {
+		const struct db_change *c = &changes[i];
+
+		rc = memory_write(txn_of(base), c->table, c->key,
+				  c->is_there ? &c->value : NULL, err);
+	}
+	return rc;
+}
+
 /* ------------------------------------------------------------- cursors */
 
 static enum mbj_rc memory_cursor_open(struct db_txn *base, enum db_table table,
@@ -323,6 +339,7 @@ const struct db_ops db_memory_ops = {
 	.commit = memory_commit,
 	.abort = memory_abort,
 	.get = memory_get,
+	.write = memory_changes,
 	.put = memory_put,
 	.del = memory_del,
 	.cursor_open = memory_cursor_open,

@@ -30,6 +30,9 @@ struct db_ops {
 	enum mbj_rc (*get)(struct db_txn *txn, enum db_table table,
 			   struct mbj_bytes key, struct mbj_buf *ret_value,
 			   struct mbj_error *err);
+	enum mbj_rc (*write)(struct db_txn *txn,
+			     const struct db_change *changes, size_t count,
+			     struct mbj_error *err);
 	enum mbj_rc (*put)(struct db_txn *txn, enum db_table table,
 			   struct mbj_bytes key, struct mbj_bytes value,
 			   struct mbj_error *err);

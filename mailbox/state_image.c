@@ -1,8 +1,8 @@
 /*
  * Images: an environment's files as they are at one moment, to be opened as
  * what a crash at that moment would have left.  Whoever reads for long reads an
- * image: a long reading transaction keeps old pages in the cache until a writer
- * finds no room there.
+ * image: a long reading transaction, beside which much is written, is refused in
+ * the end (db_past.h).
  *
  * Invariant: an image is only ever opened where all of it was copied.
  *
@@ -22,7 +22,7 @@ struct image {
 	const struct mbj_halt *halt;
 };
 
-/* Old pages that were put aside, and marks of ours, are nothing to recover. */
+/* Files of regions, and marks of ours, are nothing to recover. */
 static bool name_is_wanted(const char *name)
 {
 	return strncmp(name, "__db.", 5) != 0 && strcmp(name, "suspect") != 0;

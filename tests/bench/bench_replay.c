@@ -253,7 +253,7 @@ static void bare_open(struct bare *bare, const char *dir)
 		check(bare->tables[i]->open(bare->tables[i], NULL, "state.db",
 					    names[i], DB_BTREE,
 					    DB_CREATE | DB_AUTO_COMMIT |
-						    DB_THREAD | DB_MULTIVERSION,
+						    DB_THREAD,
 					    0600),
 		      "open table");
 	}

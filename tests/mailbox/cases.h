@@ -29,6 +29,7 @@ TCase *test_blob_unpack_case(void);
 TCase *test_cache_case(void);
 TCase *test_db_case(void);
 TCase *test_db_memory_case(void);
+TCase *test_db_past_case(void);
 TCase *test_db_thread_case(void);
 TCase *test_diff_case(void);
 TCase *test_digest_case(void);

@@ -92,6 +92,8 @@ struct run {
 	unsigned flush_count;
 	unsigned saved_count;
 	unsigned number; /* of the last value given */
+	struct db_txn *snapshot;
+	struct model seen; /* by it */
 };
 
 static enum db_table table_of(unsigned i)
@@ -159,30 +161,48 @@ static void run_set(struct run *run)
 		err);
 }
 
-/* What the engine holds in this transaction is what the model says. */
-static void run_flush(struct run *run)
+/* What a transaction of the engine sees of a table is what a model says. */
+static void engine_compare(struct db_txn *txn, const struct model *model,
+			   unsigned table)
 {
-	unsigned table = (unsigned)test_rng_below(&run->rng, TABLES);
 	struct mbj_buf found;
 	uint8_t bytes[64];
 	char text[16];
 
-	test_ok(cache_flush(run->lab.cache, run->lab.txn, &err), err);
-	run->flush_count++;
 	mbj_buf_init(&found, 4096);
 	for (unsigned key = 0; key < KEYS; key++) {
-		unsigned number = run->now.values[table][key];
+		unsigned number = model->values[table][key];
 		enum mbj_rc rc;
 
 		mbj_buf_clear(&found);
-		rc = db_get(run->lab.txn, table_of(table), key_of(key, text),
-			    &found, &err);
+		rc = db_get(txn, table_of(table), key_of(key, text), &found,
+			    &err);
 		ck_assert_int_eq(rc, number == 0 ? MBJ_ENOTFOUND : MBJ_OK);
 		ck_assert(number == 0 ||
 			  mbj_bytes_equal(mbj_buf_view(&found),
 					  value_of(number, bytes)));
 	}
 	mbj_buf_done(&found);
+}
+
+static void run_flush(struct run *run)
+{
+	unsigned table = (unsigned)test_rng_below(&run->rng, TABLES);
+
+	test_ok(cache_flush(run->lab.cache, run->lab.txn, &err), err);
+	run->flush_count++;
+	engine_compare(run->lab.txn, &run->now, table);
+}
+
+/* A snapshot beside the transaction, and what the one before still sees. */
+static void run_look(struct run *run)
+{
+	if (run->snapshot != NULL)
+		for (unsigned table = 0; table < TABLES; table++)
+			engine_compare(run->snapshot, &run->seen, table);
+	db_abort(&run->snapshot);
+	test_ok(db_begin(run->lab.db, true, &run->snapshot, &err), err);
+	run->seen = run->committed;
 }
 
 static void run_save(struct run *run)
@@ -250,6 +270,9 @@ static void run_step(struct run *run)
 	case 7:
 		run_save(run);
 		break;
+	case 8:
+		run_look(run);
+		break;
 	default:
 		run_set(run);
 	}
@@ -257,8 +280,9 @@ static void run_step(struct run *run)
 
 /*
  * Goal: what is read is what was last set and not undone, whatever was
- * flushed, rolled back, committed or aborted in between.  Method: random steps
- * on the cache and on an array, once with a read cache and once without.
+ * flushed, rolled back, committed or aborted in between; and by a snapshot what
+ * was committed when it was taken.  Method: random steps on the cache and on an
+ * array, once with a read cache and once without.
  */
 START_TEST(random_steps_agree_with_an_array)
 {
@@ -269,6 +293,7 @@ START_TEST(random_steps_agree_with_an_array)
 	(void)test_rng_seed(&run.rng);
 	for (unsigned i = 0; i < STEPS; i++)
 		run_step(&run);
+	db_abort(&run.snapshot);
 	lab_abort(&run.lab);
 	lab_again(&run.lab);
 	run.now = run.committed;

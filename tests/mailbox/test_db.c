@@ -64,6 +64,22 @@ static void put(struct db_txn *txn, const char *key, struct mbj_bytes value)
 	test_ok(db_put(txn, TABLE_SLOTS, mbj_bytes_str(key), value, &err), err);
 }
 
+/* A record that was that, NULL: not there, and is another. */
+static void change(struct db_txn *txn, const char *key, const char *before,
+		   const char *value)
+{
+	const struct db_change c = {
+		.table = TABLE_SLOTS,
+		.is_there = true,
+		.was_there = before != NULL,
+		.key = mbj_bytes_str(key),
+		.value = mbj_bytes_str(value),
+		.before = mbj_bytes_str(before != NULL ? before : ""),
+	};
+
+	test_ok(db_write(txn, &c, 1, &err), err);
+}
+
 static void expect(struct db_txn *txn, const char *key, const char *value)
 {
 	struct mbj_buf found;
@@ -131,8 +147,8 @@ START_TEST(snapshots_are_of_their_beginning)
 	test_ok(db_commit(&txn, &err), err);
 	early = begin(&lab, true);
 	txn = begin(&lab, false);
-	put(txn, "a", mbj_bytes_str("new"));
-	put(txn, "b", mbj_bytes_str("new"));
+	change(txn, "a", "old", "new");
+	change(txn, "b", NULL, "new");
 	test_ok(db_commit(&txn, &err), err);
 	late = begin(&lab, true);
 	expect(early, "a", "old");

@@ -104,8 +104,7 @@ enum mbj_rc mbj_halt_check(const struct mbj_halt *halt, const char *what,
 /*
  * Checkpoint, and copy the environment as it is then to home, which is not
  * there: opened there it is what it is now, for whoever reads for long.  A long
- * reading transaction of the state itself keeps old pages in the cache, until a
- * writer that finds no room there fails.
+ * reading transaction of the state itself is refused in the end.
  * Requires: nobody writes meanwhile.
  * Returns: MBJ_ENOSPC, nothing copied, where it is longer than room; MBJ_EBUSY,
  * told to give up.
@@ -202,7 +201,11 @@ struct mbj_path {
 /* Only one at a time.  Returns: MBJ_EIO once mbj_state_is_failed. */
 enum mbj_rc mbj_txn_begin(struct mbj_state *state, struct mbj_txn **ret_txn,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
-/* A snapshot for reading; mutations through it are a bug. */
+/*
+ * A snapshot for reading; mutations through it are a bug.  Looks fail with
+ * MBJ_EBUSY once too much was written beside it (db_past.h).
+ * Returns: MBJ_EBUSY while the state is filled from a snapshot's file.
+ */
 enum mbj_rc mbj_txn_begin_read(struct mbj_state *state,
 			       struct mbj_txn **ret_txn,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
