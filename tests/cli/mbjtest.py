@@ -213,6 +213,15 @@ def truth(store):
     return {str(f.relative_to(store)): f.read_bytes() for f in files}
 
 
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
 def seed():
     """A seeded generator; the seed is printed and comes from MBJ_SEED."""
     value = int(os.environ.get("MBJ_SEED") or random.SystemRandom()

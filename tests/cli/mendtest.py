@@ -5,7 +5,7 @@ import shutil
 import struct
 import subprocess
 
-from mbjtest import CORRUPT, OK, ROWS, Case
+from mbjtest import CORRUPT, OK, ROWS, Case, crc32c
 
 SEGMENTS = os.environ.get("MBJ_SEGMENTS")
 HEADER, FRAME = 128, 72
@@ -49,15 +49,6 @@ def flip(path, at, size=1):
     for i in range(at, at + size):
         data[i] ^= 0x55
     path.write_bytes(data)
-
-
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
 
 
 def sealed(data):

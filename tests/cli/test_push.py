@@ -10,20 +10,11 @@ import tempfile
 import unittest
 
 import mbjtest
-from mbjtest import FAILED, OK, PARTIAL, REFUSED, USAGE
+from mbjtest import FAILED, OK, PARTIAL, REFUSED, USAGE, crc32c
 import pushtest
 from pushtest import dovetest
 
 ENV = dict(os.environ, MBJ_PUSH_PASSWORD=pushtest.SECRET)
-
-
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
 
 
 class PushCase(mbjtest.Case):

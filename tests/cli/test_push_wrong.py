@@ -3,8 +3,7 @@ were lost or are old: what others have there stays, and what is ours is said."""
 import unittest
 
 import mbjtest
-from mbjtest import CORRUPT, FAILED, INBOX, PARTIAL, REFUSED
-from test_push import crc32c
+from mbjtest import CORRUPT, FAILED, INBOX, PARTIAL, REFUSED, crc32c
 from test_push_mail import A, B, OddMail, TOP, text
 
 X = mbjtest.mailbox_id(99)

@@ -11,20 +11,11 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from mbjtest import OK, PARTIAL, ROWS, listing, run  # noqa: E402
+from mbjtest import OK, PARTIAL, ROWS, crc32c, listing, run  # noqa: E402
 from servetest import ServiceCase  # noqa: E402
 
 DYING = os.environ.get("MBJ_DYING")
 NOTE, STOPPER = 64, 48
-
-
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
 
 
 class Stopper(ServiceCase):

@@ -25,7 +25,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from mbjtest import (A, Case, DIVERGE, MBJ, PARTIAL, REFUSED,  # noqa: E402
-                     ROWS, listing, mailbox_id, truth)
+                     ROWS, crc32c, listing, mailbox_id, truth)
 
 HERE = pathlib.Path(__file__).parent / "upgrade"
 SEGMENTS = os.environ.get("MBJ_SEGMENTS")
@@ -38,15 +38,6 @@ WHEN = 1767225600  # 2026-01-01, of all files
 def version():
     said = subprocess.run([MBJ, "version"], capture_output=True, check=True)
     return ".".join(said.stdout.decode().split()[1].split(".")[:2])
-
-
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
 
 
 def lacks(recorded, found, where="all"):

@@ -56,6 +56,14 @@ struct damage_runner {
 	unsigned failures;
 };
 
+enum damage_outcome damage_wrong(char why[DAMAGE_WHY_MAX], const char *what,
+				 const struct mbj_error *err)
+{
+	(void)snprintf(why, DAMAGE_WHY_MAX, "%s: %s %s", what,
+		       mbj_rc_name(err->rc), err->message);
+	return DAMAGE_WRONG;
+}
+
 bool damage_is_long(void)
 {
 	const char *text = getenv("MBJ_DAMAGE");

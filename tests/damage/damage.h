@@ -18,6 +18,7 @@
 #ifndef TEST_DAMAGE_H
 #define TEST_DAMAGE_H
 
+#include <mbj/error.h>
 #include <mbj/memory.h>
 
 #include "support.h"
@@ -74,6 +75,10 @@ enum { DAMAGE_FILES_MAX = 16, DAMAGE_WHY_MAX = 1024 };
 typedef enum damage_outcome (*damage_trial_fn)(void *ctx,
 					       const struct damage *damage,
 					       char why[DAMAGE_WHY_MAX]);
+
+/* What a trial ends with where it says why. */
+enum damage_outcome damage_wrong(char why[DAMAGE_WHY_MAX], const char *what,
+				 const struct mbj_error *err);
 
 /* MBJ_DAMAGE=long: everything; else the quick share.  MBJ_PART=k/n of it. */
 bool damage_is_long(void);

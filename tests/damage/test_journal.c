@@ -19,15 +19,6 @@ static bool error_names(const struct sample *sample,
 	       strstr(err->message, sample->dir) != NULL;
 }
 
-static enum damage_outcome outcome_wrong(char why[DAMAGE_WHY_MAX],
-					 const char *what,
-					 const struct mbj_error *err)
-{
-	(void)snprintf(why, DAMAGE_WHY_MAX, "%s: %s %s", what,
-		       mbj_rc_name(err->rc), err->message);
-	return DAMAGE_WRONG;
-}
-
 struct log_trial {
 	struct sample sample;
 	struct sample_image files; /* the journal's */
@@ -68,21 +59,21 @@ static enum damage_outcome log_try(void *ctx, const struct damage *damage,
 	if (rc < 0)
 		return error_names(sample, &err)
 			       ? DAMAGE_NAMED
-			       : outcome_wrong(why, "open", &err);
+			       : damage_wrong(why, "open", &err);
 	found = mbj_log_end_get(log);
 	mbj_log_close(&log);
 	if (found.lsn.v != end->lsn.v ||
 	    memcmp(found.chain.b, end->chain.b, MBJ_HASH_SIZE) != 0)
-		return outcome_wrong(why, "another end", &err);
+		return damage_wrong(why, "another end", &err);
 	rc = sample_journal_read(sample, true, &is_same, &err);
 	if (rc < 0)
 		return error_names(sample, &err)
 			       ? DAMAGE_NAMED
-			       : outcome_wrong(why, "read", &err);
+			       : damage_wrong(why, "read", &err);
 	if (!is_same)
-		return outcome_wrong(why, "other groups", &err);
+		return damage_wrong(why, "other groups", &err);
 	if (is_in_use(&trial->files, damage))
-		return outcome_wrong(why, "a byte in use", &err);
+		return damage_wrong(why, "a byte in use", &err);
 	return DAMAGE_HARMLESS;
 }
 
@@ -103,7 +94,7 @@ static enum damage_outcome store_try(void *ctx, const struct damage *damage,
 	if (rc < 0)
 		return error_names(sample, &err)
 			       ? DAMAGE_NAMED
-			       : outcome_wrong(why, "open", &err);
+			       : damage_wrong(why, "open", &err);
 	is_rebuilt = mbj_store_recovery_get(store)->is_rebuilt;
 	rc = sample_content_get(store, &content, &err);
 	if (rc == MBJ_OK && !sample_content_equal(&content, &sample->content))
@@ -117,7 +108,7 @@ static enum damage_outcome store_try(void *ctx, const struct damage *damage,
 	}
 	mbj_store_close(&store);
 	if (rc < 0 || !is_same)
-		return outcome_wrong(why, "read", &err);
+		return damage_wrong(why, "read", &err);
 	return is_rebuilt ? DAMAGE_REBUILT : DAMAGE_HARMLESS;
 }
 

@@ -32,15 +32,6 @@ struct state_trial {
 	bool is_bend_in_log;
 };
 
-static enum damage_outcome outcome_wrong(char why[DAMAGE_WHY_MAX],
-					 const char *what,
-					 const struct mbj_error *err)
-{
-	(void)snprintf(why, DAMAGE_WHY_MAX, "%s: %s %s", what,
-		       mbj_rc_name(err->rc), err->message);
-	return DAMAGE_WRONG;
-}
-
 /* Open, and ask for everything. */
 static enum mbj_rc content_get(struct sample *sample,
 			       struct sample_content *ret_content,
@@ -83,14 +74,14 @@ static enum damage_outcome state_try(void *ctx, const struct damage *damage,
 		rc = content_get(sample, &content, &recovery, &err);
 	}
 	if (rc < 0)
-		return outcome_wrong(why, "open", &err);
+		return damage_wrong(why, "open", &err);
 	is_anew = sample_content_equal(&content, &sample->anew);
 	if (recovery.is_rebuilt || trial->is_bend_in_log
 		    ? !is_anew
 		    : !sample_content_equal(&content, &sample->content))
-		return outcome_wrong(why, "other content", &err);
+		return damage_wrong(why, "other content", &err);
 	if (recovery.is_rebuilt && recovery.reason[0] == '\0')
-		return outcome_wrong(why, "no reason", &err);
+		return damage_wrong(why, "no reason", &err);
 	if (is_named)
 		return DAMAGE_NAMED;
 	return recovery.is_rebuilt ? DAMAGE_REBUILT : DAMAGE_HARMLESS;

@@ -3,12 +3,14 @@
  */
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include <mbj/codec.h>
 
+#include "store_impl.h"
 #include "store_lab.h"
 
 /* --------------------------------------------------------- faulty system */
@@ -277,6 +279,18 @@ void site_name(struct mbj_store *store, unsigned account, unsigned number,
 	memcpy(text, mailbox.name.stored.p, mailbox.name.stored.n);
 	text[mailbox.name.stored.n] = '\0';
 	mbj_txn_abort(&txn);
+}
+
+void site_await_waiting(struct mbj_store *store, size_t count)
+{
+	size_t waiting;
+
+	do {
+		(void)sched_yield();
+		pthread_mutex_lock(&store->mutex);
+		waiting = store->waiting_count;
+		pthread_mutex_unlock(&store->mutex);
+	} while (waiting < count);
 }
 
 bool site_is_sound(struct mbj_store *store)

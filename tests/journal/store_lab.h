@@ -103,6 +103,8 @@ enum mbj_rc site_rename(struct mbj_store *store, unsigned account,
 /* The stored name of a mailbox, whatever its parent. */
 void site_name(struct mbj_store *store, unsigned account, unsigned number,
 	       char text[MBJ_NAME_MAX + 1]);
+/* So many threads, or more, wait for their turn or their batch. */
+void site_await_waiting(struct mbj_store *store, size_t count);
 /* Every account can be read and checked. */
 bool site_is_sound(struct mbj_store *store);
 /* Sum of all accounts' digests, after checking every account's records. */

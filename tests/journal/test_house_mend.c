@@ -320,18 +320,6 @@ struct waiter {
 	pthread_t thread;
 };
 
-static void waiting_await(struct mbj_store *store, size_t count)
-{
-	size_t waiting;
-
-	do {
-		(void)sched_yield();
-		pthread_mutex_lock(&store->mutex);
-		waiting = store->waiting_count;
-		pthread_mutex_unlock(&store->mutex);
-	} while (waiting < count);
-}
-
 static void *collect_run(void *context)
 {
 	struct mbj_collect_result result;
@@ -348,7 +336,7 @@ static void *waiter_run(void *context)
 	struct waiter *waiter = context;
 
 	SITE_OK(store_turn_take(waiter->store, err));
-	waiting_await(waiter->store, 1);
+	site_await_waiting(waiter->store, 1);
 	waiter->is_reading = mbj_state_has_readers(waiter->store->state);
 	store_turn_give(waiter->store);
 	return NULL;
@@ -381,11 +369,11 @@ START_TEST(mend_waiting)
 	ck_assert_int_eq(pthread_create(&collector, NULL, collect_run,
 					site.store),
 			 0);
-	waiting_await(site.store, 1);
+	site_await_waiting(site.store, 1);
 	ck_assert_int_eq(pthread_create(&waiter.thread, NULL, waiter_run,
 					&waiter),
 			 0);
-	waiting_await(site.store, 2);
+	site_await_waiting(site.store, 2);
 	store_turn_give(site.store);
 	ck_assert_int_eq(pthread_join(waiter.thread, NULL), 0);
 	ck_assert_int_eq(pthread_join(collector, NULL), 0);
@@ -429,7 +417,7 @@ START_TEST(mend_stop)
 	asker.client = s.client;
 	SITE_OK(store_turn_take(store, err));
 	ck_assert_int_eq(pthread_create(&thread, NULL, asker_run, &asker), 0);
-	waiting_await(store, 1);
+	site_await_waiting(store, 1);
 	ck_assert_int_eq(write(s.stop[1], "x", 1), 1);
 	while (!atomic_load(&store->is_halted))
 		(void)sched_yield();

@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -209,18 +208,6 @@ static void *queued_run(void *context)
 	return NULL;
 }
 
-static void queued_await(struct mbj_store *store, size_t count)
-{
-	size_t waiting;
-
-	do {
-		(void)sched_yield();
-		pthread_mutex_lock(&store->mutex);
-		waiting = store->waiting_count;
-		pthread_mutex_unlock(&store->mutex);
-	} while (waiting < count);
-}
-
 /*
  * Goal: nobody is refused for what comes before him in a batch.  Method: a
  * large edit and a small one wait for the same batch, and there is exactly as
@@ -249,7 +236,7 @@ START_TEST(space_beside)
 		ck_assert_int_eq(pthread_create(&queued[i].thread, NULL,
 						queued_run, &queued[i]),
 				 0);
-		queued_await(lab.site.store, i + 1);
+		site_await_waiting(lab.site.store, i + 1);
 	}
 	store_turn_give(lab.site.store);
 	for (size_t i = 0; i < 2; i++)

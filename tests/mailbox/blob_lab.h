@@ -17,6 +17,8 @@
 extern char *blob_tmp;
 extern char *blob_dir;
 
+/* Where no file can be linked: another file system. */
+int blob_link_refused(void *ctx, const char *from, const char *to);
 void blob_lab_setup(void);
 void blob_lab_teardown(void);
 

@@ -391,14 +391,6 @@ START_TEST(blob_import)
 }
 END_TEST
 
-static int link_refused(void *ctx, const char *from, const char *to)
-{
-	(void)ctx;
-	(void)from;
-	(void)to;
-	return -EXDEV;
-}
-
 /*
  * Goal: a copy is verified before it counts, linked or not.  Method: copy what
  * is good, damaged and missing, with and without hard links.
@@ -413,7 +405,7 @@ START_TEST(blob_copy)
 	char path[MBJ_PATH_TEXT_MAX];
 
 	if (_i == 1)
-		sys.link = link_refused;
+		sys.link = blob_link_refused;
 	mbj_blobs_close(&blobs);
 	test_ok(mbj_blobs_open(&sys, blob_dir, true, &blobs, &err), err);
 	test_ok(mbj_blobs_open(&sys, second_dir, true, &second, &err), err);

@@ -211,14 +211,6 @@ END_TEST
 
 /* -------------------------------------------------------- between stores */
 
-static int link_refused(void *ctx, const char *from, const char *to)
-{
-	(void)ctx;
-	(void)from;
-	(void)to;
-	return -EXDEV;
-}
-
 /*
  * Goal: a link takes the form of the source, but into a store that packs
  * nothing nothing packed comes; a copy has the form of where it goes.  All of
@@ -240,7 +232,7 @@ START_TEST(pack_copy)
 	struct stat st;
 
 	if (!may_link)
-		sys.link = link_refused;
+		sys.link = blob_link_refused;
 	mbj_blobs_close(&blobs);
 	test_ok(mbj_blobs_open(&sys, blob_dir, true, &blobs, &err), err);
 	mbj_blobs_pack(blobs, is_to_packed ? LEVEL : 0);

@@ -25,6 +25,13 @@ void fixture_begin_with(struct fixture *f,
 	OK(mbj_replica_open(f->replica_dir, f->options, &f->replica, err));
 }
 
+void fixture_begin_two(struct fixture *f)
+{
+	fixture_begin(f);
+	fixture_import(f, "alice", 4);
+	fixture_import(f, "bob", 4);
+}
+
 void fixture_end(struct fixture *f)
 {
 	mbj_store_close(&f->primary);

@@ -76,6 +76,8 @@ void fixture_begin(struct fixture *f);
 /* The same with these options, also where a store is opened again. */
 void fixture_begin_with(struct fixture *f,
 			const struct mbj_store_options *options);
+/* And alice and bob, groups 1 and 2, each with INBOX and m2 to m4. */
+void fixture_begin_two(struct fixture *f);
 void fixture_end(struct fixture *f);
 
 /* An id that is easy to read: its last byte. */

@@ -87,7 +87,7 @@ static long group_find(const struct fixture *f, uint64_t lsn, const char *path)
 	return at;
 }
 
-static void bit_turn(const char *path, long at)
+void bit_turn(const char *path, long at)
 {
 	FILE *file = fopen(path, "r+b");
 	int byte;

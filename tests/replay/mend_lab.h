@@ -18,6 +18,9 @@ struct meeting mend(struct fixture *f);
 uint64_t part_size(const struct fixture *f, uint64_t lsn);
 /* A snapshot, in its middle: head and end are whole. */
 void bend(const char *dir, uint64_t lsn);
+/* A bit of that byte of a file. */
+void bit_turn(const char *path, long at);
+
 struct bent {
 	char path[MBJ_PATH_TEXT_MAX];
 	long at;

@@ -14,6 +14,22 @@ uint64_t snapshot_make(struct mbj_store *store)
 	return result.info.watermark.lsn.v;
 }
 
+void resync_begin(struct fixture *f)
+{
+	fixture_begin_two(f);
+	ck_assert_uint_eq(snapshot_make(f->primary), 2);
+}
+
+void resync_begin_seeded(struct fixture *f)
+{
+	struct mbj_snapshot_info info;
+
+	resync_begin(f);
+	OK(mbj_replica_seed(f->replica, f->primary_dir, (struct mbj_lsn){0},
+			    &info, err));
+	ck_assert_uint_eq(mbj_store_identity(f->replica)->anchor.first.v, 3);
+}
+
 enum mbj_rc resync_try(struct fixture *f, struct mbj_id account,
 		       struct mbj_resync_result *ret_result,
 		       struct mbj_error *err)

@@ -8,6 +8,10 @@
 
 /* Its group. */
 uint64_t snapshot_make(struct mbj_store *store);
+/* fixture_begin_two, and the primary has a snapshot of that, group 2. */
+void resync_begin(struct fixture *f);
+/* And the replica began with it: its journal begins at group 3. */
+void resync_begin_seeded(struct fixture *f);
 enum mbj_rc resync_try(struct fixture *f, struct mbj_id account,
 		       struct mbj_resync_result *ret_result,
 		       struct mbj_error *err);

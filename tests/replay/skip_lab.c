@@ -38,6 +38,14 @@ void skip_lacks(struct fixture *f, const char *account, uint64_t count,
 	ck_assert_uint_eq(is_last, last);
 }
 
+void skip_is_over(struct fixture *f)
+{
+	skip_lacks(f, "alice", 0, 0, 0);
+	aside_equal(f);
+	rebuild(f);
+	aside_equal(f);
+}
+
 enum mbj_rc skip_try(struct fixture *f, const char *account, uint64_t lsn,
 		     bool is_dry_run, struct mbj_skip_result *ret_result,
 		     struct mbj_error *err)

@@ -6,7 +6,7 @@
 
 #include <mbj/apply.h>
 
-#include "aside_lab.h"
+#include "resync_lab.h"
 
 /* Groups of it that were given up; 0: none were. */
 uint64_t skip_count(struct mbj_store *store, struct mbj_id account,
@@ -14,6 +14,8 @@ uint64_t skip_count(struct mbj_store *store, struct mbj_id account,
 /* The same of the replica. */
 void skip_lacks(struct fixture *f, const char *account, uint64_t count,
 		uint64_t first, uint64_t last);
+/* Nothing of alice's is given up by now, nor in a state that is made anew. */
+void skip_is_over(struct fixture *f);
 enum mbj_rc skip_try(struct fixture *f, const char *account, uint64_t lsn,
 		     bool is_dry_run, struct mbj_skip_result *ret_result,
 		     struct mbj_error *err);

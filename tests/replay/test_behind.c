@@ -216,9 +216,7 @@ START_TEST(behind_fork)
 	struct fixture f;
 	size_t said;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
+	fixture_begin_two(&f);
 	(void)fixture_replay(&f);
 	fork_follow(&f, _i == 1);
 	if (_i == 1)

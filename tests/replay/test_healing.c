@@ -120,9 +120,7 @@ static void damage_begin(struct fixture *f)
 {
 	static const char *const names[] = {"m2", "m3", "m4"};
 
-	fixture_begin(f);
-	fixture_import(f, "alice", 4);
-	fixture_import(f, "bob", 4);
+	fixture_begin_two(f);
 	(void)fixture_replay(f);
 	aside_ghost(f, "alice", true);
 	for (size_t i = 0; i < 3; i++) {

@@ -122,16 +122,10 @@ END_TEST
  */
 START_TEST(resync_trimmed)
 {
-	struct mbj_snapshot_info info;
 	char path[MBJ_PATH_TEXT_MAX];
 	struct fixture f, turned;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
-	snapshot_make(f.primary);
-	OK(mbj_replica_seed(f.replica, f.primary_dir, (struct mbj_lsn){0},
-			    &info, err));
+	resync_begin_seeded(&f);
 	ck_assert_uint_eq(mbj_store_identity(f.replica)->anchor.first.v, 3);
 	fixture_rename(&f, "bob", "m2", "b");
 	turned = f;
@@ -165,15 +159,9 @@ END_TEST
  */
 START_TEST(resync_witness)
 {
-	struct mbj_snapshot_info info;
 	struct fixture f;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
-	snapshot_make(f.primary);
-	OK(mbj_replica_seed(f.replica, f.primary_dir, (struct mbj_lsn){0},
-			    &info, err));
+	resync_begin_seeded(&f);
 	fixture_rename(&f, "bob", "m2", "b");
 	(void)fixture_replay(&f);
 	aside_ghost(&f, "alice", true);
@@ -226,9 +214,7 @@ START_TEST(resync_own)
 {
 	struct fixture f;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
+	fixture_begin_two(&f);
 	(void)fixture_replay(&f);
 	snapshot_make(f.primary);
 	if (_i == 1)

@@ -165,10 +165,7 @@ START_TEST(mend_no_way_back)
 	struct meeting meeting;
 	struct fixture f;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
-	snapshot_make(f.primary);
+	resync_begin(&f);
 	account_rename(&f, "bob", "x");
 	account_rename(&f, "x", "y");
 	fixture_import(&f, "x", 2);
@@ -201,9 +198,7 @@ START_TEST(mend_own)
 	struct fixture f;
 	size_t count;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
+	fixture_begin_two(&f);
 	(void)fixture_replay(&f);
 	ck_assert_uint_eq(snapshot_make(f.replica), 2);
 	if (_i == 0)
@@ -247,9 +242,7 @@ START_TEST(mend_tried)
 	struct fixture f;
 	uint64_t snapshot;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
+	fixture_begin_two(&f);
 	(void)fixture_replay(&f);
 	snapshot = snapshot_make(f.primary);
 	fixture_diverge_primary(&f, "alice", fixture_id(2), "elsewhere");
@@ -284,10 +277,7 @@ START_TEST(mend_others)
 	struct meeting meeting;
 	struct fixture f;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
-	snapshot_make(f.primary);
+	resync_begin(&f);
 	account_rename(&f, "alice", "ally");
 	fixture_import(&f, "alice", 2);
 	(void)fixture_replay(&f);

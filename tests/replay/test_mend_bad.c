@@ -69,10 +69,7 @@ START_TEST(mend_older)
 	struct meeting meeting;
 	struct fixture f;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
-	ck_assert_uint_eq(snapshot_make(f.primary), 2);
+	resync_begin(&f);
 	aside_rename(&f, false);
 	ck_assert_uint_eq(snapshot_make(f.primary), 8);
 	bend(f.primary_dir, 8);
@@ -111,16 +108,10 @@ END_TEST
 START_TEST(mend_unknown)
 {
 	char path[MBJ_PATH_TEXT_MAX], away[MBJ_PATH_TEXT_MAX];
-	struct mbj_snapshot_info info;
 	struct meeting meeting;
 	struct fixture f;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
-	snapshot_make(f.primary);
-	OK(mbj_replica_seed(f.replica, f.primary_dir, (struct mbj_lsn){0},
-			    &info, err));
+	resync_begin_seeded(&f);
 	aside_ghost(&f, "bob", true);
 	fixture_rename(&f, "bob", "m2", "b");
 	ck_assert_uint_eq(snapshot_make(f.primary), 3);
@@ -154,10 +145,7 @@ START_TEST(mend_between_bad)
 	struct meeting meeting;
 	struct fixture f;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
-	ck_assert_uint_eq(snapshot_make(f.primary), 2);
+	resync_begin(&f);
 	bend(f.primary_dir, 2);
 	aside_rename(&f, false);
 	ck_assert_uint_eq(mend(&f).result.replay.accounts_resynced, 0);
@@ -185,10 +173,7 @@ START_TEST(mend_bounded)
 	struct fixture f;
 	size_t said;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
-	ck_assert_uint_eq(snapshot_make(f.primary), 2);
+	resync_begin(&f);
 	aside_rename(&f, false);
 	for (unsigned i = 0; i < MBJ_REFUSED_MAX; i++) {
 		bend(f.primary_dir, snapshot_make(f.primary));
@@ -385,10 +370,7 @@ START_TEST(mend_resumed)
 	struct meeting meeting;
 	struct fixture f;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
-	ck_assert_uint_eq(snapshot_make(f.primary), 2);
+	resync_begin(&f);
 	aside_rename(&f, false);
 	ck_assert_uint_eq(snapshot_make(f.primary), 8);
 	bend(f.primary_dir, 8);

@@ -18,9 +18,7 @@ enum { OLDER = 2, NEWER = 3 };
 /* Two snapshots of the primary. */
 static void two_begin(struct fixture *f)
 {
-	fixture_begin(f);
-	fixture_import(f, "alice", 4);
-	fixture_import(f, "bob", 4);
+	fixture_begin_two(f);
 	ck_assert_uint_eq(snapshot_make(f->primary), OLDER);
 	fixture_rename(f, "alice", "m2", "a");
 	ck_assert_uint_eq(snapshot_make(f->primary), NEWER);

@@ -74,6 +74,15 @@ static void outside_init(struct outside *outside,
 	options->sys = &outside->sys;
 }
 
+/* Groups wait for alice, and could be carried out by now. */
+static void outside_begin(struct outside *outside,
+			  struct mbj_store_options *options, struct fixture *f)
+{
+	outside_init(outside, options);
+	aside_begin(f, false, options);
+	aside_ghost(f, "alice", false);
+}
+
 /*
  * Goal: a journal that cannot be read now says nothing of what waits: the call
  * fails, and all wait as before.  Method: one whose segments nobody may open.
@@ -87,9 +96,7 @@ START_TEST(outside_unreadable)
 	struct mbj_error why;
 	struct fixture f;
 
-	outside_init(&outside, &options);
-	aside_begin(&f, false, &options);
-	aside_ghost(&f, "alice", false);
+	outside_begin(&outside, &options, &f);
 	outside.is_shut = true;
 	ck_assert_int_eq(mbj_quarantine_retry(f.replica, &retry, &result, &why),
 			 MBJ_EIO);
@@ -115,9 +122,7 @@ START_TEST(outside_drawn)
 	struct mbj_id alice, others;
 	struct fixture f;
 
-	outside_init(&outside, &options);
-	aside_begin(&f, false, &options);
-	aside_ghost(&f, "alice", false);
+	outside_begin(&outside, &options, &f);
 	alice = fixture_account(f.primary, "alice");
 	/* In the order of ids: the others are all behind it. */
 	others = alice;
@@ -154,9 +159,7 @@ START_TEST(outside_full)
 	struct mbj_error why;
 	struct fixture f;
 
-	outside_init(&outside, &options);
-	aside_begin(&f, false, &options);
-	aside_ghost(&f, "alice", false);
+	outside_begin(&outside, &options, &f);
 	outside.space = MBJ_STORE_SPACE_MIN - 1;
 	ck_assert_uint_eq(fixture_replay(&f).groups_retried, 0);
 	ck_assert_int_eq(mbj_quarantine_retry(f.replica, &retry, &result, &why),

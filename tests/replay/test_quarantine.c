@@ -253,9 +253,7 @@ static void both_keep(struct fixture *f, const struct mbj_buf *record)
 static void both_begin(struct fixture *f, const char *text,
 		       struct mbj_buf *record)
 {
-	fixture_begin(f);
-	fixture_import(f, "alice", 4);
-	fixture_import(f, "bob", 4);
+	fixture_begin_two(f);
 	(void)fixture_replay(f);
 	mbj_buf_init(record, 1 << 20);
 	both_make(f, text, record);

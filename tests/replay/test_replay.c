@@ -108,9 +108,7 @@ START_TEST(test_conflict_parks_one_account)
 	struct fixture f;
 	char name[MBJ_NAME_MAX + 1];
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
+	fixture_begin_two(&f);
 	(void)fixture_replay(&f);
 	fixture_diverge(&f, "alice", fixture_id(2), "elsewhere");
 	fixture_rename(&f, "alice", "m2", "a");

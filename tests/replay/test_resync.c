@@ -57,9 +57,7 @@ START_TEST(resync_bent_primary)
 {
 	struct fixture f;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
+	fixture_begin_two(&f);
 	(void)fixture_replay(&f);
 	fixture_diverge_primary(&f, "alice", fixture_id(2), "elsewhere");
 	fixture_rename(&f, "alice", "elsewhere", "a");
@@ -116,9 +114,7 @@ START_TEST(resync_comes_and_goes)
 	struct mbj_id ids[3];
 	struct fixture f;
 
-	fixture_begin(&f);
-	fixture_import(&f, "alice", 4);
-	fixture_import(&f, "bob", 4);
+	fixture_begin_two(&f);
 	(void)fixture_replay(&f);
 	aside_ghost(&f, "alice", true);
 	aside_ghost(&f, "bob", true);

@@ -9,7 +9,7 @@
 
 #include <mbj/trim.h>
 
-#include "between.h"
+#include "mend_lab.h"
 
 enum { SEEDED = 3, ALL = GROUPS + 1 };
 
@@ -42,38 +42,6 @@ static void source_make(struct lab *lab, char path[MBJ_PATH_TEXT_MAX])
 #define snapshot_of(dir, lsn, path) \
 	OK(mbj_snapshot_path(path, dir, (struct mbj_lsn){lsn}, err))
 
-static void byte_flip(const char *path, long at)
-{
-	FILE *file = fopen(path, "r+b");
-	int c;
-
-	ck_assert_ptr_nonnull(file);
-	ck_assert_int_eq(fseek(file, at, SEEK_SET), 0);
-	c = fgetc(file);
-	ck_assert_int_eq(fseek(file, at, SEEK_SET), 0);
-	ck_assert_int_eq(fputc(c ^ 1, file), c ^ 1);
-	ck_assert_int_eq(fclose(file), 0);
-}
-
-/* Bytes of the snapshot that are on their way in, 0: none. */
-static uint64_t part_size(const struct lab *lab, uint64_t lsn)
-{
-	char path[MBJ_PATH_TEXT_MAX];
-	struct mbj_file file = MBJ_FILE_CLOSED;
-	uint64_t size = 0;
-	char name[64];
-
-	(void)snprintf(name, sizeof(name), "snapshots/%016llx.snap.part",
-		       (unsigned long long)lsn);
-	OK(mbj_path_join(path, lab->f.replica_dir, name, err));
-	if (!mbj_path_exists(mbj_sys_posix(), path))
-		return 0;
-	OK(mbj_file_open(mbj_sys_posix(), path, 0, &file, err));
-	OK(mbj_file_size(&file, &size, err));
-	mbj_file_close(&file);
-	return size;
-}
-
 /* It has all that there is, and began behind a snapshot. */
 static void seeded_check(struct lab *lab, const struct meeting *meeting)
 {
@@ -84,7 +52,7 @@ static void seeded_check(struct lab *lab, const struct meeting *meeting)
 	ck_assert_uint_eq(meeting->result.replay.applied.v, ALL);
 	ck_assert_uint_eq(meeting->result.replay.blobs_missing, 0);
 	ck_assert_uint_gt(id->anchor.first.v, 1);
-	ck_assert_uint_eq(part_size(lab, GROUPS), 0);
+	ck_assert_uint_eq(part_size(&lab->f, GROUPS), 0);
 	replica_check(lab);
 }
 
@@ -156,7 +124,7 @@ START_TEST(seed_cut)
 		ck_assert_msg(rc < 0 ? meeting.result.is_lost
 				     : meeting.result.replay.blobs_missing == 1,
 			      "%zu: %s", n, meeting.why.message);
-		here = part_size(&lab, GROUPS);
+		here = part_size(&lab.f, GROUPS);
 		resumed += here > 0;
 		ck_assert_int_eq(meet(&lab, source, ENOUGH, ENOUGH, &meeting),
 				 MBJ_OK);
@@ -280,14 +248,14 @@ START_TEST(seed_damaged)
 	ck_assert_uint_eq(snapshot.info.watermark.lsn.v, ALL);
 	mbj_store_close(&store);
 	snapshot_of(source, ALL, path);
-	byte_flip(path, 400);
+	bit_turn(path, 400);
 	ck_assert_int_eq(meet(&lab, source, ENOUGH, ENOUGH, &meeting), MBJ_OK);
 	seeded_check(&lab, &meeting);
 	ck_assert_uint_eq(mbj_store_identity(lab.f.replica)->anchor.first.v,
 			  GROUPS + 1);
 	replica_renew(&lab, 1);
 	snapshot_of(source, GROUPS, path);
-	byte_flip(path, 400);
+	bit_turn(path, 400);
 	ck_assert_int_eq(meet(&lab, source, ENOUGH, ENOUGH, &meeting),
 			 MBJ_ECORRUPT);
 	ck_assert_ptr_nonnull(strstr(meeting.why.message, "no snapshot that"));
@@ -384,7 +352,7 @@ START_TEST(seed_leftover)
 	ck_assert_int_eq(fclose(file), 0);
 	ck_assert_int_eq(meet(&lab, source, ENOUGH, ENOUGH, &meeting), MBJ_OK);
 	seeded_check(&lab, &meeting);
-	ck_assert_uint_eq(part_size(&lab, left[_i].lsn), 0);
+	ck_assert_uint_eq(part_size(&lab.f, left[_i].lsn), 0);
 	lab_end(&lab);
 }
 END_TEST

@@ -20,9 +20,7 @@ static void seeded_begin(struct fixture *f)
 	struct mbj_snapshot_result snapshot;
 	struct mbj_lsn lsn;
 
-	fixture_begin(f);
-	fixture_import(f, "alice", 4);
-	fixture_import(f, "bob", 4);
+	fixture_begin_two(f);
 	fixture_rename(f, "alice", "m2", "a");
 	fixture_rename(f, "bob", "m2", "b");
 	OK(mbj_store_snapshot(f->primary, &snapshot, err));
