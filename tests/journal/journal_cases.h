@@ -30,6 +30,7 @@ TCase *test_group_case(void);
 TCase *test_group_writer_case(void);
 TCase *test_house_case(void);
 TCase *test_house_mend_case(void);
+TCase *test_impostor_case(void);
 TCase *test_intent_case(void);
 TCase *test_intent_model_case(void);
 TCase *test_intent_resolve_case(void);

@@ -28,6 +28,7 @@ static const test_case_fn cases[] = {
 	test_group_writer_case,
 	test_house_case,
 	test_house_mend_case,
+	test_impostor_case,
 	test_intent_case,
 	test_intent_model_case,
 	test_intent_resolve_case,

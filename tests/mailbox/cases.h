@@ -42,6 +42,7 @@ TCase *test_tree_case(void);
 TCase *test_tree_load_case(void);
 TCase *test_tree_model_case(void);
 TCase *test_utf7_case(void);
+TCase *test_vanished_case(void);
 TCase *test_content_case(void);
 TCase *test_survey_case(void);
 TCase *test_snapshot_case(void);

@@ -72,6 +72,16 @@ static void box_create(struct content_lab *lab, struct content_box *box)
 		err);
 }
 
+struct mbj_message content_sample(uint32_t uid)
+{
+	return (struct mbj_message){
+		.uid = uid,
+		.size = content_blob_size(0),
+		.modseq = 5,
+		.blob = content_blob(0),
+	};
+}
+
 void content_lab_begin(struct content_lab *lab, int engine)
 {
 	struct mbj_account account = {

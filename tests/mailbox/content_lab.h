@@ -49,6 +49,9 @@ struct content_lab {
 struct mbj_hash content_blob(unsigned blob);
 uint64_t content_blob_size(unsigned blob);
 
+/* A message with that UID, of the first blob. */
+struct mbj_message content_sample(uint32_t uid);
+
 void content_lab_begin(struct content_lab *lab, int engine);
 void content_lab_end(struct content_lab *lab);
 /* The state again, and a transaction; both were closed. */

@@ -23,6 +23,7 @@ int main(void)
 		test_blob_unpack_case, test_attribute_case,
 		test_snapshot_case,    test_snapshot_account_case,
 		test_survey_case,      test_db_past_case,
+		test_vanished_case,
 	};
 
 	return test_run("mailbox", cases, sizeof(cases) / sizeof(cases[0]));
