@@ -38,6 +38,7 @@ TCase *test_poison_case(void);
 TCase *test_promote_case(void);
 TCase *test_quarantine_case(void);
 TCase *test_received_case(void);
+TCase *test_reign_mail_case(void);
 TCase *test_replay_case(void);
 TCase *test_resync_case(void);
 TCase *test_seed_case(void);

@@ -17,6 +17,7 @@ int main(void)
 		test_mend_peer_case,
 		test_open_case,
 		test_quarantine_case,
+		test_reign_mail_case,
 		test_replay_case,
 		test_seed_case,
 		test_served_case,

@@ -197,3 +197,55 @@ void skip_mail_begin(struct fixture *f)
 	(void)fixture_replay(f);
 	skip_bend(f);
 }
+
+void skip_expunge(struct fixture *f, const char *account, uint32_t uid)
+{
+	struct mbj_message_edit step = {.kind = MBJ_MESSAGE_EXPUNGE,
+					.mailbox = fixture_id(1)};
+	struct mbj_buf uids;
+
+	mbj_buf_init(&uids, MBJ_UID_RANGE_SIZE);
+	mbj_uids_put(&uids, uid, uid);
+	step.uids = mbj_buf_view(&uids);
+	skip_messages(f, account, &step);
+	mbj_buf_done(&uids);
+}
+
+struct mbj_content skip_content(struct mbj_store *store, const char *account,
+				uint8_t mailbox,
+				struct mbj_mailbox *ret_mailbox)
+{
+	struct mbj_id id = fixture_account(store, account);
+	struct mbj_content content;
+	struct mbj_txn *txn = NULL;
+
+	OK(mbj_store_read(store, &txn, err));
+	OK(mbj_txn_mailbox_get(txn, id, fixture_id(mailbox), ret_mailbox, err));
+	OK(mbj_txn_content_get(txn, id, fixture_id(mailbox), &content, err));
+	mbj_txn_abort(&txn);
+	return content;
+}
+
+struct mbj_content skip_inbox(struct mbj_store *store, const char *account,
+			      struct mbj_mailbox *ret_mailbox)
+{
+	return skip_content(store, account, 1, ret_mailbox);
+}
+
+struct mbj_backup_result skip_reign_begin(struct fixture *f)
+{
+	struct mbj_restore_options restore = MBJ_RESTORE_OPTIONS_INIT;
+	struct mbj_backup_options backup = MBJ_BACKUP_OPTIONS_INIT;
+	struct mbj_backup_result result;
+	char dir[MBJ_PATH_TEXT_MAX];
+
+	OK(mbj_path_join(dir, f->tmpdir, "b", err));
+	OK(mbj_backup(f->replica_dir, dir, &backup, &result, err));
+	restore.role = MBJ_STORE_PRIMARY;
+	mbj_store_close(&f->primary);
+	mbj_store_close(&f->replica);
+	OK(mbj_path_join(f->primary_dir, f->tmpdir, "p2", err));
+	OK(mbj_restore(dir, f->primary_dir, &restore, &result, err));
+	OK(mbj_store_open(f->primary_dir, NULL, &f->primary, err));
+	return result;
+}

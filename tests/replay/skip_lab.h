@@ -5,6 +5,7 @@
 #define TEST_REPLAY_SKIP_LAB_H
 
 #include <mbj/apply.h>
+#include <mbj/backup.h>
 
 #include "resync_lab.h"
 
@@ -52,5 +53,14 @@ void skip_append(struct fixture *f, const char *account, const char *body);
  * from group 5 on fails on every state that is made from its journal.
  */
 void skip_mail_begin(struct fixture *f);
+void skip_expunge(struct fixture *f, const char *account, uint32_t uid);
+/* What that mailbox of an account holds, and its record. */
+struct mbj_content skip_content(struct mbj_store *store, const char *account,
+				uint8_t mailbox,
+				struct mbj_mailbox *ret_mailbox);
+struct mbj_content skip_inbox(struct mbj_store *store, const char *account,
+			      struct mbj_mailbox *ret_mailbox);
+/* A primary from a backup of the replica takes the place of both. */
+struct mbj_backup_result skip_reign_begin(struct fixture *f);
 
 #endif
