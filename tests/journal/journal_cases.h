@@ -89,6 +89,7 @@ TCase *test_store_unmade_case(void);
 TCase *test_store_case(void);
 TCase *test_superblock_case(void);
 TCase *test_trim_case(void);
+TCase *test_trim_bound_case(void);
 TCase *test_upstream_case(void);
 TCase *test_vanished_case(void);
 TCase *test_wire_case(void);

@@ -87,6 +87,7 @@ static const test_case_fn cases[] = {
 	test_store_case,
 	test_superblock_case,
 	test_trim_case,
+	test_trim_bound_case,
 	test_upstream_case,
 	test_vanished_case,
 	test_wire_case,

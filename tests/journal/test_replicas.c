@@ -17,6 +17,7 @@
 
 #include "journal_cases.h"
 #include "replica_lab.h"
+#include "replicas_impl.h"
 #include "store_lab.h"
 
 enum { RENAMES = 100, SEGMENT = 8192 };
@@ -122,6 +123,35 @@ START_TEST(register_older)
 	ck_assert(note.was_current && note.is_connected);
 	ck_assert(note.address[0] == '\0' && note.take.lsn.v == 0);
 	close(fd);
+	replica_lab_end(&lab);
+}
+END_TEST
+
+/*
+ * Goal: nobody writes a note while another one has the register: of two who
+ * read, and then write, one would be lost.  Method: its lock is held, and let
+ * go.
+ */
+START_TEST(register_locked)
+{
+	struct mbj_file lock = MBJ_FILE_CLOSED;
+	char path[MBJ_PATH_TEXT_MAX];
+	struct replica_lab lab;
+
+	replica_lab_begin(&lab);
+	SITE_OK(replicas_take(mbj_sys_posix(), lab.dir, path, &lock, err));
+	lab.note.received.v++;
+	SITE_FAILS(mbj_replica_note_save(mbj_sys_posix(), lab.dir, &lab.note,
+					 MBJ_NOTE_NEXT, err),
+		   MBJ_EBUSY, &error);
+	SITE_FAILS(mbj_replica_forget(NULL, lab.dir, lab.note.instance, err),
+		   MBJ_EBUSY, &error);
+	ck_assert_uint_eq(replica_lab_note(&lab).received.v,
+			  lab.note.received.v - 1);
+	mbj_file_close(&lock);
+	replica_lab_save(&lab, MBJ_NOTE_NEXT);
+	ck_assert_uint_eq(replica_lab_note(&lab).received.v,
+			  lab.note.received.v);
 	replica_lab_end(&lab);
 }
 END_TEST
@@ -386,6 +416,7 @@ TCase *test_replicas_case(void)
 
 	tcase_add_test(tc, register_round_trip);
 	tcase_add_test(tc, register_older);
+	tcase_add_test(tc, register_locked);
 	tcase_add_test(tc, register_lag);
 	tcase_add_test(tc, register_damaged);
 	tcase_add_test(tc, register_holds);
