@@ -277,6 +277,46 @@ START_TEST(pack_copy)
 }
 END_TEST
 
+/* What it says it wrote is not what is there. */
+static ssize_t pwrite_bent(void *ctx, int fd, const void *p, size_t n, off_t at)
+{
+	static uint8_t bent[CONTENT_MAX];
+
+	ck_assert_uint_le(n, sizeof(bent));
+	memcpy(bent, p, n);
+	bent[n / 2] ^= 1;
+	return mbj_sys_posix()->pwrite(ctx, fd, bent, n, at);
+}
+
+/*
+ * Goal: a duplicate is read back before it counts: its disk may have something
+ * else by then.  Method: a disk that bends what is written; a copy takes its
+ * word for it.
+ */
+START_TEST(pack_read_back)
+{
+	struct mbj_sys sys = *mbj_sys_posix();
+	char *second_dir = test_path_dup(blob_tmp, "second");
+	struct mbj_blobs *second = NULL;
+	static struct content content;
+	struct mbj_hash digest;
+
+	test_ok(mbj_blobs_open(&sys, second_dir, true, &second, &err), err);
+	content_make(&content, 1);
+	test_ok(mbj_blob_put(blobs, content_bytes(&content), &digest, &err),
+		err);
+	sys.pwrite = pwrite_bent;
+	test_rc(mbj_blob_duplicate(blobs, second, &digest, content.n, &err),
+		MBJ_ECORRUPT);
+	test_ok(mbj_blob_remove(second, &digest, &err), err);
+	sys.pwrite = mbj_sys_posix()->pwrite;
+	test_ok(mbj_blob_duplicate(blobs, second, &digest, content.n, &err),
+		err);
+	mbj_blobs_close(&second);
+	free(second_dir);
+}
+END_TEST
+
 /*
  * Goal: what is not as long as was said is not unpacked, nor copied.  Method:
  * each form, one byte more and less; a frame that is no frame, which nobody who
@@ -526,6 +566,7 @@ TCase *test_blob_pack_case(void)
 	tcase_add_loop_test(tc, pack_in_vain, 0, 2);
 	tcase_add_loop_test(tc, pack_once, 0, 2);
 	tcase_add_loop_test(tc, pack_copy, 0, 16);
+	tcase_add_test(tc, pack_read_back);
 	tcase_add_loop_test(tc, pack_copy_size, 0, 3);
 	tcase_add_test(tc, pack_by_hand);
 	tcase_add_loop_test(tc, pack_long_fails, 0, 5);

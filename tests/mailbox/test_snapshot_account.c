@@ -63,12 +63,39 @@ START_TEST(snapshot_account)
 }
 END_TEST
 
+/* A message of the lab's account goes, and leaves a record that says so. */
+static void something_expunge(const struct snapshot_lab *lab,
+			      struct mbj_txn *txn)
+{
+	const struct content_box *box = lab->content.model->boxes;
+	struct mbj_id account = lab->content.account;
+	uint8_t set[MBJ_UID_RANGE_SIZE];
+	struct mbj_content content;
+	uint32_t uid = 1;
+
+	while (!box->is_live)
+		box++;
+	while (!box->messages[uid].is_there)
+		uid++;
+	mbj_store_u32(set, uid);
+	mbj_store_u32(set + 4, uid);
+	test_ok(mbj_txn_content_get(txn, account, content_box_id(box), &content,
+				    &err),
+		err);
+	test_ok(mbj_txn_message_expunge(txn, account, content_box_id(box),
+					content.rev,
+					mbj_bytes_make(set, sizeof(set)),
+					content.modseq + 1,
+					(struct mbj_lsn){98}, &err),
+		err);
+}
+
 /*
  * Goal: an account can be made again what it was, wherever it has gone since:
  * all but the order of its records' coming is as before.  Method: in a filled
- * state one account deleted, one renamed, one that was never there, one that
- * was deleted alive, and each loaded again; the next snapshot is the same
- * file, byte for byte.
+ * state one account expunged something, and is deleted, one renamed, one that
+ * was never there, one that was deleted alive, and each loaded again; the next
+ * snapshot is the same file, byte for byte.
  */
 START_TEST(snapshot_account_again)
 {
@@ -101,6 +128,7 @@ START_TEST(snapshot_account_again)
 	snapshot = snapshot_lab_opened(lab.path);
 	test_ok(mbj_snapshot_load(snapshot, state, false, &err), err);
 	test_ok(mbj_txn_begin(state, &txn, &err), err);
+	something_expunge(&lab, txn);
 	test_ok(mbj_txn_account_delete(txn, ids[3], (struct mbj_lsn){99}, &err),
 		err);
 	test_ok(mbj_txn_account_rename(txn, ids[1], mbj_bytes_str("other1"),
