@@ -24,6 +24,19 @@ enum {
 	ANSWERS = 150, /* of 1.3 KB: the kernel does not hold so many */
 };
 
+/* Who left before may have his place for a moment still. */
+static int guest_enter(const struct served *s)
+{
+	int fd = guest_come(s);
+
+	while (guest_hear(fd) != WIRE_ANSWER) {
+		socket_close(fd);
+		(void)poll(NULL, 0, 1);
+		fd = guest_come(s);
+	}
+	return fd;
+}
+
 static void stuck_begin(struct served *s, size_t memory_max, int fds[GUESTS])
 {
 	struct mbj_service_options options;
@@ -35,10 +48,8 @@ static void stuck_begin(struct served *s, size_t memory_max, int fds[GUESTS])
 	options.timeout_ms = TIMEOUT_MS;
 	served_begin_with(s, &options);
 	mbj_client_close(&s->client);
-	for (int i = 0; i < GUESTS; i++) {
-		fds[i] = guest_come(s);
-		ck_assert_int_eq(guest_hear(fds[i]), WIRE_ANSWER);
-	}
+	for (int i = 0; i < GUESTS; i++)
+		fds[i] = guest_enter(s);
 }
 
 static void stuck_end(struct served *s, int fds[GUESTS])
