@@ -22,6 +22,7 @@
 
 TCase *test_audit_case(void);
 TCase *test_backup_case(void);
+TCase *test_backup_disk_case(void);
 TCase *test_behind_case(void);
 TCase *test_engine_case(void);
 TCase *test_far_case(void);

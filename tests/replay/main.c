@@ -8,6 +8,7 @@ int main(void)
 	static const test_case_fn cases[] = {
 		test_audit_case,
 		test_backup_case,
+		test_backup_disk_case,
 		test_behind_case,
 		test_engine_case,
 		test_fault_case,
