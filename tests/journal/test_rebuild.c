@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <mbj/trim.h>
+
 #include "journal_cases.h"
 #include "store_lab.h"
 
@@ -363,6 +365,50 @@ START_TEST(rebuild_contradiction)
 END_TEST
 
 /*
+ * Goal: a snapshot of a state that had lost its way does not keep a store from
+ * what its journal says, where that is all there.  Method: one of a state that
+ * was bent, and put away until the state was made anew and went on; then the
+ * state is lost.
+ */
+START_TEST(rebuild_bent_snapshot)
+{
+	const struct mbj_store_recovery *recovery;
+	struct mbj_snapshot_result snapshot;
+	char path[MBJ_PATH_TEXT_MAX], away[MBJ_PATH_TEXT_MAX];
+	char name[MBJ_NAME_MAX + 1];
+	struct mbj_id lineage;
+	struct site site;
+
+	site_begin(&site);
+	site_import(site.store, 1, 3);
+	lineage = mbj_store_identity_copy(site.store).lineage;
+	mbj_store_close(&site.store);
+	site.options.sys = mbj_sys_posix();
+	site_bend(&site.options, site.dir, lineage, 2);
+	SITE_OK(mbj_store_open(site.dir, &site.options, &site.store, err));
+	SITE_OK(mbj_store_snapshot(site.store, &snapshot, err));
+	mbj_store_close(&site.store);
+	SITE_OK(mbj_snapshot_path(path, site.dir, (struct mbj_lsn){1}, err));
+	site_path(&site, "away", away);
+	ck_assert_int_eq(rename(path, away), 0);
+	site.options.is_rebuild_forced = true;
+	SITE_OK(mbj_store_open(site.dir, &site.options, &site.store, err));
+	SITE_OK(site_rename(site.store, 1, "m2", "x", NULL, err));
+	mbj_store_close(&site.store);
+	ck_assert_int_eq(rename(away, path), 0);
+	SITE_OK(mbj_store_open(site.dir, &site.options, &site.store, err));
+	recovery = mbj_store_recovery_get(site.store);
+	ck_assert(recovery->is_rebuilt);
+	ck_assert_uint_eq(recovery->snapshot.v, 0);
+	ck_assert_uint_eq(recovery->groups_applied, 2);
+	site_name(site.store, 1, 2, name);
+	ck_assert_str_eq(name, "x");
+	ck_assert(site_is_sound(site.store));
+	site_end(&site);
+}
+END_TEST
+
+/*
  * Goal: a rebuild that is interrupted is completed later.  Method: fail every
  * single call of the rebuild in turn, for good; then open without faults.
  */
@@ -411,6 +457,7 @@ TCase *test_rebuild_case(void)
 	tcase_add_test(tc, rebuild_flips);
 	tcase_add_test(tc, rebuild_tail);
 	tcase_add_test(tc, rebuild_contradiction);
+	tcase_add_test(tc, rebuild_bent_snapshot);
 	tcase_add_test(tc, rebuild_interrupted);
 	return tc;
 }
