@@ -19,7 +19,12 @@
 #include "cli.h"
 #include "senders.h"
 
-enum { LISTENER_SENDERS_MAX = 1000, LISTENER_SENDERS_USUAL = 64 };
+enum {
+	LISTENER_SENDERS_MAX = 1000,
+	LISTENER_SENDERS_USUAL = 64,
+	/* Open files at most: a door of each stranger, and some of its own. */
+	LISTENER_FILES = SENDERS_STRANGERS_MAX + 8,
+};
 
 struct listener {
 	const struct cli_call *call;

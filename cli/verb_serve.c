@@ -342,7 +342,9 @@ int verb_serve(const struct cli_call *call)
 	descriptors_raise();
 	heap_unite();
 	if (call->options.http != NULL)
-		options.files_else = HTTP_FILES;
+		options.files_else += HTTP_FILES;
+	if (call->options.replicas != NULL)
+		options.files_else += LISTENER_FILES;
 	if (mbj_replica_open(call->operands[0], &usual, &store, &err) < 0)
 		status = cli_fail(call, &err);
 	else

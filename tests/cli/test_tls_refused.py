@@ -3,6 +3,7 @@
 are Python's ssl, which has the same OpenSSL below it."""
 import os
 import pathlib
+import resource
 import socket
 import ssl
 import subprocess
@@ -335,6 +336,40 @@ class TlsRefused(TlsCase):
             s.close()
         _, err = self.end(source)
         self.assertIn(f"{STRANGERS} connections at once prove nothing", err)
+
+    def test_scarce(self):
+        """Goal: where few open files are allowed, strangers take none of the
+        service's.  Method: a low limit, all connections of the service and all
+        places of strangers at once, edits meanwhile; without replicas the
+        service takes more connections; a limit below both needs is named."""
+        def connections():
+            return self.mbj("status", self.p, "--json").json()["service"][
+                "connectionsMax"]
+
+        def listen(files, *options, **keywords):
+            self.serve(*options, preexec=lambda: resource.setrlimit(
+                resource.RLIMIT_NOFILE, (files, files)), **keywords)
+        replicas = ("--replicas", self.address, *self.source_options)
+        listen(100, *replicas)
+        self.source_listens()
+        most = connections()
+        strangers = [self.source_connect() for _ in range(STRANGERS)]
+        for _ in range(most - 1):
+            client = self.connect(self.p / "socket")
+            self.addCleanup(client.close)
+            client.sendall(b"x")
+        for i in range(5):
+            self.deliver(b"%d" % i * 100_000)
+        for s in strangers:
+            s.close()
+        self.stop()
+        listen(100)
+        # A connection may take four: its own, its body's, its request's.
+        self.assertGreaterEqual(connections(), most + 40 // 4)
+        self.stop()
+        listen(60, *replicas, wait=False)
+        self.assertIn(b"60 open files are allowed", self.server.stderr.read())
+        self.assertNotEqual(self.server.wait(), OK)
 
     def test_stop(self):
         """Goal: a replica that is told to stop while its source says nothing
