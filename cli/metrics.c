@@ -8,24 +8,27 @@
 #include "behind.h"
 #include "replicas.h"
 
-enum { LABEL_MAX = 16 << 10 };
+enum { LABEL_MAX = 16 << 10, STORE_MAX = 4 * MBJ_PATH_TEXT_MAX };
 
 struct metrics {
 	struct mbj_buf *out;
 	struct mbj_buf label; /* {store="..."} */
 };
 
-/* The format escapes backslash, quote and line feed, and nothing else. */
+/*
+ * The format escapes backslash and quote, and takes UTF-8 alone: whoever
+ * scrapes anything else has none of the numbers.  A path may be any bytes.
+ */
 static void label_make(struct mbj_buf *label, const char *path)
 {
+	char text[STORE_MAX];
+
+	(void)mbj_text_escape(text, sizeof(text), mbj_bytes_str(path));
 	mbj_buf_put_str(label, "{store=\"");
-	for (const char *c = path; *c != '\0'; c++) {
+	for (const char *c = text; *c != '\0'; c++) {
 		if (*c == '\\' || *c == '"')
-			mbj_buf_format(label, "\\%c", *c);
-		else if (*c == '\n')
-			mbj_buf_put_str(label, "\\n");
-		else
-			mbj_buf_format(label, "%c", *c);
+			mbj_buf_put_u8(label, '\\');
+		mbj_buf_put_u8(label, (uint8_t)*c);
 	}
 	mbj_buf_put_str(label, "\"}");
 }

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import resource
 import shlex
 import signal
@@ -309,6 +310,26 @@ class Http(HttpCase):
             self.assertIn(said, text)
         self.assertEqual(json.loads(self.ask("status.json")[1])["parked"][0]
                          ["account"], ODD)
+        self.stop()
+
+    def test_odd_name(self):
+        """Goal: a store may be in a directory of any name: what is said of it is
+        UTF-8, and in the line in which it is said.  Method: a byte that is no
+        UTF-8, a quote, a backslash and the end of a line."""
+        odd = self.dir / os.fsdecode(b'caf\xe9 "\\\n\xc3\xa9')
+        self.p.rename(odd)
+        said = subprocess.run([MBJ, "metrics", odd], capture_output=True,
+                              check=True).stdout.decode().splitlines()
+        shown = 'caf\\\\xe9 \\"\\\\\\\\n\u00e9"} '
+        self.assertTrue(all(shown in line for line in said
+                            if not line.startswith("# ")), said)
+        self.begin(store=odd)
+        for line in self.ask("metrics")[1].splitlines():
+            if not line.startswith("# "):
+                self.assertRegex(line, '^mbj_[a-z_]+{store="' + re.escape(shown) +
+                                 r"[0-9.]+$")
+        for path in ("", "state", "status.json", "healthz", "history.json"):
+            self.assertEqual(self.ask(path)[0], 200)
         self.stop()
 
     def test_methods(self):
