@@ -31,6 +31,7 @@ struct tls {
 	SSL_CTX *ctx;
 	enum tls_role role;
 	struct tls_name own;
+	struct mbj_error late; /* our certificate is, or MBJ_OK */
 };
 
 struct tls_session {
@@ -186,7 +187,8 @@ static enum mbj_rc own_take(struct tls *tls, const char *dir,
 		rc = tls_certificates_load(dir, TLS_CERTIFICATE_NAME, &all,
 					   err);
 	if (rc == MBJ_OK)
-		rc = tls_times_check(dir, TLS_CERTIFICATE_NAME, all, err);
+		(void)!tls_times_check(dir, TLS_CERTIFICATE_NAME, all,
+				       &tls->late);
 	if (rc == MBJ_OK &&
 	    SSL_CTX_use_certificate(tls->ctx, sk_X509_value(all, 0)) != 1)
 		rc = tls_file_bad(err, dir, TLS_CERTIFICATE_NAME,
@@ -210,8 +212,8 @@ static enum mbj_rc own_take(struct tls *tls, const char *dir,
 	return rc;
 }
 
-enum mbj_rc tls_open(const char *dir, enum tls_role role, struct tls **ret_tls,
-		     struct mbj_error *err)
+enum mbj_rc tls_open_late(const char *dir, enum tls_role role,
+			  struct tls **ret_tls, struct mbj_error *err)
 {
 	struct tls *tls = mbj_calloc(1, sizeof(*tls));
 	enum mbj_rc rc = MBJ_OK;
@@ -235,6 +237,28 @@ enum mbj_rc tls_open(const char *dir, enum tls_role role, struct tls **ret_tls,
 	}
 	*ret_tls = tls;
 	return MBJ_OK;
+}
+
+enum mbj_rc tls_own_check(const struct tls *tls, struct mbj_error *err)
+{
+	if (tls->late.rc < 0)
+		*err = tls->late;
+	return tls->late.rc;
+}
+
+enum mbj_rc tls_open(const char *dir, enum tls_role role, struct tls **ret_tls,
+		     struct mbj_error *err)
+{
+	struct tls *tls = NULL;
+	enum mbj_rc rc = tls_open_late(dir, role, &tls, err);
+
+	if (rc == MBJ_OK)
+		rc = tls_own_check(tls, err);
+	if (rc < 0)
+		tls_close(&tls);
+	else
+		*ret_tls = tls;
+	return rc;
 }
 
 void tls_close(struct tls **tls)

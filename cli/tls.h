@@ -46,6 +46,15 @@ struct tls;
  */
 enum mbj_rc tls_open(const char *dir, enum tls_role role, struct tls **ret_tls,
 		     struct mbj_error *err) MBJ_MUST_CHECK;
+/*
+ * The same, but that our own certificate is out of its time is for
+ * tls_own_check to say: who shows it all the same has the peer say so, too.
+ */
+enum mbj_rc tls_open_late(const char *dir, enum tls_role role,
+			  struct tls **ret_tls,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
+enum mbj_rc tls_own_check(const struct tls *tls,
+			  struct mbj_error *err) MBJ_MUST_CHECK;
 /* Idempotent. */
 void tls_close(struct tls **tls);
 const struct tls_name *tls_own(const struct tls *tls);

@@ -87,10 +87,11 @@ static int replica_complain(const struct cli_call *call, const char *where,
 
 /*
  * Both have met: serve it, or tell it in the stream why not, which says more
- * than TLS can.
+ * than TLS can; late: we are not whom we say any more, or MBJ_OK.
  */
 static int session_serve(const struct cli_call *call,
 			 struct tls_session *session, const char *where,
+			 const struct mbj_error *late,
 			 const struct mbj_stream_options *usual)
 {
 	struct mbj_stream_options options = *usual;
@@ -101,6 +102,10 @@ static int session_serve(const struct cli_call *call,
 	struct mbj_error err;
 	enum mbj_rc rc = tls_peer(session, &peer, &refusal);
 
+	if (rc == MBJ_OK && late->rc < 0) {
+		refusal = *late;
+		rc = late->rc;
+	}
 	if (rc == MBJ_OK && call->options.door_fd != 0)
 		rc = senders_ask((int)call->options.door_fd, &refusal);
 	pin.lineage = peer.lineage;
@@ -122,17 +127,21 @@ static int tls_serve(const struct cli_call *call,
 	char where[MBJ_ENDPOINT_PEER_SIZE];
 	struct tls *tls = NULL;
 	int64_t wait_ms = MEET_MS;
+	struct mbj_error late = {.rc = MBJ_OK};
 	struct mbj_error err;
 	int status = CLI_OK;
 
 	if (options->timeout_ms < wait_ms)
 		wait_ms = options->timeout_ms;
 	mbj_endpoint_peer_print(STDIN_FILENO, where);
-	if (tls_open(call->options.tls_dir, TLS_SOURCE, &tls, &err) < 0)
+	if (tls_open_late(call->options.tls_dir, TLS_SOURCE, &tls, &err) < 0)
 		return cli_complain(call, &err);
+	/* The replica is to know that, too: it sees it, or is told. */
+	if (tls_own_check(tls, &late) < 0)
+		status = cli_complain(call, &late);
 	if (tls_meet(tls, STDIN_FILENO, options->stop_fd, wait_ms, &session,
 		     &err) == MBJ_OK)
-		status = session_serve(call, session, where, options);
+		status = session_serve(call, session, where, &late, options);
 	/* Whether somebody listens is often looked for. */
 	else if (err.rc != MBJ_ENOTFOUND && err.rc != MBJ_EBUSY)
 		status = replica_complain(call, where, &err);

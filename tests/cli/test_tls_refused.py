@@ -242,6 +242,36 @@ class TlsRefused(TlsCase):
         self.assertIn("/replica/early) is not valid before ", err)
 
     @unittest.skipUnless(CLOCK, "no clock that is wrong")
+    def test_late_source(self):
+        """Goal: where a source's certificate expires while it listens, both
+        sides say so, with the date, and nobody is served.  Method: one that
+        takes the place of a good one; a replica whose clock is right, and one
+        by whose clock the certificate is good."""
+        keys = self.dir / "old"
+        for arguments in (("ca", keys, self.p),
+                          ("replica", keys, "near", "--days", "30"),
+                          ("source", keys, "here", "--days", "30"),
+                          ("source", keys, "gone", "--days", "5")):
+            self.assertEqual(run("keygen", *arguments,
+                                 env=self.shifted(-10 * DAY)).status, OK)
+        self.source_options = ("--tls-dir", str(keys / "here"))
+        self.replica_options = ("--tls-dir", str(keys / "near"))
+        source = self.send()
+        self.once()
+        self.deliver()
+        for file in (keys / "gone").iterdir():
+            file.replace(keys / "here" / file.name)
+        self.assertIn("/source/gone) has expired on ",
+                      self.once(status=REFUSED).err)
+        result = run("follow", self.r, "--once", "--from", self.address,
+                     *self.replica_options, env=self.shifted(-7 * DAY))
+        self.assertEqual(result.status, REFUSED)
+        self.assertIn("here/tls.crt has expired on ", result.err)
+        self.assertEqual(self.published(), 1)
+        _, err = self.end(source)
+        self.assertIn("here/tls.crt has expired on ", err)
+
+    @unittest.skipUnless(CLOCK, "no clock that is wrong")
     def test_old_ca(self):
         """Goal: a CA that has expired is in nobody's way beside the one that
         came after it, and worth nothing itself.  Method: ca.crt with both, on
