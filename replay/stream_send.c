@@ -537,9 +537,15 @@ enum mbj_rc mbj_stream_send(const char *dir,
 	s->refusal = options->refusal;
 	s->service_path = options->service;
 	s->address = options->address;
-	rc = mbj_identity_load(s->sys, dir, &s->identity, err);
-	if (rc == MBJ_OK)
-		rc = serve(s, options, err);
+	/* Whoever asks is told that, as of all else that is wrong here. */
+	if (mbj_identity_load(s->sys, dir, &s->identity, &s->unread) < 0)
+		s->refusal = &s->unread;
+	rc = serve(s, options, err);
+	if (s->unread.rc < 0) {
+		rc = s->unread.rc;
+		if (err != NULL)
+			*err = s->unread;
+	}
 	mbj_free(s);
 	return rc;
 }

@@ -33,6 +33,7 @@ struct stream_server {
 	struct mbj_log_reader *live;	  /* to be the next reader, or NULL */
 	const struct mbj_stream_pin *pin; /* or NULL */
 	const struct mbj_error *refusal;  /* or NULL */
+	struct mbj_error unread; /* why the store cannot be read, or MBJ_OK */
 	bool is_registering;
 	bool is_live;		 /* reader reads what is published */
 	bool is_seeding;	 /* a snapshot was the last that it asked */

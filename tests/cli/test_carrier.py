@@ -15,7 +15,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import mbjtest  # noqa: E402
-from mbjtest import (FAILED, LOCKED, MBJ, OK, REFUSED, USAGE,  # noqa: E402
+from mbjtest import (CORRUPT, FAILED, LOCKED, MBJ, OK, REFUSED, USAGE,  # noqa: E402
                      run, truth)
 from servetest import ServiceCase  # noqa: E402
 
@@ -534,6 +534,29 @@ class Carried:
     def crowd_check(self, result):
         self.assertEqual(result.status, LOCKED)
         self.assertIn("serves 1 replicas, as many as it takes", result.err)
+
+    def test_no_store(self):
+        """Goal: a replica knows why it gets nothing where its source's store
+        cannot be read, and so does the source.  Method: one that is away for a
+        while, and one whose superblock is damaged."""
+        source = self.send()
+        away = self.dir / "away"
+        self.p.rename(away)
+        self.assertIn("is not a store", self.once(status=FAILED).err)
+        away.rename(self.p)
+        self.once()
+        superblock = self.p / "mbj.store"
+        good = superblock.read_bytes()
+        superblock.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        self.assertIn("the superblock is damaged",
+                      self.once(status=CORRUPT).err)
+        superblock.write_bytes(good)
+        self.deliver()
+        self.once()
+        self.equal()
+        _, err = self.end(source)
+        self.assertIn("is not a store", err)
+        self.assertIn("the superblock is damaged", err)
 
     def test_stranger(self):
         """Goal: a peer that speaks something else, or nothing, is sent away, and

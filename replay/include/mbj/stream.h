@@ -142,9 +142,9 @@ struct mbj_stream_options {
  * Serve one replica what is in the store in dir, until it hangs up or is not
  * heard of for timeout_ms, or until it is told to stop.  A replica that applies
  * a batch is silent: give it minutes.
- * Returns: MBJ_ENOTFOUND, MBJ_ECORRUPT (dir is no store, before anything is
- * said), MBJ_EIO (the connection broke), MBJ_EUNSUPPORTED (another protocol),
- * MBJ_EFENCED (pinned to something else), the refusal's;
+ * Returns: MBJ_ENOTFOUND, MBJ_ECORRUPT (dir is no store, which is the answer to
+ * the replica's first word), MBJ_EIO (the connection broke), MBJ_EUNSUPPORTED
+ * (another protocol), MBJ_EFENCED (pinned to something else), the refusal's;
  * the replica has been told what can be told.
  */
 MBJ_API enum mbj_rc mbj_stream_send(const char *dir,
