@@ -208,12 +208,13 @@ static void put_replica_behind(struct mbj_buf *out,
 	put(out, "</td>");
 }
 
-static void put_taking(struct mbj_buf *out, const struct mbj_replica_note *note)
+static void put_taking(struct mbj_buf *out, const struct mbj_replica_note *note,
+		       struct mbj_id boot)
 {
 	struct mbj_buf text;
 
 	mbj_buf_init(&text, VALUE_MAX);
-	cli_replica_take(note, &text);
+	cli_replica_take(note, boot, &text);
 	html_text(out, mbj_buf_view(&text));
 	mbj_buf_done(&text);
 }
@@ -221,7 +222,7 @@ static void put_taking(struct mbj_buf *out, const struct mbj_replica_note *note)
 static void put_replica(struct mbj_buf *out, const struct mbj_client_status *s,
 			const struct mbj_replica_note *note, struct mbj_id boot)
 {
-	uint64_t heard_s = cli_replica_heard_s(note);
+	uint64_t heard_s = cli_replica_heard_s(note, boot);
 	char id[MBJ_ID_TEXT_SIZE];
 	uint64_t lag;
 
@@ -234,11 +235,12 @@ static void put_replica(struct mbj_buf *out, const struct mbj_client_status *s,
 							      : "not known"));
 	put(out, "</td>");
 	cell(out, "State");
-	if (cli_replica_is_taking(note)) {
-		put_taking(out, note);
+	if (cli_replica_is_taking(note, boot)) {
+		put_taking(out, note, boot);
 	} else if (note->paused_ms == 0) {
-		put(out, cli_replica_is_connected(note) ? "connected"
-							: "\xe2\x96\xb2 away");
+		put(out, cli_replica_is_connected(note, boot)
+				 ? "connected"
+				 : "\xe2\x96\xb2 away");
 	} else {
 		put(out, "paused, for ");
 		html_duration(out, note->paused_ms);

@@ -12,12 +12,21 @@
 
 enum { SILENT_S = 300 };
 
-uint64_t cli_replica_heard_s(const struct mbj_replica_note *note)
+/* Is that clock known, which nobody sets? */
+static bool has_boot(const struct mbj_replica_note *note, struct mbj_id boot)
+{
+	return !mbj_id_is_root(boot) && !mbj_id_is_root(note->boot);
+}
+
+uint64_t cli_replica_heard_s(const struct mbj_replica_note *note,
+			     struct mbj_id boot)
 {
 	const struct mbj_sys *sys = mbj_sys_posix();
-	int64_t ago = sys->now_us(sys->ctx) - note->heard_us;
+	int64_t ago_ms = (sys->now_us(sys->ctx) - note->heard_us) / 1000;
 
-	return ago > 0 ? (uint64_t)ago / 1000000 : 0;
+	if (has_boot(note, boot) && mbj_id_equal(note->boot, boot))
+		ago_ms = mbj_monotonic_ms() - note->heard_ms;
+	return ago_ms > 0 ? (uint64_t)ago_ms / 1000 : 0;
 }
 
 enum mbj_rc cli_replica_find(const char *dir,
@@ -46,13 +55,14 @@ enum mbj_rc cli_replica_find(const char *dir,
 	return MBJ_OK;
 }
 
-void cli_replica_state(const struct mbj_replica_note *note, struct mbj_buf *out)
+void cli_replica_state(const struct mbj_replica_note *note, struct mbj_id boot,
+		       struct mbj_buf *out)
 {
 	if (note->paused_ms > 0)
 		mbj_buf_format(out, "paused for %" PRIu64 " s more",
 			       (note->paused_ms + 999) / 1000);
 	else
-		mbj_buf_put_str(out, cli_replica_is_connected(note)
+		mbj_buf_put_str(out, cli_replica_is_connected(note, boot)
 					     ? "connected"
 					     : "away");
 	if (note->is_pause_damaged)
@@ -60,32 +70,37 @@ void cli_replica_state(const struct mbj_replica_note *note, struct mbj_buf *out)
 				     "(mbj resume removes it)");
 }
 
-bool cli_replica_is_connected(const struct mbj_replica_note *note)
+bool cli_replica_is_connected(const struct mbj_replica_note *note,
+			      struct mbj_id boot)
 {
-	return note->is_connected && cli_replica_heard_s(note) < SILENT_S;
+	/* Whoever served it in another boot is gone. */
+	if (has_boot(note, boot) && !mbj_id_equal(note->boot, boot))
+		return false;
+	return note->is_connected && cli_replica_heard_s(note, boot) < SILENT_S;
 }
 
-bool cli_replica_is_taking(const struct mbj_replica_note *note)
+bool cli_replica_is_taking(const struct mbj_replica_note *note,
+			   struct mbj_id boot)
 {
-	return note->take.lsn.v > 0 && cli_replica_is_connected(note);
+	return note->take.lsn.v > 0 && cli_replica_is_connected(note, boot);
 }
 
 /* Milliseconds since it began. */
-static uint64_t take_ms(const struct mbj_replica_note *note)
+static uint64_t take_ms(const struct mbj_replica_note *note, struct mbj_id boot)
 {
 	int64_t now = mbj_monotonic_ms();
 
-	return now > note->take.began_ms &&
-			       mbj_id_equal(note->boot, mbj_boot_id())
+	return now > note->take.began_ms && mbj_id_equal(note->boot, boot)
 		       ? (uint64_t)(now - note->take.began_ms)
 		       : 0;
 }
 
-void cli_replica_take(const struct mbj_replica_note *note, struct mbj_buf *out)
+void cli_replica_take(const struct mbj_replica_note *note, struct mbj_id boot,
+		      struct mbj_buf *out)
 {
 	const struct mbj_replica_take *take = &note->take;
 
-	if (!cli_replica_is_taking(note))
+	if (!cli_replica_is_taking(note, boot))
 		return;
 	mbj_buf_format(out,
 		       "takes the snapshot of group %" PRIu64
@@ -95,15 +110,15 @@ void cli_replica_take(const struct mbj_replica_note *note, struct mbj_buf *out)
 		       take->is_whole ? "all of it"
 				      : "accounts that are set aside",
 		       take->sent / 1024, (take->size + 1023) / 1024,
-		       take_ms(note) / 1000);
+		       take_ms(note, boot) / 1000);
 }
 
 static void put_take_json(const struct mbj_replica_note *note,
-			  struct mbj_buf *out)
+			  struct mbj_id boot, struct mbj_buf *out)
 {
 	const struct mbj_replica_take *take = &note->take;
 
-	if (!cli_replica_is_taking(note)) {
+	if (!cli_replica_is_taking(note, boot)) {
 		mbj_buf_put_str(out, ",\"taking\":null");
 		return;
 	}
@@ -112,7 +127,7 @@ static void put_take_json(const struct mbj_replica_note *note,
 		       ",\"all\":%s,\"sent\":%" PRIu64 ",\"size\":%" PRIu64
 		       ",\"ms\":%" PRIu64 "}",
 		       take->lsn.v, take->is_whole ? "true" : "false",
-		       take->sent, take->size, take_ms(note));
+		       take->sent, take->size, take_ms(note, boot));
 }
 
 static void put_behind_json(const struct mbj_replica_note *note,
@@ -136,11 +151,12 @@ static void put_behind_json(const struct mbj_replica_note *note,
 size_t cli_replicas_taking(const struct mbj_replica_note *notes, size_t count,
 			   uint64_t *ret_left)
 {
+	const struct mbj_id boot = mbj_boot_id();
 	size_t taking = 0;
 
 	*ret_left = 0;
 	for (size_t i = 0; i < count; i++) {
-		if (!cli_replica_is_taking(&notes[i]))
+		if (!cli_replica_is_taking(&notes[i], boot))
 			continue;
 		taking++;
 		*ret_left += notes[i].take.size - notes[i].take.sent;
@@ -177,12 +193,12 @@ void cli_replicas_json(const struct mbj_replica_note *notes, size_t count,
 			       ",\"pauseDamaged\":%s,\"heardAgo\":%" PRIu64,
 			       note->received.v, note->counted.v,
 			       note->applied.v, note->parked.v,
-			       cli_replica_is_connected(note) ? "true"
-							      : "false",
+			       cli_replica_is_connected(note, boot) ? "true"
+								    : "false",
 			       note->paused_ms,
 			       note->is_pause_damaged ? "true" : "false",
-			       cli_replica_heard_s(note));
-		put_take_json(note, out);
+			       cli_replica_heard_s(note, boot));
+		put_take_json(note, boot, out);
 		put_behind_json(note, out);
 		if (mbj_replica_lag(note, boot, &lag))
 			mbj_buf_format(out, ",\"lagMs\":%" PRIu64 "}", lag);
@@ -206,14 +222,14 @@ void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
 		mbj_buf_format(out, "%s%s ", head, id);
 		mbj_name_escape(out, mbj_bytes_str(note->name));
 		mbj_buf_put_str(out, ": ");
-		cli_replica_state(note, out);
+		cli_replica_state(note, boot, out);
 		if (note->address[0] != '\0') {
 			mbj_buf_put_str(out, ", from ");
 			mbj_name_escape(out, mbj_bytes_str(note->address));
 		}
-		if (cli_replica_is_taking(note))
+		if (cli_replica_is_taking(note, boot))
 			mbj_buf_put_str(out, ", ");
-		cli_replica_take(note, out);
+		cli_replica_take(note, boot, out);
 		if (note->counted.v > 0)
 			mbj_buf_format(out, ", received to group %" PRIu64,
 				       note->counted.v);
@@ -234,7 +250,7 @@ void cli_replicas_text(const char *head, const struct mbj_replica_note *notes,
 		else
 			mbj_buf_put_str(out, ", not known to be current");
 		mbj_buf_format(out, ", heard %" PRIu64 " s ago",
-			       cli_replica_heard_s(note));
+			       cli_replica_heard_s(note, boot));
 		if (note->parked.v != 0)
 			mbj_buf_format(out,
 				       ", with accounts set aside from group "

@@ -11,20 +11,27 @@
 /* From then on a replica is away, unless somebody says otherwise. */
 enum { REPLICA_AWAY_S = 300 };
 
-/* Seconds since it was heard, by the time of day where there is no other. */
-uint64_t cli_replica_heard_s(const struct mbj_replica_note *note);
+/*
+ * Seconds since it was heard, by the time of day where there is no other.
+ * boot: mbj_boot_id(), here and below.
+ */
+uint64_t cli_replica_heard_s(const struct mbj_replica_note *note,
+			     struct mbj_id boot);
 /* Whoever serves it may have been killed: it speaks every second or so. */
-bool cli_replica_is_connected(const struct mbj_replica_note *note);
+bool cli_replica_is_connected(const struct mbj_replica_note *note,
+			      struct mbj_id boot);
 /* "connected", "away", "paused for 90 s more". */
-void cli_replica_state(const struct mbj_replica_note *note,
+void cli_replica_state(const struct mbj_replica_note *note, struct mbj_id boot,
 		       struct mbj_buf *out);
 /* Does it take a snapshot of this store now? */
-bool cli_replica_is_taking(const struct mbj_replica_note *note);
+bool cli_replica_is_taking(const struct mbj_replica_note *note,
+			   struct mbj_id boot);
 /*
  * "takes the snapshot of group 12, for all of it, 3 of 12 KiB in 4 s", or "for
  * accounts that are set aside"; nothing where it takes none.
  */
-void cli_replica_take(const struct mbj_replica_note *note, struct mbj_buf *out);
+void cli_replica_take(const struct mbj_replica_note *note, struct mbj_id boot,
+		      struct mbj_buf *out);
 /* How many do, and how many bytes they are still to get. */
 size_t cli_replicas_taking(const struct mbj_replica_note *notes, size_t count,
 			   uint64_t *ret_left);

@@ -502,6 +502,34 @@ class Watch(WatchCase):
         self.stop()
         self.mbj("verify", self.p, self.r)
 
+    @unittest.skipUnless(os.environ.get("MBJ_CLOCK"), "no clock to shift")
+    def test_clock(self):
+        """Goal: whether a replica is there goes by the clock that nobody sets.
+        Method: one that is followed by, seen when the time of day was set forth
+        by an hour, and back; and after an hour in which nobody heard it, and
+        the time of day went back."""
+        self.serve()
+        source, self.server = self.server, None
+        self.addCleanup(lambda: (source.kill(), source.communicate()))
+        self.follow("--name", "two")
+        self.until(self.replicas)
+
+        def seen(seconds, **more):
+            (one,) = run("replicas", self.p, "--json", env={
+                **os.environ, "LD_PRELOAD": os.environ["MBJ_CLOCK"],
+                "MBJ_CLOCK_SHIFT": str(seconds), **more}).json()["list"]
+            return one["connected"], one["heardAgo"]
+        for seconds in (3600, -3600):
+            is_there, ago = seen(seconds)
+            self.assertTrue(is_there)
+            self.assertLess(ago, 60)
+        jump = self.dir / "jump"
+        jump.touch()
+        is_there, ago = seen(-3600, MBJ_CLOCK_JUMP=str(jump))
+        self.assertFalse(is_there)
+        self.assertGreaterEqual(ago, 3600)
+        self.stop()
+
     def test_parked(self):
         """Goal: parked accounts are warned of.  Method: one."""
         self.park()
