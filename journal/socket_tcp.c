@@ -17,6 +17,7 @@
 #include <mbj/sys.h>
 
 #include "socket.h"
+#include "socket_find.h"
 
 enum { BACKLOG = 128 };
 
@@ -42,25 +43,6 @@ void socket_tcp_peer(int fd, char *text, size_t size)
 		(void)snprintf(text, size, "%s port %s", host, port);
 	else
 		(void)snprintf(text, size, "?");
-}
-
-static enum mbj_rc addresses_find(const char *host, const char *port, int flags,
-				  struct addrinfo **ret_list,
-				  struct mbj_error *err)
-{
-	const struct addrinfo hints = {
-		.ai_flags = flags | AI_NUMERICSERV,
-		.ai_socktype = SOCK_STREAM,
-	};
-	int status = getaddrinfo(host, port, &hints, ret_list);
-
-	if (status == 0)
-		return MBJ_OK;
-	return mbj_error_set(err,
-			     status == EAI_NONAME ? MBJ_ENOTFOUND : MBJ_EIO,
-			     "cannot find host %.200s: %s", host,
-			     status == EAI_SYSTEM ? strerror(errno)
-						  : gai_strerror(status));
 }
 
 static int tcp_socket(const struct addrinfo *address)
@@ -115,11 +97,12 @@ enum mbj_rc socket_tcp_connect(const char *host, const char *port,
 			       int64_t wait_ms, int stop_fd, int *ret_fd,
 			       struct mbj_error *err)
 {
-	int64_t until = mbj_monotonic_ms() + wait_ms;
 	struct addrinfo *list = NULL;
 	int errnum = EADDRNOTAVAIL;
 	int fd = -1;
-	enum mbj_rc rc = addresses_find(host, port, 0, &list, err);
+	enum mbj_rc rc = socket_find(host, port, 0, stop_fd, &list, err);
+	/* However long that took: the host is none the slower for it. */
+	int64_t until = mbj_monotonic_ms() + wait_ms;
 
 	if (rc < 0)
 		return rc;
@@ -173,7 +156,7 @@ enum mbj_rc socket_tcp_listen(const char *host, const char *port, int *ret_fd,
 	struct addrinfo *list = NULL;
 	int errnum = EADDRNOTAVAIL;
 	int fd = -1;
-	enum mbj_rc rc = addresses_find(host, port, AI_PASSIVE, &list, err);
+	enum mbj_rc rc = socket_find(host, port, AI_PASSIVE, -1, &list, err);
 
 	if (rc < 0)
 		return rc;

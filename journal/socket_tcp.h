@@ -10,8 +10,8 @@
 #include <mbj/error.h>
 
 /*
- * To one of the host's addresses, each in its turn, in wait_ms in all, or until
- * stop_fd is readable; -1: none.
+ * To one of the host's addresses, each in its turn, in wait_ms in all once they
+ * are known, or until stop_fd is readable; -1: none.
  * Returns: MBJ_ENOTFOUND (no such host, nobody listens), MBJ_EBUSY (told to
  * stop), MBJ_EIO.
  */

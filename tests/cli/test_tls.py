@@ -9,12 +9,15 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from mbjtest import (FAILED, LOCKED, MBJ, OK, REFUSED, USAGE,  # noqa: E402
                      run)
 from test_carrier import Carried, CarrierCase, Proxy  # noqa: E402
+
+NAMES = os.environ.get("MBJ_NAMES")
 
 
 def port_find(host):
@@ -135,6 +138,38 @@ class Tls(Carried, TlsCase):
                 self.once(address=f"tls:{host}:{self.port}")
             self.assertEqual(self.end(source)[1], "")
         self.equal()
+
+    def named(self, ms, *words, address):
+        """A process that waits so long for a host's name, and has asked."""
+        asked = self.dir / "asked"
+        process = self.begin(
+            *words, "--from", address.replace(self.host, "localhost"),
+            *self.replica_options, env={
+                **os.environ, "LD_PRELOAD": NAMES, "MBJ_NAMES_MS": str(ms),
+                "MBJ_NAMES_ASKED": str(asked)})
+        self.until(asked.exists)
+        asked.unlink()
+        return process
+
+    @unittest.skipUnless(NAMES, "no names that are slow")
+    def test_slow_names(self):
+        """Goal: however long it takes to find a host's name, the host has all
+        of its time, and a stop is heard.  Method: as long as a connection may
+        take, and nobody is taken at that port for a while; much longer."""
+        self.host = "127.0.0.1"
+        with self.deaf(0) as address:
+            process = self.named(10_000, "follow", self.r, "--once",
+                                 address=address)
+            time.sleep(12)
+            self.assertIsNone(process.poll())
+            self.end(process, FAILED)
+        for words, status in ((("follow", self.r), OK),
+                              (("follow", self.r, "--once"), FAILED),
+                              (("serve", self.r), OK)):
+            process = self.named(600_000, *words, address=address)
+            began = time.monotonic()
+            self.end(process, status)
+            self.assertLess(time.monotonic() - began, 30)
 
     def test_renewed(self):
         """Goal: certificates are renewed without a restart.  Method: both sides
