@@ -58,14 +58,16 @@ static bool name_take(struct follower *f)
 	return true;
 }
 
-/* What we are to a source by TLS: all of it is there. */
+/* What we are to a source by TLS: all of it is there, and in its time. */
 static enum mbj_rc own_load(struct follower *f)
 {
 	struct tls *tls = NULL;
-	enum mbj_rc rc = tls_open(f->tls_dir, TLS_REPLICA, &tls, &f->err);
+	enum mbj_rc rc = tls_open_late(f->tls_dir, TLS_REPLICA, &tls, &f->err);
 
-	if (rc == MBJ_OK)
+	if (rc == MBJ_OK) {
 		f->own = *tls_own(tls);
+		rc = tls_own_check(tls, &f->err);
+	}
 	tls_close(&tls);
 	return rc;
 }
@@ -91,7 +93,10 @@ static int certificate_take(struct follower *f)
 		cli_say(f->call, "%s needs --tls-dir", f->source.path);
 		return CLI_USAGE;
 	}
-	if (own_load(f) < 0)
+	/* Out of its time: who serves others meanwhile goes without, and each
+	 * connection says it. */
+	if (own_load(f) < 0 &&
+	    (f->call->verb->id != CLI_VERB_SERVE || f->own.name[0] == '\0'))
 		return cli_fail(f->call, &f->err);
 	if (own_name_take(f) < 0) {
 		cli_say(f->call, "%s", f->err.message);

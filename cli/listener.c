@@ -23,7 +23,11 @@ enum {
 	DOOR_FD = 4,	/* likewise */
 };
 
-/* What is to be said to replicas by TLS is here, and is of this store. */
+/*
+ * What is to be said to replicas by TLS is here, and is of this store.  That it
+ * is out of its time is said, and to replicas, too; but nobody else whom a
+ * service serves is to go without for it.
+ */
 static int certificate_check(const struct cli_call *call)
 {
 	const char *dir = call->options.tls_dir;
@@ -39,7 +43,13 @@ static int certificate_check(const struct cli_call *call)
 	rc = mbj_identity_load(mbj_sys_posix(), call->operands[0], &identity,
 			       &err);
 	if (rc == MBJ_OK)
-		rc = tls_open(dir, TLS_SOURCE, &tls, &err);
+		rc = tls_open_late(dir, TLS_SOURCE, &tls, &err);
+	if (rc == MBJ_OK)
+		rc = tls_own_check(tls, &err);
+	if (rc < 0 && tls != NULL && call->verb->id == CLI_VERB_SERVE) {
+		(void)cli_complain(call, &err);
+		rc = MBJ_OK;
+	}
 	if (rc == MBJ_OK && !mbj_id_is_root(identity.lineage) &&
 	    !mbj_id_equal(identity.lineage, tls_own(tls)->lineage))
 		rc = mbj_error_set(&err, MBJ_EFENCED,

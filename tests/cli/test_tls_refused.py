@@ -272,6 +272,48 @@ class TlsRefused(TlsCase):
         self.assertIn("here/tls.crt has expired on ", err)
 
     @unittest.skipUnless(CLOCK, "no clock that is wrong")
+    def test_late_service(self):
+        """Goal: a service that begins with a certificate that has expired says
+        so, and serves all but replicas, or follows nobody, until there is
+        another one.  Method: of the source, and of the replica; who does
+        nothing else does not begin."""
+        self.mbj("replay", self.p, self.r)
+        keys = self.dir / "old"
+        for arguments in (("ca", keys, self.p),
+                          ("source", keys, "here", "--days", "5"),
+                          ("replica", keys, "near", "--days", "5")):
+            self.assertEqual(run("keygen", *arguments,
+                                 env=self.shifted(-10 * DAY)).status, OK)
+        source = ("--tls-dir", str(keys / "here"))
+        replica = ("--tls-dir", str(keys / "near"))
+        self.assertIn("here/tls.crt has expired on ", self.mbj(
+            "send", self.p, "--listen", self.address, *source,
+            status=REFUSED).err)
+        self.assertIn("near/tls.crt has expired on ", self.mbj(
+            "follow", self.r, "--from", self.address, *replica,
+            status=REFUSED).err)
+        self.serve("--replicas", self.address, *source)
+        self.source_listens()
+        self.deliver()
+        service = self.begin("serve", self.r, "--from", self.address, *replica)
+        # A verb would have the store for itself.
+        self.until((self.r / "socket").exists)
+
+        def upstream():
+            said = run("status", self.r, "--json")
+            return said.status == OK and said.json().get("upstream") or {}
+        self.until(lambda: "near/tls.crt has expired on " in
+                   upstream().get("reason", ""))
+        self.mbj("tree", self.r, "alice")
+        for role, name in (("replica", "near"), ("source", "here")):
+            self.mbj("keygen", role, keys, f"{name}2")
+            for file in (keys / f"{name}2").iterdir():
+                file.replace(keys / name / file.name)
+        self.until(lambda: self.published() >= 2)
+        self.end(service)
+        self.assertIn(b"here/tls.crt has expired on ", self.stop())
+
+    @unittest.skipUnless(CLOCK, "no clock that is wrong")
     def test_old_ca(self):
         """Goal: a CA that has expired is in nobody's way beside the one that
         came after it, and worth nothing itself.  Method: ca.crt with both, on
