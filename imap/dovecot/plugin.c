@@ -15,6 +15,7 @@
 #include <mail-storage-hooks.h>
 #include <mailbox-list-index.h>
 #include <module-context.h>
+#include <settings-parser.h>
 
 #ifdef HAVE_CONFIG_H
 #include <config.h>
@@ -209,6 +210,28 @@ static void user_created(struct mail_user *user)
 	MODULE_CONTEXT_SET(user, capture_user_module, capture);
 }
 
+/*
+ * It is in no settings: doveadm import reads a storage by the place that it was
+ * given, as if it were the user's.
+ */
+static bool namespace_is_given(const struct mail_namespace *ns)
+{
+	const struct mail_user_settings *user_set = ns->user->set;
+	struct mail_namespace_settings *set;
+
+	if (ns->unexpanded_set == NULL ||
+	    !str_begins(ns->unexpanded_set->location, SETTING_STRVAR_EXPANDED))
+		return false;
+	if (!array_is_created(&user_set->namespaces))
+		return ns->mail_set->mail_location[0] != '\0';
+	array_foreach_elem(&user_set->namespaces, set)
+	{
+		if (set == ns->set)
+			return false;
+	}
+	return true;
+}
+
 static void namespaces_created(struct mail_namespace *namespaces)
 {
 	struct mail_user *user = namespaces->user;
@@ -216,6 +239,10 @@ static void namespaces_created(struct mail_namespace *namespaces)
 	const char *path, *why = NULL;
 
 	if (capture == NULL || user->error != NULL)
+		return;
+	/* Whatever format that has, nothing is changed there. */
+	capture->is_aside = namespace_is_given(namespaces);
+	if (capture->is_aside)
 		return;
 	capture->inbox = mail_namespace_find_inbox(namespaces);
 	capture->account.delimiter = mail_namespace_get_sep(capture->inbox);

@@ -42,7 +42,8 @@ struct capture_user {
 	const char *mark;   /* the reign of his own sessions, or NULL */
 	struct account account;
 	bool is_renewing; /* folder_renew */
-	bool is_aside;	  /* what is done comes from the journal */
+	/* What is done comes from the journal, or is in no account. */
+	bool is_aside;
 	/* What changes mailboxes may have Dovecot make others on its way. */
 	bool is_in_turn;
 	bool is_nested; /* one was changed so, and not told yet */

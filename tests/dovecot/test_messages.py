@@ -430,6 +430,34 @@ class Sdbox(MessageCase):
             self.ok(change())
             self.same_mail("INBOX")
 
+    def test_imported(self):
+        """Goal: what doveadm import reads out of any storage is in the journal
+        where it puts it, and that storage itself is not.  Method: an mbox,
+        which the journal could not have, and a Maildir."""
+        self.append(self.login(), "INBOX", "here")
+        home = self.home / "dovecot/mail" / self.user
+        new = home / "m/new"
+        for path in (home / "b", new, home / "m/cur", home / "m/tmp"):
+            path.mkdir(parents=True)
+        text = mail("there").replace(b"\r\n", b"\n")
+        (home / "b/X").write_bytes(b"From a@b.c Mon Jan  6 10:00:00 2020\n" +
+                                   text + b"\n")
+        (new / "1.a.b").write_bytes(text)
+        for path in (home / "b", *home.glob("b/*"), home / "m",
+                     *home.glob("m/**/*")):
+            os.chown(path, dovetest.MAIL_UID, dovetest.MAIL_GID)
+        for source, name in (("mbox", "b"), ("maildir", "m")):
+            self.assertEqual(self.dovecot.doveadm(
+                "import", "-u", self.user, f"{source}:{home / name}", name,
+                "all"), (0, ""), source)
+        names = ("INBOX", f"b{self.SEPARATOR}X", f"m{self.SEPARATOR}INBOX")
+        self.assertEqual({path for path, told in self.told().items() if told},
+                         set(names))
+        self.append(self.login(), "INBOX", "more")
+        self.same_mail(*names)
+        self.assertEqual([len(self.stored(name)) for name in names], [2, 1, 1])
+        self.quiet()
+
     def before(self, *texts):
         """Mail from before the plugin, in a format with a file for each."""
         if self.LOCATION.startswith("mdbox"):
