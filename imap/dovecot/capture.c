@@ -15,6 +15,12 @@
 #include <mail-storage.h>
 #include <mailbox-uidvalidity.h>
 
+/* What becomes of it shows in a list: by its own name, if it has one. */
+static bool spot_is_linked(struct spot at)
+{
+	return name_is_linked(at.list, at.vname);
+}
+
 /* ---------------------------------------------------------------- create */
 
 /*
@@ -155,8 +161,9 @@ static int create_choose(struct turn *turn, const struct mailbox_update *update,
 	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
 			&turn->why) < 0)
 		return turn_refuse(turn);
-	/* It will refuse. */
-	if (kind == FOLDER_MAILBOX || (kind == FOLDER_PLACE && directory))
+	/* It will refuse, or make it elsewhere. */
+	if (kind == FOLDER_MAILBOX || (kind == FOLDER_PLACE && directory) ||
+	    spot_is_linked(turn->at))
 		return turn_unannounced(turn,
 					turn->super->create_box(box, update,
 								directory),
@@ -244,7 +251,8 @@ static int folder_delete(struct turn *turn)
 	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
 			&turn->why) < 0)
 		return turn_refuse(turn);
-	if (kind == FOLDER_NONE)
+	/* Of a link nothing else goes. */
+	if (kind == FOLDER_NONE || spot_is_linked(turn->at))
 		return turn_unannounced(turn, turn->super->delete_box(box),
 					box);
 	if (turn_node(turn, kind, &folder, &node) < 0)
@@ -368,7 +376,8 @@ static int folder_rename(struct turn *turn, struct mailbox *dest)
 	if (target_kind == FOLDER_MAILBOX)
 		return turn_unannounced(
 			turn, turn->super->rename_box(turn->box, dest), dest);
-	if (kind == FOLDER_NONE)
+	if (kind == FOLDER_NONE || spot_is_linked(turn->at) ||
+	    spot_is_linked(turn->to))
 		return turn_unannounced(turn,
 					box_rename(turn, dest, NULL, NULL),
 					dest);

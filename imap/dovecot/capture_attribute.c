@@ -25,7 +25,8 @@ static int steps_announce(struct turn *turn, ARRAY_TYPE(metadata_edit) * steps,
 	enum mbj_rc rc;
 	uint32_t node;
 
-	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
+	if (turn_follow(turn) < 0 ||
+	    folder_look(turn->at.list, turn->at.vname, &kind, &folder,
 			&turn->why) < 0)
 		return turn_refuse(turn);
 	if (kind != FOLDER_MAILBOX)

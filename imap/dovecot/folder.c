@@ -264,6 +264,40 @@ int folder_look(struct mailbox_list *list, const char *vname,
 	return 0;
 }
 
+/* What is above the names is the mail's place, which may well be linked. */
+static size_t names_count(struct mailbox_list *list, const char *name)
+{
+	size_t count = 1;
+
+	if (mailbox_list_get_hierarchy_sep(list) != '/')
+		return count;
+	for (; *name != '\0'; name++)
+		count += *name == '/';
+	return count;
+}
+
+bool name_is_linked(struct mailbox_list *list, const char *vname)
+{
+	const char *name = mailbox_list_get_storage_name(list, vname), *path;
+	struct stat st;
+
+	if (strcmp(vname, "INBOX") == 0 ||
+	    strcmp(list->name, MAILBOX_LIST_NAME_INDEX) == 0 ||
+	    mailbox_list_get_path(list, name, MAILBOX_LIST_PATH_TYPE_DIR,
+				  &path) <= 0)
+		return false;
+	for (size_t n = names_count(list, name); n > 0; n--) {
+		const char *end = strrchr(path, '/');
+
+		if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
+			return true;
+		if (end == NULL)
+			return false;
+		path = t_strdup_until(path, end);
+	}
+	return false;
+}
+
 int folder_renew(struct capture_user *capture, struct mailbox_list *list,
 		 const char *vname, struct mbj_id id, const char **ret_why)
 {

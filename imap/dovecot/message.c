@@ -94,6 +94,10 @@ static bool settle_can_wait(struct turn *turn, struct content *content)
 
 static int another_refuse(struct turn *turn)
 {
+	if (name_is_linked(turn->at.list, turn->at.vname))
+		return turn_refuse_text(turn, "The folder is a symbolic link "
+					      "to one that the journal has "
+					      "not");
 	mail_storage_set_error(turn->box->storage, MAIL_ERROR_UNAVAILABLE,
 			       "The mailbox has become another one, or is not "
 			       "in the journal yet: try again");
@@ -198,6 +202,8 @@ static int content_open(struct turn *turn, struct content *content)
 static int message_announce(struct turn *turn, struct content *content)
 {
 	content_init(content, turn->account);
+	if (turn_follow(turn) < 0)
+		return turn_refuse(turn);
 	if (content_open(turn, content) < 0)
 		return -1;
 	if (box_is_replaced(turn, content))

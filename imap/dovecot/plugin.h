@@ -147,6 +147,12 @@ int folder_look(struct mailbox_list *list, const char *vname,
 		const char **ret_why);
 
 /*
+ * A symbolic link has that name, or one above it.  No list has such: the
+ * mailbox that is found there has another name, or is nobody's here.
+ */
+bool name_is_linked(struct mailbox_list *list, const char *vname);
+
+/*
  * Give a mailbox another GUID.
  * Returns: -1 with *ret_why.
  */

@@ -59,6 +59,13 @@ int turn_defer(struct turn *turn, const char *why)
 	return -1;
 }
 
+/* The plugin mailbox_alias has a name lead to another one's mailbox. */
+static bool box_may_be_alias(const struct mailbox *box)
+{
+	return mail_user_plugin_getenv(box->storage->user,
+				       "mailbox_alias_new") != NULL;
+}
+
 struct spot turn_spot(struct mailbox *box)
 {
 	struct mail_namespace *ns = box->list->ns;
@@ -66,6 +73,9 @@ struct spot turn_spot(struct mailbox *box)
 
 	if (box_is_inbox_alias(box))
 		spot.vname = "INBOX";
+	else if (box_may_be_alias(box))
+		spot.vname =
+			t_strdup(mailbox_list_get_vname(spot.list, box->name));
 	if (ns->alias_for == NULL)
 		return spot;
 	spot.list = ns->alias_for->list;
@@ -318,6 +328,27 @@ bool turn_find(struct turn *turn, struct mbj_id mailbox, struct spot *ret_at)
 					   ret_at->vname)
 			       ->list;
 	return true;
+}
+
+int turn_follow(struct turn *turn)
+{
+	struct account_folder folder;
+	enum account_need need;
+
+	if (box_is_others(turn->box) ||
+	    !name_is_linked(turn->at.list, turn->at.vname))
+		return 0;
+	if (mailbox_look(turn->at.list, turn->at.vname, &folder, &turn->why) <
+		    0 ||
+	    (turn->account->tree == NULL &&
+	     account_enter(turn->account, &need, &turn->err) < 0))
+		return -1;
+	if (turn_find(turn, folder.id, &turn->at) || turn->is_inner)
+		return 0;
+	if (turn_refresh(turn) < 0)
+		return -1;
+	(void)turn_find(turn, folder.id, &turn->at);
+	return 0;
 }
 
 /* --------------------------------------------------------------- stages */

@@ -94,6 +94,12 @@ int turn_check_form(struct turn *turn, struct spot at, const char *leaves);
  */
 int turn_defer(struct turn *turn, const char *why);
 
+/*
+ * What is at a name through a symbolic link is in the account by its own name:
+ * at becomes that.  -1, with why or err.
+ */
+int turn_follow(struct turn *turn);
+
 /* The account and Dovecot are not the same: they are made so.  0 or -1. */
 int turn_refresh(struct turn *turn);
 /* What was found so when the turn began.  0, or -1, with why or err. */

@@ -84,7 +84,8 @@ static int folder_update(struct turn *turn, const struct mailbox_update *update)
 	enum folder_kind kind;
 	struct mbj_id id;
 
-	if (folder_look(turn->at.list, turn->at.vname, &kind, &folder,
+	if (turn_follow(turn) < 0 ||
+	    folder_look(turn->at.list, turn->at.vname, &kind, &folder,
 			&turn->why) < 0)
 		return turn_refuse(turn);
 	id = folder.id;
