@@ -129,6 +129,25 @@ int turn_spool(struct turn *turn, const struct mbj_id *mailboxes, size_t count)
 	return 0;
 }
 
+void spool_note(struct capture_user *capture, struct mbj_id mailbox)
+{
+	struct mailbox_list *list = capture->inbox->list;
+	struct spool *spool = &capture->spool;
+	struct mbj_error err;
+
+	if (mailbox_list_lock(list) < 0) {
+		e_error(capture->user->event,
+			"mbj: %s/" SPOOL_NAME ": cannot lock: %s", spool->dir,
+			mailbox_list_get_last_internal_error(list, NULL));
+		return;
+	}
+	if (spool_load(spool, &err) < 0 ||
+	    spool_add(spool, MBJ_ID_ROOT, &mailbox, 1, &err) < 0)
+		e_error(capture->user->event, "mbj: %s/" SPOOL_NAME ": %s",
+			spool->dir, err.message);
+	mailbox_list_unlock(list);
+}
+
 /* A mailbox that did not get its new GUID is not waited for under it. */
 static void renewed_drop(struct turn *turn, struct spot at, struct mbj_id fresh)
 {

@@ -14,6 +14,7 @@
 #include <guid.h>
 #include <mail-storage.h>
 #include <mailbox-uidvalidity.h>
+#include <mdbox-storage.h>
 
 /* What becomes of it shows in a list: by its own name, if it has one. */
 static bool spot_is_linked(struct spot at)
@@ -188,6 +189,39 @@ static int create_choose(struct turn *turn, const struct mailbox_update *update,
 	return folder_create(turn, update, directory);
 }
 
+/*
+ * mdbox makes indexes anew out of the files of its storage, and a mailbox for
+ * what it finds of one that is gone.  Others are half made then: who opens one
+ * ends in a panic.
+ */
+static bool box_is_rebuilt(struct mailbox *box)
+{
+	const struct mdbox_storage *storage;
+
+	if (strcmp(box->storage->name, MDBOX_STORAGE_NAME) != 0)
+		return false;
+	storage = MDBOX_STORAGE(box->storage);
+	return storage->rebuilding_storage;
+}
+
+/* That is nobody's change: it is told with the next one. */
+static int rebuilt_create(struct mailbox *box,
+			  const struct mailbox_update *update, bool directory)
+{
+	struct mailbox_update given = {.uid_validity = 0};
+	struct mbj_id id;
+
+	if (update != NULL)
+		given = *update;
+	if (guid_128_is_empty(given.mailbox_guid))
+		guid_128_generate(given.mailbox_guid);
+	memcpy(id.b, given.mailbox_guid, MBJ_ID_SIZE);
+	if (!box_is_others(box))
+		spool_note(capture_of(box), id);
+	return capture_box_of(box)->module_ctx.super.create_box(box, &given,
+								directory);
+}
+
 static int capture_create_box(struct mailbox *box,
 			      const struct mailbox_update *update,
 			      bool directory)
@@ -198,6 +232,8 @@ static int capture_create_box(struct mailbox *box,
 	if (turn_passes(box))
 		return capture_box_of(box)->module_ctx.super.create_box(
 			box, update, directory);
+	if (box_is_rebuilt(box))
+		return rebuilt_create(box, update, directory);
 	if (turn_begin(&turn, box) < 0)
 		return -1;
 	/* Maildir++ has no places: it makes a mailbox. */

@@ -165,6 +165,11 @@ int turn_spool(struct turn *turn, const struct mbj_id *mailboxes, size_t count);
 #define TURN_NAME_REFUSED "The journal cannot have this name"
 #define TURN_FORM_REFUSED \
 	"A mailbox has this name, or one above it, in another form of Unicode"
+/*
+ * Without a turn, and without anything being opened: the mailbox and the tree
+ * are told with the next one.  What is wrong is told to the log.
+ */
+void spool_note(struct capture_user *capture, struct mbj_id mailbox);
 /* The same of turn->box. */
 int turn_spool_box(struct turn *turn);
 /* A mailbox is made, or gets another GUID, with that.  Returns: Dovecot's. */

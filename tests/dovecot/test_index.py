@@ -4,6 +4,7 @@ GUID, with their mail."""
 import imaplib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -317,6 +318,42 @@ class Maildir(Sdbox):
         log = self.box_dir("B").with_name(f".{name}") / "dovecot.index.log"
         return ["strace", "-qq", "-o", str(said), "-P", str(log), "-e",
                 "inject=openat:error=ENOSPC:when=1"]
+
+
+class Mdbox(MessageCase):
+    """Mailboxes that are an index, of messages that are elsewhere."""
+    LOCATION = "mdbox:~/mail"
+
+    def test_rebuilt(self):
+        """Goal: mailboxes that Dovecot makes again, with the mail that it finds
+        of them, while it has others half made, are in the journal with the
+        user's next change; and nothing ends in a panic.  Method: the
+        directories of two removed, force-resync; one that is left gets mail
+        of another, to where that came first, and a change by itself."""
+        one = self.login()
+        for name in ("T", "T/U", "W"):
+            self.ok(one.create(name))
+            for number in range(4):
+                self.append(one, name, f"{name}{number}", "(\\Seen $k)")
+        self.append(one, "INBOX", "in")
+        self.ok(one.select("T"))
+        self.ok(one.uid("MOVE", "1:2", "W"))
+        self.leave(one)
+        home = self.dovecot.d / "mail" / self.user / "mail/mailboxes"
+        for name in ("T/U", "W"):
+            shutil.rmtree(home / name)
+        status, text = self.dovecot.doveadm("force-resync", "-u", self.user,
+                                            "*")
+        self.assertEqual(status, 0, text)
+        self.assertNotRegex(text, "mbj: |Panic")
+        self.append(self.login(), "INBOX", "more")
+        self.same(self.login())
+        self.same_mail("INBOX", "T/U", "W")
+        self.append(self.login(), "T", "more")
+        self.same_mail("T")
+        self.assertEqual([len(self.stored(name)) for name in
+                          ("T", "T/U", "W")], [5, 4, 4])
+        self.assertFalse((home.parent / "mbj-spool").exists())
 
 
 if __name__ == "__main__":
