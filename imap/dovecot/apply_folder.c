@@ -15,6 +15,7 @@
 #include "apply_maildir.h"
 #include "apply_name.h"
 #include "inbox.h"
+#include "uidlist.h"
 
 static const enum mailbox_list_iter_flags LIST_FLAGS =
 	MAILBOX_LIST_ITER_RAW_LIST | MAILBOX_LIST_ITER_NO_AUTO_BOXES |
@@ -197,21 +198,20 @@ static int box_read(struct apply *apply, struct mailbox *box,
 {
 	struct mailbox_metadata metadata;
 	struct mailbox_status status;
-	struct mailbox_metadata listed;
+	struct mbj_id listed;
 	int ret = box_exists(box, apply->is_looking);
 
 	if (ret <= 0)
 		return ret;
 	/* Unopened it is asked of the list's index, which goes by names. */
-	if (mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &listed) < 0 ||
-	    mailbox_open(box) < 0 ||
+	if (box_guid_ask(box, &listed) < 0 || mailbox_open(box) < 0 ||
 	    (apply->note.is_untidy && maildir_tidy(apply, box) < 0) ||
 	    mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &metadata) < 0 ||
 	    mailbox_get_status(box, STATUS_UIDVALIDITY, &status) < 0)
 		return -1;
 	/* dbox gives the value with the first synchronisation. */
 	if ((status.uidvalidity == 0 ||
-	     memcmp(listed.guid, metadata.guid, sizeof(listed.guid)) != 0) &&
+	     memcmp(listed.b, metadata.guid, sizeof(listed.b)) != 0) &&
 	    (mailbox_sync(box, 0) < 0 ||
 	     mailbox_get_status(box, STATUS_UIDVALIDITY, &status) < 0))
 		return -1;

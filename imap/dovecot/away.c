@@ -9,6 +9,7 @@
  * mailbox before a change of its own.
  */
 #include "turn.h"
+#include "uidlist.h"
 
 #include <guid.h>
 #include <mail-storage.h>
@@ -190,13 +191,10 @@ int turn_give_guid(struct turn *turn, struct spot at, struct mbj_id ours)
 
 int turn_spool_box(struct turn *turn)
 {
-	struct mailbox_metadata metadata;
 	struct mbj_id guid;
 
-	if (mailbox_get_metadata(turn->box, MAILBOX_METADATA_GUID, &metadata) <
-	    0)
+	if (box_guid_ask(turn->box, &guid) < 0)
 		return -1;
-	memcpy(guid.b, metadata.guid, sizeof(guid.b));
 	return turn_spool(turn, &guid, 1);
 }
 

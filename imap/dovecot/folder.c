@@ -19,9 +19,9 @@
 
 static int box_read(struct mailbox *box, struct account_folder *folder)
 {
-	struct mailbox_metadata metadata;
 	struct mailbox_status status;
 	struct uidlist_head head;
+	struct mbj_id id;
 
 	if (uidlist_head(box, &head)) {
 		folder->id = head.guid;
@@ -31,7 +31,7 @@ static int box_read(struct mailbox *box, struct account_folder *folder)
 			       ? mailbox_sync(box, 0)
 			       : 0;
 	}
-	if (mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &metadata) < 0 ||
+	if (box_guid_ask(box, &id) < 0 ||
 	    mailbox_get_status(box, STATUS_UIDVALIDITY, &status) < 0)
 		return -1;
 	/* dbox gives the value with the first synchronisation. */
@@ -39,7 +39,7 @@ static int box_read(struct mailbox *box, struct account_folder *folder)
 	    (mailbox_sync(box, 0) < 0 ||
 	     mailbox_get_status(box, STATUS_UIDVALIDITY, &status) < 0))
 		return -1;
-	memcpy(folder->id.b, metadata.guid, sizeof(folder->id.b));
+	folder->id = id;
 	folder->uidvalidity = status.uidvalidity;
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <mailbox-list-index.h>
 #include <maildir-storage.h>
 #include <maildir-uidlist.h>
 
@@ -84,17 +85,25 @@ bool uidlist_head(struct mailbox *box, struct uidlist_head *ret_head)
 			  ret_head);
 }
 
-int box_head(struct mailbox *box, struct uidlist_head *ret_head)
+int box_guid_ask(struct mailbox *box, struct mbj_id *ret_guid)
 {
 	struct mailbox_metadata metadata;
 
-	if (uidlist_head(box, ret_head))
-		return 0;
+	if (!box->opened && INDEX_LIST_CONTEXT(box->list) != NULL &&
+	    mailbox_list_index_refresh(box->list) < 0 && mailbox_open(box) < 0)
+		return -1;
 	if (mailbox_get_metadata(box, MAILBOX_METADATA_GUID, &metadata) < 0)
 		return -1;
-	ret_head->uidvalidity = 0;
-	memcpy(ret_head->guid.b, metadata.guid, sizeof(ret_head->guid.b));
+	memcpy(ret_guid->b, metadata.guid, sizeof(ret_guid->b));
 	return 0;
+}
+
+int box_head(struct mailbox *box, struct uidlist_head *ret_head)
+{
+	if (uidlist_head(box, ret_head))
+		return 0;
+	ret_head->uidvalidity = 0;
+	return box_guid_ask(box, &ret_head->guid);
 }
 
 bool box_is_behind(struct mailbox *box, const struct uidlist_head *head)

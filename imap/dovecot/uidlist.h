@@ -27,8 +27,14 @@ struct uidlist_head {
  */
 bool uidlist_head(struct mailbox *box, struct uidlist_head *ret_head);
 /*
+ * A mailbox's GUID, which is the list's index's where it is not open.  Where
+ * that index cannot be read it is opened: mailbox_get_metadata would end in a
+ * panic.  Returns: -1, as of that.
+ */
+int box_guid_ask(struct mailbox *box, struct mbj_id *ret_guid);
+/*
  * The same of an open mailbox of any format: of one without such a list its
- * GUID, and UIDVALIDITY 0.  Returns: -1, as of mailbox_get_metadata.
+ * GUID, and UIDVALIDITY 0.  Returns: -1, as of box_guid_ask.
  */
 int box_head(struct mailbox *box, struct uidlist_head *ret_head);
 /*

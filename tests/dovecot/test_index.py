@@ -227,6 +227,30 @@ class Sdbox(MessageCase):
         self.same_mail("P")
 
 
+    def test_damaged(self):
+        """Goal: a list's index that cannot be read ends no session, and no
+        change that Dovecot could make.  Method: its log cut at each eighth,
+        before the first change of a session that makes a folder."""
+        one = self.login()
+        self.ok(one.create("A"))
+        self.append(one, "A", "a")
+        for eighth in range(8):
+            self.leave(one)
+            one = self.login()
+            self.ok(one.list())
+            self.leave(one)
+            (log,) = self.home_dir.rglob("dovecot.list.index.log")
+            data = log.read_bytes()
+            log.write_bytes(data[:len(data) * eighth // 8])
+            one = self.login()
+            self.append(one, "A", "a")
+            self.ok(one.create(f"B{eighth}"))
+            self.assertEqual(set(self.told()), {"INBOX", "A"} | {
+                f"B{n}" for n in range(eighth + 1)})
+        self.same_mail("A")
+        self.assertNotRegex(self.log(), "[Pp]anic|mbj: ")
+
+
 class Maildir(Sdbox):
     LOCATION = "maildir:~/Maildir"
     SEPARATOR = "."
