@@ -192,12 +192,16 @@ static int create_choose(struct turn *turn, const struct mailbox_update *update,
 /*
  * mdbox makes indexes anew out of the files of its storage, and a mailbox for
  * what it finds of one that is gone.  Others are half made then: who opens one
- * ends in a panic.
+ * ends in a panic.  And the list's index (LAYOUT=index) is made anew with a
+ * name for each mailbox that it has lost, which the journal may have, under its
+ * GUID.
  */
 static bool box_is_rebuilt(struct mailbox *box)
 {
 	const struct mdbox_storage *storage;
 
+	if (box->corrupted_mailbox_name)
+		return true;
 	if (strcmp(box->storage->name, MDBOX_STORAGE_NAME) != 0)
 		return false;
 	storage = MDBOX_STORAGE(box->storage);

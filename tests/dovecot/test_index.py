@@ -380,6 +380,33 @@ class Mdbox(MessageCase):
         self.assertFalse((home.parent / "mbj-spool").exists())
 
 
+class Layout(MessageCase):
+    """Names that are in the list's index alone."""
+    LOCATION = "sdbox:~/mail:LAYOUT=index"
+
+    def test_lost(self):
+        """Goal: a list's index that Dovecot makes anew, out of what mailboxes
+        say of their names, locks nobody out, and changes nothing in the
+        journal.  Method: it is removed; LIST, and a change in each mailbox."""
+        one = self.login()
+        names = ("INBOX", "A", "A/B", "C")
+        for name in names:
+            if name != "INBOX":
+                self.ok(one.create(name))
+            self.append(one, name, "before")
+        before = self.told()
+        self.leave(one)
+        for path in (self.dovecot.d / "mail" / self.user).rglob(
+                "dovecot.list.index*"):
+            path.unlink()
+        self.ok(self.login().list())
+        for name in names:
+            self.append(self.login(), name, "behind")
+        self.assertEqual(self.told(), before)
+        self.same(self.login())
+        self.same_mail(*names)
+
+
 if __name__ == "__main__":
     if not dovetest.can_run():
         print("SKIPPED: there is no Dovecot, or no plugin for it")
