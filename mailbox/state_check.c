@@ -7,60 +7,12 @@
 #include <mbj/check.h>
 #include <mbj/codec.h>
 
+#include "gather.h"
 #include "state_priv.h"
-
-/* Loose nodes with their parents' ids, until every id is known. */
-struct loading {
-	struct mbj_tree *tree;
-	struct mbj_id *parents; /* by node index */
-	size_t capacity;
-};
-
-static enum mbj_rc node_load(struct loading *l, const struct mbj_mailbox *m,
-			     struct mbj_error *err)
-{
-	const struct mbj_node node = {
-		.id = m->id,
-		.parent = MBJ_NODE_ROOT,
-		.uidvalidity = m->uidvalidity,
-		.name = m->name,
-		.rev = m->rev,
-		.role = m->role,
-		.is_selectable = m->is_selectable,
-		.is_live = true,
-	};
-	void *parents = l->parents;
-	uint32_t index;
-	enum mbj_rc rc;
-
-	rc = mbj_tree_add_loose(l->tree, &node, &index, err);
-	if (rc < 0)
-		return rc;
-	rc = mbj_array_reserve(&parents, &l->capacity, (size_t)index + 1,
-			       sizeof(*l->parents),
-			       MBJ_ACCOUNT_MAILBOXES_MAX + 1, err);
-	l->parents = parents;
-	if (rc == MBJ_OK)
-		l->parents[index] = m->parent;
-	return rc;
-}
-
-/* A list from the state that is no tree is damage, not bad input. */
-static enum mbj_rc tree_damaged(struct mbj_error *err, enum mbj_rc rc)
-{
-	struct mbj_error why;
-
-	if (rc != MBJ_EINVALID || !err)
-		return rc == MBJ_EINVALID ? MBJ_ECORRUPT : rc;
-	why = *err;
-	return mbj_error_set(err, MBJ_ECORRUPT,
-			     "the state's mailboxes are no tree: %.400s",
-			     why.message);
-}
 
 /* Only the scan's own end is an end: all else that is not found is a fault. */
 static enum mbj_rc nodes_load(struct mbj_txn *txn, struct mbj_id account,
-			      struct loading *l, struct mbj_error *err)
+			      struct gather *g, struct mbj_error *err)
 {
 	struct mbj_mailbox mailbox;
 	struct mbj_scan scan = {0};
@@ -72,37 +24,10 @@ static enum mbj_rc nodes_load(struct mbj_txn *txn, struct mbj_id account,
 	while (rc == MBJ_OK) {
 		rc = mbj_scan_next_mailbox(&scan, &mailbox, err);
 		if (rc == MBJ_OK)
-			rc = node_load(l, &mailbox, err);
+			rc = gather_mailbox(g, &mailbox, err);
 	}
 	mbj_scan_done(&scan);
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
-}
-
-static enum mbj_rc parents_settle(struct loading *l, struct mbj_error *err)
-{
-	uint32_t parent;
-	char text[MBJ_ID_TEXT_SIZE];
-
-	for (uint32_t i = 0; i < mbj_tree_size(l->tree); i++) {
-		if (mbj_id_is_root(l->parents[i]))
-			parent = MBJ_NODE_ROOT;
-		else if (mbj_id_is_temp(l->parents[i]))
-			parent = MBJ_NODE_TEMP;
-		else
-			parent = mbj_tree_find(l->tree, l->parents[i]);
-		if (parent == MBJ_NODE_NONE) {
-			mbj_id_print(l->parents[i], text);
-			return mbj_error_set(err, MBJ_ECORRUPT,
-					     "a mailbox's parent %s is not in "
-					     "the state",
-					     text);
-		}
-		mbj_tree_set_parent(l->tree, i, parent);
-	}
-	/* What comes along with a legal move may be deeper than policy has it.
-	 */
-	mbj_tree_accept(l->tree);
-	return tree_damaged(err, mbj_tree_settle(l->tree, err));
 }
 
 /* The node at a path of keys, or NONE: subscriptions may name nothing. */
@@ -148,27 +73,33 @@ static enum mbj_rc subscriptions_mark(struct mbj_txn *txn,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+/* The account's tree, in what is gathered of it. */
+static enum mbj_rc tree_gather(struct mbj_txn *txn, struct mbj_id account,
+			       struct gather *g, struct mbj_error *err)
+{
+	enum mbj_rc rc = gather_begin(g, txn->state->sys, err);
+
+	if (rc == MBJ_OK)
+		rc = nodes_load(txn, account, g, err);
+	if (rc == MBJ_OK)
+		rc = gather_settle(g, err);
+	return rc;
+}
+
 enum mbj_rc mbj_txn_tree_load(struct mbj_txn *txn, struct mbj_id account,
 			      struct mbj_tree **ret_tree, struct mbj_error *err)
 {
-	struct loading l = {0};
-	struct mbj_id seed;
+	struct gather g;
 	enum mbj_rc rc;
 
-	rc = mbj_id_generate(txn->state->sys, &seed, err);
+	rc = tree_gather(txn, account, &g, err);
 	if (rc == MBJ_OK)
-		rc = mbj_tree_new(mbj_load_u64(seed.b), &l.tree, err);
-	if (rc == MBJ_OK)
-		rc = nodes_load(txn, account, &l, err);
-	if (rc == MBJ_OK)
-		rc = parents_settle(&l, err);
-	if (rc == MBJ_OK)
-		rc = subscriptions_mark(txn, account, l.tree, err);
-	mbj_free(l.parents);
-	if (rc != MBJ_OK)
-		mbj_tree_free(&l.tree);
-	else
-		*ret_tree = l.tree;
+		rc = subscriptions_mark(txn, account, g.tree, err);
+	if (rc == MBJ_OK) {
+		*ret_tree = g.tree;
+		g.tree = NULL;
+	}
+	gather_done(&g);
 	return rc;
 }
 
@@ -314,7 +245,7 @@ enum mbj_rc mbj_txn_account_check(struct mbj_txn *txn, struct mbj_id account,
 				  struct mbj_digest *ret_digest,
 				  struct mbj_error *err)
 {
-	struct mbj_tree *tree = NULL;
+	struct gather g = {.tree = NULL};
 	struct mbj_account a;
 	enum mbj_rc rc;
 
@@ -324,14 +255,14 @@ enum mbj_rc mbj_txn_account_check(struct mbj_txn *txn, struct mbj_id account,
 	if (rc == MBJ_OK)
 		rc = sums_check(txn, &a, ret_digest, err);
 	if (rc == MBJ_OK)
-		rc = mbj_txn_tree_load(txn, account, &tree, err);
+		rc = tree_gather(txn, account, &g, err);
 	if (rc == MBJ_OK)
-		rc = temp_check(tree, err);
+		rc = temp_check(g.tree, err);
 	if (rc == MBJ_OK)
-		rc = slots_check(txn, account, tree, err);
+		rc = slots_check(txn, account, g.tree, err);
 	if (rc == MBJ_OK)
-		rc = contents_check(txn, &a, tree, err);
-	mbj_tree_free(&tree);
+		rc = contents_check(txn, &a, &g, err);
+	gather_done(&g);
 	if (rc == MBJ_ECORRUPT)
 		atomic_store(&txn->state->is_suspect, true);
 	return rc;

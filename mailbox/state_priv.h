@@ -15,6 +15,8 @@
 /* Account ids that are dead are kept as tombstones of this mailbox id. */
 #define DEAD_ACCOUNT MBJ_ID_TEMP
 
+struct gather; /* gather.h */
+
 struct mbj_state {
 	const struct mbj_sys *sys;
 	char home[MBJ_PATH_TEXT_MAX];
@@ -138,7 +140,7 @@ enum mbj_rc messages_wipe(struct mbj_txn *txn, struct mbj_id account,
 /* The account's contents against its tree and its messages: fsck. */
 enum mbj_rc contents_check(struct mbj_txn *txn,
 			   const struct mbj_account *account,
-			   const struct mbj_tree *tree,
+			   struct gather *gather,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 /* One message more or less has this blob. */
 enum mbj_rc blob_take(struct mbj_txn *txn, const struct mbj_hash *blob,
