@@ -155,6 +155,16 @@ struct gathered *gather_seek(struct gather *g, struct mbj_series series)
 	return &g->contents[g->at];
 }
 
+bool gather_has(struct gather *g, struct mbj_series series)
+{
+	const struct gathered wanted = {.said.series = series};
+
+	contents_sort(g);
+	return g->count > 0 &&
+	       bsearch(&wanted, g->contents, g->count, sizeof(*g->contents),
+		       gathered_compare) != NULL;
+}
+
 enum mbj_rc gather_message(struct gathered *gathered,
 			   const struct mbj_message *message,
 			   struct mbj_error *err)

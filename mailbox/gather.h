@@ -45,6 +45,8 @@ enum mbj_rc gather_content(struct gather *g, struct mbj_id mailbox,
 			   struct mbj_error *err) MBJ_MUST_CHECK;
 /* Whose content this series is, or NULL; series only ever ascend. */
 struct gathered *gather_seek(struct gather *g, struct mbj_series series);
+/* The same of any series. */
+bool gather_has(struct gather *g, struct mbj_series series);
 /* All but the message's digest, which the caller adds to what was found. */
 enum mbj_rc gather_message(struct gathered *gathered,
 			   const struct mbj_message *message,

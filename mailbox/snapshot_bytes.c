@@ -9,8 +9,12 @@
  */
 #include <stdio.h>
 
+#include <string.h>
+
+#include <mbj/attribute.h>
 #include <mbj/check.h>
 #include <mbj/codec.h>
+#include <mbj/tree.h>
 #include <mbj/version.h>
 
 #include "snapshot_priv.h"
@@ -18,6 +22,13 @@
 static const char head_magic[8] = {'M', 'B', 'J', 'S', 'N', 'A', 'P', 'S'};
 static const char end_magic[8] = {'M', 'B', 'J', 'S', 'N', 'E', 'N', 'D'};
 static const char chunk_magic[4] = {'M', 'B', 'J', 'K'};
+const enum db_table snapshot_tables[SNAPSHOT_TABLES] = {
+	TABLE_ACCOUNTS,	     TABLE_TOMBSTONES, TABLE_MAILBOXES, TABLE_FLOORS,
+	TABLE_SUBSCRIPTIONS, TABLE_ATTRIBUTES, TABLE_PARKED,	TABLE_INTENTS,
+	TABLE_CONTENTS,	     TABLE_ORPHANS,    TABLE_MESSAGES,	TABLE_VANISHED,
+	TABLE_BLOBS,	     TABLE_WANTED,
+};
+
 static const char name_tail[] = ".snap";
 static const char part_tail[] = ".part";
 
@@ -275,10 +286,44 @@ uint32_t snapshot_key_uid(struct mbj_bytes key)
 	return key_uid(mbj_bytes_make(key.p + key.n - 4, 4));
 }
 
-/* Those that begin with a version byte and have no other form of their own. */
+unsigned snapshot_table_rank(enum db_table table)
+{
+	for (unsigned i = 0; i < SNAPSHOT_TABLES; i++)
+		if (snapshot_tables[i] == table)
+			return i;
+	return SNAPSHOT_TABLES;
+}
+
+/* A version byte, then at least one byte of what it is. */
 static bool rest_is_good(struct mbj_bytes value)
 {
-	return value.n > 0 && value.p[0] == RECORD_VERSION;
+	return value.n > 1 && value.p[0] == RECORD_VERSION;
+}
+
+static bool text_is_good(struct mbj_bytes text)
+{
+	return text.n > 0 && memchr(text.p, 0, text.n) == NULL;
+}
+
+static bool subscription_is_good(const struct snapshot_record *r)
+{
+	const struct mbj_path path = {
+		.key = r->key,
+		.stored = mbj_bytes_make(r->value.p + 1, r->value.n - 1),
+	};
+
+	return rest_is_good(r->value) && mbj_path_is_safe(&path);
+}
+
+/* Mailbox, kind, name. */
+static bool attribute_is_good(const struct snapshot_record *r)
+{
+	const size_t head = MBJ_ID_SIZE + 1;
+
+	return r->key.n > head && r->key.n <= head + MBJ_ATTR_NAME_MAX &&
+	       mbj_attr_kind_name(r->key.p[MBJ_ID_SIZE]) != NULL &&
+	       text_is_good(mbj_bytes_make(r->key.p + head, r->key.n - head)) &&
+	       rest_is_good(r->value);
 }
 
 /* One between two groups: it has an id of its own, and is not parked. */
@@ -289,6 +334,7 @@ static bool mailbox_is_good(struct mbj_id id, struct mbj_bytes value)
 	return !mbj_id_is_reserved(id) &&
 	       record_mailbox_decode(id, value, &mailbox) &&
 	       !mbj_id_is_temp(mailbox.parent) &&
+	       mbj_role_name((enum mbj_role)mailbox.role) != NULL &&
 	       mbj_name_is_safe(mailbox.name.stored, mailbox.name.key);
 }
 
@@ -339,7 +385,8 @@ bool snapshot_record_is_good(const struct snapshot_record *r)
 	switch (r->table) {
 	case TABLE_ACCOUNTS:
 		return r->key.n == 0 &&
-		       record_account_decode(MBJ_ID_ROOT, r->value, &account);
+		       record_account_decode(MBJ_ID_ROOT, r->value, &account) &&
+		       text_is_good(account.name);
 	case TABLE_PARKED:
 		return r->key.n == 0 &&
 		       record_aside_decode(MBJ_ID_ROOT, r->value, &aside);
@@ -351,9 +398,9 @@ bool snapshot_record_is_good(const struct snapshot_record *r)
 		return r->key.n == MBJ_HASH_SIZE &&
 		       record_u32_decode(r->value, &uidvalidity);
 	case TABLE_SUBSCRIPTIONS:
-		return r->key.n > 0 && rest_is_good(r->value);
+		return subscription_is_good(r);
 	case TABLE_ATTRIBUTES:
-		return r->key.n > MBJ_ID_SIZE + 1 && rest_is_good(r->value);
+		return attribute_is_good(r);
 	case TABLE_INTENTS:
 		return r->key.n == MBJ_ID_SIZE &&
 		       record_intent_decode(MBJ_ID_ROOT, MBJ_ID_ROOT, r->value,
@@ -365,7 +412,8 @@ bool snapshot_record_is_good(const struct snapshot_record *r)
 	case TABLE_BLOBS:
 	case TABLE_WANTED:
 		return r->key.n == MBJ_HASH_SIZE &&
-		       record_blob_decode(r->value, &blob);
+		       record_blob_decode(r->value, &blob) &&
+		       (r->table == TABLE_BLOBS || blob.count == 0);
 	case TABLE_META:
 	case TABLE_ACCOUNT_NAMES:
 	case TABLE_SLOTS:

@@ -54,6 +54,7 @@
 #include <mbj/hash.h>
 #include <mbj/snapshot.h>
 
+#include "gather.h"
 #include "state_priv.h"
 
 enum {
@@ -70,7 +71,13 @@ enum {
 	/* Incompatible flags of a head: groups of some account were given up.
 	 */
 	SNAPSHOT_HAS_SKIPPED = 1,
+	/* Of an account, then those of none. */
+	SNAPSHOT_ACCOUNT_TABLES = 12,
+	SNAPSHOT_TABLES = 14,
 };
+
+/* In the order of a reader: what it has to know of a message comes before. */
+extern const enum db_table snapshot_tables[SNAPSHOT_TABLES];
 
 struct snapshot_chunk {
 	uint64_t number;
@@ -96,13 +103,16 @@ struct snapshot_sum {
 	bool is_parked;		    /* set aside where it was written */
 	bool is_skipped;	    /* groups of it were given up there */
 	struct mbj_skipped skipped;
-	uint64_t records; /* of any table */
+	uint64_t records;    /* of any table */
+	uint64_t elements;   /* those that are in a digest */
+	unsigned rank;	     /* of the last one's table */
+	struct mbj_buf last; /* its key */
 	struct mbj_buf name;
-	struct mbj_buf values;	    /* of the account's element */
-	struct mbj_buf element;	    /* what is summed up now */
-	struct mbj_digest digest;   /* of its elements */
-	struct mbj_digest contents; /* as its contents say */
-	struct mbj_digest messages; /* as its messages are */
+	struct mbj_buf values;	  /* of the account's element */
+	struct mbj_buf element;	  /* what is summed up now */
+	struct mbj_digest digest; /* of its elements */
+	struct gather gather;	  /* its mailboxes, contents, messages */
+	bool is_gathering;
 	uint64_t mailboxes;
 	uint64_t subscriptions;
 	uint64_t message_count;
@@ -115,8 +125,23 @@ struct snapshot_sum {
 
 /* What summing takes. */
 struct snapshot_summing {
+	const struct mbj_sys *sys;
 	struct mbj_sha256 *sha;
 	struct mbj_hash key; /* of the lineage */
+};
+
+/* What holds over all accounts; keys are of this reading alone. */
+struct snapshot_across {
+	struct mbj_sip_key keys[2];
+	/*
+	 * What is said of how many messages have each content, less the
+	 * messages that have one, summed.
+	 */
+	uint64_t owed[2];
+	struct mbj_table by_name;    /* of accounts, into names */
+	struct snapshot_name *names; /* what is left of them */
+	size_t count;
+	size_t capacity;
 };
 
 struct mbj_snapshot {
@@ -137,12 +162,7 @@ struct mbj_snapshot {
 	bool is_whole; /* all of it is read, not one account */
 	bool is_begun; /* a chunk was entered */
 	struct snapshot_sum sum;
-	/*
-	 * What is said of how many messages have each content, less the
-	 * messages that have one, summed under keys of this reading alone.
-	 */
-	struct mbj_sip_key owed_keys[2];
-	uint64_t owed[2];
+	struct snapshot_across across;
 	struct mbj_snapshot_info found; /* counts and digest so far */
 	uint64_t place;			/* offset of what is looked at */
 };
@@ -171,6 +191,8 @@ void snapshot_record_encode(struct mbj_buf *buf,
 bool snapshot_record_decode(struct mbj_bytes bytes,
 			    struct snapshot_record *ret_record,
 			    size_t *ret_size);
+/* Where records of this table are; SNAPSHOT_TABLES: in no snapshot. */
+unsigned snapshot_table_rank(enum db_table table);
 /* The UID that ends a message's key. */
 uint32_t snapshot_key_uid(struct mbj_bytes key);
 /* Key and record have the form that the table asks for. */
@@ -186,9 +208,26 @@ enum mbj_rc snapshot_sum_add(struct snapshot_sum *sum,
 			     const struct snapshot_summing *with,
 			     const struct snapshot_record *record,
 			     struct mbj_error *err) MBJ_MUST_CHECK;
-/* MBJ_ECORRUPT where sums and counts are not those that the account has. */
-enum mbj_rc snapshot_sum_judge(const struct snapshot_sum *sum,
+/*
+ * MBJ_ECORRUPT where they are no account, its sums and counts are others, or it
+ * is ahead of the snapshot's group.
+ */
+enum mbj_rc snapshot_sum_judge(struct snapshot_sum *sum, struct mbj_lsn at,
 			       struct mbj_error *err) MBJ_MUST_CHECK;
+
+/* ----------------------------------------------------- snapshot_across.c */
+
+enum mbj_rc snapshot_across_init(struct snapshot_across *across,
+				 const struct mbj_sys *sys,
+				 struct mbj_error *err) MBJ_MUST_CHECK;
+void snapshot_across_done(struct snapshot_across *across);
+/* Before the first record. */
+void snapshot_across_begin(struct snapshot_across *across);
+enum mbj_rc snapshot_across_add(struct snapshot_across *across,
+				const struct snapshot_record *record,
+				struct mbj_error *err) MBJ_MUST_CHECK;
+/* Behind the last one. */
+bool snapshot_across_is_good(const struct snapshot_across *across);
 
 /* ------------------------------------------------------- snapshot_read.c */
 

@@ -10,9 +10,12 @@
  *   1. no record is handed out whose chunk has not its checksum, or that has
  *      not the form of its table;
  *   2. chunks are numbered without a gap, accounts ascend, and an account is
- *      left only at the chunk that says so.
+ *      left only at the chunk that says so;
+ *   3. of an account no record comes before one that it is to come behind, and
+ *      none twice.
  *
- * Memory: one chunk; the series of an account that wait to be reaped.
+ * Memory: one chunk; of an account its mailboxes, contents and the series that
+ * wait to be reaped; of each account what tells its name from another's.
  *
  * Threads: one at a time per snapshot.
  */
@@ -37,6 +40,17 @@ static enum mbj_rc fault(const struct mbj_snapshot *snapshot, const char *what,
 	return rc;
 }
 #define fault(...) MBJ_FAILURE(fault(__VA_ARGS__))
+
+/* What is wrong with the records is wrong with the file. */
+static enum mbj_rc judged(const struct mbj_snapshot *snapshot, enum mbj_rc rc,
+			  const struct mbj_error *why, struct mbj_error *err)
+{
+	if (rc == MBJ_ECORRUPT || rc == MBJ_ELIMIT)
+		return fault(snapshot, why->message, err);
+	if (rc < 0 && err != NULL)
+		*err = *why;
+	return rc;
+}
 
 /* ------------------------------------------------------- open and close */
 
@@ -84,23 +98,6 @@ static enum mbj_rc ends_read(struct mbj_snapshot *snapshot,
 	return MBJ_OK;
 }
 
-/* Nobody can make a file whose sums fit by chance alone. */
-static enum mbj_rc owed_begin(struct mbj_snapshot *snapshot,
-			      struct mbj_error *err)
-{
-	struct mbj_id id;
-	enum mbj_rc rc = MBJ_OK;
-
-	for (int i = 0; rc == MBJ_OK && i < 2; i++) {
-		rc = mbj_id_generate(snapshot->sys, &id, err);
-		if (rc < 0)
-			break;
-		snapshot->owed_keys[i].k0 = mbj_load_u64(id.b);
-		snapshot->owed_keys[i].k1 = mbj_load_u64(id.b + 8);
-	}
-	return rc;
-}
-
 /*
  * What is wrong with one that came from another host is wrong there: the file
  * here goes once that is known.
@@ -131,6 +128,7 @@ enum mbj_rc mbj_snapshot_open(const struct mbj_sys *sys, const char *path,
 	if (snapshot == NULL)
 		return mbj_error_nomem(err);
 	snapshot->sys = sys != NULL ? sys : mbj_sys_posix();
+	snapshot->summing.sys = snapshot->sys;
 	snapshot->file = MBJ_FILE_CLOSED;
 	snapshot_sum_init(&snapshot->sum);
 	called_print(snapshot, path);
@@ -147,7 +145,8 @@ enum mbj_rc mbj_snapshot_open(const struct mbj_sys *sys, const char *path,
 				    snapshot->info.lineage,
 				    &snapshot->summing.key, err);
 	if (rc == MBJ_OK)
-		rc = owed_begin(snapshot, err);
+		rc = snapshot_across_init(&snapshot->across, snapshot->sys,
+					  err);
 	if (rc == MBJ_OK) {
 		snapshot->payload = mbj_alloc(SNAPSHOT_CHUNK_MAX);
 		if (snapshot->payload == NULL)
@@ -170,6 +169,7 @@ void mbj_snapshot_close(struct mbj_snapshot **snapshot)
 	mbj_sha256_free(&s->summing.sha);
 	mbj_sha256_free(&s->sha_all);
 	snapshot_sum_done(&s->sum);
+	snapshot_across_done(&s->across);
 	mbj_free(s->payload);
 	mbj_free(s);
 	*snapshot = NULL;
@@ -263,6 +263,8 @@ static enum mbj_rc chunk_follow(struct mbj_snapshot *snapshot,
 	const struct snapshot_chunk *before = &snapshot->chunk;
 	int order = mbj_id_compare(before->account, chunk->account);
 
+	if (mbj_id_is_temp(chunk->account))
+		return fault(snapshot, "a chunk is of a reserved account", err);
 	if (!snapshot->is_begun ? mbj_id_is_root(chunk->account)
 				: (before->is_last ? order < 0 : order == 0)) {
 		if (!snapshot->is_begun || before->is_last)
@@ -303,7 +305,7 @@ enum mbj_rc snapshot_rewind(struct mbj_snapshot *snapshot,
 	snapshot->is_begun = false;
 	snapshot->chunk = (struct snapshot_chunk){.number = 0};
 	snapshot->found = (struct mbj_snapshot_info){.records = 0};
-	memset(snapshot->owed, 0, sizeof(snapshot->owed));
+	snapshot_across_begin(&snapshot->across);
 	snapshot_sum_begin(&snapshot->sum, MBJ_ID_ROOT);
 	rc = exactly_read(snapshot, 0, head, sizeof(head), err);
 	if (rc == MBJ_OK)
@@ -345,54 +347,18 @@ enum mbj_rc snapshot_seek(struct mbj_snapshot *snapshot, struct mbj_id account,
 			     snapshot->file.path, text);
 }
 
-/* So many messages are said to have a content, or one fewer is without. */
-static void owed_add(struct mbj_snapshot *snapshot, const struct mbj_hash *blob,
-		     uint64_t size, uint64_t times)
-{
-	uint8_t bytes[MBJ_HASH_SIZE + 8];
-
-	memcpy(bytes, blob->b, MBJ_HASH_SIZE);
-	mbj_store_u64(bytes + MBJ_HASH_SIZE, size);
-	for (int i = 0; i < 2; i++)
-		snapshot->owed[i] +=
-			times *
-			mbj_siphash(snapshot->owed_keys[i],
-				    mbj_bytes_make(bytes, sizeof(bytes)));
-}
-
-/* Counts of contents are in no digest: they are what the messages come to. */
-static void record_owe(struct mbj_snapshot *snapshot,
-		       const struct snapshot_record *record)
-{
-	struct mbj_message message;
-	struct blob_count count;
-	struct mbj_hash blob;
-
-	if (record->table == TABLE_BLOBS &&
-	    record_blob_decode(record->value, &count)) {
-		memcpy(blob.b, record->key.p, MBJ_HASH_SIZE);
-		owed_add(snapshot, &blob, count.size, count.count);
-	} else if (record->table == TABLE_MESSAGES &&
-		   record_message_decode(snapshot_key_uid(record->key),
-					 record->value, &message)) {
-		owed_add(snapshot, &message.blob, message.size, UINT64_MAX);
-	}
-}
-
 /* An account has come by: counted, and the sum over all goes on. */
 static enum mbj_rc account_finish(struct mbj_snapshot *snapshot,
 				  struct mbj_error *err)
 {
-	const struct snapshot_sum *sum = &snapshot->sum;
 	struct mbj_snapshot_info *found = &snapshot->found;
+	struct snapshot_sum *sum = &snapshot->sum;
+	struct mbj_error why;
 	enum mbj_rc rc;
 
-	rc = snapshot_sum_judge(sum, NULL);
+	rc = snapshot_sum_judge(sum, snapshot->info.watermark.lsn, &why);
 	if (rc < 0)
-		return fault(snapshot,
-			     "the records of an account do not sum to its "
-			     "digests and counts",
-			     err);
+		return judged(snapshot, rc, &why, err);
 	found->accounts += sum->is_account;
 	found->mailboxes += sum->mailboxes;
 	found->messages += sum->message_count;
@@ -422,7 +388,7 @@ static enum mbj_rc whole_finish(struct mbj_snapshot *snapshot,
 	    !mbj_digest_equal(&found->digest, &said->digest))
 		return fault(snapshot, "the snapshot is not what its end says",
 			     err);
-	if (snapshot->owed[0] != 0 || snapshot->owed[1] != 0)
+	if (!snapshot_across_is_good(&snapshot->across))
 		return fault(snapshot,
 			     "the counts of contents are not those of its "
 			     "messages",
@@ -462,6 +428,7 @@ enum mbj_rc snapshot_next(struct mbj_snapshot *snapshot,
 			  struct mbj_error *err)
 {
 	struct snapshot_record record;
+	struct mbj_error why;
 	size_t size = 0;
 	enum mbj_rc rc = MBJ_OK;
 
@@ -480,12 +447,14 @@ enum mbj_rc snapshot_next(struct mbj_snapshot *snapshot,
 	snapshot->at += size;
 	snapshot->left--;
 	snapshot->found.records++;
-	if (snapshot->is_whole)
-		record_owe(snapshot, &record);
-	rc = snapshot_sum_add(&snapshot->sum, &snapshot->summing, &record, err);
-	if (rc == MBJ_OK)
-		*ret_record = record;
-	return rc;
+	rc = snapshot_sum_add(&snapshot->sum, &snapshot->summing, &record,
+			      &why);
+	if (rc == MBJ_OK && snapshot->is_whole)
+		rc = snapshot_across_add(&snapshot->across, &record, &why);
+	if (rc < 0)
+		return judged(snapshot, rc, &why, err);
+	*ret_record = record;
+	return MBJ_OK;
 }
 
 enum mbj_rc mbj_snapshot_verify(struct mbj_snapshot *snapshot,

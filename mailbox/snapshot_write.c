@@ -23,24 +23,13 @@
 
 #include "snapshot_priv.h"
 
-/* In the order of a reader: what it has to know of a message comes before. */
-static const enum db_table account_tables[] = {
-	TABLE_ACCOUNTS,	     TABLE_TOMBSTONES, TABLE_MAILBOXES, TABLE_FLOORS,
-	TABLE_SUBSCRIPTIONS, TABLE_ATTRIBUTES, TABLE_PARKED,	TABLE_INTENTS,
-	TABLE_CONTENTS,	     TABLE_ORPHANS,    TABLE_MESSAGES,	TABLE_VANISHED,
-};
-
-static const enum db_table local_tables[] = {TABLE_BLOBS, TABLE_WANTED};
-
 enum {
-	ACCOUNT_TABLES = sizeof(account_tables) / sizeof(*account_tables),
-	LOCAL_TABLES = sizeof(local_tables) / sizeof(*local_tables),
+	ACCOUNT_TABLES = SNAPSHOT_ACCOUNT_TABLES,
 	/* META is in the head; SLOTS and ACCOUNT_NAMES follow from others. */
 	TABLES_LEFT_OUT = 3,
 };
 
-_Static_assert((int)ACCOUNT_TABLES + (int)LOCAL_TABLES + TABLES_LEFT_OUT ==
-		       (int)TABLE_COUNT,
+_Static_assert((int)SNAPSHOT_TABLES + (int)TABLES_LEFT_OUT == (int)TABLE_COUNT,
 	       "a new table is in snapshots, or is named here");
 
 /* Where a table is. */
@@ -208,7 +197,7 @@ static enum mbj_rc accounts_write(struct writing *w, struct mbj_error *err)
 	enum mbj_rc rc = MBJ_OK;
 
 	for (size_t i = 0; rc == MBJ_OK && i < ACCOUNT_TABLES; i++)
-		rc = source_open(w, &w->sources[i], account_tables[i], err);
+		rc = source_open(w, &w->sources[i], snapshot_tables[i], err);
 	while (rc == MBJ_OK && account_next(w, &account)) {
 		if (mbj_id_is_root(account))
 			rc = record_damaged(TABLE_ACCOUNTS,
@@ -228,10 +217,11 @@ static enum mbj_rc local_write(struct writing *w, struct mbj_error *err)
 {
 	enum mbj_rc rc = MBJ_OK;
 
-	for (size_t i = 0; rc == MBJ_OK && i < LOCAL_TABLES; i++) {
+	for (size_t i = ACCOUNT_TABLES; rc == MBJ_OK && i < SNAPSHOT_TABLES;
+	     i++) {
 		struct source source;
 
-		rc = source_open(w, &source, local_tables[i], err);
+		rc = source_open(w, &source, snapshot_tables[i], err);
 		while (rc == MBJ_OK && !source.is_spent) {
 			rc = record_write(w, source.table, source.key,
 					  source.value, err);
@@ -393,7 +383,7 @@ enum mbj_rc mbj_snapshot_account_count(struct mbj_txn *txn, struct mbj_id id,
 	*ret_count = 0;
 	rc = mbj_txn_flush(txn, err);
 	for (size_t i = 0; rc == MBJ_OK && i < ACCOUNT_TABLES; i++)
-		rc = table_count(txn, account_tables[i], prefix, max, ret_count,
-				 err);
+		rc = table_count(txn, snapshot_tables[i], prefix, max,
+				 ret_count, err);
 	return rc;
 }

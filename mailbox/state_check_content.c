@@ -101,6 +101,38 @@ static enum mbj_rc messages_count(struct counting *counting,
 	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
 }
 
+/* What is reaped is a mailbox's no more. */
+static enum mbj_rc orphans_check(struct counting *counting,
+				 struct mbj_error *err)
+{
+	struct mbj_txn *txn = counting->txn;
+	struct mbj_scan scan = {0};
+	struct mbj_bytes key, rest, value;
+	char text[MBJ_ID_TEXT_SIZE];
+	struct orphan orphan;
+	enum mbj_rc rc;
+
+	key_account(&txn->key, counting->account);
+	rc = scan_begin(txn, TABLE_ORPHANS, txn->key.n, &scan, err);
+	while (rc == MBJ_OK) {
+		rc = scan_next(&scan, &key, &rest, &value, err);
+		if (rc < 0)
+			break;
+		if (!record_orphan_decode(key, value, &orphan)) {
+			rc = record_damaged(TABLE_ORPHANS, key, err);
+		} else if (gather_has(counting->gather, orphan.series)) {
+			mbj_id_print(orphan.series.mailbox, text);
+			rc = mbj_error_set(err, MBJ_ECORRUPT,
+					   "messages that began in mailbox %s "
+					   "wait to be reaped, and are a "
+					   "mailbox's",
+					   text);
+		}
+	}
+	mbj_scan_done(&scan);
+	return rc == MBJ_ENOTFOUND ? MBJ_OK : rc;
+}
+
 enum mbj_rc contents_check(struct mbj_txn *txn,
 			   const struct mbj_account *account,
 			   struct gather *gather, struct mbj_error *err)
@@ -109,6 +141,8 @@ enum mbj_rc contents_check(struct mbj_txn *txn,
 	enum mbj_rc rc;
 
 	rc = contents_load(&counting, err);
+	if (rc == MBJ_OK)
+		rc = orphans_check(&counting, err);
 	if (rc == MBJ_OK)
 		rc = messages_count(&counting, err);
 	if (rc == MBJ_OK)

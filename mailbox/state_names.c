@@ -182,3 +182,40 @@ enum mbj_rc mbj_txn_unsubscribe(struct mbj_txn *txn, struct mbj_id account,
 		return rc;
 	return account_put(txn, &a, err);
 }
+
+static struct mbj_bytes component_cut(struct mbj_bytes *rest, bool *ret_is_last)
+{
+	const uint8_t *end = NULL;
+	struct mbj_bytes component = *rest;
+
+	if (rest->n > 0)
+		end = memchr(rest->p, 0, rest->n);
+	*ret_is_last = end == NULL;
+	if (end == NULL)
+		return component;
+	component.n = (size_t)(end - rest->p);
+	rest->p = end + 1;
+	rest->n -= component.n + 1;
+	return component;
+}
+
+bool mbj_path_is_safe(const struct mbj_path *path)
+{
+	struct mbj_bytes stored = path->stored;
+	struct mbj_bytes key = path->key;
+
+	if (stored.n == 0 || stored.n > MBJ_PATH_MAX ||
+	    key.n > (size_t)3 * MBJ_PATH_MAX)
+		return false;
+	for (size_t depth = 1; depth <= MBJ_DEPTH_MAX; depth++) {
+		bool is_last, is_key_last;
+		struct mbj_bytes name = component_cut(&stored, &is_last);
+		struct mbj_bytes name_key = component_cut(&key, &is_key_last);
+
+		if (is_last != is_key_last || !mbj_name_is_safe(name, name_key))
+			return false;
+		if (is_last)
+			return true;
+	}
+	return false;
+}

@@ -47,6 +47,7 @@ TCase *test_content_case(void);
 TCase *test_survey_case(void);
 TCase *test_snapshot_case(void);
 TCase *test_snapshot_account_case(void);
+TCase *test_snapshot_forged_case(void);
 TCase *test_uids_case(void);
 
 /* The id whose text ends in number; never a reserved one. */

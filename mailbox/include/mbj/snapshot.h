@@ -9,10 +9,11 @@
  * messages, which are in files of their own.  The records of one account are in
  * one piece, so that an account can be taken out without reading the rest.
  *
- * Judged means: every checksum, the SHA-256 of the file, the form of every
- * record, for every account the sum of its records and of its messages against
- * the digests that its journal recorded, and the counts of contents against the
- * messages of all accounts.
+ * Judged means: every checksum, the SHA-256 of the file, the form and the order
+ * of every record; for every account all that mbj_txn_account_check asks, the
+ * digest that its journal recorded among it, and that it is not ahead of the
+ * group; over all accounts their names, and the counts of contents against the
+ * messages.  So what is good makes a good state, whoever made the file.
  *
  * Not here: when one is made, and what it is good for
  * (journal/store_snapshot.c, rebuild.c, trim.c).

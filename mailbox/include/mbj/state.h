@@ -196,6 +196,12 @@ struct mbj_path {
 	struct mbj_bytes key;
 };
 
+/*
+ * Safety only, as mbj_name_is_safe: both forms have the same number of
+ * components, MBJ_DEPTH_MAX at most, all of them safe.
+ */
+bool mbj_path_is_safe(const struct mbj_path *path);
+
 /* ------------------------------------------------------- transactions */
 
 /* Only one at a time.  Returns: MBJ_EIO once mbj_state_is_failed. */
