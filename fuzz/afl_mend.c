@@ -2,11 +2,12 @@
  * AFL++'s hook for the targets whose bytes carry checksums, loaded with
  * AFL_CUSTOM_MUTATOR_LIBRARY: what AFL++ has mutated is mended before it
  * runs, three times of four.  The build says which of MEND_SUPERBLOCK,
- * MEND_GROUP, MEND_BLOB, MEND_SEGMENT it is.
+ * MEND_GROUP, MEND_BLOB, MEND_SNAPSHOT, MEND_SEGMENT it is.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "forge.h"
 #include "mend.h"
 
 void *afl_custom_init(void *afl, unsigned seed);
@@ -49,6 +50,8 @@ size_t afl_custom_post_process(void *state, uint8_t *data, size_t size,
 	(void)mend_group(mender->bytes, size, NULL);
 #elif defined(MEND_BLOB)
 	mend_blob(mender->bytes, size);
+#elif defined(MEND_SNAPSHOT)
+	size = forge_mend(mender->bytes, size, sizeof(mender->bytes));
 #else
 	mend_segment(mender->bytes, size);
 #endif
