@@ -208,7 +208,7 @@ static enum mbj_rc file_look(struct collecting *c, const struct mbj_hash *blob,
 		rc = mbj_txn_blob_count(c->txn, blob, &count, &size, err);
 	if (rc < 0)
 		return rc;
-	/* Short, so that no writer runs out of cache: see store_house.c. */
+	/* Short: one that is open for long is refused. */
 	if (++c->looked == LOOK_MAX) {
 		mbj_txn_abort(&c->txn);
 		c->looked = 0;

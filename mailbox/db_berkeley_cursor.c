@@ -23,14 +23,19 @@
 enum {
 	/* Steps of the writer's one by one, before it takes them in bulk. */
 	CURSOR_SINGLE_STEPS = 8,
-	/* The first piece of a snapshot's: a page, the engine's least. */
-	CURSOR_BULK_FIRST = 4 << 10,
 	CURSOR_BULK_SIZE = 64 << 10,
+	/*
+	 * Pieces of a snapshot's: first a page, the engine's least, then what
+	 * the writer may have to wait for, if the disk has to be asked for it.
+	 */
+	CURSOR_PIECE_FIRST = 4 << 10,
+	CURSOR_PIECE_SIZE = 16 << 10,
 	/* Multiple of 1,024, and room for the largest record. */
 	CURSOR_BULK_SIZE_MAX = 4 * DB_RECORD_MAX,
 };
 
-_Static_assert(CURSOR_BULK_FIRST % 1024 == 0 && CURSOR_BULK_SIZE % 1024 == 0,
+_Static_assert(CURSOR_BULK_SIZE % 1024 == 0 && CURSOR_PIECE_FIRST % 1024 == 0 &&
+		       CURSOR_PIECE_SIZE % 1024 == 0,
 	       "the engine's rule");
 
 struct berkeley_cursor {
@@ -38,7 +43,7 @@ struct berkeley_cursor {
 	DBC *cursor; /* the writer's */
 	enum db_table table;
 	uint32_t steps; /* a snapshot's: pieces */
-	void *key;	/* the engine's: where to start, then what it found */
+	void *key;	/* the writer's: where to start, then the last one */
 	size_t key_size;
 	size_t key_capacity;
 	void *value;
@@ -57,7 +62,7 @@ struct berkeley_cursor {
 	size_t bound_capacity;
 };
 
-/* Room for a key of n bytes, which the engine also wants for bulk reads. */
+/* Room for a key of n bytes. */
 static enum mbj_rc key_reserve(struct berkeley_cursor *cursor, size_t n,
 			       struct mbj_error *err)
 {
@@ -65,57 +70,48 @@ static enum mbj_rc key_reserve(struct berkeley_cursor *cursor, size_t n,
 				 2 * DB_RECORD_MAX, err);
 }
 
-/* As many bytes as the engine, which wants a multiple of 1,024, is to fill. */
-static enum mbj_rc bulk_reserve(struct berkeley_cursor *cursor, size_t needed,
+/* So many bytes are the engine's to fill; it wants a multiple of 1,024. */
+static enum mbj_rc bulk_reserve(struct berkeley_cursor *cursor, size_t size,
 				struct mbj_error *err)
 {
 	enum mbj_rc rc;
 
-	rc = mbj_array_reserve(&cursor->bulk, &cursor->bulk_capacity, needed, 1,
+	rc = mbj_array_reserve(&cursor->bulk, &cursor->bulk_capacity, size, 1,
 			       CURSOR_BULK_SIZE_MAX, err);
 	if (rc == MBJ_OK)
-		cursor->bulk_dbt = dbt_out(cursor->bulk, cursor->bulk_capacity &
-								 ~(size_t)1023);
+		cursor->bulk_dbt = dbt_out(cursor->bulk, size);
 	return rc;
 }
 
 /*
- * Read ahead from cursor, by flag: DB_NEXT, or DB_SET_RANGE from the key that
- * is there.  Where a buffer is too small, the key has either not been touched
- * or is that of the record wanted: in both cases asking again finds the same.
+ * Read ahead from cursor, by flag: DB_NEXT, or DB_SET_RANGE from key on.  Where
+ * size is too small for the first record, asking again finds the same one.  The
+ * key is given back in the bulk alone: where the engine has no room for it by
+ * itself, too, it writes a long one past the bulk's end (5.3.28: __dbc_iget has
+ * __bam_bulk go on with a length of 0 then, of which it takes 4).
  * MBJ_ENOTFOUND at the table's end.
  */
 static enum mbj_rc bulk_read(struct berkeley_cursor *cursor, DBC *engine,
-			     uint32_t flag, size_t needed,
+			     uint32_t flag, struct mbj_bytes key, size_t size,
 			     struct mbj_error *err)
 {
-	for (;;) {
-		enum mbj_rc rc = bulk_reserve(cursor, needed, err);
-		DBT k = dbt_out(cursor->key, cursor->key_capacity);
-		int code;
+	DBT k = dbt_in(key);
+	int code = DB_BUFFER_SMALL;
+
+	while (code == DB_BUFFER_SMALL) {
+		enum mbj_rc rc = bulk_reserve(cursor, size, err);
 
 		if (rc < 0)
 			return rc;
-		k.size = (uint32_t)cursor->key_size;
 		code = engine->get(engine, &k, &cursor->bulk_dbt,
 				   flag | DB_MULTIPLE_KEY);
-		if (code == DB_NOTFOUND)
-			return MBJ_ENOTFOUND;
-		if (code == 0)
-			break;
-		if (code != DB_BUFFER_SMALL)
-			return berkeley_table_error(cursor->base.txn, code,
-						    "scan table", cursor->table,
-						    err);
-		if (k.size > cursor->key_capacity) {
-			rc = key_reserve(cursor, k.size, err);
-		} else {
-			cursor->key_size = k.size;
-			needed = cursor->bulk_capacity * 2;
-		}
-		if (rc < 0)
-			return rc;
+		size *= 2;
 	}
+	if (code == DB_NOTFOUND)
+		return MBJ_ENOTFOUND;
+	if (code != 0)
+		return berkeley_table_error(cursor->base.txn, code,
+					    "scan table", cursor->table, err);
 	DB_MULTIPLE_INIT(cursor->bulk_at, &cursor->bulk_dbt);
 	return MBJ_OK;
 }
@@ -142,7 +138,11 @@ static bool bulk_take(struct berkeley_cursor *cursor, struct mbj_bytes *ret_key,
 
 /* -------------------------------------------------------- the writer's */
 
-/* One record by the engine's own copy; see bulk_read of what is too small. */
+/*
+ * One record by the engine's own copy.  Where a buffer is too small, the key
+ * has either not been touched or is that of the record wanted: in both cases
+ * asking again finds the same one.
+ */
 static enum mbj_rc cursor_single(struct berkeley_cursor *cursor,
 				 struct mbj_bytes *ret_key,
 				 struct mbj_bytes *ret_value,
@@ -196,7 +196,7 @@ static enum mbj_rc writer_next(struct berkeley_cursor *cursor,
 	}
 	while (!bulk_take(cursor, ret_key, ret_value)) {
 		rc = bulk_read(cursor, cursor->cursor, DB_NEXT,
-			       CURSOR_BULK_SIZE, err);
+			       mbj_bytes_make(NULL, 0), CURSOR_BULK_SIZE, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -225,22 +225,6 @@ static enum mbj_rc bound_set(struct berkeley_cursor *cursor,
 	return MBJ_OK;
 }
 
-/* Let the engine look from there on. */
-static enum mbj_rc key_set(struct berkeley_cursor *cursor,
-			   struct mbj_error *err)
-{
-	size_t n = cursor->bound_size;
-	enum mbj_rc rc;
-
-	rc = key_reserve(cursor, n + DB_VALUE_GUESS, err);
-	if (rc < 0)
-		return rc;
-	if (n > 0)
-		memcpy(cursor->key, cursor->bound, n);
-	cursor->key_size = n;
-	return MBJ_OK;
-}
-
 /* In: the next piece. */
 static enum mbj_rc piece_read(struct berkeley_cursor *cursor,
 			      struct mbj_error *err)
@@ -252,8 +236,6 @@ static enum mbj_rc piece_read(struct berkeley_cursor *cursor,
 	int code;
 
 	rc = past_reader_check(&txn->reader, err);
-	if (rc == MBJ_OK)
-		rc = key_set(cursor, err);
 	if (rc < 0)
 		return rc;
 	code = handle->cursor(handle, NULL, &engine, 0);
@@ -261,8 +243,9 @@ static enum mbj_rc piece_read(struct berkeley_cursor *cursor,
 		return berkeley_table_error(&txn->base, code, "scan table",
 					    cursor->table, err);
 	rc = bulk_read(cursor, engine, DB_SET_RANGE,
-		       cursor->steps == 0 ? CURSOR_BULK_FIRST
-					  : CURSOR_BULK_SIZE,
+		       mbj_bytes_make(cursor->bound, cursor->bound_size),
+		       cursor->steps == 0 ? CURSOR_PIECE_FIRST
+					  : CURSOR_PIECE_SIZE,
 		       err);
 	(void)engine->close(engine);
 	cursor->steps = 1;

@@ -5,8 +5,8 @@
  *
  * One writing transaction at a time (the caller's rule); reading ones are
  * snapshots of the last commit.  One that is open while much is written fails
- * with MBJ_EBUSY (db_past.h).  Durability is the journal's: commits are atomic,
- * not synced.
+ * with MBJ_ENOMEM (db_past.h).  Durability is the journal's: commits are
+ * atomic, not synced.
  */
 #ifndef MBJ_MAILBOX_DB_H
 #define MBJ_MAILBOX_DB_H

@@ -124,13 +124,13 @@ static bool table_keep(struct past *past, struct mem_table **table,
 static void reader_keep(struct past *past, struct past_reader *reader,
 			const struct past_written *written)
 {
-	if (atomic_load(&reader->rc) != MBJ_OK)
+	if (atomic_load(&reader->lack) != PAST_WHOLE)
 		return;
 	if (!table_keep(past, &reader->tables[written->table], written,
 			&reader->size))
-		atomic_store(&reader->rc, MBJ_ENOMEM);
+		atomic_store(&reader->lack, PAST_NO_MEMORY);
 	else if (reader->size > PAST_SIZE_MAX)
-		atomic_store(&reader->rc, MBJ_EBUSY);
+		atomic_store(&reader->lack, PAST_TOO_MUCH);
 	else
 		atomic_fetch_or(&reader->changed, 1u << written->table);
 }
@@ -214,7 +214,7 @@ static enum mbj_rc begin_locked(struct past *past, struct past_reader *reader,
 		changed |= 1u << i;
 	}
 	atomic_init(&reader->changed, changed);
-	atomic_init(&reader->rc, MBJ_OK);
+	atomic_init(&reader->lack, PAST_WHOLE);
 	reader->size = 0;
 	reader->prev = NULL;
 	reader->next = past->readers;
@@ -256,13 +256,13 @@ void past_reader_end(struct past *past, struct past_reader *reader)
 enum mbj_rc past_reader_check(const struct past_reader *reader,
 			      struct mbj_error *err)
 {
-	int rc = atomic_load(&reader->rc);
+	int lack = atomic_load(&reader->lack);
 
-	if (rc == MBJ_OK)
+	if (lack == PAST_WHOLE)
 		return MBJ_OK;
-	if (rc == MBJ_ENOMEM)
+	if (lack == PAST_NO_MEMORY)
 		return mbj_error_nomem(err);
-	return mbj_error_set(err, (enum mbj_rc)rc,
+	return mbj_error_set(err, MBJ_ENOMEM,
 			     "a snapshot of the state was open for so long "
 			     "that more than %d MiB were written beside it: "
 			     "ask again",

@@ -25,16 +25,22 @@
 #include "db_engine.h"
 #include "db_memory_table.h"
 
-/* Bytes of keys and values that one snapshot keeps at most. */
+/*
+ * Bytes of keys and values that one snapshot keeps at most, of what is written
+ * after it was taken; of short ones it takes three times that.
+ */
 enum { PAST_SIZE_MAX = 64 << 20 };
+
+/* Whether a snapshot has all that it needs. */
+enum past_lack { PAST_WHOLE, PAST_NO_MEMORY, PAST_TOO_MUCH };
 
 struct past_reader {
 	struct past_reader *prev;
 	struct past_reader *next;
 	struct mem_table *tables[TABLE_COUNT]; /* NULL: all as it was */
 	atomic_uint changed;		       /* bits of those others */
-	atomic_int rc; /* other than MBJ_OK: it does not have all */
-	size_t size;
+	atomic_int lack;		       /* enum past_lack */
+	size_t size;			       /* that it was told of */
 };
 
 struct past_written;
@@ -89,7 +95,7 @@ void past_ended(struct past *past);
 enum mbj_rc past_reader_begin(struct past *past, struct past_reader *reader,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 void past_reader_end(struct past *past, struct past_reader *reader);
-/* Whether it still has all that it needs; MBJ_EBUSY: it kept too much. */
+/* Whether it still has all that it needs; MBJ_ENOMEM: it kept too much. */
 enum mbj_rc past_reader_check(const struct past_reader *reader,
 			      struct mbj_error *err) MBJ_MUST_CHECK;
 /* Whether anything of that table is kept: what is, is never less. */

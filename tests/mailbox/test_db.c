@@ -173,12 +173,16 @@ static void value_fill(unsigned number, uint8_t *value)
 		value[i] = (uint8_t)(number + i * 31);
 }
 
-static struct mbj_bytes number_key(unsigned number, uint8_t key[4096])
-{
-	/* Some keys are longer than a page's quarter, too. */
-	size_t n = number % 11 == 10 ? 3000 : 4;
+/* Longer than all that is read ahead. */
+enum { KEY_MAX = 200000 };
 
-	memset(key, 'k', 4096);
+/* The key of number: some are longer than a page's quarter, and than pieces. */
+static struct mbj_bytes number_key(unsigned number, uint8_t key[KEY_MAX])
+{
+	static const size_t sizes[] = {3000, 5000, 20000, 70000, KEY_MAX};
+	size_t n = number % 11 == 10 ? sizes[number / 11 % 5] : 4;
+
+	memset(key, 'k', n);
 	key[0] = (uint8_t)(number >> 8);
 	key[1] = (uint8_t)number;
 	return mbj_bytes_make(key, n);
@@ -190,7 +194,7 @@ static void numbers_put(struct lab *lab)
 {
 	struct db_txn *txn = begin(lab, false);
 	uint8_t *value = mbj_alloc(150000);
-	uint8_t key[4096];
+	static uint8_t key[KEY_MAX];
 
 	ck_assert_ptr_nonnull(value);
 	for (unsigned i = 0; i < NUMBERS; i++) {
@@ -210,7 +214,7 @@ static void numbers_expect(struct db_txn *txn, unsigned first, uint8_t *value)
 	struct mbj_bytes found_key;
 	struct mbj_bytes found;
 	uint8_t start[2] = {(uint8_t)(first >> 8), (uint8_t)first};
-	uint8_t key[4096];
+	static uint8_t key[KEY_MAX];
 
 	test_ok(db_cursor_open(txn, TABLE_SLOTS, mbj_bytes_make(start, 2),
 			       &cursor, &err),

@@ -312,7 +312,7 @@ MBJ_API enum mbj_rc mbj_store_submit(struct mbj_store *store,
 
 /*
  * A snapshot of the state; end it with mbj_txn_abort.  Thread-safe, and in no
- * edit's way.  What is read of it fails with MBJ_EBUSY once 64 MiB of the
+ * edit's way.  What is read of it fails with MBJ_ENOMEM once 64 MiB of the
  * records that it saw were written beside it: begin again.
  */
 MBJ_API enum mbj_rc mbj_store_read(struct mbj_store *store,

@@ -209,7 +209,7 @@ enum mbj_rc mbj_txn_begin(struct mbj_state *state, struct mbj_txn **ret_txn,
 			  struct mbj_error *err) MBJ_MUST_CHECK;
 /*
  * A snapshot for reading; mutations through it are a bug.  Looks fail with
- * MBJ_EBUSY once too much was written beside it (db_past.h).
+ * MBJ_ENOMEM once too much was written beside it (db_past.h).
  * Returns: MBJ_EBUSY while the state is filled from a snapshot's file.
  */
 enum mbj_rc mbj_txn_begin_read(struct mbj_state *state,
