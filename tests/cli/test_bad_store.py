@@ -13,6 +13,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from mbjtest import (A, B, C, CORRUPT, Case, FAILED, LOCKED, MBJ,  # noqa: E402
                      OK, REFUSED, ROWS, TEMPORARY, listing, run, truth)
+from mendtest import FRAME, batches  # noqa: E402
 
 
 class BadStore(Case):
@@ -93,8 +94,8 @@ class BadStore(Case):
         self.mbj("deliver", self.p, "alice", stdin=b"a message")
         segment = max((self.p / "journal").glob("*.seg"))
         self.assertIsNone(tail("-n"))
-        end = len(segment.read_bytes().rstrip(b"\0"))
-        end += -end % 8
+        at, _, _, size = batches(segment)[-1]
+        end = at + FRAME + size
         with open(segment, "r+b") as file:
             file.seek(end)
             file.write(b"torn" * 100)
