@@ -27,6 +27,8 @@ enum {
 	BLOB_SIZE = 25,
 };
 
+static const uint8_t chunk_magic[4] = {'M', 'B', 'J', 'K'};
+static const uint8_t end_magic[8] = {'M', 'B', 'J', 'S', 'N', 'E', 'N', 'D'};
 static const uint8_t nobody[FORGE_ID_SIZE];
 
 #define OK(call) MBJ_ASSERT((call) == MBJ_OK)
@@ -227,7 +229,8 @@ static void messages_sum(struct summing *s, const struct forge_record *whose,
 		const struct forge_record *r = &s->forge->records[i];
 
 		if (!is_message(r) || !is_same(r, whose) ||
-		    (series != NULL && memcmp(r->key, series, SERIES_SIZE)) ||
+		    (series != NULL &&
+		     memcmp(r->key, series, SERIES_SIZE) != 0) ||
 		    is_orphan(s->forge, r))
 			continue;
 		count++;
@@ -241,11 +244,12 @@ static void messages_sum(struct summing *s, const struct forge_record *whose,
 
 static void content_sum(struct summing *s, struct forge_record *content)
 {
-	uint8_t *tail = content->value + CONTENT_SERIES + SERIES_SIZE;
 	struct mbj_digest digest = {{0}};
+	uint8_t *tail;
 
-	if (content->value_size != CONTENT_SIZE)
+	if (content->value == NULL || content->value_size != CONTENT_SIZE)
 		return;
+	tail = content->value + CONTENT_SERIES + SERIES_SIZE;
 	messages_sum(s, content, content->value + CONTENT_SERIES, tail,
 		     &digest);
 	mbj_digest_encode(&digest, tail + 16);
@@ -363,7 +367,7 @@ static void chunk_begin(struct writing *w, const uint8_t *account)
 
 	w->chunk_at = w->at;
 	memset(head, 0, CHUNK_SIZE);
-	memcpy(head, "MBJK", 4);
+	memcpy(head, chunk_magic, sizeof(chunk_magic));
 	mbj_store_u64(head + 8, w->chunks++);
 	memcpy(head + 32, account, FORGE_ID_SIZE);
 	w->at += CHUNK_SIZE;
@@ -444,7 +448,7 @@ static void end_write(struct writing *w, const struct forge *forge)
 	struct mbj_hash hash;
 
 	memset(end, 0, END_SIZE);
-	memcpy(end, "MBJSNEND", 8);
+	memcpy(end, end_magic, sizeof(end_magic));
 	memcpy(end + 8, forge->head + 48, 8);
 	mbj_store_u64(end + 16, w->chunks);
 	end_count(forge, end);
