@@ -1,8 +1,8 @@
 /*
  * Images: an environment's files as they are at one moment, to be opened as
  * what a crash at that moment would have left.  Whoever reads for long reads an
- * image: a long reading transaction, beside which much is written, is refused in
- * the end (db_past.h).
+ * image: a long reading transaction, beside which much is written, is refused
+ * in the end (db_past.h).
  *
  * Invariant: an image is only ever opened where all of it was copied.
  *
