@@ -1,6 +1,7 @@
 /*
  * An ordered table of records in memory, copied on write: whoever holds a
- * reference sees what it saw when it took it.  Private to mailbox/db_memory*.c.
+ * reference sees what it saw when it took it.  The engine in memory is made of
+ * them, and so is what snapshots keep (db_past.h).  Private to mailbox/db*.c.
  *
  * A table is an array of pages, a page an array of records; each of the three
  * is counted, and what is counted more than once is never changed.  A copy of
